@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -78,12 +79,24 @@ def after_stubs(command: type[Command]) -> type[Command]:
 
 setup(
     name="fedcoin",
-    version="0.1.0",
+    version=re.search(r'__version__ = "(.+)"', (ROOT / "fedcoin/__init__.py").read_text())[1],
     description="A peer-to-peer payment system for federated learning: miners agree on each "
     "client's Shapley value, and the block that records it pays.",
     long_description=(ROOT / "README.md").read_text() if (ROOT / "README.md").exists() else "",
     long_description_content_type="text/markdown",
     license="Apache-2.0",
+    license_files=["LICENSE"],
+    keywords="federated-learning shapley-value blockchain grpc",
+    classifiers=[
+        "Development Status :: 3 - Alpha",
+        "Environment :: Console",
+        "Intended Audience :: Science/Research",
+        "Operating System :: POSIX",
+        "Programming Language :: Python :: 3",
+        *[f"Programming Language :: Python :: 3.{minor}" for minor in (10, 11, 12, 13)],
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Typing :: Typed",
+    ],
     python_requires=">=3.10",
     packages=find_packages(include=["fedcoin", "fedcoin.*"]),
     package_data={
@@ -94,7 +107,6 @@ setup(
     },
     install_requires=[
         "grpcio>=1.85.1",
-        "grpcio-tools>=1.85.1",
         "grpcio-reflection>=1.85.1",
         "grpcio-health-checking>=1.85.1",
         "grpcio-status>=1.85.1",
@@ -120,6 +132,8 @@ setup(
             "scikit-learn>=1.4",
         ],
         "dev": [
+            "setuptools>=77",
+            "grpcio-tools==1.85.1",
             "mypy>=1.14",
             "ruff>=0.9",
             "import-linter>=2.1",
@@ -128,6 +142,7 @@ setup(
             "types-protobuf>=5.29",
             "types-grpcio>=1.60",
             "build>=1.2",
+            "uv>=0.5",
         ],
     },
     entry_points={"console_scripts": ["fedcoin-node=fedcoin.application.cli:main"]},

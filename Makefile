@@ -1,0 +1,81 @@
+# Everything is done in a virtual environment in $(VENV), made from the tested locks on the
+# first use and renewed when they change. Needs Python 3.10 to 3.13, make and a package index.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+# The first Python that TensorFlow has wheels for.
+SUITABLE := import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14))
+PYTHON ?= $(firstword $(shell for p in python3 python3.12 python3.13 python3.11 python3.10; do \
+	"$$p" -c '$(SUITABLE)' 2>/dev/null && echo "$$p"; done))
+
+RUNTIME := $(VENV)/.runtime
+DEVELOPMENT := $(VENV)/.development
+PACKAGING := setup.py pyproject.toml $(wildcard proto/fedcoin/v1/*.proto)
+# The builder's own tools come from the lock too; newer pips read the second variable.
+INSTALL := PIP_CONSTRAINT=requirements-dev.lock PIP_BUILD_CONSTRAINT=requirements-dev.lock \
+	PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet
+ENGINE ?= $(firstword $(foreach e,docker podman buildah,$(if $(shell command -v $(e)),$(e))))
+BUILD := $(if $(filter buildah,$(notdir $(ENGINE))),bud,build)
+
+.PHONY: help demo test test-slow lint format proto lock bench docker clean
+
+help: ## Say what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(RUNTIME) ## Run a whole network: train a model, agree on each client's value, and pay
+	$(BIN)/fedcoin-node devnet --keep demo --force
+
+test: $(DEVELOPMENT) ## Run the tests, but for the long ones
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: $(DEVELOPMENT) ## Run the long tests
+	$(BIN)/python -m pytest -m slow --timeout 1800
+
+lint: $(DEVELOPMENT) ## Check style, types, the wire format and the layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	cd proto && ../$(BIN)/buf lint
+	$(BIN)/lint-imports
+
+format: $(DEVELOPMENT) ## Put the code into its one format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+proto: $(DEVELOPMENT) ## Generate the gRPC stubs afresh
+	rm -rf fedcoin/v1
+	$(BIN)/python setup.py --quiet build_proto
+
+lock: $(DEVELOPMENT) ## Choose the newest versions of all dependencies and write the locks
+	$(BIN)/python scripts/lock.py
+
+bench: $(RUNTIME) ## Measure the demo, a node's start and memory, settlement and transfers
+	$(BIN)/python scripts/bench_node.py
+
+docker: ## Build the container image
+	@test -n "$(ENGINE)" || { echo "make docker: there is no docker, podman or buildah" >&2; exit 1; }
+	$(ENGINE) $(BUILD) --tag fedcoin .
+
+clean: ## Remove everything that was made, the environment included
+	rm -rf $(VENV) build dist *.egg-info fedcoin/v1 demo .tools
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "make: Python 3.10 to 3.13 is needed; set PYTHON=/path/to/python3" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(RUNTIME): requirements.lock $(PACKAGING) | $(BIN)/python
+	@echo "Installing into $(VENV): takes a minute or two the first time"
+	$(INSTALL) --requirement requirements.lock
+	$(INSTALL) --no-deps --editable .
+	@touch $@
+
+$(DEVELOPMENT): requirements-dev.lock $(RUNTIME)
+	$(INSTALL) --requirement requirements-dev.lock
+	@touch $@

@@ -1,0 +1,87 @@
+"""From a command to a node: which one, how, and what runs while it is open."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from fedcoin.application.config import NodeConfig
+from fedcoin.application.home import Home
+from fedcoin.application.settings import split_address
+
+if TYPE_CHECKING:
+    import grpc
+
+    from fedcoin.application.wallet import Wallet
+    from fedcoin.network.api.client import NodeClient
+
+T = TypeVar("T")
+WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
+
+
+def run_async(work: Coroutine[Any, Any, T]) -> T:
+    """Runs the asynchronous part of a command."""
+    return asyncio.run(work)
+
+
+def node_address(home: Home, node: str | None, config: NodeConfig) -> str:
+    """Whom to ask: what was given, or where the home's own node listens."""
+    if node:
+        return node
+    host, port = split_address(config.api.listen)
+    return f"{WILDCARDS.get(host, f'[{host}]' if ':' in host else host)}:{port}"
+
+
+def client_credentials(config: NodeConfig) -> grpc.ChannelCredentials | None:
+    """The home's TLS files as a client's credentials; None for plaintext."""
+    if not config.tls.enabled:
+        return None
+    import grpc
+
+    return grpc.ssl_channel_credentials(
+        root_certificates=Path(config.tls.authority).read_bytes(),
+        private_key=Path(config.tls.private_key).read_bytes(),
+        certificate_chain=Path(config.tls.certificate).read_bytes(),
+    )
+
+
+@asynccontextmanager
+async def node_client(home: Home, node: str | None) -> AsyncIterator[NodeClient]:
+    """A client of the node that is meant; nothing is dialled before the first call."""
+    from fedcoin.network.api.client import NodeClient
+
+    config = home.config(os.environ)
+    target = node_address(home, node, config)
+    async with NodeClient(target, credentials=client_credentials(config)) as client:
+        yield client
+
+
+def ask(home: Home, node: str | None, question: Callable[[NodeClient], Awaitable[T]]) -> T:
+    """Puts one question to the node that is meant."""
+
+    async def work() -> T:
+        async with node_client(home, node) as client:
+            return await question(client)
+
+    return run_async(work())
+
+
+@asynccontextmanager
+async def open_wallet(
+    home: Home, node: str | None, key_name: str, passphrase: str | None
+) -> AsyncIterator[tuple[Wallet, NodeClient]]:
+    """A key of the home and the node that takes its transactions.
+
+    Where the home knows its network, the wallet signs for that one and no other, whatever the
+    node says.
+    """
+    from fedcoin.application.wallet import Wallet
+
+    key = home.key(key_name, passphrase)
+    chain_id = home.genesis().chain_id if home.is_initialised else ""
+    async with node_client(home, node) as client:
+        yield Wallet(client, key, chain_id), client

@@ -1,0 +1,121 @@
+"""Commands that sign: sending coins, bonding and unbonding."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fedcoin.application.cli.connect import open_wallet, run_async
+from fedcoin.application.cli.look import show_transaction
+from fedcoin.application.cli.options import (
+    ADDRESS,
+    AMOUNT,
+    example,
+    home_option,
+    json_option,
+    key_option,
+    node_option,
+    passphrase_option,
+)
+from fedcoin.application.cli.output import as_plain, note, print_json
+
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
+
+Command = Callable[..., None]
+
+
+def signing_options(command: Command) -> Command:
+    """What every command that signs takes."""
+    options: tuple[Callable[[Command], Command], ...] = (
+        home_option,
+        node_option,
+        key_option(),
+        passphrase_option,
+        click.option("--no-wait", is_flag=True, help="Do not wait until it is final."),
+        click.option(
+            "--timeout",
+            type=click.FloatRange(0.1, 86_400),
+            default=60.0,
+            show_default=True,
+            help="How long to wait, in seconds.",
+        ),
+        json_option,
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def execute(action: Message, given: dict[str, Any]) -> None:
+    """Signs, submits, waits and shows."""
+
+    async def work() -> Any:
+        wallet = open_wallet(given["home"], given["node"], given["key_name"], given["passphrase"])
+        async with wallet as (signer, client):
+            transaction = await signer.submit(action)
+            if given["no_wait"]:
+                return await client.transaction(transaction.hash)
+            note(f"Submitted {transaction.hash.hex()}, waiting for its block")
+            return await signer.wait_final(transaction, given["timeout"])
+
+    view = run_async(work())
+    if given["as_json"]:
+        print_json(as_plain(view))
+    else:
+        show_transaction(view)
+
+
+@click.command(
+    epilog=example(
+        "fedcoin-node send fc1... 2.5fdc",
+        "fedcoin-node send fc1... 1fdc fc1... 2fdc --key alice",
+    )
+)
+@click.argument("outputs", nargs=-1, required=True, metavar="ADDRESS AMOUNT...")
+@signing_options
+@click.pass_context
+def send(ctx: click.Context, /, outputs: tuple[str, ...], **given: Any) -> None:
+    """Send coins to one address or to many at once.
+
+    AMOUNT is such as 1.5fdc; without a unit it is in sap, of which an FDC has 100,000,000.
+    """
+    from fedcoin.v1.transaction_pb2 import Transfer, TransferOutput
+
+    if len(outputs) % 2:
+        raise click.UsageError("Give an amount after each address.", ctx)
+    transfer = Transfer(
+        outputs=[
+            TransferOutput(
+                recipient=ADDRESS.convert(address, None, ctx),
+                amount=AMOUNT.convert(amount, None, ctx),
+            )
+            for address, amount in zip(outputs[::2], outputs[1::2], strict=True)
+        ]
+    )
+    execute(transfer, given)
+
+
+@click.command(epilog=example("fedcoin-node bond 100fdc"))
+@click.argument("amount", type=AMOUNT)
+@signing_options
+def bond(amount: int, **given: Any) -> None:
+    """Lock coins of the node's key; from the network's least bond on it is a miner.
+
+    A miner that signs contradicting votes loses its bond.
+    """
+    from fedcoin.v1.transaction_pb2 import Bond
+
+    execute(Bond(amount=amount), given)
+
+
+@click.command(epilog=example("fedcoin-node unbond 50fdc"))
+@click.argument("amount", type=AMOUNT)
+@signing_options
+def unbond(amount: int, **given: Any) -> None:
+    """Take coins out of the bond; they return after the network's unbonding period."""
+    from fedcoin.v1.transaction_pb2 import Unbond
+
+    execute(Unbond(amount=amount), given)

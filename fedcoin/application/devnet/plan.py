@@ -1,0 +1,250 @@
+"""Who takes part in a devnet, and the folder that each of them starts from."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from fedcoin.application.devnet.ports import free_ports
+from fedcoin.application.errors import ApplicationCode
+from fedcoin.application.founding import found
+from fedcoin.application.home import NODE_KEY, Home
+from fedcoin.data.amounts import SAP_PER_FDC
+from fedcoin.data.errors import Refusal
+from fedcoin.data.hashing import sha256
+from fedcoin.data.keys import KeyPair
+from fedcoin.learning import datasets
+
+CHAIN_ID = "fedcoin-devnet"
+
+HONEST = "honest"
+MISLABELLED = "mislabelled"
+FREE_RIDER = "free rider"
+
+WRONG_LABELS = 0.6
+"""The share of wrong labels in the mislabelled client's data."""
+
+MINER_BOND = 1_000 * SAP_PER_FDC
+MINER_BALANCE = 1_000 * SAP_PER_FDC
+ROUND_FEES = SAP_PER_FDC
+"""What a coordinator has for the fees of each round, beside the budget; far more than needed."""
+
+MOST_CLIENTS = 128
+MOST_MINERS = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What was asked for. ``budget`` is in sap and for all rounds together."""
+
+    miners: int
+    clients: int
+    rounds: int
+    dataset: str
+    budget: int
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One process: its name, its home, its address on the chain, and its command's arguments."""
+
+    name: str
+    home: Home
+    address: bytes
+    arguments: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Miner:
+    """A node that mines. ``api`` is host:port."""
+
+    member: Member
+    api: str
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """A client: what it is, and how many examples it has."""
+
+    member: Member
+    role: str
+    samples: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A devnet, ready to be started. ``server`` is the coordinator's host:port."""
+
+    options: Options
+    root: Path
+    chain_id: str
+    supply: int
+    miners: tuple[Miner, ...]
+    coordinator: Member
+    server: str
+    clients: tuple[Client, ...]
+
+    @property
+    def roles(self) -> dict[bytes, str]:
+        """What each client is, by its address."""
+        return {client.member.address: client.role for client in self.clients}
+
+    @property
+    def members(self) -> tuple[Member, ...]:
+        """All processes."""
+        nodes = tuple(miner.member for miner in self.miners)
+        return (*nodes, self.coordinator, *(client.member for client in self.clients))
+
+
+def check(options: Options) -> None:
+    """Raises BAD_ARGUMENT for a devnet that cannot be."""
+    limits = (
+        ("miners", options.miners, 1, MOST_MINERS),
+        ("clients", options.clients, 1, MOST_CLIENTS),
+        ("rounds", options.rounds, 1, 1_000),
+        ("budget", options.budget, options.rounds, 10**16),
+    )
+    for name, value, low, high in limits:
+        if not low <= value <= high:
+            raise Refusal(
+                ApplicationCode.BAD_ARGUMENT,
+                f"--{name} is {value}, but it must be from {low} to {high}",
+                field=name,
+                limit=f"{low} to {high}",
+            )
+
+
+def lay_out(options: Options, root: Path) -> Plan:
+    """Makes all homes and data below ``root``, the same for the same seed but for the time.
+
+    Raises :class:`Refusal`: BAD_ARGUMENT, or what loading the data set raises.
+    """
+    check(options)
+    dataset = datasets.load(options.dataset)
+    keys = {name: key_of(options.seed, name) for name in names(options)}
+    miners = [f"miner-{i}" for i in range(1, options.miners + 1)]
+    reserve = options.budget + ROUND_FEES * (options.rounds + 1)
+    genesis = found(
+        CHAIN_ID,
+        time.time_ns() // 1_000_000,
+        balances={
+            keys["coordinator"].address: reserve,
+            **{keys[name].address: MINER_BALANCE for name in miners},
+        },
+        bonds={keys[name].public_key: MINER_BOND for name in miners},
+    )
+    listeners = [f"127.0.0.1:{port}" for port in free_ports(2 * len(miners) + 1)]
+    server = listeners.pop()
+    nodes = lay_out_miners(root, genesis, keys, miners, listeners)
+    coordinator = lay_out_coordinator(root, genesis, keys["coordinator"], options, server, nodes)
+    clients = lay_out_clients(root, genesis, keys, options, server, dataset)
+    supply = reserve + len(miners) * (MINER_BOND + MINER_BALANCE)
+    return Plan(options, root, CHAIN_ID, supply, nodes, coordinator, server, clients)
+
+
+def names(options: Options) -> list[str]:
+    """Of all members."""
+    miners = [f"miner-{i}" for i in range(1, options.miners + 1)]
+    return [*miners, "coordinator", *(f"client-{i}" for i in range(1, options.clients + 1))]
+
+
+def key_of(seed: int, name: str) -> KeyPair:
+    """A member's key. Anybody can work it out: devnets are for looking at, not for money."""
+    return KeyPair.from_seed(sha256(b"fedcoin/devnet", f"{seed}/{name}".encode()))
+
+
+def lay_out_miners(
+    root: Path,
+    genesis: bytes,
+    keys: dict[str, KeyPair],
+    miners: Sequence[str],
+    listeners: Sequence[str],
+) -> tuple[Miner, ...]:
+    """Their homes; each dials those before it."""
+    peers, apis = listeners[: len(miners)], listeners[len(miners) :]
+    found_miners = []
+    for i, name in enumerate(miners):
+        home = Home(root / name)
+        home.add_key(NODE_KEY, keys[name])
+        settings = {
+            "peers.listen": peers[i],
+            "peers.seeds": peers[:i],
+            "api.listen": apis[i],
+            "mining.enabled": True,
+        }
+        home.write(genesis, settings)
+        arguments = ("start", "--home", str(home.root), "--stop-with-stdin")
+        found_miners.append(Miner(Member(name, home, keys[name].address, arguments), apis[i]))
+    return tuple(found_miners)
+
+
+def lay_out_coordinator(
+    root: Path,
+    genesis: bytes,
+    key: KeyPair,
+    options: Options,
+    server: str,
+    miners: Sequence[Miner],
+) -> Member:
+    """Its home; it talks to the first miner."""
+    home = Home(root / "coordinator")
+    home.add_key(NODE_KEY, key)
+    settings = {
+        "coordinator.listen": server,
+        "coordinator.dataset": options.dataset,
+        "coordinator.rounds": options.rounds,
+        "coordinator.clients": options.clients,
+        "coordinator.max_clients": max(options.clients, MOST_CLIENTS),
+        "coordinator.budget": options.budget,
+        "coordinator.seed": options.seed,
+    }
+    home.write(genesis, settings)
+    arguments = ("train", "server", "--home", str(home.root), "--node", miners[0].api)
+    return Member("coordinator", home, key.address, (*arguments, "--stop-with-stdin"))
+
+
+def lay_out_clients(
+    root: Path,
+    genesis: bytes,
+    keys: dict[str, KeyPair],
+    options: Options,
+    server: str,
+    dataset: datasets.Dataset,
+) -> tuple[Client, ...]:
+    """Their homes, each with its own part of the training data."""
+    clients = []
+    for i, role in enumerate(roles(options.clients)):
+        name = f"client-{i + 1}"
+        part = datasets.share(dataset, options.clients, i, options.seed)
+        if role == MISLABELLED:
+            part = datasets.with_noise(part, WRONG_LABELS, options.seed)
+        home = Home(root / name)
+        home.add_key(NODE_KEY, keys[name])
+        home.write(genesis, {})
+        data = home.root / "data.npz"
+        np.savez(data, x_train=part.x_train, y_train=part.y_train)
+        arguments = ["train", "client", "--home", str(home.root), "--server", server]
+        arguments += ["--data", str(data), "--stop-with-stdin"]
+        if role == FREE_RIDER:
+            arguments += ["--epochs", "0"]
+        member = Member(name, home, keys[name].address, tuple(arguments))
+        clients.append(Client(member, role, len(part.y_train)))
+    return tuple(clients)
+
+
+def roles(clients: int) -> list[str]:
+    """What each client is: honest, but for one with wrong labels and one that does nothing.
+
+    They stand between honest ones, since shares grow: neither has the most data.
+    """
+    found_roles = [HONEST] * clients
+    if clients >= 2:
+        found_roles[1] = MISLABELLED
+    if clients >= 4:
+        found_roles[3] = FREE_RIDER
+    return found_roles

@@ -1,0 +1,101 @@
+"""Running a devnet from its plan to its result."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from pathlib import Path
+
+from fedcoin.application.devnet.observe import Observer, Tell
+from fedcoin.application.devnet.plan import Options, Plan, lay_out
+from fedcoin.application.devnet.processes import Processes
+from fedcoin.application.devnet.result import DevnetResult
+from fedcoin.application.errors import ApplicationCode
+from fedcoin.application.report import render_report
+from fedcoin.data.errors import Refusal
+from fedcoin.v1.views_pb2 import TaskView
+
+FINISH_SECONDS = 30.0
+"""How long coordinator and clients may take to end after the last payment."""
+
+
+async def run_devnet(options: Options, root: Path, tell: Tell) -> DevnetResult:
+    """Lays out, starts, follows and ends a devnet below ``root``; writes result and report there.
+
+    Raises :class:`Refusal`: BAD_ARGUMENT, PROCESS_FAILED with the end of a log, DISAGREEMENT when
+    nodes hold different states or coins were made or lost (the result is written before).
+    """
+    started = time.monotonic()
+    plan = await asyncio.to_thread(lay_out, options, root)
+    tell(
+        f"{options.miners} miners, 1 coordinator, {options.clients} clients and "
+        f"{options.rounds} rounds on {options.dataset} in {root}"
+    )
+    with Processes(root / "logs") as processes:
+        start_all(plan, processes)
+        async with Observer(plan, tell) as observer:
+            tasks = await beside(processes, observe(observer))
+            result = await observer.collect(tasks, started)
+            await asyncio.wait_for(finish(plan, processes), FINISH_SECONDS)
+    write(result, root)
+    judge(result)
+    return result
+
+
+def start_all(plan: Plan, processes: Processes) -> None:
+    """Starts every process; they find each other in any order."""
+    for miner in plan.miners:
+        processes.start(miner.member.name, miner.member.arguments, lasting=True)
+    processes.start(plan.coordinator.name, plan.coordinator.arguments, lasting=False)
+    for client in plan.clients:
+        processes.start(client.member.name, client.member.arguments, lasting=False)
+
+
+async def observe(observer: Observer) -> list[TaskView]:
+    """From the first node that serves to the last round that is paid."""
+    await observer.wait_ready()
+    return await observer.follow()
+
+
+async def beside(processes: Processes, work: object) -> list[TaskView]:
+    """Does the work while watching the processes; the first failure of either ends both."""
+    observing = asyncio.ensure_future(work)  # type: ignore[call-overload]
+    watching = asyncio.ensure_future(processes.watch())
+    try:
+        await asyncio.wait((observing, watching), return_when=asyncio.FIRST_COMPLETED)
+        if watching.done():
+            watching.result()
+        found: list[TaskView] = await observing
+        return found
+    finally:
+        for task in (observing, watching):
+            task.cancel()
+        await asyncio.gather(observing, watching, return_exceptions=True)
+
+
+async def finish(plan: Plan, processes: Processes) -> None:
+    """Coordinator and clients end by themselves, and well."""
+    for member in (plan.coordinator, *(client.member for client in plan.clients)):
+        await processes.wait(member.name)
+
+
+def write(result: DevnetResult, root: Path) -> None:
+    """``result.json`` and ``report.html``."""
+    text = json.dumps(result.to_json(), indent=2, ensure_ascii=False)
+    (root / "result.json").write_text(text + "\n", encoding="utf-8")
+    (root / "report.html").write_text(render_report(result), encoding="utf-8")
+
+
+def judge(result: DevnetResult) -> None:
+    """Raises DISAGREEMENT unless all is as it should be."""
+    if not result.agreed:
+        states = ", ".join(f"{n.address} at {n.height}: {n.app_hash[:16]}" for n in result.nodes)
+        raise Refusal(
+            ApplicationCode.DISAGREEMENT, f"the miners do not hold the same state: {states}"
+        )
+    if not result.conserved:
+        raise Refusal(
+            ApplicationCode.DISAGREEMENT,
+            f"there were {result.supply_before} sap, and there are {result.supply_after}",
+        )

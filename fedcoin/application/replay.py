@@ -1,0 +1,124 @@
+"""Checking a stored chain from its first block, without anybody else.
+
+Every signature, certificate, root and payout is checked and every block executed afresh, on a state
+that begins with the genesis alone. What comes out must be what the store holds. The challenged
+leaves of Shapley tasks are not recomputed: the certificates say that validators did so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import zip_longest
+
+from fedcoin.application.errors import ApplicationCode
+from fedcoin.consensus.certificates import verify_certificate
+from fedcoin.contract.block_rules import check_block
+from fedcoin.contract.genesis import genesis_changes
+from fedcoin.contract.ledger import Execution, Ledger
+from fedcoin.contract.state import MemoryState
+from fedcoin.data.blocks import Block, decode_block
+from fedcoin.data.errors import Refusal
+from fedcoin.data.genesis import Genesis
+from fedcoin.data.store import ChainStore
+from fedcoin.v1.block_pb2 import BlockHeader
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """What a sound chain holds. ``supply`` and ``burned`` are in sap."""
+
+    chain_id: str
+    height: int
+    transactions: int
+    settlements: int
+    entries: int
+    app_hash: str
+    supply: int
+    burned: int
+
+
+def replay(store: ChainStore, genesis: Genesis, on_block: Callable[[int], None]) -> Replay:
+    """Checks the whole chain; ``on_block`` is told each height that is done.
+
+    Raises :class:`Refusal` with the code of the rule that a block breaks, or BAD_CHAIN when the
+    store holds something else than its blocks lead to.
+    """
+    faults = store.integrity_faults()
+    if faults:
+        raise broken(f"the database is damaged: {faults[0]}")
+    state = MemoryState({k: v for k, v in genesis_changes(genesis).items() if v is not None})
+    ledger = Ledger(state, genesis)
+    parent: BlockHeader | None = None
+    transactions = settlements = 0
+    for height in range(1, store.height() + 1):
+        block, execution = replay_block(store, genesis, ledger, parent, height)
+        state.apply(execution.changes)
+        ledger.adopt(execution)
+        parent = block.header
+        transactions += len(block.transactions)
+        settlements += execution.settlement is not None
+        on_block(height)
+    entries = compare_state(store, state)
+    totals = ledger.totals()
+    supply = ledger.total_supply()
+    if not supply == totals.supply == genesis.supply:
+        raise broken(f"there are {supply} sap; genesis made {genesis.supply}")
+    return Replay(
+        chain_id=genesis.chain_id,
+        height=store.height(),
+        transactions=transactions,
+        settlements=settlements,
+        entries=entries,
+        app_hash=ledger.app_hash.hex(),
+        supply=supply,
+        burned=totals.burned,
+    )
+
+
+def replay_block(
+    store: ChainStore,
+    genesis: Genesis,
+    ledger: Ledger,
+    parent: BlockHeader | None,
+    height: int,
+) -> tuple[Block, Execution]:
+    """One block, checked and executed."""
+    stored = store.block(height)
+    if stored is None:
+        raise broken(f"block {height} is missing")
+    try:
+        block = decode_block(stored.raw, genesis.parameters.max_block_bytes)
+        decided = verify_certificate(
+            stored.certificate, ledger.validators(), genesis.chain_id, height, block.hash
+        )
+        execution = check_block(block, parent, genesis, ledger, round=decided)
+    except Refusal as refusal:
+        raise Refusal(
+            refusal.code,
+            f"block {height}: {refusal.message}",
+            field=refusal.field,
+            limit=refusal.limit,
+        ) from None
+    if store.receipts(height) != execution.receipts:
+        raise broken(f"the receipts of block {height} are not those that executing it gives")
+    return block, execution
+
+
+def compare_state(store: ChainStore, state: MemoryState) -> int:
+    """How many entries the state has. Raises BAD_CHAIN when the store's differs."""
+    entries = 0
+    for stored, computed in zip_longest(store.scan(b""), state.scan(b"")):
+        if stored != computed:
+            key = (stored or computed or (b"",))[0]
+            raise broken(f"the stored state differs from the blocks' at key {key.hex()}")
+        entries += 1
+    return entries
+
+
+def broken(sentence: str) -> Refusal:
+    """The store is not what its own blocks lead to."""
+    return Refusal(
+        ApplicationCode.BAD_CHAIN,
+        f"{sentence}; move the database away and let the node fetch the chain again",
+    )

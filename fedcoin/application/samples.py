@@ -1,0 +1,133 @@
+"""Gathering a task's samples: coalitions go to the worker until there are enough.
+
+Requests are short, about a quarter of a second each, so that others who ask the same worker get
+their turn and whoever cancels is soon obeyed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from fedcoin.incentive.layouts import Bools, Ints
+from fedcoin.incentive.sampling import SamplingPlan
+from fedcoin.incentive.stopping import is_enough
+from fedcoin.learning.utility import Coalitions, Counts
+
+Utility = Callable[[Coalitions], Awaitable[Counts]]
+
+REQUEST_SECONDS = 0.25
+FIRST_ROWS = 64
+MOST_ROWS = 4096
+STAGES = 8
+"""Into how many parts a walk is cut where it may be truncated, so that the rest can be saved."""
+
+_UNKNOWN = -(1 << 40)
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """Leaves 0 to N - 1 of a plan."""
+
+    utilities: Ints
+    """(N, m), canonical."""
+    grand: int
+    empty: int
+
+
+class Pace:
+    """How many coalitions to ask for at once."""
+
+    def __init__(self) -> None:
+        self.rows = FIRST_ROWS
+
+    def learn(self, rows: int, seconds: float) -> None:
+        """Aim at ``REQUEST_SECONDS``; at most double, since the first requests are slow."""
+        fitting = int(rows * REQUEST_SECONDS / max(seconds, 1e-6))
+        self.rows = max(1, min(fitting, 2 * self.rows, MOST_ROWS))
+
+
+async def gather(
+    plan: SamplingPlan,
+    utility: Utility,
+    difficulty_nano: int,
+    in_time: Callable[[], bool],
+    known: Samples | None = None,
+) -> Samples | None:
+    """Evaluate leaves from where ``known`` ends until they are enough.
+
+    Under EXACT that is all of them. Otherwise when the standard error is well under D
+    (``stopping.is_enough``), at the task's most samples, or when ``in_time()`` turns false.
+    Returns None when time ran out before there was anything that could be committed to.
+    """
+    pace = Pace()
+    if known is None:
+        known = await _ends(plan, utility)
+    batches = [known.utilities]
+    vectors = [_vectors(plan, 0, known)]
+    count = len(known.utilities)
+    while not is_enough(plan, np.concatenate(vectors), difficulty_nano):
+        if not in_time():
+            break
+        upto = min(plan.most_samples, count + _batch(plan, count, pace.rows))
+        leaves = range(count, upto)
+        rows = await _evaluate(plan, utility, leaves, known, pace)
+        batches.append(rows)
+        vectors.append(plan.contributions(leaves, rows, known.grand, known.empty))
+        count = upto
+        # Memo-fast work never suspends for long; the loop belongs to others too.
+        await asyncio.sleep(0)
+    if count < (plan.fixed_samples or 1):
+        return None
+    return Samples(np.concatenate(batches), known.grand, known.empty)
+
+
+def _batch(plan: SamplingPlan, count: int, rows: int) -> int:
+    """How many leaves to take next: what fits into a request, ending on whole cycles."""
+    fitting = max(1, rows // plan.leaf_length)
+    if plan.fixed_samples is not None:
+        return fitting
+    left = plan.cycle - count % plan.cycle
+    return min(fitting, left) if fitting < plan.cycle else left + (fitting - left) // plan.cycle
+
+
+async def _ends(plan: SamplingPlan, utility: Utility) -> Samples:
+    ends = np.array([[True] * plan.clients, [False] * plan.clients])
+    grand, empty = (await utility(ends)).tolist()
+    return Samples(np.empty((0, plan.leaf_length), dtype=np.int64), grand, empty)
+
+
+def _vectors(plan: SamplingPlan, first: int, known: Samples) -> Ints:
+    leaves = range(first, first + len(known.utilities))
+    return plan.contributions(leaves, known.utilities, known.grand, known.empty)
+
+
+async def _evaluate(
+    plan: SamplingPlan, utility: Utility, leaves: range, ends: Samples, pace: Pace
+) -> Ints:
+    """The canonical utilities of some leaves: (N, m). Asks for nothing that is implied."""
+    shape = (len(leaves), plan.leaf_length)
+    coalitions = np.stack([plan.coalitions(leaf) for leaf in leaves])
+    found = np.full(shape, _UNKNOWN, dtype=np.int64)
+    while True:
+        open_places = (found == _UNKNOWN) & ~plan.implied(leaves, found, ends.grand)
+        if not open_places.any():
+            return plan.canonical(leaves, found, ends.grand, ends.empty)
+        wanted = _next_stage(plan, open_places)
+        started = time.monotonic()
+        found[wanted] = await utility(coalitions[wanted])
+        pace.learn(int(wanted.sum()), time.monotonic() - started)
+
+
+def _next_stage(plan: SamplingPlan, open_places: Bools) -> Bools:
+    """All open places; where walks may be cut short only the first few of each."""
+    if not plan.truncation:
+        return open_places
+    walks = open_places.reshape(-1, plan.clients)
+    stage = -(-plan.clients // STAGES)
+    first = walks & (np.cumsum(walks, axis=1) <= stage)
+    return first.reshape(open_places.shape)

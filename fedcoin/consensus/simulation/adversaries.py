@@ -1,0 +1,169 @@
+"""Validators that break the protocol, each in one way.
+
+They run a real engine to know what is going on, and lie on the way out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from fedcoin.consensus.effects import CastVote, Message, SendProposal
+from fedcoin.consensus.log import ROUNDS_AHEAD
+from fedcoin.consensus.simulation.network import Packet
+from fedcoin.consensus.simulation.node import Node
+from fedcoin.data.hashing import sha256
+from fedcoin.data.votes import PRECOMMIT, PREVOTE, Proposal
+
+
+class Faulty(Node):
+    """Remembers which blocks it heard of. What it does is for the subclasses to say."""
+
+    seen: tuple[bytes, ...] = ()
+
+    def receive(self, sender: int, packet: Packet) -> None:
+        """Remember the latest few hashes that were proposed."""
+        if isinstance(packet, Proposal) and packet.block_hash not in self.seen:
+            self.seen = (*self.seen[-4:], packet.block_hash)
+        super().receive(sender, packet)
+
+    def some_peers(self) -> list[int]:
+        """Any selection of the others."""
+        return [peer for peer in self.peers if self.world.rng.random() < 0.5]
+
+    def any_value(self) -> bytes:
+        """A block that was proposed, nil, or one that nobody has ever seen."""
+        return self.world.rng.choice((*self.seen, b"", sha256(self.world.rng.randbytes(8))))
+
+    def keep(self, message: Message) -> None:
+        """Let the own engine believe that this is what was said."""
+        self._take(self.index, message)
+
+
+class Equivocator(Faulty):
+    """Shows one half a block and the other half another, and votes for both."""
+
+    def propose(self, effect: SendProposal) -> None:
+        """Two blocks for one round."""
+        other_hash, other = self.application.build(effect.round, self.world.clock.now_ms + 1)
+        rival = SendProposal(effect.round, -1, other_hash, other)
+        first, second = self.sign_proposal(effect), self.sign_proposal(rival)
+        self.seen = (*self.seen[-3:], first.block_hash, second.block_hash)
+        some = self.some_peers()
+        self.say(first, some)
+        self.say(second, [peer for peer in self.peers if peer not in some])
+        self.keep(first)
+
+    def cast(self, effect: CastVote) -> None:
+        """A vote for each block and one for nil, each to somebody."""
+        for value in (*self.seen[-2:], b""):
+            self.say(self.sign(effect.kind, effect.round, value), self.some_peers())
+        self.keep(self.sign(effect.kind, effect.round, effect.block_hash))
+
+    def pass_on(self, message: Message, sender: int) -> None:
+        """Relay the others' words only."""
+        if message.public_key != self.key.public_key:
+            super().pass_on(message, sender)
+
+
+class Withholder(Faulty):
+    """Keeps to the protocol, but tells only some of it, to some."""
+
+    def say(self, message: Message, receivers: Iterable[int]) -> None:
+        """Leave out receivers at random."""
+        super().say(message, [peer for peer in receivers if self.world.rng.random() < 0.4])
+
+
+class NilVoter(Faulty):
+    """Never proposes and votes for nothing."""
+
+    def propose(self, effect: SendProposal) -> None:
+        """Let the turn pass."""
+
+    def cast(self, effect: CastVote) -> None:
+        """Nil, whatever the engine wants."""
+        self.store(self.sign(effect.kind, effect.round, b""))
+
+
+class RandomVoter(Faulty):
+    """Votes for anything in any round near the present one, and invents valid rounds."""
+
+    def propose(self, effect: SendProposal) -> None:
+        """A proposal that may claim a polka, of a block that may be no block."""
+        rng = self.world.rng
+        raw = effect.raw if rng.random() < 0.5 else rng.randbytes(16)
+        claimed = rng.randrange(-1, effect.round) if effect.round else -1
+        proposal = self.sign_proposal(SendProposal(effect.round, claimed, sha256(raw), raw))
+        self.say(proposal, self.some_peers())
+        self.keep(proposal)
+
+    def cast(self, effect: CastVote) -> None:
+        """Several votes that have little to do with what is going on."""
+        rng = self.world.rng
+        for _ in range(3):
+            kind = rng.choice((PREVOTE, PRECOMMIT))
+            round = max(0, effect.round + rng.randrange(-2, 4))
+            self.say(self.sign(kind, round, self.any_value()), self.some_peers())
+        self.keep(self.sign(effect.kind, effect.round, effect.block_hash))
+
+
+class Splitter(Faulty):
+    """Shows its prevote to one validator alone, so that only that one locks; no precommits."""
+
+    def cast(self, effect: CastVote) -> None:
+        """Nil to all but one."""
+        vote = self.sign(effect.kind, effect.round, effect.block_hash)
+        if effect.kind == PREVOTE:
+            lucky = self.world.rng.choice(self.peers)
+            self.say(vote, [lucky])
+            nil = self.sign(effect.kind, effect.round, b"")
+            self.say(nil, [peer for peer in self.peers if peer != lucky])
+        self.keep(vote)
+
+    def pass_on(self, message: Message, sender: int) -> None:
+        """Relay nothing but the own proposals."""
+        if isinstance(message, Proposal):
+            super().pass_on(message, sender)
+
+    def say(self, message: Message, receivers: Iterable[int]) -> None:
+        """Never repeat anything by the clock: what is said is said once, on purpose."""
+        if isinstance(message, Proposal) or message.public_key == self.key.public_key:
+            super().say(message, receivers)
+
+
+class Flooder(Faulty):
+    """Sends heaps of votes for blocks that do not exist and rounds that never come."""
+
+    def cast(self, effect: CastVote) -> None:
+        """A heap, then the honest vote."""
+        rng = self.world.rng
+        for _ in range(12):
+            kind = rng.choice((PREVOTE, PRECOMMIT))
+            far = rng.choice((0, 1, ROUNDS_AHEAD, ROUNDS_AHEAD + 1, 10**6, 2**32 - 2))
+            round = min(effect.round + far, 2**32 - 2)
+            value = sha256(rng.randbytes(8))
+            self.say(self.sign(kind, round, value), self.peers)
+        self.keep(self.sign(effect.kind, effect.round, effect.block_hash))
+
+
+class Forgetful(Faulty):
+    """Honest, but on a disk that loses everything, and it crashes a lot."""
+
+    def cast(self, effect: CastVote) -> None:
+        """Vote, and forget it now and then."""
+        super().cast(effect)
+        if self.world.rng.random() < 0.3:
+            self.disk.signed.clear()
+            self.disk.lock = b""
+            self.crash_for(self.world.rng.randrange(500))
+
+
+ADVERSARIES: dict[str, type[Node]] = {
+    "equivocator": Equivocator,
+    "withholder": Withholder,
+    "nil-voter": NilVoter,
+    "random-voter": RandomVoter,
+    "splitter": Splitter,
+    "flooder": Flooder,
+    "forgetful": Forgetful,
+}
+"""A class for each of `scenario.KINDS`."""

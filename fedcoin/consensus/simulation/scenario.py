@@ -1,0 +1,115 @@
+"""Everything that will go wrong in one run, drawn from its seed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+
+KINDS = (
+    "equivocator",
+    "withholder",
+    "nil-voter",
+    "random-voter",
+    "splitter",
+    "flooder",
+    "forgetful",
+)
+"""What a faulty validator may do; `adversaries` says how."""
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """From `start_ms` to `end_ms` only nodes on the same side hear each other."""
+
+    start_ms: int
+    end_ms: int
+    side: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Crash:
+    """A node stops at `at_ms` with its memory lost, and comes back after `down_ms`."""
+
+    node: int
+    at_ms: int
+    down_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """One run. Times are virtual ms; chances lie between 0 and 1.
+
+    `powers` gives the number of nodes. `faulty` maps indices to kinds. Until `calm_ms`
+    messages are lost, doubled and delayed, and nodes crash; `crash_chance` is that of a crash
+    right after a vote reached the disk. From then on each message arrives within
+    `calm_delay_ms`, and all correct nodes must have `heights` blocks by `deadline_ms`.
+    `relay` says whether nodes pass on what they hear.
+    """
+
+    seed: int
+    powers: tuple[int, ...]
+    faulty: tuple[tuple[int, str], ...] = ()
+    heights: int = 2
+    loss: float = 0.0
+    duplication: float = 0.0
+    delay_ms: int = 20
+    partitions: tuple[Partition, ...] = ()
+    crashes: tuple[Crash, ...] = ()
+    crash_chance: float = 0.0
+    relay: bool = True
+    propose_ms: int = 400
+    vote_ms: int = 200
+    resend_ms: int = 500
+    calm_ms: int = 0
+    calm_delay_ms: int = 20
+    deadline_ms: int = 120_000
+
+    def __str__(self) -> str:
+        kinds = ", ".join(f"{kind} at {index}" for index, kind in self.faulty) or "nobody faulty"
+        return f"seed {self.seed}: {len(self.powers)} validators, {kinds}"
+
+
+def scenario_of(seed: int, nodes: int = 4, faulty: int = 1, heights: int = 2) -> Scenario:
+    """The scenario with this number; with the defaults one of four validators is faulty.
+
+    The faulty ones together hold less than a third of the power as long as `faulty` is less
+    than a third of `nodes`.
+    """
+    rng = Random(seed)
+    calm_ms = rng.choice((0, 1_000, 4_000, 8_000))
+    kinds = [rng.choice(KINDS) for _ in range(faulty)]
+    liars = rng.sample(range(nodes), faulty)
+    return Scenario(
+        seed=seed,
+        powers=_powers(rng, nodes, liars),
+        faulty=tuple(sorted(zip(liars, kinds, strict=True))),
+        heights=heights,
+        loss=rng.choice((0.0, 0.05, 0.2, 0.5)),
+        duplication=rng.choice((0.0, 0.1, 0.3)),
+        delay_ms=rng.choice((5, 50, 300, 1_000)),
+        partitions=tuple(_partition(rng, nodes, calm_ms) for _ in range(rng.randrange(3))),
+        crashes=tuple(_crash(rng, nodes, calm_ms) for _ in range(rng.randrange(4))),
+        crash_chance=rng.choice((0.0, 0.0, 0.02, 0.1)),
+        relay=rng.random() < 0.5,
+        calm_ms=calm_ms,
+    )
+
+
+def _powers(rng: Random, nodes: int, liars: list[int]) -> tuple[int, ...]:
+    """Equal powers, or unequal ones among which the liars have the least."""
+    if rng.random() < 0.5:
+        return (100,) * nodes
+    drawn = sorted(rng.randrange(80, 160) for _ in range(nodes))
+    weak = [drawn.pop(0) for _ in liars]
+    rng.shuffle(drawn)
+    return tuple(weak.pop() if index in liars else drawn.pop() for index in range(nodes))
+
+
+def _partition(rng: Random, nodes: int, calm_ms: int) -> Partition:
+    start = rng.randrange(calm_ms + 1)
+    side = frozenset(rng.sample(range(nodes), rng.randrange(1, nodes)))
+    return Partition(start, rng.randrange(start, calm_ms + 1), side)
+
+
+def _crash(rng: Random, nodes: int, calm_ms: int) -> Crash:
+    return Crash(rng.randrange(nodes), rng.randrange(calm_ms + 1), rng.randrange(3_000))

@@ -1,0 +1,133 @@
+"""Bond and Unbond: who may decide, and how coins leave a bond."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fedcoin.contract import records
+from fedcoin.contract.checks import checked_amount
+from fedcoin.contract.electorate import validators_of
+from fedcoin.contract.errors import LedgerCode
+from fedcoin.contract.scope import Scope
+from fedcoin.data.amounts import format_amount
+from fedcoin.data.errors import Refusal
+from fedcoin.data.transactions import Transaction
+from fedcoin.v1 import block_pb2
+from fedcoin.v1.block_pb2 import PaymentReceipt
+from fedcoin.v1.state_pb2 import BondState, Unbonding
+
+MAX_UNBONDINGS: Final = 16
+"""How many parts of one bond may be on their way back at a time."""
+
+
+def bond(scope: Scope, transaction: Transaction) -> None:
+    """Lock coins. Whoever had no bond decides from the next height on.
+
+    Raises `Refusal` (ZERO_AMOUNT, AMOUNT_OVERFLOW, ALREADY_SLASHED, TOO_MANY_VALIDATORS,
+    BOND_TOO_SMALL, INSUFFICIENT_BALANCE).
+    """
+    amount = checked_amount(transaction.body.bond.amount, "amount")
+    state = records.BONDS.get(scope.state, transaction.sender) or BondState()
+    if state.slashed:
+        raise Refusal(
+            LedgerCode.ALREADY_SLASHED,
+            "this key was slashed for contradicting votes and may not bond again",
+            field="public_key",
+        )
+    if not state.bond:
+        _check_room(scope)
+        state.public_key = transaction.public_key
+        if not state.unbonding:
+            # Whoever unbonds and bonds again keeps answering for what it signed before.
+            state.since_height = scope.block.height + 1
+    least = scope.rules.min_bond
+    if state.bond + amount < least:
+        raise Refusal(
+            LedgerCode.BOND_TOO_SMALL,
+            f"the bond would be {format_amount(amount)}; the least is {format_amount(least)}",
+            field="amount",
+            limit=str(least),
+        )
+    scope.debit(transaction.sender, amount, "amount")
+    state.bond += amount
+    records.BONDS.put(scope.state, transaction.sender, record=state)
+
+
+def unbond(scope: Scope, transaction: Transaction) -> None:
+    """Take coins out of the bond; they return after the unbonding period.
+
+    Raises `Refusal` (ZERO_AMOUNT, AMOUNT_OVERFLOW, INSUFFICIENT_BOND, BOND_LEFT_TOO_SMALL,
+    LAST_VALIDATOR, TOO_MANY_UNBONDINGS).
+    """
+    amount = checked_amount(transaction.body.unbond.amount, "amount")
+    state = records.BONDS.get(scope.state, transaction.sender) or BondState()
+    left = state.bond - amount
+    if left < 0:
+        raise Refusal(
+            LedgerCode.INSUFFICIENT_BOND,
+            f"amount is {format_amount(amount)}; the bond is {format_amount(state.bond)}",
+            field="amount",
+            limit=str(state.bond),
+        )
+    if 0 < left < scope.rules.min_bond:
+        raise Refusal(
+            LedgerCode.BOND_LEFT_TOO_SMALL,
+            f"{format_amount(left)} of the bond would be left: leave at least"
+            f" {format_amount(scope.rules.min_bond)}, or nothing",
+            field="amount",
+            limit=str(scope.rules.min_bond),
+        )
+    if len(state.unbonding) >= MAX_UNBONDINGS:
+        raise Refusal(
+            LedgerCode.TOO_MANY_UNBONDINGS,
+            f"{MAX_UNBONDINGS} parts of this bond are on their way back: wait for one",
+            field="amount",
+            limit=str(MAX_UNBONDINGS),
+        )
+    if left == 0:
+        check_not_last(scope)
+    release = scope.block.time_ms + scope.rules.unbonding_ms
+    state.bond = left
+    state.unbonding.append(Unbonding(amount=amount, release_ms=release))
+    records.BONDS.put(scope.state, transaction.sender, record=state)
+    records.UNBONDING.add(scope.state, release, transaction.sender)
+
+
+def release_due(scope: Scope) -> None:
+    """Return what has waited for its unbonding period, to its owners' balances."""
+    for release, address in list(records.UNBONDING.scan(scope.state)):
+        if release > scope.block.time_ms:
+            return
+        records.UNBONDING.remove(scope.state, release, address)
+        state = records.BONDS.get(scope.state, address)
+        assert state is not None, "an unbonding without a bond"
+        while state.unbonding and state.unbonding[0].release_ms <= release:
+            amount = state.unbonding.pop(0).amount
+            scope.credit(address, amount)
+            kind = block_pb2.PAYMENT_KIND_UNBONDED
+            scope.paid(PaymentReceipt(kind=kind, address=address, amount=amount))
+        if state.bond or state.unbonding:
+            records.BONDS.put(scope.state, address, record=state)
+        else:
+            records.BONDS.delete(scope.state, address)
+
+
+def check_not_last(scope: Scope) -> None:
+    """Refuse (LAST_VALIDATOR) when only one validator is left: the chain would stop."""
+    if len(validators_of(scope.state)) <= 1:
+        raise Refusal(
+            LedgerCode.LAST_VALIDATOR,
+            "this is the last validator; without it nobody could decide a block",
+            field="amount",
+        )
+
+
+def _check_room(scope: Scope) -> None:
+    most = scope.rules.max_validators
+    if len(validators_of(scope.state)) >= most:
+        raise Refusal(
+            LedgerCode.TOO_MANY_VALIDATORS,
+            f"there are {most} validators already: wait until one unbonds",
+            field="public_key",
+            limit=str(most),
+        )

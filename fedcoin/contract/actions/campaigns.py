@@ -1,0 +1,114 @@
+"""OpenCampaign and CloseCampaign: a budget in escrow for a training job."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fedcoin.contract import records
+from fedcoin.contract.checks import check_choice, check_length, check_number, checked_amount
+from fedcoin.contract.errors import LedgerCode
+from fedcoin.contract.scope import Scope
+from fedcoin.contract.settlement import close_campaign as close
+from fedcoin.data.addresses import ADDRESS_BYTES
+from fedcoin.data.amounts import format_amount
+from fedcoin.data.errors import Refusal
+from fedcoin.data.hashing import HASH_BYTES
+from fedcoin.data.transactions import Transaction
+from fedcoin.v1 import task_pb2
+from fedcoin.v1.state_pb2 import CampaignState
+from fedcoin.v1.task_pb2 import OpenCampaign, PriceSplit
+
+MAX_ROUNDS: Final = 10_000
+MAX_SHARDS: Final = 10_000
+MAX_PART: Final = 1_000_000
+
+_SPREADS: Final = (task_pb2.BUDGET_SPREAD_EQUAL, task_pb2.BUDGET_SPREAD_DECREASING)
+_REWARDS: Final = (task_pb2.MINING_REWARD_WINNER, task_pb2.MINING_REWARD_PRO_RATA)
+
+
+def open_campaign(scope: Scope, transaction: Transaction) -> None:
+    """Put the whole budget in escrow. The campaign's id is the transaction's hash.
+
+    Raises `Refusal` (BAD_SERVER, BAD_HASH, BAD_ROUNDS, BUDGET_TOO_SMALL, ZERO_AMOUNT,
+    AMOUNT_OVERFLOW, BAD_SPREAD, BAD_PRICE_SPLIT, BAD_MINING_REWARD, BAD_SHARDS,
+    INSUFFICIENT_BALANCE).
+    """
+    terms = transaction.body.open_campaign
+    check_terms(terms)
+    scope.debit(transaction.sender, terms.budget, "budget")
+    campaign = CampaignState(requester=transaction.sender, terms=terms, escrow=terms.budget)
+    records.CAMPAIGNS.put(scope.state, transaction.hash, record=campaign)
+
+
+def close_campaign(scope: Scope, transaction: Transaction) -> None:
+    """End a campaign early: what is left in escrow returns to the requester.
+
+    Raises `Refusal` (UNKNOWN_CAMPAIGN, NOT_THE_REQUESTER, CAMPAIGN_CLOSED, TASK_STILL_OPEN).
+    """
+    campaign_id = transaction.body.close_campaign.campaign_id
+    campaign = campaign_to_change(scope, campaign_id)
+    if campaign.requester != transaction.sender:
+        raise Refusal(
+            LedgerCode.NOT_THE_REQUESTER,
+            "only the requester that opened the campaign may close it",
+            field="campaign_id",
+        )
+    check_idle(campaign)
+    close(scope, campaign_id, campaign)
+    records.CAMPAIGNS.put(scope.state, campaign_id, record=campaign)
+
+
+def campaign_to_change(scope: Scope, campaign_id: bytes) -> CampaignState:
+    """The campaign with this id. Raises `Refusal` (UNKNOWN_CAMPAIGN)."""
+    campaign = records.CAMPAIGNS.get(scope.state, campaign_id)
+    if campaign is None:
+        raise Refusal(
+            LedgerCode.UNKNOWN_CAMPAIGN,
+            f"there is no campaign {campaign_id[:HASH_BYTES].hex()}",
+            field="campaign_id",
+        )
+    return campaign
+
+
+def check_idle(campaign: CampaignState) -> None:
+    """Refuse (CAMPAIGN_CLOSED, TASK_STILL_OPEN) a campaign that is over or at work."""
+    if campaign.closed:
+        raise Refusal(LedgerCode.CAMPAIGN_CLOSED, "the campaign is closed", field="campaign_id")
+    if campaign.open_task_id:
+        raise Refusal(
+            LedgerCode.TASK_STILL_OPEN,
+            f"task {campaign.open_task_id.hex()} of the campaign is open: wait until it is settled",
+            field="campaign_id",
+        )
+
+
+def check_terms(terms: OpenCampaign) -> None:
+    """Check everything about a campaign that needs no state; `open_campaign` lists the codes."""
+    check_length(LedgerCode.BAD_SERVER, "server", terms.server, ADDRESS_BYTES)
+    for name in ("model", "initial_weights", "evaluation_root"):
+        check_length(LedgerCode.BAD_HASH, name, getattr(terms, name), HASH_BYTES)
+    check_number(LedgerCode.BAD_ROUNDS, "rounds", terms.rounds, 1, MAX_ROUNDS)
+    if checked_amount(terms.budget, "budget") < terms.rounds:
+        raise Refusal(
+            LedgerCode.BUDGET_TOO_SMALL,
+            f"budget is {format_amount(terms.budget)}; {terms.rounds} rounds take at least one"
+            " sap each",
+            field="budget",
+            limit=str(terms.rounds),
+        )
+    check_choice(LedgerCode.BAD_SPREAD, "spread", terms.spread, _SPREADS)
+    _check_split(terms.split)
+    check_choice(LedgerCode.BAD_MINING_REWARD, "mining_reward", terms.mining_reward, _REWARDS)
+    check_number(LedgerCode.BAD_SHARDS, "evaluation_shards", terms.evaluation_shards, 1, MAX_SHARDS)
+
+
+def _check_split(split: PriceSplit) -> None:
+    parts = (split.train, split.com, split.sap)
+    if max(parts) > MAX_PART or not any(parts):
+        raise Refusal(
+            LedgerCode.BAD_PRICE_SPLIT,
+            f"split is {parts[0]} : {parts[1]} : {parts[2]}; each part is at most {MAX_PART}, and"
+            " one is more than 0",
+            field="split",
+            limit=str(MAX_PART),
+        )

@@ -1,0 +1,84 @@
+"""ReportEquivocation: two votes that contradict each other cost the whole bond, once."""
+
+from __future__ import annotations
+
+from fedcoin.contract import records
+from fedcoin.contract.actions.bonds import check_not_last
+from fedcoin.contract.errors import LedgerCode
+from fedcoin.contract.scope import Scope
+from fedcoin.data.addresses import address_of
+from fedcoin.data.errors import Refusal
+from fedcoin.data.transactions import Transaction
+from fedcoin.data.votes import Vote, decode_vote
+from fedcoin.v1 import block_pb2
+from fedcoin.v1.block_pb2 import PaymentReceipt
+from fedcoin.v1.state_pb2 import BondState
+
+
+def report(scope: Scope, transaction: Transaction) -> None:
+    """Burn the bond, and what was on its way back, of who voted twice; reward the reporter.
+
+    Slashable are votes from the first height that the present bond helped to decide up to the
+    block's own, as long as any of the bond's coins are still held. A slashed key may never bond
+    again, so that nothing can be slashed twice. Raises `Refusal` (those of `decode_vote`,
+    NOT_CONTRADICTING, NOT_SLASHABLE, ALREADY_SLASHED, LAST_VALIDATOR).
+    """
+    action = transaction.body.report_equivocation
+    first = decode_vote(action.first, scope.genesis.chain_id)
+    second = decode_vote(action.second, scope.genesis.chain_id)
+    _check_contradiction(first, second)
+    offender = address_of(first.public_key)
+    state = records.BONDS.get(scope.state, offender) or BondState()
+    _check_slashable(scope, state, first.height)
+    if state.bond:
+        check_not_last(scope)
+    _slash(scope, offender, state, reporter=transaction.sender)
+
+
+def _check_contradiction(first: Vote, second: Vote) -> None:
+    for what in ("public_key", "kind", "height", "round"):
+        if getattr(first, what) != getattr(second, what):
+            raise Refusal(
+                LedgerCode.NOT_CONTRADICTING,
+                f"the votes differ in {what}: only two of one key, kind, height and round count",
+                field=f"second.{what}",
+            )
+    if first.block_hash == second.block_hash:
+        raise Refusal(
+            LedgerCode.NOT_CONTRADICTING,
+            "both votes are for the same block: they do not contradict each other",
+            field="second.block_hash",
+        )
+
+
+def _check_slashable(scope: Scope, state: BondState, height: int) -> None:
+    if state.slashed:
+        raise Refusal(
+            LedgerCode.ALREADY_SLASHED,
+            "the bond of this key was slashed already",
+            field="first.public_key",
+        )
+    held = state.bond or state.unbonding
+    if not held or not state.since_height <= height <= scope.block.height:
+        raise Refusal(
+            LedgerCode.NOT_SLASHABLE,
+            f"nothing can be slashed for votes of height {height}: the key has no bond that"
+            " was at stake then, or it returned already",
+            field="first.height",
+        )
+
+
+def _slash(scope: Scope, offender: bytes, state: BondState, *, reporter: bytes) -> None:
+    whole = state.bond + sum(part.amount for part in state.unbonding)
+    reward = whole * scope.rules.report_reward_percent // 100
+    for part in state.unbonding:
+        records.UNBONDING.remove(scope.state, part.release_ms, offender)
+    slashed = BondState(public_key=state.public_key, slashed=True)
+    records.BONDS.put(scope.state, offender, record=slashed)
+    scope.burn(whole - reward)
+    scope.credit(reporter, reward)
+    for kind, address, amount in (
+        (block_pb2.PAYMENT_KIND_BOND_BURNED, offender, whole - reward),
+        (block_pb2.PAYMENT_KIND_REPORT_REWARD, reporter, reward),
+    ):
+        scope.paid(PaymentReceipt(kind=kind, address=address, amount=amount))

@@ -1,0 +1,149 @@
+"""CommitShapley and RevealShapley: what miners say about a task, and when."""
+
+from __future__ import annotations
+
+from fedcoin.contract import records
+from fedcoin.contract.checks import check_length
+from fedcoin.contract.errors import LedgerCode
+from fedcoin.contract.scope import Scope
+from fedcoin.data.amounts import format_amount
+from fedcoin.data.errors import Refusal
+from fedcoin.data.hashing import HASH_BYTES
+from fedcoin.data.transactions import Transaction
+from fedcoin.incentive.evidence import ProvedVector, commitment, verify_evidence
+from fedcoin.incentive.sampling import plan_of
+from fedcoin.v1 import block_pb2
+from fedcoin.v1.block_pb2 import TaskPhase
+from fedcoin.v1.state_pb2 import MinerState, TaskState
+
+
+def commit(scope: Scope, transaction: Transaction) -> None:
+    """Take a miner's commitment, with its deposit, while the commit window is open.
+
+    Raises `Refusal` (UNKNOWN_TASK, TOO_EARLY, TOO_LATE, NOT_A_MINER, BAD_HASH, WRONG_DEPOSIT,
+    ALREADY_COMMITTED, INSUFFICIENT_BALANCE).
+    """
+    action = transaction.body.commit_shapley
+    task = _task(scope, action.task_id)
+    _check_turn(scope, task, action.attempt, block_pb2.TASK_PHASE_COMMIT)
+    bond = records.BONDS.get(scope.state, transaction.sender)
+    if bond is None or not bond.bond:
+        raise Refusal(
+            LedgerCode.NOT_A_MINER,
+            f"only who has a bond may commit: bond at least {format_amount(scope.rules.min_bond)}",
+            field="public_key",
+            limit=str(scope.rules.min_bond),
+        )
+    check_length(LedgerCode.BAD_HASH, "commitment", action.commitment, HASH_BYTES)
+    if action.deposit != scope.rules.commit_deposit:
+        raise Refusal(
+            LedgerCode.WRONG_DEPOSIT,
+            f"deposit is {action.deposit} sap; it must be {scope.rules.commit_deposit}",
+            field="deposit",
+            limit=str(scope.rules.commit_deposit),
+        )
+    if records.MINERS.get(scope.state, action.task_id, transaction.sender) is not None:
+        raise Refusal(
+            LedgerCode.ALREADY_COMMITTED,
+            "this miner has committed in this attempt already",
+            field="task_id",
+        )
+    scope.debit(transaction.sender, action.deposit, "deposit")
+    miner = MinerState(
+        public_key=transaction.public_key,
+        commitment=action.commitment,
+        deposit=action.deposit,
+        attempt=action.attempt,
+    )
+    records.MINERS.put(scope.state, action.task_id, transaction.sender, record=miner)
+
+
+def reveal(scope: Scope, transaction: Transaction) -> None:
+    """Take what opens a miner's commitment and answers the challenge.
+
+    Raises `Refusal` (UNKNOWN_TASK, TOO_EARLY, TOO_LATE, NOT_COMMITTED, ALREADY_REVEALED,
+    BAD_HASH, WRONG_OPENING, and those of `verify_evidence`).
+    """
+    action = transaction.body.reveal_shapley
+    task = _task(scope, action.task_id)
+    _check_turn(scope, task, action.attempt, block_pb2.TASK_PHASE_REVEAL)
+    miner = records.MINERS.get(scope.state, action.task_id, transaction.sender)
+    if miner is None:
+        raise Refusal(
+            LedgerCode.NOT_COMMITTED,
+            "this miner has not committed in this attempt",
+            field="task_id",
+        )
+    if miner.revealed:
+        raise Refusal(
+            LedgerCode.ALREADY_REVEALED, "this miner has revealed already", field="task_id"
+        )
+    _check_opening(transaction, miner.commitment)
+    # A result is kept for this very transaction and challenge: both make it up.
+    proved = scope.memo.of(
+        ("reveal", transaction.hash, task.challenge),
+        lambda: _verified(scope, transaction, task.challenge),
+    )
+    miner.revealed = True
+    miner.samples = proved.samples
+    miner.shapley_nano.extend(proved.shapley_nano)
+    miner.evidence_root = action.evidence.root
+    miner.evaluations = proved.evaluations
+    records.MINERS.put(scope.state, action.task_id, transaction.sender, record=miner)
+
+
+def _task(scope: Scope, task_id: bytes) -> TaskState:
+    task = records.TASKS.get(scope.state, task_id)
+    if task is None:
+        raise Refusal(
+            LedgerCode.UNKNOWN_TASK,
+            f"there is no task {task_id[:HASH_BYTES].hex()}",
+            field="task_id",
+        )
+    return task
+
+
+def _check_turn(scope: Scope, task: TaskState, attempt: int, phase: TaskPhase.ValueType) -> None:
+    """Refuse (TOO_EARLY, TOO_LATE) what is not for this attempt, phase and window."""
+    due, now = (attempt, phase), (task.attempt, task.phase)
+    if due != now:
+        early = due > now and not task.closed_height
+        raise Refusal(
+            LedgerCode.TOO_EARLY if early else LedgerCode.TOO_LATE,
+            f"this is for attempt {attempt}, {TaskPhase.Name(phase)}; the task is in attempt"
+            f" {task.attempt}, {TaskPhase.Name(task.phase)}"
+            + (": wait for it" if early else " already"),
+            field="attempt",
+            limit=str(task.attempt),
+        )
+    if scope.block.time_ms > task.deadline_ms:
+        raise Refusal(
+            LedgerCode.TOO_LATE,
+            f"the window closed at {task.deadline_ms} ms; the block's time is"
+            f" {scope.block.time_ms} ms",
+            field="task_id",
+            limit=str(task.deadline_ms),
+        )
+
+
+def _check_opening(transaction: Transaction, committed: bytes) -> None:
+    action = transaction.body.reveal_shapley
+    check_length(LedgerCode.BAD_HASH, "salt", action.salt, HASH_BYTES)
+    opened = commitment(
+        action.evidence, action.salt, action.task_id, action.attempt, transaction.sender
+    )
+    if opened != committed:
+        raise Refusal(
+            LedgerCode.WRONG_OPENING,
+            "salt and evidence do not open this miner's commitment",
+            field="evidence",
+            limit=committed.hex(),
+        )
+
+
+def _verified(scope: Scope, transaction: Transaction, challenge: bytes) -> ProvedVector:
+    action = transaction.body.reveal_shapley
+    terms = records.TERMS.get(scope.state, action.task_id)
+    assert terms is not None, "a task without terms"
+    plan = plan_of(terms, action.task_id, transaction.public_key)
+    return verify_evidence(action.evidence, plan, challenge, scope.rules.challenge_leaves)

@@ -1,0 +1,211 @@
+"""OpenTask: a round's updates, to be valued by the miners."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from fedcoin.contract import records, tasks
+from fedcoin.contract.actions.campaigns import campaign_to_change, check_idle
+from fedcoin.contract.checks import check_choice, check_length, check_number
+from fedcoin.contract.errors import LedgerCode
+from fedcoin.contract.scope import Scope
+from fedcoin.data import merkle
+from fedcoin.data.errors import DataCode, Refusal
+from fedcoin.data.hashing import HASH_BYTES
+from fedcoin.data.transactions import Transaction
+from fedcoin.data.updates import Update, decode_update
+from fedcoin.incentive.evidence import largest_evidence_bytes
+from fedcoin.incentive.exact import MAX_CLIENTS as MAX_EXACT_CLIENTS
+from fedcoin.incentive.payout import round_price
+from fedcoin.incentive.sampling import plan_of
+from fedcoin.v1 import task_pb2
+from fedcoin.v1.state_pb2 import CampaignState
+from fedcoin.v1.task_pb2 import EvaluationShard, OpenTask
+
+MIN_WINDOW_MS: Final = 100
+MAX_WINDOW_MS: Final = 86_400_000
+MAX_ATTEMPTS: Final = 16
+MAX_PATH: Final = 32
+_ENVELOPE_BYTES: Final = 1024
+"""What a reveal has around its evidence, and room to spare."""
+
+_UTILITIES: Final = (task_pb2.UTILITY_ACCURACY,)
+_EMPTY: Final = (task_pb2.EMPTY_COALITION_BASE_MODEL, task_pb2.EMPTY_COALITION_ZERO)
+_AVERAGINGS: Final = (
+    task_pb2.AVERAGING_RENORMALISED,
+    task_pb2.AVERAGING_FIXED_DENOMINATOR,
+)
+
+
+def open_task(scope: Scope, transaction: Transaction) -> None:
+    """Open the next round's task. The task's id is the transaction's hash.
+
+    Checked in this order: the campaign (UNKNOWN_CAMPAIGN, NOT_THE_SERVER, CAMPAIGN_CLOSED,
+    TASK_STILL_OPEN, WRONG_ROUND, WRONG_BASE), the terms (BAD_HASH, BAD_UTILITY,
+    BAD_EMPTY_COALITION, BAD_AVERAGING, BAD_WINDOW, BAD_ATTEMPTS, WRONG_PRICES, WRONG_SHARD), the
+    clients (NO_CLIENTS, TOO_MANY_CLIENTS), the sampling (`EvidenceCode.BAD_PLAN`, TOO_LARGE when
+    no reveal could fit in a transaction), then each update (those of `decode_update`,
+    UPDATE_OF_OTHER_CAMPAIGN, UPDATE_OF_OTHER_ROUND, UPDATE_OF_OTHER_BASE, DUPLICATE_CLIENT,
+    CLIENTS_OUT_OF_ORDER). Raises `Refusal` with these codes.
+    """
+    terms = transaction.body.open_task
+    campaign = campaign_to_change(scope, terms.campaign_id)
+    _check_turn(terms, campaign, transaction.sender)
+    _check_terms(terms, campaign)
+    _check_sampling(scope, transaction)
+    _check_updates(scope, transaction)
+    campaign.last_round = terms.round
+    campaign.open_task_id = transaction.hash
+    campaign.last_base = terms.base
+    campaign.last_aggregate = terms.aggregate
+    records.CAMPAIGNS.put(scope.state, terms.campaign_id, record=campaign)
+    tasks.open_task(scope, transaction.hash, terms)
+
+
+def _check_turn(terms: OpenTask, campaign: CampaignState, sender: bytes) -> None:
+    """Whether this server may open this round, from these base weights."""
+    if campaign.terms.server != sender:
+        raise Refusal(
+            LedgerCode.NOT_THE_SERVER,
+            "only the server that the campaign names may open its tasks",
+            field="campaign_id",
+        )
+    check_idle(campaign)
+    due = campaign.last_round + 1
+    if terms.round != due:
+        raise Refusal(
+            LedgerCode.WRONG_ROUND,
+            f"round is {terms.round}; the campaign's next is {due}",
+            field="round",
+            limit=str(due),
+        )
+    bases = (
+        (campaign.terms.initial_weights,)
+        if due == 1
+        else (campaign.last_base, campaign.last_aggregate)
+    )
+    if terms.base not in bases:
+        raise Refusal(
+            LedgerCode.WRONG_BASE,
+            f"base is {terms.base[:32].hex()}; round {due} must start from"
+            f" {' or '.join(base.hex() for base in bases)}",
+            field="base",
+        )
+
+
+def _check_terms(terms: OpenTask, campaign: CampaignState) -> None:
+    check_length(LedgerCode.BAD_HASH, "aggregate", terms.aggregate, HASH_BYTES)
+    check_choice(LedgerCode.BAD_UTILITY, "utility", terms.utility, _UTILITIES)
+    check_choice(LedgerCode.BAD_EMPTY_COALITION, "empty_coalition", terms.empty_coalition, _EMPTY)
+    check_choice(LedgerCode.BAD_AVERAGING, "averaging", terms.averaging, _AVERAGINGS)
+    for name in ("commit_window_ms", "reveal_window_ms"):
+        value = getattr(terms, name)
+        check_number(LedgerCode.BAD_WINDOW, name, value, MIN_WINDOW_MS, MAX_WINDOW_MS)
+    check_number(LedgerCode.BAD_ATTEMPTS, "max_attempts", terms.max_attempts, 1, MAX_ATTEMPTS)
+    _check_prices(terms, campaign)
+    _check_shard(terms.evaluation, campaign)
+
+
+def _check_prices(terms: OpenTask, campaign: CampaignState) -> None:
+    job = campaign.terms
+    due = round_price(job.budget, job.rounds, job.spread, terms.round, job.split)
+    prices = terms.prices
+    if (prices.train, prices.com, prices.sap) != (due.train, due.com, due.sap):
+        raise Refusal(
+            LedgerCode.WRONG_PRICES,
+            f"prices are {prices.train}, {prices.com} and {prices.sap} sap; round {terms.round}"
+            f" pays {due.train} for training, {due.com} for aggregating, {due.sap} for mining",
+            field="prices",
+            limit=f"{due.train}, {due.com}, {due.sap}",
+        )
+
+
+def _check_shard(shard: EvaluationShard, campaign: CampaignState) -> None:
+    check_length(LedgerCode.BAD_HASH, "evaluation.artifact", shard.artifact, HASH_BYTES)
+    count, root = campaign.terms.evaluation_shards, campaign.terms.evaluation_root
+    if len(shard.path) > MAX_PATH or not merkle.verify_path(
+        shard.artifact, shard.index, count, shard.path, root
+    ):
+        raise Refusal(
+            LedgerCode.WRONG_SHARD,
+            f"evaluation.path does not prove that {shard.artifact.hex()} is shard {shard.index} of"
+            f" the campaign's {count}",
+            field="evaluation.path",
+        )
+
+
+def _check_sampling(scope: Scope, transaction: Transaction) -> None:
+    """How many clients there may be, and whether a reveal can be checked and can travel."""
+    terms = transaction.body.open_task
+    if not terms.updates:
+        raise Refusal(
+            LedgerCode.NO_CLIENTS, "updates is empty: nobody trained", field="updates", limit="1"
+        )
+    most = scope.rules.max_clients
+    if terms.sampling.schedule == task_pb2.SCHEDULE_EXACT:
+        most = min(most, MAX_EXACT_CLIENTS)
+    if len(terms.updates) > most:
+        raise Refusal(
+            LedgerCode.TOO_MANY_CLIENTS,
+            f"there are {len(terms.updates)} updates; at most {most} are allowed under this"
+            " schedule",
+            field="updates",
+            limit=str(most),
+        )
+    plan = plan_of(terms, transaction.hash, transaction.public_key)
+    needed = largest_evidence_bytes(plan, scope.rules.challenge_leaves) + _ENVELOPE_BYTES
+    if needed > scope.rules.max_transaction_bytes:
+        raise Refusal(
+            DataCode.TOO_LARGE,
+            f"a miner's reveal may take {needed} bytes, a transaction"
+            f" {scope.rules.max_transaction_bytes}: take fewer clients or max_samples",
+            field="sampling",
+            limit=str(scope.rules.max_transaction_bytes),
+        )
+
+
+def _check_updates(scope: Scope, transaction: Transaction) -> None:
+    updates = scope.memo.of(
+        ("updates", transaction.hash), lambda: tuple(_decoded(scope, transaction))
+    )
+    terms = transaction.body.open_task
+    before = b""
+    for i, update in enumerate(updates):
+        for what, code in (
+            ("campaign_id", LedgerCode.UPDATE_OF_OTHER_CAMPAIGN),
+            ("round", LedgerCode.UPDATE_OF_OTHER_ROUND),
+            ("base", LedgerCode.UPDATE_OF_OTHER_BASE),
+        ):
+            if getattr(update, what) != getattr(terms, what):
+                raise Refusal(
+                    code,
+                    f"updates[{i}] was signed for another {what} than the task's",
+                    field=f"updates[{i}].{what}",
+                )
+        if update.address == before:
+            raise Refusal(
+                LedgerCode.DUPLICATE_CLIENT,
+                f"updates[{i}] is by the same client as the one before",
+                field=f"updates[{i}].address",
+            )
+        if update.address < before:
+            raise Refusal(
+                LedgerCode.CLIENTS_OUT_OF_ORDER,
+                f"updates[{i}] stands behind a higher address: sort them, one a client",
+                field=f"updates[{i}].address",
+            )
+        before = update.address
+
+
+def _decoded(scope: Scope, transaction: Transaction) -> Iterator[Update]:
+    for i, envelope in enumerate(transaction.body.open_task.updates):
+        try:
+            yield decode_update(envelope, scope.genesis.chain_id)
+        except Refusal as refusal:
+            raise Refusal(
+                refusal.code,
+                f"updates[{i}]: {refusal.message}",
+                field=refusal.field.replace("update", f"updates[{i}]", 1),
+                limit=refusal.limit,
+            ) from None

@@ -1,0 +1,42 @@
+"""Transfer: coins from one to one or many."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fedcoin.contract.checks import check_length, checked_amount
+from fedcoin.contract.errors import LedgerCode
+from fedcoin.contract.scope import Scope
+from fedcoin.data.addresses import ADDRESS_BYTES
+from fedcoin.data.errors import Refusal
+from fedcoin.data.transactions import Transaction
+
+MAX_OUTPUTS: Final = 256
+
+
+def transfer(scope: Scope, transaction: Transaction) -> None:
+    """Move coins.
+
+    Raises `Refusal` (NO_OUTPUTS, TOO_MANY_OUTPUTS, BAD_RECIPIENT, ZERO_AMOUNT, AMOUNT_OVERFLOW,
+    INSUFFICIENT_BALANCE).
+    """
+    outputs = transaction.body.transfer.outputs
+    if not outputs:
+        raise Refusal(
+            LedgerCode.NO_OUTPUTS, "the transfer names no receiver", field="outputs", limit="1"
+        )
+    if len(outputs) > MAX_OUTPUTS:
+        raise Refusal(
+            LedgerCode.TOO_MANY_OUTPUTS,
+            f"the transfer has {len(outputs)} outputs; at most {MAX_OUTPUTS} are allowed",
+            field="outputs",
+            limit=str(MAX_OUTPUTS),
+        )
+    total = 0
+    for i, output in enumerate(outputs):
+        recipient = f"outputs[{i}].recipient"
+        check_length(LedgerCode.BAD_RECIPIENT, recipient, output.recipient, ADDRESS_BYTES)
+        total += checked_amount(output.amount, f"outputs[{i}].amount")
+    scope.debit(transaction.sender, checked_amount(total, "outputs.amount"), "outputs.amount")
+    for output in outputs:
+        scope.credit(output.recipient, output.amount)

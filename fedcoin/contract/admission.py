@@ -1,0 +1,102 @@
+"""What every transaction has to meet before its action is looked at, and what it pays."""
+
+from __future__ import annotations
+
+from fedcoin.contract.errors import LedgerCode
+from fedcoin.contract.scope import Scope, insufficient
+from fedcoin.data.amounts import MAX_AMOUNT
+from fedcoin.data.errors import DataCode, Refusal
+from fedcoin.data.parameters import Parameters
+from fedcoin.data.transactions import Transaction
+
+_KIB = 1024
+
+
+def least_fee(rules: Parameters, body_bytes: int) -> int:
+    """What a transaction must pay at least, in sap, with a body of so many bytes."""
+    return rules.base_fee + rules.fee_per_kib * -(-body_bytes // _KIB)
+
+
+def admit(scope: Scope, transaction: Transaction) -> None:
+    """Check size, chain, expiry, fee and nonce, in this order; take the fee, count the nonce.
+
+    Raises `Refusal` (TOO_LARGE, WRONG_CHAIN, EXPIRED, EXPIRY_TOO_FAR, FEE_TOO_LOW,
+    AMOUNT_OVERFLOW, NONCE_TOO_LOW, NONCE_TOO_HIGH, INSUFFICIENT_BALANCE). The fees of a block go
+    to its proposer when the block ends.
+    """
+    _check_envelope(scope, transaction)
+    _check_expiry(scope, transaction.body.expiry_height)
+    fee = _checked_fee(scope, transaction)
+    account = scope.account(transaction.sender)
+    _check_nonce(transaction.body.nonce, account.nonce)
+    if account.balance < fee:
+        raise insufficient(account.balance, fee, "fee")
+    account.balance -= fee
+    account.nonce += 1
+    scope.put_account(transaction.sender, account)
+
+
+def _check_envelope(scope: Scope, transaction: Transaction) -> None:
+    most = scope.rules.max_transaction_bytes
+    if len(transaction.raw) > most:
+        raise Refusal(
+            DataCode.TOO_LARGE,
+            f"the transaction has {len(transaction.raw)} bytes; at most {most} are allowed",
+            field="transaction",
+            limit=str(most),
+        )
+    if transaction.body.chain_id != scope.genesis.chain_id:
+        raise Refusal(
+            DataCode.WRONG_CHAIN,
+            f"the transaction is for another chain than {scope.genesis.chain_id!r}",
+            field="chain_id",
+            limit=scope.genesis.chain_id,
+        )
+
+
+def _check_expiry(scope: Scope, expiry: int) -> None:
+    height = scope.block.height
+    last = height - 1 + scope.rules.max_expiry_blocks
+    if expiry < height:
+        raise Refusal(
+            LedgerCode.EXPIRED,
+            f"expiry_height is {expiry}; the block is {height}: sign it anew",
+            field="expiry_height",
+            limit=str(height),
+        )
+    if expiry > last:
+        raise Refusal(
+            LedgerCode.EXPIRY_TOO_FAR,
+            f"expiry_height is {expiry}; at most {last} is allowed at height {height}",
+            field="expiry_height",
+            limit=str(last),
+        )
+
+
+def _checked_fee(scope: Scope, transaction: Transaction) -> int:
+    fee = transaction.body.fee
+    least = least_fee(scope.rules, len(transaction.body_bytes))
+    if fee < least:
+        raise Refusal(
+            LedgerCode.FEE_TOO_LOW,
+            f"fee is {fee} sap; a body of {len(transaction.body_bytes)} bytes costs {least}",
+            field="fee",
+            limit=str(least),
+        )
+    if fee > MAX_AMOUNT:
+        raise Refusal(
+            LedgerCode.AMOUNT_OVERFLOW,
+            f"fee is {fee} sap; no more than {MAX_AMOUNT} can exist",
+            field="fee",
+            limit=str(MAX_AMOUNT),
+        )
+    return fee
+
+
+def _check_nonce(nonce: int, due: int) -> None:
+    if nonce == due:
+        return
+    code = LedgerCode.NONCE_TOO_LOW if nonce < due else LedgerCode.NONCE_TOO_HIGH
+    raise Refusal(
+        code, f"nonce is {nonce}; the sender's next is {due}", field="nonce", limit=str(due)
+    )

@@ -1,0 +1,192 @@
+"""Records and messages as people read them: bech32m addresses, hex hashes, names of choices."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+from google.protobuf.message import Message
+
+from fedcoin.data.addresses import ADDRESS_BYTES, address_of, format_address
+from fedcoin.data.transactions import Transaction, action_name, transaction_hash
+from fedcoin.v1.block_pb2 import BlockHeader, PaymentReceipt, Settlement
+from fedcoin.v1.evidence_pb2 import Evidence
+from fedcoin.v1.state_pb2 import AccountState, BondState, CampaignState
+from fedcoin.v1.task_pb2 import ClientUpdate, SignedUpdate
+from fedcoin.v1.transaction_pb2 import SignedTransaction, TransactionBody
+from fedcoin.v1.views_pb2 import (
+    AccountView,
+    BlockView,
+    CampaignView,
+    PaymentView,
+    SettlementView,
+    TransactionStatus,
+    TransactionView,
+)
+from fedcoin.v1.vote_pb2 import Certificate, SignedVote, Vote
+
+_ADDRESSES: Final = frozenset({"recipient", "server", "address"})
+"""Fields of actions that hold an address."""
+
+
+def written(address: bytes) -> str:
+    """An address as bech32m; empty when there is none."""
+    return format_address(address) if address else ""
+
+
+def account_view(address: bytes, account: AccountState, bond: BondState) -> AccountView:
+    """One address."""
+    return AccountView(
+        address=written(address),
+        balance=account.balance,
+        nonce=account.nonce,
+        bond=bond.bond,
+        unbonding=sum(part.amount for part in bond.unbonding),
+    )
+
+
+def campaign_view(campaign_id: bytes, campaign: CampaignState) -> CampaignView:
+    """One campaign."""
+    return CampaignView(
+        campaign_id=campaign_id.hex(),
+        requester=written(campaign.requester),
+        server=written(campaign.terms.server),
+        rounds=campaign.terms.rounds,
+        last_round=campaign.last_round,
+        budget=campaign.terms.budget,
+        escrow=campaign.escrow,
+        closed=campaign.closed,
+        open_task_id=campaign.open_task_id.hex(),
+        model=campaign.terms.model.hex(),
+    )
+
+
+def settlement_view(settlement: Settlement) -> SettlementView:
+    """The outcome of one task."""
+    return SettlementView(
+        task_id=settlement.task_id.hex(),
+        winner=written(settlement.winner),
+        winner_shapley_nano=settlement.winner_shapley_nano,
+        mean_shapley_nano=settlement.mean_shapley_nano,
+        difficulty_nano=settlement.difficulty_nano,
+    )
+
+
+def block_view(
+    hash: bytes, header: BlockHeader, transactions: list[bytes], certificate: bytes
+) -> BlockView:
+    """One block, from its parts: `transactions` are hashes, `certificate` is its own."""
+    precommits = Certificate.FromString(certificate).precommits
+    return BlockView(
+        height=header.height,
+        hash=hash.hex(),
+        parent_hash=header.parent_hash.hex(),
+        time_ms=header.time_ms,
+        proposer=written(header.proposer),
+        app_hash=header.app_hash.hex(),
+        transactions_root=header.transactions_root.hex(),
+        receipts_root=header.receipts_root.hex(),
+        transactions=[transaction.hex() for transaction in transactions],
+        certificate_round=Vote.FromString(precommits[0].body).round if precommits else 0,
+        signers=sorted(written(address_of(vote.public_key)) for vote in precommits),
+        settlement=(settlement_view(header.settlement) if header.HasField("settlement") else None),
+    )
+
+
+def payment_view(payment: PaymentReceipt, height: int) -> PaymentView:
+    """Coins that the block at `height` moved."""
+    return PaymentView(
+        kind=payment.kind,
+        address=written(payment.address),
+        amount=payment.amount,
+        task_id=payment.task_id.hex(),
+        round=payment.round,
+        shapley_nano=payment.shapley_nano,
+        height=height,
+    )
+
+
+def transaction_view(
+    transaction: Transaction,
+    status: TransactionStatus.ValueType,
+    *,
+    height: int = 0,
+    index: int = 0,
+    reason: str = "",
+) -> TransactionView:
+    """One transaction, wherever it stands."""
+    body = transaction.body
+    name = action_name(body)
+    details = readable(getattr(body, name)) if name else {}
+    return TransactionView(
+        hash=transaction.hash.hex(),
+        sender=written(transaction.sender),
+        nonce=body.nonce,
+        fee=body.fee,
+        expiry_height=body.expiry_height,
+        action=name,
+        status=status,
+        height=height,
+        index=index,
+        details_json=json.dumps(details),
+        reason=reason,
+    )
+
+
+def stored_transaction(raw: bytes) -> Transaction:
+    """Read a transaction of a final block; what is final was checked before."""
+    envelope = SignedTransaction.FromString(raw)
+    return Transaction(
+        raw=raw,
+        hash=transaction_hash(envelope.public_key, envelope.body),
+        sender=address_of(envelope.public_key),
+        public_key=envelope.public_key,
+        body=TransactionBody.FromString(envelope.body),
+        body_bytes=envelope.body,
+    )
+
+
+def readable(message: Message) -> dict[str, Any]:
+    """A message as JSON for reading: what was signed inside it is opened.
+
+    Evidence is cut to its sums, and says how many leaves and siblings it holds.
+    """
+    if isinstance(message, SignedUpdate):
+        return _opened(message, "update", ClientUpdate)
+    if isinstance(message, SignedVote):
+        return _opened(message, "vote", Vote)
+    plain = {
+        field.name: _value(field, getattr(message, field.name))
+        for field in message.DESCRIPTOR.fields
+        if not (isinstance(message, Evidence) and field.name in ("leaves", "siblings"))
+    }
+    if isinstance(message, Evidence):
+        plain |= {"leaves": len(message.leaves), "siblings": len(message.siblings)}
+    return plain
+
+
+def _opened(message: SignedUpdate | SignedVote, name: str, kind: type[Message]) -> dict[str, Any]:
+    return {
+        name: readable(kind.FromString(message.body)),
+        "public_key": message.public_key.hex(),
+        "signature": message.signature.hex(),
+    }
+
+
+def _value(field: Any, value: Any) -> Any:
+    # Of a field's descriptor there are two kinds, one for each of protobuf's engines.
+    if field.is_repeated:
+        return [_one(field, item) for item in value]
+    return _one(field, value)
+
+
+def _one(field: Any, value: Any) -> Any:
+    if isinstance(value, Message):
+        return readable(value)
+    if isinstance(value, bytes):
+        is_address = field.name in _ADDRESSES and len(value) == ADDRESS_BYTES
+        return format_address(value) if is_address else value.hex()
+    if field.enum_type is not None:
+        known = field.enum_type.values_by_number.get(value)
+        return value if known is None else known.name
+    return value

@@ -1,0 +1,60 @@
+"""Refusals: input that breaks a rule, as opposed to a bug, a full disk or a lost peer."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class DataCode(str, Enum):
+    """Why this layer refused something; the value is the name."""
+
+    MALFORMED = "MALFORMED"
+    TOO_LARGE = "TOO_LARGE"
+    UNKNOWN_ACTION = "UNKNOWN_ACTION"
+    WRONG_CHAIN = "WRONG_CHAIN"
+    BAD_SIGNATURE = "BAD_SIGNATURE"
+    BAD_ADDRESS = "BAD_ADDRESS"
+    BAD_AMOUNT = "BAD_AMOUNT"
+    BAD_KEY = "BAD_KEY"
+    BAD_KEY_FILE = "BAD_KEY_FILE"
+    WRONG_PASSPHRASE = "WRONG_PASSPHRASE"  # noqa: S105 - a code, not a secret
+    BAD_ROOT = "BAD_ROOT"
+    BAD_ARTIFACT = "BAD_ARTIFACT"
+    BAD_CHUNK = "BAD_CHUNK"
+    UNKNOWN_ARTIFACT = "UNKNOWN_ARTIFACT"
+    STORE_FULL = "STORE_FULL"
+    BAD_TENSOR = "BAD_TENSOR"
+    BAD_GENESIS = "BAD_GENESIS"
+    BAD_STORE = "BAD_STORE"
+    NEWER_STORE = "NEWER_STORE"
+    CONFLICTING_VOTE = "CONFLICTING_VOTE"
+
+
+class Refusal(Exception):
+    """Input that breaks a rule, and which one.
+
+    `code` is a member of the refusing layer's own enum, `message` a sentence for a person,
+    `field` the name of the field at fault and `limit` the limit that it broke, each empty
+    where there is none.
+    """
+
+    def __init__(self, code: Enum, message: str, *, field: str = "", limit: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.field = field
+        self.limit = limit
+
+    def __str__(self) -> str:
+        return self.message
+
+    def __repr__(self) -> str:
+        return f"Refusal({self.code.name}, {self.message!r})"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Refusals cross process borders; the default would lose the keywords.
+        return _restore, (self.code, self.message, self.field, self.limit)
+
+
+def _restore(code: Enum, message: str, field: str, limit: str) -> Refusal:
+    return Refusal(code, message, field=field, limit=limit)

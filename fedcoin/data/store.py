@@ -1,0 +1,284 @@
+"""A node's chain: blocks, the state after them, indexes and own votes, in one SQLite file.
+
+One write transaction carries a block with everything that follows from it, so that block and
+state never come apart. The store checks that a block stands on the one before it and nothing
+more: that it is valid is for the caller to know.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Final
+
+from fedcoin.data.block_index import BlockIndex, Place, write_index
+from fedcoin.data.blocks import Block
+from fedcoin.data.database import Database
+from fedcoin.data.errors import DataCode, Refusal
+from fedcoin.data.genesis import Genesis
+from fedcoin.data.hashing import sha256
+from fedcoin.data.vote_log import OwnVote, VoteLog
+from fedcoin.v1.block_pb2 import BlockHeader
+
+_PAGE: Final = 1_024
+_INITIALISED: Final = "initialised"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredBlock:
+    """A serialised Block, and the serialised Certificate that made it final."""
+
+    raw: bytes = field(repr=False)
+    certificate: bytes = field(repr=False)
+
+
+class ChainStore:
+    """The store of one node; usable from several threads.
+
+    `index` answers where transactions, campaigns, tasks and payments stand. Reads see
+    everything that was committed and nothing else.
+    """
+
+    def __init__(self, database: Database, genesis: Genesis) -> None:
+        self.index: Final = BlockIndex(database)
+        self._genesis = genesis
+        self._database = database
+        self._votes = VoteLog(database)
+        self._append_lock = threading.Lock()
+        row = database.row("SELECT height, hash FROM blocks ORDER BY height DESC LIMIT 1")
+        self._tip: tuple[int, bytes] = (0, genesis.hash) if row is None else (row[0], row[1])
+
+    @classmethod
+    def open(cls, path: Path, genesis: Genesis) -> ChainStore:
+        """Open the chain of this genesis, or begin it when there is no file at `path`.
+
+        Raises `Refusal`: BAD_STORE when the file is damaged or not a chain, NEWER_STORE when
+        a later version of the program wrote it, WRONG_CHAIN when it has another genesis.
+        """
+        meta = {"chain_id": genesis.chain_id.encode(), "genesis_hash": genesis.hash}
+        database = Database.open(path, meta)
+        try:
+            found = database.meta("genesis_hash")
+            if found != genesis.hash:
+                chain = (database.meta("chain_id") or b"?").decode(errors="replace")
+                raise Refusal(
+                    DataCode.WRONG_CHAIN,
+                    f"{path} holds chain {chain!r} with genesis {(found or b'').hex()}; this is "
+                    f"chain {genesis.chain_id!r} with genesis {genesis.hash.hex()}: use another "
+                    "home folder, or the genesis file that belongs to it",
+                    field="genesis_hash",
+                    limit=genesis.hash.hex(),
+                )
+            _check_tip(database, path)
+            return cls(database, genesis)
+        except BaseException:
+            database.close()
+            raise
+
+    def close(self) -> None:
+        """Close the file. The store must not be used after."""
+        self._database.close()
+
+    def __enter__(self) -> ChainStore:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # Writing ------------------------------------------------------------------------------
+
+    def initialise(self, changes: Mapping[bytes, bytes | None]) -> bool:
+        """Write the state that genesis makes, once; later calls change nothing.
+
+        Returns whether this call wrote it.
+        """
+        with self._database.write() as connection:
+            query = "SELECT 1 FROM meta WHERE name = ?"
+            if connection.execute(query, (_INITIALISED,)).fetchone():
+                return False
+            connection.executemany(_PUT, _puts(changes))
+            connection.execute("INSERT INTO meta VALUES (?, ?)", (_INITIALISED, b"1"))
+        return True
+
+    def append(
+        self,
+        block: Block,
+        certificate: bytes,
+        receipts: Sequence[bytes],
+        changes: Mapping[bytes, bytes | None],
+    ) -> None:
+        """Add the next block, its receipts and its changes of state (None deletes a key).
+
+        All of it is on disk when this returns. Raises `ValueError` when the block does not
+        stand on the last one.
+        """
+        with self._append_lock:
+            height, hash = self._tip
+            if block.height != height + 1 or block.header.parent_hash != hash:
+                raise ValueError(f"block {block.height} does not stand on block {height}")
+            with self._database.write() as connection:
+                connection.execute(
+                    "INSERT INTO blocks VALUES (?, ?, ?, ?, ?)",
+                    (block.height, block.hash, block.header_bytes, block.raw, certificate),
+                )
+                connection.executemany(
+                    "INSERT INTO receipts VALUES (?, ?, ?)",
+                    [(block.height, place, raw) for place, raw in enumerate(receipts)],
+                )
+                connection.executemany(_PUT, _puts(changes))
+                connection.executemany(
+                    "DELETE FROM state WHERE key = ?",
+                    [(key,) for key, value in changes.items() if value is None],
+                )
+                write_index(connection, block, receipts)
+            self._tip = (block.height, block.hash)
+
+    # State (contract's StateReader) -------------------------------------------------------
+
+    def get(self, key: bytes) -> bytes | None:
+        """The value of a key after the last block."""
+        row = self._database.row("SELECT value FROM state WHERE key = ?", (key,))
+        return None if row is None else bytes(row[0])
+
+    def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Keys that begin with `prefix` and their values, in rising order of keys.
+
+        Read in pages of 1,024: a block that is appended in between shows from the next page on.
+        """
+        comparison, start, end = ">=", prefix, _after(prefix)
+        bound = "" if end is None else " AND key < ?"
+        while True:
+            rows = self._database.rows(
+                f"SELECT key, value FROM state WHERE key {comparison} ?{bound}"
+                f" ORDER BY key LIMIT {_PAGE}",
+                (start,) if end is None else (start, end),
+            )
+            yield from rows
+            if len(rows) < _PAGE:
+                return
+            comparison, start = ">", rows[-1][0]
+
+    # Blocks -------------------------------------------------------------------------------
+
+    def height(self) -> int:
+        """The height of the last block; 0 for genesis alone."""
+        return self._tip[0]
+
+    def tip_hash(self) -> bytes:
+        """The hash of the last block; the genesis hash at height 0."""
+        return self._tip[1]
+
+    def block(self, height: int) -> StoredBlock | None:
+        """The block at a height and its certificate."""
+        row = self._at("SELECT block, certificate FROM blocks WHERE height = ?", height)
+        return None if row is None else StoredBlock(row[0], row[1])
+
+    def header_bytes(self, height: int) -> bytes | None:
+        """The serialised header at a height: what its hash is over."""
+        row = self._at("SELECT header FROM blocks WHERE height = ?", height)
+        return None if row is None else bytes(row[0])
+
+    def header(self, height: int) -> BlockHeader | None:
+        """The header at a height."""
+        raw = self.header_bytes(height)
+        return None if raw is None else BlockHeader.FromString(raw)
+
+    def certificate(self, height: int) -> bytes | None:
+        """The serialised certificate of the block at a height."""
+        row = self._at("SELECT certificate FROM blocks WHERE height = ?", height)
+        return None if row is None else bytes(row[0])
+
+    def block_height(self, hash: bytes) -> int | None:
+        """The height of the block with this hash."""
+        row = self._database.row("SELECT height FROM blocks WHERE hash = ?", (hash,))
+        return None if row is None else int(row[0])
+
+    def receipts(self, height: int) -> tuple[bytes, ...]:
+        """The serialised receipts of a block, in order; none when there is no such block."""
+        rows = self._database.rows(
+            "SELECT receipt FROM receipts WHERE height = ? ORDER BY place", (height,)
+        )
+        return tuple(row[0] for row in rows)
+
+    def transaction_location(self, hash: bytes) -> Place | None:
+        """(height, index) of a transaction, by its 32-byte hash."""
+        return self.index.transaction(hash)
+
+    def task_reveal(self, task_id: bytes, miner: bytes) -> Place | None:
+        """(height, index) of a miner's latest reveal for a task."""
+        return self.index.reveal(task_id, miner)
+
+    # Own votes ----------------------------------------------------------------------------
+
+    def record_vote(
+        self, kind_key: str, height: int, round: int, block_hash: bytes, envelope: bytes
+    ) -> None:
+        """Write down what this validator is about to say; see `VoteLog.record`."""
+        self._votes.record(OwnVote(kind_key, height, round, block_hash, envelope))
+
+    def own_votes(self, height: int) -> list[OwnVote]:
+        """What this validator said at a height, by round and then kind."""
+        return self._votes.at(height)
+
+    def prune_votes(self, below_height: int) -> None:
+        """Forget own votes below a height, and never vote there again."""
+        self._votes.prune(below_height)
+
+    # Care ---------------------------------------------------------------------------------
+
+    def backup(self, path: Path) -> int:
+        """Copy the database to a new file while the node runs; returns the copy's height.
+
+        The copy holds the own votes up to now: a validator that goes back to it must not
+        vote before it has caught up. Raises `FileExistsError`.
+        """
+        self._database.backup(path)
+        with Database.open(path, {}) as copy:
+            row = copy.row("SELECT max(height) FROM blocks")
+        return 0 if row is None or row[0] is None else int(row[0])
+
+    def integrity_faults(self) -> list[str]:
+        """What a full check of the file finds; empty when it is sound. Slow on large files."""
+        return self._database.integrity_faults()
+
+    def _at(self, statement: str, height: int) -> tuple[bytes, ...] | None:
+        # SQLite has no integers beyond 63 bits, and strangers ask for any height.
+        if not 0 < height <= self._tip[0]:
+            return None
+        return self._database.row(statement, (height,))
+
+
+_PUT: Final = (
+    "INSERT INTO state VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+)
+
+
+def _puts(changes: Mapping[bytes, bytes | None]) -> list[tuple[bytes, bytes]]:
+    return [(key, value) for key, value in changes.items() if value is not None]
+
+
+def _after(prefix: bytes) -> bytes | None:
+    """The least key above all keys with this prefix; None when there is none."""
+    trimmed = prefix.rstrip(b"\xff")
+    return trimmed[:-1] + bytes((trimmed[-1] + 1,)) if trimmed else None
+
+
+def _check_tip(database: Database, path: Path) -> None:
+    count, first, last = database.rows("SELECT count(*), min(height), max(height) FROM blocks")[0]
+    row = database.row("SELECT hash, header FROM blocks ORDER BY height DESC LIMIT 1")
+    whole = count == 0 or (first == 1 and last == count)
+    if not whole or (row is not None and sha256(row[1]) != row[0]):
+        raise Refusal(
+            DataCode.BAD_STORE,
+            f"{path} does not hold a whole chain up to its last block; restore it from a backup, "
+            "or move it away to fetch the chain again",
+            field="store",
+        )

@@ -1,0 +1,177 @@
+"""Which models the NumPy path can compute, read from their architecture alone.
+
+A Sequential of Flatten, Rescaling, dropout (nothing, outside training), Dense and activations. For
+anything else ``plain_layers`` says None, and Keras does it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from fedcoin.data.errors import Refusal
+from fedcoin.learning.errors import LearningCode
+from fedcoin.learning.spec import architecture, weight_shapes
+from fedcoin.v1 import artifact_pb2
+
+ACTIVATIONS = frozenset({"linear", "relu", "tanh", "sigmoid", "softmax"})
+_NOTHING = frozenset(
+    {
+        "ActivityRegularization",
+        "AlphaDropout",
+        "Dropout",
+        "GaussianDropout",
+        "GaussianNoise",
+        "Identity",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """x * factor + offset."""
+
+    factor: float
+    offset: float
+
+
+@dataclass(frozen=True, slots=True)
+class Activation:
+    """One of ACTIVATIONS, over the last axis."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Dense:
+    """x @ kernel + bias: the names of its weights; ``bias`` is empty for none."""
+
+    kernel: str
+    bias: str
+
+
+PlainLayer = Scale | Activation | Dense
+
+
+def plain_layers(spec: artifact_pb2.ModelSpec) -> tuple[PlainLayer, ...] | None:
+    """The model's layers from flattened input to outputs, or None when they are not plain.
+
+    The last layer but activations is a Dense. Raises Refusal WRONG_SHAPE when the
+    architecture's weights are not those that the spec lists, BAD_MODEL when its width is not
+    ``num_classes``.
+    """
+    model = architecture(spec.keras_json)
+    layers = _layer_configs(model)
+    if layers is None or not _takes(layers[0], tuple(spec.input_shape)):
+        return None
+    reader = _Reader(spec)
+    for name, config in layers[1:]:
+        if not reader.read(name, config):
+            return None
+    return reader.finish()
+
+
+class _Reader:
+    """Follows the layers, with the shape of what flows between them."""
+
+    def __init__(self, spec: artifact_pb2.ModelSpec) -> None:
+        self._spec = spec
+        self._shape = tuple(spec.input_shape)
+        self._names = iter(weight_shapes(spec).items())
+        self._layers: list[PlainLayer] = []
+
+    def read(self, name: str, config: dict[str, Any]) -> bool:
+        """Add a layer; False when it is not a plain one."""
+        if name in _NOTHING:
+            return True
+        if name == "Flatten":
+            self._shape = (math.prod(self._shape),)
+            return config.get("data_format") == "channels_last"
+        if name == "Rescaling":
+            return self._read_scale(config)
+        if name == "Activation":
+            return self._read_activation(config.get("activation"))
+        if name == "Dense":
+            return self._read_dense(config)
+        return False
+
+    def finish(self) -> tuple[PlainLayer, ...] | None:
+        """The layers, once all of them are read."""
+        if not any(isinstance(layer, Dense) for layer in self._layers):
+            return None
+        left = next(self._names, None)
+        if left is not None:
+            raise _wrong_weights(f"the spec lists {left[0]}, which no layer has")
+        if self._shape[0] != self._spec.num_classes:
+            raise Refusal(
+                LearningCode.BAD_MODEL,
+                f"num_classes is {self._spec.num_classes}, but the model's last layer has "
+                f"{self._shape[0]} outputs",
+                field="num_classes",
+                limit=str(self._shape[0]),
+            )
+        return tuple(self._layers)
+
+    def _read_scale(self, config: dict[str, Any]) -> bool:
+        factor, offset = config.get("scale"), config.get("offset")
+        if not isinstance(factor, (int, float)) or not isinstance(offset, (int, float)):
+            return False
+        self._layers.append(Scale(float(factor), float(offset)))
+        return True
+
+    def _read_activation(self, name: object) -> bool:
+        if name not in ACTIVATIONS or len(self._shape) != 1:
+            return False
+        if name != "linear":
+            self._layers.append(Activation(str(name)))
+        return True
+
+    def _read_dense(self, config: dict[str, Any]) -> bool:
+        units, with_bias = config.get("units"), config.get("use_bias")
+        usual = not config.get("quantization_config") and not config.get("lora_rank")
+        if len(self._shape) != 1 or type(units) is not int or units < 1 or not usual:
+            return False
+        kernel = self._weight((self._shape[0], units))
+        self._layers.append(Dense(kernel, self._weight((units,)) if with_bias else ""))
+        self._shape = (units,)
+        return self._read_activation(config.get("activation"))
+
+    def _weight(self, shape: tuple[int, ...]) -> str:
+        name, listed = next(self._names, ("nothing", ()))
+        if listed != shape:
+            raise _wrong_weights(f"a layer needs a weight of shape {shape}; {name} has {listed}")
+        return name
+
+
+def _layer_configs(model: dict[str, Any]) -> list[tuple[str, dict[str, Any]]] | None:
+    """(class name, config) of a Sequential's layers; None when it is something else."""
+    config = model.get("config")
+    if model.get("class_name") != "Sequential" or not isinstance(config, dict):
+        return None
+    layers = config.get("layers")
+    if not isinstance(layers, list) or not layers:
+        return None
+    found = []
+    for layer in layers:
+        inner = layer.get("config") if isinstance(layer, dict) else None
+        if not isinstance(inner, dict) or layer.get("module") != "keras.layers":
+            return None
+        found.append((str(layer.get("class_name")), inner))
+    return found
+
+
+def _takes(layer: tuple[str, dict[str, Any]], shape: tuple[int, ...]) -> bool:
+    name, config = layer
+    batch_shape = config.get("batch_shape")
+    return (
+        name == "InputLayer" and config.get("dtype") == "float32" and batch_shape == [None, *shape]
+    )
+
+
+def _wrong_weights(sentence: str) -> Refusal:
+    return Refusal(
+        LearningCode.WRONG_SHAPE,
+        f"the weights of the spec are not the architecture's: {sentence}",
+        field="weights",
+    )

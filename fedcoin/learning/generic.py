@@ -1,0 +1,95 @@
+"""Right answers of averaged models of any Keras architecture.
+
+One TensorFlow function takes the stacked weights of all clients and a batch of coalitions'
+coefficients, averages inside, and runs the model statelessly on blocks of the evaluation set.
+Weights are inputs, so it is traced once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fedcoin.learning import keras_runtime, models
+from fedcoin.learning.aggregation import Weights, coalition_coefficients
+from fedcoin.learning.utility import Coalitions, Counts, UtilityJob
+from fedcoin.v1 import artifact_pb2, task_pb2
+
+BLOCK_BYTES = 4 << 20
+"""About how much of an evaluation set goes through the model at a time."""
+
+
+class GenericEvaluator:
+    """``utility.Evaluator`` for any model that ``models.from_spec`` builds.
+
+    ``base`` and ``updates`` are float32 weights by name, ``x`` (m, *input_shape) and ``y`` (m,)
+    the evaluation set; all were checked before.
+    """
+
+    def __init__(
+        self,
+        spec: artifact_pb2.ModelSpec,
+        base: Weights,
+        updates: Sequence[Weights],
+        x: npt.NDArray[np.generic],
+        y: npt.NDArray[np.generic],
+        job: UtilityJob,
+    ) -> None:
+        tf = keras_runtime.tensorflow()
+        model = models.from_spec(spec.SerializeToString(deterministic=True))
+        self._job = job
+        # Weights of the updates and, last, of the base: one tensor (n + 1, ...) for each name.
+        self._stacks = [
+            tf.constant(np.stack([owner[name] for owner in (*updates, base)])) for name in base
+        ]
+        rows = max(16, min(len(x), BLOCK_BYTES // max(1, x[0].nbytes)))
+        cuts = range(0, len(x), rows)
+        self._blocks = [
+            (tf.constant(x[cut : cut + rows]), tf.constant(y[cut : cut + rows].astype(np.int64)))
+            for cut in cuts
+        ]
+        self._count = _count_function(tf, model)
+
+    def evaluate(self, coalitions: Coalitions) -> Counts:
+        """Right answers (int64, shape (m,)) of each row of a bool array of shape (m, n)."""
+        counts = np.zeros(len(coalitions), np.int64)
+        nobody = ~coalitions.any(axis=1)
+        skip = nobody & (self._job.empty == task_pb2.EMPTY_COALITION_ZERO)
+        coefficients = coalition_coefficients(
+            coalitions, self._job.num_samples, self._job.averaging
+        ).astype(np.float32)
+        for place in np.flatnonzero(~skip):
+            counts[place] = sum(
+                int(self._count(coefficients[place], self._stacks, x, y)) for x, y in self._blocks
+            )
+        return counts
+
+
+def _count_function(tf: Any, model: Any) -> Any:
+    """A compiled (coefficients, stacks, x, y) -> number of right answers."""
+    place = {id(weight): number for number, weight in enumerate(model.weights)}
+
+    def chosen(variables: Sequence[Any], averaged: Sequence[Any]) -> list[Any]:
+        # What is no weight (the state of a random generator) keeps its value.
+        return [
+            averaged[place[id(variable)]] if id(variable) in place else variable.value
+            for variable in variables
+        ]
+
+    @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
+    def count(coefficients: Any, stacks: Sequence[Any], x: Any, y: Any) -> Any:
+        averaged = [tf.tensordot(coefficients, stack, 1) for stack in stacks]
+        outputs, _ = model.stateless_call(
+            chosen(model.trainable_variables, averaged),
+            chosen(model.non_trainable_variables, averaged),
+            x,
+            training=False,
+        )
+        right = tf.equal(tf.argmax(outputs, axis=1), y)
+        unreadable = tf.reduce_any(tf.math.is_nan(outputs), axis=1)
+        return tf.math.count_nonzero(tf.logical_and(right, tf.logical_not(unreadable)))
+
+    return count

@@ -1,0 +1,113 @@
+"""What a worker process keeps: the open jobs, each with its evaluator and its memo.
+
+These functions are called inside the child, by name, through ``worker_process``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from fedcoin.data.errors import Refusal
+from fedcoin.data.tensors import decode_tensors
+from fedcoin.learning import checks, keras_runtime
+from fedcoin.learning.architecture import plain_layers
+from fedcoin.learning.dense import DenseEvaluator
+from fedcoin.learning.errors import LearningCode
+from fedcoin.learning.spec import parse_spec
+from fedcoin.learning.utility import Coalitions, Counts, Evaluator, UtilityJob, check_coalitions
+
+MEMO_ENTRIES = 1 << 20
+"""Coalitions remembered for one job; beyond it the oldest are forgotten."""
+
+
+@dataclass(slots=True)
+class _OpenJob:
+    job: UtilityJob
+    evaluator: Evaluator
+    memo: dict[bytes, int] = field(default_factory=dict)
+
+
+_open: dict[bytes, _OpenJob] = {}
+
+
+def prepare(warm: bool) -> None:
+    """Answer, so that the parent knows the child lives; with ``warm`` import TensorFlow."""
+    if warm:
+        keras_runtime.load()
+
+
+def open_job(job: UtilityJob) -> None:
+    """Load and check a job's files. Raises the Refusals of ``spec``, ``checks`` and the tensors."""
+    if job.job_id not in _open:
+        _open[job.job_id] = _OpenJob(job, load_evaluator(job))
+
+
+def close_job(job_id: bytes) -> None:
+    """Forget a job."""
+    _open.pop(job_id, None)
+
+
+def evaluate(job_id: bytes, coalitions: Coalitions) -> Counts:
+    """Right answers of each coalition, each computed once."""
+    found = _open.get(job_id)
+    if found is None:
+        raise unknown_job(job_id)
+    rows = check_coalitions(coalitions, len(found.job.updates))
+    keys = [row.tobytes() for row in np.packbits(rows, axis=1)]
+    missing = {key: place for place, key in enumerate(keys) if key not in found.memo}
+    known = {key: found.memo[key] for key in keys if key not in missing}
+    if missing:
+        counts = found.evaluator.evaluate(rows[list(missing.values())])
+        known.update(zip(missing, counts.tolist(), strict=True))
+        found.memo.update((key, known[key]) for key in missing)
+        for oldest in list(found.memo)[: max(0, len(found.memo) - MEMO_ENTRIES)]:
+            del found.memo[oldest]
+    return np.array([known[key] for key in keys], np.int64)
+
+
+def count(job: UtilityJob) -> int:
+    """Right answers of the coalition of all, without opening the job."""
+    return int(load_evaluator(job).evaluate(np.ones((1, len(job.updates)), np.bool_))[0])
+
+
+def check_task(job: UtilityJob, aggregate: Path, evaluation_size: int) -> None:
+    """Raise a Refusal if the artifacts of a task do not fit together."""
+    checks.check_task_files(
+        job.model,
+        job.base,
+        aggregate,
+        job.updates,
+        job.evaluation,
+        evaluation_size=evaluation_size,
+        num_samples=job.num_samples,
+    )
+
+
+def load_evaluator(job: UtilityJob) -> Evaluator:
+    """The fastest evaluator that knows the job's model, its files checked."""
+    spec = parse_spec(job.model.read_bytes())
+    base = decode_tensors(job.base.read_bytes())
+    updates = [decode_tensors(path.read_bytes()) for path in job.updates]
+    x, y = checks.evaluation_arrays(decode_tensors(job.evaluation.read_bytes()))
+    checks.check_weights(spec, base, "base")
+    for client, update in enumerate(updates):
+        checks.check_weights(spec, update, f"updates[{client}]")
+    checks.check_evaluation(spec, x, y)
+    layers = plain_layers(spec)
+    if layers is not None:
+        return DenseEvaluator(layers, base, updates, x, y, job)
+    from fedcoin.learning.generic import GenericEvaluator
+
+    return GenericEvaluator(spec, base, updates, x, y, job)
+
+
+def unknown_job(job_id: bytes) -> Refusal:
+    """What is wrong with asking about a job that is not open."""
+    return Refusal(
+        LearningCode.UNKNOWN_JOB,
+        f"job {job_id.hex()[:16]} is not open; open it before asking for its utilities",
+        field="job_id",
+    )

@@ -1,0 +1,179 @@
+"""Utilities from worker processes: what miners and validators ask."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from fedcoin.learning import jobs
+from fedcoin.learning.errors import WorkerFailed
+from fedcoin.learning.utility import Coalitions, Counts, UtilityJob, check_coalitions
+from fedcoin.learning.worker_process import WorkerDied, WorkerProcess
+from fedcoin.v1 import task_pb2
+
+T = TypeVar("T")
+
+BATCH = 1024
+"""Coalitions in one request: long enough to be worth the way, short enough that another
+caller's turn comes soon."""
+
+
+class UtilityWorker:
+    """Evaluates coalitions in ``processes`` child processes of ``threads`` threads each.
+
+    Never imports TensorFlow here, nor in the children for models of plain dense layers. A child
+    that dies is replaced and asked again; one that dies twice over the same request is a
+    WorkerFailed that names it. Each coalition always goes to the same child, whose memo answers
+    repeats. Several callers may use one worker; their requests take turns.
+    """
+
+    def __init__(self, *, processes: int = 1, threads: int = 1) -> None:
+        if processes < 1 or threads < 1:
+            raise ValueError("a worker needs at least one process and one thread")
+        self._jobs: dict[bytes, UtilityJob] = {}
+        self._slots = [_Slot(threads, self._jobs) for _ in range(processes)]
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """The children's process ids, for those who watch their memory."""
+        return tuple(slot.pid for slot in self._slots)
+
+    async def start(self, warm: bool = False) -> None:
+        """Start the children; with ``warm`` they import TensorFlow ahead of time."""
+        await asyncio.gather(*(slot.start(warm) for slot in self._slots))
+
+    async def open(self, job: UtilityJob) -> None:
+        """Load a job's files in every child and check them; twice is the same as once.
+
+        Raises the Refusals of ``checks`` and ``spec``, and WorkerFailed (a missing file, say).
+        """
+        if job.job_id in self._jobs:
+            return
+        what = f"opening job {job.job_id.hex()[:16]}"
+        await asyncio.gather(*(slot.ask(what, jobs.open_job, job) for slot in self._slots))
+        self._jobs[job.job_id] = job
+
+    async def evaluate(self, job_id: bytes, coalitions: Coalitions) -> Counts:
+        """Right answers (int64, shape (m,)) of each coalition (bool, shape (m, n)).
+
+        Raises Refusal UNKNOWN_JOB, BAD_COALITIONS; WorkerFailed when a child died twice.
+        """
+        job = self._jobs.get(job_id)
+        if job is None:
+            raise jobs.unknown_job(job_id)
+        rows = check_coalitions(coalitions, len(job.updates))
+        counts = np.zeros(len(rows), np.int64)
+        routes = _routes(rows, len(self._slots))
+        work = [
+            self._evaluate_batches(slot, job_id, rows, np.flatnonzero(routes == number), counts)
+            for number, slot in enumerate(self._slots)
+        ]
+        await asyncio.gather(*work)
+        return counts
+
+    async def close_job(self, job_id: bytes) -> None:
+        """Forget a job; an unknown one is no error."""
+        if self._jobs.pop(job_id, None) is None:
+            return
+        what = f"closing job {job_id.hex()[:16]}"
+        await asyncio.gather(*(slot.ask(what, jobs.close_job, job_id) for slot in self._slots))
+
+    async def check(self, job: UtilityJob, aggregate: Path, evaluation_size: int) -> None:
+        """``checks.check_task_files`` on a job's files, in a child: FedAvg included."""
+        what = f"checking job {job.job_id.hex()[:16]}"
+        await self._slots[0].ask(what, jobs.check_task, job, aggregate, evaluation_size)
+
+    async def count(self, model: Path, weights: Path, evaluation: Path) -> int:
+        """Right answers of one model's weights on an evaluation set."""
+        job = UtilityJob(
+            job_id=os.urandom(16),
+            model=model,
+            base=weights,
+            updates=(weights,),
+            num_samples=(1,),
+            evaluation=evaluation,
+            averaging=task_pb2.AVERAGING_RENORMALISED,
+            empty=task_pb2.EMPTY_COALITION_ZERO,
+        )
+        return await self._slots[0].ask(f"counting {weights.name}", jobs.count, job)
+
+    async def stop(self) -> None:
+        """End the children, in the middle of their work if need be."""
+        await asyncio.gather(*(slot.stop() for slot in self._slots))
+
+    async def _evaluate_batches(
+        self, slot: _Slot, job_id: bytes, rows: Coalitions, mine: Any, counts: Counts
+    ) -> None:
+        for start in range(0, len(mine), BATCH):
+            batch = mine[start : start + BATCH]
+            what = f"coalitions {batch[0]} to {batch[-1]} of job {job_id.hex()[:16]}"
+            counts[batch] = await slot.ask(what, jobs.evaluate, job_id, rows[batch])
+
+
+class _Slot:
+    """One child after another: whichever serves this place."""
+
+    def __init__(self, threads: int, open_jobs: dict[bytes, UtilityJob]) -> None:
+        self._threads = threads
+        self._open_jobs = open_jobs
+        self._process: WorkerProcess | None = None
+        self._lock = asyncio.Lock()
+        self._warm = False
+        self._stopped = False
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid if self._process else 0
+
+    async def start(self, warm: bool) -> None:
+        self._warm = warm
+        async with self._lock:
+            await self._living()
+
+    async def ask(self, what: str, function: Callable[..., T], *arguments: Any) -> T:
+        """The function's result in the child; a death is forgiven once."""
+        deaths: list[WorkerDied] = []
+        while True:
+            try:
+                async with self._lock:
+                    process = await self._living()
+                    return await process.call(function, *arguments)
+            except WorkerDied as died:
+                deaths.append(died)
+                if self._stopped or len(deaths) == 2:
+                    raise WorkerFailed(f"the worker died {what}: {died}") from died
+
+    async def stop(self) -> None:
+        self._stopped = True
+        if self._process is not None:
+            await self._process.stop()
+
+    async def _living(self) -> WorkerProcess:
+        if self._stopped:
+            raise WorkerFailed("the worker was stopped")
+        if self._process is not None and self._process.alive:
+            return self._process
+        if self._process is not None:
+            await self._process.stop()
+        self._process = WorkerProcess(threads=self._threads)
+        await self._process.start()
+        if self._stopped:  # meanwhile
+            await self._process.stop()
+        await self._process.call(jobs.prepare, self._warm)
+        for job in self._open_jobs.values():
+            await self._process.call(jobs.open_job, job)
+        return self._process
+
+
+def _routes(rows: Coalitions, processes: int) -> Any:
+    """Which child each coalition belongs to: always the same one."""
+    if processes == 1:
+        return np.zeros(len(rows), np.int64)
+    packed = np.packbits(rows, axis=1)
+    return np.array([zlib.crc32(row.tobytes()) % processes for row in packed], np.int64)

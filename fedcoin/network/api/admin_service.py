@@ -1,0 +1,108 @@
+"""AdminService: the operator's, on a Unix socket."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+from fedcoin.data.errors import Refusal
+from fedcoin.network.api.ports import Operator
+from fedcoin.network.api.requests import hash_of
+from fedcoin.network.errors import NetworkCode
+from fedcoin.network.interceptors import Context
+from fedcoin.network.ports import Chain, Peers
+from fedcoin.v1 import admin_service_pb2 as pb
+from fedcoin.v1.admin_service_pb2_grpc import AdminServiceServicer
+
+LEVELS: Final = MappingProxyType(
+    {
+        "debug": logging.DEBUG,
+        "info": logging.INFO,
+        "warning": logging.WARNING,
+        "error": logging.ERROR,
+    }
+)
+
+
+class AdminService(AdminServiceServicer):
+    """Running a node; the comments in the .proto file are the contract."""
+
+    def __init__(self, chain: Chain, peers: Peers, operator: Operator) -> None:
+        self._chain = chain
+        self._peers = peers
+        self._operator = operator
+
+    async def AddPeer(self, request: pb.AddPeerRequest, context: Context) -> pb.AddPeerResponse:
+        """Dial a peer and keep it."""
+        node_key = await self._peers.add(request.address)
+        return pb.AddPeerResponse(node_key=node_key.hex())
+
+    async def DropPeer(self, request: pb.DropPeerRequest, context: Context) -> pb.DropPeerResponse:
+        """Hang up on a peer."""
+        await self._peers.drop(hash_of(request.node_key, "node_key"))
+        return pb.DropPeerResponse()
+
+    async def BanPeer(self, request: pb.BanPeerRequest, context: Context) -> pb.BanPeerResponse:
+        """Hang up on a peer and refuse it for a time."""
+        await self._peers.ban(hash_of(request.node_key, "node_key"), request.seconds)
+        return pb.BanPeerResponse()
+
+    async def SetLogLevel(
+        self, request: pb.SetLogLevelRequest, context: Context
+    ) -> pb.SetLogLevelResponse:
+        """Log more or less."""
+        level = LEVELS.get(request.level)
+        if level is None:
+            known = ", ".join(LEVELS)
+            raise Refusal(
+                NetworkCode.BAD_LOG_LEVEL,
+                f"level is {request.level[:32]!r}; it must be one of {known}",
+                field="level",
+                limit=known,
+            )
+        self._operator.set_log_level(level)
+        return pb.SetLogLevelResponse()
+
+    async def Backup(self, request: pb.BackupRequest, context: Context) -> pb.BackupResponse:
+        """Copy the chain's database to a new file."""
+        path = Path(request.path)
+        return await asyncio.to_thread(self._backup, path)
+
+    async def Stop(self, request: pb.StopRequest, context: Context) -> pb.StopResponse:
+        """Begin to stop."""
+        self._operator.stop()
+        return pb.StopResponse()
+
+    def _backup(self, path: Path) -> pb.BackupResponse:
+        _check_target(path)
+        try:
+            height = self._chain.store.backup(path)
+        except FileExistsError:
+            raise _exists(path) from None
+        except OSError as error:
+            raise _bad_path(path, f"cannot be written: {error.strerror}") from error
+        return pb.BackupResponse(height=height, size=path.stat().st_size)
+
+
+def _check_target(path: Path) -> None:
+    if "\0" in str(path) or not path.is_absolute():
+        raise _bad_path(path, "must be absolute, since it is on the node's machine")
+    if path.exists():
+        raise _exists(path)
+    if not path.parent.is_dir():
+        raise _bad_path(path, "is in a folder that does not exist")
+
+
+def _bad_path(path: Path, what: str) -> Refusal:
+    return Refusal(NetworkCode.BAD_PATH, f"path {str(path)[:200]!r} {what}", field="path")
+
+
+def _exists(path: Path) -> Refusal:
+    return Refusal(
+        NetworkCode.FILE_EXISTS,
+        f"path {str(path)[:200]!r} is there already; name a file that does not exist",
+        field="path",
+    )

@@ -1,0 +1,121 @@
+"""The API's two listeners: TCP for everybody, a Unix socket for the operator."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+
+from fedcoin.data.artifact_store import ArtifactStore
+from fedcoin.network.api.admin_service import AdminService
+from fedcoin.network.api.node_service import NodeService
+from fedcoin.network.api.ports import NodeFacts, Operator
+from fedcoin.network.api.task_service import TaskService
+from fedcoin.network.api.transaction_service import TransactionService
+from fedcoin.network.artifacts.servicer import ArtifactServicer
+from fedcoin.network.bounds import Bounds
+from fedcoin.network.listener import Listener, Service
+from fedcoin.network.ports import Chain, Peers, Pool
+from fedcoin.v1 import (
+    admin_service_pb2_grpc,
+    artifact_service_pb2_grpc,
+    node_service_pb2_grpc,
+    shapley_task_service_pb2_grpc,
+    transaction_relay_service_pb2_grpc,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """What stands behind the API."""
+
+    chain: Chain
+    pool: Pool
+    peers: Peers
+    artifacts: ArtifactStore
+    node: NodeFacts
+    operator: Operator
+
+
+class ApiServer:
+    """Serves a node's API on ``listen`` (host:port), and its operator on the socket ``admin``.
+
+    Further services (a coordinator's, say) may share the API's listener. In order: `start`,
+    `serving` once the node works, `stop`.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        *,
+        listen: str,
+        admin: Path | None,
+        credentials: grpc.ServerCredentials | None = None,
+        bounds: Bounds | None = None,
+        further: tuple[Service, ...] = (),
+    ) -> None:
+        services = (*api_services(backend), *further)
+        self._api = Listener(listen, services, bounds=bounds, credentials=credentials)
+        self._listeners = [self._api]
+        if admin is not None:
+            self._listeners.append(Listener(f"unix:{admin}", [admin_service(backend)]))
+
+    @property
+    def address(self) -> str:
+        """host:port of the API, with the real port."""
+        return self._api.address
+
+    async def start(self) -> None:
+        """Bind and answer; health says NOT_SERVING. Refusal PORT_IN_USE, BAD_HOST, BAD_PATH."""
+        for listener in self._listeners:
+            await listener.start()
+
+    async def serving(self) -> None:
+        """Everything behind the API works: health says SERVING."""
+        for listener in self._listeners:
+            await listener.serving()
+
+    async def stop(self, grace: float = 1.0) -> None:
+        """Say NOT_SERVING, end streams, let calls finish, and close; also after a failed start."""
+        for listener in reversed(self._listeners):
+            await listener.stop(grace)
+
+
+def api_services(backend: Backend) -> tuple[Service, ...]:
+    """The services of the API's listener."""
+    node = NodeService(backend.chain, backend.pool, backend.peers, backend.node)
+    tasks = TaskService(backend.chain)
+    transactions = TransactionService(backend.chain, backend.pool)
+    artifacts = ArtifactServicer(backend.artifacts, uploads=True)
+
+    def add_node(server: grpc.aio.Server) -> None:
+        node_service_pb2_grpc.add_NodeServiceServicer_to_server(node, server)
+
+    def add_tasks(server: grpc.aio.Server) -> None:
+        shapley_task_service_pb2_grpc.add_ShapleyTaskServiceServicer_to_server(tasks, server)
+
+    def add_transactions(server: grpc.aio.Server) -> None:
+        transaction_relay_service_pb2_grpc.add_TransactionRelayServiceServicer_to_server(
+            transactions, server
+        )
+
+    def add_artifacts(server: grpc.aio.Server) -> None:
+        artifact_service_pb2_grpc.add_ArtifactServiceServicer_to_server(artifacts, server)
+
+    return (
+        Service("fedcoin.v1.NodeService", add_node),
+        Service("fedcoin.v1.ShapleyTaskService", add_tasks),
+        Service("fedcoin.v1.TransactionRelayService", add_transactions),
+        Service("fedcoin.v1.ArtifactService", add_artifacts),
+    )
+
+
+def admin_service(backend: Backend) -> Service:
+    """The operator's service."""
+    servicer = AdminService(backend.chain, backend.peers, backend.operator)
+
+    def add(server: grpc.aio.Server) -> None:
+        admin_service_pb2_grpc.add_AdminServiceServicer_to_server(servicer, server)
+
+    return Service("fedcoin.v1.AdminService", add)

@@ -1,0 +1,238 @@
+"""NodeService: the node and its chain."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterator
+from pathlib import Path
+from typing import Final
+
+import fedcoin
+from fedcoin.contract import queries
+from fedcoin.data.addresses import format_address
+from fedcoin.data.errors import Refusal
+from fedcoin.data.hashing import sha256
+from fedcoin.network.api import paging
+from fedcoin.network.api.following import heights_from
+from fedcoin.network.api.ports import NodeFacts
+from fedcoin.network.api.requests import MAX_HEIGHT, address_of, hash_of, height_of, page_size
+from fedcoin.network.api.supply import SupplyCount
+from fedcoin.network.errors import NetworkCode
+from fedcoin.network.interceptors import Context
+from fedcoin.network.options import PROTOCOL_VERSION
+from fedcoin.network.ports import Chain, Peers, Pool
+from fedcoin.v1 import node_service_pb2 as pb
+from fedcoin.v1.node_service_pb2_grpc import NodeServiceServicer
+from fedcoin.v1.views_pb2 import BlockView, ValidatorView
+
+VALIDATORS_PAGE: Final = 100
+BLOCKS_PAGE: Final = 20
+MAX_BLOCKS_PAGE: Final = 100
+
+MAX_AHEAD: Final = 10_000
+"""How far above the chain a stream of events may begin: a node that lags gets there."""
+
+_PAGE_SIZE: Final = 4_096
+
+
+class NodeService(NodeServiceServicer):
+    """Reading the chain; the comments in the .proto file are the contract."""
+
+    def __init__(self, chain: Chain, pool: Pool, peers: Peers, node: NodeFacts) -> None:
+        self._chain = chain
+        self._pool = pool
+        self._peers = peers
+        self._node = node
+        self._supply = SupplyCount(chain)
+
+    async def GetStatus(
+        self, request: pb.GetStatusRequest, context: Context
+    ) -> pb.GetStatusResponse:
+        """The node: identity, height, peers, memory."""
+        counted = await self._supply.read()
+        chain, ledger = self._chain, self._chain.ledger
+        height = chain.height()
+        header = chain.store.header(height)
+        hash = chain.store.tip_hash() if header is None else _hash_at(chain, height)
+        totals = ledger.totals()
+        return pb.GetStatusResponse(
+            chain_id=chain.genesis.chain_id,
+            genesis_hash=chain.genesis.hash.hex(),
+            node_key=self._node.node_key.hex(),
+            address=format_address(self._node.address),
+            height=height,
+            block_hash=hash.hex(),
+            app_hash=(ledger.app_hash if header is None else header.app_hash).hex(),
+            block_time_ms=chain.genesis.time_ms if header is None else header.time_ms,
+            peers=len(self._peers.peers()),
+            pending_transactions=len(self._pool.pending()),
+            catching_up=chain.catching_up,
+            validator=ledger.validators().by_address(self._node.address) is not None,
+            mining=self._node.mining,
+            rss_bytes=resident_bytes(),
+            start_ms=self._node.start_ms,
+            supply=totals.supply,
+            burned=totals.burned,
+            counted_supply=counted,
+            difficulty_nano=totals.difficulty_nano,
+            peer_address=self._peers.address,
+        )
+
+    async def GetVersion(
+        self, request: pb.GetVersionRequest, context: Context
+    ) -> pb.GetVersionResponse:
+        """The program's and the protocol's version."""
+        return pb.GetVersionResponse(version=fedcoin.__version__, protocol_version=PROTOCOL_VERSION)
+
+    async def GetAccount(
+        self, request: pb.GetAccountRequest, context: Context
+    ) -> pb.GetAccountResponse:
+        """One address; its nonce counts what waits in the pool."""
+        address = address_of(request.address, "address")
+        account = queries.account(self._chain.ledger, address)
+        account.nonce = max(account.nonce, self._pool.pending_nonce(address))
+        return pb.GetAccountResponse(account=account)
+
+    async def ListValidators(
+        self, request: pb.ListValidatorsRequest, context: Context
+    ) -> pb.ListValidatorsResponse:
+        """A page of the validators of the next height, by address."""
+        size = page_size(request.page_size, usual=VALIDATORS_PAGE, most=VALIDATORS_PAGE)
+        after = paging.read_token("validators", request.page_token) or b""
+        everyone = queries.validators(self._chain.ledger, self._chain.height() + 1)
+        rest = [view for view in everyone if _key(view) > after]
+        views, last = paging.cut(rest, size, lambda view: view)
+        token = "" if last is None else paging.make_token("validators", _key(last))
+        return pb.ListValidatorsResponse(validators=views, next_page_token=token)
+
+    async def GetBlock(self, request: pb.GetBlockRequest, context: Context) -> pb.GetBlockResponse:
+        """One block, with what it paid."""
+        height = await self._selected(request)
+        found = await asyncio.to_thread(self._block, height)
+        if found is None:
+            raise _no_block(f"block {height}", self._chain.height())
+        return found
+
+    async def ListBlocks(
+        self, request: pb.ListBlocksRequest, context: Context
+    ) -> pb.ListBlocksResponse:
+        """A page of blocks, the latest first."""
+        size = page_size(request.page_size, usual=BLOCKS_PAGE, most=MAX_BLOCKS_PAGE)
+        position = paging.read_token("blocks", request.page_token)
+        highest = self._chain.height()
+        if position is not None:
+            highest = min(highest, int.from_bytes(position, "big") - 1)
+
+        def shown(height: int) -> BlockView:
+            view = queries.block(self._chain.store, height)
+            assert view is not None, "a final block is missing in the store"
+            return view
+
+        views, last = await asyncio.to_thread(paging.cut, _downwards(highest), size, shown)
+        token = "" if last is None else paging.make_token("blocks", last.to_bytes(8, "big"))
+        return pb.ListBlocksResponse(blocks=views, next_page_token=token)
+
+    async def GetFees(self, request: pb.GetFeesRequest, context: Context) -> pb.GetFeesResponse:
+        """What a transaction has to pay."""
+        rules = self._chain.genesis.parameters
+        return pb.GetFeesResponse(
+            base_fee=rules.base_fee,
+            fee_per_kib=rules.fee_per_kib,
+            max_expiry_blocks=rules.max_expiry_blocks,
+            commit_deposit=rules.commit_deposit,
+            min_bond=rules.min_bond,
+        )
+
+    async def ListConnectedPeers(
+        self, request: pb.ListConnectedPeersRequest, context: Context
+    ) -> pb.ListConnectedPeersResponse:
+        """The peers of this node, by address."""
+        return pb.ListConnectedPeersResponse(
+            peers=[
+                pb.ConnectedPeer(
+                    node_key=peer.node_key.hex(),
+                    address=peer.address,
+                    outbound=peer.outbound,
+                    height=peer.height,
+                    score=peer.score,
+                    agent=peer.agent,
+                )
+                for peer in sorted(self._peers.peers(), key=lambda peer: peer.address)
+            ]
+        )
+
+    async def WatchEvents(
+        self, request: pb.WatchEventsRequest, context: Context
+    ) -> AsyncGenerator[pb.WatchEventsResponse, None]:
+        """Each block's events in order, from a height on."""
+        reached = self._chain.height()
+        first = request.from_height or reached + 1
+        if not 1 <= first <= min(reached + MAX_AHEAD, MAX_HEIGHT):
+            raise Refusal(
+                NetworkCode.OUT_OF_RANGE,
+                f"from_height is {first}, but the chain has reached {reached}",
+                field="from_height",
+                limit=str(reached + MAX_AHEAD),
+            )
+        async for height in heights_from(self._chain, first):
+            yield await asyncio.to_thread(self._events, height)
+
+    def _events(self, height: int) -> pb.WatchEventsResponse:
+        store = self._chain.store
+        return pb.WatchEventsResponse(
+            block=queries.block(store, height),
+            payments=queries.block_payments(store, height),
+            tasks=queries.block_tasks(store, store, height),
+        )
+
+    async def _selected(self, request: pb.GetBlockRequest) -> int:
+        selector = request.WhichOneof("selector")
+        if selector == "height":
+            return height_of(request.height, "height")
+        if selector != "hash":
+            raise Refusal(
+                NetworkCode.BAD_SELECTOR, "selector: give either height or hash", field="selector"
+            )
+        hash = hash_of(request.hash, "hash")
+        height = await asyncio.to_thread(self._chain.store.block_height, hash)
+        if height is None:
+            raise _no_block(f"block {hash.hex()}", self._chain.height(), field="hash")
+        return height
+
+    def _block(self, height: int) -> pb.GetBlockResponse | None:
+        view = queries.block(self._chain.store, height)
+        if view is None:
+            return None
+        payments = queries.block_payments(self._chain.store, height)
+        return pb.GetBlockResponse(block=view, payments=payments)
+
+
+def resident_bytes() -> int:
+    """The resident memory of this process; 0 where the system does not tell."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except (OSError, IndexError, ValueError):
+        return 0
+    return pages * _PAGE_SIZE
+
+
+def _hash_at(chain: Chain, height: int) -> bytes:
+    raw = chain.store.header_bytes(height)
+    return b"" if raw is None else sha256(raw)
+
+
+def _key(view: ValidatorView) -> bytes:
+    return view.address.encode()
+
+
+def _downwards(highest: int) -> Iterator[int]:
+    return iter(range(highest, 0, -1))
+
+
+def _no_block(what: str, height: int, field: str = "height") -> Refusal:
+    return Refusal(
+        NetworkCode.BLOCK_NOT_FOUND,
+        f"there is no {what}; the chain has reached height {height}",
+        field=field,
+        limit=str(height),
+    )

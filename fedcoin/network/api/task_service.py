@@ -1,0 +1,165 @@
+"""ShapleyTaskService: campaigns, tasks, and what they paid."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from typing import Final, TypeVar
+
+from google.protobuf.message import Message
+
+from fedcoin.contract import queries
+from fedcoin.data.errors import Refusal
+from fedcoin.network.api import paging
+from fedcoin.network.api.following import changes
+from fedcoin.network.api.requests import address_of, hash_of, page_size
+from fedcoin.network.errors import NetworkCode
+from fedcoin.network.interceptors import Context
+from fedcoin.network.ports import Chain
+from fedcoin.v1 import shapley_task_service_pb2 as pb
+from fedcoin.v1.block_pb2 import TASK_PHASE_FAILED, TASK_PHASE_SETTLED
+from fedcoin.v1.shapley_task_service_pb2_grpc import ShapleyTaskServiceServicer
+from fedcoin.v1.views_pb2 import CampaignView, TaskView
+
+M = TypeVar("M", bound=Message)
+
+PAGE: Final = 50
+MAX_PAGE: Final = 100
+
+_OVER: Final = frozenset({TASK_PHASE_SETTLED, TASK_PHASE_FAILED})
+
+
+class TaskService(ShapleyTaskServiceServicer):
+    """Reading and following tasks; the comments in the .proto file are the contract."""
+
+    def __init__(self, chain: Chain) -> None:
+        self._chain = chain
+
+    async def ListTasks(
+        self, request: pb.ListTasksRequest, context: Context
+    ) -> pb.ListTasksResponse:
+        """A page of tasks, the latest first."""
+        campaign_id = hash_of(request.campaign_id, "campaign_id") if request.campaign_id else None
+        scope = f"tasks {request.campaign_id.lower()} {request.open_only}"
+        size = page_size(request.page_size, usual=PAGE, most=MAX_PAGE)
+        before = paging.read_place(scope, request.page_token)
+
+        def read() -> tuple[list[TaskView], str]:
+            page = queries.task_list(
+                self._chain.store,
+                size,
+                before,
+                campaign_id=campaign_id,
+                open_only=request.open_only,
+            )
+            return self._fitting(scope, page, lambda task: task.task_id)
+
+        tasks, token = await asyncio.to_thread(read)
+        return pb.ListTasksResponse(tasks=tasks, next_page_token=token)
+
+    async def GetTask(self, request: pb.GetTaskRequest, context: Context) -> pb.GetTaskResponse:
+        """One task as it stands."""
+        return pb.GetTaskResponse(task=await self._task(hash_of(request.task_id, "task_id")))
+
+    async def WatchTask(
+        self, request: pb.WatchTaskRequest, context: Context
+    ) -> AsyncGenerator[pb.WatchTaskResponse, None]:
+        """A task at once and after each change, until it is settled or failed."""
+        task_id = hash_of(request.task_id, "task_id")
+        last: TaskView | None = None
+        async for _ in changes(self._chain):
+            task = await self._task(task_id)
+            if task != last:
+                last = task
+                yield pb.WatchTaskResponse(task=task)
+            if task.phase in _OVER:
+                return
+
+    async def ListCampaigns(
+        self, request: pb.ListCampaignsRequest, context: Context
+    ) -> pb.ListCampaignsResponse:
+        """A page of campaigns, the latest first."""
+        size = page_size(request.page_size, usual=PAGE, most=MAX_PAGE)
+        before = paging.read_place("campaigns", request.page_token)
+
+        def read() -> tuple[list[CampaignView], str]:
+            page = queries.campaigns(self._chain.store, size, before)
+            return self._fitting("campaigns", page, lambda campaign: campaign.campaign_id)
+
+        campaigns, token = await asyncio.to_thread(read)
+        return pb.ListCampaignsResponse(campaigns=campaigns, next_page_token=token)
+
+    async def GetCampaign(
+        self, request: pb.GetCampaignRequest, context: Context
+    ) -> pb.GetCampaignResponse:
+        """One campaign as it stands."""
+        campaign_id = hash_of(request.campaign_id, "campaign_id")
+        campaign = await asyncio.to_thread(queries.campaign, self._chain.store, campaign_id)
+        if campaign is None:
+            raise _missing(NetworkCode.CAMPAIGN_NOT_FOUND, "campaign", campaign_id)
+        return pb.GetCampaignResponse(campaign=campaign)
+
+    async def ListPayments(
+        self, request: pb.ListPaymentsRequest, context: Context
+    ) -> pb.ListPaymentsResponse:
+        """What a task paid, in order."""
+        task_id = hash_of(request.task_id, "task_id")
+        await self._task(task_id)
+        payments = await asyncio.to_thread(queries.task_payments, self._chain.store, task_id)
+        return pb.ListPaymentsResponse(payments=payments)
+
+    async def GetEvidence(
+        self, request: pb.GetEvidenceRequest, context: Context
+    ) -> pb.GetEvidenceResponse:
+        """The transaction in which a miner revealed."""
+        task_id = hash_of(request.task_id, "task_id")
+        miner = address_of(request.miner, "miner")
+        await self._task(task_id)
+        found = await asyncio.to_thread(queries.evidence, self._chain.store, task_id, miner)
+        if found is None:
+            raise Refusal(
+                NetworkCode.EVIDENCE_NOT_FOUND,
+                f"miner {request.miner} has not revealed evidence for task {task_id.hex()}",
+                field="miner",
+            )
+        transaction, height = found
+        return pb.GetEvidenceResponse(transaction=transaction, height=height)
+
+    async def GetPaymentProof(
+        self, request: pb.GetPaymentProofRequest, context: Context
+    ) -> pb.GetPaymentProofResponse:
+        """What proves a task's payments to an address."""
+        task_id = hash_of(request.task_id, "task_id")
+        address = address_of(request.address, "address")
+        await self._task(task_id)
+        proofs = await asyncio.to_thread(
+            queries.payment_proofs, self._chain.store, task_id, address
+        )
+        if not proofs:
+            raise Refusal(
+                NetworkCode.PAYMENT_NOT_FOUND,
+                f"task {task_id.hex()} has not paid {request.address}",
+                field="address",
+            )
+        return pb.GetPaymentProofResponse(proofs=proofs)
+
+    async def _task(self, task_id: bytes) -> TaskView:
+        task = await asyncio.to_thread(queries.task, self._chain.store, task_id)
+        if task is None:
+            raise _missing(NetworkCode.TASK_NOT_FOUND, "task", task_id)
+        return task
+
+    def _fitting(
+        self, scope: str, page: queries.Page[M], id_of: Callable[[M], str]
+    ) -> tuple[list[M], str]:
+        """As much of a page as fits into a reply, and the token of what follows."""
+        views, last = paging.cut(page.items, len(page.items), lambda view: view)
+        place = page.next
+        if last is not None:
+            # The id of a campaign or task is the hash of the transaction that opened it.
+            place = self._chain.store.transaction_location(bytes.fromhex(id_of(last)))
+        return views, paging.place_token(scope, place)
+
+
+def _missing(code: NetworkCode, what: str, id: bytes) -> Refusal:
+    return Refusal(code, f"there is no {what} {id.hex()}", field=f"{what}_id")

@@ -1,0 +1,186 @@
+"""TransactionRelayService on the API's listener."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from typing import Final
+
+from google.protobuf.message import DecodeError
+
+from fedcoin.contract import queries
+from fedcoin.contract.views import transaction_view
+from fedcoin.data.errors import Refusal
+from fedcoin.data.transactions import Transaction, transaction_hash
+from fedcoin.network.api import paging
+from fedcoin.network.api.following import changes
+from fedcoin.network.api.requests import hash_of, page_size
+from fedcoin.network.errors import NetworkCode
+from fedcoin.network.interceptors import Context
+from fedcoin.network.ports import Chain, Pool
+from fedcoin.v1 import transaction_relay_service_pb2 as pb
+from fedcoin.v1.transaction_pb2 import SignedTransaction
+from fedcoin.v1.transaction_relay_service_pb2_grpc import TransactionRelayServiceServicer
+from fedcoin.v1.views_pb2 import (
+    TRANSACTION_STATUS_DROPPED,
+    TRANSACTION_STATUS_PENDING,
+    TransactionView,
+)
+
+MAX_RELAYED: Final = 256
+MAX_RELAYED_BYTES: Final = 1024 * 1024
+
+PENDING_PAGE: Final = 100
+MAX_PENDING_PAGE: Final = 500
+
+# A block wakes every watcher; what a pool drops between blocks is noticed this late.
+_LOOK_EVERY_SECONDS: Final = 1.0
+
+# Of a page of the pool, how many of its last are remembered: those that are gone when the
+# next page is asked for are passed over.
+_REMEMBERED: Final = 8
+_SHORT_HASH: Final = 8
+
+_SCOPE: Final = "pending"
+
+
+class TransactionService(TransactionRelayServiceServicer):
+    """Submitting and following transactions; the comments in the .proto file are the contract."""
+
+    def __init__(self, chain: Chain, pool: Pool) -> None:
+        self._chain = chain
+        self._pool = pool
+
+    async def SubmitTransaction(
+        self, request: pb.SubmitTransactionRequest, context: Context
+    ) -> pb.SubmitTransactionResponse:
+        """Take one into the pool."""
+        if not request.HasField("transaction"):
+            raise Refusal(NetworkCode.MALFORMED, "transaction is missing", field="transaction")
+        transaction = await self._pool.submit(request.transaction.SerializeToString())
+        return pb.SubmitTransactionResponse(hash=transaction.hash.hex())
+
+    async def RelayTransactions(
+        self, request: pb.RelayTransactionsRequest, context: Context
+    ) -> pb.RelayTransactionsResponse:
+        """Take many, dropping those that are refused."""
+        _check_relayed(request)
+        accepted = 0
+        for raw in request.transactions:
+            if self._is_waiting(raw):
+                continue
+            try:
+                transaction = await self._pool.submit(raw)
+            except Refusal:
+                continue
+            # What is in the chain already is returned as well, and is nothing new.
+            accepted += self._pool.get(transaction.hash) is not None
+        return pb.RelayTransactionsResponse(accepted=accepted)
+
+    async def GetTransaction(
+        self, request: pb.GetTransactionRequest, context: Context
+    ) -> pb.GetTransactionResponse:
+        """One transaction as it stands."""
+        hash = hash_of(request.hash, "hash")
+        return pb.GetTransactionResponse(transaction=await self._found(hash))
+
+    async def WatchTransaction(
+        self, request: pb.WatchTransactionRequest, context: Context
+    ) -> AsyncGenerator[pb.WatchTransactionResponse, None]:
+        """Its state at once and on each change, until it is final or dropped."""
+        hash = hash_of(request.hash, "hash")
+        last = await self._found(hash)
+        yield pb.WatchTransactionResponse(transaction=last)
+        async for _ in changes(self._chain, _LOOK_EVERY_SECONDS):
+            if last.status != TRANSACTION_STATUS_PENDING:
+                return
+            view = await self._view(hash)
+            if view is None or view.status == TRANSACTION_STATUS_DROPPED:
+                view = _gone(last, view)
+            if view != last:
+                last = view
+                yield pb.WatchTransactionResponse(transaction=last)
+
+    async def ListPendingTransactions(
+        self, request: pb.ListPendingTransactionsRequest, context: Context
+    ) -> pb.ListPendingTransactionsResponse:
+        """A page of the pool."""
+        size = page_size(request.page_size, usual=PENDING_PAGE, most=MAX_PENDING_PAGE)
+        position = paging.read_token(_SCOPE, request.page_token)
+        waiting = self._pool.pending()
+        if position is not None:
+            recent = [position[i : i + _SHORT_HASH] for i in range(0, len(position), _SHORT_HASH)]
+            waiting = waiting[paging.after_recent(waiting, recent, _short) :]
+        views, last = await asyncio.to_thread(paging.cut, waiting, size, _pending_view)
+        token = ""
+        if last is not None:
+            shown = waiting[: len(views)][-_REMEMBERED:]
+            token = paging.make_token(_SCOPE, b"".join(_short(one) for one in shown))
+        return pb.ListPendingTransactionsResponse(transactions=views, next_page_token=token)
+
+    def _is_waiting(self, raw: bytes) -> bool:
+        try:
+            envelope = SignedTransaction.FromString(raw)
+        except DecodeError:
+            return False
+        hash = transaction_hash(envelope.public_key, envelope.body)
+        return self._pool.get(hash) is not None
+
+    async def _found(self, hash: bytes) -> TransactionView:
+        view = await self._view(hash)
+        if view is None:
+            raise Refusal(
+                NetworkCode.TRANSACTION_NOT_FOUND,
+                f"transaction {hash.hex()} is neither in the pool nor in the chain",
+                field="hash",
+            )
+        return view
+
+    async def _view(self, hash: bytes) -> TransactionView | None:
+        # In this order: what moves from the pool to the chain meanwhile is still found.
+        waiting = self._pool.get(hash)
+        final = await asyncio.to_thread(queries.transaction, self._chain.store, hash)
+        if final is not None:
+            return final
+        if waiting is not None:
+            return _pending_view(waiting)
+        reason = self._pool.dropped_reason(hash)
+        if reason is None:
+            return None
+        return TransactionView(hash=hash.hex(), status=TRANSACTION_STATUS_DROPPED, reason=reason)
+
+
+def _pending_view(transaction: Transaction) -> TransactionView:
+    return transaction_view(transaction, TRANSACTION_STATUS_PENDING)
+
+
+def _gone(last: TransactionView, dropped: TransactionView | None) -> TransactionView:
+    """A watched transaction that is dropped, with what was known of it before."""
+    gone = TransactionView()
+    gone.CopyFrom(last)
+    gone.status = TRANSACTION_STATUS_DROPPED
+    gone.reason = "it is no longer in the pool" if dropped is None else dropped.reason
+    return gone
+
+
+def _short(transaction: Transaction) -> bytes:
+    return transaction.hash[:_SHORT_HASH]
+
+
+def _check_relayed(request: pb.RelayTransactionsRequest) -> None:
+    count = len(request.transactions)
+    if count > MAX_RELAYED:
+        raise Refusal(
+            NetworkCode.TOO_LARGE,
+            f"transactions: {count} in one call; at most {MAX_RELAYED} are taken",
+            field="transactions",
+            limit=str(MAX_RELAYED),
+        )
+    size = sum(len(raw) for raw in request.transactions)
+    if count > 1 and size > MAX_RELAYED_BYTES:
+        raise Refusal(
+            NetworkCode.TOO_LARGE,
+            f"transactions: {size} bytes in one call; at most {MAX_RELAYED_BYTES} are taken",
+            field="transactions",
+            limit=str(MAX_RELAYED_BYTES),
+        )

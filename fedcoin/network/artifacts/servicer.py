@@ -1,0 +1,128 @@
+"""ArtifactService, for any listener."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from fedcoin.data.artifact_store import ArtifactStore
+from fedcoin.data.artifacts import chunk_count
+from fedcoin.data.errors import Refusal
+from fedcoin.data.hashing import HASH_BYTES
+from fedcoin.network.errors import NetworkCode
+from fedcoin.network.interceptors import Context
+from fedcoin.v1.artifact_service_pb2 import (
+    DownloadRequest,
+    DownloadResponse,
+    GetManifestRequest,
+    GetManifestResponse,
+    GetUploadStatusRequest,
+    GetUploadStatusResponse,
+    UploadRequest,
+    UploadResponse,
+)
+from fedcoin.v1.artifact_service_pb2_grpc import ArtifactServiceServicer
+
+
+class ArtifactServicer(ArtifactServiceServicer):
+    """Serves `proto/fedcoin/v1/artifact_service.proto` from a store.
+
+    With `uploads` False, as between peers, it only gives. The store's own limits (the size
+    of one artifact and of all) hold for uploads. Disk access runs in threads.
+    """
+
+    def __init__(self, store: ArtifactStore, *, uploads: bool) -> None:
+        self._store = store
+        self._uploads = uploads
+
+    async def GetManifest(
+        self, request: GetManifestRequest, context: Context
+    ) -> GetManifestResponse:
+        """The manifest. Raises Refusal: MALFORMED, ARTIFACT_NOT_FOUND."""
+        self._find(request.id)
+        manifest = await asyncio.to_thread(self._store.manifest, request.id)
+        return GetManifestResponse(manifest=manifest)
+
+    async def Download(
+        self, request: DownloadRequest, context: Context
+    ) -> AsyncIterator[DownloadResponse]:
+        """The chunks. Raises Refusal: MALFORMED, ARTIFACT_NOT_FOUND, OUT_OF_RANGE."""
+        count = chunk_count(self._find(request.id))
+        if request.first_chunk >= count:
+            raise Refusal(
+                NetworkCode.OUT_OF_RANGE,
+                f"first_chunk: {request.first_chunk}, but the artifact has {count} chunks",
+                field="first_chunk",
+                limit=str(count - 1),
+            )
+        for index in range(request.first_chunk, count):
+            data = await asyncio.to_thread(self._store.read_chunk, request.id, index)
+            yield DownloadResponse(index=index, data=data)
+
+    async def Upload(
+        self, request_iterator: AsyncIterator[UploadRequest], context: Context
+    ) -> UploadResponse:
+        """Store an artifact.
+
+        Raises Refusal: UPLOADS_CLOSED, MALFORMED, CHUNK_OUT_OF_ORDER, and those of the store
+        (TOO_LARGE, BAD_ARTIFACT, BAD_CHUNK, STORE_FULL).
+        """
+        self._check_uploads()
+        first = await anext(aiter(request_iterator), None)
+        if first is None or first.WhichOneof("part") != "manifest":
+            raise _malformed("part", "the first message must hold the manifest")
+        manifest = first.manifest
+        _check_id(manifest.id)
+        await asyncio.to_thread(self._store.begin, manifest)
+        async for part in request_iterator:
+            if part.WhichOneof("part") != "chunk":
+                raise _malformed("part", "after the manifest there are only chunks")
+            chunk = part.chunk
+            await asyncio.to_thread(self._store.add_chunk, manifest.id, chunk.index, chunk.data)
+        if not self._store.has(manifest.id):
+            wanted = self._store.next_chunk(manifest.id)
+            raise Refusal(
+                NetworkCode.CHUNK_OUT_OF_ORDER,
+                f"chunk: the upload ended, but chunk {wanted} of {len(manifest.chunk_hashes)} is "
+                "still wanted; go on with it in another upload",
+                field="chunk",
+                limit=str(wanted),
+            )
+        return UploadResponse(id=manifest.id)
+
+    async def GetUploadStatus(
+        self, request: GetUploadStatusRequest, context: Context
+    ) -> GetUploadStatusResponse:
+        """Where to go on. Raises Refusal: UPLOADS_CLOSED, MALFORMED."""
+        self._check_uploads()
+        _check_id(request.id)
+        next_chunk = self._store.next_chunk(request.id)
+        complete = self._store.has(request.id)
+        return GetUploadStatusResponse(next_chunk=next_chunk, complete=complete)
+
+    def _find(self, id: bytes) -> int:
+        _check_id(id)
+        size = self._store.size(id)
+        if size is None:
+            raise Refusal(
+                NetworkCode.ARTIFACT_NOT_FOUND,
+                f"id: this node does not hold artifact {id.hex()}",
+                field="id",
+            )
+        return size
+
+    def _check_uploads(self) -> None:
+        if not self._uploads:
+            raise Refusal(
+                NetworkCode.UPLOADS_CLOSED,
+                "this listener takes no uploads; use the API's or the coordinator's",
+            )
+
+
+def _check_id(id: bytes) -> None:
+    if len(id) != HASH_BYTES:
+        raise _malformed("id", f"{len(id)} bytes, must be exactly {HASH_BYTES}")
+
+
+def _malformed(field: str, why: str) -> Refusal:
+    return Refusal(NetworkCode.MALFORMED, f"{field}: {why}", field=field)

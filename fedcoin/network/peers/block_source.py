@@ -1,0 +1,131 @@
+"""Fetching blocks whose hashes are known, in ranges, from several peers at once."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import grpc
+
+from fedcoin.data.blocks import decode_block
+from fedcoin.data.errors import Refusal
+from fedcoin.network.peers.headers import Tip
+from fedcoin.network.peers.peer import Peer
+from fedcoin.network.peers.peer_set import PeerSet
+from fedcoin.network.peers.score import Offence
+from fedcoin.v1.block_gossip_service_pb2 import StreamBlocksRequest, StreamBlocksResponse
+
+log = logging.getLogger(__name__)
+
+RANGE_BLOCKS = 8
+MAX_BUFFERED_BYTES = 16 * 1024 * 1024
+BLOCK_S = 10.0
+"""How long one block may take."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A block with the hash that it has to have, and who sent it."""
+
+    raw: bytes
+    certificate: bytes
+    peer: Peer
+
+
+class BlockSource:
+    """The blocks of one run of headers, to be taken in order by `take`.
+
+    Each peer has a worker (`work`) that fetches range after range; what one fails to give
+    goes back to the others. The workers are run by the caller, who learns from `take` when
+    there is none left.
+    """
+
+    def __init__(self, wanted: Sequence[Tip], peers: PeerSet, max_block_bytes: int) -> None:
+        self._heights = range(wanted[0].height, wanted[-1].height + 1)
+        self._next = wanted[0].height
+        self._ranges = deque(
+            wanted[start : start + RANGE_BLOCKS] for start in range(0, len(wanted), RANGE_BLOCKS)
+        )
+        self._peers = peers
+        self._max_block_bytes = max_block_bytes
+        self._buffer: dict[int, Fetched] = {}
+        self._buffered_bytes = 0
+        self._changed = asyncio.Event()
+        self._workers = 0
+
+    async def take(self) -> Fetched | None:
+        """The next block; None after the last, or when no worker is left to bring it."""
+        if self._next not in self._heights:
+            return None
+        while self._next not in self._buffer:
+            if not self._workers:
+                return None
+            self._changed.clear()
+            await self._changed.wait()
+        fetched = self._buffer.pop(self._next)
+        self._buffered_bytes -= len(fetched.raw)
+        self._next += 1
+        self._changed.set()
+        return fetched
+
+    async def work(self, peer: Peer) -> None:
+        """Fetch from one peer until nothing is left to fetch or it fails."""
+        self._workers += 1
+        try:
+            while self._ranges:
+                if not self._has_room():
+                    await asyncio.sleep(0.01)
+                    continue
+                span = self._ranges.popleft()
+                rest = await self._fetch(peer, span)
+                if rest:
+                    # The lowest first: the others wait for them.
+                    self._ranges.appendleft(rest)
+                    return
+        finally:
+            self._workers -= 1
+            self._changed.set()
+
+    def _has_room(self) -> bool:
+        # Whoever fetches what comes next must never wait for room.
+        urgent = self._ranges[0][0].height <= self._next
+        return urgent or self._buffered_bytes < MAX_BUFFERED_BYTES
+
+    async def _fetch(self, peer: Peer, span: Sequence[Tip]) -> Sequence[Tip]:
+        """Returns what the peer did not give."""
+        link = peer.link
+        if link is None:
+            return span
+        request = StreamBlocksRequest(from_height=span[0].height, to_height=span[-1].height)
+        call = link.gossip.StreamBlocks(request, metadata=link.metadata)
+        done = 0
+        try:
+            for tip in span:
+                reply = await asyncio.wait_for(call.read(), BLOCK_S)
+                if not isinstance(reply, StreamBlocksResponse):
+                    break
+                if not await self._accept(peer, tip, reply):
+                    break
+                done += 1
+        except (grpc.aio.AioRpcError, asyncio.TimeoutError) as error:
+            log.debug("%s gave no block %d: %r", peer, span[done].height, error)
+        finally:
+            call.cancel()
+        return span[done:]
+
+    async def _accept(self, peer: Peer, tip: Tip, reply: StreamBlocksResponse) -> bool:
+        try:
+            block = await asyncio.to_thread(decode_block, reply.block, self._max_block_bytes)
+        except Refusal as refusal:
+            self._peers.punish(peer, Offence.BAD_BLOCK, f"block {tip.height}: {refusal}")
+            return False
+        if block.hash != tip.hash:
+            self._peers.punish(peer, Offence.BAD_BLOCK, f"block {tip.height}: another block")
+            return False
+        self._buffer[tip.height] = Fetched(reply.block, reply.certificate, peer)
+        self._buffered_bytes += len(reply.block)
+        self._changed.set()
+        return True

@@ -1,0 +1,195 @@
+"""Getting connected and staying so.
+
+Three kinds of peers are dialled: seeds, for ever; peers that dialled this node, so that it
+can call them too; and addresses from the book, while there are fewer outbound peers than
+wanted. Each address that fails waits longer before the next try, with some jitter, so that
+nodes that lost each other do not come back in step.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+from collections import OrderedDict
+from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from fedcoin.data.errors import Refusal
+from fedcoin.network.errors import NetworkCode
+from fedcoin.network.options import PeerOptions
+from fedcoin.network.peers.address_book import AddressBook
+from fedcoin.network.peers.endpoints import Endpoint, is_loopback
+from fedcoin.network.peers.link import Introduction, Link, open_link
+from fedcoin.network.peers.peer import Peer
+from fedcoin.network.peers.peer_set import PeerSet
+from fedcoin.network.peers.security import Security
+from fedcoin.network.tasks import TaskOwner
+
+log = logging.getLogger(__name__)
+
+MAX_DIALS = 8
+"""How many addresses are dialled at once."""
+
+MAX_REMEMBERED = 4096
+"""How many addresses' failures are remembered."""
+
+TICK_S = 0.5
+HOPELESS = frozenset(
+    {
+        NetworkCode.WRONG_CHAIN,
+        NetworkCode.WRONG_GENESIS,
+        NetworkCode.WRONG_PROTOCOL,
+        NetworkCode.BANNED,
+        NetworkCode.NOT_SECURE,
+    }
+)
+"""Refusals after which trying again soon is of no use."""
+
+KeepLink = Callable[[Peer, Link], Coroutine[Any, Any, None]]
+
+
+@dataclass(slots=True)
+class _Record:
+    """What dialling an address brought so far."""
+
+    failures: int = 0
+    due: float = 0.0
+    node_key: bytes | None = None
+    own: bool = False
+
+
+class Dialer:
+    """Dials, in the background, whoever is missing. `keep` lives as long as a link is used."""
+
+    def __init__(
+        self,
+        options: PeerOptions,
+        seeds: tuple[Endpoint, ...],
+        introduction: Introduction,
+        security: Security,
+        peers: PeerSet,
+        book: AddressBook,
+        keep: KeepLink,
+        tasks: TaskOwner,
+        wall_clock: Callable[[], float],
+    ) -> None:
+        self._options = options
+        self._seeds = seeds
+        self._introduction = introduction
+        self._security = security
+        self._peers = peers
+        self._book = book
+        self._keep = keep
+        self._tasks = tasks
+        self._wall_clock = wall_clock
+        self._records: OrderedDict[Endpoint, _Record] = OrderedDict()
+        self._busy: set[Endpoint] = set()
+        self._woken = asyncio.Event()
+        peers.on_joined.append(lambda peer: self._woken.set())
+        peers.on_left.append(lambda peer: self._woken.set())
+
+    async def run(self) -> None:
+        """Dial whoever is missing, for ever."""
+        while True:
+            for endpoint in self._wanted():
+                if len(self._busy) >= MAX_DIALS:
+                    break
+                self._busy.add(endpoint)
+                self._tasks.start(self._try(endpoint), f"dial {endpoint}")
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._woken.wait(), TICK_S)
+            self._woken.clear()
+
+    async def dial(self, endpoint: Endpoint) -> Peer:
+        """Dial now. Raises Refusal as `open_link` does, BANNED, or SELF_CONNECTION."""
+        link = await open_link(
+            endpoint, self._introduction, self._security, self._options.dial_timeout_s
+        )
+        record = self._record(endpoint)
+        record.failures, record.node_key = 0, link.identity.node_key
+        self._book.succeeded(endpoint, link.identity.node_key, self._wall_clock())
+        known = self._peers.get(link.identity.node_key)
+        if known is not None and known.link is not None:
+            # Another address of a peer that we have.
+            await link.close()
+            return known
+        try:
+            peer = self._peers.attach(link, outbound=True)
+        except Refusal:
+            await link.close()
+            raise
+        self._tasks.start(self._keep(peer, link), f"link to {endpoint}")
+        return peer
+
+    def _wanted(self) -> list[Endpoint]:
+        """Who is to be dialled now."""
+        now = self._peers.now()
+        wanted: dict[Endpoint, None] = {}
+        for endpoint in self._missing():
+            record = self._records.get(endpoint)
+            if endpoint in self._busy or (record is not None and (record.own or record.due > now)):
+                continue
+            wanted[endpoint] = None
+        return list(wanted)
+
+    def _missing(self) -> Iterator[Endpoint]:
+        for seed in self._seeds:
+            if not self._connected(seed):
+                yield seed
+        for peer in self._peers:
+            if peer.link is None and peer.endpoint is not None and _may_dial(peer):
+                yield peer.endpoint
+        free = self._options.max_outbound - self._peers.outbound()
+        if free > 0 and self._options.peer_exchange:
+            connected = {peer.key for peer in self._peers}
+            yield from self._book.candidates(connected)[: 2 * free]
+
+    def _connected(self, endpoint: Endpoint) -> bool:
+        record = self._records.get(endpoint)
+        if record is None or record.node_key is None:
+            return False
+        peer = self._peers.get(record.node_key)
+        return peer is not None and peer.link is not None
+
+    async def _try(self, endpoint: Endpoint) -> None:
+        try:
+            peer = await self.dial(endpoint)
+        except Refusal as refusal:
+            self._failed(endpoint, refusal)
+        else:
+            log.debug("dialled %s: %s", endpoint, peer)
+        finally:
+            self._busy.discard(endpoint)
+            self._woken.set()
+
+    def _failed(self, endpoint: Endpoint, refusal: Refusal) -> None:
+        record = self._record(endpoint)
+        if refusal.code is NetworkCode.SELF_CONNECTION:
+            record.own = True
+            self._book.forget(endpoint)
+            return
+        record.failures += 1
+        self._book.failed(endpoint)
+        pause = self._options.max_backoff_s
+        if refusal.code not in HOPELESS:
+            pause = min(pause, self._options.first_backoff_s * 2 ** min(record.failures - 1, 20))
+        record.due = self._peers.now() + pause * random.uniform(0.5, 1.5)  # noqa: S311 - jitter
+        # Once for each time that it goes away; the log is not to fill up with it.
+        level = logging.WARNING if endpoint in self._seeds and record.failures == 1 else 10
+        log.log(level, "cannot connect to %s, trying again: %s", endpoint, refusal)
+
+    def _record(self, endpoint: Endpoint) -> _Record:
+        record = self._records.pop(endpoint, None) or _Record()
+        self._records[endpoint] = record
+        if len(self._records) > MAX_REMEMBERED:
+            self._records.popitem(last=False)
+        return record
+
+
+def _may_dial(peer: Peer) -> bool:
+    # A stranger cannot make us talk to the services of this machine.
+    assert peer.endpoint is not None
+    return not peer.endpoint.loopback or not peer.host or is_loopback(peer.host)

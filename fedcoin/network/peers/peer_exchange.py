@@ -1,0 +1,73 @@
+"""Asking peers for other peers."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+
+import grpc
+
+from fedcoin.data.errors import Refusal
+from fedcoin.data.keys import PUBLIC_KEY_BYTES
+from fedcoin.network.peers.address_book import AddressBook
+from fedcoin.network.peers.endpoints import is_loopback, parse_endpoint
+from fedcoin.network.peers.peer import Peer
+from fedcoin.network.peers.peer_service import MAX_LISTED
+from fedcoin.network.peers.peer_set import PeerSet
+from fedcoin.network.peers.score import Offence
+from fedcoin.network.tasks import TaskOwner
+from fedcoin.v1.peer_service_pb2 import ListPeersRequest, ListPeersResponse
+
+log = logging.getLogger(__name__)
+
+CALL_S = 5.0
+
+
+class PeerExchange:
+    """Fills the address book from what peers tell: each new one, and now and then any."""
+
+    def __init__(self, own_key: bytes, peers: PeerSet, book: AddressBook, tasks: TaskOwner) -> None:
+        self._own_key = own_key
+        self._peers = peers
+        self._book = book
+        self._tasks = tasks
+        peers.on_linked.append(lambda peer: self._start(peer))
+
+    async def run(self, interval_s: float) -> None:
+        """Ask somebody now and then, for ever."""
+        while True:
+            await asyncio.sleep(interval_s * random.uniform(0.5, 1.5))  # noqa: S311 - no secret
+            linked = [peer for peer in self._peers if peer.link is not None]
+            if linked:
+                await self._ask(random.choice(linked))  # noqa: S311 - no secret
+
+    def _start(self, peer: Peer) -> None:
+        self._tasks.start(self._ask(peer), "peer exchange")
+
+    async def _ask(self, peer: Peer) -> None:
+        link = peer.link
+        if link is None:
+            return
+        try:
+            reply = await link.peers.ListPeers(
+                ListPeersRequest(page_size=MAX_LISTED), metadata=link.metadata, timeout=CALL_S
+            )
+        except grpc.aio.AioRpcError as error:
+            log.debug("%s told no peers: %s", peer, error.code().name)
+            return
+        try:
+            self.learn(peer, reply)
+        except Refusal as refusal:
+            self._peers.punish(peer, Offence.MALFORMED, str(refusal))
+
+    def learn(self, peer: Peer, reply: ListPeersResponse) -> None:
+        """Note down what a peer told. Raises Refusal BAD_HOST for an address that is none."""
+        for told in reply.peers[:MAX_LISTED]:
+            endpoint = parse_endpoint(told.address, "peers.address")
+            if len(told.node_key) != PUBLIC_KEY_BYTES or told.node_key == self._own_key:
+                continue
+            if endpoint.wildcard or (endpoint.loopback and not is_loopback(peer.host)):
+                # A stranger has no business with the services of this machine.
+                continue
+            self._book.heard_of(endpoint, told.node_key)

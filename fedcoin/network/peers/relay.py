@@ -1,0 +1,260 @@
+"""Transactions from peer to peer: each to everybody who is not known to have it.
+
+A transaction goes out within milliseconds. While a call to a peer is under way, what else
+comes for that peer waits and goes with the next one, so that many at once travel in few
+calls.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, cast
+
+import grpc
+from google.protobuf.message import DecodeError
+
+from fedcoin.data.errors import DataCode, Refusal
+from fedcoin.data.transactions import Transaction, transaction_hash
+from fedcoin.network.errors import NetworkCode
+from fedcoin.network.interceptors import Context
+from fedcoin.network.peers.limits import MAX_RELAYED, MAX_RELAYED_BYTES
+from fedcoin.network.peers.link import Link
+from fedcoin.network.peers.peer import Peer
+from fedcoin.network.peers.peer_set import PeerSet
+from fedcoin.network.peers.score import Offence
+from fedcoin.network.peers.seen import Seen
+from fedcoin.network.ports import Pool
+from fedcoin.network.tasks import TaskOwner
+from fedcoin.v1.transaction_pb2 import SignedTransaction
+from fedcoin.v1.transaction_relay_service_pb2 import (
+    GetTransactionRequest,
+    GetTransactionResponse,
+    ListPendingTransactionsRequest,
+    ListPendingTransactionsResponse,
+    RelayTransactionsRequest,
+    RelayTransactionsResponse,
+    SubmitTransactionRequest,
+    SubmitTransactionResponse,
+    WatchTransactionRequest,
+    WatchTransactionResponse,
+)
+from fedcoin.v1.transaction_relay_service_pb2_grpc import TransactionRelayServiceServicer
+
+log = logging.getLogger(__name__)
+
+COLLECT_S = 0.002
+"""How long the first of several transactions waits for the others."""
+
+CALL_S = 10.0
+MAX_WAITING = 4_096
+"""The most that waits for one peer; the oldest make room, and reach it by others."""
+
+KNOWN_TO_PEER = 16_384
+TAKEN = 65_536
+AT_ONCE = 8
+"""After so many transactions of a batch, others get their turn on the event loop."""
+
+
+class _Outbox:
+    """What one peer is still to get."""
+
+    def __init__(self, peer: Peer) -> None:
+        self.peer = peer
+        self.known = Seen(KNOWN_TO_PEER)
+        self.waiting: deque[bytes] = deque(maxlen=MAX_WAITING)
+        self.sender: asyncio.Task[None] | None = None
+
+    def batch(self) -> list[bytes]:
+        """Take as many as fit in one call; a single large one goes alone."""
+        taken = [self.waiting.popleft()]
+        size = len(taken[0])
+        while self.waiting and len(taken) < MAX_RELAYED:
+            size += len(self.waiting[0])
+            if size > MAX_RELAYED_BYTES:
+                break
+            taken.append(self.waiting.popleft())
+        return taken
+
+
+class TransactionRelay:
+    """Both directions of `RelayTransactions`, for all peers."""
+
+    def __init__(self, pool: Pool, peers: PeerSet, tasks: TaskOwner) -> None:
+        self._pool = pool
+        self._peers = peers
+        self._tasks = tasks
+        self._outboxes: dict[bytes, _Outbox] = {}
+        self._taken = Seen(TAKEN)
+        peers.on_linked.append(self._linked)
+        peers.on_left.append(lambda peer: self._outboxes.pop(peer.key, None))
+
+    def relay(self, transaction: Transaction) -> None:
+        """Send it to every peer that is not known to have it."""
+        self._taken.add(transaction.hash)
+        for peer in self._peers:
+            self._give(peer, transaction)
+
+    async def receive(self, peer: Peer, raws: Sequence[bytes]) -> int:
+        """Take what a peer relays; returns how many were new and taken.
+
+        Raises Refusal: TOO_LARGE, RATE_LIMITED.
+        """
+        _check_batch(raws)
+        peer.meter.spend("SignedTransaction", self._peers.now(), len(raws))
+        accepted = 0
+        for place, raw in enumerate(raws):
+            if place % AT_ONCE == AT_ONCE - 1:
+                await asyncio.sleep(0)
+            accepted += await self._take(peer, raw)
+        return accepted
+
+    async def _take(self, peer: Peer, raw: bytes) -> bool:
+        try:
+            envelope = SignedTransaction.FromString(raw)
+        except DecodeError:
+            self._peers.punish(peer, Offence.MALFORMED, "relayed what is no transaction")
+            return False
+        hash = transaction_hash(envelope.public_key, envelope.body)
+        # Before it is submitted, so that it is not relayed to where it came from.
+        self._outbox(peer).known.add(hash)
+        if hash in self._taken or self._pool.get(hash) is not None:
+            return False
+        try:
+            transaction = await self._pool.submit(raw)
+        except Refusal as refusal:
+            self._judge(peer, refusal)
+            return False
+        self.relay(transaction)
+        return True
+
+    def _judge(self, peer: Peer, refusal: Refusal) -> None:
+        """Only what the data layer refuses is the relaying peer's fault: states differ."""
+        if refusal.code is DataCode.BAD_SIGNATURE:
+            self._peers.punish(peer, Offence.BAD_SIGNATURE, str(refusal))
+        elif isinstance(refusal.code, DataCode):
+            self._peers.punish(peer, Offence.MALFORMED, str(refusal))
+
+    def _linked(self, peer: Peer) -> None:
+        # It may have been away while these were relayed.
+        for transaction in self._pool.pending()[:MAX_WAITING]:
+            self._give(peer, transaction)
+
+    def _give(self, peer: Peer, transaction: Transaction) -> None:
+        if peer.link is None:
+            return
+        outbox = self._outbox(peer)
+        if not outbox.known.add(transaction.hash):
+            return
+        outbox.waiting.append(transaction.raw)
+        if outbox.sender is None or outbox.sender.done():
+            outbox.sender = self._tasks.start(self._send(outbox), "relay")
+
+    def _outbox(self, peer: Peer) -> _Outbox:
+        outbox = self._outboxes.get(peer.key)
+        if outbox is None or outbox.peer is not peer:
+            outbox = self._outboxes[peer.key] = _Outbox(peer)
+        return outbox
+
+    async def _send(self, outbox: _Outbox) -> None:
+        await asyncio.sleep(COLLECT_S)
+        while outbox.waiting:
+            link = outbox.peer.link
+            if link is None or not await self._call(outbox, link):
+                # On a new link it gets all that is pending.
+                outbox.waiting.clear()
+                outbox.known.clear()
+                return
+
+    async def _call(self, outbox: _Outbox, link: Link) -> bool:
+        request = RelayTransactionsRequest(transactions=outbox.batch())
+        try:
+            await link.transactions.RelayTransactions(
+                request, metadata=link.metadata, timeout=CALL_S
+            )
+        except grpc.aio.AioRpcError as error:
+            log.debug("%s took no transactions: %s", outbox.peer, error.code().name)
+            return False
+        return True
+
+
+def _check_batch(raws: Sequence[bytes]) -> None:
+    size = sum(map(len, raws))
+    if len(raws) > MAX_RELAYED or (len(raws) > 1 and size > MAX_RELAYED_BYTES):
+        raise Refusal(
+            NetworkCode.TOO_LARGE,
+            f"transactions: {len(raws)} with {size} bytes, but one call holds at most "
+            f"{MAX_RELAYED} and {MAX_RELAYED_BYTES} bytes, or a single larger one",
+            field="transactions",
+            limit=str(MAX_RELAYED),
+        )
+
+
+class TransactionRelayServicer(TransactionRelayServiceServicer):
+    """The peers' listener's TransactionRelayService.
+
+    `RelayTransactions` is served here; the other methods, which are the API's, by
+    `lookups`, where there is one.
+    """
+
+    def __init__(
+        self,
+        relay: TransactionRelay,
+        peers: PeerSet,
+        lookups: TransactionRelayServiceServicer | None,
+    ) -> None:
+        self._relay = relay
+        self._peers = peers
+        # Its methods may be coroutines or async generators; both are passed on.
+        self._lookups = cast("Any", lookups)
+
+    async def RelayTransactions(
+        self, request: RelayTransactionsRequest, context: Context
+    ) -> RelayTransactionsResponse:
+        """Take a batch. Raises Refusal: TOO_LARGE, RATE_LIMITED."""
+        peer = self._peers.caller(context)
+        accepted = await self._relay.receive(peer, request.transactions)
+        return RelayTransactionsResponse(accepted=accepted)
+
+    async def SubmitTransaction(
+        self, request: SubmitTransactionRequest, context: Context
+    ) -> SubmitTransactionResponse:
+        """As on the API's listener."""
+        return cast(
+            "SubmitTransactionResponse",
+            await (await self._api(context)).SubmitTransaction(request, context),
+        )
+
+    async def GetTransaction(
+        self, request: GetTransactionRequest, context: Context
+    ) -> GetTransactionResponse:
+        """As on the API's listener."""
+        return cast(
+            "GetTransactionResponse",
+            await (await self._api(context)).GetTransaction(request, context),
+        )
+
+    async def WatchTransaction(
+        self, request: WatchTransactionRequest, context: Context
+    ) -> AsyncIterator[WatchTransactionResponse]:
+        """As on the API's listener."""
+        async for reply in (await self._api(context)).WatchTransaction(request, context):
+            yield reply
+
+    async def ListPendingTransactions(
+        self, request: ListPendingTransactionsRequest, context: Context
+    ) -> ListPendingTransactionsResponse:
+        """As on the API's listener."""
+        return cast(
+            "ListPendingTransactionsResponse",
+            await (await self._api(context)).ListPendingTransactions(request, context),
+        )
+
+    async def _api(self, context: Context) -> Any:
+        if self._lookups is None:
+            await context.abort(
+                grpc.StatusCode.UNIMPLEMENTED, "ask the API's listener: this one is for peers"
+            )
+        return self._lookups

@@ -1,0 +1,67 @@
+"""What waits to be sent to one peer: bounded, and never waited for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+
+from fedcoin.network.options import PEER_MESSAGE_BYTES
+
+MAX_MESSAGES = 8192
+MAX_BYTES = 4 * PEER_MESSAGE_BYTES
+MAX_WRITE_S = 10.0
+"""A peer that does not take one message for so long is too slow."""
+
+
+class SendQueue:
+    """Messages for one stream; `clock` is in seconds and never goes back."""
+
+    def __init__(
+        self,
+        clock: Callable[[], float],
+        max_messages: int = MAX_MESSAGES,
+        max_bytes: int = MAX_BYTES,
+    ) -> None:
+        self._clock = clock
+        self._max_messages = max_messages
+        self._max_bytes = max_bytes
+        self._waiting: deque[bytes] = deque()
+        self._bytes = 0
+        self._filled = asyncio.Event()
+        self._writing_since: float | None = None
+        self._cut = asyncio.Event()
+
+    def put(self, raw: bytes) -> bool:
+        """Add a message; False when the queue is full, and then it is not added."""
+        if len(self._waiting) >= self._max_messages or self._bytes + len(raw) > self._max_bytes:
+            return False
+        self._waiting.append(raw)
+        self._bytes += len(raw)
+        self._filled.set()
+        return True
+
+    async def pump(self, write: Callable[[bytes], Awaitable[object]]) -> None:
+        """Write what is put, for ever. Errors of `write` come through."""
+        while True:
+            await self._filled.wait()
+            while self._waiting:
+                raw = self._waiting.popleft()
+                self._writing_since = self._clock()
+                await write(raw)
+                self._writing_since = None
+                self._bytes -= len(raw)
+            self._filled.clear()
+
+    def overdue(self) -> bool:
+        """True when the peer has not taken the present message in time."""
+        since = self._writing_since
+        return since is not None and self._clock() - since > MAX_WRITE_S
+
+    def cut(self) -> None:
+        """End the stream that this queue is for."""
+        self._cut.set()
+
+    async def until_cut(self) -> None:
+        """Return once `cut` was called."""
+        await self._cut.wait()

@@ -1,0 +1,211 @@
+"""What the network layer needs from the node, and what it offers to it.
+
+The node (``fedcoin.application``) implements `Chain`, `Pool`, `Agreement` and
+`Importer`; `fedcoin.network.peers.network.PeerNetwork` implements `Peers` and
+`Outlet`. All methods are called on the node's event loop. None may block it for
+longer than 5 ms; what takes longer is awaited.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from fedcoin.contract.ledger import Ledger
+    from fedcoin.data.genesis import Genesis
+    from fedcoin.data.store import ChainStore, StoredBlock
+    from fedcoin.data.transactions import Transaction
+    from fedcoin.data.votes import Proposal, Vote
+
+
+class Chain(Protocol):
+    """The chain of final blocks, read-only for the network."""
+
+    catching_up: bool
+    """True while blocks are fetched that peers have; written by the network's sync."""
+
+    @property
+    def genesis(self) -> Genesis:
+        """The network that this chain belongs to."""
+        ...
+
+    @property
+    def ledger(self) -> Ledger:
+        """The state after the last final block, for reads."""
+        ...
+
+    @property
+    def store(self) -> ChainStore:
+        """The store, for reads; usable from several threads."""
+        ...
+
+    def height(self) -> int:
+        """The height of the last final block; 0 is genesis."""
+        ...
+
+    def block(self, height: int) -> StoredBlock | None:
+        """A final block and a certificate for it; None above the chain and at 0."""
+        ...
+
+    async def wait_above(self, height: int) -> int:
+        """Return the chain's height as soon as it is above `height`."""
+        ...
+
+
+class Pool(Protocol):
+    """Transactions that wait for a block."""
+
+    async def submit(self, raw: bytes) -> Transaction:
+        """Take a serialised SignedTransaction; one that is already there is returned again.
+
+        Raises Refusal when it is refused.
+        """
+        ...
+
+    def get(self, hash: bytes) -> Transaction | None:
+        """The pending transaction with this hash (32 bytes), if there is one."""
+        ...
+
+    def pending(self) -> Sequence[Transaction]:
+        """All that wait, in the order of arrival."""
+        ...
+
+    def dropped_reason(self, hash: bytes) -> str | None:
+        """Why a transaction that was pending lately is no longer possible; else None."""
+        ...
+
+    def pending_nonce(self, address: bytes) -> int:
+        """The nonce that the next transaction of an address (20 bytes) has to carry."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a node stands in deciding the next block."""
+
+    height: int
+    """The height that is being decided: one more than the chain's."""
+
+    round: int
+    """The round within it, from 0."""
+
+
+class Agreement(Protocol):
+    """Proposals and votes of the height that is being decided."""
+
+    async def receive_proposal(self, proposal: Proposal, from_peer: bytes) -> bool:
+        """Take a proposal whose signature is right; True when it is new and is to be relayed.
+
+        Must not wait for what the proposal needs (artifacts, recomputing): the peer's
+        stream stands still until this returns. Raises Refusal when it is invalid.
+        """
+        ...
+
+    async def receive_vote(self, vote: Vote, from_peer: bytes) -> bool:
+        """Take a vote whose signature is right; True when it is new and is to be relayed.
+
+        Raises Refusal when it is invalid.
+        """
+        ...
+
+    def messages_for(self, height: int) -> Sequence[Proposal | Vote]:
+        """What a peer that is deciding `height` may lack; empty for any other height than ours."""
+        ...
+
+    def status(self) -> Position:
+        """Where this node stands."""
+        ...
+
+
+class Importer(Protocol):
+    """Puts blocks that others decided on the chain."""
+
+    async def import_block(self, raw_block: bytes, raw_certificate: bytes) -> None:
+        """Verify and append the block of the next height.
+
+        Does nothing when the chain holds it already. Raises Refusal when block or
+        certificate is invalid, or the block is not the next one.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PeerInfo:
+    """One connected peer, as people see it."""
+
+    node_key: bytes
+    """Ed25519 public key, 32 bytes."""
+
+    address: str
+    """host:port on which it can be dialled; empty if it cannot."""
+
+    outbound: bool
+    """True if this node dialled it."""
+
+    height: int
+    """The height that it last told."""
+
+    score: int
+    """Its misbehaviour: banned at 100, falling by half every minute."""
+
+    agent: str
+    """What it runs."""
+
+
+class Peers(Protocol):
+    """The peers of this node, for the API and the operator."""
+
+    @property
+    def address(self) -> str:
+        """host:port on which peers are served."""
+        ...
+
+    def peers(self) -> Sequence[PeerInfo]:
+        """Those who are connected, by address."""
+        ...
+
+    async def add(self, address: str) -> bytes:
+        """Dial host:port, keep it in the address book, and return its node key.
+
+        Raises Refusal: BAD_HOST, PEER_UNREACHABLE, or why the handshake failed.
+        """
+        ...
+
+    async def drop(self, node_key: bytes) -> None:
+        """Hang up. Raises Refusal PEER_NOT_CONNECTED."""
+        ...
+
+    async def ban(self, node_key: bytes, seconds: float) -> None:
+        """Hang up if connected, and refuse the key for a time; 0 means an hour."""
+        ...
+
+
+class Outlet(Protocol):
+    """What the node sends to its peers. Nothing here waits for a peer."""
+
+    def broadcast(self, message: Proposal | Vote) -> None:
+        """Send an own proposal or vote to every peer."""
+        ...
+
+    def status_changed(self) -> None:
+        """Tell every peer the new height or round; call it whenever `Agreement.status` changes."""
+        ...
+
+    def announce(self, height: int, block_hash: bytes) -> None:
+        """Tell peers that are behind that a height is final."""
+        ...
+
+    def relay(self, transaction: Transaction) -> None:
+        """Hand a transaction that is new in the pool to every peer that does not have it."""
+        ...
+
+    async def ensure_artifacts(
+        self, ids: Sequence[bytes], timeout_s: float, preferred: Sequence[bytes] = ()
+    ) -> bool:
+        """Fetch the artifacts that the store lacks; True when it holds all of them.
+
+        `preferred` are node keys of peers to ask first, such as the proposer's.
+        """
+        ...

@@ -1,0 +1,102 @@
+"""Server reflection: what lets grpcurl list, describe and call without any .proto file.
+
+Tools ask in one of two dialects of the same protocol: ``grpc.reflection.v1`` and the older
+``grpc.reflection.v1alpha``. Their messages are the same on the wire and differ only by the
+package's name; the Python package brings v1alpha alone. The v1 service here is therefore
+v1alpha's servicer under the other name, and its descriptor is v1alpha's with the package
+renamed, so that a tool can describe the service that it is talking to.
+
+Descriptors are served from a pool of their own that holds the files of the listener's
+services and what they import, and nothing else that this process happened to load.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import grpc
+from google.protobuf import descriptor_pool
+from google.protobuf.descriptor import FileDescriptor
+from google.protobuf.descriptor_pb2 import FileDescriptorProto
+from grpc_reflection.v1alpha import reflection, reflection_pb2
+
+_ALPHA = "grpc.reflection.v1alpha"
+_STABLE = "grpc.reflection.v1"
+_METHOD = "ServerReflectionInfo"
+
+ALPHA_SERVICE = f"{_ALPHA}.ServerReflection"
+STABLE_SERVICE = f"{_STABLE}.ServerReflection"
+
+
+def add_reflection(server: grpc.aio.Server, services: Iterable[str]) -> None:
+    """Serve reflection, in both dialects, for these services and for itself.
+
+    ``services`` are full names such as ``fedcoin.v1.NodeService`` whose descriptors have been
+    imported. Call before ``server.start``. Raises KeyError when one is unknown.
+    """
+    names = sorted({*services, ALPHA_SERVICE, STABLE_SERVICE})
+    servicer = reflection.aio.ReflectionServicer(  # type: ignore[attr-defined]
+        names, pool=served_pool(names)
+    )
+    handler = grpc.stream_stream_rpc_method_handler(
+        servicer.ServerReflectionInfo,
+        request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
+        response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
+    )
+    server.add_generic_rpc_handlers(
+        [
+            grpc.method_handlers_generic_handler(service, {_METHOD: handler})
+            for service in (ALPHA_SERVICE, STABLE_SERVICE)
+        ]
+    )
+
+
+def served_pool(services: Iterable[str]) -> descriptor_pool.DescriptorPool:
+    """A pool with the files of these services and everything that they import."""
+    known = descriptor_pool.Default()
+    pool = descriptor_pool.DescriptorPool()
+    added: set[str] = set()
+    for service in services:
+        if service == STABLE_SERVICE:
+            pool.Add(_stable_file())
+        else:
+            _add_with_imports(pool, known.FindServiceByName(service).file, added)
+    return pool
+
+
+def _add_with_imports(
+    pool: descriptor_pool.DescriptorPool, file: FileDescriptor, added: set[str]
+) -> None:
+    if file.name in added:
+        return
+    added.add(file.name)
+    for imported in file.dependencies:
+        _add_with_imports(pool, imported, added)
+    pool.Add(_as_proto(file))
+
+
+def _stable_file() -> FileDescriptorProto:
+    """v1alpha's file, renamed: the stable protocol differs in nothing else."""
+    file = _as_proto(reflection_pb2.DESCRIPTOR)
+    file.package = _STABLE
+    file.name = file.name.replace("v1alpha", "v1")
+    file.ClearField("options")  # where other languages put their generated code
+    for message in file.message_type:
+        for field in message.field:
+            if field.HasField("type_name"):
+                field.type_name = _renamed(field.type_name)
+    for service in file.service:
+        for method in service.method:
+            method.input_type = _renamed(method.input_type)
+            method.output_type = _renamed(method.output_type)
+    return file
+
+
+def _renamed(type_name: str) -> str:
+    return type_name.replace(f".{_ALPHA}.", f".{_STABLE}.")
+
+
+def _as_proto(file: FileDescriptor) -> FileDescriptorProto:
+    proto = FileDescriptorProto()
+    file.CopyToProto(proto)
+    return proto

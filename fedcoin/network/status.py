@@ -1,0 +1,221 @@
+"""What a refusal means to a caller: one table from the layers' codes to gRPC statuses.
+
+A :class:`~fedcoin.data.errors.Refusal` crosses the wire as a ``google.rpc.Status``: its code
+by the table below, its sentence as the message, and two details.
+
+* ``ErrorInfo``: ``reason`` is the code (``WRONG_NONCE``), ``domain`` the layer that refused
+  (``fedcoin.contract``), ``metadata`` the field and the limit, where there are any;
+* ``BadRequest``: the field and the sentence, when the refusal names a field.
+
+The table goes by names, so that the layer above this one, whose enum cannot be imported
+here, stands in it as well, and because enums of strings compare equal across layers that use
+the same word differently. A test holds it against every layer's enum: none may be missing,
+and none may be left over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from types import MappingProxyType
+from typing import Final, cast
+
+import grpc
+from google.protobuf.any_pb2 import Any
+from google.protobuf.message import DecodeError
+from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
+from grpc import StatusCode
+from grpc_status import rpc_status
+
+from fedcoin.data.errors import Refusal
+
+# Callers may give up on trailers over 8 KiB, in which a message stands three times: as it is,
+# where each byte may become three, and twice in the details.
+_MESSAGE_BYTES: Final = 600
+_FIELD_BYTES: Final = 100
+
+DETAILS_KEY: Final = "grpc-status-details-bin"
+
+# INVALID_ARGUMENT: the request itself is wrong; sending it again can never help.
+# FAILED_PRECONDITION: sound, but chain, campaign or node are not in the state for it.
+_TABLE: Final[Mapping[str, Mapping[StatusCode, str]]] = {
+    "data": {
+        StatusCode.INVALID_ARGUMENT: """
+            MALFORMED UNKNOWN_ACTION WRONG_CHAIN BAD_SIGNATURE BAD_ADDRESS BAD_AMOUNT
+            BAD_KEY BAD_KEY_FILE WRONG_PASSPHRASE BAD_ROOT BAD_ARTIFACT BAD_CHUNK BAD_TENSOR
+            BAD_GENESIS
+        """,
+        StatusCode.NOT_FOUND: "UNKNOWN_ARTIFACT",
+        StatusCode.RESOURCE_EXHAUSTED: "TOO_LARGE STORE_FULL",
+        StatusCode.FAILED_PRECONDITION: "NEWER_STORE CONFLICTING_VOTE",
+        StatusCode.DATA_LOSS: "BAD_STORE",
+    },
+    "learning": {
+        StatusCode.INVALID_ARGUMENT: """
+            BAD_MODEL MODEL_TOO_LARGE FORBIDDEN_LAYER UNKNOWN_MODEL
+            WRONG_NAMES WRONG_SHAPE WRONG_DTYPE NOT_FINITE OUT_OF_RANGE LABEL_OUT_OF_RANGE
+            WRONG_SIZE WRONG_AGGREGATE NO_CLIENTS BAD_SAMPLES BAD_COALITIONS
+            UNKNOWN_DATASET BAD_DATASET BAD_SHARE BAD_PLAN
+        """,
+        StatusCode.NOT_FOUND: "UNKNOWN_JOB",
+    },
+    "incentive": {
+        StatusCode.INVALID_ARGUMENT: """
+            BAD_PLAN MALFORMED BAD_SAMPLES BAD_UTILITY WRONG_LEAVES WRONG_SIBLINGS
+            SUM_OUT_OF_RANGE SUM_NOT_EFFICIENT WRONG_TOTAL WRONG_ROOT AUDIT_FAILED BAD_SPLIT
+            BAD_GAME BAD_METHOD BAD_BUDGET
+        """,
+    },
+    "consensus": {
+        StatusCode.INVALID_ARGUMENT: """
+            BAD_CERTIFICATE BAD_LOCK WRONG_HEIGHT WRONG_PROPOSER WRONG_VALID_ROUND
+        """,
+        StatusCode.FAILED_PRECONDITION: "NOT_A_VALIDATOR",
+    },
+    "contract": {
+        StatusCode.INVALID_ARGUMENT: """
+            FEE_TOO_LOW ZERO_AMOUNT AMOUNT_OVERFLOW
+            NO_OUTPUTS TOO_MANY_OUTPUTS BAD_RECIPIENT
+            BOND_TOO_SMALL NOT_CONTRADICTING
+            BAD_SERVER BAD_HASH BAD_ROUNDS BUDGET_TOO_SMALL BAD_SPREAD BAD_PRICE_SPLIT
+            BAD_MINING_REWARD BAD_SHARDS
+            NO_CLIENTS TOO_MANY_CLIENTS DUPLICATE_CLIENT CLIENTS_OUT_OF_ORDER
+            UPDATE_OF_OTHER_CAMPAIGN UPDATE_OF_OTHER_ROUND UPDATE_OF_OTHER_BASE WRONG_SHARD
+            BAD_UTILITY BAD_EMPTY_COALITION BAD_AVERAGING WRONG_PRICES BAD_WINDOW BAD_ATTEMPTS
+            WRONG_DEPOSIT WRONG_OPENING
+            WRONG_HEIGHT WRONG_PARENT WRONG_TIME TIME_TOO_FAR_AHEAD WRONG_PROPOSER
+            UNEXPECTED_CERTIFICATE WRONG_SETTLEMENT WRONG_RECEIPTS_ROOT WRONG_VALIDATORS_HASH
+            WRONG_APP_HASH
+        """,
+        StatusCode.FAILED_PRECONDITION: """
+            NONCE_TOO_LOW NONCE_TOO_HIGH EXPIRED EXPIRY_TOO_FAR INSUFFICIENT_BALANCE
+            BOND_LEFT_TOO_SMALL INSUFFICIENT_BOND TOO_MANY_VALIDATORS TOO_MANY_UNBONDINGS
+            LAST_VALIDATOR ALREADY_SLASHED NOT_SLASHABLE
+            UNKNOWN_CAMPAIGN NOT_THE_REQUESTER CAMPAIGN_CLOSED TASK_STILL_OPEN
+            NOT_THE_SERVER WRONG_ROUND WRONG_BASE
+            UNKNOWN_TASK NOT_A_MINER TOO_EARLY TOO_LATE ALREADY_COMMITTED NOT_COMMITTED
+            ALREADY_REVEALED
+            ALREADY_PENDING NONCE_TAKEN HELD_TOO_LONG
+        """,
+        StatusCode.RESOURCE_EXHAUSTED: "TOO_MANY_PENDING POOL_FULL",
+    },
+    "network": {
+        StatusCode.INVALID_ARGUMENT: """
+            MALFORMED BAD_PAGE_TOKEN BAD_SELECTOR CHUNK_OUT_OF_ORDER
+            BAD_HOST BAD_LOG_LEVEL BAD_PATH
+        """,
+        StatusCode.FAILED_PRECONDITION: """
+            WRONG_CHAIN WRONG_GENESIS WRONG_PROTOCOL SELF_CONNECTION WRONG_PEER
+            NOT_SECURE PORT_IN_USE
+        """,
+        StatusCode.NOT_FOUND: """
+            BLOCK_NOT_FOUND TRANSACTION_NOT_FOUND CAMPAIGN_NOT_FOUND TASK_NOT_FOUND
+            PAYMENT_NOT_FOUND EVIDENCE_NOT_FOUND ARTIFACT_NOT_FOUND PEER_NOT_CONNECTED
+        """,
+        StatusCode.ALREADY_EXISTS: "FILE_EXISTS",
+        StatusCode.OUT_OF_RANGE: "OUT_OF_RANGE",
+        StatusCode.UNAUTHENTICATED: "BAD_PROOF BAD_NONCE NO_SESSION",
+        StatusCode.PERMISSION_DENIED: "BANNED UPLOADS_CLOSED",
+        StatusCode.RESOURCE_EXHAUSTED: """
+            NO_ROOM TOO_LARGE RATE_LIMITED TOO_MANY_CALLS SLOW_READER
+        """,
+        StatusCode.DEADLINE_EXCEEDED: "TIMED_OUT",
+        StatusCode.UNAVAILABLE: "PEER_UNREACHABLE SHUTTING_DOWN",
+    },
+    "application": {
+        StatusCode.INVALID_ARGUMENT: "BAD_ARGUMENT BAD_CONFIG UNKNOWN_SETTING NO_PASSPHRASE",
+        StatusCode.FAILED_PRECONDITION: """
+            EXPOSED HOME_IN_USE PORT_IN_USE DROPPED DISAGREEMENT PROCESS_FAILED
+        """,
+        StatusCode.NOT_FOUND: "NO_HOME NO_KEY",
+        StatusCode.ALREADY_EXISTS: "HOME_EXISTS KEY_EXISTS",
+        StatusCode.DEADLINE_EXCEEDED: "TIMED_OUT",
+        StatusCode.UNAVAILABLE: "UNREACHABLE",
+        StatusCode.DATA_LOSS: "BAD_CHAIN",
+    },
+}
+
+STATUS_OF: Final[Mapping[tuple[str, str], StatusCode]] = MappingProxyType(
+    {
+        (layer, name): status
+        for layer, statuses in _TABLE.items()
+        for status, names in statuses.items()
+        for name in names.split()
+    }
+)
+"""The status of each code, by its layer's and its own name."""
+
+
+def status_of(code: Enum) -> StatusCode:
+    """The status of a code of any layer; UNKNOWN when the table has forgotten it."""
+    return STATUS_OF.get((layer_of(code), code.name), StatusCode.UNKNOWN)
+
+
+def layer_of(code: Enum) -> str:
+    """The layer whose enum a code belongs to, such as ``contract``."""
+    return type(code).__module__.split(".")[1]
+
+
+def rich_status(refusal: Refusal) -> grpc.Status:
+    """The refusal as a status with details, ready for ``context.abort``."""
+    message = _cut(str(refusal), _MESSAGE_BYTES)
+    field, limit = _cut(refusal.field, _FIELD_BYTES), _cut(refusal.limit, _FIELD_BYTES)
+    info = error_details_pb2.ErrorInfo(
+        reason=refusal.code.name,
+        domain=f"fedcoin.{layer_of(refusal.code)}",
+        metadata={key: text for key, text in (("field", field), ("limit", limit)) if text},
+    )
+    details = [_packed(info)]
+    if field:
+        violation = error_details_pb2.BadRequest.FieldViolation(field=field, description=message)
+        details.append(_packed(error_details_pb2.BadRequest(field_violations=[violation])))
+    number: int = status_of(refusal.code).value[0]
+    status = status_pb2.Status(code=number, message=message, details=details)
+    return rpc_status.to_status(status)
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """What a failed call told beyond its status; empty strings for what it did not."""
+
+    reason: str = ""
+    domain: str = ""
+    field: str = ""
+    limit: str = ""
+
+
+def details_of(error: grpc.aio.AioRpcError) -> Details:
+    """Read a failed call's details. A server that sends none, or nonsense, gives none."""
+    trailers = cast("Iterable[tuple[str, str | bytes]]", error.trailing_metadata() or ())
+    for key, value in trailers:
+        if key == DETAILS_KEY and isinstance(value, bytes):
+            return _parsed(value)
+    return Details()
+
+
+def _parsed(raw: bytes) -> Details:
+    try:
+        for detail in status_pb2.Status.FromString(raw).details:
+            info = error_details_pb2.ErrorInfo()
+            if detail.Unpack(info):
+                return Details(
+                    reason=info.reason,
+                    domain=info.domain,
+                    field=info.metadata.get("field", ""),
+                    limit=info.metadata.get("limit", ""),
+                )
+    except DecodeError:
+        pass
+    return Details()
+
+
+def _cut(text: str, most: int) -> str:
+    """The text, or as much of it as fits into so many bytes of UTF-8."""
+    return text.encode(errors="replace")[:most].decode(errors="ignore")
+
+
+def _packed(message: error_details_pb2.ErrorInfo | error_details_pb2.BadRequest) -> Any:
+    packed = Any()
+    packed.Pack(message)
+    return packed

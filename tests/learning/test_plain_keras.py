@@ -1,0 +1,122 @@
+"""Every evaluator against ``model.set_weights`` and the model's own answers."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fedcoin.data.tensors import decode_tensors
+from fedcoin.learning import datasets, jobs, keras_runtime, models
+from fedcoin.learning.aggregation import coalition_coefficients
+from fedcoin.learning.dense import DenseEvaluator
+from fedcoin.learning.generic import GenericEvaluator
+from fedcoin.learning.spec import parse_spec
+from fedcoin.learning.utility import UtilityJob
+from fedcoin.v1 import task_pb2
+
+from .builders import all_coalitions, write_job
+
+
+def plain_counts(job: UtilityJob, coalitions: np.ndarray) -> list[int]:
+    """The slow way: set the averaged weights, evaluate, count."""
+    model = models.from_spec(job.model.read_bytes())
+    model.compile(metrics=["accuracy"], loss="sparse_categorical_crossentropy")
+    owners = [decode_tensors(path.read_bytes()) for path in (*job.updates, job.base)]
+    tensors = decode_tensors(job.evaluation.read_bytes())
+    rows = coalition_coefficients(coalitions, job.num_samples, job.averaging)
+    counts = []
+    for row in rows:
+        mixed = [sum(c * o[name] for c, o in zip(row, owners, strict=True)) for name in owners[0]]
+        model.set_weights(mixed)
+        _, accuracy = model.evaluate(tensors["x"], tensors["y"].astype(np.int64), verbose=0)
+        counts.append(round(accuracy * len(tensors["y"])))
+    return counts
+
+
+def job_for(folder: Path, name: str, dataset: datasets.Dataset, clients: int, **kinds: int) -> Any:
+    """Clients whose weights differ as after some training: the base plus noise that grows."""
+    raw, weights = models.fresh(name, dataset.input_shape, dataset.classes, seed=1)
+    base = decode_tensors(weights)
+    generator = np.random.default_rng(2)
+    updates = [
+        {
+            key: (array + generator.standard_normal(array.shape) * 0.05 * (k + 1)).astype(
+                np.float32
+            )
+            for key, array in base.items()
+        }
+        for k in range(clients)
+    ]
+    return write_job(
+        folder, parse_spec(raw), base, updates, dataset.x_test, dataset.y_test, **kinds
+    )
+
+
+@pytest.mark.parametrize(
+    "averaging", [task_pb2.AVERAGING_RENORMALISED, task_pb2.AVERAGING_FIXED_DENOMINATOR]
+)
+def test_the_dense_path_on_the_digits(tmp_path: Path, averaging: int) -> None:
+    job = job_for(tmp_path, "mlp", datasets.load("digits"), 4, averaging=averaging)
+    evaluator = jobs.load_evaluator(job)
+    assert isinstance(evaluator, DenseEvaluator)
+    counts = evaluator.evaluate(all_coalitions(4))
+    assert abs(counts - plain_counts(job, all_coalitions(4))).max() <= 1
+
+
+def test_the_keras_path_on_the_digits(tmp_path: Path) -> None:
+    job = job_for(tmp_path, "cnn", datasets.load("digits"), 3)
+    evaluator = jobs.load_evaluator(job)
+    assert isinstance(evaluator, GenericEvaluator)
+    counts = evaluator.evaluate(all_coalitions(3))
+    assert abs(counts - plain_counts(job, all_coalitions(3))).max() <= 1
+    assert len(set(counts.tolist())) > 3
+
+
+def test_any_keras_model(tmp_path: Path) -> None:
+    keras = keras_runtime.load()
+    inputs = keras.Input((8, 8))
+    rows = keras.layers.LayerNormalization()(inputs)
+    flat = keras.layers.Dropout(0.3)(keras.layers.Flatten()(rows))
+    hidden = keras.layers.Dense(12, activation="gelu")(flat)
+    skip = keras.layers.Concatenate()([hidden, keras.layers.Dense(6)(hidden)])
+    normal = keras.layers.BatchNormalization()(skip)
+    model = keras.Model(inputs, keras.layers.Dense(10)(normal))
+    job = job_for(
+        tmp_path,
+        model.to_json(),
+        datasets.load("digits"),
+        3,
+        empty=task_pb2.EMPTY_COALITION_ZERO,
+    )
+    counts = jobs.load_evaluator(job).evaluate(all_coalitions(3))
+    plain = plain_counts(job, all_coalitions(3))
+    assert counts[0] == 0
+    assert abs(counts[1:] - plain[1:]).max() <= 1
+
+
+def test_both_paths_agree(tmp_path: Path) -> None:
+    job = job_for(tmp_path, "mlp", datasets.load("digits"), 4)
+    tensors = decode_tensors(job.evaluation.read_bytes())
+    generic = GenericEvaluator(
+        parse_spec(job.model.read_bytes()),
+        decode_tensors(job.base.read_bytes()),
+        [decode_tensors(path.read_bytes()) for path in job.updates],
+        tensors["x"],
+        tensors["y"],
+        job,
+    )
+    fast = jobs.load_evaluator(job).evaluate(all_coalitions(4))
+    assert abs(generic.evaluate(all_coalitions(4)) - fast).max() <= 1
+
+
+def test_mnist(tmp_path: Path) -> None:
+    if not Path(os.environ.get(datasets.MNIST_VARIABLE) or "missing").is_file():
+        pytest.skip(f"{datasets.MNIST_VARIABLE} names no mnist.npz")
+    job = job_for(tmp_path, "mlp", datasets.load("mnist"), 10)
+    rows = all_coalitions(10)[np.random.default_rng(0).permutation(1024)[:12]]
+    counts = jobs.load_evaluator(job).evaluate(rows)
+    assert abs(counts - plain_counts(job, rows)).max() <= 1

@@ -1,0 +1,197 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fedcoin.data.errors import DataCode, Refusal
+from fedcoin.data.tensors import encode_tensors
+from fedcoin.learning import jobs
+from fedcoin.learning.aggregation import federated_average
+from fedcoin.learning.errors import LearningCode, WorkerFailed
+from fedcoin.learning.utility import UtilityJob
+from fedcoin.learning.worker_pool import UtilityWorker
+
+from .builders import all_coalitions, evaluation, mlp_spec, random_weights, write_job
+
+SPEC = mlp_spec((8, 8), (128,), 10)
+
+
+@pytest.fixture
+async def worker() -> AsyncIterator[UtilityWorker]:
+    made = UtilityWorker()
+    await made.start()
+    yield made
+    await made.stop()
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> UtilityJob:
+    base, *updates = (random_weights(SPEC, seed) for seed in range(6))
+    x, y = evaluation(SPEC, 360)
+    return write_job(tmp_path / "task", SPEC, base, updates, x, y)
+
+
+async def test_it_starts_fast_and_answers_fast(worker: UtilityWorker, job: UtilityJob) -> None:
+    assert "tensorflow" not in sys.modules or "keras" in sys.modules
+    await worker.open(job)
+    before = time.perf_counter()
+    counts = await worker.evaluate(job.job_id, all_coalitions(5))
+    assert time.perf_counter() - before < 1.0  # 5 ms on an idle machine
+    assert counts.dtype == np.int64
+    expected = jobs.load_evaluator(job).evaluate(all_coalitions(5))
+    np.testing.assert_array_equal(counts, expected)
+
+
+async def test_several_processes_agree_with_one(job: UtilityJob, worker: UtilityWorker) -> None:
+    pool = UtilityWorker(processes=2)
+    await pool.start()
+    try:
+        await asyncio.gather(pool.open(job), worker.open(job))
+        rows = all_coalitions(5)
+        one, two = await asyncio.gather(
+            worker.evaluate(job.job_id, rows), pool.evaluate(job.job_id, rows)
+        )
+        assert len(set(pool.pids)) == 2
+        assert abs(one - two).max() <= 1
+    finally:
+        await pool.stop()
+
+
+async def test_repeats_and_order(worker: UtilityWorker, job: UtilityJob) -> None:
+    await worker.open(job)
+    await worker.open(job)
+    rows = all_coalitions(5)
+    counts = await worker.evaluate(job.job_id, rows)
+    shuffled = np.random.default_rng(0).integers(0, 32, 3000)
+    np.testing.assert_array_equal(
+        await worker.evaluate(job.job_id, rows[shuffled]), counts[shuffled]
+    )
+
+
+async def test_jobs_are_opened_and_closed(worker: UtilityWorker, job: UtilityJob) -> None:
+    rows = all_coalitions(5)
+    with pytest.raises(Refusal) as caught:
+        await worker.evaluate(job.job_id, rows)
+    assert caught.value.code is LearningCode.UNKNOWN_JOB
+    await worker.open(job)
+    await worker.evaluate(job.job_id, rows)
+    await worker.close_job(job.job_id)
+    await worker.close_job(job.job_id)
+    with pytest.raises(Refusal):
+        await worker.evaluate(job.job_id, rows)
+    with pytest.raises(Refusal) as caught:
+        jobs.evaluate(b"nowhere", rows)
+    assert caught.value.code is LearningCode.UNKNOWN_JOB
+
+
+async def test_bad_coalitions(worker: UtilityWorker, job: UtilityJob) -> None:
+    await worker.open(job)
+    for bad in (np.ones((2, 4), np.bool_), np.ones((2, 5)), np.ones(5, np.bool_)):
+        with pytest.raises(Refusal) as caught:
+            await worker.evaluate(job.job_id, bad)  # type: ignore[arg-type]
+        assert caught.value.code is LearningCode.BAD_COALITIONS
+
+
+async def test_bad_jobs(worker: UtilityWorker, job: UtilityJob) -> None:
+    job.updates[2].write_bytes(encode_tensors(random_weights(mlp_spec(), 0)))
+    with pytest.raises(Refusal) as caught:
+        await worker.open(job)
+    assert caught.value.code is LearningCode.WRONG_SHAPE
+    job.updates[2].write_bytes(b"junk")
+    with pytest.raises(Refusal) as caught:
+        await worker.open(job)
+    assert caught.value.code is DataCode.BAD_TENSOR
+    job.updates[2].unlink()
+    with pytest.raises(WorkerFailed, match="FileNotFoundError"):
+        await worker.open(job)
+
+
+async def test_a_killed_child_is_replaced(worker: UtilityWorker, job: UtilityJob) -> None:
+    await worker.open(job)
+    rows = all_coalitions(5)
+    before = await worker.evaluate(job.job_id, rows)
+    os.kill(worker.pids[0], signal.SIGKILL)
+    np.testing.assert_array_equal(await worker.evaluate(job.job_id, rows), before)
+
+
+async def test_a_child_killed_in_the_middle(worker: UtilityWorker, job: UtilityJob) -> None:
+    await worker.open(job)
+    rows = all_coalitions(5)[np.random.default_rng(1).integers(0, 32, 20_000)]
+    asked = asyncio.create_task(worker.evaluate(job.job_id, rows))
+    await asyncio.sleep(0.01)
+    os.kill(worker.pids[0], signal.SIGKILL)
+    assert len(await asked) == 20_000
+
+
+async def test_dying_twice_names_the_batch(
+    worker: UtilityWorker, job: UtilityJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await worker.open(job)
+    monkeypatch.setattr(jobs, "evaluate", Deadly())
+    with pytest.raises(WorkerFailed, match=r"coalitions 0 to 31 of job 6a6f62"):
+        await worker.evaluate(job.job_id, all_coalitions(5))
+
+
+class Deadly:
+    """Whoever reads its pickle dies."""
+
+    def __call__(self, *_: object) -> None:
+        raise AssertionError("called in the parent")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return os.abort, ()
+
+
+async def test_a_stopped_worker_says_so(job: UtilityJob) -> None:
+    worker = UtilityWorker()
+    await worker.start()
+    await worker.open(job)
+    await worker.stop()
+    with pytest.raises(WorkerFailed, match="stopped"):
+        await worker.evaluate(job.job_id, all_coalitions(5))
+
+
+async def test_check_and_count(worker: UtilityWorker, job: UtilityJob, tmp_path: Path) -> None:
+    updates = [random_weights(SPEC, seed) for seed in range(1, 6)]
+    aggregate = tmp_path / "aggregate"
+    aggregate.write_bytes(encode_tensors(federated_average(updates, job.num_samples)))
+    await worker.check(job, aggregate, 360)
+    for size, path, code in (
+        (361, aggregate, LearningCode.WRONG_SIZE),
+        (360, job.base, LearningCode.WRONG_AGGREGATE),
+    ):
+        with pytest.raises(Refusal) as caught:
+            await worker.check(job, path, size)
+        assert caught.value.code is code
+    with pytest.raises(Refusal) as caught:
+        await worker.check(replace(job, num_samples=(1, 2, 3, 4, 0)), aggregate, 360)
+    assert caught.value.code is LearningCode.BAD_SAMPLES
+    await worker.open(job)
+    grand = await worker.evaluate(job.job_id, np.ones((1, 5), np.bool_))
+    assert abs(await worker.count(job.model, aggregate, job.evaluation) - grand[0]) <= 1
+
+
+def test_the_memo_is_bounded(job: UtilityJob, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "MEMO_ENTRIES", 8)
+    jobs.open_job(job)
+    try:
+        first = jobs.evaluate(job.job_id, all_coalitions(5))
+        assert len(jobs._open[job.job_id].memo) == 8
+        np.testing.assert_array_equal(jobs.evaluate(job.job_id, all_coalitions(5)), first)
+    finally:
+        jobs.close_job(job.job_id)
+
+
+def test_a_worker_has_processes_and_threads() -> None:
+    for bad in ({"processes": 0}, {"threads": 0}):
+        with pytest.raises(ValueError):
+            UtilityWorker(**bad)

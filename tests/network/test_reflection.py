@@ -1,0 +1,152 @@
+"""Reflection in both dialects serves every file of the listener's services, and no others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from google.protobuf import descriptor_pool, message_factory
+from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
+from grpc_reflection.v1alpha import reflection_pb2
+from grpc_tools import protoc
+
+from fedcoin.network.reflection import ALPHA_SERVICE, STABLE_SERVICE, served_pool
+from fedcoin.v1 import (
+    admin_service_pb2,
+    artifact_service_pb2,
+    block_gossip_service_pb2,
+    consensus_service_pb2,
+    federated_learning_service_pb2,
+    node_service_pb2,
+    peer_service_pb2,
+    shapley_task_service_pb2,
+    transaction_relay_service_pb2,
+)
+from tests.network.probe import SERVICE, Probe, probing
+
+MODULES: list[Any] = [
+    admin_service_pb2,
+    artifact_service_pb2,
+    block_gossip_service_pb2,
+    consensus_service_pb2,
+    federated_learning_service_pb2,
+    node_service_pb2,
+    peer_service_pb2,
+    shapley_task_service_pb2,
+    transaction_relay_service_pb2,
+]
+PROTO = Path(__file__).parents[2] / "proto"
+
+
+def all_services() -> list[str]:
+    return [
+        service.full_name
+        for module in MODULES
+        for service in module.DESCRIPTOR.services_by_name.values()
+    ]
+
+
+def compiled(folder: Path) -> dict[str, FileDescriptorProto]:
+    """What protoc makes of the sources, independently of the generated modules."""
+    out = folder / "set.pb"
+    sources = sorted(str(path) for path in PROTO.glob("fedcoin/v1/*.proto"))
+    arguments = ["protoc", f"-I{PROTO}", f"--descriptor_set_out={out}", *sources]
+    assert protoc.main(arguments) == 0
+    return {file.name: file for file in FileDescriptorSet.FromString(out.read_bytes()).file}
+
+
+def test_every_file_of_every_service_is_described_as_it_was_written(tmp_path: Path) -> None:
+    expected = compiled(tmp_path)
+    pool = served_pool([*all_services(), ALPHA_SERVICE, STABLE_SERVICE])
+    missing = []
+    for name, file in expected.items():
+        try:
+            served = FileDescriptorProto()
+            pool.FindFileByName(name).CopyToProto(served)
+        except KeyError:
+            missing.append(name)
+            continue
+        for message in (served, file):
+            # protoc writes json_name into descriptor sets, and not into generated code.
+            strip_json_names(message)
+        assert served == file, name
+    # These are stored or signed, and no service's message refers to them.
+    assert missing == [
+        "fedcoin/v1/artifact.proto",
+        "fedcoin/v1/genesis.proto",
+        "fedcoin/v1/state.proto",
+    ]
+
+
+def strip_json_names(file: FileDescriptorProto) -> None:
+    for message in file.message_type:
+        for field in message.field:
+            field.ClearField("json_name")
+
+
+def test_a_listener_describes_nothing_but_its_own_services() -> None:
+    pool = served_pool([SERVICE])
+    assert pool.FindServiceByName(SERVICE).file.name == "fedcoin/v1/artifact_service.proto"
+    with pytest.raises(KeyError):
+        pool.FindServiceByName("fedcoin.v1.AdminService")
+
+
+def test_an_unknown_service_is_a_mistake_of_ours() -> None:
+    with pytest.raises(KeyError):
+        served_pool(["fedcoin.v1.Nothing"])
+
+
+def test_the_stable_protocol_is_the_old_one_renamed() -> None:
+    pool = served_pool([ALPHA_SERVICE, STABLE_SERVICE])
+    alpha, stable = FileDescriptorProto(), FileDescriptorProto()
+    pool.FindServiceByName(ALPHA_SERVICE).file.CopyToProto(alpha)
+    pool.FindServiceByName(STABLE_SERVICE).file.CopyToProto(stable)
+    alpha.ClearField("options")
+    assert str(stable) == str(alpha).replace("v1alpha", "v1")
+
+
+@pytest.mark.parametrize("service", [ALPHA_SERVICE, STABLE_SERVICE])
+async def test_both_dialects_answer_every_question(service: str) -> None:
+    pool = served_pool([ALPHA_SERVICE, STABLE_SERVICE])
+    package = service.rpartition(".")[0]
+    request_type = message_factory.GetMessageClass(
+        pool.FindMessageTypeByName(f"{package}.ServerReflectionRequest")
+    )
+    response_type = message_factory.GetMessageClass(
+        pool.FindMessageTypeByName(f"{package}.ServerReflectionResponse")
+    )
+    questions: list[Any] = [
+        request_type(list_services=""),
+        request_type(file_by_filename="fedcoin/v1/artifact_service.proto"),
+        request_type(file_containing_symbol=SERVICE),
+        request_type(file_containing_symbol=service),
+        request_type(file_containing_symbol="fedcoin.v1.AdminService"),
+        request_type(all_extension_numbers_of_type="fedcoin.v1.ArtifactManifest"),
+        request_type(),
+    ]
+    async with probing(Probe()) as (channel, _):
+        call = channel.stream_stream(
+            f"/{service}/ServerReflectionInfo",
+            request_serializer=lambda message: message.SerializeToString(),
+            response_deserializer=response_type.FromString,
+        )(iter(questions))
+        answers = [answer async for answer in call]
+    names = [found.name for found in answers[0].list_services_response.service]
+    assert names == sorted([SERVICE, ALPHA_SERVICE, STABLE_SERVICE, "grpc.health.v1.Health"])
+    for answer, name in ((answers[1], "artifact_service"), (answers[2], "artifact_service")):
+        (raw,) = answer.file_descriptor_response.file_descriptor_proto
+        assert name in FileDescriptorProto.FromString(raw).name
+    (raw,) = answers[3].file_descriptor_response.file_descriptor_proto
+    assert FileDescriptorProto.FromString(raw).package == package
+    assert answers[4].error_response.error_code == grpc.StatusCode.NOT_FOUND.value[0]
+    assert answers[5].all_extension_numbers_response.base_type_name.endswith("ArtifactManifest")
+    assert answers[6].error_response.error_code == grpc.StatusCode.INVALID_ARGUMENT.value[0]
+
+
+def test_the_default_pool_is_left_alone() -> None:
+    served_pool([STABLE_SERVICE])
+    with pytest.raises(KeyError):
+        descriptor_pool.Default().FindServiceByName(STABLE_SERVICE)
+    assert reflection_pb2.DESCRIPTOR.package == "grpc.reflection.v1alpha"

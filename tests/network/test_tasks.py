@@ -1,0 +1,91 @@
+"""Owners of tasks cancel and await what they started."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import pytest
+
+from fedcoin.network.tasks import TaskOwner
+
+
+async def test_leaving_cancels_and_awaits() -> None:
+    ended: list[str] = []
+
+    async def work() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            await asyncio.sleep(0.01)
+            ended.append("yes")
+
+    async with TaskOwner("test") as owner:
+        owner.start(work(), "work")
+        await asyncio.sleep(0)
+        assert len(owner) == 1
+    assert ended == ["yes"]
+    assert len(owner) == 0
+
+
+async def test_a_failure_is_logged_and_the_others_go_on(caplog: pytest.LogCaptureFixture) -> None:
+    async def broken() -> None:
+        raise ValueError("broken on purpose")
+
+    done = asyncio.Event()
+
+    async def sound() -> None:
+        await asyncio.sleep(0.01)
+        done.set()
+
+    with caplog.at_level(logging.ERROR):
+        async with TaskOwner("test") as owner:
+            owner.start(broken(), "broken")
+            owner.start(sound(), "sound")
+            await asyncio.wait_for(done.wait(), 1)
+    assert "test: broken failed" in caplog.text
+
+
+async def test_a_task_may_stop_its_own_owner() -> None:
+    owner = TaskOwner("test")
+    reached = asyncio.Event()
+
+    async def stopper() -> None:
+        await owner.stop()
+        reached.set()
+
+    owner.start(stopper(), "stopper")
+    await asyncio.wait_for(reached.wait(), 1)
+
+
+async def test_nothing_starts_after_the_end() -> None:
+    owner = TaskOwner("test")
+    await owner.stop()
+    ran: list[int] = []
+
+    async def work() -> None:
+        ran.append(1)
+
+    task = owner.start(work(), "late")
+    await asyncio.wait([task])
+    assert task.cancelled()
+    assert not ran
+    assert owner.stopped
+
+
+async def test_a_task_that_restarts_work_while_stopping_still_ends() -> None:
+    owner = TaskOwner("test")
+
+    async def child() -> None:
+        await asyncio.sleep(60)
+
+    async def parent() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            owner.start(child(), "child")
+
+    owner.start(parent(), "parent")
+    await asyncio.sleep(0)
+    await asyncio.wait_for(owner.stop(), 1)
+    assert len(owner) == 0
