@@ -61,7 +61,6 @@ class Agreement:
         pool: Pool,
         audit: BlockAudit,
         word: Word | None,
-        outlet: Outlet,
         owner: TaskOwner,
         clock: Clock,
     ) -> None:
@@ -70,7 +69,7 @@ class Agreement:
         self._pool = pool
         self._audit = audit
         self._word = word
-        self._outlet = outlet
+        self._outlet: Outlet | None = None
         self._owner = owner
         self._clock = clock
         self._timeouts = Timeouts(parameters.propose_timeout_ms, parameters.vote_timeout_ms)
@@ -87,8 +86,9 @@ class Agreement:
         """Have ``listener`` called with two contradicting votes of one validator."""
         self._accusations.append(listener)
 
-    def start(self) -> None:
-        """Begins to carry out effects; the owner ends it."""
+    def start(self, outlet: Outlet) -> None:
+        """Begins to take part; the owner ends it. What is said goes to ``outlet``."""
+        self._outlet = outlet
         self._owner.start(self._carry_out(), name="effects")
         self._consider()
 
@@ -151,8 +151,9 @@ class Agreement:
         self._cancel_timers()
         self._voting = self._next_voting()
         early, self._early = self._early, {}
-        self._outlet.announce(new.block.height, new.block.hash)
-        self._outlet.status_changed()
+        if self._outlet is not None:
+            self._outlet.announce(new.block.height, new.block.hash)
+            self._outlet.status_changed()
         for message in early.values():
             try:
                 self._receive(message)
@@ -213,7 +214,7 @@ class Agreement:
                 continue
             round_before = voting.round
             await self._perform(voting, effect)
-            if voting is self._voting and voting.round != round_before:
+            if voting is self._voting and voting.round != round_before and self._outlet:
                 self._outlet.status_changed()
 
     async def _perform(self, voting: Voting, effect: Effect) -> None:
@@ -241,7 +242,7 @@ class Agreement:
                 raise
             log.warning("kept silent: %s", refusal)
             return
-        if voting is not self._voting:
+        if voting is not self._voting or self._outlet is None:
             return
         self._feed(message)
         self._outlet.broadcast(message)

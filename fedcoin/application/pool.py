@@ -15,7 +15,7 @@ from typing import Protocol
 
 from fedcoin.application.chain import Chain, Clock, NewBlock
 from fedcoin.contract.pool import TransactionPool
-from fedcoin.data.errors import Refusal
+from fedcoin.data.errors import DataCode, Refusal
 from fedcoin.data.transactions import Transaction, action_name, decode_transaction
 from fedcoin.network.tasks import TaskOwner
 
@@ -51,7 +51,7 @@ class Pool:
         self._audit = audit
         self._owner = owner
         self._clock = clock
-        self._audits: dict[bytes, asyncio.Task[None]] = {}
+        self._audits: dict[bytes, asyncio.Task[Refusal | None]] = {}
         self._sound: set[bytes] = set()
         self._unsound: OrderedDict[bytes, Refusal] = OrderedDict()
         self._admitted: list[Callable[[Transaction], None]] = []
@@ -80,9 +80,9 @@ class Pool:
         transaction = self._admit(raw, hold=False)
         audit = self._audits.get(transaction.hash)
         if audit is not None:
-            await asyncio.shield(audit)
-        if transaction.hash in self._unsound:
-            raise self._unsound[transaction.hash]
+            refusal = await asyncio.shield(audit)
+            if refusal is not None:
+                raise refusal
         return transaction
 
     def get(self, hash: bytes) -> Transaction | None:
@@ -147,11 +147,13 @@ class Pool:
             for listener in self._ready:
                 listener()
 
-    async def _run_audit(self, transaction: Transaction) -> None:
+    async def _run_audit(self, transaction: Transaction) -> Refusal | None:
+        found: Refusal | None = None
         try:
             await self._audit.check_transaction(transaction)
         except Refusal as refusal:
             log.info("transaction %s failed its audit: %s", transaction.hash.hex()[:16], refusal)
+            found = refusal
             self._pool.remove(transaction.hash)
             self._remember_unsound(transaction.hash, refusal)
         else:
@@ -160,6 +162,7 @@ class Pool:
         finally:
             self._audits.pop(transaction.hash, None)
         self._audit_candidates()
+        return found
 
     def _after_block(self, new: NewBlock) -> None:
         self._pool.after_block(
@@ -169,6 +172,9 @@ class Pool:
         self._audit_candidates()
 
     def _remember_unsound(self, hash: bytes, refusal: Refusal) -> None:
+        if refusal.code is DataCode.UNKNOWN_ARTIFACT:
+            # It may be found later, and with the next submission it is looked for again.
+            return
         self._unsound[hash] = refusal
         while len(self._unsound) > UNSOUND_REMEMBERED:
             self._unsound.popitem(last=False)

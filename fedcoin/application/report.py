@@ -287,7 +287,7 @@ def scale_of(
 
 def nice_ticks(low: float, high: float, about: int = 5) -> tuple[float, ...]:
     """Round numbers, evenly spaced, from at most ``low`` to at least ``high``."""
-    if high <= low:
+    if high - low < 1e-9:  # nothing to see: a plain axis
         high = low + 1.0
     rough = (high - low) / about
     power = 10.0 ** math.floor(math.log10(rough))

@@ -6,7 +6,6 @@ their turn and whoever cancels is soon obeyed.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -67,20 +66,22 @@ async def gather(
     pace = Pace()
     if known is None:
         known = await _ends(plan, utility)
+    count, due = len(known.utilities), 0
     batches = [known.utilities]
-    vectors = [_vectors(plan, 0, known)]
-    count = len(known.utilities)
-    while not is_enough(plan, np.concatenate(vectors), difficulty_nano):
-        if not in_time():
-            break
-        upto = min(plan.most_samples, count + _batch(plan, count, pace.rows))
-        leaves = range(count, upto)
+    vectors = [
+        plan.contributions(range(count), known.utilities, known.grand, known.empty),
+    ]
+    while count < plan.most_samples and in_time():
+        if count >= due:
+            if is_enough(plan, np.concatenate(vectors), difficulty_nano):
+                break
+            # Looking again only after some growth keeps the work in proportion to the samples.
+            due = count + count // 20
+        leaves = range(count, min(plan.most_samples, count + _batch(plan, count, pace.rows)))
         rows = await _evaluate(plan, utility, leaves, known, pace)
         batches.append(rows)
         vectors.append(plan.contributions(leaves, rows, known.grand, known.empty))
-        count = upto
-        # Memo-fast work never suspends for long; the loop belongs to others too.
-        await asyncio.sleep(0)
+        count = leaves.stop
     if count < (plan.fixed_samples or 1):
         return None
     return Samples(np.concatenate(batches), known.grand, known.empty)
@@ -92,18 +93,15 @@ def _batch(plan: SamplingPlan, count: int, rows: int) -> int:
     if plan.fixed_samples is not None:
         return fitting
     left = plan.cycle - count % plan.cycle
-    return min(fitting, left) if fitting < plan.cycle else left + (fitting - left) // plan.cycle
+    if fitting < left:
+        return fitting
+    return left + (fitting - left) // plan.cycle * plan.cycle
 
 
 async def _ends(plan: SamplingPlan, utility: Utility) -> Samples:
     ends = np.array([[True] * plan.clients, [False] * plan.clients])
     grand, empty = (await utility(ends)).tolist()
     return Samples(np.empty((0, plan.leaf_length), dtype=np.int64), grand, empty)
-
-
-def _vectors(plan: SamplingPlan, first: int, known: Samples) -> Ints:
-    leaves = range(first, first + len(known.utilities))
-    return plan.contributions(leaves, known.utilities, known.grand, known.empty)
 
 
 async def _evaluate(

@@ -111,7 +111,8 @@ class TaskJobs:
 
     async def forget(self, task_id: bytes) -> None:
         """Give a closed task's job up, unless somebody is still at it."""
-        if self._idle.pop(task_id, task_id) is None:
+        if task_id in self._idle:
+            del self._idle[task_id]
             await self._worker.close_job(task_id)
 
     async def _close_idle(self, most: int) -> None:

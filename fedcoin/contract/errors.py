@@ -103,7 +103,6 @@ EARLY: Final = frozenset(
         LedgerCode.UNKNOWN_TASK,
         LedgerCode.NOT_A_MINER,
         LedgerCode.TOO_EARLY,
-        LedgerCode.NOT_COMMITTED,
     }
 )
 """Refusals that a block which others have already may lift: a pool that lags can wait for it."""

@@ -28,6 +28,9 @@ from fedcoin.v1.state_pb2 import AccountState, LedgerState
 _TAG_BYTES = 6
 """What a transaction takes in a block besides itself, at most: a tag and its length."""
 
+_HEADER_BYTES = 512
+"""What a block takes besides settlement, certificate and transactions, and room to spare."""
+
 
 @dataclass(frozen=True, slots=True)
 class Execution:
@@ -69,6 +72,8 @@ class Ledger:
         self._reader = reader
         self._tree = StateTree.load(reader.scan(b""))
         self._memo = Memo()
+        self._validators = electorate.validators_of(reader)
+        self._deciders = electorate.deciders_of(reader)
 
     @property
     def reader(self) -> StateReader:
@@ -102,15 +107,16 @@ class Ledger:
     ) -> Built:
         """Do what a block does with as many candidates as apply and fit, in their order.
 
-        `max_bytes` bounds the serialised transactions with their tags. Never raises for a
-        candidate: those that are refused are told, those that do not fit are left out.
+        `max_bytes` bounds the whole serialised block. Never raises for a candidate: those that
+        are refused are told, those that do not fit are left out.
         """
         scope = self._scope(context)
         settlement = begin_block(scope)
         taken: list[Transaction] = []
         refused: list[tuple[Transaction, Refusal]] = []
         left_out: set[bytes] = set()
-        room = max_bytes
+        settled = settlement.ByteSize() if settlement is not None else 0
+        room = max_bytes - _HEADER_BYTES - settled - len(context.last_certificate)
         for transaction in candidates:
             size = len(transaction.raw) + _TAG_BYTES
             if size > room or transaction.sender in left_out:
@@ -135,6 +141,7 @@ class Ledger:
         It must have been the latest block's, executed on the state that was adopted before it.
         """
         self._tree.adopt(execution.tree)
+        self._deciders, self._validators = self._validators, execution.next_validators
 
     def check(self, transaction: Transaction, height: int, time_ms: int) -> None:
         """Raise the `Refusal` that a transaction would meet in the next block.
@@ -192,11 +199,11 @@ class Ledger:
 
     def validators(self) -> ValidatorSet:
         """Who decides the next height."""
-        return electorate.validators_of(self._reader)
+        return self._validators
 
     def deciders(self) -> ValidatorSet:
         """Who decided the latest height: the next block holds their certificate."""
-        return electorate.deciders_of(self._reader)
+        return self._deciders
 
     def proposer(self, height: int, round: int) -> Validator:
         """Who proposes in a round of `height`, which must be the one after the latest block."""

@@ -17,7 +17,7 @@ from fedcoin.data.transactions import transaction_hash
 from fedcoin.v1.block_pb2 import Receipt
 from fedcoin.v1.transaction_pb2 import SignedTransaction, TransactionBody
 
-_END: Final = (2**63 - 1, 2**63 - 1)
+_END: Final = 2**63 - 1
 
 
 class Place(NamedTuple):
@@ -74,6 +74,12 @@ def _write_transaction(connection: sqlite3.Connection, height: int, index: int, 
         )
 
 
+def _bound(before: tuple[int, int] | None) -> tuple[int, int]:
+    # SQLite has no integers beyond 63 bits, and page tokens come from strangers.
+    height, position = before or (_END, _END)
+    return min(height, _END), min(position, _END)
+
+
 class BlockIndex:
     """Queries on the index tables."""
 
@@ -97,7 +103,7 @@ class BlockIndex:
         rows = self._database.rows(
             "SELECT height, place FROM transactions WHERE sender = ? AND (height, place) < (?, ?)"
             " ORDER BY height DESC, place DESC LIMIT ?",
-            (sender, *(before or _END), limit),
+            (sender, *_bound(before), limit),
         )
         return [Place(*row) for row in rows]
 
@@ -106,7 +112,7 @@ class BlockIndex:
         rows = self._database.rows(
             "SELECT campaign_id, height, place FROM campaigns WHERE (height, place) < (?, ?)"
             " ORDER BY height DESC, place DESC LIMIT ?",
-            (*(before or _END), limit),
+            (*_bound(before), limit),
         )
         return [Opened(row[0], Place(row[1], row[2])) for row in rows]
 
@@ -122,7 +128,7 @@ class BlockIndex:
         rows = self._database.rows(
             f"SELECT task_id, height, place FROM tasks WHERE {chosen}(height, place) < (?, ?)"
             " ORDER BY height DESC, place DESC LIMIT ?",
-            (*arguments, *(before or _END), limit),
+            (*arguments, *_bound(before), limit),
         )
         return [Opened(row[0], Place(row[1], row[2])) for row in rows]
 
@@ -141,7 +147,7 @@ class BlockIndex:
         rows = self._database.rows(
             "SELECT height, place FROM payments WHERE address = ? AND (height, place) < (?, ?)"
             " ORDER BY height DESC, place DESC LIMIT ?",
-            (address, *(before or _END), limit),
+            (address, *_bound(before), limit),
         )
         return [Place(*row) for row in rows]
 

@@ -16,6 +16,9 @@ from fedcoin.v1.block_pb2 import BlockHeader
 MAX_BLOCK_BYTES: Final = 2 << 20
 """What `Parameters.max_block_bytes` is when genesis does not say."""
 
+MAX_TRANSACTIONS: Final = 32_768
+"""More than fit into any block: without it, a block of empty ones would cost a second."""
+
 _HASHES: Final = (
     "parent_hash",
     "last_certificate_hash",
@@ -56,6 +59,14 @@ def decode_block(raw: bytes, max_bytes: int = MAX_BLOCK_BYTES) -> Block:
     """
     wire.check_size(raw, max_bytes, "block")
     block = wire.decode(block_pb2.Block, raw)
+    if len(block.transactions) > MAX_TRANSACTIONS:
+        raise Refusal(
+            DataCode.TOO_LARGE,
+            f"the block has {len(block.transactions)} transactions; at most {MAX_TRANSACTIONS} "
+            "are allowed",
+            field="block.transactions",
+            limit=str(MAX_TRANSACTIONS),
+        )
     header = decode_header(block.header)
     transactions = tuple(block.transactions)
     if sha256(block.last_certificate) != header.last_certificate_hash:

@@ -111,12 +111,14 @@ def _read(raw: bytes) -> genesis_pb2.Genesis:
 
 
 def _without_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    content = dict(pairs)
-    if len(content) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the field {twice!r} stands there twice")
-    return content
+    # Protobuf's JSON takes chain_id and chainId for the same, and then the last one.
+    seen: set[str] = set()
+    for name, _ in pairs:
+        known_as = re.sub("[A-Z]", lambda match: "_" + match.group().lower(), name)
+        if known_as in seen:
+            raise ValueError(f"the field {name!r} stands there twice")
+        seen.add(known_as)
+    return dict(pairs)
 
 
 def _accounts(message: genesis_pb2.Genesis) -> tuple[tuple[bytes, int], ...]:

@@ -37,11 +37,23 @@ def claims(evidence: Evidence, plan: SamplingPlan) -> Claims:
 
     Utilities that the schedule defines (a whole walk's end, what follows a truncation, EXACT's
     masks of none and all) are left out: the grand and the empty coalition stand for them.
-    ``evidence`` must have passed ``verify_evidence`` under ``plan``.
+    ``evidence`` is expected to have passed ``verify_evidence`` under ``plan``. What could harm
+    whoever looks into evidence that has not is refused here too: WRONG_LEAVES, BAD_UTILITY.
     """
     indices = [leaf.index for leaf in evidence.leaves]
-    utilities = np.array([list(leaf.utilities) for leaf in evidence.leaves], dtype=np.int64)
-    utilities = utilities.reshape(len(indices), plan.leaf_length)
+    if any(index >= plan.most_samples for index in indices):
+        raise Refusal(
+            EvidenceCode.WRONG_LEAVES,
+            f"leaf {max(indices)} is shown, where a task takes {plan.most_samples} samples",
+            field="evidence.leaves.index",
+            limit=str(plan.most_samples),
+        )
+    utilities = plan.checked_utilities(
+        indices,
+        [leaf.utilities for leaf in evidence.leaves],
+        evidence.grand_count,
+        evidence.empty_count,
+    )
     free = ~plan.implied(indices, utilities, evidence.grand_count)
     ends = np.array([[True] * plan.clients, [False] * plan.clients])
     rows, places = np.nonzero(free)

@@ -7,6 +7,8 @@ In the order in which a round needs them:
   message from a stranger, and refuses what is not a plain network of known layers.
 * ``training`` runs a client's local epochs; ``aggregation`` averages the results, for all
   clients (FedAvg) or for any coalition of them.
+* ``local`` is what a client does with its data in a round; ``campaign`` is what a coordinator
+  keeps in mind: who joined, which round is open, what came in.
 * ``checks`` decides whether a task's artifacts are sound: shapes, dtypes, finite numbers, labels,
   the aggregate. Every validator asks it before it votes for a task.
 * ``utility`` names the question that miners answer all day: how many evaluation examples does
@@ -18,6 +20,6 @@ In the order in which a round needs them:
 Importing this package, or any module of it, does not import TensorFlow: the functions that need
 it do so when they are called (``keras_runtime``).
 
-What it does not know: who the clients are, what a sample or a Shapley value is, that there is a
+What it does not know: what a sample or a Shapley value is, how anything travels, that there is a
 chain. Coalitions come in as rows of booleans and counts go out as integers.
 """

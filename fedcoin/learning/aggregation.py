@@ -7,11 +7,13 @@ Data* (arXiv:1602.05629), Algorithm 1: each client weighs as many examples as it
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from fedcoin.data.errors import Refusal
+from fedcoin.data.tensors import decode_tensors, encode_tensors
 from fedcoin.learning.errors import LearningCode
 from fedcoin.learning.utility import Coalitions
 from fedcoin.v1 import task_pb2
@@ -43,6 +45,12 @@ def federated_average(
         for name in sums:
             sums[name] += share * given[name].astype(np.float64)
     return {name: total.astype(np.float32) for name, total in sums.items()}
+
+
+def average_files(paths: Sequence[Path], num_samples: Sequence[int]) -> bytes:
+    """``federated_average`` from files of tensors to encoded tensors, for a worker process."""
+    weights = [decode_tensors(path.read_bytes()) for path in paths]
+    return encode_tensors(federated_average(weights, num_samples))
 
 
 def coalition_coefficients(

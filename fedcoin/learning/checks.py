@@ -87,6 +87,12 @@ def check_task_files(
     )
 
 
+def check_update_file(model: Path, update: Path) -> None:
+    """``check_weights`` on an artifact file. Also raises what ``decode_tensors`` raises."""
+    spec = parse_spec(model.read_bytes())
+    check_weights(spec, decode_tensors(update.read_bytes()), "update")
+
+
 def check_weights(spec: artifact_pb2.ModelSpec, weights: Weights, what: str) -> None:
     """Raise a Refusal if ``weights`` are not the model's: names, shapes, float32, finite numbers.
 

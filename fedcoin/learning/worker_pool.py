@@ -103,6 +103,10 @@ class UtilityWorker:
         )
         return await self._slots[0].ask(f"counting {weights.name}", jobs.count, job)
 
+    async def run(self, what: str, function: Callable[..., T], *arguments: Any) -> T:
+        """Any module's function in a child; ``what`` names it when the child dies twice."""
+        return await self._slots[0].ask(what, function, *arguments)
+
     async def stop(self) -> None:
         """End the children, in the middle of their work if need be."""
         await asyncio.gather(*(slot.stop() for slot in self._slots))

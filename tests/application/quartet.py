@@ -98,9 +98,7 @@ class WireOutlet:
         assert self.member is not None
         self.wire.relay(self.member, transaction)
 
-    async def ensure_artifacts(
-        self, ids: object, timeout_s: float, preferred: object = ()
-    ) -> bool:
+    async def ensure_artifacts(self, ids: object, timeout_s: float, preferred: object = ()) -> bool:
         return True
 
 
@@ -117,12 +115,14 @@ class Member:
         outlet = WireOutlet(wire)
         outlet.member = self
         word = Word(key, self.store, genesis.chain_id) if key else None
-        self.agreement = Agreement(
-            self.chain, self.pool, audit, word, outlet, self.owner, clock
-        )
+        self.agreement = Agreement(self.chain, self.pool, audit, word, self.owner, clock)
+        self.outlet = outlet
         self.pool.on_admitted(outlet.relay)
         wire.members.append(self)
         self.wire = wire
+
+    def start(self) -> None:
+        self.agreement.start(self.outlet)
 
     async def stop(self) -> None:
         self.wire.members.remove(self)
@@ -145,9 +145,7 @@ def quartet_genesis(**parameters: int) -> Genesis:
 
 
 def quartet(folder: Path, genesis: Genesis, wire: Wire) -> list[Member]:
-    return [
-        Member(wire, genesis, folder / f"{i}.sqlite", key) for i, key in enumerate(MINERS)
-    ]
+    return [Member(wire, genesis, folder / f"{i}.sqlite", key) for i, key in enumerate(MINERS)]
 
 
 def transfer(nonce: int, amount: int = 1000) -> Transaction:

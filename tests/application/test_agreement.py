@@ -30,7 +30,7 @@ def assert_agree(members: list[Member]) -> None:
 async def test_a_transfer_becomes_final_everywhere(tmp_path: Path) -> None:
     members = quartet(tmp_path, quartet_genesis(), Wire())
     for member in members:
-        member.agreement.start()
+        member.start()
     await asyncio.sleep(0.2)
     assert [member.chain.height() for member in members] == [0] * 4, "nothing to do, no block"
     begun = time.monotonic()
@@ -50,13 +50,13 @@ async def test_three_of_four_go_on_and_the_fourth_catches_up(tmp_path: Path) -> 
     absent = members.pop()
     await absent.stop()
     for member in members:
-        member.agreement.start()
+        member.start()
     for nonce in range(6):
         await members[0].pool.submit_audited(transfer(nonce).raw)
         await reach(members, members[0].chain.height() + 1)
     assert members[0].chain.ledger.account(BOB.address).balance == 6000
     again = Member(members[0].wire, members[0].chain.genesis, tmp_path / "3.sqlite", MINERS[3])
-    again.agreement.start()
+    again.start()
     for height in range(1, members[0].chain.height() + 1):
         stored = members[0].chain.block(height)
         assert stored is not None
@@ -73,7 +73,7 @@ async def test_a_restarted_validator_keeps_its_word(tmp_path: Path) -> None:
     members = quartet(tmp_path, quartet_genesis(), wire)
     wire.drops = lambda sender, receiver: True
     for member in members:
-        member.agreement.start()
+        member.start()
         await member.pool.submit(transfer(0).raw)
     await asyncio.sleep(1.0)
     assert [member.chain.height() for member in members] == [0] * 4
@@ -85,7 +85,7 @@ async def test_a_restarted_validator_keeps_its_word(tmp_path: Path) -> None:
     wire.drops = lambda sender, receiver: False
     again = quartet(tmp_path, genesis, wire)
     for member in again:
-        member.agreement.start()
+        member.start()
     await again[0].pool.submit(transfer(0).raw)
     for _ in range(50):
         wire.repeat()
@@ -106,7 +106,7 @@ async def test_an_import_with_a_bad_certificate_changes_nothing(tmp_path: Path) 
     behind = members.pop()
     members[0].wire.members.remove(behind)
     for member in members:
-        member.agreement.start()
+        member.start()
     await members[0].pool.submit_audited(transfer(0).raw)
     await reach(members, 1)
     stored = members[0].chain.block(1)

@@ -14,6 +14,7 @@ from fedcoin.incentive.errors import EvidenceCode
 from fedcoin.incentive.evidence import build_tree, verify_evidence
 from fedcoin.incentive.sampling import SamplingPlan
 from fedcoin.v1 import task_pb2
+from fedcoin.v1.evidence_pb2 import Evidence
 
 EXACT = task_pb2.SCHEDULE_EXACT
 PERMUTATION = task_pb2.SCHEDULE_PERMUTATION
@@ -69,6 +70,35 @@ def test_a_count_beyond_the_tolerance_is_named(
         if row > 1:
             assert f"leaf {claimed.leaves[row]}, place {claimed.places[row]}" in str(refused.value)
             assert str(np.flatnonzero(claimed.coalitions[row]).tolist()) in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("index", "utilities", "code"),
+    [
+        (2**64 - 1, [1, 2, 3, 4, 250], EvidenceCode.WRONG_LEAVES),
+        (1_000, [1, 2, 3, 4, 250], EvidenceCode.WRONG_LEAVES),
+        (5, [1, 2], EvidenceCode.WRONG_LEAVES),
+        (5, [1, 2, 3, 400, 250], EvidenceCode.BAD_UTILITY),
+        (5, [1, 2, 3, 4, 249], EvidenceCode.BAD_UTILITY),
+    ],
+)
+def test_unverified_evidence_does_no_harm(
+    index: int, utilities: list[int], code: EvidenceCode, make_plan: Make
+) -> None:
+    evidence = Evidence(grand_count=250)
+    evidence.leaves.add(index=index, utilities=utilities)
+    with pytest.raises(Refusal) as refused:
+        coalitions_to_check(evidence, make_plan(PERMUTATION, 5))
+    assert refused.value.code is code
+    if index >= 64:
+        with pytest.raises(Refusal):
+            coalitions_to_check(evidence, make_plan(EXACT, 5))
+
+
+def test_evidence_without_leaves_has_its_ends(make_plan: Make) -> None:
+    for schedule in (EXACT, PERMUTATION, ANTITHETIC):
+        rows = coalitions_to_check(Evidence(), make_plan(schedule, 5))
+        assert rows.tolist() == [[True] * 5, [False] * 5]
 
 
 def test_tolerance_is_rounded_up() -> None:

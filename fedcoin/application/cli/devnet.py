@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -69,6 +70,8 @@ def devnet(keep: Path | None, force: bool, as_json: bool, **asked: Any) -> None:
 
     options = Options(**asked)
     check(options)
+    # A SIGTERM cleans up as an interrupt from the keyboard does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with folder(keep, force) as root, telling() as tell:
         result = asyncio.run(run_devnet(options, root, tell))
     show(result, keep, as_json)

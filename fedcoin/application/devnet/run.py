@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any, TypeVar
 
 from fedcoin.application.devnet.observe import Observer, Tell
 from fedcoin.application.devnet.plan import Options, Plan, lay_out
@@ -15,6 +17,8 @@ from fedcoin.application.errors import ApplicationCode
 from fedcoin.application.report import render_report
 from fedcoin.data.errors import Refusal
 from fedcoin.v1.views_pb2 import TaskView
+
+T = TypeVar("T")
 
 FINISH_SECONDS = 30.0
 """How long coordinator and clients may take to end after the last payment."""
@@ -58,16 +62,15 @@ async def observe(observer: Observer) -> list[TaskView]:
     return await observer.follow()
 
 
-async def beside(processes: Processes, work: object) -> list[TaskView]:
+async def beside(processes: Processes, work: Coroutine[Any, Any, T]) -> T:
     """Does the work while watching the processes; the first failure of either ends both."""
-    observing = asyncio.ensure_future(work)  # type: ignore[call-overload]
-    watching = asyncio.ensure_future(processes.watch())
+    observing = asyncio.create_task(work)
+    watching = asyncio.create_task(processes.watch())
     try:
         await asyncio.wait((observing, watching), return_when=asyncio.FIRST_COMPLETED)
         if watching.done():
             watching.result()
-        found: list[TaskView] = await observing
-        return found
+        return await observing
     finally:
         for task in (observing, watching):
             task.cancel()

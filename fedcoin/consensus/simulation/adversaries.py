@@ -9,9 +9,11 @@ from collections.abc import Iterable
 
 from fedcoin.consensus.effects import CastVote, Message, SendProposal
 from fedcoin.consensus.log import ROUNDS_AHEAD
+from fedcoin.consensus.simulation.application import Application
 from fedcoin.consensus.simulation.network import Packet
-from fedcoin.consensus.simulation.node import Node
+from fedcoin.consensus.simulation.node import Node, World
 from fedcoin.data.hashing import sha256
+from fedcoin.data.keys import KeyPair
 from fedcoin.data.votes import PRECOMMIT, PREVOTE, Proposal
 
 
@@ -157,6 +159,81 @@ class Forgetful(Faulty):
             self.crash_for(self.world.rng.randrange(500))
 
 
+class YesMan(Faulty):
+    """Prevotes and precommits every block that it hears of, whatever it is locked on.
+
+    In its own turn it always has a new block.
+    """
+
+    def propose(self, effect: SendProposal) -> None:
+        """A new block, though there may be a valid one."""
+        block_hash, raw = self.application.build(effect.round, self.world.clock.now_ms)
+        super().propose(SendProposal(effect.round, -1, block_hash, raw))
+
+    def receive(self, sender: int, packet: Packet) -> None:
+        """Two votes for each proposal, each to some."""
+        super().receive(sender, packet)
+        engine = self.engine
+        if isinstance(packet, Proposal) and engine and packet.height == engine.height:
+            for kind in (PREVOTE, PRECOMMIT):
+                vote = self.sign(kind, packet.round, packet.block_hash)
+                self.say(vote, self.some_peers())
+
+    def cast(self, effect: CastVote) -> None:
+        """No nil is ever heard from it."""
+        self.keep(self.sign(effect.kind, effect.round, effect.block_hash))
+
+    def pass_on(self, message: Message, sender: int) -> None:
+        """The own proposals go out; votes went out before."""
+        if isinstance(message, Proposal):
+            super().pass_on(message, sender)
+
+
+class Face(Node):
+    """One of the two faces of a `TwoFaced`: a correct node that knows half of the others."""
+
+    def __init__(self, whole: Node, seen_by: list[int]) -> None:
+        world = whole.world
+        application = world.make_application(whole.index)
+        super().__init__(whole.index, whole.key, application, world)
+        self.peers = seen_by
+
+
+class TwoFaced(Node):
+    """Is two correct validators with one key, each of them towards one half of the others.
+
+    The halves are the same for all two-faced nodes of a run, and the two-faced know each
+    other with both faces. With a third of the power they can split the chain.
+    """
+
+    def __init__(self, index: int, key: KeyPair, application: Application, world: World) -> None:
+        super().__init__(index, key, application, world)
+        alike = [i for i, kind in world.scenario.faulty if kind == "two-faced"]
+        others = [i for i in range(len(world.scenario.powers)) if i not in alike]
+        half = len(others) // 2
+        self._faces = [
+            Face(self, sorted({*others[:half], *alike} - {index})),
+            Face(self, sorted({*others[half:], *alike} - {index})),
+        ]
+        self.application = self._faces[0].application
+
+    def boot(self) -> None:
+        """Both faces come up."""
+        for face in self._faces:
+            face.boot()
+
+    def crash(self) -> None:
+        """Both faces go down."""
+        for face in self._faces:
+            face.crash()
+
+    def receive(self, sender: int, packet: Packet) -> None:
+        """Each face hears those that it knows."""
+        for face in self._faces:
+            if sender in face.peers:
+                face.receive(sender, packet)
+
+
 ADVERSARIES: dict[str, type[Node]] = {
     "equivocator": Equivocator,
     "withholder": Withholder,
@@ -165,5 +242,7 @@ ADVERSARIES: dict[str, type[Node]] = {
     "splitter": Splitter,
     "flooder": Flooder,
     "forgetful": Forgetful,
+    "yes-man": YesMan,
+    "two-faced": TwoFaced,
 }
 """A class for each of `scenario.KINDS`."""

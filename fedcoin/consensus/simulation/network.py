@@ -94,9 +94,9 @@ class Network:
         delay = 1 + int(self._rng.random() * most_ms)
         self._clock.after(delay, lambda: self._deliver(sender, receiver, packet))
 
-    def _is_cut(self, one: int, other: int) -> bool:
+    def _is_cut(self, sender: int, receiver: int) -> bool:
         now = self._clock.now_ms
         return any(
-            p.start_ms <= now < p.end_ms and (one in p.side) != (other in p.side)
-            for p in self._scenario.partitions
+            cut.start_ms <= now < cut.end_ms and sender in cut.senders and receiver in cut.receivers
+            for cut in self._scenario.cuts
         )

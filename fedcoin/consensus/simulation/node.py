@@ -45,12 +45,23 @@ _MOST_EARLY = 64
 class World(Protocol):
     """What is around a node."""
 
-    scenario: Scenario
-    clock: Clock
-    rng: Random
+    @property
+    def scenario(self) -> Scenario:
+        """What goes wrong."""
+
+    @property
+    def clock(self) -> Clock:
+        """The time."""
+
+    @property
+    def rng(self) -> Random:
+        """The only randomness."""
 
     def send(self, sender: int, receiver: int, packet: Packet) -> None:
         """Send a packet."""
+
+    def make_application(self, index: int) -> Application:
+        """A new application for a node, at height 0."""
 
     def is_calm(self) -> bool:
         """Do messages flow, and does nobody crash any more?"""

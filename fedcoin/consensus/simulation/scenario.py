@@ -13,17 +13,20 @@ KINDS = (
     "splitter",
     "flooder",
     "forgetful",
+    "yes-man",
+    "two-faced",
 )
 """What a faulty validator may do; `adversaries` says how."""
 
 
 @dataclass(frozen=True, slots=True)
-class Partition:
-    """From `start_ms` to `end_ms` only nodes on the same side hear each other."""
+class Cut:
+    """From `start_ms` to `end_ms` nothing comes through from `senders` to `receivers`."""
 
     start_ms: int
     end_ms: int
-    side: frozenset[int]
+    senders: frozenset[int]
+    receivers: frozenset[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +56,7 @@ class Scenario:
     loss: float = 0.0
     duplication: float = 0.0
     delay_ms: int = 20
-    partitions: tuple[Partition, ...] = ()
+    cuts: tuple[Cut, ...] = ()
     crashes: tuple[Crash, ...] = ()
     crash_chance: float = 0.0
     relay: bool = True
@@ -76,7 +79,7 @@ def scenario_of(seed: int, nodes: int = 4, faulty: int = 1, heights: int = 2) ->
     than a third of `nodes`.
     """
     rng = Random(seed)
-    calm_ms = rng.choice((0, 1_000, 4_000, 8_000))
+    calm_ms = rng.choice((0, 1_000, 4_000, 16_000))
     kinds = [rng.choice(KINDS) for _ in range(faulty)]
     liars = rng.sample(range(nodes), faulty)
     return Scenario(
@@ -84,13 +87,16 @@ def scenario_of(seed: int, nodes: int = 4, faulty: int = 1, heights: int = 2) ->
         powers=_powers(rng, nodes, liars),
         faulty=tuple(sorted(zip(liars, kinds, strict=True))),
         heights=heights,
-        loss=rng.choice((0.0, 0.05, 0.2, 0.5)),
+        loss=rng.choice((0.0, 0.05, 0.2, 0.5, 0.7)),
         duplication=rng.choice((0.0, 0.1, 0.3)),
         delay_ms=rng.choice((5, 50, 300, 1_000)),
-        partitions=tuple(_partition(rng, nodes, calm_ms) for _ in range(rng.randrange(3))),
+        cuts=_cuts(rng, nodes, liars, calm_ms),
         crashes=tuple(_crash(rng, nodes, calm_ms) for _ in range(rng.randrange(4))),
         crash_chance=rng.choice((0.0, 0.0, 0.02, 0.1)),
         relay=rng.random() < 0.5,
+        propose_ms=rng.choice((100, 400)),
+        vote_ms=rng.choice((20, 200)),
+        resend_ms=rng.choice((300, 1_000, 3_000)),
         calm_ms=calm_ms,
     )
 
@@ -105,11 +111,23 @@ def _powers(rng: Random, nodes: int, liars: list[int]) -> tuple[int, ...]:
     return tuple(weak.pop() if index in liars else drawn.pop() for index in range(nodes))
 
 
-def _partition(rng: Random, nodes: int, calm_ms: int) -> Partition:
-    start = rng.randrange(calm_ms + 1)
-    side = frozenset(rng.sample(range(nodes), rng.randrange(1, nodes)))
-    return Partition(start, rng.randrange(start, calm_ms + 1), side)
+def _cuts(rng: Random, nodes: int, liars: list[int], calm_ms: int) -> tuple[Cut, ...]:
+    """Partitions, the deaf and the mute; in half of the runs the liars reach everybody."""
+    concerned = [i for i in range(nodes) if rng.random() < 0.5 or i not in liars]
+    cuts: list[Cut] = []
+    for _ in range(rng.randrange(5)):
+        start = rng.randrange(min(calm_ms, 1_500) + 1)
+        end = rng.randrange(start, calm_ms + 1)
+        few = rng.sample(concerned, rng.randrange(1, len(concerned)))
+        one, other = frozenset(few), frozenset(concerned) - frozenset(few)
+        how = rng.choice(("apart", "deaf", "mute"))
+        if how != "deaf":
+            cuts.append(Cut(start, end, one, other))
+        if how != "mute":
+            cuts.append(Cut(start, end, other, one))
+    return tuple(cuts)
 
 
 def _crash(rng: Random, nodes: int, calm_ms: int) -> Crash:
-    return Crash(rng.randrange(nodes), rng.randrange(calm_ms + 1), rng.randrange(3_000))
+    at = rng.randrange(min(calm_ms, 3_000) + 1)
+    return Crash(rng.randrange(nodes), at, rng.randrange(3_000))

@@ -8,7 +8,7 @@ from random import Random
 
 from fedcoin.consensus.effects import Equivocation, Message
 from fedcoin.consensus.simulation.adversaries import ADVERSARIES
-from fedcoin.consensus.simulation.application import MakeApplication, OpaqueBlocks
+from fedcoin.consensus.simulation.application import Application, MakeApplication, OpaqueBlocks
 from fedcoin.consensus.simulation.network import Clock, Final, Network, Packet
 from fedcoin.consensus.simulation.node import Node
 from fedcoin.consensus.simulation.scenario import Scenario
@@ -57,14 +57,15 @@ class Simulation:
         self.report = Report(scenario)
         self._network = Network(scenario, self.clock, self.rng, self._deliver)
         self._signed: dict[tuple[object, ...], bytes] = {}
-        validators = ValidatorSet.of(
+        self._make_application = make_application
+        self._validators = ValidatorSet.of(
             Validator.of(key_of(index).public_key, power)
             for index, power in enumerate(scenario.powers)
         )
         kinds = dict(scenario.faulty)
         self.nodes = [
             ADVERSARIES.get(kinds.get(index, ""), Node)(
-                index, key_of(index), make_application(index, validators), self
+                index, key_of(index), self.make_application(index), self
             )
             for index in range(len(scenario.powers))
         ]
@@ -94,6 +95,10 @@ class Simulation:
     def send(self, sender: int, receiver: int, packet: Packet) -> None:
         """Send a packet."""
         self._network.send(sender, receiver, packet)
+
+    def make_application(self, index: int) -> Application:
+        """A new application for a node, at height 0."""
+        return self._make_application(index, self._validators)
 
     def is_calm(self) -> bool:
         """Do messages flow, and does nobody crash any more?"""
@@ -126,7 +131,8 @@ class Simulation:
         culprit = keys.index(effect.first.public_key)
         if culprit not in self.report.accused:
             self.report.accused += (culprit,)
-        if culprit not in dict(self.scenario.faulty):
+        faulty = dict(self.scenario.faulty)
+        if index not in faulty and culprit not in faulty:
             self.report.violations.append(f"node {index} accused {culprit}, which is correct")
 
     def _deliver(self, sender: int, receiver: int, packet: Packet) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
 from typing import Final
 
 from fedcoin.contract import records
@@ -85,7 +86,7 @@ def unbond(scope: Scope, transaction: Transaction) -> None:
             limit=str(MAX_UNBONDINGS),
         )
     if left == 0:
-        check_not_last(scope)
+        check_not_last(scope, "amount")
     release = scope.block.time_ms + scope.rules.unbonding_ms
     state.bond = left
     state.unbonding.append(Unbonding(amount=amount, release_ms=release))
@@ -95,9 +96,9 @@ def unbond(scope: Scope, transaction: Transaction) -> None:
 
 def release_due(scope: Scope) -> None:
     """Return what has waited for its unbonding period, to its owners' balances."""
-    for release, address in list(records.UNBONDING.scan(scope.state)):
-        if release > scope.block.time_ms:
-            return
+    waiting = records.UNBONDING.scan(scope.state)
+    due = list(takewhile(lambda entry: entry[0] <= scope.block.time_ms, waiting))
+    for release, address in due:
         records.UNBONDING.remove(scope.state, release, address)
         state = records.BONDS.get(scope.state, address)
         assert state is not None, "an unbonding without a bond"
@@ -112,13 +113,13 @@ def release_due(scope: Scope) -> None:
             records.BONDS.delete(scope.state, address)
 
 
-def check_not_last(scope: Scope) -> None:
+def check_not_last(scope: Scope, field: str) -> None:
     """Refuse (LAST_VALIDATOR) when only one validator is left: the chain would stop."""
     if len(validators_of(scope.state)) <= 1:
         raise Refusal(
             LedgerCode.LAST_VALIDATOR,
             "this is the last validator; without it nobody could decide a block",
-            field="amount",
+            field=field,
         )
 
 

@@ -31,7 +31,7 @@ def report(scope: Scope, transaction: Transaction) -> None:
     state = records.BONDS.get(scope.state, offender) or BondState()
     _check_slashable(scope, state, first.height)
     if state.bond:
-        check_not_last(scope)
+        check_not_last(scope, "first.public_key")
     _slash(scope, offender, state, reporter=transaction.sender)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sqlite3
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -82,8 +83,8 @@ class AdminService(AdminServiceServicer):
             height = self._chain.store.backup(path)
         except FileExistsError:
             raise _exists(path) from None
-        except OSError as error:
-            raise _bad_path(path, f"cannot be written: {error.strerror}") from error
+        except (OSError, sqlite3.OperationalError) as error:
+            raise _bad_path(path, f"cannot be written: {error}") from error
         return pb.BackupResponse(height=height, size=path.stat().st_size)
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import resource
+import sys
 from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
 from typing import Final
 
 import fedcoin
 from fedcoin.contract import queries
-from fedcoin.data.addresses import format_address
+from fedcoin.data.addresses import format_address, parse_address
 from fedcoin.data.errors import Refusal
 from fedcoin.data.hashing import sha256
 from fedcoin.network.api import paging
@@ -22,8 +24,9 @@ from fedcoin.network.interceptors import Context
 from fedcoin.network.options import PROTOCOL_VERSION
 from fedcoin.network.ports import Chain, Peers, Pool
 from fedcoin.v1 import node_service_pb2 as pb
+from fedcoin.v1.block_pb2 import Receipt
 from fedcoin.v1.node_service_pb2_grpc import NodeServiceServicer
-from fedcoin.v1.views_pb2 import BlockView, ValidatorView
+from fedcoin.v1.views_pb2 import BlockView, TaskView, ValidatorView
 
 VALIDATORS_PAGE: Final = 100
 BLOCKS_PAGE: Final = 20
@@ -31,8 +34,6 @@ MAX_BLOCKS_PAGE: Final = 100
 
 MAX_AHEAD: Final = 10_000
 """How far above the chain a stream of events may begin: a node that lags gets there."""
-
-_PAGE_SIZE: Final = 4_096
 
 
 class NodeService(NodeServiceServicer):
@@ -53,7 +54,7 @@ class NodeService(NodeServiceServicer):
         chain, ledger = self._chain, self._chain.ledger
         height = chain.height()
         header = chain.store.header(height)
-        hash = chain.store.tip_hash() if header is None else _hash_at(chain, height)
+        hash = chain.genesis.hash if header is None else _hash_at(chain, height)
         totals = ledger.totals()
         return pb.GetStatusResponse(
             chain_id=chain.genesis.chain_id,
@@ -101,7 +102,7 @@ class NodeService(NodeServiceServicer):
         after = paging.read_token("validators", request.page_token) or b""
         everyone = queries.validators(self._chain.ledger, self._chain.height() + 1)
         rest = [view for view in everyone if _key(view) > after]
-        views, last = paging.cut(rest, size, lambda view: view)
+        views, last = paging.fit(rest, size)
         token = "" if last is None else paging.make_token("validators", _key(last))
         return pb.ListValidatorsResponse(validators=views, next_page_token=token)
 
@@ -182,7 +183,7 @@ class NodeService(NodeServiceServicer):
         return pb.WatchEventsResponse(
             block=queries.block(store, height),
             payments=queries.block_payments(store, height),
-            tasks=queries.block_tasks(store, store, height),
+            tasks=_tasks_at(self._chain, height),
         )
 
     async def _selected(self, request: pb.GetBlockRequest) -> int:
@@ -208,12 +209,14 @@ class NodeService(NodeServiceServicer):
 
 
 def resident_bytes() -> int:
-    """The resident memory of this process; 0 where the system does not tell."""
+    """The resident memory of this process; its peak where the system tells no more."""
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
-    except (OSError, IndexError, ValueError):
-        return 0
-    return pages * _PAGE_SIZE
+    except OSError:
+        # In KiB; but on macOS, in bytes.
+        unit = 1 if sys.platform == "darwin" else 1024
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return pages * resource.getpagesize()
 
 
 def _hash_at(chain: Chain, height: int) -> bytes:
@@ -221,8 +224,20 @@ def _hash_at(chain: Chain, height: int) -> bytes:
     return b"" if raw is None else sha256(raw)
 
 
+def _tasks_at(chain: Chain, height: int) -> list[TaskView]:
+    """The tasks that moved in a block: with the phase that they entered then."""
+    receipts = (Receipt.FromString(raw) for raw in chain.store.receipts(height))
+    entered = {r.task.task_id.hex(): r.task for r in receipts if r.HasField("task")}
+    views = queries.block_tasks(chain.store, chain.store, height)
+    for view in views:
+        view.phase = entered[view.task_id].phase
+        view.attempt = entered[view.task_id].attempt
+    return views
+
+
 def _key(view: ValidatorView) -> bytes:
-    return view.address.encode()
+    # The written form sorts otherwise than the bytes.
+    return parse_address(view.address)
 
 
 def _downwards(highest: int) -> Iterator[int]:

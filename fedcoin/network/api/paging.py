@@ -87,6 +87,11 @@ def cut(
     return views, None
 
 
+def fit(views: Sequence[M], size: int) -> tuple[list[M], M | None]:
+    """`cut` for views that are there already."""
+    return cut(views, size, _itself)
+
+
 def after_recent(items: Sequence[T], recent: Sequence[bytes], key: Callable[[T], bytes]) -> int:
     """Where a page begins in a list that loses items: after the latest of `recent` still there.
 
@@ -94,6 +99,10 @@ def after_recent(items: Sequence[T], recent: Sequence[bytes], key: Callable[[T],
     """
     wanted = set(recent)
     return max((i + 1 for i, item in enumerate(items) if key(item) in wanted), default=0)
+
+
+def _itself(view: M) -> M:
+    return view
 
 
 def _check(scope: str, position: bytes) -> bytes:

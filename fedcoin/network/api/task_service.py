@@ -153,7 +153,7 @@ class TaskService(ShapleyTaskServiceServicer):
         self, scope: str, page: queries.Page[M], id_of: Callable[[M], str]
     ) -> tuple[list[M], str]:
         """As much of a page as fits into a reply, and the token of what follows."""
-        views, last = paging.cut(page.items, len(page.items), lambda view: view)
+        views, last = paging.fit(page.items, len(page.items))
         place = page.next
         if last is not None:
             # The id of a campaign or task is the hash of the transaction that opened it.

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import random
 from collections import OrderedDict
@@ -35,6 +36,9 @@ MAX_DIALS = 8
 
 MAX_REMEMBERED = 4096
 """How many addresses' failures are remembered."""
+
+STABLE_S = 5.0
+"""A connection that ends sooner counts as a failure."""
 
 TICK_S = 0.5
 HOPELESS = frozenset(
@@ -108,8 +112,7 @@ class Dialer:
         link = await open_link(
             endpoint, self._introduction, self._security, self._options.dial_timeout_s
         )
-        record = self._record(endpoint)
-        record.failures, record.node_key = 0, link.identity.node_key
+        self._record(endpoint).node_key = link.identity.node_key
         self._book.succeeded(endpoint, link.identity.node_key, self._wall_clock())
         known = self._peers.get(link.identity.node_key)
         if known is not None and known.link is not None:
@@ -121,31 +124,48 @@ class Dialer:
         except Refusal:
             await link.close()
             raise
-        self._tasks.start(self._keep(peer, link), f"link to {endpoint}")
+        self._tasks.start(self._hold(peer, link), f"link to {endpoint}")
         return peer
+
+    async def _hold(self, peer: Peer, link: Link) -> None:
+        record = self._record(link.endpoint)
+        if record.failures:
+            log.info("connected to %s again", link.endpoint)
+        since = self._peers.now()
+        try:
+            await self._keep(peer, link)
+        finally:
+            self._peers.detach(peer, link)
+        # Who hangs up at once is no better than who does not answer.
+        lived = self._peers.now() - since
+        record.failures = record.failures + 1 if lived < STABLE_S else 0
+        self._pause(record, self._options.first_backoff_s)
+        self._woken.set()
 
     def _wanted(self) -> list[Endpoint]:
         """Who is to be dialled now."""
-        now = self._peers.now()
-        wanted: dict[Endpoint, None] = {}
-        for endpoint in self._missing():
-            record = self._records.get(endpoint)
-            if endpoint in self._busy or (record is not None and (record.own or record.due > now)):
-                continue
-            wanted[endpoint] = None
+        wanted = dict.fromkeys(end for end in self._missing() if self._may_try(end))
+        free = self._options.max_outbound - self._peers.outbound() - len(self._busy)
+        if free > 0 and self._options.peer_exchange:
+            connected = {peer.key for peer in self._peers}
+            candidates = filter(self._may_try, self._book.candidates(connected))
+            wanted.update(dict.fromkeys(itertools.islice(candidates, free)))
         return list(wanted)
 
+    def _may_try(self, endpoint: Endpoint) -> bool:
+        record = self._records.get(endpoint)
+        if record is not None and (record.own or record.due > self._peers.now()):
+            return False
+        return endpoint not in self._busy
+
     def _missing(self) -> Iterator[Endpoint]:
+        """The seeds and peers to which there is no link."""
         for seed in self._seeds:
             if not self._connected(seed):
                 yield seed
         for peer in self._peers:
             if peer.link is None and peer.endpoint is not None and _may_dial(peer):
                 yield peer.endpoint
-        free = self._options.max_outbound - self._peers.outbound()
-        if free > 0 and self._options.peer_exchange:
-            connected = {peer.key for peer in self._peers}
-            yield from self._book.candidates(connected)[: 2 * free]
 
     def _connected(self, endpoint: Endpoint) -> bool:
         record = self._records.get(endpoint)
@@ -173,13 +193,18 @@ class Dialer:
             return
         record.failures += 1
         self._book.failed(endpoint)
-        pause = self._options.max_backoff_s
-        if refusal.code not in HOPELESS:
-            pause = min(pause, self._options.first_backoff_s * 2 ** min(record.failures - 1, 20))
-        record.due = self._peers.now() + pause * random.uniform(0.5, 1.5)  # noqa: S311 - jitter
+        hopeless = refusal.code in HOPELESS
+        self._pause(
+            record, self._options.max_backoff_s if hopeless else self._options.first_backoff_s
+        )
         # Once for each time that it goes away; the log is not to fill up with it.
-        level = logging.WARNING if endpoint in self._seeds and record.failures == 1 else 10
+        level = logging.WARNING if endpoint in self._seeds and record.failures == 1 else logging.DEBUG
         log.log(level, "cannot connect to %s, trying again: %s", endpoint, refusal)
+
+    def _pause(self, record: _Record, first_s: float) -> None:
+        pause = first_s * 2.0 ** min(max(record.failures - 1, 0), 20)
+        pause = min(pause, self._options.max_backoff_s)
+        record.due = self._peers.now() + pause * random.uniform(0.5, 1.5)
 
     def _record(self, endpoint: Endpoint) -> _Record:
         record = self._records.pop(endpoint, None) or _Record()

@@ -105,8 +105,7 @@ class BlockGossipServicer(BlockGossipServiceServicer):
 class Announcer:
     """Tells peers that are behind about the latest block."""
 
-    def __init__(self, chain: Chain, peers: PeerSet, tasks: TaskOwner) -> None:
-        self._chain = chain
+    def __init__(self, peers: PeerSet, tasks: TaskOwner) -> None:
         self._peers = peers
         self._tasks = tasks
         self._latest = (0, b"")

@@ -13,7 +13,7 @@ from fedcoin.network.ports import PeerInfo
 class Peer:
     """What this node knows and holds of a peer.
 
-    There are two directions: `link` is the connection that this node made, `session` the one
+    There are two directions: `link` is the connection that this node made, `sessions` are those
     that the peer made. Either may be missing.
     """
 
@@ -26,8 +26,8 @@ class Peer:
         """The host that its connection comes from, or that was dialled; empty if unknown."""
         self.endpoint: Endpoint | None = identity.endpoint
         self.link: Link | None = None
-        self.session: str | None = None
-        self.transport = ""
+        self.sessions: dict[str, str] = {}
+        """Session to the connection that it holds for (gRPC's name of it), the oldest first."""
         self.streams = 0
         """How many consensus streams it has open with this node."""
         self.last_seen = now
@@ -46,7 +46,8 @@ class Peer:
         self.height = identity.height
         if host:
             self.host = host
-        if identity.endpoint is not None:
+        if identity.endpoint is not None and self.link is None:
+            # An address that was dialled is better than one that was told.
             self.endpoint = identity.endpoint.seen_from(host)
 
     def info(self, now: float) -> PeerInfo:

@@ -32,15 +32,15 @@ class PeerExchange:
         self._peers = peers
         self._book = book
         self._tasks = tasks
-        peers.on_linked.append(lambda peer: self._start(peer))
+        peers.on_linked.append(self._start)
 
     async def run(self, interval_s: float) -> None:
         """Ask somebody now and then, for ever."""
         while True:
-            await asyncio.sleep(interval_s * random.uniform(0.5, 1.5))  # noqa: S311 - no secret
+            await asyncio.sleep(interval_s * random.uniform(0.5, 1.5))
             linked = [peer for peer in self._peers if peer.link is not None]
             if linked:
-                await self._ask(random.choice(linked))  # noqa: S311 - no secret
+                await self._ask(random.choice(linked))
 
     def _start(self, peer: Peer) -> None:
         self._tasks.start(self._ask(peer), "peer exchange")

@@ -24,6 +24,9 @@ log = logging.getLogger(__name__)
 SILENCE_S = 15.0
 """A peer without a stream or a link that has not called for so long is gone."""
 
+MAX_SESSIONS = 4
+"""Of one peer: it may dial two addresses of this node at the same time."""
+
 Listener = Callable[[Peer], None]
 
 
@@ -42,10 +45,7 @@ class PeerSet:
     height (`on_height`) or left (`on_left`).
     """
 
-    def __init__(
-        self, own_key: bytes, options: PeerOptions, bans: Bans, clocks: Clocks, tasks: TaskOwner
-    ) -> None:
-        self._own_key = own_key
+    def __init__(self, options: PeerOptions, bans: Bans, clocks: Clocks, tasks: TaskOwner) -> None:
         self._options = options
         self._clocks = clocks
         self._tasks = tasks
@@ -105,11 +105,10 @@ class PeerSet:
         """
         self.check_welcome(identity.node_key)
         peer = self._known(identity, host, outbound=False)
-        if peer.session is not None:
-            del self._sessions[peer.session]
+        while len(peer.sessions) >= MAX_SESSIONS:
+            self._end_session(peer, next(iter(peer.sessions)))
         session = secrets.token_hex(32)
-        peer.session = session
-        peer.transport = transport
+        peer.sessions[session] = transport
         peer.last_seen = self.now()
         self._sessions[session] = peer
         self._tell(self.on_height, peer)
@@ -144,8 +143,9 @@ class PeerSet:
         """
         for key, value in context.invocation_metadata() or ():
             if key == SESSION_METADATA:
-                peer = self._sessions.get(cast(str, value))
-                if peer is not None and peer.transport == context.peer():
+                session = cast("str", value)
+                peer = self._sessions.get(session)
+                if peer is not None and peer.sessions[session] == context.peer():
                     peer.last_seen = self.now()
                     return peer
         raise Refusal(
@@ -181,9 +181,8 @@ class PeerSet:
         if self._peers.get(peer.key) is not peer:
             return
         del self._peers[peer.key]
-        if peer.session is not None:
-            del self._sessions[peer.session]
-            peer.session = None
+        for session in tuple(peer.sessions):
+            self._end_session(peer, session)
         link, peer.link = peer.link, None
         if link is not None:
             self._close(link)
@@ -208,6 +207,10 @@ class PeerSet:
         else:
             peer.learn(identity, host)
         return peer
+
+    def _end_session(self, peer: Peer, session: str) -> None:
+        del peer.sessions[session]
+        del self._sessions[session]
 
     def _close(self, link: Link) -> None:
         self._tasks.start(link.close(), "close link")

@@ -89,7 +89,7 @@ class TransactionRelay:
         self._outboxes: dict[bytes, _Outbox] = {}
         self._taken = Seen(TAKEN)
         peers.on_linked.append(self._linked)
-        peers.on_left.append(lambda peer: self._outboxes.pop(peer.key, None))
+        peers.on_left.append(self._left)
 
     def relay(self, transaction: Transaction) -> None:
         """Send it to every peer that is not known to have it."""
@@ -141,6 +141,9 @@ class TransactionRelay:
         # It may have been away while these were relayed.
         for transaction in self._pool.pending()[:MAX_WAITING]:
             self._give(peer, transaction)
+
+    def _left(self, peer: Peer) -> None:
+        self._outboxes.pop(peer.key, None)
 
     def _give(self, peer: Peer, transaction: Transaction) -> None:
         if peer.link is None:

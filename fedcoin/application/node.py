@@ -1,0 +1,281 @@
+"""The node: every part put together, started in order, and stopped in the other.
+
+::
+
+    home ── store ── ledger ── chain ──┬── agreement (a miner's word) ──┐
+                                       ├── pool ── auditor ── worker    ├── peers' listener
+                                       ├── miner ─────────────┘         │
+                                       └── API's listener, operator's socket
+
+A node that does not mine follows the chain, relays and answers queries; it has no word in
+decisions, and starts its worker only when a task's artifacts are to be looked into.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from fedcoin import __version__
+from fedcoin.application.agreement import Agreement
+from fedcoin.application.auditor import Auditor
+from fedcoin.application.chain import Chain, NewBlock
+from fedcoin.application.config import NodeConfig
+from fedcoin.application.home import NODE_KEY, Home
+from fedcoin.application.local_wallet import LocalWallet
+from fedcoin.application.miner import Miner
+from fedcoin.application.pool import LocalPool, Pool
+from fedcoin.application.process_age import process_age_ms
+from fedcoin.application.sealed_work import WorkFolder
+from fedcoin.application.task_jobs import TaskJobs
+from fedcoin.application.word import Word
+from fedcoin.contract.genesis import genesis_changes
+from fedcoin.contract.ledger import Ledger
+from fedcoin.contract.pool import PoolLimits, TransactionPool
+from fedcoin.data.addresses import format_address
+from fedcoin.data.artifact_store import ArtifactStore
+from fedcoin.data.blocks import Block
+from fedcoin.data.errors import Refusal
+from fedcoin.data.keys import KeyPair
+from fedcoin.data.store import ChainStore
+from fedcoin.data.transactions import Transaction, action_name
+from fedcoin.data.votes import Vote
+from fedcoin.learning.worker_pool import UtilityWorker
+from fedcoin.network.api.api_server import ApiServer, Backend
+from fedcoin.network.bounds import Bounds
+from fedcoin.network.options import PeerOptions, Tls
+from fedcoin.network.peers.network import PeerNetwork
+from fedcoin.network.peers.security import Security
+from fedcoin.network.tasks import TaskOwner
+from fedcoin.v1.transaction_pb2 import ReportEquivocation
+
+log = logging.getLogger(__name__)
+
+AGENT = f"fedcoin-node/{__version__}"
+
+
+def unix_ms() -> int:
+    """The machine's clock."""
+    return time.time_ns() // 1_000_000
+
+
+@dataclass(slots=True)
+class Facts:
+    """What the node knows of itself (fedcoin.network.api.ports.NodeFacts)."""
+
+    node_key: bytes
+    address: bytes
+    mining: bool
+    start_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """What only the operator may ask for (fedcoin.network.api.ports.Operator)."""
+
+    stopping: asyncio.Event
+
+    def set_log_level(self, level: int) -> None:
+        """Log this much from now on."""
+        logging.getLogger("fedcoin").setLevel(level)
+
+    def stop(self) -> None:
+        """Begin to stop."""
+        self.stopping.set()
+
+
+class ObserverAudit:
+    """For a node without a vote: tasks are looked into, reveals are left to the validators."""
+
+    def __init__(self, auditor: Auditor) -> None:
+        self._auditor = auditor
+
+    async def check_transaction(self, transaction: Transaction) -> None:
+        """Raises Refusal for a task whose artifacts are missing or unsound."""
+        if action_name(transaction.body) == "open_task":
+            await self._auditor.check_transaction(transaction)
+
+    async def check_block(self, block: Block) -> None:
+        """Never asked."""
+
+
+class Node:
+    """One node of one home. Made, started and stopped by :func:`open_node`."""
+
+    def __init__(
+        self, config: NodeConfig, home: Home, store: ChainStore, stopping: asyncio.Event
+    ) -> None:
+        mining = config.mining.enabled
+        self.key = home.key(NODE_KEY)
+        self.miner_key = home.key(config.mining.key) if mining else None
+        self.owner = TaskOwner("node")
+        self.artifacts = ArtifactStore(
+            home.artifacts_path,
+            config.limits.artifacts_total_bytes,
+            config.limits.artifact_bytes,
+        )
+        self.worker = UtilityWorker()
+        genesis = home.genesis()
+        self.chain = Chain(store, Ledger(store, genesis), unix_ms)
+        self.jobs = TaskJobs(self.worker, self.artifacts, self._ensure)
+        auditor = Auditor(self.chain, self.jobs)
+        audit = auditor if mining else ObserverAudit(auditor)
+        limits = PoolLimits(
+            transactions=config.limits.pool_transactions, bytes=config.limits.pool_bytes
+        )
+        self.pool = Pool(TransactionPool(limits), self.chain, audit, self.owner, unix_ms)
+        self.local_pool = LocalPool(self.pool)
+        word = Word(self.miner_key, store, genesis.chain_id) if self.miner_key else None
+        self.agreement = Agreement(self.chain, self.pool, audit, word, self.owner, unix_ms)
+        self.network = PeerNetwork(
+            peer_options(config),
+            self.key,
+            AGENT,
+            chain=self.chain,
+            pool=self.pool,
+            agreement=self.agreement,
+            importer=self.chain,
+            artifacts=self.artifacts,
+            book_path=home.peers_path,
+        )
+        self.facts = Facts(
+            node_key=self.key.public_key,
+            address=(self.miner_key or self.key).address,
+            mining=mining,
+        )
+        backend = Backend(
+            self.chain,
+            self.local_pool,
+            self.network,
+            self.artifacts,
+            self.facts,
+            Operator(stopping),
+        )
+        self.api = ApiServer(
+            backend,
+            listen=config.api.listen,
+            admin=home.admin_socket,
+            credentials=Security(tls_of(config), insecure=config.tls.insecure).server_credentials(),
+            bounds=Bounds(streams=config.api.max_streams),
+        )
+        self.miner = self._miner(self.miner_key, home.root / "work") if self.miner_key else None
+        self._warm = config.mining.warm
+        self.pool.on_admitted(self.network.relay)
+        self.chain.listen(log_block)
+
+    async def start(self, stack: AsyncExitStack) -> None:
+        """Begins everything; ``stack`` learns how to end it, in the other order."""
+        stack.push_async_callback(self.worker.stop)
+        stack.push_async_callback(self.owner.stop)
+        stack.callback(self.agreement.stop)
+        stack.push_async_callback(self.network.stop)
+        stack.push_async_callback(self.api.stop)
+        # The API first: when its port is taken nobody has heard of this node yet.
+        await self.api.start()
+        await self.network.start()
+        self.agreement.start(self.network)
+        if self.miner is not None:
+            if self._warm:
+                self.owner.start(self.worker.start(), name="worker")
+            self.owner.start(self.miner.run(), name="miner")
+        await self.api.serving()
+        self.facts.start_ms = process_age_ms()
+
+    def _miner(self, key: KeyPair, folder: Path) -> Miner:
+        wallet = LocalWallet(key, self.chain, self.local_pool)
+
+        def report(first: Vote, second: Vote) -> None:
+            self.owner.start(self._report(wallet, first, second), name="report")
+
+        self.agreement.on_equivocation(report)
+        return Miner(
+            key,
+            self.chain,
+            self.local_pool,
+            self.jobs,
+            wallet.submit,
+            WorkFolder(folder),
+            unix_ms,
+        )
+
+    async def _report(self, wallet: LocalWallet, first: Vote, second: Vote) -> None:
+        action = ReportEquivocation(first=first.envelope, second=second.envelope)
+        try:
+            await wallet.submit(action)
+        except Refusal as refusal:
+            # Others report it as well, and only the first report counts.
+            log.info("a contradiction was not reported: %s", refusal)
+
+    async def _ensure(self, ids: Sequence[bytes], timeout_s: float) -> bool:
+        return await self.network.ensure_artifacts(ids, timeout_s)
+
+
+def log_block(new: NewBlock) -> None:
+    """One line for each block."""
+    header, settled = new.block.header, new.execution.settlement
+    log.info(
+        "block %d is final: %d transactions, built by %s%s",
+        header.height,
+        len(new.block.transactions),
+        format_address(header.proposer),
+        f", settles task {settled.task_id.hex()[:16]}" if settled is not None else "",
+    )
+
+
+def tls_of(config: NodeConfig) -> Tls | None:
+    """The files of mutual TLS, if there are any."""
+    if not config.tls.enabled:
+        return None
+    return Tls(
+        Path(config.tls.certificate), Path(config.tls.private_key), Path(config.tls.authority)
+    )
+
+
+def peer_options(config: NodeConfig) -> PeerOptions:
+    """How this node meets its peers."""
+    return PeerOptions(
+        listen=config.peers.listen,
+        advertise=config.peers.advertise,
+        seeds=config.peers.seeds,
+        max_outbound=config.peers.max_outbound,
+        max_inbound=config.peers.max_inbound,
+        insecure=config.tls.insecure,
+        tls=tls_of(config),
+    )
+
+
+@asynccontextmanager
+async def open_node(config: NodeConfig, home: Home, stopping: asyncio.Event) -> AsyncIterator[Node]:
+    """A node that works while one is inside.
+
+    Raises :class:`~fedcoin.data.errors.Refusal`: HOME_IN_USE, PORT_IN_USE, and whatever is wrong
+    with home, keys, genesis or database.
+    """
+    async with AsyncExitStack() as stack:
+        stack.enter_context(home.locked())
+        genesis = home.genesis()
+        store = ChainStore.open(home.chain_path, genesis)
+        stack.callback(store.close)
+        store.initialise(genesis_changes(genesis))
+        node = Node(config, home, store, stopping)
+        await node.start(stack)
+        log.info(
+            "serving: peers on %s, API on %s, height %d%s",
+            node.network.address,
+            node.api.address,
+            node.chain.height(),
+            ", mining" if node.facts.mining else "",
+        )
+        yield node
+        log.info("stopping at height %d", node.chain.height())
+
+
+async def run_node(config: NodeConfig, home: Home, stop: asyncio.Event) -> None:
+    """Runs a node until ``stop`` is set, by a signal or by the operator."""
+    async with open_node(config, home, stop):
+        await stop.wait()

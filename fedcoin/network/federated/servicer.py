@@ -1,0 +1,118 @@
+"""FederatedLearningService, for the coordinator's listener."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from typing import Protocol
+
+from fedcoin.data.addresses import ADDRESS_BYTES
+from fedcoin.data.errors import Refusal
+from fedcoin.data.hashing import Context as Signing
+from fedcoin.data.keys import PUBLIC_KEY_BYTES, SIGNATURE_BYTES, verify
+from fedcoin.data.updates import Update, decode_update
+from fedcoin.network.errors import NetworkCode
+from fedcoin.network.interceptors import Context
+from fedcoin.v1 import federated_learning_service_pb2 as pb
+from fedcoin.v1.federated_learning_service_pb2_grpc import FederatedLearningServiceServicer
+
+SERVICE = "fedcoin.v1.FederatedLearningService"
+
+MAX_AGE_MS = 300_000
+"""How far a registration's time may be from this machine's clock, either way."""
+
+
+class Rounds(Protocol):
+    """The campaign behind the service; its methods run on the event loop."""
+
+    @property
+    def chain_id(self) -> str:
+        """What updates and registrations are signed for."""
+        ...
+
+    async def register(self, public_key: bytes) -> pb.RegisterResponse:
+        """Let a client join. Raises Refusal CAMPAIGN_FINISHED, CAMPAIGN_FULL."""
+        ...
+
+    def watch(self, address: bytes) -> AsyncIterator[pb.WatchRoundsResponse]:
+        """The present round at once, then each change. Raises Refusal NOT_REGISTERED."""
+        ...
+
+    async def submit(self, update: Update) -> None:
+        """Take an update, or raise the Refusal that says why not."""
+        ...
+
+    def status(self) -> pb.GetCampaignStatusResponse:
+        """Where the campaign stands."""
+        ...
+
+
+class FederatedLearningServicer(FederatedLearningServiceServicer):
+    """Serves `proto/fedcoin/v1/federated_learning_service.proto` from a campaign.
+
+    ``clock_ms`` gives Unix time in ms.
+    """
+
+    def __init__(self, rounds: Rounds, clock_ms: Callable[[], int]) -> None:
+        self._rounds = rounds
+        self._clock_ms = clock_ms
+
+    async def Register(self, request: pb.RegisterRequest, context: Context) -> pb.RegisterResponse:
+        """Join. Raises Refusal MALFORMED, BAD_PROOF, and those of the campaign."""
+        _check_length("public_key", request.public_key, PUBLIC_KEY_BYTES)
+        _check_length("signature", request.signature, SIGNATURE_BYTES)
+        age = self._clock_ms() - request.time_ms
+        if abs(age) > MAX_AGE_MS:
+            raise Refusal(
+                NetworkCode.BAD_PROOF,
+                f"time_ms: {age / 1000:.0f} s away from the coordinator's clock; set the clock, "
+                "or sign anew",
+                field="time_ms",
+                limit=str(MAX_AGE_MS),
+            )
+        body = registration_body(request.time_ms)
+        chain_id = self._rounds.chain_id
+        if not verify(request.public_key, Signing.REGISTER, chain_id, body, request.signature):
+            raise Refusal(
+                NetworkCode.BAD_PROOF,
+                f"signature: not the public key's over this time on chain {chain_id}",
+                field="signature",
+            )
+        return await self._rounds.register(request.public_key)
+
+    async def WatchRounds(
+        self, request: pb.WatchRoundsRequest, context: Context
+    ) -> AsyncIterator[pb.WatchRoundsResponse]:
+        """Each change. Raises Refusal MALFORMED, NOT_REGISTERED."""
+        _check_length("address", request.address, ADDRESS_BYTES)
+        async for change in self._rounds.watch(request.address):
+            yield change
+
+    async def SubmitUpdate(
+        self, request: pb.SubmitUpdateRequest, context: Context
+    ) -> pb.SubmitUpdateResponse:
+        """Hand in. Raises Refusal: those of `decode_update` and of the campaign."""
+        if not request.HasField("update"):
+            raise Refusal(NetworkCode.MALFORMED, "update: is missing", field="update")
+        await self._rounds.submit(decode_update(request.update, self._rounds.chain_id))
+        return pb.SubmitUpdateResponse()
+
+    async def GetCampaignStatus(
+        self, request: pb.GetCampaignStatusRequest, context: Context
+    ) -> pb.GetCampaignStatusResponse:
+        """Where the campaign stands."""
+        return self._rounds.status()
+
+
+def registration_body(time_ms: int) -> bytes:
+    """What a registration signs: the time as 8 bytes, big-endian, two's complement."""
+    return time_ms.to_bytes(8, "big", signed=True)
+
+
+def _check_length(field: str, value: bytes, length: int) -> None:
+    if len(value) != length:
+        raise Refusal(
+            NetworkCode.MALFORMED,
+            f"{field}: {len(value)} bytes, must be exactly {length}",
+            field=field,
+            limit=str(length),
+        )

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from tests.application.solo import FUNDS, solo_home
+
+
+def test_a_sound_chain(fedcoin: Any, tmp_path: Path) -> None:
+    solo_home(tmp_path / "a", 3)
+    outcome = fedcoin("verify", "--home", tmp_path / "a", "--json")
+    assert outcome.code == 0, outcome.err
+    assert outcome.json["height"] == outcome.json["transactions"] == 3
+    assert outcome.json["supply"] == FUNDS + 10**9
+    assert "3 of 3 blocks" in outcome.err
+    assert "Everything holds." in fedcoin("verify", "--home", tmp_path / "a").out
+
+
+def test_a_broken_chain(fedcoin: Any, tmp_path: Path) -> None:
+    home = solo_home(tmp_path / "a", 3)
+    with closing(sqlite3.connect(home.chain_path)) as connection, connection:
+        connection.execute("UPDATE receipts SET receipt = ? WHERE height = 2", (b"x",))
+    outcome = fedcoin("verify", "--home", home.root)
+    assert (outcome.code, "BAD_CHAIN" in outcome.err) == (1, True)
+    assert not outcome.out
+
+
+def test_damaged_truncated_and_missing_files(fedcoin: Any, tmp_path: Path) -> None:
+    home = solo_home(tmp_path / "a", 3)
+    raw = home.chain_path.read_bytes()
+    home.chain_path.write_bytes(raw[: len(raw) // 2])
+    outcome = fedcoin("verify", "--home", home.root)
+    assert (outcome.code, "BAD_STORE" in outcome.err) == (1, True), outcome.err
+    home.chain_path.write_bytes(b"nonsense")
+    outcome = fedcoin("verify", "--home", home.root)
+    assert (outcome.code, "BAD_STORE" in outcome.err) == (1, True), outcome.err
+    home.chain_path.unlink()
+    outcome = fedcoin("verify", "--home", home.root)
+    assert (outcome.code, "NO_CHAIN" in outcome.err) == (1, True)
+
+
+def test_no_home(fedcoin: Any, tmp_path: Path) -> None:
+    outcome = fedcoin("verify", "--home", tmp_path)
+    assert (outcome.code, "NO_HOME" in outcome.err) == (1, True)
+
+
+def test_a_home_in_use(fedcoin: Any, tmp_path: Path) -> None:
+    home = solo_home(tmp_path / "a", 1)
+    with home.locked():
+        outcome = fedcoin("verify", "--home", home.root)
+    assert (outcome.code, "HOME_IN_USE" in outcome.err) == (1, True)
+
+
+def test_another_networks_chain(fedcoin: Any, tmp_path: Path) -> None:
+    home = solo_home(tmp_path / "a", 1)
+    home.genesis_path.write_bytes(home.genesis_path.read_bytes() + b"\n")
+    outcome = fedcoin("verify", "--home", home.root)
+    assert (outcome.code, "WRONG_CHAIN" in outcome.err) == (1, True)

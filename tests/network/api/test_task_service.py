@@ -1,0 +1,268 @@
+"""ShapleyTaskService against a live server: a campaign that is really mined and settled."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from grpc import StatusCode
+
+from fedcoin.consensus.certificates import verify_certificate
+from fedcoin.data import merkle
+from fedcoin.data.addresses import format_address
+from fedcoin.data.blocks import decode_header
+from fedcoin.data.hashing import sha256
+from fedcoin.data.transactions import decode_transaction
+from fedcoin.network.api.failure import RpcFailure
+from fedcoin.v1 import shapley_task_service_pb2 as pb
+from fedcoin.v1 import shapley_task_service_pb2_grpc as rpc
+from fedcoin.v1.block_pb2 import (
+    PAYMENT_KIND_COM,
+    PAYMENT_KIND_SAP,
+    PAYMENT_KIND_TRAIN,
+    TASK_PHASE_COMMIT,
+    TASK_PHASE_SETTLED,
+    Receipt,
+)
+from tests.contract.jobs import Job, additive
+from tests.contract.support import CHAIN_ID, FDC, key
+from tests.network.api.live import Live
+
+GAME = additive(5, 3, 0)
+
+
+def settled(live: Live) -> Job:
+    """A campaign whose first round is paid."""
+    job = Job(live.chain)
+    job.open_campaign()
+    job.open_task()
+    job.settle(dict.fromkeys(live.chain.miners, GAME))
+    return job
+
+
+async def refused(call: object) -> RpcFailure:
+    with pytest.raises(RpcFailure) as caught:
+        await call  # type: ignore[misc]
+    return caught.value
+
+
+async def test_a_task_from_its_opening_to_its_payment(live: Live) -> None:
+    job = Job(live.chain)
+    job.open_campaign()
+    job.open_task()
+    task = await live.node.task(job.task_id)
+    assert (task.phase, task.round) == (TASK_PHASE_COMMIT, 1)
+    assert task.campaign_id == job.campaign_id.hex()
+    assert [client.address for client in task.clients] == [
+        format_address(client.address) for client in job.clients
+    ]
+    assert task.opened_height == live.chain.height
+    job.settle(dict.fromkeys(live.chain.miners, GAME))
+    task = await live.node.task(job.task_id.hex())
+    assert task.phase == TASK_PHASE_SETTLED
+    assert [client.shapley_nano for client in task.clients] == [50_000_000, 30_000_000, 0]
+    assert sum(client.payout for client in task.clients) == task.prices.train
+    assert {miner.address for miner in task.miners} == {
+        format_address(miner.address) for miner in live.chain.miners
+    }
+    assert all(miner.revealed and miner.inlier for miner in task.miners)
+    assert task.winner in {miner.address for miner in task.miners}
+    assert task.closed_height == live.chain.height
+
+
+async def test_watching_a_task_until_it_is_paid(live: Live) -> None:
+    job = Job(live.chain)
+    job.open_campaign()
+    job.open_task()
+    views: list[int] = []
+
+    async def watch() -> None:
+        async for task in live.node.watch_task(job.task_id):
+            views.append(task.phase)
+
+    watching = asyncio.ensure_future(watch())
+    trees = {miner: job.tree(miner, GAME) for miner in live.chain.miners}
+
+    async def block(*transactions: object) -> None:
+        live.chain.produce(*transactions)  # type: ignore[arg-type]
+        await asyncio.sleep(0.1)
+
+    await asyncio.sleep(0.1)
+    await block()
+    await block(*(job.commit(miner, tree) for miner, tree in trees.items()))
+    await block()
+    await block(*(job.reveal(miner, tree) for miner, tree in trees.items()))
+    await block()
+    await asyncio.wait_for(watching, 5)
+    assert views == [1, 2, 3, 4, 5]
+
+
+async def test_watching_a_task_that_is_over_tells_once(live: Live) -> None:
+    job = settled(live)
+    phases = [task.phase async for task in live.node.watch_task(job.task_id)]
+    assert phases == [TASK_PHASE_SETTLED]
+
+
+async def test_what_a_task_paid(live: Live) -> None:
+    job = settled(live)
+    payments = await live.node.payments(job.task_id)
+    kinds = [payment.kind for payment in payments]
+    assert kinds[:4] == [
+        PAYMENT_KIND_TRAIN,
+        PAYMENT_KIND_TRAIN,
+        PAYMENT_KIND_COM,
+        PAYMENT_KIND_SAP,
+    ]
+    paid = sum(payment.amount for payment in payments[:4])
+    assert paid == 5 * FDC
+    assert {payment.height for payment in payments} == {live.chain.height}
+    assert payments[0].shapley_nano == 50_000_000
+
+
+async def test_an_open_task_has_paid_nothing(live: Live) -> None:
+    job = Job(live.chain)
+    job.open_campaign()
+    job.open_task()
+    assert await live.node.payments(job.task_id) == []
+
+
+async def test_a_payment_is_proved_offline(live: Live) -> None:
+    validators = live.chain.ledger.validators()
+    job = settled(live)
+    client = job.clients[0]
+    (proof,) = await live.node.payment_proof(job.task_id, client.address)
+    # From here on, nothing but the proof, the chain's id and its validators is used.
+    header = decode_header(proof.header)
+    verify_certificate(
+        proof.certificate, validators, CHAIN_ID, header.height, sha256(proof.header)
+    )
+    path = list(proof.path)
+    root = header.receipts_root
+    assert merkle.verify_path(proof.receipt, proof.index, proof.count, path, root)
+    payment = Receipt.FromString(proof.receipt).payment
+    assert payment == proof.payment
+    assert (payment.address, payment.task_id) == (client.address, job.task_id)
+    assert payment.amount == 5 * FDC * 7 // 10 * 5 // 8
+    forged = proof.receipt[:-1] + bytes([proof.receipt[-1] ^ 1])
+    assert not merkle.verify_path(forged, proof.index, proof.count, path, root)
+
+
+async def test_there_is_no_proof_of_what_was_not_paid(live: Live) -> None:
+    job = settled(live)
+    failure = await refused(live.node.payment_proof(job.task_id, key("nobody").address))
+    assert (failure.status, failure.code) == (StatusCode.NOT_FOUND, "PAYMENT_NOT_FOUND")
+    assert failure.field == "address"
+
+
+async def test_evidence_as_it_stands_on_the_chain(live: Live) -> None:
+    job = settled(live)
+    miner = live.chain.miners[0]
+    found = await live.node.evidence(job.task_id, miner.address)
+    transaction = decode_transaction(found.transaction, CHAIN_ID)
+    assert transaction.sender == miner.address
+    assert transaction.body.reveal_shapley.task_id == job.task_id
+    assert found.height == live.chain.height - 1
+    failure = await refused(live.node.evidence(job.task_id, key("alice").address))
+    assert (failure.code, failure.field) == ("EVIDENCE_NOT_FOUND", "miner")
+
+
+async def test_tasks_in_pages_and_by_campaign(live: Live) -> None:
+    first = settled(live)
+    first.open_task()
+    second = Job(live.chain, requester=key("carol"))
+    second.open_campaign()
+    second.open_task()
+    latest_first = [second.task_id.hex(), first.task_id.hex()]
+    assert [task.task_id for task in await live.node.tasks(open_only=True)] == latest_first
+    assert len(await live.node.tasks()) == 3
+    assert [task.round for task in await live.node.tasks(first.campaign_id)] == [2, 1]
+    assert len(await live.node.tasks(limit=1)) == 1
+    stub = rpc.ShapleyTaskServiceStub(live.node.channel)
+    for filters in ({}, {"open_only": True}, {"campaign_id": first.campaign_id.hex()}):
+        whole = (await stub.ListTasks(pb.ListTasksRequest(**filters))).tasks
+        seen = []
+        token = ""
+        while True:
+            request = pb.ListTasksRequest(page_size=1, page_token=token, **filters)
+            reply = await stub.ListTasks(request)
+            seen += list(reply.tasks)
+            token = reply.next_page_token
+            if not token:
+                break
+        assert seen == list(whole)
+
+
+async def test_a_page_token_belongs_to_its_list_and_filters(live: Live) -> None:
+    job = settled(live)
+    job.open_task()
+    stub = rpc.ShapleyTaskServiceStub(live.node.channel)
+    token = (await stub.ListTasks(pb.ListTasksRequest(page_size=1))).next_page_token
+    other = pb.ListTasksRequest(page_token=token, open_only=True)
+    failure = await refused(live.node.call(stub.ListTasks, other))
+    assert (failure.code, failure.field) == ("BAD_PAGE_TOKEN", "page_token")
+    elsewhere = pb.ListCampaignsRequest(page_token=token)
+    failure = await refused(live.node.call(stub.ListCampaigns, elsewhere))
+    assert failure.code == "BAD_PAGE_TOKEN"
+
+
+async def test_pages_of_large_tasks_stay_under_a_mebibyte(live: Live) -> None:
+    job = Job(live.chain, clients=sorted((key(f"c{i}") for i in range(60)), key=address))
+    job.open_campaign(rounds=1)
+    sampling = job.sampled(samples=4)
+    job.open_task(sampling=sampling)
+    task = await live.node.task(job.task_id)
+    assert len(task.clients) == 60
+    assert task.ByteSize() < 1 << 20
+
+
+def address(owner: object) -> bytes:
+    return owner.address  # type: ignore[attr-defined, no-any-return]
+
+
+async def test_campaigns(live: Live) -> None:
+    job = settled(live)
+    other = Job(live.chain, requester=key("carol"))
+    other.open_campaign()
+    campaigns = await live.node.campaigns()
+    assert [view.campaign_id for view in campaigns] == [
+        other.campaign_id.hex(),
+        job.campaign_id.hex(),
+    ]
+    view = await live.node.campaign(job.campaign_id)
+    assert view == campaigns[1]
+    assert (view.rounds, view.last_round, view.budget) == (2, 1, 10 * FDC)
+    assert view.escrow == 5 * FDC
+    assert view.requester == format_address(job.requester.address)
+    assert (await live.node.campaigns(limit=1)) == [campaigns[0]]
+
+
+async def test_what_is_not_there(live: Live) -> None:
+    nothing, miner = bytes(32), key("miner 0").address
+    for call, code, field in (
+        (live.node.task(nothing), "TASK_NOT_FOUND", "task_id"),
+        (live.node.payments(nothing), "TASK_NOT_FOUND", "task_id"),
+        (live.node.evidence(nothing, miner), "TASK_NOT_FOUND", "task_id"),
+        (live.node.payment_proof(nothing, miner), "TASK_NOT_FOUND", "task_id"),
+        (anext(live.node.watch_task(nothing)), "TASK_NOT_FOUND", "task_id"),
+        (live.node.campaign(nothing), "CAMPAIGN_NOT_FOUND", "campaign_id"),
+    ):
+        failure = await refused(call)
+        assert failure.status is StatusCode.NOT_FOUND
+        assert (failure.code, failure.field) == (code, field)
+    assert await live.node.tasks(nothing) == []
+
+
+async def test_malformed_ids_and_addresses(live: Live) -> None:
+    job = settled(live)
+    for call, field in (
+        (live.node.task("xyz"), "task_id"),
+        (live.node.payments(""), "task_id"),
+        (live.node.campaign("0" * 63), "campaign_id"),
+        (live.node.tasks("no"), "campaign_id"),
+        (live.node.evidence("0", "fc1"), "task_id"),
+        (live.node.evidence(job.task_id, "fc1"), "miner"),
+        (live.node.payment_proof(job.task_id, ""), "address"),
+        (anext(live.node.watch_task("-")), "task_id"),
+    ):
+        failure = await refused(call)
+        assert (failure.status, failure.field) == (StatusCode.INVALID_ARGUMENT, field)

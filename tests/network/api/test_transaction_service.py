@@ -1,0 +1,243 @@
+"""TransactionRelayService against a live server, pool and chain."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+from grpc import StatusCode
+
+from fedcoin.data.addresses import format_address
+from fedcoin.data.transactions import Transaction
+from fedcoin.network.api.failure import RpcFailure
+from fedcoin.v1 import transaction_relay_service_pb2 as pb
+from fedcoin.v1 import transaction_relay_service_pb2_grpc as rpc
+from fedcoin.v1.transaction_pb2 import SignedTransaction
+from fedcoin.v1.views_pb2 import (
+    TRANSACTION_STATUS_DROPPED,
+    TRANSACTION_STATUS_FINAL,
+    TRANSACTION_STATUS_PENDING,
+)
+from tests.contract.jobs import Job
+from tests.contract.support import FDC, key, transfer
+from tests.network.api.live import Live
+
+ALICE, BOB, CAROL = key("alice"), key("bob"), key("carol")
+
+
+def payment(live: Live, amount: int = FDC, ahead: int = 0, **options: int) -> Transaction:
+    return live.chain.sign(ALICE, transfer((BOB.address, amount)), ahead=ahead, **options)
+
+
+def stub_of(live: Live) -> rpc.TransactionRelayServiceStub:
+    return rpc.TransactionRelayServiceStub(live.node.channel)
+
+
+async def refused(call: object) -> RpcFailure:
+    with pytest.raises(RpcFailure) as caught:
+        await call  # type: ignore[misc]
+    return caught.value
+
+
+async def test_submitting_is_idempotent_before_and_after_the_block(live: Live) -> None:
+    transaction = payment(live)
+    for _ in range(2):
+        assert await live.node.submit(transaction.raw) == transaction.hash.hex()
+    assert len(live.pool.pending()) == 1
+    live.chain.produce(transaction)
+    assert await live.node.submit(transaction.raw) == transaction.hash.hex()
+    assert len(live.pool.pending()) == 0
+
+
+async def test_what_the_ledger_refuses_comes_with_its_code(live: Live) -> None:
+    failure = await refused(live.node.submit(payment(live, nonce=7).raw))
+    assert failure.status is StatusCode.FAILED_PRECONDITION
+    assert (failure.code, failure.field) == ("NONCE_TOO_HIGH", "nonce")
+    failure = await refused(live.node.submit(payment(live, amount=10**12).raw))
+    assert failure.code == "INSUFFICIENT_BALANCE"
+    failure = await refused(live.node.submit(payment(live, fee=1).raw))
+    assert (failure.status, failure.code) == (StatusCode.INVALID_ARGUMENT, "FEE_TOO_LOW")
+    assert live.server.address in str(failure)
+
+
+async def test_what_is_no_transaction_is_refused(live: Live) -> None:
+    stub = stub_of(live)
+    call = live.node.call(stub.SubmitTransaction, pb.SubmitTransactionRequest())
+    failure = await refused(call)
+    assert (failure.code, failure.field) == ("MALFORMED", "transaction")
+    forged = SignedTransaction.FromString(payment(live).raw)
+    forged.signature = bytes(64)
+    failure = await refused(live.node.submit(forged.SerializeToString()))
+    assert (failure.code, failure.field) == ("BAD_SIGNATURE", "signature")
+    failure = await refused(live.node.submit(b"\xff\xff"))
+    assert failure.code == "MALFORMED"
+    huge = SignedTransaction(body=bytes(2 << 20), public_key=bytes(32), signature=bytes(64))
+    failure = await refused(live.node.submit(huge.SerializeToString()))
+    assert (failure.status, failure.code) == (StatusCode.RESOURCE_EXHAUSTED, "TOO_LARGE")
+    assert len(live.pool.pending()) == 0
+
+
+async def test_a_transaction_on_its_way(live: Live) -> None:
+    transaction = payment(live)
+    await live.node.submit(transaction.raw)
+    view = await live.node.transaction(transaction.hash)
+    assert view.status == TRANSACTION_STATUS_PENDING
+    assert (view.hash, view.height) == (transaction.hash.hex(), 0)
+    live.chain.produce(live.chain.sign(CAROL, transfer((BOB.address, 1))), transaction)
+    view = await live.node.transaction(transaction.hash.hex().upper())
+    assert view.status == TRANSACTION_STATUS_FINAL
+    assert (view.height, view.index) == (1, 1)
+    assert view.sender == format_address(ALICE.address)
+    assert (view.action, view.nonce, view.fee) == ("transfer", 0, transaction.body.fee)
+    details = json.loads(view.details_json)
+    assert details == {"outputs": [{"recipient": format_address(BOB.address), "amount": FDC}]}
+
+
+async def test_a_task_in_the_pool_is_shown_with_what_its_clients_signed(live: Live) -> None:
+    job = Job(live.chain)
+    job.open_campaign()
+    opening = live.chain.sign(job.server, job.task_terms())
+    await live.node.submit(opening.raw)
+    (view,) = await live.node.pending()
+    assert view.action == "open_task"
+    details = json.loads(view.details_json)
+    shown = [update["update"]["address"] for update in details["updates"]]
+    assert shown == [format_address(client.address) for client in job.clients]
+
+
+async def test_unknown_and_malformed_hashes(live: Live) -> None:
+    failure = await refused(live.node.transaction(bytes(32)))
+    assert (failure.status, failure.code) == (StatusCode.NOT_FOUND, "TRANSACTION_NOT_FOUND")
+    failure = await refused(live.node.transaction("abc"))
+    assert (failure.status, failure.field) == (StatusCode.INVALID_ARGUMENT, "hash")
+    failure = await refused(anext(live.node.watch_transaction(bytes(32))))
+    assert failure.code == "TRANSACTION_NOT_FOUND"
+    failure = await refused(anext(live.node.watch_transaction("")))
+    assert (failure.code, failure.field) == ("MALFORMED", "hash")
+
+
+async def test_watching_until_final(live: Live) -> None:
+    transaction = payment(live)
+    await live.node.submit(transaction.raw)
+    watch = live.node.watch_transaction(transaction.hash)
+    assert (await anext(watch)).status == TRANSACTION_STATUS_PENDING
+    live.chain.produce()
+    live.chain.produce(transaction)
+    final = await anext(watch)
+    assert (final.status, final.height) == (TRANSACTION_STATUS_FINAL, 2)
+    assert [view async for view in watch] == []
+
+
+async def test_watching_what_is_final_already_tells_once(live: Live) -> None:
+    transaction = payment(live)
+    live.chain.produce(transaction)
+    views = [view async for view in live.node.watch_transaction(transaction.hash)]
+    assert [view.status for view in views] == [TRANSACTION_STATUS_FINAL]
+
+
+async def test_watching_until_dropped(live: Live) -> None:
+    transaction = payment(live)
+    await live.node.submit(transaction.raw)
+    watch = live.node.watch_transaction(transaction.hash)
+    assert (await anext(watch)).status == TRANSACTION_STATUS_PENDING
+    live.chain.produce(payment(live, amount=2 * FDC))
+    dropped = await anext(watch)
+    assert dropped.status == TRANSACTION_STATUS_DROPPED
+    assert "nonce" in dropped.reason
+    assert (dropped.action, dropped.sender) == ("transfer", format_address(ALICE.address))
+    assert [view async for view in watch] == []
+    again = await live.node.transaction(transaction.hash)
+    assert (again.status, again.reason) == (TRANSACTION_STATUS_DROPPED, dropped.reason)
+
+
+async def test_a_drop_between_blocks_is_noticed(live: Live) -> None:
+    transaction = payment(live)
+    await live.node.submit(transaction.raw)
+    watch = live.node.watch_transaction(transaction.hash)
+    await anext(watch)
+    # As when a node's audit fails: nothing tells the watcher, and no block comes.
+    live.pool.pool._remove(live.pool.pool._entries[transaction.hash])
+    dropped = await asyncio.wait_for(anext(watch), 5)
+    assert dropped.status == TRANSACTION_STATUS_DROPPED
+    assert dropped.reason == "it is no longer in the pool"
+
+
+async def test_waiting_for_final(live: Live) -> None:
+    transaction = payment(live)
+    hash = await live.node.submit(transaction.raw)
+    waiting = asyncio.ensure_future(live.node.wait_final(hash))
+    await asyncio.sleep(0.05)
+    live.chain.produce(transaction)
+    assert (await waiting).height == 1
+
+
+async def test_waiting_ends_with_a_reason(live: Live) -> None:
+    transaction = payment(live)
+    hash = await live.node.submit(transaction.raw)
+    failure = await refused(live.node.wait_final(hash, timeout=0.2))
+    assert (failure.status, failure.code) == (StatusCode.DEADLINE_EXCEEDED, "TIMED_OUT")
+    assert hash in failure.message
+    live.chain.produce(payment(live, amount=2 * FDC))
+    failure = await refused(live.node.wait_final(hash))
+    assert failure.code == "DROPPED"
+    assert "nonce" in failure.message
+
+
+async def test_relaying_takes_what_is_new_and_right(live: Live) -> None:
+    good = [payment(live, ahead=ahead).raw for ahead in range(3)]
+    wrong = payment(live, nonce=50).raw
+    request = pb.RelayTransactionsRequest(transactions=[*good, wrong, b"\xff", good[0]])
+    assert (await stub_of(live).RelayTransactions(request)).accepted == 3
+    assert (await stub_of(live).RelayTransactions(request)).accepted == 0
+    assert len(live.pool.pending()) == 3
+    live.chain.produce(*live.pool.pending())
+    assert (await stub_of(live).RelayTransactions(request)).accepted == 0
+
+
+async def test_relaying_is_bounded(live: Live) -> None:
+    stub = stub_of(live)
+    for transactions in ([b"x"] * 257, [bytes(600_000)] * 2):
+        request = pb.RelayTransactionsRequest(transactions=transactions)
+        failure = await refused(live.node.call(stub.RelayTransactions, request))
+        assert (failure.status, failure.code) == (StatusCode.RESOURCE_EXHAUSTED, "TOO_LARGE")
+        assert failure.field == "transactions"
+    single = pb.RelayTransactionsRequest(transactions=[bytes(2 << 20)])
+    assert (await stub.RelayTransactions(single)).accepted == 0
+
+
+async def fill(live: Live, count: int) -> list[str]:
+    return [await live.node.submit(payment(live, ahead=n).raw) for n in range(count)]
+
+
+async def test_the_pool_in_pages_and_in_order(live: Live) -> None:
+    hashes = await fill(live, 25)
+    assert [view.hash for view in await live.node.pending()] == hashes
+    assert [view.hash for view in await live.node.pending(limit=7)] == hashes[:7]
+    seen: list[str] = []
+    token = ""
+    while True:
+        request = pb.ListPendingTransactionsRequest(page_size=10, page_token=token)
+        reply = await stub_of(live).ListPendingTransactions(request)
+        seen += [view.hash for view in reply.transactions]
+        token = reply.next_page_token
+        if not token:
+            break
+    assert seen == hashes
+
+
+async def test_a_pool_that_shrinks_between_pages_leaves_nothing_out(live: Live) -> None:
+    hashes = await fill(live, 12)
+    stub = stub_of(live)
+    first = await stub.ListPendingTransactions(pb.ListPendingTransactionsRequest(page_size=4))
+    live.chain.produce(*live.pool.pending()[:3])
+    rest = pb.ListPendingTransactionsRequest(page_token=first.next_page_token)
+    reply = await stub.ListPendingTransactions(rest)
+    assert [view.hash for view in reply.transactions] == hashes[4:]
+    live.chain.produce(*live.pool.pending()[:3])
+    reply = await stub.ListPendingTransactions(rest)
+    assert [view.hash for view in reply.transactions] == hashes[6:]
+
+
+async def test_an_empty_pool(live: Live) -> None:
+    assert await live.node.pending() == []

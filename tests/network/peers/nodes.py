@@ -1,0 +1,237 @@
+"""Real nodes but for the miner: chain, pool, agreement, artifacts and peers, on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import grpc
+
+from fedcoin.application.agreement import Agreement
+from fedcoin.application.chain import Chain
+from fedcoin.application.founding import found
+from fedcoin.application.pool import Pool
+from fedcoin.application.word import Word
+from fedcoin.contract.genesis import genesis_changes
+from fedcoin.contract.ledger import Ledger
+from fedcoin.contract.pool import TransactionPool
+from fedcoin.data.artifact_store import ArtifactStore
+from fedcoin.data.blocks import Block
+from fedcoin.data.genesis import Genesis, parse_genesis
+from fedcoin.data.keys import KeyPair
+from fedcoin.data.store import ChainStore
+from fedcoin.data.transactions import Transaction, sign_transaction
+from fedcoin.data.votes import Proposal, Vote
+from fedcoin.network.options import PeerOptions
+from fedcoin.network.peers.endpoints import parse_endpoint
+from fedcoin.network.peers.link import Introduction, Link, open_link
+from fedcoin.network.peers.network import PeerNetwork
+from fedcoin.network.peers.peer import Peer
+from fedcoin.network.peers.security import Security
+from fedcoin.network.tasks import TaskOwner
+from fedcoin.v1.transaction_pb2 import Transfer, TransactionBody, TransferOutput
+
+CHAIN_ID = "peers-test"
+FUNDS = 10**12
+MINERS = tuple(KeyPair.from_seed(bytes([i]) * 32) for i in range(1, 5))
+STRANGER = KeyPair.from_seed(b"s" * 32)
+ALICE = KeyPair.from_seed(b"a" * 32)
+BOB = KeyPair.from_seed(b"b" * 32)
+
+FAST = PeerOptions(
+    listen="127.0.0.1:0",
+    first_backoff_s=0.05,
+    max_backoff_s=0.4,
+    ping_interval_s=0.5,
+    status_interval_s=0.3,
+    exchange_interval_s=1.0,
+)
+
+
+def clock() -> int:
+    return int(time.time() * 1000)
+
+
+def make_genesis(chain_id: str = CHAIN_ID, time_ms: int | None = None) -> Genesis:
+    return parse_genesis(
+        found(
+            chain_id,
+            clock() - 1000 if time_ms is None else time_ms,
+            balances={ALICE.address: FUNDS, **{m.address: FUNDS for m in MINERS}},
+            bonds={m.public_key: 10**9 for m in MINERS},
+            parameters={"propose_timeout_ms": 300, "vote_timeout_ms": 100},
+        )
+    )
+
+
+class NoAudit:
+    """These tests move coins alone: there is nothing to recompute."""
+
+    async def check_block(self, block: Block) -> None:
+        pass
+
+    async def check_transaction(self, transaction: Transaction) -> None:
+        pass
+
+
+class LateOutlet:
+    """Stands in for the peers until they are there."""
+
+    def __init__(self) -> None:
+        self.network: PeerNetwork | None = None
+
+    def broadcast(self, message: Proposal | Vote) -> None:
+        if self.network:
+            self.network.broadcast(message)
+
+    def status_changed(self) -> None:
+        if self.network:
+            self.network.status_changed()
+
+    def announce(self, height: int, block_hash: bytes) -> None:
+        if self.network:
+            self.network.announce(height, block_hash)
+
+    def relay(self, transaction: Transaction) -> None:
+        if self.network:
+            self.network.relay(transaction)
+
+    async def ensure_artifacts(
+        self, ids: Sequence[bytes], timeout_s: float, preferred: Sequence[bytes] = ()
+    ) -> bool:
+        return self.network is not None and await self.network.ensure_artifacts(
+            ids, timeout_s, preferred
+        )
+
+
+class Node:
+    """One node in a folder; `key` is a validator's or anybody's."""
+
+    def __init__(
+        self,
+        folder: Path,
+        genesis: Genesis,
+        key: KeyPair,
+        seeds: Sequence[str] = (),
+        *,
+        votes: bool = True,
+        options: PeerOptions = FAST,
+    ) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.key = key
+        self.genesis = genesis
+        self.owner = TaskOwner("node")
+        self.store = ChainStore.open(folder / "chain.sqlite", genesis)
+        self.store.initialise(genesis_changes(genesis))
+        self.chain = Chain(self.store, Ledger(self.store, genesis), clock)
+        audit = NoAudit()
+        self.pool = Pool(TransactionPool(), self.chain, audit, self.owner, clock)
+        outlet = LateOutlet()
+        is_miner = votes and key in MINERS
+        word = Word(key, self.store, genesis.chain_id) if is_miner else None
+        self.agreement = Agreement(
+            self.chain, self.pool, audit, word, outlet, self.owner, clock
+        )
+        self.pool.on_admitted(outlet.relay)
+        self.artifacts = ArtifactStore(folder / "artifacts", 1 << 30)
+        self.network = PeerNetwork(
+            replace(options, seeds=tuple(seeds)),
+            key,
+            "test/1",
+            chain=self.chain,
+            pool=self.pool,
+            agreement=self.agreement,
+            importer=self.chain,
+            artifacts=self.artifacts,
+            book_path=folder / "peers.json",
+        )
+        outlet.network = self.network
+
+    @property
+    def address(self) -> str:
+        return self.network.address
+
+    def peer(self, other: Node | KeyPair) -> Peer:
+        key = other.key if isinstance(other, Node) else other
+        found = self.network._peers.get(key.public_key)
+        assert found is not None
+        return found
+
+    def linked(self) -> int:
+        """To how many peers it can make calls."""
+        return sum(peer.link is not None for peer in self.network._peers)
+
+    async def start(self) -> None:
+        await self.network.start()
+        self.agreement.start()
+
+    async def stop(self) -> None:
+        self.agreement.stop()
+        await self.network.stop(0)
+        await self.owner.stop()
+        self.store.close()
+
+
+@asynccontextmanager
+async def running(*nodes: Node) -> AsyncIterator[None]:
+    """Start the nodes in order; stop those that still run."""
+    async with contextlib.AsyncExitStack() as stack:
+        for node in nodes:
+            await node.start()
+            stack.push_async_callback(node.stop)
+        yield
+
+
+async def until(condition: Callable[[], object], timeout_s: float = 10.0) -> None:
+    """Wait until something has become true."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        await asyncio.sleep(0.01)
+
+
+def transfer(nonce: int, amount: int = 1000) -> Transaction:
+    body = TransactionBody(
+        chain_id=CHAIN_ID,
+        nonce=nonce,
+        fee=10_000,
+        expiry_height=500,
+        transfer=Transfer(outputs=[TransferOutput(recipient=BOB.address, amount=amount)]),
+    )
+    return sign_transaction(body, ALICE)
+
+
+def introduction(genesis: Genesis, key: KeyPair = STRANGER, **changes: Any) -> Introduction:
+    """What a peer says that is no real node: it does not listen."""
+    made = Introduction(genesis, key, "stranger/1", lambda: "", lambda: 0)
+    return replace(made, **changes)
+
+
+@asynccontextmanager
+async def visiting(
+    node: Node, key: KeyPair = STRANGER, **changes: Any
+) -> AsyncIterator[Link]:
+    """Shake hands with a node by hand."""
+    link = await open_link(
+        parse_endpoint(node.address),
+        introduction(node.genesis, key, **changes),
+        Security(None, insecure=False),
+        5.0,
+    )
+    try:
+        yield link
+    finally:
+        await link.close()
+
+
+@asynccontextmanager
+async def channel_to(node: Node) -> AsyncIterator[grpc.aio.Channel]:
+    """A channel without a handshake."""
+    async with grpc.aio.insecure_channel(node.address) as channel:
+        yield channel
