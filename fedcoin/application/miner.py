@@ -235,11 +235,7 @@ class Miner:
         timeout_s = max(0.0, (end_ms - self._clock()) / 1000)
         async with self._jobs.opened(turn.assignment, timeout_s) as utility:
             return await gather(
-                turn.plan,
-                utility,
-                task.difficulty_nano,
-                lambda: self._clock() < end_ms,
-                known,
+                turn.plan, utility, task.difficulty_nano, self._clock, end_ms, known
             )
 
     def _margin_ms(self, turn: _Turn) -> int:

@@ -51,7 +51,7 @@ from fedcoin.network.bounds import Bounds
 from fedcoin.network.options import PeerOptions, Tls
 from fedcoin.network.peers.network import PeerNetwork
 from fedcoin.network.peers.security import Security
-from fedcoin.network.tasks import TaskOwner
+from fedcoin.network.tasks import TaskOwner, first_of
 from fedcoin.v1.transaction_pb2 import ReportEquivocation
 
 log = logging.getLogger(__name__)
@@ -276,6 +276,23 @@ async def open_node(config: NodeConfig, home: Home, stopping: asyncio.Event) -> 
 
 
 async def run_node(config: NodeConfig, home: Home, stop: asyncio.Event) -> None:
-    """Runs a node until ``stop`` is set, by a signal or by the operator."""
-    async with open_node(config, home, stop):
+    """Runs a node, and its campaign if it coordinates, until ``stop`` is set.
+
+    Raises Refusal when something that was asked for cannot begin.
+    """
+
+    async def until_stopped() -> None:
         await stop.wait()
+
+    async def coordinate(node: Node) -> None:
+        # Imported here: a node that only keeps the chain stays small.
+        from fedcoin.application.campaigning import run_campaign
+
+        await run_campaign(config, home, node.api.address, node.artifacts)
+        await stop.wait()
+
+    async with open_node(config, home, stop) as node:
+        if config.coordinator.enabled:
+            await first_of(until_stopped(), coordinate(node))
+        else:
+            await until_stopped()

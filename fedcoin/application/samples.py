@@ -6,7 +6,6 @@ their turn and whoever cancels is soon obeyed.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -19,7 +18,7 @@ from fedcoin.learning.utility import Coalitions, Counts
 
 Utility = Callable[[Coalitions], Awaitable[Counts]]
 
-REQUEST_SECONDS = 0.25
+REQUEST_MS = 250
 FIRST_ROWS = 64
 MOST_ROWS = 4096
 STAGES = 8
@@ -44,9 +43,9 @@ class Pace:
     def __init__(self) -> None:
         self.rows = FIRST_ROWS
 
-    def learn(self, rows: int, seconds: float) -> None:
-        """Aim at ``REQUEST_SECONDS``; at most double, since the first requests are slow."""
-        fitting = int(rows * REQUEST_SECONDS / max(seconds, 1e-6))
+    def learn(self, rows: int, elapsed_ms: int) -> None:
+        """Aim at ``REQUEST_MS``; at most double, since one quick answer says little."""
+        fitting = rows * REQUEST_MS // max(elapsed_ms, 1)
         self.rows = max(1, min(fitting, 2 * self.rows, MOST_ROWS))
 
 
@@ -54,13 +53,14 @@ async def gather(
     plan: SamplingPlan,
     utility: Utility,
     difficulty_nano: int,
-    in_time: Callable[[], bool],
+    clock: Callable[[], int],
+    end_ms: int,
     known: Samples | None = None,
 ) -> Samples | None:
     """Evaluate leaves from where ``known`` ends until they are enough.
 
     Under EXACT that is all of them. Otherwise when the standard error is well under D
-    (``stopping.is_enough``), at the task's most samples, or when ``in_time()`` turns false.
+    (``stopping.is_enough``), at the task's most samples, or when ``clock()`` reaches ``end_ms``.
     Returns None when time ran out before there was anything that could be committed to.
     """
     pace = Pace()
@@ -71,14 +71,14 @@ async def gather(
     vectors = [
         plan.contributions(range(count), known.utilities, known.grand, known.empty),
     ]
-    while count < plan.most_samples and in_time():
+    while count < plan.most_samples and clock() < end_ms:
         if count >= due:
             if is_enough(plan, np.concatenate(vectors), difficulty_nano):
                 break
             # Looking again only after some growth keeps the work in proportion to the samples.
             due = count + count // 20
         leaves = range(count, min(plan.most_samples, count + _batch(plan, count, pace.rows)))
-        rows = await _evaluate(plan, utility, leaves, known, pace)
+        rows = await _evaluate(plan, utility, leaves, known, pace, clock)
         batches.append(rows)
         vectors.append(plan.contributions(leaves, rows, known.grand, known.empty))
         count = leaves.stop
@@ -105,7 +105,12 @@ async def _ends(plan: SamplingPlan, utility: Utility) -> Samples:
 
 
 async def _evaluate(
-    plan: SamplingPlan, utility: Utility, leaves: range, ends: Samples, pace: Pace
+    plan: SamplingPlan,
+    utility: Utility,
+    leaves: range,
+    ends: Samples,
+    pace: Pace,
+    clock: Callable[[], int],
 ) -> Ints:
     """The canonical utilities of some leaves: (N, m). Asks for nothing that is implied."""
     shape = (len(leaves), plan.leaf_length)
@@ -116,9 +121,9 @@ async def _evaluate(
         if not open_places.any():
             return plan.canonical(leaves, found, ends.grand, ends.empty)
         wanted = _next_stage(plan, open_places)
-        started = time.monotonic()
+        started = clock()
         found[wanted] = await utility(coalitions[wanted])
-        pace.learn(int(wanted.sum()), time.monotonic() - started)
+        pace.learn(int(wanted.sum()), clock() - started)
 
 
 def _next_stage(plan: SamplingPlan, open_places: Bools) -> Bools:

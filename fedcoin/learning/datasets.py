@@ -162,26 +162,53 @@ def with_noise(dataset: Dataset, fraction: float, seed: int) -> Dataset:
     return replace(dataset, y_train=labels)
 
 
-def evaluation_shards(dataset: Dataset, shards: int) -> list[bytes]:
-    """The testing data as that many artifacts of tensors ``x`` and ``y``.
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """A testing set cut in shards: encoded tensors ``x`` and ``y``, and how many examples each.
 
-    ``x`` is float32, ``y`` uint8, or int64 when there are more than 256 classes. The parts are
-    consecutive and of about equal size. Raises Refusal BAD_SHARE when there are too few examples.
+    ``x`` is float32, ``y`` uint8, or int64 when there are more than 256 classes.
     """
-    if not 1 <= shards <= len(dataset.y_test):
+
+    shards: tuple[bytes, ...]
+    sizes: tuple[int, ...]
+    input_shape: tuple[int, ...]
+    classes: int
+
+
+def evaluation(name: str, size: int = 0, shards: int = 1) -> Evaluation:
+    """The testing set of a data set for ``load``, or the first ``size`` examples of it.
+
+    The shards are consecutive and of about equal size. Raises what ``load`` raises, and Refusal
+    BAD_SHARE when there are too few examples.
+    """
+    dataset = load(name)
+    count = len(dataset.y_test)
+    if not 0 <= size <= count:
         raise Refusal(
             LearningCode.BAD_SHARE,
-            f"{len(dataset.y_test)} examples for testing cannot be cut in {shards} shards",
-            field="evaluation_shards",
-            limit=str(len(dataset.y_test)),
+            f"{size} examples were asked for, but {name} has {count} for testing",
+            field="evaluation_size",
+            limit=str(count),
         )
-    ends = split_ends(len(dataset.y_test), [1.0] * shards)
+    size = size or count
+    if not 1 <= shards <= size:
+        raise Refusal(
+            LearningCode.BAD_SHARE,
+            f"{size} examples for testing cannot be cut in {shards} shards",
+            field="evaluation_shards",
+            limit=str(size),
+        )
+    ends = split_ends(size, [1.0] * shards)
     kind = np.uint8 if dataset.classes <= 256 else np.int64
-    labels = dataset.y_test.astype(kind)
-    return [
-        encode_tensors({"x": dataset.x_test[begin:end], "y": labels[begin:end]})
-        for begin, end in pairwise(ends)
-    ]
+    x, y = dataset.x_test, dataset.y_test.astype(kind)
+    return Evaluation(
+        shards=tuple(
+            encode_tensors({"x": x[begin:end], "y": y[begin:end]}) for begin, end in pairwise(ends)
+        ),
+        sizes=tuple(end - begin for begin, end in pairwise(ends)),
+        input_shape=dataset.input_shape,
+        classes=dataset.classes,
+    )
 
 
 def _read_arrays(path: Path, names: set[str]) -> dict[str, npt.NDArray[np.generic]]:

@@ -168,19 +168,21 @@ def single_mutations(draw: st.DrawFn, original: Evidence) -> Evidence:
     return evidence
 
 
-@pytest.mark.parametrize(
-    ("schedule", "clients", "q"),
-    [(EXACT, 4, 6), (EXACT, 7, 44), (PERMUTATION, 5, 6), (PERMUTATION, 3, 99), (ANTITHETIC, 4, 8)],
-)
-def test_every_single_mutation_is_refused(
-    schedule: int, clients: int, q: int, make_plan: Make, mine: Mine
-) -> None:
-    mined = mine(make_plan(schedule, clients), samples=21)
+SHAPES = [
+    (EXACT, 4, 6),
+    (EXACT, 7, 44),
+    (PERMUTATION, 5, 6),
+    (PERMUTATION, 3, 99),
+    (ANTITHETIC, 4, 8),
+]
+
+
+def refuse_mutations(mined: Any, q: int, examples: int) -> None:
     honest = reveal(mined, q)
     verify_evidence(honest, mined.plan, CHALLENGE, q)
 
     @given(single_mutations(honest))
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=examples, deadline=None)
     def run(evidence: Evidence) -> None:
         with pytest.raises(Refusal) as refused:
             verify_evidence(evidence, mined.plan, CHALLENGE, q)
@@ -188,6 +190,22 @@ def test_every_single_mutation_is_refused(
         assert refused.value.field
 
     run()
+
+
+@pytest.mark.parametrize(("schedule", "clients", "q"), SHAPES)
+def test_every_single_mutation_is_refused(
+    schedule: int, clients: int, q: int, make_plan: Make, mine: Mine
+) -> None:
+    refuse_mutations(mine(make_plan(schedule, clients), samples=21), q, 150)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(("schedule", "clients", "q"), SHAPES)
+def test_every_one_of_many_mutations_is_refused(
+    schedule: int, clients: int, q: int, make_plan: Make, mine: Mine
+) -> None:
+    refuse_mutations(mine(make_plan(schedule, clients), samples=21), q, 20_000)
 
 
 @given(st.data())

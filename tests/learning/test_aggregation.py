@@ -9,8 +9,7 @@ from fedcoin.data.errors import Refusal
 from fedcoin.learning.aggregation import coalition_coefficients, federated_average
 from fedcoin.learning.errors import LearningCode
 from fedcoin.v1 import task_pb2
-
-from .builders import all_coalitions, mlp_spec, random_weights
+from tests.learning.builders import all_coalitions, mlp_spec, random_weights
 
 RENORMALISED = task_pb2.AVERAGING_RENORMALISED
 FIXED = task_pb2.AVERAGING_FIXED_DENOMINATOR

@@ -7,8 +7,7 @@ import pytest
 from fedcoin.data.errors import Refusal
 from fedcoin.learning.architecture import Activation, Dense, Scale, plain_layers
 from fedcoin.learning.errors import LearningCode
-
-from .builders import dense, flatten, layer, mlp_spec, sequential, spec_of
+from tests.learning.builders import dense, flatten, layer, mlp_spec, sequential, spec_of
 
 SHAPES = [(16, 5), (5,), (5, 3)]
 

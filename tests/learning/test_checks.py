@@ -17,8 +17,7 @@ from fedcoin.learning.checks import (
     evaluation_arrays,
 )
 from fedcoin.learning.errors import LearningCode
-
-from .builders import evaluation, mlp_spec, random_weights, write_job
+from tests.learning.builders import evaluation, mlp_spec, random_weights, write_job
 
 SPEC = mlp_spec()
 SAMPLES = [10, 20, 30]

@@ -132,9 +132,10 @@ def test_impossible_shares_are_refused() -> None:
         with pytest.raises(Refusal) as caught:
             datasets.share(digits, clients, index, seed=0)
         assert caught.value.code is LearningCode.BAD_SHARE
-    for shards in (0, 361):
-        with pytest.raises(Refusal):
-            datasets.evaluation_shards(digits, shards)
+    for size, shards in ((0, 0), (0, 361), (10, 11), (361, 1), (-1, 1)):
+        with pytest.raises(Refusal) as caught:
+            datasets.evaluation("digits", size, shards)
+        assert caught.value.code is LearningCode.BAD_SHARE
 
 
 @given(st.lists(st.floats(0.01, 100), min_size=1, max_size=30), st.integers(0, 1000))
@@ -159,8 +160,13 @@ def test_noise_is_wrong_everywhere_it_is() -> None:
 
 def test_shards_are_artifacts_of_the_test_set() -> None:
     digits = datasets.load("digits")
-    shards = [decode_tensors(raw) for raw in datasets.evaluation_shards(digits, 3)]
+    cut = datasets.evaluation("digits", shards=3)
+    assert (cut.input_shape, cut.classes, cut.sizes) == ((8, 8), 10, (120, 120, 120))
+    shards = [decode_tensors(raw) for raw in cut.shards]
     np.testing.assert_array_equal(np.concatenate([s["x"] for s in shards]), digits.x_test)
     np.testing.assert_array_equal(np.concatenate([s["y"] for s in shards]), digits.y_test)
     assert shards[0]["x"].dtype == np.float32
     assert shards[0]["y"].dtype == np.uint8
+    few = datasets.evaluation("digits", size=100)
+    assert few.sizes == (100,)
+    np.testing.assert_array_equal(decode_tensors(few.shards[0])["x"], digits.x_test[:100])

@@ -16,8 +16,7 @@ from fedcoin.learning.architecture import Activation, Dense, Scale, plain_layers
 from fedcoin.learning.dense import DenseEvaluator
 from fedcoin.learning.utility import UtilityJob
 from fedcoin.v1 import artifact_pb2, task_pb2
-
-from .builders import (
+from tests.learning.builders import (
     all_coalitions,
     dense,
     evaluation,

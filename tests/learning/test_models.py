@@ -12,8 +12,7 @@ from fedcoin.learning import keras_runtime, models
 from fedcoin.learning.architecture import plain_layers
 from fedcoin.learning.errors import LearningCode
 from fedcoin.learning.spec import parse_spec, weight_shapes
-
-from .builders import dense, flatten, layer, mlp_spec, sequential, spec_of
+from tests.learning.builders import dense, flatten, layer, mlp_spec, sequential, spec_of
 
 
 @pytest.fixture(scope="module")

@@ -17,8 +17,7 @@ from fedcoin.learning.generic import GenericEvaluator
 from fedcoin.learning.spec import parse_spec
 from fedcoin.learning.utility import UtilityJob
 from fedcoin.v1 import task_pb2
-
-from .builders import all_coalitions, write_job
+from tests.learning.builders import all_coalitions, write_job
 
 
 def plain_counts(job: UtilityJob, coalitions: np.ndarray) -> list[int]:

@@ -11,8 +11,7 @@ from fedcoin.data.errors import Refusal
 from fedcoin.learning import spec as specs
 from fedcoin.learning.errors import LearningCode
 from fedcoin.v1 import artifact_pb2
-
-from .builders import FLOAT32, dense, flatten, layer, mlp_spec, sequential
+from tests.learning.builders import FLOAT32, dense, flatten, layer, mlp_spec, sequential
 
 
 def refused(spec: artifact_pb2.ModelSpec) -> Refusal:

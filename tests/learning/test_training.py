@@ -9,9 +9,8 @@ from fedcoin.learning import datasets, models
 from fedcoin.learning.errors import LearningCode
 from fedcoin.learning.spec import parse_spec
 from fedcoin.learning.training import Plan, train
-
-from .builders import mlp_spec, random_weights, sequential, spec_of
-from .test_dense import plain_count
+from tests.learning.builders import mlp_spec, random_weights, sequential, spec_of
+from tests.learning.test_dense import plain_count
 
 
 def test_training_learns_and_repeats() -> None:
@@ -34,7 +33,7 @@ def test_training_learns_and_repeats() -> None:
 
 @pytest.mark.parametrize("last", ["softmax", "linear", "layer"])
 def test_chances_and_logits_are_told_apart(last: str) -> None:
-    from .builders import dense, flatten, layer
+    from tests.learning.builders import dense, flatten, layer
 
     ends = {"softmax": [dense(3, "softmax")], "linear": [dense(3)]}
     ends["layer"] = [dense(3), layer("Softmax", axis=-1)]

@@ -19,8 +19,7 @@ from fedcoin.learning.aggregation import federated_average
 from fedcoin.learning.errors import LearningCode, WorkerFailed
 from fedcoin.learning.utility import UtilityJob
 from fedcoin.learning.worker_pool import UtilityWorker
-
-from .builders import all_coalitions, evaluation, mlp_spec, random_weights, write_job
+from tests.learning.builders import all_coalitions, evaluation, mlp_spec, random_weights, write_job
 
 SPEC = mlp_spec((8, 8), (128,), 10)
 

@@ -10,14 +10,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from fedcoin.application.config import NodeConfig
+from fedcoin.application.errors import ApplicationCode
 from fedcoin.application.home import Home
 from fedcoin.application.settings import split_address
+from fedcoin.data.errors import Refusal
 
 if TYPE_CHECKING:
     import grpc
 
     from fedcoin.application.wallet import Wallet
+    from fedcoin.data.genesis import Genesis
     from fedcoin.network.api.client import NodeClient
+    from fedcoin.v1.node_service_pb2 import GetStatusResponse
 
 T = TypeVar("T")
 WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
@@ -77,11 +81,24 @@ async def open_wallet(
     """A key of the home and the node that takes its transactions.
 
     Where the home knows its network, the wallet signs for that one and no other, whatever the
-    node says.
+    node says. Raises WRONG_NETWORK when the node is of another.
     """
     from fedcoin.application.wallet import Wallet
 
     key = home.key(key_name, passphrase)
-    chain_id = home.genesis().chain_id if home.is_initialised else ""
+    genesis = home.genesis() if home.is_initialised else None
     async with node_client(home, node) as client:
-        yield Wallet(client, key, chain_id), client
+        if genesis is not None:
+            refuse_other_network(genesis, await client.status(), client.target)
+        yield Wallet(client, key, genesis.chain_id if genesis else ""), client
+
+
+def refuse_other_network(genesis: Genesis, status: GetStatusResponse, target: str) -> None:
+    """Raises WRONG_NETWORK: two networks may have the same name."""
+    if status.genesis_hash != genesis.hash.hex():
+        raise Refusal(
+            ApplicationCode.WRONG_NETWORK,
+            f"{target} is a node of {status.chain_id} with genesis {status.genesis_hash}; this "
+            f"home is of {genesis.chain_id} with genesis {genesis.hash.hex()}",
+            field="node",
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import secrets
 import time
 from pathlib import Path
 from typing import Any
@@ -61,7 +62,7 @@ def whole(value: str) -> int:
     metavar="FILE",
     help="Join the network of this genesis.json. Without it, a new network is made.",
 )
-@click.option("--chain-id", help="New network: its name [fedcoin-local].")
+@click.option("--chain-id", help="New network: its name [fedcoin- and six random digits].")
 @click.option(
     "--bond", type=AMOUNT, help="New network: the bond of this node's key [1000fdc]; 0fdc: none."
 )
@@ -153,7 +154,7 @@ def new_genesis(key: Whose, funded: dict[str, KeyPair], founding: dict[str, Any]
         balances[address] = balances.get(address, 0) + amount
     bonds.update(founding["validator"])
     return found(
-        founding["chain_id"] or "fedcoin-local",
+        founding["chain_id"] or f"fedcoin-{secrets.token_hex(3)}",
         time.time_ns() // 1_000_000,
         balances={address: amount for address, amount in balances.items() if amount},
         bonds={public: amount for public, amount in bonds.items() if amount},

@@ -189,6 +189,60 @@ class YesMan(Faulty):
             super().pass_on(message, sender)
 
 
+class Saboteur(Faulty):
+    """Helps one validator to decide alone, and the others to go on to another block.
+
+    Its precommit for a block goes to a favourite, the others see it precommit nil; in its own
+    turn it always has a new block, and it prevotes whatever was proposed.
+    """
+
+    def __init__(self, index: int, key: KeyPair, application: Application, world: World) -> None:
+        super().__init__(index, key, application, world)
+        self._favourite = world.rng.choice(self.peers)
+        self._told: list[tuple[int, Message]] = []
+
+    def propose(self, effect: SendProposal) -> None:
+        """A new block, though there may be a valid one."""
+        block_hash, raw = self.application.build(effect.round, self.world.clock.now_ms)
+        proposal = self.sign_proposal(SendProposal(effect.round, -1, block_hash, raw))
+        self._tell(proposal, self.peers)
+        self.keep(proposal)
+
+    def receive(self, sender: int, packet: Packet) -> None:
+        """Answer a proposal with all votes of its round."""
+        if isinstance(packet, Proposal) and packet.block_hash not in self.seen:
+            self._vote(packet)
+        super().receive(sender, packet)
+
+    def cast(self, effect: CastVote) -> None:
+        """The engine's votes stay in the house; nil precommits are told to the others."""
+        vote = self.sign(effect.kind, effect.round, effect.block_hash)
+        if not vote.block_hash:
+            self._tell(vote, [peer for peer in self.peers if peer != self._favourite])
+        self.keep(vote)
+
+    def say(self, message: Message, receivers: Iterable[int]) -> None:
+        """Say again what was said, to whom it was said; of the others' words nothing."""
+        told, engine = self._told, self.engine
+        self._told = [t for t in told if engine and t[1].height == engine.height][-100:]
+        for receiver, said in self._told[-12:]:
+            super().say(said, [receiver])
+
+    def _vote(self, proposal: Proposal) -> None:
+        if self.engine is None or proposal.height != self.engine.height:
+            return
+        round, value = proposal.round, proposal.block_hash
+        self._tell(self.sign(PREVOTE, round, value), self.peers)
+        self._tell(self.sign(PRECOMMIT, round, value), [self._favourite])
+        others = [peer for peer in self.peers if peer != self._favourite]
+        self._tell(self.sign(PRECOMMIT, round, b""), others)
+
+    def _tell(self, message: Message, receivers: Iterable[int]) -> None:
+        for receiver in receivers:
+            self._told.append((receiver, message))
+            super().say(message, [receiver])
+
+
 class Face(Node):
     """One of the two faces of a `TwoFaced`: a correct node that knows half of the others."""
 
@@ -243,6 +297,7 @@ ADVERSARIES: dict[str, type[Node]] = {
     "flooder": Flooder,
     "forgetful": Forgetful,
     "yes-man": YesMan,
+    "saboteur": Saboteur,
     "two-faced": TwoFaced,
 }
 """A class for each of `scenario.KINDS`."""

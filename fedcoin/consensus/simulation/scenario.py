@@ -14,6 +14,7 @@ KINDS = (
     "flooder",
     "forgetful",
     "yes-man",
+    "saboteur",
     "two-faced",
 )
 """What a faulty validator may do; `adversaries` says how."""
@@ -79,7 +80,7 @@ def scenario_of(seed: int, nodes: int = 4, faulty: int = 1, heights: int = 2) ->
     than a third of `nodes`.
     """
     rng = Random(seed)
-    calm_ms = rng.choice((0, 1_000, 4_000, 16_000))
+    calm_ms = rng.choice((2_000, 5_000, 10_000))
     kinds = [rng.choice(KINDS) for _ in range(faulty)]
     liars = rng.sample(range(nodes), faulty)
     return Scenario(
@@ -87,17 +88,18 @@ def scenario_of(seed: int, nodes: int = 4, faulty: int = 1, heights: int = 2) ->
         powers=_powers(rng, nodes, liars),
         faulty=tuple(sorted(zip(liars, kinds, strict=True))),
         heights=heights,
-        loss=rng.choice((0.0, 0.05, 0.2, 0.5, 0.7)),
+        loss=rng.choice((0.0, 0.1, 0.3, 0.6)),
         duplication=rng.choice((0.0, 0.1, 0.3)),
-        delay_ms=rng.choice((5, 50, 300, 1_000)),
+        delay_ms=rng.choice((20, 100, 400)),
         cuts=_cuts(rng, nodes, liars, calm_ms),
-        crashes=tuple(_crash(rng, nodes, calm_ms) for _ in range(rng.randrange(4))),
+        crashes=_crashes(rng, nodes, calm_ms),
         crash_chance=rng.choice((0.0, 0.0, 0.02, 0.1)),
-        relay=rng.random() < 0.5,
+        relay=rng.random() < 0.3,
         propose_ms=rng.choice((100, 400)),
         vote_ms=rng.choice((20, 200)),
-        resend_ms=rng.choice((300, 1_000, 3_000)),
+        resend_ms=rng.choice((500, 1_500, 4_000)),
         calm_ms=calm_ms,
+        deadline_ms=calm_ms + 60_000,
     )
 
 
@@ -113,10 +115,10 @@ def _powers(rng: Random, nodes: int, liars: list[int]) -> tuple[int, ...]:
 
 def _cuts(rng: Random, nodes: int, liars: list[int], calm_ms: int) -> tuple[Cut, ...]:
     """Partitions, the deaf and the mute; in half of the runs the liars reach everybody."""
-    concerned = [i for i in range(nodes) if rng.random() < 0.5 or i not in liars]
+    concerned = [i for i in range(nodes) if rng.random() < 0.3 or i not in liars]
     cuts: list[Cut] = []
-    for _ in range(rng.randrange(5)):
-        start = rng.randrange(min(calm_ms, 1_500) + 1)
+    for _ in range(rng.randrange(1, 6)):
+        start = _early(rng, calm_ms)
         end = rng.randrange(start, calm_ms + 1)
         few = rng.sample(concerned, rng.randrange(1, len(concerned)))
         one, other = frozenset(few), frozenset(concerned) - frozenset(few)
@@ -128,6 +130,16 @@ def _cuts(rng: Random, nodes: int, liars: list[int], calm_ms: int) -> tuple[Cut,
     return tuple(cuts)
 
 
-def _crash(rng: Random, nodes: int, calm_ms: int) -> Crash:
-    at = rng.randrange(min(calm_ms, 3_000) + 1)
-    return Crash(rng.randrange(nodes), at, rng.randrange(3_000))
+def _crashes(rng: Random, nodes: int, calm_ms: int) -> tuple[Crash, ...]:
+    """A few crashes of single nodes, and sometimes all at once."""
+    some = [rng.randrange(nodes) for _ in range(rng.randrange(4))]
+    crashes = [Crash(node, _early(rng, calm_ms), rng.randrange(3_000)) for node in some]
+    if rng.random() < 0.2:
+        blackout = _early(rng, calm_ms)
+        crashes += [Crash(node, blackout, rng.randrange(500)) for node in range(nodes)]
+    return tuple(crashes)
+
+
+def _early(rng: Random, calm_ms: int) -> int:
+    """A time at which something is likely to go on."""
+    return rng.randrange(min(calm_ms, 2_000) + 1)

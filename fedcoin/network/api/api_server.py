@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,8 +79,7 @@ class ApiServer:
 
     async def stop(self, grace: float = 1.0) -> None:
         """Say NOT_SERVING, end streams, let calls finish, and close; also after a failed start."""
-        for listener in reversed(self._listeners):
-            await listener.stop(grace)
+        await asyncio.gather(*(listener.stop(grace) for listener in self._listeners))
 
 
 def api_services(backend: Backend) -> tuple[Service, ...]:

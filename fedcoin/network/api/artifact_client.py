@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -43,7 +42,8 @@ class ArtifactClient:
                 await self._upload_from(manifest, data, status.next_chunk)
                 break
             except RpcFailure as failure:
-                if not failure.lost or attempt == _ATTEMPTS - 1:
+                again = failure.lost or _hides_the_reason(failure)
+                if not again or attempt == _ATTEMPTS - 1:
                     raise
         return manifest.id
 
@@ -70,16 +70,20 @@ class ArtifactClient:
     async def _upload_from(
         self, manifest: ArtifactManifest, data: bytes | Path, first: int
     ) -> None:
-        async def requests() -> AsyncIterator[UploadRequest]:
-            yield UploadRequest(manifest=manifest)
+        chunks = len(manifest.chunk_hashes) - first
+        seconds = self._link.timeout + _SECONDS_PER_CHUNK * chunks
+        call = cast("Any", self._stub.Upload)(timeout=seconds)
+        try:
+            # Written by hand: an iterator would go on after the server has ended the call.
+            await call.write(UploadRequest(manifest=manifest))
             for index in range(first, len(manifest.chunk_hashes)):
                 chunk = await asyncio.to_thread(_chunk, data, index)
-                yield UploadRequest(chunk=ArtifactChunk(index=index, data=chunk))
-
-        chunks = len(manifest.chunk_hashes) - first
-        method = cast("Any", self._stub.Upload)
+                await call.write(UploadRequest(chunk=ArtifactChunk(index=index, data=chunk)))
+            await call.done_writing()
+        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            pass  # the call's own status says why
         try:
-            await method(requests(), timeout=self._link.timeout + _SECONDS_PER_CHUNK * chunks)
+            await call
         except grpc.aio.AioRpcError as error:
             raise failure_of(error, self._link.target) from None
 
@@ -124,6 +128,15 @@ class ArtifactClient:
             limit=refusal.limit,
             target=self._link.target,
         )
+
+
+def _hides_the_reason(failure: RpcFailure) -> bool:
+    """A server ended the call while a chunk was on its way.
+
+    grpc.aio then sometimes has an error of its own in the place of the server's; asked again,
+    the server says it again.
+    """
+    return failure.status is StatusCode.INTERNAL and failure.message.endswith("from Core")
 
 
 def _chunk(data: bytes | Path, index: int) -> bytes:

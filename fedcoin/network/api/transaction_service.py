@@ -89,17 +89,14 @@ class TransactionService(TransactionRelayServiceServicer):
     ) -> AsyncGenerator[pb.WatchTransactionResponse, None]:
         """Its state at once and on each change, until it is final or dropped."""
         hash = hash_of(request.hash, "hash")
-        last = await self._found(hash)
-        yield pb.WatchTransactionResponse(transaction=last)
+        last: TransactionView | None = None
         async for _ in changes(self._chain, _LOOK_EVERY_SECONDS):
-            if last.status != TRANSACTION_STATUS_PENDING:
-                return
-            view = await self._view(hash)
-            if view is None or view.status == TRANSACTION_STATUS_DROPPED:
-                view = _gone(last, view)
+            view = await (self._found(hash) if last is None else self._later(hash, last))
             if view != last:
-                last = view
-                yield pb.WatchTransactionResponse(transaction=last)
+                yield pb.WatchTransactionResponse(transaction=view)
+            if view.status != TRANSACTION_STATUS_PENDING:
+                return
+            last = view
 
     async def ListPendingTransactions(
         self, request: pb.ListPendingTransactionsRequest, context: Context
@@ -134,6 +131,12 @@ class TransactionService(TransactionRelayServiceServicer):
                 f"transaction {hash.hex()} is neither in the pool nor in the chain",
                 field="hash",
             )
+        return view
+
+    async def _later(self, hash: bytes, last: TransactionView) -> TransactionView:
+        view = await self._view(hash)
+        if view is None or view.status == TRANSACTION_STATUS_DROPPED:
+            return _gone(last, view)
         return view
 
     async def _view(self, hash: bytes) -> TransactionView | None:

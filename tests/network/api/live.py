@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -182,6 +183,7 @@ async def serve(
     folder: Path, *, listen: str = "127.0.0.1:0", bounds: Bounds | None = None, validators: int = 2
 ) -> AsyncIterator[Live]:
     """A chain of `validators`, served; nothing is in it yet."""
+    os.makedirs(folder, exist_ok=True)
     chain = GrowingChain.create(validators, folder=folder, users=("alice", "bob", "carol"))
     assert isinstance(chain, GrowingChain)
     port, pool = ChainPort(chain), PoolPort(chain)
@@ -194,11 +196,11 @@ async def serve(
     await server.start()
     await server.serving()
     try:
-        async with NodeClient(server.address, timeout=5) as node:
-            async with AdminClient(f"unix:{folder / 'admin.sock'}", timeout=5) as admin:
-                yield Live(
-                    chain, port, pool, peers, operator, artifacts, server, node, admin, folder
-                )
+        async with (
+            NodeClient(server.address, timeout=5) as node,
+            AdminClient(f"unix:{folder / 'admin.sock'}", timeout=5) as admin,
+        ):
+            yield Live(chain, port, pool, peers, operator, artifacts, server, node, admin, folder)
     finally:
         await server.stop(0)
         port.store.close()

@@ -133,9 +133,7 @@ async def test_a_payment_is_proved_offline(live: Live) -> None:
     (proof,) = await live.node.payment_proof(job.task_id, client.address)
     # From here on, nothing but the proof, the chain's id and its validators is used.
     header = decode_header(proof.header)
-    verify_certificate(
-        proof.certificate, validators, CHAIN_ID, header.height, sha256(proof.header)
-    )
+    verify_certificate(proof.certificate, validators, CHAIN_ID, header.height, sha256(proof.header))
     path = list(proof.path)
     root = header.receipts_root
     assert merkle.verify_path(proof.receipt, proof.index, proof.count, path, root)

@@ -27,7 +27,6 @@ from fedcoin.data.genesis import Genesis, parse_genesis
 from fedcoin.data.keys import KeyPair
 from fedcoin.data.store import ChainStore
 from fedcoin.data.transactions import Transaction, sign_transaction
-from fedcoin.data.votes import Proposal, Vote
 from fedcoin.network.options import PeerOptions
 from fedcoin.network.peers.endpoints import parse_endpoint
 from fedcoin.network.peers.link import Introduction, Link, open_link
@@ -80,36 +79,6 @@ class NoAudit:
         pass
 
 
-class LateOutlet:
-    """Stands in for the peers until they are there."""
-
-    def __init__(self) -> None:
-        self.network: PeerNetwork | None = None
-
-    def broadcast(self, message: Proposal | Vote) -> None:
-        if self.network:
-            self.network.broadcast(message)
-
-    def status_changed(self) -> None:
-        if self.network:
-            self.network.status_changed()
-
-    def announce(self, height: int, block_hash: bytes) -> None:
-        if self.network:
-            self.network.announce(height, block_hash)
-
-    def relay(self, transaction: Transaction) -> None:
-        if self.network:
-            self.network.relay(transaction)
-
-    async def ensure_artifacts(
-        self, ids: Sequence[bytes], timeout_s: float, preferred: Sequence[bytes] = ()
-    ) -> bool:
-        return self.network is not None and await self.network.ensure_artifacts(
-            ids, timeout_s, preferred
-        )
-
-
 class Node:
     """One node in a folder; `key` is a validator's or anybody's."""
 
@@ -132,13 +101,9 @@ class Node:
         self.chain = Chain(self.store, Ledger(self.store, genesis), clock)
         audit = NoAudit()
         self.pool = Pool(TransactionPool(), self.chain, audit, self.owner, clock)
-        outlet = LateOutlet()
         is_miner = votes and key in MINERS
         word = Word(key, self.store, genesis.chain_id) if is_miner else None
-        self.agreement = Agreement(
-            self.chain, self.pool, audit, word, outlet, self.owner, clock
-        )
-        self.pool.on_admitted(outlet.relay)
+        self.agreement = Agreement(self.chain, self.pool, audit, word, self.owner, clock)
         self.artifacts = ArtifactStore(folder / "artifacts", 1 << 30)
         self.network = PeerNetwork(
             replace(options, seeds=tuple(seeds)),
@@ -151,7 +116,7 @@ class Node:
             artifacts=self.artifacts,
             book_path=folder / "peers.json",
         )
-        outlet.network = self.network
+        self.pool.on_admitted(self.network.relay)
 
     @property
     def address(self) -> str:
@@ -169,11 +134,11 @@ class Node:
 
     async def start(self) -> None:
         await self.network.start()
-        self.agreement.start()
+        self.agreement.start(self.network)
 
     async def stop(self) -> None:
-        self.agreement.stop()
         await self.network.stop(0)
+        self.agreement.stop()
         await self.owner.stop()
         self.store.close()
 

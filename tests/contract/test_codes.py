@@ -1,0 +1,32 @@
+"""Every code is refused with somewhere, and every action has a rule."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from fedcoin.contract.actions import RULES
+from fedcoin.contract.errors import EARLY, LedgerCode
+from fedcoin.v1.transaction_pb2 import TransactionBody
+
+TESTS = Path(__file__).parent
+SOURCE = TESTS.parents[1] / "fedcoin" / "contract"
+
+
+def named(text: str) -> set[str]:
+    return set(re.findall(r"LedgerCode\.([A-Z_]+)", text))
+
+
+def test_every_code_is_used_and_tested() -> None:
+    everything = {code.name for code in LedgerCode}
+    source = "".join(path.read_text() for path in SOURCE.rglob("*.py") if path.name != "errors.py")
+    tests = "".join(path.read_text() for path in TESTS.glob("test_*.py"))
+    assert named(source) == everything
+    assert named(tests) == everything
+    assert all(code.value == code.name for code in LedgerCode)
+    assert set(LedgerCode) > EARLY
+
+
+def test_every_action_has_a_rule() -> None:
+    actions = TransactionBody.DESCRIPTOR.oneofs_by_name["action"].fields
+    assert {field.name for field in actions} == set(RULES)

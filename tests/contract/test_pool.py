@@ -1,0 +1,246 @@
+"""Transactions that wait: bounds, chains, what is too early, what is dropped."""
+
+from __future__ import annotations
+
+import pytest
+
+from fedcoin.contract.errors import EARLY, LedgerCode
+from fedcoin.contract.pool import PoolLimits, TransactionPool
+from fedcoin.data.keys import KeyPair
+from fedcoin.data.transactions import Transaction
+from fedcoin.v1.transaction_pb2 import CommitShapley
+from tests.contract.jobs import REVEAL, Job, additive
+from tests.contract.support import FDC, MiniChain, key, refused, transfer
+
+ALICE, BOB, CAROL = key("alice"), key("bob"), key("carol")
+
+
+class Waiting:
+    """A chain with a pool beside it."""
+
+    def __init__(self, chain: MiniChain, **limits: int) -> None:
+        self.chain = chain
+        self.pool = TransactionPool(PoolLimits(**limits))
+
+    def add(self, transaction: Transaction, *, hold: bool = False) -> bool:
+        chain = self.chain
+        return self.pool.add(
+            transaction, chain.ledger, chain.height + 1, chain.time_ms + 1, hold=hold
+        )
+
+    def pay(self, sender: KeyPair = ALICE, amount: int = FDC, **options: int) -> Transaction:
+        return self.chain.sign(sender, transfer((CAROL.address, amount)), **options)
+
+    def produce(self, *transactions: Transaction, after_ms: int = 10) -> list[Transaction]:
+        """A block with these transactions; what the pool drops after it."""
+        execution = self.chain.produce(*transactions, after_ms=after_ms)
+        dropped = self.pool.after_block(
+            execution.transactions,
+            self.chain.ledger,
+            self.chain.height + 1,
+            self.chain.time_ms + 1,
+        )
+        for transaction, reason in dropped:
+            assert self.pool.get(transaction.hash) is None
+            assert self.pool.dropped_reason(transaction.hash) is reason
+        return [drop.transaction for drop in dropped]
+
+    def candidates(self) -> list[Transaction]:
+        return list(self.pool.candidates())
+
+
+@pytest.fixture
+def waiting() -> Waiting:
+    return Waiting(MiniChain.create(2))
+
+
+def test_what_waits_goes_into_a_block_and_is_forgotten(waiting: Waiting) -> None:
+    first, second = waiting.pay(), waiting.pay(BOB)
+    assert waiting.add(first)
+    assert waiting.add(second)
+    assert len(waiting.pool) == 2
+    assert waiting.pool.has_candidates()
+    assert waiting.pool.pending() == waiting.candidates() == [first, second]
+    assert waiting.pool.get(first.hash) is first
+    assert waiting.produce(*waiting.candidates()) == []
+    assert len(waiting.pool) == 0
+    assert not waiting.pool.has_candidates()
+    assert waiting.pool.get(first.hash) is None
+
+
+def test_a_sender_s_transactions_come_by_nonce_and_others_by_arrival(waiting: Waiting) -> None:
+    chain = [waiting.pay(ahead=i, amount=i + 1) for i in range(3)]
+    other = waiting.pay(BOB)
+    assert waiting.add(chain[0])
+    assert waiting.add(other)
+    assert waiting.pool.pending_nonce(ALICE.address, waiting.chain.ledger) == 1
+    assert not waiting.add(chain[2], hold=True)
+    assert waiting.candidates() == [chain[0], other]
+    assert waiting.pool.pending_nonce(ALICE.address, waiting.chain.ledger) == 1
+    # The gap closes, and what was held is ready too.
+    assert waiting.add(chain[1])
+    assert waiting.pool.pending_nonce(ALICE.address, waiting.chain.ledger) == 3
+    assert waiting.candidates() == [chain[0], other, chain[1], chain[2]]
+    waiting.produce(*waiting.candidates())
+    assert len(waiting.pool) == 0
+
+
+def test_what_could_never_be_applied_is_refused(waiting: Waiting) -> None:
+    waiting.add(waiting.pay())
+    for code, transaction in (
+        (LedgerCode.ALREADY_PENDING, waiting.pay()),
+        (LedgerCode.NONCE_TAKEN, waiting.pay(amount=5)),
+        (LedgerCode.ZERO_AMOUNT, waiting.pay(amount=0, ahead=1)),
+        (LedgerCode.EXPIRED, waiting.pay(ahead=1, expiry=0)),
+        # What waits before it has spent the balance.
+        (LedgerCode.INSUFFICIENT_BALANCE, waiting.pay(ahead=1, amount=1_000 * FDC - 50_000)),
+        # Strictly, as for a node's own users.
+        (LedgerCode.NONCE_TOO_HIGH, waiting.pay(ahead=2)),
+    ):
+        with refused(code):
+            waiting.add(transaction)
+        assert len(waiting.pool) == 1
+    with refused(LedgerCode.ZERO_AMOUNT):
+        waiting.add(waiting.pay(amount=0, ahead=1), hold=True)
+
+
+def test_the_pool_is_bounded(waiting: Waiting) -> None:
+    chain = waiting.chain
+    narrow = Waiting(chain, per_sender=2, transactions=3)
+    for ahead in range(2):
+        narrow.add(narrow.pay(ahead=ahead))
+    with refused(LedgerCode.TOO_MANY_PENDING):
+        narrow.add(narrow.pay(ahead=2))
+    narrow.add(narrow.pay(BOB))
+    with refused(LedgerCode.POOL_FULL):
+        narrow.add(narrow.pay(BOB, ahead=1))
+    size = len(waiting.pay().raw)
+    light = Waiting(chain, bytes=2 * size + 9)
+    for ahead in range(2):
+        light.add(light.pay(ahead=ahead))
+    with refused(LedgerCode.POOL_FULL):
+        light.add(light.pay(BOB))
+    # Room comes back.
+    light.pool.remove(light.pay().hash)
+    light.pool.remove(b"unknown")
+    light.add(light.pay(BOB))
+    few = Waiting(chain, held=1)
+    few.add(few.pay(ahead=1), hold=True)
+    with refused(LedgerCode.POOL_FULL):
+        few.add(few.pay(ahead=2), hold=True)
+    few.add(few.pay(BOB))
+
+
+def test_another_transaction_may_take_the_nonce(waiting: Waiting) -> None:
+    mine, theirs = waiting.pay(), waiting.pay(amount=7)
+    later = waiting.pay(ahead=1)
+    waiting.add(mine)
+    waiting.add(later)
+    assert waiting.produce(theirs) == [mine]
+    reason = waiting.pool.dropped_reason(mine.hash)
+    assert reason is not None
+    assert reason.code is LedgerCode.NONCE_TOO_LOW
+    assert waiting.candidates() == [later]
+    # What is final is not remembered as dropped.
+    assert waiting.pool.dropped_reason(theirs.hash) is None
+
+
+def test_what_expires_is_dropped_and_what_follows_waits_for_a_new_one(waiting: Waiting) -> None:
+    brief = waiting.pay(expiry=waiting.chain.height + 2)
+    later = waiting.pay(ahead=1)
+    waiting.add(brief)
+    waiting.add(later)
+    assert waiting.produce() == []
+    assert waiting.candidates() == [brief, later]
+    assert waiting.produce() == [brief]
+    reason = waiting.pool.dropped_reason(brief.hash)
+    assert reason is not None
+    assert reason.code is LedgerCode.EXPIRED
+    assert waiting.candidates() == []
+    assert waiting.pool.pending() == [later]
+    again = waiting.pay(amount=9)
+    assert waiting.add(again)
+    assert waiting.candidates() == [again, later] or waiting.candidates() == [later, again]
+    assert [t.body.nonce for t in waiting.candidates()] == [0, 1]
+
+
+def test_coins_that_are_only_on_their_way_are_waited_for(waiting: Waiting) -> None:
+    """A peer that is a block ahead relays what is too early here."""
+    chain = waiting.chain
+    give = chain.sign(ALICE, transfer((CAROL.address, FDC)))
+    spend = chain.sign(CAROL, transfer((BOB.address, 5)))
+    with refused(LedgerCode.INSUFFICIENT_BALANCE):
+        waiting.add(spend)
+    assert not waiting.add(spend, hold=True)
+    assert waiting.candidates() == []
+    waiting.produce(give)
+    assert waiting.candidates() == [spend]
+
+
+def test_a_commitment_may_come_before_its_task() -> None:
+    job = Job(MiniChain.create(1))
+    job.open_campaign()
+    waiting = Waiting(job.chain)
+    opening = job.chain.sign(job.server, job.task_terms())
+    (miner,) = job.chain.miners
+    action = CommitShapley(task_id=opening.hash, commitment=b"\1" * 32, deposit=10_000_000)
+    commit = job.chain.sign(miner, action)
+    assert not waiting.add(commit, hold=True)
+    assert waiting.produce(opening) == []
+    assert waiting.candidates() == [commit]
+
+
+def test_a_reveal_may_come_a_block_early_and_is_dropped_when_it_is_late() -> None:
+    job = Job(MiniChain.create(2))
+    job.open_campaign()
+    job.open_task()
+    chain = job.chain
+    first, second = chain.miners
+    trees = {m: job.tree(m, additive(1, 2, 3)) for m in (first, second)}
+    chain.produce(*(job.commit(m, tree) for m, tree in trees.items()))
+    # This node has not seen the block that fixes the challenge; the others have.
+    ahead = MiniChain.create(2)
+    for block, certificate in zip(chain.blocks, chain.certificates, strict=True):
+        ahead.add(block, certificate)
+    ahead.produce()
+    elsewhere = Job(ahead, campaign_id=job.campaign_id, task_id=job.task_id, terms=job.terms)
+    assert elsewhere.task.phase == REVEAL
+    waiting = Waiting(chain)
+    reveals = {m: elsewhere.reveal(m, tree) for m, tree in trees.items()}
+    for reveal in reveals.values():
+        assert not waiting.add(reveal, hold=True)
+    waiting.produce()
+    assert waiting.candidates() == list(reveals.values())
+    chain.produce(reveals[first])
+    late = waiting.produce(after_ms=job.terms.reveal_window_ms)
+    assert late == [reveals[first], reveals[second]] or set(late) == set(reveals.values())
+    assert len(waiting.pool) == 0
+
+
+def test_what_stays_too_early_is_dropped_after_some_blocks(waiting: Waiting) -> None:
+    waiting = Waiting(waiting.chain, held_blocks=3)
+    gap = waiting.pay(ahead=1)
+    waiting.add(gap, hold=True)
+    assert [waiting.produce() for _ in range(3)] == [[], [], [gap]]
+    reason = waiting.pool.dropped_reason(gap.hash)
+    assert reason is not None
+    assert reason.code is LedgerCode.HELD_TOO_LONG
+    # It may come again.
+    assert not waiting.add(gap, hold=True)
+    assert waiting.pool.dropped_reason(gap.hash) is None
+
+
+def test_review_finds_what_a_block_could_not_take(waiting: Waiting) -> None:
+    chain = waiting.chain
+    waiting.add(waiting.pay(amount=900 * FDC))
+    # Spent by a transaction that this pool never saw, in a block that it was not told of.
+    chain.produce(chain.sign(ALICE, transfer((BOB.address, 1))))
+    dropped = waiting.pool.review(
+        [ALICE.address, BOB.address], chain.ledger, chain.height + 1, chain.time_ms + 1
+    )
+    assert [drop.reason.code for drop in dropped] == [LedgerCode.NONCE_TOO_LOW]
+
+
+def test_only_what_a_later_block_may_lift_is_early() -> None:
+    assert LedgerCode.NONCE_TOO_LOW not in EARLY
+    assert LedgerCode.TOO_LATE not in EARLY

@@ -1,0 +1,250 @@
+"""The client: failures that name the host, streams that go on, artifacts that are checked."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import grpc
+import pytest
+from grpc import StatusCode
+
+from fedcoin.data.artifacts import CHUNK_BYTES, artifact_id, manifest_of
+from fedcoin.data.errors import Refusal
+from fedcoin.network.api.client import NodeClient
+from fedcoin.network.api.failure import RpcFailure
+from fedcoin.network.api.link import Link, resumed
+from fedcoin.network.bounds import Bounds
+from fedcoin.network.errors import NetworkCode
+from fedcoin.network.listener import Listener, Service
+from fedcoin.v1 import artifact_service_pb2 as pb
+from fedcoin.v1 import artifact_service_pb2_grpc as rpc
+from fedcoin.v1 import node_service_pb2, node_service_pb2_grpc
+from fedcoin.v1 import transaction_relay_service_pb2 as tx
+from fedcoin.v1 import transaction_relay_service_pb2_grpc as tx_rpc
+from tests.contract.support import key, transfer
+from tests.network.api.live import Live, serve
+
+
+async def refused(call: object) -> RpcFailure:
+    with pytest.raises(RpcFailure) as caught:
+        await call  # type: ignore[misc]
+    return caught.value
+
+
+async def test_a_node_that_is_not_there_is_named() -> None:
+    async with NodeClient("127.0.0.1:1", timeout=5) as client:
+        failure = await refused(client.status())
+        assert failure.status is StatusCode.UNAVAILABLE
+        assert failure.code == "UNAVAILABLE"
+        assert failure.lost
+        assert str(failure).startswith("127.0.0.1:1: cannot be reached")
+        failure = await refused(client.ready(0.3))
+        assert failure.target == "127.0.0.1:1"
+
+
+async def test_a_socket_that_is_not_there_is_named(tmp_path: Path) -> None:
+    async with NodeClient(f"unix:{tmp_path}/none.sock", timeout=5) as client:
+        assert "none.sock" in str(await refused(client.status()))
+
+
+async def test_ready_waits_until_the_node_serves() -> None:
+    listener = Listener("127.0.0.1:0", [])
+    await listener.start()
+    async with Link(listener.address) as link:
+        failure = await refused(link.ready(0.3))
+        assert failure.code == "NOT_SERVING"
+        waiting = asyncio.ensure_future(link.ready(5))
+        await asyncio.sleep(0.2)
+        await listener.serving()
+        await waiting
+    await listener.stop(0)
+
+
+async def test_a_server_that_hangs_is_left(live: Live) -> None:
+    async def hang(raw: bytes) -> object:
+        await asyncio.sleep(60)
+        raise AssertionError
+
+    live.pool.submit = hang  # type: ignore[method-assign, assignment]
+    client = rpc.ArtifactServiceStub(live.node.channel)
+    await live.node.call(client.GetUploadStatus, pb.GetUploadStatusRequest(id=bytes(32)))
+    stub = tx_rpc.TransactionRelayServiceStub(live.node.channel)
+    request = tx.SubmitTransactionRequest(transaction={})
+    failure = await refused(live.node.call(stub.SubmitTransaction, request, timeout=0.2))
+    assert failure.status is StatusCode.DEADLINE_EXCEEDED
+    assert "did not answer in time" in str(failure)
+
+
+async def test_events_go_on_where_a_lost_node_left_off(tmp_path: Path) -> None:
+    async with serve(tmp_path / "a") as live:
+        address = live.server.address
+        async with NodeClient(address) as client:
+            events = client.events(1, patience=20)
+            live.chain.produce()
+            assert (await anext(events)).block.height == 1
+            blocks, certificates = live.chain.blocks, live.chain.certificates
+            # The node goes away, and another one comes up in its place, further on.
+            await live.server.stop(0)
+            waiting = asyncio.ensure_future(anext(events))
+            await asyncio.sleep(0.2)
+            assert not waiting.done()
+            async with serve(tmp_path / "b", listen=address) as again:
+                for block, certificate in zip(blocks, certificates, strict=True):
+                    again.chain.add(block, certificate)
+                again.chain.produce()
+                again.chain.produce()
+                assert (await waiting).block.height == 2
+                assert (await anext(events)).block.height == 3
+            await events.aclose()
+
+
+async def test_a_node_that_stays_away_ends_the_stream(live: Live) -> None:
+    live.chain.produce()
+    events = live.node.events(1, patience=0.3)
+    await anext(events)
+    await live.server.stop(0)
+    failure = await refused(anext(events))
+    assert failure.lost
+    assert live.server.address in str(failure)
+
+
+async def test_what_can_not_be_helped_is_not_tried_again() -> None:
+    opened = 0
+
+    async def broken() -> AsyncIterator[int]:
+        nonlocal opened
+        opened += 1
+        yield opened
+        raise RpcFailure(StatusCode.NOT_FOUND, "TASK_NOT_FOUND", "gone", target="x:1")
+
+    stream = resumed(broken, 60)  # type: ignore[arg-type]
+    assert await anext(stream) == 1
+    assert (await refused(anext(stream))).code == "TASK_NOT_FOUND"
+    assert opened == 1
+
+
+async def test_too_many_watchers_are_refused(tmp_path: Path) -> None:
+    async with serve(tmp_path, bounds=Bounds(streams=2)) as live:
+        watches = [live.node.events(1, patience=0) for _ in range(3)]
+        waiting = [asyncio.ensure_future(anext(watch)) for watch in watches[:2]]
+        await asyncio.sleep(0.2)
+        failure = await refused(anext(watches[2]))
+        assert (failure.status, failure.code) == (StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_CALLS")
+        assert failure.limit == "2"
+        live.chain.produce()
+        assert [(await event).block.height for event in waiting] == [1, 1]
+        for watch in watches:
+            await watch.aclose()
+
+
+async def test_a_watcher_that_does_not_read_is_cut(tmp_path: Path) -> None:
+    alice, bob = key("alice"), key("bob")
+    async with serve(tmp_path, bounds=Bounds(write_seconds=0.2)) as live:
+        one = transfer((bob.address, 1))
+        for _ in range(10):
+            live.chain.produce(*(live.chain.sign(alice, one, ahead=i) for i in range(120)))
+        # Without probing, a stream takes no more than 64 KiB that nobody reads.
+        options = [("grpc.http2.bdp_probe", 0)]
+        request = node_service_pb2.WatchEventsRequest(from_height=1)
+        async with grpc.aio.insecure_channel(live.server.address, options=options) as channel:
+            stub = node_service_pb2_grpc.NodeServiceStub(channel)
+            watches = [stub.WatchEvents(request) for _ in range(5)]
+            await watches[0].read()
+            await asyncio.sleep(1)
+            reading = [asyncio.ensure_future(read_to_the_end(watch)) for watch in watches[1:]]
+            ended, waiting = await asyncio.wait(reading, timeout=1)
+            for task in waiting:
+                task.cancel()
+        assert ended
+        assert {task.result() for task in ended} == {StatusCode.RESOURCE_EXHAUSTED}
+        # Who was cut takes no place any more.
+        live.chain.produce()
+        assert (await anext(live.node.events(11))).block.height == 11
+
+
+async def read_to_the_end(watch: grpc.aio.UnaryStreamCall[object, object]) -> StatusCode:
+    try:
+        while await watch.read() is not grpc.aio.EOF:
+            pass
+    except grpc.aio.AioRpcError as error:
+        return error.code()
+    return StatusCode.OK
+
+
+async def test_artifacts_there_and_back(live: Live, tmp_path: Path) -> None:
+    data = os.urandom(3 * CHUNK_BYTES + 17)
+    path = tmp_path / "weights"
+    path.write_bytes(data)
+    assert not await live.node.has_artifact(artifact_id(data))
+    assert await live.node.upload(path) == artifact_id(data)
+    assert await live.node.upload(data) == artifact_id(data)
+    assert await live.node.has_artifact(artifact_id(data))
+    assert live.artifacts.read(artifact_id(data)) == data
+    assert await live.node.download(artifact_id(data)) == data
+    assert await live.node.download(artifact_id(data).hex()) == data
+
+
+async def test_artifacts_that_are_not_there_or_too_large(live: Live) -> None:
+    failure = await refused(live.node.download(bytes(32)))
+    assert (failure.status, failure.code) == (StatusCode.NOT_FOUND, "ARTIFACT_NOT_FOUND")
+    id = await live.node.upload(bytes(100_000))
+    failure = await refused(live.node.download(id, max_bytes=99_999))
+    assert failure.code == "TOO_LARGE"
+    failure = await refused(live.node.upload(bytes((1 << 24) + 1)))
+    assert (failure.status, failure.code) == (StatusCode.RESOURCE_EXHAUSTED, "TOO_LARGE")
+
+
+class Cheat(rpc.ArtifactServiceServicer):
+    """Sends other bytes than the manifest names, or breaks off first."""
+
+    def __init__(self, data: bytes, sent: bytes, breaks: int = 0) -> None:
+        self.manifest = manifest_of(data)
+        self.sent = sent
+        self.breaks = breaks
+        self.asked: list[int] = []
+
+    async def GetManifest(self, request: object, context: object) -> pb.GetManifestResponse:
+        return pb.GetManifestResponse(manifest=self.manifest)
+
+    async def Download(
+        self, request: pb.DownloadRequest, context: object
+    ) -> AsyncIterator[pb.DownloadResponse]:
+        self.asked.append(request.first_chunk)
+        for index in range(request.first_chunk, len(self.manifest.chunk_hashes)):
+            if self.breaks and index > request.first_chunk:
+                self.breaks -= 1
+                raise Refusal(NetworkCode.SHUTTING_DOWN, "gone")
+            start = index * CHUNK_BYTES
+            yield pb.DownloadResponse(index=index, data=self.sent[start : start + CHUNK_BYTES])
+
+
+async def fetched_from(servicer: Cheat, id: bytes) -> bytes:
+    def add(server: grpc.aio.Server) -> None:
+        rpc.add_ArtifactServiceServicer_to_server(servicer, server)
+
+    listener = Listener("127.0.0.1:0", [Service("fedcoin.v1.ArtifactService", add)])
+    await listener.start()
+    try:
+        async with NodeClient(listener.address) as client:
+            return await client.download(id)
+    finally:
+        await listener.stop(0)
+
+
+async def test_a_download_goes_on_after_each_break() -> None:
+    data = os.urandom(3 * CHUNK_BYTES)
+    servicer = Cheat(data, data, breaks=2)
+    assert await fetched_from(servicer, artifact_id(data)) == data
+    assert servicer.asked == [0, 1, 2]
+
+
+async def test_a_server_that_sends_something_else_is_named() -> None:
+    data, other = bytes(CHUNK_BYTES), bytes([1]) * CHUNK_BYTES
+    failure = await refused(fetched_from(Cheat(data, other), artifact_id(data)))
+    assert (failure.status, failure.code) == (StatusCode.DATA_LOSS, "BAD_CHUNK")
+    assert "127.0.0.1" in failure.target
+    failure = await refused(fetched_from(Cheat(data, data), artifact_id(other)))
+    assert failure.code == "BAD_ARTIFACT"

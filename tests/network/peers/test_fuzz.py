@@ -1,0 +1,108 @@
+"""Random bytes to every RPC of the peers' listener: a clean status, and nothing in the log."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from pathlib import Path
+
+import grpc
+import pytest
+
+from fedcoin.data.keys import KeyPair
+from fedcoin.network.peers.limits import LIMITS
+from tests.network.peers.nodes import MINERS, Node, make_genesis, running, visiting
+
+METHODS = sorted(kind for kind in LIMITS if "Service/" in kind)
+CLEAN = {
+    grpc.StatusCode.OK,
+    grpc.StatusCode.INVALID_ARGUMENT,
+    grpc.StatusCode.UNAUTHENTICATED,
+    grpc.StatusCode.PERMISSION_DENIED,
+    grpc.StatusCode.FAILED_PRECONDITION,
+    grpc.StatusCode.RESOURCE_EXHAUSTED,
+    grpc.StatusCode.OUT_OF_RANGE,
+    grpc.StatusCode.NOT_FOUND,
+    grpc.StatusCode.UNIMPLEMENTED,
+    grpc.StatusCode.UNAVAILABLE,
+}
+
+
+def junk(source: random.Random) -> bytes:
+    """Noise, or something that begins like a message."""
+    noise = source.randbytes(source.choice((0, 1, 2, 7, 40, 300, 5000)))
+    shape = source.randrange(4)
+    if shape == 0:
+        return noise
+    if shape == 1:
+        return b"\x0a" + bytes([len(noise) % 128]) + noise
+    if shape == 2:
+        return b"\x08" + noise[:8]
+    return bytes(source.choice((0x0A, 0x12, 0x1A)) for _ in range(source.randrange(6))) + noise
+
+
+async def outcome(call: grpc.aio.Call) -> grpc.StatusCode:
+    """Read whatever comes until the call ends."""
+    try:
+        while await asyncio.wait_for(call.read(), 0.5) is not grpc.aio.EOF:
+            pass
+    except grpc.aio.AioRpcError:
+        pass
+    except asyncio.TimeoutError:
+        # A stream that is kept open is no fault.
+        call.cancel()
+        return grpc.StatusCode.OK
+    return await call.code()
+
+
+@pytest.mark.parametrize("method", METHODS)
+async def test_junk_in_any_call(
+    tmp_path: Path, method: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = random.Random(method)
+    node = Node(tmp_path / "node", make_genesis(), MINERS[0])
+    with caplog.at_level(logging.WARNING):
+        async with running(node):
+            for attempt in range(4):
+                # Each is banned before long; the next one is somebody else.
+                key = KeyPair.from_seed(source.randbytes(32))
+                async with visiting(node, key) as link:
+                    stream = link._channel.stream_stream(f"/fedcoin.v1.{method}")
+                    for _ in range(5):
+                        messages = [junk(source) for _ in range(source.randrange(1, 4))]
+                        metadata = link.metadata if attempt else ()
+                        code = await outcome(stream(iter_of(messages), metadata=metadata))
+                        assert code in CLEAN, code
+            async with visiting(node, MINERS[1]):
+                assert node.peer(MINERS[1]).agent == "stranger/1"
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+
+
+async def iter_of(messages: list[bytes]) -> object:
+    for message in messages:
+        yield message
+
+
+async def test_what_is_not_even_http(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    node = Node(tmp_path / "node", make_genesis(), MINERS[0])
+    async with running(node):
+        host, port = node.address.split(":")
+        for raw in (b"\x16\x03\x01garbage", b"GET / HTTP/1.1\r\n\r\n", random.randbytes(5000)):
+            reader, writer = await asyncio.open_connection(host, int(port))
+            writer.write(raw)
+            await asyncio.wait_for(reader.read(), 5)
+            writer.close()
+            await writer.wait_closed()
+        async with visiting(node, MINERS[1]):
+            assert len(node.network.peers()) == 1
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+
+
+async def test_unknown_methods(tmp_path: Path) -> None:
+    node = Node(tmp_path / "node", make_genesis(), MINERS[0])
+    async with running(node), visiting(node) as link:
+        for method in ("/fedcoin.v1.PeerService/Nothing", "/fedcoin.v1.Other/Ping", "/x", "//"):
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await link._channel.unary_unary(method)(b"", metadata=link.metadata)
+            assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
