@@ -185,7 +185,8 @@ class Coordinator:
         # The first round waits for as many as were asked for, later ones for anybody.
         wanted = self._config.clients if campaign.round == 1 else 1
         deadline = self._clock_ms() + round(self._config.join_seconds * 1000)
-        self._report(f"round {campaign.round}: waiting for {wanted} clients")
+        if self._present() < wanted:
+            self._report(f"round {campaign.round}: waiting until {wanted} clients are there")
         while (present := self._present()) < wanted and (left := deadline - self._clock_ms()) > 0:
             await self.desk.changed(left / 1000)
         if not present:

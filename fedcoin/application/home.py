@@ -8,7 +8,8 @@
     chain.sqlite    blocks and state
     artifacts/      weights, models and evaluation sets
     peers.json      the address book
-    coordinator.json  where a campaign stands, so that its coordinator can be restarted
+    coordinator.json  where a campaign stands, so that a restart goes on there
+    campaign/       the artifacts of a coordinator that runs without a node, and its lock
     admin.sock      the operator's socket
     lock            held by the process that works on the chain
 """
@@ -81,14 +82,14 @@ class Home:
         return self.root / "coordinator.json"
 
     @property
+    def campaign_path(self) -> Path:
+        """What a coordinator that has no node in its process keeps besides."""
+        return self.root / "campaign"
+
+    @property
     def admin_socket(self) -> Path:
         """The operator's Unix socket."""
         return self.root / "admin.sock"
-
-    @property
-    def lock_path(self) -> Path:
-        """Held while a node runs here."""
-        return self.root / "lock"
 
     @property
     def is_initialised(self) -> bool:
@@ -206,20 +207,34 @@ class Home:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Keeps other processes off the chain of this home. Raises HOME_IN_USE."""
-        lock = FileLock(self.lock_path)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise Refusal(
-                ApplicationCode.HOME_IN_USE,
-                f"another process works on {self.root}: stop it, or choose another home with "
-                "--home",
-                field="home",
-            ) from None
-        try:
+        with lock_folder(self.root):
             yield
-        finally:
-            lock.release()
+
+    @contextmanager
+    def campaign_locked(self) -> Iterator[None]:
+        """Keeps other coordinators off the campaign of this home. Raises HOME_IN_USE."""
+        make_folder(self.root)
+        make_folder(self.campaign_path)
+        with lock_folder(self.campaign_path):
+            yield
+
+
+@contextmanager
+def lock_folder(folder: Path) -> Iterator[None]:
+    """Holds the file ``lock`` in a folder. Raises HOME_IN_USE when another process does."""
+    lock = FileLock(folder / "lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise Refusal(
+            ApplicationCode.HOME_IN_USE,
+            f"another process works on {folder}: stop it, or choose another home with --home",
+            field="home",
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def make_folder(path: Path) -> None:

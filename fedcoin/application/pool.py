@@ -13,9 +13,10 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
+from fedcoin.application.auditor import PASSING
 from fedcoin.application.chain import Chain, Clock, NewBlock
 from fedcoin.contract.pool import TransactionPool
-from fedcoin.data.errors import DataCode, Refusal
+from fedcoin.data.errors import Refusal
 from fedcoin.data.transactions import Transaction, action_name, decode_transaction
 from fedcoin.network.tasks import TaskOwner
 
@@ -172,8 +173,8 @@ class Pool:
         self._audit_candidates()
 
     def _remember_unsound(self, hash: bytes, refusal: Refusal) -> None:
-        if refusal.code is DataCode.UNKNOWN_ARTIFACT:
-            # It may be found later, and with the next submission it is looked for again.
+        if refusal.code in PASSING:
+            # The next submission is looked into again.
             return
         self._unsound[hash] = refusal
         while len(self._unsound) > UNSOUND_REMEMBERED:

@@ -169,6 +169,13 @@ def split_address(value: str) -> tuple[str, int]:
     return bare, int(port)
 
 
+def reachable(listen: str) -> str:
+    """An address on which this machine reaches a listener of its own."""
+    host, port = split_address(listen)
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def is_loopback(value: str) -> bool:
     """Does this host:port name the machine itself, unreachable from others?"""
     host, _ = split_address(value)

@@ -21,8 +21,8 @@ from fedcoin.v1.views_pb2 import TransactionView
 EXPIRY_BLOCKS = 200
 """How many blocks ahead transactions expire, if the network allows it."""
 
-STALE_NONCE = "WRONG_NONCE"
-"""What a node answers when another transaction of the sender came first."""
+STALE_NONCES = frozenset({"NONCE_TOO_LOW", "NONCE_TOO_HIGH", "NONCE_TAKEN"})
+"""What a node answers when another transaction of the sender came first, or was dropped."""
 
 ATTEMPTS = 5
 """How often a transaction is signed anew when another of the same key came first."""
@@ -64,7 +64,7 @@ class Wallet:
                 try:
                     await self._node.submit(transaction.raw)
                 except RpcFailure as failure:
-                    if failure.code != STALE_NONCE or attempt == ATTEMPTS:
+                    if failure.code not in STALE_NONCES or attempt == ATTEMPTS:
                         raise
                 else:
                     return transaction

@@ -8,8 +8,10 @@ from fedcoin.consensus.errors import ConsensusCode
 from fedcoin.consensus.validators import ValidatorSet
 from fedcoin.data import wire
 from fedcoin.data.errors import Refusal
+from fedcoin.data.hashing import Context
+from fedcoin.data.keys import verify
 from fedcoin.data.votes import PRECOMMIT, Vote, decode_vote
-from fedcoin.v1.vote_pb2 import Certificate, SignedVote
+from fedcoin.v1.vote_pb2 import Certificate
 
 _MOST_VOTE_BYTES = 256
 """No SignedVote is longer: 128 bytes of body, 32 of key, 64 of signature, and tags."""
@@ -42,7 +44,10 @@ def verify_certificate(
     for envelope in envelopes:
         if envelope.body != envelopes[0].body:
             raise _bad("mixes precommits that say different things; all must be of one round")
-    first = _decode(envelopes[0], chain_id)
+    try:
+        first = decode_vote(envelopes[0], chain_id)
+    except Refusal as refusal:
+        raise _bad(f"holds a bad precommit: {refusal}") from None
     if first.kind != PRECOMMIT:
         raise _bad("is made of prevotes; only precommits make a block final")
     if first.height != height:
@@ -50,7 +55,9 @@ def verify_certificate(
     if first.block_hash != block_hash or not block_hash:
         raise _bad(f"is for block {first.block_hash.hex() or 'nil'}, not {block_hash.hex()}")
     for envelope in envelopes[1:]:
-        _decode(envelope, chain_id)
+        key, signature = envelope.public_key, envelope.signature
+        if not verify(key, Context.VOTE, chain_id, envelope.body, signature):
+            raise _bad(f"holds a precommit that {key.hex()} did not sign on this chain")
     return first.round
 
 
@@ -66,13 +73,6 @@ def _check_signers(keys: list[bytes], validators: ValidatorSet) -> None:
     if not validators.has_quorum(power):
         total = validators.total_power
         raise _bad(f"has {power} of {total} of the power; it needs more than two thirds")
-
-
-def _decode(envelope: SignedVote, chain_id: str) -> Vote:
-    try:
-        return decode_vote(envelope, chain_id)
-    except Refusal as refusal:
-        raise _bad(f"holds a bad precommit: {refusal}") from None
 
 
 def _bad(what: str) -> Refusal:

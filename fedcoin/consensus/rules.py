@@ -208,9 +208,8 @@ class Rules:
     def _lock(self) -> bool:
         """Lines 36 to 43."""
         value = self.log.polka(self.round)
-        if not value or self.step == Step.PROPOSE or self.valid[0] == self.round:
-            return False
-        if not self._verdict(value):
+        done = self.step == Step.PRECOMMIT and self.valid[0] == self.round
+        if not value or self.step == Step.PROPOSE or done or not self._verdict(value):
             return False
         self.valid = (self.round, value)
         if self.step == Step.PREVOTE:

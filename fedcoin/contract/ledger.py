@@ -144,9 +144,9 @@ class Ledger:
         self._deciders, self._validators = self._validators, execution.next_validators
 
     def check(self, transaction: Transaction, height: int, time_ms: int) -> None:
-        """Raise the `Refusal` that a transaction would meet in the next block.
+        """Raise the `Refusal` that a transaction would meet in the block after `height`.
 
-        `height` and `time_ms` are what this block may have.
+        `height` is that of the latest block; `time_ms` the time that the next one may have.
         """
         refusal = self.check_all([transaction], height, time_ms)[0]
         if refusal is not None:
@@ -155,12 +155,12 @@ class Ledger:
     def check_all(
         self, transactions: Sequence[Transaction], height: int, time_ms: int
     ) -> list[Refusal | None]:
-        """What each of these would meet in the next block, those before it applied.
+        """What each of these would meet in the block after `height`, those before it applied.
 
         What is refused is left out for those that follow. The block's own beginning is not
         played: what only becomes possible with it is refused as too early.
         """
-        scope = self._scope(BlockContext(height, time_ms, b"", b""))
+        scope = self._scope(BlockContext(height + 1, time_ms, b"", b""))
         found: list[Refusal | None] = []
         for transaction in transactions:
             fork = scope.fork()

@@ -47,7 +47,7 @@ class _Entry:
     early: Refusal | None
     """Why it cannot be applied yet; None when it can."""
     held_since: int
-    """The height of the block that it was first too early for."""
+    """The height of the latest block when it became too early."""
 
 
 @dataclass(slots=True)
@@ -75,9 +75,9 @@ class TransactionPool:
     ) -> bool:
         """Take a transaction in; returns whether it could be applied at once.
 
-        `height` and `time_ms` are what the next block may have. With `hold`, what is only too
-        early is kept aside. Raises `Refusal`: ALREADY_PENDING, NONCE_TAKEN, TOO_MANY_PENDING,
-        POOL_FULL, and whatever the ledger would refuse it with.
+        `height` is that of the latest block, `time_ms` the time that the next one may have. With
+        `hold`, what is only too early is kept aside. Raises `Refusal`: ALREADY_PENDING,
+        NONCE_TAKEN, TOO_MANY_PENDING, POOL_FULL, and whatever the ledger would refuse it with.
         """
         self._check_room(transaction)
         chain = self._chains.get(transaction.sender, {})
@@ -132,8 +132,8 @@ class TransactionPool:
     ) -> list[Dropped]:
         """Follow the ledger by a block; what can never be applied any more is dropped.
 
-        `applied` are the block's transactions (`Execution.transactions`), `height` and `time_ms`
-        what the next block may have.
+        `applied` are the block's transactions (`Execution.transactions`), `height` is its height,
+        and `time_ms` the time that the next one may have.
         """
         for transaction in applied:
             self._reasons.pop(transaction.hash, None)
@@ -244,7 +244,7 @@ def _may_have_changed(entry: _Entry, height: int) -> bool:
     """
     body = entry.transaction.body
     steady = action_name(body) == "transfer" and entry.early is None
-    return not steady or body.expiry_height < height
+    return not steady or body.expiry_height <= height
 
 
 def _ready(chain: dict[int, _Entry]) -> Iterator[Transaction]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import TypeVar, cast
 
 from fedcoin.contract import records
@@ -25,25 +26,30 @@ from fedcoin.v1.state_pb2 import AccountState
 
 T = TypeVar("T")
 
+_UNKNOWN = object()
+
 
 class Memo:
     """Results of costly pure functions, kept so that a block is not checked three times over.
 
-    Bounded: the oldest go first. A refusal is not kept.
+    Bounded: the oldest go first. A refusal is not kept. Usable from several threads.
     """
 
     def __init__(self, most: int = 1024) -> None:
         self._most = most
         self._known: dict[Hashable, object] = {}
+        self._lock = Lock()
 
     def of(self, key: Hashable, compute: Callable[[], T]) -> T:
         """What `compute` returns, or returned before under this key."""
-        if key in self._known:
-            return cast(T, self._known[key])
+        known = self._known.get(key, _UNKNOWN)
+        if known is not _UNKNOWN:
+            return cast(T, known)
         result = compute()
-        while len(self._known) >= self._most:
-            self._known.pop(next(iter(self._known)), None)
-        self._known[key] = result
+        with self._lock:
+            while len(self._known) >= self._most:
+                del self._known[next(iter(self._known))]
+            self._known[key] = result
         return result
 
 

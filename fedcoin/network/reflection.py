@@ -7,22 +7,29 @@ v1alpha's servicer under the other name, and its descriptor is v1alpha's with th
 renamed, so that a tool can describe the service that it is talking to.
 
 Descriptors are served from a pool of their own that holds the files of the listener's
-services and what they import, and nothing else that this process happened to load.
+services and what they import, the messages that are stored or signed although no method
+carries them, the details of errors, and nothing else that this process happened to load.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import grpc
 from google.protobuf import descriptor_pool
 from google.protobuf.descriptor import FileDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
+from google.rpc import error_details_pb2  # type: ignore[import-untyped]
 from grpc_reflection.v1alpha import reflection, reflection_pb2
+
+from fedcoin.v1 import artifact_pb2, genesis_pb2, state_pb2
 
 _ALPHA = "grpc.reflection.v1alpha"
 _STABLE = "grpc.reflection.v1"
 _METHOD = "ServerReflectionInfo"
+
+_ALWAYS: tuple[Any, ...] = (artifact_pb2, genesis_pb2, state_pb2, error_details_pb2)
 
 ALPHA_SERVICE = f"{_ALPHA}.ServerReflection"
 STABLE_SERVICE = f"{_STABLE}.ServerReflection"
@@ -52,10 +59,12 @@ def add_reflection(server: grpc.aio.Server, services: Iterable[str]) -> None:
 
 
 def served_pool(services: Iterable[str]) -> descriptor_pool.DescriptorPool:
-    """A pool with the files of these services and everything that they import."""
+    """A pool with the files of these services, and those that every listener describes."""
     known = descriptor_pool.Default()
     pool = descriptor_pool.DescriptorPool()
     added: set[str] = set()
+    for module in _ALWAYS:
+        _add_with_imports(pool, module.DESCRIPTOR, added)
     for service in services:
         if service == STABLE_SERVICE:
             pool.Add(_stable_file())

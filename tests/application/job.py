@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -156,7 +155,3 @@ class Job:
         opening = await self.chain.submit(self.server, self.terms(**changes))
         await self.chain.produce()
         return opening
-
-
-def artifact_store(folder: Path) -> ArtifactStore:
-    return ArtifactStore(folder / "artifacts", 1 << 26)

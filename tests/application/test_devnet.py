@@ -61,7 +61,7 @@ def test_clients_differ(tmp_path: Path) -> None:
     assert [client.role for client in plan.clients].count(HONEST) == 3
     assert {client.role for client in plan.clients} == {HONEST, MISLABELLED, FREE_RIDER}
     assert len({client.samples for client in plan.clients}) > 3
-    assert "--epochs" in next(c for c in plan.clients if c.role == FREE_RIDER).member.arguments
+    assert "--free-ride" in next(c for c in plan.clients if c.role == FREE_RIDER).member.arguments
     whole = datasets.load("digits")
     for i, client in enumerate(plan.clients):
         data = datasets.load(str(client.member.home.root / "data.npz"), need_test=False)

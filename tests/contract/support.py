@@ -270,7 +270,7 @@ class MiniChain:
         context = self.context(after_ms=after_ms)
         with refused(code, None if field is None else f"transactions[{len(before)}].{field}"):
             self.ledger.execute(context, [*before, transaction])
-        found = self.ledger.check_all([*before, transaction], context.height, context.time_ms)[-1]
+        found = self.ledger.check_all([*before, transaction], self.height, context.time_ms)[-1]
         assert found is not None
         assert found.code is code
         built = self.ledger.build(context, [*before, transaction], 1 << 21)

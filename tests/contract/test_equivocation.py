@@ -32,7 +32,7 @@ def chain() -> MiniChain:
 def vote(
     hash: bytes, *, height: int = 3, by: KeyPair = MINER, kind: int = PREVOTE, round: int = 0
 ) -> SignedVote:
-    return sign_vote(kind, height, round, hash, by, CHAIN_ID).envelope  # type: ignore[arg-type]
+    return sign_vote(kind, height, round, hash, by, CHAIN_ID).envelope
 
 
 def test_the_whole_bond_is_burned_but_for_the_reporter_s_share(chain: MiniChain) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from fedcoin.contract.errors import LedgerCode
+from fedcoin.data.errors import Refusal
 from fedcoin.data.hashing import sha256
 from fedcoin.data.keys import KeyPair
 from fedcoin.incentive.challenge import challenged_leaves
@@ -153,7 +154,7 @@ def test_a_reveal_can_be_too_early_or_too_late(job: Job) -> None:
     chain.produce(*(job.commit(m, tree) for m, tree in trees.items()))
     early = job.reveal(miner, trees[miner])
     # The block that fixes the challenge could hold an answer, but nobody knows it before.
-    assert chain.ledger.check_all([early], chain.height + 1, chain.time_ms + 1)[0] is not None
+    assert chain.ledger.check_all([early], chain.height, chain.time_ms + 1)[0] is not None
     chain.produce()
     chain.refuses(LedgerCode.TOO_EARLY, job.reveal(miner, trees[miner], attempt=1), field="attempt")
     left = job.task.deadline_ms - chain.time_ms
@@ -221,7 +222,7 @@ def test_evidence_that_does_not_hold_together_is_refused(job: Job) -> None:
     ):
         chain.refuses(code, job.reveal(miner, trees[miner], evidence=evidence))
     refusal = chain.ledger.check_all(
-        [job.reveal(miner, trees[miner], evidence=leaf)], chain.height + 1, chain.time_ms + 1
+        [job.reveal(miner, trees[miner], evidence=leaf)], chain.height, chain.time_ms + 1
     )[0]
     assert refusal is not None
     assert isinstance(refusal.code, EvidenceCode)
@@ -247,6 +248,24 @@ def test_a_wrong_sum_that_was_committed_to_is_refused(job: Job) -> None:
     evidence.total[1] -= 50
     reveal = job.reveal(liar, tree, evidence=evidence)
     chain.refuses(EvidenceCode.WRONG_TOTAL, reveal, field="evidence.total")
+
+
+def test_copied_evidence_is_refused(job: Job) -> None:
+    """Who copies another's samples, or takes the mean of what it heard, has nothing to show."""
+    chain = job.chain
+    copier, honest, _ = miners(job)
+    tree = job.tree(honest, GAME)
+    chain.produce(
+        job.commit(copier, tree),
+        *(job.commit(miner, job.tree(miner, GAME)) for miner in miners(job)[1:]),
+    )
+    chain.produce()
+    # The leaves that it has to show are its own, and hold other permutations than these.
+    for evidence in (shown(job, copier, tree), shown(job, honest, tree)):
+        reveal = job.reveal(copier, tree, evidence=evidence)
+        with pytest.raises(Refusal) as caught:
+            chain.ledger.execute(chain.context(), [reveal])
+        assert isinstance(caught.value.code, EvidenceCode)
 
 
 def test_a_second_attempt_needs_new_commitments() -> None:

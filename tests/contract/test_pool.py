@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from fedcoin.contract.errors import EARLY, LedgerCode
@@ -24,11 +26,9 @@ class Waiting:
 
     def add(self, transaction: Transaction, *, hold: bool = False) -> bool:
         chain = self.chain
-        return self.pool.add(
-            transaction, chain.ledger, chain.height + 1, chain.time_ms + 1, hold=hold
-        )
+        return self.pool.add(transaction, chain.ledger, chain.height, chain.time_ms + 1, hold=hold)
 
-    def pay(self, sender: KeyPair = ALICE, amount: int = FDC, **options: int) -> Transaction:
+    def pay(self, sender: KeyPair = ALICE, amount: int = FDC, **options: Any) -> Transaction:
         return self.chain.sign(sender, transfer((CAROL.address, amount)), **options)
 
     def produce(self, *transactions: Transaction, after_ms: int = 10) -> list[Transaction]:
@@ -37,7 +37,7 @@ class Waiting:
         dropped = self.pool.after_block(
             execution.transactions,
             self.chain.ledger,
-            self.chain.height + 1,
+            self.chain.height,
             self.chain.time_ms + 1,
         )
         for transaction, reason in dropped:
@@ -146,7 +146,7 @@ def test_another_transaction_may_take_the_nonce(waiting: Waiting) -> None:
 
 
 def test_what_expires_is_dropped_and_what_follows_waits_for_a_new_one(waiting: Waiting) -> None:
-    brief = waiting.pay(expiry=waiting.chain.height + 2)
+    brief = waiting.pay(expiry=2)
     later = waiting.pay(ahead=1)
     waiting.add(brief)
     waiting.add(later)
@@ -236,7 +236,7 @@ def test_review_finds_what_a_block_could_not_take(waiting: Waiting) -> None:
     # Spent by a transaction that this pool never saw, in a block that it was not told of.
     chain.produce(chain.sign(ALICE, transfer((BOB.address, 1))))
     dropped = waiting.pool.review(
-        [ALICE.address, BOB.address], chain.ledger, chain.height + 1, chain.time_ms + 1
+        [ALICE.address, BOB.address], chain.ledger, chain.height, chain.time_ms + 1
     )
     assert [drop.reason.code for drop in dropped] == [LedgerCode.NONCE_TOO_LOW]
 

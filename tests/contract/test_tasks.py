@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import pytest
 
@@ -29,7 +30,7 @@ from tests.contract.support import FDC, MiniChain, key
 GAME = additive(5, 10, -3)
 
 
-def begun(validators: int = 4, *, attempts: int = 2, **parameters: int) -> Job:
+def begun(validators: int = 4, *, attempts: int = 2, **parameters: Any) -> Job:
     job = Job(MiniChain.create(validators, **parameters))
     job.open_campaign()
     job.open_task(max_attempts=attempts)

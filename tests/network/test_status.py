@@ -118,9 +118,7 @@ def test_whatever_a_refusal_quotes_fits_into_the_trailers() -> None:
 
 
 def error_with(trailers: grpc.aio.Metadata) -> grpc.aio.AioRpcError:
-    return grpc.aio.AioRpcError(
-        grpc.StatusCode.INTERNAL, grpc.aio.Metadata(), trailers, "no", "no"
-    )
+    return grpc.aio.AioRpcError(grpc.StatusCode.INTERNAL, grpc.aio.Metadata(), trailers, "no", "no")
 
 
 def test_details_come_back() -> None:

@@ -6,25 +6,22 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from fedcoin.application.config import NodeConfig
+from fedcoin.application.credentials import client_credentials
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.application.home import Home
-from fedcoin.application.settings import split_address
+from fedcoin.application.settings import reachable
 from fedcoin.data.errors import Refusal
 
 if TYPE_CHECKING:
-    import grpc
-
     from fedcoin.application.wallet import Wallet
     from fedcoin.data.genesis import Genesis
     from fedcoin.network.api.client import NodeClient
     from fedcoin.v1.node_service_pb2 import GetStatusResponse
 
 T = TypeVar("T")
-WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
 
 
 def run_async(work: Coroutine[Any, Any, T]) -> T:
@@ -36,21 +33,7 @@ def node_address(home: Home, node: str | None, config: NodeConfig) -> str:
     """Whom to ask: what was given, or where the home's own node listens."""
     if node:
         return node
-    host, port = split_address(config.api.listen)
-    return f"{WILDCARDS.get(host, f'[{host}]' if ':' in host else host)}:{port}"
-
-
-def client_credentials(config: NodeConfig) -> grpc.ChannelCredentials | None:
-    """The home's TLS files as a client's credentials; None for plaintext."""
-    if not config.tls.enabled:
-        return None
-    import grpc
-
-    return grpc.ssl_channel_credentials(
-        root_certificates=Path(config.tls.authority).read_bytes(),
-        private_key=Path(config.tls.private_key).read_bytes(),
-        certificate_chain=Path(config.tls.certificate).read_bytes(),
-    )
+    return reachable(config.api.listen)
 
 
 @asynccontextmanager
@@ -60,7 +43,7 @@ async def node_client(home: Home, node: str | None) -> AsyncIterator[NodeClient]
 
     config = home.config(os.environ)
     target = node_address(home, node, config)
-    async with NodeClient(target, credentials=client_credentials(config)) as client:
+    async with NodeClient(target, credentials=client_credentials(config.tls)) as client:
         yield client
 
 

@@ -122,7 +122,7 @@ def telling() -> Iterator[Callable[[str], None]]:
     from rich.console import Console
 
     console = Console(stderr=True, highlight=False)
-    with console.status("starting"):
+    with console.status("working"):
         yield lambda line: console.print(
             f"[bright_black]{time.monotonic() - started:5.1f} s[/]  {line}"
         )

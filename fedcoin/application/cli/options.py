@@ -14,7 +14,7 @@ from fedcoin.application.settings import split_address
 from fedcoin.data.errors import Refusal
 
 F = TypeVar("F", bound=Callable[..., Any])
-Decorator = Callable[[F], F]
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 class Parsed(click.ParamType[Any]):
@@ -105,7 +105,7 @@ def json_option(command: F) -> F:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)
 
 
-def key_option(default: str = "node") -> Decorator[F]:
+def key_option(default: str = "node") -> Decorator:
     """``--key NAME``."""
     return click.option(
         "--key", "key_name", default=default, show_default=True, metavar="NAME",

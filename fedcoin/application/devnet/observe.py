@@ -20,7 +20,10 @@ from fedcoin.data.addresses import parse_address
 from fedcoin.data.amounts import format_amount
 from fedcoin.data.errors import Refusal
 from fedcoin.network.api.client import NodeClient
+from fedcoin.network.api.failure import RpcFailure
+from fedcoin.network.federated.client import FederatedClient
 from fedcoin.v1.block_pb2 import TaskPhase
+from fedcoin.v1.federated_learning_service_pb2 import RoundPhase
 from fedcoin.v1.node_service_pb2 import GetStatusResponse
 from fedcoin.v1.task_pb2 import Schedule
 from fedcoin.v1.transaction_pb2 import SignedTransaction, TransactionBody
@@ -58,6 +61,28 @@ class Observer:
         """Waits until every node serves. Raises RpcFailure."""
         await asyncio.gather(*(node.ready(START_SECONDS) for node in self._nodes))
         self._tell(f"{len(self._nodes)} miners serve")
+
+    async def narrate(self) -> None:
+        """Tells what the coordinator says of its clients, for as long as it runs."""
+        wanted = self._plan.options.clients
+        joined, accuracies, training = 0, 0, 0
+        async with FederatedClient(self._plan.server) as coordinator:
+            while True:
+                await asyncio.sleep(POLL_SECONDS)
+                try:
+                    campaign = await coordinator.campaign()
+                except RpcFailure:
+                    continue  # not there yet, or no more
+                if len(campaign.clients) > joined:
+                    joined = len(campaign.clients)
+                    self._tell(f"{joined} of {wanted} clients joined")
+                for number in range(accuracies + 1, len(campaign.accuracy_counts) + 1):
+                    share = campaign.accuracy_counts[number - 1] / campaign.evaluation_size
+                    self._tell(f"round {number}: the new model is right in {100 * share:.1f} %")
+                accuracies = len(campaign.accuracy_counts)
+                if campaign.phase == RoundPhase.ROUND_PHASE_TRAINING and campaign.round > training:
+                    training = campaign.round
+                    self._tell(f"round {training}: clients train")
 
     async def follow(self) -> list[TaskView]:
         """Tells what happens until the last round is closed; returns the rounds' tasks in order.

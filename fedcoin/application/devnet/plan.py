@@ -28,6 +28,9 @@ FREE_RIDER = "free rider"
 WRONG_LABELS = 0.6
 """The share of wrong labels in the mislabelled client's data."""
 
+EPOCHS = 2
+"""Few, so that the model still has something to learn in the later rounds."""
+
 MINER_BOND = 1_000 * SAP_PER_FDC
 MINER_BALANCE = 1_000 * SAP_PER_FDC
 ROUND_FEES = SAP_PER_FDC
@@ -202,6 +205,7 @@ def lay_out_coordinator(
         "coordinator.max_clients": max(options.clients, MOST_CLIENTS),
         "coordinator.budget": options.budget,
         "coordinator.seed": options.seed,
+        "coordinator.epochs": EPOCHS,
     }
     home.write(genesis, settings)
     arguments = ("train", "server", "--home", str(home.root), "--node", miners[0].api)
@@ -231,7 +235,7 @@ def lay_out_clients(
         arguments = ["train", "client", "--home", str(home.root), "--server", server]
         arguments += ["--data", str(data), "--stop-with-stdin"]
         if role == FREE_RIDER:
-            arguments += ["--epochs", "0"]
+            arguments.append("--free-ride")
         member = Member(name, home, keys[name].address, tuple(arguments))
         clients.append(Client(member, role, len(part.y_train)))
     return tuple(clients)

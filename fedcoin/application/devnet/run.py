@@ -37,8 +37,12 @@ async def run_devnet(options: Options, root: Path, tell: Tell) -> DevnetResult:
         f"{options.rounds} rounds on {options.dataset} in {root}"
     )
     with Processes(root / "logs") as processes:
-        start_all(plan, processes)
         async with Observer(plan, tell) as observer:
+            # Nodes first: they are quick, and what comes after keeps every core busy.
+            start_nodes(plan, processes)
+            await beside(processes, observer.wait_ready())
+            start_training(plan, processes)
+            tell("coordinator and clients start, and load TensorFlow")
             tasks = await beside(processes, observe(observer))
             result = await observer.collect(tasks, started)
             await asyncio.wait_for(finish(plan, processes), FINISH_SECONDS)
@@ -47,19 +51,27 @@ async def run_devnet(options: Options, root: Path, tell: Tell) -> DevnetResult:
     return result
 
 
-def start_all(plan: Plan, processes: Processes) -> None:
-    """Starts every process; they find each other in any order."""
+def start_nodes(plan: Plan, processes: Processes) -> None:
+    """Starts every miner; they find each other in any order."""
     for miner in plan.miners:
         processes.start(miner.member.name, miner.member.arguments, lasting=True)
+
+
+def start_training(plan: Plan, processes: Processes) -> None:
+    """Starts the coordinator and the clients, who look for it until it is there."""
     processes.start(plan.coordinator.name, plan.coordinator.arguments, lasting=False)
     for client in plan.clients:
         processes.start(client.member.name, client.member.arguments, lasting=False)
 
 
 async def observe(observer: Observer) -> list[TaskView]:
-    """From the first node that serves to the last round that is paid."""
-    await observer.wait_ready()
-    return await observer.follow()
+    """Follows the rounds to the last one that is paid, and tells of them."""
+    narrating = asyncio.create_task(observer.narrate())
+    try:
+        return await observer.follow()
+    finally:
+        narrating.cancel()
+        await asyncio.gather(narrating, return_exceptions=True)
 
 
 async def beside(processes: Processes, work: Coroutine[Any, Any, T]) -> T:

@@ -71,21 +71,25 @@ async def new_campaign(
         evaluation_size=config.evaluation_size,
         shards=shards,
     )
+    return await asyncio.to_thread(campaign_of, config, chain_id, store, materials)
 
-    def put() -> Campaign:
-        weights = store.put(materials.weights)
-        examples = materials.evaluation
-        return Campaign(
-            chain_id=chain_id,
-            rounds=config.rounds,
-            max_clients=config.max_clients,
-            model=store.put(materials.model),
-            initial=weights,
-            base=weights,
-            shards=tuple(
-                Shard(store.put(raw), size)
-                for raw, size in zip(examples.shards, examples.sizes, strict=True)
-            ),
-        )
 
-    return await asyncio.to_thread(put)
+def campaign_of(
+    config: CoordinatorConfig, chain_id: str, store: ArtifactStore, materials: Materials
+) -> Campaign:
+    """The campaign that starts from these materials, which are put in the store."""
+    weights = store.put(materials.weights)
+    examples = materials.evaluation
+    shards = [
+        Shard(store.put(raw), size)
+        for raw, size in zip(examples.shards, examples.sizes, strict=True)
+    ]
+    return Campaign(
+        chain_id=chain_id,
+        rounds=config.rounds,
+        max_clients=config.max_clients,
+        model=store.put(materials.model),
+        initial=weights,
+        base=weights,
+        shards=tuple(shards),
+    )

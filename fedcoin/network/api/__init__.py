@@ -14,6 +14,6 @@ meets it:
    ``RpcFailure``.
 
 It does not know how a block comes about, what makes a transaction valid, or who the peers
-are: the ports say. It never changes the chain; the one thing that it takes in is a
-transaction for the pool.
+are: the ports say. It never changes the chain; all that it takes in are transactions, for
+the pool, and artifacts, for the store.
 """

@@ -238,7 +238,7 @@ class NodeClient(Link):
     async def payment_proof(
         self, task_id: Hash, address: Address
     ) -> list[shapley_task_service_pb2.PaymentProof]:
-        """One proof for each payment of a task to an address; see `fedcoin.network.api.proofs`."""
+        """One proof for each payment of a task to an address; `api.proofs` checks them."""
         request = shapley_task_service_pb2.GetPaymentProofRequest(
             task_id=written_hash(task_id), address=written_address(address)
         )

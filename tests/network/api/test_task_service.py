@@ -7,13 +7,13 @@ import asyncio
 import pytest
 from grpc import StatusCode
 
-from fedcoin.consensus.certificates import verify_certificate
+from fedcoin.consensus.validators import Validator, ValidatorSet
 from fedcoin.data import merkle
 from fedcoin.data.addresses import format_address
-from fedcoin.data.blocks import decode_header
-from fedcoin.data.hashing import sha256
+from fedcoin.data.errors import Refusal
 from fedcoin.data.transactions import decode_transaction
 from fedcoin.network.api.failure import RpcFailure
+from fedcoin.network.api.proofs import check_payment_proof
 from fedcoin.v1 import shapley_task_service_pb2 as pb
 from fedcoin.v1 import shapley_task_service_pb2_grpc as rpc
 from fedcoin.v1.block_pb2 import (
@@ -22,6 +22,7 @@ from fedcoin.v1.block_pb2 import (
     PAYMENT_KIND_TRAIN,
     TASK_PHASE_COMMIT,
     TASK_PHASE_SETTLED,
+    BlockHeader,
     Receipt,
 )
 from tests.contract.jobs import Job, additive
@@ -132,17 +133,65 @@ async def test_a_payment_is_proved_offline(live: Live) -> None:
     client = job.clients[0]
     (proof,) = await live.node.payment_proof(job.task_id, client.address)
     # From here on, nothing but the proof, the chain's id and its validators is used.
-    header = decode_header(proof.header)
-    verify_certificate(proof.certificate, validators, CHAIN_ID, header.height, sha256(proof.header))
-    path = list(proof.path)
-    root = header.receipts_root
-    assert merkle.verify_path(proof.receipt, proof.index, proof.count, path, root)
-    payment = Receipt.FromString(proof.receipt).payment
+    header, payment = check_payment_proof(proof, CHAIN_ID, validators)
     assert payment == proof.payment
     assert (payment.address, payment.task_id) == (client.address, job.task_id)
     assert payment.amount == 5 * FDC * 7 // 10 * 5 // 8
-    forged = proof.receipt[:-1] + bytes([proof.receipt[-1] ^ 1])
-    assert not merkle.verify_path(forged, proof.index, proof.count, path, root)
+    assert header.settlement.task_id == job.task_id
+
+
+async def test_forged_proofs_prove_nothing(live: Live) -> None:
+    validators = live.chain.ledger.validators()
+    job = settled(live)
+    (honest,) = await live.node.payment_proof(job.task_id, job.clients[0].address)
+    more = Receipt.FromString(honest.receipt)
+    more.payment.amount += 1
+    header = BlockHeader.FromString(honest.header)
+    header.receipts_root = bytes(32)
+    settled_receipt = live.chain.executions[-1].receipts[-1]
+    for code, changes in (
+        ("BAD_ROOT", {"receipt": more.SerializeToString()}),
+        ("BAD_ROOT", {"index": honest.index + 1}),
+        ("BAD_ROOT", {"count": 1}),
+        ("BAD_ROOT", {"path": honest.path[:-1]}),
+        ("BAD_ROOT", {"receipt": settled_receipt}),
+        ("BAD_CERTIFICATE", {"header": header.SerializeToString()}),
+        ("BAD_CERTIFICATE", {"certificate": b""}),
+        ("MALFORMED", {"header": b"\xff"}),
+    ):
+        forged = pb.PaymentProof()
+        forged.CopyFrom(honest)
+        for name in changes:
+            forged.ClearField(name)  # type: ignore[arg-type]
+        forged.MergeFrom(pb.PaymentProof(**changes))
+        with pytest.raises(Refusal) as caught:
+            check_payment_proof(forged, CHAIN_ID, validators)
+        assert caught.value.code.name == code, changes
+    with pytest.raises(Refusal) as caught:
+        check_payment_proof(honest, "another-chain", validators)
+    assert caught.value.code.name == "WRONG_CHAIN"
+    strangers = ValidatorSet.of([Validator.of(key("stranger").public_key, 1)])
+    with pytest.raises(Refusal) as caught:
+        check_payment_proof(honest, CHAIN_ID, strangers)
+    assert caught.value.code.name == "BAD_CERTIFICATE"
+
+
+async def test_the_receipt_of_something_else_is_no_payment(live: Live) -> None:
+    validators = live.chain.ledger.validators()
+    settled(live)
+    block, receipts = live.chain.blocks[-1], live.chain.executions[-1].receipts
+    index = next(i for i, raw in enumerate(receipts) if Receipt.FromString(raw).HasField("task"))
+    proof = pb.PaymentProof(
+        header=live.port.store.header_bytes(block.height),
+        certificate=live.chain.certificates[-1],
+        receipt=receipts[index],
+        index=index,
+        count=len(receipts),
+        path=merkle.path(receipts, index),
+    )
+    with pytest.raises(Refusal) as caught:
+        check_payment_proof(proof, CHAIN_ID, validators)
+    assert (caught.value.code.name, caught.value.field) == ("MALFORMED", "receipt")
 
 
 async def test_there_is_no_proof_of_what_was_not_paid(live: Live) -> None:

@@ -179,9 +179,7 @@ def introduction(genesis: Genesis, key: KeyPair = STRANGER, **changes: Any) -> I
 
 
 @asynccontextmanager
-async def visiting(
-    node: Node, key: KeyPair = STRANGER, **changes: Any
-) -> AsyncIterator[Link]:
+async def visiting(node: Node, key: KeyPair = STRANGER, **changes: Any) -> AsyncIterator[Link]:
     """Shake hands with a node by hand."""
     link = await open_link(
         parse_endpoint(node.address),

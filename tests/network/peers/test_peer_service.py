@@ -113,9 +113,7 @@ async def test_the_callers_side_checks_the_server_as_well(node: Node) -> None:
         assert caught.value.code is code
         assert node.address in str(caught.value)
     with pytest.raises(Refusal) as caught:
-        await open_link(
-            endpoint, introduction(node.genesis), security, 5.0, expected_key=b"k" * 32
-        )
+        await open_link(endpoint, introduction(node.genesis), security, 5.0, expected_key=b"k" * 32)
     assert caught.value.code is NetworkCode.WRONG_PEER
 
 
@@ -175,9 +173,7 @@ async def test_a_proof_works_once_and_from_its_own_connection(node: Node) -> Non
         )
         session = (await stub.Authenticate(request)).session
         assert 1 <= len(session) <= 64
-        await refused(
-            stub.Authenticate(request), grpc.StatusCode.UNAUTHENTICATED, "BAD_NONCE"
-        )
+        await refused(stub.Authenticate(request), grpc.StatusCode.UNAUTHENTICATED, "BAD_NONCE")
         metadata = ((SESSION_METADATA, session),)
         await stub.Ping(pb.PingRequest(), metadata=metadata)
         # An overheard session is of no use elsewhere.

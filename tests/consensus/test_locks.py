@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fedcoin.consensus.errors import ConsensusCode
+from fedcoin.consensus.locks import decode_lock, encode_lock
+from fedcoin.data.errors import Refusal
+from fedcoin.data.votes import Vote
+from tests.consensus.committee import BLOCK, CHAIN_ID, HEIGHT, NIL, OTHER, Committee, hash_of
+
+COMMITTEE = Committee()
+
+
+def polka(raw: bytes = BLOCK, round: int = 3) -> list[Vote]:
+    return [COMMITTEE.prevote(i, round, raw) for i in (0, 2, 3)]
+
+
+def refused(record: bytes) -> None:
+    with pytest.raises(Refusal, match="damaged") as caught:
+        decode_lock(record, CHAIN_ID)
+    assert caught.value.code is ConsensusCode.BAD_LOCK
+
+
+def test_a_lock_comes_back_as_it_went() -> None:
+    lock = decode_lock(encode_lock(BLOCK, polka()), CHAIN_ID)
+    assert lock.raw == BLOCK
+    assert (lock.height, lock.round, lock.block_hash) == (HEIGHT, 3, hash_of(BLOCK))
+    assert {vote.public_key for vote in lock.prevotes} == {v.public_key for v in polka()}
+
+
+def test_a_damaged_lock_is_refused() -> None:
+    record = encode_lock(BLOCK, polka())
+    refused(b"")
+    refused(record[:-1])
+    refused(record[: 4 + len(BLOCK)])
+    refused(record + b"\0")
+    refused(b"\xff\xff\xff\xff" + record)
+
+
+def test_a_lock_is_made_of_prevotes_for_one_block_in_one_round() -> None:
+    refused(encode_lock(BLOCK, [*polka(), COMMITTEE.prevote(1, 4, BLOCK)]))
+    refused(encode_lock(BLOCK, [*polka(), COMMITTEE.prevote(1, 3, OTHER)]))
+    refused(encode_lock(BLOCK, [COMMITTEE.precommit(1, 3, BLOCK)]))
+    refused(encode_lock(BLOCK, polka(NIL)))
+
+
+@given(st.binary(max_size=300))
+def test_random_bytes_are_no_lock(record: bytes) -> None:
+    refused(record)

@@ -1,0 +1,326 @@
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from dataclasses import replace
+from fractions import Fraction
+from math import isqrt
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from fedcoin.consensus.posap import Outcome, Reveal, decide, retarget
+
+D = 1_000
+CHALLENGE = b"c" * 32
+
+
+def miner(i: int) -> bytes:
+    return bytes([i]) * 20
+
+
+def reveal(i: int, *vector: int, power: int = 1, samples: int = 1) -> Reveal:
+    return Reveal(miner(i), power, samples, vector)
+
+
+def outcome(*reveals: Reveal, d: int = D, challenge: bytes = CHALLENGE) -> Outcome:
+    found = decide(reveals, d, challenge, exact=False)
+    assert found is not None
+    return found
+
+
+# Examples.
+
+
+def test_one_miner_is_its_own_outcome() -> None:
+    assert outcome(reveal(1, 5, -7, 0)) == Outcome((5, -7, 0), miner(1), (5, -7, 0), (miner(1),))
+
+
+def test_nobody_gives_no_outcome() -> None:
+    assert decide([], D, CHALLENGE, exact=False) is None
+
+
+def test_the_mean_weighs_by_samples() -> None:
+    found = outcome(reveal(1, 0, samples=1), reveal(2, 400, samples=3))
+    assert found.mean_shapley_nano == (300,)
+
+
+def test_the_winner_is_the_closest_to_the_mean() -> None:
+    found = outcome(reveal(1, 0), reveal(2, 100), reveal(3, 500))
+    assert found.mean_shapley_nano == (200,)
+    assert found.winner == miner(2)
+    assert found.winner_shapley_nano == (100,)
+
+
+def test_closeness_is_to_the_unrounded_mean() -> None:
+    # The mean is 1/3: rounded to 0 the miners at 0 and at 1 would not change their order, but
+    # with 2/3 the miner at 1 is closer, and with 1/3 the one at 0.
+    assert outcome(reveal(1, 0), reveal(2, 0), reveal(3, 1)).winner in {miner(1), miner(2)}
+    assert outcome(reveal(1, 0), reveal(2, 1), reveal(3, 1)).winner in {miner(2), miner(3)}
+
+
+def test_an_outlier_neither_counts_nor_wins() -> None:
+    found = outcome(reveal(1, 0, 0), reveal(2, 10, 0), reveal(3, 10**9, -(10**9), samples=10**9))
+    assert found.inliers == (miner(1), miner(2))
+    assert found.mean_shapley_nano == (5, 0)
+
+
+def test_the_distance_is_over_all_coordinates_and_d_itself_is_within() -> None:
+    centre = [reveal(i, 0, 0) for i in (1, 2, 3)]
+    assert miner(4) in outcome(*centre, reveal(4, 600, 800)).inliers
+    assert miner(4) not in outcome(*centre, reveal(4, 601, 800)).inliers
+
+
+def test_two_equal_miners_are_as_far_from_their_median() -> None:
+    assert outcome(reveal(1, 0), reveal(2, 2 * D)).inliers == (miner(1), miner(2))
+    assert decide([reveal(1, 0), reveal(2, 2 * D + 1)], D, CHALLENGE, exact=False) is None
+
+
+def test_the_median_weighs_by_power() -> None:
+    found = outcome(reveal(1, 0, power=5), reveal(2, 9999, power=2), reveal(3, 9999, power=2))
+    assert found.inliers == (miner(1),)
+
+
+def test_inliers_with_half_of_the_power_are_too_few() -> None:
+    # The medians of the coordinates together are near nobody but the first.
+    three = [reveal(1, 0, 0), reveal(2, 9999, 0), reveal(3, 0, 9999)]
+    assert decide(three, D, CHALLENGE, exact=False) is None
+    assert outcome(*(replace(r, power=3 if r.miner == miner(1) else 1) for r in three)).inliers == (
+        miner(1),
+    )
+
+
+def test_a_null_player_stays_at_zero_and_whole_numbers_stay() -> None:
+    found = outcome(reveal(1, 0, 1, 7), reveal(2, 0, 2, 7), reveal(3, 0, 2, 7))
+    assert found.mean_shapley_nano == (0, 2, 7)
+
+
+def test_all_zero_and_all_negative_vectors_are_vectors() -> None:
+    assert outcome(reveal(1, 0, 0), reveal(2, 0, 0)).mean_shapley_nano == (0, 0)
+    assert outcome(reveal(1, -3, -5), reveal(2, -4, -6)).mean_shapley_nano == (-3, -6)
+
+
+def test_under_exact_all_inliers_draw_lots() -> None:
+    reveals = [reveal(1, 0), reveal(2, 0), reveal(3, 9)]
+    winners = set()
+    for i in range(50):
+        found = decide(reveals, D, bytes([i]) * 32, exact=True)
+        assert found is not None
+        winners.add(found.winner)
+    assert winners == {miner(1), miner(2), miner(3)}
+
+
+def test_ties_are_drawn_by_power_from_the_challenge() -> None:
+    reveals = [reveal(1, 5, power=10), reveal(2, 5, power=30), reveal(3, 5, power=60)]
+    wins = Counter(outcome(*reveals, challenge=i.to_bytes(32, "big")).winner for i in range(2_000))
+    for i, share in ((1, 0.1), (2, 0.3), (3, 0.6)):
+        assert abs(wins[miner(i)] / 2_000 - share) < 0.04
+
+
+def test_the_lottery_is_the_documented_one() -> None:
+    ticket = int.from_bytes(hashlib.sha256(b"fedcoin/lottery/v1\0" + CHALLENGE).digest(), "big")
+    assert outcome(reveal(1, 5), reveal(2, 5), reveal(3, 5)).winner == miner(1 + ticket % 3)
+
+
+@pytest.mark.parametrize(
+    ("reveals", "saying"),
+    [
+        ([reveal(1, 0), reveal(1, 0)], "once"),
+        ([reveal(1, 0), reveal(2, 0, 0)], "length"),
+        ([reveal(1, 0, power=0)], "power"),
+        ([reveal(1, 0, samples=0)], "samples"),
+    ],
+)
+def test_what_the_contract_must_not_let_in(reveals: list[Reveal], saying: str) -> None:
+    with pytest.raises(ValueError, match=saying):
+        decide(reveals, D, CHALLENGE, exact=False)
+
+
+# Properties.
+
+nano = st.integers(-(10**9), 10**9)
+powers = st.integers(1, 10**12)
+counts = st.integers(1, 10**6)
+
+
+@st.composite
+def many_reveals(draw: st.DrawFn, spread: int = 3 * D) -> list[Reveal]:
+    """Vectors around a common one, most within D."""
+    clients = draw(st.integers(1, 6))
+    centre = draw(st.lists(nano, min_size=clients, max_size=clients))
+    return [
+        reveal(
+            i,
+            *(c + draw(st.integers(-spread // 3, spread // 3)) for c in centre),
+            power=draw(powers),
+            samples=draw(counts),
+        )
+        for i in range(1, draw(st.integers(1, 7)) + 1)
+    ]
+
+
+@given(many_reveals(), st.randoms(use_true_random=False), st.booleans(), st.binary(max_size=32))
+def test_the_order_of_the_reveals_does_not_matter(
+    reveals: list[Reveal], random: object, exact: bool, challenge: bytes
+) -> None:
+    shuffled = list(reveals)
+    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    assert decide(reveals, D, challenge, exact) == decide(shuffled, D, challenge, exact)
+
+
+@given(many_reveals(), st.booleans())
+def test_what_an_outcome_is(reveals: list[Reveal], exact: bool) -> None:
+    found = decide(reveals, D, CHALLENGE, exact)
+    assume(found is not None)
+    assert found is not None
+    inliers = [r for r in reveals if r.miner in found.inliers]
+    assert found.inliers == tuple(sorted(found.inliers))
+    assert 2 * sum(r.power for r in inliers) > sum(r.power for r in reveals)
+    assert (found.winner, found.winner_shapley_nano) in [(r.miner, r.shapley_nano) for r in inliers]
+    for k, mean in enumerate(found.mean_shapley_nano):
+        column = [r.shapley_nano[k] for r in inliers]
+        assert min(column) <= mean <= max(column)
+        weight = sum(r.samples for r in inliers)
+        true = Fraction(sum(r.samples * r.shapley_nano[k] for r in inliers), weight)
+        assert abs(mean - true) < 1
+
+
+@given(many_reveals())
+def test_the_winner_is_no_farther_than_anybody(reveals: list[Reveal]) -> None:
+    found = decide(reveals, D, CHALLENGE, exact=False)
+    assume(found is not None)
+    assert found is not None
+    inliers = [r for r in reveals if r.miner in found.inliers]
+    weight = sum(r.samples for r in inliers)
+    mean = [
+        Fraction(sum(r.samples * r.shapley_nano[k] for r in inliers), weight)
+        for k in range(len(found.mean_shapley_nano))
+    ]
+
+    def distance(r: Reveal) -> Fraction:
+        return sum(((v - m) ** 2 for v, m in zip(r.shapley_nano, mean, strict=True)), Fraction(0))
+
+    least = min(distance(r) for r in inliers)
+    assert least == next(distance(r) for r in inliers if r.miner == found.winner)
+
+
+@given(many_reveals(), st.integers(-(10**9), 10**9))
+def test_efficiency_is_kept_to_the_last_nano(reveals: list[Reveal], total: int) -> None:
+    """When all vectors add up to v(all) - v(empty), so does S-bar."""
+    level = [
+        replace(r, shapley_nano=(*r.shapley_nano, total - sum(r.shapley_nano))) for r in reveals
+    ]
+    found = decide(level, 10**10, CHALLENGE, exact=False)
+    assert found is not None
+    assert sum(found.mean_shapley_nano) == total
+
+
+@st.composite
+def attacks(draw: st.DrawFn) -> tuple[list[Reveal], list[Reveal]]:
+    """Honest reveals, and others with just under half of the power that say what they like.
+
+    The liars know everything: their numbers are drawn near the honest ones, at distance D,
+    and far away.
+    """
+    honest = draw(many_reveals())
+    anchor = honest[0].shapley_nano
+    power = sum(r.power for r in honest)
+    liars = draw(st.integers(1, 5))
+    assume(power > liars)
+    budget = power - 1
+    found = []
+    for i in range(liars):
+        share = draw(st.integers(1, max(1, budget - (liars - 1 - i))))
+        budget -= share
+        near = st.integers(-2 * D, 2 * D)
+        vector = [a + draw(near | nano | st.sampled_from((-D, D))) for a in anchor]
+        found.append(reveal(100 + i, *vector, power=share, samples=draw(counts)))
+        if budget < 1:
+            break
+    return honest, found
+
+
+@given(attacks(), st.booleans(), st.integers(1, 10 * D))
+def test_just_under_half_of_the_power_moves_no_coordinate_by_more_than_d(
+    attack: tuple[list[Reveal], list[Reveal]], exact: bool, d: int
+) -> None:
+    honest, liars = attack
+    assert 2 * sum(r.power for r in liars) < sum(r.power for r in (*honest, *liars))
+    found = decide([*honest, *liars], d, CHALLENGE, exact)
+    assume(found is not None)
+    assert found is not None
+    for k, mean in enumerate(found.mean_shapley_nano):
+        column = [r.shapley_nano[k] for r in honest]
+        assert min(column) - d <= mean <= max(column) + d
+
+
+@given(attacks())
+def test_liars_cannot_stop_honest_miners_that_are_close_enough(
+    attack: tuple[list[Reveal], list[Reveal]],
+) -> None:
+    """All honest ones are inliers when D is the diagonal of the box around them."""
+    honest, liars = attack
+    columns = list(zip(*(r.shapley_nano for r in honest), strict=True))
+    diagonal = isqrt(sum((max(c) - min(c)) ** 2 for c in columns)) + 1
+    found = decide([*honest, *liars], diagonal, CHALLENGE, exact=False)
+    assert found is not None
+    assert {r.miner for r in honest} <= set(found.inliers)
+
+
+# Difficulty.
+
+
+def test_d_follows_the_square_root_of_the_time() -> None:
+    assert retarget(1_000, 40_000, 10_000, 1, 10**9) == 2_000
+    assert retarget(1_000, 2_500, 10_000, 1, 10**9) == 500
+    assert retarget(1_000, 10_000, 10_000, 1, 10**9) == 1_000
+    assert retarget(20_000_000, 20_000, 10_000, 1, 10**9) == 28_284_271
+
+
+def test_d_is_at_most_doubled_or_halved_and_stays_within_its_limits() -> None:
+    assert retarget(1_000, 10**9, 10_000, 1, 10**9) == 2_000
+    assert retarget(1_000, 0, 10_000, 1, 10**9) == 500
+    assert retarget(1_001, -5, 10_000, 1, 10**9) == 501
+    assert retarget(1_000, 10**9, 10_000, 1, 1_500) == 1_500
+    assert retarget(1_000, 0, 10_000, 800, 10**9) == 800
+
+
+def test_d_outside_of_its_limits_is_brought_back() -> None:
+    assert retarget(10, 1, 1, 100, 200) == 100
+    assert retarget(1_000, 1, 1, 100, 200) == 200
+
+
+@pytest.mark.parametrize(("target", "low", "high"), [(0, 1, 2), (1, 0, 2), (1, 3, 2)])
+def test_limits_that_are_none(target: int, low: int, high: int) -> None:
+    with pytest.raises(ValueError, match="positive"):
+        retarget(1, 1, target, low, high)
+
+
+@given(
+    st.integers(1, 10**10),
+    st.integers(0, 10**12),
+    st.integers(1, 10**8),
+    st.integers(1, 10**9),
+    st.integers(0, 10**10),
+)
+def test_retarget_stays_within_every_limit(
+    d: int, elapsed: int, target: int, low: int, room: int
+) -> None:
+    high = low + room
+    new = retarget(d, elapsed, target, low, high)
+    assert low <= new <= high
+    assert new in (low, high) or d <= 2 * new <= 4 * d
+    assert retarget(d, elapsed + 1_000, target, low, high) >= new
+
+
+@given(st.integers(10**5, 10**8), st.floats(0.05, 20))
+def test_mining_time_is_on_target_within_a_few_tasks(start: int, speed: float) -> None:
+    """With samples ~ 1 / D^2 at any constant speed the second step at the latest is exact."""
+    target = 10_000
+    wanted = 10_000_000
+    d = start
+    for _ in range(12):
+        elapsed = int(target * (wanted / d) ** 2 / speed)
+        d = retarget(d, elapsed, target, 1, 10**12)
+    assert abs(int(target * (wanted / d) ** 2 / speed) - target) <= target * 0.01

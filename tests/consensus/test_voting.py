@@ -1,0 +1,484 @@
+"""Each rule of the algorithm, by the numbers of its lines in arXiv:1807.04938."""
+
+from __future__ import annotations
+
+import pytest
+
+from fedcoin.consensus.certificates import verify_certificate
+from fedcoin.consensus.effects import (
+    Accepted,
+    BuildBlock,
+    CastVote,
+    CheckBlock,
+    Decide,
+    Equivocation,
+    SendProposal,
+    StartTimer,
+)
+from fedcoin.consensus.engine import ConsensusEngine
+from fedcoin.consensus.errors import ConsensusCode
+from fedcoin.consensus.rules import Step
+from fedcoin.consensus.timers import Timer, TimerKind
+from fedcoin.data.errors import Refusal
+from fedcoin.data.votes import PRECOMMIT, PREVOTE, Vote, sign_proposal
+from tests.consensus.committee import (
+    BLOCK,
+    CHAIN_ID,
+    HEIGHT,
+    NIL,
+    OTHER,
+    Committee,
+    Seat,
+    hash_of,
+)
+
+COMMITTEE = Committee()
+PROPOSE, PREVOTES, PRECOMMITS = TimerKind.PROPOSE, TimerKind.PREVOTE, TimerKind.PRECOMMIT
+
+
+def seat(me: int = 3) -> Seat:
+    """Member 3 proposes in round 3, so it watches the first three."""
+    return Seat(COMMITTEE, me)
+
+
+def timeout(member: Seat, kind: TimerKind, round: int) -> None:
+    member.do(member.engine.on_timeout(Timer(kind, round)))
+
+
+def prevotes(round: int, raw: bytes, *members: int) -> list[Vote]:
+    return [COMMITTEE.prevote(i, round, raw) for i in members]
+
+
+def precommits(round: int, raw: bytes, *members: int) -> list[Vote]:
+    return [COMMITTEE.precommit(i, round, raw) for i in members]
+
+
+def locked_seat(me: int = 3) -> Seat:
+    """Locked on BLOCK in round 0, and in round 1 now."""
+    member = seat(me)
+    member.hear(COMMITTEE.proposal(0, BLOCK))
+    member.find(BLOCK, ok=True)
+    others = [i for i in range(3) if i != me][:2]
+    member.hear(*prevotes(0, BLOCK, *others))
+    assert member.engine.locked == (0, hash_of(BLOCK))
+    member.hear(*precommits(0, NIL, *others))
+    timeout(member, PRECOMMITS, 0)
+    assert member.engine.round == 1
+    return member
+
+
+# Lines 11 to 21: rounds begin.
+
+
+def test_11_the_proposer_asks_for_a_block_and_proposes_it() -> None:
+    member = seat(0)
+    assert member.all(BuildBlock) == [BuildBlock(0)]
+    member.do(member.engine.on_block_built(0, hash_of(BLOCK), BLOCK))
+    assert member.all(SendProposal) == [SendProposal(0, -1, hash_of(BLOCK), BLOCK)]
+    assert member.all(CheckBlock) == [], "what was built here is not checked"
+    assert member.votes() == [(PREVOTE, 0, hash_of(BLOCK))]
+
+
+def test_15_a_valid_value_is_proposed_again_with_its_round() -> None:
+    member = locked_seat(1)
+    assert member.all(BuildBlock) == []
+    assert member.all(SendProposal) == [SendProposal(1, 0, hash_of(BLOCK), BLOCK)]
+
+
+def test_16_a_block_that_comes_too_late_is_dropped() -> None:
+    member = seat(0)
+    timeout(member, PROPOSE, 0)
+    member.do(member.engine.on_block_built(0, hash_of(BLOCK), BLOCK))
+    member.do(member.engine.on_block_built(1, hash_of(BLOCK), BLOCK))
+    assert member.all(SendProposal) == []
+
+
+def test_16_a_block_is_proposed_once() -> None:
+    member = seat(0)
+    for raw in (BLOCK, OTHER):
+        member.do(member.engine.on_block_built(0, hash_of(raw), raw))
+    assert len(member.all(SendProposal)) == 1
+
+
+def test_21_everybody_waits_for_a_proposal_longer_in_each_round() -> None:
+    member = seat()
+    assert member.all(StartTimer) == [StartTimer(Timer(PROPOSE, 0), 1000)]
+    timeout(member, PROPOSE, 0)
+    member.hear(*precommits(0, NIL, 0, 1, 2))
+    assert member.all(StartTimer)[-1] == StartTimer(Timer(PROPOSE, 1), 1500)
+
+
+# Lines 22 to 27: a new block.
+
+
+def test_22_a_valid_block_gets_a_prevote_once_it_was_checked() -> None:
+    member = seat()
+    member.hear(COMMITTEE.proposal(0, BLOCK))
+    assert member.all(CheckBlock) == [CheckBlock(hash_of(BLOCK), BLOCK)]
+    assert member.votes() == []
+    member.find(BLOCK, ok=True)
+    assert member.votes() == [(PREVOTE, 0, hash_of(BLOCK))]
+
+
+def test_26_an_invalid_block_gets_nil() -> None:
+    member = seat()
+    member.hear(COMMITTEE.proposal(0, BLOCK))
+    member.find(BLOCK, ok=False)
+    assert member.votes() == [(PREVOTE, 0, NIL)]
+
+
+def test_23_who_is_locked_prevotes_no_other_block() -> None:
+    member = locked_seat()
+    member.hear(COMMITTEE.proposal(1, OTHER))
+    assert member.votes()[-1] == (PREVOTE, 1, NIL)
+    assert CheckBlock(hash_of(OTHER), OTHER) not in member.seen
+
+
+def test_23_who_is_locked_prevotes_the_same_block() -> None:
+    member = locked_seat()
+    member.hear(COMMITTEE.proposal(1, BLOCK))
+    assert member.votes()[-1] == (PREVOTE, 1, hash_of(BLOCK))
+    assert len(member.all(CheckBlock)) == 1, "a block is checked once"
+
+
+# Lines 28 to 33: a block with an earlier polka.
+
+
+def test_28_without_the_polka_nothing_happens() -> None:
+    member = seat()
+    timeout(member, PROPOSE, 0)
+    member.hear(*precommits(0, NIL, 0, 1, 2))
+    member.hear(COMMITTEE.proposal(1, BLOCK, valid_round=0))
+    assert member.votes() == [(PREVOTE, 0, NIL)]
+    member.hear(*prevotes(0, BLOCK, 0, 1, 2))
+    member.find(BLOCK, ok=True)
+    assert member.votes()[-1] == (PREVOTE, 1, hash_of(BLOCK))
+
+
+def test_29_a_later_polka_unlocks() -> None:
+    member = locked_seat()
+    timeout(member, PROPOSE, 1)
+    member.hear(*prevotes(1, OTHER, 0, 1, 2))
+    member.hear(*precommits(1, NIL, 0, 1, 2))
+    member.hear(COMMITTEE.proposal(2, OTHER, valid_round=1))
+    member.find(OTHER, ok=True)
+    assert member.votes()[-1] == (PREVOTE, 2, hash_of(OTHER))
+
+
+def test_29_an_earlier_polka_does_not_unlock() -> None:
+    member = seat()
+    timeout(member, PROPOSE, 0)
+    member.hear(*precommits(0, NIL, 0, 1, 2))
+    # Locked in round 1; a polka of round 0 for another block turns up in round 2.
+    member.hear(COMMITTEE.proposal(1, BLOCK))
+    member.find(BLOCK, ok=True)
+    member.hear(*prevotes(1, BLOCK, 0, 1))
+    assert member.engine.locked == (1, hash_of(BLOCK))
+    member.hear(*precommits(1, NIL, 0, 1, 2))
+    member.hear(*prevotes(0, OTHER, 0, 1, 2), COMMITTEE.proposal(2, OTHER, valid_round=0))
+    assert member.votes()[-1] == (PREVOTE, 2, NIL)
+
+
+# Lines 34, 35, 44 to 46 and 61 to 64: prevotes without a polka.
+
+
+def test_34_a_timer_starts_once_two_thirds_prevoted_anything() -> None:
+    member = seat()
+    timeout(member, PROPOSE, 0)
+    member.hear(COMMITTEE.prevote(0, 0, BLOCK))
+    assert len(member.all(StartTimer)) == 1
+    member.hear(COMMITTEE.prevote(1, 0, OTHER), COMMITTEE.prevote(2, 0, BLOCK))
+    assert member.all(StartTimer)[1:] == [StartTimer(Timer(PREVOTES, 0), 500)]
+    timeout(member, PREVOTES, 0)
+    assert member.votes()[-1] == (PRECOMMIT, 0, NIL)
+
+
+def test_34_not_before_the_own_prevote() -> None:
+    member = seat()
+    member.hear(*prevotes(0, NIL, 0, 1), COMMITTEE.prevote(2, 0, BLOCK))
+    assert len(member.all(StartTimer)) == 1
+
+
+def test_44_two_thirds_for_nil_end_the_step_at_once() -> None:
+    member = seat()
+    timeout(member, PROPOSE, 0)
+    member.hear(*prevotes(0, NIL, 0, 1))
+    assert member.votes() == [(PREVOTE, 0, NIL), (PRECOMMIT, 0, NIL)]
+
+
+# Lines 36 to 43: a polka.
+
+
+def test_36_a_polka_locks_and_is_written_down_with_the_precommit() -> None:
+    member = seat()
+    member.hear(COMMITTEE.proposal(0, BLOCK))
+    member.find(BLOCK, ok=True)
+    member.hear(*prevotes(0, BLOCK, 0, 1))
+    assert member.votes()[-1] == (PRECOMMIT, 0, hash_of(BLOCK))
+    assert member.engine.locked == (0, hash_of(BLOCK))
+    assert BLOCK in member.lock
+    assert [e.lock != b"" for e in member.all(CastVote)] == [False, True]
+
+
+def test_36_not_for_a_block_that_is_unknown_or_unchecked() -> None:
+    member = seat()
+    timeout(member, PROPOSE, 0)
+    member.hear(*prevotes(0, BLOCK, 0, 1, 2))
+    assert len(member.votes()) == 1
+    member.hear(COMMITTEE.proposal(0, BLOCK))
+    assert len(member.votes()) == 1
+    member.find(BLOCK, ok=True)
+    assert member.votes()[-1] == (PRECOMMIT, 0, hash_of(BLOCK))
+
+
+def test_36_a_no_may_become_a_yes() -> None:
+    member = seat()
+    member.hear(COMMITTEE.proposal(0, BLOCK))
+    member.find(BLOCK, ok=False)
+    member.hear(*prevotes(0, BLOCK, 0, 1, 2))
+    assert member.votes() == [(PREVOTE, 0, NIL)]
+    member.find(BLOCK, ok=True)
+    assert member.votes()[-1] == (PRECOMMIT, 0, hash_of(BLOCK))
+
+
+def test_42_a_polka_after_the_precommit_makes_a_value_valid_but_does_not_lock() -> None:
+    member = seat(1)
+    member.hear(COMMITTEE.proposal(0, BLOCK))
+    member.find(BLOCK, ok=True)
+    member.hear(COMMITTEE.prevote(0, 0, BLOCK), COMMITTEE.prevote(3, 0, NIL))
+    timeout(member, PREVOTES, 0)
+    member.hear(COMMITTEE.prevote(2, 0, BLOCK))
+    assert member.engine.locked == (-1, NIL)
+    member.hear(*precommits(0, NIL, 0, 2))
+    assert member.all(SendProposal) == [SendProposal(1, 0, hash_of(BLOCK), BLOCK)]
+
+
+def test_42_a_polka_learnt_in_a_later_round_makes_a_value_valid() -> None:
+    member = seat(1)
+    timeout(member, PROPOSE, 0)
+    member.hear(*precommits(0, NIL, 0, 2, 3))
+    assert member.engine.round == 1
+    assert member.all(BuildBlock) == [BuildBlock(1)]
+    member.hear(COMMITTEE.proposal(0, BLOCK), *prevotes(0, BLOCK, 0, 2, 3))
+    member.find(BLOCK, ok=True)
+    assert member.all(SendProposal) == [SendProposal(1, 0, hash_of(BLOCK), BLOCK)]
+
+
+# Lines 47, 48 and 65 to 67: precommits without a decision.
+
+
+def test_47_a_timer_starts_once_two_thirds_precommitted_anything() -> None:
+    member = seat()
+    member.hear(*precommits(0, NIL, 0, 1), COMMITTEE.precommit(2, 0, BLOCK))
+    assert member.all(StartTimer)[1:] == [StartTimer(Timer(PRECOMMITS, 0), 500)]
+    timeout(member, PRECOMMITS, 0)
+    assert member.engine.round == 1
+
+
+def test_47_two_thirds_for_nil_end_the_round_at_once() -> None:
+    member = seat()
+    member.hear(*precommits(0, NIL, 0, 1, 2))
+    assert (member.engine.round, member.engine.step) == (1, Step.PROPOSE)
+
+
+# Lines 49 to 54: the decision.
+
+
+def test_49_precommits_decide_from_any_round_and_step() -> None:
+    member = locked_seat()
+    member.hear(*precommits(0, BLOCK, 0, 1))
+    (decision,) = member.all(Decide)
+    assert (decision.block_hash, decision.raw, decision.round) == (hash_of(BLOCK), BLOCK, 0)
+    members = COMMITTEE.validators
+    assert verify_certificate(decision.certificate, members, CHAIN_ID, HEIGHT, hash_of(BLOCK)) == 0
+
+
+def test_49_the_block_may_come_last_and_is_taken_unchecked() -> None:
+    member = seat()
+    member.hear(*precommits(0, BLOCK, 0, 1, 2))
+    assert member.all(Decide) == []
+    member.hear(COMMITTEE.proposal(0, BLOCK))
+    assert len(member.all(Decide)) == 1
+
+
+def test_after_the_decision_nothing_is_said_or_done() -> None:
+    member = seat()
+    member.hear(COMMITTEE.proposal(0, BLOCK), *precommits(0, BLOCK, 0, 1, 2))
+    seen = len(member.seen)
+    member.hear(*prevotes(0, OTHER, 0, 1, 2), *precommits(1, OTHER, 0, 1, 2))
+    member.hear(COMMITTEE.proposal(1, OTHER))
+    member.find(BLOCK, ok=True)
+    timeout(member, PROPOSE, 0)
+    member.do(member.engine.on_block_built(0, hash_of(OTHER), OTHER))
+    member.do(member.engine.start())
+    assert len(member.seen) == seen
+
+
+# Lines 55 and 56: skipping rounds.
+
+
+def test_55_a_third_of_the_power_ahead_takes_everybody_along() -> None:
+    member = seat()
+    member.hear(COMMITTEE.prevote(0, 6, NIL))
+    assert member.engine.round == 0
+    member.hear(COMMITTEE.precommit(1, 5, NIL))
+    assert member.engine.round == 5
+
+
+def test_55_far_rounds_are_reached_too_and_their_votes_not_lost() -> None:
+    member = seat()
+    member.hear(COMMITTEE.prevote(0, 1000, NIL), COMMITTEE.prevote(1, 1000, NIL))
+    assert member.engine.round == 1000
+    timeout(member, PROPOSE, 1000)
+    assert member.votes()[-1] == (PRECOMMIT, 1000, NIL)
+
+
+def test_55_one_faulty_validator_takes_nobody_anywhere() -> None:
+    member = seat()
+    for round in (1, 50, 2**32 - 2):
+        member.hear(COMMITTEE.prevote(0, round, NIL), COMMITTEE.precommit(0, round, BLOCK))
+    assert member.engine.round == 0
+
+
+# Lines 57 to 67: timers that came too late.
+
+
+@pytest.mark.parametrize("kind", list(TimerKind))
+def test_57_timers_of_other_rounds_and_steps_do_nothing(kind: TimerKind) -> None:
+    member = locked_seat()
+    timeout(member, PROPOSE, 1)
+    said, round = len(member.said), member.engine.round
+    timeout(member, kind, 0)
+    timeout(member, kind, 2)
+    timeout(member, PROPOSE, 1)
+    assert (len(member.said), member.engine.round) == (said, round)
+
+
+# Before the start, and only watching.
+
+
+def test_messages_before_the_start_are_used_after_it() -> None:
+    member = Seat(COMMITTEE, 3, started=False)
+    member.hear(COMMITTEE.proposal(0, BLOCK), *prevotes(0, BLOCK, 0, 1))
+    assert len(member.all(Accepted)) == 3
+    assert member.said == []
+    assert member.engine.is_wanted
+    timeout(member, PROPOSE, 0)
+    assert member.said == []
+    member.do(member.engine.start())
+    member.find(BLOCK, ok=True)
+    assert [kind for kind, _, _ in member.votes()] == [PREVOTE, PRECOMMIT]
+
+
+def test_a_decision_does_not_wait_for_the_start() -> None:
+    member = Seat(COMMITTEE, 3, started=False)
+    member.hear(COMMITTEE.proposal(0, BLOCK), *precommits(0, BLOCK, 0, 1, 2))
+    assert len(member.all(Decide)) == 1
+    assert member.said == []
+
+
+def test_a_lone_vote_wakes_nobody() -> None:
+    engine = COMMITTEE.voting(3)
+    engine.on_vote(COMMITTEE.prevote(0, 0, NIL))
+    assert not engine.is_wanted
+    engine.on_vote(COMMITTEE.prevote(1, 0, NIL))
+    assert engine.is_wanted
+
+
+def test_starting_twice_is_starting_once() -> None:
+    engine = COMMITTEE.voting(0)
+    assert engine.start() != []
+    assert engine.start() == []
+
+
+def test_an_observer_decides_without_a_word() -> None:
+    engine: ConsensusEngine = COMMITTEE.voting(None)
+    effects = engine.start()
+    effects += engine.on_proposal(COMMITTEE.proposal(0, BLOCK))
+    for vote in (*prevotes(0, BLOCK, 0, 1, 2), *precommits(0, BLOCK, 0, 1, 2)):
+        effects += engine.on_vote(vote)
+    kinds = {type(effect) for effect in effects}
+    assert kinds == {StartTimer, Accepted, Decide}
+
+
+def test_a_lone_validator_decides_with_itself() -> None:
+    alone = Committee(7)
+    member = Seat(alone, 0)
+    member.do(member.engine.on_block_built(0, hash_of(BLOCK), BLOCK))
+    assert [type(e) for e in member.all(Decide)] == [Decide]
+
+
+# Bad input.
+
+
+def test_refusals_name_what_is_wrong_and_change_nothing() -> None:
+    stranger = next(k for k in Committee(1, 1, 1, 1, 1).keys if k not in COMMITTEE.keys)
+    foreign = sign_proposal(HEIGHT, 0, -1, hash_of(BLOCK), BLOCK, stranger, CHAIN_ID)
+    late = COMMITTEE.proposal(1, BLOCK, valid_round=1)
+    engine = COMMITTEE.voting(3)
+    engine.start()
+    for proposal, code, field in (
+        (foreign, ConsensusCode.NOT_A_VALIDATOR, "public_key"),
+        (COMMITTEE.proposal(0, BLOCK, by=1), ConsensusCode.WRONG_PROPOSER, "public_key"),
+        (late, ConsensusCode.WRONG_VALID_ROUND, "valid_round"),
+    ):
+        with pytest.raises(Refusal) as caught:
+            engine.on_proposal(proposal)
+        assert (caught.value.code, caught.value.field) == (code, field)
+    with pytest.raises(Refusal) as caught:
+        engine.on_vote(COMMITTEE.vote(0, PREVOTE, 0, BLOCK, height=4))
+    assert (caught.value.code, caught.value.field) == (ConsensusCode.WRONG_HEIGHT, "height")
+    assert engine.messages() == []
+    assert engine.on_timeout(Timer(PROPOSE, 0)) == [CastVote(PREVOTE, 0, NIL)]
+
+
+def test_an_answer_about_an_unknown_block_does_nothing() -> None:
+    member = seat()
+    member.find(OTHER, ok=True)
+    member.hear(COMMITTEE.proposal(0, OTHER))
+    assert member.votes() == []
+
+
+# Equivocation.
+
+
+def test_two_votes_of_one_validator_are_evidence() -> None:
+    member = seat()
+    first, second = COMMITTEE.precommit(1, 0, BLOCK), COMMITTEE.precommit(1, 0, OTHER)
+    member.hear(first, second, second)
+    assert member.all(Equivocation) == [Equivocation(first, second)]
+
+
+def test_a_polka_that_an_equivocator_was_part_of_can_be_shown_to_all() -> None:
+    """Member 1 saw member 0 prevote the block and locked; the others saw it prevote nil."""
+    member = seat()
+    timeout(member, PROPOSE, 0)
+    member.hear(COMMITTEE.prevote(0, 0, NIL), *prevotes(0, BLOCK, 1, 2))
+    timeout(member, PREVOTES, 0)
+    member.hear(*precommits(0, NIL, 0, 2))
+    assert member.engine.round == 1
+    member.hear(COMMITTEE.proposal(1, BLOCK, valid_round=0))
+    assert member.votes()[-1] == (PRECOMMIT, 0, NIL)
+    member.hear(COMMITTEE.prevote(0, 0, BLOCK))
+    member.find(BLOCK, ok=True)
+    assert member.votes()[-1] == (PREVOTE, 1, hash_of(BLOCK))
+
+
+# What a peer lacks.
+
+
+def test_messages_hold_this_round_and_those_that_led_to_it() -> None:
+    member = locked_seat()
+    member.hear(COMMITTEE.proposal(1, BLOCK, valid_round=0))
+    behind = Seat(COMMITTEE, 2)
+    behind.hear(*member.engine.messages())
+    behind.find(BLOCK, ok=True)
+    assert behind.votes()[-1] == (PREVOTE, 1, hash_of(BLOCK))
+
+
+def test_what_is_new_is_accepted_once_and_own_words_too() -> None:
+    member = seat()
+    proposal = COMMITTEE.proposal(0, BLOCK)
+    member.hear(proposal, proposal)
+    member.find(BLOCK, ok=True)
+    assert [effect.message for effect in member.all(Accepted)] == [proposal, *member.said]

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fedcoin.data.errors import Refusal
+from fedcoin.data.tensors import decode_tensors, encode_tensors
+from fedcoin.learning import local
+from fedcoin.learning.errors import LearningCode
+from fedcoin.learning.local import LocalData
+from fedcoin.learning.training import Plan
+from tests.learning.builders import mlp_spec, random_weights
+
+SPEC = mlp_spec((8, 8), (16,), 10)
+RAW = SPEC.SerializeToString(deterministic=True)
+BASE = encode_tensors(random_weights(SPEC, 0))
+
+
+def test_a_share_and_its_wrong_labels() -> None:
+    clean = local.read(LocalData(clients=5, index=1, seed=3))
+    noisy = local.read(LocalData(clients=5, index=1, seed=3, noise=0.6))
+    np.testing.assert_array_equal(clean.x_train, noisy.x_train)
+    assert (clean.y_train != noisy.y_train).mean() == pytest.approx(0.6, abs=0.01)
+    assert len(local.read(LocalData()).y_train) == 1437
+
+
+def test_a_free_rider_returns_the_base() -> None:
+    data = LocalData(clients=5, index=0, free_ride=True)
+    assert local.prepare(data) == len(local.read(data).y_train)
+    assert local.update(data, RAW, BASE, Plan(), 1) == (BASE, local.prepare(data))
+
+
+def test_an_honest_client_trains() -> None:
+    data = LocalData(clients=20, index=0)
+    raw, samples = local.update(data, RAW, BASE, Plan(epochs=1), 1)
+    assert samples == len(local.read(data).y_train)
+    trained, base = decode_tensors(raw), decode_tensors(BASE)
+    assert list(trained) == list(base)
+    assert any((trained[name] != base[name]).any() for name in base)
+    assert local.update(data, RAW, BASE, Plan(epochs=1), 1)[0] == raw
+
+
+def test_bad_data_is_refused() -> None:
+    with pytest.raises(Refusal) as caught:
+        local.prepare(LocalData("nowhere.npz", free_ride=True))
+    assert caught.value.code is LearningCode.UNKNOWN_DATASET

@@ -1,0 +1,148 @@
+"""The service and its client over a real connection; behind it, a campaign in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import grpc
+import pytest
+
+from fedcoin.data.errors import Refusal
+from fedcoin.data.keys import KeyPair
+from fedcoin.data.updates import Update, sign_update
+from fedcoin.learning.errors import LearningCode
+from fedcoin.network.api.failure import RpcFailure
+from fedcoin.network.federated.client import FederatedClient
+from fedcoin.network.federated.servicer import (
+    MAX_AGE_MS,
+    SERVICE,
+    FederatedLearningServicer,
+    registration_body,
+)
+from fedcoin.network.listener import Listener, Service
+from fedcoin.v1 import federated_learning_service_pb2 as pb
+from fedcoin.v1 import federated_learning_service_pb2_grpc
+from fedcoin.v1.task_pb2 import ClientUpdate, SignedUpdate
+
+CHAIN = "test-chain"
+NOW_MS = 1_700_000_000_000
+KEY = KeyPair.from_seed(b"k" * 32)
+
+
+@dataclass
+class Memory:
+    """Takes everybody and everything, and remembers."""
+
+    chain_id: str = CHAIN
+    joined: list[bytes] = field(default_factory=list)
+    updates: list[Update] = field(default_factory=list)
+
+    async def register(self, public_key: bytes) -> pb.RegisterResponse:
+        self.joined.append(public_key)
+        return pb.RegisterResponse(chain_id=CHAIN, rounds=2)
+
+    async def watch(self, address: bytes) -> AsyncIterator[pb.WatchRoundsResponse]:
+        if address != KEY.address:
+            raise Refusal(LearningCode.NOT_REGISTERED, "who is that?", field="address")
+        yield pb.WatchRoundsResponse(phase=pb.ROUND_PHASE_TRAINING, round=1)
+        yield pb.WatchRoundsResponse(phase=pb.ROUND_PHASE_FINISHED, round=1)
+
+    async def submit(self, update: Update) -> None:
+        self.updates.append(update)
+
+    def status(self) -> pb.GetCampaignStatusResponse:
+        return pb.GetCampaignStatusResponse(chain_id=CHAIN, rounds=2)
+
+
+@asynccontextmanager
+async def served() -> AsyncIterator[tuple[Memory, FederatedClient]]:
+    memory = Memory()
+    servicer = FederatedLearningServicer(memory, lambda: NOW_MS)
+    add = federated_learning_service_pb2_grpc.add_FederatedLearningServiceServicer_to_server
+    listener = Listener("127.0.0.1:0", [Service(SERVICE, lambda server: add(servicer, server))])
+    await listener.start()
+    try:
+        async with FederatedClient(listener.address) as client:
+            yield memory, client
+    finally:
+        await listener.stop()
+
+
+def signed(chain: str = CHAIN) -> SignedUpdate:
+    body = ClientUpdate(
+        campaign_id=b"c" * 32,
+        round=1,
+        base=b"b" * 32,
+        update=b"u" * 32,
+        num_samples=5,
+        address=KEY.address,
+    )
+    return sign_update(body, KEY, chain)
+
+
+async def test_joining_watching_and_handing_in() -> None:
+    async with served() as (memory, client):
+        assert (await client.campaign()).chain_id == CHAIN
+        assert (await client.register(KEY, CHAIN, NOW_MS)).rounds == 2
+        assert memory.joined == [KEY.public_key]
+        phases = [change.phase async for change in client.watch(KEY.address)]
+        assert phases == [pb.ROUND_PHASE_TRAINING, pb.ROUND_PHASE_FINISHED]
+        await client.submit(signed())
+        assert memory.updates[0].address == KEY.address
+
+
+async def failure_of(call: object) -> RpcFailure:
+    with pytest.raises(RpcFailure) as caught:
+        await call  # type: ignore[misc]
+    return caught.value
+
+
+async def test_a_registration_is_proved() -> None:
+    async with served() as (memory, client):
+        for chain, time_ms in (
+            ("other-chain", NOW_MS),
+            (CHAIN, NOW_MS + MAX_AGE_MS + 1),
+            (CHAIN, NOW_MS - MAX_AGE_MS - 1),
+            (CHAIN, -1),
+        ):
+            failure = await failure_of(client.register(KEY, chain, time_ms))
+            assert failure.status is grpc.StatusCode.UNAUTHENTICATED
+            assert failure.code == "BAD_PROOF"
+        stub = federated_learning_service_pb2_grpc.FederatedLearningServiceStub(client.channel)
+        for request in (
+            pb.RegisterRequest(),
+            pb.RegisterRequest(public_key=b"short", signature=b"s" * 64, time_ms=NOW_MS),
+            pb.RegisterRequest(public_key=KEY.public_key, time_ms=NOW_MS),
+        ):
+            assert (await failure_of(client.call(stub.Register, request))).code == "MALFORMED"
+        assert memory.joined == []
+
+
+async def test_bad_updates_and_watchers() -> None:
+    async with served() as (memory, client):
+        assert (await failure_of(client.submit(signed("other")))).code == "BAD_SIGNATURE"
+        assert (await failure_of(client.submit(SignedUpdate()))).code == "MALFORMED"
+        stub = federated_learning_service_pb2_grpc.FederatedLearningServiceStub(client.channel)
+        nothing = client.call(stub.SubmitUpdate, pb.SubmitUpdateRequest())
+        assert (await failure_of(nothing)).code == "MALFORMED"
+        for address, code in ((b"x" * 20, "NOT_REGISTERED"), (b"", "MALFORMED")):
+            failure = await failure_of(asyncio.wait_for(anext(client.watch(address)), 5))
+            assert failure.code == code
+        assert memory.updates == []
+
+
+async def test_random_bytes_are_refused() -> None:
+    async with served() as (_, client):
+        for name in ("Register", "WatchRounds", "SubmitUpdate", "GetCampaignStatus"):
+            method = client.channel.unary_unary(f"/{SERVICE}/{name}")
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await method(b"\xff\xff\xff\x07 junk", timeout=5)
+            assert caught.value.code() is not grpc.StatusCode.UNKNOWN
+
+
+def test_the_signed_time_is_eight_bytes() -> None:
+    assert registration_body(1) == bytes(7) + b"\x01"
+    assert registration_body(-1) == b"\xff" * 8
