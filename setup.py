@@ -70,8 +70,11 @@ def after_stubs(command: type[Command]) -> type[Command]:
 
     def run(self: Command) -> None:
         generate_stubs()
-        # find_packages ran before there were stubs.
-        self.distribution.packages = find_packages(include=["fedcoin", "fedcoin.*"])
+        # find_packages ran before there were stubs, and so did this command's preparation.
+        packages = find_packages(include=["fedcoin", "fedcoin.*"])
+        self.distribution.packages = packages
+        if isinstance(self, build_py):
+            self.packages = packages
         command.run(self)
 
     return type(command.__name__, (command,), {"run": run})

@@ -98,6 +98,11 @@ class Trainer:
         self._done: set[int] = set()
         self._paid: dict[int, Paid] = {}
 
+    @property
+    def pid(self) -> int:
+        """The training process; 0 before it was started."""
+        return self._process.pid if self._process else 0
+
     async def run(self) -> tuple[Paid, ...]:
         """Take part until the campaign is over; what each round brought.
 
@@ -115,8 +120,6 @@ class Trainer:
                 await self._attend()
                 return tuple(self._paid[number] for number in sorted(self._paid))
             except RpcFailure as failure:
-                if failure.code == "CAMPAIGN_FINISHED" and self._joined is not None:
-                    return tuple(self._paid[number] for number in sorted(self._paid))
                 lost = passing(failure) or failure.code == "NOT_REGISTERED"
                 if not lost or time.monotonic() - self._heard > self._patience:
                     raise

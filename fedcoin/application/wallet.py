@@ -7,6 +7,7 @@ holds no coins and no state: all of that is on the chain.
 from __future__ import annotations
 
 import asyncio
+import random
 
 from google.protobuf.message import Message
 
@@ -24,8 +25,10 @@ EXPIRY_BLOCKS = 200
 STALE_NONCES = frozenset({"NONCE_TOO_LOW", "NONCE_TOO_HIGH", "NONCE_TAKEN"})
 """What a node answers when another transaction of the sender came first, or was dropped."""
 
-ATTEMPTS = 5
+ATTEMPTS = 8
 """How often a transaction is signed anew when another of the same key came first."""
+
+RETRY_SECONDS = 0.05
 
 KIB = 1024
 
@@ -68,6 +71,8 @@ class Wallet:
                         raise
                 else:
                     return transaction
+                # Two that race for nonces must not try again in step.
+                await asyncio.sleep(random.uniform(0.0, RETRY_SECONDS) * attempt)
         raise AssertionError("unreachable")
 
     async def wait_final(self, transaction: Transaction, timeout: float = 60.0) -> TransactionView:

@@ -106,18 +106,18 @@ class Campaign:
         return self.shards[self.shard_index]
 
     def register(self, public_key: bytes) -> bytes:
-        """Let a client join; its address. Once is the same as twice.
+        """Let a client join; its address. Twice is the same as once, at the end too.
 
         Raises Refusal CAMPAIGN_FINISHED, CAMPAIGN_FULL.
         """
         address = address_of(public_key)
-        if self.phase is Phase.FINISHED:
-            raise Refusal(
-                LearningCode.CAMPAIGN_FINISHED, "the campaign is over; nobody can join any more"
-            )
         known = self.clients.get(address)
         if known is not None:
             known.missed = False
+        elif self.phase is Phase.FINISHED:
+            raise Refusal(
+                LearningCode.CAMPAIGN_FINISHED, "the campaign is over; nobody can join any more"
+            )
         elif len(self.clients) >= self.max_clients:
             raise Refusal(
                 LearningCode.CAMPAIGN_FULL,

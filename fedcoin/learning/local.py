@@ -43,9 +43,10 @@ def read(data: LocalData) -> Dataset:
 
 def prepare(data: LocalData) -> int:
     """How many examples there are; imports TensorFlow ahead of its use."""
+    examples = len(read(data).y_train)
     if not data.free_ride:
         keras_runtime.load()
-    return len(read(data).y_train)
+    return examples
 
 
 def update(

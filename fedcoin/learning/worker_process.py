@@ -22,6 +22,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from fedcoin.learning.datasets import MNIST_VARIABLE
 from fedcoin.learning.errors import WorkerFailed
 
 T = TypeVar("T")
@@ -153,16 +154,22 @@ class WorkerProcess:
 
 
 def child_environment(threads: int) -> dict[str, str]:
-    """The environment of a child: this one's, its import path, and ``threads`` threads."""
+    """The environment of a child: this one's, its import path, and ``threads`` threads.
+
+    Of the program's own variables only the path of a data set goes along; a passphrase does not.
+    """
     count = str(max(1, threads))
-    blas = ("OMP", "OPENBLAS", "MKL", "VECLIB", "NUMEXPR")
+    blas = ("OMP", "OPENBLAS", "MKL", "VECLIB_MAXIMUM", "NUMEXPR")
     return {
-        **os.environ,
-        **{f"{name}_NUM_THREADS": count for name in (*blas, "TF_INTRAOP", "TF_INTEROP")},
+        **{
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith("FEDCOIN_") or name == MNIST_VARIABLE
+        },
+        **{f"{name}_NUM_THREADS": count for name in blas},
         "PYTHONPATH": os.pathsep.join(os.path.abspath(entry) for entry in sys.path),
         "KERAS_BACKEND": "tensorflow",
         "TF_CPP_MIN_LOG_LEVEL": "3",
-        "TF_ENABLE_ONEDNN_OPTS": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1"),
     }
 
 

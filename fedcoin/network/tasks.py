@@ -10,6 +10,10 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+AGAIN_S = 2.0
+"""A task that has not ended so long after it was cancelled is cancelled again: some of the
+library's own primitives lose a cancellation that comes at the wrong moment."""
+
 log = logging.getLogger(__name__)
 
 
@@ -71,7 +75,7 @@ class TaskOwner:
                 return
             for task in running:
                 task.cancel()
-            await asyncio.wait(running)
+            await asyncio.wait(running, timeout=AGAIN_S)
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
@@ -80,6 +84,23 @@ class TaskOwner:
         error = task.exception()
         if error is not None:
             log.error("%s failed", task.get_name(), exc_info=error)
+
+
+async def within(seconds: float, work: Coroutine[Any, Any, T]) -> T:
+    """The result of `work`; `asyncio.TimeoutError` when it takes longer, and then it is cancelled.
+
+    Unlike `asyncio.wait_for` before Python 3.12, this never loses a cancellation.
+    """
+    task = asyncio.get_running_loop().create_task(work)
+    try:
+        done, _ = await asyncio.wait((task,), timeout=seconds)
+    finally:
+        if not task.done():
+            task.cancel()
+            await asyncio.wait((task,))
+    if not done:
+        raise asyncio.TimeoutError
+    return task.result()
 
 
 async def first_of(*works: Coroutine[Any, Any, None]) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fedcoin.application import coordinator as coordinator_module
 from fedcoin.application.coordinator import Coordinator
 from fedcoin.data.addresses import format_address
 from fedcoin.data.amounts import SAP_PER_FDC
@@ -39,6 +40,11 @@ from tests.application.training_site import (
     trained,
     until,
 )
+
+
+@pytest.fixture(autouse=True)
+def _brief_farewell(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(coordinator_module, "FAREWELL_SECONDS", 1.0)
 
 
 def now_ms() -> int:

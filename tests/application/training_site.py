@@ -155,14 +155,14 @@ async def running(*trainers: Trainer) -> AsyncIterator[list[asyncio.Task[Any]]]:
             await trainer.stop()
 
 
-def signed(coordinator: Coordinator, number: int, update: bytes, **changes: Any) -> SignedUpdate:
+def signed(coordinator: Coordinator, number: int, artifact: bytes, **changes: Any) -> SignedUpdate:
     """What client ``number`` would sign for the present round, and what is different."""
     campaign, key = coordinator.campaign, client_key(number)
     fields = {
         "campaign_id": campaign.campaign_id,
         "round": campaign.round,
         "base": campaign.base,
-        "update": update,
+        "update": artifact,
         "num_samples": 10 + number,
         "address": key.address,
     }

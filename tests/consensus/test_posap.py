@@ -123,6 +123,13 @@ def test_the_lottery_is_the_documented_one() -> None:
     assert outcome(reveal(1, 5), reveal(2, 5), reveal(3, 5)).winner == miner(1 + ticket % 3)
 
 
+def test_golden_draws() -> None:
+    """Blocks are settled by them: they must never change."""
+    reveals = [reveal(1, 5, power=10), reveal(2, 5, power=30), reveal(3, 5, power=60)]
+    winners = [outcome(*reveals, challenge=bytes([i]) * 32).winner[0] for i in range(8)]
+    assert winners == [2, 3, 3, 3, 1, 3, 3, 3]
+
+
 @pytest.mark.parametrize(
     ("reveals", "saying"),
     [

@@ -64,6 +64,14 @@ def test_the_hash_is_over_keys_and_powers_in_address_order() -> None:
     assert Committee(6, 2**62).validators.hash() != expected
 
 
+def test_a_golden_hash() -> None:
+    """Headers commit to it: it must never change."""
+    members = [Validator.of(bytes([1]) * 32, 5), Validator.of(bytes([2]) * 32, 2**62)]
+    assert ValidatorSet.of(members).hash().hex() == (
+        "c399739baef5bd7cafb7acbfa06c0bc82b94d894c0c576d20bca6caf11f06258"
+    )
+
+
 def test_a_set_holds_nobody_twice_and_nobody_without_power() -> None:
     member = Validator.of(b"k" * 32, 1)
     with pytest.raises(ValueError, match="twice"):

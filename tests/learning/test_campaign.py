@@ -59,8 +59,9 @@ def test_joining_is_bounded_and_idempotent() -> None:
         made.register(KEYS[2].public_key)
     assert caught.value.code is LearningCode.CAMPAIGN_FULL
     made.phase = Phase.FINISHED
+    made.register(KEYS[0].public_key)
     with pytest.raises(Refusal) as caught:
-        made.register(KEYS[0].public_key)
+        made.register(KEYS[2].public_key)
     assert caught.value.code is LearningCode.CAMPAIGN_FINISHED
 
 

@@ -95,6 +95,14 @@ async def test_threads_are_bounded(process: WorkerProcess) -> None:
     assert child_environment(3)["OPENBLAS_NUM_THREADS"] == "3"
 
 
+def test_a_child_gets_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FEDCOIN_PASSPHRASE", "secret")
+    monkeypatch.setenv("FEDCOIN_MNIST", "mnist.npz")
+    environment = child_environment(1)
+    assert "FEDCOIN_PASSPHRASE" not in environment
+    assert environment["FEDCOIN_MNIST"] == "mnist.npz"
+
+
 async def test_it_is_light(process: WorkerProcess) -> None:
     await process.call(jobs.prepare, False)
     modules = await process.call(eval, "sorted(__import__('sys').modules)")

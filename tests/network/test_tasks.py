@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 
 import pytest
 
-from fedcoin.network.tasks import TaskOwner
+from fedcoin.network.tasks import TaskOwner, first_of, within
 
 
 async def test_leaving_cancels_and_awaits() -> None:
@@ -89,3 +90,82 @@ async def test_a_task_that_restarts_work_while_stopping_still_ends() -> None:
     await asyncio.sleep(0)
     await asyncio.wait_for(owner.stop(), 1)
     assert len(owner) == 0
+
+
+async def test_a_task_that_loses_one_cancellation_ends_with_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("fedcoin.network.tasks.AGAIN_S", 0.02)
+    owner = TaskOwner("test")
+
+    async def forgetful() -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(60)
+        await asyncio.sleep(60)
+
+    owner.start(forgetful(), "forgetful")
+    await asyncio.sleep(0)
+    await asyncio.wait_for(owner.stop(), 1)
+    assert len(owner) == 0
+
+
+async def test_within_gives_the_result_the_error_or_up() -> None:
+    async def quick() -> int:
+        return 7
+
+    async def broken() -> int:
+        raise ValueError("broken on purpose")
+
+    cancelled: list[bool] = []
+
+    async def slow() -> int:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            cancelled.append(True)
+            raise
+        return 0
+
+    assert await within(1, quick()) == 7
+    with pytest.raises(ValueError, match="on purpose"):
+        await within(1, broken())
+    with pytest.raises(asyncio.TimeoutError):
+        await within(0.01, slow())
+    assert cancelled == [True]
+
+
+async def test_within_does_not_lose_a_cancellation_that_meets_the_result() -> None:
+    event = asyncio.Event()
+
+    async def waiter() -> None:
+        await within(1, event.wait())
+        raise AssertionError("the cancellation was lost")
+
+    task = asyncio.ensure_future(waiter())
+    await asyncio.sleep(0.01)
+    event.set()
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task])
+    assert task.cancelled()
+
+
+async def test_the_first_to_end_ends_the_others() -> None:
+    ended: list[str] = []
+
+    async def long() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            ended.append("long")
+
+    async def short() -> None:
+        ended.append("short")
+
+    async def broken() -> None:
+        raise ValueError("broken on purpose")
+
+    await first_of(long(), short())
+    assert ended == ["short", "long"]
+    with pytest.raises(ValueError, match="on purpose"):
+        await first_of(long(), broken())

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from fedcoin.application.cli.connect import ask, node_client, run_async
+from fedcoin.application.cli.connect import ask, node_client, open_wallet, run_async
 from fedcoin.application.cli.look import payments_table
 from fedcoin.application.cli.options import (
+    AMOUNT,
     HASH,
     example,
     home_option,
     json_option,
+    key_option,
     node_option,
+    passphrase_option,
 )
 from fedcoin.application.cli.output import (
     as_plain,
@@ -25,6 +30,7 @@ from fedcoin.application.cli.output import (
     print_json,
     print_table,
 )
+from fedcoin.application.cli.start import flags_of, set_option
 from fedcoin.application.home import Home
 
 if TYPE_CHECKING:
@@ -188,3 +194,57 @@ def show_task(view: TaskView) -> None:
 def yes(value: bool) -> str:
     """For people."""
     return "yes" if value else "no"
+
+
+@task.command(
+    epilog=example(
+        "fedcoin-node train simulate ./weights --clients 5",
+        "fedcoin-node task publish ./weights --budget 10fdc --key coordinator --wait",
+    )
+)
+@click.argument(
+    "folder", type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="DIR"
+)
+@home_option
+@node_option
+@key_option()
+@passphrase_option
+@click.option("--budget", type=AMOUNT, help="What the task pays [100fdc].")
+@set_option
+@click.option("--wait", is_flag=True, help="Wait until it is settled, and show what it paid.")
+@json_option
+def publish(
+    folder: Path,
+    home: Home,
+    node: str | None,
+    key_name: str,
+    passphrase: str | None,
+    budget: int | None,
+    settings: tuple[tuple[str, str], ...],
+    wait: bool,
+    as_json: bool,
+) -> None:
+    """Turn weights that `train simulate` wrote into a campaign of one round and its task.
+
+    The key pays the budget and is the campaign's server. How the price is split, which coalitions
+    count and how long miners have come from the [coordinator] settings (--set).
+    """
+    from fedcoin.application.simulate import publish as publish_folder
+
+    flags = flags_of(settings, coordinator__budget=budget)
+    config = home.config(os.environ, flags)
+
+    async def work() -> Any:
+        async with open_wallet(home, node, key_name, passphrase) as (wallet, client):
+            made = await publish_folder(folder, client, wallet.key, config.coordinator, report=note)
+            view = await client.task(made.task_id)
+            if wait:
+                async for view in client.watch_task(made.task_id):
+                    note(change(view))
+            return view
+
+    view = run_async(work())
+    if as_json:
+        print_json(as_plain(view))
+    else:
+        show_task(view)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass
 
 from fedcoin.application.devnet.plan import Plan
 from fedcoin.application.devnet.result import (
@@ -23,7 +24,10 @@ from fedcoin.network.api.client import NodeClient
 from fedcoin.network.api.failure import RpcFailure
 from fedcoin.network.federated.client import FederatedClient
 from fedcoin.v1.block_pb2 import TaskPhase
-from fedcoin.v1.federated_learning_service_pb2 import RoundPhase
+from fedcoin.v1.federated_learning_service_pb2 import (
+    GetCampaignStatusResponse,
+    RoundPhase,
+)
 from fedcoin.v1.node_service_pb2 import GetStatusResponse
 from fedcoin.v1.task_pb2 import Schedule
 from fedcoin.v1.transaction_pb2 import SignedTransaction, TransactionBody
@@ -38,6 +42,15 @@ AGREE_SECONDS = 20.0
 POLL_SECONDS = 0.2
 
 Tell = Callable[[str], None]
+
+
+@dataclass(slots=True)
+class _Told:
+    """What was said of a campaign: clients, rounds that are done, the round that is trained."""
+
+    joined: int = 0
+    rounds: int = 0
+    training: int = 0
 
 
 class Observer:
@@ -63,26 +76,28 @@ class Observer:
         self._tell(f"{len(self._nodes)} miners serve")
 
     async def narrate(self) -> None:
-        """Tells what the coordinator says of its clients, for as long as it runs."""
-        wanted = self._plan.options.clients
-        joined, accuracies, training = 0, 0, 0
-        async with FederatedClient(self._plan.server) as coordinator:
-            while True:
-                await asyncio.sleep(POLL_SECONDS)
-                try:
-                    campaign = await coordinator.campaign()
-                except RpcFailure:
-                    continue  # not there yet, or no more
-                if len(campaign.clients) > joined:
-                    joined = len(campaign.clients)
-                    self._tell(f"{joined} of {wanted} clients joined")
-                for number in range(accuracies + 1, len(campaign.accuracy_counts) + 1):
-                    share = campaign.accuracy_counts[number - 1] / campaign.evaluation_size
-                    self._tell(f"round {number}: the new model is right in {100 * share:.1f} %")
-                accuracies = len(campaign.accuracy_counts)
-                if campaign.phase == RoundPhase.ROUND_PHASE_TRAINING and campaign.round > training:
-                    training = campaign.round
-                    self._tell(f"round {training}: clients train")
+        """Tells what the coordinator says of its clients, until cancelled."""
+        told = _Told()
+        while True:
+            # A new channel each time: one that failed once waits ever longer to try again.
+            async with FederatedClient(self._plan.server) as coordinator:
+                with suppress(RpcFailure):  # not there yet, or no more
+                    while True:
+                        self._tell_campaign(await coordinator.campaign(), told)
+                        await asyncio.sleep(POLL_SECONDS)
+            await asyncio.sleep(POLL_SECONDS)
+
+    def _tell_campaign(self, campaign: GetCampaignStatusResponse, told: _Told) -> None:
+        if len(campaign.clients) > told.joined:
+            told.joined = len(campaign.clients)
+            self._tell(f"{told.joined} of {self._plan.options.clients} clients joined")
+        for count in campaign.accuracy_counts[told.rounds :]:
+            told.rounds += 1
+            share = 100 * count / campaign.evaluation_size
+            self._tell(f"round {told.rounds}: the new model is right in {share:.1f} %")
+        if campaign.phase == RoundPhase.ROUND_PHASE_TRAINING and campaign.round > told.training:
+            told.training = campaign.round
+            self._tell(f"round {told.training}: clients train")
 
     async def follow(self) -> list[TaskView]:
         """Tells what happens until the last round is closed; returns the rounds' tasks in order.

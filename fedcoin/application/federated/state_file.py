@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from fedcoin.data import wire
 from fedcoin.data.addresses import address_of
 from fedcoin.data.errors import Refusal
 from fedcoin.data.files import replace_file
@@ -87,11 +88,13 @@ def from_json(content: dict[str, Any]) -> Campaign:
         shards=tuple(Shard(bytes.fromhex(id), size) for id, size in content["shards"]),
         history=[_record(record) for record in content["history"]],
     )
+    if not campaign.shards:
+        raise ValueError("there are no shards")
     for public_key, missed in content["clients"]:
         client = Client(bytes.fromhex(public_key), missed)
         campaign.clients[address_of(client.public_key)] = client
     for raw in content["updates"]:
-        envelope = SignedUpdate.FromString(bytes.fromhex(raw))
+        envelope = wire.decode(SignedUpdate, bytes.fromhex(raw))
         update = decode_update(envelope, campaign.chain_id)
         campaign.updates[update.address] = update
     return campaign

@@ -6,6 +6,7 @@ They run a real engine to know what is going on, and lie on the way out.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from fedcoin.consensus.effects import CastVote, Message, SendProposal
 from fedcoin.consensus.log import ROUNDS_AHEAD
@@ -22,7 +23,7 @@ class Faulty(Node):
 
     seen: tuple[bytes, ...] = ()
 
-    def receive(self, sender: int, packet: Packet) -> None:
+    def receive(self, sender: int, packet: object) -> None:
         """Remember the latest few hashes that were proposed."""
         if isinstance(packet, Proposal) and packet.block_hash not in self.seen:
             self.seen = (*self.seen[-4:], packet.block_hash)
@@ -170,7 +171,7 @@ class YesMan(Faulty):
         block_hash, raw = self.application.build(effect.round, self.world.clock.now_ms)
         super().propose(SendProposal(effect.round, -1, block_hash, raw))
 
-    def receive(self, sender: int, packet: Packet) -> None:
+    def receive(self, sender: int, packet: object) -> None:
         """Two votes for each proposal, each to some."""
         super().receive(sender, packet)
         engine = self.engine
@@ -208,7 +209,7 @@ class Saboteur(Faulty):
         self._tell(proposal, self.peers)
         self.keep(proposal)
 
-    def receive(self, sender: int, packet: Packet) -> None:
+    def receive(self, sender: int, packet: object) -> None:
         """Answer a proposal with all votes of its round."""
         if isinstance(packet, Proposal) and packet.block_hash not in self.seen:
             self._vote(packet)
@@ -243,31 +244,48 @@ class Saboteur(Faulty):
             super().say(message, [receiver])
 
 
-class Face(Node):
-    """One of the two faces of a `TwoFaced`: a correct node that knows half of the others."""
+@dataclass(frozen=True, slots=True)
+class Whispered:
+    """A packet from one face of a two-faced node to the like face of another one."""
 
-    def __init__(self, whole: Node, seen_by: list[int]) -> None:
-        world = whole.world
-        application = world.make_application(whole.index)
-        super().__init__(whole.index, whole.key, application, world)
-        self.peers = seen_by
+    side: int
+    packet: Packet
+
+
+class Face(Node):
+    """One face of a `TwoFaced`: a correct node that knows half of the correct ones."""
+
+    def __init__(self, whole: TwoFaced, side: int, peers: list[int], alike: list[int]) -> None:
+        application = whole.world.make_application(whole.index)
+        super().__init__(whole.index, whole.key, application, whole.world)
+        self.peers = peers
+        self._side = side
+        self._alike = alike
+
+    def send(self, receiver: int, packet: Packet) -> None:
+        """To other two-faced nodes on the quiet."""
+        if receiver in self._alike:
+            self.world.send(self.index, receiver, Whispered(self._side, packet))
+        else:
+            super().send(receiver, packet)
 
 
 class TwoFaced(Node):
     """Is two correct validators with one key, each of them towards one half of the others.
 
-    The halves are the same for all two-faced nodes of a run, and the two-faced know each
-    other with both faces. With a third of the power they can split the chain.
+    The halves are the same for all two-faced nodes of a run, and like faces know each other.
+    With a third of the power they can split the chain.
     """
 
     def __init__(self, index: int, key: KeyPair, application: Application, world: World) -> None:
         super().__init__(index, key, application, world)
         alike = [i for i, kind in world.scenario.faulty if kind == "two-faced"]
-        others = [i for i in range(len(world.scenario.powers)) if i not in alike]
-        half = len(others) // 2
+        correct = [i for i in range(len(world.scenario.powers)) if i not in alike]
+        half = len(correct) // 2
+        halves = (correct[:half], correct[half:])
         self._faces = [
-            Face(self, sorted({*others[:half], *alike} - {index})),
-            Face(self, sorted({*others[half:], *alike} - {index})),
+            Face(self, side, sorted({*some, *alike} - {index}), alike)
+            for side, some in enumerate(halves)
         ]
         self.application = self._faces[0].application
 
@@ -281,8 +299,11 @@ class TwoFaced(Node):
         for face in self._faces:
             face.crash()
 
-    def receive(self, sender: int, packet: Packet) -> None:
+    def receive(self, sender: int, packet: object) -> None:
         """Each face hears those that it knows."""
+        if isinstance(packet, Whispered):
+            self._faces[packet.side].receive(sender, packet.packet)
+            return
         for face in self._faces:
             if sender in face.peers:
                 face.receive(sender, packet)

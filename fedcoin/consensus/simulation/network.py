@@ -32,6 +32,7 @@ class Final:
 
 
 Packet = Union[Message, Status, Final]  # noqa: UP007
+"""What correct nodes send."""
 
 
 class Clock:
@@ -64,7 +65,7 @@ class Network:
         scenario: Scenario,
         clock: Clock,
         rng: Random,
-        deliver: Callable[[int, int, Packet], None],
+        deliver: Callable[[int, int, object], None],
     ) -> None:
         self._scenario = scenario
         self._clock = clock
@@ -77,7 +78,7 @@ class Network:
         """Do messages flow by now?"""
         return self._clock.now_ms >= self._scenario.calm_ms
 
-    def send(self, sender: int, receiver: int, packet: Packet) -> None:
+    def send(self, sender: int, receiver: int, packet: object) -> None:
         """Send a packet, which may arrive, now or later, once or more often."""
         self.sent += 1
         scenario = self._scenario
@@ -90,7 +91,7 @@ class Network:
         if self._rng.random() < scenario.duplication:
             self._carry(sender, receiver, packet, 4 * scenario.delay_ms)
 
-    def _carry(self, sender: int, receiver: int, packet: Packet, most_ms: int) -> None:
+    def _carry(self, sender: int, receiver: int, packet: object, most_ms: int) -> None:
         delay = 1 + int(self._rng.random() * most_ms)
         self._clock.after(delay, lambda: self._deliver(sender, receiver, packet))
 

@@ -57,7 +57,7 @@ class World(Protocol):
     def rng(self) -> Random:
         """The only randomness."""
 
-    def send(self, sender: int, receiver: int, packet: Packet) -> None:
+    def send(self, sender: int, receiver: int, packet: object) -> None:
         """Send a packet."""
 
     def make_application(self, index: int) -> Application:
@@ -139,7 +139,7 @@ class Node:
             for message in self.engine.messages():
                 self.say(message, self.peers)
             for peer in self.peers:
-                self.world.send(self.index, peer, Status(self.engine.height))
+                self.send(peer, Status(self.engine.height))
         delay = self.world.scenario.resend_ms
         self.world.clock.after(
             delay // 2 + self.world.rng.randrange(delay), lambda: self._tick(life)
@@ -154,16 +154,16 @@ class Node:
 
     # What comes in.
 
-    def receive(self, sender: int, packet: Packet) -> None:
-        """Take a packet from the network."""
+    def receive(self, sender: int, packet: object) -> None:
+        """Take a packet from the network; anything but a `Packet` means nothing."""
         if self.engine is None:
             return
         if isinstance(packet, Status):
             for final in self.disk.finals[packet.height - 1 :]:
-                self.world.send(self.index, sender, final)
+                self.send(sender, final)
         elif isinstance(packet, Final):
             self._take_final(packet)
-        else:
+        elif isinstance(packet, (Proposal, Vote)):
             self._take(sender, packet)
 
     def _take(self, sender: int, message: Message) -> None:
@@ -266,7 +266,11 @@ class Node:
     def say(self, message: Message, receivers: Iterable[int]) -> None:
         """Send a message."""
         for receiver in receivers:
-            self.world.send(self.index, receiver, message)
+            self.send(receiver, message)
+
+    def send(self, receiver: int, packet: Packet) -> None:
+        """Send anything."""
+        self.world.send(self.index, receiver, packet)
 
     # Tools.
 

@@ -9,7 +9,7 @@ from random import Random
 from fedcoin.consensus.effects import Equivocation, Message
 from fedcoin.consensus.simulation.adversaries import ADVERSARIES
 from fedcoin.consensus.simulation.application import Application, MakeApplication, OpaqueBlocks
-from fedcoin.consensus.simulation.network import Clock, Final, Network, Packet
+from fedcoin.consensus.simulation.network import Clock, Final, Network
 from fedcoin.consensus.simulation.node import Node
 from fedcoin.consensus.simulation.scenario import Scenario
 from fedcoin.consensus.validators import Validator, ValidatorSet
@@ -92,7 +92,7 @@ class Simulation:
 
     # What the nodes see.
 
-    def send(self, sender: int, receiver: int, packet: Packet) -> None:
+    def send(self, sender: int, receiver: int, packet: object) -> None:
         """Send a packet."""
         self._network.send(sender, receiver, packet)
 
@@ -135,7 +135,7 @@ class Simulation:
         if index not in faulty and culprit not in faulty:
             self.report.violations.append(f"node {index} accused {culprit}, which is correct")
 
-    def _deliver(self, sender: int, receiver: int, packet: Packet) -> None:
+    def _deliver(self, sender: int, receiver: int, packet: object) -> None:
         self.nodes[receiver].receive(sender, packet)
 
 

@@ -11,6 +11,7 @@ import grpc
 from fedcoin.data.artifact_store import ArtifactStore
 from fedcoin.data.artifacts import check_manifest
 from fedcoin.data.errors import DataCode, Refusal
+from fedcoin.network.tasks import within
 from fedcoin.v1.artifact_service_pb2 import (
     ArtifactChunk,
     ArtifactManifest,
@@ -56,7 +57,7 @@ async def download_artifact(
     call = stub.Download(DownloadRequest(id=id, first_chunk=first), metadata=tuple(metadata))
     try:
         while wanted < count:
-            reply = await asyncio.wait_for(call.read(), CHUNK_S)
+            reply = await within(CHUNK_S, call.read())
             if not isinstance(reply, DownloadResponse):
                 raise TransferBroken(f"{id.hex()}: ended before chunk {wanted} of {count}")
             if reply.index != wanted:

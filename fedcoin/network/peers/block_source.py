@@ -16,6 +16,7 @@ from fedcoin.network.peers.headers import Tip
 from fedcoin.network.peers.peer import Peer
 from fedcoin.network.peers.peer_set import PeerSet
 from fedcoin.network.peers.score import Offence
+from fedcoin.network.tasks import within
 from fedcoin.v1.block_gossip_service_pb2 import StreamBlocksRequest, StreamBlocksResponse
 
 log = logging.getLogger(__name__)
@@ -104,7 +105,7 @@ class BlockSource:
         done = 0
         try:
             for tip in span:
-                reply = await asyncio.wait_for(call.read(), BLOCK_S)
+                reply = await within(BLOCK_S, call.read())
                 if not isinstance(reply, StreamBlocksResponse):
                     break
                 if not await self._accept(peer, tip, reply):

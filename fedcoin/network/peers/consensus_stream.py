@@ -100,7 +100,11 @@ class ConsensusExchange:
 
     async def serve(self, requests: AsyncIterator[bytes], context: Context) -> None:
         """The server's end of one stream. Raises Refusal when the peer breaks a rule."""
-        await self._hold(self._peers.caller(context), requests, context.write)
+        peer = self._peers.caller(context)
+        # By itself it would go with the first message, and gRPC cannot end a call while that
+        # is on its way.
+        await context.send_initial_metadata(())
+        await self._hold(peer, requests, context.write)
         raise Refusal(
             NetworkCode.SHUTTING_DOWN, "this node closed the stream; shake hands again to go on"
         )

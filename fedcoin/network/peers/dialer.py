@@ -27,7 +27,7 @@ from fedcoin.network.peers.link import Introduction, Link, open_link
 from fedcoin.network.peers.peer import Peer
 from fedcoin.network.peers.peer_set import PeerSet
 from fedcoin.network.peers.security import Security
-from fedcoin.network.tasks import TaskOwner
+from fedcoin.network.tasks import TaskOwner, within
 
 log = logging.getLogger(__name__)
 
@@ -104,7 +104,7 @@ class Dialer:
                 self._busy.add(endpoint)
                 self._tasks.start(self._try(endpoint), f"dial {endpoint}")
             with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._woken.wait(), TICK_S)
+                await within(TICK_S, self._woken.wait())
             self._woken.clear()
 
     async def dial(self, endpoint: Endpoint) -> Peer:
@@ -198,7 +198,9 @@ class Dialer:
             record, self._options.max_backoff_s if hopeless else self._options.first_backoff_s
         )
         # Once for each time that it goes away; the log is not to fill up with it.
-        level = logging.WARNING if endpoint in self._seeds and record.failures == 1 else logging.DEBUG
+        level = (
+            logging.WARNING if endpoint in self._seeds and record.failures == 1 else logging.DEBUG
+        )
         log.log(level, "cannot connect to %s, trying again: %s", endpoint, refusal)
 
     def _pause(self, record: _Record, first_s: float) -> None:

@@ -27,7 +27,7 @@ from fedcoin.network.peers.peer import Peer
 from fedcoin.network.peers.peer_set import PeerSet
 from fedcoin.network.peers.score import Offence
 from fedcoin.network.ports import Chain, Importer
-from fedcoin.network.tasks import TaskOwner
+from fedcoin.network.tasks import TaskOwner, within
 from fedcoin.v1.block_gossip_service_pb2 import ListHeadersRequest
 
 log = logging.getLogger(__name__)
@@ -82,7 +82,7 @@ class Sync:
         if max(peer.height for peer in self._ahead()) > height + 1:
             return False
         with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self._chain.wait_above(height), GRACE_S)
+            await within(GRACE_S, self._chain.wait_above(height))
         return self._chain.height() > height
 
     async def _catch_up(self) -> None:

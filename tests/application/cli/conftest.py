@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from fedcoin.application.cli.entry import run
+from fedcoin.application.devnet.ports import free_ports
+from fedcoin.application.home import Home
+from tests.application.cli.live import Live, started, wait_ready
 
 
 @dataclass(frozen=True)
@@ -44,3 +48,20 @@ def fedcoin(
         return Outcome(code, captured.out, captured.err)
 
     return call
+
+
+@pytest.fixture(scope="session")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    folder = tmp_path_factory.mktemp("live")
+    home = Home(folder / "home")
+    peers, api = (f"127.0.0.1:{port}" for port in free_ports(2))
+    listeners = ["--peers-listen", peers, "--api-listen", api]
+    rules = ["--fund", "alice=100fdc", "--parameter", "unbonding_ms=1"]
+    assert run(["init", "--home", str(home.root), *listeners, *rules]) == 0
+    log = folder / "node.log"
+    with started(home, log, "--mine") as process:
+        wait_ready(api)
+        yield Live(home, api, peers, process, log)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+    assert "ERROR" not in log.read_text()

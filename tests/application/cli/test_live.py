@@ -1,17 +1,11 @@
-"""Commands against a live node: one that mines alone, in a process of its own."""
+"""Commands against a live node."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 import signal
 import socket
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,63 +17,9 @@ from fedcoin.application.home import Home
 from fedcoin.data.addresses import format_address
 from fedcoin.data.amounts import SAP_PER_FDC
 from fedcoin.data.keys import KeyPair
-from fedcoin.network.api.client import NodeClient
+from tests.application.cli.live import Live, started, wait_ready
 
 BOB = format_address(KeyPair.from_seed(b"b" * 32).address)
-
-
-@dataclass(frozen=True)
-class Live:
-    home: Home
-    api: str
-    peers: str
-    process: subprocess.Popen[bytes]
-    log: Path
-
-
-def wait_ready(api: str) -> None:
-    async def ready() -> None:
-        async with NodeClient(api) as node:
-            await node.ready(60)
-
-    asyncio.run(ready())
-
-
-@contextmanager
-def started(home: Home, log: Path, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A node in a process of its own, that ends with this."""
-    command = [sys.executable, "-m", "fedcoin.application.cli", "start", "--home", str(home.root)]
-    with log.open("wb") as file:
-        process = subprocess.Popen(
-            [*command, "--stop-with-stdin", *arguments],
-            stdin=subprocess.PIPE,
-            stdout=file,
-            stderr=subprocess.STDOUT,
-        )
-    # Leaving it closes its standard input and waits.
-    with process:
-        try:
-            yield process
-        except BaseException:
-            process.kill()
-            raise
-
-
-@pytest.fixture(scope="module")
-def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
-    folder = tmp_path_factory.mktemp("live")
-    home = Home(folder / "home")
-    peers, api = (f"127.0.0.1:{port}" for port in free_ports(2))
-    listeners = ["--peers-listen", peers, "--api-listen", api]
-    rules = ["--fund", "alice=100fdc", "--parameter", "unbonding_ms=1"]
-    assert run(["init", "--home", str(home.root), *listeners, *rules]) == 0
-    log = folder / "node.log"
-    with started(home, log, "--mine") as process:
-        wait_ready(api)
-        yield Live(home, api, peers, process, log)
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 0
-    assert "ERROR" not in log.read_text()
 
 
 def test_status(fedcoin: Any, live: Live) -> None:

@@ -197,8 +197,8 @@ async def serve(
     await server.serving()
     try:
         async with (
-            NodeClient(server.address, timeout=5) as node,
-            AdminClient(f"unix:{folder / 'admin.sock'}", timeout=5) as admin,
+            NodeClient(server.address, timeout=30) as node,
+            AdminClient(f"unix:{folder / 'admin.sock'}", timeout=30) as admin,
         ):
             yield Live(chain, port, pool, peers, operator, artifacts, server, node, admin, folder)
     finally:

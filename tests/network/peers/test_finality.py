@@ -52,5 +52,6 @@ async def test_who_was_away_catches_up_and_votes_again(tmp_path: Path) -> None:
         await others[1].network.stop(0)
         others[1].agreement.stop()
         await late.pool.submit(transfer(12).raw)
-        await asyncio.wait_for(late.chain.wait_above(12), 20)
+        for node in (late, first, others[0]):
+            await asyncio.wait_for(node.chain.wait_above(12), 20)
         assert late.store.tip_hash() == first.store.tip_hash()

@@ -72,8 +72,12 @@ async def test_junk_in_any_call(
                     for _ in range(5):
                         messages = [junk(source) for _ in range(source.randrange(1, 4))]
                         metadata = link.metadata if attempt else ()
-                        code = await outcome(stream(iter_of(messages), metadata=metadata))
-                        assert code in CLEAN, code
+                        call = stream(iter_of(messages), metadata=metadata)
+                        code = await outcome(call)
+                        said = await call.details()
+                        # What the client makes of a call that ended before it was all written.
+                        own = said == "Internal error from Core"
+                        assert own or code in CLEAN, (code, messages, said)
             async with visiting(node, MINERS[1]):
                 assert node.peer(MINERS[1]).agent == "stranger/1"
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]

@@ -119,7 +119,7 @@ async def test_the_callers_side_checks_the_server_as_well(node: Node) -> None:
 
 async def test_nobody_there_is_named(node: Node) -> None:
     nowhere = parse_endpoint("127.0.0.1:1")
-    with pytest.raises(Refusal, match="127.0.0.1:1 cannot be reached") as caught:
+    with pytest.raises(Refusal, match=r"127\.0\.0\.1:1 cannot be reached") as caught:
         await open_link(nowhere, introduction(node.genesis), Security(None, insecure=False), 5.0)
     assert caught.value.code is NetworkCode.PEER_UNREACHABLE
 

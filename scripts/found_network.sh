@@ -1,0 +1,34 @@
+#!/bin/sh
+# Makes the homes of a new network below $1 (default: the current folder): miners miner-1 to
+# miner-N, a coordinator with coins, all with one genesis.json. Does nothing when they are there.
+# Usage: found_network.sh [FOLDER] [MINERS]   (used by compose.yaml)
+set -eu
+
+folder=${1:-.}
+miners=${2:-4}
+
+mkdir -p "$folder"
+cd "$folder"
+if [ -e coordinator/genesis.json ]; then
+    echo "the network is there already"
+    exit 0
+fi
+
+# What `keys show` says of the key in the home $1: the field $2.
+field() {
+    fedcoin-node keys show node --home "$1" --json | sed -n "s/.*\"$2\": *\"\([^\"]*\)\".*/\1/p"
+}
+
+fedcoin-node keys new node --home coordinator
+set -- --account "$(field coordinator address)=10000fdc"
+for i in $(seq 2 "$miners"); do
+    fedcoin-node keys new node --home "miner-$i"
+    set -- "$@" --validator "$(field "miner-$i" public_key)=1000fdc"
+    set -- "$@" --account "$(field "miner-$i" address)=1000fdc"
+done
+fedcoin-node init --home miner-1 --chain-id fedcoin-compose "$@"
+for i in $(seq 2 "$miners"); do
+    fedcoin-node init --home "miner-$i" --genesis miner-1/genesis.json
+done
+# Last: from here on the network is there.
+fedcoin-node init --home coordinator --genesis miner-1/genesis.json

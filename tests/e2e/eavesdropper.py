@@ -1,0 +1,80 @@
+"""Somebody who hears every vote on every node's wire, and holds validators to their word."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import grpc
+
+from fedcoin.data.errors import Refusal
+from fedcoin.data.votes import decode_vote
+from fedcoin.network.peers.endpoints import parse_endpoint
+from fedcoin.network.peers.link import Introduction, open_link
+from fedcoin.network.peers.security import Security
+from fedcoin.v1.consensus_service_pb2 import ConsensusMessage, ConsensusStatus, ExchangeRequest
+from fedcoin.v1.consensus_service_pb2 import ExchangeResponse
+from tests.e2e.network import Network, Node, key_of
+
+AGAIN_SECONDS = 0.1
+
+
+class Eavesdropper:
+    """Remembers what each validator said at each place, whichever node passed it on."""
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+        self._said: dict[tuple[bytes, int, int, int], set[bytes]] = {}
+
+    @property
+    def votes(self) -> int:
+        """How many different votes it has heard."""
+        return len(self._said)
+
+    def check(self) -> None:
+        """Nobody voted for two things at one place."""
+        assert self.votes, "it heard nothing"
+        for place, hashes in self._said.items():
+            assert len(hashes) == 1, f"voted twice: {place}"
+
+    async def listen(self, node: Node) -> None:
+        """To one node, whenever it is there."""
+        while True:
+            with suppress(Refusal, grpc.aio.AioRpcError, asyncio.InvalidStateError):
+                await self._attend(node)
+            await asyncio.sleep(AGAIN_SECONDS)
+
+    async def _attend(self, node: Node) -> None:
+        introduction = Introduction(
+            node.home.genesis(), key_of(f"ear at {node.name}"), "ear/1", lambda: "", lambda: 0
+        )
+        security = Security(None, insecure=False)
+        link = await open_link(parse_endpoint(node.peers), introduction, security, 5.0)
+        try:
+            call = link.exchange()
+            status = ConsensusMessage(status=ConsensusStatus(height=1))
+            await call.write(ExchangeRequest(message=status).SerializeToString())
+            while (raw := await call.read()) is not grpc.aio.EOF:
+                message = ExchangeResponse.FromString(raw).message
+                if message.WhichOneof("kind") == "vote":
+                    vote = decode_vote(message.vote, self._network.chain_id)
+                    place = (vote.public_key, vote.height, vote.round, vote.kind)
+                    self._said.setdefault(place, set()).add(vote.block_hash)
+        finally:
+            await link.close()
+
+
+@asynccontextmanager
+async def eavesdropping(network: Network) -> AsyncIterator[Eavesdropper]:
+    """An ear at each node meanwhile; at the end everybody must have kept their word."""
+    ear = Eavesdropper(network)
+    tasks = [asyncio.create_task(ear.listen(node)) for node in network.nodes]
+    try:
+        yield ear
+        assert not [task for task in tasks if task.done()], "an ear went deaf"
+        ear.check()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

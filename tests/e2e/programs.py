@@ -1,0 +1,236 @@
+"""The real program in processes of its own: started, watched, killed; its logs are kept and read.
+
+A :class:`Stage` owns the processes. When it ends all of them are ended, and a line of a log that
+says ERROR, or a traceback, fails the test unless the test announced it with
+:meth:`Stage.expect`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TypeVar
+
+from fedcoin.application.devnet.processes import environment
+
+T = TypeVar("T")
+
+PROGRAM = Path(sys.executable).with_name("fedcoin-node")
+COMMAND = [str(PROGRAM)] if PROGRAM.exists() else [sys.executable, "-m", "fedcoin.application.cli"]
+
+STOP_SECONDS = 20.0
+WAIT_SECONDS = 45.0
+"""How long anything may take before a test gives up; far more than it takes."""
+
+ALARMS = re.compile(
+    r"\b(ERROR|CRITICAL)\b"
+    r"|Traceback \(most recent call last\)"
+    r"|Exception ignored in|never retrieved|was never awaited|was destroyed but it is pending"
+    r"|This is a bug"
+    r"|^[EF]\d{4} ",  # what gRPC's own core complains of
+    re.MULTILINE,
+)
+
+
+class Program:
+    """One process of ``fedcoin-node`` at a time; ``start`` it anew as often as needed."""
+
+    def __init__(self, name: str, log: Path, *arguments: object) -> None:
+        self.name = name
+        self.log = log
+        self.arguments = [str(argument) for argument in arguments]
+        self._process: subprocess.Popen[bytes] | None = None
+        self._began_at = 0
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None, f"{self.name} was never started"
+        return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def start(self, *more: object) -> Program:
+        """Begin it; what it says is added to its log."""
+        assert not self.running, f"{self.name} runs already"
+        self._began_at = self.log.stat().st_size if self.log.exists() else 0
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [*COMMAND, *self.arguments, *(str(argument) for argument in more)],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=environment(os.environ),
+                start_new_session=True,
+            )
+        return self
+
+    def kill(self) -> None:
+        """``kill -9``: it has no time for anything."""
+        assert self._process is not None
+        self._process.kill()
+        self._reap(STOP_SECONDS)
+
+    def stop(self) -> None:
+        """Ask it to end, as Ctrl-C does, and see that it ends well."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGINT)
+        code = self.wait(STOP_SECONDS)
+        assert code == 0, f"{self.name} ended with {code}:\n{self.said()[-2000:]}"
+
+    def wait(self, seconds: float = WAIT_SECONDS) -> int:
+        """Its exit code, once it has ended by itself."""
+        assert self._process is not None
+        try:
+            return self._reap(seconds)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"{self.name} does not end:\n{self.said()[-2000:]}") from None
+
+    async def ended(self, seconds: float = WAIT_SECONDS) -> int:
+        """The same, while the event loop goes on."""
+        return await asyncio.to_thread(self.wait, seconds)
+
+    def said(self) -> str:
+        """What it said since it was started last."""
+        return self.log.read_bytes()[self._began_at :].decode(errors="replace")
+
+    async def says(self, words: str, seconds: float = WAIT_SECONDS) -> None:
+        """Wait until it has said so."""
+        await until(lambda: words in self.said(), f"{self.name} says {words!r}", seconds)
+
+    def signal(self, number: int) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def children(self) -> list[int]:
+        """The worker processes that it started."""
+        found = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+        return [int(child) for child in found]
+
+    @contextmanager
+    def workers_asleep(self) -> Iterator[None]:
+        """Meanwhile the node lives and votes, but its workers compute nothing."""
+        pids = self.children()
+        assert pids, f"{self.name} has no worker"
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in pids:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
+
+    def end(self) -> None:
+        """Whatever it does, it does not after this."""
+        if self._process is None:
+            return
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGINT)
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(STOP_SECONDS)
+        if self._process.poll() is None:
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+        self._reap(STOP_SECONDS)
+
+    def _reap(self, seconds: float) -> int:
+        assert self._process is not None
+        code = self._process.wait(seconds)
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        return code
+
+
+class Stage:
+    """Where programs play: a folder for their logs, and their end. A context manager."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.logs = root / "logs"
+        self._programs: list[Program] = []
+        self._expected: list[str] = []
+
+    def __enter__(self) -> Stage:
+        self.logs.mkdir(parents=True, exist_ok=True)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        for program in reversed(self._programs):
+            program.end()
+        if kind is None:
+            self.check_logs()
+
+    def program(self, name: str, *arguments: object) -> Program:
+        """A program that is not started yet."""
+        program = Program(name, self.logs / f"{name}.log", *arguments)
+        self._programs.append(program)
+        return program
+
+    def expect(self, words: str) -> None:
+        """Lines that hold these words may speak of errors."""
+        self._expected.append(words)
+
+    def check_logs(self) -> None:
+        """No log may hold an alarm that nobody expects."""
+        for path in sorted(self.logs.glob("*.log")):
+            text = path.read_text(errors="replace")
+            for alarm in ALARMS.finditer(text):
+                start = text.rfind("\n", 0, alarm.start()) + 1
+                line = text[start : text.find("\n", alarm.end())]
+                assert any(words in line for words in self._expected), (
+                    f"{path.name}: {text[start : start + 2500]}"
+                )
+
+
+def fedcoin(*arguments: object, seconds: float = WAIT_SECONDS) -> str:
+    """What a command prints; it must go well."""
+    code, out, err = attempted(*arguments, seconds=seconds)
+    assert code == 0, f"{arguments}: exit code {code}: {err}"
+    return out
+
+
+def attempted(*arguments: object, seconds: float = WAIT_SECONDS) -> tuple[int, str, str]:
+    """A command's exit code, what it prints, and what it complains of."""
+    done = subprocess.run(
+        [*COMMAND, *(str(argument) for argument in arguments)],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+        env=environment(os.environ),
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+async def until(
+    condition: Callable[[], object], what: str, seconds: float = WAIT_SECONDS
+) -> None:
+    """Wait until something is true."""
+
+    async def asked() -> object:
+        return condition()
+
+    await eventually(asked, what, seconds)
+
+
+async def eventually(
+    question: Callable[[], Awaitable[T]], what: str, seconds: float = WAIT_SECONDS
+) -> T:
+    """The first answer that is true."""
+    deadline = time.monotonic() + seconds
+    while True:
+        answer = await question()
+        if answer:
+            return answer
+        assert time.monotonic() < deadline, f"after {seconds:g} s still not: {what}"
+        await asyncio.sleep(0.03)

@@ -1,0 +1,124 @@
+"""Miners that are killed in the middle of a round: it is settled, and they come back."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from fedcoin.data.addresses import format_address
+from fedcoin.v1.views_pb2 import TaskMinerView, TaskView
+from tests.e2e.campaigns import Campaign, check_paid, reached
+from tests.e2e.eavesdropper import eavesdropping
+from tests.e2e.materials import Round
+from tests.e2e.network import BOND, BRISK, Network, Node
+from tests.e2e.programs import Stage, eventually
+
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
+
+WINDOWS = {"commit_window_ms": 6_000, "reveal_window_ms": 6_000}
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
+    with Stage(tmp_path_factory.mktemp("killed")) as stage:
+        network = Network(stage, [BOND] * 4, BRISK)
+        asyncio.run(network.start())
+        yield network
+        for node in network.nodes:
+            node.program.stop()
+        network.audit()
+
+
+def miner_of(view: TaskView, node: Node) -> TaskMinerView | None:
+    """What a task's view says of a node."""
+    address = format_address(node.key.address)
+    return next((miner for miner in view.miners if miner.address == address), None)
+
+
+async def check_bonds(network: Network) -> None:
+    """Nobody was found out saying two things at once."""
+    async with network.nodes[0].client() as client:
+        bonds = {validator.public_key: validator.bond for validator in await client.validators()}
+    assert bonds == {key.hex(): bond for key, bond in network.bonds.items()}
+
+
+async def test_before_it_committed(network: Network) -> None:
+    """The round waits for it until the window is over, and goes on without it."""
+    first, *_, last = network.nodes
+    async with eavesdropping(network), first.client() as client:
+        campaign = Campaign(client, network.chain_id, Round(3))
+        await campaign.upload()
+        await campaign.open()
+        with last.program.workers_asleep():
+            task_id = await campaign.open_task(**WINDOWS)
+            last.program.kill()
+        view = await reached(client, task_id, "SETTLED")
+        check_paid(view)
+        assert miner_of(view, last) is None
+        assert len([miner for miner in view.miners if miner.revealed]) == 3
+        assert not last.program.running
+        await last.start()
+        await network.agreed()
+        async with last.client() as late:
+            assert await late.task(task_id) == view
+    await check_bonds(network)
+
+
+async def test_after_it_committed(network: Network) -> None:
+    """It finds its work again when it comes back, reveals in time, and is paid."""
+    first, slow, victim, _ = network.nodes
+    async with eavesdropping(network), first.client() as client:
+        campaign = Campaign(client, network.chain_id, Round(3))
+        await campaign.upload()
+        await campaign.open()
+        with slow.program.workers_asleep():
+            task_id = await campaign.open_task(commit_window_ms=30_000, reveal_window_ms=20_000)
+
+            async def committed() -> bool:
+                found = miner_of(await client.task(task_id), victim)
+                return found is not None and found.committed
+
+            await eventually(committed, "the victim has committed")
+            victim.program.kill()
+        # The slow one commits now, which closes the window, and the challenge is drawn.
+        await reached(client, task_id, "REVEAL", "SETTLE", "SETTLED")
+        await victim.start()
+        view = await reached(client, task_id, "SETTLED")
+        check_paid(view)
+        found = miner_of(view, victim)
+        assert found is not None
+        assert found.revealed
+        assert found.reward > 0
+        await network.agreed()
+    await check_bonds(network)
+
+
+async def test_after_it_committed_and_for_too_long(network: Network) -> None:
+    """Who committed and does not reveal in time loses its deposit, and no more."""
+    first, slow, victim, _ = network.nodes
+    async with eavesdropping(network), first.client() as client:
+        burned = (await client.status()).burned
+        campaign = Campaign(client, network.chain_id, Round(3))
+        await campaign.upload()
+        await campaign.open()
+        with slow.program.workers_asleep():
+            task_id = await campaign.open_task(**WINDOWS)
+
+            async def committed() -> bool:
+                return miner_of(await client.task(task_id), victim) is not None
+
+            await eventually(committed, "the victim has committed")
+            victim.program.kill()
+        view = await reached(client, task_id, "SETTLED")
+        check_paid(view)
+        found = miner_of(view, victim)
+        assert found is not None
+        assert (found.committed, found.revealed, found.reward) == (True, False, 0)
+        deposit = victim.home.genesis().parameters.commit_deposit
+        assert (await client.status()).burned == burned + deposit
+        await victim.start()
+        await network.agreed()
+    await check_bonds(network)

@@ -1,0 +1,121 @@
+"""Validators that are killed at random moments while coins move: nothing final is ever lost."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from pathlib import Path
+
+import pytest
+
+from fedcoin.data.keys import KeyPair
+from fedcoin.network.api.client import NodeClient
+from fedcoin.network.api.failure import RpcFailure
+from fedcoin.v1.views_pb2 import TRANSACTION_STATUS_FINAL
+from tests.e2e.eavesdropper import eavesdropping
+from tests.e2e.network import BOND, BRISK, FUNDS, Network, Node, key_of, pay
+from tests.e2e.programs import Stage
+
+PAYERS = ("alice", "bob", "server")
+AMOUNT = 7
+
+
+class Traffic:
+    """Transfers through whichever node answers; what was said to be final is written down."""
+
+    def __init__(self, network: Network, seed: int) -> None:
+        self._network = network
+        self._random = random.Random(seed)
+        self.final: dict[str, int] = {}
+        """Hash to height of each transfer that a node called final."""
+        self.tried = 0
+
+    async def run(self, sender: KeyPair) -> None:
+        """Pay again and again, from one account, until cancelled."""
+        recipient = key_of("collector").address
+        while True:
+            node = self._random.choice(self._network.nodes)
+            self.tried += 1
+            try:
+                async with NodeClient(node.api, timeout=3.0) as client:
+                    view = await pay(client, sender, recipient, AMOUNT, seconds=8.0)
+            except RpcFailure:
+                # Dead, or its pool died with it: whether that one is final, nobody said.
+                await asyncio.sleep(0.05)
+            else:
+                self.final[view.hash] = view.height
+
+
+async def kill_now_and_then(
+    nodes: list[Node], seed: int, times: int, *, at_once: int = 1
+) -> None:
+    """Kill this often, seldom more than ``at_once`` nodes at a time, and start them again."""
+    chance = random.Random(seed)
+    for _ in range(times):
+        await asyncio.sleep(chance.uniform(0.0, 0.8))
+        victims = chance.sample(nodes, chance.randint(1, at_once))
+        for victim in victims:
+            victim.program.kill()
+        await asyncio.sleep(chance.uniform(0.0, 0.8))
+        for victim in victims:
+            victim.program.start()
+        if chance.random() < 0.7:
+            # Else it may be killed again before it serves.
+            await asyncio.gather(*(victim.ready() for victim in victims))
+    await asyncio.gather(*(node.ready() for node in nodes))
+
+
+async def check_kept(network: Network, traffic: Traffic) -> None:
+    """Every node has every transfer that was ever called final, where it was said to be."""
+    async with network.clients() as clients:
+        for client in clients:
+            for hash_, height in traffic.final.items():
+                view = await client.transaction(hash_)
+                assert view.status == TRANSACTION_STATUS_FINAL, hash_
+                assert view.height == height
+        received = (await clients[0].account(key_of("collector").address)).balance
+    # Others may be final that nobody could say so of any more.
+    assert received % AMOUNT == 0
+    assert AMOUNT * len(traffic.final) <= received <= AMOUNT * traffic.tried
+
+
+async def endure(root: Path, seed: int, times: int, *, at_once: int = 1) -> None:
+    with Stage(root) as stage:
+        network = Network(stage, [BOND] * 4, BRISK)
+        await network.start()
+        traffic = Traffic(network, seed)
+        async with eavesdropping(network):
+            payers = [asyncio.create_task(traffic.run(key_of(name))) for name in PAYERS]
+            try:
+                await kill_now_and_then(network.nodes, seed, times, at_once=at_once)
+                # It still works.
+                before = len(traffic.final)
+                deadline = time.monotonic() + 45
+                while len(traffic.final) < before + 10:
+                    assert time.monotonic() < deadline, "no transfer becomes final any more"
+                    await asyncio.sleep(0.1)
+            finally:
+                for payer in payers:
+                    payer.cancel()
+                results = await asyncio.gather(*payers, return_exceptions=True)
+            assert all(isinstance(result, asyncio.CancelledError) for result in results), results
+            await network.agreed()
+            await check_kept(network, traffic)
+            async with network.nodes[0].client() as client:
+                bonds = {v.public_key: v.bond for v in await client.validators()}
+        assert bonds == {key.hex(): bond for key, bond in network.bonds.items()}
+        for node in network.nodes:
+            node.program.stop()
+        assert network.audit().supply == FUNDS * 7 + 4 * BOND
+
+
+async def test_a_few_kills(tmp_path: Path) -> None:
+    await endure(tmp_path, seed=1, times=5)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("seed", [2, 3])
+async def test_many_kills(tmp_path: Path, seed: int) -> None:
+    await endure(tmp_path, seed=seed, times=60, at_once=2)
