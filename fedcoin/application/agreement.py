@@ -259,18 +259,19 @@ class Agreement:
         if self._word is None:
             # Who does not vote need not know before the certificate says it.
             return
+        sound = False
         try:
             block = decode_block(effect.raw, self._chain.genesis.parameters.max_block_bytes)
             self._check_time(block)
             await self._chain.check(block)
             await self._audit.check_block(block)
+            sound = True
         except Refusal as refusal:
             log.warning("votes against block %s: %s", effect.block_hash.hex()[:16], refusal)
-            sound = False
-        else:
-            sound = True
-        if voting is self._voting:
-            self._enqueue(voting.on_block_checked(effect.block_hash, sound))
+        finally:
+            # Whatever went wrong, the voting machine waits for an answer.
+            if voting is self._voting:
+                self._enqueue(voting.on_block_checked(effect.block_hash, sound))
 
     def _check_time(self, block: Block) -> None:
         latest = self._clock() + self._chain.genesis.parameters.max_clock_drift_ms
@@ -295,4 +296,4 @@ class Agreement:
 
     async def _decide(self, effect: Decide) -> None:
         block = decode_block(effect.raw, self._chain.genesis.parameters.max_block_bytes)
-        await self._chain.commit(block, effect.certificate)
+        await self._chain.commit(block, effect.certificate, effect.round)

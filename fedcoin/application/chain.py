@@ -95,7 +95,7 @@ class Chain:
         is checked before the vote and stored after it.
         """
         async with self._lock:
-            return await self._execute(block)
+            return await self._execute(block, None)
 
     async def build(self, proposer: bytes, candidates: Iterable[Transaction]) -> Draft:
         """A block of the next height with as many of the candidates as apply and fit."""
@@ -109,12 +109,15 @@ class Chain:
             self._remember(block.hash, built.execution)
             return Draft(block, tuple(transaction for transaction, _ in built.refused))
 
-    async def commit(self, block: Block, certificate: bytes) -> bool:
-        """Stores a block whose certificate was checked. False when it was final already."""
+    async def commit(self, block: Block, certificate: bytes, round: int) -> bool:
+        """Stores a block that was decided in ``round``. False when it was final already.
+
+        The certificate must have been checked. Raises Refusal when the block is wrong.
+        """
         async with self._lock:
             if block.header.height <= self._height:
                 return False
-            execution = await self._execute(block)
+            execution = await self._execute(block, round)
             await asyncio.to_thread(
                 self.store.append, block, certificate, execution.receipts, execution.changes
             )
@@ -134,21 +137,21 @@ class Chain:
         block = decode_block(raw_block, self.genesis.parameters.max_block_bytes)
         if block.header.height <= self._height:
             return
-        verify_certificate(
+        round = verify_certificate(
             raw_certificate,
             self.ledger.validators(),
             self.genesis.chain_id,
             block.header.height,
             block.hash,
         )
-        await self.commit(block, raw_certificate)
+        await self.commit(block, raw_certificate, round)
 
-    async def _execute(self, block: Block) -> Execution:
+    async def _execute(self, block: Block, round: int | None) -> Execution:
         known = self._checked.get(block.hash)
         if known is not None:
             return known
         execution = await asyncio.to_thread(
-            check_block, block, self._header, self.genesis, self.ledger
+            check_block, block, self._header, self.genesis, self.ledger, round=round
         )
         self._remember(block.hash, execution)
         return execution

@@ -260,7 +260,7 @@ class Coordinator:
         await self._file.save(self.campaign)
 
     async def _check_weights(self, model: Path, update: Path) -> None:
-        await self._worker.run("checking an update", checks.check_update_file, model, update)
+        await self._worker.run("while checking an update", checks.check_update_file, model, update)
 
     def _present(self) -> int:
         return sum(not client.missed for client in self.campaign.clients.values())

@@ -47,6 +47,7 @@ from fedcoin.data.transactions import Transaction, action_name
 from fedcoin.data.votes import Vote
 from fedcoin.learning.worker_pool import UtilityWorker
 from fedcoin.network.api.api_server import ApiServer, Backend
+from fedcoin.network.api.transaction_service import TransactionService
 from fedcoin.network.bounds import Bounds
 from fedcoin.network.options import PeerOptions, Tls
 from fedcoin.network.peers.network import PeerNetwork
@@ -130,7 +131,7 @@ class Node:
         )
         self.pool = Pool(TransactionPool(limits), self.chain, audit, self.owner, unix_ms)
         self.local_pool = LocalPool(self.pool)
-        word = Word(self.miner_key, store, genesis.chain_id) if self.miner_key else None
+        word = Word(self.miner_key, store, genesis) if self.miner_key else None
         self.agreement = Agreement(self.chain, self.pool, audit, word, self.owner, unix_ms)
         self.network = PeerNetwork(
             peer_options(config),
@@ -142,6 +143,7 @@ class Node:
             importer=self.chain,
             artifacts=self.artifacts,
             book_path=home.peers_path,
+            lookups=TransactionService(self.chain, self.pool),
         )
         self.facts = Facts(
             node_key=self.key.public_key,

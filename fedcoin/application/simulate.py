@@ -218,7 +218,7 @@ async def _train(
     key = KeyPair.generate()
     model, base = folder / "model", folder / "base"
     weights, samples = await worker.run(
-        f"training {name}",
+        f"while training {name}",
         local.update,
         data,
         model.read_bytes(),
@@ -247,7 +247,7 @@ async def _upload(folder: Path, manifest: Manifest, node: NodeClient) -> bytes:
     worker = UtilityWorker()
     try:
         samples = [client.num_samples for client in manifest.clients]
-        average = await worker.run("averaging", average_files, paths, samples)
+        average = await worker.run("while averaging", average_files, paths, samples)
     finally:
         await worker.stop()
     for path in (folder / "model", folder / "base", folder / "evaluation", *paths):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fedcoin.consensus.effects import CastVote, Message, SendProposal
 from fedcoin.consensus.locks import Lock, decode_lock
+from fedcoin.data.genesis import Genesis
 from fedcoin.data.keys import KeyPair
 from fedcoin.data.store import ChainStore
 from fedcoin.data.votes import (
@@ -23,10 +24,11 @@ KEPT_HEIGHTS = 100
 class Word:
     """Signs votes and proposals with one key; synchronous, and safe to call from a thread."""
 
-    def __init__(self, key: KeyPair, store: ChainStore, chain_id: str) -> None:
+    def __init__(self, key: KeyPair, store: ChainStore, genesis: Genesis) -> None:
         self._key = key
         self._store = store
-        self._chain_id = chain_id
+        self._chain_id = genesis.chain_id
+        self._max_block_bytes = genesis.parameters.max_block_bytes
 
     @property
     def public_key(self) -> bytes:
@@ -86,4 +88,5 @@ class Word:
         return decode_vote(SignedVote.FromString(envelope), self._chain_id)
 
     def _proposal(self, envelope: bytes) -> Message:
-        return decode_proposal(SignedProposal.FromString(envelope), self._chain_id)
+        signed = SignedProposal.FromString(envelope)
+        return decode_proposal(signed, self._chain_id, self._max_block_bytes)

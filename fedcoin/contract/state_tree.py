@@ -9,7 +9,7 @@ and a proof of one entry is its bucket and ten hashes.
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -35,25 +35,35 @@ def bucket_of(key: bytes) -> int:
 
 @dataclass(slots=True)
 class _Bucket:
+    """Keys in rising order, and their entries' hashes in the same places."""
+
     keys: list[bytes] = field(default_factory=list)
-    hashes: dict[bytes, bytes] = field(default_factory=dict)
+    hashes: list[bytes] = field(default_factory=list)
 
     def copy(self) -> _Bucket:
         return _Bucket(self.keys.copy(), self.hashes.copy())
 
+    def __contains__(self, key: bytes) -> bool:
+        place = bisect_left(self.keys, key)
+        return place < len(self.keys) and self.keys[place] == key
+
     def set(self, key: bytes, value: bytes | None) -> None:
-        known = key in self.hashes
+        place = bisect_left(self.keys, key)
+        known = place < len(self.keys) and self.keys[place] == key
         if value is None:
             if known:
-                del self.hashes[key]
-                del self.keys[bisect_left(self.keys, key)]
-            return
-        if not known:
-            insort(self.keys, key)
-        self.hashes[key] = entry_hash(key, value)
+                del self.keys[place], self.hashes[place]
+        elif known:
+            self.hashes[place] = entry_hash(key, value)
+        else:
+            self.keys.insert(place, key)
+            self.hashes.insert(place, entry_hash(key, value))
+
+    def leaf(self) -> bytes:
+        return merkle.leaf_hash(self.content())
 
     def content(self) -> bytes:
-        return b"".join(map(self.hashes.__getitem__, self.keys))
+        return b"".join(self.hashes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +107,7 @@ class StateTree:
         """The tree over entries in any order, each key once."""
         tree = cls()
         for key, value in entries:
-            tree._buckets[bucket_of(key)].hashes[key] = entry_hash(key, value)
-        for bucket in tree._buckets:
-            bucket.keys = sorted(bucket.hashes)
+            tree._buckets[bucket_of(key)].set(key, value)
         tree._hash_all()
         return tree
 
@@ -116,7 +124,7 @@ class StateTree:
             if index not in buckets:
                 buckets[index] = self._buckets[index].copy()
             buckets[index].set(key, value)
-        nodes = [{index: merkle.leaf_hash(b.content()) for index, b in buckets.items()}]
+        nodes = [{index: bucket.leaf() for index, bucket in buckets.items()}]
         for level in self._levels[:-1]:
             nodes.append(_parents(level, nodes[-1]))
         return TreeUpdate(nodes[-1].get(0, self.root), buckets, tuple(nodes))
@@ -140,13 +148,13 @@ class StateTree:
     def prove(self, key: bytes) -> EntryProof | None:
         """The proof of a key's value, or None when it is not in the state."""
         index = bucket_of(key)
-        if key not in self._buckets[index].hashes:
+        if key not in self._buckets[index]:
             return None
         path = tuple(self._levels[i][(index >> i) ^ 1] for i in range(DEPTH))
         return EntryProof(self._buckets[index].content(), path)
 
     def _hash_all(self) -> None:
-        level = [merkle.leaf_hash(bucket.content()) for bucket in self._buckets]
+        level = [bucket.leaf() for bucket in self._buckets]
         self._levels = [level]
         while len(level) > 1:
             level = [merkle.node_hash(*level[i : i + 2]) for i in range(0, len(level), 2)]

@@ -50,8 +50,8 @@ def close_job(job_id: bytes) -> None:
     _open.pop(job_id, None)
 
 
-def evaluate(job_id: bytes, coalitions: Coalitions) -> Counts:
-    """Right answers of each coalition, each computed once."""
+def evaluate(job_id: bytes, coalitions: Coalitions) -> tuple[Counts, int]:
+    """Right answers of each coalition, and how many had to be computed: each is only once."""
     found = _open.get(job_id)
     if found is None:
         raise unknown_job(job_id)
@@ -65,7 +65,7 @@ def evaluate(job_id: bytes, coalitions: Coalitions) -> Counts:
         found.memo.update((key, known[key]) for key in missing)
         for oldest in list(found.memo)[: max(0, len(found.memo) - MEMO_ENTRIES)]:
             del found.memo[oldest]
-    return np.array([known[key] for key in keys], np.int64)
+    return np.array([known[key] for key in keys], np.int64), len(missing)
 
 
 def count(job: UtilityJob) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from fedcoin.data.errors import Refusal
 from fedcoin.learning import jobs
 from fedcoin.learning.errors import WorkerFailed
 from fedcoin.learning.utility import Coalitions, Counts, UtilityJob, check_coalitions
@@ -19,9 +21,12 @@ from fedcoin.v1 import task_pb2
 
 T = TypeVar("T")
 
-BATCH = 1024
-"""Coalitions in one request: long enough to be worth the way, short enough that another
-caller's turn comes soon."""
+REQUEST_SECONDS = 0.25
+"""About how long a child works on one request: long enough to be worth the way, short enough
+that another caller's turn, or the end, comes soon."""
+
+FIRST_BATCH, MAX_BATCH = 8, 4096
+"""Coalitions in a job's first request, and the most in any."""
 
 
 class UtilityWorker:
@@ -37,6 +42,7 @@ class UtilityWorker:
         if processes < 1 or threads < 1:
             raise ValueError("a worker needs at least one process and one thread")
         self._jobs: dict[bytes, UtilityJob] = {}
+        self._batches: dict[bytes, int] = {}
         self._slots = [_Slot(threads, self._jobs) for _ in range(processes)]
 
     @property
@@ -55,7 +61,7 @@ class UtilityWorker:
         """
         if job.job_id in self._jobs:
             return
-        what = f"opening job {job.job_id.hex()[:16]}"
+        what = f"while opening job {job.job_id.hex()[:16]}"
         await asyncio.gather(*(slot.ask(what, jobs.open_job, job) for slot in self._slots))
         self._jobs[job.job_id] = job
 
@@ -79,14 +85,15 @@ class UtilityWorker:
 
     async def close_job(self, job_id: bytes) -> None:
         """Forget a job; an unknown one is no error."""
+        self._batches.pop(job_id, None)
         if self._jobs.pop(job_id, None) is None:
             return
-        what = f"closing job {job_id.hex()[:16]}"
+        what = f"while closing job {job_id.hex()[:16]}"
         await asyncio.gather(*(slot.ask(what, jobs.close_job, job_id) for slot in self._slots))
 
     async def check(self, job: UtilityJob, aggregate: Path, evaluation_size: int) -> None:
         """``checks.check_task_files`` on a job's files, in a child: FedAvg included."""
-        what = f"checking job {job.job_id.hex()[:16]}"
+        what = f"while checking job {job.job_id.hex()[:16]}"
         await self._slots[0].ask(what, jobs.check_task, job, aggregate, evaluation_size)
 
     async def count(self, model: Path, weights: Path, evaluation: Path) -> int:
@@ -101,10 +108,13 @@ class UtilityWorker:
             averaging=task_pb2.AVERAGING_RENORMALISED,
             empty=task_pb2.EMPTY_COALITION_ZERO,
         )
-        return await self._slots[0].ask(f"counting {weights.name}", jobs.count, job)
+        return await self._slots[0].ask(f"while counting {weights.name}", jobs.count, job)
 
     async def run(self, what: str, function: Callable[..., T], *arguments: Any) -> T:
-        """Any module's function in a child; ``what`` names it when the child dies twice."""
+        """Any module's function in a child.
+
+        ``what`` says what it does ("while averaging") when the child dies of it twice.
+        """
         return await self._slots[0].ask(what, function, *arguments)
 
     async def stop(self) -> None:
@@ -114,10 +124,18 @@ class UtilityWorker:
     async def _evaluate_batches(
         self, slot: _Slot, job_id: bytes, rows: Coalitions, mine: Any, counts: Counts
     ) -> None:
-        for start in range(0, len(mine), BATCH):
-            batch = mine[start : start + BATCH]
-            what = f"coalitions {batch[0]} to {batch[-1]} of job {job_id.hex()[:16]}"
-            counts[batch] = await slot.ask(what, jobs.evaluate, job_id, rows[batch])
+        start = 0
+        while start < len(mine):
+            batch = mine[start : start + self._batches.get(job_id, FIRST_BATCH)]
+            start += len(batch)
+            what = f"on coalitions {batch[0]} to {batch[-1]} of job {job_id.hex()[:16]}"
+            (found, computed), seconds = await slot.ask_timed(
+                what, jobs.evaluate, job_id, rows[batch]
+            )
+            counts[batch] = found
+            if computed and job_id in self._jobs:
+                pace = computed * REQUEST_SECONDS / max(seconds, 1e-6)
+                self._batches[job_id] = max(1, min(MAX_BATCH, round(pace)))
 
 
 class _Slot:
@@ -142,12 +160,19 @@ class _Slot:
 
     async def ask(self, what: str, function: Callable[..., T], *arguments: Any) -> T:
         """The function's result in the child; a death is forgiven once."""
+        return (await self.ask_timed(what, function, *arguments))[0]
+
+    async def ask_timed(
+        self, what: str, function: Callable[..., T], *arguments: Any
+    ) -> tuple[T, float]:
+        """The same, and how many seconds it took once its turn had come."""
         deaths: list[WorkerDied] = []
         while True:
             try:
                 async with self._lock:
                     process = await self._living()
-                    return await process.call(function, *arguments)
+                    began = time.monotonic()
+                    return await process.call(function, *arguments), time.monotonic() - began
             except WorkerDied as died:
                 deaths.append(died)
                 if self._stopped or len(deaths) == 2:
@@ -170,8 +195,14 @@ class _Slot:
         if self._stopped:  # meanwhile
             await self._process.stop()
         await self._process.call(jobs.prepare, self._warm)
-        for job in self._open_jobs.values():
-            await self._process.call(jobs.open_job, job)
+        for job in list(self._open_jobs.values()):
+            try:
+                await self._process.call(jobs.open_job, job)
+            except WorkerDied:
+                raise
+            except (Refusal, WorkerFailed):
+                # Its files are gone, perhaps; who asks about it will be told that it is not open.
+                continue
         return self._process
 
 

@@ -101,7 +101,7 @@ class LoneChain:
         votes = [
             sign_vote(PRECOMMIT, block.height, 0, block.hash, k, CHAIN_ID) for k in self.miners
         ]
-        await self.chain.commit(block, make_certificate(votes))
+        await self.chain.commit(block, make_certificate(votes), round=0)
 
     async def run(self, seconds: float = 20.0) -> None:
         """Produce whenever there is a reason to, until there has been none for a while."""

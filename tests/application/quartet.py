@@ -114,7 +114,7 @@ class Member:
         self.pool = Pool(TransactionPool(), self.chain, audit, self.owner, clock)
         outlet = WireOutlet(wire)
         outlet.member = self
-        word = Word(key, self.store, genesis.chain_id) if key else None
+        word = Word(key, self.store, genesis) if key else None
         self.agreement = Agreement(self.chain, self.pool, audit, word, self.owner, clock)
         self.outlet = outlet
         self.pool.on_admitted(outlet.relay)

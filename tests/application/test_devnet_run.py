@@ -70,7 +70,7 @@ def test_a_small_devnet(tmp_path: Path) -> None:
     )  # fmt: skip
     check(result, miners=2, clients=2, rounds=1, budget=10 * 10**8)
     roles = [client["role"] for client in result["rounds"][0]["clients"]]
-    assert roles == ["honest", "mislabelled"]
+    assert roles == ["mislabelled", "honest"]
     for line in ("2 miners serve", "2 of 2 clients joined", "round 1: settled and paid"):
         assert line in told
     assert json.loads((tmp_path / "net/result.json").read_text()) == result

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -117,5 +118,8 @@ def test_mnist(tmp_path: Path) -> None:
         pytest.skip(f"{datasets.MNIST_VARIABLE} names no mnist.npz")
     job = job_for(tmp_path, "mlp", datasets.load("mnist"), 10)
     rows = all_coalitions(10)[np.random.default_rng(0).permutation(1024)[:12]]
-    counts = jobs.load_evaluator(job).evaluate(rows)
-    assert abs(counts - plain_counts(job, rows)).max() <= 1
+    evaluator = jobs.load_evaluator(job)
+    assert abs(evaluator.evaluate(rows) - plain_counts(job, rows)).max() <= 1
+    before = time.process_time()
+    evaluator.evaluate(all_coalitions(10))
+    assert time.process_time() - before < 10  # 1.5 s where nothing else runs

@@ -244,11 +244,11 @@ def lay_out_clients(
 def roles(clients: int) -> list[str]:
     """What each client is: honest, but for one with wrong labels and one that does nothing.
 
-    They stand between honest ones, since shares grow: neither has the most data.
+    Shares grow, and the last is honest: neither of the two has the most data.
     """
     found_roles = [HONEST] * clients
     if clients >= 2:
-        found_roles[1] = MISLABELLED
+        found_roles[(clients - 1) // 3] = MISLABELLED
     if clients >= 4:
-        found_roles[3] = FREE_RIDER
+        found_roles[2 * clients // 3] = FREE_RIDER
     return found_roles

@@ -47,7 +47,7 @@ class Valuation:
         """Set the campaign's ``aggregate`` to the updates' average, and count its right answers."""
         updates = in_order(campaign)
         raw = await self._worker.run(
-            f"averaging the updates of round {campaign.round}",
+            f"while averaging the updates of round {campaign.round}",
             average_files,
             [self._store.path(update.update) for update in updates],
             [update.num_samples for update in updates],

@@ -147,15 +147,17 @@ class Dialer:
         wanted = dict.fromkeys(end for end in self._missing() if self._may_try(end))
         free = self._options.max_outbound - self._peers.outbound() - len(self._busy)
         if free > 0 and self._options.peer_exchange:
-            connected = {peer.key for peer in self._peers}
-            candidates = filter(self._may_try, self._book.candidates(connected))
+            taken = {peer.key for peer in self._peers} | self._peers.banned()
+            candidates = filter(self._may_try, self._book.candidates(taken))
             wanted.update(dict.fromkeys(itertools.islice(candidates, free)))
         return list(wanted)
 
     def _may_try(self, endpoint: Endpoint) -> bool:
         record = self._records.get(endpoint)
-        if record is not None and (record.own or record.due > self._peers.now()):
-            return False
+        if record is not None:
+            banned = record.node_key in self._peers.banned()
+            if record.own or banned or record.due > self._peers.now():
+                return False
         return endpoint not in self._busy
 
     def _missing(self) -> Iterator[Endpoint]:
@@ -191,6 +193,10 @@ class Dialer:
             record.own = True
             self._book.forget(endpoint)
             return
+        if refusal.code is NetworkCode.BANNED and record.node_key is not None:
+            peer = self._peers.get(record.node_key)
+            if peer is not None and peer.link is None:
+                self._peers.drop(peer, "it refuses this node")
         record.failures += 1
         self._book.failed(endpoint)
         hopeless = refusal.code in HOPELESS

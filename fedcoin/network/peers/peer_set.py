@@ -98,6 +98,10 @@ class PeerSet:
                 field="node_key",
             )
 
+    def banned(self) -> set[bytes]:
+        """The node keys that are refused now."""
+        return set(self.bans.active(self._clocks.wall()))
+
     def admit(self, identity: Identity, transport: str, host: str) -> str:
         """Take in a peer that dialled this node and proved its key; returns its session.
 

@@ -102,7 +102,7 @@ class Node:
         audit = NoAudit()
         self.pool = Pool(TransactionPool(), self.chain, audit, self.owner, clock)
         is_miner = votes and key in MINERS
-        word = Word(key, self.store, genesis.chain_id) if is_miner else None
+        word = Word(key, self.store, genesis) if is_miner else None
         self.agreement = Agreement(self.chain, self.pool, audit, word, self.owner, clock)
         self.artifacts = ArtifactStore(folder / "artifacts", 1 << 30)
         self.network = PeerNetwork(
@@ -161,11 +161,11 @@ async def until(condition: Callable[[], object], timeout_s: float = 10.0) -> Non
         await asyncio.sleep(0.01)
 
 
-def transfer(nonce: int, amount: int = 1000) -> Transaction:
+def transfer(nonce: int, amount: int = 1000, fee: int = 10_000) -> Transaction:
     body = TransactionBody(
         chain_id=CHAIN_ID,
         nonce=nonce,
-        fee=10_000,
+        fee=fee,
         expiry_height=500,
         transfer=Transfer(outputs=[TransferOutput(recipient=BOB.address, amount=amount)]),
     )

@@ -1,0 +1,192 @@
+"""Nodes that cannot start say why in a sentence, with exit code 1, and harm nobody."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fedcoin.application.home import Home
+from fedcoin.data.keys import KeyPair
+from fedcoin.network.api.client import NodeClient
+from tests.e2e.network import ALICE, BOB, BOND, BRISK, FDC, Network, Node, key_of, pay
+from tests.e2e.programs import ALARMS, Program, Stage, until
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
+    with Stage(tmp_path_factory.mktemp("starts")) as stage:
+        network = Network(stage, [BOND], BRISK)
+
+        async def begin() -> None:
+            await network.start()
+            async with network.nodes[0].client() as client:
+                for _ in range(3):
+                    await pay(client, ALICE, BOB.address, FDC)
+
+        asyncio.run(begin())
+        yield network
+        for node in network.nodes:
+            if node.program.running:
+                node.program.stop()
+        network.audit()
+
+
+@pytest.fixture
+def first(network: Network) -> Iterator[Node]:
+    """A node that has to be as well after a test as before."""
+    node = network.nodes[0]
+    before = asyncio.run(node.status())
+    yield node
+    after = asyncio.run(node.status())
+    assert (after.height, after.app_hash) == (before.height, before.app_hash)
+    assert node.program.running
+
+
+def refused(program: Program, *words: str) -> None:
+    """It ends by itself, soon, with exit code 1 and one sentence that holds these words."""
+    program.start()
+    assert program.wait() == 1
+    said = program.said().strip().splitlines()
+    errors = [line for line in said if line.startswith("Error: ")]
+    assert len(errors) == 1, said
+    assert errors[0] == said[-1]
+    for word in words:
+        assert word in errors[0]
+    assert not ALARMS.search(program.said()), program.said()
+
+
+def test_a_home_in_use(network: Network, first: Node) -> None:
+    again = network.stage.program("again", "start", "--home", first.home.root)
+    refused(again, "[HOME_IN_USE]", str(first.home.root))
+    verify = network.stage.program("verify", "verify", "--home", first.home.root)
+    refused(verify, "[HOME_IN_USE]", str(first.home.root))
+
+
+@pytest.mark.parametrize("listener", ["peers", "api"])
+def test_a_port_in_use(network: Network, first: Node, tmp_path: Path, listener: str) -> None:
+    home = Home(tmp_path / "home")
+    home.add_key("node", KeyPair.generate())
+    taken = first.peers if listener == "peers" else first.api
+    free = {"peers.listen": "127.0.0.1:0", "api.listen": "127.0.0.1:0"}
+    home.write(network.raw_genesis, {**free, f"{listener}.listen": taken})
+    program = network.stage.program(f"{listener}-taken", "start", "--home", home.root)
+    refused(program, "[PORT_IN_USE]", taken)
+    # Nothing is locked or broken by that: on other ports it starts.
+    program.start(f"--{listener}-listen", "127.0.0.1:0")
+    asyncio.run(program.says("serving: peers on"))
+    program.stop()
+
+
+async def stopped(network: Network, name: str) -> Node:
+    """An observer that has the chain and is not running."""
+    node = network.add(name, key_of(name))
+    await node.start()
+    await node.caught_up((await network.nodes[0].status()).height)
+    node.program.stop()
+    network.nodes.remove(node)
+    return node
+
+
+def database(node: Node) -> sqlite3.Connection:
+    return sqlite3.connect(node.home.chain_path, isolation_level=None)
+
+
+async def test_a_missing_database(network: Network, first: Node) -> None:
+    """The chain is fetched again."""
+    node = await stopped(network, "lost")
+    before = (await first.status()).height
+    for path in node.home.root.glob("chain.sqlite*"):
+        path.unlink()
+    await node.start()
+    await node.caught_up(before)
+    node.program.stop()
+
+
+async def test_a_truncated_database(network: Network, first: Node) -> None:
+    node = await stopped(network, "truncated")
+    with database(node) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
+    size = node.home.chain_path.stat().st_size
+    with node.home.chain_path.open("r+b") as file:
+        file.truncate(size // 2)
+    refused(node.program, "[BAD_STORE]", str(node.home.chain_path))
+    with node.home.chain_path.open("r+b") as file:
+        file.truncate(100)
+    refused(node.program, "[BAD_STORE]", str(node.home.chain_path))
+
+
+async def test_a_database_that_is_none(network: Network, first: Node) -> None:
+    node = await stopped(network, "nonsense")
+    for path in node.home.root.glob("chain.sqlite*"):
+        path.unlink()
+    node.home.chain_path.write_bytes(b"this is not a database at all\n" * 1000)
+    refused(node.program, "[BAD_STORE]", str(node.home.chain_path))
+
+
+async def test_a_newer_database(network: Network, first: Node) -> None:
+    node = await stopped(network, "newer")
+    with database(node) as connection:
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        assert version >= 1
+        connection.execute(f"PRAGMA user_version = {version + 1}")
+    connection.close()
+    refused(node.program, "[NEWER_STORE]", str(node.home.chain_path))
+    # It was not touched: the newer program can go on with it.
+    with database(node) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (version + 1,)
+        connection.execute(f"PRAGMA user_version = {version}")
+    connection.close()
+    await node.start()
+    node.program.stop()
+
+
+async def test_a_database_of_another_genesis(network: Network, first: Node) -> None:
+    node = await stopped(network, "stranger")
+    other = Network(Stage(network.stage.root / "other"), [BOND], chain_id="fedcoin-other")
+    node.home.genesis_path.write_bytes(other.raw_genesis)
+    refused(node.program, "[WRONG_CHAIN]", "fedcoin-e2e", "fedcoin-other")
+
+
+def test_no_home_and_no_key(network: Network, first: Node, tmp_path: Path) -> None:
+    nowhere = network.stage.program("nowhere", "start", "--home", tmp_path / "nowhere")
+    refused(nowhere, "[NO_HOME]", "fedcoin-node init")
+    home = Home(tmp_path / "keyless")
+    home.write(network.raw_genesis, {})
+    keyless = network.stage.program("keyless", "start", "--home", home.root)
+    refused(keyless, "[NO_KEY]", "fedcoin-node keys new")
+
+
+async def test_a_dead_seed_is_a_warning(network: Network, first: Node) -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        dead = f"127.0.0.1:{nobody.getsockname()[1]}"
+        node = network.add("hopeful", key_of("hopeful"), "--seed", dead, "--seed", first.peers)
+        network.nodes.remove(node)
+        await node.start()
+        await node.caught_up((await first.status()).height)
+        await until(lambda: dead in node.program.said(), "the dead seed is named")
+        (line, *_) = [line for line in node.program.said().splitlines() if dead in line]
+        assert "WARNING" in line
+        node.program.stop()
+
+
+async def test_a_seed_of_another_network(network: Network, first: Node) -> None:
+    """Each says to the other that they have nothing in common, and lives on."""
+    with Stage(network.stage.root / "elsewhere") as stage:
+        other = Network(stage, [BOND], BRISK, chain_id="fedcoin-other")
+        program = other.nodes[0].program
+        program.start("--seed", first.peers)
+        async with NodeClient(other.nodes[0].api) as client:
+            await client.ready(45)
+            await program.says("fedcoin-e2e")
+            assert (await client.status()).peers == 0
+        lines = [line for line in program.said().splitlines() if first.peers in line]
+        assert lines
+        assert "WARNING" in lines[0]
+        program.stop()

@@ -1,0 +1,162 @@
+"""A coordinator that is killed wherever it hurts, and clients that vanish."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from fedcoin.data.addresses import format_address
+from fedcoin.data.amounts import SAP_PER_FDC
+from fedcoin.network.api.client import NodeClient
+from fedcoin.network.federated.client import FederatedClient
+from fedcoin.v1 import federated_learning_service_pb2 as pb
+from fedcoin.v1.views_pb2 import CampaignView, TaskView
+from tests.e2e.campaigns import check_paid, phase
+from tests.e2e.learners import Coordinator, Learner, learning, prepared
+from tests.e2e.network import BOND, BRISK, SERVER, Network
+from tests.e2e.programs import Stage, until
+
+linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
+    with Stage(tmp_path_factory.mktemp("coordinated")) as stage:
+        network = Network(stage, [BOND], BRISK)
+        asyncio.run(network.start())
+        yield network
+        network.nodes[0].program.stop()
+        network.audit()
+
+
+async def rounds_of(node: NodeClient, coordinator: Coordinator) -> tuple[CampaignView, list[TaskView]]:
+    """The campaign and its tasks on the chain, in order."""
+    campaign = await node.campaign(coordinator.state()["campaign_id"])
+    tasks = await node.tasks(campaign.campaign_id)
+    return campaign, sorted(tasks, key=lambda task: task.round)
+
+
+async def check_rounds(
+    node: NodeClient, coordinator: Coordinator, learners: list[Learner], *, budget: int
+) -> list[TaskView]:
+    """Each round was opened, settled and paid once, and everybody knows of it."""
+    campaign, tasks = await rounds_of(node, coordinator)
+    assert [task.round for task in tasks] == list(range(1, campaign.rounds + 1))
+    assert all(task.phase == phase("SETTLED") for task in tasks)
+    for task in tasks:
+        check_paid(task)
+    prices = [task.prices.train + task.prices.com + task.prices.sap for task in tasks]
+    assert sum(prices) == budget
+    assert campaign.escrow == 0
+    for learner in learners:
+        address = format_address(learner.key.address)
+        for task in tasks:
+            due = sum(client.payout for client in task.clients if client.address == address)
+            assert learner.paid.get(task.round, due) == due
+        # Whoever missed a message while the coordinator was dead still has the coins.
+        earned = sum(c.payout for t in tasks for c in t.clients if c.address == address)
+        assert earned > 0
+    return tasks
+
+
+@linux
+async def test_killed_at_each_step(network: Network) -> None:
+    """Before anybody joined, while clients train, while miners work, between two rounds."""
+    coordinator = await prepared(network, clients=2, rounds=3, budget="30fdc")
+    (miner,) = network.nodes
+    quick, slow = Learner(coordinator, 0, 2), Learner(coordinator, 1, 2)
+    async with miner.client() as node:
+        before = (await node.account(SERVER.address)).balance
+        await coordinator.start()
+        await coordinator.reached(pb.ROUND_PHASE_WAITING, 1)
+        coordinator.program.kill()
+        await coordinator.start()
+        slow.hold.clear()
+        async with learning(quick, slow) as tasks:
+            # One update is in when it dies; the client need not come again with it.
+            await until(lambda: len(coordinator.state()["updates"]) == 1, "one update is taken")
+            coordinator.program.kill()
+            taken = coordinator.state()["updates"]
+            await coordinator.start()
+            await coordinator.reached(pb.ROUND_PHASE_TRAINING, 1)
+            assert coordinator.state()["updates"] == taken
+            with miner.program.workers_asleep():
+                slow.hold.set()
+                await coordinator.reached(pb.ROUND_PHASE_SETTLING, 1)
+                coordinator.program.kill()
+                await coordinator.start()
+            slow.hold.clear()
+            await until(lambda: coordinator.state()["round"] == 2, "round 1 is over")
+            coordinator.program.kill()
+            slow.hold.set()
+            assert len(coordinator.state()["history"]) == 1
+            coordinator.program.start()
+            assert await coordinator.program.ended() == 0
+            await asyncio.wait_for(asyncio.gather(*tasks), 30)
+        await check_rounds(node, coordinator, [quick, slow], budget=30 * SAP_PER_FDC)
+        records = json.loads(coordinator.program.said().splitlines()[-1])
+        assert [record["round"] for record in records] == [1, 2, 3]
+        assert records[2]["right_answers"] > records[0]["right_answers"]
+        # One fee for opening the campaign and one for each task: nothing was done twice.
+        account = await node.account(SERVER.address)
+        assert account.nonce == 4
+        assert before - 30 * SAP_PER_FDC < account.balance < before
+
+
+async def test_killed_over_and_over(network: Network) -> None:
+    """At moments that have nothing to do with what it is at."""
+    coordinator = await prepared(
+        network, "restless", clients=2, rounds=6, budget="6fdc", round_seconds=20
+    )
+    learners = [Learner(coordinator, index, 2) for index in range(2)]
+    async with network.nodes[0].client() as node:
+        nonce = (await node.account(SERVER.address)).nonce
+        async with learning(*learners) as tasks:
+            for pause in (0.02, 0.05, 0.08, 0.11, 0.14):
+                coordinator.program.start()
+                await coordinator.program.says("clients reach the coordinator")
+                await asyncio.sleep(pause)
+                coordinator.program.kill()
+            coordinator.program.start()
+            assert await coordinator.program.ended() == 0
+            await asyncio.wait_for(asyncio.gather(*tasks), 30)
+        await check_rounds(node, coordinator, learners, budget=6 * SAP_PER_FDC)
+        assert (await node.account(SERVER.address)).nonce == nonce + 7
+
+
+async def test_a_client_that_vanishes(network: Network) -> None:
+    """One registers and is never seen again, one is killed: the rounds go on without them."""
+    coordinator = await prepared(
+        network, "patient", clients=3, rounds=3, budget="3fdc", round_seconds=4
+    )
+    stays, vanishes = Learner(coordinator, 0, 3), Learner(coordinator, 1, 3)
+    await coordinator.start()
+    rider = network.stage.program(
+        "rider", "train", "client", "--home", network.stage.root / "rider",
+        "--server", coordinator.address, "--data", "digits", "--share", "3/3", "--free-ride",
+    )  # fmt: skip
+    async with FederatedClient(coordinator.address) as client:
+        await vanishes.join(client)
+    rider.start()
+    await rider.says("joined the campaign")
+    async with learning(stays) as tasks, network.nodes[0].client() as node:
+        await until(lambda: coordinator.state()["round"] == 2, "round 1 is over")
+        rider.kill()
+        assert await coordinator.program.ended() == 0
+        await asyncio.wait_for(asyncio.gather(*tasks), 30)
+        tasks_done = await check_rounds(node, coordinator, [stays], budget=3 * SAP_PER_FDC)
+    present = [len(task.clients) for task in tasks_done]
+    assert present[0] == 2
+    # The rider may have handed in for round 2 before it died.
+    assert present[1] in (1, 2)
+    assert present[2] == 1
+    vanished = format_address(vanishes.key.address)
+    assert all(vanished != c.address for task in tasks_done for c in task.clients)
+    said = coordinator.program.said()
+    assert "1 did not come in time" in said
+    # Only the first round waited for who vanished; nobody waits for a dead one for ever.
+    assert said.count("did not come in time") <= 2
