@@ -262,7 +262,6 @@ class Agreement:
         sound = False
         try:
             block = decode_block(effect.raw, self._chain.genesis.parameters.max_block_bytes)
-            self._check_time(block)
             await self._chain.check(block)
             await self._audit.check_block(block)
             sound = True
@@ -272,17 +271,6 @@ class Agreement:
             # Whatever went wrong, the voting machine waits for an answer.
             if voting is self._voting:
                 self._enqueue(voting.on_block_checked(effect.block_hash, sound))
-
-    def _check_time(self, block: Block) -> None:
-        latest = self._clock() + self._chain.genesis.parameters.max_clock_drift_ms
-        if block.header.time_ms > latest:
-            raise Refusal(
-                DataCode.MALFORMED,
-                f"header.time_ms is {block.header.time_ms - latest} ms further ahead than "
-                "clocks may differ",
-                field="header.time_ms",
-                limit=str(latest),
-            )
 
     def _start_timer(self, voting: Voting, effect: StartTimer) -> None:
         def ring() -> None:

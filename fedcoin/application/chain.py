@@ -89,13 +89,14 @@ class Chain:
         return self._height
 
     async def check(self, block: Block) -> Execution:
-        """Everything that makes a block of the next height right but for its certificate.
+        """Everything that makes a block of the next height right but for its certificate; its
+        time must not be too far ahead of this node's clock either.
 
         Raises :class:`~fedcoin.data.errors.Refusal`. What was found is remembered, since a block
         is checked before the vote and stored after it.
         """
         async with self._lock:
-            return await self._execute(block, None)
+            return await self._execute(block, None, now_ms=self._clock())
 
     async def build(self, proposer: bytes, candidates: Iterable[Transaction]) -> Draft:
         """A block of the next height with as many of the candidates as apply and fit."""
@@ -146,12 +147,20 @@ class Chain:
         )
         await self.commit(block, raw_certificate, round)
 
-    async def _execute(self, block: Block, round: int | None) -> Execution:
+    async def _execute(
+        self, block: Block, round: int | None, now_ms: int | None = None
+    ) -> Execution:
         known = self._checked.get(block.hash)
         if known is not None:
             return known
         execution = await asyncio.to_thread(
-            check_block, block, self._header, self.genesis, self.ledger, round=round
+            check_block,
+            block,
+            self._header,
+            self.genesis,
+            self.ledger,
+            round=round,
+            now_ms=now_ms,
         )
         self._remember(block.hash, execution)
         return execution

@@ -102,6 +102,7 @@ def wait_for(terminal: Terminal, text: str, wanted: Any) -> None:
         time.sleep(0.2)
 
 
+@pytest.mark.timeout(300)
 def test_four_terminals(terminal: Terminal, tmp_path: Path) -> None:
     own_data(tmp_path / "mine.npz")
     with ExitStack() as stack:

@@ -176,7 +176,16 @@ async def test_killed_around_each_transaction(tmp_path: Path, number: int, befor
         assert [[paid.round for paid in result] for result in results] == [[1, 2], [1, 2]]
 
 
-@pytest.mark.parametrize("line", ["is open: 2", "joined;", "clients train", "handed in", "average"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "handed in",
+        "average",
+        pytest.param("is open: 2", marks=pytest.mark.slow),
+        pytest.param("joined;", marks=pytest.mark.slow),
+        pytest.param("clients train", marks=pytest.mark.slow),
+    ],
+)
 async def test_killed_at_any_step(tmp_path: Path, line: str) -> None:
     async with site(tmp_path) as here:
 

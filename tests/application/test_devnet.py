@@ -6,8 +6,6 @@ import asyncio
 import os
 import signal
 import socket
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -111,17 +109,10 @@ def test_no_such_data(tmp_path: Path) -> None:
         lay_out(Options(**{**given, "dataset": "nonsense"}), tmp_path)
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 def test_processes_end_with_us(tmp_path: Path) -> None:
     with Processes(tmp_path) as processes:
         processes.start("version", ["version"], lasting=False)
-        asyncio.run(processes.wait("version"))
+        asyncio.run(processes.wait("version", 60))
         processes.check()
         assert "protocol_version" in (tmp_path / "version.log").read_text()
 
@@ -153,6 +144,15 @@ def test_a_killed_process_is_told(tmp_path: Path) -> None:
         with refused(ApplicationCode.PROCESS_FAILED) as caught:
             asyncio.run(asyncio.wait_for(processes.watch(), 30))
     assert "SIGKILL" in caught.value.message
+
+
+def test_who_does_not_end_is_told(tmp_path: Path) -> None:
+    with Processes(tmp_path) as processes:
+        waiting = ["keys", "new", "--encrypt", "--home", str(tmp_path)]
+        processes.start("waiting", waiting, lasting=False)
+        with refused(ApplicationCode.PROCESS_FAILED) as caught:
+            asyncio.run(processes.wait("waiting", 0.2))
+    assert "waiting did not end in time" in caught.value.message
 
 
 def test_the_end_of_a_log(tmp_path: Path) -> None:

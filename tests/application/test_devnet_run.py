@@ -63,10 +63,11 @@ def check(result: dict[str, Any], *, miners: int, clients: int, rounds: int, bud
     assert paid == budget
 
 
+@pytest.mark.timeout(300)
 def test_a_small_devnet(tmp_path: Path) -> None:
     result, told = run_devnet(
         "--miners", "2", "--clients", "2", "--rounds", "1", "--budget", "10fdc", "--seed", "7",
-        "--keep", str(tmp_path / "net"), seconds=100,
+        "--keep", str(tmp_path / "net"), seconds=250,
     )  # fmt: skip
     check(result, miners=2, clients=2, rounds=1, budget=10 * 10**8)
     roles = [client["role"] for client in result["rounds"][0]["clients"]]

@@ -121,7 +121,7 @@ async def test_ones_own_file_and_a_killed_training(tmp_path: Path) -> None:
     np.savez(path, x_train=digits.x_train[:300], y_train=digits.y_train[:300])
     lines: list[str] = []
     async with site(tmp_path) as here:
-        config = settings(clients=1, rounds=1, epochs=60)
+        config = settings(clients=1, rounds=1, epochs=12)
         async with started(await here.prepared(config)) as coordinator:
             trainer = Trainer(
                 coordinator.address,
@@ -140,7 +140,7 @@ async def test_ones_own_file_and_a_killed_training(tmp_path: Path) -> None:
         assert paid.num_samples == 300
         assert paid.payout == record.clients[0].payout > 0
         assert paid.shapley_nano == record.clients[0].shapley_nano > 0
-        assert record.right_answers > 100
+        assert record.right_answers > 72
         assert any("paid" in line for line in lines)
 
 

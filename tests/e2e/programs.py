@@ -14,10 +14,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from fedcoin.application.devnet.processes import environment
 
@@ -43,10 +43,20 @@ ALARMS = re.compile(
 class Program:
     """One process of ``fedcoin-node`` at a time; ``start`` it anew as often as needed."""
 
-    def __init__(self, name: str, log: Path, *arguments: object) -> None:
+    def __init__(
+        self,
+        name: str,
+        log: Path,
+        command: Sequence[str],
+        *,
+        folder: Path | None = None,
+        variables: Mapping[str, str] | None = None,
+    ) -> None:
         self.name = name
         self.log = log
-        self.arguments = [str(argument) for argument in arguments]
+        self._command = list(command)
+        self._folder = folder
+        self._variables = dict(variables or {})
         self._process: subprocess.Popen[bytes] | None = None
         self._began_at = 0
 
@@ -65,11 +75,12 @@ class Program:
         self._began_at = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [*COMMAND, *self.arguments, *(str(argument) for argument in more)],
+                [*self._command, *(str(argument) for argument in more)],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env=environment(os.environ),
+                cwd=self._folder,
+                env={**environment(os.environ), **self._variables},
                 start_new_session=True,
             )
         return self
@@ -171,10 +182,22 @@ class Stage:
             self.check_logs()
 
     def program(self, name: str, *arguments: object) -> Program:
-        """A program that is not started yet."""
-        program = Program(name, self.logs / f"{name}.log", *arguments)
+        """``fedcoin-node`` with these arguments; it is not started yet."""
+        return self._add(name, [*COMMAND, *(str(argument) for argument in arguments)])
+
+    def typed(self, name: str, line: str, folder: Path, variables: Mapping[str, str]) -> Program:
+        """A command as a person types it into a shell, in a folder; it is not started yet."""
+        command = ["bash", "-c", f"exec {line}"]
+        return self._add(name, command, folder=folder, variables=variables)
+
+    def _add(self, name: str, command: Sequence[str], **more: Any) -> Program:
+        program = Program(name, self.logs / f"{name}.log", command, **more)
         self._programs.append(program)
         return program
+
+    def running(self) -> list[Program]:
+        """Those that have not ended, the latest first."""
+        return [program for program in reversed(self._programs) if program.running]
 
     def expect(self, words: str) -> None:
         """Lines that hold these words may speak of errors."""

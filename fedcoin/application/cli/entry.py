@@ -120,4 +120,7 @@ def sentences(error: Exception) -> Iterable[str]:
 
 def main() -> NoReturn:
     """``fedcoin-node``."""
+    # This program spawns and never forks; gRPC would say at each start of a child that it
+    # cannot follow. It reads this when it is imported.
+    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
     sys.exit(run())

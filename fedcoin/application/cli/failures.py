@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from typing import Any
 
 from fedcoin.data.errors import Refusal
 
@@ -18,12 +19,16 @@ class Failure:
 
 
 def explain(error: BaseException) -> Failure:
-    """Refusals and what the operating system says are for people; all else is a bug."""
+    """Refusals and what the world does to us are for people; all else is a bug."""
     if isinstance(error, Refusal):
         return Failure(error.message, str(error.code.value))
-    remote = explain_remote(error)
-    if remote is not None:
-        return remote
+    if isinstance(error, loaded("fedcoin.network.api.failure", "RpcFailure")):
+        failure: Any = error
+        return Failure(f"{failure.target}: {failure.message}", failure.code)
+    if isinstance(error, loaded("fedcoin.learning.errors", "WorkerFailed")):
+        return Failure(str(error), "WORKER_FAILED")
+    if isinstance(error, loaded("sqlite3", "Error")):
+        return Failure(f"the database failed: {error}", "STORE_FAILED")
     if isinstance(error, OSError):
         reason = error.strerror or str(error)
         where = f"{error.filename}: " if error.filename else ""
@@ -31,9 +36,7 @@ def explain(error: BaseException) -> Failure:
     return Failure(f"{type(error).__name__}: {error}", "INTERNAL", unexpected=True)
 
 
-def explain_remote(error: BaseException) -> Failure | None:
-    """What a node answered. Looks only where the client was loaded: it is slow to import."""
-    module = sys.modules.get("fedcoin.network.api.failure")
-    if module is None or not isinstance(error, module.RpcFailure):
-        return None
-    return Failure(f"{error.target}: {error.message}", error.code)
+def loaded(module: str, name: str) -> tuple[type[BaseException], ...]:
+    """A class of a module if that was imported; what was not cannot have raised anything."""
+    found = sys.modules.get(module)
+    return (getattr(found, name),) if found is not None else ()

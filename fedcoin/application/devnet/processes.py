@@ -82,12 +82,7 @@ class Processes:
         for running in self._running:
             code = running.process.poll()
             if code is not None and (code != 0 or running.lasting):
-                raise Refusal(
-                    ApplicationCode.PROCESS_FAILED,
-                    f"{running.name} {ending(code)}; the end of {running.log}:\n"
-                    f"{tail(running.log)}\n{running.name} {ending(code)}",
-                    field=running.name,
-                )
+                raise failed(running, ending(code))
 
     async def watch(self) -> None:
         """Checks them over and over; never returns."""
@@ -95,10 +90,16 @@ class Processes:
             self.check()
             await asyncio.sleep(POLL_SECONDS)
 
-    async def wait(self, name: str) -> None:
-        """Waits until a process has ended by itself. Raises PROCESS_FAILED as `check` does."""
+    async def wait(self, name: str, seconds: float) -> None:
+        """Waits until a process has ended by itself.
+
+        Raises PROCESS_FAILED as `check` does, and when it takes longer than that.
+        """
         running = next(r for r in reversed(self._running) if r.name == name)
-        await asyncio.to_thread(running.process.wait)
+        try:
+            await asyncio.to_thread(running.process.wait, max(0.0, seconds))
+        except subprocess.TimeoutExpired:
+            raise failed(running, "did not end in time") from None
         self.check()
 
     def stop(self) -> None:
@@ -116,6 +117,16 @@ class Processes:
             if running.process.poll() is None:
                 os.killpg(running.process.pid, signal.SIGKILL)
                 running.process.wait()
+
+
+def failed(running: Running, how: str) -> Refusal:
+    """What to say of a process that did not do as it should."""
+    return Refusal(
+        ApplicationCode.PROCESS_FAILED,
+        f"{running.name} {how}; the end of {running.log}:\n{tail(running.log)}\n"
+        f"{running.name} {how}",
+        field=running.name,
+    )
 
 
 def environment(outer: Mapping[str, str]) -> dict[str, str]:

@@ -45,7 +45,7 @@ async def run_devnet(options: Options, root: Path, tell: Tell) -> DevnetResult:
             tell("coordinator and clients start, and load TensorFlow")
             tasks = await beside(processes, observe(observer))
             result = await observer.collect(tasks, started)
-            await asyncio.wait_for(finish(plan, processes), FINISH_SECONDS)
+            await finish(plan, processes)
     write(result, root)
     judge(result)
     return result
@@ -90,9 +90,10 @@ async def beside(processes: Processes, work: Coroutine[Any, Any, T]) -> T:
 
 
 async def finish(plan: Plan, processes: Processes) -> None:
-    """Coordinator and clients end by themselves, and well."""
+    """Coordinator and clients end by themselves, soon and well. Raises PROCESS_FAILED."""
+    deadline = time.monotonic() + FINISH_SECONDS
     for member in (plan.coordinator, *(client.member for client in plan.clients)):
-        await processes.wait(member.name)
+        await processes.wait(member.name, deadline - time.monotonic())
 
 
 def write(result: DevnetResult, root: Path) -> None:

@@ -40,13 +40,13 @@ class BlockSource:
     """The blocks of one run of headers, to be taken in order by `take`.
 
     Each peer has a worker (`work`) that fetches range after range; what one fails to give
-    goes back to the others. The workers are run by the caller, who learns from `take` when
-    there is none left.
+    goes back to the others, who stay until all has come. The workers are run by the caller, who
+    learns from `take` when there is none left.
     """
 
     def __init__(self, wanted: Sequence[Tip], peers: PeerSet, max_block_bytes: int) -> None:
-        self._heights = range(wanted[0].height, wanted[-1].height + 1)
         self._next = wanted[0].height
+        self._last = wanted[-1].height
         self._ranges = deque(
             wanted[start : start + RANGE_BLOCKS] for start in range(0, len(wanted), RANGE_BLOCKS)
         )
@@ -56,44 +56,54 @@ class BlockSource:
         self._buffered_bytes = 0
         self._changed = asyncio.Event()
         self._workers = 0
+        self._fetching = 0
 
     async def take(self) -> Fetched | None:
         """The next block; None after the last, or when no worker is left to bring it."""
-        if self._next not in self._heights:
-            return None
         while self._next not in self._buffer:
-            if not self._workers:
+            if self._next > self._last or not self._workers:
                 return None
-            self._changed.clear()
             await self._changed.wait()
         fetched = self._buffer.pop(self._next)
         self._buffered_bytes -= len(fetched.raw)
         self._next += 1
-        self._changed.set()
+        self._tell()
         return fetched
 
     async def work(self, peer: Peer) -> None:
         """Fetch from one peer until nothing is left to fetch or it fails."""
         self._workers += 1
         try:
-            while self._ranges:
-                if not self._has_room():
-                    await asyncio.sleep(0.01)
-                    continue
-                span = self._ranges.popleft()
-                rest = await self._fetch(peer, span)
-                if rest:
-                    # The lowest first: the others wait for them.
-                    self._ranges.appendleft(rest)
+            while self._ranges or self._fetching:
+                if not self._ranges or not self._has_room():
+                    await self._changed.wait()
+                elif not await self._fetch_next(peer):
                     return
         finally:
             self._workers -= 1
-            self._changed.set()
+            self._tell()
 
     def _has_room(self) -> bool:
         # Whoever fetches what comes next must never wait for room.
         urgent = self._ranges[0][0].height <= self._next
         return urgent or self._buffered_bytes < MAX_BUFFERED_BYTES
+
+    def _tell(self) -> None:
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+
+    async def _fetch_next(self, peer: Peer) -> bool:
+        span = self._ranges.popleft()
+        self._fetching += 1
+        try:
+            rest = await self._fetch(peer, span)
+        finally:
+            self._fetching -= 1
+        if rest:
+            # The lowest first: the others wait for them.
+            self._ranges.appendleft(rest)
+        self._tell()
+        return not rest
 
     async def _fetch(self, peer: Peer, span: Sequence[Tip]) -> Sequence[Tip]:
         """Returns what the peer did not give."""
@@ -107,12 +117,14 @@ class BlockSource:
             for tip in span:
                 reply = await within(BLOCK_S, call.read())
                 if not isinstance(reply, StreamBlocksResponse):
+                    self._peers.punish(peer, Offence.BROKEN_PROMISE, f"has no block {tip.height}")
                     break
                 if not await self._accept(peer, tip, reply):
                     break
                 done += 1
         except (grpc.aio.AioRpcError, asyncio.TimeoutError) as error:
             log.debug("%s gave no block %d: %r", peer, span[done].height, error)
+            self._peers.punish(peer, Offence.SLOW, f"gave no block {span[done].height}")
         finally:
             call.cancel()
         return span[done:]
@@ -128,5 +140,5 @@ class BlockSource:
             return False
         self._buffer[tip.height] = Fetched(reply.block, reply.certificate, peer)
         self._buffered_bytes += len(reply.block)
-        self._changed.set()
+        self._tell()
         return True

@@ -39,7 +39,7 @@ POINTS: Mapping[Offence, int] = MappingProxyType(
         Offence.MALFORMED: 25,
         Offence.TOO_LARGE: 25,
         # An overloaded machine, perhaps.
-        Offence.SLOW: 20,
+        Offence.SLOW: 10,
         Offence.REFUSED_MESSAGE: 20,
         Offence.BROKEN_PROMISE: 20,
         Offence.TOO_FAST: 5,

@@ -126,7 +126,7 @@ class Sync:
 
     async def _fetch(self, tips: list[Tip]) -> None:
         source = BlockSource(tips, self._peers, self._chain.genesis.parameters.max_block_bytes)
-        peers = [peer for peer in self._ahead() if peer.height >= tips[0].height]
+        peers = [peer for peer in self._ahead() if peer.height >= tips[-1].height]
         async with TaskOwner("sync") as workers:
             for peer in peers[:MAX_SOURCES]:
                 workers.start(source.work(peer), "fetch")

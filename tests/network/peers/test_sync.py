@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import grpc
 import pytest
 
 from fedcoin.data.keys import KeyPair
 from fedcoin.data.store import StoredBlock
 from fedcoin.network.peers import block_source
+from fedcoin.network.status import details_of
+from fedcoin.v1 import block_gossip_service_pb2 as pb
 from fedcoin.v1.block_pb2 import Block
 from fedcoin.v1.transaction_pb2 import Bond
 from tests.contract.support import FDC, MiniChain, key, transfer
-from tests.network.peers.nodes import FAST, Node, running, until, visiting
+from tests.network.peers.nodes import Node, running, until, visiting
 
 KEYS = [KeyPair.from_seed(bytes([i]) * 32) for i in range(50, 56)]
 
@@ -188,8 +191,6 @@ async def test_who_stops_in_the_middle_is_gone_around(
 
     def slow(height: int) -> StoredBlock | None:
         if height > 2:
-            import time
-
             time.sleep(0.7)
         return block(height)
 
@@ -204,11 +205,6 @@ async def test_who_stops_in_the_middle_is_gone_around(
 async def test_ranges_are_bounded_and_end_where_the_chain_ends(
     tmp_path: Path, chain: MiniChain
 ) -> None:
-    from fedcoin.network.status import details_of
-    from fedcoin.v1 import block_gossip_service_pb2 as pb
-
-    import grpc
-
     node = await node_at(tmp_path, chain, 0)
     async with running(node), visiting(node) as link:
         headers = await link.gossip.ListHeaders(

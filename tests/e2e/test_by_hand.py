@@ -1,0 +1,185 @@
+"""The README's network by hand: its very commands, each terminal a process.
+
+Only the ports are moved, by the documented variables for the home that has the default ones.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fedcoin.application.devnet.ports import free_ports
+from tests.e2e.programs import PROGRAM, WAIT_SECONDS, Program, Stage, until
+
+README = Path(__file__).parents[2] / "README.md"
+USUAL_PORTS = ("7050", "7051", "7052", "7060", "7061")
+LONG = 150.0
+"""Two processes that load TensorFlow on a busy machine."""
+
+pytestmark = [
+    pytest.mark.skipif(not PROGRAM.exists(), reason="fedcoin-node is not installed"),
+    pytest.mark.timeout(300),
+]
+
+
+def blocks() -> list[str]:
+    """What the README says to type, in order."""
+    text = README.read_text(encoding="utf-8")
+    section = text.split("## A network by hand\n", 1)[1].split("\n## ", 1)[0]
+    return re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
+
+
+@dataclass
+class Desk:
+    """A person with terminals in one folder."""
+
+    stage: Stage
+    folder: Path
+    ports: Mapping[str, str]
+
+    def moved(self, text: str) -> str:
+        """The same on this desk's ports."""
+        for usual, port in self.ports.items():
+            text = text.replace(f":{usual}", f":{port}")
+        return text
+
+    def variables(self, text: str) -> dict[str, str]:
+        """Home a is on the default ports, which somebody else may have."""
+        path = {"PATH": f"{PROGRAM.parent}:/usr/bin:/bin"}
+        if "--home a" not in text:
+            return path
+        listeners = {"PEERS": "7050", "API": "7051", "COORDINATOR": "7052"}
+        moved = {
+            f"FEDCOIN_{name}_LISTEN": f"127.0.0.1:{self.ports[usual]}"
+            for name, usual in listeners.items()
+        }
+        return {**path, **moved}
+
+    def terminal(self, name: str, block: str) -> Program:
+        """One more terminal, in which a program runs."""
+        return self.stage.typed(name, self.moved(block).strip(), self.folder, self.variables(block))
+
+    def types(self, line: str) -> str:
+        """What a command prints that ends by itself."""
+        done = subprocess.run(
+            ["bash", "-euc", self.moved(line)],
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=WAIT_SECONDS,
+            cwd=self.folder,
+            env=self.variables(line),
+        )
+        assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
+        return done.stdout
+
+    def asks(self, line: str) -> Any:
+        """What a command says in JSON."""
+        return json.loads(self.types(f"{line} --json"))
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    root = tmp_path_factory.mktemp("by-hand")
+    with Stage(root) as stage:
+        folder = root / "desk"
+        folder.mkdir()
+        ports = (str(port) for port in free_ports(len(USUAL_PORTS)))
+        yield Desk(stage, folder, dict(zip(USUAL_PORTS, ports, strict=True)))
+
+
+def balance(desk: Desk, home: str, key: str = "node") -> int:
+    found = desk.asks(f"fedcoin-node account --key {key} --home {home} --node 127.0.0.1:7061")
+    return int(found["balance"])
+
+
+async def test_the_four_terminals(desk: Desk) -> None:
+    homes, first, second, coordinator, client, look, _ = blocks()
+    desk.types(homes)
+    one = desk.terminal("terminal-1", first).start()
+    two = desk.terminal("terminal-2", second).start()
+    await one.says("serving: peers on")
+    await two.says("serving: peers on")
+    three = desk.terminal("terminal-3", coordinator).start()
+    four = desk.terminal("terminal-4", client).start()
+    assert await three.ended(LONG) == 0
+    assert await four.ended(LONG) == 0
+
+    # Everybody is paid: 7 : 1 : 2 of two rounds of 50 coins.
+    for program in (three, four):
+        table = re.findall(r"^ +([12]) .* 35 FDC  [0-9a-f]{64}$", program.said(), re.MULTILINE)
+        assert table == ["1", "2"]
+    fdc = 10**8
+    assert balance(desk, "d") == 70 * fdc
+    paid_back = balance(desk, "a", "coordinator") - 400 * fdc
+    assert 9 * fdc < paid_back < 10 * fdc
+    assert 20 * fdc < balance(desk, "a") - 1_000_000 * fdc < 21 * fdc
+    tasks = desk.asks("fedcoin-node task list --home b")
+    assert [task["phase"] for task in tasks] == ["settled", "settled"]
+
+    # Looking around, line by line, as it stands there.
+    for line in look.strip().splitlines():
+        assert desk.types(line)
+    validators = desk.asks("fedcoin-node validators --home b")
+    assert sorted(v["bond"] for v in validators) == [1000 * fdc, 1000 * fdc]
+
+    # Somebody comes later, only to look.
+    peers, api = free_ports(2)
+    desk.types(
+        f"fedcoin-node init --home c --genesis a/genesis.json --seed 127.0.0.1:7060 "
+        f"--peers-listen 127.0.0.1:{peers} --api-listen 127.0.0.1:{api}"
+    )
+    five = desk.terminal("terminal-5", "fedcoin-node start --home c").start()
+    await five.says("serving: peers on")
+    height = desk.asks("fedcoin-node status --home b")["height"]
+    await until(
+        lambda: desk.asks("fedcoin-node status --home c")["height"] >= height, "it has caught up"
+    )
+    late = desk.asks("fedcoin-node status --home c")
+    early = desk.asks("fedcoin-node status --home a")
+    assert (late["app_hash"], late["validator"]) == (early["app_hash"], False)
+    assert late["supply"] == late["counted_supply"]
+    five.stop()
+    assert "Everything holds." in desk.types("fedcoin-node verify --home c")
+
+
+@pytest.mark.slow
+async def test_without_training(desk: Desk) -> None:
+    """With two validators now; what the first test left running."""
+    simulate, publish = blocks()[-1].strip().splitlines()
+    if not (desk.folder / "a").exists():
+        await test_the_four_terminals(desk)
+    made = desk.terminal("simulate", simulate).start()
+    assert await made.ended(LONG) == 0
+    assert "mislabelled" in made.said()
+    paid = desk.terminal("publish", publish).start()
+    assert await paid.ended(LONG) == 0
+    assert "settled" in paid.said()
+    (task, *_) = desk.asks("fedcoin-node task list --home b")
+    assert task["phase"] == "settled"
+    by_role = {client["address"]: client for client in task["clients"]}
+    manifest = json.loads((desk.folder / "weights/manifest.json").read_text())
+    for client in manifest["clients"]:
+        payout = int(by_role[client["address"]]["payout"])
+        assert (payout > 0) == (client["role"] != "free rider")
+    assert len(task["miners"]) == 2
+
+
+async def test_afterwards(desk: Desk) -> None:
+    """The nodes stop at Ctrl-C, and what they hold is sound."""
+    if not (desk.folder / "a").exists():
+        pytest.skip("nothing ran before")
+    for program in desk.stage.running():
+        program.stop()
+    found = [desk.asks(f"fedcoin-node verify --home {home}") for home in "ab"]
+    assert found[0]["settlements"] >= 2
+    assert found[0]["height"] == found[1]["height"]
+    assert found[0]["app_hash"] == found[1]["app_hash"]
+    assert found[0]["supply"] == found[1]["supply"]

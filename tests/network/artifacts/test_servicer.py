@@ -1,0 +1,188 @@
+"""The artifact service: what it gives, what it takes, and what it refuses."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from fedcoin.data.artifact_store import ArtifactStore
+from fedcoin.data.artifacts import CHUNK_BYTES, manifest_of
+from fedcoin.network.artifacts.servicer import ArtifactServicer
+from fedcoin.network.status import details_of
+from fedcoin.v1 import artifact_service_pb2 as pb
+from fedcoin.v1.artifact_service_pb2_grpc import ArtifactServiceStub
+from tests.network.artifacts.serving import data, open_servicer, serving
+
+CONTENT = data(4)
+MANIFEST = manifest_of(CONTENT)
+CHUNKS = [CONTENT[start : start + CHUNK_BYTES] for start in range(0, len(CONTENT), CHUNK_BYTES)]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ArtifactStore:
+    return ArtifactStore(tmp_path / "store", 8 << 20, 4 << 20)
+
+
+@pytest.fixture
+async def stub(store: ArtifactStore) -> AsyncIterator[Any]:
+    async with serving(open_servicer(store)) as channel:
+        yield ArtifactServiceStub(channel)
+
+
+async def refused(call: Any, status: grpc.StatusCode, reason: str) -> grpc.aio.AioRpcError:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call
+    assert (caught.value.code(), details_of(caught.value).reason) == (status, reason)
+    return caught.value
+
+
+def parts(
+    chunks: Sequence[tuple[int, bytes]], manifest: pb.ArtifactManifest | None = MANIFEST
+) -> list[pb.UploadRequest]:
+    head = [] if manifest is None else [pb.UploadRequest(manifest=manifest)]
+    return head + [
+        pb.UploadRequest(chunk=pb.ArtifactChunk(index=index, data=chunk)) for index, chunk in chunks
+    ]
+
+
+WHOLE = list(enumerate(CHUNKS))
+
+
+async def test_what_was_uploaded_can_be_downloaded(stub: Any, store: ArtifactStore) -> None:
+    status = await stub.GetUploadStatus(pb.GetUploadStatusRequest(id=MANIFEST.id))
+    assert (status.next_chunk, status.complete) == (0, False)
+    reply = await stub.Upload(iter(parts(WHOLE)))
+    assert reply.id == MANIFEST.id
+    assert store.read(MANIFEST.id) == CONTENT
+    status = await stub.GetUploadStatus(pb.GetUploadStatusRequest(id=MANIFEST.id))
+    assert (status.next_chunk, status.complete) == (4, True)
+    assert (await stub.GetManifest(pb.GetManifestRequest(id=MANIFEST.id))).manifest == MANIFEST
+    for first in range(4):
+        call = stub.Download(pb.DownloadRequest(id=MANIFEST.id, first_chunk=first))
+        replies = [(reply.index, reply.data) async for reply in call]
+        assert replies == WHOLE[first:]
+
+
+async def test_saying_it_again_changes_nothing(stub: Any, store: ArtifactStore) -> None:
+    await stub.Upload(iter(parts(WHOLE)))
+    await stub.Upload(iter(parts(WHOLE)))
+    await stub.Upload(iter(parts([])))
+    assert store.ids() == (MANIFEST.id,)
+
+
+async def test_an_upload_that_broke_off_goes_on(stub: Any, store: ArtifactStore) -> None:
+    error = await refused(
+        stub.Upload(iter(parts(WHOLE[:2]))), grpc.StatusCode.OUT_OF_RANGE, "CHUNK_OUT_OF_ORDER"
+    )
+    assert details_of(error).limit == "2"
+    status = await stub.GetUploadStatus(pb.GetUploadStatusRequest(id=MANIFEST.id))
+    assert (status.next_chunk, status.complete) == (2, False)
+    await stub.Upload(iter(parts(WHOLE[2:])))
+    assert store.read(MANIFEST.id) == CONTENT
+
+
+async def test_two_who_upload_the_same_help_each_other(stub: Any, store: ArtifactStore) -> None:
+    await asyncio.gather(*(stub.Upload(iter(parts(WHOLE))) for _ in range(4)))
+    assert store.read(MANIFEST.id) == CONTENT
+
+
+@pytest.mark.parametrize(
+    ("place", "chunk"),
+    [
+        (1, CHUNKS[1][:-1] + b"x"),
+        (1, CHUNKS[1][:-1]),
+        (1, CHUNKS[1] + b"x"),
+        (1, CHUNKS[2]),
+        (1, b""),
+        (2, CHUNKS[2]),
+        (9, CHUNKS[1]),
+    ],
+    ids=["forged", "short", "long", "another", "empty", "out of order", "beyond the end"],
+)
+async def test_a_wrong_chunk_is_refused_and_what_was_right_is_kept(
+    stub: Any, store: ArtifactStore, place: int, chunk: bytes
+) -> None:
+    wrong = parts([WHOLE[0], (place, chunk), *WHOLE[2:]])
+    await refused(stub.Upload(iter(wrong)), grpc.StatusCode.INVALID_ARGUMENT, "BAD_CHUNK")
+    assert store.next_chunk(MANIFEST.id) == 1
+    assert not store.has(MANIFEST.id)
+    await stub.Upload(iter(parts(WHOLE[1:])))
+    assert store.read(MANIFEST.id) == CONTENT
+
+
+def manifest(**changes: Any) -> pb.ArtifactManifest:
+    made = pb.ArtifactManifest()
+    made.CopyFrom(MANIFEST)
+    for name, value in changes.items():
+        if name == "chunk_hashes":
+            made.chunk_hashes[:] = value
+        else:
+            setattr(made, name, value)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("upload", "reason"),
+    [
+        ([], "MALFORMED"),
+        (parts(WHOLE, None), "MALFORMED"),
+        ([pb.UploadRequest()], "MALFORMED"),
+        ([*parts(WHOLE[:1]), pb.UploadRequest(manifest=MANIFEST)], "MALFORMED"),
+        ([*parts(WHOLE[:1]), pb.UploadRequest()], "MALFORMED"),
+        (parts(WHOLE, manifest(id=b"short")), "MALFORMED"),
+        (parts(WHOLE, manifest(id=bytes(32))), "BAD_ARTIFACT"),
+        (parts(WHOLE, manifest(size=0)), "BAD_ARTIFACT"),
+        (parts(WHOLE, manifest(chunk_hashes=[bytes(32)] * 4)), "BAD_ARTIFACT"),
+        (parts(WHOLE, manifest(chunk_hashes=[])), "BAD_ARTIFACT"),
+    ],
+)
+async def test_what_makes_no_sense_is_refused(
+    stub: Any, upload: list[pb.UploadRequest], reason: str
+) -> None:
+    await refused(stub.Upload(iter(upload)), grpc.StatusCode.INVALID_ARGUMENT, reason)
+
+
+async def test_an_artifact_has_a_largest_size(stub: Any) -> None:
+    huge = manifest_of(bytes(5 << 20))
+    await refused(
+        stub.Upload(iter(parts([], huge))), grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_LARGE"
+    )
+
+
+async def test_the_store_has_a_largest_size(stub: Any, store: ArtifactStore) -> None:
+    for seed in range(2):
+        store.put(data(14, seed))
+    await refused(stub.Upload(iter(parts(WHOLE))), grpc.StatusCode.RESOURCE_EXHAUSTED, "STORE_FULL")
+
+
+@pytest.mark.parametrize(
+    ("id", "status", "reason"),
+    [
+        (bytes(32), grpc.StatusCode.NOT_FOUND, "ARTIFACT_NOT_FOUND"),
+        (b"short", grpc.StatusCode.INVALID_ARGUMENT, "MALFORMED"),
+    ],
+)
+async def test_what_is_not_there(stub: Any, id: bytes, status: Any, reason: str) -> None:
+    await refused(stub.GetManifest(pb.GetManifestRequest(id=id)), status, reason)
+    await refused(stub.Download(pb.DownloadRequest(id=id)).read(), status, reason)
+
+
+async def test_a_download_begins_within_the_artifact(stub: Any, store: ArtifactStore) -> None:
+    store.put(CONTENT)
+    call = stub.Download(pb.DownloadRequest(id=MANIFEST.id, first_chunk=4))
+    error = await refused(call.read(), grpc.StatusCode.OUT_OF_RANGE, "OUT_OF_RANGE")
+    assert details_of(error).limit == "3"
+
+
+async def test_between_peers_nothing_is_uploaded(store: ArtifactStore) -> None:
+    async with serving(ArtifactServicer(store, uploads=False)) as channel:
+        stub = ArtifactServiceStub(channel)
+        closed = grpc.StatusCode.PERMISSION_DENIED
+        await refused(stub.Upload(iter(parts(WHOLE))), closed, "UPLOADS_CLOSED")
+        request = pb.GetUploadStatusRequest(id=MANIFEST.id)
+        await refused(stub.GetUploadStatus(request), closed, "UPLOADS_CLOSED")
