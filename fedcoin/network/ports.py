@@ -60,6 +60,7 @@ class Pool(Protocol):
     async def submit(self, raw: bytes) -> Transaction:
         """Take a serialised SignedTransaction; one that is already there is returned again.
 
+        One that is only too early, since the peer that relays it is ahead, may be held aside.
         Raises Refusal when it is refused.
         """
         ...
@@ -99,14 +100,16 @@ class Agreement(Protocol):
         """Take a proposal whose signature is right; True when it is new and is to be relayed.
 
         Must not wait for what the proposal needs (artifacts, recomputing): the peer's
-        stream stands still until this returns. Raises Refusal when it is invalid.
+        stream stands still until this returns. What is of no use now (another height, say)
+        is False. Raises Refusal when no honest peer would have passed it on: it counts
+        against this one.
         """
         ...
 
     async def receive_vote(self, vote: Vote, from_peer: bytes) -> bool:
         """Take a vote whose signature is right; True when it is new and is to be relayed.
 
-        Raises Refusal when it is invalid.
+        As with `receive_proposal`.
         """
         ...
 

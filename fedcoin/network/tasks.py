@@ -89,7 +89,9 @@ class TaskOwner:
 async def within(seconds: float, work: Coroutine[Any, Any, T]) -> T:
     """The result of `work`; `asyncio.TimeoutError` when it takes longer, and then it is cancelled.
 
-    Unlike `asyncio.wait_for` before Python 3.12, this never loses a cancellation.
+    Unlike `asyncio.wait_for` before Python 3.12, this never loses a cancellation. Nor does it
+    take one for its caller's that was meant for `work` alone: that is a
+    `ConnectionAbortedError`.
     """
     task = asyncio.get_running_loop().create_task(work)
     try:
@@ -100,6 +102,8 @@ async def within(seconds: float, work: Coroutine[Any, Any, T]) -> T:
             await asyncio.wait((task,))
     if not done:
         raise asyncio.TimeoutError
+    if task.cancelled():
+        raise ConnectionAbortedError(f"{task.get_name()} was cancelled by somebody else")
     return task.result()
 
 

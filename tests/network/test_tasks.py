@@ -169,3 +169,22 @@ async def test_the_first_to_end_ends_the_others() -> None:
     assert ended == ["short", "long"]
     with pytest.raises(ValueError, match="on purpose"):
         await first_of(long(), broken())
+
+
+async def test_within_tells_anothers_cancellation_from_its_own() -> None:
+    inner: list[asyncio.Task[None]] = []
+
+    async def work() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        inner.append(task)
+        await asyncio.sleep(60)
+
+    async def killer() -> None:
+        await asyncio.sleep(0.01)
+        inner[0].cancel()
+
+    killing = asyncio.ensure_future(killer())
+    with pytest.raises(ConnectionAbortedError):
+        await within(5, work())
+    await killing

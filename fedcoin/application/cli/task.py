@@ -11,6 +11,7 @@ import click
 from fedcoin.application.cli.connect import ask, node_client, open_wallet, run_async
 from fedcoin.application.cli.look import payments_table
 from fedcoin.application.cli.options import (
+    ADDRESS,
     AMOUNT,
     HASH,
     example,
@@ -132,6 +133,27 @@ def watch(task_id: str, home: Home, node: str | None, as_json: bool) -> None:
     view = run_async(follow())
     if view is not None and not as_json:
         show_task(view)
+
+
+@task.command(epilog=example("fedcoin-node task proof 3c9a...41 fc1q...9v > proof.json"))
+@click.argument("task_id", type=HASH, metavar="TASK")
+@click.argument("address", type=ADDRESS, metavar="ADDRESS")
+@home_option
+@node_option
+def proof(task_id: str, address: bytes, home: Home, node: str | None) -> None:
+    """Print a proof of what a task paid an address, as JSON.
+
+    Whoever holds the network's genesis.json can check it without a node and without a chain:
+    fedcoin-node verify --proof proof.json --genesis genesis.json
+    """
+
+    async def question() -> Any:
+        from fedcoin.network.api.proof_file import fetch
+
+        async with node_client(home, node) as client:
+            return await fetch(client, task_id, address)
+
+    print_json(run_async(question()))
 
 
 def change(view: TaskView) -> str:

@@ -2,47 +2,153 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from fedcoin.application.cli.options import example, home_option, json_option
-from fedcoin.application.cli.output import coins, print_fields, print_json
+from fedcoin.application.cli.output import as_plain, coins, moment, print_fields, print_json
 from fedcoin.application.cli.progress import progress
+from fedcoin.application.errors import ApplicationCode
 from fedcoin.application.home import Home
+from fedcoin.data.errors import Refusal
+
+if TYPE_CHECKING:
+    from fedcoin.application.recompute import Recomputed
+    from fedcoin.data.genesis import Genesis
+    from fedcoin.data.store import ChainStore
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
-@click.command(epilog=example("fedcoin-node verify --home a"))
+@click.command(
+    epilog=example(
+        "fedcoin-node verify --home a",
+        "fedcoin-node verify --home a --recompute",
+        "fedcoin-node verify --proof proof.json --genesis genesis.json",
+    )
+)
 @home_option
+@click.option(
+    "--recompute",
+    is_flag=True,
+    help="Evaluate the coalitions of all challenged leaves again, from the home's artifacts.",
+)
+@click.option("--proof", "proof", type=_FILE, help="Check this payment proof instead of a chain.")
+@click.option("--genesis", "genesis", type=_FILE, help="The network's genesis.json [the home's].")
 @json_option
-def verify(home: Home, as_json: bool) -> None:
-    """Check the stored chain from its first block, offline.
+def verify(
+    home: Home, recompute: bool, proof: Path | None, genesis: Path | None, as_json: bool
+) -> None:
+    """Check the stored chain from its first block, offline; or a payment proof.
 
     Every signature, certificate, root and payout is checked, and every block executed afresh.
-    The node must not be running.
+    The node must not be running. A payment proof (of `task proof`) needs the genesis alone.
     """
+    if proof is not None:
+        _refuse_both(recompute, "--recompute", "--proof")
+        verify_proof(proof, _genesis(home, genesis), as_json)
+        return
+    _refuse_both(genesis is not None, "--genesis", "a home")
+    verify_chain(home, recompute, as_json)
+
+
+def verify_chain(home: Home, recompute: bool, as_json: bool) -> None:
+    """The stored chain, and with ``recompute`` what was revealed on it."""
     from fedcoin.application.replay import replay
     from fedcoin.data.store import ChainStore
 
     genesis = home.genesis()
     home.refuse_without_chain()
-    with (
-        home.locked(),
-        ChainStore.open(home.chain_path, genesis) as store,
-        progress("blocks", store.height()) as advance,
-    ):
-        found = replay(store, genesis, lambda height: advance())
+    again = None
+    with home.locked(), ChainStore.open(home.chain_path, genesis) as store:
+        with progress("blocks", store.height()) as advance:
+            found = replay(store, genesis, lambda height: advance())
+        if recompute:
+            again = _recomputed(home, genesis, store, found.reveals)
     if as_json:
-        print_json(dataclasses.asdict(found))
+        extra = {} if again is None else {"recomputed": dataclasses.asdict(again)}
+        print_json({**dataclasses.asdict(found), **extra})
         return
-    print_fields(
-        {
-            "chain": found.chain_id,
-            "height": found.height,
-            "transactions": found.transactions,
-            "settled tasks": found.settlements,
-            "state": f"{found.entries} entries, {found.app_hash}",
-            "supply": f"{coins(found.supply)}, burned {coins(found.burned)}",
-        }
-    )
+    shown = {
+        "chain": found.chain_id,
+        "height": found.height,
+        "transactions": found.transactions,
+        "settled tasks": found.settlements,
+        "state": f"{found.entries} entries, {found.app_hash}",
+        "supply": f"{coins(found.supply)}, burned {coins(found.burned)}",
+    }
+    if again is not None:
+        shown["recomputed"] = (
+            f"{again.coalitions} coalitions of {again.leaves} leaves in {again.reveals} of"
+            f" {found.reveals} reveals"
+        )
+    print_fields(shown)
+    if again is not None and again.missing:
+        click.echo(f"{len(again.missing)} tasks could not be recomputed, for want of artifacts:")
+        for task in again.missing:
+            click.echo(f"  task {task.task_id} (block {task.height}) lacks {task.artifact}")
+        click.echo("Everything else holds.")
+        return
     click.echo("Everything holds.")
+
+
+def _recomputed(home: Home, genesis: Genesis, store: ChainStore, reveals: int) -> Recomputed:
+    from fedcoin.application.recompute import recompute_reveals
+
+    with progress("reveals", reveals) as advance:
+        return asyncio.run(recompute_reveals(store, genesis, home.artifacts_path, advance))
+
+
+def verify_proof(path: Path, genesis: Genesis, as_json: bool) -> None:
+    """A payment proof, with nothing but the genesis."""
+    from fedcoin.data.addresses import format_address
+    from fedcoin.network.api.proof_file import MAX_BYTES, check_file
+
+    with path.open("rb") as file:
+        found = check_file(file.read(MAX_BYTES + 1), genesis)
+    if as_json:
+        payments: list[dict[str, Any]] = [
+            {
+                "height": each.header.height,
+                "block_hash": each.block_hash.hex(),
+                "time_ms": each.header.time_ms,
+                **as_plain(each.payment),
+                "address": format_address(each.payment.address),
+            }
+            for each in found.payments
+        ]
+        print_json({"chain_id": genesis.chain_id, "changes": found.changes, "payments": payments})
+        return
+    fields: dict[str, object] = {
+        "chain": genesis.chain_id,
+        "task": found.task_id.hex(),
+        "address": format_address(found.address),
+        "validators": f"followed from genesis, {found.changes} changes",
+    }
+    print_fields(fields)
+    for each in found.payments:
+        plain = as_plain(each.payment)
+        click.echo(
+            f"{coins(plain['amount'])} ({plain['kind']}), block {each.header.height}"
+            f" {each.block_hash.hex()}, {moment(each.header.time_ms)}"
+        )
+    click.echo("The proof holds.")
+
+
+def _genesis(home: Home, path: Path | None) -> Genesis:
+    from fedcoin.data.genesis import parse_genesis
+
+    return home.genesis() if path is None else parse_genesis(path.read_bytes())
+
+
+def _refuse_both(both: bool, one: str, other: str) -> None:
+    if both:
+        raise Refusal(
+            ApplicationCode.BAD_ARGUMENT,
+            f"{one} has no meaning together with {other}",
+            field=one.lstrip("-"),
+        )

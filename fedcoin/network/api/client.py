@@ -86,6 +86,13 @@ class NodeClient(Link):
         request = node_service_pb2.ListValidatorsRequest()
         return await self.pages(self._node.ListValidators, request, "validators", limit)
 
+    async def validator_changes(
+        self, below_height: int = 0, limit: int = 1_000_000
+    ) -> list[node_service_pb2.ValidatorChange]:
+        """The blocks (below a height) after which others decided; `api.proof_file` checks them."""
+        request = node_service_pb2.ListValidatorChangesRequest(below_height=below_height)
+        return await self.pages(self._node.ListValidatorChanges, request, "changes", limit)
+
     async def block(self, which: int | Hash) -> node_service_pb2.GetBlockResponse:
         """One block by its height or hash, with what it paid. RpcFailure BLOCK_NOT_FOUND."""
         request = (

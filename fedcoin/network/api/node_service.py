@@ -11,6 +11,7 @@ from typing import Final
 
 import fedcoin
 from fedcoin.contract import queries
+from fedcoin.contract.validator_history import Change, ValidatorHistory
 from fedcoin.data.addresses import format_address, parse_address
 from fedcoin.data.errors import Refusal
 from fedcoin.data.hashing import sha256
@@ -26,9 +27,11 @@ from fedcoin.network.ports import Chain, Peers, Pool
 from fedcoin.v1 import node_service_pb2 as pb
 from fedcoin.v1.block_pb2 import Receipt
 from fedcoin.v1.node_service_pb2_grpc import NodeServiceServicer
+from fedcoin.v1.state_pb2 import Elector
 from fedcoin.v1.views_pb2 import BlockView, TaskView, ValidatorView
 
 VALIDATORS_PAGE: Final = 100
+CHANGES_PAGE: Final = 100
 BLOCKS_PAGE: Final = 20
 MAX_BLOCKS_PAGE: Final = 100
 
@@ -45,6 +48,7 @@ class NodeService(NodeServiceServicer):
         self._peers = peers
         self._node = node
         self._supply = SupplyCount(chain)
+        self._history = ValidatorHistory(chain.store, chain.genesis)
 
     async def GetStatus(
         self, request: pb.GetStatusRequest, context: Context
@@ -105,6 +109,32 @@ class NodeService(NodeServiceServicer):
         views, last = paging.fit(rest, size)
         token = "" if last is None else paging.make_token("validators", _key(last))
         return pb.ListValidatorsResponse(validators=views, next_page_token=token)
+
+    async def ListValidatorChanges(
+        self, request: pb.ListValidatorChangesRequest, context: Context
+    ) -> pb.ListValidatorChangesResponse:
+        """A page of the blocks that changed who decides, the lowest first."""
+        scope = f"validator changes {request.below_height}"
+        size = page_size(request.page_size, usual=CHANGES_PAGE, most=CHANGES_PAGE)
+        position = paging.read_token(scope, request.page_token)
+        shown = 0 if position is None else int.from_bytes(position, "big")
+        below = min(request.below_height or MAX_HEIGHT, self._chain.height() + 1)
+
+        def read() -> tuple[list[pb.ValidatorChange], Change | None]:
+            found = (c for c in self._history.changes(below) if c.height > shown)
+            return paging.cut(found, size, self._change)
+
+        changes, last = await asyncio.to_thread(read)
+        token = "" if last is None else paging.make_token(scope, last.height.to_bytes(8, "big"))
+        return pb.ListValidatorChangesResponse(changes=changes, next_page_token=token)
+
+    def _change(self, change: Change) -> pb.ValidatorChange:
+        store = self._chain.store
+        return pb.ValidatorChange(
+            header=store.header_bytes(change.height) or b"",
+            certificate=store.certificate(change.height) or b"",
+            validators=[Elector(public_key=v.public_key, power=v.power) for v in change.validators],
+        )
 
     async def GetBlock(self, request: pb.GetBlockRequest, context: Context) -> pb.GetBlockResponse:
         """One block, with what it paid."""

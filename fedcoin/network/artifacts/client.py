@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
 
 import grpc
 
 from fedcoin.data.artifact_store import ArtifactStore
 from fedcoin.data.artifacts import check_manifest
 from fedcoin.data.errors import DataCode, Refusal
-from fedcoin.network.tasks import within
+from fedcoin.network.calls import CallFailed, Metadata, ask, open_stream, step
 from fedcoin.v1.artifact_service_pb2 import (
     ArtifactChunk,
     ArtifactManifest,
@@ -25,17 +25,11 @@ from fedcoin.v1.artifact_service_pb2 import (
 if TYPE_CHECKING:
     from fedcoin.v1.artifact_service_pb2_grpc import ArtifactServiceAsyncStub
 
-Metadata = Sequence[tuple[str, str]]
-
 CALL_S = 10.0
 """The deadline of a call with a single reply."""
 
 CHUNK_S = 20.0
 """How long one chunk may take."""
-
-
-class TransferBroken(Exception):
-    """The other side is gone, or too slow; what arrived is kept, and a new try goes on."""
 
 
 async def download_artifact(
@@ -45,34 +39,27 @@ async def download_artifact(
 
     Goes on where an earlier transfer, from whomever, broke off. Raises Refusal: BAD_ARTIFACT
     or BAD_CHUNK when the server sends what the id does not allow, TOO_LARGE or STORE_FULL by
-    the store; `grpc.aio.AioRpcError` when the server refuses (NOT_FOUND); `TransferBroken`
-    when the transfer broke off.
+    the store. Raises `CallFailed` when the server refuses or the transfer breaks off; what
+    arrived is kept, and `lost` tells if another try may help.
     """
     if store.has(id):
         return 0
     manifest = await _manifest(stub, id, metadata)
-    wanted = await asyncio.to_thread(store.begin, manifest)
+    wanted = first = await asyncio.to_thread(store.begin, manifest)
     count = len(manifest.chunk_hashes)
-    first = wanted
-    call = stub.Download(DownloadRequest(id=id, first_chunk=first), metadata=tuple(metadata))
+    if wanted == count:
+        return 0
+    call = open_stream(stub.Download, DownloadRequest(id=id, first_chunk=first), metadata)
     try:
         while wanted < count:
-            reply = await within(CHUNK_S, call.read())
+            reply = await step(call.read(), CHUNK_S)
             if not isinstance(reply, DownloadResponse):
-                raise TransferBroken(f"{id.hex()}: ended before chunk {wanted} of {count}")
-            if reply.index != wanted:
-                raise Refusal(
-                    DataCode.BAD_CHUNK,
-                    f"chunk.index: the server sent {reply.index} where {wanted} comes next",
-                    field="chunk.index",
-                    limit=str(wanted),
+                raise CallFailed(
+                    grpc.StatusCode.UNAVAILABLE, f"ended before chunk {wanted} of {count}"
                 )
-            await asyncio.to_thread(store.add_chunk, id, reply.index, reply.data)
-            wanted += 1
-    except asyncio.TimeoutError:
-        raise TransferBroken(f"{id.hex()}: no chunk for {CHUNK_S:g} s") from None
-    except grpc.aio.AioRpcError as error:
-        raise _broken(id, error) from error
+            if reply.index != wanted:
+                raise _out_of_order(reply.index, wanted)
+            wanted = await asyncio.to_thread(store.add_chunk, id, reply.index, reply.data)
     finally:
         call.cancel()
     return count - first
@@ -83,43 +70,34 @@ async def upload_artifact(
 ) -> int:
     """Send one artifact (32-byte id) that the store holds; returns how many chunks it took.
 
-    Goes on where an earlier upload broke off. Raises `grpc.aio.AioRpcError` when the server
-    refuses, `TransferBroken` when the transfer broke off.
+    Goes on where an earlier upload broke off. Raises `CallFailed` when the server refuses or
+    the transfer breaks off.
     """
-    try:
-        status = await stub.GetUploadStatus(
-            GetUploadStatusRequest(id=id), metadata=tuple(metadata), timeout=CALL_S
-        )
-        if status.complete:
-            return 0
-        manifest = await asyncio.to_thread(store.manifest, id)
-        count = len(manifest.chunk_hashes) - status.next_chunk
-        parts = _parts(manifest, store, status.next_chunk)
-        # The stubs of grpc.aio want an iterable type that async generators do not have.
-        upload = cast("Any", stub.Upload)
-        await upload(parts, metadata=tuple(metadata), timeout=CALL_S + CHUNK_S * count)
-    except grpc.aio.AioRpcError as error:
-        raise _broken(id, error) from error
+    request = GetUploadStatusRequest(id=id)
+    status = await ask(stub.GetUploadStatus, request, CALL_S, metadata)
+    if status.complete:
+        return 0
+    manifest = await asyncio.to_thread(store.manifest, id)
+    first = int(status.next_chunk)
+    count = len(manifest.chunk_hashes) - first
+    parts = _parts(manifest, store, first)
+    await ask(stub.Upload, parts, CALL_S + CHUNK_S * count, metadata)
     return count
 
 
 async def _manifest(
     stub: ArtifactServiceAsyncStub, id: bytes, metadata: Metadata
 ) -> ArtifactManifest:
-    try:
-        reply = await stub.GetManifest(
-            GetManifestRequest(id=id), metadata=tuple(metadata), timeout=CALL_S
-        )
-    except grpc.aio.AioRpcError as error:
-        raise _broken(id, error) from error
-    check_manifest(reply.manifest)
-    if reply.manifest.id != id:
+    reply = await ask(stub.GetManifest, GetManifestRequest(id=id), CALL_S, metadata)
+    manifest: ArtifactManifest = reply.manifest
+    check_manifest(manifest)
+    if manifest.id != id:
         raise Refusal(
             DataCode.BAD_ARTIFACT,
-            f"manifest.id: {reply.manifest.id.hex()}, but {id.hex()} was asked for",
+            f"manifest.id: {manifest.id.hex()}, but {id.hex()} was asked for",
             field="manifest.id",
         )
-    return reply.manifest
+    return manifest
 
 
 async def _parts(
@@ -131,19 +109,10 @@ async def _parts(
         yield UploadRequest(chunk=ArtifactChunk(index=index, data=data))
 
 
-_LOST = frozenset(
-    {
-        grpc.StatusCode.UNAVAILABLE,
-        grpc.StatusCode.DEADLINE_EXCEEDED,
-        grpc.StatusCode.CANCELLED,
-        grpc.StatusCode.INTERNAL,
-        grpc.StatusCode.UNKNOWN,
-    }
-)
-
-
-def _broken(id: bytes, error: grpc.aio.AioRpcError) -> Exception:
-    """What a failed call means: the other side is lost, or it says no."""
-    if error.code() in _LOST:
-        return TransferBroken(f"{id.hex()}: {error.code().name}: {error.details()}")
-    return error
+def _out_of_order(index: int, wanted: int) -> Refusal:
+    return Refusal(
+        DataCode.BAD_CHUNK,
+        f"chunk.index: the server sent {index} where {wanted} comes next",
+        field="chunk.index",
+        limit=str(wanted),
+    )

@@ -6,11 +6,10 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
-import grpc
-
 from fedcoin.data.artifact_store import ArtifactStore
 from fedcoin.data.errors import DataCode, Refusal
-from fedcoin.network.artifacts.client import TransferBroken, download_artifact
+from fedcoin.network.artifacts.client import download_artifact
+from fedcoin.network.calls import CallFailed
 from fedcoin.network.peers.peer import Peer
 from fedcoin.network.peers.peer_set import PeerSet
 from fedcoin.network.peers.score import Offence
@@ -98,8 +97,8 @@ class ArtifactFetcher:
             else:
                 log.warning("cannot store artifact %s: %s", id.hex(), refusal)
             return False
-        except (TransferBroken, grpc.aio.AioRpcError) as error:
-            log.debug("%s does not give artifact %s: %s", peer, id.hex(), error)
+        except CallFailed as failure:
+            log.debug("%s does not give artifact %s: %s", peer, id.hex(), failure)
             return False
         log.debug("artifact %s: %d chunks from %s", id.hex(), chunks, peer)
         return True

@@ -8,15 +8,13 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import grpc
-
 from fedcoin.data.blocks import decode_block
 from fedcoin.data.errors import Refusal
+from fedcoin.network.calls import CallFailed, open_stream, step
 from fedcoin.network.peers.headers import Tip
 from fedcoin.network.peers.peer import Peer
 from fedcoin.network.peers.peer_set import PeerSet
 from fedcoin.network.peers.score import Offence
-from fedcoin.network.tasks import within
 from fedcoin.v1.block_gossip_service_pb2 import StreamBlocksRequest, StreamBlocksResponse
 
 log = logging.getLogger(__name__)
@@ -111,19 +109,22 @@ class BlockSource:
         if link is None:
             return span
         request = StreamBlocksRequest(from_height=span[0].height, to_height=span[-1].height)
-        call = link.gossip.StreamBlocks(request, metadata=link.metadata)
         done = 0
         try:
+            call = open_stream(link.gossip.StreamBlocks, request, link.metadata)
+        except CallFailed:
+            return span
+        try:
             for tip in span:
-                reply = await within(BLOCK_S, call.read())
+                reply = await step(call.read(), BLOCK_S)
                 if not isinstance(reply, StreamBlocksResponse):
                     self._peers.punish(peer, Offence.BROKEN_PROMISE, f"has no block {tip.height}")
                     break
                 if not await self._accept(peer, tip, reply):
                     break
                 done += 1
-        except (grpc.aio.AioRpcError, asyncio.TimeoutError) as error:
-            log.debug("%s gave no block %d: %r", peer, span[done].height, error)
+        except CallFailed as failure:
+            log.debug("%s gave no block %d: %s", peer, span[done].height, failure)
             self._peers.punish(peer, Offence.SLOW, f"gave no block {span[done].height}")
         finally:
             call.cancel()

@@ -111,12 +111,15 @@ class ConsensusExchange:
 
     async def converse(self, peer: Peer, link: Link) -> None:
         """The caller's end of one stream; returns when it has ended."""
-        call = link.exchange()
+        try:
+            call = link.exchange()
+        except grpc.aio.UsageError:
+            return
         try:
             await self._hold(peer, _incoming(call), call.write)
         except Refusal as refusal:
             self._blame(peer, refusal)
-        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+        except (grpc.aio.AioRpcError, grpc.aio.UsageError, asyncio.InvalidStateError):
             return
         finally:
             call.cancel()

@@ -6,10 +6,9 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 
-import grpc
-
 from fedcoin.data.errors import Refusal
 from fedcoin.data.hashing import HASH_BYTES
+from fedcoin.network.calls import CallFailed, ask
 from fedcoin.network.errors import NetworkCode
 from fedcoin.network.interceptors import Context
 from fedcoin.network.options import PAGE_BYTES
@@ -131,10 +130,8 @@ class Announcer:
     async def _tell(self, peer: Peer, link: Link, height: int, block_hash: bytes) -> None:
         request = AnnounceBlockRequest(height=height, block_hash=block_hash)
         try:
-            reply = await link.gossip.AnnounceBlock(
-                request, metadata=link.metadata, timeout=ANNOUNCE_S
-            )
-        except grpc.aio.AioRpcError as error:
-            log.debug("%s was not told of height %d: %s", peer, height, error.code().name)
+            reply = await ask(link.gossip.AnnounceBlock, request, ANNOUNCE_S, link.metadata)
+        except CallFailed as failure:
+            log.debug("%s was not told of height %d: %s", peer, height, failure)
             return
         self._peers.heard_height(peer, reply.height)

@@ -15,6 +15,7 @@ from types import MappingProxyType
 
 from fedcoin.data.artifacts import CHUNK_BYTES
 from fedcoin.data.errors import Refusal
+from fedcoin.data.parameters import RANGES
 from fedcoin.network.errors import NetworkCode
 from fedcoin.network.options import PEER_MESSAGE_BYTES
 
@@ -25,6 +26,10 @@ MAX_RELAYED = 256
 
 MAX_RELAYED_BYTES = 1024 * KIB
 """The most bytes of transactions in one RelayTransactions, but for a single large one."""
+
+
+LARGEST = RANGES["max_transaction_bytes"][1] + 4 * KIB
+"""A message around one transaction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +64,14 @@ LIMITS: Mapping[str, Limit] = MappingProxyType(
         "ConsensusMessage/proposal": Limit(PEER_MESSAGE_BYTES, rate=20, burst=100),
         "ConsensusMessage/vote": Limit(512, rate=2_000, burst=10_000),
         "ConsensusMessage/status": Limit(64, rate=20, burst=200),
-        # Room for the envelope around the largest transaction.
-        "TransactionRelayService/SubmitTransaction": Limit(1028 * KIB, rate=100, burst=500),
-        "TransactionRelayService/RelayTransactions": Limit(1028 * KIB, rate=200, burst=500),
+        # As large as the largest transaction that a genesis can allow.
+        "TransactionRelayService/SubmitTransaction": Limit(LARGEST, rate=100, burst=500),
+        "TransactionRelayService/RelayTransactions": Limit(LARGEST, rate=200, burst=500),
         "TransactionRelayService/GetTransaction": Limit(256, rate=50, burst=200),
         "TransactionRelayService/WatchTransaction": Limit(256, rate=10, burst=50),
         "TransactionRelayService/ListPendingTransactions": Limit(256, rate=5, burst=20),
         # Each transaction of a relayed batch.
-        "SignedTransaction": Limit(1028 * KIB, rate=2_000, burst=10_000),
+        "SignedTransaction": Limit(LARGEST, rate=2_000, burst=10_000),
         "ArtifactService/GetManifest": Limit(64, rate=50, burst=500),
         "ArtifactService/Download": Limit(64, rate=20, burst=200, concurrent=8),
         "ArtifactService/GetUploadStatus": Limit(64, rate=50, burst=500),

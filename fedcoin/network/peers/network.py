@@ -17,6 +17,7 @@ from fedcoin.data.keys import KeyPair
 from fedcoin.data.transactions import Transaction
 from fedcoin.data.votes import Proposal, Vote
 from fedcoin.network.artifacts.servicer import ArtifactServicer
+from fedcoin.network.calls import CallFailed, ask
 from fedcoin.network.errors import NetworkCode
 from fedcoin.network.listener import Listener, Service
 from fedcoin.network.options import PEER_MESSAGE_BYTES, PeerOptions
@@ -92,7 +93,7 @@ class PeerNetwork:
         )
         self._tasks = TaskOwner("peers")
         self._book, bans = self._load()
-        self._peers = PeerSet(options, bans, Clocks(time.monotonic, time.time), self._tasks)
+        self._peers = PeerSet(options, bans, Clocks(time.monotonic, time.time))
         self._consensus = ConsensusExchange(chain, agreement, self._peers)
         self._relay = TransactionRelay(pool, self._peers, self._tasks)
         self._announcer = Announcer(self._peers, self._tasks)
@@ -132,9 +133,8 @@ class PeerNetwork:
 
     async def stop(self, grace: float = 0.5) -> None:
         """Hang up on everybody, close the listener, and save the address book."""
-        links = [peer.link for peer in self._peers if peer.link is not None]
         await self._tasks.stop()
-        await asyncio.gather(*(link.close() for link in links))
+        await self._peers.close()
         await self._listener.stop(grace)
         if self._book_path is not None:
             self._save(self._book_path)
@@ -257,11 +257,10 @@ class PeerNetwork:
         while lost < MAX_LOST_PINGS:
             await asyncio.sleep(self._options.ping_interval_s)
             try:
-                reply = await link.peers.Ping(
-                    PingRequest(height=self._chain.height()), metadata=link.metadata, timeout=PING_S
-                )
-            except grpc.aio.AioRpcError as error:
-                log.debug("%s did not answer a ping: %s", peer, error.code().name)
+                request = PingRequest(height=self._chain.height())
+                reply = await ask(link.peers.Ping, request, PING_S, link.metadata)
+            except CallFailed as failure:
+                log.debug("%s did not answer a ping: %s", peer, failure)
                 lost += 1
             else:
                 lost = 0

@@ -6,10 +6,9 @@ import asyncio
 import logging
 import random
 
-import grpc
-
 from fedcoin.data.errors import Refusal
 from fedcoin.data.keys import PUBLIC_KEY_BYTES
+from fedcoin.network.calls import CallFailed, ask
 from fedcoin.network.peers.address_book import AddressBook
 from fedcoin.network.peers.endpoints import is_loopback, parse_endpoint
 from fedcoin.network.peers.peer import Peer
@@ -50,11 +49,10 @@ class PeerExchange:
         if link is None:
             return
         try:
-            reply = await link.peers.ListPeers(
-                ListPeersRequest(page_size=MAX_LISTED), metadata=link.metadata, timeout=CALL_S
-            )
-        except grpc.aio.AioRpcError as error:
-            log.debug("%s told no peers: %s", peer, error.code().name)
+            request = ListPeersRequest(page_size=MAX_LISTED)
+            reply = await ask(link.peers.ListPeers, request, CALL_S, link.metadata)
+        except CallFailed as failure:
+            log.debug("%s told no peers: %s", peer, failure)
             return
         try:
             self.learn(peer, reply)

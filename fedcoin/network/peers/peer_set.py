@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import secrets
 from collections.abc import Callable, Iterator
@@ -17,7 +18,6 @@ from fedcoin.network.peers.handshake import Identity
 from fedcoin.network.peers.link import Link
 from fedcoin.network.peers.peer import Peer
 from fedcoin.network.peers.score import Offence
-from fedcoin.network.tasks import TaskOwner
 
 log = logging.getLogger(__name__)
 
@@ -45,10 +45,10 @@ class PeerSet:
     height (`on_height`) or left (`on_left`).
     """
 
-    def __init__(self, options: PeerOptions, bans: Bans, clocks: Clocks, tasks: TaskOwner) -> None:
+    def __init__(self, options: PeerOptions, bans: Bans, clocks: Clocks) -> None:
         self._options = options
         self._clocks = clocks
-        self._tasks = tasks
+        self._closing: set[asyncio.Task[None]] = set()
         self._peers: dict[bytes, Peer] = {}
         self._sessions: dict[str, Peer] = {}
         self.bans = bans
@@ -193,6 +193,13 @@ class PeerSet:
         log.info("%s left: %s", peer, why)
         self._tell(self.on_left, peer)
 
+    async def close(self) -> None:
+        """Hang up on everybody, and wait until all connections are closed."""
+        for peer in self:
+            self.drop(peer, "this node stops")
+        while self._closing:
+            await asyncio.wait(self._closing)
+
     def reap(self) -> None:
         """Let go of peers that are neither linked nor heard of."""
         now = self.now()
@@ -217,7 +224,9 @@ class PeerSet:
         del self._sessions[session]
 
     def _close(self, link: Link) -> None:
-        self._tasks.start(link.close(), "close link")
+        closing = asyncio.get_running_loop().create_task(link.close(), name="close link")
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
 
     @staticmethod
     def _tell(listeners: list[Listener], peer: Peer) -> None:

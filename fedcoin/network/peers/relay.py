@@ -18,6 +18,7 @@ from google.protobuf.message import DecodeError
 
 from fedcoin.data.errors import DataCode, Refusal
 from fedcoin.data.transactions import Transaction, transaction_hash
+from fedcoin.network.calls import CallFailed, ask
 from fedcoin.network.errors import NetworkCode
 from fedcoin.network.interceptors import Context
 from fedcoin.network.peers.limits import MAX_RELAYED, MAX_RELAYED_BYTES
@@ -48,8 +49,12 @@ log = logging.getLogger(__name__)
 COLLECT_S = 0.002
 """How long the first of several transactions waits for the others."""
 
+PAUSE_S = 0.01
+"""The pause between two calls to one peer, in which the next batch gathers."""
+
 CALL_S = 10.0
 MAX_WAITING = 4_096
+MAX_WAITING_BYTES = 16 * 1024 * 1024
 """The most that waits for one peer; the oldest make room, and reach it by others."""
 
 KNOWN_TO_PEER = 16_384
@@ -64,19 +69,42 @@ class _Outbox:
     def __init__(self, peer: Peer) -> None:
         self.peer = peer
         self.known = Seen(KNOWN_TO_PEER)
-        self.waiting: deque[bytes] = deque(maxlen=MAX_WAITING)
         self.sender: asyncio.Task[None] | None = None
+        self._waiting: deque[bytes] = deque()
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        """How many transactions wait."""
+        return len(self._waiting)
+
+    def put(self, raw: bytes) -> None:
+        """Add one."""
+        self._waiting.append(raw)
+        self._bytes += len(raw)
+        while len(self._waiting) > MAX_WAITING or self._bytes > MAX_WAITING_BYTES:
+            self._take()
+
+    def clear(self) -> None:
+        """Forget what waits and what the peer has: on a new link it gets all that is pending."""
+        self._waiting.clear()
+        self._bytes = 0
+        self.known.clear()
 
     def batch(self) -> list[bytes]:
         """Take as many as fit in one call; a single large one goes alone."""
-        taken = [self.waiting.popleft()]
+        taken = [self._take()]
         size = len(taken[0])
-        while self.waiting and len(taken) < MAX_RELAYED:
-            size += len(self.waiting[0])
+        while self._waiting and len(taken) < MAX_RELAYED:
+            size += len(self._waiting[0])
             if size > MAX_RELAYED_BYTES:
                 break
-            taken.append(self.waiting.popleft())
+            taken.append(self._take())
         return taken
+
+    def _take(self) -> bytes:
+        raw = self._waiting.popleft()
+        self._bytes -= len(raw)
+        return raw
 
 
 class TransactionRelay:
@@ -151,7 +179,7 @@ class TransactionRelay:
         outbox = self._outbox(peer)
         if not outbox.known.add(transaction.hash):
             return
-        outbox.waiting.append(transaction.raw)
+        outbox.put(transaction.raw)
         if outbox.sender is None or outbox.sender.done():
             outbox.sender = self._tasks.start(self._send(outbox), "relay")
 
@@ -163,22 +191,19 @@ class TransactionRelay:
 
     async def _send(self, outbox: _Outbox) -> None:
         await asyncio.sleep(COLLECT_S)
-        while outbox.waiting:
+        while len(outbox):
             link = outbox.peer.link
             if link is None or not await self._call(outbox, link):
-                # On a new link it gets all that is pending.
-                outbox.waiting.clear()
-                outbox.known.clear()
+                outbox.clear()
                 return
+            await asyncio.sleep(PAUSE_S)
 
     async def _call(self, outbox: _Outbox, link: Link) -> bool:
         request = RelayTransactionsRequest(transactions=outbox.batch())
         try:
-            await link.transactions.RelayTransactions(
-                request, metadata=link.metadata, timeout=CALL_S
-            )
-        except grpc.aio.AioRpcError as error:
-            log.debug("%s took no transactions: %s", outbox.peer, error.code().name)
+            await ask(link.transactions.RelayTransactions, request, CALL_S, link.metadata)
+        except CallFailed as failure:
+            log.debug("%s took no transactions: %s", outbox.peer, failure)
             return False
         return True
 

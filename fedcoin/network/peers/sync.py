@@ -16,10 +16,9 @@ import contextlib
 import logging
 import random
 
-import grpc
-
 from fedcoin.consensus.errors import ConsensusCode
 from fedcoin.data.errors import DataCode, Refusal
+from fedcoin.network.calls import CallFailed, ask
 from fedcoin.network.peers.block_source import BlockSource, Fetched
 from fedcoin.network.peers.gossip import MAX_HEADERS
 from fedcoin.network.peers.headers import Tip, certified_prefix
@@ -109,12 +108,12 @@ class Sync:
         validators = self._chain.ledger.validators()
         request = ListHeadersRequest(from_height=tip.height + 1, page_size=MAX_HEADERS)
         try:
-            reply = await link.gossip.ListHeaders(request, metadata=link.metadata, timeout=CALL_S)
+            reply = await ask(link.gossip.ListHeaders, request, CALL_S, link.metadata)
             tips = await asyncio.to_thread(
                 certified_prefix, tip, validators, self._chain.genesis.chain_id, reply.headers
             )
-        except grpc.aio.AioRpcError as error:
-            log.debug("%s gave no headers: %s", peer, error.code().name)
+        except CallFailed as failure:
+            log.debug("%s gave no headers: %s", peer, failure)
             tips = []
         except Refusal as refusal:
             self._peers.punish(peer, Offence.BAD_HEADERS, str(refusal))

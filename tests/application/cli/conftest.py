@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -33,10 +34,22 @@ CommandLine = Callable[..., Outcome]
 
 
 @pytest.fixture
+def quiet_logging() -> Iterator[None]:
+    """What a command sets up for its own process must not stay in this one."""
+    loggers = [logging.getLogger(), logging.getLogger("fedcoin")]
+    before = [(logger, list(logger.handlers), logger.level) for logger in loggers]
+    yield
+    for logger, handlers, level in before:
+        logger.handlers[:] = handlers
+        logger.setLevel(level)
+
+
+@pytest.fixture
 def fedcoin(
     capsys: pytest.CaptureFixture[str],
     tmp_path_factory: pytest.TempPathFactory,
     monkeypatch: pytest.MonkeyPatch,
+    quiet_logging: None,
 ) -> CommandLine:
     """``fedcoin("keys", "list")`` carries out a command, with a user's home of its own."""
     monkeypatch.setenv("HOME", str(tmp_path_factory.mktemp("user")))

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from fedcoin.application.cli.train import parse_share
+from fedcoin.application.devnet.ports import free_ports
+from fedcoin.application.home import Home
 from fedcoin.data.amounts import SAP_PER_FDC
-from tests.application.cli.live import Live
+from tests.application.cli.live import Live, started, wait_ready
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +55,30 @@ def test_publish_values_and_pays(fedcoin: Any, live: Live, weights: Path) -> Non
     block = fedcoin("block", task["closed_height"], "--home", home).out
     assert task["task_id"] in block
     assert "10 FDC" in fedcoin("task", "list", "--home", home).out
+
+
+@pytest.mark.timeout(300)
+def test_one_node_that_does_everything(fedcoin: Any, tmp_path: Path) -> None:
+    home = Home(tmp_path / "a")
+    peers, api, server = (f"127.0.0.1:{port}" for port in free_ports(3))
+    fedcoin("init", "--home", home.root, "--peers-listen", peers, "--api-listen", api)
+    campaign = ["--coordinator-listen", server, "--set", "coordinator.rounds=1"]
+    campaign += ["--set", "coordinator.epochs=1"]
+    with started(home, tmp_path / "a.log", "--mine", "--coordinate", *campaign):
+        wait_ready(api)
+        trained = fedcoin(
+            "train", "client", "--home", tmp_path / "c", "--server", server, "--data", "digits",
+            "--share", "1/4", "--json",
+        )  # fmt: skip
+        assert trained.code == 0, trained.err
+        tasks = fedcoin("task", "list", "--home", home.root, "--json").json
+    (paid,) = trained.json
+    assert paid["task_id"] == tasks[0]["task_id"]
+    assert paid["payout"] == tasks[0]["clients"][0]["payout"] == 70 * SAP_PER_FDC
+    assert (tmp_path / "c/keys/node.key").exists()
+    log = (tmp_path / "a.log").read_text()
+    assert "the campaign is finished" in log
+    assert "ERROR" not in log
 
 
 def test_a_changed_file_is_not_published(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,9 @@ from fedcoin.data.artifact_store import ArtifactStore
 from fedcoin.data.artifacts import manifest_of
 from fedcoin.data.errors import DataCode, Refusal
 from fedcoin.network.artifacts import client
-from fedcoin.network.artifacts.client import (
-    TransferBroken,
-    download_artifact,
-    upload_artifact,
-)
+from fedcoin.network.artifacts.client import download_artifact, upload_artifact
 from fedcoin.network.artifacts.servicer import ArtifactServicer
+from fedcoin.network.calls import CallFailed
 from fedcoin.v1 import artifact_service_pb2 as pb
 from fedcoin.v1.artifact_service_pb2_grpc import ArtifactServiceStub
 from tests.network.artifacts.serving import data, open_servicer, serving
@@ -76,7 +73,7 @@ async def test_a_download_goes_on_where_it_broke_off(tmp_path: Path) -> None:
     servicer = Unreliable(theirs, lambda reply: reply if reply.index < 3 else None)
     async with serving(servicer) as channel:
         stub: Any = ArtifactServiceStub(channel)
-        with pytest.raises(TransferBroken, match="before chunk 3 of 5"):
+        with pytest.raises(CallFailed, match="before chunk 3 of 5"):
             await download_artifact(stub, id, mine)
     assert mine.next_chunk(id) == 3
     # The rest from somebody else.
@@ -98,10 +95,11 @@ async def test_a_server_that_goes_away_in_the_middle(tmp_path: Path) -> None:
         return reply
 
     async with serving(Unreliable(theirs, die)) as channel:
-        with pytest.raises(TransferBroken):
+        with pytest.raises(CallFailed):
             await download_artifact(ArtifactServiceStub(channel), id, mine)
     assert mine.next_chunk(id) == 2
-    with contextlib.suppress(TransferBroken):
+    # The channel is closed by now.
+    with pytest.raises(CallFailed):
         await download_artifact(ArtifactServiceStub(channel), id, mine)
 
 
@@ -113,7 +111,7 @@ async def test_who_sends_nothing_is_not_waited_for(
     id = theirs.put(CONTENT)
     servicer = Silent(theirs, uploads=False)
     async with serving(servicer) as channel:
-        with pytest.raises(TransferBroken, match="no chunk for"):
+        with pytest.raises(CallFailed, match="nothing came for"):
             await download_artifact(ArtifactServiceStub(channel), id, mine)
 
 
@@ -123,8 +121,6 @@ class Silent(ArtifactServicer):
     async def Download(
         self, request: pb.DownloadRequest, context: Any
     ) -> AsyncIterator[pb.DownloadResponse]:
-        import asyncio
-
         await asyncio.sleep(60)
         yield pb.DownloadResponse()
 
@@ -175,14 +171,16 @@ async def test_a_wrong_manifest_is_found(tmp_path: Path) -> None:
 async def test_no_is_told_from_lost(tmp_path: Path) -> None:
     store = make_store(tmp_path / "mine")
     async with serving(open_servicer(make_store(tmp_path / "theirs"))) as channel:
-        with pytest.raises(grpc.aio.AioRpcError) as caught:
+        with pytest.raises(CallFailed) as caught:
             await download_artifact(ArtifactServiceStub(channel), bytes(32), store)
-        assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+        assert caught.value.code is grpc.StatusCode.NOT_FOUND
+        assert caught.value.reason == "ARTIFACT_NOT_FOUND"
+        assert not caught.value.lost
     id = store.put(CONTENT)
     async with grpc.aio.insecure_channel("127.0.0.1:1") as nowhere:
-        with pytest.raises(TransferBroken):
+        with pytest.raises(CallFailed):
             await download_artifact(ArtifactServiceStub(nowhere), bytes(32), store)
-        with pytest.raises(TransferBroken):
+        with pytest.raises(CallFailed):
             await upload_artifact(ArtifactServiceStub(nowhere), id, store)
 
 

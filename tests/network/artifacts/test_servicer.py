@@ -77,7 +77,7 @@ async def test_saying_it_again_changes_nothing(stub: Any, store: ArtifactStore) 
 
 async def test_an_upload_that_broke_off_goes_on(stub: Any, store: ArtifactStore) -> None:
     error = await refused(
-        stub.Upload(iter(parts(WHOLE[:2]))), grpc.StatusCode.OUT_OF_RANGE, "CHUNK_OUT_OF_ORDER"
+        stub.Upload(iter(parts(WHOLE[:2]))), grpc.StatusCode.INVALID_ARGUMENT, "CHUNK_OUT_OF_ORDER"
     )
     assert details_of(error).limit == "2"
     status = await stub.GetUploadStatus(pb.GetUploadStatusRequest(id=MANIFEST.id))
@@ -156,7 +156,7 @@ async def test_an_artifact_has_a_largest_size(stub: Any) -> None:
 
 async def test_the_store_has_a_largest_size(stub: Any, store: ArtifactStore) -> None:
     for seed in range(2):
-        store.put(data(14, seed))
+        store.put(data(15, seed))
     await refused(stub.Upload(iter(parts(WHOLE))), grpc.StatusCode.RESOURCE_EXHAUSTED, "STORE_FULL")
 
 

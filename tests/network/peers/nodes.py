@@ -27,6 +27,7 @@ from fedcoin.data.genesis import Genesis, parse_genesis
 from fedcoin.data.keys import KeyPair
 from fedcoin.data.store import ChainStore
 from fedcoin.data.transactions import Transaction, sign_transaction
+from fedcoin.network.api.transaction_service import TransactionService
 from fedcoin.network.options import PEER_MESSAGE_BYTES, PeerOptions, channel_options
 from fedcoin.network.peers.endpoints import parse_endpoint
 from fedcoin.network.peers.link import Introduction, Link, open_link
@@ -115,6 +116,7 @@ class Node:
             importer=self.chain,
             artifacts=self.artifacts,
             book_path=folder / "peers.json",
+            lookups=TransactionService(self.chain, self.pool),
         )
         self.pool.on_admitted(self.network.relay)
 

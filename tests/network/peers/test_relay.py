@@ -11,10 +11,13 @@ from pathlib import Path
 import grpc
 import pytest
 
+from fedcoin.network.peers import relay
+from fedcoin.network.peers.handshake import Identity
 from fedcoin.network.peers.limits import MAX_RELAYED
 from fedcoin.network.peers.peer import Peer
 from fedcoin.network.status import details_of
 from fedcoin.v1 import transaction_relay_service_pb2 as pb
+from fedcoin.v1.transaction_pb2 import SignedTransaction
 from tests.network.peers.nodes import (
     FAST,
     MINERS,
@@ -141,9 +144,48 @@ async def test_too_many_at_once_are_refused(node: Node) -> None:
 
 
 async def test_the_other_methods_are_the_apis(node: Node) -> None:
+    waiting = transfer(1)
     async with visiting(node) as link:
-        with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await link.transactions.GetTransaction(
-                pb.GetTransactionRequest(hash="00"), metadata=link.metadata
-            )
-        assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+        stub, metadata = link.transactions, link.metadata
+        envelope = SignedTransaction.FromString(waiting.raw)
+        submitted = await stub.SubmitTransaction(
+            pb.SubmitTransactionRequest(transaction=envelope), metadata=metadata
+        )
+        assert submitted.hash == waiting.hash.hex()
+        found = await stub.GetTransaction(
+            pb.GetTransactionRequest(hash=submitted.hash), metadata=metadata
+        )
+        assert found.transaction.hash == submitted.hash
+        watch = stub.WatchTransaction(
+            pb.WatchTransactionRequest(hash=submitted.hash), metadata=metadata
+        )
+        first = await watch.read()
+        assert isinstance(first, pb.WatchTransactionResponse)
+        assert first.transaction == found.transaction
+        watch.cancel()
+        listed = await stub.ListPendingTransactions(
+            pb.ListPendingTransactionsRequest(), metadata=metadata
+        )
+        assert [view.hash for view in listed.transactions] == [submitted.hash]
+
+
+async def test_a_full_outbox_lets_go_of_the_oldest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relay, "MAX_WAITING", 3)
+    monkeypatch.setattr(relay, "MAX_WAITING_BYTES", 10)
+    identity = Identity(STRANGER.public_key, "x", None, 0)
+    outbox = relay._Outbox(Peer(identity, "", outbound=False, now=0.0))
+    for raw in (b"1", b"2", b"3", b"4"):
+        outbox.put(raw)
+    assert outbox.batch() == [b"2", b"3", b"4"]
+    for raw in (b"12345", b"6789", b"abcd"):
+        outbox.put(raw)
+    assert outbox.batch() == [b"6789", b"abcd"]
+    monkeypatch.setattr(relay, "MAX_RELAYED_BYTES", 3)
+    for raw in (b"large", b"1", b"2", b"3", b"4"):
+        outbox.put(raw)
+    monkeypatch.setattr(relay, "MAX_WAITING", 10)
+    assert len(outbox) == 3
+    assert [outbox.batch(), outbox.batch() if len(outbox) else None] == [[b"2", b"3", b"4"], None]
+    for raw in (b"large", b"1", b"2"):
+        outbox.put(raw)
+    assert [outbox.batch(), outbox.batch()] == [[b"large"], [b"1", b"2"]]

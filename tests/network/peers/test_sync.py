@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import grpc
@@ -14,6 +13,7 @@ import pytest
 from fedcoin.data.keys import KeyPair
 from fedcoin.data.store import StoredBlock
 from fedcoin.network.peers import block_source
+from fedcoin.network.ports import Position
 from fedcoin.network.status import details_of
 from fedcoin.v1 import block_gossip_service_pb2 as pb
 from fedcoin.v1.block_pb2 import Block
@@ -173,10 +173,9 @@ async def test_who_promises_too_much_is_marked_down(tmp_path: Path, chain: MiniC
     late = await node_at(tmp_path, chain, 2, height=2)
     honest = await node_at(tmp_path, chain, 1)
     boaster = await node_at(tmp_path, chain, 0, height=2)
-    boaster.network._introduction = replace(boaster.network._introduction, height=lambda: 1000)
+    boaster.agreement.status = lambda: Position(1001, 0)  # type: ignore[method-assign]
     async with running(late, honest, boaster):
         await late.network.add(boaster.address)
-        late.network._peers.heard_height(late.peer(KEYS[0]), 1000)
         await until(lambda: (score(late, 0) or 0) > 10)
         await late.network.add(honest.address)
         await caught_up(late, chain)

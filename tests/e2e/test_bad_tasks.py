@@ -1,0 +1,356 @@
+"""Campaigns and tasks that break a rule, with real artifacts through the real API: each is refused
+with its own code, nothing changes, and a good task is settled after all of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import json
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fedcoin.application.wallet import Wallet
+from fedcoin.data.tensors import decode_tensors, encode_tensors
+from fedcoin.data.updates import sign_update
+from fedcoin.network.api.client import NodeClient
+from fedcoin.network.api.failure import RpcFailure
+from fedcoin.v1 import task_pb2
+from fedcoin.v1.artifact_pb2 import ModelSpec
+from fedcoin.v1.task_pb2 import ClientUpdate, SignedUpdate
+from fedcoin.v1.transaction_pb2 import CloseCampaign
+from tests.e2e.campaigns import BUDGET, Campaign, check_paid, reached
+from tests.e2e.materials import BIAS, KERNEL, SPEC, Round, digits, id_of, model_bytes
+from tests.e2e.network import ALICE, BOB, BOND, FUNDS, Network, key_of
+from tests.e2e.programs import Stage
+from tests.learning.builders import dense, flatten, layer, sequential, spec_of
+
+WORK = Round(3, size=100)
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
+    with Stage(tmp_path_factory.mktemp("tasks")) as stage:
+        network = Network(stage, [BOND])
+        asyncio.run(network.start())
+        yield network
+        network.nodes[0].program.stop()
+        network.audit()
+
+
+@pytest.fixture(scope="module")
+def campaign_id(network: Network) -> bytes:
+    """A campaign whose first round nobody has opened yet."""
+
+    async def begin() -> bytes:
+        async with network.nodes[0].client() as client:
+            campaign = Campaign(client, network.chain_id, WORK)
+            await campaign.upload()
+            return await campaign.open()
+
+    return asyncio.run(begin())
+
+
+@asynccontextmanager
+async def unharmed(network: Network) -> AsyncIterator[NodeClient]:
+    """A client of a node that must be the same afterwards."""
+    async with network.nodes[0].client() as client:
+        before = await client.status()
+        tasks = await client.tasks()
+        yield client
+        after = await client.status()
+        assert (after.height, after.app_hash) == (before.height, before.app_hash)
+        assert after.pending_transactions == 0
+        assert await client.tasks() == tasks
+
+
+def altered(raw: bytes, **arrays: Any) -> bytes:
+    """Encoded weights with other tensors."""
+    return encode_tensors({**decode_tensors(raw), **arrays})
+
+
+def poisoned(raw: bytes, value: float) -> bytes:
+    """One weight is this number."""
+    bias = np.array(decode_tensors(raw)[BIAS])
+    bias[3] = value
+    return altered(raw, **{BIAS: bias})
+
+
+FIRST = WORK.updates[0]
+KERNEL_OF_FIRST = np.array(decode_tensors(FIRST)[KERNEL])
+BIAS_OF_FIRST = np.array(decode_tensors(FIRST)[BIAS])
+
+WEIGHTS = {
+    "wrong shape": ("WRONG_SHAPE", altered(FIRST, **{KERNEL: KERNEL_OF_FIRST.T.copy()})),
+    "a row too many": ("WRONG_SHAPE", altered(FIRST, **{BIAS: np.zeros(11, np.float32)})),
+    "whole numbers": ("WRONG_DTYPE", altered(FIRST, **{BIAS: np.zeros(10, np.int32)})),
+    "NaN": ("NOT_FINITE", poisoned(FIRST, float("nan"))),
+    "infinity": ("NOT_FINITE", poisoned(FIRST, float("-inf"))),
+    "enormous": ("OUT_OF_RANGE", poisoned(FIRST, 1e30)),
+    "a tensor missing": ("WRONG_NAMES", encode_tensors({KERNEL: KERNEL_OF_FIRST})),
+    "a tensor too many": ("WRONG_NAMES", altered(FIRST, extra=np.zeros(1, np.float32))),
+    "in another order": (
+        "WRONG_NAMES",
+        encode_tensors({BIAS: BIAS_OF_FIRST, KERNEL: KERNEL_OF_FIRST}),
+    ),
+    "no tensors at all": ("BAD_TENSOR", b"\xffno tensors\xff" * 20),
+    "cut off": ("BAD_TENSOR", FIRST[:-7]),
+}
+
+
+@pytest.mark.parametrize("name", WEIGHTS)
+async def test_an_update_that_does_not_fit(
+    network: Network, campaign_id: bytes, name: str
+) -> None:
+    code, raw = WEIGHTS[name]
+    async with unharmed(network) as client:
+        campaign = Campaign(client, network.chain_id, WORK, campaign_id=campaign_id)
+        bad = id_of(raw)
+        await campaign.upload(raw)
+        updates = [campaign.update(0, update=bad), campaign.update(1), campaign.update(2)]
+        with pytest.raises(RpcFailure) as caught:
+            await campaign.submit_task(updates=updates)
+        assert caught.value.code == code, caught.value
+        # Nor as the average of all.
+        with pytest.raises(RpcFailure) as caught:
+            await campaign.submit_task(aggregate=bad)
+        assert caught.value.code == code
+
+
+Terms = Callable[[Campaign], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Case:
+    """Terms of a task that are wrong, and what is said to them."""
+
+    name: str
+    code: str
+    terms: Terms
+
+
+def other_signer(campaign: Campaign) -> SignedUpdate:
+    """The last client's update, signed by somebody else."""
+    envelope = campaign.update(2)
+    forged = sign_update(ClientUpdate.FromString(envelope.body), campaign.keys[2], "fedcoin-other")
+    return SignedUpdate(
+        body=envelope.body, public_key=envelope.public_key, signature=forged.signature
+    )
+
+
+def updates(*changes: dict[str, Any]) -> Terms:
+    """The honest updates, of which some say something else."""
+    given = [*changes, *[{}] * (3 - len(changes))]
+    return lambda c: {"updates": [c.update(i, **change) for i, change in enumerate(given)]}
+
+
+def last(make: Callable[[Campaign], SignedUpdate]) -> Terms:
+    return lambda c: {"updates": [c.update(0), c.update(1), make(c)]}
+
+
+def sampling(schedule: int, **more: int) -> Terms:
+    return lambda c: {"sampling": task_pb2.Sampling(schedule=schedule, **more)}  # type: ignore[arg-type]
+
+
+def priced(train: int, com: int, sap: int) -> Terms:
+    return lambda c: {"prices": task_pb2.RoundPrices(train=train, com=com, sap=sap)}
+
+
+def shard(**more: Any) -> Terms:
+    given = {"artifact": id_of(WORK.evaluation), "size": 100}
+    return lambda c: {"evaluation": task_pb2.EvaluationShard(**{**given, **more})}
+
+
+CASES = [
+    Case("no clients", "NO_CLIENTS", lambda c: {"updates": []}),
+    Case("a client twice", "DUPLICATE_CLIENT",
+         lambda c: {"updates": [c.update(0), c.update(0), c.update(1)]}),
+    Case("clients out of order", "CLIENTS_OUT_OF_ORDER",
+         lambda c: {"updates": [c.update(1), c.update(0), c.update(2)]}),
+    Case("an update of another round", "UPDATE_OF_OTHER_ROUND", updates({"round": 2})),
+    Case("an update of another campaign", "UPDATE_OF_OTHER_CAMPAIGN",
+         updates({}, {"campaign_id": bytes(32)})),
+    Case("an update from other weights", "UPDATE_OF_OTHER_BASE", updates({"base": bytes(32)})),
+    Case("an update for somebody else's purse", "BAD_ADDRESS",
+         updates({}, {}, {"address": ALICE.address})),
+    Case("an update without samples", "MALFORMED", updates({"num_samples": 0})),
+    Case("an update signed for another chain", "BAD_SIGNATURE", last(other_signer)),
+    Case("prices that do not add up", "WRONG_PRICES", priced(BUDGET, BUDGET, BUDGET)),
+    Case("prices swapped", "WRONG_PRICES",
+         priced(BUDGET * 2 // 10, BUDGET // 10, BUDGET * 7 // 10)),
+    Case("no prices", "WRONG_PRICES", priced(0, 0, 0)),
+    Case("an average of something else", "WRONG_AGGREGATE",
+         lambda c: {"aggregate": id_of(WORK.updates[1])}),
+    Case("a size that is not the set's", "WRONG_SIZE", shard(size=99)),
+    Case("an evaluation set of another campaign", "WRONG_SHARD", shard(artifact=bytes(32))),
+    Case("a shard that there is not", "WRONG_SHARD", shard(index=1)),
+    Case("a round too far", "WRONG_ROUND", lambda c: {"round": 2}),
+    Case("other first weights", "WRONG_BASE", lambda c: {"base": id_of(WORK.updates[0])}),
+    Case("a campaign that there is not", "UNKNOWN_CAMPAIGN",
+         lambda c: {"campaign_id": bytes(32)}),
+    Case("no schedule", "BAD_PLAN", sampling(0)),
+    Case("samples under exact", "BAD_PLAN", sampling(task_pb2.SCHEDULE_EXACT, max_samples=5)),
+    Case("no samples", "BAD_PLAN", sampling(task_pb2.SCHEDULE_PERMUTATION)),
+    Case("samples without end", "BAD_PLAN",
+         sampling(task_pb2.SCHEDULE_PERMUTATION, max_samples=2**32 - 1)),
+    Case("no utility", "BAD_UTILITY", lambda c: {"utility": 0}),
+    Case("a window too short", "BAD_WINDOW", lambda c: {"commit_window_ms": 99}),
+    Case("a window without end", "BAD_WINDOW", lambda c: {"reveal_window_ms": 2**63}),
+    Case("attempts without end", "BAD_ATTEMPTS", lambda c: {"max_attempts": 17}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+async def test_terms_that_break_a_rule(
+    network: Network, campaign_id: bytes, case: Case
+) -> None:
+    async with unharmed(network) as client:
+        campaign = Campaign(client, network.chain_id, WORK, campaign_id=campaign_id)
+        await campaign.upload()
+        with pytest.raises(RpcFailure) as caught:
+            await campaign.submit_task(**case.terms(campaign))
+        assert caught.value.code == case.code, caught.value
+
+
+async def test_more_clients_than_exact_can_take(network: Network, campaign_id: bytes) -> None:
+    async with unharmed(network) as client:
+        crowd = copy.copy(WORK)
+        crowd.clients = 17
+        crowd.updates, crowd.num_samples = WORK.updates[:1] * 17, [1] * 17
+        campaign = Campaign(client, network.chain_id, crowd, campaign_id=campaign_id)
+        with pytest.raises(RpcFailure) as caught:
+            await campaign.submit_task(aggregate=id_of(WORK.aggregate))
+        assert caught.value.code == "TOO_MANY_CLIENTS"
+
+
+async def test_who_is_not_the_server(network: Network, campaign_id: bytes) -> None:
+    async with unharmed(network) as client:
+        campaign = Campaign(client, network.chain_id, WORK, campaign_id=campaign_id, server=BOB)
+        with pytest.raises(RpcFailure) as caught:
+            await campaign.submit_task()
+        assert caught.value.code == "NOT_THE_SERVER"
+        with pytest.raises(RpcFailure) as caught:
+            await Wallet(client, BOB).submit(CloseCampaign(campaign_id=campaign_id))
+        assert caught.value.code == "NOT_THE_REQUESTER"
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"budget": FUNDS}, "INSUFFICIENT_BALANCE"),
+        ({"budget": 2**63}, "AMOUNT_OVERFLOW"),
+        ({"budget": 0}, "ZERO_AMOUNT"),
+        ({"budget": 1, "rounds": 2}, "BUDGET_TOO_SMALL"),
+        ({"rounds": 0}, "BAD_ROUNDS"),
+        ({"split": task_pb2.PriceSplit()}, "BAD_PRICE_SPLIT"),
+        ({"split": task_pb2.PriceSplit(train=2**32 - 1)}, "BAD_PRICE_SPLIT"),
+        ({"server": b"short"}, "BAD_SERVER"),
+        ({"model": b""}, "BAD_HASH"),
+        ({"spread": 0}, "BAD_SPREAD"),
+        ({"mining_reward": 9}, "BAD_MINING_REWARD"),
+        ({"evaluation_shards": 0}, "BAD_SHARDS"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+async def test_a_campaign_that_breaks_a_rule(
+    network: Network, changes: dict[str, Any], code: str
+) -> None:
+    async with unharmed(network) as client:
+        campaign = Campaign(client, network.chain_id, WORK)
+        with pytest.raises(RpcFailure) as caught:
+            await campaign.open(**changes)
+        assert caught.value.code == code, caught.value
+
+
+def labelled(*labels: int) -> bytes:
+    """An evaluation set of 100 examples that begins with these labels."""
+    y = digits().y_test[:100].copy()
+    y[: len(labels)] = labels
+    return encode_tensors({"x": digits().x_test[:100], "y": y})
+
+
+def lambda_model() -> bytes:
+    """A model that would run anybody's code."""
+    layers = [flatten(), layer("Lambda", function="os.system('true')"), dense(10, "softmax")]
+    shapes = [tuple(weight.shape) for weight in SPEC.weights]
+    return model_bytes(spec_of(sequential((8, 8), *layers), (8, 8), 10, shapes))
+
+
+def foreign_model() -> bytes:
+    """A layer of somebody's own module."""
+    text = json.loads(SPEC.keras_json)
+    text["config"]["layers"][1]["module"] = "os"
+    spec = ModelSpec()
+    spec.CopyFrom(SPEC)
+    spec.keras_json = json.dumps(text)
+    return model_bytes(spec)
+
+
+MATERIALS = {
+    "a label too high": ("LABEL_OUT_OF_RANGE", {"evaluation": labelled(3, 10)}),
+    "a label below zero": ("LABEL_OUT_OF_RANGE", {"evaluation": labelled(-1)}),
+    "no labels": ("WRONG_NAMES", {"evaluation": encode_tensors({"x": digits().x_test[:100]})}),
+    "pixels that are NaN": (
+        "NOT_FINITE",
+        {"evaluation": encode_tensors({"x": digits().x_test[:100] * np.float32(np.nan),
+                                       "y": digits().y_test[:100]})},
+    ),
+    "images of another size": (
+        "WRONG_SHAPE",
+        {"evaluation": encode_tensors({"x": digits().x_test[:100, :7], "y": digits().y_test[:100]})},
+    ),
+    "first weights that are NaN": ("NOT_FINITE", {"base": poisoned(WORK.base, float("nan"))}),
+    "a model that runs code": ("FORBIDDEN_LAYER", {"model": lambda_model()}),
+    "a model of a foreign module": ("FORBIDDEN_LAYER", {"model": foreign_model()}),
+    "a model that is none": ("BAD_MODEL", {"model": model_bytes(ModelSpec(keras_json="{}"))}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MATERIALS)
+async def test_what_a_campaign_is_made_of(network: Network, name: str) -> None:
+    """The chain takes the campaign, whose artifacts it does not see, but no task of it."""
+    code, changes = MATERIALS[name]
+    work = copy.copy(WORK)
+    for field, raw in changes.items():
+        setattr(work, field, raw)
+    async with network.nodes[0].client() as client:
+        campaign = Campaign(client, network.chain_id, work)
+        await campaign.upload()
+        await campaign.open()
+        async with unharmed(network):
+            with pytest.raises(RpcFailure) as caught:
+                await campaign.submit_task()
+            assert caught.value.code == code, caught.value
+        before = await client.account(ALICE.address)
+        closing = CloseCampaign(campaign_id=campaign.campaign_id)
+        await Wallet(client, ALICE).execute(closing)
+        after = await client.account(ALICE.address)
+        assert BUDGET - 10**6 < after.balance - before.balance < BUDGET
+
+
+@pytest.mark.slow
+async def test_artifacts_that_nobody_has(network: Network, campaign_id: bytes) -> None:
+    """The node looks for them, and says in the end that they are not there."""
+    async with unharmed(network) as client:
+        campaign = Campaign(client, network.chain_id, WORK, campaign_id=campaign_id)
+        with pytest.raises(RpcFailure) as caught:
+            await campaign.submit_task(aggregate=id_of(b"never uploaded"))
+        assert caught.value.code == "UNKNOWN_ARTIFACT"
+
+
+async def test_a_good_one_after_all(network: Network, campaign_id: bytes) -> None:
+    async with network.nodes[0].client() as client:
+        campaign = Campaign(client, network.chain_id, WORK, campaign_id=campaign_id)
+        await campaign.upload()
+        task_id = await campaign.open_task()
+        check_paid(await reached(client, task_id, "SETTLED"))
+        # It had one round: nothing more can be had of it.
+        with pytest.raises(RpcFailure) as caught:
+            await campaign.submit_task(round=2)
+        assert caught.value.code == "CAMPAIGN_CLOSED"
+        assert (await client.account(key_of("client 0").address)).balance > 0

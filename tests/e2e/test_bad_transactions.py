@@ -1,0 +1,299 @@
+"""Transactions that break a rule, through the real API: each is refused with its own code, and the
+node is afterwards as it was before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+import pytest
+from grpc import StatusCode
+
+from fedcoin.data.addresses import format_address
+from fedcoin.data.hashing import Context
+from fedcoin.data.keys import KeyPair
+from fedcoin.data.transactions import Transaction, sign_transaction
+from fedcoin.network.api.client import NodeClient
+from fedcoin.network.api.failure import RpcFailure, failure_of
+from fedcoin.v1 import transaction_relay_service_pb2 as pb
+from fedcoin.v1.transaction_pb2 import (
+    Bond,
+    SignedTransaction,
+    TransactionBody,
+    Transfer,
+    TransferOutput,
+    Unbond,
+)
+from tests.e2e.network import ALICE, BOB, BOND, FUNDS, Network, key_of, pay
+from tests.e2e.programs import Stage, attempted
+
+NOBODY = key_of("nobody")
+SUBMIT = "/fedcoin.v1.TransactionRelayService/SubmitTransaction"
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
+    with Stage(tmp_path_factory.mktemp("transactions")) as stage:
+        network = Network(stage, [BOND])
+        asyncio.run(begin(network))
+        yield network
+        network.nodes[0].program.stop()
+        network.audit()
+
+
+async def begin(network: Network) -> None:
+    """Some blocks, so that a nonce and a height can be too low."""
+    await network.start()
+    async with network.nodes[0].client() as client:
+        for _ in range(2):
+            await pay(client, ALICE, BOB.address, 1)
+
+
+@asynccontextmanager
+async def unharmed(network: Network) -> AsyncIterator[NodeClient]:
+    """A client of a node that must be the same afterwards, and still work."""
+    async with network.nodes[0].client() as client:
+        before, accounts = await client.status(), await balances(client)
+        yield client
+        after = await client.status()
+        assert (after.height, after.app_hash) == (before.height, before.app_hash)
+        assert after.pending_transactions == 0
+        assert await balances(client) == accounts
+        assert after.supply == after.counted_supply
+
+
+async def balances(client: NodeClient) -> list[tuple[int, int]]:
+    views = [await client.account(key.address) for key in (ALICE, BOB, NOBODY)]
+    return [(view.balance, view.nonce) for view in views]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One thing that is wrong, and what is said to it."""
+
+    name: str
+    code: str
+    status: StatusCode
+    make: Callable[[TransactionBody], Transaction | bytes]
+    field: str = ""
+
+
+def changed(key: KeyPair = ALICE, **fields: Any) -> Callable[[TransactionBody], Transaction]:
+    """The good body with other plain fields, signed."""
+
+    def make(body: TransactionBody) -> Transaction:
+        for name, value in fields.items():
+            current = getattr(body, name)
+            setattr(body, name, value(current) if callable(value) else value)
+        return sign_transaction(body, key)
+
+    return make
+
+
+def acting(action: Any, key: KeyPair = ALICE) -> Callable[[TransactionBody], Transaction]:
+    """The good body with another action, signed, its fee high enough."""
+
+    def make(body: TransactionBody) -> Transaction:
+        body.ClearField("transfer")
+        names = {Transfer: "transfer", Bond: "bond", Unbond: "unbond"}
+        getattr(body, names[type(action)]).CopyFrom(action)
+        body.fee = 10**6
+        return sign_transaction(body, key)
+
+    return make
+
+
+def paying(*amounts: int, recipient: bytes = BOB.address) -> Transfer:
+    return Transfer(outputs=[TransferOutput(recipient=recipient, amount=a) for a in amounts])
+
+
+def resigned(body: TransactionBody) -> bytes:
+    """Signed by somebody else than the key that it shows."""
+    envelope = SignedTransaction.FromString(sign_transaction(body, NOBODY).raw)
+    envelope.public_key = ALICE.public_key
+    return envelope.SerializeToString()
+
+
+def altered(body: TransactionBody) -> bytes:
+    """Changed after it was signed."""
+    envelope = SignedTransaction.FromString(sign_transaction(body, ALICE).raw)
+    body.transfer.outputs[0].amount += 1
+    envelope.body = body.SerializeToString(deterministic=True)
+    return envelope.SerializeToString()
+
+
+def short_signature(body: TransactionBody) -> bytes:
+    envelope = SignedTransaction.FromString(sign_transaction(body, ALICE).raw)
+    envelope.signature = envelope.signature[:63]
+    return envelope.SerializeToString()
+
+
+def unknown_action(body: TransactionBody) -> bytes:
+    """An action of a later version: field 99."""
+    body.ClearField("transfer")
+    raw = body.SerializeToString(deterministic=True) + b"\x9a\x06\x02\x08\x01"
+    return _sealed(raw, body.chain_id)
+
+
+def second_encoding(body: TransactionBody) -> bytes:
+    """The same said in other bytes: a field that is there twice."""
+    raw = body.SerializeToString(deterministic=True)
+    return _sealed(raw + raw[: 2 + len(body.chain_id)], body.chain_id)
+
+
+def no_body(body: TransactionBody) -> bytes:
+    return _sealed(b"\xff\xff\xff", body.chain_id)
+
+
+def _sealed(raw: bytes, chain_id: str) -> bytes:
+    signature = ALICE.sign(Context.TX, chain_id, raw)
+    envelope = SignedTransaction(body=raw, public_key=ALICE.public_key, signature=signature)
+    return envelope.SerializeToString()
+
+
+def oversized(body: TransactionBody) -> Transaction:
+    """More outputs than fit into a mebibyte."""
+    body.fee = 10**9
+    output = TransferOutput(recipient=BOB.address, amount=1)
+    body.transfer.outputs.extend([output] * 50_000)
+    return sign_transaction(body, ALICE)
+
+
+INVALID, FAILED = StatusCode.INVALID_ARGUMENT, StatusCode.FAILED_PRECONDITION
+
+CASES = [
+    Case("signed by another key", "BAD_SIGNATURE", INVALID, resigned, "signature"),
+    Case("altered after signing", "BAD_SIGNATURE", INVALID, altered, "signature"),
+    Case("a short signature", "MALFORMED", INVALID, short_signature, "signature"),
+    Case("another chain", "WRONG_CHAIN", INVALID, changed(chain_id="fedcoin-other"), "chain_id"),
+    Case("a nonce that was used", "NONCE_TOO_LOW", FAILED, changed(nonce=0), "nonce"),
+    Case("a nonce to come", "NONCE_TOO_HIGH", FAILED, changed(nonce=lambda n: n + 1), "nonce"),
+    Case("no fee", "FEE_TOO_LOW", INVALID, changed(fee=0), "fee"),
+    Case("a fee too low", "FEE_TOO_LOW", INVALID, changed(fee=lambda fee: fee - 1), "fee"),
+    Case("a fee beyond all coins", "AMOUNT_OVERFLOW", INVALID, changed(fee=2**64 - 1), "fee"),
+    Case("a fee too high to pay", "INSUFFICIENT_BALANCE", FAILED, changed(fee=FUNDS), "fee"),
+    Case("expired", "EXPIRED", FAILED, changed(expiry_height=1), "expiry_height"),
+    Case("no expiry", "EXPIRED", FAILED, changed(expiry_height=0), "expiry_height"),
+    Case("expires too late", "EXPIRY_TOO_FAR", FAILED, changed(expiry_height=10**6), "expiry_height"),
+    Case("nothing sent", "ZERO_AMOUNT", INVALID, acting(paying(0)), "outputs[0].amount"),
+    Case("more than there is", "INSUFFICIENT_BALANCE", FAILED, acting(paying(FUNDS)), "outputs.amount"),
+    Case("in pieces more than there is", "INSUFFICIENT_BALANCE", FAILED,
+         acting(paying(FUNDS // 2, FUNDS // 2)), "outputs.amount"),
+    Case("one amount overflows", "AMOUNT_OVERFLOW", INVALID, acting(paying(2**64 - 1)),
+         "outputs[0].amount"),
+    Case("the sum overflows", "AMOUNT_OVERFLOW", INVALID, acting(paying(*[2**62] * 4)),
+         "outputs.amount"),
+    Case("nobody to send to", "NO_OUTPUTS", INVALID, acting(Transfer()), "outputs"),
+    Case("too many to send to", "TOO_MANY_OUTPUTS", INVALID, acting(paying(*[1] * 257)), "outputs"),
+    Case("a short address", "BAD_RECIPIENT", INVALID,
+         acting(paying(1, recipient=BOB.address[:19])), "outputs[0].recipient"),
+    Case("no address", "BAD_RECIPIENT", INVALID, acting(paying(1, recipient=b"")),
+         "outputs[0].recipient"),
+    Case("an empty account", "INSUFFICIENT_BALANCE", FAILED, changed(NOBODY, nonce=0), "fee"),
+    Case("nothing bonded", "ZERO_AMOUNT", INVALID, acting(Bond()), "amount"),
+    Case("a bond too small", "BOND_TOO_SMALL", INVALID, acting(Bond(amount=1)), "amount"),
+    Case("no bond to take", "INSUFFICIENT_BOND", FAILED, acting(Unbond(amount=1)), "amount"),
+    Case("a later version's action", "UNKNOWN_ACTION", INVALID, unknown_action, "action"),
+    Case("said in other bytes", "MALFORMED", INVALID, second_encoding),
+    Case("no transaction within", "MALFORMED", INVALID, no_body),
+    Case("an empty one", "MALFORMED", INVALID, lambda body: b""),
+    Case("oversized", "TOO_LARGE", StatusCode.RESOURCE_EXHAUSTED, oversized, "transaction"),
+]  # fmt: skip
+
+
+async def good_body(client: NodeClient, network: Network) -> TransactionBody:
+    """A transfer that would be taken."""
+    account = await client.account(ALICE.address)
+    return TransactionBody(
+        chain_id=network.chain_id,
+        nonce=account.nonce,
+        fee=1_100,
+        expiry_height=(await client.status()).height + 50,
+        transfer=paying(5),
+    )
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+async def test_refused(network: Network, case: Case) -> None:
+    async with unharmed(network) as client:
+        made = case.make(await good_body(client, network))
+        raw = made.raw if isinstance(made, Transaction) else made
+        with pytest.raises(RpcFailure) as caught:
+            await client.submit(raw)
+        failure = caught.value
+        assert (failure.code, failure.status) == (case.code, case.status), failure
+        if case.field:
+            assert failure.field == case.field
+        # Told in a sentence, not in a stack.
+        assert "Traceback" not in failure.message
+        assert len(failure.message) < 600
+        if isinstance(made, Transaction):
+            with pytest.raises(RpcFailure) as unknown:
+                await client.transaction(made.hash)
+            assert unknown.value.code == "TRANSACTION_NOT_FOUND"
+
+
+async def test_the_good_one_is_taken(network: Network) -> None:
+    """Else the refusals above say little. A second time is the same as once."""
+    async with network.nodes[0].client() as client:
+        transaction = sign_transaction(await good_body(client, network), ALICE)
+        assert await client.submit(transaction.raw) == transaction.hash.hex()
+        await client.wait_final(transaction.hash)
+        height = (await client.status()).height
+        assert await client.submit(transaction.raw) == transaction.hash.hex()
+        assert (await client.status()).height == height
+
+
+async def test_relayed_in_bulk_only_the_good_ones_count(network: Network) -> None:
+    async with network.nodes[0].client() as client:
+        before = await client.account(ALICE.address)
+        body = await good_body(client, network)
+        good = sign_transaction(body, ALICE)
+        bad = [altered(body), resigned(body), b"", b"\xff" * 100]
+        call = client.channel.unary_unary(
+            "/fedcoin.v1.TransactionRelayService/RelayTransactions",
+            request_serializer=pb.RelayTransactionsRequest.SerializeToString,
+            response_deserializer=pb.RelayTransactionsResponse.FromString,
+        )
+        reply = await call(pb.RelayTransactionsRequest(transactions=[*bad, good.raw, good.raw]))
+        assert reply.accepted == 1
+        await client.wait_final(good.hash)
+        assert (await client.account(ALICE.address)).nonce == before.nonce + 1
+
+
+async def test_beyond_what_a_message_may_hold(network: Network) -> None:
+    """gRPC itself cuts off five mebibytes."""
+    async with unharmed(network) as client:
+        call = client.channel.unary_unary(SUBMIT)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await call(b"\x0a\x80\x80\xc0\x02" + bytes(5 << 20))
+        assert failure_of(caught.value, "").status == StatusCode.RESOURCE_EXHAUSTED
+
+
+@pytest.mark.parametrize(
+    ("arguments", "exit_code", "word"),
+    [
+        (["send", "fc1nonsense", "1fdc"], 2, "BAD_ADDRESS"),
+        (["send", "RECIPIENT", "1.5"], 2, "BAD_AMOUNT"),
+        (["send", "RECIPIENT", "0"], 1, "ZERO_AMOUNT"),
+        (["send", "RECIPIENT", "9000000fdc"], 1, "INSUFFICIENT_BALANCE"),
+        (["unbond", "5000fdc"], 1, "INSUFFICIENT_BOND"),
+        (["unbond", "1000fdc"], 1, "LAST_VALIDATOR"),
+        (["account", "fc1nonsense"], 2, "BAD_ADDRESS"),
+    ],
+)
+async def test_what_a_person_is_told(
+    network: Network, arguments: list[str], exit_code: int, word: str
+) -> None:
+    home = network.nodes[0].home.root
+    typed = [format_address(BOB.address) if a == "RECIPIENT" else a for a in arguments]
+    async with unharmed(network):
+        code, out, err = await asyncio.to_thread(attempted, *typed, "--home", home)
+    assert (code, out) == (exit_code, "")
+    assert f"[{word}]" in err
+    assert "Traceback" not in err

@@ -1,0 +1,310 @@
+"""What a coordinator does not take from its clients, and what no listener takes as an artifact."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+from grpc import StatusCode
+
+from fedcoin.application.node import unix_ms
+from fedcoin.data.artifacts import CHUNK_BYTES, manifest_of
+from fedcoin.data.hashing import Context
+from fedcoin.data.keys import KeyPair
+from fedcoin.data.tensors import decode_tensors, encode_tensors
+from fedcoin.data.updates import sign_update
+from fedcoin.network.api.client import NodeClient
+from fedcoin.network.api.failure import RpcFailure, failure_of
+from fedcoin.network.federated.client import FederatedClient
+from fedcoin.network.peers.endpoints import parse_endpoint
+from fedcoin.network.peers.link import Introduction, open_link
+from fedcoin.network.peers.security import Security
+from fedcoin.v1 import federated_learning_service_pb2 as pb
+from fedcoin.v1.artifact_service_pb2 import (
+    ArtifactChunk,
+    ArtifactManifest,
+    UploadRequest,
+    UploadResponse,
+)
+from fedcoin.v1.federated_learning_service_pb2_grpc import FederatedLearningServiceStub
+from fedcoin.v1.task_pb2 import ClientUpdate, SignedUpdate
+from tests.e2e.learners import Coordinator, Learner, prepared
+from tests.e2e.materials import BIAS, id_of, update_of
+from tests.e2e.network import BOND, Network, key_of
+from tests.e2e.programs import Stage
+
+UPLOAD = "/fedcoin.v1.ArtifactService/Upload"
+
+
+@dataclass(frozen=True)
+class Site:
+    """A node, and a coordinator that waits for two clients' updates of round 1."""
+
+    network: Network
+    coordinator: Coordinator
+    clients: tuple[Learner, Learner]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with Stage(tmp_path_factory.mktemp("updates")) as stage:
+        network = Network(stage, [BOND])
+        made = asyncio.run(begin(network))
+        yield made
+        made.coordinator.program.stop()
+        network.nodes[0].program.stop()
+        network.audit()
+
+
+async def begin(network: Network) -> Site:
+    await network.start()
+    coordinator = await prepared(network, clients=2, rounds=2, max_clients=3, round_seconds=600)
+    await coordinator.start()
+    clients = Learner(coordinator, 0, 2), Learner(coordinator, 1, 2)
+    async with FederatedClient(coordinator.address) as client:
+        for learner in clients:
+            await learner.join(client)
+    await coordinator.reached(pb.ROUND_PHASE_TRAINING, 1)
+    return Site(network, coordinator, clients)
+
+
+def unharmed(coordinator: Coordinator, before: dict[str, Any]) -> None:
+    """It took nothing, and goes on."""
+    assert coordinator.state() == before
+    assert coordinator.program.running
+
+
+@dataclass
+class Hand:
+    """Signs and hands in by hand."""
+
+    site: Site
+    client: FederatedClient
+
+    async def weights(self, **arrays: Any) -> bytes:
+        """Upload good weights but for these tensors; their id."""
+        base = bytes.fromhex(self.site.coordinator.state()["base"])
+        raw, _ = await asyncio.to_thread(update_of, await self.client.download(base), 2, 0)
+        return await self.client.upload(encode_tensors({**decode_tensors(raw), **arrays}))
+
+    def signed(
+        self, update: bytes, key: KeyPair, chain_id: str | None = None, **changes: Any
+    ) -> SignedUpdate:
+        state = self.site.coordinator.state()
+        fields = {
+            "campaign_id": bytes.fromhex(state["campaign_id"]),
+            "round": state["round"],
+            "base": bytes.fromhex(state["base"]),
+            "update": update,
+            "num_samples": 359,
+            "address": key.address,
+            **changes,
+        }
+        return sign_update(
+            ClientUpdate(**fields), key, chain_id or self.site.coordinator.chain_id
+        )
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"round": 2}, "WRONG_ROUND"),
+        ({"campaign_id": bytes(32)}, "WRONG_CAMPAIGN"),
+        ({"base": bytes(32)}, "WRONG_BASE"),
+        ({"update": bytes(32)}, "WEIGHTS_MISSING"),
+        ({"num_samples": 0}, "MALFORMED"),
+        ({"num_samples": 2**32 - 1}, "MALFORMED"),
+        ({"address": key_of("alice").address}, "BAD_ADDRESS"),
+        ({"chain_id": "fedcoin-other"}, "BAD_SIGNATURE"),
+        ({"key": key_of("somebody")}, "NOT_REGISTERED"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+async def test_signed_for_something_else(site: Site, changes: dict[str, Any], code: str) -> None:
+    before = site.coordinator.state()
+    async with FederatedClient(site.coordinator.address) as client:
+        hand = Hand(site, client)
+        weights = await hand.weights()
+        given = {"update": weights, "key": site.clients[0].key, **changes}
+        with pytest.raises(RpcFailure) as caught:
+            await client.submit(hand.signed(**given))
+        assert caught.value.code == code, caught.value
+    unharmed(site.coordinator, before)
+
+
+@pytest.mark.parametrize(
+    ("tensors", "code"),
+    [
+        ({BIAS: np.zeros(9, np.float32)}, "WRONG_SHAPE"),
+        ({BIAS: np.zeros(10, np.int64)}, "WRONG_DTYPE"),
+        ({BIAS: np.full(10, np.nan, np.float32)}, "NOT_FINITE"),
+        ({BIAS: np.full(10, 1e20, np.float32)}, "OUT_OF_RANGE"),
+        ({"more": np.zeros(1, np.float32)}, "WRONG_NAMES"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+async def test_weights_that_do_not_fit(site: Site, tensors: dict[str, Any], code: str) -> None:
+    before = site.coordinator.state()
+    async with FederatedClient(site.coordinator.address) as client:
+        hand = Hand(site, client)
+        with pytest.raises(RpcFailure) as caught:
+            await client.submit(hand.signed(await hand.weights(**tensors), site.clients[0].key))
+        assert caught.value.code == code
+    unharmed(site.coordinator, before)
+
+
+async def test_registrations_that_prove_nothing(site: Site) -> None:
+    before = site.coordinator.state()
+    key, other = key_of("newcomer"), key_of("other")
+    chain_id, now = site.coordinator.chain_id, unix_ms()
+
+    def request(at: int, signed_at: int, signer: KeyPair, chain: str) -> pb.RegisterRequest:
+        body = signed_at.to_bytes(8, "big", signed=True)
+        return pb.RegisterRequest(
+            public_key=key.public_key,
+            time_ms=at,
+            signature=signer.sign(Context.REGISTER, chain, body),
+        )
+
+    late = now - 3_600_000
+    wrong = [
+        request(now, now, other, chain_id),
+        request(now, now, key, "fedcoin-other"),
+        request(now, now + 1, key, chain_id),
+        request(late, late, key, chain_id),
+    ]
+    async with FederatedClient(site.coordinator.address) as client:
+        stub = FederatedLearningServiceStub(client.channel)
+        for message in wrong:
+            with pytest.raises(RpcFailure) as caught:
+                await client.call(stub.Register, message)
+            assert caught.value.code == "BAD_PROOF"
+            assert caught.value.status == StatusCode.UNAUTHENTICATED
+        # One more has room; the next has none.
+        await client.register(key_of("third"), chain_id, unix_ms())
+        with pytest.raises(RpcFailure) as caught:
+            await client.register(key, chain_id, unix_ms())
+        assert caught.value.code == "CAMPAIGN_FULL"
+    assert len(site.coordinator.state()["clients"]) == len(before["clients"]) + 1
+
+
+async def upload(target: str, *parts: UploadRequest) -> str:
+    """What is said to an upload; empty when it is taken."""
+    async with grpc.aio.insecure_channel(target) as channel:
+        call = channel.stream_unary(
+            UPLOAD,
+            request_serializer=UploadRequest.SerializeToString,
+            response_deserializer=UploadResponse.FromString,
+        )
+        try:
+            await call(iter(parts), timeout=20)
+        except grpc.aio.AioRpcError as error:
+            return failure_of(error, target).code
+    return ""
+
+
+def parts_of(raw: bytes, chunks: Sequence[tuple[int, bytes]]) -> list[UploadRequest]:
+    """A manifest of some bytes, and other chunks."""
+    manifest = UploadRequest(manifest=manifest_of(raw))
+    return [manifest, *(UploadRequest(chunk=ArtifactChunk(index=i, data=d)) for i, d in chunks)]
+
+
+def lies_about(raw: bytes) -> Iterator[ArtifactManifest]:
+    """Manifests that contradict themselves."""
+    named = manifest_of(raw)
+    named.id = bytes(32)
+    yield named
+    larger = manifest_of(raw)
+    larger.size += CHUNK_BYTES
+    yield larger
+    hashed = manifest_of(raw)
+    hashed.chunk_hashes[0] = bytes(32)
+    yield hashed
+    shorter = manifest_of(raw)
+    del shorter.chunk_hashes[-1]
+    yield shorter
+
+
+@pytest.mark.parametrize("listener", ["node", "coordinator"])
+async def test_chunks_that_are_not_what_they_should_be(site: Site, listener: str) -> None:
+    target = site.network.nodes[0].api if listener == "node" else site.coordinator.address
+    raw = bytes(range(256)) * 1024 * 2 + listener.encode() + b" rest"
+    pieces = [raw[i : i + CHUNK_BYTES] for i in range(0, len(raw), CHUNK_BYTES)]
+    assert len(pieces) == 3
+    forged = bytes([pieces[0][0] ^ 1]) + pieces[0][1:]
+    manifest = manifest_of(raw)
+    assert await upload(target, *parts_of(raw, [(0, forged)])) == "BAD_CHUNK"
+    assert await upload(target, *parts_of(raw, [(0, pieces[0][:-1])])) == "BAD_CHUNK"
+    assert await upload(target, *parts_of(raw, [(0, pieces[0] + b"x")])) == "BAD_CHUNK"
+    assert await upload(target, *parts_of(raw, [(0, b"")])) == "BAD_CHUNK"
+    assert await upload(target, *parts_of(raw, [(1, pieces[1])])) == "BAD_CHUNK"
+    # What was right before is kept, and what comes after is asked for.
+    two = [(0, pieces[0]), (1, pieces[2])]
+    assert await upload(target, *parts_of(raw, two)) == "BAD_CHUNK"
+    assert await upload(target, *parts_of(raw, [])) == "CHUNK_OUT_OF_ORDER"
+    assert await upload(target, UploadRequest(chunk=ArtifactChunk(data=b"x"))) == "MALFORMED"
+    assert await upload(target) == "MALFORMED"
+    for lie in lies_about(raw):
+        assert await upload(target, UploadRequest(manifest=lie)) == "BAD_ARTIFACT", lie
+    giant = manifest_of(raw)
+    giant.size = 2**40
+    assert await upload(target, UploadRequest(manifest=giant)) in ("TOO_LARGE", "BAD_ARTIFACT")
+    async with NodeClient(target) as client:
+        assert not await client.has_artifact(manifest.id)
+        assert await client.upload(raw) == manifest.id
+        assert await client.download(manifest.id) == raw
+        with pytest.raises(RpcFailure) as caught:
+            await client.download(id_of(b"not there"))
+        assert caught.value.code == "ARTIFACT_NOT_FOUND"
+
+
+@pytest.mark.parametrize("listener", ["node", "coordinator"])
+async def test_a_size_that_could_be(site: Site, listener: str) -> None:
+    """It is found out at the last chunk, and stands in nobody's way who comes after."""
+    target = site.network.nodes[0].api if listener == "node" else site.coordinator.address
+    raw = f"for the {listener}".encode() * 40_000
+    lie = manifest_of(raw)
+    lie.size += 1
+    pieces = [raw[i : i + CHUNK_BYTES] for i in range(0, len(raw), CHUNK_BYTES)]
+    chunks = [UploadRequest(chunk=ArtifactChunk(index=i, data=d)) for i, d in enumerate(pieces)]
+    assert await upload(target, UploadRequest(manifest=lie), *chunks) == "BAD_CHUNK"
+    async with NodeClient(target) as client:
+        artifact = await client.upload(raw)
+        assert await client.download(artifact) == raw
+
+
+async def test_peers_bring_no_artifacts(site: Site) -> None:
+    """A node fetches from its peers what it wants itself."""
+    node = site.network.nodes[0]
+    key = key_of("peer")
+    introduction = Introduction(node.home.genesis(), key, "peer/1", lambda: "", lambda: 0)
+    link = await open_link(
+        parse_endpoint(node.peers), introduction, Security(None, insecure=False), 5.0
+    )
+    try:
+        for metadata, code in (((), "NO_SESSION"), (link.metadata, "UPLOADS_CLOSED")):
+            call = link.artifacts.Upload(iter(parts_of(b"gift", [])), metadata=metadata)
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await call
+            assert failure_of(caught.value, "").code == code
+    finally:
+        await link.close()
+
+
+async def test_good_updates_after_all(site: Site) -> None:
+    """And a second one of the same client is not taken, while the same again is."""
+    async with FederatedClient(site.coordinator.address) as client:
+        hand = Hand(site, client)
+        first, second = await hand.weights(), await hand.weights(**{BIAS: np.ones(10, np.float32)})
+        key = site.clients[0].key
+        await client.submit(hand.signed(first, key))
+        await client.submit(hand.signed(first, key))
+        with pytest.raises(RpcFailure) as caught:
+            await client.submit(hand.signed(second, key))
+        assert caught.value.code == "ALREADY_SUBMITTED"
+    assert len(site.coordinator.state()["updates"]) == 1
