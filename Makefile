@@ -8,10 +8,11 @@ SHELL := /bin/bash
 
 VENV ?= .venv
 BIN := $(VENV)/bin
-# The first Python that TensorFlow has wheels for.
+# The first Python that TensorFlow has wheels for. (`true`: when the last one is not there, the
+# shell's 127 would have make throw away what was found.)
 SUITABLE := import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14))
 PYTHON ?= $(firstword $(shell for p in python3 python3.12 python3.13 python3.11 python3.10; do \
-	"$$p" -c '$(SUITABLE)' 2>/dev/null && echo "$$p"; done))
+	"$$p" -c '$(SUITABLE)' 2>/dev/null && echo "$$p"; done; true))
 
 RUNTIME := $(VENV)/.runtime
 DEVELOPMENT := $(VENV)/.development

@@ -20,6 +20,7 @@ TASK = bytes(range(32))
 KEY = bytes(range(64, 96))
 SALT = bytes(range(128, 160))
 ADDRESS = bytes(range(200, 220))
+SALTS = {ADDRESS: SALT, bytes(range(20)): bytes(range(32))}
 BOUNDS = [1, 2, 3, 10, 1000, 3_000_000_000, 3_000_000_000, 1 << 32]
 
 
@@ -40,7 +41,7 @@ def orders() -> list[dict[str, Any]]:
             "clients": clients,
             "antithetic": antithetic,
             "index": index,
-            "orders": Walks(clients, antithetic, TASK, KEY).orders(index),
+            "order": Walks(clients, antithetic, TASK, KEY).order(index),
         }
         for clients, antithetic, index in [
             (1, False, 0),
@@ -55,11 +56,12 @@ def orders() -> list[dict[str, Any]]:
 
 
 def challenge() -> dict[str, Any]:
-    value = challenge_of(TASK, b"certificate")
+    value = challenge_of(TASK, 1, SALTS)
     return {
         "task_id": TASK.hex(),
         "public_key": KEY.hex(),
-        "certificate": b"certificate".hex(),
+        "attempt": 1,
+        "salts": {address.hex(): salt.hex() for address, salt in SALTS.items()},
         "challenge": value.hex(),
         "leaves": [
             [samples, q, list(challenged_leaves(value, KEY, samples, q))]
@@ -84,7 +86,7 @@ def tree(schedule: str, clients: int, samples: int, truncation: int) -> dict[str
     grand, empty, q = 90, 12, 3
     utilities = plan.canonical(range(leaves), drawn, grand, empty)
     grown = build_tree(plan, utilities, grand, empty)
-    value = challenge_of(TASK, b"certificate")
+    value = challenge_of(TASK, 1, SALTS)
     indices = challenged_leaves(value, KEY, leaves, q)
     evidence = grown.prove(indices)
     return {

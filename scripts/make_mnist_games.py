@@ -1,6 +1,6 @@
 """Make the games from real training that tests and benchmarks of Shapley estimators use.
 
-Ten clients train a 784-128-10 network on MNIST, their data split in five ways, and average by
+Ten clients train a 784-128-10 network on MNIST, their data split in six ways, and average by
 FedAvg for three rounds. A round's game is the right answers of each of the 1,024 coalitions' models
 on the 10,000 test images, the empty coalition being the round's base model. The counts of rounds 1
 and 3 are kept. All arithmetic is NumPy's, so that nothing else is needed:
@@ -25,7 +25,7 @@ Ints = NDArray[np.int64]
 Share = tuple[Floats, Ints]
 Weights = tuple[Floats, Floats, Floats, Floats]
 
-SPLITS = ("iid", "label-skew", "unequal-sizes", "label-noise", "feature-noise")
+SPLITS = ("iid", "label-skew", "unequal-sizes", "label-noise", "feature-noise", "few-labels")
 CLIENTS, HIDDEN, ROUNDS, KEPT = 10, 128, 3, (1, 3)
 BATCH, RATE = 32, np.float32(0.1)
 
@@ -40,10 +40,24 @@ def read_mnist() -> tuple[Floats, Ints, Floats, Ints]:
 
 
 def split(x: Floats, y: Ints, how: str, clients: int, rng: np.random.Generator) -> list[Share]:
-    """The clients' own data under one of the five ways of splitting."""
+    """The clients' own data under one of the ways of splitting."""
     order = rng.permutation(len(y))
     if how == "label-skew":
-        # Sorted by label into three pieces a client: each knows a few digits only.
+        # Four fifths of each digit's images belong to one client, or to one in ten of them.
+        parts = [[] for _ in range(clients)]
+        rest = []
+        for digit in range(10):
+            images = order[y[order] == digit]
+            own, others = np.split(images, [len(images) * 4 // 5])
+            owners = range(digit, clients, 10)
+            for owner, part in zip(owners, np.array_split(own, len(owners)), strict=True):
+                parts[owner].append(part)
+            rest.append(others)
+        for owner, part in enumerate(np.array_split(rng.permutation(np.concatenate(rest)), clients)):
+            parts[owner].append(part)
+        parts = [np.concatenate(part) for part in parts]
+    elif how == "few-labels":
+        # Sorted by label into three pieces a client: each knows about three digits only.
         pieces = np.array_split(order[np.argsort(y[order], kind="stable")], 3 * clients)
         dealt = rng.permutation(3 * clients).reshape(clients, 3)
         parts = [np.concatenate([pieces[piece] for piece in hand]) for hand in dealt]

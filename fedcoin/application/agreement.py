@@ -31,6 +31,7 @@ from fedcoin.consensus.effects import (
     SendProposal,
     StartTimer,
 )
+from fedcoin.consensus.proposers import proposer
 from fedcoin.consensus.timers import Timeouts
 from fedcoin.consensus.voting import Voting
 from fedcoin.data.blocks import Block, decode_block
@@ -137,10 +138,15 @@ class Agreement:
     def _next_voting(self) -> Voting:
         height = self._chain.height() + 1
         restored, lock = self._word.given(height) if self._word else ((), None)
+        # As it is now: while the block of this height is being stored, the ledger's state is
+        # already the next height's, and an honest proposal that comes late would look wrong.
+        validators, totals = self._chain.ledger.validators(), self._chain.ledger.totals()
         return Voting(
             height,
-            self._chain.ledger.validators(),
-            lambda round: self._chain.ledger.proposer(height, round),
+            validators,
+            lambda round: proposer(
+                validators, totals.last_winner, totals.winner_height, height, round
+            ),
             self._word.public_key if self._word else None,
             self._timeouts,
             restored,
@@ -266,7 +272,9 @@ class Agreement:
             await self._audit.check_block(block)
             sound = True
         except Refusal as refusal:
-            log.warning("votes against block %s: %s", effect.block_hash.hex()[:16], refusal)
+            # Of a height that was decided meanwhile, nothing found now says anything.
+            if voting is self._voting:
+                log.warning("votes against block %s: %s", effect.block_hash.hex()[:16], refusal)
         finally:
             # Whatever went wrong, the voting machine waits for an answer.
             if voting is self._voting:

@@ -142,6 +142,9 @@ class Auditor:
 
     async def _check_reveal(self, transaction: Transaction) -> None:
         action, reader = transaction.body.reveal_shapley, self._chain.ledger.reader
+        if not action.evidence.leaves:
+            # An opening claims nothing that could be looked into before its leaves are shown.
+            return
         terms = records.TERMS.get(reader, action.task_id)
         campaign = terms and records.CAMPAIGNS.get(reader, terms.campaign_id)
         if not terms or not campaign:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 from fedcoin.application.config import NodeConfig
@@ -23,24 +24,42 @@ async def run_campaign(
 ) -> None:
     """Runs the home's campaign to its end, going on where it was.
 
-    Raises :class:`Refusal` when it cannot begin. A campaign that fails later is told in the log,
-    and the node works on.
+    Raises :class:`Refusal` when it cannot begin: HOME_IN_USE while a coordinator without a node
+    works on the same campaign, and what :meth:`Coordinator.start` raises. A campaign that fails
+    later is told in the log, and the node works on.
     """
     target, tls = reachable(api_address), config.tls
-    async with NodeClient(target, credentials=client_credentials(tls)) as client:
-        coordinator = Coordinator(
-            config.coordinator,
-            home.key(config.coordinator.key),
-            client,
-            artifacts,
-            home.coordinator_path,
-            credentials=server_credentials(tls),
-        )
-        await coordinator.start()
-        try:
-            await coordinator.run()
-            log.info("the campaign is finished")
-        except (Refusal, RpcFailure, WorkerFailed) as failure:
-            log.error("the campaign ended: %s", failure)
-        finally:
-            await coordinator.stop()
+    with home.campaign_locked():
+        async with NodeClient(target, credentials=client_credentials(tls)) as client:
+            coordinator = Coordinator(
+                config.coordinator,
+                home.key(config.coordinator.key),
+                client,
+                artifacts,
+                home.coordinator_path,
+                credentials=server_credentials(tls),
+            )
+            await coordinator.start()
+            await _run(coordinator)
+
+
+async def _run(coordinator: Coordinator) -> None:
+    try:
+        await coordinator.run()
+        log.info("the campaign is finished")
+    except Refusal as refusal:
+        # Clients that did not come are no fault of this node.
+        log.warning("the campaign ended: %s", refusal)
+    except (RpcFailure, WorkerFailed) as failure:
+        log.error("the campaign ended: %s", failure)
+    finally:
+        await _stop(coordinator)
+
+
+async def _stop(coordinator: Coordinator) -> None:
+    """To the end, though the node may be told to stop at this very moment."""
+    stopping = asyncio.ensure_future(coordinator.stop())
+    try:
+        await asyncio.shield(stopping)
+    finally:
+        await stopping

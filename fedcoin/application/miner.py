@@ -2,8 +2,8 @@
 
 A task in its commit window is sampled (``samples``) until there is enough or the window nears its
 end; the samples and a salt are put on disk (``sealed_work``), then the commitment is submitted.
-Once the challenge is known, the challenged leaves are revealed. A task that is mined again keeps
-its samples, and gets a new salt. A task that is closed is forgotten.
+Then the commitment is opened, and once the challenge is known the challenged leaves are revealed. A
+task that is mined again keeps its samples, and gets a new salt. A task that is closed is forgotten.
 
 Nothing here is trusted by others: what a miner may claim is for ``contract`` and ``auditor``.
 """
@@ -28,6 +28,7 @@ from fedcoin.data.keys import KeyPair
 from fedcoin.data.transactions import Transaction
 from fedcoin.incentive.challenge import challenged_leaves
 from fedcoin.incentive.evidence import EvidenceTree, build_tree, commitment
+from fedcoin.incentive.payout import commit_deposit
 from fedcoin.incentive.sampling import SamplingPlan, plan_of
 from fedcoin.learning.errors import WorkerFailed
 from fedcoin.network.api.failure import RpcFailure
@@ -85,6 +86,13 @@ class _Turn:
         """What was under way was for an attempt that is over; its samples stay."""
         await self.halt()
         self.attempt, self.sent, self.given_up = attempt, b"", False
+
+
+def _is_due(task: TaskState, miner: MinerState) -> bool:
+    """Does the task wait for this miner's opening, or for its leaves?"""
+    if task.phase == block_pb2.TASK_PHASE_CHALLENGE:
+        return not miner.salt
+    return task.phase == block_pb2.TASK_PHASE_REVEAL and bool(miner.salt) and not miner.revealed
 
 
 class Miner:
@@ -177,7 +185,7 @@ class Miner:
         miner = records.MINERS.get(self._chain.ledger.reader, task_id, self._key.address)
         if task.phase == block_pb2.TASK_PHASE_COMMIT and miner is None:
             step = partial(self._commit, turn, task)
-        elif task.phase == block_pb2.TASK_PHASE_REVEAL and miner is not None and not miner.revealed:
+        elif miner is not None and _is_due(task, miner):
             step = partial(self._reveal, turn, task, miner)
         else:
             return
@@ -218,7 +226,9 @@ class Miner:
             task_id=turn.assignment.task_id,
             attempt=work.attempt,
             commitment=self._commitment(turn, tree, work),
-            deposit=self._chain.genesis.parameters.commit_deposit,
+            deposit=commit_deposit(
+                self._chain.genesis.parameters.commit_deposit, turn.assignment.terms.prices.sap
+            ),
         )
         turn.sent = (await self._submit(action)).hash
         log.info(
@@ -247,6 +257,7 @@ class Miner:
     # --- reveal ---
 
     async def _reveal(self, turn: _Turn, task: TaskState, miner: MinerState) -> None:
+        """Open the commitment; once the challenge is known, show the challenged leaves too."""
         work = turn.work
         if work is None or work.attempt != task.attempt:
             log.warning(
@@ -259,17 +270,17 @@ class Miner:
             log.warning("task %s: another commitment of this key is on the chain", turn.name)
             turn.given_up = True
             return
-        leaves = challenged_leaves(
-            task.challenge,
-            self._key.public_key,
-            tree.samples,
-            self._chain.genesis.parameters.challenge_leaves,
-        )
+        leaves: tuple[int, ...] = ()
+        evidence = tree.sums()
+        if task.phase == block_pb2.TASK_PHASE_REVEAL:
+            q = self._chain.genesis.parameters.challenge_leaves
+            leaves = challenged_leaves(task.challenge, self._key.public_key, tree.samples, q)
+            evidence = await asyncio.to_thread(tree.prove, leaves)
         action = RevealShapley(
             task_id=turn.assignment.task_id,
             attempt=work.attempt,
             salt=work.salt,
-            evidence=await asyncio.to_thread(tree.prove, leaves),
+            evidence=evidence,
         )
         turn.sent = (await self._submit(action)).hash
         log.info("task %s: revealed %d of %d leaves", turn.name, len(leaves), tree.samples)

@@ -1,8 +1,9 @@
 """Checking a stored chain from its first block, without anybody else.
 
 Every signature, certificate, root and payout is checked and every block executed afresh, on a state
-that begins with the genesis alone. What comes out must be what the store holds. The challenged
-leaves of Shapley tasks are not recomputed: the certificates say that validators did so.
+that begins with the genesis alone. What comes out must be what the store holds, in each of its
+tables. The challenged leaves of Shapley tasks are not recomputed here: the certificates say that
+validators did so, and ``recompute`` does it for who wants to know.
 """
 
 from __future__ import annotations
@@ -11,7 +12,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import zip_longest
 
-from fedcoin.application.errors import ApplicationCode
+from fedcoin.application.stored import (
+    Derived,
+    broken,
+    check_block_columns,
+    check_meta,
+    check_own_votes,
+)
 from fedcoin.consensus.certificates import verify_certificate
 from fedcoin.contract.block_rules import check_block
 from fedcoin.contract.genesis import genesis_changes
@@ -21,6 +28,7 @@ from fedcoin.data.blocks import Block, decode_block
 from fedcoin.data.errors import Refusal
 from fedcoin.data.genesis import Genesis
 from fedcoin.data.store import ChainStore
+from fedcoin.data.transactions import Transaction
 from fedcoin.v1.block_pb2 import BlockHeader
 
 
@@ -32,6 +40,7 @@ class Replay:
     height: int
     transactions: int
     settlements: int
+    reveals: int
     entries: int
     app_hash: str
     supply: int
@@ -47,19 +56,25 @@ def replay(store: ChainStore, genesis: Genesis, on_block: Callable[[int], None])
     faults = store.integrity_faults()
     if faults:
         raise broken(f"the database is damaged: {faults[0]}")
+    check_meta(store, genesis)
     state = MemoryState({k: v for k, v in genesis_changes(genesis).items() if v is not None})
     ledger = Ledger(state, genesis)
     parent: BlockHeader | None = None
-    transactions = settlements = 0
-    for height in range(1, store.height() + 1):
-        block, execution = replay_block(store, genesis, ledger, parent, height)
-        state.apply(execution.changes)
-        ledger.adopt(execution)
-        parent = block.header
-        transactions += len(block.transactions)
-        settlements += execution.settlement is not None
-        on_block(height)
+    transactions = settlements = reveals = 0
+    with Derived() as derived:
+        for height in range(1, store.height() + 1):
+            block, execution = replay_block(store, genesis, ledger, parent, height)
+            derived.add(block, execution.receipts)
+            state.apply(execution.changes)
+            ledger.adopt(execution)
+            parent = block.header
+            transactions += len(block.transactions)
+            settlements += execution.settlement is not None
+            reveals += sum(map(is_reveal, execution.transactions))
+            on_block(height)
+        derived.compare(store)
     entries = compare_state(store, state)
+    check_own_votes(store, genesis)
     totals = ledger.totals()
     supply = ledger.total_supply()
     if not supply == totals.supply == genesis.supply:
@@ -69,6 +84,7 @@ def replay(store: ChainStore, genesis: Genesis, on_block: Callable[[int], None])
         height=store.height(),
         transactions=transactions,
         settlements=settlements,
+        reveals=reveals,
         entries=entries,
         app_hash=ledger.app_hash.hex(),
         supply=supply,
@@ -100,9 +116,15 @@ def replay_block(
             field=refusal.field,
             limit=refusal.limit,
         ) from None
+    check_block_columns(store, block)
     if store.receipts(height) != execution.receipts:
         raise broken(f"the receipts of block {height} are not those that executing it gives")
     return block, execution
+
+
+def is_reveal(transaction: Transaction) -> bool:
+    """Does it show challenged leaves? What only opens a commitment does not."""
+    return len(transaction.body.reveal_shapley.evidence.leaves) > 0
 
 
 def compare_state(store: ChainStore, state: MemoryState) -> int:
@@ -114,11 +136,3 @@ def compare_state(store: ChainStore, state: MemoryState) -> int:
             raise broken(f"the stored state differs from the blocks' at key {key.hex()}")
         entries += 1
     return entries
-
-
-def broken(sentence: str) -> Refusal:
-    """The store is not what its own blocks lead to."""
-    return Refusal(
-        ApplicationCode.BAD_CHAIN,
-        f"{sentence}; move the database away and let the node fetch the chain again",
-    )

@@ -1,7 +1,7 @@
 """The ledger: what blocks mean, as a deterministic function of the state and the block.
 
 A block is executed in three steps (`transition`): its beginning does what the one before made due
-(bonds return, tasks are challenged, one task is settled); then its transactions are applied in
+(bonds return, one task is settled); then its transactions are applied in
 order, each admitted (`admission`) and handed to the rule of its action (`actions`); its end closes
 the windows of tasks, and pays the fees. The life of a task is in `tasks`, where the money of a
 round goes in `settlement`.

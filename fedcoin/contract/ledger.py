@@ -234,9 +234,9 @@ class Ledger:
         return min(times, default=None)
 
     def needs_block(self) -> bool:
-        """Does a task wait for nothing but a block: for its challenge, or to be settled?"""
-        waiting = (block_pb2.TASK_PHASE_CHALLENGE, block_pb2.TASK_PHASE_SETTLE)
-        return any(task.phase in waiting for _, task in tasks.open_tasks(self._reader))
+        """Does a task wait for nothing but a block, to be settled?"""
+        waiting = block_pb2.TASK_PHASE_SETTLE
+        return any(task.phase == waiting for _, task in tasks.open_tasks(self._reader))
 
     def prove(self, key: bytes) -> EntryProof | None:
         """The proof of an entry against `app_hash`; None when there is no such key."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from fedcoin.consensus import posap
@@ -61,7 +61,7 @@ def settle(scope: Scope, round: Round) -> Settlement:
     for address, reward in mining_rewards(round).items():
         _pay(scope, round, block_pb2.PAYMENT_KIND_SAP, address, reward)
         round.miners[address].reward = reward
-    clear_deposits(scope, round, burn_unrevealed=True)
+    clear_deposits(scope, round, due=lambda miner: miner.revealed)
     for address, miner in round.miners.items():
         records.MINERS.put(scope.state, round.task_id, address, record=miner)
     _retarget(scope, round)
@@ -76,14 +76,14 @@ def fail(scope: Scope, round: Round) -> None:
     _close(scope, round, block_pb2.TASK_PHASE_FAILED)
 
 
-def clear_deposits(scope: Scope, round: Round, *, burn_unrevealed: bool) -> None:
-    """Return the deposits, but burn those of miners that never revealed when asked to.
+def clear_deposits(scope: Scope, round: Round, *, due: Callable[[MinerState], bool]) -> None:
+    """Return the deposits of miners that did what was `due`, and burn the others'.
 
     The caller writes the miners' records.
     """
     for address, miner in round.miners.items():
         amount, miner.deposit = miner.deposit, 0
-        if miner.revealed or not burn_unrevealed:
+        if due(miner):
             _pay(scope, round, block_pb2.PAYMENT_KIND_DEPOSIT_RETURNED, address, amount)
         else:
             scope.burn(amount)

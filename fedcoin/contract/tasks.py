@@ -5,13 +5,17 @@
                |                    v
                +--- once more, D doubled, or FAILED
 
-A block does at its beginning what the one before made due: a task in CHALLENGE gets its challenge,
-from the certificate of the block that closed the commit window, and goes on to REVEAL; the oldest
-task in SETTLE is paid for, one a block, since a header has room for one outcome. At its end it
-closes windows, by time or because everybody is there: COMMIT becomes CHALLENGE, and REVEAL becomes
-SETTLE with its outcome, whose winner has the next turn to propose. With too few commitments,
-reveals or inliers a task is mined again within twice the distance, up to its limit; then the
-round's share returns.
+A block does at its beginning what the one before made due: the oldest task in SETTLE is paid for,
+one a block, since a header has room for one outcome. At its end it closes windows, by time or
+because everybody is there: COMMIT becomes CHALLENGE, in which the miners open their commitments;
+their salts together fix the challenge, and CHALLENGE becomes REVEAL; REVEAL becomes SETTLE with its
+outcome, whose winner has the next turn to propose. With too few commitments, openings, reveals or
+inliers a task is mined again within twice the distance, up to its limit; then the round's share
+returns.
+
+A window that ends by time also lasts for more blocks than there can be faulty proposers: a
+proposer may set its block's clock ahead, and may leave out what it does not like, so that one of
+them could otherwise end a short window before anybody else had a turn.
 """
 
 from __future__ import annotations
@@ -49,14 +53,11 @@ def open_task(scope: Scope, task_id: bytes, terms: OpenTask) -> None:
 
 
 def begin_block(scope: Scope) -> Settlement | None:
-    """Challenge the tasks that wait for it, and settle the oldest that can be settled."""
-    settlement: Settlement | None = None
-    for task_id, task in list(open_tasks(scope.state)):
-        if task.phase == CHALLENGE:
-            _challenge(scope, task_id, task)
-        elif task.phase == SETTLE and settlement is None:
-            settlement = settle(scope, Round.load(scope, task_id))
-    return settlement
+    """Settle the oldest task that can be settled."""
+    for task_id, task in open_tasks(scope.state):
+        if task.phase == SETTLE:
+            return settle(scope, Round.load(scope, task_id))
+    return None
 
 
 def end_block(scope: Scope, validators: ValidatorSet) -> None:
@@ -64,10 +65,13 @@ def end_block(scope: Scope, validators: ValidatorSet) -> None:
     for task_id, task in list(open_tasks(scope.state)):
         if not _is_over(scope, task_id, task, validators):
             continue
+        round = Round.load(scope, task_id)
         if task.phase == COMMIT:
-            _close_commit_window(scope, Round.load(scope, task_id), validators)
+            _close_commit_window(scope, round, validators)
+        elif task.phase == CHALLENGE:
+            _close_challenge_window(scope, round, validators)
         else:
-            _close_reveal_window(scope, Round.load(scope, task_id), validators)
+            _close_reveal_window(scope, round, validators)
     _give_turn_to_winner(scope)
 
 
@@ -93,26 +97,30 @@ def _enter(
     scope.entered(task_id, phase, task.attempt)
 
 
-def _challenge(scope: Scope, task_id: bytes, task: TaskState) -> None:
-    terms = records.TERMS.get(scope.state, task_id)
-    assert terms is not None, "an open task without terms"
-    task.challenge = challenge_of(task_id, scope.block.last_certificate)
-    _enter(scope, task_id, task, REVEAL, terms.reveal_window_ms)
-
-
 def _close_commit_window(scope: Scope, round: Round, validators: ValidatorSet) -> None:
     if _has_quorum(scope, validators, round.miners):
-        _enter(scope, round.task_id, round.task, CHALLENGE)
+        _enter(scope, round.task_id, round.task, CHALLENGE, round.terms.reveal_window_ms)
     else:
-        # Nobody was asked to reveal, so nobody loses a deposit.
-        clear_deposits(scope, round, burn_unrevealed=False)
+        # Nobody was asked to open anything, so nobody loses a deposit.
+        clear_deposits(scope, round, due=lambda _: True)
+        _mine_again(scope, round)
+
+
+def _close_challenge_window(scope: Scope, round: Round, validators: ValidatorSet) -> None:
+    """Fix the challenge by the salts that are open; who kept its own back is out."""
+    salts = {address: miner.salt for address, miner in round.miners.items() if miner.salt}
+    if _has_quorum(scope, validators, salts):
+        round.task.challenge = challenge_of(round.task_id, round.task.attempt, salts)
+        _enter(scope, round.task_id, round.task, REVEAL, round.terms.reveal_window_ms)
+    else:
+        clear_deposits(scope, round, due=lambda miner: bool(miner.salt))
         _mine_again(scope, round)
 
 
 def _close_reveal_window(scope: Scope, round: Round, validators: ValidatorSet) -> None:
     outcome = _outcome(scope, round, validators)
     if outcome is None:
-        clear_deposits(scope, round, burn_unrevealed=True)
+        clear_deposits(scope, round, due=lambda miner: miner.revealed)
         _mine_again(scope, round)
         return
     for address in outcome.inliers:
@@ -161,14 +169,26 @@ def _mine_again(scope: Scope, round: Round) -> None:
 
 def _is_over(scope: Scope, task_id: bytes, task: TaskState, validators: ValidatorSet) -> bool:
     """Is the present window over, by time or because there is nobody left to wait for?"""
-    if task.phase not in (COMMIT, REVEAL):
+    if task.phase not in (COMMIT, CHALLENGE, REVEAL):
         return False
-    if scope.block.time_ms >= task.deadline_ms:
+    blocks = scope.block.height - task.phase_height
+    if scope.block.time_ms >= task.deadline_ms and blocks >= least_blocks(validators):
         return True
     miners = dict(records.MINERS.scan(scope.state, task_id))
     if task.phase == COMMIT:
         return all(validator.address in miners for validator in validators)
-    return all(miner.revealed for miner in miners.values())
+    if task.phase == CHALLENGE:
+        return all(miner.salt for miner in miners.values())
+    return all(miner.revealed for miner in miners.values() if miner.salt)
+
+
+def least_blocks(validators: ValidatorSet) -> int:
+    """For how many blocks a window stays open at least when somebody is still missing.
+
+    One more than there can be faulty validators of equal power: so one block at least is an honest
+    proposer's, which leaves nobody out.
+    """
+    return len(validators) // 3 + 1
 
 
 def _has_quorum(scope: Scope, validators: ValidatorSet, miners: Iterable[bytes]) -> bool:

@@ -19,7 +19,7 @@ class SupplyBroken(RuntimeError):
 
 
 def begin_block(scope: Scope) -> Settlement | None:
-    """Return the bonds that are due, challenge tasks, settle one; what it settled, if any."""
+    """Return the bonds that are due, settle a task; what it settled, if any."""
     release_due(scope)
     return tasks.begin_block(scope)
 

@@ -66,8 +66,8 @@ def _write_transaction(connection: sqlite3.Connection, height: int, index: int, 
             "INSERT INTO tasks VALUES (?, ?, ?, ?)",
             (height, index, hash, body.open_task.campaign_id),
         )
-    elif action == "reveal_shapley":
-        # A later attempt's reveal takes the place of an earlier one's.
+    elif action == "reveal_shapley" and body.reveal_shapley.evidence.leaves:
+        # An opening shows nothing. A later attempt's reveal takes the place of an earlier one's.
         connection.execute(
             "INSERT OR REPLACE INTO reveals VALUES (?, ?, ?, ?)",
             (body.reveal_shapley.task_id, sender, height, index),

@@ -69,6 +69,14 @@ class Database:
             found: Row | None = self._reader.execute(statement, arguments).fetchone()
             return found
 
+    def every(self, statement: str) -> Iterator[Row]:
+        """All rows that a query finds, one after another: for more than fit into memory."""
+        connection = _connect(self.path)
+        try:
+            yield from connection.execute(statement)
+        finally:
+            connection.close()
+
     @contextlib.contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
         """One write transaction: on disk when the block ends, undone when it raises."""

@@ -60,6 +60,26 @@ TABLES: Final = frozenset(
 """The tables of the newest version."""
 
 
+PRIMARY_KEYS: Final = {
+    "meta": "name",
+    "state": "key",
+    "blocks": "height",
+    "receipts": "height, place",
+    "transactions": "hash",
+    "campaigns": "height, place",
+    "tasks": "height, place",
+    "reveals": "task_id, miner",
+    "payments": "height, place",
+    "own_votes": "height, round, kind",
+}
+"""By what each table's rows are found, and in which order they lie."""
+
+
+def every_row(table: str) -> str:
+    """The query for all rows of one of `TABLES`, by its primary key."""
+    return f"SELECT * FROM {table} ORDER BY {PRIMARY_KEYS[table]}"
+
+
 def version_of(connection: sqlite3.Connection) -> int:
     """The schema version of a database; 0 for an empty one."""
     return int(connection.execute("PRAGMA user_version").fetchone()[0])

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Final
+from typing import Any, Final
 
 from fedcoin.data.block_index import BlockIndex, Place, write_index
 from fedcoin.data.blocks import Block
@@ -20,6 +20,7 @@ from fedcoin.data.database import Database
 from fedcoin.data.errors import DataCode, Refusal
 from fedcoin.data.genesis import Genesis
 from fedcoin.data.hashing import sha256
+from fedcoin.data.schema import TABLES, every_row
 from fedcoin.data.vote_log import OwnVote, VoteLog
 from fedcoin.v1.block_pb2 import BlockHeader
 
@@ -248,6 +249,15 @@ class ChainStore:
     def integrity_faults(self) -> list[str]:
         """What a full check of the file finds; empty when it is sound. Slow on large files."""
         return self._database.integrity_faults()
+
+    def table(self, name: str) -> Iterator[tuple[Any, ...]]:
+        """Every row of one of `schema.TABLES`, all its columns, by its primary key.
+
+        Raises `ValueError` when there is no such table.
+        """
+        if name not in TABLES:
+            raise ValueError(f"there is no table {name!r}")
+        return self._database.every(every_row(name))
 
     def _at(self, statement: str, height: int) -> tuple[bytes, ...] | None:
         # SQLite has no integers beyond 63 bits, and strangers ask for any height.

@@ -8,7 +8,7 @@ decides, in the order in which a task needs it:
 2. ``tree`` and ``evidence``: how the utilities become a Merkle-sum tree, what a miner commits to
    and what it later shows of it, and whether what another one shows holds together;
 3. ``stopping``: when a miner's samples are enough for the task's difficulty D;
-4. ``challenge``: which leaves a miner has to show, from a certificate that nobody foresaw;
+4. ``challenge``: which leaves a miner has to show, from salts that nobody can choose any more;
 5. ``audit``: which coalitions a voter evaluates again, and how far it may differ;
 6. ``payout``: how prices are split to the last sap.
 

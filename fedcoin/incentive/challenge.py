@@ -1,26 +1,33 @@
 """Which leaves a miner has to show.
 
-The challenge comes from the certificate of the block that closed the commit window. A proposer
-chooses what is in its block, but not the other validators' signatures over it, so nobody knows the
-challenge while it can still change a commitment.
+The challenge comes from the salts of all miners' commitments, opened once no commitment can change
+any more. Each salt was bound by its commitment before any other was known, so nobody can choose
+one to suit it: a proposer, which can try many blocks and many certificates, has nothing to try.
+What remains is not to open: it costs the deposit and the samples, and c miners that work together
+have 2^c outcomes to choose from at most, each but one at a price.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 
 from fedcoin.incentive.streams import HashStream
 
-_CHALLENGE = b"fedcoin/challenge/v1\x00"
+_CHALLENGE = b"fedcoin/challenge/v2\x00"
 _LEAVES = b"fedcoin/challenged-leaves/v1\x00"
 
 
-def challenge_of(task_id: bytes, certificate: bytes) -> bytes:
-    """SHA-256("fedcoin/challenge/v1" 00 || task id || SHA-256(certificate)): 32 bytes.
+def challenge_of(task_id: bytes, attempt: int, salts: Mapping[bytes, bytes]) -> bytes:
+    """The challenge of one attempt at a task, 32 bytes.
 
-    ``certificate`` is the exact bytes that the next block records as its last certificate.
+    ``salts`` are those of the opened commitments, 32 bytes each, by miner's address (20 bytes).
+    SHA-256("fedcoin/challenge/v2" 00 || task id (32) || attempt (4) || number of salts (4) || for
+    each, in the order of the addresses, address || salt), numbers big-endian.
     """
-    return hashlib.sha256(_CHALLENGE + task_id + hashlib.sha256(certificate).digest()).digest()
+    opened = b"".join(address + salts[address] for address in sorted(salts))
+    numbers = attempt.to_bytes(4, "big") + len(salts).to_bytes(4, "big")
+    return hashlib.sha256(_CHALLENGE + task_id + numbers + opened).digest()
 
 
 def challenged_leaves(challenge: bytes, public_key: bytes, samples: int, q: int) -> tuple[int, ...]:

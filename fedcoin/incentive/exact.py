@@ -89,6 +89,11 @@ class ExactBlocks:
         """All of them."""
         return self.leaves
 
+    @property
+    def partners(self) -> int:
+        """Blocks have none."""
+        return 1
+
     def denominator(self, samples: int) -> int:
         """L, whatever ``samples`` is."""
         return unit(self.clients)

@@ -27,6 +27,10 @@ class Layout(Protocol):
     def cycle(self) -> int:
         """Leaves in a row that make up for each other's error, from multiples of this on."""
 
+    @property
+    def partners(self) -> int:
+        """Leaves in a row that belong together most closely: 1 where each stands alone."""
+
     def denominator(self, samples: int) -> int:
         """By what the total of ``samples`` leaves is divided to give S in right answers."""
 

@@ -60,6 +60,16 @@ def split(amount: int, weights: Sequence[int]) -> tuple[int, ...]:
     return tuple(parts)
 
 
+def commit_deposit(least: int, sap_price: int) -> int:
+    """What a miner puts down with a commitment, in sap.
+
+    A third of the price of mining, rounded up, or ``least`` where that is more. Who keeps its salt back changes the challenge, and the lottery of an EXACT task with it. With
+    less than a third of the power its accomplices win the new draw with a chance below a third: so
+    the deposit is worth more than what it buys.
+    """
+    return max(least, -(-sap_price // 3))
+
+
 def train_payouts(shapley_nano: Sequence[int], train_price: int) -> tuple[tuple[int, ...], int]:
     """What each client gets of ``train_price`` for the agreed values, and what goes back.
 

@@ -94,6 +94,11 @@ class SamplingPlan:
         """How many leaves in a row make up for each other's error: best take whole cycles."""
         return self.layout.cycle
 
+    @property
+    def partners(self) -> int:
+        """Leaves in a row that belong together most closely (a walk and its reverse), or 1."""
+        return self.layout.partners
+
     def denominator(self, samples: int) -> int:
         """By what the total of ``samples`` leaves is divided to give S in right answers."""
         return self.layout.denominator(samples)

@@ -26,16 +26,17 @@ def standard_error_nano(plan: SamplingPlan, vectors: Ints) -> float:
     0 under EXACT; infinite for fewer than two leaves. Under ANTITHETIC, leaves of one base order
     are not independent: with ten or more whole ones the spread between their means is taken
     (widened for their small number, by Student's law to first order), else the spread between
-    leaves, which is too wide rather than too narrow.
+    the means of a walk and its reverse, which is too wide rather than too narrow.
     """
     if plan.fixed_samples is not None:
         return 0.0
-    count, cycle = len(vectors), plan.cycle
-    correction = 1.0
-    groups = vectors.astype(np.float64)
-    if cycle > 1 and count % cycle == 0 and count // cycle >= LEAST_CYCLES:
-        groups = groups.reshape(-1, cycle, plan.clients).mean(axis=1)
-        correction += 1.21 / (len(groups) - 1)
+    count, group, correction = len(vectors), plan.partners, 1.0
+    if plan.cycle > group and count % plan.cycle == 0 and count // plan.cycle >= LEAST_CYCLES:
+        group = plan.cycle
+        correction += 1.21 / (count // group - 1)
+    # A walk whose reverse is still to come is left out.
+    whole = vectors[: count - count % group].astype(np.float64)
+    groups = whole.reshape(-1, group, plan.clients).mean(axis=1)
     if len(groups) < 2:
         return float("inf")
     variance = groups.var(axis=0, ddof=1) / len(groups)

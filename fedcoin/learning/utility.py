@@ -42,6 +42,21 @@ class UtilityJob:
     empty: int
 
 
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """Every ``count``-th block of an evaluation set's examples, from block ``index`` on.
+
+    Who shares the work shares the examples, so that each holds a part of them and their counts
+    add up. Where the blocks are cut does not depend on ``count``.
+    """
+
+    index: int
+    count: int
+
+
+WHOLE = Shard(0, 1)
+
+
 class Evaluator(Protocol):
     """Counts right answers for one job; ``dense`` and ``generic`` satisfy it."""
 

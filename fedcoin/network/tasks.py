@@ -100,6 +100,9 @@ async def within(seconds: float, work: Coroutine[Any, Any, T]) -> T:
         if not task.done():
             task.cancel()
             await asyncio.wait((task,))
+        if not task.cancelled():
+            # Looked at, even where nobody is left to be told: else asyncio logs it.
+            task.exception()
     if not done:
         raise asyncio.TimeoutError
     if task.cancelled():

@@ -24,6 +24,7 @@ from fedcoin.data.transactions import Transaction
 from fedcoin.incentive.challenge import challenged_leaves
 from fedcoin.incentive.errors import EvidenceCode
 from fedcoin.incentive.evidence import EvidenceTree, build_tree, commitment
+from fedcoin.incentive.payout import commit_deposit
 from fedcoin.incentive.sampling import plan_of
 from fedcoin.learning.errors import LearningCode
 from fedcoin.learning.worker_pool import UtilityWorker
@@ -217,8 +218,15 @@ class Round:
             task_id=self.task_id,
             attempt=0,
             commitment=commitment(tree.sums(), SALT, self.task_id, 0, miner.address),
-            deposit=self.here.chain.chain.genesis.parameters.commit_deposit,
+            deposit=commit_deposit(
+                self.here.chain.chain.genesis.parameters.commit_deposit, self.terms.prices.sap
+            ),
         )
+        await self.here.chain.submit(miner, action)
+
+    async def open(self, miner: KeyPair) -> None:
+        sums = self.trees[miner.address].sums()
+        action = RevealShapley(task_id=self.task_id, salt=SALT, evidence=sums)
         await self.here.chain.submit(miner, action)
 
     def reveal(self, miner: KeyPair) -> Transaction:
@@ -242,6 +250,8 @@ async def revealing(
     for miner in others:
         await round.commit(miner, *await round.samples(miner, 60))
     await here.chain.produce()
+    for miner in here.chain.miners:
+        await round.open(miner)
     await here.chain.produce()
     assert here.chain.task(opening.hash).phase == REVEAL
     return here, round, liar
@@ -302,7 +312,11 @@ async def test_counts_within_the_tolerance_pass(site: Open) -> None:
 
 async def test_a_reveal_for_an_unknown_task_is_refused(site: Open) -> None:
     here = site()
-    reveal = here.chain.sign(here.chain.miners[0], RevealShapley(task_id=bytes(32), salt=SALT))
+    action = RevealShapley(task_id=bytes(32), salt=SALT)
+    # What only opens a commitment shows nothing to look into.
+    await here.auditor.check_transaction(here.chain.sign(here.chain.miners[0], action))
+    action.evidence.leaves.add()
+    reveal = here.chain.sign(here.chain.miners[0], action)
     await expect(LedgerCode.UNKNOWN_TASK, here.auditor.check_transaction(reveal))
 
 
@@ -346,6 +360,7 @@ async def test_verdicts_are_bounded(site: Open, monkeypatch: pytest.MonkeyPatch)
     here = site()
     for number in range(10):
         reveal = RevealShapley(task_id=bytes([number]) * 32, salt=SALT)
+        reveal.evidence.leaves.add()
         signed = here.chain.sign(here.chain.miners[0], reveal)
         await expect(LedgerCode.UNKNOWN_TASK, here.auditor.check_transaction(signed))
     assert len(here.auditor._verdicts) == 3

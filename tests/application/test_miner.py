@@ -15,6 +15,7 @@ from fedcoin.application import miner as mining
 from fedcoin.data.errors import DataCode, Refusal
 from fedcoin.data.transactions import Transaction
 from fedcoin.incentive import shapley
+from fedcoin.incentive.payout import commit_deposit
 from fedcoin.learning.worker_pool import UtilityWorker
 from fedcoin.v1 import block_pb2, task_pb2
 from fedcoin.v1.transaction_pb2 import CommitShapley, RevealShapley
@@ -86,7 +87,7 @@ async def test_an_exact_task_is_mined_and_settled(site: Open) -> None:
         assert record.evaluations == 16
         # Nothing is left behind.
         assert here.folder_of(miner).task_ids() == []
-    assert len(here.submitted) == 6
+    assert len(here.submitted) == 9
 
 
 @pytest.mark.parametrize("schedule", [PERMUTATION, ANTITHETIC])
@@ -231,7 +232,7 @@ async def test_another_commitment_of_the_same_key_is_noticed(
     await here.job.open_campaign()
     (first, *others) = here.chain.miners
     opening = await here.job.open_task()
-    deposit = here.chain.chain.genesis.parameters.commit_deposit
+    deposit = commit_deposit(1, here.job.terms().prices.sap)
     foreign = CommitShapley(task_id=opening.hash, attempt=0, commitment=bytes(32), deposit=deposit)
     own: list[CommitShapley | RevealShapley] = []
 

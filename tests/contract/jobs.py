@@ -19,7 +19,7 @@ from fedcoin.data.transactions import Transaction
 from fedcoin.data.updates import sign_update
 from fedcoin.incentive.challenge import challenged_leaves
 from fedcoin.incentive.evidence import EvidenceTree, build_tree, commitment
-from fedcoin.incentive.payout import round_price
+from fedcoin.incentive.payout import commit_deposit, round_price
 from fedcoin.incentive.sampling import SamplingPlan, plan_of
 from fedcoin.v1 import block_pb2, task_pb2
 from fedcoin.v1.state_pb2 import TaskState
@@ -166,6 +166,12 @@ class Job:
         """The task's record."""
         return self.chain.task(self.task_id)
 
+    @property
+    def deposit(self) -> int:
+        """What a commitment takes."""
+        least = self.chain.genesis.parameters.commit_deposit
+        return commit_deposit(least, self.terms.prices.sap)
+
     def plan(self, miner: KeyPair) -> SamplingPlan:
         """What a miner is to compute."""
         return plan_of(self.terms, self.task_id, miner.public_key)
@@ -183,12 +189,22 @@ class Job:
             "commitment": commitment(
                 tree.sums(), salt(miner), self.task_id, attempt, miner.address
             ),
-            "deposit": self.chain.genesis.parameters.commit_deposit,
+            "deposit": self.deposit,
         }
         return self.chain.sign(miner, CommitShapley(**given | changes))
 
+    def open(self, miner: KeyPair, tree: EvidenceTree, **changes: Any) -> Transaction:
+        """Open the commitment, so that its salt counts for the challenge."""
+        given: dict[str, Any] = {
+            "task_id": self.task_id,
+            "attempt": self.task.attempt,
+            "salt": salt(miner),
+            "evidence": tree.sums(),
+        }
+        return self.chain.sign(miner, RevealShapley(**given | changes))
+
     def reveal(self, miner: KeyPair, tree: EvidenceTree, **changes: Any) -> Transaction:
-        """Open the commitment and answer the challenge."""
+        """Answer the challenge."""
         task = self.task
         due = challenged_leaves(
             task.challenge,
@@ -219,15 +235,26 @@ class Job:
         amounts = samples or {}
         trees = {m: self.tree(m, game, amounts.get(m, 50)) for m, game in games.items()}
         chain.produce(*(self.commit(miner, tree) for miner, tree in trees.items()))
-        if self.task.phase == COMMIT:
-            chain.produce(after_ms=self.terms.commit_window_ms)
+        self.wait(COMMIT, self.terms.commit_window_ms)
         if self.task.phase != CHALLENGE:
             return
-        chain.produce()
-        assert self.task.phase == REVEAL
+        self.open_all(trees)
         chain.produce(*(self.reveal(m, t) for m, t in trees.items() if m not in withheld))
-        if self.task.phase == REVEAL:
-            chain.produce(after_ms=self.terms.reveal_window_ms)
+        self.wait(REVEAL, self.terms.reveal_window_ms)
+
+    def open_all(self, trees: Mapping[KeyPair, EvidenceTree]) -> None:
+        """Everybody opens its commitment, and the challenge is fixed."""
+        assert self.task.phase == CHALLENGE
+        self.chain.produce(*(self.open(miner, tree) for miner, tree in trees.items()))
+        assert self.task.phase == REVEAL
+
+    def wait(self, phase: int, window_ms: int) -> None:
+        """Let the window of a phase run out, if it is still open: block after block."""
+        state = self.task
+        if state.phase == phase:
+            self.chain.produce(after_ms=window_ms)
+        while (self.task.phase, self.task.attempt) == (phase, state.attempt):
+            self.chain.produce()
 
     def settle(self, games: Mapping[KeyPair, Game], **options: Any) -> None:
         """Play one attempt and settle it."""

@@ -38,9 +38,7 @@ def to_reveal(job: Job) -> dict[KeyPair, EvidenceTree]:
     """Everybody commits, and the challenge is fixed."""
     trees = {miner: job.tree(miner, GAME) for miner in miners(job)}
     job.chain.produce(*(job.commit(miner, tree) for miner, tree in trees.items()))
-    assert job.task.phase == CHALLENGE
-    job.chain.produce()
-    assert job.task.phase == REVEAL
+    job.open_all(trees)
     return trees
 
 
@@ -59,7 +57,9 @@ def test_a_commitment_takes_the_deposit(job: Job) -> None:
     commit = job.commit(miner, tree)
     proposes = job.chain.context().proposer == miner.address
     job.chain.produce(commit)
-    deposit = job.chain.genesis.parameters.commit_deposit
+    deposit = job.deposit
+    # A third of the price of mining, rounded up.
+    assert deposit == 33_333_334
     fee = 0 if proposes else commit.body.fee
     assert job.chain.balance(miner) == before - deposit - fee
     record = job.chain.miner(job.task_id, miner)
@@ -76,7 +76,7 @@ def test_a_commitment_takes_the_deposit(job: Job) -> None:
         (LedgerCode.TOO_EARLY, "attempt", {"attempt": 1}),
         (LedgerCode.BAD_HASH, "commitment", {"commitment": b"\1" * 31}),
         (LedgerCode.WRONG_DEPOSIT, "deposit", {"deposit": 0}),
-        (LedgerCode.WRONG_DEPOSIT, "deposit", {"deposit": 10_000_001}),
+        (LedgerCode.WRONG_DEPOSIT, "deposit", {"deposit": 33_333_333}),
     ],
 )
 def test_a_commitment_that_cannot_be_is_refused(
@@ -122,9 +122,8 @@ def test_a_commitment_can_be_too_late(job: Job) -> None:
     chain.produce(job.commit(first, job.tree(first, GAME)))
     late = job.commit(second, job.tree(second, GAME))
     left = job.task.deadline_ms - chain.time_ms
-    chain.refuses(LedgerCode.TOO_LATE, late, field="task_id", after_ms=left + 1)
-    # At the deadline itself it still counts, and the window closes.
-    chain.produce(late, after_ms=left)
+    # In the block that closes the window it still counts.
+    chain.produce(late, after_ms=left + 1)
     assert job.task.phase == CHALLENGE
     after = job.commit(third, job.tree(third, GAME))
     chain.refuses(LedgerCode.TOO_LATE, after, field="attempt")
@@ -151,17 +150,15 @@ def test_a_reveal_can_be_too_early_or_too_late(job: Job) -> None:
     miner, other, third = miners(job)
     trees = {m: job.tree(m, GAME) for m in (miner, other, third)}
     chain.refuses(LedgerCode.TOO_EARLY, job.reveal(miner, trees[miner]), field="attempt")
+    chain.refuses(LedgerCode.TOO_EARLY, job.open(miner, trees[miner]), field="attempt")
     chain.produce(*(job.commit(m, tree) for m, tree in trees.items()))
-    early = job.reveal(miner, trees[miner])
-    # The block that fixes the challenge could hold an answer, but nobody knows it before.
-    assert chain.ledger.check_all([early], chain.height, chain.time_ms + 1)[0] is not None
-    chain.produce()
+    chain.refuses(LedgerCode.TOO_EARLY, job.reveal(miner, trees[miner]), field="attempt")
+    job.open_all(trees)
+    chain.refuses(LedgerCode.TOO_LATE, job.open(miner, trees[miner]), field="attempt")
     chain.refuses(LedgerCode.TOO_EARLY, job.reveal(miner, trees[miner], attempt=1), field="attempt")
     left = job.task.deadline_ms - chain.time_ms
-    late = job.reveal(miner, trees[miner])
-    chain.refuses(LedgerCode.TOO_LATE, late, field="task_id", after_ms=left + 1)
-    chain.produce(late, job.reveal(other, trees[other]))
-    chain.produce(after_ms=left)
+    chain.produce(job.reveal(miner, trees[miner]), job.reveal(other, trees[other]))
+    job.wait(REVEAL, left)
     assert job.task.phase == SETTLE
     after = job.reveal(third, trees[third])
     chain.refuses(LedgerCode.TOO_LATE, after, field="attempt")
@@ -196,8 +193,19 @@ def test_a_miner_reveals_once_and_only_after_it_committed(job: Job) -> None:
     first, second, third = miners(job)
     trees = {m: job.tree(m, GAME) for m in (first, second, third)}
     chain.produce(*(job.commit(m, trees[m]) for m in (first, second)))
-    chain.produce(after_ms=job.terms.commit_window_ms)
-    chain.produce()
+    job.wait(COMMIT, job.terms.commit_window_ms)
+    chain.produce(job.open(first, trees[first]))
+    twice = job.open(first, trees[first])
+    chain.refuses(LedgerCode.ALREADY_REVEALED, twice, field="task_id")
+    padded = shown(job, second, trees[second])
+    del padded.leaves[:]
+    leafless = job.open(second, trees[second], evidence=padded)
+    chain.refuses(EvidenceCode.WRONG_SIBLINGS, leafless, field="evidence.siblings")
+    unopened = job.open(second, trees[second], salt=ELSEWHERE)
+    chain.refuses(LedgerCode.WRONG_OPENING, unopened, field="evidence")
+    stranger = job.open(third, trees[third])
+    chain.refuses(LedgerCode.NOT_COMMITTED, stranger, field="task_id")
+    chain.produce(job.open(second, trees[second]))
     stranger = job.reveal(third, trees[third])
     chain.refuses(LedgerCode.NOT_COMMITTED, stranger, field="task_id")
     chain.produce(job.reveal(first, trees[first]))
@@ -241,8 +249,10 @@ def test_a_wrong_sum_that_was_committed_to_is_refused(job: Job) -> None:
         liar, tree, commitment=commitment(sums, salt(liar), job.task_id, 0, liar.address)
     )
     chain.produce(forged, *(job.commit(m, trees[m]) for m in miners(job)[1:]))
-    assert job.task.phase == CHALLENGE
-    chain.produce()
+    chain.produce(
+        job.open(liar, tree, evidence=sums), *(job.open(m, trees[m]) for m in miners(job)[1:])
+    )
+    assert job.task.phase == REVEAL
     evidence = shown(job, liar, tree)
     evidence.total[0] += 50
     evidence.total[1] -= 50
@@ -259,7 +269,7 @@ def test_copied_evidence_is_refused(job: Job) -> None:
         job.commit(copier, tree),
         *(job.commit(miner, job.tree(miner, GAME)) for miner in miners(job)[1:]),
     )
-    chain.produce()
+    job.open_all({copier: tree, **{m: job.tree(m, GAME) for m in miners(job)[1:]}})
     # The leaves that it has to show are its own, and hold other permutations than these.
     for evidence in (shown(job, copier, tree), shown(job, honest, tree)):
         reveal = job.reveal(copier, tree, evidence=evidence)
@@ -275,7 +285,7 @@ def test_a_second_attempt_needs_new_commitments() -> None:
     chain = job.chain
     miner = miners(job)[0]
     tree = job.tree(miner, GAME)
-    chain.produce(after_ms=job.terms.commit_window_ms)
+    job.wait(COMMIT, job.terms.commit_window_ms)
     assert (job.task.phase, job.task.attempt) == (COMMIT, 1)
     stale = job.commit(miner, tree, attempt=0)
     chain.refuses(LedgerCode.TOO_LATE, stale, field="attempt")

@@ -10,6 +10,7 @@ from fedcoin.contract.errors import EARLY, LedgerCode
 from fedcoin.contract.pool import PoolLimits, TransactionPool
 from fedcoin.data.keys import KeyPair
 from fedcoin.data.transactions import Transaction
+from fedcoin.incentive.payout import commit_deposit
 from fedcoin.v1.transaction_pb2 import CommitShapley
 from tests.contract.jobs import REVEAL, Job, additive
 from tests.contract.support import FDC, MiniChain, key, refused, transfer
@@ -183,7 +184,8 @@ def test_a_commitment_may_come_before_its_task() -> None:
     waiting = Waiting(job.chain)
     opening = job.chain.sign(job.server, job.task_terms())
     (miner,) = job.chain.miners
-    action = CommitShapley(task_id=opening.hash, commitment=b"\1" * 32, deposit=10_000_000)
+    deposit = commit_deposit(1, job.task_terms().prices.sap)
+    action = CommitShapley(task_id=opening.hash, commitment=b"\1" * 32, deposit=deposit)
     commit = job.chain.sign(miner, action)
     assert not waiting.add(commit, hold=True)
     assert waiting.produce(opening) == []
@@ -202,14 +204,15 @@ def test_a_reveal_may_come_a_block_early_and_is_dropped_when_it_is_late() -> Non
     ahead = MiniChain.create(2)
     for block, certificate in zip(chain.blocks, chain.certificates, strict=True):
         ahead.add(block, certificate)
-    ahead.produce()
+    openings = [job.open(m, tree) for m, tree in trees.items()]
+    ahead.produce(*openings)
     elsewhere = Job(ahead, campaign_id=job.campaign_id, task_id=job.task_id, terms=job.terms)
     assert elsewhere.task.phase == REVEAL
     waiting = Waiting(chain)
     reveals = {m: elsewhere.reveal(m, tree) for m, tree in trees.items()}
     for reveal in reveals.values():
         assert not waiting.add(reveal, hold=True)
-    waiting.produce()
+    waiting.produce(*openings)
     assert waiting.candidates() == list(reveals.values())
     chain.produce(reveals[first])
     late = waiting.produce(after_ms=job.terms.reveal_window_ms)

@@ -101,7 +101,7 @@ def test_a_withheld_reveal_burns_the_deposit() -> None:
     miners = job.chain.miners
     job.settle({m: additive(1, 2, 3) for m in miners}, withheld=miners[:1])
     (burned,) = paid(job, BURNED)
-    deposit = job.chain.genesis.parameters.commit_deposit
+    deposit = job.deposit
     assert (burned.address, burned.amount) == (miners[0].address, deposit)
     assert job.chain.ledger.totals().burned == deposit
     assert {p.address for p in paid(job, RETURNED)} == {m.address for m in miners[1:]}

@@ -9,6 +9,7 @@ import pytest
 
 from fedcoin.consensus.posap import retarget
 from fedcoin.contract import records
+from fedcoin.contract.errors import LedgerCode
 from fedcoin.data.keys import KeyPair
 from fedcoin.data.receipts import decode_receipt
 from fedcoin.incentive.challenge import challenge_of
@@ -24,6 +25,7 @@ from tests.contract.jobs import (
     Game,
     Job,
     additive,
+    salt,
 )
 from tests.contract.support import FDC, MiniChain, key
 
@@ -55,13 +57,12 @@ def test_a_whole_life_with_everybody_there() -> None:
     chain.produce(*(job.commit(m, tree) for m, tree in trees.items()))
     # The window closed early, since nobody is left to wait for.
     assert job.task.phase == CHALLENGE
-    assert chain.ledger.needs_block()
-    assert chain.ledger.next_deadline_ms() is None
+    assert not chain.ledger.needs_block()
+    assert chain.ledger.next_deadline_ms() == chain.time_ms + job.terms.reveal_window_ms
     assert job.task.challenge == b""
-    certificate = chain.certificates[-1]
-    chain.produce()
-    assert job.task.phase == REVEAL
-    assert job.task.challenge == challenge_of(job.task_id, certificate)
+    job.open_all(trees)
+    salts = {m.address: salt(m) for m in trees}
+    assert job.task.challenge == challenge_of(job.task_id, 0, salts)
     assert not chain.ledger.needs_block()
     assert chain.ledger.next_deadline_ms() == chain.time_ms + job.terms.reveal_window_ms
     chain.produce(*(job.reveal(m, tree) for m, tree in trees.items()))
@@ -97,11 +98,10 @@ def test_windows_close_by_time() -> None:
     chain.produce(after_ms=left - 1)
     assert job.task.phase == COMMIT
     chain.produce(after_ms=1)
-    assert job.task.phase == CHALLENGE
-    chain.produce()
+    job.open_all(trees)
     chain.produce(job.reveal(first, trees[first]), job.reveal(second, trees[second]))
     assert job.task.phase == REVEAL
-    chain.produce(after_ms=job.terms.reveal_window_ms)
+    job.wait(REVEAL, job.terms.reveal_window_ms)
     assert job.task.phase == SETTLE
     chain.produce()
     assert job.task.phase == SETTLED
@@ -132,11 +132,11 @@ def test_without_commitments_a_task_is_mined_again_and_then_given_up() -> None:
     start = job.task.difficulty_nano
     requester = chain.balance(job.requester)
     for attempt in (1, 2):
-        chain.produce(after_ms=job.terms.commit_window_ms)
+        job.wait(COMMIT, job.terms.commit_window_ms)
         assert (job.task.phase, job.task.attempt) == (COMMIT, attempt)
         assert job.task.difficulty_nano == start * 2**attempt
         assert job.task.deadline_ms == chain.time_ms + job.terms.commit_window_ms
-    chain.produce(after_ms=job.terms.commit_window_ms)
+    job.wait(COMMIT, job.terms.commit_window_ms)
     assert (job.task.phase, job.task.attempt) == (FAILED, 2)
     share = 5 * FDC
     assert chain.balance(job.requester) == requester + share
@@ -154,7 +154,7 @@ def test_without_commitments_a_task_is_mined_again_and_then_given_up() -> None:
 def test_a_relaxed_d_stops_at_the_limit() -> None:
     job = begun(attempts=16, max_difficulty_nano=50_000_000)
     for _ in range(3):
-        job.chain.produce(after_ms=job.terms.commit_window_ms)
+        job.wait(COMMIT, job.terms.commit_window_ms)
     assert job.task.difficulty_nano == 50_000_000
 
 
@@ -162,7 +162,7 @@ def test_a_campaign_ends_with_its_last_round_even_if_that_fails() -> None:
     job = Job(MiniChain.create())
     job.open_campaign(rounds=1)
     job.open_task(max_attempts=1)
-    job.chain.produce(after_ms=job.terms.commit_window_ms)
+    job.wait(COMMIT, job.terms.commit_window_ms)
     campaign = job.chain.campaign(job.campaign_id)
     assert job.task.phase == FAILED
     assert campaign.closed
@@ -194,8 +194,7 @@ def test_reveals_under_the_quorum_are_not_enough() -> None:
         assert kinds[miner.address] == block_pb2.PAYMENT_KIND_DEPOSIT_RETURNED
     for miner in miners[2:]:
         assert kinds[miner.address] == block_pb2.PAYMENT_KIND_DEPOSIT_BURNED
-    deposit = chain.genesis.parameters.commit_deposit
-    assert chain.ledger.totals().burned == 2 * deposit
+    assert chain.ledger.totals().burned == 2 * job.deposit
     # The second attempt goes well.
     job.settle(games(miners))
     assert job.task.attempt == 1
@@ -219,7 +218,7 @@ def test_who_unbonds_or_bonds_meanwhile_counts_as_it_stands_at_the_end() -> None
     rich, poor = key("miner 0"), key("miner 1")
     trees = {m: job.tree(m, GAME) for m in (rich, poor)}
     chain.produce(*(job.commit(m, tree) for m, tree in trees.items()))
-    chain.produce()
+    job.open_all(trees)
     # All of its power leaves, and the one who stays has a newcomer beside it.
     alice = key("alice")
     chain.keys[alice.address] = alice
@@ -237,7 +236,7 @@ def test_who_unbonds_or_bonds_meanwhile_counts_as_it_stands_at_the_end() -> None
     assert record is not None
     assert (record.inlier, record.revealed) == (False, True)
     # It revealed, so its deposit is its own.
-    assert chain.balance(rich) == before + chain.genesis.parameters.commit_deposit
+    assert chain.balance(rich) == before + job.deposit
 
 
 def test_vectors_too_far_apart_are_mined_again_within_twice_the_distance() -> None:
@@ -261,7 +260,7 @@ def test_all_attempts_exhausted_returns_the_share_and_burns_what_was_withheld() 
     for _ in range(2):
         job.run(games(miners), withheld=miners[:1])
     assert (job.task.phase, job.task.attempt) == (FAILED, 1)
-    assert chain.ledger.totals().burned == 2 * chain.genesis.parameters.commit_deposit
+    assert chain.ledger.totals().burned == 2 * job.deposit
     assert chain.campaign(job.campaign_id).escrow == 5 * FDC
     # The records of the last attempt stay for reading.
     record = chain.miner(job.task_id, miners[0])
@@ -280,7 +279,7 @@ def test_two_tasks_that_end_together_are_settled_one_a_block_the_oldest_first() 
         job.open_task()
     miners = chain.miners
     trees = {(job.task_id, m): job.tree(m, GAME) for job in (one, two) for m in miners}
-    for act in ("commit", "reveal"):
+    for act in ("commit", "open", "reveal"):
         transactions = []
         for m in miners:
             for ahead, job in enumerate((one, two)):
@@ -288,8 +287,6 @@ def test_two_tasks_that_end_together_are_settled_one_a_block_the_oldest_first() 
                 action = getattr(made.body, made.body.WhichOneof("action"))
                 transactions.append(chain.sign(m, action, ahead=ahead))
         chain.produce(*transactions)
-        if act == "commit":
-            chain.produce()
     assert (one.task.phase, two.task.phase) == (SETTLE, SETTLE)
     for job in (one, two):
         assert chain.ledger.proposer(chain.height + 1, 0).address == job.task.settlement.winner
@@ -297,6 +294,50 @@ def test_two_tasks_that_end_together_are_settled_one_a_block_the_oldest_first() 
         assert execution.settlement is not None
         assert execution.settlement.task_id == job.task_id
         assert job.task.phase == SETTLED
+
+
+def test_who_does_not_open_is_out_and_pays_for_it() -> None:
+    job = begun()
+    chain = job.chain
+    silent, *others = chain.miners
+    trees = {m: job.tree(m, GAME) for m in chain.miners}
+    chain.produce(*(job.commit(m, tree) for m, tree in trees.items()))
+    chain.produce(*(job.open(m, trees[m]) for m in others))
+    assert job.task.phase == CHALLENGE
+    job.wait(CHALLENGE, job.terms.reveal_window_ms)
+    assert job.task.phase == REVEAL
+    assert job.task.challenge == challenge_of(job.task_id, 0, {m.address: salt(m) for m in others})
+    chain.refuses(LedgerCode.NOT_OPENED, job.reveal(silent, trees[silent]), field="task_id")
+    # Nobody waits for it any more.
+    chain.produce(*(job.reveal(m, trees[m]) for m in others))
+    assert job.task.phase == SETTLE
+    chain.produce()
+    burned = [p for p in chain.payments() if p.kind == block_pb2.PAYMENT_KIND_DEPOSIT_BURNED]
+    assert [p.address for p in burned] == [silent.address]
+
+
+def test_openings_under_the_quorum_are_not_enough() -> None:
+    job = begun(reveal_quorum_percent=60)
+    chain = job.chain
+    trees = {m: job.tree(m, GAME) for m in chain.miners}
+    chain.produce(*(job.commit(m, tree) for m, tree in trees.items()))
+    chain.produce(*(job.open(m, trees[m]) for m in chain.miners[:2]))
+    job.wait(CHALLENGE, job.terms.reveal_window_ms)
+    assert (job.task.phase, job.task.attempt) == (COMMIT, 1)
+    assert chain.ledger.totals().burned == 2 * job.deposit
+
+
+@pytest.mark.parametrize(("validators", "blocks"), [(1, 1), (3, 2), (4, 2), (7, 3)])
+def test_a_clock_set_ahead_does_not_close_a_window_at_once(validators: int, blocks: int) -> None:
+    """A proposer that leaves everybody out is followed by one that does not."""
+    job = begun(validators)
+    chain = job.chain
+    trees = {m: job.tree(m, GAME) for m in chain.miners}
+    for _ in range(blocks - 1):
+        chain.produce(after_ms=job.terms.commit_window_ms)
+        assert (job.task.phase, job.task.attempt) == (COMMIT, 0)
+    chain.produce(*(job.commit(m, tree) for m, tree in trees.items()))
+    assert job.task.phase == CHALLENGE
 
 
 @pytest.mark.parametrize("wait_ms", [10, 5_000, 9_000])

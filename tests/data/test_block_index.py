@@ -5,6 +5,7 @@ from typing import Any
 from fedcoin.data.receipts import encode_receipt
 from fedcoin.data.store import ChainStore
 from fedcoin.v1 import block_pb2
+from fedcoin.v1.evidence_pb2 import EvidenceLeaf
 from fedcoin.v1.task_pb2 import OpenCampaign, OpenTask
 from fedcoin.v1.transaction_pb2 import RevealShapley, TransactionBody
 
@@ -65,14 +66,16 @@ def test_campaigns_and_tasks(store: ChainStore, build: Any) -> None:
 
 
 def test_the_latest_reveal(store: ChainStore, build: Any) -> None:
-    def reveal(nonce: int, attempt: int) -> Any:
+    def reveal(nonce: int, attempt: int, leaves: int = 1) -> Any:
         action = RevealShapley(task_id=TASK, attempt=attempt)
+        action.evidence.leaves.extend([EvidenceLeaf()] * leaves)
         return build.signed(TransactionBody(nonce=nonce, reveal_shapley=action))
 
     append(store, build, reveal(0, 0))
     miner = build.key(1).address
     assert store.task_reveal(TASK, miner) == (1, 0)
-    append(store, build, build.transfer(1), reveal(2, 1))
+    append(store, build, build.transfer(1), reveal(2, 1), reveal(3, 1, leaves=0))
+    # What only opens a commitment is not it.
     assert store.task_reveal(TASK, miner) == (2, 1)
     assert store.task_reveal(TASK, build.key(2).address) is None
     assert store.task_reveal(bytes(32), miner) is None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +20,8 @@ from fedcoin.application.federated.preparation import campaign_of
 from fedcoin.application.federated.state_file import CampaignFile
 from fedcoin.application.home import NODE_KEY, Home
 from fedcoin.application.node import unix_ms
+from fedcoin.application.trainer import MISSED
+from fedcoin.data.artifact_store import ArtifactStore
 from fedcoin.data.keys import KeyPair
 from fedcoin.data.updates import sign_update
 from fedcoin.network.api.failure import RpcFailure
@@ -27,7 +29,7 @@ from fedcoin.network.federated.client import FederatedClient
 from fedcoin.v1 import federated_learning_service_pb2 as pb
 from fedcoin.v1.task_pb2 import ClientUpdate, SignedUpdate
 from tests.e2e.materials import id_of, materials, update_of
-from tests.e2e.network import SERVER, Network, key_of
+from tests.e2e.network import SERVER, Network, Node, key_of
 from tests.e2e.programs import Program, eventually
 
 AGAIN_SECONDS = 0.1
@@ -77,25 +79,44 @@ class Coordinator:
         return found
 
 
-async def prepared(network: Network, name: str = "coordinator", **settings: object) -> Coordinator:
-    """A coordinator of a small model on the digits, not started; it talks to the first node."""
+def settings_of(address: str, chosen: Mapping[str, object]) -> dict[str, object]:
+    """Quick rounds, where clients reach it, and what is different."""
+    given = {f"coordinator.{setting}": value for setting, value in chosen.items()}
+    return {**QUICK, "coordinator.listen": address, **given}
+
+
+async def prepare(
+    network: Network, home: Home, settings: Mapping[str, object], store: ArtifactStore
+) -> None:
+    """A campaign of a small model on the digits, as if the coordinator had begun it."""
+    config = assemble(settings).coordinator
+    campaign = campaign_of(config, network.chain_id, store, materials())
+    await CampaignFile(home.coordinator_path).save(campaign)
+
+
+async def prepared(network: Network, name: str = "coordinator", **chosen: object) -> Coordinator:
+    """A coordinator that is not started; it talks to the first node."""
     home = Home(network.stage.root / name)
     home.add_key(NODE_KEY, SERVER)
     address = f"127.0.0.1:{free_ports(1)[0]}"
-    chosen = {f"coordinator.{setting}": value for setting, value in settings.items()}
-    given = {**QUICK, "coordinator.listen": address, **chosen}
-    home.write(network.raw_genesis, given)
-    config = assemble(given)
+    settings = settings_of(address, chosen)
+    home.write(network.raw_genesis, settings)
     home.campaign_path.mkdir()
-    campaign = campaign_of(
-        config.coordinator, network.chain_id, own_store(config, home), materials()
-    )
-    await CampaignFile(home.coordinator_path).save(campaign)
+    await prepare(network, home, settings, own_store(assemble(settings), home))
     node = network.nodes[0].api
     program = network.stage.program(
         name, "train", "server", "--home", home.root, "--node", node, "--json"
     )
     return Coordinator(home, address, program, network.chain_id)
+
+
+async def prepared_within(network: Network, node: Node, **chosen: object) -> Coordinator:
+    """The same in a node's own process, which is not started."""
+    address = f"127.0.0.1:{free_ports(1)[0]}"
+    settings = settings_of(address, chosen)
+    await prepare(network, node.home, settings, ArtifactStore(node.home.artifacts_path, 1 << 30))
+    node.program.also("--coordinate", *(f"--set={name}={v}" for name, v in settings.items()))
+    return Coordinator(node.home, address, node.program, network.chain_id)
 
 
 @dataclass
@@ -143,8 +164,16 @@ class Learner:
                 return
             elif change.phase == pb.ROUND_PHASE_TRAINING and change.round > done:
                 await self.hold.wait()
-                await client.submit(await self.make(client, change))
+                await self._hand_in(client, change)
                 done = change.round
+
+    async def _hand_in(self, client: FederatedClient, change: pb.WatchRoundsResponse) -> None:
+        try:
+            await client.submit(await self.make(client, change))
+        except RpcFailure as failure:
+            # What was taken before a kill is not asked for again; the round may be over.
+            if failure.code not in MISSED:
+                raise
 
     async def make(self, client: FederatedClient, change: pb.WatchRoundsResponse) -> SignedUpdate:
         """Train, upload and sign."""

@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from google.protobuf.message import Message
 
@@ -27,8 +26,8 @@ from fedcoin.network.api.client import NodeClient
 from fedcoin.network.api.failure import RpcFailure
 from fedcoin.v1.node_service_pb2 import GetStatusResponse
 from fedcoin.v1.transaction_pb2 import Transfer, TransferOutput
-from fedcoin.v1.vote_pb2 import Certificate
 from fedcoin.v1.views_pb2 import TransactionView
+from fedcoin.v1.vote_pb2 import Certificate
 from tests.e2e.programs import WAIT_SECONDS, Program, Stage, eventually
 
 CHAIN_ID = "fedcoin-e2e"
@@ -222,4 +221,3 @@ async def act(
 ) -> TransactionView:
     """An action that is final when this returns."""
     return await Wallet(client, sender).execute(action, seconds)
-

@@ -85,6 +85,10 @@ class Program:
             )
         return self
 
+    def also(self, *arguments: object) -> None:
+        """More arguments, from the next start on."""
+        self._command += [str(argument) for argument in arguments]
+
     def kill(self) -> None:
         """``kill -9``: it has no time for anything."""
         assert self._process is not None
@@ -235,9 +239,7 @@ def attempted(*arguments: object, seconds: float = WAIT_SECONDS) -> tuple[int, s
     return done.returncode, done.stdout, done.stderr
 
 
-async def until(
-    condition: Callable[[], object], what: str, seconds: float = WAIT_SECONDS
-) -> None:
+async def until(condition: Callable[[], object], what: str, seconds: float = WAIT_SECONDS) -> None:
     """Wait until something is true."""
 
     async def asked() -> object:

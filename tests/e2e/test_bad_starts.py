@@ -13,6 +13,7 @@ import pytest
 from fedcoin.application.home import Home
 from fedcoin.data.keys import KeyPair
 from fedcoin.network.api.client import NodeClient
+from tests.e2e.learners import prepared, prepared_within
 from tests.e2e.network import ALICE, BOB, BOND, BRISK, FDC, Network, Node, key_of, pay
 from tests.e2e.programs import ALARMS, Program, Stage, until
 
@@ -80,6 +81,20 @@ def test_a_port_in_use(network: Network, first: Node, tmp_path: Path, listener: 
     program.start(f"--{listener}-listen", "127.0.0.1:0")
     asyncio.run(program.says("serving: peers on"))
     program.stop()
+
+
+async def test_a_coordinators_port_in_use(network: Network, first: Node) -> None:
+    """By itself, or within a node, which then does not start either."""
+    coordinator = await prepared(network, "crowded")
+    arguments = ("--home", coordinator.home.root, "--node", first.api, "--listen", first.api)
+    alone = network.stage.program("crowded-alone", "train", "server", *arguments)
+    refused(alone, "[PORT_IN_USE]", first.api)
+    node = network.add("crowded-node", key_of("crowded"))
+    network.nodes.remove(node)
+    crowded = await prepared_within(network, node)
+    node.program.also(f"--set=coordinator.listen={first.api}")
+    refused(node.program, "[PORT_IN_USE]", first.api)
+    assert crowded.state()["campaign_id"] == coordinator.state()["campaign_id"] == ""
 
 
 async def stopped(network: Network, name: str) -> Node:

@@ -104,9 +104,7 @@ WEIGHTS = {
 
 
 @pytest.mark.parametrize("name", WEIGHTS)
-async def test_an_update_that_does_not_fit(
-    network: Network, campaign_id: bytes, name: str
-) -> None:
+async def test_an_update_that_does_not_fit(network: Network, campaign_id: bytes, name: str) -> None:
     code, raw = WEIGHTS[name]
     async with unharmed(network) as client:
         campaign = Campaign(client, network.chain_id, WORK, campaign_id=campaign_id)
@@ -206,9 +204,7 @@ CASES = [
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-async def test_terms_that_break_a_rule(
-    network: Network, campaign_id: bytes, case: Case
-) -> None:
+async def test_terms_that_break_a_rule(network: Network, campaign_id: bytes, case: Case) -> None:
     async with unharmed(network) as client:
         campaign = Campaign(client, network.chain_id, WORK, campaign_id=campaign_id)
         await campaign.upload()
@@ -302,7 +298,8 @@ MATERIALS = {
     ),
     "images of another size": (
         "WRONG_SHAPE",
-        {"evaluation": encode_tensors({"x": digits().x_test[:100, :7], "y": digits().y_test[:100]})},
+        {"evaluation": encode_tensors({"x": digits().x_test[:100, :7],
+                                       "y": digits().y_test[:100]})},
     ),
     "first weights that are NaN": ("NOT_FINITE", {"base": poisoned(WORK.base, float("nan"))}),
     "a model that runs code": ("FORBIDDEN_LAYER", {"model": lambda_model()}),

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import grpc
 import pytest
@@ -179,9 +179,11 @@ CASES = [
     Case("a fee too high to pay", "INSUFFICIENT_BALANCE", FAILED, changed(fee=FUNDS), "fee"),
     Case("expired", "EXPIRED", FAILED, changed(expiry_height=1), "expiry_height"),
     Case("no expiry", "EXPIRED", FAILED, changed(expiry_height=0), "expiry_height"),
-    Case("expires too late", "EXPIRY_TOO_FAR", FAILED, changed(expiry_height=10**6), "expiry_height"),
+    Case("expires too late", "EXPIRY_TOO_FAR", FAILED, changed(expiry_height=10**6),
+         "expiry_height"),
     Case("nothing sent", "ZERO_AMOUNT", INVALID, acting(paying(0)), "outputs[0].amount"),
-    Case("more than there is", "INSUFFICIENT_BALANCE", FAILED, acting(paying(FUNDS)), "outputs.amount"),
+    Case("more than there is", "INSUFFICIENT_BALANCE", FAILED, acting(paying(FUNDS)),
+         "outputs.amount"),
     Case("in pieces more than there is", "INSUFFICIENT_BALANCE", FAILED,
          acting(paying(FUNDS // 2, FUNDS // 2)), "outputs.amount"),
     Case("one amount overflows", "AMOUNT_OVERFLOW", INVALID, acting(paying(2**64 - 1)),
@@ -269,7 +271,7 @@ async def test_relayed_in_bulk_only_the_good_ones_count(network: Network) -> Non
 async def test_beyond_what_a_message_may_hold(network: Network) -> None:
     """gRPC itself cuts off five mebibytes."""
     async with unharmed(network) as client:
-        call = client.channel.unary_unary(SUBMIT)
+        call = cast("Any", client.channel).unary_unary(SUBMIT)
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await call(b"\x0a\x80\x80\xc0\x02" + bytes(5 << 20))
         assert failure_of(caught.value, "").status == StatusCode.RESOURCE_EXHAUSTED

@@ -6,6 +6,7 @@ import asyncio
 import json
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -16,7 +17,7 @@ from fedcoin.network.federated.client import FederatedClient
 from fedcoin.v1 import federated_learning_service_pb2 as pb
 from fedcoin.v1.views_pb2 import CampaignView, TaskView
 from tests.e2e.campaigns import check_paid, phase
-from tests.e2e.learners import Coordinator, Learner, learning, prepared
+from tests.e2e.learners import Coordinator, Learner, learning, prepared, prepared_within
 from tests.e2e.network import BOND, BRISK, SERVER, Network
 from tests.e2e.programs import Stage, until
 
@@ -33,7 +34,9 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
         network.audit()
 
 
-async def rounds_of(node: NodeClient, coordinator: Coordinator) -> tuple[CampaignView, list[TaskView]]:
+async def rounds_of(
+    node: NodeClient, coordinator: Coordinator
+) -> tuple[CampaignView, list[TaskView]]:
     """The campaign and its tasks on the chain, in order."""
     campaign = await node.campaign(coordinator.state()["campaign_id"])
     tasks = await node.tasks(campaign.campaign_id)
@@ -126,6 +129,32 @@ async def test_killed_over_and_over(network: Network) -> None:
             await asyncio.wait_for(asyncio.gather(*tasks), 30)
         await check_rounds(node, coordinator, learners, budget=6 * SAP_PER_FDC)
         assert (await node.account(SERVER.address)).nonce == nonce + 7
+
+
+async def test_killed_within_a_node(tmp_path: Path) -> None:
+    """A node that mines and coordinates is killed as a whole, and goes on with both."""
+    with Stage(tmp_path) as stage:
+        network = Network(stage, [BOND], BRISK)
+        (miner,) = network.nodes
+        coordinator = await prepared_within(network, miner, clients=2, rounds=2, budget="2fdc")
+        quick, slow = Learner(coordinator, 0, 2), Learner(coordinator, 1, 2)
+        slow.hold.clear()
+        await coordinator.start()
+        async with learning(quick, slow) as tasks, miner.client() as node:
+            await until(lambda: len(coordinator.state()["updates"]) == 1, "one update is taken")
+            # Nobody else can take up its campaign meanwhile.
+            second = stage.program("second", "train", "server", "--home", miner.home.root)
+            second.start("--node", miner.api, "--listen", "127.0.0.1:0")
+            assert await second.ended() == 1
+            assert "[HOME_IN_USE]" in second.said()
+            miner.program.kill()
+            await coordinator.start()
+            slow.hold.set()
+            await asyncio.wait_for(asyncio.gather(*tasks), 45)
+            await miner.program.says("the campaign is finished")
+            await check_rounds(node, coordinator, [quick, slow], budget=2 * SAP_PER_FDC)
+        miner.program.stop()
+        network.audit()
 
 
 async def test_a_client_that_vanishes(network: Network) -> None:

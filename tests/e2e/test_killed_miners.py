@@ -18,7 +18,7 @@ from tests.e2e.programs import Stage, eventually
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
 
-WINDOWS = {"commit_window_ms": 6_000, "reveal_window_ms": 6_000}
+WINDOWS = {"commit_window_ms": 5_000, "reveal_window_ms": 4_000}
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ async def test_before_it_committed(network: Network) -> None:
 
 
 async def test_after_it_committed(network: Network) -> None:
-    """It finds its work again when it comes back, reveals in time, and is paid."""
+    """It finds its work again when it comes back, opens it and reveals in time, and is paid."""
     first, slow, victim, _ = network.nodes
     async with eavesdropping(network), first.client() as client:
         campaign = Campaign(client, network.chain_id, Round(3))
@@ -83,8 +83,8 @@ async def test_after_it_committed(network: Network) -> None:
 
             await eventually(committed, "the victim has committed")
             victim.program.kill()
-        # The slow one commits now, which closes the window, and the challenge is drawn.
-        await reached(client, task_id, "REVEAL", "SETTLE", "SETTLED")
+        # The slow one commits now, and everybody has: the victim is waited for to open its own.
+        await reached(client, task_id, "CHALLENGE")
         await victim.start()
         view = await reached(client, task_id, "SETTLED")
         check_paid(view)
@@ -97,7 +97,7 @@ async def test_after_it_committed(network: Network) -> None:
 
 
 async def test_after_it_committed_and_for_too_long(network: Network) -> None:
-    """Who committed and does not reveal in time loses its deposit, and no more."""
+    """Who committed and does not open that in time loses its deposit, and no more."""
     first, slow, victim, _ = network.nodes
     async with eavesdropping(network), first.client() as client:
         burned = (await client.status()).burned
@@ -105,7 +105,7 @@ async def test_after_it_committed_and_for_too_long(network: Network) -> None:
         await campaign.upload()
         await campaign.open()
         with slow.program.workers_asleep():
-            task_id = await campaign.open_task(**WINDOWS)
+            task_id = await campaign.open_task(commit_window_ms=30_000, reveal_window_ms=4_000)
 
             async def committed() -> bool:
                 return miner_of(await client.task(task_id), victim) is not None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,8 +32,9 @@ from tests.e2e.campaigns import Campaign, reached
 from tests.e2e.learners import Coordinator, Learner, prepared
 from tests.e2e.materials import Round
 from tests.e2e.network import ALICE, BOB, BOND, Network, key_of, pay
-from tests.e2e.programs import Stage
+from tests.e2e.programs import Stage, until
 
+EOF: Any = vars(grpc.aio)["EOF"]
 UNCLEAN = {StatusCode.INTERNAL, StatusCode.UNKNOWN, StatusCode.DATA_LOSS}
 
 API = {"NodeService", "TransactionRelayService", "ShapleyTaskService", "ArtifactService"}
@@ -91,7 +92,7 @@ async def begin(network: Network) -> Site:
     await coordinator.start()
     async with FederatedClient(coordinator.address) as joining:
         await Learner(coordinator, 0, 1).join(joining)
-    await coordinator.reached(pb.ROUND_PHASE_TRAINING, 1)
+    await until(lambda: coordinator.state()["phase"] == "training", "clients train")
     seeds = [
         terms.SerializeToString(),
         *(update.SerializeToString() for update in terms.updates),
@@ -224,9 +225,10 @@ async def outcome(
         if not shape.server_streaming:
             await call
             return StatusCode.OK
-        while await asyncio.wait_for(call.read(), 0.4) is not grpc.aio.EOF:
+        while await asyncio.wait_for(call.read(), 0.4) != EOF:
             pass
-        return await call.code()
+        code: StatusCode = await call.code()
+        return code
     except asyncio.TimeoutError:
         return StatusCode.OK
     except grpc.aio.AioRpcError as error:
@@ -276,6 +278,18 @@ async def test_junk_to_every_method(site: Site, listener: str) -> None:
         await barrage(target, methods, site.seeds, random.Random(listener), times=12)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(20))
+async def test_much_more_junk(site: Site, seed: int) -> None:
+    """More of it, to all listeners at once."""
+    async with unharmed(site):
+        for listener in LISTENERS:
+            target = site.target(listener)
+            methods = [m for m in await methods_of(target) if not destructive(m)]
+            rng = random.Random(f"{listener} {seed}")
+            await barrage(target, methods, site.seeds, rng, times=40)
+
+
 async def test_junk_from_peers_who_shook_hands(site: Site) -> None:
     """Some are banned for it; others can still come."""
     node = site.network.nodes[0]
@@ -320,10 +334,8 @@ async def test_what_is_not_grpc_at_all(site: Site, listener: str) -> None:
         ):
             reader, writer = await asyncio.open_connection(host, int(port))
             writer.write(raw)
-            try:
-                await asyncio.wait_for(reader.read(), 2)
-            except (asyncio.TimeoutError, ConnectionError):
-                pass
+            with suppress(asyncio.TimeoutError, ConnectionError):
+                await asyncio.wait_for(reader.read(), 0.3)
             writer.close()
 
 

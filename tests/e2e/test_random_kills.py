@@ -47,9 +47,7 @@ class Traffic:
                 self.final[view.hash] = view.height
 
 
-async def kill_now_and_then(
-    nodes: list[Node], seed: int, times: int, *, at_once: int = 1
-) -> None:
+async def kill_now_and_then(nodes: list[Node], seed: int, times: int, *, at_once: int = 1) -> None:
     """Kill this often, seldom more than ``at_once`` nodes at a time, and start them again."""
     chance = random.Random(seed)
     for _ in range(times):
@@ -63,6 +61,15 @@ async def kill_now_and_then(
         if chance.random() < 0.7:
             # Else it may be killed again before it serves.
             await asyncio.gather(*(victim.ready() for victim in victims))
+    await asyncio.gather(*(node.ready() for node in nodes))
+
+
+async def power_cut(nodes: list[Node]) -> None:
+    """All at once, in the middle of whatever they were deciding."""
+    for node in nodes:
+        node.program.kill()
+    for node in nodes:
+        node.program.start()
     await asyncio.gather(*(node.ready() for node in nodes))
 
 
@@ -89,6 +96,7 @@ async def endure(root: Path, seed: int, times: int, *, at_once: int = 1) -> None
             payers = [asyncio.create_task(traffic.run(key_of(name))) for name in PAYERS]
             try:
                 await kill_now_and_then(network.nodes, seed, times, at_once=at_once)
+                await power_cut(network.nodes)
                 # It still works.
                 before = len(traffic.final)
                 deadline = time.monotonic() + 45

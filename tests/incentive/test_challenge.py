@@ -11,16 +11,20 @@ from fedcoin.incentive.challenge import challenge_of, challenged_leaves
 KEY = b"k" * 32
 
 
-def test_challenge_covers_task_and_certificate() -> None:
-    task, certificate = b"t" * 32, b"certificate"
+def test_challenge_covers_task_attempt_and_salts() -> None:
+    task, salts = b"t" * 32, {b"b" * 20: b"2" * 32, b"a" * 20: b"1" * 32}
+    opened = b"a" * 20 + b"1" * 32 + b"b" * 20 + b"2" * 32
+    challenge = challenge_of(task, 3, salts)
     assert (
-        challenge_of(task, certificate)
+        challenge
         == hashlib.sha256(
-            b"fedcoin/challenge/v1\x00" + task + hashlib.sha256(certificate).digest()
+            b"fedcoin/challenge/v2\x00" + task + bytes([0, 0, 0, 3, 0, 0, 0, 2]) + opened
         ).digest()
     )
-    assert challenge_of(task, certificate) != challenge_of(task, certificate + b"\x00")
-    assert challenge_of(task, certificate) != challenge_of(b"u" * 32, certificate)
+    assert challenge != challenge_of(b"u" * 32, 3, salts)
+    assert challenge != challenge_of(task, 2, salts)
+    assert challenge != challenge_of(task, 3, {b"a" * 20: b"1" * 32})
+    assert challenge != challenge_of(task, 3, {b"b" * 20: b"1" * 32, b"a" * 20: b"2" * 32})
 
 
 @given(st.binary(min_size=32, max_size=32), st.integers(1, 10**6), st.integers(1, 100))

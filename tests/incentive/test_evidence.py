@@ -372,7 +372,7 @@ def test_a_large_tree_is_built_and_verified_quickly(schedule: int, make_plan: Ma
 
 def test_the_largest_evidence_bound_holds_at_the_extremes(make_plan: Make) -> None:
     plan = make_plan(ANTITHETIC, 20, size=10**7, max_samples=700)
-    worst = np.zeros((700, 40), dtype=np.int64)
+    worst = np.zeros((700, 20), dtype=np.int64)
     worst[:, ::2] = 10**7
     tree = build_tree(plan, worst, 10**7, 0)
     evidence = tree.prove(range(0, 700, 16))

@@ -66,7 +66,7 @@ def test_the_plan_of_a_task() -> None:
     plan = plan_of(terms, b"t" * 32, b"k" * 32)
     assert plan == SamplingPlan(ANTITHETIC, 3, 50, 2, 7, b"t" * 32, b"k" * 32, True)
     assert plan.fixed_samples is None
-    assert (plan.most_samples, plan.leaf_length) == (7, 6)
+    assert (plan.most_samples, plan.leaf_length) == (7, 3)
 
 
 def test_exact_has_its_number_of_leaves() -> None:

@@ -37,12 +37,13 @@ def test_orders(vector: dict[str, Any]) -> None:
         bytes.fromhex(vector["task_id"]),
         bytes.fromhex(vector["public_key"]),
     )
-    assert walks.orders(vector["index"]) == vector["orders"]
+    assert walks.order(vector["index"]) == vector["order"]
 
 
 def test_challenge() -> None:
     vector = VECTORS["challenge"]
-    challenge = challenge_of(bytes.fromhex(vector["task_id"]), bytes.fromhex(vector["certificate"]))
+    salts = {bytes.fromhex(k): bytes.fromhex(v) for k, v in vector["salts"].items()}
+    challenge = challenge_of(bytes.fromhex(vector["task_id"]), vector["attempt"], salts)
     assert challenge.hex() == vector["challenge"]
     key = bytes.fromhex(vector["public_key"])
     for samples, q, leaves in vector["leaves"]:

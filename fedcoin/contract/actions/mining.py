@@ -10,7 +10,9 @@ from fedcoin.data.amounts import format_amount
 from fedcoin.data.errors import Refusal
 from fedcoin.data.hashing import HASH_BYTES
 from fedcoin.data.transactions import Transaction
+from fedcoin.incentive.errors import EvidenceCode
 from fedcoin.incentive.evidence import ProvedVector, commitment, verify_evidence
+from fedcoin.incentive.payout import commit_deposit
 from fedcoin.incentive.sampling import plan_of
 from fedcoin.v1 import block_pb2
 from fedcoin.v1.block_pb2 import TaskPhase
@@ -25,7 +27,7 @@ def commit(scope: Scope, transaction: Transaction) -> None:
     """
     action = transaction.body.commit_shapley
     task = _task(scope, action.task_id)
-    _check_turn(scope, task, action.attempt, block_pb2.TASK_PHASE_COMMIT)
+    _check_turn(task, action.attempt, block_pb2.TASK_PHASE_COMMIT)
     bond = records.BONDS.get(scope.state, transaction.sender)
     if bond is None or not bond.bond:
         raise Refusal(
@@ -35,12 +37,15 @@ def commit(scope: Scope, transaction: Transaction) -> None:
             limit=str(scope.rules.min_bond),
         )
     check_length(LedgerCode.BAD_HASH, "commitment", action.commitment, HASH_BYTES)
-    if action.deposit != scope.rules.commit_deposit:
+    terms = records.TERMS.get(scope.state, action.task_id)
+    assert terms is not None, "a task without terms"
+    due = commit_deposit(scope.rules.commit_deposit, terms.prices.sap)
+    if action.deposit != due:
         raise Refusal(
             LedgerCode.WRONG_DEPOSIT,
-            f"deposit is {action.deposit} sap; it must be {scope.rules.commit_deposit}",
+            f"deposit is {action.deposit} sap; it must be {due}",
             field="deposit",
-            limit=str(scope.rules.commit_deposit),
+            limit=str(due),
         )
     if records.MINERS.get(scope.state, action.task_id, transaction.sender) is not None:
         raise Refusal(
@@ -59,14 +64,17 @@ def commit(scope: Scope, transaction: Transaction) -> None:
 
 
 def reveal(scope: Scope, transaction: Transaction) -> None:
-    """Take what opens a miner's commitment and answers the challenge.
+    """Take what opens a miner's commitment, and later what answers the challenge as well.
 
-    Raises `Refusal` (UNKNOWN_TASK, TOO_EARLY, TOO_LATE, NOT_COMMITTED, ALREADY_REVEALED,
-    BAD_HASH, WRONG_OPENING, and those of `verify_evidence`).
+    Evidence without a leaf is an opening: its salt is one of those that fix the challenge.
+    Raises `Refusal` (UNKNOWN_TASK, TOO_EARLY, TOO_LATE, NOT_COMMITTED, NOT_OPENED,
+    ALREADY_REVEALED, BAD_HASH, WRONG_OPENING, and those of `verify_evidence`).
     """
     action = transaction.body.reveal_shapley
     task = _task(scope, action.task_id)
-    _check_turn(scope, task, action.attempt, block_pb2.TASK_PHASE_REVEAL)
+    opens = not action.evidence.leaves
+    phase = block_pb2.TASK_PHASE_CHALLENGE if opens else block_pb2.TASK_PHASE_REVEAL
+    _check_turn(task, action.attempt, phase)
     miner = records.MINERS.get(scope.state, action.task_id, transaction.sender)
     if miner is None:
         raise Refusal(
@@ -74,11 +82,12 @@ def reveal(scope: Scope, transaction: Transaction) -> None:
             "this miner has not committed in this attempt",
             field="task_id",
         )
-    if miner.revealed:
-        raise Refusal(
-            LedgerCode.ALREADY_REVEALED, "this miner has revealed already", field="task_id"
-        )
+    _check_once(miner, opens)
     _check_opening(transaction, miner.commitment)
+    if opens:
+        miner.salt = action.salt
+        records.MINERS.put(scope.state, action.task_id, transaction.sender, record=miner)
+        return
     # A result is kept for this very transaction and challenge: both make it up.
     proved = scope.memo.of(
         ("reveal", transaction.hash, task.challenge),
@@ -103,8 +112,8 @@ def _task(scope: Scope, task_id: bytes) -> TaskState:
     return task
 
 
-def _check_turn(scope: Scope, task: TaskState, attempt: int, phase: TaskPhase.ValueType) -> None:
-    """Refuse (TOO_EARLY, TOO_LATE) what is not for this attempt, phase and window."""
+def _check_turn(task: TaskState, attempt: int, phase: TaskPhase.ValueType) -> None:
+    """Refuse (TOO_EARLY, TOO_LATE) what is not for this attempt and phase."""
     due, now = (attempt, phase), (task.attempt, task.phase)
     if due != now:
         early = due > now and not task.closed_height
@@ -116,19 +125,33 @@ def _check_turn(scope: Scope, task: TaskState, attempt: int, phase: TaskPhase.Va
             field="attempt",
             limit=str(task.attempt),
         )
-    if scope.block.time_ms > task.deadline_ms:
+
+
+def _check_once(miner: MinerState, opens: bool) -> None:
+    """Refuse (ALREADY_REVEALED, NOT_OPENED) what is said twice, or without its first half."""
+    if miner.revealed or (opens and miner.salt):
+        done = "revealed" if miner.revealed else "opened its commitment"
         raise Refusal(
-            LedgerCode.TOO_LATE,
-            f"the window closed at {task.deadline_ms} ms; the block's time is"
-            f" {scope.block.time_ms} ms",
+            LedgerCode.ALREADY_REVEALED, f"this miner has {done} already", field="task_id"
+        )
+    if not opens and not miner.salt:
+        raise Refusal(
+            LedgerCode.NOT_OPENED,
+            "this miner has not opened its commitment while the challenge was open",
             field="task_id",
-            limit=str(task.deadline_ms),
         )
 
 
 def _check_opening(transaction: Transaction, committed: bytes) -> None:
     action = transaction.body.reveal_shapley
     check_length(LedgerCode.BAD_HASH, "salt", action.salt, HASH_BYTES)
+    if action.evidence.siblings and not action.evidence.leaves:
+        raise Refusal(
+            EvidenceCode.WRONG_SIBLINGS,
+            "an opening shows no leaf and no sibling",
+            field="evidence.siblings",
+            limit="0",
+        )
     opened = commitment(
         action.evidence, action.salt, action.task_id, action.attempt, transaction.sender
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 
 from fedcoin.data.artifact_store import ArtifactStore
@@ -11,6 +12,7 @@ from fedcoin.data.errors import Refusal
 from fedcoin.data.hashing import HASH_BYTES
 from fedcoin.network.errors import NetworkCode
 from fedcoin.network.interceptors import Context
+from fedcoin.network.tasks import within
 from fedcoin.v1.artifact_service_pb2 import (
     DownloadRequest,
     DownloadResponse,
@@ -22,6 +24,10 @@ from fedcoin.v1.artifact_service_pb2 import (
     UploadResponse,
 )
 from fedcoin.v1.artifact_service_pb2_grpc import ArtifactServiceServicer
+
+MAX_DRAINED = 128
+DRAIN_S = 2.0
+"""How many messages, and for how long, are read after an upload was refused."""
 
 
 class ArtifactServicer(ArtifactServiceServicer):
@@ -67,6 +73,13 @@ class ArtifactServicer(ArtifactServiceServicer):
         Raises Refusal: UPLOADS_CLOSED, MALFORMED, CHUNK_OUT_OF_ORDER, and those of the store
         (TOO_LARGE, BAD_ARTIFACT, BAD_CHUNK, STORE_FULL).
         """
+        try:
+            return await self._upload(request_iterator)
+        except Refusal:
+            await _drain(request_iterator)
+            raise
+
+    async def _upload(self, request_iterator: AsyncIterator[UploadRequest]) -> UploadResponse:
         self._check_uploads()
         first = await anext(aiter(request_iterator), None)
         if first is None or first.WhichOneof("part") != "manifest":
@@ -117,6 +130,23 @@ class ArtifactServicer(ArtifactServiceServicer):
                 NetworkCode.UPLOADS_CLOSED,
                 "this listener takes no uploads; use the API's or the coordinator's",
             )
+
+
+async def _drain(requests: AsyncIterator[UploadRequest]) -> None:
+    """Read on for a while, so that a caller in the middle of sending gets to see the refusal.
+
+    gRPC's Python client makes an INTERNAL error of a call that ends while it writes.
+    """
+
+    async def read_on() -> None:
+        count = 0
+        async for _ in requests:
+            count += 1
+            if count == MAX_DRAINED:
+                return
+
+    with contextlib.suppress(Refusal, asyncio.TimeoutError):
+        await within(DRAIN_S, read_on())
 
 
 def _check_id(id: bytes) -> None:

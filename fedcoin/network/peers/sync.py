@@ -86,14 +86,16 @@ class Sync:
 
     async def _catch_up(self) -> None:
         """One run: headers, then their blocks."""
-        self._chain.catching_up = True
         before = self._chain.height()
         for peer in self._ahead():
             tips = await self._headers(peer)
             if tips:
+                # Not on a peer's word alone: somebody always boasts.
+                self._chain.catching_up = True
                 await self._fetch(tips)
                 break
         if self._chain.height() == before:
+            self._chain.catching_up = False
             await asyncio.sleep(PAUSE_S)
         else:
             log.info("caught up from height %d to %d", before, self._chain.height())

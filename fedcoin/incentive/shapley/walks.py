@@ -1,74 +1,19 @@
-"""Estimators of Shapley values: each asks a ``Game`` for some coalitions and averages.
-
-All draw from a seeded NumPy generator: these are estimates for whoever asks, not proofs, so that
-they need not follow the chain's schedules.
-"""
+"""Estimators that walk along orders of the players and average what each one adds."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-from dataclasses import dataclass
-
 import numpy as np
 
-from fedcoin.data.errors import Refusal
-from fedcoin.incentive.errors import EvidenceCode
-from fedcoin.incentive.games import Floats, Game
 from fedcoin.incentive.layouts import Ints
+from fedcoin.incentive.shapley.games import Floats, Game
+from fedcoin.incentive.shapley.result import Estimate, need
 
-MAX_EXACT_PLAYERS = 20
+TRUNCATION = 0.005
+"""``truncated`` ends a walk this near the grand coalition's worth, as a part of what there is to
+share out."""
+
 _BATCH_ROWS = 1 << 14
 _LEAST_BASES = 10
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """Estimated Shapley values."""
-
-    values: Floats
-    """(n,), in the utility's unit; they add up to u(all) - u(empty)."""
-    std_errors: Floats
-    """(n,), one standard error; 0 when exact, infinite when there was one sample only."""
-    evaluations: int
-    """Distinct coalitions evaluated, besides the empty and the grand one."""
-    method: str
-    """The estimator that was used."""
-
-
-Estimator = Callable[[Game, int, np.random.Generator], Estimate]
-"""Takes a game, a budget of distinct coalitions and a source of randomness."""
-
-
-def exact(game: Game, budget: int, rng: np.random.Generator) -> Estimate:
-    """Shapley's formula over all 2^n coalitions, for up to 20 players.
-
-    Raises ``Refusal`` BAD_GAME for more players, BAD_BUDGET for fewer than 2^n - 2 evaluations.
-    """
-    n = game.players
-    if n > MAX_EXACT_PLAYERS:
-        raise Refusal(
-            EvidenceCode.BAD_GAME,
-            f"method exact takes at most {MAX_EXACT_PLAYERS} players, not {n}: use auto",
-            field="n",
-            limit=str(MAX_EXACT_PLAYERS),
-        )
-    _need(budget, (1 << n) - 2, "exact")
-    masks = np.arange(1 << n)
-    worth = np.concatenate(
-        [
-            game.values((masks[start : start + _BATCH_ROWS, None] >> np.arange(n)) & 1 == 1)
-            for start in range(0, 1 << n, _BATCH_ROWS)
-        ]
-    )
-    sizes = ((masks[: 1 << (n - 1), None] >> np.arange(n)) & 1).sum(axis=1)
-    weights = np.array([1 / (n * math.comb(n - 1, s)) for s in range(n)])[sizes]
-    values = np.empty(n)
-    for k in range(n):
-        # Splits the masks by bit k; both halves keep the order of the other n - 1 bits.
-        halves = worth.reshape(-1, 2, 1 << k)
-        values[k] = weights @ (halves[:, 1] - halves[:, 0]).reshape(-1)
-    return Estimate(values, np.zeros(n), game.evaluations, "exact")
 
 
 def permutation(game: Game, budget: int, rng: np.random.Generator) -> Estimate:
@@ -77,7 +22,7 @@ def permutation(game: Game, budget: int, rng: np.random.Generator) -> Estimate:
     Raises ``Refusal`` BAD_BUDGET for fewer than n - 1 evaluations: one order's prefixes.
     """
     n = game.players
-    _need(budget, n - 1, "permutation")
+    need(budget, n - 1, "permutation")
     moments = _Moments(n)
     while _goes_on(game, budget, n - 1, moments.count):
         moments.add(_marginals(game, _random_orders(rng, _room(game, budget, n - 1), n)))
@@ -90,27 +35,69 @@ def antithetic(game: Game, budget: int, rng: np.random.Generator) -> Estimate:
     What joins early in one walk joins late in the other, and the rotations put each player once at
     each place: both take variance away, the latter only when all n rotations are there, so that
     what the budget has left after whole ones is not spent. Standard errors are from the spread
-    between random orders where there are ten or more, widened for their small number by Student's
-    law; else from pairs as if these were independent, which is too wide. Raises ``Refusal``
-    BAD_BUDGET for fewer than 2 (n - 1) evaluations: one pair.
+    between random orders where there are ten or more; else from pairs as if these were
+    independent, which is too wide. Raises ``Refusal`` BAD_BUDGET for fewer than 2 (n - 1)
+    evaluations: one pair.
     """
     n = game.players
     pair, whole = 2 * (n - 1), 2 * n * (n - 1)
-    _need(budget, pair, "antithetic")
+    need(budget, pair, "antithetic")
     pairs, bases = _Moments(n), _Moments(n)
     while _goes_on(game, budget, whole if pairs.count else pair, bases.count):
         base = _random_orders(rng, 1, n)[0]
-        turns = min(n, (budget - game.evaluations) // pair)
+        turns = min(n, (budget - game.evaluations) // max(pair, 1)) if n > 1 else 1
         orders = np.stack([np.roll(base, -turn) for turn in range(turns)])
         sampled = (_marginals(game, orders) + _marginals(game, orders[:, ::-1])) / 2
         pairs.add(sampled)
         bases.add(sampled.mean(axis=0, keepdims=True))
-    if bases.count < _LEAST_BASES:
-        errors = pairs.std_errors()
-    else:
-        # So that 1.96 of them cover 95 %: the quantile of Student's law, to first order.
-        errors = bases.std_errors() * (1 + 1.21 / (bases.count - 1))
+    errors = (pairs if bases.count < _LEAST_BASES else bases).std_errors()
     return Estimate(pairs.mean, errors, game.evaluations, "antithetic")
+
+
+def truncated(game: Game, budget: int, rng: np.random.Generator) -> Estimate:
+    """Guided truncated walks: GTG-Shapley (Liu et al., 2022) within one round.
+
+    Orders come in cycles in which every player goes first once. A walk ends as soon as its
+    coalition is worth the grand one up to ``TRUNCATION``; the next player gets what was left, the
+    others nothing, so that the values still add up. That saves evaluations and costs a bias that
+    the standard errors do not know. Raises ``Refusal`` BAD_BUDGET for fewer than n - 1
+    evaluations.
+    """
+    n = game.players
+    need(budget, n - 1, "truncated")
+    close = TRUNCATION * abs(game.grand - game.empty)
+    moments = _Moments(n)
+    walks = 0
+    while _goes_on(game, budget, n - 1, moments.count):
+        fits = max(1, (budget - game.evaluations) // max(n - 1, 1))
+        count = min(n - walks % n, fits)
+        moments.add(_guided(game, walks % n, count, close, rng))
+        walks += count
+    return Estimate(moments.mean, moments.std_errors(), game.evaluations, "truncated")
+
+
+def _guided(game: Game, first: int, count: int, close: float, rng: np.random.Generator) -> Floats:
+    """Marginals (count, n) of walks that begin with the players from ``first`` on."""
+    n = game.players
+    others = np.array([np.delete(np.arange(n), first + walk) for walk in range(count)])
+    heads = np.arange(first, first + count)[:, None]
+    orders = np.column_stack([heads, rng.permuted(others, axis=1)])
+    gains = np.zeros((count, n))
+    coalitions = np.zeros((count, n), np.bool_)
+    worth = np.full(count, game.empty)
+    going = np.arange(count)
+    for place in range(n):
+        who = orders[going, place]
+        coalitions[going, who] = True
+        near = np.abs(game.grand - worth[going]) <= close
+        after = np.full(len(going), game.grand)
+        after[~near] = game.values(coalitions[going[~near]])
+        gains[going, who] = after - worth[going]
+        worth[going] = after
+        going = going[~near]
+        if not len(going):
+            break
+    return gains
 
 
 class _Moments:
@@ -133,7 +120,9 @@ class _Moments:
     def std_errors(self) -> Floats:
         if self.count < 2:
             return np.full(len(self.mean), np.inf)
-        errors: Floats = np.sqrt(self._squares / (self.count - 1) / self.count)
+        # So that 1.96 of them cover 95 %: the quantile of Student's law, to first order.
+        widening = 1 + 1.21 / (self.count - 1)
+        errors: Floats = widening * np.sqrt(self._squares / (self.count - 1) / self.count)
         return errors
 
 
@@ -168,13 +157,3 @@ def _goes_on(game: Game, budget: int, cost: int, samples: int) -> bool:
     game would never be used up.
     """
     return budget - game.evaluations >= cost and samples * cost <= 4 * budget
-
-
-def _need(budget: int, least: int, method: str) -> None:
-    if budget < least:
-        raise Refusal(
-            EvidenceCode.BAD_BUDGET,
-            f"method {method} needs a budget of at least {least} evaluations, not {budget}",
-            field="budget",
-            limit=str(least),
-        )

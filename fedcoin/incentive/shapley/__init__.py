@@ -4,9 +4,14 @@ Usage::
 
     from fedcoin.incentive import shapley
 
-    estimate = shapley.estimate(utility, n=10, budget=500)
+    estimate = shapley.estimate(utility, n=10, budget=200)
 
 where ``utility`` takes coalitions as a bool array (m, n) and returns m numbers.
+
+``games`` asks for each coalition once and counts. The methods: ``exact``; ``walks`` along orders
+(permutation, antithetic, truncated); ``complementary`` contributions; ``surrogate`` (kriging),
+which stands on ``prior`` and ``zonal`` (what a game is likely to be), ``reml`` (learning that from
+the sample) and ``kriging`` (what the sample says of the values). ``sampling`` draws coalitions.
 """
 
 from __future__ import annotations
@@ -14,15 +19,22 @@ from __future__ import annotations
 import numpy as np
 
 from fedcoin.data.errors import Refusal
-from fedcoin.incentive import estimators
 from fedcoin.incentive.errors import EvidenceCode
-from fedcoin.incentive.estimators import Estimate, Estimator
-from fedcoin.incentive.games import Game, Utility
+from fedcoin.incentive.shapley import surrogate, walks
+from fedcoin.incentive.shapley.complementary import complementary
+from fedcoin.incentive.shapley.exact import MAX_EXACT_PLAYERS, exact
+from fedcoin.incentive.shapley.games import Game, Utility
+from fedcoin.incentive.shapley.result import Estimate, Estimator
+
+__all__ = ["METHODS", "Estimate", "estimate"]
 
 METHODS: dict[str, Estimator] = {
-    "exact": estimators.exact,
-    "permutation": estimators.permutation,
-    "antithetic": estimators.antithetic,
+    "exact": exact,
+    "permutation": walks.permutation,
+    "antithetic": walks.antithetic,
+    "truncated": walks.truncated,
+    "complementary": complementary,
+    "kriging": surrogate.kriging,
 }
 AUTO_EXACT_PLAYERS = 12
 WALKS_BY_DEFAULT = 200
@@ -36,9 +48,9 @@ def estimate(
     ``utility(coalitions)`` takes a bool array (m, n) and returns m finite numbers; it is asked for
     each coalition once. ``budget`` is the most distinct coalitions to evaluate, besides the empty
     and the grand one; without it, all of them where the method is exact, else those of 200 walks.
-    ``method``: ``exact``, ``permutation``, ``antithetic``, or ``auto``: exact where all coalitions
-    fit in the budget (without one: up to 12 players), else antithetic, or permutation where there
-    is not even room for one pair. The same seed gives the same estimate.
+    ``method`` is one of ``METHODS``, or ``auto``: exact where all coalitions fit in the budget
+    (without one: up to 12 players), else kriging, or walks where the budget is too small for that.
+    The same seed gives the same estimate.
 
     Raises ``Refusal`` BAD_METHOD, BAD_GAME or BAD_BUDGET.
     """
@@ -64,7 +76,9 @@ def _choose(method: str, n: int, budget: int | None) -> str:
     if method != "auto":
         return method
     if budget is None:
-        return "exact" if n <= AUTO_EXACT_PLAYERS else "antithetic"
-    if n <= estimators.MAX_EXACT_PLAYERS and budget >= (1 << n) - 2:
+        return "exact" if n <= AUTO_EXACT_PLAYERS else "kriging"
+    if n <= MAX_EXACT_PLAYERS and budget >= (1 << n) - 2:
         return "exact"
+    if budget >= surrogate.least_budget(n):
+        return "kriging"
     return "antithetic" if budget >= 2 * (n - 1) else "permutation"

@@ -1,0 +1,104 @@
+"""Shapley values from a Gaussian process over coalitions (kriging).
+
+The worth of a coalition of some size is taken for a random function that is smooth in who belongs
+and in the size (``prior``), whose smoothness and roughness are learned from the sample (``reml``).
+The estimate is the expected Shapley value of the games that agree with everything that was
+evaluated: no other linear estimate is better under the prior, and once every coalition was
+evaluated it is the Shapley value.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fedcoin.incentive.layouts import Bools, Ints
+from fedcoin.incentive.shapley.games import Floats
+from fedcoin.incentive.shapley.prior import (
+    DEGREES,
+    Covariances,
+    Settings,
+    value_covariances,
+)
+from fedcoin.incentive.shapley.reml import Inverse, Trend, invert, learn, roughness, trend_of
+
+LEARNING_ROWS = 400
+"""The most coalitions from which settings are learned: a random part of a larger sample."""
+
+
+@dataclass(frozen=True, slots=True)
+class Posterior:
+    """What a sample says of the Shapley values, up to an equal part for everyone."""
+
+    values: Floats
+    """(n,), adding up to zero."""
+    variances: Floats
+    """(n,), as the model has them."""
+    pull: Floats
+    """(m, n): what each coalition's worth counts in the values."""
+    unit: float
+    """What the worths were divided by."""
+    _weights: Floats
+    _projected: Floats
+
+    def errors_without(self, rows: Ints) -> Floats:
+        """How far off the other coalitions' prediction of these rows' worths is (Dubrule, 1983)."""
+        block = self._projected[np.ix_(rows, rows)]
+        errors: Floats = np.linalg.lstsq(block, self._weights[rows], rcond=None)[0] * self.unit
+        return errors
+
+
+def krige(coalitions: Bools, worth: Floats, rng: np.random.Generator) -> Posterior:
+    """Values (up to an equal part for everyone) of a game of which this much is known.
+
+    ``coalitions`` (m, n) are distinct, neither empty nor grand; ``worth`` (m,).
+    """
+    unit = float(worth.std()) or 1.0
+    scaled = (worth - worth.mean()) / unit
+    trend = trend_of(coalitions)
+    rough = roughness(scaled, trend)
+    rows = np.arange(len(worth))
+    if len(rows) > LEARNING_ROWS:
+        rows = rng.permutation(rows)[:LEARNING_ROWS]
+    settings = learn(coalitions[rows], scaled[rows], DEGREES, rough)
+    covariances = Covariances(coalitions, DEGREES, rough)
+    found = invert(covariances.matrix(settings), trend)
+    return _posterior(coalitions, scaled, unit, covariances, settings, trend, found)
+
+
+def _posterior(
+    coalitions: Bools,
+    worth: Floats,
+    unit: float,
+    covariances: Covariances,
+    settings: Settings,
+    trend: Trend,
+    found: Inverse,
+) -> Posterior:
+    n = coalitions.shape[1]
+    prior = value_covariances(settings, covariances.sizes, n, covariances.scale)
+    at = covariances.size_of
+    centred = coalitions - (coalitions.sum(axis=1) / n)[:, None]
+    noise = np.where(coalitions, prior.inside[at][:, None], -prior.outside[at][:, None])
+    with_worth = centred * prior.additive[at][:, None] + noise
+    weights = found.projected @ worth
+    sizes = len(covariances.sizes)
+    pull = found.projected @ with_worth
+    pull += found.trend_map @ (found.trend_variance[:, sizes:] @ trend.contrasts.T)
+    # What the trend must make up for, where it is not known either.
+    open_ends = -found.trend_map.T @ with_worth
+    open_ends[sizes:] += trend.contrasts.T
+    variances = (
+        prior.variance * (1 - 1 / n)
+        - np.einsum("mi,mi->i", with_worth, found.inverse @ with_worth)
+        + np.einsum("pi,pi->i", open_ends, found.trend_variance @ open_ends)
+    )
+    return Posterior(
+        values=pull.T @ worth * unit,
+        variances=np.maximum(variances, 0) * unit**2,
+        pull=pull,
+        unit=unit,
+        _weights=weights,
+        _projected=found.projected,
+    )

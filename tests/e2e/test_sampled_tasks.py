@@ -1,0 +1,165 @@
+"""Tasks with more clients than can be valued exactly, through a whole network of two miners.
+
+The folder is what `train simulate` writes; the quick tests write it without TensorFlow.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fedcoin.application.simulate import MANIFEST, Manifest, SimulatedClient, read_manifest
+from fedcoin.data.addresses import format_address
+from fedcoin.data.key_files import save_key
+from fedcoin.learning.training import Plan
+from fedcoin.v1.task_pb2 import Schedule
+from tests.e2e.campaigns import check_paid, client_keys
+from tests.e2e.materials import Round, id_of
+from tests.e2e.network import ALICE, BOND, BRISK, Network
+from tests.e2e.programs import Stage, fedcoin
+
+CLIENTS = 14
+FREE_RIDER = 5
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
+    with Stage(tmp_path_factory.mktemp("sampled")) as stage:
+        network = Network(stage, [BOND] * 2, BRISK)
+        network.nodes[0].home.add_key("alice", ALICE)
+        asyncio.run(network.start())
+        yield network
+        for node in network.nodes:
+            node.program.stop()
+        network.audit()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As if it had been simulated; one client does nothing."""
+    folder = tmp_path_factory.mktemp("weights") / "weights"
+    (folder / "keys").mkdir(parents=True)
+    work = Round(CLIENTS)
+    work.updates[FREE_RIDER] = work.base
+    files = {"model": work.model, "base": work.base, "evaluation": work.evaluation}
+    clients = []
+    for index, key in enumerate(client_keys(CLIENTS)):
+        name = f"client-{index + 1}"
+        files[f"{name}.weights"] = work.updates[index]
+        save_key(folder / "keys" / f"{name}.key", key)
+        clients.append(
+            SimulatedClient(
+                address=format_address(key.address),
+                role="free rider" if index == FREE_RIDER else "honest",
+                num_samples=work.num_samples[index],
+                weights=f"{name}.weights",
+                artifact=id_of(work.updates[index]).hex(),
+                key=f"keys/{name}.key",
+                right_answers=0,
+            )
+        )
+    for name, raw in files.items():
+        (folder / name).write_bytes(raw)
+    manifest = Manifest(
+        dataset="digits",
+        model="by hand",
+        seed=0,
+        plan=Plan(),
+        model_artifact=id_of(work.model).hex(),
+        base_artifact=id_of(work.base).hex(),
+        evaluation_artifact=id_of(work.evaluation).hex(),
+        evaluation_size=work.examples,
+        clients=tuple(clients),
+    )
+    (folder / MANIFEST).write_text(json.dumps({"version": 1, **asdict(manifest)}))
+    assert read_manifest(folder) == manifest
+    return folder
+
+
+def publish(network: Network, folder: Path, **settings: object) -> dict[str, Any]:
+    """The command, and the task that it says was settled."""
+    sets = [f"--set=coordinator.{name}={value}" for name, value in settings.items()]
+    home = network.nodes[0].home.root
+    out = fedcoin(
+        "task", "publish", folder, "--home", home, "--key", "alice", "--budget", "10fdc",
+        "--wait", "--json", *sets, seconds=100,
+    )  # fmt: skip
+    found: dict[str, Any] = json.loads(out)
+    return found
+
+
+async def check(network: Network, task: dict[str, Any], schedule: str) -> None:
+    """It went through all of it: samples, proof, agreement, payment."""
+    await network.agreed()
+    async with network.clients() as clients:
+        for client in clients:
+            view = await client.task(task["task_id"])
+            assert Schedule.Name(view.schedule) == f"SCHEDULE_{schedule}"
+            check_paid(view)
+            assert len(view.miners) == 2
+            assert all(miner.revealed and miner.inlier for miner in view.miners)
+            # Each made samples of its own, by its own key.
+            assert all(miner.evaluations >= len(view.clients) for miner in view.miners)
+            reveals = [await client.evidence(task["task_id"], m.address) for m in view.miners]
+            assert len({reveal.transaction for reveal in reveals}) == 2
+
+
+def by_role(folder: Path, task: dict[str, Any]) -> dict[str, list[int]]:
+    """What clients of each kind were paid."""
+    payouts = {client["address"]: int(client["payout"]) for client in task["clients"]}
+    found: dict[str, list[int]] = {}
+    for client in read_manifest(folder).clients:
+        found.setdefault(client.role, []).append(payouts[client.address])
+    return found
+
+
+@pytest.mark.parametrize("schedule", ["permutation", "antithetic"])
+async def test_a_task_settles(network: Network, folder: Path, schedule: str) -> None:
+    before = (await network.nodes[0].status()).difficulty_nano
+    task = await asyncio.to_thread(
+        publish, network, folder, schedule=schedule, commit_seconds=15, max_samples=400
+    )
+    await check(network, task, schedule.upper())
+    paid = by_role(folder, task)
+    assert paid["free rider"] == [0]
+    assert sum(amount > 0 for amount in paid["honest"]) > CLIENTS // 2
+    # It was quicker than it need be: the next one is measured more closely.
+    after = (await network.nodes[0].status()).difficulty_nano
+    assert before // 2 <= after < before
+
+
+async def test_what_is_chosen_by_itself(network: Network, folder: Path) -> None:
+    """Over twelve clients, "auto" means antithetic; walks may be cut short."""
+    task = await asyncio.to_thread(
+        publish, network, folder, commit_seconds=15, max_samples=200, truncation=2,
+        reward="pro_rata",
+    )  # fmt: skip
+    await check(network, task, "ANTITHETIC")
+    async with network.nodes[0].client() as client:
+        view = await client.task(task["task_id"])
+    assert all(miner.reward > 0 for miner in view.miners)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("schedule", ["permutation", "antithetic"])
+async def test_simulated_clients(network: Network, tmp_path: Path, schedule: str) -> None:
+    """The whole of it: fourteen clients really train, and are valued and paid."""
+    folder = tmp_path / "weights"
+    await asyncio.to_thread(
+        fedcoin, "train", "simulate", folder, "--clients", CLIENTS, "--free-riders", 1,
+        "--mislabelled", 1, "--epochs", 2, seconds=300,
+    )  # fmt: skip
+    task = await asyncio.to_thread(
+        publish, network, folder, schedule=schedule, commit_seconds=20, max_samples=400
+    )
+    await check(network, task, schedule.upper())
+    paid = by_role(folder, task)
+    assert paid["free rider"] == [0]
+    assert max(paid["honest"]) > max(paid["mislabelled"])
