@@ -53,7 +53,9 @@ def split(x: Floats, y: Ints, how: str, clients: int, rng: np.random.Generator) 
             for owner, part in zip(owners, np.array_split(own, len(owners)), strict=True):
                 parts[owner].append(part)
             rest.append(others)
-        for owner, part in enumerate(np.array_split(rng.permutation(np.concatenate(rest)), clients)):
+        for owner, part in enumerate(
+            np.array_split(rng.permutation(np.concatenate(rest)), clients)
+        ):
             parts[owner].append(part)
         parts = [np.concatenate(part) for part in parts]
     elif how == "few-labels":
@@ -157,7 +159,9 @@ def federate(
         stacks = [np.stack([model[layer] for model in models]) for layer in (2, 3)]
         games.append(Clients(first, stacks[0], stacks[1], sizes, y_test))
         shares_of_all = sizes / sizes.sum()
-        mixed = [np.tensordot(shares_of_all, np.stack(layer), 1) for layer in zip(*updates)]
+        mixed = [
+            np.tensordot(shares_of_all, np.stack(layer), 1) for layer in zip(*updates, strict=True)
+        ]
         base = (mixed[0], mixed[1], mixed[2], mixed[3])
     return games
 

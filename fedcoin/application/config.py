@@ -91,6 +91,9 @@ class MiningConfig:
     )
     key: str = setting("node", text(False), "The key in keys/ that bonds, signs and is paid.")
     warm: bool = setting(True, switch(), "Start the worker before there is work for it.")
+    adversary: str = setting(
+        "", text(), "Lie in this way; only for tests of the network.", hidden=True
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,6 +319,8 @@ def render_config(settings: Mapping[str, object] | None = None) -> str:
     for table, make in tables().items():
         lines += [f"# {make.__doc__}", f"[{table}]"]
         for entry in dataclasses.fields(make):
+            if entry.metadata["hidden"] and f"{table}.{entry.name}" not in given:
+                continue
             value = getattr(getattr(chosen, table), entry.name)
             mark = "" if f"{table}.{entry.name}" in given else "# "
             lines.append(f"# {entry.metadata['doc']}")

@@ -53,7 +53,7 @@ RETRY_SECONDS = 1.0
 
 
 @dataclass(slots=True)
-class _Turn:
+class Turn:
     """One task, as far as this miner is with it."""
 
     assignment: Assignment
@@ -69,10 +69,12 @@ class _Turn:
 
     @property
     def name(self) -> str:
+        """The task, for a log."""
         return self.assignment.task_id.hex()[:16]
 
     @property
     def busy(self) -> bool:
+        """Is a step under way?"""
         return self.step is not None and not self.step.done()
 
     async def halt(self) -> None:
@@ -117,7 +119,7 @@ class Miner:
         self._folder = folder
         self._clock = clock
         self._entropy = entropy
-        self._turns: dict[bytes, _Turn] = {}
+        self._turns: dict[bytes, Turn] = {}
         self._owner = TaskOwner("miner")
 
     async def run(self) -> None:
@@ -162,20 +164,20 @@ class Miner:
             await self._jobs.forget(task_id)
             await asyncio.to_thread(self._folder.remove, task_id)
 
-    async def _take_up(self, task_id: bytes) -> _Turn:
+    async def _take_up(self, task_id: bytes) -> Turn:
         reader = self._chain.ledger.reader
         terms = records.TERMS.get(reader, task_id)
         assert terms is not None, "an open task without terms"
         campaign = records.CAMPAIGNS.get(reader, terms.campaign_id)
         assert campaign is not None, "a task without a campaign"
         work = await asyncio.to_thread(self._folder.load, task_id)
-        return _Turn(
+        return Turn(
             Assignment(task_id, terms, campaign.terms.model),
             plan_of(terms, task_id, self._key.public_key),
             work=work,
         )
 
-    async def _advance(self, turn: _Turn, task: TaskState) -> None:
+    async def _advance(self, turn: Turn, task: TaskState) -> None:
         """Begin what the task's phase asks for, unless it is done or under way."""
         if turn.busy and turn.step_phase != task.phase:
             await turn.halt()
@@ -192,11 +194,11 @@ class Miner:
         turn.step_phase = task.phase
         turn.step = self._owner.start(self._try(turn, step), name=turn.name)
 
-    def _is_waiting(self, turn: _Turn) -> bool:
+    def _is_waiting(self, turn: Turn) -> bool:
         """Is what was sent last still in the pool?"""
         return bool(turn.sent) and self._pool.get(turn.sent) is not None
 
-    async def _try(self, turn: _Turn, step: Callable[[], Awaitable[None]]) -> None:
+    async def _try(self, turn: Turn, step: Callable[[], Awaitable[None]]) -> None:
         for left in reversed(range(TRIES)):
             try:
                 await step()
@@ -210,7 +212,7 @@ class Miner:
 
     # --- commit ---
 
-    async def _commit(self, turn: _Turn, task: TaskState) -> None:
+    async def _commit(self, turn: Turn, task: TaskState) -> None:
         work = turn.work
         if work is None or work.attempt != task.attempt:
             samples = await self._sample(turn, task, work.samples if work else None)
@@ -238,7 +240,7 @@ class Miner:
             turn.plan.evaluations(tree.samples),
         )
 
-    async def _sample(self, turn: _Turn, task: TaskState, known: Samples | None) -> Samples | None:
+    async def _sample(self, turn: Turn, task: TaskState, known: Samples | None) -> Samples | None:
         # What is exact but incomplete is worth nothing, so it may take until the very end.
         margin = 0 if turn.plan.fixed_samples is not None else self._margin_ms(turn)
         end_ms = task.deadline_ms - margin
@@ -248,7 +250,7 @@ class Miner:
                 turn.plan, utility, task.difficulty_nano, self._clock, end_ms, known
             )
 
-    def _margin_ms(self, turn: _Turn) -> int:
+    def _margin_ms(self, turn: Turn) -> int:
         """What is left of the window for the commitment to get into a block."""
         rules = self._chain.genesis.parameters
         block_ms = rules.propose_timeout_ms + 2 * rules.vote_timeout_ms
@@ -256,7 +258,7 @@ class Miner:
 
     # --- reveal ---
 
-    async def _reveal(self, turn: _Turn, task: TaskState, miner: MinerState) -> None:
+    async def _reveal(self, turn: Turn, task: TaskState, miner: MinerState) -> None:
         """Open the commitment; once the challenge is known, show the challenged leaves too."""
         work = turn.work
         if work is None or work.attempt != task.attempt:
@@ -285,7 +287,7 @@ class Miner:
         turn.sent = (await self._submit(action)).hash
         log.info("task %s: revealed %d of %d leaves", turn.name, len(leaves), tree.samples)
 
-    async def _tree_of(self, turn: _Turn, work: SealedWork) -> EvidenceTree:
+    async def _tree_of(self, turn: Turn, work: SealedWork) -> EvidenceTree:
         if turn.tree is None:
             samples = work.samples
             turn.tree = await asyncio.to_thread(
@@ -293,7 +295,7 @@ class Miner:
             )
         return turn.tree
 
-    def _commitment(self, turn: _Turn, tree: EvidenceTree, work: SealedWork) -> bytes:
+    def _commitment(self, turn: Turn, tree: EvidenceTree, work: SealedWork) -> bytes:
         return commitment(
             tree.sums(), work.salt, turn.assignment.task_id, work.attempt, self._key.address
         )

@@ -165,6 +165,7 @@ class Node:
             credentials=Security(tls_of(config), insecure=config.tls.insecure).server_credentials(),
             bounds=Bounds(streams=config.api.max_streams),
         )
+        self._adversary = config.mining.adversary
         self.miner = self._miner(self.miner_key, home.root / "work") if self.miner_key else None
         self._warm = config.mining.warm
         self.pool.on_admitted(self.network.relay)
@@ -195,7 +196,7 @@ class Node:
             self.owner.start(self._report(wallet, first, second), name="report")
 
         self.agreement.on_equivocation(report)
-        return Miner(
+        parts = (
             key,
             self.chain,
             self.local_pool,
@@ -204,6 +205,12 @@ class Node:
             WorkFolder(folder),
             unix_ms,
         )
+        if self._adversary:
+            # Imported here: a node that was not told to lie does not even know how.
+            from fedcoin.application.adversaries.lying_miner import LyingMiner, strategy_of
+
+            return LyingMiner(strategy_of(self._adversary), *parts)
+        return Miner(*parts)
 
     async def _report(self, wallet: LocalWallet, first: Vote, second: Vote) -> None:
         action = ReportEquivocation(first=first.envelope, second=second.envelope)

@@ -63,9 +63,10 @@ def split(amount: int, weights: Sequence[int]) -> tuple[int, ...]:
 def commit_deposit(least: int, sap_price: int) -> int:
     """What a miner puts down with a commitment, in sap.
 
-    A third of the price of mining, rounded up, or ``least`` where that is more. Who keeps its salt back changes the challenge, and the lottery of an EXACT task with it. With
-    less than a third of the power its accomplices win the new draw with a chance below a third: so
-    the deposit is worth more than what it buys.
+    A third of the price of mining, rounded up, or ``least`` where that is more. Who keeps its salt
+    back changes the challenge, and the lottery of an EXACT task with it. With less than a third of
+    the power its accomplices win the new draw with a chance below a third: so the deposit is worth
+    more than what it buys.
     """
     return max(least, -(-sap_price // 3))
 

@@ -127,7 +127,7 @@ class DenseEvaluator:
         scales = self._scales_of(members)
         later = [_average(stack, coefficients.astype(np.float32)) for stack in self._later]
         if self._scales:
-            later = [_with_scaled_biases(stack, 1 / scales) for stack in later]
+            later = [_with_scaled_biases(stack, scales) for stack in later]
         counts = np.zeros(len(members), np.int64)
         tile = np.empty(self._rows * self._width * BLOCK_EXAMPLES, np.float32)
         for block in self._blocks:
@@ -135,7 +135,7 @@ class DenseEvaluator:
             room = tile[: self._rows * parts.shape[1]].reshape(self._rows, -1)
             for rows, sums in plan.tiles(parts, room):
                 if not self._scales:
-                    sums *= scales[rows, None]
+                    np.multiply(sums, scales[rows, None], out=sums)
                 values = sums.reshape(len(sums), self._width, -1)
                 outputs = self._forward(values, later, rows)
                 counts[rows] += _right_answers(outputs, block)
@@ -215,7 +215,9 @@ def _weighed(layer: Dense, models: Sequence[Weights], job: UtilityJob) -> list[W
     for model, samples in zip(models[:-1], job.num_samples, strict=True):
         part = {}
         for name in names:
-            change = model[name].astype(np.float64) - (base[name] if fixed else 0)
+            change = model[name].astype(np.float64)
+            if fixed:
+                change -= base[name].astype(np.float64)
             part[name] = (samples / total * change).astype(np.float32)
         parts.append(part)
     return [*parts, base]
@@ -235,11 +237,11 @@ def _average(stack: _Stack, coefficients: Floats) -> _Stack:
     return _Stack(kernels, None if stack.biases is None else coefficients @ stack.biases)
 
 
-def _with_scaled_biases(stack: _Stack, factors: Floats) -> _Stack:
-    """The layer for inputs that are ``factors`` times too large: outputs will be, too."""
+def _with_scaled_biases(stack: _Stack, scales: Floats) -> _Stack:
+    """The layer for inputs still to be multiplied by ``scales``: its outputs are, too."""
     if stack.biases is None:
         return stack
-    return _Stack(stack.kernels, stack.biases * factors[:, None])
+    return _Stack(stack.kernels, stack.biases / scales[:, None])
 
 
 def _blocks(
@@ -296,7 +298,8 @@ def _right_answers(outputs: Floats, block: _Block) -> Counts:
     if len(block.segments) > MOST_SEGMENTS:
         own = outputs[:, block.labels, np.arange(len(block.labels))]
         right = (outputs.argmax(axis=1) == block.labels) & ~np.isnan(own)
-        return np.count_nonzero(right, axis=1).astype(np.int64)
+        found: Counts = right.sum(axis=1, dtype=np.int64)
+        return found
     right = np.empty((len(outputs), len(block.labels)), np.bool_)
     for label, where in block.segments:
         values = outputs[:, :, where]

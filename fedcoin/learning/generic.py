@@ -15,10 +15,10 @@ import numpy.typing as npt
 
 from fedcoin.learning import keras_runtime, models
 from fedcoin.learning.aggregation import Weights, coalition_coefficients
-from fedcoin.learning.utility import Coalitions, Counts, UtilityJob
+from fedcoin.learning.utility import WHOLE, Coalitions, Counts, Shard, UtilityJob
 from fedcoin.v1 import artifact_pb2, task_pb2
 
-BLOCK_BYTES = 4 << 20
+BLOCK_BYTES, BLOCK_EXAMPLES = 4 << 20, 1024
 """About how much of an evaluation set goes through the model at a time."""
 
 
@@ -26,7 +26,7 @@ class GenericEvaluator:
     """``utility.Evaluator`` for any model that ``models.from_spec`` builds.
 
     ``base`` and ``updates`` are float32 weights by name, ``x`` (m, *input_shape) and ``y`` (m,)
-    the evaluation set; all were checked before.
+    the evaluation set; all were checked before. Counts on the blocks of its ``shard`` alone.
     """
 
     def __init__(
@@ -37,6 +37,7 @@ class GenericEvaluator:
         x: npt.NDArray[np.generic],
         y: npt.NDArray[np.generic],
         job: UtilityJob,
+        shard: Shard = WHOLE,
     ) -> None:
         tf = keras_runtime.tensorflow()
         model = models.from_spec(spec.SerializeToString(deterministic=True))
@@ -45,8 +46,8 @@ class GenericEvaluator:
         self._stacks = [
             tf.constant(np.stack([owner[name] for owner in (*updates, base)])) for name in base
         ]
-        rows = max(16, min(len(x), BLOCK_BYTES // max(1, x[0].nbytes)))
-        cuts = range(0, len(x), rows)
+        rows = max(16, min(BLOCK_EXAMPLES, BLOCK_BYTES // max(1, x[0].nbytes)))
+        cuts = range(shard.index * rows, len(x), shard.count * rows)
         self._blocks = [
             (tf.constant(x[cut : cut + rows]), tf.constant(y[cut : cut + rows].astype(np.int64)))
             for cut in cuts

@@ -17,7 +17,15 @@ from fedcoin.learning.architecture import plain_layers
 from fedcoin.learning.dense import DenseEvaluator
 from fedcoin.learning.errors import LearningCode
 from fedcoin.learning.spec import parse_spec
-from fedcoin.learning.utility import Coalitions, Counts, Evaluator, UtilityJob, check_coalitions
+from fedcoin.learning.utility import (
+    WHOLE,
+    Coalitions,
+    Counts,
+    Evaluator,
+    Shard,
+    UtilityJob,
+    check_coalitions,
+)
 
 MEMO_ENTRIES = 1 << 20
 """Coalitions remembered for one job; beyond it the oldest are forgotten."""
@@ -39,10 +47,13 @@ def prepare(warm: bool) -> None:
         keras_runtime.load()
 
 
-def open_job(job: UtilityJob) -> None:
-    """Load and check a job's files. Raises the Refusals of ``spec``, ``checks`` and the tensors."""
+def open_job(job: UtilityJob, shard: Shard = WHOLE) -> None:
+    """Load and check a job's files, to count on a part of its examples.
+
+    Raises the Refusals of ``spec``, ``checks`` and the tensors.
+    """
     if job.job_id not in _open:
-        _open[job.job_id] = _OpenJob(job, load_evaluator(job))
+        _open[job.job_id] = _OpenJob(job, load_evaluator(job, shard))
 
 
 def close_job(job_id: bytes) -> None:
@@ -86,7 +97,7 @@ def check_task(job: UtilityJob, aggregate: Path, evaluation_size: int) -> None:
     )
 
 
-def load_evaluator(job: UtilityJob) -> Evaluator:
+def load_evaluator(job: UtilityJob, shard: Shard = WHOLE) -> Evaluator:
     """The fastest evaluator that knows the job's model, its files checked."""
     spec = parse_spec(job.model.read_bytes())
     base = decode_tensors(job.base.read_bytes())
@@ -98,10 +109,10 @@ def load_evaluator(job: UtilityJob) -> Evaluator:
     checks.check_evaluation(spec, x, y)
     layers = plain_layers(spec)
     if layers is not None:
-        return DenseEvaluator(layers, base, updates, x, y, job)
+        return DenseEvaluator(layers, base, updates, x, y, job, shard)
     from fedcoin.learning.generic import GenericEvaluator
 
-    return GenericEvaluator(spec, base, updates, x, y, job)
+    return GenericEvaluator(spec, base, updates, x, y, job, shard)
 
 
 def unknown_job(job_id: bytes) -> Refusal:

@@ -102,7 +102,7 @@ class Lattice:
         """The lattice that holds all of ``members``, unless it has many more rows."""
         parts = members.shape[1]
         low = min(parts, max(rows, 1).bit_length() - 1)
-        if not 0 < low or len(members) * EXTRA_ROWS < 1 << low:
+        if low < 1 or len(members) * EXTRA_ROWS < 1 << low:
             return None
         # Backwards, so that neighbours agree in their last parts and differ in the first.
         packed = np.packbits(members[:, low:][:, ::-1], axis=1)
@@ -240,4 +240,3 @@ class Product:
             filled = tile[: part.stop - part.start]
             np.matmul(factors[part], parts, out=filled)
             yield part, filled
-

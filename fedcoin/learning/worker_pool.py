@@ -1,12 +1,16 @@
-"""Utilities from worker processes: what miners and validators ask."""
+"""Utilities from worker processes: what miners and validators ask.
+
+Each child holds every so-many-th block of the evaluation set and counts the right answers there;
+the counts of all children add up. So the set is held once, each client's first layer is computed
+once, and all children finish together.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import time
-import zlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,8 +19,9 @@ import numpy as np
 from fedcoin.data.errors import Refusal
 from fedcoin.learning import jobs
 from fedcoin.learning.errors import WorkerFailed
-from fedcoin.learning.utility import Coalitions, Counts, UtilityJob, check_coalitions
-from fedcoin.learning.worker_process import WorkerDied, WorkerProcess
+from fedcoin.learning.executors import Child, Executor, LocalExecutor
+from fedcoin.learning.utility import Coalitions, Counts, Shard, UtilityJob, check_coalitions
+from fedcoin.learning.worker_process import WorkerDied
 from fedcoin.v1 import task_pb2
 
 T = TypeVar("T")
@@ -25,25 +30,30 @@ REQUEST_SECONDS = 0.25
 """About how long a child works on one request: long enough to be worth the way, short enough
 that another caller's turn, or the end, comes soon."""
 
-FIRST_BATCH, MAX_BATCH = 8, 4096
+FIRST_BATCH, MAX_BATCH = 16, 4096
 """Coalitions in a job's first request, and the most in any."""
 
 
 class UtilityWorker:
     """Evaluates coalitions in ``processes`` child processes of ``threads`` threads each.
 
-    Never imports TensorFlow here, nor in the children for models of plain dense layers. A child
-    that dies is replaced and asked again; one that dies twice over the same request is a
-    WorkerFailed that names it. Each coalition always goes to the same child, whose memo answers
+    Or wherever ``executor`` says. Never imports TensorFlow here, nor in the children for models
+    of plain layers. A child that dies is replaced and asked again; one that dies twice over the
+    same request is a WorkerFailed that names it. Each child remembers its counts, which answers
     repeats. Several callers may use one worker; their requests take turns.
     """
 
-    def __init__(self, *, processes: int = 1, threads: int = 1) -> None:
-        if processes < 1 or threads < 1:
-            raise ValueError("a worker needs at least one process and one thread")
+    def __init__(
+        self, *, processes: int = 1, threads: int = 1, executor: Executor | None = None
+    ) -> None:
+        executor = executor or LocalExecutor(processes, threads)
+        count = executor.places
         self._jobs: dict[bytes, UtilityJob] = {}
         self._batches: dict[bytes, int] = {}
-        self._slots = [_Slot(threads, self._jobs) for _ in range(processes)]
+        self._slots = [_Slot(executor, Shard(index, count), self._jobs) for index in range(count)]
+        # What needs files of this machine and no job.
+        local = isinstance(executor, LocalExecutor)
+        self._here = self._slots[0] if local else _Slot(LocalExecutor(), Shard(0, 1), {})
 
     @property
     def pids(self) -> tuple[int, ...]:
@@ -52,7 +62,7 @@ class UtilityWorker:
 
     async def start(self, warm: bool = False) -> None:
         """Start the children; with ``warm`` they import TensorFlow ahead of time."""
-        await asyncio.gather(*(slot.start(warm) for slot in self._slots))
+        await _together(*(slot.start(warm) for slot in self._slots))
 
     async def open(self, job: UtilityJob) -> None:
         """Load a job's files in every child and check them; twice is the same as once.
@@ -62,7 +72,7 @@ class UtilityWorker:
         if job.job_id in self._jobs:
             return
         what = f"while opening job {job.job_id.hex()[:16]}"
-        await asyncio.gather(*(slot.ask(what, jobs.open_job, job) for slot in self._slots))
+        await _together(*(slot.open(what, job) for slot in self._slots))
         self._jobs[job.job_id] = job
 
     async def evaluate(self, job_id: bytes, coalitions: Coalitions) -> Counts:
@@ -75,12 +85,9 @@ class UtilityWorker:
             raise jobs.unknown_job(job_id)
         rows = check_coalitions(coalitions, len(job.updates))
         counts = np.zeros(len(rows), np.int64)
-        routes = _routes(rows, len(self._slots))
-        work = [
-            self._evaluate_batches(slot, job_id, rows, np.flatnonzero(routes == number), counts)
-            for number, slot in enumerate(self._slots)
-        ]
-        await asyncio.gather(*work)
+        await _together(
+            *(self._evaluate_batches(slot, job_id, rows, counts) for slot in self._slots)
+        )
         return counts
 
     async def close_job(self, job_id: bytes) -> None:
@@ -89,12 +96,12 @@ class UtilityWorker:
         if self._jobs.pop(job_id, None) is None:
             return
         what = f"while closing job {job_id.hex()[:16]}"
-        await asyncio.gather(*(slot.ask(what, jobs.close_job, job_id) for slot in self._slots))
+        await _together(*(slot.ask(what, jobs.close_job, job_id) for slot in self._slots))
 
     async def check(self, job: UtilityJob, aggregate: Path, evaluation_size: int) -> None:
         """``checks.check_task_files`` on a job's files, in a child: FedAvg included."""
         what = f"while checking job {job.job_id.hex()[:16]}"
-        await self._slots[0].ask(what, jobs.check_task, job, aggregate, evaluation_size)
+        await self._here.ask(what, jobs.check_task, job, aggregate, evaluation_size)
 
     async def count(self, model: Path, weights: Path, evaluation: Path) -> int:
         """Right answers of one model's weights on an evaluation set."""
@@ -108,43 +115,57 @@ class UtilityWorker:
             averaging=task_pb2.AVERAGING_RENORMALISED,
             empty=task_pb2.EMPTY_COALITION_ZERO,
         )
-        return await self._slots[0].ask(f"while counting {weights.name}", jobs.count, job)
+        return int(await self._here.ask(f"while counting {weights.name}", jobs.count, job))
 
     async def run(self, what: str, function: Callable[..., T], *arguments: Any) -> T:
-        """Any module's function in a child.
+        """Any module's function in a child of this machine.
 
         ``what`` says what it does ("while averaging") when the child dies of it twice.
         """
-        return await self._slots[0].ask(what, function, *arguments)
+        result: T = await self._here.ask(what, function, *arguments)
+        return result
 
     async def stop(self) -> None:
         """End the children, in the middle of their work if need be."""
-        await asyncio.gather(*(slot.stop() for slot in self._slots))
+        await asyncio.gather(*(slot.stop() for slot in {*self._slots, self._here}))
 
     async def _evaluate_batches(
-        self, slot: _Slot, job_id: bytes, rows: Coalitions, mine: Any, counts: Counts
+        self, slot: _Slot, job_id: bytes, rows: Coalitions, counts: Counts
     ) -> None:
         start = 0
-        while start < len(mine):
-            batch = mine[start : start + self._batches.get(job_id, FIRST_BATCH)]
-            start += len(batch)
-            what = f"on coalitions {batch[0]} to {batch[-1]} of job {job_id.hex()[:16]}"
-            (found, computed), seconds = await slot.ask_timed(
-                what, jobs.evaluate, job_id, rows[batch]
-            )
-            counts[batch] = found
+        while start < len(rows):
+            batch = rows[start : start + self._batches.get(job_id, FIRST_BATCH)]
+            end = start + len(batch)
+            what = f"on coalitions {start} to {end - 1} of job {job_id.hex()[:16]}"
+            (found, computed), seconds = await slot.ask_timed(what, jobs.evaluate, job_id, batch)
+            counts[start:end] += found
+            start = end
             if computed and job_id in self._jobs:
                 pace = computed * REQUEST_SECONDS / max(seconds, 1e-6)
                 self._batches[job_id] = max(1, min(MAX_BATCH, round(pace)))
 
 
+async def _together(*works: Coroutine[Any, Any, None]) -> None:
+    """All of them; when one fails the others are not left running, unheard."""
+    tasks = [asyncio.ensure_future(work) for work in works]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
 class _Slot:
     """One child after another: whichever serves this place."""
 
-    def __init__(self, threads: int, open_jobs: dict[bytes, UtilityJob]) -> None:
-        self._threads = threads
+    def __init__(
+        self, executor: Executor, shard: Shard, open_jobs: dict[bytes, UtilityJob]
+    ) -> None:
+        self._executor = executor
+        self._shard = shard
         self._open_jobs = open_jobs
-        self._process: WorkerProcess | None = None
+        self._process: Child | None = None
         self._lock = asyncio.Lock()
         self._warm = False
         self._stopped = False
@@ -158,21 +179,28 @@ class _Slot:
         async with self._lock:
             await self._living()
 
-    async def ask(self, what: str, function: Callable[..., T], *arguments: Any) -> T:
+    async def ask(self, what: str, function: Callable[..., Any], *arguments: Any) -> Any:
         """The function's result in the child; a death is forgiven once."""
         return (await self.ask_timed(what, function, *arguments))[0]
 
     async def ask_timed(
-        self, what: str, function: Callable[..., T], *arguments: Any
-    ) -> tuple[T, float]:
+        self, what: str, function: Callable[..., Any], *arguments: Any
+    ) -> tuple[Any, float]:
         """The same, and how many seconds it took once its turn had come."""
+        return await self._forgiving(what, lambda child: child.call(function, *arguments))
+
+    async def open(self, what: str, job: UtilityJob) -> None:
+        """Open a job in the child."""
+        await self._forgiving(what, lambda child: child.open(job, self._shard))
+
+    async def _forgiving(self, what: str, ask: Callable[[Child], Awaitable[T]]) -> tuple[T, float]:
         deaths: list[WorkerDied] = []
         while True:
             try:
                 async with self._lock:
                     process = await self._living()
                     began = time.monotonic()
-                    return await process.call(function, *arguments), time.monotonic() - began
+                    return await ask(process), time.monotonic() - began
             except WorkerDied as died:
                 deaths.append(died)
                 if self._stopped or len(deaths) == 2:
@@ -183,32 +211,24 @@ class _Slot:
         if self._process is not None:
             await self._process.stop()
 
-    async def _living(self) -> WorkerProcess:
+    async def _living(self) -> Child:
         if self._stopped:
             raise WorkerFailed("the worker was stopped")
         if self._process is not None and self._process.alive:
             return self._process
         if self._process is not None:
             await self._process.stop()
-        self._process = WorkerProcess(threads=self._threads)
+        self._process = self._executor.child()
         await self._process.start()
         if self._stopped:  # meanwhile
             await self._process.stop()
         await self._process.call(jobs.prepare, self._warm)
         for job in list(self._open_jobs.values()):
             try:
-                await self._process.call(jobs.open_job, job)
+                await self._process.open(job, self._shard)
             except WorkerDied:
                 raise
             except (Refusal, WorkerFailed):
                 # Its files are gone, perhaps; who asks about it will be told that it is not open.
                 continue
         return self._process
-
-
-def _routes(rows: Coalitions, processes: int) -> Any:
-    """Which child each coalition belongs to: always the same one."""
-    if processes == 1:
-        return np.zeros(len(rows), np.int64)
-    packed = np.packbits(rows, axis=1)
-    return np.array([zlib.crc32(row.tobytes()) % processes for row in packed], np.int64)

@@ -1,4 +1,4 @@
-"""How often a miner that made up a fraction of its leaves is caught, and what it can move unseen."""
+"""How often a miner that made up a part of its leaves is caught, and what it moves unseen."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from fedcoin.data.transactions import Transaction
 from fedcoin.data.votes import PRECOMMIT, sign_vote
 from fedcoin.incentive.evidence import EvidenceTree
 from fedcoin.v1.transaction_pb2 import Bond, CloseCampaign, ReportEquivocation, Unbond
-from tests.contract.jobs import COMMIT, FAILED, REVEAL, SETTLED, Job, additive
+from tests.contract.jobs import CHALLENGE, COMMIT, FAILED, REVEAL, SETTLED, Job, additive
 from tests.contract.support import CHAIN_ID, FDC, MiniChain, key, transfer
 
 PEOPLE = [key(name) for name in ("alice", "bob", "miner 0", "miner 1", "miner 2")]
@@ -142,6 +142,8 @@ class Histories(RuleBasedStateMachine):
                 game = additive(*(odd if i == liar else worth)[:n], base=50)
                 self.trees.setdefault(name, job.tree(miner, game, 10 + i))
                 made.append(job.commit(miner, self.trees[name]))
+            elif job.task.phase == CHALLENGE and name in self.trees:
+                made.append(job.open(miner, self.trees[name]))
             elif job.task.phase == REVEAL and name in self.trees:
                 made.append(job.reveal(miner, self.trees[name]))
         self.attempt(*made)
@@ -170,6 +172,7 @@ class Histories(RuleBasedStateMachine):
         self.mine(which, worth, odd, everybody, liar)
         self.wait(1_000)
         self.wait(1)
+        self.mine(which, worth, odd, everybody, liar)
         self.mine(which, worth, odd, everybody - silent, liar)
         self.wait(1_000)
         self.wait(1)

@@ -33,8 +33,9 @@ class Eavesdropper:
         self._said: dict[tuple[bytes, int, int, int], set[bytes]] = {}
 
     def check(self) -> None:
-        """Nobody voted for two things at one place, and everybody was heard."""
-        assert {place[0] for place in self._said} == set(self._network.bonds)
+        """Nobody voted for two things at one place, and most were heard."""
+        heard = {place[0] for place in self._said}
+        assert 3 * len(heard) > 2 * len(self._network.bonds)
         for place, hashes in self._said.items():
             assert len(hashes) == 1, f"voted twice: {place}"
 

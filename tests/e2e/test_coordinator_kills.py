@@ -21,6 +21,7 @@ from tests.e2e.learners import Coordinator, Learner, learning, prepared, prepare
 from tests.e2e.network import BOND, BRISK, SERVER, Network
 from tests.e2e.programs import Stage, until
 
+pytestmark = pytest.mark.timeout(240)
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from fedcoin.data.addresses import format_address
+from fedcoin.incentive.payout import commit_deposit
 from fedcoin.v1.views_pb2 import TaskMinerView, TaskView
 from tests.e2e.campaigns import Campaign, check_paid, reached
 from tests.e2e.eavesdropper import eavesdropping
@@ -16,7 +17,10 @@ from tests.e2e.materials import Round
 from tests.e2e.network import BOND, BRISK, Network, Node
 from tests.e2e.programs import Stage, eventually
 
-pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
+pytestmark = [
+    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc"),
+    pytest.mark.timeout(240),
+]
 
 WINDOWS = {"commit_window_ms": 5_000, "reveal_window_ms": 4_000}
 
@@ -117,7 +121,8 @@ async def test_after_it_committed_and_for_too_long(network: Network) -> None:
         found = miner_of(view, victim)
         assert found is not None
         assert (found.committed, found.revealed, found.reward) == (True, False, 0)
-        deposit = victim.home.genesis().parameters.commit_deposit
+        least = victim.home.genesis().parameters.commit_deposit
+        deposit = commit_deposit(least, view.prices.sap)
         assert (await client.status()).burned == burned + deposit
         await victim.start()
         await network.agreed()

@@ -20,6 +20,7 @@ from fedcoin.data.addresses import format_address
 from fedcoin.data.keys import KeyPair
 from fedcoin.incentive.challenge import challenged_leaves
 from fedcoin.incentive.evidence import EvidenceTree, build_tree, commitment
+from fedcoin.incentive.payout import commit_deposit
 from fedcoin.incentive.sampling import SamplingPlan, plan_of
 from fedcoin.learning.utility import UtilityJob
 from fedcoin.learning.worker_pool import UtilityWorker
@@ -34,6 +35,8 @@ from tests.e2e.campaigns import Campaign, check_paid, reached
 from tests.e2e.materials import Round
 from tests.e2e.network import BOB, BOND, FDC, QUIET, Network, key_of
 from tests.e2e.programs import Stage
+
+pytestmark = pytest.mark.timeout(240)
 
 CAREFUL, INVENTOR, ADDER, SILENT = (
     key_of(name) for name in ("careful", "inventor", "adder", "silent")
@@ -150,9 +153,9 @@ def lies_about(evidence: Evidence) -> Iterator[tuple[str, set[str], Evidence]]:
     # The leaf's vector changes with it, so the sums of what is shown come out differently.
     yield "a wrong leaf", {"WRONG_TOTAL"}, leaf
     swapped = other(evidence)
-    first, second = list(swapped.leaves[0].utilities), list(swapped.leaves[1].utilities)
-    swapped.leaves[0].utilities[:] = second
-    swapped.leaves[1].utilities[:] = first
+    shown = [list(leaf.utilities) for leaf in evidence.leaves]
+    unlike = next(place for place, row in enumerate(shown) if row != shown[0])
+    swapped.leaves[0].utilities[:], swapped.leaves[unlike].utilities[:] = shown[unlike], shown[0]
     yield "two leaves swapped", {"WRONG_ROOT", "WRONG_TOTAL"}, swapped
     missing = other(evidence)
     del missing.leaves[-1]
@@ -211,7 +214,8 @@ async def test_what_liars_say(network: Network, tmp_path: Path) -> None:
         wrong_sums.total[0] += 1_000
         wrong_sums.total[1] -= 1_000
         sums = (honest.sums(), invented.sums(), wrong_sums, silent.tree(truth).sums())
-        deposit = network.nodes[0].home.genesis().parameters.commit_deposit
+        least = network.nodes[0].home.genesis().parameters.commit_deposit
+        deposit = commit_deposit(least, terms.prices.sap)
 
         # While others commit: before its time, without a bond, with another deposit or task.
         assert await careful.reveal(honest.sums()) == "TOO_EARLY"

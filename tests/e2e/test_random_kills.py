@@ -17,6 +17,8 @@ from tests.e2e.eavesdropper import eavesdropping
 from tests.e2e.network import BOND, BRISK, FUNDS, Network, Node, key_of, pay
 from tests.e2e.programs import Stage
 
+pytestmark = pytest.mark.timeout(240)
+
 PAYERS = ("alice", "bob", "server")
 AMOUNT = 7
 

@@ -31,6 +31,7 @@ MARK = "devnet"
         "fedcoin-node devnet",
         "fedcoin-node devnet --miners 7 --clients 8 --rounds 5 --keep ./net",
         "fedcoin-node devnet --json > result.json",
+        "fedcoin-node devnet --miners 5 --adversary mean-publisher",
     )
 )
 @click.option("--miners", type=int, default=4, show_default=True, help="Nodes that mine and vote.")
@@ -45,6 +46,14 @@ MARK = "devnet"
 )
 @click.option(
     "--budget", type=AMOUNT, default="300fdc", show_default=True, help="For all rounds together."
+)
+@click.option(
+    "--adversary",
+    "adversaries",
+    multiple=True,
+    metavar="KIND[:COUNT]",
+    help="Have miners lie: copier, mean-publisher, inflated-count, invented-vector, "
+    "partial-forger, withholder, and more. Repeatable.",
 )
 @click.option("--seed", type=int, default=1, show_default=True, help="For keys, shares, weights.")
 @click.option(
@@ -65,10 +74,12 @@ def devnet(keep: Path | None, force: bool, as_json: bool, **asked: Any) -> None:
     """
     import asyncio
 
+    from fedcoin.application.adversaries.kinds import parse_asked
     from fedcoin.application.devnet.plan import Options, check
     from fedcoin.application.devnet.run import run_devnet
 
-    options = Options(**asked)
+    liars = tuple(parse_asked(text) for text in asked.pop("adversaries"))
+    options = Options(**asked, adversaries=liars)
     check(options)
     # A SIGTERM cleans up as an interrupt from the keyboard does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)

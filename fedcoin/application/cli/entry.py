@@ -38,6 +38,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "Train": {
         "train": ("train:train", "Serve or join the training of a model."),
         "task": ("task:task", "Follow Shapley tasks, or publish one."),
+        "shapley": ("shapley:shapley", "Value clients' weights in files, without a chain."),
     },
 }
 

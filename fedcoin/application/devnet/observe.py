@@ -159,6 +159,7 @@ class Observer:
                     app_hash=status.app_hash,
                     rss_bytes=status.rss_bytes,
                     start_seconds=status.start_ms / 1000,
+                    adversary=self._lies(status.address),
                 )
                 for status in statuses
             ),
@@ -191,10 +192,16 @@ class Observer:
             server=task.server,
             clients=client_results(task, self._plan.roles),
             miners=tuple(
-                MinerResult(m.address, m.committed, m.revealed, m.inlier, m.reward)
+                MinerResult(
+                    m.address, m.committed, m.revealed, m.inlier, m.reward, self._lies(m.address)
+                )
                 for m in task.miners
             ),
         )
+
+    def _lies(self, address: str) -> str:
+        """How the miner with this address lies; empty for an honest one."""
+        return self._plan.adversaries.get(parse_address(address), "")
 
     async def _accuracy(self, task: TaskView) -> float:
         """The aggregate's, as the winner proved it: the grand coalition is the aggregate."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,6 +50,13 @@ class Options:
     dataset: str
     budget: int
     seed: int
+    adversaries: tuple[tuple[str, int], ...] = ()
+    """Kinds of lying miners (``adversaries.kinds``), and how many of each: the last ones."""
+
+    @property
+    def liars(self) -> list[str]:
+        """The kind of each lying miner."""
+        return [kind for kind, count in self.adversaries for _ in range(count)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +71,11 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Miner:
-    """A node that mines. ``api`` is host:port."""
+    """A node that mines. ``api`` is host:port; ``adversary`` is empty for an honest one."""
 
     member: Member
     api: str
+    adversary: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +106,11 @@ class Plan:
         return {client.member.address: client.role for client in self.clients}
 
     @property
+    def adversaries(self) -> dict[bytes, str]:
+        """How each lying miner lies, by its address."""
+        return {m.member.address: m.adversary for m in self.miners if m.adversary}
+
+    @property
     def members(self) -> tuple[Member, ...]:
         """All processes."""
         nodes = tuple(miner.member for miner in self.miners)
@@ -120,6 +133,14 @@ def check(options: Options) -> None:
                 field=name,
                 limit=f"{low} to {high}",
             )
+    if len(options.liars) >= options.miners:
+        raise Refusal(
+            ApplicationCode.BAD_ARGUMENT,
+            f"--adversary asks for {len(options.liars)} liars among {options.miners} miners, but"
+            " one of them must be honest",
+            field="adversary",
+            limit=str(options.miners - 1),
+        )
 
 
 def lay_out(options: Options, root: Path) -> Plan:
@@ -143,7 +164,8 @@ def lay_out(options: Options, root: Path) -> Plan:
     )
     listeners = [f"127.0.0.1:{port}" for port in free_ports(2 * len(miners) + 1)]
     server = listeners.pop()
-    nodes = lay_out_miners(root, genesis, keys, miners, listeners)
+    kinds = [""] * (options.miners - len(options.liars)) + options.liars
+    nodes = lay_out_miners(root, genesis, keys, dict(zip(miners, kinds, strict=True)), listeners)
     coordinator = lay_out_coordinator(root, genesis, keys["coordinator"], options, server, nodes)
     clients = lay_out_clients(root, genesis, keys, options, server, dataset)
     supply = reserve + len(miners) * (MINER_BOND + MINER_BALANCE)
@@ -165,13 +187,13 @@ def lay_out_miners(
     root: Path,
     genesis: bytes,
     keys: dict[str, KeyPair],
-    miners: Sequence[str],
+    miners: Mapping[str, str],
     listeners: Sequence[str],
 ) -> tuple[Miner, ...]:
-    """Their homes; each dials those before it."""
+    """Their homes, by name and by how they lie; each dials those before it."""
     peers, apis = listeners[: len(miners)], listeners[len(miners) :]
     found_miners = []
-    for i, name in enumerate(miners):
+    for i, (name, adversary) in enumerate(miners.items()):
         home = Home(root / name)
         home.add_key(NODE_KEY, keys[name])
         settings = {
@@ -180,9 +202,12 @@ def lay_out_miners(
             "api.listen": apis[i],
             "mining.enabled": True,
         }
+        if adversary:
+            settings["mining.adversary"] = adversary
         home.write(genesis, settings)
         arguments = ("start", "--home", str(home.root), "--stop-with-stdin")
-        found_miners.append(Miner(Member(name, home, keys[name].address, arguments), apis[i]))
+        member = Member(name, home, keys[name].address, arguments)
+        found_miners.append(Miner(member, apis[i], adversary))
     return tuple(found_miners)
 
 

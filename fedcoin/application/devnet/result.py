@@ -20,13 +20,14 @@ class ClientResult:
 
 @dataclass(frozen=True, slots=True)
 class MinerResult:
-    """One miner in one round. ``reward`` is in sap."""
+    """One miner in one round. ``reward`` is in sap; ``adversary`` is how it lies, if it does."""
 
     address: str
     committed: bool
     revealed: bool
     inlier: bool
     reward: int
+    adversary: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +57,15 @@ class RoundResult:
 
 @dataclass(frozen=True, slots=True)
 class NodeResult:
-    """One miner's node at the end. ``rss_bytes`` is of its process without the worker's."""
+    """One miner's node at the end. ``rss_bytes`` is of its process without the worker's;
+    ``adversary`` is how it lies, if it does."""
 
     address: str
     height: int
     app_hash: str
     rss_bytes: int
     start_seconds: float
+    adversary: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,5 +90,9 @@ class DevnetResult:
         return self.supply_before == self.supply_after
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, in the order of the fields."""
-        return dataclasses.asdict(self)
+        """Plain values, in the order of the fields. Only liars have an ``adversary``."""
+        plain = dataclasses.asdict(self)
+        for miner in (*plain["nodes"], *(m for turn in plain["rounds"] for m in turn["miners"])):
+            if not miner["adversary"]:
+                del miner["adversary"]
+        return plain

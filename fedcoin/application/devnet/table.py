@@ -65,14 +65,16 @@ def miners_table(result: DevnetResult) -> Table:
     table.add_column("App hash", no_wrap=True)
     table.add_column("Won", justify="right")
     table.add_column("Rewards", justify="right", no_wrap=True)
+    lying = any(node.adversary for node in result.nodes)
+    if lying:
+        table.add_column("What it is")
     for node in result.nodes:
         won = sum(turn.winner == node.address for turn in result.rounds)
         rewards = sum(
             m.reward for t in result.rounds for m in t.miners if m.address == node.address
         )
-        table.add_row(
-            node.address, str(node.height), f"{node.app_hash[:16]}…", str(won), coins(rewards)
-        )
+        row = [node.address, str(node.height), f"{node.app_hash[:16]}…", str(won), coins(rewards)]
+        table.add_row(*row, *([node.adversary or "honest"] if lying else []))
     return table
 
 

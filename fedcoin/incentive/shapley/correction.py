@@ -34,7 +34,7 @@ def correction(
     drawn = np.bincount(sizes, minlength=n + 1)
     every = [math.comb(n, size) for size in range(n + 1)]
     low = np.minimum(sizes[:half], n - sizes[:half])
-    partly = np.array([have < all_there for have, all_there in zip(drawn.tolist(), every)])
+    partly = np.array([have < all_there for have, all_there in zip(drawn, every, strict=True)])
     # Dealt by size, so that each fold has its part of every size.
     pairs = rng.permutation(np.flatnonzero(partly[sizes[:half]]))
     pairs = pairs[np.argsort(low[pairs], kind="stable")]

@@ -13,8 +13,8 @@ import numpy as np
 from fedcoin.incentive.layouts import Bools, Ints
 from fedcoin.incentive.shapley.games import Floats
 from fedcoin.incentive.shapley.prior import (
-    DEGREES,
     Settings,
+    degrees_for,
     shapley_weights,
     value_covariances,
 )
@@ -40,10 +40,10 @@ def first_order(
     scaled = _without_means(worth / unit, size_of)
     rows = rng.permutation(len(worth))[:LEARNING_ROWS]
     rough = roughness(scaled[rows], trend_of(coalitions[rows]))
-    settings = learn(coalitions[rows], scaled[rows], DEGREES, rough)
+    settings = learn(coalitions[rows], scaled[rows], degrees_for(n), rough)
     features, value_of, beyond = _size_features(settings, sizes, n)
     noise = settings.noise(sizes, n) + sum(
-        settings.variances(degree, sizes, n) for degree in range(2, DEGREES + 1)
+        settings.variances(degree, sizes, n) for degree in range(2, settings.degrees + 1)
     )
     contrasts = trend_of(coalitions[:1]).contrasts
     centred = _without_means((coalitions - (count / n)[:, None]) @ contrasts, size_of)
@@ -105,9 +105,9 @@ def _solve(
             precision[b, :, a, :] = precision[a, :, b, :].T
     for a in range(1, shapes):
         precision[a, np.arange(width), a, np.arange(width)] += 1
-    inverse: Floats = np.linalg.pinv(precision.reshape(shapes * width, -1), hermitian=True)
+    inverse = np.linalg.pinv(precision.reshape(shapes * width, -1), hermitian=True)
     mean = (inverse @ pull.reshape(-1)).reshape(shapes, width)
-    return mean, inverse.reshape(shapes, width, shapes, width)
+    return mean, np.asarray(inverse, np.float64).reshape(shapes, width, shapes, width)
 
 
 def _noise(left: Floats, size_of: Ints, drawn: Ints, before: Floats) -> Floats:

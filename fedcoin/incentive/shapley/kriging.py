@@ -16,9 +16,9 @@ import numpy as np
 from fedcoin.incentive.layouts import Bools, Ints
 from fedcoin.incentive.shapley.games import Floats
 from fedcoin.incentive.shapley.prior import (
-    DEGREES,
     Covariances,
     Settings,
+    degrees_for,
     value_covariances,
 )
 from fedcoin.incentive.shapley.reml import Inverse, Trend, invert, learn, roughness, trend_of
@@ -45,8 +45,8 @@ class Posterior:
     def errors_without(self, rows: Ints) -> Floats:
         """How far off the other coalitions' prediction of these rows' worths is (Dubrule, 1983)."""
         block = self._projected[np.ix_(rows, rows)]
-        errors: Floats = np.linalg.lstsq(block, self._weights[rows], rcond=None)[0] * self.unit
-        return errors
+        errors = np.linalg.lstsq(block, self._weights[rows], rcond=None)[0]
+        return np.asarray(errors * self.unit, np.float64)
 
 
 def krige(coalitions: Bools, worth: Floats, rng: np.random.Generator) -> Posterior:
@@ -54,6 +54,7 @@ def krige(coalitions: Bools, worth: Floats, rng: np.random.Generator) -> Posteri
 
     ``coalitions`` (m, n) are distinct, neither empty nor grand; ``worth`` (m,).
     """
+    n = coalitions.shape[1]
     unit = float(worth.std()) or 1.0
     scaled = (worth - worth.mean()) / unit
     trend = trend_of(coalitions)
@@ -61,8 +62,8 @@ def krige(coalitions: Bools, worth: Floats, rng: np.random.Generator) -> Posteri
     rows = np.arange(len(worth))
     if len(rows) > LEARNING_ROWS:
         rows = rng.permutation(rows)[:LEARNING_ROWS]
-    settings = learn(coalitions[rows], scaled[rows], DEGREES, rough)
-    covariances = Covariances(coalitions, DEGREES, rough)
+    settings = learn(coalitions[rows], scaled[rows], degrees_for(n), rough)
+    covariances = Covariances(coalitions, degrees_for(n), rough)
     found = invert(covariances.matrix(settings), trend)
     return _posterior(coalitions, scaled, unit, covariances, settings, trend, found)
 

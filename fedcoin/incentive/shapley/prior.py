@@ -20,12 +20,16 @@ from fedcoin.incentive.layouts import Bools, Ints
 from fedcoin.incentive.shapley.games import Floats
 from fedcoin.incentive.shapley.zonal import log_factorials, zonal_tables
 
-DEGREES = 4
 _LEVELS = np.array([-1.0, -2.0, -3.5, -5.0])
 # a_0, a_1, b_0, b_1, log of the length, the noise's level and slopes.
 _OTHERS = np.array([0.0, -0.5, 0.0, 0.5, 0.7, -6.0, 0.0, 0.0])
 _OTHERS_WIDTHS = np.array([1.0, 1.0, 1.0, 1.0, 1.0, 3.0, 1.0, 1.0])
 _LEAST_NOISE = 1e-10
+
+
+def degrees_for(n: int) -> int:
+    """Up to which degree interactions are told from noise: among many players only pairs."""
+    return 4 if n <= 20 else 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +79,7 @@ class Covariances:
         self._pick = (self.size_of[:, None], self.size_of[None, :])
         overlap = np.rint(members @ members.T).astype(np.int64)
         tables = zonal_tables(self.n, self.sizes, degrees)
-        self._zonal = [table[(*self._pick, overlap)] for table in tables]
+        self._zonal = [table[self._pick[0], self._pick[1], overlap] for table in tables]
 
     def matrix(self, settings: Settings) -> Floats:
         """(m, m), the noise included; not the size's own function nor the additive game."""
@@ -129,7 +133,7 @@ class ValueCovariances:
     additive: Floats
     """(k,): with the worth of a coalition of each of the k sizes, times 1[i in S] - s / n."""
     inside: Floats
-    """(k,): with the noise of a coalition of that size in which i is; the noise's part of a value."""
+    """(k,): with the noise of a coalition of that size with i in it; the noise's part."""
     outside: Floats
     """(k,): the same where i is not, to be taken away."""
     variance: float

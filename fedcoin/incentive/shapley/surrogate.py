@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from fedcoin.incentive.layouts import Bools
 from fedcoin.incentive.shapley.correction import correction
 from fedcoin.incentive.shapley.first_order import first_order
-from fedcoin.incentive.shapley.games import Game
+from fedcoin.incentive.shapley.games import Floats, Game
 from fedcoin.incentive.shapley.kriging import krige
+from fedcoin.incentive.shapley.reml import trend_of
 from fedcoin.incentive.shapley.result import Estimate, need
 from fedcoin.incentive.shapley.sampling import draw, pairs_in, spread
 
@@ -23,8 +26,9 @@ _HONEST_PART, _MODEL_PART = 0.75, 0.15
 """The variance of what lies halfway between the two, from theirs: measured on many games."""
 
 _ROUNDING = 1e-9
-_WHOLE_SHARE = 0.55
 _PAIRS_A_LEVEL = 8
+_MOST_LEVELS = 24
+_LEAST_SPREAD = 0.1
 
 
 def least_budget(n: int) -> int:
@@ -35,55 +39,93 @@ def least_budget(n: int) -> int:
 def kriging(game: Game, budget: int, rng: np.random.Generator) -> Estimate:
     """Pairs of coalitions and their complements, joined by a Gaussian process.
 
-    The smallest and the largest coalitions, which count most, are evaluated all while that takes
-    little more than half of the budget; the others are drawn evenly by size without replacement.
-    Half of the ``correction`` for what the model gets wrong is added, and standard errors are
-    mostly those of the correction. Samples of more than ``MAX_ROWS`` go into a simpler model,
-    ``first_order``. Raises ``Refusal`` BAD_BUDGET for fewer than 2 n + 8 evaluations (or all).
+    Pairs are drawn by size without replacement: half of the budget evenly, the other half where
+    the first half varied most for what it counts in the values (Neyman's allocation); of the
+    smallest and largest coalitions, which count most, that is often all. Half of the
+    ``correction`` for what the model gets wrong is added, and standard errors are mostly those of
+    the correction. Samples of more than ``MAX_ROWS`` go into a simpler model, ``first_order``.
+    Raises ``Refusal`` BAD_BUDGET for fewer than 2 n + 8 evaluations (or all).
     """
     n = game.players
     need(budget, least_budget(n), "kriging")
-    coalitions = plan(n, budget, rng)
-    worth = game.values(coalitions)
-    share = (game.grand - game.empty) / n
-    if np.ptp(worth) == 0:
-        return Estimate(np.full(n, share), np.zeros(n), game.evaluations, "kriging")
-    if len(coalitions) > MAX_ROWS:
+    coalitions, worth = _look(game, budget, rng)
+    tiny = _ROUNDING * max(float(np.abs(worth).max()), abs(game.grand), abs(game.empty))
+    plain = _plain_values(coalitions, worth, tiny)
+    if plain is not None:
+        values, variances = plain, np.zeros(n)
+    elif len(coalitions) > MAX_ROWS:
         values, variances = first_order(coalitions, worth, rng)
     else:
         found = krige(coalitions, worth, rng)
         unbiased, honest = correction(found, coalitions, rng)
         values = found.values + _TRUST_IN_CORRECTION * unbiased
         variances = _HONEST_PART * honest + _MODEL_PART * found.variances
-    tiny = _ROUNDING * float(np.abs(worth).max())
-    errors = np.sqrt(variances + tiny**2)
-    return Estimate(values + share, errors, game.evaluations, "kriging")
+    values += (game.grand - game.empty) / n
+    return Estimate(values, np.sqrt(variances + tiny**2), game.evaluations, "kriging")
 
 
-def plan(n: int, budget: int, rng: np.random.Generator) -> Bools:
-    """Distinct coalitions to evaluate, in pairs with their complements: bool (m, n)."""
-    sizes = range(1, n // 2 + 1)
-    room = {size: pairs_in(n, size) for size in sizes}
+def _look(game: Game, budget: int, rng: np.random.Generator) -> tuple[Bools, Floats]:
+    """Coalitions (2 m, n), the second half complements of the first, and what they are worth."""
+    n = game.players
+    room = {size: pairs_in(n, size) for size in range(1, n // 2 + 1)}
     pairs = min(budget // 2, sum(room.values()))
-    counts = dict.fromkeys(sizes, 0)
-    left = pairs
-    most = pairs if pairs == sum(room.values()) else _WHOLE_SHARE * pairs
-    for size in sizes:
-        if pairs - left + room[size] > most:
-            break
-        counts[size] = room[size]
-        left -= room[size]
-    rest = _levels([size for size in sizes if not counts[size]], left)
-    given = spread(left, [room[size] for size in rest], [1.0] * len(rest))
-    counts.update(zip(rest, given, strict=True))
-    rows = np.concatenate([draw(n, size, count, rng) for size, count in counts.items() if count])
-    return np.concatenate([rows, ~rows])
+    levels = _levels(list(room), pairs)
+    most = [min(room[size], max(8, 4 * pairs // len(levels), n)) for size in levels]
+    pairs = min(pairs, sum(most))
+    orders = [draw(n, size, count, rng) for size, count in zip(levels, most, strict=True)]
+    first = spread((pairs + 1) // 2, most, [1.0] * len(levels))
+    looked = [order[:count] for order, count in zip(orders, first, strict=True)]
+    found = [_worth_of_pairs(game, rows) for rows in looked]
+    gaps = [(both[0] - both[1]).std() if both.size else 0.0 for both in found]
+    wanted = [
+        (gap + _LEAST_SPREAD * max(gaps) + 1e-300) / math.sqrt(size * (n - size))
+        for gap, size in zip(gaps, levels, strict=True)
+    ]
+    share = pairs / sum(wanted)
+    left = [cap - have for cap, have in zip(most, first, strict=True)]
+    # What should be mostly there may as well be all there: nothing of it is left to chance.
+    more = [
+        (1e3 if 2 * want * share > cap else 1) * max(want * share - have, 1e-9)
+        for want, have, cap in zip(wanted, first, most, strict=True)
+    ]
+    second = spread(pairs - sum(first), left, more)
+    for place, (order, have, count) in enumerate(zip(orders, first, second, strict=True)):
+        rows = order[have : have + count]
+        looked[place] = np.concatenate([looked[place], rows])
+        found[place] = np.concatenate([found[place], _worth_of_pairs(game, rows)], axis=1)
+    rows = np.concatenate(looked)
+    return np.concatenate([rows, ~rows]), np.concatenate(found, axis=1).reshape(-1)
+
+
+def _worth_of_pairs(game: Game, rows: Bools) -> Floats:
+    """(2, m): of coalitions and of their complements."""
+    return game.values(np.concatenate([rows, ~rows])).reshape(2, -1)
 
 
 def _levels(sizes: list[int], pairs: int) -> list[int]:
     """Some of the sizes, more of the small ones, such that each gets a fair number of pairs."""
-    most = max(3, pairs // _PAIRS_A_LEVEL)
+    most = min(_MOST_LEVELS, max(3, pairs // _PAIRS_A_LEVEL))
     if len(sizes) <= most:
         return sizes
     places = np.geomspace(1, len(sizes), most)
     return [sizes[place - 1] for place in sorted(set(np.rint(places).astype(int).tolist()))]
+
+
+def _plain_values(coalitions: Bools, worth: Floats, tiny: float) -> Floats | None:
+    """The values, up to an equal part for everyone, of a game that holds no surprise.
+
+    Where a coalition's worth less its complement's is additive but for a part that depends on the
+    size, as in additive and symmetric games and where only pairs interact, the additive part is
+    the value. None where it is not so, or where the sample is too small to tell.
+    """
+    half = len(coalitions) // 2
+    trend = trend_of(coalitions[:half])
+    columns = trend.columns
+    if half < columns.shape[1] + 2:
+        return None
+    gaps = (worth[:half] - worth[half:]) / 2
+    found, _, rank, _ = np.linalg.lstsq(columns, gaps, rcond=None)
+    if rank < columns.shape[1] or np.abs(gaps - columns @ found).max() > tiny:
+        return None
+    values: Floats = trend.contrasts @ found[-trend.contrasts.shape[1] :]
+    return values

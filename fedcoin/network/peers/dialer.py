@@ -92,31 +92,34 @@ class Dialer:
         self._records: OrderedDict[Endpoint, _Record] = OrderedDict()
         self._busy: set[Endpoint] = set()
         self._woken = asyncio.Event()
-        peers.on_joined.append(lambda peer: self._woken.set())
+        peers.on_admitted.append(self._came_back)
         peers.on_left.append(lambda peer: self._woken.set())
 
     async def run(self) -> None:
         """Dial whoever is missing, for ever."""
         while True:
-            for endpoint in self._wanted():
+            for endpoint, expected_key in self._wanted().items():
                 if len(self._busy) >= MAX_DIALS:
                     break
                 self._busy.add(endpoint)
-                self._tasks.start(self._try(endpoint), f"dial {endpoint}")
+                self._tasks.start(self._try(endpoint, expected_key), f"dial {endpoint}")
             with contextlib.suppress(asyncio.TimeoutError):
                 await within(TICK_S, self._woken.wait())
             self._woken.clear()
 
-    async def dial(self, endpoint: Endpoint) -> Peer:
+    async def dial(self, endpoint: Endpoint, expected_key: bytes | None = None) -> Peer:
         """Dial now. Raises Refusal as `open_link` does, BANNED, or SELF_CONNECTION."""
+        timeout_s = self._options.dial_timeout_s
         link = await open_link(
-            endpoint, self._introduction, self._security, self._options.dial_timeout_s
+            endpoint, self._introduction, self._security, timeout_s, expected_key
         )
-        self._record(endpoint).node_key = link.identity.node_key
+        record = self._record(endpoint)
+        record.node_key = link.identity.node_key
         self._book.succeeded(endpoint, link.identity.node_key, self._wall_clock())
         known = self._peers.get(link.identity.node_key)
         if known is not None and known.link is not None:
             # Another address of a peer that we have.
+            record.due = self._peers.now() + self._options.max_backoff_s
             await link.close()
             return known
         try:
@@ -142,15 +145,15 @@ class Dialer:
         self._pause(record, self._options.first_backoff_s)
         self._woken.set()
 
-    def _wanted(self) -> list[Endpoint]:
-        """Who is to be dialled now."""
-        wanted = dict.fromkeys(end for end in self._missing() if self._may_try(end))
+    def _wanted(self) -> dict[Endpoint, bytes | None]:
+        """Who is to be dialled now, with the key that has to answer, if it matters."""
+        wanted = {end: key for end, key in self._missing() if self._may_try(end)}
         free = self._options.max_outbound - self._peers.outbound() - len(self._busy)
         if free > 0 and self._options.peer_exchange:
             taken = {peer.key for peer in self._peers} | self._peers.banned()
             candidates = filter(self._may_try, self._book.candidates(taken))
             wanted.update(dict.fromkeys(itertools.islice(candidates, free)))
-        return list(wanted)
+        return wanted
 
     def _may_try(self, endpoint: Endpoint) -> bool:
         record = self._records.get(endpoint)
@@ -160,14 +163,22 @@ class Dialer:
                 return False
         return endpoint not in self._busy
 
-    def _missing(self) -> Iterator[Endpoint]:
+    def _missing(self) -> Iterator[tuple[Endpoint, bytes | None]]:
         """The seeds and peers to which there is no link."""
-        for seed in self._seeds:
-            if not self._connected(seed):
-                yield seed
         for peer in self._peers:
             if peer.link is None and peer.endpoint is not None and _may_dial(peer):
-                yield peer.endpoint
+                # It could have told somebody else's address, for us to bother him.
+                yield peer.endpoint, peer.key
+        for seed in self._seeds:
+            if not self._connected(seed):
+                yield seed, None
+
+    def _came_back(self, peer: Peer) -> None:
+        """A peer dialled this node: it is there, however often dialling it failed."""
+        record = None if peer.endpoint is None else self._records.get(peer.endpoint)
+        if record is not None:
+            record.due = self._peers.now()
+        self._woken.set()
 
     def _connected(self, endpoint: Endpoint) -> bool:
         record = self._records.get(endpoint)
@@ -176,9 +187,9 @@ class Dialer:
         peer = self._peers.get(record.node_key)
         return peer is not None and peer.link is not None
 
-    async def _try(self, endpoint: Endpoint) -> None:
+    async def _try(self, endpoint: Endpoint, expected_key: bytes | None) -> None:
         try:
-            peer = await self.dial(endpoint)
+            peer = await self.dial(endpoint, expected_key)
         except Refusal as refusal:
             self._failed(endpoint, refusal)
         else:

@@ -41,8 +41,8 @@ class Clocks:
 class PeerSet:
     """Bounded in both directions; every peer in it proved its key.
 
-    Listeners are called when a peer came (`on_joined`), got a link (`on_linked`), told a
-    height (`on_height`) or left (`on_left`).
+    Listeners are called when a peer dialled this node (`on_admitted`), was dialled
+    (`on_linked`), told a height (`on_height`) or left (`on_left`).
     """
 
     def __init__(self, options: PeerOptions, bans: Bans, clocks: Clocks) -> None:
@@ -52,7 +52,7 @@ class PeerSet:
         self._peers: dict[bytes, Peer] = {}
         self._sessions: dict[str, Peer] = {}
         self.bans = bans
-        self.on_joined: list[Listener] = []
+        self.on_admitted: list[Listener] = []
         self.on_linked: list[Listener] = []
         self.on_height: list[Listener] = []
         self.on_left: list[Listener] = []
@@ -115,6 +115,7 @@ class PeerSet:
         peer.sessions[session] = transport
         peer.last_seen = self.now()
         self._sessions[session] = peer
+        self._tell(self.on_admitted, peer)
         self._tell(self.on_height, peer)
         return session
 
@@ -214,7 +215,6 @@ class PeerSet:
             self._peers[peer.key] = peer
             peer.learn(identity, host)
             log.info("%s joined (%s, height %d)", peer, peer.agent, peer.height)
-            self._tell(self.on_joined, peer)
         else:
             peer.learn(identity, host)
         return peer

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from fedcoin.application.cli.train import parse_share
+from fedcoin.application.cli.train_client import parse_share
 from fedcoin.application.devnet.ports import free_ports
 from fedcoin.application.home import Home
 from fedcoin.data.amounts import SAP_PER_FDC

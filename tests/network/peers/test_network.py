@@ -14,7 +14,10 @@ import pytest
 from fedcoin.data.errors import Refusal
 from fedcoin.network.errors import NetworkCode
 from fedcoin.network.options import PeerOptions
+from fedcoin.network.peers import dialer
+from fedcoin.network.peers.endpoints import Endpoint
 from fedcoin.network.peers.handshake import Identity
+from fedcoin.network.peers.link import Link, open_link
 from fedcoin.network.peers.peer_exchange import PeerExchange
 from fedcoin.v1.peer_service_pb2 import ListPeersResponse, PeerAddress
 from tests.network.peers.nodes import (
@@ -242,3 +245,25 @@ async def test_a_stranger_cannot_send_us_to_our_own_machine(tmp_path: Path) -> N
     exchange.learn(far, told("127.0.0.1:7099"))
     assert len(book) == 2
     await node.stop()
+
+
+async def test_a_peer_cannot_make_us_bother_somebody_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    genesis = make_genesis()
+    node = Node(tmp_path / "0", genesis, MINERS[0], options=replace(FAST, peer_exchange=False))
+    victim = Node(tmp_path / "1", genesis, MINERS[1])
+    dialled: list[str] = []
+
+    async def counted(endpoint: Endpoint, *rest: Any) -> Link:
+        dialled.append(str(endpoint))
+        return await open_link(endpoint, *rest)
+
+    monkeypatch.setattr(dialer, "open_link", counted)
+    async with running(node, victim):
+        async with visiting(node, STRANGER, listen_address=lambda: victim.address):
+            await asyncio.sleep(1.0)
+        assert not victim.network.peers()
+        # With growing pauses.
+        assert 1 <= len(dialled) < 10
+        assert set(dialled) == {victim.address}

@@ -1,0 +1,167 @@
+"""``fedcoin-node shapley``."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from fedcoin.application.cli.options import example, json_option
+from fedcoin.application.cli.output import note, print_json, print_table
+from fedcoin.application.cli.progress import LINE_SECONDS
+
+if TYPE_CHECKING:
+    from fedcoin.application.valuation import Valuation
+
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+NORMAL_95 = 1.96
+
+
+@click.command(
+    epilog=example(
+        "fedcoin-node shapley --model model.json --base base.npz --updates clients --data test.npz",
+        "fedcoin-node shapley ... --budget 200 --plot values.png --json",
+    )
+)
+@click.option("--model", type=FILE, required=True, help="Keras' model.to_json().")
+@click.option("--base", type=FILE, required=True, help="The weights that all began from, .npz.")
+@click.option("--updates", type=FOLDER, required=True, help="One .npz of weights for each client.")
+@click.option("--data", type=FILE, required=True, help="x and y to count right answers on, .npz.")
+@click.option("--method", default="auto", show_default=True, help="How to estimate.")
+@click.option("--budget", type=click.IntRange(0), help="The most coalitions to evaluate.")
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Draw them: .png.")
+@json_option
+def shapley(
+    model: Path,
+    base: Path,
+    updates: Path,
+    data: Path,
+    method: str,
+    budget: int | None,
+    seed: int,
+    plot: Path | None,
+    as_json: bool,
+) -> None:
+    """Say what each client's weights are worth: Shapley values of the accuracy, without a chain.
+
+    A coalition's model is the average of its clients' weights, each weighed by the num_samples in
+    its file (1 where there is none). Up to 12 clients, or with a budget of all coalitions, the
+    values are exact; else they come with 95 % intervals.
+    """
+    import asyncio
+
+    from fedcoin.application.valuation import value_files
+
+    if plot is not None:
+        _need_matplotlib()
+    with _counting() as advance:
+        found = asyncio.run(
+            value_files(
+                model, base, updates, data,
+                method=method, budget=budget, seed=seed, advance=advance,
+            )
+        )  # fmt: skip
+    if plot is not None:
+        _draw(found, plot)
+    if as_json:
+        print_json(_plain(found))
+        return
+    rows = [
+        (
+            name,
+            count,
+            f"{value:+.5f}",
+            f"{value - 1.96 * error:+.5f} to {value + 1.96 * error:+.5f}",
+        )
+        for name, count, value, error in zip(
+            found.clients,
+            found.num_samples,
+            found.estimate.values.tolist(),
+            found.estimate.std_errors.tolist(),
+            strict=True,
+        )
+    ]
+    print_table(("client", "samples", "value", "95 % interval"), rows, "lrrl")
+    note(
+        f"{found.estimate.method}, {found.estimate.evaluations} coalitions on {found.examples} "
+        f"examples; accuracy {found.base_accuracy:.4f} with nobody, {found.accuracy:.4f} with all"
+    )
+
+
+@contextmanager
+def _counting() -> Iterator[Callable[[int], None]]:
+    """Tells how many coalitions were evaluated: in place on a terminal, else now and then."""
+    done, last = 0, time.monotonic()
+    terminal = sys.stderr.isatty()
+
+    def advance(count: int) -> None:
+        nonlocal done, last
+        done += count
+        if terminal or time.monotonic() - last >= LINE_SECONDS:
+            last = time.monotonic()
+            click.echo(
+                f"\r{done} coalitions" if terminal else f"{done} coalitions",
+                err=True,
+                nl=not terminal,
+            )
+
+    yield advance
+    if terminal:
+        click.echo(err=True)
+
+
+def _plain(found: Valuation) -> dict[str, object]:
+    values = found.estimate.values.tolist()
+    # JSON has no infinity: null where there was too little to tell.
+    errors = [
+        error if error < float("inf") else None for error in found.estimate.std_errors.tolist()
+    ]
+    return {
+        "method": found.estimate.method,
+        "evaluations": found.estimate.evaluations,
+        "examples": found.examples,
+        "base_accuracy": found.base_accuracy,
+        "accuracy": found.accuracy,
+        "clients": [
+            {
+                "name": name,
+                "num_samples": count,
+                "value": value,
+                "std_error": error,
+                "low": None if error is None else value - NORMAL_95 * error,
+                "high": None if error is None else value + NORMAL_95 * error,
+            }
+            for name, count, value, error in zip(
+                found.clients, found.num_samples, values, errors, strict=True
+            )
+        ],
+    }
+
+
+def _need_matplotlib() -> None:
+    from importlib.util import find_spec
+
+    if find_spec("matplotlib") is None:
+        raise click.UsageError("--plot needs matplotlib: pip install matplotlib")
+
+
+def _draw(found: Valuation, path: Path) -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4, 1.2 + 0.3 * len(found.clients)), layout="constrained")
+    axes = figure.add_subplot()
+    places = list(range(len(found.clients)))
+    errors = [NORMAL_95 * error for error in found.estimate.std_errors.tolist()]
+    axes.barh(places, found.estimate.values, xerr=errors, color="#4477aa", capsize=3)
+    axes.set_yticks(places, found.clients)
+    axes.invert_yaxis()
+    axes.axvline(0, color="black", linewidth=0.8)
+    axes.set_xlabel("Shapley value (accuracy), with 95 % intervals")
+    figure.savefig(path, dpi=150)

@@ -1,0 +1,165 @@
+"""``fedcoin-node train client``: somebody's own data, and a share of the price for it."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from fedcoin.application.cli.options import (
+    ENDPOINT,
+    Parsed,
+    example,
+    home_option,
+    json_option,
+    key_option,
+    passphrase_option,
+)
+from fedcoin.application.cli.output import coins, nano, note, print_json, print_table
+from fedcoin.application.cli.service import (
+    configure_logging,
+    parent_option,
+    serve,
+    unless_stopped,
+)
+from fedcoin.application.config import NodeConfig
+from fedcoin.application.credentials import client_credentials
+from fedcoin.application.home import Home
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from fedcoin.application.trainer import Paid
+    from fedcoin.data.keys import KeyPair
+    from fedcoin.learning.local import LocalData
+
+
+def parse_share(value: str) -> tuple[int, int]:
+    """I/N, counted from 1."""
+    part, slash, parts = value.partition("/")
+    good = slash and part.isascii() and part.isdigit() and parts.isascii() and parts.isdigit()
+    if not good or not 1 <= int(part) <= int(parts):
+        raise ValueError("must be I/N, such as 2/5 for the second of five shares")
+    return int(part), int(parts)
+
+
+SHARE = Parsed("I/N", parse_share)
+
+
+@click.command(
+    epilog=example(
+        "fedcoin-node train client --server 127.0.0.1:7052 --data mine.npz",
+        "fedcoin-node train client --home d --server 10.0.0.5:7052 --data digits --share 2/5",
+    )
+)
+@home_option
+@click.option(
+    "--server",
+    required=True,
+    type=ENDPOINT,
+    envvar="FEDCOIN_SERVER",
+    metavar="HOST:PORT",
+    help="The coordinator; also FEDCOIN_SERVER.",
+)
+@click.option(
+    "--data",
+    required=True,
+    metavar="PATH.npz|digits|mnist",
+    help="Your own data: an .npz with x_train and y_train; or one that is known by name.",
+)
+@key_option()
+@click.option("--share", type=SHARE, help="Hold only this share of the data, for experiments.")
+@click.option(
+    "--noise", type=click.FloatRange(0, 1), default=0.0, help="Part of wrong labels, too."
+)
+@click.option("--share-seed", type=int, default=0, help="For which share, and which labels.")
+@click.option("--free-ride", is_flag=True, help="Only pretend to train, for experiments.")
+@passphrase_option
+@parent_option
+@json_option
+def client(
+    home: Home,
+    server: str,
+    data: str,
+    key_name: str,
+    share: tuple[int, int] | None,
+    noise: float,
+    share_seed: int,
+    free_ride: bool,
+    passphrase: str | None,
+    stop_with_stdin: bool,
+    as_json: bool,
+) -> None:
+    """Train on your own data for a coordinator, and be paid by what it was worth.
+
+    Needs a key and nothing else: one is made if the home has none. Your data stays on this
+    machine. Ends when the campaign does.
+    """
+    from fedcoin.learning.local import LocalData
+
+    config = home.config(os.environ)
+    configure_logging(config.log.level, config.log.format)
+    key = own_key(home, key_name, passphrase)
+    part, parts = share or (1, 0)
+    local = LocalData(data, parts, part - 1, share_seed, noise, free_ride)
+    paid: list[Paid] = []
+
+    async def work(stop: asyncio.Event) -> None:
+        paid.extend(await run_client(config, home, key, server, local, stop))
+
+    serve(work, with_stdin=stop_with_stdin)
+    show_paid(paid, as_json)
+
+
+def own_key(home: Home, name: str, passphrase: str | None) -> KeyPair:
+    """The home's key of this name, made if it is the first one."""
+    from fedcoin.data.addresses import format_address
+    from fedcoin.data.keys import KeyPair
+
+    if not home.key_names():
+        made = KeyPair.generate()
+        home.add_key(name, made, passphrase)
+        note(f"Made a key for {format_address(made.address)} in {home.key_path(name)}")
+    return home.key(name, passphrase)
+
+
+async def run_client(
+    config: NodeConfig,
+    home: Home,
+    key: KeyPair,
+    server: str,
+    data: LocalData,
+    stop: asyncio.Event,
+) -> Sequence[Paid]:
+    """Takes part until the campaign is over; what each round brought."""
+    from fedcoin.application.trainer import Trainer
+
+    trainer = Trainer(
+        server,
+        key,
+        data,
+        chain_id=home.genesis().chain_id if home.is_initialised else "",
+        credentials=client_credentials(config.tls),
+    )
+    try:
+        return await unless_stopped(stop, trainer.run()) or ()
+    finally:
+        await trainer.stop()
+
+
+def show_paid(paid: Sequence[Paid], as_json: bool) -> None:
+    """What a client got."""
+    if as_json:
+        print_json([{**dataclasses.asdict(p), "task_id": p.task_id.hex()} for p in paid])
+    elif paid:
+        print_table(
+            ("ROUND", "SAMPLES", "SHAPLEY VALUE", "PAYOUT", "TASK"),
+            [
+                (p.round, p.num_samples, nano(p.shapley_nano), coins(p.payout), p.task_id.hex())
+                for p in paid
+            ],
+            right="rrrr",
+        )

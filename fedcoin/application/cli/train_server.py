@@ -1,0 +1,172 @@
+"""``fedcoin-node train server``: a coordinator that talks to a node elsewhere."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fedcoin.application.cli.connect import node_address
+from fedcoin.application.cli.options import (
+    AMOUNT,
+    ENDPOINT,
+    example,
+    home_option,
+    json_option,
+    node_option,
+    passphrase_option,
+)
+from fedcoin.application.cli.output import coins, note, print_json, print_table
+from fedcoin.application.cli.service import (
+    configure_logging,
+    parent_option,
+    serve,
+    unless_stopped,
+)
+from fedcoin.application.cli.start import flags_of, set_option
+from fedcoin.application.config import NodeConfig
+from fedcoin.application.credentials import client_credentials, server_credentials
+from fedcoin.application.home import Home
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from fedcoin.data.keys import KeyPair
+    from fedcoin.learning.campaign import RoundRecord
+
+
+@click.command(
+    epilog=example(
+        "fedcoin-node train server --clients 2 --rounds 3 --budget 100fdc --key coordinator",
+        "fedcoin-node train server --home c --node 10.0.0.5:7051 --dataset ./evaluation.npz",
+    )
+)
+@home_option
+@node_option
+@click.option("--key", "key_name", metavar="NAME", help="The key that pays and is paid [node].")
+@click.option("--listen", type=ENDPOINT, help="Where clients reach it [127.0.0.1:7052].")
+@click.option("--clients", type=int, help="How many clients it waits for [1].")
+@click.option("--rounds", type=int, help="How many rounds there are [3].")
+@click.option("--budget", type=AMOUNT, help="What all rounds pay together [100fdc].")
+@click.option("--dataset", help="The evaluation set: digits, mnist or PATH.npz [digits].")
+@click.option("--model", help="mlp, cnn or the path of a Keras architecture JSON [mlp].")
+@click.option("--epochs", type=int, help="Passes over a client's data in each round [5].")
+@click.option("--training-seed", type=int, help="For first weights and the order of examples.")
+@click.option("--new", is_flag=True, help="Begin another campaign if the last one is finished.")
+@click.option("--insecure", is_flag=True, default=None, help="Allow plaintext beyond this machine.")
+@set_option
+@passphrase_option
+@parent_option
+@json_option
+def server(
+    home: Home,
+    node: str | None,
+    settings: tuple[tuple[str, str], ...],
+    passphrase: str | None,
+    new: bool,
+    stop_with_stdin: bool,
+    as_json: bool,
+    **given: Any,
+) -> None:
+    """Run a campaign: open it, wait for clients, and have each round valued and paid.
+
+    Ends when the campaign does. Stopped before, it goes on where it was when it is started
+    again. Everything else about the campaign is in the [coordinator] settings (--set).
+    """
+    flags = flags_of(
+        settings,
+        coordinator__key=given["key_name"],
+        coordinator__listen=given["listen"],
+        coordinator__clients=given["clients"],
+        coordinator__rounds=given["rounds"],
+        coordinator__budget=given["budget"],
+        coordinator__dataset=given["dataset"],
+        coordinator__model=given["model"],
+        coordinator__epochs=given["epochs"],
+        coordinator__seed=given["training_seed"],
+        tls__insecure=given["insecure"],
+    )
+    config = home.config(os.environ, flags)
+    configure_logging(config.log.level, config.log.format)
+    key = home.key(config.coordinator.key, passphrase)
+    target = node_address(home, node, config)
+    records: list[RoundRecord] = []
+
+    async def work(stop: asyncio.Event) -> None:
+        await run_server(config, home, key, target, stop, new, records)
+
+    serve(work, with_stdin=stop_with_stdin)
+    show_records(records, as_json)
+
+
+async def run_server(
+    config: NodeConfig,
+    home: Home,
+    key: KeyPair,
+    target: str,
+    stop: asyncio.Event,
+    new: bool,
+    records: list[RoundRecord],
+) -> None:
+    """Runs the campaign of a home through the node at ``target``; fills ``records``."""
+    from fedcoin.application.coordination import open_coordinator, retire_campaign
+    from fedcoin.network.api.client import NodeClient
+
+    if new and await retire_campaign(home):
+        note("The last campaign is finished; this is a new one.")
+    async with NodeClient(target, credentials=client_credentials(config.tls)) as client:
+        opened = open_coordinator(
+            config, home, key, client, credentials=server_credentials(config.tls)
+        )
+
+        async def campaign() -> Sequence[RoundRecord]:
+            async with opened as coordinator:
+                return await coordinator.run()
+
+        records.extend(await unless_stopped(stop, campaign()) or ())
+
+
+def show_records(records: Sequence[RoundRecord], as_json: bool) -> None:
+    """What a campaign came to."""
+    if as_json:
+        print_json([plain_record(record) for record in records])
+    elif records:
+        print_table(
+            ("ROUND", "SETTLED", "ACCURACY", "CLIENTS", "PAID TO CLIENTS", "TASK"),
+            [
+                (
+                    record.round,
+                    "yes" if record.settled else "no",
+                    f"{100 * record.right_answers / record.evaluation_size:.1f} %",
+                    len(record.clients),
+                    coins(sum(client.payout for client in record.clients)),
+                    record.task_id.hex(),
+                )
+                for record in records
+            ],
+            right="r rrr",
+        )
+
+
+def plain_record(record: RoundRecord) -> dict[str, Any]:
+    """A round for tools."""
+    from fedcoin.data.addresses import format_address
+
+    return {
+        "round": record.round,
+        "task_id": record.task_id.hex(),
+        "settled": record.settled,
+        "right_answers": record.right_answers,
+        "evaluation_size": record.evaluation_size,
+        "clients": [
+            {
+                "address": format_address(client.address),
+                "samples": client.num_samples,
+                "shapley_nano": client.shapley_nano,
+                "payout": client.payout,
+            }
+            for client in record.clients
+        ],
+    }

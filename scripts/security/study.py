@@ -1,0 +1,98 @@
+"""All that is measured, as jobs that can run side by side: a name, a function, its arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, is_dataclass
+from typing import Any
+
+from fedcoin.application.adversaries.strategies import STRATEGIES
+from fedcoin.v1 import task_pb2
+from scripts.security import caught, censorship, difficulty, grinding, wins
+
+PARTS = ("wins", "caught", "bias", "grinding", "censorship", "law", "retarget")
+
+EXACT = task_pb2.SCHEDULE_EXACT
+
+
+@dataclass(frozen=True)
+class Job:
+    """One measurement."""
+
+    part: str
+    name: str
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...] = ()
+    options: tuple[tuple[str, Any], ...] = ()
+
+
+def jobs(quick: bool) -> list[Job]:
+    """Everything, with small numbers when ``quick``."""
+    blocks, trials = (5, 80) if quick else (100, 1_000)
+    found = [
+        Job("wins", f"paper {kind}", wins.paper, (kind, blocks))
+        for kind in ("honest", *wins.PAPER_KINDS)
+    ]
+    found.append(
+        Job(
+            "wins",
+            "paper invented-vector, D 1.5",
+            wins.paper,
+            ("invented-vector", blocks),
+            (("difficulty", 1.5),),
+        )
+    )
+    found += [
+        Job("wins", f"ours {kind}", wins.ours, (kind, blocks)) for kind in ("honest", *STRATEGIES)
+    ]
+    found += [
+        Job("wins", f"exact {kind}", wins.ours, (kind, blocks), (("schedule", EXACT),))
+        for kind in ("mean-publisher", "inflated-count", "invented-vector", "partial-forger")
+    ]
+    found += [Job("caught", f"caught {f}", caught.curve, (trials, (f,))) for f in caught.FRACTIONS]
+    found += [
+        Job("bias", "bias hidden", caught.hidden_bias, (trials, 0.1)),
+        Job("bias", "bias hidden small", caught.hidden_bias, (trials, 0.02)),
+        Job("bias", "bias tolerated", caught.tolerated_bias, (trials // 10, 1_000)),
+        Job("bias", "bias tolerated large", caught.tolerated_bias, (trials // 10, 10_000)),
+        Job("bias", "bias stopped", caught.stopped_bias, (trials // 10,)),
+        Job("grinding", "grinding 4", grinding.ground, (trials // 5, 0, 0.1)),
+        Job("grinding", "grinding 1000", grinding.ground, (trials // 5, trials, 0.1)),
+        Job("grinding", "colluders 1", grinding.colluders, (2 * trials, 0)),
+        Job("grinding", "colluders 2", grinding.colluders, (2 * trials, 1)),
+    ]
+    tasks = 4 if quick else 40
+    for count, faulty, hasty in (
+        (4, 0, False),
+        (4, 1, False),
+        (4, 1, True),
+        (7, 0, False),
+        (7, 2, False),
+        (7, 2, True),
+    ):
+        name = f"censored {count} {faulty} {hasty}"
+        options = (("hasty", hasty),)
+        found.append(Job("censorship", name, censorship.censored, (tasks, count, faulty), options))
+    for kind in ("withholder", "late-withholder"):
+        for count, absent in ((4, 1), (7, 2)):
+            name = f"withheld {kind} {count}"
+            arguments = (tasks, kind, count, absent)
+            found.append(Job("censorship", name, censorship.withheld, arguments))
+    found.append(Job("law", "law", difficulty.costs, (5 if quick else 100,)))
+    found += [
+        Job("retarget", f"retarget {factor}", difficulty.step, (factor, 1 if quick else 7))
+        for factor in (4.0, 0.25)
+    ]
+    return found
+
+
+def run(job: Job) -> Any:
+    """The numbers of a job, as JSON takes them."""
+    return plain(job.function(*job.arguments, **dict(job.options)))
+
+
+def plain(value: Any) -> Any:
+    """Dataclasses as dictionaries, tuples as lists."""
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
