@@ -55,8 +55,9 @@ proto: $(DEVELOPMENT) ## Generate the gRPC stubs afresh
 lock: $(DEVELOPMENT) ## Choose the newest versions of all dependencies and write the locks
 	$(BIN)/python scripts/lock.py
 
-bench: $(RUNTIME) ## Measure the demo, a node's start and memory, settlement and transfers
+bench: $(RUNTIME) ## Measure the demo, a node's start and memory, settlement, transfers and audits
 	$(BIN)/python scripts/bench_node.py
+	$(BIN)/python scripts/bench_audit.py
 
 docker: ## Build the container image
 	@test -n "$(ENGINE)" || { echo "make docker: there is no docker, podman or buildah" >&2; exit 1; }

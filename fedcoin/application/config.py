@@ -132,7 +132,7 @@ class CoordinatorConfig:
         choice("auto", "exact", "permutation", "antithetic"),
         "Which coalitions count; auto: exact up to 12 clients, else antithetic.",
     )
-    max_samples: int = setting(1000, number(1, 1_000_000), "The most samples a miner may claim.")
+    max_samples: int = setting(5000, number(1, 1_000_000), "The most samples a miner may claim.")
     truncation: int = setting(
         0, number(0, 10_000_000), "Right answers within which a walk stops early; 0: never."
     )

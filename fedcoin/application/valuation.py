@@ -56,9 +56,10 @@ async def value_files(
 ) -> Valuation:
     """Shapley values of the clients whose weights are the ``.npz`` files in ``updates``.
 
-    ``model`` is what Keras' ``model.to_json()`` says, or a serialised ModelSpec. Weights are arrays named as the model's, or
-    in its order (``np.savez(path, *model.get_weights())``); a client's file may say its number of
-    examples in ``num_samples``. ``data`` holds ``x`` and ``y``, or ``x_test`` and ``y_test``.
+    ``model`` is what Keras' ``model.to_json()`` says, or a serialised ModelSpec. Weights are
+    arrays named as the model's, or in its order (``np.savez(path, *model.get_weights())``); a
+    client's file may say its number of examples in ``num_samples``. ``data`` holds ``x`` and
+    ``y``, or ``x_test`` and ``y_test``.
     ``advance`` is told how many coalitions were evaluated. Raises the Refusals of ``spec``,
     ``checks`` and ``shapley``; BAD_ARGUMENT for files that cannot be read or an empty folder.
     """

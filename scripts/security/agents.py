@@ -163,7 +163,8 @@ class Agent:
         while len(known) < (limit if goal is None else goal):
             most = limit if goal is None else goal
             leaves = range(len(known), min(most, len(known) + step))
-            rows = np.stack([self._ask(plan.coalitions(leaf)) for leaf in leaves])
+            asked = self._ask(np.concatenate([plan.coalitions(leaf) for leaf in leaves]))
+            rows = asked.reshape(len(leaves), plan.leaf_length)
             rows = plan.canonical(leaves, rows, grand, empty)
             known = np.concatenate([known, rows])
             if goal is None and len(known) >= due:

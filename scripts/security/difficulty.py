@@ -103,7 +103,7 @@ TARGET_MS = 10_000
 BEFORE, AFTER = 10, 20
 
 
-def step(factor: float, runs: int, speed: float = 400.0) -> Step:
+def step(factor: float, runs: int, speed: float = 150.0) -> Step:
     """All miners become ``factor`` times as fast after some tasks; D follows by the real rule."""
     times = []
     failed = 0

@@ -213,18 +213,16 @@ def test_a_full_transaction_costs_little(
     evidence = largest(change)(liar)
     transaction = liar.reveal(evidence)
     assert 500_000 < len(transaction.raw) < 1 << 22
-    decoded = Evidence.FromString(evidence.SerializeToString())
-    body = transaction.body.reveal_shapley
-    assert body.evidence == decoded
+    chain = liar.job.chain
     tracemalloc.start()
     started = time.process_time()
     try:
         with pytest.raises(Refusal) as caught:
-            liar.job.chain.ledger.check(transaction, liar.job.chain.height, 1 << 42)
+            chain.ledger.check(transaction, chain.height, chain.time_ms + 1)
     finally:
         used, peak = time.process_time() - started, tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-    assert caught.value.code in {code, LedgerCode.TOO_LATE, LedgerCode.WRONG_OPENING}
+    assert caught.value.code is code
     # A refusal that looked at lengths alone; tracing makes it several times slower.
     assert used < 1.0
     assert peak < 1 << 25
@@ -244,25 +242,30 @@ def test_any_number_of_clients(schedule: int, clients: int) -> None:
     """A plan is made, or refused, at once; it holds nothing that grows with K."""
     exact = schedule == task_pb2.SCHEDULE_EXACT
     fine = 1 <= clients <= (16 if exact else 1_000)
+    most = 0 if exact else 10
+    arguments = (schedule, clients, 100, 0, most, sha256(b"task"), sha256(b"key"))
     tracemalloc.start()
     try:
-        plan = SamplingPlan(
-            schedule, clients, 100, 0, 0 if exact else 10, sha256(b"task"), sha256(b"key")
-        )
-        assert fine
-        assert plan.leaf_length >= 1
-    except Refusal as refusal:
-        assert not fine
-        assert (refusal.code, refusal.field) == (EvidenceCode.BAD_PLAN, "clients")
-    finally:
+        if fine:
+            assert SamplingPlan(*arguments).leaf_length >= 1
+        else:
+            with pytest.raises(Refusal) as caught:
+                SamplingPlan(*arguments)
+            assert caught.value.code is EvidenceCode.BAD_PLAN
+            assert caught.value.field == "clients"
         peak = tracemalloc.get_traced_memory()[1]
+    finally:
         tracemalloc.stop()
-    assert peak < 1 << 16
+    assert peak < 1 << 18
 
 
 @pytest.mark.parametrize(
     ("clients", "code"),
-    [(0, LedgerCode.NO_CLIENTS), (65, EvidenceCode.BAD_PLAN), (129, LedgerCode.TOO_MANY_CLIENTS)],
+    [
+        (0, LedgerCode.NO_CLIENTS),
+        (65, LedgerCode.TOO_MANY_CLIENTS),
+        (129, LedgerCode.TOO_MANY_CLIENTS),
+    ],
 )
 def test_a_task_of_too_few_or_too_many_clients(clients: int, code: Any) -> None:
     names = sorted((key(f"client {i}") for i in range(clients)), key=lambda k: k.address)
