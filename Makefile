@@ -23,10 +23,10 @@ INSTALL := PIP_CONSTRAINT=requirements-dev.lock PIP_BUILD_CONSTRAINT=requirement
 ENGINE ?= $(firstword $(foreach e,docker podman buildah,$(if $(shell command -v $(e)),$(e))))
 BUILD := $(if $(filter buildah,$(notdir $(ENGINE))),bud,build)
 
-.PHONY: help demo test test-slow lint format proto lock bench docker clean
+.PHONY: help demo test test-slow lint format proto lock bench security-study docker clean
 
 help: ## Say what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(RUNTIME) ## Run a whole network: train a model, agree on each client's value, and pay
 	$(BIN)/fedcoin-node devnet --keep demo --force
@@ -58,6 +58,9 @@ lock: $(DEVELOPMENT) ## Choose the newest versions of all dependencies and write
 bench: $(RUNTIME) ## Measure the demo, a node's start and memory, settlement, transfers and audits
 	$(BIN)/python scripts/bench_node.py
 	$(BIN)/python scripts/bench_audit.py
+
+security-study: $(RUNTIME) ## Run every liar against the real rules; half an hour; writes docs/SECURITY.md
+	$(BIN)/python scripts/security_study.py --processes 2 --write
 
 docker: ## Build the container image
 	@test -n "$(ENGINE)" || { echo "make docker: there is no docker, podman or buildah" >&2; exit 1; }

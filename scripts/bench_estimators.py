@@ -143,8 +143,12 @@ def pydvl_permutations(utility: Utility, n: int, budget: int, seed: int) -> tupl
 def methods(wanted: Iterable[str]) -> dict[str, Method]:
     known = {name: ours(name) for name in [*shapley.METHODS, "auto"] if name != "exact"}
     if util.find_spec("pydvl"):
+        import pydvl.valuation.samplers  # noqa: F401 - so that nobody's time is that of importing
+
         known["pyDVL permutations"] = pydvl_permutations
     if util.find_spec("shapiq"):
+        import shapiq  # noqa: F401
+
         known["shapiq KernelSHAP"] = shapiq_method("KernelSHAP", pairing_trick=True)
         known["shapiq UnbiasedKernelSHAP"] = shapiq_method("UnbiasedKernelSHAP")
         known["shapiq SVARM"] = shapiq_method("SVARM")

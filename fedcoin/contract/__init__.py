@@ -10,7 +10,8 @@ The state is a map from keys to bytes (`state`), read and written as records (`r
 the scope of a block (`scope`), and hashed as a whole (`state_tree`). `ledger` is the facade: it
 executes and builds blocks without changing anything, and adopts what the store has committed.
 `block_rules` says whether a block may follow the latest one. `pool` holds transactions that wait.
-`queries` and `views` turn records and blocks into what people read.
+`queries` and `views` turn records and blocks into what people read; `validator_history` tells who
+decided which height.
 
 All of it is integer arithmetic, and coins are conserved: after every block balances, bonds,
 escrows, deposits and burned coins add up to the supply that genesis fixed, or the block is not

@@ -42,8 +42,11 @@ class Fit:
 
 
 def costs(runs: int, miners: int = 5, distances: Sequence[float] = DISTANCES) -> list[Cost]:
-    """The race for ten clients; and this program's stopping rule on walks of the same game."""
-    game = Game(10)
+    """The race for ten clients; and this program's stopping rule on walks of the same game.
+
+    The game is one in which whoever joins first gets most of it, as in the paper's experiment.
+    """
+    game = Game(10, steepness=8.0)
     table = game.table() / game.size
     rng = np.random.default_rng(7)
     spread = variance(table, rng)
@@ -57,7 +60,7 @@ def costs(runs: int, miners: int = 5, distances: Sequence[float] = DISTANCES) ->
     return found
 
 
-def _stop(game: Game, distance: float, number: int, most: int = 40_000) -> int:
+def _stop(game: Game, distance: float, number: int, most: int = 100_000) -> int:
     plan = plan_for(game, number, most)
     count = 32
     while count < most:

@@ -21,12 +21,14 @@ class Game:
     size: int = 1_000
     seed: int = 1
     noise: float = 0.01
+    steepness: float = 1.6
+    """How soon there is little left to learn: with more of it the first to join gets it all."""
     asked: int = field(default=0, compare=False)
 
     def __post_init__(self) -> None:
         rng = np.random.default_rng(self.seed)
         strength = np.linspace(2.2, -0.25, self.clients) / self.clients
-        self._strength = strength * rng.uniform(0.9, 1.1, self.clients) * 1.6
+        self._strength = strength * rng.uniform(0.9, 1.1, self.clients) * self.steepness
         self._hash = rng.integers(1, 1 << 62, self.clients, dtype=np.uint64) | np.uint64(1)
 
     def __call__(self, coalitions: Bools) -> Ints:

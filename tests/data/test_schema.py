@@ -8,8 +8,10 @@ import pytest
 from fedcoin.data.schema import (
     APPLICATION_ID,
     MIGRATIONS,
+    PRIMARY_KEYS,
     SCHEMA_VERSION,
     TABLES,
+    every_row,
     migrate,
     version_of,
 )
@@ -33,6 +35,16 @@ def test_from_nothing_to_the_newest(connection: sqlite3.Connection) -> None:
     assert names(connection) >= TABLES
     assert connection.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,)
     migrate(connection)
+
+
+def test_primary_keys_are_those_of_the_tables(connection: sqlite3.Connection) -> None:
+    migrate(connection)
+    assert set(PRIMARY_KEYS) == TABLES
+    for table, keys in PRIMARY_KEYS.items():
+        columns = connection.execute(f"PRAGMA table_info({table})").fetchall()
+        found = sorted((place, name) for _, name, _, _, _, place in columns if place)
+        assert ", ".join(name for _, name in found) == keys
+        assert connection.execute(every_row(table)).fetchall() == []
 
 
 def test_each_step_builds_on_the_last(connection: sqlite3.Connection) -> None:

@@ -21,6 +21,15 @@ def refused(path: Path, genesis: Genesis) -> Refusal:
     return caught.value
 
 
+def test_tables_whole(store: ChainStore, build: Any) -> None:
+    store.initialise({b"b": b"2", b"a": b"1"})
+    assert list(store.table("state")) == [(b"a", b"1"), (b"b", b"2")]
+    assert list(store.table("blocks")) == []
+    assert {name for name, _ in store.table("meta")} == {"chain_id", "genesis_hash", "initialised"}
+    with pytest.raises(ValueError, match="no table"):
+        store.table("sqlite_master")
+
+
 def test_a_new_store_is_at_genesis(store: ChainStore, genesis: Genesis) -> None:
     assert store.height() == 0
     assert store.tip_hash() == genesis.hash

@@ -131,6 +131,12 @@ class Program:
         found = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
         return [int(child) for child in found]
 
+    def kill_workers(self) -> None:
+        """``kill -9`` for those that compute."""
+        for pid in self.children():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
     @contextmanager
     def workers_asleep(self) -> Iterator[None]:
         """Meanwhile the node lives and votes, but its workers compute nothing."""

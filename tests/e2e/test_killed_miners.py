@@ -15,7 +15,7 @@ from tests.e2e.campaigns import Campaign, check_paid, reached
 from tests.e2e.eavesdropper import eavesdropping
 from tests.e2e.materials import Round
 from tests.e2e.network import BOND, BRISK, Network, Node
-from tests.e2e.programs import Stage, eventually
+from tests.e2e.programs import Stage, eventually, until
 
 pytestmark = [
     pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc"),
@@ -127,3 +127,23 @@ async def test_after_it_committed_and_for_too_long(network: Network) -> None:
         await victim.start()
         await network.agreed()
     await check_bonds(network)
+
+
+async def test_a_killed_worker(network: Network) -> None:
+    """The process that computes dies twice; the node starts another and takes part as ever."""
+    first, *_, last = network.nodes
+    async with first.client() as client:
+        campaign = Campaign(client, network.chain_id, Round(3))
+        await campaign.upload()
+        await campaign.open()
+        last.program.kill_workers()
+        task_id = await campaign.open_task()
+        await until(last.program.children, "there is a new worker")
+        last.program.kill_workers()
+        view = await reached(client, task_id, "SETTLED")
+        check_paid(view)
+        found = miner_of(view, last)
+        assert found is not None
+        assert found.revealed
+        assert last.program.running
+        await network.agreed()

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedcoin.data.errors import Refusal
+from fedcoin.incentive.audit import coalitions_to_check
 from fedcoin.incentive.challenge import challenged_leaves
 from fedcoin.incentive.errors import EvidenceCode
 from fedcoin.incentive.evidence import (
@@ -283,6 +284,24 @@ def test_a_large_tree_is_built_and_verified_quickly(schedule: int, make_plan: Ma
     assert built - started < 2
     assert time.perf_counter() - built < 1
     assert evidence.ByteSize() < 100_000
+
+
+@pytest.mark.parametrize(
+    ("clients", "most_bytes"), [(10, 20_000), (20, 26_000), (50, 46_000), (100, 75_000)]
+)
+def test_what_a_reveal_shows_and_what_auditing_it_costs(
+    clients: int, most_bytes: int, make_plan: Make
+) -> None:
+    """10,000 examples, 5,000 walks that rise to where the last one ends."""
+    plan, count = make_plan(ANTITHETIC, clients, size=10_000, max_samples=5_000), 5_000
+    rise = 9_500 * (1 - np.exp(-5 * np.arange(1, clients + 1) / clients))
+    noise = np.random.default_rng(1).integers(-60, 60, size=(count, clients))
+    tree = build_tree(plan, rise.astype(np.int64) + noise, 9_400, 900)
+    evidence = tree.prove(challenged_leaves(CHALLENGE, plan.public_key, count, 44))
+    verify_evidence(evidence, plan, CHALLENGE, 44)
+    assert most_bytes // 2 < evidence.ByteSize() < most_bytes
+    assert evidence.ByteSize() <= largest_evidence_bytes(plan, 44) < 200_000
+    assert 100 * len(coalitions_to_check(evidence, plan)) < plan.evaluations(count)
 
 
 def test_the_largest_evidence_bound_holds_at_the_extremes(make_plan: Make) -> None:

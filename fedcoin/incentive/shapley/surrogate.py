@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
 from fedcoin.incentive.layouts import Bools
 from fedcoin.incentive.shapley.correction import correction
+from fedcoin.incentive.shapley.exact import MAX_EXACT_PLAYERS, exact
 from fedcoin.incentive.shapley.first_order import first_order
 from fedcoin.incentive.shapley.games import Floats, Game
 from fedcoin.incentive.shapley.kriging import krige
@@ -29,6 +31,7 @@ _ROUNDING = 1e-9
 _PAIRS_A_LEVEL = 8
 _MOST_LEVELS = 24
 _LEAST_SPREAD = 0.1
+_WHOLE_SHARE = 0.5
 
 
 def least_budget(n: int) -> int:
@@ -39,15 +42,17 @@ def least_budget(n: int) -> int:
 def kriging(game: Game, budget: int, rng: np.random.Generator) -> Estimate:
     """Pairs of coalitions and their complements, joined by a Gaussian process.
 
-    Pairs are drawn by size without replacement: half of the budget evenly, the other half where
-    the first half varied most for what it counts in the values (Neyman's allocation); of the
-    smallest and largest coalitions, which count most, that is often all. Half of the
+    Pairs are drawn by size without replacement, some of each at first. The smallest and largest
+    coalitions, which count most, are then evaluated all while that takes no more than half of the
+    budget; the rest goes where the first ones varied most. Half of the
     ``correction`` for what the model gets wrong is added, and standard errors are mostly those of
     the correction. Samples of more than ``MAX_ROWS`` go into a simpler model, ``first_order``.
     Raises ``Refusal`` BAD_BUDGET for fewer than 2 n + 8 evaluations (or all).
     """
     n = game.players
     need(budget, least_budget(n), "kriging")
+    if n <= MAX_EXACT_PLAYERS and budget >= (1 << n) - 2:
+        return replace(exact(game, budget, rng), method="kriging")
     coalitions, worth = _look(game, budget, rng)
     tiny = _ROUNDING * max(float(np.abs(worth).max()), abs(game.grand), abs(game.empty))
     plain = _plain_values(coalitions, worth, tiny)
@@ -73,28 +78,45 @@ def _look(game: Game, budget: int, rng: np.random.Generator) -> tuple[Bools, Flo
     most = [min(room[size], max(8, 4 * pairs // len(levels), n)) for size in levels]
     pairs = min(pairs, sum(most))
     orders = [draw(n, size, count, rng) for size, count in zip(levels, most, strict=True)]
-    first = spread((pairs + 1) // 2, most, [1.0] * len(levels))
+    first = spread(pairs // 2, [min(cap, _PAIRS_A_LEVEL) for cap in most], [1.0] * len(levels))
     looked = [order[:count] for order, count in zip(orders, first, strict=True)]
     found = [_worth_of_pairs(game, rows) for rows in looked]
-    gaps = [(both[0] - both[1]).std() if both.size else 0.0 for both in found]
     wanted = [
-        (gap + _LEAST_SPREAD * max(gaps) + 1e-300) / math.sqrt(size * (n - size))
-        for gap, size in zip(gaps, levels, strict=True)
+        float((both[0] - both[1]).std()) / math.sqrt(size * (n - size)) if both.size else 0.0
+        for both, size in zip(found, levels, strict=True)
     ]
-    share = pairs / sum(wanted)
     left = [cap - have for cap, have in zip(most, first, strict=True)]
-    # What should be mostly there may as well be all there: nothing of it is left to chance.
-    more = [
-        (1e3 if 2 * want * share > cap else 1) * max(want * share - have, 1e-9)
-        for want, have, cap in zip(wanted, first, most, strict=True)
-    ]
-    second = spread(pairs - sum(first), left, more)
+    second = _allot(pairs - sum(first), left, wanted, _WHOLE_SHARE * pairs)
     for place, (order, have, count) in enumerate(zip(orders, first, second, strict=True)):
         rows = order[have : have + count]
         looked[place] = np.concatenate([looked[place], rows])
         found[place] = np.concatenate([found[place], _worth_of_pairs(game, rows)], axis=1)
     rows = np.concatenate(looked)
     return np.concatenate([rows, ~rows]), np.concatenate(found, axis=1).reshape(-1)
+
+
+def _allot(pairs: int, left: list[int], wanted: list[float], most: float) -> list[int]:
+    """How many more pairs each level gets, from the smallest size on.
+
+    Levels that hardly vary get none, unless there is nothing else. The others are completed one
+    after the other while that takes less than ``most``; the rest goes where it is ``wanted``, as
+    far as so small a sample can tell.
+    """
+    peak = max(wanted)
+    lively = [want > _LEAST_SPREAD * peak or peak == 0 for want in wanted]
+    given = [0] * len(left)
+    for place in range(len(left)):
+        if lively[place]:
+            if sum(given) + left[place] > min(most, pairs):
+                break
+            given[place] = left[place]
+    room = [cap - have for cap, have in zip(left, given, strict=True)]
+    shares = [
+        max(want, peak / 2, 1e-300) if lives else 1e-9 * max(peak, 1e-280)
+        for want, lives in zip(wanted, lively, strict=True)
+    ]
+    rest = spread(pairs - sum(given), room, shares)
+    return [have + more for have, more in zip(given, rest, strict=True)]
 
 
 def _worth_of_pairs(game: Game, rows: Bools) -> Floats:

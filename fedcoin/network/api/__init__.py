@@ -11,7 +11,8 @@ meets it:
    from the last final block, through the ports of ``fedcoin.network.ports``; ``following``
    is how their streams keep up with the chain without a queue for each watcher;
 4. ``client`` is the other end: ``NodeClient`` and ``AdminClient``, whose errors are
-   ``RpcFailure``.
+   ``RpcFailure``;
+5. ``proof_file`` turns answers into a file that proves a payment to who has the genesis alone.
 
 It does not know how a block comes about, what makes a transaction valid, or who the peers
 are: the ports say. It never changes the chain; all that it takes in are transactions, for

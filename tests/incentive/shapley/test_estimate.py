@@ -69,7 +69,7 @@ def test_additive_games_are_met_by_every_method(n: int) -> None:
         if method == "truncated":
             continue  # is near, not equal: it stops early
         estimate = shapley.estimate(additive(worth), n, method, budget)
-        if method == "complementary" and 2 < n:
+        if method == "complementary" and n > 2:
             off = np.abs(estimate.values - worth)
             # Few pairs in many strata, each with the spread of a random coalition's sum.
             assert (off <= 6 * np.sqrt(n) * np.abs(worth).max()).all()
@@ -115,10 +115,12 @@ def test_values_are_efficient_and_the_budget_holds(method: str, n: int, seed: in
 
 @pytest.mark.parametrize("method", METHODS)
 def test_the_seed_decides(method: str) -> None:
-    one, same, other = (shapley.estimate(rough, 9, method, 600, seed) for seed in (1, 1, 2))
+    one, same, other = (
+        shapley.estimate(rough, 9, method, 510 if method == "exact" else 100, seed)
+        for seed in (1, 1, 2)
+    )
     assert (one.values == same.values).all()
-    # At 600 of 510 coalitions some have seen everything.
-    assert (one.values != other.values).any() == (method in ("permutation", "truncated"))
+    assert (one.values != other.values).any() == (method != "exact")
 
 
 @pytest.mark.parametrize("method", ["permutation", "antithetic", "complementary"])
@@ -140,7 +142,7 @@ def test_estimates_close_in_on_the_truth(method: str) -> None:
 def test_intervals_cover_the_truth(method: str) -> None:
     truth = shapley.estimate(rough, 16, "exact").values
     covered = []
-    for seed in range(40):
+    for seed in range(25):
         estimate = shapley.estimate(rough, 16, method, 8_000, seed)
         covered.append(np.abs(estimate.values - truth) <= 1.96 * estimate.std_errors)
     assert 0.9 <= np.mean(covered) <= 1
@@ -219,10 +221,12 @@ def test_everything_seen_is_exact(method: str) -> None:
 
 def test_many_unequal_players() -> None:
     worth = np.linspace(0, 1, 60)
-    # The worth of a mean: what clients' averaged weights are like.
-    utility = lambda c: np.where(
-        c.any(axis=1), np.tanh(c @ worth / np.maximum(c.sum(axis=1), 1)), 0
-    )  # noqa: E731
+
+    def utility(coalitions: Coalitions) -> NDArray[np.float64]:
+        # The worth of a mean: what clients' averaged weights are like.
+        mean = coalitions @ worth / np.maximum(coalitions.sum(axis=1), 1)
+        return np.tanh(mean)
+
     near = shapley.estimate(utility, 60, "kriging", 1_500, 1).values
     found = shapley.estimate(utility, 60, "kriging", 500).values
     walks = shapley.estimate(utility, 60, "permutation", 500).values
