@@ -285,7 +285,10 @@ class Miner:
             evidence=evidence,
         )
         turn.sent = (await self._submit(action)).hash
-        log.info("task %s: revealed %d of %d leaves", turn.name, len(leaves), tree.samples)
+        if leaves:
+            log.info("task %s: revealed %d of %d leaves", turn.name, len(leaves), tree.samples)
+        else:
+            log.info("task %s: opened its commitment to %d samples", turn.name, tree.samples)
 
     async def _tree_of(self, turn: Turn, work: SealedWork) -> EvidenceTree:
         if turn.tree is None:

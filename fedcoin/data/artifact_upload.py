@@ -45,11 +45,12 @@ class Upload:
         with upload._data_path.open("a+b") as file:
             file.seek(0)
             while upload.next_chunk < len(manifest.chunk_hashes):
+                data = file.read(CHUNK_BYTES)
                 try:
-                    artifacts.check_chunk(manifest, upload.next_chunk, file.read(CHUNK_BYTES))
+                    artifacts.check_chunk(manifest, upload.next_chunk, data)
                 except Refusal:
                     break
-                upload.next_chunk += 1
+                upload._count(data)
             file.truncate(upload.written)
         return upload
 
@@ -81,10 +82,11 @@ class Upload:
             # A write that failed half-way, on a full disk say, is written over.
             file.seek(self.written)
             file.write(data)
-        self.next_chunk += 1
+        self._count(data)
 
     def finish(self, data: Path, manifest: Path) -> None:
         """Make the whole artifact durable under its final names."""
+        self._manifest_path.write_bytes(artifacts.encode_manifest(self.manifest))
         sync_file(self._data_path)
         # In this order: a manifest can be made again from the data.
         self._data_path.replace(data)
@@ -95,6 +97,10 @@ class Upload:
         """Forget everything."""
         self._data_path.unlink(missing_ok=True)
         self._manifest_path.unlink(missing_ok=True)
+
+    def _count(self, data: bytes) -> None:
+        self.manifest = artifacts.with_proved_size(self.manifest, self.next_chunk, data)
+        self.next_chunk += 1
 
     @property
     def _data_path(self) -> Path:

@@ -64,14 +64,28 @@ def check_manifest(manifest: ArtifactManifest, max_bytes: int = MAX_ARTIFACT_BYT
 def check_chunk(manifest: ArtifactManifest, index: int, data: bytes) -> None:
     """Check one chunk (from 0) against a manifest that was checked before.
 
-    Raises `Refusal` (BAD_CHUNK) when there is no such chunk, or its size or hash is wrong.
+    The hash decides. The id says nothing of the size, and so somebody could have claimed
+    another one with the right hashes: a last chunk of any length is right if its hash is
+    (see `with_proved_size`). Raises `Refusal` (BAD_CHUNK) when there is no such chunk, or its
+    size or hash is wrong.
     """
     check_chunk_index(manifest.size, index)
     wanted = chunk_size(manifest.size, index)
-    if len(data) != wanted:
+    is_last = index == len(manifest.chunk_hashes) - 1
+    if len(data) != wanted and not (is_last and 1 <= len(data) <= CHUNK_BYTES):
         raise _bad_chunk(f"chunk {index} has {len(data)} bytes; it must have {wanted}", str(wanted))
     if merkle.leaf_hash(data) != manifest.chunk_hashes[index]:
-        raise _bad_chunk(f"chunk {index} is not what the manifest says: its hash is another")
+        raise _bad_chunk(
+            f"chunk {index} of {len(data)} bytes is not what the manifest says: its hash is another"
+        )
+
+
+def with_proved_size(manifest: ArtifactManifest, index: int, data: bytes) -> ArtifactManifest:
+    """The manifest with the size that a chunk proves, which passed `check_chunk`."""
+    size = index * CHUNK_BYTES + len(data)
+    if index < len(manifest.chunk_hashes) - 1 or size == manifest.size:
+        return manifest
+    return ArtifactManifest(id=manifest.id, size=size, chunk_hashes=manifest.chunk_hashes)
 
 
 def check_chunk_index(size: int, index: int) -> None:

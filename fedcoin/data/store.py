@@ -260,8 +260,9 @@ class ChainStore:
         return self._database.every(every_row(name))
 
     def _at(self, statement: str, height: int) -> tuple[bytes, ...] | None:
-        # SQLite has no integers beyond 63 bits, and strangers ask for any height.
-        if not 0 < height <= self._tip[0]:
+        # SQLite has no integers beyond 63 bits, and strangers ask for any height. What is in
+        # the database counts, not _tip: the index shows a block as soon as it is committed.
+        if not 0 < height < 1 << 63:
             return None
         return self._database.row(statement, (height,))
 

@@ -1,7 +1,8 @@
-"""Which models the NumPy path can compute, read from their architecture alone.
+"""Which models the NumPy paths can compute, read from their architecture alone.
 
-A Sequential of Flatten, Rescaling, dropout (nothing, outside training), Dense and activations. For
-anything else ``plain_layers`` says None, and Keras does it.
+A Sequential of Flatten, Rescaling, dropout (nothing, outside training), Dense and activations,
+perhaps after 2-D convolutions with max-pooling. For anything else ``plain_layers`` says None, and
+Keras does it.
 """
 
 from __future__ import annotations
@@ -51,7 +52,27 @@ class Dense:
     bias: str
 
 
-PlainLayer = Scale | Activation | Dense
+@dataclass(frozen=True, slots=True)
+class Conv:
+    """A convolution with steps of 1 of maps (height, width, channels)."""
+
+    kernel: str
+    bias: str
+    shape: tuple[int, int, int]
+    """The maps that it takes."""
+    size: tuple[int, int]
+    same: bool
+    """Padded with zeros so that maps keep their size."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """The highest of each field of this size of a convolution's maps; what is left over is cut."""
+
+    size: tuple[int, int]
+
+
+PlainLayer = Scale | Activation | Dense | Conv | Pool
 
 
 def plain_layers(spec: artifact_pb2.ModelSpec) -> tuple[PlainLayer, ...] | None:
@@ -88,6 +109,12 @@ class _Reader:
         if name == "Flatten":
             self._shape = (math.prod(self._shape),)
             return config.get("data_format") == "channels_last"
+        if name == "Reshape":
+            return self._read_reshape(config.get("target_shape"))
+        if name == "Conv2D":
+            return self._read_conv(config)
+        if name == "MaxPooling2D":
+            return self._read_pool(config)
         if name == "Rescaling":
             return self._read_scale(config)
         if name == "Activation":
@@ -117,11 +144,14 @@ class _Reader:
         factor, offset = config.get("scale"), config.get("offset")
         if not isinstance(factor, (int, float)) or not isinstance(offset, (int, float)):
             return False
+        if self._on_maps():
+            return False
         self._layers.append(Scale(float(factor), float(offset)))
         return True
 
     def _read_activation(self, name: object) -> bool:
-        if name not in ACTIVATIONS or len(self._shape) != 1:
+        rows = len(self._shape) == 1 or (self._on_maps() and name != "softmax")
+        if name not in ACTIVATIONS or not rows:
             return False
         if name != "linear":
             self._layers.append(Activation(str(name)))
@@ -137,11 +167,58 @@ class _Reader:
         self._shape = (units,)
         return self._read_activation(config.get("activation"))
 
+    def _on_maps(self) -> bool:
+        """Whether what flows here are a convolution's maps."""
+        return len(self._shape) == 3 and any(isinstance(layer, Conv) for layer in self._layers)
+
+    def _read_reshape(self, target: object) -> bool:
+        if not isinstance(target, list) or not all(type(size) is int for size in target):
+            return False
+        same = math.prod(target) == math.prod(self._shape) and min(target, default=1) > 0
+        self._shape = tuple(target)
+        return same and all(isinstance(layer, Scale) for layer in self._layers)
+
+    def _read_conv(self, config: dict[str, Any]) -> bool:
+        filters, size, padding = (config.get(n) for n in ("filters", "kernel_size", "padding"))
+        settings = ("strides", "dilation_rate", "groups", "data_format")
+        usual = [config.get(name) for name in settings] == [[1, 1], [1, 1], 1, "channels_last"]
+        usual = usual and not config.get("lora_rank") and padding in ("same", "valid")
+        if not usual or len(self._shape) != 3 or type(filters) is not int or not _is_pair(size):
+            return False
+        if not all(isinstance(layer, (Scale, Conv, Pool, Activation)) for layer in self._layers):
+            return False
+        height, width, channels = self._shape
+        tall, wide = size  # type: ignore[misc]
+        kernel = self._weight((tall, wide, channels, filters))
+        bias = self._weight((filters,)) if config.get("use_bias") else ""
+        same = padding == "same"
+        self._layers.append(Conv(kernel, bias, (height, width, channels), (tall, wide), same))
+        self._shape = (
+            (height, width, filters) if same else (height - tall + 1, width - wide + 1, filters)
+        )
+        return min(self._shape) > 0 and self._read_activation(config.get("activation"))
+
+    def _read_pool(self, config: dict[str, Any]) -> bool:
+        size = config.get("pool_size")
+        usual = config.get("padding") == "valid" and config.get("data_format") == "channels_last"
+        if not usual or not _is_pair(size) or config.get("strides") != size or not self._on_maps():
+            return False
+        weighty = [layer for layer in self._layers if not isinstance(layer, Activation)]
+        height, width, channels = self._shape
+        tall, wide = size  # type: ignore[misc]
+        self._layers.append(Pool((tall, wide)))
+        self._shape = (height // tall, width // wide, channels)
+        return isinstance(weighty[-1], Conv) and min(self._shape) > 0
+
     def _weight(self, shape: tuple[int, ...]) -> str:
         name, listed = next(self._names, ("nothing", ()))
         if listed != shape:
             raise _wrong_weights(f"a layer needs a weight of shape {shape}; {name} has {listed}")
         return name
+
+
+def _is_pair(size: object) -> bool:
+    return isinstance(size, list) and len(size) == 2 and all(type(s) is int and s > 0 for s in size)
 
 
 def _layer_configs(model: dict[str, Any]) -> list[tuple[str, dict[str, Any]]] | None:

@@ -18,20 +18,17 @@ runs along the examples.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
-
+from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
 from fedcoin.learning import mixing
 from fedcoin.learning.aggregation import Weights, coalition_coefficients
 from fedcoin.learning.architecture import Activation, Dense, PlainLayer, Scale
+from fedcoin.learning.blocks import Block, Floats, blocks_of
+from fedcoin.learning.stacks import Stack, apply, average, forward, stack_of, without_last_softmax
 from fedcoin.learning.utility import WHOLE, Coalitions, Counts, Shard, UtilityJob
 from fedcoin.v1 import task_pb2
-
-Floats = npt.NDArray[np.float32]
 
 BLOCK_EXAMPLES = 256
 TILE_BYTES = 2 << 20
@@ -45,29 +42,6 @@ WEIGHTS_BYTES = 32 << 20
 
 CACHE_BYTES = 512 << 20
 """The clients' first-layer outputs that are kept; beyond it they are computed again."""
-
-MOST_SEGMENTS = 8
-"""Labels in a block up to which each is looked at by itself."""
-
-
-@dataclass(slots=True)
-class _Block:
-    """Examples sorted by label, inputs (features, examples)."""
-
-    labels: npt.NDArray[np.int64]
-    segments: list[tuple[int, slice]]
-    """Each label that is there, and where."""
-    x: Floats | None
-    parts: Floats | None = None
-    """The first layer's outputs of each part, when kept: (n + 1, width * examples)."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Stack:
-    """One Dense layer of all clients and, last, the base: kernels (n + 1, out, in)."""
-
-    kernels: Floats
-    biases: Floats | None
 
 
 class DenseEvaluator:
@@ -92,16 +66,16 @@ class DenseEvaluator:
         models = [*updates, base]
         start = next(place for place, layer in enumerate(layers) if isinstance(layer, Dense))
         self._before = layers[:start]
-        self._after = _without_last_softmax(layers[start + 1 :])
+        self._after = without_last_softmax(layers[start + 1 :])
         self._scales = all(_is_homogeneous(layer) for layer in self._after)
         dense = [layer for layer in layers if isinstance(layer, Dense)]
-        self._first = _stack(dense[0], _weighed(dense[0], models, job))
-        self._later = [_stack(layer, models) for layer in dense[1:]]
+        self._first = stack_of(dense[0], _weighed(dense[0], models, job))
+        self._later = [stack_of(layer, models) for layer in dense[1:]]
         self._width = self._first.kernels.shape[1]
         widest = max(stack.kernels.shape[1] for stack in (self._first, *self._later))
         fitting = TILE_BYTES // (4 * widest * BLOCK_EXAMPLES)
         self._rows = max(1, min(fitting, TILE_ROWS))
-        self._blocks = list(_blocks(x.reshape(len(x), -1), y, shard))
+        self._blocks = list(blocks_of(x.reshape(len(x), -1), y, BLOCK_EXAMPLES, shard))
         self._keep_parts()
 
     def evaluate(self, coalitions: Coalitions) -> Counts:
@@ -125,7 +99,7 @@ class DenseEvaluator:
             members[:, :clients], self._job.num_samples, self._job.averaging
         )
         scales = self._scales_of(members)
-        later = [_average(stack, coefficients.astype(np.float32)) for stack in self._later]
+        later = [average(stack, coefficients.astype(np.float32)) for stack in self._later]
         if self._scales:
             later = [_with_scaled_biases(stack, scales) for stack in later]
         counts = np.zeros(len(members), np.int64)
@@ -137,8 +111,8 @@ class DenseEvaluator:
                 if not self._scales:
                     np.multiply(sums, scales[rows, None], out=sums)
                 values = sums.reshape(len(sums), self._width, -1)
-                outputs = self._forward(values, later, rows)
-                counts[rows] += _right_answers(outputs, block)
+                outputs = forward(self._after, values, later, rows)
+                counts[rows] += block.right_answers(outputs)
         found = np.zeros(len(coalitions), np.int64)
         asked = plan.places >= 0
         found[plan.places[asked]] = counts[asked]
@@ -150,7 +124,7 @@ class DenseEvaluator:
             base = ~coalitions.any(axis=1)
         else:
             base = np.ones(len(coalitions), np.bool_)
-        return np.column_stack([coalitions, base])
+        return np.columnstack_of([coalitions, base])
 
     def _scales_of(self, members: Coalitions) -> Floats:
         """By what a row's sum of parts has to be multiplied, float32 (m,)."""
@@ -162,19 +136,6 @@ class DenseEvaluator:
         # A row without anybody is nobody's question, but may stand in a lattice.
         return (1 / np.where(weights > 0, weights, 1.0)).astype(np.float32)
 
-    def _forward(self, values: Floats, later: Sequence[_Stack], part: slice) -> Floats:
-        """The outputs (coalitions, classes, examples) for the first layer's outputs."""
-        stacks = iter(later)
-        for layer in self._after:
-            if isinstance(layer, Dense):
-                stack = next(stacks)
-                values = np.matmul(stack.kernels[part], values)
-                if stack.biases is not None:
-                    values += stack.biases[part, :, None]
-            else:
-                _apply(layer, values)
-        return values
-
     def _keep_parts(self) -> None:
         """Compute the first layer for each client, once; forget the inputs of what is kept."""
         kept = 0
@@ -183,16 +144,16 @@ class DenseEvaluator:
             if kept > CACHE_BYTES:
                 return
             block.parts, block.x = self._parts(block), None
-        self._first = _Stack(self._first.kernels[:0], None)
+        self._first = Stack(self._first.kernels[:0], None)
 
-    def _parts(self, block: _Block) -> Floats:
+    def _parts(self, block: Block) -> Floats:
         """The first layer's outputs (n + 1, width * examples) of each part."""
         if block.parts is not None:
             return block.parts
         assert block.x is not None, "neither parts nor inputs"
         x = block.x.copy() if self._before else block.x
         for layer in self._before:
-            _apply(layer, x[None])
+            apply(layer, x[None])
         kernels, biases = self._first.kernels, self._first.biases
         models, width, features = kernels.shape
         with np.errstate(all="ignore"):
@@ -223,43 +184,11 @@ def _weighed(layer: Dense, models: Sequence[Weights], job: UtilityJob) -> list[W
     return [*parts, base]
 
 
-def _stack(layer: Dense, models: Sequence[Weights]) -> _Stack:
-    kernels = np.stack([model[layer.kernel].T for model in models]).astype(np.float32)
-    if not layer.bias:
-        return _Stack(kernels, None)
-    return _Stack(kernels, np.stack([model[layer.bias] for model in models]).astype(np.float32))
-
-
-def _average(stack: _Stack, coefficients: Floats) -> _Stack:
-    """Each coalition's weights of one layer."""
-    models, width, features = stack.kernels.shape
-    kernels = (coefficients @ stack.kernels.reshape(models, -1)).reshape(-1, width, features)
-    return _Stack(kernels, None if stack.biases is None else coefficients @ stack.biases)
-
-
-def _with_scaled_biases(stack: _Stack, scales: Floats) -> _Stack:
+def _with_scaled_biases(stack: Stack, scales: Floats) -> Stack:
     """The layer for inputs still to be multiplied by ``scales``: its outputs are, too."""
     if stack.biases is None:
         return stack
-    return _Stack(stack.kernels, stack.biases / scales[:, None])
-
-
-def _blocks(
-    x: npt.NDArray[np.generic], y: npt.NDArray[np.generic], shard: Shard
-) -> Iterator[_Block]:
-    """The shard's blocks; where the cuts are does not depend on how many shards there are."""
-    order = np.argsort(y, kind="stable")
-    for start in range(shard.index * BLOCK_EXAMPLES, len(y), shard.count * BLOCK_EXAMPLES):
-        chosen = order[start : start + BLOCK_EXAMPLES]
-        labels = y[chosen].astype(np.int64)
-        ends = [0, *(np.flatnonzero(np.diff(labels)) + 1).tolist(), len(labels)]
-        segments = [(int(labels[begin]), slice(begin, end)) for begin, end in pairwise(ends)]
-        yield _Block(labels, segments, np.ascontiguousarray(x[chosen].T, np.float32))
-
-
-def _without_last_softmax(layers: Sequence[PlainLayer]) -> Sequence[PlainLayer]:
-    """The same order of outputs without the last softmax: it rises with each of them."""
-    return layers[:-1] if layers and layers[-1] == Activation("softmax") else layers
+    return Stack(stack.kernels, stack.biases / scales[:, None])
 
 
 def _is_homogeneous(layer: PlainLayer) -> bool:
@@ -267,48 +196,3 @@ def _is_homogeneous(layer: PlainLayer) -> bool:
     if isinstance(layer, Scale):
         return layer.offset == 0
     return isinstance(layer, Dense) or layer == Activation("relu")
-
-
-def _apply(layer: PlainLayer, values: Floats) -> None:
-    """Apply a layer without weights in place; values are (coalitions, features, examples)."""
-    if isinstance(layer, Scale):
-        values *= np.float32(layer.factor)
-        values += np.float32(layer.offset)
-        return
-    assert isinstance(layer, Activation)
-    if layer.name == "relu":
-        # Several times as fast as with the number 0.
-        np.maximum(values, np.zeros_like(values[:1]), out=values)
-    elif layer.name == "tanh":
-        np.tanh(values, out=values)
-    elif layer.name == "sigmoid":
-        # 1 / (1 + exp(-v)) by way of tanh, which cannot overflow.
-        values *= np.float32(0.5)
-        np.tanh(values, out=values)
-        values += 1
-        values *= np.float32(0.5)
-    else:
-        values -= values.max(axis=1, keepdims=True)
-        np.exp(values, out=values)
-        values /= values.sum(axis=1, keepdims=True)
-
-
-def _right_answers(outputs: Floats, block: _Block) -> Counts:
-    """How many of a block's examples have their highest output, the first of equals, at label."""
-    if len(block.segments) > MOST_SEGMENTS:
-        own = outputs[:, block.labels, np.arange(len(block.labels))]
-        right = (outputs.argmax(axis=1) == block.labels) & ~np.isnan(own)
-        found: Counts = right.sum(axis=1, dtype=np.int64)
-        return found
-    right = np.empty((len(outputs), len(block.labels)), np.bool_)
-    for label, where in block.segments:
-        values = outputs[:, :, where]
-        own = values[:, label]
-        if label == 0:
-            right[:, where] = ~np.isnan(own)
-        else:
-            np.less(np.maximum.reduce(values[:, :label], axis=1), own, out=right[:, where])
-        if label + 1 < outputs.shape[1]:
-            right[:, where] &= np.maximum.reduce(values[:, label + 1 :], axis=1) <= own
-    counts: Counts = right.sum(axis=1, dtype=np.int64)
-    return counts

@@ -13,7 +13,8 @@ import numpy as np
 from fedcoin.data.errors import Refusal
 from fedcoin.data.tensors import decode_tensors
 from fedcoin.learning import checks, keras_runtime
-from fedcoin.learning.architecture import plain_layers
+from fedcoin.learning.architecture import Conv, plain_layers
+from fedcoin.learning.conv import ConvEvaluator
 from fedcoin.learning.dense import DenseEvaluator
 from fedcoin.learning.errors import LearningCode
 from fedcoin.learning.spec import parse_spec
@@ -108,6 +109,8 @@ def load_evaluator(job: UtilityJob, shard: Shard = WHOLE) -> Evaluator:
         checks.check_weights(spec, update, f"updates[{client}]")
     checks.check_evaluation(spec, x, y)
     layers = plain_layers(spec)
+    if layers is not None and any(isinstance(layer, Conv) for layer in layers):
+        return ConvEvaluator(layers, base, updates, x, y, job, shard)
     if layers is not None:
         return DenseEvaluator(layers, base, updates, x, y, job, shard)
     from fedcoin.learning.generic import GenericEvaluator

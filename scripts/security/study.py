@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, is_dataclass
 from typing import Any
 
 from fedcoin.application.adversaries.strategies import STRATEGIES
 from fedcoin.v1 import task_pb2
-from scripts.security import caught, censorship, difficulty, grinding, wins
+from scripts.security import caught, censorship, difficulty, flips, grinding, wins
 
-PARTS = ("wins", "caught", "bias", "grinding", "censorship", "law", "retarget")
+PARTS = ("wins", "caught", "bias", "grinding", "censorship", "law", "retarget", "flips")
 
 EXACT = task_pb2.SCHEDULE_EXACT
 
@@ -83,6 +84,9 @@ def jobs(quick: bool) -> list[Job]:
         Job("retarget", f"retarget {factor}", difficulty.step, (factor, 1 if quick else 7))
         for factor in (4.0, 0.25)
     ]
+    found.append(Job("flips", "flips digits", flips.measure, ("digits",)))
+    if os.environ.get("FEDCOIN_MNIST"):
+        found.append(Job("flips", "flips mnist", flips.measure, ("mnist",)))
     return found
 
 

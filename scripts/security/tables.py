@@ -210,6 +210,23 @@ def retarget(found: Found) -> str:
     return table(head, rows)
 
 
+def flips(found: Found) -> str:
+    """Counts under other ways to compute them."""
+    sets = {name.removeprefix("flips "): rows for name, rows in found.items() if "flips " in name}
+    ways = [row["how"] for row in next(iter(sets.values()), [])]
+    head = ["other than one thread, blocks of 256"]
+    for name, of_set in sets.items():
+        head += [f"{name}, {of_set[0]['size']:,} examples: counts that differ", "by at most"]
+    rows = []
+    for place, way in enumerate(ways):
+        cells = [way]
+        for of_set in sets.values():
+            row = of_set[place]
+            cells += [f"{row['differing']} of {row['coalitions']}", str(row["most"])]
+        rows.append(cells)
+    return table(head, rows)
+
+
 TABLES: dict[str, Callable[[Found], str]] = {
     "wins": wins,
     "exact": exact,
@@ -221,6 +238,7 @@ TABLES: dict[str, Callable[[Found], str]] = {
     "withholding": withholding,
     "law": law,
     "retarget": retarget,
+    "flips": flips,
 }
 
 

@@ -1,4 +1,4 @@
-"""Liars against the real ledger and the real voting, in short; scripts/security_study.py is long."""
+"""Liars against the real ledger and voting, in short; scripts/security_study.py is long."""
 
 from __future__ import annotations
 

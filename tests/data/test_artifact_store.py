@@ -283,3 +283,26 @@ def test_a_failing_disk_is_no_refusal(
     assert not store.has(id)
     assert store.add_chunk(id, 2, last) == 3
     assert store.read(id) == data
+
+
+@pytest.mark.parametrize("claimed", [-500, 1, 7_000])
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_claimed_size_is_not_believed(root: Path, claimed: int, restart: bool) -> None:
+    data = content(9)
+    store = ArtifactStore(root, 10 * MB, 5 * MB)
+    lie = manifest_of(data)
+    lie.size += claimed
+    assert store.begin(lie) == 0
+    chunks = list(chunks_of(data))
+    assert store.add_chunk(lie.id, 0, chunks[0]) == 1
+    if restart:
+        store = ArtifactStore(root, 10 * MB, 5 * MB)
+    assert store.begin(manifest_of(data)) == 1
+    store.add_chunk(lie.id, 1, chunks[1])
+    assert refused(lambda: store.add_chunk(lie.id, 2, chunks[2] + b"!")) is DataCode.BAD_CHUNK
+    assert store.add_chunk(lie.id, 2, chunks[2]) == 3
+    assert store.read(lie.id) == data
+    assert store.size(lie.id) == len(data) == store.used_bytes()
+    assert store.manifest(lie.id) == manifest_of(data)
+    again = ArtifactStore(root, 10 * MB, 5 * MB)
+    assert (again.size(lie.id), again.read(lie.id)) == (len(data), data)
