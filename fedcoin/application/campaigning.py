@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 
 from fedcoin.application.config import NodeConfig
@@ -53,13 +52,4 @@ async def _run(coordinator: Coordinator) -> None:
     except (RpcFailure, WorkerFailed) as failure:
         log.error("the campaign ended: %s", failure)
     finally:
-        await _stop(coordinator)
-
-
-async def _stop(coordinator: Coordinator) -> None:
-    """To the end, though the node may be told to stop at this very moment."""
-    stopping = asyncio.ensure_future(coordinator.stop())
-    try:
-        await asyncio.shield(stopping)
-    finally:
-        await stopping
+        await coordinator.stop()

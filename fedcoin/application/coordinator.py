@@ -12,6 +12,7 @@ It holds no rules: what an update must be is for ``fedcoin.learning``, what a ta
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable
@@ -164,7 +165,17 @@ class Coordinator:
         return tuple(campaign.history)
 
     async def stop(self) -> None:
-        """Close the listener and end the worker. The campaign stays on disk as it stands."""
+        """Close the listener and end the worker. The campaign stays on disk as it stands.
+
+        Goes to its end even if whoever waits for it is cancelled meanwhile.
+        """
+        closing = asyncio.ensure_future(self._close())
+        try:
+            await asyncio.shield(closing)
+        finally:
+            await closing
+
+    async def _close(self) -> None:
         if self._listener is not None:
             await self._listener.stop()
         await self._worker.stop()

@@ -61,6 +61,7 @@ class Conv:
     shape: tuple[int, int, int]
     """The maps that it takes."""
     size: tuple[int, int]
+    filters: int
     same: bool
     """Padded with zeros so that maps keep their size."""
 
@@ -106,22 +107,17 @@ class _Reader:
         """Add a layer; False when it is not a plain one."""
         if name in _NOTHING:
             return True
-        if name == "Flatten":
-            self._shape = (math.prod(self._shape),)
-            return config.get("data_format") == "channels_last"
-        if name == "Reshape":
-            return self._read_reshape(config.get("target_shape"))
-        if name == "Conv2D":
-            return self._read_conv(config)
-        if name == "MaxPooling2D":
-            return self._read_pool(config)
-        if name == "Rescaling":
-            return self._read_scale(config)
         if name == "Activation":
             return self._read_activation(config.get("activation"))
-        if name == "Dense":
-            return self._read_dense(config)
-        return False
+        readers = {
+            "Conv2D": self._read_conv,
+            "Dense": self._read_dense,
+            "Flatten": self._read_flatten,
+            "MaxPooling2D": self._read_pool,
+            "Rescaling": self._read_scale,
+            "Reshape": self._read_reshape,
+        }
+        return name in readers and readers[name](config)
 
     def finish(self) -> tuple[PlainLayer, ...] | None:
         """The layers, once all of them are read."""
@@ -171,7 +167,12 @@ class _Reader:
         """Whether what flows here are a convolution's maps."""
         return len(self._shape) == 3 and any(isinstance(layer, Conv) for layer in self._layers)
 
-    def _read_reshape(self, target: object) -> bool:
+    def _read_flatten(self, config: dict[str, Any]) -> bool:
+        self._shape = (math.prod(self._shape),)
+        return config.get("data_format") == "channels_last"
+
+    def _read_reshape(self, config: dict[str, Any]) -> bool:
+        target = config.get("target_shape")
         if not isinstance(target, list) or not all(type(size) is int for size in target):
             return False
         same = math.prod(target) == math.prod(self._shape) and min(target, default=1) > 0
@@ -192,7 +193,7 @@ class _Reader:
         kernel = self._weight((tall, wide, channels, filters))
         bias = self._weight((filters,)) if config.get("use_bias") else ""
         same = padding == "same"
-        self._layers.append(Conv(kernel, bias, (height, width, channels), (tall, wide), same))
+        self._layers.append(Conv(kernel, bias, self._shape, (tall, wide), filters, same))
         self._shape = (
             (height, width, filters) if same else (height - tall + 1, width - wide + 1, filters)
         )

@@ -113,22 +113,33 @@ class ConvEvaluator:
         convs = [average(stack, coefficients) for stack in self._convs]
         dense = [average(stack, coefficients) for stack in self._dense]
         counts = np.zeros(len(coalitions), np.int64)
+        rooms: list[_Room] = []
         for block in self._blocks:
             columns = self._first_columns(block) if block.parts is None else block.parts
+            if not rooms or rooms[0].fields.shape[-1] != len(block.labels):
+                rooms = [_room(stage, len(block.labels)) for stage in self._stages]
             outputs = [
-                self._outputs(columns, convs, dense, place) for place in range(len(coalitions))
+                self._outputs(columns, rooms, convs, dense, place)
+                for place in range(len(coalitions))
             ]
             counts += block.right_answers(np.concatenate(outputs))
         return counts
 
     def _outputs(
-        self, columns: Floats, convs: Sequence[Stack], dense: Sequence[Stack], place: int
+        self,
+        columns: Floats,
+        rooms: Sequence[_Room],
+        convs: Sequence[Stack],
+        dense: Sequence[Stack],
+        place: int,
     ) -> Floats:
         """One coalition's outputs (1, classes, examples) for a block."""
         maps = columns
-        for number, (stage, stack) in enumerate(zip(self._stages, convs, strict=True)):
-            taken = maps if number == 0 else _columns(stage.conv, maps)
-            maps = _convolve(stage, taken, stack, place)
+        for stage, room, stack in zip(self._stages, rooms, convs, strict=True):
+            if stage is not self._stages[0]:
+                _fill_columns(stage.conv, maps, room.columns)
+                columns = room.columns
+            maps = _convolve(stage, columns, room.fields, stack, place)
         values = maps.reshape(1, -1, maps.shape[-1])
         return forward(self._after, values, dense, slice(place, place + 1))
 
@@ -138,13 +149,12 @@ class ConvEvaluator:
         for layer in self._before:
             apply(layer, x[None])
         conv = self._stages[0].conv
-        return _columns(conv, x.reshape(*conv.shape, -1))
+        columns = _empty_columns(conv, x.shape[-1])
+        _fill_columns(conv, x.reshape(*conv.shape, -1), columns)
+        return columns
 
     def _examples(self) -> int:
-        widest = max(
-            stage.shape[0] * stage.shape[1] * stack.kernels.shape[1]
-            for stage, stack in zip(self._stages, self._convs, strict=True)
-        )
+        widest = max(stage.shape[0] * stage.shape[1] * stage.conv.filters for stage in self._stages)
         fitting = BLOCK_BYTES // (4 * widest) // 16 * 16
         return max(FEWEST_EXAMPLES, min(fitting, MOST_EXAMPLES))
 
@@ -173,29 +183,45 @@ def _conv_stack(conv: Conv, models: Sequence[Weights]) -> Stack:
     return Stack(flat, np.stack([model[conv.bias] for model in models]).astype(np.float32))
 
 
-def _columns(conv: Conv, maps: Floats) -> Floats:
-    """(rows, columns, kernel rows, channels, examples): what a kernel's height covers, padded."""
+def _empty_columns(conv: Conv, examples: int) -> Floats:
+    """(rows, columns, kernel rows, channels, examples), zero where the maps are padded."""
+    height, width, channels = conv.shape
+    tall, wide = conv.size
+    rows, padded = (height, width + wide - 1) if conv.same else (height - tall + 1, width)
+    return np.zeros((rows, padded, tall, channels, examples), np.float32)
+
+
+def _fill_columns(conv: Conv, maps: Floats, columns: Floats) -> None:
+    """Copy together what a kernel's height covers; the padding is left as it is."""
     height, width, channels = conv.shape
     tall, wide = conv.size
     above, left = ((tall - 1) // 2, (wide - 1) // 2) if conv.same else (0, 0)
-    rows, padded = (height, width + wide - 1) if conv.same else (height - tall + 1, width)
-    examples = maps.shape[-1]
-    columns = np.empty((rows, padded, tall, channels, examples), np.float32)
-    columns[:, :left] = 0
-    columns[:, left + width :] = 0
+    rows, examples = len(columns), maps.shape[-1]
     source = maps.reshape(height, width, channels, examples)
     for down in range(tall):
         # Row r of the columns covers row r + down - above of the maps.
         first, last = max(0, above - down), min(rows, height + above - down)
-        part = columns[:, left : left + width, down]
-        part[:first] = 0
-        part[last:] = 0
-        part[first:last] = source[first + down - above : last + down - above]
-    return columns
+        covered = source[first + down - above : last + down - above]
+        columns[first:last, left : left + width, down] = covered
 
 
-def _convolve(stage: _Stage, columns: Floats, stack: Stack, place: int) -> Floats:
-    """A stage's maps (rows, columns, filters, examples)."""
+@dataclass(frozen=True, slots=True)
+class _Room:
+    """Where a stage works on a block; used again for each coalition."""
+
+    columns: Floats
+    fields: Floats
+    """(field rows, field columns, rows, columns, filters, examples)."""
+
+
+def _room(stage: _Stage, examples: int) -> _Room:
+    (height, width), (tall, wide) = stage.shape, stage.pool
+    shape = (tall, wide, height // tall, width // wide, stage.conv.filters, examples)
+    return _Room(_empty_columns(stage.conv, examples), np.empty(shape, np.float32))
+
+
+def _convolve(stage: _Stage, columns: Floats, fields: Floats, stack: Stack, place: int) -> Floats:
+    """A stage's maps (rows, columns, filters, examples), which lie in ``fields``."""
     height, width = stage.shape
     tall, wide = stage.pool
     down, right, _, channel, each = columns.strides
@@ -214,12 +240,12 @@ def _convolve(stage: _Stage, columns: Floats, stack: Stack, place: int) -> Float
         (down, right, tall * down, wide * right, channel, each),
         writeable=False,
     )
-    fields = np.matmul(stack.kernels[place], under)
+    np.matmul(stack.kernels[place], under, out=fields)
     flat = fields.reshape(tall * wide, -1)
     highest = flat[0]
     for other in flat[1:]:
         np.maximum(highest, other, out=highest)
-    maps = highest.reshape(height // tall, width // wide, -1, examples)
+    maps: Floats = highest.reshape(height // tall, width // wide, -1, examples)
     if stack.biases is not None:
         maps += stack.biases[place][:, None]
     for activation in stage.activations:

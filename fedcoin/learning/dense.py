@@ -19,6 +19,7 @@ runs along the examples.
 from __future__ import annotations
 
 from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -124,7 +125,7 @@ class DenseEvaluator:
             base = ~coalitions.any(axis=1)
         else:
             base = np.ones(len(coalitions), np.bool_)
-        return np.columnstack_of([coalitions, base])
+        return np.column_stack([coalitions, base])
 
     def _scales_of(self, members: Coalitions) -> Floats:
         """By what a row's sum of parts has to be multiplied, float32 (m,)."""

@@ -31,6 +31,38 @@ def flatten() -> dict[str, Any]:
     return layer("Flatten", data_format="channels_last")
 
 
+def conv(
+    filters: int,
+    size: Sequence[int],
+    padding: str = "same",
+    activation: str = "linear",
+    use_bias: bool = True,
+) -> dict[str, Any]:
+    return layer(
+        "Conv2D",
+        filters=filters,
+        kernel_size=list(size),
+        strides=[1, 1],
+        padding=padding,
+        data_format="channels_last",
+        dilation_rate=[1, 1],
+        groups=1,
+        activation=activation,
+        use_bias=use_bias,
+    )
+
+
+def pool(*size: int) -> dict[str, Any]:
+    fields = list(size)
+    return layer(
+        "MaxPooling2D",
+        pool_size=fields,
+        strides=fields,
+        padding="valid",
+        data_format="channels_last",
+    )
+
+
 def sequential(input_shape: Sequence[int], *layers: dict[str, Any]) -> dict[str, Any]:
     first = layer("InputLayer", batch_shape=[None, *input_shape], dtype="float32")
     names = [

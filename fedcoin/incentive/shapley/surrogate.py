@@ -31,6 +31,7 @@ _ROUNDING = 1e-9
 _PAIRS_A_LEVEL = 8
 _MOST_LEVELS = 24
 _LEAST_SPREAD = 0.1
+_FEW_PLAYERS = 20
 _WHOLE_SHARE = 0.5
 
 
@@ -42,9 +43,9 @@ def least_budget(n: int) -> int:
 def kriging(game: Game, budget: int, rng: np.random.Generator) -> Estimate:
     """Pairs of coalitions and their complements, joined by a Gaussian process.
 
-    Pairs are drawn by size without replacement, some of each at first. The smallest and largest
-    coalitions, which count most, are then evaluated all while that takes no more than half of the
-    budget; the rest goes where the first ones varied most. Half of the
+    Pairs are drawn by size without replacement, some of each at first. Up to 20 players the
+    smallest and largest coalitions, which count most, are then evaluated all while that takes no
+    more than half of the budget; the rest goes where the first ones varied most. Half of the
     ``correction`` for what the model gets wrong is added, and standard errors are mostly those of
     the correction. Samples of more than ``MAX_ROWS`` go into a simpler model, ``first_order``.
     Raises ``Refusal`` BAD_BUDGET for fewer than 2 n + 8 evaluations (or all).
@@ -78,7 +79,9 @@ def _look(game: Game, budget: int, rng: np.random.Generator) -> tuple[Bools, Flo
     most = [min(room[size], max(8, 4 * pairs // len(levels), n)) for size in levels]
     pairs = min(pairs, sum(most))
     orders = [draw(n, size, count, rng) for size, count in zip(levels, most, strict=True)]
-    first = spread(pairs // 2, [min(cap, _PAIRS_A_LEVEL) for cap in most], [1.0] * len(levels))
+    few = n <= _FEW_PLAYERS
+    pilot = [min(cap, _PAIRS_A_LEVEL) for cap in most] if few else most
+    first = spread(pairs // 2, pilot, [1.0] * len(levels))
     looked = [order[:count] for order, count in zip(orders, first, strict=True)]
     found = [_worth_of_pairs(game, rows) for rows in looked]
     wanted = [
@@ -86,7 +89,18 @@ def _look(game: Game, budget: int, rng: np.random.Generator) -> tuple[Bools, Flo
         for both, size in zip(found, levels, strict=True)
     ]
     left = [cap - have for cap, have in zip(most, first, strict=True)]
-    second = _allot(pairs - sum(first), left, wanted, _WHOLE_SHARE * pairs)
+    rest = pairs - sum(first)
+    if few:
+        second = _allot(rest, left, wanted, _WHOLE_SHARE * pairs)
+    else:
+        # No size can be seen whole: Neyman's allocation of both halves together.
+        floor = _LEAST_SPREAD * max(wanted) + 1e-300
+        share = pairs / sum(want + floor for want in wanted)
+        more = [
+            max((want + floor) * share - have, 1e-9)
+            for want, have in zip(wanted, first, strict=True)
+        ]
+        second = spread(rest, left, more)
     for place, (order, have, count) in enumerate(zip(orders, first, second, strict=True)):
         rows = order[have : have + count]
         looked[place] = np.concatenate([looked[place], rows])

@@ -1,0 +1,201 @@
+"""Convolutions in NumPy against sums written out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fedcoin.learning import conv as conv_module
+from fedcoin.learning.aggregation import coalition_coefficients
+from fedcoin.learning.architecture import Conv, Dense, Pool, plain_layers
+from fedcoin.learning.conv import ConvEvaluator
+from fedcoin.learning.utility import Shard
+from fedcoin.v1 import artifact_pb2
+from tests.learning.builders import (
+    all_coalitions,
+    conv,
+    dense,
+    evaluation,
+    flatten,
+    layer,
+    pool,
+    random_weights,
+    sequential,
+    spec_of,
+)
+from tests.learning.test_dense import BASE, FIXED, RENORMALISED, ZERO, activate, job_of
+
+
+def two_convolutions() -> artifact_pb2.ModelSpec:
+    """As the package's own cnn, with an even kernel, an odd one, and maps that do not divide."""
+    model = sequential(
+        (9, 7),
+        layer("Rescaling", scale=0.5, offset=0.1),
+        layer("Reshape", target_shape=[9, 7, 1]),
+        conv(4, (3, 2), "same", "relu"),
+        pool(2, 3),
+        conv(5, (2, 2), "valid", "linear", use_bias=False),
+        layer("Activation", activation="tanh"),
+        layer("Dropout", rate=0.5),
+        flatten(),
+        dense(6, "relu"),
+        dense(3, "softmax"),
+    )
+    shapes = [(3, 2, 1, 4), (4,), (2, 2, 4, 5), (15, 6), (6,), (6, 3), (3,)]
+    return spec_of(model, (9, 7), 3, shapes)
+
+
+def plain_conv(step: Conv, maps: np.ndarray, weights: dict[str, np.ndarray]) -> np.ndarray:
+    """maps (m, height, width, channels), one sum for each place."""
+    kernel = weights[step.kernel].astype(np.float64)
+    tall, wide = step.size
+    if step.same:
+        above, left = (tall - 1) // 2, (wide - 1) // 2
+        sides = ((0, 0), (above, tall - 1 - above), (left, wide - 1 - left), (0, 0))
+        maps = np.pad(maps, sides)
+    height, width = maps.shape[1] - tall + 1, maps.shape[2] - wide + 1
+    found = np.zeros((len(maps), height, width, kernel.shape[3]))
+    for row in range(height):
+        for column in range(width):
+            field = maps[:, row : row + tall, column : column + wide]
+            found[:, row, column] = np.tensordot(field, kernel, 3)
+    return found + (weights[step.bias] if step.bias else 0)
+
+
+def plain_count(
+    spec: artifact_pb2.ModelSpec, weights: dict[str, np.ndarray], x: np.ndarray, y: np.ndarray
+) -> int:
+    values = x.astype(np.float64)
+    for step in plain_layers(spec) or ():
+        if isinstance(step, Conv):
+            values = plain_conv(step, values.reshape(len(x), *step.shape), weights)
+        elif isinstance(step, Pool):
+            tall, wide = step.size
+            _, height, width, channels = values.shape
+            cut = values[:, : height // tall * tall, : width // wide * wide]
+            fields = cut.reshape(-1, height // tall, tall, width // wide, wide, channels)
+            values = fields.max(axis=(2, 4))
+        elif isinstance(step, Dense):
+            flat = values.reshape(len(x), -1)
+            values = flat @ weights[step.kernel] + (weights[step.bias] if step.bias else 0)
+        elif hasattr(step, "factor"):
+            values = values * step.factor + step.offset
+        else:
+            values = activate(step.name, values)
+    return int((values.argmax(axis=1) == y).sum())
+
+
+def compare(
+    spec: artifact_pb2.ModelSpec, clients: int, examples: int, averaging: int, empty: int, seed: int
+) -> None:
+    layers = plain_layers(spec)
+    assert layers is not None
+    base, *updates = (random_weights(spec, seed * 100 + k) for k in range(clients + 1))
+    x, y = evaluation(spec, examples, seed)
+    job = job_of(clients, averaging, empty)
+    coalitions = all_coalitions(clients)
+    counts = ConvEvaluator(layers, base, updates, x, y, job).evaluate(coalitions)
+    rows = coalition_coefficients(coalitions, job.num_samples, averaging)
+    for coalition, row, count in zip(coalitions, rows, counts, strict=True):
+        mixed: Any = {
+            name: sum(
+                c * w[name].astype(np.float64) for c, w in zip(row, [*updates, base], strict=True)
+            )
+            for name in base
+        }
+        expected = plain_count(spec, mixed, x, y)
+        if empty == ZERO and not coalition.any():
+            expected = 0
+        assert abs(int(count) - expected) <= 1
+
+
+@pytest.mark.parametrize("averaging", [RENORMALISED, FIXED])
+@pytest.mark.parametrize("empty", [BASE, ZERO])
+def test_it_counts_as_the_plain_way(averaging: int, empty: int) -> None:
+    compare(two_convolutions(), 3, 300, averaging, empty, seed=4)
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    image=st.tuples(st.integers(4, 9), st.integers(4, 9), st.integers(1, 3)),
+    size=st.tuples(st.integers(1, 4), st.integers(1, 4)),
+    fields=st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    padding=st.sampled_from(["same", "valid"]),
+    examples=st.integers(1, 70),
+    seed=st.integers(0, 1000),
+)
+def test_any_size(
+    image: tuple[int, int, int],
+    size: tuple[int, int],
+    fields: tuple[int, int],
+    padding: str,
+    examples: int,
+    seed: int,
+) -> None:
+    height, width = (
+        side if padding == "same" else side - k + 1 for side, k in zip(image, size, strict=False)
+    )
+    height, width = height // fields[0], width // fields[1]
+    if min(height, width) < 1:
+        return
+    model = sequential(image, conv(5, size, padding, "relu"), pool(*fields), flatten(), dense(4))
+    shapes = [(*size, image[2], 5), (5,), (height * width * 5, 4), (4,)]
+    compare(spec_of(model, image, 4, shapes), 2, examples, RENORMALISED, BASE, seed)
+
+
+@pytest.mark.parametrize(
+    ("limit", "value"), [("BLOCK_BYTES", 1), ("WEIGHTS_BYTES", 1), ("CACHE_BYTES", 0)]
+)
+def test_the_result_does_not_depend_on_the_cuts(
+    monkeypatch: pytest.MonkeyPatch, limit: str, value: int
+) -> None:
+    spec = two_convolutions()
+    base, *updates = (random_weights(spec, k) for k in range(4))
+    x, y = evaluation(spec, 500)
+    arguments: Any = (plain_layers(spec), base, updates, x, y, job_of(3))
+    before = ConvEvaluator(*arguments).evaluate(all_coalitions(3))
+    parts = [ConvEvaluator(*arguments, Shard(k, 3)).evaluate(all_coalitions(3)) for k in range(3)]
+    assert (sum(parts) == before).all()
+    monkeypatch.setattr(conv_module, limit, value)
+    after = ConvEvaluator(*arguments).evaluate(all_coalitions(3))
+    assert abs(before - after).max() <= 1
+
+
+def changed(item: dict[str, Any], **settings: Any) -> dict[str, Any]:
+    return {**item, "config": {**item["config"], **settings}}
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        [changed(conv(2, (3, 3)), strides=[2, 2])],
+        [changed(conv(2, (3, 3)), dilation_rate=[2, 2])],
+        [changed(conv(2, (3, 3)), padding="causal")],
+        [conv(2, (3, 3), activation="softmax")],
+        [conv(2, (3, 3)), changed(pool(2, 2), strides=[1, 1])],
+        [conv(2, (3, 3)), changed(pool(2, 2), padding="same")],
+        [conv(2, (3, 3)), pool(2, 2), pool(2, 2)],
+        [conv(2, (3, 3)), layer("Rescaling", scale=-1.0, offset=0.0)],
+        [conv(2, (3, 3)), layer("Reshape", target_shape=[72, 2])],
+        [pool(2, 2)],
+    ],
+)
+def test_what_is_not_plain_is_left_to_keras(layers: list[dict[str, Any]]) -> None:
+    model = sequential((8, 8, 1), *layers, flatten(), dense(3))
+    spec = spec_of(model, (8, 8, 1), 3, [(3, 3, 1, 2), (2,), (72, 3), (3,)])
+    assert plain_layers(spec) is None
+
+
+def test_nobody_asked_for() -> None:
+    spec = two_convolutions()
+    layers = plain_layers(spec)
+    assert layers is not None
+    weights = random_weights(spec, 1)
+    x, y = evaluation(spec, 5)
+    evaluator = ConvEvaluator(layers, weights, [weights] * 2, x, y, job_of(2, empty=ZERO))
+    assert evaluator.evaluate(np.zeros((0, 2), np.bool_)).tolist() == []
+    assert evaluator.evaluate(np.zeros((2, 2), np.bool_)).tolist() == [0, 0]
