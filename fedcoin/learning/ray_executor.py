@@ -128,7 +128,7 @@ class _RayChild:
             ) from None
 
     async def _placed(self) -> int:
-        """Find a machine. Ray may at first choose one of which it does not know yet that it died."""
+        """Find a machine. Ray may at first choose one that died without its knowledge."""
         while True:
             self._host = await self._executor.new_host()
             try:

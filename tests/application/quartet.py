@@ -23,7 +23,7 @@ from fedcoin.data.store import ChainStore
 from fedcoin.data.transactions import Transaction, sign_transaction
 from fedcoin.data.votes import Proposal, Vote
 from fedcoin.network.tasks import TaskOwner
-from fedcoin.v1.transaction_pb2 import Transfer, TransactionBody, TransferOutput
+from fedcoin.v1.transaction_pb2 import TransactionBody, Transfer, TransferOutput
 
 CHAIN_ID = "quartet"
 FUNDS = 10**12
