@@ -62,6 +62,9 @@ bench: $(RUNTIME) ## Measure the demo, a node's start and memory, settlement, tr
 security-study: $(RUNTIME) ## Run every liar against the real rules; half an hour; writes docs/SECURITY.md
 	$(BIN)/python scripts/security_study.py --processes 2 --write
 
+bench-estimators: $(RUNTIME) ## Compare the Shapley estimators with each other and with other libraries
+	$(BIN)/python scripts/bench_estimators.py
+
 docker: ## Build the container image
 	@test -n "$(ENGINE)" || { echo "make docker: there is no docker, podman or buildah" >&2; exit 1; }
 	$(ENGINE) $(BUILD) --tag fedcoin .

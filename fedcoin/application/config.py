@@ -91,6 +91,15 @@ class MiningConfig:
     )
     key: str = setting("node", text(False), "The key in keys/ that bonds, signs and is paid.")
     warm: bool = setting(True, switch(), "Start the worker before there is work for it.")
+    executor: str = setting(
+        "local", choice("local", "ray"), "Where to evaluate: on this machine, or on a Ray cluster."
+    )
+    address: str = setting(
+        "", text(), "The Ray cluster, as host:port or ray://host:port; empty: one of this machine."
+    )
+    processes: int = setting(
+        0, number(0, 1024), "How many processes evaluate; 0: one for each core, or CPU of Ray."
+    )
     adversary: str = setting(
         "", text(), "Lie in this way; only for tests of the network.", hidden=True
     )

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from fedcoin.application.chain import Clock
+from fedcoin.application.progress import Progress, Report
 from fedcoin.application.samples import Samples, gather
 from fedcoin.application.sealed_work import SealedWork, WorkFolder
 from fedcoin.application.task_jobs import Assignment, TaskJobs
@@ -50,6 +51,9 @@ TRIES = 3
 """How often a step of one attempt is tried before the attempt is given up."""
 
 RETRY_SECONDS = 1.0
+
+TELL_MS = 5_000
+"""How often the log says how far a task is."""
 
 
 @dataclass(slots=True)
@@ -110,6 +114,7 @@ class Miner:
         folder: WorkFolder,
         clock: Clock,
         entropy: Callable[[int], bytes] = secrets.token_bytes,
+        progress: Callable[[bytes, Progress], None] | None = None,
     ) -> None:
         self._key = key
         self._chain = chain
@@ -119,6 +124,7 @@ class Miner:
         self._folder = folder
         self._clock = clock
         self._entropy = entropy
+        self._progress = progress
         self._turns: dict[bytes, Turn] = {}
         self._owner = TaskOwner("miner")
 
@@ -247,8 +253,28 @@ class Miner:
         timeout_s = max(0.0, (end_ms - self._clock()) / 1000)
         async with self._jobs.opened(turn.assignment, timeout_s) as utility:
             return await gather(
-                turn.plan, utility, task.difficulty_nano, self._clock, end_ms, known
+                turn.plan,
+                utility,
+                task.difficulty_nano,
+                self._clock,
+                end_ms,
+                known,
+                self._teller(turn),
             )
+
+    def _teller(self, turn: Turn) -> Report:
+        """Logs how far a task is, now and then, and tells whoever asked to be told."""
+        next_ms = self._clock() + TELL_MS
+
+        def tell(progress: Progress) -> None:
+            nonlocal next_ms
+            if self._progress is not None:
+                self._progress(turn.assignment.task_id, progress)
+            if self._clock() >= next_ms:
+                next_ms = self._clock() + TELL_MS
+                log.info("task %s: %s", turn.name, progress)
+
+        return tell
 
     def _margin_ms(self, turn: Turn) -> int:
         """What is left of the window for the commitment to get into a block."""

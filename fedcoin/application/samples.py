@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fedcoin.application.progress import Pacemaker, Report
 from fedcoin.incentive.layouts import Bools, Ints
 from fedcoin.incentive.sampling import SamplingPlan
-from fedcoin.incentive.stopping import is_enough
+from fedcoin.incentive.stopping import is_enough, standard_error_nano
 from fedcoin.learning.utility import Coalitions, Counts
 
 Utility = Callable[[Coalitions], Awaitable[Counts]]
@@ -56,27 +57,32 @@ async def gather(
     clock: Callable[[], int],
     end_ms: int,
     known: Samples | None = None,
+    report: Report | None = None,
 ) -> Samples | None:
     """Evaluate leaves from where ``known`` ends until they are enough.
 
     Under EXACT that is all of them. Otherwise when the standard error is well under D
     (``stopping.is_enough``), at the task's most samples, or when ``clock()`` reaches ``end_ms``.
-    Returns None when time ran out before there was anything that could be committed to.
+    Returns None when time ran out before there was anything that could be committed to. After
+    each batch ``report`` is told how far it is. Whoever cancels is obeyed at once.
     """
-    pace = Pace()
+    pace, pacemaker = Pace(), Pacemaker(plan, difficulty_nano, clock, end_ms, report)
     if known is None:
         known = await _ends(plan, utility)
-    count, due = len(known.utilities), 0
+    count, due, error = len(known.utilities), 0, float("inf")
     batches = [known.utilities]
     vectors = [
         plan.contributions(range(count), known.utilities, known.grand, known.empty),
     ]
     while count < plan.most_samples and clock() < end_ms:
         if count >= due:
-            if is_enough(plan, np.concatenate(vectors), difficulty_nano):
+            taken = np.concatenate(vectors)
+            if is_enough(plan, taken, difficulty_nano):
                 break
+            error = standard_error_nano(plan, taken)
             # Looking again only after some growth keeps the work in proportion to the samples.
             due = count + count // 20
+        pacemaker.tell(count, error)
         leaves = range(count, min(plan.most_samples, count + _batch(plan, count, pace.rows)))
         rows = await _evaluate(plan, utility, leaves, known, pace, clock)
         batches.append(rows)

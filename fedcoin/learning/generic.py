@@ -1,8 +1,8 @@
 """Right answers of averaged models of any Keras architecture.
 
-One TensorFlow function takes the stacked weights of all clients and a batch of coalitions'
-coefficients, averages inside, and runs the model statelessly on blocks of the evaluation set.
-Weights are inputs, so it is traced once.
+One TensorFlow function averages the stacked weights of all clients for a coalition, another runs
+the model statelessly with them on large blocks of the evaluation set. Weights are inputs, so each
+is traced once (twice, when the last block is smaller), and nothing is assigned to variables.
 """
 
 from __future__ import annotations
@@ -52,6 +52,7 @@ class GenericEvaluator:
             (tf.constant(x[cut : cut + rows]), tf.constant(y[cut : cut + rows].astype(np.int64)))
             for cut in cuts
         ]
+        self._average = _average_function(tf)
         self._count = _count_function(tf, model)
 
     def evaluate(self, coalitions: Coalitions) -> Counts:
@@ -63,14 +64,23 @@ class GenericEvaluator:
             coalitions, self._job.num_samples, self._job.averaging
         ).astype(np.float32)
         for place in np.flatnonzero(~skip):
-            counts[place] = sum(
-                int(self._count(coefficients[place], self._stacks, x, y)) for x, y in self._blocks
-            )
+            weights = self._average(coefficients[place], self._stacks)
+            counts[place] = sum(int(self._count(weights, x, y)) for x, y in self._blocks)
         return counts
 
 
+def _average_function(tf: Any) -> Any:
+    """A compiled (coefficients, stacks) -> averaged weights."""
+
+    @tf.function  # type: ignore[untyped-decorator]
+    def average(coefficients: Any, stacks: Sequence[Any]) -> Any:
+        return [tf.tensordot(coefficients, stack, 1) for stack in stacks]
+
+    return average
+
+
 def _count_function(tf: Any, model: Any) -> Any:
-    """A compiled (coefficients, stacks, x, y) -> number of right answers."""
+    """A compiled (averaged weights, x, y) -> number of right answers."""
     place = {id(weight): number for number, weight in enumerate(model.weights)}
 
     def chosen(variables: Sequence[Any], averaged: Sequence[Any]) -> list[Any]:
@@ -81,8 +91,7 @@ def _count_function(tf: Any, model: Any) -> Any:
         ]
 
     @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
-    def count(coefficients: Any, stacks: Sequence[Any], x: Any, y: Any) -> Any:
-        averaged = [tf.tensordot(coefficients, stack, 1) for stack in stacks]
+    def count(averaged: Sequence[Any], x: Any, y: Any) -> Any:
         outputs, _ = model.stateless_call(
             chosen(model.trainable_variables, averaged),
             chosen(model.non_trainable_variables, averaged),

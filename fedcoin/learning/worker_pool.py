@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
 from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
@@ -137,7 +136,7 @@ class UtilityWorker:
             batch = rows[start : start + self._batches.get(job_id, FIRST_BATCH)]
             end = start + len(batch)
             what = f"on coalitions {start} to {end - 1} of job {job_id.hex()[:16]}"
-            (found, computed), seconds = await slot.ask_timed(what, jobs.evaluate, job_id, batch)
+            found, computed, seconds = await slot.ask(what, jobs.evaluate, job_id, batch)
             counts[start:end] += found
             start = end
             if computed and job_id in self._jobs:
@@ -181,26 +180,18 @@ class _Slot:
 
     async def ask(self, what: str, function: Callable[..., Any], *arguments: Any) -> Any:
         """The function's result in the child; a death is forgiven once."""
-        return (await self.ask_timed(what, function, *arguments))[0]
-
-    async def ask_timed(
-        self, what: str, function: Callable[..., Any], *arguments: Any
-    ) -> tuple[Any, float]:
-        """The same, and how many seconds it took once its turn had come."""
         return await self._forgiving(what, lambda child: child.call(function, *arguments))
 
     async def open(self, what: str, job: UtilityJob) -> None:
         """Open a job in the child."""
         await self._forgiving(what, lambda child: child.open(job, self._shard))
 
-    async def _forgiving(self, what: str, ask: Callable[[Child], Awaitable[T]]) -> tuple[T, float]:
+    async def _forgiving(self, what: str, ask: Callable[[Child], Awaitable[T]]) -> T:
         deaths: list[WorkerDied] = []
         while True:
             try:
                 async with self._lock:
-                    process = await self._living()
-                    began = time.monotonic()
-                    return await ask(process), time.monotonic() - began
+                    return await ask(await self._living())
             except WorkerDied as died:
                 deaths.append(died)
                 if self._stopped or len(deaths) == 2:

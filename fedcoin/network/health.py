@@ -22,7 +22,7 @@ class Health:
     """The state of one listener: as a whole (the empty name) and of each of its services."""
 
     def __init__(self, services: Iterable[str]) -> None:
-        self._servicer = health.aio.HealthServicer()  # type: ignore[attr-defined]
+        self._servicer = health.aio.HealthServicer()
         self._names = ("", *services)
         self._serving = False
 

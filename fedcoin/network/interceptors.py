@@ -61,11 +61,9 @@ from fedcoin.network.status import rich_status
 if TYPE_CHECKING:
     Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
     Handler: TypeAlias = grpc.RpcMethodHandler[Any, Any]
-    _Interceptor = grpc.aio.ServerInterceptor[Any, Any]
 else:
     Context = grpc.aio.ServicerContext
     Handler = grpc.RpcMethodHandler
-    _Interceptor = grpc.aio.ServerInterceptor
 
 logger = logging.getLogger(__name__)
 
@@ -91,7 +89,7 @@ Guard: TypeAlias = Callable[[Call, Context], AbstractAsyncContextManager[None]]
 """Something around a call: raises a Refusal before it, or cleans up after it."""
 
 
-class Chain(_Interceptor):
+class Chain(grpc.aio.ServerInterceptor):
     """The chain that the module's comment draws. One for each listener.
 
     Handlers that stream replies may be async generators or coroutines that call
@@ -119,8 +117,7 @@ class Chain(_Interceptor):
         """
         self._stopping.fire(_stopping)
 
-    # The stubs forget that there may be no handler.
-    async def intercept_service(  # type: ignore[override]
+    async def intercept_service(
         self,
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
         handler_call_details: grpc.HandlerCallDetails,

@@ -42,9 +42,7 @@ def add_reflection(server: grpc.aio.Server, services: Iterable[str]) -> None:
     imported. Call before ``server.start``. Raises KeyError when one is unknown.
     """
     names = sorted({*services, ALPHA_SERVICE, STABLE_SERVICE})
-    servicer = reflection.aio.ReflectionServicer(  # type: ignore[attr-defined]
-        names, pool=served_pool(names)
-    )
+    servicer = reflection.aio.ReflectionServicer(names, pool=served_pool(names))
     handler = grpc.stream_stream_rpc_method_handler(
         servicer.ServerReflectionInfo,
         request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,

@@ -177,7 +177,8 @@ def rich_status(refusal: Refusal) -> grpc.Status:
         details.append(_packed(error_details_pb2.BadRequest(field_violations=[violation])))
     number: int = status_of(refusal.code).value[0]
     status = status_pb2.Status(code=number, message=message, details=details)
-    return rpc_status.to_status(status)
+    made: grpc.Status = rpc_status.to_status(status)
+    return made
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,6 @@ def censored(
         strategies=(HONEST,) * validators,
         proposing=dict.fromkeys(range(faulty), how),
         rounds=tasks,
-        max_samples=64,
         reveal_window_ms=window_ms,
         commit_window_ms=window_ms,
     )
@@ -76,7 +75,7 @@ class Withheld:
 def withheld(tasks: int, kind: str, validators: int, count: int) -> Withheld:
     """The first ``count`` withhold every time."""
     strategies = (STRATEGIES[kind],) * count + (HONEST,) * (validators - count)
-    arena = Arena(Setting(strategies=strategies, rounds=tasks, max_samples=64))
+    arena = Arena(Setting(strategies=strategies, rounds=tasks))
     report = arena.run()
     assert not report.violations, report
     burned = sum(tally.burned for tally in arena.tallies[:count]) / FDC

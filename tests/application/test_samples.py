@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fedcoin.application.progress import Progress
 from fedcoin.application.samples import MOST_ROWS, Pace, Samples, gather
 from fedcoin.incentive.sampling import SamplingPlan
 from fedcoin.learning.utility import Coalitions, Counts
@@ -150,6 +151,43 @@ async def test_what_is_known_is_kept_and_gone_on_from() -> None:
 async def test_nothing_in_no_time() -> None:
     utility = Evaluator()
     assert await gather(make_plan(PERMUTATION), utility, 1, utility.clock, 0) is None
+
+
+async def test_progress_is_told() -> None:
+    told: list[Progress] = []
+    utility = Evaluator(ms_each=1)
+    plan = make_plan(PERMUTATION, max_samples=2_000)
+    samples = await gather(plan, utility, 60_000_000, utility.clock, FOREVER, report=told.append)
+    assert samples is not None
+    ended = utility.now_ms
+    assert [progress.samples for progress in told] == sorted({p.samples for p in told})
+    assert told[0].samples == 0
+    assert told[0].standard_error_nano == float("inf")
+    assert told[0].expected == plan.most_samples
+    errors = [progress.standard_error_nano for progress in told]
+    assert 20_000_000 < errors[-1] < errors[len(errors) // 2] < float("inf")
+    late = told[2 * len(told) // 3]
+    assert late.expected == pytest.approx(len(samples.utilities), rel=0.5)
+    assert late.seconds_left == pytest.approx(
+        ended / 1000 * (1 - late.samples / len(samples.utilities)), rel=1.0, abs=0.5
+    )
+    assert "samples, standard error 0." in str(late)
+    assert "about" in str(told[0])
+
+
+async def test_progress_of_what_is_exact_and_of_what_the_deadline_ends() -> None:
+    told: list[Progress] = []
+    utility = Evaluator(ms_each=10)
+    plan = make_plan(EXACT, 9)
+    await gather(plan, utility, 1, utility.clock, FOREVER, report=told.append)
+    assert {progress.expected for progress in told} == {plan.fixed_samples}
+    assert told[-1].seconds_left == pytest.approx(5.12 * (1 - told[-1].samples / 64), abs=0.6)
+    assert told[-1].standard_error_nano == 0
+    told.clear()
+    plan = make_plan(PERMUTATION, max_samples=100_000)
+    utility = Evaluator(ms_each=10)
+    await gather(plan, utility, 1, utility.clock, 8_000, report=told.append)
+    assert told[-1].seconds_left <= 8
 
 
 def test_pace_follows_the_worker() -> None:

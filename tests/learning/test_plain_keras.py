@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 
 from fedcoin.data.tensors import decode_tensors
-from fedcoin.learning import datasets, jobs, keras_runtime, models
+from fedcoin.learning import datasets, generic, jobs, keras_runtime, models
 from fedcoin.learning.aggregation import coalition_coefficients
+from fedcoin.learning.conv import ConvEvaluator
 from fedcoin.learning.dense import DenseEvaluator
 from fedcoin.learning.generic import GenericEvaluator
 from fedcoin.learning.spec import parse_spec
-from fedcoin.learning.utility import UtilityJob
+from fedcoin.learning.utility import WHOLE, Shard, UtilityJob
 from fedcoin.v1 import task_pb2
 from tests.learning.builders import all_coalitions, write_job
 
@@ -67,13 +68,44 @@ def test_the_dense_path_on_the_digits(tmp_path: Path, averaging: int) -> None:
     assert abs(counts - plain_counts(job, all_coalitions(4))).max() <= 1
 
 
-def test_the_keras_path_on_the_digits(tmp_path: Path) -> None:
+def test_convolutions_on_the_digits(tmp_path: Path) -> None:
     job = job_for(tmp_path, "cnn", datasets.load("digits"), 3)
     evaluator = jobs.load_evaluator(job)
-    assert isinstance(evaluator, GenericEvaluator)
+    assert isinstance(evaluator, ConvEvaluator)
     counts = evaluator.evaluate(all_coalitions(3))
     assert abs(counts - plain_counts(job, all_coalitions(3))).max() <= 1
     assert len(set(counts.tolist())) > 3
+    assert abs(keras_path(job).evaluate(all_coalitions(3)) - counts).max() <= 1
+
+
+def test_all_coalitions_of_ten(tmp_path: Path) -> None:
+    job = job_for(tmp_path, "mlp", datasets.load("digits"), 10)
+    counts = jobs.load_evaluator(job).evaluate(all_coalitions(10)[1:])
+    model = models.from_spec(job.model.read_bytes())
+    owners = [decode_tensors(path.read_bytes()) for path in job.updates]
+    tensors = decode_tensors(job.evaluation.read_bytes())
+    rows = coalition_coefficients(all_coalitions(10)[1:], job.num_samples, job.averaging)
+    for row, count in zip(rows, counts, strict=True):
+        mixed = [
+            np.tensordot(row[:-1].astype(np.float32), np.stack([o[name] for o in owners]), 1)
+            for name in owners[0]
+        ]
+        model.set_weights(mixed)
+        outputs = np.asarray(model(tensors["x"], training=False))
+        assert abs(int((outputs.argmax(axis=1) == tensors["y"]).sum()) - int(count)) <= 1
+
+
+def keras_path(job: UtilityJob, shard: Shard = WHOLE) -> GenericEvaluator:
+    tensors = decode_tensors(job.evaluation.read_bytes())
+    return GenericEvaluator(
+        parse_spec(job.model.read_bytes()),
+        decode_tensors(job.base.read_bytes()),
+        [decode_tensors(path.read_bytes()) for path in job.updates],
+        tensors["x"],
+        tensors["y"],
+        job,
+        shard,
+    )
 
 
 def test_any_keras_model(tmp_path: Path) -> None:
@@ -100,17 +132,18 @@ def test_any_keras_model(tmp_path: Path) -> None:
 
 def test_both_paths_agree(tmp_path: Path) -> None:
     job = job_for(tmp_path, "mlp", datasets.load("digits"), 4)
-    tensors = decode_tensors(job.evaluation.read_bytes())
-    generic = GenericEvaluator(
-        parse_spec(job.model.read_bytes()),
-        decode_tensors(job.base.read_bytes()),
-        [decode_tensors(path.read_bytes()) for path in job.updates],
-        tensors["x"],
-        tensors["y"],
-        job,
-    )
     fast = jobs.load_evaluator(job).evaluate(all_coalitions(4))
-    assert abs(generic.evaluate(all_coalitions(4)) - fast).max() <= 1
+    assert abs(keras_path(job).evaluate(all_coalitions(4)) - fast).max() <= 1
+
+
+def test_shards_of_the_keras_path_add_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(generic, "BLOCK_EXAMPLES", 100)
+    job = job_for(tmp_path, "mlp", datasets.load("digits"), 2)
+    rows = all_coalitions(2)
+    # More shards than blocks: the last hold nothing.
+    parts = [keras_path(job, Shard(index, 5)).evaluate(rows) for index in range(5)]
+    assert parts[4].tolist() == [0] * 4
+    assert abs(sum(parts) - jobs.load_evaluator(job).evaluate(rows)).max() <= 1
 
 
 def test_mnist(tmp_path: Path) -> None:

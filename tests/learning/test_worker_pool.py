@@ -13,11 +13,13 @@ import pytest
 
 from fedcoin.data.errors import DataCode, Refusal
 from fedcoin.data.tensors import encode_tensors
-from fedcoin.learning import jobs
+from fedcoin.learning import jobs, keras_runtime, models
 from fedcoin.learning.aggregation import federated_average
 from fedcoin.learning.errors import LearningCode, WorkerFailed
-from fedcoin.learning.utility import UtilityJob
+from fedcoin.learning.spec import parse_spec
+from fedcoin.learning.utility import Shard, UtilityJob
 from fedcoin.learning.worker_pool import UtilityWorker
+from fedcoin.v1 import task_pb2
 from tests.learning.builders import all_coalitions, evaluation, mlp_spec, random_weights, write_job
 
 SPEC = mlp_spec((8, 8), (128,), 10)
@@ -172,6 +174,88 @@ class Deadly:
         return os.abort, ()
 
 
+@pytest.mark.slow
+async def test_a_killed_child_with_a_model_of_keras(
+    tmp_path: Path, worker: UtilityWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = Path(tmp_path / "keras")
+    await worker.run("while making a model", write_keras_job, made)
+    job = read_keras_job(made)
+    await worker.open(job)
+    rows = all_coalitions(3)
+    before = await worker.evaluate(job.job_id, rows)
+    asked = asyncio.create_task(
+        worker.evaluate(job.job_id, rows[np.random.default_rng(1).integers(0, 8, 5_000)])
+    )
+    os.kill(worker.pids[0], signal.SIGKILL)
+    assert len(await asked) == 5_000
+    np.testing.assert_array_equal(await worker.evaluate(job.job_id, rows), before)
+    monkeypatch.setattr(jobs, "evaluate", Deadly())
+    with pytest.raises(WorkerFailed, match=r"died on coalitions 0 to \d+ of job 6b65726173"):
+        await worker.evaluate(job.job_id, rows)
+
+
+def write_keras_job(folder: Path) -> None:
+    """In a child: a functional model with batch normalisation, and three clients."""
+    keras = keras_runtime.load()
+    inputs = keras.Input((8, 8))
+    hidden = keras.layers.BatchNormalization()(keras.layers.Flatten()(inputs))
+    model = keras.Model(inputs, keras.layers.Dense(10)(hidden))
+    spec = parse_spec(models.to_spec(model))
+    weights = models.weights_of(model, spec)
+    updates = [{name: array * (1 + k) for name, array in weights.items()} for k in range(3)]
+    x, y = evaluation(spec, 200)
+    write_job(folder, spec, weights, updates, x, y, job_id=b"keras")
+
+
+def read_keras_job(folder: Path) -> UtilityJob:
+    return UtilityJob(
+        job_id=b"keras",
+        model=folder / "model",
+        base=folder / "base",
+        updates=tuple(folder / f"update{number}" for number in range(3)),
+        num_samples=(10, 11, 12),
+        evaluation=folder / "evaluation",
+        averaging=task_pb2.AVERAGING_RENORMALISED,
+        empty=task_pb2.EMPTY_COALITION_ZERO,
+    )
+
+
+async def test_whoever_cancels_is_obeyed_at_once(job: UtilityJob) -> None:
+    worker = UtilityWorker(processes=2)
+    await worker.start()
+    await worker.open(job)
+    rows = np.random.default_rng(3).random((400_000, 5)) < 0.5
+    asked = asyncio.create_task(worker.evaluate(job.job_id, rows))
+    await asyncio.sleep(0.1)
+    assert not asked.done()
+    began = time.monotonic()
+    asked.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asked
+    assert time.monotonic() - began < 0.5
+    # Another caller is not kept waiting for what nobody wants any more, and so is the end not.
+    assert len(await worker.evaluate(job.job_id, rows[:10])) == 10
+    asked = asyncio.create_task(worker.evaluate(job.job_id, rows))
+    await asyncio.sleep(0.05)
+    began = time.monotonic()
+    await worker.stop()
+    assert time.monotonic() - began < 0.5
+    with pytest.raises(WorkerFailed):
+        await asked
+
+
+async def test_the_children_share_the_evaluation_set(job: UtilityJob) -> None:
+    halves = [jobs.load_evaluator(job, Shard(index, 2)) for index in range(2)]
+    rows = all_coalitions(5)
+    counts = sum(half.evaluate(rows) for half in halves)
+    whole = jobs.load_evaluator(job).evaluate(rows)
+    np.testing.assert_array_equal(counts, whole)
+    sizes = [sum(len(block.labels) for block in half._blocks) for half in halves]  # type: ignore
+    assert sum(sizes) == 360
+    assert min(sizes) > 0
+
+
 async def test_a_stopped_worker_says_so(job: UtilityJob) -> None:
     worker = UtilityWorker()
     await worker.start()
@@ -205,10 +289,11 @@ def test_the_memo_is_bounded(job: UtilityJob, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(jobs, "MEMO_ENTRIES", 8)
     jobs.open_job(job)
     try:
-        first, computed = jobs.evaluate(job.job_id, all_coalitions(5))
+        first, computed, seconds = jobs.evaluate(job.job_id, all_coalitions(5))
         assert computed == 32
+        assert 0 <= seconds < 5
         assert len(jobs._open[job.job_id].memo) == 8
-        again, computed = jobs.evaluate(job.job_id, all_coalitions(5))
+        again, computed, _ = jobs.evaluate(job.job_id, all_coalitions(5))
         assert computed == 24
         np.testing.assert_array_equal(again, first)
     finally:

@@ -24,7 +24,7 @@ _TRUST_IN_CORRECTION = 0.5
 """Between the model alone (0), which is the nearer one where it is right, and the unbiased
 estimate (1), which does not depend on it."""
 
-_HONEST_PART, _MODEL_PART = 0.68, 0.14
+_HONEST_PART, _MODEL_PART = 0.75, 0.15
 """The variance of what lies halfway between the two, from theirs: measured on many games."""
 
 _ROUNDING = 1e-9

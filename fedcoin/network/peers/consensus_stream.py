@@ -23,7 +23,7 @@ from fedcoin.data.votes import Proposal, Vote
 from fedcoin.network.errors import NetworkCode
 from fedcoin.network.interceptors import Context
 from fedcoin.network.peers.consensus_messages import Received, decode, encode, encode_status, read
-from fedcoin.network.peers.gate import OFFENCES, GenericHandler
+from fedcoin.network.peers.gate import OFFENCES
 from fedcoin.network.peers.link import Link
 from fedcoin.network.peers.peer import Peer
 from fedcoin.network.peers.peer_set import PeerSet
@@ -78,7 +78,7 @@ class ConsensusExchange:
         self._talks: dict[bytes, _Talk] = {}
         peers.on_left.append(self._left)
 
-    def handlers(self) -> GenericHandler:
+    def handlers(self) -> grpc.GenericRpcHandler:
         """The service; its messages come and go as bytes."""
         return grpc.method_handlers_generic_handler(
             "fedcoin.v1.ConsensusService",

@@ -23,7 +23,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import Any, cast
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -35,11 +35,6 @@ from fedcoin.network.peers.endpoints import observed_host
 from fedcoin.network.peers.limits import Meter, check_size
 from fedcoin.network.peers.peer_set import PeerSet
 from fedcoin.network.peers.score import Offence
-
-if TYPE_CHECKING:
-    GenericHandler: TypeAlias = grpc.GenericRpcHandler[Any, Any]
-else:
-    GenericHandler = grpc.GenericRpcHandler
 
 PREFIX = "/fedcoin.v1."
 WITHOUT_SESSION = frozenset({"PeerService/Hello", "PeerService/Authenticate"})
@@ -173,15 +168,17 @@ class _Registrar:
         self._server = server
         self._guard = guard
 
-    def add_generic_rpc_handlers(self, handlers: Iterable[GenericHandler]) -> None:
+    def add_generic_rpc_handlers(self, handlers: Iterable[grpc.GenericRpcHandler]) -> None:
         self._server.add_generic_rpc_handlers([_Guarded(one, self._guard) for one in handlers])
 
     def add_registered_method_handlers(self, service: str, handlers: object) -> None:
         """Nothing to do: grpc.aio has no use for it."""
 
 
-class _Guarded(GenericHandler):
-    def __init__(self, inner: GenericHandler, guard: Callable[[Handler, str], Handler]) -> None:
+class _Guarded(grpc.GenericRpcHandler):
+    def __init__(
+        self, inner: grpc.GenericRpcHandler, guard: Callable[[Handler, str], Handler]
+    ) -> None:
         self._inner = inner
         self._guard = guard
         self._handlers: dict[str, Handler] = {}
