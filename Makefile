@@ -23,7 +23,7 @@ INSTALL := PIP_CONSTRAINT=requirements-dev.lock PIP_BUILD_CONSTRAINT=requirement
 ENGINE ?= $(firstword $(foreach e,docker podman buildah,$(if $(shell command -v $(e)),$(e))))
 BUILD := $(if $(filter buildah,$(notdir $(ENGINE))),bud,build)
 
-.PHONY: help demo test test-slow lint format proto lock bench security-study docker clean
+.PHONY: help demo test test-slow lint format proto lock bench bench-estimators security-study docker clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

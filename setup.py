@@ -134,12 +134,11 @@ setup(
             "hypothesis>=6.100",
             "scikit-learn>=1.4",
         ],
-        # Mining on a Ray cluster.
-        "ray": ["ray>=2.9"],
         # `fedcoin-node shapley --plot`.
         "plot": ["matplotlib>=3.8"],
         # What the estimators are compared with.
         "bench": ["pyDVL>=0.10", "shapiq>=1.4", "matplotlib>=3.8"],
+        # Mining on a Ray cluster.
         "ray": ["ray>=2.40"],
         "dev": [
             "setuptools>=77",

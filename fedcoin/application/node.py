@@ -26,6 +26,7 @@ from fedcoin.application.agreement import Agreement
 from fedcoin.application.auditor import Auditor
 from fedcoin.application.chain import Chain, NewBlock
 from fedcoin.application.config import NodeConfig
+from fedcoin.application.executor import executor_of
 from fedcoin.application.home import NODE_KEY, Home
 from fedcoin.application.local_wallet import LocalWallet
 from fedcoin.application.miner import Miner
@@ -120,7 +121,7 @@ class Node:
             config.limits.artifacts_total_bytes,
             config.limits.artifact_bytes,
         )
-        self.worker = UtilityWorker()
+        self.worker = UtilityWorker(executor=executor_of(config.mining))
         genesis = home.genesis()
         self.chain = Chain(store, Ledger(store, genesis), unix_ms)
         self.jobs = TaskJobs(self.worker, self.artifacts, self._ensure)
