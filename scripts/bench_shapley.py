@@ -7,6 +7,9 @@ The plain way is Keras with its defaults, once per coalition: ``model.set_weight
 runs it. Both take turns within one run, and the least wall time of each counts. Every case compares
 the counts of right answers too.
 
+OPENBLAS_CORETYPE, which pins NumPy's kernels to those of some other processor, is set aside unless
+``--keep-kernels`` is given; Keras does not go by it.
+
 Cases: ``mlp-exact`` (784-128-10, 10 clients, all coalitions), ``cnn``, ``general`` (batch
 normalisation, dropout, a skip), ``k100`` (100 clients, 2,000 images, prefixes of permutations).
 """
@@ -121,7 +124,7 @@ def prefixes(count: int) -> Callable[[int], np.ndarray]:
 
 CASES = {
     "mlp-exact": Case(mlp, 10, 10_000, everybody, 8, 1023, 7),
-    "cnn": Case(cnn, 10, 10_000, some(64), 4, 16, 3),
+    "cnn": Case(cnn, 10, 10_000, some(32), 4, 16, 3),
     "general": Case(general, 10, 10_000, some(256), 4, 16, 3),
     "k100": Case(mlp, 100, 2_000, prefixes(2_500), 4, 16, 1),
 }
@@ -267,6 +270,7 @@ async def measure(name: str, dataset: Path | None, folder: Path) -> Report:
         "ratio": min(plain) * len(coalitions) / seconds,
         "cpu_ratio": min(plain_cpu) * len(coalitions) / min(cpu),
         "peak_rss_bytes": max(memory),
+        "kernels": os.environ.get("OPENBLAS_CORETYPE") or "the processor's own",
         "compared": len(places),
         "most_images_off": most_off,
         "coalitions_off": int(np.count_nonzero(off)),
@@ -308,6 +312,7 @@ def show(report: Report) -> None:
         f"({report['plain_cpu_seconds_per_coalition']:.3f} s of processor time)\n"
         f"  ratio  {report['ratio']:,.1f} (of processor time {report['cpu_ratio']:,.1f})\n"
         f"  memory {report['peak_rss_bytes'] / MEBIBYTE:,.0f} MiB at most in a process\n"
+        f"  BLAS   kernels: {report['kernels']}\n"
         f"  counts of {report['compared']} coalitions compared: {report['coalitions_off']} differ, "
         f"by at most {report['most_images_off']}"
     )
@@ -318,7 +323,12 @@ def main() -> None:
     parser.add_argument("--case", choices=list(CASES), help="one case; without it, all")
     parser.add_argument("--dataset", type=Path, help="an mnist.npz; without it, the digits")
     parser.add_argument("--json", action="store_true", help="one JSON object for each case")
+    parser.add_argument(
+        "--keep-kernels", action="store_true", help="leave OPENBLAS_CORETYPE as it is"
+    )
     options = parser.parse_args()
+    if not options.keep_kernels:
+        os.environ.pop("OPENBLAS_CORETYPE", None)  # the children inherit this environment
     if options.dataset and not options.dataset.is_file():
         parser.error(f"there is no file {options.dataset}")
     for name in [options.case] if options.case else CASES:

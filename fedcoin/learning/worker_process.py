@@ -20,7 +20,6 @@ import struct
 import sys
 from collections import deque
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, TypeVar
 
 from fedcoin.learning.datasets import MNIST_VARIABLE
@@ -32,7 +31,6 @@ LENGTH = struct.Struct("<Q")
 REPLY_RESULT, REPLY_REFUSAL, REPLY_FAILURE = "result", "refusal", "failure"
 STOP_SECONDS = 2.0
 _STDERR_LINES = 20
-_CORETYPE = "OPENBLAS_CORETYPE"
 # Without the current folder, which `-c` puts first.
 _COMMAND = "import sys; del sys.path[0]; from fedcoin.learning.worker import main; main()"
 
@@ -170,28 +168,9 @@ def child_environment(threads: int) -> dict[str, str]:
         },
         **{f"{name}_NUM_THREADS": count for name in blas},
         "PYTHONPATH": os.pathsep.join(os.path.abspath(entry) for entry in sys.path),
-        **kernels(),
         "KERAS_BACKEND": "tensorflow",
         "TF_CPP_MIN_LOG_LEVEL": "3",
     }
-
-
-def kernels(cpuinfo: Path = Path("/proc/cpuinfo")) -> dict[str, str]:
-    """The variable that makes OpenBLAS use a processor's AVX-512, where it would not by itself.
-
-    It goes by the processor's model, and takes AMD's for ones without: dense layers are then
-    computed at less than half the speed. What the user has set stays.
-    """
-    try:
-        lines = cpuinfo.read_text().splitlines()
-    except (OSError, UnicodeDecodeError):  # not Linux
-        return {}
-    found = {name.strip(): value.split() for name, _, value in (ln.partition(":") for ln in lines)}
-    wanted = {"avx512f", "avx512cd", "avx512bw", "avx512dq", "avx512vl"}
-    amd = found.get("vendor_id") == ["AuthenticAMD"]
-    if not amd or not wanted <= set(found.get("flags", ())) or _CORETYPE in os.environ:
-        return {}
-    return {_CORETYPE: "SKYLAKEX"}
 
 
 def _settle(future: asyncio.Future[Any], kind: str, value: Any) -> None:

@@ -154,7 +154,6 @@ class Agent:
 
     def _sample(self, plan: SamplingPlan, difficulty_nano: int, grand: int, empty: int) -> Ints:
         """Leaves until an honest miner would stop; then as many as the strategy makes of that."""
-        step = max(plan.cycle, 16)
         known = np.empty((0, plan.leaf_length), dtype=np.int64)
         limit = plan.most_samples
         limit = min(limit, self.strategy.effort(plan, plan.most_samples))
@@ -162,6 +161,8 @@ class Agent:
         due = 0
         while len(known) < (limit if goal is None else goal):
             most = limit if goal is None else goal
+            # Small steps: no more than a twentieth beyond what would be enough.
+            step = max(plan.cycle, 4, len(known) // 20)
             leaves = range(len(known), min(most, len(known) + step))
             asked = self._ask(np.concatenate([plan.coalitions(leaf) for leaf in leaves]))
             rows = asked.reshape(len(leaves), plan.leaf_length)

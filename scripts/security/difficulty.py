@@ -93,13 +93,9 @@ class Step:
     failed: int
 
     def settled(self, within: float = 0.15) -> int:
-        """After how many tasks the median of the next five stays near the target; -1: never."""
-        times = self.after
-        for start in range(len(times) - 4):
-            rest = [times[i : i + 5] for i in range(start, len(times) - 4)]
-            if all(abs(float(np.median(five)) / self.target - 1) <= within for five in rest):
-                return start
-        return -1
+        """The first task, from 1, from which on all are near the target; 0: there is none."""
+        near = [abs(time / self.target - 1) <= within for time in self.after]
+        return next((i + 1 for i in range(len(near)) if all(near[i:])), 0)
 
 
 TARGET_MS = 10_000
@@ -130,3 +126,28 @@ def step(factor: float, runs: int, speed: float = 150.0) -> Step:
     shortest = min(len(run) for run in times)
     middle = [float(np.median([run[i] for run in times])) for i in range(shortest)]
     return Step(factor, TARGET_MS / 1000, tuple(middle[:BEFORE]), tuple(middle[BEFORE:]), failed)
+
+
+@dataclass(frozen=True)
+class Least:
+    """How often so few samples lie within each D of the truth."""
+
+    samples: int
+    within: tuple[tuple[float, float], ...]
+    """D and the share of vectors."""
+
+
+def least(walks: int = 5_000) -> list[Least]:
+    """Vectors of 1 to 64 samples of the five clients' game."""
+    game = Game(5)
+    plan = plan_for(game, 0, walks)
+    known = honest(plan, game, walks)
+    vectors = plan.contributions(range(walks), known.utilities, known.grand, known.empty)
+    shares = vectors / game.size
+    found = []
+    for samples in (1, 4, 16, 32, 64):
+        means = shares[: walks // samples * samples].reshape(-1, samples, 5).mean(axis=1)
+        off = np.linalg.norm(means - shares.mean(axis=0), axis=1)
+        within = tuple((d, float((off <= d).mean())) for d in (0.2, 0.1, 0.05, 0.02, 0.01))
+        found.append(Least(samples, within))
+    return found

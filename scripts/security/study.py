@@ -79,6 +79,7 @@ def jobs(quick: bool) -> list[Job]:
             name = f"withheld {kind} {count}"
             arguments = (tasks, kind, count, absent)
             found.append(Job("censorship", name, censorship.withheld, arguments))
+    found.append(Job("law", "least", difficulty.least))
     found.append(Job("law", "law", difficulty.costs, (5 if quick else 100,)))
     found += [
         Job("retarget", f"retarget {factor}", difficulty.step, (factor, 1 if quick else 7))

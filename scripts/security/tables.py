@@ -195,6 +195,16 @@ def law(found: Found) -> str:
     return table(head, rows) + "\n\n" + "; ".join(fits) + "."
 
 
+def least(found: Found) -> str:
+    """Too few samples, and D."""
+    points = found["least"]
+    head = ["samples", *(f"within D = {d:g}" for d, _ in points[0]["within"])]
+    rows = [
+        [point["samples"], *(f"{share:.1%}" for _, share in point["within"])] for point in points
+    ]
+    return table(head, rows)
+
+
 def retarget(found: Found) -> str:
     """Time to settlement around a step of power."""
     rows = []
@@ -206,7 +216,12 @@ def retarget(found: Found) -> str:
         )
         seconds = ", ".join(f"{time:.1f}" for time in step.after[:10])
         rows.append([f"x {step.factor:g}", seconds, step.settled(), step.failed])
-    head = ["power", "median seconds to settlement, tasks 1 to 10", "within 15 % after", "failed"]
+    head = [
+        "power",
+        "median seconds to settlement, tasks 1 to 10",
+        "all within 15 % from task",
+        "failed",
+    ]
     return table(head, rows)
 
 
@@ -237,6 +252,7 @@ TABLES: dict[str, Callable[[Found], str]] = {
     "censorship": censorship,
     "withholding": withholding,
     "law": law,
+    "least": least,
     "retarget": retarget,
     "flips": flips,
 }

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +14,7 @@ import pytest
 from fedcoin.data.errors import Refusal
 from fedcoin.learning import datasets, jobs, worker_process
 from fedcoin.learning.errors import LearningCode, WorkerFailed
-from fedcoin.learning.worker_process import WorkerDied, WorkerProcess, child_environment, kernels
+from fedcoin.learning.worker_process import WorkerDied, WorkerProcess, child_environment
 
 
 @pytest.fixture
@@ -149,27 +148,3 @@ def test_it_ends_with_its_parent() -> None:
                 return
         time.sleep(0.05)
     raise AssertionError("the child outlived its parent")
-
-
-AMD = "vendor_id\t: AuthenticAMD\nflags\t\t: fpu avx2 {}\n"
-AVX512 = "avx512f avx512cd avx512bw avx512dq avx512vl"
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        (AMD.format(AVX512), {"OPENBLAS_CORETYPE": "SKYLAKEX"}),
-        (AMD.format("avx512f"), {}),
-        (AMD.replace("AuthenticAMD", "GenuineIntel").format(AVX512), {}),
-        ("Processor: something else\n\n", {}),
-    ],
-)
-def test_the_kernels_of_a_processor(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, expected: dict[str, str]
-) -> None:
-    monkeypatch.delenv("OPENBLAS_CORETYPE", raising=False)
-    (tmp_path / "cpuinfo").write_text(text)
-    assert kernels(tmp_path / "cpuinfo") == expected
-    assert kernels(tmp_path / "missing") == {}
-    monkeypatch.setenv("OPENBLAS_CORETYPE", "HASWELL")
-    assert kernels(tmp_path / "cpuinfo") == {}

@@ -91,7 +91,7 @@ async def test_watching_a_task_until_it_is_paid(live: Live) -> None:
     await asyncio.sleep(0.1)
     await block()
     await block(*(job.commit(miner, tree) for miner, tree in trees.items()))
-    await block()
+    await block(*(job.open(miner, tree) for miner, tree in trees.items()))
     await block(*(job.reveal(miner, tree) for miner, tree in trees.items()))
     await block()
     await asyncio.wait_for(watching, 5)
