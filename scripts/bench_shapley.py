@@ -11,7 +11,7 @@ OPENBLAS_CORETYPE, which pins NumPy's kernels to those of some other processor, 
 ``--keep-kernels`` is given; Keras does not go by it.
 
 Cases: ``mlp-exact`` (784-128-10, 10 clients, all coalitions), ``cnn``, ``general`` (batch
-normalisation, dropout, a skip), ``k100`` (100 clients, 2,000 images, prefixes of permutations).
+normalisation, dropout, a skip), ``residual`` (convolutions with both), ``k100`` (100 clients, 2,000 images, prefixes of permutations).
 """
 
 from __future__ import annotations
@@ -94,6 +94,17 @@ def general(keras: Any, shape: tuple[int, ...], classes: int) -> Any:
     return keras.Model(inputs, layers.Dense(classes, activation="softmax")(skip))
 
 
+def residual(keras: Any, shape: tuple[int, ...], classes: int) -> Any:
+    layers = keras.layers
+    inputs = keras.Input(shape)
+    maps = layers.Conv2D(16, 3, padding="same")(layers.Reshape((*shape, 1))(inputs))
+    maps = layers.MaxPooling2D()(layers.ReLU()(layers.BatchNormalization()(maps)))
+    inner = layers.Conv2D(16, 3, padding="same")(maps)
+    maps = layers.ReLU()(layers.Add()([maps, layers.BatchNormalization()(inner)]))
+    flat = layers.GlobalAveragePooling2D()(maps)
+    return keras.Model(inputs, layers.Dense(classes, activation="softmax")(flat))
+
+
 def everybody(clients: int) -> np.ndarray:
     """All coalitions but the empty one."""
     masks = np.arange(1, 1 << clients)[:, None]
@@ -126,6 +137,7 @@ CASES = {
     "mlp-exact": Case(mlp, 10, 10_000, everybody, 8, 1023, 7),
     "cnn": Case(cnn, 10, 10_000, some(32), 4, 16, 3),
     "general": Case(general, 10, 10_000, some(256), 4, 16, 3),
+    "residual": Case(residual, 10, 10_000, some(32), 4, 16, 3),
     "k100": Case(mlp, 100, 2_000, prefixes(2_500), 4, 16, 1),
 }
 
