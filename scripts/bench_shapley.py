@@ -11,7 +11,8 @@ OPENBLAS_CORETYPE, which pins NumPy's kernels to those of some other processor, 
 ``--keep-kernels`` is given; Keras does not go by it.
 
 Cases: ``mlp-exact`` (784-128-10, 10 clients, all coalitions), ``cnn``, ``general`` (batch
-normalisation, dropout, a skip), ``residual`` (convolutions with both), ``k100`` (100 clients, 2,000 images, prefixes of permutations).
+normalisation, dropout, a skip), ``residual`` (convolutions with both), ``k100`` (100 clients,
+2,000 images, prefixes of permutations).
 """
 
 from __future__ import annotations

@@ -12,10 +12,13 @@ In the order in which a round needs them:
 * ``checks`` decides whether a task's artifacts are sound: shapes, dtypes, finite numbers, labels,
   the aggregate. Every validator asks it before it votes for a task.
 * ``utility`` names the question that miners answer all day: how many evaluation examples does
-  the averaged model of each of these coalitions get right? ``dense`` answers it in NumPy for
-  plain networks of dense layers; ``generic`` answers it through Keras for anything else.
-* ``worker_pool`` asks the question of child processes (``worker_process``, ``worker``), so that
-  neither TensorFlow nor long arithmetic ever runs in the process of a node.
+  the averaged model of each of these coalitions get right? ``architecture`` finds out who can
+  answer it: ``dense`` in NumPy for plain networks of dense layers (``mixing`` plans its sums over
+  coalitions), ``conv`` in NumPy for those that begin with convolutions (``blocks`` and ``stacks``
+  are what both share), ``generic`` through Keras for anything else.
+* ``worker_pool`` asks the question of child processes (``worker_process``, ``worker``, ``jobs``),
+  so that neither TensorFlow nor long arithmetic ever runs in the process of a node; ``executors``
+  says where those are, ``ray_executor`` on other machines.
 
 Importing this package, or any module of it, does not import TensorFlow: the functions that need
 it do so when they are called (``keras_runtime``).

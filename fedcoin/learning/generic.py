@@ -18,7 +18,7 @@ from fedcoin.learning.aggregation import Weights, coalition_coefficients
 from fedcoin.learning.utility import WHOLE, Coalitions, Counts, Shard, UtilityJob
 from fedcoin.v1 import artifact_pb2, task_pb2
 
-BLOCK_BYTES, BLOCK_EXAMPLES = 4 << 20, 1024
+BLOCK_BYTES, BLOCK_EXAMPLES = 4 << 20, 512
 """About how much of an evaluation set goes through the model at a time."""
 
 
