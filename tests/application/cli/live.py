@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,6 +30,14 @@ def wait_ready(api: str) -> None:
             await node.ready(60)
 
     asyncio.run(ready())
+
+
+def wait_said(log: Path, text: str, seconds: float = 60) -> None:
+    """Until the program has written ``text`` into its log."""
+    deadline = time.monotonic() + seconds
+    while text not in log.read_text():
+        assert time.monotonic() < deadline, f"not in {seconds:g} s: {text}\n{log.read_text()}"
+        time.sleep(0.03)
 
 
 @contextmanager
