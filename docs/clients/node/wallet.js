@@ -1,0 +1,116 @@
+// A wallet in JavaScript: shows an account, sends coins, and waits until the payment is final.
+//
+//   node wallet.js 127.0.0.1:7051                     the address and balance of the key in client.key
+//   node wallet.js 127.0.0.1:7051 ADDRESS AMOUNT      sends so many sap
+//
+// The stubs are generated: npm install && npm run generate
+
+import { create, toBinary } from "@bufbuild/protobuf";
+import { createClient } from "@connectrpc/connect";
+import { createGrpcTransport } from "@connectrpc/connect-node";
+import { bech32m } from "bech32";
+import { createHash, createPrivateKey, createPublicKey, randomBytes, sign } from "node:crypto";
+import { readFileSync, writeFileSync } from "node:fs";
+
+import { NodeService } from "./gen/fedcoin/v1/node_service_pb.js";
+import { TransactionBodySchema } from "./gen/fedcoin/v1/transaction_pb.js";
+import { TransactionRelayService } from "./gen/fedcoin/v1/transaction_relay_service_pb.js";
+import { TransactionStatus } from "./gen/fedcoin/v1/views_pb.js";
+
+const KEY_FILE = "client.key";
+const PREFIX = "fc";
+const ADDRESS_BYTES = 20;
+const EXPIRY_BLOCKS = 200n;
+const PATIENCE_MS = 60_000;
+
+const sha256 = (...parts) => {
+  const hash = createHash("sha256");
+  parts.forEach((part) => hash.update(part));
+  return hash.digest();
+};
+
+// The key's seed in hex; made when there is none.
+function loadKey() {
+  try {
+    return keyOf(Buffer.from(readFileSync(KEY_FILE, "utf8").trim(), "hex"));
+  } catch (error) {
+    if (error.code !== "ENOENT") throw error;
+  }
+  const seed = randomBytes(32);
+  writeFileSync(KEY_FILE, seed.toString("hex"), { mode: 0o600 });
+  return keyOf(seed);
+}
+
+function keyOf(seed) {
+  if (seed.length !== 32) throw new Error(`${KEY_FILE} must hold 32 bytes in hex`);
+  // RFC 8410: what stands before the seed of an Ed25519 key in DER.
+  const der = Buffer.concat([Buffer.from("302e020100300506032b657004220420", "hex"), seed]);
+  const secret = createPrivateKey({ key: der, format: "der", type: "pkcs8" });
+  const { x } = createPublicKey(secret).export({ format: "jwk" });
+  return { secret, publicKey: Buffer.from(x, "base64url") };
+}
+
+// The bech32m form of the first bytes of SHA-256 of the public key.
+function addressOf(key) {
+  const hash = sha256(key.publicKey).subarray(0, ADDRESS_BYTES);
+  return bech32m.encode(PREFIX, bech32m.toWords(hash));
+}
+
+function transfer(to, amount) {
+  const { prefix, words } = bech32m.decode(to);
+  if (prefix !== PREFIX) throw new Error(`${to} is no address of this network`);
+  const recipient = Uint8Array.from(bech32m.fromWords(words));
+  return { case: "transfer", value: { outputs: [{ recipient, amount: BigInt(amount) }] } };
+}
+
+// Fills in what the network asks for, and signs the body's exact bytes.
+async function signed(node, key, nonce, action) {
+  const [{ chainId, height }, fees] = await Promise.all([node.getStatus({}), node.getFees({})]);
+  const ahead = fees.maxExpiryBlocks < EXPIRY_BLOCKS ? fees.maxExpiryBlocks : EXPIRY_BLOCKS;
+  const body = toBinary(
+    TransactionBodySchema,
+    create(TransactionBodySchema, {
+      chainId,
+      nonce,
+      fee: fees.baseFee + fees.feePerKib, // a transfer to one takes less than one KiB
+      expiryHeight: height + ahead,
+      action,
+    }),
+  );
+  const digest = sha256("fedcoin/tx/v1\0", chainId, "\0", body);
+  return { body, publicKey: key.publicKey, signature: sign(null, digest, key.secret) };
+}
+
+// Hands the transaction in, and returns when it is final.
+async function submit(relay, transaction) {
+  const { hash } = await relay.submitTransaction({ transaction });
+  for await (const { transaction: state } of relay.watchTransaction({ hash })) {
+    if (state.status === TransactionStatus.FINAL) return `${hash} is final at height ${state.height}`;
+    if (state.status === TransactionStatus.DROPPED) throw new Error(`${hash} was dropped: ${state.reason}`);
+  }
+  throw new Error(`${hash} is under way; the node has stopped telling`);
+}
+
+async function run(target, to, amount) {
+  const key = loadKey();
+  // Plaintext is for loopback; elsewhere say https:// and give nodeOptions.
+  const transport = createGrpcTransport({ baseUrl: `http://${target}`, defaultTimeoutMs: PATIENCE_MS });
+  const node = createClient(NodeService, transport);
+  const { account } = await node.getAccount({ address: addressOf(key) });
+  if (to === undefined) return `${addressOf(key)} ${account.balance} sap`;
+  const transaction = await signed(node, key, account.nonce, transfer(to, amount));
+  return submit(createClient(TransactionRelayService, transport), transaction);
+}
+
+const given = process.argv.slice(2);
+if (given.length !== 1 && given.length !== 3) {
+  console.error("usage: node wallet.js NODE [ADDRESS AMOUNT]");
+  process.exit(2);
+}
+try {
+  console.log(await run(...given));
+  process.exit(0); // open connections would keep the program waiting
+} catch (error) {
+  console.error(error.message);
+  process.exit(1);
+}

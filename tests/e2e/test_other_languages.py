@@ -1,0 +1,128 @@
+"""The wallets of docs/clients, built as their readers would, against a real node: stubs from the
+proto files, a key and an address of their own, and a payment that the network takes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from fedcoin.data.addresses import format_address, parse_address
+from fedcoin.data.amounts import SAP_PER_FDC
+from tests.e2e.network import ALICE, BOB, BOND, Network, key_of, pay
+from tests.e2e.programs import Stage
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+ROOT = Path(__file__).parents[2]
+BUF = Path(sys.executable).with_name("buf")
+STEPS: dict[str, list[Sequence[str]]] = {
+    "go": [
+        (str(BUF), "generate", str(ROOT / "proto"), "--template", "buf.gen.yaml"),
+        ("go", "build", "-o", "wallet", "."),
+    ],
+    "node": [
+        ("npm", "install", "--no-audit", "--no-fund"),
+        (str(BUF), "generate", str(ROOT / "proto"), "--template", "buf.gen.yaml"),
+    ],
+}
+PROGRAMS = {"go": ["./wallet"], "node": ["node", "wallet.js"]}
+
+
+@dataclass(frozen=True)
+class Wallet:
+    """A wallet that was built; it keeps its key in its folder."""
+
+    language: str
+    folder: Path
+
+    def __call__(self, *arguments: object) -> tuple[int, str, str]:
+        command = [*PROGRAMS[self.language], *(str(argument) for argument in arguments)]
+        done = subprocess.run(
+            command, check=False, cwd=self.folder, capture_output=True, text=True, timeout=90
+        )
+        return done.returncode, done.stdout.strip(), done.stderr.strip()
+
+
+@pytest.fixture(scope="module", params=["go", "node"])
+def wallet(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Wallet:
+    language = str(request.param)
+    for tool in (*{step[0] for step in STEPS[language]}, language):
+        if shutil.which(tool) is None:
+            pytest.skip(f"needs {Path(tool).name}")
+    folder = tmp_path_factory.mktemp("clients") / language
+    left = shutil.ignore_patterns("gen", "node_modules")
+    shutil.copytree(ROOT / "docs" / "clients" / language, folder, ignore=left)
+    for step in STEPS[language]:
+        done = subprocess.run(step, check=False, cwd=folder, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    return Wallet(language, folder)
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
+    with Stage(tmp_path_factory.mktemp("languages")) as stage:
+        network = Network(stage, [BOND])
+        asyncio.run(network.start())
+        yield network
+        network.nodes[0].program.stop()
+        network.audit()
+
+
+def balance(network: Network, address: str) -> int:
+    async def ask() -> int:
+        async with network.nodes[0].client() as client:
+            return (await client.account(address)).balance
+
+    return asyncio.run(ask())
+
+
+def fund(network: Network, address: str, amount: int) -> None:
+    async def send() -> None:
+        async with network.nodes[0].client() as client:
+            await pay(client, ALICE, parse_address(address), amount)
+
+    asyncio.run(send())
+
+
+def test_a_payment(wallet: Wallet, network: Network) -> None:
+    node = network.nodes[0].api
+    receiver = format_address(key_of(f"friend of {wallet.language}").address)
+    code, said, complaint = wallet(node)
+    assert (code, complaint) == (0, "")
+    address, amount, unit = said.split()
+    assert (amount, unit) == ("0", "sap")
+    assert (wallet.folder / "client.key").stat().st_mode & 0o777 == 0o600
+    fund(network, address, 5 * SAP_PER_FDC)
+    for paid in (1, 3 * SAP_PER_FDC):
+        code, said, complaint = wallet(node, receiver, paid)
+        assert (code, complaint) == (0, "")
+        assert "is final at height" in said
+    assert balance(network, receiver) == 3 * SAP_PER_FDC + 1
+    code, said, _ = wallet(node)
+    assert said == f"{address} {balance(network, address)} sap"
+
+
+@pytest.mark.parametrize(
+    ("address", "amount", "reason"),
+    [
+        (format_address(BOB.address), 0, "it must be more"),
+        (format_address(BOB.address), 10**15, "the balance is"),
+        (format_address(BOB.address)[:-1] + "?", 1, ""),
+    ],
+    ids=["zero", "too much", "no address"],
+)
+def test_a_refusal(
+    wallet: Wallet, network: Network, address: str, amount: int, reason: str
+) -> None:
+    code, said, complaint = wallet(network.nodes[0].api, address, amount)
+    assert (code, said) == (1, "")
+    assert complaint
+    assert reason in complaint
