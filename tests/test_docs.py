@@ -31,7 +31,9 @@ from fedcoin.network.peers.limits import LIMITS
 from fedcoin.network.status import STATUS_OF
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+PAGES = sorted(
+    path for pages in ("*.md", "docs/*.md", "docs/adr/*.md") for path in ROOT.glob(pages)
+)
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 EVERY_PAGE = pytest.mark.parametrize("page", PAGES, ids=NAMES)
 
