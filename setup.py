@@ -133,6 +133,7 @@ setup(
             "pytest-xdist>=3.6",
             "hypothesis>=6.100",
             "scikit-learn>=1.4",
+            "matplotlib>=3.8",
         ],
         # `fedcoin-node shapley --plot`.
         "plot": ["matplotlib>=3.8"],

@@ -1,18 +1,19 @@
 """How fast coalitions are evaluated, against the plain way.
 
-    python scripts/bench_shapley.py [--case NAME] [--dataset mnist.npz] [--json]
+    python scripts/bench_shapley.py [--case NAME] [--dataset mnist.npz] [--all] [--json]
 
 The plain way is Keras with its defaults, once per coalition: ``model.set_weights(average)`` and
 ``model.evaluate(x, y)``. Ours is ``UtilityWorker`` with a child process for each core, as a miner
 runs it. Both take turns within one run, and the least wall time of each counts. Every case compares
 the counts of right answers too.
 
-OPENBLAS_CORETYPE, which pins NumPy's kernels to those of some other processor, is set aside unless
-``--keep-kernels`` is given; Keras does not go by it.
+Workers have the environment that miners give them: without OPENBLAS_CORETYPE, which pins the
+kernels of some processor, unless ``--keep-kernels`` (FEDCOIN_KEEP_KERNELS) says so. Keras does not
+go by it.
 
-Cases: ``mlp-exact`` (784-128-10, 10 clients, all coalitions), ``cnn``, ``general`` (batch
-normalisation, dropout, a skip), ``residual`` (convolutions with both), ``k100`` (100 clients,
-2,000 images, prefixes of permutations).
+Cases: ``mlp-exact`` (784-128-10, 10 clients, all coalitions), ``cnn``, ``residual`` (convolutions,
+batch normalisation, a skip), ``general`` (batch normalisation, dropout, a skip), ``embedding``,
+``k100`` (100 clients, 2,000 images, prefixes of permutations).
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,10 +40,13 @@ from fedcoin.learning.executors import LocalExecutor, cores
 from fedcoin.learning.spec import parse_spec
 from fedcoin.learning.utility import UtilityJob
 from fedcoin.learning.worker_pool import UtilityWorker
+from fedcoin.learning.worker_process import KEEP_KERNELS, child_environment
 from fedcoin.v1 import task_pb2
 
 Report = dict[str, Any]
 MEBIBYTE = 1 << 20
+MOST_CLIENTS = 12
+"""Of which all coalitions can be evaluated."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +110,15 @@ def residual(keras: Any, shape: tuple[int, ...], classes: int) -> Any:
     return keras.Model(inputs, layers.Dense(classes, activation="softmax")(flat))
 
 
+def embedding(keras: Any, shape: tuple[int, ...], classes: int) -> Any:
+    layers = keras.layers
+    inputs = keras.Input(shape)
+    shades = layers.Rescaling(15.99)(layers.Flatten()(inputs))
+    words = layers.BatchNormalization()(layers.Embedding(16, 4)(shades))
+    hidden = layers.Dense(64, activation="relu")(layers.Flatten()(words))
+    return keras.Model(inputs, layers.Dense(classes, activation="softmax")(hidden))
+
+
 def everybody(clients: int) -> np.ndarray:
     """All coalitions but the empty one."""
     masks = np.arange(1, 1 << clients)[:, None]
@@ -138,6 +151,7 @@ CASES = {
     "mlp-exact": Case(mlp, 10, 10_000, everybody, 8, 1023, 7),
     "cnn": Case(cnn, 10, 10_000, some(32), 4, 16, 3),
     "general": Case(general, 10, 10_000, some(256), 4, 16, 3),
+    "embedding": Case(embedding, 10, 10_000, some(64), 4, 16, 3),
     "residual": Case(residual, 10, 10_000, some(32), 4, 16, 3),
     "k100": Case(mlp, 100, 2_000, prefixes(2_500), 4, 16, 1),
 }
@@ -232,8 +246,7 @@ class Setting:
             yield [np.tensordot(row, stack, 1) for stack in stacks]
 
 
-async def measure(name: str, dataset: Path | None, folder: Path) -> Report:
-    case = CASES[name]
+async def measure(name: str, case: Case, dataset: Path | None, folder: Path) -> Report:
     setting = Setting(case, dataset, folder)
     coalitions = case.coalitions(case.clients)
     setting.plain(coalitions[:2])  # warm
@@ -283,7 +296,7 @@ async def measure(name: str, dataset: Path | None, folder: Path) -> Report:
         "ratio": min(plain) * len(coalitions) / seconds,
         "cpu_ratio": min(plain_cpu) * len(coalitions) / min(cpu),
         "peak_rss_bytes": max(memory),
-        "kernels": os.environ.get("OPENBLAS_CORETYPE") or "the processor's own",
+        "kernels": child_environment(1).get("OPENBLAS_CORETYPE") or "the processor's own",
         "compared": len(places),
         "most_images_off": most_off,
         "coalitions_off": int(np.count_nonzero(off)),
@@ -335,18 +348,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--case", choices=list(CASES), help="one case; without it, all")
     parser.add_argument("--dataset", type=Path, help="an mnist.npz; without it, the digits")
+    parser.add_argument(
+        "--all", action="store_true", help="evaluate and compare all coalitions in every case"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object for each case")
     parser.add_argument(
-        "--keep-kernels", action="store_true", help="leave OPENBLAS_CORETYPE as it is"
+        "--keep-kernels", action="store_true", help="let OPENBLAS_CORETYPE count for workers"
     )
     options = parser.parse_args()
-    if not options.keep_kernels:
-        os.environ.pop("OPENBLAS_CORETYPE", None)  # the children inherit this environment
+    if options.keep_kernels:
+        os.environ[KEEP_KERNELS] = "1"
     if options.dataset and not options.dataset.is_file():
         parser.error(f"there is no file {options.dataset}")
     for name in [options.case] if options.case else CASES:
+        case = CASES[name]
+        if options.all and case.clients <= MOST_CLIENTS:
+            many = (1 << case.clients) - 1
+            case = replace(case, coalitions=everybody, compared=many, repeats=1)
         with tempfile.TemporaryDirectory() as folder:
-            report = asyncio.run(measure(name, options.dataset, Path(folder)))
+            report = asyncio.run(measure(name, case, options.dataset, Path(folder)))
         print(json.dumps(report)) if options.json else show(report)
         sys.stdout.flush()
 

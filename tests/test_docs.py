@@ -25,6 +25,7 @@ import fedcoin
 import fedcoin.v1
 from fedcoin.application import config
 from fedcoin.application.cli.entry import SECTIONS, cli
+from fedcoin.application.errors import ApplicationCode
 from fedcoin.data.parameters import RANGES, Parameters
 from fedcoin.network.api import node_service, task_service, transaction_service
 from fedcoin.network.peers.limits import LIMITS
@@ -359,6 +360,7 @@ def test_codes_and_choices_exist(page: Path) -> None:
     known = {name for _, name in STATUS_OF} | {status.name for status in STATUS_OF.values()}
     for file in descriptors():
         known |= set(enum_values(file.enum_types_by_name))
+    known |= {code.value for code in ApplicationCode}
     known |= {"INTERNAL", "UNIMPLEMENTED", "SERVING", "NOT_SERVING", "FINAL", "METHODS", "BASE"}
     for code in CODE.findall(prose(page.read_text(encoding="utf-8"))):
         if re.fullmatch(r"(?!FEDCOIN_)[A-Z][A-Z0-9]+(_[A-Z0-9]+)*", code) and len(code) > 2:

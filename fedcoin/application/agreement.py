@@ -81,6 +81,7 @@ class Agreement:
         self._accusations: list[Callable[[Vote, Vote], None]] = []
         self._voting = self._next_voting()
         chain.listen(self._after_block)
+        chain.on_jump(self._after_jump)
         pool.on_ready(self._consider)
 
     def on_equivocation(self, listener: Callable[[Vote, Vote], None]) -> None:
@@ -154,11 +155,16 @@ class Agreement:
         )
 
     def _after_block(self, new: NewBlock) -> None:
+        if self._outlet is not None:
+            self._outlet.announce(new.block.height, new.block.hash)
+        self._after_jump()
+
+    def _after_jump(self) -> None:
+        """Turn to the height after the chain's."""
         self._cancel_timers()
         self._voting = self._next_voting()
         early, self._early = self._early, {}
         if self._outlet is not None:
-            self._outlet.announce(new.block.height, new.block.hash)
             self._outlet.status_changed()
         for message in early.values():
             try:

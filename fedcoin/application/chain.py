@@ -8,10 +8,13 @@ checked against is what it is stored upon.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
+from fedcoin.application.snapshots import restore_snapshot
 from fedcoin.consensus.certificates import verify_certificate
 from fedcoin.contract.block_rules import check_block, header_of
 from fedcoin.contract.ledger import Built, Execution, Ledger
@@ -21,6 +24,8 @@ from fedcoin.data.genesis import Genesis
 from fedcoin.data.store import ChainStore, StoredBlock
 from fedcoin.data.transactions import Transaction
 from fedcoin.v1.block_pb2 import BlockHeader
+
+log = logging.getLogger(__name__)
 
 Clock = Callable[[], int]
 """Unix time in ms."""
@@ -61,6 +66,7 @@ class Chain:
         self._grown = asyncio.Event()
         self._checked: OrderedDict[bytes, Execution] = OrderedDict()
         self._listeners: list[Callable[[NewBlock], None]] = []
+        self._jump_listeners: list[Callable[[], None]] = []
 
     def height(self) -> int:
         """The last final height; 0 before the first block."""
@@ -81,6 +87,10 @@ class Chain:
     def listen(self, listener: Callable[[NewBlock], None]) -> None:
         """Have ``listener`` called, on the event loop, right after each new final block."""
         self._listeners.append(listener)
+
+    def on_jump(self, listener: Callable[[], None]) -> None:
+        """Have ``listener`` called, on the event loop, after the chain began from a snapshot."""
+        self._jump_listeners.append(listener)
 
     async def wait_above(self, height: int) -> int:
         """Returns the chain's height as soon as it is above ``height``."""
@@ -123,11 +133,7 @@ class Chain:
                 self.store.append, block, certificate, execution.receipts, execution.changes
             )
             self.ledger.adopt(execution)
-            self._height = block.header.height
-            self._header = block.header
-            self._checked.clear()
-            grown, self._grown = self._grown, asyncio.Event()
-            grown.set()
+            self._stand_at(block.header)
         new = NewBlock(block, certificate, execution)
         for listener in self._listeners:
             listener(new)
@@ -146,6 +152,28 @@ class Chain:
             block.hash,
         )
         await self.commit(block, raw_certificate, round)
+
+    async def import_snapshot(self, path: Path) -> None:
+        """Begins from a snapshot's file: all of it is checked, and taken as a whole or not at all.
+
+        Raises Refusal: CHAIN_EXISTS when there are blocks, and what `restore_snapshot` raises.
+        """
+        async with self._lock:
+            await asyncio.to_thread(restore_snapshot, path, self.store, self.genesis)
+            self.ledger = await asyncio.to_thread(Ledger, self.store, self.genesis)
+            header = self.store.header(self.store.height())
+            assert header is not None, "a snapshot without its header"
+            self._stand_at(header)
+        log.info("the chain begins from the snapshot of height %d", self._height)
+        for listener in self._jump_listeners:
+            listener()
+
+    def _stand_at(self, header: BlockHeader) -> None:
+        self._height = header.height
+        self._header = header
+        self._checked.clear()
+        grown, self._grown = self._grown, asyncio.Event()
+        grown.set()
 
     async def _execute(
         self, block: Block, round: int | None, now_ms: int | None = None
@@ -171,12 +199,11 @@ class Chain:
             self._checked.popitem(last=False)
 
     def _next_context(self, proposer: bytes) -> BlockContext:
-        stored = self.store.block(self._height) if self._height else None
         return BlockContext(
             height=self._height + 1,
             time_ms=max(self._clock(), self.time_ms() + 1),
             proposer=proposer,
-            last_certificate=stored.certificate if stored is not None else b"",
+            last_certificate=self.store.certificate(self._height) or b"",
         )
 
     def _assemble(self, context: BlockContext, built: Built) -> Block:

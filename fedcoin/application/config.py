@@ -119,6 +119,11 @@ class CoordinatorConfig:
     evaluation_size: int = setting(
         0, number(0, 10_000_000), "Test examples that utilities are counted on; 0: all."
     )
+    evaluation_shards: int = setting(
+        1,
+        number(0, 10_000),
+        "Parts of these, each round being valued on the next; 0: one for each round.",
+    )
     rounds: int = setting(3, number(1, 10_000), "How many rounds the campaign has.")
     clients: int = setting(1, number(1, 1000), "How many clients a campaign waits for.")
     max_clients: int = setting(128, number(1, 1000), "How many clients may join.")
@@ -183,6 +188,21 @@ class LimitsConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class SnapshotsConfig:
+    """The state as files, from which new nodes begin without replaying the chain."""
+
+    every: int = setting(
+        1000, number(0, 1_000_000_000), "Make one for others every so many blocks; 0: never."
+    )
+    keep: int = setting(2, number(1, 16), "How many of them are kept.")
+    join_behind: int = setting(
+        0,
+        number(0, 1_000_000_000),
+        "A node without blocks takes a peer's when it is behind by more than this; 0: never.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class LogConfig:
     """What the node tells on standard error."""
 
@@ -200,6 +220,7 @@ class NodeConfig:
     mining: MiningConfig = field(default_factory=MiningConfig)
     coordinator: CoordinatorConfig = field(default_factory=CoordinatorConfig)
     limits: LimitsConfig = field(default_factory=LimitsConfig)
+    snapshots: SnapshotsConfig = field(default_factory=SnapshotsConfig)
     log: LogConfig = field(default_factory=LogConfig)
 
 

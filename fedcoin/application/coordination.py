@@ -1,21 +1,23 @@
-"""A coordinator by itself, without a node in its process: its lock, its files, its artifacts."""
+"""Coordinators of a home: its lock, its campaign on disk, its artifacts."""
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import grpc
-
 from fedcoin.application.config import NodeConfig
 from fedcoin.application.coordinator import Coordinator
+from fedcoin.application.credentials import server_credentials
 from fedcoin.application.federated.state_file import CampaignFile
 from fedcoin.application.home import Home
 from fedcoin.data.artifact_store import ArtifactStore
 from fedcoin.data.keys import KeyPair
 from fedcoin.learning.campaign import Phase
 from fedcoin.network.api.client import NodeClient
+
+log = logging.getLogger(__name__)
 
 
 @asynccontextmanager
@@ -24,43 +26,56 @@ async def open_coordinator(
     home: Home,
     key: KeyPair,
     node: NodeClient,
-    credentials: grpc.ServerCredentials | None = None,
+    store: ArtifactStore,
+    *,
+    new: bool = False,
 ) -> AsyncIterator[Coordinator]:
     """A coordinator that listens; ``run`` it.
 
+    It goes on with the home's campaign; with ``new``, a finished one makes way for another.
     Raises HOME_IN_USE, and what :meth:`Coordinator.start` raises.
     """
     with home.campaign_locked():
+        if new:
+            await retire_campaign(home)
         coordinator = Coordinator(
             config.coordinator,
             key,
             node,
-            own_store(config, home),
+            store,
             home.coordinator_path,
-            credentials=credentials,
+            credentials=server_credentials(config.tls),
         )
         await coordinator.start()
         try:
+            if coordinator.campaign.phase is Phase.FINISHED:
+                log.warning(
+                    "campaign %s is finished, and nothing is left to do: start again with "
+                    "--new-campaign to begin another",
+                    coordinator.campaign.campaign_id.hex(),
+                )
             yield coordinator
         finally:
             await coordinator.stop()
 
 
 def own_store(config: NodeConfig, home: Home) -> ArtifactStore:
-    """Where its artifacts are; the node that it talks to gets those that a task needs."""
+    """The artifacts of a coordinator without a node in its process.
+
+    The node that it talks to gets those that a task needs.
+    """
     folder, limits = home.campaign_path / "artifacts", config.limits
     return ArtifactStore(folder, limits.artifacts_total_bytes, limits.artifact_bytes)
 
 
-async def retire_campaign(home: Home) -> bool:
-    """Moves a finished campaign out of the way, so that another begins; False if there is none.
+async def retire_campaign(home: Home) -> None:
+    """Moves a finished campaign out of the way, so that another begins.
 
-    A campaign that is under way stays. Raises BAD_STATE, HOME_IN_USE.
+    A campaign that is under way stays. For whoever holds its lock. Raises BAD_STATE.
     """
-    with home.campaign_locked():
-        campaign = await CampaignFile(home.coordinator_path).load()
-        if campaign is None or campaign.phase is not Phase.FINISHED:
-            return False
-        name = f"coordinator-{campaign.campaign_id.hex()[:16] or 'unopened'}.json"
-        os.replace(home.coordinator_path, home.root / name)
-        return True
+    campaign = await CampaignFile(home.coordinator_path).load()
+    if campaign is None or campaign.phase is not Phase.FINISHED:
+        return
+    kept = home.root / f"coordinator-{campaign.campaign_id.hex()[:16] or 'unopened'}.json"
+    os.replace(home.coordinator_path, kept)
+    log.info("the last campaign is finished and kept in %s; this is a new one", kept)

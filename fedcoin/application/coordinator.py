@@ -53,9 +53,8 @@ class Coordinator:
     """One campaign. ``start`` it, ``run`` it to the end, ``stop`` it.
 
     ``key`` pays and is paid. ``store`` keeps the artifacts and may be a node's own; ``state_path``
-    is where the campaign stands, and is gone on with if it is there. ``shards`` cuts a new
-    campaign's evaluation set, each round being valued on the next shard. ``report`` is told, in
-    a line, what happened.
+    is where the campaign stands, and is gone on with if it is there. ``report`` is told,
+    in a line, what happened.
     """
 
     def __init__(
@@ -68,7 +67,6 @@ class Coordinator:
         *,
         report: Callable[[str], None] = logger.info,
         credentials: grpc.ServerCredentials | None = None,
-        shards: int = 1,
         clock_ms: Callable[[], int] = wall_clock_ms,
     ) -> None:
         self._config = config
@@ -78,7 +76,6 @@ class Coordinator:
         self._file = CampaignFile(state_path)
         self._report = report
         self._credentials = credentials
-        self._shards = shards
         self._clock_ms = clock_ms
         self._worker = UtilityWorker()
         self._delivery = Delivery(node, key, "", report)
@@ -116,11 +113,12 @@ class Coordinator:
             campaign = await self._file.load()
             if campaign is None:
                 self._report(f"preparing {self._config.model} on {self._config.dataset}")
-                campaign = await new_campaign(self._config, chain_id, self._store, self._shards)
+                campaign = await new_campaign(self._config, chain_id, self._store)
                 await self._file.save(campaign)
             else:
                 self._check_resumable(campaign, chain_id)
-                self._report(f"going on with round {campaign.round}: {campaign.phase.value}")
+                if campaign.phase is not Phase.FINISHED:
+                    self._report(f"going on with round {campaign.round}: {campaign.phase.value}")
             self._campaign = campaign
             self._desk = Desk(
                 campaign,

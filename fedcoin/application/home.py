@@ -7,6 +7,7 @@
     keys/           NAME.key, 0600, encrypted when made with a passphrase
     chain.sqlite    blocks and state
     artifacts/      weights, models and evaluation sets
+    snapshots/      the state at some heights, for nodes that join
     peers.json      the address book
     coordinator.json  where a campaign stands, so that a restart goes on there
     campaign/       the artifacts of a coordinator that runs without a node, and its lock
@@ -70,6 +71,11 @@ class Home:
     def artifacts_path(self) -> Path:
         """A folder with one file an artifact."""
         return self.root / "artifacts"
+
+    @property
+    def snapshots_path(self) -> Path:
+        """A folder with one file a snapshot."""
+        return self.root / "snapshots"
 
     @property
     def peers_path(self) -> Path:

@@ -255,12 +255,22 @@ class Miner:
             return await gather(
                 turn.plan,
                 utility,
-                task.difficulty_nano,
+                self._aim(task),
                 self._clock,
                 end_ms,
                 known,
                 self._teller(turn),
             )
+
+    def _aim(self, task: TaskState) -> int:
+        """The D to sample for, which a further attempt does not widen.
+
+        Others keep their samples of the attempt before; a vector of far fewer than they have does
+        not count, wherever it lies.
+        """
+        return min(
+            task.difficulty_nano, records.ledger_of(self._chain.ledger.reader).difficulty_nano
+        )
 
     def _teller(self, turn: Turn) -> Report:
         """Logs how far a task is, now and then, and tells whoever asked to be told."""

@@ -24,8 +24,9 @@ from pathlib import Path
 from fedcoin import __version__
 from fedcoin.application.agreement import Agreement
 from fedcoin.application.auditor import Auditor
-from fedcoin.application.chain import Chain, NewBlock
-from fedcoin.application.config import NodeConfig
+from fedcoin.application.chain import NewBlock
+from fedcoin.application.conduct import conduct_of
+from fedcoin.application.config import NodeConfig, SnapshotsConfig
 from fedcoin.application.executor import executor_of
 from fedcoin.application.home import NODE_KEY, Home
 from fedcoin.application.local_wallet import LocalWallet
@@ -33,6 +34,7 @@ from fedcoin.application.miner import Miner
 from fedcoin.application.pool import LocalPool, Pool
 from fedcoin.application.process_age import process_age_ms
 from fedcoin.application.sealed_work import WorkFolder
+from fedcoin.application.snapshots import SnapshotMaker
 from fedcoin.application.task_jobs import TaskJobs
 from fedcoin.application.word import Word
 from fedcoin.contract.genesis import genesis_changes
@@ -43,6 +45,7 @@ from fedcoin.data.artifact_store import ArtifactStore
 from fedcoin.data.blocks import Block
 from fedcoin.data.errors import Refusal
 from fedcoin.data.keys import KeyPair
+from fedcoin.data.snapshots import SnapshotFolder
 from fedcoin.data.store import ChainStore
 from fedcoin.data.transactions import Transaction, action_name
 from fedcoin.data.votes import Vote
@@ -51,8 +54,8 @@ from fedcoin.network.api.api_server import ApiServer, Backend
 from fedcoin.network.api.transaction_service import TransactionService
 from fedcoin.network.bounds import Bounds
 from fedcoin.network.options import PeerOptions, Tls
-from fedcoin.network.peers.network import PeerNetwork
 from fedcoin.network.peers.security import Security
+from fedcoin.network.peers.snapshot_joining import Snapshots
 from fedcoin.network.tasks import TaskOwner, first_of
 from fedcoin.v1.transaction_pb2 import ReportEquivocation
 
@@ -115,6 +118,7 @@ class Node:
         mining = config.mining.enabled
         self.key = home.key(NODE_KEY)
         self.miner_key = home.key(config.mining.key) if mining else None
+        self._conduct = conduct_of(config.mining.adversary, self.miner_key)
         self.owner = TaskOwner("node")
         self.artifacts = ArtifactStore(
             home.artifacts_path,
@@ -123,7 +127,7 @@ class Node:
         )
         self.worker = UtilityWorker(executor=executor_of(config.mining))
         genesis = home.genesis()
-        self.chain = Chain(store, Ledger(store, genesis), unix_ms)
+        self.chain = self._conduct.chain(store, Ledger(store, genesis), unix_ms)
         self.jobs = TaskJobs(self.worker, self.artifacts, self._ensure)
         auditor = Auditor(self.chain, self.jobs)
         audit = auditor if mining else ObserverAudit(auditor)
@@ -134,7 +138,7 @@ class Node:
         self.local_pool = LocalPool(self.pool)
         word = Word(self.miner_key, store, genesis) if self.miner_key else None
         self.agreement = Agreement(self.chain, self.pool, audit, word, self.owner, unix_ms)
-        self.network = PeerNetwork(
+        self.network = self._conduct.network(
             peer_options(config),
             self.key,
             AGENT,
@@ -145,6 +149,7 @@ class Node:
             artifacts=self.artifacts,
             book_path=home.peers_path,
             lookups=TransactionService(self.chain, self.pool),
+            snapshots=self._snapshots(config.snapshots, SnapshotFolder(home.snapshots_path)),
         )
         self.facts = Facts(
             node_key=self.key.public_key,
@@ -166,7 +171,6 @@ class Node:
             credentials=Security(tls_of(config), insecure=config.tls.insecure).server_credentials(),
             bounds=Bounds(streams=config.api.max_streams),
         )
-        self._adversary = config.mining.adversary
         self.miner = self._miner(self.miner_key, home.root / "work") if self.miner_key else None
         self._warm = config.mining.warm
         self.pool.on_admitted(self.network.relay)
@@ -187,8 +191,22 @@ class Node:
             if self._warm:
                 self.owner.start(self.worker.start(), name="worker")
             self.owner.start(self.miner.run(), name="miner")
+        self.owner.start(self._conduct.beside(self), name="conduct")
         await self.api.serving()
         self.facts.start_ms = process_age_ms()
+
+    def _snapshots(self, config: SnapshotsConfig, folder: SnapshotFolder) -> Snapshots:
+        chain = self.chain
+        maker = SnapshotMaker(
+            chain.store, chain.genesis, folder, self.owner, every=config.every, keep=config.keep
+        )
+
+        def after_block(new: NewBlock) -> None:
+            if not chain.catching_up:
+                maker.after_block(new.block.height)
+
+        chain.listen(after_block)
+        return Snapshots(folder, config.join_behind)
 
     def _miner(self, key: KeyPair, folder: Path) -> Miner:
         wallet = LocalWallet(key, self.chain, self.local_pool)
@@ -206,12 +224,7 @@ class Node:
             WorkFolder(folder),
             unix_ms,
         )
-        if self._adversary:
-            # Imported here: a node that was not told to lie does not even know how.
-            from fedcoin.application.adversaries.lying_miner import LyingMiner, strategy_of
-
-            return LyingMiner(strategy_of(self._adversary), *parts)
-        return Miner(*parts)
+        return self._conduct.miner(*parts)
 
     async def _report(self, wallet: LocalWallet, first: Vote, second: Vote) -> None:
         action = ReportEquivocation(first=first.envelope, second=second.envelope)
@@ -285,10 +298,13 @@ async def open_node(config: NodeConfig, home: Home, stopping: asyncio.Event) -> 
         log.info("stopping at height %d", node.chain.height())
 
 
-async def run_node(config: NodeConfig, home: Home, stop: asyncio.Event) -> None:
+async def run_node(
+    config: NodeConfig, home: Home, stop: asyncio.Event, *, new_campaign: bool = False
+) -> None:
     """Runs a node, and its campaign if it coordinates, until ``stop`` is set.
 
-    Raises Refusal when something that was asked for cannot begin.
+    ``new_campaign`` begins another one where the last is finished. Raises Refusal when something
+    that was asked for cannot begin.
     """
 
     async def until_stopped() -> None:
@@ -298,7 +314,7 @@ async def run_node(config: NodeConfig, home: Home, stop: asyncio.Event) -> None:
         # Imported here: a node that only keeps the chain stays small.
         from fedcoin.application.campaigning import run_campaign
 
-        await run_campaign(config, home, node.api.address, node.artifacts)
+        await run_campaign(config, home, node.api.address, node.artifacts, new=new_campaign)
         await stop.wait()
 
     async with open_node(config, home, stop) as node:

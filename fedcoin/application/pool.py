@@ -58,6 +58,7 @@ class Pool:
         self._admitted: list[Callable[[Transaction], None]] = []
         self._ready: list[Callable[[], None]] = []
         chain.listen(self._after_block)
+        chain.on_jump(self._after_jump)
 
     def on_admitted(self, listener: Callable[[Transaction], None]) -> None:
         """Have ``listener`` called with each transaction that is new here."""
@@ -170,6 +171,10 @@ class Pool:
             new.execution.transactions, self._chain.ledger, new.block.height, self._next_time()
         )
         self._sound = {hash for hash in self._sound if self._pool.get(hash) is not None}
+        self._audit_candidates()
+
+    def _after_jump(self) -> None:
+        self.reconsider(self._pool.pending())
         self._audit_candidates()
 
     def _remember_unsound(self, hash: bytes, refusal: Refusal) -> None:

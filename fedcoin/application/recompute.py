@@ -132,7 +132,7 @@ class _Work:
 
 
 def _reveals(store: ChainStore) -> Iterator[_Reveal]:
-    for height in range(1, store.height() + 1):
+    for height in range(store.base() + 1, store.height() + 1):
         stored = store.block(height)
         assert stored is not None, "a chain with a gap"
         for raw in Block.FromString(stored.raw).transactions:

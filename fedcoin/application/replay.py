@@ -1,9 +1,10 @@
 """Checking a stored chain from its first block, without anybody else.
 
 Every signature, certificate, root and payout is checked and every block executed afresh, on a state
-that begins with the genesis alone. What comes out must be what the store holds, in each of its
-tables. The challenged leaves of Shapley tasks are not recomputed here: the certificates say that
-validators did so, and ``recompute`` does it for who wants to know.
+that begins with the genesis alone, or with the snapshot that the chain began from. What comes out
+must be what the store holds, in each of its tables. The challenged leaves of Shapley tasks are not
+recomputed here: the certificates say that validators did so, and ``recompute`` does it for who
+wants to know.
 """
 
 from __future__ import annotations
@@ -12,21 +13,26 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import zip_longest
 
+from fedcoin.application.errors import ApplicationCode
 from fedcoin.application.stored import (
     Derived,
     broken,
     check_block_columns,
     check_meta,
     check_own_votes,
+    check_past,
 )
 from fedcoin.consensus.certificates import verify_certificate
 from fedcoin.contract.block_rules import check_block
 from fedcoin.contract.genesis import genesis_changes
 from fedcoin.contract.ledger import Execution, Ledger
+from fedcoin.contract.snapshots import SnapshotCheck, entries_of
 from fedcoin.contract.state import MemoryState
 from fedcoin.data.blocks import Block, decode_block
 from fedcoin.data.errors import Refusal
 from fedcoin.data.genesis import Genesis
+from fedcoin.data.past import Base
+from fedcoin.data.snapshots import SnapshotFolder
 from fedcoin.data.store import ChainStore
 from fedcoin.data.transactions import Transaction
 from fedcoin.v1.block_pb2 import BlockHeader
@@ -37,6 +43,8 @@ class Replay:
     """What a sound chain holds. ``supply`` and ``burned`` are in sap."""
 
     chain_id: str
+    first_height: int
+    """The lowest block; what was before, certificates vouch for."""
     height: int
     transactions: int
     settlements: int
@@ -47,22 +55,28 @@ class Replay:
     burned: int
 
 
-def replay(store: ChainStore, genesis: Genesis, on_block: Callable[[int], None]) -> Replay:
+def replay(
+    store: ChainStore,
+    genesis: Genesis,
+    on_block: Callable[[int], None],
+    snapshots: SnapshotFolder | None = None,
+) -> Replay:
     """Checks the whole chain; ``on_block`` is told each height that is done.
 
-    Raises :class:`Refusal` with the code of the rule that a block breaks, or BAD_CHAIN when the
-    store holds something else than its blocks lead to.
+    ``snapshots`` has the one that the chain began from, if it did. Raises
+    :class:`Refusal` with the code of the rule that a block breaks, BAD_CHAIN when the store holds
+    something else than its blocks lead to, NO_SNAPSHOT, or what is wrong with the snapshot.
     """
     faults = store.integrity_faults()
     if faults:
         raise broken(f"the database is damaged: {faults[0]}")
     check_meta(store, genesis)
-    state = MemoryState({k: v for k, v in genesis_changes(genesis).items() if v is not None})
+    state, base = beginning(store, genesis, snapshots)
     ledger = Ledger(state, genesis)
-    parent: BlockHeader | None = None
+    parent: BlockHeader | None = store.header(store.base())
     transactions = settlements = reveals = 0
-    with Derived() as derived:
-        for height in range(1, store.height() + 1):
+    with Derived(base) as derived:
+        for height in range(store.base() + 1, store.height() + 1):
             block, execution = replay_block(store, genesis, ledger, parent, height)
             derived.add(block, execution.receipts)
             state.apply(execution.changes)
@@ -81,6 +95,7 @@ def replay(store: ChainStore, genesis: Genesis, on_block: Callable[[int], None])
         raise broken(f"there are {supply} sap; genesis made {genesis.supply}")
     return Replay(
         chain_id=genesis.chain_id,
+        first_height=store.base() + 1,
         height=store.height(),
         transactions=transactions,
         settlements=settlements,
@@ -90,6 +105,30 @@ def replay(store: ChainStore, genesis: Genesis, on_block: Callable[[int], None])
         supply=supply,
         burned=totals.burned,
     )
+
+
+def beginning(
+    store: ChainStore, genesis: Genesis, snapshots: SnapshotFolder | None
+) -> tuple[MemoryState, Base | None]:
+    """The state that the first block stands on, and what else there is from before it."""
+    if not store.base():
+        first = {key: value for key, value in genesis_changes(genesis).items() if value is not None}
+        return MemoryState(first), None
+    path = None if snapshots is None else snapshots.path(store.base())
+    if path is None or not path.exists():
+        raise Refusal(
+            ApplicationCode.NO_SNAPSHOT,
+            f"the chain began from a snapshot of height {store.base()}, and there is no {path}: "
+            "copy it from another node that has it",
+            field="snapshot",
+        )
+    check = SnapshotCheck(genesis)
+    entries = {key: value for batch in entries_of(path, check) for key, value in batch}
+    base = check.finish()
+    check_past(store, genesis)
+    if store.header_bytes(store.base()) != base.past[-1].header:
+        raise broken(f"table past: the header of height {store.base()} is not the snapshot's")
+    return MemoryState(entries), base
 
 
 def replay_block(

@@ -7,7 +7,6 @@ default stand in one place, so that the sample configuration can never drift fro
 from __future__ import annotations
 
 import dataclasses
-import ipaddress
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import Any
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.data.amounts import format_amount, parse_amount
 from fedcoin.data.errors import Refusal
+from fedcoin.network.peers import endpoints
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,9 +179,4 @@ def reachable(listen: str) -> str:
 def is_loopback(value: str) -> bool:
     """Does this host:port name the machine itself, unreachable from others?"""
     host, _ = split_address(value)
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return endpoints.is_loopback(host)

@@ -16,18 +16,22 @@ from typing import Final
 
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.consensus.locks import decode_lock
-from fedcoin.data.block_index import write_index
+from fedcoin.contract.validator_history import TrustPath, validator_set
+from fedcoin.data.block_index import write_index, write_old_index
 from fedcoin.data.blocks import Block, decode_block
 from fedcoin.data.errors import Refusal
 from fedcoin.data.genesis import Genesis
+from fedcoin.data.hashing import sha256
+from fedcoin.data.past import Base
 from fedcoin.data.schema import PRIMARY_KEYS, every_row, migrate
 from fedcoin.data.store import ChainStore
 from fedcoin.data.votes import PREVOTE, decode_proposal, decode_vote
 from fedcoin.data.wire import decode
+from fedcoin.v1.state_pb2 import ElectorateState
 from fedcoin.v1.vote_pb2 import SignedProposal, SignedVote
 
 _DERIVED: Final = ("receipts", "transactions", "campaigns", "tasks", "reveals", "payments")
-"""Tables that follow from blocks alone."""
+"""Tables that follow from blocks and the first one's base alone."""
 
 
 def broken(sentence: str) -> Refusal:
@@ -39,14 +43,17 @@ def broken(sentence: str) -> Refusal:
 
 
 class Derived:
-    """The tables that follow from the blocks which were added so far."""
+    """The tables that follow from the blocks which were added so far, and from a snapshot's
+    state where the chain began from one."""
 
-    def __init__(self) -> None:
+    def __init__(self, base: Base | None = None) -> None:
         # Without a name it lies in memory as far as it fits, then in a temporary file.
         self._connection = sqlite3.connect("", isolation_level=None)
         self._connection.execute("PRAGMA journal_mode = OFF")
         self._connection.execute("PRAGMA synchronous = OFF")
         migrate(self._connection)
+        if base is not None:
+            write_old_index(self._connection, base.height, base.campaigns, base.tasks)
 
     def __enter__(self) -> Derived:
         return self
@@ -100,6 +107,25 @@ def check_meta(store: ChainStore, genesis: Genesis) -> None:
             raise broken(f"table meta: {name} is {found.get(name)!r}, not {value!r}")
     if not found.get("votes_floor", b"0").isdigit():
         raise broken(f"table meta: votes_floor is {found['votes_floor']!r}, which is no height")
+
+
+def check_past(store: ChainStore, genesis: Genesis) -> None:
+    """The headers from before the first block lead from genesis to the one that it stands on."""
+    trust = TrustPath(genesis)
+    rows = list(store.table("past"))
+    for height, hash, raw, certificate, electorate in rows:
+        where = f"table past: the header of height {height}"
+        try:
+            if electorate:
+                electors = decode(ElectorateState, electorate).electors
+                header = trust.follow(raw, certificate, validator_set(electors))
+            else:
+                header = trust.certified(raw, certificate)
+                trust.check_next(header)
+        except Refusal as refusal:
+            raise broken(f"{where} does not hold ({refusal.message})") from None
+        if (header.height, sha256(raw)) != (height, hash):
+            raise broken(f"{where} is filed under another height or hash than its own")
 
 
 def check_own_votes(store: ChainStore, genesis: Genesis) -> None:

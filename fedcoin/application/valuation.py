@@ -1,14 +1,14 @@
 """What each client's weights were worth, from files and without a chain.
 
 A model's architecture, its base weights, a folder of clients' weights and an evaluation set become
-a ``UtilityJob`` for a worker process; Shapley values of its accuracy are what comes out.
+a ``UtilityJob`` for worker processes; Shapley values of its accuracy are what comes out.
 """
 
 from __future__ import annotations
 
 import asyncio
 import tempfile
-import zipfile
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,19 +16,30 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from fedcoin.application.errors import ApplicationCode
+from fedcoin.application.valuation_files import (
+    client_files,
+    read_evaluation,
+    read_model,
+    read_weights,
+)
 from fedcoin.data.errors import Refusal
-from fedcoin.data.tensors import encode_tensors
 from fedcoin.incentive import shapley
+from fedcoin.incentive.shapley.games import Game
 from fedcoin.learning import models
+from fedcoin.learning.executors import cores
 from fedcoin.learning.spec import parse_spec, weight_shapes
 from fedcoin.learning.utility import Coalitions, UtilityJob
 from fedcoin.learning.worker_pool import UtilityWorker
 from fedcoin.v1 import task_pb2
 
-Array = npt.NDArray[np.generic]
-Shapes = dict[str, tuple[int, ...]]
-SAMPLES = "num_samples"
+Floats = npt.NDArray[np.float64]
+
+FIRST_ROWS, MOST_ROWS = 16, 4096
+REQUEST_SECONDS = 0.5
+"""How often progress is told, about: as many coalitions are asked for at a time."""
+
+LOOK_SECONDS = 2.0
+"""How often the standard error is looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +54,23 @@ class Valuation:
     examples: int
 
 
+@dataclass(frozen=True, slots=True)
+class ValuationProgress:
+    """How far the evaluation of coalitions is."""
+
+    done: int
+    """Coalitions evaluated, the empty and the grand one included."""
+    most: int
+    """How many there may be in the end; some methods need fewer."""
+    seconds_left: float
+    """About how long the rest takes."""
+    std_error: float | None
+    """The largest one, had the estimator stopped here; None where it cannot tell."""
+
+
+Report = Callable[[ValuationProgress], None]
+
+
 async def value_files(
     model: Path,
     base: Path,
@@ -52,83 +80,63 @@ async def value_files(
     method: str,
     budget: int | None,
     seed: int,
-    advance: Callable[[int], None],
+    report: Report,
 ) -> Valuation:
     """Shapley values of the clients whose weights are the ``.npz`` files in ``updates``.
 
     ``model`` is what Keras' ``model.to_json()`` says, or a serialised ModelSpec. Weights are
     arrays named as the model's, or in its order (``np.savez(path, *model.get_weights())``); a
     client's file may say its number of examples in ``num_samples``. ``data`` holds ``x`` and
-    ``y``, or ``x_test`` and ``y_test``.
-    ``advance`` is told how many coalitions were evaluated. Raises the Refusals of ``spec``,
-    ``checks`` and ``shapley``; BAD_ARGUMENT for files that cannot be read or an empty folder.
+    ``y``, or ``x_test`` and ``y_test``. ``report`` is told about every ``REQUEST_SECONDS`` how far
+    it is. Raises the Refusals of ``valuation_files``, ``spec``, ``checks`` and ``shapley``.
     """
-    files = sorted(updates.glob("*.npz"))  # noqa: ASYNC240 - nothing else is going on yet
-    if not files:
-        raise _bad("updates", f"{updates} has no .npz files; it must hold one for each client")
-    evaluation, examples = _evaluation(data)
-    worker = UtilityWorker()
+    files = client_files(updates)
+    spec = read_model(model)
+    chosen = shapley.plan(len(files), method, budget)
+    worker = UtilityWorker(processes=cores())
     try:
         await worker.start()
-        spec = await asyncio.to_thread(model.read_bytes)
         if spec.lstrip().startswith(b"{"):
             text = spec.decode("utf-8", "replace")
             spec = await worker.run("while reading the model", build_spec, text)
-        shapes = weight_shapes(parse_spec(spec))
         with tempfile.TemporaryDirectory(prefix="fedcoin-shapley-") as folder:
-            place = Path(folder)
-            (place / "model").write_bytes(spec)
-            (place / "base").write_bytes(_weights(base, shapes)[0])
-            samples = []
-            for number, file in enumerate(files):
-                raw, count = _weights(file, shapes)
-                (place / f"update-{number}").write_bytes(raw)
-                samples.append(count)
-            (place / "evaluation").write_bytes(evaluation)
-            job = UtilityJob(
-                job_id=b"valuation".ljust(32, b"\0"),
-                model=place / "model",
-                base=place / "base",
-                updates=tuple(place / f"update-{number}" for number in range(len(files))),
-                num_samples=tuple(samples),
-                evaluation=place / "evaluation",
-                averaging=task_pb2.AVERAGING_RENORMALISED,
-                empty=task_pb2.EMPTY_COALITION_BASE_MODEL,
-            )
+            job, examples = write_job(Path(folder), spec, base, files, data)
             await worker.open(job)
-            found, ends = await _estimate(worker, job, examples, method, budget, seed, advance)
+            game = _Accuracy(worker, job, examples, chosen, seed, report)
+            found = await asyncio.to_thread(
+                shapley.estimate, game.utility, len(files), chosen[0], chosen[1], seed
+            )
     finally:
         await worker.stop()
-    return Valuation(
-        tuple(file.stem for file in files), tuple(samples), found, ends[0], ends[1], examples
+    names = tuple(file.stem for file in files)
+    return Valuation(names, job.num_samples, found, *game.ends(), examples)
+
+
+def write_job(
+    folder: Path, spec: bytes, base: Path, files: list[Path], data: Path
+) -> tuple[UtilityJob, int]:
+    """The job of these files, rewritten into ``folder`` as artifacts; how many examples."""
+    shapes = weight_shapes(parse_spec(spec))
+    evaluation, examples = read_evaluation(data)
+    (folder / "model").write_bytes(spec)
+    (folder / "evaluation").write_bytes(evaluation)
+    (folder / "base").write_bytes(read_weights(base, shapes)[0])
+    samples = []
+    for number, file in enumerate(files):
+        raw, count = read_weights(file, shapes)
+        (folder / f"update-{number}").write_bytes(raw)
+        samples.append(count)
+    job = UtilityJob(
+        job_id=b"valuation".ljust(32, b"\0"),
+        model=folder / "model",
+        base=folder / "base",
+        updates=tuple(folder / f"update-{number}" for number in range(len(files))),
+        num_samples=tuple(samples),
+        evaluation=folder / "evaluation",
+        averaging=task_pb2.AVERAGING_RENORMALISED,
+        empty=task_pb2.EMPTY_COALITION_BASE_MODEL,
     )
-
-
-async def _estimate(
-    worker: UtilityWorker,
-    job: UtilityJob,
-    examples: int,
-    method: str,
-    budget: int | None,
-    seed: int,
-    advance: Callable[[int], None],
-) -> tuple[shapley.Estimate, tuple[float, float]]:
-    loop = asyncio.get_running_loop()
-    n = len(job.updates)
-
-    def utility(coalitions: Coalitions) -> npt.NDArray[np.float64]:
-        answers = []
-        for start in range(0, len(coalitions), 64):
-            part = coalitions[start : start + 64]
-            asked = asyncio.run_coroutine_threadsafe(worker.evaluate(job.job_id, part), loop)
-            answers.append(asked.result())
-            advance(len(part))
-        accuracy: npt.NDArray[np.float64] = np.concatenate(answers) / examples
-        return accuracy
-
-    found = await asyncio.to_thread(shapley.estimate, utility, n, method, budget, seed)
-    ends = await worker.evaluate(job.job_id, np.array([[False] * n, [True] * n]))
-    return found, (float(ends[0] / examples), float(ends[1] / examples))
+    return job, examples
 
 
 def build_spec(keras_json: str) -> bytes:
@@ -136,57 +144,115 @@ def build_spec(keras_json: str) -> bytes:
     return models.to_spec(models.from_json(keras_json))
 
 
-def _arrays(path: Path) -> dict[str, Array]:
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except (ValueError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
-        raise _bad(path.name, f"{path} cannot be read as .npz without pickles: {error}") from error
+class _Accuracy:
+    """The utility of an estimator, which asks for it in a thread; the worker lives in a loop."""
+
+    def __init__(
+        self,
+        worker: UtilityWorker,
+        job: UtilityJob,
+        examples: int,
+        chosen: tuple[str, int],
+        seed: int,
+        report: Report,
+    ) -> None:
+        self._worker = worker
+        self._job = job
+        self._examples = examples
+        self._error = RunningError(*chosen, seed, len(job.updates))
+        self._most = chosen[1] + 2
+        self._report = report
+        self._loop = asyncio.get_running_loop()
+        self._rows = FIRST_ROWS
+        self._began = time.monotonic()
+
+    def utility(self, coalitions: Coalitions) -> Floats:
+        """The accuracy of each coalition's model, (m,)."""
+        answers, start = [], 0
+        while start < len(coalitions):
+            part = coalitions[start : start + self._rows]
+            asked_at = time.monotonic()
+            asked = self._worker.evaluate(self._job.job_id, part)
+            counts = asyncio.run_coroutine_threadsafe(asked, self._loop).result()
+            answers.append(counts / self._examples)
+            self._error.learn(part, answers[-1])
+            if time.monotonic() - asked_at < REQUEST_SECONDS / 2:
+                self._rows = min(2 * self._rows, MOST_ROWS)
+            start += len(part)
+            self._tell()
+        return np.concatenate(answers)
+
+    def ends(self) -> tuple[float, float]:
+        """The accuracy with nobody and with all."""
+        n = len(self._job.updates)
+        nobody, everybody = self._error.known(np.array([[False] * n, [True] * n]))
+        return float(nobody), float(everybody)
+
+    def _tell(self) -> None:
+        done = self._error.evaluations
+        each = (time.monotonic() - self._began) / done
+        left = max(0, self._most - done) * each
+        self._report(ValuationProgress(done, self._most, left, self._error.latest()))
 
 
-def _weights(path: Path, shapes: Shapes) -> tuple[bytes, int]:
-    """Encoded weights under the model's names, and the number of examples (1 where not said)."""
-    arrays = _arrays(path)
-    samples = arrays.pop(SAMPLES, np.array(1))
-    if samples.ndim or samples.dtype.kind not in "ui" or int(samples) < 1:
-        raise _bad(SAMPLES, f"{path} has a {SAMPLES} that is not a whole number above zero")
-    if len(arrays) != len(shapes):
-        raise _bad(
-            path.name,
-            f"{path} has {len(arrays)} arrays, but the model has {len(shapes)} weights: "
-            f"{', '.join(list(shapes)[:6])}",
-        )
-    named = (
-        arrays if set(arrays) == set(shapes) else dict(zip(shapes, arrays.values(), strict=True))
-    )
-    for name, shape in shapes.items():
-        if named[name].shape != shape:
-            raise _bad(
-                path.name,
-                f"{path} has shape {named[name].shape} for {name}; the model's is {shape}",
-            )
-        if named[name].dtype.kind != "f" or not np.isfinite(named[name]).all():
-            raise _bad(path.name, f"{path} has NaN, infinity or no floats for {name}")
-    floats = {name: named[name].astype(np.float32) for name in shapes}
-    return encode_tensors(floats), int(samples)
+class RunningError:
+    """What an estimator's standard error would be, had it stopped here.
+
+    Walks ask for the same coalitions whatever their budget, only for more of them: an estimate from
+    those that are known is one with a smaller budget. Other methods plan ahead.
+    """
+
+    def __init__(
+        self,
+        method: str,
+        budget: int,
+        seed: int,
+        clients: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._method = method
+        self._budget = budget
+        self._seed = seed
+        self._clients = clients
+        self._clock = clock
+        self._known: dict[bytes, float] = {}
+        self._latest: float | None = None
+        self._due = clock() + LOOK_SECONDS
+
+    @property
+    def evaluations(self) -> int:
+        """Coalitions that are known."""
+        return len(self._known)
+
+    def learn(self, coalitions: Coalitions, worth: Floats) -> None:
+        """These coalitions' worth."""
+        self._known.update(zip(_keys(coalitions), worth.tolist(), strict=True))
+
+    def known(self, coalitions: Coalitions) -> Floats:
+        """The worth of coalitions; KeyError for one that is not known."""
+        return np.array([self._known[key] for key in _keys(coalitions)])
+
+    def latest(self) -> float | None:
+        """The largest standard error as last looked at, every ``LOOK_SECONDS``."""
+        if self._clock() >= self._due:
+            self._latest = self.look()
+            self._due = self._clock() + LOOK_SECONDS
+        return self._latest
+
+    def look(self) -> float | None:
+        """The largest standard error now; None where the method cannot tell."""
+        if self._method not in ("permutation", "antithetic", "truncated"):
+            return None
+        budget = min(self._budget, len(self._known) - 2)
+        try:
+            game = Game(self.known, self._clients)
+            rng = np.random.default_rng(self._seed)
+            errors = shapley.METHODS[self._method](game, budget, rng).std_errors
+        except (KeyError, Refusal):  # in the middle of a walk, or of the first one
+            return None
+        largest = float(errors.max())
+        return largest if largest < float("inf") else None
 
 
-def _evaluation(path: Path) -> tuple[bytes, int]:
-    """Encoded ``x`` (uint8 pixels become 0 to 1) and ``y``, and how many examples."""
-    arrays = _arrays(path)
-    x = arrays.get("x", arrays.get("x_test"))
-    y = arrays.get("y", arrays.get("y_test"))
-    if x is None or y is None:
-        raise _bad("data", f"{path} must hold x and y, or x_test and y_test")
-    if x.ndim < 2 or x.dtype.kind not in "uif" or y.dtype.kind not in "ui":
-        raise _bad("data", f"{path} must hold numbers x (m, ...) and whole numbers y (m,)")
-    scale = 255 if x.dtype == np.uint8 else 1
-    inputs = x.astype(np.float32) / np.float32(scale)
-    labels = y.reshape(-1).astype(np.int64) if y.ndim == 2 and y.shape[1] == 1 else y
-    if labels.size and int(labels.min()) < 0:
-        raise _bad("data", f"{path} has labels below 0")
-    return encode_tensors({"x": inputs, "y": labels.astype(np.int64)}), len(labels)
-
-
-def _bad(field: str, sentence: str) -> Refusal:
-    return Refusal(ApplicationCode.BAD_ARGUMENT, sentence, field=field)
+def _keys(coalitions: Coalitions) -> list[bytes]:
+    return [row.tobytes() for row in np.packbits(coalitions, axis=1)]

@@ -11,18 +11,22 @@ import random
 
 from google.protobuf.message import Message
 
+from fedcoin.application.errors import ApplicationCode
+from fedcoin.contract.admission import replacing_fee
+from fedcoin.data.addresses import format_address
+from fedcoin.data.errors import Refusal
 from fedcoin.data.keys import KeyPair
 from fedcoin.data.transactions import Transaction, sign_transaction
 from fedcoin.network.api.client import NodeClient
 from fedcoin.network.api.failure import RpcFailure
 from fedcoin.v1.node_service_pb2 import GetFeesResponse
 from fedcoin.v1.transaction_pb2 import TransactionBody
-from fedcoin.v1.views_pb2 import TransactionView
+from fedcoin.v1.views_pb2 import TRANSACTION_STATUS_PENDING, TransactionView
 
 EXPIRY_BLOCKS = 200
 """How many blocks ahead transactions expire, if the network allows it."""
 
-STALE_NONCES = frozenset({"NONCE_TOO_LOW", "NONCE_TOO_HIGH", "NONCE_TAKEN"})
+STALE_NONCES = frozenset({"NONCE_TOO_LOW", "NONCE_TOO_HIGH", "REPLACEMENT_UNDERPRICED"})
 """What a node answers when another transaction of the sender came first, or was dropped."""
 
 ATTEMPTS = 8
@@ -55,19 +59,24 @@ class Wallet:
         """What signs."""
         return self._key
 
-    async def submit(self, action: Message) -> Transaction:
+    async def submit(
+        self, action: Message, *, fee: int | None = None, replaces: TransactionView | None = None
+    ) -> Transaction:
         """Signs an action (a Transfer, a Bond, ...) and hands it to the node.
 
-        Returns as soon as the node's pool took it. Raises RpcFailure with the ledger's code when
-        it is refused.
+        ``fee`` is in sap, None for the least. ``replaces`` is a transaction of this key that waits:
+        the new one gets its nonce. Returns as soon as the node's pool took it. Raises RpcFailure
+        with the ledger's code when it is refused; Refusal BAD_ARGUMENT when that one does not
+        wait, or is another key's.
         """
         async with self._turn:
             for attempt in range(1, ATTEMPTS + 1):
-                transaction = await self._prepare(action)
+                transaction = await self._prepare(action, fee, replaces)
                 try:
                     await self._node.submit(transaction.raw)
                 except RpcFailure as failure:
-                    if failure.code not in STALE_NONCES or attempt == ATTEMPTS:
+                    stale = failure.code in STALE_NONCES and replaces is None
+                    if not stale or attempt == ATTEMPTS:
                         raise
                 else:
                     return transaction
@@ -86,7 +95,9 @@ class Wallet:
         """Submits an action and waits until it is final."""
         return await self.wait_final(await self.submit(action), timeout)
 
-    async def _prepare(self, action: Message) -> Transaction:
+    async def _prepare(
+        self, action: Message, fee: int | None, replaces: TransactionView | None
+    ) -> Transaction:
         if self._fees is None:
             self._fees = await self._node.fees()
         fees = self._fees
@@ -94,14 +105,52 @@ class Wallet:
             self._node.status(), self._node.account(self._key.address)
         )
         self._chain_id = self._chain_id or status.chain_id
-        body = TransactionBody(
+        body = draft(
+            action,
+            fees,
             chain_id=self._chain_id,
-            nonce=account.nonce,
-            expiry_height=status.height + min(EXPIRY_BLOCKS, fees.max_expiry_blocks),
+            nonce=account.nonce if replaces is None else self._nonce_of(replaces),
+            height=status.height,
+            replaced=None if replaces is None else replaces.fee,
         )
-        getattr(body, action_field(action)).CopyFrom(action)
-        body.fee = least_fee(body, fees)
+        if fee is not None:
+            body.fee = fee
         return sign_transaction(body, self._key)
+
+    def _nonce_of(self, replaced: TransactionView) -> int:
+        waits = replaced.status == TRANSACTION_STATUS_PENDING
+        if waits and replaced.sender == format_address(self.address):
+            return replaced.nonce
+        problem = f"its sender is {replaced.sender}" if waits else "it does not wait any more"
+        raise Refusal(
+            ApplicationCode.BAD_ARGUMENT,
+            f"transaction {replaced.hash} cannot be replaced by {format_address(self.address)}:"
+            f" {problem}",
+            field="replace",
+        )
+
+
+def draft(
+    action: Message,
+    fees: GetFeesResponse,
+    *,
+    chain_id: str,
+    nonce: int,
+    height: int,
+    replaced: int | None = None,
+) -> TransactionBody:
+    """A transaction with the least fee that expires a while after block ``height``; not signed.
+
+    ``replaced`` is the fee of the waiting transaction that it is to replace.
+    """
+    body = TransactionBody(
+        chain_id=chain_id,
+        nonce=nonce,
+        expiry_height=height + min(EXPIRY_BLOCKS, fees.max_expiry_blocks),
+    )
+    getattr(body, action_field(action)).CopyFrom(action)
+    body.fee = least_fee(body, fees, replaced)
+    return body
 
 
 def action_field(action: Message) -> str:
@@ -112,12 +161,17 @@ def action_field(action: Message) -> str:
     raise TypeError(f"{type(action).__name__} is no action")
 
 
-def least_fee(body: TransactionBody, fees: GetFeesResponse) -> int:
-    """The smallest fee that a body has to carry, in sap; what it carries now is ignored."""
+def least_fee(body: TransactionBody, fees: GetFeesResponse, replaced: int | None = None) -> int:
+    """The smallest fee that a body has to carry, in sap; what it carries now is ignored.
+
+    ``replaced`` is the fee of the waiting transaction that it is to replace.
+    """
     fee = fees.base_fee + fees.fee_per_kib
     while True:
         body.fee = fee
         needed = fees.base_fee + fees.fee_per_kib * -(-body.ByteSize() // KIB)
+        if replaced is not None:
+            needed = replacing_fee(replaced, needed)
         if needed <= fee:
             return fee
         # A larger fee takes more bytes, but at most nine more.

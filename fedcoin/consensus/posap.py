@@ -6,14 +6,21 @@ computes the same outcome from them, in integers:
 
 1. The median, coordinate by coordinate, weighted by the miners' power (half-way between the
    lower and the upper one). Under half of the power cannot move it beyond the others' range.
-2. The inliers: vectors within D of the median in L2 norm. They must hold more than half of
-   the power that revealed, else there is no outcome.
+2. The inliers: vectors within D of the median in L2 norm, of miners that proved at least a
+   share (a quarter) of the median number of samples, weighted by power too. They must hold more
+   than half of the power that revealed, else there is no outcome.
 3. S-bar: the inliers' mean weighted by samples, rounded to whole nano-utility so that its sum
    is the rounded mean of their sums (efficiency). No coordinate is rounded by a whole unit, so
    none leaves the range of the inliers.
 4. The winner: the inlier closest to the unrounded mean; a tie is drawn by lot from the
    challenge, weighted by power. Under EXACT every inlier computed the same sum and what
    differs is floating point on its machine, so all inliers tie.
+
+Why a share of the median: when D is wide a vector of a few samples lies within it too, and whoever
+may stop anywhere claims the count that suits it. Under half of the power can bring the bar no
+higher than that share of the largest honest count, and no lower than that of the least. A vector
+below the bar still counts in both medians: power votes there, not work, and were it left out, those
+who remain could have another majority.
 """
 
 from __future__ import annotations
@@ -55,18 +62,29 @@ class Outcome:
 
 
 def decide(
-    reveals: Sequence[Reveal], difficulty_nano: int, challenge: bytes, exact: bool
+    reveals: Sequence[Reveal],
+    difficulty_nano: int,
+    challenge: bytes,
+    exact: bool,
+    *,
+    min_samples_percent: int,
 ) -> Outcome | None:
-    """The outcome of a task, or None when too little power is within D of the median.
+    """The outcome of a task, or None when the inliers hold too little power.
 
-    `exact` says that the schedule is EXACT. The order of the reveals does not matter. Whether
-    enough miners revealed at all is for the contract to say; none give None.
+    `exact` says that the schedule is EXACT. `min_samples_percent` (1 to 100) is the share of the
+    median number of samples that an inlier has proved. The order of the reveals does not matter.
+    Whether enough miners revealed at all is for the contract to say; none give None.
     Raises `ValueError` when a miner stands twice, vectors differ in length, or a power or
     number of samples is not positive: the contract lets no such reveal in.
     """
     ordered = _checked(reveals)
     centre = _doubled_median(ordered)
-    inliers = [r for r in ordered if _is_within(r.shapley_nano, centre, difficulty_nano)]
+    least = _least_samples(ordered, min_samples_percent)
+    inliers = [
+        r
+        for r in ordered
+        if r.samples >= least and _is_within(r.shapley_nano, centre, difficulty_nano)
+    ]
     if 2 * sum(r.power for r in inliers) <= sum(r.power for r in ordered):
         return None
     sums, weight = _weighted_sums(inliers)
@@ -107,25 +125,35 @@ def _checked(reveals: Sequence[Reveal]) -> list[Reveal]:
     return ordered
 
 
+def _least_samples(reveals: Sequence[Reveal], percent: int) -> int:
+    """`percent` of the lower median of the numbers of samples, rounded up; 0 of nothing.
+
+    More than half of the power has that median or more, so the bar alone denies no outcome.
+    """
+    if not reveals:
+        return 0
+    powers = [reveal.power for reveal in reveals]
+    lower, _ = _medians([reveal.samples for reveal in reveals], powers)
+    return -(-percent * lower // 100)
+
+
 def _doubled_median(reveals: Sequence[Reveal]) -> tuple[int, ...]:
     """Twice the power-weighted median of each coordinate; twice, to stay in integers."""
-    total = sum(reveal.power for reveal in reveals)
     columns = zip(*(reveal.shapley_nano for reveal in reveals), strict=True)
     powers = [reveal.power for reveal in reveals]
-    return tuple(
-        _doubled_median_of(sorted(zip(column, powers, strict=True)), total) for column in columns
-    )
+    return tuple(sum(_medians(column, powers)) for column in columns)
 
 
-def _doubled_median_of(rising: Sequence[tuple[int, int]], total: int) -> int:
-    below = 0
+def _medians(values: Sequence[int], powers: Sequence[int]) -> tuple[int, int]:
+    """The least value at which half of the power is reached, and the one at which it is passed."""
+    total, below = sum(powers), 0
     lower: int | None = None
-    for value, power in rising:
+    for value, power in sorted(zip(values, powers, strict=True)):
         below += power
         if lower is None and 2 * below >= total:
             lower = value
         if lower is not None and 2 * below > total:
-            return lower + value
+            return lower, value
     raise ValueError("there is no median of nothing")
 
 

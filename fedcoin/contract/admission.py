@@ -17,6 +17,16 @@ def least_fee(rules: Parameters, body_bytes: int) -> int:
     return rules.base_fee + rules.fee_per_kib * -(-body_bytes // _KIB)
 
 
+def replacing_fee(waiting: int, least: int) -> int:
+    """What a transaction must pay at least, in sap, to take the place of one that waits.
+
+    A tenth more than the ``waiting`` one's fee, and at least its own ``least`` fee more: the
+    network carries both of them, and only one is ever paid for. So two programs with one key that
+    pay the least never replace each other's by accident, however large they are.
+    """
+    return waiting + max(-(-waiting // 10), least)
+
+
 def admit(scope: Scope, transaction: Transaction) -> None:
     """Check size, chain, expiry, fee and nonce, in this order; take the fee, count the nonce.
 

@@ -4,6 +4,9 @@ Bounded in number and bytes, and for each sender. A sender's transactions form a
 nonces, and each is checked as if those before it were applied. Where a peer is a block ahead, what
 it relays may be too early here (`errors.EARLY`): asked to, the pool holds that aside for a few
 blocks, and it becomes a candidate as soon as it could be applied.
+
+A sender may replace a transaction by another with the same nonce and a higher fee
+(`admission.replacing_fee`); those after it are then looked at anew.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
+from fedcoin.contract.admission import least_fee, replacing_fee
 from fedcoin.contract.errors import EARLY, LedgerCode
 from fedcoin.contract.ledger import Ledger
 from fedcoin.data.errors import Refusal
@@ -76,19 +80,25 @@ class TransactionPool:
         """Take a transaction in; returns whether it could be applied at once.
 
         `height` is that of the latest block, `time_ms` the time that the next one may have. With
-        `hold`, what is only too early is kept aside. Raises `Refusal`: ALREADY_PENDING,
-        NONCE_TAKEN, TOO_MANY_PENDING, POOL_FULL, and whatever the ledger would refuse it with.
+        `hold`, what is only too early is kept aside, but for a replacement.
+        Raises `Refusal`: ALREADY_PENDING, REPLACEMENT_UNDERPRICED, TOO_MANY_PENDING, POOL_FULL,
+        and whatever the ledger would refuse it with.
         """
-        self._check_room(transaction)
         chain = self._chains.get(transaction.sender, {})
         nonce = transaction.body.nonce
+        replaced = chain.get(nonce)
+        self._check_new(transaction, replaced, ledger)
+        self._check_room(transaction, replaced)
         before = [chain[n].transaction for n in sorted(chain) if n < nonce]
         refusal = ledger.check_all([*before, transaction], height, time_ms)[-1]
         if refusal is not None:
-            if not hold or refusal.code not in EARLY:
+            # Else whoever has no coins could have any number of these relayed, one for another.
+            if not hold or replaced is not None or refusal.code not in EARLY:
                 raise refusal
             if sum(entry.early is not None for entry in self._entries.values()) >= self.limits.held:
                 raise _full(f"{self.limits.held} transactions are held as too early", refusal)
+        if replaced is not None:
+            self._drop(replaced, _replaced_by(transaction))
         self._insert(_Entry(transaction, refusal, height))
         if refusal is None and max(chain, default=0) > nonce:
             self._review(transaction.sender, ledger, height, time_ms)
@@ -165,8 +175,7 @@ class TransactionPool:
         for entry, refusal in zip(entries, refusals, strict=True):
             reason = self._reason_to_drop(entry, refusal, height)
             if reason is not None:
-                self._remove(entry)
-                self._remember(entry.transaction.hash, reason)
+                self._drop(entry, reason)
                 dropped.append(Dropped(entry.transaction, reason))
                 continue
             if refusal is not None and entry.early is None:
@@ -188,31 +197,41 @@ class TransactionPool:
             )
         return None
 
-    def _check_room(self, transaction: Transaction) -> None:
+    def _check_new(self, transaction: Transaction, replaced: _Entry | None, ledger: Ledger) -> None:
         if transaction.hash in self._entries:
             raise Refusal(
                 LedgerCode.ALREADY_PENDING,
                 f"transaction {transaction.hash.hex()} waits already",
                 field="transaction",
             )
-        chain = self._chains.get(transaction.sender, {})
-        if transaction.body.nonce in chain:
+        if replaced is None:
+            return
+        waiting = replaced.transaction.body.fee
+        least = least_fee(ledger.genesis.parameters, len(transaction.body_bytes))
+        needed = replacing_fee(waiting, least)
+        if transaction.body.fee < needed:
             raise Refusal(
-                LedgerCode.NONCE_TAKEN,
-                f"another transaction of this sender with nonce {transaction.body.nonce} waits"
-                " already: let it be applied, or expire",
-                field="nonce",
+                LedgerCode.REPLACEMENT_UNDERPRICED,
+                f"fee is {transaction.body.fee} sap, and another transaction of this sender with"
+                f" nonce {transaction.body.nonce} waits already, with a fee of {waiting} sap: pay"
+                f" at least {needed} to replace it, or sign with the next nonce",
+                field="fee",
+                limit=str(needed),
             )
-        if len(chain) >= self.limits.per_sender:
+
+    def _check_room(self, transaction: Transaction, replaced: _Entry | None) -> None:
+        chain = self._chains.get(transaction.sender, {})
+        if replaced is None and len(chain) >= self.limits.per_sender:
             raise Refusal(
                 LedgerCode.TOO_MANY_PENDING,
                 f"{len(chain)} transactions of this sender wait: wait for a block",
                 field="nonce",
                 limit=str(self.limits.per_sender),
             )
-        if len(self) >= self.limits.transactions:
+        if replaced is None and len(self) >= self.limits.transactions:
             raise _full(f"{len(self)} transactions wait")
-        if self._bytes + len(transaction.raw) > self.limits.bytes:
+        freed = 0 if replaced is None else len(replaced.transaction.raw)
+        if self._bytes - freed + len(transaction.raw) > self.limits.bytes:
             raise _full(f"{self._bytes} bytes wait")
 
     def _insert(self, entry: _Entry) -> None:
@@ -230,6 +249,10 @@ class TransactionPool:
         if not chain:
             del self._chains[transaction.sender]
         self._bytes -= len(transaction.raw)
+
+    def _drop(self, entry: _Entry, reason: Refusal) -> None:
+        self._remove(entry)
+        self._remember(entry.transaction.hash, reason)
 
     def _remember(self, hash: bytes, reason: Refusal) -> None:
         while len(self._reasons) >= _REMEMBERED:
@@ -252,6 +275,15 @@ def _ready(chain: dict[int, _Entry]) -> Iterator[Transaction]:
         if chain[nonce].early is not None:
             return
         yield chain[nonce].transaction
+
+
+def _replaced_by(transaction: Transaction) -> Refusal:
+    return Refusal(
+        LedgerCode.REPLACED,
+        f"its sender replaced it by transaction {transaction.hash.hex()}, which pays more",
+        field="fee",
+        limit=str(transaction.body.fee),
+    )
 
 
 def _full(what: str, refusal: Refusal | None = None) -> Refusal:

@@ -53,6 +53,8 @@ class Page(Generic[T]):
     """Part of a list."""
 
     items: list[T]
+    places: list[Place]
+    """Of each item."""
     next: Place | None
     """From where the next page goes on."""
 
@@ -259,8 +261,8 @@ def _open_tasks(
 ) -> Iterator[Opened]:
     """Open tasks, the latest first; they are few, and only the state knows which they are."""
     opened = []
-    for task_id, _ in tasks.open_tasks(store):
-        place = store.transaction_location(task_id)
+    for task_id, found in tasks.open_tasks(store):
+        place = store.index.task(task_id, found.opened_height)
         terms = records.TERMS.get(store, task_id)
         if place is None or terms is None or campaign_id not in (None, terms.campaign_id):
             continue
@@ -290,6 +292,7 @@ def _transaction_at(store: ChainStore, place: Place) -> bytes:
 def _page(found: list[Opened], limit: int, view: Callable[[bytes], T | None]) -> Page[T]:
     """The first `limit` of what was found, and where the rest begins."""
     shown = found[:limit]
-    views = [view(opened.id) for opened in shown]
+    views = [(view(opened.id), opened.place) for opened in shown]
+    known = [(one, place) for one, place in views if one is not None]
     more = shown[-1].place if len(found) > limit and shown else None
-    return Page([one for one in views if one is not None], more)
+    return Page([one for one, _ in known], [place for _, place in known], more)

@@ -115,7 +115,7 @@ CAMPAIGNS: Final = Table(b"campaign/", CampaignState, _campaign_coins)
 TASKS: Final = Table(b"task/", TaskState)
 """task id (32) -> phase and outcome."""
 TERMS: Final = Table(b"terms/", OpenTask)
-"""task id (32) -> what was asked for; never changes."""
+"""task id (32) -> what was asked for; once the task is closed, without what clients signed."""
 MINERS: Final = Table(b"miner/", MinerState, _miner_coins)
 """task id (32), address (20) -> the miner's part in the present attempt."""
 LEDGER: Final = Table(b"ledger/", LedgerState, _ledger_coins)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fedcoin.consensus import posap
 from fedcoin.contract import records
 from fedcoin.contract.scope import Scope
+from fedcoin.data import wire
 from fedcoin.incentive.payout import split, train_payouts
 from fedcoin.v1 import block_pb2, task_pb2
 from fedcoin.v1.block_pb2 import PaymentKind, PaymentReceipt, Settlement
@@ -104,6 +105,23 @@ def clients(terms: OpenTask) -> list[bytes]:
     return [ClientUpdate.FromString(update.body).address for update in terms.updates]
 
 
+def closed_terms(terms: OpenTask) -> OpenTask:
+    """What the state keeps of a closed task's terms: of each update who, how much, and which.
+
+    The block that opened the task has what was signed, word for word: nothing pays by it any more.
+    """
+    kept = OpenTask()
+    kept.CopyFrom(terms)
+    del kept.updates[:]
+    for signed in terms.updates:
+        update = ClientUpdate.FromString(signed.body)
+        part = ClientUpdate(
+            update=update.update, num_samples=update.num_samples, address=update.address
+        )
+        kept.updates.add(body=wire.encode(part))
+    return kept
+
+
 def close_campaign(scope: Scope, campaign_id: bytes, campaign: CampaignState) -> None:
     """End a campaign: what is left in escrow returns. The caller writes the campaign's record."""
     amount, campaign.escrow = campaign.escrow, 0
@@ -128,6 +146,7 @@ def _close(scope: Scope, round: Round, phase: block_pb2.TaskPhase.ValueType) -> 
     task.closed_ms = scope.block.time_ms
     task.deadline_ms = 0
     records.TASKS.put(scope.state, round.task_id, record=task)
+    records.TERMS.put(scope.state, round.task_id, record=closed_terms(round.terms))
     records.OPEN_TASKS.remove(scope.state, task.opened_height, round.task_id)
     scope.entered(round.task_id, phase, task.attempt)
     campaign.escrow -= round.price

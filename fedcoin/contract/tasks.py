@@ -148,7 +148,13 @@ def _outcome(scope: Scope, round: Round, validators: ValidatorSet) -> posap.Outc
     if not _has_quorum(scope, validators, (reveal.miner for reveal in reveals)):
         return None
     exact = round.terms.sampling.schedule == task_pb2.SCHEDULE_EXACT
-    return posap.decide(reveals, round.task.difficulty_nano, round.task.challenge, exact)
+    return posap.decide(
+        reveals,
+        round.task.difficulty_nano,
+        round.task.challenge,
+        exact,
+        min_samples_percent=scope.rules.min_samples_percent,
+    )
 
 
 def _mine_again(scope: Scope, round: Round) -> None:

@@ -48,6 +48,34 @@ def write_index(connection: sqlite3.Connection, block: Block, receipts: Sequence
             )
 
 
+class OldTask(NamedTuple):
+    """A task of which the state knows, but whose blocks are not kept."""
+
+    opened_height: int
+    id: bytes
+    campaign_id: bytes
+
+
+def write_old_index(
+    connection: sqlite3.Connection, base: int, campaigns: Sequence[bytes], tasks: Sequence[OldTask]
+) -> None:
+    """Add what the state of a snapshot at height ``base`` tells, inside the caller's transaction.
+
+    Positions in blocks that are not kept are made up, by id; campaigns stand at ``base``.
+    """
+    connection.executemany(
+        "INSERT INTO campaigns VALUES (?, ?, ?)",
+        [(base, place, id) for place, id in enumerate(sorted(campaigns))],
+    )
+    connection.executemany(
+        "INSERT INTO tasks VALUES (?, ?, ?, ?)",
+        [
+            (task.opened_height, i, task.id, task.campaign_id)
+            for i, task in enumerate(sorted(tasks))
+        ],
+    )
+
+
 def _write_transaction(connection: sqlite3.Connection, height: int, index: int, raw: bytes) -> None:
     envelope = SignedTransaction.FromString(raw)
     body = TransactionBody.FromString(envelope.body)
@@ -89,6 +117,12 @@ class BlockIndex:
     def transaction(self, hash: bytes) -> Place | None:
         """Where a transaction stands, by its 32-byte hash."""
         return self._place("SELECT height, place FROM transactions WHERE hash = ?", (hash,))
+
+    def task(self, task_id: bytes, height: int) -> Place | None:
+        """Where a task stands that was opened at a height."""
+        return self._place(
+            "SELECT height, place FROM tasks WHERE height = ? AND task_id = ?", (height, task_id)
+        )
 
     def reveal(self, task_id: bytes, miner: bytes) -> Place | None:
         """Where a miner (20 bytes) last revealed for a task (32 bytes)."""

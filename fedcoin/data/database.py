@@ -77,6 +77,18 @@ class Database:
         finally:
             connection.close()
 
+    def pin(self) -> sqlite3.Connection:
+        """A connection that sees what is committed now, and nothing later, until it is closed.
+
+        For any one thread at a time.
+        """
+        connection = _connect(self.path)
+        connection.execute("PRAGMA query_only = ON")
+        connection.execute("BEGIN")
+        # What a transaction sees is fixed by its first read.
+        connection.execute("SELECT count(*) FROM meta").fetchone()
+        return connection
+
     @contextlib.contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
         """One write transaction: on disk when the block ends, undone when it raises."""

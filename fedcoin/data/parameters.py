@@ -36,6 +36,7 @@ RANGES: Final[dict[str, tuple[int, int]]] = {
     "propose_timeout_ms": (1, 3_600_000),
     "vote_timeout_ms": (1, 3_600_000),
     "max_clock_drift_ms": (1, 3_600_000),
+    "min_samples_percent": (1, 100),
 }
 
 
@@ -62,12 +63,13 @@ class Parameters:
     reveal_quorum_percent: int = 34
     initial_difficulty_nano: int = 20_000_000
     min_difficulty_nano: int = 100_000
-    max_difficulty_nano: int = 200_000_000
+    max_difficulty_nano: int = 100_000_000
     target_settle_ms: int = 10_000
     max_block_interval_ms: int = 60_000
     propose_timeout_ms: int = 1_000
     vote_timeout_ms: int = 500
     max_clock_drift_ms: int = 5_000
+    min_samples_percent: int = 25
 
 
 def parameters_of(message: genesis_pb2.Parameters) -> Parameters:

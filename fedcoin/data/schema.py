@@ -46,6 +46,13 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         " kind TEXT NOT NULL, block_hash BLOB NOT NULL, envelope BLOB NOT NULL,"
         " PRIMARY KEY (height, round, kind)) WITHOUT ROWID",
     ),
+    (
+        # Headers of blocks that are not kept, in a store that began from a snapshot: those after
+        # which others decided, with them (a serialised ElectorateState; else empty), and at the
+        # greatest height the one on which the first block stands.
+        "CREATE TABLE past (height INTEGER PRIMARY KEY, hash BLOB NOT NULL, header BLOB NOT NULL,"
+        " certificate BLOB NOT NULL, electorate BLOB NOT NULL)",
+    ),
 )
 
 SCHEMA_VERSION: Final = len(MIGRATIONS)
@@ -53,7 +60,7 @@ SCHEMA_VERSION: Final = len(MIGRATIONS)
 
 TABLES: Final = frozenset(
     (
-        *("meta", "state", "blocks", "receipts", "own_votes"),
+        *("meta", "state", "blocks", "receipts", "own_votes", "past"),
         *("transactions", "campaigns", "tasks", "reveals", "payments"),
     )
 )
@@ -71,6 +78,7 @@ PRIMARY_KEYS: Final = {
     "reveals": "task_id, miner",
     "payments": "height, place",
     "own_votes": "height, round, kind",
+    "past": "height",
 }
 """By what each table's rows are found, and in which order they lie."""
 

@@ -1,5 +1,8 @@
 """A node's chain: blocks, the state after them, indexes and own votes, in one SQLite file.
 
+A chain that began from a snapshot has no blocks up to its base, the snapshot's height: of these
+it has the base's header, and the headers after which others decided.
+
 One write transaction carries a block with everything that follows from it, so that block and
 state never come apart. The store checks that a block stands on the one before it and nothing
 more: that it is valid is for the caller to know.
@@ -8,7 +11,7 @@ more: that it is valid is for the caller to know.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -20,8 +23,17 @@ from fedcoin.data.database import Database
 from fedcoin.data.errors import DataCode, Refusal
 from fedcoin.data.genesis import Genesis
 from fedcoin.data.hashing import sha256
+from fedcoin.data.past import (
+    BASE_HEIGHT,
+    LAST_HEIGHT,
+    Base,
+    PastHeader,
+    last_block,
+    write_base,
+)
+from fedcoin.data.pinned import PinnedState
 from fedcoin.data.schema import TABLES, every_row
-from fedcoin.data.vote_log import OwnVote, VoteLog
+from fedcoin.data.vote_log import OwnVote, VoteLog, prune
 from fedcoin.v1.block_pb2 import BlockHeader
 
 _PAGE: Final = 1_024
@@ -49,7 +61,8 @@ class ChainStore:
         self._database = database
         self._votes = VoteLog(database)
         self._append_lock = threading.Lock()
-        row = database.row("SELECT height, hash FROM blocks ORDER BY height DESC LIMIT 1")
+        self._base: int = database.rows(BASE_HEIGHT)[0][0]
+        row = database.row(last_block("height, hash"))
         self._tip: tuple[int, bytes] = (0, genesis.hash) if row is None else (row[0], row[1])
 
     @classmethod
@@ -142,7 +155,36 @@ class ChainStore:
                 write_index(connection, block, receipts)
             self._tip = (block.height, block.hash)
 
+    def restore(
+        self, batches: Iterable[Iterable[tuple[bytes, bytes]]], base: Callable[[], Base]
+    ) -> None:
+        """Begin from a snapshot instead of genesis: all of its state, or nothing changes.
+
+        `base` is asked once the batches have ended, for what their entries stand on. Whatever
+        either of them raises leaves the store as it was. No vote up to the base's height is
+        ever cast from here. Raises `ValueError` when the store has blocks.
+        """
+        with self._append_lock:
+            if self._tip[0]:
+                raise ValueError(f"the store has reached height {self._tip[0]}")
+            with self._database.write() as connection:
+                connection.execute("DELETE FROM state")
+                for batch in batches:
+                    connection.executemany("INSERT INTO state VALUES (?, ?)", batch)
+                found = base()
+                write_base(connection, found)
+                connection.execute(
+                    "INSERT OR REPLACE INTO meta VALUES (?, ?)", (_INITIALISED, b"1")
+                )
+                prune(connection, found.height + 1)
+            self._base = found.height
+            self._tip = (found.height, sha256(found.past[-1].header))
+
     # State (contract's StateReader) -------------------------------------------------------
+
+    def pinned(self) -> PinnedState:
+        """The state after the last block, which later blocks do not change for the reader."""
+        return PinnedState(self._database.pin())
 
     def get(self, key: bytes) -> bytes | None:
         """The value of a key after the last block."""
@@ -169,12 +211,23 @@ class ChainStore:
 
     # Blocks -------------------------------------------------------------------------------
 
+    def base(self) -> int:
+        """The height up to which blocks are not kept; 0 for a chain that is whole."""
+        return self._base
+
+    def past(self) -> list[PastHeader]:
+        """What is kept of the chain up to its base, by height."""
+        rows = self._database.rows(
+            "SELECT height, header, certificate, electorate FROM past ORDER BY height"
+        )
+        return [PastHeader(*row) for row in rows]
+
     def height(self) -> int:
-        """The height of the last block; 0 for genesis alone."""
+        """The height of the last block, the base's where there is none; 0 for genesis alone."""
         return self._tip[0]
 
     def tip_hash(self) -> bytes:
-        """The hash of the last block; the genesis hash at height 0."""
+        """The hash of that block; the genesis hash at height 0."""
         return self._tip[1]
 
     def block(self, height: int) -> StoredBlock | None:
@@ -183,8 +236,8 @@ class ChainStore:
         return None if row is None else StoredBlock(row[0], row[1])
 
     def header_bytes(self, height: int) -> bytes | None:
-        """The serialised header at a height: what its hash is over."""
-        row = self._at("SELECT header FROM blocks WHERE height = ?", height)
+        """The serialised header at a height: what its hash is over; of `past` ones too."""
+        row = self._certified(height)
         return None if row is None else bytes(row[0])
 
     def header(self, height: int) -> BlockHeader | None:
@@ -193,13 +246,17 @@ class ChainStore:
         return None if raw is None else BlockHeader.FromString(raw)
 
     def certificate(self, height: int) -> bytes | None:
-        """The serialised certificate of the block at a height."""
-        row = self._at("SELECT certificate FROM blocks WHERE height = ?", height)
-        return None if row is None else bytes(row[0])
+        """The serialised certificate of the block at a height; of `past` ones too."""
+        row = self._certified(height)
+        return None if row is None else bytes(row[1])
 
     def block_height(self, hash: bytes) -> int | None:
-        """The height of the block with this hash."""
-        row = self._database.row("SELECT height FROM blocks WHERE hash = ?", (hash,))
+        """The height of the block with this hash; of `past` ones too."""
+        row = self._database.row(
+            "SELECT height FROM blocks WHERE hash = ?"
+            " UNION ALL SELECT height FROM past WHERE hash = ?",
+            (hash, hash),
+        )
         return None if row is None else int(row[0])
 
     def receipts(self, height: int) -> tuple[bytes, ...]:
@@ -243,8 +300,7 @@ class ChainStore:
         """
         self._database.backup(path)
         with Database.open(path, {}) as copy:
-            row = copy.row("SELECT max(height) FROM blocks")
-        return 0 if row is None or row[0] is None else int(row[0])
+            return int(copy.rows(LAST_HEIGHT)[0][0])
 
     def integrity_faults(self) -> list[str]:
         """What a full check of the file finds; empty when it is sound. Slow on large files."""
@@ -258,6 +314,12 @@ class ChainStore:
         if name not in TABLES:
             raise ValueError(f"there is no table {name!r}")
         return self._database.every(every_row(name))
+
+    def _certified(self, height: int) -> tuple[bytes, ...] | None:
+        row = self._at("SELECT header, certificate FROM blocks WHERE height = ?", height)
+        if row is None and height <= self._base:
+            row = self._at("SELECT header, certificate FROM past WHERE height = ?", height)
+        return row
 
     def _at(self, statement: str, height: int) -> tuple[bytes, ...] | None:
         # SQLite has no integers beyond 63 bits, and strangers ask for any height. What is in
@@ -284,8 +346,9 @@ def _after(prefix: bytes) -> bytes | None:
 
 def _check_tip(database: Database, path: Path) -> None:
     count, first, last = database.rows("SELECT count(*), min(height), max(height) FROM blocks")[0]
-    row = database.row("SELECT hash, header FROM blocks ORDER BY height DESC LIMIT 1")
-    whole = count == 0 or (first == 1 and last == count)
+    base = database.rows(BASE_HEIGHT)[0][0]
+    row = database.row(last_block("hash, header"))
+    whole = count == 0 or (first == base + 1 and last == base + count)
     if not whole or (row is not None and sha256(row[1]) != row[0]):
         raise Refusal(
             DataCode.BAD_STORE,

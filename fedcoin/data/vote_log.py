@@ -79,14 +79,19 @@ class VoteLog:
     def prune(self, below: int) -> None:
         """Forget the votes below a height, and never vote there again."""
         with self._database.write() as connection:
-            if below <= _floor(connection):
-                return
-            connection.execute("DELETE FROM own_votes WHERE height < ?", (below,))
-            connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (_FLOOR, b"%d" % below))
+            prune(connection, below)
 
     def _find(self, vote: OwnVote) -> bytes | None:
         row = self._database.row(*_query(vote))
         return None if row is None else bytes(row[0])
+
+
+def prune(connection: sqlite3.Connection, below: int) -> None:
+    """What `VoteLog.prune` does, inside the caller's transaction."""
+    if below <= _floor(connection):
+        return
+    connection.execute("DELETE FROM own_votes WHERE height < ?", (below,))
+    connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (_FLOOR, b"%d" % below))
 
 
 def _query(vote: OwnVote) -> tuple[str, tuple[object, ...]]:

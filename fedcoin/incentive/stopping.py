@@ -3,16 +3,22 @@
 A vector counts when it lies within D of the others' median (L2 norm). A miner that stops at a
 standard error of D / 3 is practically never further out: its squared distance from the truth is
 D^2 / 9 on average, and to be beyond D it would have to be nine times that. More samples only buy
-weight in the mean. Nobody can check why a miner stopped, so this is advice, not a rule of the
-ledger.
+weight in the mean. Nobody can check why a miner stopped, so this is advice.
+
+The ledger's own rule is another: an inlier has proved a share (a quarter) of the median number of
+samples. Miners that stop like this one stay between a half and twice the median, since they aim at
+the same D; one that has too little time may fall short of it.
 """
 
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from fedcoin.incentive.layouts import Ints
 from fedcoin.incentive.sampling import NANO, SamplingPlan
+
+Floats = npt.NDArray[np.float64]
 
 SHARE_OF_DIFFICULTY = 3
 LEAST_SAMPLES = 32
@@ -24,24 +30,32 @@ def standard_error_nano(plan: SamplingPlan, vectors: Ints) -> float:
     """L2 norm of the standard errors of S, in nano-utility, from leaves' vectors (N, n).
 
     0 under EXACT; infinite for fewer than two leaves. Under ANTITHETIC, leaves of one base order
-    are not independent: with ten or more whole ones the spread between their means is taken
-    (widened for their small number, by Student's law to first order), else the spread between
+    are not independent: whole ones, if there are ten or more, have the spread between their means
+    (widened for their small number, by Student's law to first order); all others the spread between
     the means of a walk and its reverse, which is too wide rather than too narrow.
     """
     if plan.fixed_samples is not None:
         return 0.0
-    count, group, correction = len(vectors), plan.partners, 1.0
-    if plan.cycle > group and count % plan.cycle == 0 and count // plan.cycle >= LEAST_CYCLES:
-        group = plan.cycle
-        correction += 1.21 / (count // group - 1)
     # A walk whose reverse is still to come is left out.
-    whole = vectors[: count - count % group].astype(np.float64)
-    groups = whole.reshape(-1, group, plan.clients).mean(axis=1)
-    if len(groups) < 2:
-        return float("inf")
-    variance = groups.var(axis=0, ddof=1) / len(groups)
+    count = len(vectors) - len(vectors) % plan.partners
+    cycles = count // plan.cycle
+    whole = cycles * plan.cycle if plan.cycle > plan.partners and cycles >= LEAST_CYCLES else 0
+    used = vectors[:count].astype(np.float64)
+    variance = 0.0
+    if whole:
+        widening = 1 + 1.21 / (cycles - 1)
+        variance += (whole * widening) ** 2 * _variance(used[:whole], plan.cycle) / cycles
+    if whole < count:
+        pairs = (count - whole) // plan.partners
+        variance += (count - whole) ** 2 * _variance(used, plan.partners) / pairs
     scale = NANO / (plan.denominator(1) * plan.evaluation_size)
-    return float(np.sqrt(variance.sum())) * scale * correction
+    return float(np.sqrt(variance)) / count * scale if count else float("inf")
+
+
+def _variance(vectors: Floats, group: int) -> float:
+    """Between the means of so many leaves that follow each other, added up over the clients."""
+    means = vectors.reshape(-1, group, vectors.shape[1]).mean(axis=1)
+    return float(means.var(axis=0, ddof=1).sum()) if len(means) > 1 else float("inf")
 
 
 def is_enough(plan: SamplingPlan, vectors: Ints, difficulty_nano: int) -> bool:

@@ -13,9 +13,10 @@ In the order in which a round needs them:
   the aggregate. Every validator asks it before it votes for a task.
 * ``utility`` names the question that miners answer all day: how many evaluation examples does
   the averaged model of each of these coalitions get right? ``architecture`` finds out who can
-  answer it: ``dense`` in NumPy for plain networks of dense layers (``mixing`` plans its sums over
-  coalitions), ``conv`` in NumPy for those that begin with convolutions (``blocks`` and ``stacks``
-  are what both share), ``generic`` through Keras for anything else.
+  answer it, by reading ``layers`` (``layer_reader``): ``dense`` in NumPy for rows of dense layers
+  (``mixing`` plans its sums over coalitions), ``graph`` in NumPy for convolutions, batch
+  normalisation, skips and joins (its steps are ``operations``, ``conv`` one of them), ``generic``
+  through Keras for anything else. ``blocks`` and ``stacks`` are what the first two share.
 * ``worker_pool`` asks the question of child processes (``worker_process``, ``worker``, ``jobs``),
   so that neither TensorFlow nor long arithmetic ever runs in the process of a node; ``executors``
   says where those are, ``ray_executor`` on other machines.

@@ -6,16 +6,32 @@ and not below those of the higher ones, which needs no arg-max (and makes NaN wr
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from fedcoin.learning.utility import Counts, Shard
+from fedcoin.learning.utility import Coalitions, Counts, Shard, UtilityJob
+from fedcoin.v1 import task_pb2
 
 Floats = npt.NDArray[np.float32]
+
+
+class Inputs(Protocol):
+    """The inputs of examples (m, ...): an array, or something like it that stays in its file."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(m, ...)."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, places: slice | npt.NDArray[np.int64], /) -> npt.NDArray[np.generic]: ...
+
 
 MOST_SEGMENTS = 8
 """Labels in a block up to which each is looked at by itself."""
@@ -65,11 +81,11 @@ class Block:
 
 
 def blocks_of(
-    x: npt.NDArray[np.generic], y: npt.NDArray[np.generic], examples: int, shard: Shard
+    x: Inputs, y: npt.NDArray[np.generic], examples: int, shard: Shard
 ) -> Iterator[Block]:
     """The shard's blocks of at most so many examples.
 
-    ``x`` is (m, features). Where the cuts are does not depend on how many shards there are.
+    ``x`` is (m, ...). Where the cuts are does not depend on how many shards there are.
     """
     order = np.argsort(y, kind="stable")
     for start in range(shard.index * examples, len(y), shard.count * examples):
@@ -77,4 +93,39 @@ def blocks_of(
         labels = y[chosen].astype(np.int64)
         ends = [0, *(np.flatnonzero(np.diff(labels)) + 1).tolist(), len(labels)]
         segments = [(int(labels[begin]), slice(begin, end)) for begin, end in pairwise(ends)]
-        yield Block(labels, segments, np.ascontiguousarray(x[chosen].T, np.float32))
+        inputs = x[chosen].reshape(len(chosen), -1)
+        yield Block(labels, segments, np.ascontiguousarray(inputs.T, np.float32))
+
+
+def keep_parts(blocks: Sequence[Block], make: Callable[[Block], Floats], most: int) -> bool:
+    """Make each block's parts, in place of its inputs, as long as they take at most so many bytes.
+
+    Returns whether all of them are there.
+    """
+    kept = 0
+    for block in blocks:
+        parts = make(block)
+        kept += parts.nbytes
+        if kept > most:
+            return False
+        block.parts, block.x = parts, None
+    return True
+
+
+def count_in_parts(
+    job: UtilityJob, coalitions: Coalitions, most: int, count: Callable[[Coalitions], Counts]
+) -> Counts:
+    """What ``count`` says of each coalition (int64, (m,)), asked about some at a time.
+
+    The coalition of nobody is worth 0, and is not asked about, if the job says so.
+    """
+    counts = np.zeros(len(coalitions), np.int64)
+    nobody = ~coalitions.any(axis=1)
+    skip = nobody & (job.empty == task_pb2.EMPTY_COALITION_ZERO)
+    places = np.flatnonzero(~skip)
+    step = max(1, most)
+    for begin in range(0, len(places), step):
+        part = places[begin : begin + step]
+        with np.errstate(all="ignore"):  # what overflows is merely wrong
+            counts[part] = count(coalitions[part])
+    return counts

@@ -6,13 +6,16 @@ The cheap checks come first: names, shapes, dtypes, sizes; then the numbers them
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from fedcoin.data.errors import Refusal
+from fedcoin.data.mapped_tensors import MappedArray, map_tensors
 from fedcoin.data.tensors import decode_tensors
 from fedcoin.learning.aggregation import Weights, federated_average
 from fedcoin.learning.errors import LearningCode
@@ -26,7 +29,11 @@ AGGREGATE_TOLERANCE = 1e-5
 """How far the aggregate may be from FedAvg, relative to max(1, the largest absolute weight of a
 tensor): another order of summation, not another model."""
 
+PIECE_BYTES = 4 << 20
+"""How much of an evaluation set is looked at, and in memory, at a time."""
+
 Array = npt.NDArray[np.generic]
+T = TypeVar("T")
 
 
 def check_task_artifacts(
@@ -34,7 +41,7 @@ def check_task_artifacts(
     base: Weights,
     aggregate: Weights,
     updates: Sequence[Weights],
-    x: Array,
+    x: MappedArray | Array,
     y: Array,
     *,
     evaluation_size: int | None = None,
@@ -74,7 +81,7 @@ def check_task_files(
     Also raises what ``parse_spec`` and ``decode_tensors`` raise (DataCode), and OSError.
     """
     spec = parse_spec(model.read_bytes())
-    x, y = evaluation_arrays(decode_tensors(evaluation.read_bytes()))
+    x, y = open_evaluation(evaluation)
     check_task_artifacts(
         spec,
         decode_tensors(base.read_bytes()),
@@ -111,7 +118,16 @@ def check_weights(spec: artifact_pb2.ModelSpec, weights: Weights, what: str) -> 
         _check_tensor(weights[name], shape, f"{what}.{name}")
 
 
-def evaluation_arrays(tensors: Weights) -> tuple[Array, Array]:
+def open_evaluation(path: Path) -> tuple[MappedArray | Array, Array]:
+    """The ``x``, which stays in the file, and the ``y`` of an evaluation set's artifact.
+
+    Raises what ``map_tensors`` raises, and Refusal WRONG_NAMES.
+    """
+    x, y = evaluation_arrays(map_tensors(path))
+    return x, y.read() if isinstance(y, MappedArray) else y
+
+
+def evaluation_arrays(tensors: Mapping[str, T]) -> tuple[T, T]:
     """The ``x`` and ``y`` of an evaluation set's artifact, or Refusal WRONG_NAMES."""
     if set(tensors) != {"x", "y"}:
         raise Refusal(
@@ -123,7 +139,10 @@ def evaluation_arrays(tensors: Weights) -> tuple[Array, Array]:
 
 
 def check_evaluation(
-    spec: artifact_pb2.ModelSpec, x: Array, y: Array, evaluation_size: int | None = None
+    spec: artifact_pb2.ModelSpec,
+    x: MappedArray | Array,
+    y: Array,
+    evaluation_size: int | None = None,
 ) -> None:
     """Raise a Refusal if an evaluation set does not fit the model or its declared size.
 
@@ -152,7 +171,9 @@ def check_evaluation(
             "int32, y uint8, int32 or int64",
             field="evaluation",
         )
-    _check_numbers(x, "evaluation.x")
+    rows = max(1, PIECE_BYTES // (4 * math.prod(spec.input_shape)))
+    for start in range(0, len(y), rows):
+        _check_numbers(x[start : start + rows], "evaluation.x")
     low, high = int(y.min()), int(y.max())
     if low < 0 or high >= spec.num_classes:
         raise Refusal(

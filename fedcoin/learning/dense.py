@@ -25,9 +25,9 @@ import numpy.typing as npt
 
 from fedcoin.learning import mixing
 from fedcoin.learning.aggregation import Weights, coalition_coefficients
-from fedcoin.learning.architecture import Activation, Dense, PlainLayer, Scale
-from fedcoin.learning.blocks import Block, Floats, blocks_of
-from fedcoin.learning.stacks import Stack, apply, average, forward, stack_of, without_last_softmax
+from fedcoin.learning.blocks import Block, Floats, Inputs, blocks_of, count_in_parts, keep_parts
+from fedcoin.learning.layers import Activation, Dense, PlainLayer, Scale
+from fedcoin.learning.stacks import Stack, apply, average, forward, stack_of
 from fedcoin.learning.utility import WHOLE, Coalitions, Counts, Shard, UtilityJob
 from fedcoin.v1 import task_pb2
 
@@ -46,7 +46,7 @@ CACHE_BYTES = 512 << 20
 
 
 class DenseEvaluator:
-    """``utility.Evaluator`` for the models that ``architecture.plain_layers`` reads.
+    """``utility.Evaluator`` for chains of ``Dense``, ``Scale`` and ``Activation``.
 
     ``base`` and ``updates`` are float32 weights by name, ``x`` (m, ...) is flattened, ``y`` (m,)
     holds labels below the number of classes; all were checked before. Counts on the blocks of
@@ -58,7 +58,7 @@ class DenseEvaluator:
         layers: Sequence[PlainLayer],
         base: Weights,
         updates: Sequence[Weights],
-        x: npt.NDArray[np.generic],
+        x: Inputs,
         y: npt.NDArray[np.generic],
         job: UtilityJob,
         shard: Shard = WHOLE,
@@ -67,7 +67,7 @@ class DenseEvaluator:
         models = [*updates, base]
         start = next(place for place, layer in enumerate(layers) if isinstance(layer, Dense))
         self._before = layers[:start]
-        self._after = without_last_softmax(layers[start + 1 :])
+        self._after = _without_last_softmax(layers[start + 1 :])
         self._scales = all(_is_homogeneous(layer) for layer in self._after)
         dense = [layer for layer in layers if isinstance(layer, Dense)]
         self._first = stack_of(dense[0], _weighed(dense[0], models, job))
@@ -76,24 +76,17 @@ class DenseEvaluator:
         widest = max(stack.kernels.shape[1] for stack in (self._first, *self._later))
         fitting = TILE_BYTES // (4 * widest * BLOCK_EXAMPLES)
         self._rows = max(1, min(fitting, TILE_ROWS))
-        self._blocks = list(blocks_of(x.reshape(len(x), -1), y, BLOCK_EXAMPLES, shard))
-        self._keep_parts()
+        self._blocks = list(blocks_of(x, y, BLOCK_EXAMPLES, shard))
+        if keep_parts(self._blocks, self._parts, CACHE_BYTES):
+            self._first = Stack(self._first.kernels[:0], None)
 
     def evaluate(self, coalitions: Coalitions) -> Counts:
         """Right answers (int64, shape (m,)) of each row of a bool array of shape (m, n)."""
-        counts = np.zeros(len(coalitions), np.int64)
-        nobody = ~coalitions.any(axis=1)
-        skip = nobody & (self._job.empty == task_pb2.EMPTY_COALITION_ZERO)
-        places = np.flatnonzero(~skip)
         later_bytes = sum(stack.kernels[0].nbytes for stack in self._later)
         most = max(self._rows, WEIGHTS_BYTES // max(1, later_bytes))
-        for begin in range(0, len(places), most):
-            part = places[begin : begin + most]
-            with np.errstate(all="ignore"):  # what overflows is merely wrong
-                counts[part] = self._evaluate_part(coalitions[part])
-        return counts
+        return count_in_parts(self._job, coalitions, most, self._count)
 
-    def _evaluate_part(self, coalitions: Coalitions) -> Counts:
+    def _count(self, coalitions: Coalitions) -> Counts:
         plan = mixing.plan(self._members(coalitions), self._rows)
         members, clients = plan.members, len(self._job.updates)
         coefficients = coalition_coefficients(
@@ -136,16 +129,6 @@ class DenseEvaluator:
         weights = members @ shares
         # A row without anybody is nobody's question, but may stand in a lattice.
         return (1 / np.where(weights > 0, weights, 1.0)).astype(np.float32)
-
-    def _keep_parts(self) -> None:
-        """Compute the first layer for each client, once; forget the inputs of what is kept."""
-        kept = 0
-        for block in self._blocks:
-            kept += 4 * len(self._first.kernels) * self._width * len(block.labels)
-            if kept > CACHE_BYTES:
-                return
-            block.parts, block.x = self._parts(block), None
-        self._first = Stack(self._first.kernels[:0], None)
 
     def _parts(self, block: Block) -> Floats:
         """The first layer's outputs (n + 1, width * examples) of each part."""
@@ -190,6 +173,11 @@ def _with_scaled_biases(stack: Stack, scales: Floats) -> Stack:
     if stack.biases is None:
         return stack
     return Stack(stack.kernels, stack.biases / scales[:, None])
+
+
+def _without_last_softmax(layers: Sequence[PlainLayer]) -> Sequence[PlainLayer]:
+    """The same order of outputs without the last softmax: it rises with each of them."""
+    return layers[:-1] if layers and layers[-1] == Activation("softmax") else layers
 
 
 def _is_homogeneous(layer: PlainLayer) -> bool:

@@ -7,6 +7,7 @@ is traced once (twice, when the last block is smaller), and nothing is assigned 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,11 +16,15 @@ import numpy.typing as npt
 
 from fedcoin.learning import keras_runtime, models
 from fedcoin.learning.aggregation import Weights, coalition_coefficients
+from fedcoin.learning.blocks import Inputs, count_in_parts
 from fedcoin.learning.utility import WHOLE, Coalitions, Counts, Shard, UtilityJob
-from fedcoin.v1 import artifact_pb2, task_pb2
+from fedcoin.v1 import artifact_pb2
 
-BLOCK_BYTES, BLOCK_EXAMPLES = 4 << 20, 512
-"""About how much of an evaluation set goes through the model at a time."""
+BLOCK_BYTES = 4 << 20
+"""About the largest layer's outputs for the examples that go through the model at a time."""
+
+FEWEST_EXAMPLES, MOST_EXAMPLES = 16, 512
+"""How many those are."""
 
 
 class GenericEvaluator:
@@ -34,7 +39,7 @@ class GenericEvaluator:
         spec: artifact_pb2.ModelSpec,
         base: Weights,
         updates: Sequence[Weights],
-        x: npt.NDArray[np.generic],
+        x: Inputs,
         y: npt.NDArray[np.generic],
         job: UtilityJob,
         shard: Shard = WHOLE,
@@ -46,7 +51,7 @@ class GenericEvaluator:
         self._stacks = [
             tf.constant(np.stack([owner[name] for owner in (*updates, base)])) for name in base
         ]
-        rows = max(16, min(BLOCK_EXAMPLES, BLOCK_BYTES // max(1, x[0].nbytes)))
+        rows = max(FEWEST_EXAMPLES, min(MOST_EXAMPLES, BLOCK_BYTES // (4 * _width(model))))
         cuts = range(shard.index * rows, len(x), shard.count * rows)
         self._blocks = [
             (tf.constant(x[cut : cut + rows]), tf.constant(y[cut : cut + rows].astype(np.int64)))
@@ -57,16 +62,25 @@ class GenericEvaluator:
 
     def evaluate(self, coalitions: Coalitions) -> Counts:
         """Right answers (int64, shape (m,)) of each row of a bool array of shape (m, n)."""
-        counts = np.zeros(len(coalitions), np.int64)
-        nobody = ~coalitions.any(axis=1)
-        skip = nobody & (self._job.empty == task_pb2.EMPTY_COALITION_ZERO)
+        return count_in_parts(self._job, coalitions, len(coalitions), self._count_all)
+
+    def _count_all(self, coalitions: Coalitions) -> Counts:
         coefficients = coalition_coefficients(
             coalitions, self._job.num_samples, self._job.averaging
         ).astype(np.float32)
-        for place in np.flatnonzero(~skip):
-            weights = self._average(coefficients[place], self._stacks)
-            counts[place] = sum(int(self._count(weights, x, y)) for x, y in self._blocks)
-        return counts
+        counts = []
+        for row in coefficients:
+            weights = self._average(row, self._stacks)
+            counts.append(sum(int(self._count(weights, x, y)) for x, y in self._blocks))
+        return np.array(counts, np.int64)
+
+
+def _width(model: Any) -> int:
+    """How many numbers the widest layer makes of an example."""
+    outputs = [model.inputs, *(getattr(layer, "output", []) for layer in model.layers)]
+    tensors = [t for found in outputs for t in (found if isinstance(found, list) else [found])]
+    widest: int = max(math.prod(size or 1 for size in t.shape[1:]) for t in tensors)
+    return widest
 
 
 def _average_function(tf: Any) -> Any:

@@ -14,10 +14,11 @@ import numpy as np
 from fedcoin.data.errors import Refusal
 from fedcoin.data.tensors import decode_tensors
 from fedcoin.learning import checks, keras_runtime
-from fedcoin.learning.architecture import Conv, plain_layers
-from fedcoin.learning.conv import ConvEvaluator
+from fedcoin.learning.architecture import plain_graph
 from fedcoin.learning.dense import DenseEvaluator
 from fedcoin.learning.errors import LearningCode
+from fedcoin.learning.graph import GraphEvaluator
+from fedcoin.learning.layers import Activation, Dense, Scale, is_chain
 from fedcoin.learning.spec import parse_spec
 from fedcoin.learning.utility import (
     WHOLE,
@@ -109,16 +110,18 @@ def load_evaluator(job: UtilityJob, shard: Shard = WHOLE) -> Evaluator:
     spec = parse_spec(job.model.read_bytes())
     base = decode_tensors(job.base.read_bytes())
     updates = [decode_tensors(path.read_bytes()) for path in job.updates]
-    x, y = checks.evaluation_arrays(decode_tensors(job.evaluation.read_bytes()))
+    x, y = checks.open_evaluation(job.evaluation)
     checks.check_weights(spec, base, "base")
     for client, update in enumerate(updates):
         checks.check_weights(spec, update, f"updates[{client}]")
     checks.check_evaluation(spec, x, y)
-    layers = plain_layers(spec)
-    if layers is not None and any(isinstance(layer, Conv) for layer in layers):
-        return ConvEvaluator(layers, base, updates, x, y, job, shard)
-    if layers is not None:
-        return DenseEvaluator(layers, base, updates, x, y, job, shard)
+    graph = plain_graph(spec)
+    if graph is not None:
+        layers = [node.layer for node in graph]
+        dense = all(isinstance(layer, (Dense, Scale, Activation)) for layer in layers)
+        if dense and is_chain(graph):
+            return DenseEvaluator(layers, base, updates, x, y, job, shard)
+        return GraphEvaluator(graph, base, updates, x, y, job, shard)
     from fedcoin.learning.generic import GenericEvaluator
 
     return GenericEvaluator(spec, base, updates, x, y, job, shard)

@@ -1,4 +1,4 @@
-"""The layers after the first: each coalition's weights, and their outputs."""
+"""Layers with weights of several models: each coalition's weights, and what they compute."""
 
 from __future__ import annotations
 
@@ -8,24 +8,51 @@ from dataclasses import dataclass
 import numpy as np
 
 from fedcoin.learning.aggregation import Weights
-from fedcoin.learning.architecture import Activation, Dense, PlainLayer, Scale
 from fedcoin.learning.blocks import Floats
+from fedcoin.learning.layers import Activation, Conv, Dense, Normal, PlainLayer, Scale
 
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """One Dense layer of several models: kernels (models, out, in), biases (models, out)."""
+    """One layer of several models: kernels (models, out, in), biases (models, out)."""
 
     kernels: Floats
     biases: Floats | None
 
 
-def stack_of(layer: Dense, models: Sequence[Weights]) -> Stack:
-    """A layer of all models."""
-    kernels = np.stack([model[layer.kernel].T for model in models]).astype(np.float32)
-    if not layer.bias:
-        return Stack(kernels, None)
-    return Stack(kernels, np.stack([model[layer.bias] for model in models]).astype(np.float32))
+@dataclass(frozen=True, slots=True)
+class NormalStack:
+    """One batch normalisation of several models, each array (models, channels)."""
+
+    gammas: Floats | None
+    betas: Floats | None
+    means: Floats
+    variances: Floats
+    epsilon: float
+
+
+def stack_of(layer: Dense | Conv, models: Sequence[Weights]) -> Stack:
+    """A layer of all models.
+
+    A convolution's inputs are (kernel columns, kernel rows, channels).
+    """
+    order = (1, 0) if isinstance(layer, Dense) else (3, 1, 0, 2)
+    kernels = np.stack([model[layer.kernel].transpose(order) for model in models])
+    flat = kernels.reshape(*kernels.shape[:2], -1).astype(np.float32)
+    return Stack(flat, _vectors(layer.bias, models))
+
+
+def normal_stack_of(layer: Normal, models: Sequence[Weights]) -> NormalStack:
+    """A batch normalisation of all models."""
+    means, variances = _vectors(layer.mean, models), _vectors(layer.variance, models)
+    assert means is not None
+    assert variances is not None
+    gammas, betas = _vectors(layer.gamma, models), _vectors(layer.beta, models)
+    return NormalStack(gammas, betas, means, variances, layer.epsilon)
+
+
+def _vectors(name: str, models: Sequence[Weights]) -> Floats | None:
+    return np.stack([model[name] for model in models]).astype(np.float32) if name else None
 
 
 def average(stack: Stack, coefficients: Floats) -> Stack:
@@ -33,6 +60,28 @@ def average(stack: Stack, coefficients: Floats) -> Stack:
     models, width, features = stack.kernels.shape
     kernels = (coefficients @ stack.kernels.reshape(models, -1)).reshape(-1, width, features)
     return Stack(kernels, None if stack.biases is None else coefficients @ stack.biases)
+
+
+def average_normal(stack: NormalStack, coefficients: Floats) -> Stack:
+    """Each coalition's batch normalisation as x * kernels (models, channels, 1) + biases.
+
+    The averages of gamma, beta, mean and variance come first: they are the averaged model's.
+    """
+    factors = 1 / np.sqrt(coefficients @ stack.variances + np.float32(stack.epsilon))
+    if stack.gammas is not None:
+        factors *= coefficients @ stack.gammas
+    offsets = -(coefficients @ stack.means) * factors
+    if stack.betas is not None:
+        offsets += coefficients @ stack.betas
+    return Stack(factors[:, :, None], offsets)
+
+
+def folded(stack: Stack, normal: Stack) -> Stack:
+    """A layer and the normalisation of its outputs as one."""
+    biases = normal.biases
+    if stack.biases is not None and biases is not None:
+        biases = stack.biases * normal.kernels[:, :, 0] + biases
+    return Stack(stack.kernels * normal.kernels, biases)
 
 
 def forward(
@@ -52,11 +101,6 @@ def forward(
         else:
             apply(layer, values)
     return values
-
-
-def without_last_softmax(layers: Sequence[PlainLayer]) -> Sequence[PlainLayer]:
-    """The same order of outputs without the last softmax: it rises with each of them."""
-    return layers[:-1] if layers and layers[-1] == Activation("softmax") else layers
 
 
 def apply(layer: PlainLayer, values: Floats) -> None:

@@ -30,6 +30,7 @@ T = TypeVar("T")
 LENGTH = struct.Struct("<Q")
 REPLY_RESULT, REPLY_REFUSAL, REPLY_FAILURE = "result", "refusal", "failure"
 STOP_SECONDS = 2.0
+KEEP_KERNELS = "FEDCOIN_KEEP_KERNELS"
 _STDERR_LINES = 20
 # Without the current folder, which `-c` puts first.
 _COMMAND = "import sys; del sys.path[0]; from fedcoin.learning.worker import main; main()"
@@ -157,14 +158,17 @@ def child_environment(threads: int) -> dict[str, str]:
     """The environment of a child: this one's, its import path, and ``threads`` threads.
 
     Of the program's own variables only the path of a data set goes along; a passphrase does not.
+    OPENBLAS_CORETYPE, which pins the kernels of some processor and may halve the speed of another,
+    goes along only where KEEP_KERNELS is set.
     """
     count = str(max(1, threads))
     blas = ("OMP", "OPENBLAS", "MKL", "VECLIB_MAXIMUM", "NUMEXPR")
+    dropped = set() if os.environ.get(KEEP_KERNELS) else {"OPENBLAS_CORETYPE"}
     return {
         **{
             name: value
             for name, value in os.environ.items()
-            if not name.startswith("FEDCOIN_") or name == MNIST_VARIABLE
+            if name not in dropped and (not name.startswith("FEDCOIN_") or name == MNIST_VARIABLE)
         },
         **{f"{name}_NUM_THREADS": count for name in blas},
         "PYTHONPATH": os.pathsep.join(os.path.abspath(entry) for entry in sys.path),

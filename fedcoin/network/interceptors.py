@@ -161,7 +161,7 @@ class Chain(grpc.aio.ServerInterceptor):
                 else:
                     await self._written(replies, context)
 
-        return _like(handler, stream if handler.response_streaming else single)
+        return reshaped(handler, stream if handler.response_streaming else single)
 
     @asynccontextmanager
     async def _around(self, call: Call, context: Context) -> AsyncIterator[None]:
@@ -277,7 +277,7 @@ def _decoded(decode: Callable[[bytes], Any], raw: bytes) -> Any:
         ) from error
 
 
-def _like(handler: Handler, behaviour: Callable[..., Any]) -> Handler:
+def reshaped(handler: Handler, behaviour: Callable[..., Any]) -> Handler:
     """A handler of the same shape, whose requests come as bytes."""
     make = {
         (False, False): grpc.unary_unary_rpc_method_handler,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class Chain(Protocol):
         ...
 
     def block(self, height: int) -> StoredBlock | None:
-        """A final block and a certificate for it; None above the chain and at 0."""
+        """A final block and a certificate for it; None above the chain and up to its base."""
         ...
 
     async def wait_above(self, height: int) -> int:
@@ -130,6 +131,14 @@ class Importer(Protocol):
 
         Does nothing when the chain holds it already. Raises Refusal when block or
         certificate is invalid, or the block is not the next one.
+        """
+        ...
+
+    async def import_snapshot(self, path: Path) -> None:
+        """Begin from a snapshot's file instead of genesis, on a chain without blocks.
+
+        Checks all of it; either everything of it is taken or nothing. Raises Refusal:
+        BAD_SNAPSHOT, and what is wrong in it.
         """
         ...
 

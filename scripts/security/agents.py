@@ -32,6 +32,9 @@ COMMIT = block_pb2.TASK_PHASE_COMMIT
 CHALLENGE = block_pb2.TASK_PHASE_CHALLENGE
 REVEAL = block_pb2.TASK_PHASE_REVEAL
 
+ABSENTEE = Strategy("absentee", opens=False, shows=False)
+"""Not a lie: a miner that is away, and does not even commit."""
+
 Utility = Callable[[Bools], Ints]
 Action = CommitShapley | RevealShapley
 
@@ -82,6 +85,8 @@ class Agent:
         rivals: list[Action],
     ) -> Action | None:
         if task.phase == COMMIT:
+            if self.strategy is ABSENTEE:
+                return None
             return self._commit(task_id, task, terms, rivals)
         miner = records.MINERS.get(state, task_id, self.key.address)
         work = self._works.get((task_id, task.attempt))
@@ -155,6 +160,7 @@ class Agent:
     def _sample(self, plan: SamplingPlan, difficulty_nano: int, grand: int, empty: int) -> Ints:
         """Leaves until an honest miner would stop; then as many as the strategy makes of that."""
         known = np.empty((0, plan.leaf_length), dtype=np.int64)
+        vectors = np.empty((0, plan.clients), dtype=np.int64)
         limit = plan.most_samples
         limit = min(limit, self.strategy.effort(plan, plan.most_samples))
         goal: int | None = None
@@ -168,9 +174,11 @@ class Agent:
             rows = asked.reshape(len(leaves), plan.leaf_length)
             rows = plan.canonical(leaves, rows, grand, empty)
             known = np.concatenate([known, rows])
+            if goal is None:
+                added = plan.contributions(leaves, rows, grand, empty)
+                vectors = np.concatenate([vectors, added])
             if goal is None and len(known) >= due:
                 due = len(known) + len(known) // 20
-                vectors = plan.contributions(range(len(known)), known, grand, empty)
                 if is_enough(plan, vectors, difficulty_nano):
                     goal = self.strategy.effort(plan, len(known))
         return known

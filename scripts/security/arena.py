@@ -7,184 +7,47 @@ a pool that everybody sees at once; votes and proposals travel with the simulato
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 
 from google.protobuf.message import Message
 
-from fedcoin.application.adversaries.strategies import HONEST, Strategy
-from fedcoin.consensus.simulation.network import Clock
+from fedcoin.application.adversaries.proposing import MINING
+from fedcoin.consensus.effects import Equivocation
+from fedcoin.consensus.simulation.network import Clock, Final
 from fedcoin.consensus.simulation.node import CHAIN_ID
 from fedcoin.consensus.simulation.scenario import Scenario
 from fedcoin.consensus.simulation.world import Report, Simulation, key_of
-from fedcoin.consensus.validators import Validator, ValidatorSet
+from fedcoin.consensus.validators import ValidatorSet
 from fedcoin.contract import records
 from fedcoin.contract.admission import least_fee
-from fedcoin.contract.block_rules import check_block, header_of
 from fedcoin.contract.errors import EARLY
-from fedcoin.contract.genesis import genesis_changes
-from fedcoin.contract.ledger import Execution, Ledger
-from fedcoin.contract.scope import BlockContext
+from fedcoin.contract.ledger import Execution
 from fedcoin.contract.state import MemoryState
-from fedcoin.data.addresses import format_address
-from fedcoin.data.blocks import Block, build_block, decode_block
 from fedcoin.data.errors import Refusal
-from fedcoin.data.genesis import Genesis, parse_genesis, render_genesis
 from fedcoin.data.keys import KeyPair
 from fedcoin.data.receipts import decode_receipt
 from fedcoin.data.transactions import Transaction, action_name, sign_transaction
 from fedcoin.incentive.audit import coalitions_to_check, compare, tolerance_of
 from fedcoin.incentive.sampling import plan_of
-from fedcoin.v1 import block_pb2, genesis_pb2, task_pb2
-from fedcoin.v1.transaction_pb2 import CommitShapley, RevealShapley, TransactionBody
-from scripts.security.agents import Action, Agent
-from scripts.security.games import Game
-from scripts.security.proposers import FAIR, Proposing
-from scripts.security.server import Server
-
-FDC = 100_000_000
-BOND = 10 * FDC
-BALANCE = 1_000 * FDC
-GENESIS_MS = 1_700_000_000_000
-FIXED_D = dict.fromkeys(
-    ("initial_difficulty_nano", "min_difficulty_nano", "max_difficulty_nano"), 30_000_000
+from fedcoin.v1 import block_pb2
+from fedcoin.v1.transaction_pb2 import (
+    CommitShapley,
+    ReportEquivocation,
+    RevealShapley,
+    TransactionBody,
 )
-"""Computing takes no virtual time here, so D is held where it is."""
+from scripts.security.agents import Action, Agent
+from scripts.security.ledger_node import LedgerNode
+from scripts.security.server import Server
+from scripts.security.setting import BOND, Setting, Settled, Tally, genesis_of
 
 _FIELDS = {
     "CommitShapley": "commit_shapley",
     "RevealShapley": "reveal_shapley",
     "OpenCampaign": "open_campaign",
     "OpenTask": "open_task",
+    "ReportEquivocation": "report_equivocation",
 }
-
-
-@dataclass
-class Setting:
-    """One run: a validator for each strategy, clients of a game, and so many rounds."""
-
-    strategies: Sequence[Strategy] = (HONEST,) * 4
-    proposing: Mapping[int, Proposing] = field(default_factory=dict)
-    powers: Sequence[int] = ()
-    game: Game = field(default_factory=lambda: Game(5))
-    rounds: int = 100
-    schedule: int = task_pb2.SCHEDULE_PERMUTATION
-    max_samples: int = 200
-    reward: int = task_pb2.MINING_REWARD_WINNER
-    commit_window_ms: int = 10_000
-    reveal_window_ms: int = 10_000
-    resend_ms: int = 500
-    speed: float | None = None
-    """Coalitions that a miner computes in a second; None: no time passes."""
-    faster: Callable[[int], float] = lambda round: 1.0
-    """How many times faster everybody is in a round."""
-    seed: int = 1
-    parameters: Mapping[str, int] = field(default_factory=lambda: FIXED_D)
-
-
-@dataclass
-class Tally:
-    """What came of one miner; coins in sap."""
-
-    wins: int = 0
-    rewards: int = 0
-    burned: int = 0
-    evaluations: int = 0
-    revealed: int = 0
-
-
-@dataclass
-class Settled:
-    """One settled task."""
-
-    winner: bytes
-    mean_shapley_nano: tuple[int, ...]
-    opened_height: int
-    closed_height: int
-    opened_ms: int
-    closed_ms: int
-    attempts: int
-
-
-class LedgerNode:
-    """One validator's ledger; an ``Application`` of the simulator."""
-
-    def __init__(self, arena: Arena, index: int) -> None:
-        self.arena = arena
-        self.key = key_of(index)
-        self.index = index
-        self.proposing = arena.setting.proposing.get(index, FAIR)
-        self.state = MemoryState()
-        self.state.apply(genesis_changes(arena.genesis))
-        self.ledger = Ledger(self.state, arena.genesis)
-        self.tip: Block | None = None
-        self.certificate = b""
-        self._known: dict[bytes, Execution] = {}
-
-    def height(self) -> int:
-        return self.tip.height if self.tip else 0
-
-    def validators(self) -> ValidatorSet:
-        return self.ledger.validators()
-
-    def proposer(self, round: int) -> Validator:
-        return self.ledger.proposer(self.height() + 1, round)
-
-    def time_ms(self) -> int:
-        return self.tip.header.time_ms if self.tip else GENESIS_MS
-
-    def wants_block(self, now_ms: int) -> bool:
-        deadline = self.ledger.next_deadline_ms()
-        late = deadline is not None and GENESIS_MS + now_ms >= deadline
-        return late or self.ledger.needs_block() or bool(self.arena.ready(self))
-
-    def build(self, round: int, now_ms: int) -> tuple[bytes, bytes]:
-        time_ms = GENESIS_MS + now_ms + self.proposing.ahead_ms
-        context = BlockContext(
-            height=self.height() + 1,
-            time_ms=max(time_ms, self.time_ms() + 1),
-            proposer=self.key.address,
-            last_certificate=self.certificate,
-        )
-        candidates = self.proposing.chosen(self.arena.ready(self), self.key.address)
-        most = self.arena.genesis.parameters.max_block_bytes
-        built = self.ledger.build(context, candidates, most)
-        self.arena.drop(built.refused)
-        parent = self.tip.hash if self.tip else self.arena.genesis.hash
-        header = header_of(context, parent, self.arena.genesis, built.execution)
-        raws = [transaction.raw for transaction in built.transactions]
-        block = build_block(header, self.certificate, raws)
-        self._known = {block.hash: built.execution}
-        return block.hash, block.raw
-
-    def check(self, raw: bytes, now_ms: int) -> bool:
-        try:
-            execution = self._execute(decode_block(raw, len(raw)), GENESIS_MS + now_ms)
-            for transaction in execution.transactions:
-                self.arena.audit(transaction, self.state)
-        except Refusal as refusal:
-            self.arena.refusals[refusal.code.value] += 1
-            return False
-        return True
-
-    def adopt(self, raw: bytes, certificate: bytes) -> None:
-        block = decode_block(raw, len(raw))
-        execution = self._execute(block, None)
-        self.state.apply(execution.changes)
-        self.ledger.adopt(execution)
-        self.tip, self.certificate, self._known = block, certificate, {}
-        self.arena.after_block(self, execution)
-
-    def _execute(self, block: Block, now_ms: int | None) -> Execution:
-        if block.hash not in self._known:
-            self._known[block.hash] = check_block(
-                block,
-                self.tip.header if self.tip else None,
-                self.arena.genesis,
-                self.ledger,
-                now_ms=now_ms,
-            )
-        return self._known[block.hash]
 
 
 class Arena:
@@ -196,7 +59,7 @@ class Arena:
         count = len(setting.strategies)
         self.powers = tuple(setting.powers) or (BOND,) * count
         self.server = Server(setting.game.clients, setting, CHAIN_ID)
-        self.genesis = self._genesis()
+        self.genesis = genesis_of(self.powers, setting.parameters, self.server.key.address)
         deposit = self.genesis.parameters.commit_deposit
         leaves = self.genesis.parameters.challenge_leaves
         self.agents = [
@@ -208,11 +71,18 @@ class Arena:
         self.failed = 0
         self.refusals: Counter[str] = Counter()
         self.paid: Counter[bytes] = Counter()
+        self.turns = self.tries = self.challenges = 0
+        """Grinders' turns with openings to choose from, the blocks that they built in these, and
+        the most challenges that those of one turn fixed."""
+        self.left_out: dict[bytes, frozenset[bytes]] = {}
+        """By block: commitments, openings and reveals that it could have held and does not."""
+        self._waited: Counter[bytes] = Counter()
         self._pool: dict[bytes, Transaction] = {}
         self._actions: list[tuple[bytes, CommitShapley | RevealShapley]] = []
         self._verdicts: dict[bytes, Refusal | None] = {}
         self.nodes: list[LedgerNode] = []
         self._clock = Clock()
+        self.finals: list[Final] = []
 
     def run(self, deadline_ms: int = 100_000_000) -> Report:
         """Play until the campaign is over on every node."""
@@ -225,9 +95,11 @@ class Arena:
             propose_ms=200,
             resend_ms=self.setting.resend_ms,
             deadline_ms=deadline_ms,
+            faulty=tuple(self.setting.faulty.items()),
         )
         simulation = _Campaign(scenario, self)
         self._clock = simulation.clock
+        self.finals = simulation.nodes[0].disk.finals
         return simulation.run()
 
     @property
@@ -269,10 +141,25 @@ class Arena:
         if refusal is not None:
             raise refusal
 
+    def ground(self, tries: int, challenges: int) -> None:
+        """A grinder had a turn."""
+        if tries > 1:
+            self.turns += 1
+            self.tries += tries
+            self.challenges = max(self.challenges, challenges)
+
+    def accuse(self, reporter: int, effect: Equivocation) -> None:
+        """A validator saw another one vote twice, and reports it."""
+        if reporter in self.setting.faulty:
+            return
+        action = ReportEquivocation(first=effect.first.envelope, second=effect.second.envelope)
+        self.submit(self.nodes[reporter], key_of(reporter), action)
+
     def after_block(self, node: LedgerNode, execution: Execution) -> None:
         """Everybody reacts to its own node's block; the first node's is counted."""
         if node.index == 0:
             self._count(node, execution)
+            self._count_waits(node, execution)
             for signer, action in self.server.act(node.state):
                 self.submit(node, signer, action)
         agent = self.agents[node.index]
@@ -362,6 +249,15 @@ class Arena:
             return refusal
         return None
 
+    def _count_waits(self, node: LedgerNode, execution: Execution) -> None:
+        assert node.tip is not None
+        self._waited.update(self.left_out.pop(node.tip.hash, ()))
+        index = {agent.key.address: i for i, agent in enumerate(self.agents)}
+        for transaction in execution.transactions:
+            if action_name(transaction.body) in MINING:
+                waits = self.tallies[index[transaction.sender]].waits
+                waits[self._waited.pop(transaction.hash, 0)] += 1
+
     def _count(self, node: LedgerNode, execution: Execution) -> None:
         index = {agent.key.address: i for i, agent in enumerate(self.agents)}
         if execution.settlement is not None:
@@ -395,27 +291,13 @@ class Arena:
                 self.tallies[index[payment.address]].burned += payment.amount
             elif payment.kind == block_pb2.PAYMENT_KIND_TRAIN:
                 self.paid[payment.address] += payment.amount
+            elif payment.kind == block_pb2.PAYMENT_KIND_BOND_BURNED:
+                self.tallies[index[payment.address]].bond_burned += payment.amount
+                self.tallies[index[payment.address]].slashed_height = node.height()
+            elif payment.kind == block_pb2.PAYMENT_KIND_REPORT_REWARD:
+                self.tallies[index[payment.address]].reported += payment.amount
         for tally, agent in zip(self.tallies, self.agents, strict=True):
             tally.evaluations = agent.evaluations
-
-    def _genesis(self) -> Genesis:
-        keys = [key_of(i) for i in range(len(self.powers))]
-        owners = {k.address: BALANCE for k in keys}
-        owners |= {self.server.key.address: 100_000 * FDC}
-        message = genesis_pb2.Genesis(
-            chain_id=CHAIN_ID,
-            time_ms=GENESIS_MS,
-            parameters=genesis_pb2.Parameters(**dict(self.setting.parameters)),
-            accounts=[
-                genesis_pb2.GenesisAccount(address=format_address(address), balance=balance)
-                for address, balance in owners.items()
-            ],
-            validators=[
-                genesis_pb2.GenesisValidator(public_key=k.public_key.hex(), bond=bond)
-                for k, bond in zip(keys, self.powers, strict=True)
-            ],
-        )
-        return parse_genesis(render_genesis(message))
 
 
 class _Campaign(Simulation):
@@ -424,6 +306,10 @@ class _Campaign(Simulation):
     def __init__(self, scenario: Scenario, arena: Arena) -> None:
         self._arena = arena
         super().__init__(scenario, arena.make)
+
+    def note_equivocation(self, index: int, effect: Equivocation) -> None:
+        super().note_equivocation(index, effect)
+        self._arena.accuse(index, effect)
 
     def _is_done(self) -> bool:
         return self._arena.over

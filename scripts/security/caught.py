@@ -154,18 +154,3 @@ def tolerated_bias(trials: int, size: int) -> Bias:
     moved = abs(tree.total[0] - truth.total[0]) / SAMPLES / size
     name = f"every count off by the tolerance, {tolerance} of {size}"
     return Bias(name, trials, unseen, moved if unseen else 0.0, 2 * tolerance / size)
-
-
-def stopped_bias(trials: int, most: int = SAMPLES) -> tuple[float, float, float]:
-    """Optional stopping between 32 and ``most`` samples: mean and largest gain, and one standard
-    error of an honest miner with all of them; shares of the evaluation set."""
-    game = Game(5)
-    gains, errors = [], []
-    for number in range(trials):
-        plan = plan_for(game, number, most)
-        known = honest(plan, game, most)
-        vectors = plan.contributions(range(most), known.utilities, known.grand, known.empty)[:, 0]
-        count = forgeries.best_count(plan, known.utilities, known.grand, known.empty, 0, 32)
-        gains.append((vectors[:count].mean() - vectors.mean()) / game.size)
-        errors.append(vectors.std() / np.sqrt(most) / game.size)
-    return float(np.mean(gains)), float(np.max(gains)), float(np.mean(errors))

@@ -1,12 +1,16 @@
-"""Proposers that leave their rivals out, and what that delays."""
+"""Proposers that leave their rivals out, miners that withhold, and what either delays."""
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 from fedcoin.application.adversaries.strategies import HONEST, STRATEGIES
-from scripts.security.arena import FDC, Arena, Setting
+from fedcoin.consensus.simulation.world import key_of
+from scripts.security.agents import ABSENTEE
+from scripts.security.arena import Arena
 from scripts.security.proposers import CENSOR, HASTY_CENSOR
+from scripts.security.setting import FDC, Setting
 
 
 @dataclass(frozen=True)
@@ -24,36 +28,58 @@ class Delay:
     """Of the honest miners' reveals, how many counted; all are ``tasks`` x honest miners."""
     burned: float
     """Deposits of honest miners, in FDC."""
+    waits: tuple[int, ...]
+    """Of the honest miners' commitments, openings and reveals, how many were left out of 0, 1, 2
+    and so on final blocks that could have held them."""
 
 
 def censored(
-    tasks: int, validators: int, faulty: int, *, hasty: bool = False, window_ms: int = 2_000
+    tasks: int,
+    validators: int,
+    faulty: int,
+    *,
+    hasty: bool = False,
+    window_ms: int = 2_000,
+    seeds: int = 1,
 ) -> Delay:
-    """The first ``faulty`` of some validators censor whenever it is their turn."""
+    """Some of the validators censor whenever it is their turn; their turns follow each other."""
     how = HASTY_CENSOR if hasty else CENSOR
-    setting = Setting(
-        strategies=(HONEST,) * validators,
-        proposing=dict.fromkeys(range(faulty), how),
-        rounds=tasks,
-        reveal_window_ms=window_ms,
-        commit_window_ms=window_ms,
-    )
-    arena = Arena(setting)
-    report = arena.run()
-    assert not report.violations, report
-    blocks = [task.closed_height - task.opened_height for task in arena.settled] or [0]
-    honest = arena.tallies[faulty:]
+    turns = sorted(range(validators), key=lambda i: key_of(i).address)
+    censors = turns[:faulty]
+    arenas = []
+    for seed in range(1, seeds + 1):
+        setting = Setting(
+            strategies=(HONEST,) * validators,
+            proposing=dict.fromkeys(censors, how),
+            rounds=tasks,
+            reveal_window_ms=window_ms,
+            commit_window_ms=window_ms,
+            seed=seed,
+        )
+        arena = Arena(setting)
+        report = arena.run()
+        assert not report.violations, report
+        arenas.append(arena)
+    settled = [task for arena in arenas for task in arena.settled]
+    blocks = [task.closed_height - task.opened_height for task in settled] or [0]
+    honest = [
+        tally for arena in arenas for i, tally in enumerate(arena.tallies) if i not in censors
+    ]
+    waits = sum((tally.waits for tally in honest), Counter[int]())
     clock = " with clocks 5 s ahead" if hasty else ""
     return Delay(
-        what=f"{faulty} of {validators} censor{clock}" if faulty else "nobody censors",
+        what=f"{faulty} of {validators} censor{clock}"
+        if faulty
+        else f"none of {validators} censors",
         validators=validators,
         faulty=faulty,
-        tasks=len(arena.settled),
-        failed=arena.failed,
+        tasks=len(settled),
+        failed=sum(arena.failed for arena in arenas),
         least_blocks=min(blocks),
         most_blocks=max(blocks),
         revealed=sum(tally.revealed for tally in honest),
         burned=sum(tally.burned for tally in honest) / FDC,
+        waits=tuple(waits[turn] for turn in range(max(waits, default=0) + 1)),
     )
 
 
@@ -73,8 +99,9 @@ class Withheld:
 
 
 def withheld(tasks: int, kind: str, validators: int, count: int) -> Withheld:
-    """The first ``count`` withhold every time."""
-    strategies = (STRATEGIES[kind],) * count + (HONEST,) * (validators - count)
+    """The first ``count`` withhold every time; ``absentee``: do not even commit."""
+    strategy = ABSENTEE if kind == ABSENTEE.kind else STRATEGIES[kind]
+    strategies = (strategy,) * count + (HONEST,) * (validators - count)
     arena = Arena(Setting(strategies=strategies, rounds=tasks))
     report = arena.run()
     assert not report.violations, report

@@ -126,7 +126,9 @@ def colluders(tasks: int, withheld: int) -> float:
 
 def _drawn(task_id: bytes, salts: dict[bytes, bytes]) -> int:
     reveals = [Reveal(address, 1, 1, (0,)) for address in salts]
-    outcome = decide(reveals, 1, challenge_of(task_id, 0, salts), exact=True)
+    outcome = decide(
+        reveals, 1, challenge_of(task_id, 0, salts), exact=True, min_samples_percent=25
+    )
     assert outcome is not None
     return outcome.winner[0]
 
@@ -149,6 +151,6 @@ def _unseen(challenge: bytes, public_key: bytes, forged: frozenset[int]) -> bool
 
 def _wins(challenge: bytes) -> bool:
     reveals = [Reveal(bytes([i]) * 20, 1, 1, (0,)) for i in range(4)]
-    outcome = decide(reveals, 1, challenge, exact=True)
+    outcome = decide(reveals, 1, challenge, exact=True, min_samples_percent=25)
     assert outcome is not None
     return outcome.winner == bytes(20)

@@ -5,29 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fedcoin.data.transactions import Transaction, action_name
-
-MINING = ("commit_shapley", "reveal_shapley")
+from fedcoin.application.adversaries.proposing import without_rivals
+from fedcoin.data.transactions import Transaction
 
 
 @dataclass(frozen=True)
 class Proposing:
-    """How a proposer builds: whose mining it leaves out, and how far ahead it sets the clock."""
+    """How a proposer builds: does it leave rivals out, how far ahead does it set the clock, does
+    it look for a challenge that suits it?"""
 
     censors: bool = False
     ahead_ms: int = 0
+    grinds: bool = False
 
     def chosen(self, ready: Sequence[Transaction], own: bytes) -> list[Transaction]:
         """What it puts into its block."""
-        return [
-            transaction
-            for transaction in ready
-            if not self.censors
-            or transaction.sender == own
-            or action_name(transaction.body) not in MINING
-        ]
+        return without_rivals(ready, own) if self.censors else list(ready)
 
 
 FAIR = Proposing()
 CENSOR = Proposing(censors=True)
 HASTY_CENSOR = Proposing(censors=True, ahead_ms=5_000)
+GRINDER = Proposing(grinds=True)

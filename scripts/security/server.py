@@ -28,7 +28,7 @@ from fedcoin.v1.task_pb2 import (
 )
 
 if TYPE_CHECKING:
-    from scripts.security.arena import Setting
+    from scripts.security.setting import Setting
 
 FDC = 100_000_000
 ROUND_PRICE = 100 * FDC

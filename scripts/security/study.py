@@ -9,9 +9,32 @@ from typing import Any
 
 from fedcoin.application.adversaries.strategies import STRATEGIES
 from fedcoin.v1 import task_pb2
-from scripts.security import caught, censorship, difficulty, flips, grinding, wins
+from scripts.security import (
+    caught,
+    censorship,
+    coordinator,
+    difficulty,
+    equivocation,
+    flips,
+    foreign,
+    grinding,
+    participants,
+    wins,
+)
 
-PARTS = ("wins", "caught", "bias", "grinding", "censorship", "law", "retarget", "flips")
+PARTS = (
+    "wins",
+    "caught",
+    "bias",
+    "grinding",
+    "censorship",
+    "equivocation",
+    "foreign",
+    "participants",
+    "law",
+    "retarget",
+    "flips",
+)
 
 EXACT = task_pb2.SCHEDULE_EXACT
 
@@ -56,30 +79,51 @@ def jobs(quick: bool) -> list[Job]:
         Job("bias", "bias hidden small", caught.hidden_bias, (trials, 0.02)),
         Job("bias", "bias tolerated", caught.tolerated_bias, (trials // 10, 1_000)),
         Job("bias", "bias tolerated large", caught.tolerated_bias, (trials // 10, 10_000)),
-        Job("bias", "bias stopped", caught.stopped_bias, (trials // 10,)),
+        Job("bias", "bias stopped", difficulty.stopped, (trials // 10,)),
         Job("grinding", "grinding 4", grinding.ground, (trials // 5, 0, 0.1)),
         Job("grinding", "grinding 1000", grinding.ground, (trials // 5, trials, 0.1)),
         Job("grinding", "colluders 1", grinding.colluders, (2 * trials, 0)),
         Job("grinding", "colluders 2", grinding.colluders, (2 * trials, 1)),
     ]
+    found.append(
+        Job("grinding", "grinder", wins.ours, ("challenge-grinder", blocks), (("schedule", EXACT),))
+    )
     tasks = 4 if quick else 40
     for count, faulty, hasty in (
         (4, 0, False),
         (4, 1, False),
         (4, 1, True),
         (7, 0, False),
+        (7, 1, False),
         (7, 2, False),
         (7, 2, True),
+        (10, 3, False),
+        (10, 3, True),
     ):
         name = f"censored {count} {faulty} {hasty}"
-        options = (("hasty", hasty),)
-        found.append(Job("censorship", name, censorship.censored, (tasks, count, faulty), options))
-    for kind in ("withholder", "late-withholder"):
+        # Turns depend on who won the task before: more seeds, more of them.
+        options = (("hasty", hasty), ("seeds", 1 if quick else 3))
+        arguments = (tasks // 2, count, faulty)
+        found.append(Job("censorship", name, censorship.censored, arguments, options))
+    for kind in ("withholder", "late-withholder", "absentee"):
         for count, absent in ((4, 1), (7, 2)):
             name = f"withheld {kind} {count}"
             arguments = (tasks, kind, count, absent)
             found.append(Job("censorship", name, censorship.withheld, arguments))
-    found.append(Job("law", "least", difficulty.least))
+    for count, liars in ((4, 1), (7, 2), (10, 3)):
+        arguments = (tasks // 4, count, liars)
+        name = f"equivocated {count}"
+        found.append(Job("equivocation", name, equivocation.equivocated, arguments))
+    found.append(Job("foreign", "foreign", foreign.brought))
+    found.append(Job("participants", "coordinator", coordinator.lies))
+    found.append(
+        Job(
+            "participants", "participants digits", participants.play, ("digits", 1 if quick else 10)
+        )
+    )
+    if os.environ.get("FEDCOIN_MNIST") and not quick:
+        found.append(Job("participants", "participants mnist", participants.play, ("mnist", 3)))
+    found.append(Job("law", "least", difficulty.least, (2 if quick else 40,)))
     found.append(Job("law", "law", difficulty.costs, (5 if quick else 100,)))
     found += [
         Job("retarget", f"retarget {factor}", difficulty.step, (factor, 1 if quick else 7))

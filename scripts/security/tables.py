@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from scripts.security import difficulty
-
-Found = dict[str, Any]
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Markdown."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
+from scripts.security import tables_of_conduct as conduct
+from scripts.security.markdown import Found, table
 
 
 def wins(found: Found) -> str:
@@ -107,14 +101,26 @@ def bias(found: Found) -> str:
 
 def stopped(found: Found) -> str:
     """Optional stopping."""
-    mean, most, error = found["bias stopped"]
-    return table(
-        ["gain of the favourite", "share of the evaluation set", "in standard errors"],
+    rows = [
         [
-            ["mean", f"{mean:.4f}", f"{mean / error:.1f}"],
-            ["largest", f"{most:.4f}", f"{most / error:.1f}"],
-        ],
-    )
+            f"{row['least']} of {row['others']}",
+            f"{row['mean'] * row['error']:.4f}",
+            f"{row['mean']:.1f}",
+            f"{row['expected']:.1f}",
+            f"{row['largest']:.1f}",
+            f"{row['settled'] * row['error']:.4f}",
+        ]
+        for row in found["bias stopped"]
+    ]
+    head = [
+        "fewest samples that count",
+        "mean gain",
+        "in standard errors",
+        "at most, on average",
+        "largest",
+        "S-bar moves by",
+    ]
+    return table(head, rows)
 
 
 def grinding(found: Found) -> str:
@@ -131,41 +137,6 @@ def grinding(found: Found) -> str:
         for row in pair
     ]
     head = ["challenge", "tries", "forger of a tenth passes", "one of four wins `EXACT`"]
-    return table(head, rows)
-
-
-def censorship(found: Found) -> str:
-    """Blocks from opening to settling."""
-    rows = [
-        [
-            row["what"],
-            row["tasks"],
-            row["failed"],
-            f"{row['least_blocks']} to {row['most_blocks']}",
-            f"{row['revealed']} of {row['tasks'] * (row['validators'] - row['faulty'])}",
-            f"{row['burned']:.1f}",
-        ]
-        for name, row in found.items()
-        if name.startswith("censored ")
-    ]
-    head = ["validators", "settled", "failed", "blocks", "honest reveals", "honest deposits burned"]
-    return table(head, rows)
-
-
-def withholding(found: Found) -> str:
-    """Who keeps back."""
-    rows = [
-        [
-            f"{row['withholders']} `{row['kind']}` of {row['validators']}",
-            row["settled"],
-            row["failed"],
-            f"{row['burned']:.2f}",
-            f"{row['seconds']:.1f}",
-        ]
-        for name, row in found.items()
-        if name.startswith("withheld ")
-    ]
-    head = ["who", "settled", "failed", "FDC burned a task and withholder", "median seconds"]
     return table(head, rows)
 
 
@@ -196,11 +167,16 @@ def law(found: Found) -> str:
 
 
 def least(found: Found) -> str:
-    """Too few samples, and D."""
+    """Too few samples: near enough, and in."""
     points = found["least"]
-    head = ["samples", *(f"within D = {d:g}" for d, _ in points[0]["within"])]
+    head = ["samples", *(f"D = {p['distance']:g}, others {p['honest']:,}" for p in points)]
     rows = [
-        [point["samples"], *(f"{share:.1%}" for _, share in point["within"])] for point in points
+        [samples, *(f"{near:.0%}, {inside:.0%}" for _, near, inside in shares)]
+        for samples, shares in zip(
+            [samples for samples, _, _ in points[0]["shares"]],
+            zip(*(point["shares"] for point in points), strict=True),
+            strict=True,
+        )
     ]
     return table(head, rows)
 
@@ -249,8 +225,13 @@ TABLES: dict[str, Callable[[Found], str]] = {
     "bias": bias,
     "stopped": stopped,
     "grinding": grinding,
-    "censorship": censorship,
-    "withholding": withholding,
+    "grinder": conduct.grinder,
+    "censorship": conduct.censorship,
+    "equivocation": conduct.equivocation,
+    "foreign": conduct.foreign,
+    "coordinator": conduct.coordinator,
+    "participants": conduct.participants,
+    "withholding": conduct.withholding,
     "law": law,
     "least": least,
     "retarget": retarget,

@@ -9,8 +9,10 @@ import numpy as np
 from fedcoin.application.adversaries.strategies import HONEST, STRATEGIES
 from scripts.paper_baseline.liars import liar
 from scripts.paper_baseline.race import payouts, race
-from scripts.security.arena import FDC, Arena, Setting
+from scripts.security.arena import Arena
 from scripts.security.games import Game
+from scripts.security.proposers import GRINDER
+from scripts.security.setting import FDC, Setting
 
 MINERS = 5
 PAPER_D = 0.03
@@ -38,12 +40,20 @@ class Row:
     honest_evaluations: int
     """Coalitions that one honest miner computed."""
     refusals: str = ""
+    turns: int = 0
+    """Of a grinder, in which it had a choice."""
+    tries: int = 0
+    """Blocks that it built in these."""
+    challenges: int = 0
+    """The most challenges that the blocks of one turn fixed."""
 
 
 def ours(kind: str, blocks: int, *, seed: int = 1, schedule: int | None = None) -> Row:
     """One liar against four honest miners on the real ledger."""
     strategy = STRATEGIES.get(kind, HONEST)
     setting = Setting(strategies=(strategy, *(HONEST,) * (MINERS - 1)), rounds=blocks, seed=seed)
+    if kind == "challenge-grinder":
+        setting.proposing = {0: GRINDER}
     if schedule is not None:
         setting.schedule = schedule
     arena = Arena(setting)
@@ -60,6 +70,9 @@ def ours(kind: str, blocks: int, *, seed: int = 1, schedule: int | None = None) 
         evaluations=tally.evaluations,
         honest_evaluations=arena.tallies[1].evaluations,
         refusals=", ".join(f"{code} {count}" for code, count in arena.refusals.most_common()),
+        turns=arena.turns,
+        tries=arena.tries,
+        challenges=arena.challenges,
     )
 
 

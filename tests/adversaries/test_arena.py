@@ -7,9 +7,14 @@ import pytest
 from fedcoin.application.adversaries.strategies import HONEST, STRATEGIES
 from fedcoin.incentive.payout import commit_deposit
 from fedcoin.v1 import task_pb2
-from scripts.security.arena import FDC, Arena, Setting
+from scripts.security.arena import Arena
 from scripts.security.censorship import censored, withheld
+from scripts.security.coordinator import lies
+from scripts.security.equivocation import equivocated
+from scripts.security.foreign import brought
 from scripts.security.games import Game
+from scripts.security.setting import FDC, Setting
+from scripts.security.wins import ours
 
 TASKS = 3
 DEPOSIT = commit_deposit(1, 20 * FDC)
@@ -93,6 +98,10 @@ def test_censors_delay_by_no_more_blocks_than_there_are(
     assert found.failed == 0
     # Three phases can each be delayed.
     assert found.most_blocks <= fair.least_blocks + 3 * faulty
+    # No word of an honest miner is kept out for more turns than there are censors.
+    assert len(found.waits) - 1 <= faulty
+    assert sum(found.waits) == 3 * 2 * (validators - faulty)
+    assert len(fair.waits) == 1
     assert found.revealed == 2 * (validators - faulty)
     assert found.burned == 0
 
@@ -102,6 +111,54 @@ def test_withholding_stops_no_settlement_that_has_its_quorum(kind: str) -> None:
     found = withheld(2, kind, 4, 1)
     assert (found.settled, found.failed) == (2, 0)
     assert found.burned == pytest.approx(DEPOSIT / FDC)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(("validators", "faulty"), [(4, 1), (7, 2), (10, 3)])
+def test_the_longest_delay_is_reached_and_never_passed(validators: int, faulty: int) -> None:
+    found = censored(4, validators, faulty, seeds=2)
+    assert found.failed == 0
+    assert len(found.waits) - 1 == faulty
+
+
+def test_who_is_away_costs_time_and_no_coin() -> None:
+    found = withheld(2, "absentee", 4, 1)
+    assert (found.settled, found.failed, found.burned) == (2, 0, 0)
+    assert 10 <= found.seconds < 12
+
+
+def test_a_grinder_tries_in_vain() -> None:
+    found = ours("challenge-grinder", 10, schedule=task_pb2.SCHEDULE_EXACT)
+    assert found.blocks == 10
+    assert found.tries > 10 * found.turns > 0
+    assert found.challenges == 1
+    assert found.wins < 8
+    assert found.lost == 0
+
+
+@pytest.mark.parametrize(("validators", "count"), [(4, 1), (7, 2)])
+def test_who_votes_twice_loses_its_bond_and_stops_nothing(validators: int, count: int) -> None:
+    found = equivocated(2, validators, count)
+    assert (found.settled, found.failed) == (2, 0)
+    assert found.slashed == count
+    assert found.honest_slashed == 0
+    assert found.burned + found.reported == found.bond
+    assert found.reported > 0
+
+
+def test_what_is_old_or_foreign_changes_nothing() -> None:
+    """`brought` itself asserts that each is refused and the state stays."""
+    said = {row.what: row for row in brought()}
+    assert len(said) == 13
+    assert said["a vote of a final height"].points == 0
+    assert said["a transaction for another chain"].said == "WRONG_CHAIN"
+    assert all(row.points >= 20 for what, row in said.items() if "for another chain" in what)
+
+
+def test_a_coordinator_is_refused_unless_it_leaves_somebody_out() -> None:
+    said = {lie.what: lie.code for lie in lies()}
+    assert {what for what, code in said.items() if not code} == {"nothing", "leaves a client out"}
 
 
 def test_the_same_seed_is_the_same_history() -> None:

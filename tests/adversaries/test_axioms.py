@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +14,11 @@ from fedcoin.consensus.posap import Outcome, Reveal, decide
 from fedcoin.incentive.evidence import build_tree
 from fedcoin.incentive.payout import train_payouts
 from fedcoin.incentive.sampling import SamplingPlan
+from fedcoin.learning.architecture import plain_layers
+from fedcoin.learning.dense import DenseEvaluator
+from fedcoin.learning.utility import UtilityJob
 from fedcoin.v1 import task_pb2
+from tests.learning.builders import all_coalitions, evaluation, mlp_spec, random_weights
 
 SIZE = 500
 EXACT = task_pb2.SCHEDULE_EXACT
@@ -45,7 +50,7 @@ def settled(table: np.ndarray, schedule: int) -> Outcome:
         tree = build_tree(plan, np.array(rows), grand, empty)
         vector = plan.shapley_nano(leaves, tree.total)
         reveals.append(Reveal(bytes([number]) * 20, 1 + number, leaves, vector))
-    outcome = decide(reveals, 10**10, b"challenge", exact=schedule == EXACT)
+    outcome = decide(reveals, 10**10, b"challenge", exact=schedule == EXACT, min_samples_percent=25)
     assert outcome is not None
     return outcome
 
@@ -102,3 +107,43 @@ def test_all_worth_nothing_and_all_harmful(schedule: int) -> None:
     harmful = settled(np.array([90, 60, 60, 30, 60, 30, 30, 0]), schedule).mean_shapley_nano
     assert harmful == (-60_000_000,) * 3
     assert train_payouts(harmful, 1_000) == ((0, 0, 0), 1_000)
+
+
+# The same for models that are averaged, where each axiom is defined.
+
+RENORMALISED = task_pb2.AVERAGING_RENORMALISED
+FIXED = task_pb2.AVERAGING_FIXED_DENOMINATOR
+TWINS, IDLE = (1, 2), 4
+
+
+def averaged(averaging: int) -> np.ndarray:
+    """What all coalitions of five clients are worth, of which two are alike and one did nothing."""
+    spec = mlp_spec(hidden=(8,))
+    layers = plain_layers(spec)
+    assert layers is not None
+    base, *updates = (random_weights(spec, seed) for seed in range(5))
+    updates[TWINS[1]] = updates[TWINS[0]]
+    updates.insert(IDLE, base)
+    x, y = evaluation(spec, SIZE, 1)
+    here = Path()
+    samples = (30, 20, 20, 40, 10)
+    empty = task_pb2.EMPTY_COALITION_BASE_MODEL
+    job = UtilityJob(b"", here, here, (here,) * 5, samples, here, averaging, empty)
+    return DenseEvaluator(layers, base, updates, x, y, job).evaluate(all_coalitions(5))
+
+
+@pytest.mark.parametrize("averaging", [RENORMALISED, FIXED])
+def test_averaged_models_share_out_what_they_are_worth_and_twins_alike(averaging: int) -> None:
+    table = averaged(averaging)
+    mean = settled(table, EXACT).mean_shapley_nano
+    assert len(set(mean)) >= 3
+    assert abs(sum(mean) - (table[-1] - table[0]) * 10**9 / SIZE) <= 1
+    # Which of the two stands first in a sum may flip an example on the border.
+    assert abs(mean[TWINS[0]] - mean[TWINS[1]]) <= 10**9 / SIZE
+
+
+def test_who_sent_back_the_base_is_a_null_player_where_the_denominator_is_fixed() -> None:
+    value = settled(averaged(FIXED), EXACT).mean_shapley_nano[IDLE]
+    assert abs(value) <= 10**9 / SIZE
+    # Where it is not, the base dilutes what the others have learnt, and that has a value.
+    assert abs(settled(averaged(RENORMALISED), EXACT).mean_shapley_nano[IDLE]) > 10**9 / SIZE

@@ -1,19 +1,47 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from fedcoin.application.adversaries.conducts import CONDUCTS
 from fedcoin.application.adversaries.kinds import KINDS, parse_asked
-from fedcoin.application.adversaries.lying_miner import strategy_of
+from fedcoin.application.adversaries.lying_miner import LyingMiner
 from fedcoin.application.adversaries.strategies import STRATEGIES
+from fedcoin.application.conduct import Conduct, conduct_of
 from fedcoin.application.config import load_config, render_config
 from fedcoin.application.devnet.plan import Options, check
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.data.errors import Refusal
+from fedcoin.data.keys import KeyPair
+
+KEY = KeyPair.from_seed(b"k" * 32)
+SECURITY = Path(__file__).resolve().parents[2] / "docs" / "SECURITY.md"
 
 
-def test_every_kind_has_a_strategy() -> None:
-    assert set(KINDS) == set(STRATEGIES)
-    assert all(STRATEGIES[kind].kind == kind for kind in KINDS)
+def test_every_kind_has_a_strategy_or_a_conduct() -> None:
+    assert list(KINDS) == [*STRATEGIES, *CONDUCTS]
+    assert all(STRATEGIES[kind].kind == kind for kind in STRATEGIES)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_differs_from_an_honest_node_in_one_part(kind: str) -> None:
+    conduct = conduct_of(kind, KEY)
+    parts = ("chain", "network", "miner", "beside")
+    other = [part for part in parts if getattr(type(conduct), part) is not getattr(Conduct, part)]
+    assert len(other) == 1
+    if kind in STRATEGIES:
+        assert isinstance(conduct.miner(*[None] * 7), LyingMiner)
+
+
+def test_who_is_not_told_to_lie_or_does_not_mine_is_honest() -> None:
+    assert type(conduct_of("", KEY)) is type(conduct_of("copier", None)) is Conduct
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_is_in_the_documents(kind: str) -> None:
+    text = SECURITY.read_text(encoding="utf-8")
+    assert f"| `{kind}` | " in text
 
 
 @pytest.mark.parametrize(
@@ -36,7 +64,7 @@ def test_nobody_lies_by_accident() -> None:
     assert load_config(None, {}).mining.adversary == ""
     assert 'adversary = "copier"' in render_config({"mining.adversary": "copier"})
     with pytest.raises(Refusal) as caught:
-        strategy_of("saint")
+        conduct_of("saint", KEY)
     assert caught.value.code is ApplicationCode.BAD_CONFIG
 
 

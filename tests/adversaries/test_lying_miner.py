@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from fedcoin.application.adversaries.lying_miner import LyingMiner, strategy_of
+from fedcoin.application.adversaries.lying_miner import LyingMiner
+from fedcoin.application.adversaries.strategies import STRATEGIES
 from fedcoin.data.keys import KeyPair
 from fedcoin.data.transactions import Transaction
 from fedcoin.learning.worker_pool import UtilityWorker
@@ -46,7 +47,7 @@ def liar(here: Site, key: KeyPair, kind: str) -> LyingMiner:
         return await here.chain.submit(key, action)
 
     return LyingMiner(
-        strategy_of(kind),
+        STRATEGIES[kind],
         key,
         here.chain.chain,
         here.pool,

@@ -6,6 +6,7 @@ Time is the test's own: it only moves when told to.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,8 @@ class LoneChain:
         self.chain = Chain(self.store, Ledger(self.store, genesis), self.clock)
         self.owner = TaskOwner("test")
         self.pool: Pool
+        self.busy: Callable[[], bool] = lambda: False
+        """Does somebody compute what may become a transaction?"""
 
     def clock(self) -> int:
         return self.now_ms
@@ -110,7 +113,7 @@ class LoneChain:
             if self.pool.ready() or self.chain.ledger.needs_block():
                 await self.produce()
                 idle = 0
-            idle += 1
+            idle = 0 if self.busy() else idle + 1
             if idle > 25:
                 return
             await asyncio.sleep(0.02)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,19 +34,32 @@ class Watched:
     asked: int = 0
     checked: int = 0
     opened: set[bytes] = field(default_factory=set)
+    under_way: int = 0
+    """Calls that are not answered yet."""
 
     async def open(self, job: UtilityJob) -> None:
         self.opened.add(job.job_id)
-        await self.worker.open(job)
+        with self._counted():
+            await self.worker.open(job)
 
     async def evaluate(self, job_id: bytes, coalitions: Coalitions) -> Counts:
         self.asked += len(coalitions)
         self.chain.now_ms += int(self.ms_each * len(coalitions))
-        return await self.worker.evaluate(job_id, coalitions)
+        with self._counted():
+            return await self.worker.evaluate(job_id, coalitions)
 
     async def check(self, job: UtilityJob, aggregate: Path, evaluation_size: int) -> None:
         self.checked += 1
-        await self.worker.check(job, aggregate, evaluation_size)
+        with self._counted():
+            await self.worker.check(job, aggregate, evaluation_size)
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        self.under_way += 1
+        try:
+            yield
+        finally:
+            self.under_way -= 1
 
     async def close_job(self, job_id: bytes) -> None:
         self.opened.discard(job_id)
@@ -69,6 +83,7 @@ class Site:
         self.chain = LoneChain(folder, miners, **parameters)
         self.store = ArtifactStore(folder / "artifacts", 1 << 26)
         self.worker = Watched(worker, self.chain)
+        self.chain.busy = lambda: self.worker.under_way > 0
         self.fetched: list[Sequence[bytes]] = []
         self.jobs = TaskJobs(self.worker, self.store, self.ensure)
         self.auditor = Auditor(self.chain.chain, self.jobs, artifact_seconds=0.2)
@@ -113,3 +128,7 @@ class Site:
 
     async def close(self) -> None:
         await self.chain.close()
+
+
+Open = Callable[..., Site]
+"""Opens a site with these options; the fixture ``site`` is one."""

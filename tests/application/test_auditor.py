@@ -1,14 +1,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import pytest_asyncio
 
 from fedcoin.application import auditor as auditing
 from fedcoin.application import task_jobs
@@ -31,38 +29,13 @@ from fedcoin.learning.worker_pool import UtilityWorker
 from fedcoin.v1 import block_pb2, task_pb2
 from fedcoin.v1.transaction_pb2 import CommitShapley, RevealShapley, Transfer, TransferOutput
 from tests.application.lone_chain import key
-from tests.application.mining_site import Site
+from tests.application.mining_site import Open, Site
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 REVEAL = block_pb2.TASK_PHASE_REVEAL
 PERMUTATION = task_pb2.SCHEDULE_PERMUTATION
 SALT = b"s" * 32
-
-Open = Callable[..., Site]
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def worker() -> AsyncIterator[UtilityWorker]:
-    worker = UtilityWorker()
-    await worker.start()
-    yield worker
-    await worker.stop()
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def site(tmp_path: Path, worker: UtilityWorker) -> AsyncIterator[Open]:
-    sites: list[Site] = []
-
-    def open_site(**options: Any) -> Site:
-        folder = tmp_path / str(len(sites))
-        folder.mkdir()
-        sites.append(Site(folder, worker, **options))
-        return sites[-1]
-
-    yield open_site
-    for each in sites:
-        await each.close()
 
 
 async def expect(code: Enum, check: Any) -> Refusal:
@@ -93,6 +66,23 @@ async def test_a_sound_task_passes_once_for_pool_and_vote(site: Open) -> None:
     await here.auditor.check_transaction(opening)
     await here.auditor.check_block(await block_of(here, opening))
     assert here.worker.checked == 1
+
+
+async def test_a_task_that_is_replaced_while_it_is_looked_into(site: Open) -> None:
+    here = site()
+    await here.job.open_campaign()
+    opening = here.chain.sign(here.job.server, here.job.terms())
+    looking = asyncio.create_task(here.pool.submit_audited(opening.raw))
+    await here.until(lambda: here.pool.get(opening.hash) is not None)
+    transfer = Transfer(outputs=[TransferOutput(recipient=key("alice").address, amount=5)])
+    nonce, fee = opening.body.nonce, 2 * opening.body.fee
+    instead = here.chain.sign(here.job.server, transfer, nonce=nonce, fee=fee)
+    await here.pool.submit_audited(instead.raw)
+    await looking
+    assert here.pool.ready() == here.pool.pending() == [instead]
+    assert instead.hash.hex() in (here.pool.dropped_reason(opening.hash) or "")
+    await here.chain.produce()
+    assert not here.pool.pending()
 
 
 async def test_a_campaign_and_its_task_in_one_block(site: Open) -> None:

@@ -18,6 +18,7 @@ from fedcoin.application.config import (
 )
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.application.settings import is_loopback, split_address
+from fedcoin.contract.actions.campaigns import MAX_SHARDS
 from fedcoin.data.amounts import SAP_PER_FDC
 from fedcoin.data.errors import Refusal
 
@@ -120,6 +121,8 @@ def test_variables_of_every_kind() -> None:
         ("COORDINATOR_ROUND_SECONDS", "nan"),
         ("COORDINATOR_KEY", ""),
         ("COORDINATOR_MAX_CLIENTS", "0"),
+        ("COORDINATOR_EVALUATION_SHARDS", "-1"),
+        ("COORDINATOR_EVALUATION_SHARDS", str(MAX_SHARDS + 1)),
         ("LOG_LEVEL", "loud"),
     ],
 )

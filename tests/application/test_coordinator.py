@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import shutil
 import time
@@ -18,6 +19,7 @@ from fedcoin.data.addresses import format_address
 from fedcoin.data.amounts import SAP_PER_FDC
 from fedcoin.data.errors import DataCode, Refusal
 from fedcoin.data.tensors import decode_tensors, encode_tensors
+from fedcoin.data.updates import decode_update
 from fedcoin.learning.campaign import Phase
 from fedcoin.learning.errors import LearningCode
 from fedcoin.network.api.client import NodeClient
@@ -28,6 +30,7 @@ from fedcoin.v1 import federated_learning_service_pb2 as pb
 from tests.application.training_site import (
     CHAIN_ID,
     FUNDS,
+    LOADED_SECONDS,
     SERVER,
     Site,
     client_key,
@@ -51,16 +54,20 @@ def now_ms() -> int:
     return int(time.time() * 1000)
 
 
+@pytest.mark.timeout(300)
 async def test_a_campaign_from_start_to_end(tmp_path: Path) -> None:
-    async with site(tmp_path) as here, started(here.coordinator(settings())) as coordinator:
+    config = settings(
+        evaluation_shards=0, join_seconds=LOADED_SECONDS, round_seconds=LOADED_SECONDS
+    )
+    async with site(tmp_path) as here, started(here.coordinator(config)) as coordinator:
         honest = here.trainer(coordinator.address, 0)
         rider = here.trainer(coordinator.address, 1, free_ride=True)
         async with running(honest, rider) as tasks:
-            history = await asyncio.wait_for(coordinator.run(), 100)
-            paid, unpaid = await asyncio.wait_for(asyncio.gather(*tasks), 10)
+            history = await asyncio.wait_for(coordinator.run(), LOADED_SECONDS)
+            paid, unpaid = await asyncio.wait_for(asyncio.gather(*tasks), 30)
         assert [record.round for record in history] == [1, 2]
         assert all(record.settled for record in history)
-        assert history[1].right_answers > history[0].right_answers > 36
+        assert history[1].right_answers > history[0].right_answers > 18
         # Who trained gets the clients' share, 7 of 10; who returned the base gets nothing.
         assert [payment.payout for payment in paid] == [35 * SAP_PER_FDC] * 2
         assert [payment.payout for payment in unpaid] == [0, 0]
@@ -69,11 +76,43 @@ async def test_a_campaign_from_start_to_end(tmp_path: Path) -> None:
         assert account.balance == 70 * SAP_PER_FDC
         tasks_on_chain = await here.client.tasks(coordinator.campaign.campaign_id)
         assert [view.round for view in tasks_on_chain] == [2, 1]
+        # Each round was valued on its own half of the evaluation set.
+        assert [view.evaluation_size for view in tasks_on_chain] == [180, 180]
+        assert len(set(coordinator.campaign.shards)) == 2
         assert (await here.client.account(client_key(1).address)).balance == 0
 
 
+async def test_clients_are_counted_as_they_come(tmp_path: Path) -> None:
+    """Two at once, while the disk is waited for, are two."""
+    config = settings(clients=3, rounds=1)
+    async with site(tmp_path) as here, started(await here.prepared(config)) as coordinator:
+        keys = [client_key(number).public_key for number in range(3)]
+        await asyncio.gather(*(coordinator.desk.register(key) for key in [*keys, keys[0]]))
+        joined = [line.partition("joined; ")[2] for line in here.lines if "joined" in line]
+        assert joined == ["1 clients now", "2 clients now", "3 clients now"]
+        run = asyncio.create_task(coordinator.run())
+        async with FederatedClient(coordinator.address) as client:
+            weights = await client.upload(trained(0))
+        await until(lambda: coordinator.campaign.phase is Phase.TRAINING)
+        updates = [decode_update(signed(coordinator, n, weights), CHAIN_ID) for n in range(3)]
+        await asyncio.gather(*(coordinator.desk.submit(update) for update in updates))
+        counts = [line.partition("; ")[2] for line in here.lines if "handed in" in line]
+        assert counts == ["1 of 3", "2 of 3", "3 of 3"]
+        (record,) = await asyncio.wait_for(run, 60)
+        assert record.settled
+
+
+async def test_a_set_that_is_too_small_for_its_shards(tmp_path: Path) -> None:
+    config = settings(evaluation_size=10, evaluation_shards=11)
+    async with site(tmp_path) as here:
+        with pytest.raises(Refusal) as caught:
+            await here.coordinator(config).start()
+        assert (caught.value.code, caught.value.limit) == (LearningCode.BAD_SHARE, "10")
+        assert not here.state_path.exists()
+
+
 async def test_a_client_that_vanishes_is_left_out(tmp_path: Path) -> None:
-    config = settings(clients=3, round_seconds=3)
+    config = settings(clients=3, round_seconds=5)
     async with site(tmp_path) as here, started(await here.prepared(config)) as coordinator:
         async with FederatedClient(coordinator.address) as vanishing:
             await vanishing.register(client_key(9), CHAIN_ID, now_ms())
@@ -82,7 +121,7 @@ async def test_a_client_that_vanishes_is_left_out(tmp_path: Path) -> None:
             history = await asyncio.wait_for(coordinator.run(), 60)
         assert [len(record.clients) for record in history] == [2, 2]
         # It is waited for once, not in each round.
-        assert time.monotonic() - began > 3
+        assert time.monotonic() - began > 5
         assert "1 did not come in time" in "\n".join(here.lines)
         assert coordinator.campaign.clients[client_key(9).address].missed
 
@@ -102,7 +141,7 @@ async def test_nobody_comes_and_the_budget_comes_back(tmp_path: Path) -> None:
 
 
 async def test_nobody_hands_in_and_the_round_is_held_again(tmp_path: Path) -> None:
-    config = settings(clients=1, rounds=1, round_seconds=0.5)
+    config = settings(clients=1, rounds=1, round_seconds=2)
     async with site(tmp_path) as here, started(await here.prepared(config)) as coordinator:
         async with FederatedClient(coordinator.address) as client:
             await client.register(client_key(0), CHAIN_ID, now_ms())
@@ -111,9 +150,12 @@ async def test_nobody_hands_in_and_the_round_is_held_again(tmp_path: Path) -> No
         await until(lambda: coordinator.campaign.phase is Phase.WAITING)
         async with FederatedClient(coordinator.address) as client:
             weights = await client.upload(trained(0))
-            await client.register(client_key(0), CHAIN_ID, now_ms())
-            await until(lambda: coordinator.campaign.phase is Phase.TRAINING)
-            await client.submit(signed(coordinator, 0, weights))
+            while not coordinator.campaign.updates:
+                await client.register(client_key(0), CHAIN_ID, now_ms())
+                await until(lambda: coordinator.campaign.phase is Phase.TRAINING)
+                # On a busy machine it may be too late once more.
+                with contextlib.suppress(RpcFailure):
+                    await client.submit(signed(coordinator, 0, weights))
         (record,) = await asyncio.wait_for(run, 60)
         assert record.settled
 

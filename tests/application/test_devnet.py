@@ -54,6 +54,15 @@ def test_a_plan_is_a_network(tmp_path: Path) -> None:
     assert settings.listen == plan.server
 
 
+@pytest.mark.parametrize(("cores", "processes"), [(1, 1), (2, 1), (7, 1), (16, 4)])
+def test_miners_share_the_cores(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cores: int, processes: int
+) -> None:
+    monkeypatch.setattr(planning, "cores", lambda: cores)
+    for miner in lay_out(OPTIONS, tmp_path).miners:
+        assert miner.member.home.config({}).mining.processes == processes
+
+
 def test_clients_differ(tmp_path: Path) -> None:
     plan = lay_out(OPTIONS, tmp_path)
     assert [client.role for client in plan.clients].count(HONEST) == 3

@@ -66,7 +66,9 @@ def result(rounds: int = 3) -> DevnetResult:
         supply_before=10**15,
         supply_after=10**15,
         rounds=tuple(one_round(number) for number in range(1, rounds + 1)),
-        nodes=tuple(NodeResult(address(10 + i), 17, "cd" * 32, 98_000_000, 1.1) for i in (0, 1, 2)),
+        nodes=tuple(
+            NodeResult(address(10 + i), 17, "cd" * 32, 98_000_000, 1.1, 10**11) for i in (0, 1, 2)
+        ),
         elapsed_seconds=41.25,
     )
 

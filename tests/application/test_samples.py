@@ -205,3 +205,20 @@ def test_samples_of_nothing_have_their_shape() -> None:
     empty = Samples(np.empty((0, 6), dtype=np.int64), 5, 1)
     plan = make_plan(PERMUTATION)
     assert plan.contributions([], empty.utilities, 5, 1).shape == (0, 6)
+
+
+@pytest.mark.parametrize("difficulty", [60_000_000, 30_000_000])
+@pytest.mark.parametrize("schedule", [PERMUTATION, ANTITHETIC])
+async def test_nobody_that_stops_like_this_has_less_than_a_quarter_of_another(
+    schedule: int, difficulty: int
+) -> None:
+    """Whatever their speed and their luck: below it a vector would not count."""
+    counts = []
+    for number in range(12):
+        utility = Evaluator(ms_each=(1, 4, 20, 100)[number % 4])
+        plan = make_plan(schedule, public_key=bytes([number]) * 32, max_samples=5_000)
+        samples = await gather(plan, utility, difficulty, utility.clock, FOREVER)
+        assert samples is not None
+        counts.append(len(samples.utilities))
+    assert max(counts) < 5_000
+    assert 4 * min(counts) > max(counts)

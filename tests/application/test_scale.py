@@ -5,11 +5,9 @@ Real worker, real evidence, real blocks; a tiny network, so that counting is che
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 
 from fedcoin.contract import records
 from fedcoin.data.receipts import decode_receipt
@@ -26,14 +24,6 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 ANTITHETIC = task_pb2.SCHEDULE_ANTITHETIC
 LEAVES = 44
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def worker() -> AsyncIterator[UtilityWorker]:
-    worker = UtilityWorker()
-    await worker.start()
-    yield worker
-    await worker.stop()
 
 
 async def settle(here: Site, samples: int) -> bytes:

@@ -26,6 +26,7 @@ from fedcoin.v1.block_pb2 import TASK_PHASE_SETTLED
 from tests.application.training_site import SERVER, settings, site
 
 
+@pytest.mark.timeout(300)
 async def test_simulate_and_publish(tmp_path: Path) -> None:
     folder = tmp_path / "weights"
     lines: list[str] = []

@@ -20,6 +20,7 @@ from fedcoin.learning.local import LocalData
 from fedcoin.network.api.failure import RpcFailure
 from tests.application.training_site import (
     CHAIN_ID,
+    LOADED_SECONDS,
     client_key,
     running,
     settings,
@@ -57,7 +58,7 @@ async def test_nobody_is_there(tmp_path: Path) -> None:
     trainer = Trainer(NOWHERE, client_key(0), RIDER, patience=0.5)
     try:
         with pytest.raises(RpcFailure, match=NOWHERE):
-            await asyncio.wait_for(trainer.run(), 20)
+            await asyncio.wait_for(trainer.run(), 60)
     finally:
         await trainer.stop()
 
@@ -71,15 +72,15 @@ async def test_refusals_end_it(tmp_path: Path) -> None:
             first, second = here.riders(coordinator.address)
             try:
                 with pytest.raises(Refusal) as refused:
-                    await asyncio.wait_for(elsewhere.run(), 20)
+                    await asyncio.wait_for(elsewhere.run(), 60)
                 assert refused.value.code is DataCode.WRONG_CHAIN
                 with pytest.raises(RpcFailure) as failed:
-                    await asyncio.wait_for(late.run(), 20)
+                    await asyncio.wait_for(late.run(), 60)
                 assert failed.value.code == "BAD_PROOF"
                 async with running(first):
                     await until(lambda: len(coordinator.campaign.clients) == 1)
                     with pytest.raises(RpcFailure) as failed:
-                        await asyncio.wait_for(second.run(), 20)
+                        await asyncio.wait_for(second.run(), 60)
                 assert failed.value.code == "CAMPAIGN_FULL"
             finally:
                 for trainer in (elsewhere, late, second):
@@ -96,6 +97,7 @@ async def test_bad_data_is_known_before_joining() -> None:
         await trainer.stop()
 
 
+@pytest.mark.timeout(300)
 async def test_data_that_does_not_suit_the_model(tmp_path: Path) -> None:
     path = tmp_path / "odd.npz"
     np.savez(path, x_train=np.zeros((5, 3, 3)), y_train=np.arange(5))
@@ -106,7 +108,7 @@ async def test_data_that_does_not_suit_the_model(tmp_path: Path) -> None:
             trainer = Trainer(coordinator.address, client_key(0), LocalData(str(path)))
             try:
                 with pytest.raises(Refusal) as caught:
-                    await asyncio.wait_for(trainer.run(), 60)
+                    await asyncio.wait_for(trainer.run(), LOADED_SECONDS)
                 assert caught.value.code is LearningCode.WRONG_SHAPE
             finally:
                 await trainer.stop()
@@ -114,6 +116,7 @@ async def test_data_that_does_not_suit_the_model(tmp_path: Path) -> None:
                 await asyncio.wait([run])
 
 
+@pytest.mark.timeout(400)
 async def test_ones_own_file_and_a_killed_training(tmp_path: Path) -> None:
     """Training is killed once in the middle, and the round is still handed in."""
     digits = datasets.load("digits")
@@ -121,7 +124,13 @@ async def test_ones_own_file_and_a_killed_training(tmp_path: Path) -> None:
     np.savez(path, x_train=digits.x_train[:300], y_train=digits.y_train[:300])
     lines: list[str] = []
     async with site(tmp_path) as here:
-        config = settings(clients=1, rounds=1, epochs=12)
+        config = settings(
+            clients=1,
+            rounds=1,
+            epochs=12,
+            join_seconds=LOADED_SECONDS,
+            round_seconds=LOADED_SECONDS,
+        )
         async with started(await here.prepared(config)) as coordinator:
             trainer = Trainer(
                 coordinator.address,
@@ -132,10 +141,10 @@ async def test_ones_own_file_and_a_killed_training(tmp_path: Path) -> None:
             )
             async with running(trainer) as (task,):
                 run = asyncio.create_task(coordinator.run())
-                await until(lambda: coordinator.campaign.phase is Phase.TRAINING, 100)
+                await until(lambda: coordinator.campaign.phase is Phase.TRAINING, LOADED_SECONDS)
                 await asyncio.sleep(0.1)
                 os.kill(trainer.pid, signal.SIGKILL)
-                (record,) = await asyncio.wait_for(run, 100)
+                (record,) = await asyncio.wait_for(run, LOADED_SECONDS)
                 (paid,) = await asyncio.wait_for(task, 20)
         assert paid.num_samples == 300
         assert paid.payout == record.clients[0].payout > 0

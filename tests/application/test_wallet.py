@@ -131,6 +131,20 @@ def test_the_fee_is_the_least(base: int, per_kib: int, outputs: int, nonce: int)
     assert fee - 1 < base + per_kib * -(-body.ByteSize() // 1024)
 
 
+@given(replaced=st.integers(1, 10**12), base=st.integers(1, 10**6), per_kib=st.integers(0, 10**6))
+def test_the_fee_of_a_replacement_is_the_least(replaced: int, base: int, per_kib: int) -> None:
+    body = TransactionBody(chain_id="c", transfer=pay(1))
+
+    def enough(fee: int) -> bool:
+        body.fee = fee
+        own = base + per_kib * -(-body.ByteSize() // 1024)
+        return fee >= replaced + own and 10 * (fee - replaced) >= replaced
+
+    fee = least_fee(body, GetFeesResponse(base_fee=base, fee_per_kib=per_kib), replaced)
+    assert enough(fee)
+    assert not enough(fee - 1)
+
+
 def test_it_is_the_ledgers_fee() -> None:
     genesis = found("c", 1, balances={}, bonds={MINER.public_key: 10**9})
     rules = parse_genesis(genesis).parameters

@@ -31,6 +31,8 @@ from tests.learning.builders import mlp_spec, random_weights
 
 CHAIN_ID = "training"
 FUNDS = 10**12
+LOADED_SECONDS = 180.0
+"""How long what loads TensorFlow may take; far longer than it does on an idle machine."""
 MINER = KeyPair.from_seed(b"m" * 32)
 SERVER = KeyPair.from_seed(b"s" * 32)
 

@@ -5,15 +5,20 @@ from collections import Counter
 from dataclasses import replace
 from fractions import Fraction
 from math import isqrt
+from random import Random
+from statistics import median
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from fedcoin.consensus.posap import Outcome, Reveal, decide, retarget
+from fedcoin.consensus import posap
+from fedcoin.consensus.posap import Outcome, Reveal, retarget
+from fedcoin.data.parameters import Parameters
 
 D = 1_000
 CHALLENGE = b"c" * 32
+PERCENT = 25
 
 
 def miner(i: int) -> bytes:
@@ -24,8 +29,16 @@ def reveal(i: int, *vector: int, power: int = 1, samples: int = 1) -> Reveal:
     return Reveal(miner(i), power, samples, vector)
 
 
-def outcome(*reveals: Reveal, d: int = D, challenge: bytes = CHALLENGE) -> Outcome:
-    found = decide(reveals, d, challenge, exact=False)
+def decide(
+    reveals: list[Reveal], d: int, challenge: bytes, exact: bool, percent: int = PERCENT
+) -> Outcome | None:
+    return posap.decide(reveals, d, challenge, exact, min_samples_percent=percent)
+
+
+def outcome(
+    *reveals: Reveal, d: int = D, challenge: bytes = CHALLENGE, percent: int = PERCENT
+) -> Outcome:
+    found = decide(list(reveals), d, challenge, exact=False, percent=percent)
     assert found is not None
     return found
 
@@ -64,6 +77,36 @@ def test_an_outlier_neither_counts_nor_wins() -> None:
     found = outcome(reveal(1, 0, 0), reveal(2, 10, 0), reveal(3, 10**9, -(10**9), samples=10**9))
     assert found.inliers == (miner(1), miner(2))
     assert found.mean_shapley_nano == (5, 0)
+
+
+def test_who_proved_less_than_a_quarter_of_the_median_is_no_inlier() -> None:
+    diligent = [reveal(i, 0, samples=samples) for i, samples in ((1, 104), (2, 104), (3, 900))]
+    assert outcome(*diligent, reveal(4, 0, samples=26)).inliers == tuple(
+        miner(i) for i in range(1, 5)
+    )
+    assert miner(4) not in outcome(*diligent, reveal(4, 0, samples=25)).inliers
+    lazy = reveal(4, 0, samples=25)
+    assert miner(4) in outcome(*diligent, lazy, percent=24).inliers
+    assert outcome(*diligent, lazy, percent=100).inliers == (miner(1), miner(2), miner(3))
+
+
+def test_the_bar_goes_by_power_and_not_by_heads() -> None:
+    crowd = [reveal(i, 0, samples=1) for i in range(2, 9)]
+    assert outcome(reveal(1, 0, samples=400, power=8), *crowd).inliers == (miner(1),)
+    assert len(outcome(reveal(1, 0, samples=400, power=7), *crowd).inliers) == 8
+
+
+def test_a_vector_below_the_bar_still_votes_on_the_centre() -> None:
+    """Were it left out, two of the three that remain would have the median, with 4 of 9."""
+    honest = [reveal(1, 0, power=2, samples=400), reveal(2, 0, power=3, samples=10)]
+    liars = [reveal(3, 5 * D, power=2, samples=900), reveal(4, 5 * D, power=2, samples=900)]
+    assert decide([*honest, *liars], D, CHALLENGE, exact=False) is None
+
+
+def test_inliers_that_the_bar_leaves_are_counted_against_all_that_revealed() -> None:
+    reveals = [reveal(1, 0, samples=100), reveal(2, 0, samples=100), reveal(3, 0, samples=1)]
+    assert outcome(*reveals).inliers == (miner(1), miner(2))
+    assert decide([reveals[0], reveal(2, 9 * D, samples=100), reveals[2]], D, b"", False) is None
 
 
 def test_the_distance_is_over_all_coordinates_and_d_itself_is_within() -> None:
@@ -149,6 +192,7 @@ def test_what_the_contract_must_not_let_in(reveals: list[Reveal], saying: str) -
 nano = st.integers(-(10**9), 10**9)
 powers = st.integers(1, 10**12)
 counts = st.integers(1, 10**6)
+percents = st.integers(1, 100)
 
 
 @st.composite
@@ -167,18 +211,52 @@ def many_reveals(draw: st.DrawFn, spread: int = 3 * D) -> list[Reveal]:
     ]
 
 
-@given(many_reveals(), st.randoms(use_true_random=False), st.booleans(), st.binary(max_size=32))
+@given(
+    many_reveals(),
+    st.randoms(use_true_random=False),
+    st.booleans(),
+    st.binary(max_size=32),
+    percents,
+)
 def test_the_order_of_the_reveals_does_not_matter(
-    reveals: list[Reveal], random: object, exact: bool, challenge: bytes
+    reveals: list[Reveal], random: object, exact: bool, challenge: bytes, percent: int
 ) -> None:
     shuffled = list(reveals)
     random.shuffle(shuffled)  # type: ignore[attr-defined]
-    assert decide(reveals, D, challenge, exact) == decide(shuffled, D, challenge, exact)
+    found = decide(reveals, D, challenge, exact, percent)
+    assert found == decide(shuffled, D, challenge, exact, percent)
 
 
-@given(many_reveals(), st.booleans())
-def test_what_an_outcome_is(reveals: list[Reveal], exact: bool) -> None:
-    found = decide(reveals, D, CHALLENGE, exact)
+@given(st.lists(st.tuples(counts, powers), min_size=1, max_size=9), percents)
+def test_the_bar_alone_never_denies_an_outcome(miners: list[tuple[int, int]], percent: int) -> None:
+    reveals = [reveal(i, 7, power=p, samples=s) for i, (s, p) in enumerate(miners)]
+    found = outcome(*reveals, percent=percent)
+    least = min(r.samples for r in reveals if r.miner in found.inliers)
+    # A bar: who did as much as an inlier is one.
+    assert set(found.inliers) == {r.miner for r in reveals if r.samples >= least}
+
+
+@given(st.permutations(range(5)), many_reveals(), percents)
+def test_clients_are_numbered_as_you_like(
+    order: list[int], reveals: list[Reveal], percent: int
+) -> None:
+    """Symmetry: whoever trades places with another trades values, and nothing else changes."""
+    order = [k for k in order if k < len(reveals[0].shapley_nano)]
+    order += range(len(order), len(reveals[0].shapley_nano))
+    moved = [replace(r, shapley_nano=tuple(r.shapley_nano[k] for k in order)) for r in reveals]
+    found, other = (decide(list(rs), D, CHALLENGE, False, percent) for rs in (reveals, moved))
+    assume(found is not None)
+    assert found is not None
+    assert other is not None
+    assert (other.inliers, other.winner) == (found.inliers, found.winner)
+    for place, k in enumerate(order):
+        # A remainder that two clients share goes to the first of them.
+        assert abs(other.mean_shapley_nano[place] - found.mean_shapley_nano[k]) <= 1
+
+
+@given(many_reveals(), st.booleans(), percents)
+def test_what_an_outcome_is(reveals: list[Reveal], exact: bool, percent: int) -> None:
+    found = decide(reveals, D, CHALLENGE, exact, percent)
     assume(found is not None)
     assert found is not None
     inliers = [r for r in reveals if r.miner in found.inliers]
@@ -223,6 +301,16 @@ def test_efficiency_is_kept_to_the_last_nano(reveals: list[Reveal], total: int) 
     assert sum(found.mean_shapley_nano) == total
 
 
+@given(many_reveals(), percents)
+def test_a_null_player_of_every_miner_is_one_of_the_mean(
+    reveals: list[Reveal], percent: int
+) -> None:
+    with_null = [replace(r, shapley_nano=(*r.shapley_nano, 0)) for r in reveals]
+    found = decide(with_null, 10**10, CHALLENGE, False, percent)
+    assert found is not None
+    assert found.mean_shapley_nano[-1] == 0
+
+
 @st.composite
 def attacks(draw: st.DrawFn) -> tuple[list[Reveal], list[Reveal]]:
     """Honest reveals, and others with just under half of the power that say what they like.
@@ -248,13 +336,13 @@ def attacks(draw: st.DrawFn) -> tuple[list[Reveal], list[Reveal]]:
     return honest, found
 
 
-@given(attacks(), st.booleans(), st.integers(1, 10 * D))
+@given(attacks(), st.booleans(), st.integers(1, 10 * D), percents)
 def test_just_under_half_of_the_power_moves_no_coordinate_by_more_than_d(
-    attack: tuple[list[Reveal], list[Reveal]], exact: bool, d: int
+    attack: tuple[list[Reveal], list[Reveal]], exact: bool, d: int, percent: int
 ) -> None:
     honest, liars = attack
     assert 2 * sum(r.power for r in liars) < sum(r.power for r in (*honest, *liars))
-    found = decide([*honest, *liars], d, CHALLENGE, exact)
+    found = decide([*honest, *liars], d, CHALLENGE, exact, percent)
     assume(found is not None)
     assert found is not None
     for k, mean in enumerate(found.mean_shapley_nano):
@@ -262,12 +350,32 @@ def test_just_under_half_of_the_power_moves_no_coordinate_by_more_than_d(
         assert min(column) - d <= mean <= max(column) + d
 
 
-@given(attacks())
-def test_liars_cannot_stop_honest_miners_that_are_close_enough(
-    attack: tuple[list[Reveal], list[Reveal]],
+@given(attacks(), percents)
+def test_just_under_half_of_the_power_keeps_the_bar_within_the_honest_counts(
+    attack: tuple[list[Reveal], list[Reveal]], percent: int
 ) -> None:
-    """All honest ones are inliers when D is the diagonal of the box around them."""
+    """It pushes nobody out that did its share of the largest honest count, and lets nobody in
+    that did less than that of the least."""
     honest, liars = attack
+    found = decide([*honest, *liars], 10**11, CHALLENGE, False, percent)
+    assert found is not None
+    most, least = (pick(r.samples for r in honest) for pick in (max, min))
+    for r in (*honest, *liars):
+        if 100 * r.samples >= percent * most:
+            assert r.miner in found.inliers
+        if 100 * r.samples < percent * least:
+            assert r.miner not in found.inliers
+
+
+@given(attacks(), st.data())
+def test_liars_cannot_stop_honest_miners_that_are_close_enough(
+    attack: tuple[list[Reveal], list[Reveal]], data: st.DataObject
+) -> None:
+    """All honest ones are inliers when D is the diagonal of the box around them, and none of
+    them did less than a quarter of another."""
+    honest, liars = attack
+    alike = st.integers(*data.draw(st.sampled_from([(1, 4), (25, 100), (250_000, 10**6)])))
+    honest = [replace(r, samples=data.draw(alike)) for r in honest]
     columns = list(zip(*(r.shapley_nano for r in honest), strict=True))
     diagonal = isqrt(sum((max(c) - min(c)) ** 2 for c in columns)) + 1
     found = decide([*honest, *liars], diagonal, CHALLENGE, exact=False)
@@ -319,6 +427,28 @@ def test_retarget_stays_within_every_limit(
     assert low <= new <= high
     assert new in (low, high) or d <= 2 * new <= 4 * d
     assert retarget(d, elapsed + 1_000, target, low, high) >= new
+
+
+@pytest.mark.parametrize("factor", [4.0, 0.25])
+def test_a_step_of_the_power_is_followed_without_swinging(factor: float) -> None:
+    """Samples ~ 1 / D^2, give or take a tenth, as miners stop; the median of 101 runs. The bounds
+    of D are the defaults, and every step begins where the target was met."""
+    rules, runs = Parameters(), []
+    for seed in range(101):
+        random = Random(seed)
+        d = wanted = 20_000_000
+        times = []
+        for _ in range(20):
+            elapsed = 10_000 * (wanted / d) ** 2 / factor * random.gauss(1, 0.1)
+            times.append(elapsed)
+            low, high = rules.min_difficulty_nano, rules.max_difficulty_nano
+            d = retarget(d, int(elapsed), rules.target_settle_ms, low, high)
+        runs.append(times)
+    off = [median(column) / rules.target_settle_ms - 1 for column in zip(*runs, strict=True)]
+    assert abs(off[0]) > 0.7
+    assert all(abs(share) < 0.15 for share in off[2:])
+    # From one side only: no overshoot follows the step.
+    assert all(abs(share) < 0.05 for share in off[3:])
 
 
 @given(st.integers(10**5, 10**8), st.floats(0.05, 20))

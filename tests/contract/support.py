@@ -304,10 +304,10 @@ class MiniChain:
 
 
 @contextmanager
-def refused(code: Enum, field: str | None = None) -> Iterator[None]:
+def refused(code: Enum, field: str | None = None) -> Iterator[pytest.ExceptionInfo[Refusal]]:
     """What stands inside must be refused with this code, and this field if given."""
     with pytest.raises(Refusal) as caught:
-        yield
+        yield caught
     refusal = caught.value
     assert refusal.code is code, f"{refusal.code}: {refusal}"
     assert refusal.message

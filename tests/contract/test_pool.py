@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from fedcoin.contract.admission import least_fee, replacing_fee
 from fedcoin.contract.errors import EARLY, LedgerCode
 from fedcoin.contract.pool import PoolLimits, TransactionPool
+from fedcoin.data.errors import Refusal
 from fedcoin.data.keys import KeyPair
 from fedcoin.data.transactions import Transaction
 from fedcoin.incentive.payout import commit_deposit
@@ -90,7 +95,7 @@ def test_what_could_never_be_applied_is_refused(waiting: Waiting) -> None:
     waiting.add(waiting.pay())
     for code, transaction in (
         (LedgerCode.ALREADY_PENDING, waiting.pay()),
-        (LedgerCode.NONCE_TAKEN, waiting.pay(amount=5)),
+        (LedgerCode.REPLACEMENT_UNDERPRICED, waiting.pay(amount=5)),
         (LedgerCode.ZERO_AMOUNT, waiting.pay(amount=0, ahead=1)),
         (LedgerCode.EXPIRED, waiting.pay(ahead=1, expiry=0)),
         # What waits before it has spent the balance.
@@ -247,3 +252,129 @@ def test_review_finds_what_a_block_could_not_take(waiting: Waiting) -> None:
 def test_only_what_a_later_block_may_lift_is_early() -> None:
     assert LedgerCode.NONCE_TOO_LOW not in EARLY
     assert LedgerCode.TOO_LATE not in EARLY
+
+
+def dearer(waiting: Waiting, replaced: Transaction, more: int = 0, **options: Any) -> Transaction:
+    """A payment with the same nonce that pays the least that replaces it, and ``more``."""
+    alike = {"nonce": replaced.body.nonce, "amount": 3, **options}
+    fee = replaced.body.fee
+    draft = waiting.pay(**alike, fee=2 * fee)
+    least = least_fee(waiting.chain.genesis.parameters, len(draft.body_bytes))
+    return waiting.pay(**alike, fee=replacing_fee(fee, least) + more)
+
+
+def test_a_higher_fee_replaces(waiting: Waiting) -> None:
+    first, other = waiting.pay(fee=100_000), waiting.pay(BOB)
+    waiting.add(first)
+    waiting.add(other)
+    cheap = dearer(waiting, first, -1)
+    assert cheap.body.fee > first.body.fee
+    with refused(LedgerCode.REPLACEMENT_UNDERPRICED) as caught:
+        waiting.add(cheap)
+    assert caught.value.limit == str(cheap.body.fee + 1)
+    assert waiting.pool.pending() == [first, other]
+    second = dearer(waiting, first)
+    assert waiting.add(second)
+    assert second.body.fee == 110_000
+    assert waiting.pool.get(first.hash) is None
+    reason = waiting.pool.dropped_reason(first.hash)
+    assert reason is not None
+    assert reason.code is LedgerCode.REPLACED
+    assert second.hash.hex() in reason.message
+    assert set(waiting.candidates()) == {second, other}
+    # The one that was replaced does not come back, and the chain goes on from the other.
+    with refused(LedgerCode.REPLACEMENT_UNDERPRICED):
+        waiting.add(first, hold=True)
+    assert waiting.produce(*waiting.candidates()) == []
+    assert waiting.chain.ledger.account(ALICE.address).nonce == 1
+
+
+def test_a_replacement_pays_at_least_its_own_way(waiting: Waiting) -> None:
+    """A tenth of a small fee is less than what carrying another transaction is worth."""
+    first = waiting.pay()
+    waiting.add(first)
+    least = least_fee(waiting.chain.genesis.parameters, len(first.body_bytes))
+    with refused(LedgerCode.REPLACEMENT_UNDERPRICED) as caught:
+        waiting.add(waiting.pay(amount=3, fee=first.body.fee + least - 1))
+    assert caught.value.limit == str(first.body.fee + least)
+    assert waiting.add(waiting.pay(amount=3, fee=first.body.fee + least))
+
+
+def test_who_pays_the_least_replaces_nothing_by_accident(waiting: Waiting) -> None:
+    """Two programs that sign with one key may both take a nonce for the next."""
+    small = waiting.pay()
+    waiting.add(small)
+    large = waiting.chain.sign(ALICE, transfer(*((CAROL.address, n) for n in range(1, 250))))
+    assert large.body.fee > small.body.fee + small.body.fee // 10
+    with refused(LedgerCode.REPLACEMENT_UNDERPRICED):
+        waiting.add(large)
+    assert waiting.pool.pending() == [small]
+
+
+def test_what_comes_after_a_replaced_one_is_looked_at_anew(waiting: Waiting) -> None:
+    first, second, third = (waiting.pay(ahead=n, amount=FDC) for n in range(3))
+    for transaction in (first, second, third):
+        waiting.add(transaction)
+    # It leaves the sender just enough for one of the other two.
+    balance = waiting.chain.ledger.account(ALICE.address).balance
+    greedy = dearer(waiting, first, amount=balance - 3 * FDC // 2)
+    assert waiting.add(greedy)
+    assert waiting.candidates() == [greedy, second]
+    assert set(waiting.pool.pending()) == {greedy, second, third}
+    # The third waits for coins as any other that is too early, and not for ever.
+    assert waiting.pool.pending_nonce(ALICE.address, waiting.chain.ledger) == 3
+    waiting.produce(greedy, second, waiting.chain.sign(BOB, transfer((ALICE.address, FDC))))
+    assert waiting.candidates() == [third]
+
+
+def test_a_replacement_must_be_possible_itself(waiting: Waiting) -> None:
+    first, second = waiting.pay(), waiting.pay(ahead=1)
+    waiting.add(first)
+    waiting.add(second)
+    for hold in (False, True):
+        with refused(LedgerCode.INSUFFICIENT_BALANCE):
+            waiting.add(dearer(waiting, second, amount=1_000 * FDC), hold=hold)
+        with refused(LedgerCode.ZERO_AMOUNT):
+            waiting.add(dearer(waiting, second, amount=0), hold=hold)
+    assert waiting.candidates() == [first, second]
+    # What is held aside is replaced by nothing that must be held aside too.
+    held = waiting.pay(ahead=3)
+    waiting.add(held, hold=True)
+    with refused(LedgerCode.NONCE_TOO_HIGH):
+        waiting.add(dearer(waiting, held), hold=True)
+    assert held in waiting.pool.pending()
+
+
+def test_a_full_pool_takes_replacements(waiting: Waiting) -> None:
+    size = len(waiting.pay().raw)
+    full = Waiting(waiting.chain, transactions=2, per_sender=2, bytes=2 * size + 20)
+    first, second = full.pay(), full.pay(ahead=1)
+    full.add(first)
+    full.add(second)
+    with refused(LedgerCode.TOO_MANY_PENDING):
+        full.add(full.pay(ahead=2))
+    assert full.add(dearer(full, second))
+    assert len(full.pool) == 2
+    large = transfer(*((CAROL.address, n) for n in range(1, 20)))
+    with refused(LedgerCode.POOL_FULL):
+        full.add(full.chain.sign(ALICE, large, fee=10 * first.body.fee))
+    assert full.pool.get(first.hash) is first
+
+
+@settings(max_examples=60)
+@given(steps=st.lists(st.tuples(st.integers(0, 3), st.integers(1, 4)), max_size=25))
+def test_whatever_replaces_what_the_pool_stays_in_order(steps: list[tuple[int, int]]) -> None:
+    """One transaction a nonce, the books of bytes right, and all candidates apply in order."""
+    waiting = Waiting(MiniChain.create(1))
+    for nonce, factor in steps:
+        transaction = waiting.pay(nonce=nonce, amount=factor * 100 * FDC, fee=10_000 * 3**factor)
+        with suppress(Refusal):
+            waiting.add(transaction, hold=True)
+        pending = waiting.pool.pending()
+        assert len({t.body.nonce for t in pending}) == len(pending) == len(waiting.pool)
+        assert waiting.pool._bytes == sum(len(t.raw) for t in pending)
+        candidates = waiting.candidates()
+        assert [t.body.nonce for t in candidates] == list(range(len(candidates)))
+        chain = waiting.chain
+        found = chain.ledger.check_all(candidates, chain.height, chain.time_ms + 1)
+        assert found == [None] * len(candidates)

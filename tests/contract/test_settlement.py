@@ -113,7 +113,9 @@ def test_the_tie_of_an_exact_task_is_drawn_from_the_challenge() -> None:
         posap.Reveal(m.address, 10 * FDC, 8, (50_000_000, 100_000_000, -30_000_000))
         for m in job.chain.miners
     ]
-    outcome = posap.decide(reveals, 20_000_000, job.task.challenge, exact=True)
+    outcome = posap.decide(
+        reveals, 20_000_000, job.task.challenge, exact=True, min_samples_percent=25
+    )
     assert outcome is not None
     assert outcome.winner == job.task.settlement.winner
 
@@ -140,6 +142,25 @@ def test_the_inliers_share_by_samples_where_the_campaign_says_so() -> None:
     assert list(job.task.settlement.mean_shapley_nano) == [50_000_000, 100_000_000, -30_000_000]
     # It revealed validly: what it showed may be honest work on a broken machine.
     assert len(paid(job, RETURNED)) == 4
+
+
+@pytest.mark.parametrize(("percent", "least"), [(0, 50), (25, 50), (50, 100), (100, 200)])
+def test_who_proved_too_little_is_no_inlier_and_has_its_deposit_back(
+    percent: int, least: int
+) -> None:
+    """The lower median of the counts is 200; a genesis that names no share has a quarter."""
+    for samples in (least - 1, least):
+        job = Job(MiniChain.create(min_samples_percent=percent))
+        job.open_campaign(mining_reward=task_pb2.MINING_REWARD_PRO_RATA)
+        job.open_task(sampling=job.sampled(1_000))
+        amounts = dict(zip(job.chain.miners, (samples, 200, 300, 1_000), strict=True))
+        job.settle(dict.fromkeys(job.chain.miners, additive(5, 10, -3)), samples=amounts)
+        lazy = job.chain.miner(job.task_id, job.chain.miners[0])
+        assert lazy is not None
+        assert lazy.revealed
+        assert (lazy.inlier, lazy.reward > 0) == (samples == least, samples == least)
+        assert len(paid(job, RETURNED)) == 4
+        assert not paid(job, BURNED)
 
 
 def test_a_price_of_nothing_leaves_no_receipt() -> None:

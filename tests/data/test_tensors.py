@@ -98,7 +98,7 @@ def test_writing_loses_nothing(names: list[str], dtype: str, shape: list[int]) -
         np.zeros((2, 0), np.float32),
         np.zeros((1,) * 9, np.float32),
     ],
-    ids=str,
+    ids=lambda array: f"{array.dtype}{array.shape}",
 )
 def test_arrays_that_cannot_be_written(array: Any) -> None:
     assert refused_array(array).field == "tensors[x]"

@@ -30,7 +30,7 @@ from fedcoin.v1 import federated_learning_service_pb2 as pb
 from fedcoin.v1.task_pb2 import ClientUpdate, SignedUpdate
 from tests.e2e.materials import id_of, materials, update_of
 from tests.e2e.network import SERVER, Network, Node, key_of
-from tests.e2e.programs import Program, eventually
+from tests.e2e.programs import WAIT_SECONDS, Program, eventually
 
 AGAIN_SECONDS = 0.1
 
@@ -62,9 +62,9 @@ class Coordinator:
         self.program.start()
         await self.ready()
 
-    async def ready(self) -> None:
+    async def ready(self, seconds: float = WAIT_SECONDS) -> None:
         async with FederatedClient(self.address) as client:
-            await client.ready(45)
+            await client.ready(seconds)
 
     async def reached(self, phase: int, number: int) -> pb.GetCampaignStatusResponse:
         """Its status once a round is in a phase."""
@@ -90,7 +90,7 @@ async def prepare(
 ) -> None:
     """A campaign of a small model on the digits, as if the coordinator had begun it."""
     config = assemble(settings).coordinator
-    campaign = campaign_of(config, network.chain_id, store, materials())
+    campaign = campaign_of(config, network.chain_id, store, materials(config.evaluation_shards))
     await CampaignFile(home.coordinator_path).save(campaign)
 
 

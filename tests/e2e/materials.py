@@ -76,9 +76,10 @@ def evaluation_bytes(size: int = 0) -> bytes:
     return encode_tensors({"x": data.x_test[:end], "y": data.y_test[:end]})
 
 
-def materials() -> Materials:
+def materials(shards: int = 1) -> Materials:
     """What a campaign starts from."""
-    return Materials(model_bytes(), encode_tensors(beginning()), datasets.evaluation("digits"))
+    evaluation = datasets.evaluation("digits", shards=shards)
+    return Materials(model_bytes(), encode_tensors(beginning()), evaluation)
 
 
 @dataclass

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from google.protobuf.message import Message
 
@@ -20,6 +21,7 @@ from fedcoin.application.word import KEPT_HEIGHTS
 from fedcoin.data.amounts import SAP_PER_FDC
 from fedcoin.data.hashing import sha256
 from fedcoin.data.keys import KeyPair
+from fedcoin.data.snapshots import SnapshotFolder
 from fedcoin.data.store import ChainStore
 from fedcoin.data.votes import decode_vote
 from fedcoin.network.api.client import NodeClient
@@ -76,7 +78,10 @@ class Node:
 
     async def ready(self) -> None:
         async with self.client() as client:
-            await client.ready(WAIT_SECONDS)
+            try:
+                await client.ready(WAIT_SECONDS)
+            except RpcFailure as failure:
+                raise AssertionError(f"{failure}\n{self.program.said()[-2000:]}") from None
 
     async def status(self) -> GetStatusResponse:
         async with self.client() as client:
@@ -178,24 +183,27 @@ class Network:
         async with AsyncExitStack() as stack:
             yield [await stack.enter_async_context(node.client()) for node in self.nodes]
 
-    def audit(self) -> Replay:
-        """When all nodes have stopped: every chain is sound, the same, and each word was kept."""
+    def finish(self) -> Replay:
+        """Stop all nodes; then every chain is sound, the same, and each word was kept."""
+        for node in self.nodes:
+            if node.program.running:
+                node.program.stop()
         found = [self._audit(node) for node in self.nodes]
         assert len({(one.height, one.app_hash) for one in found}) == 1
         assert found[0].supply == self.supply
         return found[0]
 
     def _audit(self, node: Node) -> Replay:
-        genesis = node.home.genesis()
+        genesis, folder = node.home.genesis(), SnapshotFolder(node.home.snapshots_path)
         with ChainStore.open(node.home.chain_path, genesis) as store:
-            found = replay(store, genesis, lambda height: None)
+            found = replay(store, genesis, lambda height: None, folder)
             check_word(store, node, self.chain_id, found.height)
         return found
 
 
 def check_word(store: ChainStore, node: Node, chain_id: str, height: int) -> None:
     """What a validator wrote down is one vote a round and kind, and what others have of it."""
-    for at in range(max(1, height - KEPT_HEIGHTS), height + 1):
+    for at in range(max(store.base() + 1, height - KEPT_HEIGHTS), height + 1):
         own = store.own_votes(at)
         said = Counter((vote.kind, vote.round) for vote in own)
         assert all(count == 1 for count in said.values()), (node.name, at, said)
@@ -206,6 +214,18 @@ def check_word(store: ChainStore, node: Node, chain_id: str, height: int) -> Non
             if envelope.public_key == node.key.public_key:
                 vote = decode_vote(envelope, chain_id)
                 assert kept[vote.round] == vote.block_hash
+
+
+@contextmanager
+def serving(
+    folder: Path, bonds: Sequence[int] = (BOND,), parameters: Mapping[str, int] | None = None
+) -> Iterator[Network]:
+    """A network that runs while one is inside, and is looked into at the end."""
+    with Stage(folder) as stage:
+        network = Network(stage, bonds, parameters)
+        asyncio.run(network.start())
+        yield network
+        network.finish()
 
 
 async def pay(

@@ -29,6 +29,8 @@ COMMAND = [str(PROGRAM)] if PROGRAM.exists() else [sys.executable, "-m", "fedcoi
 STOP_SECONDS = 20.0
 WAIT_SECONDS = 45.0
 """How long anything may take before a test gives up; far more than it takes."""
+LOADED_SECONDS = 150.0
+"""The same for processes that load TensorFlow, on a busy machine."""
 
 ALARMS = re.compile(
     r"\b(ERROR|CRITICAL)\b"

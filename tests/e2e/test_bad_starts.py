@@ -31,10 +31,7 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
 
         asyncio.run(begin())
         yield network
-        for node in network.nodes:
-            if node.program.running:
-                node.program.stop()
-        network.audit()
+        network.finish()
 
 
 @pytest.fixture
@@ -91,8 +88,7 @@ async def test_a_coordinators_port_in_use(network: Network, first: Node) -> None
     refused(alone, "[PORT_IN_USE]", first.api)
     node = network.add("crowded-node", key_of("crowded"))
     network.nodes.remove(node)
-    crowded = await prepared_within(network, node)
-    node.program.also(f"--set=coordinator.listen={first.api}")
+    crowded = await prepared_within(network, node, listen=first.api)
     refused(node.program, "[PORT_IN_USE]", first.api)
     assert crowded.state()["campaign_id"] == coordinator.state()["campaign_id"] == ""
 

@@ -26,8 +26,7 @@ from fedcoin.v1.task_pb2 import ClientUpdate, SignedUpdate
 from fedcoin.v1.transaction_pb2 import CloseCampaign
 from tests.e2e.campaigns import BUDGET, Campaign, check_paid, reached
 from tests.e2e.materials import BIAS, KERNEL, SPEC, Round, digits, id_of, model_bytes
-from tests.e2e.network import ALICE, BOB, BOND, FUNDS, Network, key_of
-from tests.e2e.programs import Stage
+from tests.e2e.network import ALICE, BOB, FUNDS, Network, key_of, serving
 from tests.learning.builders import dense, flatten, layer, sequential, spec_of
 
 WORK = Round(3, size=100)
@@ -35,12 +34,8 @@ WORK = Round(3, size=100)
 
 @pytest.fixture(scope="module")
 def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
-    with Stage(tmp_path_factory.mktemp("tasks")) as stage:
-        network = Network(stage, [BOND])
-        asyncio.run(network.start())
+    with serving(tmp_path_factory.mktemp("tasks")) as network:
         yield network
-        network.nodes[0].program.stop()
-        network.audit()
 
 
 @pytest.fixture(scope="module")

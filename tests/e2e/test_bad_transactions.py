@@ -42,8 +42,7 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
         network = Network(stage, [BOND])
         asyncio.run(begin(network))
         yield network
-        network.nodes[0].program.stop()
-        network.audit()
+        network.finish()
 
 
 async def begin(network: Network) -> None:

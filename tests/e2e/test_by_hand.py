@@ -16,12 +16,10 @@ from typing import Any
 import pytest
 
 from fedcoin.application.devnet.ports import free_ports
-from tests.e2e.programs import PROGRAM, WAIT_SECONDS, Program, Stage, until
+from tests.e2e.programs import LOADED_SECONDS, PROGRAM, WAIT_SECONDS, Program, Stage, until
 
 README = Path(__file__).parents[2] / "README.md"
 USUAL_PORTS = ("7050", "7051", "7052", "7060", "7061")
-LONG = 150.0
-"""Two processes that load TensorFlow on a busy machine."""
 
 pytestmark = [
     pytest.mark.skipif(not PROGRAM.exists(), reason="fedcoin-node is not installed"),
@@ -109,8 +107,8 @@ async def test_the_four_terminals(desk: Desk) -> None:
     await two.says("serving: peers on")
     three = desk.terminal("terminal-3", coordinator).start()
     four = desk.terminal("terminal-4", client).start()
-    assert await three.ended(LONG) == 0
-    assert await four.ended(LONG) == 0
+    assert await three.ended(LOADED_SECONDS) == 0
+    assert await four.ended(LOADED_SECONDS) == 0
 
     # Everybody is paid: 7 : 1 : 2 of two rounds of 50 coins.
     for program in (three, four):
@@ -157,10 +155,10 @@ async def test_without_training(desk: Desk) -> None:
     if not (desk.folder / "a").exists():
         await test_the_four_terminals(desk)
     made = desk.terminal("simulate", simulate).start()
-    assert await made.ended(LONG) == 0
+    assert await made.ended(LOADED_SECONDS) == 0
     assert "mislabelled" in made.said()
     paid = desk.terminal("publish", publish).start()
-    assert await paid.ended(LONG) == 0
+    assert await paid.ended(LOADED_SECONDS) == 0
     assert "settled" in paid.said()
     (task, *_) = desk.asks("fedcoin-node task list --home b")
     assert task["phase"] == "settled"

@@ -18,7 +18,7 @@ from fedcoin.v1 import federated_learning_service_pb2 as pb
 from fedcoin.v1.views_pb2 import CampaignView, TaskView
 from tests.e2e.campaigns import check_paid, phase
 from tests.e2e.learners import Coordinator, Learner, learning, prepared, prepared_within
-from tests.e2e.network import BOND, BRISK, SERVER, Network
+from tests.e2e.network import BOND, BRISK, SERVER, Network, serving
 from tests.e2e.programs import Stage, until
 
 pytestmark = pytest.mark.timeout(240)
@@ -27,12 +27,8 @@ linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks i
 
 @pytest.fixture(scope="module")
 def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
-    with Stage(tmp_path_factory.mktemp("coordinated")) as stage:
-        network = Network(stage, [BOND], BRISK)
-        asyncio.run(network.start())
+    with serving(tmp_path_factory.mktemp("coordinated"), [BOND], BRISK) as network:
         yield network
-        network.nodes[0].program.stop()
-        network.audit()
 
 
 async def rounds_of(
@@ -154,14 +150,13 @@ async def test_killed_within_a_node(tmp_path: Path) -> None:
             await asyncio.wait_for(asyncio.gather(*tasks), 45)
             await miner.program.says("the campaign is finished")
             await check_rounds(node, coordinator, [quick, slow], budget=2 * SAP_PER_FDC)
-        miner.program.stop()
-        network.audit()
+        network.finish()
 
 
 async def test_a_client_that_vanishes(network: Network) -> None:
     """One registers and is never seen again, one is killed: the rounds go on without them."""
     coordinator = await prepared(
-        network, "patient", clients=3, rounds=3, budget="3fdc", round_seconds=4
+        network, "patient", clients=3, rounds=3, budget="3fdc", round_seconds=8
     )
     stays, vanishes = Learner(coordinator, 0, 3), Learner(coordinator, 1, 3)
     await coordinator.start()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import Iterator
 
@@ -14,8 +13,8 @@ from fedcoin.v1.views_pb2 import TaskMinerView, TaskView
 from tests.e2e.campaigns import Campaign, check_paid, reached
 from tests.e2e.eavesdropper import eavesdropping
 from tests.e2e.materials import Round
-from tests.e2e.network import BOND, BRISK, Network, Node
-from tests.e2e.programs import Stage, eventually, until
+from tests.e2e.network import BOND, BRISK, Network, Node, serving
+from tests.e2e.programs import eventually, until
 
 pytestmark = [
     pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc"),
@@ -27,13 +26,8 @@ WINDOWS = {"commit_window_ms": 5_000, "reveal_window_ms": 4_000}
 
 @pytest.fixture(scope="module")
 def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
-    with Stage(tmp_path_factory.mktemp("killed")) as stage:
-        network = Network(stage, [BOND] * 4, BRISK)
-        asyncio.run(network.start())
+    with serving(tmp_path_factory.mktemp("killed"), [BOND] * 4, BRISK) as network:
         yield network
-        for node in network.nodes:
-            node.program.stop()
-        network.audit()
 
 
 def miner_of(view: TaskView, node: Node) -> TaskMinerView | None:
@@ -109,7 +103,7 @@ async def test_after_it_committed_and_for_too_long(network: Network) -> None:
         await campaign.upload()
         await campaign.open()
         with slow.program.workers_asleep():
-            task_id = await campaign.open_task(commit_window_ms=30_000, reveal_window_ms=4_000)
+            task_id = await campaign.open_task(commit_window_ms=30_000, reveal_window_ms=8_000)
 
             async def committed() -> bool:
                 return miner_of(await client.task(task_id), victim) is not None

@@ -54,8 +54,7 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
         network = Network(stage, [BOND], HASTY, more_bonds=liars)
         asyncio.run(network.start())
         yield network
-        network.nodes[0].program.stop()
-        network.audit()
+        network.finish()
 
 
 Utility = Callable[[np.ndarray], np.ndarray]

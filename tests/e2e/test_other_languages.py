@@ -72,8 +72,7 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
         network = Network(stage, [BOND])
         asyncio.run(network.start())
         yield network
-        network.nodes[0].program.stop()
-        network.audit()
+        network.finish()
 
 
 def balance(network: Network, address: str) -> int:

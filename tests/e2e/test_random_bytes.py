@@ -74,8 +74,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         made = asyncio.run(begin(network))
         yield made
         made.coordinator.program.stop()
-        network.nodes[0].program.stop()
-        network.audit()
+        network.finish()
 
 
 async def begin(network: Network) -> Site:

@@ -115,9 +115,7 @@ async def endure(root: Path, seed: int, times: int, *, at_once: int = 1) -> None
             async with network.nodes[0].client() as client:
                 bonds = {v.public_key: v.bond for v in await client.validators()}
         assert bonds == {key.hex(): bond for key, bond in network.bonds.items()}
-        for node in network.nodes:
-            node.program.stop()
-        assert network.audit().supply == FUNDS * 7 + 4 * BOND
+        assert network.finish().supply == FUNDS * 7 + 4 * BOND
 
 
 async def test_a_few_kills(tmp_path: Path) -> None:

@@ -35,9 +35,7 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
         network.nodes[0].home.add_key("alice", ALICE)
         asyncio.run(network.start())
         yield network
-        for node in network.nodes:
-            node.program.stop()
-        network.audit()
+        network.finish()
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ from fedcoin.incentive.evidence import build_tree, verify_evidence
 from fedcoin.incentive.sampling import SamplingPlan
 from fedcoin.v1 import task_pb2
 from fedcoin.v1.evidence_pb2 import Evidence
+from scripts import bench_audit
 
 EXACT = task_pb2.SCHEDULE_EXACT
 PERMUTATION = task_pb2.SCHEDULE_PERMUTATION
@@ -157,3 +158,21 @@ def test_a_forger_is_caught_as_often_as_promised(
     # Drawing without replacement catches slightly more often.
     assert hits / trials >= promised - 3 * spread
     assert hits / trials <= promised + 3 * spread + 0.02
+
+
+@pytest.mark.parametrize(("clients", "least"), [(20, 4_191), (50, 4_317), (100, 4_359)])
+def test_from_which_count_on_an_audit_is_under_a_hundredth_of_mining(
+    clients: int, least: int, make_plan: Make
+) -> None:
+    """As docs/BENCHMARKS.md says: 44 leaves of N, of each all but the last coalition."""
+    plan = make_plan(ANTITHETIC, clients, size=100, max_samples=5_000)
+    assert bench_audit.least_samples(plan, 1.0) == least
+    assert (
+        bench_audit.share_of_mining(plan, least - 1) >= 1 > bench_audit.share_of_mining(plan, least)
+    )
+    walks = np.random.default_rng(1).integers(10, 90, size=(least, clients))
+    tree = build_tree(plan, walks, 95, 5)
+    evidence = tree.prove(challenged_leaves(CHALLENGE, plan.public_key, least, 44))
+    audited = len(coalitions_to_check(evidence, plan))
+    share = bench_audit.share_of_mining(plan, least)
+    assert 100 * audited / plan.evaluations(least) == pytest.approx(share)

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedcoin.data.errors import Refusal
+from fedcoin.incentive import evidence as proving
 from fedcoin.incentive.audit import coalitions_to_check
 from fedcoin.incentive.challenge import challenged_leaves
 from fedcoin.incentive.errors import EvidenceCode
@@ -22,6 +23,7 @@ from fedcoin.incentive.evidence import (
     verify_evidence,
 )
 from fedcoin.incentive.sampling import SamplingPlan
+from fedcoin.incentive.tree import leaf_hashes
 from fedcoin.v1 import task_pb2
 from fedcoin.v1.evidence_pb2 import Evidence, EvidenceNode
 from tests.incentive.mutations import single_mutations
@@ -93,35 +95,42 @@ SHAPES = [
 ]
 
 
-def refuse_mutations(mined: Any, q: int, examples: int) -> None:
+def refuse_mutations(mined: Any, q: int, examples: int) -> int:
+    """How many there were: each was refused."""
     honest = reveal(mined, q)
     verify_evidence(honest, mined.plan, CHALLENGE, q)
+    seen = 0
 
     @given(single_mutations(honest))
     @settings(max_examples=examples, deadline=None)
     def run(evidence: Evidence) -> None:
+        nonlocal seen
         with pytest.raises(Refusal) as refused:
             verify_evidence(evidence, mined.plan, CHALLENGE, q)
         assert isinstance(refused.value.code, EvidenceCode)
         assert refused.value.field
+        seen += 1
 
     run()
+    return seen
 
 
 @pytest.mark.parametrize(("schedule", "clients", "q"), SHAPES)
 def test_every_single_mutation_is_refused(
     schedule: int, clients: int, q: int, make_plan: Make, mine: Mine
 ) -> None:
-    refuse_mutations(mine(make_plan(schedule, clients), samples=21), q, 150)
+    assert refuse_mutations(mine(make_plan(schedule, clients), samples=21), q, 150) >= 150
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1_800)
 @pytest.mark.parametrize(("schedule", "clients", "q"), SHAPES)
 def test_every_one_of_many_mutations_is_refused(
     schedule: int, clients: int, q: int, make_plan: Make, mine: Mine
 ) -> None:
-    refuse_mutations(mine(make_plan(schedule, clients), samples=21), q, 20_000)
+    """At least 100,000 over all shapes."""
+    cases = -(-100_000 // len(SHAPES))
+    assert refuse_mutations(mine(make_plan(schedule, clients), samples=21), q, cases) >= cases
 
 
 @given(st.data())
@@ -186,6 +195,9 @@ CASES: list[tuple[str, Callable[[Evidence], None], EvidenceCode]] = [
     ("utility over size", lambda e: e.leaves[0].utilities.__setitem__(0, 301),
      EvidenceCode.BAD_UTILITY),
     ("end of a walk", lambda e: e.leaves[0].utilities.__setitem__(4, 0), EvidenceCode.BAD_UTILITY),
+    ("a sibling short", lambda e: e.siblings.pop(), EvidenceCode.WRONG_SIBLINGS),
+    ("a sibling too many", lambda e: e.siblings.add(hash=bytes(32), sum=[0] * 5),
+     EvidenceCode.WRONG_SIBLINGS),
     ("no siblings", lambda e: e.ClearField("siblings"), EvidenceCode.WRONG_SIBLINGS),
     ("many siblings", lambda e: e.siblings.extend([EvidenceNode()] * 10**4),
      EvidenceCode.WRONG_SIBLINGS),
@@ -201,6 +213,7 @@ CASES: list[tuple[str, Callable[[Evidence], None], EvidenceCode]] = [
     ("shifted weight", hide(1, (0, 1)), EvidenceCode.WRONG_ROOT),
     ("other total", lambda e: e.total.__setitem__(0, e.total[0] + 1), EvidenceCode.WRONG_TOTAL),
     ("total at the edge", lambda e: e.total.__setitem__(0, 2**63 - 1), EvidenceCode.WRONG_TOTAL),
+    ("total at the other", lambda e: e.total.__setitem__(0, -(2**63)), EvidenceCode.WRONG_TOTAL),
 ]  # fmt: skip
 
 
@@ -216,6 +229,26 @@ def test_refusals_have_their_own_codes(
     with pytest.raises(Refusal) as refused:
         verify_evidence(evidence, mined.plan, CHALLENGE, 6)
     assert refused.value.code is code
+
+
+@pytest.mark.parametrize("change", [case[1] for case in CASES], ids=[case[0] for case in CASES])
+def test_nothing_is_hashed_before_all_else_is_in_order(
+    change: Callable[[Evidence], Any], make_plan: Make, mine: Mine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mined = mine(make_plan(PERMUTATION, 5), samples=40)
+    evidence = reveal(mined, 6)
+    change(evidence)
+    hashed: list[int] = []
+
+    def hashes(*parts: Any) -> Any:
+        hashed.append(1)
+        return leaf_hashes(*parts)
+
+    monkeypatch.setattr(proving, "leaf_hashes", hashes)
+    with pytest.raises(Refusal) as refused:
+        verify_evidence(evidence, mined.plan, CHALLENGE, 6)
+    late = refused.value.code in (EvidenceCode.WRONG_TOTAL, EvidenceCode.WRONG_ROOT)
+    assert bool(hashed) == late
 
 
 def test_under_zero_the_empty_coalition_is_worth_nothing(make_plan: Make, mine: Mine) -> None:

@@ -25,7 +25,8 @@ def vectors_of(mined: Any) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("schedule", "samples"), [(PERMUTATION, 80), (ANTITHETIC, 41), (ANTITHETIC, 120)]
+    ("schedule", "samples"),
+    [(PERMUTATION, 80), (ANTITHETIC, 41), (ANTITHETIC, 120), (ANTITHETIC, 127)],
 )
 def test_the_standard_error_is_the_spread_between_miners(
     schedule: int, samples: int, make_plan: Make, mine: Mine

@@ -37,12 +37,13 @@ def conv(
     padding: str = "same",
     activation: str = "linear",
     use_bias: bool = True,
+    steps: Sequence[int] = (1, 1),
 ) -> dict[str, Any]:
     return layer(
         "Conv2D",
         filters=filters,
         kernel_size=list(size),
-        strides=[1, 1],
+        strides=list(steps),
         padding=padding,
         data_format="channels_last",
         dilation_rate=[1, 1],

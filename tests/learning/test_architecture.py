@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from fedcoin.data.errors import Refusal
-from fedcoin.learning.architecture import Activation, Dense, Scale, plain_layers
+from fedcoin.learning.architecture import plain_layers
 from fedcoin.learning.errors import LearningCode
+from fedcoin.learning.layers import Activation, Dense, Scale
 from tests.learning.builders import dense, flatten, layer, mlp_spec, sequential, spec_of
 
 SHAPES = [(16, 5), (5,), (5, 3)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,10 @@ from hypothesis import strategies as st
 
 from fedcoin.learning import dense as dense_module
 from fedcoin.learning.aggregation import coalition_coefficients
-from fedcoin.learning.architecture import Activation, Dense, Scale, plain_layers
+from fedcoin.learning.architecture import plain_layers
 from fedcoin.learning.dense import DenseEvaluator
-from fedcoin.learning.utility import UtilityJob
+from fedcoin.learning.layers import Activation, Dense, Scale
+from fedcoin.learning.utility import Evaluator, UtilityJob
 from fedcoin.v1 import artifact_pb2, task_pb2
 from tests.learning.builders import (
     all_coalitions,
@@ -53,6 +55,12 @@ def activate(name: str, values: np.ndarray) -> np.ndarray:
     return shifted / shifted.sum(axis=-1, keepdims=True)
 
 
+def dense_evaluator(spec: artifact_pb2.ModelSpec, *rest: Any) -> DenseEvaluator:
+    layers = plain_layers(spec)
+    assert layers is not None
+    return DenseEvaluator(layers, *rest)
+
+
 def plain_count(
     spec: artifact_pb2.ModelSpec, weights: dict[str, np.ndarray], x: np.ndarray, y: np.ndarray
 ) -> int:
@@ -68,15 +76,21 @@ def plain_count(
 
 
 def compare(
-    spec: artifact_pb2.ModelSpec, clients: int, examples: int, averaging: int, empty: int, seed: int
+    spec: artifact_pb2.ModelSpec,
+    clients: int,
+    examples: int,
+    averaging: int,
+    empty: int,
+    seed: int,
+    evaluator: Callable[..., Evaluator] = dense_evaluator,
+    plain: Callable[..., int] = plain_count,
 ) -> None:
-    layers = plain_layers(spec)
-    assert layers is not None
+    """All coalitions' counts are those of ``plain`` on the averaged weights."""
     base, *updates = (random_weights(spec, seed * 100 + k) for k in range(clients + 1))
     x, y = evaluation(spec, examples, seed)
     job = job_of(clients, averaging, empty)
     coalitions = all_coalitions(clients)
-    counts = DenseEvaluator(layers, base, updates, x, y, job).evaluate(coalitions)
+    counts = evaluator(spec, base, updates, x, y, job).evaluate(coalitions)
     assert counts.dtype == np.int64
     rows = coalition_coefficients(coalitions, job.num_samples, averaging)
     for coalition, row, count in zip(coalitions, rows, counts, strict=True):
@@ -86,7 +100,7 @@ def compare(
             )
             for name in base
         }
-        expected = plain_count(spec, mixed, x, y)
+        expected = plain(spec, mixed, x, y)
         if empty == ZERO and not coalition.any():
             expected = 0
         assert abs(int(count) - expected) <= 1 + examples // 10_000

@@ -13,9 +13,9 @@ import pytest
 from fedcoin.data.tensors import decode_tensors
 from fedcoin.learning import datasets, generic, jobs, keras_runtime, models
 from fedcoin.learning.aggregation import coalition_coefficients
-from fedcoin.learning.conv import ConvEvaluator
 from fedcoin.learning.dense import DenseEvaluator
 from fedcoin.learning.generic import GenericEvaluator
+from fedcoin.learning.graph import GraphEvaluator
 from fedcoin.learning.spec import parse_spec
 from fedcoin.learning.utility import WHOLE, Shard, UtilityJob
 from fedcoin.v1 import task_pb2
@@ -43,13 +43,13 @@ def job_for(folder: Path, name: str, dataset: datasets.Dataset, clients: int, **
     raw, weights = models.fresh(name, dataset.input_shape, dataset.classes, seed=1)
     base = decode_tensors(weights)
     generator = np.random.default_rng(2)
+
+    def changed(key: str, array: np.ndarray, much: float) -> np.ndarray:
+        moved = array + generator.standard_normal(array.shape) * much
+        return (abs(moved) if "variance" in key else moved).astype(np.float32)
+
     updates = [
-        {
-            key: (array + generator.standard_normal(array.shape) * 0.05 * (k + 1)).astype(
-                np.float32
-            )
-            for key, array in base.items()
-        }
+        {key: changed(key, array, 0.05 * (k + 1)) for key, array in base.items()}
         for k in range(clients)
     ]
     return write_job(
@@ -71,15 +71,24 @@ def test_the_dense_path_on_the_digits(tmp_path: Path, averaging: int) -> None:
 def test_convolutions_on_the_digits(tmp_path: Path) -> None:
     job = job_for(tmp_path, "cnn", datasets.load("digits"), 3)
     evaluator = jobs.load_evaluator(job)
-    assert isinstance(evaluator, ConvEvaluator)
+    assert isinstance(evaluator, GraphEvaluator)
     counts = evaluator.evaluate(all_coalitions(3))
     assert abs(counts - plain_counts(job, all_coalitions(3))).max() <= 1
     assert len(set(counts.tolist())) > 3
     assert abs(keras_path(job).evaluate(all_coalitions(3)) - counts).max() <= 1
 
 
-def test_all_coalitions_of_ten(tmp_path: Path) -> None:
-    job = job_for(tmp_path, "mlp", datasets.load("digits"), 10)
+@pytest.mark.parametrize(
+    "name",
+    [
+        "mlp",
+        pytest.param("cnn", marks=pytest.mark.slow),
+        pytest.param("residual", marks=pytest.mark.slow),
+    ],
+)
+def test_all_coalitions_of_ten(tmp_path: Path, name: str) -> None:
+    architecture = built(residual).to_json() if name == "residual" else name
+    job = job_for(tmp_path, architecture, datasets.load("digits"), 10)
     counts = jobs.load_evaluator(job).evaluate(all_coalitions(10)[1:])
     model = models.from_spec(job.model.read_bytes())
     owners = [decode_tensors(path.read_bytes()) for path in job.updates]
@@ -108,23 +117,50 @@ def keras_path(job: UtilityJob, shard: Shard = WHOLE) -> GenericEvaluator:
     )
 
 
-def test_any_keras_model(tmp_path: Path) -> None:
+def residual(k: Any, x: Any) -> Any:
+    maps = k.BatchNormalization()(k.Conv2D(4, 3, padding="same")(k.Reshape((8, 8, 1))(x)))
+    maps = k.MaxPooling2D()(k.ReLU()(maps))
+    inner = k.BatchNormalization()(k.Conv2D(4, 3, padding="same")(maps))
+    return k.GlobalAveragePooling2D()(k.ReLU()(k.Add()([maps, inner])))
+
+
+def built(body: Any) -> Any:
     keras = keras_runtime.load()
     inputs = keras.Input((8, 8))
-    rows = keras.layers.LayerNormalization()(inputs)
-    flat = keras.layers.Dropout(0.3)(keras.layers.Flatten()(rows))
-    hidden = keras.layers.Dense(12, activation="gelu")(flat)
-    skip = keras.layers.Concatenate()([hidden, keras.layers.Dense(6)(hidden)])
-    normal = keras.layers.BatchNormalization()(skip)
-    model = keras.Model(inputs, keras.layers.Dense(10)(normal))
+    return keras.Model(inputs, keras.layers.Dense(10)(body(keras.layers, inputs)))
+
+
+def skips(k: Any, x: Any) -> Any:
+    flat = k.Dropout(0.3)(k.Flatten()(k.LayerNormalization()(x)))
+    hidden = k.Dense(12, activation="gelu")(flat)
+    skip = k.Concatenate()([hidden, k.Dense(6)(hidden)])
+    return k.BatchNormalization()(skip)
+
+
+def embeddings(k: Any, x: Any) -> Any:
+    """Each pixel's shade and place are words."""
+    shades = k.Embedding(17, 3)(k.Rescaling(16.0)(k.Flatten()(x)))
+    words = k.Dropout(0.2)(k.BatchNormalization()(shades))
+    return k.Flatten()(k.Conv1D(2, 5, activation="elu")(words))
+
+
+def attention(k: Any, x: Any) -> Any:
+    mixed = k.MultiHeadAttention(2, 4)(x, x)
+    return k.GlobalAveragePooling1D()(k.GRU(5, return_sequences=True)(k.Add()([x, mixed])))
+
+
+@pytest.mark.parametrize("body", [skips, embeddings, attention])
+def test_any_keras_model(tmp_path: Path, body: Any) -> None:
     job = job_for(
         tmp_path,
-        model.to_json(),
+        built(body).to_json(),
         datasets.load("digits"),
         3,
         empty=task_pb2.EMPTY_COALITION_ZERO,
     )
-    counts = jobs.load_evaluator(job).evaluate(all_coalitions(3))
+    evaluator = jobs.load_evaluator(job)
+    assert isinstance(evaluator, GenericEvaluator)
+    counts = evaluator.evaluate(all_coalitions(3))
     plain = plain_counts(job, all_coalitions(3))
     assert counts[0] == 0
     assert abs(counts[1:] - plain[1:]).max() <= 1
@@ -137,7 +173,7 @@ def test_both_paths_agree(tmp_path: Path) -> None:
 
 
 def test_shards_of_the_keras_path_add_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(generic, "BLOCK_EXAMPLES", 100)
+    monkeypatch.setattr(generic, "MOST_EXAMPLES", 100)
     job = job_for(tmp_path, "mlp", datasets.load("digits"), 2)
     rows = all_coalitions(2)
     # More shards than blocks: the last hold nothing.

@@ -149,10 +149,13 @@ async def test_requests_grow_with_the_pace(worker: UtilityWorker, job: UtilityJo
 async def test_a_child_killed_in_the_middle(worker: UtilityWorker, job: UtilityJob) -> None:
     await worker.open(job)
     rows = all_coalitions(5)[np.random.default_rng(1).integers(0, 32, 20_000)]
+    expected = jobs.load_evaluator(job).evaluate(rows)
+    first = worker.pids
     asked = asyncio.create_task(worker.evaluate(job.job_id, rows))
     await asyncio.sleep(0.01)
     os.kill(worker.pids[0], signal.SIGKILL)
-    assert len(await asked) == 20_000
+    np.testing.assert_array_equal(await asked, expected)
+    assert worker.pids != first
 
 
 async def test_dying_twice_names_the_batch(
@@ -196,10 +199,10 @@ async def test_a_killed_child_with_a_model_of_keras(
 
 
 def write_keras_job(folder: Path) -> None:
-    """In a child: a functional model with batch normalisation, and three clients."""
+    """In a child: a model with a layer that only Keras knows, and three clients."""
     keras = keras_runtime.load()
     inputs = keras.Input((8, 8))
-    hidden = keras.layers.BatchNormalization()(keras.layers.Flatten()(inputs))
+    hidden = keras.layers.LayerNormalization()(keras.layers.Flatten()(inputs))
     model = keras.Model(inputs, keras.layers.Dense(10)(hidden))
     spec = parse_spec(models.to_spec(model))
     weights = models.weights_of(model, spec)
@@ -254,6 +257,32 @@ async def test_the_children_share_the_evaluation_set(job: UtilityJob) -> None:
     sizes = [sum(len(block.labels) for block in half._blocks) for half in halves]  # type: ignore
     assert sum(sizes) == 360
     assert min(sizes) > 0
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc")
+async def test_no_child_ever_holds_the_whole_evaluation_set(tmp_path: Path) -> None:
+    spec = mlp_spec((64, 64), (4,), 3)
+    base, *updates = (random_weights(spec, seed) for seed in range(3))
+    x, y = evaluation(spec, 6_000)
+    job = write_job(tmp_path, spec, base, updates, x, y)
+    worker = UtilityWorker(processes=2)
+    await worker.start()
+    try:
+        before = [peak_rss(pid) for pid in worker.pids]
+        await worker.open(job)
+        counts = await worker.evaluate(job.job_id, all_coalitions(2))
+        grown = [peak_rss(pid) - size for pid, size in zip(worker.pids, before, strict=True)]
+    finally:
+        await worker.stop()
+    assert counts.sum() > 0
+    # Half of it, and a few pieces.
+    assert max(grown) < 0.8 * x.nbytes
+
+
+def peak_rss(pid: int) -> int:
+    """The most memory that a process has held, in bytes."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) << 10 for line in lines if line.startswith("VmHWM"))
 
 
 async def test_a_stopped_worker_says_so(job: UtilityJob) -> None:

@@ -103,6 +103,13 @@ def test_a_child_gets_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     assert environment["FEDCOIN_MNIST"] == "mnist.npz"
 
 
+def test_a_child_has_the_kernels_of_its_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
+    assert "OPENBLAS_CORETYPE" not in child_environment(1)
+    monkeypatch.setenv("FEDCOIN_KEEP_KERNELS", "1")
+    assert child_environment(1)["OPENBLAS_CORETYPE"] == "Haswell"
+
+
 async def test_it_is_light(process: WorkerProcess) -> None:
     await process.call(jobs.prepare, False)
     modules = await process.call(eval, "sorted(__import__('sys').modules)")

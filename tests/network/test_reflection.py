@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 from pathlib import Path
 from typing import Any
 
@@ -12,30 +14,14 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSe
 from grpc_reflection.v1alpha import reflection_pb2
 from grpc_tools import protoc
 
+import fedcoin.v1
 from fedcoin.network.reflection import ALPHA_SERVICE, STABLE_SERVICE, served_pool
-from fedcoin.v1 import (
-    admin_service_pb2,
-    artifact_service_pb2,
-    block_gossip_service_pb2,
-    consensus_service_pb2,
-    federated_learning_service_pb2,
-    node_service_pb2,
-    peer_service_pb2,
-    shapley_task_service_pb2,
-    transaction_relay_service_pb2,
-)
 from tests.network.probe import SERVICE, Probe, probing
 
 MODULES: list[Any] = [
-    admin_service_pb2,
-    artifact_service_pb2,
-    block_gossip_service_pb2,
-    consensus_service_pb2,
-    federated_learning_service_pb2,
-    node_service_pb2,
-    peer_service_pb2,
-    shapley_task_service_pb2,
-    transaction_relay_service_pb2,
+    importlib.import_module(f"fedcoin.v1.{found.name}")
+    for found in pkgutil.iter_modules(fedcoin.v1.__path__)
+    if found.name.endswith("_service_pb2")
 ]
 PROTO = Path(__file__).parents[2] / "proto"
 

@@ -19,8 +19,14 @@ KINDS: Final[dict[str, str]] = {
     "withholder": "computes honestly, commits, and never opens",
     "late-withholder": "computes honestly, opens, and never shows its leaves",
     "optional-stopper": "computes honestly, and claims the count of samples that suits it best",
+    "censor": "leaves its rivals' commitments, openings and reveals out of its blocks",
+    "hasty-censor": "does so, and sets its blocks' time as far ahead as is allowed",
+    "challenge-grinder": "tries many blocks for a challenge by which it wins",
+    "equivocator": "sends two votes for one round to different peers",
+    "stale-peer": "has strangers bring old votes, transactions and blocks to its peers",
+    "wrong-network": "has strangers of another network bring its votes and transactions",
 }
-"""What each kind of lying miner does."""
+"""What each kind of lying miner does. From ``censor`` on they compute honestly."""
 
 _ASKED = re.compile(r"([a-z-]+)(?::([0-9]{1,4}))?", re.ASCII)
 

@@ -13,14 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from fedcoin.application.adversaries.strategies import STRATEGIES, Computed, Strategy
-from fedcoin.application.errors import ApplicationCode
+from fedcoin.application.adversaries.strategies import Computed, Strategy
 from fedcoin.application.miner import Miner, Turn
 from fedcoin.application.samples import Samples, Utility, gather
 from fedcoin.application.sealed_work import SealedWork
 from fedcoin.contract import records
 from fedcoin.data.blocks import decode_block
-from fedcoin.data.errors import Refusal
 from fedcoin.data.transactions import decode_transaction
 from fedcoin.incentive.evidence import EvidenceTree
 from fedcoin.incentive.payout import commit_deposit
@@ -35,18 +33,6 @@ REMEMBERED_BLOCKS = 200
 """How far back it looks for what was settled or revealed."""
 
 
-def strategy_of(kind: str) -> Strategy:
-    """Raises Refusal BAD_CONFIG for a kind that there is not."""
-    if kind not in STRATEGIES:
-        raise Refusal(
-            ApplicationCode.BAD_CONFIG,
-            f"mining.adversary is {kind!r}, but it must be one of {', '.join(STRATEGIES)}",
-            field="mining.adversary",
-            limit=", ".join(STRATEGIES),
-        )
-    return STRATEGIES[kind]
-
-
 class LyingMiner(Miner):
     """A miner with a strategy."""
 
@@ -54,7 +40,6 @@ class LyingMiner(Miner):
         super().__init__(*arguments)
         self._strategy = strategy
         self._claims: dict[tuple[bytes, int], EvidenceTree] = {}
-        log.warning("this miner lies, by order: %s", strategy.kind)
 
     async def _sample(self, turn: Turn, task: TaskState, known: Samples | None) -> Samples | None:
         """As much as the strategy computes, made into what it claims."""

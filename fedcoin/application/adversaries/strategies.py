@@ -132,13 +132,15 @@ def _twice(plan: SamplingPlan, enough: int) -> int:
 
 
 def _stopped(computed: Computed) -> EvidenceTree:
+    # Below a quarter of what others have it would not count; they have no more than it computed.
+    least = max(LEAST_SAMPLES, -(-len(computed.utilities) // 4))
     count = forgeries.best_count(
         computed.plan,
         computed.utilities,
         computed.grand,
         computed.empty,
         FAVOURITE,
-        LEAST_SAMPLES,
+        least,
     )
     return computed.tree(computed.utilities[:count])
 

@@ -53,7 +53,7 @@ MARK = "devnet"
     multiple=True,
     metavar="KIND[:COUNT]",
     help="Have miners lie: copier, mean-publisher, inflated-count, invented-vector, "
-    "partial-forger, withholder, and more. Repeatable.",
+    "partial-forger, withholder, censor, equivocator, and more. Repeatable.",
 )
 @click.option("--seed", type=int, default=1, show_default=True, help="For keys, shares, weights.")
 @click.option(

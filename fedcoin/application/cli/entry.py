@@ -27,6 +27,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "block": ("look:block", "Show a block, or the latest ones."),
         "tx": ("look:tx", "Show where a transaction stands."),
         "verify": ("verify:verify", "Check the stored chain from its first block, offline."),
+        "snapshot": ("snapshot:snapshot", "Make, check and begin from snapshots of the state."),
         "version": ("version:version", "Show what this program is."),
     },
     "Pay": {

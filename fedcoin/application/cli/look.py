@@ -54,6 +54,7 @@ def status(home: Home, node: str | None, as_json: bool) -> None:
         name for name, is_so in (("validator", reply.validator), ("mining", reply.mining)) if is_so
     ]
     conserved = reply.supply == reply.counted_supply
+    since = f", blocks from {reply.first_height} on" if reply.first_height > 1 else ""
     print_fields(
         {
             "chain": reply.chain_id,
@@ -61,7 +62,7 @@ def status(home: Home, node: str | None, as_json: bool) -> None:
             "address": reply.address,
             "node key": reply.node_key,
             "role": ", ".join(roles) or "observer",
-            "height": f"{reply.height}{' (catching up)' if reply.catching_up else ''}",
+            "height": f"{reply.height}{since}{' (catching up)' if reply.catching_up else ''}",
             "block": reply.block_hash,
             "app hash": reply.app_hash,
             "block time": moment(reply.block_time_ms),
@@ -262,7 +263,10 @@ def payments_table(payments: Any) -> None:
 @node_option
 @json_option
 def tx(hash_: str, home: Home, node: str | None, as_json: bool) -> None:
-    """Show where a transaction stands and what it does."""
+    """Show where a transaction stands and what it does.
+
+    While it waits, its sender may replace it (send --replace HASH).
+    """
     view = ask(home, node, lambda client: client.transaction(hash_))
     if as_json:
         print_json(as_plain(view))

@@ -105,6 +105,17 @@ def json_option(command: F) -> F:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)
 
 
+def new_campaign_option(command: F) -> F:
+    """``--new-campaign``, also ``--new``."""
+    return click.option(
+        "--new-campaign",
+        "--new",
+        "new_campaign",
+        is_flag=True,
+        help="Begin another campaign if the last one is finished.",
+    )(command)
+
+
 def key_option(default: str = "node") -> Decorator:
     """``--key NAME``."""
     return click.option(

@@ -12,6 +12,7 @@ from fedcoin.application.cli.look import show_transaction
 from fedcoin.application.cli.options import (
     ADDRESS,
     AMOUNT,
+    HASH,
     example,
     home_option,
     json_option,
@@ -34,6 +35,14 @@ def signing_options(command: Command) -> Command:
         node_option,
         key_option(),
         passphrase_option,
+        click.option("--fee", type=AMOUNT, help="What it pays; default: the least."),
+        click.option(
+            "--replace",
+            type=HASH,
+            metavar="HASH",
+            help="Take the place of this transaction of the key, which still waits. Costs a tenth "
+            "more than it, and at least the least fee more.",
+        ),
         click.option("--no-wait", is_flag=True, help="Do not wait until it is final."),
         click.option(
             "--timeout",
@@ -55,7 +64,8 @@ def execute(action: Message, given: dict[str, Any]) -> None:
     async def work() -> Any:
         wallet = open_wallet(given["home"], given["node"], given["key_name"], given["passphrase"])
         async with wallet as (signer, client):
-            transaction = await signer.submit(action)
+            replaced = await client.transaction(given["replace"]) if given["replace"] else None
+            transaction = await signer.submit(action, fee=given["fee"], replaces=replaced)
             if given["no_wait"]:
                 return await client.transaction(transaction.hash)
             note(f"Submitted {transaction.hash.hex()}, waiting for its block")
@@ -72,6 +82,7 @@ def execute(action: Message, given: dict[str, Any]) -> None:
     epilog=example(
         "fedcoin-node send fc1... 2.5fdc",
         "fedcoin-node send fc1... 1fdc fc1... 2fdc --key alice",
+        "fedcoin-node send fc1... 1fdc --replace 6b1f...e2     instead of one that waits",
     )
 )
 @click.argument("outputs", nargs=-1, required=True, metavar="ADDRESS AMOUNT...")

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,14 +9,13 @@ import click
 
 from fedcoin.application.cli.options import example, json_option
 from fedcoin.application.cli.output import note, print_json, print_table
-from fedcoin.application.cli.progress import LINE_SECONDS
 
 if TYPE_CHECKING:
     from fedcoin.application.valuation import Valuation
 
-FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+FILE = click.Path(path_type=Path)
 NORMAL_95 = 1.96
+PLOTS = (".png", ".svg", ".pdf")
 
 
 @click.command(
@@ -31,12 +26,12 @@ NORMAL_95 = 1.96
 )
 @click.option("--model", type=FILE, required=True, help="Keras' model.to_json().")
 @click.option("--base", type=FILE, required=True, help="The weights that all began from, .npz.")
-@click.option("--updates", type=FOLDER, required=True, help="One .npz of weights for each client.")
+@click.option("--updates", type=FILE, required=True, help="One .npz of weights for each client.")
 @click.option("--data", type=FILE, required=True, help="x and y to count right answers on, .npz.")
 @click.option("--method", default="auto", show_default=True, help="How to estimate.")
 @click.option("--budget", type=click.IntRange(0), help="The most coalitions to evaluate.")
 @click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Draw them: .png.")
+@click.option("--plot", type=FILE, help=f"Draw them: {', '.join(PLOTS)}.")
 @json_option
 def shapley(
     model: Path,
@@ -57,15 +52,16 @@ def shapley(
     """
     import asyncio
 
+    from fedcoin.application.cli.valuation_progress import shown
     from fedcoin.application.valuation import value_files
 
     if plot is not None:
-        _need_matplotlib()
-    with _counting() as advance:
+        _check_plot(plot)
+    with shown() as report:
         found = asyncio.run(
             value_files(
                 model, base, updates, data,
-                method=method, budget=budget, seed=seed, advance=advance,
+                method=method, budget=budget, seed=seed, report=report,
             )
         )  # fmt: skip
     if plot is not None:
@@ -74,12 +70,7 @@ def shapley(
         print_json(_plain(found))
         return
     rows = [
-        (
-            name,
-            count,
-            f"{value:+.5f}",
-            f"{value - 1.96 * error:+.5f} to {value + 1.96 * error:+.5f}",
-        )
+        (name, count, f"{value:+.5f}", _interval(value, error))
         for name, count, value, error in zip(
             found.clients,
             found.num_samples,
@@ -95,26 +86,10 @@ def shapley(
     )
 
 
-@contextmanager
-def _counting() -> Iterator[Callable[[int], None]]:
-    """Tells how many coalitions were evaluated: in place on a terminal, else now and then."""
-    done, last = 0, time.monotonic()
-    terminal = sys.stderr.isatty()
-
-    def advance(count: int) -> None:
-        nonlocal done, last
-        done += count
-        if terminal or time.monotonic() - last >= LINE_SECONDS:
-            last = time.monotonic()
-            click.echo(
-                f"\r{done} coalitions" if terminal else f"{done} coalitions",
-                err=True,
-                nl=not terminal,
-            )
-
-    yield advance
-    if terminal:
-        click.echo(err=True)
+def _interval(value: float, error: float) -> str:
+    if error == float("inf"):
+        return "unknown: too few evaluations"
+    return f"{value - NORMAL_95 * error:+.5f} to {value + NORMAL_95 * error:+.5f}"
 
 
 def _plain(found: Valuation) -> dict[str, object]:
@@ -145,11 +120,15 @@ def _plain(found: Valuation) -> dict[str, object]:
     }
 
 
-def _need_matplotlib() -> None:
+def _check_plot(path: Path) -> None:
     from importlib.util import find_spec
 
+    if path.suffix not in PLOTS:
+        raise click.UsageError(f"--plot writes {', '.join(PLOTS)}, not {path.name}")
+    if not path.parent.is_dir():
+        raise click.UsageError(f"there is no folder {path.parent} for --plot")
     if find_spec("matplotlib") is None:
-        raise click.UsageError("--plot needs matplotlib: pip install matplotlib")
+        raise click.UsageError("--plot needs matplotlib: pip install 'fedcoin[plot]'")
 
 
 def _draw(found: Valuation, path: Path) -> None:
@@ -158,7 +137,10 @@ def _draw(found: Valuation, path: Path) -> None:
     figure = Figure(figsize=(6.4, 1.2 + 0.3 * len(found.clients)), layout="constrained")
     axes = figure.add_subplot()
     places = list(range(len(found.clients)))
-    errors = [NORMAL_95 * error for error in found.estimate.std_errors.tolist()]
+    errors = [
+        NORMAL_95 * error if error < float("inf") else 0.0
+        for error in found.estimate.std_errors.tolist()
+    ]
     axes.barh(places, found.estimate.values, xerr=errors, color="#4477aa", capsize=3)
     axes.set_yticks(places, found.clients)
     axes.invert_yaxis()

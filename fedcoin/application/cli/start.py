@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -13,6 +14,7 @@ from fedcoin.application.cli.options import (
     Parsed,
     example,
     home_option,
+    new_campaign_option,
     passphrase_option,
 )
 from fedcoin.application.cli.service import configure_logging, parent_option, serve
@@ -39,10 +41,43 @@ set_option = click.option(
 )
 
 
-def flags_of(settings: tuple[tuple[str, str], ...], **named: Any) -> dict[str, object]:
-    """What was given, by the setting's dotted name; ``table__name`` stands for ``table.name``."""
-    flags: dict[str, object] = {name.replace("__", "."): value for name, value in named.items()}
-    return {**{k: v for k, v in flags.items() if v not in (None, ())}, **dict(settings)}
+def flags_of(
+    settings: Sequence[tuple[str, str]], given: Mapping[str, Any], names: Mapping[str, str]
+) -> dict[str, object]:
+    """What was given, by the setting's dotted name.
+
+    ``names`` has the setting that each parameter of the present command stands for. A setting
+    that is given twice is wrong usage: neither of the two flags is above the other.
+    """
+    flags: dict[str, object] = {}
+    given_by: dict[str, str] = {}
+    for parameter in click.get_current_context().command.params:
+        value = given.get(parameter.name or "")
+        if parameter.name in names and value not in (None, ()):
+            flags[names[parameter.name]] = value
+            given_by[names[parameter.name]] = parameter.opts[0]
+    for name, text in settings:
+        if name in flags:
+            raise click.UsageError(
+                f"{name} is given twice, by {given_by[name]} and by --set: leave one of them out."
+            )
+        flags[name], given_by[name] = text, "--set"
+    return flags
+
+
+SETTINGS = {
+    "mine": "mining.enabled",
+    "coordinate": "coordinator.enabled",
+    "seed": "peers.seeds",
+    "peers_listen": "peers.listen",
+    "advertise": "peers.advertise",
+    "api_listen": "api.listen",
+    "coordinator_listen": "coordinator.listen",
+    "insecure": "tls.insecure",
+    "log_level": "log.level",
+    "log_format": "log.format",
+}
+"""The setting that each flag of ``start`` stands for."""
 
 
 @click.command(
@@ -55,14 +90,21 @@ def flags_of(settings: tuple[tuple[str, str], ...], **named: Any) -> dict[str, o
 @home_option
 @click.option("--mine/--no-mine", default=None, help="Compute Shapley values; needs a bond.")
 @click.option("--coordinate/--no-coordinate", default=None, help="Run a campaign, too.")
+@new_campaign_option
 @click.option("--seed", multiple=True, type=ENDPOINT, help="A node to dial. Repeatable.")
 @click.option("--peers-listen", type=ENDPOINT, help="Where peers reach this node.")
 @click.option("--advertise", type=ENDPOINT, help="Where peers are told to reach it.")
 @click.option("--api-listen", type=ENDPOINT, help="Where its API is.")
 @click.option("--coordinator-listen", type=ENDPOINT, help="Where clients reach the coordinator.")
 @click.option("--insecure", is_flag=True, default=None, help="Allow plaintext beyond this machine.")
-@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]))
-@click.option("--log-format", type=click.Choice(["text", "json"]))
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    help="How much it tells on standard error.",
+)
+@click.option(
+    "--log-format", type=click.Choice(["text", "json"]), help="Lines for people, or JSON objects."
+)
 @set_option
 @passphrase_option
 @parent_option
@@ -70,6 +112,7 @@ def start(
     home: Home,
     settings: tuple[tuple[str, str], ...],
     passphrase: str | None,
+    new_campaign: bool,
     stop_with_stdin: bool,
     **given: Any,
 ) -> None:
@@ -79,23 +122,16 @@ def start(
     --mine, training as the coordinator with --coordinate. What is not given here comes from
     FEDCOIN_<TABLE>_<SETTING> variables, then from config.toml.
     """
-    flags = flags_of(
-        settings,
-        mining__enabled=given["mine"],
-        coordinator__enabled=given["coordinate"],
-        peers__seeds=given["seed"],
-        peers__listen=given["peers_listen"],
-        peers__advertise=given["advertise"],
-        api__listen=given["api_listen"],
-        coordinator__listen=given["coordinator_listen"],
-        tls__insecure=given["insecure"],
-        log__level=given["log_level"],
-        log__format=given["log_format"],
-    )
+    flags = flags_of(settings, given, SETTINGS)
     home.genesis()  # says at once when this is no home
     config = home.config(os.environ, flags)
+    if new_campaign and not config.coordinator.enabled:
+        raise click.UsageError("--new-campaign is for a node that coordinates: add --coordinate.")
     configure_logging(config.log.level, config.log.format)
     from fedcoin.application.node import run_node
 
     opened = dataclasses.replace(home, passphrase=passphrase)
-    serve(lambda stop: run_node(config, opened, stop), with_stdin=stop_with_stdin)
+    serve(
+        lambda stop: run_node(config, opened, stop, new_campaign=new_campaign),
+        with_stdin=stop_with_stdin,
+    )

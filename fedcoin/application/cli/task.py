@@ -17,7 +17,6 @@ from fedcoin.application.cli.options import (
     example,
     home_option,
     json_option,
-    key_option,
     node_option,
     passphrase_option,
 )
@@ -229,7 +228,7 @@ def yes(value: bool) -> str:
 )
 @home_option
 @node_option
-@key_option()
+@click.option("--key", "key_name", metavar="NAME", help="The key that pays and is paid [node].")
 @passphrase_option
 @click.option("--budget", type=AMOUNT, help="What the task pays [100fdc].")
 @set_option
@@ -239,12 +238,11 @@ def publish(
     folder: Path,
     home: Home,
     node: str | None,
-    key_name: str,
     passphrase: str | None,
-    budget: int | None,
     settings: tuple[tuple[str, str], ...],
     wait: bool,
     as_json: bool,
+    **given: Any,
 ) -> None:
     """Turn weights that `train simulate` wrote into a campaign of one round and its task.
 
@@ -253,11 +251,12 @@ def publish(
     """
     from fedcoin.application.simulate import publish as publish_folder
 
-    flags = flags_of(settings, coordinator__budget=budget)
-    config = home.config(os.environ, flags)
+    names = {"key_name": "coordinator.key", "budget": "coordinator.budget"}
+    config = home.config(os.environ, flags_of(settings, given, names))
+    payer = config.coordinator.key
 
     async def work() -> Any:
-        async with open_wallet(home, node, key_name, passphrase) as (wallet, client):
+        async with open_wallet(home, node, payer, passphrase) as (wallet, client):
             made = await publish_folder(folder, client, wallet.key, config.coordinator, report=note)
             view = await client.task(made.task_id)
             if wait:

@@ -15,10 +15,11 @@ from fedcoin.application.cli.options import (
     example,
     home_option,
     json_option,
+    new_campaign_option,
     node_option,
     passphrase_option,
 )
-from fedcoin.application.cli.output import coins, note, print_json, print_table
+from fedcoin.application.cli.output import coins, print_json, print_table
 from fedcoin.application.cli.service import (
     configure_logging,
     parent_option,
@@ -27,7 +28,7 @@ from fedcoin.application.cli.service import (
 )
 from fedcoin.application.cli.start import flags_of, set_option
 from fedcoin.application.config import NodeConfig
-from fedcoin.application.credentials import client_credentials, server_credentials
+from fedcoin.application.credentials import client_credentials
 from fedcoin.application.home import Home
 
 if TYPE_CHECKING:
@@ -35,6 +36,21 @@ if TYPE_CHECKING:
 
     from fedcoin.data.keys import KeyPair
     from fedcoin.learning.campaign import RoundRecord
+
+
+SETTINGS = {
+    "key_name": "coordinator.key",
+    "listen": "coordinator.listen",
+    "clients": "coordinator.clients",
+    "rounds": "coordinator.rounds",
+    "budget": "coordinator.budget",
+    "dataset": "coordinator.dataset",
+    "model": "coordinator.model",
+    "epochs": "coordinator.epochs",
+    "training_seed": "coordinator.seed",
+    "insecure": "tls.insecure",
+}
+"""The setting that each flag stands for."""
 
 
 @click.command(
@@ -54,7 +70,7 @@ if TYPE_CHECKING:
 @click.option("--model", help="mlp, cnn or the path of a Keras architecture JSON [mlp].")
 @click.option("--epochs", type=int, help="Passes over a client's data in each round [5].")
 @click.option("--training-seed", type=int, help="For first weights and the order of examples.")
-@click.option("--new", is_flag=True, help="Begin another campaign if the last one is finished.")
+@new_campaign_option
 @click.option("--insecure", is_flag=True, default=None, help="Allow plaintext beyond this machine.")
 @set_option
 @passphrase_option
@@ -65,7 +81,7 @@ def server(
     node: str | None,
     settings: tuple[tuple[str, str], ...],
     passphrase: str | None,
-    new: bool,
+    new_campaign: bool,
     stop_with_stdin: bool,
     as_json: bool,
     **given: Any,
@@ -75,19 +91,7 @@ def server(
     Ends when the campaign does. Stopped before, it goes on where it was when it is started
     again. Everything else about the campaign is in the [coordinator] settings (--set).
     """
-    flags = flags_of(
-        settings,
-        coordinator__key=given["key_name"],
-        coordinator__listen=given["listen"],
-        coordinator__clients=given["clients"],
-        coordinator__rounds=given["rounds"],
-        coordinator__budget=given["budget"],
-        coordinator__dataset=given["dataset"],
-        coordinator__model=given["model"],
-        coordinator__epochs=given["epochs"],
-        coordinator__seed=given["training_seed"],
-        tls__insecure=given["insecure"],
-    )
+    flags = flags_of(settings, given, SETTINGS)
     config = home.config(os.environ, flags)
     configure_logging(config.log.level, config.log.format)
     key = home.key(config.coordinator.key, passphrase)
@@ -95,7 +99,7 @@ def server(
     records: list[RoundRecord] = []
 
     async def work(stop: asyncio.Event) -> None:
-        await run_server(config, home, key, target, stop, new, records)
+        await run_server(config, home, key, target, stop, new_campaign, records)
 
     serve(work, with_stdin=stop_with_stdin)
     show_records(records, as_json)
@@ -111,15 +115,12 @@ async def run_server(
     records: list[RoundRecord],
 ) -> None:
     """Runs the campaign of a home through the node at ``target``; fills ``records``."""
-    from fedcoin.application.coordination import open_coordinator, retire_campaign
+    from fedcoin.application.coordination import open_coordinator, own_store
     from fedcoin.network.api.client import NodeClient
 
-    if new and await retire_campaign(home):
-        note("The last campaign is finished; this is a new one.")
+    store = own_store(config, home)
     async with NodeClient(target, credentials=client_credentials(config.tls)) as client:
-        opened = open_coordinator(
-            config, home, key, client, credentials=server_credentials(config.tls)
-        )
+        opened = open_coordinator(config, home, key, client, store, new=new)
 
         async def campaign() -> Sequence[RoundRecord]:
             async with opened as coordinator:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from fedcoin.data.genesis import Genesis
     from fedcoin.data.store import ChainStore
 
+_FROM_SNAPSHOT = "Blocks before were not replayed: certificates vouch for the snapshot's state."
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -45,8 +46,9 @@ def verify(
 ) -> None:
     """Check the stored chain from its first block, offline; or a payment proof.
 
-    Every signature, certificate, root and payout is checked, and every block executed afresh.
-    The node must not be running. A payment proof (of `task proof`) needs the genesis alone.
+    Every signature, certificate, root and payout is checked, and every block executed afresh,
+    from genesis or from the snapshot that the chain began with. The node must not be running.
+    A payment proof (of `task proof`) needs the genesis alone.
     """
     if proof is not None:
         _refuse_both(recompute, "--recompute", "--proof")
@@ -59,23 +61,25 @@ def verify(
 def verify_chain(home: Home, recompute: bool, as_json: bool) -> None:
     """The stored chain, and with ``recompute`` what was revealed on it."""
     from fedcoin.application.replay import replay
+    from fedcoin.data.snapshots import SnapshotFolder
     from fedcoin.data.store import ChainStore
 
-    genesis = home.genesis()
+    genesis, folder = home.genesis(), SnapshotFolder(home.snapshots_path)
     home.refuse_without_chain()
     again = None
     with home.locked(), ChainStore.open(home.chain_path, genesis) as store:
-        with progress("blocks", store.height()) as advance:
-            found = replay(store, genesis, lambda height: advance())
+        with progress("blocks", store.height() - store.base()) as advance:
+            found = replay(store, genesis, lambda height: advance(), folder)
         if recompute:
             again = _recomputed(home, genesis, store, found.reveals)
     if as_json:
         extra = {} if again is None else {"recomputed": dataclasses.asdict(again)}
         print_json({**dataclasses.asdict(found), **extra})
         return
+    since = f", executed from {found.first_height} on" if found.first_height > 1 else ""
     shown = {
         "chain": found.chain_id,
-        "height": found.height,
+        "height": f"{found.height}{since}",
         "transactions": found.transactions,
         "settled tasks": found.settlements,
         "state": f"{found.entries} entries, {found.app_hash}",
@@ -93,7 +97,7 @@ def verify_chain(home: Home, recompute: bool, as_json: bool) -> None:
             click.echo(f"  task {task.task_id} (block {task.height}) lacks {task.artifact}")
         click.echo("Everything else holds.")
         return
-    click.echo("Everything holds.")
+    click.echo("Everything holds." if not since else f"{_FROM_SNAPSHOT} Everything holds.")
 
 
 def _recomputed(home: Home, genesis: Genesis, store: ChainStore, reveals: int) -> Recomputed:

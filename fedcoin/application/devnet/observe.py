@@ -152,17 +152,7 @@ class Observer:
             supply_before=before,
             supply_after=after,
             rounds=tuple(rounds),
-            nodes=tuple(
-                NodeResult(
-                    address=status.address,
-                    height=status.height,
-                    app_hash=status.app_hash,
-                    rss_bytes=status.rss_bytes,
-                    start_seconds=status.start_ms / 1000,
-                    adversary=self._lies(status.address),
-                )
-                for status in statuses
-            ),
+            nodes=tuple([await self._node(status) for status in statuses]),
             elapsed_seconds=round(time.monotonic() - started, 3),
         )
 
@@ -175,6 +165,17 @@ class Observer:
             if same or time.monotonic() > deadline:
                 return statuses
             await asyncio.sleep(POLL_SECONDS)
+
+    async def _node(self, status: GetStatusResponse) -> NodeResult:
+        return NodeResult(
+            address=status.address,
+            height=status.height,
+            app_hash=status.app_hash,
+            rss_bytes=status.rss_bytes,
+            start_seconds=status.start_ms / 1000,
+            bond=(await self._nodes[0].account(status.address)).bond,
+            adversary=self._lies(status.address),
+        )
 
     async def _round(self, task: TaskView) -> RoundResult:
         return RoundResult(

@@ -18,6 +18,7 @@ from fedcoin.data.errors import Refusal
 from fedcoin.data.hashing import sha256
 from fedcoin.data.keys import KeyPair
 from fedcoin.learning import datasets
+from fedcoin.learning.executors import cores
 
 CHAIN_ID = "fedcoin-devnet"
 
@@ -127,9 +128,10 @@ def check(options: Options) -> None:
     )
     for name, value, low, high in limits:
         if not low <= value <= high:
+            unit = " sap" if name == "budget" else ""
             raise Refusal(
                 ApplicationCode.BAD_ARGUMENT,
-                f"--{name} is {value}, but it must be from {low} to {high}",
+                f"--{name} is {value}{unit}, but it must be from {low} to {high}{unit}",
                 field=name,
                 limit=f"{low} to {high}",
             )
@@ -201,6 +203,8 @@ def lay_out_miners(
             "peers.seeds": peers[:i],
             "api.listen": apis[i],
             "mining.enabled": True,
+            # They share one machine's cores; a process for each core in each would be too many.
+            "mining.processes": max(1, cores() // len(miners)),
         }
         if adversary:
             settings["mining.adversary"] = adversary

@@ -57,14 +57,15 @@ class RoundResult:
 
 @dataclass(frozen=True, slots=True)
 class NodeResult:
-    """One miner's node at the end. ``rss_bytes`` is of its process without the worker's;
-    ``adversary`` is how it lies, if it does."""
+    """One miner's node at the end. ``rss_bytes`` is of its process without the worker's; ``bond``
+    is in sap, and 0 after it was slashed; ``adversary`` is how it lies, if it does."""
 
     address: str
     height: int
     app_hash: str
     rss_bytes: int
     start_seconds: float
+    bond: int
     adversary: str = ""
 
 

@@ -7,7 +7,7 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
-from fedcoin.application.devnet.result import DevnetResult, RoundResult
+from fedcoin.application.devnet.result import DevnetResult, NodeResult, RoundResult
 from fedcoin.data.amounts import SAP_PER_FDC
 
 COLOURS = {"honest": "default", "mislabelled": "yellow", "free rider": "bright_black"}
@@ -74,8 +74,13 @@ def miners_table(result: DevnetResult) -> Table:
             m.reward for t in result.rounds for m in t.miners if m.address == node.address
         )
         row = [node.address, str(node.height), f"{node.app_hash[:16]}…", str(won), coins(rewards)]
-        table.add_row(*row, *([node.adversary or "honest"] if lying else []))
+        table.add_row(*row, *([what_it_is(node)] if lying else []))
     return table
+
+
+def what_it_is(node: NodeResult) -> str:
+    """How a miner lies, if it does, and whether it was caught at voting twice."""
+    return (node.adversary or "honest") + ("" if node.bond else ", slashed")
 
 
 def coins(sap: int) -> str:

@@ -14,12 +14,11 @@ from typing import TypeVar
 from google.protobuf.message import Message
 from grpc import StatusCode
 
-from fedcoin.application.wallet import EXPIRY_BLOCKS, action_field, least_fee
+from fedcoin.application.wallet import draft
 from fedcoin.data.keys import KeyPair
 from fedcoin.data.transactions import Transaction, decode_transaction, sign_transaction
 from fedcoin.network.api.client import NodeClient
 from fedcoin.network.api.failure import RpcFailure
-from fedcoin.v1.transaction_pb2 import TransactionBody
 from fedcoin.v1.views_pb2 import TRANSACTION_STATUS_FINAL
 
 T = TypeVar("T")
@@ -28,7 +27,14 @@ Keep = Callable[[bytes], Awaitable[None]]
 """Keeps a serialised transaction (or nothing) where a restart finds it."""
 
 STALE = frozenset(
-    {"NONCE_TOO_LOW", "NONCE_TOO_HIGH", "NONCE_TAKEN", "EXPIRED", "EXPIRY_TOO_FAR", "DROPPED"}
+    {
+        "NONCE_TOO_LOW",
+        "NONCE_TOO_HIGH",
+        "REPLACEMENT_UNDERPRICED",
+        "EXPIRED",
+        "EXPIRY_TOO_FAR",
+        "DROPPED",
+    }
 )
 """What a node says of a transaction that came too late; a new one may be taken."""
 
@@ -93,13 +99,9 @@ class Delivery:
         status, fees, account = await asyncio.gather(
             self._node.status(), self._node.fees(), self._node.account(self._key.address)
         )
-        body = TransactionBody(
-            chain_id=self._chain_id,
-            nonce=account.nonce,
-            expiry_height=status.height + min(EXPIRY_BLOCKS, fees.max_expiry_blocks),
+        body = draft(
+            action, fees, chain_id=self._chain_id, nonce=account.nonce, height=status.height
         )
-        getattr(body, action_field(action)).CopyFrom(action)
-        body.fee = least_fee(body, fees)
         return sign_transaction(body, self._key)
 
     async def _until_final(self, transaction: Transaction) -> None:

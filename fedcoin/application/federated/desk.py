@@ -67,9 +67,11 @@ class Desk:
         campaign = self._campaign
         before = len(campaign.clients)
         address = campaign.register(public_key)
+        # Counted before the disk is waited for: meanwhile others may come.
+        clients = len(campaign.clients)
         await self._file.save(campaign)
-        if len(campaign.clients) > before:
-            self._report(f"{format_address(address)} joined; {len(campaign.clients)} clients now")
+        if clients > before:
+            self._report(f"{format_address(address)} joined; {clients} clients now")
         self._changed.set()
         return pb.RegisterResponse(
             chain_id=campaign.chain_id,
@@ -104,10 +106,11 @@ class Desk:
         if not campaign.check_update(update):
             return
         campaign.take(update)
+        handed_in = f"{len(campaign.updates)} of {len(campaign.clients)}"
         await self._file.save(campaign)
         self._report(
-            f"round {campaign.round}: {format_address(update.address)} handed in, trained on "
-            f"{update.num_samples} examples; {len(campaign.updates)} of {len(campaign.clients)}"
+            f"round {update.round}: {format_address(update.address)} handed in, trained on "
+            f"{update.num_samples} examples; {handed_in}"
         )
         self._changed.set()
 

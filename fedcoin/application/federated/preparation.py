@@ -60,16 +60,14 @@ def model_text(model: str) -> str:
         ) from error
 
 
-async def new_campaign(
-    config: CoordinatorConfig, chain_id: str, store: ArtifactStore, shards: int = 1
-) -> Campaign:
+async def new_campaign(config: CoordinatorConfig, chain_id: str, store: ArtifactStore) -> Campaign:
     """A campaign that nobody knows of yet, its artifacts in the store."""
     materials = await gather_materials(
         config.dataset,
         config.model,
         config.seed,
         evaluation_size=config.evaluation_size,
-        shards=shards,
+        shards=config.evaluation_shards or config.rounds,
     )
     return await asyncio.to_thread(campaign_of, config, chain_id, store, materials)
 

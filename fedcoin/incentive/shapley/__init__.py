@@ -9,9 +9,11 @@ Usage::
 where ``utility`` takes coalitions as a bool array (m, n) and returns m numbers.
 
 ``games`` asks for each coalition once and counts. The methods: ``exact``; ``walks`` along orders
-(permutation, antithetic, truncated); ``complementary`` contributions; ``surrogate`` (kriging),
-which stands on ``prior`` and ``zonal`` (what a game is likely to be), ``reml`` (learning that from
-the sample) and ``kriging`` (what the sample says of the values). ``sampling`` draws coalitions.
+(permutation, antithetic) and ``truncated`` ones; ``complementary`` contributions; ``surrogate``
+(kriging), which stands on ``prior``, ``zonal`` and ``covariances`` (what a game is likely to be),
+``reml`` (learning that from the sample), ``kriging`` (what the sample says of the values) and
+``correction`` (what that gets wrong). ``first_order`` stands in for it in large samples;
+``sampling`` draws coalitions.
 """
 
 from __future__ import annotations
@@ -25,14 +27,15 @@ from fedcoin.incentive.shapley.complementary import complementary
 from fedcoin.incentive.shapley.exact import MAX_EXACT_PLAYERS, exact
 from fedcoin.incentive.shapley.games import Game, Utility
 from fedcoin.incentive.shapley.result import Estimate, Estimator
+from fedcoin.incentive.shapley.truncated import truncated
 
-__all__ = ["METHODS", "Estimate", "estimate"]
+__all__ = ["METHODS", "Estimate", "estimate", "plan"]
 
 METHODS: dict[str, Estimator] = {
     "exact": exact,
     "permutation": walks.permutation,
     "antithetic": walks.antithetic,
-    "truncated": walks.truncated,
+    "truncated": truncated,
     "complementary": complementary,
     "kriging": surrogate.kriging,
 }
@@ -54,6 +57,15 @@ def estimate(
 
     Raises ``Refusal`` BAD_METHOD, BAD_GAME or BAD_BUDGET.
     """
+    chosen, most = plan(n, method, budget)
+    return METHODS[chosen](Game(utility, n), most, np.random.default_rng(seed))
+
+
+def plan(n: int, method: str = "auto", budget: int | None = None) -> tuple[str, int]:
+    """The method that ``estimate`` would use, and the most coalitions that it would evaluate.
+
+    Raises ``Refusal`` BAD_METHOD or BAD_GAME.
+    """
     if n < 1:
         raise Refusal(
             EvidenceCode.BAD_GAME, f"a game needs a player, not {n}", field="n", limit="1"
@@ -67,7 +79,7 @@ def estimate(
     chosen = _choose(method, n, budget)
     if budget is None:
         budget = (1 << n) - 2 if chosen == "exact" else WALKS_BY_DEFAULT * n
-    return METHODS[chosen](Game(utility, n), budget, np.random.default_rng(seed))
+    return chosen, budget
 
 
 def _choose(method: str, n: int, budget: int | None) -> str:

@@ -18,7 +18,7 @@ from fedcoin.incentive.shapley.prior import (
     shapley_weights,
     value_covariances,
 )
-from fedcoin.incentive.shapley.reml import learn, roughness, trend_of
+from fedcoin.incentive.shapley.reml import columns_of, learn
 from fedcoin.incentive.shapley.zonal import log_factorials
 
 LEARNING_ROWS = 400
@@ -39,13 +39,12 @@ def first_order(
     sizes, size_of = np.unique(count, return_inverse=True)
     scaled = _without_means(worth / unit, size_of)
     rows = rng.permutation(len(worth))[:LEARNING_ROWS]
-    rough = roughness(scaled[rows], trend_of(coalitions[rows]))
-    settings = learn(coalitions[rows], scaled[rows], degrees_for(n), rough)
+    settings = learn(coalitions[rows], scaled[rows], degrees_for(n))
     features, value_of, beyond = _size_features(settings, sizes, n)
     noise = settings.noise(sizes, n) + sum(
         settings.variances(degree, sizes, n) for degree in range(2, settings.degrees + 1)
     )
-    contrasts = trend_of(coalitions[:1]).contrasts
+    contrasts = columns_of(coalitions[:1]).contrasts
     centred = _without_means((coalitions - (count / n)[:, None]) @ contrasts, size_of)
     moments = [_moments(centred[size_of == k], scaled[size_of == k]) for k in range(len(sizes))]
     drawn = np.bincount(size_of)
@@ -73,15 +72,16 @@ def _size_features(settings: Settings, sizes: Ints, n: int) -> tuple[Floats, Flo
     kept = np.argsort(spread)[::-1][: max(2, _MOST_UNKNOWNS // n - 1)]
     kept = kept[spread[kept] > 1e-6 * spread.max()]
     basis = shapes[:, kept] * np.sqrt(spread[kept])
-    prior = value_covariances(settings, sizes, n, 0.0)
-    value_of = shapes[:, kept].T @ prior.additive / np.sqrt(spread[kept])
+    prior = value_covariances(settings, sizes, n)
+    value_of = shapes[:, kept].T @ (prior.additive - settings.additive()) / np.sqrt(spread[kept])
     every = np.arange(1, n)
     whole = np.sqrt(settings.variances(1, every, n) / (every * (n - every) / n))
     both = whole @ settings.kinship(every, every, n) @ whole / (n - 1) ** 2
     # Each player's functions are scaled to the contrasts, of which there are n - 1 for n players.
     beyond = max(float(both - value_of @ value_of), 0.0)
-    columns = np.column_stack([np.ones(len(sizes)), basis])
-    return columns, np.concatenate([[1.0], value_of]), beyond
+    steady = np.sqrt(settings.additive())
+    columns = np.column_stack([np.full(len(sizes), steady), basis])
+    return columns, np.append(steady, value_of), beyond
 
 
 def _moments(centred: Floats, worth: Floats) -> tuple[Floats, Floats]:
@@ -103,7 +103,7 @@ def _solve(
     for a in range(shapes):
         for b in range(a):
             precision[b, :, a, :] = precision[a, :, b, :].T
-    for a in range(1, shapes):
+    for a in range(shapes):
         precision[a, np.arange(width), a, np.arange(width)] += 1
     inverse = np.linalg.pinv(precision.reshape(shapes * width, -1), hermitian=True)
     mean = (inverse @ pull.reshape(-1)).reshape(shapes, width)

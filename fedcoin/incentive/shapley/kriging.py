@@ -14,17 +14,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from fedcoin.incentive.layouts import Bools, Ints
+from fedcoin.incentive.shapley.covariances import Covariances
 from fedcoin.incentive.shapley.games import Floats
-from fedcoin.incentive.shapley.prior import (
-    Covariances,
-    Settings,
-    degrees_for,
-    value_covariances,
-)
-from fedcoin.incentive.shapley.reml import Inverse, Trend, invert, learn, roughness, trend_of
+from fedcoin.incentive.shapley.prior import degrees_for, value_covariances
+from fedcoin.incentive.shapley.reml import columns_of, invert, learn
 
-LEARNING_ROWS = 400
-"""The most coalitions from which settings are learned: a random part of a larger sample."""
+_LEARNING_ROWS = 250
+"""The most coalitions from which settings are learned, or four times the players: a random part
+of a larger sample."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,49 +54,25 @@ def krige(coalitions: Bools, worth: Floats, rng: np.random.Generator) -> Posteri
     n = coalitions.shape[1]
     unit = float(worth.std()) or 1.0
     scaled = (worth - worth.mean()) / unit
-    trend = trend_of(coalitions)
-    rough = roughness(scaled, trend)
     rows = np.arange(len(worth))
-    if len(rows) > LEARNING_ROWS:
-        rows = rng.permutation(rows)[:LEARNING_ROWS]
-    settings = learn(coalitions[rows], scaled[rows], degrees_for(n), rough)
-    covariances = Covariances(coalitions, degrees_for(n), rough)
-    found = invert(covariances.matrix(settings), trend)
-    return _posterior(coalitions, scaled, unit, covariances, settings, trend, found)
-
-
-def _posterior(
-    coalitions: Bools,
-    worth: Floats,
-    unit: float,
-    covariances: Covariances,
-    settings: Settings,
-    trend: Trend,
-    found: Inverse,
-) -> Posterior:
-    n = coalitions.shape[1]
-    prior = value_covariances(settings, covariances.sizes, n, covariances.scale)
+    enough = max(_LEARNING_ROWS, 4 * n)
+    if len(rows) > enough:
+        rows = rng.permutation(rows)[:enough]
+    settings = learn(coalitions[rows], scaled[rows], degrees_for(n))
+    covariances = Covariances(coalitions, settings.degrees)
+    found = invert(covariances.matrix(settings), columns_of(coalitions).sizes)
+    prior = value_covariances(settings, covariances.sizes, n)
     at = covariances.size_of
     centred = coalitions - (coalitions.sum(axis=1) / n)[:, None]
     noise = np.where(coalitions, prior.inside[at][:, None], -prior.outside[at][:, None])
     with_worth = centred * prior.additive[at][:, None] + noise
-    weights = found.projected @ worth
-    sizes = len(covariances.sizes)
     pull = found.projected @ with_worth
-    pull += found.trend_map @ (found.trend_variance[:, sizes:] @ trend.contrasts.T)
-    # What the trend must make up for, where it is not known either.
-    open_ends = -found.trend_map.T @ with_worth
-    open_ends[sizes:] += trend.contrasts.T
-    variances = (
-        prior.variance * (1 - 1 / n)
-        - np.einsum("mi,mi->i", with_worth, found.inverse @ with_worth)
-        + np.einsum("pi,pi->i", open_ends, found.trend_variance @ open_ends)
-    )
+    variances = prior.variance * (1 - 1 / n) - (with_worth * pull).sum(axis=0)
     return Posterior(
-        values=pull.T @ worth * unit,
+        values=pull.T @ scaled * unit,
         variances=np.maximum(variances, 0) * unit**2,
         pull=pull,
         unit=unit,
-        _weights=weights,
+        _weights=found.projected @ scaled,
         _projected=found.projected,
     )

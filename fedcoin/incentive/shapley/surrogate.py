@@ -13,19 +13,19 @@ from fedcoin.incentive.shapley.exact import MAX_EXACT_PLAYERS, exact
 from fedcoin.incentive.shapley.first_order import first_order
 from fedcoin.incentive.shapley.games import Floats, Game
 from fedcoin.incentive.shapley.kriging import krige
-from fedcoin.incentive.shapley.reml import trend_of
+from fedcoin.incentive.shapley.reml import columns_of
 from fedcoin.incentive.shapley.result import Estimate, need
 from fedcoin.incentive.shapley.sampling import draw, pairs_in, spread
 
 MAX_ROWS = 1_600
 """The most coalitions that go into one Gaussian process."""
 
-_TRUST_IN_CORRECTION = 0.5
+_TRUST_IN_CORRECTION = 0.25
 """Between the model alone (0), which is the nearer one where it is right, and the unbiased
-estimate (1), which does not depend on it."""
+estimate (1), which does not depend on it: measured on many games."""
 
-_HONEST_PART, _MODEL_PART = 0.75, 0.15
-"""The variance of what lies halfway between the two, from theirs: measured on many games."""
+_HONEST_PART, _MODEL_PART = 0.4, 0.5
+"""The variance of what lies there between the two, from theirs: so that intervals hold."""
 
 _ROUNDING = 1e-9
 _PAIRS_A_LEVEL = 8
@@ -45,9 +45,9 @@ def kriging(game: Game, budget: int, rng: np.random.Generator) -> Estimate:
 
     Pairs are drawn by size without replacement, some of each at first. Up to 20 players the
     smallest and largest coalitions, which count most, are then evaluated all while that takes no
-    more than half of the budget; the rest goes where the first ones varied most. Half of the
-    ``correction`` for what the model gets wrong is added, and standard errors are mostly those of
-    the correction. Samples of more than ``MAX_ROWS`` go into a simpler model, ``first_order``.
+    more than half of the budget; the rest goes where the first ones varied most. A quarter of the
+    ``correction`` for what the model gets wrong is added, and standard errors are from both.
+    Samples of more than ``MAX_ROWS`` go into a simpler model, ``first_order``.
     Raises ``Refusal`` BAD_BUDGET for fewer than 2 n + 8 evaluations (or all).
     """
     n = game.players
@@ -65,7 +65,9 @@ def kriging(game: Game, budget: int, rng: np.random.Generator) -> Estimate:
         found = krige(coalitions, worth, rng)
         unbiased, honest = correction(found, coalitions, rng)
         values = found.values + _TRUST_IN_CORRECTION * unbiased
-        variances = _HONEST_PART * honest + _MODEL_PART * found.variances
+        # A player's own spread is known from few terms: half of everybody's goes in.
+        steady = (honest + honest.mean()) / 2
+        variances = _HONEST_PART * steady + _MODEL_PART * found.variances
     values += (game.grand - game.empty) / n
     return Estimate(values, np.sqrt(variances + tiny**2), game.evaluations, "kriging")
 
@@ -155,13 +157,13 @@ def _plain_values(coalitions: Bools, worth: Floats, tiny: float) -> Floats | Non
     the value. None where it is not so, or where the sample is too small to tell.
     """
     half = len(coalitions) // 2
-    trend = trend_of(coalitions[:half])
-    columns = trend.columns
-    if half < columns.shape[1] + 2:
+    columns = columns_of(coalitions[:half])
+    both = np.column_stack([columns.sizes, columns.players])
+    if half < both.shape[1] + 2:
         return None
     gaps = (worth[:half] - worth[half:]) / 2
-    found, _, rank, _ = np.linalg.lstsq(columns, gaps, rcond=None)
-    if rank < columns.shape[1] or np.abs(gaps - columns @ found).max() > tiny:
+    found, _, rank, _ = np.linalg.lstsq(both, gaps, rcond=None)
+    if rank < both.shape[1] or np.abs(gaps - both @ found).max() > tiny:
         return None
-    values: Floats = trend.contrasts @ found[-trend.contrasts.shape[1] :]
+    values: Floats = columns.contrasts @ found[columns.sizes.shape[1] :]
     return values

@@ -8,12 +8,12 @@ from fedcoin.incentive.layouts import Ints
 from fedcoin.incentive.shapley.games import Floats, Game
 from fedcoin.incentive.shapley.result import Estimate, need
 
-TRUNCATION = 0.005
-"""``truncated`` ends a walk this near the grand coalition's worth, as a part of what there is to
-share out."""
-
 _BATCH_ROWS = 1 << 14
-_LEAST_BASES = 10
+ENOUGH_WALKS = 4
+"""So many times n walks tell as much of a player's own spread as is taken from everybody's."""
+
+_ENOUGH_BASES = 10
+_BACKFITTING = 10
 
 
 def permutation(game: Game, budget: int, rng: np.random.Generator) -> Estimate:
@@ -24,9 +24,10 @@ def permutation(game: Game, budget: int, rng: np.random.Generator) -> Estimate:
     n = game.players
     need(budget, n - 1, "permutation")
     moments = _Moments(n)
-    while _goes_on(game, budget, n - 1, moments.count):
+    while goes_on(game, budget, n - 1, moments.count):
         moments.add(_marginals(game, _random_orders(rng, _room(game, budget, n - 1), n)))
-    return Estimate(moments.mean, moments.std_errors(), game.evaluations, "permutation")
+    errors = moments.std_errors(ENOUGH_WALKS * n)
+    return Estimate(moments.mean, errors, game.evaluations, "permutation")
 
 
 def antithetic(game: Game, budget: int, rng: np.random.Generator) -> Estimate:
@@ -34,70 +35,43 @@ def antithetic(game: Game, budget: int, rng: np.random.Generator) -> Estimate:
 
     What joins early in one walk joins late in the other, and the rotations put each player once at
     each place: both take variance away, the latter only when all n rotations are there, so that
-    what the budget has left after whole ones is not spent. Standard errors are from the spread
-    between random orders where there are ten or more; else from pairs as if these were
-    independent, which is too wide. Raises ``Refusal`` BAD_BUDGET for fewer than 2 (n - 1)
-    evaluations: one pair.
+    what the budget has left after whole ones is not spent; a budget for fewer buys rotations at
+    even distances. Standard errors are from the spread between random orders; of a single one,
+    from what place and player do not explain of its rotations, and from what places a player missed.
+    Raises ``Refusal`` BAD_BUDGET for fewer than 2 (n - 1) evaluations: one pair.
     """
     n = game.players
     pair, whole = 2 * (n - 1), 2 * n * (n - 1)
     need(budget, pair, "antithetic")
-    pairs, bases = _Moments(n), _Moments(n)
-    while _goes_on(game, budget, whole if pairs.count else pair, bases.count):
+    bases = _Moments(n)
+    while goes_on(game, budget, whole if bases.count else pair, bases.count):
         base = _random_orders(rng, 1, n)[0]
         turns = min(n, (budget - game.evaluations) // max(pair, 1)) if n > 1 else 1
-        orders = np.stack([np.roll(base, -turn) for turn in range(turns)])
+        orders = np.stack([np.roll(base, -(turn * n // turns)) for turn in range(turns)])
         sampled = (_marginals(game, orders) + _marginals(game, orders[:, ::-1])) / 2
-        pairs.add(sampled)
         bases.add(sampled.mean(axis=0, keepdims=True))
-    errors = (pairs if bases.count < _LEAST_BASES else bases).std_errors()
-    return Estimate(pairs.mean, errors, game.evaluations, "antithetic")
+    if bases.count > 1:
+        errors = bases.std_errors(_ENOUGH_BASES)
+    else:
+        errors = _error_of_rotations(sampled, orders)
+    return Estimate(bases.mean, errors, game.evaluations, "antithetic")
 
 
-def truncated(game: Game, budget: int, rng: np.random.Generator) -> Estimate:
-    """Guided truncated walks: GTG-Shapley (Liu et al., 2022) within one round.
-
-    Orders come in cycles in which every player goes first once. A walk ends as soon as its
-    coalition is worth the grand one up to ``TRUNCATION``; the next player gets what was left, the
-    others nothing, so that the values still add up. That saves evaluations and costs a bias that
-    the standard errors do not know. Raises ``Refusal`` BAD_BUDGET for fewer than n - 1
-    evaluations.
-    """
-    n = game.players
-    need(budget, n - 1, "truncated")
-    close = TRUNCATION * abs(game.grand - game.empty)
-    moments = _Moments(n)
-    walks = 0
-    while _goes_on(game, budget, n - 1, moments.count):
-        fits = max(1, (budget - game.evaluations) // max(n - 1, 1))
-        count = min(n - walks % n, fits)
-        moments.add(_guided(game, walks % n, count, close, rng))
-        walks += count
-    return Estimate(moments.mean, moments.std_errors(), game.evaluations, "truncated")
-
-
-def _guided(game: Game, first: int, count: int, close: float, rng: np.random.Generator) -> Floats:
-    """Marginals (count, n) of walks that begin with the players from ``first`` on."""
-    n = game.players
-    others = np.array([np.delete(np.arange(n), first + walk) for walk in range(count)])
-    heads = np.arange(first, first + count)[:, None]
-    orders = np.column_stack([heads, rng.permuted(others, axis=1)])
-    gains = np.zeros((count, n))
-    coalitions = np.zeros((count, n), np.bool_)
-    worth = np.full(count, game.empty)
-    going = np.arange(count)
-    for place in range(n):
-        who = orders[going, place]
-        coalitions[going, who] = True
-        near = np.abs(game.grand - worth[going]) <= close
-        after = np.full(len(going), game.grand)
-        after[~near] = game.values(coalitions[going[~near]])
-        gains[going, who] = after - worth[going]
-        worth[going] = after
-        going = going[~near]
-        if not len(going):
-            break
-    return gains
+def _error_of_rotations(sampled: Floats, orders: Ints) -> Floats:
+    """(n,) standard errors of the mean of one order's rotations (m, n), ``sampled`` by player."""
+    turns, n = sampled.shape
+    if turns < 2:
+        return np.full(n, np.inf)
+    ranks = np.argsort(orders, axis=1)
+    own = np.zeros(n)
+    for _ in range(_BACKFITTING):
+        places = np.take_along_axis(sampled - own, orders, axis=1).mean(axis=0)
+        own = (sampled - places[ranks]).mean(axis=0)
+    freedom = max((turns - 1) * (n - 1) - (n - 1) * (turns == n), 1)
+    spread = float(((sampled - own - places[ranks]) ** 2).sum()) / freedom
+    uneven = places[ranks].mean(axis=0) - places.mean()
+    errors: Floats = (1 + 1.21 / freedom) * np.sqrt(spread / turns + uneven**2)
+    return errors
 
 
 class _Moments:
@@ -117,13 +91,24 @@ class _Moments:
         self.mean = self.mean + delta * count / both
         self.count = both
 
-    def std_errors(self) -> Floats:
+    def std_errors(self, enough: float) -> Floats:
+        """Of the mean; of each player's own variance as much as ``steadied`` takes."""
         if self.count < 2:
             return np.full(len(self.mean), np.inf)
+        free = self.count - 1
+        variances = steadied(self._squares / free, self.count, enough)
         # So that 1.96 of them cover 95 %: the quantile of Student's law, to first order.
-        widening = 1 + 1.21 / (self.count - 1)
-        errors: Floats = widening * np.sqrt(self._squares / (self.count - 1) / self.count)
+        freedom = free * max(len(self.mean) - 1, 1)
+        errors: Floats = (1 + 1.21 / freedom) * np.sqrt(variances / self.count)
         return errors
+
+
+def steadied(spread: Floats, count: int, enough: float) -> Floats:
+    """Variances (n,) drawn to their mean: among few walks a player may never go first, where it
+    adds most, and seem steady."""
+    own = (count - 1) / (count - 1 + enough)
+    variances: Floats = own * spread + (1 - own) * spread.mean()
+    return variances
 
 
 def _marginals(game: Game, orders: Ints) -> Floats:
@@ -150,7 +135,7 @@ def _room(game: Game, budget: int, cost: int) -> int:
     return max(1, min(fits, _BATCH_ROWS // game.players))
 
 
-def _goes_on(game: Game, budget: int, cost: int, samples: int) -> bool:
+def goes_on(game: Game, budget: int, cost: int, samples: int) -> bool:
     """Whether one more sample of at most ``cost`` fresh coalitions is due.
 
     Small games repeat coalitions, which are free; without an end to that, a budget as large as the

@@ -31,6 +31,7 @@ from fedcoin.v1 import (
     transaction_relay_service_pb2_grpc,
     views_pb2,
 )
+from fedcoin.v1.snapshot_pb2 import ValidatorChange
 from fedcoin.v1.transaction_pb2 import SignedTransaction
 
 Hash: TypeAlias = bytes | str
@@ -88,7 +89,7 @@ class NodeClient(Link):
 
     async def validator_changes(
         self, below_height: int = 0, limit: int = 1_000_000
-    ) -> list[node_service_pb2.ValidatorChange]:
+    ) -> list[ValidatorChange]:
         """The blocks (below a height) after which others decided; `api.proof_file` checks them."""
         request = node_service_pb2.ListValidatorChangesRequest(below_height=below_height)
         return await self.pages(self._node.ListValidatorChanges, request, "changes", limit)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import resource
 import sys
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Final
 
 import fedcoin
 from fedcoin.contract import queries
+from fedcoin.contract.snapshot_writing import change_of
 from fedcoin.contract.validator_history import Change, ValidatorHistory
 from fedcoin.data.addresses import format_address, parse_address
 from fedcoin.data.errors import Refusal
@@ -21,13 +22,14 @@ from fedcoin.network.api.ports import NodeFacts
 from fedcoin.network.api.requests import MAX_HEIGHT, address_of, hash_of, height_of, page_size
 from fedcoin.network.api.supply import SupplyCount
 from fedcoin.network.errors import NetworkCode
+from fedcoin.network.history import refuse_past
 from fedcoin.network.interceptors import Context
 from fedcoin.network.options import PROTOCOL_VERSION
 from fedcoin.network.ports import Chain, Peers, Pool
 from fedcoin.v1 import node_service_pb2 as pb
 from fedcoin.v1.block_pb2 import Receipt
 from fedcoin.v1.node_service_pb2_grpc import NodeServiceServicer
-from fedcoin.v1.state_pb2 import Elector
+from fedcoin.v1.snapshot_pb2 import ValidatorChange
 from fedcoin.v1.views_pb2 import BlockView, TaskView, ValidatorView
 
 VALIDATORS_PAGE: Final = 100
@@ -81,6 +83,7 @@ class NodeService(NodeServiceServicer):
             counted_supply=counted,
             difficulty_nano=totals.difficulty_nano,
             peer_address=self._peers.address,
+            first_height=chain.store.base() + 1,
         )
 
     async def GetVersion(
@@ -120,28 +123,21 @@ class NodeService(NodeServiceServicer):
         shown = 0 if position is None else int.from_bytes(position, "big")
         below = min(request.below_height or MAX_HEIGHT, self._chain.height() + 1)
 
-        def read() -> tuple[list[pb.ValidatorChange], Change | None]:
+        def read() -> tuple[list[ValidatorChange], Change | None]:
             found = (c for c in self._history.changes(below) if c.height > shown)
-            return paging.cut(found, size, self._change)
+            return paging.cut(found, size, lambda change: change_of(self._chain.store, change))
 
         changes, last = await asyncio.to_thread(read)
         token = "" if last is None else paging.make_token(scope, last.height.to_bytes(8, "big"))
         return pb.ListValidatorChangesResponse(changes=changes, next_page_token=token)
 
-    def _change(self, change: Change) -> pb.ValidatorChange:
-        store = self._chain.store
-        return pb.ValidatorChange(
-            header=store.header_bytes(change.height) or b"",
-            certificate=store.certificate(change.height) or b"",
-            validators=[Elector(public_key=v.public_key, power=v.power) for v in change.validators],
-        )
-
     async def GetBlock(self, request: pb.GetBlockRequest, context: Context) -> pb.GetBlockResponse:
         """One block, with what it paid."""
         height = await self._selected(request)
+        refuse_past(self._chain.store, height, request.WhichOneof("selector") or "height")
         found = await asyncio.to_thread(self._block, height)
         if found is None:
-            raise _no_block(f"block {height}", self._chain.height())
+            raise _no_block(f"block {height}", self._chain)
         return found
 
     async def ListBlocks(
@@ -159,7 +155,9 @@ class NodeService(NodeServiceServicer):
             assert view is not None, "a final block is missing in the store"
             return view
 
-        views, last = await asyncio.to_thread(paging.cut, _downwards(highest), size, shown)
+        views, last = await asyncio.to_thread(
+            paging.cut, range(highest, self._chain.store.base(), -1), size, shown
+        )
         token = "" if last is None else paging.make_token("blocks", last.to_bytes(8, "big"))
         return pb.ListBlocksResponse(blocks=views, next_page_token=token)
 
@@ -205,11 +203,14 @@ class NodeService(NodeServiceServicer):
                 field="from_height",
                 limit=str(reached + MAX_AHEAD),
             )
+        refuse_past(self._chain.store, first, "from_height")
         async for height in heights_from(self._chain, first):
             yield await asyncio.to_thread(self._events, height)
 
     def _events(self, height: int) -> pb.WatchEventsResponse:
         store = self._chain.store
+        # The chain may have begun from a snapshot while this height was waited for.
+        refuse_past(store, height, "from_height")
         return pb.WatchEventsResponse(
             block=queries.block(store, height),
             payments=queries.block_payments(store, height),
@@ -227,7 +228,7 @@ class NodeService(NodeServiceServicer):
         hash = hash_of(request.hash, "hash")
         height = await asyncio.to_thread(self._chain.store.block_height, hash)
         if height is None:
-            raise _no_block(f"block {hash.hex()}", self._chain.height(), field="hash")
+            raise _no_block(f"block {hash.hex()}", self._chain, field="hash")
         return height
 
     def _block(self, height: int) -> pb.GetBlockResponse | None:
@@ -270,14 +271,12 @@ def _key(view: ValidatorView) -> bytes:
     return parse_address(view.address)
 
 
-def _downwards(highest: int) -> Iterator[int]:
-    return iter(range(highest, 0, -1))
-
-
-def _no_block(what: str, height: int, field: str = "height") -> Refusal:
+def _no_block(what: str, chain: Chain, field: str = "height") -> Refusal:
+    height, first = chain.height(), chain.store.base() + 1
+    since = f", and is kept here from {first} on" if first > 1 else ""
     return Refusal(
         NetworkCode.BLOCK_NOT_FOUND,
-        f"there is no {what}; the chain has reached height {height}",
+        f"there is no {what}; the chain has reached height {height}{since}",
         field=field,
         limit=str(height),
     )

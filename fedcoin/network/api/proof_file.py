@@ -18,10 +18,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
-from fedcoin.consensus.certificates import verify_certificate
 from fedcoin.consensus.validators import Validator, ValidatorSet
-from fedcoin.contract.errors import LedgerCode
-from fedcoin.contract.validator_history import genesis_validators
+from fedcoin.contract.validator_history import TrustPath
 from fedcoin.data.addresses import format_address
 from fedcoin.data.blocks import decode_header
 from fedcoin.data.errors import DataCode, Refusal
@@ -31,8 +29,8 @@ from fedcoin.data.merkle import leaf_hash, node_hash
 from fedcoin.data.receipts import decode_receipt, encode_receipt
 from fedcoin.network.errors import NetworkCode
 from fedcoin.v1.block_pb2 import BlockHeader, PaymentKind, PaymentReceipt, Receipt
-from fedcoin.v1.node_service_pb2 import ValidatorChange
 from fedcoin.v1.shapley_task_service_pb2 import PaymentProof
+from fedcoin.v1.snapshot_pb2 import ValidatorChange
 
 if TYPE_CHECKING:
     from fedcoin.network.api.client import NodeClient
@@ -182,11 +180,12 @@ def check_file(raw: bytes, genesis: Genesis) -> Proved:
     """
     given = _parsed(raw)
     _check_network(given, genesis)
-    sets, changes = _followed(_list(given, "validator_changes", ""), genesis)
+    trust = TrustPath(genesis)
+    changes = _followed(_list(given, "validator_changes", ""), trust)
     payments, shown = [], []
     for i, item in enumerate(_list(given, "payments", "")):
         with _within(f"payments[{i}]"):
-            payment, view = _checked_payment(item, genesis.chain_id, sets)
+            payment, view = _checked_payment(item, trust)
             if view in shown:
                 raise _malformed("path", "is that of a payment before: it was made once")
             payments.append(payment)
@@ -216,41 +215,21 @@ def _check_network(given: dict[str, Any], genesis: Genesis) -> None:
             raise Refusal(code, message, field=name, limit=wanted)
 
 
-def _followed(
-    items: list[Any], genesis: Genesis
-) -> tuple[list[tuple[int, ValidatorSet]], list[dict[str, Any]]]:
-    """Who decided from which height on, and the changes as they should be written."""
-    sets = [(1, genesis_validators(genesis))]
+def _followed(items: list[Any], trust: TrustPath) -> list[dict[str, Any]]:
+    """Follow the changes; they are returned as they should be written."""
     views = []
     for i, item in enumerate(items):
         with _within(f"validator_changes[{i}]"):
             raw, certificate = _bytes(item, "header"), _bytes(item, "certificate")
-            header = _header(raw, genesis.chain_id)
-            since, deciders = sets[-1]
-            if header.height < since:
-                raise _malformed("header", "is not above the change before")
-            verify_certificate(certificate, deciders, genesis.chain_id, header.height, sha256(raw))
             validators = _validators(_list(item, "validators", ""))
-            if validators.hash() != header.next_validators_hash:
-                raise Refusal(
-                    LedgerCode.WRONG_VALIDATORS_HASH,
-                    "validators: they are not those that the header commits to",
-                    field="validators",
-                    limit=header.next_validators_hash.hex(),
-                )
-            sets.append((header.height + 1, validators))
+            trust.follow(raw, certificate, validators)
             views.append(_change(raw, certificate, validators))
-    return sets, views
+    return views
 
 
-def _checked_payment(
-    item: Any, chain_id: str, sets: list[tuple[int, ValidatorSet]]
-) -> tuple[ProvedPayment, dict[str, Any]]:
+def _checked_payment(item: Any, trust: TrustPath) -> tuple[ProvedPayment, dict[str, Any]]:
     raw, certificate = _bytes(item, "header"), _bytes(item, "certificate")
-    header = _header(raw, chain_id)
-    deciders = next(found for since, found in reversed(sets) if since <= header.height)
-    block_hash = sha256(raw)
-    verify_certificate(certificate, deciders, chain_id, header.height, block_hash)
+    header = trust.certified(raw, certificate)
     receipt = _bytes(item, "receipt")
     tree = _tree(_list(item, "path", ""))
     value = leaf_hash(receipt)
@@ -265,19 +244,7 @@ def _checked_payment(
         )
     payment = _payment_of(receipt, "receipt")
     view = _payment(header, payment, raw, certificate, tree)
-    return ProvedPayment(block_hash, header, payment), view
-
-
-def _header(raw: bytes, chain_id: str) -> BlockHeader:
-    header = decode_header(raw)
-    if header.chain_id != chain_id:
-        raise Refusal(
-            NetworkCode.WRONG_CHAIN,
-            f"header: it is of chain {header.chain_id!r}, not {chain_id!r}",
-            field="header",
-            limit=chain_id,
-        )
-    return header
+    return ProvedPayment(sha256(raw), header, payment), view
 
 
 def _payment_of(receipt: bytes, field: str) -> PaymentReceipt:

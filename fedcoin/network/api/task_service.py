@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from typing import Final, TypeVar
 
 from google.protobuf.message import Message
@@ -14,6 +14,7 @@ from fedcoin.network.api import paging
 from fedcoin.network.api.following import changes
 from fedcoin.network.api.requests import address_of, hash_of, page_size
 from fedcoin.network.errors import NetworkCode
+from fedcoin.network.history import not_kept
 from fedcoin.network.interceptors import Context
 from fedcoin.network.ports import Chain
 from fedcoin.v1 import shapley_task_service_pb2 as pb
@@ -52,7 +53,7 @@ class TaskService(ShapleyTaskServiceServicer):
                 campaign_id=campaign_id,
                 open_only=request.open_only,
             )
-            return self._fitting(scope, page, lambda task: task.task_id)
+            return self._fitting(scope, page)
 
         tasks, token = await asyncio.to_thread(read)
         return pb.ListTasksResponse(tasks=tasks, next_page_token=token)
@@ -84,7 +85,7 @@ class TaskService(ShapleyTaskServiceServicer):
 
         def read() -> tuple[list[CampaignView], str]:
             page = queries.campaigns(self._chain.store, size, before)
-            return self._fitting("campaigns", page, lambda campaign: campaign.campaign_id)
+            return self._fitting("campaigns", page)
 
         campaigns, token = await asyncio.to_thread(read)
         return pb.ListCampaignsResponse(campaigns=campaigns, next_page_token=token)
@@ -104,7 +105,7 @@ class TaskService(ShapleyTaskServiceServicer):
     ) -> pb.ListPaymentsResponse:
         """What a task paid, in order."""
         task_id = hash_of(request.task_id, "task_id")
-        await self._task(task_id)
+        self._refuse_paid_before(await self._task(task_id))
         payments = await asyncio.to_thread(queries.task_payments, self._chain.store, task_id)
         return pb.ListPaymentsResponse(payments=payments)
 
@@ -114,9 +115,12 @@ class TaskService(ShapleyTaskServiceServicer):
         """The transaction in which a miner revealed."""
         task_id = hash_of(request.task_id, "task_id")
         miner = address_of(request.miner, "miner")
-        await self._task(task_id)
+        task = await self._task(task_id)
         found = await asyncio.to_thread(queries.evidence, self._chain.store, task_id, miner)
         if found is None:
+            if task.opened_height <= self._chain.store.base():
+                what = f"evidence of {request.miner}, if there is any, is not here"
+                raise not_kept(self._chain.store, what, field="task_id")
             raise Refusal(
                 NetworkCode.EVIDENCE_NOT_FOUND,
                 f"miner {request.miner} has not revealed evidence for task {task_id.hex()}",
@@ -131,7 +135,7 @@ class TaskService(ShapleyTaskServiceServicer):
         """What proves a task's payments to an address."""
         task_id = hash_of(request.task_id, "task_id")
         address = address_of(request.address, "address")
-        await self._task(task_id)
+        self._refuse_paid_before(await self._task(task_id))
         proofs = await asyncio.to_thread(
             queries.payment_proofs, self._chain.store, task_id, address
         )
@@ -149,15 +153,18 @@ class TaskService(ShapleyTaskServiceServicer):
             raise _missing(NetworkCode.TASK_NOT_FOUND, "task", task_id)
         return task
 
-    def _fitting(
-        self, scope: str, page: queries.Page[M], id_of: Callable[[M], str]
-    ) -> tuple[list[M], str]:
+    def _refuse_paid_before(self, task: TaskView) -> None:
+        """Raise HISTORY_NOT_KEPT for a task that was over before the blocks that are kept."""
+        if task.closed_height and task.closed_height <= self._chain.store.base():
+            what = f"the payments of task {task.task_id} in block {task.closed_height} are not here"
+            raise not_kept(self._chain.store, what, field="task_id")
+
+    def _fitting(self, scope: str, page: queries.Page[M]) -> tuple[list[M], str]:
         """As much of a page as fits into a reply, and the token of what follows."""
         views, last = paging.fit(page.items, len(page.items))
         place = page.next
         if last is not None:
-            # The id of a campaign or task is the hash of the transaction that opened it.
-            place = self._chain.store.transaction_location(bytes.fromhex(id_of(last)))
+            place = page.places[len(views) - 1]
         return views, paging.place_token(scope, place)
 
 

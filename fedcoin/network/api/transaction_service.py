@@ -126,9 +126,11 @@ class TransactionService(TransactionRelayServiceServicer):
     async def _found(self, hash: bytes) -> TransactionView:
         view = await self._view(hash)
         if view is None:
+            first = self._chain.store.base() + 1
+            since = f", of which this node keeps the blocks from {first} on" if first > 1 else ""
             raise Refusal(
                 NetworkCode.TRANSACTION_NOT_FOUND,
-                f"transaction {hash.hex()} is neither in the pool nor in the chain",
+                f"transaction {hash.hex()} is neither in the pool nor in the chain{since}",
                 field="hash",
             )
         return view

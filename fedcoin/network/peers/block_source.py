@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from fedcoin.data.blocks import decode_block
 from fedcoin.data.errors import Refusal
 from fedcoin.network.calls import CallFailed, open_stream, step
+from fedcoin.network.errors import NetworkCode
 from fedcoin.network.peers.headers import Tip
 from fedcoin.network.peers.peer import Peer
 from fedcoin.network.peers.peer_set import PeerSet
@@ -21,6 +22,7 @@ log = logging.getLogger(__name__)
 
 RANGE_BLOCKS = 8
 MAX_BUFFERED_BYTES = 16 * 1024 * 1024
+PACE_S = 0.05
 BLOCK_S = 10.0
 """How long one block may take."""
 
@@ -75,6 +77,9 @@ class BlockSource:
             while self._ranges or self._fetching:
                 if not self._ranges or not self._has_room():
                     await self._changed.wait()
+                elif not peer.ranges.take(self._peers.now()):
+                    # Small blocks come faster than a peer lets itself be asked for them.
+                    await asyncio.sleep(PACE_S)
                 elif not await self._fetch_next(peer):
                     return
         finally:
@@ -125,6 +130,9 @@ class BlockSource:
                 done += 1
         except CallFailed as failure:
             log.debug("%s gave no block %d: %s", peer, span[done].height, failure)
+            if failure.reason == NetworkCode.HISTORY_NOT_KEPT.value:
+                peer.lacks = span[done].height
+                return span[done:]
             self._peers.punish(peer, Offence.SLOW, f"gave no block {span[done].height}")
         finally:
             call.cancel()

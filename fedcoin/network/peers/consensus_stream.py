@@ -13,7 +13,7 @@ that peer came to this place.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 
 import grpc
 
@@ -24,6 +24,7 @@ from fedcoin.network.errors import NetworkCode
 from fedcoin.network.interceptors import Context
 from fedcoin.network.peers.consensus_messages import Received, decode, encode, encode_status, read
 from fedcoin.network.peers.gate import OFFENCES
+from fedcoin.network.peers.limits import LIMITS, TokenBucket
 from fedcoin.network.peers.link import Link
 from fedcoin.network.peers.peer import Peer
 from fedcoin.network.peers.peer_set import PeerSet
@@ -76,6 +77,8 @@ class ConsensusExchange:
         self._peers = peers
         self._seen = Seen(SEEN_MESSAGES)
         self._talks: dict[bytes, _Talk] = {}
+        status = LIMITS["ConsensusMessage/status"]
+        self._pace = TokenBucket(status.rate / 2, status.burst / 2, peers.now())
         peers.on_left.append(self._left)
 
     def handlers(self) -> grpc.GenericRpcHandler:
@@ -85,15 +88,20 @@ class ConsensusExchange:
             {"Exchange": grpc.stream_stream_rpc_method_handler(self.serve)},
         )
 
-    def broadcast(self, message: Proposal | Vote) -> None:
-        """Send an own message to every peer."""
+    def broadcast(self, message: Proposal | Vote, but: Collection[bytes] = ()) -> None:
+        """Send an own message to every peer but those with these node keys."""
         raw = encode(message)
         digest = sha256(raw)
         self._seen.add(digest)
-        self._spread(raw, digest)
+        self._spread(raw, digest, but)
 
     def status_changed(self) -> None:
-        """Tell every peer where this node stands."""
+        """Tell every peer where this node stands; not each step of one that catches up fast.
+
+        What is left out now is told by `run`.
+        """
+        if not self._pace.take(self._peers.now()):
+            return
         raw = encode_status(self._agreement.status())
         for talk in tuple(self._talks.values()):
             self._send(talk, raw)
@@ -199,9 +207,9 @@ class ConsensusExchange:
             if digest not in talk.known:
                 self._send(talk, raw, digest)
 
-    def _spread(self, raw: bytes, digest: bytes) -> None:
+    def _spread(self, raw: bytes, digest: bytes, but: Collection[bytes] = ()) -> None:
         for talk in tuple(self._talks.values()):
-            if digest not in talk.known:
+            if digest not in talk.known and talk.peer.key not in but:
                 self._send(talk, raw, digest)
 
     def _send(self, talk: _Talk, raw: bytes, digest: bytes | None = None) -> None:

@@ -30,7 +30,7 @@ from google.protobuf.message import DecodeError
 
 from fedcoin.data.errors import Refusal
 from fedcoin.network.errors import NetworkCode
-from fedcoin.network.interceptors import Context, Handler
+from fedcoin.network.interceptors import Context, Handler, reshaped
 from fedcoin.network.peers.endpoints import observed_host
 from fedcoin.network.peers.limits import Meter, check_size
 from fedcoin.network.peers.peer_set import PeerSet
@@ -106,7 +106,7 @@ class Gate:
                 async for reply in replies:
                     yield reply
 
-        return _reshaped(handler, stream if handler.response_streaming else single)
+        return reshaped(handler, stream if handler.response_streaming else single)
 
     @contextmanager
     def _place(self, kind: str, context: Context) -> Iterator[None]:
@@ -148,17 +148,6 @@ async def _checked_stream(
 ) -> AsyncIterator[Any]:
     async for raw in stream:
         yield _checked(handler, kind, raw)
-
-
-def _reshaped(handler: Handler, behaviour: Callable[..., Any]) -> Handler:
-    """A handler of the same shape, whose requests come as bytes."""
-    make = {
-        (False, False): grpc.unary_unary_rpc_method_handler,
-        (False, True): grpc.unary_stream_rpc_method_handler,
-        (True, False): grpc.stream_unary_rpc_method_handler,
-        (True, True): grpc.stream_stream_rpc_method_handler,
-    }[handler.request_streaming, handler.response_streaming]
-    return make(behaviour, None, handler.response_serializer)
 
 
 class _Registrar:

@@ -10,12 +10,14 @@ from fedcoin.data.errors import Refusal
 from fedcoin.data.hashing import HASH_BYTES
 from fedcoin.network.calls import CallFailed, ask
 from fedcoin.network.errors import NetworkCode
+from fedcoin.network.history import refuse_past
 from fedcoin.network.interceptors import Context
 from fedcoin.network.options import PAGE_BYTES
 from fedcoin.network.peers.handshake import check_bytes
 from fedcoin.network.peers.link import Link
 from fedcoin.network.peers.peer import Peer
 from fedcoin.network.peers.peer_set import PeerSet
+from fedcoin.network.peers.snapshot_server import SnapshotServer
 from fedcoin.network.ports import Chain
 from fedcoin.network.tasks import TaskOwner
 from fedcoin.v1.block_gossip_service_pb2 import (
@@ -24,8 +26,12 @@ from fedcoin.v1.block_gossip_service_pb2 import (
     CertifiedHeader,
     ListHeadersRequest,
     ListHeadersResponse,
+    ListSnapshotsRequest,
+    ListSnapshotsResponse,
     StreamBlocksRequest,
     StreamBlocksResponse,
+    StreamSnapshotRequest,
+    StreamSnapshotResponse,
 )
 from fedcoin.v1.block_gossip_service_pb2_grpc import BlockGossipServiceServicer
 
@@ -43,9 +49,10 @@ ANNOUNCE_S = 5.0
 class BlockGossipServicer(BlockGossipServiceServicer):
     """Serves `proto/fedcoin/v1/block_gossip_service.proto`. Disk access runs in threads."""
 
-    def __init__(self, chain: Chain, peers: PeerSet) -> None:
+    def __init__(self, chain: Chain, peers: PeerSet, snapshots: SnapshotServer) -> None:
         self._chain = chain
         self._peers = peers
+        self._snapshots = snapshots
 
     async def AnnounceBlock(
         self, request: AnnounceBlockRequest, context: Context
@@ -58,7 +65,7 @@ class BlockGossipServicer(BlockGossipServiceServicer):
     async def ListHeaders(
         self, request: ListHeadersRequest, context: Context
     ) -> ListHeadersResponse:
-        """A page of headers and certificates. Raises Refusal OUT_OF_RANGE."""
+        """A page of headers and certificates. Raises Refusal OUT_OF_RANGE, HISTORY_NOT_KEPT."""
         self._check_height(request.from_height)
         size = min(request.page_size or MAX_HEADERS, MAX_HEADERS)
         return await asyncio.to_thread(self._headers, request.from_height, size)
@@ -66,7 +73,7 @@ class BlockGossipServicer(BlockGossipServiceServicer):
     async def StreamBlocks(
         self, request: StreamBlocksRequest, context: Context
     ) -> AsyncIterator[StreamBlocksResponse]:
-        """Blocks and certificates. Raises Refusal OUT_OF_RANGE."""
+        """Blocks and certificates. Raises Refusal OUT_OF_RANGE, HISTORY_NOT_KEPT."""
         first = request.from_height
         self._check_height(first)
         last = min(request.to_height or first + MAX_BLOCKS - 1, first + MAX_BLOCKS - 1)
@@ -76,7 +83,21 @@ class BlockGossipServicer(BlockGossipServiceServicer):
                 return
             yield StreamBlocksResponse(block=stored.raw, certificate=stored.certificate)
 
+    async def ListSnapshots(
+        self, request: ListSnapshotsRequest, context: Context
+    ) -> ListSnapshotsResponse:
+        """The snapshots that this node has."""
+        return ListSnapshotsResponse(snapshots=await asyncio.to_thread(self._snapshots.infos))
+
+    async def StreamSnapshot(
+        self, request: StreamSnapshotRequest, context: Context
+    ) -> AsyncIterator[StreamSnapshotResponse]:
+        """A snapshot's parts. Raises Refusal SNAPSHOT_NOT_FOUND, NO_ROOM, OUT_OF_RANGE."""
+        async for part in self._snapshots.parts(request.height, request.first_chunk):
+            yield StreamSnapshotResponse(part=part)
+
     def _check_height(self, height: int) -> None:
+        refuse_past(self._chain.store, height, "from_height")
         top = self._chain.height()
         if not 1 <= height <= top:
             raise Refusal(

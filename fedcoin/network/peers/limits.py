@@ -58,7 +58,9 @@ LIMITS: Mapping[str, Limit] = MappingProxyType(
         "PeerService/Ping": Limit(64, rate=2, burst=20),
         "BlockGossipService/AnnounceBlock": Limit(128, rate=20, burst=200),
         "BlockGossipService/ListHeaders": Limit(64, rate=10, burst=50, concurrent=2),
-        "BlockGossipService/StreamBlocks": Limit(64, rate=20, burst=100, concurrent=4),
+        "BlockGossipService/StreamBlocks": Limit(64, rate=100, burst=500, concurrent=4),
+        "BlockGossipService/ListSnapshots": Limit(64, rate=1, burst=20, concurrent=2),
+        "BlockGossipService/StreamSnapshot": Limit(64, rate=1, burst=20, concurrent=1),
         # The stream itself: any message in it, and how often it may be opened.
         "ConsensusService/Exchange": Limit(PEER_MESSAGE_BYTES, rate=1, burst=20, concurrent=2),
         "ConsensusMessage/proposal": Limit(PEER_MESSAGE_BYTES, rate=20, burst=100),

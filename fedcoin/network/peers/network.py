@@ -37,6 +37,8 @@ from fedcoin.network.peers.peer_service import PeerServicer
 from fedcoin.network.peers.peer_set import Clocks, PeerSet
 from fedcoin.network.peers.relay import TransactionRelay, TransactionRelayServicer
 from fedcoin.network.peers.security import Security
+from fedcoin.network.peers.snapshot_joining import Joining, Snapshots
+from fedcoin.network.peers.snapshot_server import SnapshotServer
 from fedcoin.network.peers.sync import Sync
 from fedcoin.network.ports import Agreement, Chain, Importer, PeerInfo, Pool
 from fedcoin.network.tasks import TaskOwner, first_of
@@ -63,7 +65,8 @@ class PeerNetwork:
 
     `start` binds the listener and begins to dial; `stop` hangs up and waits until nothing
     runs any more. `book_path` is `peers.json`; without it nothing is remembered. `lookups`
-    serves the methods of TransactionRelayService that are the API's.
+    serves the methods of TransactionRelayService that are the API's. `snapshots` says where
+    they lie and when one is taken from peers; without it none are.
     """
 
     def __init__(
@@ -79,6 +82,7 @@ class PeerNetwork:
         artifacts: ArtifactStore,
         book_path: Path | None = None,
         lookups: TransactionRelayServiceServicer | None = None,
+        snapshots: Snapshots | None = None,
     ) -> None:
         self._options = options
         self._chain = chain
@@ -97,7 +101,8 @@ class PeerNetwork:
         self._consensus = ConsensusExchange(chain, agreement, self._peers)
         self._relay = TransactionRelay(pool, self._peers, self._tasks)
         self._announcer = Announcer(self._peers, self._tasks)
-        self._sync = Sync(chain, importer, self._peers)
+        joining = Joining(chain, importer, self._peers, snapshots) if snapshots else None
+        self._sync = Sync(chain, importer, self._peers, joining)
         self._exchange = PeerExchange(key.public_key, self._peers, self._book, self._tasks)
         self._fetcher = ArtifactFetcher(artifacts, self._peers, self._tasks)
         self._dialer = Dialer(
@@ -111,7 +116,7 @@ class PeerNetwork:
             self._tasks,
             time.time,
         )
-        self._listener = self._make_listener(artifacts, lookups)
+        self._listener = self._make_listener(artifacts, lookups, snapshots)
 
     # Life -----------------------------------------------------------------------------------
 
@@ -202,11 +207,15 @@ class PeerNetwork:
     # Inside ---------------------------------------------------------------------------------
 
     def _make_listener(
-        self, artifacts: ArtifactStore, lookups: TransactionRelayServiceServicer | None
+        self,
+        artifacts: ArtifactStore,
+        lookups: TransactionRelayServiceServicer | None,
+        snapshots: Snapshots | None,
     ) -> Listener:
         gate = Gate(self._peers)
         peer_service = PeerServicer(self._introduction, self._peers)
-        gossip = BlockGossipServicer(self._chain, self._peers)
+        served = SnapshotServer(self._chain.store, None if snapshots is None else snapshots.folder)
+        gossip = BlockGossipServicer(self._chain, self._peers, served)
         relay = TransactionRelayServicer(self._relay, self._peers, lookups)
         transfer = ArtifactServicer(artifacts, uploads=False)
         consensus = self._consensus.handlers()

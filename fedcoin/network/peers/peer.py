@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from fedcoin.network.peers.endpoints import Endpoint
 from fedcoin.network.peers.handshake import Identity
-from fedcoin.network.peers.limits import Meter
+from fedcoin.network.peers.limits import LIMITS, Meter, TokenBucket
 from fedcoin.network.peers.link import Link
 from fedcoin.network.peers.score import Score
 from fedcoin.network.ports import PeerInfo
+
+RANGES = LIMITS["BlockGossipService/StreamBlocks"]
 
 
 class Peer:
@@ -33,6 +35,10 @@ class Peer:
         self.last_seen = now
         self.useful_blocks = 0
         """How many blocks it gave that this node lacked: its rank when blocks are fetched."""
+        self.ranges = TokenBucket(RANGES.rate / 2, RANGES.burst / 2, now)
+        """How many ranges of blocks it may be asked for: half of what it allows."""
+        self.lacks = 0
+        """The greatest height of a block that it said it does not keep, having begun later."""
         self.score = Score()
         self.meter = Meter()
 

@@ -3,7 +3,8 @@
 As soon as a peer tells a greater height: headers and certificates from the best peer, checked
 as far as the known validators vouch for them (`headers`); then the blocks of that run from
 several peers at once (`block_source`), each put on the chain in order by the `Importer`,
-which verifies it in full. And again, until nobody is ahead.
+which verifies it in full. And again, until nobody is ahead. A node without blocks that is told
+to looks for a peer's snapshot first (`snapshot_joining`).
 
 Peers are ranked by the blocks that they gave before. One that sends what is wrong is banned;
 one that promised a height and does not keep to it is marked down and asked last.
@@ -19,12 +20,14 @@ import random
 from fedcoin.consensus.errors import ConsensusCode
 from fedcoin.data.errors import DataCode, Refusal
 from fedcoin.network.calls import CallFailed, ask
+from fedcoin.network.errors import NetworkCode
 from fedcoin.network.peers.block_source import BlockSource, Fetched
 from fedcoin.network.peers.gossip import MAX_HEADERS
 from fedcoin.network.peers.headers import Tip, certified_prefix
 from fedcoin.network.peers.peer import Peer
 from fedcoin.network.peers.peer_set import PeerSet
 from fedcoin.network.peers.score import Offence
+from fedcoin.network.peers.snapshot_joining import Joining
 from fedcoin.network.ports import Chain, Importer
 from fedcoin.network.tasks import TaskOwner, within
 from fedcoin.v1.block_gossip_service_pb2 import ListHeadersRequest
@@ -46,10 +49,13 @@ CALL_S = 10.0
 class Sync:
     """Keeps the chain up with the peers."""
 
-    def __init__(self, chain: Chain, importer: Importer, peers: PeerSet) -> None:
+    def __init__(
+        self, chain: Chain, importer: Importer, peers: PeerSet, joining: Joining | None = None
+    ) -> None:
         self._chain = chain
         self._importer = importer
         self._peers = peers
+        self._joining = joining
         self._woken = asyncio.Event()
         peers.on_height.append(self._on_height)
         peers.on_linked.append(self._on_height)
@@ -69,9 +75,10 @@ class Sync:
             self._woken.set()
 
     def _ahead(self) -> list[Peer]:
-        """The peers to ask, the best first."""
+        """The peers to ask, the best first; not those that do not keep our next block."""
         height = self._chain.height()
-        peers = [peer for peer in self._peers if peer.link is not None and peer.height > height]
+        linked = [peer for peer in self._peers if peer.link is not None]
+        peers = [peer for peer in linked if peer.lacks <= height < peer.height]
         random.shuffle(peers)
         now = self._peers.now()
         return sorted(peers, key=lambda peer: (peer.score.value(now) >= 1, -peer.useful_blocks))
@@ -86,8 +93,12 @@ class Sync:
 
     async def _catch_up(self) -> None:
         """One run: headers, then their blocks."""
-        before = self._chain.height()
-        for peer in self._ahead():
+        before, ahead = self._chain.height(), self._ahead()
+        if ahead and self._joining and self._joining.wanted(max(peer.height for peer in ahead)):
+            self._chain.catching_up = True
+            await self._joining.attempt(ahead)
+            return
+        for peer in ahead:
             tips = await self._headers(peer)
             if tips:
                 # Not on a peer's word alone: somebody always boasts.
@@ -116,6 +127,10 @@ class Sync:
             )
         except CallFailed as failure:
             log.debug("%s gave no headers: %s", peer, failure)
+            if failure.reason == NetworkCode.HISTORY_NOT_KEPT.value:
+                peer.lacks = tip.height + 1
+                log.warning("%s began from a snapshot and has no block %d", peer, peer.lacks)
+                return []
             tips = []
         except Refusal as refusal:
             self._peers.punish(peer, Offence.BAD_HEADERS, str(refusal))

@@ -6,6 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fedcoin.application import valuation
+from fedcoin.application.cli import valuation_progress
+from fedcoin.application.valuation import RunningError, ValuationProgress
+from fedcoin.incentive import shapley
 from tests.application.job import CLASSES, EXAMPLES, PIXELS, linear_spec
 
 CLIENTS = 5
@@ -57,30 +61,122 @@ def test_values_as_json_table_and_plot(fedcoin: Any, files: Path) -> None:
     assert "permutation, " in table.err
 
 
-def test_what_is_refused(fedcoin: Any, files: Path) -> None:
-    def refused(code: str, *more: object) -> None:
+@pytest.mark.parametrize("ending", [".svg", ".pdf"])
+def test_other_plots(fedcoin: Any, files: Path, ending: str) -> None:
+    pytest.importorskip("matplotlib")
+    plot = files / f"values{ending}"
+    assert call(fedcoin, files, "--plot", plot, "--method", "permutation", "--budget", 4).code == 0
+    assert (b"<svg" if ending == ".svg" else b"%PDF") in plot.read_bytes()
+
+
+def test_intervals(fedcoin: Any, files: Path) -> None:
+    some = call(fedcoin, files, "--json", "--method", "permutation", "--budget", 20).json
+    assert some["evaluations"] <= 20
+    for client in some["clients"]:
+        assert client["low"] < client["value"] < client["high"]
+        half = (client["high"] - client["low"]) / 2
+        assert half == pytest.approx(1.96 * client["std_error"])
+    # One walk says nothing about its error.
+    few = call(fedcoin, files, "--json", "--method", "permutation", "--budget", 4)
+    assert [client["std_error"] for client in few.json["clients"]] == [None] * CLIENTS
+    table = call(fedcoin, files, "--method", "permutation", "--budget", 4)
+    assert table.out.count("unknown: too few evaluations") == CLIENTS
+    exact = call(fedcoin, files, "--json", "--budget", 2**CLIENTS - 2).json
+    assert {client["std_error"] for client in exact["clients"]} == {0}
+
+
+def weights(change: Any = None, **more: Any) -> dict[str, Any]:
+    kernel = np.zeros((PIXELS, CLASSES), np.float32)
+    return {"kernel": kernel if change is None else change, "bias": kernel[0], **more}
+
+
+X, Y = np.zeros((4, PIXELS), np.float32), np.array([0, 1, 2, 0])
+
+
+@pytest.mark.parametrize(
+    ("code", "file", "content"),
+    [
+        ("WRONG_SHAPE", "updates/client-0.npz", weights(np.zeros((PIXELS, 4), np.float32))),
+        ("WRONG_SHAPE", "updates/client-0.npz", {"kernel": X}),
+        ("WRONG_SHAPE", "base.npz", weights(np.zeros(3, np.float32))),
+        ("WRONG_DTYPE", "base.npz", weights(np.full((PIXELS, CLASSES), "a"))),
+        ("NOT_FINITE", "updates/client-0.npz", weights(np.full((PIXELS, CLASSES), np.nan))),
+        ("NOT_FINITE", "base.npz", weights(np.full((PIXELS, CLASSES), 1e60))),
+        ("BAD_SAMPLES", "updates/client-0.npz", weights(num_samples=0)),
+        ("BAD_SAMPLES", "updates/client-0.npz", weights(num_samples=1.5)),
+        ("BAD_SAMPLES", "updates/client-0.npz", weights(num_samples=2_000_000_000)),
+        ("UNREADABLE_FILE", "updates/client-0.npz", b"nonsense"),
+        ("UNREADABLE_FILE", "data.npz", b""),
+        ("BAD_MODEL", "model.spec", b"nonsense"),
+        ("BAD_MODEL", "model.spec", b"{nonsense"),
+        ("DUPLICATE_CLIENT", "updates/client-3.NPZ", weights()),
+        ("LABEL_OUT_OF_RANGE", "data.npz", {"x": X, "y": np.array([0, 1, 2, CLASSES])}),
+        ("LABEL_OUT_OF_RANGE", "data.npz", {"x": X, "y": np.array([0, 1, 2, -1])}),
+        ("NOT_FINITE", "data.npz", {"x": np.full_like(X, np.inf), "y": Y}),
+        ("WRONG_SHAPE", "data.npz", {"x": X, "y": Y[:3]}),
+        ("WRONG_SHAPE", "data.npz", {"x": X[:, :2], "y": Y}),
+        ("WRONG_SHAPE", "data.npz", {"x": X[:0], "y": Y[:0]}),
+        ("WRONG_DTYPE", "data.npz", {"x": X, "y": Y / 2}),
+        ("WRONG_NAMES", "data.npz", {"images": X, "labels": Y}),
+    ],
+)
+def test_bad_files(fedcoin: Any, files: Path, code: str, file: str, content: Any) -> None:
+    if isinstance(content, bytes):
+        (files / file).write_bytes(content)
+    else:
+        with (files / file).open("wb") as opened:
+            np.savez(opened, **content)
+    outcome = call(fedcoin, files)
+    assert (outcome.code, f"[{code}]" in outcome.err) == (1, True), outcome.err
+    assert not outcome.out
+
+
+def test_bad_questions(fedcoin: Any, files: Path) -> None:
+    def refused(code: str, *more: object) -> str:
         outcome = call(fedcoin, files, *more)
         assert (outcome.code, f"[{code}]" in outcome.err) == (1, True), outcome.err
+        return str(outcome.err)
 
-    refused("BAD_BUDGET", "--budget", 2, "--method", "permutation")
+    assert "at least 4 evaluations" in refused(
+        "BAD_BUDGET", "--budget", 2, "--method", "permutation"
+    )
     refused("BAD_METHOD", "--method", "magic")
-    update = files / "updates/client-0.npz"
-    kept = update.read_bytes()
-    np.savez(update, np.zeros((PIXELS, CLASSES + 1), np.float32), np.zeros(CLASSES, np.float32))
-    refused("BAD_ARGUMENT")
-    np.savez(update, np.full((PIXELS, CLASSES), np.nan, np.float32), np.zeros(CLASSES, np.float32))
-    refused("BAD_ARGUMENT")
-    update.write_bytes(b"nonsense")
-    refused("BAD_ARGUMENT")
-    update.write_bytes(kept)
-    x = np.zeros((4, PIXELS), np.float32)
-    np.savez(files / "data.npz", x=x, y=np.array([0, 1, 2, CLASSES]))
-    refused("LABEL_OUT_OF_RANGE")
-    np.savez(files / "data.npz", x=x, y=np.array([0, 1, 2, -1]))
-    refused("BAD_ARGUMENT")
-    for file in (files / "updates").iterdir():
-        file.unlink()
-    refused("BAD_ARGUMENT")
+    refused("NO_FILE", "--model", files / "missing.json")
+    refused("NO_FILE", "--base", files / "updates")
+    refused("NO_FILE", "--data", files / "missing.npz")
+    refused("NO_UPDATES", "--updates", files / "missing")
+    (files / "empty").mkdir()
+    refused("NO_UPDATES", "--updates", files / "empty")
+    for wrong in (
+        ("--budget", -1),
+        ("--budget", "many"),
+        ("--plot", files / "values.txt"),
+        ("--plot", files / "missing/values.png"),
+        ("--nonsense",),
+    ):
+        assert call(fedcoin, files, *wrong).code == 2
+
+
+def test_lines_say_how_far_it_is(
+    fedcoin: Any, files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(valuation_progress, "LINE_SECONDS", 0)
+    monkeypatch.setattr(valuation, "LOOK_SECONDS", 0)
+    monkeypatch.setattr(valuation, "MOST_ROWS", 4)
+    monkeypatch.setattr(valuation, "FIRST_ROWS", 4)
+    outcome = call(fedcoin, files, "--json", "--method", "permutation", "--budget", 28)
+    *lines, last = outcome.err.strip().splitlines()
+    assert lines[0].startswith("2 of at most 30 coalitions, about ")
+    assert "standard error" in last
+    assert last.endswith(" s left")
+    assert outcome.json["method"] == "permutation"
+
+
+def test_a_bar_on_a_terminal(fedcoin: Any, files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(valuation_progress.sys.stderr, "isatty", lambda: True)
+    assert call(fedcoin, files).code == 0
+    with valuation_progress.shown() as report:
+        report(ValuationProgress(30, 100, 7.2, 0.0123))
 
 
 @pytest.mark.slow
@@ -88,3 +184,35 @@ def test_keras_json(fedcoin: Any, files: Path) -> None:
     named = call(fedcoin, files, "--json", model="model.json")
     assert named.code == 0, named.err
     assert named.json == call(fedcoin, files, "--json").json
+
+
+@pytest.mark.parametrize("method", ["permutation", "antithetic", "truncated"])
+def test_the_error_so_far_is_that_of_a_smaller_budget(method: str) -> None:
+    """And whoever asks for it changes nothing."""
+    n, worths = 8, np.random.default_rng(0).random(256)
+    now = 0.0
+    running = RunningError(method, 200, 3, n, lambda: now)
+    seen = []
+
+    def utility(coalitions: np.ndarray) -> np.ndarray:
+        for row in coalitions:  # one by one
+            worth = worths[(row << np.arange(n)).sum()][None]
+            running.learn(row[None], worth)
+            seen.append((running.evaluations - 2, running.look()))
+        return running.known(coalitions)
+
+    shapley.estimate(utility, n, method, 200, 3)
+    told = [(count, error) for count, error in seen if error is not None]
+    assert len(told) > 50
+    for count, error in told[:: len(told) // 5]:
+        smaller = shapley.estimate(running.known, n, method, count, 3)
+        assert error == pytest.approx(smaller.std_errors.max())
+    assert running.latest() is None
+    now = 10.0
+    assert running.latest() == running.look()
+
+
+def test_methods_that_plan_ahead_tell_no_error_before_the_end() -> None:
+    running = RunningError("kriging", 100, 0, 4)
+    running.learn(np.eye(4, dtype=np.bool_), np.ones(4))
+    assert running.look() is None

@@ -28,6 +28,7 @@ from fedcoin.network.api.proof_file import MAX_BYTES, check_file, fetch
 from fedcoin.v1 import node_service_pb2 as pb
 from fedcoin.v1 import node_service_pb2_grpc as rpc
 from fedcoin.v1.block_pb2 import PAYMENT_KIND_TRAIN, Receipt
+from fedcoin.v1.snapshot_pb2 import ValidatorChange
 from fedcoin.v1.transaction_pb2 import Bond, ReportEquivocation, Unbond
 from tests.contract.jobs import Job, additive
 from tests.contract.support import CHAIN_ID, FDC, MiniChain, key, make_genesis
@@ -105,7 +106,7 @@ async def test_changes_in_pages(live: Live) -> None:
     play(live.chain)
     stub = rpc.NodeServiceStub(live.node.channel)
     whole = (await stub.ListValidatorChanges(pb.ListValidatorChangesRequest())).changes
-    seen: list[pb.ValidatorChange] = []
+    seen: list[ValidatorChange] = []
     token = ""
     while True:
         request = pb.ListValidatorChangesRequest(page_size=1, page_token=token)

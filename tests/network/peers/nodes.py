@@ -25,6 +25,7 @@ from fedcoin.data.artifact_store import ArtifactStore
 from fedcoin.data.blocks import Block
 from fedcoin.data.genesis import Genesis, parse_genesis
 from fedcoin.data.keys import KeyPair
+from fedcoin.data.snapshots import SnapshotFolder
 from fedcoin.data.store import ChainStore
 from fedcoin.data.transactions import Transaction, sign_transaction
 from fedcoin.network.api.transaction_service import TransactionService
@@ -34,6 +35,7 @@ from fedcoin.network.peers.link import Introduction, Link, open_link
 from fedcoin.network.peers.network import PeerNetwork
 from fedcoin.network.peers.peer import Peer
 from fedcoin.network.peers.security import Security
+from fedcoin.network.peers.snapshot_joining import Snapshots
 from fedcoin.network.tasks import TaskOwner
 from fedcoin.v1.transaction_pb2 import TransactionBody, Transfer, TransferOutput
 
@@ -92,6 +94,7 @@ class Node:
         *,
         votes: bool = True,
         options: PeerOptions = FAST,
+        join_behind: int = 0,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.key = key
@@ -106,6 +109,7 @@ class Node:
         word = Word(key, self.store, genesis) if is_miner else None
         self.agreement = Agreement(self.chain, self.pool, audit, word, self.owner, clock)
         self.artifacts = ArtifactStore(folder / "artifacts", 1 << 30)
+        self.snapshots = SnapshotFolder(folder / "snapshots")
         self.network = PeerNetwork(
             replace(options, seeds=tuple(seeds)),
             key,
@@ -117,6 +121,7 @@ class Node:
             artifacts=self.artifacts,
             book_path=folder / "peers.json",
             lookups=TransactionService(self.chain, self.pool),
+            snapshots=Snapshots(self.snapshots, join_behind),
         )
         self.pool.on_admitted(self.network.relay)
 

@@ -121,22 +121,16 @@ async def test_nobody_there_is_named(node: Node) -> None:
     assert caught.value.code is NetworkCode.PEER_UNREACHABLE
 
 
-async def authenticate(
-    node: Node, channel: grpc.aio.Channel, **changes: Any
-) -> grpc.aio.UnaryUnaryCall[Any, Any]:
-    """Say hello by the book, then prove oneself with some fields changed."""
-    stub = PeerServiceStub(channel)
+async def proof(node: Node, stub: PeerServiceStub) -> pb.AuthenticateRequest:
+    """Say hello by the book; what then proves oneself."""
     answer = await stub.Hello(hello(node))
-    request = pb.AuthenticateRequest(
+    return pb.AuthenticateRequest(
         node_key=STRANGER.public_key,
         nonce=answer.nonce,
         signature=handshake.sign_proof(
             STRANGER, CHAIN_ID, Role.CALLER, answer.nonce, MINERS[0].public_key
         ),
     )
-    for name, value in changes.items():
-        setattr(request, name, value)
-    return stub.Authenticate(request)
 
 
 async def test_a_wrong_proof_gives_no_session(node: Node) -> None:
@@ -148,22 +142,19 @@ async def test_a_wrong_proof_gives_no_session(node: Node) -> None:
         ({"node_key": MINERS[1].public_key}, grpc.StatusCode.UNAUTHENTICATED, "BAD_NONCE"),
     ]
     async with channel_to(node) as channel:
+        stub = PeerServiceStub(channel)
         for changes, status, reason in cases:
-            await refused(await authenticate(node, channel, **changes), status, reason)
+            request = await proof(node, stub)
+            for name, value in changes.items():
+                setattr(request, name, value)
+            await refused(stub.Authenticate(request), status, reason)
     assert not node.network.peers()
 
 
 async def test_a_proof_works_once_and_from_its_own_connection(node: Node) -> None:
     async with channel_to(node) as channel, channel_to(node) as other:
         stub = PeerServiceStub(channel)
-        answer = await stub.Hello(hello(node))
-        request = pb.AuthenticateRequest(
-            node_key=STRANGER.public_key,
-            nonce=answer.nonce,
-            signature=handshake.sign_proof(
-                STRANGER, CHAIN_ID, Role.CALLER, answer.nonce, MINERS[0].public_key
-            ),
-        )
+        request = await proof(node, stub)
         session = (await stub.Authenticate(request)).session
         assert 1 <= len(session) <= 64
         await refused(stub.Authenticate(request), grpc.StatusCode.UNAUTHENTICATED, "BAD_NONCE")

@@ -12,7 +12,8 @@ import pytest
 
 from fedcoin.data.keys import KeyPair
 from fedcoin.data.store import StoredBlock
-from fedcoin.network.peers import block_source
+from fedcoin.network.peers import block_source, consensus_stream, limits, peer
+from fedcoin.network.peers.limits import LIMITS, Limit
 from fedcoin.network.ports import Position
 from fedcoin.network.status import details_of
 from fedcoin.v1 import block_gossip_service_pb2 as pb
@@ -230,3 +231,35 @@ async def test_ranges_are_bounded_and_end_where_the_chain_ends(
                 pb.AnnounceBlockRequest(height=1, block_hash=b"short"), metadata=link.metadata
             )
         assert details_of(caught.value).reason == "MALFORMED"
+
+
+async def test_a_long_chain_of_small_blocks_from_one_peer(
+    tmp_path: Path, chain: MiniChain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who catches up fast must not be taken for somebody who floods."""
+    slow = Limit(64, rate=20, burst=8, concurrent=4)
+    monkeypatch.setattr(peer, "RANGES", slow)
+    monkeypatch.setattr(limits, "LIMITS", {**LIMITS, "BlockGossipService/StreamBlocks": slow})
+    monkeypatch.setattr(block_source, "RANGE_BLOCKS", 1)
+    source = await node_at(tmp_path, chain, 0)
+    late = await node_at(tmp_path, chain, 1, height=0)
+    async with running(source, late):
+        await late.network.add(source.address)
+        await caught_up(late, chain)
+        assert score(source, 1) == 0
+
+
+async def test_who_catches_up_fast_does_not_flood_others_with_its_height(
+    tmp_path: Path, chain: MiniChain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = Limit(64, rate=20, burst=10)
+    monkeypatch.setattr(limits, "LIMITS", {**LIMITS, "ConsensusMessage/status": few})
+    monkeypatch.setattr(consensus_stream, "LIMITS", limits.LIMITS)
+    source = await node_at(tmp_path, chain, 0)
+    late = await node_at(tmp_path, chain, 1, height=0)
+    async with running(source, late):
+        await late.network.add(source.address)
+        await caught_up(late, chain)
+        # All the same it hears where the other one stands in the end.
+        await until(lambda: source.peer(late).height == chain.height)
+        assert score(source, 1) == 0

@@ -1,0 +1,73 @@
+"""How far a valuation is: a bar on a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+
+from fedcoin.application.cli.progress import LINE_SECONDS
+from fedcoin.application.valuation import Report, ValuationProgress
+
+
+@contextmanager
+def shown() -> Iterator[Report]:
+    """What it gives is told of the progress and shows it on standard error."""
+    with _bar() if sys.stderr.isatty() else _lines() as report:
+        yield report
+
+
+def sentence(progress: ValuationProgress) -> str:
+    """One line about it."""
+    error = f", {_error(progress)}" if progress.std_error is not None else ""
+    return (
+        f"{progress.done} of at most {progress.most} coalitions{error}, "
+        f"about {progress.seconds_left:.0f} s left"
+    )
+
+
+def _error(progress: ValuationProgress) -> str:
+    return "" if progress.std_error is None else f"standard error {progress.std_error:.2g}"
+
+
+@contextmanager
+def _lines() -> Iterator[Report]:
+    last = time.monotonic()
+
+    def report(progress: ValuationProgress) -> None:
+        nonlocal last
+        if time.monotonic() - last >= LINE_SECONDS:
+            last = time.monotonic()
+            click.echo(sentence(progress), err=True)
+
+    yield report
+
+
+@contextmanager
+def _bar() -> Iterator[Report]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    columns = (
+        TextColumn("coalitions"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[left]} {task.fields[error]}"),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=None, left="", error="")
+
+        def report(progress: ValuationProgress) -> None:
+            left = f"{progress.seconds_left:.0f} s left"
+            bar.update(
+                task,
+                completed=progress.done,
+                total=progress.most,
+                left=left,
+                error=_error(progress),
+            )
+
+        yield report

@@ -1,0 +1,25 @@
+"""Telling truthfully what a node that began from a snapshot does not have."""
+
+from __future__ import annotations
+
+from fedcoin.data.errors import Refusal
+from fedcoin.data.store import ChainStore
+from fedcoin.network.errors import NetworkCode
+
+
+def not_kept(store: ChainStore, what: str, field: str) -> Refusal:
+    """HISTORY_NOT_KEPT: `what`, the beginning of a sentence, lies in blocks that are not here."""
+    base = store.base()
+    return Refusal(
+        NetworkCode.HISTORY_NOT_KEPT,
+        f"{what}: this node began from a snapshot of height {base} and keeps blocks from "
+        f"{base + 1} on; ask a node with the whole history",
+        field=field,
+        limit=str(base + 1),
+    )
+
+
+def refuse_past(store: ChainStore, height: int, field: str) -> None:
+    """Raise HISTORY_NOT_KEPT for a height up to the store's base."""
+    if 1 <= height <= store.base():
+        raise not_kept(store, f"block {height} is not here", field)

@@ -1,0 +1,37 @@
+"""One real worker process for a module's tests, and chains that are mined with it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest_asyncio
+
+from fedcoin.learning.worker_pool import UtilityWorker
+from tests.application.mining_site import Open, Site
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def worker() -> AsyncIterator[UtilityWorker]:
+    """For tests on their module's event loop."""
+    worker = UtilityWorker()
+    await worker.start()
+    yield worker
+    await worker.stop()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def site(tmp_path: Path, worker: UtilityWorker) -> AsyncIterator[Open]:
+    """``site()`` opens one, which is closed at the test's end."""
+    sites: list[Site] = []
+
+    def open_site(**options: Any) -> Site:
+        folder = tmp_path / str(len(sites))
+        folder.mkdir()
+        sites.append(Site(folder, worker, **options))
+        return sites[-1]
+
+    yield open_site
+    for each in sites:
+        await each.close()

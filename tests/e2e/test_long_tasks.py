@@ -1,0 +1,68 @@
+"""A miner in the middle of a task that takes long: what it says, what it survives, how it stops."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from fedcoin.v1.task_pb2 import SCHEDULE_PERMUTATION, Sampling
+from tests.e2e.campaigns import Campaign
+from tests.e2e.materials import Round
+from tests.e2e.network import BOND, BRISK, Network, Node
+from tests.e2e.programs import Stage, until
+
+pytestmark = [
+    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc"),
+    pytest.mark.timeout(240),
+]
+
+CLIENTS = 20
+PROGRESS = re.compile(r"(\d+) of about \d+ samples, standard error \S+, about \d+ s left")
+# Nobody is ever sure enough.
+RULES = {**BRISK, "initial_difficulty_nano": 1, "min_difficulty_nano": 1}
+
+
+@pytest.fixture
+def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
+    with Stage(tmp_path_factory.mktemp("long")) as stage:
+        yield Network(stage, [BOND], RULES)
+
+
+def samples(node: Node) -> list[int]:
+    """What it said of how far it is, since it was started last."""
+    return [int(count) for count in PROGRESS.findall(node.program.said())]
+
+
+async def test_it_tells_goes_on_and_stops_at_once(network: Network) -> None:
+    await network.start()
+    (node,) = network.nodes
+    async with node.client() as client:
+        campaign = Campaign(client, network.chain_id, Round(CLIENTS))
+        await campaign.begin(
+            sampling=Sampling(schedule=SCHEDULE_PERMUTATION, max_samples=1_000_000),
+            commit_window_ms=3_600_000,
+        )
+        await until(lambda: len(samples(node)) > 0, "it says how far it is")
+        told = samples(node)[-1]
+        before = node.program.children()
+        assert before
+        node.program.kill_workers()
+        await until(lambda: samples(node)[-1] > told, "it goes on without its dead workers")
+        assert not set(node.program.children()) & set(before)
+    seconds = []
+    for _ in range(2):  # what else this machine does may delay one of them
+        await until(lambda: len(samples(node)) > 0, "it mines")
+        began = time.monotonic()
+        node.program.signal(signal.SIGTERM)
+        assert await node.program.ended() == 0
+        seconds.append(time.monotonic() - began)
+        await node.start()
+    # Half a second, or as much longer as everything takes on a machine with more to do than cores.
+    busy = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+    assert min(seconds) < 0.5 * busy, (seconds, busy)

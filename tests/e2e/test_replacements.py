@@ -1,0 +1,121 @@
+"""A transaction that waits is replaced by one that pays more, on every node."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from fedcoin.application.wallet import Wallet
+from fedcoin.data.addresses import format_address
+from fedcoin.data.transactions import Transaction
+from fedcoin.network.api.client import NodeClient
+from fedcoin.network.api.failure import RpcFailure
+from fedcoin.v1.transaction_pb2 import Transfer, TransferOutput
+from fedcoin.v1.views_pb2 import TRANSACTION_STATUS_DROPPED, TRANSACTION_STATUS_PENDING
+from tests.e2e.network import ALICE, BOB, BOND, BRISK, FDC, FUNDS, Network, key_of
+from tests.e2e.programs import Stage, attempted, eventually, fedcoin
+
+pytestmark = pytest.mark.timeout(180)
+
+
+def transfer(amount: int) -> Transfer:
+    return Transfer(outputs=[TransferOutput(recipient=BOB.address, amount=amount)])
+
+
+async def waits(node: NodeClient, transaction: Transaction) -> None:
+    async def there() -> bool:
+        return any(view.hash == transaction.hash.hex() for view in await node.pending())
+
+    await eventually(there, f"{transaction.hash.hex()[:16]} waits at {node.target}")
+
+
+async def dropped(node: NodeClient, transaction: Transaction) -> str:
+    """Why it waits no more."""
+
+    async def there() -> str:
+        view = await node.transaction(transaction.hash)
+        return view.reason if view.status == TRANSACTION_STATUS_DROPPED else ""
+
+    return await eventually(there, f"{transaction.hash.hex()[:16]} is dropped by {node.target}")
+
+
+async def test_replaced_everywhere(tmp_path: Path) -> None:
+    with Stage(tmp_path) as stage:
+        network = Network(stage, [BOND], BRISK)
+        (miner,) = network.nodes
+        here, there = (network.add(name, key_of(name)) for name in ("here", "there"))
+        await network.start()
+        # Who makes blocks is away: what is sent waits, and is in nobody's proposal.
+        miner.program.stop()
+        async with here.client() as near, there.client() as far:
+            wallet = Wallet(near, ALICE, network.chain_id)
+            first = await wallet.submit(transfer(5 * FDC))
+            second = await wallet.submit(transfer(FDC))
+            for node in (near, far):
+                await waits(node, first)
+                await waits(node, second)
+
+            view = await near.transaction(first.hash)
+            cheap = first.body.fee + first.body.fee // 10
+            with pytest.raises(RpcFailure) as caught:
+                await wallet.submit(transfer(7 * FDC), fee=cheap, replaces=view)
+            assert caught.value.code == "REPLACEMENT_UNDERPRICED"
+            assert f"pay at least {2 * first.body.fee} to replace it" in caught.value.message
+            # Handed in at one node, it takes the place at all.
+            replacement = await Wallet(far, ALICE).submit(transfer(7 * FDC), replaces=view)
+            assert replacement.body.nonce == first.body.nonce
+            assert replacement.body.fee == 2 * first.body.fee
+            for node in (near, far):
+                await waits(node, replacement)
+                assert replacement.hash.hex() in await dropped(node, first)
+                assert {v.hash for v in await node.pending()} == {
+                    replacement.hash.hex(),
+                    second.hash.hex(),
+                }
+            with pytest.raises(RpcFailure) as caught:
+                await near.wait_final(first.hash)
+            assert caught.value.code == "DROPPED"
+            await miner.start()
+            for transaction in (replacement, second):
+                await near.wait_final(transaction.hash)
+            assert (await near.account(BOB.address)).balance == FUNDS + 8 * FDC
+            spent = 8 * FDC + replacement.body.fee + second.body.fee
+            assert (await near.account(ALICE.address)).balance == FUNDS - spent
+        await network.agreed()
+        network.finish()
+
+
+async def test_by_command(tmp_path: Path) -> None:
+    with Stage(tmp_path) as stage:
+        network = Network(stage, [BOND], BRISK)
+        (miner,) = network.nodes
+        observer = network.add("observer", key_of("observer"))
+        observer.home.add_key("alice", ALICE)
+        await network.start()
+        miner.program.stop()
+        home, bob = ("--home", observer.home.root), format_address(BOB.address)
+        signed = ("--key", "alice", "--no-wait", "--json", *home)
+        sent = json.loads(fedcoin("send", bob, "2fdc", *signed))
+        again = ("send", bob, "3fdc", "--replace", sent["hash"], *signed)
+        code, _, complaint = attempted(*again, "--fee", sent["fee"])
+        assert (code, "[REPLACEMENT_UNDERPRICED]" in complaint) == (1, True)
+        replacement = json.loads(fedcoin(*again))
+        assert replacement["nonce"] == sent["nonce"]
+        shown = fedcoin("tx", sent["hash"], *home)
+        assert "dropped" in shown
+        assert f"replaced it by transaction {replacement['hash']}" in shown
+        # The first waits no more, and a stranger's key replaces nothing.
+        code, _, complaint = attempted(*again)
+        assert (code, "it does not wait any more [BAD_ARGUMENT]" in complaint) == (1, True)
+        fedcoin("keys", "new", "stranger", *home)
+        foreign = ("--replace", replacement["hash"], "--key", "stranger", "--no-wait", *home)
+        code, _, complaint = attempted("send", bob, "1", *foreign)
+        assert (code, "its sender is" in complaint) == (1, True)
+        async with observer.client() as node:
+            view = await node.transaction(replacement["hash"])
+            assert view.status == TRANSACTION_STATUS_PENDING
+            await miner.start()
+            await node.wait_final(replacement["hash"])
+            assert (await node.account(BOB.address)).balance == FUNDS + 3 * FDC

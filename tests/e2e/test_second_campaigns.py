@@ -1,0 +1,96 @@
+"""One campaign after another from the same home, within a node and without one."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fedcoin.network.api.client import NodeClient
+from tests.e2e.learners import Coordinator, Learner, learning, prepared, prepared_within
+from tests.e2e.network import BOND, BRISK, Network, serving
+from tests.e2e.programs import LOADED_SECONDS, Stage, eventually
+
+pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
+    with serving(tmp_path_factory.mktemp("campaigns"), [BOND], BRISK) as network:
+        yield network
+
+
+async def finished(coordinator: Coordinator) -> None:
+    """Its only round is over."""
+    learner = Learner(coordinator, 0, 1)
+    await coordinator.start()
+    async with learning(learner) as tasks:
+        await asyncio.wait_for(asyncio.gather(*tasks), 45)
+    assert learner.paid[1] > 0
+
+
+async def opened(node: NodeClient, number: int) -> str:
+    """The id of the latest campaign, once there are so many."""
+
+    async def there() -> str:
+        campaigns = await node.campaigns()
+        return campaigns[0].campaign_id if len(campaigns) == number else ""
+
+    return await eventually(there, f"there are {number} campaigns", LOADED_SECONDS)
+
+
+def kept(home: Path, campaign_id: str) -> bool:
+    """Is the finished campaign's record still there?"""
+    found = json.loads((home / f"coordinator-{campaign_id[:16]}.json").read_text())
+    return bool(found["campaign_id"] == campaign_id and found["phase"] == "finished")
+
+
+@pytest.mark.slow
+async def test_without_a_node(network: Network) -> None:
+    coordinator = await prepared(network, rounds=1, clients=1, budget="1fdc")
+    program = coordinator.program
+    async with network.nodes[0].client() as node:
+        before = len(await node.campaigns())
+        await finished(coordinator)
+        assert await program.ended() == 0
+        first = await opened(node, before + 1)
+        # Started again it says what there was, and how to begin another; nothing is opened.
+        program.start()
+        assert await program.ended() == 0
+        assert f"campaign {first} is finished" in program.said()
+        assert "--new-campaign" in program.said()
+        assert await opened(node, before + 1) == first
+        program.start("--new-campaign")
+        second = await opened(node, before + 2)
+        program.kill()
+        assert kept(coordinator.home.root, first)
+        # While one is under way, the flag changes nothing.
+        program.start("--new-campaign")
+        await program.says("going on with round 1: waiting")
+        program.stop()
+        assert coordinator.state()["campaign_id"] == second
+        assert await opened(node, before + 2) == second
+
+
+async def test_within_a_node(tmp_path: Path) -> None:
+    with Stage(tmp_path) as stage:
+        network = Network(stage, [BOND], BRISK)
+        (miner,) = network.nodes
+        coordinator = await prepared_within(network, miner, rounds=1, clients=1, budget="1fdc")
+        await finished(coordinator)
+        await miner.program.says("the campaign is finished")
+        async with miner.client() as node:
+            first = await opened(node, 1)
+            miner.program.stop()
+            miner.program.start()
+            await miner.program.says("start again with --new-campaign")
+            assert f"campaign {first} is finished" in miner.program.said()
+            miner.program.stop()
+            miner.program.start("--new-campaign")
+            await coordinator.ready(LOADED_SECONDS)
+            assert await opened(node, 2) != first
+        assert kept(miner.home.root, first)
+        network.finish()

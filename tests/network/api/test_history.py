@@ -1,0 +1,169 @@
+"""What a node that began from a snapshot says of what was before."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from fedcoin.contract.ledger import Ledger
+from fedcoin.contract.snapshots import SnapshotCheck, entries_of
+from fedcoin.data.artifact_store import ArtifactStore
+from fedcoin.data.store import ChainStore, StoredBlock
+from fedcoin.network.api import proof_file
+from fedcoin.network.api.api_server import ApiServer, Backend
+from fedcoin.network.api.client import NodeClient
+from fedcoin.network.api.failure import RpcFailure
+from fedcoin.network.errors import NetworkCode
+from fedcoin.v1 import node_service_pb2 as pb
+from tests.contract.jobs import Job, additive
+from tests.contract.snapshot_support import snapshot_of
+from tests.contract.support import key, transfer
+from tests.network.api.live import Facts, GrowingChain, OperatorByHand, PeersByHand, PoolPort
+
+
+@dataclass
+class RestoredChain:
+    """The network's Chain over a store that does not grow any more."""
+
+    store: ChainStore
+    ledger: Ledger
+    catching_up: bool = False
+
+    @property
+    def genesis(self) -> object:
+        return self.ledger.genesis
+
+    def height(self) -> int:
+        return self.store.height()
+
+    def block(self, height: int) -> StoredBlock | None:
+        return self.store.block(height)
+
+    async def wait_above(self, height: int) -> int:
+        await asyncio.Event().wait()
+        raise AssertionError("it never grows")
+
+
+@dataclass
+class Served:
+    node: NodeClient
+    origin: GrowingChain
+    base: int
+    old: Job
+    """Settled before the snapshot, all but its last round, which was open."""
+    first_task: bytes
+    second_task: bytes
+    before: bytes
+    """A transaction from before."""
+
+
+@pytest.fixture
+async def served(tmp_path: Path) -> AsyncIterator[Served]:
+    (tmp_path / "origin").mkdir()
+    origin = GrowingChain.create(3, folder=tmp_path / "origin", users=("alice", "bob", "carol"))
+    assert isinstance(origin, GrowingChain)
+    assert origin.store is not None
+    before = origin.sign(key("carol"), transfer((key("alice").address, 7)))
+    origin.produce(before)
+    job = Job(origin)
+    job.open_campaign()
+    first_task = job.open_task()
+    job.settle(dict.fromkeys(origin.miners, additive(5, 3, 0)))
+    second_task = job.open_task()
+    file = snapshot_of(origin.store, origin.genesis, tmp_path / "snapshot")
+    base = origin.height
+    job.settle(dict.fromkeys(origin.miners, additive(5, 3, 0)))
+
+    check = SnapshotCheck(origin.genesis)
+    store = ChainStore.open(tmp_path / "chain.sqlite", origin.genesis)
+    store.restore(entries_of(file, check), check.finish)
+    for height in range(base, origin.height):
+        done = origin.executions[height]
+        block, certificate = origin.blocks[height], origin.certificates[height]
+        store.append(block, certificate, done.receipts, done.changes)
+    chain = RestoredChain(store, Ledger(store, origin.genesis))
+    backend = Backend(
+        chain,  # type: ignore[arg-type]
+        PoolPort(origin),
+        PeersByHand(),
+        ArtifactStore(tmp_path / "artifacts", 1 << 20),
+        Facts(),
+        OperatorByHand(),
+    )
+    server = ApiServer(backend, listen="127.0.0.1:0", admin=tmp_path / "admin.sock")
+    await server.start()
+    await server.serving()
+    async with NodeClient(server.address, timeout=30) as node:
+        yield Served(node, origin, base, job, first_task, second_task, before.hash)
+    await server.stop(0)
+    store.close()
+    origin.store.close()
+
+
+async def refused(call: object, code: NetworkCode = NetworkCode.HISTORY_NOT_KEPT) -> RpcFailure:
+    with pytest.raises(RpcFailure) as caught:
+        await call  # type: ignore[misc]
+    assert caught.value.code == code.value, caught.value
+    return caught.value
+
+
+async def test_blocks(served: Served) -> None:
+    node, base = served.node, served.base
+    assert (await node.status()).first_height == base + 1
+    for height in (1, base):
+        failure = await refused(node.block(height))
+        assert f"keeps blocks from {base + 1} on" in failure.message
+    # The base's own header is known, by its hash too; its block is not.
+    await refused(node.block(served.origin.blocks[base - 1].hash))
+    await refused(node.block(served.origin.blocks[0].hash), NetworkCode.BLOCK_NOT_FOUND)
+    await refused(node.block(served.origin.height + 1), NetworkCode.BLOCK_NOT_FOUND)
+    assert (await node.block(base + 1)).block.height == base + 1
+    shown = [view.height for view in await node.blocks(limit=1_000)]
+    assert shown == list(range(served.origin.height, base, -1))
+
+
+async def test_events(served: Served) -> None:
+    async def first(height: int) -> pb.WatchEventsResponse:
+        async for events in served.node.events(height):
+            return events
+        raise AssertionError("nothing came")
+
+    await refused(first(1))
+    await refused(first(served.base))
+    assert (await first(served.base + 1)).block.height == served.base + 1
+
+
+async def test_transactions(served: Served) -> None:
+    failure = await refused(
+        served.node.transaction(served.before), NetworkCode.TRANSACTION_NOT_FOUND
+    )
+    assert f"keeps the blocks from {served.base + 1} on" in failure.message
+
+
+async def test_tasks_and_campaigns_are_all_there(served: Served) -> None:
+    node = served.node
+    listed = await node.tasks()
+    assert {task.task_id for task in listed} == {served.first_task.hex(), served.second_task.hex()}
+    assert [task.opened_height for task in listed] == sorted(
+        (task.opened_height for task in listed), reverse=True
+    )
+    assert [one.campaign_id for one in await node.campaigns()] == [served.old.campaign_id.hex()]
+    assert (await node.task(served.first_task)).closed_height <= served.base
+
+
+async def test_payments_and_their_proofs(served: Served) -> None:
+    node, client = served.node, served.old.clients[0]
+    await refused(node.payments(served.first_task))
+    await refused(node.payment_proof(served.first_task, client.address))
+    await refused(node.evidence(served.first_task, served.origin.miners[0].address))
+    assert await node.payments(served.second_task)
+    assert await node.evidence(served.second_task, served.origin.miners[0].address)
+    # What was paid since is proved from genesis, through what was before.
+    document = await proof_file.fetch(node, served.second_task, client.address)
+    proved = proof_file.check_file(json.dumps(document).encode(), served.origin.genesis)
+    assert proved.task_id == served.second_task
