@@ -11,7 +11,7 @@ from typing import NoReturn
 import click
 
 from fedcoin import __version__
-from fedcoin.application.cli.failures import explain
+from fedcoin.application.cli.failures import Failure, explain
 
 SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "Run": {
@@ -106,15 +106,15 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if os.environ.get("FEDCOIN_DEBUG"):
             raise
-        for line in sentences(error):
+        failure = explain(error)
+        for line in sentences(failure):
             click.echo(line, err=True)
-        return 1
+        return failure.exit_code
     return result if isinstance(result, int) else 0
 
 
-def sentences(error: Exception) -> Iterable[str]:
+def sentences(failure: Failure) -> Iterable[str]:
     """What to tell a person."""
-    failure = explain(error)
     yield f"Error: {failure.sentence} [{failure.code}]"
     if failure.unexpected:
         yield "This is a bug. FEDCOIN_DEBUG=1 shows where it happened."

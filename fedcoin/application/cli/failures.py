@@ -6,8 +6,10 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
+from fedcoin.application.errors import ApplicationCode
 from fedcoin.data.errors import Refusal
 
+FAILED, WRONG_USAGE = 1, 2
 
 @dataclass(frozen=True, slots=True)
 class Failure:
@@ -16,6 +18,11 @@ class Failure:
     sentence: str
     code: str
     unexpected: bool = False
+
+    @property
+    def exit_code(self) -> int:
+        """For the shell."""
+        return WRONG_USAGE if self.code == ApplicationCode.BAD_ARGUMENT.value else FAILED
 
 
 def explain(error: BaseException) -> Failure:

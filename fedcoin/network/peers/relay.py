@@ -155,6 +155,8 @@ class TransactionRelay:
         except Refusal as refusal:
             self._judge(peer, refusal)
             return False
+        if self._pool.get(hash) is None:
+            return False  # in a block already: old news, which a fresh node must not spread
         self.relay(transaction)
         return True
 

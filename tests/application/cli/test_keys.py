@@ -38,7 +38,7 @@ def test_keys_are_never_overwritten(fedcoin: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["../up", "UPPER", "", "a" * 64, "-dash"])
 def test_names(fedcoin: Any, tmp_path: Path, name: str) -> None:
     outcome = fedcoin("keys", "new", "--home", tmp_path / "home", "--", name)
-    assert (outcome.code, "BAD_ARGUMENT" in outcome.err) == (1, True)
+    assert (outcome.code, "BAD_ARGUMENT" in outcome.err) == (2, True)
     assert not (tmp_path / "home").exists()
 
 

@@ -96,9 +96,9 @@ def test_wrong_usage(fedcoin: Any, tmp_path: Path) -> None:
     outcome = fedcoin("verify", "--proof", file, "--home", tmp_path)
     assert (outcome.code, "NO_HOME" in outcome.err) == (1, True)
     outcome = fedcoin("verify", "--proof", file, "--recompute")
-    assert (outcome.code, "BAD_ARGUMENT" in outcome.err) == (1, True)
+    assert (outcome.code, "BAD_ARGUMENT" in outcome.err) == (2, True)
     outcome = fedcoin("verify", "--genesis", file)
-    assert (outcome.code, "BAD_ARGUMENT" in outcome.err) == (1, True)
+    assert (outcome.code, "BAD_ARGUMENT" in outcome.err) == (2, True)
     assert fedcoin("verify", "--proof", tmp_path / "none").code == 2
     outcome = fedcoin("verify", "--proof", file, "--genesis", file)
     assert (outcome.code, "BAD_GENESIS" in outcome.err) == (1, True)

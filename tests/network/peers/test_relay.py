@@ -18,6 +18,8 @@ from fedcoin.network.peers.peer import Peer
 from fedcoin.network.status import details_of
 from fedcoin.v1 import transaction_relay_service_pb2 as pb
 from fedcoin.v1.transaction_pb2 import SignedTransaction
+from tests.contract.support import MiniChain, key
+from tests.contract.support import transfer as give
 from tests.network.peers.nodes import (
     FAST,
     MINERS,
@@ -134,6 +136,19 @@ async def test_bad_ones_are_dropped_and_count_against_the_peer(node: Node) -> No
 async def test_what_only_the_ledger_refuses_is_nobodys_fault(node: Node) -> None:
     assert await relay_by_hand(node, transfer(0, fee=1).raw) == 0
     assert node.peer(STRANGER).score.value(node.network._peers.now()) == 0
+
+
+async def test_what_is_in_a_block_goes_no_further(tmp_path: Path) -> None:
+    chain = MiniChain.create()
+    paid = chain.sign(key("alice"), give((key("bob").address, 1000)))
+    chain.produce(paid)
+    node = Node(tmp_path / "restarted", chain.genesis, MINERS[0], votes=False)
+    await node.chain.import_block(chain.blocks[0].raw, chain.certificates[0])
+    async with running(node):
+        relayed: list[bytes] = []
+        node.network._relay.relay = lambda one: relayed.append(one.hash)  # type: ignore[method-assign]
+        assert await relay_by_hand(node, paid.raw) == 0
+    assert relayed == []
 
 
 async def test_too_many_at_once_are_refused(node: Node) -> None:
