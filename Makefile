@@ -62,8 +62,16 @@ bench: $(RUNTIME) ## Measure the demo, a node's start and memory, settlement, tr
 security-study: $(RUNTIME) ## Run every liar against the real rules; half an hour; writes docs/SECURITY.md
 	$(BIN)/python scripts/security_study.py --processes 2 --write
 
-bench-estimators: $(RUNTIME) ## Compare the Shapley estimators with each other and with other libraries
-	$(BIN)/python scripts/bench_estimators.py
+# Other libraries pin other versions of NumPy, and the newest need a newer Python: a place of its own.
+ESTIMATORS := build/estimators
+ESTIMATORS_PYTHON ?= $(shell python3.12 -c "print('python3.12')" 2>/dev/null || echo "$(PYTHON)")
+bench-estimators: $(RUNTIME) ## Compare the Shapley estimators with other libraries; writes docs/BENCHMARKS.md
+	test -x $(ESTIMATORS)/venv/bin/python || $(ESTIMATORS_PYTHON) -m venv $(ESTIMATORS)/venv
+	$(ESTIMATORS)/venv/bin/python -m pip install --quiet protobuf pyDVL shapiq matplotlib
+	test -z "$(FEDCOIN_MNIST)" -o -e $(ESTIMATORS)/crowd.npz || PYTHONPATH=. \
+		$(ESTIMATORS)/venv/bin/python scripts/make_crowd_game.py $(ESTIMATORS)/crowd.npz
+	PYTHONPATH=. $(ESTIMATORS)/venv/bin/python scripts/bench_estimators.py --write \
+		$(if $(FEDCOIN_MNIST),--crowd $(ESTIMATORS)/crowd.npz)
 
 docker: ## Build the container image
 	@test -n "$(ENGINE)" || { echo "make docker: there is no docker, podman or buildah" >&2; exit 1; }

@@ -9,8 +9,8 @@ are kept) and games with known structure. ``--crowd`` adds 100 really trained cl
 length, the same seeds for all methods. pyDVL and shapiq take part where they are installed
 (``pip install fedcoin[bench]``; shapiq's newest estimators need Python 3.12).
 
-Every run goes to ``OUT/GAME.json`` and is not made again; ``--fresh`` forgets those. ``--write``
-puts tables and plots into docs/BENCHMARKS.md and docs/benchmarks.
+Every run goes to ``OUT/GAME.json`` and is not made again but with ``--fresh``. ``--write`` puts
+tables and plots into docs/BENCHMARKS.md and docs/benchmarks.
 """
 
 from __future__ import annotations
@@ -191,9 +191,9 @@ def play(game: str, seeds: int, wanted: list[str]) -> list[dict[str, Any]]:
 
 def play_crowd(path: Path, name: str, budget: int, seed: int) -> dict[str, Any]:
     """One run with 100 clients."""
-    from make_crowd_game import Crowd
+    from make_crowd_game import crowd as opened
 
-    crowd = Crowd(path)
+    crowd = opened(path)
     return {
         "game": "crowd", "method": name, **one(ours(name), crowd, crowd.values, budget, seed),
         "reference": float(np.linalg.norm(crowd.std_errors) / np.linalg.norm(crowd.values)),
@@ -219,7 +219,9 @@ def main() -> None:
         return fnmatch.fnmatch(game, given.games) and (given.fresh or not there)
 
     def keep(game: str, rows: list[dict[str, Any]]) -> None:
-        (given.out / f"{game}.json").write_text(json.dumps(rows))
+        path, fresh = given.out / f"{game}.json", {row["method"] for row in rows}
+        before = json.loads(path.read_text()) if path.exists() else []
+        path.write_text(json.dumps([r for r in before if r["method"] not in fresh] + rows))
         print(f"{game}: {len(rows)} runs", flush=True)
 
     with ProcessPoolExecutor(given.jobs) as workers:

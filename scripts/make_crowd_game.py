@@ -15,6 +15,7 @@ Standard errors are a jackknife's over 20 parts. Takes several minutes:
 
 from __future__ import annotations
 
+import functools
 import math
 import sys
 from concurrent.futures import ProcessPoolExecutor
@@ -51,6 +52,12 @@ class Crowd:
         return np.concatenate(counts) / IMAGES
 
 
+@functools.cache
+def crowd(path: Path) -> Crowd:
+    """Once in a process: multiplying all first layers takes a second."""
+    return Crowd(path)
+
+
 def trained() -> dict[str, NDArray[np.generic]]:
     """Layers of the clients and, last, of the base; the clients' sizes; the test set."""
     rng = np.random.default_rng(7)
@@ -73,7 +80,7 @@ def trained() -> dict[str, NDArray[np.generic]]:
 
 def slopes(path: Path, size: int) -> Floats:
     """(1 + PARTS, n): what a member adds to coalitions of one size; the same without each part."""
-    worth, rng, n = Crowd(path), np.random.default_rng([11, size]), CLIENTS
+    worth, rng, n = crowd(path), np.random.default_rng([11, size]), CLIENTS
     if math.comb(n, size) <= LISTED:
         rows = np.zeros((math.comb(n, size), n), np.bool_)
         for row, members in zip(rows, combinations(range(n), size), strict=True):
@@ -98,7 +105,7 @@ def slopes(path: Path, size: int) -> Floats:
 def reference(path: Path) -> tuple[Floats, Floats]:
     """Values and their standard errors."""
     everyone = np.ones((1, CLIENTS), np.bool_)
-    worth = Crowd(path)
+    worth = crowd(path)
     equal = (worth(everyone)[0] - worth(~everyone)[0]) / CLIENTS
     sizes = range(1, CLIENTS)
     with ProcessPoolExecutor() as workers:

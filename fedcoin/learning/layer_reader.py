@@ -168,7 +168,7 @@ class LayerReader:
         name = config.get("activation")
         if name == "linear":
             return value
-        if name not in ACTIVATIONS or (name == "softmax" and len(value.shape) != 1):
+        if str(name) not in ACTIVATIONS or (name == "softmax" and len(value.shape) != 1):
             return None
         return self._add(Activation(str(name)), value.shape, value)
 

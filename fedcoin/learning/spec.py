@@ -182,10 +182,10 @@ def _check_value(place: str, value: Any) -> None:
 
 def _check_class(value: dict[str, Any]) -> None:
     module, name = value.get("module"), value.get("class_name")
-    if "module" not in value and name in _PLAIN_FORMS:
+    if "module" not in value and isinstance(name, str) and name in _PLAIN_FORMS:
         return
     known = _CLASSES.get(module, frozenset()) if isinstance(module, str) else frozenset()
-    if name not in known:
+    if not isinstance(name, str) or name not in known:
         raise Refusal(
             LearningCode.FORBIDDEN_LAYER,
             f"the architecture names {str(module)[:64]}.{str(name)[:64]}, which is not one of the "

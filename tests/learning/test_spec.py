@@ -42,6 +42,8 @@ def test_a_sound_spec_is_read() -> None:
         {"module": "keras.utils", "class_name": "get_file", "config": {"origin": "http://x"}},
         {"module": "os", "class_name": "system", "config": "ls"},
         {"module": "keras.layers", "config": {}},
+        {"module": "keras.layers", "class_name": ["Dense"], "config": {}},
+        {"class_name": {}, "config": {}},
         {"class_name": "__lambda__", "config": {"value": "x"}},
         {"class_name": "Dense", "config": {}},
         {**dense(3), "registered_name": "mine>Dense"},

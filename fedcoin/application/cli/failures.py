@@ -11,6 +11,7 @@ from fedcoin.data.errors import Refusal
 
 FAILED, WRONG_USAGE = 1, 2
 
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """Why a command failed."""

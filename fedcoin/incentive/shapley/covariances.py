@@ -80,7 +80,8 @@ class Covariances:
     def _additive(self, settings: Settings) -> Floats:
         """(k, k): what the additive game adds to the first of them."""
         room = np.sqrt(self.sizes * (self.n - self.sizes) / self.n)
-        return settings.additive() * np.multiply.outer(room, room)
+        added: Floats = settings.additive() * np.multiply.outer(room, room)
+        return added
 
     def _smooth_changes(self, settings: Settings) -> Floats:
         """(p, d, k, k): of ``_smooth`` by levels, slopes and length."""
@@ -97,4 +98,5 @@ class Covariances:
     def _noise_changes(self, settings: Settings) -> Floats:
         """(3, k): of the noise by its settings."""
         first, last = slopes(self.sizes, self.n)
-        return settings.noise(self.sizes, self.n) * np.array([np.ones_like(first), first, last])
+        rises: Floats = np.array([np.ones_like(first), first, last])
+        return rises * settings.noise(self.sizes, self.n)

@@ -52,7 +52,8 @@ def _guided_errors(gains: Floats) -> Floats:
     mean = (gains * ~first).sum(axis=0) / later
     spread = (((gains - mean) * ~first) ** 2).sum(axis=0) / np.maximum(later - 1, 1)
     variances = (1 - share) ** 2 * steadied(spread, count, ENOUGH_WALKS * n) / later
-    return np.sqrt(variances + ((share - 1 / n) * (alone - mean)) ** 2)
+    errors: Floats = np.sqrt(variances + ((share - 1 / n) * (alone - mean)) ** 2)
+    return errors
 
 
 def _guided(

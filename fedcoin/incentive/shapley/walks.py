@@ -14,6 +14,9 @@ ENOUGH_WALKS = 4
 
 _ENOUGH_BASES = 10
 _BACKFITTING = 10
+_ROTATIONS_AGREE = 0.7
+"""The variance of a mean of rotations of one order, beside that of as many independent walks:
+measured on many games."""
 
 
 def permutation(game: Game, budget: int, rng: np.random.Generator) -> Estimate:
@@ -37,8 +40,8 @@ def antithetic(game: Game, budget: int, rng: np.random.Generator) -> Estimate:
     each place: both take variance away, the latter only when all n rotations are there, so that
     what the budget has left after whole ones is not spent; a budget for fewer buys rotations at
     even distances. Standard errors are from the spread between random orders; of a single one,
-    from what place and player do not explain of its rotations, and from what places a player missed.
-    Raises ``Refusal`` BAD_BUDGET for fewer than 2 (n - 1) evaluations: one pair.
+    from what place and player do not explain of its rotations and from the places that a player
+    did not have. Raises ``Refusal`` BAD_BUDGET for fewer than 2 (n - 1) evaluations: one pair.
     """
     n = game.players
     pair, whole = 2 * (n - 1), 2 * n * (n - 1)
@@ -70,7 +73,8 @@ def _error_of_rotations(sampled: Floats, orders: Ints) -> Floats:
     freedom = max((turns - 1) * (n - 1) - (n - 1) * (turns == n), 1)
     spread = float(((sampled - own - places[ranks]) ** 2).sum()) / freedom
     uneven = places[ranks].mean(axis=0) - places.mean()
-    errors: Floats = (1 + 1.21 / freedom) * np.sqrt(spread / turns + uneven**2)
+    variances = _ROTATIONS_AGREE * spread / turns + uneven**2
+    errors: Floats = (1 + 1.21 / freedom) * np.sqrt(variances)
     return errors
 
 

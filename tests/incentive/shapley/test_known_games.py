@@ -50,7 +50,7 @@ def airport() -> Known:
 
 
 def gloves() -> Known:
-    """One left glove and four right ones: the left one waits for a right one, unless it is first."""
+    """One left glove, four right ones: only when the left one comes first does it get nothing."""
     worth = lambda c: (c[:, 0] & c[:, 1:].any(axis=1)).astype(np.float64)  # noqa: E731
     return Known(worth, np.array([4 / 5] + [1 / 20] * 4), 24)
 
