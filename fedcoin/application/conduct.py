@@ -7,17 +7,13 @@ are in ``fedcoin.application.adversaries``, which an honest node never imports.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fedcoin.application.chain import Chain, Clock
 from fedcoin.application.miner import Miner
 from fedcoin.contract.ledger import Ledger
-from fedcoin.data.keys import KeyPair
 from fedcoin.data.store import ChainStore
 from fedcoin.network.peers.network import PeerNetwork
-
-if TYPE_CHECKING:
-    from fedcoin.application.node import Node
 
 
 class Conduct:
@@ -35,18 +31,5 @@ class Conduct:
         """What computes and claims."""
         return Miner(*arguments)
 
-    async def beside(self, node: Node) -> None:
+    async def beside(self, network: PeerNetwork, chain: Chain) -> None:
         """Whatever else the node does while it runs: nothing."""
-
-
-def conduct_of(kind: str, key: KeyPair | None) -> Conduct:
-    """The conduct of a node that mines with a key, if it mines; an empty ``kind`` is honest.
-
-    Raises Refusal BAD_CONFIG for a kind that there is not.
-    """
-    if not kind or key is None:
-        return Conduct()
-    # Imported here: a node that was not told to lie does not even know how.
-    from fedcoin.application.adversaries.conducts import dishonest
-
-    return dishonest(kind, key)

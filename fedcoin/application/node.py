@@ -25,7 +25,7 @@ from fedcoin import __version__
 from fedcoin.application.agreement import Agreement
 from fedcoin.application.auditor import Auditor
 from fedcoin.application.chain import NewBlock
-from fedcoin.application.conduct import conduct_of
+from fedcoin.application.conduct import Conduct
 from fedcoin.application.config import NodeConfig, SnapshotsConfig
 from fedcoin.application.executor import executor_of
 from fedcoin.application.home import NODE_KEY, Home
@@ -92,6 +92,19 @@ class Operator:
     def stop(self) -> None:
         """Begin to stop."""
         self.stopping.set()
+
+
+def conduct_of(kind: str, key: KeyPair | None) -> Conduct:
+    """The conduct of a node that mines with a key, if it mines; an empty ``kind`` is honest.
+
+    Raises Refusal BAD_CONFIG for a kind that there is not.
+    """
+    if not kind or key is None:
+        return Conduct()
+    # Imported here: a node that was not told to lie does not even know how.
+    from fedcoin.application.adversaries.conducts import dishonest
+
+    return dishonest(kind, key)
 
 
 class ObserverAudit:
@@ -191,7 +204,7 @@ class Node:
             if self._warm:
                 self.owner.start(self.worker.start(), name="worker")
             self.owner.start(self.miner.run(), name="miner")
-        self.owner.start(self._conduct.beside(self), name="conduct")
+        self.owner.start(self._conduct.beside(self.network, self.chain), name="conduct")
         await self.api.serving()
         self.facts.start_ms = process_age_ms()
 

@@ -90,21 +90,6 @@ class LocalExecutor:
         return LocalChild(threads=self._threads)
 
 
-def make_executor(kind: str = "local", *, processes: int = 0, address: str = "") -> Executor:
-    """The executor that a configuration names: ``local`` or ``ray``.
-
-    ``processes`` of 0 is one for each core of this machine, or each CPU of the cluster at
-    ``address``. Raises WorkerFailed when Ray is not installed or the cluster cannot be reached.
-    """
-    if kind == "ray":
-        from fedcoin.learning.ray_executor import RayExecutor
-
-        return RayExecutor(address, processes)
-    if kind != "local":
-        raise ValueError(f"unknown executor {kind!r}; there are local and ray")
-    return LocalExecutor(processes or cores())
-
-
 def cores() -> int:
     """The CPU cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):

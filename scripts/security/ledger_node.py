@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections import Counter
+from collections.abc import Sequence
+from typing import Protocol
 
 from fedcoin.application.adversaries.proposing import MINING, grind, quorums
 from fedcoin.consensus.simulation.world import key_of
@@ -14,18 +16,45 @@ from fedcoin.contract.scope import BlockContext
 from fedcoin.contract.state import MemoryState
 from fedcoin.data.blocks import Block, build_block, decode_block
 from fedcoin.data.errors import Refusal
-from fedcoin.data.transactions import action_name
+from fedcoin.data.genesis import Genesis
+from fedcoin.data.transactions import Transaction, action_name
 from scripts.security.proposers import FAIR
-from scripts.security.setting import GENESIS_MS
+from scripts.security.setting import GENESIS_MS, Setting
 
-if TYPE_CHECKING:
-    from scripts.security.arena import Arena
+
+class Surroundings(Protocol):
+    """Where a node is: what it hears of, and who keeps the count."""
+
+    setting: Setting
+    genesis: Genesis
+    refusals: Counter[str]
+    left_out: dict[bytes, frozenset[bytes]]
+
+    def ready(self, node: LedgerNode) -> list[Transaction]:
+        """What could be in this node's next block."""
+        ...
+
+    def audit(self, transaction: Transaction, state: MemoryState) -> None:
+        """Raises Refusal for a reveal that recomputing refutes."""
+        ...
+
+    def ground(self, tries: int, challenges: int) -> None:
+        """A grinder had its turn."""
+        ...
+
+    def drop(self, refused: Sequence[tuple[Transaction, Refusal]]) -> None:
+        """These cannot be in a block."""
+        ...
+
+    def after_block(self, node: LedgerNode, execution: Execution) -> None:
+        """A block is final here."""
+        ...
 
 
 class LedgerNode:
     """One validator's ledger; an ``Application`` of the simulator."""
 
-    def __init__(self, arena: Arena, index: int) -> None:
+    def __init__(self, arena: Surroundings, index: int) -> None:
         self.arena = arena
         self.key = key_of(index)
         self.index = index

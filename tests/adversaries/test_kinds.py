@@ -8,10 +8,11 @@ from fedcoin.application.adversaries.conducts import CONDUCTS
 from fedcoin.application.adversaries.kinds import KINDS, parse_asked
 from fedcoin.application.adversaries.lying_miner import LyingMiner
 from fedcoin.application.adversaries.strategies import STRATEGIES
-from fedcoin.application.conduct import Conduct, conduct_of
+from fedcoin.application.conduct import Conduct
 from fedcoin.application.config import load_config, render_config
 from fedcoin.application.devnet.plan import Options, check
 from fedcoin.application.errors import ApplicationCode
+from fedcoin.application.node import conduct_of
 from fedcoin.data.errors import Refusal
 from fedcoin.data.keys import KeyPair
 

@@ -9,7 +9,7 @@ import pytest
 
 from fedcoin.application.adversaries.proposing import MOST_TRIES, grind, quorums, without_rivals
 from fedcoin.application.chain import Chain
-from fedcoin.application.conduct import conduct_of
+from fedcoin.application.node import conduct_of
 from fedcoin.contract.errors import LedgerCode
 from fedcoin.data.keys import KeyPair
 from fedcoin.data.transactions import Transaction

@@ -13,7 +13,8 @@ import pytest
 from fedcoin.data.errors import Refusal
 from fedcoin.data.tensors import encode_tensors
 from fedcoin.learning.errors import LearningCode, WorkerFailed
-from fedcoin.learning.executors import LocalExecutor, make_executor
+from fedcoin.learning.executors import LocalExecutor
+from fedcoin.learning.ray_executor import RayExecutor
 from fedcoin.learning.utility import UtilityJob
 from fedcoin.learning.worker_pool import UtilityWorker
 from tests.learning.builders import all_coalitions, evaluation, mlp_spec, random_weights, write_job
@@ -56,7 +57,7 @@ def cluster() -> Iterator[Any]:
 
 @pytest.fixture
 async def remote(cluster: Any) -> AsyncIterator[UtilityWorker]:
-    worker = UtilityWorker(executor=make_executor("ray", address=cluster.address, processes=2))
+    worker = UtilityWorker(executor=RayExecutor(cluster.address, 2))
     await worker.start()
     yield worker
     await worker.stop()
@@ -119,11 +120,4 @@ class TestWithRay:
 @pytest.mark.skipif(_ray is not None, reason="Ray is installed")
 def test_without_ray_it_says_what_to_install() -> None:
     with pytest.raises(WorkerFailed, match=r"fedcoin\[ray\]"):
-        make_executor("ray")
-
-
-def test_executors_by_name() -> None:
-    assert make_executor(processes=3).places == 3
-    assert make_executor("local").places >= 1
-    with pytest.raises(ValueError, match="there are local and ray"):
-        make_executor("cloud")
+        RayExecutor()

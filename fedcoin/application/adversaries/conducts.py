@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fedcoin.application.adversaries.builders import CensoringChain, GrindingChain
 from fedcoin.application.adversaries.intruders import (
@@ -25,9 +25,6 @@ from fedcoin.data.errors import Refusal
 from fedcoin.data.keys import KeyPair
 from fedcoin.data.store import ChainStore
 from fedcoin.network.peers.network import PeerNetwork
-
-if TYPE_CHECKING:
-    from fedcoin.application.node import Node
 
 log = logging.getLogger(__name__)
 
@@ -81,9 +78,9 @@ class Intruding(Conduct):
     def __init__(self, bring: Bring) -> None:
         self._bring = bring
 
-    async def beside(self, node: Node) -> None:
+    async def beside(self, network: PeerNetwork, chain: Chain) -> None:
         """Visits, now and then."""
-        await come_again(node.network, node.chain, self._bring)
+        await come_again(network, chain, self._bring)
 
 
 CONDUCTS: dict[str, Callable[[KeyPair], Conduct]] = {
