@@ -59,7 +59,7 @@ bench: $(RUNTIME) ## Measure the demo, a node's start and memory, settlement, tr
 	$(BIN)/python scripts/bench_node.py
 	$(BIN)/python scripts/bench_audit.py
 
-security-study: $(RUNTIME) ## Run every liar against the real rules; half an hour; writes docs/SECURITY.md
+security-study: $(RUNTIME) ## Run every liar against the real rules (a quarter of an hour); writes docs/SECURITY.md
 	$(BIN)/python scripts/security_study.py --processes 2 --write
 
 # Other libraries pin other versions of NumPy, and the newest need a newer Python: a place of its own.

@@ -37,7 +37,7 @@ from fedcoin.data.errors import Refusal
 from fedcoin.incentive import shapley
 
 BUDGETS, CROWD_BUDGETS = (100, 200, 400), (1_000, 3_000, 10_000)
-CROWD_SEEDS = 3
+CROWD_SEEDS = 2
 CROWD_METHODS = ("permutation", "antithetic", "complementary", "auto")
 TABLES = Path(__file__).resolve().parents[1] / "tests/incentive/shapley/mnist.npz"
 Utility = Callable[[NDArray[np.bool_]], NDArray[np.float64]]

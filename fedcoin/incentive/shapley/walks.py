@@ -13,7 +13,6 @@ ENOUGH_WALKS = 4
 """So many times n walks tell as much of a player's own spread as is taken from everybody's."""
 
 _ENOUGH_BASES = 10
-_BACKFITTING = 10
 _ROTATIONS_AGREE = 0.7
 """The variance of a mean of rotations of one order, beside that of as many independent walks:
 measured on many games."""
@@ -40,8 +39,8 @@ def antithetic(game: Game, budget: int, rng: np.random.Generator) -> Estimate:
     each place: both take variance away, the latter only when all n rotations are there, so that
     what the budget has left after whole ones is not spent; a budget for fewer buys rotations at
     even distances. Standard errors are from the spread between random orders; of a single one,
-    from what place and player do not explain of its rotations and from the places that a player
-    did not have. Raises ``Refusal`` BAD_BUDGET for fewer than 2 (n - 1) evaluations: one pair.
+    from that between its rotations, less what place and player explain where all are there.
+    Raises ``Refusal`` BAD_BUDGET for fewer than 2 (n - 1) evaluations: one pair.
     """
     n = game.players
     pair, whole = 2 * (n - 1), 2 * n * (n - 1)
@@ -65,17 +64,14 @@ def _error_of_rotations(sampled: Floats, orders: Ints) -> Floats:
     turns, n = sampled.shape
     if turns < 2:
         return np.full(n, np.inf)
-    ranks = np.argsort(orders, axis=1)
-    own = np.zeros(n)
-    for _ in range(_BACKFITTING):
-        places = np.take_along_axis(sampled - own, orders, axis=1).mean(axis=0)
-        own = (sampled - places[ranks]).mean(axis=0)
-    freedom = max((turns - 1) * (n - 1) - (n - 1) * (turns == n), 1)
-    spread = float(((sampled - own - places[ranks]) ** 2).sum()) / freedom
-    uneven = places[ranks].mean(axis=0) - places.mean()
-    variances = _ROTATIONS_AGREE * spread / turns + uneven**2
-    errors: Floats = (1 + 1.21 / freedom) * np.sqrt(variances)
-    return errors
+    residuals = np.take_along_axis(sampled - sampled.mean(axis=0), orders, axis=1)
+    freedom = (turns - 1) * max(n - 1, 1)
+    if turns == n > 2:
+        # A Latin square: every player once at every place.
+        residuals -= residuals.mean(axis=0)
+        freedom = (n - 1) * (n - 2)
+    spread = _ROTATIONS_AGREE * float((residuals**2).sum()) / freedom
+    return np.full(n, (1 + 1.21 / freedom) * np.sqrt(spread / turns))
 
 
 class _Moments:

@@ -179,15 +179,6 @@ def test_trained_games_are_met_with_a_fifth_of_the_coalitions(name: str) -> None
     assert 5 * error("auto") <= error("truncated")
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", [*ROUND_1, "few-labels-1"])
-def test_intervals_of_trained_games(name: str) -> None:
-    utility, truth = trained(name)
-    found = [shapley.estimate(utility, 10, "auto", 200, seed) for seed in range(200)]
-    inside = [np.abs(each.values - truth) <= 1.96 * each.std_errors for each in found]
-    assert 0.88 <= np.mean(inside) <= 0.995
-
-
 def test_games_without_surprises_are_exact_at_once() -> None:
     rng = np.random.default_rng(2)
     pairs = rng.normal(size=(12, 12))
