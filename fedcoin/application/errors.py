@@ -44,6 +44,8 @@ class ApplicationCode(str, Enum):
     """The home has a key of that name already."""
     NO_PASSPHRASE = "NO_PASSPHRASE"  # noqa: S105 - a code, not a secret
     """The key is encrypted and no passphrase was given."""
+    NOT_REPLACEABLE = "NOT_REPLACEABLE"
+    """The transaction to be replaced does not wait, or is somebody else's."""
     WRONG_NETWORK = "WRONG_NETWORK"
     """The node belongs to another network than the home."""
     BAD_CHAIN = "BAD_CHAIN"

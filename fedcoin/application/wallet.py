@@ -66,7 +66,7 @@ class Wallet:
 
         ``fee`` is in sap, None for the least. ``replaces`` is a transaction of this key that waits:
         the new one gets its nonce. Returns as soon as the node's pool took it. Raises RpcFailure
-        with the ledger's code when it is refused; Refusal BAD_ARGUMENT when that one does not
+        with the ledger's code when it is refused; Refusal NOT_REPLACEABLE when that one does not
         wait, or is another key's.
         """
         async with self._turn:
@@ -123,7 +123,7 @@ class Wallet:
             return replaced.nonce
         problem = f"its sender is {replaced.sender}" if waits else "it does not wait any more"
         raise Refusal(
-            ApplicationCode.BAD_ARGUMENT,
+            ApplicationCode.NOT_REPLACEABLE,
             f"transaction {replaced.hash} cannot be replaced by {format_address(self.address)}:"
             f" {problem}",
             field="replace",
