@@ -83,7 +83,7 @@ class TlsConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class MiningConfig:
+class MinerConfig:
     """Computing Shapley values, in worker processes."""
 
     enabled: bool = setting(
@@ -217,7 +217,7 @@ class NodeConfig:
     peers: PeersConfig = field(default_factory=PeersConfig)
     api: ApiConfig = field(default_factory=ApiConfig)
     tls: TlsConfig = field(default_factory=TlsConfig)
-    mining: MiningConfig = field(default_factory=MiningConfig)
+    miner: MinerConfig = field(default_factory=MinerConfig)
     coordinator: CoordinatorConfig = field(default_factory=CoordinatorConfig)
     limits: LimitsConfig = field(default_factory=LimitsConfig)
     snapshots: SnapshotsConfig = field(default_factory=SnapshotsConfig)

@@ -128,17 +128,17 @@ class Node:
     def __init__(
         self, config: NodeConfig, home: Home, store: ChainStore, stopping: asyncio.Event
     ) -> None:
-        mining = config.mining.enabled
+        mining = config.miner.enabled
         self.key = home.key(NODE_KEY)
-        self.miner_key = home.key(config.mining.key) if mining else None
-        self._conduct = conduct_of(config.mining.adversary, self.miner_key)
+        self.miner_key = home.key(config.miner.key) if mining else None
+        self._conduct = conduct_of(config.miner.adversary, self.miner_key)
         self.owner = TaskOwner("node")
         self.artifacts = ArtifactStore(
             home.artifacts_path,
             config.limits.artifacts_total_bytes,
             config.limits.artifact_bytes,
         )
-        self.worker = UtilityWorker(executor=executor_of(config.mining))
+        self.worker = UtilityWorker(executor=executor_of(config.miner))
         genesis = home.genesis()
         self.chain = self._conduct.chain(store, Ledger(store, genesis), unix_ms)
         self.jobs = TaskJobs(self.worker, self.artifacts, self._ensure)
@@ -185,7 +185,7 @@ class Node:
             bounds=Bounds(streams=config.api.max_streams),
         )
         self.miner = self._miner(self.miner_key, home.root / "work") if self.miner_key else None
-        self._warm = config.mining.warm
+        self._warm = config.miner.warm
         self.pool.on_admitted(self.network.relay)
         self.chain.listen(log_block)
 

@@ -62,8 +62,8 @@ def test_what_cannot_be_asked_for(text: str) -> None:
 
 def test_nobody_lies_by_accident() -> None:
     assert "adversary" not in render_config()
-    assert load_config(None, {}).mining.adversary == ""
-    assert 'adversary = "copier"' in render_config({"mining.adversary": "copier"})
+    assert load_config(None, {}).miner.adversary == ""
+    assert 'adversary = "copier"' in render_config({"miner.adversary": "copier"})
     with pytest.raises(Refusal) as caught:
         conduct_of("saint", KEY)
     assert caught.value.code is ApplicationCode.BAD_CONFIG

@@ -87,7 +87,7 @@ def test_variables_of_every_kind() -> None:
         None,
         {
             "FEDCOIN_PEERS_SEEDS": "127.0.0.1:1, [::1]:2",
-            "FEDCOIN_MINING_ENABLED": "yes",
+            "FEDCOIN_MINER_ENABLED": "yes",
             "FEDCOIN_COORDINATOR_BUDGET": "2.5fdc",
             "FEDCOIN_COORDINATOR_SPLIT": "8,1,1",
             "FEDCOIN_COORDINATOR_LEARNING_RATE": "0.01",
@@ -96,7 +96,7 @@ def test_variables_of_every_kind() -> None:
         },
     )
     assert config.peers.seeds == ("127.0.0.1:1", "[::1]:2")
-    assert config.mining.enabled
+    assert config.miner.enabled
     assert config.coordinator.budget == 5 * SAP_PER_FDC // 2
     assert config.coordinator.split == (8, 1, 1)
     assert config.coordinator.learning_rate == 0.01
@@ -135,7 +135,7 @@ def test_bad_values_are_named(variable: str, value: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "[api]\nlisten = 5", "[mining]\nenabled = 3", '[peers]\nseeds = "x"', "[peers]\nseeds = 4",
+        "[api]\nlisten = 5", "[miner]\nenabled = 3", '[peers]\nseeds = "x"', "[peers]\nseeds = 4",
         "[coordinator]\nrounds = 2.5", "[coordinator]\nrounds = true",
         "[coordinator]\nbudget = 1.5",
         "[coordinator]\nround_seconds = true", "not toml",

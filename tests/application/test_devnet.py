@@ -46,7 +46,7 @@ def test_a_plan_is_a_network(tmp_path: Path) -> None:
     assert len({member.address for member in plan.members}) == 10
     for i, miner in enumerate(plan.miners):
         config = miner.member.home.config({})
-        assert config.mining.enabled
+        assert config.miner.enabled
         assert config.api.listen == miner.api
         assert len(config.peers.seeds) == i
     settings = plan.coordinator.home.config({}).coordinator
@@ -60,7 +60,7 @@ def test_miners_share_the_cores(
 ) -> None:
     monkeypatch.setattr(planning, "cores", lambda: cores)
     for miner in lay_out(OPTIONS, tmp_path).miners:
-        assert miner.member.home.config({}).mining.processes == processes
+        assert miner.member.home.config({}).miner.processes == processes
 
 
 def test_clients_differ(tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ async def bank(tmp_path: Path) -> AsyncIterator[Bank]:
     )
     home.write(genesis, {})
     anywhere = {"peers.listen": "127.0.0.1:0", "api.listen": "127.0.0.1:0"}
-    config = assemble({**anywhere, "mining.enabled": True, "mining.warm": False})
+    config = assemble({**anywhere, "miner.enabled": True, "miner.warm": False})
     async with (
         open_node(config, home, asyncio.Event()) as node,
         NodeClient(node.api.address) as client,

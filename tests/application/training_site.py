@@ -82,7 +82,7 @@ def node_home(root: Path) -> Home:
         parameters={"propose_timeout_ms": 300, "vote_timeout_ms": 200},
     )
     loopback = {"peers.listen": "127.0.0.1:0", "api.listen": "127.0.0.1:0"}
-    home.write(genesis, {**loopback, "mining.enabled": True})
+    home.write(genesis, {**loopback, "miner.enabled": True})
     return home
 
 

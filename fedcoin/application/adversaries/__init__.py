@@ -12,6 +12,6 @@ those who run them to measure; here nothing is refused, judged or counted.
 5. what strangers bring: ``intruders`` visit a node's peers with old or foreign messages;
 6. ``conducts`` gives each kind its parts, in place of those of ``application.conduct``.
 
-Nothing imports this package unless a node is told to lie by ``mining.adversary``, which no sample
+Nothing imports this package unless a node is told to lie by ``miner.adversary``, which no sample
 configuration shows and which a devnet alone sets.
 """

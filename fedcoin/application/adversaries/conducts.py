@@ -100,8 +100,8 @@ def dishonest(kind: str, key: KeyPair) -> Conduct:
         kinds = ", ".join((*STRATEGIES, *CONDUCTS))
         raise Refusal(
             ApplicationCode.BAD_CONFIG,
-            f"mining.adversary is {kind!r}, but it must be one of {kinds}",
-            field="mining.adversary",
+            f"miner.adversary is {kind!r}, but it must be one of {kinds}",
+            field="miner.adversary",
             limit=kinds,
         )
     log.warning("this node lies, by order: %s", kind)

@@ -66,7 +66,7 @@ def flags_of(
 
 
 SETTINGS = {
-    "mine": "mining.enabled",
+    "mine": "miner.enabled",
     "coordinate": "coordinator.enabled",
     "seed": "peers.seeds",
     "peers_listen": "peers.listen",

@@ -202,12 +202,12 @@ def lay_out_miners(
             "peers.listen": peers[i],
             "peers.seeds": peers[:i],
             "api.listen": apis[i],
-            "mining.enabled": True,
+            "miner.enabled": True,
             # They share one machine's cores; a process for each core in each would be too many.
-            "mining.processes": max(1, cores() // len(miners)),
+            "miner.processes": max(1, cores() // len(miners)),
         }
         if adversary:
-            settings["mining.adversary"] = adversary
+            settings["miner.adversary"] = adversary
         home.write(genesis, settings)
         arguments = ("start", "--home", str(home.root), "--stop-with-stdin")
         member = Member(name, home, keys[name].address, arguments)

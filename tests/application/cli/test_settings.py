@@ -68,7 +68,7 @@ def test_what_is_given() -> None:
     with click.Context(start.start):
         given = {"mine": False, "api_listen": None, "seed": (), "log_level": "debug"}
         flags = flags_of([("coordinator.rounds", "7")], given, start.SETTINGS)
-    assert flags == {"mining.enabled": False, "log.level": "debug", "coordinator.rounds": "7"}
+    assert flags == {"miner.enabled": False, "log.level": "debug", "coordinator.rounds": "7"}
 
 
 def test_a_new_campaign_needs_a_coordinator(fedcoin: Any, tmp_path: Path) -> None:
