@@ -113,7 +113,7 @@ def test_variables_of_every_kind() -> None:
         ("PEERS_SEEDS", "a:1,b"),
         ("PEERS_MAX_INBOUND", "many"),
         ("PEERS_MAX_INBOUND", "-1"),
-        ("MINING_ENABLED", "maybe"),
+        ("MINER_ENABLED", "maybe"),
         ("COORDINATOR_BUDGET", "lots"),
         ("COORDINATOR_SPREAD", "sideways"),
         ("COORDINATOR_SPLIT", "7,1"),
