@@ -27,6 +27,7 @@ from fedcoin.incentive.audit import coalitions_to_check, compare, tolerance_of
 from fedcoin.incentive.sampling import plan_of
 from fedcoin.learning.errors import WorkerFailed
 from fedcoin.network.ports import Chain
+from fedcoin.network.tasks import within
 from fedcoin.v1.transaction_pb2 import SignedTransaction, TransactionBody
 
 ARTIFACT_SECONDS = 30.0
@@ -104,7 +105,7 @@ class Auditor:
                 await self._chain.wait_above(self._chain.height())
 
         with suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(known(), self._artifact_seconds)
+            await within(self._artifact_seconds, known())
 
     def _verdict_of(self, hash: bytes) -> _Verdict:
         verdict = self._verdicts.setdefault(hash, _Verdict())

@@ -75,6 +75,14 @@ async def power_cut(nodes: list[Node]) -> None:
     await asyncio.gather(*(node.ready() for node in nodes))
 
 
+async def ended(tasks: list[asyncio.Task[None]]) -> None:
+    """Cancel until they have ended: gRPC may take a cancellation for its own, and go on."""
+    while running := [task for task in tasks if not task.done()]:
+        for task in running:
+            task.cancel()
+        await asyncio.wait(running, timeout=1.0)
+
+
 async def check_kept(network: Network, traffic: Traffic) -> None:
     """Every node has every transfer that was ever called final, where it was said to be."""
     async with network.clients() as clients:
@@ -106,8 +114,7 @@ async def endure(root: Path, seed: int, times: int, *, at_once: int = 1) -> None
                     assert time.monotonic() < deadline, "no transfer becomes final any more"
                     await asyncio.sleep(0.1)
             finally:
-                for payer in payers:
-                    payer.cancel()
+                await ended(payers)
                 results = await asyncio.gather(*payers, return_exceptions=True)
             assert all(isinstance(result, asyncio.CancelledError) for result in results), results
             await network.agreed()

@@ -20,6 +20,7 @@ from fedcoin.learning.errors import LearningCode
 from fedcoin.network.artifacts.servicer import ArtifactServicer
 from fedcoin.network.federated.servicer import SERVICE, FederatedLearningServicer
 from fedcoin.network.listener import Service
+from fedcoin.network.tasks import within
 from fedcoin.v1 import artifact_service_pb2_grpc, federated_learning_service_pb2_grpc
 from fedcoin.v1 import federated_learning_service_pb2 as pb
 
@@ -58,7 +59,7 @@ class Desk:
         """Wait until a client joins or hands in, or the time is over."""
         self._changed.clear()
         try:
-            await asyncio.wait_for(self._changed.wait(), max(0.0, seconds))
+            await within(max(0.0, seconds), self._changed.wait())
         except asyncio.TimeoutError:
             return
 

@@ -20,6 +20,7 @@ from fedcoin.data.addresses import format_address
 from fedcoin.network.api.artifact_client import ArtifactClient
 from fedcoin.network.api.failure import RpcFailure
 from fedcoin.network.api.link import Link, resumed
+from fedcoin.network.tasks import within
 from fedcoin.v1 import (
     admin_service_pb2,
     admin_service_pb2_grpc,
@@ -183,7 +184,7 @@ class NodeClient(Link):
         after `timeout` seconds.
         """
         try:
-            last = await asyncio.wait_for(self._last_state(hash, timeout), timeout)
+            last = await within(timeout, self._last_state(hash, timeout))
         except asyncio.TimeoutError:
             message = f"transaction {written_hash(hash)} is not final after {timeout:g} s"
             raise RpcFailure(

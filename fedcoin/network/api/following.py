@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 
 from fedcoin.network.ports import Chain
+from fedcoin.network.tasks import within
 
 
 async def heights_from(chain: Chain, first: int) -> AsyncGenerator[int, None]:
@@ -37,6 +38,6 @@ async def changes(chain: Chain, every: float | None = None) -> AsyncGenerator[in
             reached = await waiting
             continue
         try:
-            reached = await asyncio.wait_for(waiting, every)
+            reached = await within(every, waiting)
         except asyncio.TimeoutError:
             reached = chain.height()
