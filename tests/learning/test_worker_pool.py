@@ -40,6 +40,14 @@ def job(tmp_path: Path) -> UtilityJob:
     return write_job(tmp_path / "task", SPEC, base, updates, x, y)
 
 
+@pytest.fixture
+def long_job(tmp_path: Path) -> UtilityJob:
+    """13 clients on 10,000 examples: a coalition takes about a millisecond of a core."""
+    base, *updates = (random_weights(SPEC, seed) for seed in range(14))
+    x, y = evaluation(SPEC, 10_000)
+    return write_job(tmp_path / "long", SPEC, base, updates, x, y, job_id=b"long")
+
+
 async def test_it_answers_as_the_evaluator_does(worker: UtilityWorker, job: UtilityJob) -> None:
     await worker.open(job)
     counts = await worker.evaluate(job.job_id, all_coalitions(5))
@@ -146,13 +154,14 @@ async def test_requests_grow_with_the_pace(worker: UtilityWorker, job: UtilityJo
     assert worker._batches == {}
 
 
-async def test_a_child_killed_in_the_middle(worker: UtilityWorker, job: UtilityJob) -> None:
-    await worker.open(job)
-    rows = all_coalitions(5)[np.random.default_rng(1).integers(0, 32, 20_000)]
-    expected = jobs.load_evaluator(job).evaluate(rows)
+async def test_a_child_killed_in_the_middle(worker: UtilityWorker, long_job: UtilityJob) -> None:
+    await worker.open(long_job)
+    rows = all_coalitions(13)[:1_000]
+    expected = jobs.load_evaluator(long_job).evaluate(rows)
     first = worker.pids
-    asked = asyncio.create_task(worker.evaluate(job.job_id, rows))
-    await asyncio.sleep(0.01)
+    asked = asyncio.create_task(worker.evaluate(long_job.job_id, rows))
+    await asyncio.sleep(0.05)
+    assert not asked.done()
     os.kill(worker.pids[0], signal.SIGKILL)
     np.testing.assert_array_equal(await asked, expected)
     assert worker.pids != first
@@ -224,12 +233,12 @@ def read_keras_job(folder: Path) -> UtilityJob:
     )
 
 
-async def test_whoever_cancels_is_obeyed_at_once(job: UtilityJob) -> None:
+async def test_whoever_cancels_is_obeyed_at_once(long_job: UtilityJob) -> None:
     worker = UtilityWorker(processes=2)
     await worker.start()
-    await worker.open(job)
-    rows = np.random.default_rng(3).random((400_000, 5)) < 0.5
-    asked = asyncio.create_task(worker.evaluate(job.job_id, rows))
+    await worker.open(long_job)
+    rows = all_coalitions(13)
+    asked = asyncio.create_task(worker.evaluate(long_job.job_id, rows))
     await asyncio.sleep(0.1)
     assert not asked.done()
     began = time.monotonic()
@@ -238,8 +247,8 @@ async def test_whoever_cancels_is_obeyed_at_once(job: UtilityJob) -> None:
         await asked
     assert time.monotonic() - began < 0.5
     # Another caller is not kept waiting for what nobody wants any more, and so is the end not.
-    assert len(await worker.evaluate(job.job_id, rows[:10])) == 10
-    asked = asyncio.create_task(worker.evaluate(job.job_id, rows))
+    assert len(await worker.evaluate(long_job.job_id, rows[:10])) == 10
+    asked = asyncio.create_task(worker.evaluate(long_job.job_id, rows))
     await asyncio.sleep(0.05)
     began = time.monotonic()
     await worker.stop()
