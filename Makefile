@@ -53,14 +53,14 @@ proto: $(DEVELOPMENT) ## Generate the gRPC stubs afresh
 	$(BIN)/python setup.py --quiet build_proto
 
 lock: $(DEVELOPMENT) ## Choose the newest versions of all dependencies and write the locks
-	$(BIN)/python scripts/lock.py
+	$(BIN)/python scripts/tools/lock.py
 
 bench: $(RUNTIME) ## Measure the demo, a node's start and memory, settlement, transfers and audits
-	$(BIN)/python scripts/bench_node.py
-	$(BIN)/python scripts/bench_audit.py
+	$(BIN)/python scripts/benchmarks/bench_node.py
+	$(BIN)/python scripts/benchmarks/bench_audit.py
 
 security-study: $(RUNTIME) ## Run every liar against the real rules (a quarter of an hour); writes docs/SECURITY.md
-	$(BIN)/python scripts/security_study.py --processes 2 --write
+	$(BIN)/python scripts/studies/security_study.py --processes 2 --write
 
 # Other libraries pin other versions of NumPy, and the newest need a newer Python: a place of its own.
 ESTIMATORS := build/estimators
@@ -69,8 +69,8 @@ bench-estimators: $(RUNTIME) ## Compare the Shapley estimators with other librar
 	test -x $(ESTIMATORS)/venv/bin/python || $(ESTIMATORS_PYTHON) -m venv $(ESTIMATORS)/venv
 	$(ESTIMATORS)/venv/bin/python -m pip install --quiet protobuf pyDVL shapiq matplotlib
 	test -z "$(FEDCOIN_MNIST)" -o -e $(ESTIMATORS)/crowd.npz || PYTHONPATH=. \
-		$(ESTIMATORS)/venv/bin/python scripts/make_crowd_game.py $(ESTIMATORS)/crowd.npz
-	PYTHONPATH=. $(ESTIMATORS)/venv/bin/python scripts/bench_estimators.py --write \
+		$(ESTIMATORS)/venv/bin/python scripts/tools/make_crowd_game.py $(ESTIMATORS)/crowd.npz
+	PYTHONPATH=. $(ESTIMATORS)/venv/bin/python scripts/benchmarks/bench_estimators.py --write \
 		$(if $(FEDCOIN_MNIST),--crowd $(ESTIMATORS)/crowd.npz)
 
 docker: ## Build the container image

@@ -105,8 +105,8 @@ setup(
     package_data={
         "fedcoin": ["py.typed"],
         "fedcoin.v1": ["*.pyi", "py.typed"],
-        "fedcoin.learning": ["*.npz"],
-        "fedcoin.application": ["templates/*"],
+        "fedcoin.learning.training": ["*.npz"],
+        "fedcoin.application.devnet": ["templates/*"],
     },
     install_requires=[
         "grpcio>=1.85.1",

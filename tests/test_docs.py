@@ -23,12 +23,12 @@ from google.protobuf.descriptor import (
 
 import fedcoin
 import fedcoin.v1
-from fedcoin.application import config
 from fedcoin.application.cli.entry import SECTIONS, cli
+from fedcoin.application.configuration import config
 from fedcoin.application.errors import ApplicationCode
-from fedcoin.data.parameters import RANGES, Parameters
+from fedcoin.data.messages.parameters import RANGES, Parameters
 from fedcoin.network.api import node_service, task_service, transaction_service
-from fedcoin.network.peers.limits import LIMITS
+from fedcoin.network.peers.protection.limits import LIMITS
 from fedcoin.network.status import STATUS_OF
 
 ROOT = Path(__file__).resolve().parents[1]

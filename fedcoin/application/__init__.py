@@ -1,9 +1,9 @@
 """The program: it puts the parts together and holds no rules of its own.
 
 What a network is, what is valid and who is paid is decided in the layers below. This one decides
-where things live (:mod:`~fedcoin.application.home`), what was asked for
-(:mod:`~fedcoin.application.config`), which parts run in one process
-(:mod:`~fedcoin.application.node`), and what a person sees (:mod:`~fedcoin.application.cli`).
+where things live (:mod:`~fedcoin.application.configuration.home`), what was asked for
+(:mod:`~fedcoin.application.configuration.config`), which parts run in one process
+(:mod:`~fedcoin.application.node.node`), and what a person sees (:mod:`~fedcoin.application.cli`).
 
 In the order in which a node starts: the home is opened and locked, its settings are read, the
 chain is loaded and checked against the genesis, the listeners come up, and only then are peers

@@ -6,11 +6,11 @@ from collections.abc import Iterable
 
 from fedcoin.consensus.errors import ConsensusCode
 from fedcoin.consensus.validators import ValidatorSet
-from fedcoin.data import wire
-from fedcoin.data.errors import Refusal
-from fedcoin.data.hashing import Context
-from fedcoin.data.keys import verify
-from fedcoin.data.votes import PRECOMMIT, Vote, decode_vote
+from fedcoin.data.crypto.hashing import Context
+from fedcoin.data.crypto.keys import verify
+from fedcoin.data.errors import RefusalError
+from fedcoin.data.messages import canonical
+from fedcoin.data.messages.votes import PRECOMMIT, Vote, decode_vote
 from fedcoin.v1.vote_pb2 import Certificate
 
 _MOST_VOTE_BYTES = 256
@@ -20,7 +20,7 @@ _MOST_VOTE_BYTES = 256
 def make_certificate(precommits: Iterable[Vote]) -> bytes:
     """Serialise precommits for one block, of one round, in the order of their public keys."""
     ordered = sorted(precommits, key=lambda vote: vote.public_key)
-    return wire.encode(Certificate(precommits=[vote.envelope for vote in ordered]))
+    return canonical.encode(Certificate(precommits=[vote.envelope for vote in ordered]))
 
 
 def verify_certificate(
@@ -36,8 +36,8 @@ def verify_certificate(
     if len(raw) > _MOST_VOTE_BYTES * len(validators):
         raise _bad(f"has {len(raw)} bytes, too many for {len(validators)} validators")
     try:
-        envelopes = wire.decode(Certificate, raw).precommits
-    except Refusal as refusal:
+        envelopes = canonical.decode(Certificate, raw).precommits
+    except RefusalError as refusal:
         raise _bad(f"cannot be read: {refusal}") from None
     _check_signers([envelope.public_key for envelope in envelopes], validators)
     # One round, height and block mean one body: the encoding is strict.
@@ -46,7 +46,7 @@ def verify_certificate(
             raise _bad("mixes precommits that say different things; all must be of one round")
     try:
         first = decode_vote(envelopes[0], chain_id)
-    except Refusal as refusal:
+    except RefusalError as refusal:
         raise _bad(f"holds a bad precommit: {refusal}") from None
     if first.kind != PRECOMMIT:
         raise _bad("is made of prevotes; only precommits make a block final")
@@ -75,5 +75,7 @@ def _check_signers(keys: list[bytes], validators: ValidatorSet) -> None:
         raise _bad(f"has {power} of {total} of the power; it needs more than two thirds")
 
 
-def _bad(what: str) -> Refusal:
-    return Refusal(ConsensusCode.BAD_CERTIFICATE, f"the certificate {what}", field="certificate")
+def _bad(what: str) -> RefusalError:
+    return RefusalError(
+        ConsensusCode.BAD_CERTIFICATE, f"the certificate {what}", field="certificate"
+    )

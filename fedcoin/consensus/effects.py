@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Union
 
 from fedcoin.consensus.timers import Timer
-from fedcoin.data.votes import Proposal, Vote
+from fedcoin.data.messages.votes import Proposal, Vote
 
 Message = Union[Proposal, Vote]  # noqa: UP007 - an alias at run time, on Python 3.10 too
 """What validators say to each other."""

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from fedcoin.consensus.effects import Effect, Message
 from fedcoin.consensus.timers import Timer
-from fedcoin.data.votes import Proposal, Vote
+from fedcoin.data.messages.votes import Proposal, Vote
 
 
 class ConsensusEngine(Protocol):

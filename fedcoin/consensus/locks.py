@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fedcoin.consensus.errors import ConsensusCode
-from fedcoin.data import wire
-from fedcoin.data.errors import Refusal
-from fedcoin.data.votes import PREVOTE, Vote, decode_vote
+from fedcoin.data.errors import RefusalError
+from fedcoin.data.messages import canonical
+from fedcoin.data.messages.votes import PREVOTE, Vote, decode_vote
 from fedcoin.v1.vote_pb2 import Certificate
 
 _LENGTH_BYTES = 4
@@ -49,7 +49,7 @@ def encode_lock(raw: bytes, prevotes: Sequence[Vote]) -> bytes:
     """Serialise a block with its polka."""
     ordered = sorted(prevotes, key=lambda vote: vote.public_key)
     polka = Certificate(precommits=[vote.envelope for vote in ordered])
-    return len(raw).to_bytes(_LENGTH_BYTES, "big") + raw + wire.encode(polka)
+    return len(raw).to_bytes(_LENGTH_BYTES, "big") + raw + canonical.encode(polka)
 
 
 def decode_lock(record: bytes, chain_id: str) -> Lock:
@@ -60,9 +60,9 @@ def decode_lock(record: bytes, chain_id: str) -> Lock:
     length = int.from_bytes(record[:_LENGTH_BYTES], "big")
     raw = record[_LENGTH_BYTES : _LENGTH_BYTES + length]
     try:
-        polka = wire.decode(Certificate, record[_LENGTH_BYTES + length :]).precommits
+        polka = canonical.decode(Certificate, record[_LENGTH_BYTES + length :]).precommits
         prevotes = tuple(decode_vote(envelope, chain_id) for envelope in polka)
-    except Refusal as refusal:
+    except RefusalError as refusal:
         raise _bad(str(refusal)) from None
     if not prevotes or len(raw) != length:
         raise _bad("it is cut short")
@@ -73,8 +73,8 @@ def decode_lock(record: bytes, chain_id: str) -> Lock:
     return Lock(raw, prevotes)
 
 
-def _bad(what: str) -> Refusal:
-    return Refusal(
+def _bad(what: str) -> RefusalError:
+    return RefusalError(
         ConsensusCode.BAD_LOCK,
         f"the stored lock of this validator is damaged: {what}; restore the database",
         field="lock",

@@ -29,7 +29,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isqrt
 
-from fedcoin.data.hashing import sha256
+from fedcoin.data.crypto.hashing import sha256
 
 _LOTTERY = b"fedcoin/lottery/v1\0"
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fedcoin.consensus.validators import ValidatorSet
-from fedcoin.data.votes import Vote
+from fedcoin.data.messages.votes import Vote
 
 NIL = b""
 """The value of a vote for no block."""

@@ -6,8 +6,8 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from fedcoin.data.addresses import address_of
-from fedcoin.data.hashing import sha256
+from fedcoin.data.crypto.addresses import address_of
+from fedcoin.data.crypto.hashing import sha256
 
 _CONTEXT = b"fedcoin/validators/v1\0"
 

@@ -12,15 +12,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from fedcoin.consensus.checks import check_message, check_proposal
 from fedcoin.consensus.effects import Effect, Message
+from fedcoin.consensus.height_vote_set import HeightVoteSet
 from fedcoin.consensus.locks import Lock
-from fedcoin.consensus.log import MessageLog
-from fedcoin.consensus.rules import Rules, Step
-from fedcoin.consensus.signed import NO_ROUND, Signed
+from fedcoin.consensus.message_checks import check_message, check_proposal
+from fedcoin.consensus.round_state_machine import RoundStateMachine, RoundStep
+from fedcoin.consensus.signing_state import NO_ROUND, SigningState
 from fedcoin.consensus.timers import Timeouts, Timer
 from fedcoin.consensus.validators import Validator, ValidatorSet
-from fedcoin.data.votes import Proposal, Vote
+from fedcoin.data.messages.votes import Proposal, Vote
 
 
 class Voting:
@@ -49,10 +49,10 @@ class Voting:
         self._validators = validators
         self._proposer_of = proposer_of
         self._own_key = own_key if own_key and validators.by_key(own_key) else None
-        self._signed = Signed()
+        self._signed = SigningState()
         self._effects: list[Effect] = []
-        self._log = MessageLog(validators, self._effects)
-        self._rules = Rules(
+        self._log = HeightVoteSet(validators, self._effects)
+        self._rules = RoundStateMachine(
             self._log, self._signed, self._effects, proposer_of, self._own_key, timeouts
         )
         self._restore(restored, lock)
@@ -63,7 +63,7 @@ class Voting:
         return self._rules.round
 
     @property
-    def step(self) -> Step:
+    def step(self) -> RoundStep:
         """The present step of the round."""
         return self._rules.step
 

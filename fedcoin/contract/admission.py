@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from fedcoin.contract.errors import LedgerCode
-from fedcoin.contract.scope import Scope, insufficient
-from fedcoin.data.amounts import MAX_AMOUNT
-from fedcoin.data.errors import DataCode, Refusal
-from fedcoin.data.parameters import Parameters
-from fedcoin.data.transactions import Transaction
+from fedcoin.contract.state.execution_context import ExecutionContext, insufficient
+from fedcoin.data.errors import DataCode, RefusalError
+from fedcoin.data.messages.amounts import MAX_AMOUNT
+from fedcoin.data.messages.parameters import Parameters
+from fedcoin.data.messages.transactions import Transaction
 
 _KIB = 1024
 
@@ -27,7 +27,7 @@ def replacing_fee(waiting: int, least: int) -> int:
     return waiting + max(-(-waiting // 10), least)
 
 
-def admit(scope: Scope, transaction: Transaction) -> None:
+def admit(scope: ExecutionContext, transaction: Transaction) -> None:
     """Check size, chain, expiry, fee and nonce, in this order; take the fee, count the nonce.
 
     Raises `Refusal` (TOO_LARGE, WRONG_CHAIN, EXPIRED, EXPIRY_TOO_FAR, FEE_TOO_LOW,
@@ -46,17 +46,17 @@ def admit(scope: Scope, transaction: Transaction) -> None:
     scope.put_account(transaction.sender, account)
 
 
-def _check_envelope(scope: Scope, transaction: Transaction) -> None:
+def _check_envelope(scope: ExecutionContext, transaction: Transaction) -> None:
     most = scope.rules.max_transaction_bytes
     if len(transaction.raw) > most:
-        raise Refusal(
+        raise RefusalError(
             DataCode.TOO_LARGE,
             f"the transaction has {len(transaction.raw)} bytes; at most {most} are allowed",
             field="transaction",
             limit=str(most),
         )
     if transaction.body.chain_id != scope.genesis.chain_id:
-        raise Refusal(
+        raise RefusalError(
             DataCode.WRONG_CHAIN,
             f"the transaction is for another chain than {scope.genesis.chain_id!r}",
             field="chain_id",
@@ -64,18 +64,18 @@ def _check_envelope(scope: Scope, transaction: Transaction) -> None:
         )
 
 
-def _check_expiry(scope: Scope, expiry: int) -> None:
+def _check_expiry(scope: ExecutionContext, expiry: int) -> None:
     height = scope.block.height
     last = height - 1 + scope.rules.max_expiry_blocks
     if expiry < height:
-        raise Refusal(
+        raise RefusalError(
             LedgerCode.EXPIRED,
             f"expiry_height is {expiry}; the block is {height}: sign it anew",
             field="expiry_height",
             limit=str(height),
         )
     if expiry > last:
-        raise Refusal(
+        raise RefusalError(
             LedgerCode.EXPIRY_TOO_FAR,
             f"expiry_height is {expiry}; at most {last} is allowed at height {height}",
             field="expiry_height",
@@ -83,18 +83,18 @@ def _check_expiry(scope: Scope, expiry: int) -> None:
         )
 
 
-def _checked_fee(scope: Scope, transaction: Transaction) -> int:
+def _checked_fee(scope: ExecutionContext, transaction: Transaction) -> int:
     fee = transaction.body.fee
     least = least_fee(scope.rules, len(transaction.body_bytes))
     if fee < least:
-        raise Refusal(
+        raise RefusalError(
             LedgerCode.FEE_TOO_LOW,
             f"fee is {fee} sap; a body of {len(transaction.body_bytes)} bytes costs {least}",
             field="fee",
             limit=str(least),
         )
     if fee > MAX_AMOUNT:
-        raise Refusal(
+        raise RefusalError(
             LedgerCode.AMOUNT_OVERFLOW,
             f"fee is {fee} sap; no more than {MAX_AMOUNT} can exist",
             field="fee",
@@ -107,6 +107,6 @@ def _check_nonce(nonce: int, due: int) -> None:
     if nonce == due:
         return
     code = LedgerCode.NONCE_TOO_LOW if nonce < due else LedgerCode.NONCE_TOO_HIGH
-    raise Refusal(
+    raise RefusalError(
         code, f"nonce is {nonce}; the sender's next is {due}", field="nonce", limit=str(due)
     )

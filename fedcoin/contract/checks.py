@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from fedcoin.contract.errors import LedgerCode
-from fedcoin.data.amounts import MAX_AMOUNT
-from fedcoin.data.errors import Refusal
+from fedcoin.data.errors import RefusalError
+from fedcoin.data.messages.amounts import MAX_AMOUNT
 
 
 def checked_amount(amount: int, field: str) -> int:
@@ -13,11 +13,11 @@ def checked_amount(amount: int, field: str) -> int:
     Raises `Refusal` (ZERO_AMOUNT, AMOUNT_OVERFLOW).
     """
     if amount == 0:
-        raise Refusal(
+        raise RefusalError(
             LedgerCode.ZERO_AMOUNT, f"{field} is 0 sap; it must be more", field=field, limit="1"
         )
     if amount > MAX_AMOUNT:
-        raise Refusal(
+        raise RefusalError(
             LedgerCode.AMOUNT_OVERFLOW,
             f"{field} is {amount} sap; no more than {MAX_AMOUNT} can exist",
             field=field,
@@ -29,7 +29,7 @@ def checked_amount(amount: int, field: str) -> int:
 def check_length(code: LedgerCode, field: str, value: bytes, length: int) -> None:
     """Refuse, with `code`, what does not have exactly `length` bytes."""
     if len(value) != length:
-        raise Refusal(
+        raise RefusalError(
             code,
             f"{field} has {len(value)} bytes; it must have {length}",
             field=field,
@@ -40,7 +40,7 @@ def check_length(code: LedgerCode, field: str, value: bytes, length: int) -> Non
 def check_number(code: LedgerCode, field: str, value: int, least: int, most: int) -> None:
     """Refuse, with `code`, a number out of range."""
     if not least <= value <= most:
-        raise Refusal(
+        raise RefusalError(
             code,
             f"{field} is {value}; it must be {least} to {most}",
             field=field,
@@ -51,7 +51,7 @@ def check_number(code: LedgerCode, field: str, value: int, least: int, most: int
 def check_choice(code: LedgerCode, field: str, value: int, known: tuple[int, ...]) -> None:
     """Refuse, with `code`, a choice that there is not."""
     if value not in known:
-        raise Refusal(
+        raise RefusalError(
             code,
             f"{field} is {value}; it must be one of {', '.join(map(str, known))}",
             field=field,

@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from fedcoin.contract import records, tasks
-from fedcoin.contract.ledger import Ledger
-from fedcoin.contract.state import StateReader
+from fedcoin.contract.blocks.ledger import Ledger
+from fedcoin.contract.state import records
+from fedcoin.contract.state.overlay import StateReader
+from fedcoin.contract.tasks import lifecycle
 from fedcoin.contract.views import (
     account_view,
     block_view,
@@ -23,11 +24,11 @@ from fedcoin.contract.views import (
     transaction_view,
     written,
 )
-from fedcoin.data.block_index import Opened, Place
-from fedcoin.data.hashing import sha256
-from fedcoin.data.merkle import path
-from fedcoin.data.store import ChainStore
-from fedcoin.incentive.payout import train_payouts
+from fedcoin.data.crypto.hashing import sha256
+from fedcoin.data.crypto.merkle import path
+from fedcoin.data.storage.block_index import Opened, Place
+from fedcoin.data.storage.chain_store import ChainStore
+from fedcoin.incentive.payout import client_payouts
 from fedcoin.v1 import block_pb2, views_pb2
 from fedcoin.v1.block_pb2 import Block, BlockHeader, Receipt
 from fedcoin.v1.shapley_task_service_pb2 import PaymentProof
@@ -229,7 +230,7 @@ def _clients(found: TaskState, terms: OpenTask) -> list[TaskClientView]:
     values = list(found.settlement.mean_shapley_nano) or [0] * len(updates)
     payouts = [0] * len(updates)
     if found.phase == block_pb2.TASK_PHASE_SETTLED:
-        payouts = list(train_payouts(values, terms.prices.train)[0])
+        payouts = list(client_payouts(values, terms.prices.training)[0])
     return [
         TaskClientView(
             address=written(update.address),
@@ -261,7 +262,7 @@ def _open_tasks(
 ) -> Iterator[Opened]:
     """Open tasks, the latest first; they are few, and only the state knows which they are."""
     opened = []
-    for task_id, found in tasks.open_tasks(store):
+    for task_id, found in lifecycle.open_tasks(store):
         place = store.index.task(task_id, found.opened_height)
         terms = records.TERMS.get(store, task_id)
         if place is None or terms is None or campaign_id not in (None, terms.campaign_id):

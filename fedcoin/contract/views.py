@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from google.protobuf.message import Message
 
-from fedcoin.data.addresses import ADDRESS_BYTES, address_of, format_address
-from fedcoin.data.transactions import Transaction, action_name, transaction_hash
+from fedcoin.data.crypto.addresses import ADDRESS_BYTES, address_of, format_address
+from fedcoin.data.messages.transactions import Transaction, action_name, transaction_hash
 from fedcoin.v1.block_pb2 import BlockHeader, PaymentReceipt, Settlement
 from fedcoin.v1.evidence_pb2 import Evidence
 from fedcoin.v1.state_pb2 import AccountState, BondState, CampaignState

@@ -31,7 +31,7 @@ class DataCode(str, Enum):
     CONFLICTING_VOTE = "CONFLICTING_VOTE"
 
 
-class Refusal(Exception):
+class RefusalError(Exception):
     """Input that breaks a rule, and which one.
 
     `code` is a member of the refusing layer's own enum, `message` a sentence for a person,
@@ -57,5 +57,5 @@ class Refusal(Exception):
         return _restore, (self.code, self.message, self.field, self.limit)
 
 
-def _restore(code: Enum, message: str, field: str, limit: str) -> Refusal:
-    return Refusal(code, message, field=field, limit=limit)
+def _restore(code: Enum, message: str, field: str, limit: str) -> RefusalError:
+    return RefusalError(code, message, field=field, limit=limit)

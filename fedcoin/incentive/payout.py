@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fedcoin.data.errors import Refusal
+from fedcoin.data.errors import RefusalError
 from fedcoin.incentive.errors import EvidenceCode
 from fedcoin.v1 import task_pb2
 
@@ -19,13 +19,13 @@ from fedcoin.v1 import task_pb2
 class RoundPrices:
     """What one round pays, in sap; the fields of the wire's ``RoundPrices``."""
 
-    train: int
-    com: int
-    sap: int
+    training: int
+    aggregation: int
+    mining: int
 
     def total(self) -> int:
         """All of it."""
-        return self.train + self.com + self.sap
+        return self.training + self.aggregation + self.mining
 
 
 def split(amount: int, weights: Sequence[int]) -> tuple[int, ...]:
@@ -36,7 +36,7 @@ def split(amount: int, weights: Sequence[int]) -> tuple[int, ...]:
     weights are zero while there is something to split.
     """
     if amount < 0 or any(weight < 0 for weight in weights):
-        raise Refusal(
+        raise RefusalError(
             EvidenceCode.BAD_SPLIT,
             "amount and weights must not be negative",
             field="weights",
@@ -45,7 +45,7 @@ def split(amount: int, weights: Sequence[int]) -> tuple[int, ...]:
     whole = sum(weights)
     if whole == 0:
         if amount:
-            raise Refusal(
+            raise RefusalError(
                 EvidenceCode.BAD_SPLIT,
                 f"{amount} sap cannot be split: all weights are zero",
                 field="weights",
@@ -60,7 +60,7 @@ def split(amount: int, weights: Sequence[int]) -> tuple[int, ...]:
     return tuple(parts)
 
 
-def commit_deposit(least: int, sap_price: int) -> int:
+def commit_deposit(least: int, mining_price: int) -> int:
     """What a miner puts down with a commitment, in sap.
 
     A third of the price of mining, rounded up, or ``least`` where that is more. Who keeps its salt
@@ -68,11 +68,11 @@ def commit_deposit(least: int, sap_price: int) -> int:
     the power its accomplices win the new draw with a chance below a third: so the deposit is worth
     more than what it buys.
     """
-    return max(least, -(-sap_price // 3))
+    return max(least, -(-mining_price // 3))
 
 
-def train_payouts(shapley_nano: Sequence[int], train_price: int) -> tuple[tuple[int, ...], int]:
-    """What each client gets of ``train_price`` for the agreed values, and what goes back.
+def client_payouts(shapley_nano: Sequence[int], training_price: int) -> tuple[tuple[int, ...], int]:
+    """What each client gets of ``training_price`` for the agreed values, and what goes back.
 
     Returns ``(payouts, refund)`` in sap: either the payouts add up to the price and the refund is
     0, or no value is positive, nobody is paid and the refund is the price. Raises ``Refusal``
@@ -80,8 +80,8 @@ def train_payouts(shapley_nano: Sequence[int], train_price: int) -> tuple[tuple[
     """
     positive = [max(value, 0) for value in shapley_nano]
     if not any(positive):
-        return split(0, positive), train_price
-    return split(train_price, positive), 0
+        return split(0, positive), training_price
+    return split(training_price, positive), 0
 
 
 def round_share(budget: int, rounds: int, spread: int, number: int) -> int:
@@ -95,7 +95,7 @@ def round_share(budget: int, rounds: int, spread: int, number: int) -> int:
     unknown, the round is not one of the campaign's, or the budget is negative.
     """
     if not 1 <= number <= rounds or budget < 0:
-        raise Refusal(
+        raise RefusalError(
             EvidenceCode.BAD_SPLIT,
             f"round {number} of a budget of {budget} sap does not exist: rounds go from 1 to"
             f" {rounds} and a budget is not negative",
@@ -109,7 +109,7 @@ def round_share(budget: int, rounds: int, spread: int, number: int) -> int:
         before = whole - (rounds + 1 - number) * (rounds + 2 - number) // 2
         upto = whole - (rounds - number) * (rounds + 1 - number) // 2
     else:
-        raise Refusal(
+        raise RefusalError(
             EvidenceCode.BAD_SPLIT,
             f"budget spread {spread} is unknown: use EQUAL or DECREASING",
             field="spread",
@@ -126,4 +126,4 @@ def round_price(
     ``round_share`` and ``split`` do.
     """
     share = round_share(budget, rounds, spread, number)
-    return RoundPrices(*split(share, (parts.train, parts.com, parts.sap)))
+    return RoundPrices(*split(share, (parts.training, parts.aggregation, parts.mining)))

@@ -47,7 +47,7 @@ class LearningCode(str, Enum):
     GAVE_UP = "GAVE_UP"
 
 
-class WorkerFailed(Exception):
+class WorkerError(Exception):
     """A worker process died, could not start, or raised something that is not a Refusal.
 
     Not bad input: the message says what the worker was doing and ends with the last lines of its

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from fedcoin.data.errors import Refusal
+from fedcoin.data.errors import RefusalError
 from fedcoin.network.errors import NetworkCode
 
 
@@ -71,36 +71,36 @@ class Limiter:
             else:
                 self._calls -= 1
 
-    def late(self) -> Refusal:
+    def late(self) -> RefusalError:
         """What a reply that took too long turns into."""
         limit = f"{self._bounds.reply_seconds:g} s"
-        return Refusal(
+        return RefusalError(
             NetworkCode.TIMED_OUT, f"The answer took longer than {limit}. Try again.", limit=limit
         )
 
-    def slow_reader(self) -> Refusal:
+    def slow_reader(self) -> RefusalError:
         """What a stream turns into whose reader lags."""
         limit = f"{self._bounds.write_seconds:g} s"
         message = f"The stream was not read for {limit}. Go on from what was received last."
-        return Refusal(NetworkCode.SLOW_READER, message, limit=limit)
+        return RefusalError(NetworkCode.SLOW_READER, message, limit=limit)
 
-    def slow_writer(self) -> Refusal:
+    def slow_writer(self) -> RefusalError:
         """What a silent upload turns into."""
         limit = f"{self._bounds.read_seconds:g} s"
         message = f"Nothing was uploaded for {limit}. Go on from where the upload stands."
-        return Refusal(NetworkCode.TIMED_OUT, message, limit=limit)
+        return RefusalError(NetworkCode.TIMED_OUT, message, limit=limit)
 
     def _check_calls(self) -> None:
         limit = self._bounds.calls
         if self._calls >= limit:
             message = f"{limit} calls are being answered already. Try again in a moment."
-            raise Refusal(NetworkCode.TOO_MANY_CALLS, message, limit=str(limit))
+            raise RefusalError(NetworkCode.TOO_MANY_CALLS, message, limit=str(limit))
 
     def _check_streams(self) -> None:
         limit = self._bounds.streams
         if self._streams >= limit:
             message = f"{limit} streams are open already. Close one, or try again later."
-            raise Refusal(NetworkCode.TOO_MANY_CALLS, message, limit=str(limit))
+            raise RefusalError(NetworkCode.TOO_MANY_CALLS, message, limit=str(limit))
 
     def _spend(self, host: str) -> None:
         now = self._clock()
@@ -114,7 +114,7 @@ class Limiter:
         if bucket.tokens < 1:
             limit = f"{self._bounds.calls_per_second:g} calls a second"
             message = f"{host} makes more than {limit}. Slow down."
-            raise Refusal(NetworkCode.RATE_LIMITED, message, limit=limit)
+            raise RefusalError(NetworkCode.RATE_LIMITED, message, limit=limit)
         bucket.tokens -= 1
 
 

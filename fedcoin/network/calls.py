@@ -35,7 +35,7 @@ _LOST = frozenset(
 )
 
 
-class CallFailed(Exception):
+class CallError(Exception):
     """A call had no reply: the other side refused it, is gone, or too slow.
 
     `reason` is the refusal's code where the other side told one (``RATE_LIMITED``).
@@ -69,7 +69,7 @@ def open_stream(method: Any, request: object, metadata: Metadata = ()) -> Any:
     try:
         return method(request, metadata=tuple(metadata))
     except grpc.aio.UsageError as error:
-        raise CallFailed(grpc.StatusCode.UNAVAILABLE, str(error)) from error
+        raise CallError(grpc.StatusCode.UNAVAILABLE, str(error)) from error
 
 
 async def step(work: Coroutine[Any, Any, T], seconds: float) -> T:
@@ -77,14 +77,14 @@ async def step(work: Coroutine[Any, Any, T], seconds: float) -> T:
     try:
         return await within(seconds, work)
     except asyncio.TimeoutError:
-        raise CallFailed(
+        raise CallError(
             grpc.StatusCode.DEADLINE_EXCEEDED, f"nothing came for {seconds:g} s"
         ) from None
     except grpc.aio.AioRpcError as error:
-        raise CallFailed(
+        raise CallError(
             error.code(), (error.details() or "")[:300], details_of(error).reason
         ) from error
     except (grpc.aio.UsageError, grpc.aio.InternalError, asyncio.InvalidStateError) as error:
-        raise CallFailed(grpc.StatusCode.UNAVAILABLE, str(error)) from error
+        raise CallError(grpc.StatusCode.UNAVAILABLE, str(error)) from error
     except ConnectionAbortedError:
-        raise CallFailed(grpc.StatusCode.CANCELLED, "the connection was closed") from None
+        raise CallError(grpc.StatusCode.CANCELLED, "the connection was closed") from None

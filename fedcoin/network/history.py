@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from fedcoin.data.errors import Refusal
-from fedcoin.data.store import ChainStore
+from fedcoin.data.errors import RefusalError
+from fedcoin.data.storage.chain_store import ChainStore
 from fedcoin.network.errors import NetworkCode
 
 
-def not_kept(store: ChainStore, what: str, field: str) -> Refusal:
+def not_kept(store: ChainStore, what: str, field: str) -> RefusalError:
     """HISTORY_NOT_KEPT: `what`, the beginning of a sentence, lies in blocks that are not here."""
     base = store.base()
-    return Refusal(
+    return RefusalError(
         NetworkCode.HISTORY_NOT_KEPT,
         f"{what}: this node began from a snapshot of height {base} and keeps blocks from "
         f"{base + 1} on; ask a node with the whole history",

@@ -52,7 +52,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import grpc
 
-from fedcoin.data.errors import Refusal
+from fedcoin.data.errors import RefusalError
 from fedcoin.network.bounds import Bounds, Limiter
 from fedcoin.network.errors import NetworkCode
 from fedcoin.network.interruption import Interruption, within
@@ -89,7 +89,7 @@ Guard: TypeAlias = Callable[[Call, Context], AbstractAsyncContextManager[None]]
 """Something around a call: raises a Refusal before it, or cleans up after it."""
 
 
-class Chain(grpc.aio.ServerInterceptor):
+class InterceptorChain(grpc.aio.ServerInterceptor):
     """The chain that the module's comment draws. One for each listener.
 
     Handlers that stream replies may be async generators or coroutines that call
@@ -230,7 +230,7 @@ async def _answered(call: Call, context: Context) -> AsyncIterator[None]:
         yield
     except grpc.aio.AbortError:
         raise
-    except Refusal as refusal:
+    except RefusalError as refusal:
         await _abort(context, rich_status(refusal))
     except Exception as error:
         if isinstance(error, NotImplementedError) and _is_unimplemented(context):
@@ -246,9 +246,9 @@ def _is_unimplemented(context: Context) -> bool:
     return context.code() in (unimplemented, unimplemented.value[0])
 
 
-def _stopping() -> Refusal:
+def _stopping() -> RefusalError:
     message = "The node is stopping. Call again when it is back."
-    return Refusal(NetworkCode.SHUTTING_DOWN, message)
+    return RefusalError(NetworkCode.SHUTTING_DOWN, message)
 
 
 async def _abort_internal(call: Call, context: Context) -> None:
@@ -270,7 +270,7 @@ def _decoded(decode: Callable[[bytes], Any], raw: bytes) -> Any:
     try:
         return decode(raw)
     except Exception as error:
-        raise Refusal(
+        raise RefusalError(
             NetworkCode.MALFORMED,
             f"The request's {len(raw)} bytes are not the message that this method takes.",
             field="request",

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
-from fedcoin.data.errors import Refusal
+from fedcoin.data.errors import RefusalError
 
 
 class Interruption:
@@ -18,10 +18,10 @@ class Interruption:
     """
 
     def __init__(self) -> None:
-        self._reason: Callable[[], Refusal] | None = None
+        self._reason: Callable[[], RefusalError] | None = None
         self._tasks: set[asyncio.Task[object]] = set()
 
-    def fire(self, reason: Callable[[], Refusal]) -> None:
+    def fire(self, reason: Callable[[], RefusalError]) -> None:
         """End all bodies, now and from now on. The first reason counts."""
         if self._reason is None:
             self._reason = reason
@@ -50,7 +50,7 @@ class Interruption:
 
 
 @asynccontextmanager
-async def within(seconds: float, late: Callable[[], Refusal]) -> AsyncIterator[None]:
+async def within(seconds: float, late: Callable[[], RefusalError]) -> AsyncIterator[None]:
     """Raise `late()` when the body takes longer than `seconds`."""
     interruption = Interruption()
     loop = asyncio.get_running_loop()

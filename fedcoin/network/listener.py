@@ -15,12 +15,12 @@ from typing import Final
 
 import grpc
 
-from fedcoin.data.errors import Refusal
+from fedcoin.data.errors import RefusalError
 from fedcoin.network import health
 from fedcoin.network.bounds import Bounds
 from fedcoin.network.errors import NetworkCode
 from fedcoin.network.health import Health
-from fedcoin.network.interceptors import Chain, Guard
+from fedcoin.network.interceptors import Guard, InterceptorChain
 from fedcoin.network.options import API_MESSAGE_BYTES, server_options
 from fedcoin.network.reflection import add_reflection
 
@@ -63,7 +63,7 @@ class Listener:
         self._services = tuple(services)
         self._credentials = credentials
         bounds = bounds or Bounds()
-        self._chain = Chain(bounds, guards)
+        self._chain = InterceptorChain(bounds, guards)
         self._health = Health(service.name for service in services)
         self._server = grpc.aio.server(
             interceptors=[self._chain],
@@ -107,7 +107,7 @@ class Listener:
             return self._bind_socket(self._asked.removeprefix("unix:"))
         host, _, port = self._asked.rpartition(":")
         if not host or not port.isdecimal() or int(port) > 65535:
-            raise Refusal(
+            raise RefusalError(
                 NetworkCode.BAD_HOST,
                 f"{self._asked!r} is not host:port, such as 127.0.0.1:7051",
                 field="listen",
@@ -116,7 +116,7 @@ class Listener:
 
     def _bind_socket(self, path: str) -> str:
         if len(os.fsencode(path)) > _MAX_SOCKET_PATH:
-            raise Refusal(
+            raise RefusalError(
                 NetworkCode.BAD_PATH,
                 f"the socket's path {path} has {len(os.fsencode(path))} bytes; the system allows "
                 f"{_MAX_SOCKET_PATH}. Choose a shorter home folder.",
@@ -141,7 +141,7 @@ class Listener:
                 return self._server.add_insecure_port(address)
             return self._server.add_secure_port(address, self._credentials)
         except RuntimeError as error:
-            raise Refusal(
+            raise RefusalError(
                 NetworkCode.PORT_IN_USE,
                 f"cannot listen on {address}: is another program using it? ({error})",
                 field="listen",

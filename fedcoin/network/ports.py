@@ -1,7 +1,7 @@
 """What the network layer needs from the node, and what it offers to it.
 
 The node (``fedcoin.application``) implements `Chain`, `Pool`, `Agreement` and
-`Importer`; `fedcoin.network.peers.network.PeerNetwork` implements `Peers` and
+`Importer`; `fedcoin.network.peers.peer_network.PeerNetwork` implements `Peers` and
 `Outlet`. All methods are called on the node's event loop. None may block it for
 longer than 5 ms; what takes longer is awaited.
 """
@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from fedcoin.contract.ledger import Ledger
-    from fedcoin.data.genesis import Genesis
-    from fedcoin.data.store import ChainStore, StoredBlock
-    from fedcoin.data.transactions import Transaction
-    from fedcoin.data.votes import Proposal, Vote
+    from fedcoin.contract.blocks.ledger import Ledger
+    from fedcoin.data.messages.genesis import Genesis
+    from fedcoin.data.messages.transactions import Transaction
+    from fedcoin.data.messages.votes import Proposal, Vote
+    from fedcoin.data.storage.chain_store import ChainStore, StoredBlock
 
 
-class Chain(Protocol):
+class ChainPort(Protocol):
     """The chain of final blocks, read-only for the network."""
 
     catching_up: bool
@@ -55,7 +55,7 @@ class Chain(Protocol):
         ...
 
 
-class Pool(Protocol):
+class TransactionPort(Protocol):
     """Transactions that wait for a block."""
 
     async def submit(self, raw: bytes) -> Transaction:
@@ -94,7 +94,7 @@ class Position:
     """The round within it, from 0."""
 
 
-class Agreement(Protocol):
+class ConsensusPort(Protocol):
     """Proposals and votes of the height that is being decided."""
 
     async def receive_proposal(self, proposal: Proposal, from_peer: bytes) -> bool:
@@ -194,7 +194,7 @@ class Peers(Protocol):
         ...
 
 
-class Outlet(Protocol):
+class Broadcaster(Protocol):
     """What the node sends to its peers. Nothing here waits for a peer."""
 
     def broadcast(self, message: Proposal | Vote) -> None:

@@ -28,7 +28,7 @@ from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-unty
 from grpc import StatusCode
 from grpc_status import rpc_status
 
-from fedcoin.data.errors import Refusal
+from fedcoin.data.errors import RefusalError
 
 # Callers may give up on trailers over 8 KiB, in which a message stands three times: as it is,
 # where each byte may become three, and twice in the details.
@@ -166,7 +166,7 @@ def layer_of(code: Enum) -> str:
     return type(code).__module__.split(".")[1]
 
 
-def rich_status(refusal: Refusal) -> grpc.Status:
+def rich_status(refusal: RefusalError) -> grpc.Status:
     """The refusal as a status with details, ready for ``context.abort``."""
     message = _cut(str(refusal), _MESSAGE_BYTES)
     field, limit = _cut(refusal.field, _FIELD_BYTES), _cut(refusal.limit, _FIELD_BYTES)

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest_asyncio
 
-from fedcoin.learning.worker_pool import UtilityWorker
-from tests.application.mining_site import Open, Site
+from fedcoin.learning.workers.pool import UtilityWorker
+from tests.support.mining_site import Open, Site
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from fedcoin.consensus.certificates import make_certificate, verify_certificate
 from fedcoin.consensus.errors import ConsensusCode
 from fedcoin.consensus.validators import ValidatorSet
-from fedcoin.data import wire
-from fedcoin.data.errors import Refusal
-from fedcoin.data.votes import PRECOMMIT, Vote, sign_vote
+from fedcoin.data.errors import RefusalError
+from fedcoin.data.messages import canonical
+from fedcoin.data.messages.votes import PRECOMMIT, Vote, sign_vote
 from fedcoin.v1.vote_pb2 import Certificate, SignedVote
-from tests.consensus.committee import BLOCK, CHAIN_ID, HEIGHT, NIL, OTHER, Committee, hash_of
+from tests.support.committee import BLOCK, CHAIN_ID, HEIGHT, NIL, OTHER, Committee, hash_of
 
 COMMITTEE = Committee()
 
@@ -27,7 +27,7 @@ def verify(raw: bytes, height: int = HEIGHT, block: bytes = BLOCK, chain: str = 
 
 
 def refused(raw: bytes, saying: str, **other: object) -> None:
-    with pytest.raises(Refusal, match=saying) as caught:
+    with pytest.raises(RefusalError, match=saying) as caught:
         verify(raw, **other)  # type: ignore[arg-type]
     assert caught.value.code is ConsensusCode.BAD_CERTIFICATE
     assert caught.value.field == "certificate"
@@ -51,7 +51,7 @@ def test_power_counts_and_not_heads() -> None:
     uneven = Committee(1, 1, 1, 7)
     few = make_certificate([uneven.precommit(i, 0, BLOCK) for i in (0, 1, 2)])
     one = make_certificate([uneven.precommit(3, 0, BLOCK)])
-    with pytest.raises(Refusal, match="3 of 10"):
+    with pytest.raises(RefusalError, match="3 of 10"):
         verify_certificate(few, uneven.validators, CHAIN_ID, HEIGHT, hash_of(BLOCK))
     assert verify_certificate(one, uneven.validators, CHAIN_ID, HEIGHT, hash_of(BLOCK)) == 0
 
@@ -86,7 +86,7 @@ def test_nobody_counts_twice() -> None:
 
 def test_precommits_stand_in_the_order_of_their_keys() -> None:
     votes = sorted(precommits(0, 1, 2), key=lambda vote: vote.public_key, reverse=True)
-    raw = wire.encode(Certificate(precommits=[vote.envelope for vote in votes]))
+    raw = canonical.encode(Certificate(precommits=[vote.envelope for vote in votes]))
     refused(raw, "order of their keys")
 
 
@@ -103,13 +103,13 @@ def test_one_forged_signature_is_one_too_many(which: int) -> None:
     forged = bytearray(certificate.precommits[which].signature)
     forged[7] ^= 1
     certificate.precommits[which].signature = bytes(forged)
-    refused(wire.encode(certificate), "sign")
+    refused(canonical.encode(certificate), "sign")
 
 
 def test_another_ones_signature_is_a_forged_one() -> None:
     certificate = Certificate.FromString(make_certificate(precommits(0, 1, 2)))
     certificate.precommits[0].signature = certificate.precommits[1].signature
-    refused(wire.encode(certificate), "sign")
+    refused(canonical.encode(certificate), "sign")
 
 
 def test_what_is_too_long_is_not_even_read() -> None:
@@ -127,17 +127,17 @@ def test_a_body_that_is_no_vote() -> None:
         SignedVote(body=b"\xff", public_key=vote.public_key, signature=bytes(64))
         for vote in sorted(precommits(0, 1, 2), key=lambda vote: vote.public_key)
     ]
-    refused(wire.encode(Certificate(precommits=envelopes)), "bad precommit")
+    refused(canonical.encode(Certificate(precommits=envelopes)), "bad precommit")
 
 
 def test_without_validators_nothing_is_final() -> None:
-    with pytest.raises(Refusal):
+    with pytest.raises(RefusalError):
         verify_certificate(b"", ValidatorSet(()), CHAIN_ID, HEIGHT, hash_of(BLOCK))
 
 
 @given(st.binary(max_size=900))
 def test_random_bytes_are_refused(raw: bytes) -> None:
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(RefusalError) as caught:
         verify(raw)
     assert caught.value.code is ConsensusCode.BAD_CERTIFICATE
 
@@ -146,7 +146,7 @@ def test_random_bytes_are_refused(raw: bytes) -> None:
 def test_any_changed_byte_is_refused(place: int, change: int) -> None:
     raw = bytearray(make_certificate(precommits(0, 1, 2)))
     raw[place % len(raw)] ^= change
-    with pytest.raises(Refusal):
+    with pytest.raises(RefusalError):
         verify(bytes(raw))
 
 

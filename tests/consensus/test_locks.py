@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 
 from fedcoin.consensus.errors import ConsensusCode
 from fedcoin.consensus.locks import decode_lock, encode_lock
-from fedcoin.data.errors import Refusal
-from fedcoin.data.votes import Vote
-from tests.consensus.committee import BLOCK, CHAIN_ID, HEIGHT, NIL, OTHER, Committee, hash_of
+from fedcoin.data.errors import RefusalError
+from fedcoin.data.messages.votes import Vote
+from tests.support.committee import BLOCK, CHAIN_ID, HEIGHT, NIL, OTHER, Committee, hash_of
 
 COMMITTEE = Committee()
 
@@ -18,7 +18,7 @@ def polka(raw: bytes = BLOCK, round: int = 3) -> list[Vote]:
 
 
 def refused(record: bytes) -> None:
-    with pytest.raises(Refusal, match="damaged") as caught:
+    with pytest.raises(RefusalError, match="damaged") as caught:
         decode_lock(record, CHAIN_ID)
     assert caught.value.code is ConsensusCode.BAD_LOCK
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from fedcoin.consensus import posap
 from fedcoin.consensus.posap import Outcome, Reveal, retarget
-from fedcoin.data.parameters import Parameters
+from fedcoin.data.messages.parameters import Parameters
 
 D = 1_000
 CHALLENGE = b"c" * 32

@@ -8,18 +8,10 @@ from hypothesis import strategies as st
 
 from fedcoin.consensus.effects import BuildBlock, CastVote, Decide, Message, SendProposal
 from fedcoin.consensus.locks import encode_lock
-from fedcoin.consensus.rules import Step
+from fedcoin.consensus.round_state_machine import RoundStep
 from fedcoin.consensus.timers import Timer, TimerKind
-from fedcoin.data.votes import PRECOMMIT, PREVOTE, Proposal
-from tests.consensus.committee import (
-    BLOCK,
-    HEIGHT,
-    NIL,
-    OTHER,
-    Committee,
-    Seat,
-    hash_of,
-)
+from fedcoin.data.messages.votes import PRECOMMIT, PREVOTE, Proposal
+from tests.support.committee import BLOCK, HEIGHT, NIL, OTHER, Committee, Seat, hash_of
 
 COMMITTEE = Committee()
 
@@ -42,7 +34,7 @@ def test_a_prevote_is_not_cast_again() -> None:
     member.hear(COMMITTEE.proposal(0, BLOCK))
     member.find(BLOCK, ok=True)
     back = again(member)
-    assert back.engine.step == Step.PREVOTE
+    assert back.engine.step == RoundStep.PREVOTE
     back.hear(COMMITTEE.proposal(0, OTHER))
     back.find(OTHER, ok=True)
     back.do(back.engine.on_timeout(Timer(TimerKind.PROPOSE, 0)))
@@ -53,7 +45,7 @@ def test_a_prevote_is_not_cast_again() -> None:
 def test_the_lock_holds() -> None:
     back = again(locked())
     assert back.engine.locked == (0, hash_of(BLOCK))
-    assert back.engine.step == Step.PRECOMMIT
+    assert back.engine.step == RoundStep.PRECOMMIT
     back.hear(*(COMMITTEE.precommit(i, 0, NIL) for i in (0, 1, 2)))
     back.hear(COMMITTEE.proposal(1, OTHER))
     assert back.votes() == [(PREVOTE, 1, NIL)]
@@ -111,7 +103,7 @@ def test_it_goes_on_in_the_latest_round_that_it_signed_in() -> None:
     member.do(member.engine.on_timeout(Timer(TimerKind.PROPOSE, 40)))
     back = again(member)
     assert back.engine.round == 40
-    assert back.engine.step == Step.PRECOMMIT
+    assert back.engine.step == RoundStep.PRECOMMIT
 
 
 def test_a_lone_validator_survives_a_crash_right_after_its_precommit() -> None:
@@ -146,7 +138,7 @@ def test_a_lost_disk_learns_from_peers_what_it_said() -> None:
     """Peers still remember the votes; they are not contradicted, and the lock is back."""
     member = Seat(COMMITTEE, 3)
     member.hear(*locked().said)
-    assert member.engine.step == Step.PRECOMMIT
+    assert member.engine.step == RoundStep.PRECOMMIT
     assert member.engine.locked == (0, hash_of(BLOCK))
     member.hear(COMMITTEE.proposal(0, OTHER))
     member.do(member.engine.on_timeout(Timer(TimerKind.PROPOSE, 0)))
@@ -158,7 +150,7 @@ def test_a_lost_disk_goes_to_the_round_that_peers_remember() -> None:
         member = Seat(COMMITTEE, 3, started=started)
         member.hear(COMMITTEE.prevote(3, 5, NIL))
         member.do(member.engine.start())
-        assert (member.engine.round, member.engine.step) == (5, Step.PREVOTE)
+        assert (member.engine.round, member.engine.step) == (5, RoundStep.PREVOTE)
 
 
 def test_only_own_messages_of_the_height_can_be_restored() -> None:

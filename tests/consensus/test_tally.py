@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedcoin.consensus.tally import Counted, Tally
-from tests.consensus.committee import BLOCK, NIL, OTHER, Committee, hash_of
+from tests.support.committee import BLOCK, NIL, OTHER, Committee, hash_of
 
 COMMITTEE = Committee()
 

@@ -5,7 +5,7 @@ import hashlib
 import pytest
 
 from fedcoin.consensus.validators import Validator, ValidatorSet
-from tests.consensus.committee import Committee
+from tests.support.committee import Committee
 
 
 def test_members_stand_in_address_order_whatever_the_order_they_came_in() -> None:

@@ -17,20 +17,11 @@ from fedcoin.consensus.effects import (
 )
 from fedcoin.consensus.engine import ConsensusEngine
 from fedcoin.consensus.errors import ConsensusCode
-from fedcoin.consensus.rules import Step
+from fedcoin.consensus.round_state_machine import RoundStep
 from fedcoin.consensus.timers import Timer, TimerKind
-from fedcoin.data.errors import Refusal
-from fedcoin.data.votes import PRECOMMIT, PREVOTE, Vote, sign_proposal
-from tests.consensus.committee import (
-    BLOCK,
-    CHAIN_ID,
-    HEIGHT,
-    NIL,
-    OTHER,
-    Committee,
-    Seat,
-    hash_of,
-)
+from fedcoin.data.errors import RefusalError
+from fedcoin.data.messages.votes import PRECOMMIT, PREVOTE, Vote, sign_proposal
+from tests.support.committee import BLOCK, CHAIN_ID, HEIGHT, NIL, OTHER, Committee, Seat, hash_of
 
 COMMITTEE = Committee()
 PROPOSE, PREVOTES, PRECOMMITS = TimerKind.PROPOSE, TimerKind.PREVOTE, TimerKind.PRECOMMIT
@@ -278,7 +269,7 @@ def test_47_a_timer_starts_once_two_thirds_precommitted_anything() -> None:
 def test_47_two_thirds_for_nil_end_the_round_at_once() -> None:
     member = seat()
     member.hear(*precommits(0, NIL, 0, 1, 2))
-    assert (member.engine.round, member.engine.step) == (1, Step.PROPOSE)
+    assert (member.engine.round, member.engine.step) == (1, RoundStep.PROPOSE)
 
 
 # Lines 49 to 54: the decision.
@@ -422,10 +413,10 @@ def test_refusals_name_what_is_wrong_and_change_nothing() -> None:
         (COMMITTEE.proposal(0, BLOCK, by=1), ConsensusCode.WRONG_PROPOSER, "public_key"),
         (late, ConsensusCode.WRONG_VALID_ROUND, "valid_round"),
     ):
-        with pytest.raises(Refusal) as caught:
+        with pytest.raises(RefusalError) as caught:
             engine.on_proposal(proposal)
         assert (caught.value.code, caught.value.field) == (code, field)
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(RefusalError) as caught:
         engine.on_vote(COMMITTEE.vote(0, PREVOTE, 0, BLOCK, height=4))
     assert (caught.value.code, caught.value.field) == (ConsensusCode.WRONG_HEIGHT, "height")
     assert engine.messages() == []

@@ -6,11 +6,11 @@ import pytest
 
 from fedcoin.contract.admission import least_fee
 from fedcoin.contract.errors import LedgerCode
-from fedcoin.data.amounts import MAX_AMOUNT
-from fedcoin.data.errors import DataCode, Refusal
-from fedcoin.data.parameters import Parameters
-from fedcoin.data.transactions import decode_transaction, sign_transaction
-from tests.contract.support import CHAIN_ID, FDC, MiniChain, key, transfer
+from fedcoin.data.errors import DataCode, RefusalError
+from fedcoin.data.messages.amounts import MAX_AMOUNT
+from fedcoin.data.messages.parameters import Parameters
+from fedcoin.data.messages.transactions import decode_transaction, sign_transaction
+from tests.support.mini_chain import CHAIN_ID, FDC, MiniChain, key, transfer
 
 ALICE, BOB = key("alice"), key("bob")
 PAY = transfer((BOB.address, FDC))
@@ -99,13 +99,13 @@ def test_signature_and_action_are_checked_before_the_ledger_sees_them(chain: Min
     good = chain.sign(ALICE, PAY)
     forged = bytearray(good.raw)
     forged[-1] ^= 1
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(RefusalError) as caught:
         decode_transaction(bytes(forged), CHAIN_ID)
     assert caught.value.code is DataCode.BAD_SIGNATURE
     body = type(good.body)()
     body.CopyFrom(good.body)
     body.ClearField("transfer")
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(RefusalError) as caught:
         sign_transaction(body, ALICE)
     assert caught.value.code is DataCode.UNKNOWN_ACTION
 

@@ -10,16 +10,16 @@ import pytest
 from fedcoin.consensus.certificates import verify_certificate
 from fedcoin.contract import queries
 from fedcoin.contract.views import transaction_view
-from fedcoin.data import merkle
-from fedcoin.data.addresses import format_address
-from fedcoin.data.blocks import decode_header
-from fedcoin.data.hashing import sha256
-from fedcoin.data.receipts import decode_receipt
-from fedcoin.data.store import ChainStore
+from fedcoin.data.crypto import merkle
+from fedcoin.data.crypto.addresses import format_address
+from fedcoin.data.crypto.hashing import sha256
+from fedcoin.data.messages.blocks import decode_header
+from fedcoin.data.messages.receipts import decode_receipt
+from fedcoin.data.storage.chain_store import ChainStore
 from fedcoin.v1 import block_pb2, views_pb2
 from fedcoin.v1.transaction_pb2 import Unbond
-from tests.contract.jobs import SETTLED, Job, additive
-from tests.contract.support import CHAIN_ID, FDC, GENESIS_MS, MiniChain, key, transfer
+from tests.support.ledger_campaign import SETTLED, Job, additive
+from tests.support.mini_chain import CHAIN_ID, FDC, GENESIS_MS, MiniChain, key, transfer
 
 ALICE, BOB = key("alice"), key("bob")
 
@@ -102,7 +102,7 @@ def test_a_transaction_where_it_stands(job: Job) -> None:
     assert details["server"] == format_address(BOB.address)
     assert details["model"] == sha256(b"model").hex()
     assert details["spread"] == "BUDGET_SPREAD_EQUAL"
-    assert details["split"] == {"train": 7, "com": 1, "sap": 2}
+    assert details["split"] == {"training": 7, "aggregation": 1, "mining": 2}
     assert details["budget"] == 10 * FDC
     assert queries.transaction(store, b"\1" * 32) is None
     opening = queries.transaction(store, job.task_id)
@@ -156,7 +156,7 @@ def test_a_task_says_who_was_paid_what(job: Job) -> None:
     assert [m.address for m in view.miners] == [format_address(m.address) for m in chain.miners]
     assert [m.revealed for m in view.miners] == [False, True, True]
     assert all(m.committed for m in view.miners)
-    assert sum(m.reward for m in view.miners) == job.terms.prices.sap
+    assert sum(m.reward for m in view.miners) == job.terms.prices.mining
     (winner,) = [m for m in view.miners if m.reward]
     assert view.winner == winner.address
     assert winner.inlier
@@ -188,7 +188,7 @@ def test_payments_are_proved_offline(job: Job) -> None:
         proof.receipt, proof.index, proof.count, proof.path, header.receipts_root
     )
     assert decode_receipt(proof.receipt).payment == proof.payment
-    assert proof.payment.kind == block_pb2.PAYMENT_KIND_TRAIN
+    assert proof.payment.kind == block_pb2.PAYMENT_KIND_TRAINING
     assert not queries.payment_proofs(store, job.task_id, key("nobody").address)
     assert not queries.task_payments(store, b"\1" * 32)
 

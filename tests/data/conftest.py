@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from fedcoin.data.addresses import format_address
-from fedcoin.data.blocks import Block, build_block
-from fedcoin.data.genesis import Genesis, parse_genesis, render_genesis
-from fedcoin.data.keys import KeyPair
-from fedcoin.data.receipts import encode_receipt, receipts_root
-from fedcoin.data.store import ChainStore
-from fedcoin.data.transactions import Transaction, sign_transaction
+from fedcoin.data.crypto.addresses import format_address
+from fedcoin.data.crypto.keys import KeyPair
+from fedcoin.data.messages.blocks import Block, build_block
+from fedcoin.data.messages.genesis import Genesis, parse_genesis, render_genesis
+from fedcoin.data.messages.receipts import encode_receipt, receipts_root
+from fedcoin.data.messages.transactions import Transaction, sign_transaction
+from fedcoin.data.storage.chain_store import ChainStore
 from fedcoin.v1 import block_pb2, genesis_pb2
 from fedcoin.v1.transaction_pb2 import TransactionBody, Transfer, TransferOutput
 

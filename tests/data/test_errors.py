@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pickle
 
-from fedcoin.data.errors import DataCode, Refusal
+from fedcoin.data.errors import DataCode, RefusalError
 
 
 def test_codes_are_their_names() -> None:
@@ -10,13 +10,13 @@ def test_codes_are_their_names() -> None:
 
 
 def test_a_refusal_says_its_sentence() -> None:
-    refusal = Refusal(DataCode.TOO_LARGE, "too much", field="body", limit="3")
+    refusal = RefusalError(DataCode.TOO_LARGE, "too much", field="body", limit="3")
     assert str(refusal) == "too much"
     assert repr(refusal) == "Refusal(TOO_LARGE, 'too much')"
 
 
 def test_a_refusal_crosses_processes() -> None:
-    refusal = Refusal(DataCode.TOO_LARGE, "too much", field="body", limit="3")
+    refusal = RefusalError(DataCode.TOO_LARGE, "too much", field="body", limit="3")
     copy = pickle.loads(pickle.dumps(refusal))
     assert (copy.code, copy.message, copy.field, copy.limit) == (
         DataCode.TOO_LARGE,

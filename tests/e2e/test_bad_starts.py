@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from fedcoin.application.home import Home
-from fedcoin.data.keys import KeyPair
+from fedcoin.application.configuration.home import Home
+from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.network.api.client import NodeClient
-from tests.e2e.learners import prepared, prepared_within
-from tests.e2e.network import ALICE, BOB, BOND, BRISK, FDC, Network, Node, key_of, pay
-from tests.e2e.programs import ALARMS, Program, Stage, until
+from tests.support.e2e.learners import prepared, prepared_within
+from tests.support.e2e.network import ALICE, BOB, BOND, BRISK, FDC, Network, Node, key_of, pay
+from tests.support.e2e.programs import ALARMS, Program, Stage, until
 
 
 @pytest.fixture(scope="module")

@@ -15,19 +15,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fedcoin.application.wallet import Wallet
-from fedcoin.data.tensors import decode_tensors, encode_tensors
-from fedcoin.data.updates import sign_update
+from fedcoin.application.wallet.wallet import Wallet
+from fedcoin.data.artifacts.tensors import decode_tensors, encode_tensors
+from fedcoin.data.messages.updates import sign_update
 from fedcoin.network.api.client import NodeClient
-from fedcoin.network.api.failure import RpcFailure
+from fedcoin.network.api.failure import RpcError
 from fedcoin.v1 import task_pb2
 from fedcoin.v1.artifact_pb2 import ModelSpec
 from fedcoin.v1.task_pb2 import ClientUpdate, SignedUpdate
 from fedcoin.v1.transaction_pb2 import CloseCampaign
-from tests.e2e.campaigns import BUDGET, Campaign, check_paid, reached
-from tests.e2e.materials import BIAS, KERNEL, SPEC, Round, digits, id_of, model_bytes
-from tests.e2e.network import ALICE, BOB, FUNDS, Network, key_of, serving
-from tests.learning.builders import dense, flatten, layer, sequential, spec_of
+from tests.support.e2e.campaigns import BUDGET, Campaign, check_paid, reached
+from tests.support.e2e.materials import BIAS, KERNEL, SPEC, Round, digits, id_of, model_bytes
+from tests.support.e2e.network import ALICE, BOB, FUNDS, Network, key_of, serving
+from tests.support.small_models import dense, flatten, layer, sequential, spec_of
 
 WORK = Round(3, size=100)
 
@@ -106,11 +106,11 @@ async def test_an_update_that_does_not_fit(network: Network, campaign_id: bytes,
         bad = id_of(raw)
         await campaign.upload(raw)
         updates = [campaign.update(0, update=bad), campaign.update(1), campaign.update(2)]
-        with pytest.raises(RpcFailure) as caught:
+        with pytest.raises(RpcError) as caught:
             await campaign.submit_task(updates=updates)
         assert caught.value.code == code, caught.value
         # Nor as the average of all.
-        with pytest.raises(RpcFailure) as caught:
+        with pytest.raises(RpcError) as caught:
             await campaign.submit_task(aggregate=bad)
         assert caught.value.code == code
 
@@ -151,7 +151,7 @@ def sampling(schedule: int, **more: int) -> Terms:
 
 
 def priced(train: int, com: int, sap: int) -> Terms:
-    return lambda c: {"prices": task_pb2.RoundPrices(train=train, com=com, sap=sap)}
+    return lambda c: {"prices": task_pb2.RoundPrices(training=train, aggregation=com, mining=sap)}
 
 
 def shard(**more: Any) -> Terms:
@@ -203,7 +203,7 @@ async def test_terms_that_break_a_rule(network: Network, campaign_id: bytes, cas
     async with unharmed(network) as client:
         campaign = Campaign(client, network.chain_id, WORK, campaign_id=campaign_id)
         await campaign.upload()
-        with pytest.raises(RpcFailure) as caught:
+        with pytest.raises(RpcError) as caught:
             await campaign.submit_task(**case.terms(campaign))
         assert caught.value.code == case.code, caught.value
 
@@ -214,7 +214,7 @@ async def test_more_clients_than_exact_can_take(network: Network, campaign_id: b
         crowd.clients = 17
         crowd.updates, crowd.num_samples = WORK.updates[:1] * 17, [1] * 17
         campaign = Campaign(client, network.chain_id, crowd, campaign_id=campaign_id)
-        with pytest.raises(RpcFailure) as caught:
+        with pytest.raises(RpcError) as caught:
             await campaign.submit_task(aggregate=id_of(WORK.aggregate))
         assert caught.value.code == "TOO_MANY_CLIENTS"
 
@@ -222,10 +222,10 @@ async def test_more_clients_than_exact_can_take(network: Network, campaign_id: b
 async def test_who_is_not_the_server(network: Network, campaign_id: bytes) -> None:
     async with unharmed(network) as client:
         campaign = Campaign(client, network.chain_id, WORK, campaign_id=campaign_id, server=BOB)
-        with pytest.raises(RpcFailure) as caught:
+        with pytest.raises(RpcError) as caught:
             await campaign.submit_task()
         assert caught.value.code == "NOT_THE_SERVER"
-        with pytest.raises(RpcFailure) as caught:
+        with pytest.raises(RpcError) as caught:
             await Wallet(client, BOB).submit(CloseCampaign(campaign_id=campaign_id))
         assert caught.value.code == "NOT_THE_REQUESTER"
 
@@ -239,7 +239,7 @@ async def test_who_is_not_the_server(network: Network, campaign_id: bytes) -> No
         ({"budget": 1, "rounds": 2}, "BUDGET_TOO_SMALL"),
         ({"rounds": 0}, "BAD_ROUNDS"),
         ({"split": task_pb2.PriceSplit()}, "BAD_PRICE_SPLIT"),
-        ({"split": task_pb2.PriceSplit(train=2**32 - 1)}, "BAD_PRICE_SPLIT"),
+        ({"split": task_pb2.PriceSplit(training=2**32 - 1)}, "BAD_PRICE_SPLIT"),
         ({"server": b"short"}, "BAD_SERVER"),
         ({"model": b""}, "BAD_HASH"),
         ({"spread": 0}, "BAD_SPREAD"),
@@ -253,7 +253,7 @@ async def test_a_campaign_that_breaks_a_rule(
 ) -> None:
     async with unharmed(network) as client:
         campaign = Campaign(client, network.chain_id, WORK)
-        with pytest.raises(RpcFailure) as caught:
+        with pytest.raises(RpcError) as caught:
             await campaign.open(**changes)
         assert caught.value.code == code, caught.value
 
@@ -315,7 +315,7 @@ async def test_what_a_campaign_is_made_of(network: Network, name: str) -> None:
         await campaign.upload()
         await campaign.open()
         async with unharmed(network):
-            with pytest.raises(RpcFailure) as caught:
+            with pytest.raises(RpcError) as caught:
                 await campaign.submit_task()
             assert caught.value.code == code, caught.value
         before = await client.account(ALICE.address)
@@ -330,7 +330,7 @@ async def test_artifacts_that_nobody_has(network: Network, campaign_id: bytes) -
     """The node looks for them, and says in the end that they are not there."""
     async with unharmed(network) as client:
         campaign = Campaign(client, network.chain_id, WORK, campaign_id=campaign_id)
-        with pytest.raises(RpcFailure) as caught:
+        with pytest.raises(RpcError) as caught:
             await campaign.submit_task(aggregate=id_of(b"never uploaded"))
         assert caught.value.code == "UNKNOWN_ARTIFACT"
 
@@ -342,7 +342,7 @@ async def test_a_good_one_after_all(network: Network, campaign_id: bytes) -> Non
         task_id = await campaign.open_task()
         check_paid(await reached(client, task_id, "SETTLED"))
         # It had one round: nothing more can be had of it.
-        with pytest.raises(RpcFailure) as caught:
+        with pytest.raises(RpcError) as caught:
             await campaign.submit_task(round=2)
         assert caught.value.code == "CAMPAIGN_CLOSED"
         assert (await client.account(key_of("client 0").address)).balance > 0

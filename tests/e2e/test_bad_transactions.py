@@ -14,12 +14,12 @@ import grpc
 import pytest
 from grpc import StatusCode
 
-from fedcoin.data.addresses import format_address
-from fedcoin.data.hashing import Context
-from fedcoin.data.keys import KeyPair
-from fedcoin.data.transactions import Transaction, sign_transaction
+from fedcoin.data.crypto.addresses import format_address
+from fedcoin.data.crypto.hashing import Context
+from fedcoin.data.crypto.keys import KeyPair
+from fedcoin.data.messages.transactions import Transaction, sign_transaction
 from fedcoin.network.api.client import NodeClient
-from fedcoin.network.api.failure import RpcFailure, failure_of
+from fedcoin.network.api.failure import RpcError, failure_of
 from fedcoin.v1 import transaction_relay_service_pb2 as pb
 from fedcoin.v1.transaction_pb2 import (
     Bond,
@@ -29,8 +29,8 @@ from fedcoin.v1.transaction_pb2 import (
     TransferOutput,
     Unbond,
 )
-from tests.e2e.network import ALICE, BOB, BOND, FUNDS, Network, key_of, pay
-from tests.e2e.programs import Stage, attempted
+from tests.support.e2e.network import ALICE, BOB, BOND, FUNDS, Network, key_of, pay
+from tests.support.e2e.programs import Stage, attempted
 
 NOBODY = key_of("nobody")
 SUBMIT = "/fedcoin.v1.TransactionRelayService/SubmitTransaction"
@@ -224,7 +224,7 @@ async def test_refused(network: Network, case: Case) -> None:
     async with unharmed(network) as client:
         made = case.make(await good_body(client, network))
         raw = made.raw if isinstance(made, Transaction) else made
-        with pytest.raises(RpcFailure) as caught:
+        with pytest.raises(RpcError) as caught:
             await client.submit(raw)
         failure = caught.value
         assert (failure.code, failure.status) == (case.code, case.status), failure
@@ -234,7 +234,7 @@ async def test_refused(network: Network, case: Case) -> None:
         assert "Traceback" not in failure.message
         assert len(failure.message) < 600
         if isinstance(made, Transaction):
-            with pytest.raises(RpcFailure) as unknown:
+            with pytest.raises(RpcError) as unknown:
                 await client.transaction(made.hash)
             assert unknown.value.code == "TRANSACTION_NOT_FOUND"
 

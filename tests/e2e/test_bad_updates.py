@@ -12,18 +12,18 @@ import numpy as np
 import pytest
 from grpc import StatusCode
 
-from fedcoin.application.node import unix_ms
-from fedcoin.data.artifacts import CHUNK_BYTES, manifest_of
-from fedcoin.data.hashing import Context
-from fedcoin.data.keys import KeyPair
-from fedcoin.data.tensors import decode_tensors, encode_tensors
-from fedcoin.data.updates import sign_update
+from fedcoin.application.node.node import unix_ms
+from fedcoin.data.artifacts.manifest import CHUNK_BYTES, manifest_of
+from fedcoin.data.artifacts.tensors import decode_tensors, encode_tensors
+from fedcoin.data.crypto.hashing import Context
+from fedcoin.data.crypto.keys import KeyPair
+from fedcoin.data.messages.updates import sign_update
 from fedcoin.network.api.client import NodeClient
-from fedcoin.network.api.failure import RpcFailure, failure_of
+from fedcoin.network.api.failure import RpcError, failure_of
 from fedcoin.network.federated.client import FederatedClient
-from fedcoin.network.peers.endpoints import parse_endpoint
-from fedcoin.network.peers.link import Introduction, open_link
-from fedcoin.network.peers.security import Security
+from fedcoin.network.peers.connections.endpoints import parse_endpoint
+from fedcoin.network.peers.connections.link import Introduction, open_link
+from fedcoin.network.peers.connections.security import Security
 from fedcoin.v1 import federated_learning_service_pb2 as pb
 from fedcoin.v1.artifact_service_pb2 import (
     ArtifactChunk,
@@ -33,10 +33,10 @@ from fedcoin.v1.artifact_service_pb2 import (
 )
 from fedcoin.v1.federated_learning_service_pb2_grpc import FederatedLearningServiceStub
 from fedcoin.v1.task_pb2 import ClientUpdate, SignedUpdate
-from tests.e2e.learners import Coordinator, Learner, prepared
-from tests.e2e.materials import BIAS, id_of, update_of
-from tests.e2e.network import BOND, Network, key_of
-from tests.e2e.programs import Stage, until
+from tests.support.e2e.learners import Coordinator, Learner, prepared
+from tests.support.e2e.materials import BIAS, id_of, update_of
+from tests.support.e2e.network import BOND, Network, key_of
+from tests.support.e2e.programs import Stage, until
 
 UPLOAD = "/fedcoin.v1.ArtifactService/Upload"
 
@@ -128,7 +128,7 @@ async def test_signed_for_something_else(site: Site, changes: dict[str, Any], co
         hand = Hand(site, client)
         weights = await hand.weights()
         given = {"update": weights, "key": site.clients[0].key, **changes}
-        with pytest.raises(RpcFailure) as caught:
+        with pytest.raises(RpcError) as caught:
             await client.submit(hand.signed(**given))
         assert caught.value.code == code, caught.value
     unharmed(site.coordinator, before)
@@ -149,7 +149,7 @@ async def test_weights_that_do_not_fit(site: Site, tensors: dict[str, Any], code
     before = site.coordinator.state()
     async with FederatedClient(site.coordinator.address) as client:
         hand = Hand(site, client)
-        with pytest.raises(RpcFailure) as caught:
+        with pytest.raises(RpcError) as caught:
             await client.submit(hand.signed(await hand.weights(**tensors), site.clients[0].key))
         assert caught.value.code == code
     unharmed(site.coordinator, before)
@@ -178,13 +178,13 @@ async def test_registrations_that_prove_nothing(site: Site) -> None:
     async with FederatedClient(site.coordinator.address) as client:
         stub = FederatedLearningServiceStub(client.channel)
         for message in wrong:
-            with pytest.raises(RpcFailure) as caught:
+            with pytest.raises(RpcError) as caught:
                 await client.call(stub.Register, message)
             assert caught.value.code == "BAD_PROOF"
             assert caught.value.status == StatusCode.UNAUTHENTICATED
         # One more has room; the next has none.
         await client.register(key_of("third"), chain_id, unix_ms())
-        with pytest.raises(RpcFailure) as caught:
+        with pytest.raises(RpcError) as caught:
             await client.register(key, chain_id, unix_ms())
         assert caught.value.code == "CAMPAIGN_FULL"
     assert len(site.coordinator.state()["clients"]) == len(before["clients"]) + 1
@@ -255,7 +255,7 @@ async def test_chunks_that_are_not_what_they_should_be(site: Site, listener: str
         assert not await client.has_artifact(manifest.id)
         assert await client.upload(raw) == manifest.id
         assert await client.download(manifest.id) == raw
-        with pytest.raises(RpcFailure) as caught:
+        with pytest.raises(RpcError) as caught:
             await client.download(id_of(b"not there"))
         assert caught.value.code == "ARTIFACT_NOT_FOUND"
 
@@ -302,7 +302,7 @@ async def test_good_updates_after_all(site: Site) -> None:
         key = site.clients[0].key
         await client.submit(hand.signed(first, key))
         await client.submit(hand.signed(first, key))
-        with pytest.raises(RpcFailure) as caught:
+        with pytest.raises(RpcError) as caught:
             await client.submit(hand.signed(second, key))
         assert caught.value.code == "ALREADY_SUBMITTED"
     assert len(site.coordinator.state()["updates"]) == 1

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from fedcoin.application.devnet.ports import free_ports
-from tests.e2e.programs import LOADED_SECONDS, PROGRAM, WAIT_SECONDS, Program, Stage, until
+from tests.support.e2e.programs import LOADED_SECONDS, PROGRAM, WAIT_SECONDS, Program, Stage, until
 
 README = Path(__file__).parents[2] / "README.md"
 USUAL_PORTS = ("7050", "7051", "7052", "7060", "7061")

@@ -10,16 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from fedcoin.data.addresses import format_address
-from fedcoin.data.amounts import SAP_PER_FDC
+from fedcoin.data.crypto.addresses import format_address
+from fedcoin.data.messages.amounts import SAP_PER_FDC
 from fedcoin.network.api.client import NodeClient
 from fedcoin.network.federated.client import FederatedClient
 from fedcoin.v1 import federated_learning_service_pb2 as pb
 from fedcoin.v1.views_pb2 import CampaignView, TaskView
-from tests.e2e.campaigns import check_paid, phase
-from tests.e2e.learners import Coordinator, Learner, learning, prepared, prepared_within
-from tests.e2e.network import BOND, BRISK, SERVER, Network, serving
-from tests.e2e.programs import Stage, until
+from tests.support.e2e.campaigns import check_paid, phase
+from tests.support.e2e.learners import Coordinator, Learner, learning, prepared, prepared_within
+from tests.support.e2e.network import BOND, BRISK, SERVER, Network, serving
+from tests.support.e2e.programs import Stage, until
 
 pytestmark = pytest.mark.timeout(240)
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
@@ -49,7 +49,7 @@ async def check_rounds(
     assert all(task.phase == phase("SETTLED") for task in tasks)
     for task in tasks:
         check_paid(task)
-    prices = [task.prices.train + task.prices.com + task.prices.sap for task in tasks]
+    prices = [task.prices.training + task.prices.aggregation + task.prices.mining for task in tasks]
     assert sum(prices) == budget
     assert campaign.escrow == 0
     for learner in learners:

@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from fedcoin.contract import records
-from fedcoin.data.amounts import SAP_PER_FDC
-from fedcoin.data.store import ChainStore
+from fedcoin.contract.state import records
+from fedcoin.data.messages.amounts import SAP_PER_FDC
+from fedcoin.data.storage.chain_store import ChainStore
 from fedcoin.network.federated.client import FederatedClient
 from fedcoin.v1 import federated_learning_service_pb2 as pb
 from fedcoin.v1.task_pb2 import SignedUpdate
-from tests.e2e.campaigns import check_paid
-from tests.e2e.learners import Learner, learning, prepared
-from tests.e2e.network import BOND, BRISK, Network, Node
-from tests.e2e.programs import Stage
+from tests.support.e2e.campaigns import check_paid
+from tests.support.e2e.learners import Learner, learning, prepared
+from tests.support.e2e.network import BOND, BRISK, Network, Node
+from tests.support.e2e.programs import Stage
 
 ROUNDS = 3
 

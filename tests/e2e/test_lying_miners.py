@@ -15,26 +15,26 @@ import numpy as np
 import pytest
 from google.protobuf.message import Message
 
-from fedcoin.application.wallet import Wallet
-from fedcoin.data.addresses import format_address
-from fedcoin.data.keys import KeyPair
-from fedcoin.incentive.challenge import challenged_leaves
-from fedcoin.incentive.evidence import EvidenceTree, build_tree, commitment
+from fedcoin.application.wallet.wallet import Wallet
+from fedcoin.data.crypto.addresses import format_address
+from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.incentive.payout import commit_deposit
-from fedcoin.incentive.sampling import SamplingPlan, plan_of
-from fedcoin.learning.utility import UtilityJob
-from fedcoin.learning.worker_pool import UtilityWorker
+from fedcoin.incentive.proof.challenge import challenged_leaves
+from fedcoin.incentive.proof.evidence import EvidenceTree, build_tree, commitment
+from fedcoin.incentive.proof.sampling_plan import SamplingPlan, plan_of
+from fedcoin.learning.evaluation.job import UtilityJob
+from fedcoin.learning.workers.pool import UtilityWorker
 from fedcoin.network.api.client import NodeClient
-from fedcoin.network.api.failure import RpcFailure
+from fedcoin.network.api.failure import RpcError
 from fedcoin.v1 import task_pb2
 from fedcoin.v1.evidence_pb2 import Evidence
 from fedcoin.v1.task_pb2 import OpenTask
 from fedcoin.v1.transaction_pb2 import CommitShapley, RevealShapley
 from fedcoin.v1.views_pb2 import TaskView
-from tests.e2e.campaigns import Campaign, check_paid, reached
-from tests.e2e.materials import Round
-from tests.e2e.network import BOB, BOND, FDC, QUIET, Network, key_of
-from tests.e2e.programs import Stage
+from tests.support.e2e.campaigns import Campaign, check_paid, reached
+from tests.support.e2e.materials import Round
+from tests.support.e2e.network import BOB, BOND, FDC, QUIET, Network, key_of
+from tests.support.e2e.programs import Stage
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -128,7 +128,7 @@ class Liar:
     async def _said_to(self, action: Message) -> str:
         try:
             await Wallet(self.node, self.key).execute(action)
-        except RpcFailure as failure:
+        except RpcError as failure:
             return failure.code
         return ""
 
@@ -214,7 +214,7 @@ async def test_what_liars_say(network: Network, tmp_path: Path) -> None:
         wrong_sums.total[1] -= 1_000
         sums = (honest.sums(), invented.sums(), wrong_sums, silent.tree(truth).sums())
         least = network.nodes[0].home.genesis().parameters.commit_deposit
-        deposit = commit_deposit(least, terms.prices.sap)
+        deposit = commit_deposit(least, terms.prices.mining)
 
         # While others commit: before its time, without a bond, with another deposit or task.
         assert await careful.reveal(honest.sums()) == "TOO_EARLY"

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from fedcoin.data.addresses import format_address, parse_address
-from fedcoin.data.amounts import SAP_PER_FDC
-from tests.e2e.network import ALICE, BOB, BOND, Network, key_of, pay
-from tests.e2e.programs import Stage
+from fedcoin.data.crypto.addresses import format_address, parse_address
+from fedcoin.data.messages.amounts import SAP_PER_FDC
+from tests.support.e2e.network import ALICE, BOB, BOND, Network, key_of, pay
+from tests.support.e2e.programs import Stage
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 

@@ -23,16 +23,16 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from fedcoin.network.api.client import NodeClient
 from fedcoin.network.federated.client import FederatedClient
-from fedcoin.network.peers.endpoints import parse_endpoint
-from fedcoin.network.peers.link import Introduction, open_link
-from fedcoin.network.peers.security import Security
+from fedcoin.network.peers.connections.endpoints import parse_endpoint
+from fedcoin.network.peers.connections.link import Introduction, open_link
+from fedcoin.network.peers.connections.security import Security
 from fedcoin.v1 import federated_learning_service_pb2 as pb
 from fedcoin.v1.task_pb2 import SignedUpdate
-from tests.e2e.campaigns import Campaign, reached
-from tests.e2e.learners import Coordinator, Learner, prepared
-from tests.e2e.materials import Round
-from tests.e2e.network import ALICE, BOB, BOND, Network, key_of, pay
-from tests.e2e.programs import Stage, until
+from tests.support.e2e.campaigns import Campaign, reached
+from tests.support.e2e.learners import Coordinator, Learner, prepared
+from tests.support.e2e.materials import Round
+from tests.support.e2e.network import ALICE, BOB, BOND, Network, key_of, pay
+from tests.support.e2e.programs import Stage, until
 
 EOF: Any = vars(grpc.aio)["EOF"]
 UNCLEAN = {StatusCode.INTERNAL, StatusCode.UNKNOWN, StatusCode.DATA_LOSS}

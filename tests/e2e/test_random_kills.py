@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from fedcoin.data.keys import KeyPair
+from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.network.api.client import NodeClient
-from fedcoin.network.api.failure import RpcFailure
+from fedcoin.network.api.failure import RpcError
 from fedcoin.v1.views_pb2 import TRANSACTION_STATUS_FINAL
-from tests.e2e.eavesdropper import eavesdropping
-from tests.e2e.network import BOND, BRISK, FUNDS, Network, Node, key_of, pay
-from tests.e2e.programs import Stage
+from tests.support.e2e.eavesdropper import eavesdropping
+from tests.support.e2e.network import BOND, BRISK, FUNDS, Network, Node, key_of, pay
+from tests.support.e2e.programs import Stage
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -42,7 +42,7 @@ class Traffic:
             try:
                 async with NodeClient(node.api, timeout=3.0) as client:
                     view = await pay(client, sender, recipient, AMOUNT, seconds=8.0)
-            except RpcFailure:
+            except RpcError:
                 # Dead, or its pool died with it: whether that one is final, nobody said.
                 await asyncio.sleep(0.05)
             else:

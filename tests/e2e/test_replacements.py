@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from fedcoin.application.wallet import Wallet
-from fedcoin.data.addresses import format_address
-from fedcoin.data.transactions import Transaction
+from fedcoin.application.wallet.wallet import Wallet
+from fedcoin.data.crypto.addresses import format_address
+from fedcoin.data.messages.transactions import Transaction
 from fedcoin.network.api.client import NodeClient
-from fedcoin.network.api.failure import RpcFailure
+from fedcoin.network.api.failure import RpcError
 from fedcoin.v1.transaction_pb2 import Transfer, TransferOutput
 from fedcoin.v1.views_pb2 import TRANSACTION_STATUS_DROPPED, TRANSACTION_STATUS_PENDING
-from tests.e2e.network import ALICE, BOB, BOND, BRISK, FDC, FUNDS, Network, key_of
-from tests.e2e.programs import Stage, attempted, eventually, fedcoin
+from tests.support.e2e.network import ALICE, BOB, BOND, BRISK, FDC, FUNDS, Network, key_of
+from tests.support.e2e.programs import Stage, attempted, eventually, fedcoin
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -59,7 +59,7 @@ async def test_replaced_everywhere(tmp_path: Path) -> None:
 
             view = await near.transaction(first.hash)
             cheap = first.body.fee + first.body.fee // 10
-            with pytest.raises(RpcFailure) as caught:
+            with pytest.raises(RpcError) as caught:
                 await wallet.submit(transfer(7 * FDC), fee=cheap, replaces=view)
             assert caught.value.code == "REPLACEMENT_UNDERPRICED"
             assert f"pay at least {2 * first.body.fee} to replace it" in caught.value.message
@@ -74,7 +74,7 @@ async def test_replaced_everywhere(tmp_path: Path) -> None:
                     replacement.hash.hex(),
                     second.hash.hex(),
                 }
-            with pytest.raises(RpcFailure) as caught:
+            with pytest.raises(RpcError) as caught:
                 await near.wait_final(first.hash)
             assert caught.value.code == "DROPPED"
             await miner.start()

@@ -14,15 +14,20 @@ from typing import Any
 
 import pytest
 
-from fedcoin.application.simulate import MANIFEST, Manifest, SimulatedClient, read_manifest
-from fedcoin.data.addresses import format_address
-from fedcoin.data.key_files import save_key
-from fedcoin.learning.training import Plan
+from fedcoin.application.offline.simulation import (
+    MANIFEST,
+    Manifest,
+    SimulatedClient,
+    read_manifest,
+)
+from fedcoin.data.crypto.addresses import format_address
+from fedcoin.data.crypto.key_files import save_key
+from fedcoin.learning.training.sgd import TrainingPlan
 from fedcoin.v1.task_pb2 import Schedule
-from tests.e2e.campaigns import check_paid, client_keys
-from tests.e2e.materials import Round, id_of
-from tests.e2e.network import ALICE, BOND, BRISK, Network
-from tests.e2e.programs import Stage, fedcoin
+from tests.support.e2e.campaigns import check_paid, client_keys
+from tests.support.e2e.materials import Round, id_of
+from tests.support.e2e.network import ALICE, BOND, BRISK, Network
+from tests.support.e2e.programs import Stage, fedcoin
 
 CLIENTS = 14
 FREE_RIDER = 5
@@ -68,7 +73,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         dataset="digits",
         model="by hand",
         seed=0,
-        plan=Plan(),
+        plan=TrainingPlan(),
         model_artifact=id_of(work.model).hex(),
         base_artifact=id_of(work.base).hex(),
         evaluation_artifact=id_of(work.evaluation).hex(),

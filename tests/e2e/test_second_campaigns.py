@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from fedcoin.network.api.client import NodeClient
-from tests.e2e.learners import Coordinator, Learner, learning, prepared, prepared_within
-from tests.e2e.network import BOND, BRISK, Network, serving
-from tests.e2e.programs import LOADED_SECONDS, Stage, eventually
+from tests.support.e2e.learners import Coordinator, Learner, learning, prepared, prepared_within
+from tests.support.e2e.network import BOND, BRISK, Network, serving
+from tests.support.e2e.programs import LOADED_SECONDS, Stage, eventually
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from fedcoin.data.addresses import format_address
-from fedcoin.network.api.failure import RpcFailure
+from fedcoin.data.crypto.addresses import format_address
+from fedcoin.network.api.failure import RpcError
 from fedcoin.network.errors import NetworkCode
 from fedcoin.v1.transaction_pb2 import Bond
-from tests.e2e.campaigns import Campaign, check_paid, reached
-from tests.e2e.materials import Round
-from tests.e2e.network import ALICE, BOB, BOND, BRISK, Network, Node, act, key_of, pay
-from tests.e2e.programs import Stage, fedcoin, until
+from tests.support.e2e.campaigns import Campaign, check_paid, reached
+from tests.support.e2e.materials import Round
+from tests.support.e2e.network import ALICE, BOB, BOND, BRISK, Network, Node, act, key_of, pay
+from tests.support.e2e.programs import Stage, fedcoin, until
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -74,7 +74,7 @@ async def test_a_validator_joins_votes_mines_and_is_paid(network: Network) -> No
 
         # What it cannot know it does not pretend to know; what was since, it can prove.
         async with late.client() as there:
-            with pytest.raises(RpcFailure) as caught:
+            with pytest.raises(RpcError) as caught:
                 await there.payments(before)
             assert caught.value.code == NetworkCode.HISTORY_NOT_KEPT.value
             assert (await there.task(task_id)).phase == view.phase

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedcoin.data.errors import Refusal
+from fedcoin.data.errors import RefusalError
 from fedcoin.incentive.errors import EvidenceCode
-from fedcoin.incentive.payout import RoundPrices, round_price, round_share, split, train_payouts
+from fedcoin.incentive.payout import RoundPrices, client_payouts, round_price, round_share, split
 from fedcoin.v1 import task_pb2
 
 EQUAL, DECREASING = task_pb2.BUDGET_SPREAD_EQUAL, task_pb2.BUDGET_SPREAD_DECREASING
@@ -35,14 +35,14 @@ def test_split_ties_go_to_the_lower_index() -> None:
 
 @pytest.mark.parametrize(("amount", "weights"), [(-1, [1]), (1, [-1, 2]), (1, []), (5, [0, 0])])
 def test_split_refuses_what_cannot_be_split(amount: int, weights: list[int]) -> None:
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(RefusalError) as refused:
         split(amount, weights)
     assert refused.value.code is EvidenceCode.BAD_SPLIT
 
 
 @given(st.lists(st.integers(-(10**9), 10**9), min_size=1, max_size=20), AMOUNTS)
-def test_train_price_is_paid_out_or_goes_back(values: list[int], price: int) -> None:
-    payouts, refund = train_payouts(values, price)
+def test_training_price_is_paid_out_or_goes_back(values: list[int], price: int) -> None:
+    payouts, refund = client_payouts(values, price)
     assert sum(payouts) + refund == price
     assert refund in (0, price)
     assert (refund == price) == (max(values) <= 0) or price == 0
@@ -50,11 +50,11 @@ def test_train_price_is_paid_out_or_goes_back(values: list[int], price: int) -> 
         assert value > 0 or payout == 0
 
 
-def test_train_payouts_follow_the_positive_values() -> None:
-    assert train_payouts([30, -50, 10, 0], 1_000) == ((750, 0, 250, 0), 0)
-    assert train_payouts([1, 1, 1], 1) == ((1, 0, 0), 0)
-    assert train_payouts([-1, 0], 7) == ((0, 0), 7)
-    assert train_payouts([5], 0) == ((0,), 0)
+def test_client_payouts_follow_the_positive_values() -> None:
+    assert client_payouts([30, -50, 10, 0], 1_000) == ((750, 0, 250, 0), 0)
+    assert client_payouts([1, 1, 1], 1) == ((1, 0, 0), 0)
+    assert client_payouts([-1, 0], 7) == ((0, 0), 7)
+    assert client_payouts([5], 0) == ((0,), 0)
 
 
 @given(AMOUNTS, st.integers(1, 200), st.sampled_from([EQUAL, DECREASING]))
@@ -68,7 +68,7 @@ def test_rounds_share_out_the_whole_budget(budget: int, rounds: int, spread: int
 
 
 def test_round_prices() -> None:
-    parts = task_pb2.PriceSplit(train=7, com=1, sap=2)
+    parts = task_pb2.PriceSplit(training=7, aggregation=1, mining=2)
     assert round_price(3_000, 3, EQUAL, 2, parts) == RoundPrices(700, 100, 200)
     assert [round_share(6_000, 3, DECREASING, number) for number in (1, 2, 3)] == [3000, 2000, 1000]
     assert round_price(10, 10, EQUAL, 10, parts) == RoundPrices(1, 0, 0)
@@ -80,11 +80,11 @@ def test_round_prices() -> None:
     [(100, 3, EQUAL, 0), (100, 3, EQUAL, 4), (100, 3, 0, 1), (100, 3, 9, 1), (-1, 3, EQUAL, 1)],
 )
 def test_rounds_that_do_not_exist(budget: int, rounds: int, spread: int, number: int) -> None:
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(RefusalError) as refused:
         round_share(budget, rounds, spread, number)
     assert refused.value.code is EvidenceCode.BAD_SPLIT
 
 
 def test_a_split_of_nothing_is_refused() -> None:
-    with pytest.raises(Refusal):
+    with pytest.raises(RefusalError):
         round_price(100, 1, EQUAL, 1, task_pb2.PriceSplit())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fedcoin.data.errors import Refusal
+from fedcoin.data.errors import RefusalError
 from fedcoin.network.bounds import Bounds, Limiter, host_of
 from fedcoin.network.errors import NetworkCode
 
@@ -27,13 +27,15 @@ def test_the_rate_is_per_host_and_recovers() -> None:
     limiter = Limiter(Bounds(calls_per_second=2, burst=4), clock)
     for port in range(4):
         take(limiter, f"ipv4:10.0.0.1:{port}")
-    with pytest.raises(Refusal, match=r"10\.0\.0\.1 makes more than 2 calls a second") as caught:
+    with pytest.raises(
+        RefusalError, match=r"10\.0\.0\.1 makes more than 2 calls a second"
+    ) as caught:
         take(limiter, "ipv4:10.0.0.1:9")
     assert caught.value.code is NetworkCode.RATE_LIMITED
     take(limiter, "ipv4:10.0.0.2:1")
     clock.now = 0.5
     take(limiter, "ipv4:10.0.0.1:9")
-    with pytest.raises(Refusal):
+    with pytest.raises(RefusalError):
         take(limiter, "ipv4:10.0.0.1:9")
 
 
@@ -43,7 +45,7 @@ def test_silence_earns_no_more_than_the_burst() -> None:
     clock.now = 1e6
     take(limiter, "a")
     take(limiter, "a")
-    with pytest.raises(Refusal):
+    with pytest.raises(RefusalError):
         take(limiter, "a")
 
 
@@ -65,7 +67,7 @@ def test_calls_and_streams_are_counted_apart() -> None:
     limiter = Limiter(Bounds(calls=1, streams=1), Clock())
     with limiter.admit("a", True), limiter.admit("a", False):
         for streaming in (True, False):
-            with pytest.raises(Refusal) as caught, limiter.admit("a", streaming):
+            with pytest.raises(RefusalError) as caught, limiter.admit("a", streaming):
                 pass
             assert caught.value.code is NetworkCode.TOO_MANY_CALLS
             assert caught.value.limit == "1"

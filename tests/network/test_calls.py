@@ -9,18 +9,18 @@ from typing import Any
 import grpc
 import pytest
 
-from fedcoin.data.errors import Refusal
-from fedcoin.network.calls import CallFailed, ask, open_stream, step
+from fedcoin.data.errors import RefusalError
+from fedcoin.network.calls import CallError, ask, open_stream, step
 from fedcoin.network.errors import NetworkCode
 from fedcoin.v1 import artifact_service_pb2 as pb
 from fedcoin.v1.artifact_service_pb2_grpc import ArtifactServiceStub
-from tests.network.probe import Probe, probing
+from tests.support.probe_service import Probe, probing
 
 REQUEST = pb.GetManifestRequest()
 
 
-async def failure_of(work: Any) -> CallFailed:
-    with pytest.raises(CallFailed) as caught:
+async def failure_of(work: Any) -> CallError:
+    with pytest.raises(CallError) as caught:
         await work
     return caught.value
 
@@ -38,7 +38,7 @@ async def test_a_refusal_has_its_reason() -> None:
     probe = Probe()
 
     async def refuse(request: Any) -> Any:
-        raise Refusal(NetworkCode.RATE_LIMITED, "too fast")
+        raise RefusalError(NetworkCode.RATE_LIMITED, "too fast")
 
     probe.single = refuse
     async with probing(probe) as (channel, _):
@@ -86,7 +86,7 @@ async def test_closing_the_channel_does_not_cancel_who_awaits_a_call() -> None:
         for task in waiting:
             assert (await task).lost
         assert (await failure_of(ask(stub.GetManifest, REQUEST, 1))).lost
-        with pytest.raises(CallFailed):
+        with pytest.raises(CallError):
             open_stream(stub.Download, pb.DownloadRequest())
 
 

@@ -16,10 +16,10 @@ from typing import Any
 import grpc
 import pytest
 
-from fedcoin.data.addresses import format_address
-from fedcoin.data.artifacts import artifact_id
-from fedcoin.data.errors import Refusal
-from fedcoin.data.updates import Update
+from fedcoin.data.artifacts.manifest import artifact_id
+from fedcoin.data.crypto.addresses import format_address
+from fedcoin.data.errors import RefusalError
+from fedcoin.data.messages.updates import Update
 from fedcoin.learning.errors import LearningCode
 from fedcoin.network.federated.servicer import SERVICE as FEDERATED
 from fedcoin.network.federated.servicer import FederatedLearningServicer
@@ -30,10 +30,10 @@ from fedcoin.v1 import node_service_pb2
 from fedcoin.v1.federated_learning_service_pb2_grpc import (
     add_FederatedLearningServiceServicer_to_server,
 )
-from tests.contract.jobs import Job, additive
-from tests.contract.support import CHAIN_ID, FDC, key
-from tests.network.api.live import Live, serve
-from tests.network.peers.nodes import STRANGER, Node, make_genesis, running
+from tests.support.ledger_campaign import Job, additive
+from tests.support.live_api import Live, serve
+from tests.support.mini_chain import CHAIN_ID, FDC, key
+from tests.support.peer_nodes import STRANGER, Node, make_genesis, running
 
 SERVICES = [
     "fedcoin.v1.ArtifactService",
@@ -171,7 +171,7 @@ async def test_shapley_task_service(live: Live) -> None:
     assert found["tasks"][0]["phase"] == "TASK_PHASE_SETTLED"
     asked = {"task_id": job.task_id.hex()}
     payments = (await called(live, "ShapleyTaskService/ListPayments", asked))["payments"]
-    assert payments[0]["kind"] == "PAYMENT_KIND_TRAIN"
+    assert payments[0]["kind"] == "PAYMENT_KIND_TRAINING"
     asked["address"] = payments[0]["address"]
     proof = await called(live, "ShapleyTaskService/GetPaymentProof", asked)
     assert proof["proofs"][0]["payment"]["amount"] == payments[0]["amount"]
@@ -254,7 +254,7 @@ class NoRounds:
         raise NotImplementedError
 
     async def watch(self, address: bytes) -> AsyncIterator[pb.WatchRoundsResponse]:
-        raise Refusal(LearningCode.NOT_REGISTERED, "address has not joined", field="address")
+        raise RefusalError(LearningCode.NOT_REGISTERED, "address has not joined", field="address")
         yield
 
     async def submit(self, update: Update) -> None:

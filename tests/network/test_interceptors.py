@@ -16,7 +16,7 @@ from grpc import StatusCode
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fedcoin.data.errors import DataCode, Refusal
+from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.network.api.failure import failure_of
 from fedcoin.network.bounds import Bounds
 from fedcoin.network.errors import NetworkCode
@@ -24,7 +24,7 @@ from fedcoin.network.interceptors import Call
 from fedcoin.network.status import DETAILS_KEY
 from fedcoin.v1 import artifact_service_pb2 as pb
 from fedcoin.v1 import artifact_service_pb2_grpc as rpc
-from tests.network.probe import SERVICE, Probe, no_errors_in, probing
+from tests.support.probe_service import SERVICE, Probe, no_errors_in, probing
 
 
 async def failure(call: Any) -> grpc.aio.AioRpcError:
@@ -51,7 +51,7 @@ async def test_replies_pass_unchanged() -> None:
 
 async def test_a_refusal_becomes_its_status_with_details(caplog: pytest.LogCaptureFixture) -> None:
     async def refuse(request: Any) -> Any:
-        raise Refusal(DataCode.BAD_ADDRESS, "address is ü", field="address", limit="41")
+        raise RefusalError(DataCode.BAD_ADDRESS, "address is ü", field="address", limit="41")
 
     probe = Probe()
     probe.single = refuse
@@ -76,7 +76,7 @@ async def test_a_refusal_becomes_its_status_with_details(caplog: pytest.LogCaptu
 @pytest.mark.parametrize("text", ["€" * 50_000, "\ud800", "line\nbreak\0", ""])
 async def test_any_message_arrives(text: str) -> None:
     async def refuse(request: Any) -> Any:
-        raise Refusal(DataCode.BAD_ADDRESS, text, field=text, limit=text)
+        raise RefusalError(DataCode.BAD_ADDRESS, text, field=text, limit=text)
 
     probe = Probe()
     probe.single = refuse
@@ -88,7 +88,7 @@ async def test_any_message_arrives(text: str) -> None:
 async def test_a_refusal_in_the_middle_of_a_stream() -> None:
     async def some(request: Any) -> AsyncIterator[Any]:
         yield pb.DownloadResponse(index=7)
-        raise Refusal(NetworkCode.OUT_OF_RANGE, "no such chunk", field="first_chunk")
+        raise RefusalError(NetworkCode.OUT_OF_RANGE, "no such chunk", field="first_chunk")
 
     probe = Probe()
     probe.replies = some
@@ -275,7 +275,7 @@ async def test_a_listeners_own_guard_stands_before_the_method() -> None:
     @asynccontextmanager
     async def guard(call: Call, context: Any) -> AsyncIterator[None]:
         seen.append(call)
-        raise Refusal(NetworkCode.NO_SESSION, "say hello first")
+        raise RefusalError(NetworkCode.NO_SESSION, "say hello first")
         yield
 
     async with probing(Probe(), guards=(guard,)) as (channel, _):

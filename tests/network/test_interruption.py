@@ -6,13 +6,13 @@ import asyncio
 
 import pytest
 
-from fedcoin.data.errors import Refusal
+from fedcoin.data.errors import RefusalError
 from fedcoin.network.errors import NetworkCode
 from fedcoin.network.interruption import Interruption, within
 
 
-def late() -> Refusal:
-    return Refusal(NetworkCode.TIMED_OUT, "too late")
+def late() -> RefusalError:
+    return RefusalError(NetworkCode.TIMED_OUT, "too late")
 
 
 async def test_in_time() -> None:
@@ -25,7 +25,7 @@ async def test_too_late_and_the_task_goes_on() -> None:
         async with within(0.01, late):
             await asyncio.sleep(60)
 
-    with pytest.raises(Refusal, match="too late"):
+    with pytest.raises(RefusalError, match="too late"):
         await body()
     await asyncio.sleep(0)
 
@@ -43,16 +43,16 @@ async def test_a_cancellation_from_elsewhere_stays_one() -> None:
 
 
 async def test_nested_limits_keep_apart() -> None:
-    def inner_late() -> Refusal:
-        return Refusal(NetworkCode.SLOW_READER, "inner")
+    def inner_late() -> RefusalError:
+        return RefusalError(NetworkCode.SLOW_READER, "inner")
 
     async def both(outer: float, inner: float) -> None:
         async with within(outer, late), within(inner, inner_late):
             await asyncio.sleep(60)
 
-    with pytest.raises(Refusal, match="too late"):
+    with pytest.raises(RefusalError, match="too late"):
         await both(0.02, 60)
-    with pytest.raises(Refusal, match="inner"):
+    with pytest.raises(RefusalError, match="inner"):
         await both(60, 0.02)
 
 
@@ -64,14 +64,14 @@ async def test_firing_ends_those_inside_and_those_to_come() -> None:
         try:
             with stopping.watched():
                 await asyncio.sleep(60)
-        except Refusal as refusal:
+        except RefusalError as refusal:
             ended.append(str(refusal))
 
     tasks = [asyncio.ensure_future(body()) for _ in range(3)]
     await asyncio.sleep(0)
     stopping.fire(late)
-    stopping.fire(lambda: Refusal(NetworkCode.SLOW_READER, "second"))
+    stopping.fire(lambda: RefusalError(NetworkCode.SLOW_READER, "second"))
     await asyncio.gather(*tasks)
-    with pytest.raises(Refusal, match="too late"), stopping.watched():
+    with pytest.raises(RefusalError, match="too late"), stopping.watched():
         pass
     assert ended == ["too late"] * 3

@@ -10,11 +10,11 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from fedcoin.data.errors import Refusal
+from fedcoin.data.errors import RefusalError
 from fedcoin.network.errors import NetworkCode
 from fedcoin.network.listener import Listener, Service
 from fedcoin.v1 import artifact_service_pb2_grpc as rpc
-from tests.network.probe import SERVICE, Probe
+from tests.support.probe_service import SERVICE, Probe
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -66,7 +66,7 @@ async def test_who_watches_health_hears_of_the_stop(listener: Listener) -> None:
 
 async def test_a_taken_port_is_refused(listener: Listener) -> None:
     second = made(listener.address)
-    with pytest.raises(Refusal, match=listener.address) as caught:
+    with pytest.raises(RefusalError, match=listener.address) as caught:
         await second.start()
     assert caught.value.code is NetworkCode.PORT_IN_USE
     await second.stop(0)
@@ -75,7 +75,7 @@ async def test_a_taken_port_is_refused(listener: Listener) -> None:
 @pytest.mark.parametrize("address", ["", "7051", ":7051", "localhost:", "localhost:x", "h:99999"])
 async def test_a_malformed_address_is_refused(address: str) -> None:
     listener = made(address)
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(RefusalError) as caught:
         await listener.start()
     assert caught.value.code is NetworkCode.BAD_HOST
     assert caught.value.field == "listen"
@@ -107,7 +107,7 @@ async def test_a_socket_left_by_a_killed_node_is_taken_over(tmp_path: Path) -> N
 
 async def test_a_socket_path_that_the_system_cannot_hold(tmp_path: Path) -> None:
     listener = made(f"unix:{tmp_path}/{'x' * 120}.sock")
-    with pytest.raises(Refusal, match="shorter home") as caught:
+    with pytest.raises(RefusalError, match="shorter home") as caught:
         await listener.start()
     assert caught.value.code is NetworkCode.BAD_PATH
     await listener.stop(0)

@@ -16,7 +16,7 @@ from grpc_tools import protoc
 
 import fedcoin.v1
 from fedcoin.network.reflection import ALPHA_SERVICE, STABLE_SERVICE, served_pool
-from tests.network.probe import SERVICE, Probe, probing
+from tests.support.probe_service import SERVICE, Probe, probing
 
 MODULES: list[Any] = [
     importlib.import_module(f"fedcoin.v1.{found.name}")

@@ -11,7 +11,7 @@ import pytest
 from google.rpc import error_details_pb2, status_pb2
 
 import fedcoin
-from fedcoin.data.errors import DataCode, Refusal
+from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.network.errors import NetworkCode
 from fedcoin.network.status import (
     DETAILS_KEY,
@@ -90,7 +90,7 @@ def unpacked(
 
 
 def test_a_refusal_with_a_field_is_a_bad_request() -> None:
-    refusal = Refusal(DataCode.TOO_LARGE, "body has 9 bytes", field="body", limit="8")
+    refusal = RefusalError(DataCode.TOO_LARGE, "body has 9 bytes", field="body", limit="8")
     status = rich_status(refusal)
     info, bad = unpacked(status)
     assert status.code is grpc.StatusCode.RESOURCE_EXHAUSTED
@@ -103,14 +103,14 @@ def test_a_refusal_with_a_field_is_a_bad_request() -> None:
 
 
 def test_a_refusal_without_a_field_is_none() -> None:
-    info, bad = unpacked(rich_status(Refusal(NetworkCode.NO_ROOM, "full")))
+    info, bad = unpacked(rich_status(RefusalError(NetworkCode.NO_ROOM, "full")))
     assert info.reason == "NO_ROOM"
     assert not info.metadata
     assert bad is None
 
 
 def test_whatever_a_refusal_quotes_fits_into_the_trailers() -> None:
-    refusal = Refusal(DataCode.MALFORMED, "€" * 50_000, field="f" * 50_000, limit="l" * 50_000)
+    refusal = RefusalError(DataCode.MALFORMED, "€" * 50_000, field="f" * 50_000, limit="l" * 50_000)
     status = rich_status(refusal)
     assert len(dict(status.trailing_metadata)[DETAILS_KEY]) < 2_000
     assert len(status.details.encode()) <= 600
@@ -122,7 +122,7 @@ def error_with(trailers: grpc.aio.Metadata) -> grpc.aio.AioRpcError:
 
 
 def test_details_come_back() -> None:
-    refusal = Refusal(DataCode.BAD_CHUNK, "no", field="chunk", limit="3")
+    refusal = RefusalError(DataCode.BAD_CHUNK, "no", field="chunk", limit="3")
     trailers = grpc.aio.Metadata(*rich_status(refusal).trailing_metadata)
     expected = Details(reason="BAD_CHUNK", domain="fedcoin.data", field="chunk", limit="3")
     assert details_of(error_with(trailers)) == expected

@@ -8,16 +8,16 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from fedcoin.application.config import NodeConfig
-from fedcoin.application.credentials import client_credentials
+from fedcoin.application.configuration.config import NodeConfig
+from fedcoin.application.configuration.fields import reachable
+from fedcoin.application.configuration.home import Home
+from fedcoin.application.configuration.tls import client_credentials
 from fedcoin.application.errors import ApplicationCode
-from fedcoin.application.home import Home
-from fedcoin.application.settings import reachable
-from fedcoin.data.errors import Refusal
+from fedcoin.data.errors import RefusalError
 
 if TYPE_CHECKING:
-    from fedcoin.application.wallet import Wallet
-    from fedcoin.data.genesis import Genesis
+    from fedcoin.application.wallet.wallet import Wallet
+    from fedcoin.data.messages.genesis import Genesis
     from fedcoin.network.api.client import NodeClient
     from fedcoin.v1.node_service_pb2 import GetStatusResponse
 
@@ -66,7 +66,7 @@ async def open_wallet(
     Where the home knows its network, the wallet signs for that one and no other, whatever the
     node says. Raises WRONG_NETWORK when the node is of another.
     """
-    from fedcoin.application.wallet import Wallet
+    from fedcoin.application.wallet.wallet import Wallet
 
     key = home.key(key_name, passphrase)
     genesis = home.genesis() if home.is_initialised else None
@@ -79,7 +79,7 @@ async def open_wallet(
 def refuse_other_network(genesis: Genesis, status: GetStatusResponse, target: str) -> None:
     """Raises WRONG_NETWORK: two networks may have the same name."""
     if status.genesis_hash != genesis.hash.hex():
-        raise Refusal(
+        raise RefusalError(
             ApplicationCode.WRONG_NETWORK,
             f"{target} is a node of {status.chain_id} with genesis {status.genesis_hash}; this "
             f"home is of {genesis.chain_id} with genesis {genesis.hash.hex()}",

@@ -17,7 +17,7 @@ import click
 from fedcoin.application.cli.options import AMOUNT, example
 from fedcoin.application.cli.output import note
 from fedcoin.application.errors import ApplicationCode
-from fedcoin.data.errors import Refusal
+from fedcoin.data.errors import RefusalError
 
 if TYPE_CHECKING:
     from fedcoin.application.devnet.result import DevnetResult
@@ -74,9 +74,9 @@ def devnet(keep: Path | None, force: bool, as_json: bool, **asked: Any) -> None:
     """
     import asyncio
 
-    from fedcoin.application.adversaries.kinds import parse_asked
     from fedcoin.application.devnet.plan import Options, check
     from fedcoin.application.devnet.run import run_devnet
+    from fedcoin.testing.dishonest.kinds import parse_asked
 
     liars = tuple(parse_asked(text) for text in asked.pop("adversaries"))
     options = Options(**asked, adversaries=liars)
@@ -111,7 +111,7 @@ def folder(keep: Path | None, force: bool) -> Iterator[Path]:
         return
     if keep.exists() and any(keep.iterdir()):
         if not force or not (keep / MARK).exists():
-            raise Refusal(
+            raise RefusalError(
                 ApplicationCode.HOME_EXISTS,
                 f"{keep} is not empty: choose another folder, or --force for one that a devnet "
                 "made",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fedcoin.application.errors import ApplicationCode
-from fedcoin.data.errors import Refusal
+from fedcoin.data.errors import RefusalError
 
 FAILED, WRONG_USAGE = 1, 2
 
@@ -28,7 +28,7 @@ class Failure:
 
 def explain(error: BaseException) -> Failure:
     """Refusals and what the world does to us are for people; all else is a bug."""
-    if isinstance(error, Refusal):
+    if isinstance(error, RefusalError):
         return Failure(error.message, str(error.code.value))
     if isinstance(error, loaded("fedcoin.network.api.failure", "RpcFailure")):
         failure: Any = error

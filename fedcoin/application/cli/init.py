@@ -21,13 +21,13 @@ from fedcoin.application.cli.options import (
     passphrase_option,
 )
 from fedcoin.application.cli.output import coins, print_fields, print_json
-from fedcoin.application.founding import found
-from fedcoin.application.home import NODE_KEY, Home
-from fedcoin.data.addresses import format_address
-from fedcoin.data.amounts import SAP_PER_FDC
-from fedcoin.data.genesis import parse_genesis
-from fedcoin.data.key_files import KeyFileInfo
-from fedcoin.data.keys import KeyPair
+from fedcoin.application.configuration.home import NODE_KEY, Home
+from fedcoin.application.configuration.new_genesis import found
+from fedcoin.data.crypto.addresses import format_address
+from fedcoin.data.crypto.key_files import KeyFileInfo
+from fedcoin.data.crypto.keys import KeyPair
+from fedcoin.data.messages.amounts import SAP_PER_FDC
+from fedcoin.data.messages.genesis import parse_genesis
 
 Whose = KeyPair | KeyFileInfo
 HEX_KEY = re.compile(r"[0-9a-f]{64}")

@@ -8,10 +8,10 @@ import click
 
 from fedcoin.application.cli.options import example, home_option, json_option, passphrase_option
 from fedcoin.application.cli.output import print_fields, print_json, print_table
-from fedcoin.application.home import NODE_KEY, Home
-from fedcoin.data.addresses import format_address
-from fedcoin.data.key_files import KeyFileInfo
-from fedcoin.data.keys import KeyPair
+from fedcoin.application.configuration.home import NODE_KEY, Home
+from fedcoin.data.crypto.addresses import format_address
+from fedcoin.data.crypto.key_files import KeyFileInfo
+from fedcoin.data.crypto.keys import KeyPair
 
 
 @click.group(

@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 
 import click
 
+from fedcoin.application.configuration.fields import split_address
 from fedcoin.application.errors import ApplicationCode
-from fedcoin.application.settings import split_address
-from fedcoin.data.errors import Refusal
+from fedcoin.data.errors import RefusalError
 
 F = TypeVar("F", bound=Callable[..., Any])
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -30,7 +30,7 @@ class Parsed(click.ParamType[Any]):
             return value
         try:
             return self.parse(value)
-        except Refusal as refusal:
+        except RefusalError as refusal:
             self.fail(f"{refusal.message} [{refusal.code.value}]", param, ctx)
         except ValueError as error:
             self.fail(f"{value!r} {error} [{ApplicationCode.BAD_ARGUMENT.value}]", param, ctx)
@@ -38,14 +38,14 @@ class Parsed(click.ParamType[Any]):
 
 def parse_amount(value: str) -> int:
     """Coins, in sap."""
-    from fedcoin.data.amounts import parse_amount as parse
+    from fedcoin.data.messages.amounts import parse_amount as parse
 
     return parse(value)
 
 
 def parse_address(value: str) -> bytes:
     """An address, 20 bytes."""
-    from fedcoin.data.addresses import parse_address as parse
+    from fedcoin.data.crypto.addresses import parse_address as parse
 
     return parse(value)
 
@@ -70,10 +70,10 @@ ENDPOINT = Parsed("host:port", parse_endpoint)
 
 
 def home_option(command: F) -> F:
-    """``--home DIR``, as a :class:`~fedcoin.application.home.Home`."""
+    """``--home DIR``, as a :class:`~fedcoin.application.configuration.home.Home`."""
 
     def make(ctx: click.Context, param: click.Parameter, value: str) -> Any:
-        from fedcoin.application.home import Home
+        from fedcoin.application.configuration.home import Home
 
         return Home(Path(value).expanduser())
 

@@ -11,7 +11,7 @@ from typing import Any
 import click
 from google.protobuf.message import Message
 
-from fedcoin.data.amounts import format_amount
+from fedcoin.data.messages.amounts import format_amount
 
 
 def as_plain(message: Message) -> dict[str, Any]:

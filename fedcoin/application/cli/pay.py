@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fedcoin.application.cli.connect import open_wallet, run_async
-from fedcoin.application.cli.look import show_transaction
 from fedcoin.application.cli.options import (
     ADDRESS,
     AMOUNT,
@@ -21,6 +20,7 @@ from fedcoin.application.cli.options import (
     passphrase_option,
 )
 from fedcoin.application.cli.output import as_plain, note, print_json
+from fedcoin.application.cli.query import show_transaction
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message

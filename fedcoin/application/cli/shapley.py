@@ -11,7 +11,7 @@ from fedcoin.application.cli.options import example, json_option
 from fedcoin.application.cli.output import note, print_json, print_table
 
 if TYPE_CHECKING:
-    from fedcoin.application.valuation import Valuation
+    from fedcoin.application.offline.valuation import Valuation
 
 FILE = click.Path(path_type=Path)
 NORMAL_95 = 1.96
@@ -53,7 +53,7 @@ def shapley(
     import asyncio
 
     from fedcoin.application.cli.valuation_progress import shown
-    from fedcoin.application.valuation import value_files
+    from fedcoin.application.offline.valuation import value_files
 
     if plot is not None:
         _check_plot(plot)

@@ -11,13 +11,13 @@ import click
 from fedcoin.application.cli.options import example, home_option, json_option
 from fedcoin.application.cli.output import moment, print_fields, print_json, print_table, size
 from fedcoin.application.cli.progress import progress
+from fedcoin.application.configuration.home import Home
 from fedcoin.application.errors import ApplicationCode
-from fedcoin.application.home import Home
-from fedcoin.data.errors import Refusal
+from fedcoin.data.errors import RefusalError
 
 if TYPE_CHECKING:
-    from fedcoin.contract.snapshots import SnapshotCheck
-    from fedcoin.data.genesis import Genesis
+    from fedcoin.contract.snapshots.verifier import SnapshotCheck
+    from fedcoin.data.messages.genesis import Genesis
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -44,10 +44,10 @@ def snapshot() -> None:
 @json_option
 def create(file: Path, home: Home, as_json: bool) -> None:
     """Write the snapshot of a home's latest block to FILE. The node may be running."""
-    from fedcoin.contract.snapshot_writing import write_snapshot
-    from fedcoin.contract.validator_history import ValidatorHistory
-    from fedcoin.data.files import publish
-    from fedcoin.data.store import ChainStore
+    from fedcoin.contract.blocks.validator_history import ValidatorHistory
+    from fedcoin.contract.snapshots.writer import write_snapshot
+    from fedcoin.data.atomic_files import publish
+    from fedcoin.data.storage.chain_store import ChainStore
 
     genesis = home.genesis()
     home.refuse_without_chain()
@@ -57,7 +57,9 @@ def create(file: Path, home: Home, as_json: bool) -> None:
     part.unlink(missing_ok=True)
     with ChainStore.open(home.chain_path, genesis) as store, store.pinned() as state:
         if not state.height:
-            raise Refusal(ApplicationCode.NO_CHAIN, f"{home.root} holds no block yet", field="home")
+            raise RefusalError(
+                ApplicationCode.NO_CHAIN, f"{home.root} holds no block yet", field="home"
+            )
         history = ValidatorHistory(store, genesis)
         write_snapshot(part, state, store, genesis.hash, history)
     publish(part, file)
@@ -69,7 +71,7 @@ def create(file: Path, home: Home, as_json: bool) -> None:
 @json_option
 def list_snapshots(home: Home, as_json: bool) -> None:
     """List the snapshots that a home's node has made, or begun from."""
-    from fedcoin.data.snapshots import SnapshotFolder
+    from fedcoin.data.storage.snapshot_files import SnapshotFolder
 
     home.genesis()
     folder = SnapshotFolder(home.snapshots_path)
@@ -98,7 +100,7 @@ def verify(file: Path, home: Home, genesis: Path | None, as_json: bool) -> None:
     It begins with every change of validators, each certified by those before; the last ones
     certified the block; its app_hash commits to every entry of the state.
     """
-    from fedcoin.data.genesis import parse_genesis
+    from fedcoin.data.messages.genesis import parse_genesis
 
     known = home.genesis() if genesis is None else parse_genesis(genesis.read_bytes())
     found = check(file, known)
@@ -117,9 +119,9 @@ def restore(file: Path, home: Home, as_json: bool) -> None:
     The home must have been made by `init` and hold no blocks. Blocks up to the snapshot's height
     will not be there. All of the state is written at once, or nothing.
     """
-    from fedcoin.application.snapshots import refuse_chain, restore_snapshot
-    from fedcoin.data.snapshots import SnapshotFolder
-    from fedcoin.data.store import ChainStore
+    from fedcoin.application.node.snapshot_maker import refuse_chain, restore_snapshot
+    from fedcoin.data.storage.chain_store import ChainStore
+    from fedcoin.data.storage.snapshot_files import SnapshotFolder
 
     genesis = home.genesis()
     with home.locked(), ChainStore.open(home.chain_path, genesis) as store:
@@ -138,8 +140,8 @@ def restore(file: Path, home: Home, as_json: bool) -> None:
 
 def check(file: Path, genesis: Genesis) -> SnapshotCheck:
     """Check a whole file, and show how far it is."""
-    from fedcoin.application.snapshots import check_snapshot
-    from fedcoin.data.snapshots import count_parts
+    from fedcoin.application.node.snapshot_maker import check_snapshot
+    from fedcoin.data.storage.snapshot_files import count_parts
 
     with progress("parts", count_parts(file)) as advance:
         return check_snapshot(file, genesis, advance)
@@ -147,7 +149,7 @@ def check(file: Path, genesis: Genesis) -> SnapshotCheck:
 
 def show(file: Path, found: SnapshotCheck, as_json: bool) -> None:
     """What is in a snapshot."""
-    from fedcoin.data.hashing import sha256
+    from fedcoin.data.crypto.hashing import sha256
 
     header, head = found.header, found.head
     assert header is not None, "a snapshot that is whole has a head"

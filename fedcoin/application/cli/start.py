@@ -18,7 +18,7 @@ from fedcoin.application.cli.options import (
     passphrase_option,
 )
 from fedcoin.application.cli.service import configure_logging, parent_option, serve
-from fedcoin.application.home import Home
+from fedcoin.application.configuration.home import Home
 
 
 def parse_setting(value: str) -> tuple[str, str]:
@@ -128,7 +128,7 @@ def start(
     if new_campaign and not config.coordinator.enabled:
         raise click.UsageError("--new-campaign is for a node that coordinates: add --coordinate.")
     configure_logging(config.log.level, config.log.format)
-    from fedcoin.application.node import run_node
+    from fedcoin.application.node.node import run_node
 
     opened = dataclasses.replace(home, passphrase=passphrase)
     serve(

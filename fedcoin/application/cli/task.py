@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fedcoin.application.cli.connect import ask, node_client, open_wallet, run_async
-from fedcoin.application.cli.look import payments_table
 from fedcoin.application.cli.options import (
     ADDRESS,
     AMOUNT,
@@ -30,8 +29,9 @@ from fedcoin.application.cli.output import (
     print_json,
     print_table,
 )
+from fedcoin.application.cli.query import payments_table
 from fedcoin.application.cli.start import flags_of, set_option
-from fedcoin.application.home import Home
+from fedcoin.application.configuration.home import Home
 
 if TYPE_CHECKING:
     from fedcoin.v1.views_pb2 import TaskView
@@ -78,7 +78,7 @@ def list_tasks(
                 view.round,
                 phase_of(view),
                 len(view.clients),
-                coins(view.prices.train + view.prices.com + view.prices.sap),
+                coins(view.prices.training + view.prices.aggregation + view.prices.mining),
                 moment(view.opened_ms),
                 f"{view.campaign_id[:12]}…",
             )
@@ -147,7 +147,7 @@ def proof(task_id: str, address: bytes, home: Home, node: str | None) -> None:
     """
 
     async def question() -> Any:
-        from fedcoin.network.api.proof_file import fetch
+        from fedcoin.application.verification.proof_file import fetch
 
         async with node_client(home, node) as client:
             return await fetch(client, task_id, address)
@@ -179,8 +179,8 @@ def show_task(view: TaskView) -> None:
             "closed": f"{moment(view.closed_ms)}, block {view.closed_height}"
             if view.closed_height
             else "-",
-            "prices": f"clients {coins(prices.train)}, server {coins(prices.com)}, "
-            f"miners {coins(prices.sap)}",
+            "prices": f"clients {coins(prices.training)}, server {coins(prices.aggregation)}, "
+            f"miners {coins(prices.mining)}",
             "schedule": Schedule.Name(view.schedule).removeprefix("SCHEDULE_").lower(),
             "evaluation": f"{view.evaluation_size} examples",
             "difficulty": nano(view.difficulty_nano),
@@ -249,7 +249,7 @@ def publish(
     The key pays the budget and is the campaign's server. How the price is split, which coalitions
     count and how long miners have come from the [coordinator] settings (--set).
     """
-    from fedcoin.application.simulate import publish as publish_folder
+    from fedcoin.application.offline.simulation import publish as publish_folder
 
     names = {"key_name": "coordinator.key", "budget": "coordinator.budget"}
     config = home.config(os.environ, flags_of(settings, given, names))

@@ -19,22 +19,17 @@ from fedcoin.application.cli.options import (
     passphrase_option,
 )
 from fedcoin.application.cli.output import coins, nano, note, print_json, print_table
-from fedcoin.application.cli.service import (
-    configure_logging,
-    parent_option,
-    serve,
-    unless_stopped,
-)
-from fedcoin.application.config import NodeConfig
-from fedcoin.application.credentials import client_credentials
-from fedcoin.application.home import Home
+from fedcoin.application.cli.service import configure_logging, parent_option, serve, unless_stopped
+from fedcoin.application.configuration.config import NodeConfig
+from fedcoin.application.configuration.home import Home
+from fedcoin.application.configuration.tls import client_credentials
 
 if TYPE_CHECKING:
     import asyncio
 
-    from fedcoin.application.trainer import Paid
-    from fedcoin.data.keys import KeyPair
-    from fedcoin.learning.local import LocalData
+    from fedcoin.application.client.trainer import Paid
+    from fedcoin.data.crypto.keys import KeyPair
+    from fedcoin.learning.training.client_data import LocalData
 
 
 def parse_share(value: str) -> tuple[int, int]:
@@ -98,7 +93,7 @@ def client(
     Needs a key and nothing else: one is made if the home has none. Your data stays on this
     machine. Ends when the campaign does.
     """
-    from fedcoin.learning.local import LocalData
+    from fedcoin.learning.training.client_data import LocalData
 
     config = home.config(os.environ)
     configure_logging(config.log.level, config.log.format)
@@ -116,8 +111,8 @@ def client(
 
 def own_key(home: Home, name: str, passphrase: str | None) -> KeyPair:
     """The home's key of this name, made if it is the first one."""
-    from fedcoin.data.addresses import format_address
-    from fedcoin.data.keys import KeyPair
+    from fedcoin.data.crypto.addresses import format_address
+    from fedcoin.data.crypto.keys import KeyPair
 
     if not home.key_names():
         made = KeyPair.generate()
@@ -135,7 +130,7 @@ async def run_client(
     stop: asyncio.Event,
 ) -> Sequence[Paid]:
     """Takes part until the campaign is over; what each round brought."""
-    from fedcoin.application.trainer import Trainer
+    from fedcoin.application.client.trainer import Trainer
 
     trainer = Trainer(
         server,

@@ -20,22 +20,17 @@ from fedcoin.application.cli.options import (
     passphrase_option,
 )
 from fedcoin.application.cli.output import coins, print_json, print_table
-from fedcoin.application.cli.service import (
-    configure_logging,
-    parent_option,
-    serve,
-    unless_stopped,
-)
+from fedcoin.application.cli.service import configure_logging, parent_option, serve, unless_stopped
 from fedcoin.application.cli.start import flags_of, set_option
-from fedcoin.application.config import NodeConfig
-from fedcoin.application.credentials import client_credentials
-from fedcoin.application.home import Home
+from fedcoin.application.configuration.config import NodeConfig
+from fedcoin.application.configuration.home import Home
+from fedcoin.application.configuration.tls import client_credentials
 
 if TYPE_CHECKING:
     import asyncio
 
-    from fedcoin.data.keys import KeyPair
-    from fedcoin.learning.campaign import RoundRecord
+    from fedcoin.application.coordinator.campaign import RoundRecord
+    from fedcoin.data.crypto.keys import KeyPair
 
 
 SETTINGS = {
@@ -115,7 +110,7 @@ async def run_server(
     records: list[RoundRecord],
 ) -> None:
     """Runs the campaign of a home through the node at ``target``; fills ``records``."""
-    from fedcoin.application.coordination import open_coordinator, own_store
+    from fedcoin.application.coordinator.runner import open_coordinator, own_store
     from fedcoin.network.api.client import NodeClient
 
     store = own_store(config, home)
@@ -153,7 +148,7 @@ def show_records(records: Sequence[RoundRecord], as_json: bool) -> None:
 
 def plain_record(record: RoundRecord) -> dict[str, Any]:
     """A round for tools."""
-    from fedcoin.data.addresses import format_address
+    from fedcoin.data.crypto.addresses import format_address
 
     return {
         "round": record.round,

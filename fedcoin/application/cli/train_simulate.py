@@ -44,8 +44,8 @@ def simulate(folder: Path, as_json: bool, **given: Any) -> None:
     """
     import asyncio
 
-    from fedcoin.application import simulate as simulation
-    from fedcoin.learning.training import Plan
+    from fedcoin.application.offline import simulation
+    from fedcoin.learning.training.sgd import TrainingPlan
 
     roles = [simulation.MISLABELLED] * given["mislabelled"]
     roles += [simulation.FREE_RIDER] * given["free_riders"]
@@ -57,7 +57,7 @@ def simulate(folder: Path, as_json: bool, **given: Any) -> None:
             clients=given["clients"],
             dataset=given["dataset"],
             model=given["model"],
-            plan=Plan(given["epochs"], given["batch_size"], given["learning_rate"]),
+            plan=TrainingPlan(given["epochs"], given["batch_size"], given["learning_rate"]),
             seed=given["seed"],
             roles=roles,
             noise=given["noise"],

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import click
 
 from fedcoin.application.cli.progress import LINE_SECONDS
-from fedcoin.application.valuation import Report, ValuationProgress
+from fedcoin.application.offline.valuation import Report, ValuationProgress
 
 
 @contextmanager

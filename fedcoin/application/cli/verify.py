@@ -12,14 +12,14 @@ import click
 from fedcoin.application.cli.options import example, home_option, json_option
 from fedcoin.application.cli.output import as_plain, coins, moment, print_fields, print_json
 from fedcoin.application.cli.progress import progress
+from fedcoin.application.configuration.home import Home
 from fedcoin.application.errors import ApplicationCode
-from fedcoin.application.home import Home
-from fedcoin.data.errors import Refusal
+from fedcoin.data.errors import RefusalError
 
 if TYPE_CHECKING:
-    from fedcoin.application.recompute import Recomputed
-    from fedcoin.data.genesis import Genesis
-    from fedcoin.data.store import ChainStore
+    from fedcoin.application.verification.reveal_check import Recomputed
+    from fedcoin.data.messages.genesis import Genesis
+    from fedcoin.data.storage.chain_store import ChainStore
 
 _FROM_SNAPSHOT = "Blocks before were not replayed: certificates vouch for the snapshot's state."
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -60,9 +60,9 @@ def verify(
 
 def verify_chain(home: Home, recompute: bool, as_json: bool) -> None:
     """The stored chain, and with ``recompute`` what was revealed on it."""
-    from fedcoin.application.replay import replay
-    from fedcoin.data.snapshots import SnapshotFolder
-    from fedcoin.data.store import ChainStore
+    from fedcoin.application.verification.replay import replay
+    from fedcoin.data.storage.chain_store import ChainStore
+    from fedcoin.data.storage.snapshot_files import SnapshotFolder
 
     genesis, folder = home.genesis(), SnapshotFolder(home.snapshots_path)
     home.refuse_without_chain()
@@ -101,7 +101,7 @@ def verify_chain(home: Home, recompute: bool, as_json: bool) -> None:
 
 
 def _recomputed(home: Home, genesis: Genesis, store: ChainStore, reveals: int) -> Recomputed:
-    from fedcoin.application.recompute import recompute_reveals
+    from fedcoin.application.verification.reveal_check import recompute_reveals
 
     with progress("reveals", reveals) as advance:
         return asyncio.run(recompute_reveals(store, genesis, home.artifacts_path, advance))
@@ -109,8 +109,8 @@ def _recomputed(home: Home, genesis: Genesis, store: ChainStore, reveals: int) -
 
 def verify_proof(path: Path, genesis: Genesis, as_json: bool) -> None:
     """A payment proof, with nothing but the genesis."""
-    from fedcoin.data.addresses import format_address
-    from fedcoin.network.api.proof_file import MAX_BYTES, check_file
+    from fedcoin.application.verification.proof_file import MAX_BYTES, check_file
+    from fedcoin.data.crypto.addresses import format_address
 
     with path.open("rb") as file:
         found = check_file(file.read(MAX_BYTES + 1), genesis)
@@ -144,14 +144,14 @@ def verify_proof(path: Path, genesis: Genesis, as_json: bool) -> None:
 
 
 def _genesis(home: Home, path: Path | None) -> Genesis:
-    from fedcoin.data.genesis import parse_genesis
+    from fedcoin.data.messages.genesis import parse_genesis
 
     return home.genesis() if path is None else parse_genesis(path.read_bytes())
 
 
 def _refuse_both(both: bool, one: str, other: str) -> None:
     if both:
-        raise Refusal(
+        raise RefusalError(
             ApplicationCode.BAD_ARGUMENT,
             f"{one} has no meaning together with {other}",
             field=one.lstrip("-"),

@@ -10,7 +10,7 @@ itself, run as a person would run it. In order:
 3. :mod:`~fedcoin.application.devnet.observe` follows the rounds through the miners' APIs and, at
    the end, asks every node what it holds;
 4. :mod:`~fedcoin.application.devnet.result` is what came of it, and
-   :mod:`~fedcoin.application.devnet.table` and :mod:`fedcoin.application.report` show it.
+   :mod:`~fedcoin.application.devnet.table` and :mod:`fedcoin.application.devnet.report` show it.
 
 It knows nothing that the nodes do not tell, but for which client is honest.
 """

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 
-from fedcoin.application.devnet.plan import Plan
+from fedcoin.application.devnet.plan import DevnetPlan
 from fedcoin.application.devnet.result import (
     ClientResult,
     DevnetResult,
@@ -17,17 +17,14 @@ from fedcoin.application.devnet.result import (
     RoundResult,
 )
 from fedcoin.application.errors import ApplicationCode
-from fedcoin.data.addresses import parse_address
-from fedcoin.data.amounts import format_amount
-from fedcoin.data.errors import Refusal
+from fedcoin.data.crypto.addresses import parse_address
+from fedcoin.data.errors import RefusalError
+from fedcoin.data.messages.amounts import format_amount
 from fedcoin.network.api.client import NodeClient
-from fedcoin.network.api.failure import RpcFailure
+from fedcoin.network.api.failure import RpcError
 from fedcoin.network.federated.client import FederatedClient
 from fedcoin.v1.block_pb2 import TaskPhase
-from fedcoin.v1.federated_learning_service_pb2 import (
-    GetCampaignStatusResponse,
-    RoundPhase,
-)
+from fedcoin.v1.federated_learning_service_pb2 import GetCampaignStatusResponse, RoundPhase
 from fedcoin.v1.node_service_pb2 import GetStatusResponse
 from fedcoin.v1.task_pb2 import Schedule
 from fedcoin.v1.transaction_pb2 import SignedTransaction, TransactionBody
@@ -56,7 +53,7 @@ class _Told:
 class Observer:
     """Clients of all nodes of a devnet; an async context manager."""
 
-    def __init__(self, plan: Plan, tell: Tell) -> None:
+    def __init__(self, plan: DevnetPlan, tell: Tell) -> None:
         self._plan = plan
         self._tell = tell
         self._stack = AsyncExitStack()
@@ -81,7 +78,7 @@ class Observer:
         while True:
             # A new channel each time: one that failed once waits ever longer to try again.
             async with FederatedClient(self._plan.server) as coordinator:
-                with suppress(RpcFailure):  # not there yet, or no more
+                with suppress(RpcError):  # not there yet, or no more
                     while True:
                         self._tell_campaign(await coordinator.campaign(), told)
                         await asyncio.sleep(POLL_SECONDS)
@@ -110,7 +107,7 @@ class Observer:
             for task in event.tasks:
                 self._tell_phase(task, phases)
                 if task.phase == TaskPhase.TASK_PHASE_FAILED:
-                    raise Refusal(
+                    raise RefusalError(
                         ApplicationCode.PROCESS_FAILED,
                         f"round {task.round} failed after {task.attempt + 1} attempts: too few "
                         "miners agreed on its Shapley values",
@@ -187,9 +184,9 @@ class Observer:
             schedule=Schedule.Name(task.schedule).removeprefix("SCHEDULE_").lower(),
             evaluations=sum(miner.evaluations for miner in task.miners if miner.revealed),
             settle_seconds=seconds(task),
-            train_price=task.prices.train,
-            com_price=task.prices.com,
-            sap_price=task.prices.sap,
+            training_price=task.prices.training,
+            aggregation_price=task.prices.aggregation,
+            mining_price=task.prices.mining,
             server=task.server,
             clients=client_results(task, self._plan.roles),
             miners=tuple(

@@ -9,16 +9,16 @@ from pathlib import Path
 
 import numpy as np
 
+from fedcoin.application.configuration.home import NODE_KEY, Home
+from fedcoin.application.configuration.new_genesis import found
 from fedcoin.application.devnet.ports import free_ports
 from fedcoin.application.errors import ApplicationCode
-from fedcoin.application.founding import found
-from fedcoin.application.home import NODE_KEY, Home
-from fedcoin.data.amounts import SAP_PER_FDC
-from fedcoin.data.errors import Refusal
-from fedcoin.data.hashing import sha256
-from fedcoin.data.keys import KeyPair
-from fedcoin.learning import datasets
-from fedcoin.learning.executors import cores
+from fedcoin.data.crypto.hashing import sha256
+from fedcoin.data.crypto.keys import KeyPair
+from fedcoin.data.errors import RefusalError
+from fedcoin.data.messages.amounts import SAP_PER_FDC
+from fedcoin.learning.training import datasets
+from fedcoin.learning.workers.executors import cores
 
 CHAIN_ID = "fedcoin-devnet"
 
@@ -71,7 +71,7 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True)
-class Miner:
+class MinerMember:
     """A node that mines. ``api`` is host:port; ``adversary`` is empty for an honest one."""
 
     member: Member
@@ -80,7 +80,7 @@ class Miner:
 
 
 @dataclass(frozen=True, slots=True)
-class Client:
+class ClientMember:
     """A client: what it is, and how many examples it has."""
 
     member: Member
@@ -89,17 +89,17 @@ class Client:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class DevnetPlan:
     """A devnet, ready to be started. ``server`` is the coordinator's host:port."""
 
     options: Options
     root: Path
     chain_id: str
     supply: int
-    miners: tuple[Miner, ...]
+    miners: tuple[MinerMember, ...]
     coordinator: Member
     server: str
-    clients: tuple[Client, ...]
+    clients: tuple[ClientMember, ...]
 
     @property
     def roles(self) -> dict[bytes, str]:
@@ -129,14 +129,14 @@ def check(options: Options) -> None:
     for name, value, low, high in limits:
         if not low <= value <= high:
             unit = " sap" if name == "budget" else ""
-            raise Refusal(
+            raise RefusalError(
                 ApplicationCode.BAD_ARGUMENT,
                 f"--{name} is {value}{unit}, but it must be from {low} to {high}{unit}",
                 field=name,
                 limit=f"{low} to {high}",
             )
     if len(options.liars) >= options.miners:
-        raise Refusal(
+        raise RefusalError(
             ApplicationCode.BAD_ARGUMENT,
             f"--adversary asks for {len(options.liars)} liars among {options.miners} miners, but"
             " one of them must be honest",
@@ -145,7 +145,7 @@ def check(options: Options) -> None:
         )
 
 
-def lay_out(options: Options, root: Path) -> Plan:
+def lay_out(options: Options, root: Path) -> DevnetPlan:
     """Makes all homes and data below ``root``, the same for the same seed but for the time.
 
     Raises :class:`Refusal`: BAD_ARGUMENT, or what loading the data set raises.
@@ -171,7 +171,7 @@ def lay_out(options: Options, root: Path) -> Plan:
     coordinator = lay_out_coordinator(root, genesis, keys["coordinator"], options, server, nodes)
     clients = lay_out_clients(root, genesis, keys, options, server, dataset)
     supply = reserve + len(miners) * (MINER_BOND + MINER_BALANCE)
-    return Plan(options, root, CHAIN_ID, supply, nodes, coordinator, server, clients)
+    return DevnetPlan(options, root, CHAIN_ID, supply, nodes, coordinator, server, clients)
 
 
 def names(options: Options) -> list[str]:
@@ -191,7 +191,7 @@ def lay_out_miners(
     keys: dict[str, KeyPair],
     miners: Mapping[str, str],
     listeners: Sequence[str],
-) -> tuple[Miner, ...]:
+) -> tuple[MinerMember, ...]:
     """Their homes, by name and by how they lie; each dials those before it."""
     peers, apis = listeners[: len(miners)], listeners[len(miners) :]
     found_miners = []
@@ -211,7 +211,7 @@ def lay_out_miners(
         home.write(genesis, settings)
         arguments = ("start", "--home", str(home.root), "--stop-with-stdin")
         member = Member(name, home, keys[name].address, arguments)
-        found_miners.append(Miner(member, apis[i], adversary))
+        found_miners.append(MinerMember(member, apis[i], adversary))
     return tuple(found_miners)
 
 
@@ -221,7 +221,7 @@ def lay_out_coordinator(
     key: KeyPair,
     options: Options,
     server: str,
-    miners: Sequence[Miner],
+    miners: Sequence[MinerMember],
 ) -> Member:
     """Its home; it talks to the first miner."""
     home = Home(root / "coordinator")
@@ -248,7 +248,7 @@ def lay_out_clients(
     options: Options,
     server: str,
     dataset: datasets.Dataset,
-) -> tuple[Client, ...]:
+) -> tuple[ClientMember, ...]:
     """Their homes, each with its own part of the training data."""
     clients = []
     for i, role in enumerate(roles(options.clients)):
@@ -266,7 +266,7 @@ def lay_out_clients(
         if role == FREE_RIDER:
             arguments.append("--free-ride")
         member = Member(name, home, keys[name].address, tuple(arguments))
-        clients.append(Client(member, role, len(part.y_train)))
+        clients.append(ClientMember(member, role, len(part.y_train)))
     return tuple(clients)
 
 

@@ -6,7 +6,7 @@ import random
 import socket
 
 from fedcoin.application.errors import ApplicationCode
-from fedcoin.data.errors import Refusal
+from fedcoin.data.errors import RefusalError
 
 FIRST, LAST = 20_000, 32_000
 """Below the range from which systems give ports to outgoing connections, so that between our
@@ -29,7 +29,7 @@ def free_ports(count: int) -> list[int]:
                 continue
         chosen.append(port)
     if len(chosen) < count:
-        raise Refusal(
+        raise RefusalError(
             ApplicationCode.PORT_IN_USE,
             f"found only {len(chosen)} of {count} free ports from {FIRST} to {LAST}",
             field="ports",

@@ -20,7 +20,7 @@ from pathlib import Path
 from types import TracebackType
 
 from fedcoin.application.errors import ApplicationCode
-from fedcoin.data.errors import Refusal
+from fedcoin.data.errors import RefusalError
 
 STOP_SECONDS = 10.0
 """How long processes may take to stop before they are killed."""
@@ -119,9 +119,9 @@ class Processes:
                 running.process.wait()
 
 
-def failed(running: Running, how: str) -> Refusal:
+def failed(running: Running, how: str) -> RefusalError:
     """What to say of a process that did not do as it should."""
-    return Refusal(
+    return RefusalError(
         ApplicationCode.PROCESS_FAILED,
         f"{running.name} {how}; the end of {running.log}:\n{tail(running.log)}\n"
         f"{running.name} {how}",

@@ -47,9 +47,9 @@ class RoundResult:
     schedule: str
     evaluations: int
     settle_seconds: float
-    train_price: int
-    com_price: int
-    sap_price: int
+    training_price: int
+    aggregation_price: int
+    mining_price: int
     server: str
     clients: tuple[ClientResult, ...]
     miners: tuple[MinerResult, ...]

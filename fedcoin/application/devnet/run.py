@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from fedcoin.application.devnet.observe import Observer, Tell
-from fedcoin.application.devnet.plan import Options, Plan, lay_out
+from fedcoin.application.devnet.plan import DevnetPlan, Options, lay_out
 from fedcoin.application.devnet.processes import Processes
+from fedcoin.application.devnet.report import render_report
 from fedcoin.application.devnet.result import DevnetResult
 from fedcoin.application.errors import ApplicationCode
-from fedcoin.application.report import render_report
-from fedcoin.data.errors import Refusal
+from fedcoin.data.errors import RefusalError
 from fedcoin.v1.views_pb2 import TaskView
 
 T = TypeVar("T")
@@ -51,13 +51,13 @@ async def run_devnet(options: Options, root: Path, tell: Tell) -> DevnetResult:
     return result
 
 
-def start_nodes(plan: Plan, processes: Processes) -> None:
+def start_nodes(plan: DevnetPlan, processes: Processes) -> None:
     """Starts every miner; they find each other in any order."""
     for miner in plan.miners:
         processes.start(miner.member.name, miner.member.arguments, lasting=True)
 
 
-def start_training(plan: Plan, processes: Processes) -> None:
+def start_training(plan: DevnetPlan, processes: Processes) -> None:
     """Starts the coordinator and the clients, who look for it until it is there."""
     processes.start(plan.coordinator.name, plan.coordinator.arguments, lasting=False)
     for client in plan.clients:
@@ -89,7 +89,7 @@ async def beside(processes: Processes, work: Coroutine[Any, Any, T]) -> T:
         await asyncio.gather(observing, watching, return_exceptions=True)
 
 
-async def finish(plan: Plan, processes: Processes) -> None:
+async def finish(plan: DevnetPlan, processes: Processes) -> None:
     """Coordinator and clients end by themselves, soon and well. Raises PROCESS_FAILED."""
     deadline = time.monotonic() + FINISH_SECONDS
     for member in (plan.coordinator, *(client.member for client in plan.clients)):
@@ -107,11 +107,11 @@ def judge(result: DevnetResult) -> None:
     """Raises DISAGREEMENT unless all is as it should be."""
     if not result.agreed:
         states = ", ".join(f"{n.address} at {n.height}: {n.app_hash[:16]}" for n in result.nodes)
-        raise Refusal(
+        raise RefusalError(
             ApplicationCode.DISAGREEMENT, f"the miners do not hold the same state: {states}"
         )
     if not result.conserved:
-        raise Refusal(
+        raise RefusalError(
             ApplicationCode.DISAGREEMENT,
             f"there were {result.supply_before} sap, and there are {result.supply_after}",
         )

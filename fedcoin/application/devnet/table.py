@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from fedcoin.application.devnet.result import DevnetResult, NodeResult, RoundResult
-from fedcoin.data.amounts import SAP_PER_FDC
+from fedcoin.data.messages.amounts import SAP_PER_FDC
 
 COLOURS = {"honest": "default", "mislabelled": "yellow", "free rider": "bright_black"}
 PLAIN_WIDTH = 110

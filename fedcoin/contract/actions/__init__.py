@@ -10,18 +10,11 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
-from fedcoin.contract.actions import (
-    bonds,
-    campaigns,
-    equivocation,
-    mining,
-    open_tasks,
-    transfers,
-)
-from fedcoin.contract.scope import Scope
-from fedcoin.data.transactions import Transaction
+from fedcoin.contract.actions import bonds, campaigns, equivocation, mining, open_tasks, transfers
+from fedcoin.contract.state.execution_context import ExecutionContext
+from fedcoin.data.messages.transactions import Transaction
 
-Rule = Callable[[Scope, Transaction], None]
+Rule = Callable[[ExecutionContext, Transaction], None]
 
 RULES: Final[Mapping[str, Rule]] = MappingProxyType(
     {

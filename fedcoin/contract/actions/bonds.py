@@ -5,14 +5,14 @@ from __future__ import annotations
 from itertools import takewhile
 from typing import Final
 
-from fedcoin.contract import records
 from fedcoin.contract.checks import checked_amount
-from fedcoin.contract.electorate import validators_of
 from fedcoin.contract.errors import LedgerCode
-from fedcoin.contract.scope import Scope
-from fedcoin.data.amounts import format_amount
-from fedcoin.data.errors import Refusal
-from fedcoin.data.transactions import Transaction
+from fedcoin.contract.state import records
+from fedcoin.contract.state.execution_context import ExecutionContext
+from fedcoin.contract.state.validators import validators_of
+from fedcoin.data.errors import RefusalError
+from fedcoin.data.messages.amounts import format_amount
+from fedcoin.data.messages.transactions import Transaction
 from fedcoin.v1 import block_pb2
 from fedcoin.v1.block_pb2 import PaymentReceipt
 from fedcoin.v1.state_pb2 import BondState, Unbonding
@@ -21,7 +21,7 @@ MAX_UNBONDINGS: Final = 16
 """How many parts of one bond may be on their way back at a time."""
 
 
-def bond(scope: Scope, transaction: Transaction) -> None:
+def bond(scope: ExecutionContext, transaction: Transaction) -> None:
     """Lock coins. Whoever had no bond decides from the next height on.
 
     Raises `Refusal` (ZERO_AMOUNT, AMOUNT_OVERFLOW, ALREADY_SLASHED, TOO_MANY_VALIDATORS,
@@ -30,7 +30,7 @@ def bond(scope: Scope, transaction: Transaction) -> None:
     amount = checked_amount(transaction.body.bond.amount, "amount")
     state = records.BONDS.get(scope.state, transaction.sender) or BondState()
     if state.slashed:
-        raise Refusal(
+        raise RefusalError(
             LedgerCode.ALREADY_SLASHED,
             "this key was slashed for contradicting votes and may not bond again",
             field="public_key",
@@ -43,7 +43,7 @@ def bond(scope: Scope, transaction: Transaction) -> None:
             state.since_height = scope.block.height + 1
     least = scope.rules.min_bond
     if state.bond + amount < least:
-        raise Refusal(
+        raise RefusalError(
             LedgerCode.BOND_TOO_SMALL,
             f"the bond would be {format_amount(amount)}; the least is {format_amount(least)}",
             field="amount",
@@ -54,7 +54,7 @@ def bond(scope: Scope, transaction: Transaction) -> None:
     records.BONDS.put(scope.state, transaction.sender, record=state)
 
 
-def unbond(scope: Scope, transaction: Transaction) -> None:
+def unbond(scope: ExecutionContext, transaction: Transaction) -> None:
     """Take coins out of the bond; they return after the unbonding period.
 
     Raises `Refusal` (ZERO_AMOUNT, AMOUNT_OVERFLOW, INSUFFICIENT_BOND, BOND_LEFT_TOO_SMALL,
@@ -64,14 +64,14 @@ def unbond(scope: Scope, transaction: Transaction) -> None:
     state = records.BONDS.get(scope.state, transaction.sender) or BondState()
     left = state.bond - amount
     if left < 0:
-        raise Refusal(
+        raise RefusalError(
             LedgerCode.INSUFFICIENT_BOND,
             f"amount is {format_amount(amount)}; the bond is {format_amount(state.bond)}",
             field="amount",
             limit=str(state.bond),
         )
     if 0 < left < scope.rules.min_bond:
-        raise Refusal(
+        raise RefusalError(
             LedgerCode.BOND_LEFT_TOO_SMALL,
             f"{format_amount(left)} of the bond would be left: leave at least"
             f" {format_amount(scope.rules.min_bond)}, or nothing",
@@ -79,7 +79,7 @@ def unbond(scope: Scope, transaction: Transaction) -> None:
             limit=str(scope.rules.min_bond),
         )
     if len(state.unbonding) >= MAX_UNBONDINGS:
-        raise Refusal(
+        raise RefusalError(
             LedgerCode.TOO_MANY_UNBONDINGS,
             f"{MAX_UNBONDINGS} parts of this bond are on their way back: wait for one",
             field="amount",
@@ -94,7 +94,7 @@ def unbond(scope: Scope, transaction: Transaction) -> None:
     records.UNBONDING.add(scope.state, release, transaction.sender)
 
 
-def release_due(scope: Scope) -> None:
+def release_due(scope: ExecutionContext) -> None:
     """Return what has waited for its unbonding period, to its owners' balances."""
     waiting = records.UNBONDING.scan(scope.state)
     due = list(takewhile(lambda entry: entry[0] <= scope.block.time_ms, waiting))
@@ -113,20 +113,20 @@ def release_due(scope: Scope) -> None:
             records.BONDS.delete(scope.state, address)
 
 
-def check_not_last(scope: Scope, field: str) -> None:
+def check_not_last(scope: ExecutionContext, field: str) -> None:
     """Refuse (LAST_VALIDATOR) when only one validator is left: the chain would stop."""
     if len(validators_of(scope.state)) <= 1:
-        raise Refusal(
+        raise RefusalError(
             LedgerCode.LAST_VALIDATOR,
             "this is the last validator; without it nobody could decide a block",
             field=field,
         )
 
 
-def _check_room(scope: Scope) -> None:
+def _check_room(scope: ExecutionContext) -> None:
     most = scope.rules.max_validators
     if len(validators_of(scope.state)) >= most:
-        raise Refusal(
+        raise RefusalError(
             LedgerCode.TOO_MANY_VALIDATORS,
             f"there are {most} validators already: wait until one unbonds",
             field="public_key",

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Final
 
-from fedcoin.contract import records
 from fedcoin.contract.checks import check_choice, check_length, check_number, checked_amount
 from fedcoin.contract.errors import LedgerCode
-from fedcoin.contract.scope import Scope
-from fedcoin.contract.settlement import close_campaign as close
-from fedcoin.data.addresses import ADDRESS_BYTES
-from fedcoin.data.amounts import format_amount
-from fedcoin.data.errors import Refusal
-from fedcoin.data.hashing import HASH_BYTES
-from fedcoin.data.transactions import Transaction
+from fedcoin.contract.state import records
+from fedcoin.contract.state.execution_context import ExecutionContext
+from fedcoin.contract.tasks.settlement import close_campaign as close
+from fedcoin.data.crypto.addresses import ADDRESS_BYTES
+from fedcoin.data.crypto.hashing import HASH_BYTES
+from fedcoin.data.errors import RefusalError
+from fedcoin.data.messages.amounts import format_amount
+from fedcoin.data.messages.transactions import Transaction
 from fedcoin.v1 import task_pb2
 from fedcoin.v1.state_pb2 import CampaignState
 from fedcoin.v1.task_pb2 import OpenCampaign, PriceSplit
@@ -26,7 +26,7 @@ _SPREADS: Final = (task_pb2.BUDGET_SPREAD_EQUAL, task_pb2.BUDGET_SPREAD_DECREASI
 _REWARDS: Final = (task_pb2.MINING_REWARD_WINNER, task_pb2.MINING_REWARD_PRO_RATA)
 
 
-def open_campaign(scope: Scope, transaction: Transaction) -> None:
+def open_campaign(scope: ExecutionContext, transaction: Transaction) -> None:
     """Put the whole budget in escrow. The campaign's id is the transaction's hash.
 
     Raises `Refusal` (BAD_SERVER, BAD_HASH, BAD_ROUNDS, BUDGET_TOO_SMALL, ZERO_AMOUNT,
@@ -40,7 +40,7 @@ def open_campaign(scope: Scope, transaction: Transaction) -> None:
     records.CAMPAIGNS.put(scope.state, transaction.hash, record=campaign)
 
 
-def close_campaign(scope: Scope, transaction: Transaction) -> None:
+def close_campaign(scope: ExecutionContext, transaction: Transaction) -> None:
     """End a campaign early: what is left in escrow returns to the requester.
 
     Raises `Refusal` (UNKNOWN_CAMPAIGN, NOT_THE_REQUESTER, CAMPAIGN_CLOSED, TASK_STILL_OPEN).
@@ -48,7 +48,7 @@ def close_campaign(scope: Scope, transaction: Transaction) -> None:
     campaign_id = transaction.body.close_campaign.campaign_id
     campaign = campaign_to_change(scope, campaign_id)
     if campaign.requester != transaction.sender:
-        raise Refusal(
+        raise RefusalError(
             LedgerCode.NOT_THE_REQUESTER,
             "only the requester that opened the campaign may close it",
             field="campaign_id",
@@ -58,11 +58,11 @@ def close_campaign(scope: Scope, transaction: Transaction) -> None:
     records.CAMPAIGNS.put(scope.state, campaign_id, record=campaign)
 
 
-def campaign_to_change(scope: Scope, campaign_id: bytes) -> CampaignState:
+def campaign_to_change(scope: ExecutionContext, campaign_id: bytes) -> CampaignState:
     """The campaign with this id. Raises `Refusal` (UNKNOWN_CAMPAIGN)."""
     campaign = records.CAMPAIGNS.get(scope.state, campaign_id)
     if campaign is None:
-        raise Refusal(
+        raise RefusalError(
             LedgerCode.UNKNOWN_CAMPAIGN,
             f"there is no campaign {campaign_id[:HASH_BYTES].hex()}",
             field="campaign_id",
@@ -73,9 +73,11 @@ def campaign_to_change(scope: Scope, campaign_id: bytes) -> CampaignState:
 def check_idle(campaign: CampaignState) -> None:
     """Refuse (CAMPAIGN_CLOSED, TASK_STILL_OPEN) a campaign that is over or at work."""
     if campaign.closed:
-        raise Refusal(LedgerCode.CAMPAIGN_CLOSED, "the campaign is closed", field="campaign_id")
+        raise RefusalError(
+            LedgerCode.CAMPAIGN_CLOSED, "the campaign is closed", field="campaign_id"
+        )
     if campaign.open_task_id:
-        raise Refusal(
+        raise RefusalError(
             LedgerCode.TASK_STILL_OPEN,
             f"task {campaign.open_task_id.hex()} of the campaign is open: wait until it is settled",
             field="campaign_id",
@@ -89,7 +91,7 @@ def check_terms(terms: OpenCampaign) -> None:
         check_length(LedgerCode.BAD_HASH, name, getattr(terms, name), HASH_BYTES)
     check_number(LedgerCode.BAD_ROUNDS, "rounds", terms.rounds, 1, MAX_ROUNDS)
     if checked_amount(terms.budget, "budget") < terms.rounds:
-        raise Refusal(
+        raise RefusalError(
             LedgerCode.BUDGET_TOO_SMALL,
             f"budget is {format_amount(terms.budget)}; {terms.rounds} rounds take at least one"
             " sap each",
@@ -103,9 +105,9 @@ def check_terms(terms: OpenCampaign) -> None:
 
 
 def _check_split(split: PriceSplit) -> None:
-    parts = (split.train, split.com, split.sap)
+    parts = (split.training, split.aggregation, split.mining)
     if max(parts) > MAX_PART or not any(parts):
-        raise Refusal(
+        raise RefusalError(
             LedgerCode.BAD_PRICE_SPLIT,
             f"split is {parts[0]} : {parts[1]} : {parts[2]}; each part is at most {MAX_PART}, and"
             " one is more than 0",

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from fedcoin.contract import records
 from fedcoin.contract.actions.bonds import check_not_last
 from fedcoin.contract.errors import LedgerCode
-from fedcoin.contract.scope import Scope
-from fedcoin.data.addresses import address_of
-from fedcoin.data.errors import Refusal
-from fedcoin.data.transactions import Transaction
-from fedcoin.data.votes import Vote, decode_vote
+from fedcoin.contract.state import records
+from fedcoin.contract.state.execution_context import ExecutionContext
+from fedcoin.data.crypto.addresses import address_of
+from fedcoin.data.errors import RefusalError
+from fedcoin.data.messages.transactions import Transaction
+from fedcoin.data.messages.votes import Vote, decode_vote
 from fedcoin.v1 import block_pb2
 from fedcoin.v1.block_pb2 import PaymentReceipt
 from fedcoin.v1.state_pb2 import BondState
 
 
-def report(scope: Scope, transaction: Transaction) -> None:
+def report(scope: ExecutionContext, transaction: Transaction) -> None:
     """Burn the bond, and what was on its way back, of who voted twice; reward the reporter.
 
     Slashable are votes from the first height that the present bond helped to decide up to the
@@ -38,29 +38,29 @@ def report(scope: Scope, transaction: Transaction) -> None:
 def _check_contradiction(first: Vote, second: Vote) -> None:
     for what in ("public_key", "kind", "height", "round"):
         if getattr(first, what) != getattr(second, what):
-            raise Refusal(
+            raise RefusalError(
                 LedgerCode.NOT_CONTRADICTING,
                 f"the votes differ in {what}: only two of one key, kind, height and round count",
                 field=f"second.{what}",
             )
     if first.block_hash == second.block_hash:
-        raise Refusal(
+        raise RefusalError(
             LedgerCode.NOT_CONTRADICTING,
             "both votes are for the same block: they do not contradict each other",
             field="second.block_hash",
         )
 
 
-def _check_slashable(scope: Scope, state: BondState, height: int) -> None:
+def _check_slashable(scope: ExecutionContext, state: BondState, height: int) -> None:
     if state.slashed:
-        raise Refusal(
+        raise RefusalError(
             LedgerCode.ALREADY_SLASHED,
             "the bond of this key was slashed already",
             field="first.public_key",
         )
     held = state.bond or state.unbonding
     if not held or not state.since_height <= height <= scope.block.height:
-        raise Refusal(
+        raise RefusalError(
             LedgerCode.NOT_SLASHABLE,
             f"nothing can be slashed for votes of height {height}: the key has no bond that"
             " was at stake then, or it returned already",
@@ -68,7 +68,7 @@ def _check_slashable(scope: Scope, state: BondState, height: int) -> None:
         )
 
 
-def _slash(scope: Scope, offender: bytes, state: BondState, *, reporter: bytes) -> None:
+def _slash(scope: ExecutionContext, offender: bytes, state: BondState, *, reporter: bytes) -> None:
     whole = state.bond + sum(part.amount for part in state.unbonding)
     reward = whole * scope.rules.report_reward_percent // 100
     for part in state.unbonding:

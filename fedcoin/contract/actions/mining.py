@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from fedcoin.contract import records
 from fedcoin.contract.checks import check_length
 from fedcoin.contract.errors import LedgerCode
-from fedcoin.contract.scope import Scope
-from fedcoin.data.amounts import format_amount
-from fedcoin.data.errors import Refusal
-from fedcoin.data.hashing import HASH_BYTES
-from fedcoin.data.transactions import Transaction
+from fedcoin.contract.state import records
+from fedcoin.contract.state.execution_context import ExecutionContext
+from fedcoin.data.crypto.hashing import HASH_BYTES
+from fedcoin.data.errors import RefusalError
+from fedcoin.data.messages.amounts import format_amount
+from fedcoin.data.messages.transactions import Transaction
 from fedcoin.incentive.errors import EvidenceCode
-from fedcoin.incentive.evidence import ProvedVector, commitment, verify_evidence
 from fedcoin.incentive.payout import commit_deposit
-from fedcoin.incentive.sampling import plan_of
+from fedcoin.incentive.proof.evidence import ProvedVector, commitment, verify_evidence
+from fedcoin.incentive.proof.sampling_plan import plan_of
 from fedcoin.v1 import block_pb2
 from fedcoin.v1.block_pb2 import TaskPhase
 from fedcoin.v1.state_pb2 import MinerState, TaskState
 
 
-def commit(scope: Scope, transaction: Transaction) -> None:
+def commit(scope: ExecutionContext, transaction: Transaction) -> None:
     """Take a miner's commitment, with its deposit, while the commit window is open.
 
     Raises `Refusal` (UNKNOWN_TASK, TOO_EARLY, TOO_LATE, NOT_A_MINER, BAD_HASH, WRONG_DEPOSIT,
@@ -30,7 +30,7 @@ def commit(scope: Scope, transaction: Transaction) -> None:
     _check_turn(task, action.attempt, block_pb2.TASK_PHASE_COMMIT)
     bond = records.BONDS.get(scope.state, transaction.sender)
     if bond is None or not bond.bond:
-        raise Refusal(
+        raise RefusalError(
             LedgerCode.NOT_A_MINER,
             f"only who has a bond may commit: bond at least {format_amount(scope.rules.min_bond)}",
             field="public_key",
@@ -39,16 +39,16 @@ def commit(scope: Scope, transaction: Transaction) -> None:
     check_length(LedgerCode.BAD_HASH, "commitment", action.commitment, HASH_BYTES)
     terms = records.TERMS.get(scope.state, action.task_id)
     assert terms is not None, "a task without terms"
-    due = commit_deposit(scope.rules.commit_deposit, terms.prices.sap)
+    due = commit_deposit(scope.rules.commit_deposit, terms.prices.mining)
     if action.deposit != due:
-        raise Refusal(
+        raise RefusalError(
             LedgerCode.WRONG_DEPOSIT,
             f"deposit is {action.deposit} sap; it must be {due}",
             field="deposit",
             limit=str(due),
         )
     if records.MINERS.get(scope.state, action.task_id, transaction.sender) is not None:
-        raise Refusal(
+        raise RefusalError(
             LedgerCode.ALREADY_COMMITTED,
             "this miner has committed in this attempt already",
             field="task_id",
@@ -63,7 +63,7 @@ def commit(scope: Scope, transaction: Transaction) -> None:
     records.MINERS.put(scope.state, action.task_id, transaction.sender, record=miner)
 
 
-def reveal(scope: Scope, transaction: Transaction) -> None:
+def reveal(scope: ExecutionContext, transaction: Transaction) -> None:
     """Take what opens a miner's commitment, and later what answers the challenge as well.
 
     Evidence without a leaf is an opening: its salt is one of those that fix the challenge.
@@ -77,7 +77,7 @@ def reveal(scope: Scope, transaction: Transaction) -> None:
     _check_turn(task, action.attempt, phase)
     miner = records.MINERS.get(scope.state, action.task_id, transaction.sender)
     if miner is None:
-        raise Refusal(
+        raise RefusalError(
             LedgerCode.NOT_COMMITTED,
             "this miner has not committed in this attempt",
             field="task_id",
@@ -101,10 +101,10 @@ def reveal(scope: Scope, transaction: Transaction) -> None:
     records.MINERS.put(scope.state, action.task_id, transaction.sender, record=miner)
 
 
-def _task(scope: Scope, task_id: bytes) -> TaskState:
+def _task(scope: ExecutionContext, task_id: bytes) -> TaskState:
     task = records.TASKS.get(scope.state, task_id)
     if task is None:
-        raise Refusal(
+        raise RefusalError(
             LedgerCode.UNKNOWN_TASK,
             f"there is no task {task_id[:HASH_BYTES].hex()}",
             field="task_id",
@@ -117,7 +117,7 @@ def _check_turn(task: TaskState, attempt: int, phase: TaskPhase.ValueType) -> No
     due, now = (attempt, phase), (task.attempt, task.phase)
     if due != now:
         early = due > now and not task.closed_height
-        raise Refusal(
+        raise RefusalError(
             LedgerCode.TOO_EARLY if early else LedgerCode.TOO_LATE,
             f"this is for attempt {attempt}, {TaskPhase.Name(phase)}; the task is in attempt"
             f" {task.attempt}, {TaskPhase.Name(task.phase)}"
@@ -131,11 +131,11 @@ def _check_once(miner: MinerState, opens: bool) -> None:
     """Refuse (ALREADY_REVEALED, NOT_OPENED) what is said twice, or without its first half."""
     if miner.revealed or (opens and miner.salt):
         done = "revealed" if miner.revealed else "opened its commitment"
-        raise Refusal(
+        raise RefusalError(
             LedgerCode.ALREADY_REVEALED, f"this miner has {done} already", field="task_id"
         )
     if not opens and not miner.salt:
-        raise Refusal(
+        raise RefusalError(
             LedgerCode.NOT_OPENED,
             "this miner has not opened its commitment while the challenge was open",
             field="task_id",
@@ -146,7 +146,7 @@ def _check_opening(transaction: Transaction, committed: bytes) -> None:
     action = transaction.body.reveal_shapley
     check_length(LedgerCode.BAD_HASH, "salt", action.salt, HASH_BYTES)
     if action.evidence.siblings and not action.evidence.leaves:
-        raise Refusal(
+        raise RefusalError(
             EvidenceCode.WRONG_SIBLINGS,
             "an opening shows no leaf and no sibling",
             field="evidence.siblings",
@@ -156,7 +156,7 @@ def _check_opening(transaction: Transaction, committed: bytes) -> None:
         action.evidence, action.salt, action.task_id, action.attempt, transaction.sender
     )
     if opened != committed:
-        raise Refusal(
+        raise RefusalError(
             LedgerCode.WRONG_OPENING,
             "salt and evidence do not open this miner's commitment",
             field="evidence",
@@ -164,7 +164,7 @@ def _check_opening(transaction: Transaction, committed: bytes) -> None:
         )
 
 
-def _verified(scope: Scope, transaction: Transaction, challenge: bytes) -> ProvedVector:
+def _verified(scope: ExecutionContext, transaction: Transaction, challenge: bytes) -> ProvedVector:
     action = transaction.body.reveal_shapley
     terms = records.TERMS.get(scope.state, action.task_id)
     assert terms is not None, "a task without terms"

@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from fedcoin.contract import records, tasks
 from fedcoin.contract.actions.campaigns import campaign_to_change, check_idle
 from fedcoin.contract.checks import check_choice, check_length, check_number
 from fedcoin.contract.errors import LedgerCode
-from fedcoin.contract.scope import Scope
-from fedcoin.data import merkle
-from fedcoin.data.errors import DataCode, Refusal
-from fedcoin.data.hashing import HASH_BYTES
-from fedcoin.data.transactions import Transaction
-from fedcoin.data.updates import Update, decode_update
-from fedcoin.incentive.evidence import largest_evidence_bytes
-from fedcoin.incentive.exact import MAX_CLIENTS as MAX_EXACT_CLIENTS
+from fedcoin.contract.state import records
+from fedcoin.contract.state.execution_context import ExecutionContext
+from fedcoin.contract.tasks import lifecycle
+from fedcoin.data.crypto import merkle
+from fedcoin.data.crypto.hashing import HASH_BYTES
+from fedcoin.data.errors import DataCode, RefusalError
+from fedcoin.data.messages.transactions import Transaction
+from fedcoin.data.messages.updates import Update, decode_update
 from fedcoin.incentive.payout import round_price
-from fedcoin.incentive.sampling import plan_of
+from fedcoin.incentive.proof.evidence import largest_evidence_bytes
+from fedcoin.incentive.proof.exact_layout import MAX_CLIENTS as MAX_EXACT_CLIENTS
+from fedcoin.incentive.proof.sampling_plan import plan_of
 from fedcoin.v1 import task_pb2
 from fedcoin.v1.state_pb2 import CampaignState
 from fedcoin.v1.task_pb2 import EvaluationShard, OpenTask
@@ -38,7 +39,7 @@ _AVERAGINGS: Final = (
 )
 
 
-def open_task(scope: Scope, transaction: Transaction) -> None:
+def open_task(scope: ExecutionContext, transaction: Transaction) -> None:
     """Open the next round's task. The task's id is the transaction's hash.
 
     Checked in this order: the campaign (UNKNOWN_CAMPAIGN, NOT_THE_SERVER, CAMPAIGN_CLOSED,
@@ -60,13 +61,13 @@ def open_task(scope: Scope, transaction: Transaction) -> None:
     campaign.last_base = terms.base
     campaign.last_aggregate = terms.aggregate
     records.CAMPAIGNS.put(scope.state, terms.campaign_id, record=campaign)
-    tasks.open_task(scope, transaction.hash, terms)
+    lifecycle.open_task(scope, transaction.hash, terms)
 
 
 def _check_turn(terms: OpenTask, campaign: CampaignState, sender: bytes) -> None:
     """Whether this server may open this round, from these base weights."""
     if campaign.terms.server != sender:
-        raise Refusal(
+        raise RefusalError(
             LedgerCode.NOT_THE_SERVER,
             "only the server that the campaign names may open its tasks",
             field="campaign_id",
@@ -74,7 +75,7 @@ def _check_turn(terms: OpenTask, campaign: CampaignState, sender: bytes) -> None
     check_idle(campaign)
     due = campaign.last_round + 1
     if terms.round != due:
-        raise Refusal(
+        raise RefusalError(
             LedgerCode.WRONG_ROUND,
             f"round is {terms.round}; the campaign's next is {due}",
             field="round",
@@ -86,7 +87,7 @@ def _check_turn(terms: OpenTask, campaign: CampaignState, sender: bytes) -> None
         else (campaign.last_base, campaign.last_aggregate)
     )
     if terms.base not in bases:
-        raise Refusal(
+        raise RefusalError(
             LedgerCode.WRONG_BASE,
             f"base is {terms.base[:32].hex()}; round {due} must start from"
             f" {' or '.join(base.hex() for base in bases)}",
@@ -111,13 +112,15 @@ def _check_prices(terms: OpenTask, campaign: CampaignState) -> None:
     job = campaign.terms
     due = round_price(job.budget, job.rounds, job.spread, terms.round, job.split)
     prices = terms.prices
-    if (prices.train, prices.com, prices.sap) != (due.train, due.com, due.sap):
-        raise Refusal(
+    given = (prices.training, prices.aggregation, prices.mining)
+    allowed = (due.training, due.aggregation, due.mining)
+    if given != allowed:
+        raise RefusalError(
             LedgerCode.WRONG_PRICES,
-            f"prices are {prices.train}, {prices.com} and {prices.sap} sap; round {terms.round}"
-            f" pays {due.train} for training, {due.com} for aggregating, {due.sap} for mining",
+            f"prices for training, aggregation and mining are {given} sap; round {terms.round} "
+            f"pays {allowed}",
             field="prices",
-            limit=f"{due.train}, {due.com}, {due.sap}",
+            limit=", ".join(map(str, allowed)),
         )
 
 
@@ -127,7 +130,7 @@ def _check_shard(shard: EvaluationShard, campaign: CampaignState) -> None:
     if len(shard.path) > MAX_PATH or not merkle.verify_path(
         shard.artifact, shard.index, count, shard.path, root
     ):
-        raise Refusal(
+        raise RefusalError(
             LedgerCode.WRONG_SHARD,
             f"evaluation.path does not prove that {shard.artifact.hex()} is shard {shard.index} of"
             f" the campaign's {count}",
@@ -135,18 +138,18 @@ def _check_shard(shard: EvaluationShard, campaign: CampaignState) -> None:
         )
 
 
-def _check_sampling(scope: Scope, transaction: Transaction) -> None:
+def _check_sampling(scope: ExecutionContext, transaction: Transaction) -> None:
     """How many clients there may be, and whether a reveal can be checked and can travel."""
     terms = transaction.body.open_task
     if not terms.updates:
-        raise Refusal(
+        raise RefusalError(
             LedgerCode.NO_CLIENTS, "updates is empty: nobody trained", field="updates", limit="1"
         )
     most = scope.rules.max_clients
     if terms.sampling.schedule == task_pb2.SCHEDULE_EXACT:
         most = min(most, MAX_EXACT_CLIENTS)
     if len(terms.updates) > most:
-        raise Refusal(
+        raise RefusalError(
             LedgerCode.TOO_MANY_CLIENTS,
             f"there are {len(terms.updates)} updates; at most {most} are allowed under this"
             " schedule",
@@ -156,7 +159,7 @@ def _check_sampling(scope: Scope, transaction: Transaction) -> None:
     plan = plan_of(terms, transaction.hash, transaction.public_key)
     needed = largest_evidence_bytes(plan, scope.rules.challenge_leaves) + _ENVELOPE_BYTES
     if needed > scope.rules.max_transaction_bytes:
-        raise Refusal(
+        raise RefusalError(
             DataCode.TOO_LARGE,
             f"a miner's reveal may take {needed} bytes, a transaction"
             f" {scope.rules.max_transaction_bytes}: take fewer clients or max_samples",
@@ -165,7 +168,7 @@ def _check_sampling(scope: Scope, transaction: Transaction) -> None:
         )
 
 
-def _check_updates(scope: Scope, transaction: Transaction) -> None:
+def _check_updates(scope: ExecutionContext, transaction: Transaction) -> None:
     updates = scope.memo.of(
         ("updates", transaction.hash), lambda: tuple(_decoded(scope, transaction))
     )
@@ -178,19 +181,19 @@ def _check_updates(scope: Scope, transaction: Transaction) -> None:
             ("base", LedgerCode.UPDATE_OF_OTHER_BASE),
         ):
             if getattr(update, what) != getattr(terms, what):
-                raise Refusal(
+                raise RefusalError(
                     code,
                     f"updates[{i}] was signed for another {what} than the task's",
                     field=f"updates[{i}].{what}",
                 )
         if update.address == before:
-            raise Refusal(
+            raise RefusalError(
                 LedgerCode.DUPLICATE_CLIENT,
                 f"updates[{i}] is by the same client as the one before",
                 field=f"updates[{i}].address",
             )
         if update.address < before:
-            raise Refusal(
+            raise RefusalError(
                 LedgerCode.CLIENTS_OUT_OF_ORDER,
                 f"updates[{i}] stands behind a higher address: sort them, one a client",
                 field=f"updates[{i}].address",
@@ -198,12 +201,12 @@ def _check_updates(scope: Scope, transaction: Transaction) -> None:
         before = update.address
 
 
-def _decoded(scope: Scope, transaction: Transaction) -> Iterator[Update]:
+def _decoded(scope: ExecutionContext, transaction: Transaction) -> Iterator[Update]:
     for i, envelope in enumerate(transaction.body.open_task.updates):
         try:
             yield decode_update(envelope, scope.genesis.chain_id)
-        except Refusal as refusal:
-            raise Refusal(
+        except RefusalError as refusal:
+            raise RefusalError(
                 refusal.code,
                 f"updates[{i}]: {refusal.message}",
                 field=refusal.field.replace("update", f"updates[{i}]", 1),

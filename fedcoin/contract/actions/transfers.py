@@ -6,15 +6,15 @@ from typing import Final
 
 from fedcoin.contract.checks import check_length, checked_amount
 from fedcoin.contract.errors import LedgerCode
-from fedcoin.contract.scope import Scope
-from fedcoin.data.addresses import ADDRESS_BYTES
-from fedcoin.data.errors import Refusal
-from fedcoin.data.transactions import Transaction
+from fedcoin.contract.state.execution_context import ExecutionContext
+from fedcoin.data.crypto.addresses import ADDRESS_BYTES
+from fedcoin.data.errors import RefusalError
+from fedcoin.data.messages.transactions import Transaction
 
 MAX_OUTPUTS: Final = 256
 
 
-def transfer(scope: Scope, transaction: Transaction) -> None:
+def transfer(scope: ExecutionContext, transaction: Transaction) -> None:
     """Move coins.
 
     Raises `Refusal` (NO_OUTPUTS, TOO_MANY_OUTPUTS, BAD_RECIPIENT, ZERO_AMOUNT, AMOUNT_OVERFLOW,
@@ -22,11 +22,11 @@ def transfer(scope: Scope, transaction: Transaction) -> None:
     """
     outputs = transaction.body.transfer.outputs
     if not outputs:
-        raise Refusal(
+        raise RefusalError(
             LedgerCode.NO_OUTPUTS, "the transfer names no receiver", field="outputs", limit="1"
         )
     if len(outputs) > MAX_OUTPUTS:
-        raise Refusal(
+        raise RefusalError(
             LedgerCode.TOO_MANY_OUTPUTS,
             f"the transfer has {len(outputs)} outputs; at most {MAX_OUTPUTS} are allowed",
             field="outputs",

@@ -9,12 +9,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from fedcoin.data.errors import Refusal
-from fedcoin.network.api.ports import Operator
+from fedcoin.data.errors import RefusalError
+from fedcoin.network.api.ports import OperatorPort
 from fedcoin.network.api.requests import hash_of
 from fedcoin.network.errors import NetworkCode
 from fedcoin.network.interceptors import Context
-from fedcoin.network.ports import Chain, Peers
+from fedcoin.network.ports import ChainPort, Peers
 from fedcoin.v1 import admin_service_pb2 as pb
 from fedcoin.v1.admin_service_pb2_grpc import AdminServiceServicer
 
@@ -31,7 +31,7 @@ LEVELS: Final = MappingProxyType(
 class AdminService(AdminServiceServicer):
     """Running a node; the comments in the .proto file are the contract."""
 
-    def __init__(self, chain: Chain, peers: Peers, operator: Operator) -> None:
+    def __init__(self, chain: ChainPort, peers: Peers, operator: OperatorPort) -> None:
         self._chain = chain
         self._peers = peers
         self._operator = operator
@@ -58,7 +58,7 @@ class AdminService(AdminServiceServicer):
         level = LEVELS.get(request.level)
         if level is None:
             known = ", ".join(LEVELS)
-            raise Refusal(
+            raise RefusalError(
                 NetworkCode.BAD_LOG_LEVEL,
                 f"level is {request.level[:32]!r}; it must be one of {known}",
                 field="level",
@@ -97,12 +97,12 @@ def _check_target(path: Path) -> None:
         raise _bad_path(path, "is in a folder that does not exist")
 
 
-def _bad_path(path: Path, what: str) -> Refusal:
-    return Refusal(NetworkCode.BAD_PATH, f"path {str(path)[:200]!r} {what}", field="path")
+def _bad_path(path: Path, what: str) -> RefusalError:
+    return RefusalError(NetworkCode.BAD_PATH, f"path {str(path)[:200]!r} {what}", field="path")
 
 
-def _exists(path: Path) -> Refusal:
-    return Refusal(
+def _exists(path: Path) -> RefusalError:
+    return RefusalError(
         NetworkCode.FILE_EXISTS,
         f"path {str(path)[:200]!r} is there already; name a file that does not exist",
         field="path",

@@ -8,16 +8,16 @@ from pathlib import Path
 
 import grpc
 
-from fedcoin.data.artifact_store import ArtifactStore
+from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.network.api.admin_service import AdminService
 from fedcoin.network.api.node_service import NodeService
-from fedcoin.network.api.ports import NodeFacts, Operator
+from fedcoin.network.api.ports import NodeFacts, OperatorPort
 from fedcoin.network.api.task_service import TaskService
 from fedcoin.network.api.transaction_service import TransactionService
 from fedcoin.network.artifacts.servicer import ArtifactServicer
 from fedcoin.network.bounds import Bounds
 from fedcoin.network.listener import Listener, Service
-from fedcoin.network.ports import Chain, Peers, Pool
+from fedcoin.network.ports import ChainPort, Peers, TransactionPort
 from fedcoin.v1 import (
     admin_service_pb2_grpc,
     artifact_service_pb2_grpc,
@@ -31,12 +31,12 @@ from fedcoin.v1 import (
 class Backend:
     """What stands behind the API."""
 
-    chain: Chain
-    pool: Pool
+    chain: ChainPort
+    pool: TransactionPort
     peers: Peers
     artifacts: ArtifactStore
     node: NodeFacts
-    operator: Operator
+    operator: OperatorPort
 
 
 class ApiServer:

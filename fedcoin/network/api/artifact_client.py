@@ -9,9 +9,9 @@ from typing import Any, cast
 import grpc
 from grpc import StatusCode
 
-from fedcoin.data.artifacts import CHUNK_BYTES, check_chunk, check_manifest, manifest_of
-from fedcoin.data.errors import Refusal
-from fedcoin.network.api.failure import RpcFailure, failure_of
+from fedcoin.data.artifacts.manifest import CHUNK_BYTES, check_chunk, check_manifest, manifest_of
+from fedcoin.data.errors import RefusalError
+from fedcoin.network.api.failure import RpcError, failure_of
 from fedcoin.network.api.link import Link
 from fedcoin.v1 import artifact_service_pb2, artifact_service_pb2_grpc
 from fedcoin.v1.artifact_service_pb2 import ArtifactChunk, ArtifactManifest, UploadRequest
@@ -41,7 +41,7 @@ class ArtifactClient:
             try:
                 await self._upload_from(manifest, data, status.next_chunk)
                 break
-            except RpcFailure as failure:
+            except RpcError as failure:
                 again = failure.lost or _hides_the_reason(failure)
                 if not again or attempt == _ATTEMPTS - 1:
                     raise
@@ -58,7 +58,7 @@ class ArtifactClient:
             try:
                 await self._download_into(chunks, manifest)
                 break
-            except RpcFailure as failure:
+            except RpcError as failure:
                 if not failure.lost or attempt == _ATTEMPTS - 1:
                     raise
         return b"".join(chunks)
@@ -92,10 +92,10 @@ class ArtifactClient:
         manifest = (await self._link.call(self._stub.GetManifest, request)).manifest
         try:
             await asyncio.to_thread(check_manifest, manifest, max_bytes)
-        except Refusal as refusal:
+        except RefusalError as refusal:
             raise self._cheated(refusal) from None
         if manifest.id != artifact:
-            raise RpcFailure(
+            raise RpcError(
                 StatusCode.DATA_LOSS,
                 "BAD_ARTIFACT",
                 f"sent the manifest of {manifest.id.hex()} instead of {artifact.hex()}",
@@ -108,19 +108,19 @@ class ArtifactClient:
         async for reply in self._link.stream(self._stub.Download, request):
             try:
                 if reply.index != len(chunks):
-                    raise RpcFailure(
+                    raise RpcError(
                         StatusCode.DATA_LOSS,
                         "BAD_CHUNK",
                         f"sent chunk {reply.index} in the place of {len(chunks)}",
                         target=self._link.target,
                     )
                 await asyncio.to_thread(check_chunk, manifest, reply.index, reply.data)
-            except Refusal as refusal:
+            except RefusalError as refusal:
                 raise self._cheated(refusal) from None
             chunks.append(reply.data)
 
-    def _cheated(self, refusal: Refusal) -> RpcFailure:
-        return RpcFailure(
+    def _cheated(self, refusal: RefusalError) -> RpcError:
+        return RpcError(
             StatusCode.DATA_LOSS,
             refusal.code.name,
             f"sent an artifact that is not what was asked for: {refusal}",
@@ -130,7 +130,7 @@ class ArtifactClient:
         )
 
 
-def _hides_the_reason(failure: RpcFailure) -> bool:
+def _hides_the_reason(failure: RpcError) -> bool:
     """A server ended the call while a chunk was on its way.
 
     grpc.aio then sometimes has an error of its own in the place of the server's; asked again,

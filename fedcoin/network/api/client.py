@@ -16,9 +16,9 @@ import grpc
 from google.protobuf.message import DecodeError
 from grpc import StatusCode
 
-from fedcoin.data.addresses import format_address
+from fedcoin.data.crypto.addresses import format_address
 from fedcoin.network.api.artifact_client import ArtifactClient
-from fedcoin.network.api.failure import RpcFailure
+from fedcoin.network.api.failure import RpcError
 from fedcoin.network.api.link import Link, resumed
 from fedcoin.network.tasks import within
 from fedcoin.v1 import (
@@ -147,7 +147,7 @@ class NodeClient(Link):
             transaction = SignedTransaction.FromString(raw)
         except DecodeError as error:
             message = f"{len(raw)} bytes are no SignedTransaction: {error}"
-            raise RpcFailure(
+            raise RpcError(
                 StatusCode.INVALID_ARGUMENT, "MALFORMED", message, target=self.target
             ) from None
         request = transaction_relay_service_pb2.SubmitTransactionRequest(transaction=transaction)
@@ -187,12 +187,12 @@ class NodeClient(Link):
             last = await within(timeout, self._last_state(hash, timeout))
         except asyncio.TimeoutError:
             message = f"transaction {written_hash(hash)} is not final after {timeout:g} s"
-            raise RpcFailure(
+            raise RpcError(
                 StatusCode.DEADLINE_EXCEEDED, "TIMED_OUT", message, target=self.target
             ) from None
         if last.status != views_pb2.TRANSACTION_STATUS_FINAL:
             message = f"transaction {last.hash} was dropped: {last.reason}"
-            raise RpcFailure(StatusCode.FAILED_PRECONDITION, "DROPPED", message, target=self.target)
+            raise RpcError(StatusCode.FAILED_PRECONDITION, "DROPPED", message, target=self.target)
         return last
 
     async def _last_state(self, hash: Hash, patience: float) -> views_pb2.TransactionView:

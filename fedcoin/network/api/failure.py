@@ -15,7 +15,7 @@ _HINTS = {
 }
 
 
-class RpcFailure(Exception):
+class RpcError(Exception):
     """A server refused a call, or could not be reached.
 
     ``status`` is gRPC's; ``code`` is the refusing layer's own (``WRONG_NONCE``), or the
@@ -50,14 +50,14 @@ class RpcFailure(Exception):
         return self.status is StatusCode.UNAVAILABLE or self.code == "SLOW_READER"
 
 
-def failure_of(error: AioRpcError, target: str) -> RpcFailure:
+def failure_of(error: AioRpcError, target: str) -> RpcError:
     """What a gRPC error means, with the name of the host that failed."""
     status = error.code()
     details = details_of(error)
     message = error.details() or status.name.lower().replace("_", " ")
     if not details.reason and status in _HINTS:
         message = f"{_HINTS[status]} ({message})"
-    return RpcFailure(
+    return RpcError(
         status,
         details.reason or status.name,
         message,

@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 
-from fedcoin.network.ports import Chain
+from fedcoin.network.ports import ChainPort
 from fedcoin.network.tasks import within
 
 
-async def heights_from(chain: Chain, first: int) -> AsyncGenerator[int, None]:
+async def heights_from(chain: ChainPort, first: int) -> AsyncGenerator[int, None]:
     """Each height from `first` on, once it is final, without end."""
     wanted = first
     while True:
@@ -25,7 +25,7 @@ async def heights_from(chain: Chain, first: int) -> AsyncGenerator[int, None]:
             wanted += 1
 
 
-async def changes(chain: Chain, every: float | None = None) -> AsyncGenerator[int, None]:
+async def changes(chain: ChainPort, every: float | None = None) -> AsyncGenerator[int, None]:
     """The chain's height at once, after each change, and at least `every` so many seconds.
 
     Heights that pass while the consumer is busy are skipped.

@@ -13,7 +13,7 @@ import grpc
 from grpc import StatusCode
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from fedcoin.network.api.failure import RpcFailure, failure_of
+from fedcoin.network.api.failure import RpcError, failure_of
 from fedcoin.network.options import API_MESSAGE_BYTES, channel_options
 
 L = TypeVar("L", bound="Link")
@@ -65,7 +65,7 @@ class Link:
         """Wait until the server says that it serves. Raises RpcFailure after `timeout` seconds."""
         deadline = time.monotonic() + timeout
         check = health_pb2_grpc.HealthStub(self.channel).Check
-        failure = RpcFailure(
+        failure = RpcError(
             StatusCode.UNAVAILABLE, "NOT_SERVING", "is not serving yet", target=self.target
         )
         while (left := deadline - time.monotonic()) > 0:
@@ -132,7 +132,7 @@ async def resumed(
                     yield reply
                     heard = time.monotonic()
             return
-        except RpcFailure as failure:
+        except RpcError as failure:
             if not failure.lost or time.monotonic() - heard >= patience:
                 raise
         await asyncio.sleep(pause)

@@ -11,11 +11,11 @@ from typing import Final
 
 import fedcoin
 from fedcoin.contract import queries
-from fedcoin.contract.snapshot_writing import change_of
-from fedcoin.contract.validator_history import Change, ValidatorHistory
-from fedcoin.data.addresses import format_address, parse_address
-from fedcoin.data.errors import Refusal
-from fedcoin.data.hashing import sha256
+from fedcoin.contract.blocks.validator_history import Change, ValidatorHistory
+from fedcoin.contract.snapshots.writer import change_of
+from fedcoin.data.crypto.addresses import format_address, parse_address
+from fedcoin.data.crypto.hashing import sha256
+from fedcoin.data.errors import RefusalError
 from fedcoin.network.api import paging
 from fedcoin.network.api.following import heights_from
 from fedcoin.network.api.ports import NodeFacts
@@ -25,7 +25,7 @@ from fedcoin.network.errors import NetworkCode
 from fedcoin.network.history import refuse_past
 from fedcoin.network.interceptors import Context
 from fedcoin.network.options import PROTOCOL_VERSION
-from fedcoin.network.ports import Chain, Peers, Pool
+from fedcoin.network.ports import ChainPort, Peers, TransactionPort
 from fedcoin.v1 import node_service_pb2 as pb
 from fedcoin.v1.block_pb2 import Receipt
 from fedcoin.v1.node_service_pb2_grpc import NodeServiceServicer
@@ -44,7 +44,9 @@ MAX_AHEAD: Final = 10_000
 class NodeService(NodeServiceServicer):
     """Reading the chain; the comments in the .proto file are the contract."""
 
-    def __init__(self, chain: Chain, pool: Pool, peers: Peers, node: NodeFacts) -> None:
+    def __init__(
+        self, chain: ChainPort, pool: TransactionPort, peers: Peers, node: NodeFacts
+    ) -> None:
         self._chain = chain
         self._pool = pool
         self._peers = peers
@@ -197,7 +199,7 @@ class NodeService(NodeServiceServicer):
         reached = self._chain.height()
         first = request.from_height or reached + 1
         if not 1 <= first <= min(reached + MAX_AHEAD, MAX_HEIGHT):
-            raise Refusal(
+            raise RefusalError(
                 NetworkCode.OUT_OF_RANGE,
                 f"from_height is {first}, but the chain has reached {reached}",
                 field="from_height",
@@ -222,7 +224,7 @@ class NodeService(NodeServiceServicer):
         if selector == "height":
             return height_of(request.height, "height")
         if selector != "hash":
-            raise Refusal(
+            raise RefusalError(
                 NetworkCode.BAD_SELECTOR, "selector: give either height or hash", field="selector"
             )
         hash = hash_of(request.hash, "hash")
@@ -250,12 +252,12 @@ def resident_bytes() -> int:
     return pages * resource.getpagesize()
 
 
-def _hash_at(chain: Chain, height: int) -> bytes:
+def _hash_at(chain: ChainPort, height: int) -> bytes:
     raw = chain.store.header_bytes(height)
     return b"" if raw is None else sha256(raw)
 
 
-def _tasks_at(chain: Chain, height: int) -> list[TaskView]:
+def _tasks_at(chain: ChainPort, height: int) -> list[TaskView]:
     """The tasks that moved in a block: with the phase that they entered then."""
     receipts = (Receipt.FromString(raw) for raw in chain.store.receipts(height))
     entered = {r.task.task_id.hex(): r.task for r in receipts if r.HasField("task")}
@@ -271,10 +273,10 @@ def _key(view: ValidatorView) -> bytes:
     return parse_address(view.address)
 
 
-def _no_block(what: str, chain: Chain, field: str = "height") -> Refusal:
+def _no_block(what: str, chain: ChainPort, field: str = "height") -> RefusalError:
     height, first = chain.height(), chain.store.base() + 1
     since = f", and is kept here from {first} on" if first > 1 else ""
-    return Refusal(
+    return RefusalError(
         NetworkCode.BLOCK_NOT_FOUND,
         f"there is no {what}; the chain has reached height {height}{since}",
         field=field,

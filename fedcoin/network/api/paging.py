@@ -16,8 +16,8 @@ from typing import Final, TypeVar
 
 from google.protobuf.message import Message
 
-from fedcoin.data.errors import Refusal
-from fedcoin.data.hashing import sha256
+from fedcoin.data.crypto.hashing import sha256
+from fedcoin.data.errors import RefusalError
 from fedcoin.network.errors import NetworkCode
 from fedcoin.network.options import PAGE_BYTES
 
@@ -109,8 +109,8 @@ def _check(scope: str, position: bytes) -> bytes:
     return sha256(b"fedcoin/page\0", scope.encode(), b"\0", position)[:_CHECK_BYTES]
 
 
-def _refused() -> Refusal:
-    return Refusal(
+def _refused() -> RefusalError:
+    return RefusalError(
         NetworkCode.BAD_PAGE_TOKEN,
         "page_token is not one that this list gave; leave it empty for the first page, "
         "and keep the filters of the page before",

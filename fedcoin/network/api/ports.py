@@ -29,7 +29,7 @@ class NodeFacts(Protocol):
         ...
 
 
-class Operator(Protocol):
+class OperatorPort(Protocol):
     """What only the operator may ask for."""
 
     def set_log_level(self, level: int) -> None:

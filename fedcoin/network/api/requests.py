@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from fedcoin.data.addresses import parse_address
-from fedcoin.data.errors import Refusal
+from fedcoin.data.crypto.addresses import parse_address
+from fedcoin.data.errors import RefusalError
 from fedcoin.network.errors import NetworkCode
 
 HASH_BYTES: Final = 32
@@ -22,7 +22,7 @@ def hash_of(text: str, field: str) -> bytes:
         value = b""
     # fromhex allows spaces between bytes; a hash has none.
     if len(value) != HASH_BYTES or len(text) != 2 * HASH_BYTES:
-        raise Refusal(
+        raise RefusalError(
             NetworkCode.MALFORMED,
             f"{field} is {_shown(text)}; it must be 64 hex digits",
             field=field,
@@ -34,13 +34,13 @@ def hash_of(text: str, field: str) -> bytes:
 def address_of(text: str, field: str) -> bytes:
     """bech32m as 20 bytes. Refusal BAD_ADDRESS that names `field`."""
     if not text:
-        raise Refusal(
+        raise RefusalError(
             NetworkCode.MALFORMED, f"{field} is empty; it must be an address", field=field
         )
     try:
         return parse_address(text)
-    except Refusal as refusal:
-        raise Refusal(
+    except RefusalError as refusal:
+        raise RefusalError(
             refusal.code, f"{field}: {refusal.message}", field=field, limit=refusal.limit
         ) from None
 
@@ -48,7 +48,7 @@ def address_of(text: str, field: str) -> bytes:
 def height_of(value: int, field: str) -> int:
     """A height of at least 1. Refusal MALFORMED."""
     if not 1 <= value <= MAX_HEIGHT:
-        raise Refusal(
+        raise RefusalError(
             NetworkCode.MALFORMED,
             f"{field} is {value}; heights begin at 1",
             field=field,

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from fedcoin.network.ports import Chain
+from fedcoin.network.ports import ChainPort
 
 _ATTEMPTS = 5
 
@@ -17,7 +17,7 @@ _SHARE = 0.05
 class SupplyCount:
     """The latest full count of all coins; the same at every height, if nothing is broken."""
 
-    def __init__(self, chain: Chain, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, chain: ChainPort, clock: Callable[[], float] = time.monotonic) -> None:
         self._chain = chain
         self._clock = clock
         self._count: int | None = None

@@ -9,14 +9,14 @@ from typing import Final, TypeVar
 from google.protobuf.message import Message
 
 from fedcoin.contract import queries
-from fedcoin.data.errors import Refusal
+from fedcoin.data.errors import RefusalError
 from fedcoin.network.api import paging
 from fedcoin.network.api.following import changes
 from fedcoin.network.api.requests import address_of, hash_of, page_size
 from fedcoin.network.errors import NetworkCode
 from fedcoin.network.history import not_kept
 from fedcoin.network.interceptors import Context
-from fedcoin.network.ports import Chain
+from fedcoin.network.ports import ChainPort
 from fedcoin.v1 import shapley_task_service_pb2 as pb
 from fedcoin.v1.block_pb2 import TASK_PHASE_FAILED, TASK_PHASE_SETTLED
 from fedcoin.v1.shapley_task_service_pb2_grpc import ShapleyTaskServiceServicer
@@ -33,7 +33,7 @@ _OVER: Final = frozenset({TASK_PHASE_SETTLED, TASK_PHASE_FAILED})
 class TaskService(ShapleyTaskServiceServicer):
     """Reading and following tasks; the comments in the .proto file are the contract."""
 
-    def __init__(self, chain: Chain) -> None:
+    def __init__(self, chain: ChainPort) -> None:
         self._chain = chain
 
     async def ListTasks(
@@ -121,7 +121,7 @@ class TaskService(ShapleyTaskServiceServicer):
             if task.opened_height <= self._chain.store.base():
                 what = f"evidence of {request.miner}, if there is any, is not here"
                 raise not_kept(self._chain.store, what, field="task_id")
-            raise Refusal(
+            raise RefusalError(
                 NetworkCode.EVIDENCE_NOT_FOUND,
                 f"miner {request.miner} has not revealed evidence for task {task_id.hex()}",
                 field="miner",
@@ -140,7 +140,7 @@ class TaskService(ShapleyTaskServiceServicer):
             queries.payment_proofs, self._chain.store, task_id, address
         )
         if not proofs:
-            raise Refusal(
+            raise RefusalError(
                 NetworkCode.PAYMENT_NOT_FOUND,
                 f"task {task_id.hex()} has not paid {request.address}",
                 field="address",
@@ -168,5 +168,5 @@ class TaskService(ShapleyTaskServiceServicer):
         return views, paging.place_token(scope, place)
 
 
-def _missing(code: NetworkCode, what: str, id: bytes) -> Refusal:
-    return Refusal(code, f"there is no {what} {id.hex()}", field=f"{what}_id")
+def _missing(code: NetworkCode, what: str, id: bytes) -> RefusalError:
+    return RefusalError(code, f"there is no {what} {id.hex()}", field=f"{what}_id")

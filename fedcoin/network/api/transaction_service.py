@@ -10,14 +10,14 @@ from google.protobuf.message import DecodeError
 
 from fedcoin.contract import queries
 from fedcoin.contract.views import transaction_view
-from fedcoin.data.errors import Refusal
-from fedcoin.data.transactions import Transaction, transaction_hash
+from fedcoin.data.errors import RefusalError
+from fedcoin.data.messages.transactions import Transaction, transaction_hash
 from fedcoin.network.api import paging
 from fedcoin.network.api.following import changes
 from fedcoin.network.api.requests import hash_of, page_size
 from fedcoin.network.errors import NetworkCode
 from fedcoin.network.interceptors import Context
-from fedcoin.network.ports import Chain, Pool
+from fedcoin.network.ports import ChainPort, TransactionPort
 from fedcoin.v1 import transaction_relay_service_pb2 as pb
 from fedcoin.v1.transaction_pb2 import SignedTransaction
 from fedcoin.v1.transaction_relay_service_pb2_grpc import TransactionRelayServiceServicer
@@ -47,7 +47,7 @@ _SCOPE: Final = "pending"
 class TransactionService(TransactionRelayServiceServicer):
     """Submitting and following transactions; the comments in the .proto file are the contract."""
 
-    def __init__(self, chain: Chain, pool: Pool) -> None:
+    def __init__(self, chain: ChainPort, pool: TransactionPort) -> None:
         self._chain = chain
         self._pool = pool
 
@@ -56,7 +56,7 @@ class TransactionService(TransactionRelayServiceServicer):
     ) -> pb.SubmitTransactionResponse:
         """Take one into the pool."""
         if not request.HasField("transaction"):
-            raise Refusal(NetworkCode.MALFORMED, "transaction is missing", field="transaction")
+            raise RefusalError(NetworkCode.MALFORMED, "transaction is missing", field="transaction")
         transaction = await self._pool.submit(request.transaction.SerializeToString())
         return pb.SubmitTransactionResponse(hash=transaction.hash.hex())
 
@@ -71,7 +71,7 @@ class TransactionService(TransactionRelayServiceServicer):
                 continue
             try:
                 transaction = await self._pool.submit(raw)
-            except Refusal:
+            except RefusalError:
                 continue
             # What is in the chain already is returned as well, and is nothing new.
             accepted += self._pool.get(transaction.hash) is not None
@@ -128,7 +128,7 @@ class TransactionService(TransactionRelayServiceServicer):
         if view is None:
             first = self._chain.store.base() + 1
             since = f", of which this node keeps the blocks from {first} on" if first > 1 else ""
-            raise Refusal(
+            raise RefusalError(
                 NetworkCode.TRANSACTION_NOT_FOUND,
                 f"transaction {hash.hex()} is neither in the pool nor in the chain{since}",
                 field="hash",
@@ -175,7 +175,7 @@ def _short(transaction: Transaction) -> bytes:
 def _check_relayed(request: pb.RelayTransactionsRequest) -> None:
     count = len(request.transactions)
     if count > MAX_RELAYED:
-        raise Refusal(
+        raise RefusalError(
             NetworkCode.TOO_LARGE,
             f"transactions: {count} in one call; at most {MAX_RELAYED} are taken",
             field="transactions",
@@ -183,7 +183,7 @@ def _check_relayed(request: pb.RelayTransactionsRequest) -> None:
         )
     size = sum(len(raw) for raw in request.transactions)
     if count > 1 and size > MAX_RELAYED_BYTES:
-        raise Refusal(
+        raise RefusalError(
             NetworkCode.TOO_LARGE,
             f"transactions: {size} bytes in one call; at most {MAX_RELAYED_BYTES} are taken",
             field="transactions",

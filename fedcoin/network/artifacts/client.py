@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import grpc
 
-from fedcoin.data.artifact_store import ArtifactStore
-from fedcoin.data.artifacts import check_manifest
-from fedcoin.data.errors import DataCode, Refusal
-from fedcoin.network.calls import CallFailed, Metadata, ask, open_stream, step
+from fedcoin.data.artifacts.manifest import check_manifest
+from fedcoin.data.artifacts.store import ArtifactStore
+from fedcoin.data.errors import DataCode, RefusalError
+from fedcoin.network.calls import CallError, Metadata, ask, open_stream, step
 from fedcoin.v1.artifact_service_pb2 import (
     ArtifactChunk,
     ArtifactManifest,
@@ -54,7 +54,7 @@ async def download_artifact(
         while wanted < count:
             reply = await step(call.read(), CHUNK_S)
             if not isinstance(reply, DownloadResponse):
-                raise CallFailed(
+                raise CallError(
                     grpc.StatusCode.UNAVAILABLE, f"ended before chunk {wanted} of {count}"
                 )
             if reply.index != wanted:
@@ -92,7 +92,7 @@ async def _manifest(
     manifest: ArtifactManifest = reply.manifest
     check_manifest(manifest)
     if manifest.id != id:
-        raise Refusal(
+        raise RefusalError(
             DataCode.BAD_ARTIFACT,
             f"manifest.id: {manifest.id.hex()}, but {id.hex()} was asked for",
             field="manifest.id",
@@ -109,8 +109,8 @@ async def _parts(
         yield UploadRequest(chunk=ArtifactChunk(index=index, data=data))
 
 
-def _out_of_order(index: int, wanted: int) -> Refusal:
-    return Refusal(
+def _out_of_order(index: int, wanted: int) -> RefusalError:
+    return RefusalError(
         DataCode.BAD_CHUNK,
         f"chunk.index: the server sent {index} where {wanted} comes next",
         field="chunk.index",

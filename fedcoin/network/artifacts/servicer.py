@@ -6,10 +6,10 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
-from fedcoin.data.artifact_store import ArtifactStore
-from fedcoin.data.artifacts import chunk_count
-from fedcoin.data.errors import Refusal
-from fedcoin.data.hashing import HASH_BYTES
+from fedcoin.data.artifacts.manifest import chunk_count
+from fedcoin.data.artifacts.store import ArtifactStore
+from fedcoin.data.crypto.hashing import HASH_BYTES
+from fedcoin.data.errors import RefusalError
 from fedcoin.network.errors import NetworkCode
 from fedcoin.network.interceptors import Context
 from fedcoin.network.tasks import within
@@ -55,7 +55,7 @@ class ArtifactServicer(ArtifactServiceServicer):
         """The chunks. Raises Refusal: MALFORMED, ARTIFACT_NOT_FOUND, OUT_OF_RANGE."""
         count = chunk_count(self._find(request.id))
         if request.first_chunk >= count:
-            raise Refusal(
+            raise RefusalError(
                 NetworkCode.OUT_OF_RANGE,
                 f"first_chunk: {request.first_chunk}, but the artifact has {count} chunks",
                 field="first_chunk",
@@ -75,7 +75,7 @@ class ArtifactServicer(ArtifactServiceServicer):
         """
         try:
             return await self._upload(request_iterator)
-        except Refusal:
+        except RefusalError:
             await _drain(request_iterator)
             raise
 
@@ -94,7 +94,7 @@ class ArtifactServicer(ArtifactServiceServicer):
             await asyncio.to_thread(self._store.add_chunk, manifest.id, chunk.index, chunk.data)
         if not self._store.has(manifest.id):
             wanted = self._store.next_chunk(manifest.id)
-            raise Refusal(
+            raise RefusalError(
                 NetworkCode.CHUNK_OUT_OF_ORDER,
                 f"chunk: the upload ended, but chunk {wanted} of {len(manifest.chunk_hashes)} is "
                 "still wanted; go on with it in another upload",
@@ -117,7 +117,7 @@ class ArtifactServicer(ArtifactServiceServicer):
         _check_id(id)
         size = self._store.size(id)
         if size is None:
-            raise Refusal(
+            raise RefusalError(
                 NetworkCode.ARTIFACT_NOT_FOUND,
                 f"id: this node does not hold artifact {id.hex()}",
                 field="id",
@@ -126,7 +126,7 @@ class ArtifactServicer(ArtifactServiceServicer):
 
     def _check_uploads(self) -> None:
         if not self._uploads:
-            raise Refusal(
+            raise RefusalError(
                 NetworkCode.UPLOADS_CLOSED,
                 "this listener takes no uploads; use the API's or the coordinator's",
             )
@@ -145,7 +145,7 @@ async def _drain(requests: AsyncIterator[UploadRequest]) -> None:
             if count == MAX_DRAINED:
                 return
 
-    with contextlib.suppress(Refusal, asyncio.TimeoutError):
+    with contextlib.suppress(RefusalError, asyncio.TimeoutError):
         await within(DRAIN_S, read_on())
 
 
@@ -154,5 +154,5 @@ def _check_id(id: bytes) -> None:
         raise _malformed("id", f"{len(id)} bytes, must be exactly {HASH_BYTES}")
 
 
-def _malformed(field: str, why: str) -> Refusal:
-    return Refusal(NetworkCode.MALFORMED, f"{field}: {why}", field=field)
+def _malformed(field: str, why: str) -> RefusalError:
+    return RefusalError(NetworkCode.MALFORMED, f"{field}: {why}", field=field)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import grpc
 
-from fedcoin.data.hashing import Context as Signing
-from fedcoin.data.keys import KeyPair
+from fedcoin.data.crypto.hashing import Context as Signing
+from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.network.api.artifact_client import ArtifactClient
 from fedcoin.network.api.link import Link
 from fedcoin.network.federated.servicer import registration_body

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from typing import Protocol
 
-from fedcoin.data.addresses import ADDRESS_BYTES
-from fedcoin.data.errors import Refusal
-from fedcoin.data.hashing import Context as Signing
-from fedcoin.data.keys import PUBLIC_KEY_BYTES, SIGNATURE_BYTES, verify
-from fedcoin.data.updates import Update, decode_update
+from fedcoin.data.crypto.addresses import ADDRESS_BYTES
+from fedcoin.data.crypto.hashing import Context as Signing
+from fedcoin.data.crypto.keys import PUBLIC_KEY_BYTES, SIGNATURE_BYTES, verify
+from fedcoin.data.errors import RefusalError
+from fedcoin.data.messages.updates import Update, decode_update
 from fedcoin.network.errors import NetworkCode
 from fedcoin.network.interceptors import Context
 from fedcoin.v1 import federated_learning_service_pb2 as pb
@@ -62,7 +62,7 @@ class FederatedLearningServicer(FederatedLearningServiceServicer):
         _check_length("signature", request.signature, SIGNATURE_BYTES)
         age = self._clock_ms() - request.time_ms
         if abs(age) > MAX_AGE_MS:
-            raise Refusal(
+            raise RefusalError(
                 NetworkCode.BAD_PROOF,
                 f"time_ms: {age / 1000:.0f} s away from the coordinator's clock; set the clock, "
                 "or sign anew",
@@ -72,7 +72,7 @@ class FederatedLearningServicer(FederatedLearningServiceServicer):
         body = registration_body(request.time_ms)
         chain_id = self._rounds.chain_id
         if not verify(request.public_key, Signing.REGISTER, chain_id, body, request.signature):
-            raise Refusal(
+            raise RefusalError(
                 NetworkCode.BAD_PROOF,
                 f"signature: not the public key's over this time on chain {chain_id}",
                 field="signature",
@@ -92,7 +92,7 @@ class FederatedLearningServicer(FederatedLearningServiceServicer):
     ) -> pb.SubmitUpdateResponse:
         """Hand in. Raises Refusal: those of `decode_update` and of the campaign."""
         if not request.HasField("update"):
-            raise Refusal(NetworkCode.MALFORMED, "update: is missing", field="update")
+            raise RefusalError(NetworkCode.MALFORMED, "update: is missing", field="update")
         await self._rounds.submit(decode_update(request.update, self._rounds.chain_id))
         return pb.SubmitUpdateResponse()
 
@@ -110,7 +110,7 @@ def registration_body(time_ms: int) -> bytes:
 
 def _check_length(field: str, value: bytes, length: int) -> None:
     if len(value) != length:
-        raise Refusal(
+        raise RefusalError(
             NetworkCode.MALFORMED,
             f"{field}: {len(value)} bytes, must be exactly {length}",
             field=field,

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from fedcoin.application.cli.entry import run
+from fedcoin.application.configuration.home import Home
 from fedcoin.application.devnet.ports import free_ports
-from fedcoin.application.home import Home
-from tests.application.cli.live import Live, started, wait_ready
+from tests.support.live_node import Live, started, wait_ready
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from fedcoin import __version__
 from fedcoin.application.cli import entry
 from fedcoin.application.cli.failures import explain
 from fedcoin.application.errors import ApplicationCode
-from fedcoin.data.errors import Refusal
-from fedcoin.learning.errors import WorkerFailed
+from fedcoin.data.errors import RefusalError
+from fedcoin.learning.errors import WorkerError
 
 
 def commands(group: click.Group, path: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], Any]]:
@@ -151,9 +151,9 @@ def test_interrupted(fedcoin: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_explanations() -> None:
-    refusal = Refusal(ApplicationCode.NO_KEY, "no key")
+    refusal = RefusalError(ApplicationCode.NO_KEY, "no key")
     assert explain(refusal).code == "NO_KEY"
-    assert explain(WorkerFailed("worker 7 died")).code == "WORKER_FAILED"
+    assert explain(WorkerError("worker 7 died")).code == "WORKER_FAILED"
     assert explain(sqlite3.OperationalError("disk is full")).code == "STORE_FAILED"
     assert explain(ValueError("oops")).unexpected
     missing = explain(FileNotFoundError(2, "No such file or directory", "x.npz"))

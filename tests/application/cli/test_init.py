@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from fedcoin.application.home import Home
-from fedcoin.data.addresses import parse_address
-from fedcoin.data.amounts import SAP_PER_FDC
-from fedcoin.data.genesis import parse_genesis
-from fedcoin.data.keys import KeyPair
+from fedcoin.application.configuration.home import Home
+from fedcoin.data.crypto.addresses import parse_address
+from fedcoin.data.crypto.keys import KeyPair
+from fedcoin.data.messages.amounts import SAP_PER_FDC
+from fedcoin.data.messages.genesis import parse_genesis
 
 
 def test_a_new_network(fedcoin: Any, tmp_path: Path) -> None:

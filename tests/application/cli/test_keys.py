@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from fedcoin.application.home import Home
+from fedcoin.application.configuration.home import Home
 
 
 def test_new_list_show(fedcoin: Any, tmp_path: Path) -> None:

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from fedcoin.application.cli.entry import run
+from fedcoin.application.configuration.home import Home
 from fedcoin.application.devnet.ports import free_ports
-from fedcoin.application.home import Home
-from fedcoin.data.addresses import format_address
-from fedcoin.data.amounts import SAP_PER_FDC
-from fedcoin.data.keys import KeyPair
-from tests.application.cli.live import Live, started, wait_ready
+from fedcoin.data.crypto.addresses import format_address
+from fedcoin.data.crypto.keys import KeyPair
+from fedcoin.data.messages.amounts import SAP_PER_FDC
+from tests.support.live_node import Live, started, wait_ready
 
 BOB = format_address(KeyPair.from_seed(b"b" * 32).address)
 

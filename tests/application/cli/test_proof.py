@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from fedcoin.application.home import Home
-from fedcoin.data.addresses import format_address
-from tests.application.settled_home import copy_home, settled_home
-from tests.contract.jobs import Job, additive
-from tests.contract.support import key
-from tests.network.api.live import serve
+from fedcoin.application.configuration.home import Home
+from fedcoin.data.crypto.addresses import format_address
+from tests.support.ledger_campaign import Job, additive
+from tests.support.live_api import serve
+from tests.support.mini_chain import key
+from tests.support.settled_home import copy_home, settled_home
 
 
 @contextmanager
@@ -69,7 +69,7 @@ def test_a_proof_and_its_check(fedcoin: Any, site: Any, tmp_path: Path) -> None:
     assert "The proof holds." in outcome.out
     found = fedcoin(*checks, "--json").json
     assert [(p["amount"], p["kind"], p["address"]) for p in found["payments"]] == [
-        (218_750_000, "train", client)
+        (218_750_000, "training", client)
     ]
     forged = json.loads(made.out)
     forged["payments"][0]["amount"] += 1

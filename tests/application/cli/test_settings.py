@@ -10,7 +10,7 @@ import pytest
 
 from fedcoin.application.cli import start, train_server
 from fedcoin.application.cli.start import flags_of
-from fedcoin.application.config import tables
+from fedcoin.application.configuration.config import tables
 
 COMMANDS = [(start.start, start.SETTINGS), (train_server.server, train_server.SETTINGS)]
 FLAGS = [(command, name) for command, names in COMMANDS for name in names]

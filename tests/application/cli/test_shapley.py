@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fedcoin.application import valuation
+from fedcoin import shapley
 from fedcoin.application.cli import valuation_progress
-from fedcoin.application.valuation import RunningError, ValuationProgress
-from fedcoin.incentive import shapley
-from tests.application.job import CLASSES, EXAMPLES, PIXELS, linear_spec
+from fedcoin.application.offline import valuation
+from fedcoin.application.offline.valuation import RunningError, ValuationProgress
+from tests.support.mining_job import CLASSES, EXAMPLES, PIXELS, linear_spec
 
 CLIENTS = 5
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from fedcoin.application.home import Home
-from fedcoin.contract.genesis import genesis_changes
-from fedcoin.contract.ledger import Ledger
-from fedcoin.data.store import ChainStore
-from tests.application.solo import MINER, append, solo_home
+from fedcoin.application.configuration.home import Home
+from fedcoin.contract.blocks.ledger import Ledger
+from fedcoin.contract.state.genesis_state import genesis_changes
+from fedcoin.data.storage.chain_store import ChainStore
+from tests.support.solo_chain import MINER, append, solo_home
 
 BLOCKS = 4
 

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from fedcoin.application.cli.train_client import parse_share
+from fedcoin.application.configuration.home import Home
 from fedcoin.application.devnet.ports import free_ports
-from fedcoin.application.home import Home
-from fedcoin.data.amounts import SAP_PER_FDC
-from tests.application.cli.live import Live, started, wait_ready, wait_said
+from fedcoin.data.messages.amounts import SAP_PER_FDC
+from tests.support.live_node import Live, started, wait_ready, wait_said
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def test_publish_values_and_pays(fedcoin: Any, live: Live, weights: Path) -> Non
 
     shown = fedcoin("task", "show", task["task_id"], "--home", home, "--json").json
     assert shown["clients"] == task["clients"]
-    assert {p["kind"] for p in shown["payments"]} >= {"train", "com", "sap"}
+    assert {p["kind"] for p in shown["payments"]} >= {"training", "aggregation", "mining"}
     out = fedcoin("task", "show", task["task_id"], "--home", home).out
     assert "PAYOUT" in out
     assert task["winner"] in out

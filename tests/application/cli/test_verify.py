@@ -5,7 +5,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from tests.application.solo import FUNDS, solo_home
+from tests.support.solo_chain import FUNDS, solo_home
 
 
 def test_a_sound_chain(fedcoin: Any, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.network.api.live import Live, serve
+from tests.support.live_api import Live, serve
 
 
 @pytest.fixture

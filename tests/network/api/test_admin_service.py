@@ -9,16 +9,16 @@ from pathlib import Path
 import pytest
 from grpc import StatusCode
 
-from fedcoin.data.store import ChainStore
+from fedcoin.data.storage.chain_store import ChainStore
 from fedcoin.network.api.client import NodeClient
-from fedcoin.network.api.failure import RpcFailure
+from fedcoin.network.api.failure import RpcError
 from fedcoin.v1 import admin_service_pb2, admin_service_pb2_grpc
-from tests.contract.support import key
-from tests.network.api.live import Live
+from tests.support.live_api import Live
+from tests.support.mini_chain import key
 
 
-async def refused(call: object) -> RpcFailure:
-    with pytest.raises(RpcFailure) as caught:
+async def refused(call: object) -> RpcError:
+    with pytest.raises(RpcError) as caught:
         await call  # type: ignore[misc]
     return caught.value
 

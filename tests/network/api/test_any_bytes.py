@@ -21,9 +21,9 @@ from fedcoin.v1 import (
     shapley_task_service_pb2,
     transaction_relay_service_pb2,
 )
-from tests.contract.jobs import Job
-from tests.network.api.live import Live
-from tests.network.probe import no_errors_in
+from tests.support.ledger_campaign import Job
+from tests.support.live_api import Live
+from tests.support.probe_service import no_errors_in
 
 API: list[Any] = [
     node_service_pb2,

@@ -11,10 +11,10 @@ import grpc
 import pytest
 from grpc import StatusCode
 
-from fedcoin.data.artifacts import CHUNK_BYTES, artifact_id, manifest_of
-from fedcoin.data.errors import Refusal
+from fedcoin.data.artifacts.manifest import CHUNK_BYTES, artifact_id, manifest_of
+from fedcoin.data.errors import RefusalError
 from fedcoin.network.api.client import NodeClient
-from fedcoin.network.api.failure import RpcFailure
+from fedcoin.network.api.failure import RpcError
 from fedcoin.network.api.link import Link, resumed
 from fedcoin.network.bounds import Bounds
 from fedcoin.network.errors import NetworkCode
@@ -24,12 +24,12 @@ from fedcoin.v1 import artifact_service_pb2_grpc as rpc
 from fedcoin.v1 import node_service_pb2, node_service_pb2_grpc
 from fedcoin.v1 import transaction_relay_service_pb2 as tx
 from fedcoin.v1 import transaction_relay_service_pb2_grpc as tx_rpc
-from tests.contract.support import key, transfer
-from tests.network.api.live import Live, serve
+from tests.support.live_api import Live, serve
+from tests.support.mini_chain import key, transfer
 
 
-async def refused(call: object) -> RpcFailure:
-    with pytest.raises(RpcFailure) as caught:
+async def refused(call: object) -> RpcError:
+    with pytest.raises(RpcError) as caught:
         await call  # type: ignore[misc]
     return caught.value
 
@@ -118,7 +118,7 @@ async def test_what_can_not_be_helped_is_not_tried_again() -> None:
         nonlocal opened
         opened += 1
         yield opened
-        raise RpcFailure(StatusCode.NOT_FOUND, "TASK_NOT_FOUND", "gone", target="x:1")
+        raise RpcError(StatusCode.NOT_FOUND, "TASK_NOT_FOUND", "gone", target="x:1")
 
     stream = resumed(broken, 60)  # type: ignore[arg-type]
     assert await anext(stream) == 1
@@ -216,7 +216,7 @@ class Cheat(rpc.ArtifactServiceServicer):
         for index in range(request.first_chunk, len(self.manifest.chunk_hashes)):
             if self.breaks and index > request.first_chunk:
                 self.breaks -= 1
-                raise Refusal(NetworkCode.SHUTTING_DOWN, "gone")
+                raise RefusalError(NetworkCode.SHUTTING_DOWN, "gone")
             start = index * CHUNK_BYTES
             yield pb.DownloadResponse(index=index, data=self.sent[start : start + CHUNK_BYTES])
 

@@ -10,20 +10,20 @@ from pathlib import Path
 
 import pytest
 
-from fedcoin.contract.ledger import Ledger
-from fedcoin.contract.snapshots import SnapshotCheck, entries_of
-from fedcoin.data.artifact_store import ArtifactStore
-from fedcoin.data.store import ChainStore, StoredBlock
-from fedcoin.network.api import proof_file
+from fedcoin.application.verification import proof_file
+from fedcoin.contract.blocks.ledger import Ledger
+from fedcoin.contract.snapshots.verifier import SnapshotCheck, entries_of
+from fedcoin.data.artifacts.store import ArtifactStore
+from fedcoin.data.storage.chain_store import ChainStore, StoredBlock
 from fedcoin.network.api.api_server import ApiServer, Backend
 from fedcoin.network.api.client import NodeClient
-from fedcoin.network.api.failure import RpcFailure
+from fedcoin.network.api.failure import RpcError
 from fedcoin.network.errors import NetworkCode
 from fedcoin.v1 import node_service_pb2 as pb
-from tests.contract.jobs import Job, additive
-from tests.contract.snapshot_support import snapshot_of
-from tests.contract.support import key, transfer
-from tests.network.api.live import Facts, GrowingChain, OperatorByHand, PeersByHand, PoolPort
+from tests.support.ledger_campaign import Job, additive
+from tests.support.ledger_snapshots import snapshot_of
+from tests.support.live_api import Facts, GrowingChain, OperatorByHand, PeersByHand, PoolPort
+from tests.support.mini_chain import key, transfer
 
 
 @dataclass
@@ -105,8 +105,8 @@ async def served(tmp_path: Path) -> AsyncIterator[Served]:
     origin.store.close()
 
 
-async def refused(call: object, code: NetworkCode = NetworkCode.HISTORY_NOT_KEPT) -> RpcFailure:
-    with pytest.raises(RpcFailure) as caught:
+async def refused(call: object, code: NetworkCode = NetworkCode.HISTORY_NOT_KEPT) -> RpcError:
+    with pytest.raises(RpcError) as caught:
         await call  # type: ignore[misc]
     assert caught.value.code == code.value, caught.value
     return caught.value

@@ -10,19 +10,19 @@ import pytest
 from grpc import StatusCode
 
 import fedcoin
-from fedcoin.contract import records
-from fedcoin.data import wire
-from fedcoin.data.addresses import format_address
-from fedcoin.data.keys import KeyPair
-from fedcoin.network.api.failure import RpcFailure
+from fedcoin.contract.state import records
+from fedcoin.data.crypto.addresses import format_address
+from fedcoin.data.crypto.keys import KeyPair
+from fedcoin.data.messages import canonical
+from fedcoin.network.api.failure import RpcError
 from fedcoin.network.options import PROTOCOL_VERSION
 from fedcoin.v1 import node_service_pb2 as pb
 from fedcoin.v1 import node_service_pb2_grpc as rpc
 from fedcoin.v1.block_pb2 import TASK_PHASE_COMMIT
 from fedcoin.v1.state_pb2 import AccountState
-from tests.contract.jobs import Job, additive
-from tests.contract.support import CHAIN_ID, FDC, GENESIS_MS, key, transfer
-from tests.network.api.live import NODE, Live, serve
+from tests.support.ledger_campaign import Job, additive
+from tests.support.live_api import NODE, Live, serve
+from tests.support.mini_chain import CHAIN_ID, FDC, GENESIS_MS, key, transfer
 
 ALICE, BOB = key("alice"), key("bob")
 
@@ -34,8 +34,8 @@ def pay(live: Live, amount: int = FDC, to: KeyPair = BOB) -> bytes:
     return transaction.hash
 
 
-async def refused(call: object, code: str, field: str) -> RpcFailure:
-    with pytest.raises(RpcFailure) as caught:
+async def refused(call: object, code: str, field: str) -> RpcError:
+    with pytest.raises(RpcError) as caught:
         await call  # type: ignore[misc]
     assert (caught.value.code, caught.value.field) == (code, field)
     return caught.value
@@ -275,7 +275,7 @@ async def test_events_from_nowhere(live: Live, height: int) -> None:
 
 async def test_supply_is_counted_and_not_assumed(live: Live) -> None:
     # No block can make coins; somebody who writes into the store can.
-    forged = wire.encode(AccountState(balance=7))
+    forged = canonical.encode(AccountState(balance=7))
     with live.port.store._database.write() as connection:
         where = records.ACCOUNTS.prefix + key("thief").address
         connection.execute("INSERT INTO state VALUES (?, ?)", (where, forged))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedcoin.data.errors import Refusal
+from fedcoin.data.errors import RefusalError
 from fedcoin.network.api.paging import (
     after_recent,
     cut,
@@ -48,7 +48,7 @@ def test_no_token_is_the_first_page_and_no_place_is_the_last() -> None:
 def test_a_changed_token_is_refused(position: bytes, flip: int) -> None:
     raw = bytearray(base64.urlsafe_b64decode(make_token("a", position) + "=="))
     raw[flip % len(raw)] ^= 1
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(RefusalError) as caught:
         read_token("a", base64.urlsafe_b64encode(bytes(raw)).decode())
     assert caught.value.code is NetworkCode.BAD_PAGE_TOKEN
     assert caught.value.field == "page_token"
@@ -56,14 +56,14 @@ def test_a_changed_token_is_refused(position: bytes, flip: int) -> None:
 
 @given(token=st.text(min_size=1, max_size=400))
 def test_any_other_text_is_refused(token: str) -> None:
-    with pytest.raises(Refusal):
+    with pytest.raises(RefusalError):
         read_token("a", token)
 
 
 def test_a_token_of_another_list_or_shape_is_refused() -> None:
-    with pytest.raises(Refusal):
+    with pytest.raises(RefusalError):
         read_token("b", make_token("a", b"x"))
-    with pytest.raises(Refusal):
+    with pytest.raises(RefusalError):
         read_place("a", make_token("a", b"short"))
 
 

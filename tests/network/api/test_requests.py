@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedcoin.data.addresses import format_address
-from fedcoin.data.errors import Refusal
+from fedcoin.data.crypto.addresses import format_address
+from fedcoin.data.errors import RefusalError
 from fedcoin.network.api.requests import MAX_HEIGHT, address_of, hash_of, height_of, page_size
 
 
@@ -21,21 +21,21 @@ def test_hashes(value: bytes) -> None:
 def test_any_other_text_is_no_hash(text: str) -> None:
     if len(text) == 64 and all(letter in "0123456789abcdefABCDEF" for letter in text):
         return
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(RefusalError) as caught:
         hash_of(text, "task_id")
     assert caught.value.field == "task_id"
     assert caught.value.message.startswith("task_id is ")
 
 
 def test_spaces_do_not_make_a_hash() -> None:
-    with pytest.raises(Refusal):
+    with pytest.raises(RefusalError):
         hash_of("ab " * 21 + "a", "hash")
-    with pytest.raises(Refusal):
+    with pytest.raises(RefusalError):
         hash_of(" ".join(["ab"] * 32), "hash")
 
 
 def test_what_is_shown_of_nonsense_is_short() -> None:
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(RefusalError) as caught:
         hash_of("x" * 10_000, "hash")
     assert len(caught.value.message) < 200
 
@@ -47,7 +47,7 @@ def test_addresses(value: bytes) -> None:
 
 @given(text=st.text(max_size=90))
 def test_any_other_text_is_no_address(text: str) -> None:
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(RefusalError) as caught:
         address_of(text, "miner")
     assert caught.value.field == "miner"
 
@@ -56,7 +56,7 @@ def test_heights() -> None:
     assert height_of(1, "height") == 1
     assert height_of(MAX_HEIGHT, "height") == MAX_HEIGHT
     for wrong in (0, MAX_HEIGHT + 1):
-        with pytest.raises(Refusal):
+        with pytest.raises(RefusalError):
             height_of(wrong, "height")
 
 

@@ -7,27 +7,27 @@ import asyncio
 import pytest
 from grpc import StatusCode
 
+from fedcoin.application.verification.payment_proof import check_payment_proof
 from fedcoin.consensus.validators import Validator, ValidatorSet
-from fedcoin.data import merkle
-from fedcoin.data.addresses import format_address
-from fedcoin.data.errors import Refusal
-from fedcoin.data.transactions import decode_transaction
-from fedcoin.network.api.failure import RpcFailure
-from fedcoin.network.api.proofs import check_payment_proof
+from fedcoin.data.crypto import merkle
+from fedcoin.data.crypto.addresses import format_address
+from fedcoin.data.errors import RefusalError
+from fedcoin.data.messages.transactions import decode_transaction
+from fedcoin.network.api.failure import RpcError
 from fedcoin.v1 import shapley_task_service_pb2 as pb
 from fedcoin.v1 import shapley_task_service_pb2_grpc as rpc
 from fedcoin.v1.block_pb2 import (
-    PAYMENT_KIND_COM,
-    PAYMENT_KIND_SAP,
-    PAYMENT_KIND_TRAIN,
+    PAYMENT_KIND_AGGREGATION,
+    PAYMENT_KIND_MINING,
+    PAYMENT_KIND_TRAINING,
     TASK_PHASE_COMMIT,
     TASK_PHASE_SETTLED,
     BlockHeader,
     Receipt,
 )
-from tests.contract.jobs import Job, additive
-from tests.contract.support import CHAIN_ID, FDC, key
-from tests.network.api.live import Live
+from tests.support.ledger_campaign import Job, additive
+from tests.support.live_api import Live
+from tests.support.mini_chain import CHAIN_ID, FDC, key
 
 GAME = additive(5, 3, 0)
 
@@ -41,8 +41,8 @@ def settled(live: Live) -> Job:
     return job
 
 
-async def refused(call: object) -> RpcFailure:
-    with pytest.raises(RpcFailure) as caught:
+async def refused(call: object) -> RpcError:
+    with pytest.raises(RpcError) as caught:
         await call  # type: ignore[misc]
     return caught.value
 
@@ -62,7 +62,7 @@ async def test_a_task_from_its_opening_to_its_payment(live: Live) -> None:
     task = await live.node.task(job.task_id.hex())
     assert task.phase == TASK_PHASE_SETTLED
     assert [client.shapley_nano for client in task.clients] == [50_000_000, 30_000_000, 0]
-    assert sum(client.payout for client in task.clients) == task.prices.train
+    assert sum(client.payout for client in task.clients) == task.prices.training
     assert {miner.address for miner in task.miners} == {
         format_address(miner.address) for miner in live.chain.miners
     }
@@ -109,10 +109,10 @@ async def test_what_a_task_paid(live: Live) -> None:
     payments = await live.node.payments(job.task_id)
     kinds = [payment.kind for payment in payments]
     assert kinds[:4] == [
-        PAYMENT_KIND_TRAIN,
-        PAYMENT_KIND_TRAIN,
-        PAYMENT_KIND_COM,
-        PAYMENT_KIND_SAP,
+        PAYMENT_KIND_TRAINING,
+        PAYMENT_KIND_TRAINING,
+        PAYMENT_KIND_AGGREGATION,
+        PAYMENT_KIND_MINING,
     ]
     paid = sum(payment.amount for payment in payments[:4])
     assert paid == 5 * FDC
@@ -164,14 +164,14 @@ async def test_forged_proofs_prove_nothing(live: Live) -> None:
         for name in changes:
             forged.ClearField(name)  # type: ignore[arg-type]
         forged.MergeFrom(pb.PaymentProof(**changes))
-        with pytest.raises(Refusal) as caught:
+        with pytest.raises(RefusalError) as caught:
             check_payment_proof(forged, CHAIN_ID, validators)
         assert caught.value.code.name == code, changes
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(RefusalError) as caught:
         check_payment_proof(honest, "another-chain", validators)
     assert caught.value.code.name == "WRONG_CHAIN"
     strangers = ValidatorSet.of([Validator.of(key("stranger").public_key, 1)])
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(RefusalError) as caught:
         check_payment_proof(honest, CHAIN_ID, strangers)
     assert caught.value.code.name == "BAD_CERTIFICATE"
 
@@ -189,7 +189,7 @@ async def test_the_receipt_of_something_else_is_no_payment(live: Live) -> None:
         count=len(receipts),
         path=merkle.path(receipts, index),
     )
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(RefusalError) as caught:
         check_payment_proof(proof, CHAIN_ID, validators)
     assert (caught.value.code.name, caught.value.field) == ("MALFORMED", "receipt")
 

@@ -8,9 +8,9 @@ import json
 import pytest
 from grpc import StatusCode
 
-from fedcoin.data.addresses import format_address
-from fedcoin.data.transactions import Transaction
-from fedcoin.network.api.failure import RpcFailure
+from fedcoin.data.crypto.addresses import format_address
+from fedcoin.data.messages.transactions import Transaction
+from fedcoin.network.api.failure import RpcError
 from fedcoin.v1 import transaction_relay_service_pb2 as pb
 from fedcoin.v1 import transaction_relay_service_pb2_grpc as rpc
 from fedcoin.v1.transaction_pb2 import SignedTransaction
@@ -19,9 +19,9 @@ from fedcoin.v1.views_pb2 import (
     TRANSACTION_STATUS_FINAL,
     TRANSACTION_STATUS_PENDING,
 )
-from tests.contract.jobs import Job
-from tests.contract.support import FDC, key, transfer
-from tests.network.api.live import Live
+from tests.support.ledger_campaign import Job
+from tests.support.live_api import Live
+from tests.support.mini_chain import FDC, key, transfer
 
 ALICE, BOB, CAROL = key("alice"), key("bob"), key("carol")
 
@@ -34,8 +34,8 @@ def stub_of(live: Live) -> rpc.TransactionRelayServiceStub:
     return rpc.TransactionRelayServiceStub(live.node.channel)
 
 
-async def refused(call: object) -> RpcFailure:
-    with pytest.raises(RpcFailure) as caught:
+async def refused(call: object) -> RpcError:
+    with pytest.raises(RpcError) as caught:
         await call  # type: ignore[misc]
     return caught.value
 

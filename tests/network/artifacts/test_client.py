@@ -10,16 +10,16 @@ from typing import Any
 import grpc
 import pytest
 
-from fedcoin.data.artifact_store import ArtifactStore
-from fedcoin.data.artifacts import manifest_of
-from fedcoin.data.errors import DataCode, Refusal
+from fedcoin.data.artifacts.manifest import manifest_of
+from fedcoin.data.artifacts.store import ArtifactStore
+from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.network.artifacts import client
 from fedcoin.network.artifacts.client import download_artifact, upload_artifact
 from fedcoin.network.artifacts.servicer import ArtifactServicer
-from fedcoin.network.calls import CallFailed
+from fedcoin.network.calls import CallError
 from fedcoin.v1 import artifact_service_pb2 as pb
 from fedcoin.v1.artifact_service_pb2_grpc import ArtifactServiceStub
-from tests.network.artifacts.serving import data, open_servicer, serving
+from tests.support.artifact_listener import data, open_servicer, serving
 
 CONTENT = data(5)
 
@@ -73,7 +73,7 @@ async def test_a_download_goes_on_where_it_broke_off(tmp_path: Path) -> None:
     servicer = Unreliable(theirs, lambda reply: reply if reply.index < 3 else None)
     async with serving(servicer) as channel:
         stub: Any = ArtifactServiceStub(channel)
-        with pytest.raises(CallFailed, match="before chunk 3 of 5"):
+        with pytest.raises(CallError, match="before chunk 3 of 5"):
             await download_artifact(stub, id, mine)
     assert mine.next_chunk(id) == 3
     # The rest from somebody else.
@@ -95,11 +95,11 @@ async def test_a_server_that_goes_away_in_the_middle(tmp_path: Path) -> None:
         return reply
 
     async with serving(Unreliable(theirs, die)) as channel:
-        with pytest.raises(CallFailed):
+        with pytest.raises(CallError):
             await download_artifact(ArtifactServiceStub(channel), id, mine)
     assert mine.next_chunk(id) == 2
     # The channel is closed by now.
-    with pytest.raises(CallFailed):
+    with pytest.raises(CallError):
         await download_artifact(ArtifactServiceStub(channel), id, mine)
 
 
@@ -111,7 +111,7 @@ async def test_who_sends_nothing_is_not_waited_for(
     id = theirs.put(CONTENT)
     servicer = Silent(theirs, uploads=False)
     async with serving(servicer) as channel:
-        with pytest.raises(CallFailed, match="nothing came for"):
+        with pytest.raises(CallError, match="nothing came for"):
             await download_artifact(ArtifactServiceStub(channel), id, mine)
 
 
@@ -145,7 +145,7 @@ async def test_a_wrong_chunk_is_found_at_once(
     id = theirs.put(CONTENT)
     servicer = Unreliable(theirs, lambda reply: lie(reply) if reply.index == 1 else reply)
     async with serving(servicer) as channel:
-        with pytest.raises(Refusal) as caught:
+        with pytest.raises(RefusalError) as caught:
             await download_artifact(ArtifactServiceStub(channel), id, mine)
     assert caught.value.code is DataCode.BAD_CHUNK
     assert mine.next_chunk(id) == 1
@@ -162,7 +162,7 @@ async def test_a_wrong_manifest_is_found(tmp_path: Path) -> None:
             return pb.GetManifestResponse(manifest=manifest_of(b"something else"))
 
     async with serving(Another(theirs, uploads=False)) as channel:
-        with pytest.raises(Refusal) as caught:
+        with pytest.raises(RefusalError) as caught:
             await download_artifact(ArtifactServiceStub(channel), id, mine)
     assert caught.value.code is DataCode.BAD_ARTIFACT
     assert not mine.has(id)
@@ -171,16 +171,16 @@ async def test_a_wrong_manifest_is_found(tmp_path: Path) -> None:
 async def test_no_is_told_from_lost(tmp_path: Path) -> None:
     store = make_store(tmp_path / "mine")
     async with serving(open_servicer(make_store(tmp_path / "theirs"))) as channel:
-        with pytest.raises(CallFailed) as caught:
+        with pytest.raises(CallError) as caught:
             await download_artifact(ArtifactServiceStub(channel), bytes(32), store)
         assert caught.value.code is grpc.StatusCode.NOT_FOUND
         assert caught.value.reason == "ARTIFACT_NOT_FOUND"
         assert not caught.value.lost
     id = store.put(CONTENT)
     async with grpc.aio.insecure_channel("127.0.0.1:1") as nowhere:
-        with pytest.raises(CallFailed):
+        with pytest.raises(CallError):
             await download_artifact(ArtifactServiceStub(nowhere), bytes(32), store)
-        with pytest.raises(CallFailed):
+        with pytest.raises(CallError):
             await upload_artifact(ArtifactServiceStub(nowhere), id, store)
 
 

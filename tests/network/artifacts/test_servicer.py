@@ -10,13 +10,13 @@ from typing import Any
 import grpc
 import pytest
 
-from fedcoin.data.artifact_store import ArtifactStore
-from fedcoin.data.artifacts import CHUNK_BYTES, manifest_of
+from fedcoin.data.artifacts.manifest import CHUNK_BYTES, manifest_of
+from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.network.artifacts.servicer import ArtifactServicer
 from fedcoin.network.status import details_of
 from fedcoin.v1 import artifact_service_pb2 as pb
 from fedcoin.v1.artifact_service_pb2_grpc import ArtifactServiceStub
-from tests.network.artifacts.serving import data, open_servicer, serving
+from tests.support.artifact_listener import data, open_servicer, serving
 
 CONTENT = data(4)
 MANIFEST = manifest_of(CONTENT)

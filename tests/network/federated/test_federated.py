@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 import grpc
 import pytest
 
-from fedcoin.data.errors import Refusal
-from fedcoin.data.keys import KeyPair
-from fedcoin.data.updates import Update, sign_update
+from fedcoin.data.crypto.keys import KeyPair
+from fedcoin.data.errors import RefusalError
+from fedcoin.data.messages.updates import Update, sign_update
 from fedcoin.learning.errors import LearningCode
-from fedcoin.network.api.failure import RpcFailure
+from fedcoin.network.api.failure import RpcError
 from fedcoin.network.federated.client import FederatedClient
 from fedcoin.network.federated.servicer import (
     MAX_AGE_MS,
@@ -46,7 +46,7 @@ class Memory:
 
     async def watch(self, address: bytes) -> AsyncIterator[pb.WatchRoundsResponse]:
         if address != KEY.address:
-            raise Refusal(LearningCode.NOT_REGISTERED, "who is that?", field="address")
+            raise RefusalError(LearningCode.NOT_REGISTERED, "who is that?", field="address")
         yield pb.WatchRoundsResponse(phase=pb.ROUND_PHASE_TRAINING, round=1)
         yield pb.WatchRoundsResponse(phase=pb.ROUND_PHASE_FINISHED, round=1)
 
@@ -94,8 +94,8 @@ async def test_joining_watching_and_handing_in() -> None:
         assert memory.updates[0].address == KEY.address
 
 
-async def failure_of(call: object) -> RpcFailure:
-    with pytest.raises(RpcFailure) as caught:
+async def failure_of(call: object) -> RpcError:
+    with pytest.raises(RpcError) as caught:
         await call  # type: ignore[misc]
     return caught.value
 

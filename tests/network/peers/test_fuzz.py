@@ -10,9 +10,9 @@ from pathlib import Path
 import grpc
 import pytest
 
-from fedcoin.data.keys import KeyPair
-from fedcoin.network.peers.limits import LIMITS
-from tests.network.peers.nodes import MINERS, Node, make_genesis, running, visiting
+from fedcoin.data.crypto.keys import KeyPair
+from fedcoin.network.peers.protection.limits import LIMITS
+from tests.support.peer_nodes import MINERS, Node, make_genesis, running, visiting
 
 METHODS = sorted(kind for kind in LIMITS if "Service/" in kind)
 CLEAN = {

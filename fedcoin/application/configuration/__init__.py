@@ -1,0 +1,1 @@
+"""Configuration: a process's home folder, its settings, its TLS files, and a new genesis."""

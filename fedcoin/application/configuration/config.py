@@ -1,0 +1,359 @@
+"""The settings of a node, and where they come from: flag > variable > file > default.
+
+``config.toml`` has one table for each class below; ``FEDCOIN_<TABLE>_<SETTING>`` is the variable
+(``FEDCOIN_API_LISTEN``); a flag of ``fedcoin-node start`` wins over both.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fedcoin.application.configuration.fields import (
+    address,
+    amount,
+    choice,
+    is_loopback,
+    many,
+    number,
+    real,
+    refuse,
+    setting,
+    switch,
+    text,
+)
+from fedcoin.application.errors import ApplicationCode
+from fedcoin.data.errors import RefusalError
+from fedcoin.data.messages.amounts import SAP_PER_FDC
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class PeersConfig:
+    """The listener for other nodes."""
+
+    listen: str = setting(
+        "127.0.0.1:7050", address(), "Where other nodes reach this one; port 0 takes a free one."
+    )
+    advertise: str = setting(
+        "",
+        address(allow_empty=True),
+        "The host:port that other nodes are told to dial; empty: the one listened on.",
+    )
+    seeds: tuple[str, ...] = setting((), many(address()), "Nodes to dial first, as host:port.")
+    max_outbound: int = setting(8, number(0, 100), "The most peers that this node dials.")
+    max_inbound: int = setting(32, number(0, 1000), "The most peers that may dial this node.")
+
+
+@dataclass(frozen=True, slots=True)
+class ApiConfig:
+    """The listener for people and tools."""
+
+    listen: str = setting(
+        "127.0.0.1:7051", address(), "Where wallets, coordinators and grpcurl reach this node."
+    )
+    max_streams: int = setting(256, number(1, 10_000), "The most watches open at a time.")
+
+
+@dataclass(frozen=True, slots=True)
+class TlsConfig:
+    """Mutual TLS for a consortium: all three files, or none."""
+
+    certificate: str = setting("", text(), "This node's certificate chain, a PEM file.")
+    private_key: str = setting("", text(), "The key of the certificate, a PEM file.")
+    authority: str = setting("", text(), "Whose certificates are trusted, a PEM file.")
+    insecure: bool = setting(
+        False, switch(), "Listen without TLS on addresses that other machines can reach."
+    )
+
+    @property
+    def enabled(self) -> bool:
+        """Are there files?"""
+        return bool(self.certificate)
+
+
+@dataclass(frozen=True, slots=True)
+class MinerConfig:
+    """Computing Shapley values, in worker processes."""
+
+    enabled: bool = setting(
+        False, switch(), "Compute Shapley values, prove them, and vote; the key needs a bond."
+    )
+    key: str = setting("node", text(False), "The key in keys/ that bonds, signs and is paid.")
+    warm: bool = setting(True, switch(), "Start the worker before there is work for it.")
+    executor: str = setting(
+        "local", choice("local", "ray"), "Where to evaluate: on this machine, or on a Ray cluster."
+    )
+    address: str = setting(
+        "", text(), "The Ray cluster, as host:port or ray://host:port; empty: one of this machine."
+    )
+    processes: int = setting(
+        0, number(0, 1024), "How many processes evaluate; 0: one for each core, or CPU of Ray."
+    )
+    adversary: str = setting(
+        "", text(), "Lie in this way; only for tests of the network.", hidden=True
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class CoordinatorConfig:
+    """Running a campaign: the FL server, which is also the requester who pays."""
+
+    enabled: bool = setting(False, switch(), "Run a campaign from within this node.")
+    listen: str = setting("127.0.0.1:7052", address(), "Where clients reach the coordinator.")
+    key: str = setting("node", text(False), "The key in keys/ that pays and is paid.")
+    dataset: str = setting(
+        "digits", text(False), "The evaluation set: digits, mnist, or the path of an .npz."
+    )
+    model: str = setting("mlp", text(False), "mlp, cnn, or the path of a Keras architecture JSON.")
+    evaluation_size: int = setting(
+        0, number(0, 10_000_000), "Test examples that utilities are counted on; 0: all."
+    )
+    evaluation_shards: int = setting(
+        1,
+        number(0, 10_000),
+        "Parts of these, each round being valued on the next; 0: one for each round.",
+    )
+    rounds: int = setting(3, number(1, 10_000), "How many rounds the campaign has.")
+    clients: int = setting(1, number(1, 1000), "How many clients a campaign waits for.")
+    max_clients: int = setting(128, number(1, 1000), "How many clients may join.")
+    join_seconds: float = setting(
+        600.0, real(0.1, 86_400), "How long to wait for that many clients."
+    )
+    round_seconds: float = setting(60.0, real(0.1, 86_400), "How long clients have to train.")
+    budget: int = setting(100 * SAP_PER_FDC, amount(), "What the whole campaign pays.")
+    spread: str = setting(
+        "equal", choice("equal", "decreasing"), "How the budget is spread over the rounds."
+    )
+    split: tuple[int, ...] = setting(
+        (7, 1, 2), many(number(0, 1_000_000)), "Parts of clients, server and miners in each round."
+    )
+    reward: str = setting(
+        "winner", choice("winner", "pro_rata"), "Who gets the miners' part: one, or all inliers."
+    )
+    schedule: str = setting(
+        "auto",
+        choice("auto", "exact", "permutation", "antithetic"),
+        "Which coalitions count; auto: exact up to 12 clients, else antithetic.",
+    )
+    max_samples: int = setting(5000, number(1, 1_000_000), "The most samples a miner may claim.")
+    truncation: int = setting(
+        0, number(0, 10_000_000), "Right answers within which a walk stops early; 0: never."
+    )
+    averaging: str = setting(
+        "fixed",
+        choice("renormalised", "fixed"),
+        "How a coalition is averaged; fixed: who changed nothing earns nothing.",
+    )
+    empty: str = setting(
+        "base", choice("base", "zero"), "What the coalition of nobody is worth: the base model's."
+    )
+    epochs: int = setting(5, number(1, 10_000), "Passes over a client's data in each round.")
+    batch_size: int = setting(32, number(1, 1_000_000), "Examples in one training step.")
+    learning_rate: float = setting(0.1, real(0.000001, 1000), "Step size of gradient descent.")
+    seed: int = setting(0, number(0, 2**63 - 1), "For first weights and the order of examples.")
+    commit_seconds: float = setting(
+        30.0, real(0.1, 86_400), "How long miners have to compute; less once all are done."
+    )
+    reveal_seconds: float = setting(10.0, real(0.1, 86_400), "How long they have to prove it.")
+    attempts: int = setting(3, number(1, 16), "How often a round is mined before money goes back.")
+
+
+@dataclass(frozen=True, slots=True)
+class LimitsConfig:
+    """Bounds on what a node keeps."""
+
+    artifact_bytes: int = setting(
+        512 * MIB, number(KIB, 2 * GIB), "The largest artifact, in bytes."
+    )
+    artifacts_total_bytes: int = setting(
+        8 * GIB, number(KIB, 1024 * GIB), "All artifacts together, in bytes."
+    )
+    pool_transactions: int = setting(
+        5000, number(1, 1_000_000), "The most transactions waiting for a block."
+    )
+    pool_bytes: int = setting(
+        32 * MIB, number(KIB, 4 * GIB), "The most bytes of transactions waiting for a block."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotsConfig:
+    """The state as files, from which new nodes begin without replaying the chain."""
+
+    every: int = setting(
+        1000, number(0, 1_000_000_000), "Make one for others every so many blocks; 0: never."
+    )
+    keep: int = setting(2, number(1, 16), "How many of them are kept.")
+    join_behind: int = setting(
+        0,
+        number(0, 1_000_000_000),
+        "A node without blocks takes a peer's when it is behind by more than this; 0: never.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class LogConfig:
+    """What the node tells on standard error."""
+
+    level: str = setting("info", choice("debug", "info", "warning", "error"), "How much.")
+    format: str = setting("text", choice("text", "json"), "Lines for people, or JSON objects.")
+
+
+@dataclass(frozen=True, slots=True)
+class NodeConfig:
+    """Everything that a node can be told."""
+
+    peers: PeersConfig = field(default_factory=PeersConfig)
+    api: ApiConfig = field(default_factory=ApiConfig)
+    tls: TlsConfig = field(default_factory=TlsConfig)
+    miner: MinerConfig = field(default_factory=MinerConfig)
+    coordinator: CoordinatorConfig = field(default_factory=CoordinatorConfig)
+    limits: LimitsConfig = field(default_factory=LimitsConfig)
+    snapshots: SnapshotsConfig = field(default_factory=SnapshotsConfig)
+    log: LogConfig = field(default_factory=LogConfig)
+
+
+def tables() -> Mapping[str, Any]:
+    """The table's name in config.toml and its dataclass."""
+    default = NodeConfig()
+    return {f.name: type(getattr(default, f.name)) for f in dataclasses.fields(NodeConfig)}
+
+
+def load_config(
+    path: Path | None,
+    environment: Mapping[str, str],
+    flags: Mapping[str, object] | None = None,
+) -> NodeConfig:
+    """The settings in force, checked.
+
+    ``flags`` has keys such as ``"api.listen"``; a value of None was not given. Raises
+    :class:`Refusal` with BAD_CONFIG, UNKNOWN_SETTING or EXPOSED.
+    """
+    given = read_toml(path) if path is not None and path.exists() else {}
+    given.update(from_environment(environment))
+    given.update({name: value for name, value in (flags or {}).items() if value is not None})
+    config = assemble(given)
+    check(config)
+    return config
+
+
+def read_toml(path: Path) -> dict[str, object]:
+    """The settings of a file, by dotted name."""
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RefusalError(
+            ApplicationCode.BAD_CONFIG, f"{path} is not valid TOML: {error}", field=str(path)
+        ) from None
+    found: dict[str, object] = {}
+    for table, content in document.items():
+        if not isinstance(content, dict):
+            raise unknown(table, f"{path} sets it outside of any table")
+        found.update({f"{table}.{name}": value for name, value in content.items()})
+    return found
+
+
+def from_environment(environment: Mapping[str, str]) -> dict[str, object]:
+    """The settings of the FEDCOIN_<TABLE>_<SETTING> variables; other variables are not ours."""
+    found: dict[str, object] = {}
+    for variable, value in environment.items():
+        for table in tables():
+            prefix = f"FEDCOIN_{table.upper()}_"
+            if variable.startswith(prefix):
+                found[f"{table}.{variable[len(prefix) :].lower()}"] = value
+    return found
+
+
+def assemble(given: Mapping[str, object]) -> NodeConfig:
+    """A configuration of the defaults and these settings, by dotted name."""
+    values: dict[str, dict[str, object]] = {table: {} for table in tables()}
+    for dotted, value in given.items():
+        table, _, name = dotted.partition(".")
+        kinds = {f.name: f.metadata["kind"] for f in dataclasses.fields(tables().get(table, Empty))}
+        if name not in kinds:
+            raise unknown(dotted, "see the comments in a fresh config.toml for those that exist")
+        try:
+            values[table][name] = kinds[name].parse(value)
+        except ValueError as error:
+            raise refuse(dotted, value, f"it {error}") from None
+    made = {table: make(**values[table]) for table, make in tables().items()}
+    return NodeConfig(**made)
+
+
+def check(config: NodeConfig) -> None:
+    """What settings must be together."""
+    tls = config.tls
+    files = {"certificate": tls.certificate, "private_key": tls.private_key}
+    files["authority"] = tls.authority
+    if any(files.values()) and not all(files.values()):
+        missing = ", ".join(f"tls.{name}" for name, value in files.items() if not value)
+        raise refuse(missing, "", "TLS needs all of certificate, private_key and authority")
+    split = config.coordinator.split
+    if len(split) != 3 or not any(split):
+        problem = "it must be three whole numbers for clients, server and miners, not all zero"
+        raise refuse("coordinator.split", list(split), problem)
+    if config.coordinator.max_clients < config.coordinator.clients:
+        problem = f"it must be at least coordinator.clients, {config.coordinator.clients}"
+        raise refuse("coordinator.max_clients", config.coordinator.max_clients, problem)
+    for name in ("peers", "api", "coordinator"):
+        check_exposure(f"{name}.listen", getattr(config, name).listen, tls)
+
+
+def check_exposure(name: str, listen: str, tls: TlsConfig) -> None:
+    """Plaintext stays on this machine unless it is asked for."""
+    if tls.enabled or tls.insecure or is_loopback(listen):
+        return
+    raise RefusalError(
+        ApplicationCode.EXPOSED,
+        f"{name} is {listen}, which other machines can reach, and there is no TLS: set the files "
+        "of [tls], or allow plaintext with --insecure or tls.insecure = true",
+        field=name,
+    )
+
+
+def unknown(name: str, hint: str) -> RefusalError:
+    """A setting that does not exist."""
+    return RefusalError(
+        ApplicationCode.UNKNOWN_SETTING, f"there is no setting {name}: {hint}", field=name
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Empty:
+    """A table without settings."""
+
+
+HEADER = """\
+# FedCoin node settings. Each one stands here with its default, commented out.
+# A flag of `fedcoin-node start` wins over a variable FEDCOIN_<TABLE>_<SETTING> (such as
+# FEDCOIN_API_LISTEN), a variable over this file.
+"""
+
+
+def render_config(settings: Mapping[str, object] | None = None) -> str:
+    """The text of config.toml: all settings commented out but those given, by dotted name."""
+    given = dict(settings or {})
+    chosen = assemble(given)
+    lines = [HEADER]
+    for table, make in tables().items():
+        lines += [f"# {make.__doc__}", f"[{table}]"]
+        for entry in dataclasses.fields(make):
+            if entry.metadata["hidden"] and f"{table}.{entry.name}" not in given:
+                continue
+            value = getattr(getattr(chosen, table), entry.name)
+            mark = "" if f"{table}.{entry.name}" in given else "# "
+            lines.append(f"# {entry.metadata['doc']}")
+            lines.append(f"{mark}{entry.name} = {entry.metadata['kind'].render(value)}")
+        lines.append("")
+    return "\n".join(lines)

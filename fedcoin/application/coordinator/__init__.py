@@ -1,0 +1,1 @@
+"""The FL server: drive a campaign's rounds, and open one Shapley task a round."""

@@ -1,0 +1,81 @@
+"""Coordinators of a home: its lock, its campaign on disk, its artifacts."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fedcoin.application.configuration.config import NodeConfig
+from fedcoin.application.configuration.home import Home
+from fedcoin.application.configuration.tls import server_credentials
+from fedcoin.application.coordinator.campaign import Phase
+from fedcoin.application.coordinator.campaign_file import CampaignFile
+from fedcoin.application.coordinator.coordinator import Coordinator
+from fedcoin.data.artifacts.store import ArtifactStore
+from fedcoin.data.crypto.keys import KeyPair
+from fedcoin.network.api.client import NodeClient
+
+log = logging.getLogger(__name__)
+
+
+@asynccontextmanager
+async def open_coordinator(
+    config: NodeConfig,
+    home: Home,
+    key: KeyPair,
+    node: NodeClient,
+    store: ArtifactStore,
+    *,
+    new: bool = False,
+) -> AsyncIterator[Coordinator]:
+    """A coordinator that listens; ``run`` it.
+
+    It goes on with the home's campaign; with ``new``, a finished one makes way for another.
+    Raises HOME_IN_USE, and what :meth:`Coordinator.start` raises.
+    """
+    with home.campaign_locked():
+        if new:
+            await retire_campaign(home)
+        coordinator = Coordinator(
+            config.coordinator,
+            key,
+            node,
+            store,
+            home.coordinator_path,
+            credentials=server_credentials(config.tls),
+        )
+        await coordinator.start()
+        try:
+            if coordinator.campaign.phase is Phase.FINISHED:
+                log.warning(
+                    "campaign %s is finished, and nothing is left to do: start again with "
+                    "--new-campaign to begin another",
+                    coordinator.campaign.campaign_id.hex(),
+                )
+            yield coordinator
+        finally:
+            await coordinator.stop()
+
+
+def own_store(config: NodeConfig, home: Home) -> ArtifactStore:
+    """The artifacts of a coordinator without a node in its process.
+
+    The node that it talks to gets those that a task needs.
+    """
+    folder, limits = home.campaign_path / "artifacts", config.limits
+    return ArtifactStore(folder, limits.artifacts_total_bytes, limits.artifact_bytes)
+
+
+async def retire_campaign(home: Home) -> None:
+    """Moves a finished campaign out of the way, so that another begins.
+
+    A campaign that is under way stays. For whoever holds its lock. Raises BAD_STATE.
+    """
+    campaign = await CampaignFile(home.coordinator_path).load()
+    if campaign is None or campaign.phase is not Phase.FINISHED:
+        return
+    kept = home.root / f"coordinator-{campaign.campaign_id.hex()[:16] or 'unopened'}.json"
+    os.replace(home.coordinator_path, kept)
+    log.info("the last campaign is finished and kept in %s; this is a new one", kept)

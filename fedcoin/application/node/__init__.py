@@ -1,0 +1,1 @@
+"""The node: chain, consensus driver, transaction intake and services in one process."""

@@ -1,0 +1,185 @@
+"""The voting rule: what a validator looks into before it vouches for a transaction.
+
+A task's artifacts must be here and sound; a reveal's challenged leaves are evaluated again. Neither
+is a rule of the ledger: who replays a certified chain need not do it. The ledger's own rules have
+been checked before; here, evidence is known to be well formed.
+
+What was found about a transaction is kept, so that its admission to the pool and the votes on every
+block that holds it share the work.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from contextlib import suppress
+from dataclasses import dataclass, field
+from enum import Enum
+
+from fedcoin.application.errors import ApplicationCode
+from fedcoin.application.mining.task_evaluator import Assignment, TaskJobs
+from fedcoin.contract.errors import LedgerCode
+from fedcoin.contract.state import records
+from fedcoin.data.errors import DataCode, RefusalError
+from fedcoin.data.messages.blocks import Block
+from fedcoin.data.messages.transactions import Transaction, decode_transaction, transaction_hash
+from fedcoin.incentive.proof.audit import coalitions_to_check, compare, tolerance_of
+from fedcoin.incentive.proof.sampling_plan import plan_of
+from fedcoin.learning.errors import WorkerError
+from fedcoin.network.ports import ChainPort
+from fedcoin.network.tasks import within
+from fedcoin.v1.transaction_pb2 import SignedTransaction, TransactionBody
+
+ARTIFACT_SECONDS = 30.0
+"""How long a task's artifacts may take to arrive before the vote is against it."""
+
+REMEMBERED = 1024
+"""Transactions whose verdict is kept."""
+
+PASSING: frozenset[Enum] = frozenset(
+    {DataCode.UNKNOWN_ARTIFACT, ApplicationCode.PROCESS_FAILED, LedgerCode.UNKNOWN_CAMPAIGN}
+)
+"""Refusals that say nothing about the transaction: it is looked into again when asked again."""
+
+_OPEN_TASK = "open_task"
+_OPEN_CAMPAIGN = "open_campaign"
+_REVEAL = "reveal_shapley"
+
+
+@dataclass(slots=True)
+class _Verdict:
+    """What is known about one transaction; whoever finds out holds the lock."""
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    known: bool = False
+    refusal: RefusalError | None = None
+
+
+class Auditor:
+    """Looks into tasks and reveals, once each. Made for one event loop."""
+
+    def __init__(
+        self, chain: ChainPort, jobs: TaskJobs, artifact_seconds: float = ARTIFACT_SECONDS
+    ) -> None:
+        self._chain = chain
+        self._jobs = jobs
+        self._artifact_seconds = artifact_seconds
+        self._verdicts: OrderedDict[bytes, _Verdict] = OrderedDict()
+
+    async def check_transaction(self, transaction: Transaction) -> None:
+        """Raises Refusal when this node would vote against a block for this transaction.
+
+        That is: UNKNOWN_ARTIFACT and those of ``learning.checks`` for an OpenTask; AUDIT_FAILED
+        for a RevealShapley; PROCESS_FAILED when the worker could not say. The ledger must have
+        taken the transaction before.
+        """
+        if transaction.body.WhichOneof("action") == _OPEN_TASK:
+            await self._wait_for_campaign(transaction.body.open_task.campaign_id)
+        await self._check(transaction, {})
+
+    async def check_block(self, block: Block) -> None:
+        """The same for every transaction of a block that the ledger's rules allow."""
+        raws = block.transactions
+        audited, models = await asyncio.to_thread(_audited, raws, self._chain.genesis.chain_id)
+        for transaction in audited:
+            await self._check(transaction, models)
+
+    async def _check(self, transaction: Transaction, models: dict[bytes, bytes]) -> None:
+        action = transaction.body.WhichOneof("action")
+        if action not in (_OPEN_TASK, _REVEAL):
+            return
+        verdict = self._verdict_of(transaction.hash)
+        async with verdict.lock:
+            if not verdict.known:
+                verdict.refusal = await self._find_out(transaction, models)
+                verdict.known = verdict.refusal is None or verdict.refusal.code not in PASSING
+            found = verdict.refusal
+        if found is not None:
+            raise RefusalError(found.code, found.message, field=found.field, limit=found.limit)
+
+    async def _wait_for_campaign(self, campaign_id: bytes) -> None:
+        """Let a campaign that is only a transaction before this one get into a block."""
+
+        async def known() -> None:
+            while records.CAMPAIGNS.get(self._chain.ledger.reader, campaign_id) is None:
+                await self._chain.wait_above(self._chain.height())
+
+        with suppress(asyncio.TimeoutError):
+            await within(self._artifact_seconds, known())
+
+    def _verdict_of(self, hash: bytes) -> _Verdict:
+        verdict = self._verdicts.setdefault(hash, _Verdict())
+        self._verdicts.move_to_end(hash)
+        while len(self._verdicts) > REMEMBERED:
+            self._verdicts.popitem(last=False)
+        return verdict
+
+    async def _find_out(
+        self, transaction: Transaction, models: dict[bytes, bytes]
+    ) -> RefusalError | None:
+        try:
+            if transaction.body.WhichOneof("action") == _OPEN_TASK:
+                await self._check_task(transaction, models)
+            else:
+                await self._check_reveal(transaction)
+        except RefusalError as refusal:
+            return refusal
+        except WorkerError as failure:
+            return RefusalError(
+                ApplicationCode.PROCESS_FAILED,
+                f"this node's worker could not look into the transaction: {failure}",
+                field=str(transaction.body.WhichOneof("action")),
+            )
+        return None
+
+    async def _check_task(self, transaction: Transaction, models: dict[bytes, bytes]) -> None:
+        terms = transaction.body.open_task
+        campaign = records.CAMPAIGNS.get(self._chain.ledger.reader, terms.campaign_id)
+        model = campaign.terms.model if campaign else models.get(terms.campaign_id)
+        if model is None:
+            raise _unknown("campaign", LedgerCode.UNKNOWN_CAMPAIGN, terms.campaign_id)
+        assignment = Assignment(transaction.hash, terms, model)
+        await self._jobs.check(assignment, self._artifact_seconds)
+
+    async def _check_reveal(self, transaction: Transaction) -> None:
+        action, reader = transaction.body.reveal_shapley, self._chain.ledger.reader
+        if not action.evidence.leaves:
+            # An opening claims nothing that could be looked into before its leaves are shown.
+            return
+        terms = records.TERMS.get(reader, action.task_id)
+        campaign = terms and records.CAMPAIGNS.get(reader, terms.campaign_id)
+        if not terms or not campaign:
+            raise _unknown("task", LedgerCode.UNKNOWN_TASK, action.task_id)
+        assignment = Assignment(action.task_id, terms, campaign.terms.model)
+        plan = plan_of(terms, action.task_id, transaction.public_key)
+        coalitions = await asyncio.to_thread(coalitions_to_check, action.evidence, plan)
+        async with self._jobs.opened(assignment, self._artifact_seconds) as utility:
+            counts = await utility(coalitions)
+        tolerance = tolerance_of(
+            terms.evaluation.size, self._chain.genesis.parameters.utility_tolerance
+        )
+        await asyncio.to_thread(compare, action.evidence, plan, counts, tolerance)
+
+
+def _audited(
+    raws: tuple[bytes, ...], chain_id: str
+) -> tuple[list[Transaction], dict[bytes, bytes]]:
+    """A block's tasks and reveals, and the models of the campaigns that it opens, by their ids."""
+    audited: list[Transaction] = []
+    models: dict[bytes, bytes] = {}
+    for raw in raws:
+        envelope = SignedTransaction.FromString(raw)
+        body = TransactionBody.FromString(envelope.body)
+        action = body.WhichOneof("action")
+        if action == _OPEN_CAMPAIGN:
+            campaign_id = transaction_hash(envelope.public_key, envelope.body)
+            models[campaign_id] = body.open_campaign.model
+        elif action in (_OPEN_TASK, _REVEAL):
+            audited.append(decode_transaction(raw, chain_id, max_bytes=len(raw)))
+    return audited, models
+
+
+def _unknown(what: str, code: LedgerCode, id: bytes) -> RefusalError:
+    return RefusalError(
+        code, f"there is no {what} {id.hex()[:64]} on this chain", field=f"{what}_id"
+    )

@@ -1,0 +1,301 @@
+"""Drives the voting machine of one height after another.
+
+:class:`~fedcoin.consensus.voting.Voting` decides what is to be said; here it is checked, written
+down, signed, sent and timed. A height begins when there is something to put in a block, when
+others began it, or when the chain has been silent for long.
+
+Effects of one height are carried out one after the other, so that a vote is on disk before it is
+sent and votes leave in the order in which they were cast. Building and checking a block take
+long and run beside them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from fedcoin.application.node.chain import Chain, Clock, NewBlock
+from fedcoin.application.node.transaction_intake import TransactionIntake
+from fedcoin.application.node.vote_signer import VoteSigner
+from fedcoin.consensus.effects import (
+    Accepted,
+    BuildBlock,
+    CastVote,
+    CheckBlock,
+    Decide,
+    Effect,
+    Equivocation,
+    Message,
+    SendProposal,
+    StartTimer,
+)
+from fedcoin.consensus.proposer_selection import proposer
+from fedcoin.consensus.timers import Timeouts
+from fedcoin.consensus.voting import Voting
+from fedcoin.data.errors import DataCode, RefusalError
+from fedcoin.data.messages.blocks import Block, decode_block
+from fedcoin.data.messages.votes import Proposal, Vote
+from fedcoin.network.ports import Broadcaster, Position
+from fedcoin.network.tasks import TaskOwner
+
+log = logging.getLogger(__name__)
+
+EARLY_MESSAGES = 512
+"""Messages kept for the next height while this one is being stored."""
+
+
+class BlockAudit(Protocol):
+    """The voting rule for a block: what a validator looks into beyond the ledger's rules."""
+
+    async def check_block(self, block: Block) -> None:
+        """Raises :class:`Refusal` when this node must vote against it."""
+
+
+class ConsensusDriver:
+    """Takes part in deciding the next block, or follows silently when it has no word."""
+
+    def __init__(
+        self,
+        chain: Chain,
+        pool: TransactionIntake,
+        audit: BlockAudit,
+        word: VoteSigner | None,
+        owner: TaskOwner,
+        clock: Clock,
+    ) -> None:
+        parameters = chain.genesis.parameters
+        self._chain = chain
+        self._pool = pool
+        self._audit = audit
+        self._word = word
+        self._outlet: Broadcaster | None = None
+        self._owner = owner
+        self._clock = clock
+        self._timeouts = Timeouts(parameters.propose_timeout_ms, parameters.vote_timeout_ms)
+        self._effects: asyncio.Queue[tuple[Voting, Effect]] = asyncio.Queue()
+        self._timers: set[asyncio.TimerHandle] = set()
+        self._wake: asyncio.TimerHandle | None = None
+        self._early: dict[bytes, Message] = {}
+        self._accusations: list[Callable[[Vote, Vote], None]] = []
+        self._voting = self._next_voting()
+        chain.listen(self._after_block)
+        chain.on_jump(self._after_jump)
+        pool.on_ready(self._consider)
+
+    def on_equivocation(self, listener: Callable[[Vote, Vote], None]) -> None:
+        """Have ``listener`` called with two contradicting votes of one validator."""
+        self._accusations.append(listener)
+
+    def start(self, outlet: Broadcaster) -> None:
+        """Begins to take part; the owner ends it. What is said goes to ``outlet``."""
+        self._outlet = outlet
+        self._owner.start(self._carry_out(), name="effects")
+        self._consider()
+
+    def stop(self) -> None:
+        """Lets go of all timers. Nothing is said any more."""
+        self._cancel_timers()
+
+    # --- what the network asks (fedcoin.network.ports.Agreement) ---
+
+    def status(self) -> Position:
+        """Where this node stands."""
+        return Position(self._voting.height, self._voting.round)
+
+    def messages_for(self, height: int) -> Sequence[Message]:
+        """What a peer that decides ``height`` may lack; nothing for another height than ours."""
+        return self._voting.messages() if height == self._voting.height else ()
+
+    async def receive_proposal(self, proposal: Proposal, from_peer: bytes) -> bool:
+        """Takes a proposal whose signature is right; True when it is new here."""
+        return self._receive(proposal)
+
+    async def receive_vote(self, vote: Vote, from_peer: bytes) -> bool:
+        """Takes a vote whose signature is right; True when it is new here."""
+        return self._receive(vote)
+
+    def _receive(self, message: Message) -> bool:
+        if message.height == self._voting.height + 1:
+            return self._keep_early(message)
+        if message.height != self._voting.height:
+            return False
+        accepted = self._feed(message)
+        if self._voting.is_wanted:
+            self._begin()
+        return accepted
+
+    def _keep_early(self, message: Message) -> bool:
+        name = message.envelope.signature
+        known = self._chain.ledger.validators().by_key(message.public_key) is not None
+        if not known or name in self._early or len(self._early) >= EARLY_MESSAGES:
+            return False
+        self._early[name] = message
+        return True
+
+    # --- heights ---
+
+    def _next_voting(self) -> Voting:
+        height = self._chain.height() + 1
+        restored, lock = self._word.given(height) if self._word else ((), None)
+        # As it is now: while the block of this height is being stored, the ledger's state is
+        # already the next height's, and an honest proposal that comes late would look wrong.
+        validators, totals = self._chain.ledger.validators(), self._chain.ledger.totals()
+        return Voting(
+            height,
+            validators,
+            lambda round: proposer(
+                validators, totals.last_winner, totals.winner_height, height, round
+            ),
+            self._word.public_key if self._word else None,
+            self._timeouts,
+            restored,
+            lock,
+        )
+
+    def _after_block(self, new: NewBlock) -> None:
+        if self._outlet is not None:
+            self._outlet.announce(new.block.height, new.block.hash)
+        self._after_jump()
+
+    def _after_jump(self) -> None:
+        """Turn to the height after the chain's."""
+        self._cancel_timers()
+        self._voting = self._next_voting()
+        early, self._early = self._early, {}
+        if self._outlet is not None:
+            self._outlet.status_changed()
+        for message in early.values():
+            try:
+                self._receive(message)
+            except RefusalError as refusal:
+                log.debug("dropped an early message: %s", refusal)
+        self._consider()
+
+    def _consider(self) -> None:
+        """Begin the height if there is a reason; else look again when there may be one."""
+        if self._voting.started:
+            return
+        ledger, now = self._chain.ledger, self._clock()
+        interval = self._chain.genesis.parameters.max_block_interval_ms
+        due = self._chain.time_ms() + interval
+        deadline = ledger.next_deadline_ms()
+        if deadline is not None:
+            due = min(due, deadline)
+        if now >= due or ledger.needs_block() or self._pool.ready():
+            self._begin()
+            return
+        if self._wake is not None:
+            self._wake.cancel()
+        delay_s = (due - now) / 1000
+        self._wake = asyncio.get_running_loop().call_later(delay_s, self._consider)
+
+    def _begin(self) -> None:
+        if not self._voting.started:
+            self._enqueue(self._voting.start())
+
+    def _cancel_timers(self) -> None:
+        for timer in self._timers:
+            timer.cancel()
+        self._timers.clear()
+        if self._wake is not None:
+            self._wake.cancel()
+            self._wake = None
+
+    # --- effects ---
+
+    def _feed(self, message: Message) -> bool:
+        voting = self._voting
+        if isinstance(message, Proposal):
+            effects = voting.on_proposal(message)
+        else:
+            effects = voting.on_vote(message)
+        self._enqueue(effects)
+        return any(isinstance(effect, Accepted) for effect in effects)
+
+    def _enqueue(self, effects: Sequence[Effect]) -> None:
+        for effect in effects:
+            self._effects.put_nowait((self._voting, effect))
+
+    async def _carry_out(self) -> None:
+        while True:
+            voting, effect = await self._effects.get()
+            # A height that was decided meanwhile has nothing more to say.
+            if voting is not self._voting:
+                continue
+            round_before = voting.round
+            await self._perform(voting, effect)
+            if voting is self._voting and voting.round != round_before and self._outlet:
+                self._outlet.status_changed()
+
+    async def _perform(self, voting: Voting, effect: Effect) -> None:
+        if isinstance(effect, (SendProposal, CastVote)):
+            await self._say(voting, effect)
+        elif isinstance(effect, BuildBlock):
+            self._owner.start(self._build(voting, effect), name="build")
+        elif isinstance(effect, CheckBlock):
+            self._owner.start(self._check(voting, effect), name="check")
+        elif isinstance(effect, StartTimer):
+            self._start_timer(voting, effect)
+        elif isinstance(effect, Equivocation):
+            for listener in self._accusations:
+                listener(effect.first, effect.second)
+        elif isinstance(effect, Decide):
+            await self._decide(effect)
+
+    async def _say(self, voting: Voting, effect: SendProposal | CastVote) -> None:
+        if self._word is None:
+            return
+        try:
+            message = await asyncio.to_thread(self._word.give, voting.height, effect)
+        except RefusalError as refusal:
+            if refusal.code is not DataCode.CONFLICTING_VOTE:
+                raise
+            log.warning("kept silent: %s", refusal)
+            return
+        if voting is not self._voting or self._outlet is None:
+            return
+        self._feed(message)
+        self._outlet.broadcast(message)
+
+    async def _build(self, voting: Voting, effect: BuildBlock) -> None:
+        assert self._word is not None
+        draft = await self._chain.build(self._word.address, self._pool.ready())
+        self._pool.reconsider(draft.refused)
+        if voting is self._voting:
+            block = draft.block
+            self._enqueue(voting.on_block_built(effect.round, block.hash, block.raw))
+
+    async def _check(self, voting: Voting, effect: CheckBlock) -> None:
+        if self._word is None:
+            # Who does not vote need not know before the certificate says it.
+            return
+        sound = False
+        try:
+            block = decode_block(effect.raw, self._chain.genesis.parameters.max_block_bytes)
+            await self._chain.check(block)
+            await self._audit.check_block(block)
+            sound = True
+        except RefusalError as refusal:
+            # Of a height that was decided meanwhile, nothing found now says anything.
+            if voting is self._voting:
+                log.warning("votes against block %s: %s", effect.block_hash.hex()[:16], refusal)
+        finally:
+            # Whatever went wrong, the voting machine waits for an answer.
+            if voting is self._voting:
+                self._enqueue(voting.on_block_checked(effect.block_hash, sound))
+
+    def _start_timer(self, voting: Voting, effect: StartTimer) -> None:
+        def ring() -> None:
+            self._timers.discard(handle)
+            if voting is self._voting:
+                self._enqueue(voting.on_timeout(effect.timer))
+
+        loop = asyncio.get_running_loop()
+        handle = loop.call_later(effect.delay_ms / 1000, ring)
+        self._timers.add(handle)
+
+    async def _decide(self, effect: Decide) -> None:
+        block = decode_block(effect.raw, self._chain.genesis.parameters.max_block_bytes)
+        await self._chain.commit(block, effect.certificate, effect.round)

@@ -1,0 +1,337 @@
+"""The node: every part put together, started in order, and stopped in the other.
+
+::
+
+    home ── store ── ledger ── chain ──┬── agreement (a miner's word) ──┐
+                                       ├── pool ── auditor ── worker    ├── peers' listener
+                                       ├── miner ─────────────┘         │
+                                       └── API's listener, operator's socket
+
+A node that does not mine follows the chain, relays and answers queries; it has no word in
+decisions, and starts its worker only when a task's artifacts are to be looked into.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from fedcoin import __version__
+from fedcoin.application.configuration.config import NodeConfig, SnapshotsConfig
+from fedcoin.application.configuration.home import NODE_KEY, Home
+from fedcoin.application.mining.executor import executor_of
+from fedcoin.application.mining.miner import Miner
+from fedcoin.application.mining.task_evaluator import TaskJobs
+from fedcoin.application.mining.work_store import WorkFolder
+from fedcoin.application.node.block_auditor import Auditor
+from fedcoin.application.node.chain import NewBlock
+from fedcoin.application.node.components import NodeComponents
+from fedcoin.application.node.consensus_driver import ConsensusDriver
+from fedcoin.application.node.local_wallet import LocalWallet
+from fedcoin.application.node.process_age import process_age_ms
+from fedcoin.application.node.snapshot_maker import SnapshotMaker
+from fedcoin.application.node.transaction_intake import LocalPool, TransactionIntake
+from fedcoin.application.node.vote_signer import VoteSigner
+from fedcoin.contract.blocks.ledger import Ledger
+from fedcoin.contract.mempool import Mempool, MempoolLimits
+from fedcoin.contract.state.genesis_state import genesis_changes
+from fedcoin.data.artifacts.store import ArtifactStore
+from fedcoin.data.crypto.addresses import format_address
+from fedcoin.data.crypto.keys import KeyPair
+from fedcoin.data.errors import RefusalError
+from fedcoin.data.messages.blocks import Block
+from fedcoin.data.messages.transactions import Transaction, action_name
+from fedcoin.data.messages.votes import Vote
+from fedcoin.data.storage.chain_store import ChainStore
+from fedcoin.data.storage.snapshot_files import SnapshotFolder
+from fedcoin.learning.workers.pool import UtilityWorker
+from fedcoin.network.api.api_server import ApiServer, Backend
+from fedcoin.network.api.transaction_service import TransactionService
+from fedcoin.network.bounds import Bounds
+from fedcoin.network.options import PeerOptions, Tls
+from fedcoin.network.peers.connections.security import Security
+from fedcoin.network.peers.sync.snapshot_sync import Snapshots
+from fedcoin.network.tasks import TaskOwner, first_of
+from fedcoin.v1.transaction_pb2 import ReportEquivocation
+
+log = logging.getLogger(__name__)
+
+AGENT = f"fedcoin-node/{__version__}"
+
+
+def unix_ms() -> int:
+    """The machine's clock."""
+    return time.time_ns() // 1_000_000
+
+
+@dataclass(slots=True)
+class Facts:
+    """What the node knows of itself (fedcoin.network.api.ports.NodeFacts)."""
+
+    node_key: bytes
+    address: bytes
+    mining: bool
+    start_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class NodeOperator:
+    """What only the operator may ask for (fedcoin.network.api.ports.Operator)."""
+
+    stopping: asyncio.Event
+
+    def set_log_level(self, level: int) -> None:
+        """Log this much from now on."""
+        logging.getLogger("fedcoin").setLevel(level)
+
+    def stop(self) -> None:
+        """Begin to stop."""
+        self.stopping.set()
+
+
+def conduct_of(kind: str, key: KeyPair | None) -> NodeComponents:
+    """The conduct of a node that mines with a key, if it mines; an empty ``kind`` is honest.
+
+    Raises Refusal BAD_CONFIG for a kind that there is not.
+    """
+    if not kind or key is None:
+        return NodeComponents()
+    # Imported here: a node that was not told to lie does not even know how.
+    from fedcoin.testing.dishonest.conducts import dishonest
+
+    return dishonest(kind, key)
+
+
+class ObserverAudit:
+    """For a node without a vote: tasks are looked into, reveals are left to the validators."""
+
+    def __init__(self, auditor: Auditor) -> None:
+        self._auditor = auditor
+
+    async def check_transaction(self, transaction: Transaction) -> None:
+        """Raises Refusal for a task whose artifacts are missing or unsound."""
+        if action_name(transaction.body) == "open_task":
+            await self._auditor.check_transaction(transaction)
+
+    async def check_block(self, block: Block) -> None:
+        """Never asked."""
+
+
+class Node:
+    """One node of one home. Made, started and stopped by :func:`open_node`."""
+
+    def __init__(
+        self, config: NodeConfig, home: Home, store: ChainStore, stopping: asyncio.Event
+    ) -> None:
+        mining = config.miner.enabled
+        self.key = home.key(NODE_KEY)
+        self.miner_key = home.key(config.miner.key) if mining else None
+        self._conduct = conduct_of(config.miner.adversary, self.miner_key)
+        self.owner = TaskOwner("node")
+        self.artifacts = ArtifactStore(
+            home.artifacts_path,
+            config.limits.artifacts_total_bytes,
+            config.limits.artifact_bytes,
+        )
+        self.worker = UtilityWorker(executor=executor_of(config.miner))
+        genesis = home.genesis()
+        self.chain = self._conduct.chain(store, Ledger(store, genesis), unix_ms)
+        self.jobs = TaskJobs(self.worker, self.artifacts, self._ensure)
+        auditor = Auditor(self.chain, self.jobs)
+        audit = auditor if mining else ObserverAudit(auditor)
+        limits = MempoolLimits(
+            transactions=config.limits.pool_transactions, bytes=config.limits.pool_bytes
+        )
+        self.pool = TransactionIntake(Mempool(limits), self.chain, audit, self.owner, unix_ms)
+        self.local_pool = LocalPool(self.pool)
+        word = VoteSigner(self.miner_key, store, genesis) if self.miner_key else None
+        self.agreement = ConsensusDriver(self.chain, self.pool, audit, word, self.owner, unix_ms)
+        self.network = self._conduct.network(
+            peer_options(config),
+            self.key,
+            AGENT,
+            chain=self.chain,
+            pool=self.pool,
+            agreement=self.agreement,
+            importer=self.chain,
+            artifacts=self.artifacts,
+            book_path=home.peers_path,
+            lookups=TransactionService(self.chain, self.pool),
+            snapshots=self._snapshots(config.snapshots, SnapshotFolder(home.snapshots_path)),
+        )
+        self.facts = Facts(
+            node_key=self.key.public_key,
+            address=(self.miner_key or self.key).address,
+            mining=mining,
+        )
+        backend = Backend(
+            self.chain,
+            self.local_pool,
+            self.network,
+            self.artifacts,
+            self.facts,
+            NodeOperator(stopping),
+        )
+        self.api = ApiServer(
+            backend,
+            listen=config.api.listen,
+            admin=home.admin_socket,
+            credentials=Security(tls_of(config), insecure=config.tls.insecure).server_credentials(),
+            bounds=Bounds(streams=config.api.max_streams),
+        )
+        self.miner = self._miner(self.miner_key, home.root / "work") if self.miner_key else None
+        self._warm = config.miner.warm
+        self.pool.on_admitted(self.network.relay)
+        self.chain.listen(log_block)
+
+    async def start(self, stack: AsyncExitStack) -> None:
+        """Begins everything; ``stack`` learns how to end it, in the other order."""
+        stack.push_async_callback(self.worker.stop)
+        stack.push_async_callback(self.owner.stop)
+        stack.callback(self.agreement.stop)
+        stack.push_async_callback(self.network.stop)
+        stack.push_async_callback(self.api.stop)
+        # The API first: when its port is taken nobody has heard of this node yet.
+        await self.api.start()
+        await self.network.start()
+        self.agreement.start(self.network)
+        if self.miner is not None:
+            if self._warm:
+                self.owner.start(self.worker.start(), name="worker")
+            self.owner.start(self.miner.run(), name="miner")
+        self.owner.start(self._conduct.beside(self.network, self.chain), name="conduct")
+        await self.api.serving()
+        self.facts.start_ms = process_age_ms()
+
+    def _snapshots(self, config: SnapshotsConfig, folder: SnapshotFolder) -> Snapshots:
+        chain = self.chain
+        maker = SnapshotMaker(
+            chain.store, chain.genesis, folder, self.owner, every=config.every, keep=config.keep
+        )
+
+        def after_block(new: NewBlock) -> None:
+            if not chain.catching_up:
+                maker.after_block(new.block.height)
+
+        chain.listen(after_block)
+        return Snapshots(folder, config.join_behind)
+
+    def _miner(self, key: KeyPair, folder: Path) -> Miner:
+        wallet = LocalWallet(key, self.chain, self.local_pool)
+
+        def report(first: Vote, second: Vote) -> None:
+            self.owner.start(self._report(wallet, first, second), name="report")
+
+        self.agreement.on_equivocation(report)
+        parts = (
+            key,
+            self.chain,
+            self.local_pool,
+            self.jobs,
+            wallet.submit,
+            WorkFolder(folder),
+            unix_ms,
+        )
+        return self._conduct.miner(*parts)
+
+    async def _report(self, wallet: LocalWallet, first: Vote, second: Vote) -> None:
+        action = ReportEquivocation(first=first.envelope, second=second.envelope)
+        try:
+            await wallet.submit(action)
+        except RefusalError as refusal:
+            # Others report it as well, and only the first report counts.
+            log.info("a contradiction was not reported: %s", refusal)
+
+    async def _ensure(self, ids: Sequence[bytes], timeout_s: float) -> bool:
+        return await self.network.ensure_artifacts(ids, timeout_s)
+
+
+def log_block(new: NewBlock) -> None:
+    """One line for each block."""
+    header, settled = new.block.header, new.execution.settlement
+    log.info(
+        "block %d is final: %d transactions, built by %s%s",
+        header.height,
+        len(new.block.transactions),
+        format_address(header.proposer),
+        f", settles task {settled.task_id.hex()[:16]}" if settled is not None else "",
+    )
+
+
+def tls_of(config: NodeConfig) -> Tls | None:
+    """The files of mutual TLS, if there are any."""
+    if not config.tls.enabled:
+        return None
+    return Tls(
+        Path(config.tls.certificate), Path(config.tls.private_key), Path(config.tls.authority)
+    )
+
+
+def peer_options(config: NodeConfig) -> PeerOptions:
+    """How this node meets its peers."""
+    return PeerOptions(
+        listen=config.peers.listen,
+        advertise=config.peers.advertise,
+        seeds=config.peers.seeds,
+        max_outbound=config.peers.max_outbound,
+        max_inbound=config.peers.max_inbound,
+        insecure=config.tls.insecure,
+        tls=tls_of(config),
+    )
+
+
+@asynccontextmanager
+async def open_node(config: NodeConfig, home: Home, stopping: asyncio.Event) -> AsyncIterator[Node]:
+    """A node that works while one is inside.
+
+    Raises :class:`~fedcoin.data.errors.Refusal`: HOME_IN_USE, PORT_IN_USE, and whatever is wrong
+    with home, keys, genesis or database.
+    """
+    async with AsyncExitStack() as stack:
+        stack.enter_context(home.locked())
+        genesis = home.genesis()
+        store = ChainStore.open(home.chain_path, genesis)
+        stack.callback(store.close)
+        store.initialise(genesis_changes(genesis))
+        node = Node(config, home, store, stopping)
+        await node.start(stack)
+        log.info(
+            "serving: peers on %s, API on %s, height %d%s",
+            node.network.address,
+            node.api.address,
+            node.chain.height(),
+            ", mining" if node.facts.mining else "",
+        )
+        yield node
+        log.info("stopping at height %d", node.chain.height())
+
+
+async def run_node(
+    config: NodeConfig, home: Home, stop: asyncio.Event, *, new_campaign: bool = False
+) -> None:
+    """Runs a node, and its campaign if it coordinates, until ``stop`` is set.
+
+    ``new_campaign`` begins another one where the last is finished. Raises Refusal when something
+    that was asked for cannot begin.
+    """
+
+    async def until_stopped() -> None:
+        await stop.wait()
+
+    async def coordinate(node: Node) -> None:
+        # Imported here: a node that only keeps the chain stays small.
+        from fedcoin.application.coordinator.node_campaign import run_campaign
+
+        await run_campaign(config, home, node.api.address, node.artifacts, new=new_campaign)
+        await stop.wait()
+
+    async with open_node(config, home, stop) as node:
+        if config.coordinator.enabled:
+            await first_of(until_stopped(), coordinate(node))
+        else:
+            await until_stopped()

@@ -1,0 +1,1 @@
+"""Training and valuation from files, without a chain."""

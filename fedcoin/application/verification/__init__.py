@@ -1,0 +1,1 @@
+"""Verification: check a chain, evidence and payment proofs without trusting a node."""

@@ -1,0 +1,46 @@
+"""Checking offline that a block paid somebody: with nothing but the proof and who decided."""
+
+from __future__ import annotations
+
+from fedcoin.consensus.certificates import verify_certificate
+from fedcoin.consensus.validators import ValidatorSet
+from fedcoin.data.crypto import merkle
+from fedcoin.data.crypto.hashing import sha256
+from fedcoin.data.errors import DataCode, RefusalError
+from fedcoin.data.messages.blocks import decode_header
+from fedcoin.data.messages.receipts import decode_receipt
+from fedcoin.v1.block_pb2 import BlockHeader, PaymentReceipt
+from fedcoin.v1.shapley_task_service_pb2 import PaymentProof
+
+
+def check_payment_proof(
+    proof: PaymentProof, chain_id: str, validators: ValidatorSet
+) -> tuple[BlockHeader, PaymentReceipt]:
+    """The block's header and the payment that it proves.
+
+    `validators` are those that decided the header's height, from a source that the caller
+    trusts. The proof's own `payment` field, which is for reading, is not looked at. Raises
+    `Refusal`: MALFORMED, WRONG_CHAIN, BAD_CERTIFICATE, BAD_ROOT when the path does not lead
+    from the receipt to the header.
+    """
+    header = decode_header(proof.header)
+    if header.chain_id != chain_id:
+        raise RefusalError(
+            DataCode.WRONG_CHAIN,
+            f"header.chain_id: the proof is of chain {header.chain_id!r}, not {chain_id!r}",
+            field="header.chain_id",
+            limit=chain_id,
+        )
+    block_hash = sha256(proof.header)
+    verify_certificate(proof.certificate, validators, chain_id, header.height, block_hash)
+    root = header.receipts_root
+    if not merkle.verify_path(proof.receipt, proof.index, proof.count, list(proof.path), root):
+        raise RefusalError(
+            DataCode.BAD_ROOT,
+            "path: it does not lead from the receipt to header.receipts_root",
+            field="path",
+        )
+    receipt = decode_receipt(proof.receipt)
+    if not receipt.HasField("payment"):
+        raise RefusalError(DataCode.MALFORMED, "receipt: it is not of a payment", field="receipt")
+    return header, receipt.payment

@@ -1,0 +1,1 @@
+"""Wallets: sign transactions and deliver each one to a node exactly once."""

@@ -1,0 +1,1 @@
+"""Blocks: validation, execution, and who was a validator at each height."""

@@ -1,0 +1,257 @@
+"""The ledger: what blocks do to the state after the latest one, without doing it yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from fedcoin.consensus import proposer_selection
+from fedcoin.consensus.validators import Validator, ValidatorSet
+from fedcoin.contract.blocks.transition import (
+    apply_transaction,
+    begin_block,
+    check_conserved,
+    end_block,
+)
+from fedcoin.contract.state import records, validators
+from fedcoin.contract.state.execution_context import BlockContext, ExecutionContext, Memo
+from fedcoin.contract.state.overlay import Overlay, StateReader
+from fedcoin.contract.state.state_tree import EntryProof, StateTree, TreeUpdate
+from fedcoin.contract.tasks import lifecycle
+from fedcoin.data.errors import RefusalError
+from fedcoin.data.messages.genesis import Genesis
+from fedcoin.data.messages.receipts import receipts_root
+from fedcoin.data.messages.transactions import Transaction
+from fedcoin.v1 import block_pb2
+from fedcoin.v1.block_pb2 import Settlement
+from fedcoin.v1.state_pb2 import AccountState, LedgerState
+
+_TAG_BYTES = 6
+"""What a transaction takes in a block besides itself, at most: a tag and its length."""
+
+_HEADER_BYTES = 512
+"""What a block takes besides settlement, certificate and transactions, and room to spare."""
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """What a block does."""
+
+    transactions: tuple[Transaction, ...] = field(repr=False)
+    changes: dict[bytes, bytes | None] = field(repr=False)
+    """New values by key; None for keys that are gone."""
+    receipts: tuple[bytes, ...] = field(repr=False)
+    receipts_root: bytes
+    app_hash: bytes
+    settlement: Settlement | None
+    """The task that it settles: the header must say the same."""
+    next_validators: ValidatorSet
+    """Who decides the next height."""
+    tree: TreeUpdate = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A block's content, chosen from candidates."""
+
+    transactions: tuple[Transaction, ...]
+    execution: Execution
+    refused: tuple[tuple[Transaction, RefusalError], ...]
+    """What cannot be applied now, and why."""
+
+
+class Ledger:
+    """The state after the latest block, and what may come next.
+
+    `reader` always shows the latest block's state. Executing changes nothing; once the store has
+    committed an execution's changes, `adopt` takes it over. Use from several threads is safe as
+    long as nothing is adopted meanwhile.
+    """
+
+    def __init__(self, reader: StateReader, genesis: Genesis) -> None:
+        self.genesis = genesis
+        self._reader = reader
+        self._tree = StateTree.load(reader.scan(b""))
+        self._memo = Memo()
+        self._validators = validators.validators_of(reader)
+        self._deciders = validators.deciders_of(reader)
+
+    @property
+    def reader(self) -> StateReader:
+        """The state after the latest block."""
+        return self._reader
+
+    @property
+    def app_hash(self) -> bytes:
+        """The hash of the state after the latest block."""
+        return self._tree.root
+
+    # Executing ----------------------------------------------------------------------------
+
+    def execute(self, context: BlockContext, transactions: Sequence[Transaction]) -> Execution:
+        """Do all that a block with these transactions does.
+
+        Raises the first `Refusal` of a transaction; its `field` then begins with
+        `transactions[i]`.
+        """
+        scope = self._scope(context)
+        settlement = begin_block(scope)
+        for i, transaction in enumerate(transactions):
+            try:
+                apply_transaction(scope, transaction)
+            except RefusalError as refusal:
+                raise _at(i, refusal) from None
+        return self._finish(scope, settlement, transactions)
+
+    def build(
+        self, context: BlockContext, candidates: Iterable[Transaction], max_bytes: int
+    ) -> Built:
+        """Do what a block does with as many candidates as apply and fit, in their order.
+
+        `max_bytes` bounds the whole serialised block. Never raises for a candidate: those that
+        are refused are told, those that do not fit are left out.
+        """
+        scope = self._scope(context)
+        settlement = begin_block(scope)
+        taken: list[Transaction] = []
+        refused: list[tuple[Transaction, RefusalError]] = []
+        left_out: set[bytes] = set()
+        settled = settlement.ByteSize() if settlement is not None else 0
+        room = max_bytes - _HEADER_BYTES - settled - len(context.last_certificate)
+        for transaction in candidates:
+            size = len(transaction.raw) + _TAG_BYTES
+            if size > room or transaction.sender in left_out:
+                # What its sender signed later would have a gap before it.
+                left_out.add(transaction.sender)
+                continue
+            fork = scope.fork()
+            try:
+                apply_transaction(fork, transaction)
+            except RefusalError as refusal:
+                refused.append((transaction, refusal))
+                continue
+            scope.absorb(fork)
+            taken.append(transaction)
+            room -= size
+        execution = self._finish(scope, settlement, taken)
+        return Built(tuple(taken), execution, tuple(refused))
+
+    def adopt(self, execution: Execution) -> None:
+        """Take over an execution whose changes the reader shows now.
+
+        It must have been the latest block's, executed on the state that was adopted before it.
+        """
+        self._tree.adopt(execution.tree)
+        self._deciders, self._validators = self._validators, execution.next_validators
+
+    def check(self, transaction: Transaction, height: int, time_ms: int) -> None:
+        """Raise the `Refusal` that a transaction would meet in the block after `height`.
+
+        `height` is that of the latest block; `time_ms` the time that the next one may have.
+        """
+        refusal = self.check_all([transaction], height, time_ms)[0]
+        if refusal is not None:
+            raise refusal
+
+    def check_all(
+        self, transactions: Sequence[Transaction], height: int, time_ms: int
+    ) -> list[RefusalError | None]:
+        """What each of these would meet in the block after `height`, those before it applied.
+
+        What is refused is left out for those that follow. The block's own beginning is not
+        played: what only becomes possible with it is refused as too early.
+        """
+        scope = self._scope(BlockContext(height + 1, time_ms, b"", b""))
+        found: list[RefusalError | None] = []
+        for transaction in transactions:
+            fork = scope.fork()
+            try:
+                apply_transaction(fork, transaction)
+            except RefusalError as refusal:
+                found.append(refusal)
+                continue
+            scope.absorb(fork)
+            found.append(None)
+        return found
+
+    def _scope(self, context: BlockContext) -> ExecutionContext:
+        return ExecutionContext(self.genesis, context, Overlay(self._reader), self._memo)
+
+    def _finish(
+        self,
+        scope: ExecutionContext,
+        settlement: Settlement | None,
+        transactions: Sequence[Transaction],
+    ) -> Execution:
+        fees = sum(transaction.body.fee for transaction in transactions)
+        next_validators = end_block(scope, fees, self.validators())
+        changes = scope.state.changes()
+        check_conserved(scope.state, changes)
+        update = self._tree.update(changes)
+        return Execution(
+            transactions=tuple(transactions),
+            changes=changes,
+            receipts=tuple(scope.receipts),
+            receipts_root=receipts_root(scope.receipts),
+            app_hash=update.root,
+            settlement=settlement,
+            next_validators=next_validators,
+            tree=update,
+        )
+
+    # Reading ------------------------------------------------------------------------------
+
+    def validators(self) -> ValidatorSet:
+        """Who decides the next height."""
+        return self._validators
+
+    def deciders(self) -> ValidatorSet:
+        """Who decided the latest height: the next block holds their certificate."""
+        return self._deciders
+
+    def proposer(self, height: int, round: int) -> Validator:
+        """Who proposes in a round of `height`, which must be the one after the latest block."""
+        ledger = self.totals()
+        return proposer_selection.proposer(
+            self.validators(), ledger.last_winner, ledger.winner_height, height, round
+        )
+
+    def account(self, address: bytes) -> AccountState:
+        """Balance and nonce of an address; zero for one that was never used."""
+        return records.ACCOUNTS.get(self._reader, address) or AccountState()
+
+    def totals(self) -> LedgerState:
+        """Supply, burned coins, difficulty, latest winner."""
+        return records.ledger_of(self._reader)
+
+    def total_supply(self) -> int:
+        """All coins that exist, burned ones included, counted afresh; always the supply."""
+        return records.count_coins(self._reader)
+
+    def next_deadline_ms(self) -> int | None:
+        """When the next window closes or the next bond returns, if anything waits for a time."""
+        windows = (task.deadline_ms for _, task in lifecycle.open_tasks(self._reader))
+        times = [deadline for deadline in windows if deadline]
+        release = next(records.UNBONDING.scan(self._reader), None)
+        if release is not None:
+            times.append(release[0])
+        return min(times, default=None)
+
+    def needs_block(self) -> bool:
+        """Does a task wait for nothing but a block, to be settled?"""
+        waiting = block_pb2.TASK_PHASE_SETTLE
+        return any(task.phase == waiting for _, task in lifecycle.open_tasks(self._reader))
+
+    def prove(self, key: bytes) -> EntryProof | None:
+        """The proof of an entry against `app_hash`; None when there is no such key."""
+        return self._tree.prove(key)
+
+
+def _at(index: int, refusal: RefusalError) -> RefusalError:
+    field = f"transactions[{index}]" + (f".{refusal.field}" if refusal.field else "")
+    return RefusalError(
+        refusal.code,
+        f"transactions[{index}]: {refusal.message}",
+        field=field,
+        limit=refusal.limit,
+    )

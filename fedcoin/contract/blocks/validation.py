@@ -1,0 +1,227 @@
+"""Whether a block may follow the latest one.
+
+Checked from cheap to costly: place, time, proposer, size, the parent's certificate, the
+transactions' signatures; then the block is executed and the header compared with what came out.
+That its parts fit together was checked when it was decoded; whether the artifacts of its tasks are
+there and sound is for a voter to find out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from fedcoin.consensus.certificates import verify_certificate
+from fedcoin.contract.blocks.ledger import Execution, Ledger
+from fedcoin.contract.errors import LedgerCode
+from fedcoin.contract.state.execution_context import BlockContext
+from fedcoin.data.crypto.hashing import sha256
+from fedcoin.data.errors import DataCode, RefusalError
+from fedcoin.data.messages.blocks import Block
+from fedcoin.data.messages.canonical import encode
+from fedcoin.data.messages.genesis import Genesis
+from fedcoin.data.messages.transactions import Transaction, decode_transaction
+from fedcoin.v1.block_pb2 import BlockHeader, Settlement
+
+Decoder = Callable[[bytes], Transaction]
+
+
+def check_block(
+    block: Block,
+    parent: BlockHeader | None,
+    genesis: Genesis,
+    ledger: Ledger,
+    *,
+    round: int | None = None,
+    now_ms: int | None = None,
+    decode: Decoder | None = None,
+) -> Execution:
+    """Check a block against its parent's header (None for genesis) and execute it.
+
+    `ledger` is at the parent. `round` is the one that the block was proposed or decided in, if
+    known: the block may have been built in it or in one before. With `now_ms`, a voter's clock,
+    the block's time must not be too far ahead. `decode` may know transactions already.
+
+    Raises `Refusal`: WRONG_CHAIN, WRONG_HEIGHT, WRONG_PARENT, WRONG_TIME, TIME_TOO_FAR_AHEAD,
+    WRONG_PROPOSER, TOO_LARGE, UNEXPECTED_CERTIFICATE, `ConsensusCode.BAD_CERTIFICATE`, those of
+    transactions (with `transactions[i]` in the field), WRONG_SETTLEMENT, WRONG_RECEIPTS_ROOT,
+    WRONG_VALIDATORS_HASH, WRONG_APP_HASH.
+    """
+    header = block.header
+    parent_hash = check_place(header, parent, genesis)
+    check_time(header, parent, genesis, now_ms)
+    check_proposer(header, ledger, round)
+    _check_size(block, genesis)
+    _check_certificate(block, parent_hash, genesis, ledger)
+    decoder = decode or _decoder(genesis)
+    transactions = [_decoded(i, raw, decoder) for i, raw in enumerate(block.transactions)]
+    context = BlockContext(header.height, header.time_ms, header.proposer, block.last_certificate)
+    execution = ledger.execute(context, transactions)
+    check_outcome(header, execution)
+    return execution
+
+
+def header_of(
+    context: BlockContext, parent_hash: bytes, genesis: Genesis, execution: Execution
+) -> BlockHeader:
+    """The header of a block that was built here, but for the two roots over its parts."""
+    return BlockHeader(
+        chain_id=genesis.chain_id,
+        height=context.height,
+        time_ms=context.time_ms,
+        parent_hash=parent_hash,
+        receipts_root=execution.receipts_root,
+        app_hash=execution.app_hash,
+        next_validators_hash=execution.next_validators.hash(),
+        proposer=context.proposer,
+        settlement=execution.settlement,
+    )
+
+
+def check_place(header: BlockHeader, parent: BlockHeader | None, genesis: Genesis) -> bytes:
+    """Check chain, height and parent; returns the parent's hash."""
+    if header.chain_id != genesis.chain_id:
+        raise RefusalError(
+            DataCode.WRONG_CHAIN,
+            f"the block is of chain {header.chain_id!r}; this is {genesis.chain_id!r}",
+            field="header.chain_id",
+            limit=genesis.chain_id,
+        )
+    height = 1 if parent is None else parent.height + 1
+    if header.height != height:
+        raise RefusalError(
+            LedgerCode.WRONG_HEIGHT,
+            f"header.height is {header.height}; the next block is {height}",
+            field="header.height",
+            limit=str(height),
+        )
+    parent_hash = genesis.hash if parent is None else sha256(encode(parent))
+    if header.parent_hash != parent_hash:
+        raise RefusalError(
+            LedgerCode.WRONG_PARENT,
+            f"header.parent_hash is {header.parent_hash.hex()}; the latest block is"
+            f" {parent_hash.hex()}",
+            field="header.parent_hash",
+            limit=parent_hash.hex(),
+        )
+    return parent_hash
+
+
+def check_time(
+    header: BlockHeader, parent: BlockHeader | None, genesis: Genesis, now_ms: int | None
+) -> None:
+    """A block is later than its parent, and not far ahead of the clock."""
+    before = genesis.time_ms if parent is None else parent.time_ms
+    if header.time_ms <= before:
+        raise RefusalError(
+            LedgerCode.WRONG_TIME,
+            f"header.time_ms is {header.time_ms}; the parent's is {before}: it must be later",
+            field="header.time_ms",
+            limit=str(before + 1),
+        )
+    if now_ms is None:
+        return
+    last = now_ms + genesis.parameters.max_clock_drift_ms
+    if header.time_ms > last:
+        raise RefusalError(
+            LedgerCode.TIME_TOO_FAR_AHEAD,
+            f"header.time_ms is {header.time_ms}, {header.time_ms - now_ms} ms ahead of this"
+            f" clock; at most {genesis.parameters.max_clock_drift_ms} ms are allowed",
+            field="header.time_ms",
+            limit=str(last),
+        )
+
+
+def check_proposer(header: BlockHeader, ledger: Ledger, round: int | None) -> None:
+    """It was its builder's turn in this round or in one before; or it is a validator at least."""
+    validators = ledger.validators()
+    if round is None:
+        allowed = {validator.address for validator in validators}
+    else:
+        # After as many rounds as there are validators everybody has had a turn.
+        turns = range(min(round + 1, len(validators)))
+        allowed = {ledger.proposer(header.height, turn).address for turn in turns}
+    if header.proposer not in allowed:
+        raise RefusalError(
+            LedgerCode.WRONG_PROPOSER,
+            f"header.proposer is {header.proposer.hex()}, whose turn it was not",
+            field="header.proposer",
+            limit=", ".join(sorted(address.hex() for address in allowed)[:4]),
+        )
+
+
+def check_outcome(header: BlockHeader, execution: Execution) -> None:
+    """The header says what executing the block gave."""
+    settled = execution.settlement if execution.settlement is not None else Settlement()
+    if header.settlement != settled or header.HasField("settlement") != (
+        execution.settlement is not None
+    ):
+        raise RefusalError(
+            LedgerCode.WRONG_SETTLEMENT,
+            f"header.settlement is of task {header.settlement.task_id.hex() or 'none'}; the block"
+            f" settles {settled.task_id.hex() or 'none'}",
+            field="header.settlement",
+            limit=settled.task_id.hex(),
+        )
+    for field, code, computed in (
+        ("receipts_root", LedgerCode.WRONG_RECEIPTS_ROOT, execution.receipts_root),
+        (
+            "next_validators_hash",
+            LedgerCode.WRONG_VALIDATORS_HASH,
+            execution.next_validators.hash(),
+        ),
+        ("app_hash", LedgerCode.WRONG_APP_HASH, execution.app_hash),
+    ):
+        claimed = getattr(header, field)
+        if claimed != computed:
+            raise RefusalError(
+                code,
+                f"header.{field} is {claimed.hex()}; executing the block gives {computed.hex()}",
+                field=f"header.{field}",
+                limit=computed.hex(),
+            )
+
+
+def _check_size(block: Block, genesis: Genesis) -> None:
+    most = genesis.parameters.max_block_bytes
+    if len(block.raw) > most:
+        raise RefusalError(
+            DataCode.TOO_LARGE,
+            f"the block has {len(block.raw)} bytes; at most {most} are allowed",
+            field="block",
+            limit=str(most),
+        )
+
+
+def _check_certificate(block: Block, parent_hash: bytes, genesis: Genesis, ledger: Ledger) -> None:
+    height = block.header.height
+    if height > 1:
+        verify_certificate(
+            block.last_certificate,
+            ledger.deciders(),
+            genesis.chain_id,
+            height - 1,
+            parent_hash,
+        )
+    elif block.last_certificate:
+        raise RefusalError(
+            LedgerCode.UNEXPECTED_CERTIFICATE,
+            "the first block follows genesis, which has no certificate",
+            field="last_certificate",
+        )
+
+
+def _decoder(genesis: Genesis) -> Decoder:
+    most = genesis.parameters.max_transaction_bytes
+    return lambda raw: decode_transaction(raw, genesis.chain_id, most)
+
+
+def _decoded(index: int, raw: bytes, decode: Decoder) -> Transaction:
+    try:
+        return decode(raw)
+    except RefusalError as refusal:
+        raise RefusalError(
+            refusal.code,
+            f"transactions[{index}]: {refusal.message}",
+            field=f"transactions[{index}].{refusal.field}",
+            limit=refusal.limit,
+        ) from None

@@ -1,0 +1,1 @@
+"""Snapshots: write the state in parts and verify each part from genesis alone."""

@@ -1,0 +1,1 @@
+"""Shapley tasks: their phases and their settlement."""

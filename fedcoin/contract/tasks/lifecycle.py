@@ -1,0 +1,221 @@
+"""The life of a task, phase by phase.
+
+    open -> COMMIT -> CHALLENGE -> REVEAL -> SETTLE -> SETTLED
+               ^  \\________________  /
+               |                    v
+               +--- once more, D doubled, or FAILED
+
+A block does at its beginning what the one before made due: the oldest task in SETTLE is paid for,
+one a block, since a header has room for one outcome. At its end it closes windows, by time or
+because everybody is there: COMMIT becomes CHALLENGE, in which the miners open their commitments;
+their salts together fix the challenge, and CHALLENGE becomes REVEAL; REVEAL becomes SETTLE with its
+outcome, whose winner has the next turn to propose. With too few commitments, openings, reveals or
+inliers a task is mined again within twice the distance, up to its limit; then the round's share
+returns.
+
+A window that ends by time also lasts for more blocks than there can be faulty proposers: a
+proposer may set its block's clock ahead, and may leave out what it does not like, so that one of
+them could otherwise end a short window before anybody else had a turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from fedcoin.consensus import posap
+from fedcoin.consensus.validators import ValidatorSet
+from fedcoin.contract.state import records
+from fedcoin.contract.state.execution_context import ExecutionContext
+from fedcoin.contract.state.overlay import StateReader
+from fedcoin.contract.tasks.settlement import Round, clear_deposits, fail, settle
+from fedcoin.incentive.proof.challenge import challenge_of
+from fedcoin.v1 import block_pb2, task_pb2
+from fedcoin.v1.block_pb2 import Settlement, TaskPhase
+from fedcoin.v1.state_pb2 import TaskState
+from fedcoin.v1.task_pb2 import OpenTask
+
+COMMIT = block_pb2.TASK_PHASE_COMMIT
+CHALLENGE = block_pb2.TASK_PHASE_CHALLENGE
+REVEAL = block_pb2.TASK_PHASE_REVEAL
+SETTLE = block_pb2.TASK_PHASE_SETTLE
+
+
+def open_task(scope: ExecutionContext, task_id: bytes, terms: OpenTask) -> None:
+    """Begin a task with its first commit window."""
+    task = TaskState(
+        opened_height=scope.block.height,
+        opened_ms=scope.block.time_ms,
+        difficulty_nano=records.ledger_of(scope.state).difficulty_nano,
+    )
+    records.TERMS.put(scope.state, task_id, record=terms)
+    records.OPEN_TASKS.add(scope.state, scope.block.height, task_id)
+    _enter(scope, task_id, task, COMMIT, terms.commit_window_ms)
+
+
+def begin_block(scope: ExecutionContext) -> Settlement | None:
+    """Settle the oldest task that can be settled."""
+    for task_id, task in open_tasks(scope.state):
+        if task.phase == SETTLE:
+            return settle(scope, Round.load(scope, task_id))
+    return None
+
+
+def end_block(scope: ExecutionContext, validators: ValidatorSet) -> None:
+    """Close the windows that are over. `validators` are those of the next height."""
+    for task_id, task in list(open_tasks(scope.state)):
+        if not _is_over(scope, task_id, task, validators):
+            continue
+        round = Round.load(scope, task_id)
+        if task.phase == COMMIT:
+            _close_commit_window(scope, round, validators)
+        elif task.phase == CHALLENGE:
+            _close_challenge_window(scope, round, validators)
+        else:
+            _close_reveal_window(scope, round, validators)
+    _give_turn_to_winner(scope)
+
+
+def open_tasks(state: StateReader) -> Iterable[tuple[bytes, TaskState]]:
+    """Tasks neither settled nor failed, with their ids, the oldest first."""
+    for _, task_id in records.OPEN_TASKS.scan(state):
+        task = records.TASKS.get(state, task_id)
+        assert task is not None, "an open task without a record"
+        yield task_id, task
+
+
+def _enter(
+    scope: ExecutionContext,
+    task_id: bytes,
+    task: TaskState,
+    phase: TaskPhase.ValueType,
+    window_ms: int = 0,
+) -> None:
+    task.phase = phase
+    task.phase_height = scope.block.height
+    task.deadline_ms = scope.block.time_ms + window_ms if window_ms else 0
+    records.TASKS.put(scope.state, task_id, record=task)
+    scope.entered(task_id, phase, task.attempt)
+
+
+def _close_commit_window(scope: ExecutionContext, round: Round, validators: ValidatorSet) -> None:
+    if _has_quorum(scope, validators, round.miners):
+        _enter(scope, round.task_id, round.task, CHALLENGE, round.terms.reveal_window_ms)
+    else:
+        # Nobody was asked to open anything, so nobody loses a deposit.
+        clear_deposits(scope, round, due=lambda _: True)
+        _mine_again(scope, round)
+
+
+def _close_challenge_window(
+    scope: ExecutionContext, round: Round, validators: ValidatorSet
+) -> None:
+    """Fix the challenge by the salts that are open; who kept its own back is out."""
+    salts = {address: miner.salt for address, miner in round.miners.items() if miner.salt}
+    if _has_quorum(scope, validators, salts):
+        round.task.challenge = challenge_of(round.task_id, round.task.attempt, salts)
+        _enter(scope, round.task_id, round.task, REVEAL, round.terms.reveal_window_ms)
+    else:
+        clear_deposits(scope, round, due=lambda miner: bool(miner.salt))
+        _mine_again(scope, round)
+
+
+def _close_reveal_window(scope: ExecutionContext, round: Round, validators: ValidatorSet) -> None:
+    outcome = _outcome(scope, round, validators)
+    if outcome is None:
+        clear_deposits(scope, round, due=lambda miner: miner.revealed)
+        _mine_again(scope, round)
+        return
+    for address in outcome.inliers:
+        round.miners[address].inlier = True
+        records.MINERS.put(scope.state, round.task_id, address, record=round.miners[address])
+    round.task.settlement.CopyFrom(
+        Settlement(
+            task_id=round.task_id,
+            winner=outcome.winner,
+            winner_shapley_nano=outcome.winner_shapley_nano,
+            mean_shapley_nano=outcome.mean_shapley_nano,
+            difficulty_nano=round.task.difficulty_nano,
+        )
+    )
+    _enter(scope, round.task_id, round.task, SETTLE)
+
+
+def _outcome(
+    scope: ExecutionContext, round: Round, validators: ValidatorSet
+) -> posap.Outcome | None:
+    """What the reveals come to, if those that still have power are enough."""
+    reveals = [
+        posap.Reveal(address, validator.power, miner.samples, tuple(miner.shapley_nano))
+        for address, miner in round.miners.items()
+        if miner.revealed and (validator := validators.by_address(address)) is not None
+    ]
+    if not _has_quorum(scope, validators, (reveal.miner for reveal in reveals)):
+        return None
+    exact = round.terms.sampling.schedule == task_pb2.SCHEDULE_EXACT
+    return posap.decide(
+        reveals,
+        round.task.difficulty_nano,
+        round.task.challenge,
+        exact,
+        min_samples_percent=scope.rules.min_samples_percent,
+    )
+
+
+def _mine_again(scope: ExecutionContext, round: Round) -> None:
+    """Begin the next attempt with twice the distance; fail after the last."""
+    task = round.task
+    if task.attempt + 1 >= round.terms.max_attempts:
+        for address, miner in round.miners.items():
+            records.MINERS.put(scope.state, round.task_id, address, record=miner)
+        fail(scope, round)
+        return
+    for address in round.miners:
+        records.MINERS.delete(scope.state, round.task_id, address)
+    task.attempt += 1
+    task.challenge = b""
+    task.difficulty_nano = min(2 * task.difficulty_nano, scope.rules.max_difficulty_nano)
+    _enter(scope, round.task_id, task, COMMIT, round.terms.commit_window_ms)
+
+
+def _is_over(
+    scope: ExecutionContext, task_id: bytes, task: TaskState, validators: ValidatorSet
+) -> bool:
+    """Is the present window over, by time or because there is nobody left to wait for?"""
+    if task.phase not in (COMMIT, CHALLENGE, REVEAL):
+        return False
+    blocks = scope.block.height - task.phase_height
+    if scope.block.time_ms >= task.deadline_ms and blocks >= least_blocks(validators):
+        return True
+    miners = dict(records.MINERS.scan(scope.state, task_id))
+    if task.phase == COMMIT:
+        return all(validator.address in miners for validator in validators)
+    if task.phase == CHALLENGE:
+        return all(miner.salt for miner in miners.values())
+    return all(miner.revealed for miner in miners.values() if miner.salt)
+
+
+def least_blocks(validators: ValidatorSet) -> int:
+    """For how many blocks a window stays open at least when somebody is still missing.
+
+    One more than there can be faulty validators of equal power: so one block at least is an honest
+    proposer's, which leaves nobody out.
+    """
+    return len(validators) // 3 + 1
+
+
+def _has_quorum(scope: ExecutionContext, validators: ValidatorSet, miners: Iterable[bytes]) -> bool:
+    """Do these miners hold the share of the bonded power that an outcome takes?"""
+    members = [validators.by_address(address) for address in miners]
+    power = sum(member.power for member in members if member is not None)
+    return power > 0 and 100 * power >= scope.rules.reveal_quorum_percent * validators.total_power
+
+
+def _give_turn_to_winner(scope: ExecutionContext) -> None:
+    """Who won the task that the next block settles proposes that block."""
+    waiting = (task for _, task in open_tasks(scope.state) if task.phase == SETTLE)
+    task = next(iter(waiting), None)
+    if task is not None:
+        ledger = records.ledger_of(scope.state)
+        ledger.last_winner = task.settlement.winner
+        ledger.winner_height = scope.block.height + 1
+        records.LEDGER.put(scope.state, record=ledger)

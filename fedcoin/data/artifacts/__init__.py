@@ -1,0 +1,1 @@
+"""Artifacts: large files named by their content, cut into chunks that are checked one by one."""

@@ -1,0 +1,1 @@
+"""Cryptography: hashes, Ed25519 keys, key files, Merkle trees and addresses."""

@@ -1,0 +1,198 @@
+"""Keys on disk: one JSON file each, for its owner's eyes alone.
+
+Without a passphrase the seed stands there in hex. With one, it is sealed with XSalsa20-Poly1305
+(libsodium's secretbox) under a key that Argon2id (RFC 9106) makes of the passphrase.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from nacl import pwhash, utils
+from nacl.exceptions import CryptoError
+from nacl.secret import SecretBox
+
+from fedcoin.data.atomic_files import publish
+from fedcoin.data.crypto.addresses import address_of, format_address
+from fedcoin.data.crypto.keys import SEED_BYTES, KeyPair
+from fedcoin.data.errors import DataCode, RefusalError
+
+FILE_VERSION: Final = 1
+"""The version of the files that this program reads and writes."""
+
+_MAX_FILE_BYTES: Final = 65_536
+# What a file may ask for when it is opened: a forged one must not eat the machine.
+_MAX_OPSLIMIT: Final = 16
+_MAX_MEMLIMIT: Final = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What Argon2id takes: passes over so many bytes of memory."""
+
+    opslimit: int = pwhash.argon2id.OPSLIMIT_MODERATE
+    memlimit: int = pwhash.argon2id.MEMLIMIT_MODERATE
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFileInfo:
+    """What a key file says without its passphrase."""
+
+    public_key: bytes
+    address: bytes
+    sealed: bool
+
+
+def save_key(path: Path, key: KeyPair, passphrase: str | None = None, cost: Cost = Cost()) -> None:
+    """Write a key to a new file that its owner alone can read (mode 0600).
+
+    An empty passphrase counts as none. Raises `Refusal` (BAD_KEY_FILE) when there is something
+    at `path` already: a key is never overwritten.
+    """
+    content: dict[str, object] = {
+        "version": FILE_VERSION,
+        "address": format_address(key.address),
+        "public_key": key.public_key.hex(),
+    }
+    if passphrase:
+        content["sealed"] = _seal(key.seed, passphrase, cost)
+    else:
+        content["seed"] = key.seed.hex()
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(handle, "w", encoding="ascii") as file:
+            file.write(json.dumps(content, indent=2) + "\n")
+        publish(part, path)
+    except FileExistsError:
+        raise _refused(path, "is there already; a key is never overwritten") from None
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def load_key(path: Path, passphrase: str | None = None) -> KeyPair:
+    """Read a key from a file.
+
+    Raises `FileNotFoundError`, and `Refusal`: BAD_KEY_FILE when others than the owner can
+    read it or it is not a key file; WRONG_PASSPHRASE when it needs one, or another one.
+    """
+    content = _read(path)
+    seed = _unseal(path, content["sealed"], passphrase) if "sealed" in content else _seed(content)
+    if seed is None or len(seed) != SEED_BYTES:
+        raise _refused(path, f"has no seed of {SEED_BYTES} bytes in hex")
+    key = KeyPair.from_seed(seed)
+    if key.public_key != _info(path, content).public_key:
+        raise _refused(path, "names a public key that is not its seed's")
+    return key
+
+
+def inspect_key(path: Path) -> KeyFileInfo:
+    """Whose key a file holds, without the passphrase. Raises as `load_key` does."""
+    return _info(path, _read(path))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    with path.open("rb") as file:
+        mode = os.fstat(file.fileno()).st_mode & 0o777
+        if os.name == "posix" and mode & 0o077:
+            raise _refused(
+                path, f"can be read by others than its owner (mode {mode:04o}): chmod 600 it"
+            )
+        raw = file.read(_MAX_FILE_BYTES + 1)
+    if len(raw) > _MAX_FILE_BYTES:
+        raise _refused(path, "is too large for a key file")
+    try:
+        content = json.loads(raw)
+    except (ValueError, RecursionError):
+        raise _refused(path, "is not JSON") from None
+    if not isinstance(content, dict) or not isinstance(content.get("version"), int):
+        raise _refused(path, "is not a key file: it has no version")
+    if content["version"] != FILE_VERSION:
+        raise _refused(path, f"has version {content['version']}; this program knows {FILE_VERSION}")
+    return content
+
+
+def _info(path: Path, content: dict[str, Any]) -> KeyFileInfo:
+    public_key = _bytes(content.get("public_key"))
+    if public_key is None or len(public_key) != SEED_BYTES:
+        raise _refused(path, "has no public_key of 32 bytes in hex")
+    address = address_of(public_key)
+    if content.get("address") != format_address(address):
+        raise _refused(path, "names an address that is not its public key's")
+    return KeyFileInfo(public_key, address, "sealed" in content)
+
+
+def _seed(content: dict[str, Any]) -> bytes | None:
+    return _bytes(content.get("seed"))
+
+
+def _seal(seed: bytes, passphrase: str, cost: Cost) -> dict[str, object]:
+    salt = utils.random(pwhash.argon2id.SALTBYTES)
+    secret = _stretch(passphrase, salt, cost)
+    return {
+        "kdf": "argon2id",
+        "opslimit": cost.opslimit,
+        "memlimit": cost.memlimit,
+        "salt": salt.hex(),
+        "box": bytes(SecretBox(secret).encrypt(seed)).hex(),
+    }
+
+
+def _unseal(path: Path, sealed: object, passphrase: str | None) -> bytes:
+    if not isinstance(sealed, dict) or sealed.get("kdf") != "argon2id":
+        raise _refused(path, "is sealed in a way that this program does not know")
+    salt, box = _bytes(sealed.get("salt")), _bytes(sealed.get("box"))
+    cost = _cost(sealed)
+    if salt is None or box is None or len(salt) != pwhash.argon2id.SALTBYTES or cost is None:
+        raise _refused(path, "is sealed, but its salt, box or limits are damaged")
+    if not passphrase:
+        raise RefusalError(
+            DataCode.WRONG_PASSPHRASE,
+            f"the key in {path} is sealed: give its passphrase",
+            field="passphrase",
+        )
+    secret = _stretch(passphrase, salt, cost)
+    try:
+        return SecretBox(secret).decrypt(box)
+    except (CryptoError, ValueError):
+        raise RefusalError(
+            DataCode.WRONG_PASSPHRASE,
+            f"this is not the passphrase of {path}, or the file is damaged",
+            field="passphrase",
+        ) from None
+
+
+def _stretch(passphrase: str, salt: bytes, cost: Cost) -> bytes:
+    return pwhash.argon2id.kdf(
+        SecretBox.KEY_SIZE,
+        passphrase.encode(),
+        salt,
+        opslimit=cost.opslimit,
+        memlimit=cost.memlimit,
+    )
+
+
+def _bytes(text: object) -> bytes | None:
+    try:
+        return bytes.fromhex(text) if isinstance(text, str) else None
+    except ValueError:
+        return None
+
+
+def _cost(sealed: dict[str, Any]) -> Cost | None:
+    opslimit, memlimit = sealed.get("opslimit"), sealed.get("memlimit")
+    if not isinstance(opslimit, int) or not isinstance(memlimit, int):
+        return None
+    if not pwhash.argon2id.OPSLIMIT_MIN <= opslimit <= _MAX_OPSLIMIT:
+        return None
+    if not pwhash.argon2id.MEMLIMIT_MIN <= memlimit <= _MAX_MEMLIMIT:
+        return None
+    return Cost(opslimit, memlimit)
+
+
+def _refused(path: Path, what: str) -> RefusalError:
+    return RefusalError(DataCode.BAD_KEY_FILE, f"the key file {path} {what}", field="key_file")

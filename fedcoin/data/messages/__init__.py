@@ -1,0 +1,1 @@
+"""Signed and hashed messages: strict encoding, transactions, updates, votes, blocks, genesis."""

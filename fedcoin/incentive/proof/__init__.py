@@ -1,0 +1,1 @@
+"""Proof of Shapley: a miner's samples, the evidence for its vector, and its checks."""

@@ -1,0 +1,1 @@
+"""Evaluation: count the right answers of each coalition's averaged model."""

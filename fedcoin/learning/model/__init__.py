@@ -1,0 +1,1 @@
+"""Models: read a ModelSpec or Keras JSON, average weights, and check a task's artifacts."""

@@ -1,0 +1,228 @@
+"""Reading a ModelSpec from a stranger, without TensorFlow.
+
+A Keras architecture is data that names classes to be made. Keras' safe mode keeps arbitrary
+Python out, but lets through layers that read files or fetch addresses, so a class must stand in
+a list here: layers that only compute, and what they are configured with.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from google.protobuf.message import DecodeError
+
+from fedcoin.data.errors import RefusalError
+from fedcoin.learning.errors import LearningCode
+from fedcoin.v1 import artifact_pb2
+
+MAX_JSON_BYTES = 1 << 20
+MAX_SPEC_BYTES = MAX_JSON_BYTES + (1 << 20)
+MAX_WEIGHTS = 4096
+MAX_DIMENSIONS = 8
+MAX_PARAMETERS = 1 << 29
+MAX_CLASSES = 100_000
+MAX_NUMBER = 1 << 20
+"""The largest whole number in an architecture: a width, a size, a rate."""
+MAX_DEPTH = 64
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_LAYERS = _words(
+    """
+    Activation ActivityRegularization Add AdditiveAttention AlphaDropout Attention Average
+    AveragePooling1D AveragePooling2D AveragePooling3D BatchNormalization Bidirectional CenterCrop
+    Concatenate Conv1D Conv1DTranspose Conv2D Conv2DTranspose Conv3D Conv3DTranspose ConvLSTM1D
+    ConvLSTM2D ConvLSTM3D Cropping1D Cropping2D Cropping3D Dense DepthwiseConv1D DepthwiseConv2D
+    Dot Dropout ELU EinsumDense Embedding Flatten GRU GRUCell GaussianDropout GaussianNoise
+    GlobalAveragePooling1D GlobalAveragePooling2D GlobalAveragePooling3D GlobalMaxPooling1D
+    GlobalMaxPooling2D GlobalMaxPooling3D GroupNormalization GroupQueryAttention Identity
+    InputLayer LSTM LSTMCell LayerNormalization LeakyReLU Masking MaxPooling1D MaxPooling2D
+    MaxPooling3D Maximum Minimum MultiHeadAttention Multiply PReLU Permute RMSNormalization RNN
+    ReLU RepeatVector Rescaling Reshape SeparableConv1D SeparableConv2D SimpleRNN SimpleRNNCell
+    Softmax SpatialDropout1D SpatialDropout2D SpatialDropout3D StackedRNNCells Subtract
+    TimeDistributed UnitNormalization UpSampling1D UpSampling2D UpSampling3D ZeroPadding1D
+    ZeroPadding2D ZeroPadding3D
+    """
+)
+_OPERATIONS = _words(
+    "Add Subtract Multiply TrueDivide Concatenate Maximum Minimum Mean Sum Max Reshape "
+    "Transpose Negative Absolute Square Sqrt Matmul"
+)
+_CLASSES = {
+    "keras": frozenset({"Sequential", "DTypePolicy"}),
+    "keras.models": frozenset({"Sequential", "Functional"}),
+    "keras.src.models.functional": frozenset({"Functional"}),
+    "keras.layers": _LAYERS,
+    "keras.src.ops.numpy": _OPERATIONS,
+    "keras.initializers": _words(
+        "Zeros Ones Constant RandomNormal RandomUniform TruncatedNormal GlorotNormal GlorotUniform "
+        "HeNormal HeUniform LecunNormal LecunUniform Orthogonal Identity IdentityInitializer "
+        "VarianceScaling"
+    ),
+    "keras.regularizers": frozenset({"L1", "L2", "L1L2", "OrthogonalRegularizer"}),
+    "keras.constraints": frozenset({"MaxNorm", "NonNeg", "UnitNorm", "MinMaxNorm"}),
+}
+# How Keras writes down a place in a graph, and a tuple.
+_PLAIN_FORMS = frozenset({"__keras_tensor__", "__tuple__"})
+
+
+def parse_spec(raw: bytes) -> artifact_pb2.ModelSpec:
+    """Read a serialised ModelSpec and check all that can be checked without building the model.
+
+    Raises Refusal MODEL_TOO_LARGE, BAD_MODEL, FORBIDDEN_LAYER, WRONG_DTYPE, WRONG_SHAPE.
+    """
+    if len(raw) > MAX_SPEC_BYTES:
+        raise _too_large("model", f"{len(raw)} bytes", f"{MAX_SPEC_BYTES} bytes")
+    try:
+        spec = artifact_pb2.ModelSpec.FromString(raw)
+    except DecodeError as error:
+        raise _bad("model", "the model's artifact is not a ModelSpec message") from error
+    check_spec(spec)
+    return spec
+
+
+def check_spec(spec: artifact_pb2.ModelSpec) -> None:
+    """Raise what ``parse_spec`` raises if the message is not sound."""
+    if not 1 <= len(spec.input_shape) < MAX_DIMENSIONS:
+        raise _bad("input_shape", f"a model takes 1 to {MAX_DIMENSIONS - 1} dimensions")
+    if not all(1 <= size <= MAX_NUMBER for size in spec.input_shape):
+        raise _bad("input_shape", f"{list(spec.input_shape)} has a size out of 1 to {MAX_NUMBER}")
+    if not 2 <= spec.num_classes <= MAX_CLASSES:
+        raise _bad("num_classes", f"{spec.num_classes} is not 2 to {MAX_CLASSES}")
+    _check_weights(spec)
+    architecture(spec.keras_json)
+
+
+def architecture(keras_json: str) -> dict[str, Any]:
+    """Keras' JSON of a model as a dict, made of known classes only.
+
+    Raises Refusal MODEL_TOO_LARGE, BAD_MODEL, FORBIDDEN_LAYER.
+    """
+    size = len(keras_json.encode())
+    if size > MAX_JSON_BYTES:
+        raise _too_large("keras_json", f"{size} bytes", f"{MAX_JSON_BYTES} bytes")
+    try:
+        parsed = json.loads(keras_json)
+    except (ValueError, RecursionError) as error:
+        raise _bad("keras_json", "the architecture is not JSON") from error
+    if not isinstance(parsed, dict) or parsed.get("class_name") not in ("Sequential", "Functional"):
+        raise _bad("keras_json", "the architecture must be a Sequential or Functional Keras model")
+    if parsed.get("compile_config"):
+        raise _bad("keras_json", "leave compile_config out: it is no part of an architecture")
+    for place, value in _walk(parsed, "model", 0):
+        _check_value(place, value)
+    return parsed
+
+
+def weight_shapes(spec: artifact_pb2.ModelSpec) -> dict[str, tuple[int, ...]]:
+    """The shape of each weight by name, in order; all are float32."""
+    return {weight.name: tuple(weight.shape) for weight in spec.weights}
+
+
+def _check_weights(spec: artifact_pb2.ModelSpec) -> None:
+    if not 1 <= len(spec.weights) <= MAX_WEIGHTS:
+        raise _bad("weights", f"{len(spec.weights)} weights; a model has 1 to {MAX_WEIGHTS}")
+    seen: set[str] = set()
+    parameters = 0
+    for weight in spec.weights:
+        if not 1 <= len(weight.name) <= 256 or weight.name in seen:
+            raise _bad("weights", f"weight name {weight.name[:64]!r} is empty, too long or twice")
+        seen.add(weight.name)
+        if weight.dtype != artifact_pb2.TENSOR_DTYPE_FLOAT32:
+            raise RefusalError(
+                LearningCode.WRONG_DTYPE,
+                f"weight {weight.name} is not float32; train and publish in float32",
+                field=weight.name,
+                limit="float32",
+            )
+        if weight.data:
+            raise _bad("weights", f"weight {weight.name} of a ModelSpec must not hold data")
+        if len(weight.shape) > MAX_DIMENSIONS or not all(size >= 1 for size in weight.shape):
+            raise RefusalError(
+                LearningCode.WRONG_SHAPE,
+                f"weight {weight.name} has shape {list(weight.shape)[:9]}; it may have at most "
+                f"{MAX_DIMENSIONS} dimensions, each at least 1",
+                field=weight.name,
+            )
+        parameters += math.prod(weight.shape)
+        if parameters > MAX_PARAMETERS:
+            raise _too_large("weights", "too many parameters", f"{MAX_PARAMETERS} parameters")
+
+
+def _walk(value: Any, place: str, depth: int) -> Iterator[tuple[str, Any]]:
+    if depth > MAX_DEPTH:
+        raise _bad("keras_json", f"the architecture nests deeper than {MAX_DEPTH} levels")
+    yield place, value
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from _walk(item, key, depth + 1)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _walk(item, place, depth + 1)
+
+
+def _check_value(place: str, value: Any) -> None:
+    if isinstance(value, dict) and ("class_name" in value or "module" in value):
+        _check_class(value)
+    if place == "dtype":
+        _check_policy(value)
+    if isinstance(value, bool) or place == "seed":
+        return
+    if isinstance(value, int) and abs(value) > MAX_NUMBER:
+        raise _too_large("keras_json", f"{place} = {value}", str(MAX_NUMBER))
+    if isinstance(value, float) and not math.isfinite(value):
+        raise _bad("keras_json", f"{place} is {value}; numbers must be finite")
+
+
+def _check_class(value: dict[str, Any]) -> None:
+    module, name = value.get("module"), value.get("class_name")
+    if "module" not in value and isinstance(name, str) and name in _PLAIN_FORMS:
+        return
+    known = _CLASSES.get(module, frozenset()) if isinstance(module, str) else frozenset()
+    if not isinstance(name, str) or name not in known:
+        raise RefusalError(
+            LearningCode.FORBIDDEN_LAYER,
+            f"the architecture names {str(module)[:64]}.{str(name)[:64]}, which is not one of the "
+            "plain Keras layers; build the model from those",
+            field="keras_json",
+        )
+    if value.get("registered_name") not in (None, name):
+        raise RefusalError(
+            LearningCode.FORBIDDEN_LAYER,
+            f"{name} is registered as {str(value['registered_name'])[:64]}; custom classes are "
+            "not taken",
+            field="keras_json",
+        )
+
+
+def _check_policy(value: Any) -> None:
+    name = value
+    if isinstance(value, dict):
+        config = value.get("config")
+        name = config.get("name") if isinstance(config, dict) else ""
+    if name not in (None, "float32", "int32"):
+        raise RefusalError(
+            LearningCode.WRONG_DTYPE,
+            f"the architecture computes in {str(name)[:64]}; only float32 counts alike everywhere",
+            field="keras_json",
+            limit="float32",
+        )
+
+
+def _bad(field: str, sentence: str) -> RefusalError:
+    return RefusalError(LearningCode.BAD_MODEL, f"{field}: {sentence}", field=field)
+
+
+def _too_large(field: str, value: str, limit: str) -> RefusalError:
+    return RefusalError(
+        LearningCode.MODEL_TOO_LARGE,
+        f"{field} has {value}; the limit is {limit}",
+        field=field,
+        limit=limit,
+    )

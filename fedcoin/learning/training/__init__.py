@@ -1,0 +1,1 @@
+"""Training: data sets, a client's share of the data, and stochastic gradient descent."""

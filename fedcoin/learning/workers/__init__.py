@@ -1,0 +1,1 @@
+"""Workers: child processes that hold evaluators, and the executors that start them."""

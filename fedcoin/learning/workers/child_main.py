@@ -1,0 +1,51 @@
+"""The child's side of ``worker_process``: reads requests, calls functions, writes replies."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import queue
+import signal
+import sys
+import threading
+import traceback
+from typing import Any, BinaryIO
+
+from fedcoin.data.errors import RefusalError
+from fedcoin.learning.workers.process import LENGTH, REPLY_FAILURE, REPLY_REFUSAL, REPLY_RESULT
+
+
+def main() -> None:
+    """Serve requests until the parent closes the pipe."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    requests, replies = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
+    # Whatever a library prints must not end up between the replies.
+    os.dup2(2, 1)
+    frames: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    threading.Thread(target=_read, args=(requests, frames), daemon=True).start()
+    while True:
+        frame = pickle.dumps(_answer(frames.get()), protocol=5)
+        replies.write(LENGTH.pack(len(frame)) + frame)
+        replies.flush()
+
+
+def _read(requests: BinaryIO, frames: queue.SimpleQueue[bytes]) -> None:
+    """Queue each request; leave with the parent, even from the middle of long arithmetic."""
+    try:
+        while len(header := requests.read(LENGTH.size)) == LENGTH.size:
+            (size,) = LENGTH.unpack(header)
+            frames.put(requests.read(size))
+    finally:
+        os._exit(0)
+
+
+def _answer(frame: bytes) -> tuple[int, str, Any]:
+    # Number first, so that even arguments that cannot be read get their reply.
+    number, body = pickle.loads(frame)
+    try:
+        function, arguments = pickle.loads(body)
+        return number, REPLY_RESULT, function(*arguments)
+    except RefusalError as refusal:
+        return number, REPLY_REFUSAL, refusal
+    except Exception:
+        return number, REPLY_FAILURE, traceback.format_exc(limit=-6)

@@ -1,0 +1,1 @@
+"""Connections: find peers, prove identities, and keep the set of connected peers."""

@@ -1,0 +1,239 @@
+"""Getting connected and staying so.
+
+Three kinds of peers are dialled: seeds, for ever; peers that dialled this node, so that it
+can call them too; and addresses from the book, while there are fewer outbound peers than
+wanted. Each address that fails waits longer before the next try, with some jitter, so that
+nodes that lost each other do not come back in step.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import logging
+import random
+from collections import OrderedDict
+from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from fedcoin.data.errors import RefusalError
+from fedcoin.network.errors import NetworkCode
+from fedcoin.network.options import PeerOptions
+from fedcoin.network.peers.connections.address_book import AddressBook
+from fedcoin.network.peers.connections.endpoints import Endpoint, is_loopback
+from fedcoin.network.peers.connections.link import Introduction, Link, open_link
+from fedcoin.network.peers.connections.peer import Peer
+from fedcoin.network.peers.connections.peer_set import PeerSet
+from fedcoin.network.peers.connections.security import Security
+from fedcoin.network.tasks import TaskOwner, within
+
+log = logging.getLogger(__name__)
+
+MAX_DIALS = 8
+"""How many addresses are dialled at once."""
+
+MAX_REMEMBERED = 4096
+"""How many addresses' failures are remembered."""
+
+STABLE_S = 5.0
+"""A connection that ends sooner counts as a failure."""
+
+TICK_S = 0.5
+HOPELESS = frozenset(
+    {
+        NetworkCode.WRONG_CHAIN,
+        NetworkCode.WRONG_GENESIS,
+        NetworkCode.WRONG_PROTOCOL,
+        NetworkCode.BANNED,
+        NetworkCode.NOT_SECURE,
+    }
+)
+"""Refusals after which trying again soon is of no use."""
+
+KeepLink = Callable[[Peer, Link], Coroutine[Any, Any, None]]
+
+
+@dataclass(slots=True)
+class _Record:
+    """What dialling an address brought so far."""
+
+    failures: int = 0
+    due: float = 0.0
+    node_key: bytes | None = None
+    own: bool = False
+
+
+class Dialer:
+    """Dials, in the background, whoever is missing. `keep` lives as long as a link is used."""
+
+    def __init__(
+        self,
+        options: PeerOptions,
+        seeds: tuple[Endpoint, ...],
+        introduction: Introduction,
+        security: Security,
+        peers: PeerSet,
+        book: AddressBook,
+        keep: KeepLink,
+        tasks: TaskOwner,
+        wall_clock: Callable[[], float],
+    ) -> None:
+        self._options = options
+        self._seeds = seeds
+        self._introduction = introduction
+        self._security = security
+        self._peers = peers
+        self._book = book
+        self._keep = keep
+        self._tasks = tasks
+        self._wall_clock = wall_clock
+        self._records: OrderedDict[Endpoint, _Record] = OrderedDict()
+        self._busy: set[Endpoint] = set()
+        self._woken = asyncio.Event()
+        peers.on_admitted.append(self._came_back)
+        peers.on_left.append(lambda peer: self._woken.set())
+
+    async def run(self) -> None:
+        """Dial whoever is missing, for ever."""
+        while True:
+            for endpoint, expected_key in self._wanted().items():
+                if len(self._busy) >= MAX_DIALS:
+                    break
+                self._busy.add(endpoint)
+                self._tasks.start(self._try(endpoint, expected_key), f"dial {endpoint}")
+            with contextlib.suppress(asyncio.TimeoutError):
+                await within(TICK_S, self._woken.wait())
+            self._woken.clear()
+
+    async def dial(self, endpoint: Endpoint, expected_key: bytes | None = None) -> Peer:
+        """Dial now. Raises Refusal as `open_link` does, BANNED, or SELF_CONNECTION."""
+        timeout_s = self._options.dial_timeout_s
+        link = await open_link(
+            endpoint, self._introduction, self._security, timeout_s, expected_key
+        )
+        record = self._record(endpoint)
+        record.node_key = link.identity.node_key
+        self._book.succeeded(endpoint, link.identity.node_key, self._wall_clock())
+        known = self._peers.get(link.identity.node_key)
+        if known is not None and known.link is not None:
+            # Another address of a peer that we have.
+            record.due = self._peers.now() + self._options.max_backoff_s
+            await link.close()
+            return known
+        try:
+            peer = self._peers.attach(link, outbound=True)
+        except RefusalError:
+            await link.close()
+            raise
+        self._tasks.start(self._hold(peer, link), f"link to {endpoint}")
+        return peer
+
+    async def _hold(self, peer: Peer, link: Link) -> None:
+        record = self._record(link.endpoint)
+        if record.failures:
+            log.info("connected to %s again", link.endpoint)
+        since = self._peers.now()
+        try:
+            await self._keep(peer, link)
+        finally:
+            self._peers.detach(peer, link)
+        # Who hangs up at once is no better than who does not answer.
+        lived = self._peers.now() - since
+        record.failures = record.failures + 1 if lived < STABLE_S else 0
+        self._pause(record, self._options.first_backoff_s)
+        self._woken.set()
+
+    def _wanted(self) -> dict[Endpoint, bytes | None]:
+        """Who is to be dialled now, with the key that has to answer, if it matters."""
+        wanted = {end: key for end, key in self._missing() if self._may_try(end)}
+        free = self._options.max_outbound - self._peers.outbound() - len(self._busy)
+        if free > 0 and self._options.peer_exchange:
+            taken = {peer.key for peer in self._peers} | self._peers.banned()
+            candidates = filter(self._may_try, self._book.candidates(taken))
+            wanted.update(dict.fromkeys(itertools.islice(candidates, free)))
+        return wanted
+
+    def _may_try(self, endpoint: Endpoint) -> bool:
+        record = self._records.get(endpoint)
+        if record is not None:
+            banned = record.node_key in self._peers.banned()
+            if record.own or banned or record.due > self._peers.now():
+                return False
+        return endpoint not in self._busy
+
+    def _missing(self) -> Iterator[tuple[Endpoint, bytes | None]]:
+        """The seeds and peers to which there is no link."""
+        for peer in self._peers:
+            if peer.link is None and peer.endpoint is not None and _may_dial(peer):
+                # It could have told somebody else's address, for us to bother him.
+                yield peer.endpoint, peer.key
+        for seed in self._seeds:
+            if not self._connected(seed):
+                yield seed, None
+
+    def _came_back(self, peer: Peer) -> None:
+        """A peer dialled this node: it is there, however often dialling it failed."""
+        record = None if peer.endpoint is None else self._records.get(peer.endpoint)
+        if record is not None:
+            record.due = self._peers.now()
+        self._woken.set()
+
+    def _connected(self, endpoint: Endpoint) -> bool:
+        record = self._records.get(endpoint)
+        if record is None or record.node_key is None:
+            return False
+        peer = self._peers.get(record.node_key)
+        return peer is not None and peer.link is not None
+
+    async def _try(self, endpoint: Endpoint, expected_key: bytes | None) -> None:
+        try:
+            peer = await self.dial(endpoint, expected_key)
+        except RefusalError as refusal:
+            self._failed(endpoint, refusal)
+        else:
+            log.debug("dialled %s: %s", endpoint, peer)
+        finally:
+            self._busy.discard(endpoint)
+            self._woken.set()
+
+    def _failed(self, endpoint: Endpoint, refusal: RefusalError) -> None:
+        record = self._record(endpoint)
+        if refusal.code is NetworkCode.SELF_CONNECTION:
+            record.own = True
+            self._book.forget(endpoint)
+            return
+        if refusal.code is NetworkCode.BANNED and record.node_key is not None:
+            peer = self._peers.get(record.node_key)
+            if peer is not None and peer.link is None:
+                self._peers.drop(peer, "it refuses this node")
+        record.failures += 1
+        self._book.failed(endpoint)
+        hopeless = refusal.code in HOPELESS
+        self._pause(
+            record, self._options.max_backoff_s if hopeless else self._options.first_backoff_s
+        )
+        # Once for each time that it goes away; the log is not to fill up with it.
+        level = (
+            logging.WARNING if endpoint in self._seeds and record.failures == 1 else logging.DEBUG
+        )
+        log.log(level, "cannot connect to %s, trying again: %s", endpoint, refusal)
+
+    def _pause(self, record: _Record, first_s: float) -> None:
+        pause = first_s * 2.0 ** min(max(record.failures - 1, 0), 20)
+        pause = min(pause, self._options.max_backoff_s)
+        record.due = self._peers.now() + pause * random.uniform(0.5, 1.5)
+
+    def _record(self, endpoint: Endpoint) -> _Record:
+        record = self._records.pop(endpoint, None) or _Record()
+        self._records[endpoint] = record
+        if len(self._records) > MAX_REMEMBERED:
+            self._records.popitem(last=False)
+        return record
+
+
+def _may_dial(peer: Peer) -> bool:
+    # A stranger cannot make us talk to the services of this machine.
+    assert peer.endpoint is not None
+    return not peer.endpoint.loopback or not peer.host or is_loopback(peer.host)

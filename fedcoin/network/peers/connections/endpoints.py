@@ -1,0 +1,95 @@
+"""host:port, as peers tell it to one another."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+from fedcoin.data.errors import RefusalError
+from fedcoin.network.errors import NetworkCode
+
+MAX_CHARACTERS = 255
+
+# Names and IPv4 addresses. What gRPC would take as another scheme ("unix:/path") does
+# not pass, since a stranger's word must never open anything but a TCP connection.
+_NAME = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Endpoint:
+    """Where a listener is."""
+
+    host: str
+    """A name or an address, IPv6 without brackets."""
+
+    port: int
+    """1 to 65,535; 0 where a listener may choose."""
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def loopback(self) -> bool:
+        """True when it cannot leave this machine."""
+        return is_loopback(self.host)
+
+    @property
+    def wildcard(self) -> bool:
+        """True when it means every address of a machine, and so none to dial."""
+        try:
+            return ipaddress.ip_address(self.host).is_unspecified
+        except ValueError:
+            return False
+
+    def seen_from(self, observed_host: str) -> Endpoint:
+        """This endpoint with a wildcard host replaced by the host that was observed."""
+        return Endpoint(observed_host, self.port) if self.wildcard and observed_host else self
+
+
+def is_loopback(host: str) -> bool:
+    """True for 127.0.0.0/8, ::1 and the name localhost."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def parse_endpoint(text: str, field: str = "address", *, any_port: bool = False) -> Endpoint:
+    """Read ``host:port`` or ``[v6]:port``. Raises Refusal BAD_HOST.
+
+    Port 0 is right only with `any_port`.
+    """
+    if len(text) > MAX_CHARACTERS:
+        raise _bad(field, f"has {len(text)} characters, more than {MAX_CHARACTERS}")
+    host, colon, port_text = text.rpartition(":")
+    if not colon or not port_text.isascii() or not port_text.isdigit() or len(port_text) > 5:
+        raise _bad(field, f"{text!r} is not host:port, such as 127.0.0.1:7050")
+    port = int(port_text)
+    if not (0 if any_port else 1) <= port <= 65_535:
+        raise _bad(field, f"port {port} is not between 1 and 65535")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+        try:
+            ipaddress.IPv6Address(host)
+        except ValueError:
+            raise _bad(field, f"{host!r} is no IPv6 address") from None
+    elif not _NAME.fullmatch(host):
+        raise _bad(field, f"{host!r} is neither a host name nor an address")
+    return Endpoint(host, port)
+
+
+def observed_host(transport: str) -> str:
+    """The host in what gRPC calls the peer: ``ipv4:1.2.3.4:567``; empty for a Unix socket."""
+    scheme, _, rest = unquote(transport).partition(":")
+    if scheme not in ("ipv4", "ipv6"):
+        return ""
+    host = rest.rpartition(":")[0]
+    return host.strip("[]")
+
+
+def _bad(field: str, why: str) -> RefusalError:
+    return RefusalError(NetworkCode.BAD_HOST, f"{field}: {why}", field=field)

@@ -1,0 +1,71 @@
+"""Asking peers for other peers."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+
+from fedcoin.data.crypto.keys import PUBLIC_KEY_BYTES
+from fedcoin.data.errors import RefusalError
+from fedcoin.network.calls import CallError, ask
+from fedcoin.network.peers.connections.address_book import AddressBook
+from fedcoin.network.peers.connections.endpoints import is_loopback, parse_endpoint
+from fedcoin.network.peers.connections.peer import Peer
+from fedcoin.network.peers.connections.peer_service import MAX_LISTED
+from fedcoin.network.peers.connections.peer_set import PeerSet
+from fedcoin.network.peers.protection.reputation import Offence
+from fedcoin.network.tasks import TaskOwner
+from fedcoin.v1.peer_service_pb2 import ListPeersRequest, ListPeersResponse
+
+log = logging.getLogger(__name__)
+
+CALL_S = 5.0
+
+
+class PeerExchange:
+    """Fills the address book from what peers tell: each new one, and now and then any."""
+
+    def __init__(self, own_key: bytes, peers: PeerSet, book: AddressBook, tasks: TaskOwner) -> None:
+        self._own_key = own_key
+        self._peers = peers
+        self._book = book
+        self._tasks = tasks
+        peers.on_linked.append(self._start)
+
+    async def run(self, interval_s: float) -> None:
+        """Ask somebody now and then, for ever."""
+        while True:
+            await asyncio.sleep(interval_s * random.uniform(0.5, 1.5))
+            linked = [peer for peer in self._peers if peer.link is not None]
+            if linked:
+                await self._ask(random.choice(linked))
+
+    def _start(self, peer: Peer) -> None:
+        self._tasks.start(self._ask(peer), "peer exchange")
+
+    async def _ask(self, peer: Peer) -> None:
+        link = peer.link
+        if link is None:
+            return
+        try:
+            request = ListPeersRequest(page_size=MAX_LISTED)
+            reply = await ask(link.peers.ListPeers, request, CALL_S, link.metadata)
+        except CallError as failure:
+            log.debug("%s told no peers: %s", peer, failure)
+            return
+        try:
+            self.learn(peer, reply)
+        except RefusalError as refusal:
+            self._peers.punish(peer, Offence.MALFORMED, str(refusal))
+
+    def learn(self, peer: Peer, reply: ListPeersResponse) -> None:
+        """Note down what a peer told. Raises Refusal BAD_HOST for an address that is none."""
+        for told in reply.peers[:MAX_LISTED]:
+            endpoint = parse_endpoint(told.address, "peers.address")
+            if len(told.node_key) != PUBLIC_KEY_BYTES or told.node_key == self._own_key:
+                continue
+            if endpoint.wildcard or (endpoint.loopback and not is_loopback(peer.host)):
+                # A stranger has no business with the services of this machine.
+                continue
+            self._book.heard_of(endpoint, told.node_key)

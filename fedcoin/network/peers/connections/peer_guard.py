@@ -1,0 +1,183 @@
+"""What a call from a peer has to pass before its method runs.
+
+::
+
+    bytes of a call to fedcoin.v1
+      session       of this connection, else NO_SESSION (Hello and Authenticate need none)
+      rate          of this peer and method, else RATE_LIMITED
+      places        calls of this method under way, else TOO_MANY_CALLS
+      size          of each message, else TOO_LARGE
+      decoding      else MALFORMED
+      the method
+
+A refusal on the way (or by the method) that no honest peer would cause counts as an offence.
+The gate stands inside of the listener's `Chain`, which turns refusals into statuses, and
+takes the decoding over from it. Reflection and health, which are for everybody, are not
+behind it.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from types import MappingProxyType
+from typing import Any, cast
+
+import grpc
+from google.protobuf.message import DecodeError
+
+from fedcoin.data.errors import RefusalError
+from fedcoin.network.errors import NetworkCode
+from fedcoin.network.interceptors import Context, Handler, reshaped
+from fedcoin.network.peers.connections.endpoints import observed_host
+from fedcoin.network.peers.connections.peer_set import PeerSet
+from fedcoin.network.peers.protection.limits import Meter, check_size
+from fedcoin.network.peers.protection.reputation import Offence
+
+PREFIX = "/fedcoin.v1."
+WITHOUT_SESSION = frozenset({"PeerService/Hello", "PeerService/Authenticate"})
+MAX_HOSTS = 1024
+
+OFFENCES: Mapping[str, Offence] = MappingProxyType(
+    {
+        "MALFORMED": Offence.MALFORMED,
+        "TOO_LARGE": Offence.TOO_LARGE,
+        "RATE_LIMITED": Offence.TOO_FAST,
+        "TOO_MANY_CALLS": Offence.TOO_FAST,
+        "SLOW_READER": Offence.SLOW,
+        "BAD_SIGNATURE": Offence.BAD_SIGNATURE,
+        "BAD_CHUNK": Offence.BAD_CHUNK,
+    }
+)
+"""The codes, of any layer, that an honest peer's calls are never refused with."""
+
+
+class HostMeters:
+    """What hosts have used before they shook hands; the longest silent is forgotten first."""
+
+    def __init__(self) -> None:
+        self._meters: OrderedDict[str, Meter] = OrderedDict()
+
+    def of(self, host: str) -> Meter:
+        """The host's meter."""
+        meter = self._meters.pop(host, None) or Meter()
+        self._meters[host] = meter
+        if len(self._meters) > MAX_HOSTS:
+            self._meters.popitem(last=False)
+        return meter
+
+
+class PeerGuard:
+    """What the module's comment describes, in front of every method of some services."""
+
+    def __init__(self, peers: PeerSet) -> None:
+        self._peers = peers
+        self._hosts = HostMeters()
+
+    def before(self, server: grpc.aio.Server) -> grpc.aio.Server:
+        """The server as services are to be added to it: they then stand behind the gate."""
+        return cast("grpc.aio.Server", _Registrar(server, self._guarded))
+
+    def _guarded(self, handler: Handler, kind: str) -> Handler:
+        behaviour: Any = (
+            handler.unary_unary
+            or handler.unary_stream
+            or handler.stream_unary
+            or handler.stream_stream
+        )
+
+        def request_of(raw: Any) -> Any:
+            if handler.request_streaming:
+                return _checked_stream(handler, kind, raw)
+            return _checked(handler, kind, raw)
+
+        async def single(raw: Any, context: Context) -> Any:
+            with self._place(kind, context):
+                return await behaviour(request_of(raw), context)
+
+        async def stream(raw: Any, context: Context) -> AsyncIterator[Any]:
+            with self._place(kind, context):
+                replies = behaviour(request_of(raw), context)
+                if inspect.isawaitable(replies):
+                    await replies
+                    return
+                async for reply in replies:
+                    yield reply
+
+        return reshaped(handler, stream if handler.response_streaming else single)
+
+    @contextmanager
+    def _place(self, kind: str, context: Context) -> Iterator[None]:
+        if kind in WITHOUT_SESSION:
+            meter = self._hosts.of(observed_host(context.peer()))
+            meter.spend(kind, self._peers.now())
+            with meter.call(kind):
+                yield
+            return
+        peer = self._peers.caller(context)
+        try:
+            peer.meter.spend(kind, self._peers.now())
+            with peer.meter.call(kind):
+                yield
+        except RefusalError as refusal:
+            offence = OFFENCES.get(refusal.code.name)
+            if offence is not None:
+                self._peers.punish(peer, offence, f"{kind}: {refusal}")
+            raise
+
+
+def _checked(handler: Handler, kind: str, raw: bytes) -> Any:
+    check_size(kind, len(raw))
+    decode = handler.request_deserializer
+    if decode is None:
+        return raw
+    try:
+        return decode(raw)
+    except DecodeError:
+        raise RefusalError(
+            NetworkCode.MALFORMED,
+            f"{kind}: these {len(raw)} bytes are not the message that this method takes",
+            field="request",
+        ) from None
+
+
+async def _checked_stream(
+    handler: Handler, kind: str, stream: AsyncIterator[bytes]
+) -> AsyncIterator[Any]:
+    async for raw in stream:
+        yield _checked(handler, kind, raw)
+
+
+class _Registrar:
+    """The one method of a server that the generated ``add_..._to_server`` has effect by."""
+
+    def __init__(self, server: grpc.aio.Server, guard: Callable[[Handler, str], Handler]) -> None:
+        self._server = server
+        self._guard = guard
+
+    def add_generic_rpc_handlers(self, handlers: Iterable[grpc.GenericRpcHandler]) -> None:
+        self._server.add_generic_rpc_handlers([_Guarded(one, self._guard) for one in handlers])
+
+    def add_registered_method_handlers(self, service: str, handlers: object) -> None:
+        """Nothing to do: grpc.aio has no use for it."""
+
+
+class _Guarded(grpc.GenericRpcHandler):
+    def __init__(
+        self, inner: grpc.GenericRpcHandler, guard: Callable[[Handler, str], Handler]
+    ) -> None:
+        self._inner = inner
+        self._guard = guard
+        self._handlers: dict[str, Handler] = {}
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Handler | None:
+        method = str(handler_call_details.method)
+        known = self._handlers.get(method)
+        if known is None:
+            handler = self._inner.service(handler_call_details)
+            if handler is None:
+                return None
+            known = self._handlers[method] = self._guard(handler, method.removeprefix(PREFIX))
+        return known

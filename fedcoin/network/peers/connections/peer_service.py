@@ -1,0 +1,96 @@
+"""PeerService: the server's part of the handshake, peer exchange and ping."""
+
+from __future__ import annotations
+
+import random
+
+from fedcoin.network.interceptors import Context
+from fedcoin.network.peers.connections import handshake
+from fedcoin.network.peers.connections.endpoints import is_loopback, observed_host
+from fedcoin.network.peers.connections.handshake import Nonces, Role
+from fedcoin.network.peers.connections.link import Introduction
+from fedcoin.network.peers.connections.peer import Peer
+from fedcoin.network.peers.connections.peer_set import PeerSet
+from fedcoin.v1.peer_service_pb2 import (
+    AuthenticateRequest,
+    AuthenticateResponse,
+    HelloRequest,
+    HelloResponse,
+    ListPeersRequest,
+    ListPeersResponse,
+    PeerAddress,
+    PingRequest,
+    PingResponse,
+)
+from fedcoin.v1.peer_service_pb2_grpc import PeerServiceServicer
+
+MAX_LISTED = 100
+
+
+class PeerServicer(PeerServiceServicer):
+    """Serves `proto/fedcoin/v1/peer_service.proto`."""
+
+    def __init__(self, introduction: Introduction, peers: PeerSet) -> None:
+        self._introduction = introduction
+        self._peers = peers
+        self._nonces = Nonces()
+
+    async def Hello(self, request: HelloRequest, context: Context) -> HelloResponse:
+        """Check who calls, prove who we are, and give a nonce."""
+        own = self._introduction
+        identity = handshake.check_identity(request.identity, own.genesis, own.key.public_key)
+        handshake.check_bytes("nonce", request.nonce, handshake.NONCE_BYTES)
+        self._peers.check_welcome(identity.node_key)
+        transport = context.peer()
+        host = observed_host(transport)
+        nonce = self._nonces.issue(identity, transport, host, self._peers.now())
+        return HelloResponse(
+            identity=own.message(),
+            nonce=nonce,
+            signature=handshake.sign_proof(
+                own.key, own.genesis.chain_id, Role.SERVER, request.nonce, identity.node_key
+            ),
+        )
+
+    async def Authenticate(
+        self, request: AuthenticateRequest, context: Context
+    ) -> AuthenticateResponse:
+        """Check the caller's proof and give a session."""
+        own = self._introduction
+        handshake.check_bytes("nonce", request.nonce, handshake.NONCE_BYTES)
+        handshake.check_signature_field("signature", request.signature)
+        pending = self._nonces.redeem(
+            request.nonce, request.node_key, context.peer(), self._peers.now()
+        )
+        handshake.check_proof(
+            request.signature,
+            own.genesis.chain_id,
+            Role.CALLER,
+            request.nonce,
+            own.key.public_key,
+            request.node_key,
+        )
+        session = self._peers.admit(pending.identity, pending.transport, pending.host)
+        return AuthenticateResponse(session=session)
+
+    async def ListPeers(self, request: ListPeersRequest, context: Context) -> ListPeersResponse:
+        """Addresses that this node has dialled itself."""
+        caller = self._peers.caller(context)
+        known = [peer for peer in self._peers if peer is not caller and _may_tell(peer, caller)]
+        size = min(request.page_size or MAX_LISTED, MAX_LISTED)
+        chosen = random.sample(known, min(size, len(known)))
+        return ListPeersResponse(
+            peers=[PeerAddress(address=str(peer.endpoint), node_key=peer.key) for peer in chosen]
+        )
+
+    async def Ping(self, request: PingRequest, context: Context) -> PingResponse:
+        """Tell the height, and learn the caller's."""
+        self._peers.heard_height(self._peers.caller(context), request.height)
+        return PingResponse(height=self._introduction.height())
+
+
+def _may_tell(peer: Peer, caller: Peer) -> bool:
+    # Only what is known to work; and an address on loopback is of no use elsewhere.
+    if peer.link is None or peer.endpoint is None:
+        return False
+    return is_loopback(caller.host) or not peer.endpoint.loopback

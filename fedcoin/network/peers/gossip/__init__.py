@@ -1,0 +1,1 @@
+"""Gossip: pass transactions, proposals and votes from peer to peer."""

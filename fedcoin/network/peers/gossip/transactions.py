@@ -1,0 +1,290 @@
+"""Transactions from peer to peer: each to everybody who is not known to have it.
+
+A transaction goes out within milliseconds. While a call to a peer is under way, what else
+comes for that peer waits and goes with the next one, so that many at once travel in few
+calls.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, cast
+
+import grpc
+from google.protobuf.message import DecodeError
+
+from fedcoin.data.errors import DataCode, RefusalError
+from fedcoin.data.messages.transactions import Transaction, transaction_hash
+from fedcoin.network.calls import CallError, ask
+from fedcoin.network.errors import NetworkCode
+from fedcoin.network.interceptors import Context
+from fedcoin.network.peers.connections.link import Link
+from fedcoin.network.peers.connections.peer import Peer
+from fedcoin.network.peers.connections.peer_set import PeerSet
+from fedcoin.network.peers.protection.limits import MAX_RELAYED, MAX_RELAYED_BYTES
+from fedcoin.network.peers.protection.recent_set import RecentSet
+from fedcoin.network.peers.protection.reputation import Offence
+from fedcoin.network.ports import TransactionPort
+from fedcoin.network.tasks import TaskOwner
+from fedcoin.v1.transaction_pb2 import SignedTransaction
+from fedcoin.v1.transaction_relay_service_pb2 import (
+    GetTransactionRequest,
+    GetTransactionResponse,
+    ListPendingTransactionsRequest,
+    ListPendingTransactionsResponse,
+    RelayTransactionsRequest,
+    RelayTransactionsResponse,
+    SubmitTransactionRequest,
+    SubmitTransactionResponse,
+    WatchTransactionRequest,
+    WatchTransactionResponse,
+)
+from fedcoin.v1.transaction_relay_service_pb2_grpc import TransactionRelayServiceServicer
+
+log = logging.getLogger(__name__)
+
+COLLECT_S = 0.002
+"""How long the first of several transactions waits for the others."""
+
+PAUSE_S = 0.01
+"""The pause between two calls to one peer, in which the next batch gathers."""
+
+CALL_S = 10.0
+MAX_WAITING = 4_096
+MAX_WAITING_BYTES = 16 * 1024 * 1024
+"""The most that waits for one peer; the oldest make room, and reach it by others."""
+
+KNOWN_TO_PEER = 16_384
+TAKEN = 65_536
+AT_ONCE = 8
+"""After so many transactions of a batch, others get their turn on the event loop."""
+
+
+class _Outbox:
+    """What one peer is still to get."""
+
+    def __init__(self, peer: Peer) -> None:
+        self.peer = peer
+        self.known = RecentSet(KNOWN_TO_PEER)
+        self.sender: asyncio.Task[None] | None = None
+        self._waiting: deque[bytes] = deque()
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        """How many transactions wait."""
+        return len(self._waiting)
+
+    def put(self, raw: bytes) -> None:
+        """Add one."""
+        self._waiting.append(raw)
+        self._bytes += len(raw)
+        while len(self._waiting) > MAX_WAITING or self._bytes > MAX_WAITING_BYTES:
+            self._take()
+
+    def clear(self) -> None:
+        """Forget what waits and what the peer has: on a new link it gets all that is pending."""
+        self._waiting.clear()
+        self._bytes = 0
+        self.known.clear()
+
+    def batch(self) -> list[bytes]:
+        """Take as many as fit in one call; a single large one goes alone."""
+        taken = [self._take()]
+        size = len(taken[0])
+        while self._waiting and len(taken) < MAX_RELAYED:
+            size += len(self._waiting[0])
+            if size > MAX_RELAYED_BYTES:
+                break
+            taken.append(self._take())
+        return taken
+
+    def _take(self) -> bytes:
+        raw = self._waiting.popleft()
+        self._bytes -= len(raw)
+        return raw
+
+
+class TransactionRelay:
+    """Both directions of `RelayTransactions`, for all peers."""
+
+    def __init__(self, pool: TransactionPort, peers: PeerSet, tasks: TaskOwner) -> None:
+        self._pool = pool
+        self._peers = peers
+        self._tasks = tasks
+        self._outboxes: dict[bytes, _Outbox] = {}
+        self._taken = RecentSet(TAKEN)
+        peers.on_linked.append(self._linked)
+        peers.on_left.append(self._left)
+
+    def relay(self, transaction: Transaction) -> None:
+        """Send it to every peer that is not known to have it."""
+        self._taken.add(transaction.hash)
+        for peer in self._peers:
+            self._give(peer, transaction)
+
+    async def receive(self, peer: Peer, raws: Sequence[bytes]) -> int:
+        """Take what a peer relays; returns how many were new and taken.
+
+        Raises Refusal: TOO_LARGE, RATE_LIMITED.
+        """
+        _check_batch(raws)
+        peer.meter.spend("SignedTransaction", self._peers.now(), len(raws))
+        accepted = 0
+        for place, raw in enumerate(raws):
+            if place % AT_ONCE == AT_ONCE - 1:
+                await asyncio.sleep(0)
+            accepted += await self._take(peer, raw)
+        return accepted
+
+    async def _take(self, peer: Peer, raw: bytes) -> bool:
+        try:
+            envelope = SignedTransaction.FromString(raw)
+        except DecodeError:
+            self._peers.punish(peer, Offence.MALFORMED, "relayed what is no transaction")
+            return False
+        hash = transaction_hash(envelope.public_key, envelope.body)
+        # Before it is submitted, so that it is not relayed to where it came from.
+        self._outbox(peer).known.add(hash)
+        if hash in self._taken or self._pool.get(hash) is not None:
+            return False
+        try:
+            transaction = await self._pool.submit(raw)
+        except RefusalError as refusal:
+            self._judge(peer, refusal)
+            return False
+        if self._pool.get(hash) is None:
+            return False  # in a block already: old news, which a fresh node must not spread
+        self.relay(transaction)
+        return True
+
+    def _judge(self, peer: Peer, refusal: RefusalError) -> None:
+        """Only what the data layer refuses is the relaying peer's fault: states differ."""
+        if refusal.code is DataCode.BAD_SIGNATURE:
+            self._peers.punish(peer, Offence.BAD_SIGNATURE, str(refusal))
+        elif isinstance(refusal.code, DataCode):
+            self._peers.punish(peer, Offence.MALFORMED, str(refusal))
+
+    def _linked(self, peer: Peer) -> None:
+        # It may have been away while these were relayed.
+        for transaction in self._pool.pending()[:MAX_WAITING]:
+            self._give(peer, transaction)
+
+    def _left(self, peer: Peer) -> None:
+        self._outboxes.pop(peer.key, None)
+
+    def _give(self, peer: Peer, transaction: Transaction) -> None:
+        if peer.link is None:
+            return
+        outbox = self._outbox(peer)
+        if not outbox.known.add(transaction.hash):
+            return
+        outbox.put(transaction.raw)
+        if outbox.sender is None or outbox.sender.done():
+            outbox.sender = self._tasks.start(self._send(outbox), "relay")
+
+    def _outbox(self, peer: Peer) -> _Outbox:
+        outbox = self._outboxes.get(peer.key)
+        if outbox is None or outbox.peer is not peer:
+            outbox = self._outboxes[peer.key] = _Outbox(peer)
+        return outbox
+
+    async def _send(self, outbox: _Outbox) -> None:
+        await asyncio.sleep(COLLECT_S)
+        while len(outbox):
+            link = outbox.peer.link
+            if link is None or not await self._call(outbox, link):
+                outbox.clear()
+                return
+            await asyncio.sleep(PAUSE_S)
+
+    async def _call(self, outbox: _Outbox, link: Link) -> bool:
+        request = RelayTransactionsRequest(transactions=outbox.batch())
+        try:
+            await ask(link.transactions.RelayTransactions, request, CALL_S, link.metadata)
+        except CallError as failure:
+            log.debug("%s took no transactions: %s", outbox.peer, failure)
+            return False
+        return True
+
+
+def _check_batch(raws: Sequence[bytes]) -> None:
+    size = sum(map(len, raws))
+    if len(raws) > MAX_RELAYED or (len(raws) > 1 and size > MAX_RELAYED_BYTES):
+        raise RefusalError(
+            NetworkCode.TOO_LARGE,
+            f"transactions: {len(raws)} with {size} bytes, but one call holds at most "
+            f"{MAX_RELAYED} and {MAX_RELAYED_BYTES} bytes, or a single larger one",
+            field="transactions",
+            limit=str(MAX_RELAYED),
+        )
+
+
+class TransactionRelayServicer(TransactionRelayServiceServicer):
+    """The peers' listener's TransactionRelayService.
+
+    `RelayTransactions` is served here; the other methods, which are the API's, by
+    `lookups`, where there is one.
+    """
+
+    def __init__(
+        self,
+        relay: TransactionRelay,
+        peers: PeerSet,
+        lookups: TransactionRelayServiceServicer | None,
+    ) -> None:
+        self._relay = relay
+        self._peers = peers
+        # Its methods may be coroutines or async generators; both are passed on.
+        self._lookups = cast("Any", lookups)
+
+    async def RelayTransactions(
+        self, request: RelayTransactionsRequest, context: Context
+    ) -> RelayTransactionsResponse:
+        """Take a batch. Raises Refusal: TOO_LARGE, RATE_LIMITED."""
+        peer = self._peers.caller(context)
+        accepted = await self._relay.receive(peer, request.transactions)
+        return RelayTransactionsResponse(accepted=accepted)
+
+    async def SubmitTransaction(
+        self, request: SubmitTransactionRequest, context: Context
+    ) -> SubmitTransactionResponse:
+        """As on the API's listener."""
+        return cast(
+            "SubmitTransactionResponse",
+            await (await self._api(context)).SubmitTransaction(request, context),
+        )
+
+    async def GetTransaction(
+        self, request: GetTransactionRequest, context: Context
+    ) -> GetTransactionResponse:
+        """As on the API's listener."""
+        return cast(
+            "GetTransactionResponse",
+            await (await self._api(context)).GetTransaction(request, context),
+        )
+
+    async def WatchTransaction(
+        self, request: WatchTransactionRequest, context: Context
+    ) -> AsyncIterator[WatchTransactionResponse]:
+        """As on the API's listener."""
+        async for reply in (await self._api(context)).WatchTransaction(request, context):
+            yield reply
+
+    async def ListPendingTransactions(
+        self, request: ListPendingTransactionsRequest, context: Context
+    ) -> ListPendingTransactionsResponse:
+        """As on the API's listener."""
+        return cast(
+            "ListPendingTransactionsResponse",
+            await (await self._api(context)).ListPendingTransactions(request, context),
+        )
+
+    async def _api(self, context: Context) -> Any:
+        if self._lookups is None:
+            await context.abort(
+                grpc.StatusCode.UNIMPLEMENTED, "ask the API's listener: this one is for peers"
+            )
+        return self._lookups

@@ -1,0 +1,301 @@
+"""The peers' side of a node, put together."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import grpc
+
+from fedcoin.data.artifacts.store import ArtifactStore
+from fedcoin.data.crypto.keys import KeyPair
+from fedcoin.data.errors import RefusalError
+from fedcoin.data.messages.transactions import Transaction
+from fedcoin.data.messages.votes import Proposal, Vote
+from fedcoin.network.artifacts.servicer import ArtifactServicer
+from fedcoin.network.calls import CallError, ask
+from fedcoin.network.errors import NetworkCode
+from fedcoin.network.listener import Listener, Service
+from fedcoin.network.options import PEER_MESSAGE_BYTES, PeerOptions
+from fedcoin.network.peers.connections import address_book
+from fedcoin.network.peers.connections.address_book import AddressBook
+from fedcoin.network.peers.connections.dialer import Dialer
+from fedcoin.network.peers.connections.endpoints import parse_endpoint
+from fedcoin.network.peers.connections.link import Introduction, Link
+from fedcoin.network.peers.connections.peer import Peer
+from fedcoin.network.peers.connections.peer_exchange import PeerExchange
+from fedcoin.network.peers.connections.peer_guard import PeerGuard
+from fedcoin.network.peers.connections.peer_service import PeerServicer
+from fedcoin.network.peers.connections.peer_set import Clocks, PeerSet
+from fedcoin.network.peers.connections.security import Security
+from fedcoin.network.peers.gossip.consensus_stream import ConsensusExchange
+from fedcoin.network.peers.gossip.transactions import TransactionRelay, TransactionRelayServicer
+from fedcoin.network.peers.protection.bans import Bans
+from fedcoin.network.peers.sync.artifact_fetcher import ArtifactFetcher
+from fedcoin.network.peers.sync.block_service import Announcer, BlockGossipServicer
+from fedcoin.network.peers.sync.catch_up import Sync
+from fedcoin.network.peers.sync.snapshot_server import SnapshotServer
+from fedcoin.network.peers.sync.snapshot_sync import Joining, Snapshots
+from fedcoin.network.ports import ChainPort, ConsensusPort, Importer, PeerInfo, TransactionPort
+from fedcoin.network.tasks import TaskOwner, first_of
+from fedcoin.v1.artifact_service_pb2_grpc import add_ArtifactServiceServicer_to_server
+from fedcoin.v1.block_gossip_service_pb2_grpc import add_BlockGossipServiceServicer_to_server
+from fedcoin.v1.peer_service_pb2 import PingRequest
+from fedcoin.v1.peer_service_pb2_grpc import add_PeerServiceServicer_to_server
+from fedcoin.v1.transaction_relay_service_pb2_grpc import (
+    TransactionRelayServiceServicer,
+    add_TransactionRelayServiceServicer_to_server,
+)
+
+log = logging.getLogger(__name__)
+
+SAVE_S = 30.0
+REAP_S = 1.0
+PING_S = 5.0
+MAX_LOST_PINGS = 2
+DEFAULT_BAN_S = 3600.0
+
+
+class PeerNetwork:
+    """Implements `ports.Peers` and `ports.Outlet`.
+
+    `start` binds the listener and begins to dial; `stop` hangs up and waits until nothing
+    runs any more. `book_path` is `peers.json`; without it nothing is remembered. `lookups`
+    serves the methods of TransactionRelayService that are the API's. `snapshots` says where
+    they lie and when one is taken from peers; without it none are.
+    """
+
+    def __init__(
+        self,
+        options: PeerOptions,
+        key: KeyPair,
+        agent: str,
+        *,
+        chain: ChainPort,
+        pool: TransactionPort,
+        agreement: ConsensusPort,
+        importer: Importer,
+        artifacts: ArtifactStore,
+        book_path: Path | None = None,
+        lookups: TransactionRelayServiceServicer | None = None,
+        snapshots: Snapshots | None = None,
+    ) -> None:
+        self._options = options
+        self._chain = chain
+        self._book_path = book_path
+        self._seeds = tuple(parse_endpoint(seed, "seeds") for seed in options.seeds)
+        self._listen = parse_endpoint(options.listen, "listen", any_port=True)
+        if options.advertise:
+            parse_endpoint(options.advertise, "advertise")
+        self._security = Security(options.tls, insecure=options.insecure)
+        self._introduction = Introduction(
+            chain.genesis, key, agent, self._listen_address, chain.height
+        )
+        self._tasks = TaskOwner("peers")
+        self._book, bans = self._load()
+        self._peers = PeerSet(options, bans, Clocks(time.monotonic, time.time))
+        self._consensus = ConsensusExchange(chain, agreement, self._peers)
+        self._relay = TransactionRelay(pool, self._peers, self._tasks)
+        self._announcer = Announcer(self._peers, self._tasks)
+        joining = Joining(chain, importer, self._peers, snapshots) if snapshots else None
+        self._sync = Sync(chain, importer, self._peers, joining)
+        self._exchange = PeerExchange(key.public_key, self._peers, self._book, self._tasks)
+        self._fetcher = ArtifactFetcher(artifacts, self._peers, self._tasks)
+        self._dialer = Dialer(
+            options,
+            self._seeds,
+            self._introduction,
+            self._security,
+            self._peers,
+            self._book,
+            self._keep,
+            self._tasks,
+            time.time,
+        )
+        self._listener = self._make_listener(artifacts, lookups, snapshots)
+
+    # Life -----------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Listen and dial. Raises Refusal: PORT_IN_USE, NOT_SECURE."""
+        self._security.check_listen(self._listen)
+        await self._listener.start()
+        await self._listener.serving()
+        options = self._options
+        self._tasks.start(self._dialer.run(), "dialer")
+        self._tasks.start(self._sync.run(), "sync")
+        self._tasks.start(self._consensus.run(options.status_interval_s), "consensus")
+        self._tasks.start(self._reap(), "reaper")
+        if options.peer_exchange:
+            self._tasks.start(self._exchange.run(options.exchange_interval_s), "peer exchange")
+        if self._book_path is not None:
+            self._tasks.start(self._save_now_and_then(self._book_path), "address book")
+        log.info("peers are served on %s", self.address)
+
+    async def stop(self, grace: float = 0.5) -> None:
+        """Hang up on everybody, close the listener, and save the address book."""
+        await self._tasks.stop()
+        await self._peers.close()
+        await self._listener.stop(grace)
+        if self._book_path is not None:
+            self._save(self._book_path)
+
+    # ports.Peers ----------------------------------------------------------------------------
+
+    @property
+    def address(self) -> str:
+        """host:port on which peers are served."""
+        return self._listener.address
+
+    def peers(self) -> Sequence[PeerInfo]:
+        """Those who are connected, by address."""
+        now = self._peers.now()
+        infos = [peer.info(now) for peer in self._peers]
+        return sorted(infos, key=lambda info: (info.address, info.node_key))
+
+    async def add(self, address: str) -> bytes:
+        """Dial host:port, keep it in the address book, and return its node key.
+
+        Raises Refusal: BAD_HOST, PEER_UNREACHABLE, or why the handshake failed.
+        """
+        peer = await self._dialer.dial(parse_endpoint(address))
+        return peer.key
+
+    async def drop(self, node_key: bytes) -> None:
+        """Hang up. It may come back, and a seed is dialled again. Refusal PEER_NOT_CONNECTED."""
+        peer = self._peers.get(node_key)
+        if peer is None:
+            raise RefusalError(
+                NetworkCode.PEER_NOT_CONNECTED,
+                f"node_key: {node_key.hex()} is not connected",
+                field="node_key",
+            )
+        self._peers.drop(peer, "dropped by the operator")
+
+    async def ban(self, node_key: bytes, seconds: float) -> None:
+        """Hang up if connected, and refuse the key for a time; 0 means an hour."""
+        self._peers.ban(node_key, seconds or DEFAULT_BAN_S, "by the operator")
+
+    # ports.Outlet ---------------------------------------------------------------------------
+
+    def broadcast(self, message: Proposal | Vote) -> None:
+        """Send an own proposal or vote to every peer."""
+        self._consensus.broadcast(message)
+
+    def status_changed(self) -> None:
+        """Tell every peer the new height or round."""
+        self._consensus.status_changed()
+
+    def announce(self, height: int, block_hash: bytes) -> None:
+        """Tell peers that are behind that a height is final."""
+        self._announcer.announce(height, block_hash)
+
+    def relay(self, transaction: Transaction) -> None:
+        """Hand a transaction to every peer that does not have it."""
+        self._relay.relay(transaction)
+
+    async def ensure_artifacts(
+        self, ids: Sequence[bytes], timeout_s: float, preferred: Sequence[bytes] = ()
+    ) -> bool:
+        """Fetch the artifacts that the store lacks; True when it holds all of them."""
+        return await self._fetcher.ensure(ids, timeout_s, preferred)
+
+    # Inside ---------------------------------------------------------------------------------
+
+    def _make_listener(
+        self,
+        artifacts: ArtifactStore,
+        lookups: TransactionRelayServiceServicer | None,
+        snapshots: Snapshots | None,
+    ) -> Listener:
+        gate = PeerGuard(self._peers)
+        peer_service = PeerServicer(self._introduction, self._peers)
+        served = SnapshotServer(self._chain.store, None if snapshots is None else snapshots.folder)
+        gossip = BlockGossipServicer(self._chain, self._peers, served)
+        relay = TransactionRelayServicer(self._relay, self._peers, lookups)
+        transfer = ArtifactServicer(artifacts, uploads=False)
+        consensus = self._consensus.handlers()
+
+        def add_consensus(server: grpc.aio.Server) -> None:
+            gate.before(server).add_generic_rpc_handlers((consensus,))
+
+        services = (
+            Service(
+                "fedcoin.v1.PeerService",
+                lambda server: add_PeerServiceServicer_to_server(peer_service, gate.before(server)),
+            ),
+            Service(
+                "fedcoin.v1.BlockGossipService",
+                lambda server: add_BlockGossipServiceServicer_to_server(
+                    gossip, gate.before(server)
+                ),
+            ),
+            Service("fedcoin.v1.ConsensusService", add_consensus),
+            Service(
+                "fedcoin.v1.TransactionRelayService",
+                lambda server: add_TransactionRelayServiceServicer_to_server(
+                    relay, gate.before(server)
+                ),
+            ),
+            Service(
+                "fedcoin.v1.ArtifactService",
+                lambda server: add_ArtifactServiceServicer_to_server(transfer, gate.before(server)),
+            ),
+        )
+        return Listener(
+            str(self._listen),
+            services,
+            max_message_bytes=PEER_MESSAGE_BYTES,
+            credentials=self._security.server_credentials(),
+        )
+
+    def _listen_address(self) -> str:
+        return self._options.advertise or self._listener.address
+
+    async def _keep(self, peer: Peer, link: Link) -> None:
+        """Use a link until it breaks."""
+        await first_of(self._consensus.converse(peer, link), self._ping(peer, link))
+
+    async def _ping(self, peer: Peer, link: Link) -> None:
+        """Returns when the peer is not there any more."""
+        lost = 0
+        while lost < MAX_LOST_PINGS:
+            await asyncio.sleep(self._options.ping_interval_s)
+            try:
+                request = PingRequest(height=self._chain.height())
+                reply = await ask(link.peers.Ping, request, PING_S, link.metadata)
+            except CallError as failure:
+                log.debug("%s did not answer a ping: %s", peer, failure)
+                lost += 1
+            else:
+                lost = 0
+                peer.last_seen = self._peers.now()
+                self._peers.heard_height(peer, reply.height)
+
+    async def _reap(self) -> None:
+        while True:
+            await asyncio.sleep(REAP_S)
+            self._peers.reap()
+
+    def _load(self) -> tuple[AddressBook, Bans]:
+        if self._book_path is None:
+            return AddressBook(), Bans()
+        return address_book.load(self._book_path)
+
+    async def _save_now_and_then(self, path: Path) -> None:
+        while True:
+            await asyncio.sleep(SAVE_S)
+            if self._book.changed:
+                content = self._book.encode(self._peers.bans.active(time.time()))
+                with contextlib.suppress(OSError):
+                    await asyncio.to_thread(address_book.save, path, content)
+
+    def _save(self, path: Path) -> None:
+        try:
+            address_book.save(path, self._book.encode(self._peers.bans.active(time.time())))
+        except OSError as error:
+            log.warning("%s cannot be written: %s", path, error)

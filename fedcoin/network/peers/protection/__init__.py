@@ -1,0 +1,1 @@
+"""Protection: limits, reputation, bans and bounded queues against abusive peers."""

@@ -1,0 +1,1 @@
+"""Sync: fetch blocks, artifacts and snapshots that this node lacks."""

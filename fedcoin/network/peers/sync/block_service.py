@@ -1,0 +1,158 @@
+"""Blocks that are final: serving them to whoever lacks them, and telling who is behind."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+
+from fedcoin.data.crypto.hashing import HASH_BYTES
+from fedcoin.data.errors import RefusalError
+from fedcoin.network.calls import CallError, ask
+from fedcoin.network.errors import NetworkCode
+from fedcoin.network.history import refuse_past
+from fedcoin.network.interceptors import Context
+from fedcoin.network.options import PAGE_BYTES
+from fedcoin.network.peers.connections.handshake import check_bytes
+from fedcoin.network.peers.connections.link import Link
+from fedcoin.network.peers.connections.peer import Peer
+from fedcoin.network.peers.connections.peer_set import PeerSet
+from fedcoin.network.peers.sync.snapshot_server import SnapshotServer
+from fedcoin.network.ports import ChainPort
+from fedcoin.network.tasks import TaskOwner
+from fedcoin.v1.block_gossip_service_pb2 import (
+    AnnounceBlockRequest,
+    AnnounceBlockResponse,
+    CertifiedHeader,
+    ListHeadersRequest,
+    ListHeadersResponse,
+    ListSnapshotsRequest,
+    ListSnapshotsResponse,
+    StreamBlocksRequest,
+    StreamBlocksResponse,
+    StreamSnapshotRequest,
+    StreamSnapshotResponse,
+)
+from fedcoin.v1.block_gossip_service_pb2_grpc import BlockGossipServiceServicer
+
+log = logging.getLogger(__name__)
+
+MAX_HEADERS = 200
+MAX_BLOCKS = 500
+
+PAUSE_S = 0.25
+"""Validators get there by themselves; only who has not after so long is told."""
+
+ANNOUNCE_S = 5.0
+
+
+class BlockGossipServicer(BlockGossipServiceServicer):
+    """Serves `proto/fedcoin/v1/block_gossip_service.proto`. Disk access runs in threads."""
+
+    def __init__(self, chain: ChainPort, peers: PeerSet, snapshots: SnapshotServer) -> None:
+        self._chain = chain
+        self._peers = peers
+        self._snapshots = snapshots
+
+    async def AnnounceBlock(
+        self, request: AnnounceBlockRequest, context: Context
+    ) -> AnnounceBlockResponse:
+        """Learn how far the peer is. Raises Refusal MALFORMED."""
+        check_bytes("block_hash", request.block_hash, HASH_BYTES)
+        self._peers.heard_height(self._peers.caller(context), request.height)
+        return AnnounceBlockResponse(height=self._chain.height())
+
+    async def ListHeaders(
+        self, request: ListHeadersRequest, context: Context
+    ) -> ListHeadersResponse:
+        """A page of headers and certificates. Raises Refusal OUT_OF_RANGE, HISTORY_NOT_KEPT."""
+        self._check_height(request.from_height)
+        size = min(request.page_size or MAX_HEADERS, MAX_HEADERS)
+        return await asyncio.to_thread(self._headers, request.from_height, size)
+
+    async def StreamBlocks(
+        self, request: StreamBlocksRequest, context: Context
+    ) -> AsyncIterator[StreamBlocksResponse]:
+        """Blocks and certificates. Raises Refusal OUT_OF_RANGE, HISTORY_NOT_KEPT."""
+        first = request.from_height
+        self._check_height(first)
+        last = min(request.to_height or first + MAX_BLOCKS - 1, first + MAX_BLOCKS - 1)
+        for height in range(first, last + 1):
+            stored = await asyncio.to_thread(self._chain.store.block, height)
+            if stored is None:
+                return
+            yield StreamBlocksResponse(block=stored.raw, certificate=stored.certificate)
+
+    async def ListSnapshots(
+        self, request: ListSnapshotsRequest, context: Context
+    ) -> ListSnapshotsResponse:
+        """The snapshots that this node has."""
+        return ListSnapshotsResponse(snapshots=await asyncio.to_thread(self._snapshots.infos))
+
+    async def StreamSnapshot(
+        self, request: StreamSnapshotRequest, context: Context
+    ) -> AsyncIterator[StreamSnapshotResponse]:
+        """A snapshot's parts. Raises Refusal SNAPSHOT_NOT_FOUND, NO_ROOM, OUT_OF_RANGE."""
+        async for part in self._snapshots.parts(request.height, request.first_chunk):
+            yield StreamSnapshotResponse(part=part)
+
+    def _check_height(self, height: int) -> None:
+        refuse_past(self._chain.store, height, "from_height")
+        top = self._chain.height()
+        if not 1 <= height <= top:
+            raise RefusalError(
+                NetworkCode.OUT_OF_RANGE,
+                f"from_height: {height}, but this node has 1 to {top}",
+                field="from_height",
+                limit=str(top),
+            )
+
+    def _headers(self, first: int, size: int) -> ListHeadersResponse:
+        store = self._chain.store
+        response = ListHeadersResponse()
+        total = 0
+        for height in range(first, first + size):
+            header, certificate = store.header_bytes(height), store.certificate(height)
+            if header is None or certificate is None:
+                break
+            total += len(header) + len(certificate)
+            if response.headers and total > PAGE_BYTES:
+                break
+            response.headers.append(CertifiedHeader(header=header, certificate=certificate))
+        return response
+
+
+class Announcer:
+    """Tells peers that are behind about the latest block."""
+
+    def __init__(self, peers: PeerSet, tasks: TaskOwner) -> None:
+        self._peers = peers
+        self._tasks = tasks
+        self._latest = (0, b"")
+        self._pending: asyncio.Task[None] | None = None
+
+    def announce(self, height: int, block_hash: bytes) -> None:
+        """Have it told in a moment; of several heights only the latest is."""
+        self._latest = (height, block_hash)
+        if self._pending is None or self._pending.done():
+            self._pending = self._tasks.start(self._tell_all(), "announce")
+
+    async def _tell_all(self) -> None:
+        await asyncio.sleep(PAUSE_S)
+        height, block_hash = self._latest
+        await asyncio.gather(
+            *(
+                self._tell(peer, peer.link, height, block_hash)
+                for peer in self._peers
+                if peer.link is not None and peer.height < height
+            )
+        )
+
+    async def _tell(self, peer: Peer, link: Link, height: int, block_hash: bytes) -> None:
+        request = AnnounceBlockRequest(height=height, block_hash=block_hash)
+        try:
+            reply = await ask(link.gossip.AnnounceBlock, request, ANNOUNCE_S, link.metadata)
+        except CallError as failure:
+            log.debug("%s was not told of height %d: %s", peer, height, failure)
+            return
+        self._peers.heard_height(peer, reply.height)

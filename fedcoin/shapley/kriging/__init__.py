@@ -1,0 +1,1 @@
+"""Kriging: estimate Shapley values by a Gaussian process over coalitions."""

@@ -1,0 +1,1 @@
+"""Equipment for testing networks; nothing in the product imports it."""

@@ -1,0 +1,376 @@
+"""How fast coalitions are evaluated, against the plain way.
+
+    python scripts/benchmarks/bench_shapley.py [--case NAME] [--dataset mnist.npz] [--all] [--json]
+
+The plain way is Keras with its defaults, once per coalition: ``model.set_weights(average)`` and
+``model.evaluate(x, y)``. Ours is ``UtilityWorker`` with a child process for each core, as a miner
+runs it. Both take turns within one run, and the least wall time of each counts. Every case compares
+the counts of right answers too.
+
+Workers have the environment that miners give them: without OPENBLAS_CORETYPE, which pins the
+kernels of some processor, unless ``--keep-kernels`` (FEDCOIN_KEEP_KERNELS) says so. Keras does not
+go by it.
+
+Cases: ``mlp-exact`` (784-128-10, 10 clients, all coalitions), ``cnn``, ``residual`` (convolutions,
+batch normalisation, a skip), ``general`` (batch normalisation, dropout, a skip), ``embedding``,
+``k100`` (100 clients, 2,000 images, prefixes of permutations).
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fedcoin.data.artifacts.tensors import encode_tensors
+from fedcoin.learning.evaluation.job import UtilityJob
+from fedcoin.learning.model import keras_models, keras_runtime
+from fedcoin.learning.model.aggregation import coalition_coefficients
+from fedcoin.learning.model.spec import parse_spec
+from fedcoin.learning.training import datasets
+from fedcoin.learning.workers.executors import LocalExecutor, cores
+from fedcoin.learning.workers.pool import UtilityWorker
+from fedcoin.learning.workers.process import KEEP_KERNELS, child_environment
+from fedcoin.v1 import task_pb2
+
+Report = dict[str, Any]
+MEBIBYTE = 1 << 20
+MOST_CLIENTS = 12
+"""Of which all coalitions can be evaluated."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model, its clients, and what is asked about them."""
+
+    architecture: Callable[[Any, tuple[int, ...], int], Any]
+    clients: int
+    images: int
+    coalitions: Callable[[int], np.ndarray]
+    plain: int
+    """How many coalitions the plain way evaluates in each turn."""
+    compared: int
+    """How many coalitions' counts are compared."""
+    repeats: int = 3
+
+
+def mlp(keras: Any, shape: tuple[int, ...], classes: int) -> Any:
+    layers = keras.layers
+    hidden = layers.Dense(128, activation="relu")
+    return keras.Sequential(
+        [keras.Input(shape), layers.Flatten(), hidden, layers.Dense(classes, "softmax")]
+    )
+
+
+def cnn(keras: Any, shape: tuple[int, ...], classes: int) -> Any:
+    layers = keras.layers
+    return keras.Sequential(
+        [
+            keras.Input(shape),
+            layers.Reshape((*shape, 1)),
+            layers.Conv2D(16, 3, padding="same", activation="relu"),
+            layers.MaxPooling2D(),
+            layers.Conv2D(32, 3, padding="same", activation="relu"),
+            layers.MaxPooling2D(),
+            layers.Flatten(),
+            layers.Dense(64, activation="relu"),
+            layers.Dense(classes, "softmax"),
+        ]
+    )
+
+
+def general(keras: Any, shape: tuple[int, ...], classes: int) -> Any:
+    layers = keras.layers
+    inputs = keras.Input(shape)
+    flat = layers.Flatten()(inputs)
+    hidden = layers.Dense(64)(flat)
+    hidden = layers.Dropout(0.3)(layers.ReLU()(layers.BatchNormalization()(hidden)))
+    skip = layers.Concatenate()([hidden, layers.Dense(32, activation="gelu")(hidden)])
+    return keras.Model(inputs, layers.Dense(classes, activation="softmax")(skip))
+
+
+def residual(keras: Any, shape: tuple[int, ...], classes: int) -> Any:
+    layers = keras.layers
+    inputs = keras.Input(shape)
+    maps = layers.Conv2D(16, 3, padding="same")(layers.Reshape((*shape, 1))(inputs))
+    maps = layers.MaxPooling2D()(layers.ReLU()(layers.BatchNormalization()(maps)))
+    inner = layers.Conv2D(16, 3, padding="same")(maps)
+    maps = layers.ReLU()(layers.Add()([maps, layers.BatchNormalization()(inner)]))
+    flat = layers.GlobalAveragePooling2D()(maps)
+    return keras.Model(inputs, layers.Dense(classes, activation="softmax")(flat))
+
+
+def embedding(keras: Any, shape: tuple[int, ...], classes: int) -> Any:
+    layers = keras.layers
+    inputs = keras.Input(shape)
+    shades = layers.Rescaling(15.99)(layers.Flatten()(inputs))
+    words = layers.BatchNormalization()(layers.Embedding(16, 4)(shades))
+    hidden = layers.Dense(64, activation="relu")(layers.Flatten()(words))
+    return keras.Model(inputs, layers.Dense(classes, activation="softmax")(hidden))
+
+
+def everybody(clients: int) -> np.ndarray:
+    """All coalitions but the empty one."""
+    masks = np.arange(1, 1 << clients)[:, None]
+    return (masks >> np.arange(clients) & 1).astype(np.bool_)
+
+
+def some(count: int) -> Callable[[int], np.ndarray]:
+    """Some coalitions, no two alike."""
+
+    def chosen(clients: int) -> np.ndarray:
+        rows = everybody(clients)
+        return rows[np.sort(np.random.default_rng(0).permutation(len(rows))[:count])]
+
+    return chosen
+
+
+def prefixes(count: int) -> Callable[[int], np.ndarray]:
+    """All prefixes of so many random permutations."""
+
+    def chosen(clients: int) -> np.ndarray:
+        generator = np.random.default_rng(0)
+        triangle = np.tri(clients, dtype=np.bool_)
+        ranks = [np.argsort(generator.permutation(clients)) for _ in range(count)]
+        return np.concatenate([triangle[:, rank] for rank in ranks])
+
+    return chosen
+
+
+CASES = {
+    "mlp-exact": Case(mlp, 10, 10_000, everybody, 8, 1023, 7),
+    "cnn": Case(cnn, 10, 10_000, some(32), 4, 16, 3),
+    "general": Case(general, 10, 10_000, some(256), 4, 16, 3),
+    "embedding": Case(embedding, 10, 10_000, some(64), 4, 16, 3),
+    "residual": Case(residual, 10, 10_000, some(32), 4, 16, 3),
+    "k100": Case(mlp, 100, 2_000, prefixes(2_500), 4, 16, 1),
+}
+
+
+class Setting:
+    """A trained federation of a case, as files and as a Keras model."""
+
+    def __init__(self, case: Case, dataset: Path | None, folder: Path) -> None:
+        keras = keras_runtime.load()
+        self.data = datasets.load(str(dataset) if dataset else "digits")
+        x, y = self.data.x_test, self.data.y_test
+        repeats = -(-case.images // len(x))
+        self.x = np.concatenate([x] * repeats)[: case.images]
+        self.y = np.concatenate([y] * repeats)[: case.images]
+        keras.utils.set_random_seed(1)
+        built = case.architecture(keras, self.data.input_shape, self.data.classes)
+        self.spec = keras_models.to_spec(built)
+        self.model = built
+        self.model.compile(loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+        self.names = [weight.name for weight in parse_spec(self.spec).weights]
+        self.base = [np.array(array) for array in self.model.get_weights()]
+        self.updates = [self._train(keras, client, case.clients) for client in range(case.clients)]
+        self.samples = tuple(500 + 37 * client % 400 for client in range(case.clients))
+        self.folder = folder
+        self._write()
+
+    def _train(self, keras: Any, client: int, clients: int) -> list[np.ndarray]:
+        """A few steps on a client's own images, some of them with wrong labels."""
+        generator = np.random.default_rng(client)
+        chosen = generator.integers(0, len(self.data.x_train), 320)
+        labels = self.data.y_train[chosen].astype(np.int64)
+        wrong = generator.random(len(labels)) < 0.5 * client / clients
+        labels[wrong] = generator.integers(0, self.data.classes, wrong.sum())
+        self.model.set_weights(self.base)
+        self.model.compile(
+            optimizer=keras.optimizers.SGD(0.1),
+            loss="sparse_categorical_crossentropy",
+            metrics=["accuracy"],
+        )
+        self.model.fit(self.data.x_train[chosen], labels, batch_size=32, epochs=2, verbose=0)
+        return [np.array(array) for array in self.model.get_weights()]
+
+    def _write(self) -> None:
+        (self.folder / "model").write_bytes(self.spec)
+        for number, weights in enumerate([self.base, *self.updates]):
+            named = dict(zip(self.names, weights, strict=True))
+            (self.folder / f"weights{number}").write_bytes(encode_tensors(named))
+        (self.folder / "evaluation").write_bytes(encode_tensors({"x": self.x, "y": self.y}))
+
+    def job(self, name: str) -> UtilityJob:
+        return UtilityJob(
+            job_id=name.encode(),
+            model=self.folder / "model",
+            base=self.folder / "weights0",
+            updates=tuple(
+                self.folder / f"weights{number + 1}" for number in range(len(self.updates))
+            ),
+            num_samples=self.samples,
+            evaluation=self.folder / "evaluation",
+            averaging=task_pb2.AVERAGING_RENORMALISED,
+            empty=task_pb2.EMPTY_COALITION_BASE_MODEL,
+        )
+
+    def plain(self, coalitions: np.ndarray) -> np.ndarray:
+        """The plain way."""
+        counts = []
+        for average in self.averages(coalitions):
+            self.model.set_weights(average)
+            _, accuracy = self.model.evaluate(self.x, self.y, verbose=0)
+            counts.append(round(accuracy * len(self.y)))
+        return np.array(counts)
+
+    def at_once(self, coalitions: np.ndarray) -> np.ndarray:
+        """The same counts from Keras with a few large batches, for comparing many."""
+        counts = []
+        for average in self.averages(coalitions):
+            self.model.set_weights(average)
+            outputs = [
+                np.asarray(self.model(self.x[cut : cut + 2_500], training=False))
+                for cut in range(0, len(self.x), 2_500)
+            ]
+            counts.append(int((np.concatenate(outputs).argmax(axis=1) == self.y).sum()))
+        return np.array(counts)
+
+    def averages(self, coalitions: np.ndarray) -> Iterator[list[np.ndarray]]:
+        """Each coalition's weights."""
+        rows = coalition_coefficients(coalitions, self.samples, task_pb2.AVERAGING_RENORMALISED)
+        owners = [*self.updates, self.base]
+        stacks = [np.stack([owner[place] for owner in owners]) for place in range(len(self.base))]
+        for row in rows.astype(np.float32):
+            yield [np.tensordot(row, stack, 1) for stack in stacks]
+
+
+async def measure(name: str, case: Case, dataset: Path | None, folder: Path) -> Report:
+    setting = Setting(case, dataset, folder)
+    coalitions = case.coalitions(case.clients)
+    setting.plain(coalitions[:2])  # warm
+    worker = UtilityWorker(executor=LocalExecutor(cores()))
+    await worker.start()
+    most_off = 0
+    opened, evaluated, cpu, plain, plain_cpu = [], [], [], [], []
+    try:
+        for turn in range(case.repeats):
+            job = setting.job(f"turn {turn}")
+            began = time.perf_counter()
+            await worker.open(job)
+            opened.append(time.perf_counter() - began)
+            before, began = children_cpu(worker), time.perf_counter()
+            counts = await worker.evaluate(job.job_id, coalitions)
+            evaluated.append(time.perf_counter() - began)
+            cpu.append(children_cpu(worker) - before)
+            await worker.close_job(job.job_id)
+            step = max(1, len(coalitions) // case.plain)
+            some_rows = coalitions[turn % step :: step][: case.plain]
+            began, before = time.perf_counter(), time.process_time()
+            off = np.abs(setting.plain(some_rows) - counts[turn % step :: step][: case.plain])
+            plain.append((time.perf_counter() - began) / len(some_rows))
+            plain_cpu.append((time.process_time() - before) / len(some_rows))
+            most_off = max(most_off, int(off.max()))
+        memory = [peak_rss(pid) for pid in worker.pids]
+    finally:
+        await worker.stop()
+    places = np.linspace(0, len(coalitions) - 1, case.compared).astype(np.int64)
+    off = np.abs(setting.at_once(coalitions[places]) - counts[places])
+    most_off = max(most_off, int(off.max()))
+    allowed = max(1, len(setting.y) // 10_000)
+    seconds = min(evaluated)
+    report = {
+        "case": name,
+        "dataset": dataset.name if dataset else "digits",
+        "images": len(setting.y),
+        "clients": case.clients,
+        "coalitions": len(coalitions),
+        "processes": len(memory),
+        "seconds": seconds,
+        "seconds_median": float(np.median(evaluated)),
+        "cpu_seconds": min(cpu),
+        "precompute_seconds": min(opened),
+        "plain_seconds_per_coalition": min(plain),
+        "plain_cpu_seconds_per_coalition": min(plain_cpu),
+        "ratio": min(plain) * len(coalitions) / seconds,
+        "cpu_ratio": min(plain_cpu) * len(coalitions) / min(cpu),
+        "peak_rss_bytes": max(memory),
+        "kernels": child_environment(1).get("OPENBLAS_CORETYPE") or "the processor's own",
+        "compared": len(places),
+        "most_images_off": most_off,
+        "coalitions_off": int(np.count_nonzero(off)),
+    }
+    if most_off > allowed:
+        raise SystemExit(f"{name}: counts differ by {most_off} of {len(setting.y)} images")
+    return report
+
+
+def peak_rss(pid: int) -> int:
+    """The most memory that a process has held, in bytes; the largest child's where not Linux."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        return next(int(line.split()[1]) << 10 for line in lines if line.startswith("VmHWM"))
+    except (OSError, StopIteration):
+        return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss << 10
+
+
+def children_cpu(worker: UtilityWorker) -> float:
+    """Processor seconds of the children so far; 0 where not Linux."""
+    ticks = 0
+    for pid in worker.pids:
+        try:
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            return 0.0
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def show(report: Report) -> None:
+    print(
+        f"{report['case']}: {report['coalitions']:,} coalitions of {report['clients']} clients on "
+        f"{report['images']:,} images ({report['dataset']})\n"
+        f"  ours   {report['seconds']:.3f} s ({report['cpu_seconds']:.2f} s of processor time, "
+        f"median {report['seconds_median']:.3f} s) on {report['processes']} processes, after "
+        f"{report['precompute_seconds']:.2f} s of opening\n"
+        f"  plain  {report['plain_seconds_per_coalition']:.3f} s a coalition "
+        f"({report['plain_cpu_seconds_per_coalition']:.3f} s of processor time)\n"
+        f"  ratio  {report['ratio']:,.1f} (of processor time {report['cpu_ratio']:,.1f})\n"
+        f"  memory {report['peak_rss_bytes'] / MEBIBYTE:,.0f} MiB at most in a process\n"
+        f"  BLAS   kernels: {report['kernels']}\n"
+        f"  counts of {report['compared']} coalitions compared: {report['coalitions_off']} differ, "
+        f"by at most {report['most_images_off']}"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--case", choices=list(CASES), help="one case; without it, all")
+    parser.add_argument("--dataset", type=Path, help="an mnist.npz; without it, the digits")
+    parser.add_argument(
+        "--all", action="store_true", help="evaluate and compare all coalitions in every case"
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON object for each case")
+    parser.add_argument(
+        "--keep-kernels", action="store_true", help="let OPENBLAS_CORETYPE count for workers"
+    )
+    options = parser.parse_args()
+    if options.keep_kernels:
+        os.environ[KEEP_KERNELS] = "1"
+    if options.dataset and not options.dataset.is_file():
+        parser.error(f"there is no file {options.dataset}")
+    for name in [options.case] if options.case else CASES:
+        case = CASES[name]
+        if options.all and case.clients <= MOST_CLIENTS:
+            many = (1 << case.clients) - 1
+            case = replace(case, coalitions=everybody, compared=many, repeats=1)
+        with tempfile.TemporaryDirectory() as folder:
+            report = asyncio.run(measure(name, case, options.dataset, Path(folder)))
+        print(json.dumps(report)) if options.json else show(report)
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,187 @@
+"""Tables and plots of what ``bench_estimators.py`` measured, for docs/BENCHMARKS.md."""
+
+from __future__ import annotations
+
+import platform
+from importlib import metadata, util
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+Rows = list[dict[str, Any]]
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+BEGIN, END = "<!-- measured by bench_estimators.py -->", "<!-- end of measurement -->"
+FLOOR = 1e-9
+"""Errors below it are rounding."""
+
+KINDS = {
+    "Trained, first round": lambda game: game.endswith("-1"),
+    "Trained, third round": lambda game: game.endswith("-3"),
+    "Of known structure": lambda game: "mnist" not in game and game != "crowd",
+}
+
+
+def picked(rows: Rows, **wanted: Any) -> Rows:
+    return [row for row in rows if all(row[key] == value for key, value in wanted.items())]
+
+
+def names(rows: Rows, key: str) -> list[Any]:
+    return list(dict.fromkeys(row[key] for row in rows))
+
+
+def spread(rows: Rows) -> str:
+    """Median (and quartiles) of the error."""
+    if not rows:
+        return "-"
+    low, middle, high = np.quantile([row["error"] for row in rows], [0.25, 0.5, 0.75])
+    return "0" if high < FLOOR else f"{middle:.2g} ({low:.2g}-{high:.2g})"
+
+
+def table(head: list[str], body: list[list[str]]) -> str:
+    lines = [head, ["---"] * len(head), *body]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines) + "\n"
+
+
+def by_method(rows: Rows) -> str:
+    """Methods downwards, games across."""
+    games = names(rows, "game")
+    return table(
+        ["method", *(game.removeprefix("mnist-") for game in games)],
+        [
+            [method, *(spread(picked(rows, method=method, game=game)) for game in games)]
+            for method in names(rows, "method")
+        ],
+    )
+
+
+def against_the_best(rows: Rows) -> str:
+    """``auto`` and the nearest of all the others, game by game."""
+    body = []
+    budgets = names(rows, "budget")
+    for game in names(rows, "game"):
+        cells = [game.removeprefix("mnist-")]
+        for budget in budgets:
+            here = picked(rows, game=game, budget=budget)
+            medians = {
+                method: float(np.median([row["error"] for row in picked(here, method=method)]))
+                for method in names(here, "method")
+            }
+            mine = medians.pop("auto")
+            name = min(medians, key=medians.__getitem__)
+            if mine < FLOOR:
+                cells.append("exact")
+            else:
+                cells.append(f"{mine:.2g} / {medians[name]:.2g} {name}: {mine / medians[name]:.2f}")
+        body.append(cells)
+    return table(["game", *(f"{budget} evaluations" for budget in budgets)], body)
+
+
+def intervals(rows: Rows) -> str:
+    """How many intervals hold, and how long the arithmetic takes."""
+    budgets = names(rows, "budget")
+    body = []
+    for method in names(rows, "method"):
+        cells = [method]
+        for budget in budgets:
+            mine = picked(rows, method=method, budget=budget)
+            held = [row["held"] for row in mine if row["held"] is not None]
+            cells.append(f"{100 * np.mean(held):.1f} %" if held else "-")
+        for budget in budgets:
+            mine = picked(rows, method=method, budget=budget)
+            cells.append(
+                f"{1e3 * np.median([row['seconds'] for row in mine]):.1f}" if mine else "-"
+            )
+        body.append(cells)
+    held_at = [f"held, {budget}" for budget in budgets]
+    return table(["method", *held_at, *(f"ms, {budget}" for budget in budgets)], body)
+
+
+def crowd(rows: Rows) -> str:
+    budgets, methods = sorted(names(rows, "budget")), names(rows, "method")
+    body = []
+    for budget in budgets:
+        cells = [f"{budget:,}"]
+        for method in methods:
+            mine = picked(rows, budget=budget, method=method)
+            held = 100 * np.mean([row["held"] for row in mine])
+            cells.append(f"{spread(mine)}; {held:.0f} %")
+        body.append(cells)
+    return table(["evaluations", *methods], body)
+
+
+def versions() -> str:
+    packages = [name for name in ("numpy", "pyDVL", "shapiq") if util.find_spec(name.lower())]
+    told = [f"{name} {metadata.version(name)}" for name in packages]
+    return ", ".join([f"Python {platform.python_version()}", *told])
+
+
+def tables(rows: Rows) -> str:
+    small, large = [row for row in rows if row["game"] != "crowd"], picked(rows, game="crowd")
+    parts = []
+    if small:
+        seeds = len(names(small, "seed"))
+        parts.append(
+            f"{versions()}; seeds 0 to {seeds - 1}; errors are medians (quartiles); seconds are "
+            "of one thread, without the utility's own.\n"
+        )
+        for kind, belongs in KINDS.items():
+            mine = [row for row in small if belongs(row["game"]) and row["budget"] == 200]
+            if mine:
+                parts += [f"{kind}, 200 of the 1,022 coalitions:\n", by_method(mine)]
+        parts += ["`auto` / the nearest of all the others: ratio of the medians\n"]
+        parts += [against_the_best(small), "95 % intervals that hold, over all games; time:\n"]
+        parts.append(intervals(small))
+    if large:
+        seeds, reference = len(names(large, "seed")), large[0]["reference"]
+        parts += [
+            f"100 trained clients of unequal quality, seeds 0 to {seeds - 1}: error; intervals "
+            f"that hold. The reference's own error is {reference:.2g}.\n",
+            crowd(large),
+        ]
+    return "\n".join(parts)
+
+
+def write(rows: Rows, text: str) -> None:
+    """Put the tables between the marks of docs/BENCHMARKS.md, and the plots beside it."""
+    page = DOCS / "BENCHMARKS.md"
+    before, rest = page.read_text().split(BEGIN)
+    after = rest.split(END)[1]
+    page.write_text(f"{before}{BEGIN}\n\n{text}\n{END}{after}")
+    plots([row for row in rows if KINDS["Trained, first round"](row["game"])])
+
+
+def plots(rows: Rows) -> None:
+    """Medians over the games' medians, with quartiles of the games; legible on light and dark."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    grey = "#808890"
+    matplotlib.rcParams |= {
+        "svg.fonttype": "none", "svg.hashsalt": "estimators", "font.size": 11, "text.color": grey,
+        "axes.edgecolor": grey, "axes.labelcolor": grey, "xtick.color": grey, "ytick.color": grey,
+    }  # fmt: skip
+    colours = matplotlib.colormaps["tab20"].colors
+    (DOCS / "benchmarks").mkdir(exist_ok=True)
+    for across, label in (("evaluations", "evaluations"), ("seconds", "seconds of arithmetic")):
+        figure = Figure(figsize=(9, 5), layout="constrained")
+        figure.patch.set_alpha(0)
+        axes = figure.add_subplot()
+        axes.patch.set_alpha(0)
+        for number, method in enumerate(names(rows, "method")):
+            mine = picked(rows, method=method)
+            found = [picked(mine, budget=budget) for budget in names(mine, "budget")]
+            x = [np.median([row[across] for row in each]) for each in found]
+            low, middle, high = np.array(
+                [np.quantile([row["error"] for row in each], [0.25, 0.5, 0.75]) for each in found]
+            ).T
+            wide = 3 if method == "auto" else 1.4
+            axes.loglog(x, middle, "o-", color=colours[number], linewidth=wide, label=method)
+            axes.fill_between(x, low, high, color=colours[number], alpha=0.12, linewidth=0)
+        axes.set_xlabel(label)
+        axes.set_ylabel("normalised L2 error")
+        axes.grid(color=grey, alpha=0.25)
+        figure.legend(loc="outside right upper", frameon=False, fontsize="small")
+        path = DOCS / f"benchmarks/error-{across}.svg"
+        figure.savefig(path, metadata={"Date": None}, transparent=True)

@@ -1,0 +1,1 @@
+"""Studies: security and the paper."""

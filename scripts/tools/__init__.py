@@ -1,0 +1,1 @@
+"""Tools that make locks, vectors and data sets."""

@@ -1,0 +1,172 @@
+"""A client against a real coordinator."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fedcoin.application.client.trainer import Trainer
+from fedcoin.application.coordinator.campaign import Phase
+from fedcoin.data.errors import DataCode, RefusalError
+from fedcoin.learning.errors import LearningCode, WorkerError
+from fedcoin.learning.training import client_data, datasets
+from fedcoin.learning.training.client_data import LocalData
+from fedcoin.network.api.failure import RpcError
+from tests.support.training_site import (
+    CHAIN_ID,
+    LOADED_SECONDS,
+    client_key,
+    running,
+    settings,
+    site,
+    started,
+    until,
+)
+
+NOWHERE = "127.0.0.1:9"
+RIDER = LocalData(free_ride=True)
+
+
+async def test_it_waits_for_a_coordinator_and_survives_its_restart(tmp_path: Path) -> None:
+    async with site(tmp_path) as here:
+        coordinator = await here.prepared(settings())
+        await coordinator.start()
+        port = coordinator.address
+        await coordinator.stop()  # now its address is known, and nobody is there
+        riders = here.riders(port)
+        async with running(*riders) as tasks:
+            await until(lambda: any("looking for the coordinator" in line for line in here.lines))
+            async with started(here.coordinator(settings(listen=port))) as first:
+                run = asyncio.create_task(first.run())
+                await until(lambda: bool(first.campaign.history))
+                run.cancel()
+                await asyncio.wait([run])
+            await asyncio.sleep(0.5)
+            async with started(here.coordinator(settings(listen=port))) as second:
+                await asyncio.wait_for(second.run(), 60)
+                results = await asyncio.wait_for(asyncio.gather(*tasks), 20)
+        assert [[paid.round for paid in result] for result in results] == [[1, 2], [1, 2]]
+
+
+async def test_nobody_is_there(tmp_path: Path) -> None:
+    trainer = Trainer(NOWHERE, client_key(0), RIDER, patience=0.5)
+    try:
+        with pytest.raises(RpcError, match=NOWHERE):
+            await asyncio.wait_for(trainer.run(), 60)
+    finally:
+        await trainer.stop()
+
+
+async def test_refusals_end_it(tmp_path: Path) -> None:
+    async with site(tmp_path) as here:
+        config = settings(clients=1, max_clients=1)
+        async with started(await here.prepared(config)) as coordinator:
+            elsewhere = Trainer(coordinator.address, client_key(0), RIDER, chain_id="elsewhere")
+            late = Trainer(coordinator.address, client_key(0), RIDER, clock_ms=lambda: 0)
+            first, second = here.riders(coordinator.address)
+            try:
+                with pytest.raises(RefusalError) as refused:
+                    await asyncio.wait_for(elsewhere.run(), 60)
+                assert refused.value.code is DataCode.WRONG_CHAIN
+                with pytest.raises(RpcError) as failed:
+                    await asyncio.wait_for(late.run(), 60)
+                assert failed.value.code == "BAD_PROOF"
+                async with running(first):
+                    await until(lambda: len(coordinator.campaign.clients) == 1)
+                    with pytest.raises(RpcError) as failed:
+                        await asyncio.wait_for(second.run(), 60)
+                assert failed.value.code == "CAMPAIGN_FULL"
+            finally:
+                for trainer in (elsewhere, late, second):
+                    await trainer.stop()
+
+
+async def test_bad_data_is_known_before_joining() -> None:
+    trainer = Trainer(NOWHERE, client_key(0), LocalData("missing.npz"))
+    try:
+        with pytest.raises(RefusalError) as caught:
+            await trainer.run()
+        assert caught.value.code is LearningCode.UNKNOWN_DATASET
+    finally:
+        await trainer.stop()
+
+
+@pytest.mark.timeout(300)
+async def test_data_that_does_not_suit_the_model(tmp_path: Path) -> None:
+    path = tmp_path / "odd.npz"
+    np.savez(path, x_train=np.zeros((5, 3, 3)), y_train=np.arange(5))
+    async with site(tmp_path) as here:
+        config = settings(clients=1, rounds=1)
+        async with started(await here.prepared(config)) as coordinator:
+            run = asyncio.create_task(coordinator.run())
+            trainer = Trainer(coordinator.address, client_key(0), LocalData(str(path)))
+            try:
+                with pytest.raises(RefusalError) as caught:
+                    await asyncio.wait_for(trainer.run(), LOADED_SECONDS)
+                assert caught.value.code is LearningCode.WRONG_SHAPE
+            finally:
+                await trainer.stop()
+                run.cancel()
+                await asyncio.wait([run])
+
+
+@pytest.mark.timeout(400)
+async def test_ones_own_file_and_a_killed_training(tmp_path: Path) -> None:
+    """Training is killed once in the middle, and the round is still handed in."""
+    digits = datasets.load("digits")
+    path = tmp_path / "mine.npz"
+    np.savez(path, x_train=digits.x_train[:300], y_train=digits.y_train[:300])
+    lines: list[str] = []
+    async with site(tmp_path) as here:
+        config = settings(
+            clients=1,
+            rounds=1,
+            epochs=12,
+            join_seconds=LOADED_SECONDS,
+            round_seconds=LOADED_SECONDS,
+        )
+        async with started(await here.prepared(config)) as coordinator:
+            trainer = Trainer(
+                coordinator.address,
+                client_key(0),
+                LocalData(str(path)),
+                chain_id=CHAIN_ID,
+                report=lines.append,
+            )
+            async with running(trainer) as (task,):
+                run = asyncio.create_task(coordinator.run())
+                await until(lambda: coordinator.campaign.phase is Phase.TRAINING, LOADED_SECONDS)
+                await asyncio.sleep(0.1)
+                os.kill(trainer.pid, signal.SIGKILL)
+                (record,) = await asyncio.wait_for(run, LOADED_SECONDS)
+                (paid,) = await asyncio.wait_for(task, 20)
+        assert paid.num_samples == 300
+        assert paid.payout == record.clients[0].payout > 0
+        assert paid.shapley_nano == record.clients[0].shapley_nano > 0
+        assert record.right_answers > 72
+        assert any("paid" in line for line in lines)
+
+
+async def test_training_that_dies_twice_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_data, "prepare", Deadly())
+    trainer = Trainer(NOWHERE, client_key(0), RIDER)
+    began = time.monotonic()
+    with pytest.raises(WorkerError):
+        await trainer.run()
+    assert time.monotonic() - began < 30
+
+
+class Deadly:
+    """Whoever reads its pickle dies."""
+
+    def __call__(self, *_: object) -> int:
+        raise AssertionError("called in the parent")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return os.abort, ()

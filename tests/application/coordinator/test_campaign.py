@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from fedcoin.application.coordinator.campaign import (
+    Campaign,
+    ClientOutcome,
+    EvaluationShard,
+    Phase,
+    RoundRecord,
+)
+from fedcoin.data.crypto.keys import KeyPair
+from fedcoin.data.errors import RefusalError
+from fedcoin.data.messages.updates import Update, decode_update, sign_update
+from fedcoin.learning.errors import LearningCode
+from fedcoin.v1.task_pb2 import ClientUpdate
+
+KEYS = [KeyPair.from_seed(bytes([number]) * 32) for number in range(1, 5)]
+ID, BASE, NEXT = b"c" * 32, b"b" * 32, b"n" * 32
+
+
+def campaign(clients: int = 2, max_clients: int = 3) -> Campaign:
+    made = Campaign(
+        "chain",
+        2,
+        max_clients,
+        b"m" * 32,
+        BASE,
+        (EvaluationShard(b"e" * 32, 10), EvaluationShard(b"f" * 32, 11)),
+    )
+    made.campaign_id = ID
+    for key in KEYS[:clients]:
+        made.register(key.public_key)
+    return made
+
+
+def update(key: KeyPair, **changes: object) -> Update:
+    fields: dict[str, object] = {
+        "campaign_id": ID,
+        "round": 1,
+        "base": BASE,
+        "update": b"u" * 32,
+        "num_samples": 5,
+        "address": key.address,
+    }
+    message = ClientUpdate(**{**fields, **changes})  # type: ignore[arg-type]
+    return decode_update(sign_update(message, key, "chain"), "chain")
+
+
+def code_of(made: Campaign, given: Update) -> LearningCode:
+    before = replace(made, updates=dict(made.updates))
+    with pytest.raises(RefusalError) as caught:
+        made.check_update(given)
+    assert made == before
+    assert isinstance(caught.value.code, LearningCode)
+    return caught.value.code
+
+
+def record(number: int, settled: bool = True) -> RoundRecord:
+    return RoundRecord(number, b"t" * 32, settled, 3, 10, (ClientOutcome(b"a" * 20, 5, 7, 9),))
+
+
+def test_joining_is_bounded_and_idempotent() -> None:
+    made = campaign(clients=0, max_clients=2)
+    for key in (*KEYS[:2], *KEYS[:2]):
+        assert made.register(key.public_key) == key.address
+    with pytest.raises(RefusalError) as caught:
+        made.register(KEYS[2].public_key)
+    assert caught.value.code is LearningCode.CAMPAIGN_FULL
+    made.phase = Phase.FINISHED
+    made.register(KEYS[0].public_key)
+    with pytest.raises(RefusalError) as caught:
+        made.register(KEYS[2].public_key)
+    assert caught.value.code is LearningCode.CAMPAIGN_FINISHED
+
+
+def test_an_update_is_taken_once() -> None:
+    made = campaign()
+    made.begin_training(1000)
+    given = update(KEYS[0])
+    assert made.check_update(given)
+    made.take(given)
+    assert not made.check_update(given)
+    assert code_of(made, update(KEYS[0], num_samples=6)) is LearningCode.ALREADY_SUBMITTED
+    assert made.awaited() == {KEYS[1].address}
+
+
+def test_updates_for_something_else_are_refused() -> None:
+    made = campaign()
+    assert code_of(made, update(KEYS[0])) is LearningCode.ROUND_NOT_OPEN
+    made.begin_training(1000)
+    assert code_of(made, update(KEYS[2])) is LearningCode.NOT_REGISTERED
+    other = b"x" * 32
+    assert code_of(made, update(KEYS[0], campaign_id=other)) is LearningCode.WRONG_CAMPAIGN
+    assert code_of(made, update(KEYS[0], round=2)) is LearningCode.WRONG_ROUND
+    assert code_of(made, update(KEYS[0], base=other)) is LearningCode.WRONG_BASE
+    made.take(update(KEYS[1]))
+    made.end_training()
+    assert code_of(made, update(KEYS[0])) is LearningCode.ROUND_NOT_OPEN
+
+
+def test_who_missed_a_round_is_not_waited_for_until_it_is_back() -> None:
+    made = campaign(clients=3)
+    made.begin_training(1000)
+    made.take(update(KEYS[0]))
+    assert [given.address for given in made.end_training()] == [KEYS[0].address]
+    made.aggregate = NEXT
+    made.end_round(record(1))
+    assert (made.round, made.base, made.phase) == (2, NEXT, Phase.WAITING)
+    made.begin_training(2000)
+    assert made.awaited() == {KEYS[0].address}
+    made.register(KEYS[1].public_key)
+    assert made.awaited() == {KEYS[0].address, KEYS[1].address}
+    late = update(KEYS[2], round=2, base=NEXT)
+    assert made.check_update(late)
+    made.take(late)
+    assert not made.clients[KEYS[2].address].missed
+
+
+def test_updates_come_in_order_of_addresses() -> None:
+    made = campaign(clients=3)
+    made.begin_training(1000)
+    for key in KEYS[:3]:
+        made.take(update(key))
+    addresses = [given.address for given in made.end_training()]
+    assert addresses == sorted(key.address for key in KEYS[:3])
+
+
+def test_a_round_without_updates_waits_again() -> None:
+    made = campaign()
+    made.begin_training(1000)
+    assert made.end_training() == ()
+    assert made.phase is Phase.WAITING
+    assert made.round == 1
+
+
+def test_unpaid_work_is_not_built_upon_and_the_last_round_ends_it() -> None:
+    made = campaign()
+    for number, settled in ((1, False), (2, True)):
+        made.begin_training(1000)
+        made.take(update(KEYS[0], round=number))
+        made.end_training()
+        assert made.phase is Phase.SETTLING
+        made.aggregate = NEXT
+        made.end_round(record(number, settled))
+        assert made.base == (NEXT if settled else BASE)
+        assert made.updates == {}
+    assert made.phase is Phase.FINISHED
+    assert [r.round for r in made.history] == [1, 2]
+
+
+def test_shards_take_turns() -> None:
+    made = campaign()
+    assert made.shard.size == 10
+    made.round = 2
+    assert made.shard.size == 11
+    made.round = 3
+    assert made.shard_index == 0

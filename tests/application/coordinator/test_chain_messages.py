@@ -1,0 +1,71 @@
+"""What settings mean on the chain."""
+
+from __future__ import annotations
+
+import pytest
+
+from fedcoin.application.coordinator import chain_messages
+from fedcoin.application.coordinator.campaign import Campaign, EvaluationShard
+from fedcoin.contract.actions.campaigns import check_terms
+from fedcoin.data.crypto import merkle
+from fedcoin.data.errors import RefusalError
+from fedcoin.learning.errors import LearningCode
+from fedcoin.v1 import federated_learning_service_pb2 as pb
+from fedcoin.v1 import task_pb2
+from tests.support.training_site import settings
+
+
+def campaign() -> Campaign:
+    shards = tuple(EvaluationShard(bytes([number]) * 32, 10 + number) for number in range(3))
+    return Campaign("chain", 5, 4, b"m" * 32, b"b" * 32, shards, initial=b"b" * 32)
+
+
+def test_every_choice_of_a_campaign_is_sound() -> None:
+    for spread in ("equal", "decreasing"):
+        for reward in ("winner", "pro_rata"):
+            config = settings(spread=spread, reward=reward, budget="5fdc", split=(7, 1, 2))
+            offer = chain_messages.campaign_offer(config, b"s" * 20, campaign())
+            check_terms(offer)
+            assert (offer.rounds, offer.budget) == (5, 500_000_000)
+
+
+def test_each_round_has_its_shard_and_its_price() -> None:
+    made = campaign()
+    config = settings(spread="decreasing", budget="15fdc")
+    ids = [shard.artifact for shard in made.shards]
+    prices = []
+    for number in range(1, 6):
+        made.round = number
+        task = chain_messages.task_offer(config, made, [])
+        shard = task.evaluation
+        assert shard.size == 10 + shard.index == 10 + (number - 1) % 3
+        assert merkle.verify_path(shard.artifact, shard.index, 3, shard.path, merkle.root(ids))
+        prices.append(task.prices.training + task.prices.aggregation + task.prices.mining)
+    assert prices == [number * 100_000_000 for number in (5, 4, 3, 2, 1)]
+
+
+@pytest.mark.parametrize(
+    ("schedule", "clients", "expected"),
+    [
+        ("auto", 12, task_pb2.SCHEDULE_EXACT),
+        ("auto", 13, task_pb2.SCHEDULE_ANTITHETIC),
+        ("exact", 16, task_pb2.SCHEDULE_EXACT),
+        ("permutation", 3, task_pb2.SCHEDULE_PERMUTATION),
+        ("antithetic", 3, task_pb2.SCHEDULE_ANTITHETIC),
+    ],
+)
+def test_schedules(schedule: str, clients: int, expected: int) -> None:
+    config = settings(schedule=schedule, max_samples=50, truncation=3)
+    sampling = chain_messages.sampling(config, clients)
+    assert sampling.schedule == expected
+    exact = expected == task_pb2.SCHEDULE_EXACT
+    assert (sampling.max_samples, sampling.truncation) == ((0, 0) if exact else (50, 3))
+
+
+def test_the_plan_travels() -> None:
+    config = settings(epochs=7, batch_size=16, learning_rate=0.05, seed=9)
+    plan = chain_messages.plan_of(chain_messages.plan_message(config))
+    assert (plan.epochs, plan.batch_size, plan.learning_rate, plan.seed) == (7, 16, 0.05, 9)
+    with pytest.raises(RefusalError) as caught:
+        chain_messages.plan_of(pb.TrainingPlan())
+    assert caught.value.code is LearningCode.BAD_PLAN

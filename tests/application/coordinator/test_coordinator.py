@@ -1,0 +1,379 @@
+"""A coordinator on a real chain, over real connections."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fedcoin.application.coordinator import coordinator as coordinator_module
+from fedcoin.application.coordinator.campaign import Phase
+from fedcoin.application.coordinator.coordinator import Coordinator
+from fedcoin.data.artifacts.tensors import decode_tensors, encode_tensors
+from fedcoin.data.crypto.addresses import format_address
+from fedcoin.data.errors import DataCode, RefusalError
+from fedcoin.data.messages.amounts import SAP_PER_FDC
+from fedcoin.data.messages.updates import decode_update
+from fedcoin.learning.errors import LearningCode
+from fedcoin.network.api.client import NodeClient
+from fedcoin.network.api.failure import RpcError
+from fedcoin.network.errors import NetworkCode
+from fedcoin.network.federated.client import FederatedClient
+from fedcoin.v1 import federated_learning_service_pb2 as pb
+from tests.support.training_site import (
+    CHAIN_ID,
+    FUNDS,
+    LOADED_SECONDS,
+    SERVER,
+    Site,
+    client_key,
+    hand_in,
+    running,
+    settings,
+    signed,
+    site,
+    started,
+    trained,
+    until,
+)
+
+
+@pytest.fixture(autouse=True)
+def _brief_farewell(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(coordinator_module, "FAREWELL_SECONDS", 1.0)
+
+
+def now_ms() -> int:
+    return int(time.time() * 1000)
+
+
+@pytest.mark.timeout(300)
+async def test_a_campaign_from_start_to_end(tmp_path: Path) -> None:
+    config = settings(
+        evaluation_shards=0, join_seconds=LOADED_SECONDS, round_seconds=LOADED_SECONDS
+    )
+    async with site(tmp_path) as here, started(here.coordinator(config)) as coordinator:
+        honest = here.trainer(coordinator.address, 0)
+        rider = here.trainer(coordinator.address, 1, free_ride=True)
+        async with running(honest, rider) as tasks:
+            history = await asyncio.wait_for(coordinator.run(), LOADED_SECONDS)
+            paid, unpaid = await asyncio.wait_for(asyncio.gather(*tasks), 30)
+        assert [record.round for record in history] == [1, 2]
+        assert all(record.settled for record in history)
+        assert history[1].right_answers > history[0].right_answers > 18
+        # Who trained gets the clients' share, 7 of 10; who returned the base gets nothing.
+        assert [payment.payout for payment in paid] == [35 * SAP_PER_FDC] * 2
+        assert [payment.payout for payment in unpaid] == [0, 0]
+        assert [payment.num_samples for payment in paid] == [359, 359]
+        account = await here.client.account(client_key(0).address)
+        assert account.balance == 70 * SAP_PER_FDC
+        tasks_on_chain = await here.client.tasks(coordinator.campaign.campaign_id)
+        assert [view.round for view in tasks_on_chain] == [2, 1]
+        # Each round was valued on its own half of the evaluation set.
+        assert [view.evaluation_size for view in tasks_on_chain] == [180, 180]
+        assert len(set(coordinator.campaign.shards)) == 2
+        assert (await here.client.account(client_key(1).address)).balance == 0
+
+
+async def test_clients_are_counted_as_they_come(tmp_path: Path) -> None:
+    """Two at once, while the disk is waited for, are two."""
+    config = settings(clients=3, rounds=1)
+    async with site(tmp_path) as here, started(await here.prepared(config)) as coordinator:
+        keys = [client_key(number).public_key for number in range(3)]
+        await asyncio.gather(*(coordinator.desk.register(key) for key in [*keys, keys[0]]))
+        joined = [line.partition("joined; ")[2] for line in here.lines if "joined" in line]
+        assert joined == ["1 clients now", "2 clients now", "3 clients now"]
+        run = asyncio.create_task(coordinator.run())
+        async with FederatedClient(coordinator.address) as client:
+            weights = await client.upload(trained(0))
+        await until(lambda: coordinator.campaign.phase is Phase.TRAINING)
+        updates = [decode_update(signed(coordinator, n, weights), CHAIN_ID) for n in range(3)]
+        await asyncio.gather(*(coordinator.desk.submit(update) for update in updates))
+        counts = [line.partition("; ")[2] for line in here.lines if "handed in" in line]
+        assert counts == ["1 of 3", "2 of 3", "3 of 3"]
+        (record,) = await asyncio.wait_for(run, 60)
+        assert record.settled
+
+
+async def test_a_set_that_is_too_small_for_its_shards(tmp_path: Path) -> None:
+    config = settings(evaluation_size=10, evaluation_shards=11)
+    async with site(tmp_path) as here:
+        with pytest.raises(RefusalError) as caught:
+            await here.coordinator(config).start()
+        assert (caught.value.code, caught.value.limit) == (LearningCode.BAD_SHARE, "10")
+        assert not here.state_path.exists()
+
+
+async def test_a_client_that_vanishes_is_left_out(tmp_path: Path) -> None:
+    config = settings(clients=3, round_seconds=5)
+    async with site(tmp_path) as here, started(await here.prepared(config)) as coordinator:
+        async with FederatedClient(coordinator.address) as vanishing:
+            await vanishing.register(client_key(9), CHAIN_ID, now_ms())
+        async with running(*here.riders(coordinator.address)):
+            began = time.monotonic()
+            history = await asyncio.wait_for(coordinator.run(), 60)
+        assert [len(record.clients) for record in history] == [2, 2]
+        # It is waited for once, not in each round.
+        assert time.monotonic() - began > 5
+        assert "1 did not come in time" in "\n".join(here.lines)
+        assert coordinator.campaign.clients[client_key(9).address].missed
+
+
+async def test_nobody_comes_and_the_budget_comes_back(tmp_path: Path) -> None:
+    config = settings(join_seconds=0.5)
+    async with site(tmp_path) as here, started(await here.prepared(config)) as coordinator:
+        with pytest.raises(RefusalError) as caught:
+            await coordinator.run()
+        assert caught.value.code is LearningCode.GAVE_UP
+        campaign = await here.client.campaign(coordinator.campaign.campaign_id)
+        assert campaign.closed
+        account = await here.client.account(SERVER.address)
+        assert FUNDS - 10_000 < account.balance < FUNDS  # but for two fees
+        assert coordinator.campaign.phase is Phase.FINISHED
+        assert await coordinator.run() == ()
+
+
+async def test_nobody_hands_in_and_the_round_is_held_again(tmp_path: Path) -> None:
+    config = settings(clients=1, rounds=1, round_seconds=2)
+    async with site(tmp_path) as here, started(await here.prepared(config)) as coordinator:
+        async with FederatedClient(coordinator.address) as client:
+            await client.register(client_key(0), CHAIN_ID, now_ms())
+        run = asyncio.create_task(coordinator.run())
+        await until(lambda: any("0 updates" in line for line in here.lines))
+        await until(lambda: coordinator.campaign.phase is Phase.WAITING)
+        async with FederatedClient(coordinator.address) as client:
+            weights = await client.upload(trained(0))
+            while not coordinator.campaign.updates:
+                await client.register(client_key(0), CHAIN_ID, now_ms())
+                await until(lambda: coordinator.campaign.phase is Phase.TRAINING)
+                # On a busy machine it may be too late once more.
+                with contextlib.suppress(RpcError):
+                    await client.submit(signed(coordinator, 0, weights))
+        (record,) = await asyncio.wait_for(run, 60)
+        assert record.settled
+
+
+class Killed(BaseException):
+    """What a coordinator is stopped with from within, at once."""
+
+
+class DyingNode(NodeClient):
+    """Kills its user before or after the n-th transaction is submitted."""
+
+    def __init__(self, target: str, number: int, before: bool) -> None:
+        super().__init__(target)
+        self._left = number
+        self._before = before
+
+    async def submit(self, raw: bytes) -> str:
+        self._left -= 1
+        if self._left == 0 and self._before:
+            raise Killed
+        hash = await super().submit(raw)
+        if self._left == 0:
+            raise Killed
+        return hash
+
+
+async def check_books(here: Site, coordinator: Coordinator) -> None:
+    """One campaign, each round once, and the server paid and was paid just once."""
+    assert len(await here.client.campaigns()) == 1
+    tasks = await here.client.tasks(coordinator.campaign.campaign_id)
+    assert [view.round for view in tasks] == [2, 1]
+    account = await here.client.account(SERVER.address)
+    budget, aggregating = 100 * SAP_PER_FDC, 10 * SAP_PER_FDC
+    paid = sum(client.payout for view in tasks for client in view.clients)
+    refunds = 70 * SAP_PER_FDC - paid
+    assert 0 < FUNDS - budget + aggregating + refunds - account.balance < 20_000  # fees
+    assert account.nonce == 3
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+@pytest.mark.parametrize("before", [True, False])
+async def test_killed_around_each_transaction(tmp_path: Path, number: int, before: bool) -> None:
+    """Opening the campaign, the first and the second task: each happens exactly once."""
+    config = settings()
+    async with site(tmp_path) as here:
+        dying = DyingNode(here.client.target, number, before)
+        coordinator = await here.prepared(config, node=dying)
+        await coordinator.start()
+        port = coordinator.address
+        riders = here.riders(port)
+        async with dying, running(*riders) as tasks:
+            with pytest.raises(Killed):
+                await asyncio.wait_for(coordinator.run(), 60)
+            await coordinator.stop()
+            async with started(here.coordinator(settings(listen=port))) as again:
+                history = await asyncio.wait_for(again.run(), 60)
+                assert [record.round for record in history] == [1, 2]
+                await check_books(here, again)
+                results = await asyncio.wait_for(asyncio.gather(*tasks), 20)
+        assert [[paid.round for paid in result] for result in results] == [[1, 2], [1, 2]]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "handed in",
+        "average",
+        pytest.param("is open: 2", marks=pytest.mark.slow),
+        pytest.param("joined;", marks=pytest.mark.slow),
+        pytest.param("clients train", marks=pytest.mark.slow),
+    ],
+)
+async def test_killed_at_any_step(tmp_path: Path, line: str) -> None:
+    async with site(tmp_path) as here:
+
+        def report(text: str) -> None:
+            here.lines.append(text)
+            if line in text:
+                raise Killed
+
+        first = await here.prepared(settings(), report=report)
+        await first.start()
+        port = first.address
+        async with running(*here.riders(port)):
+            run = asyncio.create_task(first.run())
+            await until(lambda: any(line in text for text in here.lines))
+            run.cancel()
+            await asyncio.wait([run])
+            await first.stop()
+            async with started(here.coordinator(settings(listen=port))) as again:
+                history = await asyncio.wait_for(again.run(), 60)
+                assert [record.round for record in history] == [1, 2]
+                await check_books(here, again)
+
+
+async def test_updates_that_are_refused(tmp_path: Path) -> None:
+    config = settings(clients=3, rounds=1, max_clients=3)
+    async with site(tmp_path) as here, started(await here.prepared(config)) as coordinator:
+        run = asyncio.create_task(coordinator.run())
+        async with FederatedClient(coordinator.address) as client:
+            for number in (0, 1):
+                await client.register(client_key(number), CHAIN_ID, now_ms())
+            good = await client.upload(trained(0))
+            await until(lambda: bool(coordinator.campaign.campaign_id))
+
+            async def code_of(update: Any) -> str:
+                with pytest.raises(RpcError) as caught:
+                    await client.submit(update)
+                return caught.value.code
+
+            assert await code_of(signed(coordinator, 0, good)) == "ROUND_NOT_OPEN"
+            await client.register(client_key(2), CHAIN_ID, now_ms())
+            with pytest.raises(RpcError) as caught:
+                await client.register(client_key(3), CHAIN_ID, now_ms())
+            assert caught.value.code == "CAMPAIGN_FULL"
+            await until(lambda: coordinator.campaign.phase is Phase.TRAINING)
+            other = b"x" * 32
+            cases: dict[str, dict[str, Any]] = {
+                "WRONG_CAMPAIGN": {"campaign_id": other},
+                "WRONG_ROUND": {"round": 2},
+                "WRONG_BASE": {"base": other},
+                "WEIGHTS_MISSING": {"update": other},
+                "MALFORMED": {"num_samples": 0},
+                "BAD_ADDRESS": {"address": client_key(1).address},
+            }
+            for code, changes in cases.items():
+                assert await code_of(signed(coordinator, 0, good, **changes)) == code
+            assert await code_of(signed(coordinator, 7, good)) == "NOT_REGISTERED"
+            weights = decode_tensors(trained(0))
+            broken = {
+                "WRONG_SHAPE": {**weights, "w1": weights["w3"]},
+                "WRONG_DTYPE": {**weights, "w1": weights["w1"].astype(np.int32)},
+                "NOT_FINITE": {**weights, "w1": weights["w1"] * np.float32(np.nan)},
+                "WRONG_NAMES": {"w0": weights["w0"]},
+            }
+            for code, tensors in broken.items():
+                artifact = await client.upload(encode_tensors(tensors))
+                assert await code_of(signed(coordinator, 0, artifact)) == code
+            junk = await client.upload(b"\xff\xff not a tensor in sight")
+            assert await code_of(signed(coordinator, 0, junk)) == "BAD_TENSOR"
+            assert coordinator.campaign.updates == {}
+            await client.submit(signed(coordinator, 0, good))
+            await client.submit(signed(coordinator, 0, good))
+            again = signed(coordinator, 0, good, num_samples=99)
+            assert await code_of(again) == "ALREADY_SUBMITTED"
+        await hand_in(coordinator, 1, 2)
+        (record,) = await asyncio.wait_for(run, 60)
+        assert {c.num_samples for c in record.clients} == {10, 11, 12}
+        async with FederatedClient(coordinator.address) as client:
+            with pytest.raises(RpcError) as caught:
+                await client.register(client_key(4), CHAIN_ID, now_ms())
+            assert caught.value.code == "CAMPAIGN_FINISHED"
+
+
+async def test_what_clients_are_told(tmp_path: Path) -> None:
+    config = settings(clients=1, rounds=1)
+    async with site(tmp_path) as here, started(await here.prepared(config)) as coordinator:
+        run = asyncio.create_task(coordinator.run())
+        async with FederatedClient(coordinator.address) as client:
+            joined = await client.register(client_key(0), CHAIN_ID, now_ms())
+            assert joined.plan.epochs == 2
+            assert joined.plan.learning_rate_micro == 100_000
+            told = []
+            async for change in client.watch(client_key(0).address):
+                told.append(change)
+                if change.phase == pb.ROUND_PHASE_TRAINING:
+                    assert change.base == coordinator.campaign.base
+                    assert now_ms() < change.deadline_ms <= now_ms() + 60_000
+                    weights = await client.upload(trained(0))
+                    await client.submit(signed(coordinator, 0, weights))
+            (record,) = await asyncio.wait_for(run, 60)
+            phases = [change.phase for change in told]
+            assert phases[-4:] == [
+                pb.ROUND_PHASE_SETTLING,
+                pb.ROUND_PHASE_SETTLING,
+                pb.ROUND_PHASE_SETTLED,
+                pb.ROUND_PHASE_FINISHED,
+            ]
+            settled = told[-2]
+            assert settled.task_id == record.task_id
+            assert settled.payout == record.clients[0].payout
+            status = await client.campaign()
+            assert list(status.clients) == [format_address(client_key(0).address)]
+            assert list(status.accuracy_counts) == [record.right_answers]
+            assert status.evaluation_size == 360
+
+
+async def test_states_that_cannot_be_gone_on_with(tmp_path: Path) -> None:
+    async with site(tmp_path) as here:
+
+        async def refusal_of(coordinator: Coordinator) -> RefusalError:
+            with pytest.raises(RefusalError) as caught:
+                await coordinator.start()
+            return caught.value
+
+        for text in ("", "[]", "{}", '{"version": 99}'):
+            here.state_path.write_text(text)
+            refusal = await refusal_of(here.coordinator(settings()))
+            assert refusal.code is LearningCode.BAD_STATE
+        coordinator = await here.prepared(settings())
+        content = json.loads(here.state_path.read_text())
+        here.state_path.write_text(json.dumps({**content, "chain_id": "another"}))
+        assert (await refusal_of(coordinator)).code is DataCode.WRONG_CHAIN
+        await here.prepared(settings())
+        shutil.rmtree(here.root / "server")
+        refusal = await refusal_of(here.coordinator(settings()))
+        assert refusal.code is LearningCode.BAD_STATE
+
+
+async def test_a_port_in_use_and_an_empty_purse(tmp_path: Path) -> None:
+    async with site(tmp_path) as here:
+        taken = settings(listen=here.node.api.address)
+        with pytest.raises(RefusalError) as caught:
+            await (await here.prepared(taken)).start()
+        assert caught.value.code is NetworkCode.PORT_IN_USE
+        rich = settings(budget="1000000fdc")
+        async with started(await here.prepared(rich)) as coordinator:
+            with pytest.raises(RpcError) as failure:
+                await coordinator.run()
+            assert failure.value.code == "INSUFFICIENT_BALANCE"
+            assert coordinator.campaign.pending == b""

@@ -1,0 +1,179 @@
+"""Whole devnets, run as a person runs them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+COMMAND = [sys.executable, "-m", "fedcoin.application.cli", "devnet"]
+ROUND_KEYS = [
+    "round", "task_id", "accuracy", "winner", "difficulty_nano", "schedule", "evaluations",
+    "settle_seconds", "training_price", "aggregation_price", "mining_price",
+    "server", "clients", "miners",
+]  # fmt: skip
+
+
+def run_devnet(*arguments: str, seconds: float) -> tuple[dict[str, Any], str]:
+    """The object on standard output, and what was told on standard error."""
+    done = subprocess.run(
+        [*COMMAND, "--json", *arguments],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("\n") == 1
+    return json.loads(done.stdout), done.stderr
+
+
+def check(result: dict[str, Any], *, miners: int, clients: int, rounds: int, budget: int) -> None:
+    """Everything that must hold in any devnet."""
+    assert list(result) == [
+        "chain_id", "supply_before", "supply_after", "rounds", "nodes", "elapsed_seconds",
+    ]  # fmt: skip
+    assert result["supply_before"] == result["supply_after"]
+    assert len(result["nodes"]) == miners
+    assert len({(node["height"], node["app_hash"]) for node in result["nodes"]}) == 1
+    assert all(node["rss_bytes"] < 150_000_000 for node in result["nodes"])
+    assert [turn["round"] for turn in result["rounds"]] == list(range(1, rounds + 1))
+    paid = 0
+    for turn in result["rounds"]:
+        assert list(turn) == ROUND_KEYS
+        assert len(turn["clients"]) == clients
+        assert turn["winner"] in {miner["address"] for miner in turn["miners"] if miner["inlier"]}
+        assert 0 < turn["accuracy"] <= 1
+        payouts = [client["payout"] for client in turn["clients"]]
+        assert sum(payouts) in (0, turn["training_price"])
+        for client in turn["clients"]:
+            assert (client["payout"] > 0) <= (client["shapley_nano"] > 0)
+            if client["role"] == "free rider":
+                assert client["shapley_nano"] == client["payout"] == 0
+        assert sum(miner["reward"] for miner in turn["miners"]) == turn["mining_price"]
+        paid += turn["training_price"] + turn["aggregation_price"] + turn["mining_price"]
+    assert paid == budget
+
+
+@pytest.mark.timeout(300)
+def test_a_small_devnet(tmp_path: Path) -> None:
+    result, told = run_devnet(
+        "--miners", "2", "--clients", "2", "--rounds", "1", "--budget", "10fdc", "--seed", "7",
+        "--keep", str(tmp_path / "net"), seconds=250,
+    )  # fmt: skip
+    check(result, miners=2, clients=2, rounds=1, budget=10 * 10**8)
+    roles = [client["role"] for client in result["rounds"][0]["clients"]]
+    assert roles == ["mislabelled", "honest"]
+    for line in ("2 miners serve", "2 of 2 clients joined", "round 1: settled and paid"):
+        assert line in told
+    assert json.loads((tmp_path / "net/result.json").read_text()) == result
+    assert "<svg" in (tmp_path / "net/report.html").read_text()
+    for log in (tmp_path / "net/logs").iterdir():
+        assert "ERROR" not in log.read_text(), log
+        assert "Traceback" not in log.read_text(), log
+    # The folder is not taken away from anybody by mistake, and a finished node's chain holds.
+    keep = ["--keep", str(tmp_path / "net")]
+    again = subprocess.run([*COMMAND, *keep], check=False, capture_output=True)
+    assert (again.returncode, b"HOME_EXISTS" in again.stderr) == (1, True)
+    verify = [*COMMAND[:-1], "verify", "--json", "--home", str(tmp_path / "net/miner-2")]
+    replayed = json.loads(subprocess.run(verify, capture_output=True, check=True).stdout)
+    assert replayed["app_hash"] == result["nodes"][0]["app_hash"]
+    assert replayed["settlements"] == 1
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_the_devnet_as_it_comes() -> None:
+    result, _ = run_devnet(seconds=250)
+    check(result, miners=4, clients=5, rounds=3, budget=300 * 10**8)
+    accuracies = [turn["accuracy"] for turn in result["rounds"]]
+    assert accuracies[-1] > 0.8
+    last = {client["role"]: client for client in result["rounds"][-1]["clients"]}
+    assert last["honest"]["payout"] > 10 * last["mislabelled"]["payout"]
+    for turn in result["rounds"]:
+        assert turn["settle_seconds"] < 5
+
+
+@contextmanager
+def started(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """A devnet that goes on while one is inside."""
+    process = subprocess.Popen(
+        [*COMMAND, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def wait_for_line(process: subprocess.Popen[str], words: str) -> None:
+    assert process.stderr is not None
+    for line in process.stderr:
+        if words in line:
+            return
+    raise AssertionError(f"it ended without saying {words!r}")
+
+
+def children(pid: int) -> list[int]:
+    """The processes that a process started."""
+    found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [int(child) for child in found]
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def gone(pids: list[int]) -> bool:
+    """Has each of these ended? A zombie has: nobody waited for it, that is all."""
+    states = []
+    for pid in pids:
+        try:
+            stat = Path(f"/proc/{pid}/stat").read_text()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        states.append(stat.rpartition(")")[2].split()[0])
+    return all(state == "Z" for state in states)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+def test_nobody_is_left_behind(tmp_path: Path, number: int) -> None:
+    folder = tmp_path / "net"
+    with started("--miners", "2", "--clients", "1", "--keep", str(folder)) as process:
+        wait_for_line(process, "miners serve")
+        pids = children(process.pid)
+        assert len(pids) >= 2
+        os.kill(process.pid, number)
+        process.wait(30)
+        wait_until(lambda: gone(pids))
+    assert process.returncode == (-signal.SIGKILL if number == signal.SIGKILL else 1)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
+def test_a_dead_miner_ends_the_devnet_with_its_log(tmp_path: Path) -> None:
+    folder = tmp_path / "net"
+    with started("--miners", "2", "--clients", "1", "--keep", str(folder)) as process:
+        wait_for_line(process, "miners serve")
+        pids = children(process.pid)
+        os.kill(pids[0], signal.SIGKILL)
+        assert process.stderr is not None
+        told = process.stderr.read()
+        assert process.wait(30) == 1
+        assert "miner-1 was ended by SIGKILL" in told
+        assert "serving: peers on" in told  # the end of its log
+        assert "[PROCESS_FAILED]" in told
+        wait_until(lambda: gone(pids))

@@ -1,0 +1,341 @@
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fedcoin import shapley
+from fedcoin.application.mining import miner as mining
+from fedcoin.data.errors import DataCode, RefusalError
+from fedcoin.data.messages.transactions import Transaction
+from fedcoin.incentive.payout import commit_deposit
+from fedcoin.v1 import block_pb2, task_pb2
+from fedcoin.v1.transaction_pb2 import CommitShapley, RevealShapley
+from tests.support.lone_chain import key
+from tests.support.mining_site import Open, Site
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+COMMIT = block_pb2.TASK_PHASE_COMMIT
+CHALLENGE = block_pb2.TASK_PHASE_CHALLENGE
+REVEAL = block_pb2.TASK_PHASE_REVEAL
+SETTLED = block_pb2.TASK_PHASE_SETTLED
+PERMUTATION = task_pb2.SCHEDULE_PERMUTATION
+ANTITHETIC = task_pb2.SCHEDULE_ANTITHETIC
+
+
+async def exact_values(site: Site, task_id: bytes, terms: task_pb2.OpenTask) -> np.ndarray:
+    """The truth, in nano-utility, from the same worker."""
+    from fedcoin.application.mining.task_evaluator import Assignment
+
+    n = site.job.clients
+    masks = (np.arange(1 << n)[:, None] >> np.arange(n)) & 1 == 1
+    async with site.jobs.opened(Assignment(task_id, terms, site.job.model_id), 1) as utility:
+        counts = await utility(masks)
+    table = {row.tobytes(): count for row, count in zip(masks, counts.tolist(), strict=True)}
+    estimate = shapley.estimate(lambda rows: [table[row.tobytes()] for row in rows], n, "exact")
+    return estimate.values * 1e9 / terms.evaluation.size
+
+
+async def test_an_exact_task_is_mined_and_settled(site: Open) -> None:
+    here = site()
+    await here.job.open_campaign()
+    here.start(*here.chain.miners)
+    opening = await here.job.open_task()
+    await here.chain.run()
+    task = here.chain.task(opening.hash)
+    assert task.phase == SETTLED
+    await here.until(lambda: not here.worker.opened)
+    truth = await exact_values(here, opening.hash, here.job.terms())
+    np.testing.assert_allclose(task.settlement.mean_shapley_nano, truth, atol=1.01)
+    for miner in here.chain.miners:
+        record = here.chain.miner(opening.hash, miner)
+        assert record is not None
+        assert record.revealed
+        assert record.evaluations == 16
+        # Nothing is left behind.
+        assert here.folder_of(miner).task_ids() == []
+    assert len(here.submitted) == 9
+
+
+@pytest.mark.parametrize("schedule", [PERMUTATION, ANTITHETIC])
+async def test_a_sampled_task_stops_when_its_error_is_small(site: Open, schedule: int) -> None:
+    here = site(clients=5, schedule=schedule)
+    await here.job.open_campaign()
+    here.start(*here.chain.miners)
+    sampling = task_pb2.Sampling(schedule=schedule, max_samples=5_000, truncation=2)
+    opening = await here.job.open_task(sampling=sampling)
+    await here.chain.run()
+    task = here.chain.task(opening.hash)
+    assert task.phase == SETTLED
+    records = [here.chain.miner(opening.hash, miner) for miner in here.chain.miners]
+    assert all(32 <= record.samples < 5_000 and record.inlier for record in records)
+    truth = await exact_values(here, opening.hash, here.job.terms())
+    off = np.linalg.norm(np.array(task.settlement.mean_shapley_nano) - truth)
+    # Truncation and sampling both stay below D.
+    assert off < task.difficulty_nano
+
+
+async def test_a_restarted_miner_reveals_what_it_committed_to(site: Open) -> None:
+    here = site(schedule=PERMUTATION)
+    await here.job.open_campaign()
+    (first, *others) = here.chain.miners
+    runs = here.start(first, *others)
+    opening = await here.job.open_task()
+    await here.until(lambda: len(here.submitted) == 3)
+    runs[0].cancel()
+    await asyncio.wait(runs[:1])
+    await here.chain.produce()
+    assert here.chain.task(opening.hash).phase == CHALLENGE
+    here.start(first)
+    await here.chain.run()
+    assert here.chain.task(opening.hash).phase == SETTLED
+    record = here.chain.miner(opening.hash, first)
+    assert record is not None
+    assert record.revealed
+
+
+async def test_work_is_on_disk_before_the_commitment_is_sent(site: Open) -> None:
+    here = site()
+    await here.job.open_campaign()
+    miner = here.chain.miners[0]
+    seen: list[Any] = []
+
+    async def submit(action: CommitShapley | RevealShapley) -> Transaction:
+        seen.append(here.folder_of(miner).load(action.task_id))
+        raise asyncio.CancelledError  # the machine goes down
+
+    opening = await here.job.open_task()
+    here.chain.owner.start(here.miner(miner, submit).run(), "miner")
+    await here.until(lambda: seen)
+    assert seen[0] is not None
+    assert (seen[0].attempt, len(seen[0].salt)) == (0, 32)
+    # What comes up again commits to the same.
+    here.start(*here.chain.miners)
+    await here.until(lambda: len(here.submitted) == 3)
+    again = here.folder_of(miner).load(opening.hash)
+    assert again is not None
+    assert again.salt == seen[0].salt
+
+
+async def test_a_task_is_mined_again_with_the_same_samples(site: Open) -> None:
+    here = site(schedule=PERMUTATION)
+    await here.job.open_campaign()
+    (alone, *others) = here.chain.miners
+    here.start(alone)
+    opening = await here.job.open_task()
+    await here.until(lambda: here.submitted)
+    await here.chain.produce()
+    first = here.folder_of(alone).load(opening.hash)
+    # A third of the power is no quorum: the window passes, and D doubles.
+    difficulty = here.chain.task(opening.hash).difficulty_nano
+    await here.chain.produce(after_ms=10_000)
+    task = here.chain.task(opening.hash)
+    assert (task.phase, task.attempt, task.difficulty_nano) == (COMMIT, 1, 2 * difficulty)
+    asked = here.worker.asked
+    await here.until(lambda: len(here.submitted) == 2)
+    second = here.folder_of(alone).load(opening.hash)
+    assert first is not None
+    assert second is not None
+    assert (second.attempt, second.salt != first.salt) == (1, True)
+    assert (second.samples.utilities == first.samples.utilities).all()
+    assert here.worker.asked == asked
+    here.start(*others)
+    await here.chain.run()
+    assert here.chain.task(opening.hash).phase == SETTLED
+
+
+async def test_who_joins_a_further_attempt_samples_for_the_distance_of_the_first(
+    site: Open,
+) -> None:
+    """For twice the distance a quarter would be enough, and less than that would not count."""
+    here = site(schedule=PERMUTATION, clients=6, initial_difficulty_nano=8_000_000)
+    await here.job.open_campaign()
+    (alone, *others) = here.chain.miners
+    here.start(alone)
+    sampling = task_pb2.Sampling(schedule=PERMUTATION, max_samples=5_000)
+    opening = await here.job.open_task(sampling=sampling)
+    await here.until(lambda: here.submitted)
+    await here.chain.produce()
+    await here.chain.produce(after_ms=10_000)
+    assert here.chain.task(opening.hash).attempt == 1
+    here.start(*others)
+    await here.chain.run()
+    assert here.chain.task(opening.hash).phase == SETTLED
+    first, *joined = (here.chain.miner(opening.hash, miner) for miner in here.chain.miners)
+    assert 200 < first.samples < 5_000
+    for record in joined:
+        assert record.inlier
+        assert record.samples > first.samples / 2
+
+
+async def test_sampling_ends_before_the_window_does(site: Open) -> None:
+    here = site(schedule=PERMUTATION, clients=6, initial_difficulty_nano=100_000)
+    here.worker.ms_each = 4.0
+    await here.job.open_campaign()
+    here.start(here.chain.miners[0])
+    opening = await here.job.open_task(
+        sampling=task_pb2.Sampling(schedule=PERMUTATION, max_samples=100_000)
+    )
+    await here.until(lambda: here.submitted)
+    task = here.chain.task(opening.hash)
+    assert here.chain.clock() < task.deadline_ms
+    work = here.folder_of(here.chain.miners[0]).load(opening.hash)
+    assert work is not None
+    assert 1 <= len(work.samples.utilities) < 100_000
+
+
+async def test_an_incomplete_exact_task_is_not_committed_to(
+    site: Open, caplog: pytest.LogCaptureFixture
+) -> None:
+    here = site(clients=8)
+    here.worker.ms_each = 200.0
+    await here.job.open_campaign()
+    here.start(here.chain.miners[0])
+    await here.job.open_task()
+    await here.until(lambda: "too short" in caplog.text)
+    assert not here.submitted
+
+
+async def test_a_miner_that_lost_its_work_says_so(
+    site: Open, caplog: pytest.LogCaptureFixture
+) -> None:
+    here = site()
+    await here.job.open_campaign()
+    (first, *others) = here.chain.miners
+    runs = here.start(first, *others)
+    opening = await here.job.open_task()
+    await here.until(lambda: len(here.submitted) == 3)
+    runs[0].cancel()
+    await asyncio.wait(runs[:1])
+    here.folder_of(first).remove(opening.hash)
+    here.start(first)
+    await here.chain.run()
+    await here.until(lambda: "lost" in caplog.text)
+    record = here.chain.miner(opening.hash, first)
+    assert record is not None
+    assert not record.revealed
+
+
+async def test_another_commitment_of_the_same_key_is_noticed(
+    site: Open, caplog: pytest.LogCaptureFixture
+) -> None:
+    here = site(schedule=PERMUTATION)
+    await here.job.open_campaign()
+    (first, *others) = here.chain.miners
+    opening = await here.job.open_task()
+    deposit = commit_deposit(1, here.job.terms().prices.mining)
+    foreign = CommitShapley(task_id=opening.hash, attempt=0, commitment=bytes(32), deposit=deposit)
+    own: list[CommitShapley | RevealShapley] = []
+
+    async def submit(action: CommitShapley | RevealShapley) -> Transaction:
+        own.append(action)
+        return await here.chain.submit(first, foreign)
+
+    here.chain.owner.start(here.miner(first, submit).run(), "miner")
+    here.start(*others)
+    await here.chain.run()
+    assert "another commitment" in caplog.text
+    assert len(own) == 1
+
+
+async def test_missing_artifacts_are_waited_for_and_then_given_up(
+    site: Open, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mining, "RETRY_SECONDS", 0.01)
+    here = site()
+    await here.job.open_campaign()
+    await here.job.open_task()
+    here.store.remove(here.job.update_ids[0])
+    here.start(here.chain.miners[0])
+    await here.until(lambda: "gave up" in caplog.text)
+    assert len(here.fetched) == mining.TRIES
+    assert here.job.update_ids[0] in here.fetched[0]
+    assert "could not be fetched" in caplog.text
+    assert not here.submitted
+
+
+async def test_a_refused_submission_is_tried_again(
+    site: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mining, "RETRY_SECONDS", 0.01)
+    here = site()
+    await here.job.open_campaign()
+    await here.job.open_task()
+    calls: list[CommitShapley | RevealShapley] = []
+    miner = here.chain.miners[0]
+
+    async def submit(action: CommitShapley | RevealShapley) -> Transaction:
+        calls.append(action)
+        if len(calls) == 1:
+            raise RefusalError(DataCode.TOO_LARGE, "not now", field="body")
+        return await here.chain.submit(miner, action)
+
+    here.chain.owner.start(here.miner(miner, submit).run(), "miner")
+    await here.until(lambda: len(calls) == 2)
+    assert calls[0] == calls[1]
+
+
+async def test_a_miner_stops_at_once(site: Open) -> None:
+    here = site(schedule=PERMUTATION, clients=8, initial_difficulty_nano=100_000)
+    await here.job.open_campaign()
+    (run,) = here.start(here.chain.miners[0])
+    await here.job.open_task(
+        sampling=task_pb2.Sampling(schedule=PERMUTATION, max_samples=100_000),
+        commit_window_ms=3_600_000,
+    )
+    await here.until(lambda: here.worker.asked > 1_000)
+    started = time.monotonic()
+    run.cancel()
+    await asyncio.wait([run])
+    assert time.monotonic() - started < 5  # at once, and far less than all those samples take
+    assert not here.submitted
+
+
+async def test_who_has_no_bond_does_nothing(site: Open) -> None:
+    here = site()
+    await here.job.open_campaign()
+    here.chain.owner.start(here.miner(key("alice")).run(), "miner")
+    await here.job.open_task()
+    await asyncio.sleep(0.2)
+    assert not here.submitted
+    assert here.worker.asked == 0
+
+
+async def test_leftovers_of_closed_tasks_are_cleared(site: Open) -> None:
+    here = site()
+    await here.job.open_campaign()
+    here.start(*here.chain.miners)
+    opening = await here.job.open_task()
+    await here.until(lambda: len(here.submitted) == 3)
+    miner = here.chain.miners[0]
+    work = here.folder_of(miner).load(opening.hash)
+    assert work is not None
+    await here.chain.run()
+    folder = here.folder_of(miner)
+    folder.save(opening.hash, work)
+    folder.save(bytes(32), work)
+    here.start(miner)
+    # One that the chain does not know may be further up.
+    await here.until(lambda: folder.task_ids() == [bytes(32)])
+
+
+async def test_no_more_tasks_than_fit_are_worked_on(
+    site: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mining, "MOST_TASKS", 0)
+    here = site()
+    await here.job.open_campaign()
+    here.start(*here.chain.miners)
+    await here.job.open_task()
+    await asyncio.sleep(0.1)
+    assert here.worker.asked == 0
+
+
+@pytest.fixture(autouse=True)
+def _log_level(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)

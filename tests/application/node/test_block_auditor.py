@@ -1,0 +1,377 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from enum import Enum
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fedcoin.application.errors import ApplicationCode
+from fedcoin.application.mining import task_evaluator
+from fedcoin.application.mining.task_evaluator import Assignment, TaskJobs
+from fedcoin.application.node import block_auditor as auditing
+from fedcoin.application.node.block_auditor import Auditor
+from fedcoin.contract.errors import LedgerCode
+from fedcoin.data.artifacts.tensors import encode_tensors
+from fedcoin.data.crypto.keys import KeyPair
+from fedcoin.data.errors import DataCode, RefusalError
+from fedcoin.data.messages.blocks import Block
+from fedcoin.data.messages.transactions import Transaction
+from fedcoin.incentive.errors import EvidenceCode
+from fedcoin.incentive.payout import commit_deposit
+from fedcoin.incentive.proof.challenge import challenged_leaves
+from fedcoin.incentive.proof.evidence import EvidenceTree, build_tree, commitment
+from fedcoin.incentive.proof.sampling_plan import plan_of
+from fedcoin.learning.errors import LearningCode
+from fedcoin.learning.workers.pool import UtilityWorker
+from fedcoin.v1 import block_pb2, task_pb2
+from fedcoin.v1.transaction_pb2 import CommitShapley, RevealShapley, Transfer, TransferOutput
+from tests.support.lone_chain import key
+from tests.support.mining_site import Open, Site
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+REVEAL = block_pb2.TASK_PHASE_REVEAL
+PERMUTATION = task_pb2.SCHEDULE_PERMUTATION
+SALT = b"s" * 32
+
+
+async def expect(code: Enum, check: Any) -> RefusalError:
+    with pytest.raises(RefusalError) as refused:
+        await check
+    assert refused.value.code is code, refused.value
+    assert refused.value.field
+    return refused.value
+
+
+async def block_of(here: Site, *transactions: Transaction) -> Block:
+    """A block with these, as a proposer would send it."""
+    here.chain.now_ms += 10
+    proposer = here.chain.chain.ledger.proposer(here.chain.chain.height() + 1, 0)
+    draft = await here.chain.chain.build(proposer.address, transactions)
+    assert not draft.refused, [str(refusal) for _, refusal in draft.refused]
+    return draft.block
+
+
+# --- tasks ---
+
+
+async def test_a_sound_task_passes_once_for_pool_and_vote(site: Open) -> None:
+    here = site()
+    await here.job.open_campaign()
+    opening = here.chain.sign(here.job.server, here.job.terms())
+    await here.pool.submit_audited(opening.raw)
+    await here.auditor.check_transaction(opening)
+    await here.auditor.check_block(await block_of(here, opening))
+    assert here.worker.checked == 1
+
+
+async def test_a_task_that_is_replaced_while_it_is_looked_into(site: Open) -> None:
+    here = site()
+    await here.job.open_campaign()
+    opening = here.chain.sign(here.job.server, here.job.terms())
+    looking = asyncio.create_task(here.pool.submit_audited(opening.raw))
+    await here.until(lambda: here.pool.get(opening.hash) is not None)
+    transfer = Transfer(outputs=[TransferOutput(recipient=key("alice").address, amount=5)])
+    nonce, fee = opening.body.nonce, 2 * opening.body.fee
+    instead = here.chain.sign(here.job.server, transfer, nonce=nonce, fee=fee)
+    await here.pool.submit_audited(instead.raw)
+    await looking
+    assert here.pool.ready() == here.pool.pending() == [instead]
+    assert instead.hash.hex() in (here.pool.dropped_reason(opening.hash) or "")
+    await here.chain.produce()
+    assert not here.pool.pending()
+
+
+async def test_a_campaign_and_its_task_in_one_block(site: Open) -> None:
+    here = site()
+    campaign = here.chain.sign(here.job.requester, here.job.campaign())
+    here.job.campaign_id = campaign.hash
+    opening = here.chain.sign(here.job.server, here.job.terms())
+    await expect(LedgerCode.UNKNOWN_CAMPAIGN, here.auditor.check_transaction(opening))
+    await here.auditor.check_block(await block_of(here, campaign, opening))
+
+
+async def test_a_task_waits_for_its_campaign(site: Open) -> None:
+    here = site()
+    opening_campaign = await here.chain.submit(here.job.requester, here.job.campaign())
+    here.job.campaign_id = opening_campaign.hash
+    opening = here.chain.sign(here.job.server, here.job.terms())
+    check = asyncio.create_task(here.auditor.check_transaction(opening))
+    await asyncio.sleep(0.01)
+    await here.chain.produce()
+    await check
+
+
+async def test_other_transactions_are_none_of_its_business(site: Open) -> None:
+    here = site()
+    outputs = [TransferOutput(recipient=key("bob").address, amount=5)]
+    transfer = here.chain.sign(key("alice"), Transfer(outputs=outputs))
+    await here.auditor.check_transaction(transfer)
+    await here.auditor.check_block(await block_of(here, transfer))
+
+
+def changed(weights: Mapping[str, np.ndarray], **arrays: np.ndarray) -> dict[str, np.ndarray]:
+    return {**weights, **arrays}
+
+
+async def unsound_task(here: Site, what: str) -> Transaction:
+    """A task whose artifacts are there but wrong in one way."""
+    job, terms = here.job, {}
+    good = job.weights[0]
+    nan = np.full((6, 3), np.nan, dtype=np.float32)
+    updates: dict[str, dict[str, np.ndarray]] = {
+        "nan": changed(good, kernel=nan),
+        "shape": changed(good, kernel=good["kernel"][:-1]),
+        "dtype": changed(good, kernel=good["kernel"].astype(np.int32)),
+        "names": {"other": good["kernel"]},
+    }
+    if what in updates:
+        job.weights[0] = updates[what]
+        job.update_ids[0] = here.store.put(encode_tensors(updates[what]))
+    elif what == "aggregate":
+        terms["aggregate"] = job.base_id
+    elif what == "labels":
+        x = np.zeros((120, 6), dtype=np.float32)
+        job.evaluation_id = here.store.put(encode_tensors({"x": x, "y": np.full(120, 3)}))
+    elif what == "junk":
+        job.update_ids[0] = here.store.put(b"junk")
+    elif what == "size":
+        shard = task_pb2.EvaluationShard(artifact=job.evaluation_id, size=119)
+        terms["evaluation"] = shard  # type: ignore[assignment]
+    elif what == "missing":
+        here.store.remove(job.base_id)
+    await job.open_campaign()
+    return here.chain.sign(job.server, job.terms(**terms))
+
+
+@pytest.mark.parametrize(
+    ("what", "code"),
+    [
+        ("nan", LearningCode.NOT_FINITE),
+        ("shape", LearningCode.WRONG_SHAPE),
+        ("dtype", LearningCode.WRONG_DTYPE),
+        ("names", LearningCode.WRONG_NAMES),
+        ("aggregate", LearningCode.WRONG_AGGREGATE),
+        ("labels", LearningCode.LABEL_OUT_OF_RANGE),
+        ("size", LearningCode.WRONG_SIZE),
+        ("junk", DataCode.BAD_TENSOR),
+        ("missing", DataCode.UNKNOWN_ARTIFACT),
+    ],
+)
+async def test_an_unsound_task_gets_no_vote(site: Open, what: str, code: Enum) -> None:
+    here = site()
+    opening = await unsound_task(here, what)
+    await expect(code, here.pool.submit_audited(opening.raw))
+    assert here.pool.ready() == []
+    await expect(code, here.auditor.check_block(await block_of(here, opening)))
+    # A verdict is reached once; what is only missing may come, and is looked for again.
+    assert here.worker.checked == (0 if what == "missing" else 1)
+    assert len(here.fetched) == (2 if what == "missing" else 0)
+
+
+async def test_a_missing_artifact_may_come_later(site: Open) -> None:
+    here = site()
+    content = here.store.read(here.job.base_id)
+    opening = await unsound_task(here, "missing")
+    await expect(DataCode.UNKNOWN_ARTIFACT, here.auditor.check_transaction(opening))
+    here.store.put(content)
+    await here.auditor.check_transaction(opening)
+
+
+# --- reveals ---
+
+
+class Round:
+    """A task in its reveal phase; every miner's true samples, and what it committed to."""
+
+    def __init__(self, here: Site, terms: task_pb2.OpenTask, task_id: bytes) -> None:
+        self.here, self.terms, self.task_id = here, terms, task_id
+        self.trees: dict[bytes, EvidenceTree] = {}
+
+    async def samples(self, miner: KeyPair, count: int) -> tuple[np.ndarray, int, int]:
+        plan = plan_of(self.terms, self.task_id, miner.public_key)
+        assignment = Assignment(self.task_id, self.terms, self.here.job.model_id)
+        n = plan.clients
+        async with self.here.jobs.opened(assignment, 1) as utility:
+            ends = await utility(np.array([[True] * n, [False] * n]))
+            rows = [await utility(plan.coalitions(leaf)) for leaf in range(count)]
+        return np.stack(rows), int(ends[0]), int(ends[1])
+
+    async def commit(self, miner: KeyPair, utilities: np.ndarray, grand: int, empty: int) -> None:
+        plan = plan_of(self.terms, self.task_id, miner.public_key)
+        tree = build_tree(plan, utilities, grand, empty)
+        self.trees[miner.address] = tree
+        action = CommitShapley(
+            task_id=self.task_id,
+            attempt=0,
+            commitment=commitment(tree.sums(), SALT, self.task_id, 0, miner.address),
+            deposit=commit_deposit(
+                self.here.chain.chain.genesis.parameters.commit_deposit, self.terms.prices.mining
+            ),
+        )
+        await self.here.chain.submit(miner, action)
+
+    async def open(self, miner: KeyPair) -> None:
+        sums = self.trees[miner.address].sums()
+        action = RevealShapley(task_id=self.task_id, salt=SALT, evidence=sums)
+        await self.here.chain.submit(miner, action)
+
+    def reveal(self, miner: KeyPair) -> Transaction:
+        task, tree = self.here.chain.task(self.task_id), self.trees[miner.address]
+        q = self.here.chain.chain.genesis.parameters.challenge_leaves
+        due = challenged_leaves(task.challenge, miner.public_key, tree.samples, q)
+        action = RevealShapley(task_id=self.task_id, salt=SALT, evidence=tree.prove(due))
+        return self.here.chain.sign(miner, action)
+
+
+async def revealing(
+    site: Open, forge: Callable[[np.ndarray, int, int], tuple[np.ndarray, int, int]]
+) -> tuple[Site, Round, KeyPair]:
+    """Three miners have committed; the first to what ``forge`` makes of its samples."""
+    here = site(schedule=PERMUTATION)
+    await here.job.open_campaign()
+    opening = await here.job.open_task()
+    round = Round(here, here.job.terms(), opening.hash)
+    liar, *others = here.chain.miners
+    await round.commit(liar, *forge(*await round.samples(liar, 60)))
+    for miner in others:
+        await round.commit(miner, *await round.samples(miner, 60))
+    await here.chain.produce()
+    for miner in here.chain.miners:
+        await round.open(miner)
+    await here.chain.produce()
+    assert here.chain.task(opening.hash).phase == REVEAL
+    return here, round, liar
+
+
+async def test_an_honest_reveal_passes_once_for_pool_and_vote(site: Open) -> None:
+    here, round, miner = await revealing(site, lambda *samples: samples)
+    asked = here.worker.asked
+    transaction = round.reveal(miner)
+    await here.pool.submit_audited(transaction.raw)
+    await here.auditor.check_block(await block_of(here, transaction))
+    # 44 leaves of 4 prefixes, less the whole ones, and the two ends.
+    assert here.worker.asked - asked == 44 * 3 + 2
+    assert [ready.hash for ready in here.pool.ready()] == [transaction.hash]
+
+
+def raise_first_prefixes(
+    utilities: np.ndarray, grand: int, empty: int
+) -> tuple[np.ndarray, int, int]:
+    utilities[:, 0] = np.minimum(utilities[:, 0] + 10, 120)
+    return utilities, grand, empty
+
+
+FORGERS = {
+    "leaves": (raise_first_prefixes, "leaf "),
+    "grand": (lambda u, g, e: (u, g - 5, e), "the grand coalition"),
+    "empty": (lambda u, g, e: (u, g, e + 5), "the empty coalition"),
+}
+
+
+@pytest.mark.parametrize("what", FORGERS)
+async def test_a_forged_reveal_gets_no_vote(site: Open, what: str) -> None:
+    forge, named = FORGERS[what]
+    here, round, liar = await revealing(site, forge)
+    transaction = round.reveal(liar)
+    refusal = await expect(EvidenceCode.AUDIT_FAILED, here.pool.submit_audited(transaction.raw))
+    assert named in refusal.message
+    assert here.pool.ready() == []
+    asked = here.worker.asked
+    await expect(
+        EvidenceCode.AUDIT_FAILED, here.auditor.check_block(await block_of(here, transaction))
+    )
+    assert here.worker.asked == asked
+    honest = round.reveal(here.chain.miners[1])
+    await here.auditor.check_block(await block_of(here, honest))
+    block = await block_of(here, honest, transaction)
+    await expect(EvidenceCode.AUDIT_FAILED, here.auditor.check_block(block))
+
+
+async def test_counts_within_the_tolerance_pass(site: Open) -> None:
+    def off_by_one(utilities: np.ndarray, grand: int, empty: int) -> tuple[np.ndarray, int, int]:
+        # 120 examples at 2 in 10,000: one right answer, rounded up.
+        return np.maximum(utilities - 1, 0), grand, empty
+
+    here, round, miner = await revealing(site, off_by_one)
+    await here.auditor.check_transaction(round.reveal(miner))
+
+
+async def test_a_reveal_for_an_unknown_task_is_refused(site: Open) -> None:
+    here = site()
+    action = RevealShapley(task_id=bytes(32), salt=SALT)
+    # What only opens a commitment shows nothing to look into.
+    await here.auditor.check_transaction(here.chain.sign(here.chain.miners[0], action))
+    action.evidence.leaves.add()
+    reveal = here.chain.sign(here.chain.miners[0], action)
+    await expect(LedgerCode.UNKNOWN_TASK, here.auditor.check_transaction(reveal))
+
+
+async def test_a_worker_that_cannot_say_is_asked_again(site: Open) -> None:
+    here, round, miner = await revealing(site, lambda *samples: samples)
+    broken = UtilityWorker()
+    jobs = TaskJobs(broken, here.store, here.ensure)
+    await broken.stop()
+    lame = Auditor(here.chain.chain, jobs)
+    transaction = round.reveal(miner)
+    for _ in range(2):
+        refusal = await expect(ApplicationCode.PROCESS_FAILED, lame.check_transaction(transaction))
+        assert "worker" in refusal.message
+    lame._jobs = here.jobs  # as after a restart of the worker
+    await lame.check_transaction(transaction)
+
+
+async def test_two_who_ask_at_once_share_the_work(site: Open) -> None:
+    here, round, miner = await revealing(site, lambda *samples: samples)
+    asked = here.worker.asked
+    transaction = round.reveal(miner)
+    checks = [here.auditor.check_transaction(transaction) for _ in range(5)]
+    await asyncio.gather(*checks)
+    assert here.worker.asked - asked == 44 * 3 + 2
+
+
+async def test_who_gives_up_waiting_leaves_the_work_to_the_next(site: Open) -> None:
+    here, round, miner = await revealing(site, lambda *samples: samples)
+    transaction = round.reveal(miner)
+    first, second = (
+        asyncio.create_task(here.auditor.check_transaction(transaction)) for _ in range(2)
+    )
+    await asyncio.sleep(0)
+    first.cancel()
+    await second
+    assert first.cancelled() or first.done()
+
+
+async def test_verdicts_are_bounded(site: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(auditing, "REMEMBERED", 3)
+    here = site()
+    for number in range(10):
+        reveal = RevealShapley(task_id=bytes([number]) * 32, salt=SALT)
+        reveal.evidence.leaves.add()
+        signed = here.chain.sign(here.chain.miners[0], reveal)
+        await expect(LedgerCode.UNKNOWN_TASK, here.auditor.check_transaction(signed))
+    assert len(here.auditor._verdicts) == 3
+
+
+# --- jobs ---
+
+
+async def test_idle_jobs_are_closed_the_oldest_first(
+    site: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(task_evaluator, "IDLE_JOBS", 1)
+    here = site()
+    await here.job.open_campaign()
+    terms = here.job.terms()
+    one, two = (Assignment(bytes([number]) * 32, terms, here.job.model_id) for number in (1, 2))
+    async with here.jobs.opened(one, 1), here.jobs.opened(two, 1), here.jobs.opened(one, 1):
+        assert here.worker.opened == {one.task_id, two.task_id}
+        await here.jobs.forget(two.task_id)
+        assert two.task_id in here.worker.opened
+    assert here.worker.opened == {one.task_id}
+    await here.jobs.forget(one.task_id)
+    await here.jobs.forget(one.task_id)
+    assert here.worker.opened == set()

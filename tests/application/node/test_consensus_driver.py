@@ -1,0 +1,119 @@
+"""Four validators agree: in peace, without one of them, and after crashes."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from fedcoin.data.errors import RefusalError
+from tests.support.node_quartet import (
+    BOB,
+    MINERS,
+    Member,
+    Wire,
+    quartet,
+    quartet_genesis,
+    reach,
+    transfer,
+)
+from tests.support.training_site import until
+
+
+def assert_agree(members: list[Member]) -> None:
+    height = min(member.chain.height() for member in members)
+    blocks = {member.chain.block(height).raw for member in members}  # type: ignore[union-attr]
+    assert len(blocks) == 1
+
+
+async def test_a_transfer_becomes_final_everywhere(tmp_path: Path) -> None:
+    members = quartet(tmp_path, quartet_genesis(), Wire())
+    for member in members:
+        member.start()
+    await asyncio.sleep(0.2)
+    assert [member.chain.height() for member in members] == [0] * 4, "nothing to do, no block"
+    await members[0].pool.submit_audited(transfer(0).raw)
+    await reach(members, 1)
+    assert_agree(members)
+    for member in members:
+        assert member.chain.ledger.account(BOB.address).balance == 1000
+        assert member.chain.ledger.total_supply() == member.chain.genesis.supply
+        assert member.pool.pending() == []
+        await member.stop()
+
+
+async def test_three_of_four_go_on_and_the_fourth_catches_up(tmp_path: Path) -> None:
+    members = quartet(tmp_path, quartet_genesis(), Wire())
+    absent = members.pop()
+    await absent.stop()
+    for member in members:
+        member.start()
+    for nonce in range(6):
+        await members[0].pool.submit_audited(transfer(nonce).raw)
+        await reach(members, members[0].chain.height() + 1)
+    assert members[0].chain.ledger.account(BOB.address).balance == 6000
+    again = Member(members[0].wire, members[0].chain.genesis, tmp_path / "3.sqlite", MINERS[3])
+    again.start()
+    for height in range(1, members[0].chain.height() + 1):
+        stored = members[0].chain.block(height)
+        assert stored is not None
+        await again.chain.import_block(stored.raw, stored.certificate)
+    await members[0].pool.submit_audited(transfer(6).raw)
+    await reach([*members, again], members[0].chain.height() + 1)
+    assert_agree([*members, again])
+    for member in [*members, again]:
+        await member.stop()
+
+
+async def test_a_restarted_validator_keeps_its_word(tmp_path: Path) -> None:
+    wire = Wire()
+    members = quartet(tmp_path, quartet_genesis(), wire)
+    wire.drops = lambda sender, receiver: True
+    for member in members:
+        member.start()
+        await member.pool.submit(transfer(0).raw)
+    await until(lambda: all(member.store.own_votes(1) for member in members))
+    assert [member.chain.height() for member in members] == [0] * 4
+    said = [member.store.own_votes(1) for member in members]
+    genesis = members[0].chain.genesis
+    for member in members:
+        await member.stop()
+    wire.drops = lambda sender, receiver: False
+    again = quartet(tmp_path, genesis, wire)
+    for member in again:
+        member.start()
+    await again[0].pool.submit(transfer(0).raw)
+
+    def decided() -> bool:
+        wire.repeat()
+        return all(member.chain.height() for member in again)
+
+    await until(decided)
+    assert_agree(again)
+    for member, before in zip(again, said, strict=True):
+        kept = member.store.own_votes(1)
+        assert [vote for vote in kept if vote in before] == before
+        assert len({(v.kind, v.round) for v in kept}) == len(kept)
+        await member.stop()
+
+
+async def test_an_import_with_a_bad_certificate_changes_nothing(tmp_path: Path) -> None:
+    members = quartet(tmp_path, quartet_genesis(), Wire())
+    behind = members.pop()
+    members[0].wire.members.remove(behind)
+    for member in members:
+        member.start()
+    await members[0].pool.submit_audited(transfer(0).raw)
+    await reach(members, 1)
+    stored = members[0].chain.block(1)
+    assert stored is not None
+    for certificate in (b"", stored.certificate[:-9], b"\x00" * 64):
+        with pytest.raises(RefusalError):
+            await behind.chain.import_block(stored.raw, certificate)
+    assert behind.chain.height() == 0
+    await behind.chain.import_block(stored.raw, stored.certificate)
+    assert behind.chain.height() == 1
+    behind.wire.members.append(behind)
+    for member in [*members, behind]:
+        await member.stop()

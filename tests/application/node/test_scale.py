@@ -1,0 +1,126 @@
+"""Sampled tasks of many clients through the whole chain: mined, proved, audited and paid.
+
+Real worker, real evidence, real blocks; a tiny network, so that counting is cheap.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fedcoin.contract.state import records
+from fedcoin.data.messages.receipts import decode_receipt
+from fedcoin.data.messages.transactions import decode_transaction
+from fedcoin.incentive.proof.audit import coalitions_to_check
+from fedcoin.incentive.proof.sampling_plan import plan_of
+from fedcoin.learning.workers.pool import UtilityWorker
+from fedcoin.v1 import block_pb2, task_pb2
+from tests.support.lone_chain import CHAIN_ID
+from tests.support.mining_job import EXAMPLES
+from tests.support.mining_site import Site
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+ANTITHETIC = task_pb2.SCHEDULE_ANTITHETIC
+LEAVES = 44
+
+
+async def settle(here: Site, samples: int) -> bytes:
+    """One task of exactly so many samples a miner, from its campaign to its payment."""
+    await here.job.open_campaign()
+    here.start(*here.chain.miners)
+    sampling = task_pb2.Sampling(schedule=ANTITHETIC, max_samples=samples)
+    opening = await here.job.open_task(
+        sampling=sampling, commit_window_ms=3_600_000, reveal_window_ms=3_600_000
+    )
+    # The chain rests while the miners count.
+    for _ in range(1_000):
+        await here.chain.run()
+        if here.chain.task(opening.hash).closed_height:
+            break
+    return opening.hash
+
+
+@pytest.mark.parametrize(
+    ("clients", "samples", "difficulty", "most_bytes", "most_share"),
+    [
+        (20, 480, 20_000_000, 14_000, 0.1),
+        pytest.param(50, 2_000, 10_000_000, 30_000, 0.025, marks=pytest.mark.slow),
+        pytest.param(100, 5_000, 8_000_000, 64_000, 0.01, marks=pytest.mark.slow),
+    ],
+)
+async def test_many_clients(
+    tmp_path: Path,
+    worker: UtilityWorker,
+    clients: int,
+    samples: int,
+    difficulty: int,
+    most_bytes: int,
+    most_share: float,
+) -> None:
+    # D is such that a miner would like more samples than it may take, and is an inlier still.
+    here = Site(
+        tmp_path,
+        worker,
+        clients=clients,
+        schedule=ANTITHETIC,
+        miners=2,
+        challenge_leaves=LEAVES,
+        initial_difficulty_nano=difficulty,
+    )
+    try:
+        task_id = await settle(here, samples)
+        task = here.chain.task(task_id)
+        assert task.phase == block_pb2.TASK_PHASE_SETTLED
+        mean = task.settlement.mean_shapley_nano
+        assert len(mean) == clients
+        for miner in here.chain.miners:
+            transaction = decode_transaction(evidence(here, task_id, miner.address), CHAIN_ID)
+            shown = transaction.body.reveal_shapley.evidence
+            plan = plan_of(terms_of(here, task_id), task_id, miner.public_key)
+            mined = plan.evaluations(shown.samples)
+            assert (shown.samples, len(shown.leaves)) == (samples, LEAVES)
+            assert mined == samples * clients
+            assert len(transaction.raw) < most_bytes
+            # The two ends come on top of the leaves, and each leaf's last utility is known.
+            audited = len(coalitions_to_check(shown, plan))
+            assert audited == LEAVES * (clients - 1) + 2
+            assert audited < most_share * mined
+            # What the values share out: the grand coalition's counts less nobody's.
+            due = (shown.grand_count - shown.empty_count) * 10**9 / EXAMPLES
+            assert abs(sum(mean) - due) <= 1
+        check_payments(here, task_id)
+    finally:
+        await here.close()
+
+
+def evidence(here: Site, task_id: bytes, miner: bytes) -> bytes:
+    """The transaction that revealed."""
+    place = here.chain.store.task_reveal(task_id, miner)
+    assert place is not None
+    stored = here.chain.store.block(place.height)
+    assert stored is not None
+    return block_pb2.Block.FromString(stored.raw).transactions[place.position]
+
+
+def terms_of(here: Site, task_id: bytes) -> task_pb2.OpenTask:
+    terms = records.TERMS.get(here.chain.store, task_id)
+    assert terms is not None
+    return terms
+
+
+def check_payments(here: Site, task_id: bytes) -> None:
+    """Every sap of the task's price went somewhere, and clients got by their values."""
+    height = here.chain.task(task_id).closed_height
+    receipts = [decode_receipt(raw) for raw in here.chain.store.receipts(height)]
+    paid = [r.payment for r in receipts if r.HasField("payment") and r.payment.task_id == task_id]
+    kinds = block_pb2.PaymentKind
+    deposits = {kinds.PAYMENT_KIND_DEPOSIT_RETURNED, kinds.PAYMENT_KIND_DEPOSIT_BURNED}
+    prices = terms_of(here, task_id).prices
+    whole = prices.training + prices.aggregation + prices.mining
+    assert sum(p.amount for p in paid if p.kind not in deposits) == whole
+    trained = [p for p in paid if p.kind == kinds.PAYMENT_KIND_TRAINING]
+    assert sum(p.amount for p in trained) == prices.training
+    by_value = sorted(trained, key=lambda p: p.shapley_nano)
+    assert [p.amount for p in by_value] == sorted(p.amount for p in trained)

@@ -1,0 +1,144 @@
+"""Bonds: who decides, and how coins come back."""
+
+from __future__ import annotations
+
+import pytest
+
+from fedcoin.contract.actions.bonds import MAX_UNBONDINGS
+from fedcoin.contract.errors import LedgerCode
+from fedcoin.contract.state import records
+from fedcoin.data.crypto.keys import KeyPair
+from fedcoin.data.messages.amounts import MAX_AMOUNT
+from fedcoin.v1 import block_pb2
+from fedcoin.v1.state_pb2 import BondState
+from fedcoin.v1.transaction_pb2 import Bond, Unbond
+from tests.support.mini_chain import FDC, MiniChain, key
+
+ALICE = key("alice")
+MINER = key("miner 0")
+DAY_MS = 86_400_000
+
+
+@pytest.fixture
+def chain() -> MiniChain:
+    return MiniChain.create(2, bonds=[10 * FDC, 5 * FDC])
+
+
+def bond_of(chain: MiniChain, owner: KeyPair) -> BondState | None:
+    return records.BONDS.get(chain.state, owner.address)
+
+
+def test_a_bond_makes_a_validator_of_the_next_height(chain: MiniChain) -> None:
+    chain.keys[ALICE.address] = ALICE
+    execution = chain.produce(chain.sign(ALICE, Bond(amount=FDC)))
+    assert execution.next_validators.by_address(ALICE.address) is not None
+    assert chain.ledger.validators() == execution.next_validators
+    # The certificate of the block that took it in is by those who decided it.
+    assert len(chain.ledger.deciders()) == 2
+    bond = bond_of(chain, ALICE)
+    assert bond is not None
+    assert (bond.bond, bond.since_height) == (FDC, 2)
+    chain.produce(chain.sign(ALICE, Bond(amount=1)))
+    assert len(chain.ledger.deciders()) == 3
+    bond = bond_of(chain, ALICE)
+    assert bond is not None
+    assert (bond.bond, bond.since_height) == (FDC + 1, 2)
+    chain.produce()
+
+
+def test_a_bond_that_cannot_be_is_refused(chain: MiniChain) -> None:
+    for code, amount in (
+        (LedgerCode.ZERO_AMOUNT, 0),
+        (LedgerCode.BOND_TOO_SMALL, FDC - 1),
+        (LedgerCode.INSUFFICIENT_BALANCE, 1_000 * FDC),
+        (LedgerCode.AMOUNT_OVERFLOW, MAX_AMOUNT + 1),
+    ):
+        chain.refuses(code, chain.sign(ALICE, Bond(amount=amount)), field="amount")
+
+
+def test_there_are_only_so_many_validators() -> None:
+    chain = MiniChain.create(2, max_validators=2)
+    full = chain.sign(ALICE, Bond(amount=FDC))
+    chain.refuses(LedgerCode.TOO_MANY_VALIDATORS, full, field="public_key")
+    chain.produce(chain.sign(MINER, Bond(amount=FDC)))
+    chain.produce(chain.sign(MINER, Unbond(amount=11 * FDC)))
+    chain.keys[ALICE.address] = ALICE
+    chain.produce(chain.sign(ALICE, Bond(amount=FDC)))
+    assert len(chain.ledger.validators()) == 2
+
+
+def test_unbonded_coins_return_after_the_period(chain: MiniChain) -> None:
+    start = chain.balance(MINER)
+    taken = chain.sign(MINER, Unbond(amount=4 * FDC))
+    fee = taken.body.fee
+    earned = chain.context().proposer == MINER.address
+    chain.produce(taken)
+    left = start - fee + (fee if earned else 0)
+    assert chain.balance(MINER) == left
+    bond = bond_of(chain, MINER)
+    assert bond is not None
+    assert bond.bond == 6 * FDC
+    release = chain.time_ms + DAY_MS
+    assert chain.ledger.next_deadline_ms() == release
+    chain.produce(after_ms=DAY_MS - 1)
+    assert chain.balance(MINER) == left
+    chain.produce(after_ms=1)
+    assert chain.time_ms == release
+    assert chain.balance(MINER) == left + 4 * FDC
+    (payment,) = chain.payments()
+    assert payment.kind == block_pb2.PAYMENT_KIND_UNBONDED
+    assert (payment.address, payment.amount) == (MINER.address, 4 * FDC)
+    assert chain.ledger.next_deadline_ms() is None
+
+
+def test_whoever_takes_all_leaves_no_trace_after_the_period(chain: MiniChain) -> None:
+    chain.produce(chain.sign(MINER, Unbond(amount=10 * FDC)))
+    assert [v.address for v in chain.ledger.validators()] == [key("miner 1").address]
+    chain.produce(after_ms=DAY_MS)
+    assert bond_of(chain, MINER) is None
+
+
+def test_several_parts_return_each_at_its_time(chain: MiniChain) -> None:
+    first = chain.sign(MINER, Unbond(amount=FDC))
+    second = chain.sign(MINER, Unbond(amount=2 * FDC), ahead=1)
+    chain.produce(first, second)
+    chain.produce(chain.sign(MINER, Unbond(amount=3 * FDC)), after_ms=1_000)
+    chain.produce(after_ms=DAY_MS - 1_000)
+    assert [payment.amount for payment in chain.payments()] == [FDC, 2 * FDC]
+    chain.produce(after_ms=1_000)
+    assert [payment.amount for payment in chain.payments()] == [3 * FDC]
+    bond = bond_of(chain, MINER)
+    assert bond is not None
+    assert bond.bond == 4 * FDC
+    assert not bond.unbonding
+
+
+def test_an_unbonding_that_cannot_be_is_refused(chain: MiniChain) -> None:
+    for code, amount in (
+        (LedgerCode.ZERO_AMOUNT, 0),
+        (LedgerCode.INSUFFICIENT_BOND, 10 * FDC + 1),
+        (LedgerCode.BOND_LEFT_TOO_SMALL, 10 * FDC - 1),
+        (LedgerCode.BOND_LEFT_TOO_SMALL, 9 * FDC + 1),
+        (LedgerCode.AMOUNT_OVERFLOW, MAX_AMOUNT + 1),
+    ):
+        chain.refuses(code, chain.sign(MINER, Unbond(amount=amount)), field="amount")
+    stranger = chain.sign(ALICE, Unbond(amount=1))
+    chain.refuses(LedgerCode.INSUFFICIENT_BOND, stranger, field="amount")
+
+
+def test_only_so_many_parts_may_be_on_their_way_back(chain: MiniChain) -> None:
+    for _ in range(MAX_UNBONDINGS):
+        chain.produce(chain.sign(MINER, Unbond(amount=1)))
+    more = chain.sign(MINER, Unbond(amount=1))
+    chain.refuses(LedgerCode.TOO_MANY_UNBONDINGS, more, field="amount")
+    chain.produce(after_ms=DAY_MS)
+    chain.produce(chain.sign(MINER, Unbond(amount=1)))
+
+
+def test_the_last_validator_may_not_leave(chain: MiniChain) -> None:
+    leave = chain.sign(MINER, Unbond(amount=10 * FDC))
+    other = chain.sign(key("miner 1"), Unbond(amount=5 * FDC))
+    chain.refuses(LedgerCode.LAST_VALIDATOR, other, before=[leave], field="amount")
+    chain.produce(leave)
+    chain.refuses(LedgerCode.LAST_VALIDATOR, other, field="amount")
+    chain.produce(chain.sign(key("miner 1"), Unbond(amount=4 * FDC)))

@@ -1,0 +1,140 @@
+"""Contradicting votes cost the bond, once."""
+
+from __future__ import annotations
+
+import pytest
+
+from fedcoin.contract.errors import LedgerCode
+from fedcoin.contract.state import records
+from fedcoin.data.crypto.hashing import sha256
+from fedcoin.data.crypto.keys import KeyPair
+from fedcoin.data.errors import DataCode
+from fedcoin.data.messages.votes import PRECOMMIT, PREVOTE, sign_vote
+from fedcoin.v1 import block_pb2
+from fedcoin.v1.transaction_pb2 import Bond, ReportEquivocation, Unbond
+from fedcoin.v1.vote_pb2 import SignedVote
+from tests.support.mini_chain import CHAIN_ID, FDC, MiniChain, key
+
+ALICE = key("alice")
+MINER = key("miner 0")
+DAY_MS = 86_400_000
+A, B = sha256(b"a"), sha256(b"b")
+
+
+@pytest.fixture
+def chain() -> MiniChain:
+    chain = MiniChain.create(3)
+    for _ in range(4):
+        chain.produce()
+    return chain
+
+
+def vote(
+    hash: bytes, *, height: int = 3, by: KeyPair = MINER, kind: int = PREVOTE, round: int = 0
+) -> SignedVote:
+    return sign_vote(kind, height, round, hash, by, CHAIN_ID).envelope
+
+
+def test_the_whole_bond_is_burned_but_for_the_reporter_s_share(chain: MiniChain) -> None:
+    chain.produce(chain.sign(MINER, Unbond(amount=4 * FDC)))
+    report = chain.sign(ALICE, ReportEquivocation(first=vote(A), second=vote(B)))
+    before = chain.balance(ALICE)
+    execution = chain.produce(report)
+    reward = 10 * FDC * 5 // 100
+    assert chain.balance(ALICE) == before - report.body.fee + reward
+    assert chain.ledger.totals().burned == 10 * FDC - reward
+    burned, rewarded = chain.payments()
+    assert burned.kind == block_pb2.PAYMENT_KIND_BOND_BURNED
+    assert (burned.address, burned.amount) == (MINER.address, 10 * FDC - reward)
+    assert rewarded.kind == block_pb2.PAYMENT_KIND_REPORT_REWARD
+    assert (rewarded.address, rewarded.amount) == (ALICE.address, reward)
+    assert execution.next_validators.by_address(MINER.address) is None
+    # Nothing comes back any more.
+    assert chain.ledger.next_deadline_ms() is None
+    chain.produce(after_ms=DAY_MS)
+    assert not chain.payments()
+
+
+def test_nil_contradicts_a_block_too(chain: MiniChain) -> None:
+    votes = ReportEquivocation(first=vote(A, kind=PRECOMMIT), second=vote(b"", kind=PRECOMMIT))
+    chain.produce(chain.sign(ALICE, votes))
+
+
+def test_what_does_not_contradict_is_refused(chain: MiniChain) -> None:
+    for second, field in (
+        (vote(A), "second.block_hash"),
+        (vote(B, height=4), "second.height"),
+        (vote(B, round=1), "second.round"),
+        (vote(B, kind=PRECOMMIT), "second.kind"),
+        (vote(B, by=key("miner 1")), "second.public_key"),
+    ):
+        report = chain.sign(ALICE, ReportEquivocation(first=vote(A), second=second))
+        chain.refuses(LedgerCode.NOT_CONTRADICTING, report, field=field)
+
+
+def test_forged_votes_are_refused(chain: MiniChain) -> None:
+    forged = vote(B)
+    forged.signature = bytes(64)
+    report = chain.sign(ALICE, ReportEquivocation(first=vote(A), second=forged))
+    chain.refuses(DataCode.BAD_SIGNATURE, report)
+    chain.refuses(DataCode.MALFORMED, chain.sign(ALICE, ReportEquivocation(first=vote(A))))
+
+
+def test_nothing_is_slashed_twice(chain: MiniChain) -> None:
+    report = ReportEquivocation(first=vote(A), second=vote(B))
+    chain.produce(chain.sign(ALICE, report))
+    again = chain.sign(key("bob"), ReportEquivocation(first=vote(B), second=vote(A)))
+    chain.refuses(LedgerCode.ALREADY_SLASHED, again, field="first.public_key")
+    # Nor may the key bond again, so that no other pair of votes could be used either.
+    back = chain.sign(MINER, Bond(amount=2 * FDC))
+    chain.refuses(LedgerCode.ALREADY_SLASHED, back, field="public_key")
+
+
+def test_only_a_bond_that_was_at_stake_is_slashed(chain: MiniChain) -> None:
+    stranger = key("bob")
+    pair = ReportEquivocation(first=vote(A, by=stranger), second=vote(B, by=stranger))
+    chain.refuses(LedgerCode.NOT_SLASHABLE, chain.sign(ALICE, pair), field="first.height")
+    chain.keys[stranger.address] = stranger
+    chain.produce(chain.sign(stranger, Bond(amount=FDC)))
+    # It voted at height 3, before its bond decided anything.
+    chain.refuses(LedgerCode.NOT_SLASHABLE, chain.sign(ALICE, pair), field="first.height")
+    ahead = ReportEquivocation(
+        first=vote(A, height=chain.height + 2), second=vote(B, height=chain.height + 2)
+    )
+    chain.refuses(LedgerCode.NOT_SLASHABLE, chain.sign(ALICE, ahead), field="first.height")
+    now = ReportEquivocation(
+        first=vote(A, height=chain.height + 1), second=vote(B, height=chain.height + 1)
+    )
+    chain.produce(chain.sign(ALICE, now))
+
+
+def test_an_unbonded_bond_is_slashable_until_it_has_returned(chain: MiniChain) -> None:
+    chain.produce(chain.sign(MINER, Unbond(amount=10 * FDC)))
+    report = ReportEquivocation(first=vote(A), second=vote(B))
+    context = chain.context()
+    assert chain.ledger.execute(context, [chain.sign(ALICE, report)]).receipts
+    chain.produce(after_ms=DAY_MS)
+    late = chain.sign(ALICE, report)
+    chain.refuses(LedgerCode.NOT_SLASHABLE, late, field="first.height")
+    # A bond laid down anew does not answer for what happened before it.
+    chain.produce(chain.sign(MINER, Bond(amount=2 * FDC)))
+    chain.refuses(LedgerCode.NOT_SLASHABLE, chain.sign(ALICE, report), field="first.height")
+
+
+def test_whoever_bonds_again_while_unbonding_still_answers(chain: MiniChain) -> None:
+    chain.produce(chain.sign(MINER, Unbond(amount=10 * FDC)))
+    chain.produce(chain.sign(MINER, Bond(amount=2 * FDC)))
+    report = ReportEquivocation(first=vote(A), second=vote(B))
+    chain.produce(chain.sign(ALICE, report))
+    bond = records.BONDS.get(chain.state, MINER.address)
+    assert bond is not None
+    assert bond.slashed
+    assert chain.payments()[0].amount == 12 * FDC * 95 // 100
+
+
+def test_the_last_validator_is_not_slashed() -> None:
+    chain = MiniChain.create(1)
+    chain.produce()
+    votes = ReportEquivocation(first=vote(A, height=1), second=vote(B, height=1))
+    report = chain.sign(ALICE, votes)
+    chain.refuses(LedgerCode.LAST_VALIDATOR, report, field="first.public_key")

@@ -1,0 +1,218 @@
+"""Whether a block may follow the latest one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from fedcoin.consensus.certificates import make_certificate
+from fedcoin.consensus.errors import ConsensusCode
+from fedcoin.contract.errors import LedgerCode
+from fedcoin.data.crypto.hashing import sha256
+from fedcoin.data.errors import DataCode
+from fedcoin.data.messages.blocks import Block, build_block
+from fedcoin.data.messages.transactions import decode_transaction
+from fedcoin.data.messages.votes import PRECOMMIT, sign_vote
+from fedcoin.v1.block_pb2 import BlockHeader, Settlement
+from fedcoin.v1.transaction_pb2 import Bond, SignedTransaction
+from tests.support.ledger_campaign import Job, additive
+from tests.support.mini_chain import CHAIN_ID, FDC, GENESIS_MS, MiniChain, key, refused, transfer
+
+ALICE, BOB = key("alice"), key("bob")
+OTHER = sha256(b"something else")
+
+
+@pytest.fixture
+def chain() -> MiniChain:
+    chain = MiniChain.create(4)
+    for _ in range(3):
+        chain.produce()
+    return chain
+
+
+def pay(chain: MiniChain, amount: int = FDC, ahead: int = 0) -> Any:
+    return chain.sign(ALICE, transfer((BOB.address, amount)), ahead=ahead)
+
+
+def test_a_good_block_is_executed(chain: MiniChain) -> None:
+    block = chain.draft(pay(chain))
+    execution = chain.check(block, round=0, now_ms=chain.time_ms)
+    assert execution.app_hash == block.header.app_hash
+    assert [t.raw for t in execution.transactions] == list(block.transactions)
+    # Checking changes nothing.
+    assert chain.check(block).app_hash == execution.app_hash
+    assert chain.ledger.app_hash != execution.app_hash
+
+
+@pytest.mark.parametrize(
+    ("code", "field", "header"),
+    [
+        (DataCode.WRONG_CHAIN, "header.chain_id", {"chain_id": "another-chain"}),
+        (LedgerCode.WRONG_HEIGHT, "header.height", {"height": 3}),
+        (LedgerCode.WRONG_HEIGHT, "header.height", {"height": 5}),
+        (LedgerCode.WRONG_PARENT, "header.parent_hash", {"parent_hash": OTHER}),
+        (LedgerCode.WRONG_TIME, "header.time_ms", {"time_ms": GENESIS_MS}),
+        (LedgerCode.WRONG_TIME, "header.time_ms", {"time_ms": GENESIS_MS + 30}),
+        (LedgerCode.WRONG_PROPOSER, "header.proposer", {"proposer": ALICE.address}),
+        (LedgerCode.WRONG_RECEIPTS_ROOT, "header.receipts_root", {"receipts_root": OTHER}),
+        (LedgerCode.WRONG_APP_HASH, "header.app_hash", {"app_hash": OTHER}),
+        (
+            LedgerCode.WRONG_VALIDATORS_HASH,
+            "header.next_validators_hash",
+            {"next_validators_hash": OTHER},
+        ),
+        (
+            LedgerCode.WRONG_SETTLEMENT,
+            "header.settlement",
+            {"settlement": Settlement(task_id=OTHER, winner=ALICE.address)},
+        ),
+    ],
+)
+def test_a_header_that_is_wrong_is_refused(
+    chain: MiniChain, code: Any, field: str, header: dict[str, Any]
+) -> None:
+    block = chain.draft(pay(chain), **header)
+    before = chain.ledger.app_hash
+    with refused(code, field):
+        chain.check(block)
+    assert chain.ledger.app_hash == before
+
+
+def test_the_first_block_stands_on_genesis() -> None:
+    chain = MiniChain.create(1)
+    with refused(LedgerCode.WRONG_TIME, "header.time_ms"):
+        chain.check(chain.draft(time_ms=GENESIS_MS))
+    with refused(LedgerCode.WRONG_PARENT, "header.parent_hash"):
+        chain.check(chain.draft(parent_hash=OTHER))
+    good = chain.draft()
+    certified = build_block(good.header, b"\1", ())
+    with refused(LedgerCode.UNEXPECTED_CERTIFICATE, "last_certificate"):
+        chain.check(certified)
+    chain.check(good)
+
+
+def test_the_time_may_only_be_so_far_ahead_of_a_voter_s_clock(chain: MiniChain) -> None:
+    drift = chain.genesis.parameters.max_clock_drift_ms
+    block = chain.draft(after_ms=100_000)
+    now = block.header.time_ms - drift
+    chain.check(block, now_ms=now)
+    with refused(LedgerCode.TIME_TOO_FAR_AHEAD, "header.time_ms"):
+        chain.check(block, now_ms=now - 1)
+    # Who syncs a certified chain has no opinion on the time.
+    chain.check(block)
+
+
+def test_it_must_have_been_the_proposer_s_turn(chain: MiniChain) -> None:
+    blocks = [chain.draft(round=round) for round in range(4)]
+    assert len({block.header.proposer for block in blocks}) == 4
+    for built, block in enumerate(blocks):
+        for round in range(4):
+            # A block may be proposed again in a later round than it was built in.
+            if built <= round:
+                chain.check(block, round=round)
+            else:
+                with refused(LedgerCode.WRONG_PROPOSER, "header.proposer"):
+                    chain.check(block, round=round)
+        chain.check(block)
+        chain.check(block, round=10**9)
+
+
+def altered(block: Block, certificate: bytes) -> Block:
+    return build_block(block.header, certificate, block.transactions)
+
+
+def test_the_parent_s_certificate_must_be_one(chain: MiniChain) -> None:
+    good = chain.draft()
+    last = chain.blocks[-1]
+    two = chain.certify(last, signers=2)
+    three = chain.certify(last, signers=3)
+    before = chain.certificates[-2]
+    for certificate in (b"", b"\1\2\3", two, before, good.last_certificate[:-1]):
+        with refused(ConsensusCode.BAD_CERTIFICATE):
+            chain.check(altered(good, certificate))
+    # Another certificate for the parent is as good: signers and round may differ.
+    chain.check(altered(good, three))
+    chain.check(altered(good, chain.certify(last, round=7)))
+
+
+def test_the_certificate_is_by_those_who_decided_the_parent() -> None:
+    chain = MiniChain.create(2, bonds=[FDC, FDC])
+    chain.keys[ALICE.address] = ALICE
+    # From the next height on Alice alone has more than two thirds.
+    block = chain.draft(chain.sign(ALICE, Bond(amount=100 * FDC)))
+    chain.add(block, chain.certify(block))
+    vote = sign_vote(PRECOMMIT, block.height, 0, block.hash, ALICE, CHAIN_ID)
+    with refused(ConsensusCode.BAD_CERTIFICATE):
+        chain.check(altered(chain.draft(), make_certificate([vote])))
+    chain.produce()
+    # Now she has decided one.
+    latest = chain.blocks[-1]
+    vote = sign_vote(PRECOMMIT, latest.height, 0, latest.hash, ALICE, CHAIN_ID)
+    chain.check(altered(chain.draft(), make_certificate([vote])))
+
+
+def test_one_bad_transaction_makes_the_block_bad(chain: MiniChain) -> None:
+    good, twice = pay(chain), pay(chain)
+    block = chain.draft(good)
+    forged = SignedTransaction.FromString(good.raw)
+    forged.signature = bytes(64)
+    for code, field, raws in (
+        (LedgerCode.NONCE_TOO_LOW, "transactions[1].nonce", [good.raw, twice.raw]),
+        (DataCode.BAD_SIGNATURE, "transactions[0].signature", [forged.SerializeToString()]),
+        (DataCode.MALFORMED, None, [good.raw, b"\xff\xff"]),
+    ):
+        crowded = build_block(block.header, block.last_certificate, raws)
+        with refused(code, field):
+            chain.check(crowded)
+
+
+def test_a_decoder_that_knows_transactions_is_used(chain: MiniChain) -> None:
+    block = chain.draft(pay(chain))
+    seen: list[bytes] = []
+
+    def decode(raw: bytes) -> Any:
+        seen.append(raw)
+        return decode_transaction(raw, CHAIN_ID)
+
+    chain.check(block, decode=decode)
+    assert seen == list(block.transactions)
+
+
+def test_a_block_over_the_limit_is_refused() -> None:
+    chain = MiniChain.create(1, max_block_bytes=16_384, max_transaction_bytes=4_096)
+    chain.produce()
+    many = [pay(chain, ahead=i) for i in range(120)]
+    block = chain.draft(*many)
+    assert len(block.raw) > 16_384
+    with refused(DataCode.TOO_LARGE):
+        chain.check(block)
+
+
+def test_a_settlement_must_be_told_as_it_is() -> None:
+    job = Job(MiniChain.create(2))
+    job.open_campaign()
+    job.open_task()
+    job.run({m: additive(3, 2, 1) for m in job.chain.miners})
+    chain = job.chain
+    block = chain.draft()
+    assert block.header.settlement.task_id == job.task_id
+    dearer = Settlement()
+    dearer.CopyFrom(block.header.settlement)
+    dearer.mean_shapley_nano[0] += 1
+    silent = BlockHeader()
+    silent.CopyFrom(block.header)
+    silent.ClearField("settlement")
+    wrong = [
+        chain.draft(settlement=dearer),
+        build_block(silent, block.last_certificate, block.transactions),
+    ]
+    for bad in wrong:
+        with refused(LedgerCode.WRONG_SETTLEMENT, "header.settlement"):
+            chain.check(bad)
+    empty = BlockHeader()
+    empty.CopyFrom(silent)
+    empty.settlement.CopyFrom(Settlement(task_id=OTHER, winner=ALICE.address))
+    with refused(LedgerCode.WRONG_SETTLEMENT, "header.settlement"):
+        chain.check(build_block(empty, block.last_certificate, block.transactions))
+    chain.produce()

@@ -1,0 +1,75 @@
+"""Overlays and states in memory behave as dictionaries do."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fedcoin.contract.state.overlay import MemoryState, Overlay
+
+KEYS = st.binary(min_size=1, max_size=3)
+CHANGES = st.dictionaries(KEYS, st.none() | st.binary(max_size=3), max_size=12)
+ENTRIES = st.dictionaries(KEYS, st.binary(max_size=3), max_size=12)
+
+
+def applied(entries: dict[bytes, bytes], changes: dict[bytes, bytes | None]) -> dict[bytes, bytes]:
+    merged = {**entries, **changes}
+    return {key: value for key, value in merged.items() if value is not None}
+
+
+def write(overlay: Overlay, changes: dict[bytes, bytes | None]) -> None:
+    for key, value in changes.items():
+        if value is None:
+            overlay.delete(key)
+        else:
+            overlay.put(key, value)
+
+
+@given(ENTRIES, CHANGES, CHANGES, st.binary(max_size=2))
+def test_an_overlay_over_an_overlay_reads_like_a_dictionary(
+    entries: dict[bytes, bytes],
+    first: dict[bytes, bytes | None],
+    second: dict[bytes, bytes | None],
+    prefix: bytes,
+) -> None:
+    below = MemoryState(entries)
+    lower = Overlay(below)
+    write(lower, first)
+    upper = Overlay(lower)
+    write(upper, second)
+    expected = applied(applied(entries, first), second)
+    wanted = sorted((k, v) for k, v in expected.items() if k.startswith(prefix))
+    assert list(upper.scan(prefix)) == wanted
+    assert all(upper.get(key) == expected.get(key) for key in {*entries, *first, *second})
+    # Nothing below has changed.
+    assert dict(lower.scan(b"")) == applied(entries, first)
+    assert dict(below.scan(b"")) == entries
+
+
+@given(ENTRIES, CHANGES, CHANGES)
+def test_changes_are_what_leads_from_below_to_here(
+    entries: dict[bytes, bytes],
+    first: dict[bytes, bytes | None],
+    second: dict[bytes, bytes | None],
+) -> None:
+    state = MemoryState(entries)
+    lower = Overlay(state)
+    write(lower, first)
+    upper = Overlay(lower)
+    write(upper, second)
+    lower.absorb(upper)
+    changes = lower.changes()
+    expected = applied(applied(entries, first), second)
+    assert all(entries.get(key) != value for key, value in changes.items())
+    state.apply(changes)
+    assert list(state.scan(b"")) == sorted(expected.items())
+
+
+def test_a_value_that_was_set_back_is_no_change() -> None:
+    overlay = Overlay(MemoryState({b"a": b"1"}))
+    overlay.put(b"a", b"2")
+    overlay.put(b"a", b"1")
+    overlay.put(b"b", b"1")
+    overlay.delete(b"b")
+    assert overlay.changes() == {}
+    assert overlay.before(b"a") == b"1"

@@ -1,0 +1,78 @@
+"""What is left of a task in the state once it is closed."""
+
+from __future__ import annotations
+
+import pytest
+
+from fedcoin.contract import queries
+from fedcoin.contract.state import records
+from fedcoin.contract.tasks.settlement import clients
+from fedcoin.data.messages.transactions import decode_transaction
+from fedcoin.data.messages.updates import decode_update
+from fedcoin.v1 import task_pb2
+from fedcoin.v1.task_pb2 import ClientUpdate, OpenTask, Sampling
+from tests.support.ledger_campaign import FAILED, SETTLED, Job, additive
+from tests.support.mini_chain import CHAIN_ID, MiniChain, key
+
+
+def job_of(clients: int) -> Job:
+    """A campaign's first round, just opened."""
+    keys = sorted((key(f"client {i}") for i in range(clients)), key=lambda k: k.address)
+    job = Job(MiniChain.create(2), clients=keys)
+    job.open_campaign()
+    sampling = Sampling(schedule=task_pb2.SCHEDULE_ANTITHETIC, max_samples=100)
+    job.open_task(**({} if clients <= 12 else {"sampling": sampling}), max_attempts=1)
+    return job
+
+
+def held(job: Job) -> int:
+    """Bytes of all entries about the task."""
+    tables = (records.TASKS, records.TERMS, records.MINERS)
+    state = job.chain.state
+    return sum(len(k) + len(v) for t in tables for k, v in state.scan(t.prefix + job.task_id))
+
+
+def kept_terms(job: Job) -> OpenTask:
+    terms = records.TERMS.get(job.chain.state, job.task_id)
+    assert terms is not None
+    return terms
+
+
+@pytest.mark.parametrize(("clients_", "most"), [(10, 2_000), (100, 10_000)])
+def test_a_settled_task_is_small(clients_: int, most: int) -> None:
+    job = job_of(clients_)
+    before = queries.task(job.chain.state, job.task_id)
+    assert kept_terms(job) == job.terms
+    job.settle(dict.fromkeys(job.chain.miners, additive(*(n % 2 for n in range(clients_)))))
+    assert held(job) < most
+    # Whatever a query tells of it is still there.
+    after = queries.task(job.chain.state, job.task_id)
+    assert before is not None
+    assert after is not None
+    told = [(c.address, c.num_samples, c.update) for c in after.clients]
+    assert told == [(c.address, c.num_samples, c.update) for c in before.clients]
+    assert sum(c.payout for c in after.clients) == job.terms.prices.training
+    assert clients(kept_terms(job)) == clients(job.terms)
+    assert job.task.phase == SETTLED
+
+
+def test_what_clients_signed_is_in_the_block() -> None:
+    job = job_of(3)
+    job.settle(dict.fromkeys(job.chain.miners, additive(5, 10, -3)))
+    for update in kept_terms(job).updates:
+        assert not update.signature
+        assert not ClientUpdate.FromString(update.body).campaign_id
+    (raw,) = job.chain.blocks[job.task.opened_height - 1].transactions
+    opened = decode_transaction(raw, CHAIN_ID)
+    assert opened.hash == job.task_id
+    for envelope, client in zip(opened.body.open_task.updates, job.clients, strict=True):
+        assert decode_update(envelope, CHAIN_ID).address == client.address
+
+
+def test_a_failed_task_is_small_too() -> None:
+    job = job_of(3)
+    while not job.task.closed_height:
+        job.chain.produce(after_ms=job.terms.commit_window_ms)
+    assert job.task.phase == FAILED
+    assert not any(update.signature for update in kept_terms(job).updates)
+    assert clients(kept_terms(job)) == clients(job.terms)

@@ -1,0 +1,190 @@
+"""Who is paid what, to the last sap."""
+
+from __future__ import annotations
+
+import pytest
+
+from fedcoin.consensus import posap
+from fedcoin.contract.tasks.settlement import clients
+from fedcoin.data.messages.receipts import decode_receipt
+from fedcoin.incentive.payout import client_payouts
+from fedcoin.v1 import block_pb2, task_pb2
+from fedcoin.v1.block_pb2 import PaymentReceipt
+from fedcoin.v1.task_pb2 import PriceSplit
+from tests.support.ledger_campaign import SETTLED, Game, Job, additive
+from tests.support.mini_chain import FDC, MiniChain, key
+
+TRAIN = block_pb2.PAYMENT_KIND_TRAINING
+COM = block_pb2.PAYMENT_KIND_AGGREGATION
+SAP = block_pb2.PAYMENT_KIND_MINING
+REFUND = block_pb2.PAYMENT_KIND_REFUND
+RETURNED = block_pb2.PAYMENT_KIND_DEPOSIT_RETURNED
+BURNED = block_pb2.PAYMENT_KIND_DEPOSIT_BURNED
+
+
+def settled(game: Game, validators: int = 4, **campaign: object) -> Job:
+    """A campaign's first round, settled by miners that agree on this game."""
+    job = Job(MiniChain.create(validators))
+    job.open_campaign(**campaign)
+    job.open_task()
+    job.settle(dict.fromkeys(job.chain.miners, game))
+    return job
+
+
+def paid(job: Job, kind: int) -> list[PaymentReceipt]:
+    return [payment for payment in job.chain.payments() if payment.kind == kind]
+
+
+def test_everybody_is_paid_in_one_block() -> None:
+    job = settled(additive(5, 10, -3))
+    prices = job.terms.prices
+    assert (prices.training, prices.aggregation, prices.mining) == (35 * FDC // 10, FDC // 2, FDC)
+    values = (50_000_000, 100_000_000, -30_000_000)
+    payouts, refund = client_payouts(values, prices.training)
+    assert refund == 0
+    train = paid(job, TRAIN)
+    # The third client's value is negative: it gets nothing, and no receipt.
+    assert [(p.address, p.amount, p.shapley_nano) for p in train] == [
+        (client.address, payout, value)
+        for client, payout, value in zip(job.clients, payouts, values, strict=True)
+        if payout
+    ]
+    assert sum(p.amount for p in train) == prices.training
+    assert train[1].amount in (2 * train[0].amount, 2 * train[0].amount - 1)
+    (com,) = paid(job, COM)
+    assert (com.address, com.amount) == (job.server.address, prices.aggregation)
+    (sap,) = paid(job, SAP)
+    assert (sap.address, sap.amount) == (job.task.settlement.winner, prices.mining)
+    assert len(paid(job, RETURNED)) == 4
+    assert not paid(job, REFUND)
+    for payment in job.chain.payments():
+        assert payment.campaign_id == job.campaign_id
+        assert (payment.task_id, payment.round) == (job.task_id, 1)
+    assert [job.chain.balance(client) for client in job.clients] == list(payouts)
+    assert job.chain.campaign(job.campaign_id).escrow == 5 * FDC
+    assert clients(job.terms) == [client.address for client in job.clients]
+
+
+@pytest.mark.parametrize("worth", [(-5, -10, -1), (0, 0, 0)])
+def test_when_no_value_is_positive_the_training_price_goes_back(worth: tuple[int, ...]) -> None:
+    job = settled(additive(*worth, base=50))
+    assert not paid(job, TRAIN)
+    (refund,) = paid(job, REFUND)
+    assert (refund.address, refund.amount) == (job.requester.address, job.terms.prices.training)
+    assert len(paid(job, COM)) == len(paid(job, SAP)) == 1
+
+
+def test_one_client_gets_all_or_nothing() -> None:
+    for worth, kind in ((7, TRAIN), (-7, REFUND)):
+        job = Job(MiniChain.create(), clients=[key("client 0")])
+        job.open_campaign()
+        job.open_task()
+        job.settle({m: additive(worth, base=20) for m in job.chain.miners})
+        (payment,) = paid(job, kind)
+        assert payment.amount == job.terms.prices.training
+
+
+def test_one_miner_is_enough() -> None:
+    job = settled(additive(1, 2, 3), validators=1)
+    (miner,) = job.chain.miners
+    assert job.task.settlement.winner == miner.address
+    record = job.chain.miner(job.task_id, miner)
+    assert record is not None
+    assert record.inlier
+    assert record.reward == job.terms.prices.mining
+
+
+def test_a_withheld_reveal_burns_the_deposit() -> None:
+    job = Job(MiniChain.create())
+    job.open_campaign()
+    job.open_task()
+    miners = job.chain.miners
+    job.settle({m: additive(1, 2, 3) for m in miners}, withheld=miners[:1])
+    (burned,) = paid(job, BURNED)
+    deposit = job.deposit
+    assert (burned.address, burned.amount) == (miners[0].address, deposit)
+    assert job.chain.ledger.totals().burned == deposit
+    assert {p.address for p in paid(job, RETURNED)} == {m.address for m in miners[1:]}
+
+
+def test_the_tie_of_an_exact_task_is_drawn_from_the_challenge() -> None:
+    job = settled(additive(5, 10, -3))
+    reveals = [
+        posap.Reveal(m.address, 10 * FDC, 8, (50_000_000, 100_000_000, -30_000_000))
+        for m in job.chain.miners
+    ]
+    outcome = posap.decide(
+        reveals, 20_000_000, job.task.challenge, exact=True, min_samples_percent=25
+    )
+    assert outcome is not None
+    assert outcome.winner == job.task.settlement.winner
+
+
+def test_the_inliers_share_by_samples_where_the_campaign_says_so() -> None:
+    job = Job(MiniChain.create())
+    job.open_campaign(mining_reward=task_pb2.MINING_REWARD_PRO_RATA)
+    job.open_task(sampling=job.sampled(1_000))
+    miners = job.chain.miners
+    game = additive(5, 10, -3)
+    outlier = additive(-30, 60, 0, base=30)
+    amounts = dict(zip(miners, (100, 200, 300, 1_000), strict=True))
+    job.settle({m: outlier if m is miners[3] else game for m in miners}, samples=amounts)
+    sap = job.terms.prices.mining
+    assert [(p.address, p.amount) for p in paid(job, SAP)] == [
+        (miners[0].address, -(-sap // 6)),
+        (miners[1].address, sap // 3),
+        (miners[2].address, sap // 2),
+    ]
+    inliers = [job.chain.miner(job.task_id, m) for m in miners]
+    assert [m is not None and m.inlier for m in inliers] == [True, True, True, False]
+    assert [m is not None and m.reward > 0 for m in inliers] == [True, True, True, False]
+    # The outlier claimed the most samples, and moved nothing by it.
+    assert list(job.task.settlement.mean_shapley_nano) == [50_000_000, 100_000_000, -30_000_000]
+    # It revealed validly: what it showed may be honest work on a broken machine.
+    assert len(paid(job, RETURNED)) == 4
+
+
+@pytest.mark.parametrize(("percent", "least"), [(0, 50), (25, 50), (50, 100), (100, 200)])
+def test_who_proved_too_little_is_no_inlier_and_has_its_deposit_back(
+    percent: int, least: int
+) -> None:
+    """The lower median of the counts is 200; a genesis that names no share has a quarter."""
+    for samples in (least - 1, least):
+        job = Job(MiniChain.create(min_samples_percent=percent))
+        job.open_campaign(mining_reward=task_pb2.MINING_REWARD_PRO_RATA)
+        job.open_task(sampling=job.sampled(1_000))
+        amounts = dict(zip(job.chain.miners, (samples, 200, 300, 1_000), strict=True))
+        job.settle(dict.fromkeys(job.chain.miners, additive(5, 10, -3)), samples=amounts)
+        lazy = job.chain.miner(job.task_id, job.chain.miners[0])
+        assert lazy is not None
+        assert lazy.revealed
+        assert (lazy.inlier, lazy.reward > 0) == (samples == least, samples == least)
+        assert len(paid(job, RETURNED)) == 4
+        assert not paid(job, BURNED)
+
+
+def test_a_price_of_nothing_leaves_no_receipt() -> None:
+    job = settled(additive(1, 2, 3), split=PriceSplit(training=1))
+    assert not paid(job, COM)
+    assert not paid(job, SAP)
+    assert sum(p.amount for p in paid(job, TRAIN)) == 5 * FDC
+    nothing_for_clients = settled(additive(1, 2, 3), split=PriceSplit(mining=1))
+    assert not paid(nothing_for_clients, TRAIN)
+    assert not paid(nothing_for_clients, REFUND)
+
+
+def test_a_slashed_or_gone_client_is_paid_where_it_said() -> None:
+    """Payment needs nothing of its receiver: the address may never have been used."""
+    job = settled(additive(1, 1, 1))
+    for client in job.clients:
+        account = job.chain.ledger.account(client.address)
+        assert account.nonce == 0
+        assert account.balance > 0
+
+
+def test_receipts_say_which_phase_was_entered_behind_what_was_paid() -> None:
+    job = settled(additive(1, 2, 3))
+    receipts = [decode_receipt(raw) for raw in job.chain.executions[-1].receipts]
+    kinds = [receipt.WhichOneof("kind") for receipt in receipts]
+    assert kinds == ["payment"] * (len(kinds) - 1) + ["task"]
+    assert receipts[-1].task.phase == SETTLED

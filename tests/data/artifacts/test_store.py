@@ -1,0 +1,308 @@
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from fedcoin.data.artifacts import store as artifact_store
+from fedcoin.data.artifacts.manifest import CHUNK_BYTES, chunks_of, manifest_of
+from fedcoin.data.artifacts.store import ArtifactStore
+from fedcoin.data.errors import DataCode, RefusalError
+
+MB = 1 << 20
+
+
+def content(number: int, size: int = 2 * CHUNK_BYTES + 1_000) -> bytes:
+    return number.to_bytes(8, "big") * (size // 8)
+
+
+def upload(store: ArtifactStore, data: bytes, chunks: int) -> bytes:
+    manifest = manifest_of(data)
+    assert store.begin(manifest) == 0
+    for index, chunk in enumerate(list(chunks_of(data))[:chunks]):
+        assert store.add_chunk(manifest.id, index, chunk) == index + 1
+    return manifest.id
+
+
+def refused(action: Callable[[], object]) -> DataCode:
+    with pytest.raises(RefusalError) as caught:
+        action()
+    code = caught.value.code
+    assert isinstance(code, DataCode)
+    return code
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "artifacts"
+
+
+@pytest.fixture
+def store(root: Path) -> ArtifactStore:
+    return ArtifactStore(root, 10 * MB, 5 * MB)
+
+
+def test_what_was_put_is_there(store: ArtifactStore, root: Path) -> None:
+    data = content(1)
+    id = store.put(data)
+    assert store.has(id)
+    assert store.read(id) == data == store.path(id).read_bytes()
+    assert store.size(id) == len(data) == store.used_bytes()
+    assert store.manifest(id) == manifest_of(data)
+    assert [store.read_chunk(id, i) for i in range(3)] == list(chunks_of(data))
+    assert store.ids() == (id,)
+    assert store.put(data) == id
+    assert ArtifactStore(root, 10 * MB).read(id) == data
+
+
+def test_a_file_is_copied(store: ArtifactStore, tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(content(1))
+    id = store.put(path)
+    path.unlink()
+    assert store.read(id) == content(1)
+
+
+def test_what_is_not_there(store: ArtifactStore) -> None:
+    id = bytes(32)
+    assert not store.has(id)
+    assert store.size(id) is None
+    assert store.next_chunk(id) == 0
+    assert not store.remove(id)
+    for action in (
+        lambda: store.path(id),
+        lambda: store.read(id),
+        lambda: store.manifest(id),
+        lambda: store.read_chunk(id, 0),
+        lambda: store.add_chunk(id, 0, b"x"),
+        lambda: store.check(id),
+        lambda: store.path(b"../../etc/passwd"),
+    ):
+        assert refused(action) is DataCode.UNKNOWN_ARTIFACT
+
+
+def test_chunks_that_are_not_there(store: ArtifactStore) -> None:
+    id = store.put(content(1))
+    for index in (-1, 3, 2**40):
+        assert refused(lambda index=index: store.read_chunk(id, index)) is DataCode.BAD_CHUNK  # type: ignore[misc]
+
+
+def test_an_upload_goes_on_where_it_was(store: ArtifactStore, root: Path) -> None:
+    data = content(1)
+    id = upload(store, data, 1)
+    assert not store.has(id)
+    assert store.next_chunk(id) == 1
+    again = ArtifactStore(root, 10 * MB)
+    assert again.next_chunk(id) == 1
+    assert again.begin(manifest_of(data)) == 1
+    chunks = list(chunks_of(data))
+    assert again.add_chunk(id, 0, chunks[0]) == 1  # there already
+    assert again.add_chunk(id, 1, chunks[1]) == 2
+    assert again.add_chunk(id, 2, chunks[2]) == 3
+    assert again.read(id) == data
+    assert again.begin(manifest_of(data)) == 3
+    assert again.add_chunk(id, 1, b"ignored") == 3
+    assert os.listdir(root / "partial") == []
+
+
+def test_wrong_chunks_change_nothing(store: ArtifactStore) -> None:
+    data = content(1)
+    id = upload(store, data, 1)
+    chunks = list(chunks_of(data))
+    for index, chunk in (
+        (1, chunks[1][:-1]),  # short
+        (1, chunks[1] + b"x"),  # long
+        (1, b"x" + chunks[1][1:]),  # forged
+        (1, chunks[2]),  # mismatched
+        (2, chunks[2]),  # out of order
+        (0, chunks[1][:-1]),  # wrong, where there is a right one
+        (3, b""),
+        (-1, chunks[0]),
+    ):
+        code = refused(lambda i=index, c=chunk: store.add_chunk(id, i, c))  # type: ignore[misc]
+        assert code is DataCode.BAD_CHUNK
+        assert store.next_chunk(id) == 1
+    assert store.add_chunk(id, 1, chunks[1]) == 2
+    assert store.add_chunk(id, 2, chunks[2]) == 3
+    assert store.read(id) == data
+
+
+def test_manifests_are_checked(store: ArtifactStore) -> None:
+    manifest = manifest_of(content(1))
+    manifest.size += CHUNK_BYTES
+    assert refused(lambda: store.begin(manifest)) is DataCode.BAD_ARTIFACT
+    assert refused(lambda: store.put(b"")) is DataCode.BAD_ARTIFACT
+    assert refused(lambda: store.put(bytes(5 * MB + 1))) is DataCode.TOO_LARGE
+
+
+def test_all_bytes_are_bounded(root: Path) -> None:
+    store = ArtifactStore(root, 3 * MB)
+    first = store.put(content(1, 2 * MB))
+    assert refused(lambda: store.put(content(2, 2 * MB))) is DataCode.STORE_FULL
+    assert refused(lambda: store.put(bytes(4 * MB))) is DataCode.TOO_LARGE
+    assert store.has(first)
+    store.remove(first)
+    assert store.has(store.put(content(2, 2 * MB)))
+
+
+def test_idle_uploads_make_room(root: Path) -> None:
+    store = ArtifactStore(root, 3 * MB)
+    idle = upload(store, content(1, 2 * MB), 6)
+    busy = upload(store, content(2, MB), 2)
+    store.put(content(3, 2 * MB))
+    assert store.next_chunk(idle) == 0
+    assert store.next_chunk(busy) == 2
+    assert store.used_bytes() <= 3 * MB
+
+
+def test_whole_artifacts_never_make_room(root: Path) -> None:
+    store = ArtifactStore(root, 3 * MB)
+    id = upload(store, content(1, 2 * MB), 6)  # room for it, as yet
+    whole = store.put(content(2, MB + 2 * CHUNK_BYTES))
+    chunk = list(chunks_of(content(1, 2 * MB)))[6]
+    assert refused(lambda: store.add_chunk(id, 6, chunk)) is DataCode.STORE_FULL
+    assert store.has(whole)
+
+
+def test_uploads_are_bounded_in_number(
+    store: ArtifactStore, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(artifact_store, "MAX_UPLOADS", 3)
+    ids = [upload(store, content(i, CHUNK_BYTES + 8), 1) for i in range(3)]
+    store.begin(manifest_of(content(0, CHUNK_BYTES + 8)))  # no longer the idlest
+    upload(store, content(9, CHUNK_BYTES + 8), 1)
+    assert [store.next_chunk(id) for id in ids] == [1, 0, 1]
+    assert len(os.listdir(root / "partial")) == 6
+
+
+def test_a_dropped_upload_can_begin_anew(store: ArtifactStore) -> None:
+    id = upload(store, content(1), 2)
+    assert store.remove(id)
+    assert refused(lambda: store.add_chunk(id, 2, b"")) is DataCode.UNKNOWN_ARTIFACT
+    assert store.put(content(1)) == id
+
+
+def test_what_a_crash_leaves(store: ArtifactStore, root: Path) -> None:
+    data = content(1)
+    id = upload(store, data, 2)
+    file = root / "partial" / f"{id.hex()}.data"
+    # The second chunk only reached the disk in part, the third as zeros.
+    file.write_bytes(file.read_bytes()[: CHUNK_BYTES + 100] + bytes(CHUNK_BYTES))
+    (root / "partial" / "junk").write_bytes(b"x")
+    (root / "partial" / f"{'0' * 64}.manifest").write_bytes(b"cut off")
+    (root / f"{'0' * 64}.manifest").write_bytes(b"orphan")
+    (root / "notes.txt").write_bytes(b"not ours")
+    again = ArtifactStore(root, 10 * MB)
+    assert again.next_chunk(id) == 1
+    assert again.put(data) == id
+    assert again.read(id) == data
+    assert os.listdir(root / "partial") == []
+    assert (root / "notes.txt").exists()
+    assert not (root / f"{'0' * 64}.manifest").exists()
+
+
+def test_a_crash_before_the_last_step(store: ArtifactStore, root: Path) -> None:
+    data = content(1)
+    id = upload(store, data, 2)
+    file = root / "partial" / f"{id.hex()}.data"
+    file.write_bytes(data)
+    assert ArtifactStore(root, 10 * MB).read(id) == data
+    # Between the two renames.
+    os.replace(root / f"{id.hex()}.manifest", root / "partial" / f"{id.hex()}.manifest")
+    again = ArtifactStore(root, 10 * MB)
+    assert again.manifest(id) == manifest_of(data)
+    assert os.listdir(root / "partial") == []
+
+
+def test_a_damaged_manifest_is_made_again(store: ArtifactStore, root: Path) -> None:
+    id = store.put(content(1))
+    (root / f"{id.hex()}.manifest").write_bytes(b"rot")
+    assert store.manifest(id) == manifest_of(content(1))
+
+
+def test_rot_is_found(store: ArtifactStore) -> None:
+    id = store.put(content(1))
+    assert store.check(id)
+    store.path(id).write_bytes(content(2))
+    assert not store.check(id)
+    assert not store.has(id)
+
+
+def test_many_uploaders_of_one_artifact(store: ArtifactStore) -> None:
+    data = content(1, 8 * CHUNK_BYTES)
+    results: list[bytes] = []
+    threads = [threading.Thread(target=lambda: results.append(store.put(data))) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(results) == 6
+    assert store.read(results[0]) == data
+
+
+def test_many_uploaders_of_many_artifacts(store: ArtifactStore) -> None:
+    errors: list[BaseException] = []
+
+    def work(number: int) -> None:
+        try:
+            for i in range(4):
+                id = store.put(content(number * 10 + i))
+                assert store.read(id) == content(number * 10 + i)
+                store.remove(id)
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert store.ids() == ()
+    assert store.used_bytes() == 0
+
+
+def test_a_failing_disk_is_no_refusal(
+    store: ArtifactStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fedcoin.data.artifacts import upload as artifact_upload
+
+    def fail(_: Path) -> None:
+        raise OSError("no space left on device")
+
+    data = content(1)
+    id = upload(store, data, 2)
+    last = list(chunks_of(data))[2]
+    with monkeypatch.context() as patch:
+        patch.setattr(artifact_upload, "sync_file", fail)
+        with pytest.raises(OSError, match="no space"):
+            store.add_chunk(id, 2, last)
+    assert not store.has(id)
+    assert store.add_chunk(id, 2, last) == 3
+    assert store.read(id) == data
+
+
+@pytest.mark.parametrize("claimed", [-500, 1, 7_000])
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_claimed_size_is_not_believed(root: Path, claimed: int, restart: bool) -> None:
+    data = content(9)
+    store = ArtifactStore(root, 10 * MB, 5 * MB)
+    lie = manifest_of(data)
+    lie.size += claimed
+    assert store.begin(lie) == 0
+    chunks = list(chunks_of(data))
+    assert store.add_chunk(lie.id, 0, chunks[0]) == 1
+    if restart:
+        store = ArtifactStore(root, 10 * MB, 5 * MB)
+    assert store.begin(manifest_of(data)) == 1
+    store.add_chunk(lie.id, 1, chunks[1])
+    assert refused(lambda: store.add_chunk(lie.id, 2, chunks[2] + b"!")) is DataCode.BAD_CHUNK
+    assert store.add_chunk(lie.id, 2, chunks[2]) == 3
+    assert store.read(lie.id) == data
+    assert store.size(lie.id) == len(data) == store.used_bytes()
+    assert store.manifest(lie.id) == manifest_of(data)
+    again = ArtifactStore(root, 10 * MB, 5 * MB)
+    assert (again.size(lie.id), again.read(lie.id)) == (len(data), data)

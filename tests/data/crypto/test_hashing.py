@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import pytest
+
+from fedcoin.data.crypto.hashing import Context, sha256, signing_digest
+
+
+def test_parts_are_concatenated() -> None:
+    assert sha256(b"a", b"", b"bc") == hashlib.sha256(b"abc").digest()
+
+
+def test_golden_digests(build: Any) -> None:
+    for vector in build.vectors("hashing"):
+        digest = signing_digest(
+            Context(vector["context"]), vector["chain_id"], bytes.fromhex(vector["body"])
+        )
+        assert digest.hex() == vector["digest"]
+
+
+def test_contexts_and_chains_separate() -> None:
+    digests = {signing_digest(c, chain, b"x") for c in Context for chain in ("a", "b")}
+    assert len(digests) == 2 * len(Context)
+
+
+def test_a_nul_cannot_blur_the_chain_id() -> None:
+    with pytest.raises(ValueError, match="NUL"):
+        signing_digest(Context.TX, "a\0b", b"")

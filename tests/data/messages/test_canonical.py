@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fedcoin.data.errors import DataCode, RefusalError
+from fedcoin.data.messages import canonical
+from fedcoin.v1.block_pb2 import Settlement
+from fedcoin.v1.vote_pb2 import VOTE_KIND_PREVOTE, Certificate, SignedVote, Vote
+
+VOTE = canonical.encode(Vote(kind=VOTE_KIND_PREVOTE, height=300, round=2, block_hash=b"h" * 32))
+
+
+def refused(raw: bytes, kind: type[Vote | Settlement] = Vote) -> DataCode:
+    with pytest.raises(RefusalError) as caught:
+        canonical.decode(kind, raw)
+    code = caught.value.code
+    assert isinstance(code, DataCode)
+    return code
+
+
+def test_the_one_encoding_is_read() -> None:
+    assert canonical.encode(canonical.decode(Vote, VOTE)) == VOTE
+    assert canonical.decode(Vote, b"") == Vote()
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        VOTE + b"\x78\x01",  # an unknown field
+        VOTE + b"\x18\x02",  # the round twice
+        VOTE[2:] + VOTE[:2],  # another order
+        b"\x08\x81\x00",  # an idle byte in a number
+        b"\x08\x00",  # a zero that is written out
+        b"\x08",  # cut off
+        b"\x22\x05ab",  # a length beyond the end
+        b"\xff" * 20,
+    ],
+)
+def test_every_other_encoding_is_refused(raw: bytes) -> None:
+    assert refused(raw) is DataCode.MALFORMED
+
+
+def test_unpacked_numbers_are_refused() -> None:
+    packed = canonical.encode(Settlement(winner_shapley_nano=[1, 2]))
+    assert canonical.decode(Settlement, packed).winner_shapley_nano == [1, 2]
+    unpacked = b"\x18\x02\x18\x04"
+    assert list(Settlement.FromString(unpacked).winner_shapley_nano) == [1, 2]
+    assert refused(unpacked, Settlement) is DataCode.MALFORMED
+
+
+def test_unknown_fields_inside_are_refused() -> None:
+    inner = canonical.encode(SignedVote(body=b"x")) + b"\x78\x01"
+    outer = b"\x0a" + bytes([len(inner)]) + inner
+    with pytest.raises(RefusalError):
+        canonical.decode(Certificate, outer)
+
+
+@given(st.binary(max_size=60))
+def test_any_bytes_are_the_encoding_or_refused(raw: bytes) -> None:
+    try:
+        message = canonical.decode(Vote, raw)
+    except RefusalError:
+        return
+    assert canonical.encode(message) == raw
+
+
+def test_the_code_is_the_callers() -> None:
+    with pytest.raises(RefusalError) as caught:
+        canonical.decode(Vote, b"\xff", code=DataCode.BAD_ARTIFACT)
+    assert caught.value.code is DataCode.BAD_ARTIFACT
+
+
+def test_limits_are_inclusive() -> None:
+    canonical.check_size(b"abc", 3, "x")
+    canonical.check_length(b"abc", 3, "x")
+    canonical.check_range(1, 1, 3, "x")
+    canonical.check_range(3, 1, 3, "x")
+    checks: list[tuple[Callable[[], None], DataCode]] = [
+        (lambda: canonical.check_size(b"abcd", 3, "x"), DataCode.TOO_LARGE),
+        (lambda: canonical.check_length(b"ab", 3, "x"), DataCode.MALFORMED),
+        (lambda: canonical.check_length(b"abcd", 3, "x"), DataCode.MALFORMED),
+        (lambda: canonical.check_range(0, 1, 3, "x"), DataCode.MALFORMED),
+        (lambda: canonical.check_range(4, 1, 3, "x"), DataCode.MALFORMED),
+    ]
+    for check, code in checks:
+        with pytest.raises(RefusalError) as caught:
+            check()
+        assert caught.value.code is code
+        assert caught.value.field == "x"
+        assert caught.value.limit

@@ -1,0 +1,116 @@
+"""Nothing that was acknowledged is lost by a kill, at whatever instant."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fedcoin.data.artifacts.manifest import artifact_id
+from fedcoin.data.artifacts.store import ArtifactStore
+from fedcoin.data.messages.blocks import decode_block
+from fedcoin.data.messages.genesis import Genesis
+from fedcoin.data.messages.transactions import decode_transaction
+from fedcoin.data.storage.chain_store import ChainStore
+
+WRITER = Path(__file__).parents[2] / "support" / "chain_writer.py"
+
+
+def run_and_kill(home: Path, seconds: float) -> dict[str, int]:
+    """Let the writer work for a while, kill it, and return what it acknowledged."""
+    with subprocess.Popen(
+        [sys.executable, str(WRITER), str(home)], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        first = process.stdout.readline()
+        assert first.startswith("height"), "the writer did not start"
+        time.sleep(seconds)
+        process.send_signal(signal.SIGKILL)
+        lines = [first, *process.stdout]
+    said = {"height": 0, "vote": 0, "artifact": 0}
+    for line in lines:
+        if line.endswith("\n"):
+            what, height = line.split()
+            said[what] = int(height)
+    return said
+
+
+def check_chain(store: ChainStore, genesis: Genesis) -> None:
+    height, parent = store.height(), genesis.hash
+    assert store.get(b"height") == b"%d" % height
+    kept = {key for key, _ in store.scan(b"at/")}
+    assert kept == {b"at/%d" % h for h in range(max(1, height - 2), height + 1)}
+    for at in range(1, height + 1):
+        stored = store.block(at)
+        assert stored is not None
+        block = decode_block(stored.raw)
+        assert block.header.parent_hash == parent
+        assert stored.certificate == b"%d" % at
+        transaction = decode_transaction(block.transactions[0], genesis.chain_id)
+        assert store.transaction_location(transaction.hash) == (at, 0)
+        assert len(store.receipts(at)) == 1
+        parent = block.hash
+
+
+def check_votes(store: ChainStore, height: int) -> None:
+    for at in range(1, height + 1):
+        assert [vote.envelope for vote in store.own_votes(at)] == [b"%d" % at]
+
+
+def killed_again_and_again(home: Path, genesis: Genesis, times: int, seed: int) -> None:
+    chance = random.Random(seed)
+    last = 0
+    for _ in range(times):
+        said = run_and_kill(home, chance.uniform(0.0, 0.12))
+        with ChainStore.open(home / "chain.sqlite", genesis) as store:
+            # The last step may have been done and not been said.
+            assert said["height"] <= store.height() <= said["height"] + 1
+            assert store.height() >= last
+            check_chain(store, genesis)
+            check_votes(store, max(said["vote"], store.height()))
+            assert store.integrity_faults() == []
+            last = store.height()
+        artifacts = ArtifactStore(home / "artifacts", 1 << 30)
+        assert all(artifacts.check(id) for id in artifacts.ids())
+        if said["artifact"]:
+            assert artifacts.has(artifact_id(b"%20d" % said["artifact"] * 20_000))
+    assert last > 0
+
+
+def test_a_kill_loses_nothing_acknowledged(tmp_path: Path, genesis: Genesis) -> None:
+    killed_again_and_again(tmp_path, genesis, times=8, seed=1)
+
+
+def test_a_log_that_was_cut_or_garbled_is_used_up_to_there(
+    tmp_path: Path, genesis: Genesis, build: Any
+) -> None:
+    """What a power cut leaves of the log: a chain that is shorter, and whole."""
+    run_and_kill(tmp_path, 0.05)
+    chain, log = ((tmp_path / f"chain.sqlite{suffix}").read_bytes() for suffix in ("", "-wal"))
+    chance, heights = random.Random(1), set()
+    for number in range(40):
+        place, home = chance.randrange(len(log)), tmp_path / str(number)
+        home.mkdir()
+        (home / "chain.sqlite").write_bytes(chain)
+        garbled = log[:place] + chance.randbytes(20) + log[place + 20 :]
+        (home / "chain.sqlite-wal").write_bytes(log[:place] if number % 2 else garbled)
+        with ChainStore.open(home / "chain.sqlite", genesis) as store:
+            if store.get(b"height") is not None:
+                check_chain(store, genesis)
+            heights.add(store.height())
+    assert len(heights) > 3
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("seed", range(2, 12))
+def test_many_kills_lose_nothing_acknowledged(
+    tmp_path: Path, genesis: Genesis, seed: int, build: Any
+) -> None:
+    killed_again_and_again(tmp_path, genesis, times=20, seed=seed)

@@ -1,0 +1,87 @@
+"""A game whose coalitions have counts that anyone can recompute, and plans over it."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from fedcoin.incentive.proof.evidence import EvidenceTree, build_tree
+from fedcoin.incentive.proof.sampling_plan import SamplingPlan
+from fedcoin.v1 import task_pb2
+
+TASK = bytes(range(32))
+KEY = bytes(range(100, 132))
+
+
+def right_answers(coalitions: NDArray[np.bool_], size: int) -> NDArray[np.int64]:
+    """Deterministic counts with some structure and some noise: (m, n) to (m,)."""
+    worth = np.linspace(-0.3, 1.0, coalitions.shape[1])
+    level = 0.5 + 0.4 * np.tanh(coalitions @ worth)
+    noise = [zlib.crc32(np.packbits(row).tobytes()) % 1000 / 1000 for row in coalitions]
+    counts = np.rint(size * (level + 0.05 * (np.array(noise) - 0.5)))
+    return np.clip(counts, 0, size).astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Mined:
+    """What an honest miner ends up with."""
+
+    plan: SamplingPlan
+    utilities: NDArray[np.int64]
+    grand: int
+    empty: int
+
+    def tree(self) -> EvidenceTree:
+        return build_tree(self.plan, self.utilities, self.grand, self.empty)
+
+
+def make_plan(
+    schedule: int,
+    clients: int,
+    size: int = 300,
+    *,
+    truncation: int = 0,
+    max_samples: int = 1_000,
+    public_key: bytes = KEY,
+    empty_is_zero: bool = False,
+) -> SamplingPlan:
+    exact = schedule == task_pb2.SCHEDULE_EXACT
+    return SamplingPlan(
+        schedule=schedule,
+        clients=clients,
+        evaluation_size=size,
+        truncation=truncation,
+        max_samples=0 if exact else max_samples,
+        task_id=TASK,
+        public_key=public_key,
+        empty_is_zero=empty_is_zero,
+    )
+
+
+def mine(plan: SamplingPlan, samples: int = 20) -> Mined:
+    n, size = plan.clients, plan.evaluation_size
+    ends = right_answers(np.array([[True] * n, [False] * n]), size)
+    grand, empty = int(ends[0]), 0 if plan.empty_is_zero else int(ends[1])
+    count = plan.fixed_samples or samples
+    rows = np.stack([right_answers(plan.coalitions(i), size) for i in range(count)])
+    return Mined(plan, plan.canonical(range(count), rows, grand, empty), grand, empty)
+
+
+@pytest.fixture(name="make_plan", scope="session")
+def make_plan_fixture() -> Callable[..., SamplingPlan]:
+    return make_plan
+
+
+@pytest.fixture(name="mine", scope="session")
+def mine_fixture() -> Callable[..., Mined]:
+    return mine
+
+
+@pytest.fixture(name="right_answers", scope="session")
+def right_answers_fixture() -> Callable[..., NDArray[np.int64]]:
+    return right_answers

@@ -1,0 +1,410 @@
+from __future__ import annotations
+
+import hashlib
+import time
+import tracemalloc
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fedcoin.data.errors import RefusalError
+from fedcoin.incentive.errors import EvidenceCode
+from fedcoin.incentive.proof import evidence as proving
+from fedcoin.incentive.proof.audit import coalitions_to_check
+from fedcoin.incentive.proof.challenge import challenged_leaves
+from fedcoin.incentive.proof.evidence import (
+    build_tree,
+    commitment,
+    largest_evidence_bytes,
+    verify_evidence,
+)
+from fedcoin.incentive.proof.sampling_plan import SamplingPlan
+from fedcoin.incentive.proof.sum_tree import leaf_hashes
+from fedcoin.v1 import task_pb2
+from fedcoin.v1.evidence_pb2 import Evidence, EvidenceNode
+from tests.support.evidence_mutations import single_mutations
+
+EXACT = task_pb2.SCHEDULE_EXACT
+PERMUTATION = task_pb2.SCHEDULE_PERMUTATION
+ANTITHETIC = task_pb2.SCHEDULE_ANTITHETIC
+CHALLENGE = hashlib.sha256(b"challenge").digest()
+
+Make = Callable[..., SamplingPlan]
+Mine = Callable[..., Any]
+
+
+def reveal(mined: Any, q: int) -> Evidence:
+    tree = mined.tree()
+    return tree.prove(challenged_leaves(CHALLENGE, mined.plan.public_key, tree.samples, q))
+
+
+@pytest.mark.parametrize("q", [1, 3, 44, 10**9])
+@pytest.mark.parametrize("clients", [1, 2, 5, 9])
+@pytest.mark.parametrize("schedule", [EXACT, PERMUTATION, ANTITHETIC])
+def test_honest_evidence_is_accepted(
+    schedule: int, clients: int, q: int, make_plan: Make, mine: Mine
+) -> None:
+    mined = mine(make_plan(schedule, clients), samples=21)
+    evidence = Evidence.FromString(reveal(mined, q).SerializeToString())
+    proved = verify_evidence(evidence, mined.plan, CHALLENGE, q)
+    tree = mined.tree()
+    assert proved.samples == tree.samples
+    assert proved.shapley_nano == mined.plan.shapley_nano(tree.samples, tree.total)
+    assert proved.evaluations == mined.plan.evaluations(tree.samples)
+    assert evidence.ByteSize() <= largest_evidence_bytes(mined.plan, q)
+
+
+@given(
+    st.sampled_from([PERMUTATION, ANTITHETIC]),
+    st.integers(1, 6),
+    st.integers(1, 60),
+    st.integers(1, 80),
+    st.integers(0, 60),
+    st.booleans(),
+    st.binary(min_size=32, max_size=32),
+)
+@settings(max_examples=80, deadline=None)
+def test_round_trips(
+    make_plan: Make,
+    mine: Mine,
+    schedule: int,
+    clients: int,
+    samples: int,
+    q: int,
+    truncation: int,
+    zero: bool,
+    challenge: bytes,
+) -> None:
+    mined = mine(make_plan(schedule, clients, truncation=truncation, empty_is_zero=zero), samples)
+    tree = mined.tree()
+    indices = challenged_leaves(challenge, mined.plan.public_key, samples, q)
+    proved = verify_evidence(tree.prove(indices), mined.plan, challenge, q)
+    assert proved.samples == samples
+
+
+SHAPES = [
+    (EXACT, 4, 6),
+    (EXACT, 7, 44),
+    (PERMUTATION, 5, 6),
+    (PERMUTATION, 3, 99),
+    (ANTITHETIC, 4, 8),
+]
+
+
+def refuse_mutations(mined: Any, q: int, examples: int) -> int:
+    """How many there were: each was refused."""
+    honest = reveal(mined, q)
+    verify_evidence(honest, mined.plan, CHALLENGE, q)
+    seen = 0
+
+    @given(single_mutations(honest))
+    @settings(max_examples=examples, deadline=None)
+    def run(evidence: Evidence) -> None:
+        nonlocal seen
+        with pytest.raises(RefusalError) as refused:
+            verify_evidence(evidence, mined.plan, CHALLENGE, q)
+        assert isinstance(refused.value.code, EvidenceCode)
+        assert refused.value.field
+        seen += 1
+
+    run()
+    return seen
+
+
+@pytest.mark.parametrize(("schedule", "clients", "q"), SHAPES)
+def test_every_single_mutation_is_refused(
+    schedule: int, clients: int, q: int, make_plan: Make, mine: Mine
+) -> None:
+    assert refuse_mutations(mine(make_plan(schedule, clients), samples=21), q, 150) >= 150
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1_800)
+@pytest.mark.parametrize(("schedule", "clients", "q"), SHAPES)
+def test_every_one_of_many_mutations_is_refused(
+    schedule: int, clients: int, q: int, make_plan: Make, mine: Mine
+) -> None:
+    """At least 100,000 over all shapes."""
+    cases = -(-100_000 // len(SHAPES))
+    assert refuse_mutations(mine(make_plan(schedule, clients), samples=21), q, cases) >= cases
+
+
+@given(st.data())
+@settings(max_examples=60, deadline=None)
+def test_a_forged_leaf_moves_a_value_by_no_more_than_its_weight(
+    make_plan: Make, mine: Mine, data: st.DataObject
+) -> None:
+    schedule = data.draw(st.sampled_from([EXACT, PERMUTATION, ANTITHETIC]))
+    mined = mine(make_plan(schedule, 4), samples=18)
+    plan, count = mined.plan, len(mined.utilities)
+    honest = mined.tree()
+    forged_rows = mined.utilities.copy()
+    leaf = data.draw(st.integers(0, count - 1))
+    forged_rows[leaf] = data.draw(
+        st.lists(
+            st.integers(0, plan.evaluation_size),
+            min_size=plan.leaf_length,
+            max_size=plan.leaf_length,
+        )
+    )
+    forged = build_tree(plan, forged_rows, mined.grand, mined.empty)
+    indices = challenged_leaves(CHALLENGE, plan.public_key, count, 5)
+    proved = verify_evidence(forged.prove(indices), plan, CHALLENGE, 5)
+    for value, true in zip(
+        proved.shapley_nano, plan.shapley_nano(count, honest.total), strict=True
+    ):
+        assert abs(value - true) <= plan.weight_bound(count) + 2
+
+
+def set_field(name: str, value: Any) -> Callable[[Evidence], None]:
+    return lambda evidence: setattr(evidence, name, value)
+
+
+def hide(amount: int, between: tuple[int, int] | None) -> Callable[[Evidence], None]:
+    """Put weight in a subtree that nobody looks into, and keep the total in step."""
+
+    def change(evidence: Evidence) -> None:
+        node = evidence.siblings[0]
+        node.sum[0] += amount
+        evidence.total[0] += amount
+        if between:
+            node.sum[1] -= amount
+            evidence.total[1] -= amount
+
+    return change
+
+
+CASES: list[tuple[str, Callable[[Evidence], None], EvidenceCode]] = [
+    ("short root", set_field("root", b"r" * 31), EvidenceCode.MALFORMED),
+    ("other root", set_field("root", b"r" * 32), EvidenceCode.WRONG_ROOT),
+    ("short total", lambda e: e.total.pop(), EvidenceCode.MALFORMED),
+    ("long total", lambda e: e.total.extend([0] * 10**5), EvidenceCode.MALFORMED),
+    ("no samples", set_field("samples", 0), EvidenceCode.BAD_SAMPLES),
+    ("one too many", set_field("samples", 1_001), EvidenceCode.BAD_SAMPLES),
+    ("2^64 - 1 samples", set_field("samples", 2**64 - 1), EvidenceCode.BAD_SAMPLES),
+    ("grand over size", set_field("grand_count", 301), EvidenceCode.BAD_UTILITY),
+    ("empty over size", set_field("empty_count", 2**32 - 1), EvidenceCode.BAD_UTILITY),
+    ("a leaf short", lambda e: e.leaves.pop(), EvidenceCode.WRONG_LEAVES),
+    ("a leaf twice", lambda e: e.leaves[1].CopyFrom(e.leaves[0]), EvidenceCode.WRONG_LEAVES),
+    ("a leaf beyond", lambda e: setattr(e.leaves[5], "index", 2**63), EvidenceCode.WRONG_LEAVES),
+    ("empty leaf", lambda e: e.leaves[0].ClearField("utilities"), EvidenceCode.WRONG_LEAVES),
+    ("utility over size", lambda e: e.leaves[0].utilities.__setitem__(0, 301),
+     EvidenceCode.BAD_UTILITY),
+    ("end of a walk", lambda e: e.leaves[0].utilities.__setitem__(4, 0), EvidenceCode.BAD_UTILITY),
+    ("a sibling short", lambda e: e.siblings.pop(), EvidenceCode.WRONG_SIBLINGS),
+    ("a sibling too many", lambda e: e.siblings.add(hash=bytes(32), sum=[0] * 5),
+     EvidenceCode.WRONG_SIBLINGS),
+    ("no siblings", lambda e: e.ClearField("siblings"), EvidenceCode.WRONG_SIBLINGS),
+    ("many siblings", lambda e: e.siblings.extend([EvidenceNode()] * 10**4),
+     EvidenceCode.WRONG_SIBLINGS),
+    ("short hash", lambda e: setattr(e.siblings[0], "hash", b""), EvidenceCode.MALFORMED),
+    ("short sum", lambda e: e.siblings[0].sum.pop(), EvidenceCode.MALFORMED),
+    ("long sum", lambda e: e.siblings[0].sum.extend([1] * 10**5), EvidenceCode.MALFORMED),
+    ("highest sum", lambda e: e.siblings[0].sum.__setitem__(0, 2**63 - 1),
+     EvidenceCode.SUM_OUT_OF_RANGE),
+    ("lowest sum", lambda e: e.siblings[0].sum.__setitem__(0, -(2**63)),
+     EvidenceCode.SUM_OUT_OF_RANGE),
+    ("hidden weight", hide(10**5, None), EvidenceCode.SUM_OUT_OF_RANGE),
+    ("a little hidden weight", hide(1, None), EvidenceCode.SUM_NOT_EFFICIENT),
+    ("shifted weight", hide(1, (0, 1)), EvidenceCode.WRONG_ROOT),
+    ("other total", lambda e: e.total.__setitem__(0, e.total[0] + 1), EvidenceCode.WRONG_TOTAL),
+    ("total at the edge", lambda e: e.total.__setitem__(0, 2**63 - 1), EvidenceCode.WRONG_TOTAL),
+    ("total at the other", lambda e: e.total.__setitem__(0, -(2**63)), EvidenceCode.WRONG_TOTAL),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("change", "code"), [case[1:] for case in CASES], ids=[case[0] for case in CASES]
+)
+def test_refusals_have_their_own_codes(
+    change: Callable[[Evidence], Any], code: EvidenceCode, make_plan: Make, mine: Mine
+) -> None:
+    mined = mine(make_plan(PERMUTATION, 5), samples=40)
+    evidence = reveal(mined, 6)
+    change(evidence)
+    with pytest.raises(RefusalError) as refused:
+        verify_evidence(evidence, mined.plan, CHALLENGE, 6)
+    assert refused.value.code is code
+
+
+@pytest.mark.parametrize("change", [case[1] for case in CASES], ids=[case[0] for case in CASES])
+def test_nothing_is_hashed_before_all_else_is_in_order(
+    change: Callable[[Evidence], Any], make_plan: Make, mine: Mine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mined = mine(make_plan(PERMUTATION, 5), samples=40)
+    evidence = reveal(mined, 6)
+    change(evidence)
+    hashed: list[int] = []
+
+    def hashes(*parts: Any) -> Any:
+        hashed.append(1)
+        return leaf_hashes(*parts)
+
+    monkeypatch.setattr(proving, "leaf_hashes", hashes)
+    with pytest.raises(RefusalError) as refused:
+        verify_evidence(evidence, mined.plan, CHALLENGE, 6)
+    late = refused.value.code in (EvidenceCode.WRONG_TOTAL, EvidenceCode.WRONG_ROOT)
+    assert bool(hashed) == late
+
+
+def test_under_zero_the_empty_coalition_is_worth_nothing(make_plan: Make, mine: Mine) -> None:
+    evidence = reveal(mine(make_plan(PERMUTATION, 5)), 6)
+    assert evidence.empty_count
+    with pytest.raises(RefusalError) as refused:
+        verify_evidence(evidence, make_plan(PERMUTATION, 5, empty_is_zero=True), CHALLENGE, 6)
+    assert refused.value.code is EvidenceCode.BAD_UTILITY
+
+
+def test_exact_cannot_hide_another_grand_coalition(make_plan: Make, mine: Mine) -> None:
+    mined = mine(make_plan(EXACT, 7))
+    evidence = reveal(mined, 3)
+    assert all(leaf.index != 63 for leaf in evidence.leaves)
+    evidence.grand_count -= 1
+    with pytest.raises(RefusalError) as refused:
+        verify_evidence(evidence, mined.plan, CHALLENGE, 3)
+    assert refused.value.code in (EvidenceCode.SUM_NOT_EFFICIENT, EvidenceCode.SUM_OUT_OF_RANGE)
+
+
+def test_evidence_of_another_miner_or_challenge_is_refused(make_plan: Make, mine: Mine) -> None:
+    mined = mine(make_plan(PERMUTATION, 5), samples=40)
+    evidence = reveal(mined, 6)
+    with pytest.raises(RefusalError):
+        verify_evidence(evidence, make_plan(PERMUTATION, 5, public_key=b"o" * 32), CHALLENGE, 6)
+    with pytest.raises(RefusalError):
+        verify_evidence(evidence, mined.plan, bytes(32), 6)
+
+
+@given(st.binary(max_size=400))
+def test_random_bytes_never_do_worse_than_a_refusal(make_plan: Make, junk: bytes) -> None:
+    try:
+        evidence = Evidence.FromString(junk)
+    except Exception:
+        return
+    for schedule in (EXACT, PERMUTATION, ANTITHETIC):
+        with pytest.raises(RefusalError):
+            verify_evidence(evidence, make_plan(schedule, 3), CHALLENGE, 5)
+
+
+def test_hostile_counts_cost_neither_time_nor_memory(make_plan: Make) -> None:
+    plan = make_plan(PERMUTATION, 1_000, size=10**7, max_samples=10**6)
+    evidence = Evidence(root=bytes(32), samples=10**6, total=[0] * 1_000, grand_count=1)
+    for index in range(44):
+        evidence.leaves.add(index=index, utilities=[0] * 1_000)
+    tracemalloc.start()
+    started = time.perf_counter()
+    for q in (44, 10**6):
+        with pytest.raises(RefusalError):
+            verify_evidence(evidence, plan, CHALLENGE, q)
+    assert time.perf_counter() - started < 0.5
+    assert tracemalloc.get_traced_memory()[1] < 2_000_000
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize("schedule", [PERMUTATION, ANTITHETIC])
+def test_a_large_tree_is_built_and_verified_quickly(schedule: int, make_plan: Make) -> None:
+    plan = make_plan(schedule, 100, size=2_000, max_samples=2_500)
+    utilities = np.random.default_rng(5).integers(0, 2_001, size=(2_500, plan.leaf_length))
+    started = time.perf_counter()
+    tree = build_tree(plan, utilities, 1_900, 200)
+    built = time.perf_counter()
+    evidence = tree.prove(challenged_leaves(CHALLENGE, plan.public_key, 2_500, 44))
+    verify_evidence(evidence, plan, CHALLENGE, 44)
+    # Measured: 0.1 s and 0.01 s; the rest is for busy machines.
+    assert built - started < 2
+    assert time.perf_counter() - built < 1
+    assert evidence.ByteSize() < 100_000
+
+
+@pytest.mark.parametrize(
+    ("clients", "most_bytes"), [(10, 20_000), (20, 26_000), (50, 46_000), (100, 75_000)]
+)
+def test_what_a_reveal_shows_and_what_auditing_it_costs(
+    clients: int, most_bytes: int, make_plan: Make
+) -> None:
+    """10,000 examples, 5,000 walks that rise to where the last one ends."""
+    plan, count = make_plan(ANTITHETIC, clients, size=10_000, max_samples=5_000), 5_000
+    rise = 9_500 * (1 - np.exp(-5 * np.arange(1, clients + 1) / clients))
+    noise = np.random.default_rng(1).integers(-60, 60, size=(count, clients))
+    tree = build_tree(plan, rise.astype(np.int64) + noise, 9_400, 900)
+    evidence = tree.prove(challenged_leaves(CHALLENGE, plan.public_key, count, 44))
+    verify_evidence(evidence, plan, CHALLENGE, 44)
+    assert most_bytes // 2 < evidence.ByteSize() < most_bytes
+    assert evidence.ByteSize() <= largest_evidence_bytes(plan, 44) < 200_000
+    assert 100 * len(coalitions_to_check(evidence, plan)) < plan.evaluations(count)
+
+
+def test_the_largest_evidence_bound_holds_at_the_extremes(make_plan: Make) -> None:
+    plan = make_plan(ANTITHETIC, 20, size=10**7, max_samples=700)
+    worst = np.zeros((700, 20), dtype=np.int64)
+    worst[:, ::2] = 10**7
+    tree = build_tree(plan, worst, 10**7, 0)
+    evidence = tree.prove(range(0, 700, 16))
+    assert evidence.ByteSize() <= largest_evidence_bytes(plan, 44)
+
+
+def test_building_refuses_what_no_verifier_would_accept(make_plan: Make, mine: Mine) -> None:
+    plan = make_plan(PERMUTATION, 3)
+    for rows, ends, code in (
+        ([], (200, 10), EvidenceCode.BAD_SAMPLES),
+        ([[1, 2, 3]] * 1_001, (200, 10), EvidenceCode.BAD_SAMPLES),
+        ([[1, 301, 3]], (200, 10), EvidenceCode.BAD_UTILITY),
+        ([[1, -1, 3]], (200, 10), EvidenceCode.BAD_UTILITY),
+        ([[1, 2, 3]], (301, 10), EvidenceCode.BAD_UTILITY),
+        ([[1, 2, 3]], (200, -1), EvidenceCode.BAD_UTILITY),
+    ):
+        with pytest.raises(RefusalError) as refused:
+            build_tree(plan, rows, *ends)
+        assert refused.value.code is code
+    exact = mine(make_plan(EXACT, 3))
+    with pytest.raises(RefusalError) as refused:
+        build_tree(exact.plan, exact.utilities[:-1], exact.grand, exact.empty)
+    assert refused.value.code is EvidenceCode.BAD_SAMPLES
+
+
+def commit_to(evidence: Evidence, **changes: Any) -> bytes:
+    parts = {"salt": b"s" * 32, "task_id": b"t" * 32, "attempt": 1, "address": b"a" * 20}
+    return commitment(evidence, **{**parts, **changes})
+
+
+def test_a_commitment_binds_everything_but_leaves_and_siblings(make_plan: Make, mine: Mine) -> None:
+    mined = mine(make_plan(PERMUTATION, 5), samples=40)
+    sums, evidence = mined.tree().sums(), reveal(mined, 6)
+    base = commit_to(sums)
+    assert commit_to(evidence) == base
+    others = [
+        commit_to(sums, salt=b"S" * 32),
+        commit_to(sums, task_id=b"T" * 32),
+        commit_to(sums, attempt=2),
+        commit_to(sums, address=b"A" * 20),
+    ]
+    for change in (
+        set_field("root", bytes(32)),
+        set_field("samples", 39),
+        set_field("grand_count", 0),
+        set_field("empty_count", 0),
+        lambda e: e.total.__setitem__(0, e.total[0] + 1),
+        lambda e: e.total.append(0),
+    ):
+        changed = Evidence.FromString(sums.SerializeToString())
+        change(changed)
+        others.append(commit_to(changed))
+    assert len({base, *others}) == 11
+
+
+@pytest.mark.parametrize("changes", [{"salt": b""}, {"task_id": b"t"}, {"address": b"a" * 21}])
+def test_commitments_over_malformed_parts_are_refused(changes: dict[str, bytes]) -> None:
+    with pytest.raises(RefusalError) as refused:
+        commit_to(Evidence(root=bytes(32), total=[1]), **changes)
+    assert refused.value.code is EvidenceCode.MALFORMED
+
+
+@pytest.mark.parametrize("sums", [Evidence(total=[1]), Evidence(root=bytes(32)),
+                                  Evidence(root=bytes(32), total=[0] * 1_001)])  # fmt: skip
+def test_commitments_over_malformed_sums_are_refused(sums: Evidence) -> None:
+    with pytest.raises(RefusalError) as refused:
+        commit_to(sums)
+    assert refused.value.code is EvidenceCode.MALFORMED

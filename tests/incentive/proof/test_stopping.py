@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fedcoin.incentive.proof.sampling_plan import SamplingPlan
+from fedcoin.incentive.proof.stopping import is_enough, standard_error_nano
+from fedcoin.v1 import task_pb2
+
+EXACT = task_pb2.SCHEDULE_EXACT
+PERMUTATION = task_pb2.SCHEDULE_PERMUTATION
+ANTITHETIC = task_pb2.SCHEDULE_ANTITHETIC
+
+Make = Callable[..., SamplingPlan]
+Mine = Callable[..., Any]
+
+
+def vectors_of(mined: Any) -> np.ndarray:
+    rows = mined.utilities
+    return mined.plan.contributions(range(len(rows)), rows, mined.grand, mined.empty)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "samples"),
+    [(PERMUTATION, 80), (ANTITHETIC, 41), (ANTITHETIC, 120), (ANTITHETIC, 127)],
+)
+def test_the_standard_error_is_the_spread_between_miners(
+    schedule: int, samples: int, make_plan: Make, mine: Mine
+) -> None:
+    plan = make_plan(schedule, 6)
+    errors, values = [], []
+    for miner in range(60):
+        mined = mine(replace(plan, public_key=bytes([miner]) * 32), samples=samples)
+        vectors = vectors_of(mined)
+        errors.append(standard_error_nano(mined.plan, vectors))
+        values.append(mined.plan.shapley_nano(samples, vectors.sum(axis=0).tolist()))
+    spread = np.sqrt(np.var(np.array(values, dtype=float), axis=0, ddof=1).sum())
+    # Never much too small; too large only while there are too few cycles to compare.
+    assert np.median(errors) > 0.85 * spread
+    if samples != 41:
+        assert np.median(errors) < 1.25 * spread
+
+
+def test_exact_is_enough_when_it_is_all_there(make_plan: Make, mine: Mine) -> None:
+    mined = mine(make_plan(EXACT, 7))
+    vectors = vectors_of(mined)
+    assert standard_error_nano(mined.plan, vectors) == 0
+    assert is_enough(mined.plan, vectors, 1)
+    assert not is_enough(mined.plan, vectors[:-1], 10**11)
+
+
+def test_sampling_stops_at_a_third_of_the_difficulty(make_plan: Make, mine: Mine) -> None:
+    mined = mine(make_plan(PERMUTATION, 6), samples=100)
+    vectors = vectors_of(mined)
+    error = standard_error_nano(mined.plan, vectors)
+    assert is_enough(mined.plan, vectors, int(3 * error) + 1)
+    assert not is_enough(mined.plan, vectors, int(3 * error) - 1)
+
+
+def test_few_samples_are_never_enough_but_the_most_are(make_plan: Make, mine: Mine) -> None:
+    mined = mine(make_plan(PERMUTATION, 6, max_samples=33), samples=33)
+    vectors = vectors_of(mined)
+    assert not is_enough(mined.plan, vectors[:31], 10**11)
+    assert is_enough(mined.plan, vectors[:32], 10**11)
+    assert not is_enough(mined.plan, vectors[:32], 0)
+    assert is_enough(mined.plan, vectors, 0)
+    assert standard_error_nano(mined.plan, vectors[:1]) == float("inf")

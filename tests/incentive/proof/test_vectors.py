@@ -1,0 +1,83 @@
+"""The published algorithms against vectors that are only ever read."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fedcoin.incentive.proof.challenge import challenge_of, challenged_leaves
+from fedcoin.incentive.proof.evidence import build_tree, commitment, verify_evidence
+from fedcoin.incentive.proof.hash_stream import HashStream
+from fedcoin.incentive.proof.sampling_plan import SamplingPlan
+from fedcoin.incentive.proof.walk_layout import Walks
+from fedcoin.v1 import task_pb2
+
+VECTORS: dict[str, Any] = json.loads(
+    (Path(__file__).parents[2] / "vectors" / "incentive.json").read_text()
+)
+
+
+def test_stream() -> None:
+    vector = VECTORS["stream"]
+    stream = HashStream(bytes.fromhex(vector["seed"]))
+    assert [stream.word() for _ in vector["words"]] == vector["words"]
+    stream = HashStream(bytes.fromhex(vector["seed"]))
+    assert [stream.below(bound) for bound, _ in vector["below"]] == [d for _, d in vector["below"]]
+
+
+@pytest.mark.parametrize("vector", VECTORS["orders"])
+def test_orders(vector: dict[str, Any]) -> None:
+    walks = Walks(
+        vector["clients"],
+        vector["antithetic"],
+        bytes.fromhex(vector["task_id"]),
+        bytes.fromhex(vector["public_key"]),
+    )
+    assert walks.order(vector["index"]) == vector["order"]
+
+
+def test_challenge() -> None:
+    vector = VECTORS["challenge"]
+    salts = {bytes.fromhex(k): bytes.fromhex(v) for k, v in vector["salts"].items()}
+    challenge = challenge_of(bytes.fromhex(vector["task_id"]), vector["attempt"], salts)
+    assert challenge.hex() == vector["challenge"]
+    key = bytes.fromhex(vector["public_key"])
+    for samples, q, leaves in vector["leaves"]:
+        assert list(challenged_leaves(challenge, key, samples, q)) == leaves
+
+
+@pytest.mark.parametrize("vector", VECTORS["trees"])
+def test_trees(vector: dict[str, Any]) -> None:
+    plan = SamplingPlan(
+        schedule=task_pb2.Schedule.Value(vector["schedule"]),
+        clients=vector["clients"],
+        evaluation_size=vector["evaluation_size"],
+        truncation=vector["truncation"],
+        max_samples=vector["max_samples"],
+        task_id=bytes.fromhex(vector["task_id"]),
+        public_key=bytes.fromhex(vector["public_key"]),
+    )
+    tree = build_tree(plan, np.array(vector["utilities"]), vector["grand"], vector["empty"])
+    assert tree.root.hex() == vector["root"]
+    assert tree.total == vector["total"]
+    assert (
+        commitment(
+            tree.sums(),
+            bytes.fromhex(vector["salt"]),
+            plan.task_id,
+            vector["attempt"],
+            bytes.fromhex(vector["address"]),
+        ).hex()
+        == vector["commitment"]
+    )
+    challenge = bytes.fromhex(vector["challenge"])
+    indices = challenged_leaves(challenge, plan.public_key, tree.samples, vector["q"])
+    assert list(indices) == vector["indices"]
+    evidence = tree.prove(indices)
+    assert [node.hash.hex() for node in evidence.siblings] == vector["siblings"]
+    proved = verify_evidence(evidence, plan, challenge, vector["q"])
+    assert list(proved.shapley_nano) == vector["shapley_nano"]

@@ -1,0 +1,31 @@
+"""The benchmark runs, and asserts its counts, on the data set that ships with the package."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).parents[3] / "scripts" / "benchmarks" / "bench_shapley.py"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_it_reports_what_it_measured() -> None:
+    run = subprocess.run(
+        [sys.executable, str(SCRIPT), "--case", "mlp-exact", "--json"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    report = json.loads(run.stdout)
+    assert report["coalitions"] == report["compared"] == 1023
+    assert report["images"] == 10_000
+    assert report["most_images_off"] <= 1
+    assert report["ratio"] > 100  # several times that on a machine that does nothing else
+    assert report["seconds"] > 0
+    assert report["precompute_seconds"] > 0
+    assert 0 < report["peak_rss_bytes"] < 1 << 30

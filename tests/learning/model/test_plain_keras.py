@@ -1,0 +1,197 @@
+"""Every evaluator against ``model.set_weights`` and the model's own answers."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fedcoin.data.artifacts.tensors import decode_tensors
+from fedcoin.learning.evaluation import keras_evaluator
+from fedcoin.learning.evaluation.dense_evaluator import DenseEvaluator
+from fedcoin.learning.evaluation.graph_evaluator import GraphEvaluator
+from fedcoin.learning.evaluation.job import WHOLE, ExampleShare, UtilityJob
+from fedcoin.learning.evaluation.keras_evaluator import GenericEvaluator
+from fedcoin.learning.model import keras_models, keras_runtime
+from fedcoin.learning.model.aggregation import coalition_coefficients
+from fedcoin.learning.model.spec import parse_spec
+from fedcoin.learning.training import datasets
+from fedcoin.learning.workers import jobs
+from fedcoin.v1 import task_pb2
+from tests.support.small_models import all_coalitions, write_job
+
+
+def plain_counts(job: UtilityJob, coalitions: np.ndarray) -> list[int]:
+    """The slow way: set the averaged weights, evaluate, count."""
+    model = keras_models.from_spec(job.model.read_bytes())
+    model.compile(metrics=["accuracy"], loss="sparse_categorical_crossentropy")
+    owners = [decode_tensors(path.read_bytes()) for path in (*job.updates, job.base)]
+    tensors = decode_tensors(job.evaluation.read_bytes())
+    rows = coalition_coefficients(coalitions, job.num_samples, job.averaging)
+    counts = []
+    for row in rows:
+        mixed = [sum(c * o[name] for c, o in zip(row, owners, strict=True)) for name in owners[0]]
+        model.set_weights(mixed)
+        _, accuracy = model.evaluate(tensors["x"], tensors["y"].astype(np.int64), verbose=0)
+        counts.append(round(accuracy * len(tensors["y"])))
+    return counts
+
+
+def job_for(folder: Path, name: str, dataset: datasets.Dataset, clients: int, **kinds: int) -> Any:
+    """Clients whose weights differ as after some training: the base plus noise that grows."""
+    raw, weights = keras_models.fresh(name, dataset.input_shape, dataset.classes, seed=1)
+    base = decode_tensors(weights)
+    generator = np.random.default_rng(2)
+
+    def changed(key: str, array: np.ndarray, much: float) -> np.ndarray:
+        moved = array + generator.standard_normal(array.shape) * much
+        return (abs(moved) if "variance" in key else moved).astype(np.float32)
+
+    updates = [
+        {key: changed(key, array, 0.05 * (k + 1)) for key, array in base.items()}
+        for k in range(clients)
+    ]
+    return write_job(
+        folder, parse_spec(raw), base, updates, dataset.x_test, dataset.y_test, **kinds
+    )
+
+
+@pytest.mark.parametrize(
+    "averaging", [task_pb2.AVERAGING_RENORMALISED, task_pb2.AVERAGING_FIXED_DENOMINATOR]
+)
+def test_the_dense_path_on_the_digits(tmp_path: Path, averaging: int) -> None:
+    job = job_for(tmp_path, "mlp", datasets.load("digits"), 4, averaging=averaging)
+    evaluator = jobs.load_evaluator(job)
+    assert isinstance(evaluator, DenseEvaluator)
+    counts = evaluator.evaluate(all_coalitions(4))
+    assert abs(counts - plain_counts(job, all_coalitions(4))).max() <= 1
+
+
+def test_convolutions_on_the_digits(tmp_path: Path) -> None:
+    job = job_for(tmp_path, "cnn", datasets.load("digits"), 3)
+    evaluator = jobs.load_evaluator(job)
+    assert isinstance(evaluator, GraphEvaluator)
+    counts = evaluator.evaluate(all_coalitions(3))
+    assert abs(counts - plain_counts(job, all_coalitions(3))).max() <= 1
+    assert len(set(counts.tolist())) > 3
+    assert abs(keras_path(job).evaluate(all_coalitions(3)) - counts).max() <= 1
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "mlp",
+        pytest.param("cnn", marks=pytest.mark.slow),
+        pytest.param("residual", marks=pytest.mark.slow),
+    ],
+)
+def test_all_coalitions_of_ten(tmp_path: Path, name: str) -> None:
+    architecture = built(residual).to_json() if name == "residual" else name
+    job = job_for(tmp_path, architecture, datasets.load("digits"), 10)
+    counts = jobs.load_evaluator(job).evaluate(all_coalitions(10)[1:])
+    model = keras_models.from_spec(job.model.read_bytes())
+    owners = [decode_tensors(path.read_bytes()) for path in job.updates]
+    tensors = decode_tensors(job.evaluation.read_bytes())
+    rows = coalition_coefficients(all_coalitions(10)[1:], job.num_samples, job.averaging)
+    for row, count in zip(rows, counts, strict=True):
+        mixed = [
+            np.tensordot(row[:-1].astype(np.float32), np.stack([o[name] for o in owners]), 1)
+            for name in owners[0]
+        ]
+        model.set_weights(mixed)
+        outputs = np.asarray(model(tensors["x"], training=False))
+        assert abs(int((outputs.argmax(axis=1) == tensors["y"]).sum()) - int(count)) <= 1
+
+
+def keras_path(job: UtilityJob, shard: ExampleShare = WHOLE) -> GenericEvaluator:
+    tensors = decode_tensors(job.evaluation.read_bytes())
+    return GenericEvaluator(
+        parse_spec(job.model.read_bytes()),
+        decode_tensors(job.base.read_bytes()),
+        [decode_tensors(path.read_bytes()) for path in job.updates],
+        tensors["x"],
+        tensors["y"],
+        job,
+        shard,
+    )
+
+
+def residual(k: Any, x: Any) -> Any:
+    maps = k.BatchNormalization()(k.Conv2D(4, 3, padding="same")(k.Reshape((8, 8, 1))(x)))
+    maps = k.MaxPooling2D()(k.ReLU()(maps))
+    inner = k.BatchNormalization()(k.Conv2D(4, 3, padding="same")(maps))
+    return k.GlobalAveragePooling2D()(k.ReLU()(k.Add()([maps, inner])))
+
+
+def built(body: Any) -> Any:
+    keras = keras_runtime.load()
+    inputs = keras.Input((8, 8))
+    return keras.Model(inputs, keras.layers.Dense(10)(body(keras.layers, inputs)))
+
+
+def skips(k: Any, x: Any) -> Any:
+    flat = k.Dropout(0.3)(k.Flatten()(k.LayerNormalization()(x)))
+    hidden = k.Dense(12, activation="gelu")(flat)
+    skip = k.Concatenate()([hidden, k.Dense(6)(hidden)])
+    return k.BatchNormalization()(skip)
+
+
+def embeddings(k: Any, x: Any) -> Any:
+    """Each pixel's shade and place are words."""
+    shades = k.Embedding(17, 3)(k.Rescaling(16.0)(k.Flatten()(x)))
+    words = k.Dropout(0.2)(k.BatchNormalization()(shades))
+    return k.Flatten()(k.Conv1D(2, 5, activation="elu")(words))
+
+
+def attention(k: Any, x: Any) -> Any:
+    mixed = k.MultiHeadAttention(2, 4)(x, x)
+    return k.GlobalAveragePooling1D()(k.GRU(5, return_sequences=True)(k.Add()([x, mixed])))
+
+
+@pytest.mark.parametrize("body", [skips, embeddings, attention])
+def test_any_keras_model(tmp_path: Path, body: Any) -> None:
+    job = job_for(
+        tmp_path,
+        built(body).to_json(),
+        datasets.load("digits"),
+        3,
+        empty=task_pb2.EMPTY_COALITION_ZERO,
+    )
+    evaluator = jobs.load_evaluator(job)
+    assert isinstance(evaluator, GenericEvaluator)
+    counts = evaluator.evaluate(all_coalitions(3))
+    plain = plain_counts(job, all_coalitions(3))
+    assert counts[0] == 0
+    assert abs(counts[1:] - plain[1:]).max() <= 1
+
+
+def test_both_paths_agree(tmp_path: Path) -> None:
+    job = job_for(tmp_path, "mlp", datasets.load("digits"), 4)
+    fast = jobs.load_evaluator(job).evaluate(all_coalitions(4))
+    assert abs(keras_path(job).evaluate(all_coalitions(4)) - fast).max() <= 1
+
+
+def test_shards_of_the_keras_path_add_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keras_evaluator, "MOST_EXAMPLES", 100)
+    job = job_for(tmp_path, "mlp", datasets.load("digits"), 2)
+    rows = all_coalitions(2)
+    # More shards than blocks: the last hold nothing.
+    parts = [keras_path(job, ExampleShare(index, 5)).evaluate(rows) for index in range(5)]
+    assert parts[4].tolist() == [0] * 4
+    assert abs(sum(parts) - jobs.load_evaluator(job).evaluate(rows)).max() <= 1
+
+
+def test_mnist(tmp_path: Path) -> None:
+    if not Path(os.environ.get(datasets.MNIST_VARIABLE) or "missing").is_file():
+        pytest.skip(f"{datasets.MNIST_VARIABLE} names no mnist.npz")
+    job = job_for(tmp_path, "mlp", datasets.load("mnist"), 10)
+    rows = all_coalitions(10)[np.random.default_rng(0).permutation(1024)[:12]]
+    evaluator = jobs.load_evaluator(job)
+    assert abs(evaluator.evaluate(rows) - plain_counts(job, rows)).max() <= 1
+    before = time.process_time()
+    evaluator.evaluate(all_coalitions(10))
+    assert time.process_time() - before < 10  # 1.5 s where nothing else runs

@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fedcoin.data.artifacts.tensors import decode_tensors
+from fedcoin.data.errors import RefusalError
+from fedcoin.learning.errors import LearningCode
+from fedcoin.learning.training import datasets
+
+
+def save(path: Path, **arrays: Any) -> str:
+    np.savez(path, **arrays)
+    return str(path)
+
+
+def arrays(count: int = 6) -> dict[str, np.ndarray]:
+    x = np.arange(count * 4, dtype=np.uint8).reshape(count, 2, 2)
+    y = np.arange(count) % 3
+    return {"x_train": x, "y_train": y, "x_test": x[:3], "y_test": y[:3]}
+
+
+def test_the_digits_ship_with_the_package() -> None:
+    digits = datasets.load("digits")
+    assert digits.x_train.shape == (1437, 8, 8)
+    assert digits.x_test.shape == (360, 8, 8)
+    assert digits.x_train.dtype == np.float32
+    assert digits.x_train.min() == 0.0
+    assert digits.x_train.max() == 1.0
+    assert digits.input_shape == (8, 8)
+    assert digits.classes == 10
+    # Each digit has its share in both parts.
+    train, test = (np.bincount(y) for y in (digits.y_train, digits.y_test))
+    assert (abs(test / 360 - train / 1437) < 0.003).all()
+
+
+def test_an_npz_of_ones_own(tmp_path: Path) -> None:
+    loaded = datasets.load(save(tmp_path / "own.npz", **arrays()))
+    np.testing.assert_allclose(loaded.x_train[0].ravel(), np.arange(4) / 255, rtol=1e-6)
+    assert loaded.y_train.dtype == np.int64
+    floats = {
+        **arrays(),
+        "x_train": arrays()["x_train"] * 1.5,
+        "y_test": arrays()["y_test"][:, None],
+    }
+    own = datasets.load(save(tmp_path / "floats.npz", **floats))
+    assert own.x_train[0, 1, 1] == 4.5
+    scaled = datasets.load(save(tmp_path / "scaled.npz", **arrays(), scale=np.uint8(16)))
+    assert scaled.x_train[0, 1, 1] == 3 / 16
+
+
+def test_a_client_needs_no_test_arrays(tmp_path: Path) -> None:
+    part = {name: array for name, array in arrays().items() if "train" in name}
+    path = save(tmp_path / "client.npz", **part)
+    assert len(datasets.load(path, need_test=False).y_train) == 6
+    with pytest.raises(RefusalError) as caught:
+        datasets.load(path)
+    assert caught.value.code is LearningCode.BAD_DATASET
+    assert "x_test" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"x_train": np.zeros((6, 2, 2), dtype="U3")},
+        {"x_train": np.zeros(6)},
+        {"x_train": np.full((6, 2, 2), np.nan)},
+        {"x_train": np.full((6, 2, 2), 1e300)},
+        {"x_train": np.zeros((5, 2, 2))},
+        {"x_test": np.zeros((3, 2, 3))},
+        {"y_train": np.zeros(6)},
+        {"y_train": np.zeros((6, 3), int)},
+        {"y_train": np.full(6, -1)},
+        {"y_test": np.full(3, 100_000)},
+        {"x_train": np.zeros((0, 2, 2)), "y_train": np.zeros(0, int)},
+        {"x_test": np.zeros((0, 2, 2)), "y_test": np.zeros(0, int)},
+        {"scale": np.float32(0)},
+        {"x_train": np.array([{}] * 6)},
+    ],
+)
+def test_bad_files_are_refused(tmp_path: Path, change: dict[str, Any]) -> None:
+    path = save(tmp_path / "bad.npz", **{**arrays(), **change})
+    with pytest.raises(RefusalError) as caught:
+        datasets.load(path)
+    assert caught.value.code is LearningCode.BAD_DATASET
+
+
+def test_what_is_no_npz_is_refused(tmp_path: Path) -> None:
+    for name, content in (("text.npz", b"hello"), ("cut.npz", b"PK\x03\x04 half"), ("no.npz", b"")):
+        path = tmp_path / name
+        path.write_bytes(content)
+        with pytest.raises(RefusalError) as caught:
+            datasets.load(str(path))
+        assert caught.value.code is LearningCode.BAD_DATASET
+
+
+def test_unknown_names_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(datasets.MNIST_VARIABLE, raising=False)
+    for name in ("cifar", "mnist", str(tmp_path / "missing.npz")):
+        with pytest.raises(RefusalError) as caught:
+            datasets.load(name)
+        assert caught.value.code is LearningCode.UNKNOWN_DATASET
+    path = save(tmp_path / "mnist.npz", **arrays())
+    monkeypatch.setenv(datasets.MNIST_VARIABLE, path)
+    assert datasets.load("mnist").classes == 3
+
+
+def test_shares_are_disjoint_and_unequal() -> None:
+    digits = datasets.load("digits")
+    parts = [datasets.share(digits, 5, index, seed=7) for index in range(5)]
+    sizes = [len(part.y_train) for part in parts]
+    assert sum(sizes) == 1437
+    assert sizes == sorted(sizes)
+    assert 2.5 < sizes[-1] / sizes[0] < 3.5
+    together = np.concatenate([part.x_train.reshape(len(part.y_train), -1) for part in parts])
+    everything = digits.x_train.reshape(1437, -1)
+    assert sorted(map(bytes, together)) == sorted(map(bytes, everything))
+    again = datasets.share(digits, 5, 2, seed=7)
+    np.testing.assert_array_equal(again.x_train, parts[2].x_train)
+    assert len(datasets.share(digits, 1, 0, seed=1).y_train) == 1437
+
+
+def test_impossible_shares_are_refused() -> None:
+    digits = datasets.load("digits")
+    for clients, index in ((0, 0), (5, 5), (5, -1), (1438, 0)):
+        with pytest.raises(RefusalError) as caught:
+            datasets.share(digits, clients, index, seed=0)
+        assert caught.value.code is LearningCode.BAD_SHARE
+    for size, shards in ((0, 0), (0, 361), (10, 11), (361, 1), (-1, 1)):
+        with pytest.raises(RefusalError) as caught:
+            datasets.evaluation("digits", size, shards)
+        assert caught.value.code is LearningCode.BAD_SHARE
+
+
+@given(st.lists(st.floats(0.01, 100), min_size=1, max_size=30), st.integers(0, 1000))
+def test_no_part_is_empty(parts: list[float], extra: int) -> None:
+    ends = datasets.split_ends(len(parts) + extra, parts)
+    assert ends[0] == 0
+    assert ends[-1] == len(parts) + extra
+    assert all(end > begin for begin, end in itertools.pairwise(ends))
+
+
+def test_noise_is_wrong_everywhere_it_is() -> None:
+    digits = datasets.load("digits")
+    noisy = datasets.with_noise(digits, 0.6, seed=3)
+    changed = (noisy.y_train != digits.y_train).mean()
+    assert changed == pytest.approx(0.6, abs=0.001)
+    assert noisy.y_train.max() == 9
+    np.testing.assert_array_equal(datasets.with_noise(digits, 0, 3).y_train, digits.y_train)
+    with pytest.raises(RefusalError) as caught:
+        datasets.with_noise(digits, 1.5, 3)
+    assert caught.value.code is LearningCode.BAD_SHARE
+
+
+def test_shards_are_artifacts_of_the_test_set() -> None:
+    digits = datasets.load("digits")
+    cut = datasets.evaluation("digits", shards=3)
+    assert (cut.input_shape, cut.classes, cut.sizes) == ((8, 8), 10, (120, 120, 120))
+    shards = [decode_tensors(raw) for raw in cut.shards]
+    np.testing.assert_array_equal(np.concatenate([s["x"] for s in shards]), digits.x_test)
+    np.testing.assert_array_equal(np.concatenate([s["y"] for s in shards]), digits.y_test)
+    assert shards[0]["x"].dtype == np.float32
+    assert shards[0]["y"].dtype == np.uint8
+    few = datasets.evaluation("digits", size=100)
+    assert few.sizes == (100,)
+    np.testing.assert_array_equal(decode_tensors(few.shards[0])["x"], digits.x_test[:100])

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fedcoin.data.artifacts.tensors import decode_tensors
+from fedcoin.data.errors import RefusalError
+from fedcoin.learning.errors import LearningCode
+from fedcoin.learning.model import keras_models
+from fedcoin.learning.model.spec import parse_spec
+from fedcoin.learning.training import datasets
+from fedcoin.learning.training.sgd import TrainingPlan, train
+from tests.learning.evaluation.test_dense_evaluator import plain_count
+from tests.support.small_models import mlp_spec, random_weights, sequential, spec_of
+
+
+def test_training_learns_and_repeats() -> None:
+    digits = datasets.load("digits")
+    raw, weights = keras_models.fresh("mlp", digits.input_shape, digits.classes, seed=0)
+    base = decode_tensors(weights)
+    plan = TrainingPlan(epochs=3, batch_size=32, learning_rate=0.1)
+    trained = train(raw, base, digits.x_train, digits.y_train, plan, seed=7)
+    spec = parse_spec(raw)
+    before, after = (plain_count(spec, w, digits.x_test, digits.y_test) for w in (base, trained))
+    assert after > 270 > before + 100
+    again = train(raw, base, digits.x_train, digits.y_train, plan, seed=7)
+    assert list(trained) == list(base)
+    for name, array in trained.items():
+        np.testing.assert_array_equal(array, again[name])
+        assert array.dtype == np.float32
+    other = train(raw, base, digits.x_train[:200], digits.y_train[:200], plan, seed=8)
+    assert any((other[name] != trained[name]).any() for name in trained)
+
+
+@pytest.mark.parametrize("last", ["softmax", "linear", "layer"])
+def test_chances_and_logits_are_told_apart(last: str) -> None:
+    from tests.support.small_models import dense, flatten, layer
+
+    ends = {"softmax": [dense(3, "softmax")], "linear": [dense(3)]}
+    ends["layer"] = [dense(3), layer("Softmax", axis=-1)]
+    spec = spec_of(sequential((2, 2), flatten(), *ends[last]), (2, 2), 3, [(4, 3), (3,)])
+    generator = np.random.default_rng(0)
+    x = generator.standard_normal((300, 2, 2)).astype(np.float32)
+    y = x.reshape(300, 4)[:, :3].argmax(axis=1)
+    weights = train(
+        spec.SerializeToString(), random_weights(spec, 0), x, y, TrainingPlan(20, 16, 0.2), seed=0
+    )
+    right = ((x.reshape(300, 4) @ weights["w0"] + weights["w1"]).argmax(axis=1) == y).mean()
+    assert right > 0.9
+
+
+def test_bad_plans() -> None:
+    for bad in ({"epochs": 0}, {"batch_size": 0}, {"learning_rate": 0}, {"learning_rate": np.nan}):
+        with pytest.raises(RefusalError) as caught:
+            TrainingPlan(**bad)  # type: ignore[arg-type]
+        assert caught.value.code is LearningCode.BAD_PLAN
+
+
+def test_bad_data_and_divergence() -> None:
+    spec = mlp_spec()
+    raw, base = spec.SerializeToString(), random_weights(spec, 0)
+    x, y = np.ones((8, 4, 4), np.float32), np.zeros(8, np.int64)
+    for arguments, code in (
+        ((base, x[:, :2], y), LearningCode.WRONG_SHAPE),
+        ((base, x, y + 3), LearningCode.LABEL_OUT_OF_RANGE),
+        (({**base, "w1": base["w0"]}, x, y), LearningCode.WRONG_SHAPE),
+    ):
+        with pytest.raises(RefusalError) as caught:
+            train(raw, *arguments, TrainingPlan(), seed=0)
+        assert caught.value.code is code
+    x, y = x * 1e8, np.arange(8) % 3
+    with pytest.raises(RefusalError) as caught:
+        train(raw, base, x, y, TrainingPlan(5, 1, 1000), seed=0)
+    assert caught.value.code is LearningCode.NOT_FINITE

@@ -1,0 +1,351 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fedcoin.data.artifacts.tensors import encode_tensors
+from fedcoin.data.errors import DataCode, RefusalError
+from fedcoin.learning.errors import LearningCode, WorkerError
+from fedcoin.learning.evaluation.job import ExampleShare, UtilityJob
+from fedcoin.learning.model import keras_models, keras_runtime
+from fedcoin.learning.model.aggregation import federated_average
+from fedcoin.learning.model.spec import parse_spec
+from fedcoin.learning.workers import jobs
+from fedcoin.learning.workers.pool import UtilityWorker
+from fedcoin.v1 import task_pb2
+from tests.support.small_models import (
+    all_coalitions,
+    evaluation,
+    mlp_spec,
+    random_weights,
+    write_job,
+)
+
+SPEC = mlp_spec((8, 8), (128,), 10)
+
+
+@pytest.fixture
+async def worker() -> AsyncIterator[UtilityWorker]:
+    made = UtilityWorker()
+    await made.start()
+    yield made
+    await made.stop()
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> UtilityJob:
+    base, *updates = (random_weights(SPEC, seed) for seed in range(6))
+    x, y = evaluation(SPEC, 360)
+    return write_job(tmp_path / "task", SPEC, base, updates, x, y)
+
+
+@pytest.fixture
+def long_job(tmp_path: Path) -> UtilityJob:
+    """13 clients on 10,000 examples: a coalition takes about a millisecond of a core."""
+    base, *updates = (random_weights(SPEC, seed) for seed in range(14))
+    x, y = evaluation(SPEC, 10_000)
+    return write_job(tmp_path / "long", SPEC, base, updates, x, y, job_id=b"long")
+
+
+async def test_it_answers_as_the_evaluator_does(worker: UtilityWorker, job: UtilityJob) -> None:
+    await worker.open(job)
+    counts = await worker.evaluate(job.job_id, all_coalitions(5))
+    assert counts.dtype == np.int64
+    before = time.process_time()  # other work on the machine does not count
+    expected = jobs.load_evaluator(job).evaluate(all_coalitions(5))
+    assert time.process_time() - before < 0.1
+    assert abs(counts - expected).max() <= 1
+
+
+async def test_several_processes_agree_with_one(job: UtilityJob, worker: UtilityWorker) -> None:
+    pool = UtilityWorker(processes=2)
+    await pool.start()
+    try:
+        await asyncio.gather(pool.open(job), worker.open(job))
+        rows = all_coalitions(5)
+        one, two = await asyncio.gather(
+            worker.evaluate(job.job_id, rows), pool.evaluate(job.job_id, rows)
+        )
+        assert len(set(pool.pids)) == 2
+        assert abs(one - two).max() <= 1
+    finally:
+        await pool.stop()
+
+
+async def test_repeats_and_order(worker: UtilityWorker, job: UtilityJob) -> None:
+    await worker.open(job)
+    await worker.open(job)
+    rows = all_coalitions(5)
+    counts = await worker.evaluate(job.job_id, rows)
+    shuffled = np.random.default_rng(0).integers(0, 32, 3000)
+    np.testing.assert_array_equal(
+        await worker.evaluate(job.job_id, rows[shuffled]), counts[shuffled]
+    )
+
+
+async def test_jobs_are_opened_and_closed(worker: UtilityWorker, job: UtilityJob) -> None:
+    rows = all_coalitions(5)
+    with pytest.raises(RefusalError) as caught:
+        await worker.evaluate(job.job_id, rows)
+    assert caught.value.code is LearningCode.UNKNOWN_JOB
+    await worker.open(job)
+    await worker.evaluate(job.job_id, rows)
+    await worker.close_job(job.job_id)
+    await worker.close_job(job.job_id)
+    with pytest.raises(RefusalError):
+        await worker.evaluate(job.job_id, rows)
+    with pytest.raises(RefusalError) as caught:
+        jobs.evaluate(b"nowhere", rows)
+    assert caught.value.code is LearningCode.UNKNOWN_JOB
+
+
+async def test_bad_coalitions(worker: UtilityWorker, job: UtilityJob) -> None:
+    await worker.open(job)
+    for bad in (np.ones((2, 4), np.bool_), np.ones((2, 5)), np.ones(5, np.bool_)):
+        with pytest.raises(RefusalError) as caught:
+            await worker.evaluate(job.job_id, bad)  # type: ignore[arg-type]
+        assert caught.value.code is LearningCode.BAD_COALITIONS
+
+
+async def test_bad_jobs(worker: UtilityWorker, job: UtilityJob) -> None:
+    job.updates[2].write_bytes(encode_tensors(random_weights(mlp_spec(), 0)))
+    with pytest.raises(RefusalError) as caught:
+        await worker.open(job)
+    assert caught.value.code is LearningCode.WRONG_SHAPE
+    job.updates[2].write_bytes(b"junk")
+    with pytest.raises(RefusalError) as caught:
+        await worker.open(job)
+    assert caught.value.code is DataCode.BAD_TENSOR
+    job.updates[2].unlink()
+    with pytest.raises(WorkerError, match="FileNotFoundError"):
+        await worker.open(job)
+
+
+async def test_a_killed_child_is_replaced(worker: UtilityWorker, job: UtilityJob) -> None:
+    await worker.open(job)
+    rows = all_coalitions(5)
+    before = await worker.evaluate(job.job_id, rows)
+    os.kill(worker.pids[0], signal.SIGKILL)
+    np.testing.assert_array_equal(await worker.evaluate(job.job_id, rows), before)
+
+
+async def test_a_job_whose_files_are_gone_spoils_no_other(
+    worker: UtilityWorker, job: UtilityJob, tmp_path: Path
+) -> None:
+    base, *updates = (random_weights(SPEC, seed) for seed in range(4))
+    x, y = evaluation(SPEC, 20)
+    other = write_job(tmp_path / "other", SPEC, base, updates, x, y, job_id=b"other")
+    await worker.open(other)
+    await worker.open(job)
+    other.base.unlink()
+    os.kill(worker.pids[0], signal.SIGKILL)
+    assert len(await worker.evaluate(job.job_id, all_coalitions(5))) == 32
+    with pytest.raises(RefusalError) as caught:
+        await worker.evaluate(b"other", all_coalitions(3))
+    assert caught.value.code is LearningCode.UNKNOWN_JOB
+
+
+async def test_requests_grow_with_the_pace(worker: UtilityWorker, job: UtilityJob) -> None:
+    await worker.open(job)
+    await worker.evaluate(job.job_id, all_coalitions(5))
+    assert worker._batches[job.job_id] > 32
+    await worker.close_job(job.job_id)
+    assert worker._batches == {}
+
+
+async def test_a_child_killed_in_the_middle(worker: UtilityWorker, long_job: UtilityJob) -> None:
+    await worker.open(long_job)
+    rows = all_coalitions(13)[:1_000]
+    expected = jobs.load_evaluator(long_job).evaluate(rows)
+    first = worker.pids
+    asked = asyncio.create_task(worker.evaluate(long_job.job_id, rows))
+    await asyncio.sleep(0.05)
+    assert not asked.done()
+    os.kill(worker.pids[0], signal.SIGKILL)
+    np.testing.assert_array_equal(await asked, expected)
+    assert worker.pids != first
+
+
+async def test_dying_twice_names_the_batch(
+    worker: UtilityWorker, job: UtilityJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await worker.open(job)
+    monkeypatch.setattr(jobs, "evaluate", Deadly())
+    with pytest.raises(WorkerError, match=r"died on coalitions 0 to \d+ of job 6a6f62"):
+        await worker.evaluate(job.job_id, all_coalitions(5))
+
+
+class Deadly:
+    """Whoever reads its pickle dies."""
+
+    def __call__(self, *_: object) -> None:
+        raise AssertionError("called in the parent")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return os.abort, ()
+
+
+@pytest.mark.slow
+async def test_a_killed_child_with_a_model_of_keras(
+    tmp_path: Path, worker: UtilityWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = Path(tmp_path / "keras")
+    await worker.run("while making a model", write_keras_job, made)
+    job = read_keras_job(made)
+    await worker.open(job)
+    rows = all_coalitions(3)
+    before = await worker.evaluate(job.job_id, rows)
+    asked = asyncio.create_task(
+        worker.evaluate(job.job_id, rows[np.random.default_rng(1).integers(0, 8, 5_000)])
+    )
+    os.kill(worker.pids[0], signal.SIGKILL)
+    assert len(await asked) == 5_000
+    np.testing.assert_array_equal(await worker.evaluate(job.job_id, rows), before)
+    monkeypatch.setattr(jobs, "evaluate", Deadly())
+    with pytest.raises(WorkerError, match=r"died on coalitions 0 to \d+ of job 6b65726173"):
+        await worker.evaluate(job.job_id, rows)
+
+
+def write_keras_job(folder: Path) -> None:
+    """In a child: a model with a layer that only Keras knows, and three clients."""
+    keras = keras_runtime.load()
+    inputs = keras.Input((8, 8))
+    hidden = keras.layers.LayerNormalization()(keras.layers.Flatten()(inputs))
+    model = keras.Model(inputs, keras.layers.Dense(10)(hidden))
+    spec = parse_spec(keras_models.to_spec(model))
+    weights = keras_models.weights_of(model, spec)
+    updates = [{name: array * (1 + k) for name, array in weights.items()} for k in range(3)]
+    x, y = evaluation(spec, 200)
+    write_job(folder, spec, weights, updates, x, y, job_id=b"keras")
+
+
+def read_keras_job(folder: Path) -> UtilityJob:
+    return UtilityJob(
+        job_id=b"keras",
+        model=folder / "model",
+        base=folder / "base",
+        updates=tuple(folder / f"update{number}" for number in range(3)),
+        num_samples=(10, 11, 12),
+        evaluation=folder / "evaluation",
+        averaging=task_pb2.AVERAGING_RENORMALISED,
+        empty=task_pb2.EMPTY_COALITION_ZERO,
+    )
+
+
+async def test_whoever_cancels_is_obeyed_at_once(long_job: UtilityJob) -> None:
+    worker = UtilityWorker(processes=2)
+    await worker.start()
+    await worker.open(long_job)
+    rows = all_coalitions(13)
+    asked = asyncio.create_task(worker.evaluate(long_job.job_id, rows))
+    await asyncio.sleep(0.1)
+    assert not asked.done()
+    began = time.monotonic()
+    asked.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asked
+    assert time.monotonic() - began < 0.5
+    # Another caller is not kept waiting for what nobody wants any more, and so is the end not.
+    assert len(await worker.evaluate(long_job.job_id, rows[:10])) == 10
+    asked = asyncio.create_task(worker.evaluate(long_job.job_id, rows))
+    await asyncio.sleep(0.05)
+    began = time.monotonic()
+    await worker.stop()
+    assert time.monotonic() - began < 0.5
+    with pytest.raises(WorkerError):
+        await asked
+
+
+async def test_the_children_share_the_evaluation_set(job: UtilityJob) -> None:
+    halves = [jobs.load_evaluator(job, ExampleShare(index, 2)) for index in range(2)]
+    rows = all_coalitions(5)
+    counts = sum(half.evaluate(rows) for half in halves)
+    whole = jobs.load_evaluator(job).evaluate(rows)
+    np.testing.assert_array_equal(counts, whole)
+    sizes = [sum(len(block.labels) for block in half._blocks) for half in halves]  # type: ignore
+    assert sum(sizes) == 360
+    assert min(sizes) > 0
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc")
+async def test_no_child_ever_holds_the_whole_evaluation_set(tmp_path: Path) -> None:
+    spec = mlp_spec((64, 64), (4,), 3)
+    base, *updates = (random_weights(spec, seed) for seed in range(3))
+    x, y = evaluation(spec, 6_000)
+    job = write_job(tmp_path, spec, base, updates, x, y)
+    worker = UtilityWorker(processes=2)
+    await worker.start()
+    try:
+        before = [peak_rss(pid) for pid in worker.pids]
+        await worker.open(job)
+        counts = await worker.evaluate(job.job_id, all_coalitions(2))
+        grown = [peak_rss(pid) - size for pid, size in zip(worker.pids, before, strict=True)]
+    finally:
+        await worker.stop()
+    assert counts.sum() > 0
+    # Half of it, and a few pieces.
+    assert max(grown) < 0.8 * x.nbytes
+
+
+def peak_rss(pid: int) -> int:
+    """The most memory that a process has held, in bytes."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) << 10 for line in lines if line.startswith("VmHWM"))
+
+
+async def test_a_stopped_worker_says_so(job: UtilityJob) -> None:
+    worker = UtilityWorker()
+    await worker.start()
+    await worker.open(job)
+    await worker.stop()
+    with pytest.raises(WorkerError, match="stopped"):
+        await worker.evaluate(job.job_id, all_coalitions(5))
+
+
+async def test_check_and_count(worker: UtilityWorker, job: UtilityJob, tmp_path: Path) -> None:
+    updates = [random_weights(SPEC, seed) for seed in range(1, 6)]
+    aggregate = tmp_path / "aggregate"
+    aggregate.write_bytes(encode_tensors(federated_average(updates, job.num_samples)))
+    await worker.check(job, aggregate, 360)
+    for size, path, code in (
+        (361, aggregate, LearningCode.WRONG_SIZE),
+        (360, job.base, LearningCode.WRONG_AGGREGATE),
+    ):
+        with pytest.raises(RefusalError) as caught:
+            await worker.check(job, path, size)
+        assert caught.value.code is code
+    with pytest.raises(RefusalError) as caught:
+        await worker.check(replace(job, num_samples=(1, 2, 3, 4, 0)), aggregate, 360)
+    assert caught.value.code is LearningCode.BAD_SAMPLES
+    await worker.open(job)
+    grand = await worker.evaluate(job.job_id, np.ones((1, 5), np.bool_))
+    assert abs(await worker.count(job.model, aggregate, job.evaluation) - grand[0]) <= 1
+
+
+def test_the_memo_is_bounded(job: UtilityJob, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "MEMO_ENTRIES", 8)
+    jobs.open_job(job)
+    try:
+        first, computed, seconds = jobs.evaluate(job.job_id, all_coalitions(5))
+        assert computed == 32
+        assert 0 <= seconds < 5
+        assert len(jobs._open[job.job_id].memo) == 8
+        again, computed, _ = jobs.evaluate(job.job_id, all_coalitions(5))
+        assert computed == 24
+        np.testing.assert_array_equal(again, first)
+    finally:
+        jobs.close_job(job.job_id)
+
+
+def test_a_worker_has_processes_and_threads() -> None:
+    for bad in ({"processes": 0}, {"threads": 0}):
+        with pytest.raises(ValueError):
+            UtilityWorker(**bad)

@@ -1,0 +1,129 @@
+"""A real cluster of two nodes on this machine, and the loss of one of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fedcoin.data.artifacts.tensors import encode_tensors
+from fedcoin.data.errors import RefusalError
+from fedcoin.learning.errors import LearningCode, WorkerError
+from fedcoin.learning.evaluation.job import UtilityJob
+from fedcoin.learning.workers.executors import LocalExecutor
+from fedcoin.learning.workers.pool import UtilityWorker
+from fedcoin.learning.workers.ray_executor import RayExecutor
+from tests.support.small_models import (
+    all_coalitions,
+    evaluation,
+    mlp_spec,
+    random_weights,
+    write_job,
+)
+
+SPEC = mlp_spec((8, 8), (128,), 10)
+
+try:
+    import ray as _ray
+except ImportError:
+    _ray = None
+
+with_ray = [
+    pytest.mark.slow,
+    pytest.mark.timeout(600),
+    pytest.mark.skipif(_ray is None, reason="needs pip install 'fedcoin[ray]'"),
+    # Ray leaves sockets and processes to the garbage collector.
+    pytest.mark.filterwarnings("ignore"),
+]
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> UtilityJob:
+    base, *updates = (random_weights(SPEC, seed) for seed in range(11))
+    x, y = evaluation(SPEC, 2_000)
+    return write_job(tmp_path / "task", SPEC, base, updates, x, y)
+
+
+@pytest.fixture
+def cluster() -> Iterator[Any]:
+    from ray.cluster_utils import Cluster
+
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+    made.add_node(num_cpus=2)
+    made.add_node(num_cpus=2)
+    made.wait_for_nodes()
+    yield made
+    _ray.shutdown()
+    made.shutdown()
+
+
+@pytest.fixture
+async def remote(cluster: Any) -> AsyncIterator[UtilityWorker]:
+    worker = UtilityWorker(executor=RayExecutor(cluster.address, 2))
+    await worker.start()
+    yield worker
+    await worker.stop()
+
+
+async def local_counts(job: UtilityJob, rows: np.ndarray) -> np.ndarray:
+    worker = UtilityWorker(executor=LocalExecutor(2))
+    await worker.start()
+    try:
+        await worker.open(job)
+        return await worker.evaluate(job.job_id, rows)
+    finally:
+        await worker.stop()
+
+
+class TestWithRay:
+    pytestmark = with_ray
+
+    async def test_the_same_results_though_a_node_is_lost(
+        self, cluster: Any, remote: UtilityWorker, job: UtilityJob
+    ) -> None:
+        rows = all_coalitions(10)
+        expected = await local_counts(job, rows)
+        await remote.open(job)
+        assert abs(await remote.evaluate(job.job_id, rows) - expected).max() == 0
+        # Asked again and again until the loss of a node shows.
+        first = remote.pids
+        nodes = [node for node in cluster.worker_nodes if node is not cluster.head_node]
+        asked = asyncio.create_task(self.again_and_again(remote, job, rows))
+        await asyncio.sleep(0.3)
+        await asyncio.to_thread(cluster.remove_node, nodes[0], False)
+        for counts in await asked:
+            assert abs(counts - expected).max() == 0
+        assert remote.pids != first
+
+    async def again_and_again(
+        self, worker: UtilityWorker, job: UtilityJob, rows: np.ndarray
+    ) -> list[np.ndarray]:
+        pids, found = worker.pids, []
+        while worker.pids == pids and len(found) < 3_000:
+            found.append(await worker.evaluate(job.job_id, rows))
+        return [*found, await worker.evaluate(job.job_id, rows)]
+
+    async def test_refusals_and_jobs(self, remote: UtilityWorker, job: UtilityJob) -> None:
+        await remote.open(job)
+        await remote.close_job(job.job_id)
+        with pytest.raises(RefusalError) as caught:
+            await remote.evaluate(job.job_id, all_coalitions(10))
+        assert caught.value.code is LearningCode.UNKNOWN_JOB
+        job.updates[2].write_bytes(encode_tensors(random_weights(mlp_spec(), 0)))
+        with pytest.raises(RefusalError) as caught:
+            await remote.open(job)
+        assert caught.value.code is LearningCode.WRONG_SHAPE
+        assert 0 <= await remote.count(job.model, job.base, job.evaluation) <= 2_000
+        await remote.stop()
+        with pytest.raises(WorkerError, match="stopped"):
+            await remote.count(job.model, job.base, job.evaluation)
+
+
+@pytest.mark.skipif(_ray is not None, reason="Ray is installed")
+def test_without_ray_it_says_what_to_install() -> None:
+    with pytest.raises(WorkerError, match=r"fedcoin\[ray\]"):
+        RayExecutor()

@@ -1,0 +1,145 @@
+"""The handshake's rules, without a network."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from fedcoin.data.errors import RefusalError
+from fedcoin.network.errors import NetworkCode
+from fedcoin.network.options import PROTOCOL_VERSION
+from fedcoin.network.peers.connections.endpoints import Endpoint
+from fedcoin.network.peers.connections.handshake import (
+    MAX_NONCES,
+    MAX_NONCES_OF_HOST,
+    NONCE_LIFETIME_S,
+    Identity,
+    Nonces,
+    Role,
+    check_identity,
+    check_proof,
+    encode_identity,
+    sign_proof,
+)
+from fedcoin.v1.peer_service_pb2 import NodeIdentity
+from tests.support.peer_nodes import CHAIN_ID, MINERS, STRANGER, make_genesis
+
+GENESIS = make_genesis(time_ms=1_700_000_000_000)
+OWN = MINERS[0].public_key
+OTHER = MINERS[1].public_key
+NONCE = b"n" * 32
+
+
+def identity(**changes: Any) -> NodeIdentity:
+    message = encode_identity(GENESIS, OTHER, "test/1", "127.0.0.1:7050", 5)
+    for name, value in changes.items():
+        setattr(message, name, value)
+    return message
+
+
+def test_a_good_identity() -> None:
+    found = check_identity(identity(), GENESIS, OWN)
+    assert found == Identity(OTHER, "test/1", Endpoint("127.0.0.1", 7050), 5)
+    assert check_identity(identity(listen_address=""), GENESIS, OWN).endpoint is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"chain_id": "other"}, NetworkCode.WRONG_CHAIN),
+        ({"chain_id": "c" * 65}, NetworkCode.MALFORMED),
+        ({"genesis_hash": bytes(32)}, NetworkCode.WRONG_GENESIS),
+        ({"genesis_hash": bytes(31)}, NetworkCode.MALFORMED),
+        ({"protocol_version": PROTOCOL_VERSION + 1}, NetworkCode.WRONG_PROTOCOL),
+        ({"protocol_version": 0}, NetworkCode.WRONG_PROTOCOL),
+        ({"agent": "a" * 65}, NetworkCode.MALFORMED),
+        ({"agent": "a\nb"}, NetworkCode.MALFORMED),
+        ({"node_key": b""}, NetworkCode.MALFORMED),
+        ({"node_key": OWN}, NetworkCode.SELF_CONNECTION),
+        ({"listen_address": "nonsense"}, NetworkCode.BAD_HOST),
+        ({"listen_address": "unix:/run/socket"}, NetworkCode.BAD_HOST),
+    ],
+)
+def test_bad_identities(changes: dict[str, Any], code: NetworkCode) -> None:
+    with pytest.raises(RefusalError) as refused:
+        check_identity(identity(**changes), GENESIS, OWN)
+    assert refused.value.code is code
+    assert refused.value.field == f"identity.{next(iter(changes))}"
+
+
+def test_a_wrong_chain_is_told_with_both_names() -> None:
+    with pytest.raises(RefusalError, match="'other', but this node is of 'peers-test'"):
+        check_identity(identity(chain_id="other"), GENESIS, OWN)
+
+
+def test_a_proof_holds_for_one_role_nonce_pair_and_chain() -> None:
+    signature = sign_proof(MINERS[1], CHAIN_ID, Role.CALLER, NONCE, OWN)
+    check_proof(signature, CHAIN_ID, Role.CALLER, NONCE, OWN, OTHER)
+    wrong: list[tuple[Any, ...]] = [
+        (bytes(64), CHAIN_ID, Role.CALLER, NONCE, OWN, OTHER),
+        (signature, "other", Role.CALLER, NONCE, OWN, OTHER),
+        (signature, CHAIN_ID, Role.CALLER, b"m" * 32, OWN, OTHER),
+        (signature, CHAIN_ID, Role.CALLER, NONCE, STRANGER.public_key, OTHER),
+        (signature, CHAIN_ID, Role.CALLER, NONCE, OWN, STRANGER.public_key),
+        (b"", CHAIN_ID, Role.CALLER, NONCE, OWN, OTHER),
+    ]
+    for arguments in wrong:
+        with pytest.raises(RefusalError) as refused:
+            check_proof(*arguments)
+        assert refused.value.code is NetworkCode.BAD_PROOF
+
+
+def test_an_answer_to_hello_is_no_proof_for_authenticate() -> None:
+    # Who wants to pass for MINERS[1] at OWN sends OWN's nonce on to MINERS[1] in a Hello.
+    answer = sign_proof(MINERS[1], CHAIN_ID, Role.SERVER, NONCE, OWN)
+    with pytest.raises(RefusalError) as refused:
+        check_proof(answer, CHAIN_ID, Role.CALLER, NONCE, OWN, OTHER)
+    assert refused.value.code is NetworkCode.BAD_PROOF
+
+
+CALLER = check_identity(identity(), GENESIS, OWN)
+FROM = "ipv4:10.0.0.7:50000"
+
+
+def redeem_fails(nonces: Nonces, *arguments: Any) -> None:
+    with pytest.raises(RefusalError) as refused:
+        nonces.redeem(*arguments)
+    assert refused.value.code is NetworkCode.BAD_NONCE
+
+
+def test_a_nonce_is_good_once() -> None:
+    nonces = Nonces()
+    nonce = nonces.issue(CALLER, FROM, "10.0.0.7", now=0.0)
+    assert nonces.redeem(nonce, OTHER, FROM, now=9.9).identity == CALLER
+    redeem_fails(nonces, nonce, OTHER, FROM, 9.9)
+
+
+def test_a_nonce_is_good_for_ten_seconds_one_key_and_one_connection() -> None:
+    nonces = Nonces()
+    for key, transport, now in [
+        (OTHER, FROM, NONCE_LIFETIME_S),
+        (OWN, FROM, 1.0),
+        (OTHER, "ipv4:10.0.0.7:50001", 1.0),
+    ]:
+        nonce = nonces.issue(CALLER, FROM, "10.0.0.7", now=0.0)
+        redeem_fails(nonces, nonce, key, transport, now)
+        # A failed try spends it.
+        redeem_fails(nonces, nonce, OTHER, FROM, 1.0)
+    redeem_fails(nonces, b"invented", OTHER, FROM, 1.0)
+
+
+def test_nonces_are_bounded_and_one_host_cannot_use_them_up() -> None:
+    nonces = Nonces()
+    first = nonces.issue(CALLER, FROM, "10.0.0.1", now=0.0)
+    for number in range(MAX_NONCES_OF_HOST):
+        nonces.issue(CALLER, FROM, "10.0.0.1", now=number / 1000)
+    assert len(nonces) == MAX_NONCES_OF_HOST
+    redeem_fails(nonces, first, OTHER, FROM, 1.0)
+    for number in range(MAX_NONCES - MAX_NONCES_OF_HOST):
+        nonces.issue(CALLER, FROM, f"10.0.{number // 200}.{number % 200 + 2}", now=1.0)
+    with pytest.raises(RefusalError) as refused:
+        nonces.issue(CALLER, FROM, "10.9.9.9", now=1.0)
+    assert refused.value.code is NetworkCode.NO_ROOM
+    nonces.issue(CALLER, FROM, "10.9.9.9", now=1.0 + NONCE_LIFETIME_S)
+    assert len(nonces) == 1

@@ -1,0 +1,241 @@
+"""The handshake over the wire, and what a session is needed and good for."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from fedcoin.data.crypto.keys import KeyPair
+from fedcoin.data.errors import RefusalError
+from fedcoin.network.errors import NetworkCode
+from fedcoin.network.options import SESSION_METADATA
+from fedcoin.network.peers.connections import handshake
+from fedcoin.network.peers.connections.endpoints import parse_endpoint
+from fedcoin.network.peers.connections.handshake import Role
+from fedcoin.network.peers.connections.link import open_link
+from fedcoin.network.peers.connections.peer_guard import WITHOUT_SESSION
+from fedcoin.network.peers.connections.security import Security
+from fedcoin.network.peers.protection.limits import LIMITS
+from fedcoin.network.status import details_of
+from fedcoin.v1 import peer_service_pb2 as pb
+from fedcoin.v1.peer_service_pb2_grpc import PeerServiceStub
+from tests.support.peer_nodes import (
+    CHAIN_ID,
+    FAST,
+    MINERS,
+    STRANGER,
+    Node,
+    channel_to,
+    introduction,
+    make_genesis,
+    running,
+    until,
+    visiting,
+)
+
+NONCE = b"n" * 32
+EVERY_METHOD = sorted(kind for kind in LIMITS if "Service/" in kind)
+
+
+@pytest.fixture
+async def node(tmp_path: Path) -> AsyncIterator[Node]:
+    made = Node(tmp_path / "node", make_genesis(), MINERS[0])
+    async with running(made):
+        yield made
+
+
+async def refused(call: Any, code: grpc.StatusCode, reason: str) -> str:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call
+    assert (caught.value.code(), details_of(caught.value).reason) == (code, reason)
+    return str(caught.value.details())
+
+
+def hello(node: Node, key: KeyPair = STRANGER, **changes: Any) -> pb.HelloRequest:
+    message = introduction(node.genesis, key).message()
+    for name, value in changes.items():
+        setattr(message, name, value)
+    return pb.HelloRequest(identity=message, nonce=NONCE)
+
+
+async def test_the_server_proves_itself_and_a_session_opens_the_rest(node: Node) -> None:
+    async with visiting(node) as link:
+        assert link.identity.node_key == MINERS[0].public_key
+        assert link.identity.agent == "test/1"
+        reply = await link.peers.Ping(pb.PingRequest(height=7), metadata=link.metadata)
+        assert reply.height == 0
+        assert node.peer(STRANGER).height == 7
+        listed = await link.peers.ListPeers(pb.ListPeersRequest(), metadata=link.metadata)
+        assert list(listed.peers) == []
+
+
+async def test_hello_is_refused_with_the_reason(node: Node) -> None:
+    cases: list[tuple[dict[str, Any], grpc.StatusCode, str]] = [
+        ({"chain_id": "other"}, grpc.StatusCode.FAILED_PRECONDITION, "WRONG_CHAIN"),
+        ({"genesis_hash": bytes(32)}, grpc.StatusCode.FAILED_PRECONDITION, "WRONG_GENESIS"),
+        ({"protocol_version": 9}, grpc.StatusCode.FAILED_PRECONDITION, "WRONG_PROTOCOL"),
+        ({"node_key": b"short"}, grpc.StatusCode.INVALID_ARGUMENT, "MALFORMED"),
+        ({"listen_address": "x"}, grpc.StatusCode.INVALID_ARGUMENT, "BAD_HOST"),
+    ]
+    async with channel_to(node) as channel:
+        for changes, status, reason in cases:
+            call = PeerServiceStub(channel).Hello(hello(node, **changes))
+            assert next(iter(changes)) in await refused(call, status, reason)
+    assert not node.network.peers()
+
+
+async def test_a_short_nonce_is_refused(node: Node) -> None:
+    async with channel_to(node) as channel:
+        request = pb.HelloRequest(identity=introduction(node.genesis).message(), nonce=b"n" * 31)
+        await refused(
+            PeerServiceStub(channel).Hello(request), grpc.StatusCode.INVALID_ARGUMENT, "MALFORMED"
+        )
+
+
+async def test_the_callers_side_checks_the_server_as_well(node: Node) -> None:
+    endpoint, security = parse_endpoint(node.address), Security(None, insecure=False)
+    for other, code in [
+        (introduction(make_genesis("other")), NetworkCode.WRONG_CHAIN),
+        (introduction(make_genesis(time_ms=1_700_000_000_000)), NetworkCode.WRONG_GENESIS),
+        (introduction(node.genesis, MINERS[0]), NetworkCode.SELF_CONNECTION),
+    ]:
+        with pytest.raises(RefusalError) as caught:
+            await open_link(endpoint, other, security, 5.0)
+        assert caught.value.code is code
+        assert node.address in str(caught.value)
+    with pytest.raises(RefusalError) as caught:
+        await open_link(endpoint, introduction(node.genesis), security, 5.0, expected_key=b"k" * 32)
+    assert caught.value.code is NetworkCode.WRONG_PEER
+
+
+async def test_nobody_there_is_named(node: Node) -> None:
+    nowhere = parse_endpoint("127.0.0.1:1")
+    with pytest.raises(RefusalError, match=r"127\.0\.0\.1:1 cannot be reached") as caught:
+        await open_link(nowhere, introduction(node.genesis), Security(None, insecure=False), 5.0)
+    assert caught.value.code is NetworkCode.PEER_UNREACHABLE
+
+
+async def proof(node: Node, stub: PeerServiceStub) -> pb.AuthenticateRequest:
+    """Say hello by the book; what then proves oneself."""
+    answer = await stub.Hello(hello(node))
+    return pb.AuthenticateRequest(
+        node_key=STRANGER.public_key,
+        nonce=answer.nonce,
+        signature=handshake.sign_proof(
+            STRANGER, CHAIN_ID, Role.CALLER, answer.nonce, MINERS[0].public_key
+        ),
+    )
+
+
+async def test_a_wrong_proof_gives_no_session(node: Node) -> None:
+    cases: list[tuple[dict[str, Any], grpc.StatusCode, str]] = [
+        ({"signature": bytes(64)}, grpc.StatusCode.UNAUTHENTICATED, "BAD_PROOF"),
+        ({"signature": b""}, grpc.StatusCode.INVALID_ARGUMENT, "MALFORMED"),
+        ({"nonce": bytes(32)}, grpc.StatusCode.UNAUTHENTICATED, "BAD_NONCE"),
+        ({"nonce": b""}, grpc.StatusCode.INVALID_ARGUMENT, "MALFORMED"),
+        ({"node_key": MINERS[1].public_key}, grpc.StatusCode.UNAUTHENTICATED, "BAD_NONCE"),
+    ]
+    async with channel_to(node) as channel:
+        stub = PeerServiceStub(channel)
+        for changes, status, reason in cases:
+            request = await proof(node, stub)
+            for name, value in changes.items():
+                setattr(request, name, value)
+            await refused(stub.Authenticate(request), status, reason)
+    assert not node.network.peers()
+
+
+async def test_a_proof_works_once_and_from_its_own_connection(node: Node) -> None:
+    async with channel_to(node) as channel, channel_to(node) as other:
+        stub = PeerServiceStub(channel)
+        request = await proof(node, stub)
+        session = (await stub.Authenticate(request)).session
+        assert 1 <= len(session) <= 64
+        await refused(stub.Authenticate(request), grpc.StatusCode.UNAUTHENTICATED, "BAD_NONCE")
+        metadata = ((SESSION_METADATA, session),)
+        await stub.Ping(pb.PingRequest(), metadata=metadata)
+        # An overheard session is of no use elsewhere.
+        elsewhere = PeerServiceStub(other).Ping(pb.PingRequest(), metadata=metadata)
+        await refused(elsewhere, grpc.StatusCode.UNAUTHENTICATED, "NO_SESSION")
+
+
+async def test_nothing_else_works_without_a_session(node: Node) -> None:
+    async with channel_to(node) as channel:
+        for kind in EVERY_METHOD:
+            if kind in WITHOUT_SESSION:
+                continue
+            for metadata in ((), ((SESSION_METADATA, "0" * 64),)):
+                call = channel.unary_unary(f"/fedcoin.v1.{kind}")(b"", metadata=metadata)
+                await refused(call, grpc.StatusCode.UNAUTHENTICATED, "NO_SESSION")
+
+
+async def test_health_and_reflection_need_no_session(node: Node) -> None:
+    async with channel_to(node) as channel:
+        stub = health_pb2_grpc.HealthStub(channel)
+        for service in ("", "fedcoin.v1.PeerService", "fedcoin.v1.ConsensusService"):
+            reply = await stub.Check(health_pb2.HealthCheckRequest(service=service))
+            assert reply.status == health_pb2.HealthCheckResponse.SERVING
+
+
+async def test_who_is_banned_stays_out(node: Node) -> None:
+    async with visiting(node) as link:
+        await node.network.ban(STRANGER.public_key, 60)
+        assert not node.network.peers()
+        ping = link.peers.Ping(pb.PingRequest(), metadata=link.metadata)
+        await refused(ping, grpc.StatusCode.UNAUTHENTICATED, "NO_SESSION")
+    with pytest.raises(RefusalError, match="banned for") as caught:
+        async with visiting(node):
+            pass
+    assert caught.value.code is NetworkCode.BANNED
+    async with channel_to(node) as channel:
+        again = PeerServiceStub(channel).Hello(hello(node))
+        await refused(again, grpc.StatusCode.PERMISSION_DENIED, "BANNED")
+
+
+async def test_there_is_room_for_so_many(tmp_path: Path) -> None:
+    node = Node(tmp_path, make_genesis(), MINERS[0], options=replace(FAST, max_inbound=2))
+    async with running(node), visiting(node, MINERS[1]), visiting(node, MINERS[2]):
+        with pytest.raises(RefusalError, match="2 inbound peers") as caught:
+            async with visiting(node, MINERS[3]):
+                pass
+        assert caught.value.code is NetworkCode.NO_ROOM
+        # Who is in may come again: its connection broke, say.
+        async with visiting(node, MINERS[1]):
+            assert len(node.network.peers()) == 2
+
+
+async def test_abuse_is_refused_counted_and_ends_in_a_ban(node: Node) -> None:
+    async with visiting(node) as link:
+        reasons = []
+        for _ in range(60):
+            try:
+                await link.peers.Ping(pb.PingRequest(), metadata=link.metadata)
+                reasons.append("")
+            except grpc.aio.AioRpcError as error:
+                reasons.append(details_of(error).reason)
+        assert reasons[0] == ""
+        assert "RATE_LIMITED" in reasons
+        assert reasons[-1] == "NO_SESSION"
+    assert not node.network.peers()
+
+
+async def test_malformed_and_oversized_messages_are_offences(node: Node) -> None:
+    async with visiting(node) as link:
+        ping = link._channel.unary_unary("/fedcoin.v1.PeerService/Ping")
+        padded = b"\x12\x40" + bytes(64)
+        for raw, status, reason in [
+            (b"\xff\xff", grpc.StatusCode.INVALID_ARGUMENT, "MALFORMED"),
+            (padded, grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_LARGE"),
+        ]:
+            await refused(ping(raw, metadata=link.metadata), status, reason)
+        assert node.network.peers()[0].score == 50
+        for _ in range(2):
+            with pytest.raises(grpc.aio.AioRpcError):
+                await ping(b"\xff", metadata=link.metadata)
+        await until(lambda: not node.network.peers())

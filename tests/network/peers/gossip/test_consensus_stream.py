@@ -1,0 +1,194 @@
+"""Proposals and votes: flooded once, given to who comes late, and never waited for."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import grpc
+import pytest
+
+from fedcoin.data.crypto.keys import KeyPair
+from fedcoin.data.messages.votes import PREVOTE, Proposal, Vote, sign_proposal, sign_vote
+from fedcoin.network.peers.connections.link import Link
+from fedcoin.network.peers.gossip.consensus_messages import encode, encode_status
+from fedcoin.network.peers.protection import send_queue
+from fedcoin.network.ports import Position
+from fedcoin.network.status import details_of
+from fedcoin.v1.consensus_service_pb2 import ConsensusMessage, ExchangeRequest
+from tests.support.peer_nodes import (
+    CHAIN_ID,
+    MINERS,
+    STRANGER,
+    Node,
+    make_genesis,
+    running,
+    until,
+    visiting,
+)
+
+OTHER = KeyPair.from_seed(b"o" * 32)
+HASH = b"h" * 32
+
+
+@pytest.fixture
+async def node(tmp_path: Path) -> AsyncIterator[Node]:
+    """It follows, and says nothing of its own."""
+    made = Node(tmp_path / "node", make_genesis(), MINERS[0], votes=False)
+    async with running(made):
+        yield made
+
+
+class Stream:
+    """A stream opened by hand."""
+
+    def __init__(self, link: Link) -> None:
+        self.call = link.exchange()
+
+    async def send(self, raw: bytes) -> None:
+        await self.call.write(raw)
+
+    async def next(self) -> ConsensusMessage:
+        raw = await asyncio.wait_for(self.call.read(), 5)
+        assert isinstance(raw, bytes)
+        return ExchangeRequest.FromString(raw).message
+
+    async def next_but_status(self, timeout_s: float = 5) -> ConsensusMessage:
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            message = await self.next()
+            if not message.HasField("status"):
+                return message
+        raise asyncio.TimeoutError
+
+    async def refusal(self) -> tuple[grpc.StatusCode, str]:
+        try:
+            while isinstance(await asyncio.wait_for(self.call.read(), 5), bytes):
+                pass
+        except grpc.aio.AioRpcError as error:
+            return error.code(), details_of(error).reason
+        raise AssertionError("the stream ended without a refusal")
+
+
+def vote(number: int = 1, *, height: int = 1, chain_id: str = CHAIN_ID) -> Vote:
+    return sign_vote(PREVOTE, height, 0, HASH, MINERS[number], chain_id)
+
+
+async def test_the_node_tells_where_it_stands(node: Node) -> None:
+    async with visiting(node) as link:
+        stream = Stream(link)
+        for _ in range(2):
+            message = await stream.next()
+            assert (message.status.height, message.status.round) == (1, 0)
+            assert message.WhichOneof("kind") == "status"
+
+
+async def test_a_vote_reaches_the_others_once_and_does_not_come_back(node: Node) -> None:
+    async with visiting(node) as link, visiting(node, OTHER) as other_link:
+        stream, other = Stream(link), Stream(other_link)
+        await stream.next()
+        await other.next()
+        for number in (1, 1, 2):
+            await stream.send(encode(vote(number)))
+        first, second = await other.next_but_status(), await other.next_but_status()
+        assert first.vote == vote(1).envelope
+        assert second.vote == vote(2).envelope
+        await other.send(encode(vote(1)))
+        await other.send(encode(vote(3)))
+        assert (await stream.next_but_status()).vote == vote(3).envelope
+
+
+async def test_who_comes_late_gets_what_was_said(node: Node) -> None:
+    async with visiting(node) as link, visiting(node, OTHER) as other_link:
+        stream = Stream(link)
+        await stream.send(encode(vote(1)))
+        await until(lambda: node.agreement.messages_for(1))
+        late = Stream(other_link)
+        await late.send(encode_status(Position(1, 0)))
+        assert (await late.next_but_status()).vote == vote(1).envelope
+        # What it has it does not get again; in a new round it does.
+        await late.send(encode_status(Position(1, 0)))
+        await late.send(encode_status(Position(1, 1)))
+        assert (await late.next_but_status()).vote == vote(1).envelope
+        with pytest.raises(asyncio.TimeoutError):
+            await late.next_but_status(0.5)
+
+
+async def test_who_says_the_same_again_and_again_lacks_something(node: Node) -> None:
+    async with visiting(node) as link:
+        stream = Stream(link)
+        await stream.send(encode(vote(1)))
+        await until(lambda: node.agreement.messages_for(1))
+        for _ in range(7):
+            await stream.send(encode_status(Position(1, 0)))
+        assert (await stream.next_but_status()).vote == vote(1).envelope
+
+
+async def test_heights_are_learnt(node: Node) -> None:
+    async with visiting(node) as link:
+        stream = Stream(link)
+        await stream.send(encode_status(Position(8, 0)))
+        await until(lambda: node.peer(STRANGER).height == 7)
+        await stream.send(encode(vote(1, height=12)))
+        await until(lambda: node.peer(STRANGER).height == 11)
+
+
+def twisted() -> bytes:
+    envelope = vote().envelope
+    envelope.signature = bytes(64)
+    return ExchangeRequest(message=ConsensusMessage(vote=envelope)).SerializeToString()
+
+
+@pytest.mark.parametrize(
+    ("raw", "reason"),
+    [
+        (b"\xff", "MALFORMED"),
+        (b"", "MALFORMED"),
+        (ExchangeRequest(message=ConsensusMessage()).SerializeToString(), "MALFORMED"),
+        (encode_status(Position(0, 0)), "MALFORMED"),
+        (encode(vote(chain_id="other")), "BAD_SIGNATURE"),
+        (twisted(), "BAD_SIGNATURE"),
+        (encode(vote()) + b"\x12\x81\x08" + bytes(1025), "TOO_LARGE"),
+    ],
+)
+async def test_what_is_wrong_ends_the_stream_and_counts(
+    node: Node, raw: bytes, reason: str
+) -> None:
+    async with visiting(node) as link:
+        stream = Stream(link)
+        await stream.next()
+        await stream.send(raw)
+        _, said = await stream.refusal()
+        assert said == reason
+        assert node.peer(STRANGER).score.value(node.network._peers.now()) > 20
+
+
+def proposal(number: int, size: int) -> Proposal:
+    """Something large; whether it is a block is not looked into by who sends it."""
+    return sign_proposal(1, number, -1, HASH, bytes([number]) * size, MINERS[0], CHAIN_ID)
+
+
+async def test_who_does_not_read_is_dropped(node: Node) -> None:
+    async with visiting(node) as link, visiting(node, OTHER) as other_link:
+        lazy, eager = Stream(link), Stream(other_link)
+        await lazy.next()
+        await eager.next()
+        for number in range(20):
+            node.network.broadcast(proposal(number, 1_900_000))
+            # The other one misses nothing.
+            message = await eager.next_but_status()
+            assert message.proposal.block[0] == number
+        assert node.network._peers.get(STRANGER.public_key) is None
+        assert node.network._peers.get(OTHER.public_key) is not None
+
+
+async def test_who_reads_too_slowly_is_dropped(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(send_queue, "MAX_WRITE_S", 0.3)
+    async with visiting(node) as link:
+        lazy = Stream(link)
+        await lazy.next()
+        for number in range(6):
+            node.network.broadcast(proposal(number, 1_900_000))
+        await until(lambda: not node.network.peers())

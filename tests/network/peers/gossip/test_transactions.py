@@ -1,0 +1,206 @@
+"""Transactions reach everybody, in few calls, and never go back."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import grpc
+import pytest
+
+from fedcoin.network.peers.connections.handshake import Identity
+from fedcoin.network.peers.connections.peer import Peer
+from fedcoin.network.peers.gossip import transactions
+from fedcoin.network.peers.protection.limits import MAX_RELAYED
+from fedcoin.network.status import details_of
+from fedcoin.v1 import transaction_relay_service_pb2 as pb
+from fedcoin.v1.transaction_pb2 import SignedTransaction
+from tests.support.mini_chain import MiniChain, key
+from tests.support.mini_chain import transfer as give
+from tests.support.peer_nodes import (
+    FAST,
+    MINERS,
+    STRANGER,
+    Node,
+    make_genesis,
+    running,
+    transfer,
+    until,
+    visiting,
+)
+
+ALONE = replace(FAST, peer_exchange=False)
+
+
+@pytest.fixture
+async def node(tmp_path: Path) -> AsyncIterator[Node]:
+    made = Node(tmp_path / "node", make_genesis(), MINERS[0])
+    async with running(made):
+        yield made
+
+
+@contextlib.asynccontextmanager
+async def line(folder: Path, count: int) -> AsyncIterator[list[Node]]:
+    """Nodes of which each knows the one before alone; nobody votes."""
+    genesis = make_genesis()
+    nodes: list[Node] = []
+    async with contextlib.AsyncExitStack() as stack:
+        for number in range(count):
+            seeds = [nodes[-1].address] if nodes else []
+            node = Node(
+                folder / str(number),
+                genesis,
+                MINERS[number],
+                seeds,
+                votes=False,
+                options=ALONE,
+            )
+            await stack.enter_async_context(running(node))
+            nodes.append(node)
+        ends = (0, count - 1)
+        await until(lambda: all(n.linked() == (1 if i in ends else 2) for i, n in enumerate(nodes)))
+        yield nodes
+
+
+def record(node: Node) -> list[tuple[bytes, int]]:
+    """Who sends this node how many transactions, call by call."""
+    calls: list[tuple[bytes, int]] = []
+    transactions = node.network._relay
+    receive = transactions.receive
+
+    async def recorded(peer: Peer, raws: Sequence[bytes]) -> int:
+        calls.append((peer.key, len(raws)))
+        return await receive(peer, raws)
+
+    transactions.receive = recorded  # type: ignore[method-assign]
+    return calls
+
+
+async def test_from_one_end_to_the_other_and_not_back(tmp_path: Path) -> None:
+    async with line(tmp_path, 4) as nodes:
+        at_first = record(nodes[0])
+        transaction = await nodes[0].pool.submit(transfer(0).raw)
+        await until(lambda: nodes[3].pool.get(transaction.hash) is not None, 5)
+        await asyncio.sleep(0.1)
+        assert at_first == []
+        # The same again, and from the other end: nothing new for anybody.
+        at_last = record(nodes[3])
+        await nodes[0].pool.submit(transaction.raw)
+        nodes[3].network.relay(transaction)
+        await asyncio.sleep(0.1)
+        assert at_first == at_last == []
+
+
+async def test_many_travel_in_few_calls(tmp_path: Path) -> None:
+    async with line(tmp_path, 2) as nodes:
+        calls = record(nodes[1])
+        for nonce in range(60):
+            await nodes[0].pool.submit(transfer(nonce).raw)
+        await until(lambda: len(nodes[1].pool.pending()) == 60)
+        assert sum(count for _, count in calls) == 60
+        assert len(calls) <= 10
+
+
+async def test_who_connects_gets_what_is_pending(tmp_path: Path) -> None:
+    genesis = make_genesis()
+    first = Node(tmp_path / "0", genesis, MINERS[0], votes=False)
+    async with running(first):
+        for nonce in range(5):
+            await first.pool.submit(transfer(nonce).raw)
+        second = Node(tmp_path / "1", genesis, MINERS[1], [first.address], votes=False)
+        async with running(second):
+            await until(lambda: len(second.pool.pending()) == 5)
+
+
+async def relay_by_hand(node: Node, *raws: bytes) -> int:
+    async with visiting(node) as link:
+        reply = await link.transactions.RelayTransactions(
+            pb.RelayTransactionsRequest(transactions=raws), metadata=link.metadata
+        )
+        return reply.accepted
+
+
+async def test_bad_ones_are_dropped_and_count_against_the_peer(node: Node) -> None:
+    good = transfer(0)
+    forged = bytearray(good.raw)
+    forged[-1] ^= 1
+    assert await relay_by_hand(node, bytes(forged)) == 0
+    assert node.peer(STRANGER).score.value(node.network._peers.now()) >= 45
+    assert await relay_by_hand(node, b"\xff\xff", good.raw, good.raw) == 1
+    assert node.pool.get(good.hash) is not None
+
+
+async def test_what_only_the_ledger_refuses_is_nobodys_fault(node: Node) -> None:
+    assert await relay_by_hand(node, transfer(0, fee=1).raw) == 0
+    assert node.peer(STRANGER).score.value(node.network._peers.now()) == 0
+
+
+async def test_what_is_in_a_block_goes_no_further(tmp_path: Path) -> None:
+    chain = MiniChain.create()
+    paid = chain.sign(key("alice"), give((key("bob").address, 1000)))
+    chain.produce(paid)
+    node = Node(tmp_path / "restarted", chain.genesis, MINERS[0], votes=False)
+    await node.chain.import_block(chain.blocks[0].raw, chain.certificates[0])
+    async with running(node):
+        relayed: list[bytes] = []
+        node.network._relay.relay = lambda one: relayed.append(one.hash)  # type: ignore[method-assign]
+        assert await relay_by_hand(node, paid.raw) == 0
+    assert relayed == []
+
+
+async def test_too_many_at_once_are_refused(node: Node) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await relay_by_hand(node, *[b"x"] * (MAX_RELAYED + 1))
+    assert details_of(caught.value).reason == "TOO_LARGE"
+    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+async def test_the_other_methods_are_the_apis(node: Node) -> None:
+    waiting = transfer(1)
+    async with visiting(node) as link:
+        stub, metadata = link.transactions, link.metadata
+        envelope = SignedTransaction.FromString(waiting.raw)
+        submitted = await stub.SubmitTransaction(
+            pb.SubmitTransactionRequest(transaction=envelope), metadata=metadata
+        )
+        assert submitted.hash == waiting.hash.hex()
+        found = await stub.GetTransaction(
+            pb.GetTransactionRequest(hash=submitted.hash), metadata=metadata
+        )
+        assert found.transaction.hash == submitted.hash
+        watch = stub.WatchTransaction(
+            pb.WatchTransactionRequest(hash=submitted.hash), metadata=metadata
+        )
+        first = await watch.read()
+        assert isinstance(first, pb.WatchTransactionResponse)
+        assert first.transaction == found.transaction
+        watch.cancel()
+        listed = await stub.ListPendingTransactions(
+            pb.ListPendingTransactionsRequest(), metadata=metadata
+        )
+        assert [view.hash for view in listed.transactions] == [submitted.hash]
+
+
+async def test_a_full_outbox_lets_go_of_the_oldest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transactions, "MAX_WAITING", 3)
+    monkeypatch.setattr(transactions, "MAX_WAITING_BYTES", 10)
+    identity = Identity(STRANGER.public_key, "x", None, 0)
+    outbox = transactions._Outbox(Peer(identity, "", outbound=False, now=0.0))
+    for raw in (b"1", b"2", b"3", b"4"):
+        outbox.put(raw)
+    assert outbox.batch() == [b"2", b"3", b"4"]
+    for raw in (b"12345", b"6789", b"abcd"):
+        outbox.put(raw)
+    assert outbox.batch() == [b"6789", b"abcd"]
+    monkeypatch.setattr(transactions, "MAX_RELAYED_BYTES", 3)
+    for raw in (b"large", b"1", b"2", b"3", b"4"):
+        outbox.put(raw)
+    monkeypatch.setattr(transactions, "MAX_WAITING", 10)
+    assert len(outbox) == 3
+    assert [outbox.batch(), outbox.batch() if len(outbox) else None] == [[b"2", b"3", b"4"], None]
+    for raw in (b"large", b"1", b"2"):
+        outbox.put(raw)
+    assert [outbox.batch(), outbox.batch()] == [[b"large"], [b"1", b"2"]]

@@ -1,0 +1,91 @@
+"""Bounded memories: what was seen, who is banned, what waits to be sent."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+from fedcoin.network.peers.protection.bans import MAX_BANS, Bans
+from fedcoin.network.peers.protection.recent_set import RecentSet
+from fedcoin.network.peers.protection.send_queue import MAX_WRITE_S, SendQueue
+
+
+def test_seen_forgets_what_was_not_asked_for_longest() -> None:
+    seen = RecentSet(2)
+    assert seen.add(b"a")
+    assert seen.add(b"b")
+    assert b"a" in seen
+    assert seen.add(b"c")
+    assert b"a" in seen
+    assert b"b" not in seen
+    assert not seen.add(b"a")
+    assert len(seen) == 2
+    seen.discard(b"a")
+    seen.discard(b"never")
+    assert seen.add(b"a")
+    seen.clear()
+    assert len(seen) == 0
+
+
+def test_bans_end() -> None:
+    bans = Bans()
+    bans.add(b"k", now=100.0, seconds=60)
+    assert bans.until(b"k", 159.0) == 160.0
+    assert bans.until(b"k", 160.0) is None
+    assert bans.until(b"other", 100.0) is None
+    bans.add(b"k", now=101.0, seconds=1)
+    assert bans.until(b"k", 101.0) == 160.0, "a shorter ban does not end a longer one"
+    assert bans.active(200.0) == {}
+
+
+def test_bans_are_bounded() -> None:
+    bans = Bans()
+    for number in range(MAX_BANS + 10):
+        bans.add(number.to_bytes(4, "big"), now=0.0, seconds=1000 + number)
+    active = bans.active(0.0)
+    assert len(active) == MAX_BANS
+    assert (0).to_bytes(4, "big") not in active
+
+
+async def test_a_queue_sends_in_order_and_refuses_what_is_too_much() -> None:
+    queue, sent = SendQueue(lambda: 0.0, max_messages=3, max_bytes=10), []
+
+    async def write(raw: bytes) -> None:
+        sent.append(raw)
+
+    assert queue.put(b"12345")
+    assert queue.put(b"678")
+    assert not queue.put(b"too long for the rest")
+    assert queue.put(b"90")
+    assert not queue.put(b"")
+    pump = asyncio.ensure_future(queue.pump(write))
+    await asyncio.sleep(0.01)
+    assert sent == [b"12345", b"678", b"90"]
+    assert queue.put(b"1234567890"), "what was sent takes no room"
+    await asyncio.sleep(0.01)
+    assert len(sent) == 4
+    pump.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await pump
+
+
+async def test_a_queue_knows_when_its_reader_is_too_slow() -> None:
+    now = 0.0
+    queue = SendQueue(lambda: now)
+    stuck = asyncio.Event()
+
+    async def write(raw: bytes) -> None:
+        await stuck.wait()
+
+    pump = asyncio.ensure_future(queue.pump(write))
+    queue.put(b"x")
+    await asyncio.sleep(0.01)
+    assert not queue.overdue()
+    now = MAX_WRITE_S + 1
+    assert queue.overdue()
+    stuck.set()
+    await asyncio.sleep(0.01)
+    assert not queue.overdue()
+    pump.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await pump

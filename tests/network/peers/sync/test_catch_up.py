@@ -1,0 +1,268 @@
+"""Catching up on real blocks, from honest peers and others."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import grpc
+import pytest
+
+from fedcoin.data.crypto.keys import KeyPair
+from fedcoin.data.storage.chain_store import StoredBlock
+from fedcoin.network.peers.connections import peer
+from fedcoin.network.peers.gossip import consensus_stream
+from fedcoin.network.peers.protection import limits
+from fedcoin.network.peers.protection.limits import LIMITS, Limit
+from fedcoin.network.peers.sync import block_source
+from fedcoin.network.ports import Position
+from fedcoin.network.status import details_of
+from fedcoin.v1 import block_gossip_service_pb2 as pb
+from fedcoin.v1.block_pb2 import Block
+from fedcoin.v1.transaction_pb2 import Bond
+from tests.support.mini_chain import FDC, MiniChain, key, transfer
+from tests.support.peer_nodes import Node, running, until, visiting
+
+KEYS = [KeyPair.from_seed(bytes([i]) * 32) for i in range(50, 56)]
+
+
+def grown(blocks: int) -> MiniChain:
+    chain = MiniChain.create()
+    for _ in range(blocks):
+        chain.produce(chain.sign(key("alice"), transfer((key("bob").address, 1000))))
+    return chain
+
+
+@pytest.fixture(scope="module")
+def chain() -> MiniChain:
+    return grown(40)
+
+
+async def node_at(folder: Path, chain: MiniChain, number: int, height: int | None = None) -> Node:
+    """A node that does not vote and has the first blocks of a chain."""
+    node = Node(folder / str(number), chain.genesis, KEYS[number], votes=False)
+    for block, certificate in zip(chain.blocks[:height], chain.certificates, strict=False):
+        await node.chain.import_block(block.raw, certificate)
+    return node
+
+
+async def caught_up(node: Node, chain: MiniChain, timeout_s: float = 20) -> None:
+    await asyncio.wait_for(node.chain.wait_above(chain.height - 1), timeout_s)
+    assert node.store.tip_hash() == chain.hash
+    await until(lambda: not node.chain.catching_up)
+
+
+def score(node: Node, number: int) -> float | None:
+    peer = node.network._peers.get(KEYS[number].public_key)
+    return None if peer is None else peer.score.value(node.network._peers.now())
+
+
+async def test_from_several_peers_at_once(tmp_path: Path, chain: MiniChain) -> None:
+    sources = [await node_at(tmp_path, chain, number) for number in range(2)]
+    late = await node_at(tmp_path, chain, 2, height=3)
+    async with running(*sources, late):
+        for source in sources:
+            await late.network.add(source.address)
+        await caught_up(late, chain)
+        given = [late.peer(KEYS[number]).useful_blocks for number in range(2)]
+        assert sum(given) == 37
+        assert [score(late, number) for number in range(2)] == [0, 0]
+
+
+async def test_through_a_change_of_validators(tmp_path: Path) -> None:
+    chain = grown(3)
+    chain.produce(chain.sign(key("bob"), Bond(amount=50 * FDC)))
+    chain.keys[key("bob").address] = key("bob")
+    for _ in range(5):
+        chain.produce()
+    source = await node_at(tmp_path, chain, 0)
+    late = await node_at(tmp_path, chain, 1, height=0)
+    async with running(source, late):
+        await late.network.add(source.address)
+        await caught_up(late, chain)
+
+
+async def test_an_announcement_is_enough(tmp_path: Path) -> None:
+    chain = grown(2)
+    source = await node_at(tmp_path, chain, 0)
+    late = await node_at(tmp_path, chain, 1)
+    async with running(source, late):
+        await late.network.add(source.address)
+        await until(lambda: source.linked() == late.linked() == 1)
+        for _ in range(3):
+            chain.produce()
+            await source.chain.import_block(chain.blocks[-1].raw, chain.certificates[-1])
+        await caught_up(late, chain)
+
+
+async def with_liar(
+    folder: Path,
+    chain: MiniChain,
+    corrupt: Callable[[Node], None],
+    check: Callable[[Node], None],
+) -> None:
+    """Catch up while the first peer that is met lies; then see what became of it."""
+    liar, honest = [await node_at(folder, chain, number) for number in range(2)]
+    corrupt(liar)
+    late = await node_at(folder, chain, 2, height=0)
+    async with running(liar, honest, late):
+        await late.network.add(liar.address)
+        # It must have been asked before there is anybody else.
+        await until(lambda: score(late, 0) != 0)
+        await late.network.add(honest.address)
+        await caught_up(late, chain)
+        check(late)
+
+
+def banned(late: Node) -> None:
+    assert late.network._peers.banned() == {KEYS[0].public_key}
+
+
+async def test_who_sends_a_changed_block_is_banned(tmp_path: Path, chain: MiniChain) -> None:
+    def corrupt(liar: Node) -> None:
+        block = liar.store.block
+
+        def changed(height: int) -> StoredBlock | None:
+            stored = block(height)
+            if stored is None or height != 5:
+                return stored
+            message = Block.FromString(stored.raw)
+            message.transactions[0] = message.transactions[0][:-1] + b"x"
+            return StoredBlock(message.SerializeToString(), stored.certificate)
+
+        liar.store.block = changed  # type: ignore[method-assign]
+
+    await with_liar(tmp_path, chain, corrupt, banned)
+
+
+async def test_who_sends_another_block_is_banned(tmp_path: Path, chain: MiniChain) -> None:
+    def corrupt(liar: Node) -> None:
+        block = liar.store.block
+        liar.store.block = lambda height: block(min(height, 4))  # type: ignore[method-assign]
+
+    await with_liar(tmp_path, chain, corrupt, banned)
+
+
+async def test_who_sends_forged_headers_is_banned(tmp_path: Path, chain: MiniChain) -> None:
+    def corrupt(liar: Node) -> None:
+        certificate = liar.store.certificate
+
+        def cut(height: int) -> bytes | None:
+            found = certificate(height)
+            return found and found[: len(found) // 2]
+
+        liar.store.certificate = cut  # type: ignore[method-assign]
+
+    await with_liar(tmp_path, chain, corrupt, banned)
+
+
+async def test_who_sends_a_wrong_certificate_with_a_block_is_banned(
+    tmp_path: Path, chain: MiniChain
+) -> None:
+    def corrupt(liar: Node) -> None:
+        block = liar.store.block
+
+        def uncertified(height: int) -> StoredBlock | None:
+            stored = block(height)
+            return stored and StoredBlock(stored.raw, b"")
+
+        liar.store.block = uncertified  # type: ignore[method-assign]
+
+    await with_liar(tmp_path, chain, corrupt, banned)
+
+
+async def test_who_promises_too_much_is_marked_down(tmp_path: Path, chain: MiniChain) -> None:
+    late = await node_at(tmp_path, chain, 2, height=2)
+    honest = await node_at(tmp_path, chain, 1)
+    boaster = await node_at(tmp_path, chain, 0, height=2)
+    boaster.agreement.status = lambda: Position(1001, 0)  # type: ignore[method-assign]
+    async with running(late, honest, boaster):
+        await late.network.add(boaster.address)
+        await until(lambda: score(late, 0) != 0)
+        await late.network.add(honest.address)
+        await caught_up(late, chain)
+
+
+async def test_who_stops_in_the_middle_is_gone_around(
+    tmp_path: Path, chain: MiniChain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(block_source, "BLOCK_S", 0.5)
+    lazy, honest = [await node_at(tmp_path, chain, number) for number in range(2)]
+    block = lazy.store.block
+
+    def slow(height: int) -> StoredBlock | None:
+        if height > 2:
+            time.sleep(0.7)
+        return block(height)
+
+    lazy.store.block = slow  # type: ignore[method-assign]
+    late = await node_at(tmp_path, chain, 2, height=0)
+    async with running(lazy, honest, late):
+        await late.network.add(lazy.address)
+        await late.network.add(honest.address)
+        await caught_up(late, chain)
+
+
+async def test_ranges_are_bounded_and_end_where_the_chain_ends(
+    tmp_path: Path, chain: MiniChain
+) -> None:
+    node = await node_at(tmp_path, chain, 0)
+    async with running(node), visiting(node) as link:
+        headers = await link.gossip.ListHeaders(
+            pb.ListHeadersRequest(from_height=5, page_size=3), metadata=link.metadata
+        )
+        assert [h.header for h in headers.headers] == [b.header_bytes for b in chain.blocks[4:7]]
+        everything = await link.gossip.ListHeaders(
+            pb.ListHeadersRequest(from_height=1), metadata=link.metadata
+        )
+        assert len(everything.headers) == 40
+        request = pb.StreamBlocksRequest(from_height=39, to_height=10**18)
+        call = link.gossip.StreamBlocks(request, metadata=link.metadata)
+        assert [reply.block async for reply in call] == [b.raw for b in chain.blocks[38:]]
+        for height in (0, 41, 2**64 - 1):
+            wrong = link.gossip.StreamBlocks(
+                pb.StreamBlocksRequest(from_height=height), metadata=link.metadata
+            )
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await wrong.read()
+            assert caught.value.code() is grpc.StatusCode.OUT_OF_RANGE
+            assert details_of(caught.value).limit == "40"
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await link.gossip.AnnounceBlock(
+                pb.AnnounceBlockRequest(height=1, block_hash=b"short"), metadata=link.metadata
+            )
+        assert details_of(caught.value).reason == "MALFORMED"
+
+
+async def test_a_long_chain_of_small_blocks_from_one_peer(
+    tmp_path: Path, chain: MiniChain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who catches up fast must not be taken for somebody who floods."""
+    slow = Limit(64, rate=20, burst=8, concurrent=4)
+    monkeypatch.setattr(peer, "RANGES", slow)
+    monkeypatch.setattr(limits, "LIMITS", {**LIMITS, "BlockGossipService/StreamBlocks": slow})
+    monkeypatch.setattr(block_source, "RANGE_BLOCKS", 1)
+    source = await node_at(tmp_path, chain, 0)
+    late = await node_at(tmp_path, chain, 1, height=0)
+    async with running(source, late):
+        await late.network.add(source.address)
+        await caught_up(late, chain)
+        assert score(source, 1) == 0
+
+
+async def test_who_catches_up_fast_does_not_flood_others_with_its_height(
+    tmp_path: Path, chain: MiniChain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = Limit(64, rate=20, burst=10)
+    monkeypatch.setattr(limits, "LIMITS", {**LIMITS, "ConsensusMessage/status": few})
+    monkeypatch.setattr(consensus_stream, "LIMITS", limits.LIMITS)
+    source = await node_at(tmp_path, chain, 0)
+    late = await node_at(tmp_path, chain, 1, height=0)
+    async with running(source, late):
+        await late.network.add(source.address)
+        await caught_up(late, chain)
+        # All the same it hears where the other one stands in the end.
+        await until(lambda: source.peer(late).height == chain.height)
+        assert score(source, 1) == 0

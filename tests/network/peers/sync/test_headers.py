@@ -1,0 +1,115 @@
+"""What a run of headers proves before any block is fetched."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from fedcoin.consensus.errors import ConsensusCode
+from fedcoin.consensus.validators import ValidatorSet
+from fedcoin.data.errors import RefusalError
+from fedcoin.data.messages.blocks import Block
+from fedcoin.network.peers.sync.headers import Tip, certified_prefix
+from fedcoin.v1.block_gossip_service_pb2 import CertifiedHeader
+from fedcoin.v1.block_pb2 import BlockHeader
+from fedcoin.v1.transaction_pb2 import Bond
+from tests.support.mini_chain import CHAIN_ID, FDC, MiniChain, key
+
+
+def certified(block: Block, certificate: bytes) -> CertifiedHeader:
+    return CertifiedHeader(header=block.header_bytes, certificate=certificate)
+
+
+def run_of(chain: MiniChain) -> list[CertifiedHeader]:
+    return [
+        certified(block, certificate)
+        for block, certificate in zip(chain.blocks, chain.certificates, strict=True)
+    ]
+
+
+@pytest.fixture(scope="module")
+def chain() -> MiniChain:
+    made = MiniChain.create()
+    for _ in range(6):
+        made.produce()
+    return made
+
+
+def first_validators(chain: MiniChain) -> ValidatorSet:
+    return MiniChain.create().ledger.validators()
+
+
+def check(chain: MiniChain, headers: list[CertifiedHeader]) -> list[Tip]:
+    tip = Tip(0, chain.genesis.hash)
+    return certified_prefix(tip, first_validators(chain), CHAIN_ID, headers)
+
+
+def test_one_good_certificate_vouches_for_all_before_it(chain: MiniChain) -> None:
+    headers = run_of(chain)
+    for header in headers[:-1]:
+        header.certificate = b"not looked at"
+    found = check(chain, headers)
+    assert found == [Tip(block.height, block.hash) for block in chain.blocks]
+    assert check(chain, []) == []
+
+
+def test_beyond_a_change_of_validators_nothing_is_sure_yet() -> None:
+    chain = MiniChain.create()
+    chain.produce()
+    chain.produce(chain.sign(key("alice"), Bond(amount=10 * FDC)))
+    chain.keys[key("alice").address] = key("alice")
+    chain.produce()
+    found = check(chain, run_of(chain))
+    assert [tip.height for tip in found] == [1, 2]
+
+
+def altered(block: Block, certificate: bytes, **changes: Any) -> CertifiedHeader:
+    header = BlockHeader.FromString(block.header_bytes)
+    for name, value in changes.items():
+        setattr(header, name, value)
+    return CertifiedHeader(
+        header=header.SerializeToString(deterministic=True), certificate=certificate
+    )
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"app_hash": bytes(32)},
+        {"parent_hash": bytes(32)},
+        {"height": 9},
+        {"chain_id": "other"},
+        {"next_validators_hash": bytes(32)},
+        {"proposer": b""},
+    ],
+)
+def test_a_changed_header_is_found(chain: MiniChain, changes: dict[str, Any]) -> None:
+    headers = run_of(chain)
+    headers[2] = altered(chain.blocks[2], chain.certificates[2], **changes)
+    with pytest.raises(RefusalError):
+        check(chain, headers)
+
+
+def test_gaps_and_wrong_starts_are_found(chain: MiniChain) -> None:
+    headers = run_of(chain)
+    for wrong in (headers[1:], headers[:2] + headers[3:], [headers[0], headers[0]]):
+        with pytest.raises(RefusalError):
+            check(chain, wrong)
+
+
+def test_the_last_certificate_counts(chain: MiniChain) -> None:
+    headers = run_of(chain)
+    headers[-1].certificate = chain.certify(chain.blocks[-1], signers=2)
+    with pytest.raises(RefusalError) as caught:
+        check(chain, headers)
+    assert caught.value.code is ConsensusCode.BAD_CERTIFICATE
+
+
+def test_headers_of_another_chain_of_the_same_genesis(chain: MiniChain) -> None:
+    other = MiniChain.create()
+    other.produce(after_ms=77)
+    other.produce()
+    tip = Tip(1, chain.blocks[0].hash)
+    with pytest.raises(RefusalError, match="does not name"):
+        certified_prefix(tip, first_validators(chain), CHAIN_ID, run_of(other)[1:])

@@ -1,0 +1,269 @@
+"""Nodes find each other, stay connected, and find back."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fedcoin.data.errors import RefusalError
+from fedcoin.network.errors import NetworkCode
+from fedcoin.network.options import PeerOptions
+from fedcoin.network.peers.connections import dialer
+from fedcoin.network.peers.connections.endpoints import Endpoint
+from fedcoin.network.peers.connections.handshake import Identity
+from fedcoin.network.peers.connections.link import Link, open_link
+from fedcoin.network.peers.connections.peer_exchange import PeerExchange
+from fedcoin.v1.peer_service_pb2 import ListPeersResponse, PeerAddress
+from tests.support.peer_nodes import (
+    FAST,
+    MINERS,
+    STRANGER,
+    Node,
+    make_genesis,
+    running,
+    until,
+    visiting,
+)
+
+
+async def test_both_can_call_each_other_though_one_dialled(tmp_path: Path) -> None:
+    genesis = make_genesis()
+    first = Node(tmp_path / "0", genesis, MINERS[0])
+    async with running(first):
+        second = Node(tmp_path / "1", genesis, MINERS[1], seeds=[first.address])
+        async with running(second):
+            await until(lambda: first.linked() == second.linked() == 1)
+            assert [info.outbound for info in first.network.peers()] == [False]
+            assert [info.outbound for info in second.network.peers()] == [True]
+            assert first.network.peers()[0].address == second.address
+            assert first.network.peers()[0].node_key == MINERS[1].public_key
+            assert first.network.peers()[0].agent == "test/1"
+
+
+async def test_peers_tell_of_each_other(tmp_path: Path) -> None:
+    genesis = make_genesis()
+    hub = Node(tmp_path / "hub", genesis, STRANGER)
+    async with running(hub):
+        nodes = [Node(tmp_path / str(i), genesis, MINERS[i], seeds=[hub.address]) for i in range(4)]
+        async with running(*nodes):
+            await until(lambda: all(node.linked() == 4 for node in [hub, *nodes]))
+
+
+async def test_without_peer_exchange_only_seeds_are_dialled(tmp_path: Path) -> None:
+    genesis, options = make_genesis(), replace(FAST, peer_exchange=False)
+    hub = Node(tmp_path / "hub", genesis, STRANGER)
+    async with running(hub):
+        one, two = (
+            Node(tmp_path / str(i), genesis, MINERS[i], seeds=[hub.address], options=options)
+            for i in range(2)
+        )
+        async with running(one, two):
+            await until(lambda: hub.linked() == 2)
+            await asyncio.sleep(0.5)
+            assert one.linked() == two.linked() == 1
+
+
+async def test_a_dead_seed_is_a_warning_and_not_a_stop(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    genesis = make_genesis()
+    first = Node(tmp_path / "0", genesis, MINERS[0])
+    async with running(first):
+        seeds = ["127.0.0.1:1", first.address, "no-such-host.invalid:7050"]
+        second = Node(tmp_path / "1", genesis, MINERS[1], seeds=seeds)
+        with caplog.at_level(logging.INFO):
+            async with running(second):
+                await until(lambda: second.linked() == 1)
+                await asyncio.sleep(1)
+        warnings = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
+        dead = [text for text in warnings if "cannot connect to 127.0.0.1:1," in text]
+        assert len(dead) == 1, "once, not for each try"
+        assert not [r for r in caplog.records if r.levelno >= logging.ERROR]
+
+
+async def test_a_seed_of_another_network_is_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = Node(tmp_path / "0", make_genesis("other"), MINERS[0])
+    async with running(other):
+        node = Node(tmp_path / "1", make_genesis(), MINERS[1], seeds=[other.address])
+        with caplog.at_level(logging.WARNING):
+            async with running(node):
+                await until(lambda: "of 'other'" in caplog.text)
+        assert not other.network.peers()
+
+
+async def test_a_node_does_not_dial_itself(tmp_path: Path) -> None:
+    genesis = make_genesis()
+    first = Node(tmp_path / "0", genesis, MINERS[0])
+    await first.start()
+    port = first.address.rpartition(":")[2]
+    await first.stop()
+    options = replace(FAST, listen=f"127.0.0.1:{port}")
+    again = Node(tmp_path / "1", genesis, MINERS[0], seeds=[f"localhost:{port}"], options=options)
+    async with running(again):
+        await asyncio.sleep(0.5)
+        assert not again.network.peers()
+
+
+async def test_who_was_gone_is_found_again(tmp_path: Path) -> None:
+    genesis = make_genesis()
+    first = Node(tmp_path / "0", genesis, MINERS[0])
+    await first.start()
+    address = first.address
+    second = Node(tmp_path / "1", genesis, MINERS[1], seeds=[address])
+    async with running(second):
+        await until(lambda: first.linked() == second.linked() == 1)
+        await first.stop()
+        await until(lambda: second.linked() == 0)
+        back = Node(tmp_path / "0", genesis, MINERS[0], options=replace(FAST, listen=address))
+        async with running(back):
+            await until(lambda: back.linked() == second.linked() == 1)
+
+
+async def test_the_address_book_outlives_the_process(tmp_path: Path) -> None:
+    genesis = make_genesis()
+    first = Node(tmp_path / "0", genesis, MINERS[0])
+    async with running(first):
+        second = Node(tmp_path / "1", genesis, MINERS[1], seeds=[first.address])
+        async with running(second):
+            await until(lambda: second.linked() == 1)
+            await second.network.ban(STRANGER.public_key, 60)
+        kept = json.loads((tmp_path / "1" / "peers.json").read_text())
+        assert kept["peers"][0]["address"] == first.address
+        assert kept["bans"][0]["node_key"] == STRANGER.public_key.hex()
+        without_seed = Node(tmp_path / "1", genesis, MINERS[1])
+        async with running(without_seed):
+            await until(lambda: without_seed.linked() == 1)
+            with pytest.raises(RefusalError, match="banned"):
+                async with visiting(without_seed, STRANGER):
+                    pass
+
+
+async def test_the_operator_adds_drops_and_bans(tmp_path: Path) -> None:
+    genesis = make_genesis()
+    first, second = (Node(tmp_path / str(i), genesis, MINERS[i]) for i in range(2))
+    async with running(first, second):
+        assert await second.network.add(first.address) == first.key.public_key
+        await until(lambda: first.linked() == second.linked() == 1)
+        assert await second.network.add(first.address) == first.key.public_key
+        assert second.linked() == 1
+        await second.network.drop(first.key.public_key)
+        assert not second.network.peers()
+        with pytest.raises(RefusalError) as caught:
+            await second.network.drop(STRANGER.public_key)
+        assert caught.value.code is NetworkCode.PEER_NOT_CONNECTED
+        await until(lambda: first.linked() == second.linked() == 1)
+        await second.network.ban(first.key.public_key, 60)
+        await until(lambda: not first.network.peers() and not second.network.peers(), 30)
+        for address, code in [
+            (first.address, NetworkCode.BANNED),
+            ("127.0.0.1:1", NetworkCode.PEER_UNREACHABLE),
+            ("nonsense", NetworkCode.BAD_HOST),
+            (second.address, NetworkCode.SELF_CONNECTION),
+        ]:
+            with pytest.raises(RefusalError) as caught:
+                await second.network.add(address)
+            assert caught.value.code is code
+
+
+async def test_a_port_in_use_is_refused(tmp_path: Path) -> None:
+    genesis = make_genesis()
+    first = Node(tmp_path / "0", genesis, MINERS[0])
+    async with running(first):
+        options = replace(FAST, listen=first.address)
+        second = Node(tmp_path / "1", genesis, MINERS[1], options=options)
+        with pytest.raises(RefusalError, match=first.address) as caught:
+            await second.start()
+        assert caught.value.code is NetworkCode.PORT_IN_USE
+        await second.stop()
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        (PeerOptions(listen="0.0.0.0:0"), NetworkCode.NOT_SECURE),
+        (PeerOptions(listen="nonsense"), NetworkCode.BAD_HOST),
+        (PeerOptions(seeds=("nonsense",)), NetworkCode.BAD_HOST),
+        (PeerOptions(advertise="nonsense"), NetworkCode.BAD_HOST),
+    ],
+)
+async def test_settings_that_do_not_work(
+    tmp_path: Path, options: PeerOptions, code: NetworkCode
+) -> None:
+    async def start() -> None:
+        node = Node(tmp_path, make_genesis(), MINERS[0], seeds=options.seeds, options=options)
+        await node.start()
+
+    with pytest.raises(RefusalError) as caught:
+        await start()
+    assert caught.value.code is code
+
+
+async def test_plaintext_beyond_loopback_only_when_asked_for(tmp_path: Path) -> None:
+    genesis = make_genesis()
+    options = replace(FAST, listen="0.0.0.0:0", insecure=True)
+    first = Node(tmp_path / "0", genesis, MINERS[0], options=options)
+    async with running(first):
+        port = first.address.rpartition(":")[2]
+        second = Node(tmp_path / "1", genesis, MINERS[1], seeds=[f"127.0.0.1:{port}"])
+        async with running(second):
+            await until(lambda: first.linked() == second.linked() == 1)
+            # What it told was 0.0.0.0; what was dialled counts.
+            assert second.network.peers()[0].address == f"127.0.0.1:{port}"
+            with pytest.raises(RefusalError) as caught:
+                await second.network.add("192.0.2.1:7050")
+            assert caught.value.code is NetworkCode.NOT_SECURE
+
+
+def told(*addresses: str) -> ListPeersResponse:
+    return ListPeersResponse(
+        peers=[
+            PeerAddress(address=address, node_key=bytes([i]) * 32)
+            for i, address in enumerate(addresses, 100)
+        ]
+    )
+
+
+async def test_a_stranger_cannot_send_us_to_our_own_machine(tmp_path: Path) -> None:
+    node = Node(tmp_path, make_genesis(), MINERS[0])
+    exchange: PeerExchange = node.network._exchange
+    book: Any = node.network._book
+    identity = Identity(STRANGER.public_key, "x", None, 0)
+    far = node.network._peers._known(identity, "192.0.2.7", outbound=False)
+    exchange.learn(far, told("127.0.0.1:22", "0.0.0.0:1", "192.0.2.8:7050"))
+    assert [str(endpoint) for endpoint in book.candidates(())] == ["192.0.2.8:7050"]
+    with pytest.raises(RefusalError):
+        exchange.learn(far, told("nonsense"))
+    far.host = "127.0.0.1"
+    exchange.learn(far, told("127.0.0.1:7099"))
+    assert len(book) == 2
+    await node.stop()
+
+
+async def test_a_peer_cannot_make_us_bother_somebody_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    genesis = make_genesis()
+    node = Node(tmp_path / "0", genesis, MINERS[0], options=replace(FAST, peer_exchange=False))
+    victim = Node(tmp_path / "1", genesis, MINERS[1])
+    dialled: list[str] = []
+
+    async def counted(endpoint: Endpoint, *rest: Any) -> Link:
+        dialled.append(str(endpoint))
+        return await open_link(endpoint, *rest)
+
+    monkeypatch.setattr(dialer, "open_link", counted)
+    async with running(node, victim):
+        async with visiting(node, STRANGER, listen_address=lambda: victim.address):
+            await asyncio.sleep(1.0)
+        assert not victim.network.peers()
+        # With growing pauses.
+        assert 1 <= len(dialled) < 10
+        assert set(dialled) == {victim.address}

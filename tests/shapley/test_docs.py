@@ -1,0 +1,17 @@
+"""The page on using the engine from Python says what happens."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+PAGE = Path(__file__).resolve().parents[2] / "docs/SHAPLEY.md"
+
+
+def test_the_example_prints_what_the_page_says(capsys: pytest.CaptureFixture[str]) -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    blocks = dict(re.findall(r"^```(python|text)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL))
+    exec(compile(blocks["python"], "SHAPLEY.md", "exec"), {})
+    assert capsys.readouterr().out == blocks["text"]

@@ -1,0 +1,265 @@
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from fedcoin import shapley
+from fedcoin.data.errors import RefusalError
+from fedcoin.incentive.errors import EvidenceCode
+
+Coalitions = NDArray[np.bool_]
+SAMPLED = ["permutation", "antithetic", "truncated", "complementary", "kriging"]
+LINEAR = ["exact", "permutation", "antithetic", "complementary"]
+METHODS = ["exact", *SAMPLED, "auto"]
+MNIST = Path(__file__).with_name("mnist.npz")
+ROUND_1 = ["iid-1", "label-skew-1", "unequal-sizes-1", "label-noise-1", "feature-noise-1"]
+
+
+def additive(worth: NDArray[np.float64]) -> Callable[[Coalitions], NDArray[np.float64]]:
+    return lambda coalitions: 3.0 + coalitions @ worth
+
+
+def rough(coalitions: Coalitions) -> NDArray[np.float64]:
+    worth = np.linspace(0.1, 1.0, coalitions.shape[1])
+    return np.sqrt(coalitions @ worth) - 0.2 * coalitions[:, 0] * coalitions[:, -1]
+
+
+def weighted_vote(weights: list[int], quota: int) -> Callable[[Coalitions], Any]:
+    return lambda coalitions: (coalitions @ np.array(weights) >= quota).astype(float)
+
+
+def test_un_security_council() -> None:
+    # Shapley and Shubik (1954): 5 permanent members of 15, 9 votes and no veto.
+    def passes(coalitions: Coalitions) -> NDArray[np.bool_]:
+        return coalitions[:, :5].all(axis=1) & (coalitions.sum(axis=1) >= 9)
+
+    estimate = shapley.estimate(passes, 15, "exact")
+    np.testing.assert_allclose(estimate.values[:5], 421 / 2145)
+    np.testing.assert_allclose(estimate.values[5:], 4 / 2145)
+
+
+def test_a_college_with_weighted_votes() -> None:
+    estimate = shapley.estimate(weighted_vote([4, 3, 2, 1], 6), 4)
+    np.testing.assert_allclose(estimate.values, np.array([5, 3, 3, 1]) / 12)
+
+
+def test_airport_and_glove_games() -> None:
+    costs = np.array([1.0, 2.0, 3.0, 10.0])
+    airport = shapley.estimate(lambda c: (c * costs).max(axis=1), 4)
+    shares = np.cumsum(np.diff(costs, prepend=0) / np.arange(4, 0, -1))
+    np.testing.assert_allclose(airport.values, shares)
+    glove = shapley.estimate(lambda c: np.minimum(c[:, 0], c[:, 1] | c[:, 2]), 3)
+    np.testing.assert_allclose(glove.values, [2 / 3, 1 / 6, 1 / 6])
+
+
+@pytest.mark.parametrize("n", [1, 2, 16, 17, 64, 65, 500])
+def test_additive_games_are_met_by_every_method(n: int) -> None:
+    worth = np.linspace(-1, 2, n)
+    methods = ["auto", *SAMPLED] + (["exact"] if n <= 17 else [])
+    for method in methods:
+        budget = None if method == "exact" else 4 * n + 8
+        if method == "truncated":
+            continue  # is near, not equal: it stops early
+        estimate = shapley.estimate(additive(worth), n, method, budget)
+        if method == "complementary" and n > 2:
+            off = np.abs(estimate.values - worth)
+            # Few pairs in many strata, each with the spread of a random coalition's sum.
+            assert (off <= 6 * np.sqrt(n) * np.abs(worth).max()).all()
+            continue
+        np.testing.assert_allclose(estimate.values, worth, atol=1e-8)
+        if n > 1:
+            assert np.nan_to_num(estimate.std_errors, posinf=0).max() < 1e-6
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_symmetric_null_and_dummy_players(method: str) -> None:
+    def utility(coalitions: Coalitions) -> NDArray[np.float64]:
+        # Two twins, a player that adds nothing, and one that always adds 2.
+        return np.sqrt(coalitions[:, 0] + coalitions[:, 1]) + 2.0 * coalitions[:, 3]
+
+    values = shapley.estimate(utility, 4, method, 14).values
+    assert values[2] == pytest.approx(0, abs=1e-8)
+    assert values[3] == pytest.approx(2)
+    if method in ("exact", "auto", "complementary", "kriging"):
+        assert values[0] == pytest.approx(values[1])
+
+
+@pytest.mark.parametrize("method", METHODS)
+@given(st.integers(1, 9), st.integers(0, 10**6))
+@settings(max_examples=12, deadline=None)
+def test_values_are_efficient_and_the_budget_holds(method: str, n: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    table = rng.normal(size=1 << n)
+    asked: list[int] = []
+
+    def utility(coalitions: Coalitions) -> NDArray[np.float64]:
+        masks = coalitions @ (1 << np.arange(n))
+        asked.extend(masks.tolist())
+        return table[masks]
+
+    budget = (1 << n) - 2 if method == "exact" else 4 * n + 8 + seed % 100
+    estimate = shapley.estimate(utility, n, method, budget, seed)
+    assert estimate.values.sum() == pytest.approx(table[-1] - table[0], abs=1e-9)
+    assert len(asked) == len(set(asked))
+    assert estimate.evaluations == len(asked) - 2 <= max(budget, 0)
+    assert estimate.values.shape == estimate.std_errors.shape == (n,)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_seed_decides(method: str) -> None:
+    one, same, other = (
+        shapley.estimate(rough, 9, method, 510 if method == "exact" else 100, seed)
+        for seed in (1, 1, 2)
+    )
+    assert (one.values == same.values).all()
+    assert (one.values != other.values).any() == (method != "exact")
+
+
+@pytest.mark.parametrize("method", ["permutation", "antithetic", "complementary"])
+def test_estimates_close_in_on_the_truth(method: str) -> None:
+    truth = shapley.estimate(rough, 10).values
+    errors = [
+        np.median(
+            [
+                np.linalg.norm(shapley.estimate(rough, 10, method, budget, s).values - truth)
+                for s in range(15)
+            ]
+        )
+        for budget in (40, 160, 640)
+    ]
+    assert errors[0] > 1.5 * errors[1] > 2.25 * errors[2]
+
+
+@pytest.mark.parametrize("method", ["permutation", "antithetic", "complementary"])
+def test_intervals_cover_the_truth(method: str) -> None:
+    truth = shapley.estimate(rough, 16, "exact").values
+    covered = []
+    for seed in range(25):
+        estimate = shapley.estimate(rough, 16, method, 8_000, seed)
+        covered.append(np.abs(estimate.values - truth) <= 1.96 * estimate.std_errors)
+    assert 0.9 <= np.mean(covered) <= 1
+
+
+def test_auto_takes_what_suits() -> None:
+    assert shapley.estimate(rough, 12).method == "exact"
+    assert shapley.estimate(rough, 13, budget=60).method == "kriging"
+    assert shapley.estimate(rough, 13, budget=(1 << 13) - 2).method == "exact"
+    assert shapley.estimate(rough, 12, budget=30).method == "antithetic"
+    assert shapley.estimate(rough, 12, budget=11).method == "permutation"
+    assert shapley.estimate(rough, 1, "permutation").method == "exact"
+
+
+def trained(name: str) -> tuple[Callable[[Coalitions], NDArray[np.float64]], NDArray[np.float64]]:
+    """A game from training on MNIST (scripts/tools/make_mnist_games.py), and its exact values."""
+    with np.load(MNIST) as tables:
+        worth = tables[name] / 10_000
+    utility = lambda coalitions: worth[coalitions @ (1 << np.arange(10))]  # noqa: E731
+    return utility, shapley.estimate(utility, 10, "exact").values
+
+
+@pytest.mark.parametrize("name", ROUND_1)
+def test_trained_games_are_met_with_a_fifth_of_the_coalitions(name: str) -> None:
+    utility, truth = trained(name)
+
+    def error(method: str) -> float:
+        found = [shapley.estimate(utility, 10, method, 200, seed) for seed in range(3)]
+        off = [np.linalg.norm(estimate.values - truth) for estimate in found]
+        assert all(estimate.evaluations <= 200 for estimate in found)
+        return float(np.median(off) / np.linalg.norm(truth))
+
+    assert error("auto") <= 7e-3
+    assert 5 * error("auto") <= error("truncated")
+
+
+def test_games_without_surprises_are_exact_at_once() -> None:
+    rng = np.random.default_rng(2)
+    pairs = rng.normal(size=(12, 12))
+    together = lambda c: np.einsum("mi,ij,mj->m", c.astype(float), pairs, c.astype(float))  # noqa: E731
+    majority = lambda c: (c.sum(axis=1) > 6).astype(float)  # noqa: E731
+    for utility in (together, majority):
+        truth = shapley.estimate(utility, 12, "exact").values
+        found = shapley.estimate(utility, 12, "kriging", 150)
+        np.testing.assert_allclose(found.values, truth, atol=1e-7)
+
+
+@pytest.mark.parametrize("method", LINEAR)
+def test_values_are_linear(method: str) -> None:
+    tables = np.random.default_rng(3).normal(size=(2, 1 << 8))
+    tables = np.vstack([tables, 2 * tables[0] - 3 * tables[1]])
+    one, two, both = (
+        shapley.estimate(lambda c, t=table: t[c @ (1 << np.arange(8))], 8, method, 254).values
+        for table in tables
+    )
+    np.testing.assert_allclose(2 * one - 3 * two, both, atol=1e-9)
+
+
+@pytest.mark.parametrize("method", ["complementary", "kriging"])
+def test_everything_seen_is_exact(method: str) -> None:
+    table = np.random.default_rng(4).normal(size=1 << 7)
+    utility = lambda c: table[c @ (1 << np.arange(7))]  # noqa: E731
+    found = shapley.estimate(utility, 7, method, 126)
+    np.testing.assert_allclose(found.values, shapley.estimate(utility, 7).values, atol=1e-6)
+    assert found.evaluations == 126
+
+
+def test_many_unequal_players() -> None:
+    worth = np.linspace(0, 1, 60)
+
+    def utility(coalitions: Coalitions) -> NDArray[np.float64]:
+        # The worth of a mean: what clients' averaged weights are like.
+        mean = coalitions @ worth / np.maximum(coalitions.sum(axis=1), 1)
+        return np.tanh(mean)
+
+    near = shapley.estimate(utility, 60, "kriging", 1_500, 1).values
+    found = shapley.estimate(utility, 60, "kriging", 500).values
+    walks = shapley.estimate(utility, 60, "permutation", 500).values
+    assert 2 * np.linalg.norm(found - near) < np.linalg.norm(walks - near)
+
+
+def test_one_sample_has_no_standard_error() -> None:
+    assert np.isinf(shapley.estimate(rough, 12, "permutation", 11).std_errors).all()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        ({"n": 0}, EvidenceCode.BAD_GAME),
+        ({"n": 21, "method": "exact"}, EvidenceCode.BAD_GAME),
+        ({"n": 4, "method": "magic"}, EvidenceCode.BAD_METHOD),
+        ({"n": 4, "method": "exact", "budget": 13}, EvidenceCode.BAD_BUDGET),
+        ({"n": 4, "method": "permutation", "budget": 2}, EvidenceCode.BAD_BUDGET),
+        ({"n": 4, "method": "antithetic", "budget": 5}, EvidenceCode.BAD_BUDGET),
+        ({"n": 6, "method": "truncated", "budget": 4}, EvidenceCode.BAD_BUDGET),
+        ({"n": 6, "method": "complementary", "budget": 11}, EvidenceCode.BAD_BUDGET),
+        ({"n": 6, "method": "kriging", "budget": 19}, EvidenceCode.BAD_BUDGET),
+        ({"n": 4, "budget": -1}, EvidenceCode.BAD_BUDGET),
+    ],
+)
+def test_bad_questions_are_refused(arguments: dict[str, Any], code: EvidenceCode) -> None:
+    with pytest.raises(RefusalError) as refused:
+        shapley.estimate(rough, **arguments)
+    assert refused.value.code is code
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda c: np.full(len(c), math.nan),
+        lambda c: np.full(len(c), math.inf),
+        lambda c: np.zeros(len(c) + 1),
+        lambda c: np.zeros((len(c), 1)),
+        lambda c: 0.0,
+    ],
+)
+def test_nonsense_from_the_utility_is_refused(answer: Callable[[Coalitions], Any]) -> None:
+    with pytest.raises(RefusalError) as refused:
+        shapley.estimate(answer, 3)
+    assert refused.value.code is EvidenceCode.BAD_GAME

@@ -1,0 +1,83 @@
+"""Ninety-five percent intervals hold about as often as they say, on games of different kinds.
+
+Measured with 200 seeds, all games together (and the least and the most of one game): permutation
+94.7 % (92.5 to 97.6), antithetic 96.3 % (82.9 to 100), truncated 96.5 % (94.2 to 100),
+complementary 95.7 % (95.0 to 96.6), kriging 95.2 % (88.5 to 98.0).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from fedcoin import shapley
+
+SAMPLED = ["permutation", "antithetic", "truncated", "complementary", "kriging"]
+CASES = [
+    ("iid-1", 200),
+    ("label-skew-1", 100),
+    ("few-labels-1", 200),
+    ("unequal-sizes-3", 100),
+    ("label-noise-3", 200),
+    ("feature-noise-3", 100),
+    ("weighted-vote", 200),
+    ("clubs", 100),
+    ("root-of-sum", 200),
+    ("noise", 100),
+]
+
+
+class Case(NamedTuple):
+    utility: Callable[[NDArray[np.bool_]], NDArray[np.float64]]
+    values: NDArray[np.float64]
+
+
+def case(name: str) -> Case:
+    """A game of ten players: trained on MNIST (scripts/tools/make_mnist_games.py), or made here."""
+    members = ((np.arange(1 << 10)[:, None] >> np.arange(10)) & 1).astype(np.float64)
+    rng = np.random.default_rng(5)
+    weights = rng.integers(1, 20, 10)
+    if name == "weighted-vote":
+        table = (members @ weights > 0.55 * weights.sum()).astype(np.float64)
+    elif name == "root-of-sum":
+        table = np.sqrt(members @ weights)
+    elif name == "noise":
+        table = rng.normal(size=1 << 10)
+    elif name == "clubs":
+        clubs = rng.random((30, 10)) < 0.35
+        table = (members @ clubs.T == clubs.sum(axis=1)) @ rng.normal(size=30)
+    else:
+        with np.load(Path(__file__).with_name("mnist.npz")) as tables:
+            table = tables[name] / 10_000
+    utility = lambda coalitions: table[coalitions @ (1 << np.arange(10))]  # noqa: E731
+    return Case(utility, shapley.estimate(utility, 10, "exact").values)
+
+
+def held(method: str, name: str, budget: int, seeds: int) -> float:
+    """The part of the intervals that hold."""
+    game = case(name)
+    inside = []
+    for seed in range(seeds):
+        found = shapley.estimate(game.utility, 10, method, budget, seed)
+        inside.append(np.abs(found.values - game.values) <= 1.96 * found.std_errors)
+    return float(np.mean(inside))
+
+
+@pytest.mark.parametrize("method", SAMPLED)
+def test_intervals_hold(method: str) -> None:
+    parts = [held(method, name, 100, 10) for name, _ in CASES]
+    assert 0.9 <= np.mean(parts) <= 0.99
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", SAMPLED)
+def test_intervals_hold_over_200_seeds(method: str) -> None:
+    parts = {(name, budget): held(method, name, budget, 200) for name, budget in CASES}
+    print(method, f"{np.mean(list(parts.values())):.3f}", parts)
+    assert 0.93 <= np.mean(list(parts.values())) <= 0.97
+    assert min(parts.values()) >= 0.8

@@ -1,0 +1,130 @@
+"""Validators with their keys, who sign what a test wants them to, and a driver for one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+from fedcoin.consensus.effects import CastVote, Effect, Message, SendProposal
+from fedcoin.consensus.locks import decode_lock
+from fedcoin.consensus.timers import Timeouts
+from fedcoin.consensus.validators import Validator, ValidatorSet
+from fedcoin.consensus.voting import Voting
+from fedcoin.data.crypto.hashing import sha256
+from fedcoin.data.crypto.keys import KeyPair
+from fedcoin.data.messages.votes import PRECOMMIT, PREVOTE, Proposal, Vote, sign_proposal, sign_vote
+
+CHAIN_ID = "committee"
+HEIGHT = 5
+TIMEOUTS = Timeouts(propose_ms=1000, vote_ms=500)
+
+BLOCK = b"a block"
+OTHER = b"another block"
+NIL = b""
+
+E = TypeVar("E")
+
+
+def hash_of(raw: bytes) -> bytes:
+    return sha256(raw) if raw else NIL
+
+
+class Committee:
+    """Members are numbered in the order of their addresses; member r proposes in round r."""
+
+    def __init__(self, *powers: int) -> None:
+        powers = powers or (1, 1, 1, 1)
+        keys = [KeyPair.from_seed(bytes([i + 1]) * 32) for i in range(len(powers))]
+        self.keys = sorted(keys, key=lambda key: key.address)
+        self.validators = ValidatorSet.of(
+            Validator.of(key.public_key, power)
+            for key, power in zip(self.keys, powers, strict=True)
+        )
+
+    def proposer(self, round: int) -> Validator:
+        return self.validators.members[round % len(self.keys)]
+
+    def vote(self, i: int, kind: int, round: int, raw: bytes, height: int = HEIGHT) -> Vote:
+        return sign_vote(kind, height, round, hash_of(raw), self.keys[i], CHAIN_ID)
+
+    def prevote(self, i: int, round: int, raw: bytes) -> Vote:
+        return self.vote(i, PREVOTE, round, raw)
+
+    def precommit(self, i: int, round: int, raw: bytes) -> Vote:
+        return self.vote(i, PRECOMMIT, round, raw)
+
+    def proposal(self, round: int, raw: bytes, valid_round: int = -1, by: int = -1) -> Proposal:
+        key = self.keys[round % len(self.keys) if by < 0 else by]
+        return sign_proposal(HEIGHT, round, valid_round, hash_of(raw), raw, key, CHAIN_ID)
+
+    def voting(self, me: int | None, restored: Sequence[Message] = (), lock: bytes = b"") -> Voting:
+        return Voting(
+            HEIGHT,
+            self.validators,
+            self.proposer,
+            None if me is None else self.keys[me].public_key,
+            TIMEOUTS,
+            restored,
+            decode_lock(lock, CHAIN_ID) if lock else None,
+        )
+
+
+class Seat:
+    """One member at work: signs what its engine asks for, finds blocks valid unless told not to.
+
+    `said` is what it signed and `seen` all effects, in order; `lock` is what is on its disk.
+    """
+
+    def __init__(
+        self,
+        committee: Committee,
+        me: int,
+        restored: Sequence[Message] = (),
+        lock: bytes = b"",
+        started: bool = True,
+    ) -> None:
+        self.committee = committee
+        self.me = me
+        self.engine = committee.voting(me, restored, lock)
+        self.said: list[Message] = []
+        self.seen: list[Effect] = []
+        self.lock = lock
+        if started:
+            self.do(self.engine.start())
+
+    def hear(self, *messages: Message) -> None:
+        for message in messages:
+            if isinstance(message, Proposal):
+                self.do(self.engine.on_proposal(message))
+            else:
+                self.do(self.engine.on_vote(message))
+
+    def find(self, raw: bytes, ok: bool) -> None:
+        self.do(self.engine.on_block_checked(hash_of(raw), ok))
+
+    def do(self, effects: Sequence[Effect]) -> None:
+        for effect in effects:
+            self.seen.append(effect)
+            key = self.committee.keys[self.me]
+            if isinstance(effect, CastVote):
+                self.lock = effect.lock or self.lock
+                vote = sign_vote(
+                    effect.kind, HEIGHT, effect.round, effect.block_hash, key, CHAIN_ID
+                )
+                self.said.append(vote)
+                self.hear(vote)
+            elif isinstance(effect, SendProposal):
+                proposal = sign_proposal(
+                    HEIGHT, effect.round, effect.valid_round, effect.block_hash, effect.raw,
+                    key, CHAIN_ID,
+                )  # fmt: skip
+                self.said.append(proposal)
+                self.hear(proposal)
+
+    def votes(self) -> list[tuple[int, int, bytes]]:
+        """Kind, round and value of each vote it cast."""
+        return [(m.kind, m.round, m.block_hash) for m in self.said if isinstance(m, Vote)]
+
+    def all(self, kind: type[E]) -> list[E]:
+        """Its effects of one type."""
+        return [effect for effect in self.seen if isinstance(effect, kind)]

@@ -1,0 +1,171 @@
+"""Campaigns and tasks through a node's real API: honest unless a test changes something."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from fedcoin.application.wallet.wallet import Wallet
+from fedcoin.data.crypto import merkle
+from fedcoin.data.crypto.keys import KeyPair
+from fedcoin.data.messages.transactions import Transaction
+from fedcoin.data.messages.updates import sign_update
+from fedcoin.incentive.payout import round_price
+from fedcoin.network.api.client import NodeClient
+from fedcoin.v1 import task_pb2
+from fedcoin.v1.block_pb2 import TaskPhase
+from fedcoin.v1.task_pb2 import ClientUpdate, OpenCampaign, OpenTask, SignedUpdate
+from fedcoin.v1.views_pb2 import TaskView
+from tests.support.e2e.materials import Round, id_of
+from tests.support.e2e.network import ALICE, FDC, SERVER, key_of
+from tests.support.e2e.programs import WAIT_SECONDS, eventually
+
+BUDGET = 10 * FDC
+
+
+def client_keys(count: int) -> list[KeyPair]:
+    """The clients' keys, in the order of their addresses, as a task lists them."""
+    return sorted((key_of(f"client {n}") for n in range(count)), key=lambda key: key.address)
+
+
+@dataclass
+class Campaign:
+    """One campaign of one client of a node's API, with the artifacts of a round."""
+
+    node: NodeClient
+    chain_id: str
+    work: Round
+    rounds: int = 1
+    schedule: int = task_pb2.SCHEDULE_EXACT
+    max_samples: int = 0
+    requester: KeyPair = ALICE
+    server: KeyPair = SERVER
+    reward: int = task_pb2.MINING_REWARD_PRO_RATA
+    campaign_id: bytes = b""
+    task_id: bytes = b""
+    keys: list[KeyPair] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.keys = self.keys or client_keys(self.work.clients)
+
+    def offer(self, **changes: Any) -> OpenCampaign:
+        """What the requester signs, and what is different."""
+        given: dict[str, Any] = {
+            "server": self.server.address,
+            "model": id_of(self.work.model),
+            "initial_weights": id_of(self.work.base),
+            "rounds": self.rounds,
+            "budget": BUDGET,
+            "spread": task_pb2.BUDGET_SPREAD_EQUAL,
+            "split": task_pb2.PriceSplit(training=7, aggregation=1, mining=2),
+            "mining_reward": self.reward,
+            "evaluation_root": merkle.root([id_of(self.work.evaluation)]),
+            "evaluation_shards": 1,
+        }
+        return OpenCampaign(**given | changes)
+
+    def update(self, index: int, **changes: Any) -> SignedUpdate:
+        """What client ``index`` signs, and what is different."""
+        key = self.keys[index]
+        given: dict[str, Any] = {
+            "campaign_id": self.campaign_id,
+            "round": 1,
+            "base": id_of(self.work.base),
+            "update": id_of(self.work.updates[index]),
+            "num_samples": self.work.num_samples[index],
+            "address": key.address,
+        }
+        return sign_update(ClientUpdate(**given | changes), key, self.chain_id)
+
+    def task(self, **changes: Any) -> OpenTask:
+        """What the server signs for round 1, and what is different."""
+        offer = self.offer()
+        due = round_price(BUDGET, self.rounds, offer.spread, 1, offer.split)
+        given: dict[str, Any] = {
+            "campaign_id": self.campaign_id,
+            "round": 1,
+            "base": id_of(self.work.base),
+            "aggregate": id_of(self.work.aggregate),
+            "updates": [self.update(index) for index in range(self.work.clients)],
+            "evaluation": task_pb2.EvaluationShard(
+                artifact=id_of(self.work.evaluation), size=self.work.examples
+            ),
+            "utility": task_pb2.UTILITY_ACCURACY,
+            "empty_coalition": task_pb2.EMPTY_COALITION_BASE_MODEL,
+            "averaging": task_pb2.AVERAGING_FIXED_DENOMINATOR,
+            "sampling": task_pb2.Sampling(
+                schedule=self.schedule,  # type: ignore[arg-type]
+                max_samples=self.max_samples,
+            ),
+            "prices": task_pb2.RoundPrices(
+                training=due.training, aggregation=due.aggregation, mining=due.mining
+            ),
+            "commit_window_ms": 30_000,
+            "reveal_window_ms": 15_000,
+            "max_attempts": 2,
+        }
+        return OpenTask(**given | changes)
+
+    async def upload(self, *more: bytes) -> None:
+        """Give the node everything that a task needs, and more."""
+        work = self.work
+        for raw in (work.model, work.base, work.aggregate, work.evaluation, *work.updates, *more):
+            await self.node.upload(raw)
+
+    async def open(self, **changes: Any) -> bytes:
+        """Open the campaign; its id."""
+        wallet = Wallet(self.node, self.requester)
+        opening = await wallet.submit(self.offer(**changes))
+        await wallet.wait_final(opening)
+        self.campaign_id = opening.hash
+        return self.campaign_id
+
+    async def open_task(self, **changes: Any) -> bytes:
+        """Open the task; its id."""
+        self.task_id = (await self.submit_task(**changes)).hash
+        await self.node.wait_final(self.task_id)
+        return self.task_id
+
+    async def submit_task(self, **changes: Any) -> Transaction:
+        """Hand the task in. RpcFailure when it is refused."""
+        return await Wallet(self.node, self.server).submit(self.task(**changes))
+
+    async def begin(self, **changes: Any) -> bytes:
+        """Upload, open, and open the task; its id."""
+        await self.upload()
+        await self.open()
+        return await self.open_task(**changes)
+
+
+def phase(name: str) -> int:
+    """A task's phase by its short name."""
+    return TaskPhase.Value(f"TASK_PHASE_{name}")
+
+
+async def reached(
+    node: NodeClient, task_id: bytes, *names: str, seconds: float = WAIT_SECONDS
+) -> TaskView:
+    """The task, once it is in one of these phases."""
+    wanted = [phase(name) for name in names]
+
+    async def there() -> TaskView | None:
+        view = await node.task(task_id)
+        return view if view.phase in wanted else None
+
+    view = await eventually(there, f"the task is {' or '.join(names)}", seconds)
+    assert view is not None
+    return view
+
+
+def check_paid(view: TaskView, *, winner_of: Sequence[str] = ()) -> None:
+    """A settled task paid what it had to: all of it, and nobody for nothing."""
+    assert view.phase == phase("SETTLED")
+    payouts = [client.payout for client in view.clients]
+    assert sum(payouts) == view.prices.training
+    assert all((client.payout > 0) <= (client.shapley_nano > 0) for client in view.clients)
+    assert sum(miner.reward for miner in view.miners) == view.prices.mining
+    assert all(miner.revealed for miner in view.miners if miner.reward)
+    assert view.winner in {miner.address for miner in view.miners if miner.inlier}
+    if winner_of:
+        assert view.winner in winner_of

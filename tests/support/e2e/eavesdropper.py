@@ -1,0 +1,81 @@
+"""Somebody who hears every vote on every node's wire, and holds validators to their word."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import grpc
+
+from fedcoin.data.errors import RefusalError
+from fedcoin.data.messages.votes import decode_vote
+from fedcoin.network.peers.connections.endpoints import parse_endpoint
+from fedcoin.network.peers.connections.link import Introduction, open_link
+from fedcoin.network.peers.connections.security import Security
+from fedcoin.v1.consensus_service_pb2 import (
+    ConsensusMessage,
+    ConsensusStatus,
+    ExchangeRequest,
+    ExchangeResponse,
+)
+from tests.support.e2e.network import Network, Node, key_of
+
+AGAIN_SECONDS = 0.1
+
+
+class Eavesdropper:
+    """Remembers what each validator said at each place, whichever node passed it on."""
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+        self._said: dict[tuple[bytes, int, int, int], set[bytes]] = {}
+
+    def check(self) -> None:
+        """Nobody voted for two things at one place, and most were heard."""
+        heard = {place[0] for place in self._said}
+        assert 3 * len(heard) > 2 * len(self._network.bonds)
+        for place, hashes in self._said.items():
+            assert len(hashes) == 1, f"voted twice: {place}"
+
+    async def listen(self, node: Node) -> None:
+        """To one node, whenever it is there."""
+        while True:
+            with suppress(RefusalError, grpc.aio.AioRpcError, asyncio.InvalidStateError):
+                await self._attend(node)
+            await asyncio.sleep(AGAIN_SECONDS)
+
+    async def _attend(self, node: Node) -> None:
+        introduction = Introduction(
+            node.home.genesis(), key_of(f"ear at {node.name}"), "ear/1", lambda: "", lambda: 0
+        )
+        security = Security(None, insecure=False)
+        link = await open_link(parse_endpoint(node.peers), introduction, security, 5.0)
+        try:
+            call: Any = link.exchange()
+            status = ConsensusMessage(status=ConsensusStatus(height=1))
+            await call.write(ExchangeRequest(message=status).SerializeToString())
+            while raw := await call.read():
+                message = ExchangeResponse.FromString(raw).message
+                if message.WhichOneof("kind") == "vote":
+                    vote = decode_vote(message.vote, self._network.chain_id)
+                    place = (vote.public_key, vote.height, vote.round, vote.kind)
+                    self._said.setdefault(place, set()).add(vote.block_hash)
+        finally:
+            await link.close()
+
+
+@asynccontextmanager
+async def eavesdropping(network: Network) -> AsyncIterator[Eavesdropper]:
+    """An ear at each node meanwhile; at the end everybody must have kept their word."""
+    ear = Eavesdropper(network)
+    tasks = [asyncio.create_task(ear.listen(node)) for node in network.nodes]
+    try:
+        yield ear
+        assert not [task for task in tasks if task.done()], "an ear went deaf"
+        ear.check()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,203 @@
+"""Coordinators as processes, on a campaign prepared without TensorFlow, and clients for them.
+
+A :class:`Learner` is a client written once more, apart from the program's own: it joins, trains
+with NumPy, signs, hands in, and comes back when the coordinator is lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from fedcoin.application.client.trainer import MISSED
+from fedcoin.application.configuration.config import assemble
+from fedcoin.application.configuration.home import NODE_KEY, Home
+from fedcoin.application.coordinator.campaign_file import CampaignFile
+from fedcoin.application.coordinator.initial_artifacts import campaign_of
+from fedcoin.application.coordinator.runner import own_store
+from fedcoin.application.devnet.ports import free_ports
+from fedcoin.application.node.node import unix_ms
+from fedcoin.data.artifacts.store import ArtifactStore
+from fedcoin.data.crypto.keys import KeyPair
+from fedcoin.data.messages.updates import sign_update
+from fedcoin.network.api.failure import RpcError
+from fedcoin.network.federated.client import FederatedClient
+from fedcoin.v1 import federated_learning_service_pb2 as pb
+from fedcoin.v1.task_pb2 import ClientUpdate, SignedUpdate
+from tests.support.e2e.materials import id_of, materials, update_of
+from tests.support.e2e.network import SERVER, Network, Node, key_of
+from tests.support.e2e.programs import WAIT_SECONDS, Program, eventually
+
+AGAIN_SECONDS = 0.1
+
+QUICK: dict[str, object] = {
+    "coordinator.epochs": 1,
+    "coordinator.join_seconds": 60,
+    "coordinator.round_seconds": 60,
+    "coordinator.commit_seconds": 20,
+    "coordinator.reveal_seconds": 10,
+}
+
+
+@dataclass(frozen=True)
+class Coordinator:
+    """A campaign's coordinator: its home, its process, and where clients reach it."""
+
+    home: Home
+    address: str
+    program: Program
+    chain_id: str
+
+    def state(self) -> dict[str, Any]:
+        """Where the campaign stands, as it is on the disk."""
+        found: dict[str, Any] = json.loads(self.home.coordinator_path.read_text())
+        return found
+
+    async def start(self) -> None:
+        """Begin it, and wait until clients can join."""
+        self.program.start()
+        await self.ready()
+
+    async def ready(self, seconds: float = WAIT_SECONDS) -> None:
+        async with FederatedClient(self.address) as client:
+            await client.ready(seconds)
+
+    async def reached(self, phase: int, number: int) -> pb.GetCampaignStatusResponse:
+        """Its status once a round is in a phase."""
+        async with FederatedClient(self.address) as client:
+
+            async def there() -> pb.GetCampaignStatusResponse | None:
+                status = await client.campaign()
+                return status if (status.phase, status.round) == (phase, number) else None
+
+            found = await eventually(there, f"round {number} is in phase {phase}")
+        assert found is not None
+        return found
+
+
+def settings_of(address: str, chosen: Mapping[str, object]) -> dict[str, object]:
+    """Quick rounds, where clients reach it, and what is different."""
+    given = {f"coordinator.{setting}": value for setting, value in chosen.items()}
+    return {**QUICK, "coordinator.listen": address, **given}
+
+
+async def prepare(
+    network: Network, home: Home, settings: Mapping[str, object], store: ArtifactStore
+) -> None:
+    """A campaign of a small model on the digits, as if the coordinator had begun it."""
+    config = assemble(settings).coordinator
+    campaign = campaign_of(config, network.chain_id, store, materials(config.evaluation_shards))
+    await CampaignFile(home.coordinator_path).save(campaign)
+
+
+async def prepared(network: Network, name: str = "coordinator", **chosen: object) -> Coordinator:
+    """A coordinator that is not started; it talks to the first node."""
+    home = Home(network.stage.root / name)
+    home.add_key(NODE_KEY, SERVER)
+    address = f"127.0.0.1:{free_ports(1)[0]}"
+    settings = settings_of(address, chosen)
+    home.write(network.raw_genesis, settings)
+    home.campaign_path.mkdir()
+    await prepare(network, home, settings, own_store(assemble(settings), home))
+    node = network.nodes[0].api
+    program = network.stage.program(
+        name, "train", "server", "--home", home.root, "--node", node, "--json"
+    )
+    return Coordinator(home, address, program, network.chain_id)
+
+
+async def prepared_within(network: Network, node: Node, **chosen: object) -> Coordinator:
+    """The same in a node's own process, which is not started."""
+    address = f"127.0.0.1:{free_ports(1)[0]}"
+    settings = settings_of(address, chosen)
+    await prepare(network, node.home, settings, ArtifactStore(node.home.artifacts_path, 1 << 30))
+    node.program.also("--coordinate", *(f"--set={name}={v}" for name, v in settings.items()))
+    return Coordinator(node.home, address, node.program, network.chain_id)
+
+
+@dataclass
+class Learner:
+    """Client ``index`` of ``clients``, with its share of the digits."""
+
+    coordinator: Coordinator
+    index: int
+    clients: int
+    hold: asyncio.Event = field(default_factory=asyncio.Event)
+    """It hands in only while this is set."""
+    paid: dict[int, int] = field(default_factory=dict)
+    """Round to payout, in sap."""
+
+    def __post_init__(self) -> None:
+        self.hold.set()
+
+    @property
+    def key(self) -> KeyPair:
+        return key_of(f"learner {self.index}")
+
+    async def run(self) -> None:
+        """Until the campaign is over."""
+        while True:
+            try:
+                async with FederatedClient(self.coordinator.address) as client:
+                    await self.join(client)
+                    await self._take_part(client)
+                    return
+            except RpcError as failure:
+                if not failure.lost and failure.code not in ("CANCELLED", "UNKNOWN"):
+                    raise
+            await asyncio.sleep(AGAIN_SECONDS)
+
+    async def join(self, client: FederatedClient) -> None:
+        """Register."""
+        await client.register(self.key, self.coordinator.chain_id, unix_ms())
+
+    async def _take_part(self, client: FederatedClient) -> None:
+        done = 0
+        async for change in client.watch(self.key.address):
+            if change.phase == pb.ROUND_PHASE_SETTLED:
+                self.paid[change.round] = change.payout
+            elif change.phase == pb.ROUND_PHASE_FINISHED:
+                return
+            elif change.phase == pb.ROUND_PHASE_TRAINING and change.round > done:
+                await self.hold.wait()
+                await self._hand_in(client, change)
+                done = change.round
+
+    async def _hand_in(self, client: FederatedClient, change: pb.WatchRoundsResponse) -> None:
+        try:
+            await client.submit(await self.make(client, change))
+        except RpcError as failure:
+            # What was taken before a kill is not asked for again; the round may be over.
+            if failure.code not in MISSED:
+                raise
+
+    async def make(self, client: FederatedClient, change: pb.WatchRoundsResponse) -> SignedUpdate:
+        """Train, upload and sign."""
+        base = await client.download(change.base)
+        weights, samples = await asyncio.to_thread(update_of, base, self.clients, self.index)
+        await client.upload(weights)
+        update = ClientUpdate(
+            campaign_id=change.campaign_id,
+            round=change.round,
+            base=change.base,
+            update=id_of(weights),
+            num_samples=samples,
+            address=self.key.address,
+        )
+        return sign_update(update, self.key, self.coordinator.chain_id)
+
+
+@asynccontextmanager
+async def learning(*learners: Learner) -> AsyncIterator[list[asyncio.Task[None]]]:
+    """They take part meanwhile."""
+    tasks = [asyncio.create_task(learner.run()) for learner in learners]
+    try:
+        yield tasks
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

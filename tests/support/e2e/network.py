@@ -1,0 +1,243 @@
+"""Networks of real nodes: homes made once, on free ports, and what must hold of all of them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from google.protobuf.message import Message
+
+from fedcoin.application.configuration.home import NODE_KEY, Home
+from fedcoin.application.configuration.new_genesis import found
+from fedcoin.application.devnet.ports import free_ports
+from fedcoin.application.node.vote_signer import KEPT_HEIGHTS
+from fedcoin.application.verification.replay import Replay, replay
+from fedcoin.application.wallet.wallet import Wallet
+from fedcoin.data.crypto.hashing import sha256
+from fedcoin.data.crypto.keys import KeyPair
+from fedcoin.data.messages.amounts import SAP_PER_FDC
+from fedcoin.data.messages.votes import decode_vote
+from fedcoin.data.storage.chain_store import ChainStore
+from fedcoin.data.storage.snapshot_files import SnapshotFolder
+from fedcoin.network.api.client import NodeClient
+from fedcoin.network.api.failure import RpcError
+from fedcoin.v1.node_service_pb2 import GetStatusResponse
+from fedcoin.v1.transaction_pb2 import Transfer, TransferOutput
+from fedcoin.v1.views_pb2 import TransactionView
+from fedcoin.v1.vote_pb2 import Certificate
+from tests.support.e2e.programs import WAIT_SECONDS, Program, Stage, eventually
+
+CHAIN_ID = "fedcoin-e2e"
+FDC = SAP_PER_FDC
+BOND = 1_000 * FDC
+FUNDS = 1_000_000 * FDC
+HOUR_MS = 3_600_000
+
+QUIET = {"max_block_interval_ms": HOUR_MS}
+"""No block without a reason, so that a height that grew means something."""
+
+BRISK = {**QUIET, "propose_timeout_ms": 500, "vote_timeout_ms": 250}
+"""Who is dead is not waited for long."""
+
+
+def key_of(name: str) -> KeyPair:
+    """Everybody's key is made of their name."""
+    return KeyPair.from_seed(sha256(b"fedcoin/e2e", name.encode()))
+
+
+ALICE, BOB, SERVER = key_of("alice"), key_of("bob"), key_of("server")
+
+
+@dataclass(frozen=True)
+class Node:
+    """One node: its home, its key, where it listens, and its process."""
+
+    home: Home
+    key: KeyPair
+    peers: str
+    api: str
+    program: Program
+
+    @property
+    def name(self) -> str:
+        return self.program.name
+
+    def client(self) -> NodeClient:
+        """For one event loop."""
+        return NodeClient(self.api)
+
+    async def start(self) -> None:
+        """Begin it, and wait until it serves."""
+        self.program.start()
+        await self.ready()
+
+    async def ready(self) -> None:
+        async with self.client() as client:
+            try:
+                await client.ready(WAIT_SECONDS)
+            except RpcError as failure:
+                raise AssertionError(f"{failure}\n{self.program.said()[-2000:]}") from None
+
+    async def status(self) -> GetStatusResponse:
+        async with self.client() as client:
+            return await client.status()
+
+    async def caught_up(self, height: int) -> None:
+        """Wait until it has this block."""
+        async with self.client() as client:
+
+            async def there() -> bool:
+                try:
+                    return (await client.status()).height >= height
+                except RpcError:
+                    return False
+
+            await eventually(there, f"{self.name} has block {height}")
+
+
+class Network:
+    """Miners ``miner-1`` and so on with these bonds; alice, bob and the server have coins."""
+
+    def __init__(
+        self,
+        stage: Stage,
+        bonds: Sequence[int],
+        parameters: Mapping[str, int] | None = None,
+        *,
+        more_bonds: Mapping[KeyPair, int] | None = None,
+        chain_id: str = CHAIN_ID,
+    ) -> None:
+        self.stage = stage
+        names = [f"miner-{number}" for number in range(1, len(bonds) + 1)]
+        keys = [key_of(name) for name in names]
+        others = dict(more_bonds or {})
+        self.chain_id = chain_id
+        self.bonds = {
+            **{key.public_key: bond for key, bond in zip(keys, bonds, strict=True)},
+            **{key.public_key: bond for key, bond in others.items()},
+        }
+        rich = [ALICE, BOB, SERVER, *keys, *others]
+        self.raw_genesis = found(
+            chain_id,
+            time.time_ns() // 1_000_000 - 1_000,
+            balances={key.address: FUNDS for key in rich},
+            bonds=self.bonds,
+            parameters=QUIET if parameters is None else parameters,
+        )
+        self.supply = FUNDS * len(rich) + sum(self.bonds.values())
+        self.nodes: list[Node] = []
+        for name, key in zip(names, keys, strict=True):
+            self.add(name, key, "--mine")
+
+    def add(self, name: str, key: KeyPair, *arguments: object) -> Node:
+        """One more node, which dials all that there are."""
+        home = Home(self.stage.root / name)
+        peers, api = (f"127.0.0.1:{port}" for port in free_ports(2))
+        home.add_key(NODE_KEY, key)
+        settings = {
+            "peers.listen": peers,
+            "peers.seeds": [node.peers for node in self.nodes],
+            "api.listen": api,
+        }
+        home.write(self.raw_genesis, settings)
+        program = self.stage.program(name, "start", "--home", home.root, *arguments)
+        node = Node(home, key, peers, api, program)
+        self.nodes.append(node)
+        return node
+
+    async def start(self, *, seconds: float = WAIT_SECONDS) -> None:
+        """Begin all that do not run, and wait until they serve and know each other."""
+        for node in self.nodes:
+            if not node.program.running:
+                node.program.start()
+        await asyncio.gather(*(node.ready() for node in self.nodes))
+        await eventually(self._acquainted, "all nodes know each other", seconds)
+
+    async def _acquainted(self) -> bool:
+        statuses = await asyncio.gather(*(node.status() for node in self.nodes))
+        return all(status.peers >= len(self.nodes) - 1 for status in statuses)
+
+    async def agreed(self, *, seconds: float = WAIT_SECONDS) -> GetStatusResponse:
+        """What all nodes say, once they say the same: one state, and no coin made or lost."""
+        async with self.clients() as clients:
+
+            async def same() -> GetStatusResponse | None:
+                statuses = await asyncio.gather(*(client.status() for client in clients))
+                states = {(status.height, status.app_hash) for status in statuses}
+                idle = not any(status.pending_transactions for status in statuses)
+                return statuses[0] if len(states) == 1 and idle else None
+
+            status = await eventually(same, "all nodes hold the same state", seconds)
+        assert status is not None
+        assert status.supply == status.counted_supply == self.supply
+        return status
+
+    @asynccontextmanager
+    async def clients(self) -> AsyncIterator[list[NodeClient]]:
+        """One client for each node."""
+        async with AsyncExitStack() as stack:
+            yield [await stack.enter_async_context(node.client()) for node in self.nodes]
+
+    def finish(self) -> Replay:
+        """Stop all nodes; then every chain is sound, the same, and each word was kept."""
+        for node in self.nodes:
+            if node.program.running:
+                node.program.stop()
+        found = [self._audit(node) for node in self.nodes]
+        assert len({(one.height, one.app_hash) for one in found}) == 1
+        assert found[0].supply == self.supply
+        return found[0]
+
+    def _audit(self, node: Node) -> Replay:
+        genesis, folder = node.home.genesis(), SnapshotFolder(node.home.snapshots_path)
+        with ChainStore.open(node.home.chain_path, genesis) as store:
+            found = replay(store, genesis, lambda height: None, folder)
+            check_word(store, node, self.chain_id, found.height)
+        return found
+
+
+def check_word(store: ChainStore, node: Node, chain_id: str, height: int) -> None:
+    """What a validator wrote down is one vote a round and kind, and what others have of it."""
+    for at in range(max(store.base() + 1, height - KEPT_HEIGHTS), height + 1):
+        own = store.own_votes(at)
+        said = Counter((vote.kind, vote.round) for vote in own)
+        assert all(count == 1 for count in said.values()), (node.name, at, said)
+        kept = {vote.round: vote.block_hash for vote in own if vote.kind == "precommit"}
+        stored = store.block(at)
+        assert stored is not None
+        for envelope in Certificate.FromString(stored.certificate).precommits:
+            if envelope.public_key == node.key.public_key:
+                vote = decode_vote(envelope, chain_id)
+                assert kept[vote.round] == vote.block_hash
+
+
+@contextmanager
+def serving(
+    folder: Path, bonds: Sequence[int] = (BOND,), parameters: Mapping[str, int] | None = None
+) -> Iterator[Network]:
+    """A network that runs while one is inside, and is looked into at the end."""
+    with Stage(folder) as stage:
+        network = Network(stage, bonds, parameters)
+        asyncio.run(network.start())
+        yield network
+        network.finish()
+
+
+async def pay(
+    client: NodeClient, sender: KeyPair, recipient: bytes, amount: int, *, seconds: float = 30.0
+) -> TransactionView:
+    """A transfer that is final when this returns."""
+    output = TransferOutput(recipient=recipient, amount=amount)
+    return await act(client, sender, Transfer(outputs=[output]), seconds=seconds)
+
+
+async def act(
+    client: NodeClient, sender: KeyPair, action: Message, *, seconds: float = 30.0
+) -> TransactionView:
+    """An action that is final when this returns."""
+    return await Wallet(client, sender).execute(action, seconds)

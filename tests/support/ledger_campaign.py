@@ -1,0 +1,276 @@
+"""A campaign played on a ``MiniChain``: signed updates, real evidence, whole tasks.
+
+The utilities of a round are given by a game: a function of coalitions, as in the literature on
+Shapley values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from fedcoin.data.crypto import merkle
+from fedcoin.data.crypto.hashing import sha256
+from fedcoin.data.crypto.keys import KeyPair
+from fedcoin.data.messages.transactions import Transaction
+from fedcoin.data.messages.updates import sign_update
+from fedcoin.incentive.payout import commit_deposit, round_price
+from fedcoin.incentive.proof.challenge import challenged_leaves
+from fedcoin.incentive.proof.evidence import EvidenceTree, build_tree, commitment
+from fedcoin.incentive.proof.sampling_plan import SamplingPlan, plan_of
+from fedcoin.v1 import block_pb2, task_pb2
+from fedcoin.v1.state_pb2 import TaskState
+from fedcoin.v1.task_pb2 import (
+    ClientUpdate,
+    EvaluationShard,
+    OpenCampaign,
+    OpenTask,
+    PriceSplit,
+    RoundPrices,
+    Sampling,
+    SignedUpdate,
+)
+from fedcoin.v1.transaction_pb2 import CommitShapley, RevealShapley
+from tests.support.mini_chain import CHAIN_ID, FDC, MiniChain, key
+
+COMMIT = block_pb2.TASK_PHASE_COMMIT
+CHALLENGE = block_pb2.TASK_PHASE_CHALLENGE
+REVEAL = block_pb2.TASK_PHASE_REVEAL
+SETTLE = block_pb2.TASK_PHASE_SETTLE
+SETTLED = block_pb2.TASK_PHASE_SETTLED
+FAILED = block_pb2.TASK_PHASE_FAILED
+
+Game = Callable[[np.ndarray], np.ndarray]
+"""Right answers, int64 (m,), of coalitions, bool (m, n)."""
+
+SHARDS = tuple(sha256(b"shard", bytes([i])) for i in range(3))
+WEIGHTS = sha256(b"initial weights")
+
+
+def additive(*worth: int, base: int = 10) -> Game:
+    """Each client is worth so many right answers, whoever else takes part."""
+    gains = np.array(worth, dtype=np.int64)
+    return lambda coalitions: coalitions @ gains + base
+
+
+def evidence_tree(plan: SamplingPlan, game: Game, samples: int) -> EvidenceTree:
+    """What an honest miner computes."""
+    count = plan.fixed_samples or samples
+    rows = [game(plan.coalitions(index)) for index in range(count)]
+    ends = game(np.array([[True] * plan.clients, [False] * plan.clients]))
+    empty = 0 if plan.empty_is_zero else int(ends[1])
+    return build_tree(plan, np.array(rows), int(ends[0]), empty)
+
+
+@dataclass
+class Job:
+    """A campaign on a chain, driven round by round."""
+
+    chain: MiniChain
+    clients: list[KeyPair] = field(
+        default_factory=lambda: sorted(
+            (key(f"client {i}") for i in range(3)), key=lambda k: k.address
+        )
+    )
+    requester: KeyPair = field(default_factory=lambda: key("alice"))
+    server: KeyPair = field(default_factory=lambda: key("bob"))
+    campaign_id: bytes = b""
+    task_id: bytes = b""
+    terms: OpenTask = field(default_factory=OpenTask)
+
+    def campaign_terms(self, **changes: Any) -> OpenCampaign:
+        """Two rounds for 10 FDC, split as in the paper, unless changed."""
+        given: dict[str, Any] = {
+            "server": self.server.address,
+            "model": sha256(b"model"),
+            "initial_weights": WEIGHTS,
+            "rounds": 2,
+            "budget": 10 * FDC,
+            "spread": task_pb2.BUDGET_SPREAD_EQUAL,
+            "split": PriceSplit(training=7, aggregation=1, mining=2),
+            "mining_reward": task_pb2.MINING_REWARD_WINNER,
+            "evaluation_root": merkle.root(SHARDS),
+            "evaluation_shards": len(SHARDS),
+        }
+        return OpenCampaign(**given | changes)
+
+    def open_campaign(self, **changes: Any) -> bytes:
+        """Open it in a block of its own."""
+        opening = self.chain.sign(self.requester, self.campaign_terms(**changes))
+        self.chain.produce(opening)
+        self.campaign_id = opening.hash
+        return self.campaign_id
+
+    def update(self, client: KeyPair, round: int, **changes: Any) -> SignedUpdate:
+        """What a client signs."""
+        given: dict[str, Any] = {
+            "campaign_id": self.campaign_id,
+            "round": round,
+            "base": self.base(round),
+            "update": sha256(b"update", client.address),
+            "num_samples": 100,
+            "address": client.address,
+        }
+        return sign_update(ClientUpdate(**given | changes), client, CHAIN_ID)
+
+    def base(self, round: int) -> bytes:
+        """From which weights a round starts."""
+        return WEIGHTS if round == 1 else aggregate(round - 1)
+
+    def task_terms(self, round: int | None = None, **changes: Any) -> OpenTask:
+        """The next round's task, EXACT, unless changed."""
+        campaign = self.chain.campaign(self.campaign_id)
+        number = campaign.last_round + 1 if round is None else round
+        job = campaign.terms
+        due = round_price(job.budget, job.rounds, job.spread, min(number, job.rounds), job.split)
+        shard = (number - 1) % len(SHARDS)
+        given: dict[str, Any] = {
+            "campaign_id": self.campaign_id,
+            "round": number,
+            "base": self.base(number),
+            "aggregate": aggregate(number),
+            "updates": [self.update(client, number) for client in self.clients],
+            "evaluation": EvaluationShard(
+                artifact=SHARDS[shard], index=shard, path=merkle.path(SHARDS, shard), size=100
+            ),
+            "utility": task_pb2.UTILITY_ACCURACY,
+            "empty_coalition": task_pb2.EMPTY_COALITION_BASE_MODEL,
+            "averaging": task_pb2.AVERAGING_FIXED_DENOMINATOR,
+            "sampling": Sampling(schedule=task_pb2.SCHEDULE_EXACT),
+            "prices": RoundPrices(
+                training=due.training, aggregation=due.aggregation, mining=due.mining
+            ),
+            "commit_window_ms": 10_000,
+            "reveal_window_ms": 10_000,
+            "max_attempts": 2,
+        }
+        return OpenTask(**given | changes)
+
+    def open_task(self, **changes: Any) -> bytes:
+        """Open the next round's task in a block of its own."""
+        self.terms = self.task_terms(**changes)
+        opening = self.chain.sign(self.server, self.terms)
+        self.chain.produce(opening)
+        self.task_id = opening.hash
+        return self.task_id
+
+    def sampled(self, samples: int = 50, truncation: int = 0) -> Sampling:
+        """The paper's schedule."""
+        return Sampling(
+            schedule=task_pb2.SCHEDULE_PERMUTATION, max_samples=samples, truncation=truncation
+        )
+
+    @property
+    def task(self) -> TaskState:
+        """The task's record."""
+        return self.chain.task(self.task_id)
+
+    @property
+    def deposit(self) -> int:
+        """What a commitment takes."""
+        least = self.chain.genesis.parameters.commit_deposit
+        return commit_deposit(least, self.terms.prices.mining)
+
+    def plan(self, miner: KeyPair) -> SamplingPlan:
+        """What a miner is to compute."""
+        return plan_of(self.terms, self.task_id, miner.public_key)
+
+    def tree(self, miner: KeyPair, game: Game, samples: int = 50) -> EvidenceTree:
+        """What a miner has computed."""
+        return evidence_tree(self.plan(miner), game, samples)
+
+    def commit(self, miner: KeyPair, tree: EvidenceTree, **changes: Any) -> Transaction:
+        """Commit to what was computed."""
+        attempt = self.task.attempt
+        given: dict[str, Any] = {
+            "task_id": self.task_id,
+            "attempt": attempt,
+            "commitment": commitment(
+                tree.sums(), salt(miner), self.task_id, attempt, miner.address
+            ),
+            "deposit": self.deposit,
+        }
+        return self.chain.sign(miner, CommitShapley(**given | changes))
+
+    def open(self, miner: KeyPair, tree: EvidenceTree, **changes: Any) -> Transaction:
+        """Open the commitment, so that its salt counts for the challenge."""
+        given: dict[str, Any] = {
+            "task_id": self.task_id,
+            "attempt": self.task.attempt,
+            "salt": salt(miner),
+            "evidence": tree.sums(),
+        }
+        return self.chain.sign(miner, RevealShapley(**given | changes))
+
+    def reveal(self, miner: KeyPair, tree: EvidenceTree, **changes: Any) -> Transaction:
+        """Answer the challenge."""
+        task = self.task
+        due = challenged_leaves(
+            task.challenge,
+            miner.public_key,
+            tree.samples,
+            self.chain.genesis.parameters.challenge_leaves,
+        )
+        given: dict[str, Any] = {
+            "task_id": self.task_id,
+            "attempt": task.attempt,
+            "salt": salt(miner),
+            "evidence": tree.prove(due),
+        }
+        return self.chain.sign(miner, RevealShapley(**given | changes))
+
+    def run(
+        self,
+        games: Mapping[KeyPair, Game],
+        *,
+        samples: Mapping[KeyPair, int] | None = None,
+        withheld: Sequence[KeyPair] = (),
+    ) -> None:
+        """Play one attempt: these miners commit, all but some reveal, windows run out.
+
+        Ends when the task waits for settlement, or is in its next attempt, or has failed.
+        """
+        chain = self.chain
+        amounts = samples or {}
+        trees = {m: self.tree(m, game, amounts.get(m, 50)) for m, game in games.items()}
+        chain.produce(*(self.commit(miner, tree) for miner, tree in trees.items()))
+        self.wait(COMMIT, self.terms.commit_window_ms)
+        if self.task.phase != CHALLENGE:
+            return
+        self.open_all(trees)
+        chain.produce(*(self.reveal(m, t) for m, t in trees.items() if m not in withheld))
+        self.wait(REVEAL, self.terms.reveal_window_ms)
+
+    def open_all(self, trees: Mapping[KeyPair, EvidenceTree]) -> None:
+        """Everybody opens its commitment, and the challenge is fixed."""
+        assert self.task.phase == CHALLENGE
+        self.chain.produce(*(self.open(miner, tree) for miner, tree in trees.items()))
+        assert self.task.phase == REVEAL
+
+    def wait(self, phase: int, window_ms: int) -> None:
+        """Let the window of a phase run out, if it is still open: block after block."""
+        state = self.task
+        if state.phase == phase:
+            self.chain.produce(after_ms=window_ms)
+        while (self.task.phase, self.task.attempt) == (phase, state.attempt):
+            self.chain.produce()
+
+    def settle(self, games: Mapping[KeyPair, Game], **options: Any) -> None:
+        """Play one attempt and settle it."""
+        self.run(games, **options)
+        assert self.task.phase == SETTLE
+        self.chain.produce()
+        assert self.task.phase == SETTLED
+
+
+def aggregate(round: int) -> bytes:
+    """The artifact id of a round's aggregated weights."""
+    return sha256(b"aggregate", round.to_bytes(4, "big"))
+
+
+def salt(miner: KeyPair) -> bytes:
+    """A miner's salt."""
+    return sha256(b"salt", miner.address)

@@ -1,0 +1,52 @@
+"""Snapshots of small chains, in a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fedcoin.contract.blocks.validator_history import ValidatorHistory
+from fedcoin.contract.snapshots.writer import write_snapshot
+from fedcoin.data.messages.genesis import Genesis
+from fedcoin.data.storage.chain_store import ChainStore
+from fedcoin.data.storage.snapshot_files import SnapshotWriter, parts_of
+from fedcoin.v1.snapshot_pb2 import SnapshotPart
+from fedcoin.v1.transaction_pb2 import Bond, Unbond
+from tests.support.mini_chain import FDC, MiniChain, key, transfer
+
+
+def chain_in(folder: Path, blocks: int = 12) -> MiniChain:
+    """A chain with transfers, on which the validators changed twice."""
+    folder.mkdir(parents=True, exist_ok=True)
+    chain = MiniChain.create(folder=folder)
+    for number in range(blocks):
+        actions = [chain.sign(key("alice"), transfer((key(f"user {number}").address, 1000)))]
+        if number == 3:
+            actions.append(chain.sign(key("bob"), Bond(amount=50 * FDC)))
+        if number == 7:
+            actions.append(chain.sign(key("bob"), Unbond(amount=20 * FDC)))
+        chain.produce(*actions)
+        chain.keys[key("bob").address] = key("bob")
+    return chain
+
+
+def snapshot_of(store: ChainStore, genesis: Genesis, path: Path) -> Path:
+    """Writes the snapshot of what the store holds."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with store.pinned() as state:
+        write_snapshot(path, state, store, genesis.hash, ValidatorHistory(store, genesis))
+    return path
+
+
+def parts(path: Path) -> list[SnapshotPart]:
+    """All parts of a file."""
+    return list(parts_of(path))
+
+
+def file_of(path: Path, contents: list[SnapshotPart]) -> Path:
+    """A file of these parts."""
+    path.unlink(missing_ok=True)
+    writer = SnapshotWriter(path)
+    for part in contents:
+        writer.add(part)
+    writer.close()
+    return path

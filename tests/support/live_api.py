@@ -1,0 +1,206 @@
+"""A live API over a real chain: real store, ledger, pool and artifacts; peers by hand."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fedcoin.contract.blocks.ledger import Execution, Ledger
+from fedcoin.contract.mempool import Mempool
+from fedcoin.data.artifacts.store import ArtifactStore
+from fedcoin.data.errors import RefusalError
+from fedcoin.data.messages.blocks import Block
+from fedcoin.data.messages.genesis import Genesis
+from fedcoin.data.messages.transactions import Transaction, decode_transaction
+from fedcoin.data.storage.chain_store import ChainStore, StoredBlock
+from fedcoin.network.api.api_server import ApiServer, Backend
+from fedcoin.network.api.client import AdminClient, NodeClient
+from fedcoin.network.bounds import Bounds
+from fedcoin.network.errors import NetworkCode
+from fedcoin.network.ports import PeerInfo
+from tests.support.mini_chain import MiniChain, key
+
+NODE = key("miner 0")
+
+
+class GrowingChain(MiniChain):
+    """A mini chain that tells who follows it of each new block."""
+
+    def __init__(self, *arguments: object) -> None:
+        super().__init__(*arguments)  # type: ignore[arg-type]
+        self.listeners: list[Callable[[Sequence[Transaction]], None]] = []
+
+    def add(self, block: Block, certificate: bytes, *, round: int = 0) -> Execution:
+        execution = super().add(block, certificate, round=round)
+        applied = [self.decoded(raw) for raw in block.transactions]
+        for listener in self.listeners:
+            listener(applied)
+        return execution
+
+    def decoded(self, raw: bytes) -> Transaction:
+        return decode_transaction(raw, self.genesis.chain_id)
+
+
+class ChainPort:
+    """The network's Chain over a mini chain."""
+
+    def __init__(self, mini: GrowingChain) -> None:
+        assert mini.store is not None
+        self.catching_up = False
+        self.mini = mini
+        self.genesis: Genesis = mini.genesis
+        self.ledger: Ledger = mini.ledger
+        self.store: ChainStore = mini.store
+        self._grown = asyncio.Event()
+        mini.listeners.append(self._grew)
+
+    def height(self) -> int:
+        return self.mini.height
+
+    def block(self, height: int) -> StoredBlock | None:
+        return self.store.block(height)
+
+    async def wait_above(self, height: int) -> int:
+        while self.mini.height <= height:
+            await self._grown.wait()
+        return self.mini.height
+
+    def _grew(self, applied: Sequence[Transaction]) -> None:
+        grown, self._grown = self._grown, asyncio.Event()
+        grown.set()
+
+
+class PoolPort:
+    """The network's Pool: the ledger's own, on one event loop."""
+
+    def __init__(self, mini: GrowingChain) -> None:
+        self.mini = mini
+        self.pool = Mempool()
+        self.submitted = 0
+        mini.listeners.append(self._grew)
+
+    async def submit(self, raw: bytes) -> Transaction:
+        self.submitted += 1
+        most = self.mini.genesis.parameters.max_transaction_bytes
+        transaction = decode_transaction(raw, self.mini.genesis.chain_id, most)
+        assert self.mini.store is not None
+        if self.pool.get(transaction.hash) is None and (
+            self.mini.store.transaction_location(transaction.hash) is None
+        ):
+            self.pool.add(transaction, self.mini.ledger, self.mini.height, self.mini.time_ms)
+        return transaction
+
+    def get(self, hash: bytes) -> Transaction | None:
+        return self.pool.get(hash)
+
+    def pending(self) -> Sequence[Transaction]:
+        return self.pool.pending()
+
+    def dropped_reason(self, hash: bytes) -> str | None:
+        refusal = self.pool.dropped_reason(hash)
+        return None if refusal is None else refusal.message
+
+    def pending_nonce(self, address: bytes) -> int:
+        return self.pool.pending_nonce(address, self.mini.ledger)
+
+    def _grew(self, applied: Sequence[Transaction]) -> None:
+        self.pool.after_block(applied, self.mini.ledger, self.mini.height + 1, self.mini.time_ms)
+
+
+@dataclass
+class PeersByHand:
+    """The network's Peers, as the operator's requests left them."""
+
+    address: str = "127.0.0.1:7050"
+    connected: dict[bytes, PeerInfo] = field(default_factory=dict)
+    banned: dict[bytes, float] = field(default_factory=dict)
+
+    def peers(self) -> Sequence[PeerInfo]:
+        return list(self.connected.values())
+
+    async def add(self, address: str) -> bytes:
+        if address.endswith(":1"):
+            raise RefusalError(
+                NetworkCode.PEER_UNREACHABLE, f"{address} does not answer", field="address"
+            )
+        node_key = key(address).public_key
+        self.connected[node_key] = PeerInfo(node_key, address, True, 3, 0, "fedcoin/0.1.0")
+        return node_key
+
+    async def drop(self, node_key: bytes) -> None:
+        if self.connected.pop(node_key, None) is None:
+            raise RefusalError(
+                NetworkCode.PEER_NOT_CONNECTED, f"{node_key.hex()} is no peer", field="node_key"
+            )
+
+    async def ban(self, node_key: bytes, seconds: float) -> None:
+        self.connected.pop(node_key, None)
+        self.banned[node_key] = seconds or 3600
+
+
+@dataclass
+class Facts:
+    node_key: bytes = NODE.public_key
+    address: bytes = NODE.address
+    mining: bool = True
+    start_ms: int = 812
+
+
+@dataclass
+class OperatorByHand:
+    level: int = 0
+    stopped: bool = False
+
+    def set_log_level(self, level: int) -> None:
+        self.level = level
+
+    def stop(self) -> None:
+        self.stopped = True
+
+
+@dataclass
+class Live:
+    """A served chain and its clients."""
+
+    chain: GrowingChain
+    port: ChainPort
+    pool: PoolPort
+    peers: PeersByHand
+    operator: OperatorByHand
+    artifacts: ArtifactStore
+    server: ApiServer
+    node: NodeClient
+    admin: AdminClient
+    folder: Path
+
+
+@asynccontextmanager
+async def serve(
+    folder: Path, *, listen: str = "127.0.0.1:0", bounds: Bounds | None = None, validators: int = 2
+) -> AsyncIterator[Live]:
+    """A chain of `validators`, served; nothing is in it yet."""
+    os.makedirs(folder, exist_ok=True)
+    chain = GrowingChain.create(validators, folder=folder, users=("alice", "bob", "carol"))
+    assert isinstance(chain, GrowingChain)
+    port, pool = ChainPort(chain), PoolPort(chain)
+    peers, operator = PeersByHand(), OperatorByHand()
+    artifacts = ArtifactStore(
+        folder / "artifacts", max_bytes_total=1 << 26, max_artifact_bytes=1 << 24
+    )
+    backend = Backend(port, pool, peers, artifacts, Facts(), operator)
+    server = ApiServer(backend, listen=listen, admin=folder / "admin.sock", bounds=bounds)
+    await server.start()
+    await server.serving()
+    try:
+        async with (
+            NodeClient(server.address, timeout=30) as node,
+            AdminClient(f"unix:{folder / 'admin.sock'}", timeout=30) as admin,
+        ):
+            yield Live(chain, port, pool, peers, operator, artifacts, server, node, admin, folder)
+    finally:
+        await server.stop(0)
+        port.store.close()

@@ -1,0 +1,60 @@
+"""A live node for tests of commands: one that mines alone, in a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from fedcoin.application.configuration.home import Home
+from fedcoin.network.api.client import NodeClient
+
+
+@dataclass(frozen=True)
+class Live:
+    home: Home
+    api: str
+    peers: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+
+def wait_ready(api: str) -> None:
+    async def ready() -> None:
+        async with NodeClient(api) as node:
+            await node.ready(60)
+
+    asyncio.run(ready())
+
+
+def wait_said(log: Path, text: str, seconds: float = 60) -> None:
+    """Until the program has written ``text`` into its log."""
+    deadline = time.monotonic() + seconds
+    while text not in log.read_text():
+        assert time.monotonic() < deadline, f"not in {seconds:g} s: {text}\n{log.read_text()}"
+        time.sleep(0.03)
+
+
+@contextmanager
+def started(home: Home, log: Path, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A node in a process of its own, that ends with this."""
+    command = [sys.executable, "-m", "fedcoin.application.cli", "start", "--home", str(home.root)]
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            [*command, "--stop-with-stdin", *arguments],
+            stdin=subprocess.PIPE,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+        )
+    # Leaving it closes its standard input and waits.
+    with process:
+        try:
+            yield process
+        except BaseException:
+            process.kill()
+            raise

@@ -1,0 +1,132 @@
+"""A chain without a network: one real store, ledger and pool, and all validators' keys.
+
+Time is the test's own: it only moves when told to.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from google.protobuf.message import Message
+
+from fedcoin.application.node.chain import Chain
+from fedcoin.application.node.transaction_intake import TransactionAudit, TransactionIntake
+from fedcoin.application.wallet.wallet import action_field
+from fedcoin.consensus.certificates import make_certificate
+from fedcoin.contract.admission import least_fee
+from fedcoin.contract.blocks.ledger import Ledger
+from fedcoin.contract.mempool import Mempool
+from fedcoin.contract.state import records
+from fedcoin.contract.state.genesis_state import genesis_changes
+from fedcoin.data.crypto.addresses import format_address
+from fedcoin.data.crypto.hashing import sha256
+from fedcoin.data.crypto.keys import KeyPair
+from fedcoin.data.messages.genesis import parse_genesis, render_genesis
+from fedcoin.data.messages.transactions import Transaction, sign_transaction
+from fedcoin.data.messages.votes import PRECOMMIT, sign_vote
+from fedcoin.data.storage.chain_store import ChainStore
+from fedcoin.network.tasks import TaskOwner
+from fedcoin.v1 import genesis_pb2
+from fedcoin.v1.state_pb2 import MinerState, TaskState
+from fedcoin.v1.transaction_pb2 import TransactionBody
+
+CHAIN_ID = "lone"
+START_MS = 1_700_000_000_000
+FDC = 100_000_000
+
+
+def key(name: str) -> KeyPair:
+    return KeyPair.from_seed(sha256(name.encode()))
+
+
+class LoneChain:
+    """Blocks are made by ``produce``; everything else is what a node has."""
+
+    def __init__(self, folder: Path, miners: int = 3, **parameters: Any) -> None:
+        self.miners = [key(f"miner {number}") for number in range(miners)]
+        names = [*self.miners, key("alice"), key("bob")]
+        message = genesis_pb2.Genesis(
+            chain_id=CHAIN_ID,
+            time_ms=START_MS,
+            parameters=genesis_pb2.Parameters(**parameters),
+            accounts=[
+                genesis_pb2.GenesisAccount(address=format_address(k.address), balance=1000 * FDC)
+                for k in names
+            ],
+            validators=[
+                genesis_pb2.GenesisValidator(public_key=k.public_key.hex(), bond=10 * FDC)
+                for k in self.miners
+            ],
+        )
+        genesis = parse_genesis(render_genesis(message))
+        self.store = ChainStore.open(folder / "chain.sqlite", genesis)
+        self.store.initialise(genesis_changes(genesis))
+        self.now_ms = START_MS
+        self.chain = Chain(self.store, Ledger(self.store, genesis), self.clock)
+        self.owner = TaskOwner("test")
+        self.pool: TransactionIntake
+        self.busy: Callable[[], bool] = lambda: False
+        """Does somebody compute what may become a transaction?"""
+
+    def clock(self) -> int:
+        return self.now_ms
+
+    def with_pool(self, audit: TransactionAudit) -> TransactionIntake:
+        self.pool = TransactionIntake(Mempool(), self.chain, audit, self.owner, self.clock)
+        return self.pool
+
+    def sign(self, signer: KeyPair, action: Message, **changes: Any) -> Transaction:
+        genesis = self.chain.genesis
+        body = TransactionBody(
+            chain_id=genesis.chain_id,
+            nonce=self.pool.pending_nonce(signer.address),
+            expiry_height=self.chain.height() + 100,
+        )
+        getattr(body, action_field(action)).CopyFrom(action)
+        body.fee = least_fee(genesis.parameters, body.ByteSize() + 10)
+        for name, value in changes.items():
+            setattr(body, name, value)
+        return sign_transaction(body, signer)
+
+    async def submit(self, signer: KeyPair, action: Message) -> Transaction:
+        return await self.pool.submit_audited(self.sign(signer, action).raw)
+
+    async def produce(self, *extra: Transaction, after_ms: int = 10) -> None:
+        """Make the next block final, with what is ready in the pool."""
+        self.now_ms += after_ms
+        proposer = self.chain.ledger.proposer(self.chain.height() + 1, 0)
+        draft = await self.chain.build(proposer.address, [*self.pool.ready(), *extra])
+        assert not draft.refused, [str(refusal) for _, refusal in draft.refused]
+        block = draft.block
+        votes = [
+            sign_vote(PRECOMMIT, block.height, 0, block.hash, k, CHAIN_ID) for k in self.miners
+        ]
+        await self.chain.commit(block, make_certificate(votes), round=0)
+
+    async def run(self, seconds: float = 20.0) -> None:
+        """Produce whenever there is a reason to, until there has been none for a while."""
+        idle = 0
+        for _ in range(int(seconds / 0.02)):
+            if self.pool.ready() or self.chain.ledger.needs_block():
+                await self.produce()
+                idle = 0
+            idle = 0 if self.busy() else idle + 1
+            if idle > 25:
+                return
+            await asyncio.sleep(0.02)
+        raise AssertionError("the chain never came to rest")
+
+    def task(self, task_id: bytes) -> TaskState:
+        task = records.TASKS.get(self.store, task_id)
+        assert task is not None
+        return task
+
+    def miner(self, task_id: bytes, miner: KeyPair) -> MinerState | None:
+        return records.MINERS.get(self.store, task_id, miner.address)
+
+    async def close(self) -> None:
+        await self.owner.stop()
+        self.store.close()

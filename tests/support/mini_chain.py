@@ -1,0 +1,313 @@
+"""A chain for tests: real keys, signatures, blocks and certificates, in memory or in a store.
+
+``MiniChain`` produces blocks the way a network of honest validators would, and checks each by the
+block rules before it takes it; ``jobs.Job`` plays campaigns on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import pytest
+from google.protobuf.message import Message
+
+from fedcoin.consensus.certificates import make_certificate
+from fedcoin.contract.admission import least_fee
+from fedcoin.contract.blocks.ledger import Execution, Ledger
+from fedcoin.contract.blocks.validation import check_block, header_of
+from fedcoin.contract.state import records
+from fedcoin.contract.state.execution_context import BlockContext
+from fedcoin.contract.state.genesis_state import genesis_changes
+from fedcoin.contract.state.overlay import MemoryState
+from fedcoin.contract.state.state_tree import StateTree
+from fedcoin.data.crypto.addresses import format_address
+from fedcoin.data.crypto.hashing import sha256
+from fedcoin.data.crypto.keys import KeyPair
+from fedcoin.data.errors import RefusalError
+from fedcoin.data.messages.blocks import Block, build_block, decode_block
+from fedcoin.data.messages.genesis import Genesis, parse_genesis, render_genesis
+from fedcoin.data.messages.receipts import decode_receipt
+from fedcoin.data.messages.transactions import Transaction, sign_transaction
+from fedcoin.data.messages.votes import PRECOMMIT, sign_vote
+from fedcoin.data.storage.chain_store import ChainStore
+from fedcoin.v1 import genesis_pb2
+from fedcoin.v1.block_pb2 import BlockHeader, PaymentReceipt
+from fedcoin.v1.state_pb2 import CampaignState, MinerState, TaskState
+from fedcoin.v1.task_pb2 import OpenCampaign, OpenTask
+from fedcoin.v1.transaction_pb2 import (
+    Bond,
+    CloseCampaign,
+    CommitShapley,
+    ReportEquivocation,
+    RevealShapley,
+    TransactionBody,
+    Transfer,
+    TransferOutput,
+    Unbond,
+)
+
+CHAIN_ID = "fedcoin-test"
+GENESIS_MS = 1_700_000_000_000
+FDC = 100_000_000
+
+_FIELDS: dict[type[Message], str] = {
+    Transfer: "transfer",
+    Bond: "bond",
+    Unbond: "unbond",
+    OpenCampaign: "open_campaign",
+    OpenTask: "open_task",
+    CloseCampaign: "close_campaign",
+    CommitShapley: "commit_shapley",
+    RevealShapley: "reveal_shapley",
+    ReportEquivocation: "report_equivocation",
+}
+
+
+def key(name: str) -> KeyPair:
+    """The same key for the same name, always."""
+    return KeyPair.from_seed(sha256(name.encode()))
+
+
+def make_genesis(
+    bonds: Mapping[KeyPair, int], balances: Mapping[KeyPair, int], **parameters: int
+) -> Genesis:
+    """A network with these bonds and balances, in sap."""
+    message = genesis_pb2.Genesis(
+        chain_id=CHAIN_ID,
+        time_ms=GENESIS_MS,
+        parameters=genesis_pb2.Parameters(**parameters),
+        accounts=[
+            genesis_pb2.GenesisAccount(address=format_address(k.address), balance=balance)
+            for k, balance in balances.items()
+        ],
+        validators=[
+            genesis_pb2.GenesisValidator(public_key=k.public_key.hex(), bond=bond)
+            for k, bond in bonds.items()
+        ],
+    )
+    return parse_genesis(render_genesis(message))
+
+
+def transfer(*outputs: tuple[bytes, int]) -> Transfer:
+    """To each of these addresses so many sap."""
+    return Transfer(outputs=[TransferOutput(recipient=to, amount=n) for to, n in outputs])
+
+
+class MiniChain:
+    """A chain of final blocks, with the keys of all its validators."""
+
+    def __init__(
+        self, genesis: Genesis, keys: Iterable[KeyPair], store: ChainStore | None = None
+    ) -> None:
+        self.genesis = genesis
+        self.keys = {k.address: k for k in keys}
+        self.store = store
+        self.memory = MemoryState()
+        if store is None:
+            self.memory.apply(genesis_changes(genesis))
+        else:
+            store.initialise(genesis_changes(genesis))
+        self.state = self.memory if store is None else store
+        self.ledger = Ledger(self.state, genesis)
+        self.blocks: list[Block] = []
+        self.certificates: list[bytes] = []
+        self.executions: list[Execution] = []
+
+    @classmethod
+    def create(
+        cls,
+        validators: int = 4,
+        *,
+        bonds: Sequence[int] | None = None,
+        users: Sequence[str] = ("alice", "bob"),
+        balance: int = 1_000 * FDC,
+        folder: Path | None = None,
+        **parameters: int,
+    ) -> MiniChain:
+        """Validators "miner 0" and so on, with balances too, and users with balances.
+
+        With `folder`, blocks and state are kept in a real store.
+        """
+        miners = [key(f"miner {i}") for i in range(validators)]
+        bonded = dict(zip(miners, bonds or [10 * FDC] * validators, strict=True))
+        everyone = [*miners, *(key(name) for name in users)]
+        genesis = make_genesis(bonded, dict.fromkeys(everyone, balance), **parameters)
+        store = None if folder is None else ChainStore.open(folder / "chain.sqlite", genesis)
+        return cls(genesis, miners, store)
+
+    @property
+    def height(self) -> int:
+        """The latest block's height."""
+        return len(self.blocks)
+
+    @property
+    def header(self) -> BlockHeader | None:
+        """The latest block's header; None before the first."""
+        return self.blocks[-1].header if self.blocks else None
+
+    @property
+    def hash(self) -> bytes:
+        """The latest block's hash."""
+        return self.blocks[-1].hash if self.blocks else self.genesis.hash
+
+    @property
+    def time_ms(self) -> int:
+        """The latest block's time."""
+        return self.blocks[-1].header.time_ms if self.blocks else GENESIS_MS
+
+    @property
+    def miners(self) -> list[KeyPair]:
+        """The keys of the present validators, by address."""
+        return [self.keys[v.address] for v in self.ledger.validators()]
+
+    def balance(self, owner: KeyPair | bytes) -> int:
+        """In sap."""
+        address = owner if isinstance(owner, bytes) else owner.address
+        return self.ledger.account(address).balance
+
+    def sign(
+        self,
+        signer: KeyPair,
+        action: Message,
+        *,
+        ahead: int = 0,
+        nonce: int | None = None,
+        fee: int | None = None,
+        expiry: int | None = None,
+        chain_id: str = CHAIN_ID,
+    ) -> Transaction:
+        """A transaction that fits the latest block; `ahead` of the sender's own others."""
+        due = self.ledger.account(signer.address).nonce + ahead
+        body = TransactionBody(
+            chain_id=chain_id,
+            nonce=due if nonce is None else nonce,
+            expiry_height=self.height + 100 if expiry is None else expiry,
+        )
+        getattr(body, _FIELDS[type(action)]).CopyFrom(action)
+        # The fee's own bytes count: at most ten.
+        body.fee = least_fee(self.genesis.parameters, body.ByteSize() + 10) if fee is None else fee
+        return sign_transaction(body, signer)
+
+    def context(self, *, after_ms: int = 10, round: int = 0) -> BlockContext:
+        """What the next block depends on."""
+        return BlockContext(
+            height=self.height + 1,
+            time_ms=self.time_ms + after_ms,
+            proposer=self.ledger.proposer(self.height + 1, round).address,
+            last_certificate=self.certificates[-1] if self.certificates else b"",
+        )
+
+    def draft(
+        self, *transactions: Transaction, after_ms: int = 10, round: int = 0, **header: Any
+    ) -> Block:
+        """The next block with these transactions, fields of its header changed at will."""
+        context = self.context(after_ms=after_ms, round=round)
+        execution = self.ledger.execute(context, transactions)
+        filled = header_of(context, self.hash, self.genesis, execution)
+        for name, value in header.items():
+            if isinstance(value, Message):
+                getattr(filled, name).CopyFrom(value)
+            else:
+                setattr(filled, name, value)
+        raws = [transaction.raw for transaction in transactions]
+        return build_block(filled, context.last_certificate, raws)
+
+    def certify(self, block: Block, *, round: int = 0, signers: int | None = None) -> bytes:
+        """A certificate by all validators, or the first so many."""
+        votes = [
+            sign_vote(PRECOMMIT, block.height, round, block.hash, k, CHAIN_ID)
+            for k in self.miners[:signers]
+        ]
+        return make_certificate(votes)
+
+    def check(self, block: Block, **options: Any) -> Execution:
+        """What the block rules say."""
+        raw = decode_block(block.raw, self.genesis.parameters.max_block_bytes)
+        return check_block(raw, self.header, self.genesis, self.ledger, **options)
+
+    def add(self, block: Block, certificate: bytes, *, round: int = 0) -> Execution:
+        """Check a block and take it."""
+        execution = self.check(block, round=round, now_ms=block.header.time_ms)
+        if self.store is None:
+            self.memory.apply(execution.changes)
+        else:
+            self.store.append(block, certificate, execution.receipts, execution.changes)
+        self.ledger.adopt(execution)
+        self.blocks.append(block)
+        self.certificates.append(certificate)
+        self.executions.append(execution)
+        assert self.ledger.total_supply() == self.genesis.supply
+        return execution
+
+    def produce(
+        self,
+        *transactions: Transaction,
+        after_ms: int = 10,
+        round: int = 0,
+        signers: int | None = None,
+    ) -> Execution:
+        """Make the next block final. Raises the refusal of the first transaction that is bad."""
+        block = self.draft(*transactions, after_ms=after_ms, round=round)
+        return self.add(block, self.certify(block, round=round, signers=signers), round=round)
+
+    def refuses(
+        self,
+        code: Enum,
+        transaction: Transaction,
+        *,
+        field: str | None = None,
+        after_ms: int = 10,
+        before: Sequence[Transaction] = (),
+    ) -> None:
+        """The transaction is refused with this code, wherever it is met, and changes nothing."""
+        context = self.context(after_ms=after_ms)
+        with refused(code, None if field is None else f"transactions[{len(before)}].{field}"):
+            self.ledger.execute(context, [*before, transaction])
+        found = self.ledger.check_all([*before, transaction], self.height, context.time_ms)[-1]
+        assert found is not None
+        assert found.code is code
+        built = self.ledger.build(context, [*before, transaction], 1 << 21)
+        assert built.transactions == tuple(before)
+        assert [refusal.code for _, refusal in built.refused] == [code]
+        empty = self.ledger.execute(context, before)
+        assert built.execution.app_hash == empty.app_hash
+        assert self.ledger.app_hash == StateTree.load(self.state.scan(b"")).root
+
+    def payments(self, height: int | None = None) -> list[PaymentReceipt]:
+        """What a block paid, the latest by default."""
+        execution = self.executions[-1 if height is None else height - 1]
+        receipts = [decode_receipt(raw) for raw in execution.receipts]
+        return [receipt.payment for receipt in receipts if receipt.HasField("payment")]
+
+    def task(self, task_id: bytes) -> TaskState:
+        """A task's record."""
+        task = records.TASKS.get(self.state, task_id)
+        assert task is not None
+        return task
+
+    def miner(self, task_id: bytes, miner: KeyPair) -> MinerState | None:
+        """A miner's record."""
+        return records.MINERS.get(self.state, task_id, miner.address)
+
+    def campaign(self, campaign_id: bytes) -> CampaignState:
+        """A campaign's record."""
+        campaign = records.CAMPAIGNS.get(self.state, campaign_id)
+        assert campaign is not None
+        return campaign
+
+
+@contextmanager
+def refused(code: Enum, field: str | None = None) -> Iterator[pytest.ExceptionInfo[RefusalError]]:
+    """What stands inside must be refused with this code, and this field if given."""
+    with pytest.raises(RefusalError) as caught:
+        yield caught
+    refusal = caught.value
+    assert refusal.code is code, f"{refusal.code}: {refusal}"
+    assert refusal.message
+    assert refusal.field
+    if field is not None:
+        assert refusal.field == field

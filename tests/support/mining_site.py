@@ -1,0 +1,134 @@
+"""Miners and an auditor on a lone chain, with one real worker process among them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fedcoin.application.mining.miner import Miner
+from fedcoin.application.mining.task_evaluator import TaskJobs
+from fedcoin.application.mining.work_store import WorkFolder
+from fedcoin.application.node.block_auditor import Auditor
+from fedcoin.data.artifacts.store import ArtifactStore
+from fedcoin.data.crypto.keys import KeyPair
+from fedcoin.data.messages.transactions import Transaction
+from fedcoin.learning.evaluation.job import Coalitions, Counts, UtilityJob
+from fedcoin.learning.workers.pool import UtilityWorker
+from fedcoin.v1 import task_pb2
+from fedcoin.v1.transaction_pb2 import CommitShapley, RevealShapley
+from tests.support.lone_chain import LoneChain
+from tests.support.mining_job import Job
+
+
+@dataclass
+class Watched:
+    """The real worker, with a count of what it is asked, and time that passes meanwhile."""
+
+    worker: UtilityWorker
+    chain: LoneChain
+    ms_each: float = 0.0
+    asked: int = 0
+    checked: int = 0
+    opened: set[bytes] = field(default_factory=set)
+    under_way: int = 0
+    """Calls that are not answered yet."""
+
+    async def open(self, job: UtilityJob) -> None:
+        self.opened.add(job.job_id)
+        with self._counted():
+            await self.worker.open(job)
+
+    async def evaluate(self, job_id: bytes, coalitions: Coalitions) -> Counts:
+        self.asked += len(coalitions)
+        self.chain.now_ms += int(self.ms_each * len(coalitions))
+        with self._counted():
+            return await self.worker.evaluate(job_id, coalitions)
+
+    async def check(self, job: UtilityJob, aggregate: Path, evaluation_size: int) -> None:
+        self.checked += 1
+        with self._counted():
+            await self.worker.check(job, aggregate, evaluation_size)
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        self.under_way += 1
+        try:
+            yield
+        finally:
+            self.under_way -= 1
+
+    async def close_job(self, job_id: bytes) -> None:
+        self.opened.discard(job_id)
+        await self.worker.close_job(job_id)
+
+
+class Site:
+    """A chain, its job, an auditor, and as many miners as are started."""
+
+    def __init__(
+        self,
+        folder: Path,
+        worker: UtilityWorker,
+        *,
+        clients: int = 4,
+        schedule: int = task_pb2.SCHEDULE_EXACT,
+        miners: int = 3,
+        **parameters: Any,
+    ) -> None:
+        self.folder = folder
+        self.chain = LoneChain(folder, miners, **parameters)
+        self.store = ArtifactStore(folder / "artifacts", 1 << 26)
+        self.worker = Watched(worker, self.chain)
+        self.chain.busy = lambda: self.worker.under_way > 0
+        self.fetched: list[Sequence[bytes]] = []
+        self.jobs = TaskJobs(self.worker, self.store, self.ensure)
+        self.auditor = Auditor(self.chain.chain, self.jobs, artifact_seconds=0.2)
+        self.pool = self.chain.with_pool(self.auditor)
+        self.job = Job(self.chain, self.store, clients, schedule)
+        self.submitted: list[Transaction] = []
+
+    async def ensure(self, ids: Sequence[bytes], timeout_s: float) -> bool:
+        """There are no peers to fetch from."""
+        self.fetched.append(ids)
+        return False
+
+    def folder_of(self, key: KeyPair) -> WorkFolder:
+        return WorkFolder(self.folder / f"work-{key.address.hex()}")
+
+    def miner(self, key: KeyPair, submit: Any = None) -> Miner:
+        async def submit_here(action: CommitShapley | RevealShapley) -> Transaction:
+            transaction = await self.chain.submit(key, action)
+            self.submitted.append(transaction)
+            return transaction
+
+        return Miner(
+            key,
+            self.chain.chain,
+            self.pool,
+            self.jobs,
+            submit or submit_here,
+            self.folder_of(key),
+            self.chain.clock,
+        )
+
+    def start(self, *keys: KeyPair) -> list[asyncio.Task[None]]:
+        return [self.chain.owner.start(self.miner(key).run(), "miner") for key in keys]
+
+    async def until(self, condition: Any, seconds: float = 15.0) -> None:
+        """Wait for something that needs no block."""
+        for _ in range(int(seconds / 0.01)):
+            if condition():
+                return
+            await asyncio.sleep(0.01)
+        raise AssertionError("it never happened")
+
+    async def close(self) -> None:
+        await self.chain.close()
+
+
+Open = Callable[..., Site]
+"""Opens a site with these options; the fixture ``site`` is one."""

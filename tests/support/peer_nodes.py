@@ -1,0 +1,208 @@
+"""Real nodes but for the miner: chain, pool, agreement, artifacts and peers, on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import grpc
+
+from fedcoin.application.configuration.new_genesis import found
+from fedcoin.application.node.chain import Chain
+from fedcoin.application.node.consensus_driver import ConsensusDriver
+from fedcoin.application.node.transaction_intake import TransactionIntake
+from fedcoin.application.node.vote_signer import VoteSigner
+from fedcoin.contract.blocks.ledger import Ledger
+from fedcoin.contract.mempool import Mempool
+from fedcoin.contract.state.genesis_state import genesis_changes
+from fedcoin.data.artifacts.store import ArtifactStore
+from fedcoin.data.crypto.keys import KeyPair
+from fedcoin.data.messages.blocks import Block
+from fedcoin.data.messages.genesis import Genesis, parse_genesis
+from fedcoin.data.messages.transactions import Transaction, sign_transaction
+from fedcoin.data.storage.chain_store import ChainStore
+from fedcoin.data.storage.snapshot_files import SnapshotFolder
+from fedcoin.network.api.transaction_service import TransactionService
+from fedcoin.network.options import PEER_MESSAGE_BYTES, PeerOptions, channel_options
+from fedcoin.network.peers.connections.endpoints import parse_endpoint
+from fedcoin.network.peers.connections.link import Introduction, Link, open_link
+from fedcoin.network.peers.connections.peer import Peer
+from fedcoin.network.peers.connections.security import Security
+from fedcoin.network.peers.peer_network import PeerNetwork
+from fedcoin.network.peers.sync.snapshot_sync import Snapshots
+from fedcoin.network.tasks import TaskOwner
+from fedcoin.v1.transaction_pb2 import TransactionBody, Transfer, TransferOutput
+
+CHAIN_ID = "peers-test"
+FUNDS = 10**12
+MINERS = tuple(KeyPair.from_seed(bytes([i]) * 32) for i in range(1, 5))
+STRANGER = KeyPair.from_seed(b"s" * 32)
+ALICE = KeyPair.from_seed(b"a" * 32)
+BOB = KeyPair.from_seed(b"b" * 32)
+
+FAST = PeerOptions(
+    listen="127.0.0.1:0",
+    first_backoff_s=0.05,
+    max_backoff_s=0.4,
+    ping_interval_s=0.5,
+    status_interval_s=0.3,
+    exchange_interval_s=1.0,
+)
+
+
+def clock() -> int:
+    return int(time.time() * 1000)
+
+
+def make_genesis(chain_id: str = CHAIN_ID, time_ms: int | None = None) -> Genesis:
+    return parse_genesis(
+        found(
+            chain_id,
+            clock() - 1000 if time_ms is None else time_ms,
+            balances={ALICE.address: FUNDS, **{m.address: FUNDS for m in MINERS}},
+            bonds={m.public_key: 10**9 for m in MINERS},
+            parameters={"propose_timeout_ms": 300, "vote_timeout_ms": 100},
+        )
+    )
+
+
+class NoAudit:
+    """These tests move coins alone: there is nothing to recompute."""
+
+    async def check_block(self, block: Block) -> None:
+        pass
+
+    async def check_transaction(self, transaction: Transaction) -> None:
+        pass
+
+
+class Node:
+    """One node in a folder; `key` is a validator's or anybody's."""
+
+    def __init__(
+        self,
+        folder: Path,
+        genesis: Genesis,
+        key: KeyPair,
+        seeds: Sequence[str] = (),
+        *,
+        votes: bool = True,
+        options: PeerOptions = FAST,
+        join_behind: int = 0,
+    ) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.key = key
+        self.genesis = genesis
+        self.owner = TaskOwner("node")
+        self.store = ChainStore.open(folder / "chain.sqlite", genesis)
+        self.store.initialise(genesis_changes(genesis))
+        self.chain = Chain(self.store, Ledger(self.store, genesis), clock)
+        audit = NoAudit()
+        self.pool = TransactionIntake(Mempool(), self.chain, audit, self.owner, clock)
+        is_miner = votes and key in MINERS
+        word = VoteSigner(key, self.store, genesis) if is_miner else None
+        self.agreement = ConsensusDriver(self.chain, self.pool, audit, word, self.owner, clock)
+        self.artifacts = ArtifactStore(folder / "artifacts", 1 << 30)
+        self.snapshots = SnapshotFolder(folder / "snapshots")
+        self.network = PeerNetwork(
+            replace(options, seeds=tuple(seeds)),
+            key,
+            "test/1",
+            chain=self.chain,
+            pool=self.pool,
+            agreement=self.agreement,
+            importer=self.chain,
+            artifacts=self.artifacts,
+            book_path=folder / "peers.json",
+            lookups=TransactionService(self.chain, self.pool),
+            snapshots=Snapshots(self.snapshots, join_behind),
+        )
+        self.pool.on_admitted(self.network.relay)
+
+    @property
+    def address(self) -> str:
+        return self.network.address
+
+    def peer(self, other: Node | KeyPair) -> Peer:
+        key = other.key if isinstance(other, Node) else other
+        found = self.network._peers.get(key.public_key)
+        assert found is not None
+        return found
+
+    def linked(self) -> int:
+        """To how many peers it can make calls."""
+        return sum(peer.link is not None for peer in self.network._peers)
+
+    async def start(self) -> None:
+        await self.network.start()
+        self.agreement.start(self.network)
+
+    async def stop(self) -> None:
+        await self.network.stop(0)
+        self.agreement.stop()
+        await self.owner.stop()
+        self.store.close()
+
+
+@asynccontextmanager
+async def running(*nodes: Node) -> AsyncIterator[None]:
+    """Start the nodes in order; stop those that still run."""
+    async with contextlib.AsyncExitStack() as stack:
+        for node in nodes:
+            await node.start()
+            stack.push_async_callback(node.stop)
+        yield
+
+
+async def until(condition: Callable[[], object], timeout_s: float = 10.0) -> None:
+    """Wait until something has become true."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        await asyncio.sleep(0.01)
+
+
+def transfer(nonce: int, amount: int = 1000, fee: int = 10_000) -> Transaction:
+    body = TransactionBody(
+        chain_id=CHAIN_ID,
+        nonce=nonce,
+        fee=fee,
+        expiry_height=500,
+        transfer=Transfer(outputs=[TransferOutput(recipient=BOB.address, amount=amount)]),
+    )
+    return sign_transaction(body, ALICE)
+
+
+def introduction(genesis: Genesis, key: KeyPair = STRANGER, **changes: Any) -> Introduction:
+    """What a peer says that is no real node: it does not listen."""
+    made = Introduction(genesis, key, "stranger/1", lambda: "", lambda: 0)
+    return replace(made, **changes)
+
+
+@asynccontextmanager
+async def visiting(node: Node, key: KeyPair = STRANGER, **changes: Any) -> AsyncIterator[Link]:
+    """Shake hands with a node by hand."""
+    link = await open_link(
+        parse_endpoint(node.address),
+        introduction(node.genesis, key, **changes),
+        Security(None, insecure=False),
+        5.0,
+    )
+    try:
+        yield link
+    finally:
+        await link.close()
+
+
+@asynccontextmanager
+async def channel_to(node: Node) -> AsyncIterator[grpc.aio.Channel]:
+    """A channel without a handshake."""
+    options = channel_options(PEER_MESSAGE_BYTES)
+    async with grpc.aio.insecure_channel(node.address, options=options) as channel:
+        yield channel

@@ -1,0 +1,96 @@
+"""A home whose chain settled two mined tasks, an exact and a sampled one, with all artifacts."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from fedcoin.application.configuration.home import Home
+from fedcoin.application.node.vote_signer import VoteSigner
+from fedcoin.consensus.effects import CastVote
+from fedcoin.consensus.locks import encode_lock
+from fedcoin.data.crypto.hashing import sha256
+from fedcoin.data.messages.blocks import decode_block
+from fedcoin.data.messages.votes import PRECOMMIT, PREVOTE, sign_vote
+from fedcoin.data.storage.chain_store import ChainStore
+from fedcoin.learning.evaluation.job import Coalitions, Counts
+from fedcoin.learning.workers.pool import UtilityWorker
+from fedcoin.v1 import block_pb2, task_pb2
+from tests.support.lone_chain import CHAIN_ID
+from tests.support.mining_job import EXAMPLES, Job
+from tests.support.mining_site import Site
+
+
+async def settled_home(folder: Path, lie: int = 0) -> Home:
+    """The home of the first miner; nobody works on it any more.
+
+    With ``lie``, all miners count so many right answers too many, and vote for it.
+    """
+    site_folder = folder / "site"
+    site_folder.mkdir()
+    worker = UtilityWorker()
+    await worker.start()
+    here = Site(site_folder, worker, challenge_leaves=12)
+    honest = here.worker.evaluate
+
+    async def evaluate(job_id: bytes, coalitions: Coalitions) -> Counts:
+        return np.minimum(await honest(job_id, coalitions) + lie, EXAMPLES)
+
+    here.worker.evaluate = evaluate  # type: ignore[method-assign]
+    try:
+        here.start(*here.chain.miners)
+        for job in (
+            here.job,
+            Job(here.chain, here.store, 5, task_pb2.SCHEDULE_ANTITHETIC),
+        ):
+            await job.open_campaign()
+            opening = await job.open_task()
+            for _ in range(200):
+                # The chain rests while the miners count.
+                await here.chain.run()
+                if here.chain.task(opening.hash).closed_height:
+                    break
+            assert here.chain.task(opening.hash).phase == block_pb2.TASK_PHASE_SETTLED
+        speak(here)
+    finally:
+        await here.close()
+        await worker.stop()
+    home = Home(folder / "home")
+    home.write(here.chain.chain.genesis.raw, {})
+    shutil.copy(site_folder / "chain.sqlite", home.chain_path)
+    shutil.copytree(site_folder / "artifacts", home.artifacts_path, dirs_exist_ok=True)
+    return home
+
+
+def speak(here: Site) -> None:
+    """Write down what the first miner's node would have said lately."""
+    store, genesis, miner = here.chain.store, here.chain.chain.genesis, here.chain.miners[0]
+    word, height = VoteSigner(miner, store, genesis), here.chain.chain.height()
+    stored = store.block(height)
+    assert stored is not None
+    block = decode_block(stored.raw)
+    polka = [sign_vote(PREVOTE, height, 0, block.hash, key, CHAIN_ID) for key in here.chain.miners]
+    lock = encode_lock(stored.raw, polka)
+    word.give(height, CastVote(PREVOTE, 0, block.hash))
+    word.give(height, CastVote(PRECOMMIT, 0, block.hash, lock))
+    word.give(height, CastVote(PREVOTE, 1, b""))
+    store.prune_votes(1)
+
+
+def copy_home(home: Home, target: Path) -> Home:
+    """The same home elsewhere, to be tampered with."""
+    shutil.copytree(home.root, target)
+    return Home(target)
+
+
+def task_ids(home: Home) -> list[bytes]:
+    """The tasks on its chain, in order."""
+    with ChainStore.open(home.chain_path, home.genesis()) as store:
+        return [opened.id for opened in reversed(store.index.tasks(10))]
+
+
+def digest(home: Home) -> bytes:
+    """The database's bytes."""
+    return sha256(home.chain_path.read_bytes())

@@ -1,0 +1,193 @@
+"""A real node that mines alone, a coordinator beside it, and clients: all on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fedcoin.application.client.trainer import Trainer
+from fedcoin.application.configuration.config import CoordinatorConfig, assemble
+from fedcoin.application.configuration.home import Home
+from fedcoin.application.configuration.new_genesis import found
+from fedcoin.application.coordinator.campaign_file import CampaignFile
+from fedcoin.application.coordinator.coordinator import Coordinator
+from fedcoin.application.coordinator.initial_artifacts import Materials, campaign_of
+from fedcoin.application.node.node import Node, open_node
+from fedcoin.data.artifacts.store import ArtifactStore
+from fedcoin.data.artifacts.tensors import encode_tensors
+from fedcoin.data.crypto.keys import KeyPair
+from fedcoin.data.messages.updates import sign_update
+from fedcoin.learning.training.client_data import LocalData
+from fedcoin.learning.training.datasets import evaluation
+from fedcoin.network.api.client import NodeClient
+from fedcoin.network.federated.client import FederatedClient
+from fedcoin.v1.task_pb2 import ClientUpdate, SignedUpdate
+from tests.support.small_models import mlp_spec, random_weights
+
+CHAIN_ID = "training"
+FUNDS = 10**12
+LOADED_SECONDS = 180.0
+"""How long what loads TensorFlow may take; far longer than it does on an idle machine."""
+MINER = KeyPair.from_seed(b"m" * 32)
+SERVER = KeyPair.from_seed(b"s" * 32)
+
+QUICK: dict[str, object] = {
+    "coordinator.listen": "127.0.0.1:0",
+    "coordinator.rounds": 2,
+    "coordinator.clients": 2,
+    "coordinator.epochs": 2,
+    "coordinator.join_seconds": 60,
+    "coordinator.round_seconds": 60,
+    "coordinator.commit_seconds": 20,
+    "coordinator.reveal_seconds": 10,
+}
+
+SPEC = mlp_spec((8, 8), (16,), 10)
+
+
+def materials() -> Materials:
+    """A small model on the digits, made without TensorFlow."""
+    weights = random_weights(SPEC, 1)
+    return Materials(
+        model=SPEC.SerializeToString(deterministic=True),
+        weights=encode_tensors(weights),
+        evaluation=evaluation("digits", shards=1),
+    )
+
+
+def settings(**changes: object) -> CoordinatorConfig:
+    """Quick rounds, and what is different."""
+    given = {**QUICK, **{f"coordinator.{name}": value for name, value in changes.items()}}
+    return assemble(given).coordinator
+
+
+def client_key(number: int) -> KeyPair:
+    return KeyPair.from_seed(b"client" + bytes([number]) * 26)
+
+
+def node_home(root: Path) -> Home:
+    """A home whose key is the network's only miner; the server has coins."""
+    home = Home(root)
+    home.add_key("node", MINER)
+    genesis = found(
+        CHAIN_ID,
+        int(time.time() * 1000) - 1000,
+        balances={SERVER.address: FUNDS, MINER.address: FUNDS},
+        bonds={MINER.public_key: 10**9},
+        parameters={"propose_timeout_ms": 300, "vote_timeout_ms": 200},
+    )
+    loopback = {"peers.listen": "127.0.0.1:0", "api.listen": "127.0.0.1:0"}
+    home.write(genesis, {**loopback, "miner.enabled": True})
+    return home
+
+
+@dataclass
+class Site:
+    """What runs, and what was reported."""
+
+    root: Path
+    node: Node
+    client: NodeClient
+    lines: list[str] = field(default_factory=list)
+
+    @property
+    def state_path(self) -> Path:
+        return self.root / "coordinator.json"
+
+    def store(self) -> ArtifactStore:
+        return ArtifactStore(self.root / "server", 1 << 30)
+
+    def coordinator(self, config: CoordinatorConfig, **more: Any) -> Coordinator:
+        """A coordinator whose state is the site's; not started."""
+        given = {"report": self.lines.append, "node": self.client, **more}
+        return Coordinator(config, SERVER, store=self.store(), state_path=self.state_path, **given)
+
+    async def prepared(self, config: CoordinatorConfig, **more: Any) -> Coordinator:
+        """The same, with a small model, so that nothing needs TensorFlow but who trains."""
+        campaign = campaign_of(config, CHAIN_ID, self.store(), materials())
+        await CampaignFile(self.state_path).save(campaign)
+        return self.coordinator(config, **more)
+
+    def trainer(self, target: str, number: int, clients: int = 2, **data: Any) -> Trainer:
+        """Client ``number`` with its share of the digits."""
+        held = LocalData("digits", clients=clients, index=number, **data)
+        return Trainer(target, client_key(number), held, report=self.lines.append)
+
+    def riders(self, target: str, count: int = 2) -> list[Trainer]:
+        """Clients that need no TensorFlow, for tests of everything but training."""
+        return [self.trainer(target, n, count, free_ride=True) for n in range(count)]
+
+
+@asynccontextmanager
+async def site(root: Path) -> AsyncIterator[Site]:
+    """A network of one, with a client to its API."""
+    home = node_home(root / "node")
+    async with AsyncExitStack() as stack:
+        node = await stack.enter_async_context(open_node(home.config({}), home, asyncio.Event()))
+        client = await stack.enter_async_context(NodeClient(node.api.address))
+        yield Site(root, node, client)
+
+
+@asynccontextmanager
+async def started(coordinator: Coordinator) -> AsyncIterator[Coordinator]:
+    """Started, and stopped at the end."""
+    await coordinator.start()
+    try:
+        yield coordinator
+    finally:
+        await coordinator.stop()
+
+
+@asynccontextmanager
+async def running(*trainers: Trainer) -> AsyncIterator[list[asyncio.Task[Any]]]:
+    """Clients that take part meanwhile."""
+    tasks = [asyncio.create_task(trainer.run()) for trainer in trainers]
+    try:
+        yield tasks
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for trainer in trainers:
+            await trainer.stop()
+
+
+def signed(coordinator: Coordinator, number: int, artifact: bytes, **changes: Any) -> SignedUpdate:
+    """What client ``number`` would sign for the present round, and what is different."""
+    campaign, key = coordinator.campaign, client_key(number)
+    fields = {
+        "campaign_id": campaign.campaign_id,
+        "round": campaign.round,
+        "base": campaign.base,
+        "update": artifact,
+        "num_samples": 10 + number,
+        "address": key.address,
+    }
+    return sign_update(ClientUpdate(**{**fields, **changes}), key, CHAIN_ID)
+
+
+def trained(number: int) -> bytes:
+    """Weights of a client that learned something, made up."""
+    return encode_tensors(random_weights(SPEC, 10 + number))
+
+
+async def hand_in(coordinator: Coordinator, *numbers: int) -> None:
+    """Register these clients and hand in for the present round, by hand."""
+    async with FederatedClient(coordinator.address) as client:
+        for number in numbers:
+            await client.register(client_key(number), CHAIN_ID, int(time.time() * 1000))
+            weights = await client.upload(trained(number))
+            await client.submit(signed(coordinator, number, weights))
+
+
+async def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+    """Wait for something to become true."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        await asyncio.sleep(0.02)

@@ -1,0 +1,70 @@
+"""Devnets with liars among the miners, as a person runs them: all rounds settle, and all agree."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fedcoin.application.devnet.plan import MINER_BOND
+from fedcoin.testing.dishonest.conducts import CONDUCTS
+
+COMMAND = [sys.executable, "-m", "fedcoin.application.cli", "devnet", "--json", "--budget", "20fdc"]
+
+SIGNS = {
+    # Enough rounds for everybody to have a turn in each phase.
+    "censor": ("miner-4", "transactions out", 4),
+    "hasty-censor": ("miner-4", "transactions out", 4),
+    "challenge-grinder": ("miner-4", "lies, by order", 4),
+    "equivocator": ("miner-4", "voted twice", 2),
+    "stale-peer": ("miner-1", "banned", 2),
+    "wrong-network": ("miner-1", "banned", 2),
+}
+"""In whose log is to be seen that the liar lied, by which words, and after how many rounds."""
+
+
+def devnet(folder: Path, kind: str, rounds: int) -> dict[str, Any]:
+    """Four miners of which one lies, and two clients; succeeds only if all agree."""
+    asked = ["--miners", "4", "--clients", "2", "--rounds", str(rounds), "--keep", str(folder)]
+    done = subprocess.run(
+        [*COMMAND, *asked, "--adversary", kind],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=250,
+    )
+    assert done.returncode == 0, done.stderr
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("kind", CONDUCTS)
+def test_a_devnet_with_a_liar(tmp_path: Path, kind: str) -> None:
+    log, words, rounds = SIGNS[kind]
+    result = devnet(tmp_path / "net", kind, rounds)
+    liars = [node for node in result["nodes"] if "adversary" in node]
+    assert [node["adversary"] for node in liars] == [kind]
+    assert result["supply_before"] == result["supply_after"]
+    told = (tmp_path / f"net/logs/{log}.log").read_text()
+    assert words in told
+    # A grinder's turns with openings to choose from, if it had one: nothing to choose.
+    tried = re.findall(r"tried [0-9]+ blocks: ([0-9]+) challenges", told)
+    assert set(tried) <= {"0", "1"}
+    bonds = [node["bond"] for node in result["nodes"]]
+    if kind == "equivocator":
+        assert sorted(bonds) == [0, *[MINER_BOND] * 3]
+        assert liars[0]["bond"] == 0
+    else:
+        assert bonds == [MINER_BOND] * 4
+    address = liars[0]["address"]
+    for turn in result["rounds"]:
+        honest = [miner for miner in turn["miners"] if miner["address"] != address]
+        assert len(honest) == 3
+        assert all(miner["inlier"] for miner in honest)

@@ -1,0 +1,85 @@
+"""Four real nodes of which one votes twice: it is reported, and its bond is gone on each chain."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fedcoin.application.node.local_wallet import LocalWallet
+from fedcoin.application.node.transaction_intake import LocalPool
+from fedcoin.contract.state import records
+from fedcoin.data.errors import RefusalError
+from fedcoin.data.messages.votes import PRECOMMIT, PREVOTE, Vote, sign_vote
+from fedcoin.testing.dishonest.two_tongues import TwoTonguedNetwork, contradiction
+from fedcoin.v1.transaction_pb2 import ReportEquivocation
+from tests.support import peer_nodes
+from tests.support.peer_nodes import CHAIN_ID, MINERS, Node, make_genesis, running, transfer, until
+
+LIAR = MINERS[3]
+
+
+@pytest.mark.parametrize("kind", [PREVOTE, PRECOMMIT])
+@pytest.mark.parametrize("value", [b"h" * 32, b""])
+def test_a_contradiction_is_slashable(kind: int, value: bytes) -> None:
+    vote = sign_vote(kind, 7, 1, value, LIAR, CHAIN_ID)
+    other = contradiction(vote, LIAR, CHAIN_ID)
+    assert (other.kind, other.height, other.round) == (kind, 7, 1)
+    assert bool(other.block_hash) != bool(value)
+
+
+class Reporting:
+    """What an honest node does with two votes that contradict each other."""
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        self.seen: list[tuple[Vote, Vote]] = []
+        self.wallet = LocalWallet(node.key, node.chain, LocalPool(node.pool))
+        node.agreement.on_equivocation(self)
+
+    def __call__(self, first: Vote, second: Vote) -> None:
+        self.seen.append((first, second))
+        self.node.owner.start(self.report(first, second), "report")
+
+    async def report(self, first: Vote, second: Vote) -> None:
+        action = ReportEquivocation(first=first.envelope, second=second.envelope)
+        with suppress(RefusalError):  # it is slashed already: it went on voting twice meanwhile
+            await self.wallet.submit(action)
+
+
+async def test_who_votes_twice_is_reported_and_slashed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    genesis = make_genesis()
+    honest = [Node(tmp_path / f"{i}", genesis, key) for i, key in enumerate(MINERS[:3])]
+
+    def two_tongued(*arguments: Any, **named: Any) -> TwoTonguedNetwork:
+        return TwoTonguedNetwork(LIAR, CHAIN_ID, *arguments, **named)
+
+    monkeypatch.setattr(peer_nodes, "PeerNetwork", two_tongued)
+    liar = Node(tmp_path / "liar", genesis, LIAR)
+    reporting = Reporting(honest[0])
+    everyone = [*honest, liar]
+    async with running(*everyone):
+        for place, node in enumerate(everyone):
+            for other in everyone[:place]:
+                await node.network.add(other.address)
+        await until(lambda: all(node.linked() == 3 for node in everyone))
+        await honest[0].pool.submit(transfer(0).raw)
+
+        def slashed(node: Node) -> bool:
+            bond = records.BONDS.get(node.chain.ledger.reader, LIAR.address)
+            return bond is not None and bond.slashed and not bond.bond
+
+        await until(lambda: all(slashed(node) for node in everyone), 20)
+        first, second = reporting.seen[0]
+        assert first.public_key == second.public_key == LIAR.public_key
+        # The three that are left go on, and nobody lost a coin but the liar.
+        height = honest[0].chain.height()
+        await honest[0].pool.submit(transfer(1).raw)
+        await until(lambda: all(node.chain.height() > height for node in everyone), 20)
+        assert len(honest[0].chain.ledger.validators()) == 3
+        assert honest[0].chain.ledger.total_supply() == genesis.supply
+        assert len({node.chain.ledger.app_hash for node in everyone}) == 1

@@ -1,0 +1,149 @@
+"""What S-bar keeps of the Shapley value: efficiency, symmetry, the null player; and any price."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fedcoin.consensus.posap import Outcome, Reveal, decide
+from fedcoin.incentive.payout import client_payouts
+from fedcoin.incentive.proof.evidence import build_tree
+from fedcoin.incentive.proof.sampling_plan import SamplingPlan
+from fedcoin.learning.evaluation.dense_evaluator import DenseEvaluator
+from fedcoin.learning.evaluation.job import UtilityJob
+from fedcoin.learning.model.architecture import plain_layers
+from fedcoin.v1 import task_pb2
+from tests.support.small_models import all_coalitions, evaluation, mlp_spec, random_weights
+
+SIZE = 500
+EXACT = task_pb2.SCHEDULE_EXACT
+PERMUTATION = task_pb2.SCHEDULE_PERMUTATION
+SCHEDULES = st.sampled_from([EXACT, PERMUTATION, task_pb2.SCHEDULE_ANTITHETIC])
+TABLES = st.integers(1, 5).flatmap(
+    lambda n: st.lists(st.integers(0, SIZE), min_size=1 << n, max_size=1 << n)
+)
+MINERS = 4
+
+
+def settled(table: np.ndarray, schedule: int) -> Outcome:
+    """What honest miners agree on for a game that is given by a table of masks."""
+    n = int(np.log2(len(table)))
+    grand, empty = int(table[-1]), int(table[0])
+    reveals = []
+    for number in range(MINERS):
+        plan = SamplingPlan(
+            schedule=schedule,
+            clients=n,
+            evaluation_size=SIZE,
+            truncation=0,
+            max_samples=0 if schedule == EXACT else 60,
+            task_id=hashlib.sha256(b"axioms").digest(),
+            public_key=hashlib.sha256(bytes([number])).digest(),
+        )
+        leaves = plan.fixed_samples or 20 + 10 * number
+        rows = [table[plan.coalitions(leaf) @ (1 << np.arange(n))] for leaf in range(leaves)]
+        tree = build_tree(plan, np.array(rows), grand, empty)
+        vector = plan.shapley_nano(leaves, tree.total)
+        reveals.append(Reveal(bytes([number]) * 20, 1 + number, leaves, vector))
+    outcome = decide(reveals, 10**10, b"challenge", exact=schedule == EXACT, min_samples_percent=25)
+    assert outcome is not None
+    return outcome
+
+
+@settings(max_examples=60, deadline=None)
+@given(TABLES, SCHEDULES)
+def test_efficiency(table: list[int], schedule: int) -> None:
+    mean = settled(np.array(table), schedule).mean_shapley_nano
+    exact = (table[-1] - table[0]) * 10**9 / SIZE
+    assert abs(sum(mean) - exact) <= 1
+
+
+@settings(max_examples=60, deadline=None)
+@given(TABLES, SCHEDULES)
+def test_a_null_player_gets_nothing_at_all(table: list[int], schedule: int) -> None:
+    """One client more, that changes nothing: 0 to the last digit, under every schedule."""
+    with_null = np.concatenate([table, table])
+    assert settled(with_null, schedule).mean_shapley_nano[-1] == 0
+
+
+@settings(max_examples=60, deadline=None)
+@given(TABLES)
+def test_symmetric_players_get_the_same_when_all_coalitions_are_looked_at(
+    table: list[int],
+) -> None:
+    n = int(np.log2(len(table)))
+    masks = np.arange(1 << n)
+    # The last two clients count for the same: swap their bits and take the lesser mask's worth.
+    if n < 2:
+        return
+    a, b = (masks >> (n - 1)) & 1, (masks >> (n - 2)) & 1
+    turned = masks & ~(3 << (n - 2)) | b << (n - 1) | a << (n - 2)
+    even = np.array(table)[np.minimum(masks, turned)]
+    mean = settled(even, EXACT).mean_shapley_nano
+    # Equal but for the largest remainder's one.
+    assert abs(mean[-1] - mean[-2]) <= 1
+
+
+@settings(max_examples=60, deadline=None)
+@given(TABLES, SCHEDULES, st.sampled_from([0, 1, 2, 7, 10**9 + 7, 2**62]))
+def test_every_sap_is_paid_or_returned(table: list[int], schedule: int, price: int) -> None:
+    mean = settled(np.array(table), schedule).mean_shapley_nano
+    paid, refund = client_payouts(mean, price)
+    assert sum(paid) + refund == price
+    assert all(amount == 0 for amount, value in zip(paid, mean, strict=True) if value <= 0)
+    assert refund == (0 if any(value > 0 for value in mean) else price)
+
+
+@pytest.mark.parametrize("schedule", [EXACT, PERMUTATION])
+def test_all_worth_nothing_and_all_harmful(schedule: int) -> None:
+    nothing = settled(np.full(8, 100), schedule).mean_shapley_nano
+    assert nothing == (0, 0, 0)
+    assert client_payouts(nothing, 1_000)[1] == 1_000
+    harmful = settled(np.array([90, 60, 60, 30, 60, 30, 30, 0]), schedule).mean_shapley_nano
+    assert harmful == (-60_000_000,) * 3
+    assert client_payouts(harmful, 1_000) == ((0, 0, 0), 1_000)
+
+
+# The same for models that are averaged, where each axiom is defined.
+
+RENORMALISED = task_pb2.AVERAGING_RENORMALISED
+FIXED = task_pb2.AVERAGING_FIXED_DENOMINATOR
+TWINS, IDLE = (1, 2), 4
+
+
+def averaged(averaging: int) -> np.ndarray:
+    """What all coalitions of five clients are worth, of which two are alike and one did nothing."""
+    spec = mlp_spec(hidden=(8,))
+    layers = plain_layers(spec)
+    assert layers is not None
+    base, *updates = (random_weights(spec, seed) for seed in range(5))
+    updates[TWINS[1]] = updates[TWINS[0]]
+    updates.insert(IDLE, base)
+    x, y = evaluation(spec, SIZE, 1)
+    here = Path()
+    samples = (30, 20, 20, 40, 10)
+    empty = task_pb2.EMPTY_COALITION_BASE_MODEL
+    job = UtilityJob(b"", here, here, (here,) * 5, samples, here, averaging, empty)
+    return DenseEvaluator(layers, base, updates, x, y, job).evaluate(all_coalitions(5))
+
+
+@pytest.mark.parametrize("averaging", [RENORMALISED, FIXED])
+def test_averaged_models_share_out_what_they_are_worth_and_twins_alike(averaging: int) -> None:
+    table = averaged(averaging)
+    mean = settled(table, EXACT).mean_shapley_nano
+    assert len(set(mean)) >= 3
+    assert abs(sum(mean) - (table[-1] - table[0]) * 10**9 / SIZE) <= 1
+    # Which of the two stands first in a sum may flip an example on the border.
+    assert abs(mean[TWINS[0]] - mean[TWINS[1]]) <= 10**9 / SIZE
+
+
+def test_who_sent_back_the_base_is_a_null_player_where_the_denominator_is_fixed() -> None:
+    value = settled(averaged(FIXED), EXACT).mean_shapley_nano[IDLE]
+    assert abs(value) <= 10**9 / SIZE
+    # Where it is not, the base dilutes what the others have learnt, and that has a value.
+    assert abs(settled(averaged(RENORMALISED), EXACT).mean_shapley_nano[IDLE]) > 10**9 / SIZE

@@ -1,0 +1,19 @@
+"""Counts under other threads, block sizes and BLAS kernels stay within the tolerance."""
+
+from __future__ import annotations
+
+import pytest
+
+from fedcoin.data.messages.parameters import Parameters
+from fedcoin.incentive.proof.audit import tolerance_of
+from scripts.studies.security import flips
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_counts_differ_by_no_more_than_the_tolerance() -> None:
+    found = flips.measure("digits")
+    assert {row.how for row in found} == set(flips.VARIANTS) - {flips.REFERENCE}
+    for row in found:
+        assert row.coalitions == 1 << flips.CLIENTS
+        assert row.most <= tolerance_of(row.size, Parameters().utility_tolerance), row

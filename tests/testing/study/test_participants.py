@@ -1,0 +1,159 @@
+"""Dishonest coordinators and clients: what the ledger refuses, and what values do to the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from fedcoin.contract.errors import LedgerCode
+from fedcoin.data.crypto.hashing import sha256
+from fedcoin.data.errors import DataCode
+from fedcoin.data.messages.updates import sign_update
+from fedcoin.incentive.payout import client_payouts
+from fedcoin.shapley import estimate
+from fedcoin.v1.task_pb2 import ClientUpdate, OpenTask
+from tests.support.ledger_campaign import Job, additive
+from tests.support.mini_chain import MiniChain, key
+
+
+@pytest.fixture
+def job() -> Job:
+    job = Job(MiniChain.create(2))
+    job.open_campaign()
+    return job
+
+
+def swapped(terms: OpenTask, job: Job) -> None:
+    """Other weights in a client's name."""
+    body = ClientUpdate.FromString(terms.updates[0].body)
+    body.update = sha256(b"worse weights")
+    terms.updates[0].body = body.SerializeToString(deterministic=True)
+
+
+def exchanged(terms: OpenTask, job: Job) -> None:
+    """One client's signature under another's update."""
+    first, second = terms.updates[0].signature, terms.updates[1].signature
+    terms.updates[0].signature, terms.updates[1].signature = second, first
+
+
+def doubled(terms: OpenTask, job: Job) -> None:
+    terms.updates.insert(1, terms.updates[0])
+
+
+def reordered(terms: OpenTask, job: Job) -> None:
+    turned = [*terms.updates][::-1]
+    del terms.updates[:]
+    terms.updates.extend(turned)
+
+
+def cheaper(terms: OpenTask, job: Job) -> None:
+    terms.prices.training -= 1
+    terms.prices.aggregation += 1
+
+
+def replayed(terms: OpenTask, job: Job) -> None:
+    """A client's update of another round."""
+    terms.updates[0].CopyFrom(job.update(job.clients[0], 2))
+
+
+def of_another_campaign(terms: OpenTask, job: Job) -> None:
+    terms.updates[0].CopyFrom(job.update(job.clients[0], 1, campaign_id=sha256(b"other")))
+
+
+def of_another_base(terms: OpenTask, job: Job) -> None:
+    terms.updates[0].CopyFrom(job.update(job.clients[0], 1, base=sha256(b"other")))
+
+
+def of_another_network(terms: OpenTask, job: Job) -> None:
+    body = ClientUpdate.FromString(terms.updates[0].body)
+    terms.updates[0].CopyFrom(sign_update(body, job.clients[0], "another-chain"))
+
+
+@pytest.mark.parametrize(
+    ("lie", "code"),
+    [
+        (swapped, DataCode.BAD_SIGNATURE),
+        (exchanged, DataCode.BAD_SIGNATURE),
+        (doubled, LedgerCode.DUPLICATE_CLIENT),
+        (reordered, LedgerCode.CLIENTS_OUT_OF_ORDER),
+        (cheaper, LedgerCode.WRONG_PRICES),
+        (replayed, LedgerCode.UPDATE_OF_OTHER_ROUND),
+        (of_another_campaign, LedgerCode.UPDATE_OF_OTHER_CAMPAIGN),
+        (of_another_base, LedgerCode.UPDATE_OF_OTHER_BASE),
+        (of_another_network, DataCode.BAD_SIGNATURE),
+    ],
+)
+def test_a_coordinator_cannot(
+    job: Job, lie: Callable[[OpenTask, Job], None], code: LedgerCode | DataCode
+) -> None:
+    terms = job.task_terms()
+    lie(terms, job)
+    job.chain.refuses(code, job.chain.sign(job.server, terms))
+
+
+def test_a_coordinator_can_leave_a_client_out(job: Job) -> None:
+    """Not prevented: who may join is its choice."""
+    terms = job.task_terms()
+    del terms.updates[0]
+    job.chain.produce(job.chain.sign(job.server, terms))
+
+
+def test_nobody_else_opens_a_task(job: Job) -> None:
+    stranger = job.chain.sign(key("alice"), job.task_terms())
+    job.chain.refuses(LedgerCode.NOT_THE_SERVER, stranger)
+
+
+def test_what_was_sent_to_another_network_is_refused(job: Job) -> None:
+    terms = job.task_terms()
+    stale = job.chain.sign(job.server, terms, chain_id="another-chain")
+    job.chain.refuses(DataCode.WRONG_CHAIN, stale)
+    old = job.chain.sign(job.server, terms, expiry=job.chain.height)
+    job.chain.refuses(LedgerCode.EXPIRED, old)
+
+
+def test_a_free_rider_earns_nothing(job: Job) -> None:
+    job.open_task()
+    job.settle(dict.fromkeys(job.chain.miners, additive(30, 20, 0)))
+    mean = job.task.settlement.mean_shapley_nano
+    assert mean[2] == 0
+    assert job.chain.balance(job.clients[2]) == 0
+    assert job.chain.balance(job.clients[0]) > job.chain.balance(job.clients[1]) > 0
+
+
+def learnt(parts: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """What a model knows whose coalition holds so much of each piece of knowledge, at most all."""
+    return lambda coalitions: np.minimum(coalitions @ parts, 1.0).mean(axis=1)
+
+
+def shares(parts: np.ndarray) -> list[float]:
+    """What each client is paid of 1.00, in the long run."""
+    values = estimate(learnt(parts), len(parts), method="exact").values
+    paid, _ = client_payouts([round(value * 1e9) for value in values], 10**9)
+    return [amount / 1e9 for amount in paid]
+
+
+def test_a_replicator_shares_what_it_copied_but_takes_from_others() -> None:
+    """Not prevented: the Shapley value pays for presence, and one piece of data is there twice."""
+    alone = shares(np.eye(3))
+    copied = shares(np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [0, 0, 1]], dtype=float))
+    assert alone == pytest.approx([1 / 3] * 3)
+    assert copied[2] == pytest.approx(copied[3])
+    assert copied[2] + copied[3] == pytest.approx(1 / 3)
+    assert copied[0] == pytest.approx(1 / 3)
+
+
+def test_a_sybil_that_splits_an_additive_share_gains_nothing() -> None:
+    """Where parts add up, so does their pay; where they overlap it may differ."""
+    whole = shares(np.array([[0.5, 0, 0], [0, 0.5, 0], [0, 0, 0.5]]))
+    split = shares(np.array([[0.5, 0, 0], [0, 0.5, 0], [0, 0, 0.25], [0, 0, 0.25]]))
+    assert split[2] + split[3] == pytest.approx(whole[2])
+
+
+def test_a_sybil_gains_where_its_parts_overlap_with_others() -> None:
+    """Measured, not prevented: two addresses with an honest third's data get two thirds."""
+    fair = shares(np.array([[1.0], [1.0]]))
+    sybil = shares(np.array([[1.0], [1.0], [1.0]]))
+    assert fair[1] == pytest.approx(1 / 2)
+    assert sybil[1] + sybil[2] == pytest.approx(2 / 3)
