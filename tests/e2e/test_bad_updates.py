@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from grpc import StatusCode
 
-from fedcoin.application.node.node import unix_ms
 from fedcoin.data.artifacts.manifest import CHUNK_BYTES, manifest_of
 from fedcoin.data.artifacts.tensors import decode_tensors, encode_tensors
+from fedcoin.data.clock import unix_ms
 from fedcoin.data.crypto.hashing import Context
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.messages.updates import sign_update

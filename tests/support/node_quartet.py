@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,7 @@ from fedcoin.application.node.vote_signer import VoteSigner
 from fedcoin.contract.blocks.ledger import Ledger
 from fedcoin.contract.mempool import Mempool
 from fedcoin.contract.state.genesis_state import genesis_changes
+from fedcoin.data.clock import unix_ms
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.messages.blocks import Block
 from fedcoin.data.messages.genesis import Genesis, parse_genesis
@@ -30,10 +30,6 @@ FUNDS = 10**12
 MINERS = tuple(KeyPair.from_seed(bytes([i]) * 32) for i in range(1, 5))
 ALICE = KeyPair.from_seed(b"a" * 32)
 BOB = KeyPair.from_seed(b"b" * 32)
-
-
-def clock() -> int:
-    return int(time.time() * 1000)
 
 
 class NoAudit:
@@ -109,13 +105,13 @@ class Member:
         self.owner = TaskOwner("member")
         self.store = ChainStore.open(path, genesis)
         self.store.initialise(genesis_changes(genesis))
-        self.chain = Chain(self.store, Ledger(self.store, genesis), clock)
+        self.chain = Chain(self.store, Ledger(self.store, genesis), unix_ms)
         audit = NoAudit()
-        self.pool = TransactionIntake(Mempool(), self.chain, audit, self.owner, clock)
+        self.pool = TransactionIntake(Mempool(), self.chain, audit, self.owner, unix_ms)
         outlet = WireOutlet(wire)
         outlet.member = self
         word = VoteSigner(key, self.store, genesis) if key else None
-        self.agreement = ConsensusDriver(self.chain, self.pool, audit, word, self.owner, clock)
+        self.agreement = ConsensusDriver(self.chain, self.pool, audit, word, self.owner, unix_ms)
         self.outlet = outlet
         self.pool.on_admitted(outlet.relay)
         wire.members.append(self)
@@ -136,7 +132,7 @@ def quartet_genesis(**parameters: int) -> Genesis:
     return parse_genesis(
         found(
             CHAIN_ID,
-            clock() - 1000,
+            unix_ms() - 1000,
             balances={ALICE.address: FUNDS, **{m.address: FUNDS for m in MINERS}},
             bonds={m.public_key: 10**9 for m in MINERS},
             parameters=rules,

@@ -22,6 +22,7 @@ from fedcoin.contract.blocks.ledger import Ledger
 from fedcoin.contract.mempool import Mempool
 from fedcoin.contract.state.genesis_state import genesis_changes
 from fedcoin.data.artifacts.store import ArtifactStore
+from fedcoin.data.clock import unix_ms
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.messages.blocks import Block
 from fedcoin.data.messages.genesis import Genesis, parse_genesis
@@ -56,15 +57,11 @@ FAST = PeerOptions(
 )
 
 
-def clock() -> int:
-    return int(time.time() * 1000)
-
-
 def make_genesis(chain_id: str = CHAIN_ID, time_ms: int | None = None) -> Genesis:
     return parse_genesis(
         found(
             chain_id,
-            clock() - 1000 if time_ms is None else time_ms,
+            unix_ms() - 1000 if time_ms is None else time_ms,
             balances={ALICE.address: FUNDS, **{m.address: FUNDS for m in MINERS}},
             bonds={m.public_key: 10**9 for m in MINERS},
             parameters={"propose_timeout_ms": 300, "vote_timeout_ms": 100},
@@ -102,12 +99,12 @@ class Node:
         self.owner = TaskOwner("node")
         self.store = ChainStore.open(folder / "chain.sqlite", genesis)
         self.store.initialise(genesis_changes(genesis))
-        self.chain = Chain(self.store, Ledger(self.store, genesis), clock)
+        self.chain = Chain(self.store, Ledger(self.store, genesis), unix_ms)
         audit = NoAudit()
-        self.pool = TransactionIntake(Mempool(), self.chain, audit, self.owner, clock)
+        self.pool = TransactionIntake(Mempool(), self.chain, audit, self.owner, unix_ms)
         is_miner = votes and key in MINERS
         word = VoteSigner(key, self.store, genesis) if is_miner else None
-        self.agreement = ConsensusDriver(self.chain, self.pool, audit, word, self.owner, clock)
+        self.agreement = ConsensusDriver(self.chain, self.pool, audit, word, self.owner, unix_ms)
         self.artifacts = ArtifactStore(folder / "artifacts", 1 << 30)
         self.snapshots = SnapshotFolder(folder / "snapshots")
         self.network = PeerNetwork(

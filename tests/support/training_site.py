@@ -20,6 +20,7 @@ from fedcoin.application.coordinator.initial_artifacts import Materials, campaig
 from fedcoin.application.node.node import Node, open_node
 from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.data.artifacts.tensors import encode_tensors
+from fedcoin.data.clock import unix_ms
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.messages.updates import sign_update
 from fedcoin.learning.training.client_data import LocalData
@@ -76,7 +77,7 @@ def node_home(root: Path) -> Home:
     home.add_key("node", MINER)
     genesis = found(
         CHAIN_ID,
-        int(time.time() * 1000) - 1000,
+        unix_ms() - 1000,
         balances={SERVER.address: FUNDS, MINER.address: FUNDS},
         bonds={MINER.public_key: 10**9},
         parameters={"propose_timeout_ms": 300, "vote_timeout_ms": 200},
@@ -180,7 +181,7 @@ async def hand_in(coordinator: Coordinator, *numbers: int) -> None:
     """Register these clients and hand in for the present round, by hand."""
     async with FederatedClient(coordinator.address) as client:
         for number in numbers:
-            await client.register(client_key(number), CHAIN_ID, int(time.time() * 1000))
+            await client.register(client_key(number), CHAIN_ID, unix_ms())
             weights = await client.upload(trained(number))
             await client.submit(signed(coordinator, number, weights))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import secrets
-import time
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from fedcoin.application.cli.options import (
 from fedcoin.application.cli.output import coins, print_fields, print_json
 from fedcoin.application.configuration.home import NODE_KEY, Home
 from fedcoin.application.configuration.new_genesis import found
+from fedcoin.data.clock import unix_ms
 from fedcoin.data.crypto.addresses import format_address
 from fedcoin.data.crypto.key_files import KeyFileInfo
 from fedcoin.data.crypto.keys import KeyPair
@@ -155,7 +155,7 @@ def new_genesis(key: Whose, funded: dict[str, KeyPair], founding: dict[str, Any]
     bonds.update(founding["validator"])
     return found(
         founding["chain_id"] or f"fedcoin-{secrets.token_hex(3)}",
-        time.time_ns() // 1_000_000,
+        unix_ms(),
         balances={address: amount for address, amount in balances.items() if amount},
         bonds={public: amount for public, amount in bonds.items() if amount},
         parameters=dict(founding["parameter"]),

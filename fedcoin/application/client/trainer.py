@@ -17,8 +17,8 @@ from typing import TypeVar
 import grpc
 
 from fedcoin.application.coordinator.chain_messages import plan_of
-from fedcoin.application.coordinator.coordinator import wall_clock_ms
 from fedcoin.application.wallet.delivery import passing
+from fedcoin.data.clock import Clock, unix_ms
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.messages.amounts import format_amount
@@ -77,7 +77,7 @@ class Trainer:
         report: Callable[[str], None] = logger.info,
         credentials: grpc.ChannelCredentials | None = None,
         patience: float = PATIENCE_SECONDS,
-        clock_ms: Callable[[], int] = wall_clock_ms,
+        clock_ms: Clock = unix_ms,
     ) -> None:
         self._target = target
         self._key = key

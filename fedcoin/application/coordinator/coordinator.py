@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -29,6 +28,7 @@ from fedcoin.application.coordinator.round_service import RoundService, services
 from fedcoin.application.coordinator.settlement import RoundSettlement
 from fedcoin.application.wallet.delivery import Delivery
 from fedcoin.data.artifacts.store import ArtifactStore
+from fedcoin.data.clock import Clock, unix_ms
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.learning.errors import LearningCode
@@ -42,11 +42,6 @@ logger = logging.getLogger(__name__)
 
 FAREWELL_SECONDS = 5.0
 """How long a finished coordinator waits for its clients to hear of it."""
-
-
-def wall_clock_ms() -> int:
-    """Unix time in ms."""
-    return time.time_ns() // 1_000_000
 
 
 class Coordinator:
@@ -67,7 +62,7 @@ class Coordinator:
         *,
         report: Callable[[str], None] = logger.info,
         credentials: grpc.ServerCredentials | None = None,
-        clock_ms: Callable[[], int] = wall_clock_ms,
+        clock_ms: Clock = unix_ms,
     ) -> None:
         self._config = config
         self._key = key

@@ -13,6 +13,7 @@ from fedcoin.application.coordinator.campaign import Campaign
 from fedcoin.application.coordinator.campaign_file import CampaignFile
 from fedcoin.application.coordinator.round_events import PHASES, Announcements
 from fedcoin.data.artifacts.store import ArtifactStore
+from fedcoin.data.clock import Clock
 from fedcoin.data.crypto.addresses import format_address
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.updates import Update
@@ -130,9 +131,7 @@ class RoundService:
         )
 
 
-def services(
-    desk: RoundService, store: ArtifactStore, clock_ms: Callable[[], int]
-) -> list[Service]:
+def services(desk: RoundService, store: ArtifactStore, clock_ms: Clock) -> list[Service]:
     """What a coordinator's listener offers: the desk, and artifacts both ways."""
     learning = FederatedLearningServicer(desk, clock_ms)
     artifacts = ArtifactServicer(store, uploads=True)

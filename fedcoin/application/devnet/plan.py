@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from fedcoin.application.configuration.home import NODE_KEY, Home
 from fedcoin.application.configuration.new_genesis import found
 from fedcoin.application.devnet.ports import free_ports
 from fedcoin.application.errors import ApplicationCode
+from fedcoin.data.clock import unix_ms
 from fedcoin.data.crypto.hashing import sha256
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import RefusalError
@@ -157,7 +157,7 @@ def lay_out(options: Options, root: Path) -> DevnetPlan:
     reserve = options.budget + ROUND_FEES * (options.rounds + 1)
     genesis = found(
         CHAIN_ID,
-        time.time_ns() // 1_000_000,
+        unix_ms(),
         balances={
             keys["coordinator"].address: reserve,
             **{keys[name].address: MINER_BALANCE for name in miners},

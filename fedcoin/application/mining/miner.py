@@ -21,9 +21,9 @@ from fedcoin.application.mining.progress import Progress, Report
 from fedcoin.application.mining.sampler import Samples, gather
 from fedcoin.application.mining.task_evaluator import Assignment, TaskJobs
 from fedcoin.application.mining.work_store import SealedWork, WorkFolder
-from fedcoin.application.node.chain import Clock
 from fedcoin.contract.state import records
 from fedcoin.contract.tasks.lifecycle import open_tasks
+from fedcoin.data.clock import Clock
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.transactions import Transaction

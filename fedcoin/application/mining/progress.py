@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from fedcoin.data.clock import Clock
 from fedcoin.incentive.proof.sampling_plan import NANO, SamplingPlan
 from fedcoin.incentive.proof.stopping import LEAST_SAMPLES, SHARE_OF_DIFFICULTY
 
@@ -55,7 +56,7 @@ class ProgressReporter:
         self,
         plan: SamplingPlan,
         difficulty_nano: int,
-        clock: Callable[[], int],
+        clock: Clock,
         end_ms: int,
         report: Report | None,
     ) -> None:

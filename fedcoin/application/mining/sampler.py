@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fedcoin.application.mining.progress import ProgressReporter, Report
+from fedcoin.data.clock import Clock
 from fedcoin.incentive.proof.layouts import Bools, Ints
 from fedcoin.incentive.proof.sampling_plan import SamplingPlan
 from fedcoin.incentive.proof.stopping import is_enough, standard_error_nano
@@ -54,7 +55,7 @@ async def gather(
     plan: SamplingPlan,
     utility: Utility,
     difficulty_nano: int,
-    clock: Callable[[], int],
+    clock: Clock,
     end_ms: int,
     known: Samples | None = None,
     report: Report | None = None,
@@ -116,7 +117,7 @@ async def _evaluate(
     leaves: range,
     ends: Samples,
     pace: BatchSizer,
-    clock: Callable[[], int],
+    clock: Clock,
 ) -> Ints:
     """The canonical utilities of some leaves: (N, m). Asks for nothing that is implied."""
     shape = (len(leaves), plan.leaf_length)

@@ -19,6 +19,7 @@ from fedcoin.consensus.certificates import verify_certificate
 from fedcoin.contract.blocks.ledger import Built, Execution, Ledger
 from fedcoin.contract.blocks.validation import check_block, header_of
 from fedcoin.contract.state.execution_context import BlockContext
+from fedcoin.data.clock import Clock
 from fedcoin.data.messages.blocks import Block, build_block, decode_block
 from fedcoin.data.messages.genesis import Genesis
 from fedcoin.data.messages.transactions import Transaction
@@ -26,9 +27,6 @@ from fedcoin.data.storage.chain_store import ChainStore, StoredBlock
 from fedcoin.v1.block_pb2 import BlockHeader
 
 log = logging.getLogger(__name__)
-
-Clock = Callable[[], int]
-"""Unix time in ms."""
 
 CHECKED_BLOCKS = 8
 """How many blocks of the next height are remembered as checked: one a round is plenty."""

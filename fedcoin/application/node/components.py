@@ -10,8 +10,9 @@ from __future__ import annotations
 from typing import Any
 
 from fedcoin.application.mining.miner import Miner
-from fedcoin.application.node.chain import Chain, Clock
+from fedcoin.application.node.chain import Chain
 from fedcoin.contract.blocks.ledger import Ledger
+from fedcoin.data.clock import Clock
 from fedcoin.data.storage.chain_store import ChainStore
 from fedcoin.network.peers.peer_network import PeerNetwork
 

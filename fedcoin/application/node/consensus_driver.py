@@ -16,7 +16,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from fedcoin.application.node.chain import Chain, Clock, NewBlock
+from fedcoin.application.node.chain import Chain, NewBlock
 from fedcoin.application.node.transaction_intake import TransactionIntake
 from fedcoin.application.node.vote_signer import VoteSigner
 from fedcoin.consensus.effects import (
@@ -34,6 +34,7 @@ from fedcoin.consensus.effects import (
 from fedcoin.consensus.proposer_selection import proposer
 from fedcoin.consensus.timers import Timeouts
 from fedcoin.consensus.voting import Voting
+from fedcoin.data.clock import Clock
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.messages.blocks import Block, decode_block
 from fedcoin.data.messages.votes import Proposal, Vote

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -41,6 +40,7 @@ from fedcoin.contract.blocks.ledger import Ledger
 from fedcoin.contract.mempool import Mempool, MempoolLimits
 from fedcoin.contract.state.genesis_state import genesis_changes
 from fedcoin.data.artifacts.store import ArtifactStore
+from fedcoin.data.clock import unix_ms
 from fedcoin.data.crypto.addresses import format_address
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import RefusalError
@@ -62,11 +62,6 @@ from fedcoin.v1.transaction_pb2 import ReportEquivocation
 log = logging.getLogger(__name__)
 
 AGENT = f"fedcoin-node/{__version__}"
-
-
-def unix_ms() -> int:
-    """The machine's clock."""
-    return time.time_ns() // 1_000_000
 
 
 @dataclass(slots=True)

@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from fedcoin.application.node.block_auditor import PASSING
-from fedcoin.application.node.chain import Chain, Clock, NewBlock
+from fedcoin.application.node.chain import Chain, NewBlock
 from fedcoin.contract.mempool import Mempool
+from fedcoin.data.clock import Clock
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.transactions import Transaction, action_name, decode_transaction
 from fedcoin.network.tasks import TaskOwner

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Protocol
 
+from fedcoin.data.clock import Clock
 from fedcoin.data.crypto.addresses import ADDRESS_BYTES
 from fedcoin.data.crypto.hashing import Context as Signing
 from fedcoin.data.crypto.keys import PUBLIC_KEY_BYTES, SIGNATURE_BYTES, verify
@@ -52,7 +53,7 @@ class FederatedLearningServicer(FederatedLearningServiceServicer):
     ``clock_ms`` gives Unix time in ms.
     """
 
-    def __init__(self, rounds: Rounds, clock_ms: Callable[[], int]) -> None:
+    def __init__(self, rounds: Rounds, clock_ms: Clock) -> None:
         self._rounds = rounds
         self._clock_ms = clock_ms
 

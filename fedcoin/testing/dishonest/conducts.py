@@ -8,9 +8,10 @@ from typing import Any
 
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.application.mining.miner import Miner
-from fedcoin.application.node.chain import Chain, Clock
+from fedcoin.application.node.chain import Chain
 from fedcoin.application.node.components import NodeComponents
 from fedcoin.contract.blocks.ledger import Ledger
+from fedcoin.data.clock import Clock
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.storage.chain_store import ChainStore

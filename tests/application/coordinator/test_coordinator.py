@@ -17,6 +17,7 @@ from fedcoin.application.coordinator import coordinator as coordinator_module
 from fedcoin.application.coordinator.campaign import Phase
 from fedcoin.application.coordinator.coordinator import Coordinator
 from fedcoin.data.artifacts.tensors import decode_tensors, encode_tensors
+from fedcoin.data.clock import unix_ms
 from fedcoin.data.crypto.addresses import format_address
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.messages.amounts import SAP_PER_FDC
@@ -48,10 +49,6 @@ from tests.support.training_site import (
 @pytest.fixture(autouse=True)
 def _brief_farewell(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(coordinator_module, "FAREWELL_SECONDS", 1.0)
-
-
-def now_ms() -> int:
-    return int(time.time() * 1000)
 
 
 @pytest.mark.timeout(300)
@@ -115,7 +112,7 @@ async def test_a_client_that_vanishes_is_left_out(tmp_path: Path) -> None:
     config = settings(clients=3, round_seconds=5)
     async with site(tmp_path) as here, started(await here.prepared(config)) as coordinator:
         async with FederatedClient(coordinator.address) as vanishing:
-            await vanishing.register(client_key(9), CHAIN_ID, now_ms())
+            await vanishing.register(client_key(9), CHAIN_ID, unix_ms())
         async with running(*here.riders(coordinator.address)):
             began = time.monotonic()
             history = await asyncio.wait_for(coordinator.run(), 60)
@@ -144,14 +141,14 @@ async def test_nobody_hands_in_and_the_round_is_held_again(tmp_path: Path) -> No
     config = settings(clients=1, rounds=1, round_seconds=2)
     async with site(tmp_path) as here, started(await here.prepared(config)) as coordinator:
         async with FederatedClient(coordinator.address) as client:
-            await client.register(client_key(0), CHAIN_ID, now_ms())
+            await client.register(client_key(0), CHAIN_ID, unix_ms())
         run = asyncio.create_task(coordinator.run())
         await until(lambda: any("0 updates" in line for line in here.lines))
         await until(lambda: coordinator.campaign.phase is Phase.WAITING)
         async with FederatedClient(coordinator.address) as client:
             weights = await client.upload(trained(0))
             while not coordinator.campaign.updates:
-                await client.register(client_key(0), CHAIN_ID, now_ms())
+                await client.register(client_key(0), CHAIN_ID, unix_ms())
                 await until(lambda: coordinator.campaign.phase is Phase.TRAINING)
                 # On a busy machine it may be too late once more.
                 with contextlib.suppress(RpcError):
@@ -257,7 +254,7 @@ async def test_updates_that_are_refused(tmp_path: Path) -> None:
         run = asyncio.create_task(coordinator.run())
         async with FederatedClient(coordinator.address) as client:
             for number in (0, 1):
-                await client.register(client_key(number), CHAIN_ID, now_ms())
+                await client.register(client_key(number), CHAIN_ID, unix_ms())
             good = await client.upload(trained(0))
             await until(lambda: bool(coordinator.campaign.campaign_id))
 
@@ -267,9 +264,9 @@ async def test_updates_that_are_refused(tmp_path: Path) -> None:
                 return caught.value.code
 
             assert await code_of(signed(coordinator, 0, good)) == "ROUND_NOT_OPEN"
-            await client.register(client_key(2), CHAIN_ID, now_ms())
+            await client.register(client_key(2), CHAIN_ID, unix_ms())
             with pytest.raises(RpcError) as caught:
-                await client.register(client_key(3), CHAIN_ID, now_ms())
+                await client.register(client_key(3), CHAIN_ID, unix_ms())
             assert caught.value.code == "CAMPAIGN_FULL"
             await until(lambda: coordinator.campaign.phase is Phase.TRAINING)
             other = b"x" * 32
@@ -306,7 +303,7 @@ async def test_updates_that_are_refused(tmp_path: Path) -> None:
         assert {c.num_samples for c in record.clients} == {10, 11, 12}
         async with FederatedClient(coordinator.address) as client:
             with pytest.raises(RpcError) as caught:
-                await client.register(client_key(4), CHAIN_ID, now_ms())
+                await client.register(client_key(4), CHAIN_ID, unix_ms())
             assert caught.value.code == "CAMPAIGN_FINISHED"
 
 
@@ -315,7 +312,7 @@ async def test_what_clients_are_told(tmp_path: Path) -> None:
     async with site(tmp_path) as here, started(await here.prepared(config)) as coordinator:
         run = asyncio.create_task(coordinator.run())
         async with FederatedClient(coordinator.address) as client:
-            joined = await client.register(client_key(0), CHAIN_ID, now_ms())
+            joined = await client.register(client_key(0), CHAIN_ID, unix_ms())
             assert joined.plan.epochs == 2
             assert joined.plan.learning_rate_micro == 100_000
             told = []
@@ -323,7 +320,7 @@ async def test_what_clients_are_told(tmp_path: Path) -> None:
                 told.append(change)
                 if change.phase == pb.ROUND_PHASE_TRAINING:
                     assert change.base == coordinator.campaign.base
-                    assert now_ms() < change.deadline_ms <= now_ms() + 60_000
+                    assert unix_ms() < change.deadline_ms <= unix_ms() + 60_000
                     weights = await client.upload(trained(0))
                     await client.submit(signed(coordinator, 0, weights))
             (record,) = await asyncio.wait_for(run, 60)

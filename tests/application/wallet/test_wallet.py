@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from fedcoin.application.configuration.new_genesis import found
 from fedcoin.application.node.node import open_node
 from fedcoin.application.wallet.wallet import Wallet, action_field, least_fee
 from fedcoin.contract.admission import least_fee as ledger_fee
+from fedcoin.data.clock import unix_ms
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.messages.genesis import parse_genesis
 from fedcoin.network.api.client import NodeClient
@@ -44,7 +44,7 @@ async def bank(tmp_path: Path) -> AsyncIterator[Bank]:
     home.add_key("node", MINER)
     genesis = found(
         "bank",
-        time.time_ns() // 1_000_000 - 1000,
+        unix_ms() - 1000,
         balances={MINER.address: FUNDS, ALICE.address: FUNDS},
         bonds={MINER.public_key: 10**9},
     )

@@ -20,8 +20,8 @@ from fedcoin.application.coordinator.campaign_file import CampaignFile
 from fedcoin.application.coordinator.initial_artifacts import campaign_of
 from fedcoin.application.coordinator.runner import own_store
 from fedcoin.application.devnet.ports import free_ports
-from fedcoin.application.node.node import unix_ms
 from fedcoin.data.artifacts.store import ArtifactStore
+from fedcoin.data.clock import unix_ms
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.messages.updates import sign_update
 from fedcoin.network.api.failure import RpcError

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
@@ -18,6 +17,7 @@ from fedcoin.application.devnet.ports import free_ports
 from fedcoin.application.node.vote_signer import KEPT_HEIGHTS
 from fedcoin.application.verification.replay import Replay, replay
 from fedcoin.application.wallet.wallet import Wallet
+from fedcoin.data.clock import unix_ms
 from fedcoin.data.crypto.hashing import sha256
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.messages.amounts import SAP_PER_FDC
@@ -124,7 +124,7 @@ class Network:
         rich = [ALICE, BOB, SERVER, *keys, *others]
         self.raw_genesis = found(
             chain_id,
-            time.time_ns() // 1_000_000 - 1_000,
+            unix_ms() - 1_000,
             balances={key.address: FUNDS for key in rich},
             bonds=self.bonds,
             parameters=QUIET if parameters is None else parameters,
