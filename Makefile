@@ -59,7 +59,7 @@ bench: $(RUNTIME) ## Measure the demo, a node's start and memory, settlement, tr
 	$(BIN)/python scripts/benchmarks/bench_node.py
 	$(BIN)/python scripts/benchmarks/bench_audit.py
 
-security-study: $(RUNTIME) ## Run every liar against the real rules (a quarter of an hour); writes docs/SECURITY.md
+security-study: $(RUNTIME) ## Run every liar against the real rules (a quarter of an hour); writes docs/THREATS.md
 	$(BIN)/python scripts/studies/security_study.py --processes 2 --write
 
 # Other libraries pin other versions of NumPy, and the newest need a newer Python: a place of its own.

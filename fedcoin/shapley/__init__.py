@@ -2,7 +2,7 @@
 
 Usage::
 
-    from fedcoin.incentive import shapley
+    from fedcoin import shapley
 
     estimate = shapley.estimate(utility, n=10, budget=200)
 

@@ -1,11 +1,11 @@
 """Runs every liar against the real ledger and voting, and the paper's protocol beside them.
 
-    make security-study                      # all of it, and docs/SECURITY.md gets its tables
+    make security-study                      # all of it, and docs/THREATS.md gets its tables
     python scripts/studies/security_study.py --quick # small numbers, to see that it works
     python scripts/studies/security_study.py wins law --json study.json
 
 Everything is drawn from seeds: the same program gives the same numbers. With --write, the tables
-between the marks in docs/SECURITY.md are replaced.
+between the marks in docs/THREATS.md are replaced.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ sys.path.insert(0, str(ROOT))
 
 from scripts.studies.security import study, tables  # noqa: E402
 
-DOCUMENT = ROOT / "docs" / "SECURITY.md"
+DOCUMENT = ROOT / "docs" / "THREATS.md"
 
 
 def main() -> None:
@@ -32,7 +32,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a few trials of each")
     parser.add_argument("--processes", type=int, default=1, help="how many to run at a time")
     parser.add_argument("--json", type=Path, help="write (and add to) the numbers here")
-    parser.add_argument("--write", action="store_true", help="put the tables into SECURITY.md")
+    parser.add_argument("--write", action="store_true", help="put the tables into THREATS.md")
     asked = parser.parse_args()
     jobs = [job for job in study.jobs(asked.quick) if not asked.parts or job.part in asked.parts]
     found: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""The tables of docs/SECURITY.md, from the study's numbers."""
+"""The tables of docs/THREATS.md, from the study's numbers."""
 
 from __future__ import annotations
 

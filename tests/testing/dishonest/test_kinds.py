@@ -17,7 +17,7 @@ from fedcoin.testing.dishonest.lying_miner import LyingMiner
 from fedcoin.testing.dishonest.strategies import STRATEGIES
 
 KEY = KeyPair.from_seed(b"k" * 32)
-SECURITY = Path(__file__).resolve().parents[3] / "docs" / "SECURITY.md"
+THREATS = Path(__file__).resolve().parents[3] / "docs" / "THREATS.md"
 
 
 def test_every_kind_has_a_strategy_or_a_conduct() -> None:
@@ -43,7 +43,7 @@ def test_who_is_not_told_to_lie_or_does_not_mine_is_honest() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_is_in_the_documents(kind: str) -> None:
-    text = SECURITY.read_text(encoding="utf-8")
+    text = THREATS.read_text(encoding="utf-8")
     assert f"| `{kind}` | " in text
 
 

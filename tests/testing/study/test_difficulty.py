@@ -1,4 +1,4 @@
-"""What SECURITY.md says about D, on the real ledger and the program's own stopping rule."""
+"""What THREATS.md says about D, on the real ledger and the program's own stopping rule."""
 
 from __future__ import annotations
 

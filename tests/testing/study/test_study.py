@@ -9,7 +9,7 @@ import pytest
 
 from scripts.studies.security import study, tables
 
-SECURITY = Path(__file__).resolve().parents[3] / "docs" / "SECURITY.md"
+THREATS = Path(__file__).resolve().parents[3] / "docs" / "THREATS.md"
 
 
 @pytest.mark.parametrize("quick", [True, False])
@@ -20,7 +20,7 @@ def test_every_measurement_has_a_name_of_its_own_and_a_part(quick: bool) -> None
 
 
 def test_every_table_has_its_place_and_every_place_a_table() -> None:
-    text = SECURITY.read_text(encoding="utf-8")
+    text = THREATS.read_text(encoding="utf-8")
     marks = re.findall(r"<!-- study: ([a-z]+) -->\n\|.*?<!-- end -->", text, flags=re.DOTALL)
     assert sorted(marks) == sorted(tables.TABLES)
 
@@ -30,7 +30,7 @@ def test_what_is_measured_is_put_where_it_belongs() -> None:
     found = {name: study.run(jobs[name]) for name in ("foreign", "coordinator", "equivocated 4")}
     rendered = tables.render(found)
     assert sorted(rendered) == ["coordinator", "equivocation", "foreign"]
-    before = SECURITY.read_text(encoding="utf-8")
+    before = THREATS.read_text(encoding="utf-8")
     after = tables.put(before, rendered)
     assert all(text in after for text in rendered.values())
     assert tables.put(after, rendered) == after
