@@ -34,9 +34,9 @@ from typing import Any
 import numpy as np
 
 from fedcoin.data.artifacts.tensors import encode_tensors
+from fedcoin.learning.evaluation.coefficients import coalition_coefficients
 from fedcoin.learning.evaluation.job import UtilityJob
 from fedcoin.learning.model import keras_models, keras_runtime
-from fedcoin.learning.model.aggregation import coalition_coefficients
 from fedcoin.learning.model.spec import parse_spec
 from fedcoin.learning.training import datasets
 from fedcoin.learning.workers.executors import LocalExecutor, cores

@@ -16,11 +16,11 @@ from typing import Any
 import grpc
 import pytest
 
+from fedcoin.application.errors import ApplicationCode
 from fedcoin.data.artifacts.manifest import artifact_id
 from fedcoin.data.crypto.addresses import format_address
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.updates import Update
-from fedcoin.learning.errors import LearningCode
 from fedcoin.network.federated.servicer import SERVICE as FEDERATED
 from fedcoin.network.federated.servicer import FederatedLearningServicer
 from fedcoin.network.listener import Listener, Service
@@ -254,7 +254,9 @@ class NoRounds:
         raise NotImplementedError
 
     async def watch(self, address: bytes) -> AsyncIterator[pb.WatchRoundsResponse]:
-        raise RefusalError(LearningCode.NOT_REGISTERED, "address has not joined", field="address")
+        raise RefusalError(
+            ApplicationCode.NOT_REGISTERED, "address has not joined", field="address"
+        )
         yield
 
     async def submit(self, update: Update) -> None:

@@ -13,10 +13,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
+from fedcoin.application.errors import ApplicationCode
 from fedcoin.data.crypto.addresses import address_of
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.updates import Update
-from fedcoin.learning.errors import LearningCode
 
 
 class Phase(str, Enum):
@@ -116,11 +116,11 @@ class Campaign:
             known.missed = False
         elif self.phase is Phase.FINISHED:
             raise RefusalError(
-                LearningCode.CAMPAIGN_FINISHED, "the campaign is over; nobody can join any more"
+                ApplicationCode.CAMPAIGN_FINISHED, "the campaign is over; nobody can join any more"
             )
         elif len(self.clients) >= self.max_clients:
             raise RefusalError(
-                LearningCode.CAMPAIGN_FULL,
+                ApplicationCode.CAMPAIGN_FULL,
                 f"the campaign has its {self.max_clients} clients already",
                 limit=str(self.max_clients),
             )
@@ -132,7 +132,7 @@ class Campaign:
         """Raise Refusal NOT_REGISTERED for one who did not join."""
         if address not in self.clients:
             raise RefusalError(
-                LearningCode.NOT_REGISTERED,
+                ApplicationCode.NOT_REGISTERED,
                 f"{address.hex()} has not joined this campaign; register first",
                 field="address",
             )
@@ -150,23 +150,23 @@ class Campaign:
         """
         self.check_registered(update.address)
         if update.campaign_id != self.campaign_id:
-            raise _other(LearningCode.WRONG_CAMPAIGN, "campaign_id", self.campaign_id.hex())
+            raise _other(ApplicationCode.WRONG_CAMPAIGN, "campaign_id", self.campaign_id.hex())
         taken = self.updates.get(update.address)
         if taken is not None and taken == update:
             return False
         if update.round != self.round:
-            raise _other(LearningCode.WRONG_ROUND, "round", str(self.round))
+            raise _other(ApplicationCode.WRONG_ROUND, "round", str(self.round))
         if self.phase is not Phase.TRAINING:
             raise RefusalError(
-                LearningCode.ROUND_NOT_OPEN,
+                ApplicationCode.ROUND_NOT_OPEN,
                 f"round {self.round} takes no updates now: it is {self.phase.value}",
                 field="update.round",
             )
         if update.base != self.base:
-            raise _other(LearningCode.WRONG_BASE, "base", self.base.hex())
+            raise _other(ApplicationCode.WRONG_BASE, "base", self.base.hex())
         if taken is not None:
             raise RefusalError(
-                LearningCode.ALREADY_SUBMITTED,
+                ApplicationCode.ALREADY_SUBMITTED,
                 f"this client has handed in another update for round {self.round}",
                 field="update.update",
             )
@@ -207,7 +207,7 @@ class Campaign:
             self.round = record.round + 1
 
 
-def _other(code: LearningCode, name: str, expected: str) -> RefusalError:
+def _other(code: ApplicationCode, name: str, expected: str) -> RefusalError:
     return RefusalError(
         code,
         f"the update was signed for another {name} than the present one, {expected}",

@@ -15,12 +15,12 @@ from fedcoin.application.coordinator.campaign import (
     RegisteredClient,
     RoundRecord,
 )
+from fedcoin.application.errors import ApplicationCode
 from fedcoin.data.atomic_files import replace_file
 from fedcoin.data.crypto.addresses import address_of
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages import canonical
 from fedcoin.data.messages.updates import decode_update
-from fedcoin.learning.errors import LearningCode
 from fedcoin.v1.task_pb2 import SignedUpdate
 
 VERSION = 1
@@ -45,7 +45,7 @@ class CampaignFile:
             return from_json(json.loads(raw))
         except (ValueError, KeyError, TypeError, AttributeError, RefusalError) as error:
             raise RefusalError(
-                LearningCode.BAD_STATE,
+                ApplicationCode.BAD_STATE,
                 f"{self._path} is not a campaign's state ({error}); restore it, or move it away "
                 "to begin a new campaign",
                 field="state",

@@ -26,12 +26,12 @@ from fedcoin.application.coordinator.chain_messages import campaign_offer, plan_
 from fedcoin.application.coordinator.initial_artifacts import new_campaign
 from fedcoin.application.coordinator.round_service import RoundService, services
 from fedcoin.application.coordinator.settlement import RoundSettlement
+from fedcoin.application.errors import ApplicationCode
 from fedcoin.application.wallet.delivery import Delivery
 from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.data.clock import Clock, unix_ms
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import DataCode, RefusalError
-from fedcoin.learning.errors import LearningCode
 from fedcoin.learning.model import artifact_checks
 from fedcoin.learning.workers.pool import UtilityWorker
 from fedcoin.network.api.client import NodeClient
@@ -252,7 +252,7 @@ class Coordinator:
         await self._file.save(campaign)
         self.desk.announcements.present(campaign)
         raise RefusalError(
-            LearningCode.GAVE_UP,
+            ApplicationCode.GAVE_UP,
             f"no client was there for round {campaign.round} within "
             f"{self._config.join_seconds:g} s; the campaign is closed, and what was left of its "
             "budget is back",
@@ -286,7 +286,7 @@ class Coordinator:
         missing = [artifact for artifact in needed if not self._store.has(artifact)]
         if missing:
             raise RefusalError(
-                LearningCode.BAD_STATE,
+                ApplicationCode.BAD_STATE,
                 f"the campaign needs artifact {missing[0].hex()}, which is gone; restore the "
                 "artifacts folder, or move the state away to begin a new campaign",
                 field="artifacts",

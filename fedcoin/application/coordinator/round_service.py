@@ -12,12 +12,12 @@ from pathlib import Path
 from fedcoin.application.coordinator.campaign import Campaign
 from fedcoin.application.coordinator.campaign_file import CampaignFile
 from fedcoin.application.coordinator.round_events import PHASES, Announcements
+from fedcoin.application.errors import ApplicationCode
 from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.data.clock import Clock
 from fedcoin.data.crypto.addresses import format_address
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.updates import Update
-from fedcoin.learning.errors import LearningCode
 from fedcoin.network.artifacts.servicer import ArtifactServicer
 from fedcoin.network.federated.servicer import SERVICE, FederatedLearningServicer
 from fedcoin.network.listener import Service
@@ -99,7 +99,7 @@ class RoundService:
             return
         if not self._store.has(update.update):
             raise RefusalError(
-                LearningCode.WEIGHTS_MISSING,
+                ApplicationCode.WEIGHTS_MISSING,
                 f"the weights {update.update.hex()} are not here; upload them first",
                 field="update.update",
             )

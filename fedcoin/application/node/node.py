@@ -320,7 +320,7 @@ async def run_node(
 
     async def coordinate(node: Node) -> None:
         # Imported here: a node that only keeps the chain stays small.
-        from fedcoin.application.coordinator.node_campaign import run_campaign
+        from fedcoin.application.coordinator.runner import run_campaign
 
         await run_campaign(config, home, node.api.address, node.artifacts, new=new_campaign)
         await stop.wait()

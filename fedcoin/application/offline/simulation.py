@@ -28,6 +28,7 @@ from fedcoin.application.configuration.config import CoordinatorConfig
 from fedcoin.application.coordinator.campaign import Campaign, EvaluationShard
 from fedcoin.application.coordinator.chain_messages import campaign_offer, task_offer
 from fedcoin.application.coordinator.initial_artifacts import gather_materials
+from fedcoin.application.errors import ApplicationCode
 from fedcoin.application.wallet.delivery import Delivery
 from fedcoin.data.artifacts.manifest import artifact_id
 from fedcoin.data.crypto.addresses import format_address, parse_address
@@ -170,7 +171,7 @@ def read_manifest(folder: Path) -> Manifest:
         _check_files(folder, manifest)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise RefusalError(
-            LearningCode.BAD_STATE,
+            ApplicationCode.BAD_STATE,
             f"{folder / MANIFEST} is not what a simulation wrote: {error}",
             field="folder",
         ) from error
@@ -261,7 +262,7 @@ def _begin(folder: Path, model: bytes, base: bytes) -> None:
     except FileExistsError:
         if any(folder.iterdir()):
             raise RefusalError(
-                LearningCode.BAD_STATE,
+                ApplicationCode.BAD_STATE,
                 f"{folder} is there already and not empty; name a new folder",
                 field="folder",
             ) from None

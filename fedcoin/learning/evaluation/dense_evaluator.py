@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fedcoin.learning.evaluation import coalition_sums
+from fedcoin.learning.evaluation.coefficients import coalition_coefficients
 from fedcoin.learning.evaluation.example_batches import (
     ExampleBatch,
     Floats,
@@ -34,7 +35,7 @@ from fedcoin.learning.evaluation.example_batches import (
 )
 from fedcoin.learning.evaluation.job import WHOLE, Coalitions, Counts, ExampleShare, UtilityJob
 from fedcoin.learning.evaluation.stacked_weights import Stack, apply, average, forward, stack_of
-from fedcoin.learning.model.aggregation import Weights, coalition_coefficients
+from fedcoin.learning.model.aggregation import Weights
 from fedcoin.learning.model.layers import Activation, Dense, PlainLayer, Scale
 from fedcoin.v1 import task_pb2
 

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fedcoin.learning.evaluation import convolution
+from fedcoin.learning.evaluation.coefficients import coalition_coefficients
 from fedcoin.learning.evaluation.example_batches import (
     ExampleBatch,
     Floats,
@@ -30,7 +31,7 @@ from fedcoin.learning.evaluation.example_batches import (
 from fedcoin.learning.evaluation.job import WHOLE, Coalitions, Counts, ExampleShare, UtilityJob
 from fedcoin.learning.evaluation.operations import ComputeStep, Convolution, steps_of
 from fedcoin.learning.evaluation.stacked_weights import Stack, apply
-from fedcoin.learning.model.aggregation import Weights, coalition_coefficients
+from fedcoin.learning.model.aggregation import Weights
 from fedcoin.learning.model.layers import Activation, Conv, Graph, Scale
 
 BLOCK_BYTES = 4 << 20

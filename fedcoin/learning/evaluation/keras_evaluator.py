@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fedcoin.learning.evaluation.coefficients import coalition_coefficients
 from fedcoin.learning.evaluation.example_batches import Inputs, count_in_parts
 from fedcoin.learning.evaluation.job import WHOLE, Coalitions, Counts, ExampleShare, UtilityJob
 from fedcoin.learning.model import keras_models, keras_runtime
-from fedcoin.learning.model.aggregation import Weights, coalition_coefficients
+from fedcoin.learning.model.aggregation import Weights
 from fedcoin.v1 import artifact_pb2
 
 BLOCK_BYTES = 4 << 20

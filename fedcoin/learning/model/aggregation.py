@@ -15,8 +15,6 @@ import numpy.typing as npt
 from fedcoin.data.artifacts.tensors import decode_tensors, encode_tensors
 from fedcoin.data.errors import RefusalError
 from fedcoin.learning.errors import LearningCode
-from fedcoin.learning.evaluation.job import Coalitions
-from fedcoin.v1 import task_pb2
 
 Weights = Mapping[str, npt.NDArray[np.generic]]
 
@@ -31,7 +29,7 @@ def federated_average(
     Sums in float64, client after client, and rounds once. Raises Refusal NO_CLIENTS,
     BAD_SAMPLES, or WRONG_NAMES and WRONG_SHAPE when two clients' weights do not match.
     """
-    shares = _shares(num_samples)
+    shares = sample_shares(num_samples)
     if len(weights) != len(num_samples):
         raise RefusalError(
             LearningCode.BAD_SAMPLES,
@@ -53,41 +51,18 @@ def average_files(paths: Sequence[Path], num_samples: Sequence[int]) -> bytes:
     return encode_tensors(federated_average(weights, num_samples))
 
 
-def coalition_coefficients(
-    coalitions: Coalitions, num_samples: Sequence[int], averaging: int
-) -> npt.NDArray[np.float64]:
-    """What each client's weights, and the base weights, count in each coalition's model.
+def sample_shares(num_samples: Sequence[int]) -> list[float]:
+    """Divide each client's number of training examples by the total over all clients.
 
-    ``coalitions`` is bool (m, n); the result is float64 (m, n + 1), its last column for the base
-    model; each row sums to 1. ``averaging`` is a number of task.proto's ``Averaging``:
-    RENORMALISED weighs by the coalition's own examples (the base takes all of the empty
-    coalition's row), FIXED_DENOMINATOR by all clients' examples (the base stands in for the
-    absent). Raises Refusal NO_CLIENTS, BAD_SAMPLES, BAD_COALITIONS.
+    Args:
+        num_samples: Training examples of each client, each from 1 to `MAX_NUM_SAMPLES`.
+
+    Returns:
+        The shares in the clients' order, each above 0; they sum to 1 up to rounding.
+
+    Raises:
+        RefusalError: NO_CLIENTS when the list is empty; BAD_SAMPLES when a number is out of range.
     """
-    _shares(num_samples)
-    if coalitions.ndim != 2 or coalitions.shape[1] != len(num_samples):
-        raise RefusalError(
-            LearningCode.BAD_COALITIONS,
-            f"coalitions has shape {coalitions.shape}, but there are {len(num_samples)} clients",
-            field="coalitions",
-            limit=f"(m, {len(num_samples)})",
-        )
-    samples = np.asarray(num_samples, np.float64)
-    present = coalitions * samples
-    inside = present.sum(axis=1)
-    if averaging == task_pb2.AVERAGING_RENORMALISED:
-        denominator = np.where(inside > 0, inside, 1.0)
-        base = (inside == 0).astype(np.float64)
-    elif averaging == task_pb2.AVERAGING_FIXED_DENOMINATOR:
-        denominator = np.full_like(inside, samples.sum())
-        # Whole numbers below 2^53: exactly zero for the coalition of all.
-        base = (samples.sum() - inside) / samples.sum()
-    else:
-        raise ValueError(f"unknown averaging {averaging}")
-    return np.column_stack([present / denominator[:, None], base])
-
-
-def _shares(num_samples: Sequence[int]) -> list[float]:
     if not num_samples:
         raise RefusalError(
             LearningCode.NO_CLIENTS, "there are no clients to average", field="num_samples"

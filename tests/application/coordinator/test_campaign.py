@@ -11,6 +11,7 @@ from fedcoin.application.coordinator.campaign import (
     Phase,
     RoundRecord,
 )
+from fedcoin.application.errors import ApplicationCode
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.updates import Update, decode_update, sign_update
@@ -68,12 +69,12 @@ def test_joining_is_bounded_and_idempotent() -> None:
         assert made.register(key.public_key) == key.address
     with pytest.raises(RefusalError) as caught:
         made.register(KEYS[2].public_key)
-    assert caught.value.code is LearningCode.CAMPAIGN_FULL
+    assert caught.value.code is ApplicationCode.CAMPAIGN_FULL
     made.phase = Phase.FINISHED
     made.register(KEYS[0].public_key)
     with pytest.raises(RefusalError) as caught:
         made.register(KEYS[2].public_key)
-    assert caught.value.code is LearningCode.CAMPAIGN_FINISHED
+    assert caught.value.code is ApplicationCode.CAMPAIGN_FINISHED
 
 
 def test_an_update_is_taken_once() -> None:
@@ -83,22 +84,22 @@ def test_an_update_is_taken_once() -> None:
     assert made.check_update(given)
     made.take(given)
     assert not made.check_update(given)
-    assert code_of(made, update(KEYS[0], num_samples=6)) is LearningCode.ALREADY_SUBMITTED
+    assert code_of(made, update(KEYS[0], num_samples=6)) is ApplicationCode.ALREADY_SUBMITTED
     assert made.awaited() == {KEYS[1].address}
 
 
 def test_updates_for_something_else_are_refused() -> None:
     made = campaign()
-    assert code_of(made, update(KEYS[0])) is LearningCode.ROUND_NOT_OPEN
+    assert code_of(made, update(KEYS[0])) is ApplicationCode.ROUND_NOT_OPEN
     made.begin_training(1000)
-    assert code_of(made, update(KEYS[2])) is LearningCode.NOT_REGISTERED
+    assert code_of(made, update(KEYS[2])) is ApplicationCode.NOT_REGISTERED
     other = b"x" * 32
-    assert code_of(made, update(KEYS[0], campaign_id=other)) is LearningCode.WRONG_CAMPAIGN
-    assert code_of(made, update(KEYS[0], round=2)) is LearningCode.WRONG_ROUND
-    assert code_of(made, update(KEYS[0], base=other)) is LearningCode.WRONG_BASE
+    assert code_of(made, update(KEYS[0], campaign_id=other)) is ApplicationCode.WRONG_CAMPAIGN
+    assert code_of(made, update(KEYS[0], round=2)) is ApplicationCode.WRONG_ROUND
+    assert code_of(made, update(KEYS[0], base=other)) is ApplicationCode.WRONG_BASE
     made.take(update(KEYS[1]))
     made.end_training()
-    assert code_of(made, update(KEYS[0])) is LearningCode.ROUND_NOT_OPEN
+    assert code_of(made, update(KEYS[0])) is ApplicationCode.ROUND_NOT_OPEN
 
 
 def test_who_missed_a_round_is_not_waited_for_until_it_is_back() -> None:

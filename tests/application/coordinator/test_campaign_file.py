@@ -19,10 +19,10 @@ from fedcoin.application.coordinator.campaign import (
     RoundRecord,
 )
 from fedcoin.application.coordinator.campaign_file import CampaignFile, from_json, to_json
+from fedcoin.application.errors import ApplicationCode
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.updates import decode_update, sign_update
-from fedcoin.learning.errors import LearningCode
 from fedcoin.v1.task_pb2 import ClientUpdate
 
 KEYS = [KeyPair.from_seed(bytes([number]) * 32) for number in range(1, 5)]
@@ -107,7 +107,7 @@ async def test_what_is_no_state_is_refused(tmp_path: Path, raw: bytes) -> None:
     path.write_bytes(raw)
     with pytest.raises(RefusalError) as caught:
         await CampaignFile(path).load()
-    assert caught.value.code is LearningCode.BAD_STATE
+    assert caught.value.code is ApplicationCode.BAD_STATE
     assert str(path) in caught.value.message
 
 
@@ -117,4 +117,4 @@ async def test_a_forged_update_in_a_state_is_refused(tmp_path: Path) -> None:
     (tmp_path / "state.json").write_text(json.dumps(content))
     with pytest.raises(RefusalError) as caught:
         await CampaignFile(tmp_path / "state.json").load()
-    assert caught.value.code is LearningCode.BAD_STATE
+    assert caught.value.code is ApplicationCode.BAD_STATE

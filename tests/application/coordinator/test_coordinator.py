@@ -16,6 +16,7 @@ import pytest
 from fedcoin.application.coordinator import coordinator as coordinator_module
 from fedcoin.application.coordinator.campaign import Phase
 from fedcoin.application.coordinator.coordinator import Coordinator
+from fedcoin.application.errors import ApplicationCode
 from fedcoin.data.artifacts.tensors import decode_tensors, encode_tensors
 from fedcoin.data.clock import unix_ms
 from fedcoin.data.crypto.addresses import format_address
@@ -128,7 +129,7 @@ async def test_nobody_comes_and_the_budget_comes_back(tmp_path: Path) -> None:
     async with site(tmp_path) as here, started(await here.prepared(config)) as coordinator:
         with pytest.raises(RefusalError) as caught:
             await coordinator.run()
-        assert caught.value.code is LearningCode.GAVE_UP
+        assert caught.value.code is ApplicationCode.GAVE_UP
         campaign = await here.client.campaign(coordinator.campaign.campaign_id)
         assert campaign.closed
         account = await here.client.account(SERVER.address)
@@ -351,7 +352,7 @@ async def test_states_that_cannot_be_gone_on_with(tmp_path: Path) -> None:
         for text in ("", "[]", "{}", '{"version": 99}'):
             here.state_path.write_text(text)
             refusal = await refusal_of(here.coordinator(settings()))
-            assert refusal.code is LearningCode.BAD_STATE
+            assert refusal.code is ApplicationCode.BAD_STATE
         coordinator = await here.prepared(settings())
         content = json.loads(here.state_path.read_text())
         here.state_path.write_text(json.dumps({**content, "chain_id": "another"}))
@@ -359,7 +360,7 @@ async def test_states_that_cannot_be_gone_on_with(tmp_path: Path) -> None:
         await here.prepared(settings())
         shutil.rmtree(here.root / "server")
         refusal = await refusal_of(here.coordinator(settings()))
-        assert refusal.code is LearningCode.BAD_STATE
+        assert refusal.code is ApplicationCode.BAD_STATE
 
 
 async def test_a_port_in_use_and_an_empty_purse(tmp_path: Path) -> None:

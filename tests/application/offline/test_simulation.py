@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from fedcoin.application.errors import ApplicationCode
 from fedcoin.application.offline.simulation import (
     FREE_RIDER,
     HONEST,
@@ -74,19 +75,19 @@ async def test_simulate_and_publish(tmp_path: Path) -> None:
 async def refuse_changed(folder: Path) -> None:
     with pytest.raises(RefusalError) as caught:
         await simulate(folder, clients=2)
-    assert caught.value.code is LearningCode.BAD_STATE
+    assert caught.value.code is ApplicationCode.BAD_STATE
     good = (folder / "manifest.json").read_text()
     newer = json.dumps({**json.loads(good), "version": 2})
     for bad in ("", "[]", newer, good.replace("seed", "s")):
         (folder / "manifest.json").write_text(bad)
         with pytest.raises(RefusalError) as caught:
             read_manifest(folder)
-        assert caught.value.code is LearningCode.BAD_STATE
+        assert caught.value.code is ApplicationCode.BAD_STATE
     (folder / "manifest.json").write_text(good)
     (folder / "client-1.weights").write_bytes(b"others")
     with pytest.raises(RefusalError) as caught:
         read_manifest(folder)
-    assert caught.value.code is LearningCode.BAD_STATE
+    assert caught.value.code is ApplicationCode.BAD_STATE
 
 
 @pytest.mark.parametrize(

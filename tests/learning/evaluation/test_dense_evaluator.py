@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedcoin.learning.evaluation import dense_evaluator as dense_module
+from fedcoin.learning.evaluation.coefficients import coalition_coefficients
 from fedcoin.learning.evaluation.dense_evaluator import DenseEvaluator
 from fedcoin.learning.evaluation.job import Evaluator, UtilityJob
-from fedcoin.learning.model.aggregation import coalition_coefficients
 from fedcoin.learning.model.architecture import plain_layers
 from fedcoin.learning.model.layers import Activation, Dense, Scale
 from fedcoin.v1 import artifact_pb2, task_pb2

@@ -13,11 +13,11 @@ import pytest
 
 from fedcoin.data.artifacts.tensors import decode_tensors
 from fedcoin.learning.evaluation import graph_evaluator as graph_module
+from fedcoin.learning.evaluation.coefficients import coalition_coefficients
 from fedcoin.learning.evaluation.dense_evaluator import DenseEvaluator
 from fedcoin.learning.evaluation.graph_evaluator import GraphEvaluator
 from fedcoin.learning.evaluation.job import ExampleShare, UtilityJob
 from fedcoin.learning.model import keras_models, keras_runtime
-from fedcoin.learning.model.aggregation import coalition_coefficients
 from fedcoin.learning.model.architecture import plain_graph
 from fedcoin.learning.model.spec import parse_spec
 from fedcoin.learning.workers import jobs

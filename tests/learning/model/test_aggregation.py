@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from fedcoin.data.errors import RefusalError
 from fedcoin.learning.errors import LearningCode
-from fedcoin.learning.model.aggregation import coalition_coefficients, federated_average
+from fedcoin.learning.evaluation.coefficients import coalition_coefficients
+from fedcoin.learning.model.aggregation import federated_average
 from fedcoin.v1 import task_pb2
 from tests.support.small_models import all_coalitions, mlp_spec, random_weights
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 import grpc
 import pytest
 
+from fedcoin.application.errors import ApplicationCode
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.updates import Update, sign_update
-from fedcoin.learning.errors import LearningCode
 from fedcoin.network.api.failure import RpcError
 from fedcoin.network.federated.client import FederatedClient
 from fedcoin.network.federated.servicer import (
@@ -46,7 +46,7 @@ class Memory:
 
     async def watch(self, address: bytes) -> AsyncIterator[pb.WatchRoundsResponse]:
         if address != KEY.address:
-            raise RefusalError(LearningCode.NOT_REGISTERED, "who is that?", field="address")
+            raise RefusalError(ApplicationCode.NOT_REGISTERED, "who is that?", field="address")
         yield pb.WatchRoundsResponse(phase=pb.ROUND_PHASE_TRAINING, round=1)
         yield pb.WatchRoundsResponse(phase=pb.ROUND_PHASE_FINISHED, round=1)
 
