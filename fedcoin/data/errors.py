@@ -49,6 +49,23 @@ class RefusalError(Exception):
     def __str__(self) -> str:
         return self.message
 
+    def prefixed(self, prefix: str, *, parent: str = "", field: str | None = None) -> RefusalError:
+        """Return this refusal, told about something that encloses what was refused.
+
+        Args:
+            prefix: What encloses it, such as `transactions[3]` or `block 17`. It is put before
+                the message, with a colon between them.
+            parent: The field that encloses the refused field, joined to it with a dot.
+            field: The refused field's name in the enclosing input, in place of the old name. With
+                neither `parent` nor `field` the name stays as it is.
+
+        Returns:
+            A new refusal with the same code and limit.
+        """
+        if field is None:
+            field = ".".join(name for name in (parent, self.field) if name)
+        return RefusalError(self.code, f"{prefix}: {self.message}", field=field, limit=self.limit)
+
     def __repr__(self) -> str:
         return f"Refusal({self.code.name}, {self.message!r})"
 

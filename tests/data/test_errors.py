@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import pickle
 
+import pytest
+
 from fedcoin.data.errors import DataCode, RefusalError
 
 
@@ -24,3 +26,24 @@ def test_a_refusal_crosses_processes() -> None:
         "body",
         "3",
     )
+
+
+def test_a_prefix_goes_before_the_sentence() -> None:
+    refusal = RefusalError(DataCode.TOO_LARGE, "too much", field="body", limit="3")
+    prefixed = refusal.prefixed("block 7")
+    assert str(prefixed) == "block 7: too much"
+    assert (prefixed.code, prefixed.field, prefixed.limit) == (DataCode.TOO_LARGE, "body", "3")
+
+
+@pytest.mark.parametrize(
+    ("own", "given", "expected"),
+    [
+        ("body", {"parent": "transactions[2]"}, "transactions[2].body"),
+        ("", {"parent": "transactions[2]"}, "transactions[2]"),
+        ("address", {"field": "miner"}, "miner"),
+        ("body", {}, "body"),
+    ],
+)
+def test_a_prefixed_refusal_names_the_field(own: str, given: dict[str, str], expected: str) -> None:
+    refusal = RefusalError(DataCode.TOO_LARGE, "too much", field=own)
+    assert refusal.prefixed("there", **given).field == expected  # type: ignore[arg-type]

@@ -30,10 +30,10 @@ def explain(error: BaseException) -> Failure:
     """Refusals and what the world does to us are for people; all else is a bug."""
     if isinstance(error, RefusalError):
         return Failure(error.message, str(error.code.value))
-    if isinstance(error, loaded("fedcoin.network.api.failure", "RpcFailure")):
+    if isinstance(error, loaded("fedcoin.network.api.failure", "RpcError")):
         failure: Any = error
         return Failure(f"{failure.target}: {failure.message}", failure.code)
-    if isinstance(error, loaded("fedcoin.learning.errors", "WorkerFailed")):
+    if isinstance(error, loaded("fedcoin.learning.errors", "WorkerError")):
         return Failure(str(error), "WORKER_FAILED")
     if isinstance(error, loaded("sqlite3", "Error")):
         return Failure(f"the database failed: {error}", "STORE_FAILED")

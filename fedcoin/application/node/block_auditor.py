@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from contextlib import suppress
+from copy import copy
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -95,7 +96,8 @@ class Auditor:
                 verdict.known = verdict.refusal is None or verdict.refusal.code not in PASSING
             found = verdict.refusal
         if found is not None:
-            raise RefusalError(found.code, found.message, field=found.field, limit=found.limit)
+            # A copy: an exception that is raised again and again would collect tracebacks.
+            raise copy(found)
 
     async def _wait_for_campaign(self, campaign_id: bytes) -> None:
         """Let a campaign that is only a transaction before this one get into a block."""

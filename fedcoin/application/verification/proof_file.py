@@ -370,9 +370,4 @@ def _within(where: str) -> Iterator[None]:
     try:
         yield
     except RefusalError as refusal:
-        raise RefusalError(
-            refusal.code,
-            f"{where}: {refusal.message}",
-            field=f"{where}.{refusal.field}".rstrip("."),
-            limit=refusal.limit,
-        ) from None
+        raise refusal.prefixed(where, parent=where) from None

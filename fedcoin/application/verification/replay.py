@@ -149,12 +149,7 @@ def replay_block(
         )
         execution = check_block(block, parent, genesis, ledger, round=decided)
     except RefusalError as refusal:
-        raise RefusalError(
-            refusal.code,
-            f"block {height}: {refusal.message}",
-            field=refusal.field,
-            limit=refusal.limit,
-        ) from None
+        raise refusal.prefixed(f"block {height}") from None
     check_block_columns(store, block)
     if store.receipts(height) != execution.receipts:
         raise broken(f"the receipts of block {height} are not those that executing it gives")

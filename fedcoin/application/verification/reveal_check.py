@@ -109,12 +109,9 @@ class _Work:
         try:
             compare(action.evidence, plan, counts, tolerance)
         except RefusalError as refusal:
-            raise RefusalError(
-                refusal.code,
+            raise refusal.prefixed(
                 f"block {reveal.height}, task {action.task_id.hex()}, miner"
-                f" {reveal.public_key.hex()}: {refusal.message}",
-                field=refusal.field,
-                limit=refusal.limit,
+                f" {reveal.public_key.hex()}"
             ) from None
         self._reveals += 1
         self._leaves += len(action.evidence.leaves)

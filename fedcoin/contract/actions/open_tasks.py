@@ -206,9 +206,5 @@ def _decoded(scope: ExecutionContext, transaction: Transaction) -> Iterator[Upda
         try:
             yield decode_update(envelope, scope.genesis.chain_id)
         except RefusalError as refusal:
-            raise RefusalError(
-                refusal.code,
-                f"updates[{i}]: {refusal.message}",
-                field=refusal.field.replace("update", f"updates[{i}]", 1),
-                limit=refusal.limit,
-            ) from None
+            field = refusal.field.replace("update", f"updates[{i}]", 1)
+            raise refusal.prefixed(f"updates[{i}]", field=field) from None

@@ -248,10 +248,5 @@ class Ledger:
 
 
 def _at(index: int, refusal: RefusalError) -> RefusalError:
-    field = f"transactions[{index}]" + (f".{refusal.field}" if refusal.field else "")
-    return RefusalError(
-        refusal.code,
-        f"transactions[{index}]: {refusal.message}",
-        field=field,
-        limit=refusal.limit,
-    )
+    name = f"transactions[{index}]"
+    return refusal.prefixed(name, parent=name)

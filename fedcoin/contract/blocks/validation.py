@@ -219,9 +219,5 @@ def _decoded(index: int, raw: bytes, decode: Decoder) -> Transaction:
     try:
         return decode(raw)
     except RefusalError as refusal:
-        raise RefusalError(
-            refusal.code,
-            f"transactions[{index}]: {refusal.message}",
-            field=f"transactions[{index}].{refusal.field}",
-            limit=refusal.limit,
-        ) from None
+        name = f"transactions[{index}]"
+        raise refusal.prefixed(name, parent=name) from None

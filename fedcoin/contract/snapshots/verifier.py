@@ -138,12 +138,8 @@ class SnapshotCheck:
                 self._change(part.change)
             return ()
         except RefusalError as refusal:
-            raise RefusalError(
-                refusal.code,
-                f"{kind or 'part'} {number}: {refusal.message}",
-                field=f"{kind or 'part'}.{refusal.field}".rstrip("."),
-                limit=refusal.limit,
-            ) from None
+            name = kind or "part"
+            raise refusal.prefixed(f"{name} {number}", parent=name) from None
 
     def finish(self) -> Base:
         """What the state stands on, now that all of it has come.
@@ -258,9 +254,7 @@ def entries_of(
         try:
             entries = check.take(part)
         except RefusalError as refusal:
-            raise RefusalError(
-                refusal.code, f"{path}: {refusal.message}", field=refusal.field, limit=refusal.limit
-            ) from None
+            raise refusal.prefixed(str(path)) from None
         on_part()
         yield entries
     if not check.complete:

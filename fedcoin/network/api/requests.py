@@ -40,9 +40,7 @@ def address_of(text: str, field: str) -> bytes:
     try:
         return parse_address(text)
     except RefusalError as refusal:
-        raise RefusalError(
-            refusal.code, f"{field}: {refusal.message}", field=field, limit=refusal.limit
-        ) from None
+        raise refusal.prefixed(field, field=field) from None
 
 
 def height_of(value: int, field: str) -> int:
