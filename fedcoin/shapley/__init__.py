@@ -21,9 +21,9 @@ from __future__ import annotations
 import numpy as np
 
 from fedcoin.data.errors import RefusalError
-from fedcoin.incentive.errors import EvidenceCode
 from fedcoin.shapley import walks
 from fedcoin.shapley.complementary import complementary
+from fedcoin.shapley.errors import ShapleyCode
 from fedcoin.shapley.exact import MAX_EXACT_PLAYERS, exact
 from fedcoin.shapley.game import Game, Utility
 from fedcoin.shapley.kriging import estimator
@@ -69,11 +69,11 @@ def plan(n: int, method: str = "auto", budget: int | None = None) -> tuple[str, 
     """
     if n < 1:
         raise RefusalError(
-            EvidenceCode.BAD_GAME, f"a game needs a player, not {n}", field="n", limit="1"
+            ShapleyCode.BAD_GAME, f"a game needs a player, not {n}", field="n", limit="1"
         )
     if method not in METHODS and method != "auto":
         raise RefusalError(
-            EvidenceCode.BAD_METHOD,
+            ShapleyCode.BAD_METHOD,
             f"method {method!r} is unknown: use auto, {', '.join(METHODS)}",
             field="method",
         )

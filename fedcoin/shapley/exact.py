@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from fedcoin.data.errors import RefusalError
-from fedcoin.incentive.errors import EvidenceCode
+from fedcoin.shapley.errors import ShapleyCode
 from fedcoin.shapley.game import Game
 from fedcoin.shapley.result import Estimate, need
 
@@ -23,7 +23,7 @@ def exact(game: Game, budget: int, rng: np.random.Generator) -> Estimate:
     n = game.players
     if n > MAX_EXACT_PLAYERS:
         raise RefusalError(
-            EvidenceCode.BAD_GAME,
+            ShapleyCode.BAD_GAME,
             f"method exact takes at most {MAX_EXACT_PLAYERS} players, not {n}: use auto",
             field="n",
             limit=str(MAX_EXACT_PLAYERS),

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from fedcoin.data.errors import RefusalError
-from fedcoin.incentive.errors import EvidenceCode
-from fedcoin.incentive.proof.layouts import Bools
+from fedcoin.shapley.array_types import Bools, Floats
+from fedcoin.shapley.errors import ShapleyCode
 
-Floats = NDArray[np.float64]
 Utility = Callable[[Bools], ArrayLike]
 """Takes coalitions, bool (m, n), and returns what they are worth, m numbers."""
 
@@ -56,7 +55,7 @@ class Game:
         answers = np.asarray(self._utility(coalitions), dtype=np.float64)
         if answers.shape != (len(coalitions),):
             raise RefusalError(
-                EvidenceCode.BAD_GAME,
+                ShapleyCode.BAD_GAME,
                 f"the utility answered with shape {answers.shape} to {len(coalitions)} coalitions;"
                 " it must return one number for each",
                 field="utility",
@@ -64,7 +63,7 @@ class Game:
         if not np.isfinite(answers).all():
             row = int(np.flatnonzero(~np.isfinite(answers))[0])
             raise RefusalError(
-                EvidenceCode.BAD_GAME,
+                ShapleyCode.BAD_GAME,
                 f"the utility answered {answers[row]} for coalition"
                 f" {np.flatnonzero(coalitions[row]).tolist()}; it must be finite",
                 field="utility",

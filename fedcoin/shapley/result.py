@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from fedcoin.data.errors import RefusalError
-from fedcoin.incentive.errors import EvidenceCode
-from fedcoin.shapley.game import Floats, Game
+from fedcoin.shapley.array_types import Floats
+from fedcoin.shapley.errors import ShapleyCode
+from fedcoin.shapley.game import Game
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ def need(budget: int, least: int, method: str) -> None:
     """Raise Refusal BAD_BUDGET for a budget below ``least`` evaluations."""
     if budget < least:
         raise RefusalError(
-            EvidenceCode.BAD_BUDGET,
+            ShapleyCode.BAD_BUDGET,
             f"method {method} needs a budget of at least {least} evaluations, not {budget}",
             field="budget",
             limit=str(least),

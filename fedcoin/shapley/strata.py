@@ -7,7 +7,7 @@ from itertools import combinations
 
 import numpy as np
 
-from fedcoin.incentive.proof.layouts import Bools
+from fedcoin.shapley.array_types import Bools
 
 _LISTED = 1 << 14
 """Strata up to this size are listed, larger ones drawn from."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from fedcoin.incentive.proof.layouts import Bools
-from fedcoin.shapley.game import Floats, Game
+from fedcoin.shapley.array_types import Bools, Floats
+from fedcoin.shapley.game import Game
 from fedcoin.shapley.result import Estimate, need
 from fedcoin.shapley.walks import ENOUGH_WALKS, goes_on, steadied
 

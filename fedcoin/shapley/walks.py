@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from fedcoin.incentive.proof.layouts import Ints
-from fedcoin.shapley.game import Floats, Game
+from fedcoin.shapley.array_types import Floats, Ints
+from fedcoin.shapley.game import Game
 from fedcoin.shapley.result import Estimate, need
 
 _BATCH_ROWS = 1 << 14

@@ -11,13 +11,14 @@ import pytest
 import fedcoin
 
 ROOT = Path(fedcoin.__file__).parent
+PROOF = ("challenge", "sampling_plan", "exact_layout", "walk_layout", "hash_stream", "sum_tree",
+         "evidence_checks", "evidence")  # fmt: skip
 DECIDING = sorted(
     [
         ROOT / "consensus" / "posap.py",
         *(ROOT / "contract").rglob("*.py"),
-        *(ROOT / "incentive" / f"{name}.py" for name in ("payout", "rounding", "challenge")),
-        *(ROOT / "incentive" / f"{name}.py" for name in ("sampling", "exact", "walks", "streams")),
-        *(ROOT / "incentive" / f"{name}.py" for name in ("tree", "wellformed", "evidence")),
+        *(ROOT / "incentive" / f"{name}.py" for name in ("payout", "rounding")),
+        *(ROOT / "incentive" / "proof" / f"{name}.py" for name in PROOF),
     ]
 )
 FLOATING = {"float", "sqrt", "mean", "average", "float64", "float32"}

@@ -23,7 +23,9 @@ from fedcoin.network.status import (
     status_of,
 )
 
-LAYERS = ["data", "learning", "incentive", "consensus", "contract", "network", "application"]
+LAYERS = [
+    "data", "shapley", "learning", "incentive", "consensus", "contract", "network", "application"
+]  # fmt: skip
 
 
 def codes_of(layer: str) -> list[Enum]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from fedcoin import shapley
 from fedcoin.data.errors import RefusalError
-from fedcoin.incentive.errors import EvidenceCode
+from fedcoin.shapley.errors import ShapleyCode
 
 Coalitions = NDArray[np.bool_]
 SAMPLED = ["permutation", "antithetic", "truncated", "complementary", "kriging"]
@@ -231,19 +231,19 @@ def test_one_sample_has_no_standard_error() -> None:
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [
-        ({"n": 0}, EvidenceCode.BAD_GAME),
-        ({"n": 21, "method": "exact"}, EvidenceCode.BAD_GAME),
-        ({"n": 4, "method": "magic"}, EvidenceCode.BAD_METHOD),
-        ({"n": 4, "method": "exact", "budget": 13}, EvidenceCode.BAD_BUDGET),
-        ({"n": 4, "method": "permutation", "budget": 2}, EvidenceCode.BAD_BUDGET),
-        ({"n": 4, "method": "antithetic", "budget": 5}, EvidenceCode.BAD_BUDGET),
-        ({"n": 6, "method": "truncated", "budget": 4}, EvidenceCode.BAD_BUDGET),
-        ({"n": 6, "method": "complementary", "budget": 11}, EvidenceCode.BAD_BUDGET),
-        ({"n": 6, "method": "kriging", "budget": 19}, EvidenceCode.BAD_BUDGET),
-        ({"n": 4, "budget": -1}, EvidenceCode.BAD_BUDGET),
+        ({"n": 0}, ShapleyCode.BAD_GAME),
+        ({"n": 21, "method": "exact"}, ShapleyCode.BAD_GAME),
+        ({"n": 4, "method": "magic"}, ShapleyCode.BAD_METHOD),
+        ({"n": 4, "method": "exact", "budget": 13}, ShapleyCode.BAD_BUDGET),
+        ({"n": 4, "method": "permutation", "budget": 2}, ShapleyCode.BAD_BUDGET),
+        ({"n": 4, "method": "antithetic", "budget": 5}, ShapleyCode.BAD_BUDGET),
+        ({"n": 6, "method": "truncated", "budget": 4}, ShapleyCode.BAD_BUDGET),
+        ({"n": 6, "method": "complementary", "budget": 11}, ShapleyCode.BAD_BUDGET),
+        ({"n": 6, "method": "kriging", "budget": 19}, ShapleyCode.BAD_BUDGET),
+        ({"n": 4, "budget": -1}, ShapleyCode.BAD_BUDGET),
     ],
 )
-def test_bad_questions_are_refused(arguments: dict[str, Any], code: EvidenceCode) -> None:
+def test_bad_questions_are_refused(arguments: dict[str, Any], code: ShapleyCode) -> None:
     with pytest.raises(RefusalError) as refused:
         shapley.estimate(rough, **arguments)
     assert refused.value.code is code
@@ -262,4 +262,4 @@ def test_bad_questions_are_refused(arguments: dict[str, Any], code: EvidenceCode
 def test_nonsense_from_the_utility_is_refused(answer: Callable[[Coalitions], Any]) -> None:
     with pytest.raises(RefusalError) as refused:
         shapley.estimate(answer, 3)
-    assert refused.value.code is EvidenceCode.BAD_GAME
+    assert refused.value.code is ShapleyCode.BAD_GAME

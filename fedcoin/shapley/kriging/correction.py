@@ -12,8 +12,7 @@ import math
 
 import numpy as np
 
-from fedcoin.incentive.proof.layouts import Bools, Ints
-from fedcoin.shapley.game import Floats
+from fedcoin.shapley.array_types import Bools, Floats, Ints
 from fedcoin.shapley.kriging.posterior import Posterior
 from fedcoin.shapley.kriging.prior import shapley_weights
 

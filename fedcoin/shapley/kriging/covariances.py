@@ -6,8 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
-from fedcoin.incentive.proof.layouts import Bools
-from fedcoin.shapley.game import Floats
+from fedcoin.shapley.array_types import Bools, Floats
 from fedcoin.shapley.kriging.johnson_polynomials import zonal_tables
 from fedcoin.shapley.kriging.prior import Settings, distances, slopes
 

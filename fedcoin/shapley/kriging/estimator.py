@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from fedcoin.incentive.proof.layouts import Bools
+from fedcoin.shapley.array_types import Bools, Floats
 from fedcoin.shapley.exact import MAX_EXACT_PLAYERS, exact
-from fedcoin.shapley.game import Floats, Game
+from fedcoin.shapley.game import Game
 from fedcoin.shapley.kriging.correction import correction
 from fedcoin.shapley.kriging.large_samples import first_order
 from fedcoin.shapley.kriging.posterior import fit_posterior

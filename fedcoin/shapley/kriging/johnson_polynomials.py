@@ -12,8 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fedcoin.incentive.proof.layouts import Bools, Ints
-from fedcoin.shapley.game import Floats
+from fedcoin.shapley.array_types import Bools, Floats, Ints
 
 
 def log_factorials(n: int) -> Floats:

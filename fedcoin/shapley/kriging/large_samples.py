@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fedcoin.incentive.proof.layouts import Bools, Ints
-from fedcoin.shapley.game import Floats
+from fedcoin.shapley.array_types import Bools, Floats, Ints
 from fedcoin.shapley.kriging.johnson_polynomials import log_factorials
 from fedcoin.shapley.kriging.prior import Settings, degrees_for, shapley_weights, value_covariances
 from fedcoin.shapley.kriging.reml import columns_of, learn

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fedcoin.incentive.proof.layouts import Bools, Ints
-from fedcoin.shapley.game import Floats
+from fedcoin.shapley.array_types import Bools, Floats, Ints
 from fedcoin.shapley.kriging.covariances import Covariances
 from fedcoin.shapley.kriging.prior import degrees_for, value_covariances
 from fedcoin.shapley.kriging.reml import columns_of, invert, learn

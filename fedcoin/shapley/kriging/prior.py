@@ -16,8 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fedcoin.incentive.proof.layouts import Bools, Ints
-from fedcoin.shapley.game import Floats
+from fedcoin.shapley.array_types import Bools, Floats, Ints
 from fedcoin.shapley.kriging.johnson_polynomials import log_factorials
 
 _LEVELS = np.array([-1.0, -2.0, -3.5, -5.0])

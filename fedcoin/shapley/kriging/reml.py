@@ -10,8 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from fedcoin.incentive.proof.layouts import Bools
-from fedcoin.shapley.game import Floats
+from fedcoin.shapley.array_types import Bools, Floats
 from fedcoin.shapley.kriging.covariances import Covariances
 from fedcoin.shapley.kriging.prior import Settings, expected
 
