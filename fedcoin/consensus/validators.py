@@ -21,7 +21,7 @@ class Validator:
     power: int
 
     @classmethod
-    def of(cls, public_key: bytes, power: int) -> Validator:
+    def from_key(cls, public_key: bytes, power: int) -> Validator:
         """The validator with this key; its address follows from the key."""
         return cls(address_of(public_key), public_key, power)
 
@@ -50,7 +50,7 @@ class ValidatorSet:
         object.__setattr__(self, "_by_key", by_key)
 
     @classmethod
-    def of(cls, members: Iterable[Validator]) -> ValidatorSet:
+    def from_members(cls, members: Iterable[Validator]) -> ValidatorSet:
         """The set of these validators, in whatever order they come."""
         return cls(tuple(members))
 

@@ -27,27 +27,27 @@ def replacing_fee(waiting: int, least: int) -> int:
     return waiting + max(-(-waiting // 10), least)
 
 
-def admit(scope: ExecutionContext, transaction: Transaction) -> None:
+def admit(context: ExecutionContext, transaction: Transaction) -> None:
     """Check size, chain, expiry, fee and nonce, in this order; take the fee, count the nonce.
 
     Raises `Refusal` (TOO_LARGE, WRONG_CHAIN, EXPIRED, EXPIRY_TOO_FAR, FEE_TOO_LOW,
     AMOUNT_OVERFLOW, NONCE_TOO_LOW, NONCE_TOO_HIGH, INSUFFICIENT_BALANCE). The fees of a block go
     to its proposer when the block ends.
     """
-    _check_envelope(scope, transaction)
-    _check_expiry(scope, transaction.body.expiry_height)
-    fee = _checked_fee(scope, transaction)
-    account = scope.account(transaction.sender)
+    _check_envelope(context, transaction)
+    _check_expiry(context, transaction.body.expiry_height)
+    fee = _checked_fee(context, transaction)
+    account = context.account(transaction.sender)
     _check_nonce(transaction.body.nonce, account.nonce)
     if account.balance < fee:
         raise insufficient(account.balance, fee, "fee")
     account.balance -= fee
     account.nonce += 1
-    scope.put_account(transaction.sender, account)
+    context.put_account(transaction.sender, account)
 
 
-def _check_envelope(scope: ExecutionContext, transaction: Transaction) -> None:
-    most = scope.rules.max_transaction_bytes
+def _check_envelope(context: ExecutionContext, transaction: Transaction) -> None:
+    most = context.rules.max_transaction_bytes
     if len(transaction.raw) > most:
         raise RefusalError(
             DataCode.TOO_LARGE,
@@ -55,18 +55,18 @@ def _check_envelope(scope: ExecutionContext, transaction: Transaction) -> None:
             field="transaction",
             limit=str(most),
         )
-    if transaction.body.chain_id != scope.genesis.chain_id:
+    if transaction.body.chain_id != context.genesis.chain_id:
         raise RefusalError(
             DataCode.WRONG_CHAIN,
-            f"the transaction is for another chain than {scope.genesis.chain_id!r}",
+            f"the transaction is for another chain than {context.genesis.chain_id!r}",
             field="chain_id",
-            limit=scope.genesis.chain_id,
+            limit=context.genesis.chain_id,
         )
 
 
-def _check_expiry(scope: ExecutionContext, expiry: int) -> None:
-    height = scope.block.height
-    last = height - 1 + scope.rules.max_expiry_blocks
+def _check_expiry(context: ExecutionContext, expiry: int) -> None:
+    height = context.block.height
+    last = height - 1 + context.rules.max_expiry_blocks
     if expiry < height:
         raise RefusalError(
             LedgerCode.EXPIRED,
@@ -83,9 +83,9 @@ def _check_expiry(scope: ExecutionContext, expiry: int) -> None:
         )
 
 
-def _checked_fee(scope: ExecutionContext, transaction: Transaction) -> int:
+def _checked_fee(context: ExecutionContext, transaction: Transaction) -> int:
     fee = transaction.body.fee
-    least = least_fee(scope.rules, len(transaction.body_bytes))
+    least = least_fee(context.rules, len(transaction.body_bytes))
     if fee < least:
         raise RefusalError(
             LedgerCode.FEE_TOO_LOW,

@@ -28,9 +28,9 @@ def test_before_the_first_winner_the_lowest_address_starts() -> None:
 
 
 def test_a_winner_that_left_is_stood_for_by_the_next_address() -> None:
-    remaining = ValidatorSet.of(m for m in MEMBERS if m is not MEMBERS[1])
+    remaining = ValidatorSet.from_members(m for m in MEMBERS if m is not MEMBERS[1])
     assert proposer(remaining, MEMBERS[1].address, 7, 7, 0) == MEMBERS[2]
-    remaining = ValidatorSet.of(MEMBERS[:3])
+    remaining = ValidatorSet.from_members(MEMBERS[:3])
     assert proposer(remaining, MEMBERS[3].address, 7, 7, 0) == MEMBERS[0]
 
 

@@ -10,7 +10,7 @@ from tests.support.committee import Committee
 
 def test_members_stand_in_address_order_whatever_the_order_they_came_in() -> None:
     members = Committee(1, 2, 3, 4).validators.members
-    assert ValidatorSet.of(reversed(members)) == ValidatorSet.of(members)
+    assert ValidatorSet.from_members(reversed(members)) == ValidatorSet.from_members(members)
     assert [m.address for m in members] == sorted(m.address for m in members)
 
 
@@ -66,15 +66,15 @@ def test_the_hash_is_over_keys_and_powers_in_address_order() -> None:
 
 def test_a_golden_hash() -> None:
     """Headers commit to it: it must never change."""
-    members = [Validator.of(bytes([1]) * 32, 5), Validator.of(bytes([2]) * 32, 2**62)]
-    assert ValidatorSet.of(members).hash().hex() == (
+    members = [Validator.from_key(bytes([1]) * 32, 5), Validator.from_key(bytes([2]) * 32, 2**62)]
+    assert ValidatorSet.from_members(members).hash().hex() == (
         "c399739baef5bd7cafb7acbfa06c0bc82b94d894c0c576d20bca6caf11f06258"
     )
 
 
 def test_a_set_holds_nobody_twice_and_nobody_without_power() -> None:
-    member = Validator.of(b"k" * 32, 1)
+    member = Validator.from_key(b"k" * 32, 1)
     with pytest.raises(ValueError, match="twice"):
-        ValidatorSet.of([member, member])
+        ValidatorSet.from_members([member, member])
     with pytest.raises(ValueError, match="positive"):
-        ValidatorSet.of([Validator.of(b"k" * 32, 0)])
+        ValidatorSet.from_members([Validator.from_key(b"k" * 32, 0)])

@@ -20,7 +20,7 @@ def named(text: str) -> set[str]:
 def test_every_code_is_used_and_tested() -> None:
     everything = {code.name for code in LedgerCode}
     source = "".join(path.read_text() for path in SOURCE.rglob("*.py") if path.name != "errors.py")
-    tests = "".join(path.read_text() for path in TESTS.glob("test_*.py"))
+    tests = "".join(path.read_text() for path in TESTS.rglob("test_*.py"))
     assert named(source) == everything
     assert named(tests) == everything
     assert all(code.value == code.name for code in LedgerCode)

@@ -36,8 +36,8 @@ class Committee:
         powers = powers or (1, 1, 1, 1)
         keys = [KeyPair.from_seed(bytes([i + 1]) * 32) for i in range(len(powers))]
         self.keys = sorted(keys, key=lambda key: key.address)
-        self.validators = ValidatorSet.of(
-            Validator.of(key.public_key, power)
+        self.validators = ValidatorSet.from_members(
+            Validator.from_key(key.public_key, power)
             for key, power in zip(self.keys, powers, strict=True)
         )
 

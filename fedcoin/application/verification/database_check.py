@@ -16,7 +16,8 @@ from typing import Final
 
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.consensus.locks import decode_lock
-from fedcoin.contract.blocks.validator_history import TrustPath, validator_set
+from fedcoin.consensus.validator_messages import decode_validators
+from fedcoin.contract.blocks.validator_history import TrustPath
 from fedcoin.data.crypto.hashing import sha256
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.blocks import Block, decode_block
@@ -27,7 +28,6 @@ from fedcoin.data.storage.block_index import write_index, write_old_index
 from fedcoin.data.storage.chain_store import ChainStore
 from fedcoin.data.storage.schema import PRIMARY_KEYS, every_row, migrate
 from fedcoin.data.storage.trusted_headers import Base
-from fedcoin.v1.state_pb2 import ElectorateState
 from fedcoin.v1.vote_pb2 import SignedProposal, SignedVote
 
 _DERIVED: Final = ("receipts", "transactions", "campaigns", "tasks", "reveals", "payments")
@@ -113,12 +113,12 @@ def check_past(store: ChainStore, genesis: Genesis) -> None:
     """The headers from before the first block lead from genesis to the one that it stands on."""
     trust = TrustPath(genesis)
     rows = list(store.table("past"))
-    for height, hash, raw, certificate, electorate in rows:
+    for height, hash, raw, certificate, next_validators in rows:
         where = f"table past: the header of height {height}"
         try:
-            if electorate:
-                electors = decode(ElectorateState, electorate).electors
-                header = trust.follow(raw, certificate, validator_set(electors))
+            if next_validators:
+                validators = decode_validators(next_validators)
+                header = trust.follow(raw, certificate, validators)
             else:
                 header = trust.certified(raw, certificate)
                 trust.check_next(header)

@@ -18,12 +18,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
-from fedcoin.consensus.validators import Validator, ValidatorSet
+from fedcoin.consensus.validator_messages import validators_from_messages
+from fedcoin.consensus.validators import ValidatorSet
 from fedcoin.contract.blocks.validator_history import TrustPath
 from fedcoin.data.crypto.addresses import format_address
 from fedcoin.data.crypto.hashing import sha256
 from fedcoin.data.crypto.merkle import leaf_hash, node_hash
 from fedcoin.data.errors import DataCode, RefusalError
+from fedcoin.data.messages.amounts import MAX_AMOUNT
 from fedcoin.data.messages.blocks import decode_header
 from fedcoin.data.messages.genesis import Genesis
 from fedcoin.data.messages.receipts import decode_receipt, encode_receipt
@@ -31,6 +33,7 @@ from fedcoin.network.errors import NetworkCode
 from fedcoin.v1.block_pb2 import BlockHeader, PaymentKind, PaymentReceipt, Receipt
 from fedcoin.v1.shapley_task_service_pb2 import PaymentProof
 from fedcoin.v1.snapshot_pb2 import ValidatorChange
+from fedcoin.v1.state_pb2 import ValidatorPower
 
 if TYPE_CHECKING:
     from fedcoin.network.api.client import NodeClient
@@ -99,7 +102,7 @@ def document(
         _change(
             change.header,
             change.certificate,
-            ValidatorSet.of(Validator.of(e.public_key, e.power) for e in change.validators),
+            validators_from_messages(change.validators),
         )
         for change in changes
     ]
@@ -255,16 +258,13 @@ def _payment_of(receipt: bytes, field: str) -> PaymentReceipt:
 
 
 def _validators(items: list[Any]) -> ValidatorSet:
-    members = []
+    validators = []
     for i, item in enumerate(items):
         key, power = _bytes(item, "public_key"), _read(item, "power", int, "")
-        if len(key) != 32 or not 0 < power < 1 << 63:
-            raise _malformed(f"validators[{i}]", "has no key of 32 bytes, or no power in range")
-        members.append(Validator.of(key, power))
-    try:
-        return ValidatorSet.of(members)
-    except ValueError as error:
-        raise _malformed("validators", f"cannot decide: {error}") from None
+        if not 0 < power <= MAX_AMOUNT:
+            raise _malformed(f"validators[{i}]", f"has power {power}, out of range")
+        validators.append(ValidatorPower(public_key=key, power=power))
+    return validators_from_messages(validators)
 
 
 def _tree(items: list[Any]) -> Tree:

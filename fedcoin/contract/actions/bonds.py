@@ -9,7 +9,7 @@ from fedcoin.contract.checks import checked_amount
 from fedcoin.contract.errors import LedgerCode
 from fedcoin.contract.state import records
 from fedcoin.contract.state.execution_context import ExecutionContext
-from fedcoin.contract.state.validators import validators_of
+from fedcoin.contract.state.validators import read_validators
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.amounts import format_amount
 from fedcoin.data.messages.transactions import Transaction
@@ -21,14 +21,14 @@ MAX_UNBONDINGS: Final = 16
 """How many parts of one bond may be on their way back at a time."""
 
 
-def bond(scope: ExecutionContext, transaction: Transaction) -> None:
+def bond(context: ExecutionContext, transaction: Transaction) -> None:
     """Lock coins. Whoever had no bond decides from the next height on.
 
     Raises `Refusal` (ZERO_AMOUNT, AMOUNT_OVERFLOW, ALREADY_SLASHED, TOO_MANY_VALIDATORS,
     BOND_TOO_SMALL, INSUFFICIENT_BALANCE).
     """
     amount = checked_amount(transaction.body.bond.amount, "amount")
-    state = records.BONDS.get(scope.state, transaction.sender) or BondState()
+    state = records.BONDS.get(context.state, transaction.sender) or BondState()
     if state.slashed:
         raise RefusalError(
             LedgerCode.ALREADY_SLASHED,
@@ -36,12 +36,12 @@ def bond(scope: ExecutionContext, transaction: Transaction) -> None:
             field="public_key",
         )
     if not state.bond:
-        _check_room(scope)
+        _check_room(context)
         state.public_key = transaction.public_key
         if not state.unbonding:
             # Whoever unbonds and bonds again keeps answering for what it signed before.
-            state.since_height = scope.block.height + 1
-    least = scope.rules.min_bond
+            state.since_height = context.block.height + 1
+    least = context.rules.min_bond
     if state.bond + amount < least:
         raise RefusalError(
             LedgerCode.BOND_TOO_SMALL,
@@ -49,19 +49,19 @@ def bond(scope: ExecutionContext, transaction: Transaction) -> None:
             field="amount",
             limit=str(least),
         )
-    scope.debit(transaction.sender, amount, "amount")
+    context.debit(transaction.sender, amount, "amount")
     state.bond += amount
-    records.BONDS.put(scope.state, transaction.sender, record=state)
+    records.BONDS.put(context.state, transaction.sender, record=state)
 
 
-def unbond(scope: ExecutionContext, transaction: Transaction) -> None:
+def unbond(context: ExecutionContext, transaction: Transaction) -> None:
     """Take coins out of the bond; they return after the unbonding period.
 
     Raises `Refusal` (ZERO_AMOUNT, AMOUNT_OVERFLOW, INSUFFICIENT_BOND, BOND_LEFT_TOO_SMALL,
     LAST_VALIDATOR, TOO_MANY_UNBONDINGS).
     """
     amount = checked_amount(transaction.body.unbond.amount, "amount")
-    state = records.BONDS.get(scope.state, transaction.sender) or BondState()
+    state = records.BONDS.get(context.state, transaction.sender) or BondState()
     left = state.bond - amount
     if left < 0:
         raise RefusalError(
@@ -70,13 +70,13 @@ def unbond(scope: ExecutionContext, transaction: Transaction) -> None:
             field="amount",
             limit=str(state.bond),
         )
-    if 0 < left < scope.rules.min_bond:
+    if 0 < left < context.rules.min_bond:
         raise RefusalError(
             LedgerCode.BOND_LEFT_TOO_SMALL,
             f"{format_amount(left)} of the bond would be left: leave at least"
-            f" {format_amount(scope.rules.min_bond)}, or nothing",
+            f" {format_amount(context.rules.min_bond)}, or nothing",
             field="amount",
-            limit=str(scope.rules.min_bond),
+            limit=str(context.rules.min_bond),
         )
     if len(state.unbonding) >= MAX_UNBONDINGS:
         raise RefusalError(
@@ -86,36 +86,36 @@ def unbond(scope: ExecutionContext, transaction: Transaction) -> None:
             limit=str(MAX_UNBONDINGS),
         )
     if left == 0:
-        check_not_last(scope, "amount")
-    release = scope.block.time_ms + scope.rules.unbonding_ms
+        check_not_last(context, "amount")
+    release = context.block.time_ms + context.rules.unbonding_ms
     state.bond = left
     state.unbonding.append(Unbonding(amount=amount, release_ms=release))
-    records.BONDS.put(scope.state, transaction.sender, record=state)
-    records.UNBONDING.add(scope.state, release, transaction.sender)
+    records.BONDS.put(context.state, transaction.sender, record=state)
+    records.UNBONDING.add(context.state, release, transaction.sender)
 
 
-def release_due(scope: ExecutionContext) -> None:
+def release_due(context: ExecutionContext) -> None:
     """Return what has waited for its unbonding period, to its owners' balances."""
-    waiting = records.UNBONDING.scan(scope.state)
-    due = list(takewhile(lambda entry: entry[0] <= scope.block.time_ms, waiting))
+    waiting = records.UNBONDING.scan(context.state)
+    due = list(takewhile(lambda entry: entry[0] <= context.block.time_ms, waiting))
     for release, address in due:
-        records.UNBONDING.remove(scope.state, release, address)
-        state = records.BONDS.get(scope.state, address)
+        records.UNBONDING.remove(context.state, release, address)
+        state = records.BONDS.get(context.state, address)
         assert state is not None, "an unbonding without a bond"
         while state.unbonding and state.unbonding[0].release_ms <= release:
             amount = state.unbonding.pop(0).amount
-            scope.credit(address, amount)
+            context.credit(address, amount)
             kind = block_pb2.PAYMENT_KIND_UNBONDED
-            scope.paid(PaymentReceipt(kind=kind, address=address, amount=amount))
+            context.paid(PaymentReceipt(kind=kind, address=address, amount=amount))
         if state.bond or state.unbonding:
-            records.BONDS.put(scope.state, address, record=state)
+            records.BONDS.put(context.state, address, record=state)
         else:
-            records.BONDS.delete(scope.state, address)
+            records.BONDS.delete(context.state, address)
 
 
-def check_not_last(scope: ExecutionContext, field: str) -> None:
+def check_not_last(context: ExecutionContext, field: str) -> None:
     """Refuse (LAST_VALIDATOR) when only one validator is left: the chain would stop."""
-    if len(validators_of(scope.state)) <= 1:
+    if len(read_validators(context.state)) <= 1:
         raise RefusalError(
             LedgerCode.LAST_VALIDATOR,
             "this is the last validator; without it nobody could decide a block",
@@ -123,9 +123,9 @@ def check_not_last(scope: ExecutionContext, field: str) -> None:
         )
 
 
-def _check_room(scope: ExecutionContext) -> None:
-    most = scope.rules.max_validators
-    if len(validators_of(scope.state)) >= most:
+def _check_room(context: ExecutionContext) -> None:
+    most = context.rules.max_validators
+    if len(read_validators(context.state)) >= most:
         raise RefusalError(
             LedgerCode.TOO_MANY_VALIDATORS,
             f"there are {most} validators already: wait until one unbonds",

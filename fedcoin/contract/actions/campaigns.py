@@ -26,7 +26,7 @@ _SPREADS: Final = (task_pb2.BUDGET_SPREAD_EQUAL, task_pb2.BUDGET_SPREAD_DECREASI
 _REWARDS: Final = (task_pb2.MINING_REWARD_WINNER, task_pb2.MINING_REWARD_PRO_RATA)
 
 
-def open_campaign(scope: ExecutionContext, transaction: Transaction) -> None:
+def open_campaign(context: ExecutionContext, transaction: Transaction) -> None:
     """Put the whole budget in escrow. The campaign's id is the transaction's hash.
 
     Raises `Refusal` (BAD_SERVER, BAD_HASH, BAD_ROUNDS, BUDGET_TOO_SMALL, ZERO_AMOUNT,
@@ -35,18 +35,18 @@ def open_campaign(scope: ExecutionContext, transaction: Transaction) -> None:
     """
     terms = transaction.body.open_campaign
     check_terms(terms)
-    scope.debit(transaction.sender, terms.budget, "budget")
+    context.debit(transaction.sender, terms.budget, "budget")
     campaign = CampaignState(requester=transaction.sender, terms=terms, escrow=terms.budget)
-    records.CAMPAIGNS.put(scope.state, transaction.hash, record=campaign)
+    records.CAMPAIGNS.put(context.state, transaction.hash, record=campaign)
 
 
-def close_campaign(scope: ExecutionContext, transaction: Transaction) -> None:
+def close_campaign(context: ExecutionContext, transaction: Transaction) -> None:
     """End a campaign early: what is left in escrow returns to the requester.
 
     Raises `Refusal` (UNKNOWN_CAMPAIGN, NOT_THE_REQUESTER, CAMPAIGN_CLOSED, TASK_STILL_OPEN).
     """
     campaign_id = transaction.body.close_campaign.campaign_id
-    campaign = campaign_to_change(scope, campaign_id)
+    campaign = campaign_to_change(context, campaign_id)
     if campaign.requester != transaction.sender:
         raise RefusalError(
             LedgerCode.NOT_THE_REQUESTER,
@@ -54,13 +54,13 @@ def close_campaign(scope: ExecutionContext, transaction: Transaction) -> None:
             field="campaign_id",
         )
     check_idle(campaign)
-    close(scope, campaign_id, campaign)
-    records.CAMPAIGNS.put(scope.state, campaign_id, record=campaign)
+    close(context, campaign_id, campaign)
+    records.CAMPAIGNS.put(context.state, campaign_id, record=campaign)
 
 
-def campaign_to_change(scope: ExecutionContext, campaign_id: bytes) -> CampaignState:
+def campaign_to_change(context: ExecutionContext, campaign_id: bytes) -> CampaignState:
     """The campaign with this id. Raises `Refusal` (UNKNOWN_CAMPAIGN)."""
-    campaign = records.CAMPAIGNS.get(scope.state, campaign_id)
+    campaign = records.CAMPAIGNS.get(context.state, campaign_id)
     if campaign is None:
         raise RefusalError(
             LedgerCode.UNKNOWN_CAMPAIGN,

@@ -15,7 +15,7 @@ from fedcoin.v1.block_pb2 import PaymentReceipt
 from fedcoin.v1.state_pb2 import BondState
 
 
-def report(scope: ExecutionContext, transaction: Transaction) -> None:
+def report(context: ExecutionContext, transaction: Transaction) -> None:
     """Burn the bond, and what was on its way back, of who voted twice; reward the reporter.
 
     Slashable are votes from the first height that the present bond helped to decide up to the
@@ -24,15 +24,15 @@ def report(scope: ExecutionContext, transaction: Transaction) -> None:
     NOT_CONTRADICTING, NOT_SLASHABLE, ALREADY_SLASHED, LAST_VALIDATOR).
     """
     action = transaction.body.report_equivocation
-    first = decode_vote(action.first, scope.genesis.chain_id)
-    second = decode_vote(action.second, scope.genesis.chain_id)
+    first = decode_vote(action.first, context.genesis.chain_id)
+    second = decode_vote(action.second, context.genesis.chain_id)
     _check_contradiction(first, second)
     offender = address_of(first.public_key)
-    state = records.BONDS.get(scope.state, offender) or BondState()
-    _check_slashable(scope, state, first.height)
+    state = records.BONDS.get(context.state, offender) or BondState()
+    _check_slashable(context, state, first.height)
     if state.bond:
-        check_not_last(scope, "first.public_key")
-    _slash(scope, offender, state, reporter=transaction.sender)
+        check_not_last(context, "first.public_key")
+    _slash(context, offender, state, reporter=transaction.sender)
 
 
 def _check_contradiction(first: Vote, second: Vote) -> None:
@@ -51,7 +51,7 @@ def _check_contradiction(first: Vote, second: Vote) -> None:
         )
 
 
-def _check_slashable(scope: ExecutionContext, state: BondState, height: int) -> None:
+def _check_slashable(context: ExecutionContext, state: BondState, height: int) -> None:
     if state.slashed:
         raise RefusalError(
             LedgerCode.ALREADY_SLASHED,
@@ -59,7 +59,7 @@ def _check_slashable(scope: ExecutionContext, state: BondState, height: int) -> 
             field="first.public_key",
         )
     held = state.bond or state.unbonding
-    if not held or not state.since_height <= height <= scope.block.height:
+    if not held or not state.since_height <= height <= context.block.height:
         raise RefusalError(
             LedgerCode.NOT_SLASHABLE,
             f"nothing can be slashed for votes of height {height}: the key has no bond that"
@@ -68,17 +68,19 @@ def _check_slashable(scope: ExecutionContext, state: BondState, height: int) -> 
         )
 
 
-def _slash(scope: ExecutionContext, offender: bytes, state: BondState, *, reporter: bytes) -> None:
+def _slash(
+    context: ExecutionContext, offender: bytes, state: BondState, *, reporter: bytes
+) -> None:
     whole = state.bond + sum(part.amount for part in state.unbonding)
-    reward = whole * scope.rules.report_reward_percent // 100
+    reward = whole * context.rules.report_reward_percent // 100
     for part in state.unbonding:
-        records.UNBONDING.remove(scope.state, part.release_ms, offender)
+        records.UNBONDING.remove(context.state, part.release_ms, offender)
     slashed = BondState(public_key=state.public_key, slashed=True)
-    records.BONDS.put(scope.state, offender, record=slashed)
-    scope.burn(whole - reward)
-    scope.credit(reporter, reward)
+    records.BONDS.put(context.state, offender, record=slashed)
+    context.burn(whole - reward)
+    context.credit(reporter, reward)
     for kind, address, amount in (
         (block_pb2.PAYMENT_KIND_BOND_BURNED, offender, whole - reward),
         (block_pb2.PAYMENT_KIND_REPORT_REWARD, reporter, reward),
     ):
-        scope.paid(PaymentReceipt(kind=kind, address=address, amount=amount))
+        context.paid(PaymentReceipt(kind=kind, address=address, amount=amount))

@@ -19,27 +19,28 @@ from fedcoin.v1.block_pb2 import TaskPhase
 from fedcoin.v1.state_pb2 import MinerState, TaskState
 
 
-def commit(scope: ExecutionContext, transaction: Transaction) -> None:
+def commit(context: ExecutionContext, transaction: Transaction) -> None:
     """Take a miner's commitment, with its deposit, while the commit window is open.
 
     Raises `Refusal` (UNKNOWN_TASK, TOO_EARLY, TOO_LATE, NOT_A_MINER, BAD_HASH, WRONG_DEPOSIT,
     ALREADY_COMMITTED, INSUFFICIENT_BALANCE).
     """
     action = transaction.body.commit_shapley
-    task = _task(scope, action.task_id)
+    task = _task(context, action.task_id)
     _check_turn(task, action.attempt, block_pb2.TASK_PHASE_COMMIT)
-    bond = records.BONDS.get(scope.state, transaction.sender)
+    bond = records.BONDS.get(context.state, transaction.sender)
     if bond is None or not bond.bond:
         raise RefusalError(
             LedgerCode.NOT_A_MINER,
-            f"only who has a bond may commit: bond at least {format_amount(scope.rules.min_bond)}",
+            "only a bonded miner may commit: bond at least "
+            f"{format_amount(context.rules.min_bond)}",
             field="public_key",
-            limit=str(scope.rules.min_bond),
+            limit=str(context.rules.min_bond),
         )
     check_length(LedgerCode.BAD_HASH, "commitment", action.commitment, HASH_BYTES)
-    terms = records.TERMS.get(scope.state, action.task_id)
+    terms = records.TERMS.get(context.state, action.task_id)
     assert terms is not None, "a task without terms"
-    due = commit_deposit(scope.rules.commit_deposit, terms.prices.mining)
+    due = commit_deposit(context.rules.commit_deposit, terms.prices.mining)
     if action.deposit != due:
         raise RefusalError(
             LedgerCode.WRONG_DEPOSIT,
@@ -47,23 +48,23 @@ def commit(scope: ExecutionContext, transaction: Transaction) -> None:
             field="deposit",
             limit=str(due),
         )
-    if records.MINERS.get(scope.state, action.task_id, transaction.sender) is not None:
+    if records.MINERS.get(context.state, action.task_id, transaction.sender) is not None:
         raise RefusalError(
             LedgerCode.ALREADY_COMMITTED,
             "this miner has committed in this attempt already",
             field="task_id",
         )
-    scope.debit(transaction.sender, action.deposit, "deposit")
+    context.debit(transaction.sender, action.deposit, "deposit")
     miner = MinerState(
         public_key=transaction.public_key,
         commitment=action.commitment,
         deposit=action.deposit,
         attempt=action.attempt,
     )
-    records.MINERS.put(scope.state, action.task_id, transaction.sender, record=miner)
+    records.MINERS.put(context.state, action.task_id, transaction.sender, record=miner)
 
 
-def reveal(scope: ExecutionContext, transaction: Transaction) -> None:
+def reveal(context: ExecutionContext, transaction: Transaction) -> None:
     """Take what opens a miner's commitment, and later what answers the challenge as well.
 
     Evidence without a leaf is an opening: its salt is one of those that fix the challenge.
@@ -71,11 +72,11 @@ def reveal(scope: ExecutionContext, transaction: Transaction) -> None:
     ALREADY_REVEALED, BAD_HASH, WRONG_OPENING, and those of `verify_evidence`).
     """
     action = transaction.body.reveal_shapley
-    task = _task(scope, action.task_id)
+    task = _task(context, action.task_id)
     opens = not action.evidence.leaves
     phase = block_pb2.TASK_PHASE_CHALLENGE if opens else block_pb2.TASK_PHASE_REVEAL
     _check_turn(task, action.attempt, phase)
-    miner = records.MINERS.get(scope.state, action.task_id, transaction.sender)
+    miner = records.MINERS.get(context.state, action.task_id, transaction.sender)
     if miner is None:
         raise RefusalError(
             LedgerCode.NOT_COMMITTED,
@@ -86,23 +87,23 @@ def reveal(scope: ExecutionContext, transaction: Transaction) -> None:
     _check_opening(transaction, miner.commitment)
     if opens:
         miner.salt = action.salt
-        records.MINERS.put(scope.state, action.task_id, transaction.sender, record=miner)
+        records.MINERS.put(context.state, action.task_id, transaction.sender, record=miner)
         return
     # A result is kept for this very transaction and challenge: both make it up.
-    proved = scope.memo.of(
+    proved = context.memo.of(
         ("reveal", transaction.hash, task.challenge),
-        lambda: _verified(scope, transaction, task.challenge),
+        lambda: _verified(context, transaction, task.challenge),
     )
     miner.revealed = True
     miner.samples = proved.samples
     miner.shapley_nano.extend(proved.shapley_nano)
     miner.evidence_root = action.evidence.root
     miner.evaluations = proved.evaluations
-    records.MINERS.put(scope.state, action.task_id, transaction.sender, record=miner)
+    records.MINERS.put(context.state, action.task_id, transaction.sender, record=miner)
 
 
-def _task(scope: ExecutionContext, task_id: bytes) -> TaskState:
-    task = records.TASKS.get(scope.state, task_id)
+def _task(context: ExecutionContext, task_id: bytes) -> TaskState:
+    task = records.TASKS.get(context.state, task_id)
     if task is None:
         raise RefusalError(
             LedgerCode.UNKNOWN_TASK,
@@ -164,9 +165,11 @@ def _check_opening(transaction: Transaction, committed: bytes) -> None:
         )
 
 
-def _verified(scope: ExecutionContext, transaction: Transaction, challenge: bytes) -> ProvedVector:
+def _verified(
+    context: ExecutionContext, transaction: Transaction, challenge: bytes
+) -> ProvedVector:
     action = transaction.body.reveal_shapley
-    terms = records.TERMS.get(scope.state, action.task_id)
+    terms = records.TERMS.get(context.state, action.task_id)
     assert terms is not None, "a task without terms"
     plan = plan_of(terms, action.task_id, transaction.public_key)
-    return verify_evidence(action.evidence, plan, challenge, scope.rules.challenge_leaves)
+    return verify_evidence(action.evidence, plan, challenge, context.rules.challenge_leaves)

@@ -39,7 +39,7 @@ _AVERAGINGS: Final = (
 )
 
 
-def open_task(scope: ExecutionContext, transaction: Transaction) -> None:
+def open_task(context: ExecutionContext, transaction: Transaction) -> None:
     """Open the next round's task. The task's id is the transaction's hash.
 
     Checked in this order: the campaign (UNKNOWN_CAMPAIGN, NOT_THE_SERVER, CAMPAIGN_CLOSED,
@@ -51,17 +51,17 @@ def open_task(scope: ExecutionContext, transaction: Transaction) -> None:
     CLIENTS_OUT_OF_ORDER). Raises `Refusal` with these codes.
     """
     terms = transaction.body.open_task
-    campaign = campaign_to_change(scope, terms.campaign_id)
+    campaign = campaign_to_change(context, terms.campaign_id)
     _check_turn(terms, campaign, transaction.sender)
     _check_terms(terms, campaign)
-    _check_sampling(scope, transaction)
-    _check_updates(scope, transaction)
+    _check_sampling(context, transaction)
+    _check_updates(context, transaction)
     campaign.last_round = terms.round
     campaign.open_task_id = transaction.hash
     campaign.last_base = terms.base
     campaign.last_aggregate = terms.aggregate
-    records.CAMPAIGNS.put(scope.state, terms.campaign_id, record=campaign)
-    lifecycle.open_task(scope, transaction.hash, terms)
+    records.CAMPAIGNS.put(context.state, terms.campaign_id, record=campaign)
+    lifecycle.open_task(context, transaction.hash, terms)
 
 
 def _check_turn(terms: OpenTask, campaign: CampaignState, sender: bytes) -> None:
@@ -138,14 +138,14 @@ def _check_shard(shard: EvaluationShard, campaign: CampaignState) -> None:
         )
 
 
-def _check_sampling(scope: ExecutionContext, transaction: Transaction) -> None:
+def _check_sampling(context: ExecutionContext, transaction: Transaction) -> None:
     """How many clients there may be, and whether a reveal can be checked and can travel."""
     terms = transaction.body.open_task
     if not terms.updates:
         raise RefusalError(
             LedgerCode.NO_CLIENTS, "updates is empty: nobody trained", field="updates", limit="1"
         )
-    most = scope.rules.max_clients
+    most = context.rules.max_clients
     if terms.sampling.schedule == task_pb2.SCHEDULE_EXACT:
         most = min(most, MAX_EXACT_CLIENTS)
     if len(terms.updates) > most:
@@ -157,20 +157,20 @@ def _check_sampling(scope: ExecutionContext, transaction: Transaction) -> None:
             limit=str(most),
         )
     plan = plan_of(terms, transaction.hash, transaction.public_key)
-    needed = largest_evidence_bytes(plan, scope.rules.challenge_leaves) + _ENVELOPE_BYTES
-    if needed > scope.rules.max_transaction_bytes:
+    needed = largest_evidence_bytes(plan, context.rules.challenge_leaves) + _ENVELOPE_BYTES
+    if needed > context.rules.max_transaction_bytes:
         raise RefusalError(
             DataCode.TOO_LARGE,
             f"a miner's reveal may take {needed} bytes, a transaction"
-            f" {scope.rules.max_transaction_bytes}: take fewer clients or max_samples",
+            f" {context.rules.max_transaction_bytes}: take fewer clients or max_samples",
             field="sampling",
-            limit=str(scope.rules.max_transaction_bytes),
+            limit=str(context.rules.max_transaction_bytes),
         )
 
 
-def _check_updates(scope: ExecutionContext, transaction: Transaction) -> None:
-    updates = scope.memo.of(
-        ("updates", transaction.hash), lambda: tuple(_decoded(scope, transaction))
+def _check_updates(context: ExecutionContext, transaction: Transaction) -> None:
+    updates = context.memo.of(
+        ("updates", transaction.hash), lambda: tuple(_decoded(context, transaction))
     )
     terms = transaction.body.open_task
     before = b""
@@ -201,10 +201,10 @@ def _check_updates(scope: ExecutionContext, transaction: Transaction) -> None:
         before = update.address
 
 
-def _decoded(scope: ExecutionContext, transaction: Transaction) -> Iterator[Update]:
+def _decoded(context: ExecutionContext, transaction: Transaction) -> Iterator[Update]:
     for i, envelope in enumerate(transaction.body.open_task.updates):
         try:
-            yield decode_update(envelope, scope.genesis.chain_id)
+            yield decode_update(envelope, context.genesis.chain_id)
         except RefusalError as refusal:
             field = refusal.field.replace("update", f"updates[{i}]", 1)
             raise refusal.prefixed(f"updates[{i}]", field=field) from None

@@ -14,7 +14,7 @@ from fedcoin.data.messages.transactions import Transaction
 MAX_OUTPUTS: Final = 256
 
 
-def transfer(scope: ExecutionContext, transaction: Transaction) -> None:
+def transfer(context: ExecutionContext, transaction: Transaction) -> None:
     """Move coins.
 
     Raises `Refusal` (NO_OUTPUTS, TOO_MANY_OUTPUTS, BAD_RECIPIENT, ZERO_AMOUNT, AMOUNT_OVERFLOW,
@@ -37,6 +37,6 @@ def transfer(scope: ExecutionContext, transaction: Transaction) -> None:
         recipient = f"outputs[{i}].recipient"
         check_length(LedgerCode.BAD_RECIPIENT, recipient, output.recipient, ADDRESS_BYTES)
         total += checked_amount(output.amount, f"outputs[{i}].amount")
-    scope.debit(transaction.sender, checked_amount(total, "outputs.amount"), "outputs.amount")
+    context.debit(transaction.sender, checked_amount(total, "outputs.amount"), "outputs.amount")
     for output in outputs:
-        scope.credit(output.recipient, output.amount)
+        context.credit(output.recipient, output.amount)

@@ -73,8 +73,8 @@ class Ledger:
         self._reader = reader
         self._tree = StateTree.load(reader.scan(b""))
         self._memo = Memo()
-        self._validators = validators.validators_of(reader)
-        self._deciders = validators.deciders_of(reader)
+        self._validators = validators.read_validators(reader)
+        self._last_validators = validators.read_last_validators(reader)
 
     @property
     def reader(self) -> StateReader:
@@ -88,52 +88,52 @@ class Ledger:
 
     # Executing ----------------------------------------------------------------------------
 
-    def execute(self, context: BlockContext, transactions: Sequence[Transaction]) -> Execution:
+    def execute(self, block: BlockContext, transactions: Sequence[Transaction]) -> Execution:
         """Do all that a block with these transactions does.
 
         Raises the first `Refusal` of a transaction; its `field` then begins with
         `transactions[i]`.
         """
-        scope = self._scope(context)
-        settlement = begin_block(scope)
+        context = self._new_context(block)
+        settlement = begin_block(context)
         for i, transaction in enumerate(transactions):
             try:
-                apply_transaction(scope, transaction)
+                apply_transaction(context, transaction)
             except RefusalError as refusal:
                 raise _at(i, refusal) from None
-        return self._finish(scope, settlement, transactions)
+        return self._finish(context, settlement, transactions)
 
     def build(
-        self, context: BlockContext, candidates: Iterable[Transaction], max_bytes: int
+        self, block: BlockContext, candidates: Iterable[Transaction], max_bytes: int
     ) -> Built:
         """Do what a block does with as many candidates as apply and fit, in their order.
 
         `max_bytes` bounds the whole serialised block. Never raises for a candidate: those that
         are refused are told, those that do not fit are left out.
         """
-        scope = self._scope(context)
-        settlement = begin_block(scope)
+        context = self._new_context(block)
+        settlement = begin_block(context)
         taken: list[Transaction] = []
         refused: list[tuple[Transaction, RefusalError]] = []
         left_out: set[bytes] = set()
         settled = settlement.ByteSize() if settlement is not None else 0
-        room = max_bytes - _HEADER_BYTES - settled - len(context.last_certificate)
+        room = max_bytes - _HEADER_BYTES - settled - len(block.last_certificate)
         for transaction in candidates:
             size = len(transaction.raw) + _TAG_BYTES
             if size > room or transaction.sender in left_out:
                 # What its sender signed later would have a gap before it.
                 left_out.add(transaction.sender)
                 continue
-            fork = scope.fork()
+            fork = context.fork()
             try:
                 apply_transaction(fork, transaction)
             except RefusalError as refusal:
                 refused.append((transaction, refusal))
                 continue
-            scope.absorb(fork)
+            context.absorb(fork)
             taken.append(transaction)
             room -= size
-        execution = self._finish(scope, settlement, taken)
+        execution = self._finish(context, settlement, taken)
         return Built(tuple(taken), execution, tuple(refused))
 
     def adopt(self, execution: Execution) -> None:
@@ -142,7 +142,7 @@ class Ledger:
         It must have been the latest block's, executed on the state that was adopted before it.
         """
         self._tree.adopt(execution.tree)
-        self._deciders, self._validators = self._validators, execution.next_validators
+        self._last_validators, self._validators = self._validators, execution.next_validators
 
     def check(self, transaction: Transaction, height: int, time_ms: int) -> None:
         """Raise the `Refusal` that a transaction would meet in the block after `height`.
@@ -161,38 +161,38 @@ class Ledger:
         What is refused is left out for those that follow. The block's own beginning is not
         played: what only becomes possible with it is refused as too early.
         """
-        scope = self._scope(BlockContext(height + 1, time_ms, b"", b""))
+        context = self._new_context(BlockContext(height + 1, time_ms, b"", b""))
         found: list[RefusalError | None] = []
         for transaction in transactions:
-            fork = scope.fork()
+            fork = context.fork()
             try:
                 apply_transaction(fork, transaction)
             except RefusalError as refusal:
                 found.append(refusal)
                 continue
-            scope.absorb(fork)
+            context.absorb(fork)
             found.append(None)
         return found
 
-    def _scope(self, context: BlockContext) -> ExecutionContext:
-        return ExecutionContext(self.genesis, context, Overlay(self._reader), self._memo)
+    def _new_context(self, block: BlockContext) -> ExecutionContext:
+        return ExecutionContext(self.genesis, block, Overlay(self._reader), self._memo)
 
     def _finish(
         self,
-        scope: ExecutionContext,
+        context: ExecutionContext,
         settlement: Settlement | None,
         transactions: Sequence[Transaction],
     ) -> Execution:
         fees = sum(transaction.body.fee for transaction in transactions)
-        next_validators = end_block(scope, fees, self.validators())
-        changes = scope.state.changes()
-        check_conserved(scope.state, changes)
+        next_validators = end_block(context, fees, self.validators())
+        changes = context.state.changes()
+        check_conserved(context.state, changes)
         update = self._tree.update(changes)
         return Execution(
             transactions=tuple(transactions),
             changes=changes,
-            receipts=tuple(scope.receipts),
-            receipts_root=receipts_root(scope.receipts),
+            receipts=tuple(context.receipts),
+            receipts_root=receipts_root(context.receipts),
             app_hash=update.root,
             settlement=settlement,
             next_validators=next_validators,
@@ -205,9 +205,9 @@ class Ledger:
         """Who decides the next height."""
         return self._validators
 
-    def deciders(self) -> ValidatorSet:
+    def last_validators(self) -> ValidatorSet:
         """Who decided the latest height: the next block holds their certificate."""
-        return self._deciders
+        return self._last_validators
 
     def proposer(self, height: int, round: int) -> Validator:
         """Who proposes in a round of `height`, which must be the one after the latest block."""

@@ -9,7 +9,11 @@ from fedcoin.contract.admission import admit
 from fedcoin.contract.state import records
 from fedcoin.contract.state.execution_context import ExecutionContext
 from fedcoin.contract.state.overlay import Overlay
-from fedcoin.contract.state.validators import deciders_of, record_deciders, validators_of
+from fedcoin.contract.state.validators import (
+    read_last_validators,
+    read_validators,
+    write_last_validators,
+)
 from fedcoin.contract.tasks import lifecycle
 from fedcoin.data.messages.transactions import Transaction, action_name
 from fedcoin.v1.block_pb2 import Settlement
@@ -19,34 +23,34 @@ class SupplyError(RuntimeError):
     """A block would make coins or lose them: a bug, never a peer's fault."""
 
 
-def begin_block(scope: ExecutionContext) -> Settlement | None:
+def begin_block(context: ExecutionContext) -> Settlement | None:
     """Return the bonds that are due, settle a task; what it settled, if any."""
-    release_due(scope)
-    return lifecycle.begin_block(scope)
+    release_due(context)
+    return lifecycle.begin_block(context)
 
 
-def apply_transaction(scope: ExecutionContext, transaction: Transaction) -> None:
+def apply_transaction(context: ExecutionContext, transaction: Transaction) -> None:
     """Take the fee, do the action, write the receipt.
 
     Raises `Refusal`; the scope is then half changed and must be dropped.
     """
-    admit(scope, transaction)
-    scope.applied(transaction.hash, transaction.sender, transaction.body.fee)
-    RULES[action_name(transaction.body)](scope, transaction)
+    admit(context, transaction)
+    context.applied(transaction.hash, transaction.sender, transaction.body.fee)
+    RULES[action_name(transaction.body)](context, transaction)
 
 
-def end_block(scope: ExecutionContext, fees: int, deciders: ValidatorSet) -> ValidatorSet:
+def end_block(context: ExecutionContext, fees: int, last_validators: ValidatorSet) -> ValidatorSet:
     """Close windows and pay the fees to the proposer.
 
     `deciders` are the validators that decide this very block; those of the next height are
     returned.
     """
-    validators = validators_of(scope.state)
-    lifecycle.end_block(scope, validators)
+    validators = read_validators(context.state)
+    lifecycle.end_block(context, validators)
     if fees:
-        scope.credit(scope.block.proposer, fees)
-    if deciders != deciders_of(scope.state):
-        record_deciders(scope.state, deciders)
+        context.credit(context.block.proposer, fees)
+    if last_validators != read_last_validators(context.state):
+        write_last_validators(context.state, last_validators)
     return validators
 
 

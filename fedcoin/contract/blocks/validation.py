@@ -197,7 +197,7 @@ def _check_certificate(block: Block, parent_hash: bytes, genesis: Genesis, ledge
     if height > 1:
         verify_certificate(
             block.last_certificate,
-            ledger.deciders(),
+            ledger.last_validators(),
             genesis.chain_id,
             height - 1,
             parent_hash,

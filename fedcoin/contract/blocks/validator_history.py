@@ -10,21 +10,20 @@ Who has no blocks at all follows the changes by their certificates (`TrustPath`)
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from fedcoin.consensus.certificates import verify_certificate
+from fedcoin.consensus.validator_messages import decode_validators
 from fedcoin.consensus.validators import Validator, ValidatorSet
 from fedcoin.contract.errors import LedgerCode
+from fedcoin.contract.state.validators import genesis_validators
 from fedcoin.data.crypto.addresses import address_of
 from fedcoin.data.crypto.hashing import sha256
 from fedcoin.data.errors import DataCode, RefusalError
-from fedcoin.data.messages import canonical
 from fedcoin.data.messages.blocks import decode_header
 from fedcoin.data.messages.genesis import Genesis
 from fedcoin.data.storage.chain_store import ChainStore
 from fedcoin.v1.block_pb2 import PAYMENT_KIND_BOND_BURNED, Block, BlockHeader, Receipt
-from fedcoin.v1.state_pb2 import Elector, ElectorateState
 from fedcoin.v1.transaction_pb2 import SignedTransaction, TransactionBody
 
 
@@ -35,30 +34,6 @@ class Change:
     height: int
     validators: tuple[Validator, ...]
     """By address."""
-
-
-def genesis_validators(genesis: Genesis) -> ValidatorSet:
-    """Who decides height 1."""
-    return ValidatorSet.of(Validator.of(key, bond) for key, bond in genesis.validators)
-
-
-def validator_set(electors: Iterable[Elector], field: str = "validators") -> ValidatorSet:
-    """The set that was told. Raises Refusal MALFORMED when none can be like this."""
-    members = []
-    for elector in electors:
-        canonical.check_length(elector.public_key, 32, f"{field}.public_key")
-        canonical.check_range(elector.power, 1, (1 << 63) - 1, f"{field}.power")
-        members.append(Validator.of(elector.public_key, elector.power))
-    try:
-        return ValidatorSet.of(members)
-    except ValueError as error:
-        raise RefusalError(DataCode.MALFORMED, f"{field}: {error}", field=field) from None
-
-
-def encode_electorate(validators: Iterable[Validator]) -> bytes:
-    """The serialised ElectorateState of these validators."""
-    electors = [Elector(public_key=v.public_key, power=v.power) for v in validators]
-    return canonical.encode(ElectorateState(electors=electors))
 
 
 class TrustPath:
@@ -77,7 +52,7 @@ class TrustPath:
         """The least height at which the next change can be."""
         return self._sets[-1][0]
 
-    def deciders(self, height: int) -> ValidatorSet:
+    def validators_at(self, height: int) -> ValidatorSet:
         """Who decides a height, as far as was followed."""
         return next(found for since, found in reversed(self._sets) if since <= height)
 
@@ -94,8 +69,8 @@ class TrustPath:
                 field="header",
                 limit=self._chain_id,
             )
-        deciders = self.deciders(header.height)
-        verify_certificate(certificate, deciders, self._chain_id, header.height, sha256(raw))
+        validators = self.validators_at(header.height)
+        verify_certificate(certificate, validators, self._chain_id, header.height, sha256(raw))
         return header
 
     def follow(self, raw: bytes, certificate: bytes, validators: ValidatorSet) -> BlockHeader:
@@ -119,7 +94,9 @@ class TrustPath:
 
         Raises Refusal WRONG_VALIDATORS_HASH.
         """
-        if (validators or self.deciders(header.height + 1)).hash() != header.next_validators_hash:
+        if (
+            validators or self.validators_at(header.height + 1)
+        ).hash() != header.next_validators_hash:
             raise RefusalError(
                 LedgerCode.WRONG_VALIDATORS_HASH,
                 "validators: they are not those that the header commits to",
@@ -156,9 +133,8 @@ class ValidatorHistory:
         """What came before the first block that is kept, the snapshot told."""
         self._changes = []
         for past in self._store.past():
-            if past.electorate:
-                electors = ElectorateState.FromString(past.electorate).electors
-                validators = validator_set(electors)
+            if past.next_validators:
+                validators = decode_validators(past.next_validators)
                 self._members = {v.address: v for v in validators}
                 self._hash = validators.hash()
                 self._changes.append(Change(past.height, validators.members))
@@ -169,7 +145,7 @@ class ValidatorHistory:
         if header.next_validators_hash == self._hash:
             return
         members = self._after(height)
-        validators = ValidatorSet.of(members.values())
+        validators = ValidatorSet.from_members(members.values())
         if validators.hash() != header.next_validators_hash:
             raise RuntimeError(f"the bonds that moved in block {height} do not explain its header")
         self._members, self._hash = members, validators.hash()

@@ -16,7 +16,8 @@ from typing import Final
 
 from google.protobuf.message import DecodeError
 
-from fedcoin.contract.blocks.validator_history import TrustPath, encode_electorate, validator_set
+from fedcoin.consensus.validator_messages import encode_validators, validators_from_messages
+from fedcoin.contract.blocks.validator_history import TrustPath
 from fedcoin.contract.errors import LedgerCode
 from fedcoin.contract.state import records
 from fedcoin.contract.state.state_tree import BUCKETS, bucket_of, entry_hash
@@ -162,10 +163,12 @@ class SnapshotCheck:
         return Base(self._past_headers(head), tuple(self._noted.campaigns), self._noted.tasks())
 
     def _change(self, change: ValidatorChange) -> None:
-        validators = validator_set(change.validators)
+        validators = validators_from_messages(change.validators)
         header = self._trust.follow(change.header, change.certificate, validators)
-        electorate = encode_electorate(validators)
-        self._past.append(PastHeader(header.height, change.header, change.certificate, electorate))
+        next_validators = encode_validators(validators)
+        self._past.append(
+            PastHeader(header.height, change.header, change.certificate, next_validators)
+        )
 
     def _take_head(self, head: SnapshotHead) -> None:
         if head.genesis_hash != self._genesis.hash:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
 
+from fedcoin.consensus.validator_messages import validators_to_messages
 from fedcoin.contract.blocks.validator_history import Change, ValidatorHistory
 from fedcoin.contract.snapshots.verifier import CHUNK_BYTES, EMPTY_BUCKET, Entry
 from fedcoin.contract.state.state_tree import BUCKETS, bucket_of, entry_hash
@@ -15,7 +16,6 @@ from fedcoin.data.storage.chain_store import ChainStore
 from fedcoin.data.storage.snapshot_files import SnapshotWriter, rewrite
 from fedcoin.data.storage.state_view import StateView
 from fedcoin.v1.snapshot_pb2 import SnapshotChunk, SnapshotHead, SnapshotPart, ValidatorChange
-from fedcoin.v1.state_pb2 import Elector
 
 
 def change_of(store: ChainStore, change: Change) -> ValidatorChange:
@@ -23,7 +23,7 @@ def change_of(store: ChainStore, change: Change) -> ValidatorChange:
     return ValidatorChange(
         header=store.header_bytes(change.height) or b"",
         certificate=store.certificate(change.height) or b"",
-        validators=[Elector(public_key=v.public_key, power=v.power) for v in change.validators],
+        validators=validators_to_messages(change.validators),
     )
 
 

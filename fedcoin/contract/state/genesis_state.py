@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from fedcoin.consensus.validators import Validator, ValidatorSet
 from fedcoin.contract.state import records
 from fedcoin.contract.state.overlay import MemoryState, Overlay
-from fedcoin.contract.state.validators import record_deciders
+from fedcoin.contract.state.validators import genesis_validators, write_last_validators
 from fedcoin.data.messages.genesis import Genesis
 from fedcoin.v1.state_pb2 import AccountState, BondState, LedgerState
 
@@ -16,11 +15,11 @@ def genesis_changes(genesis: Genesis) -> dict[bytes, bytes | None]:
     for address, balance in genesis.accounts:
         if balance:
             records.ACCOUNTS.put(state, address, record=AccountState(balance=balance))
-    validators = ValidatorSet.of(Validator.of(key, bond) for key, bond in genesis.validators)
+    validators = genesis_validators(genesis)
     for v in validators:
         bond = BondState(public_key=v.public_key, bond=v.power, since_height=1)
         records.BONDS.put(state, v.address, record=bond)
-    record_deciders(state, validators)
+    write_last_validators(state, validators)
     difficulty = genesis.parameters.initial_difficulty_nano
     ledger = LedgerState(supply=genesis.supply, difficulty_nano=difficulty)
     records.LEDGER.put(state, record=ledger)

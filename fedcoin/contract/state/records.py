@@ -19,10 +19,10 @@ from fedcoin.v1.state_pb2 import (
     AccountState,
     BondState,
     CampaignState,
-    ElectorateState,
     LedgerState,
     MinerState,
     TaskState,
+    ValidatorSetState,
 )
 from fedcoin.v1.task_pb2 import OpenTask
 
@@ -120,7 +120,7 @@ MINERS: Final = Table(b"miner/", MinerState, _miner_coins)
 """task id (32), address (20) -> the miner's part in the present attempt."""
 LEDGER: Final = Table(b"ledger/", LedgerState, _ledger_coins)
 """(nothing) -> what belongs to all."""
-ELECTORATE: Final = Table(b"electorate/", ElectorateState)
+LAST_VALIDATORS: Final = Table(b"electorate/", ValidatorSetState)
 """(nothing) -> the validators that decided the latest block."""
 
 UNBONDING: Final = Index(b"unbonding/")

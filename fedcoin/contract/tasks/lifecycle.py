@@ -40,39 +40,39 @@ REVEAL = block_pb2.TASK_PHASE_REVEAL
 SETTLE = block_pb2.TASK_PHASE_SETTLE
 
 
-def open_task(scope: ExecutionContext, task_id: bytes, terms: OpenTask) -> None:
+def open_task(context: ExecutionContext, task_id: bytes, terms: OpenTask) -> None:
     """Begin a task with its first commit window."""
     task = TaskState(
-        opened_height=scope.block.height,
-        opened_ms=scope.block.time_ms,
-        difficulty_nano=records.ledger_of(scope.state).difficulty_nano,
+        opened_height=context.block.height,
+        opened_ms=context.block.time_ms,
+        difficulty_nano=records.ledger_of(context.state).difficulty_nano,
     )
-    records.TERMS.put(scope.state, task_id, record=terms)
-    records.OPEN_TASKS.add(scope.state, scope.block.height, task_id)
-    _enter(scope, task_id, task, COMMIT, terms.commit_window_ms)
+    records.TERMS.put(context.state, task_id, record=terms)
+    records.OPEN_TASKS.add(context.state, context.block.height, task_id)
+    _enter(context, task_id, task, COMMIT, terms.commit_window_ms)
 
 
-def begin_block(scope: ExecutionContext) -> Settlement | None:
+def begin_block(context: ExecutionContext) -> Settlement | None:
     """Settle the oldest task that can be settled."""
-    for task_id, task in open_tasks(scope.state):
+    for task_id, task in open_tasks(context.state):
         if task.phase == SETTLE:
-            return settle(scope, Round.load(scope, task_id))
+            return settle(context, Round.load(context, task_id))
     return None
 
 
-def end_block(scope: ExecutionContext, validators: ValidatorSet) -> None:
+def end_block(context: ExecutionContext, validators: ValidatorSet) -> None:
     """Close the windows that are over. `validators` are those of the next height."""
-    for task_id, task in list(open_tasks(scope.state)):
-        if not _is_over(scope, task_id, task, validators):
+    for task_id, task in list(open_tasks(context.state)):
+        if not _is_over(context, task_id, task, validators):
             continue
-        round = Round.load(scope, task_id)
+        round = Round.load(context, task_id)
         if task.phase == COMMIT:
-            _close_commit_window(scope, round, validators)
+            _close_commit_window(context, round, validators)
         elif task.phase == CHALLENGE:
-            _close_challenge_window(scope, round, validators)
+            _close_challenge_window(context, round, validators)
         else:
-            _close_reveal_window(scope, round, validators)
-    _give_turn_to_winner(scope)
+            _close_reveal_window(context, round, validators)
+    _give_turn_to_winner(context)
 
 
 def open_tasks(state: StateReader) -> Iterable[tuple[bytes, TaskState]]:
@@ -84,50 +84,50 @@ def open_tasks(state: StateReader) -> Iterable[tuple[bytes, TaskState]]:
 
 
 def _enter(
-    scope: ExecutionContext,
+    context: ExecutionContext,
     task_id: bytes,
     task: TaskState,
     phase: TaskPhase.ValueType,
     window_ms: int = 0,
 ) -> None:
     task.phase = phase
-    task.phase_height = scope.block.height
-    task.deadline_ms = scope.block.time_ms + window_ms if window_ms else 0
-    records.TASKS.put(scope.state, task_id, record=task)
-    scope.entered(task_id, phase, task.attempt)
+    task.phase_height = context.block.height
+    task.deadline_ms = context.block.time_ms + window_ms if window_ms else 0
+    records.TASKS.put(context.state, task_id, record=task)
+    context.entered(task_id, phase, task.attempt)
 
 
-def _close_commit_window(scope: ExecutionContext, round: Round, validators: ValidatorSet) -> None:
-    if _has_quorum(scope, validators, round.miners):
-        _enter(scope, round.task_id, round.task, CHALLENGE, round.terms.reveal_window_ms)
+def _close_commit_window(context: ExecutionContext, round: Round, validators: ValidatorSet) -> None:
+    if _has_quorum(context, validators, round.miners):
+        _enter(context, round.task_id, round.task, CHALLENGE, round.terms.reveal_window_ms)
     else:
         # Nobody was asked to open anything, so nobody loses a deposit.
-        clear_deposits(scope, round, due=lambda _: True)
-        _mine_again(scope, round)
+        clear_deposits(context, round, due=lambda _: True)
+        _mine_again(context, round)
 
 
 def _close_challenge_window(
-    scope: ExecutionContext, round: Round, validators: ValidatorSet
+    context: ExecutionContext, round: Round, validators: ValidatorSet
 ) -> None:
     """Fix the challenge by the salts that are open; who kept its own back is out."""
     salts = {address: miner.salt for address, miner in round.miners.items() if miner.salt}
-    if _has_quorum(scope, validators, salts):
+    if _has_quorum(context, validators, salts):
         round.task.challenge = challenge_of(round.task_id, round.task.attempt, salts)
-        _enter(scope, round.task_id, round.task, REVEAL, round.terms.reveal_window_ms)
+        _enter(context, round.task_id, round.task, REVEAL, round.terms.reveal_window_ms)
     else:
-        clear_deposits(scope, round, due=lambda miner: bool(miner.salt))
-        _mine_again(scope, round)
+        clear_deposits(context, round, due=lambda miner: bool(miner.salt))
+        _mine_again(context, round)
 
 
-def _close_reveal_window(scope: ExecutionContext, round: Round, validators: ValidatorSet) -> None:
-    outcome = _outcome(scope, round, validators)
+def _close_reveal_window(context: ExecutionContext, round: Round, validators: ValidatorSet) -> None:
+    outcome = _outcome(context, round, validators)
     if outcome is None:
-        clear_deposits(scope, round, due=lambda miner: miner.revealed)
-        _mine_again(scope, round)
+        clear_deposits(context, round, due=lambda miner: miner.revealed)
+        _mine_again(context, round)
         return
     for address in outcome.inliers:
         round.miners[address].inlier = True
-        records.MINERS.put(scope.state, round.task_id, address, record=round.miners[address])
+        records.MINERS.put(context.state, round.task_id, address, record=round.miners[address])
     round.task.settlement.CopyFrom(
         Settlement(
             task_id=round.task_id,
@@ -137,11 +137,11 @@ def _close_reveal_window(scope: ExecutionContext, round: Round, validators: Vali
             difficulty_nano=round.task.difficulty_nano,
         )
     )
-    _enter(scope, round.task_id, round.task, SETTLE)
+    _enter(context, round.task_id, round.task, SETTLE)
 
 
 def _outcome(
-    scope: ExecutionContext, round: Round, validators: ValidatorSet
+    context: ExecutionContext, round: Round, validators: ValidatorSet
 ) -> posap.Outcome | None:
     """What the reveals come to, if those that still have power are enough."""
     reveals = [
@@ -149,7 +149,7 @@ def _outcome(
         for address, miner in round.miners.items()
         if miner.revealed and (validator := validators.by_address(address)) is not None
     ]
-    if not _has_quorum(scope, validators, (reveal.miner for reveal in reveals)):
+    if not _has_quorum(context, validators, (reveal.miner for reveal in reveals)):
         return None
     exact = round.terms.sampling.schedule == task_pb2.SCHEDULE_EXACT
     return posap.decide(
@@ -157,36 +157,36 @@ def _outcome(
         round.task.difficulty_nano,
         round.task.challenge,
         exact,
-        min_samples_percent=scope.rules.min_samples_percent,
+        min_samples_percent=context.rules.min_samples_percent,
     )
 
 
-def _mine_again(scope: ExecutionContext, round: Round) -> None:
+def _mine_again(context: ExecutionContext, round: Round) -> None:
     """Begin the next attempt with twice the distance; fail after the last."""
     task = round.task
     if task.attempt + 1 >= round.terms.max_attempts:
         for address, miner in round.miners.items():
-            records.MINERS.put(scope.state, round.task_id, address, record=miner)
-        fail(scope, round)
+            records.MINERS.put(context.state, round.task_id, address, record=miner)
+        fail(context, round)
         return
     for address in round.miners:
-        records.MINERS.delete(scope.state, round.task_id, address)
+        records.MINERS.delete(context.state, round.task_id, address)
     task.attempt += 1
     task.challenge = b""
-    task.difficulty_nano = min(2 * task.difficulty_nano, scope.rules.max_difficulty_nano)
-    _enter(scope, round.task_id, task, COMMIT, round.terms.commit_window_ms)
+    task.difficulty_nano = min(2 * task.difficulty_nano, context.rules.max_difficulty_nano)
+    _enter(context, round.task_id, task, COMMIT, round.terms.commit_window_ms)
 
 
 def _is_over(
-    scope: ExecutionContext, task_id: bytes, task: TaskState, validators: ValidatorSet
+    context: ExecutionContext, task_id: bytes, task: TaskState, validators: ValidatorSet
 ) -> bool:
     """Is the present window over, by time or because there is nobody left to wait for?"""
     if task.phase not in (COMMIT, CHALLENGE, REVEAL):
         return False
-    blocks = scope.block.height - task.phase_height
-    if scope.block.time_ms >= task.deadline_ms and blocks >= least_blocks(validators):
+    blocks = context.block.height - task.phase_height
+    if context.block.time_ms >= task.deadline_ms and blocks >= least_blocks(validators):
         return True
-    miners = dict(records.MINERS.scan(scope.state, task_id))
+    miners = dict(records.MINERS.scan(context.state, task_id))
     if task.phase == COMMIT:
         return all(validator.address in miners for validator in validators)
     if task.phase == CHALLENGE:
@@ -203,19 +203,21 @@ def least_blocks(validators: ValidatorSet) -> int:
     return len(validators) // 3 + 1
 
 
-def _has_quorum(scope: ExecutionContext, validators: ValidatorSet, miners: Iterable[bytes]) -> bool:
+def _has_quorum(
+    context: ExecutionContext, validators: ValidatorSet, miners: Iterable[bytes]
+) -> bool:
     """Do these miners hold the share of the bonded power that an outcome takes?"""
     members = [validators.by_address(address) for address in miners]
     power = sum(member.power for member in members if member is not None)
-    return power > 0 and 100 * power >= scope.rules.reveal_quorum_percent * validators.total_power
+    return power > 0 and 100 * power >= context.rules.reveal_quorum_percent * validators.total_power
 
 
-def _give_turn_to_winner(scope: ExecutionContext) -> None:
+def _give_turn_to_winner(context: ExecutionContext) -> None:
     """Who won the task that the next block settles proposes that block."""
-    waiting = (task for _, task in open_tasks(scope.state) if task.phase == SETTLE)
+    waiting = (task for _, task in open_tasks(context.state) if task.phase == SETTLE)
     task = next(iter(waiting), None)
     if task is not None:
-        ledger = records.ledger_of(scope.state)
+        ledger = records.ledger_of(context.state)
         ledger.last_winner = task.settlement.winner
-        ledger.winner_height = scope.block.height + 1
-        records.LEDGER.put(scope.state, record=ledger)
+        ledger.winner_height = context.block.height + 1
+        records.LEDGER.put(context.state, record=ledger)

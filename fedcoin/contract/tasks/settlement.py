@@ -28,15 +28,15 @@ class Round:
     """By address, in rising order."""
 
     @classmethod
-    def load(cls, scope: ExecutionContext, task_id: bytes) -> Round:
+    def load(cls, context: ExecutionContext, task_id: bytes) -> Round:
         """Everything about an open task."""
-        task = records.TASKS.get(scope.state, task_id)
-        terms = records.TERMS.get(scope.state, task_id)
+        task = records.TASKS.get(context.state, task_id)
+        terms = records.TERMS.get(context.state, task_id)
         assert task is not None, "an open task without a record"
         assert terms is not None, "an open task without terms"
-        campaign = records.CAMPAIGNS.get(scope.state, terms.campaign_id)
+        campaign = records.CAMPAIGNS.get(context.state, terms.campaign_id)
         assert campaign is not None, "a task without a campaign"
-        miners = dict(records.MINERS.scan(scope.state, task_id))
+        miners = dict(records.MINERS.scan(context.state, task_id))
         return cls(task_id, task, terms, campaign, miners)
 
     @property
@@ -45,7 +45,7 @@ class Round:
         return self.terms.prices.training + self.terms.prices.aggregation + self.terms.prices.mining
 
 
-def settle(scope: ExecutionContext, round: Round) -> Settlement:
+def settle(context: ExecutionContext, round: Round) -> Settlement:
     """Pay for a round whose outcome is known, in one step.
 
     In this order: the clients by value, or the requester when no value is positive; the server;
@@ -55,30 +55,32 @@ def settle(scope: ExecutionContext, round: Round) -> Settlement:
     payouts, refund = client_payouts(outcome.mean_shapley_nano, round.terms.prices.training)
     values = outcome.mean_shapley_nano
     for address, amount, value in zip(clients(round.terms), payouts, values, strict=True):
-        _pay(scope, round, block_pb2.PAYMENT_KIND_TRAINING, address, amount, value)
-    _pay(scope, round, block_pb2.PAYMENT_KIND_REFUND, round.campaign.requester, refund)
+        _pay(context, round, block_pb2.PAYMENT_KIND_TRAINING, address, amount, value)
+    _pay(context, round, block_pb2.PAYMENT_KIND_REFUND, round.campaign.requester, refund)
     aggregation = round.terms.prices.aggregation
-    _pay(scope, round, block_pb2.PAYMENT_KIND_AGGREGATION, round.campaign.terms.server, aggregation)
+    _pay(
+        context, round, block_pb2.PAYMENT_KIND_AGGREGATION, round.campaign.terms.server, aggregation
+    )
     for address, reward in mining_rewards(round).items():
-        _pay(scope, round, block_pb2.PAYMENT_KIND_MINING, address, reward)
+        _pay(context, round, block_pb2.PAYMENT_KIND_MINING, address, reward)
         round.miners[address].reward = reward
-    clear_deposits(scope, round, due=lambda miner: miner.revealed)
+    clear_deposits(context, round, due=lambda miner: miner.revealed)
     for address, miner in round.miners.items():
-        records.MINERS.put(scope.state, round.task_id, address, record=miner)
-    _retarget(scope, round)
-    _close(scope, round, block_pb2.TASK_PHASE_SETTLED)
+        records.MINERS.put(context.state, round.task_id, address, record=miner)
+    _retarget(context, round)
+    _close(context, round, block_pb2.TASK_PHASE_SETTLED)
     return outcome
 
 
-def fail(scope: ExecutionContext, round: Round) -> None:
+def fail(context: ExecutionContext, round: Round) -> None:
     """Give a round up: its share of the budget returns to the requester."""
     requester = round.campaign.requester
-    _pay(scope, round, block_pb2.PAYMENT_KIND_REFUND, requester, round.price)
-    _close(scope, round, block_pb2.TASK_PHASE_FAILED)
+    _pay(context, round, block_pb2.PAYMENT_KIND_REFUND, requester, round.price)
+    _close(context, round, block_pb2.TASK_PHASE_FAILED)
 
 
 def clear_deposits(
-    scope: ExecutionContext, round: Round, *, due: Callable[[MinerState], bool]
+    context: ExecutionContext, round: Round, *, due: Callable[[MinerState], bool]
 ) -> None:
     """Return the deposits of miners that did what was `due`, and burn the others'.
 
@@ -87,10 +89,10 @@ def clear_deposits(
     for address, miner in round.miners.items():
         amount, miner.deposit = miner.deposit, 0
         if due(miner):
-            _pay(scope, round, block_pb2.PAYMENT_KIND_DEPOSIT_RETURNED, address, amount)
+            _pay(context, round, block_pb2.PAYMENT_KIND_DEPOSIT_RETURNED, address, amount)
         else:
-            scope.burn(amount)
-            _note(scope, round, block_pb2.PAYMENT_KIND_DEPOSIT_BURNED, address, amount)
+            context.burn(amount)
+            _note(context, round, block_pb2.PAYMENT_KIND_DEPOSIT_BURNED, address, amount)
 
 
 def mining_rewards(round: Round) -> dict[bytes, int]:
@@ -124,13 +126,13 @@ def closed_terms(terms: OpenTask) -> OpenTask:
     return kept
 
 
-def close_campaign(scope: ExecutionContext, campaign_id: bytes, campaign: CampaignState) -> None:
+def close_campaign(context: ExecutionContext, campaign_id: bytes, campaign: CampaignState) -> None:
     """End a campaign: what is left in escrow returns. The caller writes the campaign's record."""
     amount, campaign.escrow = campaign.escrow, 0
     campaign.closed = True
     if amount:
-        scope.credit(campaign.requester, amount)
-    scope.paid(
+        context.credit(campaign.requester, amount)
+    context.paid(
         PaymentReceipt(
             kind=block_pb2.PAYMENT_KIND_REFUND,
             address=campaign.requester,
@@ -140,41 +142,41 @@ def close_campaign(scope: ExecutionContext, campaign_id: bytes, campaign: Campai
     )
 
 
-def _close(scope: ExecutionContext, round: Round, phase: block_pb2.TaskPhase.ValueType) -> None:
+def _close(context: ExecutionContext, round: Round, phase: block_pb2.TaskPhase.ValueType) -> None:
     """Take the round's share out of escrow and end the task; after the last, the campaign too."""
     task, campaign = round.task, round.campaign
     task.phase = phase
-    task.phase_height = task.closed_height = scope.block.height
-    task.closed_ms = scope.block.time_ms
+    task.phase_height = task.closed_height = context.block.height
+    task.closed_ms = context.block.time_ms
     task.deadline_ms = 0
-    records.TASKS.put(scope.state, round.task_id, record=task)
-    records.TERMS.put(scope.state, round.task_id, record=closed_terms(round.terms))
-    records.OPEN_TASKS.remove(scope.state, task.opened_height, round.task_id)
-    scope.entered(round.task_id, phase, task.attempt)
+    records.TASKS.put(context.state, round.task_id, record=task)
+    records.TERMS.put(context.state, round.task_id, record=closed_terms(round.terms))
+    records.OPEN_TASKS.remove(context.state, task.opened_height, round.task_id)
+    context.entered(round.task_id, phase, task.attempt)
     campaign.escrow -= round.price
     campaign.open_task_id = b""
     if round.terms.round == campaign.terms.rounds:
-        close_campaign(scope, round.terms.campaign_id, campaign)
-    records.CAMPAIGNS.put(scope.state, round.terms.campaign_id, record=campaign)
+        close_campaign(context, round.terms.campaign_id, campaign)
+    records.CAMPAIGNS.put(context.state, round.terms.campaign_id, record=campaign)
 
 
-def _retarget(scope: ExecutionContext, round: Round) -> None:
+def _retarget(context: ExecutionContext, round: Round) -> None:
     """Move D after a sampled task; an exact one says nothing about it."""
     if round.terms.sampling.schedule == task_pb2.SCHEDULE_EXACT:
         return
-    ledger = records.ledger_of(scope.state)
+    ledger = records.ledger_of(context.state)
     ledger.difficulty_nano = posap.retarget(
         round.task.difficulty_nano,
-        scope.block.time_ms - round.task.opened_ms,
-        scope.rules.target_settle_ms,
-        scope.rules.min_difficulty_nano,
-        scope.rules.max_difficulty_nano,
+        context.block.time_ms - round.task.opened_ms,
+        context.rules.target_settle_ms,
+        context.rules.min_difficulty_nano,
+        context.rules.max_difficulty_nano,
     )
-    records.LEDGER.put(scope.state, record=ledger)
+    records.LEDGER.put(context.state, record=ledger)
 
 
 def _pay(
-    scope: ExecutionContext,
+    context: ExecutionContext,
     round: Round,
     kind: PaymentKind.ValueType,
     address: bytes,
@@ -182,19 +184,19 @@ def _pay(
     shapley_nano: int = 0,
 ) -> None:
     if amount:
-        scope.credit(address, amount)
-        _note(scope, round, kind, address, amount, shapley_nano)
+        context.credit(address, amount)
+        _note(context, round, kind, address, amount, shapley_nano)
 
 
 def _note(
-    scope: ExecutionContext,
+    context: ExecutionContext,
     round: Round,
     kind: PaymentKind.ValueType,
     address: bytes,
     amount: int,
     shapley_nano: int = 0,
 ) -> None:
-    scope.paid(
+    context.paid(
         PaymentReceipt(
             kind=kind,
             address=address,

@@ -218,7 +218,7 @@ class ChainStore:
     def past(self) -> list[PastHeader]:
         """What is kept of the chain up to its base, by height."""
         rows = self._database.rows(
-            "SELECT height, header, certificate, electorate FROM past ORDER BY height"
+            "SELECT height, header, certificate, next_validators FROM past ORDER BY height"
         )
         return [PastHeader(*row) for row in rows]
 

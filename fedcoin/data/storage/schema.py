@@ -48,10 +48,10 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
     ),
     (
         # Headers of blocks that are not kept, in a store that began from a snapshot: those after
-        # which others decided, with them (a serialised ElectorateState; else empty), and at the
+        # which others decided, with them (a serialised ValidatorSetState; else empty), and at the
         # greatest height the one on which the first block stands.
         "CREATE TABLE past (height INTEGER PRIMARY KEY, hash BLOB NOT NULL, header BLOB NOT NULL,"
-        " certificate BLOB NOT NULL, electorate BLOB NOT NULL)",
+        " certificate BLOB NOT NULL, next_validators BLOB NOT NULL)",
     ),
 )
 

@@ -30,8 +30,8 @@ class PastHeader:
     height: int
     header: bytes = field(repr=False)
     certificate: bytes = field(repr=False)
-    electorate: bytes = field(repr=False)
-    """A serialised ElectorateState: who decides from the next height on, if these are others
+    next_validators: bytes = field(repr=False)
+    """A serialised ValidatorSetState: who decides from the next height on, if these are others
     than before; else empty."""
 
 
@@ -60,6 +60,9 @@ def write_base(connection: sqlite3.Connection, base: Base) -> None:
     """Write all of it but the state, inside the caller's transaction."""
     connection.executemany(
         "INSERT INTO past VALUES (?, ?, ?, ?, ?)",
-        [(p.height, sha256(p.header), p.header, p.certificate, p.electorate) for p in base.past],
+        [
+            (p.height, sha256(p.header), p.header, p.certificate, p.next_validators)
+            for p in base.past
+        ],
     )
     write_old_index(connection, base.height, base.campaigns, base.tasks)

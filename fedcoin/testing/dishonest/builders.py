@@ -38,7 +38,7 @@ class GrindingChain(Chain):
                 context,
                 tuple(candidates),
                 self.genesis.parameters.max_block_bytes,
-                quorums(context.last_certificate, self.ledger.deciders()),
+                quorums(context.last_certificate, self.ledger.last_validators()),
             )
             if ground.tries > 1:
                 log.warning("tried %d blocks: %d challenges", ground.tries, ground.challenges)

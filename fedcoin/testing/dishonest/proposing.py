@@ -73,14 +73,14 @@ def grind(
     return replace(best[1], tries=tries, challenges=len(challenges))
 
 
-def quorums(certificate: bytes, deciders: ValidatorSet) -> list[bytes]:
+def quorums(certificate: bytes, validators: ValidatorSet) -> list[bytes]:
     """Other certificates that make the same block final: parts of one, still with a quorum."""
     whole = Certificate.FromString(certificate).precommits if certificate else []
     found = []
     for size in range(1, len(whole)):
         for part in combinations(whole, size):
-            members = [deciders.by_key(vote.public_key) for vote in part]
-            if deciders.has_quorum(sum(member.power for member in members if member)):
+            members = [validators.by_key(vote.public_key) for vote in part]
+            if validators.has_quorum(sum(member.power for member in members if member)):
                 raw = Certificate(precommits=part).SerializeToString(deterministic=True)
                 found.append(raw)
     return found

@@ -58,8 +58,8 @@ class Simulation:
         self._network = Network(scenario, self.clock, self.rng, self._deliver)
         self._signed: dict[tuple[object, ...], bytes] = {}
         self._make_application = make_application
-        self._validators = ValidatorSet.of(
-            Validator.of(key_of(index).public_key, power)
+        self._validators = ValidatorSet.from_members(
+            Validator.from_key(key_of(index).public_key, power)
             for index, power in enumerate(scenario.powers)
         )
         kinds = dict(scenario.faulty)

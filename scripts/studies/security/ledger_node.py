@@ -95,7 +95,7 @@ class LedgerNode:
         candidates = self.proposing.chosen(ready, self.key.address)
         most = self.arena.genesis.parameters.max_block_bytes
         if self.proposing.grinds:
-            others = quorums(self.certificate, self.ledger.deciders())
+            others = quorums(self.certificate, self.ledger.last_validators())
             ground = grind(self.ledger, context, candidates, most, others)
             self.arena.ground(ground.tries, ground.challenges)
             context, built = ground.context, ground.built

@@ -299,7 +299,7 @@ def test_each_column_of_each_row_of_the_past(grown: MiniChain, tmp_path: Path) -
 
 TAMPERINGS = {
     "state": "UPDATE state SET value = x'00' WHERE key = CAST('ledger/' AS BLOB)",
-    "nobody was told to decide": "UPDATE past SET electorate = x'' WHERE height = 4",
+    "nobody was told to decide": "UPDATE past SET next_validators = x'' WHERE height = 4",
     "a change is gone": "DELETE FROM past WHERE height = 8",
     "an old task": f"INSERT INTO tasks VALUES ({AT}, 7, zeroblob(32), zeroblob(32))",
     "a block": f"UPDATE blocks SET block = x'00' WHERE height = {AT + 2}",

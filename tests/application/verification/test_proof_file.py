@@ -99,7 +99,7 @@ async def test_history_is_that_of_the_ledger(live: Live) -> None:
     found = history.changes(10**9)
     assert early == [change for change in found if change.height < 4]
     assert found[0].height == 1
-    assert [(c.height, ValidatorSet.of(c.validators)) for c in found[1:]] == expected
+    assert [(c.height, ValidatorSet.from_members(c.validators)) for c in found[1:]] == expected
     assert len(found) == 4
 
 
@@ -279,7 +279,7 @@ def test_former_and_self_made_validators_prove_nothing(proved: Any) -> None:
     forged = forged_by(job.chain, [stranger], document)
     last = forged["validator_changes"][-1]
     header = decode_header(bytes.fromhex(last["header"]))
-    own = ValidatorSet.of([Validator.of(stranger.public_key, FDC)])
+    own = ValidatorSet.from_members([Validator.from_key(stranger.public_key, FDC)])
     header.next_validators_hash = own.hash()
     last["header"] = canonical.encode(header).hex()
     last["validators"] = [{"public_key": stranger.public_key.hex(), "power": FDC}]

@@ -34,12 +34,12 @@ def test_a_bond_makes_a_validator_of_the_next_height(chain: MiniChain) -> None:
     assert execution.next_validators.by_address(ALICE.address) is not None
     assert chain.ledger.validators() == execution.next_validators
     # The certificate of the block that took it in is by those who decided it.
-    assert len(chain.ledger.deciders()) == 2
+    assert len(chain.ledger.last_validators()) == 2
     bond = bond_of(chain, ALICE)
     assert bond is not None
     assert (bond.bond, bond.since_height) == (FDC, 2)
     chain.produce(chain.sign(ALICE, Bond(amount=1)))
-    assert len(chain.ledger.deciders()) == 3
+    assert len(chain.ledger.last_validators()) == 3
     bond = bond_of(chain, ALICE)
     assert bond is not None
     assert (bond.bond, bond.since_height) == (FDC + 1, 2)

@@ -204,7 +204,7 @@ class Histories(RuleBasedStateMachine):
         fresh = Ledger(self.chain.state, self.chain.genesis)
         assert fresh.app_hash == self.chain.ledger.app_hash
         assert fresh.validators() == self.chain.ledger.validators()
-        assert fresh.deciders() == self.chain.ledger.deciders()
+        assert fresh.last_validators() == self.chain.ledger.last_validators()
         assert len(fresh.validators()) >= 1
 
     @invariant()

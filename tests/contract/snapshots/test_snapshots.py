@@ -15,13 +15,14 @@ from hypothesis import strategies as st
 from fedcoin.consensus.certificates import make_certificate
 from fedcoin.consensus.errors import ConsensusCode
 from fedcoin.contract.blocks.ledger import Ledger
-from fedcoin.contract.blocks.validator_history import ValidatorHistory, genesis_validators
+from fedcoin.contract.blocks.validator_history import ValidatorHistory
 from fedcoin.contract.errors import LedgerCode
 from fedcoin.contract.snapshots import verifier, writer
 from fedcoin.contract.snapshots.verifier import SnapshotCheck, entries_of
 from fedcoin.contract.snapshots.writer import Cutter
 from fedcoin.contract.state.genesis_state import genesis_changes
 from fedcoin.contract.state.state_tree import StateTree, bucket_of
+from fedcoin.contract.state.validators import genesis_validators
 from fedcoin.data.crypto.hashing import sha256
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.messages import canonical
@@ -169,7 +170,7 @@ def test_restored_it_is_the_same_chain(made: Made, tmp_path: Path) -> None:
         ledger = Ledger(store, made.chain.genesis)
         assert ledger.app_hash == made.chain.ledger.app_hash
         assert ledger.validators() == made.chain.ledger.validators()
-        assert ledger.deciders() == made.chain.ledger.deciders()
+        assert ledger.last_validators() == made.chain.ledger.last_validators()
         assert (store.base(), store.height()) == (made.chain.height, made.chain.height)
         assert store.tip_hash() == made.chain.hash
         changes = ValidatorHistory(store, made.chain.genesis).changes(1_000)

@@ -122,12 +122,12 @@ def test_one_snapshot_comes_at_a_time(tmp_path: Path) -> None:
 STATE = {b"a": b"1", b"b": b"2", b"c": b"3"}
 
 
-def past(height: int, electorate: bytes = b"") -> PastHeader:
-    return PastHeader(height, b"header %d" % height, b"certificate %d" % height, electorate)
+def past(height: int, next_validators: bytes = b"") -> PastHeader:
+    return PastHeader(height, b"header %d" % height, b"certificate %d" % height, next_validators)
 
 
 BASE = Base(
-    past=(past(3, b"electorate"), past(9)),
+    past=(past(3, b"validators"), past(9)),
     campaigns=(b"y" * 32, b"x" * 32),
     tasks=(OldTask(8, b"t" * 32, b"y" * 32), OldTask(2, b"u" * 32, b"x" * 32)),
 )

@@ -170,7 +170,7 @@ async def test_forged_proofs_prove_nothing(live: Live) -> None:
     with pytest.raises(RefusalError) as caught:
         check_payment_proof(honest, "another-chain", validators)
     assert caught.value.code.name == "WRONG_CHAIN"
-    strangers = ValidatorSet.of([Validator.of(key("stranger").public_key, 1)])
+    strangers = ValidatorSet.from_members([Validator.from_key(key("stranger").public_key, 1)])
     with pytest.raises(RefusalError) as caught:
         check_payment_proof(honest, CHAIN_ID, strangers)
     assert caught.value.code.name == "BAD_CERTIFICATE"

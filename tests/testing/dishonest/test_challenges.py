@@ -12,7 +12,7 @@ from scripts.studies.security import grinding
 def test_a_proposer_has_as_many_certificates_as_it_likes() -> None:
     """Why the challenge is not drawn from the certificate: all of these are valid."""
     keys = [KeyPair.from_seed(sha256(b"validator", bytes([i]))) for i in range(4)]
-    validators = ValidatorSet.of(Validator.of(key.public_key, 1) for key in keys)
+    validators = ValidatorSet.from_members(Validator.from_key(key.public_key, 1) for key in keys)
     recorded = list(grinding.certificates(4, 3, 20))
     assert len(set(recorded)) == 5 + 20
     for certificate in recorded:

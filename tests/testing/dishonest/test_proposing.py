@@ -64,7 +64,7 @@ def test_all_that_a_grinder_tries_fixes_one_challenge(job: Job) -> None:
     chain = job.chain
     context = chain.context()
     candidates = openings(job, *chain.miners)
-    certificates = quorums(context.last_certificate, chain.ledger.deciders())
+    certificates = quorums(context.last_certificate, chain.ledger.last_validators())
     assert len(certificates) == 4, "three of four precommits are a quorum"
     ground = grind(chain.ledger, context, candidates, MOST_BYTES, certificates)
     honest = grind(chain.ledger, context, candidates, MOST_BYTES)
@@ -142,10 +142,10 @@ def test_without_openings_there_is_nothing_to_try(job: Job) -> None:
 
 def test_a_part_of_a_certificate_with_a_quorum_makes_the_block_final(job: Job) -> None:
     chain = job.chain
-    for certificate in quorums(chain.certificates[-1], chain.ledger.deciders()):
+    for certificate in quorums(chain.certificates[-1], chain.ledger.last_validators()):
         assert len(Certificate.FromString(certificate).precommits) == 3
         block = chain.draft()
         chain.certificates[-1] = certificate
         assert chain.draft().hash != block.hash
         chain.check(chain.draft())
-    assert quorums(b"", chain.ledger.deciders()) == []
+    assert quorums(b"", chain.ledger.last_validators()) == []
