@@ -106,7 +106,7 @@ setup(
         "fedcoin": ["py.typed"],
         "fedcoin.v1": ["*.pyi", "py.typed"],
         "fedcoin.learning.training": ["*.npz"],
-        "fedcoin.application.devnet": ["templates/*"],
+        "fedcoin.application.devnet": ["dishonest_miners.json", "templates/*"],
     },
     install_requires=[
         "grpcio>=1.85.1",

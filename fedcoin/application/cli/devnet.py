@@ -74,12 +74,12 @@ def devnet(keep: Path | None, force: bool, as_json: bool, **asked: Any) -> None:
     """
     import asyncio
 
+    from fedcoin.application.devnet.dishonest_miners import parse_adversary
     from fedcoin.application.devnet.plan import Options, check
     from fedcoin.application.devnet.run import run_devnet
-    from fedcoin.testing.dishonest.kinds import parse_asked
 
-    liars = tuple(parse_asked(text) for text in asked.pop("adversaries"))
-    options = Options(**asked, adversaries=liars)
+    adversaries = tuple(parse_adversary(text) for text in asked.pop("adversaries"))
+    options = Options(**asked, adversaries=adversaries)
     check(options)
     # A SIGTERM cleans up as an interrupt from the keyboard does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)

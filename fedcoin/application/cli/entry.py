@@ -83,12 +83,25 @@ def cli() -> None:
     """
 
 
-def run(arguments: Sequence[str] | None = None) -> int:
-    """Carries out one command and returns its exit code; failures are told on standard error."""
+def run(
+    arguments: Sequence[str] | None = None,
+    command: click.Command = cli,
+    program: str = "fedcoin-node",
+) -> int:
+    """Carry out a command; explain a failure on standard error.
+
+    Args:
+        arguments: The command line without the program's name; None takes that of the process.
+        command: The command or group that reads the arguments.
+        program: The program's name in help and usage texts.
+
+    Returns:
+        The exit code for the shell: 0 done, 1 failed, 2 wrong usage.
+    """
     try:
-        result = cli.main(
+        result = command.main(
             args=list(arguments) if arguments is not None else None,
-            prog_name="fedcoin-node",
+            prog_name=program,
             standalone_mode=False,
         )
     except click.exceptions.Exit as error:

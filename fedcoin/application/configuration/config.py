@@ -100,9 +100,6 @@ class MinerConfig:
     processes: int = setting(
         0, number(0, 1024), "How many processes evaluate; 0: one for each core, or CPU of Ray."
     )
-    adversary: str = setting(
-        "", text(), "Lie in this way; only for tests of the network.", hidden=True
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -349,8 +346,6 @@ def render_config(settings: Mapping[str, object] | None = None) -> str:
     for table, make in tables().items():
         lines += [f"# {make.__doc__}", f"[{table}]"]
         for entry in dataclasses.fields(make):
-            if entry.metadata["hidden"] and f"{table}.{entry.name}" not in given:
-                continue
             value = getattr(getattr(chosen, table), entry.name)
             mark = "" if f"{table}.{entry.name}" in given else "# "
             lines.append(f"# {entry.metadata['doc']}")

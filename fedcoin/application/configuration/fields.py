@@ -30,9 +30,9 @@ class Kind:
     render: Callable[[Any], str]
 
 
-def setting(default: Any, kind: Kind, doc: str, *, hidden: bool = False) -> Any:
-    """A dataclass field that is a setting; a ``hidden`` one is in no sample configuration."""
-    return dataclasses.field(default=default, metadata={"kind": kind, "doc": doc, "hidden": hidden})
+def setting(default: Any, kind: Kind, doc: str) -> Any:
+    """A dataclass field that is a setting."""
+    return dataclasses.field(default=default, metadata={"kind": kind, "doc": doc})
 
 
 def refuse(name: str, value: object, problem: str) -> RefusalError:

@@ -10,7 +10,9 @@ import numpy as np
 
 from fedcoin.application.configuration.home import NODE_KEY, Home
 from fedcoin.application.configuration.new_genesis import found
+from fedcoin.application.devnet.dishonest_miners import dishonest_miners
 from fedcoin.application.devnet.ports import free_ports
+from fedcoin.application.devnet.processes import COMMAND_LINE
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.data.clock import unix_ms
 from fedcoin.data.crypto.hashing import sha256
@@ -52,7 +54,7 @@ class Options:
     budget: int
     seed: int
     adversaries: tuple[tuple[str, int], ...] = ()
-    """Kinds of lying miners (``adversaries.kinds``), and how many of each: the last ones."""
+    """Kinds of dishonest miners, and how many of each; the last miners are dishonest."""
 
     @property
     def liars(self) -> list[str]:
@@ -62,12 +64,14 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One process: its name, its home, its address on the chain, and its command's arguments."""
+    """One process: its name, its home, and its address on the chain."""
 
     name: str
     home: Home
     address: bytes
+    # What follows `python -m MODULE` on the command line.
     arguments: tuple[str, ...]
+    module: str = COMMAND_LINE
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,11 +210,11 @@ def lay_out_miners(
             # They share one machine's cores; a process for each core in each would be too many.
             "miner.processes": max(1, cores() // len(miners)),
         }
-        if adversary:
-            settings["miner.adversary"] = adversary
         home.write(genesis, settings)
-        arguments = ("start", "--home", str(home.root), "--stop-with-stdin")
-        member = Member(name, home, keys[name].address, arguments)
+        command = adversary or "start"
+        arguments = (command, "--home", str(home.root), "--stop-with-stdin")
+        module = dishonest_miners().module if adversary else COMMAND_LINE
+        member = Member(name, home, keys[name].address, arguments, module)
         found_miners.append(MinerMember(member, apis[i], adversary))
     return tuple(found_miners)
 

@@ -25,6 +25,9 @@ from fedcoin.data.errors import RefusalError
 STOP_SECONDS = 10.0
 """How long processes may take to stop before they are killed."""
 
+COMMAND_LINE = "fedcoin.application.cli"
+"""The module that runs `fedcoin-node` in a process of its own."""
+
 POLL_SECONDS = 0.1
 TAIL_LINES = 15
 TAIL_BYTES = 16_384
@@ -59,12 +62,21 @@ class Processes:
     ) -> None:
         self.stop()
 
-    def start(self, name: str, arguments: Sequence[str], *, lasting: bool) -> None:
-        """Starts ``fedcoin-node`` with these arguments; what it says goes to ``logs/NAME.log``."""
+    def start(
+        self, name: str, arguments: Sequence[str], *, lasting: bool, module: str = COMMAND_LINE
+    ) -> None:
+        """Start a Python module as a program; its output goes to `logs/NAME.log`.
+
+        Args:
+            name: The process's name, which is that of its log, too.
+            arguments: Its command line behind `python -m MODULE`.
+            lasting: Whether the process must not end by itself.
+            module: The module to run; `fedcoin-node`'s where none is given.
+        """
         path = self._logs / f"{name}.log"
         with path.open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "fedcoin.application.cli", *arguments],
+                [sys.executable, "-m", module, *arguments],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from fedcoin.application.devnet.observe import Observer, Tell
-from fedcoin.application.devnet.plan import DevnetPlan, Options, lay_out
+from fedcoin.application.devnet.plan import DevnetPlan, Member, Options, lay_out
 from fedcoin.application.devnet.processes import Processes
 from fedcoin.application.devnet.report import render_report
 from fedcoin.application.devnet.result import DevnetResult
@@ -54,14 +54,25 @@ async def run_devnet(options: Options, root: Path, tell: Tell) -> DevnetResult:
 def start_nodes(plan: DevnetPlan, processes: Processes) -> None:
     """Starts every miner; they find each other in any order."""
     for miner in plan.miners:
-        processes.start(miner.member.name, miner.member.arguments, lasting=True)
+        start_member(miner.member, processes, lasting=True)
+
+
+def start_member(member: Member, processes: Processes, *, lasting: bool) -> None:
+    """Start one member's process.
+
+    Args:
+        member: Whom to start.
+        processes: Where its process is watched.
+        lasting: Whether it must not end before it is told to.
+    """
+    processes.start(member.name, member.arguments, lasting=lasting, module=member.module)
 
 
 def start_training(plan: DevnetPlan, processes: Processes) -> None:
     """Starts the coordinator and the clients, who look for it until it is there."""
-    processes.start(plan.coordinator.name, plan.coordinator.arguments, lasting=False)
+    start_member(plan.coordinator, processes, lasting=False)
     for client in plan.clients:
-        processes.start(client.member.name, client.member.arguments, lasting=False)
+        start_member(client.member, processes, lasting=False)
 
 
 async def observe(observer: Observer) -> list[TaskView]:

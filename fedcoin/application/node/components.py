@@ -1,12 +1,14 @@
-"""How a node behaves where it has a choice.
+"""The parts of a node that another implementation may replace.
 
-Each method makes or does what a node of the network may make or do as it likes, for nobody can see
-to it: build blocks, tell the others what it said, compute. What is here is honest. Other conducts
-are in ``fedcoin.testing.dishonest``, which an honest node never imports.
+No other node can check how a node builds its blocks, what it tells its peers and how it computes
+samples. Networks with dishonest nodes are tested by handing `open_node` other components than
+the honest ones here (`fedcoin.testing.dishonest`, which nothing in the product imports).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from typing import Any
 
 from fedcoin.application.mining.miner import Miner
@@ -17,20 +19,15 @@ from fedcoin.data.storage.chain_store import ChainStore
 from fedcoin.network.peers.peer_network import PeerNetwork
 
 
+@dataclass(frozen=True, slots=True)
 class NodeComponents:
-    """The honest one; others take its place in parts."""
+    """Factories for a node's replaceable parts. The defaults make an honest node."""
 
-    def chain(self, store: ChainStore, ledger: Ledger, clock: Clock) -> Chain:
-        """What builds this node's blocks."""
-        return Chain(store, ledger, clock)
-
-    def network(self, *arguments: Any, **named: Any) -> PeerNetwork:
-        """What tells the peers what this node says."""
-        return PeerNetwork(*arguments, **named)
-
-    def miner(self, *arguments: Any) -> Miner:
-        """What computes and claims."""
-        return Miner(*arguments)
-
-    async def beside(self, network: PeerNetwork, chain: Chain) -> None:
-        """Whatever else the node does while it runs: nothing."""
+    # Makes the chain, which builds this node's blocks; called as the class `Chain` is.
+    make_chain: Callable[[ChainStore, Ledger, Clock], Chain] = Chain
+    # Makes the peer network, which sends this node's votes; called as `PeerNetwork` is.
+    make_network: Callable[..., PeerNetwork] = PeerNetwork
+    # Makes the miner, which computes and claims samples; called as `Miner` is.
+    make_miner: Callable[..., Miner] = Miner
+    # A task that runs beside the node's services, and is cancelled when the node stops.
+    run_beside: Callable[[PeerNetwork, Chain], Coroutine[Any, Any, None]] | None = None

@@ -63,6 +63,8 @@ log = logging.getLogger(__name__)
 
 AGENT = f"fedcoin-node/{__version__}"
 
+HONEST_COMPONENTS = NodeComponents()
+
 
 @dataclass(slots=True)
 class Facts:
@@ -89,19 +91,6 @@ class NodeOperator:
         self.stopping.set()
 
 
-def conduct_of(kind: str, key: KeyPair | None) -> NodeComponents:
-    """The conduct of a node that mines with a key, if it mines; an empty ``kind`` is honest.
-
-    Raises Refusal BAD_CONFIG for a kind that there is not.
-    """
-    if not kind or key is None:
-        return NodeComponents()
-    # Imported here: a node that was not told to lie does not even know how.
-    from fedcoin.testing.dishonest.conducts import dishonest
-
-    return dishonest(kind, key)
-
-
 class ObserverAudit:
     """For a node without a vote: tasks are looked into, reveals are left to the validators."""
 
@@ -121,12 +110,17 @@ class Node:
     """One node of one home. Made, started and stopped by :func:`open_node`."""
 
     def __init__(
-        self, config: NodeConfig, home: Home, store: ChainStore, stopping: asyncio.Event
+        self,
+        config: NodeConfig,
+        home: Home,
+        store: ChainStore,
+        stopping: asyncio.Event,
+        components: NodeComponents,
     ) -> None:
         mining = config.miner.enabled
         self.key = home.key(NODE_KEY)
         self.miner_key = home.key(config.miner.key) if mining else None
-        self._conduct = conduct_of(config.miner.adversary, self.miner_key)
+        self._components = components
         self.owner = TaskOwner("node")
         self.artifacts = ArtifactStore(
             home.artifacts_path,
@@ -135,7 +129,7 @@ class Node:
         )
         self.worker = UtilityWorker(executor=executor_of(config.miner))
         genesis = home.genesis()
-        self.chain = self._conduct.chain(store, Ledger(store, genesis), unix_ms)
+        self.chain = components.make_chain(store, Ledger(store, genesis), unix_ms)
         self.jobs = TaskJobs(self.worker, self.artifacts, self._ensure)
         auditor = Auditor(self.chain, self.jobs)
         audit = auditor if mining else ObserverAudit(auditor)
@@ -146,7 +140,7 @@ class Node:
         self.local_pool = LocalPool(self.pool)
         word = VoteSigner(self.miner_key, store, genesis) if self.miner_key else None
         self.agreement = ConsensusDriver(self.chain, self.pool, audit, word, self.owner, unix_ms)
-        self.network = self._conduct.network(
+        self.network = components.make_network(
             peer_options(config),
             self.key,
             AGENT,
@@ -199,7 +193,8 @@ class Node:
             if self._warm:
                 self.owner.start(self.worker.start(), name="worker")
             self.owner.start(self.miner.run(), name="miner")
-        self.owner.start(self._conduct.beside(self.network, self.chain), name="conduct")
+        if self._components.run_beside is not None:
+            self.owner.start(self._components.run_beside(self.network, self.chain), name="beside")
         await self.api.serving()
         self.facts.start_ms = process_age_ms()
 
@@ -232,7 +227,7 @@ class Node:
             WorkFolder(folder),
             unix_ms,
         )
-        return self._conduct.miner(*parts)
+        return self._components.make_miner(*parts)
 
     async def _report(self, wallet: LocalWallet, first: Vote, second: Vote) -> None:
         action = ReportEquivocation(first=first.envelope, second=second.envelope)
@@ -281,7 +276,12 @@ def peer_options(config: NodeConfig) -> PeerOptions:
 
 
 @asynccontextmanager
-async def open_node(config: NodeConfig, home: Home, stopping: asyncio.Event) -> AsyncIterator[Node]:
+async def open_node(
+    config: NodeConfig,
+    home: Home,
+    stopping: asyncio.Event,
+    components: NodeComponents = HONEST_COMPONENTS,
+) -> AsyncIterator[Node]:
     """A node that works while one is inside.
 
     Raises :class:`~fedcoin.data.errors.Refusal`: HOME_IN_USE, PORT_IN_USE, and whatever is wrong
@@ -293,7 +293,7 @@ async def open_node(config: NodeConfig, home: Home, stopping: asyncio.Event) -> 
         store = ChainStore.open(home.chain_path, genesis)
         stack.callback(store.close)
         store.initialise(genesis_changes(genesis))
-        node = Node(config, home, store, stopping)
+        node = Node(config, home, store, stopping, components)
         await node.start(stack)
         log.info(
             "serving: peers on %s, API on %s, height %d%s",
@@ -307,7 +307,12 @@ async def open_node(config: NodeConfig, home: Home, stopping: asyncio.Event) -> 
 
 
 async def run_node(
-    config: NodeConfig, home: Home, stop: asyncio.Event, *, new_campaign: bool = False
+    config: NodeConfig,
+    home: Home,
+    stop: asyncio.Event,
+    *,
+    new_campaign: bool = False,
+    components: NodeComponents = HONEST_COMPONENTS,
 ) -> None:
     """Runs a node, and its campaign if it coordinates, until ``stop`` is set.
 
@@ -325,7 +330,7 @@ async def run_node(
         await run_campaign(config, home, node.api.address, node.artifacts, new=new_campaign)
         await stop.wait()
 
-    async with open_node(config, home, stop) as node:
+    async with open_node(config, home, stop, components) as node:
         if config.coordinator.enabled:
             await first_of(until_stopped(), coordinate(node))
         else:

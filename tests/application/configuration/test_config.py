@@ -28,7 +28,6 @@ def every_setting() -> list[str]:
         f"{table}.{entry.name}"
         for table, make in tables().items()
         for entry in dataclasses.fields(make)
-        if not entry.metadata["hidden"]
     ]
 
 

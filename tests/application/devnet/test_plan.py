@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,16 @@ def test_a_plan_is_a_network(tmp_path: Path) -> None:
     settings = plan.coordinator.home.config({}).coordinator
     assert (settings.rounds, settings.clients, settings.budget) == (3, 5, OPTIONS.budget)
     assert settings.listen == plan.server
+
+
+def test_the_last_miners_are_dishonest_and_run_another_module(tmp_path: Path) -> None:
+    options = replace(OPTIONS, adversaries=(("copier", 1), ("censor", 1)))
+    members = [miner.member for miner in lay_out(options, tmp_path).miners]
+    assert [member.arguments[0] for member in members] == ["start", "start", "copier", "censor"]
+    assert [member.module for member in members] == [
+        *["fedcoin.application.cli"] * 2,
+        *["fedcoin.testing.dishonest"] * 2,
+    ]
 
 
 @pytest.mark.parametrize(("cores", "processes"), [(1, 1), (2, 1), (7, 1), (16, 4)])

@@ -1,44 +1,48 @@
+"""The kinds of dishonest miners: the devnet's data file, the documents, and what runs them."""
+
 from __future__ import annotations
 
+import dataclasses
+import runpy
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from fedcoin.application.configuration.config import load_config, render_config
+from fedcoin.application.devnet.dishonest_miners import dishonest_miners, parse_adversary
 from fedcoin.application.devnet.plan import Options, check
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.application.node.components import NodeComponents
-from fedcoin.application.node.node import conduct_of
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import RefusalError
-from fedcoin.testing.dishonest.conducts import CONDUCTS
-from fedcoin.testing.dishonest.kinds import KINDS, parse_asked
 from fedcoin.testing.dishonest.lying_miner import LyingMiner
+from fedcoin.testing.dishonest.node_components import KINDS, dishonest_components
 from fedcoin.testing.dishonest.strategies import STRATEGIES
 
 KEY = KeyPair.from_seed(b"k" * 32)
 THREATS = Path(__file__).resolve().parents[3] / "docs" / "THREATS.md"
 
 
-def test_every_kind_has_a_strategy_or_a_conduct() -> None:
-    assert list(KINDS) == [*STRATEGIES, *CONDUCTS]
+def test_the_devnets_file_names_what_the_testing_package_implements() -> None:
+    assert tuple(dishonest_miners().kinds) == KINDS
     assert all(STRATEGIES[kind].kind == kind for kind in STRATEGIES)
 
 
+def test_the_devnets_file_names_a_module_that_starts_each_kind() -> None:
+    command = [sys.executable, "-m", dishonest_miners().module, "--help"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert "Usage: python -m fedcoin.testing.dishonest [OPTIONS] KIND" in done.stdout
+
+
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_kind_differs_from_an_honest_node_in_one_part(kind: str) -> None:
-    conduct = conduct_of(kind, KEY)
-    parts = ("chain", "network", "miner", "beside")
-    other = [
-        part for part in parts if getattr(type(conduct), part) is not getattr(NodeComponents, part)
-    ]
-    assert len(other) == 1
+def test_every_kind_differs_from_an_honest_node_in_one_component(kind: str) -> None:
+    components, honest = dishonest_components(kind, KEY), NodeComponents()
+    names = [field.name for field in dataclasses.fields(NodeComponents)]
+    changed = [name for name in names if getattr(components, name) != getattr(honest, name)]
+    assert len(changed) == 1
     if kind in STRATEGIES:
-        assert isinstance(conduct.miner(*[None] * 7), LyingMiner)
-
-
-def test_who_is_not_told_to_lie_or_does_not_mine_is_honest() -> None:
-    assert type(conduct_of("", KEY)) is type(conduct_of("copier", None)) is NodeComponents
+        assert isinstance(components.make_miner(*[None] * 7), LyingMiner)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -48,33 +52,34 @@ def test_every_kind_is_in_the_documents(kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "asked"), [("copier", ("copier", 1)), ("partial-forger:3", ("partial-forger", 3))]
+    ("text", "parsed"), [("copier", ("copier", 1)), ("partial-forger:3", ("partial-forger", 3))]
 )
-def test_what_is_asked_for(text: str, asked: tuple[str, int]) -> None:
-    assert parse_asked(text) == asked
+def test_parsing_an_adversary(text: str, parsed: tuple[str, int]) -> None:
+    assert parse_adversary(text) == parsed
 
 
 @pytest.mark.parametrize("text", ["", "saint", "copier:0", "copier:-1", "copier:", "COPIER", "a b"])
-def test_what_cannot_be_asked_for(text: str) -> None:
+def test_a_malformed_or_unknown_adversary_is_refused(text: str) -> None:
     with pytest.raises(RefusalError) as caught:
-        parse_asked(text)
+        parse_adversary(text)
     assert caught.value.code is ApplicationCode.BAD_ARGUMENT
     assert caught.value.field == "adversary"
 
 
-def test_nobody_lies_by_accident() -> None:
-    assert "adversary" not in render_config()
-    assert load_config(None, {}).miner.adversary == ""
-    assert 'adversary = "copier"' in render_config({"miner.adversary": "copier"})
-    with pytest.raises(RefusalError) as caught:
-        conduct_of("saint", KEY)
-    assert caught.value.code is ApplicationCode.BAD_CONFIG
+def test_the_entry_point_refuses_an_unknown_kind(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["dishonest", "saint"])
+    with pytest.raises(SystemExit) as caught:
+        runpy.run_module("fedcoin.testing.dishonest", run_name="__main__")
+    assert caught.value.code == 2
+    assert "'saint' is not one of 'copier'" in capsys.readouterr().err
 
 
 def test_one_miner_of_a_devnet_is_honest() -> None:
     def options(count: int) -> Options:
-        asked = (("copier", count),)
-        return Options(3, 1, 1, "digits", 10**8, 1, adversaries=asked)
+        requested = (("copier", count),)
+        return Options(3, 1, 1, "digits", 10**8, 1, adversaries=requested)
 
     check(options(2))
     with pytest.raises(RefusalError) as caught:

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from fedcoin.application.node.chain import Chain
-from fedcoin.application.node.node import conduct_of
 from fedcoin.contract.errors import LedgerCode
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.messages.transactions import Transaction
+from fedcoin.testing.dishonest.node_components import dishonest_components
 from fedcoin.testing.dishonest.proposing import MOST_TRIES, grind, quorums, without_rivals
 from fedcoin.v1.vote_pb2 import Certificate
 from tests.support.ledger_campaign import CHALLENGE, Job, additive
@@ -37,15 +37,16 @@ def job(tmp_path: Path) -> Iterator[Job]:
 GAME = additive(30, 20, 0)
 
 
-def node_chain(conduct: str, job: Job) -> Chain:
-    """The chain of a node of this conduct, where the job's is; 10 ms later."""
+def node_chain(kind: str, job: Job) -> Chain:
+    """The chain of a dishonest node, at the height of the job's; 10 ms later."""
     store = job.chain.store
     assert store is not None
 
     def clock() -> int:
         return job.chain.time_ms + 10
 
-    return conduct_of(conduct, job.chain.miners[0]).chain(store, job.chain.ledger, clock)
+    components = dishonest_components(kind, job.chain.miners[0])
+    return components.make_chain(store, job.chain.ledger, clock)
 
 
 def openings(job: Job, *miners: KeyPair) -> list[Transaction]:

@@ -13,7 +13,7 @@ from fedcoin.application.node.transaction_intake import LocalPool
 from fedcoin.contract.state import records
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.votes import PRECOMMIT, PREVOTE, Vote, sign_vote
-from fedcoin.testing.dishonest.two_tongues import TwoTonguedNetwork, contradiction
+from fedcoin.testing.dishonest.equivocating_network import EquivocatingNetwork, contradiction
 from fedcoin.v1.transaction_pb2 import ReportEquivocation
 from tests.support import peer_nodes
 from tests.support.peer_nodes import CHAIN_ID, MINERS, Node, make_genesis, running, transfer, until
@@ -55,10 +55,10 @@ async def test_who_votes_twice_is_reported_and_slashed(
     genesis = make_genesis()
     honest = [Node(tmp_path / f"{i}", genesis, key) for i, key in enumerate(MINERS[:3])]
 
-    def two_tongued(*arguments: Any, **named: Any) -> TwoTonguedNetwork:
-        return TwoTonguedNetwork(LIAR, CHAIN_ID, *arguments, **named)
+    def equivocating(*arguments: Any, **named: Any) -> EquivocatingNetwork:
+        return EquivocatingNetwork(LIAR, CHAIN_ID, *arguments, **named)
 
-    monkeypatch.setattr(peer_nodes, "PeerNetwork", two_tongued)
+    monkeypatch.setattr(peer_nodes, "PeerNetwork", equivocating)
     liar = Node(tmp_path / "liar", genesis, LIAR)
     reporting = Reporting(honest[0])
     everyone = [*honest, liar]

@@ -20,7 +20,7 @@ def contradiction(vote: Vote, key: KeyPair, chain_id: str) -> Vote:
     return sign_vote(vote.kind, vote.height, vote.round, value, key, chain_id)
 
 
-class TwoTonguedNetwork(PeerNetwork):
+class EquivocatingNetwork(PeerNetwork):
     """Tells every second peer the opposite of what it voted. Its own node believes what it said."""
 
     def __init__(self, key: KeyPair, chain_id: str, *arguments: Any, **named: Any) -> None:

@@ -1,0 +1,63 @@
+"""The kinds of dishonest miners that a devnet can start, read from `dishonest_miners.json`.
+
+The file names each kind, what it does, and the module that runs it in a process of its own. The
+product imports nothing of that module.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+
+from fedcoin.application.errors import ApplicationCode
+from fedcoin.data.errors import RefusalError
+
+_REQUEST = re.compile(r"([a-z-]+)(?::([0-9]{1,4}))?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class DishonestMiners:
+    """The content of `dishonest_miners.json`."""
+
+    # The module that `python -m MODULE KIND --home DIR` starts a dishonest node with.
+    module: str
+    # What each kind does, by its name; a clause without a subject.
+    kinds: Mapping[str, str]
+
+
+@functools.cache
+def dishonest_miners() -> DishonestMiners:
+    """Read the kinds from the package's data file, once in a process."""
+    file = resources.files("fedcoin.application.devnet") / "dishonest_miners.json"
+    content = json.loads(file.read_text(encoding="utf-8"))
+    return DishonestMiners(content["module"], content["kinds"])
+
+
+def parse_adversary(text: str) -> tuple[str, int]:
+    """Parse the value of `devnet --adversary`.
+
+    Args:
+        text: `KIND` or `KIND:COUNT`.
+
+    Returns:
+        The kind's name, and how many miners are to be of it (1 where no count is given).
+
+    Raises:
+        RefusalError: BAD_ARGUMENT when there is no such kind, or the count is not from 1 to 9999.
+    """
+    kinds = dishonest_miners().kinds
+    match = _REQUEST.fullmatch(text)
+    kind, count = (match[1], int(match[2] or 1)) if match else (text, 0)
+    if kind not in kinds or count < 1:
+        raise RefusalError(
+            ApplicationCode.BAD_ARGUMENT,
+            f"--adversary is {text!r}, but it must be KIND or KIND:COUNT with a count of at least"
+            f" 1, and KIND one of {', '.join(kinds)}",
+            field="adversary",
+            limit=", ".join(kinds),
+        )
+    return kind, count

@@ -1,0 +1,72 @@
+"""The components that each kind of dishonest miner's node runs instead of the honest ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from fedcoin.application.node.chain import Chain
+from fedcoin.application.node.components import NodeComponents
+from fedcoin.contract.blocks.ledger import Ledger
+from fedcoin.data.clock import Clock
+from fedcoin.data.crypto.keys import KeyPair
+from fedcoin.data.storage.chain_store import ChainStore
+from fedcoin.network.peers.peer_network import PeerNetwork
+from fedcoin.testing.dishonest.builders import CensoringChain, GrindingChain
+from fedcoin.testing.dishonest.equivocating_network import EquivocatingNetwork
+from fedcoin.testing.dishonest.intruders import Bring, bring_foreign, bring_old, come_again
+from fedcoin.testing.dishonest.lying_miner import LyingMiner
+from fedcoin.testing.dishonest.strategies import STRATEGIES
+
+
+def _make_hasty_chain(store: ChainStore, ledger: Ledger, clock: Clock) -> Chain:
+    """Make a censoring chain whose clock is ahead by as much as validators accept."""
+    ahead_ms = ledger.genesis.parameters.max_clock_drift_ms
+    return CensoringChain(store, ledger, lambda: clock() + ahead_ms)
+
+
+def _visiting(bring: Bring) -> NodeComponents:
+    async def visit_peers(network: PeerNetwork, chain: Chain) -> None:
+        await come_again(network, chain, bring)
+
+    return NodeComponents(run_beside=visit_peers)
+
+
+def _equivocating(key: KeyPair) -> NodeComponents:
+    def make_network(*arguments: Any, **named: Any) -> PeerNetwork:
+        return EquivocatingNetwork(key, named["chain"].genesis.chain_id, *arguments, **named)
+
+    return NodeComponents(make_network=make_network)
+
+
+_HONEST_MINERS: dict[str, Callable[[KeyPair], NodeComponents]] = {
+    "censor": lambda key: NodeComponents(make_chain=CensoringChain),
+    "hasty-censor": lambda key: NodeComponents(make_chain=_make_hasty_chain),
+    "challenge-grinder": lambda key: NodeComponents(make_chain=GrindingChain),
+    "equivocator": _equivocating,
+    "stale-peer": lambda key: _visiting(bring_old),
+    "wrong-network": lambda key: _visiting(bring_foreign),
+}
+# The kinds that compute and claim honestly, and are dishonest in another part of the node.
+
+KINDS: tuple[str, ...] = (*STRATEGIES, *_HONEST_MINERS)
+"""The names of all kinds; those with a mining strategy come first."""
+
+
+def dishonest_components(kind: str, key: KeyPair) -> NodeComponents:
+    """Choose the components of one kind of dishonest node.
+
+    Args:
+        kind: One of `KINDS`.
+        key: The miner's key, with which an equivocator signs its second votes.
+
+    Returns:
+        Components for `run_node`, honest but for one.
+
+    Raises:
+        KeyError: There is no such kind.
+    """
+    if kind in STRATEGIES:
+        return NodeComponents(make_miner=partial(LyingMiner, STRATEGIES[kind]))
+    return _HONEST_MINERS[kind](key)
