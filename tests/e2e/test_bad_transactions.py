@@ -20,6 +20,9 @@ from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.messages.transactions import Transaction, sign_transaction
 from fedcoin.network.api.client import NodeClient
 from fedcoin.network.api.failure import RpcError, failure_of
+from fedcoin.network.peers.connections.endpoints import parse_endpoint
+from fedcoin.network.peers.connections.link import Introduction, open_link
+from fedcoin.network.peers.connections.security import Security
 from fedcoin.v1 import transaction_relay_service_pb2 as pb
 from fedcoin.v1.transaction_pb2 import (
     Bond,
@@ -33,7 +36,7 @@ from tests.support.e2e.network import ALICE, BOB, BOND, FUNDS, Network, key_of, 
 from tests.support.e2e.programs import Stage, attempted
 
 NOBODY = key_of("nobody")
-SUBMIT = "/fedcoin.v1.TransactionRelayService/SubmitTransaction"
+SUBMIT = "/fedcoin.v1.TransactionService/SubmitTransaction"
 
 
 @pytest.fixture(scope="module")
@@ -251,17 +254,21 @@ async def test_the_good_one_is_taken(network: Network) -> None:
 
 
 async def test_relayed_in_bulk_only_the_good_ones_count(network: Network) -> None:
-    async with network.nodes[0].client() as client:
+    node = network.nodes[0]
+    async with node.client() as client:
         before = await client.account(ALICE.address)
         body = await good_body(client, network)
         good = sign_transaction(body, ALICE)
-        bad = [altered(body), resigned(body), b"", b"\xff" * 100]
-        call = client.channel.unary_unary(
-            "/fedcoin.v1.TransactionRelayService/RelayTransactions",
-            request_serializer=pb.RelayTransactionsRequest.SerializeToString,
-            response_deserializer=pb.RelayTransactionsResponse.FromString,
+        bad = [altered(body), b"\xff" * 100]
+        introduction = Introduction(
+            node.home.genesis(), key_of("peer"), "peer/1", lambda: "", lambda: 0
         )
-        reply = await call(pb.RelayTransactionsRequest(transactions=[*bad, good.raw, good.raw]))
+        link = await open_link(
+            parse_endpoint(node.peers), introduction, Security(None, insecure=False), 5.0
+        )
+        request = pb.RelayTransactionsRequest(transactions=[*bad, good.raw, good.raw])
+        reply = await link.transactions.RelayTransactions(request, metadata=link.metadata)
+        await link.close()
         assert reply.accepted == 1
         await client.wait_final(good.hash)
         assert (await client.account(ALICE.address)).nonce == before.nonce + 1

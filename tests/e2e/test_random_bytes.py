@@ -37,7 +37,7 @@ from tests.support.e2e.programs import Stage, until
 EOF: Any = vars(grpc.aio)["EOF"]
 UNCLEAN = {StatusCode.INTERNAL, StatusCode.UNKNOWN, StatusCode.DATA_LOSS}
 
-API = {"NodeService", "TransactionRelayService", "ShapleyTaskService", "ArtifactService"}
+API = {"NodeService", "TransactionService", "ShapleyTaskService", "ArtifactService"}
 PEERS = {
     "PeerService", "BlockGossipService", "ConsensusService", "TransactionRelayService",
     "ArtifactService",

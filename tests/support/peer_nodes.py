@@ -29,7 +29,6 @@ from fedcoin.data.messages.genesis import Genesis, parse_genesis
 from fedcoin.data.messages.transactions import Transaction, sign_transaction
 from fedcoin.data.storage.chain_store import ChainStore
 from fedcoin.data.storage.snapshot_files import SnapshotFolder
-from fedcoin.network.api.transaction_service import TransactionService
 from fedcoin.network.options import PEER_MESSAGE_BYTES, PeerOptions, channel_options
 from fedcoin.network.peers.connections.endpoints import parse_endpoint
 from fedcoin.network.peers.connections.link import Introduction, Link, open_link
@@ -117,7 +116,6 @@ class Node:
             importer=self.chain,
             artifacts=self.artifacts,
             book_path=folder / "peers.json",
-            lookups=TransactionService(self.chain, self.pool),
             snapshots=Snapshots(self.snapshots, join_behind),
         )
         self.pool.on_admitted(self.network.relay)

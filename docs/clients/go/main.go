@@ -82,7 +82,7 @@ func run(ctx context.Context, target string, payment []string) error {
 	if err != nil {
 		return err
 	}
-	return submit(ctx, fedcoin.NewTransactionRelayServiceClient(connection), signed)
+	return submit(ctx, fedcoin.NewTransactionServiceClient(connection), signed)
 }
 
 // loadKey reads the key's seed in hex; makes one when there is none.
@@ -134,14 +134,15 @@ func transfer(to, amount string) (*fedcoin.TransactionBody_Transfer, error) {
 	}, nil
 }
 
-// sign fills in what the network asks for, and signs the body's exact bytes.
+// sign fills in what the network asks for, signs the body's exact bytes, and returns the serialised
+// transaction.
 func sign(
 	ctx context.Context,
 	node fedcoin.NodeServiceClient,
 	key ed25519.PrivateKey,
 	nonce uint64,
 	action *fedcoin.TransactionBody_Transfer,
-) (*fedcoin.SignedTransaction, error) {
+) ([]byte, error) {
 	status, err := node.GetStatus(ctx, &fedcoin.GetStatusRequest{})
 	if err != nil {
 		return nil, err
@@ -162,24 +163,24 @@ func sign(
 	}
 	signed := append([]byte("fedcoin/tx/v1\x00"+status.ChainId+"\x00"), body...)
 	digest := sha256.Sum256(signed)
-	return &fedcoin.SignedTransaction{
+	return proto.MarshalOptions{Deterministic: true}.Marshal(&fedcoin.SignedTransaction{
 		Body:      body,
 		PublicKey: key.Public().(ed25519.PublicKey),
 		Signature: ed25519.Sign(key, digest[:]),
-	}, nil
+	})
 }
 
-// submit hands the transaction in, and returns when it is final.
+// submit hands in the signed bytes, and returns when the transaction is final.
 func submit(
 	ctx context.Context,
-	relay fedcoin.TransactionRelayServiceClient,
-	signed *fedcoin.SignedTransaction,
+	transactions fedcoin.TransactionServiceClient,
+	signed []byte,
 ) error {
-	taken, err := relay.SubmitTransaction(ctx, &fedcoin.SubmitTransactionRequest{Transaction: signed})
+	taken, err := transactions.SubmitTransaction(ctx, &fedcoin.SubmitTransactionRequest{Transaction: signed})
 	if err != nil {
 		return err
 	}
-	watch, err := relay.WatchTransaction(ctx, &fedcoin.WatchTransactionRequest{Hash: taken.Hash})
+	watch, err := transactions.WatchTransaction(ctx, &fedcoin.WatchTransactionRequest{Hash: taken.Hash})
 	if err != nil {
 		return err
 	}

@@ -13,8 +13,8 @@ import { createHash, createPrivateKey, createPublicKey, randomBytes, sign } from
 import { readFileSync, writeFileSync } from "node:fs";
 
 import { NodeService } from "./gen/fedcoin/v1/node_service_pb.js";
-import { TransactionBodySchema } from "./gen/fedcoin/v1/transaction_pb.js";
-import { TransactionRelayService } from "./gen/fedcoin/v1/transaction_relay_service_pb.js";
+import { SignedTransactionSchema, TransactionBodySchema } from "./gen/fedcoin/v1/transaction_pb.js";
+import { TransactionService } from "./gen/fedcoin/v1/transaction_service_pb.js";
 import { TransactionStatus } from "./gen/fedcoin/v1/views_pb.js";
 
 const KEY_FILE = "client.key";
@@ -63,7 +63,7 @@ function transfer(to, amount) {
   return { case: "transfer", value: { outputs: [{ recipient, amount: BigInt(amount) }] } };
 }
 
-// Fills in what the network asks for, and signs the body's exact bytes.
+// Fills in what the network asks for, signs the body's exact bytes, and returns the serialised transaction.
 async function signed(node, key, nonce, action) {
   const [{ chainId, height }, fees] = await Promise.all([node.getStatus({}), node.getFees({})]);
   const ahead = fees.maxExpiryBlocks < EXPIRY_BLOCKS ? fees.maxExpiryBlocks : EXPIRY_BLOCKS;
@@ -78,13 +78,17 @@ async function signed(node, key, nonce, action) {
     }),
   );
   const digest = sha256("fedcoin/tx/v1\0", chainId, "\0", body);
-  return { body, publicKey: key.publicKey, signature: sign(null, digest, key.secret) };
+  const signature = sign(null, digest, key.secret);
+  return toBinary(
+    SignedTransactionSchema,
+    create(SignedTransactionSchema, { body, publicKey: key.publicKey, signature }),
+  );
 }
 
-// Hands the transaction in, and returns when it is final.
-async function submit(relay, transaction) {
-  const { hash } = await relay.submitTransaction({ transaction });
-  for await (const { transaction: state } of relay.watchTransaction({ hash })) {
+// Submits the signed bytes, and returns when the transaction is final.
+async function submit(transactions, transaction) {
+  const { hash } = await transactions.submitTransaction({ transaction });
+  for await (const { transaction: state } of transactions.watchTransaction({ hash })) {
     if (state.status === TransactionStatus.FINAL) return `${hash} is final at height ${state.height}`;
     if (state.status === TransactionStatus.DROPPED) throw new Error(`${hash} was dropped: ${state.reason}`);
   }
@@ -99,7 +103,7 @@ async function run(target, to, amount) {
   const { account } = await node.getAccount({ address: addressOf(key) });
   if (to === undefined) return `${addressOf(key)} ${account.balance} sap`;
   const transaction = await signed(node, key, account.nonce, transfer(to, amount));
-  return submit(createClient(TransactionRelayService, transport), transaction);
+  return submit(createClient(TransactionService, transport), transaction);
 }
 
 const given = process.argv.slice(2);

@@ -51,7 +51,6 @@ from fedcoin.data.storage.chain_store import ChainStore
 from fedcoin.data.storage.snapshot_files import SnapshotFolder
 from fedcoin.learning.workers.pool import UtilityWorker
 from fedcoin.network.api.api_server import ApiServer, Backend
-from fedcoin.network.api.transaction_service import TransactionService
 from fedcoin.network.bounds import Bounds
 from fedcoin.network.options import PeerOptions, Tls
 from fedcoin.network.peers.connections.security import Security
@@ -150,7 +149,6 @@ class Node:
             importer=self.chain,
             artifacts=self.artifacts,
             book_path=home.peers_path,
-            lookups=TransactionService(self.chain, self.pool),
             snapshots=self._snapshots(config.snapshots, SnapshotFolder(home.snapshots_path)),
         )
         self.facts = Facts(

@@ -23,7 +23,7 @@ from fedcoin.v1 import (
     artifact_service_pb2_grpc,
     node_service_pb2_grpc,
     shapley_task_service_pb2_grpc,
-    transaction_relay_service_pb2_grpc,
+    transaction_service_pb2_grpc,
 )
 
 
@@ -96,9 +96,7 @@ def api_services(backend: Backend) -> tuple[Service, ...]:
         shapley_task_service_pb2_grpc.add_ShapleyTaskServiceServicer_to_server(tasks, server)
 
     def add_transactions(server: grpc.aio.Server) -> None:
-        transaction_relay_service_pb2_grpc.add_TransactionRelayServiceServicer_to_server(
-            transactions, server
-        )
+        transaction_service_pb2_grpc.add_TransactionServiceServicer_to_server(transactions, server)
 
     def add_artifacts(server: grpc.aio.Server) -> None:
         artifact_service_pb2_grpc.add_ArtifactServiceServicer_to_server(artifacts, server)
@@ -106,7 +104,7 @@ def api_services(backend: Backend) -> tuple[Service, ...]:
     return (
         Service("fedcoin.v1.NodeService", add_node),
         Service("fedcoin.v1.ShapleyTaskService", add_tasks),
-        Service("fedcoin.v1.TransactionRelayService", add_transactions),
+        Service("fedcoin.v1.TransactionService", add_transactions),
         Service("fedcoin.v1.ArtifactService", add_artifacts),
     )
 

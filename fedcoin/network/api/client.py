@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TypeAlias
 
 import grpc
-from google.protobuf.message import DecodeError
 from grpc import StatusCode
 
 from fedcoin.data.crypto.addresses import format_address
@@ -28,12 +27,11 @@ from fedcoin.v1 import (
     node_service_pb2_grpc,
     shapley_task_service_pb2,
     shapley_task_service_pb2_grpc,
-    transaction_relay_service_pb2,
-    transaction_relay_service_pb2_grpc,
+    transaction_service_pb2,
+    transaction_service_pb2_grpc,
     views_pb2,
 )
 from fedcoin.v1.snapshot_pb2 import ValidatorChange
-from fedcoin.v1.transaction_pb2 import SignedTransaction
 
 Hash: TypeAlias = bytes | str
 """32 bytes, or 64 hex digits."""
@@ -65,7 +63,7 @@ class NodeClient(Link):
         super().__init__(target, timeout=timeout, credentials=credentials)
         self._node = node_service_pb2_grpc.NodeServiceStub(self.channel)
         self._tasks = shapley_task_service_pb2_grpc.ShapleyTaskServiceStub(self.channel)
-        self._relay = transaction_relay_service_pb2_grpc.TransactionRelayServiceStub(self.channel)
+        self._transactions = transaction_service_pb2_grpc.TransactionServiceStub(self.channel)
         self._artifacts = ArtifactClient(self)
 
     # --- the node and its chain ---
@@ -141,38 +139,33 @@ class NodeClient(Link):
         """Hand in a serialised SignedTransaction; its hash in hex.
 
         Saying it twice is the same as once. RpcFailure with the ledger's code when it is
-        refused, MALFORMED when it is no such message.
+        refused, MALFORMED when the bytes are no SignedTransaction.
         """
-        try:
-            transaction = SignedTransaction.FromString(raw)
-        except DecodeError as error:
-            message = f"{len(raw)} bytes are no SignedTransaction: {error}"
-            raise RpcError(
-                StatusCode.INVALID_ARGUMENT, "MALFORMED", message, target=self.target
-            ) from None
-        request = transaction_relay_service_pb2.SubmitTransactionRequest(transaction=transaction)
-        reply = await self.call(self._relay.SubmitTransaction, request, timeout=AUDIT_SECONDS)
+        request = transaction_service_pb2.SubmitTransactionRequest(transaction=raw)
+        reply = await self.call(
+            self._transactions.SubmitTransaction, request, timeout=AUDIT_SECONDS
+        )
         return reply.hash
 
     async def transaction(self, hash: Hash) -> views_pb2.TransactionView:
         """One transaction, pending or in a block. RpcFailure TRANSACTION_NOT_FOUND."""
-        request = transaction_relay_service_pb2.GetTransactionRequest(hash=written_hash(hash))
-        return (await self.call(self._relay.GetTransaction, request)).transaction
+        request = transaction_service_pb2.GetTransactionRequest(hash=written_hash(hash))
+        return (await self.call(self._transactions.GetTransaction, request)).transaction
 
     async def pending(self, limit: int = 500) -> list[views_pb2.TransactionView]:
         """What waits for a block, in the order of arrival."""
-        request = transaction_relay_service_pb2.ListPendingTransactionsRequest()
-        method = self._relay.ListPendingTransactions
+        request = transaction_service_pb2.ListPendingTransactionsRequest()
+        method = self._transactions.ListPendingTransactions
         return await self.pages(method, request, "transactions", limit)
 
     async def watch_transaction(
         self, hash: Hash, *, patience: float = PATIENCE
     ) -> AsyncGenerator[views_pb2.TransactionView, None]:
         """A transaction at once and on each change, until it is final or dropped."""
-        request = transaction_relay_service_pb2.WatchTransactionRequest(hash=written_hash(hash))
+        request = transaction_service_pb2.WatchTransactionRequest(hash=written_hash(hash))
 
-        def again() -> AsyncGenerator[transaction_relay_service_pb2.WatchTransactionResponse, None]:
-            return self.stream(self._relay.WatchTransaction, request)
+        def again() -> AsyncGenerator[transaction_service_pb2.WatchTransactionResponse, None]:
+            return self.stream(self._transactions.WatchTransaction, request)
 
         async for reply in resumed(again, patience):
             yield reply.transaction

@@ -1,4 +1,4 @@
-"""TransactionRelayService on the API's listener."""
+"""TransactionService: submit transactions, look them up, follow them and list the mempool."""
 
 from __future__ import annotations
 
@@ -6,29 +6,23 @@ import asyncio
 from collections.abc import AsyncGenerator
 from typing import Final
 
-from google.protobuf.message import DecodeError
-
 from fedcoin.contract import queries
 from fedcoin.contract.views import transaction_view
 from fedcoin.data.errors import RefusalError
-from fedcoin.data.messages.transactions import Transaction, transaction_hash
+from fedcoin.data.messages.transactions import Transaction
 from fedcoin.network.api import paging
 from fedcoin.network.api.following import changes
 from fedcoin.network.api.requests import hash_of, page_size
 from fedcoin.network.errors import NetworkCode
 from fedcoin.network.interceptors import Context
 from fedcoin.network.ports import ChainPort, TransactionPort
-from fedcoin.v1 import transaction_relay_service_pb2 as pb
-from fedcoin.v1.transaction_pb2 import SignedTransaction
-from fedcoin.v1.transaction_relay_service_pb2_grpc import TransactionRelayServiceServicer
+from fedcoin.v1 import transaction_service_pb2 as pb
+from fedcoin.v1.transaction_service_pb2_grpc import TransactionServiceServicer
 from fedcoin.v1.views_pb2 import (
     TRANSACTION_STATUS_DROPPED,
     TRANSACTION_STATUS_PENDING,
     TransactionView,
 )
-
-MAX_RELAYED: Final = 256
-MAX_RELAYED_BYTES: Final = 1024 * 1024
 
 PENDING_PAGE: Final = 100
 MAX_PENDING_PAGE: Final = 500
@@ -44,7 +38,7 @@ _SHORT_HASH: Final = 8
 _SCOPE: Final = "pending"
 
 
-class TransactionService(TransactionRelayServiceServicer):
+class TransactionService(TransactionServiceServicer):
     """Submitting and following transactions; the comments in the .proto file are the contract."""
 
     def __init__(self, chain: ChainPort, pool: TransactionPort) -> None:
@@ -55,27 +49,14 @@ class TransactionService(TransactionRelayServiceServicer):
         self, request: pb.SubmitTransactionRequest, context: Context
     ) -> pb.SubmitTransactionResponse:
         """Take one into the pool."""
-        if not request.HasField("transaction"):
-            raise RefusalError(NetworkCode.MALFORMED, "transaction is missing", field="transaction")
-        transaction = await self._pool.submit(request.transaction.SerializeToString())
+        if not request.transaction:
+            raise RefusalError(
+                NetworkCode.MALFORMED,
+                "transaction is empty; it must be a serialised SignedTransaction",
+                field="transaction",
+            )
+        transaction = await self._pool.submit(request.transaction)
         return pb.SubmitTransactionResponse(hash=transaction.hash.hex())
-
-    async def RelayTransactions(
-        self, request: pb.RelayTransactionsRequest, context: Context
-    ) -> pb.RelayTransactionsResponse:
-        """Take many, dropping those that are refused."""
-        _check_relayed(request)
-        accepted = 0
-        for raw in request.transactions:
-            if self._is_waiting(raw):
-                continue
-            try:
-                transaction = await self._pool.submit(raw)
-            except RefusalError:
-                continue
-            # What is in the chain already is returned as well, and is nothing new.
-            accepted += self._pool.get(transaction.hash) is not None
-        return pb.RelayTransactionsResponse(accepted=accepted)
 
     async def GetTransaction(
         self, request: pb.GetTransactionRequest, context: Context
@@ -114,14 +95,6 @@ class TransactionService(TransactionRelayServiceServicer):
             shown = waiting[: len(views)][-_REMEMBERED:]
             token = paging.make_token(_SCOPE, b"".join(_short(one) for one in shown))
         return pb.ListPendingTransactionsResponse(transactions=views, next_page_token=token)
-
-    def _is_waiting(self, raw: bytes) -> bool:
-        try:
-            envelope = SignedTransaction.FromString(raw)
-        except DecodeError:
-            return False
-        hash = transaction_hash(envelope.public_key, envelope.body)
-        return self._pool.get(hash) is not None
 
     async def _found(self, hash: bytes) -> TransactionView:
         view = await self._view(hash)
@@ -170,22 +143,3 @@ def _gone(last: TransactionView, dropped: TransactionView | None) -> Transaction
 
 def _short(transaction: Transaction) -> bytes:
     return transaction.hash[:_SHORT_HASH]
-
-
-def _check_relayed(request: pb.RelayTransactionsRequest) -> None:
-    count = len(request.transactions)
-    if count > MAX_RELAYED:
-        raise RefusalError(
-            NetworkCode.TOO_LARGE,
-            f"transactions: {count} in one call; at most {MAX_RELAYED} are taken",
-            field="transactions",
-            limit=str(MAX_RELAYED),
-        )
-    size = sum(len(raw) for raw in request.transactions)
-    if count > 1 and size > MAX_RELAYED_BYTES:
-        raise RefusalError(
-            NetworkCode.TOO_LARGE,
-            f"transactions: {size} bytes in one call; at most {MAX_RELAYED_BYTES} are taken",
-            field="transactions",
-            limit=str(MAX_RELAYED_BYTES),
-        )

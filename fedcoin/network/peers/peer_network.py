@@ -47,7 +47,6 @@ from fedcoin.v1.block_gossip_service_pb2_grpc import add_BlockGossipServiceServi
 from fedcoin.v1.peer_service_pb2 import PingRequest
 from fedcoin.v1.peer_service_pb2_grpc import add_PeerServiceServicer_to_server
 from fedcoin.v1.transaction_relay_service_pb2_grpc import (
-    TransactionRelayServiceServicer,
     add_TransactionRelayServiceServicer_to_server,
 )
 
@@ -64,9 +63,8 @@ class PeerNetwork:
     """Implements `ports.Peers` and `ports.Outlet`.
 
     `start` binds the listener and begins to dial; `stop` hangs up and waits until nothing
-    runs any more. `book_path` is `peers.json`; without it nothing is remembered. `lookups`
-    serves the methods of TransactionRelayService that are the API's. `snapshots` says where
-    they lie and when one is taken from peers; without it none are.
+    runs any more. `book_path` is `peers.json`; without it nothing is remembered. `snapshots`
+    says where they lie and when one is taken from peers; without it none are.
     """
 
     def __init__(
@@ -81,7 +79,6 @@ class PeerNetwork:
         importer: Importer,
         artifacts: ArtifactStore,
         book_path: Path | None = None,
-        lookups: TransactionRelayServiceServicer | None = None,
         snapshots: Snapshots | None = None,
     ) -> None:
         self._options = options
@@ -116,7 +113,7 @@ class PeerNetwork:
             self._tasks,
             time.time,
         )
-        self._listener = self._make_listener(artifacts, lookups, snapshots)
+        self._listener = self._make_listener(artifacts, snapshots)
 
     # Life -----------------------------------------------------------------------------------
 
@@ -209,14 +206,13 @@ class PeerNetwork:
     def _make_listener(
         self,
         artifacts: ArtifactStore,
-        lookups: TransactionRelayServiceServicer | None,
         snapshots: Snapshots | None,
     ) -> Listener:
         gate = PeerGuard(self._peers)
         peer_service = PeerServicer(self._introduction, self._peers)
         served = SnapshotServer(self._chain.store, None if snapshots is None else snapshots.folder)
         gossip = BlockGossipServicer(self._chain, self._peers, served)
-        relay = TransactionRelayServicer(self._relay, self._peers, lookups)
+        relay = TransactionRelayServicer(self._relay, self._peers)
         transfer = ArtifactServicer(artifacts, uploads=False)
         consensus = self._consensus.handlers()
 

@@ -19,7 +19,7 @@ from fedcoin.v1 import (
     artifact_service_pb2,
     node_service_pb2,
     shapley_task_service_pb2,
-    transaction_relay_service_pb2,
+    transaction_service_pb2,
 )
 from tests.support.ledger_campaign import Job
 from tests.support.live_api import Live
@@ -28,7 +28,7 @@ from tests.support.probe_service import no_errors_in
 API: list[Any] = [
     node_service_pb2,
     shapley_task_service_pb2,
-    transaction_relay_service_pb2,
+    transaction_service_pb2,
     artifact_service_pb2,
 ]
 DIRTY = {StatusCode.INTERNAL, StatusCode.UNKNOWN, StatusCode.UNIMPLEMENTED, StatusCode.DATA_LOSS}

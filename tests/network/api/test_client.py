@@ -22,8 +22,8 @@ from fedcoin.network.listener import Listener, Service
 from fedcoin.v1 import artifact_service_pb2 as pb
 from fedcoin.v1 import artifact_service_pb2_grpc as rpc
 from fedcoin.v1 import node_service_pb2, node_service_pb2_grpc
-from fedcoin.v1 import transaction_relay_service_pb2 as tx
-from fedcoin.v1 import transaction_relay_service_pb2_grpc as tx_rpc
+from fedcoin.v1 import transaction_service_pb2 as tx
+from fedcoin.v1 import transaction_service_pb2_grpc as tx_rpc
 from tests.support.live_api import Live, serve
 from tests.support.mini_chain import key, transfer
 
@@ -71,8 +71,8 @@ async def test_a_server_that_hangs_is_left(live: Live) -> None:
     live.pool.submit = hang  # type: ignore[method-assign, assignment]
     client = rpc.ArtifactServiceStub(live.node.channel)
     await live.node.call(client.GetUploadStatus, pb.GetUploadStatusRequest(id=bytes(32)))
-    stub = tx_rpc.TransactionRelayServiceStub(live.node.channel)
-    request = tx.SubmitTransactionRequest(transaction={})
+    stub = tx_rpc.TransactionServiceStub(live.node.channel)
+    request = tx.SubmitTransactionRequest(transaction=b"x")
     failure = await refused(live.node.call(stub.SubmitTransaction, request, timeout=0.2))
     assert failure.status is StatusCode.DEADLINE_EXCEEDED
     assert "did not answer in time" in str(failure)

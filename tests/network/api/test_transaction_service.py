@@ -1,4 +1,4 @@
-"""TransactionRelayService against a live server, pool and chain."""
+"""TransactionService against a live server, pool and chain."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from grpc import StatusCode
 from fedcoin.data.crypto.addresses import format_address
 from fedcoin.data.messages.transactions import Transaction
 from fedcoin.network.api.failure import RpcError
-from fedcoin.v1 import transaction_relay_service_pb2 as pb
-from fedcoin.v1 import transaction_relay_service_pb2_grpc as rpc
+from fedcoin.v1 import transaction_service_pb2 as pb
+from fedcoin.v1 import transaction_service_pb2_grpc as rpc
 from fedcoin.v1.transaction_pb2 import SignedTransaction
 from fedcoin.v1.views_pb2 import (
     TRANSACTION_STATUS_DROPPED,
@@ -30,8 +30,8 @@ def payment(live: Live, amount: int = FDC, ahead: int = 0, **options: int) -> Tr
     return live.chain.sign(ALICE, transfer((BOB.address, amount)), ahead=ahead, **options)
 
 
-def stub_of(live: Live) -> rpc.TransactionRelayServiceStub:
-    return rpc.TransactionRelayServiceStub(live.node.channel)
+def stub_of(live: Live) -> rpc.TransactionServiceStub:
+    return rpc.TransactionServiceStub(live.node.channel)
 
 
 async def refused(call: object) -> RpcError:
@@ -182,28 +182,6 @@ async def test_waiting_ends_with_a_reason(live: Live) -> None:
     failure = await refused(live.node.wait_final(hash))
     assert failure.code == "DROPPED"
     assert "nonce" in failure.message
-
-
-async def test_relaying_takes_what_is_new_and_right(live: Live) -> None:
-    good = [payment(live, ahead=ahead).raw for ahead in range(3)]
-    wrong = payment(live, nonce=50).raw
-    request = pb.RelayTransactionsRequest(transactions=[*good, wrong, b"\xff", good[0]])
-    assert (await stub_of(live).RelayTransactions(request)).accepted == 3
-    assert (await stub_of(live).RelayTransactions(request)).accepted == 0
-    assert len(live.pool.pending()) == 3
-    live.chain.produce(*live.pool.pending())
-    assert (await stub_of(live).RelayTransactions(request)).accepted == 0
-
-
-async def test_relaying_is_bounded(live: Live) -> None:
-    stub = stub_of(live)
-    for transactions in ([b"x"] * 257, [bytes(600_000)] * 2):
-        request = pb.RelayTransactionsRequest(transactions=transactions)
-        failure = await refused(live.node.call(stub.RelayTransactions, request))
-        assert (failure.status, failure.code) == (StatusCode.RESOURCE_EXHAUSTED, "TOO_LARGE")
-        assert failure.field == "transactions"
-    single = pb.RelayTransactionsRequest(transactions=[bytes(2 << 20)])
-    assert (await stub.RelayTransactions(single)).accepted == 0
 
 
 async def fill(live: Live, count: int) -> list[str]:

@@ -10,10 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
-from typing import Any, cast
+from collections.abc import Sequence
 
-import grpc
 from google.protobuf.message import DecodeError
 
 from fedcoin.data.errors import DataCode, RefusalError
@@ -31,16 +29,8 @@ from fedcoin.network.ports import TransactionPort
 from fedcoin.network.tasks import TaskOwner
 from fedcoin.v1.transaction_pb2 import SignedTransaction
 from fedcoin.v1.transaction_relay_service_pb2 import (
-    GetTransactionRequest,
-    GetTransactionResponse,
-    ListPendingTransactionsRequest,
-    ListPendingTransactionsResponse,
     RelayTransactionsRequest,
     RelayTransactionsResponse,
-    SubmitTransactionRequest,
-    SubmitTransactionResponse,
-    WatchTransactionRequest,
-    WatchTransactionResponse,
 )
 from fedcoin.v1.transaction_relay_service_pb2_grpc import TransactionRelayServiceServicer
 
@@ -223,22 +213,11 @@ def _check_batch(raws: Sequence[bytes]) -> None:
 
 
 class TransactionRelayServicer(TransactionRelayServiceServicer):
-    """The peers' listener's TransactionRelayService.
+    """The peers' listener's TransactionRelayService."""
 
-    `RelayTransactions` is served here; the other methods, which are the API's, by
-    `lookups`, where there is one.
-    """
-
-    def __init__(
-        self,
-        relay: TransactionRelay,
-        peers: PeerSet,
-        lookups: TransactionRelayServiceServicer | None,
-    ) -> None:
+    def __init__(self, relay: TransactionRelay, peers: PeerSet) -> None:
         self._relay = relay
         self._peers = peers
-        # Its methods may be coroutines or async generators; both are passed on.
-        self._lookups = cast("Any", lookups)
 
     async def RelayTransactions(
         self, request: RelayTransactionsRequest, context: Context
@@ -247,44 +226,3 @@ class TransactionRelayServicer(TransactionRelayServiceServicer):
         peer = self._peers.caller(context)
         accepted = await self._relay.receive(peer, request.transactions)
         return RelayTransactionsResponse(accepted=accepted)
-
-    async def SubmitTransaction(
-        self, request: SubmitTransactionRequest, context: Context
-    ) -> SubmitTransactionResponse:
-        """As on the API's listener."""
-        return cast(
-            "SubmitTransactionResponse",
-            await (await self._api(context)).SubmitTransaction(request, context),
-        )
-
-    async def GetTransaction(
-        self, request: GetTransactionRequest, context: Context
-    ) -> GetTransactionResponse:
-        """As on the API's listener."""
-        return cast(
-            "GetTransactionResponse",
-            await (await self._api(context)).GetTransaction(request, context),
-        )
-
-    async def WatchTransaction(
-        self, request: WatchTransactionRequest, context: Context
-    ) -> AsyncIterator[WatchTransactionResponse]:
-        """As on the API's listener."""
-        async for reply in (await self._api(context)).WatchTransaction(request, context):
-            yield reply
-
-    async def ListPendingTransactions(
-        self, request: ListPendingTransactionsRequest, context: Context
-    ) -> ListPendingTransactionsResponse:
-        """As on the API's listener."""
-        return cast(
-            "ListPendingTransactionsResponse",
-            await (await self._api(context)).ListPendingTransactions(request, context),
-        )
-
-    async def _api(self, context: Context) -> Any:
-        if self._lookups is None:
-            await context.abort(
-                grpc.StatusCode.UNIMPLEMENTED, "ask the API's listener: this one is for peers"
-            )
-        return self._lookups

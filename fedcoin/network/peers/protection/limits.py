@@ -67,11 +67,7 @@ LIMITS: Mapping[str, Limit] = MappingProxyType(
         "ConsensusMessage/vote": Limit(512, rate=2_000, burst=10_000),
         "ConsensusMessage/status": Limit(64, rate=20, burst=200),
         # As large as the largest transaction that a genesis can allow.
-        "TransactionRelayService/SubmitTransaction": Limit(LARGEST, rate=100, burst=500),
         "TransactionRelayService/RelayTransactions": Limit(LARGEST, rate=200, burst=500),
-        "TransactionRelayService/GetTransaction": Limit(256, rate=50, burst=200),
-        "TransactionRelayService/WatchTransaction": Limit(256, rate=10, burst=50),
-        "TransactionRelayService/ListPendingTransactions": Limit(256, rate=5, burst=20),
         # Each transaction of a relayed batch.
         "SignedTransaction": Limit(LARGEST, rate=2_000, burst=10_000),
         "ArtifactService/GetManifest": Limit(64, rate=50, burst=500),

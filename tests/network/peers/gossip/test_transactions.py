@@ -17,7 +17,8 @@ from fedcoin.network.peers.gossip import transactions
 from fedcoin.network.peers.protection.limits import MAX_RELAYED
 from fedcoin.network.status import details_of
 from fedcoin.v1 import transaction_relay_service_pb2 as pb
-from fedcoin.v1.transaction_pb2 import SignedTransaction
+from fedcoin.v1.transaction_service_pb2 import SubmitTransactionRequest
+from fedcoin.v1.transaction_service_pb2_grpc import TransactionServiceStub
 from tests.support.mini_chain import MiniChain, key
 from tests.support.mini_chain import transfer as give
 from tests.support.peer_nodes import (
@@ -25,6 +26,7 @@ from tests.support.peer_nodes import (
     MINERS,
     STRANGER,
     Node,
+    channel_to,
     make_genesis,
     running,
     transfer,
@@ -158,30 +160,25 @@ async def test_too_many_at_once_are_refused(node: Node) -> None:
     assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
-async def test_the_other_methods_are_the_apis(node: Node) -> None:
-    waiting = transfer(1)
-    async with visiting(node) as link:
-        stub, metadata = link.transactions, link.metadata
-        envelope = SignedTransaction.FromString(waiting.raw)
-        submitted = await stub.SubmitTransaction(
-            pb.SubmitTransactionRequest(transaction=envelope), metadata=metadata
-        )
-        assert submitted.hash == waiting.hash.hex()
-        found = await stub.GetTransaction(
-            pb.GetTransactionRequest(hash=submitted.hash), metadata=metadata
-        )
-        assert found.transaction.hash == submitted.hash
-        watch = stub.WatchTransaction(
-            pb.WatchTransactionRequest(hash=submitted.hash), metadata=metadata
-        )
-        first = await watch.read()
-        assert isinstance(first, pb.WatchTransactionResponse)
-        assert first.transaction == found.transaction
-        watch.cancel()
-        listed = await stub.ListPendingTransactions(
-            pb.ListPendingTransactionsRequest(), metadata=metadata
-        )
-        assert [view.hash for view in listed.transactions] == [submitted.hash]
+async def test_too_many_bytes_at_once_are_refused(node: Node) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await relay_by_hand(node, bytes(600_000), bytes(600_000))
+    assert details_of(caught.value).reason == "TOO_LARGE"
+    assert await relay_by_hand(node, bytes(2 << 20)) == 0
+
+
+async def test_what_is_known_counts_once(node: Node) -> None:
+    good = [transfer(nonce).raw for nonce in range(3)]
+    assert await relay_by_hand(node, *good, transfer(50).raw, good[0]) == 4
+    assert await relay_by_hand(node, *good) == 0
+
+
+async def test_wallets_are_not_served(node: Node) -> None:
+    async with channel_to(node) as channel:
+        stub = TransactionServiceStub(channel)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await stub.SubmitTransaction(SubmitTransactionRequest(transaction=transfer(0).raw))
+    assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
 async def test_a_full_outbox_lets_go_of_the_oldest(monkeypatch: pytest.MonkeyPatch) -> None:
