@@ -23,7 +23,7 @@ INSTALL := PIP_CONSTRAINT=requirements-dev.lock PIP_BUILD_CONSTRAINT=requirement
 ENGINE ?= $(firstword $(foreach e,docker podman buildah,$(if $(shell command -v $(e)),$(e))))
 BUILD := $(if $(filter buildah,$(notdir $(ENGINE))),bud,build)
 
-.PHONY: help demo test test-slow lint format proto lock bench bench-estimators security-study docker clean
+.PHONY: help demo test test-slow lint format docs proto lock bench bench-estimators security-study docker clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ lint: $(DEVELOPMENT) ## Check style, types, the wire format and the layers
 format: $(DEVELOPMENT) ## Put the code into its one format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(DEVELOPMENT) ## Build the documentation site in build/site; a broken link fails
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 proto: $(DEVELOPMENT) ## Generate the gRPC stubs afresh
 	rm -rf fedcoin/v1
