@@ -28,7 +28,7 @@ from fedcoin.data.crypto.hashing import sha256
 from fedcoin.data.crypto.merkle import path
 from fedcoin.data.storage.block_index import Opened, Place
 from fedcoin.data.storage.chain_store import ChainStore
-from fedcoin.incentive.payout import client_payouts
+from fedcoin.incentive.payout import split_training_price
 from fedcoin.v1 import block_pb2, views_pb2
 from fedcoin.v1.block_pb2 import Block, BlockHeader, Receipt
 from fedcoin.v1.shapley_task_service_pb2 import PaymentProof
@@ -230,7 +230,7 @@ def _clients(found: TaskState, terms: OpenTask) -> list[TaskClientView]:
     values = list(found.settlement.mean_shapley_nano) or [0] * len(updates)
     payouts = [0] * len(updates)
     if found.phase == block_pb2.TASK_PHASE_SETTLED:
-        payouts = list(client_payouts(values, terms.prices.training)[0])
+        payouts = list(split_training_price(values, terms.prices.training)[0])
     return [
         TaskClientView(
             address=written(update.address),

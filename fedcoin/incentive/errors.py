@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum
 
 
-class EvidenceCode(str, Enum):
+class IncentiveCode(str, Enum):
     """Codes of this layer's refusals; value and name are the same."""
 
     BAD_PLAN = "BAD_PLAN"

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fedcoin.data.errors import RefusalError
-from fedcoin.incentive.errors import EvidenceCode
+from fedcoin.incentive.errors import IncentiveCode
 from fedcoin.v1 import task_pb2
 
 
@@ -37,7 +37,7 @@ def split(amount: int, weights: Sequence[int]) -> tuple[int, ...]:
     """
     if amount < 0 or any(weight < 0 for weight in weights):
         raise RefusalError(
-            EvidenceCode.BAD_SPLIT,
+            IncentiveCode.BAD_SPLIT,
             "amount and weights must not be negative",
             field="weights",
             limit="0",
@@ -46,7 +46,7 @@ def split(amount: int, weights: Sequence[int]) -> tuple[int, ...]:
     if whole == 0:
         if amount:
             raise RefusalError(
-                EvidenceCode.BAD_SPLIT,
+                IncentiveCode.BAD_SPLIT,
                 f"{amount} sap cannot be split: all weights are zero",
                 field="weights",
                 limit="at least one above 0",
@@ -60,7 +60,7 @@ def split(amount: int, weights: Sequence[int]) -> tuple[int, ...]:
     return tuple(parts)
 
 
-def commit_deposit(least: int, mining_price: int) -> int:
+def compute_deposit(least: int, mining_price: int) -> int:
     """What a miner puts down with a commitment, in sap.
 
     A third of the price of mining, rounded up, or ``least`` where that is more. Who keeps its salt
@@ -71,7 +71,9 @@ def commit_deposit(least: int, mining_price: int) -> int:
     return max(least, -(-mining_price // 3))
 
 
-def client_payouts(shapley_nano: Sequence[int], training_price: int) -> tuple[tuple[int, ...], int]:
+def split_training_price(
+    shapley_nano: Sequence[int], training_price: int
+) -> tuple[tuple[int, ...], int]:
     """What each client gets of ``training_price`` for the agreed values, and what goes back.
 
     Returns ``(payouts, refund)`` in sap: either the payouts add up to the price and the refund is
@@ -84,7 +86,7 @@ def client_payouts(shapley_nano: Sequence[int], training_price: int) -> tuple[tu
     return split(training_price, positive), 0
 
 
-def round_share(budget: int, rounds: int, spread: int, number: int) -> int:
+def compute_round_budget(budget: int, rounds: int, spread: int, number: int) -> int:
     """The share of ``budget`` (sap) that round ``number`` (from 1) of ``rounds`` pays.
 
     With W(r) the weight of the first r rounds (EQUAL: r; DECREASING, as in the paper: round i
@@ -96,7 +98,7 @@ def round_share(budget: int, rounds: int, spread: int, number: int) -> int:
     """
     if not 1 <= number <= rounds or budget < 0:
         raise RefusalError(
-            EvidenceCode.BAD_SPLIT,
+            IncentiveCode.BAD_SPLIT,
             f"round {number} of a budget of {budget} sap does not exist: rounds go from 1 to"
             f" {rounds} and a budget is not negative",
             field="round",
@@ -110,14 +112,14 @@ def round_share(budget: int, rounds: int, spread: int, number: int) -> int:
         upto = whole - (rounds - number) * (rounds + 1 - number) // 2
     else:
         raise RefusalError(
-            EvidenceCode.BAD_SPLIT,
+            IncentiveCode.BAD_SPLIT,
             f"budget spread {spread} is unknown: use EQUAL or DECREASING",
             field="spread",
         )
     return budget * upto // whole - budget * before // whole
 
 
-def round_price(
+def compute_round_prices(
     budget: int, rounds: int, spread: int, number: int, parts: task_pb2.PriceSplit
 ) -> RoundPrices:
     """What round ``number`` (from 1) pays: its share of the budget, split by ``parts``.
@@ -125,5 +127,5 @@ def round_price(
     The split is by largest remainder in the order train, com, sap. Raises ``Refusal`` BAD_SPLIT as
     ``round_share`` and ``split`` do.
     """
-    share = round_share(budget, rounds, spread, number)
+    share = compute_round_budget(budget, rounds, spread, number)
     return RoundPrices(*split(share, (parts.training, parts.aggregation, parts.mining)))

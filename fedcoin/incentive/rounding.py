@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 
-def nearest(numerator: int, denominator: int) -> int:
+def round_half_up(numerator: int, denominator: int) -> int:
     """``numerator / denominator`` to the nearest integer, halves upwards."""
     return (2 * numerator + denominator) // (2 * denominator)
 
@@ -20,7 +20,7 @@ def round_to_sum(numerators: Sequence[int], denominator: int) -> tuple[int, ...]
     ``denominator`` must be positive.
     """
     floors = [value // denominator for value in numerators]
-    missing = nearest(sum(numerators), denominator) - sum(floors)
+    missing = round_half_up(sum(numerators), denominator) - sum(floors)
     order = sorted(range(len(floors)), key=lambda k: (-(numerators[k] % denominator), k))
     for k in order[:missing]:
         floors[k] += 1

@@ -29,12 +29,12 @@ from typing import Any
 import numpy as np
 
 from fedcoin.data.artifacts.tensors import encode_tensors
-from fedcoin.incentive.proof.audit import coalitions_to_check, compare, tolerance_of
-from fedcoin.incentive.proof.challenge import challenged_leaves
-from fedcoin.incentive.proof.evidence import EvidenceTree, build_tree, verify_evidence
+from fedcoin.incentive.proof.audit import compare_counts, compute_tolerance, list_audited_coalitions
+from fedcoin.incentive.proof.challenge import draw_challenged_leaves
+from fedcoin.incentive.proof.evidence import EvidenceTree, build_evidence_tree, verify_evidence
 from fedcoin.incentive.proof.layouts import Ints
 from fedcoin.incentive.proof.sampling_plan import SamplingPlan
-from fedcoin.incentive.proof.stopping import standard_error_nano
+from fedcoin.incentive.proof.stopping import compute_standard_error_nano
 from fedcoin.learning.evaluation.job import UtilityJob
 from fedcoin.learning.training import datasets
 from fedcoin.learning.workers.pool import UtilityWorker
@@ -209,9 +209,9 @@ async def mine(
         asked = np.concatenate([plan.coalitions(leaf) for leaf in leaves])
         counts = await worker.evaluate(job.job_id, asked)
         rows.append(counts.reshape(len(leaves), plan.leaf_length))
-    utilities = plan.canonical(range(samples), np.concatenate(rows), grand, empty)
+    utilities = plan.fill_implied(range(samples), np.concatenate(rows), grand, empty)
     vectors = plan.contributions(range(samples), utilities, grand, empty)
-    return build_tree(plan, utilities, grand, empty), vectors
+    return build_evidence_tree(plan, utilities, grand, empty), vectors
 
 
 async def measure(job: UtilityJob, plan: SamplingPlan, samples: int) -> dict[str, float]:
@@ -223,8 +223,8 @@ async def measure(job: UtilityJob, plan: SamplingPlan, samples: int) -> dict[str
     tree, vectors = await mine(worker, job, plan, samples)
     mining = time.monotonic() - started
     mining_cpu = cpu_seconds(worker)
-    evidence = tree.prove(challenged_leaves(CHALLENGE, plan.public_key, samples, LEAVES))
-    coalitions = coalitions_to_check(evidence, plan)
+    evidence = tree.prove(draw_challenged_leaves(CHALLENGE, plan.public_key, samples, LEAVES))
+    coalitions = list_audited_coalitions(evidence, plan)
     started = time.monotonic()
     await worker.evaluate(job.job_id, coalitions)
     remembered = time.monotonic() - started
@@ -238,12 +238,12 @@ async def measure(job: UtilityJob, plan: SamplingPlan, samples: int) -> dict[str
     opening = time.monotonic() - started - verifying
     opened = cpu_seconds(auditor)
     counts = await auditor.evaluate(job.job_id, coalitions)
-    compare(evidence, plan, counts, tolerance_of(plan.evaluation_size, TOLERANCE))
+    compare_counts(evidence, plan, counts, compute_tolerance(plan.evaluation_size, TOLERANCE))
     audit = time.monotonic() - started
     used = cpu_seconds(auditor)
     more = await audit_more(auditor, job, plan, tree) if plan.fixed_samples else {}
     await auditor.stop()
-    error = standard_error_nano(plan, vectors)
+    error = compute_standard_error_nano(plan, vectors)
     needed = samples * (3 * error / DIFFICULTY) ** 2
     found = {
         "mining, seconds": mining,
@@ -277,11 +277,11 @@ async def audit_more(
     before = cpu_seconds(auditor)
     for number in range(MORE_REVEALS):
         other = replace(plan, public_key=hashlib.sha256(b"miner %d" % number).digest())
-        due = challenged_leaves(CHALLENGE, other.public_key, tree.samples, LEAVES)
+        due = draw_challenged_leaves(CHALLENGE, other.public_key, tree.samples, LEAVES)
         evidence = tree.prove(due)
         verify_evidence(evidence, other, CHALLENGE, LEAVES)
-        counts = await auditor.evaluate(job.job_id, coalitions_to_check(evidence, other))
-        compare(evidence, other, counts, tolerance_of(plan.evaluation_size, TOLERANCE))
+        counts = await auditor.evaluate(job.job_id, list_audited_coalitions(evidence, other))
+        compare_counts(evidence, other, counts, compute_tolerance(plan.evaluation_size, TOLERANCE))
     used = cpu_seconds(auditor) - before
     return {f"audit of {MORE_REVEALS} more reveals, CPU seconds": used}
 

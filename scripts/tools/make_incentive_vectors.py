@@ -8,11 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from fedcoin.incentive.proof.challenge import challenge_of, challenged_leaves
-from fedcoin.incentive.proof.evidence import build_tree, commitment, verify_evidence
+from fedcoin.incentive.proof.challenge import derive_challenge, draw_challenged_leaves
+from fedcoin.incentive.proof.evidence import (
+    build_evidence_tree,
+    compute_commitment,
+    verify_evidence,
+)
 from fedcoin.incentive.proof.hash_stream import HashStream
 from fedcoin.incentive.proof.sampling_plan import SamplingPlan
-from fedcoin.incentive.proof.walk_layout import Walks
+from fedcoin.incentive.proof.walk_layout import WalkLayout
 from fedcoin.v1 import task_pb2
 
 TARGET = Path(__file__).parents[2] / "tests" / "vectors" / "incentive.json"
@@ -28,8 +32,8 @@ def stream() -> dict[str, Any]:
     words, drawn = HashStream(TASK), HashStream(TASK)
     return {
         "seed": TASK.hex(),
-        "words": [words.word() for _ in range(10)],
-        "below": [[bound, drawn.below(bound)] for bound in BOUNDS],
+        "words": [words.next_word() for _ in range(10)],
+        "below": [[bound, drawn.draw_below(bound)] for bound in BOUNDS],
     }
 
 
@@ -41,7 +45,7 @@ def orders() -> list[dict[str, Any]]:
             "clients": clients,
             "antithetic": antithetic,
             "index": index,
-            "order": Walks(clients, antithetic, TASK, KEY).order(index),
+            "order": WalkLayout(clients, antithetic, TASK, KEY).order(index),
         }
         for clients, antithetic, index in [
             (1, False, 0),
@@ -56,7 +60,7 @@ def orders() -> list[dict[str, Any]]:
 
 
 def challenge() -> dict[str, Any]:
-    value = challenge_of(TASK, 1, SALTS)
+    value = derive_challenge(TASK, 1, SALTS)
     return {
         "task_id": TASK.hex(),
         "public_key": KEY.hex(),
@@ -64,7 +68,7 @@ def challenge() -> dict[str, Any]:
         "salts": {address.hex(): salt.hex() for address, salt in SALTS.items()},
         "challenge": value.hex(),
         "leaves": [
-            [samples, q, list(challenged_leaves(value, KEY, samples, q))]
+            [samples, q, list(draw_challenged_leaves(value, KEY, samples, q))]
             for samples, q in [(1, 1), (5, 44), (64, 44), (2_500, 44), (1_000_000, 10)]
         ],
     }
@@ -84,10 +88,10 @@ def tree(schedule: str, clients: int, samples: int, truncation: int) -> dict[str
     leaves = plan.fixed_samples or samples
     drawn = np.random.default_rng(7).integers(0, 101, size=(leaves, plan.leaf_length))
     grand, empty, q = 90, 12, 3
-    utilities = plan.canonical(range(leaves), drawn, grand, empty)
-    grown = build_tree(plan, utilities, grand, empty)
-    value = challenge_of(TASK, 1, SALTS)
-    indices = challenged_leaves(value, KEY, leaves, q)
+    utilities = plan.fill_implied(range(leaves), drawn, grand, empty)
+    grown = build_evidence_tree(plan, utilities, grand, empty)
+    value = derive_challenge(TASK, 1, SALTS)
+    indices = draw_challenged_leaves(value, KEY, leaves, q)
     evidence = grown.prove(indices)
     return {
         "schedule": schedule,
@@ -105,7 +109,7 @@ def tree(schedule: str, clients: int, samples: int, truncation: int) -> dict[str
         "salt": SALT.hex(),
         "attempt": 1,
         "address": ADDRESS.hex(),
-        "commitment": commitment(grown.sums(), SALT, TASK, 1, ADDRESS).hex(),
+        "commitment": compute_commitment(grown.build_opening(), SALT, TASK, 1, ADDRESS).hex(),
         "challenge": value.hex(),
         "q": q,
         "indices": list(indices),

@@ -15,7 +15,7 @@ from fedcoin.contract.mempool import Mempool, MempoolLimits
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.transactions import Transaction
-from fedcoin.incentive.payout import commit_deposit
+from fedcoin.incentive.payout import compute_deposit
 from fedcoin.v1.transaction_pb2 import CommitShapley
 from tests.support.ledger_campaign import REVEAL, Job, additive
 from tests.support.mini_chain import FDC, MiniChain, key, refused, transfer
@@ -189,7 +189,7 @@ def test_a_commitment_may_come_before_its_task() -> None:
     waiting = Waiting(job.chain)
     opening = job.chain.sign(job.server, job.task_terms())
     (miner,) = job.chain.miners
-    deposit = commit_deposit(1, job.task_terms().prices.mining)
+    deposit = compute_deposit(1, job.task_terms().prices.mining)
     action = CommitShapley(task_id=opening.hash, commitment=b"\1" * 32, deposit=deposit)
     commit = job.chain.sign(miner, action)
     assert not waiting.add(commit, hold=True)

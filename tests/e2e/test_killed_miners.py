@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from fedcoin.data.crypto.addresses import format_address
-from fedcoin.incentive.payout import commit_deposit
+from fedcoin.incentive.payout import compute_deposit
 from fedcoin.v1.views_pb2 import TaskMinerView, TaskView
 from tests.support.e2e.campaigns import Campaign, check_paid, reached
 from tests.support.e2e.eavesdropper import eavesdropping
@@ -116,7 +116,7 @@ async def test_after_it_committed_and_for_too_long(network: Network) -> None:
         assert found is not None
         assert (found.committed, found.revealed, found.reward) == (True, False, 0)
         least = victim.home.genesis().parameters.commit_deposit
-        deposit = commit_deposit(least, view.prices.mining)
+        deposit = compute_deposit(least, view.prices.mining)
         assert (await client.status()).burned == burned + deposit
         await victim.start()
         await network.agreed()

@@ -18,10 +18,10 @@ from google.protobuf.message import Message
 from fedcoin.application.wallet.wallet import Wallet
 from fedcoin.data.crypto.addresses import format_address
 from fedcoin.data.crypto.keys import KeyPair
-from fedcoin.incentive.payout import commit_deposit
-from fedcoin.incentive.proof.challenge import challenged_leaves
-from fedcoin.incentive.proof.evidence import EvidenceTree, build_tree, commitment
-from fedcoin.incentive.proof.sampling_plan import SamplingPlan, plan_of
+from fedcoin.incentive.payout import compute_deposit
+from fedcoin.incentive.proof.challenge import draw_challenged_leaves
+from fedcoin.incentive.proof.evidence import EvidenceTree, build_evidence_tree, compute_commitment
+from fedcoin.incentive.proof.sampling_plan import SamplingPlan, build_plan
 from fedcoin.learning.evaluation.job import UtilityJob
 from fedcoin.learning.workers.pool import UtilityWorker
 from fedcoin.network.api.client import NodeClient
@@ -99,7 +99,7 @@ class Liar:
 
     @property
     def plan(self) -> SamplingPlan:
-        return plan_of(self.terms, self.task_id, self.key.public_key)
+        return build_plan(self.terms, self.task_id, self.key.public_key)
 
     @property
     def address(self) -> str:
@@ -110,11 +110,11 @@ class Liar:
         plan = self.plan
         rows = [utility(plan.coalitions(index)) for index in range(SAMPLES)]
         ends = utility(np.array([[True] * plan.clients, [False] * plan.clients]))
-        return build_tree(plan, np.array(rows), int(ends[0]), int(ends[1]))
+        return build_evidence_tree(plan, np.array(rows), int(ends[0]), int(ends[1]))
 
     async def commit(self, sums: Evidence, deposit: int) -> str:
         """What is said to a commitment; empty when it is taken."""
-        made = commitment(sums, SALT, self.task_id, self.attempt, self.key.address)
+        made = compute_commitment(sums, SALT, self.task_id, self.attempt, self.key.address)
         action = CommitShapley(
             task_id=self.task_id, attempt=self.attempt, commitment=made, deposit=deposit
         )
@@ -135,7 +135,7 @@ class Liar:
     def proof(self, tree: EvidenceTree, view: TaskView) -> Evidence:
         """What the challenge asks for."""
         challenge = bytes.fromhex(view.challenge)
-        return tree.prove(challenged_leaves(challenge, self.key.public_key, tree.samples, 44))
+        return tree.prove(draw_challenged_leaves(challenge, self.key.public_key, tree.samples, 44))
 
 
 def other(evidence: Evidence) -> Evidence:
@@ -209,22 +209,27 @@ async def test_what_liars_say(network: Network, tmp_path: Path) -> None:
         honest = careful.tree(truth)
         invented = inventor.tree(lambda coalitions: 40 + 50 * coalitions.sum(axis=1))
         added = adder.tree(truth)
-        wrong_sums = added.sums()
+        wrong_sums = added.build_opening()
         wrong_sums.total[0] += 1_000
         wrong_sums.total[1] -= 1_000
-        sums = (honest.sums(), invented.sums(), wrong_sums, silent.tree(truth).sums())
+        sums = (
+            honest.build_opening(),
+            invented.build_opening(),
+            wrong_sums,
+            silent.tree(truth).build_opening(),
+        )
         least = network.nodes[0].home.genesis().parameters.commit_deposit
-        deposit = commit_deposit(least, terms.prices.mining)
+        deposit = compute_deposit(least, terms.prices.mining)
 
         # While others commit: before its time, without a bond, with another deposit or task.
-        assert await careful.reveal(honest.sums()) == "TOO_EARLY"
+        assert await careful.reveal(honest.build_opening()) == "TOO_EARLY"
         assert await careful.reveal(honest.prove([0, 1])) == "TOO_EARLY"
-        assert await stranger.commit(honest.sums(), deposit) == "NOT_A_MINER"
-        assert await careful.commit(honest.sums(), deposit - 1) == "WRONG_DEPOSIT"
+        assert await stranger.commit(honest.build_opening(), deposit) == "NOT_A_MINER"
+        assert await careful.commit(honest.build_opening(), deposit - 1) == "WRONG_DEPOSIT"
         nowhere = Liar(node, CAREFUL, terms, bytes(32))
-        assert await nowhere.commit(honest.sums(), deposit) == "UNKNOWN_TASK"
+        assert await nowhere.commit(honest.build_opening(), deposit) == "UNKNOWN_TASK"
         later = Liar(node, CAREFUL, terms, task_id, attempt=1)
-        assert await later.commit(honest.sums(), deposit) == "TOO_EARLY"
+        assert await later.commit(honest.build_opening(), deposit) == "TOO_EARLY"
         committed = await asyncio.gather(
             *(liar.commit(claim, deposit) for liar, claim in zip(liars, sums, strict=True))
         )
@@ -233,24 +238,24 @@ async def test_what_liars_say(network: Network, tmp_path: Path) -> None:
         # While commitments are opened. One keeps silent, so this lasts until the window is over.
         view = await reached(node, task_id, "CHALLENGE")
         assert [miner.committed for miner in view.miners] == [True] * 5
-        assert await careful.commit(honest.sums(), deposit) == "TOO_LATE"
+        assert await careful.commit(honest.build_opening(), deposit) == "TOO_LATE"
         assert await careful.reveal(honest.prove([0, 1])) == "TOO_EARLY"
-        assert await careful.reveal(honest.sums(), salt=b"t" * 32) == "WRONG_OPENING"
-        assert await careful.reveal(honest.sums(), salt=b"t" * 31) == "BAD_HASH"
-        assert await careful.reveal(honest.sums(), attempt=1) == "TOO_EARLY"
-        assert await careful.reveal(invented.sums()) == "WRONG_OPENING"
-        more = honest.sums()
+        assert await careful.reveal(honest.build_opening(), salt=b"t" * 32) == "WRONG_OPENING"
+        assert await careful.reveal(honest.build_opening(), salt=b"t" * 31) == "BAD_HASH"
+        assert await careful.reveal(honest.build_opening(), attempt=1) == "TOO_EARLY"
+        assert await careful.reveal(invented.build_opening()) == "WRONG_OPENING"
+        more = honest.build_opening()
         more.samples = 1_000_000
         assert await careful.reveal(more) == "WRONG_OPENING"
         cluttered = honest.prove([0])
         del cluttered.leaves[:]
         assert await careful.reveal(cluttered) == "WRONG_SIBLINGS"
-        assert await stranger.reveal(honest.sums()) == "NOT_COMMITTED"
+        assert await stranger.reveal(honest.build_opening()) == "NOT_COMMITTED"
         opened = await asyncio.gather(
             *(liar.reveal(claim) for liar, claim in zip(liars[:3], sums[:3], strict=True))
         )
         assert opened == [""] * 3
-        assert await careful.reveal(honest.sums()) == "ALREADY_REVEALED"
+        assert await careful.reveal(honest.build_opening()) == "ALREADY_REVEALED"
 
         # While the challenged leaves are shown.
         view = await reached(node, task_id, "REVEAL")

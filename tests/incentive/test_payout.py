@@ -7,8 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedcoin.data.errors import RefusalError
-from fedcoin.incentive.errors import EvidenceCode
-from fedcoin.incentive.payout import RoundPrices, client_payouts, round_price, round_share, split
+from fedcoin.incentive.errors import IncentiveCode
+from fedcoin.incentive.payout import (
+    RoundPrices,
+    compute_round_budget,
+    compute_round_prices,
+    split,
+    split_training_price,
+)
 from fedcoin.v1 import task_pb2
 
 EQUAL, DECREASING = task_pb2.BUDGET_SPREAD_EQUAL, task_pb2.BUDGET_SPREAD_DECREASING
@@ -37,12 +43,12 @@ def test_split_ties_go_to_the_lower_index() -> None:
 def test_split_refuses_what_cannot_be_split(amount: int, weights: list[int]) -> None:
     with pytest.raises(RefusalError) as refused:
         split(amount, weights)
-    assert refused.value.code is EvidenceCode.BAD_SPLIT
+    assert refused.value.code is IncentiveCode.BAD_SPLIT
 
 
 @given(st.lists(st.integers(-(10**9), 10**9), min_size=1, max_size=20), AMOUNTS)
 def test_training_price_is_paid_out_or_goes_back(values: list[int], price: int) -> None:
-    payouts, refund = client_payouts(values, price)
+    payouts, refund = split_training_price(values, price)
     assert sum(payouts) + refund == price
     assert refund in (0, price)
     assert (refund == price) == (max(values) <= 0) or price == 0
@@ -51,15 +57,17 @@ def test_training_price_is_paid_out_or_goes_back(values: list[int], price: int) 
 
 
 def test_client_payouts_follow_the_positive_values() -> None:
-    assert client_payouts([30, -50, 10, 0], 1_000) == ((750, 0, 250, 0), 0)
-    assert client_payouts([1, 1, 1], 1) == ((1, 0, 0), 0)
-    assert client_payouts([-1, 0], 7) == ((0, 0), 7)
-    assert client_payouts([5], 0) == ((0,), 0)
+    assert split_training_price([30, -50, 10, 0], 1_000) == ((750, 0, 250, 0), 0)
+    assert split_training_price([1, 1, 1], 1) == ((1, 0, 0), 0)
+    assert split_training_price([-1, 0], 7) == ((0, 0), 7)
+    assert split_training_price([5], 0) == ((0,), 0)
 
 
 @given(AMOUNTS, st.integers(1, 200), st.sampled_from([EQUAL, DECREASING]))
 def test_rounds_share_out_the_whole_budget(budget: int, rounds: int, spread: int) -> None:
-    shares = [round_share(budget, rounds, spread, number) for number in range(1, rounds + 1)]
+    shares = [
+        compute_round_budget(budget, rounds, spread, number) for number in range(1, rounds + 1)
+    ]
     assert sum(shares) == budget
     whole = rounds * (rounds + 1) // 2
     for number, share in enumerate(shares, start=1):
@@ -69,10 +77,14 @@ def test_rounds_share_out_the_whole_budget(budget: int, rounds: int, spread: int
 
 def test_round_prices() -> None:
     parts = task_pb2.PriceSplit(training=7, aggregation=1, mining=2)
-    assert round_price(3_000, 3, EQUAL, 2, parts) == RoundPrices(700, 100, 200)
-    assert [round_share(6_000, 3, DECREASING, number) for number in (1, 2, 3)] == [3000, 2000, 1000]
-    assert round_price(10, 10, EQUAL, 10, parts) == RoundPrices(1, 0, 0)
-    assert round_price(1_000, 1, EQUAL, 1, parts).total() == 1_000
+    assert compute_round_prices(3_000, 3, EQUAL, 2, parts) == RoundPrices(700, 100, 200)
+    assert [compute_round_budget(6_000, 3, DECREASING, number) for number in (1, 2, 3)] == [
+        3000,
+        2000,
+        1000,
+    ]
+    assert compute_round_prices(10, 10, EQUAL, 10, parts) == RoundPrices(1, 0, 0)
+    assert compute_round_prices(1_000, 1, EQUAL, 1, parts).total() == 1_000
 
 
 @pytest.mark.parametrize(
@@ -81,10 +93,10 @@ def test_round_prices() -> None:
 )
 def test_rounds_that_do_not_exist(budget: int, rounds: int, spread: int, number: int) -> None:
     with pytest.raises(RefusalError) as refused:
-        round_share(budget, rounds, spread, number)
-    assert refused.value.code is EvidenceCode.BAD_SPLIT
+        compute_round_budget(budget, rounds, spread, number)
+    assert refused.value.code is IncentiveCode.BAD_SPLIT
 
 
 def test_a_split_of_nothing_is_refused() -> None:
     with pytest.raises(RefusalError):
-        round_price(100, 1, EQUAL, 1, task_pb2.PriceSplit())
+        compute_round_prices(100, 1, EQUAL, 1, task_pb2.PriceSplit())

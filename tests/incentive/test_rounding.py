@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedcoin.incentive.rounding import nearest, round_to_sum
+from fedcoin.incentive.rounding import round_half_up, round_to_sum
 
 
 @given(st.lists(st.integers(-(10**20), 10**20), min_size=1, max_size=20), st.integers(1, 10**12))
@@ -14,7 +14,7 @@ def test_sum_is_the_rounded_sum_and_each_part_is_within_one(
     numerators: list[int], denominator: int
 ) -> None:
     rounded = round_to_sum(numerators, denominator)
-    assert sum(rounded) == nearest(sum(numerators), denominator)
+    assert sum(rounded) == round_half_up(sum(numerators), denominator)
     for value, numerator in zip(rounded, numerators, strict=True):
         assert abs(value - Fraction(numerator, denominator)) <= 1
 
@@ -24,7 +24,7 @@ def test_sum_is_the_rounded_sum_and_each_part_is_within_one(
     [(5, 2, 3), (-5, 2, -2), (7, 3, 2), (-7, 3, -2), (0, 9, 0), (8, 3, 3)],
 )
 def test_halves_go_up(numerator: int, denominator: int, expected: int) -> None:
-    assert nearest(numerator, denominator) == expected
+    assert round_half_up(numerator, denominator) == expected
 
 
 def test_largest_remainder_first_then_lower_index() -> None:

@@ -17,10 +17,10 @@ from fedcoin.data.crypto.hashing import sha256
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.messages.transactions import Transaction
 from fedcoin.data.messages.updates import sign_update
-from fedcoin.incentive.payout import commit_deposit, round_price
-from fedcoin.incentive.proof.challenge import challenged_leaves
-from fedcoin.incentive.proof.evidence import EvidenceTree, build_tree, commitment
-from fedcoin.incentive.proof.sampling_plan import SamplingPlan, plan_of
+from fedcoin.incentive.payout import compute_deposit, compute_round_prices
+from fedcoin.incentive.proof.challenge import draw_challenged_leaves
+from fedcoin.incentive.proof.evidence import EvidenceTree, build_evidence_tree, compute_commitment
+from fedcoin.incentive.proof.sampling_plan import SamplingPlan, build_plan
 from fedcoin.v1 import block_pb2, task_pb2
 from fedcoin.v1.state_pb2 import TaskState
 from fedcoin.v1.task_pb2 import (
@@ -62,7 +62,7 @@ def evidence_tree(plan: SamplingPlan, game: Game, samples: int) -> EvidenceTree:
     rows = [game(plan.coalitions(index)) for index in range(count)]
     ends = game(np.array([[True] * plan.clients, [False] * plan.clients]))
     empty = 0 if plan.empty_is_zero else int(ends[1])
-    return build_tree(plan, np.array(rows), int(ends[0]), empty)
+    return build_evidence_tree(plan, np.array(rows), int(ends[0]), empty)
 
 
 @dataclass
@@ -125,7 +125,9 @@ class Job:
         campaign = self.chain.campaign(self.campaign_id)
         number = campaign.last_round + 1 if round is None else round
         job = campaign.terms
-        due = round_price(job.budget, job.rounds, job.spread, min(number, job.rounds), job.split)
+        due = compute_round_prices(
+            job.budget, job.rounds, job.spread, min(number, job.rounds), job.split
+        )
         shard = (number - 1) % len(SHARDS)
         given: dict[str, Any] = {
             "campaign_id": self.campaign_id,
@@ -172,11 +174,11 @@ class Job:
     def deposit(self) -> int:
         """What a commitment takes."""
         least = self.chain.genesis.parameters.commit_deposit
-        return commit_deposit(least, self.terms.prices.mining)
+        return compute_deposit(least, self.terms.prices.mining)
 
     def plan(self, miner: KeyPair) -> SamplingPlan:
         """What a miner is to compute."""
-        return plan_of(self.terms, self.task_id, miner.public_key)
+        return build_plan(self.terms, self.task_id, miner.public_key)
 
     def tree(self, miner: KeyPair, game: Game, samples: int = 50) -> EvidenceTree:
         """What a miner has computed."""
@@ -188,8 +190,8 @@ class Job:
         given: dict[str, Any] = {
             "task_id": self.task_id,
             "attempt": attempt,
-            "commitment": commitment(
-                tree.sums(), salt(miner), self.task_id, attempt, miner.address
+            "commitment": compute_commitment(
+                tree.build_opening(), salt(miner), self.task_id, attempt, miner.address
             ),
             "deposit": self.deposit,
         }
@@ -201,14 +203,14 @@ class Job:
             "task_id": self.task_id,
             "attempt": self.task.attempt,
             "salt": salt(miner),
-            "evidence": tree.sums(),
+            "evidence": tree.build_opening(),
         }
         return self.chain.sign(miner, RevealShapley(**given | changes))
 
     def reveal(self, miner: KeyPair, tree: EvidenceTree, **changes: Any) -> Transaction:
         """Answer the challenge."""
         task = self.task
-        due = challenged_leaves(
+        due = draw_challenged_leaves(
             task.challenge,
             miner.public_key,
             tree.samples,

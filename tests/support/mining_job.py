@@ -14,7 +14,7 @@ from fedcoin.data.crypto import merkle
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.messages.transactions import Transaction
 from fedcoin.data.messages.updates import sign_update
-from fedcoin.incentive.payout import round_price
+from fedcoin.incentive.payout import compute_round_prices
 from fedcoin.learning.model.aggregation import federated_average
 from fedcoin.v1 import artifact_pb2, task_pb2
 from tests.support.lone_chain import CHAIN_ID, FDC, LoneChain, key
@@ -113,7 +113,7 @@ class Job:
 
     def terms(self, **changes: Any) -> task_pb2.OpenTask:
         exact = self.schedule == task_pb2.SCHEDULE_EXACT
-        due = round_price(
+        due = compute_round_prices(
             10 * FDC,
             1,
             task_pb2.BUDGET_SPREAD_EQUAL,

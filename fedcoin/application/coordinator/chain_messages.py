@@ -8,7 +8,7 @@ from fedcoin.application.configuration.config import CoordinatorConfig
 from fedcoin.application.coordinator.campaign import Campaign, EvaluationShard
 from fedcoin.data.crypto import merkle
 from fedcoin.data.messages.updates import Update
-from fedcoin.incentive.payout import round_price
+from fedcoin.incentive.payout import compute_round_prices
 from fedcoin.learning.training.sgd import TrainingPlan
 from fedcoin.v1 import federated_learning_service_pb2, task_pb2
 
@@ -60,7 +60,7 @@ def task_offer(
     config: CoordinatorConfig, campaign: Campaign, updates: Sequence[Update]
 ) -> task_pb2.OpenTask:
     """The task of the campaign's present round. ``updates`` are in rising order of addresses."""
-    prices = round_price(
+    prices = compute_round_prices(
         config.budget,
         campaign.rounds,
         _SPREADS[config.spread],

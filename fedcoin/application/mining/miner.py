@@ -27,10 +27,10 @@ from fedcoin.data.clock import Clock
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.transactions import Transaction
-from fedcoin.incentive.payout import commit_deposit
-from fedcoin.incentive.proof.challenge import challenged_leaves
-from fedcoin.incentive.proof.evidence import EvidenceTree, build_tree, commitment
-from fedcoin.incentive.proof.sampling_plan import SamplingPlan, plan_of
+from fedcoin.incentive.payout import compute_deposit
+from fedcoin.incentive.proof.challenge import draw_challenged_leaves
+from fedcoin.incentive.proof.evidence import EvidenceTree, build_evidence_tree, compute_commitment
+from fedcoin.incentive.proof.sampling_plan import SamplingPlan, build_plan
 from fedcoin.learning.errors import WorkerError
 from fedcoin.network.api.failure import RpcError
 from fedcoin.network.ports import ChainPort, TransactionPort
@@ -179,7 +179,7 @@ class Miner:
         work = await asyncio.to_thread(self._folder.load, task_id)
         return TaskProgress(
             Assignment(task_id, terms, campaign.terms.model),
-            plan_of(terms, task_id, self._key.public_key),
+            build_plan(terms, task_id, self._key.public_key),
             work=work,
         )
 
@@ -234,7 +234,7 @@ class Miner:
             task_id=turn.assignment.task_id,
             attempt=work.attempt,
             commitment=self._commitment(turn, tree, work),
-            deposit=commit_deposit(
+            deposit=compute_deposit(
                 self._chain.genesis.parameters.commit_deposit, turn.assignment.terms.prices.mining
             ),
         )
@@ -311,10 +311,10 @@ class Miner:
             turn.given_up = True
             return
         leaves: tuple[int, ...] = ()
-        evidence = tree.sums()
+        evidence = tree.build_opening()
         if task.phase == block_pb2.TASK_PHASE_REVEAL:
             q = self._chain.genesis.parameters.challenge_leaves
-            leaves = challenged_leaves(task.challenge, self._key.public_key, tree.samples, q)
+            leaves = draw_challenged_leaves(task.challenge, self._key.public_key, tree.samples, q)
             evidence = await asyncio.to_thread(tree.prove, leaves)
         action = RevealShapley(
             task_id=turn.assignment.task_id,
@@ -332,11 +332,15 @@ class Miner:
         if turn.tree is None:
             samples = work.samples
             turn.tree = await asyncio.to_thread(
-                build_tree, turn.plan, samples.utilities, samples.grand, samples.empty
+                build_evidence_tree, turn.plan, samples.utilities, samples.grand, samples.empty
             )
         return turn.tree
 
     def _commitment(self, turn: TaskProgress, tree: EvidenceTree, work: SealedWork) -> bytes:
-        return commitment(
-            tree.sums(), work.salt, turn.assignment.task_id, work.attempt, self._key.address
+        return compute_commitment(
+            tree.build_opening(),
+            work.salt,
+            turn.assignment.task_id,
+            work.attempt,
+            self._key.address,
         )

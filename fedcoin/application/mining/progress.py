@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from fedcoin.data.clock import Clock
 from fedcoin.incentive.proof.sampling_plan import NANO, SamplingPlan
-from fedcoin.incentive.proof.stopping import LEAST_SAMPLES, SHARE_OF_DIFFICULTY
+from fedcoin.incentive.proof.stopping import DIFFICULTY_DIVISOR, MIN_SAMPLES
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +42,11 @@ def expected_samples(
     """
     if plan.fixed_samples is not None:
         return plan.fixed_samples
-    ratio = standard_error_nano * SHARE_OF_DIFFICULTY / max(difficulty_nano, 1)
+    ratio = standard_error_nano * DIFFICULTY_DIVISOR / max(difficulty_nano, 1)
     if not ratio < float("inf"):
-        return plan.most_samples
-    needed = max(samples * ratio * ratio, LEAST_SAMPLES, samples)
-    return int(min(needed, plan.most_samples))
+        return plan.sample_limit
+    needed = max(samples * ratio * ratio, MIN_SAMPLES, samples)
+    return int(min(needed, plan.sample_limit))
 
 
 class ProgressReporter:

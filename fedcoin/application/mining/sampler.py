@@ -15,7 +15,7 @@ from fedcoin.application.mining.progress import ProgressReporter, Report
 from fedcoin.data.clock import Clock
 from fedcoin.incentive.proof.layouts import Bools, Ints
 from fedcoin.incentive.proof.sampling_plan import SamplingPlan
-from fedcoin.incentive.proof.stopping import is_enough, standard_error_nano
+from fedcoin.incentive.proof.stopping import compute_standard_error_nano, has_enough_samples
 from fedcoin.learning.evaluation.job import Coalitions, Counts
 
 Utility = Callable[[Coalitions], Awaitable[Counts]]
@@ -75,16 +75,16 @@ async def gather(
     vectors = [
         plan.contributions(range(count), known.utilities, known.grand, known.empty),
     ]
-    while count < plan.most_samples and clock() < end_ms:
+    while count < plan.sample_limit and clock() < end_ms:
         if count >= due:
             taken = np.concatenate(vectors)
-            if is_enough(plan, taken, difficulty_nano):
+            if has_enough_samples(plan, taken, difficulty_nano):
                 break
-            error = standard_error_nano(plan, taken)
+            error = compute_standard_error_nano(plan, taken)
             # Looking again only after some growth keeps the work in proportion to the samples.
             due = count + count // 20
         pacemaker.tell(count, error)
-        leaves = range(count, min(plan.most_samples, count + _batch(plan, count, pace.rows)))
+        leaves = range(count, min(plan.sample_limit, count + _batch(plan, count, pace.rows)))
         rows = await _evaluate(plan, utility, leaves, known, pace, clock)
         batches.append(rows)
         vectors.append(plan.contributions(leaves, rows, known.grand, known.empty))
@@ -99,10 +99,10 @@ def _batch(plan: SamplingPlan, count: int, rows: int) -> int:
     fitting = max(1, rows // plan.leaf_length)
     if plan.fixed_samples is not None:
         return fitting
-    left = plan.cycle - count % plan.cycle
+    left = plan.cycle_length - count % plan.cycle_length
     if fitting < left:
         return fitting
-    return left + (fitting - left) // plan.cycle * plan.cycle
+    return left + (fitting - left) // plan.cycle_length * plan.cycle_length
 
 
 async def _ends(plan: SamplingPlan, utility: Utility) -> Samples:
@@ -124,9 +124,9 @@ async def _evaluate(
     coalitions = np.stack([plan.coalitions(leaf) for leaf in leaves])
     found = np.full(shape, _UNKNOWN, dtype=np.int64)
     while True:
-        open_places = (found == _UNKNOWN) & ~plan.implied(leaves, found, ends.grand)
+        open_places = (found == _UNKNOWN) & ~plan.mask_implied(leaves, found, ends.grand)
         if not open_places.any():
-            return plan.canonical(leaves, found, ends.grand, ends.empty)
+            return plan.fill_implied(leaves, found, ends.grand, ends.empty)
         wanted = _next_stage(plan, open_places)
         started = clock()
         found[wanted] = await utility(coalitions[wanted])

@@ -24,8 +24,8 @@ from fedcoin.contract.state import records
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.messages.blocks import Block
 from fedcoin.data.messages.transactions import Transaction, decode_transaction, transaction_hash
-from fedcoin.incentive.proof.audit import coalitions_to_check, compare, tolerance_of
-from fedcoin.incentive.proof.sampling_plan import plan_of
+from fedcoin.incentive.proof.audit import compare_counts, compute_tolerance, list_audited_coalitions
+from fedcoin.incentive.proof.sampling_plan import build_plan
 from fedcoin.learning.errors import WorkerError
 from fedcoin.network.ports import ChainPort
 from fedcoin.network.tasks import within
@@ -153,14 +153,14 @@ class Auditor:
         if not terms or not campaign:
             raise _unknown("task", LedgerCode.UNKNOWN_TASK, action.task_id)
         assignment = Assignment(action.task_id, terms, campaign.terms.model)
-        plan = plan_of(terms, action.task_id, transaction.public_key)
-        coalitions = await asyncio.to_thread(coalitions_to_check, action.evidence, plan)
+        plan = build_plan(terms, action.task_id, transaction.public_key)
+        coalitions = await asyncio.to_thread(list_audited_coalitions, action.evidence, plan)
         async with self._jobs.opened(assignment, self._artifact_seconds) as utility:
             counts = await utility(coalitions)
-        tolerance = tolerance_of(
+        tolerance = compute_tolerance(
             terms.evaluation.size, self._chain.genesis.parameters.utility_tolerance
         )
-        await asyncio.to_thread(compare, action.evidence, plan, counts, tolerance)
+        await asyncio.to_thread(compare_counts, action.evidence, plan, counts, tolerance)
 
 
 def _audited(

@@ -18,8 +18,8 @@ from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.genesis import Genesis
 from fedcoin.data.storage.chain_store import ChainStore
-from fedcoin.incentive.proof.audit import coalitions_to_check, compare, tolerance_of
-from fedcoin.incentive.proof.sampling_plan import plan_of
+from fedcoin.incentive.proof.audit import compare_counts, compute_tolerance, list_audited_coalitions
+from fedcoin.incentive.proof.sampling_plan import build_plan
 from fedcoin.learning.workers.pool import UtilityWorker
 from fedcoin.v1.block_pb2 import Block
 from fedcoin.v1.transaction_pb2 import RevealShapley, SignedTransaction, TransactionBody
@@ -101,13 +101,13 @@ class _Work:
         if lost is not None:
             self._missing[action.task_id] = Missing(action.task_id.hex(), reveal.height, lost.hex())
             return
-        plan = plan_of(terms, action.task_id, reveal.public_key)
-        coalitions = coalitions_to_check(action.evidence, plan)
+        plan = build_plan(terms, action.task_id, reveal.public_key)
+        coalitions = list_audited_coalitions(action.evidence, plan)
         async with self._jobs.opened(assignment, 0.0) as utility:
             counts = await utility(coalitions)
-        tolerance = tolerance_of(terms.evaluation.size, self._tolerance)
+        tolerance = compute_tolerance(terms.evaluation.size, self._tolerance)
         try:
-            compare(action.evidence, plan, counts, tolerance)
+            compare_counts(action.evidence, plan, counts, tolerance)
         except RefusalError as refusal:
             raise refusal.prefixed(
                 f"block {reveal.height}, task {action.task_id.hex()}, miner"

@@ -10,10 +10,10 @@ from fedcoin.data.crypto.hashing import HASH_BYTES
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.amounts import format_amount
 from fedcoin.data.messages.transactions import Transaction
-from fedcoin.incentive.errors import EvidenceCode
-from fedcoin.incentive.payout import commit_deposit
-from fedcoin.incentive.proof.evidence import ProvedVector, commitment, verify_evidence
-from fedcoin.incentive.proof.sampling_plan import plan_of
+from fedcoin.incentive.errors import IncentiveCode
+from fedcoin.incentive.payout import compute_deposit
+from fedcoin.incentive.proof.evidence import ProvedVector, compute_commitment, verify_evidence
+from fedcoin.incentive.proof.sampling_plan import build_plan
 from fedcoin.v1 import block_pb2
 from fedcoin.v1.block_pb2 import TaskPhase
 from fedcoin.v1.state_pb2 import MinerState, TaskState
@@ -40,7 +40,7 @@ def commit(context: ExecutionContext, transaction: Transaction) -> None:
     check_length(LedgerCode.BAD_HASH, "commitment", action.commitment, HASH_BYTES)
     terms = records.TERMS.get(context.state, action.task_id)
     assert terms is not None, "a task without terms"
-    due = commit_deposit(context.rules.commit_deposit, terms.prices.mining)
+    due = compute_deposit(context.rules.commit_deposit, terms.prices.mining)
     if action.deposit != due:
         raise RefusalError(
             LedgerCode.WRONG_DEPOSIT,
@@ -148,12 +148,12 @@ def _check_opening(transaction: Transaction, committed: bytes) -> None:
     check_length(LedgerCode.BAD_HASH, "salt", action.salt, HASH_BYTES)
     if action.evidence.siblings and not action.evidence.leaves:
         raise RefusalError(
-            EvidenceCode.WRONG_SIBLINGS,
+            IncentiveCode.WRONG_SIBLINGS,
             "an opening shows no leaf and no sibling",
             field="evidence.siblings",
             limit="0",
         )
-    opened = commitment(
+    opened = compute_commitment(
         action.evidence, action.salt, action.task_id, action.attempt, transaction.sender
     )
     if opened != committed:
@@ -171,5 +171,5 @@ def _verified(
     action = transaction.body.reveal_shapley
     terms = records.TERMS.get(context.state, action.task_id)
     assert terms is not None, "a task without terms"
-    plan = plan_of(terms, action.task_id, transaction.public_key)
+    plan = build_plan(terms, action.task_id, transaction.public_key)
     return verify_evidence(action.evidence, plan, challenge, context.rules.challenge_leaves)

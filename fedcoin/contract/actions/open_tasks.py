@@ -16,10 +16,10 @@ from fedcoin.data.crypto.hashing import HASH_BYTES
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.messages.transactions import Transaction
 from fedcoin.data.messages.updates import Update, decode_update
-from fedcoin.incentive.payout import round_price
-from fedcoin.incentive.proof.evidence import largest_evidence_bytes
-from fedcoin.incentive.proof.exact_layout import MAX_CLIENTS as MAX_EXACT_CLIENTS
-from fedcoin.incentive.proof.sampling_plan import plan_of
+from fedcoin.incentive.payout import compute_round_prices
+from fedcoin.incentive.proof.evidence import compute_max_evidence_bytes
+from fedcoin.incentive.proof.exact_layout import MAX_EXACT_CLIENTS
+from fedcoin.incentive.proof.sampling_plan import build_plan
 from fedcoin.v1 import task_pb2
 from fedcoin.v1.state_pb2 import CampaignState
 from fedcoin.v1.task_pb2 import EvaluationShard, OpenTask
@@ -110,7 +110,7 @@ def _check_terms(terms: OpenTask, campaign: CampaignState) -> None:
 
 def _check_prices(terms: OpenTask, campaign: CampaignState) -> None:
     job = campaign.terms
-    due = round_price(job.budget, job.rounds, job.spread, terms.round, job.split)
+    due = compute_round_prices(job.budget, job.rounds, job.spread, terms.round, job.split)
     prices = terms.prices
     given = (prices.training, prices.aggregation, prices.mining)
     allowed = (due.training, due.aggregation, due.mining)
@@ -156,8 +156,8 @@ def _check_sampling(context: ExecutionContext, transaction: Transaction) -> None
             field="updates",
             limit=str(most),
         )
-    plan = plan_of(terms, transaction.hash, transaction.public_key)
-    needed = largest_evidence_bytes(plan, context.rules.challenge_leaves) + _ENVELOPE_BYTES
+    plan = build_plan(terms, transaction.hash, transaction.public_key)
+    needed = compute_max_evidence_bytes(plan, context.rules.challenge_leaves) + _ENVELOPE_BYTES
     if needed > context.rules.max_transaction_bytes:
         raise RefusalError(
             DataCode.TOO_LARGE,

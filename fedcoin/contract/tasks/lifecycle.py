@@ -28,7 +28,7 @@ from fedcoin.contract.state import records
 from fedcoin.contract.state.execution_context import ExecutionContext
 from fedcoin.contract.state.overlay import StateReader
 from fedcoin.contract.tasks.settlement import Round, clear_deposits, fail, settle
-from fedcoin.incentive.proof.challenge import challenge_of
+from fedcoin.incentive.proof.challenge import derive_challenge
 from fedcoin.v1 import block_pb2, task_pb2
 from fedcoin.v1.block_pb2 import Settlement, TaskPhase
 from fedcoin.v1.state_pb2 import TaskState
@@ -112,7 +112,7 @@ def _close_challenge_window(
     """Fix the challenge by the salts that are open; who kept its own back is out."""
     salts = {address: miner.salt for address, miner in round.miners.items() if miner.salt}
     if _has_quorum(context, validators, salts):
-        round.task.challenge = challenge_of(round.task_id, round.task.attempt, salts)
+        round.task.challenge = derive_challenge(round.task_id, round.task.attempt, salts)
         _enter(context, round.task_id, round.task, REVEAL, round.terms.reveal_window_ms)
     else:
         clear_deposits(context, round, due=lambda miner: bool(miner.salt))

@@ -9,7 +9,7 @@ from fedcoin.consensus import posap
 from fedcoin.contract.state import records
 from fedcoin.contract.state.execution_context import ExecutionContext
 from fedcoin.data.messages import canonical
-from fedcoin.incentive.payout import client_payouts, split
+from fedcoin.incentive.payout import split, split_training_price
 from fedcoin.v1 import block_pb2, task_pb2
 from fedcoin.v1.block_pb2 import PaymentKind, PaymentReceipt, Settlement
 from fedcoin.v1.state_pb2 import CampaignState, MinerState, TaskState
@@ -52,7 +52,7 @@ def settle(context: ExecutionContext, round: Round) -> Settlement:
     the winner, or the inliers by samples; the miners' deposits.
     """
     outcome = round.task.settlement
-    payouts, refund = client_payouts(outcome.mean_shapley_nano, round.terms.prices.training)
+    payouts, refund = split_training_price(outcome.mean_shapley_nano, round.terms.prices.training)
     values = outcome.mean_shapley_nano
     for address, amount, value in zip(clients(round.terms), payouts, values, strict=True):
         _pay(context, round, block_pb2.PAYMENT_KIND_TRAINING, address, amount, value)

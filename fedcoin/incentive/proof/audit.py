@@ -12,14 +12,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from fedcoin.data.errors import RefusalError
-from fedcoin.incentive.errors import EvidenceCode
+from fedcoin.incentive.errors import IncentiveCode
 from fedcoin.incentive.proof.layouts import Bools, Ints
 from fedcoin.incentive.proof.sampling_plan import SamplingPlan
 from fedcoin.v1.evidence_pb2 import Evidence
 
 
 @dataclass(frozen=True, slots=True)
-class Claims:
+class EvidenceClaims:
     """What evidence says of single coalitions; row by row."""
 
     coalitions: Bools
@@ -32,7 +32,7 @@ class Claims:
     """(c,) its place in the leaf."""
 
 
-def claims(evidence: Evidence, plan: SamplingPlan) -> Claims:
+def list_claims(evidence: Evidence, plan: SamplingPlan) -> EvidenceClaims:
     """Everything in ``evidence`` that can be recomputed.
 
     Utilities that the schedule defines (a whole walk's end, what follows a truncation, EXACT's
@@ -41,24 +41,24 @@ def claims(evidence: Evidence, plan: SamplingPlan) -> Claims:
     whoever looks into evidence that has not is refused here too: WRONG_LEAVES, BAD_UTILITY.
     """
     indices = [leaf.index for leaf in evidence.leaves]
-    if any(index >= plan.most_samples for index in indices):
+    if any(index >= plan.sample_limit for index in indices):
         raise RefusalError(
-            EvidenceCode.WRONG_LEAVES,
-            f"leaf {max(indices)} is shown, where a task takes {plan.most_samples} samples",
+            IncentiveCode.WRONG_LEAVES,
+            f"leaf {max(indices)} is shown, where a task takes {plan.sample_limit} samples",
             field="evidence.leaves.index",
-            limit=str(plan.most_samples),
+            limit=str(plan.sample_limit),
         )
-    utilities = plan.checked_utilities(
+    utilities = plan.check_utilities(
         indices,
         [leaf.utilities for leaf in evidence.leaves],
         evidence.grand_count,
         evidence.empty_count,
     )
-    free = ~plan.implied(indices, utilities, evidence.grand_count)
+    free = ~plan.mask_implied(indices, utilities, evidence.grand_count)
     ends = np.array([[True] * plan.clients, [False] * plan.clients])
     rows, places = np.nonzero(free)
     members = [plan.coalitions(index)[free[row]] for row, index in enumerate(indices)]
-    return Claims(
+    return EvidenceClaims(
         np.concatenate([ends, *members]),
         np.concatenate([[evidence.grand_count, evidence.empty_count], utilities[free]]),
         np.concatenate([[-1, -1], np.array(indices, dtype=np.int64)[rows]]),
@@ -66,23 +66,23 @@ def claims(evidence: Evidence, plan: SamplingPlan) -> Claims:
     )
 
 
-def coalitions_to_check(evidence: Evidence, plan: SamplingPlan) -> Bools:
+def list_audited_coalitions(evidence: Evidence, plan: SamplingPlan) -> Bools:
     """The coalitions to recompute, bool (c, n), in the order in which ``compare`` takes them."""
-    return claims(evidence, plan).coalitions
+    return list_claims(evidence, plan).coalitions
 
 
-def tolerance_of(evaluation_size: int, per_ten_thousand: int) -> int:
+def compute_tolerance(evaluation_size: int, per_ten_thousand: int) -> int:
     """By how many right answers a count may differ: the share of the set, rounded up."""
     return -(-evaluation_size * per_ten_thousand // 10_000)
 
 
-def compare(evidence: Evidence, plan: SamplingPlan, counts: Ints, tolerance: int) -> None:
+def compare_counts(evidence: Evidence, plan: SamplingPlan, counts: Ints, tolerance: int) -> None:
     """Hold ``counts`` (c,), recomputed for ``coalitions_to_check``, against the evidence.
 
     Raises ``Refusal`` AUDIT_FAILED that names the first leaf and coalition that differs by more
     than ``tolerance`` right answers.
     """
-    claimed = claims(evidence, plan)
+    claimed = list_claims(evidence, plan)
     wrong = np.flatnonzero(np.abs(claimed.counts - counts) > tolerance)
     if not len(wrong):
         return
@@ -92,7 +92,7 @@ def compare(evidence: Evidence, plan: SamplingPlan, counts: Ints, tolerance: int
         f" {np.flatnonzero(claimed.coalitions[row]).tolist()}"
     )
     raise RefusalError(
-        EvidenceCode.AUDIT_FAILED,
+        IncentiveCode.AUDIT_FAILED,
         f"{where}: {claimed.counts[row]} right answers claimed, {counts[row]} recomputed,"
         f" tolerance {tolerance}; {len(wrong)} of {len(counts)} coalitions differ",
         field="evidence.leaves",

@@ -18,7 +18,7 @@ _CHALLENGE = b"fedcoin/challenge/v2\x00"
 _LEAVES = b"fedcoin/challenged-leaves/v1\x00"
 
 
-def challenge_of(task_id: bytes, attempt: int, salts: Mapping[bytes, bytes]) -> bytes:
+def derive_challenge(task_id: bytes, attempt: int, salts: Mapping[bytes, bytes]) -> bytes:
     """The challenge of one attempt at a task, 32 bytes.
 
     ``salts`` are those of the opened commitments, 32 bytes each, by miner's address (20 bytes).
@@ -30,7 +30,9 @@ def challenge_of(task_id: bytes, attempt: int, salts: Mapping[bytes, bytes]) -> 
     return hashlib.sha256(_CHALLENGE + task_id + numbers + opened).digest()
 
 
-def challenged_leaves(challenge: bytes, public_key: bytes, samples: int, q: int) -> tuple[int, ...]:
+def draw_challenged_leaves(
+    challenge: bytes, public_key: bytes, samples: int, q: int
+) -> tuple[int, ...]:
     """The ``min(q, samples)`` different leaves that this miner has to show, rising.
 
     All of them when ``q >= samples``. Otherwise each set of q leaves is equally likely (R. Floyd's
@@ -45,6 +47,6 @@ def challenged_leaves(challenge: bytes, public_key: bytes, samples: int, q: int)
     stream = HashStream(hashlib.sha256(_LEAVES + challenge + public_key).digest())
     chosen: set[int] = set()
     for last in range(samples - q, samples):
-        drawn = stream.below(last + 1)
+        drawn = stream.draw_below(last + 1)
         chosen.add(last if drawn in chosen else drawn)
     return tuple(sorted(chosen))

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from fedcoin.data.errors import RefusalError
-from fedcoin.incentive.errors import EvidenceCode
-from fedcoin.incentive.proof.challenge import challenged_leaves
+from fedcoin.incentive.errors import IncentiveCode
+from fedcoin.incentive.proof.challenge import draw_challenged_leaves
 from fedcoin.incentive.proof.evidence_checks import (
     check_counts,
     check_ends,
@@ -32,12 +32,12 @@ from fedcoin.incentive.proof.sampling_plan import SamplingPlan
 from fedcoin.incentive.proof.sum_tree import (
     HASH_BYTES,
     Hashes,
-    Known,
+    KnownNodes,
     SumTree,
-    grow,
+    build_sum_tree,
     leaf_hashes,
-    missing_places,
-    widths,
+    level_widths,
+    sibling_positions,
 )
 from fedcoin.v1.evidence_pb2 import Evidence
 
@@ -81,7 +81,7 @@ class EvidenceTree:
         """The sum of all leaves' vectors."""
         return self.tree.total
 
-    def sums(self) -> Evidence:
+    def build_opening(self) -> Evidence:
         """The evidence without any leaf: what the miner commits to."""
         return Evidence(
             root=self.root,
@@ -93,15 +93,15 @@ class EvidenceTree:
 
     def prove(self, indices: Sequence[int]) -> Evidence:
         """The evidence with the leaves of the rising, different ``indices`` and their siblings."""
-        evidence = self.sums()
+        evidence = self.build_opening()
         for index in indices:
             evidence.leaves.add(index=index, utilities=self.utilities[index].tolist())
-        for digest, total in self.tree.missing(indices):
+        for digest, total in self.tree.siblings(indices):
             evidence.siblings.add(hash=digest, sum=total)
         return evidence
 
 
-def build_tree(
+def build_evidence_tree(
     plan: SamplingPlan, utilities: Sequence[Sequence[int]] | Ints, grand: int, empty: int
 ) -> EvidenceTree:
     """The tree over leaves 0 to N - 1 of ``plan``, from their utilities (N, m).
@@ -113,20 +113,20 @@ def build_tree(
     check_samples(plan, len(utilities))
     claimed = np.asarray(utilities, dtype=np.int64).reshape(len(utilities), plan.leaf_length)
     indices = range(len(claimed))
-    rows = plan.canonical(indices, claimed, grand, empty)
+    rows = plan.fill_implied(indices, claimed, grand, empty)
     check_ends(plan, grand, empty)
     if rows.min() < 0 or rows.max() > plan.evaluation_size:
         raise RefusalError(
-            EvidenceCode.BAD_UTILITY,
+            IncentiveCode.BAD_UTILITY,
             f"utilities must be from 0 to {plan.evaluation_size}",
             field="utilities",
             limit=str(plan.evaluation_size),
         )
     vectors = plan.contributions(indices, rows, grand, empty)
-    return EvidenceTree(rows, grow(rows, vectors), grand, empty)
+    return EvidenceTree(rows, build_sum_tree(rows, vectors), grand, empty)
 
 
-def commitment(
+def compute_commitment(
     evidence: Evidence, salt: bytes, task_id: bytes, attempt: int, address: bytes
 ) -> bytes:
     """What a miner publishes before the challenge: a hiding, binding hash of its sums, 32 bytes.
@@ -173,27 +173,25 @@ def verify_evidence(
     """
     check_counts(evidence, plan, q)
     samples, grand, empty = evidence.samples, evidence.grand_count, evidence.empty_count
-    indices = challenged_leaves(challenge, plan.public_key, samples, q)
+    indices = draw_challenged_leaves(challenge, plan.public_key, samples, q)
     check_indices(evidence, indices)
-    missing = missing_places(indices, samples)
+    missing = sibling_positions(indices, samples)
     siblings = check_siblings(evidence, plan, missing)
-    rows = plan.checked_utilities(
-        indices, [leaf.utilities for leaf in evidence.leaves], grand, empty
-    )
+    rows = plan.check_utilities(indices, [leaf.utilities for leaf in evidence.leaves], grand, empty)
     vectors = plan.contributions(indices, rows, grand, empty)
     places = np.array(indices, dtype=np.int64)
     root = _fold(
-        Known(places, leaf_hashes(places, rows, vectors), vectors), missing, siblings, samples
+        KnownNodes(places, leaf_hashes(places, rows, vectors), vectors), missing, siblings, samples
     )
     if root.sums[0].tolist() != list(evidence.total):
         raise RefusalError(
-            EvidenceCode.WRONG_TOTAL,
+            IncentiveCode.WRONG_TOTAL,
             "total is not the sum of the leaves and siblings shown",
             field="evidence.total",
         )
     if root.hashes[0].tobytes() != evidence.root:
         raise RefusalError(
-            EvidenceCode.WRONG_ROOT,
+            IncentiveCode.WRONG_ROOT,
             "root is not the hash of the leaves and siblings shown",
             field="evidence.root",
         )
@@ -202,24 +200,24 @@ def verify_evidence(
     )
 
 
-def largest_evidence_bytes(plan: SamplingPlan, q: int) -> int:
+def compute_max_evidence_bytes(plan: SamplingPlan, q: int) -> int:
     """An upper bound on the serialised size of any valid ``Evidence`` under ``plan``, in bytes.
 
     A task whose reveals could not fit in a transaction is better refused when it is opened.
     """
-    samples = plan.most_samples
+    samples = plan.sample_limit
     shown = min(q, samples)
     leaf = plan.leaf_length * _varint(plan.evaluation_size) + 32
     reach = samples * plan.evaluation_size * plan.denominator(1)
     node = HASH_BYTES + plan.clients * _varint(2 * reach) + 16
     # Each level shows at most one sibling a leaf, and no more than half of its nodes.
-    siblings = sum(min(shown, width // 2) for width in widths(samples)[:-1])
+    siblings = sum(min(shown, width // 2) for width in level_widths(samples)[:-1])
     return shown * leaf + (siblings + 1) * node + 64
 
 
 def _fold(
-    known: Known, missing: list[list[int]], siblings: tuple[Hashes, Ints], samples: int
-) -> Known:
+    known: KnownNodes, missing: list[list[int]], siblings: tuple[Hashes, Ints], samples: int
+) -> KnownNodes:
     """From the shown leaves up to the root, taking siblings in their order."""
     hashes, sums = siblings
     taken = 0

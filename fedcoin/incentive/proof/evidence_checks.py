@@ -12,10 +12,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from fedcoin.data.errors import RefusalError
-from fedcoin.incentive.errors import EvidenceCode
+from fedcoin.incentive.errors import IncentiveCode
 from fedcoin.incentive.proof.layouts import Ints
 from fedcoin.incentive.proof.sampling_plan import SamplingPlan
-from fedcoin.incentive.proof.sum_tree import HASH_BYTES, Hashes, spans
+from fedcoin.incentive.proof.sum_tree import HASH_BYTES, Hashes, leaf_spans
 from fedcoin.v1.evidence_pb2 import Evidence
 
 
@@ -28,7 +28,7 @@ def check_counts(evidence: Evidence, plan: SamplingPlan, q: int) -> None:
     due = min(q, evidence.samples)
     if len(evidence.leaves) != due:
         raise RefusalError(
-            EvidenceCode.WRONG_LEAVES,
+            IncentiveCode.WRONG_LEAVES,
             f"{len(evidence.leaves)} leaves are shown, {due} were challenged",
             field="evidence.leaves",
             limit=str(due),
@@ -38,12 +38,12 @@ def check_counts(evidence: Evidence, plan: SamplingPlan, q: int) -> None:
 def check_samples(plan: SamplingPlan, samples: int) -> None:
     """That the task takes so many samples."""
     lowest = plan.fixed_samples or 1
-    if not lowest <= samples <= plan.most_samples:
+    if not lowest <= samples <= plan.sample_limit:
         raise RefusalError(
-            EvidenceCode.BAD_SAMPLES,
-            f"{samples} samples, where the task takes {lowest} to {plan.most_samples}",
+            IncentiveCode.BAD_SAMPLES,
+            f"{samples} samples, where the task takes {lowest} to {plan.sample_limit}",
             field="evidence.samples",
-            limit=str(plan.most_samples),
+            limit=str(plan.sample_limit),
         )
 
 
@@ -56,7 +56,7 @@ def check_ends(plan: SamplingPlan, grand: int, empty: int) -> None:
     ):
         if not 0 <= value <= highest:
             raise RefusalError(
-                EvidenceCode.BAD_UTILITY,
+                IncentiveCode.BAD_UTILITY,
                 f"{name} is {value}, at most {highest} is possible",
                 field=f"evidence.{name}",
                 limit=str(highest),
@@ -68,7 +68,7 @@ def check_indices(evidence: Evidence, indices: Sequence[int]) -> None:
     for leaf, index in zip(evidence.leaves, indices, strict=True):
         if leaf.index != index:
             raise RefusalError(
-                EvidenceCode.WRONG_LEAVES,
+                IncentiveCode.WRONG_LEAVES,
                 f"leaf {leaf.index} is shown where leaf {index} was challenged",
                 field="evidence.leaves.index",
                 limit=str(index),
@@ -82,7 +82,7 @@ def check_siblings(
     needed = sum(len(places) for places in missing)
     if len(evidence.siblings) != needed:
         raise RefusalError(
-            EvidenceCode.WRONG_SIBLINGS,
+            IncentiveCode.WRONG_SIBLINGS,
             f"{len(evidence.siblings)} siblings are shown, {needed} are needed",
             field="evidence.siblings",
             limit=str(needed),
@@ -102,17 +102,17 @@ def _check_sums(
     evidence: Evidence, plan: SamplingPlan, missing: list[list[int]], sums: Ints
 ) -> None:
     groups = [
-        spans(level, np.array(places, dtype=np.int64), evidence.samples)
+        leaf_spans(level, np.array(places, dtype=np.int64), evidence.samples)
         for level, places in enumerate(missing)
     ]
     first = np.concatenate([group[0] for group in groups])
     count = np.concatenate([group[1] for group in groups])
-    low, high = plan.bounds(first, count, evidence.grand_count, evidence.empty_count)
+    low, high = plan.sum_bounds(first, count, evidence.grand_count, evidence.empty_count)
     outside = np.argwhere((sums < low) | (sums > high))
     if len(outside):
         row, client = outside[0].tolist()
         raise RefusalError(
-            EvidenceCode.SUM_OUT_OF_RANGE,
+            IncentiveCode.SUM_OUT_OF_RANGE,
             f"the sibling over leaves {first[row]} to {first[row] + count[row] - 1} sums to"
             f" {sums[row, client]} for client {client}, outside {low[row, client]} to"
             f" {high[row, client]}",
@@ -120,12 +120,12 @@ def _check_sums(
             limit=str(high[row, client]),
         )
     # In range now, so adding up over clients cannot overflow.
-    due = plan.net(first, count, evidence.grand_count, evidence.empty_count)
+    due = plan.efficiency_sums(first, count, evidence.grand_count, evidence.empty_count)
     uneven = np.flatnonzero(sums.sum(axis=1) != due)
     if len(uneven):
         row = int(uneven[0])
         raise RefusalError(
-            EvidenceCode.SUM_NOT_EFFICIENT,
+            IncentiveCode.SUM_NOT_EFFICIENT,
             f"the sibling over leaves {first[row]} to {first[row] + count[row] - 1} adds up to"
             f" {sums[row].sum()} over the clients, not {due[row]}",
             field="evidence.siblings.sum",
@@ -137,7 +137,7 @@ def check_length(name: str, value: bytes, length: int) -> None:
     """That a byte string has its one length."""
     if len(value) != length:
         raise RefusalError(
-            EvidenceCode.MALFORMED,
+            IncentiveCode.MALFORMED,
             f"{name} has {len(value)} bytes, not {length}",
             field=name,
             limit=str(length),
@@ -148,7 +148,7 @@ def check_vector(name: str, values: Sequence[int], *, least: int = 1, most: int)
     """That a vector has a number of elements in range."""
     if not least <= len(values) <= most:
         raise RefusalError(
-            EvidenceCode.MALFORMED,
+            IncentiveCode.MALFORMED,
             f"{name} has {len(values)} numbers, not {least} to {most}",
             field=name,
             limit=str(most),

@@ -18,18 +18,20 @@ import numpy as np
 
 from fedcoin.incentive.proof.layouts import Bools, Ints
 
-MAX_CLIENTS = 16
+MAX_EXACT_CLIENTS = 16
 MAX_LEAVES = 64
 
 
-def unit(clients: int) -> int:
+def common_denominator(clients: int) -> int:
     """L = lcm(1..n): sums are in multiples of 1 / L right answers."""
     return math.lcm(*range(1, clients + 1))
 
 
-def weights(clients: int) -> list[int]:
+def integer_weights(clients: int) -> list[int]:
     """L w(s) for s = 0 to n - 1, whole numbers."""
-    return [unit(clients) // (clients * math.comb(clients - 1, s)) for s in range(clients)]
+    return [
+        common_denominator(clients) // (clients * math.comb(clients - 1, s)) for s in range(clients)
+    ]
 
 
 def masks_to_coalitions(masks: Ints, clients: int) -> Bools:
@@ -38,24 +40,24 @@ def masks_to_coalitions(masks: Ints, clients: int) -> Bools:
     return bits.astype(np.bool_)
 
 
-def coefficients(masks: Ints, clients: int) -> Ints:
+def contribution_coefficients(masks: Ints, clients: int) -> Ints:
     """What a utility of 1 for each mask adds to each client's sum: (m, n)."""
     members = masks_to_coalitions(masks, clients)
     sizes = members.sum(axis=1)
-    table = np.array(weights(clients), dtype=np.int64)
+    table = np.array(integer_weights(clients), dtype=np.int64)
     gain = table[np.maximum(sizes - 1, 0)]
     loss = table[np.minimum(sizes, clients - 1)]
     signed: Ints = np.where(members, gain[:, None], -loss[:, None])
     return signed
 
 
-@lru_cache(maxsize=MAX_CLIENTS)
+@lru_cache(maxsize=MAX_EXACT_CLIENTS)
 def _running_bounds(clients: int) -> tuple[Ints, Ints]:
     """Running sums over leaves of the negative and positive coefficients: (leaves + 1, n) each.
 
     Mask 0 and the full mask are left out: their utilities are known.
     """
-    table = coefficients(np.arange(1 << clients), clients)
+    table = contribution_coefficients(np.arange(1 << clients), clients)
     table[0] = 0
     table[-1] = 0
     blocks = table.reshape(min(1 << clients, MAX_LEAVES), -1, clients)
@@ -69,7 +71,7 @@ def _running_bounds(clients: int) -> tuple[Ints, Ints]:
 
 
 @dataclass(frozen=True, slots=True)
-class ExactBlocks:
+class ExactLayout:
     """The EXACT layout for ``clients`` clients, the same for every task and miner."""
 
     clients: int
@@ -85,18 +87,18 @@ class ExactBlocks:
         return (1 << self.clients) // self.leaves
 
     @property
-    def cycle(self) -> int:
+    def cycle_length(self) -> int:
         """All of them."""
         return self.leaves
 
     @property
-    def partners(self) -> int:
+    def pair_length(self) -> int:
         """Blocks have none."""
         return 1
 
     def denominator(self, samples: int) -> int:
         """L, whatever ``samples`` is."""
-        return unit(self.clients)
+        return common_denominator(self.clients)
 
     def evaluations(self, samples: int) -> int:
         """All 2^n coalitions."""
@@ -106,7 +108,7 @@ class ExactBlocks:
         """The masks of one block, in rising order."""
         return masks_to_coalitions(self._masks(index), self.clients)
 
-    def implied(self, indices: Ints, utilities: Ints, grand: int, truncation: int) -> Bools:
+    def mask_implied(self, indices: Ints, utilities: Ints, grand: int, truncation: int) -> Bools:
         """True for mask 0, which is the empty coalition, and the full mask, the grand one."""
         known = np.zeros(utilities.shape, dtype=np.bool_)
         known[indices == 0, 0] = True
@@ -123,15 +125,15 @@ class ExactBlocks:
         """Utilities times coefficients, block by block."""
         sums = np.empty((len(indices), self.clients), dtype=np.int64)
         for row, index in enumerate(indices.tolist()):
-            sums[row] = utilities[row] @ coefficients(self._masks(index), self.clients)
+            sums[row] = utilities[row] @ contribution_coefficients(self._masks(index), self.clients)
         return sums
 
-    def bounds(
+    def sum_bounds(
         self, first: Ints, count: Ints, size: int, grand: int, empty: int
     ) -> tuple[Ints, Ints]:
         """Exact bounds: every free utility at whichever end suits."""
         low, high = _running_bounds(self.clients)
-        table = weights(self.clients)
+        table = integer_weights(self.clients)
         fixed = np.where(first + count == self.leaves, grand * table[-1], 0)
         fixed -= np.where(first == 0, empty * table[0], 0)
         return (
@@ -139,9 +141,9 @@ class ExactBlocks:
             (high[first + count] - high[first]) * size + fixed[:, None],
         )
 
-    def net(self, first: Ints, count: Ints, grand: int, empty: int) -> Ints:
+    def efficiency_sums(self, first: Ints, count: Ints, grand: int, empty: int) -> Ints:
         """L grand with the full mask, less L empty with mask 0: all other masks share out 0."""
-        whole = unit(self.clients)
+        whole = common_denominator(self.clients)
         full = np.where(first + count == self.leaves, whole * grand, 0)
         return full - np.where(first == 0, whole * empty, 0)
 

@@ -20,7 +20,7 @@ class HashStream:
         self._counter = 0
         self._words: list[int] = []
 
-    def word(self) -> int:
+    def next_word(self) -> int:
         """The next word, 0 to 2**32 - 1."""
         if not self._words:
             block = hashlib.sha256(self._seed + self._counter.to_bytes(8, "big")).digest()
@@ -28,14 +28,14 @@ class HashStream:
             self._counter += 1
         return self._words.pop()
 
-    def below(self, bound: int) -> int:
+    def draw_below(self, bound: int) -> int:
         """A uniform number from 0 to ``bound - 1``; ``bound`` is from 1 to 2**32.
 
         Words at or above the largest multiple of ``bound`` are thrown away, so that no number
         is more likely than another.
         """
         limit = _SPAN - _SPAN % bound
-        word = self.word()
+        word = self.next_word()
         while word >= limit:
-            word = self.word()
+            word = self.next_word()
         return word % bound

@@ -24,11 +24,11 @@ class Layout(Protocol):
         """Utilities in a leaf, m."""
 
     @property
-    def cycle(self) -> int:
+    def cycle_length(self) -> int:
         """Leaves in a row that make up for each other's error, from multiples of this on."""
 
     @property
-    def partners(self) -> int:
+    def pair_length(self) -> int:
         """Leaves in a row that belong together most closely: 1 where each stands alone."""
 
     def denominator(self, samples: int) -> int:
@@ -40,7 +40,7 @@ class Layout(Protocol):
     def coalitions(self, index: int) -> Bools:
         """The coalitions of leaf ``index``: (m, n), true where the client takes part."""
 
-    def implied(self, indices: Ints, utilities: Ints, grand: int, truncation: int) -> Bools:
+    def mask_implied(self, indices: Ints, utilities: Ints, grand: int, truncation: int) -> Bools:
         """Which of ``utilities`` (N, m) nobody evaluates since the rest defines them: (N, m)."""
 
     def implied_values(self, indices: Ints, grand: int, empty: int) -> Ints:
@@ -49,7 +49,7 @@ class Layout(Protocol):
     def contributions(self, indices: Ints, utilities: Ints, grand: int, empty: int) -> Ints:
         """The leaves' vectors: (N, n) from canonical utilities (N, m)."""
 
-    def bounds(
+    def sum_bounds(
         self, first: Ints, count: Ints, size: int, grand: int, empty: int
     ) -> tuple[Ints, Ints]:
         """Lowest and highest sum of each group of ``count`` leaves from ``first``: (S, n) each.
@@ -57,5 +57,5 @@ class Layout(Protocol):
         Holds for any utilities from 0 to ``size``. No value passes 2**62 for plans in range.
         """
 
-    def net(self, first: Ints, count: Ints, grand: int, empty: int) -> Ints:
+    def efficiency_sums(self, first: Ints, count: Ints, grand: int, empty: int) -> Ints:
         """What the clients' sums of such a group add up to, whatever the utilities: (S,)."""

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from fedcoin.data.errors import RefusalError
-from fedcoin.incentive.errors import EvidenceCode
+from fedcoin.incentive.errors import IncentiveCode
 from fedcoin.incentive.proof import exact_layout
-from fedcoin.incentive.proof.exact_layout import ExactBlocks
+from fedcoin.incentive.proof.exact_layout import ExactLayout
 from fedcoin.incentive.proof.layouts import Bools, Ints, Layout
-from fedcoin.incentive.proof.walk_layout import Walks
+from fedcoin.incentive.proof.walk_layout import WalkLayout
 from fedcoin.incentive.rounding import round_to_sum
 from fedcoin.v1 import task_pb2
 
@@ -52,23 +52,23 @@ class SamplingPlan:
         for name in ("task_id", "public_key"):
             if len(getattr(self, name)) != 32:
                 raise RefusalError(
-                    EvidenceCode.MALFORMED, f"{name} must be 32 bytes", field=name, limit="32"
+                    IncentiveCode.MALFORMED, f"{name} must be 32 bytes", field=name, limit="32"
                 )
         _within("evaluation_size", self.evaluation_size, 1, MAX_EVALUATION_SIZE)
         if self.schedule == task_pb2.SCHEDULE_EXACT:
-            _within("clients", self.clients, 1, exact_layout.MAX_CLIENTS)
+            _within("clients", self.clients, 1, exact_layout.MAX_EXACT_CLIENTS)
             _within("max_samples", self.max_samples, 0, 0)
             _within("truncation", self.truncation, 0, 0)
-            layout: Layout = ExactBlocks(self.clients)
+            layout: Layout = ExactLayout(self.clients)
         elif self.schedule in (task_pb2.SCHEDULE_PERMUTATION, task_pb2.SCHEDULE_ANTITHETIC):
             _within("clients", self.clients, 1, MAX_CLIENTS)
             _within("max_samples", self.max_samples, 1, MAX_SAMPLES)
             _within("truncation", self.truncation, 0, self.evaluation_size)
             antithetic = self.schedule == task_pb2.SCHEDULE_ANTITHETIC
-            layout = Walks(self.clients, antithetic, self.task_id, self.public_key)
+            layout = WalkLayout(self.clients, antithetic, self.task_id, self.public_key)
         else:
             raise RefusalError(
-                EvidenceCode.BAD_PLAN,
+                IncentiveCode.BAD_PLAN,
                 f"schedule {self.schedule} is unknown: use EXACT, PERMUTATION or ANTITHETIC",
                 field="schedule",
             )
@@ -77,10 +77,10 @@ class SamplingPlan:
     @property
     def fixed_samples(self) -> int | None:
         """The number of leaves under EXACT, else None: the miner decides."""
-        return self.layout.leaves if isinstance(self.layout, ExactBlocks) else None
+        return self.layout.leaves if isinstance(self.layout, ExactLayout) else None
 
     @property
-    def most_samples(self) -> int:
+    def sample_limit(self) -> int:
         """The most leaves that a miner may claim."""
         return self.fixed_samples or self.max_samples
 
@@ -90,14 +90,14 @@ class SamplingPlan:
         return self.layout.leaf_length
 
     @property
-    def cycle(self) -> int:
+    def cycle_length(self) -> int:
         """How many leaves in a row make up for each other's error: best take whole cycles."""
-        return self.layout.cycle
+        return self.layout.cycle_length
 
     @property
-    def partners(self) -> int:
+    def pair_length(self) -> int:
         """Leaves in a row that belong together most closely (a walk and its reverse), or 1."""
-        return self.layout.partners
+        return self.layout.pair_length
 
     def denominator(self, samples: int) -> int:
         """By what the total of ``samples`` leaves is divided to give S in right answers."""
@@ -111,14 +111,14 @@ class SamplingPlan:
         """The coalitions of leaf ``index``: bool (m, n), in the order of its utilities."""
         return self.layout.coalitions(index)
 
-    def implied(self, indices: Sequence[int], utilities: Ints, grand: int) -> Bools:
+    def mask_implied(self, indices: Sequence[int], utilities: Ints, grand: int) -> Bools:
         """Which utilities of leaves ``indices``, int64 (N, m), nobody needs to evaluate."""
-        return self.layout.implied(_column(indices), utilities, grand, self.truncation)
+        return self.layout.mask_implied(_column(indices), utilities, grand, self.truncation)
 
-    def canonical(self, indices: Sequence[int], utilities: Ints, grand: int, empty: int) -> Ints:
+    def fill_implied(self, indices: Sequence[int], utilities: Ints, grand: int, empty: int) -> Ints:
         """``utilities`` (N, m) with the implied ones set to what they must be; a copy."""
         column = _column(indices)
-        known = self.layout.implied(column, utilities, grand, self.truncation)
+        known = self.layout.mask_implied(column, utilities, grand, self.truncation)
         return np.where(known, self.layout.implied_values(column, grand, empty), utilities)
 
     def contributions(
@@ -135,10 +135,10 @@ class SamplingPlan:
         Raises ``Refusal`` BAD_UTILITY when a utility is above the evaluation size or not what the
         schedule defines, WRONG_LEAVES when there are not m of them.
         """
-        checked = self.checked_utilities([index], [utilities], grand, empty)
+        checked = self.check_utilities([index], [utilities], grand, empty)
         return tuple(self.contributions([index], checked, grand, empty)[0].tolist())
 
-    def checked_utilities(
+    def check_utilities(
         self, indices: Sequence[int], rows: Sequence[Sequence[int]], grand: int, empty: int
     ) -> Ints:
         """Claimed utilities of leaves ``indices`` as int64 (N, m), if they are in order.
@@ -148,25 +148,25 @@ class SamplingPlan:
         for index, row in zip(indices, rows, strict=True):
             if len(row) != self.leaf_length:
                 raise RefusalError(
-                    EvidenceCode.WRONG_LEAVES,
+                    IncentiveCode.WRONG_LEAVES,
                     f"leaf {index} has {len(row)} utilities, not {self.leaf_length}",
                     field="leaves.utilities",
                     limit=str(self.leaf_length),
                 )
             if not 0 <= min(row) <= max(row) <= self.evaluation_size:
                 raise RefusalError(
-                    EvidenceCode.BAD_UTILITY,
+                    IncentiveCode.BAD_UTILITY,
                     f"leaf {index} claims {max(row)} right answers of {self.evaluation_size}",
                     field="leaves.utilities",
                     limit=str(self.evaluation_size),
                 )
         utilities = np.array([list(row) for row in rows], dtype=np.int64)
         utilities = utilities.reshape(len(rows), self.leaf_length)
-        wrong = np.argwhere(self.canonical(indices, utilities, grand, empty) != utilities)
+        wrong = np.argwhere(self.fill_implied(indices, utilities, grand, empty) != utilities)
         if len(wrong):
             row, place = wrong[0].tolist()
             raise RefusalError(
-                EvidenceCode.BAD_UTILITY,
+                IncentiveCode.BAD_UTILITY,
                 f"leaf {indices[row]}, place {place}: {utilities[row, place]} right answers, where"
                 f" the schedule defines them from the grand ({grand}) and the empty ({empty})"
                 " coalition",
@@ -174,21 +174,21 @@ class SamplingPlan:
             )
         return utilities
 
-    def bounds(self, first: Ints, count: Ints, grand: int, empty: int) -> tuple[Ints, Ints]:
+    def sum_bounds(self, first: Ints, count: Ints, grand: int, empty: int) -> tuple[Ints, Ints]:
         """Lowest and highest sums of groups of ``count`` leaves from ``first``: (S, n) each."""
-        return self.layout.bounds(first, count, self.evaluation_size, grand, empty)
+        return self.layout.sum_bounds(first, count, self.evaluation_size, grand, empty)
 
-    def net(self, first: Ints, count: Ints, grand: int, empty: int) -> Ints:
+    def efficiency_sums(self, first: Ints, count: Ints, grand: int, empty: int) -> Ints:
         """What the clients' sums of such groups must add up to: (S,)."""
-        return self.layout.net(first, count, grand, empty)
+        return self.layout.efficiency_sums(first, count, grand, empty)
 
-    def weight_bound(self, samples: int) -> int:
+    def max_leaf_weight_nano(self, samples: int) -> int:
         """How far one leaf of ``samples`` can move a client's value, in nano-utility, rounded up.
 
         This is what forging a leaf is worth at most: the widest range of its vector.
         """
         leaves = np.arange(min(samples, exact_layout.MAX_LEAVES), dtype=np.int64)
-        low, high = self.bounds(leaves, np.ones_like(leaves), self.evaluation_size, 0)
+        low, high = self.sum_bounds(leaves, np.ones_like(leaves), self.evaluation_size, 0)
         whole = self.denominator(samples) * self.evaluation_size
         return -(-int((high - low).max()) * NANO // whole)
 
@@ -202,7 +202,7 @@ class SamplingPlan:
         return round_to_sum([value * NANO for value in total], whole)
 
 
-def plan_of(terms: task_pb2.OpenTask, task_id: bytes, public_key: bytes) -> SamplingPlan:
+def build_plan(terms: task_pb2.OpenTask, task_id: bytes, public_key: bytes) -> SamplingPlan:
     """The plan of the miner with ``public_key`` (32 bytes) for the task that ``terms`` opened.
 
     Raises ``Refusal`` as ``SamplingPlan`` does.
@@ -226,7 +226,7 @@ def _column(indices: Sequence[int]) -> Ints:
 def _within(name: str, value: int, lowest: int, highest: int) -> None:
     if not lowest <= value <= highest:
         raise RefusalError(
-            EvidenceCode.BAD_PLAN,
+            IncentiveCode.BAD_PLAN,
             f"{name} is {value}, outside {lowest} to {highest} for this schedule",
             field=name,
             limit=str(lowest if value < lowest else highest),

@@ -20,13 +20,13 @@ from fedcoin.incentive.proof.sampling_plan import NANO, SamplingPlan
 
 Floats = npt.NDArray[np.float64]
 
-SHARE_OF_DIFFICULTY = 3
-LEAST_SAMPLES = 32
+DIFFICULTY_DIVISOR = 3
+MIN_SAMPLES = 32
 """Fewer say too little about their own spread."""
-LEAST_CYCLES = 10
+MIN_CYCLES = 10
 
 
-def standard_error_nano(plan: SamplingPlan, vectors: Ints) -> float:
+def compute_standard_error_nano(plan: SamplingPlan, vectors: Ints) -> float:
     """L2 norm of the standard errors of S, in nano-utility, from leaves' vectors (N, n).
 
     0 under EXACT; infinite for fewer than two leaves. Under ANTITHETIC, leaves of one base order
@@ -37,17 +37,21 @@ def standard_error_nano(plan: SamplingPlan, vectors: Ints) -> float:
     if plan.fixed_samples is not None:
         return 0.0
     # A walk whose reverse is still to come is left out.
-    count = len(vectors) - len(vectors) % plan.partners
-    cycles = count // plan.cycle
-    whole = cycles * plan.cycle if plan.cycle > plan.partners and cycles >= LEAST_CYCLES else 0
+    count = len(vectors) - len(vectors) % plan.pair_length
+    cycles = count // plan.cycle_length
+    whole = (
+        cycles * plan.cycle_length
+        if plan.cycle_length > plan.pair_length and cycles >= MIN_CYCLES
+        else 0
+    )
     used = vectors[:count].astype(np.float64)
     variance = 0.0
     if whole:
         widening = 1 + 1.21 / (cycles - 1)
-        variance += (whole * widening) ** 2 * _variance(used[:whole], plan.cycle) / cycles
+        variance += (whole * widening) ** 2 * _variance(used[:whole], plan.cycle_length) / cycles
     if whole < count:
-        pairs = (count - whole) // plan.partners
-        variance += (count - whole) ** 2 * _variance(used, plan.partners) / pairs
+        pairs = (count - whole) // plan.pair_length
+        variance += (count - whole) ** 2 * _variance(used, plan.pair_length) / pairs
     scale = NANO / (plan.denominator(1) * plan.evaluation_size)
     return float(np.sqrt(variance)) / count * scale if count else float("inf")
 
@@ -58,10 +62,10 @@ def _variance(vectors: Floats, group: int) -> float:
     return float(means.var(axis=0, ddof=1).sum()) if len(means) > 1 else float("inf")
 
 
-def is_enough(plan: SamplingPlan, vectors: Ints, difficulty_nano: int) -> bool:
+def has_enough_samples(plan: SamplingPlan, vectors: Ints, difficulty_nano: int) -> bool:
     """Whether a miner with these leaves' vectors (N, n) may stop under difficulty D."""
-    if len(vectors) >= plan.most_samples:
+    if len(vectors) >= plan.sample_limit:
         return True
-    if plan.fixed_samples is not None or len(vectors) < LEAST_SAMPLES:
+    if plan.fixed_samples is not None or len(vectors) < MIN_SAMPLES:
         return False
-    return standard_error_nano(plan, vectors) * SHARE_OF_DIFFICULTY <= difficulty_nano
+    return compute_standard_error_nano(plan, vectors) * DIFFICULTY_DIVISOR <= difficulty_nano

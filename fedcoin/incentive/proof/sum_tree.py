@@ -25,7 +25,7 @@ _LEAF = 0
 _NODE = 1
 
 
-def widths(samples: int) -> list[int]:
+def level_widths(samples: int) -> list[int]:
     """How many nodes each level has, from the leaves up to the root."""
     levels = [samples]
     while levels[-1] > 1:
@@ -33,17 +33,17 @@ def widths(samples: int) -> list[int]:
     return levels
 
 
-def spans(level: int, places: Ints, samples: int) -> tuple[Ints, Ints]:
+def leaf_spans(level: int, places: Ints, samples: int) -> tuple[Ints, Ints]:
     """First leaf and number of leaves below each of ``places`` (S,) of ``level``."""
     first = places << level
     return first, np.minimum(first + (1 << level), samples) - first
 
 
-def missing_places(indices: Sequence[int], samples: int) -> list[list[int]]:
+def sibling_positions(indices: Sequence[int], samples: int) -> list[list[int]]:
     """Which nodes a multiproof of the rising ``indices`` needs besides them, level by level."""
     missing: list[list[int]] = []
     known = list(indices)
-    for width in widths(samples)[:-1]:
+    for width in level_widths(samples)[:-1]:
         held = set(known)
         missing.append(
             [place ^ 1 for place in known if place ^ 1 < width and place ^ 1 not in held]
@@ -69,7 +69,7 @@ def node_hashes(left: tuple[Hashes, Ints, Ints], right: tuple[Hashes, Ints, Ints
 
 
 @dataclass(frozen=True, slots=True)
-class Level:
+class TreeLevel:
     """All nodes of one level, from left to right."""
 
     hashes: Hashes
@@ -82,7 +82,7 @@ class Level:
 class SumTree:
     """A whole tree, levels from the leaves to the root."""
 
-    levels: tuple[Level, ...]
+    levels: tuple[TreeLevel, ...]
 
     @property
     def root(self) -> bytes:
@@ -94,22 +94,22 @@ class SumTree:
         """The sum of all leaves' vectors."""
         return [int(value) for value in self.levels[-1].sums[0]]
 
-    def missing(self, indices: Sequence[int]) -> Iterator[tuple[bytes, list[int]]]:
+    def siblings(self, indices: Sequence[int]) -> Iterator[tuple[bytes, list[int]]]:
         """Hash and sum of each node of ``missing_places``, in that order."""
         samples = len(self.levels[0].hashes)
-        for level, places in zip(self.levels, missing_places(indices, samples), strict=False):
+        for level, places in zip(self.levels, sibling_positions(indices, samples), strict=False):
             for place in places:
                 yield level.hashes[place].tobytes(), level.sums[place].tolist()
 
 
-def grow(utilities: Ints, vectors: Ints) -> SumTree:
+def build_sum_tree(utilities: Ints, vectors: Ints) -> SumTree:
     """The tree over leaves 0 to N - 1: utilities (N, m), vectors (N, n), N at least 1."""
     samples = len(utilities)
     hashes = leaf_hashes(np.arange(samples), utilities, vectors)
     sums = vectors
-    levels = [Level(hashes, sums)]
-    for depth in range(len(widths(samples)) - 1):
-        _, counts = spans(depth, np.arange(len(hashes)), samples)
+    levels = [TreeLevel(hashes, sums)]
+    for depth in range(len(level_widths(samples)) - 1):
+        _, counts = leaf_spans(depth, np.arange(len(hashes)), samples)
         even = len(hashes) // 2 * 2
         left = (hashes[0:even:2], counts[0:even:2], sums[0:even:2])
         right = (hashes[1:even:2], counts[1:even:2], sums[1:even:2])
@@ -118,31 +118,31 @@ def grow(utilities: Ints, vectors: Ints) -> SumTree:
             np.concatenate([node_hashes(left, right), hashes[even:]]),
             np.concatenate([left[2] + right[2], sums[even:]]),
         )
-        levels.append(Level(hashes, sums))
+        levels.append(TreeLevel(hashes, sums))
     return SumTree(tuple(levels))
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class KnownNodes:
     """Nodes of one level that a verifier knows: places (P,) rising, hashes and sums beside."""
 
     places: Ints
     hashes: Hashes
     sums: Ints
 
-    def with_nodes(self, places: Ints, hashes: Hashes, sums: Ints) -> Known:
+    def with_nodes(self, places: Ints, hashes: Hashes, sums: Ints) -> KnownNodes:
         """These and the given ones, in order of their places."""
         merged = np.concatenate([self.places, places])
         order = np.argsort(merged, kind="stable")
-        return Known(
+        return KnownNodes(
             merged[order],
             np.concatenate([self.hashes, hashes])[order],
             np.concatenate([self.sums, sums])[order],
         )
 
-    def parents(self, level: int, samples: int) -> Known:
+    def parents(self, level: int, samples: int) -> KnownNodes:
         """The level above, when the siblings of all nodes are known too."""
-        _, counts = spans(level, self.places, samples)
+        _, counts = leaf_spans(level, self.places, samples)
         # Only the last node of a level of odd width has no sibling: it moves up as it is.
         alone = len(self.places) % 2
         even = len(self.places) - alone
@@ -150,7 +150,7 @@ class Known:
             (self.hashes[start:even:2], counts[start:even:2], self.sums[start:even:2])
             for start in (0, 1)
         ]
-        return Known(
+        return KnownNodes(
             np.concatenate([self.places[0:even:2] >> 1, self.places[even:] >> 1]),
             np.concatenate([node_hashes(pairs[0], pairs[1]), self.hashes[even:]]),
             np.concatenate([pairs[0][2] + pairs[1][2], self.sums[even:]]),

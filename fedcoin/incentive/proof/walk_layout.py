@@ -26,18 +26,18 @@ from fedcoin.incentive.proof.hash_stream import HashStream
 from fedcoin.incentive.proof.layouts import Bools, Ints
 
 
-def shuffled(seed: bytes, clients: int) -> list[int]:
+def shuffle(seed: bytes, clients: int) -> list[int]:
     """0 to ``clients - 1`` in an order drawn from ``seed``: Fisher-Yates from the end down."""
     stream = HashStream(seed)
     order = list(range(clients))
     for place in range(clients - 1, 0, -1):
-        other = stream.below(place + 1)
+        other = stream.draw_below(place + 1)
         order[place], order[other] = order[other], order[place]
     return order
 
 
 @dataclass(frozen=True, slots=True)
-class Walks:
+class WalkLayout:
     """The layout of one miner's walks. Seeds: SHA-256(task id || public key || order number)."""
 
     clients: int
@@ -51,12 +51,12 @@ class Walks:
         return self.clients
 
     @property
-    def cycle(self) -> int:
+    def cycle_length(self) -> int:
         """The rotations of one base order and their reverses; orders are alone in PERMUTATION."""
         return 2 * self.clients if self.antithetic else 1
 
     @property
-    def partners(self) -> int:
+    def pair_length(self) -> int:
         """A walk and its reverse."""
         return 2 if self.antithetic else 1
 
@@ -84,7 +84,7 @@ class Walks:
         prefixes: Bools = places[None, :] <= np.arange(self.clients)[:, None]
         return prefixes
 
-    def implied(self, indices: Ints, utilities: Ints, grand: int, truncation: int) -> Bools:
+    def mask_implied(self, indices: Ints, utilities: Ints, grand: int, truncation: int) -> Bools:
         """The whole prefixes, and everything after a walk came within ``truncation``."""
         known = np.zeros(utilities.shape, dtype=np.bool_)
         known[:, -1] = True
@@ -105,14 +105,14 @@ class Walks:
         np.put_along_axis(sums, orders.reshape(sums.shape), marginals, axis=1)
         return sums
 
-    def bounds(
+    def sum_bounds(
         self, first: Ints, count: Ints, size: int, grand: int, empty: int
     ) -> tuple[Ints, Ints]:
         """A marginal is within one evaluation size, each way."""
         reach = np.repeat((count * size)[:, None], self.clients, axis=1)
         return -reach, reach
 
-    def net(self, first: Ints, count: Ints, grand: int, empty: int) -> Ints:
+    def efficiency_sums(self, first: Ints, count: Ints, grand: int, empty: int) -> Ints:
         """Each walk shares out grand - empty."""
         return count * (grand - empty)
 
@@ -124,4 +124,4 @@ class Walks:
 @lru_cache(maxsize=16)
 def _kept(seed: bytes, clients: int) -> tuple[int, ...]:
     """Leaves that follow each other mostly share their base order."""
-    return tuple(shuffled(seed, clients))
+    return tuple(shuffle(seed, clients))

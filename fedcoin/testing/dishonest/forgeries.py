@@ -10,7 +10,13 @@ from numpy.typing import NDArray
 from fedcoin.incentive.proof.evidence import EvidenceTree
 from fedcoin.incentive.proof.layouts import Ints
 from fedcoin.incentive.proof.sampling_plan import NANO, SamplingPlan
-from fedcoin.incentive.proof.sum_tree import Level, SumTree, node_hashes, spans, widths
+from fedcoin.incentive.proof.sum_tree import (
+    SumTree,
+    TreeLevel,
+    leaf_spans,
+    level_widths,
+    node_hashes,
+)
 
 Floats = NDArray[np.float64]
 
@@ -27,7 +33,7 @@ def additive(
     coalitions = np.stack([plan.coalitions(leaf) for leaf in leaves])
     claimed = np.rint(empty + coalitions @ even).astype(np.int64)
     clipped: Ints = np.clip(claimed, 0, plan.evaluation_size)
-    return plan.canonical(leaves, clipped, grand, empty)
+    return plan.fill_implied(leaves, clipped, grand, empty)
 
 
 def worth_of(plan: SamplingPlan, shapley_nano: Sequence[int]) -> Floats:
@@ -66,12 +72,12 @@ def hide(plan: SamplingPlan, tree: EvidenceTree, share: float, client: int) -> E
     is ever shown. With a subtree of one leaf or less there is nothing to hide behind.
     """
     samples = tree.samples
-    depth = max(0, min(len(widths(samples)) - 2, int(np.log2(max(1.0, share * samples)))))
+    depth = max(0, min(len(level_widths(samples)) - 2, int(np.log2(max(1.0, share * samples)))))
     levels = list(tree.tree.levels)
-    first, count = spans(depth, np.array([0]), samples)
-    low, high = plan.bounds(first, count, tree.grand, tree.empty)
-    total = int(plan.net(first, count, tree.grand, tree.empty)[0])
-    levels[depth] = Level(
+    first, count = leaf_spans(depth, np.array([0]), samples)
+    low, high = plan.sum_bounds(first, count, tree.grand, tree.empty)
+    total = int(plan.efficiency_sums(first, count, tree.grand, tree.empty)[0])
+    levels[depth] = TreeLevel(
         levels[depth].hashes,
         np.concatenate([_skewed(low[0], high[0], total, client)[None], levels[depth].sums[1:]]),
     )
@@ -97,14 +103,14 @@ def _skewed(low: Ints, high: Ints, total: int, client: int) -> Ints:
     return vector
 
 
-def _lifted(below: Level, depth: int, samples: int) -> Level:
+def _lifted(below: TreeLevel, depth: int, samples: int) -> TreeLevel:
     """The level above, hashed anew."""
     hashes, sums = below.hashes, below.sums
-    _, counts = spans(depth, np.arange(len(hashes)), samples)
+    _, counts = leaf_spans(depth, np.arange(len(hashes)), samples)
     even = len(hashes) // 2 * 2
     left = (hashes[0:even:2], counts[0:even:2], sums[0:even:2])
     right = (hashes[1:even:2], counts[1:even:2], sums[1:even:2])
-    return Level(
+    return TreeLevel(
         np.concatenate([node_hashes(left, right), hashes[even:]]),
         np.concatenate([left[2] + right[2], sums[even:]]),
     )

@@ -19,7 +19,7 @@ from fedcoin.application.mining.work_store import SealedWork
 from fedcoin.contract.state import records
 from fedcoin.data.messages.blocks import decode_block
 from fedcoin.data.messages.transactions import decode_transaction
-from fedcoin.incentive.payout import commit_deposit
+from fedcoin.incentive.payout import compute_deposit
 from fedcoin.incentive.proof.evidence import EvidenceTree
 from fedcoin.incentive.proof.sampling_plan import SamplingPlan
 from fedcoin.testing.dishonest.strategies import Computed, Strategy
@@ -48,9 +48,9 @@ class LyingMiner(Miner):
         plan, task_id = turn.plan, turn.assignment.task_id
         end_ms = task.deadline_ms - self._margin_ms(turn)
         timeout_s = max(0.0, (end_ms - self._clock()) / 1000)
-        wanted = self._strategy.effort(plan, plan.most_samples)
+        wanted = self._strategy.effort(plan, plan.sample_limit)
         async with self._jobs.opened(turn.assignment, timeout_s) as utility:
-            if wanted >= plan.most_samples:
+            if wanted >= plan.sample_limit:
                 d = task.difficulty_nano
                 samples = await gather(plan, utility, d, self._clock, end_ms, None)
             else:
@@ -79,7 +79,7 @@ class LyingMiner(Miner):
             task_id=task_id,
             attempt=task.attempt,
             commitment=rivals[0].commitment,
-            deposit=commit_deposit(least, turn.assignment.terms.prices.mining),
+            deposit=compute_deposit(least, turn.assignment.terms.prices.mining),
         )
         turn.sent = (await self._submit(action)).hash
 
@@ -135,4 +135,4 @@ async def first_leaves(plan: SamplingPlan, utility: Utility, count: int) -> Samp
     if count:
         coalitions = np.concatenate([plan.coalitions(leaf) for leaf in range(count)])
         rows = (await utility(coalitions)).reshape(count, plan.leaf_length)
-    return Samples(plan.canonical(range(count), rows, grand, empty), grand, empty)
+    return Samples(plan.fill_implied(range(count), rows, grand, empty), grand, empty)

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fedcoin.incentive.proof.evidence import EvidenceTree, build_tree
+from fedcoin.incentive.proof.evidence import EvidenceTree, build_evidence_tree
 from fedcoin.incentive.proof.layouts import Ints
 from fedcoin.incentive.proof.sampling_plan import SamplingPlan
-from fedcoin.incentive.proof.stopping import LEAST_SAMPLES
+from fedcoin.incentive.proof.stopping import MIN_SAMPLES
 from fedcoin.testing.dishonest import forgeries
 from fedcoin.testing.dishonest.forgeries import Floats
 
@@ -40,7 +40,7 @@ class Computed:
 
     def tree(self, utilities: Ints) -> EvidenceTree:
         """Evidence over claimed leaves."""
-        return build_tree(self.plan, utilities, self.grand, self.empty)
+        return build_evidence_tree(self.plan, utilities, self.grand, self.empty)
 
     def made_up(self, leaves: Sequence[int], worth: Floats) -> Ints:
         """Claimed leaves for an invented vector."""
@@ -101,7 +101,7 @@ def _invented(computed: Computed) -> EvidenceTree:
 def _inflated(computed: Computed) -> EvidenceTree:
     plan, known = computed.plan, computed.utilities
     worth = forgeries.estimate(plan, known, computed.grand, computed.empty)
-    rest = range(len(known), plan.most_samples)
+    rest = range(len(known), plan.sample_limit)
     if not rest:
         return computed.tree(known)
     return computed.tree(np.concatenate([known, computed.made_up(rest, worth)]))
@@ -128,12 +128,12 @@ def _hidden(computed: Computed) -> EvidenceTree:
 
 
 def _twice(plan: SamplingPlan, enough: int) -> int:
-    return min(plan.most_samples, 2 * enough)
+    return min(plan.sample_limit, 2 * enough)
 
 
 def _stopped(computed: Computed) -> EvidenceTree:
     # Below a quarter of what others have it would not count; they have no more than it computed.
-    least = max(LEAST_SAMPLES, -(-len(computed.utilities) // 4))
+    least = max(MIN_SAMPLES, -(-len(computed.utilities) // 4))
     count = forgeries.best_count(
         computed.plan,
         computed.utilities,

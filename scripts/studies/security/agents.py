@@ -16,12 +16,12 @@ from fedcoin.contract.state.overlay import StateReader
 from fedcoin.contract.tasks.lifecycle import open_tasks
 from fedcoin.data.crypto.hashing import sha256
 from fedcoin.data.crypto.keys import KeyPair
-from fedcoin.incentive.payout import commit_deposit
-from fedcoin.incentive.proof.challenge import challenged_leaves
-from fedcoin.incentive.proof.evidence import EvidenceTree, commitment
+from fedcoin.incentive.payout import compute_deposit
+from fedcoin.incentive.proof.challenge import draw_challenged_leaves
+from fedcoin.incentive.proof.evidence import EvidenceTree, compute_commitment
 from fedcoin.incentive.proof.layouts import Bools, Ints
-from fedcoin.incentive.proof.sampling_plan import SamplingPlan, plan_of
-from fedcoin.incentive.proof.stopping import is_enough
+from fedcoin.incentive.proof.sampling_plan import SamplingPlan, build_plan
+from fedcoin.incentive.proof.stopping import has_enough_samples
 from fedcoin.testing.dishonest.strategies import HONEST, Computed, Strategy
 from fedcoin.v1 import block_pb2
 from fedcoin.v1.state_pb2 import TaskState
@@ -101,10 +101,12 @@ class Agent:
     def _commit(
         self, task_id: bytes, task: TaskState, terms: OpenTask, rivals: list[Action]
     ) -> Action | None:
-        plan = plan_of(terms, task_id, self.key.public_key)
+        plan = build_plan(terms, task_id, self.key.public_key)
         tree = self._evidence(plan, task.difficulty_nano)
         salt = sha256(b"salt", self.key.address, task_id, bytes([task.attempt]))
-        made = commitment(tree.sums(), salt, task_id, task.attempt, self.key.address)
+        made = compute_commitment(
+            tree.build_opening(), salt, task_id, task.attempt, self.key.address
+        )
         if self.strategy.copies == "commitment":
             copied = [
                 a.commitment
@@ -120,7 +122,7 @@ class Agent:
             task_id=task_id,
             attempt=task.attempt,
             commitment=made,
-            deposit=commit_deposit(self.deposit, terms.prices.mining),
+            deposit=compute_deposit(self.deposit, terms.prices.mining),
         )
 
     def _answer(
@@ -138,9 +140,9 @@ class Agent:
                     copied.CopyFrom(rival)
                     return copied
             return None
-        evidence = work.tree.sums()
+        evidence = work.tree.build_opening()
         if shows:
-            due = challenged_leaves(
+            due = draw_challenged_leaves(
                 task.challenge, self.key.public_key, work.tree.samples, self.leaves
             )
             evidence = work.tree.prove(due)
@@ -152,7 +154,7 @@ class Agent:
         ends = self._ask(np.array([[True] * plan.clients, [False] * plan.clients]))
         grand, empty = int(ends[0]), 0 if plan.empty_is_zero else int(ends[1])
         known = np.empty((0, plan.leaf_length), dtype=np.int64)
-        wanted = self.strategy.effort(plan, plan.most_samples)
+        wanted = self.strategy.effort(plan, plan.sample_limit)
         if wanted:
             known = self._sample(plan, difficulty_nano, grand, empty)
         return self.strategy.claim(Computed(plan, known, grand, empty, self.heard))
@@ -161,25 +163,25 @@ class Agent:
         """Leaves until an honest miner would stop; then as many as the strategy makes of that."""
         known = np.empty((0, plan.leaf_length), dtype=np.int64)
         vectors = np.empty((0, plan.clients), dtype=np.int64)
-        limit = plan.most_samples
-        limit = min(limit, self.strategy.effort(plan, plan.most_samples))
+        limit = plan.sample_limit
+        limit = min(limit, self.strategy.effort(plan, plan.sample_limit))
         goal: int | None = None
         due = 0
         while len(known) < (limit if goal is None else goal):
             most = limit if goal is None else goal
             # Small steps: no more than a twentieth beyond what would be enough.
-            step = max(plan.cycle, 4, len(known) // 20)
+            step = max(plan.cycle_length, 4, len(known) // 20)
             leaves = range(len(known), min(most, len(known) + step))
             asked = self._ask(np.concatenate([plan.coalitions(leaf) for leaf in leaves]))
             rows = asked.reshape(len(leaves), plan.leaf_length)
-            rows = plan.canonical(leaves, rows, grand, empty)
+            rows = plan.fill_implied(leaves, rows, grand, empty)
             known = np.concatenate([known, rows])
             if goal is None:
                 added = plan.contributions(leaves, rows, grand, empty)
                 vectors = np.concatenate([vectors, added])
             if goal is None and len(known) >= due:
                 due = len(known) + len(known) // 20
-                if is_enough(plan, vectors, difficulty_nano):
+                if has_enough_samples(plan, vectors, difficulty_nano):
                     goal = self.strategy.effort(plan, len(known))
         return known
 

@@ -22,8 +22,8 @@ from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.receipts import decode_receipt
 from fedcoin.data.messages.transactions import Transaction, action_name, sign_transaction
-from fedcoin.incentive.proof.audit import coalitions_to_check, compare, tolerance_of
-from fedcoin.incentive.proof.sampling_plan import plan_of
+from fedcoin.incentive.proof.audit import compare_counts, compute_tolerance, list_audited_coalitions
+from fedcoin.incentive.proof.sampling_plan import build_plan
 from fedcoin.testing.dishonest.proposing import MINING
 from fedcoin.testing.simulation.network import Clock, Final
 from fedcoin.testing.simulation.node import CHAIN_ID
@@ -239,11 +239,13 @@ class Arena:
         action = transaction.body.reveal_shapley
         terms = records.TERMS.get(state, action.task_id)
         assert terms is not None
-        plan = plan_of(terms, action.task_id, transaction.public_key)
-        tolerance = tolerance_of(terms.evaluation.size, self.genesis.parameters.utility_tolerance)
+        plan = build_plan(terms, action.task_id, transaction.public_key)
+        tolerance = compute_tolerance(
+            terms.evaluation.size, self.genesis.parameters.utility_tolerance
+        )
         try:
-            counts = self.game(coalitions_to_check(action.evidence, plan))
-            compare(action.evidence, plan, counts, tolerance)
+            counts = self.game(list_audited_coalitions(action.evidence, plan))
+            compare_counts(action.evidence, plan, counts, tolerance)
         except RefusalError as refusal:
             self.refusals[refusal.code.value] += 1
             return refusal

@@ -10,9 +10,9 @@ import numpy as np
 
 from fedcoin.data.crypto.hashing import sha256
 from fedcoin.data.errors import RefusalError
-from fedcoin.incentive.proof.audit import coalitions_to_check, compare, tolerance_of
-from fedcoin.incentive.proof.challenge import challenge_of, challenged_leaves
-from fedcoin.incentive.proof.evidence import EvidenceTree, build_tree, verify_evidence
+from fedcoin.incentive.proof.audit import compare_counts, compute_tolerance, list_audited_coalitions
+from fedcoin.incentive.proof.challenge import derive_challenge, draw_challenged_leaves
+from fedcoin.incentive.proof.evidence import EvidenceTree, build_evidence_tree, verify_evidence
 from fedcoin.incentive.proof.layouts import Ints
 from fedcoin.incentive.proof.sampling_plan import SamplingPlan
 from fedcoin.testing.dishonest import forgeries
@@ -68,16 +68,16 @@ def honest(plan: SamplingPlan, game: Game, samples: int = SAMPLES) -> Computed:
     rows: Ints = game(coalitions).reshape(samples, plan.leaf_length)
     ends = game(np.array([[True] * plan.clients, [False] * plan.clients]))
     grand, empty = int(ends[0]), int(ends[1])
-    return Computed(plan, plan.canonical(leaves, rows, grand, empty), grand, empty)
+    return Computed(plan, plan.fill_implied(leaves, rows, grand, empty), grand, empty)
 
 
 def passes(tree: EvidenceTree, plan: SamplingPlan, game: Game, challenge: bytes) -> bool:
     """Would this be taken by the ledger and voted for?"""
-    evidence = tree.prove(challenged_leaves(challenge, plan.public_key, tree.samples, Q))
+    evidence = tree.prove(draw_challenged_leaves(challenge, plan.public_key, tree.samples, Q))
     try:
         verify_evidence(evidence, plan, challenge, Q)
-        counts = game(coalitions_to_check(evidence, plan))
-        compare(evidence, plan, counts, tolerance_of(game.size, PER_TEN_THOUSAND))
+        counts = game(list_audited_coalitions(evidence, plan))
+        compare_counts(evidence, plan, counts, compute_tolerance(game.size, PER_TEN_THOUSAND))
     except RefusalError:
         return False
     return True
@@ -89,7 +89,7 @@ def challenge_number(plan: SamplingPlan, number: int) -> bytes:
         sha256(b"miner", bytes([i]))[:20]: sha256(bytes([i]), number.to_bytes(8, "big"))
         for i in range(4)
     }
-    return challenge_of(plan.task_id, 0, salts)
+    return derive_challenge(plan.task_id, 0, salts)
 
 
 def curve(trials: int, fractions: Sequence[float] = FRACTIONS) -> list[Caught]:
@@ -135,7 +135,7 @@ def hidden_bias(trials: int, fraction: float) -> Bias:
     unseen = sum(passes(tree, plan, game, challenge_number(plan, i)) for i in range(trials))
     leaves = 1 << int(np.log2(fraction * SAMPLES))
     moved = abs(tree.total[0] - truth.total[0]) / plan.denominator(SAMPLES) / game.size
-    bound = leaves * plan.weight_bound(SAMPLES) / 1e9
+    bound = leaves * plan.max_leaf_weight_nano(SAMPLES) / 1e9
     name = f"hidden in a subtree of {leaves} of {SAMPLES} leaves"
     return Bias(name, trials, unseen, moved if unseen else 0.0, bound)
 
@@ -145,11 +145,11 @@ def tolerated_bias(trials: int, size: int) -> Bias:
     game = Game(5, size=size)
     plan = plan_for(game, 0)
     known = honest(plan, game)
-    tolerance = tolerance_of(size, PER_TEN_THOUSAND)
+    tolerance = compute_tolerance(size, PER_TEN_THOUSAND)
     member = np.stack([plan.coalitions(leaf)[:, 0] for leaf in range(SAMPLES)])
     leaning = np.clip(known.utilities + np.where(member, tolerance, -tolerance), 0, size)
     truth = known.tree(known.utilities)
-    tree = build_tree(plan, leaning, known.grand, known.empty)
+    tree = build_evidence_tree(plan, leaning, known.grand, known.empty)
     unseen = sum(passes(tree, plan, game, challenge_number(plan, i)) for i in range(trials))
     moved = abs(tree.total[0] - truth.total[0]) / SAMPLES / size
     name = f"every count off by the tolerance, {tolerance} of {size}"

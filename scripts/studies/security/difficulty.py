@@ -10,7 +10,7 @@ import numpy as np
 
 from fedcoin.consensus.posap import Reveal, decide
 from fedcoin.data.messages.parameters import Parameters
-from fedcoin.incentive.proof.stopping import is_enough
+from fedcoin.incentive.proof.stopping import has_enough_samples
 from scripts.studies.paper_baseline.race import race, variance
 from scripts.studies.security.arena import Arena, Setting
 from scripts.studies.security.caught import honest, plan_for
@@ -69,7 +69,7 @@ def _stop(game: Game, distance: float, number: int, most: int = 100_000) -> int:
     while count < most:
         known = honest(plan, game, count)
         vectors = plan.contributions(range(count), known.utilities, known.grand, known.empty)
-        if is_enough(plan, vectors, round(distance * 1e9)):
+        if has_enough_samples(plan, vectors, round(distance * 1e9)):
             break
         count += max(1, count // 10)
     return count

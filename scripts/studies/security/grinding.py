@@ -20,7 +20,7 @@ from fedcoin.consensus.posap import Reveal, decide
 from fedcoin.data.crypto.hashing import Context, sha256, signing_digest
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.messages.votes import PRECOMMIT, Vote, decode_vote, sign_vote
-from fedcoin.incentive.proof.challenge import challenge_of, challenged_leaves
+from fedcoin.incentive.proof.challenge import derive_challenge, draw_challenged_leaves
 from fedcoin.v1.vote_pb2 import SignedVote
 
 CHAIN_ID = "grinding"
@@ -127,7 +127,7 @@ def colluders(tasks: int, withheld: int) -> float:
 def _drawn(task_id: bytes, salts: dict[bytes, bytes]) -> int:
     reveals = [Reveal(address, 1, 1, (0,)) for address in salts]
     outcome = decide(
-        reveals, 1, challenge_of(task_id, 0, salts), exact=True, min_samples_percent=25
+        reveals, 1, derive_challenge(task_id, 0, salts), exact=True, min_samples_percent=25
     )
     assert outcome is not None
     return outcome.winner[0]
@@ -137,7 +137,7 @@ def _new_challenge(task_id: bytes, number: int) -> bytes:
     salts = {
         bytes([i]) * 20: sha256(b"salt", bytes([i]), number.to_bytes(4, "big")) for i in range(4)
     }
-    return challenge_of(task_id, 0, salts)
+    return derive_challenge(task_id, 0, salts)
 
 
 def _forged(number: int, fraction: float) -> frozenset[int]:
@@ -146,7 +146,7 @@ def _forged(number: int, fraction: float) -> frozenset[int]:
 
 
 def _unseen(challenge: bytes, public_key: bytes, forged: frozenset[int]) -> bool:
-    return forged.isdisjoint(challenged_leaves(challenge, public_key, SAMPLES, Q))
+    return forged.isdisjoint(draw_challenged_leaves(challenge, public_key, SAMPLES, Q))
 
 
 def _wins(challenge: bytes) -> bool:

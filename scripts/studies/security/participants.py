@@ -18,7 +18,7 @@ import numpy as np
 
 from fedcoin.application.coordinator.initial_artifacts import gather_materials
 from fedcoin.data.artifacts.tensors import decode_tensors, encode_tensors
-from fedcoin.incentive.payout import client_payouts
+from fedcoin.incentive.payout import split_training_price
 from fedcoin.learning.evaluation.job import UtilityJob
 from fedcoin.learning.model.aggregation import federated_average
 from fedcoin.learning.training import datasets
@@ -237,7 +237,7 @@ def shares(table: np.ndarray) -> list[float]:
     clients = int(np.log2(len(table)))
     masks = 1 << np.arange(clients)
     values = estimate(lambda coalitions: table[coalitions @ masks], clients, method="exact").values
-    payouts, _ = client_payouts([round(value * 1_000_000_000) for value in values], PRICE)
+    payouts, _ = split_training_price([round(value * 1_000_000_000) for value in values], PRICE)
     return [amount / PRICE for amount in payouts]
 
 

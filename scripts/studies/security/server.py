@@ -13,7 +13,7 @@ from fedcoin.data.crypto import merkle
 from fedcoin.data.crypto.hashing import sha256
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.messages.updates import sign_update
-from fedcoin.incentive.payout import round_price
+from fedcoin.incentive.payout import compute_round_prices
 from fedcoin.v1 import task_pb2
 from fedcoin.v1.state_pb2 import CampaignState
 from fedcoin.v1.task_pb2 import (
@@ -81,7 +81,7 @@ class Server:
     def task(self, campaign_id: bytes, campaign: CampaignState) -> OpenTask:
         """The next round's task."""
         setting, number, job = self._setting, campaign.last_round + 1, campaign.terms
-        due = round_price(job.budget, job.rounds, job.spread, number, job.split)
+        due = compute_round_prices(job.budget, job.rounds, job.spread, number, job.split)
         base = WEIGHTS if number == 1 else campaign.last_aggregate
         exact = setting.schedule == task_pb2.SCHEDULE_EXACT
         return OpenTask(

@@ -12,7 +12,7 @@ from fedcoin import shapley
 from fedcoin.application.mining import miner as mining
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.messages.transactions import Transaction
-from fedcoin.incentive.payout import commit_deposit
+from fedcoin.incentive.payout import compute_deposit
 from fedcoin.v1 import block_pb2, task_pb2
 from fedcoin.v1.transaction_pb2 import CommitShapley, RevealShapley
 from tests.support.lone_chain import key
@@ -228,7 +228,7 @@ async def test_another_commitment_of_the_same_key_is_noticed(
     await here.job.open_campaign()
     (first, *others) = here.chain.miners
     opening = await here.job.open_task()
-    deposit = commit_deposit(1, here.job.terms().prices.mining)
+    deposit = compute_deposit(1, here.job.terms().prices.mining)
     foreign = CommitShapley(task_id=opening.hash, attempt=0, commitment=bytes(32), deposit=deposit)
     own: list[CommitShapley | RevealShapley] = []
 

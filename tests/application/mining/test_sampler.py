@@ -61,7 +61,7 @@ def direct(plan: SamplingPlan, count: int) -> np.ndarray:
     """The same samples, one coalition after another."""
     rows = np.stack([counts_of(plan.coalitions(leaf)) for leaf in range(count)])
     ends = counts_of(np.array([[True] * plan.clients, [False] * plan.clients]))
-    return plan.canonical(range(count), rows, int(ends[0]), int(ends[1]))
+    return plan.fill_implied(range(count), rows, int(ends[0]), int(ends[1]))
 
 
 @pytest.mark.parametrize("clients", [1, 2, 6, 9])
@@ -94,7 +94,7 @@ async def test_samples_are_what_one_would_get_one_by_one(schedule: int, truncati
     asked = sum(utility.requests)
     if truncation:
         # What a truncation saves is not asked for, but for the stage in which it happens.
-        implied = plan.implied(range(count), samples.utilities, samples.grand).sum()
+        implied = plan.mask_implied(range(count), samples.utilities, samples.grand).sum()
         assert everything - implied <= asked <= everything - 0.7 * implied
     else:
         assert asked == 2 + everything - count * (plan.leaf_length // 12)
@@ -163,7 +163,7 @@ async def test_progress_is_told() -> None:
     assert [progress.samples for progress in told] == sorted({p.samples for p in told})
     assert told[0].samples == 0
     assert told[0].standard_error_nano == float("inf")
-    assert told[0].expected == plan.most_samples
+    assert told[0].expected == plan.sample_limit
     errors = [progress.standard_error_nano for progress in told]
     assert 20_000_000 < errors[-1] < errors[len(errors) // 2] < float("inf")
     late = told[2 * len(told) // 3]

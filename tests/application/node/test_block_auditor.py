@@ -19,11 +19,11 @@ from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.messages.blocks import Block
 from fedcoin.data.messages.transactions import Transaction
-from fedcoin.incentive.errors import EvidenceCode
-from fedcoin.incentive.payout import commit_deposit
-from fedcoin.incentive.proof.challenge import challenged_leaves
-from fedcoin.incentive.proof.evidence import EvidenceTree, build_tree, commitment
-from fedcoin.incentive.proof.sampling_plan import plan_of
+from fedcoin.incentive.errors import IncentiveCode
+from fedcoin.incentive.payout import compute_deposit
+from fedcoin.incentive.proof.challenge import draw_challenged_leaves
+from fedcoin.incentive.proof.evidence import EvidenceTree, build_evidence_tree, compute_commitment
+from fedcoin.incentive.proof.sampling_plan import build_plan
 from fedcoin.learning.errors import LearningCode
 from fedcoin.learning.workers.pool import UtilityWorker
 from fedcoin.v1 import block_pb2, task_pb2
@@ -192,7 +192,7 @@ class Round:
         self.trees: dict[bytes, EvidenceTree] = {}
 
     async def samples(self, miner: KeyPair, count: int) -> tuple[np.ndarray, int, int]:
-        plan = plan_of(self.terms, self.task_id, miner.public_key)
+        plan = build_plan(self.terms, self.task_id, miner.public_key)
         assignment = Assignment(self.task_id, self.terms, self.here.job.model_id)
         n = plan.clients
         async with self.here.jobs.opened(assignment, 1) as utility:
@@ -201,28 +201,30 @@ class Round:
         return np.stack(rows), int(ends[0]), int(ends[1])
 
     async def commit(self, miner: KeyPair, utilities: np.ndarray, grand: int, empty: int) -> None:
-        plan = plan_of(self.terms, self.task_id, miner.public_key)
-        tree = build_tree(plan, utilities, grand, empty)
+        plan = build_plan(self.terms, self.task_id, miner.public_key)
+        tree = build_evidence_tree(plan, utilities, grand, empty)
         self.trees[miner.address] = tree
         action = CommitShapley(
             task_id=self.task_id,
             attempt=0,
-            commitment=commitment(tree.sums(), SALT, self.task_id, 0, miner.address),
-            deposit=commit_deposit(
+            commitment=compute_commitment(
+                tree.build_opening(), SALT, self.task_id, 0, miner.address
+            ),
+            deposit=compute_deposit(
                 self.here.chain.chain.genesis.parameters.commit_deposit, self.terms.prices.mining
             ),
         )
         await self.here.chain.submit(miner, action)
 
     async def open(self, miner: KeyPair) -> None:
-        sums = self.trees[miner.address].sums()
+        sums = self.trees[miner.address].build_opening()
         action = RevealShapley(task_id=self.task_id, salt=SALT, evidence=sums)
         await self.here.chain.submit(miner, action)
 
     def reveal(self, miner: KeyPair) -> Transaction:
         task, tree = self.here.chain.task(self.task_id), self.trees[miner.address]
         q = self.here.chain.chain.genesis.parameters.challenge_leaves
-        due = challenged_leaves(task.challenge, miner.public_key, tree.samples, q)
+        due = draw_challenged_leaves(task.challenge, miner.public_key, tree.samples, q)
         action = RevealShapley(task_id=self.task_id, salt=SALT, evidence=tree.prove(due))
         return self.here.chain.sign(miner, action)
 
@@ -277,18 +279,18 @@ async def test_a_forged_reveal_gets_no_vote(site: Open, what: str) -> None:
     forge, named = FORGERS[what]
     here, round, liar = await revealing(site, forge)
     transaction = round.reveal(liar)
-    refusal = await expect(EvidenceCode.AUDIT_FAILED, here.pool.submit_audited(transaction.raw))
+    refusal = await expect(IncentiveCode.AUDIT_FAILED, here.pool.submit_audited(transaction.raw))
     assert named in refusal.message
     assert here.pool.ready() == []
     asked = here.worker.asked
     await expect(
-        EvidenceCode.AUDIT_FAILED, here.auditor.check_block(await block_of(here, transaction))
+        IncentiveCode.AUDIT_FAILED, here.auditor.check_block(await block_of(here, transaction))
     )
     assert here.worker.asked == asked
     honest = round.reveal(here.chain.miners[1])
     await here.auditor.check_block(await block_of(here, honest))
     block = await block_of(here, honest, transaction)
-    await expect(EvidenceCode.AUDIT_FAILED, here.auditor.check_block(block))
+    await expect(IncentiveCode.AUDIT_FAILED, here.auditor.check_block(block))
 
 
 async def test_counts_within_the_tolerance_pass(site: Open) -> None:

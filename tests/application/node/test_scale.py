@@ -12,8 +12,8 @@ import pytest
 from fedcoin.contract.state import records
 from fedcoin.data.messages.receipts import decode_receipt
 from fedcoin.data.messages.transactions import decode_transaction
-from fedcoin.incentive.proof.audit import coalitions_to_check
-from fedcoin.incentive.proof.sampling_plan import plan_of
+from fedcoin.incentive.proof.audit import list_audited_coalitions
+from fedcoin.incentive.proof.sampling_plan import build_plan
 from fedcoin.learning.workers.pool import UtilityWorker
 from fedcoin.v1 import block_pb2, task_pb2
 from tests.support.lone_chain import CHAIN_ID
@@ -78,13 +78,13 @@ async def test_many_clients(
         for miner in here.chain.miners:
             transaction = decode_transaction(evidence(here, task_id, miner.address), CHAIN_ID)
             shown = transaction.body.reveal_shapley.evidence
-            plan = plan_of(terms_of(here, task_id), task_id, miner.public_key)
+            plan = build_plan(terms_of(here, task_id), task_id, miner.public_key)
             mined = plan.evaluations(shown.samples)
             assert (shown.samples, len(shown.leaves)) == (samples, LEAVES)
             assert mined == samples * clients
             assert len(transaction.raw) < most_bytes
             # The two ends come on top of the leaves, and each leaf's last utility is known.
-            audited = len(coalitions_to_check(shown, plan))
+            audited = len(list_audited_coalitions(shown, plan))
             assert audited == LEAVES * (clients - 1) + 2
             assert audited < most_share * mined
             # What the values share out: the grand coalition's counts less nobody's.

@@ -13,7 +13,7 @@ from fedcoin.contract.state import records
 from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.storage.chain_store import ChainStore
-from fedcoin.incentive.errors import EvidenceCode
+from fedcoin.incentive.errors import IncentiveCode
 from tests.support.settled_home import copy_home, settled_home, task_ids
 
 
@@ -67,7 +67,7 @@ def test_a_lie_that_everybody_voted_for(tmp_path: Path) -> None:
     with pytest.raises(RefusalError) as caught:
         recomputed(home)
     refusal = caught.value
-    assert refusal.code is EvidenceCode.AUDIT_FAILED
+    assert refusal.code is IncentiveCode.AUDIT_FAILED
     first, _ = task_ids(home)
     assert f"task {first.hex()}" in refusal.message
     assert refusal.message.startswith("block ")

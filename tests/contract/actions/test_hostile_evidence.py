@@ -22,9 +22,9 @@ from fedcoin.contract.state.overlay import Overlay
 from fedcoin.data.crypto.hashing import sha256
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.messages.transactions import Transaction, decode_transaction
-from fedcoin.incentive.errors import EvidenceCode
-from fedcoin.incentive.proof.challenge import challenged_leaves
-from fedcoin.incentive.proof.evidence import commitment
+from fedcoin.incentive.errors import IncentiveCode
+from fedcoin.incentive.proof.challenge import draw_challenged_leaves
+from fedcoin.incentive.proof.evidence import compute_commitment
 from fedcoin.incentive.proof.sampling_plan import SamplingPlan
 from fedcoin.v1 import task_pb2
 from fedcoin.v1.evidence_pb2 import Evidence, EvidenceLeaf, EvidenceNode
@@ -36,7 +36,7 @@ from tests.support.mini_chain import CHAIN_ID, MiniChain, key
 GAME = additive(5, 3, 1, 0, 2)
 LEAVES = 6
 
-EVIDENCE = {code for code in EvidenceCode if code is not EvidenceCode.AUDIT_FAILED}
+EVIDENCE = {code for code in IncentiveCode if code is not IncentiveCode.AUDIT_FAILED}
 LEDGER = {LedgerCode.TOO_LATE, LedgerCode.WRONG_OPENING, LedgerCode.NOT_OPENED}
 
 
@@ -57,14 +57,16 @@ class Liar:
         job.open_all(trees)
         assert job.task.phase == REVEAL
         tree = trees[self.miner]
-        due = challenged_leaves(job.task.challenge, self.miner.public_key, tree.samples, LEAVES)
+        due = draw_challenged_leaves(
+            job.task.challenge, self.miner.public_key, tree.samples, LEAVES
+        )
         self.honest = tree.prove(due)
 
     def reveal(self, evidence: Evidence) -> Transaction:
         """The transaction that shows it, once the commitment fits."""
         job, miner = self.job, self.miner
         try:
-            fitting = commitment(evidence, salt(miner), job.task_id, 0, miner.address)
+            fitting = compute_commitment(evidence, salt(miner), job.task_id, 0, miner.address)
         except (RefusalError, OverflowError):
             fitting = bytes(32)
         record = job.chain.miner(job.task_id, miner)
@@ -203,15 +205,15 @@ def long_total(evidence: Evidence) -> None:
 @pytest.mark.parametrize(
     ("change", "code"),
     [
-        (many_leaves, EvidenceCode.WRONG_LEAVES),
-        (one_long_leaf, EvidenceCode.WRONG_LEAVES),
-        (many_siblings, EvidenceCode.WRONG_SIBLINGS),
-        (one_long_sum, EvidenceCode.MALFORMED),
-        (long_total, EvidenceCode.MALFORMED),
+        (many_leaves, IncentiveCode.WRONG_LEAVES),
+        (one_long_leaf, IncentiveCode.WRONG_LEAVES),
+        (many_siblings, IncentiveCode.WRONG_SIBLINGS),
+        (one_long_sum, IncentiveCode.MALFORMED),
+        (long_total, IncentiveCode.MALFORMED),
     ],
 )
 def test_a_full_transaction_costs_little(
-    liar: Liar, change: Callable[[Evidence], Any], code: EvidenceCode
+    liar: Liar, change: Callable[[Evidence], Any], code: IncentiveCode
 ) -> None:
     evidence = largest(change)(liar)
     transaction = liar.reveal(evidence)
@@ -254,7 +256,7 @@ def test_any_number_of_clients(schedule: int, clients: int) -> None:
         else:
             with pytest.raises(RefusalError) as caught:
                 SamplingPlan(*arguments)
-            assert caught.value.code is EvidenceCode.BAD_PLAN
+            assert caught.value.code is IncentiveCode.BAD_PLAN
             assert caught.value.field == "clients"
         peak = tracemalloc.get_traced_memory()[1]
     finally:

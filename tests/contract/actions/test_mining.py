@@ -10,9 +10,9 @@ from fedcoin.contract.errors import LedgerCode
 from fedcoin.data.crypto.hashing import sha256
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import RefusalError
-from fedcoin.incentive.errors import EvidenceCode
-from fedcoin.incentive.proof.challenge import challenged_leaves
-from fedcoin.incentive.proof.evidence import EvidenceTree, commitment
+from fedcoin.incentive.errors import IncentiveCode
+from fedcoin.incentive.proof.challenge import draw_challenged_leaves
+from fedcoin.incentive.proof.evidence import EvidenceTree, compute_commitment
 from fedcoin.v1.evidence_pb2 import Evidence
 from fedcoin.v1.transaction_pb2 import Bond, Unbond
 from tests.support.ledger_campaign import CHALLENGE, COMMIT, REVEAL, SETTLE, Job, additive, salt
@@ -44,7 +44,7 @@ def to_reveal(job: Job) -> dict[KeyPair, EvidenceTree]:
 
 def shown(job: Job, miner: KeyPair, tree: EvidenceTree) -> Evidence:
     challenge = job.task.challenge
-    return tree.prove(challenged_leaves(challenge, miner.public_key, tree.samples, 44))
+    return tree.prove(draw_challenged_leaves(challenge, miner.public_key, tree.samples, 44))
 
 
 # Commitments ------------------------------------------------------------------------------
@@ -200,7 +200,7 @@ def test_a_miner_reveals_once_and_only_after_it_committed(job: Job) -> None:
     padded = shown(job, second, trees[second])
     del padded.leaves[:]
     leafless = job.open(second, trees[second], evidence=padded)
-    chain.refuses(EvidenceCode.WRONG_SIBLINGS, leafless, field="evidence.siblings")
+    chain.refuses(IncentiveCode.WRONG_SIBLINGS, leafless, field="evidence.siblings")
     unopened = job.open(second, trees[second], salt=ELSEWHERE)
     chain.refuses(LedgerCode.WRONG_OPENING, unopened, field="evidence")
     stranger = job.open(third, trees[third])
@@ -224,16 +224,16 @@ def test_evidence_that_does_not_hold_together_is_refused(job: Job) -> None:
     other.leaves[0].index += 1
     wrong.siblings[0].hash = ELSEWHERE
     for code, evidence in (
-        (EvidenceCode.WRONG_LEAVES, short),
-        (EvidenceCode.WRONG_LEAVES, other),
-        (EvidenceCode.WRONG_ROOT, wrong),
+        (IncentiveCode.WRONG_LEAVES, short),
+        (IncentiveCode.WRONG_LEAVES, other),
+        (IncentiveCode.WRONG_ROOT, wrong),
     ):
         chain.refuses(code, job.reveal(miner, trees[miner], evidence=evidence))
     refusal = chain.ledger.check_all(
         [job.reveal(miner, trees[miner], evidence=leaf)], chain.height, chain.time_ms + 1
     )[0]
     assert refusal is not None
-    assert isinstance(refusal.code, EvidenceCode)
+    assert isinstance(refusal.code, IncentiveCode)
 
 
 def test_a_wrong_sum_that_was_committed_to_is_refused(job: Job) -> None:
@@ -242,11 +242,11 @@ def test_a_wrong_sum_that_was_committed_to_is_refused(job: Job) -> None:
     trees = {m: job.tree(m, GAME) for m in miners(job)}
     liar = miners(job)[0]
     tree = trees[liar]
-    sums = tree.sums()
+    sums = tree.build_opening()
     sums.total[0] += 50
     sums.total[1] -= 50
     forged = job.commit(
-        liar, tree, commitment=commitment(sums, salt(liar), job.task_id, 0, liar.address)
+        liar, tree, commitment=compute_commitment(sums, salt(liar), job.task_id, 0, liar.address)
     )
     chain.produce(forged, *(job.commit(m, trees[m]) for m in miners(job)[1:]))
     chain.produce(
@@ -257,7 +257,7 @@ def test_a_wrong_sum_that_was_committed_to_is_refused(job: Job) -> None:
     evidence.total[0] += 50
     evidence.total[1] -= 50
     reveal = job.reveal(liar, tree, evidence=evidence)
-    chain.refuses(EvidenceCode.WRONG_TOTAL, reveal, field="evidence.total")
+    chain.refuses(IncentiveCode.WRONG_TOTAL, reveal, field="evidence.total")
 
 
 def test_copied_evidence_is_refused(job: Job) -> None:
@@ -275,7 +275,7 @@ def test_copied_evidence_is_refused(job: Job) -> None:
         reveal = job.reveal(copier, tree, evidence=evidence)
         with pytest.raises(RefusalError) as caught:
             chain.ledger.execute(chain.context(), [reveal])
-        assert isinstance(caught.value.code, EvidenceCode)
+        assert isinstance(caught.value.code, IncentiveCode)
 
 
 def test_a_second_attempt_needs_new_commitments() -> None:

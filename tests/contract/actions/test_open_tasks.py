@@ -12,7 +12,7 @@ from fedcoin.data.crypto import merkle
 from fedcoin.data.crypto.hashing import sha256
 from fedcoin.data.errors import DataCode
 from fedcoin.data.messages.updates import sign_update
-from fedcoin.incentive.errors import EvidenceCode
+from fedcoin.incentive.errors import IncentiveCode
 from fedcoin.v1 import task_pb2
 from fedcoin.v1.task_pb2 import ClientUpdate, EvaluationShard, RoundPrices, Sampling
 from tests.support.ledger_campaign import COMMIT, SHARDS, WEIGHTS, Job, additive, aggregate
@@ -88,20 +88,20 @@ def test_rounds_are_linked_by_their_weights(job: Job) -> None:
         (LedgerCode.BAD_ATTEMPTS, "max_attempts", {"max_attempts": 0}),
         (LedgerCode.BAD_ATTEMPTS, "max_attempts", {"max_attempts": 17}),
         (LedgerCode.NO_CLIENTS, "updates", {"updates": []}),
-        (EvidenceCode.BAD_PLAN, "schedule", {"sampling": Sampling()}),
-        (EvidenceCode.BAD_PLAN, "schedule", {"sampling": Sampling(schedule=9)}),  # type: ignore[arg-type]
+        (IncentiveCode.BAD_PLAN, "schedule", {"sampling": Sampling()}),
+        (IncentiveCode.BAD_PLAN, "schedule", {"sampling": Sampling(schedule=9)}),  # type: ignore[arg-type]
         (
-            EvidenceCode.BAD_PLAN,
+            IncentiveCode.BAD_PLAN,
             "max_samples",
             {"sampling": Sampling(schedule=task_pb2.SCHEDULE_EXACT, max_samples=1)},
         ),
         (
-            EvidenceCode.BAD_PLAN,
+            IncentiveCode.BAD_PLAN,
             "max_samples",
             {"sampling": Sampling(schedule=task_pb2.SCHEDULE_ANTITHETIC)},
         ),
         (
-            EvidenceCode.BAD_PLAN,
+            IncentiveCode.BAD_PLAN,
             "truncation",
             {
                 "sampling": Sampling(
@@ -139,8 +139,8 @@ def test_the_evaluation_set_must_be_the_campaign_s(job: Job) -> None:
         (LedgerCode.WRONG_SHARD, "evaluation.path", {"path": path[:1]}),
         (LedgerCode.WRONG_SHARD, "evaluation.path", {"path": [*path, bytes(32)]}),
         (LedgerCode.WRONG_SHARD, "evaluation.path", {"path": [bytes(32)] * 33}),
-        (EvidenceCode.BAD_PLAN, "evaluation_size", {"size": 0}),
-        (EvidenceCode.BAD_PLAN, "evaluation_size", {"size": 10_000_001}),
+        (IncentiveCode.BAD_PLAN, "evaluation_size", {"size": 0}),
+        (IncentiveCode.BAD_PLAN, "evaluation_size", {"size": 10_000_001}),
     ):
         shard = EvaluationShard(**{**good, **changes})  # type: ignore[arg-type]
         refuses(job, code, field, evaluation=shard)

@@ -12,7 +12,7 @@ from fedcoin.contract.errors import LedgerCode
 from fedcoin.contract.state import records
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.messages.receipts import decode_receipt
-from fedcoin.incentive.proof.challenge import challenge_of
+from fedcoin.incentive.proof.challenge import derive_challenge
 from fedcoin.v1 import block_pb2
 from fedcoin.v1.transaction_pb2 import Bond, Unbond
 from tests.support.ledger_campaign import (
@@ -62,7 +62,7 @@ def test_a_whole_life_with_everybody_there() -> None:
     assert job.task.challenge == b""
     job.open_all(trees)
     salts = {m.address: salt(m) for m in trees}
-    assert job.task.challenge == challenge_of(job.task_id, 0, salts)
+    assert job.task.challenge == derive_challenge(job.task_id, 0, salts)
     assert not chain.ledger.needs_block()
     assert chain.ledger.next_deadline_ms() == chain.time_ms + job.terms.reveal_window_ms
     chain.produce(*(job.reveal(m, tree) for m, tree in trees.items()))
@@ -306,7 +306,9 @@ def test_who_does_not_open_is_out_and_pays_for_it() -> None:
     assert job.task.phase == CHALLENGE
     job.wait(CHALLENGE, job.terms.reveal_window_ms)
     assert job.task.phase == REVEAL
-    assert job.task.challenge == challenge_of(job.task_id, 0, {m.address: salt(m) for m in others})
+    assert job.task.challenge == derive_challenge(
+        job.task_id, 0, {m.address: salt(m) for m in others}
+    )
     chain.refuses(LedgerCode.NOT_OPENED, job.reveal(silent, trees[silent]), field="task_id")
     # Nobody waits for it any more.
     chain.produce(*(job.reveal(m, trees[m]) for m in others))

@@ -7,7 +7,7 @@ import pytest
 from fedcoin.consensus import posap
 from fedcoin.contract.tasks.settlement import clients
 from fedcoin.data.messages.receipts import decode_receipt
-from fedcoin.incentive.payout import client_payouts
+from fedcoin.incentive.payout import split_training_price
 from fedcoin.v1 import block_pb2, task_pb2
 from fedcoin.v1.block_pb2 import PaymentReceipt
 from fedcoin.v1.task_pb2 import PriceSplit
@@ -40,7 +40,7 @@ def test_everybody_is_paid_in_one_block() -> None:
     prices = job.terms.prices
     assert (prices.training, prices.aggregation, prices.mining) == (35 * FDC // 10, FDC // 2, FDC)
     values = (50_000_000, 100_000_000, -30_000_000)
-    payouts, refund = client_payouts(values, prices.training)
+    payouts, refund = split_training_price(values, prices.training)
     assert refund == 0
     train = paid(job, TRAIN)
     # The third client's value is negative: it gets nothing, and no receipt.

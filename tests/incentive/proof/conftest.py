@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fedcoin.incentive.proof.evidence import EvidenceTree, build_tree
+from fedcoin.incentive.proof.evidence import EvidenceTree, build_evidence_tree
 from fedcoin.incentive.proof.sampling_plan import SamplingPlan
 from fedcoin.v1 import task_pb2
 
@@ -37,7 +37,7 @@ class Mined:
     empty: int
 
     def tree(self) -> EvidenceTree:
-        return build_tree(self.plan, self.utilities, self.grand, self.empty)
+        return build_evidence_tree(self.plan, self.utilities, self.grand, self.empty)
 
 
 def make_plan(
@@ -69,7 +69,7 @@ def mine(plan: SamplingPlan, samples: int = 20) -> Mined:
     grand, empty = int(ends[0]), 0 if plan.empty_is_zero else int(ends[1])
     count = plan.fixed_samples or samples
     rows = np.stack([right_answers(plan.coalitions(i), size) for i in range(count)])
-    return Mined(plan, plan.canonical(range(count), rows, grand, empty), grand, empty)
+    return Mined(plan, plan.fill_implied(range(count), rows, grand, empty), grand, empty)
 
 
 @pytest.fixture(name="make_plan", scope="session")

@@ -8,10 +8,15 @@ import numpy as np
 import pytest
 
 from fedcoin.data.errors import RefusalError
-from fedcoin.incentive.errors import EvidenceCode
-from fedcoin.incentive.proof.audit import claims, coalitions_to_check, compare, tolerance_of
-from fedcoin.incentive.proof.challenge import challenged_leaves
-from fedcoin.incentive.proof.evidence import build_tree, verify_evidence
+from fedcoin.incentive.errors import IncentiveCode
+from fedcoin.incentive.proof.audit import (
+    compare_counts,
+    compute_tolerance,
+    list_audited_coalitions,
+    list_claims,
+)
+from fedcoin.incentive.proof.challenge import draw_challenged_leaves
+from fedcoin.incentive.proof.evidence import build_evidence_tree, verify_evidence
 from fedcoin.incentive.proof.sampling_plan import SamplingPlan
 from fedcoin.v1 import task_pb2
 from fedcoin.v1.evidence_pb2 import Evidence
@@ -33,22 +38,25 @@ def test_honest_evidence_passes_with_no_tolerance(
 ) -> None:
     mined = mine(make_plan(schedule, clients), samples=30)
     tree = mined.tree()
-    evidence = tree.prove(challenged_leaves(CHALLENGE, mined.plan.public_key, tree.samples, 10))
-    rows = coalitions_to_check(evidence, mined.plan)
+    evidence = tree.prove(
+        draw_challenged_leaves(CHALLENGE, mined.plan.public_key, tree.samples, 10)
+    )
+    rows = list_audited_coalitions(evidence, mined.plan)
     assert rows[0].all()
     assert not rows[1].any()
     # The ends are there once: no other row is the grand or the empty coalition.
     assert not rows[2:].all(axis=1).any()
     assert rows[2:].any(axis=1).all()
     counts = right_answers(rows, mined.plan.evaluation_size)
-    compare(evidence, mined.plan, counts, 0)
+    compare_counts(evidence, mined.plan, counts, 0)
 
 
 def test_what_a_truncation_defines_is_not_recomputed(make_plan: Make, mine: Mine) -> None:
     mined = mine(make_plan(PERMUTATION, 8, truncation=40), samples=30)
     whole = mine(make_plan(PERMUTATION, 8), samples=30)
     rows = [
-        len(coalitions_to_check(each.tree().prove(range(30)), each.plan)) for each in (mined, whole)
+        len(list_audited_coalitions(each.tree().prove(range(30)), each.plan))
+        for each in (mined, whole)
     ]
     assert rows[0] < rows[1] == 2 + 30 * 7
 
@@ -59,14 +67,14 @@ def test_a_count_beyond_the_tolerance_is_named(
 ) -> None:
     mined = mine(make_plan(PERMUTATION, 6), samples=30)
     evidence = mined.tree().prove(range(0, 30, 3))
-    claimed = claims(evidence, mined.plan)
+    claimed = list_claims(evidence, mined.plan)
     for sign in (1, -1):
         counts = claimed.counts.copy()
         counts[row] += sign * 2
-        compare(evidence, mined.plan, counts, 2)
+        compare_counts(evidence, mined.plan, counts, 2)
         with pytest.raises(RefusalError) as refused:
-            compare(evidence, mined.plan, counts, 1)
-        assert refused.value.code is EvidenceCode.AUDIT_FAILED
+            compare_counts(evidence, mined.plan, counts, 1)
+        assert refused.value.code is IncentiveCode.AUDIT_FAILED
         assert named in refused.value.message
         if row > 1:
             assert f"leaf {claimed.leaves[row]}, place {claimed.places[row]}" in str(refused.value)
@@ -76,37 +84,37 @@ def test_a_count_beyond_the_tolerance_is_named(
 @pytest.mark.parametrize(
     ("index", "utilities", "code"),
     [
-        (2**64 - 1, [1, 2, 3, 4, 250], EvidenceCode.WRONG_LEAVES),
-        (1_000, [1, 2, 3, 4, 250], EvidenceCode.WRONG_LEAVES),
-        (5, [1, 2], EvidenceCode.WRONG_LEAVES),
-        (5, [1, 2, 3, 400, 250], EvidenceCode.BAD_UTILITY),
-        (5, [1, 2, 3, 4, 249], EvidenceCode.BAD_UTILITY),
+        (2**64 - 1, [1, 2, 3, 4, 250], IncentiveCode.WRONG_LEAVES),
+        (1_000, [1, 2, 3, 4, 250], IncentiveCode.WRONG_LEAVES),
+        (5, [1, 2], IncentiveCode.WRONG_LEAVES),
+        (5, [1, 2, 3, 400, 250], IncentiveCode.BAD_UTILITY),
+        (5, [1, 2, 3, 4, 249], IncentiveCode.BAD_UTILITY),
     ],
 )
 def test_unverified_evidence_does_no_harm(
-    index: int, utilities: list[int], code: EvidenceCode, make_plan: Make
+    index: int, utilities: list[int], code: IncentiveCode, make_plan: Make
 ) -> None:
     evidence = Evidence(grand_count=250)
     evidence.leaves.add(index=index, utilities=utilities)
     with pytest.raises(RefusalError) as refused:
-        coalitions_to_check(evidence, make_plan(PERMUTATION, 5))
+        list_audited_coalitions(evidence, make_plan(PERMUTATION, 5))
     assert refused.value.code is code
     if index >= 64:
         with pytest.raises(RefusalError):
-            coalitions_to_check(evidence, make_plan(EXACT, 5))
+            list_audited_coalitions(evidence, make_plan(EXACT, 5))
 
 
 def test_evidence_without_leaves_has_its_ends(make_plan: Make) -> None:
     for schedule in (EXACT, PERMUTATION, ANTITHETIC):
-        rows = coalitions_to_check(Evidence(), make_plan(schedule, 5))
+        rows = list_audited_coalitions(Evidence(), make_plan(schedule, 5))
         assert rows.tolist() == [[True] * 5, [False] * 5]
 
 
 def test_tolerance_is_rounded_up() -> None:
-    assert tolerance_of(10_000, 2) == 2
-    assert tolerance_of(10_001, 2) == 3
-    assert tolerance_of(360, 2) == 1
-    assert tolerance_of(360, 0) == 0
+    assert compute_tolerance(10_000, 2) == 2
+    assert compute_tolerance(10_001, 2) == 3
+    assert compute_tolerance(360, 2) == 1
+    assert compute_tolerance(360, 0) == 0
 
 
 def caught(mined: Any, forged: np.ndarray, trial: int, q: int) -> bool:
@@ -115,21 +123,21 @@ def caught(mined: Any, forged: np.ndarray, trial: int, q: int) -> bool:
     rows = mined.utilities.copy()
     rows[forged, 0] = plan.evaluation_size - rows[forged, 0] + 5
     rows = np.clip(rows, 0, plan.evaluation_size)
-    tree = build_tree(plan, rows, mined.grand, mined.empty)
+    tree = build_evidence_tree(plan, rows, mined.grand, mined.empty)
     challenge = hashlib.sha256(b"trial %d" % trial).digest()
-    evidence = tree.prove(challenged_leaves(challenge, plan.public_key, samples, q))
+    evidence = tree.prove(draw_challenged_leaves(challenge, plan.public_key, samples, q))
     verify_evidence(evidence, plan, challenge, q)
-    honest = plan.canonical(range(samples), mined.utilities, mined.grand, mined.empty)
-    free = [~plan.implied([leaf.index], honest[[leaf.index]], mined.grand)[0]
+    honest = plan.fill_implied(range(samples), mined.utilities, mined.grand, mined.empty)
+    free = [~plan.mask_implied([leaf.index], honest[[leaf.index]], mined.grand)[0]
             for leaf in evidence.leaves]  # fmt: skip
     counts = [honest[leaf.index][mask] for leaf, mask in zip(evidence.leaves, free, strict=True)]
     recomputed = np.concatenate([[mined.grand, mined.empty], *counts])
-    if (claims(evidence, plan).counts == recomputed).all():
-        compare(evidence, plan, recomputed, 1)
+    if (list_claims(evidence, plan).counts == recomputed).all():
+        compare_counts(evidence, plan, recomputed, 1)
         return False
     with pytest.raises(RefusalError) as refused:
-        compare(evidence, plan, recomputed, 1)
-    return refused.value.code is EvidenceCode.AUDIT_FAILED
+        compare_counts(evidence, plan, recomputed, 1)
+    return refused.value.code is IncentiveCode.AUDIT_FAILED
 
 
 @pytest.mark.parametrize(
@@ -171,8 +179,8 @@ def test_from_which_count_on_an_audit_is_under_a_hundredth_of_mining(
         bench_audit.share_of_mining(plan, least - 1) >= 1 > bench_audit.share_of_mining(plan, least)
     )
     walks = np.random.default_rng(1).integers(10, 90, size=(least, clients))
-    tree = build_tree(plan, walks, 95, 5)
-    evidence = tree.prove(challenged_leaves(CHALLENGE, plan.public_key, least, 44))
-    audited = len(coalitions_to_check(evidence, plan))
+    tree = build_evidence_tree(plan, walks, 95, 5)
+    evidence = tree.prove(draw_challenged_leaves(CHALLENGE, plan.public_key, least, 44))
+    audited = len(list_audited_coalitions(evidence, plan))
     share = bench_audit.share_of_mining(plan, least)
     assert 100 * audited / plan.evaluations(least) == pytest.approx(share)

@@ -12,14 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedcoin.data.errors import RefusalError
-from fedcoin.incentive.errors import EvidenceCode
+from fedcoin.incentive.errors import IncentiveCode
 from fedcoin.incentive.proof import evidence as proving
-from fedcoin.incentive.proof.audit import coalitions_to_check
-from fedcoin.incentive.proof.challenge import challenged_leaves
+from fedcoin.incentive.proof.audit import list_audited_coalitions
+from fedcoin.incentive.proof.challenge import draw_challenged_leaves
 from fedcoin.incentive.proof.evidence import (
-    build_tree,
-    commitment,
-    largest_evidence_bytes,
+    build_evidence_tree,
+    compute_commitment,
+    compute_max_evidence_bytes,
     verify_evidence,
 )
 from fedcoin.incentive.proof.sampling_plan import SamplingPlan
@@ -39,7 +39,7 @@ Mine = Callable[..., Any]
 
 def reveal(mined: Any, q: int) -> Evidence:
     tree = mined.tree()
-    return tree.prove(challenged_leaves(CHALLENGE, mined.plan.public_key, tree.samples, q))
+    return tree.prove(draw_challenged_leaves(CHALLENGE, mined.plan.public_key, tree.samples, q))
 
 
 @pytest.mark.parametrize("q", [1, 3, 44, 10**9])
@@ -55,7 +55,7 @@ def test_honest_evidence_is_accepted(
     assert proved.samples == tree.samples
     assert proved.shapley_nano == mined.plan.shapley_nano(tree.samples, tree.total)
     assert proved.evaluations == mined.plan.evaluations(tree.samples)
-    assert evidence.ByteSize() <= largest_evidence_bytes(mined.plan, q)
+    assert evidence.ByteSize() <= compute_max_evidence_bytes(mined.plan, q)
 
 
 @given(
@@ -81,7 +81,7 @@ def test_round_trips(
 ) -> None:
     mined = mine(make_plan(schedule, clients, truncation=truncation, empty_is_zero=zero), samples)
     tree = mined.tree()
-    indices = challenged_leaves(challenge, mined.plan.public_key, samples, q)
+    indices = draw_challenged_leaves(challenge, mined.plan.public_key, samples, q)
     proved = verify_evidence(tree.prove(indices), mined.plan, challenge, q)
     assert proved.samples == samples
 
@@ -107,7 +107,7 @@ def refuse_mutations(mined: Any, q: int, examples: int) -> int:
         nonlocal seen
         with pytest.raises(RefusalError) as refused:
             verify_evidence(evidence, mined.plan, CHALLENGE, q)
-        assert isinstance(refused.value.code, EvidenceCode)
+        assert isinstance(refused.value.code, IncentiveCode)
         assert refused.value.field
         seen += 1
 
@@ -151,13 +151,13 @@ def test_a_forged_leaf_moves_a_value_by_no_more_than_its_weight(
             max_size=plan.leaf_length,
         )
     )
-    forged = build_tree(plan, forged_rows, mined.grand, mined.empty)
-    indices = challenged_leaves(CHALLENGE, plan.public_key, count, 5)
+    forged = build_evidence_tree(plan, forged_rows, mined.grand, mined.empty)
+    indices = draw_challenged_leaves(CHALLENGE, plan.public_key, count, 5)
     proved = verify_evidence(forged.prove(indices), plan, CHALLENGE, 5)
     for value, true in zip(
         proved.shapley_nano, plan.shapley_nano(count, honest.total), strict=True
     ):
-        assert abs(value - true) <= plan.weight_bound(count) + 2
+        assert abs(value - true) <= plan.max_leaf_weight_nano(count) + 2
 
 
 def set_field(name: str, value: Any) -> Callable[[Evidence], None]:
@@ -178,42 +178,42 @@ def hide(amount: int, between: tuple[int, int] | None) -> Callable[[Evidence], N
     return change
 
 
-CASES: list[tuple[str, Callable[[Evidence], None], EvidenceCode]] = [
-    ("short root", set_field("root", b"r" * 31), EvidenceCode.MALFORMED),
-    ("other root", set_field("root", b"r" * 32), EvidenceCode.WRONG_ROOT),
-    ("short total", lambda e: e.total.pop(), EvidenceCode.MALFORMED),
-    ("long total", lambda e: e.total.extend([0] * 10**5), EvidenceCode.MALFORMED),
-    ("no samples", set_field("samples", 0), EvidenceCode.BAD_SAMPLES),
-    ("one too many", set_field("samples", 1_001), EvidenceCode.BAD_SAMPLES),
-    ("2^64 - 1 samples", set_field("samples", 2**64 - 1), EvidenceCode.BAD_SAMPLES),
-    ("grand over size", set_field("grand_count", 301), EvidenceCode.BAD_UTILITY),
-    ("empty over size", set_field("empty_count", 2**32 - 1), EvidenceCode.BAD_UTILITY),
-    ("a leaf short", lambda e: e.leaves.pop(), EvidenceCode.WRONG_LEAVES),
-    ("a leaf twice", lambda e: e.leaves[1].CopyFrom(e.leaves[0]), EvidenceCode.WRONG_LEAVES),
-    ("a leaf beyond", lambda e: setattr(e.leaves[5], "index", 2**63), EvidenceCode.WRONG_LEAVES),
-    ("empty leaf", lambda e: e.leaves[0].ClearField("utilities"), EvidenceCode.WRONG_LEAVES),
+CASES: list[tuple[str, Callable[[Evidence], None], IncentiveCode]] = [
+    ("short root", set_field("root", b"r" * 31), IncentiveCode.MALFORMED),
+    ("other root", set_field("root", b"r" * 32), IncentiveCode.WRONG_ROOT),
+    ("short total", lambda e: e.total.pop(), IncentiveCode.MALFORMED),
+    ("long total", lambda e: e.total.extend([0] * 10**5), IncentiveCode.MALFORMED),
+    ("no samples", set_field("samples", 0), IncentiveCode.BAD_SAMPLES),
+    ("one too many", set_field("samples", 1_001), IncentiveCode.BAD_SAMPLES),
+    ("2^64 - 1 samples", set_field("samples", 2**64 - 1), IncentiveCode.BAD_SAMPLES),
+    ("grand over size", set_field("grand_count", 301), IncentiveCode.BAD_UTILITY),
+    ("empty over size", set_field("empty_count", 2**32 - 1), IncentiveCode.BAD_UTILITY),
+    ("a leaf short", lambda e: e.leaves.pop(), IncentiveCode.WRONG_LEAVES),
+    ("a leaf twice", lambda e: e.leaves[1].CopyFrom(e.leaves[0]), IncentiveCode.WRONG_LEAVES),
+    ("a leaf beyond", lambda e: setattr(e.leaves[5], "index", 2**63), IncentiveCode.WRONG_LEAVES),
+    ("empty leaf", lambda e: e.leaves[0].ClearField("utilities"), IncentiveCode.WRONG_LEAVES),
     ("utility over size", lambda e: e.leaves[0].utilities.__setitem__(0, 301),
-     EvidenceCode.BAD_UTILITY),
-    ("end of a walk", lambda e: e.leaves[0].utilities.__setitem__(4, 0), EvidenceCode.BAD_UTILITY),
-    ("a sibling short", lambda e: e.siblings.pop(), EvidenceCode.WRONG_SIBLINGS),
+     IncentiveCode.BAD_UTILITY),
+    ("end of a walk", lambda e: e.leaves[0].utilities.__setitem__(4, 0), IncentiveCode.BAD_UTILITY),
+    ("a sibling short", lambda e: e.siblings.pop(), IncentiveCode.WRONG_SIBLINGS),
     ("a sibling too many", lambda e: e.siblings.add(hash=bytes(32), sum=[0] * 5),
-     EvidenceCode.WRONG_SIBLINGS),
-    ("no siblings", lambda e: e.ClearField("siblings"), EvidenceCode.WRONG_SIBLINGS),
+     IncentiveCode.WRONG_SIBLINGS),
+    ("no siblings", lambda e: e.ClearField("siblings"), IncentiveCode.WRONG_SIBLINGS),
     ("many siblings", lambda e: e.siblings.extend([EvidenceNode()] * 10**4),
-     EvidenceCode.WRONG_SIBLINGS),
-    ("short hash", lambda e: setattr(e.siblings[0], "hash", b""), EvidenceCode.MALFORMED),
-    ("short sum", lambda e: e.siblings[0].sum.pop(), EvidenceCode.MALFORMED),
-    ("long sum", lambda e: e.siblings[0].sum.extend([1] * 10**5), EvidenceCode.MALFORMED),
+     IncentiveCode.WRONG_SIBLINGS),
+    ("short hash", lambda e: setattr(e.siblings[0], "hash", b""), IncentiveCode.MALFORMED),
+    ("short sum", lambda e: e.siblings[0].sum.pop(), IncentiveCode.MALFORMED),
+    ("long sum", lambda e: e.siblings[0].sum.extend([1] * 10**5), IncentiveCode.MALFORMED),
     ("highest sum", lambda e: e.siblings[0].sum.__setitem__(0, 2**63 - 1),
-     EvidenceCode.SUM_OUT_OF_RANGE),
+     IncentiveCode.SUM_OUT_OF_RANGE),
     ("lowest sum", lambda e: e.siblings[0].sum.__setitem__(0, -(2**63)),
-     EvidenceCode.SUM_OUT_OF_RANGE),
-    ("hidden weight", hide(10**5, None), EvidenceCode.SUM_OUT_OF_RANGE),
-    ("a little hidden weight", hide(1, None), EvidenceCode.SUM_NOT_EFFICIENT),
-    ("shifted weight", hide(1, (0, 1)), EvidenceCode.WRONG_ROOT),
-    ("other total", lambda e: e.total.__setitem__(0, e.total[0] + 1), EvidenceCode.WRONG_TOTAL),
-    ("total at the edge", lambda e: e.total.__setitem__(0, 2**63 - 1), EvidenceCode.WRONG_TOTAL),
-    ("total at the other", lambda e: e.total.__setitem__(0, -(2**63)), EvidenceCode.WRONG_TOTAL),
+     IncentiveCode.SUM_OUT_OF_RANGE),
+    ("hidden weight", hide(10**5, None), IncentiveCode.SUM_OUT_OF_RANGE),
+    ("a little hidden weight", hide(1, None), IncentiveCode.SUM_NOT_EFFICIENT),
+    ("shifted weight", hide(1, (0, 1)), IncentiveCode.WRONG_ROOT),
+    ("other total", lambda e: e.total.__setitem__(0, e.total[0] + 1), IncentiveCode.WRONG_TOTAL),
+    ("total at the edge", lambda e: e.total.__setitem__(0, 2**63 - 1), IncentiveCode.WRONG_TOTAL),
+    ("total at the other", lambda e: e.total.__setitem__(0, -(2**63)), IncentiveCode.WRONG_TOTAL),
 ]  # fmt: skip
 
 
@@ -221,7 +221,7 @@ CASES: list[tuple[str, Callable[[Evidence], None], EvidenceCode]] = [
     ("change", "code"), [case[1:] for case in CASES], ids=[case[0] for case in CASES]
 )
 def test_refusals_have_their_own_codes(
-    change: Callable[[Evidence], Any], code: EvidenceCode, make_plan: Make, mine: Mine
+    change: Callable[[Evidence], Any], code: IncentiveCode, make_plan: Make, mine: Mine
 ) -> None:
     mined = mine(make_plan(PERMUTATION, 5), samples=40)
     evidence = reveal(mined, 6)
@@ -247,7 +247,7 @@ def test_nothing_is_hashed_before_all_else_is_in_order(
     monkeypatch.setattr(proving, "leaf_hashes", hashes)
     with pytest.raises(RefusalError) as refused:
         verify_evidence(evidence, mined.plan, CHALLENGE, 6)
-    late = refused.value.code in (EvidenceCode.WRONG_TOTAL, EvidenceCode.WRONG_ROOT)
+    late = refused.value.code in (IncentiveCode.WRONG_TOTAL, IncentiveCode.WRONG_ROOT)
     assert bool(hashed) == late
 
 
@@ -256,7 +256,7 @@ def test_under_zero_the_empty_coalition_is_worth_nothing(make_plan: Make, mine: 
     assert evidence.empty_count
     with pytest.raises(RefusalError) as refused:
         verify_evidence(evidence, make_plan(PERMUTATION, 5, empty_is_zero=True), CHALLENGE, 6)
-    assert refused.value.code is EvidenceCode.BAD_UTILITY
+    assert refused.value.code is IncentiveCode.BAD_UTILITY
 
 
 def test_exact_cannot_hide_another_grand_coalition(make_plan: Make, mine: Mine) -> None:
@@ -266,7 +266,7 @@ def test_exact_cannot_hide_another_grand_coalition(make_plan: Make, mine: Mine) 
     evidence.grand_count -= 1
     with pytest.raises(RefusalError) as refused:
         verify_evidence(evidence, mined.plan, CHALLENGE, 3)
-    assert refused.value.code in (EvidenceCode.SUM_NOT_EFFICIENT, EvidenceCode.SUM_OUT_OF_RANGE)
+    assert refused.value.code in (IncentiveCode.SUM_NOT_EFFICIENT, IncentiveCode.SUM_OUT_OF_RANGE)
 
 
 def test_evidence_of_another_miner_or_challenge_is_refused(make_plan: Make, mine: Mine) -> None:
@@ -309,9 +309,9 @@ def test_a_large_tree_is_built_and_verified_quickly(schedule: int, make_plan: Ma
     plan = make_plan(schedule, 100, size=2_000, max_samples=2_500)
     utilities = np.random.default_rng(5).integers(0, 2_001, size=(2_500, plan.leaf_length))
     started = time.perf_counter()
-    tree = build_tree(plan, utilities, 1_900, 200)
+    tree = build_evidence_tree(plan, utilities, 1_900, 200)
     built = time.perf_counter()
-    evidence = tree.prove(challenged_leaves(CHALLENGE, plan.public_key, 2_500, 44))
+    evidence = tree.prove(draw_challenged_leaves(CHALLENGE, plan.public_key, 2_500, 44))
     verify_evidence(evidence, plan, CHALLENGE, 44)
     # Measured: 0.1 s and 0.01 s; the rest is for busy machines.
     assert built - started < 2
@@ -329,50 +329,50 @@ def test_what_a_reveal_shows_and_what_auditing_it_costs(
     plan, count = make_plan(ANTITHETIC, clients, size=10_000, max_samples=5_000), 5_000
     rise = 9_500 * (1 - np.exp(-5 * np.arange(1, clients + 1) / clients))
     noise = np.random.default_rng(1).integers(-60, 60, size=(count, clients))
-    tree = build_tree(plan, rise.astype(np.int64) + noise, 9_400, 900)
-    evidence = tree.prove(challenged_leaves(CHALLENGE, plan.public_key, count, 44))
+    tree = build_evidence_tree(plan, rise.astype(np.int64) + noise, 9_400, 900)
+    evidence = tree.prove(draw_challenged_leaves(CHALLENGE, plan.public_key, count, 44))
     verify_evidence(evidence, plan, CHALLENGE, 44)
     assert most_bytes // 2 < evidence.ByteSize() < most_bytes
-    assert evidence.ByteSize() <= largest_evidence_bytes(plan, 44) < 200_000
-    assert 100 * len(coalitions_to_check(evidence, plan)) < plan.evaluations(count)
+    assert evidence.ByteSize() <= compute_max_evidence_bytes(plan, 44) < 200_000
+    assert 100 * len(list_audited_coalitions(evidence, plan)) < plan.evaluations(count)
 
 
 def test_the_largest_evidence_bound_holds_at_the_extremes(make_plan: Make) -> None:
     plan = make_plan(ANTITHETIC, 20, size=10**7, max_samples=700)
     worst = np.zeros((700, 20), dtype=np.int64)
     worst[:, ::2] = 10**7
-    tree = build_tree(plan, worst, 10**7, 0)
+    tree = build_evidence_tree(plan, worst, 10**7, 0)
     evidence = tree.prove(range(0, 700, 16))
-    assert evidence.ByteSize() <= largest_evidence_bytes(plan, 44)
+    assert evidence.ByteSize() <= compute_max_evidence_bytes(plan, 44)
 
 
 def test_building_refuses_what_no_verifier_would_accept(make_plan: Make, mine: Mine) -> None:
     plan = make_plan(PERMUTATION, 3)
     for rows, ends, code in (
-        ([], (200, 10), EvidenceCode.BAD_SAMPLES),
-        ([[1, 2, 3]] * 1_001, (200, 10), EvidenceCode.BAD_SAMPLES),
-        ([[1, 301, 3]], (200, 10), EvidenceCode.BAD_UTILITY),
-        ([[1, -1, 3]], (200, 10), EvidenceCode.BAD_UTILITY),
-        ([[1, 2, 3]], (301, 10), EvidenceCode.BAD_UTILITY),
-        ([[1, 2, 3]], (200, -1), EvidenceCode.BAD_UTILITY),
+        ([], (200, 10), IncentiveCode.BAD_SAMPLES),
+        ([[1, 2, 3]] * 1_001, (200, 10), IncentiveCode.BAD_SAMPLES),
+        ([[1, 301, 3]], (200, 10), IncentiveCode.BAD_UTILITY),
+        ([[1, -1, 3]], (200, 10), IncentiveCode.BAD_UTILITY),
+        ([[1, 2, 3]], (301, 10), IncentiveCode.BAD_UTILITY),
+        ([[1, 2, 3]], (200, -1), IncentiveCode.BAD_UTILITY),
     ):
         with pytest.raises(RefusalError) as refused:
-            build_tree(plan, rows, *ends)
+            build_evidence_tree(plan, rows, *ends)
         assert refused.value.code is code
     exact = mine(make_plan(EXACT, 3))
     with pytest.raises(RefusalError) as refused:
-        build_tree(exact.plan, exact.utilities[:-1], exact.grand, exact.empty)
-    assert refused.value.code is EvidenceCode.BAD_SAMPLES
+        build_evidence_tree(exact.plan, exact.utilities[:-1], exact.grand, exact.empty)
+    assert refused.value.code is IncentiveCode.BAD_SAMPLES
 
 
 def commit_to(evidence: Evidence, **changes: Any) -> bytes:
     parts = {"salt": b"s" * 32, "task_id": b"t" * 32, "attempt": 1, "address": b"a" * 20}
-    return commitment(evidence, **{**parts, **changes})
+    return compute_commitment(evidence, **{**parts, **changes})
 
 
 def test_a_commitment_binds_everything_but_leaves_and_siblings(make_plan: Make, mine: Mine) -> None:
     mined = mine(make_plan(PERMUTATION, 5), samples=40)
-    sums, evidence = mined.tree().sums(), reveal(mined, 6)
+    sums, evidence = mined.tree().build_opening(), reveal(mined, 6)
     base = commit_to(sums)
     assert commit_to(evidence) == base
     others = [
@@ -399,7 +399,7 @@ def test_a_commitment_binds_everything_but_leaves_and_siblings(make_plan: Make, 
 def test_commitments_over_malformed_parts_are_refused(changes: dict[str, bytes]) -> None:
     with pytest.raises(RefusalError) as refused:
         commit_to(Evidence(root=bytes(32), total=[1]), **changes)
-    assert refused.value.code is EvidenceCode.MALFORMED
+    assert refused.value.code is IncentiveCode.MALFORMED
 
 
 @pytest.mark.parametrize("sums", [Evidence(total=[1]), Evidence(root=bytes(32)),
@@ -407,4 +407,4 @@ def test_commitments_over_malformed_parts_are_refused(changes: dict[str, bytes])
 def test_commitments_over_malformed_sums_are_refused(sums: Evidence) -> None:
     with pytest.raises(RefusalError) as refused:
         commit_to(sums)
-    assert refused.value.code is EvidenceCode.MALFORMED
+    assert refused.value.code is IncentiveCode.MALFORMED

@@ -8,19 +8,19 @@ import pytest
 from numpy.typing import NDArray
 
 from fedcoin.incentive.proof import exact_layout
-from fedcoin.incentive.proof.exact_layout import ExactBlocks
+from fedcoin.incentive.proof.exact_layout import ExactLayout
 
 
 @pytest.mark.parametrize("clients", range(1, 17))
 def test_weights_are_whole_and_add_up(clients: int) -> None:
     unit = math.lcm(*range(1, clients + 1))
-    for size, weight in enumerate(exact_layout.weights(clients)):
+    for size, weight in enumerate(exact_layout.integer_weights(clients)):
         assert weight * clients * math.comb(clients - 1, size) == unit
 
 
 @pytest.mark.parametrize("clients", [1, 2, 5, 6, 7, 10, 16])
 def test_leaves_hold_every_mask_once(clients: int) -> None:
-    layout = ExactBlocks(clients)
+    layout = ExactLayout(clients)
     assert layout.leaves <= 64
     assert layout.leaves * layout.leaf_length == 1 << clients == layout.evaluations(layout.leaves)
     rows = np.concatenate([layout.coalitions(leaf) for leaf in range(layout.leaves)])
@@ -40,7 +40,7 @@ def shapley_by_orders(utility: dict[frozenset[int], int], clients: int) -> list[
 
 @pytest.mark.parametrize("clients", [1, 2, 3, 6, 7])
 def test_blocks_add_up_to_the_definition(clients: int) -> None:
-    layout = ExactBlocks(clients)
+    layout = ExactLayout(clients)
     rng = np.random.default_rng(clients)
     utilities = rng.integers(0, 100, size=(layout.leaves, layout.leaf_length))
     flat = utilities.reshape(-1)
@@ -55,10 +55,10 @@ def test_blocks_add_up_to_the_definition(clients: int) -> None:
     assert vectors.sum() == layout.denominator(layout.leaves) * (grand - empty)
 
 
-def extremes(layout: ExactBlocks, first: int, count: int, size: int) -> list[NDArray[np.int64]]:
+def extremes(layout: ExactLayout, first: int, count: int, size: int) -> list[NDArray[np.int64]]:
     """Vectors of groups of leaves whose free utilities push one client's sum to its ends."""
     masks = np.arange(first * layout.leaf_length, (first + count) * layout.leaf_length)
-    table = exact_layout.coefficients(masks, layout.clients)
+    table = exact_layout.contribution_coefficients(masks, layout.clients)
     sums = []
     for client in range(layout.clients):
         for side in (1, -1):
@@ -73,17 +73,17 @@ def extremes(layout: ExactBlocks, first: int, count: int, size: int) -> list[NDA
     ("clients", "first", "count"), [(3, 0, 8), (7, 0, 1), (7, 60, 4), (8, 8, 8)]
 )
 def test_bounds_are_reached_and_never_passed(clients: int, first: int, count: int) -> None:
-    layout, size = ExactBlocks(clients), 50
-    low, high = layout.bounds(np.array([first]), np.array([count]), size, 7, 3)
+    layout, size = ExactLayout(clients), 50
+    low, high = layout.sum_bounds(np.array([first]), np.array([count]), size, 7, 3)
     sums = np.array(extremes(layout, first, count, size))
     assert (sums >= low).all()
     assert (sums <= high).all()
     assert (sums.max(axis=0) == high[0]).all()
     assert (sums.min(axis=0) == low[0]).all()
-    net = layout.net(np.array([first]), np.array([count]), 7, 3)
+    net = layout.efficiency_sums(np.array([first]), np.array([count]), 7, 3)
     assert (sums.sum(axis=1) == net[0]).all()
 
 
 def test_bounds_of_the_largest_game_fit_in_64_bits() -> None:
-    low, high = ExactBlocks(16).bounds(np.array([0]), np.array([64]), 10**7, 10**7, 0)
+    low, high = ExactLayout(16).sum_bounds(np.array([0]), np.array([64]), 10**7, 10**7, 0)
     assert -(2**62) < low.min() < high.max() < 2**62

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fedcoin.incentive.proof.sampling_plan import SamplingPlan
-from fedcoin.incentive.proof.stopping import is_enough, standard_error_nano
+from fedcoin.incentive.proof.stopping import compute_standard_error_nano, has_enough_samples
 from fedcoin.v1 import task_pb2
 
 EXACT = task_pb2.SCHEDULE_EXACT
@@ -36,7 +36,7 @@ def test_the_standard_error_is_the_spread_between_miners(
     for miner in range(60):
         mined = mine(replace(plan, public_key=bytes([miner]) * 32), samples=samples)
         vectors = vectors_of(mined)
-        errors.append(standard_error_nano(mined.plan, vectors))
+        errors.append(compute_standard_error_nano(mined.plan, vectors))
         values.append(mined.plan.shapley_nano(samples, vectors.sum(axis=0).tolist()))
     spread = np.sqrt(np.var(np.array(values, dtype=float), axis=0, ddof=1).sum())
     # Never much too small; too large only while there are too few cycles to compare.
@@ -48,24 +48,24 @@ def test_the_standard_error_is_the_spread_between_miners(
 def test_exact_is_enough_when_it_is_all_there(make_plan: Make, mine: Mine) -> None:
     mined = mine(make_plan(EXACT, 7))
     vectors = vectors_of(mined)
-    assert standard_error_nano(mined.plan, vectors) == 0
-    assert is_enough(mined.plan, vectors, 1)
-    assert not is_enough(mined.plan, vectors[:-1], 10**11)
+    assert compute_standard_error_nano(mined.plan, vectors) == 0
+    assert has_enough_samples(mined.plan, vectors, 1)
+    assert not has_enough_samples(mined.plan, vectors[:-1], 10**11)
 
 
 def test_sampling_stops_at_a_third_of_the_difficulty(make_plan: Make, mine: Mine) -> None:
     mined = mine(make_plan(PERMUTATION, 6), samples=100)
     vectors = vectors_of(mined)
-    error = standard_error_nano(mined.plan, vectors)
-    assert is_enough(mined.plan, vectors, int(3 * error) + 1)
-    assert not is_enough(mined.plan, vectors, int(3 * error) - 1)
+    error = compute_standard_error_nano(mined.plan, vectors)
+    assert has_enough_samples(mined.plan, vectors, int(3 * error) + 1)
+    assert not has_enough_samples(mined.plan, vectors, int(3 * error) - 1)
 
 
 def test_few_samples_are_never_enough_but_the_most_are(make_plan: Make, mine: Mine) -> None:
     mined = mine(make_plan(PERMUTATION, 6, max_samples=33), samples=33)
     vectors = vectors_of(mined)
-    assert not is_enough(mined.plan, vectors[:31], 10**11)
-    assert is_enough(mined.plan, vectors[:32], 10**11)
-    assert not is_enough(mined.plan, vectors[:32], 0)
-    assert is_enough(mined.plan, vectors, 0)
-    assert standard_error_nano(mined.plan, vectors[:1]) == float("inf")
+    assert not has_enough_samples(mined.plan, vectors[:31], 10**11)
+    assert has_enough_samples(mined.plan, vectors[:32], 10**11)
+    assert not has_enough_samples(mined.plan, vectors[:32], 0)
+    assert has_enough_samples(mined.plan, vectors, 0)
+    assert compute_standard_error_nano(mined.plan, vectors[:1]) == float("inf")

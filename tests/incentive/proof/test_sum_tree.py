@@ -45,7 +45,7 @@ def test_the_fast_tree_is_the_plain_one(samples: int) -> None:
     rng = np.random.default_rng(samples)
     utilities = rng.integers(0, 2**32, size=(samples, 3))
     vectors = rng.integers(-(2**40), 2**40, size=(samples, 2))
-    grown = sum_tree.grow(utilities, vectors)
+    grown = sum_tree.build_sum_tree(utilities, vectors)
     nodes = [
         (plain_leaf(i, utilities[i].tolist(), vectors[i].tolist()), 1, vectors[i].tolist())
         for i in range(samples)
@@ -64,15 +64,15 @@ def test_multiproofs_lead_to_the_root(case: tuple[int, set[int]]) -> None:
     rng = np.random.default_rng(samples)
     utilities = rng.integers(0, 9, size=(samples, 2))
     vectors = rng.integers(-9, 9, size=(samples, 2))
-    grown = sum_tree.grow(utilities, vectors)
+    grown = sum_tree.build_sum_tree(utilities, vectors)
     indices = np.array(sorted(chosen))
-    known = sum_tree.Known(
+    known = sum_tree.KnownNodes(
         indices,
         sum_tree.leaf_hashes(indices, utilities[indices], vectors[indices]),
         vectors[indices],
     )
-    missing = sum_tree.missing_places(indices.tolist(), samples)
-    nodes = iter(grown.missing(indices.tolist()))
+    missing = sum_tree.sibling_positions(indices.tolist(), samples)
+    nodes = iter(grown.siblings(indices.tolist()))
     for level, places in enumerate(missing):
         for place in places:
             digest, sums = next(nodes)
@@ -90,8 +90,8 @@ def test_multiproofs_lead_to_the_root(case: tuple[int, set[int]]) -> None:
 
 def test_spans_cover_the_leaves() -> None:
     for samples in (1, 5, 8, 13):
-        for level, width in enumerate(sum_tree.widths(samples)):
-            first, count = sum_tree.spans(level, np.arange(width), samples)
+        for level, width in enumerate(sum_tree.level_widths(samples)):
+            first, count = sum_tree.leaf_spans(level, np.arange(width), samples)
             covered = [
                 leaf
                 for start, length in zip(first.tolist(), count.tolist(), strict=True)

@@ -9,11 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fedcoin.incentive.proof.challenge import challenge_of, challenged_leaves
-from fedcoin.incentive.proof.evidence import build_tree, commitment, verify_evidence
+from fedcoin.incentive.proof.challenge import derive_challenge, draw_challenged_leaves
+from fedcoin.incentive.proof.evidence import (
+    build_evidence_tree,
+    compute_commitment,
+    verify_evidence,
+)
 from fedcoin.incentive.proof.hash_stream import HashStream
 from fedcoin.incentive.proof.sampling_plan import SamplingPlan
-from fedcoin.incentive.proof.walk_layout import Walks
+from fedcoin.incentive.proof.walk_layout import WalkLayout
 from fedcoin.v1 import task_pb2
 
 VECTORS: dict[str, Any] = json.loads(
@@ -24,14 +28,16 @@ VECTORS: dict[str, Any] = json.loads(
 def test_stream() -> None:
     vector = VECTORS["stream"]
     stream = HashStream(bytes.fromhex(vector["seed"]))
-    assert [stream.word() for _ in vector["words"]] == vector["words"]
+    assert [stream.next_word() for _ in vector["words"]] == vector["words"]
     stream = HashStream(bytes.fromhex(vector["seed"]))
-    assert [stream.below(bound) for bound, _ in vector["below"]] == [d for _, d in vector["below"]]
+    assert [stream.draw_below(bound) for bound, _ in vector["below"]] == [
+        d for _, d in vector["below"]
+    ]
 
 
 @pytest.mark.parametrize("vector", VECTORS["orders"])
 def test_orders(vector: dict[str, Any]) -> None:
-    walks = Walks(
+    walks = WalkLayout(
         vector["clients"],
         vector["antithetic"],
         bytes.fromhex(vector["task_id"]),
@@ -43,11 +49,11 @@ def test_orders(vector: dict[str, Any]) -> None:
 def test_challenge() -> None:
     vector = VECTORS["challenge"]
     salts = {bytes.fromhex(k): bytes.fromhex(v) for k, v in vector["salts"].items()}
-    challenge = challenge_of(bytes.fromhex(vector["task_id"]), vector["attempt"], salts)
+    challenge = derive_challenge(bytes.fromhex(vector["task_id"]), vector["attempt"], salts)
     assert challenge.hex() == vector["challenge"]
     key = bytes.fromhex(vector["public_key"])
     for samples, q, leaves in vector["leaves"]:
-        assert list(challenged_leaves(challenge, key, samples, q)) == leaves
+        assert list(draw_challenged_leaves(challenge, key, samples, q)) == leaves
 
 
 @pytest.mark.parametrize("vector", VECTORS["trees"])
@@ -61,12 +67,14 @@ def test_trees(vector: dict[str, Any]) -> None:
         task_id=bytes.fromhex(vector["task_id"]),
         public_key=bytes.fromhex(vector["public_key"]),
     )
-    tree = build_tree(plan, np.array(vector["utilities"]), vector["grand"], vector["empty"])
+    tree = build_evidence_tree(
+        plan, np.array(vector["utilities"]), vector["grand"], vector["empty"]
+    )
     assert tree.root.hex() == vector["root"]
     assert tree.total == vector["total"]
     assert (
-        commitment(
-            tree.sums(),
+        compute_commitment(
+            tree.build_opening(),
             bytes.fromhex(vector["salt"]),
             plan.task_id,
             vector["attempt"],
@@ -75,7 +83,7 @@ def test_trees(vector: dict[str, Any]) -> None:
         == vector["commitment"]
     )
     challenge = bytes.fromhex(vector["challenge"])
-    indices = challenged_leaves(challenge, plan.public_key, tree.samples, vector["q"])
+    indices = draw_challenged_leaves(challenge, plan.public_key, tree.samples, vector["q"])
     assert list(indices) == vector["indices"]
     evidence = tree.prove(indices)
     assert [node.hash.hex() for node in evidence.siblings] == vector["siblings"]

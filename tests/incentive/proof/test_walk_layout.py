@@ -6,17 +6,17 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from fedcoin.incentive.proof.walk_layout import Walks, shuffled
+from fedcoin.incentive.proof.walk_layout import WalkLayout, shuffle
 
 TASK, KEY = b"t" * 32, b"k" * 32
 
 
-def layout(clients: int, *, antithetic: bool = False) -> Walks:
-    return Walks(clients, antithetic, TASK, KEY)
+def layout(clients: int, *, antithetic: bool = False) -> WalkLayout:
+    return WalkLayout(clients, antithetic, TASK, KEY)
 
 
 def test_every_order_is_as_likely_as_another() -> None:
-    counts = Counter(tuple(shuffled(b"%d" % seed, 3)) for seed in range(6_000))
+    counts = Counter(tuple(shuffle(b"%d" % seed, 3)) for seed in range(6_000))
     assert len(counts) == 6
     # Chi-square with 5 degrees of freedom; 20.5 is the 99.9th percentile.
     assert sum((count - 1000) ** 2 / 1000 for count in counts.values()) < 20.5
@@ -24,16 +24,16 @@ def test_every_order_is_as_likely_as_another() -> None:
 
 def test_orders_depend_on_task_miner_and_index() -> None:
     order = layout(20).order(0)
-    assert order == shuffled(hashlib.sha256(TASK + KEY + bytes(8)).digest(), 20)
+    assert order == shuffle(hashlib.sha256(TASK + KEY + bytes(8)).digest(), 20)
     assert order != layout(20).order(1)
-    assert order != Walks(20, False, b"u" * 32, KEY).order(0)
-    assert order != Walks(20, False, TASK, b"l" * 32).order(0)
+    assert order != WalkLayout(20, False, b"u" * 32, KEY).order(0)
+    assert order != WalkLayout(20, False, TASK, b"l" * 32).order(0)
 
 
 def test_antithetic_orders_are_rotations_and_their_reverses() -> None:
     walks = [layout(5, antithetic=True).order(index) for index in range(10)]
     pairs = list(zip(walks[::2], walks[1::2], strict=True))
-    base = shuffled(hashlib.sha256(TASK + KEY + bytes(8)).digest(), 5)
+    base = shuffle(hashlib.sha256(TASK + KEY + bytes(8)).digest(), 5)
     for turn, (forward, backward) in enumerate(pairs):
         assert forward == base[turn:] + base[:turn]
         assert backward == forward[::-1]
@@ -68,19 +68,19 @@ def test_contributions_are_marginals(antithetic: bool) -> None:
 def test_truncation_fixes_what_follows_the_first_close_prefix() -> None:
     walks = layout(5, antithetic=True)
     utilities = np.array([[10, 95, 40, 98, 100], [10, 20, 30, 40, 100]])
-    known = walks.implied(np.array([0, 1]), utilities, 100, 5)
+    known = walks.mask_implied(np.array([0, 1]), utilities, 100, 5)
     assert known.astype(int).tolist() == [[0, 0, 1, 1, 1], [0, 0, 0, 0, 1]]
-    untruncated = walks.implied(np.array([0, 1]), utilities, 100, 0)
+    untruncated = walks.mask_implied(np.array([0, 1]), utilities, 100, 0)
     assert untruncated.astype(int).tolist() == [[0, 0, 0, 0, 1]] * 2
 
 
 def test_bounds_and_net_follow_the_walks() -> None:
     walks = layout(3, antithetic=True)
-    low, high = walks.bounds(np.array([0, 4]), np.array([4, 1]), 100, 80, 30)
+    low, high = walks.sum_bounds(np.array([0, 4]), np.array([4, 1]), 100, 80, 30)
     assert high.tolist() == [[400] * 3, [100] * 3]
     assert (low == -high).all()
-    assert walks.net(np.array([0, 4]), np.array([4, 1]), 80, 30).tolist() == [200, 50]
+    assert walks.efficiency_sums(np.array([0, 4]), np.array([4, 1]), 80, 30).tolist() == [200, 50]
     assert walks.denominator(10) == 10
     assert walks.evaluations(10) == 30
-    assert (walks.cycle, walks.partners) == (6, 2)
-    assert (layout(3).cycle, layout(3).partners) == (1, 1)
+    assert (walks.cycle_length, walks.pair_length) == (6, 2)
+    assert (layout(3).cycle_length, layout(3).pair_length) == (1, 1)

@@ -11,7 +11,7 @@ from fedcoin.data.crypto import merkle
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.messages.transactions import Transaction
 from fedcoin.data.messages.updates import sign_update
-from fedcoin.incentive.payout import round_price
+from fedcoin.incentive.payout import compute_round_prices
 from fedcoin.network.api.client import NodeClient
 from fedcoin.v1 import task_pb2
 from fedcoin.v1.block_pb2 import TaskPhase
@@ -81,7 +81,7 @@ class Campaign:
     def task(self, **changes: Any) -> OpenTask:
         """What the server signs for round 1, and what is different."""
         offer = self.offer()
-        due = round_price(BUDGET, self.rounds, offer.spread, 1, offer.split)
+        due = compute_round_prices(BUDGET, self.rounds, offer.spread, 1, offer.split)
         given: dict[str, Any] = {
             "campaign_id": self.campaign_id,
             "round": 1,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fedcoin.incentive.payout import commit_deposit
+from fedcoin.incentive.payout import compute_deposit
 from fedcoin.testing.dishonest.strategies import HONEST, STRATEGIES
 from fedcoin.v1 import task_pb2
 from scripts.studies.security.arena import Arena
@@ -17,7 +17,7 @@ from scripts.studies.security.setting import FDC, Setting
 from scripts.studies.security.wins import ours
 
 TASKS = 3
-DEPOSIT = commit_deposit(1, 20 * FDC)
+DEPOSIT = compute_deposit(1, 20 * FDC)
 
 
 def played(kind: str, schedule: int = task_pb2.SCHEDULE_PERMUTATION, tasks: int = TASKS) -> Arena:

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedcoin.consensus.posap import Outcome, Reveal, decide
-from fedcoin.incentive.payout import client_payouts
-from fedcoin.incentive.proof.evidence import build_tree
+from fedcoin.incentive.payout import split_training_price
+from fedcoin.incentive.proof.evidence import build_evidence_tree
 from fedcoin.incentive.proof.sampling_plan import SamplingPlan
 from fedcoin.learning.evaluation.dense_evaluator import DenseEvaluator
 from fedcoin.learning.evaluation.job import UtilityJob
@@ -47,7 +47,7 @@ def settled(table: np.ndarray, schedule: int) -> Outcome:
         )
         leaves = plan.fixed_samples or 20 + 10 * number
         rows = [table[plan.coalitions(leaf) @ (1 << np.arange(n))] for leaf in range(leaves)]
-        tree = build_tree(plan, np.array(rows), grand, empty)
+        tree = build_evidence_tree(plan, np.array(rows), grand, empty)
         vector = plan.shapley_nano(leaves, tree.total)
         reveals.append(Reveal(bytes([number]) * 20, 1 + number, leaves, vector))
     outcome = decide(reveals, 10**10, b"challenge", exact=schedule == EXACT, min_samples_percent=25)
@@ -93,7 +93,7 @@ def test_symmetric_players_get_the_same_when_all_coalitions_are_looked_at(
 @given(TABLES, SCHEDULES, st.sampled_from([0, 1, 2, 7, 10**9 + 7, 2**62]))
 def test_every_sap_is_paid_or_returned(table: list[int], schedule: int, price: int) -> None:
     mean = settled(np.array(table), schedule).mean_shapley_nano
-    paid, refund = client_payouts(mean, price)
+    paid, refund = split_training_price(mean, price)
     assert sum(paid) + refund == price
     assert all(amount == 0 for amount, value in zip(paid, mean, strict=True) if value <= 0)
     assert refund == (0 if any(value > 0 for value in mean) else price)
@@ -103,10 +103,10 @@ def test_every_sap_is_paid_or_returned(table: list[int], schedule: int, price: i
 def test_all_worth_nothing_and_all_harmful(schedule: int) -> None:
     nothing = settled(np.full(8, 100), schedule).mean_shapley_nano
     assert nothing == (0, 0, 0)
-    assert client_payouts(nothing, 1_000)[1] == 1_000
+    assert split_training_price(nothing, 1_000)[1] == 1_000
     harmful = settled(np.array([90, 60, 60, 30, 60, 30, 30, 0]), schedule).mean_shapley_nano
     assert harmful == (-60_000_000,) * 3
-    assert client_payouts(harmful, 1_000) == ((0, 0, 0), 1_000)
+    assert split_training_price(harmful, 1_000) == ((0, 0, 0), 1_000)
 
 
 # The same for models that are averaged, where each axiom is defined.

@@ -5,7 +5,7 @@ from math import sqrt
 import numpy as np
 import pytest
 
-from fedcoin.incentive.proof.challenge import challenged_leaves
+from fedcoin.incentive.proof.challenge import draw_challenged_leaves
 from fedcoin.incentive.proof.evidence import verify_evidence
 from fedcoin.testing.dishonest import forgeries
 from scripts.studies.security import caught
@@ -47,7 +47,7 @@ def test_what_is_hidden_passes_only_where_nobody_looks() -> None:
     unseen = 0
     for number in range(100):
         challenge = caught.challenge_number(plan, number)
-        due = challenged_leaves(challenge, plan.public_key, tree.samples, caught.Q)
+        due = draw_challenged_leaves(challenge, plan.public_key, tree.samples, caught.Q)
         looked = any(leaf < 32 for leaf in due)
         assert caught.passes(tree, plan, game, challenge) == (not looked)
         if not looked:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fedcoin.data.messages.parameters import Parameters
-from fedcoin.incentive.proof.audit import tolerance_of
+from fedcoin.incentive.proof.audit import compute_tolerance
 from scripts.studies.security import flips
 
 
@@ -16,4 +16,4 @@ def test_counts_differ_by_no_more_than_the_tolerance() -> None:
     assert {row.how for row in found} == set(flips.VARIANTS) - {flips.REFERENCE}
     for row in found:
         assert row.coalitions == 1 << flips.CLIENTS
-        assert row.most <= tolerance_of(row.size, Parameters().utility_tolerance), row
+        assert row.most <= compute_tolerance(row.size, Parameters().utility_tolerance), row

@@ -11,7 +11,7 @@ from fedcoin.contract.errors import LedgerCode
 from fedcoin.data.crypto.hashing import sha256
 from fedcoin.data.errors import DataCode
 from fedcoin.data.messages.updates import sign_update
-from fedcoin.incentive.payout import client_payouts
+from fedcoin.incentive.payout import split_training_price
 from fedcoin.shapley import estimate
 from fedcoin.v1.task_pb2 import ClientUpdate, OpenTask
 from tests.support.ledger_campaign import Job, additive
@@ -130,7 +130,7 @@ def learnt(parts: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
 def shares(parts: np.ndarray) -> list[float]:
     """What each client is paid of 1.00, in the long run."""
     values = estimate(learnt(parts), len(parts), method="exact").values
-    paid, _ = client_payouts([round(value * 1e9) for value in values], 10**9)
+    paid, _ = split_training_price([round(value * 1e9) for value in values], 10**9)
     return [amount / 1e9 for amount in paid]
 
 
