@@ -45,7 +45,7 @@ def open_task(context: ExecutionContext, transaction: Transaction) -> None:
     Checked in this order: the campaign (UNKNOWN_CAMPAIGN, NOT_THE_SERVER, CAMPAIGN_CLOSED,
     TASK_STILL_OPEN, WRONG_ROUND, WRONG_BASE), the terms (BAD_HASH, BAD_UTILITY,
     BAD_EMPTY_COALITION, BAD_AVERAGING, BAD_WINDOW, BAD_ATTEMPTS, WRONG_PRICES, WRONG_SHARD), the
-    clients (NO_CLIENTS, TOO_MANY_CLIENTS), the sampling (`EvidenceCode.BAD_PLAN`, TOO_LARGE when
+    clients (NO_CLIENTS, TOO_MANY_CLIENTS), the sampling (`IncentiveCode.BAD_PLAN`, TOO_LARGE when
     no reveal could fit in a transaction), then each update (those of `decode_update`,
     UPDATE_OF_OTHER_CAMPAIGN, UPDATE_OF_OTHER_ROUND, UPDATE_OF_OTHER_BASE, DUPLICATE_CLIENT,
     CLIENTS_OUT_OF_ORDER). Raises `Refusal` with these codes.
