@@ -19,6 +19,7 @@ from fedcoin.contract.admission import least_fee, replacing_fee
 from fedcoin.contract.blocks.ledger import Ledger
 from fedcoin.contract.errors import EARLY, LedgerCode
 from fedcoin.data.errors import RefusalError
+from fedcoin.data.lru import LruDict
 from fedcoin.data.messages.transactions import Transaction, action_name
 
 _REMEMBERED: Final = 4_096
@@ -62,7 +63,7 @@ class Mempool:
     _entries: dict[bytes, _Entry] = field(default_factory=dict)
     _chains: dict[bytes, dict[int, _Entry]] = field(default_factory=dict)
     _bytes: int = 0
-    _reasons: dict[bytes, RefusalError] = field(default_factory=dict)
+    _reasons: LruDict[bytes, RefusalError] = field(default_factory=lambda: LruDict(_REMEMBERED))
 
     def __len__(self) -> int:
         """How many transactions wait."""
@@ -146,7 +147,7 @@ class Mempool:
         and `time_ms` the time that the next one may have.
         """
         for transaction in applied:
-            self._reasons.pop(transaction.hash, None)
+            self._reasons.discard(transaction.hash)
             self.remove(transaction.hash)
         senders = {transaction.sender: None for transaction in applied}
         for entry in self._entries.values():
@@ -239,7 +240,7 @@ class Mempool:
         self._entries[transaction.hash] = entry
         self._chains.setdefault(transaction.sender, {})[transaction.body.nonce] = entry
         self._bytes += len(transaction.raw)
-        self._reasons.pop(transaction.hash, None)
+        self._reasons.discard(transaction.hash)
 
     def _remove(self, entry: _Entry) -> None:
         transaction = entry.transaction
@@ -252,12 +253,7 @@ class Mempool:
 
     def _drop(self, entry: _Entry, reason: RefusalError) -> None:
         self._remove(entry)
-        self._remember(entry.transaction.hash, reason)
-
-    def _remember(self, hash: bytes, reason: RefusalError) -> None:
-        while len(self._reasons) >= _REMEMBERED:
-            del self._reasons[next(iter(self._reasons))]
-        self._reasons[hash] = reason
+        self._reasons.put(entry.transaction.hash, reason)
 
 
 def _may_have_changed(entry: _Entry, height: int) -> bool:

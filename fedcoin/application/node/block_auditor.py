@@ -11,7 +11,6 @@ block that holds it share the work.
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from fedcoin.application.mining.task_evaluator import Assignment, TaskJobs
 from fedcoin.contract.errors import LedgerCode
 from fedcoin.contract.state import records
 from fedcoin.data.errors import DataCode, RefusalError
+from fedcoin.data.lru import LruDict
 from fedcoin.data.messages.blocks import Block
 from fedcoin.data.messages.transactions import Transaction, decode_transaction, transaction_hash
 from fedcoin.incentive.proof.audit import compare_counts, compute_tolerance, list_audited_coalitions
@@ -65,7 +65,7 @@ class Auditor:
         self._chain = chain
         self._jobs = jobs
         self._artifact_seconds = artifact_seconds
-        self._verdicts: OrderedDict[bytes, _Verdict] = OrderedDict()
+        self._verdicts: LruDict[bytes, _Verdict] = LruDict(REMEMBERED)
 
     async def check_transaction(self, transaction: Transaction) -> None:
         """Raises Refusal when this node would vote against a block for this transaction.
@@ -89,7 +89,7 @@ class Auditor:
         action = transaction.body.WhichOneof("action")
         if action not in (_OPEN_TASK, _REVEAL):
             return
-        verdict = self._verdict_of(transaction.hash)
+        verdict = self._verdicts.get_or_create(transaction.hash, _Verdict)
         async with verdict.lock:
             if not verdict.known:
                 verdict.refusal = await self._find_out(transaction, models)
@@ -108,13 +108,6 @@ class Auditor:
 
         with suppress(asyncio.TimeoutError):
             await within(self._artifact_seconds, known())
-
-    def _verdict_of(self, hash: bytes) -> _Verdict:
-        verdict = self._verdicts.setdefault(hash, _Verdict())
-        self._verdicts.move_to_end(hash)
-        while len(self._verdicts) > REMEMBERED:
-            self._verdicts.popitem(last=False)
-        return verdict
 
     async def _find_out(
         self, transaction: Transaction, models: dict[bytes, bytes]

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from fedcoin.contract.blocks.ledger import Built, Execution, Ledger
 from fedcoin.contract.blocks.validation import check_block, header_of
 from fedcoin.contract.state.execution_context import BlockContext
 from fedcoin.data.clock import Clock
+from fedcoin.data.lru import LruDict
 from fedcoin.data.messages.blocks import Block, build_block, decode_block
 from fedcoin.data.messages.genesis import Genesis
 from fedcoin.data.messages.transactions import Transaction
@@ -62,7 +62,7 @@ class Chain:
         self._header = store.header(self._height) if self._height else None
         self._lock = asyncio.Lock()
         self._grown = asyncio.Event()
-        self._checked: OrderedDict[bytes, Execution] = OrderedDict()
+        self._checked: LruDict[bytes, Execution] = LruDict(CHECKED_BLOCKS)
         self._listeners: list[Callable[[NewBlock], None]] = []
         self._jump_listeners: list[Callable[[], None]] = []
 
@@ -115,7 +115,7 @@ class Chain:
                 self.ledger.build, context, tuple(candidates), max_bytes=limit
             )
             block = self._assemble(context, built)
-            self._remember(block.hash, built.execution)
+            self._checked.put(block.hash, built.execution)
             return Draft(block, tuple(transaction for transaction, _ in built.refused))
 
     async def commit(self, block: Block, certificate: bytes, round: int) -> bool:
@@ -188,13 +188,8 @@ class Chain:
             round=round,
             now_ms=now_ms,
         )
-        self._remember(block.hash, execution)
+        self._checked.put(block.hash, execution)
         return execution
-
-    def _remember(self, block_hash: bytes, execution: Execution) -> None:
-        self._checked[block_hash] = execution
-        while len(self._checked) > CHECKED_BLOCKS:
-            self._checked.popitem(last=False)
 
     def _next_context(self, proposer: bytes) -> BlockContext:
         return BlockContext(

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
@@ -18,6 +17,7 @@ from fedcoin.application.node.chain import Chain, NewBlock
 from fedcoin.contract.mempool import Mempool
 from fedcoin.data.clock import Clock
 from fedcoin.data.errors import RefusalError
+from fedcoin.data.lru import LruDict
 from fedcoin.data.messages.transactions import Transaction, action_name, decode_transaction
 from fedcoin.network.tasks import TaskOwner
 
@@ -55,7 +55,7 @@ class TransactionIntake:
         self._clock = clock
         self._audits: dict[bytes, asyncio.Task[RefusalError | None]] = {}
         self._sound: set[bytes] = set()
-        self._unsound: OrderedDict[bytes, RefusalError] = OrderedDict()
+        self._unsound: LruDict[bytes, RefusalError] = LruDict(UNSOUND_REMEMBERED)
         self._admitted: list[Callable[[Transaction], None]] = []
         self._ready: list[Callable[[], None]] = []
         chain.listen(self._after_block)
@@ -120,9 +120,10 @@ class TransactionIntake:
         known = self._pool.get(transaction.hash) is not None
         if known or self._chain.store.transaction_location(transaction.hash) is not None:
             return transaction
-        if transaction.hash in self._unsound:
+        unsound = self._unsound.get(transaction.hash)
+        if unsound is not None:
             # What failed an audit is not looked into again for every peer that relays it.
-            raise self._unsound[transaction.hash]
+            raise unsound
         self._pool.add(
             transaction, self._chain.ledger, self._chain.height(), self._next_time(), hold=hold
         )
@@ -182,9 +183,7 @@ class TransactionIntake:
         if refusal.code in PASSING:
             # The next submission is looked into again.
             return
-        self._unsound[hash] = refusal
-        while len(self._unsound) > UNSOUND_REMEMBERED:
-            self._unsound.popitem(last=False)
+        self._unsound.put(hash, refusal)
 
 
 class LocalPool:

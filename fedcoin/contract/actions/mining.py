@@ -90,7 +90,7 @@ def reveal(context: ExecutionContext, transaction: Transaction) -> None:
         records.MINERS.put(context.state, action.task_id, transaction.sender, record=miner)
         return
     # A result is kept for this very transaction and challenge: both make it up.
-    proved = context.memo.of(
+    proved = context.results.get_or_compute(
         ("reveal", transaction.hash, task.challenge),
         lambda: _verified(context, transaction, task.challenge),
     )

@@ -169,7 +169,7 @@ def _check_sampling(context: ExecutionContext, transaction: Transaction) -> None
 
 
 def _check_updates(context: ExecutionContext, transaction: Transaction) -> None:
-    updates = context.memo.of(
+    updates = context.results.get_or_compute(
         ("updates", transaction.hash), lambda: tuple(_decoded(context, transaction))
     )
     terms = transaction.body.open_task

@@ -14,7 +14,7 @@ from fedcoin.contract.blocks.transition import (
     end_block,
 )
 from fedcoin.contract.state import records, validators
-from fedcoin.contract.state.execution_context import BlockContext, ExecutionContext, Memo
+from fedcoin.contract.state.execution_context import BlockContext, ExecutionContext, ResultCache
 from fedcoin.contract.state.overlay import Overlay, StateReader
 from fedcoin.contract.state.state_tree import EntryProof, StateTree, TreeUpdate
 from fedcoin.contract.tasks import lifecycle
@@ -72,7 +72,7 @@ class Ledger:
         self.genesis = genesis
         self._reader = reader
         self._tree = StateTree.load(reader.scan(b""))
-        self._memo = Memo()
+        self._results = ResultCache()
         self._validators = validators.read_validators(reader)
         self._last_validators = validators.read_last_validators(reader)
 
@@ -175,7 +175,7 @@ class Ledger:
         return found
 
     def _new_context(self, block: BlockContext) -> ExecutionContext:
-        return ExecutionContext(self.genesis, block, Overlay(self._reader), self._memo)
+        return ExecutionContext(self.genesis, block, Overlay(self._reader), self._results)
 
     def _finish(
         self,

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from threading import Lock
-from typing import TypeVar, cast
+from typing import NamedTuple, TypeVar, cast
 
 from fedcoin.contract.errors import LedgerCode
 from fedcoin.contract.state import records
 from fedcoin.contract.state.overlay import Overlay
 from fedcoin.data.errors import RefusalError
+from fedcoin.data.lru import LruDict
 from fedcoin.data.messages.amounts import format_amount
 from fedcoin.data.messages.genesis import Genesis
 from fedcoin.data.messages.parameters import Parameters
@@ -20,31 +21,48 @@ from fedcoin.v1.state_pb2 import AccountState
 
 T = TypeVar("T")
 
-_UNKNOWN = object()
 
+class ResultCache:
+    """Results of expensive pure functions, shared by all executions of one ledger.
 
-class Memo:
-    """Results of costly pure functions, kept so that a block is not checked three times over.
-
-    Bounded: the oldest go first. A refusal is not kept. Usable from several threads.
+    The same transaction is executed when it enters the mempool, when a block is built or checked,
+    and when the block is final; the cache spares the repetitions. It holds a bounded number of
+    results and evicts the least recently used one. Usable from several threads.
     """
 
-    def __init__(self, most: int = 1024) -> None:
-        self._most = most
-        self._known: dict[Hashable, object] = {}
+    def __init__(self, max_results: int = 1024) -> None:
+        """Make an empty cache.
+
+        Args:
+            max_results: The largest number of results to hold.
+        """
+        self._results: LruDict[Hashable, _Result] = LruDict(max_results)
         self._lock = Lock()
 
-    def of(self, key: Hashable, compute: Callable[[], T]) -> T:
-        """What `compute` returns, or returned before under this key."""
-        known = self._known.get(key, _UNKNOWN)
-        if known is not _UNKNOWN:
-            return cast(T, known)
-        result = compute()
+    def get_or_compute(self, key: Hashable, compute: Callable[[], T]) -> T:
+        """Return the stored result of a computation, or compute and store it.
+
+        Args:
+            key: Identifies the computation with all of its arguments.
+            compute: The computation. An exception that it raises is passed on and not stored.
+
+        Returns:
+            What `compute` returned for this key, now or earlier.
+        """
         with self._lock:
-            while len(self._known) >= self._most:
-                del self._known[next(iter(self._known))]
-            self._known[key] = result
-        return result
+            known = self._results.get(key)
+        if known is not None:
+            return cast(T, known.value)
+        # Without the lock, so that other threads do not wait for this computation.
+        value = compute()
+        with self._lock:
+            self._results.put(key, _Result(value))
+        return value
+
+
+class _Result(NamedTuple):
+    value: object
+    """Wrapped, so that a stored None differs from a missing result."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +84,7 @@ class ExecutionContext:
     genesis: Genesis
     block: BlockContext
     state: Overlay
-    memo: Memo
+    results: ResultCache
     receipts: list[bytes] = field(default_factory=list)
 
     @property
@@ -76,7 +94,7 @@ class ExecutionContext:
 
     def fork(self) -> ExecutionContext:
         """A scope over this one, whose work can be dropped or absorbed as a whole."""
-        return ExecutionContext(self.genesis, self.block, Overlay(self.state), self.memo)
+        return ExecutionContext(self.genesis, self.block, Overlay(self.state), self.results)
 
     def absorb(self, above: ExecutionContext) -> None:
         """Take over what was done in a fork."""

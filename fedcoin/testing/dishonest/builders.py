@@ -43,5 +43,5 @@ class GrindingChain(Chain):
             if ground.tries > 1:
                 log.warning("tried %d blocks: %d challenges", ground.tries, ground.challenges)
             block = self._assemble(ground.context, ground.built)
-            self._remember(block.hash, ground.built.execution)
+            self._checked.put(block.hash, ground.built.execution)
             return Draft(block, tuple(transaction for transaction, _ in ground.built.refused))

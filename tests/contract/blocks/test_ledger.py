@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from fedcoin.contract.blocks.ledger import Ledger
 from fedcoin.contract.blocks.transition import SupplyError
 from fedcoin.contract.errors import LedgerCode
 from fedcoin.contract.state import records
-from fedcoin.contract.state.execution_context import ExecutionContext, Memo
+from fedcoin.contract.state.execution_context import ExecutionContext, ResultCache
 from fedcoin.contract.state.genesis_state import genesis_changes
 from fedcoin.contract.state.overlay import MemoryState
 from fedcoin.contract.state.state_tree import StateTree, verify_entry
@@ -153,8 +154,8 @@ def test_two_nodes_with_different_pasts_in_memory_agree(tmp_path: Path) -> None:
     reopened.store.close()
 
 
-def test_a_memo_is_bounded_and_keeps_no_refusal() -> None:
-    memo = Memo(most=2)
+def test_a_result_cache_is_bounded_and_keeps_no_refusal() -> None:
+    cache = ResultCache(max_results=2)
     computed: list[int] = []
 
     def compute(value: int) -> int:
@@ -162,7 +163,7 @@ def test_a_memo_is_bounded_and_keeps_no_refusal() -> None:
         return value
 
     for value in (1, 2, 1, 2, 3, 2, 1):
-        assert memo.of(value, lambda value=value: compute(value)) == value  # type: ignore[misc]
+        assert cache.get_or_compute(value, partial(compute, value)) == value
     assert computed == [1, 2, 3, 1]
 
     def fail() -> int:
@@ -170,7 +171,7 @@ def test_a_memo_is_bounded_and_keeps_no_refusal() -> None:
 
     for _ in range(2):
         with pytest.raises(RefusalError):
-            memo.of("refused", fail)
+            cache.get_or_compute("refused", fail)
 
 
 def test_many_accounts_load_and_a_full_block_executes() -> None:

@@ -13,12 +13,12 @@ import contextlib
 import itertools
 import logging
 import random
-from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from fedcoin.data.errors import RefusalError
+from fedcoin.data.lru import LruDict
 from fedcoin.network.errors import NetworkCode
 from fedcoin.network.options import PeerOptions
 from fedcoin.network.peers.connections.address_book import AddressBook
@@ -89,7 +89,7 @@ class Dialer:
         self._keep = keep
         self._tasks = tasks
         self._wall_clock = wall_clock
-        self._records: OrderedDict[Endpoint, _Record] = OrderedDict()
+        self._records: LruDict[Endpoint, _Record] = LruDict(MAX_REMEMBERED)
         self._busy: set[Endpoint] = set()
         self._woken = asyncio.Event()
         peers.on_admitted.append(self._came_back)
@@ -226,11 +226,7 @@ class Dialer:
         record.due = self._peers.now() + pause * random.uniform(0.5, 1.5)
 
     def _record(self, endpoint: Endpoint) -> _Record:
-        record = self._records.pop(endpoint, None) or _Record()
-        self._records[endpoint] = record
-        if len(self._records) > MAX_REMEMBERED:
-            self._records.popitem(last=False)
-        return record
+        return self._records.get_or_create(endpoint, _Record)
 
 
 def _may_dial(peer: Peer) -> bool:

@@ -19,7 +19,6 @@ behind it.
 from __future__ import annotations
 
 import inspect
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from types import MappingProxyType
@@ -29,6 +28,7 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from fedcoin.data.errors import RefusalError
+from fedcoin.data.lru import LruDict
 from fedcoin.network.errors import NetworkCode
 from fedcoin.network.interceptors import Context, Handler, reshaped
 from fedcoin.network.peers.connections.endpoints import observed_host
@@ -54,27 +54,12 @@ OFFENCES: Mapping[str, Offence] = MappingProxyType(
 """The codes, of any layer, that an honest peer's calls are never refused with."""
 
 
-class HostMeters:
-    """What hosts have used before they shook hands; the longest silent is forgotten first."""
-
-    def __init__(self) -> None:
-        self._meters: OrderedDict[str, Meter] = OrderedDict()
-
-    def of(self, host: str) -> Meter:
-        """The host's meter."""
-        meter = self._meters.pop(host, None) or Meter()
-        self._meters[host] = meter
-        if len(self._meters) > MAX_HOSTS:
-            self._meters.popitem(last=False)
-        return meter
-
-
 class PeerGuard:
     """What the module's comment describes, in front of every method of some services."""
 
     def __init__(self, peers: PeerSet) -> None:
         self._peers = peers
-        self._hosts = HostMeters()
+        self._hosts: LruDict[str, Meter] = LruDict(MAX_HOSTS)
 
     def before(self, server: grpc.aio.Server) -> grpc.aio.Server:
         """The server as services are to be added to it: they then stand behind the gate."""
@@ -111,7 +96,7 @@ class PeerGuard:
     @contextmanager
     def _place(self, kind: str, context: Context) -> Iterator[None]:
         if kind in WITHOUT_SESSION:
-            meter = self._hosts.of(observed_host(context.peer()))
+            meter = self._hosts.get_or_create(observed_host(context.peer()), Meter)
             meter.spend(kind, self._peers.now())
             with meter.call(kind):
                 yield

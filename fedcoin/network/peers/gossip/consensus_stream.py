@@ -19,6 +19,7 @@ import grpc
 
 from fedcoin.data.crypto.hashing import sha256
 from fedcoin.data.errors import RefusalError
+from fedcoin.data.lru import LruSet
 from fedcoin.data.messages.votes import Proposal, Vote
 from fedcoin.network.errors import NetworkCode
 from fedcoin.network.interceptors import Context
@@ -34,7 +35,6 @@ from fedcoin.network.peers.gossip.consensus_messages import (
     read,
 )
 from fedcoin.network.peers.protection.limits import LIMITS, TokenBucket
-from fedcoin.network.peers.protection.recent_set import RecentSet
 from fedcoin.network.peers.protection.reputation import Offence
 from fedcoin.network.peers.protection.send_queue import SendQueue
 from fedcoin.network.ports import ChainPort, ConsensusPort, Position
@@ -52,7 +52,7 @@ class _Talk:
     def __init__(self, peer: Peer) -> None:
         self.peer = peer
         self.queues: list[SendQueue] = []
-        self.known = RecentSet(KNOWN_TO_PEER)
+        self.known: LruSet[bytes] = LruSet(KNOWN_TO_PEER)
         """Digests of the messages that the peer has."""
         self.position: Position | None = None
         self._repeated = 0
@@ -81,7 +81,7 @@ class ConsensusExchange:
         self._genesis = chain.genesis
         self._agreement = agreement
         self._peers = peers
-        self._seen = RecentSet(SEEN_MESSAGES)
+        self._seen: LruSet[bytes] = LruSet(SEEN_MESSAGES)
         self._talks: dict[bytes, _Talk] = {}
         status = LIMITS["ConsensusMessage/status"]
         self._pace = TokenBucket(status.rate / 2, status.burst / 2, peers.now())

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from google.protobuf.message import DecodeError
 
 from fedcoin.data.errors import DataCode, RefusalError
+from fedcoin.data.lru import LruSet
 from fedcoin.data.messages.transactions import Transaction, transaction_hash
 from fedcoin.network.calls import CallError, ask
 from fedcoin.network.errors import NetworkCode
@@ -23,7 +24,6 @@ from fedcoin.network.peers.connections.link import Link
 from fedcoin.network.peers.connections.peer import Peer
 from fedcoin.network.peers.connections.peer_set import PeerSet
 from fedcoin.network.peers.protection.limits import MAX_RELAYED, MAX_RELAYED_BYTES
-from fedcoin.network.peers.protection.recent_set import RecentSet
 from fedcoin.network.peers.protection.reputation import Offence
 from fedcoin.network.ports import TransactionPort
 from fedcoin.network.tasks import TaskOwner
@@ -58,7 +58,7 @@ class _Outbox:
 
     def __init__(self, peer: Peer) -> None:
         self.peer = peer
-        self.known = RecentSet(KNOWN_TO_PEER)
+        self.known: LruSet[bytes] = LruSet(KNOWN_TO_PEER)
         self.sender: asyncio.Task[None] | None = None
         self._waiting: deque[bytes] = deque()
         self._bytes = 0
@@ -105,7 +105,7 @@ class TransactionRelay:
         self._peers = peers
         self._tasks = tasks
         self._outboxes: dict[bytes, _Outbox] = {}
-        self._taken = RecentSet(TAKEN)
+        self._taken: LruSet[bytes] = LruSet(TAKEN)
         peers.on_linked.append(self._linked)
         peers.on_left.append(self._left)
 

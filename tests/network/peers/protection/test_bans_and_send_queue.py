@@ -1,4 +1,4 @@
-"""Bounded memories: what was seen, who is banned, what waits to be sent."""
+"""Bounded memories: banned peers, and messages that wait to be sent."""
 
 from __future__ import annotations
 
@@ -6,25 +6,7 @@ import asyncio
 import contextlib
 
 from fedcoin.network.peers.protection.bans import MAX_BANS, Bans
-from fedcoin.network.peers.protection.recent_set import RecentSet
 from fedcoin.network.peers.protection.send_queue import MAX_WRITE_S, SendQueue
-
-
-def test_seen_forgets_what_was_not_asked_for_longest() -> None:
-    seen = RecentSet(2)
-    assert seen.add(b"a")
-    assert seen.add(b"b")
-    assert b"a" in seen
-    assert seen.add(b"c")
-    assert b"a" in seen
-    assert b"b" not in seen
-    assert not seen.add(b"a")
-    assert len(seen) == 2
-    seen.discard(b"a")
-    seen.discard(b"never")
-    assert seen.add(b"a")
-    seen.clear()
-    assert len(seen) == 0
 
 
 def test_bans_end() -> None:
