@@ -7,13 +7,13 @@ FROM ${PYTHON_IMAGE} AS build
 WORKDIR /src
 RUN python3 -m venv /opt/fedcoin
 # The dependencies change seldom and take long; they get a layer of their own.
-COPY requirements.lock requirements-dev.lock ./
+COPY requirements.lock requirements-build.lock ./
 RUN /opt/fedcoin/bin/pip install --no-cache-dir --disable-pip-version-check \
         --requirement requirements.lock
 COPY setup.py pyproject.toml MANIFEST.in README.md LICENSE ./
 COPY proto proto
 COPY fedcoin fedcoin
-RUN PIP_CONSTRAINT=requirements-dev.lock PIP_BUILD_CONSTRAINT=requirements-dev.lock \
+RUN PIP_CONSTRAINT=requirements-build.lock PIP_BUILD_CONSTRAINT=requirements-build.lock \
         /opt/fedcoin/bin/pip install --no-cache-dir --disable-pip-version-check --no-deps .
 
 FROM ${PYTHON_IMAGE}

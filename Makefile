@@ -17,9 +17,11 @@ PYTHON ?= $(firstword $(shell for p in python3 python3.12 python3.13 python3.11 
 RUNTIME := $(VENV)/.runtime
 DEVELOPMENT := $(VENV)/.development
 PACKAGING := setup.py pyproject.toml $(wildcard proto/fedcoin/v1/*.proto)
-# The builder's own tools come from the lock too; newer pips read the second variable.
-INSTALL := PIP_CONSTRAINT=requirements-dev.lock PIP_BUILD_CONSTRAINT=requirements-dev.lock \
-	PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet
+INSTALL := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet
+# pip builds the package, its gRPC stubs included, in an environment of its own with the versions
+# of the build lock. pip before 25.3 reads the first variable for that, newer ones the second.
+INSTALL_PACKAGE := PIP_CONSTRAINT=requirements-build.lock PIP_BUILD_CONSTRAINT=requirements-build.lock \
+	$(INSTALL) --no-deps --editable .
 ENGINE ?= $(firstword $(foreach e,docker podman buildah,$(if $(shell command -v $(e)),$(e))))
 BUILD := $(if $(filter buildah,$(notdir $(ENGINE))),bud,build)
 
@@ -53,7 +55,7 @@ docs: $(DEVELOPMENT) ## Build the documentation site in build/site; a broken lin
 
 proto: $(DEVELOPMENT) ## Generate the gRPC stubs afresh
 	rm -rf fedcoin/v1
-	$(BIN)/python setup.py --quiet build_proto
+	$(INSTALL_PACKAGE)
 
 lock: $(DEVELOPMENT) ## Choose the newest versions of all dependencies and write the locks
 	$(BIN)/python scripts/tools/lock.py
@@ -89,10 +91,10 @@ $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "make: Python 3.10 to 3.13 is needed; set PYTHON=/path/to/python3" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
-$(RUNTIME): requirements.lock $(PACKAGING) | $(BIN)/python
+$(RUNTIME): requirements.lock requirements-build.lock $(PACKAGING) | $(BIN)/python
 	@echo "Installing into $(VENV): takes a minute or two the first time"
 	$(INSTALL) --requirement requirements.lock
-	$(INSTALL) --no-deps --editable .
+	$(INSTALL_PACKAGE)
 	@touch $@
 
 $(DEVELOPMENT): requirements-dev.lock $(RUNTIME)

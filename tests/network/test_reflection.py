@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,6 @@ import pytest
 from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 from grpc_reflection.v1alpha import reflection_pb2
-from grpc_tools import protoc
 
 import fedcoin.v1
 from fedcoin.network.reflection import ALPHA_SERVICE, STABLE_SERVICE, served_pool
@@ -24,6 +25,7 @@ MODULES: list[Any] = [
     if found.name.endswith("_service_pb2")
 ]
 PROTO = Path(__file__).parents[2] / "proto"
+BUF = Path(sys.executable).with_name("buf")
 
 
 def all_services() -> list[str]:
@@ -35,11 +37,11 @@ def all_services() -> list[str]:
 
 
 def compiled(folder: Path) -> dict[str, FileDescriptorProto]:
-    """What protoc makes of the sources, independently of the generated modules."""
-    out = folder / "set.pb"
-    sources = sorted(str(path) for path in PROTO.glob("fedcoin/v1/*.proto"))
-    arguments = ["protoc", f"-I{PROTO}", f"--descriptor_set_out={out}", *sources]
-    assert protoc.main(arguments) == 0
+    """Compile the sources with Buf's compiler, independently of the generated modules."""
+    out = folder / "set.binpb"
+    command = [str(BUF), "build", str(PROTO), f"--output={out}", "--as-file-descriptor-set"]
+    command += ["--exclude-source-info", "--exclude-imports"]
+    subprocess.run(command, check=True)
     return {file.name: file for file in FileDescriptorSet.FromString(out.read_bytes()).file}
 
 
@@ -50,7 +52,7 @@ def test_every_file_of_every_service_is_described_as_it_was_written(tmp_path: Pa
         served = FileDescriptorProto()
         pool.FindFileByName(name).CopyToProto(served)
         for message in (served, file):
-            # protoc writes json_name into descriptor sets, and not into generated code.
+            # Compilers write json_name into descriptor sets, and not into generated code.
             strip_json_names(message)
         assert served == file, name
 
