@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fedcoin.application.configuration.new_genesis import found
+from fedcoin.application.configuration.genesis_file import write_genesis
 from fedcoin.application.node.chain import Chain
 from fedcoin.application.node.consensus_driver import ConsensusDriver
 from fedcoin.application.node.transaction_intake import TransactionIntake
@@ -130,7 +130,7 @@ class Member:
 def quartet_genesis(**parameters: int) -> Genesis:
     rules = {"propose_timeout_ms": 300, "vote_timeout_ms": 100, **parameters}
     return parse_genesis(
-        found(
+        write_genesis(
             CHAIN_ID,
             unix_ms() - 1000,
             balances={ALICE.address: FUNDS, **{m.address: FUNDS for m in MINERS}},

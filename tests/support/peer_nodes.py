@@ -13,7 +13,7 @@ from typing import Any
 
 import grpc
 
-from fedcoin.application.configuration.new_genesis import found
+from fedcoin.application.configuration.genesis_file import write_genesis
 from fedcoin.application.node.chain import Chain
 from fedcoin.application.node.consensus_driver import ConsensusDriver
 from fedcoin.application.node.transaction_intake import TransactionIntake
@@ -58,7 +58,7 @@ FAST = PeerOptions(
 
 def make_genesis(chain_id: str = CHAIN_ID, time_ms: int | None = None) -> Genesis:
     return parse_genesis(
-        found(
+        write_genesis(
             chain_id,
             unix_ms() - 1000 if time_ms is None else time_ms,
             balances={ALICE.address: FUNDS, **{m.address: FUNDS for m in MINERS}},

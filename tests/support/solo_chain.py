@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from fedcoin.application.configuration.genesis_file import write_genesis
 from fedcoin.application.configuration.home import Home
-from fedcoin.application.configuration.new_genesis import found
 from fedcoin.consensus.certificates import make_certificate
 from fedcoin.contract.blocks.ledger import Ledger
 from fedcoin.contract.blocks.validation import header_of
@@ -42,7 +42,7 @@ def solo_home(root: Path, blocks: int) -> Home:
     """A home whose chain has that many blocks with a transfer each."""
     home = Home(root)
     home.add_key("node", MINER)
-    genesis = found(
+    genesis = write_genesis(
         CHAIN_ID,
         START_MS,
         balances={ALICE.address: FUNDS},

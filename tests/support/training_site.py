@@ -12,8 +12,8 @@ from typing import Any
 
 from fedcoin.application.client.trainer import Trainer
 from fedcoin.application.configuration.config import CoordinatorConfig, assemble
+from fedcoin.application.configuration.genesis_file import write_genesis
 from fedcoin.application.configuration.home import Home
-from fedcoin.application.configuration.new_genesis import found
 from fedcoin.application.coordinator.campaign_file import CampaignFile
 from fedcoin.application.coordinator.coordinator import Coordinator
 from fedcoin.application.coordinator.initial_artifacts import Materials, campaign_of
@@ -75,7 +75,7 @@ def node_home(root: Path) -> Home:
     """A home whose key is the network's only miner; the server has coins."""
     home = Home(root)
     home.add_key("node", MINER)
-    genesis = found(
+    genesis = write_genesis(
         CHAIN_ID,
         unix_ms() - 1000,
         balances={SERVER.address: FUNDS, MINER.address: FUNDS},

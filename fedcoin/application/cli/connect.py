@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from fedcoin.application.configuration.config import NodeConfig
-from fedcoin.application.configuration.fields import reachable
+from fedcoin.application.configuration.fields import dialable
 from fedcoin.application.configuration.home import Home
 from fedcoin.application.configuration.tls import client_credentials
 from fedcoin.application.errors import ApplicationCode
@@ -33,7 +33,7 @@ def node_address(home: Home, node: str | None, config: NodeConfig) -> str:
     """Whom to ask: what was given, or where the home's own node listens."""
     if node:
         return node
-    return reachable(config.api.listen)
+    return dialable(config.api.listen)
 
 
 @asynccontextmanager

@@ -20,8 +20,8 @@ from fedcoin.application.cli.options import (
     passphrase_option,
 )
 from fedcoin.application.cli.output import coins, print_fields, print_json
+from fedcoin.application.configuration.genesis_file import write_genesis
 from fedcoin.application.configuration.home import NODE_KEY, Home
-from fedcoin.application.configuration.new_genesis import found
 from fedcoin.data.clock import unix_ms
 from fedcoin.data.crypto.addresses import format_address
 from fedcoin.data.crypto.key_files import KeyFileInfo
@@ -153,7 +153,7 @@ def new_genesis(key: Whose, funded: dict[str, KeyPair], founding: dict[str, Any]
     for address, amount in [*gifts, *founding["account"]]:
         balances[address] = balances.get(address, 0) + amount
     bonds.update(founding["validator"])
-    return found(
+    return write_genesis(
         founding["chain_id"] or f"fedcoin-{secrets.token_hex(3)}",
         unix_ms(),
         balances={address: amount for address, amount in balances.items() if amount},

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-from fedcoin.application.configuration.fields import split_address
+from fedcoin.application.configuration.fields import endpoint_of
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.data.errors import RefusalError
 
@@ -59,7 +59,7 @@ def parse_hash(value: str) -> str:
 
 def parse_endpoint(value: str) -> str:
     """host:port."""
-    split_address(value)
+    endpoint_of(value)
     return value
 
 

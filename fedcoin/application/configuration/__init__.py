@@ -1,1 +1,11 @@
-"""Configuration: a process's home folder, its settings, its TLS files, and a new genesis."""
+"""Configuration: what one process is told, and the folder that it keeps its files in.
+
+This folder decides which settings exist, where each value comes from, and which combinations are
+refused. It does not know what a setting does: the other folders of `application` read them.
+
+* `fields`: kinds of settings, each with its parser, its range and its TOML form
+* `config`: all settings, as dataclasses; flag > variable > file > default
+* `home`: the folder of one node or wallet
+* `tls`: the TLS files of a home as gRPC credentials
+* `genesis_file`: the genesis file of a new network
+"""

@@ -1,7 +1,7 @@
 """The settings of a node, and where they come from: flag > variable > file > default.
 
-``config.toml`` has one table for each class below; ``FEDCOIN_<TABLE>_<SETTING>`` is the variable
-(``FEDCOIN_API_LISTEN``); a flag of ``fedcoin-node start`` wins over both.
+`config.toml` has one table for each class below. A variable `FEDCOIN_<TABLE>_<SETTING>` (such as
+`FEDCOIN_API_LISTEN`) overrides the file, and a flag of `fedcoin-node start` overrides both.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from fedcoin.application.configuration.fields import (
     address,
     amount,
     choice,
-    is_loopback,
+    endpoint_of,
     many,
     number,
     real,
@@ -48,7 +48,7 @@ class PeersConfig:
     advertise: str = setting(
         "",
         address(allow_empty=True),
-        "The host:port that other nodes are told to dial; empty: the one listened on.",
+        "The host:port that other nodes shall dial; empty: the address of `listen`.",
     )
     seeds: tuple[str, ...] = setting((), many(address()), "Nodes to dial first, as host:port.")
     max_outbound: int = setting(8, number(0, 100), "The most peers that this node dials.")
@@ -62,7 +62,9 @@ class ApiConfig:
     listen: str = setting(
         "127.0.0.1:7051", address(), "Where wallets, coordinators and grpcurl reach this node."
     )
-    max_streams: int = setting(256, number(1, 10_000), "The most watches open at a time.")
+    max_streams: int = setting(
+        256, number(1, 10_000), "The most streams that callers may hold open at a time."
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +73,16 @@ class TlsConfig:
 
     certificate: str = setting("", text(), "This node's certificate chain, a PEM file.")
     private_key: str = setting("", text(), "The key of the certificate, a PEM file.")
-    authority: str = setting("", text(), "Whose certificates are trusted, a PEM file.")
+    authority: str = setting(
+        "", text(), "The authority whose certificates are trusted, a PEM file."
+    )
     insecure: bool = setting(
         False, switch(), "Listen without TLS on addresses that other machines can reach."
     )
 
     @property
     def enabled(self) -> bool:
-        """Are there files?"""
+        """True when the TLS files are set."""
         return bool(self.certificate)
 
 
@@ -90,21 +94,29 @@ class MinerConfig:
         False, switch(), "Compute Shapley values, prove them, and vote; the key needs a bond."
     )
     key: str = setting("node", text(False), "The key in keys/ that bonds, signs and is paid.")
-    warm: bool = setting(True, switch(), "Start the worker before there is work for it.")
+    warm: bool = setting(
+        True, switch(), "Start the worker processes before there is a task for them."
+    )
     executor: str = setting(
-        "local", choice("local", "ray"), "Where to evaluate: on this machine, or on a Ray cluster."
+        "local",
+        choice("local", "ray"),
+        "Where coalitions are evaluated: on this machine, or on a Ray cluster.",
     )
     address: str = setting(
-        "", text(), "The Ray cluster, as host:port or ray://host:port; empty: one of this machine."
+        "",
+        text(),
+        "The Ray cluster, as host:port or ray://host:port; empty: start one on this machine.",
     )
     processes: int = setting(
-        0, number(0, 1024), "How many processes evaluate; 0: one for each core, or CPU of Ray."
+        0,
+        number(0, 1024),
+        "How many processes evaluate; 0: one for each core, or for each CPU of the Ray cluster.",
     )
 
 
 @dataclass(frozen=True, slots=True)
 class CoordinatorConfig:
-    """Running a campaign: the FL server, which is also the requester who pays."""
+    """The FL server: it runs a campaign's rounds, and pays for them as the model requester."""
 
     enabled: bool = setting(False, switch(), "Run a campaign from within this node.")
     listen: str = setting("127.0.0.1:7052", address(), "Where clients reach the coordinator.")
@@ -119,51 +131,69 @@ class CoordinatorConfig:
     evaluation_shards: int = setting(
         1,
         number(0, 10_000),
-        "Parts of these, each round being valued on the next; 0: one for each round.",
+        "Shards of the evaluation set, one for each round in turn; 0: as many as rounds.",
     )
     rounds: int = setting(3, number(1, 10_000), "How many rounds the campaign has.")
     clients: int = setting(1, number(1, 1000), "How many clients a campaign waits for.")
     max_clients: int = setting(128, number(1, 1000), "How many clients may join.")
     join_seconds: float = setting(
-        600.0, real(0.1, 86_400), "How long to wait for that many clients."
+        600.0, real(0.1, 86_400), "How long to wait for `clients` clients, in seconds."
     )
-    round_seconds: float = setting(60.0, real(0.1, 86_400), "How long clients have to train.")
-    budget: int = setting(100 * SAP_PER_FDC, amount(), "What the whole campaign pays.")
+    round_seconds: float = setting(
+        60.0, real(0.1, 86_400), "How long clients have to train in a round, in seconds."
+    )
+    budget: int = setting(100 * SAP_PER_FDC, amount(), "The budget of the whole campaign.")
     spread: str = setting(
         "equal", choice("equal", "decreasing"), "How the budget is spread over the rounds."
     )
     split: tuple[int, ...] = setting(
-        (7, 1, 2), many(number(0, 1_000_000)), "Parts of clients, server and miners in each round."
+        (7, 1, 2),
+        many(number(0, 1_000_000)),
+        "The ratio of training, aggregation and mining price in each round.",
     )
     reward: str = setting(
-        "winner", choice("winner", "pro_rata"), "Who gets the miners' part: one, or all inliers."
+        "winner",
+        choice("winner", "pro_rata"),
+        "Who gets the mining price: the winner, or all inliers in proportion.",
     )
     schedule: str = setting(
         "auto",
         choice("auto", "exact", "permutation", "antithetic"),
-        "Which coalitions count; auto: exact up to 12 clients, else antithetic.",
+        "Which coalitions miners evaluate; auto: exact up to 12 clients, else antithetic.",
     )
-    max_samples: int = setting(5000, number(1, 1_000_000), "The most samples a miner may claim.")
+    max_samples: int = setting(
+        5000, number(1, 1_000_000), "The most samples that a miner may claim."
+    )
     truncation: int = setting(
-        0, number(0, 10_000_000), "Right answers within which a walk stops early; 0: never."
+        0,
+        number(0, 10_000_000),
+        "A walk ends when it is within this many right answers of the full coalition; 0: never.",
     )
     averaging: str = setting(
         "fixed",
         choice("renormalised", "fixed"),
-        "How a coalition is averaged; fixed: who changed nothing earns nothing.",
+        "The average of a coalition; fixed: a client that changed nothing earns nothing.",
     )
     empty: str = setting(
-        "base", choice("base", "zero"), "What the coalition of nobody is worth: the base model's."
+        "base",
+        choice("base", "zero"),
+        "The utility of the empty coalition: the base model's, or zero.",
     )
     epochs: int = setting(5, number(1, 10_000), "Passes over a client's data in each round.")
     batch_size: int = setting(32, number(1, 1_000_000), "Examples in one training step.")
     learning_rate: float = setting(0.1, real(0.000001, 1000), "Step size of gradient descent.")
-    seed: int = setting(0, number(0, 2**63 - 1), "For first weights and the order of examples.")
-    commit_seconds: float = setting(
-        30.0, real(0.1, 86_400), "How long miners have to compute; less once all are done."
+    seed: int = setting(
+        0, number(0, 2**63 - 1), "Seed of the first weights and of the order of examples."
     )
-    reveal_seconds: float = setting(10.0, real(0.1, 86_400), "How long they have to prove it.")
-    attempts: int = setting(3, number(1, 16), "How often a round is mined before money goes back.")
+    commit_seconds: float = setting(
+        30.0, real(0.1, 86_400), "How long miners have to commit, in seconds; less once all have."
+    )
+    reveal_seconds: float = setting(
+        10.0, real(0.1, 86_400), "How long miners have to open, and then to prove, in seconds each."
+    )
+    attempts: int = setting(
+        3, number(1, 16), "How often a round is mined before its price is refunded."
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,30 +216,34 @@ class LimitsConfig:
 
 @dataclass(frozen=True, slots=True)
 class SnapshotsConfig:
-    """The state as files, from which new nodes begin without replaying the chain."""
+    """Snapshots: the state as files, from which new nodes start without replaying the chain."""
 
     every: int = setting(
-        1000, number(0, 1_000_000_000), "Make one for others every so many blocks; 0: never."
+        1000, number(0, 1_000_000_000), "Make a snapshot every this many blocks; 0: never."
     )
-    keep: int = setting(2, number(1, 16), "How many of them are kept.")
+    keep: int = setting(2, number(1, 16), "How many snapshots are kept.")
     join_behind: int = setting(
         0,
         number(0, 1_000_000_000),
-        "A node without blocks takes a peer's when it is behind by more than this; 0: never.",
+        "A node without blocks fetches a snapshot when it is more blocks behind; 0: never.",
     )
 
 
 @dataclass(frozen=True, slots=True)
 class LogConfig:
-    """What the node tells on standard error."""
+    """The log, on standard error."""
 
-    level: str = setting("info", choice("debug", "info", "warning", "error"), "How much.")
+    level: str = setting(
+        "info",
+        choice("debug", "info", "warning", "error"),
+        "The least severe level that is logged.",
+    )
     format: str = setting("text", choice("text", "json"), "Lines for people, or JSON objects.")
 
 
 @dataclass(frozen=True, slots=True)
 class NodeConfig:
-    """Everything that a node can be told."""
+    """All settings of a node."""
 
     peers: PeersConfig = field(default_factory=PeersConfig)
     api: ApiConfig = field(default_factory=ApiConfig)
@@ -222,7 +256,7 @@ class NodeConfig:
 
 
 def tables() -> Mapping[str, Any]:
-    """The table's name in config.toml and its dataclass."""
+    """Map the name of each table in config.toml to its dataclass."""
     default = NodeConfig()
     return {f.name: type(getattr(default, f.name)) for f in dataclasses.fields(NodeConfig)}
 
@@ -232,21 +266,30 @@ def load_config(
     environment: Mapping[str, str],
     flags: Mapping[str, object] | None = None,
 ) -> NodeConfig:
-    """The settings in force, checked.
+    """Read the settings in force and check them.
 
-    ``flags`` has keys such as ``"api.listen"``; a value of None was not given. Raises
-    :class:`Refusal` with BAD_CONFIG, UNKNOWN_SETTING or EXPOSED.
+    Args:
+        path: The `config.toml`. None, or a file that does not exist, means no file.
+        environment: The environment's variables.
+        flags: Values of command-line flags by dotted name, such as `"api.listen"`; None for a flag
+            that was not given.
+
+    Returns:
+        The configuration.
+
+    Raises:
+        RefusalError: BAD_CONFIG for a wrong value, UNKNOWN_SETTING for a name that does not exist,
+            EXPOSED for a listener without TLS that other machines can reach.
     """
-    given = read_toml(path) if path is not None and path.exists() else {}
-    given.update(from_environment(environment))
+    given = _read_toml(path) if path is not None and path.exists() else {}
+    given.update(_from_environment(environment))
     given.update({name: value for name, value in (flags or {}).items() if value is not None})
     config = assemble(given)
-    check(config)
+    _check(config)
     return config
 
 
-def read_toml(path: Path) -> dict[str, object]:
-    """The settings of a file, by dotted name."""
+def _read_toml(path: Path) -> dict[str, object]:
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -256,13 +299,13 @@ def read_toml(path: Path) -> dict[str, object]:
     found: dict[str, object] = {}
     for table, content in document.items():
         if not isinstance(content, dict):
-            raise unknown(table, f"{path} sets it outside of any table")
+            raise _unknown(table, f"{path} sets it outside of any table")
         found.update({f"{table}.{name}": value for name, value in content.items()})
     return found
 
 
-def from_environment(environment: Mapping[str, str]) -> dict[str, object]:
-    """The settings of the FEDCOIN_<TABLE>_<SETTING> variables; other variables are not ours."""
+def _from_environment(environment: Mapping[str, str]) -> dict[str, object]:
+    # Only variables with a table's prefix: FEDCOIN_HOME and FEDCOIN_PASSPHRASE are no settings.
     found: dict[str, object] = {}
     for variable, value in environment.items():
         for table in tables():
@@ -273,13 +316,25 @@ def from_environment(environment: Mapping[str, str]) -> dict[str, object]:
 
 
 def assemble(given: Mapping[str, object]) -> NodeConfig:
-    """A configuration of the defaults and these settings, by dotted name."""
+    """Build a configuration from the defaults and the settings that are given.
+
+    Args:
+        given: Unparsed values by dotted name, such as `"api.listen"`.
+
+    Returns:
+        The configuration. Combinations of settings are not checked.
+
+    Raises:
+        RefusalError: BAD_CONFIG for a wrong value, UNKNOWN_SETTING for a name that does not exist.
+    """
     values: dict[str, dict[str, object]] = {table: {} for table in tables()}
     for dotted, value in given.items():
         table, _, name = dotted.partition(".")
-        kinds = {f.name: f.metadata["kind"] for f in dataclasses.fields(tables().get(table, Empty))}
+        kinds = {
+            f.name: f.metadata["kind"] for f in dataclasses.fields(tables().get(table, _NoTable))
+        }
         if name not in kinds:
-            raise unknown(dotted, "see the comments in a fresh config.toml for those that exist")
+            raise _unknown(dotted, "see the comments in a fresh config.toml for those that exist")
         try:
             values[table][name] = kinds[name].parse(value)
         except ValueError as error:
@@ -288,8 +343,8 @@ def assemble(given: Mapping[str, object]) -> NodeConfig:
     return NodeConfig(**made)
 
 
-def check(config: NodeConfig) -> None:
-    """What settings must be together."""
+def _check(config: NodeConfig) -> None:
+    # Combinations of settings; each value was checked when it was parsed.
     tls = config.tls
     files = {"certificate": tls.certificate, "private_key": tls.private_key}
     files["authority"] = tls.authority
@@ -304,12 +359,21 @@ def check(config: NodeConfig) -> None:
         problem = f"it must be at least coordinator.clients, {config.coordinator.clients}"
         raise refuse("coordinator.max_clients", config.coordinator.max_clients, problem)
     for name in ("peers", "api", "coordinator"):
-        check_exposure(f"{name}.listen", getattr(config, name).listen, tls)
+        refuse_exposed(f"{name}.listen", getattr(config, name).listen, tls)
 
 
-def check_exposure(name: str, listen: str, tls: TlsConfig) -> None:
-    """Plaintext stays on this machine unless it is asked for."""
-    if tls.enabled or tls.insecure or is_loopback(listen):
+def refuse_exposed(name: str, listen: str, tls: TlsConfig) -> None:
+    """Refuse a plaintext listener that other machines can reach, unless it was asked for.
+
+    Args:
+        name: The setting, such as `api.listen`.
+        listen: Its value, as host:port.
+        tls: The TLS settings.
+
+    Raises:
+        RefusalError: EXPOSED.
+    """
+    if tls.enabled or tls.insecure or endpoint_of(listen).loopback:
         return
     raise RefusalError(
         ApplicationCode.EXPOSED,
@@ -319,27 +383,36 @@ def check_exposure(name: str, listen: str, tls: TlsConfig) -> None:
     )
 
 
-def unknown(name: str, hint: str) -> RefusalError:
-    """A setting that does not exist."""
+def _unknown(name: str, hint: str) -> RefusalError:
     return RefusalError(
         ApplicationCode.UNKNOWN_SETTING, f"there is no setting {name}: {hint}", field=name
     )
 
 
 @dataclass(frozen=True, slots=True)
-class Empty:
-    """A table without settings."""
+class _NoTable:
+    """In place of a table that does not exist: it has no settings."""
 
 
 HEADER = """\
-# FedCoin node settings. Each one stands here with its default, commented out.
-# A flag of `fedcoin-node start` wins over a variable FEDCOIN_<TABLE>_<SETTING> (such as
-# FEDCOIN_API_LISTEN), a variable over this file.
+# Settings of a FedCoin node. Each setting is listed with its default, commented out.
+# A variable FEDCOIN_<TABLE>_<SETTING> (such as FEDCOIN_API_LISTEN) overrides this file.
+# A flag of `fedcoin-node start` overrides both.
 """
 
 
 def render_config(settings: Mapping[str, object] | None = None) -> str:
-    """The text of config.toml: all settings commented out but those given, by dotted name."""
+    """Write a config.toml that lists every setting with its documentation.
+
+    Args:
+        settings: Values to set, by dotted name; all other settings are commented out.
+
+    Returns:
+        The file's text.
+
+    Raises:
+        RefusalError: BAD_CONFIG or UNKNOWN_SETTING for a setting that is given.
+    """
     given = dict(settings or {})
     chosen = assemble(given)
     lines = [HEADER]

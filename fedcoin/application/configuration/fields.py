@@ -1,7 +1,7 @@
-"""Kinds of settings: how each is read from TOML, from a variable, and written back.
+"""Kinds of settings: how each is read from TOML or an environment variable, and written as TOML.
 
-A setting is a dataclass field made with :func:`setting`. Its documentation, its kind and its
-default stand in one place, so that the sample configuration can never drift from the program.
+A setting is a dataclass field made with `setting`. Its default, its kind and its documentation are
+one expression, from which the sample `config.toml` and the table in docs/OPERATIONS.md are made.
 """
 
 from __future__ import annotations
@@ -15,40 +15,76 @@ from typing import Any
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.amounts import format_amount, parse_amount
-from fedcoin.network.peers.connections import endpoints
+from fedcoin.network.peers.connections.endpoints import Endpoint, parse_endpoint
+
+_ADDRESS_FORM = "must be host:port, such as 127.0.0.1:7050"
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One kind of value.
-
-    ``parse`` takes what TOML gave or a string from a variable, and raises :class:`ValueError`
-    with the end of a sentence ("must be ..."). ``render`` gives the TOML text.
-    """
+    """One kind of value."""
 
     parse: Callable[[object], Any]
+    """Turns a TOML value, or the string of a variable, into the setting's value. Raises ValueError
+    with the end of a sentence that begins with the setting's name: "must be ..."."""
+
     render: Callable[[Any], str]
+    """Turns the setting's value into TOML."""
 
 
 def setting(default: Any, kind: Kind, doc: str) -> Any:
-    """A dataclass field that is a setting."""
+    """Declare a setting as a field of a dataclass.
+
+    Args:
+        default: The value when nothing else is given.
+        kind: How the value is read, checked and written.
+        doc: One sentence for `config.toml` and docs/OPERATIONS.md.
+
+    Returns:
+        The field. Its type is `Any`, so that the class can annotate it with the value's type.
+    """
     return dataclasses.field(default=default, metadata={"kind": kind, "doc": doc})
 
 
 def refuse(name: str, value: object, problem: str) -> RefusalError:
-    """What is wrong with the setting ``name``, ready to be raised."""
+    """Make the error for a setting with a wrong value.
+
+    Args:
+        name: The setting, such as `api.listen`.
+        value: The value that was given.
+        problem: The end of the sentence: "it must be ...".
+
+    Returns:
+        A `RefusalError` BAD_CONFIG for the caller to raise.
+    """
     return RefusalError(
         ApplicationCode.BAD_CONFIG, f"{name} is {value!r}, but {problem}", field=name, limit=problem
     )
 
 
 def quote(value: str) -> str:
-    """A TOML string. JSON's are the same but for what lies beyond 16 bits, and DEL."""
+    """Write a string as TOML.
+
+    JSON's escapes are TOML's, except beyond 16 bits (kept as they are) and for DEL.
+
+    Args:
+        value: Any text.
+
+    Returns:
+        The text in quotes.
+    """
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def text(allow_empty: bool = True) -> Kind:
-    """A string."""
+    """Accept a string.
+
+    Args:
+        allow_empty: Whether the empty string is accepted.
+
+    Returns:
+        The kind.
+    """
 
     def parse(value: object) -> str:
         if not isinstance(value, str):
@@ -61,7 +97,14 @@ def text(allow_empty: bool = True) -> Kind:
 
 
 def choice(*allowed: str) -> Kind:
-    """One of a few words."""
+    """Accept one of a few words.
+
+    Args:
+        *allowed: The words.
+
+    Returns:
+        The kind.
+    """
 
     def parse(value: object) -> str:
         if value not in allowed:
@@ -72,7 +115,7 @@ def choice(*allowed: str) -> Kind:
 
 
 def switch() -> Kind:
-    """True or false."""
+    """Accept true or false; as a string also 1, 0, yes and no."""
     words = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
     def parse(value: object) -> bool:
@@ -85,7 +128,15 @@ def switch() -> Kind:
 
 
 def number(low: int, high: int) -> Kind:
-    """A whole number within bounds."""
+    """Accept a whole number.
+
+    Args:
+        low: The smallest number that is accepted.
+        high: The largest number that is accepted.
+
+    Returns:
+        The kind.
+    """
 
     def parse(value: object) -> int:
         try:
@@ -102,7 +153,15 @@ def number(low: int, high: int) -> Kind:
 
 
 def real(low: float, high: float) -> Kind:
-    """A number within bounds."""
+    """Accept a finite number.
+
+    Args:
+        low: The smallest number that is accepted.
+        high: The largest number that is accepted.
+
+    Returns:
+        The kind.
+    """
 
     def parse(value: object) -> float:
         try:
@@ -119,7 +178,7 @@ def real(low: float, high: float) -> Kind:
 
 
 def amount() -> Kind:
-    """Coins: a string such as "1.5fdc", or whole sap."""
+    """Accept an amount of coins: a string such as "1.5fdc", or whole sap. The value is in sap."""
 
     def parse(value: object) -> int:
         if isinstance(value, bool) or not isinstance(value, (str, int)):
@@ -133,7 +192,14 @@ def amount() -> Kind:
 
 
 def many(item: Kind) -> Kind:
-    """A list; a string of items parted by commas in a variable."""
+    """Accept a list; in a variable, items separated by commas.
+
+    Args:
+        item: The kind of each item.
+
+    Returns:
+        The kind. Its value is a tuple.
+    """
 
     def parse(value: object) -> tuple[Any, ...]:
         if isinstance(value, str):
@@ -146,37 +212,56 @@ def many(item: Kind) -> Kind:
 
 
 def address(allow_empty: bool = False) -> Kind:
-    """host:port."""
+    """Accept an address as host:port, such as 127.0.0.1:7050 or [::1]:7050; port 0 is accepted.
+
+    Args:
+        allow_empty: Whether the empty string is accepted.
+
+    Returns:
+        The kind. Its value is the text.
+    """
 
     def parse(value: object) -> str:
         if value == "" and allow_empty:
             return ""
         if not isinstance(value, str):
-            raise ValueError("must be host:port, such as 127.0.0.1:7050")
-        split_address(value)
+            raise ValueError(_ADDRESS_FORM)
+        endpoint_of(value)
         return value
 
     return Kind(parse, quote)
 
 
-def split_address(value: str) -> tuple[str, int]:
-    """Host and port of ``host:port`` or ``[v6]:port``; ValueError when it is neither."""
-    host, colon, port = value.rpartition(":")
-    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
-    good = bool(colon and bare) and port.isascii() and port.isdigit() and int(port) <= 65535
-    if not good or (":" in bare and bare == host) or any(c.isspace() or c in "/\\" for c in bare):
-        raise ValueError("must be host:port, such as 127.0.0.1:7050")
-    return bare, int(port)
+def endpoint_of(value: str) -> Endpoint:
+    """Split an address into host and port.
+
+    Args:
+        value: `host:port` or `[v6]:port`; the port may be 0.
+
+    Returns:
+        The endpoint.
+
+    Raises:
+        ValueError: The text is not an address. The message is the end of a sentence.
+    """
+    try:
+        return parse_endpoint(value, any_port=True)
+    except RefusalError:
+        raise ValueError(_ADDRESS_FORM) from None
 
 
-def reachable(listen: str) -> str:
-    """An address on which this machine reaches a listener of its own."""
-    host, port = split_address(listen)
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+def dialable(listen: str) -> str:
+    """Give an address on which this machine reaches one of its own listeners.
 
+    Args:
+        listen: The address that the listener was given.
 
-def is_loopback(value: str) -> bool:
-    """Does this host:port name the machine itself, unreachable from others?"""
-    host, _ = split_address(value)
-    return endpoints.is_loopback(host)
+    Returns:
+        The same address, with the loopback address in place of a wildcard.
+
+    Raises:
+        ValueError: `listen` is not an address.
+    """
+    endpoint = endpoint_of(listen)
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(endpoint.host, endpoint.host)
+    return str(Endpoint(host, endpoint.port))

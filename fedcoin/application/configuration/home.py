@@ -1,18 +1,17 @@
-"""A home folder: everything that one node or wallet keeps on disk.
+"""A home: the folder that holds everything one node or wallet keeps on disk.
 
-::
-
-    config.toml     settings, each commented
-    genesis.json    the network
-    keys/           NAME.key, 0600, encrypted when made with a passphrase
-    chain.sqlite    blocks and state
-    artifacts/      weights, models and evaluation sets
-    snapshots/      the state at some heights, for nodes that join
-    peers.json      the address book
-    coordinator.json  where a campaign stands, so that a restart goes on there
-    campaign/       the artifacts of a coordinator that runs without a node, and its lock
-    admin.sock      the operator's socket
-    lock            held by the process that works on the chain
+config.toml       settings, each with a comment
+genesis.json      the genesis of the network
+keys/             NAME.key, mode 0600, encrypted when made with a passphrase
+chain.sqlite      blocks and state
+artifacts/        weights, models and evaluation sets
+snapshots/        the state at some heights, for nodes that join
+work/             what a miner needs between commitment and reveal
+peers.json        the address book
+coordinator.json  the state of a coordinator's campaign, read at a restart
+campaign/         artifacts and lock of a coordinator that runs without a node
+admin.sock        the operator's Unix socket
+lock              held by the process that works on the chain
 """
 
 from __future__ import annotations
@@ -39,27 +38,27 @@ KEY_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """Paths below one folder, and what is read from them. Nothing is cached.
-
-    ``passphrase`` opens encrypted keys where no other is given.
-    """
+    """The paths of a home, and the readers of its files. Nothing is cached."""
 
     root: Path
+    """The folder."""
+
     passphrase: str | None = field(default=None, repr=False)
+    """Opens encrypted keys when a method is given no other passphrase."""
 
     @property
     def config_path(self) -> Path:
-        """Settings."""
+        """The file of settings, config.toml."""
         return self.root / "config.toml"
 
     @property
     def genesis_path(self) -> Path:
-        """The network."""
+        """The file genesis.json. A folder that has one is a home."""
         return self.root / "genesis.json"
 
     @property
     def keys_path(self) -> Path:
-        """A folder with one file a key."""
+        """The folder with one file for each key."""
         return self.root / "keys"
 
     @property
@@ -69,12 +68,12 @@ class Home:
 
     @property
     def artifacts_path(self) -> Path:
-        """A folder with one file an artifact."""
+        """The folder with one file for each artifact."""
         return self.root / "artifacts"
 
     @property
     def snapshots_path(self) -> Path:
-        """A folder with one file a snapshot."""
+        """The folder with one file for each snapshot."""
         return self.root / "snapshots"
 
     @property
@@ -84,12 +83,12 @@ class Home:
 
     @property
     def coordinator_path(self) -> Path:
-        """Where the coordinator's campaign stands."""
+        """The file with the state of the coordinator's campaign."""
         return self.root / "coordinator.json"
 
     @property
     def campaign_path(self) -> Path:
-        """What a coordinator that has no node in its process keeps besides."""
+        """The folder of a coordinator that runs without a node in its process."""
         return self.root / "campaign"
 
     @property
@@ -99,11 +98,18 @@ class Home:
 
     @property
     def is_initialised(self) -> bool:
-        """Has ``fedcoin-node init`` been here?"""
+        """True when this folder has a genesis."""
         return self.genesis_path.exists()
 
     def genesis(self) -> Genesis:
-        """The network. Raises NO_HOME when there is none, BAD_GENESIS when it is unsound."""
+        """Read the genesis.
+
+        Returns:
+            The genesis of the network that this home belongs to.
+
+        Raises:
+            RefusalError: NO_HOME when there is none, BAD_GENESIS when it is malformed.
+        """
         if not self.is_initialised:
             raise RefusalError(
                 ApplicationCode.NO_HOME,
@@ -115,29 +121,72 @@ class Home:
     def config(
         self, environment: Mapping[str, str], flags: Mapping[str, object] | None = None
     ) -> NodeConfig:
-        """The settings in force here; defaults where there is no file."""
+        """Read the settings in force.
+
+        Args:
+            environment: The environment's variables.
+            flags: Values of command-line flags by dotted name; None for one that was not given.
+
+        Returns:
+            The settings; defaults where this home has no config.toml.
+
+        Raises:
+            RefusalError: BAD_CONFIG, UNKNOWN_SETTING or EXPOSED, as `load_config`.
+        """
         return load_config(self.config_path, environment, flags)
 
     def key_path(self, name: str) -> Path:
-        """The file of a key. Raises BAD_ARGUMENT when it is no name."""
+        """Give the file of a key, whether it exists or not.
+
+        Args:
+            name: The key's name: 1 to 63 lower-case letters, digits, - and _.
+
+        Returns:
+            The path.
+
+        Raises:
+            RefusalError: BAD_ARGUMENT when `name` is not of that form.
+        """
         if not KEY_NAME.fullmatch(name):
             raise RefusalError(
                 ApplicationCode.BAD_ARGUMENT,
-                f"{name!r} is no name for a key: use 1 to 63 lower-case letters, digits, - and _",
+                f"{name!r} is not a key's name: use 1 to 63 lower-case letters, digits, - and _",
                 field="key",
             )
         return self.keys_path / f"{name}.key"
 
     def key_names(self) -> tuple[str, ...]:
-        """The names of all keys, sorted."""
+        """List the names of all keys, sorted."""
         return tuple(sorted(path.stem for path in self.keys_path.glob("*.key")))
 
     def key_info(self, name: str = NODE_KEY) -> KeyFileInfo:
-        """What a key's file says without its passphrase. Raises NO_KEY, BAD_KEY_FILE."""
+        """Read what a key's file tells without its passphrase.
+
+        Args:
+            name: The key's name.
+
+        Returns:
+            Its public key, and whether it is encrypted.
+
+        Raises:
+            RefusalError: NO_KEY when there is none of that name, BAD_KEY_FILE when it is malformed.
+        """
         return inspect_key(self._existing_key(name))
 
     def key(self, name: str = NODE_KEY, passphrase: str | None = None) -> KeyPair:
-        """Reads a key. Raises NO_KEY, NO_PASSPHRASE, and what :func:`load_key` raises."""
+        """Read a key.
+
+        Args:
+            name: The key's name.
+            passphrase: Opens an encrypted key; None means the passphrase of this object.
+
+        Returns:
+            The key pair.
+
+        Raises:
+            RefusalError: NO_KEY when there is none of that name, NO_PASSPHRASE when it is encrypted
+                and no passphrase is known, and the codes of `key_files.load_key`.
+        """
         path = self._existing_key(name)
         known = passphrase or self.passphrase
         if known is None and inspect_key(path).sealed:
@@ -161,7 +210,17 @@ class Home:
         return path
 
     def refuse_if_taken(self, name: str) -> Path:
-        """Where a new key of this name goes. Raises KEY_EXISTS, BAD_ARGUMENT."""
+        """Give the file of a key that does not exist yet.
+
+        Args:
+            name: The new key's name.
+
+        Returns:
+            The path.
+
+        Raises:
+            RefusalError: KEY_EXISTS when there is one, BAD_ARGUMENT when `name` is malformed.
+        """
         path = self.key_path(name)
         if path.exists():
             raise RefusalError(
@@ -172,14 +231,27 @@ class Home:
         return path
 
     def add_key(self, name: str, key: KeyPair, passphrase: str | None = None) -> None:
-        """Writes a new key. Raises KEY_EXISTS rather than overwrite one."""
+        """Write a new key. An existing one is never overwritten.
+
+        Args:
+            name: The new key's name.
+            key: The key pair.
+            passphrase: Encrypts the file; None leaves it in plain text.
+
+        Raises:
+            RefusalError: KEY_EXISTS when there is one, BAD_ARGUMENT when `name` is malformed.
+        """
         path = self.refuse_if_taken(name)
         make_folder(self.root)
         make_folder(self.keys_path)
         save_key(path, key, passphrase)
 
     def refuse_if_initialised(self) -> None:
-        """Raises HOME_EXISTS when this is a home."""
+        """Refuse to go on when this folder is a home.
+
+        Raises:
+            RefusalError: HOME_EXISTS.
+        """
         if self.is_initialised:
             raise RefusalError(
                 ApplicationCode.HOME_EXISTS,
@@ -188,7 +260,11 @@ class Home:
             )
 
     def refuse_without_chain(self) -> None:
-        """Raises NO_CHAIN when no node ever ran here."""
+        """Refuse to go on when no node has run in this home.
+
+        Raises:
+            RefusalError: NO_CHAIN.
+        """
         if not self.chain_path.exists():
             raise RefusalError(
                 ApplicationCode.NO_CHAIN,
@@ -197,7 +273,15 @@ class Home:
             )
 
     def write(self, genesis: bytes, settings: Mapping[str, object]) -> None:
-        """Makes this a home of the network ``genesis``. Raises HOME_EXISTS, BAD_GENESIS."""
+        """Turn this folder into a home.
+
+        Args:
+            genesis: The bytes of the network's genesis.json.
+            settings: Settings for config.toml by dotted name. An existing file is kept.
+
+        Raises:
+            RefusalError: HOME_EXISTS when it is a home, BAD_GENESIS when the genesis is malformed.
+        """
         parse_genesis(genesis)
         self.refuse_if_initialised()
         make_folder(self.root)
@@ -205,20 +289,34 @@ class Home:
         make_folder(self.artifacts_path)
         if not self.config_path.exists():
             self.config_path.write_text(render_config(settings), encoding="utf-8")
-        # Last and at once: a folder with a genesis is a home.
+        # The genesis comes last and in one step, since a folder that has it counts as a home.
         draft = self.genesis_path.with_suffix(".draft")
         draft.write_bytes(genesis)
         os.replace(draft, self.genesis_path)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keeps other processes off the chain of this home. Raises HOME_IN_USE."""
+        """Hold the lock on this home's chain.
+
+        Yields:
+            Nothing; the lock is held inside the `with` block.
+
+        Raises:
+            RefusalError: HOME_IN_USE when another process holds it.
+        """
         with lock_folder(self.root):
             yield
 
     @contextmanager
     def campaign_locked(self) -> Iterator[None]:
-        """Keeps other coordinators off the campaign of this home. Raises HOME_IN_USE."""
+        """Hold the lock on this home's campaign.
+
+        Yields:
+            Nothing; the lock is held inside the `with` block.
+
+        Raises:
+            RefusalError: HOME_IN_USE when another coordinator holds it.
+        """
         make_folder(self.root)
         make_folder(self.campaign_path)
         with lock_folder(self.campaign_path):
@@ -227,7 +325,17 @@ class Home:
 
 @contextmanager
 def lock_folder(folder: Path) -> Iterator[None]:
-    """Holds the file ``lock`` in a folder. Raises HOME_IN_USE when another process does."""
+    """Hold the file `lock` in a folder.
+
+    Args:
+        folder: An existing folder.
+
+    Yields:
+        Nothing; the lock is held inside the `with` block.
+
+    Raises:
+        RefusalError: HOME_IN_USE when another process holds it.
+    """
     lock = FileLock(folder / "lock")
     try:
         lock.acquire(timeout=0)
@@ -244,5 +352,9 @@ def lock_folder(folder: Path) -> Iterator[None]:
 
 
 def make_folder(path: Path) -> None:
-    """Makes a folder that only its owner can read."""
+    """Make a folder that only its owner can read, and its parents.
+
+    Args:
+        path: The folder. It may exist.
+    """
     path.mkdir(parents=True, exist_ok=True, mode=0o700)

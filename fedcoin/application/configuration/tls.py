@@ -1,4 +1,4 @@
-"""The TLS files of a home, as gRPC takes them. Imports grpc only where there are any."""
+"""The TLS files of a home as gRPC credentials. grpc is imported only when TLS is in use."""
 
 from __future__ import annotations
 
@@ -12,7 +12,17 @@ if TYPE_CHECKING:
 
 
 def client_credentials(tls: TlsConfig) -> grpc.ChannelCredentials | None:
-    """What a caller shows a listener; None for plaintext."""
+    """Read the credentials of a caller.
+
+    Args:
+        tls: The TLS settings.
+
+    Returns:
+        Credentials with this side's certificate; None when TLS is not in use.
+
+    Raises:
+        OSError: A file cannot be read.
+    """
     if not tls.enabled:
         return None
     import grpc
@@ -25,7 +35,17 @@ def client_credentials(tls: TlsConfig) -> grpc.ChannelCredentials | None:
 
 
 def server_credentials(tls: TlsConfig) -> grpc.ServerCredentials | None:
-    """What a listener shows its callers, and asks of them; None for plaintext."""
+    """Read the credentials of a listener. Callers must show a certificate of the authority.
+
+    Args:
+        tls: The TLS settings.
+
+    Returns:
+        Credentials with this side's certificate; None when TLS is not in use.
+
+    Raises:
+        OSError: A file cannot be read.
+    """
     if not tls.enabled:
         return None
     import grpc

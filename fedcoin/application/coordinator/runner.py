@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fedcoin.application.configuration.config import NodeConfig
-from fedcoin.application.configuration.fields import reachable
+from fedcoin.application.configuration.fields import dialable
 from fedcoin.application.configuration.home import Home
 from fedcoin.application.configuration.tls import client_credentials, server_credentials
 from fedcoin.application.coordinator.campaign import Phase
@@ -101,7 +101,7 @@ async def run_campaign(
     """
     key = home.key(config.coordinator.key)
     async with (
-        NodeClient(reachable(api_address), credentials=client_credentials(config.tls)) as client,
+        NodeClient(dialable(api_address), credentials=client_credentials(config.tls)) as client,
         open_coordinator(config, home, key, client, artifacts, new=new) as coordinator,
     ):
         await _run(coordinator)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from fedcoin.application.configuration.genesis_file import write_genesis
 from fedcoin.application.configuration.home import NODE_KEY, Home
-from fedcoin.application.configuration.new_genesis import found
 from fedcoin.application.devnet.dishonest_miners import dishonest_miners
 from fedcoin.application.devnet.ports import free_ports
 from fedcoin.application.devnet.processes import COMMAND_LINE
@@ -159,7 +159,7 @@ def lay_out(options: Options, root: Path) -> DevnetPlan:
     keys = {name: key_of(options.seed, name) for name in names(options)}
     miners = [f"miner-{i}" for i in range(1, options.miners + 1)]
     reserve = options.budget + ROUND_FEES * (options.rounds + 1)
-    genesis = found(
+    genesis = write_genesis(
         CHAIN_ID,
         unix_ms(),
         balances={

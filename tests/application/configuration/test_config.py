@@ -16,7 +16,7 @@ from fedcoin.application.configuration.config import (
     tables,
     tomllib,
 )
-from fedcoin.application.configuration.fields import is_loopback, split_address
+from fedcoin.application.configuration.fields import endpoint_of
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.contract.actions.campaigns import MAX_SHARDS
 from fedcoin.data.errors import RefusalError
@@ -202,7 +202,8 @@ def test_written_settings_are_read_back(
     ],
 )
 def test_addresses(value: str, host: str, port: int) -> None:
-    assert split_address(value) == (host, port)
+    endpoint = endpoint_of(value)
+    assert (endpoint.host, endpoint.port) == (host, port)
 
 
 @pytest.mark.parametrize(
@@ -210,11 +211,11 @@ def test_addresses(value: str, host: str, port: int) -> None:
 )
 def test_no_addresses(value: str) -> None:
     with pytest.raises(ValueError, match="host:port"):
-        split_address(value)
+        endpoint_of(value)
 
 
 def test_loopback() -> None:
     for name in ("127.0.0.1:1", "127.9.9.9:1", "[::1]:1", "localhost:1"):
-        assert is_loopback(name)
+        assert endpoint_of(name).loopback
     for name in ("0.0.0.0:1", "[::]:1", "10.0.0.1:1", "example.org:1"):
-        assert not is_loopback(name)
+        assert not endpoint_of(name).loopback

@@ -7,14 +7,16 @@ from pathlib import Path
 import pytest
 
 from fedcoin.application.configuration.config import NodeConfig
+from fedcoin.application.configuration.genesis_file import write_genesis
 from fedcoin.application.configuration.home import Home
-from fedcoin.application.configuration.new_genesis import found
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import DataCode, RefusalError
 
 KEY = KeyPair.from_seed(b"\x07" * 32)
-GENESIS = found("lab", 1_700_000_000_000, balances={KEY.address: 5}, bonds={KEY.public_key: 10**9})
+GENESIS = write_genesis(
+    "lab", 1_700_000_000_000, balances={KEY.address: 5}, bonds={KEY.public_key: 10**9}
+)
 
 
 @pytest.fixture
@@ -120,6 +122,6 @@ def test_no_chain(home: Home) -> None:
 
 def test_unknown_parameters_are_named() -> None:
     with refused(ApplicationCode.BAD_ARGUMENT) as caught:
-        found("lab", 1, balances={}, bonds={}, parameters={"no_such": 1})
+        write_genesis("lab", 1, balances={}, bonds={}, parameters={"no_such": 1})
     assert "no_such" in caught.value.message
     assert "challenge_leaves" in caught.value.message

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedcoin.application.configuration.config import assemble
+from fedcoin.application.configuration.genesis_file import write_genesis
 from fedcoin.application.configuration.home import Home
-from fedcoin.application.configuration.new_genesis import found
 from fedcoin.application.node.node import open_node
 from fedcoin.application.wallet.wallet import Wallet, action_field, least_fee
 from fedcoin.contract.admission import least_fee as ledger_fee
@@ -42,7 +42,7 @@ class Bank:
 async def bank(tmp_path: Path) -> AsyncIterator[Bank]:
     home = Home(tmp_path / "home")
     home.add_key("node", MINER)
-    genesis = found(
+    genesis = write_genesis(
         "bank",
         unix_ms() - 1000,
         balances={MINER.address: FUNDS, ALICE.address: FUNDS},
@@ -146,7 +146,7 @@ def test_the_fee_of_a_replacement_is_the_least(replaced: int, base: int, per_kib
 
 
 def test_it_is_the_ledgers_fee() -> None:
-    genesis = found("c", 1, balances={}, bonds={MINER.public_key: 10**9})
+    genesis = write_genesis("c", 1, balances={}, bonds={MINER.public_key: 10**9})
     rules = parse_genesis(genesis).parameters
     fees = GetFeesResponse(base_fee=rules.base_fee, fee_per_kib=rules.fee_per_kib)
     body = TransactionBody(chain_id="c", transfer=pay(1, 100))

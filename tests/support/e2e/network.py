@@ -11,8 +11,8 @@ from pathlib import Path
 
 from google.protobuf.message import Message
 
+from fedcoin.application.configuration.genesis_file import write_genesis
 from fedcoin.application.configuration.home import NODE_KEY, Home
-from fedcoin.application.configuration.new_genesis import found
 from fedcoin.application.devnet.ports import free_ports
 from fedcoin.application.node.vote_signer import KEPT_HEIGHTS
 from fedcoin.application.verification.replay import Replay, replay
@@ -122,7 +122,7 @@ class Network:
             **{key.public_key: bond for key, bond in others.items()},
         }
         rich = [ALICE, BOB, SERVER, *keys, *others]
-        self.raw_genesis = found(
+        self.raw_genesis = write_genesis(
             chain_id,
             unix_ms() - 1_000,
             balances={key.address: FUNDS for key in rich},

@@ -1,4 +1,4 @@
-"""Writing the genesis of a new network."""
+"""Write the genesis of a new network."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fedcoin.data.messages.parameters import Parameters
 from fedcoin.v1 import genesis_pb2
 
 
-def found(
+def write_genesis(
     chain_id: str,
     time_ms: int,
     *,
@@ -21,11 +21,21 @@ def found(
     bonds: Mapping[bytes, int],
     parameters: Mapping[str, int] | None = None,
 ) -> bytes:
-    """The bytes of a genesis.json.
+    """Write a genesis and check it as a node would.
 
-    ``balances`` are by 20-byte address and ``bonds`` by 32-byte Ed25519 public key, in sap;
-    ``parameters`` are those that differ from the defaults. Raises :class:`Refusal`
-    (BAD_ARGUMENT for a parameter that does not exist, BAD_GENESIS for all else).
+    Args:
+        chain_id: The network's name.
+        time_ms: The time of the genesis block, in Unix ms.
+        balances: The first balances in sap, by 20-byte address.
+        bonds: The first validators' bonds in sap, by 32-byte Ed25519 public key.
+        parameters: The network parameters that differ from the defaults, by name.
+
+    Returns:
+        The bytes of a genesis.json.
+
+    Raises:
+        RefusalError: BAD_ARGUMENT for a parameter that does not exist, BAD_GENESIS for a value that
+            the rules do not allow.
     """
     rules = dict(parameters or {})
     known = {rule.name for rule in fields(Parameters)}
