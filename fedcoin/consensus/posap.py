@@ -30,6 +30,7 @@ from dataclasses import dataclass
 from math import isqrt
 
 from fedcoin.data.crypto.hashing import sha256
+from fedcoin.incentive.rounding import round_to_sum
 
 _LOTTERY = b"fedcoin/lottery/v1\0"
 
@@ -91,7 +92,7 @@ def decide(
     best = inliers if exact else _closest(inliers, sums, weight)
     winner = _draw(best, challenge)
     return Outcome(
-        mean_shapley_nano=_rounded(sums, weight),
+        mean_shapley_nano=round_to_sum(sums, weight),
         winner=winner.miner,
         winner_shapley_nano=winner.shapley_nano,
         inliers=tuple(r.miner for r in inliers),
@@ -191,17 +192,3 @@ def _draw(candidates: Sequence[Reveal], challenge: bytes) -> Reveal:
         if ticket < 0:
             return reveal
     raise AssertionError("the ticket is below the sum of the powers")
-
-
-def _rounded(sums: Sequence[int], weight: int) -> tuple[int, ...]:
-    """Round the mean by largest remainder, so that the rounded sum is kept.
-
-    Ties go to the lower index; a coordinate that is whole already never moves.
-    """
-    floors = [numerator // weight for numerator in sums]
-    remainders = [numerator % weight for numerator in sums]
-    missing = (2 * sum(remainders) + weight) // (2 * weight)
-    order = sorted(range(len(sums)), key=lambda i: (-remainders[i], i))
-    for i in order[:missing]:
-        floors[i] += 1
-    return tuple(floors)

@@ -1,4 +1,4 @@
-"""Why this layer refuses something."""
+"""Codes of the refusals of the incentive layer."""
 
 from __future__ import annotations
 
@@ -6,29 +6,32 @@ from enum import Enum
 
 
 class IncentiveCode(str, Enum):
-    """Codes of this layer's refusals; value and name are the same."""
+    """Why a plan, evidence or a split was refused; value and name are the same."""
 
     BAD_PLAN = "BAD_PLAN"
-    """Schedule, number of clients, evaluation size, truncation or most samples out of range."""
+    """The schedule is unknown, or the number of clients, the evaluation size, the truncation or
+    the maximum number of samples is out of range."""
     MALFORMED = "MALFORMED"
-    """A hash, salt, vector or address of the wrong length."""
+    """A hash, salt, vector, key or address has the wrong length."""
     BAD_SAMPLES = "BAD_SAMPLES"
-    """More samples than the task allows, none, or under EXACT not its number of blocks."""
+    """The number of samples is 0, above the task's maximum, or under EXACT not the number of
+    blocks."""
     BAD_UTILITY = "BAD_UTILITY"
-    """A utility above the evaluation size, or another one than the schedule defines it to be."""
+    """A utility is negative or above the evaluation size, or differs from what the schedule
+    defines it to be."""
     WRONG_LEAVES = "WRONG_LEAVES"
-    """Other leaves than the challenged ones, in number, order or length."""
+    """The leaves shown are not the challenged ones, in number, order or length."""
     WRONG_SIBLINGS = "WRONG_SIBLINGS"
-    """Too few or too many nodes between the leaves and the root."""
+    """The number of nodes shown between the leaves and the root is wrong."""
     SUM_OUT_OF_RANGE = "SUM_OUT_OF_RANGE"
-    """A node's sum is more than the leaves below it can hold."""
+    """No utilities of the leaves below a node could give its sum."""
     SUM_NOT_EFFICIENT = "SUM_NOT_EFFICIENT"
-    """A node's sum does not add up to what its leaves must share out."""
+    """A node's sum, added up over the clients, is not what its leaves share out."""
     WRONG_TOTAL = "WRONG_TOTAL"
-    """The total is not the sum of the leaves and nodes that were shown."""
+    """The total is not the sum of the leaves and nodes shown."""
     WRONG_ROOT = "WRONG_ROOT"
-    """The root is not the hash of the leaves and nodes that were shown."""
+    """The root is not the hash of the leaves and nodes shown."""
     AUDIT_FAILED = "AUDIT_FAILED"
-    """A recomputed utility differs by more than the tolerance."""
+    """A recomputed utility differs from the claimed one by more than the tolerance."""
     BAD_SPLIT = "BAD_SPLIT"
-    """A price, weight or round that cannot be split."""
+    """A price, weight or round number that cannot be split."""

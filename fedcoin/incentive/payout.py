@@ -1,8 +1,9 @@
-"""How prices are split, to the last sap.
+"""Split prices and budgets to the last sap.
 
-Paper, Algorithm 3: client i gets TrainPrice x S_i / (sum of the positive S_j), if S_i > 0. What the
-paper leaves open is fixed here: shares are whole sap by largest remainder, and when no value is
-positive the price goes back to the requester.
+All amounts are whole numbers of sap. The paper's Algorithm 3 pays client i
+TrainPrice * S_i / (sum of the positive S_j) when its Shapley value S_i is positive. Two things that
+the paper leaves open are decided here: shares are rounded by largest remainder, and the training
+price (TrainPrice) goes back to the requester when no value is positive.
 """
 
 from __future__ import annotations
@@ -12,33 +13,50 @@ from dataclasses import dataclass
 
 from fedcoin.data.errors import RefusalError
 from fedcoin.incentive.errors import IncentiveCode
+from fedcoin.incentive.rounding import round_to_sum
 from fedcoin.v1 import task_pb2
 
 
 @dataclass(frozen=True, slots=True)
 class RoundPrices:
-    """What one round pays, in sap; the fields of the wire's ``RoundPrices``."""
+    """What one training round pays, in sap; the fields of the wire's `RoundPrices`."""
 
     training: int
+    """For the clients, split by their Shapley values (the paper's TrainPrice)."""
     aggregation: int
+    """For the coordinator (the paper's ComPrice)."""
     mining: int
+    """For the miners (the paper's SapPrice)."""
 
     def total(self) -> int:
-        """All of it."""
+        """Add up the three prices.
+
+        Returns:
+            The whole price of the round, in sap.
+        """
         return self.training + self.aggregation + self.mining
 
 
 def split(amount: int, weights: Sequence[int]) -> tuple[int, ...]:
-    """Split ``amount`` sap in proportion to ``weights``, exactly.
+    """Split an amount in proportion to weights, by largest remainder.
 
-    Largest remainder, ties to the lower index; the parts add up to ``amount``, and who weighs
-    nothing gets nothing. Raises ``Refusal`` BAD_SPLIT for a negative amount or weight, or when all
-    weights are zero while there is something to split.
+    Args:
+        amount: What to split, in sap; at least 0.
+        weights: One for each share, at least 0; not all 0 unless `amount` is 0.
+
+    Returns:
+        The shares in sap, in the order of `weights`. They add up to `amount`; a weight of 0 gets
+        0, and a remainder that two shares have in common goes to the first of them.
+
+    Raises:
+        RefusalError: BAD_SPLIT when the amount or a weight is negative, or when all weights are 0
+            and the amount is not.
     """
     if amount < 0 or any(weight < 0 for weight in weights):
         raise RefusalError(
             IncentiveCode.BAD_SPLIT,
-            "amount and weights must not be negative",
+            f"the amount is {amount} sap and the smallest weight {min(weights, default=0)}:"
+            " neither may be negative",
             field="weights",
             limit="0",
         )
@@ -47,38 +65,48 @@ def split(amount: int, weights: Sequence[int]) -> tuple[int, ...]:
         if amount:
             raise RefusalError(
                 IncentiveCode.BAD_SPLIT,
-                f"{amount} sap cannot be split: all weights are zero",
+                f"{amount} sap cannot be split: all weights are zero, at least one must be above 0",
                 field="weights",
                 limit="at least one above 0",
             )
         return (0,) * len(weights)
-    parts = [amount * weight // whole for weight in weights]
-    missing = amount - sum(parts)
-    order = sorted(range(len(parts)), key=lambda k: (-(amount * weights[k] % whole), k))
-    for k in order[:missing]:
-        parts[k] += 1
-    return tuple(parts)
+    return round_to_sum([amount * weight for weight in weights], whole)
 
 
-def compute_deposit(least: int, mining_price: int) -> int:
-    """What a miner puts down with a commitment, in sap.
+def compute_deposit(min_deposit: int, mining_price: int) -> int:
+    """Compute what a miner deposits with its commitment.
 
-    A third of the price of mining, rounded up, or ``least`` where that is more. Who keeps its salt
-    back changes the challenge, and the lottery of an EXACT task with it. With less than a third of
-    the power its accomplices win the new draw with a chance below a third: so the deposit is worth
-    more than what it buys.
+    A miner that does not open its salt changes the challenge, and with it the lottery among the
+    inliers of an EXACT task, and loses its deposit. Accomplices that hold less than a third of the
+    power win a new draw with a probability below a third. So a deposit of a third of the mining
+    price is worth more than what withholding the salt can gain (docs/adr/0013).
+
+    Args:
+        min_deposit: The network parameter `commit_deposit`, in sap.
+        mining_price: What the task pays its miners, in sap.
+
+    Returns:
+        The deposit in sap: a third of `mining_price`, rounded up, but at least `min_deposit`.
     """
-    return max(least, -(-mining_price // 3))
+    return max(min_deposit, -(-mining_price // 3))
 
 
 def split_training_price(
     shapley_nano: Sequence[int], training_price: int
 ) -> tuple[tuple[int, ...], int]:
-    """What each client gets of ``training_price`` for the agreed values, and what goes back.
+    """Split the training price among the clients whose agreed value is positive.
 
-    Returns ``(payouts, refund)`` in sap: either the payouts add up to the price and the refund is
-    0, or no value is positive, nobody is paid and the refund is the price. Raises ``Refusal``
-    BAD_SPLIT for a negative price.
+    Args:
+        shapley_nano: Agreed Shapley values in nano-utility, one for each client.
+        training_price: The amount to split, in sap; at least 0.
+
+    Returns:
+        The clients' payouts in the order of `shapley_nano`, and the refund to the requester, both
+        in sap. Either the payouts add up to the price and the refund is 0, or no value is
+        positive, all payouts are 0 and the refund is the price.
+
+    Raises:
+        RefusalError: BAD_SPLIT when the price is negative.
     """
     positive = [max(value, 0) for value in shapley_nano]
     if not any(positive):
@@ -86,30 +114,41 @@ def split_training_price(
     return split(training_price, positive), 0
 
 
-def compute_round_budget(budget: int, rounds: int, spread: int, number: int) -> int:
-    """The share of ``budget`` (sap) that round ``number`` (from 1) of ``rounds`` pays.
+def compute_round_budget(budget: int, rounds: int, spread: int, round_number: int) -> int:
+    """Compute the share of a campaign's budget that one round pays.
 
-    With W(r) the weight of the first r rounds (EQUAL: r; DECREASING, as in the paper: round i
-    weighs rounds + 1 - i), round r gets floor(budget x W(r) / W(rounds)) less the same for r - 1:
-    within one sap of its proportion, and all rounds add up to the budget.
+    Let W(r) be the weight of the first r rounds. EQUAL: W(r) = r. DECREASING, as in the paper:
+    round i weighs rounds + 1 - i. Round r gets floor(budget W(r) / W(rounds)) minus
+    floor(budget W(r - 1) / W(rounds)). That is within 1 sap of its proportion, and the shares of
+    all rounds add up to the budget.
 
-    ``spread`` is a ``BudgetSpread`` of the wire. Raises ``Refusal`` BAD_SPLIT when the spread is
-    unknown, the round is not one of the campaign's, or the budget is negative.
+    Args:
+        budget: The campaign's budget in sap; at least 0.
+        rounds: How many rounds the campaign has; at least 1.
+        spread: A `BudgetSpread` of the wire, BUDGET_SPREAD_EQUAL or BUDGET_SPREAD_DECREASING.
+        round_number: From 1 to `rounds`.
+
+    Returns:
+        The round's share in sap.
+
+    Raises:
+        RefusalError: BAD_SPLIT when the spread is unknown, the campaign has no such round, or the
+            budget is negative.
     """
-    if not 1 <= number <= rounds or budget < 0:
+    if not 1 <= round_number <= rounds or budget < 0:
         raise RefusalError(
             IncentiveCode.BAD_SPLIT,
-            f"round {number} of a budget of {budget} sap does not exist: rounds go from 1 to"
+            f"round {round_number} of a budget of {budget} sap does not exist: rounds go from 1 to"
             f" {rounds} and a budget is not negative",
             field="round",
             limit=str(rounds),
         )
     if spread == task_pb2.BUDGET_SPREAD_EQUAL:
-        before, upto, whole = number - 1, number, rounds
+        before, upto, whole = round_number - 1, round_number, rounds
     elif spread == task_pb2.BUDGET_SPREAD_DECREASING:
         whole = rounds * (rounds + 1) // 2
-        before = whole - (rounds + 1 - number) * (rounds + 2 - number) // 2
-        upto = whole - (rounds - number) * (rounds + 1 - number) // 2
+        before = whole - (rounds + 1 - round_number) * (rounds + 2 - round_number) // 2
+        upto = whole - (rounds - round_number) * (rounds + 1 - round_number) // 2
     else:
         raise RefusalError(
             IncentiveCode.BAD_SPLIT,
@@ -120,12 +159,23 @@ def compute_round_budget(budget: int, rounds: int, spread: int, number: int) -> 
 
 
 def compute_round_prices(
-    budget: int, rounds: int, spread: int, number: int, parts: task_pb2.PriceSplit
+    budget: int, rounds: int, spread: int, round_number: int, price_split: task_pb2.PriceSplit
 ) -> RoundPrices:
-    """What round ``number`` (from 1) pays: its share of the budget, split by ``parts``.
+    """Compute the three prices of one round: its share of the budget, split by largest remainder.
 
-    The split is by largest remainder in the order train, com, sap. Raises ``Refusal`` BAD_SPLIT as
-    ``round_share`` and ``split`` do.
+    Args:
+        budget: The campaign's budget in sap; at least 0.
+        rounds: How many rounds the campaign has; at least 1.
+        spread: A `BudgetSpread` of the wire.
+        round_number: From 1 to `rounds`.
+        price_split: Weights of the training, aggregation and mining price; not all 0.
+
+    Returns:
+        The round's prices in sap.
+
+    Raises:
+        RefusalError: BAD_SPLIT as `compute_round_budget` and `split` raise it.
     """
-    share = compute_round_budget(budget, rounds, spread, number)
-    return RoundPrices(*split(share, (parts.training, parts.aggregation, parts.mining)))
+    share = compute_round_budget(budget, rounds, spread, round_number)
+    weights = (price_split.training, price_split.aggregation, price_split.mining)
+    return RoundPrices(*split(share, weights))
