@@ -37,7 +37,7 @@ from fedcoin.incentive.proof.sampling_plan import SamplingPlan
 from fedcoin.incentive.proof.stopping import compute_standard_error_nano
 from fedcoin.learning.evaluation.job import UtilityJob
 from fedcoin.learning.training import datasets
-from fedcoin.learning.workers.pool import UtilityWorker
+from fedcoin.learning.workers.pool import WorkerPool
 from fedcoin.v1 import artifact_pb2, task_pb2
 
 LIMITS = {
@@ -140,9 +140,9 @@ class Bench:
         }
         updates, counts = [], []
         for index in range(clients):
-            part = datasets.share(data, clients, index, 1)
+            part = datasets.take_share(data, clients, index, 1)
             if index % 5 == 4:
-                part = datasets.with_noise(part, 0.4, index)
+                part = datasets.mislabel(part, 0.4, index)
             x = part.x_train.reshape(len(part.x_train), pixels)
             updates.append(self._put(f"update-{index}", trained(base, x, part.y_train)))
             counts.append(len(x))
@@ -169,7 +169,7 @@ class Bench:
         return path
 
 
-def cpu_seconds(worker: UtilityWorker) -> float:
+def cpu_seconds(worker: WorkerPool) -> float:
     """What the worker's processes have used so far (Linux)."""
     ticks = 0
     for pid in worker.pids:
@@ -196,7 +196,7 @@ def least_samples(plan: SamplingPlan, percent: float) -> int:
 
 
 async def mine(
-    worker: UtilityWorker, job: UtilityJob, plan: SamplingPlan, samples: int
+    worker: WorkerPool, job: UtilityJob, plan: SamplingPlan, samples: int
 ) -> tuple[EvidenceTree, Ints]:
     """So many leaves: the tree over them, and their vectors."""
     n = plan.clients
@@ -216,7 +216,7 @@ async def mine(
 
 async def measure(job: UtilityJob, plan: SamplingPlan, samples: int) -> dict[str, float]:
     """Mine so many leaves, then audit the challenged ones in a process that knows nothing."""
-    worker, auditor = UtilityWorker(), UtilityWorker()
+    worker, auditor = WorkerPool(), WorkerPool()
     await worker.start()
     started = time.monotonic()
     await worker.open(job)
@@ -271,7 +271,7 @@ async def measure(job: UtilityJob, plan: SamplingPlan, samples: int) -> dict[str
 
 
 async def audit_more(
-    auditor: UtilityWorker, job: UtilityJob, plan: SamplingPlan, tree: EvidenceTree
+    auditor: WorkerPool, job: UtilityJob, plan: SamplingPlan, tree: EvidenceTree
 ) -> dict[str, float]:
     """The reveals of other miners, after the first: the same coalitions, other leaves."""
     before = cpu_seconds(auditor)
@@ -316,7 +316,7 @@ def main() -> int:
     parser.add_argument("--walks", type=int, default=5_000, help="leaves mined at K = 100; 0: none")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args()
-    found = asyncio.run(run(datasets.load(options.mnist), options.walks))
+    found = asyncio.run(run(datasets.load_dataset(options.mnist), options.walks))
     missed = [name for name, limit in LIMITS.items() if found.get(name, 0) > limit]
     if options.json:
         print(json.dumps(found, indent=2))

@@ -39,9 +39,9 @@ from fedcoin.learning.evaluation.job import UtilityJob
 from fedcoin.learning.model import keras_models, keras_runtime
 from fedcoin.learning.model.spec import parse_spec
 from fedcoin.learning.training import datasets
-from fedcoin.learning.workers.executors import LocalExecutor, cores
-from fedcoin.learning.workers.pool import UtilityWorker
-from fedcoin.learning.workers.process import KEEP_KERNELS, child_environment
+from fedcoin.learning.workers.executors import LocalExecutor, count_cores
+from fedcoin.learning.workers.pool import WorkerPool
+from fedcoin.learning.workers.process import KEEP_KERNELS_VARIABLE, child_environment
 from fedcoin.v1 import task_pb2
 
 Report = dict[str, Any]
@@ -162,15 +162,15 @@ class Setting:
     """A trained federation of a case, as files and as a Keras model."""
 
     def __init__(self, case: Case, dataset: Path | None, folder: Path) -> None:
-        keras = keras_runtime.load()
-        self.data = datasets.load(str(dataset) if dataset else "digits")
+        keras = keras_runtime.load_keras()
+        self.data = datasets.load_dataset(str(dataset) if dataset else "digits")
         x, y = self.data.x_test, self.data.y_test
         repeats = -(-case.images // len(x))
         self.x = np.concatenate([x] * repeats)[: case.images]
         self.y = np.concatenate([y] * repeats)[: case.images]
         keras.utils.set_random_seed(1)
         built = case.architecture(keras, self.data.input_shape, self.data.classes)
-        self.spec = keras_models.to_spec(built)
+        self.spec = keras_models.spec_from_model(built)
         self.model = built
         self.model.compile(loss="sparse_categorical_crossentropy", metrics=["accuracy"])
         self.names = [weight.name for weight in parse_spec(self.spec).weights]
@@ -251,7 +251,7 @@ async def measure(name: str, case: Case, dataset: Path | None, folder: Path) -> 
     setting = Setting(case, dataset, folder)
     coalitions = case.coalitions(case.clients)
     setting.plain(coalitions[:2])  # warm
-    worker = UtilityWorker(executor=LocalExecutor(cores()))
+    worker = WorkerPool(executor=LocalExecutor(count_cores()))
     await worker.start()
     most_off = 0
     opened, evaluated, cpu, plain, plain_cpu = [], [], [], [], []
@@ -316,7 +316,7 @@ def peak_rss(pid: int) -> int:
         return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss << 10
 
 
-def children_cpu(worker: UtilityWorker) -> float:
+def children_cpu(worker: WorkerPool) -> float:
     """Processor seconds of the children so far; 0 where not Linux."""
     ticks = 0
     for pid in worker.pids:
@@ -358,7 +358,7 @@ def main() -> None:
     )
     options = parser.parse_args()
     if options.keep_kernels:
-        os.environ[KEEP_KERNELS] = "1"
+        os.environ[KEEP_KERNELS_VARIABLE] = "1"
     if options.dataset and not options.dataset.is_file():
         parser.error(f"there is no file {options.dataset}")
     for name in [options.case] if options.case else CASES:

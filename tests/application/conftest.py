@@ -8,21 +8,21 @@ from typing import Any
 
 import pytest_asyncio
 
-from fedcoin.learning.workers.pool import UtilityWorker
+from fedcoin.learning.workers.pool import WorkerPool
 from tests.support.mining_site import Open, Site
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def worker() -> AsyncIterator[UtilityWorker]:
+async def worker() -> AsyncIterator[WorkerPool]:
     """For tests on their module's event loop."""
-    worker = UtilityWorker()
+    worker = WorkerPool()
     await worker.start()
     yield worker
     await worker.stop()
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def site(tmp_path: Path, worker: UtilityWorker) -> AsyncIterator[Open]:
+async def site(tmp_path: Path, worker: WorkerPool) -> AsyncIterator[Open]:
     """``site()`` opens one, which is closed at the test's end."""
     sites: list[Site] = []
 

@@ -23,7 +23,7 @@ from fedcoin.incentive.proof.challenge import draw_challenged_leaves
 from fedcoin.incentive.proof.evidence import EvidenceTree, build_evidence_tree, compute_commitment
 from fedcoin.incentive.proof.sampling_plan import SamplingPlan, build_plan
 from fedcoin.learning.evaluation.job import UtilityJob
-from fedcoin.learning.workers.pool import UtilityWorker
+from fedcoin.learning.workers.pool import WorkerPool
 from fedcoin.network.api.client import NodeClient
 from fedcoin.network.api.failure import RpcError
 from fedcoin.v1 import task_pb2
@@ -78,7 +78,7 @@ async def real_utility(folder: Path, work: Round) -> Utility:
     )
     weights = 1 << np.arange(work.clients)
     every = (np.arange(1 << work.clients)[:, None] & weights) > 0
-    worker = UtilityWorker()
+    worker = WorkerPool()
     try:
         await worker.open(job)
         counts = await worker.evaluate(job.job_id, every)

@@ -17,7 +17,7 @@ from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.messages.transactions import Transaction
 from fedcoin.learning.evaluation.job import Coalitions, Counts, UtilityJob
-from fedcoin.learning.workers.pool import UtilityWorker
+from fedcoin.learning.workers.pool import WorkerPool
 from fedcoin.v1 import task_pb2
 from fedcoin.v1.transaction_pb2 import CommitShapley, RevealShapley
 from tests.support.lone_chain import LoneChain
@@ -28,7 +28,7 @@ from tests.support.mining_job import Job
 class Watched:
     """The real worker, with a count of what it is asked, and time that passes meanwhile."""
 
-    worker: UtilityWorker
+    worker: WorkerPool
     chain: LoneChain
     ms_each: float = 0.0
     asked: int = 0
@@ -72,7 +72,7 @@ class Site:
     def __init__(
         self,
         folder: Path,
-        worker: UtilityWorker,
+        worker: WorkerPool,
         *,
         clients: int = 4,
         schedule: int = task_pb2.SCHEDULE_EXACT,

@@ -16,7 +16,7 @@ from fedcoin.data.messages.blocks import decode_block
 from fedcoin.data.messages.votes import PRECOMMIT, PREVOTE, sign_vote
 from fedcoin.data.storage.chain_store import ChainStore
 from fedcoin.learning.evaluation.job import Coalitions, Counts
-from fedcoin.learning.workers.pool import UtilityWorker
+from fedcoin.learning.workers.pool import WorkerPool
 from fedcoin.v1 import block_pb2, task_pb2
 from tests.support.lone_chain import CHAIN_ID
 from tests.support.mining_job import EXAMPLES, Job
@@ -30,7 +30,7 @@ async def settled_home(folder: Path, lie: int = 0) -> Home:
     """
     site_folder = folder / "site"
     site_folder.mkdir()
-    worker = UtilityWorker()
+    worker = WorkerPool()
     await worker.start()
     here = Site(site_folder, worker, challenge_leaves=12)
     honest = here.worker.evaluate

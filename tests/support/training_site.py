@@ -16,15 +16,15 @@ from fedcoin.application.configuration.genesis_file import write_genesis
 from fedcoin.application.configuration.home import Home
 from fedcoin.application.coordinator.campaign_file import CampaignFile
 from fedcoin.application.coordinator.coordinator import Coordinator
-from fedcoin.application.coordinator.initial_artifacts import Materials, campaign_of
+from fedcoin.application.coordinator.initial_artifacts import InitialArtifacts, create_campaign
 from fedcoin.application.node.node import Node, open_node
 from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.data.artifacts.tensors import encode_tensors
 from fedcoin.data.clock import unix_ms
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.messages.updates import sign_update
-from fedcoin.learning.training.client_data import LocalData
-from fedcoin.learning.training.datasets import evaluation
+from fedcoin.learning.training.client_data import ClientData
+from fedcoin.learning.training.datasets import load_evaluation_set
 from fedcoin.network.api.client import NodeClient
 from fedcoin.network.federated.client import FederatedClient
 from fedcoin.v1.task_pb2 import ClientUpdate, SignedUpdate
@@ -51,13 +51,13 @@ QUICK: dict[str, object] = {
 SPEC = mlp_spec((8, 8), (16,), 10)
 
 
-def materials() -> Materials:
+def materials() -> InitialArtifacts:
     """A small model on the digits, made without TensorFlow."""
     weights = random_weights(SPEC, 1)
-    return Materials(
+    return InitialArtifacts(
         model=SPEC.SerializeToString(deterministic=True),
         weights=encode_tensors(weights),
-        evaluation=evaluation("digits", shards=1),
+        evaluation=load_evaluation_set("digits", shards=1),
     )
 
 
@@ -110,13 +110,13 @@ class Site:
 
     async def prepared(self, config: CoordinatorConfig, **more: Any) -> Coordinator:
         """The same, with a small model, so that nothing needs TensorFlow but who trains."""
-        campaign = campaign_of(config, CHAIN_ID, self.store(), materials())
+        campaign = create_campaign(config, CHAIN_ID, self.store(), materials())
         await CampaignFile(self.state_path).save(campaign)
         return self.coordinator(config, **more)
 
     def trainer(self, target: str, number: int, clients: int = 2, **data: Any) -> Trainer:
         """Client ``number`` with its share of the digits."""
-        held = LocalData("digits", clients=clients, index=number, **data)
+        held = ClientData("digits", clients=clients, index=number, **data)
         return Trainer(target, client_key(number), held, report=self.lines.append)
 
     def riders(self, target: str, count: int = 2) -> list[Trainer]:

@@ -234,7 +234,7 @@ def yes(value: bool) -> str:
 @set_option
 @click.option("--wait", is_flag=True, help="Wait until it is settled, and show what it paid.")
 @json_option
-def publish(
+def publish_folder(
     folder: Path,
     home: Home,
     node: str | None,
@@ -249,7 +249,7 @@ def publish(
     The key pays the budget and is the campaign's server. How the price is split, which coalitions
     count and how long miners have come from the [coordinator] settings (--set).
     """
-    from fedcoin.application.offline.simulation import publish as publish_folder
+    from fedcoin.application.offline.simulation import publish_folder
 
     names = {"key_name": "coordinator.key", "budget": "coordinator.budget"}
     config = home.config(os.environ, flags_of(settings, given, names))

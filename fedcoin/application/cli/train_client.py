@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from fedcoin.application.client.trainer import Paid
     from fedcoin.data.crypto.keys import KeyPair
-    from fedcoin.learning.training.client_data import LocalData
+    from fedcoin.learning.training.client_data import ClientData
 
 
 def parse_share(value: str) -> tuple[int, int]:
@@ -93,13 +93,13 @@ def client(
     Needs a key and nothing else: one is made if the home has none. Your data stays on this
     machine. Ends when the campaign does.
     """
-    from fedcoin.learning.training.client_data import LocalData
+    from fedcoin.learning.training.client_data import ClientData
 
     config = home.config(os.environ)
     configure_logging(config.log.level, config.log.format)
     key = own_key(home, key_name, passphrase)
     part, parts = share or (1, 0)
-    local = LocalData(data, parts, part - 1, share_seed, noise, free_ride)
+    local = ClientData(data, parts, part - 1, share_seed, noise, free_ride)
     paid: list[Paid] = []
 
     async def work(stop: asyncio.Event) -> None:
@@ -126,7 +126,7 @@ async def run_client(
     home: Home,
     key: KeyPair,
     server: str,
-    data: LocalData,
+    data: ClientData,
     stop: asyncio.Event,
 ) -> Sequence[Paid]:
     """Takes part until the campaign is over; what each round brought."""

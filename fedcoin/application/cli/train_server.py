@@ -110,10 +110,10 @@ async def run_server(
     records: list[RoundRecord],
 ) -> None:
     """Runs the campaign of a home through the node at ``target``; fills ``records``."""
-    from fedcoin.application.coordinator.runner import open_coordinator, own_store
+    from fedcoin.application.coordinator.runner import open_coordinator, open_coordinator_store
     from fedcoin.network.api.client import NodeClient
 
-    store = own_store(config, home)
+    store = open_coordinator_store(config, home)
     async with NodeClient(target, credentials=client_credentials(config.tls)) as client:
         opened = open_coordinator(config, home, key, client, store, new=new)
 

@@ -16,7 +16,7 @@ from typing import TypeVar
 
 import grpc
 
-from fedcoin.application.coordinator.chain_messages import plan_of
+from fedcoin.application.coordinator.chain_messages import decode_training_plan
 from fedcoin.application.wallet.delivery import passing
 from fedcoin.data.clock import Clock, unix_ms
 from fedcoin.data.crypto.keys import KeyPair
@@ -24,7 +24,7 @@ from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.messages.amounts import format_amount
 from fedcoin.data.messages.updates import sign_update
 from fedcoin.learning.training import client_data
-from fedcoin.learning.training.client_data import LocalData
+from fedcoin.learning.training.client_data import ClientData
 from fedcoin.learning.training.sgd import TrainingPlan
 from fedcoin.learning.workers.process import WorkerDiedError, WorkerProcess
 from fedcoin.network.api.failure import RpcError
@@ -71,7 +71,7 @@ class Trainer:
         self,
         target: str,
         key: KeyPair,
-        data: LocalData,
+        data: ClientData,
         *,
         chain_id: str = "",
         report: Callable[[str], None] = logger.info,
@@ -110,7 +110,7 @@ class Trainer:
         training diverges. RpcFailure when the coordinator refuses this client, or is not found for
         ``patience`` seconds. WorkerFailed when training dies twice in a round.
         """
-        examples = await self._train(client_data.prepare, self._data)
+        examples = await self._train(client_data.prepare_training, self._data)
         self._report(f"training on {examples} examples of {self._data.dataset}")
         self._heard = time.monotonic()
         pause = _FIRST_PAUSE
@@ -149,7 +149,7 @@ class Trainer:
                 limit=self._chain_id,
             )
         joined = await client.register(self._key, chain_id, self._clock_ms())
-        plan_of(joined.plan)  # raises when it is no plan
+        decode_training_plan(joined.plan)  # raises when it is no plan
         if self._joined is None or joined.model != self._joined.model:
             self._model = await client.download(joined.model, MAX_ARTIFACT_BYTES)
             self._report(f"joined the campaign at {self._target}: {joined.rounds} rounds")
@@ -212,7 +212,12 @@ class Trainer:
         if (number, base) != (change.round, change.base):
             base_raw = await client.download(change.base, MAX_ARTIFACT_BYTES)
             weights, samples = await self._train(
-                client_data.update, self._data, self._model, base_raw, self._plan(), self._seed()
+                client_data.compute_update,
+                self._data,
+                self._model,
+                base_raw,
+                self._plan(),
+                self._seed(),
             )
             self._made = (change.round, change.base, weights, samples)
         return weights, samples
@@ -233,7 +238,7 @@ class Trainer:
 
     def _plan(self) -> TrainingPlan:
         assert self._joined is not None
-        return plan_of(self._joined.plan)
+        return decode_training_plan(self._joined.plan)
 
     def _seed(self) -> int:
         return int.from_bytes(self._key.address[:4], "big")

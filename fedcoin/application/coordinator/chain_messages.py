@@ -38,7 +38,7 @@ _EMPTY = {
 }
 
 
-def campaign_offer(
+def build_open_campaign(
     config: CoordinatorConfig, server: bytes, campaign: Campaign
 ) -> task_pb2.OpenCampaign:
     """The campaign that puts the budget in escrow; ``server`` (20 bytes) may open its tasks."""
@@ -56,7 +56,7 @@ def campaign_offer(
     )
 
 
-def task_offer(
+def build_open_task(
     config: CoordinatorConfig, campaign: Campaign, updates: Sequence[Update]
 ) -> task_pb2.OpenTask:
     """The task of the campaign's present round. ``updates`` are in rising order of addresses."""
@@ -118,7 +118,7 @@ def price_split(config: CoordinatorConfig) -> task_pb2.PriceSplit:
     return task_pb2.PriceSplit(training=training, aggregation=aggregation, mining=mining)
 
 
-def plan_message(config: CoordinatorConfig) -> federated_learning_service_pb2.TrainingPlan:
+def encode_training_plan(config: CoordinatorConfig) -> federated_learning_service_pb2.TrainingPlan:
     """How clients are told to train."""
     return federated_learning_service_pb2.TrainingPlan(
         epochs=config.epochs,
@@ -128,7 +128,7 @@ def plan_message(config: CoordinatorConfig) -> federated_learning_service_pb2.Tr
     )
 
 
-def plan_of(message: federated_learning_service_pb2.TrainingPlan) -> TrainingPlan:
+def decode_training_plan(message: federated_learning_service_pb2.TrainingPlan) -> TrainingPlan:
     """How a client was told to train. Raises Refusal BAD_PLAN."""
     return TrainingPlan(
         epochs=message.epochs,

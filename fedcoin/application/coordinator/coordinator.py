@@ -22,8 +22,8 @@ import grpc
 from fedcoin.application.configuration.config import CoordinatorConfig
 from fedcoin.application.coordinator.campaign import Campaign, Phase, RoundRecord
 from fedcoin.application.coordinator.campaign_file import CampaignFile
-from fedcoin.application.coordinator.chain_messages import campaign_offer, plan_message
-from fedcoin.application.coordinator.initial_artifacts import new_campaign
+from fedcoin.application.coordinator.chain_messages import build_open_campaign, encode_training_plan
+from fedcoin.application.coordinator.initial_artifacts import prepare_campaign
 from fedcoin.application.coordinator.round_service import RoundService, services
 from fedcoin.application.coordinator.settlement import RoundSettlement
 from fedcoin.application.errors import ApplicationCode
@@ -33,7 +33,7 @@ from fedcoin.data.clock import Clock, unix_ms
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.learning.model import artifact_checks
-from fedcoin.learning.workers.pool import UtilityWorker
+from fedcoin.learning.workers.pool import WorkerPool
 from fedcoin.network.api.client import NodeClient
 from fedcoin.network.listener import Listener
 from fedcoin.v1.transaction_pb2 import CloseCampaign
@@ -72,7 +72,7 @@ class Coordinator:
         self._report = report
         self._credentials = credentials
         self._clock_ms = clock_ms
-        self._worker = UtilityWorker()
+        self._worker = WorkerPool()
         self._delivery = Delivery(node, key, "", report)
         self._listener: Listener | None = None
         self._campaign: Campaign | None = None
@@ -108,7 +108,7 @@ class Coordinator:
             campaign = await self._file.load()
             if campaign is None:
                 self._report(f"preparing {self._config.model} on {self._config.dataset}")
-                campaign = await new_campaign(self._config, chain_id, self._store)
+                campaign = await prepare_campaign(self._config, chain_id, self._store)
                 await self._file.save(campaign)
             else:
                 self._check_resumable(campaign, chain_id)
@@ -120,7 +120,7 @@ class Coordinator:
                 self._file,
                 self._store,
                 self._check_weights,
-                plan_message(self._config),
+                encode_training_plan(self._config),
                 self._report,
             )
             self._listener = Listener(
@@ -175,7 +175,7 @@ class Coordinator:
 
     async def _open_campaign(self) -> None:
         campaign = self.campaign
-        offer = campaign_offer(self._config, self._key.address, campaign)
+        offer = build_open_campaign(self._config, self._key.address, campaign)
         opened = await self._delivery.deliver(offer, campaign.pending, self._keep_pending)
         campaign.campaign_id = opened.hash
         campaign.pending = b""

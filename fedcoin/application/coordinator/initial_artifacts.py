@@ -12,22 +12,22 @@ from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.data.errors import RefusalError
 from fedcoin.learning.errors import LearningCode
 from fedcoin.learning.model import keras_models
-from fedcoin.learning.training.datasets import Evaluation, evaluation
+from fedcoin.learning.training.datasets import EvaluationSet, load_evaluation_set
 from fedcoin.learning.workers.process import WorkerProcess
 
 
 @dataclass(frozen=True, slots=True)
-class Materials:
+class InitialArtifacts:
     """What a campaign starts from: serialised ModelSpec, encoded weights, evaluation set."""
 
     model: bytes
     weights: bytes
-    evaluation: Evaluation
+    evaluation: EvaluationSet
 
 
-async def gather_materials(
+async def build_initial_artifacts(
     dataset: str, model: str, seed: int, *, evaluation_size: int = 0, shards: int = 1
-) -> Materials:
+) -> InitialArtifacts:
     """Make them in a process of their own, which imports TensorFlow and ends again.
 
     ``model`` is a name or the path of a Keras architecture JSON. Raises Refusal: those of
@@ -37,13 +37,17 @@ async def gather_materials(
     process = WorkerProcess()
     await process.start()
     try:
-        examples = await process.call(evaluation, dataset, evaluation_size, shards)
+        examples = await process.call(load_evaluation_set, dataset, evaluation_size, shards)
         spec, weights = await process.call(
-            keras_models.fresh, described, examples.input_shape, examples.classes, seed
+            keras_models.create_initial_model,
+            described,
+            examples.input_shape,
+            examples.classes,
+            seed,
         )
     finally:
         await process.stop()
-    return Materials(spec, weights, examples)
+    return InitialArtifacts(spec, weights, examples)
 
 
 def model_text(model: str) -> str:
@@ -60,20 +64,22 @@ def model_text(model: str) -> str:
         ) from error
 
 
-async def new_campaign(config: CoordinatorConfig, chain_id: str, store: ArtifactStore) -> Campaign:
+async def prepare_campaign(
+    config: CoordinatorConfig, chain_id: str, store: ArtifactStore
+) -> Campaign:
     """A campaign that nobody knows of yet, its artifacts in the store."""
-    materials = await gather_materials(
+    materials = await build_initial_artifacts(
         config.dataset,
         config.model,
         config.seed,
         evaluation_size=config.evaluation_size,
         shards=config.evaluation_shards or config.rounds,
     )
-    return await asyncio.to_thread(campaign_of, config, chain_id, store, materials)
+    return await asyncio.to_thread(create_campaign, config, chain_id, store, materials)
 
 
-def campaign_of(
-    config: CoordinatorConfig, chain_id: str, store: ArtifactStore, materials: Materials
+def create_campaign(
+    config: CoordinatorConfig, chain_id: str, store: ArtifactStore, materials: InitialArtifacts
 ) -> Campaign:
     """The campaign that starts from these materials, which are put in the store."""
     weights = store.put(materials.weights)

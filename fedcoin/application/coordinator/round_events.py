@@ -25,7 +25,7 @@ PHASES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Announcement:
+class RoundEvent:
     """One change: what all are told, and what each client got when a round is paid for."""
 
     message: pb.WatchRoundsResponse
@@ -42,11 +42,11 @@ class Announcement:
         return message
 
 
-class Announcements:
+class RoundEventLog:
     """All that was announced since the coordinator started. For one event loop."""
 
     def __init__(self) -> None:
-        self._made: list[Announcement] = []
+        self._made: list[RoundEvent] = []
         self._settled = 0
         self._more = asyncio.Event()
         self._dismissed: set[bytes] = set()
@@ -68,7 +68,7 @@ class Announcements:
         if campaign.phase is Phase.TRAINING:
             message.base = campaign.base
             message.deadline_ms = campaign.deadline_ms
-        self._add(Announcement(message))
+        self._add(RoundEvent(message))
 
     def settled(self, campaign: Campaign, record: RoundRecord) -> None:
         """Announce that a round is over, and to each client what it got."""
@@ -79,7 +79,7 @@ class Announcements:
             round=record.round,
             task_id=record.task_id,
         )
-        self._add(Announcement(message, record))
+        self._add(RoundEvent(message, record))
 
     async def follow(self, address: bytes) -> AsyncIterator[pb.WatchRoundsResponse]:
         """What one client is told, from the end of the last round on, until all is over."""
@@ -105,7 +105,7 @@ class Announcements:
             await asyncio.sleep(_LOOK_SECONDS)
         return True
 
-    def _add(self, announcement: Announcement) -> None:
+    def _add(self, announcement: RoundEvent) -> None:
         self._made.append(announcement)
         self._more.set()
         self._more = asyncio.Event()

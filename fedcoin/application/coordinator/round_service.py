@@ -11,7 +11,7 @@ from pathlib import Path
 
 from fedcoin.application.coordinator.campaign import Campaign
 from fedcoin.application.coordinator.campaign_file import CampaignFile
-from fedcoin.application.coordinator.round_events import PHASES, Announcements
+from fedcoin.application.coordinator.round_events import PHASES, RoundEventLog
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.data.clock import Clock
@@ -48,7 +48,7 @@ class RoundService:
         self._plan = plan
         self._report = report
         self._changed = asyncio.Event()
-        self.announcements = Announcements()
+        self.announcements = RoundEventLog()
         self.announcements.resume(campaign)
 
     @property

@@ -41,7 +41,7 @@ async def open_coordinator(
     """
     with home.campaign_locked():
         if new:
-            await retire_campaign(home)
+            await archive_finished_campaign(home)
         coordinator = Coordinator(
             config.coordinator,
             key,
@@ -63,7 +63,7 @@ async def open_coordinator(
             await coordinator.stop()
 
 
-def own_store(config: NodeConfig, home: Home) -> ArtifactStore:
+def open_coordinator_store(config: NodeConfig, home: Home) -> ArtifactStore:
     """The artifacts of a coordinator without a node in its process.
 
     The node that it talks to gets those that a task needs.
@@ -72,7 +72,7 @@ def own_store(config: NodeConfig, home: Home) -> ArtifactStore:
     return ArtifactStore(folder, limits.artifacts_total_bytes, limits.artifact_bytes)
 
 
-async def retire_campaign(home: Home) -> None:
+async def archive_finished_campaign(home: Home) -> None:
     """Moves a finished campaign out of the way, so that another begins.
 
     A campaign that is under way stays. For whoever holds its lock. Raises BAD_STATE.
@@ -85,7 +85,7 @@ async def retire_campaign(home: Home) -> None:
     log.info("the last campaign is finished and kept in %s; this is a new one", kept)
 
 
-async def run_campaign(
+async def run_node_campaign(
     config: NodeConfig,
     home: Home,
     api_address: str,

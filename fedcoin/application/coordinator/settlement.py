@@ -7,13 +7,13 @@ from collections.abc import Awaitable, Callable
 
 from fedcoin.application.configuration.config import CoordinatorConfig
 from fedcoin.application.coordinator.campaign import Campaign, ClientOutcome, RoundRecord
-from fedcoin.application.coordinator.chain_messages import task_offer
+from fedcoin.application.coordinator.chain_messages import build_open_task
 from fedcoin.application.wallet.delivery import Delivery, Keep
 from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.data.crypto.addresses import parse_address
 from fedcoin.data.messages.updates import Update
 from fedcoin.learning.model.aggregation import average_files
-from fedcoin.learning.workers.pool import UtilityWorker
+from fedcoin.learning.workers.pool import WorkerPool
 from fedcoin.network.api.client import NodeClient
 from fedcoin.v1.block_pb2 import TASK_PHASE_SETTLED
 from fedcoin.v1.views_pb2 import TaskView
@@ -34,7 +34,7 @@ class RoundSettlement:
         config: CoordinatorConfig,
         node: NodeClient,
         store: ArtifactStore,
-        worker: UtilityWorker,
+        worker: WorkerPool,
         delivery: Delivery,
     ) -> None:
         self._config = config
@@ -71,7 +71,7 @@ class RoundSettlement:
             needed += [update.update for update in updates]
             for artifact in dict.fromkeys(needed):
                 await self._delivery.patiently(self._uploading(artifact))
-        offer = task_offer(self._config, campaign, updates)
+        offer = build_open_task(self._config, campaign, updates)
         return (await self._delivery.deliver(offer, campaign.pending, keep)).hash
 
     async def result(self, campaign: Campaign, task_id: bytes) -> RoundRecord:

@@ -20,7 +20,7 @@ from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.amounts import SAP_PER_FDC
 from fedcoin.learning.training import datasets
-from fedcoin.learning.workers.executors import cores
+from fedcoin.learning.workers.executors import count_cores
 
 CHAIN_ID = "fedcoin-devnet"
 
@@ -155,7 +155,7 @@ def lay_out(options: Options, root: Path) -> DevnetPlan:
     Raises :class:`Refusal`: BAD_ARGUMENT, or what loading the data set raises.
     """
     check(options)
-    dataset = datasets.load(options.dataset)
+    dataset = datasets.load_dataset(options.dataset)
     keys = {name: key_of(options.seed, name) for name in names(options)}
     miners = [f"miner-{i}" for i in range(1, options.miners + 1)]
     reserve = options.budget + ROUND_FEES * (options.rounds + 1)
@@ -208,7 +208,7 @@ def lay_out_miners(
             "api.listen": apis[i],
             "miner.enabled": True,
             # They share one machine's cores; a process for each core in each would be too many.
-            "miner.processes": max(1, cores() // len(miners)),
+            "miner.processes": max(1, count_cores() // len(miners)),
         }
         home.write(genesis, settings)
         command = adversary or "start"
@@ -257,9 +257,9 @@ def lay_out_clients(
     clients = []
     for i, role in enumerate(roles(options.clients)):
         name = f"client-{i + 1}"
-        part = datasets.share(dataset, options.clients, i, options.seed)
+        part = datasets.take_share(dataset, options.clients, i, options.seed)
         if role == MISLABELLED:
-            part = datasets.with_noise(part, WRONG_LABELS, options.seed)
+            part = datasets.mislabel(part, WRONG_LABELS, options.seed)
         home = Home(root / name)
         home.add_key(NODE_KEY, keys[name])
         home.write(genesis, {})

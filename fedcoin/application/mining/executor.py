@@ -5,7 +5,7 @@ from __future__ import annotations
 from fedcoin.application.configuration.config import MinerConfig
 from fedcoin.application.configuration.fields import refuse
 from fedcoin.learning.errors import WorkerError
-from fedcoin.learning.workers.executors import Executor, LocalExecutor, cores
+from fedcoin.learning.workers.executors import Executor, LocalExecutor, count_cores
 
 
 def executor_of(miner: MinerConfig) -> Executor:
@@ -17,7 +17,7 @@ def executor_of(miner: MinerConfig) -> Executor:
     if not miner.enabled:
         return LocalExecutor()
     if miner.executor == "local":
-        return LocalExecutor(miner.processes or cores())
+        return LocalExecutor(miner.processes or count_cores())
     # Imported here: Ray is an extra.
     from fedcoin.learning.workers.ray_executor import RayExecutor
 

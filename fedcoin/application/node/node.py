@@ -49,7 +49,7 @@ from fedcoin.data.messages.transactions import Transaction, action_name
 from fedcoin.data.messages.votes import Vote
 from fedcoin.data.storage.chain_store import ChainStore
 from fedcoin.data.storage.snapshot_files import SnapshotFolder
-from fedcoin.learning.workers.pool import UtilityWorker
+from fedcoin.learning.workers.pool import WorkerPool
 from fedcoin.network.api.api_server import ApiServer, Backend
 from fedcoin.network.bounds import Bounds
 from fedcoin.network.options import PeerOptions, Tls
@@ -126,7 +126,7 @@ class Node:
             config.limits.artifacts_total_bytes,
             config.limits.artifact_bytes,
         )
-        self.worker = UtilityWorker(executor=executor_of(config.miner))
+        self.worker = WorkerPool(executor=executor_of(config.miner))
         genesis = home.genesis()
         self.chain = components.make_chain(store, Ledger(store, genesis), unix_ms)
         self.jobs = TaskJobs(self.worker, self.artifacts, self._ensure)
@@ -323,9 +323,9 @@ async def run_node(
 
     async def coordinate(node: Node) -> None:
         # Imported here: a node that only keeps the chain stays small.
-        from fedcoin.application.coordinator.runner import run_campaign
+        from fedcoin.application.coordinator.runner import run_node_campaign
 
-        await run_campaign(config, home, node.api.address, node.artifacts, new=new_campaign)
+        await run_node_campaign(config, home, node.api.address, node.artifacts, new=new_campaign)
         await stop.wait()
 
     async with open_node(config, home, stop, components) as node:

@@ -26,8 +26,8 @@ from typing import Any
 
 from fedcoin.application.configuration.config import CoordinatorConfig
 from fedcoin.application.coordinator.campaign import Campaign, EvaluationShard
-from fedcoin.application.coordinator.chain_messages import campaign_offer, task_offer
-from fedcoin.application.coordinator.initial_artifacts import gather_materials
+from fedcoin.application.coordinator.chain_messages import build_open_campaign, build_open_task
+from fedcoin.application.coordinator.initial_artifacts import build_initial_artifacts
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.application.wallet.delivery import Delivery
 from fedcoin.data.artifacts.manifest import artifact_id
@@ -39,9 +39,9 @@ from fedcoin.data.messages.updates import decode_update, sign_update
 from fedcoin.learning.errors import LearningCode
 from fedcoin.learning.model.aggregation import average_files
 from fedcoin.learning.training import client_data
-from fedcoin.learning.training.client_data import LocalData
+from fedcoin.learning.training.client_data import ClientData
 from fedcoin.learning.training.sgd import TrainingPlan
-from fedcoin.learning.workers.pool import UtilityWorker
+from fedcoin.learning.workers.pool import WorkerPool
 from fedcoin.network.api.client import NodeClient
 from fedcoin.v1.task_pb2 import ClientUpdate
 
@@ -86,7 +86,7 @@ class Manifest:
 
 
 @dataclass(frozen=True, slots=True)
-class Published:
+class PublishedTask:
     """The campaign and the task, 32 bytes each."""
 
     campaign_id: bytes
@@ -120,14 +120,14 @@ async def simulate(
             f"{MISLABELLED}, {FREE_RIDER}",
             field="clients",
         )
-    materials = await gather_materials(dataset, model, seed, evaluation_size=evaluation_size)
+    materials = await build_initial_artifacts(dataset, model, seed, evaluation_size=evaluation_size)
     await asyncio.to_thread(_begin, folder, materials.model, materials.weights)
     await asyncio.to_thread((folder / "evaluation").write_bytes, materials.evaluation.shards[0])
-    worker = UtilityWorker()
+    worker = WorkerPool()
     trained = []
     try:
         for index, role in enumerate(kinds):
-            data = LocalData(
+            data = ClientData(
                 dataset,
                 clients=clients,
                 index=index,
@@ -178,14 +178,14 @@ def read_manifest(folder: Path) -> Manifest:
     return manifest
 
 
-async def publish(
+async def publish_folder(
     folder: Path,
     node: NodeClient,
     key: KeyPair,
     config: CoordinatorConfig,
     *,
     report: Report = lambda line: None,
-) -> Published:
+) -> PublishedTask:
     """Open a campaign of one round for a folder, and its task. ``key`` pays and is the server.
 
     Of ``config`` counts what it says of money, sampling and windows. Raises Refusal BAD_STATE,
@@ -196,7 +196,7 @@ async def publish(
     delivery = Delivery(node, key, chain_id, report)
     campaign = _campaign_of(manifest, chain_id)
     opened = await delivery.deliver(
-        campaign_offer(config, key.address, campaign), b"", _keep_nothing
+        build_open_campaign(config, key.address, campaign), b"", _keep_nothing
     )
     campaign.campaign_id = opened.hash
     report(f"campaign {opened.hash.hex()} is open")
@@ -207,20 +207,20 @@ async def publish(
         campaign.updates[update.address] = update
     campaign.aggregate = await _upload(folder, manifest, node)
     updates = [campaign.updates[address] for address in sorted(campaign.updates)]
-    task = await delivery.deliver(task_offer(config, campaign, updates), b"", _keep_nothing)
+    task = await delivery.deliver(build_open_task(config, campaign, updates), b"", _keep_nothing)
     report(f"task {task.hash.hex()} is open")
-    return Published(campaign_id=opened.hash, task_id=task.hash)
+    return PublishedTask(campaign_id=opened.hash, task_id=task.hash)
 
 
 async def _train(
-    folder: Path, worker: UtilityWorker, data: LocalData, plan: TrainingPlan, role: str
+    folder: Path, worker: WorkerPool, data: ClientData, plan: TrainingPlan, role: str
 ) -> SimulatedClient:
     name = f"client-{data.index + 1}"
     key = KeyPair.generate()
     model, base = folder / "model", folder / "base"
     weights, samples = await worker.run(
         f"while training {name}",
-        client_data.update,
+        client_data.compute_update,
         data,
         model.read_bytes(),
         base.read_bytes(),
@@ -245,7 +245,7 @@ async def _train(
 async def _upload(folder: Path, manifest: Manifest, node: NodeClient) -> bytes:
     """Give the node all files and the average of the weights; the average's id."""
     paths = [folder / client.weights for client in manifest.clients]
-    worker = UtilityWorker()
+    worker = WorkerPool()
     try:
         samples = [client.num_samples for client in manifest.clients]
         average = await worker.run("while averaging", average_files, paths, samples)

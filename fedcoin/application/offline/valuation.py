@@ -27,8 +27,8 @@ from fedcoin.data.errors import RefusalError
 from fedcoin.learning.evaluation.job import Coalitions, UtilityJob
 from fedcoin.learning.model import keras_models
 from fedcoin.learning.model.spec import parse_spec, weight_shapes
-from fedcoin.learning.workers.executors import cores
-from fedcoin.learning.workers.pool import UtilityWorker
+from fedcoin.learning.workers.executors import count_cores
+from fedcoin.learning.workers.pool import WorkerPool
 from fedcoin.shapley.game import Game
 from fedcoin.v1 import task_pb2
 
@@ -93,7 +93,7 @@ async def value_files(
     files = client_files(updates)
     spec = read_model(model)
     chosen = shapley.plan(len(files), method, budget)
-    worker = UtilityWorker(processes=cores())
+    worker = WorkerPool(processes=count_cores())
     try:
         await worker.start()
         if spec.lstrip().startswith(b"{"):
@@ -141,7 +141,7 @@ def write_job(
 
 def build_spec(keras_json: str) -> bytes:
     """A ModelSpec of Keras' JSON; in a worker process, which may load TensorFlow."""
-    return keras_models.to_spec(keras_models.from_json(keras_json))
+    return keras_models.spec_from_model(keras_models.model_from_json(keras_json))
 
 
 class _Accuracy:
@@ -149,7 +149,7 @@ class _Accuracy:
 
     def __init__(
         self,
-        worker: UtilityWorker,
+        worker: WorkerPool,
         job: UtilityJob,
         examples: int,
         chosen: tuple[str, int],
@@ -159,7 +159,7 @@ class _Accuracy:
         self._worker = worker
         self._job = job
         self._examples = examples
-        self._error = RunningError(*chosen, seed, len(job.updates))
+        self._error = StandardErrorTracker(*chosen, seed, len(job.updates))
         self._most = chosen[1] + 2
         self._report = report
         self._loop = asyncio.get_running_loop()
@@ -195,7 +195,7 @@ class _Accuracy:
         self._report(ValuationProgress(done, self._most, left, self._error.latest()))
 
 
-class RunningError:
+class StandardErrorTracker:
     """What an estimator's standard error would be, had it stopped here.
 
     Walks ask for the same coalitions whatever their budget, only for more of them: an estimate from

@@ -20,7 +20,7 @@ from fedcoin.data.messages.genesis import Genesis
 from fedcoin.data.storage.chain_store import ChainStore
 from fedcoin.incentive.proof.audit import compare_counts, compute_tolerance, list_audited_coalitions
 from fedcoin.incentive.proof.sampling_plan import build_plan
-from fedcoin.learning.workers.pool import UtilityWorker
+from fedcoin.learning.workers.pool import WorkerPool
 from fedcoin.v1.block_pb2 import Block
 from fedcoin.v1.transaction_pb2 import RevealShapley, SignedTransaction, TransactionBody
 
@@ -61,7 +61,7 @@ async def recompute_reveals(
     ``artifacts`` is the home's folder of them. Raises Refusal AUDIT_FAILED that names the first
     block, leaf and coalition that is not as revealed.
     """
-    worker = UtilityWorker()
+    worker = WorkerPool()
     await worker.start()
     try:
         return await _Work(store, genesis, artifacts, worker).run(on_reveal)
@@ -71,7 +71,7 @@ async def recompute_reveals(
 
 class _Work:
     def __init__(
-        self, store: ChainStore, genesis: Genesis, artifacts: Path, worker: UtilityWorker
+        self, store: ChainStore, genesis: Genesis, artifacts: Path, worker: WorkerPool
     ) -> None:
         self._store = store
         self._tolerance = genesis.parameters.utility_tolerance

@@ -55,7 +55,7 @@ class SummationPlan(Protocol):
         ...
 
 
-def plan(members: Bools, rows: int) -> SummationPlan:
+def plan_sums(members: Bools, rows: int) -> SummationPlan:
     """The quickest way found for these rows (m, parts), at most ``rows`` of them in a tile."""
     lattice = SubsetTable.of(members, rows)
     if lattice is not None:

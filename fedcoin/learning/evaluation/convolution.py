@@ -17,12 +17,12 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from fedcoin.learning.evaluation.example_batches import Floats
-from fedcoin.learning.evaluation.stacked_weights import Stack, apply
+from fedcoin.learning.evaluation.stacked_weights import StackedLayer, apply_in_place
 from fedcoin.learning.model.layers import Activation, Conv
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class ConvolutionStage:
     """A convolution, max-pooling (of 1 x 1 for none), and activations that never fall."""
 
     conv: Conv
@@ -37,7 +37,7 @@ class Stage:
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class ConvolutionBuffers:
     """Where a stage works on a block; used again for each coalition."""
 
     columns: Floats
@@ -48,24 +48,26 @@ class Room:
     """(rows, columns, filters, examples)."""
 
 
-def room_for(stage: Stage, examples: int) -> Room:
+def allocate_buffers(stage: ConvolutionStage, examples: int) -> ConvolutionBuffers:
     """Room for blocks of so many examples."""
     shape = (*stage.shape, examples)
-    return Room(
+    return ConvolutionBuffers(
         _empty_columns(stage.conv, examples),
         np.empty(shape if stage.pool != (1, 1) else 0, np.float32),
         np.empty(shape, np.float32),
     )
 
 
-def columns_of(conv: Conv, maps: Floats) -> Floats:
+def copy_kernel_rows(conv: Conv, maps: Floats) -> Floats:
     """The columns of maps (..., examples), which may be the same for many coalitions."""
     columns = _empty_columns(conv, maps.shape[-1])
     _fill(conv, maps, columns)
     return columns
 
 
-def convolve(stage: Stage, maps: Floats, room: Room, stack: Stack, place: int) -> Floats:
+def run_stage(
+    stage: ConvolutionStage, maps: Floats, room: ConvolutionBuffers, stack: StackedLayer, place: int
+) -> Floats:
     """A stage's maps (rows, columns, filters, examples), which lie in ``room``.
 
     ``maps`` are the maps that it takes (..., examples), or their ``columns_of``. The weights are
@@ -84,7 +86,7 @@ def convolve(stage: Stage, maps: Floats, room: Room, stack: Stack, place: int) -
         # Spelled out, it is added along rows of all filters rather than of one.
         made += np.repeat(stack.biases[place][:, None], made.shape[-1], axis=1)
     for activation in stage.activations:
-        apply(activation, made.reshape(len(made), -1, made.shape[-1]))
+        apply_in_place(activation, made.reshape(len(made), -1, made.shape[-1]))
     return made
 
 
@@ -108,7 +110,7 @@ def _fill(conv: Conv, maps: Floats, columns: Floats) -> None:
             columns[first : last + 1, left : left + width, down] = covered
 
 
-def _under(stage: Stage, columns: Floats) -> list[Floats]:
+def _under(stage: ConvolutionStage, columns: Floats) -> list[Floats]:
     """What lies under the kernel, as matrices: for each place in the fields of pooling.
 
     (rows of fields, columns of fields, inputs of the kernel, examples).

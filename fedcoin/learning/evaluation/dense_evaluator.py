@@ -29,14 +29,26 @@ from fedcoin.learning.evaluation.example_batches import (
     ExampleBatch,
     Floats,
     Inputs,
-    batches_of,
-    count_in_parts,
+    count_in_chunks,
     keep_parts,
+    make_batches,
 )
-from fedcoin.learning.evaluation.job import WHOLE, Coalitions, Counts, ExampleShare, UtilityJob
-from fedcoin.learning.evaluation.stacked_weights import Stack, apply, average, forward, stack_of
+from fedcoin.learning.evaluation.job import (
+    ALL_EXAMPLES,
+    Coalitions,
+    Counts,
+    ExampleShare,
+    UtilityJob,
+)
+from fedcoin.learning.evaluation.stacked_weights import (
+    StackedLayer,
+    apply_in_place,
+    apply_layers,
+    average_layer,
+    stack_layer,
+)
 from fedcoin.learning.model.aggregation import Weights
-from fedcoin.learning.model.layers import Activation, Dense, PlainLayer, Scale
+from fedcoin.learning.model.layers import Activation, Dense, Layer, Scale
 from fedcoin.v1 import task_pb2
 
 BLOCK_EXAMPLES = 256
@@ -63,13 +75,13 @@ class DenseEvaluator:
 
     def __init__(
         self,
-        layers: Sequence[PlainLayer],
+        layers: Sequence[Layer],
         base: Weights,
         updates: Sequence[Weights],
         x: Inputs,
         y: npt.NDArray[np.generic],
         job: UtilityJob,
-        shard: ExampleShare = WHOLE,
+        shard: ExampleShare = ALL_EXAMPLES,
     ) -> None:
         self._job = job
         models = [*updates, base]
@@ -78,30 +90,30 @@ class DenseEvaluator:
         self._after = _without_last_softmax(layers[start + 1 :])
         self._scales = all(_is_homogeneous(layer) for layer in self._after)
         dense = [layer for layer in layers if isinstance(layer, Dense)]
-        self._first = stack_of(dense[0], _weighed(dense[0], models, job))
-        self._later = [stack_of(layer, models) for layer in dense[1:]]
+        self._first = stack_layer(dense[0], _weighed(dense[0], models, job))
+        self._later = [stack_layer(layer, models) for layer in dense[1:]]
         self._width = self._first.kernels.shape[1]
         widest = max(stack.kernels.shape[1] for stack in (self._first, *self._later))
         fitting = TILE_BYTES // (4 * widest * BLOCK_EXAMPLES)
         self._rows = max(1, min(fitting, TILE_ROWS))
-        self._blocks = list(batches_of(x, y, BLOCK_EXAMPLES, shard))
+        self._blocks = list(make_batches(x, y, BLOCK_EXAMPLES, shard))
         if keep_parts(self._blocks, self._parts, CACHE_BYTES):
-            self._first = Stack(self._first.kernels[:0], None)
+            self._first = StackedLayer(self._first.kernels[:0], None)
 
     def evaluate(self, coalitions: Coalitions) -> Counts:
         """Right answers (int64, shape (m,)) of each row of a bool array of shape (m, n)."""
         later_bytes = sum(stack.kernels[0].nbytes for stack in self._later)
         most = max(self._rows, WEIGHTS_BYTES // max(1, later_bytes))
-        return count_in_parts(self._job, coalitions, most, self._count)
+        return count_in_chunks(self._job, coalitions, most, self._count)
 
     def _count(self, coalitions: Coalitions) -> Counts:
-        plan = coalition_sums.plan(self._members(coalitions), self._rows)
+        plan = coalition_sums.plan_sums(self._members(coalitions), self._rows)
         members, clients = plan.members, len(self._job.updates)
         coefficients = coalition_coefficients(
             members[:, :clients], self._job.num_samples, self._job.averaging
         )
         scales = self._scales_of(members)
-        later = [average(stack, coefficients.astype(np.float32)) for stack in self._later]
+        later = [average_layer(stack, coefficients.astype(np.float32)) for stack in self._later]
         if self._scales:
             later = [_with_scaled_biases(stack, scales) for stack in later]
         counts = np.zeros(len(members), np.int64)
@@ -113,7 +125,7 @@ class DenseEvaluator:
                 if not self._scales:
                     np.multiply(sums, scales[rows, None], out=sums)
                 values = sums.reshape(len(sums), self._width, -1)
-                outputs = forward(self._after, values, later, rows)
+                outputs = apply_layers(self._after, values, later, rows)
                 counts[rows] += block.right_answers(outputs)
         found = np.zeros(len(coalitions), np.int64)
         asked = plan.places >= 0
@@ -145,7 +157,7 @@ class DenseEvaluator:
         assert block.x is not None, "neither parts nor inputs"
         x = block.x.copy() if self._before else block.x
         for layer in self._before:
-            apply(layer, x[None])
+            apply_in_place(layer, x[None])
         kernels, biases = self._first.kernels, self._first.biases
         models, width, features = kernels.shape
         with np.errstate(all="ignore"):
@@ -176,19 +188,19 @@ def _weighed(layer: Dense, models: Sequence[Weights], job: UtilityJob) -> list[W
     return [*parts, base]
 
 
-def _with_scaled_biases(stack: Stack, scales: Floats) -> Stack:
+def _with_scaled_biases(stack: StackedLayer, scales: Floats) -> StackedLayer:
     """The layer for inputs still to be multiplied by ``scales``: its outputs are, too."""
     if stack.biases is None:
         return stack
-    return Stack(stack.kernels, stack.biases / scales[:, None])
+    return StackedLayer(stack.kernels, stack.biases / scales[:, None])
 
 
-def _without_last_softmax(layers: Sequence[PlainLayer]) -> Sequence[PlainLayer]:
+def _without_last_softmax(layers: Sequence[Layer]) -> Sequence[Layer]:
     """The same order of outputs without the last softmax: it rises with each of them."""
     return layers[:-1] if layers and layers[-1] == Activation("softmax") else layers
 
 
-def _is_homogeneous(layer: PlainLayer) -> bool:
+def _is_homogeneous(layer: Layer) -> bool:
     """Whether positive multiples of its inputs (and of its bias) give multiples of outputs."""
     if isinstance(layer, Scale):
         return layer.offset == 0

@@ -80,7 +80,7 @@ class ExampleBatch:
         return right & ~np.isnan(own)
 
 
-def batches_of(
+def make_batches(
     x: Inputs, y: npt.NDArray[np.generic], examples: int, shard: ExampleShare
 ) -> Iterator[ExampleBatch]:
     """The shard's blocks of at most so many examples.
@@ -114,7 +114,7 @@ def keep_parts(
     return True
 
 
-def count_in_parts(
+def count_in_chunks(
     job: UtilityJob, coalitions: Coalitions, most: int, count: Callable[[Coalitions], Counts]
 ) -> Counts:
     """What ``count`` says of each coalition (int64, (m,)), asked about some at a time.

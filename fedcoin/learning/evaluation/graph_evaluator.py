@@ -24,13 +24,19 @@ from fedcoin.learning.evaluation.example_batches import (
     ExampleBatch,
     Floats,
     Inputs,
-    batches_of,
-    count_in_parts,
+    count_in_chunks,
     keep_parts,
+    make_batches,
 )
-from fedcoin.learning.evaluation.job import WHOLE, Coalitions, Counts, ExampleShare, UtilityJob
-from fedcoin.learning.evaluation.operations import ComputeStep, Convolution, steps_of
-from fedcoin.learning.evaluation.stacked_weights import Stack, apply
+from fedcoin.learning.evaluation.job import (
+    ALL_EXAMPLES,
+    Coalitions,
+    Counts,
+    ExampleShare,
+    UtilityJob,
+)
+from fedcoin.learning.evaluation.operations import ComputeStep, ConvolutionOperation, plan_steps
+from fedcoin.learning.evaluation.stacked_weights import StackedLayer, apply_in_place
 from fedcoin.learning.model.aggregation import Weights
 from fedcoin.learning.model.layers import Activation, Conv, Graph, Scale
 
@@ -62,27 +68,27 @@ class GraphEvaluator:
         x: Inputs,
         y: npt.NDArray[np.generic],
         job: UtilityJob,
-        shard: ExampleShare = WHOLE,
+        shard: ExampleShare = ALL_EXAMPLES,
     ) -> None:
         self._job = job
         self._input = _leading_scales(graph)
         self._before = [node.layer for node in graph[: self._input]]
         if graph[-1].layer == Activation("softmax"):  # it keeps the order of the outputs
             graph = graph[:-1]
-        self._steps = steps_of(graph, [*updates, base], self._input)
+        self._steps = plan_steps(graph, [*updates, base], self._input)
         self._first = _only_convolution(self._steps, self._input)
         self._weight_bytes = sum(base[name].nbytes for name in base)
         widest = max(math.prod(node.shape) for node in graph)
         fitting = min(BLOCK_BYTES // (4 * widest), MOST_EXAMPLES)
         step = 64 if fitting >= 64 else FEWEST_EXAMPLES
         examples = max(FEWEST_EXAMPLES, fitting // step * step)
-        self._blocks = list(batches_of(x, y, examples, shard))
+        self._blocks = list(make_batches(x, y, examples, shard))
         keep_parts(self._blocks, self._parts, CACHE_BYTES)
 
     def evaluate(self, coalitions: Coalitions) -> Counts:
         """Right answers (int64, shape (m,)) of each row of a bool array of shape (m, n)."""
         most = WEIGHTS_BYTES // self._weight_bytes
-        return count_in_parts(self._job, coalitions, most, self._count)
+        return count_in_chunks(self._job, coalitions, most, self._count)
 
     def _count(self, coalitions: Coalitions) -> Counts:
         coefficients = coalition_coefficients(
@@ -102,7 +108,11 @@ class GraphEvaluator:
         return counts
 
     def _outputs(
-        self, start: Floats, rooms: Sequence[Any], weights: Sequence[Stack | None], place: int
+        self,
+        start: Floats,
+        rooms: Sequence[Any],
+        weights: Sequence[StackedLayer | None],
+        place: int,
     ) -> Floats:
         """One coalition's outputs (classes, examples) for a block."""
         values = {self._input: start}
@@ -117,8 +127,8 @@ class GraphEvaluator:
         assert block.x is not None, "neither parts nor inputs"
         x = block.x.copy() if self._before else block.x
         for layer in self._before:
-            apply(layer, x[None])
-        return x if self._first is None else convolution.columns_of(self._first, x)
+            apply_in_place(layer, x[None])
+        return x if self._first is None else convolution.copy_kernel_rows(self._first, x)
 
 
 def _leading_scales(graph: Graph) -> int:
@@ -134,4 +144,4 @@ def _only_convolution(steps: Sequence[ComputeStep], value: int) -> Conv | None:
     """The convolution that takes a value, if nothing else does."""
     users = [step.operation for step in steps if value in step.inputs]
     first = users[0] if len(users) == 1 else None
-    return first.stage.conv if isinstance(first, Convolution) else None
+    return first.stage.conv if isinstance(first, ConvolutionOperation) else None

@@ -54,7 +54,7 @@ class ExampleShare:
     count: int
 
 
-WHOLE = ExampleShare(0, 1)
+ALL_EXAMPLES = ExampleShare(0, 1)
 
 
 class Evaluator(Protocol):

@@ -15,8 +15,14 @@ import numpy as np
 import numpy.typing as npt
 
 from fedcoin.learning.evaluation.coefficients import coalition_coefficients
-from fedcoin.learning.evaluation.example_batches import Inputs, count_in_parts
-from fedcoin.learning.evaluation.job import WHOLE, Coalitions, Counts, ExampleShare, UtilityJob
+from fedcoin.learning.evaluation.example_batches import Inputs, count_in_chunks
+from fedcoin.learning.evaluation.job import (
+    ALL_EXAMPLES,
+    Coalitions,
+    Counts,
+    ExampleShare,
+    UtilityJob,
+)
 from fedcoin.learning.model import keras_models, keras_runtime
 from fedcoin.learning.model.aggregation import Weights
 from fedcoin.v1 import artifact_pb2
@@ -28,7 +34,7 @@ FEWEST_EXAMPLES, MOST_EXAMPLES = 16, 512
 """How many those are."""
 
 
-class GenericEvaluator:
+class KerasEvaluator:
     """``utility.Evaluator`` for any model that ``models.from_spec`` builds.
 
     ``base`` and ``updates`` are float32 weights by name, ``x`` (m, *input_shape) and ``y`` (m,)
@@ -43,10 +49,10 @@ class GenericEvaluator:
         x: Inputs,
         y: npt.NDArray[np.generic],
         job: UtilityJob,
-        shard: ExampleShare = WHOLE,
+        shard: ExampleShare = ALL_EXAMPLES,
     ) -> None:
-        tf = keras_runtime.tensorflow()
-        model = keras_models.from_spec(spec.SerializeToString(deterministic=True))
+        tf = keras_runtime.load_tensorflow()
+        model = keras_models.model_from_spec(spec.SerializeToString(deterministic=True))
         self._job = job
         # Weights of the updates and, last, of the base: one tensor (n + 1, ...) for each name.
         self._stacks = [
@@ -63,7 +69,7 @@ class GenericEvaluator:
 
     def evaluate(self, coalitions: Coalitions) -> Counts:
         """Right answers (int64, shape (m,)) of each row of a bool array of shape (m, n)."""
-        return count_in_parts(self._job, coalitions, len(coalitions), self._count_all)
+        return count_in_chunks(self._job, coalitions, len(coalitions), self._count_all)
 
     def _count_all(self, coalitions: Coalitions) -> Counts:
         coefficients = coalition_coefficients(

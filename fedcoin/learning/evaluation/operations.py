@@ -17,27 +17,27 @@ import numpy as np
 from fedcoin.learning.evaluation import convolution
 from fedcoin.learning.evaluation.example_batches import Floats
 from fedcoin.learning.evaluation.stacked_weights import (
-    NormalStack,
-    Stack,
-    apply,
-    average,
-    average_normal,
-    folded,
-    normal_stack_of,
-    stack_of,
+    StackedBatchNorm,
+    StackedLayer,
+    apply_in_place,
+    average_batch_norm,
+    average_layer,
+    fold_batch_norm,
+    stack_batch_norm,
+    stack_layer,
 )
 from fedcoin.learning.model.aggregation import Weights
 from fedcoin.learning.model.layers import (
     Activation,
+    Add,
+    BatchNorm,
+    Concatenate,
     Conv,
     Dense,
     Graph,
     GraphNode,
-    Join,
-    Normal,
     Pooling,
     Scale,
-    Sum,
 )
 
 MOST_FIELDS = 16
@@ -47,7 +47,7 @@ MOST_FIELDS = 16
 class Operation(Protocol):
     """What a step does for one coalition on one block."""
 
-    def averaged(self, coefficients: Floats) -> Stack | None:
+    def averaged(self, coefficients: Floats) -> StackedLayer | None:
         """Each coalition's weights."""
         ...
 
@@ -55,7 +55,9 @@ class Operation(Protocol):
         """Where ``run`` works, for blocks of so many examples."""
         ...
 
-    def run(self, inputs: Sequence[Floats], room: Any, stack: Stack | None, place: int) -> Floats:
+    def run(
+        self, inputs: Sequence[Floats], room: Any, stack: StackedLayer | None, place: int
+    ) -> Floats:
         """What it makes of its inputs (..., examples) with the weights of coalition ``place``."""
         ...
 
@@ -69,7 +71,7 @@ class ComputeStep:
     output: int
 
 
-def steps_of(graph: Graph, models: Sequence[Weights], start: int = 0) -> list[ComputeStep]:
+def plan_steps(graph: Graph, models: Sequence[Weights], start: int = 0) -> list[ComputeStep]:
     """The steps of a graph from value ``start`` on; ``models`` are those that coalitions average.
 
     The values up to ``start`` are left as they are.
@@ -104,7 +106,7 @@ def _grouped(graph: Graph, start: int) -> list[list[int]]:
 def _fits(nodes: Sequence[GraphNode], node: GraphNode) -> bool:
     """Whether a step of these nodes can do this one as well."""
     head, layer = nodes[0].layer, node.layer
-    if isinstance(layer, Normal):
+    if isinstance(layer, BatchNorm):
         return isinstance(head, (Conv, Dense)) and len(nodes) == 1 and node.shape == nodes[0].shape
     if not isinstance(head, Conv):
         return False
@@ -119,65 +121,69 @@ def _operation(nodes: Sequence[GraphNode], models: Sequence[Weights], own: bool)
     """A step's; ``own`` says that nobody else reads its first input."""
     layers = [node.layer for node in nodes]
     head = layers[0]
-    normals = [normal_stack_of(layer, models) for layer in layers if isinstance(layer, Normal)]
+    normals = [stack_batch_norm(layer, models) for layer in layers if isinstance(layer, BatchNorm)]
     if isinstance(head, Conv):
         size = next((layer.size for layer in layers if isinstance(layer, Pooling)), (1, 1))
         activations = tuple(layer for layer in layers if isinstance(layer, Activation))
-        stage = convolution.Stage(head, size, activations)
-        return Convolution(stage, Weighted(stack_of(head, models), normals))
+        stage = convolution.ConvolutionStage(head, size, activations)
+        return ConvolutionOperation(stage, WeightedLayer(stack_layer(head, models), normals))
     if isinstance(head, Dense):
-        return DenseProduct(nodes[0].shape[0], Weighted(stack_of(head, models), normals))
-    if isinstance(head, Normal):
-        return Normalisation(normals[0])
-    return Weightless(nodes[0], own)
+        return DenseOperation(nodes[0].shape[0], WeightedLayer(stack_layer(head, models), normals))
+    if isinstance(head, BatchNorm):
+        return BatchNormOperation(normals[0])
+    return WeightlessOperation(nodes[0], own)
 
 
 @dataclass(frozen=True, slots=True)
-class Weighted:
+class WeightedLayer:
     """A layer of all models, and at most one batch normalisation of its outputs."""
 
-    stack: Stack
-    normals: Sequence[NormalStack]
+    stack: StackedLayer
+    normals: Sequence[StackedBatchNorm]
 
-    def averaged(self, coefficients: Floats) -> Stack:
+    def averaged(self, coefficients: Floats) -> StackedLayer:
         """Each coalition's weights, the normalisation folded into them."""
-        stack = average(self.stack, coefficients)
+        stack = average_layer(self.stack, coefficients)
         for normal in self.normals:
-            stack = folded(stack, average_normal(normal, coefficients))
+            stack = fold_batch_norm(stack, average_batch_norm(normal, coefficients))
         return stack
 
 
 @dataclass(frozen=True, slots=True)
-class Convolution:
+class ConvolutionOperation:
     """See ``conv``. Its input may be the columns of the maps that it takes."""
 
-    stage: convolution.Stage
-    weights: Weighted
+    stage: convolution.ConvolutionStage
+    weights: WeightedLayer
 
-    def averaged(self, coefficients: Floats) -> Stack:
+    def averaged(self, coefficients: Floats) -> StackedLayer:
         """See ``Operation``."""
         return self.weights.averaged(coefficients)
 
-    def room(self, examples: int) -> convolution.Room:
+    def room(self, examples: int) -> convolution.ConvolutionBuffers:
         """See ``Operation``."""
-        return convolution.room_for(self.stage, examples)
+        return convolution.allocate_buffers(self.stage, examples)
 
     def run(
-        self, inputs: Sequence[Floats], room: convolution.Room, stack: Stack | None, place: int
+        self,
+        inputs: Sequence[Floats],
+        room: convolution.ConvolutionBuffers,
+        stack: StackedLayer | None,
+        place: int,
     ) -> Floats:
         """See ``Operation``."""
         assert stack is not None
-        return convolution.convolve(self.stage, inputs[0], room, stack, place)
+        return convolution.run_stage(self.stage, inputs[0], room, stack, place)
 
 
 @dataclass(frozen=True, slots=True)
-class DenseProduct:
+class DenseOperation:
     """A dense layer."""
 
     units: int
-    weights: Weighted
+    weights: WeightedLayer
 
-    def averaged(self, coefficients: Floats) -> Stack:
+    def averaged(self, coefficients: Floats) -> StackedLayer:
         """See ``Operation``."""
         return self.weights.averaged(coefficients)
 
@@ -186,7 +192,7 @@ class DenseProduct:
         return np.empty((self.units, examples), np.float32)
 
     def run(
-        self, inputs: Sequence[Floats], room: Floats, stack: Stack | None, place: int
+        self, inputs: Sequence[Floats], room: Floats, stack: StackedLayer | None, place: int
     ) -> Floats:
         """See ``Operation``."""
         assert stack is not None
@@ -197,19 +203,21 @@ class DenseProduct:
 
 
 @dataclass(frozen=True, slots=True)
-class Normalisation:
+class BatchNormOperation:
     """Batch normalisation that cannot be folded into what is before it."""
 
-    normal: NormalStack
+    normal: StackedBatchNorm
 
-    def averaged(self, coefficients: Floats) -> Stack:
+    def averaged(self, coefficients: Floats) -> StackedLayer:
         """See ``Operation``."""
-        return average_normal(self.normal, coefficients)
+        return average_batch_norm(self.normal, coefficients)
 
     def room(self, examples: int) -> None:
         """See ``Operation``."""
 
-    def run(self, inputs: Sequence[Floats], room: None, stack: Stack | None, place: int) -> Floats:
+    def run(
+        self, inputs: Sequence[Floats], room: None, stack: StackedLayer | None, place: int
+    ) -> Floats:
         """See ``Operation``."""
         assert stack is not None
         assert stack.biases is not None
@@ -220,7 +228,7 @@ class Normalisation:
 
 
 @dataclass(frozen=True, slots=True)
-class Weightless:
+class WeightlessOperation:
     """A layer without weights."""
 
     node: GraphNode
@@ -231,22 +239,22 @@ class Weightless:
 
     def room(self, examples: int) -> Floats | None:
         """See ``Operation``."""
-        if self.in_place and isinstance(self.node.layer, (Activation, Scale, Sum)):
+        if self.in_place and isinstance(self.node.layer, (Activation, Scale, Add)):
             return None
         return np.empty((*self.node.shape, examples), np.float32)
 
     def run(
-        self, inputs: Sequence[Floats], room: Floats | None, stack: Stack | None, place: int
+        self, inputs: Sequence[Floats], room: Floats | None, stack: StackedLayer | None, place: int
     ) -> Floats:
         """See ``Operation``."""
         layer = self.node.layer
         made = inputs[0] if room is None else room
         if isinstance(layer, Pooling):
             _pool(layer, inputs[0], made)
-        elif isinstance(layer, Join):
+        elif isinstance(layer, Concatenate):
             shape = (*made.shape[:-2], -1, made.shape[-1])
             np.concatenate([value.reshape(shape) for value in inputs], axis=-2, out=made)
-        elif isinstance(layer, Sum):
+        elif isinstance(layer, Add):
             first, *others = (value.reshape(made.shape) for value in inputs)
             for other in others:
                 np.add(first, other, out=made)
@@ -255,7 +263,7 @@ class Weightless:
             if room is not None:
                 np.copyto(made, inputs[0].reshape(made.shape))
             rows = 1 if layer == Activation("softmax") else len(made)
-            apply(layer, made.reshape(rows, -1, made.shape[-1]))
+            apply_in_place(layer, made.reshape(rows, -1, made.shape[-1]))
         return made
 
 

@@ -9,11 +9,11 @@ import numpy as np
 
 from fedcoin.learning.evaluation.example_batches import Floats
 from fedcoin.learning.model.aggregation import Weights
-from fedcoin.learning.model.layers import Activation, Conv, Dense, Normal, PlainLayer, Scale
+from fedcoin.learning.model.layers import Activation, BatchNorm, Conv, Dense, Layer, Scale
 
 
 @dataclass(frozen=True, slots=True)
-class Stack:
+class StackedLayer:
     """One layer of several models: kernels (models, out, in), biases (models, out)."""
 
     kernels: Floats
@@ -21,7 +21,7 @@ class Stack:
 
 
 @dataclass(frozen=True, slots=True)
-class NormalStack:
+class StackedBatchNorm:
     """One batch normalisation of several models, each array (models, channels)."""
 
     gammas: Floats | None
@@ -31,7 +31,7 @@ class NormalStack:
     epsilon: float
 
 
-def stack_of(layer: Dense | Conv, models: Sequence[Weights]) -> Stack:
+def stack_layer(layer: Dense | Conv, models: Sequence[Weights]) -> StackedLayer:
     """A layer of all models.
 
     A convolution's inputs are (kernel columns, kernel rows, channels).
@@ -39,30 +39,30 @@ def stack_of(layer: Dense | Conv, models: Sequence[Weights]) -> Stack:
     order = (1, 0) if isinstance(layer, Dense) else (3, 1, 0, 2)
     kernels = np.stack([model[layer.kernel].transpose(order) for model in models])
     flat = kernels.reshape(*kernels.shape[:2], -1).astype(np.float32)
-    return Stack(flat, _vectors(layer.bias, models))
+    return StackedLayer(flat, _vectors(layer.bias, models))
 
 
-def normal_stack_of(layer: Normal, models: Sequence[Weights]) -> NormalStack:
+def stack_batch_norm(layer: BatchNorm, models: Sequence[Weights]) -> StackedBatchNorm:
     """A batch normalisation of all models."""
     means, variances = _vectors(layer.mean, models), _vectors(layer.variance, models)
     assert means is not None
     assert variances is not None
     gammas, betas = _vectors(layer.gamma, models), _vectors(layer.beta, models)
-    return NormalStack(gammas, betas, means, variances, layer.epsilon)
+    return StackedBatchNorm(gammas, betas, means, variances, layer.epsilon)
 
 
 def _vectors(name: str, models: Sequence[Weights]) -> Floats | None:
     return np.stack([model[name] for model in models]).astype(np.float32) if name else None
 
 
-def average(stack: Stack, coefficients: Floats) -> Stack:
+def average_layer(stack: StackedLayer, coefficients: Floats) -> StackedLayer:
     """Each coalition's weights of one layer."""
     models, width, features = stack.kernels.shape
     kernels = (coefficients @ stack.kernels.reshape(models, -1)).reshape(-1, width, features)
-    return Stack(kernels, None if stack.biases is None else coefficients @ stack.biases)
+    return StackedLayer(kernels, None if stack.biases is None else coefficients @ stack.biases)
 
 
-def average_normal(stack: NormalStack, coefficients: Floats) -> Stack:
+def average_batch_norm(stack: StackedBatchNorm, coefficients: Floats) -> StackedLayer:
     """Each coalition's batch normalisation as x * kernels (models, channels, 1) + biases.
 
     The averages of gamma, beta, mean and variance come first: they are the averaged model's.
@@ -73,19 +73,19 @@ def average_normal(stack: NormalStack, coefficients: Floats) -> Stack:
     offsets = -(coefficients @ stack.means) * factors
     if stack.betas is not None:
         offsets += coefficients @ stack.betas
-    return Stack(factors[:, :, None], offsets)
+    return StackedLayer(factors[:, :, None], offsets)
 
 
-def folded(stack: Stack, normal: Stack) -> Stack:
+def fold_batch_norm(stack: StackedLayer, normal: StackedLayer) -> StackedLayer:
     """A layer and the normalisation of its outputs as one."""
     biases = normal.biases
     if stack.biases is not None and biases is not None:
         biases = stack.biases * normal.kernels[:, :, 0] + biases
-    return Stack(stack.kernels * normal.kernels, biases)
+    return StackedLayer(stack.kernels * normal.kernels, biases)
 
 
-def forward(
-    layers: Sequence[PlainLayer], values: Floats, stacks: Sequence[Stack], part: slice
+def apply_layers(
+    layers: Sequence[Layer], values: Floats, stacks: Sequence[StackedLayer], part: slice
 ) -> Floats:
     """Outputs (models, out, examples) of some models' layers for their inputs, or inputs' place.
 
@@ -99,11 +99,11 @@ def forward(
             if stack.biases is not None:
                 values += stack.biases[part, :, None]
         else:
-            apply(layer, values)
+            apply_in_place(layer, values)
     return values
 
 
-def apply(layer: PlainLayer, values: Floats) -> None:
+def apply_in_place(layer: Layer, values: Floats) -> None:
     """Apply a layer without weights in place; values are (coalitions, features, examples)."""
     if isinstance(layer, Scale):
         values *= np.float32(layer.factor)

@@ -12,18 +12,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from fedcoin.learning.model.layer_reader import LayerReader, Value
-from fedcoin.learning.model.layers import Graph, PlainLayer, is_chain
-from fedcoin.learning.model.spec import architecture
+from fedcoin.learning.model.layers import Graph, Layer, is_sequential
+from fedcoin.learning.model.spec import parse_architecture
 from fedcoin.v1 import artifact_pb2
 
 
-def plain_graph(spec: artifact_pb2.ModelSpec) -> Graph | None:
+def read_graph(spec: artifact_pb2.ModelSpec) -> Graph | None:
     """The model from its input to its outputs, or None when it is not plain.
 
     Raises Refusal WRONG_SHAPE when the architecture's weights are not those that the spec lists,
     BAD_MODEL when its width is not ``num_classes``.
     """
-    model = architecture(spec.keras_json)
+    model = parse_architecture(spec.keras_json)
     calls = _calls(model)
     if not calls or not _takes(calls[0], tuple(spec.input_shape)):
         return None
@@ -37,10 +37,10 @@ def plain_graph(spec: artifact_pb2.ModelSpec) -> Graph | None:
     return reader.finish(values[calls[-1].layer])
 
 
-def plain_layers(spec: artifact_pb2.ModelSpec) -> tuple[PlainLayer, ...] | None:
+def plain_layers(spec: artifact_pb2.ModelSpec) -> tuple[Layer, ...] | None:
     """The layers of a plain graph that is a chain; None for any other. Raises the same."""
-    graph = plain_graph(spec)
-    return tuple(node.layer for node in graph) if graph and is_chain(graph) else None
+    graph = read_graph(spec)
+    return tuple(node.layer for node in graph) if graph and is_sequential(graph) else None
 
 
 @dataclass(frozen=True, slots=True)

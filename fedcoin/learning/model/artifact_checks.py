@@ -36,7 +36,7 @@ Array = npt.NDArray[np.generic]
 T = TypeVar("T")
 
 
-def check_task_artifacts(
+def check_job_artifacts(
     spec: artifact_pb2.ModelSpec,
     base: Weights,
     aggregate: Weights,
@@ -61,12 +61,12 @@ def check_task_artifacts(
     check_weights(spec, aggregate, "aggregate")
     for client, update in enumerate(updates):
         check_weights(spec, update, f"updates[{client}]")
-    check_evaluation(spec, x, y, evaluation_size)
+    check_evaluation_set(spec, x, y, evaluation_size)
     if num_samples is not None:
         check_aggregate(aggregate, updates, num_samples)
 
 
-def check_task_files(
+def check_job_files(
     model: Path,
     base: Path,
     aggregate: Path,
@@ -81,8 +81,8 @@ def check_task_files(
     Also raises what ``parse_spec`` and ``decode_tensors`` raise (DataCode), and OSError.
     """
     spec = parse_spec(model.read_bytes())
-    x, y = open_evaluation(evaluation)
-    check_task_artifacts(
+    x, y = open_evaluation_set(evaluation)
+    check_job_artifacts(
         spec,
         decode_tensors(base.read_bytes()),
         decode_tensors(aggregate.read_bytes()),
@@ -118,7 +118,7 @@ def check_weights(spec: artifact_pb2.ModelSpec, weights: Weights, what: str) -> 
         _check_tensor(weights[name], shape, f"{what}.{name}")
 
 
-def open_evaluation(path: Path) -> tuple[MappedArray | Array, Array]:
+def open_evaluation_set(path: Path) -> tuple[MappedArray | Array, Array]:
     """The ``x``, which stays in the file, and the ``y`` of an evaluation set's artifact.
 
     Raises what ``map_tensors`` raises, and Refusal WRONG_NAMES.
@@ -138,7 +138,7 @@ def evaluation_arrays(tensors: Mapping[str, T]) -> tuple[T, T]:
     return tensors["x"], tensors["y"]
 
 
-def check_evaluation(
+def check_evaluation_set(
     spec: artifact_pb2.ModelSpec,
     x: MappedArray | Array,
     y: Array,

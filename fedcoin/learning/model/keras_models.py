@@ -17,26 +17,26 @@ from fedcoin.data.artifacts.tensors import encode_tensors
 from fedcoin.data.errors import RefusalError
 from fedcoin.learning.errors import LearningCode
 from fedcoin.learning.model import keras_runtime
-from fedcoin.learning.model.spec import architecture, check_spec, parse_spec, weight_shapes
+from fedcoin.learning.model.spec import check_spec, parse_architecture, parse_spec, weight_shapes
 from fedcoin.v1 import artifact_pb2
 
-NAMES = ("mlp", "cnn")
+MODEL_NAMES = ("mlp", "cnn")
 """``mlp``: the paper's network with one hidden layer of 128. ``cnn``: two 3x3 convolutions of 16
 and 32 channels with pooling, then a dense layer of 64; for images."""
 
 
-def named(name: str, input_shape: Sequence[int], classes: int, seed: int = 0) -> Any:
+def build_named_model(name: str, input_shape: Sequence[int], classes: int, seed: int = 0) -> Any:
     """A fresh Keras model, its weights drawn by ``seed``.
 
     ``input_shape`` is one example's, (height, width) or (height, width, channels) for ``cnn``.
     Raises Refusal UNKNOWN_MODEL, or BAD_MODEL when the shape does not suit it.
     """
-    if name not in NAMES:
+    if name not in MODEL_NAMES:
         raise RefusalError(
             LearningCode.UNKNOWN_MODEL,
-            f"there is no model {name!r}; choose one of {', '.join(NAMES)} or give a JSON file",
+            f"there is no model {name!r}; choose {' or '.join(MODEL_NAMES)}, or give a JSON file",
             field="model",
-            limit=", ".join(NAMES),
+            limit=", ".join(MODEL_NAMES),
         )
     if name == "cnn" and not (len(input_shape) in (2, 3) and min(input_shape[:2]) >= 4):
         raise RefusalError(
@@ -45,7 +45,7 @@ def named(name: str, input_shape: Sequence[int], classes: int, seed: int = 0) ->
             "use mlp",
             field="model",
         )
-    keras = keras_runtime.load()
+    keras = keras_runtime.load_keras()
     keras.utils.set_random_seed(seed)
     keras.backend.clear_session()  # so that layers are numbered alike every time
     layers = _mlp(keras) if name == "mlp" else _cnn(keras, tuple(input_shape))
@@ -53,7 +53,7 @@ def named(name: str, input_shape: Sequence[int], classes: int, seed: int = 0) ->
     return keras.Sequential([keras.Input(tuple(input_shape)), *layers], name=name)
 
 
-def to_spec(model: Any) -> bytes:
+def spec_from_model(model: Any) -> bytes:
     """The serialised ModelSpec of a built Keras model with one input and one output per class.
 
     Raises the Refusals of ``spec.check_spec``: what this makes, anybody can read.
@@ -82,14 +82,14 @@ def to_spec(model: Any) -> bytes:
     return spec.SerializeToString(deterministic=True)
 
 
-def from_spec(raw: bytes) -> Any:
+def model_from_spec(raw: bytes) -> Any:
     """The Keras model of a serialised ModelSpec, with fresh weights.
 
     Raises the Refusals of ``spec.parse_spec``; BAD_MODEL when Keras cannot build it or it has
     other inputs or outputs than the spec says; WRONG_SHAPE when it has other weights.
     """
     spec = parse_spec(raw)
-    model = from_json(spec.keras_json)
+    model = model_from_json(spec.keras_json)
     shapes = [tuple(int(size) for size in weight.shape) for weight in model.weights]
     if shapes != list(weight_shapes(spec).values()):
         raise RefusalError(
@@ -109,10 +109,10 @@ def from_spec(raw: bytes) -> Any:
     return model
 
 
-def from_json(keras_json: str) -> Any:
+def model_from_json(keras_json: str) -> Any:
     """A fresh Keras model from its architecture, checked by ``spec.architecture``, in safe mode."""
-    config = architecture(keras_json)
-    keras = keras_runtime.load()
+    config = parse_architecture(keras_json)
+    keras = keras_runtime.load_keras()
     try:
         model = keras.saving.deserialize_keras_object(config, safe_mode=True)
         shapes = (model.input_shape, model.output_shape)
@@ -131,7 +131,7 @@ def from_json(keras_json: str) -> Any:
     return model
 
 
-def weights_of(model: Any, spec: artifact_pb2.ModelSpec) -> dict[str, npt.NDArray[np.float32]]:
+def named_weights(model: Any, spec: artifact_pb2.ModelSpec) -> dict[str, npt.NDArray[np.float32]]:
     """The model's weights under the spec's names."""
     arrays = [np.asarray(weight, np.float32) for weight in model.get_weights()]
     return dict(zip(weight_shapes(spec), arrays, strict=True))
@@ -142,7 +142,7 @@ def set_weights(model: Any, weights: Mapping[str, npt.NDArray[np.generic]]) -> N
     model.set_weights(list(weights.values()))
 
 
-def fresh(
+def create_initial_model(
     name_or_json: str, input_shape: Sequence[int], classes: int, seed: int
 ) -> tuple[bytes, bytes]:
     """(serialised ModelSpec, encoded initial weights) of a named model or of Keras' JSON.
@@ -151,9 +151,9 @@ def fresh(
     BAD_MODEL when the JSON's model has another input or output than the data set.
     """
     if name_or_json.lstrip().startswith("{"):
-        keras = keras_runtime.load()
+        keras = keras_runtime.load_keras()
         keras.utils.set_random_seed(seed)
-        model = from_json(name_or_json)
+        model = model_from_json(name_or_json)
         if model.input_shape[1:] != tuple(input_shape) or model.output_shape[1:] != (classes,):
             raise RefusalError(
                 LearningCode.BAD_MODEL,
@@ -162,9 +162,9 @@ def fresh(
                 field="model",
             )
     else:
-        model = named(name_or_json, input_shape, classes, seed)
-    spec = to_spec(model)
-    return spec, encode_tensors(weights_of(model, parse_spec(spec)))
+        model = build_named_model(name_or_json, input_shape, classes, seed)
+    spec = spec_from_model(model)
+    return spec, encode_tensors(named_weights(model, parse_spec(spec)))
 
 
 def _mlp(keras: Any) -> list[Any]:

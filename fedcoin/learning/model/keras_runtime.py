@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 
-def load() -> Any:
+def load_keras() -> Any:
     """The keras module on TensorFlow, quiet, with as many threads as OMP_NUM_THREADS says."""
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -23,9 +23,9 @@ def load() -> Any:
     return keras
 
 
-def tensorflow() -> Any:
+def load_tensorflow() -> Any:
     """The tensorflow module, set up as for ``load``."""
-    load()
+    load_keras()
     import tensorflow as tf
 
     return tf

@@ -12,17 +12,17 @@ from fedcoin.learning.errors import LearningCode
 from fedcoin.learning.model.layers import (
     ACTIVATIONS,
     Activation,
+    Add,
+    BatchNorm,
+    Concatenate,
     Conv,
     Dense,
     Graph,
     GraphNode,
-    Join,
-    Normal,
-    PlainLayer,
+    Layer,
     Pooling,
     Scale,
     Shape,
-    Sum,
 )
 from fedcoin.learning.model.spec import weight_shapes
 from fedcoin.v1 import artifact_pb2
@@ -110,7 +110,7 @@ class LayerReader:
             )
         return tuple(self._nodes)
 
-    def _add(self, layer: PlainLayer, shape: Shape, *inputs: Value) -> Value | None:
+    def _add(self, layer: Layer, shape: Shape, *inputs: Value) -> Value | None:
         if min(shape, default=0) < 1:
             return None
         self._nodes.append(GraphNode(layer, tuple(value.number for value in inputs), shape))
@@ -157,7 +157,7 @@ class LayerReader:
             self._weight(value.shape[-1:]) if wanted else ""
             for wanted in (config.get("scale"), config.get("center"), True, True)
         )
-        return self._add(Normal(gamma, beta, mean, variance, float(epsilon)), value.shape, value)
+        return self._add(BatchNorm(gamma, beta, mean, variance, float(epsilon)), value.shape, value)
 
     # --- layers without ---
 
@@ -236,11 +236,11 @@ class LayerReader:
     ) -> Value | None:
         shapes = {value.shape for value in inputs}
         if name == "Add" and len(shapes) == 1:
-            return self._add(Sum(), inputs[0].shape, *inputs)
+            return self._add(Add(), inputs[0].shape, *inputs)
         last = config.get("axis") in (-1, len(inputs[0].shape))
         if name == "Concatenate" and last and len({shape[:-1] for shape in shapes}) == 1:
             width = sum(value.shape[-1] for value in inputs)
-            return self._add(Join(), (*inputs[0].shape[:-1], width), *inputs)
+            return self._add(Concatenate(), (*inputs[0].shape[:-1], width), *inputs)
         return None
 
 

@@ -75,7 +75,7 @@ class Conv:
 
 
 @dataclass(frozen=True, slots=True)
-class Normal:
+class BatchNorm:
     """Batch normalisation outside training: by the moving averages, over the last axis.
 
     (x - mean) / sqrt(variance + epsilon) * gamma + beta; gamma and beta may be empty, for none.
@@ -99,23 +99,23 @@ class Pooling:
 
 
 @dataclass(frozen=True, slots=True)
-class Sum:
+class Add:
     """The sum of values of one shape."""
 
 
 @dataclass(frozen=True, slots=True)
-class Join:
+class Concatenate:
     """Values one after another on the last axis."""
 
 
-PlainLayer = Scale | Activation | Dense | Conv | Normal | Pooling | Sum | Join
+Layer = Scale | Activation | Dense | Conv | BatchNorm | Pooling | Add | Concatenate
 
 
 @dataclass(frozen=True, slots=True)
 class GraphNode:
     """A layer, the values that it takes, and the shape of what it makes."""
 
-    layer: PlainLayer
+    layer: Layer
     inputs: tuple[int, ...]
     shape: Shape
 
@@ -123,6 +123,6 @@ class GraphNode:
 Graph = tuple[GraphNode, ...]
 
 
-def is_chain(graph: Graph) -> bool:
+def is_sequential(graph: Graph) -> bool:
     """Whether each node takes what the one before it makes, and nothing else."""
     return all(node.inputs == (place,) for place, node in enumerate(graph))

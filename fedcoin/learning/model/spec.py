@@ -96,10 +96,10 @@ def check_spec(spec: artifact_pb2.ModelSpec) -> None:
     if not 2 <= spec.num_classes <= MAX_CLASSES:
         raise _bad("num_classes", f"{spec.num_classes} is not 2 to {MAX_CLASSES}")
     _check_weights(spec)
-    architecture(spec.keras_json)
+    parse_architecture(spec.keras_json)
 
 
-def architecture(keras_json: str) -> dict[str, Any]:
+def parse_architecture(keras_json: str) -> dict[str, Any]:
     """Keras' JSON of a model as a dict, made of known classes only.
 
     Raises Refusal MODEL_TOO_LARGE, BAD_MODEL, FORBIDDEN_LAYER.

@@ -16,12 +16,12 @@ from fedcoin.learning.training.sgd import TrainingPlan, train
 
 
 @dataclass(frozen=True, slots=True)
-class LocalData:
+class ClientData:
     """What one client holds, and how honest it is.
 
-    ``dataset`` is a name or path for ``datasets.load``. The client has the whole training set, or,
-    with ``clients`` above 0, share ``index`` of that many, drawn by ``seed``. ``noise`` is the
-    fraction of its labels that are wrong. With ``free_ride`` it claims to have trained and
+    ``dataset`` is a name or path for ``datasets.load_dataset``. The client has the whole training
+    set, or, with ``clients`` above 0, share ``index`` of that many, drawn by ``seed``. ``noise`` is
+    the fraction of its labels that are wrong. With ``free_ride`` it claims to have trained and
     returns the base weights.
     """
 
@@ -34,30 +34,30 @@ class LocalData:
 
 
 @lru_cache(maxsize=1)
-def read(data: LocalData) -> Dataset:
+def load_client_dataset(data: ClientData) -> Dataset:
     """The client's data set. Raises the Refusals of ``datasets``."""
-    dataset = datasets.load(data.dataset, need_test=False)
+    dataset = datasets.load_dataset(data.dataset, need_test=False)
     if data.clients:
-        dataset = datasets.share(dataset, data.clients, data.index, data.seed)
-    return datasets.with_noise(dataset, data.noise, data.seed + data.index)
+        dataset = datasets.take_share(dataset, data.clients, data.index, data.seed)
+    return datasets.mislabel(dataset, data.noise, data.seed + data.index)
 
 
-def prepare(data: LocalData) -> int:
+def prepare_training(data: ClientData) -> int:
     """How many examples there are; imports TensorFlow ahead of its use."""
-    examples = len(read(data).y_train)
+    examples = len(load_client_dataset(data).y_train)
     if not data.free_ride:
-        keras_runtime.load()
+        keras_runtime.load_keras()
     return examples
 
 
-def update(
-    data: LocalData, spec_raw: bytes, base_raw: bytes, plan: TrainingPlan, seed: int
+def compute_update(
+    data: ClientData, spec_raw: bytes, base_raw: bytes, plan: TrainingPlan, seed: int
 ) -> tuple[bytes, int]:
     """(encoded weights, number of examples): what the client hands in for a round.
 
     Raises the Refusals of ``datasets``, of the tensors and of ``training.train``.
     """
-    dataset = read(data)
+    dataset = load_client_dataset(data)
     if data.free_ride:
         return base_raw, len(dataset.y_train)
     base = decode_tensors(base_raw)

@@ -57,7 +57,7 @@ class Dataset:
         return max(2, *(int(y.max()) + 1 for y in (self.y_train, self.y_test) if len(y)))
 
 
-def load(name: str, *, need_test: bool = True) -> Dataset:
+def load_dataset(name: str, *, need_test: bool = True) -> Dataset:
     """A data set by name (``digits``, ``mnist``) or by the path of an ``.npz`` file.
 
     ``mnist`` is the file that the variable FEDCOIN_MNIST names. With ``need_test`` false the
@@ -114,7 +114,7 @@ def read_npz(path: Path, *, need_test: bool = True) -> Dataset:
     return Dataset(*train, *test)
 
 
-def share(dataset: Dataset, clients: int, index: int, seed: int) -> Dataset:
+def take_share(dataset: Dataset, clients: int, index: int, seed: int) -> Dataset:
     """What client ``index`` (from 0) of ``clients`` holds: its own part of the training data.
 
     The parts are disjoint, drawn at random by ``seed``, and grow: the last client has about three
@@ -145,7 +145,7 @@ def split_ends(count: int, parts: Sequence[float]) -> list[int]:
     return [place + int(spare * (done / sums[-1])) for place, done in enumerate(sums)]
 
 
-def with_noise(dataset: Dataset, fraction: float, seed: int) -> Dataset:
+def mislabel(dataset: Dataset, fraction: float, seed: int) -> Dataset:
     """The same with this fraction (0 to 1) of the training labels replaced by other, wrong ones."""
     if not 0 <= fraction <= 1:
         raise RefusalError(
@@ -163,7 +163,7 @@ def with_noise(dataset: Dataset, fraction: float, seed: int) -> Dataset:
 
 
 @dataclass(frozen=True, slots=True)
-class Evaluation:
+class EvaluationSet:
     """A testing set cut in shards: encoded tensors ``x`` and ``y``, and how many examples each.
 
     ``x`` is float32, ``y`` uint8, or int64 when there are more than 256 classes.
@@ -175,13 +175,13 @@ class Evaluation:
     classes: int
 
 
-def evaluation(name: str, size: int = 0, shards: int = 1) -> Evaluation:
+def load_evaluation_set(name: str, size: int = 0, shards: int = 1) -> EvaluationSet:
     """The testing set of a data set for ``load``, or the first ``size`` examples of it.
 
     The shards are consecutive and of about equal size. Raises what ``load`` raises, and Refusal
     BAD_SHARE when there are too few examples.
     """
-    dataset = load(name)
+    dataset = load_dataset(name)
     count = len(dataset.y_test)
     if not 0 <= size <= count:
         raise RefusalError(
@@ -201,7 +201,7 @@ def evaluation(name: str, size: int = 0, shards: int = 1) -> Evaluation:
     ends = split_ends(size, [1.0] * shards)
     kind = np.uint8 if dataset.classes <= 256 else np.int64
     x, y = dataset.x_test, dataset.y_test.astype(kind)
-    return Evaluation(
+    return EvaluationSet(
         shards=tuple(
             encode_tensors({"x": x[begin:end], "y": y[begin:end]}) for begin, end in pairwise(ends)
         ),

@@ -12,11 +12,11 @@ from fedcoin.data.errors import RefusalError
 from fedcoin.learning.errors import LearningCode
 from fedcoin.learning.model import keras_models, keras_runtime
 from fedcoin.learning.model.aggregation import Weights
-from fedcoin.learning.model.artifact_checks import check_evaluation, check_weights
+from fedcoin.learning.model.artifact_checks import check_evaluation_set, check_weights
 from fedcoin.learning.model.spec import parse_spec
 
 MAX_EPOCHS = 10_000
-MAX_BATCH = 1 << 20
+MAX_BATCH_SIZE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +31,8 @@ class TrainingPlan:
     def __post_init__(self) -> None:
         if not 1 <= self.epochs <= MAX_EPOCHS:
             raise _bad("epochs", self.epochs, f"1 to {MAX_EPOCHS}")
-        if not 1 <= self.batch_size <= MAX_BATCH:
-            raise _bad("batch_size", self.batch_size, f"1 to {MAX_BATCH}")
+        if not 1 <= self.batch_size <= MAX_BATCH_SIZE:
+            raise _bad("batch_size", self.batch_size, f"1 to {MAX_BATCH_SIZE}")
         if not 1e-6 <= self.learning_rate <= 1000:
             raise _bad("learning_rate", self.learning_rate, "0.000001 to 1000")
 
@@ -54,11 +54,11 @@ def train(
     """
     spec = parse_spec(spec_raw)
     check_weights(spec, base, "base")
-    check_evaluation(spec, x, y)
-    keras = keras_runtime.load()
+    check_evaluation_set(spec, x, y)
+    keras = keras_runtime.load_keras()
     keras.backend.clear_session()
     keras.utils.set_random_seed((plan.seed + seed) % (1 << 32))
-    model = keras_models.from_spec(spec_raw)
+    model = keras_models.model_from_spec(spec_raw)
     keras_models.set_weights(model, base)
     model.compile(
         optimizer=keras.optimizers.SGD(float(plan.learning_rate)),
@@ -66,7 +66,7 @@ def train(
     )
     labels = y.astype(np.int64)
     model.fit(x, labels, batch_size=plan.batch_size, epochs=plan.epochs, verbose=0, shuffle=True)
-    weights = keras_models.weights_of(model, spec)
+    weights = keras_models.named_weights(model, spec)
     try:
         check_weights(spec, weights, "trained")
     except RefusalError as refusal:

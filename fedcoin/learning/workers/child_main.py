@@ -12,7 +12,12 @@ import traceback
 from typing import Any, BinaryIO
 
 from fedcoin.data.errors import RefusalError
-from fedcoin.learning.workers.process import LENGTH, REPLY_FAILURE, REPLY_REFUSAL, REPLY_RESULT
+from fedcoin.learning.workers.process import (
+    FRAME_LENGTH,
+    REPLY_FAILURE,
+    REPLY_REFUSAL,
+    REPLY_RESULT,
+)
 
 
 def main() -> None:
@@ -25,15 +30,15 @@ def main() -> None:
     threading.Thread(target=_read, args=(requests, frames), daemon=True).start()
     while True:
         frame = pickle.dumps(_answer(frames.get()), protocol=5)
-        replies.write(LENGTH.pack(len(frame)) + frame)
+        replies.write(FRAME_LENGTH.pack(len(frame)) + frame)
         replies.flush()
 
 
 def _read(requests: BinaryIO, frames: queue.SimpleQueue[bytes]) -> None:
     """Queue each request; leave with the parent, even from the middle of long arithmetic."""
     try:
-        while len(header := requests.read(LENGTH.size)) == LENGTH.size:
-            (size,) = LENGTH.unpack(header)
+        while len(header := requests.read(FRAME_LENGTH.size)) == FRAME_LENGTH.size:
+            (size,) = FRAME_LENGTH.unpack(header)
             frames.put(requests.read(size))
     finally:
         os._exit(0)

@@ -17,7 +17,7 @@ from fedcoin.learning.workers.process import WorkerProcess
 T = TypeVar("T")
 
 
-class Child(Protocol):
+class Worker(Protocol):
     """Calls functions elsewhere, one at a time. ``start`` it, use it, ``stop`` it."""
 
     @property
@@ -58,12 +58,12 @@ class Executor(Protocol):
         """How many children work at a time, at least 1."""
         ...
 
-    def child(self) -> Child:
+    def child(self) -> Worker:
         """A new child, for a new place or for one whose child died."""
         ...
 
 
-class LocalChild(WorkerProcess):
+class LocalWorker(WorkerProcess):
     """A child process of this machine, which reads a job's files itself."""
 
     async def open(self, job: UtilityJob, shard: ExampleShare) -> None:
@@ -85,12 +85,12 @@ class LocalExecutor:
         """See ``Executor``."""
         return self._processes
 
-    def child(self) -> Child:
+    def child(self) -> Worker:
         """See ``Executor``."""
-        return LocalChild(threads=self._threads)
+        return LocalWorker(threads=self._threads)
 
 
-def cores() -> int:
+def count_cores() -> int:
     """The CPU cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))

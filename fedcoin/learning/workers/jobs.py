@@ -17,7 +17,7 @@ from fedcoin.learning.errors import LearningCode
 from fedcoin.learning.evaluation.dense_evaluator import DenseEvaluator
 from fedcoin.learning.evaluation.graph_evaluator import GraphEvaluator
 from fedcoin.learning.evaluation.job import (
-    WHOLE,
+    ALL_EXAMPLES,
     Coalitions,
     Counts,
     Evaluator,
@@ -26,8 +26,8 @@ from fedcoin.learning.evaluation.job import (
     check_coalitions,
 )
 from fedcoin.learning.model import artifact_checks, keras_runtime
-from fedcoin.learning.model.architecture import plain_graph
-from fedcoin.learning.model.layers import Activation, Dense, Scale, is_chain
+from fedcoin.learning.model.architecture import read_graph
+from fedcoin.learning.model.layers import Activation, Dense, Scale, is_sequential
 from fedcoin.learning.model.spec import parse_spec
 
 MEMO_ENTRIES = 1 << 20
@@ -44,13 +44,13 @@ class _OpenJob:
 _open: dict[bytes, _OpenJob] = {}
 
 
-def prepare(warm: bool) -> None:
+def warm_up(warm: bool) -> None:
     """Answer, so that the parent knows the child lives; with ``warm`` import TensorFlow."""
     if warm:
-        keras_runtime.load()
+        keras_runtime.load_keras()
 
 
-def open_job(job: UtilityJob, shard: ExampleShare = WHOLE) -> None:
+def open_job(job: UtilityJob, shard: ExampleShare = ALL_EXAMPLES) -> None:
     """Load and check a job's files, to count on a part of its examples.
 
     Raises the Refusals of ``spec``, ``checks`` and the tensors.
@@ -72,7 +72,7 @@ def evaluate(job_id: bytes, coalitions: Coalitions) -> tuple[Counts, int, float]
     began = time.process_time()
     found = _open.get(job_id)
     if found is None:
-        raise unknown_job(job_id)
+        raise unknown_job_error(job_id)
     rows = check_coalitions(coalitions, len(found.job.updates))
     keys = [row.tobytes() for row in np.packbits(rows, axis=1)]
     missing = {key: place for place, key in enumerate(keys) if key not in found.memo}
@@ -87,14 +87,14 @@ def evaluate(job_id: bytes, coalitions: Coalitions) -> tuple[Counts, int, float]
     return counts, len(missing), time.process_time() - began
 
 
-def count(job: UtilityJob) -> int:
+def count_correct(job: UtilityJob) -> int:
     """Right answers of the coalition of all, without opening the job."""
     return int(load_evaluator(job).evaluate(np.ones((1, len(job.updates)), np.bool_))[0])
 
 
-def check_task(job: UtilityJob, aggregate: Path, evaluation_size: int) -> None:
+def check_job(job: UtilityJob, aggregate: Path, evaluation_size: int) -> None:
     """Raise a Refusal if the artifacts of a task do not fit together."""
-    artifact_checks.check_task_files(
+    artifact_checks.check_job_files(
         job.model,
         job.base,
         aggregate,
@@ -105,29 +105,29 @@ def check_task(job: UtilityJob, aggregate: Path, evaluation_size: int) -> None:
     )
 
 
-def load_evaluator(job: UtilityJob, shard: ExampleShare = WHOLE) -> Evaluator:
+def load_evaluator(job: UtilityJob, shard: ExampleShare = ALL_EXAMPLES) -> Evaluator:
     """The fastest evaluator that knows the job's model, its files checked."""
     spec = parse_spec(job.model.read_bytes())
     base = decode_tensors(job.base.read_bytes())
     updates = [decode_tensors(path.read_bytes()) for path in job.updates]
-    x, y = artifact_checks.open_evaluation(job.evaluation)
+    x, y = artifact_checks.open_evaluation_set(job.evaluation)
     artifact_checks.check_weights(spec, base, "base")
     for client, update in enumerate(updates):
         artifact_checks.check_weights(spec, update, f"updates[{client}]")
-    artifact_checks.check_evaluation(spec, x, y)
-    graph = plain_graph(spec)
+    artifact_checks.check_evaluation_set(spec, x, y)
+    graph = read_graph(spec)
     if graph is not None:
         layers = [node.layer for node in graph]
         dense = all(isinstance(layer, (Dense, Scale, Activation)) for layer in layers)
-        if dense and is_chain(graph):
+        if dense and is_sequential(graph):
             return DenseEvaluator(layers, base, updates, x, y, job, shard)
         return GraphEvaluator(graph, base, updates, x, y, job, shard)
-    from fedcoin.learning.evaluation.keras_evaluator import GenericEvaluator
+    from fedcoin.learning.evaluation.keras_evaluator import KerasEvaluator
 
-    return GenericEvaluator(spec, base, updates, x, y, job, shard)
+    return KerasEvaluator(spec, base, updates, x, y, job, shard)
 
 
-def unknown_job(job_id: bytes) -> RefusalError:
+def unknown_job_error(job_id: bytes) -> RefusalError:
     """What is wrong with asking about a job that is not open."""
     return RefusalError(
         LearningCode.UNKNOWN_JOB,

@@ -25,7 +25,7 @@ from fedcoin.learning.evaluation.job import (
     check_coalitions,
 )
 from fedcoin.learning.workers import jobs
-from fedcoin.learning.workers.executors import Child, Executor, LocalExecutor
+from fedcoin.learning.workers.executors import Executor, LocalExecutor, Worker
 from fedcoin.learning.workers.process import WorkerDiedError
 from fedcoin.v1 import task_pb2
 
@@ -39,7 +39,7 @@ FIRST_BATCH, MAX_BATCH = 16, 4096
 """Coalitions in a job's first request, and the most in any."""
 
 
-class UtilityWorker:
+class WorkerPool:
     """Evaluates coalitions in ``processes`` child processes of ``threads`` threads each.
 
     Or wherever ``executor`` says. Never imports TensorFlow here, nor in the children for models
@@ -89,7 +89,7 @@ class UtilityWorker:
         """
         job = self._jobs.get(job_id)
         if job is None:
-            raise jobs.unknown_job(job_id)
+            raise jobs.unknown_job_error(job_id)
         rows = check_coalitions(coalitions, len(job.updates))
         counts = np.zeros(len(rows), np.int64)
         await _together(
@@ -108,7 +108,7 @@ class UtilityWorker:
     async def check(self, job: UtilityJob, aggregate: Path, evaluation_size: int) -> None:
         """``checks.check_task_files`` on a job's files, in a child: FedAvg included."""
         what = f"while checking job {job.job_id.hex()[:16]}"
-        await self._here.ask(what, jobs.check_task, job, aggregate, evaluation_size)
+        await self._here.ask(what, jobs.check_job, job, aggregate, evaluation_size)
 
     async def count(self, model: Path, weights: Path, evaluation: Path) -> int:
         """Right answers of one model's weights on an evaluation set."""
@@ -122,7 +122,7 @@ class UtilityWorker:
             averaging=task_pb2.AVERAGING_RENORMALISED,
             empty=task_pb2.EMPTY_COALITION_ZERO,
         )
-        return int(await self._here.ask(f"while counting {weights.name}", jobs.count, job))
+        return int(await self._here.ask(f"while counting {weights.name}", jobs.count_correct, job))
 
     async def run(self, what: str, function: Callable[..., T], *arguments: Any) -> T:
         """Any module's function in a child of this machine.
@@ -172,7 +172,7 @@ class _Slot:
         self._executor = executor
         self._shard = shard
         self._open_jobs = open_jobs
-        self._process: Child | None = None
+        self._process: Worker | None = None
         self._lock = asyncio.Lock()
         self._warm = False
         self._stopped = False
@@ -194,7 +194,7 @@ class _Slot:
         """Open a job in the child."""
         await self._forgiving(what, lambda child: child.open(job, self._shard))
 
-    async def _forgiving(self, what: str, ask: Callable[[Child], Awaitable[T]]) -> T:
+    async def _forgiving(self, what: str, ask: Callable[[Worker], Awaitable[T]]) -> T:
         deaths: list[WorkerDiedError] = []
         while True:
             try:
@@ -210,7 +210,7 @@ class _Slot:
         if self._process is not None:
             await self._process.stop()
 
-    async def _living(self) -> Child:
+    async def _living(self) -> Worker:
         if self._stopped:
             raise WorkerError("the worker was stopped")
         if self._process is not None and self._process.alive:
@@ -221,7 +221,7 @@ class _Slot:
         await self._process.start()
         if self._stopped:  # meanwhile
             await self._process.stop()
-        await self._process.call(jobs.prepare, self._warm)
+        await self._process.call(jobs.warm_up, self._warm)
         for job in list(self._open_jobs.values()):
             try:
                 await self._process.open(job, self._shard)

@@ -27,10 +27,10 @@ from fedcoin.learning.training.datasets import MNIST_VARIABLE
 
 T = TypeVar("T")
 
-LENGTH = struct.Struct("<Q")
+FRAME_LENGTH = struct.Struct("<Q")
 REPLY_RESULT, REPLY_REFUSAL, REPLY_FAILURE = "result", "refusal", "failure"
 STOP_SECONDS = 2.0
-KEEP_KERNELS = "FEDCOIN_KEEP_KERNELS"
+KEEP_KERNELS_VARIABLE = "FEDCOIN_KEEP_KERNELS"
 _STDERR_LINES = 20
 # Without the current folder, which `-c` puts first.
 _COMMAND = (
@@ -106,7 +106,7 @@ class WorkerProcess:
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._waiting[number] = future
         try:
-            self._process.stdin.write(LENGTH.pack(len(frame)) + frame)
+            self._process.stdin.write(FRAME_LENGTH.pack(len(frame)) + frame)
             with contextlib.suppress(ConnectionError):  # the reader sees the death and says why
                 await self._process.stdin.drain()
             return await future
@@ -132,7 +132,7 @@ class WorkerProcess:
         assert process.stdout is not None
         try:
             while True:
-                (size,) = LENGTH.unpack(await process.stdout.readexactly(LENGTH.size))
+                (size,) = FRAME_LENGTH.unpack(await process.stdout.readexactly(FRAME_LENGTH.size))
                 number, kind, value = pickle.loads(await process.stdout.readexactly(size))
                 future = self._waiting.get(number)
                 if future is not None and not future.done():
@@ -165,7 +165,7 @@ def child_environment(threads: int) -> dict[str, str]:
     """
     count = str(max(1, threads))
     blas = ("OMP", "OPENBLAS", "MKL", "VECLIB_MAXIMUM", "NUMEXPR")
-    dropped = set() if os.environ.get(KEEP_KERNELS) else {"OPENBLAS_CORETYPE"}
+    dropped = set() if os.environ.get(KEEP_KERNELS_VARIABLE) else {"OPENBLAS_CORETYPE"}
     return {
         **{
             name: value

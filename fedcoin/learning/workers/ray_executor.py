@@ -22,7 +22,7 @@ from fedcoin.data.errors import RefusalError
 from fedcoin.learning.errors import WorkerError
 from fedcoin.learning.evaluation.job import ExampleShare, UtilityJob
 from fedcoin.learning.workers import jobs
-from fedcoin.learning.workers.executors import Child, LocalChild
+from fedcoin.learning.workers.executors import LocalWorker, Worker
 from fedcoin.learning.workers.process import WorkerDiedError
 
 T = TypeVar("T")
@@ -64,7 +64,7 @@ class RayExecutor:
         """See ``executors.Executor``."""
         return self._places
 
-    def child(self) -> Child:
+    def child(self) -> Worker:
         """See ``executors.Executor``."""
         return _RayChild(self)
 
@@ -186,7 +186,7 @@ class _Host:
     """The actor: one child process and its folder, on one machine of the cluster."""
 
     def __init__(self) -> None:
-        self._child = LocalChild()
+        self._child = LocalWorker()
         self._folder = tempfile.TemporaryDirectory(prefix="fedcoin-")
 
     async def start(self) -> tuple[str, Any]:

@@ -96,7 +96,7 @@ def _child(folder: Path, how: str) -> np.ndarray:
     from fedcoin.data.artifacts.tensors import decode_tensors
     from fedcoin.learning.evaluation import dense_evaluator
     from fedcoin.learning.evaluation.job import UtilityJob
-    from fedcoin.learning.evaluation.keras_evaluator import GenericEvaluator
+    from fedcoin.learning.evaluation.keras_evaluator import KerasEvaluator
     from fedcoin.learning.model import artifact_checks
     from fedcoin.learning.model.spec import parse_spec
     from fedcoin.learning.workers.jobs import load_evaluator
@@ -120,7 +120,7 @@ def _child(folder: Path, how: str) -> np.ndarray:
         base = decode_tensors(job.base.read_bytes())
         updates = [decode_tensors(path.read_bytes()) for path in job.updates]
         x, y = artifact_checks.evaluation_arrays(decode_tensors(job.evaluation.read_bytes()))
-        evaluator = GenericEvaluator(spec, base, updates, x, y, job)
+        evaluator = KerasEvaluator(spec, base, updates, x, y, job)
     else:
         evaluator = load_evaluator(job)  # type: ignore[assignment]
     masks = np.arange(1 << CLIENTS)

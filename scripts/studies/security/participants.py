@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fedcoin.application.coordinator.initial_artifacts import gather_materials
+from fedcoin.application.coordinator.initial_artifacts import build_initial_artifacts
 from fedcoin.data.artifacts.tensors import decode_tensors, encode_tensors
 from fedcoin.incentive.payout import split_training_price
 from fedcoin.learning.evaluation.job import UtilityJob
@@ -81,7 +81,7 @@ class Update:
 
 
 def play(dataset: str, seeds: int, tricks: Sequence[str] = tuple(TRICKS)) -> list[Played]:
-    """All tricks under both ways to average; ``dataset`` is for ``datasets.load``."""
+    """All tricks under both ways to average; ``dataset`` is for ``datasets.load_dataset``."""
     with tempfile.TemporaryDirectory() as made:
         court = Court(Path(made), dataset)
         fair = [court.campaign("honest", seed) for seed in range(seeds)]
@@ -122,9 +122,9 @@ class Court:
 
     def __init__(self, folder: Path, dataset: str) -> None:
         self._folder = folder
-        self._data = datasets.load(dataset)
+        self._data = datasets.load_dataset(dataset)
         size = min(EVALUATED, len(self._data.y_test))
-        materials = asyncio.run(gather_materials(dataset, "mlp", 0, evaluation_size=size))
+        materials = asyncio.run(build_initial_artifacts(dataset, "mlp", 0, evaluation_size=size))
         (folder / "model").write_bytes(materials.model)
         (folder / "evaluation").write_bytes(materials.evaluation.shards[0])
         self._size = materials.evaluation.sizes[0]

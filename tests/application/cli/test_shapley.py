@@ -9,7 +9,7 @@ import pytest
 from fedcoin import shapley
 from fedcoin.application.cli import valuation_progress
 from fedcoin.application.offline import valuation
-from fedcoin.application.offline.valuation import RunningError, ValuationProgress
+from fedcoin.application.offline.valuation import StandardErrorTracker, ValuationProgress
 from tests.support.mining_job import CLASSES, EXAMPLES, PIXELS, linear_spec
 
 CLIENTS = 5
@@ -191,7 +191,7 @@ def test_the_error_so_far_is_that_of_a_smaller_budget(method: str) -> None:
     """And whoever asks for it changes nothing."""
     n, worths = 8, np.random.default_rng(0).random(256)
     now = 0.0
-    running = RunningError(method, 200, 3, n, lambda: now)
+    running = StandardErrorTracker(method, 200, 3, n, lambda: now)
     seen = []
 
     def utility(coalitions: np.ndarray) -> np.ndarray:
@@ -213,6 +213,6 @@ def test_the_error_so_far_is_that_of_a_smaller_budget(method: str) -> None:
 
 
 def test_methods_that_plan_ahead_tell_no_error_before_the_end() -> None:
-    running = RunningError("kriging", 100, 0, 4)
+    running = StandardErrorTracker("kriging", 100, 0, 4)
     running.learn(np.eye(4, dtype=np.bool_), np.ones(4))
     assert running.look() is None

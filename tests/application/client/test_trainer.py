@@ -16,7 +16,7 @@ from fedcoin.application.coordinator.campaign import Phase
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.learning.errors import LearningCode, WorkerError
 from fedcoin.learning.training import client_data, datasets
-from fedcoin.learning.training.client_data import LocalData
+from fedcoin.learning.training.client_data import ClientData
 from fedcoin.network.api.failure import RpcError
 from tests.support.training_site import (
     CHAIN_ID,
@@ -30,7 +30,7 @@ from tests.support.training_site import (
 )
 
 NOWHERE = "127.0.0.1:9"
-RIDER = LocalData(free_ride=True)
+RIDER = ClientData(free_ride=True)
 
 
 async def test_it_waits_for_a_coordinator_and_survives_its_restart(tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ async def test_refusals_end_it(tmp_path: Path) -> None:
 
 
 async def test_bad_data_is_known_before_joining() -> None:
-    trainer = Trainer(NOWHERE, client_key(0), LocalData("missing.npz"))
+    trainer = Trainer(NOWHERE, client_key(0), ClientData("missing.npz"))
     try:
         with pytest.raises(RefusalError) as caught:
             await trainer.run()
@@ -105,7 +105,7 @@ async def test_data_that_does_not_suit_the_model(tmp_path: Path) -> None:
         config = settings(clients=1, rounds=1)
         async with started(await here.prepared(config)) as coordinator:
             run = asyncio.create_task(coordinator.run())
-            trainer = Trainer(coordinator.address, client_key(0), LocalData(str(path)))
+            trainer = Trainer(coordinator.address, client_key(0), ClientData(str(path)))
             try:
                 with pytest.raises(RefusalError) as caught:
                     await asyncio.wait_for(trainer.run(), LOADED_SECONDS)
@@ -119,7 +119,7 @@ async def test_data_that_does_not_suit_the_model(tmp_path: Path) -> None:
 @pytest.mark.timeout(400)
 async def test_ones_own_file_and_a_killed_training(tmp_path: Path) -> None:
     """Training is killed once in the middle, and the round is still handed in."""
-    digits = datasets.load("digits")
+    digits = datasets.load_dataset("digits")
     path = tmp_path / "mine.npz"
     np.savez(path, x_train=digits.x_train[:300], y_train=digits.y_train[:300])
     lines: list[str] = []
@@ -135,7 +135,7 @@ async def test_ones_own_file_and_a_killed_training(tmp_path: Path) -> None:
             trainer = Trainer(
                 coordinator.address,
                 client_key(0),
-                LocalData(str(path)),
+                ClientData(str(path)),
                 chain_id=CHAIN_ID,
                 report=lines.append,
             )

@@ -24,7 +24,7 @@ def test_every_choice_of_a_campaign_is_sound() -> None:
     for spread in ("equal", "decreasing"):
         for reward in ("winner", "pro_rata"):
             config = settings(spread=spread, reward=reward, budget="5fdc", split=(7, 1, 2))
-            offer = chain_messages.campaign_offer(config, b"s" * 20, campaign())
+            offer = chain_messages.build_open_campaign(config, b"s" * 20, campaign())
             check_terms(offer)
             assert (offer.rounds, offer.budget) == (5, 500_000_000)
 
@@ -36,7 +36,7 @@ def test_each_round_has_its_shard_and_its_price() -> None:
     prices = []
     for number in range(1, 6):
         made.round = number
-        task = chain_messages.task_offer(config, made, [])
+        task = chain_messages.build_open_task(config, made, [])
         shard = task.evaluation
         assert shard.size == 10 + shard.index == 10 + (number - 1) % 3
         assert merkle.verify_path(shard.artifact, shard.index, 3, shard.path, merkle.root(ids))
@@ -64,8 +64,8 @@ def test_schedules(schedule: str, clients: int, expected: int) -> None:
 
 def test_the_plan_travels() -> None:
     config = settings(epochs=7, batch_size=16, learning_rate=0.05, seed=9)
-    plan = chain_messages.plan_of(chain_messages.plan_message(config))
+    plan = chain_messages.decode_training_plan(chain_messages.encode_training_plan(config))
     assert (plan.epochs, plan.batch_size, plan.learning_rate, plan.seed) == (7, 16, 0.05, 9)
     with pytest.raises(RefusalError) as caught:
-        chain_messages.plan_of(pb.TrainingPlan())
+        chain_messages.decode_training_plan(pb.TrainingPlan())
     assert caught.value.code is LearningCode.BAD_PLAN

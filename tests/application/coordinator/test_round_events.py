@@ -11,7 +11,7 @@ from fedcoin.application.coordinator.campaign import (
     Phase,
     RoundRecord,
 )
-from fedcoin.application.coordinator.round_events import Announcements
+from fedcoin.application.coordinator.round_events import RoundEventLog
 from fedcoin.v1 import federated_learning_service_pb2 as pb
 
 ALICE, BOB = b"a" * 20, b"b" * 20
@@ -25,12 +25,12 @@ def record(number: int) -> RoundRecord:
     return RoundRecord(number, b"t" * 32, True, 5, 9, (ClientOutcome(ALICE, 3, -7, 11),))
 
 
-async def told(announcements: Announcements, address: bytes) -> list[pb.WatchRoundsResponse]:
+async def told(announcements: RoundEventLog, address: bytes) -> list[pb.WatchRoundsResponse]:
     return [message async for message in announcements.follow(address)]
 
 
 async def test_slow_and_fast_watchers_see_the_same() -> None:
-    made, state = Announcements(), campaign()
+    made, state = RoundEventLog(), campaign()
     made.resume(state)
     early = asyncio.create_task(told(made, ALICE))
     for number in (1, 2):
@@ -71,7 +71,7 @@ async def test_after_a_restart_the_last_round_is_told_first() -> None:
     state.phase = Phase.SETTLING
     state.end_round(record(1))
     state.begin_training(99)
-    made = Announcements()
+    made = RoundEventLog()
     made.resume(state)
     follower = made.follow(ALICE)
     first, second = await anext(follower), await anext(follower)

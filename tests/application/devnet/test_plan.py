@@ -80,10 +80,10 @@ def test_clients_differ(tmp_path: Path) -> None:
     assert {client.role for client in plan.clients} == {HONEST, MISLABELLED, FREE_RIDER}
     assert len({client.samples for client in plan.clients}) > 3
     assert "--free-ride" in next(c for c in plan.clients if c.role == FREE_RIDER).member.arguments
-    whole = datasets.load("digits")
+    whole = datasets.load_dataset("digits")
     for i, client in enumerate(plan.clients):
-        data = datasets.load(str(client.member.home.root / "data.npz"), need_test=False)
-        honest = datasets.share(whole, 5, i, OPTIONS.seed)
+        data = datasets.load_dataset(str(client.member.home.root / "data.npz"), need_test=False)
+        honest = datasets.take_share(whole, 5, i, OPTIONS.seed)
         assert np.array_equal(data.x_train, honest.x_train)
         wrong = float(np.mean(data.y_train != honest.y_train))
         assert wrong == pytest.approx(0.6 if client.role == MISLABELLED else 0.0, abs=0.01)

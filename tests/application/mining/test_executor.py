@@ -8,11 +8,11 @@ from fedcoin.application.configuration.config import MinerConfig
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.application.mining.executor import executor_of
 from fedcoin.data.errors import RefusalError
-from fedcoin.learning.workers.executors import cores
+from fedcoin.learning.workers.executors import count_cores
 
 
 def test_a_miner_takes_every_core_unless_told_otherwise() -> None:
-    assert executor_of(MinerConfig(enabled=True)).places == cores()
+    assert executor_of(MinerConfig(enabled=True)).places == count_cores()
     assert executor_of(MinerConfig(enabled=True, processes=3)).places == 3
 
 

@@ -25,7 +25,7 @@ from fedcoin.incentive.proof.challenge import draw_challenged_leaves
 from fedcoin.incentive.proof.evidence import EvidenceTree, build_evidence_tree, compute_commitment
 from fedcoin.incentive.proof.sampling_plan import build_plan
 from fedcoin.learning.errors import LearningCode
-from fedcoin.learning.workers.pool import UtilityWorker
+from fedcoin.learning.workers.pool import WorkerPool
 from fedcoin.v1 import block_pb2, task_pb2
 from fedcoin.v1.transaction_pb2 import CommitShapley, RevealShapley, Transfer, TransferOutput
 from tests.support.lone_chain import key
@@ -314,7 +314,7 @@ async def test_a_reveal_for_an_unknown_task_is_refused(site: Open) -> None:
 
 async def test_a_worker_that_cannot_say_is_asked_again(site: Open) -> None:
     here, round, miner = await revealing(site, lambda *samples: samples)
-    broken = UtilityWorker()
+    broken = WorkerPool()
     jobs = TaskJobs(broken, here.store, here.ensure)
     await broken.stop()
     lame = Auditor(here.chain.chain, jobs)

@@ -14,7 +14,7 @@ from fedcoin.data.messages.receipts import decode_receipt
 from fedcoin.data.messages.transactions import decode_transaction
 from fedcoin.incentive.proof.audit import list_audited_coalitions
 from fedcoin.incentive.proof.sampling_plan import build_plan
-from fedcoin.learning.workers.pool import UtilityWorker
+from fedcoin.learning.workers.pool import WorkerPool
 from fedcoin.v1 import block_pb2, task_pb2
 from tests.support.lone_chain import CHAIN_ID
 from tests.support.mining_job import EXAMPLES
@@ -52,7 +52,7 @@ async def settle(here: Site, samples: int) -> bytes:
 )
 async def test_many_clients(
     tmp_path: Path,
-    worker: UtilityWorker,
+    worker: WorkerPool,
     clients: int,
     samples: int,
     difficulty: int,

@@ -13,7 +13,7 @@ from fedcoin.application.offline.simulation import (
     FREE_RIDER,
     HONEST,
     MISLABELLED,
-    publish,
+    publish_folder,
     read_manifest,
     simulate,
 )
@@ -52,7 +52,9 @@ async def test_simulate_and_publish(tmp_path: Path) -> None:
         assert len(decode_tensors((folder / client.weights).read_bytes())) == 4
 
     async with site(tmp_path / "site") as here:
-        published = await publish(folder, here.client, SERVER, settings(), report=lines.append)
+        published = await publish_folder(
+            folder, here.client, SERVER, settings(), report=lines.append
+        )
 
         async def closed() -> None:
             async for _ in here.client.watch_task(published.task_id):

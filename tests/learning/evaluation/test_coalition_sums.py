@@ -14,7 +14,7 @@ from tests.support.small_models import all_coalitions
 
 def check(members: np.ndarray, rows: int, kind: Any = None) -> None:
     """A plan gives each row its sum, whatever the parts."""
-    plan = coalition_sums.plan(members, rows)
+    plan = coalition_sums.plan_sums(members, rows)
     assert kind is None or isinstance(plan, kind)
     for seed in range(2):  # a plan serves several blocks
         parts = np.random.default_rng(seed).integers(-9, 10, (members.shape[1], 7))

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from fedcoin.learning.evaluation import graph_evaluator as graph_module
 from fedcoin.learning.evaluation.graph_evaluator import GraphEvaluator
 from fedcoin.learning.evaluation.job import ExampleShare
-from fedcoin.learning.model.architecture import plain_graph, plain_layers
+from fedcoin.learning.model.architecture import plain_layers, read_graph
 from fedcoin.learning.model.layers import Conv, Dense, Pooling
 from fedcoin.v1 import artifact_pb2
 from tests.learning.evaluation import test_dense_evaluator
@@ -103,7 +103,7 @@ def plain_count(
 
 
 def conv_evaluator(spec: artifact_pb2.ModelSpec, *rest: Any) -> GraphEvaluator:
-    graph = plain_graph(spec)
+    graph = read_graph(spec)
     assert graph is not None
     return GraphEvaluator(graph, *rest)
 
@@ -160,7 +160,7 @@ def test_the_result_does_not_depend_on_the_cuts(
     spec = two_convolutions()
     base, *updates = (random_weights(spec, k) for k in range(4))
     x, y = evaluation(spec, 500)
-    arguments: Any = (plain_graph(spec), base, updates, x, y, job_of(3))
+    arguments: Any = (read_graph(spec), base, updates, x, y, job_of(3))
     before = GraphEvaluator(*arguments).evaluate(all_coalitions(3))
     parts = [
         GraphEvaluator(*arguments, ExampleShare(k, 3)).evaluate(all_coalitions(3)) for k in range(3)
@@ -193,7 +193,7 @@ def test_what_is_not_plain_is_left_to_keras(layers: list[dict[str, Any]]) -> Non
 
 def test_nobody_asked_for() -> None:
     spec = two_convolutions()
-    graph = plain_graph(spec)
+    graph = read_graph(spec)
     assert graph is not None
     weights = random_weights(spec, 1)
     x, y = evaluation(spec, 5)

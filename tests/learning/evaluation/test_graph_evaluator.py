@@ -18,7 +18,7 @@ from fedcoin.learning.evaluation.dense_evaluator import DenseEvaluator
 from fedcoin.learning.evaluation.graph_evaluator import GraphEvaluator
 from fedcoin.learning.evaluation.job import ExampleShare, UtilityJob
 from fedcoin.learning.model import keras_models, keras_runtime
-from fedcoin.learning.model.architecture import plain_graph
+from fedcoin.learning.model.architecture import read_graph
 from fedcoin.learning.model.spec import parse_spec
 from fedcoin.learning.workers import jobs
 from tests.support.small_models import all_coalitions, evaluation, write_job
@@ -28,7 +28,7 @@ CLIENTS, EXAMPLES, CLASSES = 3, 400, 5
 
 def job_for(folder: Path, model: Any) -> UtilityJob:
     """Clients with weights of all signs; variances, which come last, above zero."""
-    spec = parse_spec(keras_models.to_spec(model))
+    spec = parse_spec(keras_models.spec_from_model(model))
     generator = np.random.default_rng(5)
 
     def weights() -> dict[str, np.ndarray]:
@@ -45,7 +45,7 @@ def job_for(folder: Path, model: Any) -> UtilityJob:
 
 def keras_counts(job: UtilityJob, coalitions: np.ndarray) -> np.ndarray:
     """The answers of a model whose weights are set to the average."""
-    model = keras_models.from_spec(job.model.read_bytes())
+    model = keras_models.model_from_spec(job.model.read_bytes())
     owners = [decode_tensors(path.read_bytes()) for path in (*job.updates, job.base)]
     tensors = decode_tensors(job.evaluation.read_bytes())
     counts = []
@@ -115,7 +115,7 @@ GRAPHS = [residual, downsampling, branches, out_of_the_usual_order, several_read
 
 
 def built(body: Callable[[Any, Any], Any]) -> Any:
-    keras = keras_runtime.load()
+    keras = keras_runtime.load_keras()
     inputs = keras.Input((8, 8))
     outputs = keras.layers.Dense(CLASSES, activation="softmax")(body(keras.layers, inputs))
     return keras.Model(inputs, outputs)
@@ -142,7 +142,7 @@ def test_it_counts_as_keras(
 
 
 def test_normalisation_in_a_row_of_layers(tmp_path: Path) -> None:
-    keras = keras_runtime.load()
+    keras = keras_runtime.load_keras()
     layers = keras.layers
     model = keras.Sequential(
         [
@@ -186,7 +186,7 @@ def test_a_functional_row_of_dense_layers_is_as_fast_as_a_sequential(tmp_path: P
     ],
 )
 def test_other_layers_are_left_to_keras(body: Callable[[Any, Any], Any]) -> None:
-    assert plain_graph(parse_spec(keras_models.to_spec(built(body)))) is None
+    assert read_graph(parse_spec(keras_models.spec_from_model(built(body)))) is None
 
 
 def test_a_layer_that_is_called_twice_is_left_to_keras() -> None:
@@ -194,13 +194,13 @@ def test_a_layer_that_is_called_twice_is_left_to_keras() -> None:
         layer = k.Dense(64)
         return layer(layer(k.Flatten()(x)))
 
-    assert plain_graph(parse_spec(keras_models.to_spec(built(twice)))) is None
+    assert read_graph(parse_spec(keras_models.spec_from_model(built(twice)))) is None
 
 
 def test_layers_in_another_order_are_left_to_keras() -> None:
     """Keras sorts them when it rebuilds the model, and with them the weights."""
-    spec = parse_spec(keras_models.to_spec(built(several_reads)))
-    assert plain_graph(spec) is not None
+    spec = parse_spec(keras_models.spec_from_model(built(several_reads)))
+    assert read_graph(spec) is not None
     config = json.loads(spec.keras_json)
     layers = config["config"]["layers"]
     places = [place for place, layer in enumerate(layers) if layer["class_name"] != "InputLayer"]
@@ -210,5 +210,5 @@ def test_layers_in_another_order_are_left_to_keras() -> None:
         swapped[first], swapped[second] = layers[second], layers[first]
         config["config"]["layers"] = swapped
         spec.keras_json = json.dumps(config)
-        changed += plain_graph(spec) is None
+        changed += read_graph(spec) is None
     assert changed == len(places) - 1

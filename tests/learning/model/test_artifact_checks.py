@@ -13,8 +13,8 @@ from fedcoin.learning.errors import LearningCode
 from fedcoin.learning.model.aggregation import federated_average
 from fedcoin.learning.model.artifact_checks import (
     MAX_MAGNITUDE,
-    check_task_artifacts,
-    check_task_files,
+    check_job_artifacts,
+    check_job_files,
     evaluation_arrays,
 )
 from tests.support.small_models import evaluation, mlp_spec, random_weights, write_job
@@ -39,14 +39,14 @@ def task() -> dict[str, Any]:
 
 def code_of(given: dict[str, Any]) -> LearningCode:
     with pytest.raises(RefusalError) as caught:
-        check_task_artifacts(SPEC, **given)
+        check_job_artifacts(SPEC, **given)
     assert caught.value.field
     assert isinstance(caught.value.code, LearningCode)
     return caught.value.code
 
 
 def test_a_sound_task_passes() -> None:
-    check_task_artifacts(SPEC, **task())
+    check_job_artifacts(SPEC, **task())
 
 
 def test_no_clients() -> None:
@@ -107,7 +107,7 @@ def test_the_aggregate_must_be_the_average() -> None:
     assert code_of({**given, "aggregate": given["updates"][0]}) is LearningCode.WRONG_AGGREGATE
     assert code_of({**given, "num_samples": [30, 20, 10]}) is LearningCode.WRONG_AGGREGATE
     assert code_of({**given, "num_samples": [0, 20, 10]}) is LearningCode.BAD_SAMPLES
-    check_task_artifacts(SPEC, **{**given, "aggregate": given["base"], "num_samples": None})
+    check_job_artifacts(SPEC, **{**given, "aggregate": given["base"], "num_samples": None})
 
 
 def test_an_evaluation_set_holds_x_and_y() -> None:
@@ -124,7 +124,7 @@ def test_files(tmp_path: Path) -> None:
     (tmp_path / "aggregate").write_bytes(encode_tensors(given["aggregate"]))
 
     def check() -> None:
-        check_task_files(
+        check_job_files(
             job.model,
             job.base,
             tmp_path / "aggregate",

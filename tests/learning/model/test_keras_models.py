@@ -17,7 +17,7 @@ from tests.support.small_models import dense, flatten, layer, mlp_spec, sequenti
 
 @pytest.fixture(scope="module")
 def keras() -> Any:
-    return keras_runtime.load()
+    return keras_runtime.load_keras()
 
 
 def code_of(function: Any, *arguments: Any) -> LearningCode:
@@ -28,7 +28,9 @@ def code_of(function: Any, *arguments: Any) -> LearningCode:
 
 
 def test_the_paper_s_network() -> None:
-    spec = parse_spec(keras_models.to_spec(keras_models.named("mlp", (28, 28), 10)))
+    spec = parse_spec(
+        keras_models.spec_from_model(keras_models.build_named_model("mlp", (28, 28), 10))
+    )
     assert list(weight_shapes(spec).values()) == [(784, 128), (128,), (128, 10), (10,)]
     assert list(spec.input_shape) == [28, 28]
     assert spec.num_classes == 10
@@ -40,15 +42,17 @@ def test_the_paper_s_network() -> None:
     [("mlp", (30,)), ("mlp", (8, 8)), ("cnn", (8, 8)), ("cnn", (28, 28)), ("cnn", (16, 12, 3))],
 )
 def test_named_models_make_the_round_trip(name: str, shape: tuple[int, ...]) -> None:
-    raw = keras_models.to_spec(keras_models.named(name, shape, 7, seed=1))
-    rebuilt = keras_models.from_spec(raw)
-    assert keras_models.to_spec(rebuilt) == raw
+    raw = keras_models.spec_from_model(keras_models.build_named_model(name, shape, 7, seed=1))
+    rebuilt = keras_models.model_from_spec(raw)
+    assert keras_models.spec_from_model(rebuilt) == raw
     outputs = rebuilt(np.zeros((2, *shape), np.float32))
     assert outputs.shape == (2, 7)
 
 
 def test_the_seed_fixes_the_weights() -> None:
-    first, same, other = (keras_models.fresh("mlp", (8, 8), 10, seed) for seed in (5, 5, 6))
+    first, same, other = (
+        keras_models.create_initial_model("mlp", (8, 8), 10, seed) for seed in (5, 5, 6)
+    )
     assert first == same
     assert first[0] == other[0]
     assert first[1] != other[1]
@@ -61,48 +65,60 @@ def test_ones_own_json(keras: Any) -> None:
     again = keras.layers.Dense(6)(hidden)
     normal = keras.layers.BatchNormalization()(keras.layers.Add()([hidden, again]) * 0.5)
     model = keras.Model(inputs, keras.layers.Dense(10)(normal))
-    raw, weights = keras_models.fresh(model.to_json(), (8, 8), 10, seed=3)
+    raw, weights = keras_models.create_initial_model(model.to_json(), (8, 8), 10, seed=3)
     spec = parse_spec(raw)
     assert plain_layers(spec) is None
     assert len(decode_tensors(weights)) == len(model.weights)
-    assert code_of(keras_models.fresh, model.to_json(), (28, 28), 10, 0) is LearningCode.BAD_MODEL
-    assert code_of(keras_models.fresh, model.to_json(), (8, 8), 9, 0) is LearningCode.BAD_MODEL
+    assert (
+        code_of(keras_models.create_initial_model, model.to_json(), (28, 28), 10, 0)
+        is LearningCode.BAD_MODEL
+    )
+    assert (
+        code_of(keras_models.create_initial_model, model.to_json(), (8, 8), 9, 0)
+        is LearningCode.BAD_MODEL
+    )
 
 
 def test_a_compiled_model_is_stripped(keras: Any) -> None:
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
     model.compile("sgd", "mse")
-    assert "compile_config" not in json.loads(parse_spec(keras_models.to_spec(model)).keras_json)
+    assert "compile_config" not in json.loads(
+        parse_spec(keras_models.spec_from_model(model)).keras_json
+    )
 
 
 def test_what_nobody_could_read_is_not_written(keras: Any) -> None:
     model = keras.Sequential([keras.Input((4,)), keras.layers.Lambda(lambda x: x)])
-    assert code_of(keras_models.to_spec, model) in (
+    assert code_of(keras_models.spec_from_model, model) in (
         LearningCode.FORBIDDEN_LAYER,
         LearningCode.BAD_MODEL,
     )
 
 
 def test_bad_names_and_shapes() -> None:
-    assert code_of(keras_models.named, "resnet", (8, 8), 10) is LearningCode.UNKNOWN_MODEL
-    assert code_of(keras_models.named, "cnn", (64,), 10) is LearningCode.BAD_MODEL
-    assert code_of(keras_models.named, "cnn", (2, 8), 10) is LearningCode.BAD_MODEL
+    assert (
+        code_of(keras_models.build_named_model, "resnet", (8, 8), 10) is LearningCode.UNKNOWN_MODEL
+    )
+    assert code_of(keras_models.build_named_model, "cnn", (64,), 10) is LearningCode.BAD_MODEL
+    assert code_of(keras_models.build_named_model, "cnn", (2, 8), 10) is LearningCode.BAD_MODEL
 
 
 def test_specs_that_keras_cannot_build() -> None:
     too_deep = sequential((4,), layer("Conv2D", filters=3, kernel_size=[9, 9]))
     raw = spec_of(too_deep, (4,), 3, [(16, 3)]).SerializeToString()
-    assert code_of(keras_models.from_spec, raw) is LearningCode.BAD_MODEL
+    assert code_of(keras_models.model_from_spec, raw) is LearningCode.BAD_MODEL
     open_ended = sequential((None,), layer("Embedding", input_dim=4, output_dim=2))  # type: ignore[arg-type]
     raw = spec_of(open_ended, (4,), 3, [(4, 2)]).SerializeToString()
-    assert code_of(keras_models.from_spec, raw) is LearningCode.BAD_MODEL
+    assert code_of(keras_models.model_from_spec, raw) is LearningCode.BAD_MODEL
 
 
 def test_specs_whose_weights_or_shapes_are_others() -> None:
     spec = mlp_spec()
     spec.weights[0].shape[:] = [8, 16]
-    assert code_of(keras_models.from_spec, spec.SerializeToString()) is LearningCode.WRONG_SHAPE
+    assert (
+        code_of(keras_models.model_from_spec, spec.SerializeToString()) is LearningCode.WRONG_SHAPE
+    )
     model = sequential((4, 4), flatten(), dense(3))
     for shape, classes in (((16,), 3), ((4, 4), 4)):
         raw = spec_of(model, shape, classes, [(16, 3), (3,)]).SerializeToString()
-        assert code_of(keras_models.from_spec, raw) is LearningCode.BAD_MODEL
+        assert code_of(keras_models.model_from_spec, raw) is LearningCode.BAD_MODEL

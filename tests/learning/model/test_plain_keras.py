@@ -15,8 +15,8 @@ from fedcoin.learning.evaluation import keras_evaluator
 from fedcoin.learning.evaluation.coefficients import coalition_coefficients
 from fedcoin.learning.evaluation.dense_evaluator import DenseEvaluator
 from fedcoin.learning.evaluation.graph_evaluator import GraphEvaluator
-from fedcoin.learning.evaluation.job import WHOLE, ExampleShare, UtilityJob
-from fedcoin.learning.evaluation.keras_evaluator import GenericEvaluator
+from fedcoin.learning.evaluation.job import ALL_EXAMPLES, ExampleShare, UtilityJob
+from fedcoin.learning.evaluation.keras_evaluator import KerasEvaluator
 from fedcoin.learning.model import keras_models, keras_runtime
 from fedcoin.learning.model.spec import parse_spec
 from fedcoin.learning.training import datasets
@@ -27,7 +27,7 @@ from tests.support.small_models import all_coalitions, write_job
 
 def plain_counts(job: UtilityJob, coalitions: np.ndarray) -> list[int]:
     """The slow way: set the averaged weights, evaluate, count."""
-    model = keras_models.from_spec(job.model.read_bytes())
+    model = keras_models.model_from_spec(job.model.read_bytes())
     model.compile(metrics=["accuracy"], loss="sparse_categorical_crossentropy")
     owners = [decode_tensors(path.read_bytes()) for path in (*job.updates, job.base)]
     tensors = decode_tensors(job.evaluation.read_bytes())
@@ -43,7 +43,9 @@ def plain_counts(job: UtilityJob, coalitions: np.ndarray) -> list[int]:
 
 def job_for(folder: Path, name: str, dataset: datasets.Dataset, clients: int, **kinds: int) -> Any:
     """Clients whose weights differ as after some training: the base plus noise that grows."""
-    raw, weights = keras_models.fresh(name, dataset.input_shape, dataset.classes, seed=1)
+    raw, weights = keras_models.create_initial_model(
+        name, dataset.input_shape, dataset.classes, seed=1
+    )
     base = decode_tensors(weights)
     generator = np.random.default_rng(2)
 
@@ -64,7 +66,7 @@ def job_for(folder: Path, name: str, dataset: datasets.Dataset, clients: int, **
     "averaging", [task_pb2.AVERAGING_RENORMALISED, task_pb2.AVERAGING_FIXED_DENOMINATOR]
 )
 def test_the_dense_path_on_the_digits(tmp_path: Path, averaging: int) -> None:
-    job = job_for(tmp_path, "mlp", datasets.load("digits"), 4, averaging=averaging)
+    job = job_for(tmp_path, "mlp", datasets.load_dataset("digits"), 4, averaging=averaging)
     evaluator = jobs.load_evaluator(job)
     assert isinstance(evaluator, DenseEvaluator)
     counts = evaluator.evaluate(all_coalitions(4))
@@ -72,7 +74,7 @@ def test_the_dense_path_on_the_digits(tmp_path: Path, averaging: int) -> None:
 
 
 def test_convolutions_on_the_digits(tmp_path: Path) -> None:
-    job = job_for(tmp_path, "cnn", datasets.load("digits"), 3)
+    job = job_for(tmp_path, "cnn", datasets.load_dataset("digits"), 3)
     evaluator = jobs.load_evaluator(job)
     assert isinstance(evaluator, GraphEvaluator)
     counts = evaluator.evaluate(all_coalitions(3))
@@ -91,9 +93,9 @@ def test_convolutions_on_the_digits(tmp_path: Path) -> None:
 )
 def test_all_coalitions_of_ten(tmp_path: Path, name: str) -> None:
     architecture = built(residual).to_json() if name == "residual" else name
-    job = job_for(tmp_path, architecture, datasets.load("digits"), 10)
+    job = job_for(tmp_path, architecture, datasets.load_dataset("digits"), 10)
     counts = jobs.load_evaluator(job).evaluate(all_coalitions(10)[1:])
-    model = keras_models.from_spec(job.model.read_bytes())
+    model = keras_models.model_from_spec(job.model.read_bytes())
     owners = [decode_tensors(path.read_bytes()) for path in job.updates]
     tensors = decode_tensors(job.evaluation.read_bytes())
     rows = coalition_coefficients(all_coalitions(10)[1:], job.num_samples, job.averaging)
@@ -107,9 +109,9 @@ def test_all_coalitions_of_ten(tmp_path: Path, name: str) -> None:
         assert abs(int((outputs.argmax(axis=1) == tensors["y"]).sum()) - int(count)) <= 1
 
 
-def keras_path(job: UtilityJob, shard: ExampleShare = WHOLE) -> GenericEvaluator:
+def keras_path(job: UtilityJob, shard: ExampleShare = ALL_EXAMPLES) -> KerasEvaluator:
     tensors = decode_tensors(job.evaluation.read_bytes())
-    return GenericEvaluator(
+    return KerasEvaluator(
         parse_spec(job.model.read_bytes()),
         decode_tensors(job.base.read_bytes()),
         [decode_tensors(path.read_bytes()) for path in job.updates],
@@ -128,7 +130,7 @@ def residual(k: Any, x: Any) -> Any:
 
 
 def built(body: Any) -> Any:
-    keras = keras_runtime.load()
+    keras = keras_runtime.load_keras()
     inputs = keras.Input((8, 8))
     return keras.Model(inputs, keras.layers.Dense(10)(body(keras.layers, inputs)))
 
@@ -157,12 +159,12 @@ def test_any_keras_model(tmp_path: Path, body: Any) -> None:
     job = job_for(
         tmp_path,
         built(body).to_json(),
-        datasets.load("digits"),
+        datasets.load_dataset("digits"),
         3,
         empty=task_pb2.EMPTY_COALITION_ZERO,
     )
     evaluator = jobs.load_evaluator(job)
-    assert isinstance(evaluator, GenericEvaluator)
+    assert isinstance(evaluator, KerasEvaluator)
     counts = evaluator.evaluate(all_coalitions(3))
     plain = plain_counts(job, all_coalitions(3))
     assert counts[0] == 0
@@ -170,14 +172,14 @@ def test_any_keras_model(tmp_path: Path, body: Any) -> None:
 
 
 def test_both_paths_agree(tmp_path: Path) -> None:
-    job = job_for(tmp_path, "mlp", datasets.load("digits"), 4)
+    job = job_for(tmp_path, "mlp", datasets.load_dataset("digits"), 4)
     fast = jobs.load_evaluator(job).evaluate(all_coalitions(4))
     assert abs(keras_path(job).evaluate(all_coalitions(4)) - fast).max() <= 1
 
 
 def test_shards_of_the_keras_path_add_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keras_evaluator, "MOST_EXAMPLES", 100)
-    job = job_for(tmp_path, "mlp", datasets.load("digits"), 2)
+    job = job_for(tmp_path, "mlp", datasets.load_dataset("digits"), 2)
     rows = all_coalitions(2)
     # More shards than blocks: the last hold nothing.
     parts = [keras_path(job, ExampleShare(index, 5)).evaluate(rows) for index in range(5)]
@@ -188,7 +190,7 @@ def test_shards_of_the_keras_path_add_up(tmp_path: Path, monkeypatch: pytest.Mon
 def test_mnist(tmp_path: Path) -> None:
     if not Path(os.environ.get(datasets.MNIST_VARIABLE) or "missing").is_file():
         pytest.skip(f"{datasets.MNIST_VARIABLE} names no mnist.npz")
-    job = job_for(tmp_path, "mlp", datasets.load("mnist"), 10)
+    job = job_for(tmp_path, "mlp", datasets.load_dataset("mnist"), 10)
     rows = all_coalitions(10)[np.random.default_rng(0).permutation(1024)[:12]]
     evaluator = jobs.load_evaluator(job)
     assert abs(evaluator.evaluate(rows) - plain_counts(job, rows)).max() <= 1

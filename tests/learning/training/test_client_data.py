@@ -7,7 +7,7 @@ from fedcoin.data.artifacts.tensors import decode_tensors, encode_tensors
 from fedcoin.data.errors import RefusalError
 from fedcoin.learning.errors import LearningCode
 from fedcoin.learning.training import client_data
-from fedcoin.learning.training.client_data import LocalData
+from fedcoin.learning.training.client_data import ClientData
 from fedcoin.learning.training.sgd import TrainingPlan
 from tests.support.small_models import mlp_spec, random_weights
 
@@ -17,33 +17,33 @@ BASE = encode_tensors(random_weights(SPEC, 0))
 
 
 def test_a_share_and_its_wrong_labels() -> None:
-    clean = client_data.read(LocalData(clients=5, index=1, seed=3))
-    noisy = client_data.read(LocalData(clients=5, index=1, seed=3, noise=0.6))
+    clean = client_data.load_client_dataset(ClientData(clients=5, index=1, seed=3))
+    noisy = client_data.load_client_dataset(ClientData(clients=5, index=1, seed=3, noise=0.6))
     np.testing.assert_array_equal(clean.x_train, noisy.x_train)
     assert (clean.y_train != noisy.y_train).mean() == pytest.approx(0.6, abs=0.01)
-    assert len(client_data.read(LocalData()).y_train) == 1437
+    assert len(client_data.load_client_dataset(ClientData()).y_train) == 1437
 
 
 def test_a_free_rider_returns_the_base() -> None:
-    data = LocalData(clients=5, index=0, free_ride=True)
-    assert client_data.prepare(data) == len(client_data.read(data).y_train)
-    assert client_data.update(data, RAW, BASE, TrainingPlan(), 1) == (
+    data = ClientData(clients=5, index=0, free_ride=True)
+    assert client_data.prepare_training(data) == len(client_data.load_client_dataset(data).y_train)
+    assert client_data.compute_update(data, RAW, BASE, TrainingPlan(), 1) == (
         BASE,
-        client_data.prepare(data),
+        client_data.prepare_training(data),
     )
 
 
 def test_an_honest_client_trains() -> None:
-    data = LocalData(clients=20, index=0)
-    raw, samples = client_data.update(data, RAW, BASE, TrainingPlan(epochs=1), 1)
-    assert samples == len(client_data.read(data).y_train)
+    data = ClientData(clients=20, index=0)
+    raw, samples = client_data.compute_update(data, RAW, BASE, TrainingPlan(epochs=1), 1)
+    assert samples == len(client_data.load_client_dataset(data).y_train)
     trained, base = decode_tensors(raw), decode_tensors(BASE)
     assert list(trained) == list(base)
     assert any((trained[name] != base[name]).any() for name in base)
-    assert client_data.update(data, RAW, BASE, TrainingPlan(epochs=1), 1)[0] == raw
+    assert client_data.compute_update(data, RAW, BASE, TrainingPlan(epochs=1), 1)[0] == raw
 
 
 def test_bad_data_is_refused() -> None:
     with pytest.raises(RefusalError) as caught:
-        client_data.prepare(LocalData("nowhere.npz", free_ride=True))
+        client_data.prepare_training(ClientData("nowhere.npz", free_ride=True))
     assert caught.value.code is LearningCode.UNKNOWN_DATASET

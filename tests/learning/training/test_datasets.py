@@ -27,7 +27,7 @@ def arrays(count: int = 6) -> dict[str, np.ndarray]:
 
 
 def test_the_digits_ship_with_the_package() -> None:
-    digits = datasets.load("digits")
+    digits = datasets.load_dataset("digits")
     assert digits.x_train.shape == (1437, 8, 8)
     assert digits.x_test.shape == (360, 8, 8)
     assert digits.x_train.dtype == np.float32
@@ -41,7 +41,7 @@ def test_the_digits_ship_with_the_package() -> None:
 
 
 def test_an_npz_of_ones_own(tmp_path: Path) -> None:
-    loaded = datasets.load(save(tmp_path / "own.npz", **arrays()))
+    loaded = datasets.load_dataset(save(tmp_path / "own.npz", **arrays()))
     np.testing.assert_allclose(loaded.x_train[0].ravel(), np.arange(4) / 255, rtol=1e-6)
     assert loaded.y_train.dtype == np.int64
     floats = {
@@ -49,18 +49,18 @@ def test_an_npz_of_ones_own(tmp_path: Path) -> None:
         "x_train": arrays()["x_train"] * 1.5,
         "y_test": arrays()["y_test"][:, None],
     }
-    own = datasets.load(save(tmp_path / "floats.npz", **floats))
+    own = datasets.load_dataset(save(tmp_path / "floats.npz", **floats))
     assert own.x_train[0, 1, 1] == 4.5
-    scaled = datasets.load(save(tmp_path / "scaled.npz", **arrays(), scale=np.uint8(16)))
+    scaled = datasets.load_dataset(save(tmp_path / "scaled.npz", **arrays(), scale=np.uint8(16)))
     assert scaled.x_train[0, 1, 1] == 3 / 16
 
 
 def test_a_client_needs_no_test_arrays(tmp_path: Path) -> None:
     part = {name: array for name, array in arrays().items() if "train" in name}
     path = save(tmp_path / "client.npz", **part)
-    assert len(datasets.load(path, need_test=False).y_train) == 6
+    assert len(datasets.load_dataset(path, need_test=False).y_train) == 6
     with pytest.raises(RefusalError) as caught:
-        datasets.load(path)
+        datasets.load_dataset(path)
     assert caught.value.code is LearningCode.BAD_DATASET
     assert "x_test" in caught.value.message
 
@@ -87,7 +87,7 @@ def test_a_client_needs_no_test_arrays(tmp_path: Path) -> None:
 def test_bad_files_are_refused(tmp_path: Path, change: dict[str, Any]) -> None:
     path = save(tmp_path / "bad.npz", **{**arrays(), **change})
     with pytest.raises(RefusalError) as caught:
-        datasets.load(path)
+        datasets.load_dataset(path)
     assert caught.value.code is LearningCode.BAD_DATASET
 
 
@@ -96,7 +96,7 @@ def test_what_is_no_npz_is_refused(tmp_path: Path) -> None:
         path = tmp_path / name
         path.write_bytes(content)
         with pytest.raises(RefusalError) as caught:
-            datasets.load(str(path))
+            datasets.load_dataset(str(path))
         assert caught.value.code is LearningCode.BAD_DATASET
 
 
@@ -104,16 +104,16 @@ def test_unknown_names_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.delenv(datasets.MNIST_VARIABLE, raising=False)
     for name in ("cifar", "mnist", str(tmp_path / "missing.npz")):
         with pytest.raises(RefusalError) as caught:
-            datasets.load(name)
+            datasets.load_dataset(name)
         assert caught.value.code is LearningCode.UNKNOWN_DATASET
     path = save(tmp_path / "mnist.npz", **arrays())
     monkeypatch.setenv(datasets.MNIST_VARIABLE, path)
-    assert datasets.load("mnist").classes == 3
+    assert datasets.load_dataset("mnist").classes == 3
 
 
 def test_shares_are_disjoint_and_unequal() -> None:
-    digits = datasets.load("digits")
-    parts = [datasets.share(digits, 5, index, seed=7) for index in range(5)]
+    digits = datasets.load_dataset("digits")
+    parts = [datasets.take_share(digits, 5, index, seed=7) for index in range(5)]
     sizes = [len(part.y_train) for part in parts]
     assert sum(sizes) == 1437
     assert sizes == sorted(sizes)
@@ -121,20 +121,20 @@ def test_shares_are_disjoint_and_unequal() -> None:
     together = np.concatenate([part.x_train.reshape(len(part.y_train), -1) for part in parts])
     everything = digits.x_train.reshape(1437, -1)
     assert sorted(map(bytes, together)) == sorted(map(bytes, everything))
-    again = datasets.share(digits, 5, 2, seed=7)
+    again = datasets.take_share(digits, 5, 2, seed=7)
     np.testing.assert_array_equal(again.x_train, parts[2].x_train)
-    assert len(datasets.share(digits, 1, 0, seed=1).y_train) == 1437
+    assert len(datasets.take_share(digits, 1, 0, seed=1).y_train) == 1437
 
 
 def test_impossible_shares_are_refused() -> None:
-    digits = datasets.load("digits")
+    digits = datasets.load_dataset("digits")
     for clients, index in ((0, 0), (5, 5), (5, -1), (1438, 0)):
         with pytest.raises(RefusalError) as caught:
-            datasets.share(digits, clients, index, seed=0)
+            datasets.take_share(digits, clients, index, seed=0)
         assert caught.value.code is LearningCode.BAD_SHARE
     for size, shards in ((0, 0), (0, 361), (10, 11), (361, 1), (-1, 1)):
         with pytest.raises(RefusalError) as caught:
-            datasets.evaluation("digits", size, shards)
+            datasets.load_evaluation_set("digits", size, shards)
         assert caught.value.code is LearningCode.BAD_SHARE
 
 
@@ -147,26 +147,26 @@ def test_no_part_is_empty(parts: list[float], extra: int) -> None:
 
 
 def test_noise_is_wrong_everywhere_it_is() -> None:
-    digits = datasets.load("digits")
-    noisy = datasets.with_noise(digits, 0.6, seed=3)
+    digits = datasets.load_dataset("digits")
+    noisy = datasets.mislabel(digits, 0.6, seed=3)
     changed = (noisy.y_train != digits.y_train).mean()
     assert changed == pytest.approx(0.6, abs=0.001)
     assert noisy.y_train.max() == 9
-    np.testing.assert_array_equal(datasets.with_noise(digits, 0, 3).y_train, digits.y_train)
+    np.testing.assert_array_equal(datasets.mislabel(digits, 0, 3).y_train, digits.y_train)
     with pytest.raises(RefusalError) as caught:
-        datasets.with_noise(digits, 1.5, 3)
+        datasets.mislabel(digits, 1.5, 3)
     assert caught.value.code is LearningCode.BAD_SHARE
 
 
 def test_shards_are_artifacts_of_the_test_set() -> None:
-    digits = datasets.load("digits")
-    cut = datasets.evaluation("digits", shards=3)
+    digits = datasets.load_dataset("digits")
+    cut = datasets.load_evaluation_set("digits", shards=3)
     assert (cut.input_shape, cut.classes, cut.sizes) == ((8, 8), 10, (120, 120, 120))
     shards = [decode_tensors(raw) for raw in cut.shards]
     np.testing.assert_array_equal(np.concatenate([s["x"] for s in shards]), digits.x_test)
     np.testing.assert_array_equal(np.concatenate([s["y"] for s in shards]), digits.y_test)
     assert shards[0]["x"].dtype == np.float32
     assert shards[0]["y"].dtype == np.uint8
-    few = datasets.evaluation("digits", size=100)
+    few = datasets.load_evaluation_set("digits", size=100)
     assert few.sizes == (100,)
     np.testing.assert_array_equal(decode_tensors(few.shards[0])["x"], digits.x_test[:100])

@@ -19,7 +19,7 @@ from fedcoin.learning.model import keras_models, keras_runtime
 from fedcoin.learning.model.aggregation import federated_average
 from fedcoin.learning.model.spec import parse_spec
 from fedcoin.learning.workers import jobs
-from fedcoin.learning.workers.pool import UtilityWorker
+from fedcoin.learning.workers.pool import WorkerPool
 from fedcoin.v1 import task_pb2
 from tests.support.small_models import (
     all_coalitions,
@@ -33,8 +33,8 @@ SPEC = mlp_spec((8, 8), (128,), 10)
 
 
 @pytest.fixture
-async def worker() -> AsyncIterator[UtilityWorker]:
-    made = UtilityWorker()
+async def worker() -> AsyncIterator[WorkerPool]:
+    made = WorkerPool()
     await made.start()
     yield made
     await made.stop()
@@ -55,7 +55,7 @@ def long_job(tmp_path: Path) -> UtilityJob:
     return write_job(tmp_path / "long", SPEC, base, updates, x, y, job_id=b"long")
 
 
-async def test_it_answers_as_the_evaluator_does(worker: UtilityWorker, job: UtilityJob) -> None:
+async def test_it_answers_as_the_evaluator_does(worker: WorkerPool, job: UtilityJob) -> None:
     await worker.open(job)
     counts = await worker.evaluate(job.job_id, all_coalitions(5))
     assert counts.dtype == np.int64
@@ -65,8 +65,8 @@ async def test_it_answers_as_the_evaluator_does(worker: UtilityWorker, job: Util
     assert abs(counts - expected).max() <= 1
 
 
-async def test_several_processes_agree_with_one(job: UtilityJob, worker: UtilityWorker) -> None:
-    pool = UtilityWorker(processes=2)
+async def test_several_processes_agree_with_one(job: UtilityJob, worker: WorkerPool) -> None:
+    pool = WorkerPool(processes=2)
     await pool.start()
     try:
         await asyncio.gather(pool.open(job), worker.open(job))
@@ -80,7 +80,7 @@ async def test_several_processes_agree_with_one(job: UtilityJob, worker: Utility
         await pool.stop()
 
 
-async def test_repeats_and_order(worker: UtilityWorker, job: UtilityJob) -> None:
+async def test_repeats_and_order(worker: WorkerPool, job: UtilityJob) -> None:
     await worker.open(job)
     await worker.open(job)
     rows = all_coalitions(5)
@@ -91,7 +91,7 @@ async def test_repeats_and_order(worker: UtilityWorker, job: UtilityJob) -> None
     )
 
 
-async def test_jobs_are_opened_and_closed(worker: UtilityWorker, job: UtilityJob) -> None:
+async def test_jobs_are_opened_and_closed(worker: WorkerPool, job: UtilityJob) -> None:
     rows = all_coalitions(5)
     with pytest.raises(RefusalError) as caught:
         await worker.evaluate(job.job_id, rows)
@@ -107,7 +107,7 @@ async def test_jobs_are_opened_and_closed(worker: UtilityWorker, job: UtilityJob
     assert caught.value.code is LearningCode.UNKNOWN_JOB
 
 
-async def test_bad_coalitions(worker: UtilityWorker, job: UtilityJob) -> None:
+async def test_bad_coalitions(worker: WorkerPool, job: UtilityJob) -> None:
     await worker.open(job)
     for bad in (np.ones((2, 4), np.bool_), np.ones((2, 5)), np.ones(5, np.bool_)):
         with pytest.raises(RefusalError) as caught:
@@ -115,7 +115,7 @@ async def test_bad_coalitions(worker: UtilityWorker, job: UtilityJob) -> None:
         assert caught.value.code is LearningCode.BAD_COALITIONS
 
 
-async def test_bad_jobs(worker: UtilityWorker, job: UtilityJob) -> None:
+async def test_bad_jobs(worker: WorkerPool, job: UtilityJob) -> None:
     job.updates[2].write_bytes(encode_tensors(random_weights(mlp_spec(), 0)))
     with pytest.raises(RefusalError) as caught:
         await worker.open(job)
@@ -129,7 +129,7 @@ async def test_bad_jobs(worker: UtilityWorker, job: UtilityJob) -> None:
         await worker.open(job)
 
 
-async def test_a_killed_child_is_replaced(worker: UtilityWorker, job: UtilityJob) -> None:
+async def test_a_killed_child_is_replaced(worker: WorkerPool, job: UtilityJob) -> None:
     await worker.open(job)
     rows = all_coalitions(5)
     before = await worker.evaluate(job.job_id, rows)
@@ -138,7 +138,7 @@ async def test_a_killed_child_is_replaced(worker: UtilityWorker, job: UtilityJob
 
 
 async def test_a_job_whose_files_are_gone_spoils_no_other(
-    worker: UtilityWorker, job: UtilityJob, tmp_path: Path
+    worker: WorkerPool, job: UtilityJob, tmp_path: Path
 ) -> None:
     base, *updates = (random_weights(SPEC, seed) for seed in range(4))
     x, y = evaluation(SPEC, 20)
@@ -153,7 +153,7 @@ async def test_a_job_whose_files_are_gone_spoils_no_other(
     assert caught.value.code is LearningCode.UNKNOWN_JOB
 
 
-async def test_requests_grow_with_the_pace(worker: UtilityWorker, job: UtilityJob) -> None:
+async def test_requests_grow_with_the_pace(worker: WorkerPool, job: UtilityJob) -> None:
     await worker.open(job)
     await worker.evaluate(job.job_id, all_coalitions(5))
     assert worker._batches[job.job_id] > 32
@@ -161,7 +161,7 @@ async def test_requests_grow_with_the_pace(worker: UtilityWorker, job: UtilityJo
     assert worker._batches == {}
 
 
-async def test_a_child_killed_in_the_middle(worker: UtilityWorker, long_job: UtilityJob) -> None:
+async def test_a_child_killed_in_the_middle(worker: WorkerPool, long_job: UtilityJob) -> None:
     await worker.open(long_job)
     rows = all_coalitions(13)[:1_000]
     expected = jobs.load_evaluator(long_job).evaluate(rows)
@@ -175,7 +175,7 @@ async def test_a_child_killed_in_the_middle(worker: UtilityWorker, long_job: Uti
 
 
 async def test_dying_twice_names_the_batch(
-    worker: UtilityWorker, job: UtilityJob, monkeypatch: pytest.MonkeyPatch
+    worker: WorkerPool, job: UtilityJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await worker.open(job)
     monkeypatch.setattr(jobs, "evaluate", Deadly())
@@ -195,7 +195,7 @@ class Deadly:
 
 @pytest.mark.slow
 async def test_a_killed_child_with_a_model_of_keras(
-    tmp_path: Path, worker: UtilityWorker, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, worker: WorkerPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = Path(tmp_path / "keras")
     await worker.run("while making a model", write_keras_job, made)
@@ -216,12 +216,12 @@ async def test_a_killed_child_with_a_model_of_keras(
 
 def write_keras_job(folder: Path) -> None:
     """In a child: a model with a layer that only Keras knows, and three clients."""
-    keras = keras_runtime.load()
+    keras = keras_runtime.load_keras()
     inputs = keras.Input((8, 8))
     hidden = keras.layers.LayerNormalization()(keras.layers.Flatten()(inputs))
     model = keras.Model(inputs, keras.layers.Dense(10)(hidden))
-    spec = parse_spec(keras_models.to_spec(model))
-    weights = keras_models.weights_of(model, spec)
+    spec = parse_spec(keras_models.spec_from_model(model))
+    weights = keras_models.named_weights(model, spec)
     updates = [{name: array * (1 + k) for name, array in weights.items()} for k in range(3)]
     x, y = evaluation(spec, 200)
     write_job(folder, spec, weights, updates, x, y, job_id=b"keras")
@@ -241,7 +241,7 @@ def read_keras_job(folder: Path) -> UtilityJob:
 
 
 async def test_whoever_cancels_is_obeyed_at_once(long_job: UtilityJob) -> None:
-    worker = UtilityWorker(processes=2)
+    worker = WorkerPool(processes=2)
     await worker.start()
     await worker.open(long_job)
     rows = all_coalitions(13)
@@ -281,7 +281,7 @@ async def test_no_child_ever_holds_the_whole_evaluation_set(tmp_path: Path) -> N
     base, *updates = (random_weights(spec, seed) for seed in range(3))
     x, y = evaluation(spec, 6_000)
     job = write_job(tmp_path, spec, base, updates, x, y)
-    worker = UtilityWorker(processes=2)
+    worker = WorkerPool(processes=2)
     await worker.start()
     try:
         before = [peak_rss(pid) for pid in worker.pids]
@@ -302,7 +302,7 @@ def peak_rss(pid: int) -> int:
 
 
 async def test_a_stopped_worker_says_so(job: UtilityJob) -> None:
-    worker = UtilityWorker()
+    worker = WorkerPool()
     await worker.start()
     await worker.open(job)
     await worker.stop()
@@ -310,7 +310,7 @@ async def test_a_stopped_worker_says_so(job: UtilityJob) -> None:
         await worker.evaluate(job.job_id, all_coalitions(5))
 
 
-async def test_check_and_count(worker: UtilityWorker, job: UtilityJob, tmp_path: Path) -> None:
+async def test_check_and_count(worker: WorkerPool, job: UtilityJob, tmp_path: Path) -> None:
     updates = [random_weights(SPEC, seed) for seed in range(1, 6)]
     aggregate = tmp_path / "aggregate"
     aggregate.write_bytes(encode_tensors(federated_average(updates, job.num_samples)))
@@ -348,4 +348,4 @@ def test_the_memo_is_bounded(job: UtilityJob, monkeypatch: pytest.MonkeyPatch) -
 def test_a_worker_has_processes_and_threads() -> None:
     for bad in ({"processes": 0}, {"threads": 0}):
         with pytest.raises(ValueError):
-            UtilityWorker(**bad)
+            WorkerPool(**bad)

@@ -40,7 +40,7 @@ async def test_calls_may_overlap(process: WorkerProcess) -> None:
 
 async def test_a_refusal_comes_back_whole(process: WorkerProcess) -> None:
     with pytest.raises(RefusalError) as caught:
-        await process.call(datasets.load, "cifar")
+        await process.call(datasets.load_dataset, "cifar")
     assert caught.value.code is LearningCode.UNKNOWN_DATASET
     assert caught.value.field == "dataset"
     assert caught.value.limit
@@ -113,7 +113,7 @@ def test_a_child_has_the_kernels_of_its_processor(monkeypatch: pytest.MonkeyPatc
 
 
 async def test_it_is_light(process: WorkerProcess) -> None:
-    await process.call(jobs.prepare, False)
+    await process.call(jobs.warm_up, False)
     modules = await process.call(eval, "sorted(__import__('sys').modules)")
     assert not {"tensorflow", "keras", "grpc"} & set(modules)
 

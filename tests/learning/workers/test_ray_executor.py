@@ -15,7 +15,7 @@ from fedcoin.data.errors import RefusalError
 from fedcoin.learning.errors import LearningCode, WorkerError
 from fedcoin.learning.evaluation.job import UtilityJob
 from fedcoin.learning.workers.executors import LocalExecutor
-from fedcoin.learning.workers.pool import UtilityWorker
+from fedcoin.learning.workers.pool import WorkerPool
 from fedcoin.learning.workers.ray_executor import RayExecutor
 from tests.support.small_models import (
     all_coalitions,
@@ -62,15 +62,15 @@ def cluster() -> Iterator[Any]:
 
 
 @pytest.fixture
-async def remote(cluster: Any) -> AsyncIterator[UtilityWorker]:
-    worker = UtilityWorker(executor=RayExecutor(cluster.address, 2))
+async def remote(cluster: Any) -> AsyncIterator[WorkerPool]:
+    worker = WorkerPool(executor=RayExecutor(cluster.address, 2))
     await worker.start()
     yield worker
     await worker.stop()
 
 
 async def local_counts(job: UtilityJob, rows: np.ndarray) -> np.ndarray:
-    worker = UtilityWorker(executor=LocalExecutor(2))
+    worker = WorkerPool(executor=LocalExecutor(2))
     await worker.start()
     try:
         await worker.open(job)
@@ -83,7 +83,7 @@ class TestWithRay:
     pytestmark = with_ray
 
     async def test_the_same_results_though_a_node_is_lost(
-        self, cluster: Any, remote: UtilityWorker, job: UtilityJob
+        self, cluster: Any, remote: WorkerPool, job: UtilityJob
     ) -> None:
         rows = all_coalitions(10)
         expected = await local_counts(job, rows)
@@ -100,14 +100,14 @@ class TestWithRay:
         assert remote.pids != first
 
     async def again_and_again(
-        self, worker: UtilityWorker, job: UtilityJob, rows: np.ndarray
+        self, worker: WorkerPool, job: UtilityJob, rows: np.ndarray
     ) -> list[np.ndarray]:
         pids, found = worker.pids, []
         while worker.pids == pids and len(found) < 3_000:
             found.append(await worker.evaluate(job.job_id, rows))
         return [*found, await worker.evaluate(job.job_id, rows)]
 
-    async def test_refusals_and_jobs(self, remote: UtilityWorker, job: UtilityJob) -> None:
+    async def test_refusals_and_jobs(self, remote: WorkerPool, job: UtilityJob) -> None:
         await remote.open(job)
         await remote.close_job(job.job_id)
         with pytest.raises(RefusalError) as caught:

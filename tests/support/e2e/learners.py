@@ -17,8 +17,8 @@ from fedcoin.application.client.trainer import MISSED
 from fedcoin.application.configuration.config import assemble
 from fedcoin.application.configuration.home import NODE_KEY, Home
 from fedcoin.application.coordinator.campaign_file import CampaignFile
-from fedcoin.application.coordinator.initial_artifacts import campaign_of
-from fedcoin.application.coordinator.runner import own_store
+from fedcoin.application.coordinator.initial_artifacts import create_campaign
+from fedcoin.application.coordinator.runner import open_coordinator_store
 from fedcoin.application.devnet.ports import free_ports
 from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.data.clock import unix_ms
@@ -90,7 +90,7 @@ async def prepare(
 ) -> None:
     """A campaign of a small model on the digits, as if the coordinator had begun it."""
     config = assemble(settings).coordinator
-    campaign = campaign_of(config, network.chain_id, store, materials(config.evaluation_shards))
+    campaign = create_campaign(config, network.chain_id, store, materials(config.evaluation_shards))
     await CampaignFile(home.coordinator_path).save(campaign)
 
 
@@ -102,7 +102,7 @@ async def prepared(network: Network, name: str = "coordinator", **chosen: object
     settings = settings_of(address, chosen)
     home.write(network.raw_genesis, settings)
     home.campaign_path.mkdir()
-    await prepare(network, home, settings, own_store(assemble(settings), home))
+    await prepare(network, home, settings, open_coordinator_store(assemble(settings), home))
     node = network.nodes[0].api
     program = network.stage.program(
         name, "train", "server", "--home", home.root, "--node", node, "--json"

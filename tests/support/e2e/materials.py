@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fedcoin.application.coordinator.initial_artifacts import Materials
+from fedcoin.application.coordinator.initial_artifacts import InitialArtifacts
 from fedcoin.data.artifacts.manifest import artifact_id
 from fedcoin.data.artifacts.tensors import decode_tensors, encode_tensors
 from fedcoin.learning.model.aggregation import federated_average
@@ -33,7 +33,7 @@ STEPS, STEP_SIZE = 12, 0.5
 @lru_cache(maxsize=1)
 def digits() -> datasets.Dataset:
     """The data set, read once."""
-    return datasets.load("digits")
+    return datasets.load_dataset("digits")
 
 
 def model_bytes(spec: ModelSpec = SPEC) -> bytes:
@@ -64,7 +64,7 @@ def trained(base: Weights, x: Floats, y: npt.NDArray[Any], steps: int = STEPS) -
 
 def update_of(base_raw: bytes, clients: int, index: int, seed: int = 0) -> tuple[bytes, int]:
     """What client ``index`` makes of encoded base weights: (encoded weights, examples)."""
-    share = datasets.share(digits(), clients, index, seed)
+    share = datasets.take_share(digits(), clients, index, seed)
     base: Any = decode_tensors(base_raw)
     return encode_tensors(trained(base, share.x_train, share.y_train)), len(share.y_train)
 
@@ -76,10 +76,10 @@ def evaluation_bytes(size: int = 0) -> bytes:
     return encode_tensors({"x": data.x_test[:end], "y": data.y_test[:end]})
 
 
-def materials(shards: int = 1) -> Materials:
+def materials(shards: int = 1) -> InitialArtifacts:
     """What a campaign starts from."""
-    evaluation = datasets.evaluation("digits", shards=shards)
-    return Materials(model_bytes(), encode_tensors(beginning()), evaluation)
+    evaluation = datasets.load_evaluation_set("digits", shards=shards)
+    return InitialArtifacts(model_bytes(), encode_tensors(beginning()), evaluation)
 
 
 @dataclass

@@ -11,7 +11,7 @@ import pytest_asyncio
 
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.messages.transactions import Transaction
-from fedcoin.learning.workers.pool import UtilityWorker
+from fedcoin.learning.workers.pool import WorkerPool
 from fedcoin.testing.dishonest.lying_miner import LyingMiner
 from fedcoin.testing.dishonest.strategies import STRATEGIES
 from fedcoin.v1 import block_pb2, task_pb2
@@ -23,14 +23,14 @@ WINDOW_MS = 10_000
 
 
 @pytest_asyncio.fixture
-async def worker() -> AsyncIterator[UtilityWorker]:
-    worker = UtilityWorker()
+async def worker() -> AsyncIterator[WorkerPool]:
+    worker = WorkerPool()
     yield worker
     await worker.stop()
 
 
 @pytest_asyncio.fixture
-async def site(tmp_path: Path, worker: UtilityWorker) -> AsyncIterator[Callable[..., Site]]:
+async def site(tmp_path: Path, worker: WorkerPool) -> AsyncIterator[Callable[..., Site]]:
     opened: list[Site] = []
 
     def make(**options: Any) -> Site:
