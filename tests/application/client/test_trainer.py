@@ -154,7 +154,7 @@ async def test_ones_own_file_and_a_killed_training(tmp_path: Path) -> None:
 
 
 async def test_training_that_dies_twice_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_data, "prepare", Deadly())
+    monkeypatch.setattr(client_data, "prepare_training", Deadly())
     trainer = Trainer(NOWHERE, client_key(0), RIDER)
     began = time.monotonic()
     with pytest.raises(WorkerError):

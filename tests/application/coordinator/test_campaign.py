@@ -15,7 +15,6 @@ from fedcoin.application.errors import ApplicationCode
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.updates import Update, decode_update, sign_update
-from fedcoin.learning.errors import LearningCode
 from fedcoin.v1.task_pb2 import ClientUpdate
 
 KEYS = [KeyPair.from_seed(bytes([number]) * 32) for number in range(1, 5)]
@@ -50,12 +49,12 @@ def update(key: KeyPair, **changes: object) -> Update:
     return decode_update(sign_update(message, key, "chain"), "chain")
 
 
-def code_of(made: Campaign, given: Update) -> LearningCode:
+def code_of(made: Campaign, given: Update) -> ApplicationCode:
     before = replace(made, updates=dict(made.updates))
     with pytest.raises(RefusalError) as caught:
         made.check_update(given)
     assert made == before
-    assert isinstance(caught.value.code, LearningCode)
+    assert isinstance(caught.value.code, ApplicationCode)
     return caught.value.code
 
 
