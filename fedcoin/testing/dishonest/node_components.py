@@ -13,11 +13,11 @@ from fedcoin.data.clock import Clock
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.storage.chain_store import ChainStore
 from fedcoin.network.peers.peer_network import PeerNetwork
-from fedcoin.testing.dishonest.builders import CensoringChain, GrindingChain
+from fedcoin.testing.dishonest.block_builders import CensoringChain, GrindingChain
+from fedcoin.testing.dishonest.dishonest_miner import DishonestMiner
 from fedcoin.testing.dishonest.equivocating_network import EquivocatingNetwork
-from fedcoin.testing.dishonest.intruders import Bring, bring_foreign, bring_old, come_again
-from fedcoin.testing.dishonest.lying_miner import LyingMiner
-from fedcoin.testing.dishonest.strategies import STRATEGIES
+from fedcoin.testing.dishonest.hostile_peers import Bring, bring_foreign, bring_old, come_again
+from fedcoin.testing.dishonest.mining_strategies import MINING_STRATEGIES
 
 
 def _make_hasty_chain(store: ChainStore, ledger: Ledger, clock: Clock) -> Chain:
@@ -50,7 +50,7 @@ _HONEST_MINERS: dict[str, Callable[[KeyPair], NodeComponents]] = {
 }
 # The kinds that compute and claim honestly, and are dishonest in another part of the node.
 
-KINDS: tuple[str, ...] = (*STRATEGIES, *_HONEST_MINERS)
+KINDS: tuple[str, ...] = (*MINING_STRATEGIES, *_HONEST_MINERS)
 """The names of all kinds; those with a mining strategy come first."""
 
 
@@ -67,6 +67,6 @@ def dishonest_components(kind: str, key: KeyPair) -> NodeComponents:
     Raises:
         KeyError: There is no such kind.
     """
-    if kind in STRATEGIES:
-        return NodeComponents(make_miner=partial(LyingMiner, STRATEGIES[kind]))
+    if kind in MINING_STRATEGIES:
+        return NodeComponents(make_miner=partial(DishonestMiner, MINING_STRATEGIES[kind]))
     return _HONEST_MINERS[kind](key)

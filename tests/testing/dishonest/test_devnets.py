@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from fedcoin.application.devnet.plan import MINER_BOND
+from fedcoin.testing.dishonest.mining_strategies import MINING_STRATEGIES
 from fedcoin.testing.dishonest.node_components import KINDS
-from fedcoin.testing.dishonest.strategies import STRATEGIES
 
 COMMAND = [sys.executable, "-m", "fedcoin.application.cli", "devnet", "--json", "--budget", "20fdc"]
 
@@ -46,7 +46,7 @@ def devnet(folder: Path, kind: str, rounds: int) -> dict[str, Any]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in STRATEGIES])
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in MINING_STRATEGIES])
 def test_a_devnet_with_a_liar(tmp_path: Path, kind: str) -> None:
     log, words, rounds = SIGNS[kind]
     result = devnet(tmp_path / "net", kind, rounds)

@@ -16,9 +16,9 @@ from fedcoin.application.errors import ApplicationCode
 from fedcoin.application.node.components import NodeComponents
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import RefusalError
-from fedcoin.testing.dishonest.lying_miner import LyingMiner
+from fedcoin.testing.dishonest.dishonest_miner import DishonestMiner
+from fedcoin.testing.dishonest.mining_strategies import MINING_STRATEGIES
 from fedcoin.testing.dishonest.node_components import KINDS, dishonest_components
-from fedcoin.testing.dishonest.strategies import STRATEGIES
 
 KEY = KeyPair.from_seed(b"k" * 32)
 THREATS = Path(__file__).resolve().parents[3] / "docs" / "THREATS.md"
@@ -26,7 +26,7 @@ THREATS = Path(__file__).resolve().parents[3] / "docs" / "THREATS.md"
 
 def test_the_devnets_file_names_what_the_testing_package_implements() -> None:
     assert tuple(dishonest_miners().kinds) == KINDS
-    assert all(STRATEGIES[kind].kind == kind for kind in STRATEGIES)
+    assert all(MINING_STRATEGIES[kind].kind == kind for kind in MINING_STRATEGIES)
 
 
 def test_the_devnets_file_names_a_module_that_starts_each_kind() -> None:
@@ -41,8 +41,8 @@ def test_every_kind_differs_from_an_honest_node_in_one_component(kind: str) -> N
     names = [field.name for field in dataclasses.fields(NodeComponents)]
     changed = [name for name in names if getattr(components, name) != getattr(honest, name)]
     assert len(changed) == 1
-    if kind in STRATEGIES:
-        assert isinstance(components.make_miner(*[None] * 7), LyingMiner)
+    if kind in MINING_STRATEGIES:
+        assert isinstance(components.make_miner(*[None] * 7), DishonestMiner)
 
 
 @pytest.mark.parametrize("kind", KINDS)

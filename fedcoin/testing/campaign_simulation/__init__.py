@@ -1,0 +1,1 @@
+"""Campaigns simulated on real ledgers."""

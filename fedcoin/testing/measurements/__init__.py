@@ -1,0 +1,1 @@
+"""Measurements of what dishonest participants gain and lose."""

@@ -1,0 +1,242 @@
+"""Many engines on a hostile network. To see a failure again: `simulate(scenario_of(seed))`."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from fedcoin.consensus.round_state_machine import RoundStateMachine
+from fedcoin.consensus.signing_state import NO_ROUND
+from fedcoin.consensus.tally import NIL
+from fedcoin.consensus.validators import ValidatorSet
+from fedcoin.consensus.voting import Voting
+from fedcoin.testing.consensus_simulation.block_application import OpaqueBlockApplication
+from fedcoin.testing.consensus_simulation.byzantine_nodes import BYZANTINE_NODES
+from fedcoin.testing.consensus_simulation.scenario import (
+    FAULT_KINDS,
+    LinkCut,
+    NodeCrash,
+    Scenario,
+    draw_scenario,
+)
+from fedcoin.testing.consensus_simulation.simulator import (
+    ConsensusSimulation,
+    SimulationReport,
+    simulate,
+    validator_key,
+)
+
+EVERYBODY = (100, 100, 100, 100)
+
+
+def violations(scenarios: Iterable[Scenario]) -> list[str]:
+    """What went wrong, with the number of the seed that shows it again."""
+    reports = (simulate(scenario) for scenario in scenarios)
+    return [str(report) for report in reports if report.violations]
+
+
+def all_with(kind: str, seeds: range) -> Iterable[Scenario]:
+    for seed in seeds:
+        scenario = draw_scenario(seed)
+        yield replace(scenario, faulty=tuple((i, kind) for i, _ in scenario.faulty))
+
+
+# With less than a third faulty.
+
+
+@pytest.mark.parametrize("hundred", range(10))
+def test_a_thousand_seeds_without_two_final_blocks_and_with_progress(hundred: int) -> None:
+    assert violations(map(draw_scenario, range(100 * hundred, 100 * hundred + 100))) == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("thousand", range(10))
+def test_ten_thousand_seeds(thousand: int) -> None:
+    seeds = range(10_000 + 1_000 * thousand, 11_000 + 1_000 * thousand)
+    assert violations(map(draw_scenario, seeds)) == []
+
+
+@pytest.mark.parametrize("kind", FAULT_KINDS)
+def test_every_kind_of_adversary(kind: str) -> None:
+    assert violations(all_with(kind, range(20))) == []
+
+
+def test_two_faulty_of_seven() -> None:
+    assert violations(draw_scenario(seed, nodes=7, faulty=2) for seed in range(20)) == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_three_faulty_of_ten() -> None:
+    assert violations(draw_scenario(seed, nodes=10, faulty=3) for seed in range(200)) == []
+
+
+def test_nobody_faulty_on_a_perfect_network_needs_no_second_round() -> None:
+    report = simulate(Scenario(seed=1, powers=EVERYBODY, heights=10))
+    assert report.violations == []
+    assert min(report.heights) >= 10
+    assert report.elapsed_ms < 10 * 400, "no proposal ever timed out"
+
+
+def test_a_lone_validator_and_a_crashing_one() -> None:
+    crashes = tuple(NodeCrash(0, at, 50) for at in range(100, 2_000, 150))
+    alone = Scenario(seed=2, powers=(5,), heights=5, crashes=crashes, crash_chance=0.5)
+    assert violations([alone, replace(alone, calm_ms=5_000)]) == []
+
+
+def test_one_silent_validator_of_four_does_not_stop_the_others() -> None:
+    dead = Scenario(seed=3, powers=EVERYBODY, heights=8, faulty=((1, "nil-voter"),))
+    gone = Scenario(
+        seed=4,
+        powers=EVERYBODY,
+        heights=8,
+        faulty=((2, "withholder"),),
+        crashes=(NodeCrash(2, 0, 10**6),),
+    )
+    assert violations([dead, gone]) == []
+
+
+def test_without_a_quorum_nothing_is_decided_and_later_everything() -> None:
+    two = frozenset({0, 1})
+    rest = frozenset({2, 3})
+    cuts = (LinkCut(0, 20_000, two, rest), LinkCut(0, 20_000, rest, two))
+    apart = Scenario(seed=5, powers=EVERYBODY, heights=3, cuts=cuts, calm_ms=20_000)
+    report = simulate(replace(apart, deadline_ms=19_999))
+    assert report.blocks == {}
+    report = simulate(apart)
+    assert report.violations == []
+    assert report.elapsed_ms < 25_000
+
+
+def test_who_was_away_for_long_catches_up_with_certified_blocks() -> None:
+    away = Scenario(seed=6, powers=EVERYBODY, heights=20, crashes=(NodeCrash(3, 0, 5_000),))
+    report = simulate(away)
+    assert report.violations == []
+    assert report.heights[3] >= 20
+
+
+def test_equivocators_are_caught() -> None:
+    reports = [simulate(scenario) for scenario in all_with("equivocator", range(20))]
+    caught = [report.accused == (report.scenario.faulty[0][0],) for report in reports]
+    assert sum(caught) >= 10
+
+
+# A failure can be repeated.
+
+
+def fingerprint(report: SimulationReport) -> tuple[object, ...]:
+    return (report.blocks, report.heights, report.elapsed_ms, report.packets, report.accused)
+
+
+def test_a_seed_says_everything() -> None:
+    for seed in range(30):
+        assert draw_scenario(seed) == draw_scenario(seed)
+        first, second = simulate(draw_scenario(seed)), simulate(draw_scenario(seed))
+        assert fingerprint(first) == fingerprint(second)
+
+
+@pytest.mark.parametrize("hash_seed", ["1", "2"])
+def test_a_seed_says_the_same_in_another_process(hash_seed: str) -> None:
+    script = (
+        "from tests.testing.consensus_simulation.test_consensus_simulation import *\n"
+        "print([fingerprint(simulate(draw_scenario(s))) for s in range(8)])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={"PYTHONHASHSEED": hash_seed},
+        cwd=Path(__file__).parents[3],
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+    here = [fingerprint(simulate(draw_scenario(s))) for s in range(8)]
+    assert done.stdout.strip() == str(here)
+
+
+def test_every_kind_is_implemented() -> None:
+    assert set(FAULT_KINDS) == set(BYZANTINE_NODES)
+
+
+# The judge can see: rules that are broken on purpose are found out.
+
+
+def forks(scenarios: Iterable[Scenario]) -> bool:
+    reports = (simulate(scenario) for scenario in scenarios)
+    return any("two final blocks" in line for report in reports for line in report.violations)
+
+
+def test_half_of_the_power_in_two_faced_hands_splits_the_chain() -> None:
+    two, three = frozenset({2}), frozenset({3})
+    scenario = Scenario(
+        seed=7,
+        powers=EVERYBODY,
+        faulty=((0, "two-faced"), (1, "two-faced")),
+        cuts=(LinkCut(0, 5_000, two, three), LinkCut(0, 5_000, three, two)),
+        calm_ms=5_000,
+    )
+    assert forks([scenario])
+
+
+def test_a_quorum_of_half_would_split_the_chain(monkeypatch: pytest.MonkeyPatch) -> None:
+    half = lambda self, power: 2 * power >= self.total_power  # noqa: E731
+    monkeypatch.setattr(ValidatorSet, "has_quorum", half)
+    assert forks(all_with("two-faced", range(100)))
+
+
+def test_forgetting_own_votes_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Voting, "_restore", lambda self, restored, lock: None)
+    found = violations(map(draw_scenario, range(60)))
+    assert any("signed two" in line for line in found)
+    assert any("which is correct" in line for line in found)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_ignoring_the_lock_splits_the_chain(monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = RoundStateMachine._answer_proposal
+
+    def unlocked(self: RoundStateMachine) -> bool:
+        lock, self.signed.locked = self.signed.locked, (NO_ROUND, NIL)
+        try:
+            return answer(self)
+        finally:
+            self.signed.locked = lock
+
+    monkeypatch.setattr(RoundStateMachine, "_answer_proposal", unlocked)
+    assert forks(all_with("saboteur", range(2_000)))
+
+
+def test_never_repeating_anything_stops_the_chain(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Voting, "messages", lambda self: [])
+    assert any("no progress" in line for line in violations(map(draw_scenario, range(20))))
+
+
+# Other applications than the plain one.
+
+
+class Reluctant(OpaqueBlockApplication):
+    """Wants a block in its own turn alone, and not at once; finds every third one wrong."""
+
+    def wants_block(self, now_ms: int) -> bool:
+        return (
+            self.proposer(0).public_key == validator_key(self._index).public_key and now_ms > 1_000
+        )
+
+    def check(self, raw: bytes, now_ms: int) -> bool:
+        return super().check(raw, now_ms) and int.from_bytes(raw[-8:], "big") % 3 != 0
+
+
+def test_blocks_are_made_when_one_wants_one_and_bad_blocks_never_win() -> None:
+    scenario = Scenario(seed=8, powers=EVERYBODY, heights=16)
+    simulation = ConsensusSimulation(scenario, Reluctant)
+    assert simulation.run().violations == []
+    for node in simulation.nodes:
+        assert all(int.from_bytes(final.raw[-8:], "big") % 3 for final in node.disk.finals)
+    quiet = simulate(replace(scenario, deadline_ms=1_000), Reluctant)
+    assert quiet.blocks == {}

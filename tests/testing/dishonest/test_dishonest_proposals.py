@@ -1,0 +1,157 @@
+"""Proposers that leave out, or try out: what their blocks hold, on a chain with real openings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fedcoin.application.node.chain import Chain
+from fedcoin.contract.errors import LedgerCode
+from fedcoin.data.crypto.keys import KeyPair
+from fedcoin.data.messages.transactions import Transaction
+from fedcoin.testing.dishonest.dishonest_proposals import (
+    MAX_TRIES,
+    exclude_rivals,
+    grind_block,
+    quorum_subsets,
+)
+from fedcoin.testing.dishonest.node_components import dishonest_components
+from fedcoin.v1.vote_pb2 import Certificate
+from tests.support.ledger_campaign import CHALLENGE, Job, additive
+from tests.support.mini_chain import MiniChain, key, refused, transfer
+
+WINDOW_MS = 10_000
+MOST_BYTES = 1 << 20
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Iterator[Job]:
+    """An EXACT task of four miners who have committed, on a chain with a store."""
+    job = Job(MiniChain.create(4, folder=tmp_path))
+    assert job.chain.store is not None
+    job.open_campaign()
+    job.open_task()
+    job.chain.produce(*(job.commit(m, job.tree(m, GAME)) for m in job.chain.miners))
+    assert job.task.phase == CHALLENGE
+    yield job
+    job.chain.store.close()
+
+
+GAME = additive(30, 20, 0)
+
+
+def node_chain(kind: str, job: Job) -> Chain:
+    """The chain of a dishonest node, at the height of the job's; 10 ms later."""
+    store = job.chain.store
+    assert store is not None
+
+    def clock() -> int:
+        return job.chain.time_ms + 10
+
+    components = dishonest_components(kind, job.chain.miners[0])
+    return components.make_chain(store, job.chain.ledger, clock)
+
+
+def openings(job: Job, *miners: KeyPair) -> list[Transaction]:
+    return [job.open(miner, job.tree(miner, GAME)) for miner in miners]
+
+
+def test_a_censor_leaves_its_rivals_out_and_nobody_else(job: Job) -> None:
+    own, *rivals = job.chain.miners
+    payment = job.chain.sign(key("alice"), transfer((own.address, 1)))
+    ready = [*openings(job, *rivals), payment, *openings(job, own)]
+    chosen = exclude_rivals(ready, own.address)
+    assert chosen == ready[-2:]
+
+
+def test_all_that_a_grinder_tries_fixes_one_challenge(job: Job) -> None:
+    chain = job.chain
+    context = chain.context()
+    candidates = openings(job, *chain.miners)
+    certificates = quorum_subsets(context.last_certificate, chain.ledger.last_validators())
+    assert len(certificates) == 4, "three of four precommits are a quorum"
+    ground = grind_block(chain.ledger, context, candidates, MOST_BYTES, certificates)
+    honest = grind_block(chain.ledger, context, candidates, MOST_BYTES)
+    # One as it comes, the certificates, three times, and each choice of four openings.
+    assert ground.tries in (1 + 4 + 3 + 15, 1 + 4 + 3 + 15 - 1)
+    assert ground.challenges == honest.challenges == 1
+
+
+def test_a_grinder_prefers_no_challenge_to_one_that_it_loses(job: Job) -> None:
+    """It then delays the window by its own turn; the next proposer has all openings."""
+    chain = job.chain
+    candidates = openings(job, *chain.miners)
+    found = set()
+    for own in chain.miners:
+        context = chain.context()
+        context = type(context)(
+            context.height, context.time_ms, own.address, context.last_certificate
+        )
+        ground = grind_block(chain.ledger, context, candidates, MOST_BYTES)
+        found.add(len(ground.built.transactions))
+    # Who wins takes all four; the three others leave one out.
+    assert found == {3, 4}
+
+
+def test_only_after_the_window_does_leaving_out_give_a_choice(job: Job) -> None:
+    """Then an honest proposer had its turn before: who is still missing kept its salt back."""
+    chain = job.chain
+    first, *others = chain.miners
+    chain.produce(*openings(job, *others), after_ms=WINDOW_MS)
+    assert job.task.phase == CHALLENGE, "a window lasts for more blocks than there are faulty"
+    ground = grind_block(chain.ledger, chain.context(), openings(job, first), MOST_BYTES)
+    assert ground.challenges == 2
+    assert ground.tries <= MAX_TRIES
+
+
+async def test_the_block_of_a_censors_node(job: Job) -> None:
+    own, *rivals = job.chain.miners
+    payment = job.chain.sign(key("alice"), transfer((own.address, 1)))
+    ready = [*openings(job, *rivals), payment, *openings(job, own)]
+    draft = await node_chain("censor", job).build(own.address, ready)
+    assert list(draft.block.transactions) == [tx.raw for tx in ready[-2:]]
+    assert draft.refused == ()
+    assert draft.block.header.time_ms == job.chain.time_ms + 10
+    job.chain.check(draft.block)
+
+
+async def test_a_hasty_one_sets_its_clock_as_far_ahead_as_voters_bear(job: Job) -> None:
+    own = job.chain.miners[0]
+    draft = await node_chain("hasty-censor", job).build(own.address, [])
+    now = job.chain.time_ms + 10
+    assert draft.block.header.time_ms == now + job.chain.genesis.parameters.max_clock_drift_ms
+    job.chain.check(draft.block, now_ms=now)
+    with refused(LedgerCode.TIME_TOO_FAR_AHEAD):
+        job.chain.check(draft.block, now_ms=now - 1)
+
+
+async def test_the_block_of_a_grinders_node_is_a_good_one(
+    job: Job, caplog: pytest.LogCaptureFixture
+) -> None:
+    chain = node_chain("challenge-grinder", job)
+    candidates = openings(job, *job.chain.miners)
+    for own in job.chain.miners:
+        draft = await chain.build(own.address, candidates)
+        assert len(draft.block.transactions) in (3, 4)
+        await chain.check(draft.block)
+    assert caplog.text.count("blocks: 1 challenges") == 4
+    empty = await chain.build(job.chain.miners[0].address, [])
+    assert empty.block.transactions == ()
+
+
+def test_without_openings_there_is_nothing_to_try(job: Job) -> None:
+    ground = grind_block(job.chain.ledger, job.chain.context(), [], MOST_BYTES, [b"never used"])
+    assert (ground.tries, ground.challenges) == (1, 0)
+
+
+def test_a_part_of_a_certificate_with_a_quorum_makes_the_block_final(job: Job) -> None:
+    chain = job.chain
+    for certificate in quorum_subsets(chain.certificates[-1], chain.ledger.last_validators()):
+        assert len(Certificate.FromString(certificate).precommits) == 3
+        block = chain.draft()
+        chain.certificates[-1] = certificate
+        assert chain.draft().hash != block.hash
+        chain.check(chain.draft())
+    assert quorum_subsets(b"", chain.ledger.last_validators()) == []

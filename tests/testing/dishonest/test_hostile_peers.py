@@ -1,0 +1,64 @@
+"""Strangers at a real node's door: told why, banned, and nothing changes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from fedcoin.testing.dishonest.hostile_peers import bring_foreign, bring_old, old_messages
+from tests.support.peer_nodes import MINERS, Node, make_genesis, running, transfer, until
+
+
+@pytest.fixture
+async def pair(tmp_path: Path) -> AsyncIterator[tuple[Node, Node]]:
+    """Two of four validators that have decided two blocks."""
+    genesis = make_genesis()
+    nodes = [Node(tmp_path / f"{i}", genesis, key) for i, key in enumerate(MINERS)]
+    async with running(*nodes):
+        for place, node in enumerate(nodes):
+            for other in nodes[:place]:
+                await node.network.add(other.address)
+        for nonce in range(2):
+            await nodes[0].pool.submit(transfer(nonce).raw)
+            await until(lambda least=nonce: all(n.chain.height() > least for n in nodes), 20)
+        yield nodes[0], nodes[1]
+
+
+async def test_what_another_network_brings_is_refused_and_bans(pair: tuple[Node, Node]) -> None:
+    target, source = pair
+    before = target.chain.ledger.app_hash
+    said = await bring_foreign(target.address, source.chain)
+    assert said == {
+        "chain": "WRONG_CHAIN",
+        "genesis": "WRONG_GENESIS",
+        "transactions": "0 taken",
+        "after transactions": "BANNED",
+        "a vote": "BAD_SIGNATURE",
+        "more votes": "BANNED",
+    }
+    assert not target.pool.pending()
+    assert target.chain.ledger.app_hash == before
+    # Who brought it is banned; the neighbours are not.
+    assert len(target.network._peers.banned()) == 2
+    assert target.peer(source).score.value(target.network._peers.now()) == 0
+
+
+async def test_what_is_old_is_ignored_and_an_old_block_bans(pair: tuple[Node, Node]) -> None:
+    target, source = pair
+    before = target.chain.ledger.app_hash
+    votes, transactions = old_messages(source.chain)
+    assert len(votes) >= 6
+    assert len(transactions) == 2
+    said = await bring_old(target.address, source.chain)
+    assert said.pop("transactions") in ("0 taken", "2 taken")
+    assert said == {
+        "votes": "",
+        "after them": "",
+        "a proposal": "MALFORMED",
+        "more proposals": "BANNED",
+    }
+    assert not target.pool.pending()
+    assert target.chain.ledger.app_hash == before
+    assert len(target.network._peers.banned()) == 1
