@@ -147,10 +147,10 @@ def proof(task_id: str, address: bytes, home: Home, node: str | None) -> None:
     """
 
     async def question() -> Any:
-        from fedcoin.application.verification.proof_file import fetch
+        from fedcoin.application.verification.proof_file import fetch_document
 
         async with node_client(home, node) as client:
-            return await fetch(client, task_id, address)
+            return await fetch_document(client, task_id, address)
 
     print_json(run_async(question()))
 

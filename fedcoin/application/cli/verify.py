@@ -17,7 +17,7 @@ from fedcoin.application.errors import ApplicationCode
 from fedcoin.data.errors import RefusalError
 
 if TYPE_CHECKING:
-    from fedcoin.application.verification.reveal_check import Recomputed
+    from fedcoin.application.verification.reveal_check import RevealCheck
     from fedcoin.data.messages.genesis import Genesis
     from fedcoin.data.storage.chain_store import ChainStore
 
@@ -100,11 +100,11 @@ def verify_chain(home: Home, recompute: bool, as_json: bool) -> None:
     click.echo("Everything holds." if not since else f"{_FROM_SNAPSHOT} Everything holds.")
 
 
-def _recomputed(home: Home, genesis: Genesis, store: ChainStore, reveals: int) -> Recomputed:
-    from fedcoin.application.verification.reveal_check import recompute_reveals
+def _recomputed(home: Home, genesis: Genesis, store: ChainStore, reveals: int) -> RevealCheck:
+    from fedcoin.application.verification.reveal_check import check_reveals
 
     with progress("reveals", reveals) as advance:
-        return asyncio.run(recompute_reveals(store, genesis, home.artifacts_path, advance))
+        return asyncio.run(check_reveals(store, genesis, home.artifacts_path, advance))
 
 
 def verify_proof(path: Path, genesis: Genesis, as_json: bool) -> None:
@@ -125,13 +125,19 @@ def verify_proof(path: Path, genesis: Genesis, as_json: bool) -> None:
             }
             for each in found.payments
         ]
-        print_json({"chain_id": genesis.chain_id, "changes": found.changes, "payments": payments})
+        print_json(
+            {
+                "chain_id": genesis.chain_id,
+                "changes": found.num_validator_changes,
+                "payments": payments,
+            }
+        )
         return
     fields: dict[str, object] = {
         "chain": genesis.chain_id,
         "task": found.task_id.hex(),
         "address": format_address(found.address),
-        "validators": f"followed from genesis, {found.changes} changes",
+        "validators": f"followed from genesis, {found.num_validator_changes} changes",
     }
     print_fields(fields)
     for each in found.payments:

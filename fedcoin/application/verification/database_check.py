@@ -1,8 +1,8 @@
-"""Whether a store's tables say what its blocks say.
+"""Check that a database's tables agree with its blocks.
 
-Blocks and state are held against an execution by ``replay``. What else lies in the database follows
-from the blocks (columns beside them, receipts, indexes), or was signed by this node (own votes).
-The tables that follow are made anew in a database of their own, which spills to disk, and compared
+`replay` compares blocks and state with an execution. The other tables either follow from the blocks
+(columns beside each block, receipts, indexes) or hold what this node signed (own votes). The tables
+that follow from blocks are built again in a temporary database, which spills to disk, and compared
 row by row at the end.
 """
 
@@ -31,23 +31,33 @@ from fedcoin.data.storage.trusted_headers import Base
 from fedcoin.v1.vote_pb2 import SignedProposal, SignedVote
 
 _DERIVED: Final = ("receipts", "transactions", "campaigns", "tasks", "reveals", "payments")
-"""Tables that follow from blocks and the first one's base alone."""
+"""The tables that follow from the blocks, and from the snapshot below the first block."""
 
 
-def broken(sentence: str) -> RefusalError:
-    """The store is not what its own blocks lead to."""
+def bad_chain(sentence: str) -> RefusalError:
+    """Make the error for a database that disagrees with its own blocks.
+
+    Args:
+        sentence: What disagrees.
+
+    Returns:
+        A `RefusalError` BAD_CHAIN for the caller to raise.
+    """
     return RefusalError(
         ApplicationCode.BAD_CHAIN,
         f"{sentence}; move the database away and let the node fetch the chain again",
     )
 
 
-class Derived:
-    """The tables that follow from the blocks which were added so far, and from a snapshot's
-    state where the chain began from one."""
+class DerivedTables:
+    """The tables that follow from blocks, built again in a temporary database.
+
+    Args:
+        base: The snapshot that the chain started from; None when it started from genesis.
+    """
 
     def __init__(self, base: Base | None = None) -> None:
-        # Without a name it lies in memory as far as it fits, then in a temporary file.
+        # SQLite keeps a nameless database in memory and spills it to a temporary file.
         self._connection = sqlite3.connect("", isolation_level=None)
         self._connection.execute("PRAGMA journal_mode = OFF")
         self._connection.execute("PRAGMA synchronous = OFF")
@@ -55,7 +65,7 @@ class Derived:
         if base is not None:
             write_old_index(self._connection, base.height, base.campaigns, base.tasks)
 
-    def __enter__(self) -> Derived:
+    def __enter__(self) -> DerivedTables:
         return self
 
     def __exit__(
@@ -67,50 +77,92 @@ class Derived:
         self._connection.close()
 
     def add(self, block: Block, receipts: Sequence[bytes]) -> None:
-        """Write down what the next block leads to."""
+        """Add the rows that one more block leads to.
+
+        Args:
+            block: The block after those that were added before.
+            receipts: Its receipts, encoded, in order.
+        """
         self._connection.execute("BEGIN")
         self._connection.executemany(
             "INSERT INTO receipts VALUES (?, ?, ?)",
-            [(block.height, place, raw) for place, raw in enumerate(receipts)],
+            [(block.height, index, raw) for index, raw in enumerate(receipts)],
         )
         write_index(self._connection, block, receipts)
         self._connection.execute("COMMIT")
 
     def compare(self, store: ChainStore) -> None:
-        """Raises BAD_CHAIN at the first row that differs."""
+        """Compare all tables with those of a store.
+
+        Args:
+            store: The database to check.
+
+        Raises:
+            RefusalError: BAD_CHAIN, with the first row that differs.
+        """
         for table in _DERIVED:
             made = self._connection.execute(every_row(table))
             for stored, wanted in zip_longest(store.table(table), made):
                 if stored != wanted:
                     keys = PRIMARY_KEYS[table].split(", ")
-                    where = ", ".join(map(_shown, (stored or wanted)[: len(keys)]))
-                    what = "is missing" if stored is None else "is not what the blocks lead to"
-                    raise broken(f"table {table}: the row of {' and '.join(keys)} {where} {what}")
+                    where = ", ".join(map(_format_key, (stored or wanted)[: len(keys)]))
+                    what = (
+                        "is missing" if stored is None else "differs from what the blocks lead to"
+                    )
+                    raise bad_chain(
+                        f"table {table}: the row of {' and '.join(keys)} {where} {what}"
+                    )
 
 
 def check_block_columns(store: ChainStore, block: Block) -> None:
-    """Hash and header that lie beside a block, and are read instead of it, are its own."""
+    """Check the hash and the header that are stored beside a block for faster reading.
+
+    Args:
+        store: The database.
+        block: A block of it.
+
+    Raises:
+        RefusalError: BAD_CHAIN when one of them is not the block's.
+    """
     if store.header_bytes(block.height) != block.header_bytes:
-        raise broken(f"the header kept beside block {block.height} is not the block's")
+        raise bad_chain(f"the header kept beside block {block.height} is not the block's")
     if store.block_height(block.hash) != block.height:
-        raise broken(f"the hash kept beside block {block.height} is not the block's")
+        raise bad_chain(f"the hash kept beside block {block.height} is not the block's")
 
 
 def check_meta(store: ChainStore, genesis: Genesis) -> None:
-    """What the database says of itself."""
-    found = dict(store.table("meta"))
+    """Check the table `meta`: network, genesis, and the height below which nothing is signed.
+
+    Args:
+        store: The database.
+        genesis: The network's genesis.
+
+    Raises:
+        RefusalError: BAD_CHAIN when a row is wrong.
+    """
+    stored = dict(store.table("meta"))
     wanted = {"chain_id": genesis.chain_id.encode(), "genesis_hash": genesis.hash}
     if store.height():
         wanted["initialised"] = b"1"
     for name, value in wanted.items():
-        if found.get(name) != value:
-            raise broken(f"table meta: {name} is {found.get(name)!r}, not {value!r}")
-    if not found.get("votes_floor", b"0").isdigit():
-        raise broken(f"table meta: votes_floor is {found['votes_floor']!r}, which is no height")
+        if stored.get(name) != value:
+            raise bad_chain(f"table meta: {name} is {stored.get(name)!r}, not {value!r}")
+    if not stored.get("votes_floor", b"0").isdigit():
+        raise bad_chain(
+            f"table meta: votes_floor is {stored['votes_floor']!r}, which is not a height"
+        )
 
 
 def check_past(store: ChainStore, genesis: Genesis) -> None:
-    """The headers from before the first block lead from genesis to the one that it stands on."""
+    """Check the table `past`: headers that lead from genesis to the snapshot's block.
+
+    Args:
+        store: The database.
+        genesis: The network's genesis.
+
+    Raises:
+        RefusalError: BAD_CHAIN when a header is not certified by the validators before it.
+    """
     trust = TrustPath(genesis)
     rows = list(store.table("past"))
     for height, hash, raw, certificate, next_validators in rows:
@@ -123,37 +175,46 @@ def check_past(store: ChainStore, genesis: Genesis) -> None:
                 header = trust.certified(raw, certificate)
                 trust.check_next(header)
         except RefusalError as refusal:
-            raise broken(f"{where} does not hold ({refusal.message})") from None
+            raise bad_chain(f"{where} is not valid ({refusal.message})") from None
         if (header.height, sha256(raw)) != (height, hash):
-            raise broken(f"{where} is filed under another height or hash than its own")
+            raise bad_chain(f"{where} is stored under another height or hash")
 
 
 def check_own_votes(store: ChainStore, genesis: Genesis) -> None:
-    """Each word of this node's validator is signed, and filed under what it says."""
+    """Check the table `own_votes`: each row is signed, and stored under what it says.
+
+    Args:
+        store: The database.
+        genesis: The network's genesis.
+
+    Raises:
+        RefusalError: BAD_CHAIN when a row cannot be read or is stored under another height, round,
+            kind or block hash.
+    """
     for height, round, kind, block_hash, envelope in store.table("own_votes"):
         where = f"table own_votes: the {kind} of height {height}, round {round}"
         try:
-            said = _said(kind, envelope, genesis)
+            signed = _read_signed(kind, envelope, genesis)
         except RefusalError as refusal:
-            raise broken(f"{where} cannot be read ({refusal.message})") from None
-        if said != (kind, height, round, block_hash):
-            raise broken(f"{where} says something else than where it is kept")
+            raise bad_chain(f"{where} cannot be read ({refusal.message})") from None
+        if signed != (kind, height, round, block_hash):
+            raise bad_chain(f"{where} is stored under another height, round or block hash")
 
 
-def _said(kind: str, envelope: bytes, genesis: Genesis) -> tuple[str, int, int, bytes]:
+def _read_signed(kind: str, envelope: bytes, genesis: Genesis) -> tuple[str, int, int, bytes]:
     if kind == "lock":
         lock = decode_lock(envelope, genesis.chain_id)
         if decode_block(lock.raw, genesis.parameters.max_block_bytes).hash != lock.block_hash:
-            raise broken("the block is another one than its prevotes are for")
+            raise bad_chain("its block is not the block of its prevotes")
         return kind, lock.height, lock.round, lock.block_hash
     if kind == "proposal":
-        most = genesis.parameters.max_block_bytes
-        proposal = decode_proposal(decode(SignedProposal, envelope), genesis.chain_id, most)
+        max_bytes = genesis.parameters.max_block_bytes
+        proposal = decode_proposal(decode(SignedProposal, envelope), genesis.chain_id, max_bytes)
         return kind, proposal.height, proposal.round, proposal.block_hash
     vote = decode_vote(decode(SignedVote, envelope), genesis.chain_id)
     name = "prevote" if vote.kind == PREVOTE else "precommit"
     return name, vote.height, vote.round, vote.block_hash
 
 
-def _shown(value: object) -> str:
+def _format_key(value: object) -> str:
     return value.hex() if isinstance(value, bytes) else str(value)

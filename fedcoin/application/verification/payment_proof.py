@@ -1,4 +1,4 @@
-"""Checking offline that a block paid somebody: with nothing but the proof and who decided."""
+"""Check that a block made a payment, from the proof and the validator set alone."""
 
 from __future__ import annotations
 
@@ -16,12 +16,21 @@ from fedcoin.v1.shapley_task_service_pb2 import PaymentProof
 def check_payment_proof(
     proof: PaymentProof, chain_id: str, validators: ValidatorSet
 ) -> tuple[BlockHeader, PaymentReceipt]:
-    """The block's header and the payment that it proves.
+    """Check one payment proof, as `ShapleyTaskService.GetPaymentProof` returns it.
 
-    `validators` are those that decided the header's height, from a source that the caller
-    trusts. The proof's own `payment` field, which is for reading, is not looked at. Raises
-    `Refusal`: MALFORMED, WRONG_CHAIN, BAD_CERTIFICATE, BAD_ROOT when the path does not lead
-    from the receipt to the header.
+    Args:
+        proof: The proof. Its `payment` field is ignored: the payment is read from the receipt that
+            the Merkle path proves.
+        chain_id: The network that the caller expects.
+        validators: The validator set of the header's height, from a source that the caller trusts.
+
+    Returns:
+        The header of the block that paid, and the payment.
+
+    Raises:
+        RefusalError: MALFORMED when a part cannot be read or the receipt is not of a payment,
+            WRONG_CHAIN, BAD_CERTIFICATE, and BAD_ROOT when the path does not lead from the receipt
+            to the header's `receipts_root`.
     """
     header = decode_header(proof.header)
     if header.chain_id != chain_id:
@@ -42,5 +51,7 @@ def check_payment_proof(
         )
     receipt = decode_receipt(proof.receipt)
     if not receipt.HasField("payment"):
-        raise RefusalError(DataCode.MALFORMED, "receipt: it is not of a payment", field="receipt")
+        raise RefusalError(
+            DataCode.MALFORMED, "receipt: it is not the receipt of a payment", field="receipt"
+        )
     return header, receipt.payment

@@ -1,23 +1,29 @@
-"""A payment proof as a file: JSON that proves, with the genesis alone, what a task paid somebody.
+"""Payment proofs as files: JSON that proves a task's payments to one address, from genesis alone.
 
-It holds each payment's receipt, header and certificate, and the way from genesis to the validators
-that signed: every block after which others decided, certified by those before. Whatever stands in
-it is checked. What is there for reading only must be what the proved bytes say, so that no digit
-can be changed unnoticed; and nothing may stand in it that the format does not have.
+A file holds each payment's receipt, header and certificate, and the path from genesis to the
+validators that signed: for every change of the validator set, the header that announces it,
+certified by the validators before. Everything in it is checked. Members that exist for reading
+(amounts, heights) must equal what the proved bytes say, and members that the format does not have
+are refused, so that no digit can change unnoticed.
 
-It proves that the payments were made, not that there were no others. Like every proof that begins
-at genesis it trusts that of no set of validators on the way more than two thirds ever sign a false
-chain, not even after they left.
+A file proves that payments were made, not that there were no others. Like every proof that starts
+at genesis, it assumes that no validator set on the path ever signs a false chain with more than 2/3
+of its power, not even after its members left.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
+from fedcoin.application.verification.strict_json import (
+    malformed,
+    parse_object,
+    read_bytes,
+    read_member,
+)
 from fedcoin.consensus.validator_messages import validators_from_messages
 from fedcoin.consensus.validators import ValidatorSet
 from fedcoin.contract.blocks.validator_history import TrustPath
@@ -41,19 +47,18 @@ if TYPE_CHECKING:
 FORMAT: Final = "fedcoin/payment-proof/v1"
 
 MAX_BYTES: Final = 64 << 20
-"""The largest file that is read."""
+"""The size of the largest file that is read, in bytes."""
 
 _MAX_PATH: Final = 64
 _SIDES: Final = ("left", "right")
 
-K = TypeVar("K")
-Tree = list[tuple[str, bytes]]
-"""Siblings from below: on which side, and their hash."""
+Path_ = list[tuple[str, bytes]]
+"""A Merkle path from the leaf up: each sibling's side and its 32-byte hash."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProvedPayment:
-    """A payment, and the block that made it."""
+    """A payment, with the hash and header of the block that made it."""
 
     block_hash: bytes
     header: BlockHeader
@@ -61,43 +66,70 @@ class ProvedPayment:
 
 
 @dataclass(frozen=True, slots=True)
-class Proved:
-    """What a file proves."""
+class ProvedPayments:
+    """What a file proves: payments of one task to one address."""
 
     task_id: bytes
+    """32 bytes."""
     address: bytes
-    changes: int
-    """How often the validators changed on the way from genesis."""
+    """20 bytes."""
+    num_validator_changes: int
+    """Changes of the validator set between genesis and the last payment."""
     payments: tuple[ProvedPayment, ...]
 
 
 # Writing --------------------------------------------------------------------------------------
 
 
-async def fetch(client: NodeClient, task_id: str | bytes, address: bytes) -> dict[str, Any]:
-    """The file's content, from a node. RpcFailure PAYMENT_NOT_FOUND and the like."""
+async def fetch_document(
+    client: NodeClient, task_id: str | bytes, address: bytes
+) -> dict[str, Any]:
+    """Ask a node for the proofs of a task's payments and write them as a document.
+
+    Args:
+        client: A client of the node's API.
+        task_id: The task: 32 bytes, or 64 hex digits.
+        address: The address that was paid, 20 bytes.
+
+    Returns:
+        The content of a proof file.
+
+    Raises:
+        RpcError: The node refused, for example with PAYMENT_NOT_FOUND, or could not be reached.
+        RefusalError: MALFORMED when the node's answer cannot be read.
+    """
     status = await client.status()
     proofs = await client.payment_proof(task_id, address)
     highest = max(decode_header(proof.header).height for proof in proofs)
     changes = await client.validator_changes(below_height=highest)
-    return document(status.chain_id, status.genesis_hash, changes, proofs)
+    return build_document(status.chain_id, status.genesis_hash, changes, proofs)
 
 
-def document(
+def build_document(
     chain_id: str,
     genesis_hash: str,
     changes: Sequence[ValidatorChange],
     proofs: Sequence[PaymentProof],
 ) -> dict[str, Any]:
-    """The file's content, from what a node answered; `proofs` are of one task and address.
+    """Write proofs that a node gave as a document. They are read, but not checked.
 
-    Nothing is checked here but what it takes to read it; Refusal MALFORMED.
+    Args:
+        chain_id: The network's name.
+        genesis_hash: The genesis' hash, 64 hex digits.
+        changes: Every change of the validator set up to the last payment, in order.
+        proofs: At least one proof; all of one task and one address.
+
+    Returns:
+        The content of a proof file.
+
+    Raises:
+        RefusalError: MALFORMED when a proof cannot be read.
     """
     payments = []
     for proof in proofs:
         header, payment = decode_header(proof.header), _payment_of(proof.receipt, "receipt")
-        tree = list(_sided(proof.index, proof.count, proof.path))
-        payments.append(_payment(header, payment, proof.header, proof.certificate, tree))
+        path = list(_with_sides(proof.index, proof.count, proof.path))
+        payments.append(_payment(header, payment, proof.header, proof.certificate, path))
     chosen = [
         _change(
             change.header,
@@ -139,7 +171,7 @@ def _change(header: bytes, certificate: bytes, validators: ValidatorSet) -> dict
 
 
 def _payment(
-    header: BlockHeader, payment: PaymentReceipt, raw: bytes, certificate: bytes, tree: Tree
+    header: BlockHeader, payment: PaymentReceipt, raw: bytes, certificate: bytes, path: Path_
 ) -> dict[str, Any]:
     return {
         "height": header.height,
@@ -152,7 +184,7 @@ def _payment(
         "header": raw.hex(),
         "certificate": certificate.hex(),
         "receipt": encode_receipt(Receipt(payment=payment)).hex(),
-        "path": [{side: hash.hex()} for side, hash in tree],
+        "path": [{side: hash.hex()} for side, hash in path],
     }
 
 
@@ -162,8 +194,8 @@ def _kind(number: PaymentKind.ValueType) -> str:
     return name.removeprefix("PAYMENT_KIND_").lower()
 
 
-def _sided(index: int, count: int, path: Sequence[bytes]) -> Iterator[tuple[str, bytes]]:
-    """A path with the side of each sibling, so that place and number need not be told."""
+def _with_sides(index: int, count: int, path: Sequence[bytes]) -> Iterator[tuple[str, bytes]]:
+    # With the side of each sibling a checker needs neither the leaf's index nor the leaves' number.
     rest = iter(path)
     while count > 1:
         if index ^ 1 < count:
@@ -174,27 +206,35 @@ def _sided(index: int, count: int, path: Sequence[bytes]) -> Iterator[tuple[str,
 # Checking -------------------------------------------------------------------------------------
 
 
-def check_file(raw: bytes, genesis: Genesis) -> Proved:
-    """Check a file against the genesis; nothing else is trusted.
+def check_file(raw: bytes, genesis: Genesis) -> ProvedPayments:
+    """Check a proof file. Nothing but the genesis is trusted.
 
-    Raises `Refusal` that names the first place that is wrong: TOO_LARGE, MALFORMED,
-    WRONG_CHAIN, WRONG_GENESIS, `LedgerCode.WRONG_VALIDATORS_HASH`, BAD_CERTIFICATE, BAD_ROOT,
-    or BAD_PROOF for what is said but not proved.
+    Args:
+        raw: The file's bytes.
+        genesis: The network's genesis.
+
+    Returns:
+        The payments that it proves.
+
+    Raises:
+        RefusalError: The first fault, with its place as `field`: TOO_LARGE, MALFORMED, WRONG_CHAIN,
+            WRONG_GENESIS, WRONG_VALIDATORS_HASH, BAD_CERTIFICATE, BAD_ROOT, or BAD_PROOF for a
+            member that differs from what is proved.
     """
-    given = _parsed(raw)
+    given = parse_object(raw, "proof", MAX_BYTES)
     _check_network(given, genesis)
     trust = TrustPath(genesis)
-    changes = _followed(_list(given, "validator_changes", ""), trust)
+    changes = _follow_changes(read_member(given, "validator_changes", list), trust)
     payments, shown = [], []
-    for i, item in enumerate(_list(given, "payments", "")):
+    for i, item in enumerate(read_member(given, "payments", list)):
         with _within(f"payments[{i}]"):
             payment, view = _checked_payment(item, trust)
             if view in shown:
-                raise _malformed("path", "is that of a payment before: it was made once")
+                raise malformed("path", "is that of an earlier payment: each is made once")
             payments.append(payment)
             shown.append(view)
     if not payments:
-        raise _malformed("payments", "is empty; at least one must be proved")
+        raise malformed("payments", "is empty; at least one must be proved")
     first = payments[0].payment
     for i, each in enumerate(payments):
         if (each.payment.task_id, each.payment.address) != (first.task_id, first.address):
@@ -203,7 +243,7 @@ def check_file(raw: bytes, genesis: Genesis) -> Proved:
         genesis.chain_id, genesis.hash.hex(), first.task_id, first.address, changes, shown
     )
     _compare(given, proved, "")
-    return Proved(first.task_id, first.address, len(changes), tuple(payments))
+    return ProvedPayments(first.task_id, first.address, len(changes), tuple(payments))
 
 
 def _check_network(given: dict[str, Any], genesis: Genesis) -> None:
@@ -212,31 +252,31 @@ def _check_network(given: dict[str, Any], genesis: Genesis) -> None:
         ("chain_id", genesis.chain_id, NetworkCode.WRONG_CHAIN),
         ("genesis_hash", genesis.hash.hex(), NetworkCode.WRONG_GENESIS),
     ):
-        found = _read(given, name, str, "")
+        found = read_member(given, name, str)
         if found != wanted:
             message = f"{name}: it is {found[:80]!r}; here it must be {wanted!r}"
             raise RefusalError(code, message, field=name, limit=wanted)
 
 
-def _followed(items: list[Any], trust: TrustPath) -> list[dict[str, Any]]:
-    """Follow the changes; they are returned as they should be written."""
+def _follow_changes(items: list[Any], trust: TrustPath) -> list[dict[str, Any]]:
+    # Returns the changes as the format writes them, for the comparison with the file.
     views = []
     for i, item in enumerate(items):
         with _within(f"validator_changes[{i}]"):
-            raw, certificate = _bytes(item, "header"), _bytes(item, "certificate")
-            validators = _validators(_list(item, "validators", ""))
+            raw, certificate = read_bytes(item, "header"), read_bytes(item, "certificate")
+            validators = _validators(read_member(item, "validators", list))
             trust.follow(raw, certificate, validators)
             views.append(_change(raw, certificate, validators))
     return views
 
 
 def _checked_payment(item: Any, trust: TrustPath) -> tuple[ProvedPayment, dict[str, Any]]:
-    raw, certificate = _bytes(item, "header"), _bytes(item, "certificate")
+    raw, certificate = read_bytes(item, "header"), read_bytes(item, "certificate")
     header = trust.certified(raw, certificate)
-    receipt = _bytes(item, "receipt")
-    tree = _tree(_list(item, "path", ""))
+    receipt = read_bytes(item, "receipt")
+    path = _path(read_member(item, "path", list))
     value = leaf_hash(receipt)
-    for side, hash in tree:
+    for side, hash in path:
         value = node_hash(hash, value) if side == _SIDES[0] else node_hash(value, hash)
     if value != header.receipts_root:
         raise RefusalError(
@@ -246,105 +286,52 @@ def _checked_payment(item: Any, trust: TrustPath) -> tuple[ProvedPayment, dict[s
             limit=header.receipts_root.hex(),
         )
     payment = _payment_of(receipt, "receipt")
-    view = _payment(header, payment, raw, certificate, tree)
+    view = _payment(header, payment, raw, certificate, path)
     return ProvedPayment(sha256(raw), header, payment), view
 
 
 def _payment_of(receipt: bytes, field: str) -> PaymentReceipt:
     read = decode_receipt(receipt)
     if not read.HasField("payment"):
-        raise _malformed(field, "is not of a payment")
+        raise malformed(field, "is not the receipt of a payment")
     return read.payment
 
 
 def _validators(items: list[Any]) -> ValidatorSet:
     validators = []
     for i, item in enumerate(items):
-        key, power = _bytes(item, "public_key"), _read(item, "power", int, "")
+        key, power = read_bytes(item, "public_key"), read_member(item, "power", int)
         if not 0 < power <= MAX_AMOUNT:
-            raise _malformed(f"validators[{i}]", f"has power {power}, out of range")
+            raise malformed(f"validators[{i}]", f"has power {power}, out of range")
         validators.append(ValidatorPower(public_key=key, power=power))
     return validators_from_messages(validators)
 
 
-def _tree(items: list[Any]) -> Tree:
+def _path(items: list[Any]) -> Path_:
     if len(items) > _MAX_PATH:
-        raise _malformed("path", f"has {len(items)} steps; no block has so many receipts")
-    tree = []
+        raise malformed("path", f"has {len(items)} steps; at most {_MAX_PATH} are possible")
+    path = []
     for i, item in enumerate(items):
         side = next((s for s in _SIDES if isinstance(item, dict) and s in item), None)
         if side is None:
-            raise _malformed(f"path[{i}]", "must have a left or a right")
-        hash = _bytes(item, side)
+            raise malformed(f"path[{i}]", "must have a left or a right")
+        hash = read_bytes(item, side)
         if len(hash) != 32:
-            raise _malformed(f"path[{i}].{side}", "must have 32 bytes")
-        tree.append((side, hash))
-    return tree
-
-
-# JSON -----------------------------------------------------------------------------------------
-
-
-def _parsed(raw: bytes) -> dict[str, Any]:
-    if len(raw) > MAX_BYTES:
-        raise RefusalError(
-            NetworkCode.TOO_LARGE,
-            f"the proof has {len(raw)} bytes; at most {MAX_BYTES} are read",
-            field="proof",
-            limit=str(MAX_BYTES),
-        )
-    try:
-        found = json.loads(raw.decode(), object_pairs_hook=_once, parse_constant=_no_number)
-    except (ValueError, RecursionError) as error:
-        raise _malformed("proof", f"is no JSON that can be read: {str(error)[:200]}") from None
-    if not isinstance(found, dict):
-        raise _malformed("proof", "is not a JSON object")
-    return found
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a name stands twice in an object")
-    return found
-
-
-def _no_number(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number")
-
-
-def _read(item: Any, name: str, kind: type[K], where: str) -> K:
-    found = item.get(name) if isinstance(item, dict) else None
-    if type(found) is not kind:
-        raise _malformed(f"{where}{name}", f"is missing or no {kind.__name__}")
-    return found
-
-
-def _list(item: Any, name: str, where: str) -> list[Any]:
-    return _read(item, name, list, where)
-
-
-def _bytes(item: Any, name: str) -> bytes:
-    text = _read(item, name, str, "")
-    try:
-        found = bytes.fromhex(text)
-    except ValueError:
-        found = b""
-    if found.hex() != text:
-        raise _malformed(name, "must be lower-case hex")
-    return found
+            raise malformed(f"path[{i}].{side}", "must have 32 bytes")
+        path.append((side, hash))
+    return path
 
 
 def _compare(given: Any, proved: Any, where: str) -> None:
-    """Raise BAD_PROOF at the first place where the file says something else than is proved."""
+    # Raises BAD_PROOF at the first member that differs from what is proved.
     if type(given) is not type(proved):
         raise _differs(where, given, proved)
     if isinstance(proved, dict):
         for name in {**proved, **given}:
-            place = f"{where}.{name[:40]}".lstrip(".")
+            member = f"{where}.{name[:40]}".lstrip(".")
             if name not in given or name not in proved:
-                raise _differs(place, given.get(name, "nothing"), proved.get(name, "nothing"))
-            _compare(given[name], proved[name], place)
+                raise _differs(member, given.get(name, "nothing"), proved.get(name, "nothing"))
+            _compare(given[name], proved[name], member)
     elif isinstance(proved, list):
         for i, (one, other) in enumerate(zip(given, proved, strict=True)):
             _compare(one, other, f"{where}[{i}]")
@@ -355,18 +342,14 @@ def _compare(given: Any, proved: Any, where: str) -> None:
 def _differs(field: str, given: object, proved: object) -> RefusalError:
     return RefusalError(
         NetworkCode.BAD_PROOF,
-        f"{field}: the file says {str(given)[:80]}; proved is {str(proved)[:80]}",
+        f"{field}: the file says {str(given)[:80]}; the proof says {str(proved)[:80]}",
         field=field,
     )
 
 
-def _malformed(field: str, what: str) -> RefusalError:
-    return RefusalError(NetworkCode.MALFORMED, f"{field} {what}", field=field)
-
-
 @contextmanager
 def _within(where: str) -> Iterator[None]:
-    """Refusals from inside name their place in the file."""
+    # Refusals from inside the block name their place in the file.
     try:
         yield
     except RefusalError as refusal:

@@ -1,10 +1,9 @@
-"""Checking a stored chain from its first block, without anybody else.
+"""Check a stored chain by executing all of its blocks again.
 
-Every signature, certificate, root and payout is checked and every block executed afresh, on a state
-that begins with the genesis alone, or with the snapshot that the chain began from. What comes out
-must be what the store holds, in each of its tables. The challenged leaves of Shapley tasks are not
-recomputed here: the certificates say that validators did so, and ``recompute`` does it for who
-wants to know.
+The replay starts from genesis, or from the snapshot that the chain started from. It checks every
+signature, certificate, root and payout, and compares each table of the database with what the
+blocks lead to. It does not recompute the challenged leaves of Shapley tasks, since the certificates
+show that validators did; `reveal_check` recomputes them.
 """
 
 from __future__ import annotations
@@ -15,8 +14,8 @@ from itertools import zip_longest
 
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.application.verification.database_check import (
-    Derived,
-    broken,
+    DerivedTables,
+    bad_chain,
     check_block_columns,
     check_meta,
     check_own_votes,
@@ -40,19 +39,27 @@ from fedcoin.v1.block_pb2 import BlockHeader
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """What a sound chain holds. ``supply`` and ``burned`` are in sap."""
+    """What a chain holds that passed all checks."""
 
     chain_id: str
     first_height: int
-    """The lowest block; what was before, certificates vouch for."""
+    """The height of the lowest block. Certificates vouch for the blocks below it."""
     height: int
+    """The height of the last block."""
     transactions: int
+    """The number of transactions in all blocks."""
     settlements: int
+    """The number of settled Shapley tasks."""
     reveals: int
+    """The number of reveals with challenged leaves."""
     entries: int
+    """The number of entries of the state after the last block."""
     app_hash: str
+    """The hash of that state, 64 hex digits."""
     supply: int
+    """All coins in sap, burned ones included."""
     burned: int
+    """Burned coins in sap."""
 
 
 def replay(
@@ -61,38 +68,48 @@ def replay(
     on_block: Callable[[int], None],
     snapshots: SnapshotFolder | None = None,
 ) -> Replay:
-    """Checks the whole chain; ``on_block`` is told each height that is done.
+    """Check a whole chain.
 
-    ``snapshots`` has the one that the chain began from, if it did. Raises
-    :class:`Refusal` with the code of the rule that a block breaks, BAD_CHAIN when the store holds
-    something else than its blocks lead to, NO_SNAPSHOT, or what is wrong with the snapshot.
+    Args:
+        store: The chain's database, opened for reading.
+        genesis: The network's genesis.
+        on_block: Called with each height that has been checked.
+        snapshots: The folder with the snapshot that the chain started from, if it did.
+
+    Returns:
+        What the chain holds.
+
+    Raises:
+        RefusalError: The code of the rule that a block breaks; BAD_CHAIN when a table differs from
+            what the blocks lead to; NO_SNAPSHOT when the snapshot is missing; the code of any fault
+            in it.
     """
     faults = store.integrity_faults()
     if faults:
-        raise broken(f"the database is damaged: {faults[0]}")
+        raise bad_chain(f"the database is damaged: {faults[0]}")
     check_meta(store, genesis)
-    state, base = beginning(store, genesis, snapshots)
+    state, base = _first_state(store, genesis, snapshots)
     ledger = Ledger(state, genesis)
     parent: BlockHeader | None = store.header(store.base())
     transactions = settlements = reveals = 0
-    with Derived(base) as derived:
+    with DerivedTables(base) as derived:
         for height in range(store.base() + 1, store.height() + 1):
-            block, execution = replay_block(store, genesis, ledger, parent, height)
+            block, execution = _replay_block(store, genesis, ledger, parent, height)
             derived.add(block, execution.receipts)
             state.apply(execution.changes)
             ledger.adopt(execution)
             parent = block.header
             transactions += len(block.transactions)
             settlements += execution.settlement is not None
-            reveals += sum(map(is_reveal, execution.transactions))
+            reveals += sum(map(_shows_leaves, execution.transactions))
             on_block(height)
         derived.compare(store)
-    entries = compare_state(store, state)
+    entries = _compare_state(store, state)
     check_own_votes(store, genesis)
     totals = ledger.totals()
     supply = ledger.total_supply()
     if not supply == totals.supply == genesis.supply:
-        raise broken(f"there are {supply} sap; genesis made {genesis.supply}")
+        raise bad_chain(f"the state holds {supply} sap, but genesis created {genesis.supply}")
     return Replay(
         chain_id=genesis.chain_id,
         first_height=store.base() + 1,
@@ -107,10 +124,10 @@ def replay(
     )
 
 
-def beginning(
+def _first_state(
     store: ChainStore, genesis: Genesis, snapshots: SnapshotFolder | None
 ) -> tuple[MemoryState, Base | None]:
-    """The state that the first block stands on, and what else there is from before it."""
+    # The state before the first block, and the headers below it when it came from a snapshot.
     if not store.base():
         first = {key: value for key, value in genesis_changes(genesis).items() if value is not None}
         return MemoryState(first), None
@@ -118,8 +135,8 @@ def beginning(
     if path is None or not path.exists():
         raise RefusalError(
             ApplicationCode.NO_SNAPSHOT,
-            f"the chain began from a snapshot of height {store.base()}, and there is no {path}: "
-            "copy it from another node that has it",
+            f"the chain started from a snapshot of height {store.base()}, but {path} is missing: "
+            "copy that file from a node that has it",
             field="snapshot",
         )
     check = SnapshotCheck(genesis)
@@ -127,21 +144,20 @@ def beginning(
     base = check.finish()
     check_past(store, genesis)
     if store.header_bytes(store.base()) != base.past[-1].header:
-        raise broken(f"table past: the header of height {store.base()} is not the snapshot's")
+        raise bad_chain(f"table past: the header of height {store.base()} is not the snapshot's")
     return MemoryState(entries), base
 
 
-def replay_block(
+def _replay_block(
     store: ChainStore,
     genesis: Genesis,
     ledger: Ledger,
     parent: BlockHeader | None,
     height: int,
 ) -> tuple[Block, Execution]:
-    """One block, checked and executed."""
     stored = store.block(height)
     if stored is None:
-        raise broken(f"block {height} is missing")
+        raise bad_chain(f"block {height} is missing")
     try:
         block = decode_block(stored.raw, genesis.parameters.max_block_bytes)
         decided = verify_certificate(
@@ -152,21 +168,21 @@ def replay_block(
         raise refusal.prefixed(f"block {height}") from None
     check_block_columns(store, block)
     if store.receipts(height) != execution.receipts:
-        raise broken(f"the receipts of block {height} are not those that executing it gives")
+        raise bad_chain(f"the receipts of block {height} differ from those of executing it")
     return block, execution
 
 
-def is_reveal(transaction: Transaction) -> bool:
-    """Does it show challenged leaves? What only opens a commitment does not."""
+def _shows_leaves(transaction: Transaction) -> bool:
+    # A RevealShapley without leaves only opens the commitment.
     return len(transaction.body.reveal_shapley.evidence.leaves) > 0
 
 
-def compare_state(store: ChainStore, state: MemoryState) -> int:
-    """How many entries the state has. Raises BAD_CHAIN when the store's differs."""
+def _compare_state(store: ChainStore, state: MemoryState) -> int:
+    # Returns the number of entries.
     entries = 0
     for stored, computed in zip_longest(store.scan(b""), state.scan(b"")):
         if stored != computed:
             key = (stored or computed or (b"",))[0]
-            raise broken(f"the stored state differs from the blocks' at key {key.hex()}")
+            raise bad_chain(f"the stored state differs from the blocks' at key {key.hex()}")
         entries += 1
     return entries

@@ -1,7 +1,7 @@
-"""Evaluating again what miners revealed: every coalition of every challenged leaf on the chain.
+"""Evaluate again every coalition of every challenged leaf that miners revealed on a chain.
 
-Voters did it before they voted; this is for whoever would rather not take their word for it. It
-takes the tasks' artifacts, and says which of them are not at hand.
+Validators did so before they voted; this check is for those who do not want to rely on them. It
+needs the tasks' artifacts, and reports those that are missing.
 """
 
 from __future__ import annotations
@@ -26,24 +26,29 @@ from fedcoin.v1.transaction_pb2 import RevealShapley, SignedTransaction, Transac
 
 
 @dataclass(frozen=True, slots=True)
-class Missing:
-    """A task that could not be looked into."""
+class UncheckedTask:
+    """A task whose reveals could not be checked, since an artifact is missing."""
 
     task_id: str
+    """64 hex digits."""
     height: int
-    """Of the first reveal that was not recomputed."""
+    """The height of the first reveal that was not checked."""
     artifact: str
-    """What is missing or damaged, in hex."""
+    """The id of the missing or damaged artifact, in hex."""
 
 
 @dataclass(frozen=True, slots=True)
-class Recomputed:
-    """What was evaluated again, and found as it was revealed."""
+class RevealCheck:
+    """What was evaluated again and agreed with the chain."""
 
     reveals: int
+    """The number of reveals."""
     leaves: int
+    """The number of their challenged leaves."""
     coalitions: int
-    missing: tuple[Missing, ...]
+    """The number of coalitions that were evaluated."""
+    missing: tuple[UncheckedTask, ...]
+    """The tasks that were not checked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,23 +58,33 @@ class _Reveal:
     action: RevealShapley
 
 
-async def recompute_reveals(
+async def check_reveals(
     store: ChainStore, genesis: Genesis, artifacts: Path, on_reveal: Callable[[], None]
-) -> Recomputed:
-    """Recompute all reveals of a chain that was replayed before.
+) -> RevealCheck:
+    """Evaluate all reveals of a chain again. The chain must have passed `replay`.
 
-    ``artifacts`` is the home's folder of them. Raises Refusal AUDIT_FAILED that names the first
-    block, leaf and coalition that is not as revealed.
+    Args:
+        store: The chain's database.
+        genesis: The network's genesis.
+        artifacts: The home's folder of artifacts.
+        on_reveal: Called after each reveal.
+
+    Returns:
+        What was evaluated, and which tasks were not.
+
+    Raises:
+        RefusalError: AUDIT_FAILED with the first block, leaf and coalition whose utility differs.
+        WorkerError: The worker process failed.
     """
     worker = WorkerPool()
     await worker.start()
     try:
-        return await _Work(store, genesis, artifacts, worker).run(on_reveal)
+        return await _RevealChecker(store, genesis, artifacts, worker).run(on_reveal)
     finally:
         await worker.stop()
 
 
-class _Work:
+class _RevealChecker:
     def __init__(
         self, store: ChainStore, genesis: Genesis, artifacts: Path, worker: WorkerPool
     ) -> None:
@@ -78,17 +93,17 @@ class _Work:
         self._artifacts = ArtifactStore(artifacts, MAX_ARTIFACT_BYTES)
         self._jobs = TaskJobs(worker, self._artifacts, _fetch_nothing)
         self._sound: set[bytes] = set()
-        self._missing: dict[bytes, Missing] = {}
+        self._missing: dict[bytes, UncheckedTask] = {}
         self._reveals = self._leaves = self._coalitions = 0
 
-    async def run(self, on_reveal: Callable[[], None]) -> Recomputed:
+    async def run(self, on_reveal: Callable[[], None]) -> RevealCheck:
         for reveal in _reveals(self._store):
-            await self._look_into(reveal)
+            await self._check(reveal)
             on_reveal()
         missing = tuple(self._missing.values())
-        return Recomputed(self._reveals, self._leaves, self._coalitions, missing)
+        return RevealCheck(self._reveals, self._leaves, self._coalitions, missing)
 
-    async def _look_into(self, reveal: _Reveal) -> None:
+    async def _check(self, reveal: _Reveal) -> None:
         action = reveal.action
         if action.task_id in self._missing:
             return
@@ -97,9 +112,11 @@ class _Work:
         campaign = records.CAMPAIGNS.get(self._store, terms.campaign_id)
         assert campaign is not None, "a task without a campaign"
         assignment = Assignment(action.task_id, terms, campaign.terms.model)
-        lost = await asyncio.to_thread(self._lost, assignment.artifacts())
+        lost = await asyncio.to_thread(self._first_missing, assignment.artifacts())
         if lost is not None:
-            self._missing[action.task_id] = Missing(action.task_id.hex(), reveal.height, lost.hex())
+            self._missing[action.task_id] = UncheckedTask(
+                action.task_id.hex(), reveal.height, lost.hex()
+            )
             return
         plan = build_plan(terms, action.task_id, reveal.public_key)
         coalitions = list_audited_coalitions(action.evidence, plan)
@@ -117,8 +134,8 @@ class _Work:
         self._leaves += len(action.evidence.leaves)
         self._coalitions += len(coalitions)
 
-    def _lost(self, ids: Sequence[bytes]) -> bytes | None:
-        """The first artifact that is not here as it should be. Each is hashed once."""
+    def _first_missing(self, ids: Sequence[bytes]) -> bytes | None:
+        # The first artifact that is missing or damaged. Each artifact is hashed once.
         for id in ids:
             if id in self._sound:
                 continue
@@ -135,11 +152,11 @@ def _reveals(store: ChainStore) -> Iterator[_Reveal]:
         for raw in Block.FromString(stored.raw).transactions:
             envelope = SignedTransaction.FromString(raw)
             body = TransactionBody.FromString(envelope.body)
-            # What only opens a commitment has no leaves.
+            # A RevealShapley without leaves only opens the commitment.
             if body.reveal_shapley.evidence.leaves:
                 yield _Reveal(height, envelope.public_key, body.reveal_shapley)
 
 
 async def _fetch_nothing(ids: Sequence[bytes], timeout_s: float) -> bool:
-    """There is nobody to fetch from."""
+    # Artifacts are checked offline: there is no peer to fetch them from.
     return False

@@ -65,7 +65,7 @@ def test_a_proof_and_its_check(fedcoin: Any, site: Any, tmp_path: Path) -> None:
     outcome = fedcoin(*checks, "--home", tmp_path / "none")
     assert outcome.code == 0, outcome.err
     assert client in outcome.out
-    assert "2.1875 FDC (train)" in outcome.out
+    assert "2.1875 FDC (training)" in outcome.out
     assert "The proof holds." in outcome.out
     found = fedcoin(*checks, "--json").json
     assert [(p["amount"], p["kind"], p["address"]) for p in found["payments"]] == [

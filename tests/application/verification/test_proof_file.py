@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from grpc import StatusCode
 
-from fedcoin.application.verification.proof_file import MAX_BYTES, check_file, fetch
+from fedcoin.application.verification.proof_file import MAX_BYTES, check_file, fetch_document
 from fedcoin.consensus.certificates import make_certificate
 from fedcoin.consensus.validators import Validator, ValidatorSet
 from fedcoin.contract.blocks.validator_history import ValidatorHistory
@@ -62,7 +62,7 @@ def proved(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Ge
     async def ask() -> tuple[dict[str, Any], Genesis, Job]:
         async with serve(tmp_path_factory.mktemp("live"), validators=3) as live:
             job = play(live.chain)
-            found = await fetch(live.node, job.task_id.hex(), job.clients[0].address)
+            found = await fetch_document(live.node, job.task_id.hex(), job.clients[0].address)
             return found, live.chain.genesis, job
 
     return asyncio.run(ask())
@@ -81,7 +81,7 @@ def test_a_proof_from_genesis(proved: Any) -> None:
     assert payment.payment.kind == PAYMENT_KIND_TRAINING
     assert payment.header.settlement.task_id == job.task_id
     # Bond and unbond; another bond; a slashing. What came after the payment is left out.
-    assert found.changes == 3
+    assert found.num_validator_changes == 3
     assert len(json.dumps(document)) < 10_000
 
 
@@ -131,7 +131,7 @@ async def test_changes_in_pages(live: Live) -> None:
 async def test_no_proof_of_what_was_not_paid(live: Live) -> None:
     job = play(live.chain)
     with pytest.raises(RpcError) as caught:
-        await fetch(live.node, job.task_id.hex(), key("nobody").address)
+        await fetch_document(live.node, job.task_id.hex(), key("nobody").address)
     assert (caught.value.status, caught.value.code) == (StatusCode.NOT_FOUND, "PAYMENT_NOT_FOUND")
 
 
@@ -331,8 +331,8 @@ async def test_two_payments_of_one_task(tmp_path: Path) -> None:
         job.open_task()
         job.settle(dict.fromkeys(live.chain.miners, GAME))
         winner = live.chain.blocks[-1].header.settlement.winner
-        document = await fetch(live.node, job.task_id, winner)
+        document = await fetch_document(live.node, job.task_id, winner)
         found = check(document, live.chain.genesis)
         assert len(found.payments) == 2
-        assert found.changes == 0
+        assert found.num_validator_changes == 0
         assert {item["kind"] for item in document["payments"]} == {"mining", "deposit_returned"}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fedcoin.application.configuration.home import Home
-from fedcoin.application.verification.reveal_check import Recomputed, recompute_reveals
+from fedcoin.application.verification.reveal_check import RevealCheck, check_reveals
 from fedcoin.contract.state import records
 from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.data.errors import RefusalError
@@ -22,12 +22,10 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Home:
     return asyncio.run(settled_home(tmp_path_factory.mktemp("settled")))
 
 
-def recomputed(home: Home) -> tuple[Recomputed, int]:
+def recomputed(home: Home) -> tuple[RevealCheck, int]:
     steps: list[None] = []
     with ChainStore.open(home.chain_path, home.genesis()) as store:
-        work = recompute_reveals(
-            store, home.genesis(), home.artifacts_path, lambda: steps.append(None)
-        )
+        work = check_reveals(store, home.genesis(), home.artifacts_path, lambda: steps.append(None))
         return asyncio.run(work), len(steps)
 
 

@@ -164,6 +164,6 @@ async def test_payments_and_their_proofs(served: Served) -> None:
     assert await node.payments(served.second_task)
     assert await node.evidence(served.second_task, served.origin.miners[0].address)
     # What was paid since is proved from genesis, through what was before.
-    document = await proof_file.fetch(node, served.second_task, client.address)
+    document = await proof_file.fetch_document(node, served.second_task, client.address)
     proved = proof_file.check_file(json.dumps(document).encode(), served.origin.genesis)
     assert proved.task_id == served.second_task
