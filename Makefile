@@ -1,5 +1,6 @@
-# Everything is done in a virtual environment in $(VENV), made from the tested locks on the
+# Every target works in the virtual environment $(VENV), which is made from the tested locks on the
 # first use and renewed when they change. Needs Python 3.10 to 3.13, make and a package index.
+# Another Python beside it: `make lint VENV=build/python3.13 PYTHON=python3.13`.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -8,8 +9,8 @@ SHELL := /bin/bash
 
 VENV ?= .venv
 BIN := $(VENV)/bin
-# The first Python that TensorFlow has wheels for. (`true`: when the last one is not there, the
-# shell's 127 would have make throw away what was found.)
+# The first Python on PATH that TensorFlow has wheels for. (`true` because make ignores the output
+# of a shell that ends with 127, as it does when the last name is not on PATH.)
 SUITABLE := import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14))
 PYTHON ?= $(firstword $(shell for p in python3 python3.12 python3.13 python3.11 python3.10; do \
 	"$$p" -c '$(SUITABLE)' 2>/dev/null && echo "$$p"; done; true))
@@ -22,10 +23,10 @@ INSTALL := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet
 # of the build lock. pip before 25.3 reads the first variable for that, newer ones the second.
 INSTALL_PACKAGE := PIP_CONSTRAINT=requirements-build.lock PIP_BUILD_CONSTRAINT=requirements-build.lock \
 	$(INSTALL) --no-deps --editable .
-ENGINE ?= $(firstword $(foreach e,docker podman buildah,$(if $(shell command -v $(e)),$(e))))
-BUILD := $(if $(filter buildah,$(notdir $(ENGINE))),bud,build)
+# The container engines that `make docker` tries, in this order.
+ENGINES := docker podman buildah
 
-.PHONY: help demo test test-slow lint format docs proto lock bench bench-estimators security-study docker clean
+.PHONY: help demo test test-slow test-oldest lint format docs proto lock bench bench-estimators security-study docker clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +39,18 @@ test: $(DEVELOPMENT) ## Run the tests, but for the long ones
 
 test-slow: $(DEVELOPMENT) ## Run the long tests
 	$(BIN)/python -m pytest -m slow --timeout 1800
+
+# The oldest versions that pyproject.toml allows, with the oldest Python that is on PATH.
+OLDEST := build/oldest
+OLDEST_PYTHON ?= $(shell python3.10 -c "print('python3.10')" 2>/dev/null || echo "$(PYTHON)")
+OLDEST_INSTALL := $(BIN)/uv pip install --quiet --python $(OLDEST)/bin/python
+test-oldest: $(DEVELOPMENT) ## Run the tests with the oldest versions of all dependencies
+	$(BIN)/uv venv --quiet --clear --python $(OLDEST_PYTHON) $(OLDEST)
+	$(BIN)/uv pip compile --quiet --python $(OLDEST)/bin/python --resolution lowest-direct \
+		--no-header --no-annotate --output-file $(OLDEST)/versions.txt pyproject.toml
+	$(OLDEST_INSTALL) --requirement $(OLDEST)/versions.txt --requirement pyproject.toml --extra test
+	$(OLDEST_INSTALL) --build-constraint requirements-build.lock --no-deps --editable .
+	$(OLDEST)/bin/python -m pytest -m "not slow"
 
 lint: $(DEVELOPMENT) ## Check style, types, the wire format and the layers
 	$(BIN)/ruff check .
@@ -79,17 +92,27 @@ bench-estimators: $(RUNTIME) ## Compare the Shapley estimators with other librar
 		$(if $(FEDCOIN_MNIST),--crowd $(ESTIMATORS)/crowd.npz)
 
 docker: ## Build the container image
-	@test -n "$(ENGINE)" || { echo "make docker: there is no docker, podman or buildah" >&2; exit 1; }
-	$(ENGINE) $(BUILD) --tag fedcoin .
+	@engine="$(ENGINE)"; \
+	for candidate in $(if $(ENGINE),,$(ENGINES)); do \
+		if "$$candidate" info >/dev/null 2>&1; then engine=$$candidate; break; fi; \
+	done; \
+	test -n "$$engine" || { echo "make docker: none of $(ENGINES) answers \`info\`." \
+		"Start one, or name another with ENGINE=" >&2; exit 1; }; \
+	case "$$engine" in *buildah) build=bud ;; *) build=build ;; esac; \
+	echo "$$engine $$build --tag fedcoin ."; \
+	"$$engine" "$$build" --tag fedcoin .
 
-clean: ## Remove everything that was made, the environment included
-	rm -rf $(VENV) build dist *.egg-info fedcoin/v1 demo .tools
+clean: ## Remove everything that was made, the environment and the README's homes included
+	rm -rf $(VENV) build dist *.egg-info fedcoin/v1 demo network .tools .coverage*
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
-	@test -n "$(PYTHON)" || { echo "make: Python 3.10 to 3.13 is needed; set PYTHON=/path/to/python3" >&2; exit 1; }
-	$(PYTHON) -m venv $(VENV)
+	@test -n "$(PYTHON)" || { echo "make: found no Python 3.10 to 3.13 on PATH;" \
+		"name one with PYTHON=/path/to/python3" >&2; exit 1; }
+	@"$(PYTHON)" -c '$(SUITABLE)' || { echo "make: PYTHON=$(PYTHON) is not a Python 3.10 to 3.13;" \
+		"name another one" >&2; exit 1; }
+	"$(PYTHON)" -m venv $(VENV)
 
 $(RUNTIME): requirements.lock requirements-build.lock $(PACKAGING) | $(BIN)/python
 	@echo "Installing into $(VENV): takes a minute or two the first time"

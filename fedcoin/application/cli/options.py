@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -17,7 +17,14 @@ F = TypeVar("F", bound=Callable[..., Any])
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
-class Parsed(click.ParamType[Any]):
+if TYPE_CHECKING:
+    _AnyParamType = click.ParamType[Any]
+else:
+    # Only newer versions of click let a subscript name the type of the values.
+    _AnyParamType = click.ParamType
+
+
+class Parsed(_AnyParamType):
     """A value that one of our own functions reads; what it refuses is wrong usage."""
 
     def __init__(self, name: str, parse: Callable[[str], Any]) -> None:
