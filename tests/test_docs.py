@@ -30,8 +30,8 @@ from fedcoin.data.messages.parameters import RANGES, Parameters
 from fedcoin.network.api import node_service, task_service, transaction_service
 from fedcoin.network.peers.protection.limits import LIMITS
 from fedcoin.network.status import STATUS_OF
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted(
     path for pages in ("*.md", "docs/*.md", "docs/adr/*.md") for path in ROOT.glob(pages)
 )

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 from fedcoin.contract.actions import RULES
 from fedcoin.contract.errors import EARLY, LedgerCode
 from fedcoin.v1.transaction_pb2 import TransactionBody
-
-TESTS = Path(__file__).parent
-SOURCE = TESTS.parents[1] / "fedcoin" / "contract"
+from tests.support.paths import PACKAGE, TESTS
 
 
 def named(text: str) -> set[str]:
@@ -19,8 +16,12 @@ def named(text: str) -> set[str]:
 
 def test_every_code_is_used_and_tested() -> None:
     everything = {code.name for code in LedgerCode}
-    source = "".join(path.read_text() for path in SOURCE.rglob("*.py") if path.name != "errors.py")
-    tests = "".join(path.read_text() for path in TESTS.rglob("test_*.py"))
+    source = "".join(
+        path.read_text()
+        for path in (PACKAGE / "contract").rglob("*.py")
+        if path.name != "errors.py"
+    )
+    tests = "".join(path.read_text() for path in (TESTS / "contract").rglob("test_*.py"))
     assert named(source) == everything
     assert named(tests) == everything
     assert all(code.value == code.name for code in LedgerCode)

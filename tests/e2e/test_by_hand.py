@@ -17,8 +17,9 @@ import pytest
 
 from fedcoin.application.devnet.ports import free_ports
 from tests.support.e2e.programs import LOADED_SECONDS, PROGRAM, WAIT_SECONDS, Program, Stage, until
+from tests.support.paths import ROOT
 
-README = Path(__file__).parents[2] / "README.md"
+README = ROOT / "README.md"
 USUAL_PORTS = ("7050", "7051", "7052", "7060", "7061")
 
 pytestmark = [

@@ -77,4 +77,4 @@ async def test_a_shard_for_each_round(tmp_path: Path) -> None:
             assert terms is not None
             assert (terms.evaluation.artifact, terms.evaluation.size) == (shards[number], 120)
     prices = [view.prices for view in views]
-    assert sum(p.train + p.com + p.sap for p in prices) == 3 * SAP_PER_FDC
+    assert sum(p.training + p.aggregation + p.mining for p in prices) == 3 * SAP_PER_FDC

@@ -18,19 +18,19 @@ from fedcoin.data.crypto.addresses import format_address, parse_address
 from fedcoin.data.messages.amounts import SAP_PER_FDC
 from tests.support.e2e.network import ALICE, BOB, BOND, Network, key_of, pay
 from tests.support.e2e.programs import Stage
+from tests.support.paths import DOCS, PROTO
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
-ROOT = Path(__file__).parents[2]
 BUF = Path(sys.executable).with_name("buf")
 STEPS: dict[str, list[Sequence[str]]] = {
     "go": [
-        (str(BUF), "generate", str(ROOT / "proto"), "--template", "buf.gen.yaml"),
+        (str(BUF), "generate", str(PROTO), "--template", "buf.gen.yaml"),
         ("go", "build", "-o", "wallet", "."),
     ],
     "node": [
         ("npm", "install", "--no-audit", "--no-fund"),
-        (str(BUF), "generate", str(ROOT / "proto"), "--template", "buf.gen.yaml"),
+        (str(BUF), "generate", str(PROTO), "--template", "buf.gen.yaml"),
     ],
 }
 PROGRAMS = {"go": ["./wallet"], "node": ["node", "wallet.js"]}
@@ -59,7 +59,7 @@ def wallet(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
             pytest.skip(f"needs {Path(tool).name}")
     folder = tmp_path_factory.mktemp("clients") / language
     left = shutil.ignore_patterns("gen", "node_modules")
-    shutil.copytree(ROOT / "docs" / "clients" / language, folder, ignore=left)
+    shutil.copytree(DOCS / "clients" / language, folder, ignore=left)
     for step in STEPS[language]:
         done = subprocess.run(step, check=False, cwd=folder, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr

@@ -17,6 +17,7 @@ from grpc_reflection.v1alpha import reflection_pb2
 
 import fedcoin.v1
 from fedcoin.network.reflection import ALPHA_SERVICE, STABLE_SERVICE, served_pool
+from tests.support.paths import PROTO
 from tests.support.probe_service import SERVICE, Probe, probing
 
 MODULES: list[Any] = [
@@ -24,7 +25,6 @@ MODULES: list[Any] = [
     for found in pkgutil.iter_modules(fedcoin.v1.__path__)
     if found.name.endswith("_service_pb2")
 ]
-PROTO = Path(__file__).parents[2] / "proto"
 BUF = Path(sys.executable).with_name("buf")
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 
 from scripts.studies.security import document_tables, measurement_jobs
+from tests.support.paths import DOCS
 
-THREATS = Path(__file__).resolve().parents[2] / "docs" / "THREATS.md"
+THREATS = DOCS / "THREATS.md"
 
 
 @pytest.mark.parametrize("quick", [True, False])

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,12 +13,12 @@ from numpy.typing import NDArray
 from fedcoin import shapley
 from fedcoin.data.errors import RefusalError
 from fedcoin.shapley.errors import ShapleyCode
+from tests.support.paths import MNIST_GAMES
 
 Coalitions = NDArray[np.bool_]
 SAMPLED = ["permutation", "antithetic", "truncated", "complementary", "kriging"]
 LINEAR = ["exact", "permutation", "antithetic", "complementary"]
 METHODS = ["exact", *SAMPLED, "auto"]
-MNIST = Path(__file__).with_name("mnist.npz")
 ROUND_1 = ["iid-1", "label-skew-1", "unequal-sizes-1", "label-noise-1", "feature-noise-1"]
 
 
@@ -159,7 +158,7 @@ def test_auto_takes_what_suits() -> None:
 
 def trained(name: str) -> tuple[Callable[[Coalitions], NDArray[np.float64]], NDArray[np.float64]]:
     """A game from training on MNIST (scripts/tools/make_mnist_games.py), and its exact values."""
-    with np.load(MNIST) as tables:
+    with np.load(MNIST_GAMES) as tables:
         worth = tables[name] / 10_000
     utility = lambda coalitions: worth[coalitions @ (1 << np.arange(10))]  # noqa: E731
     return utility, shapley.estimate(utility, 10, "exact").values

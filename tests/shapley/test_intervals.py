@@ -8,7 +8,6 @@ complementary 95.7 % (95.0 to 96.6), kriging 95.2 % (88.5 to 98.0).
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +15,7 @@ import pytest
 from numpy.typing import NDArray
 
 from fedcoin import shapley
+from tests.support.paths import MNIST_GAMES
 
 SAMPLED = ["permutation", "antithetic", "truncated", "complementary", "kriging"]
 CASES = [
@@ -52,7 +52,7 @@ def case(name: str) -> Case:
         clubs = rng.random((30, 10)) < 0.35
         table = (members @ clubs.T == clubs.sum(axis=1)) @ rng.normal(size=30)
     else:
-        with np.load(Path(__file__).with_name("mnist.npz")) as tables:
+        with np.load(MNIST_GAMES) as tables:
             table = tables[name] / 10_000
     utility = lambda coalitions: table[coalitions @ (1 << np.arange(10))]  # noqa: E731
     return Case(utility, shapley.estimate(utility, 10, "exact").values)

@@ -32,10 +32,11 @@ from tests.support.ledger_snapshots import chain_in, file_of, parts, snapshot_of
 from tests.support.lone_chain import LoneChain, key
 from tests.support.mini_chain import MiniChain, transfer
 from tests.support.node_quartet import NoAudit
+from tests.support.paths import ROOT
 from tests.support.peer_nodes import until
 
 AT = 12
-RESTORER = Path(__file__).parents[2] / "support" / "snapshot_restorer.py"
+RESTORER = "tests.support.processes.snapshot_restorer"
 
 
 @pytest.fixture
@@ -186,8 +187,8 @@ def restore_and_kill(grown: MiniChain, database: Path, after: int) -> None:
     """Kill a process that restores once it has taken so many parts, or at the end."""
     folder = folder_of(grown)
     arguments = (folder / "genesis.json", database, folder / f"{AT}.snapshot", 200)
-    command = [sys.executable, str(RESTORER), *map(str, arguments)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    command = [sys.executable, "-m", RESTORER, *map(str, arguments)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
         assert process.stdout is not None
         for _ in range(after):
             if not process.stdout.readline():

@@ -23,6 +23,7 @@ from fedcoin.data.artifacts.manifest import (
 from fedcoin.data.crypto import merkle
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.v1.artifact_service_pb2 import ArtifactManifest
+from tests.support.paths import read_vectors
 
 DATA = bytes(range(256)) * 3_000  # two chunks and a half
 
@@ -58,8 +59,8 @@ def test_a_file_has_its_contents_id(tmp_path: Path) -> None:
         manifest_of(path)
 
 
-def test_golden_artifacts(build: Any) -> None:
-    for vector in build.vectors("artifacts"):
+def test_golden_artifacts() -> None:
+    for vector in read_vectors("artifacts"):
         data = bytes.fromhex(vector["unit"]) * vector["times"]
         manifest = manifest_of(data)
         assert len(data) == vector["size"]

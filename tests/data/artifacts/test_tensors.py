@@ -11,6 +11,7 @@ from fedcoin.data.artifacts.tensors import decode_tensors, encode_tensors
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.messages import canonical
 from fedcoin.v1.artifact_pb2 import TENSOR_DTYPE_FLOAT32, Tensor, TensorFile
+from tests.support.paths import read_vectors
 
 
 def refused(*tensors: Tensor) -> RefusalError:
@@ -61,8 +62,8 @@ def test_not_a_number_is_none_of_this_layers_business() -> None:
     assert np.isnan(read["w"][0])
 
 
-def test_golden_tensors(build: Any) -> None:
-    for vector in build.vectors("tensors"):
+def test_golden_tensors() -> None:
+    for vector in read_vectors("tensors"):
         raw = bytes.fromhex(vector["raw"])
         read = decode_tensors(raw)
         assert encode_tensors(read) == raw

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,6 +13,7 @@ from fedcoin.data.crypto.addresses import (
     parse_address,
 )
 from fedcoin.data.errors import DataCode, RefusalError
+from tests.support.paths import read_vectors
 
 # The test vectors of BIP-350.
 VALID = [
@@ -56,8 +55,8 @@ def test_bip_350_invalid(text: str) -> None:
     assert caught.value.code is DataCode.BAD_ADDRESS
 
 
-def test_golden_addresses(build: Any) -> None:
-    for vector in build.vectors("addresses"):
+def test_golden_addresses() -> None:
+    for vector in read_vectors("addresses"):
         address = address_of(bytes.fromhex(vector["public_key"]))
         assert address.hex() == vector["address"]
         assert format_address(address) == vector["text"]

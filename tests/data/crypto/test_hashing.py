@@ -1,19 +1,19 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any
 
 import pytest
 
 from fedcoin.data.crypto.hashing import Context, sha256, signing_digest
+from tests.support.paths import read_vectors
 
 
 def test_parts_are_concatenated() -> None:
     assert sha256(b"a", b"", b"bc") == hashlib.sha256(b"abc").digest()
 
 
-def test_golden_digests(build: Any) -> None:
-    for vector in build.vectors("hashing"):
+def test_golden_digests() -> None:
+    for vector in read_vectors("hashing"):
         digest = signing_digest(
             Context(vector["context"]), vector["chain_id"], bytes.fromhex(vector["body"])
         )

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,12 +7,13 @@ from hypothesis import strategies as st
 from fedcoin.data.crypto.hashing import Context
 from fedcoin.data.crypto.keys import KeyPair, verify
 from fedcoin.data.errors import DataCode, RefusalError
+from tests.support.paths import read_vectors
 
 ORDER = 2**252 + 27742317777372353535851937790883648493
 
 
-def test_golden_signatures(build: Any) -> None:
-    for vector in build.vectors("keys"):
+def test_golden_signatures() -> None:
+    for vector in read_vectors("keys"):
         key = KeyPair.from_seed(bytes.fromhex(vector["seed"]))
         assert key.public_key.hex() == vector["public_key"]
         assert key.address.hex() == vector["address"]

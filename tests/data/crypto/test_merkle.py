@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fedcoin.data.crypto import merkle
+from tests.support.paths import read_vectors
 
 LEAVES = st.lists(st.binary(max_size=8), min_size=1, max_size=40)
 
@@ -25,8 +25,8 @@ def by_definition(leaves: list[bytes]) -> bytes:
     return hashlib.sha256(b"\1" + both).digest()
 
 
-def test_golden_trees(build: Any) -> None:
-    for vector in build.vectors("merkle"):
+def test_golden_trees() -> None:
+    for vector in read_vectors("merkle"):
         leaves = [bytes.fromhex(leaf) for leaf in vector["leaves"]]
         assert merkle.root(leaves).hex() == vector["root"]
         for index, path in enumerate(vector["paths"]):

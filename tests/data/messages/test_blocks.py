@@ -12,6 +12,8 @@ from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.messages import canonical
 from fedcoin.data.messages.blocks import build_block, decode_block, decode_header
 from fedcoin.v1 import block_pb2
+from tests.support.paths import read_vectors
+from tests.support.sample_blocks import make_header
 
 PARENT = b"p" * 32
 
@@ -22,8 +24,8 @@ def refused(raw: bytes, max_bytes: int = 1 << 20) -> RefusalError:
     return caught.value
 
 
-def test_what_was_built_is_read(build: Any) -> None:
-    made = build_block(build.header(4, PARENT), b"certificate", [b"one", b"two"])
+def test_what_was_built_is_read() -> None:
+    made = build_block(make_header(4, PARENT), b"certificate", [b"one", b"two"])
     read = decode_block(made.raw)
     assert read == made
     assert read.hash == sha256(read.header_bytes)
@@ -33,14 +35,14 @@ def test_what_was_built_is_read(build: Any) -> None:
     assert read.header.last_certificate_hash == sha256(b"certificate")
 
 
-def test_building_leaves_the_header_alone(build: Any) -> None:
-    header = build.header(4, PARENT)
+def test_building_leaves_the_header_alone() -> None:
+    header = make_header(4, PARENT)
     build_block(header, b"certificate", [b"one"])
     assert not header.transactions_root
 
 
-def test_golden_blocks(build: Any) -> None:
-    for vector in build.vectors("blocks"):
+def test_golden_blocks() -> None:
+    for vector in read_vectors("blocks"):
         read = decode_block(bytes.fromhex(vector["raw"]))
         assert read.hash.hex() == vector["hash"]
         assert read.header_bytes.hex() == vector["header"]
@@ -50,21 +52,21 @@ def test_golden_blocks(build: Any) -> None:
         assert again.raw == read.raw
 
 
-def test_too_large(build: Any) -> None:
-    raw = build_block(build.header(4, PARENT), b"", []).raw
+def test_too_large() -> None:
+    raw = build_block(make_header(4, PARENT), b"", []).raw
     assert decode_block(raw, len(raw)).raw == raw
     assert refused(raw, len(raw) - 1).code is DataCode.TOO_LARGE
 
 
-def test_too_many_transactions(build: Any) -> None:
-    raw = build_block(build.header(4, PARENT), b"", [b""] * 32_769).raw
+def test_too_many_transactions() -> None:
+    raw = build_block(make_header(4, PARENT), b"", [b""] * 32_769).raw
     refusal = refused(raw)
     assert refusal.code is DataCode.TOO_LARGE
     assert refusal.field == "block.transactions"
 
 
-def test_parts_that_do_not_fit(build: Any) -> None:
-    made = build_block(build.header(4, PARENT), b"certificate", [b"one", b"two"])
+def test_parts_that_do_not_fit() -> None:
+    made = build_block(make_header(4, PARENT), b"certificate", [b"one", b"two"])
     for part, value, field in (
         ("transactions", [b"two", b"one"], "header.transactions_root"),
         ("transactions", [b"one"], "header.transactions_root"),
@@ -99,8 +101,8 @@ def test_parts_that_do_not_fit(build: Any) -> None:
         ({"settlement": block_pb2.Settlement(task_id=b"t" * 32)}, "header.settlement.winner"),
     ],
 )
-def test_headers_out_of_range(build: Any, changes: dict[str, Any], field: str) -> None:
-    header = build.header(4, PARENT)
+def test_headers_out_of_range(changes: dict[str, Any], field: str) -> None:
+    header = make_header(4, PARENT)
     header.MergeFrom(block_pb2.BlockHeader(**{k: v for k, v in changes.items() if v}))
     for name, value in changes.items():
         if not value:
@@ -110,8 +112,8 @@ def test_headers_out_of_range(build: Any, changes: dict[str, Any], field: str) -
     assert refusal.field == field
 
 
-def test_padding_is_refused(build: Any) -> None:
-    made = build_block(build.header(4, PARENT), b"", [b"one"])
+def test_padding_is_refused() -> None:
+    made = build_block(make_header(4, PARENT), b"", [b"one"])
     assert refused(made.raw + b"\x7a\x04junk").code is DataCode.MALFORMED
     with pytest.raises(RefusalError):
         decode_header(made.header_bytes + b"\x7a\x04junk")

@@ -13,6 +13,8 @@ from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.messages.amounts import MAX_AMOUNT
 from fedcoin.data.messages.genesis import MAX_GENESIS_BYTES, Genesis, parse_genesis, render_genesis
 from fedcoin.data.messages.parameters import Parameters
+from tests.support.paths import read_vectors
+from tests.support.sample_blocks import CHAIN_ID, genesis_message, key_of
 
 
 def refused(raw: bytes) -> RefusalError:
@@ -22,19 +24,19 @@ def refused(raw: bytes) -> RefusalError:
     return caught.value
 
 
-def test_what_was_written_is_read(build: Any) -> None:
-    raw = render_genesis(build.genesis_message())
+def test_what_was_written_is_read() -> None:
+    raw = render_genesis(genesis_message())
     read = parse_genesis(raw)
-    assert read.chain_id == build.chain
+    assert read.chain_id == CHAIN_ID
     assert read.hash == sha256(raw)
     assert read.parameters == Parameters()
-    assert read.accounts == ((build.key(1).address, 10**12), (build.key(2).address, 10**12))
-    assert read.validators == ((build.key(1).public_key, 10**9), (build.key(3).public_key, 10**9))
+    assert read.accounts == ((key_of(1).address, 10**12), (key_of(2).address, 10**12))
+    assert read.validators == ((key_of(1).public_key, 10**9), (key_of(3).public_key, 10**9))
     assert read.supply == 2 * 10**12 + 2 * 10**9
 
 
-def test_golden_genesis(build: Any) -> None:
-    vector = build.vectors("genesis")
+def test_golden_genesis() -> None:
+    vector = read_vectors("genesis")
     read = parse_genesis(vector["raw"].encode())
     assert read.hash.hex() == vector["hash"]
     assert read.chain_id == vector["chain_id"]

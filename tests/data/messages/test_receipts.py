@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from fedcoin.data.crypto import merkle
@@ -13,6 +11,7 @@ from fedcoin.data.messages.receipts import (
     receipts_root,
 )
 from fedcoin.v1 import block_pb2
+from tests.support.paths import read_vectors
 
 
 def payment(amount: int) -> bytes:
@@ -29,8 +28,8 @@ def test_a_receipt_is_read() -> None:
     assert decode_receipt(payment(5)).payment.amount == 5
 
 
-def test_golden_receipts(build: Any) -> None:
-    vector = build.vectors("receipts")
+def test_golden_receipts() -> None:
+    vector = read_vectors("receipts")
     receipts = [bytes.fromhex(raw) for raw in vector["receipts"]]
     kinds = {decode_receipt(raw).WhichOneof("kind") for raw in receipts}
     assert kinds == {"transaction", "payment", "task"}

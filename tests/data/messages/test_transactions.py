@@ -12,6 +12,7 @@ from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.messages import canonical
 from fedcoin.data.messages.transactions import action_name, decode_transaction, sign_transaction
 from fedcoin.v1.transaction_pb2 import Bond, SignedTransaction, TransactionBody, Unbond
+from tests.support.paths import read_vectors
 
 CHAIN = "fedcoin-test"
 KEY = KeyPair.from_seed(bytes(32))
@@ -48,9 +49,9 @@ def test_what_was_signed_is_read() -> None:
     assert made.body.bond.amount == 7
 
 
-def test_golden_transactions(build: Any) -> None:
+def test_golden_transactions() -> None:
     seen = set()
-    for vector in build.vectors("transactions"):
+    for vector in read_vectors("transactions"):
         raw = bytes.fromhex(vector["raw"])
         read = decode_transaction(raw, vector["chain_id"])
         assert action_name(read.body) == vector["action"]

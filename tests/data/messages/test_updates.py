@@ -10,6 +10,7 @@ from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.messages.updates import decode_update, sign_update
 from fedcoin.v1.task_pb2 import ClientUpdate, SignedUpdate
+from tests.support.paths import read_vectors
 
 CHAIN = "fedcoin-test"
 KEY = KeyPair.from_seed(bytes(32))
@@ -42,8 +43,8 @@ def test_what_was_signed_is_read() -> None:
     assert len({read, read}) == 1
 
 
-def test_golden_updates(build: Any) -> None:
-    for vector in build.vectors("updates"):
+def test_golden_updates() -> None:
+    for vector in read_vectors("updates"):
         envelope = SignedUpdate.FromString(bytes.fromhex(vector["raw"]))
         read = decode_update(envelope, vector["chain_id"])
         assert envelope.body.hex() == vector["body"]

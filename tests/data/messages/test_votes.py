@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,6 +19,8 @@ from fedcoin.data.messages.votes import (
 )
 from fedcoin.v1 import vote_pb2
 from fedcoin.v1.vote_pb2 import SignedProposal, SignedVote
+from tests.support.paths import read_vectors
+from tests.support.sample_blocks import make_header
 
 CHAIN = "fedcoin-test"
 KEY = KeyPair.from_seed(bytes(32))
@@ -55,8 +55,8 @@ def test_what_was_signed_is_read(kind: int, block_hash: bytes) -> None:
     assert len({vote, vote}) == 1
 
 
-def test_golden_votes(build: Any) -> None:
-    for vector in build.vectors("votes"):
+def test_golden_votes() -> None:
+    for vector in read_vectors("votes"):
         envelope = SignedVote.FromString(bytes.fromhex(vector["raw"]))
         read = decode_vote(envelope, vector["chain_id"])
         assert envelope.body.hex() == vector["body"]
@@ -112,8 +112,8 @@ def test_any_bytes_are_refused(body: bytes, public_key: bytes, signature: bytes)
 
 
 @pytest.fixture
-def block(build: Any) -> Block:
-    made: Block = build_block(build.header(7, HASH), b"certificate", [b"tx"])
+def block() -> Block:
+    made: Block = build_block(make_header(7, HASH), b"certificate", [b"tx"])
     return made
 
 
@@ -124,8 +124,8 @@ def test_a_proposal_is_read(block: Block) -> None:
         assert made.valid_round == valid_round
 
 
-def test_golden_proposals(build: Any) -> None:
-    for vector in build.vectors("proposals"):
+def test_golden_proposals() -> None:
+    for vector in read_vectors("proposals"):
         envelope = SignedProposal.FromString(bytes.fromhex(vector["raw"]))
         read = decode_proposal(envelope, vector["chain_id"])
         assert envelope.body.hex() == vector["body"]
@@ -143,7 +143,7 @@ def test_proposals_out_of_range(block: Block) -> None:
     assert refused_proposal(nowhere.envelope).field == "proposal.height"
 
 
-def test_proposals_of_another_block(block: Block, build: Any) -> None:
+def test_proposals_of_another_block(block: Block) -> None:
     wrong = sign_proposal(7, 2, -1, HASH, block.raw, KEY, CHAIN)
     assert refused_proposal(wrong.envelope).field == "proposal.block_hash"
     higher = sign_proposal(8, 2, -1, block.hash, block.raw, KEY, CHAIN)

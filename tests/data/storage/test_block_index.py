@@ -8,6 +8,7 @@ from fedcoin.v1 import block_pb2
 from fedcoin.v1.evidence_pb2 import EvidenceLeaf
 from fedcoin.v1.task_pb2 import OpenCampaign, OpenTask
 from fedcoin.v1.transaction_pb2 import RevealShapley, TransactionBody
+from tests.support.sample_blocks import key_of, make_receipt, make_transfer, next_block, sign_body
 
 TASK = b"t" * 32
 
@@ -22,39 +23,35 @@ def payment(address: bytes, task_id: bytes) -> bytes:
     )
 
 
-def append(
-    store: ChainStore, build: Any, *transactions: Any, receipts: tuple[bytes, ...] = ()
-) -> None:
-    store.append(build.next_block(store, transactions, receipts), b"certificate", receipts, {})
+def append(store: ChainStore, *transactions: Any, receipts: tuple[bytes, ...] = ()) -> None:
+    store.append(next_block(store, transactions, receipts), b"certificate", receipts, {})
 
 
-def test_transactions_by_sender(store: ChainStore, build: Any) -> None:
-    mine = [build.transfer(n) for n in range(3)]
-    other = build.transfer(0, sender=2)
-    append(store, build, mine[0], other, mine[1])
-    append(store, build, mine[2])
+def test_transactions_by_sender(store: ChainStore) -> None:
+    mine = [make_transfer(n) for n in range(3)]
+    other = make_transfer(0, sender=2)
+    append(store, mine[0], other, mine[1])
+    append(store, mine[2])
     assert store.index.transaction(mine[1].hash) == (1, 2)
     assert store.index.transactions_of(mine[0].sender, 10) == [(2, 0), (1, 2), (1, 0)]
     assert store.index.transactions_of(mine[0].sender, 1) == [(2, 0)]
     assert store.index.transactions_of(mine[0].sender, 10, before=(1, 2)) == [(1, 0)]
     end = (2**64 - 1, 2**64 - 1)
     assert len(store.index.transactions_of(mine[0].sender, 10, before=end)) == 3
-    assert store.index.transactions_of(build.key(9).address, 10) == []
+    assert store.index.transactions_of(key_of(9).address, 10) == []
 
 
-def test_campaigns_and_tasks(store: ChainStore, build: Any) -> None:
+def test_campaigns_and_tasks(store: ChainStore) -> None:
     def campaign(nonce: int) -> Any:
-        return build.signed(TransactionBody(nonce=nonce, open_campaign=OpenCampaign(rounds=1)))
+        return sign_body(TransactionBody(nonce=nonce, open_campaign=OpenCampaign(rounds=1)))
 
     def task(nonce: int, campaign_id: bytes) -> Any:
-        return build.signed(
-            TransactionBody(nonce=nonce, open_task=OpenTask(campaign_id=campaign_id))
-        )
+        return sign_body(TransactionBody(nonce=nonce, open_task=OpenTask(campaign_id=campaign_id)))
 
     one, two = campaign(0), campaign(1)
-    append(store, build, one, two)
+    append(store, one, two)
     tasks = [task(2, one.hash), task(3, two.hash), task(4, one.hash)]
-    append(store, build, *tasks)
+    append(store, *tasks)
     assert [c.id for c in store.index.campaigns(10)] == [two.hash, one.hash]
     assert store.index.campaigns(10)[0].place == (1, 1)
     assert [t.id for t in store.index.tasks(10)] == [t.hash for t in reversed(tasks)]
@@ -65,27 +62,27 @@ def test_campaigns_and_tasks(store: ChainStore, build: Any) -> None:
     assert store.index.tasks(10, campaign_id=bytes(32)) == []
 
 
-def test_the_latest_reveal(store: ChainStore, build: Any) -> None:
+def test_the_latest_reveal(store: ChainStore) -> None:
     def reveal(nonce: int, attempt: int, leaves: int = 1) -> Any:
         action = RevealShapley(task_id=TASK, attempt=attempt)
         action.evidence.leaves.extend([EvidenceLeaf()] * leaves)
-        return build.signed(TransactionBody(nonce=nonce, reveal_shapley=action))
+        return sign_body(TransactionBody(nonce=nonce, reveal_shapley=action))
 
-    append(store, build, reveal(0, 0))
-    miner = build.key(1).address
+    append(store, reveal(0, 0))
+    miner = key_of(1).address
     assert store.task_reveal(TASK, miner) == (1, 0)
-    append(store, build, build.transfer(1), reveal(2, 1), reveal(3, 1, leaves=0))
+    append(store, make_transfer(1), reveal(2, 1), reveal(3, 1, leaves=0))
     # What only opens a commitment is not it.
     assert store.task_reveal(TASK, miner) == (2, 1)
-    assert store.task_reveal(TASK, build.key(2).address) is None
+    assert store.task_reveal(TASK, key_of(2).address) is None
     assert store.task_reveal(bytes(32), miner) is None
 
 
-def test_payments(store: ChainStore, build: Any) -> None:
-    first = build.transfer(0)
+def test_payments(store: ChainStore) -> None:
+    first = make_transfer(0)
     a, b = b"a" * 20, b"b" * 20
-    append(store, build, first, receipts=(build.receipt(first), payment(a, TASK), payment(b, b"")))
-    append(store, build, receipts=(payment(a, TASK),))
+    append(store, first, receipts=(make_receipt(first), payment(a, TASK), payment(b, b"")))
+    append(store, receipts=(payment(a, TASK),))
     assert store.index.payments_of_task(TASK) == [(1, 1), (2, 0)]
     assert store.index.payments_to(a, 10) == [(2, 0), (1, 1)]
     assert store.index.payments_to(a, 10, before=(2, 0)) == [(1, 1)]

@@ -4,7 +4,6 @@ import shutil
 import sqlite3
 import threading
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -13,6 +12,7 @@ from hypothesis import strategies as st
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.messages.genesis import Genesis
 from fedcoin.data.storage.chain_store import ChainStore
+from tests.support.sample_blocks import make_genesis, make_receipt, make_transfer, next_block
 
 
 def refused(path: Path, genesis: Genesis) -> RefusalError:
@@ -21,7 +21,7 @@ def refused(path: Path, genesis: Genesis) -> RefusalError:
     return caught.value
 
 
-def test_tables_whole(store: ChainStore, build: Any) -> None:
+def test_tables_whole(store: ChainStore) -> None:
     store.initialise({b"b": b"2", b"a": b"1"})
     assert list(store.table("state")) == [(b"a", b"1"), (b"b", b"2")]
     assert list(store.table("blocks")) == []
@@ -48,11 +48,11 @@ def test_genesis_state_is_written_once(store: ChainStore) -> None:
     assert list(store.scan(b"")) == [(b"a", b"1")]
 
 
-def test_a_block_brings_everything_with_it(store: ChainStore, build: Any) -> None:
+def test_a_block_brings_everything_with_it(store: ChainStore) -> None:
     store.initialise({b"a": b"1", b"b": b"2"})
-    first, second = build.transfer(0), build.transfer(1)
-    receipts = [build.receipt(first), build.receipt(second)]
-    block = build.next_block(store, [first, second], receipts)
+    first, second = make_transfer(0), make_transfer(1)
+    receipts = [make_receipt(first), make_receipt(second)]
+    block = next_block(store, [first, second], receipts)
     store.append(block, b"certificate", receipts, {b"a": b"3", b"b": None, b"c": b"", b"d": None})
     assert store.height() == 1
     assert store.tip_hash() == block.hash
@@ -72,11 +72,11 @@ def test_a_block_brings_everything_with_it(store: ChainStore, build: Any) -> Non
     assert store.get(b"b") is None
 
 
-def test_everything_is_there_after_a_restart(tmp_path: Path, genesis: Genesis, build: Any) -> None:
+def test_everything_is_there_after_a_restart(tmp_path: Path, genesis: Genesis) -> None:
     path = tmp_path / "chain.sqlite"
     with ChainStore.open(path, genesis) as store:
         store.initialise({b"a": b"1"})
-        block = build.next_block(store, [build.transfer(0)])
+        block = next_block(store, [make_transfer(0)])
         store.append(block, b"certificate", [], {b"a": b"2"})
         store.record_vote("prevote", 2, 0, b"h" * 32, b"envelope")
     with ChainStore.open(path, genesis) as store:
@@ -97,28 +97,28 @@ def test_heights_that_cannot_be(store: ChainStore, height: int) -> None:
     assert store.header(height) is None
 
 
-def test_blocks_that_do_not_stand_on_the_last(store: ChainStore, build: Any) -> None:
-    block = build.next_block(store)
+def test_blocks_that_do_not_stand_on_the_last(store: ChainStore) -> None:
+    block = next_block(store)
     store.append(block, b"", [], {})
     with pytest.raises(ValueError, match="does not stand"):
         store.append(block, b"", [], {b"x": b"1"})
-    orphan = build.next_block(store)
-    store.append(build.next_block(store, [build.transfer(0)]), b"", [], {})
+    orphan = next_block(store)
+    store.append(next_block(store, [make_transfer(0)]), b"", [], {})
     with pytest.raises(ValueError, match="does not stand"):
         store.append(orphan, b"", [], {b"x": b"1"})
     assert store.height() == 2
     assert store.get(b"x") is None
 
 
-def test_a_failed_append_changes_nothing(store: ChainStore, build: Any) -> None:
-    twice = build.transfer(0)
-    store.append(build.next_block(store, [twice]), b"", [], {b"a": b"1"})
+def test_a_failed_append_changes_nothing(store: ChainStore) -> None:
+    twice = make_transfer(0)
+    store.append(next_block(store, [twice]), b"", [], {b"a": b"1"})
     with pytest.raises(sqlite3.IntegrityError):
-        store.append(build.next_block(store, [twice]), b"", [b""], {b"a": b"2", b"b": b"2"})
+        store.append(next_block(store, [twice]), b"", [b""], {b"a": b"2", b"b": b"2"})
     assert store.height() == 1
     assert list(store.scan(b"")) == [(b"a", b"1")]
     assert store.receipts(2) == ()
-    store.append(build.next_block(store, [build.transfer(1)]), b"", [], {b"a": b"3"})
+    store.append(next_block(store, [make_transfer(1)]), b"", [], {b"a": b"3"})
     assert store.height() == 2
 
 
@@ -132,15 +132,14 @@ KEYS = st.binary(max_size=3) | st.sampled_from([b"\xff", b"\xff\xff", b"a\xff", 
 )
 def test_state_is_a_sorted_map(
     tmp_path_factory: pytest.TempPathFactory,
-    build: Any,
     changes: list[dict[bytes, bytes | None]],
     prefixes: list[bytes],
 ) -> None:
     model: dict[bytes, bytes] = {}
     path = tmp_path_factory.mktemp("store") / "chain.sqlite"
-    with ChainStore.open(path, build.genesis()) as store:
+    with ChainStore.open(path, make_genesis()) as store:
         for change in changes:
-            store.append(build.next_block(store), b"", [], change)
+            store.append(next_block(store), b"", [], change)
             model.update({key: value for key, value in change.items() if value is not None})
             for key, value in change.items():
                 if value is None:
@@ -158,21 +157,21 @@ def test_long_scans_come_in_pages(store: ChainStore) -> None:
     assert len(list(store.scan(b""))) == 3_002
 
 
-def test_another_genesis(tmp_path: Path, genesis: Genesis, build: Any) -> None:
+def test_another_genesis(tmp_path: Path, genesis: Genesis) -> None:
     path = tmp_path / "chain.sqlite"
     ChainStore.open(path, genesis).close()
-    refusal = refused(path, build.genesis("another"))
+    refusal = refused(path, make_genesis("another"))
     assert refusal.code is DataCode.WRONG_CHAIN
     assert genesis.chain_id in refusal.message
     assert "another" in refusal.message
     ChainStore.open(path, genesis).close()
 
 
-def test_damage_is_refused(tmp_path: Path, genesis: Genesis, build: Any) -> None:
+def test_damage_is_refused(tmp_path: Path, genesis: Genesis) -> None:
     path = tmp_path / "chain.sqlite"
     with ChainStore.open(path, genesis) as store:
         for nonce in range(20):
-            store.append(build.next_block(store, [build.transfer(nonce)]), b"", [], {})
+            store.append(next_block(store, [make_transfer(nonce)]), b"", [], {})
     raw = path.read_bytes()
     path.write_bytes(raw[: len(raw) // 2])
     assert refused(path, genesis).code is DataCode.BAD_STORE
@@ -191,13 +190,11 @@ def test_damage_is_refused(tmp_path: Path, genesis: Genesis, build: Any) -> None
         "UPDATE blocks SET height = 9 WHERE height = 3",
     ],
 )
-def test_a_chain_with_holes_is_refused(
-    tmp_path: Path, genesis: Genesis, build: Any, damage: str
-) -> None:
+def test_a_chain_with_holes_is_refused(tmp_path: Path, genesis: Genesis, damage: str) -> None:
     path = tmp_path / "chain.sqlite"
     with ChainStore.open(path, genesis) as store:
         for _ in range(3):
-            store.append(build.next_block(store), b"", [], {})
+            store.append(next_block(store), b"", [], {})
     connection = sqlite3.connect(path)
     connection.execute(damage)
     connection.commit()
@@ -205,13 +202,11 @@ def test_a_chain_with_holes_is_refused(
     assert refused(path, genesis).code is DataCode.BAD_STORE
 
 
-def test_a_backup_can_take_over(
-    store: ChainStore, tmp_path: Path, genesis: Genesis, build: Any
-) -> None:
-    store.append(build.next_block(store), b"certificate", [], {b"a": b"1"})
+def test_a_backup_can_take_over(store: ChainStore, tmp_path: Path, genesis: Genesis) -> None:
+    store.append(next_block(store), b"certificate", [], {b"a": b"1"})
     copy = tmp_path / "copy.sqlite"
     assert store.backup(copy) == 1
-    store.append(build.next_block(store), b"certificate", [], {b"a": b"2"})
+    store.append(next_block(store), b"certificate", [], {b"a": b"2"})
     with ChainStore.open(copy, genesis) as restored:
         assert restored.height() == 1
         assert restored.get(b"a") == b"1"
@@ -220,7 +215,7 @@ def test_a_backup_can_take_over(
         store.backup(copy)
 
 
-def test_reading_while_writing(store: ChainStore, build: Any) -> None:
+def test_reading_while_writing(store: ChainStore) -> None:
     store.initialise({b"height": b"0"})
     errors: list[str] = []
     done = threading.Event()
@@ -237,7 +232,7 @@ def test_reading_while_writing(store: ChainStore, build: Any) -> None:
     for reader in readers:
         reader.start()
     for height in range(1, 60):
-        store.append(build.next_block(store), b"", [], {b"height": b"%d" % height})
+        store.append(next_block(store), b"", [], {b"height": b"%d" % height})
     done.set()
     for reader in readers:
         reader.join()
@@ -245,10 +240,10 @@ def test_reading_while_writing(store: ChainStore, build: Any) -> None:
 
 
 def test_a_copy_of_a_running_store_with_its_log_is_whole(
-    store: ChainStore, tmp_path: Path, genesis: Genesis, build: Any
+    store: ChainStore, tmp_path: Path, genesis: Genesis
 ) -> None:
     for _ in range(5):
-        store.append(build.next_block(store), b"", [], {})
+        store.append(next_block(store), b"", [], {})
     for suffix in ("", "-wal"):
         shutil.copy(tmp_path / f"chain.sqlite{suffix}", tmp_path / f"copy.sqlite{suffix}")
     with ChainStore.open(tmp_path / "copy.sqlite", genesis) as copy:

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -18,14 +17,15 @@ from fedcoin.data.messages.blocks import decode_block
 from fedcoin.data.messages.genesis import Genesis
 from fedcoin.data.messages.transactions import decode_transaction
 from fedcoin.data.storage.chain_store import ChainStore
+from tests.support.paths import ROOT
 
-WRITER = Path(__file__).parents[2] / "support" / "chain_writer.py"
+WRITER = "tests.support.processes.chain_writer"
 
 
 def run_and_kill(home: Path, seconds: float) -> dict[str, int]:
     """Let the writer work for a while, kill it, and return what it acknowledged."""
     with subprocess.Popen(
-        [sys.executable, str(WRITER), str(home)], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", WRITER, str(home)], stdout=subprocess.PIPE, text=True, cwd=ROOT
     ) as process:
         assert process.stdout is not None
         first = process.stdout.readline()
@@ -88,7 +88,7 @@ def test_a_kill_loses_nothing_acknowledged(tmp_path: Path, genesis: Genesis) -> 
 
 
 def test_a_log_that_was_cut_or_garbled_is_used_up_to_there(
-    tmp_path: Path, genesis: Genesis, build: Any
+    tmp_path: Path, genesis: Genesis
 ) -> None:
     """What a power cut leaves of the log: a chain that is shorter, and whole."""
     run_and_kill(tmp_path, 0.05)
@@ -110,7 +110,5 @@ def test_a_log_that_was_cut_or_garbled_is_used_up_to_there(
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("seed", range(2, 12))
-def test_many_kills_lose_nothing_acknowledged(
-    tmp_path: Path, genesis: Genesis, seed: int, build: Any
-) -> None:
+def test_many_kills_lose_nothing_acknowledged(tmp_path: Path, genesis: Genesis, seed: int) -> None:
     killed_again_and_again(tmp_path, genesis, times=20, seed=seed)

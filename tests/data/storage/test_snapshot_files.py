@@ -6,7 +6,6 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -35,6 +34,7 @@ from fedcoin.v1.snapshot_pb2 import (
     StateEntry,
     ValidatorChange,
 )
+from tests.support.sample_blocks import next_block
 
 PARTS = [
     SnapshotPart(change=ValidatorChange(header=b"4")),
@@ -180,13 +180,11 @@ def test_a_store_that_began_from_a_snapshot(
     assert empty.backup(tmp_path / "copy.sqlite") == 9
 
 
-def test_it_goes_on_from_there(
-    empty: ChainStore, tmp_path: Path, genesis: Genesis, build: Any
-) -> None:
+def test_it_goes_on_from_there(empty: ChainStore, tmp_path: Path, genesis: Genesis) -> None:
     header = canonical.encode(BlockHeader(chain_id=genesis.chain_id, height=9))
     base = Base((PastHeader(9, header, b"c", b""),), (), ())
     empty.restore([STATE.items()], lambda: base)
-    block = build.next_block(empty)
+    block = next_block(empty)
     empty.append(block, b"certificate", (), {b"a": None})
     assert (empty.base(), empty.height()) == (9, 10)
     assert empty.block(10) is not None

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,10 +17,9 @@ from fedcoin.incentive.proof.hash_stream import HashStream
 from fedcoin.incentive.proof.sampling_plan import SamplingPlan
 from fedcoin.incentive.proof.walk_layout import WalkLayout
 from fedcoin.v1 import task_pb2
+from tests.support.paths import read_vectors
 
-VECTORS: dict[str, Any] = json.loads(
-    (Path(__file__).parents[2] / "vectors" / "incentive.json").read_text()
-)
+VECTORS: dict[str, Any] = read_vectors("incentive")
 
 
 def test_stream() -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parents[3] / "scripts" / "benchmarks" / "bench_shapley.py"
+from tests.support.paths import SCRIPTS
+
+SCRIPT = SCRIPTS / "benchmarks" / "bench_shapley.py"
 
 
 @pytest.mark.slow

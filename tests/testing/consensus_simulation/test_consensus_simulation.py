@@ -6,7 +6,6 @@ import subprocess
 import sys
 from collections.abc import Iterable
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -30,6 +29,7 @@ from fedcoin.testing.consensus_simulation.simulator import (
     simulate,
     validator_key,
 )
+from tests.support.paths import ROOT
 
 EVERYBODY = (100, 100, 100, 100)
 
@@ -150,7 +150,7 @@ def test_a_seed_says_the_same_in_another_process(hash_seed: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", script],
         env={"PYTHONHASHSEED": hash_seed},
-        cwd=Path(__file__).parents[3],
+        cwd=ROOT,
         capture_output=True,
         check=True,
         text=True,

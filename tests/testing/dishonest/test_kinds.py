@@ -6,7 +6,6 @@ import dataclasses
 import runpy
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -19,9 +18,10 @@ from fedcoin.data.errors import RefusalError
 from fedcoin.testing.dishonest.dishonest_miner import DishonestMiner
 from fedcoin.testing.dishonest.mining_strategies import MINING_STRATEGIES
 from fedcoin.testing.dishonest.node_components import KINDS, dishonest_components
+from tests.support.paths import DOCS
 
 KEY = KeyPair.from_seed(b"k" * 32)
-THREATS = Path(__file__).resolve().parents[3] / "docs" / "THREATS.md"
+THREATS = DOCS / "THREATS.md"
 
 
 def test_the_devnets_file_names_what_the_testing_package_implements() -> None:

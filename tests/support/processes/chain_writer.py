@@ -1,6 +1,7 @@
-"""A process that appends blocks and votes as fast as it can, and says what was acknowledged.
+"""A process that appends blocks and votes as fast as it can, and prints each acknowledgement.
 
-Run by test_store_kill.py, which kills it.
+`tests/data/storage/test_chain_store_kill.py` runs it as
+`python -m tests.support.processes.chain_writer HOME`, kills it, and looks for what it printed.
 """
 
 from __future__ import annotations
@@ -8,14 +9,14 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from conftest import genesis_of, next_block, receipt_of, transfer
-
 from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.data.storage.chain_store import ChainStore
+from tests.support.sample_blocks import make_genesis, make_receipt, make_transfer, next_block
 
 
 def main(home: Path) -> None:
-    with ChainStore.open(home / "chain.sqlite", genesis_of()) as store:
+    """Write until killed."""
+    with ChainStore.open(home / "chain.sqlite", make_genesis()) as store:
         artifacts = ArtifactStore(home / "artifacts", 1 << 30)
         store.initialise({b"height": b"0"})
         say("height", store.height())
@@ -23,8 +24,8 @@ def main(home: Path) -> None:
             height = store.height() + 1
             store.record_vote("prevote", height, 0, bytes(32), b"%d" % height)
             say("vote", height)
-            transaction = transfer(height)
-            receipts = [receipt_of(transaction)]
+            transaction = make_transfer(height)
+            receipts = [make_receipt(transaction)]
             changes: dict[bytes, bytes | None] = {
                 b"height": b"%d" % height,
                 b"at/%d" % height: bytes(200),
@@ -39,6 +40,7 @@ def main(home: Path) -> None:
 
 
 def say(what: str, height: int) -> None:
+    """Print that something of this height is on the disk."""
     sys.stdout.write(f"{what} {height}\n")
     sys.stdout.flush()
 

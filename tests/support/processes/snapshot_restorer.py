@@ -1,6 +1,7 @@
-"""A process that begins a chain from a snapshot, part by part, and says so; it is killed meanwhile.
+"""A process that restores a chain from a snapshot, and prints a line after each part.
 
-Run by test_snapshots.py: ``restorer.py GENESIS DATABASE SNAPSHOT CHUNK_BYTES``.
+`tests/application/node/test_snapshot_maker.py` runs it as
+`python -m tests.support.processes.snapshot_restorer GENESIS DATABASE SNAPSHOT CHUNK_BYTES`.
 """
 
 from __future__ import annotations

@@ -1,0 +1,23 @@
+"""Where the files of the repository are that tests read."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCS = ROOT / "docs"
+PROTO = ROOT / "proto"
+PACKAGE = ROOT / "fedcoin"
+SCRIPTS = ROOT / "scripts"
+TESTS = ROOT / "tests"
+VECTORS = TESTS / "vectors"
+"""Golden values, one JSON file for each format; scripts/tools/ writes them."""
+MNIST_GAMES = TESTS / "shapley" / "mnist.npz"
+"""Test images that each coalition of ten clients gets right, one table a game, of 10,000 images."""
+
+
+def read_vectors(name: str) -> Any:
+    """Return the contents of `tests/vectors/<name>.json`."""
+    return json.loads((VECTORS / f"{name}.json").read_text(encoding="utf-8"))
