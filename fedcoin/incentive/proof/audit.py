@@ -1,8 +1,9 @@
-"""Recomputing what was challenged: the voter's part of Proof of Shapley.
+"""Audit: recompute the utilities of the challenged leaves before voting for a block.
 
-A voting rule, not a rule of replay: floating point differs between machines, so counts may differ
-by a tolerance, and two honest voters could differ on a count at its very edge. What was voted in
-stands.
+The audit decides how a validator votes; replaying the chain does not repeat it. Floating-point
+results differ between machines, so that a count of right answers may differ by a tolerance, and
+two honest validators can judge a count at the edge of the tolerance differently. What the
+validators have voted for stays valid (docs/PROTOCOL.md, section 12).
 """
 
 from __future__ import annotations
@@ -20,80 +21,113 @@ from fedcoin.v1.evidence_pb2 import Evidence
 
 @dataclass(frozen=True, slots=True)
 class EvidenceClaims:
-    """What evidence says of single coalitions; row by row."""
+    """The utilities that evidence claims, one coalition a row; C rows."""
 
     coalitions: Bools
-    """(c, n): the grand one, the empty one, then those of the leaves in their order."""
+    """(C, n): the grand coalition, the empty one, then those of the leaves in their order."""
     counts: Ints
-    """(c,) right answers claimed."""
+    """(C,): claimed right answers."""
     leaves: Ints
-    """(c,) the leaf that a row is from; -1 for the first two."""
-    places: Ints
-    """(c,) its place in the leaf."""
+    """(C,): the leaf that a row belongs to; -1 for the first two."""
+    positions: Ints
+    """(C,): the coalition's position in its leaf; -1 for the first two."""
 
 
 def list_claims(evidence: Evidence, plan: SamplingPlan) -> EvidenceClaims:
-    """Everything in ``evidence`` that can be recomputed.
+    """List the claimed utilities that can be recomputed.
 
-    Utilities that the schedule defines (a whole walk's end, what follows a truncation, EXACT's
-    masks of none and all) are left out: the grand and the empty coalition stand for them.
-    ``evidence`` is expected to have passed ``verify_evidence`` under ``plan``. What could harm
-    whoever looks into evidence that has not is refused here too: WRONG_LEAVES, BAD_UTILITY.
+    Utilities that the schedule defines are left out: the last prefix of a walk, the prefixes after
+    truncation, and mask 0 and the full mask under EXACT. The first two rows stand for them.
+
+    Args:
+        evidence: What a miner shows; should have passed `verify_evidence` under `plan`. The
+            checks here only protect against evidence that has not.
+        plan: The miner's plan for the task.
+
+    Returns:
+        The claims.
+
+    Raises:
+        RefusalError: WRONG_LEAVES for a leaf that the task does not allow or of the wrong length,
+            BAD_UTILITY for a utility out of range or not what the schedule defines.
     """
     indices = [leaf.index for leaf in evidence.leaves]
     if any(index >= plan.sample_limit for index in indices):
         raise RefusalError(
             IncentiveCode.WRONG_LEAVES,
-            f"leaf {max(indices)} is shown, where a task takes {plan.sample_limit} samples",
+            f"leaf {max(indices)} is shown; the task allows {plan.sample_limit} samples",
             field="evidence.leaves.index",
             limit=str(plan.sample_limit),
         )
-    utilities = plan.check_utilities(
-        indices,
-        [leaf.utilities for leaf in evidence.leaves],
-        evidence.grand_count,
-        evidence.empty_count,
-    )
-    free = ~plan.mask_implied(indices, utilities, evidence.grand_count)
+    claimed = [leaf.utilities for leaf in evidence.leaves]
+    grand, empty = evidence.grand_count, evidence.empty_count
+    utilities = plan.check_utilities(indices, claimed, grand, empty)
+    free = ~plan.mask_implied(indices, utilities, grand)
     ends = np.array([[True] * plan.clients, [False] * plan.clients])
-    rows, places = np.nonzero(free)
+    rows, positions = np.nonzero(free)
     members = [plan.coalitions(index)[free[row]] for row, index in enumerate(indices)]
     return EvidenceClaims(
         np.concatenate([ends, *members]),
-        np.concatenate([[evidence.grand_count, evidence.empty_count], utilities[free]]),
+        np.concatenate([[grand, empty], utilities[free]]),
         np.concatenate([[-1, -1], np.array(indices, dtype=np.int64)[rows]]),
-        np.concatenate([[-1, -1], places]),
+        np.concatenate([[-1, -1], positions]),
     )
 
 
 def list_audited_coalitions(evidence: Evidence, plan: SamplingPlan) -> Bools:
-    """The coalitions to recompute, bool (c, n), in the order in which ``compare`` takes them."""
+    """List the coalitions that a validator recomputes.
+
+    Args:
+        evidence: What a miner shows; should have passed `verify_evidence` under `plan`.
+        plan: The miner's plan for the task.
+
+    Returns:
+        bool (C, n), in the order in which `compare_counts` takes their counts.
+
+    Raises:
+        RefusalError: WRONG_LEAVES or BAD_UTILITY as `list_claims` raises them.
+    """
     return list_claims(evidence, plan).coalitions
 
 
 def compute_tolerance(evaluation_size: int, per_ten_thousand: int) -> int:
-    """By how many right answers a count may differ: the share of the set, rounded up."""
+    """Compute by how many right answers a recomputed count may differ.
+
+    Args:
+        evaluation_size: Number of examples in the evaluation set.
+        per_ten_thousand: The network parameter `utility_tolerance`, in hundredths of a percent.
+
+    Returns:
+        That share of the evaluation set in right answers, rounded up.
+    """
     return -(-evaluation_size * per_ten_thousand // 10_000)
 
 
 def compare_counts(evidence: Evidence, plan: SamplingPlan, counts: Ints, tolerance: int) -> None:
-    """Hold ``counts`` (c,), recomputed for ``coalitions_to_check``, against the evidence.
+    """Compare recomputed counts with the claimed ones.
 
-    Raises ``Refusal`` AUDIT_FAILED that names the first leaf and coalition that differs by more
-    than ``tolerance`` right answers.
+    Args:
+        evidence: What a miner shows.
+        plan: The miner's plan for the task.
+        counts: Recomputed right answers of `list_audited_coalitions`, int64 (C,).
+        tolerance: By how many right answers a count may differ.
+
+    Raises:
+        RefusalError: AUDIT_FAILED when a count differs by more. The message names the first such
+            leaf and coalition.
     """
-    claimed = list_claims(evidence, plan)
-    wrong = np.flatnonzero(np.abs(claimed.counts - counts) > tolerance)
+    claims = list_claims(evidence, plan)
+    wrong = np.flatnonzero(np.abs(claims.counts - counts) > tolerance)
     if not len(wrong):
         return
     row = int(wrong[0])
-    where = {0: "the grand coalition", 1: "the empty coalition"}.get(row) or (
-        f"leaf {claimed.leaves[row]}, place {claimed.places[row]}, coalition"
-        f" {np.flatnonzero(claimed.coalitions[row]).tolist()}"
+    subject = {0: "the grand coalition", 1: "the empty coalition"}.get(row) or (
+        f"leaf {claims.leaves[row]}, position {claims.positions[row]}, coalition"
+        f" {np.flatnonzero(claims.coalitions[row]).tolist()}"
     )
     raise RefusalError(
         IncentiveCode.AUDIT_FAILED,
-        f"{where}: {claimed.counts[row]} right answers claimed, {counts[row]} recomputed,"
+        f"{subject}: {claims.counts[row]} right answers claimed, {counts[row]} recomputed,"
         f" tolerance {tolerance}; {len(wrong)} of {len(counts)} coalitions differ",
         field="evidence.leaves",
         limit=str(tolerance),

@@ -1,10 +1,11 @@
-"""Which leaves a miner has to show.
+"""Derive a task's challenge from the opened salts, and from it the leaves that a miner shows.
 
-The challenge comes from the salts of all miners' commitments, opened once no commitment can change
-any more. Each salt was bound by its commitment before any other was known, so nobody can choose
-one to suit it: a proposer, which can try many blocks and many certificates, has nothing to try.
-What remains is not to open: it costs the deposit and the samples, and c miners that work together
-have 2^c outcomes to choose from at most, each but one at a price.
+Every miner commits to its samples together with a salt of 32 random bytes. When no commitment can
+be added any more, the miners open their salts, and the challenge is a hash over all of them. No
+miner knew another one's salt when it committed, so that none could choose its own to suit the
+challenge, and a proposer has no influence on it either. What remains is to keep a salt back: this
+costs the deposit and the samples, and c colluding miners choose among at most 2^c challenges
+(docs/adr/0013).
 """
 
 from __future__ import annotations
@@ -19,11 +20,19 @@ _LEAVES = b"fedcoin/challenged-leaves/v1\x00"
 
 
 def derive_challenge(task_id: bytes, attempt: int, salts: Mapping[bytes, bytes]) -> bytes:
-    """The challenge of one attempt at a task, 32 bytes.
+    """Hash the opened salts of one attempt at a task into its challenge.
 
-    ``salts`` are those of the opened commitments, 32 bytes each, by miner's address (20 bytes).
-    SHA-256("fedcoin/challenge/v2" 00 || task id (32) || attempt (4) || number of salts (4) || for
-    each, in the order of the addresses, address || salt), numbers big-endian.
+    The challenge is SHA-256("fedcoin/challenge/v2" || 00 || task id (32 bytes) || attempt (4) ||
+    number of salts (4) || address (20) and salt (32) of each miner, ordered by address), with
+    numbers big-endian.
+
+    Args:
+        task_id: 32 bytes.
+        attempt: The attempt's number, 0 for the first one; below 2**32.
+        salts: The opened salts, 32 bytes each, by miner's address (20 bytes).
+
+    Returns:
+        The challenge, 32 bytes.
     """
     opened = b"".join(address + salts[address] for address in sorted(salts))
     numbers = attempt.to_bytes(4, "big") + len(salts).to_bytes(4, "big")
@@ -33,12 +42,24 @@ def derive_challenge(task_id: bytes, attempt: int, salts: Mapping[bytes, bytes])
 def draw_challenged_leaves(
     challenge: bytes, public_key: bytes, samples: int, q: int
 ) -> tuple[int, ...]:
-    """The ``min(q, samples)`` different leaves that this miner has to show, rising.
+    """Draw the leaves that one miner has to show.
 
-    All of them when ``q >= samples``. Otherwise each set of q leaves is equally likely (R. Floyd's
-    algorithm over the stream seeded with SHA-256("fedcoin/challenged-leaves/v1" 00 || challenge ||
-    public key)). ``samples`` is from 1 to 2**32; memory is in proportion to the result. Raises
-    ``ValueError`` for a ``q`` below 1: unchallenged evidence proves nothing.
+    Every set of q leaves is equally likely: R. Floyd's algorithm (Bentley and Floyd, "A sample of
+    brilliance", CACM 30(9), 1987) over the `HashStream` of
+    SHA-256("fedcoin/challenged-leaves/v1" || 00 || challenge || public key). Memory is in
+    proportion to the result.
+
+    Args:
+        challenge: The task's challenge, 32 bytes.
+        public_key: The miner's key, 32 bytes.
+        samples: How many leaves the miner has, from 1 to 2**32.
+        q: How many of them are challenged, at least 1; all when there are no more than q.
+
+    Returns:
+        `min(q, samples)` different leaf indices in ascending order.
+
+    Raises:
+        ValueError: `q` is below 1. Evidence of which nothing is challenged proves nothing.
     """
     if q < 1:
         raise ValueError(f"at least one leaf must be challenged, not {q}")

@@ -1,10 +1,11 @@
-"""Evidence behind a vector: made by the miner, committed to, and checked by everybody.
+"""Evidence for a miner's vector of Shapley values: how it is made, committed to and verified.
 
-``verify_evidence`` goes from cheap to costly: first counts and lengths, then ranges, and only then
-hashes. What it has passed is: these leaves and sums are the ones under the root; every leaf holds
-utilities that the schedule allows, and the vector that follows from them; every other subtree holds
-a sum that some utilities could give, and that adds up over clients as they must. What is not shown
-may still be invented, within its weight: that is what the challenge and the audit are for.
+Verification (`verify_evidence`) goes from cheap to expensive: counts and lengths, then ranges,
+then hashes. Evidence that passes shows that the leaves and sums belong to the root; that each leaf
+holds utilities which the schedule allows and the vector that follows from them; and that every
+other subtree has a sum which some utilities could give and which adds up over the clients as it
+must. A miner could still invent a leaf that is not shown; challenge and audit are there to find
+that, and `SamplingPlan.max_leaf_weight_nano` bounds what it is worth.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from fedcoin.incentive.proof.evidence_checks import (
     check_vector,
 )
 from fedcoin.incentive.proof.layouts import Ints
-from fedcoin.incentive.proof.sampling_plan import SamplingPlan
+from fedcoin.incentive.proof.sampling_plan import MAX_CLIENTS, SamplingPlan
 from fedcoin.incentive.proof.sum_tree import (
     HASH_BYTES,
     Hashes,
@@ -46,43 +47,49 @@ _COMMITMENT = b"fedcoin/commitment/v1\x00"
 
 @dataclass(frozen=True, slots=True)
 class ProvedVector:
-    """What valid evidence says."""
+    """The result that verified evidence proves."""
 
     samples: int
-    """Leaves of the tree: the vector's weight in the mean."""
+    """Number of leaves N: the vector's weight in the mean of all miners."""
     shapley_nano: tuple[int, ...]
-    """S, one a client, in nano-utility."""
+    """Shapley values in nano-utility, one for each client."""
     evaluations: int
-    """Coalitions that the samples stand for."""
+    """Number of coalitions in all leaves."""
 
 
 @dataclass(frozen=True, slots=True)
 class EvidenceTree:
-    """All samples of one miner, ready to answer any challenge."""
+    """All samples of one miner, from which it can answer any challenge."""
 
     utilities: Ints
-    """(N, m), canonical."""
+    """In right answers, int64 (N, m), the implied ones filled in."""
     tree: SumTree
     grand: int
+    """u(all clients), in right answers."""
     empty: int
+    """u(no client), in right answers."""
 
     @property
     def samples(self) -> int:
-        """Leaves, N."""
+        """Number of leaves, N."""
         return len(self.utilities)
 
     @property
     def root(self) -> bytes:
-        """32 bytes."""
+        """The tree's root, 32 bytes."""
         return self.tree.root
 
     @property
     def total(self) -> list[int]:
-        """The sum of all leaves' vectors."""
+        """The sum of all leaves' vectors, n integers."""
         return self.tree.total
 
     def build_opening(self) -> Evidence:
-        """The evidence without any leaf: what the miner commits to."""
+        """Build the evidence without leaves and siblings, to which the miner commits.
+
+        Returns:
+            Root, number of samples, total, and the utilities of the grand and empty coalition.
+        """
         return Evidence(
             root=self.root,
             samples=self.samples,
@@ -92,7 +99,14 @@ class EvidenceTree:
         )
 
     def prove(self, indices: Sequence[int]) -> Evidence:
-        """The evidence with the leaves of the rising, different ``indices`` and their siblings."""
+        """Build the evidence that answers a challenge.
+
+        Args:
+            indices: The challenged leaves, different and in ascending order.
+
+        Returns:
+            The opening, those leaves, and the siblings that lead from them to the root.
+        """
         evidence = self.build_opening()
         for index in indices:
             evidence.leaves.add(index=index, utilities=self.utilities[index].tolist())
@@ -104,11 +118,21 @@ class EvidenceTree:
 def build_evidence_tree(
     plan: SamplingPlan, utilities: Sequence[Sequence[int]] | Ints, grand: int, empty: int
 ) -> EvidenceTree:
-    """The tree over leaves 0 to N - 1 of ``plan``, from their utilities (N, m).
+    """Build the tree over a miner's leaves 0 to N - 1.
 
-    ``grand`` and ``empty`` are right answers. Utilities that the schedule defines are filled in,
-    so they may be anything. Raises ``Refusal`` BAD_SAMPLES or BAD_UTILITY for what no verifier
-    would accept.
+    Args:
+        plan: The miner's plan for the task.
+        utilities: In right answers, (N, m); those that the schedule defines may be anything, they
+            are filled in.
+        grand: u(all clients), in right answers.
+        empty: u(no client), in right answers.
+
+    Returns:
+        The tree.
+
+    Raises:
+        RefusalError: BAD_SAMPLES when the task does not allow N samples, BAD_UTILITY when a
+            utility is out of range. No verifier would accept such evidence.
     """
     check_samples(plan, len(utilities))
     claimed = np.asarray(utilities, dtype=np.int64).reshape(len(utilities), plan.leaf_length)
@@ -118,7 +142,8 @@ def build_evidence_tree(
     if rows.min() < 0 or rows.max() > plan.evaluation_size:
         raise RefusalError(
             IncentiveCode.BAD_UTILITY,
-            f"utilities must be from 0 to {plan.evaluation_size}",
+            f"utilities are from {rows.min()} to {rows.max()}; 0 to {plan.evaluation_size} is"
+            " possible",
             field="utilities",
             limit=str(plan.evaluation_size),
         )
@@ -129,12 +154,26 @@ def build_evidence_tree(
 def compute_commitment(
     evidence: Evidence, salt: bytes, task_id: bytes, attempt: int, address: bytes
 ) -> bytes:
-    """What a miner publishes before the challenge: a hiding, binding hash of its sums, 32 bytes.
+    """Compute the hash that a miner publishes before the challenge is known.
 
-    SHA-256("fedcoin/commitment/v1" 00 || salt (32) || task id (32) || attempt (4) || miner's
-    address (20) || root (32) || samples (8) || grand (4) || empty (4) || n (4) || total (n x 8,
-    two's complement)), numbers big-endian. The root stands for leaves and siblings.
-    Raises ``Refusal`` MALFORMED when a part has another length or the vector is longer than any.
+    The commitment is SHA-256("fedcoin/commitment/v1" || 00 || salt (32 bytes) || task id (32) ||
+    attempt (4) || miner's address (20) || root (32) || samples (8) || grand (4) || empty (4) ||
+    n (4) || total (n times 8, two's complement)), with numbers big-endian. It is binding, and the
+    salt hides what it stands for. The root stands for leaves and siblings, which are not hashed.
+
+    Args:
+        evidence: The opening; leaves and siblings are ignored.
+        salt: 32 random bytes.
+        task_id: 32 bytes.
+        attempt: The attempt's number, 0 for the first one; below 2**32.
+        address: The miner's address, 20 bytes.
+
+    Returns:
+        The commitment, 32 bytes.
+
+    Raises:
+        RefusalError: MALFORMED when a part has the wrong length or the total has no number or
+            more than 1,000.
     """
     for name, value, length in (
         ("salt", salt, 32),
@@ -143,7 +182,7 @@ def compute_commitment(
         ("evidence.root", evidence.root, HASH_BYTES),
     ):
         check_length(name, value, length)
-    check_vector("evidence.total", evidence.total, most=1_000)
+    check_vector("evidence.total", evidence.total, max_length=MAX_CLIENTS)
     numbers = (
         evidence.samples.to_bytes(8, "big")
         + evidence.grand_count.to_bytes(4, "big")
@@ -151,25 +190,32 @@ def compute_commitment(
         + len(evidence.total).to_bytes(4, "big")
         + b"".join(value.to_bytes(8, "big", signed=True) for value in evidence.total)
     )
-    return hashlib.sha256(
-        _COMMITMENT
-        + salt
-        + task_id
-        + attempt.to_bytes(4, "big")
-        + address
-        + evidence.root
-        + numbers
-    ).digest()
+    context = task_id + attempt.to_bytes(4, "big") + address
+    return hashlib.sha256(_COMMITMENT + salt + context + evidence.root + numbers).digest()
 
 
 def verify_evidence(
     evidence: Evidence, plan: SamplingPlan, challenge: bytes, q: int
 ) -> ProvedVector:
-    """Check what a miner shows against its plan and the challenge, and return its vector.
+    """Check what a miner shows against its plan and the challenge.
 
-    ``q``, at least 1, is how many leaves are challenged. Time and memory are in proportion to the
-    evidence that an honest miner would send. Raises ``Refusal`` with an ``EvidenceCode``;
-    recomputes no utility.
+    No utility is recomputed. Time and memory are in proportion to the evidence that an honest
+    miner would send.
+
+    Args:
+        evidence: What the miner shows, from an untrusted source.
+        plan: The miner's plan for the task.
+        challenge: The task's challenge, 32 bytes.
+        q: How many leaves are challenged, at least 1.
+
+    Returns:
+        The vector that the evidence proves.
+
+    Raises:
+        RefusalError: MALFORMED, BAD_SAMPLES, BAD_UTILITY, WRONG_LEAVES, WRONG_SIBLINGS,
+            SUM_OUT_OF_RANGE or SUM_NOT_EFFICIENT as `evidence_checks` and
+            `SamplingPlan.check_utilities` raise them; WRONG_TOTAL or WRONG_ROOT when leaves and
+            siblings lead to another total or root.
     """
     check_counts(evidence, plan, q)
     samples, grand, empty = evidence.samples, evidence.grand_count, evidence.empty_count
@@ -177,12 +223,39 @@ def verify_evidence(
     check_indices(evidence, indices)
     missing = sibling_positions(indices, samples)
     siblings = check_siblings(evidence, plan, missing)
-    rows = plan.check_utilities(indices, [leaf.utilities for leaf in evidence.leaves], grand, empty)
+    claimed = [leaf.utilities for leaf in evidence.leaves]
+    rows = plan.check_utilities(indices, claimed, grand, empty)
     vectors = plan.contributions(indices, rows, grand, empty)
-    places = np.array(indices, dtype=np.int64)
-    root = _fold(
-        KnownNodes(places, leaf_hashes(places, rows, vectors), vectors), missing, siblings, samples
-    )
+    leaves = np.array(indices, dtype=np.int64)
+    shown = KnownNodes(leaves, leaf_hashes(leaves, rows, vectors), vectors)
+    _check_root(evidence, _fold(shown, missing, siblings, samples))
+    values = plan.shapley_nano(samples, evidence.total)
+    return ProvedVector(samples, values, plan.evaluations(samples))
+
+
+def compute_max_evidence_bytes(plan: SamplingPlan, q: int) -> int:
+    """Bound the serialised size of any valid `Evidence` under a plan.
+
+    A task whose evidence might not fit into a transaction is refused when it is opened.
+
+    Args:
+        plan: A miner's plan for the task.
+        q: How many leaves are challenged, at least 1.
+
+    Returns:
+        An upper bound in bytes.
+    """
+    samples = plan.sample_limit
+    shown = min(q, samples)
+    leaf = plan.leaf_length * _varint_bytes(plan.evaluation_size) + 32
+    reach = samples * plan.evaluation_size * plan.denominator(1)
+    node = HASH_BYTES + plan.clients * _varint_bytes(2 * reach) + 16
+    # A level shows at most one sibling for each leaf, and no more than half of its nodes.
+    siblings = sum(min(shown, width // 2) for width in level_widths(samples)[:-1])
+    return shown * leaf + (siblings + 1) * node + 64
+
+
+def _check_root(evidence: Evidence, root: KnownNodes) -> None:
     if root.sums[0].tolist() != list(evidence.total):
         raise RefusalError(
             IncentiveCode.WRONG_TOTAL,
@@ -195,40 +268,23 @@ def verify_evidence(
             "root is not the hash of the leaves and siblings shown",
             field="evidence.root",
         )
-    return ProvedVector(
-        samples, plan.shapley_nano(samples, evidence.total), plan.evaluations(samples)
-    )
-
-
-def compute_max_evidence_bytes(plan: SamplingPlan, q: int) -> int:
-    """An upper bound on the serialised size of any valid ``Evidence`` under ``plan``, in bytes.
-
-    A task whose reveals could not fit in a transaction is better refused when it is opened.
-    """
-    samples = plan.sample_limit
-    shown = min(q, samples)
-    leaf = plan.leaf_length * _varint(plan.evaluation_size) + 32
-    reach = samples * plan.evaluation_size * plan.denominator(1)
-    node = HASH_BYTES + plan.clients * _varint(2 * reach) + 16
-    # Each level shows at most one sibling a leaf, and no more than half of its nodes.
-    siblings = sum(min(shown, width // 2) for width in level_widths(samples)[:-1])
-    return shown * leaf + (siblings + 1) * node + 64
 
 
 def _fold(
     known: KnownNodes, missing: list[list[int]], siblings: tuple[Hashes, Ints], samples: int
 ) -> KnownNodes:
-    """From the shown leaves up to the root, taking siblings in their order."""
+    """Compute the root from the shown leaves and the siblings, which are in the order needed."""
     hashes, sums = siblings
     taken = 0
-    for level, places in enumerate(missing):
-        upto = taken + len(places)
-        added = np.array(places, dtype=np.int64)
-        known = known.with_nodes(added, hashes[taken:upto], sums[taken:upto])
+    for level, positions in enumerate(missing):
+        end = taken + len(positions)
+        added = np.array(positions, dtype=np.int64)
+        known = known.with_nodes(added, hashes[taken:end], sums[taken:end])
         known = known.parents(level, samples)
-        taken = upto
+        taken = end
     return known
 
 
-def _varint(value: int) -> int:
+def _varint_bytes(value: int) -> int:
+    """Return the bytes of a protobuf varint, 7 bits each."""
     return max(1, -(-value.bit_length() // 7))

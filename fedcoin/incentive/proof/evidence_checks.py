@@ -1,8 +1,8 @@
-"""Whether evidence is well formed: everything that can be refused before a hash is computed.
+"""Checks of evidence that need no hash, in the order in which `verify_evidence` makes them.
 
-In the order in which ``evidence.verify_evidence`` calls them: counts and lengths, indices, then
-the siblings' sums, each against the range that its leaves allow and against what they must share
-out. All of it is linear in the evidence, and nothing here trusts a number before it is in range.
+First counts and lengths, then the leaves' indices, then the siblings' sums: each against the range
+that the leaves below it allow, and against what they must share out. The time is linear in the
+size of the evidence, and no number is used before it is known to be in range.
 """
 
 from __future__ import annotations
@@ -20,9 +20,20 @@ from fedcoin.v1.evidence_pb2 import Evidence
 
 
 def check_counts(evidence: Evidence, plan: SamplingPlan, q: int) -> None:
-    """Lengths and counts, before anything is computed."""
+    """Check the lengths and counts that everything else depends on.
+
+    Args:
+        evidence: What a miner shows.
+        plan: The miner's plan for the task.
+        q: How many leaves are challenged, at least 1.
+
+    Raises:
+        RefusalError: MALFORMED for a root or total of the wrong length, BAD_SAMPLES and
+            BAD_UTILITY as `check_samples` and `check_ends` raise them, WRONG_LEAVES when the
+            number of leaves is not that of the challenged ones.
+    """
     check_length("evidence.root", evidence.root, HASH_BYTES)
-    check_vector("evidence.total", evidence.total, least=plan.clients, most=plan.clients)
+    check_vector("evidence.total", evidence.total, min_length=plan.clients, max_length=plan.clients)
     check_samples(plan, evidence.samples)
     check_ends(plan, evidence.grand_count, evidence.empty_count)
     due = min(q, evidence.samples)
@@ -36,35 +47,61 @@ def check_counts(evidence: Evidence, plan: SamplingPlan, q: int) -> None:
 
 
 def check_samples(plan: SamplingPlan, samples: int) -> None:
-    """That the task takes so many samples."""
+    """Check that the task allows a number of samples.
+
+    Args:
+        plan: A miner's plan for the task.
+        samples: How many leaves the miner claims.
+
+    Raises:
+        RefusalError: BAD_SAMPLES when it does not.
+    """
     lowest = plan.fixed_samples or 1
     if not lowest <= samples <= plan.sample_limit:
         raise RefusalError(
             IncentiveCode.BAD_SAMPLES,
-            f"{samples} samples, where the task takes {lowest} to {plan.sample_limit}",
+            f"{samples} samples are claimed; the task allows {lowest} to {plan.sample_limit}",
             field="evidence.samples",
             limit=str(plan.sample_limit),
         )
 
 
 def check_ends(plan: SamplingPlan, grand: int, empty: int) -> None:
-    """That the grand and the empty coalition's counts are possible."""
-    highest_empty = 0 if plan.empty_is_zero else plan.evaluation_size
+    """Check that the utilities of the grand and the empty coalition are possible.
+
+    Args:
+        plan: A miner's plan for the task.
+        grand: Claimed u(all clients), in right answers.
+        empty: Claimed u(no client), in right answers.
+
+    Raises:
+        RefusalError: BAD_UTILITY when one is negative or above the evaluation size, or when
+            `empty` is not 0 under EMPTY_COALITION_ZERO.
+    """
+    max_empty = 0 if plan.empty_is_zero else plan.evaluation_size
     for name, value, highest in (
         ("grand_count", grand, plan.evaluation_size),
-        ("empty_count", empty, highest_empty),
+        ("empty_count", empty, max_empty),
     ):
         if not 0 <= value <= highest:
             raise RefusalError(
                 IncentiveCode.BAD_UTILITY,
-                f"{name} is {value}, at most {highest} is possible",
+                f"{name} is {value}; 0 to {highest} is possible",
                 field=f"evidence.{name}",
                 limit=str(highest),
             )
 
 
 def check_indices(evidence: Evidence, indices: Sequence[int]) -> None:
-    """That the leaves are the challenged ones, in order."""
+    """Check that the leaves shown are the challenged ones, in ascending order.
+
+    Args:
+        evidence: What a miner shows, with as many leaves as are challenged.
+        indices: The challenged leaves, in ascending order.
+
+    Raises:
+        RefusalError: WRONG_LEAVES when another leaf is shown.
+    """
     for leaf, index in zip(evidence.leaves, indices, strict=True):
         if leaf.index != index:
             raise RefusalError(
@@ -78,8 +115,22 @@ def check_indices(evidence: Evidence, indices: Sequence[int]) -> None:
 def check_siblings(
     evidence: Evidence, plan: SamplingPlan, missing: list[list[int]]
 ) -> tuple[Hashes, Ints]:
-    """Siblings as arrays (S, 32) and (S, n), once their number, lengths and sums are in order."""
-    needed = sum(len(places) for places in missing)
+    """Check the number, lengths and sums of the siblings and turn them into arrays.
+
+    Args:
+        evidence: What a miner shows.
+        plan: The miner's plan for the task.
+        missing: The positions of the siblings, level by level, as `sibling_positions` lists them.
+
+    Returns:
+        Hashes, uint8 (G, 32), and sums, int64 (G, n), of the G siblings.
+
+    Raises:
+        RefusalError: WRONG_SIBLINGS when their number is wrong, MALFORMED when a hash or sum has
+            the wrong length, SUM_OUT_OF_RANGE when no utilities could give a sum,
+            SUM_NOT_EFFICIENT when a sum does not add up over the clients to what it must.
+    """
+    needed = sum(len(positions) for positions in missing)
     if len(evidence.siblings) != needed:
         raise RefusalError(
             IncentiveCode.WRONG_SIBLINGS,
@@ -87,11 +138,12 @@ def check_siblings(
             field="evidence.siblings",
             limit=str(needed),
         )
+    n = plan.clients
     for node in evidence.siblings:
         check_length("evidence.siblings.hash", node.hash, HASH_BYTES)
-        check_vector("evidence.siblings.sum", node.sum, least=plan.clients, most=plan.clients)
+        check_vector("evidence.siblings.sum", node.sum, min_length=n, max_length=n)
     sums = np.array([list(node.sum) for node in evidence.siblings], dtype=np.int64)
-    sums = sums.reshape(needed, plan.clients)
+    sums = sums.reshape(needed, n)
     if needed:
         _check_sums(evidence, plan, missing, sums)
     hashes = np.frombuffer(b"".join(node.hash for node in evidence.siblings), dtype=np.uint8)
@@ -102,8 +154,8 @@ def _check_sums(
     evidence: Evidence, plan: SamplingPlan, missing: list[list[int]], sums: Ints
 ) -> None:
     groups = [
-        leaf_spans(level, np.array(places, dtype=np.int64), evidence.samples)
-        for level, places in enumerate(missing)
+        leaf_spans(level, np.array(positions, dtype=np.int64), evidence.samples)
+        for level, positions in enumerate(missing)
     ]
     first = np.concatenate([group[0] for group in groups])
     count = np.concatenate([group[1] for group in groups])
@@ -114,12 +166,12 @@ def _check_sums(
         raise RefusalError(
             IncentiveCode.SUM_OUT_OF_RANGE,
             f"the sibling over leaves {first[row]} to {first[row] + count[row] - 1} sums to"
-            f" {sums[row, client]} for client {client}, outside {low[row, client]} to"
-            f" {high[row, client]}",
+            f" {sums[row, client]} for client {client}; {low[row, client]} to"
+            f" {high[row, client]} is possible",
             field="evidence.siblings.sum",
             limit=str(high[row, client]),
         )
-    # In range now, so adding up over clients cannot overflow.
+    # All sums are in range here, so that adding them up over the clients cannot overflow.
     due = plan.efficiency_sums(first, count, evidence.grand_count, evidence.empty_count)
     uneven = np.flatnonzero(sums.sum(axis=1) != due)
     if len(uneven):
@@ -134,7 +186,16 @@ def _check_sums(
 
 
 def check_length(name: str, value: bytes, length: int) -> None:
-    """That a byte string has its one length."""
+    """Check the length of a byte string.
+
+    Args:
+        name: The field's name, for the refusal.
+        value: The byte string.
+        length: The only length allowed, in bytes.
+
+    Raises:
+        RefusalError: MALFORMED when the length differs.
+    """
     if len(value) != length:
         raise RefusalError(
             IncentiveCode.MALFORMED,
@@ -144,12 +205,22 @@ def check_length(name: str, value: bytes, length: int) -> None:
         )
 
 
-def check_vector(name: str, values: Sequence[int], *, least: int = 1, most: int) -> None:
-    """That a vector has a number of elements in range."""
-    if not least <= len(values) <= most:
+def check_vector(name: str, values: Sequence[int], *, min_length: int = 1, max_length: int) -> None:
+    """Check the number of elements of a vector.
+
+    Args:
+        name: The field's name, for the refusal.
+        values: The vector.
+        min_length: The fewest elements allowed.
+        max_length: The most elements allowed.
+
+    Raises:
+        RefusalError: MALFORMED when the vector is shorter or longer.
+    """
+    if not min_length <= len(values) <= max_length:
         raise RefusalError(
             IncentiveCode.MALFORMED,
-            f"{name} has {len(values)} numbers, not {least} to {most}",
+            f"{name} has {len(values)} numbers; {min_length} to {max_length} are allowed",
             field=name,
-            limit=str(most),
+            limit=str(max_length),
         )

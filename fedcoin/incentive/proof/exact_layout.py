@@ -1,11 +1,18 @@
-"""EXACT: every coalition, in fixed blocks, weighted as in Shapley's formula.
+"""EXACT schedule: all 2^n coalitions in fixed leaves, weighted as in Shapley's formula.
 
-With w(s) = 1 / (n C(n-1, s)) the value of client k is the sum over coalitions T of u(T) w(|T|-1) if
-k is in T, and of -u(T) w(|T|) if not. All w are multiples of 1 / L with L = lcm(1..n), since
-n C(n-1, s) divides L: sums are kept in that unit, exactly.
+Notation, in addition to that of `layouts`:
 
-Coalitions are masks from 0 to 2^n - 1 (bit k: client k takes part). Leaf j holds the masks
-j B to j B + B - 1, with B = max(1, 2^n / 64): at most 64 leaves.
+    w(s) = 1 / (n C(n-1, s))      weight of a coalition of s other clients
+    L = lcm(1, ..., n)            every w(s) is a multiple of 1 / L, as n C(n-1, s) divides L
+    B = max(1, 2^n / 64)          masks in a leaf, so that there are at most 64 leaves
+
+The value of client k is (Shapley, "A value for n-person games", 1953, with the terms ordered by
+coalition)
+
+    S_k = sum over T with k of u(T) w(|T| - 1)  -  sum over T without k of u(T) w(|T|)
+
+Vectors are sums of u(T) L w, so that they are integers. A coalition is a mask from 0 to 2^n - 1,
+of which bit k says whether client k takes part. Leaf j holds the masks j B to j B + B - 1.
 """
 
 from __future__ import annotations
@@ -23,129 +30,164 @@ MAX_LEAVES = 64
 
 
 def common_denominator(clients: int) -> int:
-    """L = lcm(1..n): sums are in multiples of 1 / L right answers."""
+    """Compute L = lcm(1, ..., n).
+
+    Args:
+        clients: Number of clients, n.
+
+    Returns:
+        L: vectors are in multiples of 1 / L right answers.
+    """
     return math.lcm(*range(1, clients + 1))
 
 
 def integer_weights(clients: int) -> list[int]:
-    """L w(s) for s = 0 to n - 1, whole numbers."""
-    return [
-        common_denominator(clients) // (clients * math.comb(clients - 1, s)) for s in range(clients)
-    ]
+    """Compute L w(s), the weights in Shapley's formula as integers.
+
+    Args:
+        clients: Number of clients, n.
+
+    Returns:
+        n integers, L w(s) for s = 0 to n - 1.
+    """
+    scale = common_denominator(clients)
+    return [scale // (clients * math.comb(clients - 1, s)) for s in range(clients)]
 
 
 def masks_to_coalitions(masks: Ints, clients: int) -> Bools:
-    """Bit k of each mask as column k: (m,) to (m, n)."""
+    """Turn masks into rows of memberships.
+
+    Args:
+        masks: Shape (m,); bit k says whether client k takes part.
+        clients: Number of clients, n.
+
+    Returns:
+        Shape (m, n), true where the client takes part.
+    """
     bits: Ints = (masks[:, None] >> np.arange(clients)) & 1
     return bits.astype(np.bool_)
 
 
 def contribution_coefficients(masks: Ints, clients: int) -> Ints:
-    """What a utility of 1 for each mask adds to each client's sum: (m, n)."""
+    """Compute how much a utility of 1 adds to each client's sum.
+
+    Args:
+        masks: The coalitions, shape (m,).
+        clients: Number of clients, n.
+
+    Returns:
+        Shape (m, n): L w(|T| - 1) for members of T and -L w(|T|) for all others.
+    """
     members = masks_to_coalitions(masks, clients)
     sizes = members.sum(axis=1)
-    table = np.array(integer_weights(clients), dtype=np.int64)
-    gain = table[np.maximum(sizes - 1, 0)]
-    loss = table[np.minimum(sizes, clients - 1)]
-    signed: Ints = np.where(members, gain[:, None], -loss[:, None])
-    return signed
+    weights = np.array(integer_weights(clients), dtype=np.int64)
+    gain = weights[np.maximum(sizes - 1, 0)]
+    loss = weights[np.minimum(sizes, clients - 1)]
+    coefficients: Ints = np.where(members, gain[:, None], -loss[:, None])
+    return coefficients
 
 
 @lru_cache(maxsize=MAX_EXACT_CLIENTS)
-def _running_bounds(clients: int) -> tuple[Ints, Ints]:
-    """Running sums over leaves of the negative and positive coefficients: (leaves + 1, n) each.
+def _cumulative_coefficients(clients: int) -> tuple[Ints, Ints]:
+    """Sum the negative and the positive coefficients over the leaves before each leaf.
 
-    Mask 0 and the full mask are left out: their utilities are known.
+    Mask 0 and the full mask are left out: their utilities are known. Shape (leaves + 1, n) each.
     """
-    table = contribution_coefficients(np.arange(1 << clients), clients)
-    table[0] = 0
-    table[-1] = 0
-    blocks = table.reshape(min(1 << clients, MAX_LEAVES), -1, clients)
-    running = []
-    for part in (np.minimum(blocks, 0), np.maximum(blocks, 0)):
-        total = np.zeros((len(blocks) + 1, clients), dtype=np.int64)
+    coefficients = contribution_coefficients(np.arange(1 << clients), clients)
+    coefficients[0] = 0
+    coefficients[-1] = 0
+    leaves = coefficients.reshape(min(1 << clients, MAX_LEAVES), -1, clients)
+    cumulative = []
+    for part in (np.minimum(leaves, 0), np.maximum(leaves, 0)):
+        total = np.zeros((len(leaves) + 1, clients), dtype=np.int64)
         np.cumsum(part.sum(axis=1), axis=0, out=total[1:])
         total.setflags(write=False)
-        running.append(total)
-    return running[0], running[1]
+        cumulative.append(total)
+    return cumulative[0], cumulative[1]
 
 
 @dataclass(frozen=True, slots=True)
 class ExactLayout:
-    """The EXACT layout for ``clients`` clients, the same for every task and miner."""
+    """The leaves of all coalitions, equal for every task and miner; implements `Layout`."""
 
     clients: int
+    """Number of clients, n; 1 to 16."""
 
     @property
     def leaves(self) -> int:
-        """How many leaves there are, always."""
+        """Number of leaves, always N."""
         return min(1 << self.clients, MAX_LEAVES)
 
     @property
     def leaf_length(self) -> int:
-        """Masks in a leaf, B."""
+        """Number of masks in a leaf, B."""
         return (1 << self.clients) // self.leaves
 
     @property
     def cycle_length(self) -> int:
-        """All of them."""
+        """The number of leaves: only all of them together give S."""
         return self.leaves
 
     @property
     def pair_length(self) -> int:
-        """Blocks have none."""
+        """1: no leaf is the reverse of another."""
         return 1
 
     def denominator(self, samples: int) -> int:
-        """L, whatever ``samples`` is."""
+        """Implement `Layout.denominator`: L, whatever `samples` is."""
         return common_denominator(self.clients)
 
     def evaluations(self, samples: int) -> int:
-        """All 2^n coalitions."""
+        """Implement `Layout.evaluations`: all 2^n coalitions, whatever `samples` is."""
         return 1 << self.clients
 
     def coalitions(self, index: int) -> Bools:
-        """The masks of one block, in rising order."""
+        """Implement `Layout.coalitions`: the masks of one leaf, in ascending order."""
         return masks_to_coalitions(self._masks(index), self.clients)
 
     def mask_implied(self, indices: Ints, utilities: Ints, grand: int, truncation: int) -> Bools:
-        """True for mask 0, which is the empty coalition, and the full mask, the grand one."""
-        known = np.zeros(utilities.shape, dtype=np.bool_)
-        known[indices == 0, 0] = True
-        known[indices == self.leaves - 1, -1] = True
-        return known
+        """Implement `Layout.mask_implied`: mask 0 and the full mask."""
+        implied = np.zeros(utilities.shape, dtype=np.bool_)
+        implied[indices == 0, 0] = True
+        implied[indices == self.leaves - 1, -1] = True
+        return implied
 
     def implied_values(self, indices: Ints, grand: int, empty: int) -> Ints:
-        """``empty`` in the first leaf's first place, ``grand`` elsewhere."""
+        """Implement `Layout.implied_values`: `empty` for mask 0, `grand` everywhere else."""
         values = np.full((len(indices), self.leaf_length), grand, dtype=np.int64)
         values[indices == 0, 0] = empty
         return values
 
     def contributions(self, indices: Ints, utilities: Ints, grand: int, empty: int) -> Ints:
-        """Utilities times coefficients, block by block."""
-        sums = np.empty((len(indices), self.clients), dtype=np.int64)
+        """Implement `Layout.contributions`: utilities times coefficients, leaf by leaf."""
+        vectors = np.empty((len(indices), self.clients), dtype=np.int64)
         for row, index in enumerate(indices.tolist()):
-            sums[row] = utilities[row] @ contribution_coefficients(self._masks(index), self.clients)
-        return sums
+            coefficients = contribution_coefficients(self._masks(index), self.clients)
+            vectors[row] = utilities[row] @ coefficients
+        return vectors
 
     def sum_bounds(
-        self, first: Ints, count: Ints, size: int, grand: int, empty: int
+        self, first: Ints, count: Ints, evaluation_size: int, grand: int, empty: int
     ) -> tuple[Ints, Ints]:
-        """Exact bounds: every free utility at whichever end suits."""
-        low, high = _running_bounds(self.clients)
-        table = integer_weights(self.clients)
-        fixed = np.where(first + count == self.leaves, grand * table[-1], 0)
-        fixed -= np.where(first == 0, empty * table[0], 0)
+        """Implement `Layout.sum_bounds`: exact bounds, each utility at 0 or E."""
+        low, high = _cumulative_coefficients(self.clients)
+        weights = integer_weights(self.clients)
+        fixed = np.where(first + count == self.leaves, grand * weights[-1], 0)
+        fixed -= np.where(first == 0, empty * weights[0], 0)
         return (
-            (low[first + count] - low[first]) * size + fixed[:, None],
-            (high[first + count] - high[first]) * size + fixed[:, None],
+            (low[first + count] - low[first]) * evaluation_size + fixed[:, None],
+            (high[first + count] - high[first]) * evaluation_size + fixed[:, None],
         )
 
     def efficiency_sums(self, first: Ints, count: Ints, grand: int, empty: int) -> Ints:
-        """L grand with the full mask, less L empty with mask 0: all other masks share out 0."""
-        whole = common_denominator(self.clients)
-        full = np.where(first + count == self.leaves, whole * grand, 0)
-        return full - np.where(first == 0, whole * empty, 0)
+        """Implement `Layout.efficiency_sums`.
+
+        A leaf with the full mask shares out L grand, one with mask 0 takes L empty away, and all
+        other masks share out 0.
+        """
+        scale = common_denominator(self.clients)
+        full = np.where(first + count == self.leaves, scale * grand, 0)
+        return full - np.where(first == 0, scale * empty, 0)
 
     def _masks(self, index: int) -> Ints:
         start = index * self.leaf_length

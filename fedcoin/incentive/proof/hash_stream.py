@@ -1,4 +1,4 @@
-"""Numbers drawn from a hash: the same for everybody who knows the seed."""
+"""Random numbers drawn from a hash, so that everybody who knows the seed draws the same."""
 
 from __future__ import annotations
 
@@ -6,13 +6,17 @@ import hashlib
 import struct
 
 _WORDS = struct.Struct(">8I")
-_SPAN = 1 << 32
+_NUM_WORDS = 1 << 32
 
 
 class HashStream:
-    """32-bit words of SHA-256(seed || counter), counter = 0, 1, ... as 8 bytes big-endian.
+    """A stream of 32-bit words: SHA-256(seed || counter) for counter = 0, 1, 2, ...
 
-    Each digest gives eight words, big-endian, in the order of its bytes.
+    The counter is hashed as 8 bytes, big-endian. Each digest gives eight big-endian words, in the
+    order of its bytes.
+
+    Args:
+        seed: Any bytes.
     """
 
     def __init__(self, seed: bytes) -> None:
@@ -21,20 +25,30 @@ class HashStream:
         self._words: list[int] = []
 
     def next_word(self) -> int:
-        """The next word, 0 to 2**32 - 1."""
+        """Take the next word of the stream.
+
+        Returns:
+            A number from 0 to 2**32 - 1.
+        """
         if not self._words:
-            block = hashlib.sha256(self._seed + self._counter.to_bytes(8, "big")).digest()
-            self._words = list(_WORDS.unpack(block))[::-1]
+            digest = hashlib.sha256(self._seed + self._counter.to_bytes(8, "big")).digest()
+            self._words = list(_WORDS.unpack(digest))[::-1]
             self._counter += 1
         return self._words.pop()
 
     def draw_below(self, bound: int) -> int:
-        """A uniform number from 0 to ``bound - 1``; ``bound`` is from 1 to 2**32.
+        """Draw a uniformly distributed number, by rejection.
 
-        Words at or above the largest multiple of ``bound`` are thrown away, so that no number
-        is more likely than another.
+        Words at or above the largest multiple of `bound` are skipped, so that every result is
+        equally likely.
+
+        Args:
+            bound: From 1 to 2**32.
+
+        Returns:
+            A number from 0 to `bound - 1`.
         """
-        limit = _SPAN - _SPAN % bound
+        limit = _NUM_WORDS - _NUM_WORDS % bound
         word = self.next_word()
         while word >= limit:
             word = self.next_word()

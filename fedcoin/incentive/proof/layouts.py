@@ -1,8 +1,21 @@
-"""What the schedules have in common: how a leaf's utilities become a vector.
+"""What all schedules have in common: how coalitions are laid out in leaves and add up to values.
 
-A layout knows, for one schedule and one miner, which coalitions a leaf holds and how much each of
-their utilities is worth to each client. Everything is in whole numbers: sums over leaves are S
-times ``denominator``. Arrays over leaves are called with ``indices`` of shape (N,).
+Notation of this folder:
+
+    n        number of clients
+    N        number of leaves, the samples of one miner
+    m        number of coalitions in a leaf, `leaf_length`
+    G        number of groups of consecutive leaves: the leaves below G nodes of the tree
+    E        evaluation size: examples in the evaluation set
+    u(T)     utility of coalition T: right answers on the evaluation set, 0 to E
+    grand    u(all clients); empty: u(no client)
+    v_j      vector of leaf j, (n,) integers: what its utilities contribute to each client
+    S        Shapley values in right answers, S = (sum of all v_j) / `denominator`
+
+A layout says, for one schedule and one miner, which coalitions a leaf holds and how their
+utilities give v_j. Everything is an integer, so that all nodes compute the same sums. Whatever
+the utilities are, the vectors of a group of leaves have bounds (`sum_bounds`) and add up over the
+clients to a known number (`efficiency_sums`); evidence is checked against both.
 """
 
 from __future__ import annotations
@@ -13,49 +26,124 @@ import numpy as np
 from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
+"""Counts, sums and indices."""
 Bools = NDArray[np.bool_]
+"""Masks, and coalitions as rows of memberships."""
 
 
 class Layout(Protocol):
-    """How one schedule lays coalitions out in leaves."""
+    """How one schedule lays coalitions out in leaves, for one miner."""
 
     @property
     def leaf_length(self) -> int:
-        """Utilities in a leaf, m."""
+        """Number of utilities in a leaf, m."""
 
     @property
     def cycle_length(self) -> int:
-        """Leaves in a row that make up for each other's error, from multiples of this on."""
+        """Number of consecutive leaves whose errors partly cancel, counted from leaf 0.
+
+        A multiple of it is the best number of samples.
+        """
 
     @property
     def pair_length(self) -> int:
-        """Leaves in a row that belong together most closely: 1 where each stands alone."""
+        """2 when leaves 2j and 2j + 1 are a walk and its reverse, otherwise 1."""
 
     def denominator(self, samples: int) -> int:
-        """By what the total of ``samples`` leaves is divided to give S in right answers."""
+        """Return the divisor that turns the sum of all leaves' vectors into S.
+
+        Args:
+            samples: Number of leaves, N.
+
+        Returns:
+            A positive integer; S = sum / divisor, in right answers.
+        """
 
     def evaluations(self, samples: int) -> int:
-        """How many coalitions ``samples`` leaves stand for."""
+        """Count the coalitions that a number of leaves stands for.
+
+        Args:
+            samples: Number of leaves, N.
+
+        Returns:
+            The number of utilities in them, those that the schedule defines included.
+        """
 
     def coalitions(self, index: int) -> Bools:
-        """The coalitions of leaf ``index``: (m, n), true where the client takes part."""
+        """List the coalitions of a leaf.
+
+        Args:
+            index: The leaf, from 0.
+
+        Returns:
+            Shape (m, n), true where the client takes part.
+        """
 
     def mask_implied(self, indices: Ints, utilities: Ints, grand: int, truncation: int) -> Bools:
-        """Which of ``utilities`` (N, m) nobody evaluates since the rest defines them: (N, m)."""
+        """Mark the utilities that the schedule defines, so that they need no evaluation.
+
+        Args:
+            indices: The leaves, shape (N,).
+            utilities: Their utilities, shape (N, m); only those not marked need to be right.
+            grand: u(all clients), in right answers.
+            truncation: Distance from `grand`, in right answers, at which a walk is cut off.
+
+        Returns:
+            Shape (N, m), true where the utility follows from the schedule, `grand`, the empty
+            coalition's utility and the utilities before it.
+        """
 
     def implied_values(self, indices: Ints, grand: int, empty: int) -> Ints:
-        """What those are: (N, m), of meaning only where ``implied`` is true."""
+        """Compute what the utilities are where `mask_implied` is true.
+
+        Args:
+            indices: The leaves, shape (N,).
+            grand: u(all clients), in right answers.
+            empty: u(no client), in right answers.
+
+        Returns:
+            Shape (N, m); elsewhere than where `mask_implied` is true the numbers mean nothing.
+        """
 
     def contributions(self, indices: Ints, utilities: Ints, grand: int, empty: int) -> Ints:
-        """The leaves' vectors: (N, n) from canonical utilities (N, m)."""
+        """Compute the vectors of leaves.
+
+        Args:
+            indices: The leaves, shape (N,).
+            utilities: Their utilities, shape (N, m), with the implied ones filled in.
+            grand: u(all clients), in right answers.
+            empty: u(no client), in right answers.
+
+        Returns:
+            The vectors, shape (N, n).
+        """
 
     def sum_bounds(
-        self, first: Ints, count: Ints, size: int, grand: int, empty: int
+        self, first: Ints, count: Ints, evaluation_size: int, grand: int, empty: int
     ) -> tuple[Ints, Ints]:
-        """Lowest and highest sum of each group of ``count`` leaves from ``first``: (S, n) each.
+        """Bound the summed vectors of groups of consecutive leaves.
 
-        Holds for any utilities from 0 to ``size``. No value passes 2**62 for plans in range.
+        Args:
+            first: First leaf of each group, shape (G,).
+            count: Number of leaves of each group, shape (G,).
+            evaluation_size: E; utilities are from 0 to E.
+            grand: u(all clients), in right answers.
+            empty: u(no client), in right answers.
+
+        Returns:
+            The lowest and the highest possible sums, shape (G, n) each. Their absolute values are
+            below 2**62 for every plan within the limits of `SamplingPlan`.
         """
 
     def efficiency_sums(self, first: Ints, count: Ints, grand: int, empty: int) -> Ints:
-        """What the clients' sums of such a group add up to, whatever the utilities: (S,)."""
+        """Compute what the summed vectors of groups of leaves add up to over the clients.
+
+        Args:
+            first: First leaf of each group, shape (G,).
+            count: Number of leaves of each group, shape (G,).
+            grand: u(all clients), in right answers.
+            empty: u(no client), in right answers.
+
+        Returns:
+            Shape (G,); the same for all utilities, because Shapley values are efficient.
+        """

@@ -1,4 +1,8 @@
-"""The samples of one miner for one task: all of it follows from the task and the miner's key."""
+"""The samples of one miner for one task; the task and the miner's key determine all of them.
+
+`SamplingPlan` checks the ranges of a task's sampling terms once and gives access to the layout of
+its schedule. For the notation (n, N, m, G, E, S) see `layouts`.
+"""
 
 from __future__ import annotations
 
@@ -20,50 +24,59 @@ MAX_CLIENTS = 1_000
 MAX_EVALUATION_SIZE = 10_000_000
 MAX_SAMPLES = 1_000_000
 NANO = 1_000_000_000
+"""Nano-utilities in a utility of 1 (all examples answered right)."""
 
 
 @dataclass(frozen=True, slots=True)
 class SamplingPlan:
-    """Which coalitions a miner evaluates, and what their utilities add up to.
+    """Which coalitions a miner evaluates, and how their utilities give Shapley values.
 
-    Raises ``Refusal`` BAD_PLAN (MALFORMED for ids of the wrong length) when built from numbers out
-    of range, so that whoever holds one need not check them again.
+    A plan's numbers are in range: a function that is given one need not check them again.
+
+    Raises:
+        RefusalError: BAD_PLAN when a number is out of range or the schedule is unknown, MALFORMED
+            when an id or key has the wrong length.
     """
 
     schedule: int
-    """A ``Schedule`` of the wire."""
+    """A `Schedule` of the wire: EXACT, PERMUTATION or ANTITHETIC."""
     clients: int
-    """n, 1 to 1,000; at most 16 under EXACT."""
+    """Number of clients n, 1 to 1,000; at most 16 under EXACT."""
     evaluation_size: int
-    """Examples in the evaluation set, 1 to 10,000,000: utilities are from 0 to this."""
+    """Number of examples in the evaluation set E, 1 to 10,000,000."""
     truncation: int
-    """In right answers, 0 to ``evaluation_size``; 0 under EXACT."""
+    """Distance from the grand coalition at which a walk ends, in right answers; 0 to E, where 0
+    means no truncation; 0 under EXACT."""
     max_samples: int
-    """1 to 1,000,000; 0 under EXACT."""
+    """The most samples that a miner may claim, 1 to 1,000,000; 0 under EXACT."""
     task_id: bytes
     """32 bytes."""
     public_key: bytes
     """The miner's, 32 bytes."""
     empty_is_zero: bool = False
-    """True under EMPTY_COALITION_ZERO: the empty coalition must be worth 0."""
+    """True under EMPTY_COALITION_ZERO: u(no client) must be 0."""
     layout: Layout = field(init=False, repr=False, compare=False)
+    """How the schedule lays coalitions out in leaves."""
 
     def __post_init__(self) -> None:
         for name in ("task_id", "public_key"):
             if len(getattr(self, name)) != 32:
                 raise RefusalError(
-                    IncentiveCode.MALFORMED, f"{name} must be 32 bytes", field=name, limit="32"
+                    IncentiveCode.MALFORMED,
+                    f"{name} has {len(getattr(self, name))} bytes, not 32",
+                    field=name,
+                    limit="32",
                 )
-        _within("evaluation_size", self.evaluation_size, 1, MAX_EVALUATION_SIZE)
+        _check_range("evaluation_size", self.evaluation_size, 1, MAX_EVALUATION_SIZE)
         if self.schedule == task_pb2.SCHEDULE_EXACT:
-            _within("clients", self.clients, 1, exact_layout.MAX_EXACT_CLIENTS)
-            _within("max_samples", self.max_samples, 0, 0)
-            _within("truncation", self.truncation, 0, 0)
+            _check_range("clients", self.clients, 1, exact_layout.MAX_EXACT_CLIENTS)
+            _check_range("max_samples", self.max_samples, 0, 0)
+            _check_range("truncation", self.truncation, 0, 0)
             layout: Layout = ExactLayout(self.clients)
         elif self.schedule in (task_pb2.SCHEDULE_PERMUTATION, task_pb2.SCHEDULE_ANTITHETIC):
-            _within("clients", self.clients, 1, MAX_CLIENTS)
-            _within("max_samples", self.max_samples, 1, MAX_SAMPLES)
-            _within("truncation", self.truncation, 0, self.evaluation_size)
+            _check_range("clients", self.clients, 1, MAX_CLIENTS)
+            _check_range("max_samples", self.max_samples, 1, MAX_SAMPLES)
+            _check_range("truncation", self.truncation, 0, self.evaluation_size)
             antithetic = self.schedule == task_pb2.SCHEDULE_ANTITHETIC
             layout = WalkLayout(self.clients, antithetic, self.task_id, self.public_key)
         else:
@@ -76,74 +89,125 @@ class SamplingPlan:
 
     @property
     def fixed_samples(self) -> int | None:
-        """The number of leaves under EXACT, else None: the miner decides."""
+        """The number of leaves under EXACT; None under the other schedules."""
         return self.layout.leaves if isinstance(self.layout, ExactLayout) else None
 
     @property
     def sample_limit(self) -> int:
-        """The most leaves that a miner may claim."""
+        """The most leaves that a miner may claim, under any schedule."""
         return self.fixed_samples or self.max_samples
 
     @property
     def leaf_length(self) -> int:
-        """Utilities in a leaf, m."""
+        """Number of utilities in a leaf, m."""
         return self.layout.leaf_length
 
     @property
     def cycle_length(self) -> int:
-        """How many leaves in a row make up for each other's error: best take whole cycles."""
+        """Number of consecutive leaves whose errors partly cancel."""
         return self.layout.cycle_length
 
     @property
     def pair_length(self) -> int:
-        """Leaves in a row that belong together most closely (a walk and its reverse), or 1."""
+        """2 when leaves 2j and 2j + 1 are a walk and its reverse, otherwise 1."""
         return self.layout.pair_length
 
     def denominator(self, samples: int) -> int:
-        """By what the total of ``samples`` leaves is divided to give S in right answers."""
+        """Return the divisor that turns the sum of all leaves' vectors into S in right answers.
+
+        Args:
+            samples: Number of leaves, N.
+
+        Returns:
+            A positive integer.
+        """
         return self.layout.denominator(samples)
 
     def evaluations(self, samples: int) -> int:
-        """How many coalitions ``samples`` leaves stand for."""
+        """Count the coalitions that a number of leaves stands for.
+
+        Args:
+            samples: Number of leaves, N.
+
+        Returns:
+            The number of utilities in them.
+        """
         return self.layout.evaluations(samples)
 
     def coalitions(self, index: int) -> Bools:
-        """The coalitions of leaf ``index``: bool (m, n), in the order of its utilities."""
+        """List the coalitions of a leaf, in the order of its utilities.
+
+        Args:
+            index: The leaf, from 0.
+
+        Returns:
+            Shape (m, n), true where the client takes part.
+        """
         return self.layout.coalitions(index)
 
     def mask_implied(self, indices: Sequence[int], utilities: Ints, grand: int) -> Bools:
-        """Which utilities of leaves ``indices``, int64 (N, m), nobody needs to evaluate."""
-        return self.layout.mask_implied(_column(indices), utilities, grand, self.truncation)
+        """Mark the utilities that the schedule defines, so that they need no evaluation.
+
+        Args:
+            indices: N leaves.
+            utilities: Their utilities in right answers, int64 (N, m).
+            grand: u(all clients), in right answers.
+
+        Returns:
+            Shape (N, m).
+        """
+        return self.layout.mask_implied(_to_array(indices), utilities, grand, self.truncation)
 
     def fill_implied(self, indices: Sequence[int], utilities: Ints, grand: int, empty: int) -> Ints:
-        """``utilities`` (N, m) with the implied ones set to what they must be; a copy."""
-        column = _column(indices)
-        known = self.layout.mask_implied(column, utilities, grand, self.truncation)
-        return np.where(known, self.layout.implied_values(column, grand, empty), utilities)
+        """Set the utilities that the schedule defines to what it defines.
+
+        Args:
+            indices: N leaves.
+            utilities: Their utilities in right answers, int64 (N, m); not changed.
+            grand: u(all clients), in right answers.
+            empty: u(no client), in right answers.
+
+        Returns:
+            A copy of `utilities`, int64 (N, m), with the implied ones filled in.
+        """
+        leaves = _to_array(indices)
+        implied = self.layout.mask_implied(leaves, utilities, grand, self.truncation)
+        return np.where(implied, self.layout.implied_values(leaves, grand, empty), utilities)
 
     def contributions(
         self, indices: Sequence[int], utilities: Ints, grand: int, empty: int
     ) -> Ints:
-        """The vectors of leaves ``indices``, int64 (N, n), from canonical utilities (N, m)."""
-        return self.layout.contributions(_column(indices), utilities, grand, empty)
+        """Compute the vectors of leaves.
 
-    def contribution(
-        self, index: int, utilities: Sequence[int], grand: int, empty: int
-    ) -> tuple[int, ...]:
-        """One leaf's vector, n numbers.
+        Args:
+            indices: N leaves.
+            utilities: Their utilities in right answers, int64 (N, m), the implied ones filled in.
+            grand: u(all clients), in right answers.
+            empty: u(no client), in right answers.
 
-        Raises ``Refusal`` BAD_UTILITY when a utility is above the evaluation size or not what the
-        schedule defines, WRONG_LEAVES when there are not m of them.
+        Returns:
+            The vectors, int64 (N, n); their sum over all leaves is S times `denominator`.
         """
-        checked = self.check_utilities([index], [utilities], grand, empty)
-        return tuple(self.contributions([index], checked, grand, empty)[0].tolist())
+        return self.layout.contributions(_to_array(indices), utilities, grand, empty)
 
     def check_utilities(
         self, indices: Sequence[int], rows: Sequence[Sequence[int]], grand: int, empty: int
     ) -> Ints:
-        """Claimed utilities of leaves ``indices`` as int64 (N, m), if they are in order.
+        """Check claimed utilities of leaves and turn them into an array.
 
-        Raises ``Refusal`` as ``contribution`` does, naming the leaf.
+        Args:
+            indices: N leaves.
+            rows: The claimed utilities of each of them, in right answers.
+            grand: u(all clients), in right answers.
+            empty: u(no client), in right answers.
+
+        Returns:
+            The utilities, int64 (N, m).
+
+        Raises:
+            RefusalError: WRONG_LEAVES when a leaf does not have m utilities; BAD_UTILITY when a
+                utility is out of 0 to E or not what the schedule defines. The message names the
+                leaf.
         """
         for index, row in zip(indices, rows, strict=True):
             if len(row) != self.leaf_length:
@@ -156,7 +220,8 @@ class SamplingPlan:
             if not 0 <= min(row) <= max(row) <= self.evaluation_size:
                 raise RefusalError(
                     IncentiveCode.BAD_UTILITY,
-                    f"leaf {index} claims {max(row)} right answers of {self.evaluation_size}",
+                    f"leaf {index} claims {min(row)} to {max(row)} right answers; the evaluation"
+                    f" set has {self.evaluation_size} examples",
                     field="leaves.utilities",
                     limit=str(self.evaluation_size),
                 )
@@ -164,28 +229,52 @@ class SamplingPlan:
         utilities = utilities.reshape(len(rows), self.leaf_length)
         wrong = np.argwhere(self.fill_implied(indices, utilities, grand, empty) != utilities)
         if len(wrong):
-            row, place = wrong[0].tolist()
+            row, position = wrong[0].tolist()
             raise RefusalError(
                 IncentiveCode.BAD_UTILITY,
-                f"leaf {indices[row]}, place {place}: {utilities[row, place]} right answers, where"
-                f" the schedule defines them from the grand ({grand}) and the empty ({empty})"
-                " coalition",
+                f"leaf {indices[row]}, coalition {position}: {utilities[row, position]} right"
+                " answers are claimed where the schedule defines the number from the grand"
+                f" ({grand}) and the empty ({empty}) coalition",
                 field="leaves.utilities",
             )
         return utilities
 
     def sum_bounds(self, first: Ints, count: Ints, grand: int, empty: int) -> tuple[Ints, Ints]:
-        """Lowest and highest sums of groups of ``count`` leaves from ``first``: (S, n) each."""
+        """Bound the summed vectors of groups of consecutive leaves.
+
+        Args:
+            first: First leaf of each group, int64 (G,).
+            count: Number of leaves of each group, int64 (G,).
+            grand: u(all clients), in right answers.
+            empty: u(no client), in right answers.
+
+        Returns:
+            The lowest and the highest possible sums, int64 (G, n) each.
+        """
         return self.layout.sum_bounds(first, count, self.evaluation_size, grand, empty)
 
     def efficiency_sums(self, first: Ints, count: Ints, grand: int, empty: int) -> Ints:
-        """What the clients' sums of such groups must add up to: (S,)."""
+        """Compute what the summed vectors of groups of leaves add up to over the clients.
+
+        Args:
+            first: First leaf of each group, int64 (G,).
+            count: Number of leaves of each group, int64 (G,).
+            grand: u(all clients), in right answers.
+            empty: u(no client), in right answers.
+
+        Returns:
+            int64 (G,).
+        """
         return self.layout.efficiency_sums(first, count, grand, empty)
 
     def max_leaf_weight_nano(self, samples: int) -> int:
-        """How far one leaf of ``samples`` can move a client's value, in nano-utility, rounded up.
+        """Bound how far forging one leaf can move a client's value.
 
-        This is what forging a leaf is worth at most: the widest range of its vector.
+        Args:
+            samples: Number of leaves, N.
+
+        Returns:
+            The widest range of a leaf's vector as a Shapley value in nano-utility, rounded up.
         """
         leaves = np.arange(min(samples, exact_layout.MAX_LEAVES), dtype=np.int64)
         low, high = self.sum_bounds(leaves, np.ones_like(leaves), self.evaluation_size, 0)
@@ -193,19 +282,33 @@ class SamplingPlan:
         return -(-int((high - low).max()) * NANO // whole)
 
     def shapley_nano(self, samples: int, total: Sequence[int]) -> tuple[int, ...]:
-        """S in nano-utility: total x 10^9 / (denominator x evaluation size).
+        """Compute the Shapley values in nano-utility: total * 10^9 / (denominator * E).
 
-        Rounded by largest remainder, so that the values add up to
-        (grand - empty) x 10^9 / evaluation size to the nearest integer (halves upwards).
+        Args:
+            samples: Number of leaves, N.
+            total: The sum of all leaves' vectors, n integers.
+
+        Returns:
+            n integers, rounded by largest remainder: they add up to (grand - empty) * 10^9 / E,
+            rounded to the nearest integer, halves upwards.
         """
         whole = self.denominator(samples) * self.evaluation_size
         return round_to_sum([value * NANO for value in total], whole)
 
 
 def build_plan(terms: task_pb2.OpenTask, task_id: bytes, public_key: bytes) -> SamplingPlan:
-    """The plan of the miner with ``public_key`` (32 bytes) for the task that ``terms`` opened.
+    """Build a miner's plan from the terms of a task.
 
-    Raises ``Refusal`` as ``SamplingPlan`` does.
+    Args:
+        terms: The action that opened the task.
+        task_id: The task's id, 32 bytes.
+        public_key: The miner's key, 32 bytes.
+
+    Returns:
+        The plan.
+
+    Raises:
+        RefusalError: BAD_PLAN or MALFORMED as `SamplingPlan` raises them.
     """
     return SamplingPlan(
         schedule=terms.sampling.schedule,
@@ -219,15 +322,15 @@ def build_plan(terms: task_pb2.OpenTask, task_id: bytes, public_key: bytes) -> S
     )
 
 
-def _column(indices: Sequence[int]) -> Ints:
+def _to_array(indices: Sequence[int]) -> Ints:
     return np.asarray(indices, dtype=np.int64)
 
 
-def _within(name: str, value: int, lowest: int, highest: int) -> None:
+def _check_range(name: str, value: int, lowest: int, highest: int) -> None:
     if not lowest <= value <= highest:
         raise RefusalError(
             IncentiveCode.BAD_PLAN,
-            f"{name} is {value}, outside {lowest} to {highest} for this schedule",
+            f"{name} is {value}; this schedule allows {lowest} to {highest}",
             field=name,
             limit=str(lowest if value < lowest else highest),
         )

@@ -1,10 +1,18 @@
-"""The Merkle-sum tree: a root that commits to every sample and to what they add up to.
+"""The Merkle-sum tree: one root commits to every sample and to the sum of all vectors.
 
-A leaf's hash is SHA-256(00 || index || utilities || vector), an inner node's SHA-256(01 || left ||
-right), where left and right are each hash || count || sum of a child. Both children's sums are
-hashed, not only their total, so that no node can be shown with another sum. Indices and counts are
-8 bytes, utilities 4, sums 8 (two's complement), big-endian. Nodes pair up level by level from the
-left; an odd last node moves up as it is (the shape of RFC 6962).
+Hashes (numbers are big-endian; index and count have 8 bytes, a utility 4, a sum 8 in two's
+complement):
+
+    leaf   SHA-256(00 || index || utilities || vector)
+    node   SHA-256(01 || hash || count || sum  of the left child || the same of the right child)
+
+where count is the number of leaves below a child and sum the sum of their vectors. The sums of
+both children are hashed, not only their total, so that no node can be shown with another sum.
+Nodes pair up level by level from the left, and a last node without a neighbour moves up unchanged:
+the tree has the shape of RFC 6962, section 2.1.
+
+Arrays: hashes are uint8 (N, 32), counts int64 (N,), sums int64 (N, n), for N nodes and n clients.
+A position counts the nodes of a level from the left, from 0; level 0 holds the leaves.
 """
 
 from __future__ import annotations
@@ -19,53 +27,100 @@ from numpy.typing import NDArray
 from fedcoin.incentive.proof.layouts import Ints
 
 Hashes = NDArray[np.uint8]
+"""SHA-256 digests, one a row: (N, 32)."""
 
 HASH_BYTES = 32
-_LEAF = 0
-_NODE = 1
+_LEAF_PREFIX = 0
+_NODE_PREFIX = 1
 
 
 def level_widths(samples: int) -> list[int]:
-    """How many nodes each level has, from the leaves up to the root."""
-    levels = [samples]
-    while levels[-1] > 1:
-        levels.append((levels[-1] + 1) // 2)
-    return levels
+    """Count the nodes of each level.
+
+    Args:
+        samples: Number of leaves, at least 1.
+
+    Returns:
+        The widths from the leaves up to the root; the last one is 1.
+    """
+    widths = [samples]
+    while widths[-1] > 1:
+        widths.append((widths[-1] + 1) // 2)
+    return widths
 
 
-def leaf_spans(level: int, places: Ints, samples: int) -> tuple[Ints, Ints]:
-    """First leaf and number of leaves below each of ``places`` (S,) of ``level``."""
-    first = places << level
+def leaf_spans(level: int, positions: Ints, samples: int) -> tuple[Ints, Ints]:
+    """Compute which leaves are below nodes of one level.
+
+    Args:
+        level: The level, 0 for the leaves.
+        positions: Positions of G nodes of that level, (G,).
+        samples: Number of leaves of the tree.
+
+    Returns:
+        The first leaf below each node and the number of leaves below it, (G,) each.
+    """
+    first = positions << level
     return first, np.minimum(first + (1 << level), samples) - first
 
 
 def sibling_positions(indices: Sequence[int], samples: int) -> list[list[int]]:
-    """Which nodes a multiproof of the rising ``indices`` needs besides them, level by level."""
+    """List the nodes that a verifier needs besides some leaves to compute the root.
+
+    Args:
+        indices: The leaves shown, in ascending order.
+        samples: Number of leaves of the tree.
+
+    Returns:
+        For each level below the root, from the leaves up, the positions of the missing nodes in
+        ascending order.
+    """
     missing: list[list[int]] = []
     known = list(indices)
     for width in level_widths(samples)[:-1]:
-        held = set(known)
+        present = set(known)
         missing.append(
-            [place ^ 1 for place in known if place ^ 1 < width and place ^ 1 not in held]
+            [
+                position ^ 1
+                for position in known
+                if position ^ 1 < width and position ^ 1 not in present
+            ]
         )
-        known = sorted({place >> 1 for place in known})
+        known = sorted({position >> 1 for position in known})
     return missing
 
 
 def leaf_hashes(indices: Ints, utilities: Ints, vectors: Ints) -> Hashes:
-    """Hashes (N, 32) of leaves from utilities (N, m) and vectors (N, n)."""
+    """Hash leaves.
+
+    Args:
+        indices: The leaves' indices, (N,).
+        utilities: Their utilities in right answers, (N, m), 0 to 2**32 - 1.
+        vectors: Their vectors, (N, n).
+
+    Returns:
+        The hashes, (N, 32).
+    """
     return _hash_rows(
-        _LEAF,
-        [_big_endian(indices[:, None], ">u8"), _big_endian(utilities, ">u4"), _wide(vectors)],
+        _LEAF_PREFIX,
+        [_big_endian(indices[:, None], ">u8"), _big_endian(utilities, ">u4"), _sum_bytes(vectors)],
     )
 
 
 def node_hashes(left: tuple[Hashes, Ints, Ints], right: tuple[Hashes, Ints, Ints]) -> Hashes:
-    """Hashes (N, 32) of nodes from their children: hashes (N, 32), counts (N,), sums (N, n)."""
+    """Hash nodes from their children.
+
+    Args:
+        left: Hashes (N, 32), counts (N,) and sums (N, n) of the left children.
+        right: The same of the right children.
+
+    Returns:
+        The hashes, (N, 32).
+    """
     parts: list[Hashes] = []
     for hashes, counts, sums in (left, right):
-        parts += [hashes, _big_endian(counts[:, None], ">u8"), _wide(sums)]
-    return _hash_rows(_NODE, parts)
+        parts += [hashes, _big_endian(counts[:, None], ">u8"), _sum_bytes(sums)]
+    return _hash_rows(_NODE_PREFIX, parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,66 +128,97 @@ class TreeLevel:
     """All nodes of one level, from left to right."""
 
     hashes: Hashes
-    """(width, 32)"""
+    """(width, 32)."""
     sums: Ints
-    """(width, n)"""
+    """(width, n)."""
+
+    def parents(self, level: int, samples: int) -> TreeLevel:
+        """Compute the level above.
+
+        Args:
+            level: The number of this level, 0 for the leaves.
+            samples: Number of leaves of the tree.
+
+        Returns:
+            The parents of all nodes.
+        """
+        _, counts = leaf_spans(level, np.arange(len(self.hashes)), samples)
+        return TreeLevel(*_pair_up(self.hashes, counts, self.sums))
 
 
 @dataclass(frozen=True, slots=True)
 class SumTree:
-    """A whole tree, levels from the leaves to the root."""
+    """A whole tree."""
 
     levels: tuple[TreeLevel, ...]
+    """From the leaves to the root."""
 
     @property
     def root(self) -> bytes:
-        """32 bytes."""
+        """The root's hash, 32 bytes."""
         return bytes(self.levels[-1].hashes[0])
 
     @property
     def total(self) -> list[int]:
-        """The sum of all leaves' vectors."""
+        """The sum of all leaves' vectors, n integers."""
         return [int(value) for value in self.levels[-1].sums[0]]
 
     def siblings(self, indices: Sequence[int]) -> Iterator[tuple[bytes, list[int]]]:
-        """Hash and sum of each node of ``missing_places``, in that order."""
+        """Show the nodes that a verifier needs besides some leaves.
+
+        Args:
+            indices: The leaves shown, in ascending order.
+
+        Yields:
+            Hash (32 bytes) and sum (n integers) of each node of `sibling_positions`, in its order.
+        """
         samples = len(self.levels[0].hashes)
-        for level, places in zip(self.levels, sibling_positions(indices, samples), strict=False):
-            for place in places:
-                yield level.hashes[place].tobytes(), level.sums[place].tolist()
+        missing = sibling_positions(indices, samples)
+        for level, positions in zip(self.levels, missing, strict=False):
+            for position in positions:
+                yield level.hashes[position].tobytes(), level.sums[position].tolist()
 
 
 def build_sum_tree(utilities: Ints, vectors: Ints) -> SumTree:
-    """The tree over leaves 0 to N - 1: utilities (N, m), vectors (N, n), N at least 1."""
+    """Build the tree over the leaves 0 to N - 1.
+
+    Args:
+        utilities: Their utilities in right answers, (N, m), 0 to 2**32 - 1; N at least 1.
+        vectors: Their vectors, (N, n).
+
+    Returns:
+        The tree.
+    """
     samples = len(utilities)
-    hashes = leaf_hashes(np.arange(samples), utilities, vectors)
-    sums = vectors
-    levels = [TreeLevel(hashes, sums)]
-    for depth in range(len(level_widths(samples)) - 1):
-        _, counts = leaf_spans(depth, np.arange(len(hashes)), samples)
-        even = len(hashes) // 2 * 2
-        left = (hashes[0:even:2], counts[0:even:2], sums[0:even:2])
-        right = (hashes[1:even:2], counts[1:even:2], sums[1:even:2])
-        # Whatever is odd moves up as it is.
-        hashes, sums = (
-            np.concatenate([node_hashes(left, right), hashes[even:]]),
-            np.concatenate([left[2] + right[2], sums[even:]]),
-        )
-        levels.append(TreeLevel(hashes, sums))
+    levels = [TreeLevel(leaf_hashes(np.arange(samples), utilities, vectors), vectors)]
+    for level in range(len(level_widths(samples)) - 1):
+        levels.append(levels[-1].parents(level, samples))
     return SumTree(tuple(levels))
 
 
 @dataclass(frozen=True, slots=True)
 class KnownNodes:
-    """Nodes of one level that a verifier knows: places (P,) rising, hashes and sums beside."""
+    """The nodes of one level that a verifier knows, P of them."""
 
-    places: Ints
+    positions: Ints
+    """(P,), ascending."""
     hashes: Hashes
+    """(P, 32)."""
     sums: Ints
+    """(P, n)."""
 
-    def with_nodes(self, places: Ints, hashes: Hashes, sums: Ints) -> KnownNodes:
-        """These and the given ones, in order of their places."""
-        merged = np.concatenate([self.places, places])
+    def with_nodes(self, positions: Ints, hashes: Hashes, sums: Ints) -> KnownNodes:
+        """Add nodes of the same level.
+
+        Args:
+            positions: Positions of Q nodes, (Q,), none of them known.
+            hashes: Their hashes, (Q, 32).
+            sums: Their sums, (Q, n).
+
+        Returns:
+            All P + Q nodes in the order of their positions.
+        """
+        merged = np.concatenate([self.positions, positions])
         order = np.argsort(merged, kind="stable")
         return KnownNodes(
             merged[order],
@@ -141,33 +227,41 @@ class KnownNodes:
         )
 
     def parents(self, level: int, samples: int) -> KnownNodes:
-        """The level above, when the siblings of all nodes are known too."""
-        _, counts = leaf_spans(level, self.places, samples)
-        # Only the last node of a level of odd width has no sibling: it moves up as it is.
-        alone = len(self.places) % 2
-        even = len(self.places) - alone
-        pairs = [
-            (self.hashes[start:even:2], counts[start:even:2], self.sums[start:even:2])
-            for start in (0, 1)
-        ]
-        return KnownNodes(
-            np.concatenate([self.places[0:even:2] >> 1, self.places[even:] >> 1]),
-            np.concatenate([node_hashes(pairs[0], pairs[1]), self.hashes[even:]]),
-            np.concatenate([pairs[0][2] + pairs[1][2], self.sums[even:]]),
-        )
+        """Compute the parents of all nodes; the siblings of all nodes must be known.
+
+        Args:
+            level: The number of this level, 0 for the leaves.
+            samples: Number of leaves of the tree.
+
+        Returns:
+            The known nodes of the level above.
+        """
+        _, counts = leaf_spans(level, self.positions, samples)
+        return KnownNodes(self.positions[::2] >> 1, *_pair_up(self.hashes, counts, self.sums))
 
 
-def _big_endian(values: Ints, kind: str) -> Hashes:
-    rows = np.ascontiguousarray(values.astype(kind))
+def _pair_up(hashes: Hashes, counts: Ints, sums: Ints) -> tuple[Hashes, Ints]:
+    """Hash and add neighbours; a last node without a neighbour moves up unchanged."""
+    even = len(hashes) // 2 * 2
+    left = (hashes[0:even:2], counts[0:even:2], sums[0:even:2])
+    right = (hashes[1:even:2], counts[1:even:2], sums[1:even:2])
+    return (
+        np.concatenate([node_hashes(left, right), hashes[even:]]),
+        np.concatenate([left[2] + right[2], sums[even:]]),
+    )
+
+
+def _big_endian(values: Ints, dtype: str) -> Hashes:
+    rows = np.ascontiguousarray(values.astype(dtype))
     return rows.view(np.uint8).reshape(len(rows), rows.shape[1] * rows.itemsize)
 
 
-def _wide(values: Ints) -> Hashes:
-    return _big_endian(values, ">i8")
+def _sum_bytes(sums: Ints) -> Hashes:
+    return _big_endian(sums, ">i8")
 
 
 def _hash_rows(prefix: int, parts: list[Hashes]) -> Hashes:
-    """SHA-256(prefix || the row of each part), row by row."""
+    """Hash row by row: SHA-256(prefix || the row of each part)."""
     count = len(parts[0])
     rows = np.concatenate([np.full((count, 1), prefix, dtype=np.uint8), *parts], axis=1)
     sha256 = hashlib.sha256

@@ -1,17 +1,24 @@
-"""PERMUTATION and ANTITHETIC: clients join one by one, in an order that nobody chose.
+"""PERMUTATION and ANTITHETIC schedules: each leaf is a walk along an order of the clients.
 
-A walk over an order p holds the utilities of its n prefixes; client p[j] is credited with the
-utility of the prefix that ends with it less the one before (paper, Algorithm 1). Each leaf is one
-walk. PERMUTATION: leaf i goes over the i-th order. ANTITHETIC: leaves 2j and 2j + 1 go over base
-order j // n, rotated to the left by j % n, and over its reverse: in the 2n leaves of one base each
-client stands once at each place of either direction.
+A walk over the order p holds the utilities of its n prefixes {p[0]}, {p[0], p[1]}, ..., {all}.
+Client p[j] is credited with u(first j + 1 clients) - u(first j clients), its marginal contribution
+(the paper's Algorithm 1; Castro, Gómez and Tejada, "Polynomial calculation of the Shapley value
+based on sampling", 2009).
 
-A leaf is what is challenged and recomputed as a whole. Were a walk and its reverse one leaf, there
-would be half as many, each twice as costly to check, and no harder to forge.
+* PERMUTATION: leaf i walks along base order i.
+* ANTITHETIC: with j = i // 2, leaf i walks along base order j // n rotated to the left by j % n,
+  backwards when i is odd. In the 2n leaves of one base order each client has each position once
+  in either direction.
 
-Once a prefix is within ``truncation`` right answers of the grand coalition, all later utilities of
-that walk are by definition the grand one's (TMC-Shapley, Ghorbani and Zou 2019), so that each walk
-still shares out exactly grand - empty. The empty prefix does not count for that.
+Base order k is a Fisher-Yates shuffle of the clients with the seed
+SHA-256(task id || public key || k as 8 bytes, big-endian).
+
+One walk is the smallest unit that evidence shows and validators recompute: it shares out exactly
+grand - empty, which can be checked without recomputing it (docs/adr/0014).
+
+Truncation (TMC-Shapley; Ghorbani and Zou, "Data Shapley", ICML 2019): as soon as a prefix is
+within `truncation` right answers of the grand coalition, all later utilities of the walk equal
+`grand` by definition. The empty prefix does not trigger this.
 """
 
 from __future__ import annotations
@@ -27,101 +34,120 @@ from fedcoin.incentive.proof.layouts import Bools, Ints
 
 
 def shuffle(seed: bytes, clients: int) -> list[int]:
-    """0 to ``clients - 1`` in an order drawn from ``seed``: Fisher-Yates from the end down."""
+    """Shuffle the clients: Fisher-Yates from the last position down, over a `HashStream`.
+
+    Args:
+        seed: The seed of the stream.
+        clients: Number of clients, n; at least 1.
+
+    Returns:
+        0 to n - 1 in random order, every order equally likely.
+    """
     stream = HashStream(seed)
     order = list(range(clients))
-    for place in range(clients - 1, 0, -1):
-        other = stream.draw_below(place + 1)
-        order[place], order[other] = order[other], order[place]
+    for last in range(clients - 1, 0, -1):
+        other = stream.draw_below(last + 1)
+        order[last], order[other] = order[other], order[last]
     return order
 
 
 @dataclass(frozen=True, slots=True)
 class WalkLayout:
-    """The layout of one miner's walks. Seeds: SHA-256(task id || public key || order number)."""
+    """The walks of one miner for one task; implements `Layout`."""
 
     clients: int
+    """Number of clients, n."""
     antithetic: bool
+    """True for ANTITHETIC, false for PERMUTATION."""
     task_id: bytes
+    """32 bytes."""
     public_key: bytes
+    """The miner's, 32 bytes."""
 
     @property
     def leaf_length(self) -> int:
-        """One utility a prefix."""
+        """Number of utilities in a leaf: one for each prefix."""
         return self.clients
 
     @property
     def cycle_length(self) -> int:
-        """The rotations of one base order and their reverses; orders are alone in PERMUTATION."""
+        """Number of leaves that share a base order."""
         return 2 * self.clients if self.antithetic else 1
 
     @property
     def pair_length(self) -> int:
-        """A walk and its reverse."""
+        """2 for a walk and its reverse under ANTITHETIC, otherwise 1."""
         return 2 if self.antithetic else 1
 
     def denominator(self, samples: int) -> int:
-        """The number of walks."""
+        """Implement `Layout.denominator`: S is the mean over the walks."""
         return samples
 
     def evaluations(self, samples: int) -> int:
-        """Each prefix of each walk, cut short or not."""
+        """Implement `Layout.evaluations`: count all prefixes, truncated or not."""
         return self.clients * samples
 
     def order(self, index: int) -> list[int]:
-        """In which order the clients join in leaf ``index``."""
+        """Compute the order of the clients in a walk.
+
+        Args:
+            index: The leaf, from 0.
+
+        Returns:
+            The clients, 0 to n - 1, in the order in which they join.
+        """
         if not self.antithetic:
-            return self._base(index)
-        pair, backwards = divmod(index, 2)
-        base, turn = divmod(pair, self.clients)
-        order = self._base(base)
-        order = order[turn:] + order[:turn]
-        return order[::-1] if backwards else order
+            return self._base_order(index)
+        pair, is_reversed = divmod(index, 2)
+        base, rotation = divmod(pair, self.clients)
+        order = self._base_order(base)
+        order = order[rotation:] + order[:rotation]
+        return order[::-1] if is_reversed else order
 
     def coalitions(self, index: int) -> Bools:
-        """The prefixes, of 1 to n clients."""
-        places = np.argsort(self.order(index))
-        prefixes: Bools = places[None, :] <= np.arange(self.clients)[:, None]
+        """Implement `Layout.coalitions`: the prefixes of 1 to n clients."""
+        positions = np.argsort(self.order(index))
+        prefixes: Bools = positions[None, :] <= np.arange(self.clients)[:, None]
         return prefixes
 
     def mask_implied(self, indices: Ints, utilities: Ints, grand: int, truncation: int) -> Bools:
-        """The whole prefixes, and everything after a walk came within ``truncation``."""
-        known = np.zeros(utilities.shape, dtype=np.bool_)
-        known[:, -1] = True
+        """Implement `Layout.mask_implied`: the last prefix, and all prefixes after truncation."""
+        implied = np.zeros(utilities.shape, dtype=np.bool_)
+        implied[:, -1] = True
         if truncation:
             close = np.abs(utilities - grand) <= truncation
-            known[:, 1:] |= np.logical_or.accumulate(close[:, :-1], axis=1)
-        return known
+            implied[:, 1:] |= np.logical_or.accumulate(close[:, :-1], axis=1)
+        return implied
 
     def implied_values(self, indices: Ints, grand: int, empty: int) -> Ints:
-        """``grand`` everywhere."""
+        """Implement `Layout.implied_values`: `grand` everywhere."""
         return np.full((len(indices), self.leaf_length), grand, dtype=np.int64)
 
     def contributions(self, indices: Ints, utilities: Ints, grand: int, empty: int) -> Ints:
-        """Marginal contributions, by client."""
+        """Implement `Layout.contributions`: marginal contributions, by client."""
         orders = np.array([self.order(index) for index in indices.tolist()], dtype=np.int64)
-        sums = np.zeros((len(indices), self.clients), dtype=np.int64)
+        vectors = np.zeros((len(indices), self.clients), dtype=np.int64)
         marginals = np.diff(utilities, axis=1, prepend=np.int64(empty))
-        np.put_along_axis(sums, orders.reshape(sums.shape), marginals, axis=1)
-        return sums
+        np.put_along_axis(vectors, orders.reshape(vectors.shape), marginals, axis=1)
+        return vectors
 
     def sum_bounds(
-        self, first: Ints, count: Ints, size: int, grand: int, empty: int
+        self, first: Ints, count: Ints, evaluation_size: int, grand: int, empty: int
     ) -> tuple[Ints, Ints]:
-        """A marginal is within one evaluation size, each way."""
-        reach = np.repeat((count * size)[:, None], self.clients, axis=1)
+        """Implement `Layout.sum_bounds`: a marginal contribution is from -E to E."""
+        reach = np.repeat((count * evaluation_size)[:, None], self.clients, axis=1)
         return -reach, reach
 
     def efficiency_sums(self, first: Ints, count: Ints, grand: int, empty: int) -> Ints:
-        """Each walk shares out grand - empty."""
+        """Implement `Layout.efficiency_sums`: each walk shares out grand - empty."""
         return count * (grand - empty)
 
-    def _base(self, number: int) -> list[int]:
+    def _base_order(self, number: int) -> list[int]:
         seed = hashlib.sha256(self.task_id + self.public_key + number.to_bytes(8, "big")).digest()
-        return list(_kept(seed, self.clients))
+        return list(_cached_shuffle(seed, self.clients))
 
 
 @lru_cache(maxsize=16)
-def _kept(seed: bytes, clients: int) -> tuple[int, ...]:
-    """Leaves that follow each other mostly share their base order."""
+def _cached_shuffle(seed: bytes, clients: int) -> tuple[int, ...]:
+    """Shuffle as `shuffle` does; consecutive leaves mostly have the same base order."""
     return tuple(shuffle(seed, clients))

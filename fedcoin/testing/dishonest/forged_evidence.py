@@ -15,7 +15,6 @@ from fedcoin.incentive.proof.sum_tree import (
     TreeLevel,
     leaf_spans,
     level_widths,
-    node_hashes,
 )
 
 Floats = NDArray[np.float64]
@@ -82,7 +81,7 @@ def hide(plan: SamplingPlan, tree: EvidenceTree, share: float, client: int) -> E
         np.concatenate([_skewed(low[0], high[0], total, client)[None], levels[depth].sums[1:]]),
     )
     for upper in range(depth + 1, len(levels)):
-        levels[upper] = _lifted(levels[upper - 1], upper - 1, samples)
+        levels[upper] = levels[upper - 1].parents(upper - 1, samples)
     return EvidenceTree(tree.utilities, SumTree(tuple(levels)), tree.grand, tree.empty)
 
 
@@ -101,19 +100,6 @@ def _skewed(low: Ints, high: Ints, total: int, client: int) -> Ints:
         vector[k] = max(int(low[k]), min(int(high[k]), part))
         left -= int(vector[k])
     return vector
-
-
-def _lifted(below: TreeLevel, depth: int, samples: int) -> TreeLevel:
-    """The level above, hashed anew."""
-    hashes, sums = below.hashes, below.sums
-    _, counts = leaf_spans(depth, np.arange(len(hashes)), samples)
-    even = len(hashes) // 2 * 2
-    left = (hashes[0:even:2], counts[0:even:2], sums[0:even:2])
-    right = (hashes[1:even:2], counts[1:even:2], sums[1:even:2])
-    return TreeLevel(
-        np.concatenate([node_hashes(left, right), hashes[even:]]),
-        np.concatenate([left[2] + right[2], sums[even:]]),
-    )
 
 
 def best_count(

@@ -77,7 +77,9 @@ def test_a_count_beyond_the_tolerance_is_named(
         assert refused.value.code is IncentiveCode.AUDIT_FAILED
         assert named in refused.value.message
         if row > 1:
-            assert f"leaf {claimed.leaves[row]}, place {claimed.places[row]}" in str(refused.value)
+            assert f"leaf {claimed.leaves[row]}, position {claimed.positions[row]}" in str(
+                refused.value
+            )
             assert str(np.flatnonzero(claimed.coalitions[row]).tolist()) in str(refused.value)
 
 

@@ -82,16 +82,9 @@ def test_values_add_up_to_the_grand_less_the_empty_coalition(
 ) -> None:
     mined = mine(make_plan(schedule, clients, size=297), samples=13)
     plan, count = mined.plan, len(mined.utilities)
-    total = [
-        sum(column)
-        for column in zip(
-            *[
-                plan.contribution(index, row.tolist(), mined.grand, mined.empty)
-                for index, row in enumerate(mined.utilities)
-            ],
-            strict=True,
-        )
-    ]
+    checked = plan.check_utilities(range(count), mined.utilities.tolist(), mined.grand, mined.empty)
+    vectors = plan.contributions(range(count), checked, mined.grand, mined.empty)
+    total = vectors.sum(axis=0).tolist()
     assert sum(total) == plan.denominator(count) * (mined.grand - mined.empty)
     values = plan.shapley_nano(count, total)
     assert sum(values) == round_half_up((mined.grand - mined.empty) * 10**9, 297)
@@ -122,18 +115,17 @@ def test_values_are_within_one_nano_of_the_fraction(total: list[int], samples: i
 def test_leaves_out_of_order_are_refused(utilities: list[int], code: IncentiveCode) -> None:
     plan = SamplingPlan(**{**GOOD, "truncation": 3})
     with pytest.raises(RefusalError) as refused:
-        plan.contribution(4, utilities, 90, 10)
+        plan.check_utilities([4], [utilities], 90, 10)
     assert refused.value.code is code
     assert "leaf 4" in refused.value.message
 
 
 def test_exact_leaves_must_agree_with_the_ends() -> None:
     plan = SamplingPlan(**{**GOOD, "schedule": EXACT, "clients": 2, "max_samples": 0})
-    plan.contribution(0, [10], 90, 10)
-    plan.contribution(3, [90], 90, 10)
+    plan.check_utilities([0, 3], [[10], [90]], 90, 10)
     for index, utility in ((0, 11), (3, 10)):
         with pytest.raises(RefusalError) as refused:
-            plan.contribution(index, [utility], 90, 10)
+            plan.check_utilities([index], [[utility]], 90, 10)
         assert refused.value.code is IncentiveCode.BAD_UTILITY
 
 

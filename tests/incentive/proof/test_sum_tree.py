@@ -83,7 +83,7 @@ def test_multiproofs_lead_to_the_root(case: tuple[int, set[int]]) -> None:
             )
         known = known.parents(level, samples)
     assert next(nodes, None) is None
-    assert known.places.tolist() == [0]
+    assert known.positions.tolist() == [0]
     assert known.hashes[0].tobytes() == grown.root
     assert known.sums[0].tolist() == grown.total
 
