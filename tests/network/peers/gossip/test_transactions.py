@@ -10,8 +10,6 @@ from pathlib import Path
 
 import grpc
 import pytest
-from fedcoin.v1.transaction_service_pb2 import SubmitTransactionRequest
-from fedcoin.v1.transaction_service_pb2_grpc import TransactionServiceStub
 
 from fedcoin.network.peers.connections.handshake import Identity
 from fedcoin.network.peers.connections.peer import Peer
@@ -19,6 +17,8 @@ from fedcoin.network.peers.gossip import transactions
 from fedcoin.network.peers.protection.limits import MAX_RELAYED
 from fedcoin.network.status import details_of
 from fedcoin.v1 import transaction_relay_service_pb2 as pb
+from fedcoin.v1.transaction_service_pb2 import SubmitTransactionRequest
+from fedcoin.v1.transaction_service_pb2_grpc import TransactionServiceStub
 from tests.support.mini_chain import MiniChain, key
 from tests.support.mini_chain import transfer as give
 from tests.support.peer_nodes import (
