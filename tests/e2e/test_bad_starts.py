@@ -15,7 +15,8 @@ from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.network.api.client import NodeClient
 from tests.support.e2e.learners import prepared, prepared_within
 from tests.support.e2e.network import ALICE, BOB, BOND, BRISK, FDC, Network, Node, key_of, pay
-from tests.support.e2e.programs import ALARMS, Program, Stage, until
+from tests.support.e2e.programs import ALARMS, Program, Stage
+from tests.support.waiting import until
 
 
 @pytest.fixture(scope="module")

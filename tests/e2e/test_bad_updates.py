@@ -36,7 +36,8 @@ from fedcoin.v1.task_pb2 import ClientUpdate, SignedUpdate
 from tests.support.e2e.learners import Coordinator, Learner, prepared
 from tests.support.e2e.materials import BIAS, id_of, update_of
 from tests.support.e2e.network import BOND, Network, key_of
-from tests.support.e2e.programs import Stage, until
+from tests.support.e2e.programs import Stage
+from tests.support.waiting import until
 
 UPLOAD = "/fedcoin.v1.ArtifactService/Upload"
 

@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 
 from fedcoin.application.devnet.ports import free_ports
-from tests.support.e2e.programs import LOADED_SECONDS, PROGRAM, WAIT_SECONDS, Program, Stage, until
+from tests.support.e2e.programs import PROGRAM, Program, Stage
 from tests.support.paths import ROOT
+from tests.support.waiting import LOADED_SECONDS, WAIT_SECONDS, until
 
 README = ROOT / "README.md"
 USUAL_PORTS = ("7050", "7051", "7052", "7060", "7061")

@@ -19,7 +19,8 @@ from fedcoin.v1.views_pb2 import CampaignView, TaskView
 from tests.support.e2e.campaigns import check_paid, phase
 from tests.support.e2e.learners import Coordinator, Learner, learning, prepared, prepared_within
 from tests.support.e2e.network import BOND, BRISK, SERVER, Network, serving
-from tests.support.e2e.programs import Stage, until
+from tests.support.e2e.programs import Stage
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(240)
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")

@@ -14,7 +14,7 @@ from tests.support.e2e.campaigns import Campaign, check_paid, reached
 from tests.support.e2e.eavesdropper import eavesdropping
 from tests.support.e2e.materials import Round
 from tests.support.e2e.network import BOND, BRISK, Network, Node, serving
-from tests.support.e2e.programs import eventually, until
+from tests.support.waiting import until
 
 pytestmark = [
     pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc"),
@@ -79,7 +79,7 @@ async def test_after_it_committed(network: Network) -> None:
                 found = miner_of(await client.task(task_id), victim)
                 return found is not None and found.committed
 
-            await eventually(committed, "the victim has committed")
+            await until(committed, "the victim has committed")
             victim.program.kill()
         # The slow one commits now, and everybody has: the victim is waited for to open its own.
         await reached(client, task_id, "CHALLENGE")
@@ -108,7 +108,7 @@ async def test_after_it_committed_and_for_too_long(network: Network) -> None:
             async def committed() -> bool:
                 return miner_of(await client.task(task_id), victim) is not None
 
-            await eventually(committed, "the victim has committed")
+            await until(committed, "the victim has committed")
             victim.program.kill()
         view = await reached(client, task_id, "SETTLED")
         check_paid(view)

@@ -32,7 +32,8 @@ from tests.support.e2e.campaigns import Campaign, reached
 from tests.support.e2e.learners import Coordinator, Learner, prepared
 from tests.support.e2e.materials import Round
 from tests.support.e2e.network import ALICE, BOB, BOND, Network, key_of, pay
-from tests.support.e2e.programs import Stage, until
+from tests.support.e2e.programs import Stage
+from tests.support.waiting import until
 
 EOF: Any = vars(grpc.aio)["EOF"]
 UNCLEAN = {StatusCode.INTERNAL, StatusCode.UNKNOWN, StatusCode.DATA_LOSS}

@@ -15,7 +15,8 @@ from fedcoin.network.api.failure import RpcError
 from fedcoin.v1.transaction_pb2 import Transfer, TransferOutput
 from fedcoin.v1.views_pb2 import TRANSACTION_STATUS_DROPPED, TRANSACTION_STATUS_PENDING
 from tests.support.e2e.network import ALICE, BOB, BOND, BRISK, FDC, FUNDS, Network, key_of
-from tests.support.e2e.programs import Stage, attempted, eventually, fedcoin
+from tests.support.e2e.programs import Stage, attempted, fedcoin
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -28,7 +29,7 @@ async def waits(node: NodeClient, transaction: Transaction) -> None:
     async def there() -> bool:
         return any(view.hash == transaction.hash.hex() for view in await node.pending())
 
-    await eventually(there, f"{transaction.hash.hex()[:16]} waits at {node.target}")
+    await until(there, f"{transaction.hash.hex()[:16]} waits at {node.target}")
 
 
 async def dropped(node: NodeClient, transaction: Transaction) -> str:
@@ -38,7 +39,7 @@ async def dropped(node: NodeClient, transaction: Transaction) -> str:
         view = await node.transaction(transaction.hash)
         return view.reason if view.status == TRANSACTION_STATUS_DROPPED else ""
 
-    return await eventually(there, f"{transaction.hash.hex()[:16]} is dropped by {node.target}")
+    return await until(there, f"{transaction.hash.hex()[:16]} is dropped by {node.target}")
 
 
 async def test_replaced_everywhere(tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ import pytest
 from fedcoin.network.api.client import NodeClient
 from tests.support.e2e.learners import Coordinator, Learner, learning, prepared, prepared_within
 from tests.support.e2e.network import BOND, BRISK, Network, serving
-from tests.support.e2e.programs import LOADED_SECONDS, Stage, eventually
+from tests.support.e2e.programs import Stage
+from tests.support.waiting import LOADED_SECONDS, until
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -39,7 +40,7 @@ async def opened(node: NodeClient, number: int) -> str:
         campaigns = await node.campaigns()
         return campaigns[0].campaign_id if len(campaigns) == number else ""
 
-    return await eventually(there, f"there are {number} campaigns", LOADED_SECONDS)
+    return await until(there, f"there are {number} campaigns", seconds=LOADED_SECONDS)
 
 
 def kept(home: Path, campaign_id: str) -> bool:

@@ -15,7 +15,8 @@ from fedcoin.v1.transaction_pb2 import Bond
 from tests.support.e2e.campaigns import Campaign, check_paid, reached
 from tests.support.e2e.materials import Round
 from tests.support.e2e.network import ALICE, BOB, BOND, BRISK, Network, Node, act, key_of, pay
-from tests.support.e2e.programs import Stage, fedcoin, until
+from tests.support.e2e.programs import Stage, fedcoin
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(240)
 

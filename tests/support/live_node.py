@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from fedcoin.application.configuration.home import Home
 from fedcoin.network.api.client import NodeClient
+from tests.support.waiting import until
 
 
 @dataclass(frozen=True)
@@ -32,12 +32,9 @@ def wait_ready(api: str) -> None:
     asyncio.run(ready())
 
 
-def wait_said(log: Path, text: str, seconds: float = 60) -> None:
-    """Until the program has written ``text`` into its log."""
-    deadline = time.monotonic() + seconds
-    while text not in log.read_text():
-        assert time.monotonic() < deadline, f"not in {seconds:g} s: {text}\n{log.read_text()}"
-        time.sleep(0.03)
+def wait_said(log: Path, text: str) -> None:
+    """Wait until a node has written `text` into its log."""
+    asyncio.run(until(lambda: text in log.read_text(), f"{log.name} says {text!r}"))
 
 
 @contextmanager

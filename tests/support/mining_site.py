@@ -118,14 +118,6 @@ class Site:
     def start(self, *keys: KeyPair) -> list[asyncio.Task[None]]:
         return [self.chain.owner.start(self.miner(key).run(), "miner") for key in keys]
 
-    async def until(self, condition: Any, seconds: float = 15.0) -> None:
-        """Wait for something that needs no block."""
-        for _ in range(int(seconds / 0.01)):
-            if condition():
-                return
-            await asyncio.sleep(0.01)
-        raise AssertionError("it never happened")
-
     async def close(self) -> None:
         await self.chain.close()
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,8 +31,6 @@ from tests.support.small_models import mlp_spec, random_weights
 
 CHAIN_ID = "training"
 FUNDS = 10**12
-LOADED_SECONDS = 180.0
-"""How long what loads TensorFlow may take; far longer than it does on an idle machine."""
 MINER = KeyPair.from_seed(b"m" * 32)
 SERVER = KeyPair.from_seed(b"s" * 32)
 
@@ -184,11 +181,3 @@ async def hand_in(coordinator: Coordinator, *numbers: int) -> None:
             await client.register(client_key(number), CHAIN_ID, unix_ms())
             weights = await client.upload(trained(number))
             await client.submit(signed(coordinator, number, weights))
-
-
-async def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
-    """Wait for something to become true."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        await asyncio.sleep(0.02)

@@ -18,16 +18,8 @@ from fedcoin.learning.errors import LearningCode, WorkerError
 from fedcoin.learning.training import client_data, datasets
 from fedcoin.learning.training.client_data import ClientData
 from fedcoin.network.api.failure import RpcError
-from tests.support.training_site import (
-    CHAIN_ID,
-    LOADED_SECONDS,
-    client_key,
-    running,
-    settings,
-    site,
-    started,
-    until,
-)
+from tests.support.training_site import CHAIN_ID, client_key, running, settings, site, started
+from tests.support.waiting import LOADED_SECONDS, until
 
 NOWHERE = "127.0.0.1:9"
 RIDER = ClientData(free_ride=True)
@@ -141,7 +133,9 @@ async def test_ones_own_file_and_a_killed_training(tmp_path: Path) -> None:
             )
             async with running(trainer) as (task,):
                 run = asyncio.create_task(coordinator.run())
-                await until(lambda: coordinator.campaign.phase is Phase.TRAINING, LOADED_SECONDS)
+                await until(
+                    lambda: coordinator.campaign.phase is Phase.TRAINING, seconds=LOADED_SECONDS
+                )
                 await asyncio.sleep(0.1)
                 os.kill(trainer.pid, signal.SIGKILL)
                 (record,) = await asyncio.wait_for(run, LOADED_SECONDS)

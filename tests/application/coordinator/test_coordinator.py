@@ -32,7 +32,6 @@ from fedcoin.v1 import federated_learning_service_pb2 as pb
 from tests.support.training_site import (
     CHAIN_ID,
     FUNDS,
-    LOADED_SECONDS,
     SERVER,
     Site,
     client_key,
@@ -43,8 +42,8 @@ from tests.support.training_site import (
     site,
     started,
     trained,
-    until,
 )
+from tests.support.waiting import LOADED_SECONDS, until
 
 
 @pytest.fixture(autouse=True)

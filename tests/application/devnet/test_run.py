@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.support.waiting import until
 
 COMMAND = [sys.executable, "-m", "fedcoin.application.cli", "devnet"]
 ROUND_KEYS = [
@@ -130,13 +132,6 @@ def children(pid: int) -> list[int]:
     return [int(child) for child in found]
 
 
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-
-
 def gone(pids: list[int]) -> bool:
     """Has each of these ended? A zombie has: nobody waited for it, that is all."""
     states = []
@@ -159,7 +154,7 @@ def test_nobody_is_left_behind(tmp_path: Path, number: int) -> None:
         assert len(pids) >= 2
         os.kill(process.pid, number)
         process.wait(30)
-        wait_until(lambda: gone(pids))
+        asyncio.run(until(lambda: gone(pids)))
     assert process.returncode == (-signal.SIGKILL if number == signal.SIGKILL else 1)
 
 
@@ -176,4 +171,4 @@ def test_a_dead_miner_ends_the_devnet_with_its_log(tmp_path: Path) -> None:
         assert "miner-1 was ended by SIGKILL" in told
         assert "serving: peers on" in told  # the end of its log
         assert "[PROCESS_FAILED]" in told
-        wait_until(lambda: gone(pids))
+        asyncio.run(until(lambda: gone(pids)))

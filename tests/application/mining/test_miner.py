@@ -17,6 +17,7 @@ from fedcoin.v1 import block_pb2, task_pb2
 from fedcoin.v1.transaction_pb2 import CommitShapley, RevealShapley
 from tests.support.lone_chain import key
 from tests.support.mining_site import Open, Site
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -49,7 +50,7 @@ async def test_an_exact_task_is_mined_and_settled(site: Open) -> None:
     await here.chain.run()
     task = here.chain.task(opening.hash)
     assert task.phase == SETTLED
-    await here.until(lambda: not here.worker.opened)
+    await until(lambda: not here.worker.opened)
     truth = await exact_values(here, opening.hash, here.job.terms())
     np.testing.assert_allclose(task.settlement.mean_shapley_nano, truth, atol=1.01)
     for miner in here.chain.miners:
@@ -86,7 +87,7 @@ async def test_a_restarted_miner_reveals_what_it_committed_to(site: Open) -> Non
     (first, *others) = here.chain.miners
     runs = here.start(first, *others)
     opening = await here.job.open_task()
-    await here.until(lambda: len(here.submitted) == 3)
+    await until(lambda: len(here.submitted) == 3)
     runs[0].cancel()
     await asyncio.wait(runs[:1])
     await here.chain.produce()
@@ -111,12 +112,12 @@ async def test_work_is_on_disk_before_the_commitment_is_sent(site: Open) -> None
 
     opening = await here.job.open_task()
     here.chain.owner.start(here.miner(miner, submit).run(), "miner")
-    await here.until(lambda: seen)
+    await until(lambda: seen)
     assert seen[0] is not None
     assert (seen[0].attempt, len(seen[0].salt)) == (0, 32)
     # What comes up again commits to the same.
     here.start(*here.chain.miners)
-    await here.until(lambda: len(here.submitted) == 3)
+    await until(lambda: len(here.submitted) == 3)
     again = here.folder_of(miner).load(opening.hash)
     assert again is not None
     assert again.salt == seen[0].salt
@@ -128,7 +129,7 @@ async def test_a_task_is_mined_again_with_the_same_samples(site: Open) -> None:
     (alone, *others) = here.chain.miners
     here.start(alone)
     opening = await here.job.open_task()
-    await here.until(lambda: here.submitted)
+    await until(lambda: here.submitted)
     await here.chain.produce()
     first = here.folder_of(alone).load(opening.hash)
     # A third of the power is no quorum: the window passes, and D doubles.
@@ -137,7 +138,7 @@ async def test_a_task_is_mined_again_with_the_same_samples(site: Open) -> None:
     task = here.chain.task(opening.hash)
     assert (task.phase, task.attempt, task.difficulty_nano) == (COMMIT, 1, 2 * difficulty)
     asked = here.worker.asked
-    await here.until(lambda: len(here.submitted) == 2)
+    await until(lambda: len(here.submitted) == 2)
     second = here.folder_of(alone).load(opening.hash)
     assert first is not None
     assert second is not None
@@ -159,7 +160,7 @@ async def test_who_joins_a_further_attempt_samples_for_the_distance_of_the_first
     here.start(alone)
     sampling = task_pb2.Sampling(schedule=PERMUTATION, max_samples=5_000)
     opening = await here.job.open_task(sampling=sampling)
-    await here.until(lambda: here.submitted)
+    await until(lambda: here.submitted)
     await here.chain.produce()
     await here.chain.produce(after_ms=10_000)
     assert here.chain.task(opening.hash).attempt == 1
@@ -181,7 +182,7 @@ async def test_sampling_ends_before_the_window_does(site: Open) -> None:
     opening = await here.job.open_task(
         sampling=task_pb2.Sampling(schedule=PERMUTATION, max_samples=100_000)
     )
-    await here.until(lambda: here.submitted)
+    await until(lambda: here.submitted)
     task = here.chain.task(opening.hash)
     assert here.chain.clock() < task.deadline_ms
     work = here.folder_of(here.chain.miners[0]).load(opening.hash)
@@ -197,7 +198,7 @@ async def test_an_incomplete_exact_task_is_not_committed_to(
     await here.job.open_campaign()
     here.start(here.chain.miners[0])
     await here.job.open_task()
-    await here.until(lambda: "too short" in caplog.text)
+    await until(lambda: "too short" in caplog.text)
     assert not here.submitted
 
 
@@ -209,13 +210,13 @@ async def test_a_miner_that_lost_its_work_says_so(
     (first, *others) = here.chain.miners
     runs = here.start(first, *others)
     opening = await here.job.open_task()
-    await here.until(lambda: len(here.submitted) == 3)
+    await until(lambda: len(here.submitted) == 3)
     runs[0].cancel()
     await asyncio.wait(runs[:1])
     here.folder_of(first).remove(opening.hash)
     here.start(first)
     await here.chain.run()
-    await here.until(lambda: "lost" in caplog.text)
+    await until(lambda: "lost" in caplog.text)
     record = here.chain.miner(opening.hash, first)
     assert record is not None
     assert not record.revealed
@@ -252,7 +253,7 @@ async def test_missing_artifacts_are_waited_for_and_then_given_up(
     await here.job.open_task()
     here.store.remove(here.job.update_ids[0])
     here.start(here.chain.miners[0])
-    await here.until(lambda: "gave up" in caplog.text)
+    await until(lambda: "gave up" in caplog.text)
     assert len(here.fetched) == mining.TRIES
     assert here.job.update_ids[0] in here.fetched[0]
     assert "could not be fetched" in caplog.text
@@ -276,7 +277,7 @@ async def test_a_refused_submission_is_tried_again(
         return await here.chain.submit(miner, action)
 
     here.chain.owner.start(here.miner(miner, submit).run(), "miner")
-    await here.until(lambda: len(calls) == 2)
+    await until(lambda: len(calls) == 2)
     assert calls[0] == calls[1]
 
 
@@ -288,7 +289,7 @@ async def test_a_miner_stops_at_once(site: Open) -> None:
         sampling=task_pb2.Sampling(schedule=PERMUTATION, max_samples=100_000),
         commit_window_ms=3_600_000,
     )
-    await here.until(lambda: here.worker.asked > 1_000)
+    await until(lambda: here.worker.asked > 1_000)
     started = time.monotonic()
     run.cancel()
     await asyncio.wait([run])
@@ -311,7 +312,7 @@ async def test_leftovers_of_closed_tasks_are_cleared(site: Open) -> None:
     await here.job.open_campaign()
     here.start(*here.chain.miners)
     opening = await here.job.open_task()
-    await here.until(lambda: len(here.submitted) == 3)
+    await until(lambda: len(here.submitted) == 3)
     miner = here.chain.miners[0]
     work = here.folder_of(miner).load(opening.hash)
     assert work is not None
@@ -321,7 +322,7 @@ async def test_leftovers_of_closed_tasks_are_cleared(site: Open) -> None:
     folder.save(bytes(32), work)
     here.start(miner)
     # One that the chain does not know may be further up.
-    await here.until(lambda: folder.task_ids() == [bytes(32)])
+    await until(lambda: folder.task_ids() == [bytes(32)])
 
 
 async def test_no_more_tasks_than_fit_are_worked_on(

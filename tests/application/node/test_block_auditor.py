@@ -30,6 +30,7 @@ from fedcoin.v1 import block_pb2, task_pb2
 from fedcoin.v1.transaction_pb2 import CommitShapley, RevealShapley, Transfer, TransferOutput
 from tests.support.lone_chain import key
 from tests.support.mining_site import Open, Site
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -73,7 +74,7 @@ async def test_a_task_that_is_replaced_while_it_is_looked_into(site: Open) -> No
     await here.job.open_campaign()
     opening = here.chain.sign(here.job.server, here.job.terms())
     looking = asyncio.create_task(here.pool.submit_audited(opening.raw))
-    await here.until(lambda: here.pool.get(opening.hash) is not None)
+    await until(lambda: here.pool.get(opening.hash) is not None)
     transfer = Transfer(outputs=[TransferOutput(recipient=key("alice").address, amount=5)])
     nonce, fee = opening.body.nonce, 2 * opening.body.fee
     instead = here.chain.sign(here.job.server, transfer, nonce=nonce, fee=fee)

@@ -18,7 +18,7 @@ from tests.support.node_quartet import (
     reach,
     transfer,
 )
-from tests.support.training_site import until
+from tests.support.waiting import until
 
 
 def assert_agree(members: list[Member]) -> None:

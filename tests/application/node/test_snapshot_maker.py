@@ -33,7 +33,7 @@ from tests.support.lone_chain import LoneChain, key
 from tests.support.mini_chain import MiniChain, transfer
 from tests.support.node_quartet import NoAudit
 from tests.support.paths import ROOT
-from tests.support.peer_nodes import until
+from tests.support.waiting import until
 
 AT = 12
 RESTORER = "tests.support.processes.snapshot_restorer"

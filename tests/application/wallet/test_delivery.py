@@ -14,7 +14,8 @@ from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.network.api.client import NodeClient
 from fedcoin.network.api.failure import RpcError
 from fedcoin.v1.transaction_pb2 import Transfer, TransferOutput
-from tests.support.training_site import CHAIN_ID, FUNDS, SERVER, node_home, site, until
+from tests.support.training_site import CHAIN_ID, FUNDS, SERVER, node_home, site
+from tests.support.waiting import until
 
 RECEIVER = KeyPair.from_seed(b"r" * 32)
 

@@ -20,16 +20,8 @@ from fedcoin.network.peers.connections.handshake import Identity
 from fedcoin.network.peers.connections.link import Link, open_link
 from fedcoin.network.peers.connections.peer_exchange import PeerExchange
 from fedcoin.v1.peer_service_pb2 import ListPeersResponse, PeerAddress
-from tests.support.peer_nodes import (
-    FAST,
-    MINERS,
-    STRANGER,
-    Node,
-    make_genesis,
-    running,
-    until,
-    visiting,
-)
+from tests.support.peer_nodes import FAST, MINERS, STRANGER, Node, make_genesis, running, visiting
+from tests.support.waiting import until
 
 
 async def test_both_can_call_each_other_though_one_dialled(tmp_path: Path) -> None:
@@ -161,7 +153,7 @@ async def test_the_operator_adds_drops_and_bans(tmp_path: Path) -> None:
         assert caught.value.code is NetworkCode.PEER_NOT_CONNECTED
         await until(lambda: first.linked() == second.linked() == 1)
         await second.network.ban(first.key.public_key, 60)
-        await until(lambda: not first.network.peers() and not second.network.peers(), 30)
+        await until(lambda: not first.network.peers() and not second.network.peers(), seconds=30)
         for address, code in [
             (first.address, NetworkCode.BANNED),
             ("127.0.0.1:1", NetworkCode.PEER_UNREACHABLE),

@@ -19,7 +19,7 @@ from fedcoin.v1.task_pb2 import ClientUpdate, OpenCampaign, OpenTask, SignedUpda
 from fedcoin.v1.views_pb2 import TaskView
 from tests.support.e2e.materials import Round, id_of
 from tests.support.e2e.network import ALICE, FDC, SERVER, key_of
-from tests.support.e2e.programs import WAIT_SECONDS, eventually
+from tests.support.waiting import WAIT_SECONDS, until
 
 BUDGET = 10 * FDC
 
@@ -153,7 +153,7 @@ async def reached(
         view = await node.task(task_id)
         return view if view.phase in wanted else None
 
-    view = await eventually(there, f"the task is {' or '.join(names)}", seconds)
+    view = await until(there, f"the task is {' or '.join(names)}", seconds=seconds)
     assert view is not None
     return view
 

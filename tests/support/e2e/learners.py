@@ -30,7 +30,8 @@ from fedcoin.v1 import federated_learning_service_pb2 as pb
 from fedcoin.v1.task_pb2 import ClientUpdate, SignedUpdate
 from tests.support.e2e.materials import id_of, materials, update_of
 from tests.support.e2e.network import SERVER, Network, Node, key_of
-from tests.support.e2e.programs import WAIT_SECONDS, Program, eventually
+from tests.support.e2e.programs import Program
+from tests.support.waiting import WAIT_SECONDS, until
 
 AGAIN_SECONDS = 0.1
 
@@ -74,7 +75,7 @@ class Coordinator:
                 status = await client.campaign()
                 return status if (status.phase, status.round) == (phase, number) else None
 
-            found = await eventually(there, f"round {number} is in phase {phase}")
+            found = await until(there, f"round {number} is in phase {phase}")
         assert found is not None
         return found
 

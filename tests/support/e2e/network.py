@@ -30,7 +30,8 @@ from fedcoin.v1.node_service_pb2 import GetStatusResponse
 from fedcoin.v1.transaction_pb2 import Transfer, TransferOutput
 from fedcoin.v1.views_pb2 import TransactionView
 from fedcoin.v1.vote_pb2 import Certificate
-from tests.support.e2e.programs import WAIT_SECONDS, Program, Stage, eventually
+from tests.support.e2e.programs import Program, Stage
+from tests.support.waiting import WAIT_SECONDS, until
 
 CHAIN_ID = "fedcoin-e2e"
 FDC = SAP_PER_FDC
@@ -97,7 +98,7 @@ class Node:
                 except RpcError:
                     return False
 
-            await eventually(there, f"{self.name} has block {height}")
+            await until(there, f"{self.name} has block {height}")
 
 
 class Network:
@@ -156,7 +157,7 @@ class Network:
             if not node.program.running:
                 node.program.start()
         await asyncio.gather(*(node.ready() for node in self.nodes))
-        await eventually(self._acquainted, "all nodes know each other", seconds)
+        await until(self._acquainted, "all nodes know each other", seconds=seconds)
 
     async def _acquainted(self) -> bool:
         statuses = await asyncio.gather(*(node.status() for node in self.nodes))
@@ -172,7 +173,7 @@ class Network:
                 idle = not any(status.pending_transactions for status in statuses)
                 return statuses[0] if len(states) == 1 and idle else None
 
-            status = await eventually(same, "all nodes hold the same state", seconds)
+            status = await until(same, "all nodes hold the same state", seconds=seconds)
         assert status is not None
         assert status.supply == status.counted_supply == self.supply
         return status

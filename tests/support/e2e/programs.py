@@ -13,13 +13,13 @@ import re
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 from fedcoin.application.devnet.processes import environment
+from tests.support.waiting import WAIT_SECONDS, until
 
 T = TypeVar("T")
 
@@ -27,10 +27,6 @@ PROGRAM = Path(sys.executable).with_name("fedcoin-node")
 COMMAND = [str(PROGRAM)] if PROGRAM.exists() else [sys.executable, "-m", "fedcoin.application.cli"]
 
 STOP_SECONDS = 20.0
-WAIT_SECONDS = 45.0
-"""How long anything may take before a test gives up; far more than it takes."""
-LOADED_SECONDS = 150.0
-"""The same for processes that load TensorFlow, on a busy machine."""
 
 ALARMS = re.compile(
     r"\b(ERROR|CRITICAL)\b"
@@ -122,7 +118,7 @@ class Program:
 
     async def says(self, words: str, seconds: float = WAIT_SECONDS) -> None:
         """Wait until it has said so."""
-        await until(lambda: words in self.said(), f"{self.name} says {words!r}", seconds)
+        await until(lambda: words in self.said(), f"{self.name} says {words!r}", seconds=seconds)
 
     def signal(self, number: int) -> None:
         assert self._process is not None
@@ -245,25 +241,3 @@ def attempted(*arguments: object, seconds: float = WAIT_SECONDS) -> tuple[int, s
         env=environment(os.environ),
     )
     return done.returncode, done.stdout, done.stderr
-
-
-async def until(condition: Callable[[], object], what: str, seconds: float = WAIT_SECONDS) -> None:
-    """Wait until something is true."""
-
-    async def asked() -> object:
-        return condition()
-
-    await eventually(asked, what, seconds)
-
-
-async def eventually(
-    question: Callable[[], Awaitable[T]], what: str, seconds: float = WAIT_SECONDS
-) -> T:
-    """The first answer that is true."""
-    deadline = time.monotonic() + seconds
-    while True:
-        answer = await question()
-        if answer:
-            return answer
-        assert time.monotonic() < deadline, f"after {seconds:g} s still not: {what}"
-        await asyncio.sleep(0.03)

@@ -16,7 +16,8 @@ from fedcoin.data.messages.votes import PRECOMMIT, PREVOTE, Vote, sign_vote
 from fedcoin.testing.dishonest.equivocating_network import EquivocatingNetwork, contradiction
 from fedcoin.v1.transaction_pb2 import ReportEquivocation
 from tests.support import peer_nodes
-from tests.support.peer_nodes import CHAIN_ID, MINERS, Node, make_genesis, running, transfer, until
+from tests.support.peer_nodes import CHAIN_ID, MINERS, Node, make_genesis, running, transfer
+from tests.support.waiting import until
 
 LIAR = MINERS[3]
 
@@ -73,13 +74,13 @@ async def test_who_votes_twice_is_reported_and_slashed(
             bond = records.BONDS.get(node.chain.ledger.reader, LIAR.address)
             return bond is not None and bond.slashed and not bond.bond
 
-        await until(lambda: all(slashed(node) for node in everyone), 20)
+        await until(lambda: all(slashed(node) for node in everyone), seconds=20)
         first, second = reporting.seen[0]
         assert first.public_key == second.public_key == LIAR.public_key
         # The three that are left go on, and nobody lost a coin but the liar.
         height = honest[0].chain.height()
         await honest[0].pool.submit(transfer(1).raw)
-        await until(lambda: all(node.chain.height() > height for node in everyone), 20)
+        await until(lambda: all(node.chain.height() > height for node in everyone), seconds=20)
         assert len(honest[0].chain.ledger.validators()) == 3
         assert honest[0].chain.ledger.total_supply() == genesis.supply
         assert len({node.chain.ledger.app_hash for node in everyone}) == 1

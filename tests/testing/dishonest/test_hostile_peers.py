@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from fedcoin.testing.dishonest.hostile_peers import bring_foreign, bring_old, old_messages
-from tests.support.peer_nodes import MINERS, Node, make_genesis, running, transfer, until
+from tests.support.peer_nodes import MINERS, Node, make_genesis, running, transfer
 
 
 @pytest.fixture
@@ -22,7 +23,7 @@ async def pair(tmp_path: Path) -> AsyncIterator[tuple[Node, Node]]:
                 await node.network.add(other.address)
         for nonce in range(2):
             await nodes[0].pool.submit(transfer(nonce).raw)
-            await until(lambda least=nonce: all(n.chain.height() > least for n in nodes), 20)
+            await asyncio.gather(*(node.chain.wait_above(nonce) for node in nodes))
         yield nodes[0], nodes[1]
 
 

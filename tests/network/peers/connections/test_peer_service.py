@@ -35,9 +35,9 @@ from tests.support.peer_nodes import (
     introduction,
     make_genesis,
     running,
-    until,
     visiting,
 )
+from tests.support.waiting import until
 
 NONCE = b"n" * 32
 EVERY_METHOD = sorted(kind for kind in LIMITS if "Service/" in kind)

@@ -12,7 +12,8 @@ import pytest
 from fedcoin.data.errors import RefusalError
 from fedcoin.network.errors import NetworkCode
 from fedcoin.network.options import Tls
-from tests.support.peer_nodes import FAST, MINERS, Node, make_genesis, running, until
+from tests.support.peer_nodes import FAST, MINERS, Node, make_genesis, running
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the keys")
 

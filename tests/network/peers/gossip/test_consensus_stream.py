@@ -25,9 +25,9 @@ from tests.support.peer_nodes import (
     Node,
     make_genesis,
     running,
-    until,
     visiting,
 )
+from tests.support.waiting import until
 
 OTHER = KeyPair.from_seed(b"o" * 32)
 HASH = b"h" * 32

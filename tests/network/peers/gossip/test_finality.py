@@ -7,7 +7,8 @@ import contextlib
 import time
 from pathlib import Path
 
-from tests.support.peer_nodes import MINERS, STRANGER, Node, make_genesis, running, transfer, until
+from tests.support.peer_nodes import MINERS, STRANGER, Node, make_genesis, running, transfer
+from tests.support.waiting import until
 
 
 async def test_a_transfer_is_final_everywhere_in_well_under_a_second(tmp_path: Path) -> None:

@@ -30,9 +30,9 @@ from tests.support.peer_nodes import (
     make_genesis,
     running,
     transfer,
-    until,
     visiting,
 )
+from tests.support.waiting import until
 
 ALONE = replace(FAST, peer_exchange=False)
 
@@ -85,7 +85,7 @@ async def test_from_one_end_to_the_other_and_not_back(tmp_path: Path) -> None:
     async with line(tmp_path, 4) as nodes:
         at_first = record(nodes[0])
         transaction = await nodes[0].pool.submit(transfer(0).raw)
-        await until(lambda: nodes[3].pool.get(transaction.hash) is not None, 5)
+        await until(lambda: nodes[3].pool.get(transaction.hash) is not None, seconds=5)
         await asyncio.sleep(0.1)
         assert at_first == []
         # The same again, and from the other end: nothing new for anybody.

@@ -12,7 +12,8 @@ import pytest
 
 from fedcoin.data.artifacts.manifest import CHUNK_BYTES
 from tests.support.artifact_listener import data
-from tests.support.peer_nodes import MINERS, STRANGER, Node, make_genesis, running, until
+from tests.support.peer_nodes import MINERS, STRANGER, Node, make_genesis, running
+from tests.support.waiting import until
 
 CONTENT = data(4)
 

@@ -23,7 +23,8 @@ from fedcoin.v1 import block_gossip_service_pb2 as pb
 from fedcoin.v1.block_pb2 import Block
 from fedcoin.v1.transaction_pb2 import Bond
 from tests.support.mini_chain import FDC, MiniChain, key, transfer
-from tests.support.peer_nodes import Node, running, until, visiting
+from tests.support.peer_nodes import Node, running, visiting
+from tests.support.waiting import until
 
 KEYS = [KeyPair.from_seed(bytes([i]) * 32) for i in range(50, 56)]
 

@@ -20,7 +20,8 @@ from fedcoin.v1 import block_gossip_service_pb2 as pb
 from fedcoin.v1.snapshot_pb2 import SnapshotPart
 from tests.support.ledger_snapshots import chain_in, file_of, parts, snapshot_of
 from tests.support.mini_chain import key, transfer
-from tests.support.peer_nodes import Node, running, until, visiting
+from tests.support.peer_nodes import Node, running, visiting
+from tests.support.waiting import until
 
 KEYS = [KeyPair.from_seed(bytes([i]) * 32) for i in range(60, 66)]
 AT = 12

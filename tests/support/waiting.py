@@ -1,0 +1,59 @@
+"""The one way in which tests wait for something that other tasks or processes bring about."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar, overload
+
+T = TypeVar("T")
+
+WAIT_SECONDS = 45.0
+"""How long anything may take before a test gives up; far longer than it takes."""
+LOADED_SECONDS = 180.0
+"""The same for processes that load TensorFlow, on a busy machine."""
+PAUSE_SECONDS = 0.02
+"""The pause between two questions."""
+
+
+@overload
+async def until(
+    condition: Callable[[], Awaitable[T | None]],
+    what: str = ...,
+    *,
+    seconds: float = ...,
+) -> T: ...
+@overload
+async def until(
+    condition: Callable[[], T | None],
+    what: str = ...,
+    *,
+    seconds: float = ...,
+) -> T: ...
+async def until(
+    condition: Callable[[], Any],
+    what: str = "what the test waits for",
+    *,
+    seconds: float = WAIT_SECONDS,
+) -> Any:
+    """Ask `condition` again and again, and return its first answer that is true.
+
+    Args:
+        condition: A function or coroutine function without parameters.
+        what: What the test waits for; part of the message when it never comes.
+        seconds: How long to wait at most, by the monotonic clock.
+
+    Raises:
+        AssertionError: `condition` was still false after `seconds`.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        answer = condition()
+        if inspect.isawaitable(answer):
+            answer = await answer
+        if answer:
+            return answer
+        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
+        await asyncio.sleep(PAUSE_SECONDS)
