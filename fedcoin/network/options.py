@@ -48,28 +48,6 @@ def server_options(max_message_bytes: int) -> GrpcOptions:
     )
 
 
-def channel_options(max_message_bytes: int) -> GrpcOptions:
-    """Options of a channel to a listener.
-
-    Each channel has its own connection: with gRPC's shared pool a new channel would
-    inherit the back-off of the one that it replaces, and sessions (which are bound to
-    a connection) would be shared by strangers in one process.
-    """
-    return (
-        ("grpc.max_receive_message_length", max_message_bytes),
-        ("grpc.max_send_message_length", max_message_bytes),
-        ("grpc.keepalive_time_ms", 20_000),
-        ("grpc.keepalive_timeout_ms", 10_000),
-        ("grpc.keepalive_permit_without_calls", 1),
-        ("grpc.http2.max_pings_without_data", 0),
-        ("grpc.use_local_subchannel_pool", 1),
-        ("grpc.enable_retries", 0),
-        ("grpc.initial_reconnect_backoff_ms", 200),
-        ("grpc.min_reconnect_backoff_ms", 200),
-        ("grpc.max_reconnect_backoff_ms", 5_000),
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class Tls:
     """Mutual TLS of a consortium: PEM files of this node and of the authority of all."""

@@ -86,7 +86,7 @@ class TaskOwner:
             log.error("%s failed", task.get_name(), exc_info=error)
 
 
-async def within(seconds: float, work: Coroutine[Any, Any, T]) -> T:
+async def within(seconds: float | None, work: Coroutine[Any, Any, T]) -> T:
     """The result of `work`; `asyncio.TimeoutError` when it takes longer, and then it is cancelled.
 
     Unlike `asyncio.wait_for` before Python 3.12, this never loses a cancellation. Nor does it

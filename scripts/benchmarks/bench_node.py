@@ -22,7 +22,7 @@ from fedcoin.application.devnet.processes import Processes
 from fedcoin.application.wallet.wallet import Wallet
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.messages.amounts import SAP_PER_FDC
-from fedcoin.network.api.client import NodeClient
+from fedcoin.network.client.node_client import NodeClient
 from fedcoin.v1.transaction_pb2 import Transfer, TransferOutput
 
 LIMITS = {
@@ -97,7 +97,7 @@ def measure_network() -> dict[str, float]:
 async def ready(api: str) -> None:
     """Waits until a node serves."""
     async with NodeClient(api) as node:
-        await node.ready(60)
+        await node.wait_until_serving(60)
 
 
 def main() -> int:

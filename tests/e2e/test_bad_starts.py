@@ -12,7 +12,7 @@ import pytest
 
 from fedcoin.application.configuration.home import Home
 from fedcoin.data.crypto.keys import KeyPair
-from fedcoin.network.api.client import NodeClient
+from fedcoin.network.client.node_client import NodeClient
 from tests.support.e2e.learners import prepared, prepared_within
 from tests.support.e2e.network import ALICE, BOB, BOND, BRISK, FDC, Network, Node, key_of, pay
 from tests.support.e2e.programs import ALARMS, Program, Stage
@@ -195,7 +195,7 @@ async def test_a_seed_of_another_network(network: Network, first: Node) -> None:
         program = other.nodes[0].program
         program.start("--seed", first.peers)
         async with NodeClient(other.nodes[0].api) as client:
-            await client.ready(45)
+            await client.wait_until_serving(45)
             await program.says("fedcoin-e2e")
             assert (await client.status()).peers == 0
         lines = [line for line in program.said().splitlines() if first.peers in line]

@@ -18,8 +18,8 @@ import pytest
 from fedcoin.application.wallet.wallet import Wallet
 from fedcoin.data.artifacts.tensors import decode_tensors, encode_tensors
 from fedcoin.data.messages.updates import sign_update
-from fedcoin.network.api.client import NodeClient
-from fedcoin.network.api.failure import RpcError
+from fedcoin.network.client.node_client import NodeClient
+from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.v1 import task_pb2
 from fedcoin.v1.artifact_pb2 import ModelSpec
 from fedcoin.v1.task_pb2 import ClientUpdate, SignedUpdate

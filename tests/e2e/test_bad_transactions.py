@@ -18,8 +18,8 @@ from fedcoin.data.crypto.addresses import format_address
 from fedcoin.data.crypto.hashing import Context
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.messages.transactions import Transaction, sign_transaction
-from fedcoin.network.api.client import NodeClient
-from fedcoin.network.api.failure import RpcError, failure_of
+from fedcoin.network.client.node_client import NodeClient
+from fedcoin.network.client.rpc_error import RpcError, rpc_error_of
 from fedcoin.network.peers.connections.endpoints import parse_endpoint
 from fedcoin.network.peers.connections.link import Introduction, open_link
 from fedcoin.network.peers.connections.security import Security
@@ -280,7 +280,7 @@ async def test_beyond_what_a_message_may_hold(network: Network) -> None:
         call = cast("Any", client.channel).unary_unary(SUBMIT)
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await call(b"\x0a\x80\x80\xc0\x02" + bytes(5 << 20))
-        assert failure_of(caught.value, "").status == StatusCode.RESOURCE_EXHAUSTED
+        assert rpc_error_of(caught.value, "").status == StatusCode.RESOURCE_EXHAUSTED
 
 
 @pytest.mark.parametrize(

@@ -18,9 +18,9 @@ from fedcoin.data.clock import unix_ms
 from fedcoin.data.crypto.hashing import Context
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.messages.updates import sign_update
-from fedcoin.network.api.client import NodeClient
-from fedcoin.network.api.failure import RpcError, failure_of
-from fedcoin.network.federated.client import FederatedClient
+from fedcoin.network.client.federated_client import FederatedClient
+from fedcoin.network.client.node_client import NodeClient
+from fedcoin.network.client.rpc_error import RpcError, rpc_error_of
 from fedcoin.network.peers.connections.endpoints import parse_endpoint
 from fedcoin.network.peers.connections.link import Introduction, open_link
 from fedcoin.network.peers.connections.security import Security
@@ -202,7 +202,7 @@ async def upload(target: str, *parts: UploadRequest) -> str:
         try:
             await call(iter(parts), timeout=20)
         except grpc.aio.AioRpcError as error:
-            return failure_of(error, target).code
+            return rpc_error_of(error, target).code
     return ""
 
 
@@ -290,7 +290,7 @@ async def test_peers_bring_no_artifacts(site: Site) -> None:
             call = link.artifacts.Upload(iter(parts_of(b"gift", [])), metadata=metadata)
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await call
-            assert failure_of(caught.value, "").code == code
+            assert rpc_error_of(caught.value, "").code == code
     finally:
         await link.close()
 

@@ -12,8 +12,8 @@ import pytest
 
 from fedcoin.data.crypto.addresses import format_address
 from fedcoin.data.messages.amounts import SAP_PER_FDC
-from fedcoin.network.api.client import NodeClient
-from fedcoin.network.federated.client import FederatedClient
+from fedcoin.network.client.federated_client import FederatedClient
+from fedcoin.network.client.node_client import NodeClient
 from fedcoin.v1 import federated_learning_service_pb2 as pb
 from fedcoin.v1.views_pb2 import CampaignView, TaskView
 from tests.support.e2e.campaigns import check_paid, phase

@@ -11,7 +11,7 @@ import pytest
 from fedcoin.contract.state import records
 from fedcoin.data.messages.amounts import SAP_PER_FDC
 from fedcoin.data.storage.chain_store import ChainStore
-from fedcoin.network.federated.client import FederatedClient
+from fedcoin.network.client.federated_client import FederatedClient
 from fedcoin.v1 import federated_learning_service_pb2 as pb
 from fedcoin.v1.task_pb2 import SignedUpdate
 from tests.support.e2e.campaigns import check_paid

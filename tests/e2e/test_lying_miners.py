@@ -24,8 +24,8 @@ from fedcoin.incentive.proof.evidence import EvidenceTree, build_evidence_tree, 
 from fedcoin.incentive.proof.sampling_plan import SamplingPlan, build_plan
 from fedcoin.learning.evaluation.job import UtilityJob
 from fedcoin.learning.workers.pool import WorkerPool
-from fedcoin.network.api.client import NodeClient
-from fedcoin.network.api.failure import RpcError
+from fedcoin.network.client.node_client import NodeClient
+from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.v1 import task_pb2
 from fedcoin.v1.evidence_pb2 import Evidence
 from fedcoin.v1.task_pb2 import OpenTask

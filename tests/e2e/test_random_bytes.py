@@ -21,8 +21,8 @@ from google.protobuf.message_factory import GetMessageClass
 from grpc import StatusCode
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from fedcoin.network.api.client import NodeClient
-from fedcoin.network.federated.client import FederatedClient
+from fedcoin.network.client.federated_client import FederatedClient
+from fedcoin.network.client.node_client import NodeClient
 from fedcoin.network.peers.connections.endpoints import parse_endpoint
 from fedcoin.network.peers.connections.link import Introduction, open_link
 from fedcoin.network.peers.connections.security import Security
@@ -304,7 +304,7 @@ async def test_junk_from_peers_who_shook_hands(site: Site) -> None:
             )
             try:
                 # A session is bound to its connection.
-                channel = link._channel
+                channel = link.channel
                 for method in rng.sample(methods, 6):
                     junks = [junk(method, site.seeds, rng) for _ in range(3)]
                     code = await outcome(channel, method, junks, link.metadata)

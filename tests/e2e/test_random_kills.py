@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from fedcoin.data.crypto.keys import KeyPair
-from fedcoin.network.api.client import NodeClient
-from fedcoin.network.api.failure import RpcError
+from fedcoin.network.client.node_client import NodeClient
+from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.v1.views_pb2 import TRANSACTION_STATUS_FINAL
 from tests.support.e2e.eavesdropper import eavesdropping
 from tests.support.e2e.network import BOND, BRISK, FUNDS, Network, Node, key_of, pay

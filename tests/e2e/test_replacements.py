@@ -10,8 +10,8 @@ import pytest
 from fedcoin.application.wallet.wallet import Wallet
 from fedcoin.data.crypto.addresses import format_address
 from fedcoin.data.messages.transactions import Transaction
-from fedcoin.network.api.client import NodeClient
-from fedcoin.network.api.failure import RpcError
+from fedcoin.network.client.node_client import NodeClient
+from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.v1.transaction_pb2 import Transfer, TransferOutput
 from fedcoin.v1.views_pb2 import TRANSACTION_STATUS_DROPPED, TRANSACTION_STATUS_PENDING
 from tests.support.e2e.network import ALICE, BOB, BOND, BRISK, FDC, FUNDS, Network, key_of

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fedcoin.network.api.client import NodeClient
+from fedcoin.network.client.node_client import NodeClient
 from tests.support.e2e.learners import Coordinator, Learner, learning, prepared, prepared_within
 from tests.support.e2e.network import BOND, BRISK, Network, serving
 from tests.support.e2e.programs import Stage
@@ -91,7 +91,7 @@ async def test_within_a_node(tmp_path: Path) -> None:
             assert f"campaign {first} is finished" in miner.program.said()
             miner.program.stop()
             miner.program.start("--new-campaign")
-            await coordinator.ready(LOADED_SECONDS)
+            await coordinator.wait_until_serving(LOADED_SECONDS)
             assert await opened(node, 2) != first
         assert kept(miner.home.root, first)
         network.finish()

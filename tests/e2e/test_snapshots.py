@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fedcoin.data.crypto.addresses import format_address
-from fedcoin.network.api.failure import RpcError
+from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.network.errors import NetworkCode
 from fedcoin.v1.transaction_pb2 import Bond
 from tests.support.e2e.campaigns import Campaign, check_paid, reached

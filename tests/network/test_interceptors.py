@@ -17,8 +17,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fedcoin.data.errors import DataCode, RefusalError
-from fedcoin.network.api.failure import failure_of
 from fedcoin.network.bounds import Bounds
+from fedcoin.network.client.rpc_error import rpc_error_of
 from fedcoin.network.errors import NetworkCode
 from fedcoin.network.interceptors import Call
 from fedcoin.network.status import DETAILS_KEY
@@ -67,7 +67,7 @@ async def test_a_refusal_becomes_its_status_with_details(caplog: pytest.LogCaptu
     assert (info.reason, info.domain) == ("BAD_ADDRESS", "fedcoin.data")
     assert dict(info.metadata) == {"field": "address", "limit": "41"}
     assert bad.field_violations[0].field == "address"
-    told = failure_of(error, "node:1")
+    told = rpc_error_of(error, "node:1")
     assert (told.code, told.field, told.limit) == ("BAD_ADDRESS", "address", "41")
     assert str(told) == "node:1: address is ü [BAD_ADDRESS]"
     assert no_errors_in(caplog)
@@ -82,7 +82,7 @@ async def test_any_message_arrives(text: str) -> None:
     probe.single = refuse
     async with probing(probe) as (channel, _):
         error = await failure(rpc.ArtifactServiceStub(channel).GetManifest(pb.GetManifestRequest()))
-    assert failure_of(error, "").code == "BAD_ADDRESS"
+    assert rpc_error_of(error, "").code == "BAD_ADDRESS"
 
 
 async def test_a_refusal_in_the_middle_of_a_stream() -> None:
@@ -155,7 +155,7 @@ async def test_random_bytes_are_refused_cleanly(
 async def test_undecodable_bytes_are_named() -> None:
     async with probing(Probe()) as (channel, _):
         error = await failure(channel.unary_unary(f"/{SERVICE}/GetManifest")(b"\xff\xff\xff"))
-    assert failure_of(error, "").code == "MALFORMED"
+    assert rpc_error_of(error, "").code == "MALFORMED"
     assert error.code() is StatusCode.INVALID_ARGUMENT
 
 
@@ -184,7 +184,7 @@ async def test_a_reply_has_a_deadline() -> None:
     async with probing(probe, Bounds(reply_seconds=0.05)) as (channel, _):
         error = await failure(rpc.ArtifactServiceStub(channel).GetManifest(pb.GetManifestRequest()))
     assert error.code() is StatusCode.DEADLINE_EXCEEDED
-    assert failure_of(error, "").code == "TIMED_OUT"
+    assert rpc_error_of(error, "").code == "TIMED_OUT"
 
 
 async def test_too_many_calls_at_once() -> None:
@@ -220,7 +220,7 @@ async def test_too_many_streams_at_once() -> None:
         await first.read()
         error = await failure(drain(stub.Download(pb.DownloadRequest())))
         assert error.code() is StatusCode.RESOURCE_EXHAUSTED
-        assert failure_of(error, "").code == "TOO_MANY_CALLS"
+        assert rpc_error_of(error, "").code == "TOO_MANY_CALLS"
         first.cancel()
         await asyncio.sleep(0.1)
         again = stub.Download(pb.DownloadRequest())
@@ -246,8 +246,8 @@ async def test_a_slow_reader_is_cut() -> None:
         await asyncio.wait_for(ended.wait(), 5)
         error = await failure(drain(call))
     assert error.code() is StatusCode.RESOURCE_EXHAUSTED
-    assert failure_of(error, "").code == "SLOW_READER"
-    assert failure_of(error, "").lost
+    assert rpc_error_of(error, "").code == "SLOW_READER"
+    assert rpc_error_of(error, "").is_lost
 
 
 async def test_a_silent_upload_ends() -> None:
@@ -266,7 +266,7 @@ async def test_a_rate_per_host() -> None:
         for _ in range(3):
             await stub.GetManifest(pb.GetManifestRequest())
         error = await failure(stub.GetManifest(pb.GetManifestRequest()))
-    assert failure_of(error, "").code == "RATE_LIMITED"
+    assert rpc_error_of(error, "").code == "RATE_LIMITED"
 
 
 async def test_a_listeners_own_guard_stands_before_the_method() -> None:
@@ -311,7 +311,7 @@ async def test_stopping_ends_streams_at_once_and_lets_calls_finish() -> None:
         assert await single == pb.GetManifestResponse()
         error = await failure(drain(stream))
         assert error.code() is StatusCode.UNAVAILABLE
-        assert failure_of(error, "").code == "SHUTTING_DOWN"
+        assert rpc_error_of(error, "").code == "SHUTTING_DOWN"
 
 
 async def test_a_caller_that_hangs_up_leaves_no_trace(caplog: pytest.LogCaptureFixture) -> None:

@@ -28,6 +28,13 @@ def data(chunks: int, seed: int = 0) -> bytes:
 @asynccontextmanager
 async def serving(servicer: ArtifactServiceServicer) -> AsyncIterator[grpc.aio.Channel]:
     """A listener with one servicer, and a channel to it."""
+    async with serving_at(servicer) as address, grpc.aio.insecure_channel(address) as channel:
+        yield channel
+
+
+@asynccontextmanager
+async def serving_at(servicer: ArtifactServiceServicer) -> AsyncIterator[str]:
+    """A listener with one servicer; its address."""
 
     def add(server: grpc.aio.Server) -> None:
         add_ArtifactServiceServicer_to_server(servicer, server)
@@ -35,8 +42,7 @@ async def serving(servicer: ArtifactServiceServicer) -> AsyncIterator[grpc.aio.C
     listener = Listener("127.0.0.1:0", [Service(NAME, add)])
     await listener.start()
     try:
-        async with grpc.aio.insecure_channel(listener.address) as channel:
-            yield channel
+        yield listener.address
     finally:
         await listener.stop(0)
 

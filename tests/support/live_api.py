@@ -18,8 +18,9 @@ from fedcoin.data.messages.genesis import Genesis
 from fedcoin.data.messages.transactions import Transaction, decode_transaction
 from fedcoin.data.storage.chain_store import ChainStore, StoredBlock
 from fedcoin.network.api.api_server import ApiServer, Backend
-from fedcoin.network.api.client import AdminClient, NodeClient
 from fedcoin.network.bounds import Bounds
+from fedcoin.network.client.admin_client import AdminClient
+from fedcoin.network.client.node_client import NodeClient
 from fedcoin.network.errors import NetworkCode
 from fedcoin.network.ports import PeerInfo
 from tests.support.mini_chain import MiniChain, key

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fedcoin.application.configuration.home import Home
-from fedcoin.network.api.client import NodeClient
+from fedcoin.network.client.node_client import NodeClient
 from tests.support.waiting import until
 
 
@@ -27,7 +27,7 @@ class Live:
 def wait_ready(api: str) -> None:
     async def ready() -> None:
         async with NodeClient(api) as node:
-            await node.ready(60)
+            await node.wait_until_serving(60)
 
     asyncio.run(ready())
 

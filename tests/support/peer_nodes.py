@@ -27,7 +27,8 @@ from fedcoin.data.messages.genesis import Genesis, parse_genesis
 from fedcoin.data.messages.transactions import Transaction, sign_transaction
 from fedcoin.data.storage.chain_store import ChainStore
 from fedcoin.data.storage.snapshot_files import SnapshotFolder
-from fedcoin.network.options import PEER_MESSAGE_BYTES, PeerOptions, channel_options
+from fedcoin.network.client.channels import open_channel
+from fedcoin.network.options import PEER_MESSAGE_BYTES, PeerOptions
 from fedcoin.network.peers.connections.endpoints import parse_endpoint
 from fedcoin.network.peers.connections.link import Introduction, Link, open_link
 from fedcoin.network.peers.connections.peer import Peer
@@ -188,6 +189,5 @@ async def visiting(node: Node, key: KeyPair = STRANGER, **changes: Any) -> Async
 @asynccontextmanager
 async def channel_to(node: Node) -> AsyncIterator[grpc.aio.Channel]:
     """A channel without a handshake."""
-    options = channel_options(PEER_MESSAGE_BYTES)
-    async with grpc.aio.insecure_channel(node.address, options=options) as channel:
+    async with open_channel(node.address, max_message_bytes=PEER_MESSAGE_BYTES) as channel:
         yield channel

@@ -24,8 +24,8 @@ from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.messages.updates import sign_update
 from fedcoin.learning.training.client_data import ClientData
 from fedcoin.learning.training.datasets import load_evaluation_set
-from fedcoin.network.api.client import NodeClient
-from fedcoin.network.federated.client import FederatedClient
+from fedcoin.network.client.federated_client import FederatedClient
+from fedcoin.network.client.node_client import NodeClient
 from fedcoin.v1.task_pb2 import ClientUpdate, SignedUpdate
 from tests.support.small_models import mlp_spec, random_weights
 

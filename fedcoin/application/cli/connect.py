@@ -18,7 +18,7 @@ from fedcoin.data.errors import RefusalError
 if TYPE_CHECKING:
     from fedcoin.application.wallet.wallet import Wallet
     from fedcoin.data.messages.genesis import Genesis
-    from fedcoin.network.api.client import NodeClient
+    from fedcoin.network.client.node_client import NodeClient
     from fedcoin.v1.node_service_pb2 import GetStatusResponse
 
 T = TypeVar("T")
@@ -39,7 +39,7 @@ def node_address(home: Home, node: str | None, config: NodeConfig) -> str:
 @asynccontextmanager
 async def node_client(home: Home, node: str | None) -> AsyncIterator[NodeClient]:
     """A client of the node that is meant; nothing is dialled before the first call."""
-    from fedcoin.network.api.client import NodeClient
+    from fedcoin.network.client.node_client import NodeClient
 
     config = home.config(os.environ)
     target = node_address(home, node, config)

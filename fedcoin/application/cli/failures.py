@@ -30,7 +30,7 @@ def explain(error: BaseException) -> Failure:
     """Refusals and what the world does to us are for people; all else is a bug."""
     if isinstance(error, RefusalError):
         return Failure(error.message, str(error.code.value))
-    if isinstance(error, loaded("fedcoin.network.api.failure", "RpcError")):
+    if isinstance(error, loaded("fedcoin.network.client.rpc_error", "RpcError")):
         failure: Any = error
         return Failure(f"{failure.target}: {failure.message}", failure.code)
     if isinstance(error, loaded("fedcoin.learning.errors", "WorkerError")):

@@ -111,7 +111,7 @@ async def run_server(
 ) -> None:
     """Runs the campaign of a home through the node at ``target``; fills ``records``."""
     from fedcoin.application.coordinator.runner import open_coordinator, open_coordinator_store
-    from fedcoin.network.api.client import NodeClient
+    from fedcoin.network.client.node_client import NodeClient
 
     store = open_coordinator_store(config, home)
     async with NodeClient(target, credentials=client_credentials(config.tls)) as client:

@@ -17,7 +17,6 @@ from typing import TypeVar
 import grpc
 
 from fedcoin.application.coordinator.chain_messages import decode_training_plan
-from fedcoin.application.wallet.delivery import passing
 from fedcoin.data.clock import Clock, unix_ms
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import DataCode, RefusalError
@@ -27,8 +26,9 @@ from fedcoin.learning.training import client_data
 from fedcoin.learning.training.client_data import ClientData
 from fedcoin.learning.training.sgd import TrainingPlan
 from fedcoin.learning.workers.process import WorkerDiedError, WorkerProcess
-from fedcoin.network.api.failure import RpcError
-from fedcoin.network.federated.client import FederatedClient
+from fedcoin.network.client.backoff import Backoff
+from fedcoin.network.client.federated_client import FederatedClient
+from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.network.tasks import first_of
 from fedcoin.v1 import federated_learning_service_pb2 as pb
 from fedcoin.v1.task_pb2 import ClientUpdate
@@ -41,7 +41,7 @@ PATIENCE_SECONDS = 600.0
 """How long a coordinator that is gone is looked for."""
 
 MAX_ARTIFACT_BYTES = 1 << 30
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 5.0
+_FIRST_PAUSE_S, _MAX_PAUSE_S = 0.2, 5.0
 
 MISSED = frozenset(
     {"ROUND_NOT_OPEN", "WRONG_ROUND", "WRONG_BASE", "WRONG_CAMPAIGN", "ALREADY_SUBMITTED"}
@@ -113,17 +113,19 @@ class Trainer:
         examples = await self._train(client_data.prepare_training, self._data)
         self._report(f"training on {examples} examples of {self._data.dataset}")
         self._heard = time.monotonic()
-        pause = _FIRST_PAUSE
+        backoff = Backoff(_FIRST_PAUSE_S, _MAX_PAUSE_S)
         while True:
             before = self._heard
             try:
                 await self._attend()
                 return tuple(self._paid[number] for number in sorted(self._paid))
             except RpcError as failure:
-                lost = passing(failure) or failure.code == "NOT_REGISTERED"
+                lost = failure.is_transient or failure.code == "NOT_REGISTERED"
                 if not lost or time.monotonic() - self._heard > self._patience:
                     raise
-                pause = _FIRST_PAUSE if self._heard > before else min(2 * pause, _LONGEST_PAUSE)
+                if self._heard > before:
+                    backoff.reset()
+                pause = backoff.next_pause()
                 self._report(f"looking for the coordinator again in {pause:.1f} s: {failure}")
             await asyncio.sleep(pause)
 

@@ -34,7 +34,7 @@ from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.learning.model import artifact_checks
 from fedcoin.learning.workers.pool import WorkerPool
-from fedcoin.network.api.client import NodeClient
+from fedcoin.network.client.node_client import NodeClient
 from fedcoin.network.listener import Listener
 from fedcoin.v1.transaction_pb2 import CloseCampaign
 

@@ -18,8 +18,8 @@ from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import RefusalError
 from fedcoin.learning.errors import WorkerError
-from fedcoin.network.api.client import NodeClient
-from fedcoin.network.api.failure import RpcError
+from fedcoin.network.client.node_client import NodeClient
+from fedcoin.network.client.rpc_error import RpcError
 
 log = logging.getLogger(__name__)
 

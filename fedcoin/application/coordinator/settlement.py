@@ -14,7 +14,7 @@ from fedcoin.data.crypto.addresses import parse_address
 from fedcoin.data.messages.updates import Update
 from fedcoin.learning.model.aggregation import average_files
 from fedcoin.learning.workers.pool import WorkerPool
-from fedcoin.network.api.client import NodeClient
+from fedcoin.network.client.node_client import NodeClient
 from fedcoin.v1.block_pb2 import TASK_PHASE_SETTLED
 from fedcoin.v1.views_pb2 import TaskView
 

@@ -20,9 +20,9 @@ from fedcoin.application.errors import ApplicationCode
 from fedcoin.data.crypto.addresses import parse_address
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.amounts import format_amount
-from fedcoin.network.api.client import NodeClient
-from fedcoin.network.api.failure import RpcError
-from fedcoin.network.federated.client import FederatedClient
+from fedcoin.network.client.federated_client import FederatedClient
+from fedcoin.network.client.node_client import NodeClient
+from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.v1.block_pb2 import TaskPhase
 from fedcoin.v1.federated_learning_service_pb2 import GetCampaignStatusResponse, RoundPhase
 from fedcoin.v1.node_service_pb2 import GetStatusResponse
@@ -69,7 +69,7 @@ class Observer:
 
     async def wait_ready(self) -> None:
         """Waits until every node serves. Raises RpcFailure."""
-        await asyncio.gather(*(node.ready(START_SECONDS) for node in self._nodes))
+        await asyncio.gather(*(node.wait_until_serving(START_SECONDS) for node in self._nodes))
         self._tell(f"{len(self._nodes)} miners serve")
 
     async def narrate(self) -> None:

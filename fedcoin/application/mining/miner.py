@@ -32,7 +32,7 @@ from fedcoin.incentive.proof.challenge import draw_challenged_leaves
 from fedcoin.incentive.proof.evidence import EvidenceTree, build_evidence_tree, compute_commitment
 from fedcoin.incentive.proof.sampling_plan import SamplingPlan, build_plan
 from fedcoin.learning.errors import WorkerError
-from fedcoin.network.api.failure import RpcError
+from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.network.ports import ChainPort, TransactionPort
 from fedcoin.network.tasks import TaskOwner
 from fedcoin.v1 import block_pb2

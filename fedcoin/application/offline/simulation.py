@@ -42,7 +42,7 @@ from fedcoin.learning.training import client_data
 from fedcoin.learning.training.client_data import ClientData
 from fedcoin.learning.training.sgd import TrainingPlan
 from fedcoin.learning.workers.pool import WorkerPool
-from fedcoin.network.api.client import NodeClient
+from fedcoin.network.client.node_client import NodeClient
 from fedcoin.v1.task_pb2 import ClientUpdate
 
 VERSION = 1

@@ -42,7 +42,7 @@ from fedcoin.v1.snapshot_pb2 import ValidatorChange
 from fedcoin.v1.state_pb2 import ValidatorPower
 
 if TYPE_CHECKING:
-    from fedcoin.network.api.client import NodeClient
+    from fedcoin.network.client.node_client import NodeClient
 
 FORMAT: Final = "fedcoin/payment-proof/v1"
 

@@ -12,13 +12,13 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from google.protobuf.message import Message
-from grpc import StatusCode
 
 from fedcoin.application.wallet.wallet import draft
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.messages.transactions import Transaction, decode_transaction, sign_transaction
-from fedcoin.network.api.client import NodeClient
-from fedcoin.network.api.failure import RpcError
+from fedcoin.network.client.backoff import Backoff
+from fedcoin.network.client.node_client import NodeClient
+from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.v1.views_pb2 import TRANSACTION_STATUS_FINAL
 
 T = TypeVar("T")
@@ -40,9 +40,7 @@ STALE = frozenset(
 
 ATTEMPTS = 8
 WAIT_SECONDS = 30.0
-_PASSING = frozenset({StatusCode.UNAVAILABLE, StatusCode.DEADLINE_EXCEEDED})
-_CROWDED = frozenset({"RATE_LIMITED", "TOO_MANY_CALLS", "POOL_FULL", "TOO_MANY_PENDING"})
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 5.0
+_FIRST_PAUSE_S, _MAX_PAUSE_S = 0.2, 5.0
 
 
 class Delivery:
@@ -84,16 +82,15 @@ class Delivery:
 
     async def patiently(self, call: Callable[[], Awaitable[T]]) -> T:
         """Call until the node answers; what it refuses is raised."""
-        pause = _FIRST_PAUSE
+        backoff = Backoff(_FIRST_PAUSE_S, _MAX_PAUSE_S)
         while True:
             try:
                 return await call()
             except RpcError as failure:
-                if not passing(failure):
+                if not failure.is_transient:
                     raise
                 self._report(f"waiting for the node: {failure}")
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE)
+            await asyncio.sleep(backoff.next_pause())
 
     async def _sign(self, action: Message) -> Transaction:
         status, fees, account = await asyncio.gather(
@@ -110,7 +107,7 @@ class Delivery:
             try:
                 await self._node.wait_final(transaction.hash, WAIT_SECONDS)
             except RpcError as failure:
-                if not passing(failure) and failure.code != "TRANSACTION_NOT_FOUND":
+                if not failure.is_transient and failure.code != "TRANSACTION_NOT_FOUND":
                     raise
                 self._report(f"transaction {transaction.hash.hex()[:16]} is not final yet")
             else:
@@ -123,8 +120,3 @@ class Delivery:
         except RpcError:
             return False
         return view.status == TRANSACTION_STATUS_FINAL
-
-
-def passing(failure: RpcError) -> bool:
-    """Would the same call later go better?"""
-    return failure.status in _PASSING or failure.code in _CROWDED

@@ -17,8 +17,8 @@ from fedcoin.data.crypto.addresses import format_address
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.transactions import Transaction, sign_transaction
-from fedcoin.network.api.client import NodeClient
-from fedcoin.network.api.failure import RpcError
+from fedcoin.network.client.node_client import NodeClient
+from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.v1.node_service_pb2 import GetFeesResponse
 from fedcoin.v1.transaction_pb2 import TransactionBody
 from fedcoin.v1.views_pb2 import TRANSACTION_STATUS_PENDING, TransactionView

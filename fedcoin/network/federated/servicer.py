@@ -12,14 +12,12 @@ from fedcoin.data.crypto.keys import PUBLIC_KEY_BYTES, SIGNATURE_BYTES, verify
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.updates import Update, decode_update
 from fedcoin.network.errors import NetworkCode
+from fedcoin.network.federated.registration import MAX_CLOCK_DIFFERENCE_MS, registration_body
 from fedcoin.network.interceptors import Context
 from fedcoin.v1 import federated_learning_service_pb2 as pb
 from fedcoin.v1.federated_learning_service_pb2_grpc import FederatedLearningServiceServicer
 
 SERVICE = "fedcoin.v1.FederatedLearningService"
-
-MAX_AGE_MS = 300_000
-"""How far a registration's time may be from this machine's clock, either way."""
 
 
 class Rounds(Protocol):
@@ -62,13 +60,13 @@ class FederatedLearningServicer(FederatedLearningServiceServicer):
         _check_length("public_key", request.public_key, PUBLIC_KEY_BYTES)
         _check_length("signature", request.signature, SIGNATURE_BYTES)
         age = self._clock_ms() - request.time_ms
-        if abs(age) > MAX_AGE_MS:
+        if abs(age) > MAX_CLOCK_DIFFERENCE_MS:
             raise RefusalError(
                 NetworkCode.BAD_PROOF,
                 f"time_ms: {age / 1000:.0f} s away from the coordinator's clock; set the clock, "
                 "or sign anew",
                 field="time_ms",
-                limit=str(MAX_AGE_MS),
+                limit=str(MAX_CLOCK_DIFFERENCE_MS),
             )
         body = registration_body(request.time_ms)
         chain_id = self._rounds.chain_id
@@ -102,11 +100,6 @@ class FederatedLearningServicer(FederatedLearningServiceServicer):
     ) -> pb.GetCampaignStatusResponse:
         """Where the campaign stands."""
         return self._rounds.status()
-
-
-def registration_body(time_ms: int) -> bytes:
-    """What a registration signs: the time as 8 bytes, big-endian, two's complement."""
-    return time_ms.to_bytes(8, "big", signed=True)
 
 
 def _check_length(field: str, value: bytes, length: int) -> None:

@@ -17,7 +17,7 @@ from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.transactions import Transaction
 from fedcoin.data.messages.votes import Proposal, Vote
 from fedcoin.network.artifacts.servicer import ArtifactServicer
-from fedcoin.network.calls import CallError, ask
+from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.network.errors import NetworkCode
 from fedcoin.network.listener import Listener, Service
 from fedcoin.network.options import PEER_MESSAGE_BYTES, PeerOptions
@@ -263,9 +263,9 @@ class PeerNetwork:
             await asyncio.sleep(self._options.ping_interval_s)
             try:
                 request = PingRequest(height=self._chain.height())
-                reply = await ask(link.peers.Ping, request, PING_S, link.metadata)
-            except CallError as failure:
-                log.debug("%s did not answer a ping: %s", peer, failure)
+                reply = await link.call(link.peers.Ping, request, timeout=PING_S)
+            except RpcError as error:
+                log.debug("%s did not answer a ping: %s", peer, error)
                 lost += 1
             else:
                 lost = 0

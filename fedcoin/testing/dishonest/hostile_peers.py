@@ -29,14 +29,13 @@ from fedcoin.data.messages.votes import (
     sign_proposal,
     sign_vote,
 )
-from fedcoin.network.calls import CallError, ask
+from fedcoin.network.client.rpc_error import RpcError, rpc_error_of
 from fedcoin.network.errors import NetworkCode
 from fedcoin.network.peers.connections.endpoints import parse_endpoint
 from fedcoin.network.peers.connections.link import Introduction, Link, open_link
 from fedcoin.network.peers.connections.security import Security
 from fedcoin.network.peers.gossip.consensus_messages import encode
 from fedcoin.network.peers.peer_network import PeerNetwork
-from fedcoin.network.status import details_of
 from fedcoin.v1.transaction_pb2 import TransactionBody, Transfer, TransferOutput
 from fedcoin.v1.transaction_relay_service_pb2 import RelayTransactionsRequest
 from fedcoin.v1.vote_pb2 import Certificate
@@ -100,7 +99,7 @@ class Stranger:
             except (grpc.aio.UsageError, asyncio.InvalidStateError):
                 pass  # it was broken off while there was more to say: the status tells why
             except grpc.aio.AioRpcError as error:
-                return _reason(error)
+                return _reason(rpc_error_of(error, address))
             finally:
                 call.cancel()
         return ""
@@ -120,10 +119,10 @@ class Stranger:
         request = RelayTransactionsRequest(transactions=transactions)
         async with self.at(address) as link:
             try:
-                call = link.transactions.RelayTransactions
-                reply = await ask(call, request, PATIENCE_S, link.metadata)
-            except CallError as failure:
-                return failure.reason or failure.code.name
+                method = link.transactions.RelayTransactions
+                reply = await link.call(method, request, timeout=PATIENCE_S)
+            except RpcError as error:
+                return error.code
         return f"{reply.accepted} taken"
 
 
@@ -223,7 +222,6 @@ def old_proposals(chain: Chain, key: KeyPair) -> list[Proposal]:
     ]
 
 
-def _reason(error: grpc.aio.AioRpcError) -> str:
+def _reason(error: RpcError) -> str:
     """A refusal's code. A node closes a stream to which nothing more comes, which is none."""
-    reason = details_of(error).reason or error.code().name
-    return "" if reason == NetworkCode.SHUTTING_DOWN.name else reason
+    return "" if error.code == NetworkCode.SHUTTING_DOWN.name else error.code

@@ -17,7 +17,7 @@ from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.learning.errors import LearningCode, WorkerError
 from fedcoin.learning.training import client_data, datasets
 from fedcoin.learning.training.client_data import ClientData
-from fedcoin.network.api.failure import RpcError
+from fedcoin.network.client.rpc_error import RpcError
 from tests.support.training_site import CHAIN_ID, client_key, running, settings, site, started
 from tests.support.waiting import LOADED_SECONDS, until
 

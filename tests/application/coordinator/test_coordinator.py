@@ -24,10 +24,10 @@ from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.messages.amounts import SAP_PER_FDC
 from fedcoin.data.messages.updates import decode_update
 from fedcoin.learning.errors import LearningCode
-from fedcoin.network.api.client import NodeClient
-from fedcoin.network.api.failure import RpcError
+from fedcoin.network.client.federated_client import FederatedClient
+from fedcoin.network.client.node_client import NodeClient
+from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.network.errors import NetworkCode
-from fedcoin.network.federated.client import FederatedClient
 from fedcoin.v1 import federated_learning_service_pb2 as pb
 from tests.support.training_site import (
     CHAIN_ID,

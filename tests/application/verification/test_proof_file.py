@@ -25,7 +25,7 @@ from fedcoin.data.messages import canonical
 from fedcoin.data.messages.blocks import decode_header
 from fedcoin.data.messages.genesis import Genesis
 from fedcoin.data.messages.votes import PRECOMMIT, PREVOTE, sign_vote
-from fedcoin.network.api.failure import RpcError
+from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.v1 import node_service_pb2 as pb
 from fedcoin.v1 import node_service_pb2_grpc as rpc
 from fedcoin.v1.block_pb2 import PAYMENT_KIND_TRAINING, Receipt

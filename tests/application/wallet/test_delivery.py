@@ -11,8 +11,8 @@ from fedcoin.application.node.node import open_node
 from fedcoin.application.wallet.delivery import Delivery
 from fedcoin.application.wallet.wallet import Wallet
 from fedcoin.data.crypto.keys import KeyPair
-from fedcoin.network.api.client import NodeClient
-from fedcoin.network.api.failure import RpcError
+from fedcoin.network.client.node_client import NodeClient
+from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.v1.transaction_pb2 import Transfer, TransferOutput
 from tests.support.training_site import CHAIN_ID, FUNDS, SERVER, node_home, site
 from tests.support.waiting import until

@@ -18,8 +18,8 @@ from fedcoin.contract.admission import least_fee as ledger_fee
 from fedcoin.data.clock import unix_ms
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.messages.genesis import parse_genesis
-from fedcoin.network.api.client import NodeClient
-from fedcoin.network.api.failure import RpcError
+from fedcoin.network.client.node_client import NodeClient
+from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.v1.node_service_pb2 import GetFeesResponse
 from fedcoin.v1.transaction_pb2 import Bond, TransactionBody, Transfer, TransferOutput
 

@@ -10,8 +10,8 @@ import pytest
 from grpc import StatusCode
 
 from fedcoin.data.storage.chain_store import ChainStore
-from fedcoin.network.api.client import NodeClient
-from fedcoin.network.api.failure import RpcError
+from fedcoin.network.client.node_client import NodeClient
+from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.v1 import admin_service_pb2, admin_service_pb2_grpc
 from tests.support.live_api import Live
 from tests.support.mini_chain import key
@@ -89,7 +89,7 @@ async def test_a_backup_that_cannot_be(live: Live, path: str) -> None:
 
 async def test_the_node_client_works_on_any_listener(live: Live) -> None:
     async with NodeClient(live.admin.target) as client:
-        await client.ready(2)
+        await client.wait_until_serving(2)
         failure = await refused(client.status())
     assert failure.status is StatusCode.UNIMPLEMENTED
     assert "does not offer this" in str(failure)

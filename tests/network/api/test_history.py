@@ -16,8 +16,8 @@ from fedcoin.contract.snapshots.verifier import SnapshotCheck, entries_of
 from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.data.storage.chain_store import ChainStore, StoredBlock
 from fedcoin.network.api.api_server import ApiServer, Backend
-from fedcoin.network.api.client import NodeClient
-from fedcoin.network.api.failure import RpcError
+from fedcoin.network.client.node_client import NodeClient
+from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.network.errors import NetworkCode
 from fedcoin.v1 import node_service_pb2 as pb
 from tests.support.ledger_campaign import Job, additive

@@ -13,7 +13,7 @@ from fedcoin.data.crypto import merkle
 from fedcoin.data.crypto.addresses import format_address
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.transactions import decode_transaction
-from fedcoin.network.api.failure import RpcError
+from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.v1 import shapley_task_service_pb2 as pb
 from fedcoin.v1 import shapley_task_service_pb2_grpc as rpc
 from fedcoin.v1.block_pb2 import (

@@ -10,7 +10,7 @@ from grpc import StatusCode
 
 from fedcoin.data.crypto.addresses import format_address
 from fedcoin.data.messages.transactions import Transaction
-from fedcoin.network.api.failure import RpcError
+from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.v1 import transaction_service_pb2 as pb
 from fedcoin.v1 import transaction_service_pb2_grpc as rpc
 from fedcoin.v1.transaction_pb2 import SignedTransaction

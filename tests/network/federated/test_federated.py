@@ -14,14 +14,10 @@ from fedcoin.application.errors import ApplicationCode
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.updates import Update, sign_update
-from fedcoin.network.api.failure import RpcError
-from fedcoin.network.federated.client import FederatedClient
-from fedcoin.network.federated.servicer import (
-    MAX_AGE_MS,
-    SERVICE,
-    FederatedLearningServicer,
-    registration_body,
-)
+from fedcoin.network.client.federated_client import FederatedClient
+from fedcoin.network.client.rpc_error import RpcError
+from fedcoin.network.federated.registration import MAX_CLOCK_DIFFERENCE_MS, registration_body
+from fedcoin.network.federated.servicer import SERVICE, FederatedLearningServicer
 from fedcoin.network.listener import Listener, Service
 from fedcoin.v1 import federated_learning_service_pb2 as pb
 from fedcoin.v1 import federated_learning_service_pb2_grpc
@@ -104,8 +100,8 @@ async def test_a_registration_is_proved() -> None:
     async with served() as (memory, client):
         for chain, time_ms in (
             ("other-chain", NOW_MS),
-            (CHAIN, NOW_MS + MAX_AGE_MS + 1),
-            (CHAIN, NOW_MS - MAX_AGE_MS - 1),
+            (CHAIN, NOW_MS + MAX_CLOCK_DIFFERENCE_MS + 1),
+            (CHAIN, NOW_MS - MAX_CLOCK_DIFFERENCE_MS - 1),
             (CHAIN, -1),
         ):
             failure = await failure_of(client.register(KEY, chain, time_ms))

@@ -73,7 +73,7 @@ async def throw_junk(node: Node, method: str) -> None:
         # Each is banned before long; the next one is somebody else.
         key = KeyPair.from_seed(source.randbytes(32))
         async with visiting(node, key) as link:
-            stream = link._channel.stream_stream(f"/fedcoin.v1.{method}")
+            stream = link.channel.stream_stream(f"/fedcoin.v1.{method}")
             for _ in range(5):
                 messages = [junk(source) for _ in range(source.randrange(1, 4))]
                 call = stream(iter_of(messages), metadata=link.metadata if attempt else ())
@@ -109,5 +109,5 @@ async def test_unknown_methods(tmp_path: Path) -> None:
     async with running(node), visiting(node) as link:
         for method in ("/fedcoin.v1.PeerService/Nothing", "/fedcoin.v1.Other/Ping", "/x", "//"):
             with pytest.raises(grpc.aio.AioRpcError) as caught:
-                await link._channel.unary_unary(method)(b"", metadata=link.metadata)
+                await link.channel.unary_unary(method)(b"", metadata=link.metadata)
             assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED

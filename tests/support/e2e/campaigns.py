@@ -12,7 +12,7 @@ from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.messages.transactions import Transaction
 from fedcoin.data.messages.updates import sign_update
 from fedcoin.incentive.payout import compute_round_prices
-from fedcoin.network.api.client import NodeClient
+from fedcoin.network.client.node_client import NodeClient
 from fedcoin.v1 import task_pb2
 from fedcoin.v1.block_pb2 import TaskPhase
 from fedcoin.v1.task_pb2 import ClientUpdate, OpenCampaign, OpenTask, SignedUpdate

@@ -24,8 +24,8 @@ from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.data.clock import unix_ms
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.messages.updates import sign_update
-from fedcoin.network.api.failure import RpcError
-from fedcoin.network.federated.client import FederatedClient
+from fedcoin.network.client.federated_client import FederatedClient
+from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.v1 import federated_learning_service_pb2 as pb
 from fedcoin.v1.task_pb2 import ClientUpdate, SignedUpdate
 from tests.support.e2e.materials import id_of, materials, update_of
@@ -65,7 +65,7 @@ class Coordinator:
 
     async def ready(self, seconds: float = WAIT_SECONDS) -> None:
         async with FederatedClient(self.address) as client:
-            await client.ready(seconds)
+            await client.wait_until_serving(seconds)
 
     async def reached(self, phase: int, number: int) -> pb.GetCampaignStatusResponse:
         """Its status once a round is in a phase."""
@@ -148,7 +148,7 @@ class Learner:
                     await self._take_part(client)
                     return
             except RpcError as failure:
-                if not failure.lost and failure.code not in ("CANCELLED", "UNKNOWN"):
+                if not failure.is_lost and failure.code not in ("CANCELLED", "UNKNOWN"):
                     raise
             await asyncio.sleep(AGAIN_SECONDS)
 

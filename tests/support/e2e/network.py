@@ -24,8 +24,8 @@ from fedcoin.data.messages.amounts import SAP_PER_FDC
 from fedcoin.data.messages.votes import decode_vote
 from fedcoin.data.storage.chain_store import ChainStore
 from fedcoin.data.storage.snapshot_files import SnapshotFolder
-from fedcoin.network.api.client import NodeClient
-from fedcoin.network.api.failure import RpcError
+from fedcoin.network.client.node_client import NodeClient
+from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.v1.node_service_pb2 import GetStatusResponse
 from fedcoin.v1.transaction_pb2 import Transfer, TransferOutput
 from fedcoin.v1.views_pb2 import TransactionView
@@ -80,7 +80,7 @@ class Node:
     async def ready(self) -> None:
         async with self.client() as client:
             try:
-                await client.ready(WAIT_SECONDS)
+                await client.wait_until_serving(WAIT_SECONDS)
             except RpcError as failure:
                 raise AssertionError(f"{failure}\n{self.program.said()[-2000:]}") from None
 

@@ -12,26 +12,29 @@ import grpc
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.genesis import Genesis
+from fedcoin.network.client.artifact_client import ArtifactClient
+from fedcoin.network.client.grpc_client import GrpcClient
+from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.network.errors import NetworkCode
 from fedcoin.network.options import SESSION_METADATA
 from fedcoin.network.peers.connections import handshake
 from fedcoin.network.peers.connections.endpoints import Endpoint
 from fedcoin.network.peers.connections.handshake import Identity, Role
 from fedcoin.network.peers.connections.security import Security
-from fedcoin.network.status import details_of
-from fedcoin.v1.artifact_service_pb2_grpc import ArtifactServiceStub
 from fedcoin.v1.block_gossip_service_pb2_grpc import BlockGossipServiceStub
 from fedcoin.v1.peer_service_pb2 import AuthenticateRequest, HelloRequest, NodeIdentity
 from fedcoin.v1.peer_service_pb2_grpc import PeerServiceStub
 from fedcoin.v1.transaction_relay_service_pb2_grpc import TransactionRelayServiceStub
 
 if TYPE_CHECKING:
-    from fedcoin.v1.artifact_service_pb2_grpc import ArtifactServiceAsyncStub
     from fedcoin.v1.block_gossip_service_pb2_grpc import BlockGossipServiceAsyncStub
     from fedcoin.v1.peer_service_pb2_grpc import PeerServiceAsyncStub
     from fedcoin.v1.transaction_relay_service_pb2_grpc import TransactionRelayServiceAsyncStub
 
 EXCHANGE = "/fedcoin.v1.ConsensusService/Exchange"
+
+CALL_S = 10.0
+"""The deadline of a call with a single reply, in seconds, where the caller gives none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,34 +54,50 @@ class Introduction:
         )
 
 
-class Link:
-    """An authenticated channel to one peer. Pass `metadata` with every call."""
+class Link(GrpcClient):
+    """An authenticated channel to one peer, which this node dialled.
+
+    Attributes:
+        endpoint: The address that was dialled.
+        identity: What the peer proved and said of itself in the handshake.
+        peers: Stub of PeerService.
+        gossip: Stub of BlockGossipService.
+        transactions: Stub of TransactionRelayService.
+        artifacts: Downloads from the peer.
+    """
 
     def __init__(
         self, endpoint: Endpoint, identity: Identity, channel: grpc.aio.Channel, session: str
     ) -> None:
+        """Take over a channel on which the handshake succeeded.
+
+        Args:
+            endpoint: The address that was dialled.
+            identity: What the peer proved and said of itself in the handshake.
+            channel: The channel, which is closed with the link.
+            session: What the handshake gave: 1 to 64 ASCII characters, sent with every call.
+        """
+        metadata = ((SESSION_METADATA, session),)
+        super().__init__(str(endpoint), channel, timeout=CALL_S, metadata=metadata)
         self.endpoint = endpoint
         self.identity = identity
-        self.metadata = ((SESSION_METADATA, session),)
         self.peers: PeerServiceAsyncStub = PeerServiceStub(channel)
         self.gossip: BlockGossipServiceAsyncStub = BlockGossipServiceStub(channel)
         self.transactions: TransactionRelayServiceAsyncStub = TransactionRelayServiceStub(channel)
-        self.artifacts: ArtifactServiceAsyncStub = ArtifactServiceStub(channel)
-        self._channel = channel
+        self.artifacts = ArtifactClient(self)
 
     def exchange(self) -> grpc.aio.StreamStreamCall[bytes, bytes]:
         """Open the stream of consensus messages, as serialised messages.
 
-        They are hashed to tell old from new before anything is parsed, and one that is
-        relayed to ten peers is serialised once.
+        They are hashed to tell old from new before anything is parsed, and one that is relayed to
+        ten peers is serialised once.
+
+        Returns:
+            The call; cancel it to end the stream.
         """
         # The stubs do not know that serializers and requests may be left out.
-        method = cast("Any", self._channel.stream_stream)(EXCHANGE)
+        method = cast("Any", self.channel.stream_stream)(EXCHANGE)
         return cast("grpc.aio.StreamStreamCall[bytes, bytes]", method(metadata=self.metadata))
-
-    async def close(self) -> None:
-        """Hang up; calls under way end with CANCELLED."""
-        await self._channel.close(None)
 
 
 async def open_link(
@@ -95,33 +114,32 @@ async def open_link(
     """
     channel = security.channel(endpoint)
     try:
-        identity, session = await _shake_hands(channel, introduction, timeout_s, expected_key)
+        identity, session = await _shake_hands(
+            GrpcClient(str(endpoint), channel, timeout=timeout_s), introduction, expected_key
+        )
         return Link(endpoint, identity, channel, session)
-    except grpc.aio.AioRpcError as error:
+    except RpcError as error:
         await channel.close(None)
-        raise refusal_of(error, endpoint) from error
+        raise _refusal_of(error) from error
     except BaseException:
         await channel.close(None)
         raise
 
 
 async def _shake_hands(
-    channel: grpc.aio.Channel,
-    introduction: Introduction,
-    timeout_s: float,
-    expected_key: bytes | None,
+    client: GrpcClient, introduction: Introduction, expected_key: bytes | None
 ) -> tuple[Identity, str]:
-    stub: PeerServiceAsyncStub = PeerServiceStub(channel)
+    stub: PeerServiceAsyncStub = PeerServiceStub(client.channel)
     genesis, key = introduction.genesis, introduction.key
     nonce = secrets.token_bytes(handshake.NONCE_BYTES)
-    hello = await stub.Hello(
-        HelloRequest(identity=introduction.message(), nonce=nonce), timeout=timeout_s
+    hello = await client.call(
+        stub.Hello, HelloRequest(identity=introduction.message(), nonce=nonce)
     )
     identity = handshake.check_identity(hello.identity, genesis, key.public_key)
     if expected_key is not None and identity.node_key != expected_key:
         raise RefusalError(
             NetworkCode.WRONG_PEER,
-            f"node key {identity.node_key.hex()} answers, not {expected_key.hex()}",
+            f"{client.target} has node key {identity.node_key.hex()}, not {expected_key.hex()}",
             field="identity.node_key",
         )
     handshake.check_bytes("nonce", hello.nonce, handshake.NONCE_BYTES)
@@ -133,7 +151,8 @@ async def _shake_hands(
         key.public_key,
         identity.node_key,
     )
-    answer = await stub.Authenticate(
+    answer = await client.call(
+        stub.Authenticate,
         AuthenticateRequest(
             node_key=key.public_key,
             nonce=hello.nonce,
@@ -141,7 +160,6 @@ async def _shake_hands(
                 key, genesis.chain_id, Role.CALLER, hello.nonce, identity.node_key
             ),
         ),
-        timeout=timeout_s,
     )
     if not 1 <= len(answer.session) <= 64 or not answer.session.isascii():
         raise RefusalError(
@@ -150,14 +168,10 @@ async def _shake_hands(
     return identity, answer.session
 
 
-def refusal_of(error: grpc.aio.AioRpcError, endpoint: Endpoint) -> RefusalError:
-    """Why a handshake failed, as a Refusal that names the peer."""
-    reason = details_of(error).reason
-    said = (error.details() or error.code().name)[:300]
-    if reason in NetworkCode.__members__:
-        return RefusalError(NetworkCode[reason], f"{endpoint} refused: {said}")
+def _refusal_of(error: RpcError) -> RefusalError:
+    """Why a handshake failed, as a refusal that names the peer."""
+    if error.code in NetworkCode.__members__:
+        return RefusalError(NetworkCode[error.code], f"{error.target} refused: {error.message}")
     return RefusalError(
-        NetworkCode.PEER_UNREACHABLE,
-        f"{endpoint} cannot be reached: {error.code().name}: {said}",
-        field="address",
+        NetworkCode.PEER_UNREACHABLE, f"{error.target}: {error.message}", field="address"
     )

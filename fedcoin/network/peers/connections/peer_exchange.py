@@ -8,7 +8,7 @@ import random
 
 from fedcoin.data.crypto.keys import PUBLIC_KEY_BYTES
 from fedcoin.data.errors import RefusalError
-from fedcoin.network.calls import CallError, ask
+from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.network.peers.connections.address_book import AddressBook
 from fedcoin.network.peers.connections.endpoints import is_loopback, parse_endpoint
 from fedcoin.network.peers.connections.peer import Peer
@@ -50,9 +50,9 @@ class PeerExchange:
             return
         try:
             request = ListPeersRequest(page_size=MAX_LISTED)
-            reply = await ask(link.peers.ListPeers, request, CALL_S, link.metadata)
-        except CallError as failure:
-            log.debug("%s told no peers: %s", peer, failure)
+            reply = await link.call(link.peers.ListPeers, request, timeout=CALL_S)
+        except RpcError as error:
+            log.debug("%s told no peers: %s", peer, error)
             return
         try:
             self.learn(peer, reply)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import grpc
 
 from fedcoin.data.errors import RefusalError
+from fedcoin.network.client.channels import open_channel
 from fedcoin.network.errors import NetworkCode
-from fedcoin.network.options import PEER_MESSAGE_BYTES, Tls, channel_options
+from fedcoin.network.options import PEER_MESSAGE_BYTES, Tls
 from fedcoin.network.peers.connections.endpoints import Endpoint
 
 
@@ -42,12 +43,16 @@ class Security:
     def channel(self, endpoint: Endpoint) -> grpc.aio.Channel:
         """A channel to a peer; connects when it is first used. Raises Refusal NOT_SECURE."""
         self._check(endpoint, "dial")
-        options = channel_options(PEER_MESSAGE_BYTES)
-        if self._files is None:
-            return grpc.aio.insecure_channel(str(endpoint), options=options)
-        authority, key, certificate = self._files
-        credentials = grpc.ssl_channel_credentials(authority, key, certificate)
-        return grpc.aio.secure_channel(str(endpoint), credentials, options=options)
+        credentials = None
+        if self._files is not None:
+            authority, key, certificate = self._files
+            credentials = grpc.ssl_channel_credentials(authority, key, certificate)
+        return open_channel(
+            str(endpoint),
+            credentials=credentials,
+            max_message_bytes=PEER_MESSAGE_BYTES,
+            allow_proxy=False,
+        )
 
     def _check(self, endpoint: Endpoint, verb: str) -> None:
         if self._files is None and not self._insecure and not endpoint.loopback:

@@ -17,7 +17,7 @@ from google.protobuf.message import DecodeError
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.lru import LruSet
 from fedcoin.data.messages.transactions import Transaction, transaction_hash
-from fedcoin.network.calls import CallError, ask
+from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.network.errors import NetworkCode
 from fedcoin.network.interceptors import Context
 from fedcoin.network.peers.connections.link import Link
@@ -193,9 +193,9 @@ class TransactionRelay:
     async def _call(self, outbox: _Outbox, link: Link) -> bool:
         request = RelayTransactionsRequest(transactions=outbox.batch())
         try:
-            await ask(link.transactions.RelayTransactions, request, CALL_S, link.metadata)
-        except CallError as failure:
-            log.debug("%s took no transactions: %s", outbox.peer, failure)
+            await link.call(link.transactions.RelayTransactions, request, timeout=CALL_S)
+        except RpcError as error:
+            log.debug("%s took no transactions: %s", outbox.peer, error)
             return False
         return True
 

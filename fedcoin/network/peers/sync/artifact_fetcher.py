@@ -8,8 +8,7 @@ from collections.abc import Sequence
 
 from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.data.errors import DataCode, RefusalError
-from fedcoin.network.artifacts.client import download_artifact
-from fedcoin.network.calls import CallError
+from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.network.peers.connections.peer import Peer
 from fedcoin.network.peers.connections.peer_set import PeerSet
 from fedcoin.network.peers.protection.reputation import Offence
@@ -90,15 +89,15 @@ class ArtifactFetcher:
         if link is None:
             return False
         try:
-            chunks = await download_artifact(link.artifacts, id, self._store, link.metadata)
+            chunks = await link.artifacts.download_into(self._store, id)
         except RefusalError as refusal:
             if refusal.code in (DataCode.BAD_CHUNK, DataCode.BAD_ARTIFACT):
                 self._peers.punish(peer, Offence.BAD_CHUNK, str(refusal))
             else:
                 log.warning("cannot store artifact %s: %s", id.hex(), refusal)
             return False
-        except CallError as failure:
-            log.debug("%s does not give artifact %s: %s", peer, id.hex(), failure)
+        except RpcError as error:
+            log.debug("%s does not give artifact %s: %s", peer, id.hex(), error)
             return False
         log.debug("artifact %s: %d chunks from %s", id.hex(), chunks, peer)
         return True

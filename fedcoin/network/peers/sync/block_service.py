@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 from fedcoin.data.crypto.hashing import HASH_BYTES
 from fedcoin.data.errors import RefusalError
-from fedcoin.network.calls import CallError, ask
+from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.network.errors import NetworkCode
 from fedcoin.network.history import refuse_past
 from fedcoin.network.interceptors import Context
@@ -151,8 +151,8 @@ class Announcer:
     async def _tell(self, peer: Peer, link: Link, height: int, block_hash: bytes) -> None:
         request = AnnounceBlockRequest(height=height, block_hash=block_hash)
         try:
-            reply = await ask(link.gossip.AnnounceBlock, request, ANNOUNCE_S, link.metadata)
-        except CallError as failure:
-            log.debug("%s was not told of height %d: %s", peer, height, failure)
+            reply = await link.call(link.gossip.AnnounceBlock, request, timeout=ANNOUNCE_S)
+        except RpcError as error:
+            log.debug("%s was not told of height %d: %s", peer, height, error)
             return
         self._peers.heard_height(peer, reply.height)

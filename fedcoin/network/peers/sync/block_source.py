@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.blocks import decode_block
-from fedcoin.network.calls import CallError, open_stream, step
+from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.network.errors import NetworkCode
 from fedcoin.network.peers.connections.peer import Peer
 from fedcoin.network.peers.connections.peer_set import PeerSet
@@ -116,26 +116,26 @@ class BlockSource:
         request = StreamBlocksRequest(from_height=span[0].height, to_height=span[-1].height)
         done = 0
         try:
-            call = open_stream(link.gossip.StreamBlocks, request, link.metadata)
-        except CallError:
+            replies = link.open_stream(link.gossip.StreamBlocks, request)
+        except RpcError:
             return span
         try:
-            for tip in span:
-                reply = await step(call.read(), BLOCK_S)
-                if not isinstance(reply, StreamBlocksResponse):
-                    self._peers.punish(peer, Offence.BROKEN_PROMISE, f"has no block {tip.height}")
-                    break
-                if not await self._accept(peer, tip, reply):
-                    break
-                done += 1
-        except CallError as failure:
-            log.debug("%s gave no block %d: %s", peer, span[done].height, failure)
-            if failure.reason == NetworkCode.HISTORY_NOT_KEPT.value:
+            with replies:
+                for tip in span:
+                    reply = await replies.read(BLOCK_S)
+                    if reply is None:
+                        problem = f"has no block {tip.height}"
+                        self._peers.punish(peer, Offence.BROKEN_PROMISE, problem)
+                        break
+                    if not await self._accept(peer, tip, reply):
+                        break
+                    done += 1
+        except RpcError as error:
+            log.debug("%s gave no block %d: %s", peer, span[done].height, error)
+            if error.code == NetworkCode.HISTORY_NOT_KEPT.value:
                 peer.lacks = span[done].height
                 return span[done:]
             self._peers.punish(peer, Offence.SLOW, f"gave no block {span[done].height}")
-        finally:
-            call.cancel()
         return span[done:]
 
     async def _accept(self, peer: Peer, tip: Tip, reply: StreamBlocksResponse) -> bool:

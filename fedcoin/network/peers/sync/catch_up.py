@@ -19,7 +19,7 @@ import random
 
 from fedcoin.consensus.errors import ConsensusCode
 from fedcoin.data.errors import DataCode, RefusalError
-from fedcoin.network.calls import CallError, ask
+from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.network.errors import NetworkCode
 from fedcoin.network.peers.connections.peer import Peer
 from fedcoin.network.peers.connections.peer_set import PeerSet
@@ -121,13 +121,13 @@ class Sync:
         validators = self._chain.ledger.validators()
         request = ListHeadersRequest(from_height=tip.height + 1, page_size=MAX_HEADERS)
         try:
-            reply = await ask(link.gossip.ListHeaders, request, CALL_S, link.metadata)
+            reply = await link.call(link.gossip.ListHeaders, request, timeout=CALL_S)
             tips = await asyncio.to_thread(
                 certified_prefix, tip, validators, self._chain.genesis.chain_id, reply.headers
             )
-        except CallError as failure:
-            log.debug("%s gave no headers: %s", peer, failure)
-            if failure.reason == NetworkCode.HISTORY_NOT_KEPT.value:
+        except RpcError as error:
+            log.debug("%s gave no headers: %s", peer, error)
+            if error.code == NetworkCode.HISTORY_NOT_KEPT.value:
                 peer.lacks = tip.height + 1
                 log.warning("%s began from a snapshot and has no block %d", peer, peer.lacks)
                 return []

@@ -25,7 +25,7 @@ from fedcoin.data.crypto.hashing import HASH_BYTES, sha256
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages import canonical
 from fedcoin.data.storage.snapshot_files import SnapshotFolder, SnapshotWriter, placed_parts
-from fedcoin.network.calls import CallError, ask, open_stream, step
+from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.network.errors import NetworkCode
 from fedcoin.network.peers.connections.peer import Peer
 from fedcoin.network.peers.connections.peer_set import PeerSet
@@ -36,7 +36,6 @@ from fedcoin.v1.block_gossip_service_pb2 import (
     ListSnapshotsRequest,
     ListSnapshotsResponse,
     StreamSnapshotRequest,
-    StreamSnapshotResponse,
 )
 from fedcoin.v1.snapshot_pb2 import SnapshotPart
 
@@ -172,11 +171,10 @@ class Joining:
         if peer.link is None:
             return peer, ListSnapshotsResponse()
         try:
-            reply = await ask(
-                peer.link.gossip.ListSnapshots, ListSnapshotsRequest(), LIST_S, peer.link.metadata
-            )
-        except CallError as failure:
-            log.debug("%s told no snapshots: %s", peer, failure)
+            method = peer.link.gossip.ListSnapshots
+            reply = await peer.link.call(method, ListSnapshotsRequest(), timeout=LIST_S)
+        except RpcError as error:
+            log.debug("%s told no snapshots: %s", peer, error)
             return peer, ListSnapshotsResponse()
         return peer, reply
 
@@ -212,24 +210,23 @@ class Joining:
             first = 0
         request = StreamSnapshotRequest(height=target.height, first_chunk=first)
         try:
-            call = open_stream(peer.link.gossip.StreamSnapshot, request, peer.link.metadata)
-        except CallError:
+            replies = peer.link.open_stream(peer.link.gossip.StreamSnapshot, request)
+        except RpcError:
             return
         try:
             began, got = self._peers.now(), 0
-            while not incoming.check.complete:
-                late_s = self._peers.now() - began - got / SLOWEST
-                reply = await step(call.read(), max(GRACE_S - late_s, 0.0))
-                if not isinstance(reply, StreamSnapshotResponse):
-                    self._peers.punish(peer, Offence.BROKEN_PROMISE, "a snapshot broke off")
-                    return
-                await asyncio.to_thread(incoming.take, reply.part)
-                got += len(reply.part)
-        except CallError as failure:
-            log.debug("%s gave no more of a snapshot: %s", peer, failure)
-            if failure.reason not in _BENIGN:
+            with replies:
+                while not incoming.check.complete:
+                    late_s = self._peers.now() - began - got / SLOWEST
+                    reply = await replies.read(max(GRACE_S - late_s, 0.0))
+                    if reply is None:
+                        self._peers.punish(peer, Offence.BROKEN_PROMISE, "a snapshot broke off")
+                        return
+                    await asyncio.to_thread(incoming.take, reply.part)
+                    got += len(reply.part)
+        except RpcError as error:
+            log.debug("%s gave no more of a snapshot: %s", peer, error)
+            if error.code not in _BENIGN:
                 self._peers.punish(peer, Offence.SLOW, "a snapshot broke off")
         except RefusalError as refusal:
             self._peers.punish(peer, Offence.BAD_CHUNK, f"snapshot {target.height}: {refusal}")
-        finally:
-            call.cancel()

@@ -116,7 +116,7 @@ async def test_the_callers_side_checks_the_server_as_well(node: Node) -> None:
 
 async def test_nobody_there_is_named(node: Node) -> None:
     nowhere = parse_endpoint("127.0.0.1:1")
-    with pytest.raises(RefusalError, match=r"127\.0\.0\.1:1 cannot be reached") as caught:
+    with pytest.raises(RefusalError, match=r"127\.0\.0\.1:1: cannot be reached") as caught:
         await open_link(nowhere, introduction(node.genesis), Security(None, insecure=False), 5.0)
     assert caught.value.code is NetworkCode.PEER_UNREACHABLE
 
@@ -227,7 +227,7 @@ async def test_abuse_is_refused_counted_and_ends_in_a_ban(node: Node) -> None:
 
 async def test_malformed_and_oversized_messages_are_offences(node: Node) -> None:
     async with visiting(node) as link:
-        ping = link._channel.unary_unary("/fedcoin.v1.PeerService/Ping")
+        ping = link.channel.unary_unary("/fedcoin.v1.PeerService/Ping")
         padded = b"\x12\x40" + bytes(64)
         for raw, status, reason in [
             (b"\xff\xff", grpc.StatusCode.INVALID_ARGUMENT, "MALFORMED"),

@@ -1,24 +1,20 @@
-"""The client: failures that name the host, streams that go on, artifacts that are checked."""
+"""The client of a node: errors that name it, streams that go on, artifacts there and back."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import grpc
 import pytest
 from grpc import StatusCode
 
-from fedcoin.data.artifacts.manifest import CHUNK_BYTES, artifact_id, manifest_of
-from fedcoin.data.errors import RefusalError
-from fedcoin.network.api.client import NodeClient
-from fedcoin.network.api.failure import RpcError
-from fedcoin.network.api.link import Link, resumed
+from fedcoin.data.artifacts.manifest import CHUNK_BYTES, artifact_id
+from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.network.bounds import Bounds
-from fedcoin.network.errors import NetworkCode
-from fedcoin.network.listener import Listener, Service
+from fedcoin.network.client.node_client import NodeClient
+from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.v1 import artifact_service_pb2 as pb
 from fedcoin.v1 import artifact_service_pb2_grpc as rpc
 from fedcoin.v1 import node_service_pb2, node_service_pb2_grpc
@@ -39,28 +35,15 @@ async def test_a_node_that_is_not_there_is_named() -> None:
         failure = await refused(client.status())
         assert failure.status is StatusCode.UNAVAILABLE
         assert failure.code == "UNAVAILABLE"
-        assert failure.lost
+        assert failure.is_lost
         assert str(failure).startswith("127.0.0.1:1: cannot be reached")
-        failure = await refused(client.ready(0.3))
+        failure = await refused(client.wait_until_serving(0.3))
         assert failure.target == "127.0.0.1:1"
 
 
 async def test_a_socket_that_is_not_there_is_named(tmp_path: Path) -> None:
     async with NodeClient(f"unix:{tmp_path}/none.sock", timeout=5) as client:
         assert "none.sock" in str(await refused(client.status()))
-
-
-async def test_ready_waits_until_the_node_serves() -> None:
-    listener = Listener("127.0.0.1:0", [])
-    await listener.start()
-    async with Link(listener.address) as link:
-        failure = await refused(link.ready(0.3))
-        assert failure.code == "NOT_SERVING"
-        waiting = asyncio.ensure_future(link.ready(5))
-        await asyncio.sleep(0.2)
-        await listener.serving()
-        await waiting
-    await listener.stop(0)
 
 
 async def test_a_server_that_hangs_is_left(live: Live) -> None:
@@ -107,23 +90,8 @@ async def test_a_node_that_stays_away_ends_the_stream(live: Live) -> None:
     await anext(events)
     await live.server.stop(0)
     failure = await refused(anext(events))
-    assert failure.lost
+    assert failure.is_lost
     assert live.server.address in str(failure)
-
-
-async def test_what_can_not_be_helped_is_not_tried_again() -> None:
-    opened = 0
-
-    async def broken() -> AsyncIterator[int]:
-        nonlocal opened
-        opened += 1
-        yield opened
-        raise RpcError(StatusCode.NOT_FOUND, "TASK_NOT_FOUND", "gone", target="x:1")
-
-    stream = resumed(broken, 60)  # type: ignore[arg-type]
-    assert await anext(stream) == 1
-    assert (await refused(anext(stream))).code == "TASK_NOT_FOUND"
-    assert opened == 1
 
 
 async def test_too_many_watchers_are_refused(tmp_path: Path) -> None:
@@ -191,60 +159,8 @@ async def test_artifacts_that_are_not_there_or_too_large(live: Live) -> None:
     failure = await refused(live.node.download(bytes(32)))
     assert (failure.status, failure.code) == (StatusCode.NOT_FOUND, "ARTIFACT_NOT_FOUND")
     id = await live.node.upload(bytes(100_000))
-    failure = await refused(live.node.download(id, max_bytes=99_999))
-    assert failure.code == "TOO_LARGE"
+    with pytest.raises(RefusalError, match=live.server.address) as caught:
+        await live.node.download(id, max_bytes=99_999)
+    assert caught.value.code is DataCode.TOO_LARGE
     failure = await refused(live.node.upload(bytes((1 << 24) + 1)))
     assert (failure.status, failure.code) == (StatusCode.RESOURCE_EXHAUSTED, "TOO_LARGE")
-
-
-class Cheat(rpc.ArtifactServiceServicer):
-    """Sends other bytes than the manifest names, or breaks off first."""
-
-    def __init__(self, data: bytes, sent: bytes, breaks: int = 0) -> None:
-        self.manifest = manifest_of(data)
-        self.sent = sent
-        self.breaks = breaks
-        self.asked: list[int] = []
-
-    async def GetManifest(self, request: object, context: object) -> pb.GetManifestResponse:
-        return pb.GetManifestResponse(manifest=self.manifest)
-
-    async def Download(
-        self, request: pb.DownloadRequest, context: object
-    ) -> AsyncIterator[pb.DownloadResponse]:
-        self.asked.append(request.first_chunk)
-        for index in range(request.first_chunk, len(self.manifest.chunk_hashes)):
-            if self.breaks and index > request.first_chunk:
-                self.breaks -= 1
-                raise RefusalError(NetworkCode.SHUTTING_DOWN, "gone")
-            start = index * CHUNK_BYTES
-            yield pb.DownloadResponse(index=index, data=self.sent[start : start + CHUNK_BYTES])
-
-
-async def fetched_from(servicer: Cheat, id: bytes) -> bytes:
-    def add(server: grpc.aio.Server) -> None:
-        rpc.add_ArtifactServiceServicer_to_server(servicer, server)
-
-    listener = Listener("127.0.0.1:0", [Service("fedcoin.v1.ArtifactService", add)])
-    await listener.start()
-    try:
-        async with NodeClient(listener.address) as client:
-            return await client.download(id)
-    finally:
-        await listener.stop(0)
-
-
-async def test_a_download_goes_on_after_each_break() -> None:
-    data = os.urandom(3 * CHUNK_BYTES)
-    servicer = Cheat(data, data, breaks=2)
-    assert await fetched_from(servicer, artifact_id(data)) == data
-    assert servicer.asked == [0, 1, 2]
-
-
-async def test_a_server_that_sends_something_else_is_named() -> None:
-    data, other = bytes(CHUNK_BYTES), bytes([1]) * CHUNK_BYTES
-    failure = await refused(fetched_from(Cheat(data, other), artifact_id(data)))
-    assert (failure.status, failure.code) == (StatusCode.DATA_LOSS, "BAD_CHUNK")
-    assert "127.0.0.1" in failure.target
-    failure = await refused(fetched_from(Cheat(data, data), artifact_id(other)))
-    assert failure.code == "BAD_ARTIFACT"

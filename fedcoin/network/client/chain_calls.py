@@ -1,0 +1,214 @@
+"""Calls of NodeService: the node and its chain."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from typing import TypeAlias
+
+import grpc
+
+from fedcoin.data.crypto.addresses import format_address
+from fedcoin.network.client.grpc_client import (
+    DEFAULT_TIMEOUT_S,
+    GrpcClient,
+    Metadata,
+    resume_stream,
+)
+from fedcoin.v1 import node_service_pb2 as pb
+from fedcoin.v1.node_service_pb2_grpc import NodeServiceStub
+from fedcoin.v1.snapshot_pb2 import ValidatorChange
+from fedcoin.v1.views_pb2 import AccountView, BlockView, ValidatorView
+
+Hash: TypeAlias = bytes | str
+"""A SHA-256 hash or Ed25519 public key: 32 bytes, or 64 hex digits."""
+
+Address: TypeAlias = bytes | str
+"""An account's address: 20 bytes, or bech32m."""
+
+PATIENCE_S = 30.0
+"""For how many seconds without a reply a lost stream is opened again."""
+
+
+class ChainCalls(GrpcClient):
+    """The part of `NodeClient` that reads the node and its chain."""
+
+    def __init__(
+        self,
+        target: str,
+        channel: grpc.aio.Channel,
+        *,
+        timeout: float = DEFAULT_TIMEOUT_S,
+        metadata: Metadata = (),
+    ) -> None:
+        """Take over a channel, as `GrpcClient` does.
+
+        Args:
+            target: The address that the channel leads to.
+            channel: The channel, which is closed with the client.
+            timeout: The deadline of a call with a single reply, in seconds.
+            metadata: Sent with every call.
+        """
+        super().__init__(target, channel, timeout=timeout, metadata=metadata)
+        self._node = NodeServiceStub(channel)
+
+    async def status(self) -> pb.GetStatusResponse:
+        """Ask for the node's identity, height, peers and memory.
+
+        Returns:
+            The status.
+        """
+        return await self.call(self._node.GetStatus, pb.GetStatusRequest())
+
+    async def version(self) -> pb.GetVersionResponse:
+        """Ask for the versions of the program and of the peers' protocol.
+
+        Returns:
+            Both versions.
+        """
+        return await self.call(self._node.GetVersion, pb.GetVersionRequest())
+
+    async def account(self, address: Address) -> AccountView:
+        """Ask for one account.
+
+        Args:
+            address: Any address; one that never received anything has zeros.
+
+        Returns:
+            The account, amounts in sap. Its nonce is that of the next transaction, the pending
+            ones counted.
+
+        Raises:
+            RpcError: BAD_ADDRESS for text that is no address, or the call failed.
+        """
+        request = pb.GetAccountRequest(address=address_text(address))
+        return (await self.call(self._node.GetAccount, request)).account
+
+    async def validators(self, limit: int = 1_000) -> list[ValidatorView]:
+        """List the validators of the next height, by address.
+
+        Args:
+            limit: How many to read at most.
+
+        Returns:
+            The validators, bonds in sap.
+        """
+        request = pb.ListValidatorsRequest()
+        return await self.list_all(self._node.ListValidators, request, "validators", limit)
+
+    async def validator_changes(
+        self, below_height: int = 0, limit: int = 1_000_000
+    ) -> list[ValidatorChange]:
+        """List the blocks that changed the validator set, the lowest first.
+
+        Args:
+            below_height: Only blocks below this height; 0 means all.
+            limit: How many to read at most.
+
+        Returns:
+            Each block's header and certificate with the new validators, from which a light client
+            checks any later block.
+        """
+        request = pb.ListValidatorChangesRequest(below_height=below_height)
+        return await self.list_all(self._node.ListValidatorChanges, request, "changes", limit)
+
+    async def block(self, which: int | Hash) -> pb.GetBlockResponse:
+        """Ask for one block and the payments that it made.
+
+        Args:
+            which: Its height, or its hash.
+
+        Returns:
+            The block, amounts in sap.
+
+        Raises:
+            RpcError: BLOCK_NOT_FOUND; HISTORY_NOT_KEPT below the snapshot that the node began
+                from; or the call failed.
+        """
+        request = (
+            pb.GetBlockRequest(height=which)
+            if isinstance(which, int)
+            else pb.GetBlockRequest(hash=hash_text(which))
+        )
+        return await self.call(self._node.GetBlock, request)
+
+    async def blocks(self, limit: int = 20) -> list[BlockView]:
+        """List the latest blocks, the latest first.
+
+        Args:
+            limit: How many to read at most.
+
+        Returns:
+            The blocks.
+        """
+        request = pb.ListBlocksRequest()
+        return await self.list_all(self._node.ListBlocks, request, "blocks", limit)
+
+    async def fees(self) -> pb.GetFeesResponse:
+        """Ask for the fees, deposits and limits that a transaction has to keep to.
+
+        Returns:
+            Amounts in sap.
+        """
+        return await self.call(self._node.GetFees, pb.GetFeesRequest())
+
+    async def peers(self) -> list[pb.ConnectedPeer]:
+        """List the node's connected peers, by address.
+
+        Returns:
+            The peers.
+        """
+        request = pb.ListConnectedPeersRequest()
+        return list((await self.call(self._node.ListConnectedPeers, request)).peers)
+
+    async def events(
+        self, from_height: int = 0, *, patience: float = PATIENCE_S
+    ) -> AsyncGenerator[pb.WatchEventsResponse, None]:
+        """Watch each block's events without a gap and without end.
+
+        A lost stream is opened again at the next height.
+
+        Args:
+            from_height: The first block; 0 means the next one.
+            patience: For how many seconds without a reply a lost stream is opened again.
+
+        Yields:
+            One message for each block: the block, its payments and the tasks that it changed.
+
+        Raises:
+            RpcError: OUT_OF_RANGE when the height is far above the chain; HISTORY_NOT_KEPT below
+                the snapshot that the node began from; or the stream stayed lost.
+        """
+        wanted = from_height or (await self.status()).height + 1
+
+        def open_stream() -> AsyncGenerator[pb.WatchEventsResponse, None]:
+            request = pb.WatchEventsRequest(from_height=wanted)
+            return self.stream(self._node.WatchEvents, request)
+
+        async for event in resume_stream(open_stream, patience):
+            wanted = event.block.height + 1
+            yield event
+
+
+def hash_text(value: Hash) -> str:
+    """Write a hash or public key as the API takes it.
+
+    Args:
+        value: 32 bytes, or hex digits in either case.
+
+    Returns:
+        Lower-case hex digits. Text is not checked here, since the server refuses it by the name of
+        its field.
+    """
+    return value.hex() if isinstance(value, bytes) else value.strip().lower()
+
+
+def address_text(value: Address) -> str:
+    """Write an address as the API takes it.
+
+    Args:
+        value: 20 bytes, or bech32m.
+
+    Returns:
+        bech32m. Text is not checked here, since the server refuses it by the name of its field.
+    """
+    return format_address(value) if isinstance(value, bytes) else value.strip()

@@ -1,0 +1,138 @@
+"""Channels to servers: their options, retries of idempotent calls, and when a proxy is used.
+
+**Retries.** gRPC itself tries a call again when it ends with UNAVAILABLE, after a growing pause
+with jitter and within the call's deadline (gRFC A6, "client retry design"). Only RPCs that the
+`.proto` files mark as idempotent (`option idempotency_level`) and that take a single request are
+retried. Channels to peers do not retry: a peer that is lost needs a new handshake first.
+
+**Proxies.** gRPC sends connections through the proxy that `grpc_proxy`, `https_proxy` or
+`http_proxy` names, except to the hosts in `no_grpc_proxy` and `no_proxy`. A proxy of the outside
+world cannot reach this machine or a private network, and peers must be reached directly because
+their sessions belong to one connection. So the variables are ignored for peers, for loopback,
+private and link-local addresses, and for names that only a local resolver knows.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import grpc
+from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
+from google.protobuf.descriptor_pb2 import MethodOptions
+
+from fedcoin.network.options import API_MESSAGE_BYTES, GrpcOptions
+
+MAX_ATTEMPTS: Final = 3
+"""How often an idempotent call is made, the first time included."""
+
+_RETRY_POLICY: Final = {
+    "maxAttempts": MAX_ATTEMPTS,
+    "initialBackoff": "0.1s",
+    "maxBackoff": "1s",
+    "backoffMultiplier": 2,
+    "retryableStatusCodes": ["UNAVAILABLE"],
+}
+
+# Names that are only resolved inside one machine or network: RFC 6761 (localhost), RFC 6762
+# (local), RFC 8375 (home.arpa), ICANN's reservation of 2024 (internal), and the custom (lan).
+_LOCAL_SUFFIXES: Final = (".localhost", ".local", ".internal", ".lan", ".home.arpa")
+
+
+def open_channel(
+    target: str,
+    *,
+    credentials: grpc.ChannelCredentials | None = None,
+    max_message_bytes: int = API_MESSAGE_BYTES,
+    retried_services: Sequence[ServiceDescriptor] = (),
+    allow_proxy: bool = True,
+) -> grpc.aio.Channel:
+    """Make a channel to a server. Nothing is dialled before the first call.
+
+    Args:
+        target: `host:port`, `[v6]:port` or `unix:/path`.
+        credentials: TLS, or None for plaintext.
+        max_message_bytes: The longest message that may be sent or received, in bytes.
+        retried_services: Services whose idempotent methods are retried.
+        allow_proxy: Whether the proxy of the environment may be used. It never is for a target
+            that `is_local_target`.
+
+    Returns:
+        The channel; whoever asked for it closes it.
+    """
+    options = [
+        *_channel_options(max_message_bytes),
+        ("grpc.enable_http_proxy", int(allow_proxy and not is_local_target(target))),
+        ("grpc.enable_retries", int(bool(retried_services))),
+    ]
+    if retried_services:
+        options.append(("grpc.service_config", _service_config(retried_services)))
+    if credentials is None:
+        return grpc.aio.insecure_channel(target, options=options)
+    return grpc.aio.secure_channel(target, credentials, options=options)
+
+
+def is_local_target(target: str) -> bool:
+    """Tell whether a target lies on this machine or in a private network, as far as it shows.
+
+    Names are not resolved: a name counts as local when it has no dot, as names of containers
+    have, or ends with a suffix that is reserved for local networks.
+
+    Args:
+        target: `host:port`, `[v6]:port` or `unix:/path`.
+
+    Returns:
+        True for Unix sockets, for addresses that are not globally reachable (IANA's
+        special-purpose registries), and for local names.
+    """
+    if target.startswith("unix:"):
+        return True
+    host = target.rpartition(":")[0].strip("[]")
+    try:
+        return not ipaddress.ip_address(host).is_global
+    except ValueError:
+        name = host.lower().rstrip(".")
+        return "." not in name or name.endswith(_LOCAL_SUFFIXES)
+
+
+def is_retried(method: MethodDescriptor) -> bool:
+    """Tell whether a method is retried on a channel that retries its service.
+
+    Args:
+        method: The method's descriptor.
+
+    Returns:
+        True when the `.proto` file marks it as idempotent and it takes a single request.
+    """
+    level = method.GetOptions().idempotency_level
+    return level != MethodOptions.IDEMPOTENCY_UNKNOWN and not method.client_streaming
+
+
+def _service_config(services: Iterable[ServiceDescriptor]) -> str:
+    names = [
+        {"service": service.full_name, "method": method.name}
+        for service in services
+        for method in service.methods
+        if is_retried(method)
+    ]
+    return json.dumps({"methodConfig": [{"name": names, "retryPolicy": _RETRY_POLICY}]})
+
+
+def _channel_options(max_message_bytes: int) -> GrpcOptions:
+    return (
+        ("grpc.max_receive_message_length", max_message_bytes),
+        ("grpc.max_send_message_length", max_message_bytes),
+        ("grpc.keepalive_time_ms", 20_000),
+        ("grpc.keepalive_timeout_ms", 10_000),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.max_pings_without_data", 0),
+        # Each channel has its own connection. From gRPC's shared pool a new channel would inherit
+        # the back-off of the one that it replaces, and two channels in one process would share a
+        # peer's session, which belongs to a connection.
+        ("grpc.use_local_subchannel_pool", 1),
+        ("grpc.initial_reconnect_backoff_ms", 200),
+        ("grpc.min_reconnect_backoff_ms", 200),
+        ("grpc.max_reconnect_backoff_ms", 5_000),
+    )

@@ -1,0 +1,135 @@
+"""The client of a coordinator: it joins a campaign, uploads weights and hands in updates."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
+import grpc
+
+from fedcoin.data.crypto.hashing import Context as Signing
+from fedcoin.data.crypto.keys import KeyPair
+from fedcoin.network.client.artifact_client import ArtifactClient
+from fedcoin.network.client.channels import open_channel
+from fedcoin.network.client.grpc_client import DEFAULT_TIMEOUT_S, GrpcClient
+from fedcoin.network.federated.registration import registration_body
+from fedcoin.v1 import artifact_service_pb2
+from fedcoin.v1 import federated_learning_service_pb2 as pb
+from fedcoin.v1.federated_learning_service_pb2_grpc import FederatedLearningServiceStub
+from fedcoin.v1.task_pb2 import SignedUpdate
+
+SERVICES = (
+    pb.DESCRIPTOR.services_by_name["FederatedLearningService"],
+    artifact_service_pb2.DESCRIPTOR.services_by_name["ArtifactService"],
+)
+
+CHECK_S = 60.0
+"""The deadline of handing in an update, in seconds: the coordinator checks its weights first."""
+
+MAX_DOWNLOAD_BYTES = 1 << 31
+"""The longest artifact that is downloaded unless the caller allows more, in bytes."""
+
+
+class FederatedClient(GrpcClient):
+    """Every call of a coordinator. Use it as an async context manager, or `close` it.
+
+    Every failure is an `RpcError` that names the coordinator.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        *,
+        timeout: float = DEFAULT_TIMEOUT_S,
+        credentials: grpc.ChannelCredentials | None = None,
+    ) -> None:
+        """Prepare calls to a coordinator. Nothing is dialled before the first one.
+
+        Args:
+            target: `host:port`, `[v6]:port` or `unix:/path`.
+            timeout: The deadline of a call with a single reply, in seconds.
+            credentials: TLS, or None for plaintext.
+        """
+        channel = open_channel(target, credentials=credentials, retried_services=SERVICES)
+        super().__init__(target, channel, timeout=timeout)
+        self._stub = FederatedLearningServiceStub(channel)
+        self._artifacts = ArtifactClient(self)
+
+    async def campaign(self) -> pb.GetCampaignStatusResponse:
+        """Ask for the campaign's round, phase, clients and accuracies so far.
+
+        Returns:
+            The campaign's status.
+        """
+        return await self.call(self._stub.GetCampaignStatus, pb.GetCampaignStatusRequest())
+
+    async def register(self, key: KeyPair, chain_id: str, time_ms: int) -> pb.RegisterResponse:
+        """Join the campaign. Joining twice is the same as once.
+
+        Args:
+            key: The client's key, which signs the registration.
+            chain_id: The chain that the registration is signed for.
+            time_ms: The time of the registration, Unix time in ms.
+
+        Returns:
+            The campaign's model and training plan.
+
+        Raises:
+            RpcError: CAMPAIGN_FINISHED; CAMPAIGN_FULL; BAD_PROOF when the chain is another one or
+                the clocks differ by more than five minutes; or the call failed.
+        """
+        request = pb.RegisterRequest(
+            public_key=key.public_key,
+            time_ms=time_ms,
+            signature=key.sign(Signing.REGISTER, chain_id, registration_body(time_ms)),
+        )
+        return await self.call(self._stub.Register, request)
+
+    def watch(self, address: bytes) -> AsyncGenerator[pb.WatchRoundsResponse, None]:
+        """Watch the rounds until the campaign is over.
+
+        Args:
+            address: The client's address, 20 bytes.
+
+        Returns:
+            The present round, then each change. Raises RpcError NOT_REGISTERED, or what the
+            stream failed with.
+        """
+        return self.stream(self._stub.WatchRounds, pb.WatchRoundsRequest(address=address))
+
+    async def submit(self, update: SignedUpdate) -> None:
+        """Hand in an update whose weights were uploaded. Handing it in twice is the same as once.
+
+        Args:
+            update: The signed update.
+
+        Raises:
+            RpcError: WEIGHTS_MISSING when they were not; ROUND_NOT_OPEN, WRONG_ROUND, WRONG_BASE or
+                ALREADY_SUBMITTED when it came too late; what is wrong with the weights; or the
+                call failed.
+        """
+        request = pb.SubmitUpdateRequest(update=update)
+        await self.call(self._stub.SubmitUpdate, request, timeout=CHECK_S)
+
+    async def upload(self, data: bytes | Path) -> bytes:
+        """Store weights with the coordinator; see `ArtifactClient.upload`.
+
+        Args:
+            data: The content, or the file that holds it.
+
+        Returns:
+            The artifact's id, 32 bytes.
+        """
+        return await self._artifacts.upload(data)
+
+    async def download(self, artifact: bytes, max_bytes: int = MAX_DOWNLOAD_BYTES) -> bytes:
+        """Fetch an artifact from the coordinator; see `ArtifactClient.download`.
+
+        Args:
+            artifact: The artifact's id, 32 bytes.
+            max_bytes: The longest content that is accepted, in bytes.
+
+        Returns:
+            The content.
+        """
+        return await self._artifacts.download(artifact, max_bytes)

@@ -1,0 +1,95 @@
+"""The client of a node's API."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import grpc
+
+from fedcoin.network.client.artifact_client import ArtifactClient
+from fedcoin.network.client.chain_calls import ChainCalls, Hash, hash_text
+from fedcoin.network.client.channels import open_channel
+from fedcoin.network.client.grpc_client import DEFAULT_TIMEOUT_S
+from fedcoin.network.client.task_calls import TaskCalls
+from fedcoin.network.client.transaction_calls import TransactionCalls
+from fedcoin.v1 import (
+    artifact_service_pb2,
+    node_service_pb2,
+    shapley_task_service_pb2,
+    transaction_service_pb2,
+)
+
+SERVICES = (
+    node_service_pb2.DESCRIPTOR.services_by_name["NodeService"],
+    transaction_service_pb2.DESCRIPTOR.services_by_name["TransactionService"],
+    shapley_task_service_pb2.DESCRIPTOR.services_by_name["ShapleyTaskService"],
+    artifact_service_pb2.DESCRIPTOR.services_by_name["ArtifactService"],
+)
+
+MAX_DOWNLOAD_BYTES = 1 << 30
+"""The longest artifact that is downloaded unless the caller allows more, in bytes."""
+
+
+class NodeClient(ChainCalls, TransactionCalls, TaskCalls):
+    """Every call of a node's API. Use it as an async context manager, or `close` it.
+
+    Hashes and addresses may be given as bytes or as people write them; replies hold the latter.
+    Every failure is an `RpcError` that names the node.
+
+    ```
+    async with NodeClient("127.0.0.1:7051") as node:
+        print((await node.status()).height)
+    ```
+    """
+
+    def __init__(
+        self,
+        target: str,
+        *,
+        timeout: float = DEFAULT_TIMEOUT_S,
+        credentials: grpc.ChannelCredentials | None = None,
+    ) -> None:
+        """Prepare calls to a node. Nothing is dialled before the first one.
+
+        Args:
+            target: `host:port`, `[v6]:port` or `unix:/path`.
+            timeout: The deadline of a call with a single reply, in seconds.
+            credentials: TLS, or None for plaintext.
+        """
+        channel = open_channel(target, credentials=credentials, retried_services=SERVICES)
+        super().__init__(target, channel, timeout=timeout)
+        self._artifacts = ArtifactClient(self)
+
+    async def upload(self, data: bytes | Path) -> bytes:
+        """Store an artifact in the node; see `ArtifactClient.upload`.
+
+        Args:
+            data: The content, or the file that holds it.
+
+        Returns:
+            The artifact's id, 32 bytes.
+        """
+        return await self._artifacts.upload(data)
+
+    async def download(self, artifact: Hash, *, max_bytes: int = MAX_DOWNLOAD_BYTES) -> bytes:
+        """Fetch an artifact from the node; see `ArtifactClient.download`.
+
+        Args:
+            artifact: The artifact's id.
+            max_bytes: The longest content that is accepted, in bytes.
+
+        Returns:
+            The content.
+        """
+        return await self._artifacts.download(bytes.fromhex(hash_text(artifact)), max_bytes)
+
+    async def has_artifact(self, artifact: Hash) -> bool:
+        """Ask whether the node holds a whole artifact.
+
+        Args:
+            artifact: The artifact's id.
+
+        Returns:
+            True when it does.
+        """
+        return await self._artifacts.has(bytes.fromhex(hash_text(artifact)))

@@ -1,0 +1,115 @@
+"""The one exception of a failed call, made from gRPC's errors in one place."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from grpc import StatusCode
+from grpc.aio import AioRpcError
+
+from fedcoin.contract.errors import LedgerCode
+from fedcoin.network.errors import NetworkCode
+from fedcoin.network.status import details_of
+
+_MAX_MESSAGE_CHARACTERS: Final = 600
+
+# gRPC's own texts do not say what they mean for the caller.
+_EXPLANATIONS: Final = {
+    StatusCode.UNAVAILABLE: "cannot be reached",
+    StatusCode.DEADLINE_EXCEEDED: "did not answer in time",
+    StatusCode.UNIMPLEMENTED: "does not offer this; is it another service or an older version?",
+}
+
+_TRANSIENT_STATUSES: Final = frozenset({StatusCode.UNAVAILABLE, StatusCode.DEADLINE_EXCEEDED})
+_TRANSIENT_CODES: Final = frozenset(
+    code.name
+    for code in (
+        NetworkCode.RATE_LIMITED,
+        NetworkCode.TOO_MANY_CALLS,
+        LedgerCode.POOL_FULL,
+        LedgerCode.TOO_MANY_PENDING,
+    )
+)
+
+
+class RpcError(Exception):
+    """A server refused a call, broke it off, or could not be reached.
+
+    Attributes:
+        status: The gRPC status.
+        code: The refusing layer's own code, such as `NONCE_TOO_LOW`; the status' name where the
+            server gave no code.
+        message: A sentence for a person, without the server's name.
+        field: The request's field at fault; empty where the server named none.
+        limit: The limit that the field broke; empty where the server named none.
+        target: The address that was called, `host:port` or `unix:/path`.
+    """
+
+    def __init__(
+        self,
+        status: StatusCode,
+        code: str,
+        message: str,
+        *,
+        field: str = "",
+        limit: str = "",
+        target: str = "",
+    ) -> None:
+        """Keep what is known of the failure.
+
+        Args:
+            status: The gRPC status.
+            code: The refusing layer's code, or the status' name.
+            message: A sentence for a person, without the server's name.
+            field: The request's field at fault, if any.
+            limit: The limit that the field broke, if any.
+            target: The address that was called.
+        """
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+        self.field = field
+        self.limit = limit
+        self.target = target
+
+    def __str__(self) -> str:
+        return f"{self.target}: {self.message} [{self.code}]"
+
+    @property
+    def is_lost(self) -> bool:
+        """True when the server went away or cut the stream: go on with a new call."""
+        return self.status is StatusCode.UNAVAILABLE or self.code == NetworkCode.SLOW_READER.name
+
+    @property
+    def is_transient(self) -> bool:
+        """True when the same call may succeed later: the server is away, slow or full."""
+        return self.is_lost or self.status in _TRANSIENT_STATUSES or self.code in _TRANSIENT_CODES
+
+
+def rpc_error_of(error: AioRpcError, target: str) -> RpcError:
+    """Convert an error of gRPC's library.
+
+    Args:
+        error: What a call raised.
+        target: The address that was called.
+
+    Returns:
+        The error with the server's code, field and limit, where it sent them. Line breaks in the
+        server's message become spaces, since messages go into logs, and it is cut after 600
+        characters.
+    """
+    status = error.code()
+    details = details_of(error)
+    message = " ".join((error.details() or "").split())[:_MAX_MESSAGE_CHARACTERS]
+    message = message or status.name.lower().replace("_", " ")
+    if not details.reason and status in _EXPLANATIONS:
+        message = f"{_EXPLANATIONS[status]} ({message})"
+    return RpcError(
+        status,
+        details.reason or status.name,
+        message,
+        field=details.field,
+        limit=details.limit,
+        target=target,
+    )

@@ -1,0 +1,148 @@
+"""Calls of TransactionService: submitting and following transactions."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+
+import grpc
+from grpc import StatusCode
+
+from fedcoin.network.client.chain_calls import PATIENCE_S, Hash, hash_text
+from fedcoin.network.client.grpc_client import (
+    DEFAULT_TIMEOUT_S,
+    GrpcClient,
+    Metadata,
+    resume_stream,
+)
+from fedcoin.network.client.rpc_error import RpcError
+from fedcoin.network.tasks import within
+from fedcoin.v1 import transaction_service_pb2 as pb
+from fedcoin.v1.transaction_service_pb2_grpc import TransactionServiceStub
+from fedcoin.v1.views_pb2 import TRANSACTION_STATUS_FINAL, TransactionView
+
+AUDIT_S = 60.0
+"""The deadline of a submission, in seconds: a node may recompute a task's leaves first."""
+
+
+class TransactionCalls(GrpcClient):
+    """The part of `NodeClient` that submits and follows transactions."""
+
+    def __init__(
+        self,
+        target: str,
+        channel: grpc.aio.Channel,
+        *,
+        timeout: float = DEFAULT_TIMEOUT_S,
+        metadata: Metadata = (),
+    ) -> None:
+        """Take over a channel, as `GrpcClient` does.
+
+        Args:
+            target: The address that the channel leads to.
+            channel: The channel, which is closed with the client.
+            timeout: The deadline of a call with a single reply, in seconds.
+            metadata: Sent with every call.
+        """
+        super().__init__(target, channel, timeout=timeout, metadata=metadata)
+        self._transactions = TransactionServiceStub(channel)
+
+    async def submit(self, raw: bytes) -> str:
+        """Hand in a signed transaction. Handing it in twice is the same as once.
+
+        Args:
+            raw: A serialised SignedTransaction.
+
+        Returns:
+            The transaction's hash, 64 hex digits.
+
+        Raises:
+            RpcError: MALFORMED when `raw` is no SignedTransaction; the refusing layer's code when
+                the node does not accept it; or the call failed.
+        """
+        request = pb.SubmitTransactionRequest(transaction=raw)
+        method = self._transactions.SubmitTransaction
+        return (await self.call(method, request, timeout=AUDIT_S)).hash
+
+    async def transaction(self, hash: Hash) -> TransactionView:
+        """Ask for one transaction, pending or in a block.
+
+        Args:
+            hash: The transaction's hash.
+
+        Returns:
+            The transaction and where it is.
+
+        Raises:
+            RpcError: TRANSACTION_NOT_FOUND, or the call failed.
+        """
+        request = pb.GetTransactionRequest(hash=hash_text(hash))
+        return (await self.call(self._transactions.GetTransaction, request)).transaction
+
+    async def pending(self, limit: int = 500) -> list[TransactionView]:
+        """List the transactions that wait for a block, in the order of their arrival.
+
+        Args:
+            limit: How many to read at most.
+
+        Returns:
+            The transactions.
+        """
+        request = pb.ListPendingTransactionsRequest()
+        method = self._transactions.ListPendingTransactions
+        return await self.list_all(method, request, "transactions", limit)
+
+    async def watch_transaction(
+        self, hash: Hash, *, patience: float = PATIENCE_S
+    ) -> AsyncGenerator[TransactionView, None]:
+        """Watch a transaction until it is final or dropped.
+
+        Args:
+            hash: The transaction's hash.
+            patience: For how many seconds without a reply a lost stream is opened again.
+
+        Yields:
+            The transaction as it is now, then after each change.
+
+        Raises:
+            RpcError: TRANSACTION_NOT_FOUND, or the stream stayed lost.
+        """
+        request = pb.WatchTransactionRequest(hash=hash_text(hash))
+
+        def open_stream() -> AsyncGenerator[pb.WatchTransactionResponse, None]:
+            return self.stream(self._transactions.WatchTransaction, request)
+
+        async for reply in resume_stream(open_stream, patience):
+            yield reply.transaction
+
+    async def wait_final(self, hash: Hash, timeout: float = 60.0) -> TransactionView:
+        """Wait until a transaction is in a final block, across lost connections.
+
+        Args:
+            hash: The transaction's hash.
+            timeout: How long to wait, in seconds.
+
+        Returns:
+            The transaction, with its block.
+
+        Raises:
+            RpcError: DROPPED, with the reason, when it can no longer become final; TIMED_OUT after
+                `timeout` seconds; TRANSACTION_NOT_FOUND; or the stream stayed lost.
+        """
+        try:
+            last = await within(timeout, self._last_view(hash, timeout))
+        except asyncio.TimeoutError:
+            message = f"transaction {hash_text(hash)} is not final after {timeout:g} s"
+            raise RpcError(
+                StatusCode.DEADLINE_EXCEEDED, "TIMED_OUT", message, target=self.target
+            ) from None
+        if last.status != TRANSACTION_STATUS_FINAL:
+            message = f"transaction {last.hash} was dropped: {last.reason}"
+            raise RpcError(StatusCode.FAILED_PRECONDITION, "DROPPED", message, target=self.target)
+        return last
+
+    async def _last_view(self, hash: Hash, patience: float) -> TransactionView:
+        last = TransactionView(hash=hash_text(hash))
+        async for view in self.watch_transaction(hash, patience=patience):
+            last = view
+        return last
