@@ -147,7 +147,7 @@ async def test_the_four_terminals(desk: Desk) -> None:
     assert (late["app_hash"], late["validator"]) == (early["app_hash"], False)
     assert late["supply"] == late["counted_supply"]
     five.stop()
-    assert "Everything holds." in desk.types("fedcoin-node verify --home c")
+    assert "Everything is valid." in desk.types("fedcoin-node verify --home c")
 
 
 @pytest.mark.slow
