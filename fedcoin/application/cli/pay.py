@@ -21,6 +21,7 @@ from fedcoin.application.cli.options import (
 )
 from fedcoin.application.cli.output import as_plain, note, print_json
 from fedcoin.application.cli.query import show_transaction
+from fedcoin.application.cli.waiting import explained_wait
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -67,7 +68,8 @@ def _execute(action: Message, given: dict[str, Any]) -> None:
             if given["no_wait"]:
                 return await client.transaction(transaction.hash)
             note(f"Submitted {transaction.hash.hex()}, waiting for its block")
-            return await signer.wait_final(transaction, given["timeout"])
+            async with explained_wait(client):
+                return await signer.wait_final(transaction, given["timeout"])
 
     view = run_async(work())
     if given["as_json"]:

@@ -21,11 +21,13 @@ from fedcoin.application.cli.output import (
     coins,
     moment,
     nano,
+    note,
     print_fields,
     print_json,
     print_table,
     size,
 )
+from fedcoin.application.cli.waiting import power_shortage
 from fedcoin.application.configuration.home import NODE_KEY, Home
 
 
@@ -66,6 +68,7 @@ def status(home: Home, node: str | None, as_json: bool) -> None:
             "app hash": reply.app_hash,
             "block time": moment(reply.block_time_ms),
             "peers": f"{reply.peers}, served on {reply.peer_address}",
+            "power": f"{coins(reply.connected_power)} of {coins(reply.total_power)} connected",
             "pending": f"{reply.pending_transactions} transactions",
             "supply": f"{coins(reply.supply)}, burned {coins(reply.burned)}, "
             + ("conserved" if conserved else f"but counted {coins(reply.counted_supply)}"),
@@ -74,6 +77,9 @@ def status(home: Home, node: str | None, as_json: bool) -> None:
             "started in": f"{reply.start_ms / 1000:.2f} s",
         }
     )
+    shortage = power_shortage(reply)
+    if shortage:
+        note(f"Warning: transactions wait: {shortage}")
 
 
 @click.command(epilog=example("fedcoin-node peers --json"))

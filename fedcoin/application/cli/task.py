@@ -31,6 +31,7 @@ from fedcoin.application.cli.output import (
 )
 from fedcoin.application.cli.query import payments_table
 from fedcoin.application.cli.start import flags_of, set_option
+from fedcoin.application.cli.waiting import explained_wait
 from fedcoin.application.configuration.home import Home
 
 if TYPE_CHECKING:
@@ -253,7 +254,10 @@ def publish(
 
     async def work() -> Any:
         async with open_wallet(home, node, payer, passphrase) as (wallet, client):
-            made = await publish_folder(folder, client, wallet.key, config.coordinator, report=note)
+            async with explained_wait(client):
+                made = await publish_folder(
+                    folder, client, wallet.key, config.coordinator, report=note
+                )
             view = await client.task(made.task_id)
             if wait:
                 async for view in client.watch_task(made.task_id):
