@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 from fedcoin.consensus.errors import ConsensusCode
 from fedcoin.consensus.validators import ValidatorSet
-from fedcoin.data.crypto.hashing import Context
-from fedcoin.data.crypto.keys import verify
+from fedcoin.data.crypto.hashing import SigningContext
+from fedcoin.data.crypto.keys import verify_signature
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages import canonical
 from fedcoin.data.messages.votes import PRECOMMIT, Vote, decode_vote
@@ -56,7 +56,7 @@ def verify_certificate(
         raise _bad(f"is for block {first.block_hash.hex() or 'nil'}, not {block_hash.hex()}")
     for envelope in envelopes[1:]:
         key, signature = envelope.public_key, envelope.signature
-        if not verify(key, Context.VOTE, chain_id, envelope.body, signature):
+        if not verify_signature(key, SigningContext.VOTE, chain_id, envelope.body, signature):
             raise _bad(f"holds a precommit that {key.hex()} did not sign on this chain")
     return first.round
 

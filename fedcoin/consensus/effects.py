@@ -72,7 +72,7 @@ class StartTimer:
 
 
 @dataclass(frozen=True, slots=True)
-class Accepted:
+class ForwardMessage:
     """This message was new and is right: send it to those who may lack it."""
 
     message: Message
@@ -101,6 +101,6 @@ class Decide:
 
 
 Effect = Union[  # noqa: UP007
-    BuildBlock, CheckBlock, SendProposal, CastVote, StartTimer, Accepted, Equivocation, Decide
+    BuildBlock, CheckBlock, SendProposal, CastVote, StartTimer, ForwardMessage, Equivocation, Decide
 ]
 """Anything that an engine may ask for."""

@@ -25,15 +25,15 @@ class ConsensusEngine(Protocol):
         """The present round."""
 
     @property
-    def started(self) -> bool:
+    def is_started(self) -> bool:
         """Was `start` called?"""
 
     @property
-    def decided(self) -> bool:
+    def is_decided(self) -> bool:
         """Is the height over?"""
 
     @property
-    def is_wanted(self) -> bool:
+    def is_under_way(self) -> bool:
         """Are others deciding this height, so that it is time to start?"""
 
     def start(self) -> list[Effect]:

@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from fedcoin.consensus.effects import Accepted, Effect, Equivocation, Message
-from fedcoin.consensus.tally import NIL, Tally
+from fedcoin.consensus.effects import Effect, Equivocation, ForwardMessage, Message
 from fedcoin.consensus.validators import ValidatorSet
+from fedcoin.consensus.vote_set import NIL, VoteSet
 from fedcoin.data.messages.votes import PREVOTE, Proposal, Vote
 
 ROUNDS_AHEAD = 8
@@ -25,11 +25,11 @@ ROUNDS_BEHIND = 8
 
 
 @dataclass(slots=True)
-class RoundLog:
+class RoundVotes:
     """One round. Of the proposals, by block hash, the first one counts."""
 
-    prevotes: Tally
-    precommits: Tally
+    prevotes: VoteSet
+    precommits: VoteSet
     proposals: dict[bytes, Proposal] = field(default_factory=dict)
 
     @property
@@ -49,7 +49,7 @@ class HeightVoteSet:
         self._validators = validators
         self._effects = effects
         self.round = 0
-        self.rounds: dict[int, RoundLog] = {}
+        self.rounds: dict[int, RoundVotes] = {}
         self._blocks: dict[bytes, bytes] = {}
         self._latest: dict[bytes, int] = {}
         self._parked: dict[bytes, Vote] = {}
@@ -69,7 +69,7 @@ class HeightVoteSet:
                 self._accused.add(vote.public_key)
                 self._effects.append(Equivocation(counted.contradicts, vote))
             if counted.kept:
-                self._effects.append(Accepted(vote))
+                self._effects.append(ForwardMessage(vote))
 
     def add_proposal(self, proposal: Proposal) -> None:
         """Keep a proposal if it is new and worth it.
@@ -87,7 +87,7 @@ class HeightVoteSet:
             return
         log.proposals[proposal.block_hash] = proposal
         self._blocks[proposal.block_hash] = proposal.block
-        self._effects.append(Accepted(proposal))
+        self._effects.append(ForwardMessage(proposal))
 
     def keep_block(self, block_hash: bytes, raw: bytes) -> None:
         """Keep a block that came otherwise, until `move` forgets it."""
@@ -199,11 +199,11 @@ class HeightVoteSet:
         proposal = self.proposal(self.round)
         return proposal is not None and proposal.valid_round == round
 
-    def _is_backed(self, log: RoundLog, value: bytes) -> bool:
+    def _is_backed(self, log: RoundVotes, value: bytes) -> bool:
         powers = (log.prevotes.power_for(value), log.precommits.power_for(value))
         return any(self._validators.has_correct(power) for power in powers)
 
-    def _at(self, round: int) -> RoundLog:
+    def _at(self, round: int) -> RoundVotes:
         if round not in self.rounds:
-            self.rounds[round] = RoundLog(Tally(self._validators), Tally(self._validators))
+            self.rounds[round] = RoundVotes(VoteSet(self._validators), VoteSet(self._validators))
         return self.rounds[round]

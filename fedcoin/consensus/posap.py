@@ -62,7 +62,7 @@ class Outcome:
     inliers: tuple[bytes, ...]
 
 
-def decide(
+def compute_outcome(
     reveals: Sequence[Reveal],
     difficulty_nano: int,
     challenge: bytes,

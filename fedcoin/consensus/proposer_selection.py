@@ -5,7 +5,7 @@ from __future__ import annotations
 from fedcoin.consensus.validators import Validator, ValidatorSet
 
 
-def proposer(
+def select_proposer(
     validators: ValidatorSet, winner: bytes, winner_height: int, height: int, round: int
 ) -> Validator:
     """The proposer of one round of one height.

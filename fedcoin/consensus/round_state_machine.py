@@ -33,11 +33,11 @@ from fedcoin.consensus.effects import (
     StartTimer,
 )
 from fedcoin.consensus.height_vote_set import HeightVoteSet
-from fedcoin.consensus.locks import encode_lock
+from fedcoin.consensus.lock_record import encode_lock
 from fedcoin.consensus.signing_state import NO_ROUND, SigningState
-from fedcoin.consensus.tally import NIL
 from fedcoin.consensus.timers import Timeouts, Timer, TimerKind
 from fedcoin.consensus.validators import Validator
+from fedcoin.consensus.vote_set import NIL
 from fedcoin.data.messages.votes import PRECOMMIT, PREVOTE
 
 
@@ -69,8 +69,8 @@ class RoundStateMachine:
         self.effects = effects
         self.round = 0
         self.step = RoundStep.PROPOSE
-        self.started = False
-        self.decided = False
+        self.is_started = False
+        self.is_decided = False
         self.valid: tuple[int, bytes] = (NO_ROUND, NIL)
         self._proposer_of = proposer_of
         self._own_key = own_key
@@ -81,7 +81,7 @@ class RoundStateMachine:
 
     def start(self) -> None:
         """Line 11."""
-        self.started = True
+        self.is_started = True
         self.enter(max(self.round, self.signed.latest_round))
 
     def enter(self, round: int) -> None:
@@ -121,7 +121,7 @@ class RoundStateMachine:
 
     def timeout(self, timer: Timer) -> None:
         """Lines 57 to 67."""
-        if not self.started or timer.round != self.round:
+        if not self.is_started or timer.round != self.round:
             return
         if timer.kind is TimerKind.PROPOSE and self.step == RoundStep.PROPOSE:
             self._prevote(NIL)
@@ -142,7 +142,7 @@ class RoundStateMachine:
             self._end_prevotes,
             self._end_precommits,
         )
-        while not self._decide() and self.started:
+        while not self._decide() and self.is_started:
             if not any(rule() for rule in rules):
                 break
 
@@ -153,7 +153,7 @@ class RoundStateMachine:
         for round, value, precommits in self.log.decisions():
             raw = self.log.block(value)
             if raw is not None:
-                self.decided = True
+                self.is_decided = True
                 self.effects.append(Decide(value, raw, make_certificate(precommits), round))
                 return True
         return False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fedcoin.consensus.effects import Message
-from fedcoin.consensus.tally import NIL
+from fedcoin.consensus.vote_set import NIL
 from fedcoin.data.messages.votes import PRECOMMIT, Proposal
 
 NO_ROUND = -1

@@ -32,9 +32,9 @@ class Timeouts:
 
     propose_ms: int
     vote_ms: int
-    most_ms: int = 60_000
+    max_ms: int = 60_000
 
     def delay_ms(self, timer: Timer) -> int:
         """How long a timer runs, in ms."""
         base = self.propose_ms if timer.kind is TimerKind.PROPOSE else self.vote_ms
-        return min(base + base * timer.round // 2, max(self.most_ms, base))
+        return min(base + base * timer.round // 2, max(self.max_ms, base))

@@ -6,7 +6,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from fedcoin.data.crypto.addresses import address_of
+from fedcoin.data.crypto.addresses import derive_address
 from fedcoin.data.crypto.hashing import sha256
 
 _CONTEXT = b"fedcoin/validators/v1\0"
@@ -23,7 +23,7 @@ class Validator:
     @classmethod
     def from_key(cls, public_key: bytes, power: int) -> Validator:
         """The validator with this key; its address follows from the key."""
-        return cls(address_of(public_key), public_key, power)
+        return cls(derive_address(public_key), public_key, power)
 
 
 @dataclass(frozen=True, slots=True)

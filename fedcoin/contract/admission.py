@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fedcoin.contract.errors import LedgerCode
-from fedcoin.contract.state.execution_context import ExecutionContext, insufficient
+from fedcoin.contract.state.execution_context import ExecutionContext, insufficient_balance_error
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.messages.amounts import MAX_AMOUNT
 from fedcoin.data.messages.parameters import Parameters
@@ -40,14 +40,14 @@ def admit(context: ExecutionContext, transaction: Transaction) -> None:
     account = context.account(transaction.sender)
     _check_nonce(transaction.body.nonce, account.nonce)
     if account.balance < fee:
-        raise insufficient(account.balance, fee, "fee")
+        raise insufficient_balance_error(account.balance, fee, "fee")
     account.balance -= fee
     account.nonce += 1
     context.put_account(transaction.sender, account)
 
 
 def _check_envelope(context: ExecutionContext, transaction: Transaction) -> None:
-    most = context.rules.max_transaction_bytes
+    most = context.parameters.max_transaction_bytes
     if len(transaction.raw) > most:
         raise RefusalError(
             DataCode.TOO_LARGE,
@@ -66,7 +66,7 @@ def _check_envelope(context: ExecutionContext, transaction: Transaction) -> None
 
 def _check_expiry(context: ExecutionContext, expiry: int) -> None:
     height = context.block.height
-    last = height - 1 + context.rules.max_expiry_blocks
+    last = height - 1 + context.parameters.max_expiry_blocks
     if expiry < height:
         raise RefusalError(
             LedgerCode.EXPIRED,
@@ -85,7 +85,7 @@ def _check_expiry(context: ExecutionContext, expiry: int) -> None:
 
 def _checked_fee(context: ExecutionContext, transaction: Transaction) -> int:
     fee = transaction.body.fee
-    least = least_fee(context.rules, len(transaction.body_bytes))
+    least = least_fee(context.parameters, len(transaction.body_bytes))
     if fee < least:
         raise RefusalError(
             LedgerCode.FEE_TOO_LOW,

@@ -19,14 +19,14 @@ from fedcoin.contract.views import (
     account_view,
     block_view,
     campaign_view,
+    decode_stored_transaction,
+    format_optional_address,
     payment_view,
-    stored_transaction,
     transaction_view,
-    written,
 )
 from fedcoin.data.crypto.hashing import sha256
-from fedcoin.data.crypto.merkle import path
-from fedcoin.data.storage.block_index import Opened, Place
+from fedcoin.data.crypto.merkle import audit_path
+from fedcoin.data.storage.block_index import IndexEntry, Location
 from fedcoin.data.storage.chain_store import ChainStore
 from fedcoin.incentive.payout import split_training_price
 from fedcoin.v1 import block_pb2, views_pb2
@@ -54,28 +54,28 @@ class Page(Generic[T]):
     """Part of a list."""
 
     items: list[T]
-    places: list[Place]
+    locations: list[Location]
     """Of each item."""
-    next: Place | None
+    next: Location | None
     """From where the next page goes on."""
 
 
 # Accounts and validators ------------------------------------------------------------------
 
 
-def account(ledger: Ledger, address: bytes) -> AccountView:
+def get_account(ledger: Ledger, address: bytes) -> AccountView:
     """One address; zero everywhere when it was never used."""
     bond = records.BONDS.get(ledger.reader, address) or BondState()
     return account_view(address, ledger.account(address), bond)
 
 
-def validators(ledger: Ledger, next_height: int) -> list[ValidatorView]:
+def list_validators(ledger: Ledger, next_height: int) -> list[ValidatorView]:
     """The validators of the next height, by address."""
     members = ledger.validators()
     proposer = ledger.proposer(next_height, 0)
     return [
         ValidatorView(
-            address=written(member.address),
+            address=format_optional_address(member.address),
             public_key=member.public_key.hex(),
             bond=member.power,
             next_proposer=member == proposer,
@@ -87,7 +87,7 @@ def validators(ledger: Ledger, next_height: int) -> list[ValidatorView]:
 # Blocks and transactions ------------------------------------------------------------------
 
 
-def block(store: ChainStore, height: int) -> BlockView | None:
+def get_block(store: ChainStore, height: int) -> BlockView | None:
     """One block."""
     stored = store.block(height)
     if stored is None:
@@ -96,32 +96,32 @@ def block(store: ChainStore, height: int) -> BlockView | None:
     return block_view(
         sha256(message.header),
         BlockHeader.FromString(message.header),
-        [stored_transaction(raw).hash for raw in message.transactions],
+        [decode_stored_transaction(raw).hash for raw in message.transactions],
         stored.certificate,
     )
 
 
-def block_payments(store: ChainStore, height: int) -> list[PaymentView]:
+def list_block_payments(store: ChainStore, height: int) -> list[PaymentView]:
     """What a block paid, in order."""
     found = (Receipt.FromString(raw) for raw in store.receipts(height))
     return [payment_view(r.payment, height) for r in found if r.HasField("payment")]
 
 
-def block_tasks(store: ChainStore, state: StateReader, height: int) -> list[TaskView]:
+def list_block_tasks(store: ChainStore, state: StateReader, height: int) -> list[TaskView]:
     """The tasks that entered a phase in a block, each once, as they stand now."""
     found = (Receipt.FromString(raw) for raw in store.receipts(height))
     ids = dict.fromkeys(r.task.task_id for r in found if r.HasField("task"))
-    views = (task(state, task_id) for task_id in ids)
+    views = (get_task(state, task_id) for task_id in ids)
     return [view for view in views if view is not None]
 
 
-def transaction(store: ChainStore, hash: bytes) -> TransactionView | None:
+def get_transaction(store: ChainStore, hash: bytes) -> TransactionView | None:
     """One final transaction."""
-    place = store.transaction_location(hash)
+    place = store.index.find_transaction(hash)
     if place is None:
         return None
     return transaction_view(
-        stored_transaction(_transaction_at(store, place)),
+        decode_stored_transaction(_transaction_at(store, place)),
         views_pb2.TRANSACTION_STATUS_FINAL,
         height=place.height,
         index=place.position,
@@ -131,20 +131,22 @@ def transaction(store: ChainStore, hash: bytes) -> TransactionView | None:
 # Campaigns and tasks ----------------------------------------------------------------------
 
 
-def campaign(state: StateReader, campaign_id: bytes) -> CampaignView | None:
+def get_campaign(state: StateReader, campaign_id: bytes) -> CampaignView | None:
     """One campaign."""
     found = records.CAMPAIGNS.get(state, campaign_id)
     return None if found is None else campaign_view(campaign_id, found)
 
 
-def campaigns(
+def list_campaigns(
     store: ChainStore, limit: int, before: tuple[int, int] | None = None
 ) -> Page[CampaignView]:
     """Campaigns, the latest first."""
-    return _page(store.index.campaigns(limit + 1, before), limit, lambda id: campaign(store, id))
+    return _page(
+        store.index.list_campaigns(limit + 1, before), limit, lambda id: get_campaign(store, id)
+    )
 
 
-def task(state: StateReader, task_id: bytes) -> TaskView | None:
+def get_task(state: StateReader, task_id: bytes) -> TaskView | None:
     """One task, with its clients and the miners of its present or last attempt."""
     found = records.TASKS.get(state, task_id)
     terms = records.TERMS.get(state, task_id)
@@ -164,8 +166,8 @@ def task(state: StateReader, task_id: bytes) -> TaskView | None:
         prices=terms.prices,
         clients=_clients(found, terms),
         miners=[_miner(address, miner) for address, miner in miners],
-        winner=written(found.settlement.winner),
-        server=written(job.terms.server) if job is not None else "",
+        winner=format_optional_address(found.settlement.winner),
+        server=format_optional_address(job.terms.server) if job is not None else "",
         opened_ms=found.opened_ms,
         closed_ms=found.closed_ms,
         deadline_ms=found.deadline_ms,
@@ -175,7 +177,7 @@ def task(state: StateReader, task_id: bytes) -> TaskView | None:
     )
 
 
-def task_list(
+def list_tasks(
     store: ChainStore,
     limit: int,
     before: tuple[int, int] | None = None,
@@ -187,11 +189,11 @@ def task_list(
     if open_only:
         found = list(_open_tasks(store, before, campaign_id))[: limit + 1]
     else:
-        found = store.index.tasks(limit + 1, before, campaign_id)
-    return _page(found, limit, lambda id: task(store, id))
+        found = store.index.list_tasks(limit + 1, before, campaign_id)
+    return _page(found, limit, lambda id: get_task(store, id))
 
 
-def task_payments(store: ChainStore, task_id: bytes) -> list[PaymentView]:
+def list_task_payments(store: ChainStore, task_id: bytes) -> list[PaymentView]:
     """What a task paid, in the order in which it did."""
     return [
         payment_view(Receipt.FromString(raw).payment, place.height)
@@ -199,7 +201,7 @@ def task_payments(store: ChainStore, task_id: bytes) -> list[PaymentView]:
     ]
 
 
-def payment_proofs(store: ChainStore, task_id: bytes, address: bytes) -> list[PaymentProof]:
+def build_payment_proofs(store: ChainStore, task_id: bytes, address: bytes) -> list[PaymentProof]:
     """What proves offline each payment of a task to an address."""
     proofs = []
     for place, raw, receipts in _payments(store, task_id):
@@ -212,16 +214,18 @@ def payment_proofs(store: ChainStore, task_id: bytes, address: bytes) -> list[Pa
             receipt=raw,
             index=place.position,
             count=len(receipts),
-            path=path(receipts, place.position),
+            path=audit_path(receipts, place.position),
             payment=payment,
         )
         proofs.append(proof)
     return proofs
 
 
-def evidence(store: ChainStore, task_id: bytes, miner: bytes) -> tuple[bytes, int] | None:
+def find_reveal_transaction(
+    store: ChainStore, task_id: bytes, miner: bytes
+) -> tuple[bytes, int] | None:
     """The transaction of a miner's latest reveal for a task, and the block that holds it."""
-    place = store.task_reveal(task_id, miner)
+    place = store.index.find_reveal(task_id, miner)
     return None if place is None else (_transaction_at(store, place), place.height)
 
 
@@ -233,7 +237,7 @@ def _clients(found: TaskState, terms: OpenTask) -> list[TaskClientView]:
         payouts = list(split_training_price(values, terms.prices.training)[0])
     return [
         TaskClientView(
-            address=written(update.address),
+            address=format_optional_address(update.address),
             num_samples=update.num_samples,
             update=update.update.hex(),
             shapley_nano=value,
@@ -245,7 +249,7 @@ def _clients(found: TaskState, terms: OpenTask) -> list[TaskClientView]:
 
 def _miner(address: bytes, miner: MinerState) -> TaskMinerView:
     return TaskMinerView(
-        address=written(address),
+        address=format_optional_address(address),
         committed=True,
         revealed=miner.revealed,
         inlier=miner.inlier,
@@ -259,41 +263,41 @@ def _miner(address: bytes, miner: MinerState) -> TaskMinerView:
 
 def _open_tasks(
     store: ChainStore, before: tuple[int, int] | None, campaign_id: bytes | None
-) -> Iterator[Opened]:
+) -> Iterator[IndexEntry]:
     """Open tasks, the latest first; they are few, and only the state knows which they are."""
     opened = []
     for task_id, found in lifecycle.open_tasks(store):
-        place = store.index.task(task_id, found.opened_height)
+        place = store.index.find_task(task_id, found.opened_height)
         terms = records.TERMS.get(store, task_id)
         if place is None or terms is None or campaign_id not in (None, terms.campaign_id):
             continue
         if before is None or place < before:
-            opened.append(Opened(task_id, place))
-    yield from sorted(opened, key=lambda one: one.place, reverse=True)
+            opened.append(IndexEntry(task_id, place))
+    yield from sorted(opened, key=lambda one: one.location, reverse=True)
 
 
 def _payments(
     store: ChainStore, task_id: bytes
-) -> Iterator[tuple[Place, bytes, tuple[bytes, ...]]]:
+) -> Iterator[tuple[Location, bytes, tuple[bytes, ...]]]:
     """Each payment's place and receipt, with all receipts of its block."""
     blocks: dict[int, tuple[bytes, ...]] = {}
-    for place in store.index.payments_of_task(task_id):
+    for place in store.index.list_task_payments(task_id):
         if place.height not in blocks:
             blocks[place.height] = store.receipts(place.height)
         receipts = blocks[place.height]
         yield place, receipts[place.position], receipts
 
 
-def _transaction_at(store: ChainStore, place: Place) -> bytes:
+def _transaction_at(store: ChainStore, place: Location) -> bytes:
     stored = store.block(place.height)
     assert stored is not None, "an index that points to no block"
     return Block.FromString(stored.raw).transactions[place.position]
 
 
-def _page(found: list[Opened], limit: int, view: Callable[[bytes], T | None]) -> Page[T]:
+def _page(found: list[IndexEntry], limit: int, view: Callable[[bytes], T | None]) -> Page[T]:
     """The first `limit` of what was found, and where the rest begins."""
     shown = found[:limit]
-    views = [(view(opened.id), opened.place) for opened in shown]
+    views = [(view(opened.id), opened.location) for opened in shown]
     known = [(one, place) for one, place in views if one is not None]
-    more = shown[-1].place if len(found) > limit and shown else None
+    more = shown[-1].location if len(found) > limit and shown else None
     return Page([one for one, _ in known], [place for _, place in known], more)

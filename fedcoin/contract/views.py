@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from google.protobuf.message import Message
 
-from fedcoin.data.crypto.addresses import ADDRESS_BYTES, address_of, format_address
+from fedcoin.data.crypto.addresses import ADDRESS_BYTES, derive_address, format_address
 from fedcoin.data.messages.transactions import Transaction, action_name, transaction_hash
 from fedcoin.v1.block_pb2 import BlockHeader, PaymentReceipt, Settlement
 from fedcoin.v1.evidence_pb2 import Evidence
@@ -29,7 +29,7 @@ _ADDRESSES: Final = frozenset({"recipient", "server", "address"})
 """Fields of actions that hold an address."""
 
 
-def written(address: bytes) -> str:
+def format_optional_address(address: bytes) -> str:
     """An address as bech32m; empty when there is none."""
     return format_address(address) if address else ""
 
@@ -37,7 +37,7 @@ def written(address: bytes) -> str:
 def account_view(address: bytes, account: AccountState, bond: BondState) -> AccountView:
     """One address."""
     return AccountView(
-        address=written(address),
+        address=format_optional_address(address),
         balance=account.balance,
         nonce=account.nonce,
         bond=bond.bond,
@@ -49,8 +49,8 @@ def campaign_view(campaign_id: bytes, campaign: CampaignState) -> CampaignView:
     """One campaign."""
     return CampaignView(
         campaign_id=campaign_id.hex(),
-        requester=written(campaign.requester),
-        server=written(campaign.terms.server),
+        requester=format_optional_address(campaign.requester),
+        server=format_optional_address(campaign.terms.server),
         rounds=campaign.terms.rounds,
         last_round=campaign.last_round,
         budget=campaign.terms.budget,
@@ -65,7 +65,7 @@ def settlement_view(settlement: Settlement) -> SettlementView:
     """The outcome of one task."""
     return SettlementView(
         task_id=settlement.task_id.hex(),
-        winner=written(settlement.winner),
+        winner=format_optional_address(settlement.winner),
         winner_shapley_nano=settlement.winner_shapley_nano,
         mean_shapley_nano=settlement.mean_shapley_nano,
         difficulty_nano=settlement.difficulty_nano,
@@ -82,13 +82,15 @@ def block_view(
         hash=hash.hex(),
         parent_hash=header.parent_hash.hex(),
         time_ms=header.time_ms,
-        proposer=written(header.proposer),
+        proposer=format_optional_address(header.proposer),
         app_hash=header.app_hash.hex(),
         transactions_root=header.transactions_root.hex(),
         receipts_root=header.receipts_root.hex(),
         transactions=[transaction.hex() for transaction in transactions],
         certificate_round=Vote.FromString(precommits[0].body).round if precommits else 0,
-        signers=sorted(written(address_of(vote.public_key)) for vote in precommits),
+        signers=sorted(
+            format_optional_address(derive_address(vote.public_key)) for vote in precommits
+        ),
         settlement=(settlement_view(header.settlement) if header.HasField("settlement") else None),
     )
 
@@ -97,7 +99,7 @@ def payment_view(payment: PaymentReceipt, height: int) -> PaymentView:
     """Coins that the block at `height` moved."""
     return PaymentView(
         kind=payment.kind,
-        address=written(payment.address),
+        address=format_optional_address(payment.address),
         amount=payment.amount,
         task_id=payment.task_id.hex(),
         round=payment.round,
@@ -117,10 +119,10 @@ def transaction_view(
     """One transaction, wherever it stands."""
     body = transaction.body
     name = action_name(body)
-    details = readable(getattr(body, name)) if name else {}
+    details = message_to_json(getattr(body, name)) if name else {}
     return TransactionView(
         hash=transaction.hash.hex(),
-        sender=written(transaction.sender),
+        sender=format_optional_address(transaction.sender),
         nonce=body.nonce,
         fee=body.fee,
         expiry_height=body.expiry_height,
@@ -133,20 +135,20 @@ def transaction_view(
     )
 
 
-def stored_transaction(raw: bytes) -> Transaction:
+def decode_stored_transaction(raw: bytes) -> Transaction:
     """Read a transaction of a final block; what is final was checked before."""
     envelope = SignedTransaction.FromString(raw)
     return Transaction(
         raw=raw,
         hash=transaction_hash(envelope.public_key, envelope.body),
-        sender=address_of(envelope.public_key),
+        sender=derive_address(envelope.public_key),
         public_key=envelope.public_key,
         body=TransactionBody.FromString(envelope.body),
         body_bytes=envelope.body,
     )
 
 
-def readable(message: Message) -> dict[str, Any]:
+def message_to_json(message: Message) -> dict[str, Any]:
     """A message as JSON for reading: what was signed inside it is opened.
 
     Evidence is cut to its sums, and says how many leaves and siblings it holds.
@@ -167,7 +169,7 @@ def readable(message: Message) -> dict[str, Any]:
 
 def _opened(message: SignedUpdate | SignedVote, name: str, kind: type[Message]) -> dict[str, Any]:
     return {
-        name: readable(kind.FromString(message.body)),
+        name: message_to_json(kind.FromString(message.body)),
         "public_key": message.public_key.hex(),
         "signature": message.signature.hex(),
     }
@@ -182,7 +184,7 @@ def _value(field: Any, value: Any) -> Any:
 
 def _one(field: Any, value: Any) -> Any:
     if isinstance(value, Message):
-        return readable(value)
+        return message_to_json(value)
     if isinstance(value, bytes):
         is_address = field.name in _ADDRESSES and len(value) == ADDRESS_BYTES
         return format_address(value) if is_address else value.hex()

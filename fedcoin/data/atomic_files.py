@@ -30,7 +30,7 @@ def replace_file(path: Path, content: bytes) -> None:
     sync_folder(path.parent)
 
 
-def publish(part: Path, path: Path) -> None:
+def publish_file(part: Path, path: Path) -> None:
     """Give a finished file its name, durably. Raises `FileExistsError` when it is taken."""
     sync_file(part)
     try:

@@ -9,7 +9,7 @@ from fedcoin.network.errors import NetworkCode
 
 def not_kept(store: ChainStore, what: str, field: str) -> RefusalError:
     """HISTORY_NOT_KEPT: `what`, the beginning of a sentence, lies in blocks that are not here."""
-    base = store.base()
+    base = store.base_height()
     return RefusalError(
         NetworkCode.HISTORY_NOT_KEPT,
         f"{what}: this node began from a snapshot of height {base} and keeps blocks from "
@@ -21,5 +21,5 @@ def not_kept(store: ChainStore, what: str, field: str) -> RefusalError:
 
 def refuse_past(store: ChainStore, height: int, field: str) -> None:
     """Raise HISTORY_NOT_KEPT for a height up to the store's base."""
-    if 1 <= height <= store.base():
+    if 1 <= height <= store.base_height():
         raise not_kept(store, f"block {height} is not here", field)

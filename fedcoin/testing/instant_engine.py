@@ -10,11 +10,11 @@ from collections.abc import Sequence
 
 from fedcoin.consensus.certificates import make_certificate
 from fedcoin.consensus.effects import (
-    Accepted,
     BuildBlock,
     CastVote,
     Decide,
     Effect,
+    ForwardMessage,
     Message,
     SendProposal,
 )
@@ -43,8 +43,8 @@ class InstantEngine:
             raise ValueError(f"the instant engine is for one validator, not {len(validators)}")
         self.height = height
         self.round = 0
-        self.started = False
-        self.decided = False
+        self.is_started = False
+        self.is_decided = False
         self._validators = validators
         self._validator: Validator = validators.members[0]
         self._own_key = own_key
@@ -57,33 +57,33 @@ class InstantEngine:
             self.round += 1
 
     @property
-    def is_wanted(self) -> bool:
+    def is_under_way(self) -> bool:
         """Has the validator begun this height?"""
         return bool(self._proposals or self._precommits)
 
     def start(self) -> list[Effect]:
         """Ask for a block, if this is the validator and it has none."""
-        if self.started or self.decided:
+        if self.is_started or self.is_decided:
             return []
-        self.started = True
+        self.is_started = True
         if self._own_key == self._validator.public_key and self.round not in self._proposals:
             return [BuildBlock(self.round)]
         return self._go_on()
 
     def on_block_built(self, round: int, block_hash: bytes, raw: bytes) -> list[Effect]:
         """Propose the block."""
-        if self.decided or not self.started or round in self._proposals:
+        if self.is_decided or not self.is_started or round in self._proposals:
             return []
         return [SendProposal(round, -1, block_hash, raw)]
 
     def on_proposal(self, proposal: Proposal) -> list[Effect]:
-        """Precommit an own proposal. Raises `Refusal` as `Voting` does."""
+        """Precommit an own proposal. Raises `Refusal` as `TendermintEngine` does."""
         check_message(proposal, self.height, self._validators)
         check_proposal(proposal, self._validator)
         return self._take(proposal)
 
     def on_vote(self, vote: Vote) -> list[Effect]:
-        """Decide on a precommit. Raises `Refusal` as `Voting` does."""
+        """Decide on a precommit. Raises `Refusal` as `TendermintEngine` does."""
         check_message(vote, self.height, self._validators)
         return self._take(vote)
 
@@ -100,9 +100,9 @@ class InstantEngine:
         return [*self._proposals.values(), *self._precommits.values()]
 
     def _take(self, message: Message) -> list[Effect]:
-        if self.decided or not self._keep(message):
+        if self.is_decided or not self._keep(message):
             return []
-        return [Accepted(message), *self._go_on()]
+        return [ForwardMessage(message), *self._go_on()]
 
     def _keep(self, message: Message) -> bool:
         """Keep one proposal and one precommit; a validator that is alone has no more to say."""
@@ -116,11 +116,11 @@ class InstantEngine:
         for round, proposal in self._proposals.items():
             precommit = self._precommits.get(round)
             if precommit is not None and precommit.block_hash == proposal.block_hash:
-                self.decided = True
+                self.is_decided = True
                 certificate = make_certificate([precommit])
                 return [Decide(proposal.block_hash, proposal.block, certificate, round)]
         mine = self._own_key == self._validator.public_key
         now = self._proposals.get(self.round)
-        if mine and self.started and now is not None and self.round not in self._precommits:
+        if mine and self.is_started and now is not None and self.round not in self._precommits:
             return [CastVote(PRECOMMIT, self.round, now.block_hash)]
         return []

@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from fedcoin.data.artifacts.manifest import CHUNK_BYTES, manifest_of
+from fedcoin.data.artifacts.manifest import CHUNK_BYTES, build_manifest
 from fedcoin.data.artifacts.tensors import encode_tensors
 from fedcoin.data.crypto import merkle
-from fedcoin.data.crypto.addresses import address_of, format_address
-from fedcoin.data.crypto.hashing import Context, sha256, signing_digest
+from fedcoin.data.crypto.addresses import derive_address, format_address
+from fedcoin.data.crypto.hashing import SigningContext, sha256, signing_digest
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.messages import canonical
 from fedcoin.data.messages.blocks import Block, build_block
@@ -48,7 +48,7 @@ def hashing() -> list[dict[str, Any]]:
             "body": body.hex(),
             "digest": signing_digest(context, chain_id, body).hex(),
         }
-        for context in Context
+        for context in SigningContext
         for chain_id, body in ((CHAIN, b""), ("x", b"\0\1\2"))
     ]
 
@@ -61,7 +61,7 @@ def merkle_trees() -> list[dict[str, Any]]:
             {
                 "leaves": [leaf.hex() for leaf in leaves],
                 "root": merkle.root(leaves).hex(),
-                "paths": [[h.hex() for h in merkle.path(leaves, i)] for i in range(count)],
+                "paths": [[h.hex() for h in merkle.audit_path(leaves, i)] for i in range(count)],
             }
         )
     return trees
@@ -71,7 +71,7 @@ def addresses() -> list[dict[str, Any]]:
     return [
         {
             "public_key": key.public_key.hex(),
-            "address": address_of(key.public_key).hex(),
+            "address": derive_address(key.public_key).hex(),
             "text": format_address(key.address),
         }
         for key in KEYS
@@ -90,9 +90,9 @@ def keys() -> list[dict[str, Any]]:
             "signature": key.sign(context, CHAIN, body).hex(),
         }
         for key, context, body in (
-            (KEYS[0], Context.TX, b""),
-            (KEYS[1], Context.HELLO, b"abc"),
-            (KEYS[2], Context.REGISTER, bytes(8)),
+            (KEYS[0], SigningContext.TX, b""),
+            (KEYS[1], SigningContext.HELLO, b"abc"),
+            (KEYS[2], SigningContext.REGISTER, bytes(8)),
         )
     ]
 
@@ -365,7 +365,7 @@ def genesis() -> dict[str, Any]:
 def artifacts() -> list[dict[str, Any]]:
     made = []
     for unit, times in ((b"x", 1), (b"fed", 1), (b"coin", CHUNK_BYTES // 4), (b"fedcoin", 200_000)):
-        manifest = manifest_of(unit * times)
+        manifest = build_manifest(unit * times)
         made.append(
             {
                 "unit": unit.hex(),

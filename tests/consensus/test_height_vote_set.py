@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedcoin.consensus.effects import Accepted, Effect, Equivocation
+from fedcoin.consensus.effects import Effect, Equivocation, ForwardMessage
 from fedcoin.consensus.height_vote_set import ROUNDS_AHEAD, ROUNDS_BEHIND, HeightVoteSet
 from tests.support.committee import BLOCK, NIL, OTHER, Committee, hash_of
 
@@ -22,7 +22,7 @@ def test_what_is_new_is_announced_once() -> None:
     for _ in range(2):
         log.add_vote(vote)
         log.add_proposal(proposal)
-    assert effects == [Accepted(vote), Accepted(proposal)]
+    assert effects == [ForwardMessage(vote), ForwardMessage(proposal)]
 
 
 def test_far_rounds_are_set_aside_until_they_are_near() -> None:
@@ -36,7 +36,7 @@ def test_far_rounds_are_set_aside_until_they_are_near() -> None:
     log.move(1, {})
     assert effects == []
     log.move(2, {})
-    assert effects == [Accepted(votes[1])], "of each validator the latest alone is remembered"
+    assert effects == [ForwardMessage(votes[1])], "of each validator the latest alone is remembered"
 
 
 def test_rounds_far_behind_are_forgotten_unless_they_are_needed() -> None:
@@ -81,7 +81,7 @@ def test_a_second_proposal_counts_only_when_correct_votes_are_for_it() -> None:
     first = log.proposal(0)
     assert first is not None
     assert first.block_hash == hash_of(BLOCK)
-    assert effects[-1] == Accepted(second)
+    assert effects[-1] == ForwardMessage(second)
 
 
 def test_a_validator_is_accused_once() -> None:
@@ -89,7 +89,7 @@ def test_a_validator_is_accused_once() -> None:
     votes = [COMMITTEE.prevote(1, 0, raw) for raw in (BLOCK, OTHER, NIL)]
     for vote in votes:
         log.add_vote(vote)
-    assert effects == [Accepted(votes[0]), Equivocation(votes[0], votes[1])]
+    assert effects == [ForwardMessage(votes[0]), Equivocation(votes[0], votes[1])]
     log.add_vote(COMMITTEE.prevote(2, 0, BLOCK))
     log.add_vote(COMMITTEE.prevote(2, 0, OTHER))
     assert len([e for e in effects if isinstance(e, Equivocation)]) == 2

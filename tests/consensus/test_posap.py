@@ -32,7 +32,7 @@ def reveal(i: int, *vector: int, power: int = 1, samples: int = 1) -> Reveal:
 def decide(
     reveals: list[Reveal], d: int, challenge: bytes, exact: bool, percent: int = PERCENT
 ) -> Outcome | None:
-    return posap.decide(reveals, d, challenge, exact, min_samples_percent=percent)
+    return posap.compute_outcome(reveals, d, challenge, exact, min_samples_percent=percent)
 
 
 def outcome(

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedcoin.consensus.posap import Outcome, Reveal, decide
+from fedcoin.consensus.posap import Outcome, Reveal, compute_outcome
 from fedcoin.incentive.payout import split_training_price
 from fedcoin.incentive.proof.evidence import build_evidence_tree
 from fedcoin.incentive.proof.sampling_plan import SamplingPlan
@@ -50,7 +50,9 @@ def settled(table: np.ndarray, schedule: int) -> Outcome:
         tree = build_evidence_tree(plan, np.array(rows), grand, empty)
         vector = plan.shapley_nano(leaves, tree.total)
         reveals.append(Reveal(bytes([number]) * 20, 1 + number, leaves, vector))
-    outcome = decide(reveals, 10**10, b"challenge", exact=schedule == EXACT, min_samples_percent=25)
+    outcome = compute_outcome(
+        reveals, 10**10, b"challenge", exact=schedule == EXACT, min_samples_percent=25
+    )
     assert outcome is not None
     return outcome
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedcoin.consensus.effects import BuildBlock, CastVote, Decide, Message, SendProposal
-from fedcoin.consensus.locks import encode_lock
+from fedcoin.consensus.lock_record import encode_lock
 from fedcoin.consensus.round_state_machine import RoundStep
 from fedcoin.consensus.timers import Timer, TimerKind
 from fedcoin.data.messages.votes import PRECOMMIT, PREVOTE, Proposal
@@ -128,10 +128,10 @@ def test_all_lose_power_after_their_precommits_and_decide_the_same_block() -> No
     for _ in range(3):
         for member in back:
             for other in back:
-                if not member.engine.decided:
+                if not member.engine.is_decided:
                     member.hear(*other.engine.messages())
     assert {d.block_hash for member in back for d in member.all(Decide)} == {hash_of(BLOCK)}
-    assert all(member.engine.decided for member in back)
+    assert all(member.engine.is_decided for member in back)
 
 
 def test_a_lost_disk_learns_from_peers_what_it_said() -> None:

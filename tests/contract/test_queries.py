@@ -50,14 +50,14 @@ def store_of(job: Job) -> ChainStore:
 def test_accounts_and_validators(job: Job) -> None:
     chain = job.chain
     miner = chain.miners[1]
-    view = queries.account(chain.ledger, miner.address)
+    view = queries.get_account(chain.ledger, miner.address)
     assert view.address == format_address(miner.address)
     assert view.balance == chain.balance(miner)
     assert view.nonce == chain.ledger.account(miner.address).nonce
     assert (view.bond, view.unbonding) == (9 * FDC, FDC)
-    unused = queries.account(chain.ledger, b"\1" * 20)
+    unused = queries.get_account(chain.ledger, b"\1" * 20)
     assert (unused.balance, unused.nonce, unused.bond, unused.unbonding) == (0, 0, 0, 0)
-    listed = queries.validators(chain.ledger, chain.height + 1)
+    listed = queries.list_validators(chain.ledger, chain.height + 1)
     assert [v.address for v in listed] == [format_address(m.address) for m in chain.miners]
     assert [v.bond for v in listed] == [10 * FDC, 9 * FDC, 10 * FDC]
     (due,) = [v for v in listed if v.next_proposer]
@@ -67,7 +67,7 @@ def test_accounts_and_validators(job: Job) -> None:
 def test_a_block_with_what_it_settled_and_paid(job: Job) -> None:
     chain, store = job.chain, store_of(job)
     height = job.task.closed_height
-    view = queries.block(store, height)
+    view = queries.get_block(store, height)
     assert view is not None
     stored = chain.blocks[height - 1]
     assert (view.height, view.hash) == (height, stored.hash.hex())
@@ -77,23 +77,23 @@ def test_a_block_with_what_it_settled_and_paid(job: Job) -> None:
     assert list(view.settlement.mean_shapley_nano) == [50_000_000, 100_000_000, -30_000_000]
     assert sorted(view.signers) == sorted(format_address(m.address) for m in chain.miners)
     assert view.certificate_round == 0
-    payments = queries.block_payments(store, height)
+    payments = queries.list_block_payments(store, height)
     assert [p.amount for p in payments] == [p.amount for p in chain.payments(height)]
     assert {p.height for p in payments} == {height}
-    (task,) = queries.block_tasks(store, store, height)
+    (task,) = queries.list_block_tasks(store, store, height)
     assert task.task_id == job.task_id.hex()
-    first = queries.block(store, 1)
+    first = queries.get_block(store, 1)
     assert first is not None
     assert not first.HasField("settlement")
     assert len(first.transactions) == 1
     assert first.time_ms == GENESIS_MS + 10
     for missing in (0, -1, chain.height + 1, 2**70):
-        assert queries.block(store, missing) is None
+        assert queries.get_block(store, missing) is None
 
 
 def test_a_transaction_where_it_stands(job: Job) -> None:
     store = store_of(job)
-    view = queries.transaction(store, job.campaign_id)
+    view = queries.get_transaction(store, job.campaign_id)
     assert view is not None
     assert (view.height, view.index, view.action) == (1, 0, "open_campaign")
     assert view.status == views_pb2.TRANSACTION_STATUS_FINAL
@@ -104,8 +104,8 @@ def test_a_transaction_where_it_stands(job: Job) -> None:
     assert details["spread"] == "BUDGET_SPREAD_EQUAL"
     assert details["split"] == {"training": 7, "aggregation": 1, "mining": 2}
     assert details["budget"] == 10 * FDC
-    assert queries.transaction(store, b"\1" * 32) is None
-    opening = queries.transaction(store, job.task_id)
+    assert queries.get_transaction(store, b"\1" * 32) is None
+    opening = queries.get_transaction(store, job.task_id)
     assert opening is not None
     update = json.loads(opening.details_json)["updates"][0]
     assert update["update"]["address"] == format_address(job.clients[0].address)
@@ -114,36 +114,36 @@ def test_a_transaction_where_it_stands(job: Job) -> None:
 
 def test_campaigns_and_tasks_come_the_latest_first(job: Job) -> None:
     store = store_of(job)
-    page = queries.campaigns(store, 1)
+    page = queries.list_campaigns(store, 1)
     assert len(page.items) == 1
     assert page.next is not None
-    rest = queries.campaigns(store, 5, page.next)
+    rest = queries.list_campaigns(store, 5, page.next)
     assert [c.campaign_id for c in rest.items] == [job.campaign_id.hex()]
     assert rest.next is None
     one = rest.items[0]
-    assert one == queries.campaign(store, job.campaign_id)
+    assert one == queries.get_campaign(store, job.campaign_id)
     assert (one.rounds, one.last_round, one.budget, one.escrow) == (2, 1, 10 * FDC, 5 * FDC)
     assert (one.requester, one.server) == tuple(format_address(k.address) for k in (ALICE, BOB))
     assert (one.closed, one.open_task_id) == (False, "")
-    assert queries.campaign(store, b"\1" * 32) is None
-    tasks = queries.task_list(store, 10)
+    assert queries.get_campaign(store, b"\1" * 32) is None
+    tasks = queries.list_tasks(store, 10)
     assert [t.task_id for t in tasks.items][1] == job.task_id.hex()
     assert tasks.next is None
-    mine = queries.task_list(store, 10, campaign_id=job.campaign_id)
+    mine = queries.list_tasks(store, 10, campaign_id=job.campaign_id)
     assert [t.task_id for t in mine.items] == [job.task_id.hex()]
-    first = queries.task_list(store, 1)
+    first = queries.list_tasks(store, 1)
     assert first.items == tasks.items[:1]
-    assert queries.task_list(store, 1, first.next).items == tasks.items[1:]
-    still_open = queries.task_list(store, 10, open_only=True)
+    assert queries.list_tasks(store, 1, first.next).items == tasks.items[1:]
+    still_open = queries.list_tasks(store, 10, open_only=True)
     assert still_open.items == tasks.items[:1]
-    assert not queries.task_list(store, 10, open_only=True, campaign_id=job.campaign_id).items
-    before = store.transaction_location(bytes.fromhex(tasks.items[0].task_id))
-    assert not queries.task_list(store, 10, before, open_only=True).items
+    assert not queries.list_tasks(store, 10, open_only=True, campaign_id=job.campaign_id).items
+    before = store.index.find_transaction(bytes.fromhex(tasks.items[0].task_id))
+    assert not queries.list_tasks(store, 10, before, open_only=True).items
 
 
 def test_a_task_says_who_was_paid_what(job: Job) -> None:
     chain, store = job.chain, store_of(job)
-    view = queries.task(store, job.task_id)
+    view = queries.get_task(store, job.task_id)
     assert view is not None
     assert (view.round, view.phase, view.attempt) == (1, SETTLED, 0)
     assert view.campaign_id == job.campaign_id.hex()
@@ -164,21 +164,21 @@ def test_a_task_says_who_was_paid_what(job: Job) -> None:
     assert view.server == format_address(BOB.address)
     assert view.challenge == job.task.challenge.hex()
     assert (view.opened_height, view.closed_height) == (2, job.task.closed_height)
-    (open_task,) = queries.task_list(store, 10, open_only=True).items
+    (open_task,) = queries.list_tasks(store, 10, open_only=True).items
     assert [c.payout for c in open_task.clients] == [0, 0, 0]
     assert not open_task.miners
     assert open_task.winner == ""
-    assert queries.task(store, b"\1" * 32) is None
+    assert queries.get_task(store, b"\1" * 32) is None
 
 
 def test_payments_are_proved_offline(job: Job) -> None:
     chain, store = job.chain, store_of(job)
-    payments = queries.task_payments(store, job.task_id)
+    payments = queries.list_task_payments(store, job.task_id)
     assert [p.amount for p in payments] == [
         p.amount for p in chain.payments(job.task.closed_height)
     ]
     client = job.clients[1]
-    (proof,) = queries.payment_proofs(store, job.task_id, client.address)
+    (proof,) = queries.build_payment_proofs(store, job.task_id, client.address)
     assert proof.payment.amount == chain.balance(client)
     # All that follows needs nothing but the proof, the chain id and the validators.
     header = decode_header(proof.header)
@@ -189,24 +189,24 @@ def test_payments_are_proved_offline(job: Job) -> None:
     )
     assert decode_receipt(proof.receipt).payment == proof.payment
     assert proof.payment.kind == block_pb2.PAYMENT_KIND_TRAINING
-    assert not queries.payment_proofs(store, job.task_id, key("nobody").address)
-    assert not queries.task_payments(store, b"\1" * 32)
+    assert not queries.build_payment_proofs(store, job.task_id, key("nobody").address)
+    assert not queries.list_task_payments(store, b"\1" * 32)
 
 
 def test_evidence_is_found_as_it_was_revealed(job: Job) -> None:
     chain, store = job.chain, store_of(job)
     silent, miner, _ = chain.miners
-    found = queries.evidence(store, job.task_id, miner.address)
+    found = queries.find_reveal_transaction(store, job.task_id, miner.address)
     assert found is not None
     raw, height = found
     assert raw in chain.blocks[height - 1].transactions
-    view = queries.transaction(store, _hash(chain, raw))
+    view = queries.get_transaction(store, _hash(chain, raw))
     assert view is not None
     details = json.loads(view.details_json)
     assert details["evidence"]["samples"] == 8
     assert details["evidence"]["leaves"] == 8
     assert details["evidence"]["siblings"] == 0
-    assert queries.evidence(store, job.task_id, silent.address) is None
+    assert queries.find_reveal_transaction(store, job.task_id, silent.address) is None
 
 
 def _hash(chain: MiniChain, raw: bytes) -> bytes:
@@ -221,8 +221,10 @@ def test_memory_and_store_give_the_same_views(job: Job) -> None:
     chain = MiniChain.create(3)
     for block, certificate in zip(job.chain.blocks, job.chain.certificates, strict=True):
         chain.add(block, certificate)
-    assert queries.task(chain.state, job.task_id) == queries.task(store_of(job), job.task_id)
-    assert queries.campaign(chain.state, job.campaign_id) == queries.campaign(
+    assert queries.get_task(chain.state, job.task_id) == queries.get_task(
+        store_of(job), job.task_id
+    )
+    assert queries.get_campaign(chain.state, job.campaign_id) == queries.get_campaign(
         store_of(job), job.campaign_id
     )
 

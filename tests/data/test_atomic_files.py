@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fedcoin.data.atomic_files import publish, replace_file
+from fedcoin.data.atomic_files import publish_file, replace_file
 
 
 def test_replacing(tmp_path: Path) -> None:
@@ -19,11 +19,11 @@ def test_replacing(tmp_path: Path) -> None:
 def test_publishing_never_replaces(tmp_path: Path) -> None:
     part, path = tmp_path / "part", tmp_path / "file"
     part.write_bytes(b"one")
-    publish(part, path)
+    publish_file(part, path)
     assert path.read_bytes() == b"one"
     part.write_bytes(b"two")
     with pytest.raises(FileExistsError):
-        publish(part, path)
+        publish_file(part, path)
     assert path.read_bytes() == b"one"
 
 
@@ -34,9 +34,9 @@ def test_publishing_without_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(os, "link", no_links)
     part, path = tmp_path / "part", tmp_path / "file"
     part.write_bytes(b"one")
-    publish(part, path)
+    publish_file(part, path)
     assert path.read_bytes() == b"one"
     part.write_bytes(b"two")
     with pytest.raises(FileExistsError):
-        publish(part, path)
+        publish_file(part, path)
     assert path.read_bytes() == b"one"

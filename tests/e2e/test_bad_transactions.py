@@ -15,7 +15,7 @@ import pytest
 from grpc import StatusCode
 
 from fedcoin.data.crypto.addresses import format_address
-from fedcoin.data.crypto.hashing import Context
+from fedcoin.data.crypto.hashing import SigningContext
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.messages.transactions import Transaction, sign_transaction
 from fedcoin.network.client.node_client import NodeClient
@@ -153,7 +153,7 @@ def no_body(body: TransactionBody) -> bytes:
 
 
 def _sealed(raw: bytes, chain_id: str) -> bytes:
-    signature = ALICE.sign(Context.TX, chain_id, raw)
+    signature = ALICE.sign(SigningContext.TX, chain_id, raw)
     envelope = SignedTransaction(body=raw, public_key=ALICE.public_key, signature=signature)
     return envelope.SerializeToString()
 

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from grpc import StatusCode
 
-from fedcoin.data.artifacts.manifest import CHUNK_BYTES, manifest_of
+from fedcoin.data.artifacts.manifest import CHUNK_BYTES, build_manifest
 from fedcoin.data.artifacts.tensors import decode_tensors, encode_tensors
 from fedcoin.data.clock import unix_ms
-from fedcoin.data.crypto.hashing import Context
+from fedcoin.data.crypto.hashing import SigningContext
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.messages.updates import sign_update
 from fedcoin.network.client.federated_client import FederatedClient
@@ -166,7 +166,7 @@ async def test_registrations_that_prove_nothing(site: Site) -> None:
         return pb.RegisterRequest(
             public_key=key.public_key,
             time_ms=at,
-            signature=signer.sign(Context.REGISTER, chain, body),
+            signature=signer.sign(SigningContext.REGISTER, chain, body),
         )
 
     late = now - 3_600_000
@@ -208,22 +208,22 @@ async def upload(target: str, *parts: UploadRequest) -> str:
 
 def parts_of(raw: bytes, chunks: Sequence[tuple[int, bytes]]) -> list[UploadRequest]:
     """A manifest of some bytes, and other chunks."""
-    manifest = UploadRequest(manifest=manifest_of(raw))
+    manifest = UploadRequest(manifest=build_manifest(raw))
     return [manifest, *(UploadRequest(chunk=ArtifactChunk(index=i, data=d)) for i, d in chunks)]
 
 
 def lies_about(raw: bytes) -> Iterator[ArtifactManifest]:
     """Manifests that contradict themselves."""
-    named = manifest_of(raw)
+    named = build_manifest(raw)
     named.id = bytes(32)
     yield named
-    larger = manifest_of(raw)
+    larger = build_manifest(raw)
     larger.size += CHUNK_BYTES
     yield larger
-    hashed = manifest_of(raw)
+    hashed = build_manifest(raw)
     hashed.chunk_hashes[0] = bytes(32)
     yield hashed
-    shorter = manifest_of(raw)
+    shorter = build_manifest(raw)
     del shorter.chunk_hashes[-1]
     yield shorter
 
@@ -235,7 +235,7 @@ async def test_chunks_that_are_not_what_they_should_be(site: Site, listener: str
     pieces = [raw[i : i + CHUNK_BYTES] for i in range(0, len(raw), CHUNK_BYTES)]
     assert len(pieces) == 3
     forged = bytes([pieces[0][0] ^ 1]) + pieces[0][1:]
-    manifest = manifest_of(raw)
+    manifest = build_manifest(raw)
     assert await upload(target, *parts_of(raw, [(0, forged)])) == "BAD_CHUNK"
     assert await upload(target, *parts_of(raw, [(0, pieces[0][:-1])])) == "BAD_CHUNK"
     assert await upload(target, *parts_of(raw, [(0, pieces[0] + b"x")])) == "BAD_CHUNK"
@@ -249,7 +249,7 @@ async def test_chunks_that_are_not_what_they_should_be(site: Site, listener: str
     assert await upload(target) == "MALFORMED"
     for lie in lies_about(raw):
         assert await upload(target, UploadRequest(manifest=lie)) == "BAD_ARTIFACT", lie
-    giant = manifest_of(raw)
+    giant = build_manifest(raw)
     giant.size = 2**40
     assert await upload(target, UploadRequest(manifest=giant)) in ("TOO_LARGE", "BAD_ARTIFACT")
     async with NodeClient(target) as client:
@@ -266,7 +266,7 @@ async def test_a_size_that_could_be(site: Site, listener: str) -> None:
     """The last chunk proves the size; a wrong one stands in nobody's way who comes after."""
     target = site.network.nodes[0].api if listener == "node" else site.coordinator.address
     raw = f"for the {listener}".encode() * 40_000
-    lie = manifest_of(raw)
+    lie = build_manifest(raw)
     lie.size += 1
     pieces = [raw[i : i + CHUNK_BYTES] for i in range(0, len(raw), CHUNK_BYTES)]
     chunks = [UploadRequest(chunk=ArtifactChunk(index=i, data=d)) for i, d in enumerate(pieces)]

@@ -17,7 +17,7 @@ import grpc
 import pytest
 
 from fedcoin.application.errors import ApplicationCode
-from fedcoin.data.artifacts.manifest import artifact_id
+from fedcoin.data.artifacts.manifest import compute_artifact_id
 from fedcoin.data.crypto.addresses import format_address
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.updates import Update
@@ -187,7 +187,7 @@ async def test_artifact_service(live: Live) -> None:
     live.artifacts.put(data)
     out = await told(
         "-d",
-        json.dumps({"id": base64.b64encode(artifact_id(data)).decode()}),
+        json.dumps({"id": base64.b64encode(compute_artifact_id(data)).decode()}),
         live.server.address,
         "fedcoin.v1.ArtifactService/GetManifest",
     )

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from fedcoin.consensus.effects import CastVote, Effect, Message, SendProposal
-from fedcoin.consensus.locks import decode_lock
+from fedcoin.consensus.lock_record import decode_lock
+from fedcoin.consensus.tendermint_engine import TendermintEngine
 from fedcoin.consensus.timers import Timeouts
 from fedcoin.consensus.validators import Validator, ValidatorSet
-from fedcoin.consensus.voting import Voting
 from fedcoin.data.crypto.hashing import sha256
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.messages.votes import PRECOMMIT, PREVOTE, Proposal, Vote, sign_proposal, sign_vote
@@ -57,8 +57,10 @@ class Committee:
         key = self.keys[round % len(self.keys) if by < 0 else by]
         return sign_proposal(HEIGHT, round, valid_round, hash_of(raw), raw, key, CHAIN_ID)
 
-    def voting(self, me: int | None, restored: Sequence[Message] = (), lock: bytes = b"") -> Voting:
-        return Voting(
+    def voting(
+        self, me: int | None, restored: Sequence[Message] = (), lock: bytes = b""
+    ) -> TendermintEngine:
+        return TendermintEngine(
             HEIGHT,
             self.validators,
             self.proposer,

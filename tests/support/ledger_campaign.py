@@ -136,7 +136,7 @@ class Job:
             "aggregate": aggregate(number),
             "updates": [self.update(client, number) for client in self.clients],
             "evaluation": EvaluationShard(
-                artifact=SHARDS[shard], index=shard, path=merkle.path(SHARDS, shard), size=100
+                artifact=SHARDS[shard], index=shard, path=merkle.audit_path(SHARDS, shard), size=100
             ),
             "utility": task_pb2.UTILITY_ACCURACY,
             "empty_coalition": task_pb2.EMPTY_COALITION_BASE_MODEL,

@@ -8,7 +8,7 @@ from fedcoin.contract.blocks.validator_history import ValidatorHistory
 from fedcoin.contract.snapshots.writer import write_snapshot
 from fedcoin.data.messages.genesis import Genesis
 from fedcoin.data.storage.chain_store import ChainStore
-from fedcoin.data.storage.snapshot_files import SnapshotWriter, parts_of
+from fedcoin.data.storage.snapshot_files import SnapshotWriter, read_parts
 from fedcoin.v1.snapshot_pb2 import SnapshotPart
 from fedcoin.v1.transaction_pb2 import Bond, Unbond
 from tests.support.mini_chain import FDC, MiniChain, key, transfer
@@ -32,14 +32,14 @@ def chain_in(folder: Path, blocks: int = 12) -> MiniChain:
 def snapshot_of(store: ChainStore, genesis: Genesis, path: Path) -> Path:
     """Writes the snapshot of what the store holds."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with store.pinned() as state:
+    with store.open_state_view() as state:
         write_snapshot(path, state, store, genesis.hash, ValidatorHistory(store, genesis))
     return path
 
 
 def parts(path: Path) -> list[SnapshotPart]:
     """All parts of a file."""
-    return list(parts_of(path))
+    return list(read_parts(path))
 
 
 def file_of(path: Path, contents: list[SnapshotPart]) -> Path:

@@ -90,7 +90,7 @@ class PoolPort:
         transaction = decode_transaction(raw, self.mini.genesis.chain_id, most)
         assert self.mini.store is not None
         if self.pool.get(transaction.hash) is None and (
-            self.mini.store.transaction_location(transaction.hash) is None
+            self.mini.store.index.find_transaction(transaction.hash) is None
         ):
             self.pool.add(transaction, self.mini.ledger, self.mini.height, self.mini.time_ms)
         return transaction
@@ -149,10 +149,6 @@ class Facts:
     address: bytes = NODE.address
     mining: bool = True
     start_ms: int = 812
-    power: int = 5
-
-    def connected_power(self) -> int:
-        return self.power
 
 
 @dataclass

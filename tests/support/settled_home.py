@@ -10,7 +10,7 @@ import numpy as np
 from fedcoin.application.configuration.home import Home
 from fedcoin.application.node.vote_signer import VoteSigner
 from fedcoin.consensus.effects import CastVote
-from fedcoin.consensus.locks import encode_lock
+from fedcoin.consensus.lock_record import encode_lock
 from fedcoin.data.crypto.hashing import sha256
 from fedcoin.data.messages.blocks import decode_block
 from fedcoin.data.messages.votes import PRECOMMIT, PREVOTE, sign_vote
@@ -76,7 +76,7 @@ def speak(here: Site) -> None:
     word.give(height, CastVote(PREVOTE, 0, block.hash))
     word.give(height, CastVote(PRECOMMIT, 0, block.hash, lock))
     word.give(height, CastVote(PREVOTE, 1, b""))
-    store.prune_votes(1)
+    store.votes.prune(1)
 
 
 def copy_home(home: Home, target: Path) -> Home:
@@ -88,7 +88,7 @@ def copy_home(home: Home, target: Path) -> Home:
 def task_ids(home: Home) -> list[bytes]:
     """The tasks on its chain, in order."""
     with ChainStore.open(home.chain_path, home.genesis()) as store:
-        return [opened.id for opened in reversed(store.index.tasks(10))]
+        return [opened.id for opened in reversed(store.index.list_tasks(10))]
 
 
 def digest(home: Home) -> bytes:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from fedcoin.consensus.certificates import verify_certificate
-from fedcoin.consensus.effects import Accepted, BuildBlock, CastVote, Decide, SendProposal
+from fedcoin.consensus.effects import BuildBlock, CastVote, Decide, ForwardMessage, SendProposal
 from fedcoin.consensus.engine import ConsensusEngine
 from fedcoin.consensus.errors import ConsensusCode
 from fedcoin.consensus.timers import Timer, TimerKind
@@ -20,21 +20,21 @@ PRECOMMITTED = ALONE.precommit(0, 0, BLOCK)
 
 def test_what_it_builds_is_final() -> None:
     engine: ConsensusEngine = InstantEngine(HEIGHT, ALONE.validators, KEY)
-    assert not engine.is_wanted
+    assert not engine.is_under_way
     assert engine.start() == [BuildBlock(0)]
     assert engine.start() == []
     built = engine.on_block_built(0, hash_of(BLOCK), BLOCK)
     assert built == [SendProposal(0, -1, hash_of(BLOCK), BLOCK)]
     assert engine.on_proposal(PROPOSAL) == [
-        Accepted(PROPOSAL),
+        ForwardMessage(PROPOSAL),
         CastVote(PRECOMMIT, 0, hash_of(BLOCK)),
     ]
     accepted, decision = engine.on_vote(PRECOMMITTED)
-    assert accepted == Accepted(PRECOMMITTED)
+    assert accepted == ForwardMessage(PRECOMMITTED)
     assert isinstance(decision, Decide)
     certificate = decision.certificate
     assert verify_certificate(certificate, ALONE.validators, CHAIN_ID, HEIGHT, hash_of(BLOCK)) == 0
-    assert engine.decided
+    assert engine.is_decided
     assert engine.on_vote(ALONE.precommit(0, 1, OTHER)) == []
     assert engine.messages() == [PROPOSAL, PRECOMMITTED]
 
@@ -42,8 +42,8 @@ def test_what_it_builds_is_final() -> None:
 def test_an_observer_follows_in_any_order() -> None:
     engine = InstantEngine(HEIGHT, ALONE.validators, None)
     assert engine.start() == []
-    assert engine.on_vote(PRECOMMITTED) == [Accepted(PRECOMMITTED)]
-    assert engine.is_wanted
+    assert engine.on_vote(PRECOMMITTED) == [ForwardMessage(PRECOMMITTED)]
+    assert engine.is_under_way
     assert isinstance(engine.on_proposal(PROPOSAL)[-1], Decide)
 
 

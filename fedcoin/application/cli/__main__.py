@@ -1,4 +1,4 @@
-"""Run `fedcoin-node` as `python -m fedcoin.application.cli`."""
+"""``python -m fedcoin.application.cli``: the same as ``fedcoin-node``."""
 
 from fedcoin.application.cli.entry import main
 

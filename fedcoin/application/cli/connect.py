@@ -1,4 +1,4 @@
-"""Connect a command to a node: find its address, open a client or a wallet."""
+"""From a command to a node: which one, how, and what runs while it is open."""
 
 from __future__ import annotations
 
@@ -25,28 +25,12 @@ T = TypeVar("T")
 
 
 def run_async(work: Coroutine[Any, Any, T]) -> T:
-    """Run the asynchronous part of a command.
-
-    Args:
-        work: The coroutine.
-
-    Returns:
-        Its result.
-    """
+    """Runs the asynchronous part of a command."""
     return asyncio.run(work)
 
 
 def node_address(home: Home, node: str | None, config: NodeConfig) -> str:
-    """Choose the node that a command calls.
-
-    Args:
-        home: The home of the command.
-        node: The value of `--node`; None when it was not given.
-        config: The settings of the home.
-
-    Returns:
-        `node`, or the API address of the home's own node, as host:port.
-    """
+    """Whom to ask: what was given, or where the home's own node listens."""
     if node:
         return node
     return dialable(config.api.listen)
@@ -54,15 +38,7 @@ def node_address(home: Home, node: str | None, config: NodeConfig) -> str:
 
 @asynccontextmanager
 async def node_client(home: Home, node: str | None) -> AsyncIterator[NodeClient]:
-    """Open a client of a node. The first call dials it.
-
-    Args:
-        home: The home of the command; its settings give TLS files and the default node.
-        node: The value of `--node`; None when it was not given.
-
-    Yields:
-        The client.
-    """
+    """A client of the node that is meant; nothing is dialled before the first call."""
     from fedcoin.network.client.node_client import NodeClient
 
     config = home.config(os.environ)
@@ -72,19 +48,7 @@ async def node_client(home: Home, node: str | None) -> AsyncIterator[NodeClient]
 
 
 def ask(home: Home, node: str | None, question: Callable[[NodeClient], Awaitable[T]]) -> T:
-    """Call a node once.
-
-    Args:
-        home: The home of the command.
-        node: The value of `--node`; None when it was not given.
-        question: Makes the call.
-
-    Returns:
-        The result of the call.
-
-    Raises:
-        RpcError: The call failed.
-    """
+    """Puts one question to the node that is meant."""
 
     async def work() -> T:
         async with node_client(home, node) as client:
@@ -97,23 +61,10 @@ def ask(home: Home, node: str | None, question: Callable[[NodeClient], Awaitable
 async def open_wallet(
     home: Home, node: str | None, key_name: str, passphrase: str | None
 ) -> AsyncIterator[tuple[Wallet, NodeClient]]:
-    """Open a wallet: a key of the home, and a client of the node that takes its transactions.
+    """A key of the home and the node that takes its transactions.
 
-    A home with a genesis signs for that network only, whatever network the node names.
-
-    Args:
-        home: The home that holds the key.
-        node: The value of `--node`; None when it was not given.
-        key_name: The key's name.
-        passphrase: Opens an encrypted key.
-
-    Yields:
-        The wallet and the client.
-
-    Raises:
-        RefusalError: WRONG_NETWORK when the node belongs to another network than the home, and the
-            codes of `Home.key`.
-        RpcError: The node cannot be reached.
+    Where the home knows its network, the wallet signs for that one and no other, whatever the
+    node says. Raises WRONG_NETWORK when the node is of another.
     """
     from fedcoin.application.wallet.wallet import Wallet
 
@@ -121,17 +72,16 @@ async def open_wallet(
     genesis = home.genesis() if home.is_initialised else None
     async with node_client(home, node) as client:
         if genesis is not None:
-            _refuse_other_network(genesis, await client.status(), client.target)
+            refuse_other_network(genesis, await client.status(), client.target)
         yield Wallet(client, key, genesis.chain_id if genesis else ""), client
 
 
-# Two networks may have the same name, so the genesis hash decides.
-def _refuse_other_network(genesis: Genesis, status: GetStatusResponse, target: str) -> None:
+def refuse_other_network(genesis: Genesis, status: GetStatusResponse, target: str) -> None:
+    """Raises WRONG_NETWORK: two networks may have the same name."""
     if status.genesis_hash != genesis.hash.hex():
         raise RefusalError(
             ApplicationCode.WRONG_NETWORK,
             f"{target} is a node of {status.chain_id} with genesis {status.genesis_hash}; this "
-            f"home belongs to {genesis.chain_id} with genesis {genesis.hash.hex()}: give another "
-            "--node or --home",
+            f"home is of {genesis.chain_id} with genesis {genesis.hash.hex()}",
             field="node",
         )

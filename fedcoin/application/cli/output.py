@@ -1,4 +1,4 @@
-"""Print results: JSON for tools, aligned lines and tables for people."""
+"""What commands print: JSON for tools, aligned lines and tables for people."""
 
 from __future__ import annotations
 
@@ -15,17 +15,10 @@ from fedcoin.data.messages.amounts import format_amount
 
 
 def as_plain(message: Message) -> dict[str, Any]:
-    """Turn a message into values that JSON can hold.
+    """A message as plain values: every field, numbers as numbers, bytes in hex.
 
-    Protobuf's own JSON format writes 64-bit integers as strings, which each reader would have to
-    convert; here they are numbers.
-
-    Args:
-        message: Any message.
-
-    Returns:
-        Every field by its name in the `.proto` file: bytes in hex, enums as by `enum_name`, absent
-        messages as None.
+    Protobuf's own JSON writes 64-bit integers as strings, which every reader would have to turn
+    back.
     """
     return {field.name: _field(message, field) for field in message.DESCRIPTOR.fields}
 
@@ -48,15 +41,7 @@ def _value(value: Any, field: Any) -> Any:
 
 
 def enum_name(kind: Any, number: int) -> str:
-    """Name an enum value without the enum's prefix: TASK_PHASE_SETTLED becomes "settled".
-
-    Args:
-        kind: The enum's descriptor.
-        number: The value.
-
-    Returns:
-        The name in lower case; the number as text when this version does not know the value.
-    """
+    """TASK_PHASE_SETTLED as "settled"."""
     value = kind.values_by_number.get(number)
     if value is None:
         return str(number)
@@ -67,34 +52,20 @@ def enum_name(kind: Any, number: int) -> str:
 
 
 def print_json(value: object) -> None:
-    """Print a JSON value, indented on a terminal and on one line elsewhere.
-
-    Args:
-        value: What `json.dumps` accepts.
-    """
+    """One JSON value on standard output, indented on a terminal."""
     indent = 2 if sys.stdout.isatty() else None
     click.echo(json.dumps(value, indent=indent, ensure_ascii=False))
 
 
 def print_fields(fields: Mapping[str, object]) -> None:
-    """Print names and values, one pair a line, aligned.
-
-    Args:
-        fields: Values by name.
-    """
+    """Name and value, one a line, aligned."""
     width = max(map(len, fields), default=0)
     for name, value in fields.items():
         click.echo(f"{name:<{width}}  {value}")
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], right: str = "") -> None:
-    """Print a table with aligned columns.
-
-    Args:
-        columns: The headings.
-        rows: The cells of each row.
-        right: One character for each column: `r` aligns it to the right.
-    """
+    """Aligned columns; those whose place in ``right`` has an ``r`` are set flush right."""
     cells = [tuple(map(str, row)) for row in rows]
     widths = [max(len(line[i]) for line in [tuple(columns), *cells]) for i in range(len(columns))]
     for line in [tuple(columns), *cells]:
@@ -106,38 +77,17 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], right:
 
 
 def coins(sap: int) -> str:
-    """Format an amount for people.
-
-    Args:
-        sap: The amount in sap.
-
-    Returns:
-        The amount in FDC, with the unit.
-    """
+    """An amount for people."""
     return format_amount(sap)
 
 
 def nano(value: int) -> str:
-    """Format a Shapley value or a difficulty for people.
-
-    Args:
-        value: The value in nano-utility (1e-9 of the utility's scale).
-
-    Returns:
-        The value in units of the utility, with six decimals.
-    """
+    """A Shapley value or a difficulty for people: nano-utility as a decimal number."""
     return f"{value / 1e9:.6f}"
 
 
 def moment(ms: int) -> str:
-    """Format a time for people.
-
-    Args:
-        ms: Unix time in ms; 0 for none.
-
-    Returns:
-        The local time with its offset, or a dash for none.
-    """
+    """Unix ms as local time; a dash for none."""
     if not ms:
         return "-"
     at = datetime.datetime.fromtimestamp(ms / 1000).astimezone()
@@ -145,21 +95,10 @@ def moment(ms: int) -> str:
 
 
 def size(count: int) -> str:
-    """Format a size for people.
-
-    Args:
-        count: The size in bytes.
-
-    Returns:
-        The size in MB (10^6 bytes).
-    """
+    """Bytes for people."""
     return f"{count / 1e6:.1f} MB"
 
 
 def note(line: str) -> None:
-    """Print a line about the work to standard error.
-
-    Args:
-        line: The text.
-    """
+    """A line about the work, not its result: to standard error."""
     click.echo(line, err=True)

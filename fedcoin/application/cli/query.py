@@ -1,4 +1,4 @@
-"""Commands that read from a node: its status, its peers and its chain."""
+"""Reading commands: what a node says about itself and its chain."""
 
 from __future__ import annotations
 
@@ -21,24 +21,23 @@ from fedcoin.application.cli.output import (
     coins,
     moment,
     nano,
-    note,
     print_fields,
     print_json,
     print_table,
     size,
 )
-from fedcoin.application.cli.waiting import power_shortage
 from fedcoin.application.configuration.home import NODE_KEY, Home
 
 
-def _parse_block(value: str) -> int | str:
+def parse_block(value: str) -> int | str:
+    """A height or a hash."""
     if value.isascii() and value.isdigit() and len(value) < 20:
         return int(value)
     found: str = HASH.parse(value)
     return found
 
 
-BLOCK = Parsed("height or hash", _parse_block)
+BLOCK = Parsed("height or hash", parse_block)
 
 
 @click.command(epilog=example("fedcoin-node status", "fedcoin-node status --node 10.0.0.5:7051"))
@@ -46,7 +45,7 @@ BLOCK = Parsed("height or hash", _parse_block)
 @node_option
 @json_option
 def status(home: Home, node: str | None, as_json: bool) -> None:
-    """Show a node: identity, height, peers, memory, and the supply that it counts."""
+    """Show a node: its identity, height, peers, memory and the supply it counts."""
     reply = ask(home, node, lambda client: client.status())
     if as_json:
         print_json(as_plain(reply))
@@ -68,7 +67,6 @@ def status(home: Home, node: str | None, as_json: bool) -> None:
             "app hash": reply.app_hash,
             "block time": moment(reply.block_time_ms),
             "peers": f"{reply.peers}, served on {reply.peer_address}",
-            "power": f"{coins(reply.connected_power)} of {coins(reply.total_power)} connected",
             "pending": f"{reply.pending_transactions} transactions",
             "supply": f"{coins(reply.supply)}, burned {coins(reply.burned)}, "
             + ("conserved" if conserved else f"but counted {coins(reply.counted_supply)}"),
@@ -77,9 +75,6 @@ def status(home: Home, node: str | None, as_json: bool) -> None:
             "started in": f"{reply.start_ms / 1000:.2f} s",
         }
     )
-    shortage = power_shortage(reply)
-    if shortage:
-        note(f"Warning: transactions wait: {shortage}")
 
 
 @click.command(epilog=example("fedcoin-node peers --json"))
@@ -87,7 +82,7 @@ def status(home: Home, node: str | None, as_json: bool) -> None:
 @node_option
 @json_option
 def peers(home: Home, node: str | None, as_json: bool) -> None:
-    """Show the peers of a node."""
+    """Show whom a node is connected to."""
     found = ask(home, node, lambda client: client.peers())
     if as_json:
         print_json([as_plain(peer) for peer in found])
@@ -114,7 +109,7 @@ def peers(home: Home, node: str | None, as_json: bool) -> None:
 @node_option
 @json_option
 def validators(home: Home, node: str | None, as_json: bool) -> None:
-    """Show the validators of the next block and their voting power."""
+    """Show who decides the next block, and with what power."""
     found = ask(home, node, lambda client: client.validators())
     if as_json:
         print_json([as_plain(validator) for validator in found])
@@ -145,7 +140,7 @@ def validators(home: Home, node: str | None, as_json: bool) -> None:
     default=NODE_KEY,
     show_default=True,
     metavar="NAME",
-    help="The home's key whose address is shown when no address is given.",
+    help="The home's key, when no address is given.",
 )
 @home_option
 @node_option
@@ -183,7 +178,7 @@ def account(
     type=click.IntRange(1, 10_000),
     default=10,
     show_default=True,
-    help="How many blocks are shown without HEIGHT.",
+    help="How many, without HEIGHT.",
 )
 @home_option
 @node_option
@@ -191,7 +186,7 @@ def account(
 def block(which: int | str | None, limit: int, home: Home, node: str | None, as_json: bool) -> None:
     """Show one block and what it paid; without HEIGHT, the latest ones."""
     if which is None:
-        _latest_blocks(home, node, limit, as_json)
+        latest_blocks(home, node, limit, as_json)
         return
     reply = ask(home, node, lambda client: client.block(which))
     if as_json:
@@ -220,7 +215,8 @@ def block(which: int | str | None, limit: int, home: Home, node: str | None, as_
         payments_table(reply.payments)
 
 
-def _latest_blocks(home: Home, node: str | None, limit: int, as_json: bool) -> None:
+def latest_blocks(home: Home, node: str | None, limit: int, as_json: bool) -> None:
+    """A list of blocks."""
     found = ask(home, node, lambda client: client.blocks(limit))
     if as_json:
         print_json([as_plain(view) for view in found])
@@ -243,11 +239,7 @@ def _latest_blocks(home: Home, node: str | None, limit: int, as_json: bool) -> N
 
 
 def payments_table(payments: Any) -> None:
-    """Print the payments of a block or a task.
-
-    Args:
-        payments: `PaymentView` messages.
-    """
+    """What a block or a task paid."""
     from fedcoin.application.cli.output import enum_name
 
     print_table(
@@ -271,9 +263,9 @@ def payments_table(payments: Any) -> None:
 @node_option
 @json_option
 def tx(hash_: str, home: Home, node: str | None, as_json: bool) -> None:
-    """Show a transaction: its status and its action.
+    """Show where a transaction stands and what it does.
 
-    While it waits for a block, its sender may replace it (send --replace HASH).
+    While it waits, its sender may replace it (send --replace HASH).
     """
     view = ask(home, node, lambda client: client.transaction(hash_))
     if as_json:
@@ -283,11 +275,7 @@ def tx(hash_: str, home: Home, node: str | None, as_json: bool) -> None:
 
 
 def show_transaction(view: Any) -> None:
-    """Print a transaction.
-
-    Args:
-        view: A `TransactionView`.
-    """
+    """One transaction."""
     from fedcoin.application.cli.output import enum_name
 
     state = enum_name(view.DESCRIPTOR.fields_by_name["status"].enum_type, view.status)

@@ -1,4 +1,4 @@
-"""`fedcoin-node snapshot`: make, check and restore snapshots."""
+"""``fedcoin-node snapshot``: making, checking and beginning from snapshots."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fedcoin.application.errors import ApplicationCode
 from fedcoin.data.errors import RefusalError
 
 if TYPE_CHECKING:
-    from fedcoin.contract.snapshots.verifier import SnapshotCheck
+    from fedcoin.contract.snapshots.verifier import SnapshotVerifier
     from fedcoin.data.messages.genesis import Genesis
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -30,11 +30,11 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     )
 )
 def snapshot() -> None:
-    """Make, check and restore snapshots of the state.
+    """Make, check and begin from snapshots of the state.
 
-    A snapshot is the whole state after one block, with a proof from the genesis, so that its maker
-    need not be trusted. A running node makes snapshots (snapshots.every) and serves them to new
-    nodes, which fetch one when they are configured to (snapshots.join_behind).
+    A snapshot is all of the state after one block, and what proves it from the genesis: whoever
+    made it need not be trusted. A running node makes some by itself (snapshots.every), and gives
+    them to new nodes, which take one if they are told to (snapshots.join_behind).
     """
 
 
@@ -46,31 +46,31 @@ def create(file: Path, home: Home, as_json: bool) -> None:
     """Write the snapshot of a home's latest block to FILE. The node may be running."""
     from fedcoin.contract.blocks.validator_history import ValidatorHistory
     from fedcoin.contract.snapshots.writer import write_snapshot
-    from fedcoin.data.atomic_files import publish
+    from fedcoin.data.atomic_files import publish_file
     from fedcoin.data.storage.chain_store import ChainStore
 
     genesis = home.genesis()
     home.refuse_without_chain()
     if file.exists():
-        raise FileExistsError(f"{file} exists: name a file that does not")
+        raise FileExistsError(f"{file} is there already; name a file that is not")
     part = file.with_name(file.name + ".part")
     part.unlink(missing_ok=True)
-    with ChainStore.open(home.chain_path, genesis) as store, store.pinned() as state:
+    with ChainStore.open(home.chain_path, genesis) as store, store.open_state_view() as state:
         if not state.height:
             raise RefusalError(
                 ApplicationCode.NO_CHAIN, f"{home.root} holds no block yet", field="home"
             )
         history = ValidatorHistory(store, genesis)
         write_snapshot(part, state, store, genesis.hash, history)
-    publish(part, file)
-    _show(file, _check(file, genesis), as_json)
+    publish_file(part, file)
+    show(file, check(file, genesis), as_json)
 
 
 @snapshot.command(name="list", epilog=example("fedcoin-node snapshot list --home a"))
 @home_option
 @json_option
 def list_snapshots(home: Home, as_json: bool) -> None:
-    """List the snapshots of a home: those that its node made or started from."""
+    """List the snapshots that a home's node has made, or begun from."""
     from fedcoin.data.storage.snapshot_files import SnapshotFolder
 
     home.genesis()
@@ -95,18 +95,18 @@ def list_snapshots(home: Home, as_json: bool) -> None:
 @click.option("--genesis", "genesis", type=_FILE, help="The network's genesis.json [the home's].")
 @json_option
 def verify(file: Path, home: Home, genesis: Path | None, as_json: bool) -> None:
-    """Check FILE with the genesis alone.
+    """Check FILE with nothing but the genesis.
 
-    FILE begins with every change of the validator set, each certified by the validators before it.
-    The last validators certified the block, whose app_hash commits to every entry of the state.
+    It begins with every change of validators, each certified by those before; the last ones
+    certified the block; its app_hash commits to every entry of the state.
     """
     from fedcoin.data.messages.genesis import parse_genesis
 
     known = home.genesis() if genesis is None else parse_genesis(genesis.read_bytes())
-    found = _check(file, known)
-    _show(file, found, as_json)
+    found = check(file, known)
+    show(file, found, as_json)
     if not as_json:
-        click.echo("The snapshot is valid.")
+        click.echo("The snapshot holds.")
 
 
 @snapshot.command(epilog=example("fedcoin-node snapshot restore --home c state.snapshot"))
@@ -114,10 +114,10 @@ def verify(file: Path, home: Home, genesis: Path | None, as_json: bool) -> None:
 @home_option
 @json_option
 def restore(file: Path, home: Home, as_json: bool) -> None:
-    """Start a home's chain from FILE, after checking it.
+    """Begin a home's chain from FILE, which is checked first.
 
-    The home must have been made by `init` and hold no blocks. The chain will not have the blocks up
-    to the snapshot's height. The state is written in one transaction.
+    The home must have been made by `init` and hold no blocks. Blocks up to the snapshot's height
+    will not be there. All of the state is written at once, or nothing.
     """
     from fedcoin.application.node.snapshot_maker import refuse_chain, restore_snapshot
     from fedcoin.data.storage.chain_store import ChainStore
@@ -126,19 +126,20 @@ def restore(file: Path, home: Home, as_json: bool) -> None:
     genesis = home.genesis()
     with home.locked(), ChainStore.open(home.chain_path, genesis) as store:
         refuse_chain(store)
-        found = _check(file, genesis)
+        found = check(file, genesis)
         assert found.header is not None, "a snapshot that is whole has a head"
-        # `fedcoin-node verify` needs the file later.
+        # `fedcoin-node verify` begins with it later on.
         folder = SnapshotFolder(home.snapshots_path)
         shutil.copyfile(file, folder.making)
         kept = folder.publish(folder.making, found.header.height)
         restore_snapshot(kept, store, genesis)
-    _show(file, found, as_json)
+    show(file, found, as_json)
     if not as_json:
         click.echo(f"Next: fedcoin-node start --home {home.root}")
 
 
-def _check(file: Path, genesis: Genesis) -> SnapshotCheck:
+def check(file: Path, genesis: Genesis) -> SnapshotVerifier:
+    """Check a whole file, and show how far it is."""
     from fedcoin.application.node.snapshot_maker import check_snapshot
     from fedcoin.data.storage.snapshot_files import count_parts
 
@@ -146,7 +147,8 @@ def _check(file: Path, genesis: Genesis) -> SnapshotCheck:
         return check_snapshot(file, genesis, advance)
 
 
-def _show(file: Path, found: SnapshotCheck, as_json: bool) -> None:
+def show(file: Path, found: SnapshotVerifier, as_json: bool) -> None:
+    """What is in a snapshot."""
     from fedcoin.data.crypto.hashing import sha256
 
     header, head = found.header, found.head

@@ -1,4 +1,4 @@
-"""Show the progress of a valuation: a bar on a terminal, plain lines elsewhere."""
+"""How far a valuation is: a bar on a terminal, a line now and then elsewhere."""
 
 from __future__ import annotations
 
@@ -15,16 +15,13 @@ from fedcoin.application.offline.valuation import Report, ValuationProgress
 
 @contextmanager
 def shown() -> Iterator[Report]:
-    """Show progress on standard error.
-
-    Yields:
-        A function to call with each new progress.
-    """
+    """What it gives is told of the progress and shows it on standard error."""
     with _bar() if sys.stderr.isatty() else _lines() as report:
         yield report
 
 
-def _sentence(progress: ValuationProgress) -> str:
+def sentence(progress: ValuationProgress) -> str:
+    """One line about it."""
     error = f", {_error(progress)}" if progress.std_error is not None else ""
     return (
         f"{progress.done} of at most {progress.most} coalitions{error}, "
@@ -44,7 +41,7 @@ def _lines() -> Iterator[Report]:
         nonlocal last
         if time.monotonic() - last >= LINE_SECONDS:
             last = time.monotonic()
-            click.echo(_sentence(progress), err=True)
+            click.echo(sentence(progress), err=True)
 
     yield report
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from fedcoin.application.errors import ApplicationCode
-from fedcoin.data.crypto.addresses import address_of
+from fedcoin.data.crypto.addresses import derive_address
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.updates import Update
 
@@ -110,7 +110,7 @@ class Campaign:
 
         Raises Refusal CAMPAIGN_FINISHED, CAMPAIGN_FULL.
         """
-        address = address_of(public_key)
+        address = derive_address(public_key)
         known = self.clients.get(address)
         if known is not None:
             known.missed = False

@@ -17,7 +17,7 @@ from fedcoin.application.coordinator.campaign import (
 )
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.data.atomic_files import replace_file
-from fedcoin.data.crypto.addresses import address_of
+from fedcoin.data.crypto.addresses import derive_address
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages import canonical
 from fedcoin.data.messages.updates import decode_update
@@ -92,7 +92,7 @@ def from_json(content: dict[str, Any]) -> Campaign:
         raise ValueError("there are no shards")
     for public_key, missed in content["clients"]:
         client = RegisteredClient(bytes.fromhex(public_key), missed)
-        campaign.clients[address_of(client.public_key)] = client
+        campaign.clients[derive_address(client.public_key)] = client
     for raw in content["updates"]:
         envelope = canonical.decode(SignedUpdate, bytes.fromhex(raw))
         update = decode_update(envelope, campaign.chain_id)

@@ -93,7 +93,7 @@ def evaluation_shard(shards: Sequence[EvaluationShard], index: int) -> task_pb2.
     return task_pb2.EvaluationShard(
         artifact=ids[index],
         index=index,
-        path=merkle.path(ids, index),
+        path=merkle.audit_path(ids, index),
         size=shards[index].size,
     )
 

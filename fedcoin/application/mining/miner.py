@@ -271,7 +271,7 @@ class Miner:
         not count, wherever it lies.
         """
         return min(
-            task.difficulty_nano, records.ledger_of(self._chain.ledger.reader).difficulty_nano
+            task.difficulty_nano, records.read_ledger(self._chain.ledger.reader).difficulty_nano
         )
 
     def _teller(self, turn: TaskProgress) -> Report:

@@ -1,8 +1,8 @@
 """Drives the voting machine of one height after another.
 
-:class:`~fedcoin.consensus.voting.Voting` decides what is to be said; here it is checked, written
-down, signed, sent and timed. A height begins when there is something to put in a block, when
-others began it, or when the chain has been silent for long.
+`consensus.tendermint_engine.TendermintEngine` decides what is to be said; here it is checked,
+written down, signed, sent and timed. A height begins when there is something to put in a block,
+when others began it, or when the chain has been silent for long.
 
 Effects of one height are carried out one after the other, so that a vote is on disk before it is
 sent and votes leave in the order in which they were cast. Building and checking a block take
@@ -20,20 +20,20 @@ from fedcoin.application.node.chain import Chain, NewBlock
 from fedcoin.application.node.transaction_intake import TransactionIntake
 from fedcoin.application.node.vote_signer import VoteSigner
 from fedcoin.consensus.effects import (
-    Accepted,
     BuildBlock,
     CastVote,
     CheckBlock,
     Decide,
     Effect,
     Equivocation,
+    ForwardMessage,
     Message,
     SendProposal,
     StartTimer,
 )
-from fedcoin.consensus.proposer_selection import proposer
+from fedcoin.consensus.proposer_selection import select_proposer
+from fedcoin.consensus.tendermint_engine import TendermintEngine
 from fedcoin.consensus.timers import Timeouts
-from fedcoin.consensus.voting import Voting
 from fedcoin.data.clock import Clock
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.messages.blocks import Block, decode_block
@@ -75,12 +75,11 @@ class ConsensusDriver:
         self._owner = owner
         self._clock = clock
         self._timeouts = Timeouts(parameters.propose_timeout_ms, parameters.vote_timeout_ms)
-        self._effects: asyncio.Queue[tuple[Voting, Effect]] = asyncio.Queue()
+        self._effects: asyncio.Queue[tuple[TendermintEngine, Effect]] = asyncio.Queue()
         self._timers: set[asyncio.TimerHandle] = set()
         self._wake: asyncio.TimerHandle | None = None
         self._early: dict[bytes, Message] = {}
         self._accusations: list[Callable[[Vote, Vote], None]] = []
-        self._vote_listeners: list[Callable[[Vote], None]] = []
         self._voting = self._next_voting()
         chain.listen(self._after_block)
         chain.on_jump(self._after_jump)
@@ -89,10 +88,6 @@ class ConsensusDriver:
     def on_equivocation(self, listener: Callable[[Vote, Vote], None]) -> None:
         """Have ``listener`` called with two contradicting votes of one validator."""
         self._accusations.append(listener)
-
-    def on_vote(self, listener: Callable[[Vote], None]) -> None:
-        """Have `listener` called with each vote that arrives from a peer."""
-        self._vote_listeners.append(listener)
 
     def start(self, outlet: Broadcaster) -> None:
         """Begins to take part; the owner ends it. What is said goes to ``outlet``."""
@@ -120,8 +115,6 @@ class ConsensusDriver:
 
     async def receive_vote(self, vote: Vote, from_peer: bytes) -> bool:
         """Takes a vote whose signature is right; True when it is new here."""
-        for listener in self._vote_listeners:
-            listener(vote)
         return self._receive(vote)
 
     def _receive(self, message: Message) -> bool:
@@ -130,7 +123,7 @@ class ConsensusDriver:
         if message.height != self._voting.height:
             return False
         accepted = self._feed(message)
-        if self._voting.is_wanted:
+        if self._voting.is_under_way:
             self._begin()
         return accepted
 
@@ -144,16 +137,16 @@ class ConsensusDriver:
 
     # --- heights ---
 
-    def _next_voting(self) -> Voting:
+    def _next_voting(self) -> TendermintEngine:
         height = self._chain.height() + 1
         restored, lock = self._word.given(height) if self._word else ((), None)
         # As it is now: while the block of this height is being stored, the ledger's state is
         # already the next height's, and an honest proposal that comes late would look wrong.
         validators, totals = self._chain.ledger.validators(), self._chain.ledger.totals()
-        return Voting(
+        return TendermintEngine(
             height,
             validators,
-            lambda round: proposer(
+            lambda round: select_proposer(
                 validators, totals.last_winner, totals.winner_height, height, round
             ),
             self._word.public_key if self._word else None,
@@ -183,7 +176,7 @@ class ConsensusDriver:
 
     def _consider(self) -> None:
         """Begin the height if there is a reason; else look again when there may be one."""
-        if self._voting.started:
+        if self._voting.is_started:
             return
         ledger, now = self._chain.ledger, self._clock()
         interval = self._chain.genesis.parameters.max_block_interval_ms
@@ -200,7 +193,7 @@ class ConsensusDriver:
         self._wake = asyncio.get_running_loop().call_later(delay_s, self._consider)
 
     def _begin(self) -> None:
-        if not self._voting.started:
+        if not self._voting.is_started:
             self._enqueue(self._voting.start())
 
     def _cancel_timers(self) -> None:
@@ -220,7 +213,7 @@ class ConsensusDriver:
         else:
             effects = voting.on_vote(message)
         self._enqueue(effects)
-        return any(isinstance(effect, Accepted) for effect in effects)
+        return any(isinstance(effect, ForwardMessage) for effect in effects)
 
     def _enqueue(self, effects: Sequence[Effect]) -> None:
         for effect in effects:
@@ -237,7 +230,7 @@ class ConsensusDriver:
             if voting is self._voting and voting.round != round_before and self._outlet:
                 self._outlet.status_changed()
 
-    async def _perform(self, voting: Voting, effect: Effect) -> None:
+    async def _perform(self, voting: TendermintEngine, effect: Effect) -> None:
         if isinstance(effect, (SendProposal, CastVote)):
             await self._say(voting, effect)
         elif isinstance(effect, BuildBlock):
@@ -252,7 +245,7 @@ class ConsensusDriver:
         elif isinstance(effect, Decide):
             await self._decide(effect)
 
-    async def _say(self, voting: Voting, effect: SendProposal | CastVote) -> None:
+    async def _say(self, voting: TendermintEngine, effect: SendProposal | CastVote) -> None:
         if self._word is None:
             return
         try:
@@ -267,7 +260,7 @@ class ConsensusDriver:
         self._feed(message)
         self._outlet.broadcast(message)
 
-    async def _build(self, voting: Voting, effect: BuildBlock) -> None:
+    async def _build(self, voting: TendermintEngine, effect: BuildBlock) -> None:
         assert self._word is not None
         draft = await self._chain.build(self._word.address, self._pool.ready())
         self._pool.reconsider(draft.refused)
@@ -275,7 +268,7 @@ class ConsensusDriver:
             block = draft.block
             self._enqueue(voting.on_block_built(effect.round, block.hash, block.raw))
 
-    async def _check(self, voting: Voting, effect: CheckBlock) -> None:
+    async def _check(self, voting: TendermintEngine, effect: CheckBlock) -> None:
         if self._word is None:
             # Who does not vote need not know before the certificate says it.
             return
@@ -294,7 +287,7 @@ class ConsensusDriver:
             if voting is self._voting:
                 self._enqueue(voting.on_block_checked(effect.block_hash, sound))
 
-    def _start_timer(self, voting: Voting, effect: StartTimer) -> None:
+    def _start_timer(self, voting: TendermintEngine, effect: StartTimer) -> None:
         def ring() -> None:
             self._timers.discard(handle)
             if voting is self._voting:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.contract.blocks.validator_history import ValidatorHistory
-from fedcoin.contract.snapshots.verifier import SnapshotCheck, entries_of
+from fedcoin.contract.snapshots.verifier import SnapshotVerifier, read_verified_entries
 from fedcoin.contract.snapshots.writer import write_snapshot
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.genesis import Genesis
@@ -29,15 +29,15 @@ SHARE = 0.5
 
 def restore_snapshot(
     path: Path, store: ChainStore, genesis: Genesis, on_part: Callable[[], None] = lambda: None
-) -> SnapshotCheck:
+) -> SnapshotVerifier:
     """Begin a store without blocks from a snapshot's file, in one write.
 
     What was checked is returned. Raises Refusal: CHAIN_EXISTS when there are blocks, and what
     :func:`~fedcoin.contract.snapshots.verifier.entries_of` raises; then nothing has changed.
     """
     refuse_chain(store)
-    check = SnapshotCheck(genesis)
-    store.restore(entries_of(path, check, on_part), check.finish)
+    check = SnapshotVerifier(genesis)
+    store.restore(read_verified_entries(path, check, on_part), check.finish)
     return check
 
 
@@ -54,10 +54,10 @@ def refuse_chain(store: ChainStore) -> None:
 
 def check_snapshot(
     path: Path, genesis: Genesis, on_part: Callable[[], None] = lambda: None
-) -> SnapshotCheck:
+) -> SnapshotVerifier:
     """Check a whole file with nothing but the genesis. Raises Refusal as `entries_of` does."""
-    check = SnapshotCheck(genesis)
-    for _ in entries_of(path, check, on_part):
+    check = SnapshotVerifier(genesis)
+    for _ in read_verified_entries(path, check, on_part):
         pass
     check.finish()
     return check
@@ -93,7 +93,7 @@ class SnapshotMaker:
         if self._busy or not self._every or height % self._every:
             return
         self._busy = True
-        self._owner.start(self._make(self._store.pinned()), name="snapshot")
+        self._owner.start(self._make(self._store.open_state_view()), name="snapshot")
 
     async def _make(self, state: StateView) -> None:
         began, pace = time.monotonic(), _Pace(SHARE)
@@ -116,7 +116,7 @@ class SnapshotMaker:
                 making, state, self._store, self._genesis_hash, self._history, pace.pause
             )
         self._folder.publish(making, state.height)
-        self._folder.keep(self._keep, always=self._store.base())
+        self._folder.prune(self._keep, always=self._store.base_height())
         return size
 
 

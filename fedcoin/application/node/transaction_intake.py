@@ -118,7 +118,7 @@ class TransactionIntake:
         limit = self._chain.genesis.parameters.max_transaction_bytes
         transaction = decode_transaction(raw, self._chain.genesis.chain_id, max_bytes=limit)
         known = self._pool.get(transaction.hash) is not None
-        if known or self._chain.store.transaction_location(transaction.hash) is not None:
+        if known or self._chain.store.index.find_transaction(transaction.hash) is not None:
             return transaction
         unsound = self._unsound.get(transaction.hash)
         if unsound is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fedcoin.consensus.effects import CastVote, Message, SendProposal
-from fedcoin.consensus.locks import Lock, decode_lock
+from fedcoin.consensus.lock_record import LockRecord, decode_lock
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.messages.genesis import Genesis
 from fedcoin.data.messages.votes import (
@@ -15,6 +15,7 @@ from fedcoin.data.messages.votes import (
     sign_vote,
 )
 from fedcoin.data.storage.chain_store import ChainStore
+from fedcoin.data.storage.vote_log import OwnVote
 from fedcoin.v1.vote_pb2 import SignedProposal, SignedVote
 
 KEPT_HEIGHTS = 100
@@ -59,22 +60,24 @@ class VoteSigner:
             kind = "proposal"
         else:
             if said.lock:
-                self._store.record_vote("lock", height, said.round, said.block_hash, said.lock)
+                self._store.votes.record(
+                    OwnVote("lock", height, said.round, said.block_hash, said.lock)
+                )
             message = sign_vote(
                 said.kind, height, said.round, said.block_hash, self._key, self._chain_id
             )
             kind = "prevote" if said.kind == PREVOTE else "precommit"
         envelope = message.envelope.SerializeToString(deterministic=True)
-        self._store.record_vote(kind, height, said.round, said.block_hash, envelope)
+        self._store.votes.record(OwnVote(kind, height, said.round, said.block_hash, envelope))
         return message
 
-    def given(self, height: int) -> tuple[tuple[Message, ...], Lock | None]:
+    def given(self, height: int) -> tuple[tuple[Message, ...], LockRecord | None]:
         """What was said at a height before a restart, and the block that it is bound to."""
         if height % KEPT_HEIGHTS == 0:
-            self._store.prune_votes(height - KEPT_HEIGHTS)
+            self._store.votes.prune(height - KEPT_HEIGHTS)
         messages: list[Message] = []
-        lock: Lock | None = None
-        for kept in self._store.own_votes(height):
+        lock: LockRecord | None = None
+        for kept in self._store.votes.list_at(height):
             if kept.kind == "lock":
                 lock = decode_lock(kept.envelope, self._chain_id)
             elif kept.kind == "proposal":

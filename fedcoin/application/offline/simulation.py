@@ -30,7 +30,7 @@ from fedcoin.application.coordinator.chain_messages import build_open_campaign, 
 from fedcoin.application.coordinator.initial_artifacts import build_initial_artifacts
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.application.wallet.delivery import Delivery
-from fedcoin.data.artifacts.manifest import artifact_id
+from fedcoin.data.artifacts.manifest import compute_artifact_id
 from fedcoin.data.crypto.addresses import format_address, parse_address
 from fedcoin.data.crypto.key_files import load_key, save_key
 from fedcoin.data.crypto.keys import KeyPair
@@ -148,9 +148,9 @@ async def simulate(
         model=model,
         seed=seed,
         plan=plan,
-        model_artifact=artifact_id(materials.model).hex(),
-        base_artifact=artifact_id(materials.weights).hex(),
-        evaluation_artifact=artifact_id(materials.evaluation.shards[0]).hex(),
+        model_artifact=compute_artifact_id(materials.model).hex(),
+        base_artifact=compute_artifact_id(materials.weights).hex(),
+        evaluation_artifact=compute_artifact_id(materials.evaluation.shards[0]).hex(),
         evaluation_size=materials.evaluation.sizes[0],
         clients=tuple(trained),
     )
@@ -236,7 +236,7 @@ async def _train(
         role=role,
         num_samples=samples,
         weights=path.name,
-        artifact=artifact_id(weights).hex(),
+        artifact=compute_artifact_id(weights).hex(),
         key=f"keys/{name}.key",
         right_answers=await worker.count(model, path, folder / "evaluation"),
     )
@@ -279,7 +279,7 @@ def _check_files(folder: Path, manifest: Manifest) -> None:
         **{client.weights: client.artifact for client in manifest.clients},
     }
     for name, artifact in files.items():
-        if artifact_id(folder / name).hex() != artifact:
+        if compute_artifact_id(folder / name).hex() != artifact:
             raise ValueError(f"{name} is another file than the one that was written")
 
 

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Final
 
 from fedcoin.application.errors import ApplicationCode
-from fedcoin.consensus.locks import decode_lock
+from fedcoin.consensus.lock_record import decode_lock
 from fedcoin.consensus.validator_messages import decode_validators
 from fedcoin.contract.blocks.validator_history import TrustPath
 from fedcoin.data.crypto.hashing import sha256
@@ -24,10 +24,10 @@ from fedcoin.data.messages.blocks import Block, decode_block
 from fedcoin.data.messages.canonical import decode
 from fedcoin.data.messages.genesis import Genesis
 from fedcoin.data.messages.votes import PREVOTE, decode_proposal, decode_vote
-from fedcoin.data.storage.block_index import write_index, write_old_index
+from fedcoin.data.storage.block_index import write_index, write_snapshot_index
 from fedcoin.data.storage.chain_store import ChainStore
-from fedcoin.data.storage.schema import PRIMARY_KEYS, every_row, migrate
-from fedcoin.data.storage.trusted_headers import Base
+from fedcoin.data.storage.schema import PRIMARY_KEYS, migrate, select_all_rows
+from fedcoin.data.storage.trusted_headers import SnapshotBase
 from fedcoin.v1.vote_pb2 import SignedProposal, SignedVote
 
 _DERIVED: Final = ("receipts", "transactions", "campaigns", "tasks", "reveals", "payments")
@@ -56,14 +56,14 @@ class DerivedTables:
         base: The snapshot that the chain started from; None when it started from genesis.
     """
 
-    def __init__(self, base: Base | None = None) -> None:
+    def __init__(self, base: SnapshotBase | None = None) -> None:
         # SQLite keeps a nameless database in memory and spills it to a temporary file.
         self._connection = sqlite3.connect("", isolation_level=None)
         self._connection.execute("PRAGMA journal_mode = OFF")
         self._connection.execute("PRAGMA synchronous = OFF")
         migrate(self._connection)
         if base is not None:
-            write_old_index(self._connection, base.height, base.campaigns, base.tasks)
+            write_snapshot_index(self._connection, base.height, base.campaigns, base.tasks)
 
     def __enter__(self) -> DerivedTables:
         return self
@@ -101,7 +101,7 @@ class DerivedTables:
             RefusalError: BAD_CHAIN, with the first row that differs.
         """
         for table in _DERIVED:
-            made = self._connection.execute(every_row(table))
+            made = self._connection.execute(select_all_rows(table))
             for stored, wanted in zip_longest(store.table(table), made):
                 if stored != wanted:
                     keys = PRIMARY_KEYS[table].split(", ")
@@ -153,8 +153,8 @@ def check_meta(store: ChainStore, genesis: Genesis) -> None:
         )
 
 
-def check_past(store: ChainStore, genesis: Genesis) -> None:
-    """Check the table `past`: headers that lead from genesis to the snapshot's block.
+def check_trusted_headers(store: ChainStore, genesis: Genesis) -> None:
+    """Check the table `trusted_headers`: headers that lead from genesis to the snapshot's block.
 
     Args:
         store: The database.
@@ -164,9 +164,9 @@ def check_past(store: ChainStore, genesis: Genesis) -> None:
         RefusalError: BAD_CHAIN when a header is not certified by the validators before it.
     """
     trust = TrustPath(genesis)
-    rows = list(store.table("past"))
+    rows = list(store.table("trusted_headers"))
     for height, hash, raw, certificate, next_validators in rows:
-        where = f"table past: the header of height {height}"
+        where = f"table trusted_headers: the header of height {height}"
         try:
             if next_validators:
                 validators = decode_validators(next_validators)

@@ -19,12 +19,12 @@ from fedcoin.application.verification.database_check import (
     check_block_columns,
     check_meta,
     check_own_votes,
-    check_past,
+    check_trusted_headers,
 )
 from fedcoin.consensus.certificates import verify_certificate
 from fedcoin.contract.blocks.ledger import Execution, Ledger
 from fedcoin.contract.blocks.validation import check_block
-from fedcoin.contract.snapshots.verifier import SnapshotCheck, entries_of
+from fedcoin.contract.snapshots.verifier import SnapshotVerifier, read_verified_entries
 from fedcoin.contract.state.genesis_state import genesis_changes
 from fedcoin.contract.state.overlay import MemoryState
 from fedcoin.data.errors import RefusalError
@@ -33,7 +33,7 @@ from fedcoin.data.messages.genesis import Genesis
 from fedcoin.data.messages.transactions import Transaction
 from fedcoin.data.storage.chain_store import ChainStore
 from fedcoin.data.storage.snapshot_files import SnapshotFolder
-from fedcoin.data.storage.trusted_headers import Base
+from fedcoin.data.storage.trusted_headers import SnapshotBase
 from fedcoin.v1.block_pb2 import BlockHeader
 
 
@@ -90,10 +90,10 @@ def replay(
     check_meta(store, genesis)
     state, base = _first_state(store, genesis, snapshots)
     ledger = Ledger(state, genesis)
-    parent: BlockHeader | None = store.header(store.base())
+    parent: BlockHeader | None = store.header(store.base_height())
     transactions = settlements = reveals = 0
     with DerivedTables(base) as derived:
-        for height in range(store.base() + 1, store.height() + 1):
+        for height in range(store.base_height() + 1, store.height() + 1):
             block, execution = _replay_block(store, genesis, ledger, parent, height)
             derived.add(block, execution.receipts)
             state.apply(execution.changes)
@@ -112,7 +112,7 @@ def replay(
         raise bad_chain(f"the state holds {supply} sap, but genesis created {genesis.supply}")
     return Replay(
         chain_id=genesis.chain_id,
-        first_height=store.base() + 1,
+        first_height=store.base_height() + 1,
         height=store.height(),
         transactions=transactions,
         settlements=settlements,
@@ -126,25 +126,28 @@ def replay(
 
 def _first_state(
     store: ChainStore, genesis: Genesis, snapshots: SnapshotFolder | None
-) -> tuple[MemoryState, Base | None]:
+) -> tuple[MemoryState, SnapshotBase | None]:
     # The state before the first block, and the headers below it when it came from a snapshot.
-    if not store.base():
+    if not store.base_height():
         first = {key: value for key, value in genesis_changes(genesis).items() if value is not None}
         return MemoryState(first), None
-    path = None if snapshots is None else snapshots.path(store.base())
+    path = None if snapshots is None else snapshots.path(store.base_height())
     if path is None or not path.exists():
         raise RefusalError(
             ApplicationCode.NO_SNAPSHOT,
-            f"the chain started from a snapshot of height {store.base()}, but {path} is missing: "
-            "copy that file from a node that has it",
+            f"the chain started from a snapshot of height {store.base_height()}, but {path} is "
+            "missing: copy that file from a node that has it",
             field="snapshot",
         )
-    check = SnapshotCheck(genesis)
-    entries = {key: value for batch in entries_of(path, check) for key, value in batch}
+    check = SnapshotVerifier(genesis)
+    entries = {key: value for batch in read_verified_entries(path, check) for key, value in batch}
     base = check.finish()
-    check_past(store, genesis)
-    if store.header_bytes(store.base()) != base.past[-1].header:
-        raise bad_chain(f"table past: the header of height {store.base()} is not the snapshot's")
+    check_trusted_headers(store, genesis)
+    if store.header_bytes(store.base_height()) != base.headers[-1].header:
+        raise bad_chain(
+            f"table trusted_headers: the header of height {store.base_height()} is not that of the "
+            "snapshot"
+        )
     return MemoryState(entries), base
 
 

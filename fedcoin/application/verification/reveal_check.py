@@ -13,7 +13,7 @@ from pathlib import Path
 
 from fedcoin.application.mining.task_evaluator import Assignment, TaskJobs
 from fedcoin.contract.state import records
-from fedcoin.data.artifacts.manifest import MAX_ARTIFACT_BYTES, manifest_of
+from fedcoin.data.artifacts.manifest import MAX_ARTIFACT_BYTES, build_manifest
 from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.genesis import Genesis
@@ -139,14 +139,14 @@ class _RevealChecker:
         for id in ids:
             if id in self._sound:
                 continue
-            if not self._artifacts.has(id) or manifest_of(self._artifacts.path(id)).id != id:
+            if not self._artifacts.has(id) or build_manifest(self._artifacts.path(id)).id != id:
                 return id
             self._sound.add(id)
         return None
 
 
 def _reveals(store: ChainStore) -> Iterator[_Reveal]:
-    for height in range(store.base() + 1, store.height() + 1):
+    for height in range(store.base_height() + 1, store.height() + 1):
         stored = store.block(height)
         assert stored is not None, "a chain with a gap"
         for raw in Block.FromString(stored.raw).transactions:

@@ -41,7 +41,7 @@ def bond(context: ExecutionContext, transaction: Transaction) -> None:
         if not state.unbonding:
             # Whoever unbonds and bonds again keeps answering for what it signed before.
             state.since_height = context.block.height + 1
-    least = context.rules.min_bond
+    least = context.parameters.min_bond
     if state.bond + amount < least:
         raise RefusalError(
             LedgerCode.BOND_TOO_SMALL,
@@ -70,13 +70,13 @@ def unbond(context: ExecutionContext, transaction: Transaction) -> None:
             field="amount",
             limit=str(state.bond),
         )
-    if 0 < left < context.rules.min_bond:
+    if 0 < left < context.parameters.min_bond:
         raise RefusalError(
             LedgerCode.BOND_LEFT_TOO_SMALL,
             f"{format_amount(left)} of the bond would be left: leave at least"
-            f" {format_amount(context.rules.min_bond)}, or nothing",
+            f" {format_amount(context.parameters.min_bond)}, or nothing",
             field="amount",
-            limit=str(context.rules.min_bond),
+            limit=str(context.parameters.min_bond),
         )
     if len(state.unbonding) >= MAX_UNBONDINGS:
         raise RefusalError(
@@ -87,7 +87,7 @@ def unbond(context: ExecutionContext, transaction: Transaction) -> None:
         )
     if left == 0:
         check_not_last(context, "amount")
-    release = context.block.time_ms + context.rules.unbonding_ms
+    release = context.block.time_ms + context.parameters.unbonding_ms
     state.bond = left
     state.unbonding.append(Unbonding(amount=amount, release_ms=release))
     records.BONDS.put(context.state, transaction.sender, record=state)
@@ -106,7 +106,7 @@ def release_due(context: ExecutionContext) -> None:
             amount = state.unbonding.pop(0).amount
             context.credit(address, amount)
             kind = block_pb2.PAYMENT_KIND_UNBONDED
-            context.paid(PaymentReceipt(kind=kind, address=address, amount=amount))
+            context.add_payment_receipt(PaymentReceipt(kind=kind, address=address, amount=amount))
         if state.bond or state.unbonding:
             records.BONDS.put(context.state, address, record=state)
         else:
@@ -124,7 +124,7 @@ def check_not_last(context: ExecutionContext, field: str) -> None:
 
 
 def _check_room(context: ExecutionContext) -> None:
-    most = context.rules.max_validators
+    most = context.parameters.max_validators
     if len(read_validators(context.state)) >= most:
         raise RefusalError(
             LedgerCode.TOO_MANY_VALIDATORS,

@@ -6,7 +6,7 @@ from fedcoin.contract.actions.bonds import check_not_last
 from fedcoin.contract.errors import LedgerCode
 from fedcoin.contract.state import records
 from fedcoin.contract.state.execution_context import ExecutionContext
-from fedcoin.data.crypto.addresses import address_of
+from fedcoin.data.crypto.addresses import derive_address
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.transactions import Transaction
 from fedcoin.data.messages.votes import Vote, decode_vote
@@ -27,7 +27,7 @@ def report(context: ExecutionContext, transaction: Transaction) -> None:
     first = decode_vote(action.first, context.genesis.chain_id)
     second = decode_vote(action.second, context.genesis.chain_id)
     _check_contradiction(first, second)
-    offender = address_of(first.public_key)
+    offender = derive_address(first.public_key)
     state = records.BONDS.get(context.state, offender) or BondState()
     _check_slashable(context, state, first.height)
     if state.bond:
@@ -72,7 +72,7 @@ def _slash(
     context: ExecutionContext, offender: bytes, state: BondState, *, reporter: bytes
 ) -> None:
     whole = state.bond + sum(part.amount for part in state.unbonding)
-    reward = whole * context.rules.report_reward_percent // 100
+    reward = whole * context.parameters.report_reward_percent // 100
     for part in state.unbonding:
         records.UNBONDING.remove(context.state, part.release_ms, offender)
     slashed = BondState(public_key=state.public_key, slashed=True)
@@ -83,4 +83,4 @@ def _slash(
         (block_pb2.PAYMENT_KIND_BOND_BURNED, offender, whole - reward),
         (block_pb2.PAYMENT_KIND_REPORT_REWARD, reporter, reward),
     ):
-        context.paid(PaymentReceipt(kind=kind, address=address, amount=amount))
+        context.add_payment_receipt(PaymentReceipt(kind=kind, address=address, amount=amount))

@@ -33,14 +33,14 @@ def commit(context: ExecutionContext, transaction: Transaction) -> None:
         raise RefusalError(
             LedgerCode.NOT_A_MINER,
             "only a bonded miner may commit: bond at least "
-            f"{format_amount(context.rules.min_bond)}",
+            f"{format_amount(context.parameters.min_bond)}",
             field="public_key",
-            limit=str(context.rules.min_bond),
+            limit=str(context.parameters.min_bond),
         )
     check_length(LedgerCode.BAD_HASH, "commitment", action.commitment, HASH_BYTES)
     terms = records.TERMS.get(context.state, action.task_id)
     assert terms is not None, "a task without terms"
-    due = compute_deposit(context.rules.commit_deposit, terms.prices.mining)
+    due = compute_deposit(context.parameters.commit_deposit, terms.prices.mining)
     if action.deposit != due:
         raise RefusalError(
             LedgerCode.WRONG_DEPOSIT,
@@ -172,4 +172,4 @@ def _verified(
     terms = records.TERMS.get(context.state, action.task_id)
     assert terms is not None, "a task without terms"
     plan = build_plan(terms, action.task_id, transaction.public_key)
-    return verify_evidence(action.evidence, plan, challenge, context.rules.challenge_leaves)
+    return verify_evidence(action.evidence, plan, challenge, context.parameters.challenge_leaves)

@@ -145,7 +145,7 @@ def _check_sampling(context: ExecutionContext, transaction: Transaction) -> None
         raise RefusalError(
             LedgerCode.NO_CLIENTS, "updates is empty: nobody trained", field="updates", limit="1"
         )
-    most = context.rules.max_clients
+    most = context.parameters.max_clients
     if terms.sampling.schedule == task_pb2.SCHEDULE_EXACT:
         most = min(most, MAX_EXACT_CLIENTS)
     if len(terms.updates) > most:
@@ -157,14 +157,14 @@ def _check_sampling(context: ExecutionContext, transaction: Transaction) -> None
             limit=str(most),
         )
     plan = build_plan(terms, transaction.hash, transaction.public_key)
-    needed = compute_max_evidence_bytes(plan, context.rules.challenge_leaves) + _ENVELOPE_BYTES
-    if needed > context.rules.max_transaction_bytes:
+    needed = compute_max_evidence_bytes(plan, context.parameters.challenge_leaves) + _ENVELOPE_BYTES
+    if needed > context.parameters.max_transaction_bytes:
         raise RefusalError(
             DataCode.TOO_LARGE,
             f"a miner's reveal may take {needed} bytes, a transaction"
-            f" {context.rules.max_transaction_bytes}: take fewer clients or max_samples",
+            f" {context.parameters.max_transaction_bytes}: take fewer clients or max_samples",
             field="sampling",
-            limit=str(context.rules.max_transaction_bytes),
+            limit=str(context.parameters.max_transaction_bytes),
         )
 
 

@@ -212,7 +212,7 @@ class Ledger:
     def proposer(self, height: int, round: int) -> Validator:
         """Who proposes in a round of `height`, which must be the one after the latest block."""
         ledger = self.totals()
-        return proposer_selection.proposer(
+        return proposer_selection.select_proposer(
             self.validators(), ledger.last_winner, ledger.winner_height, height, round
         )
 
@@ -222,11 +222,11 @@ class Ledger:
 
     def totals(self) -> LedgerState:
         """Supply, burned coins, difficulty, latest winner."""
-        return records.ledger_of(self._reader)
+        return records.read_ledger(self._reader)
 
     def total_supply(self) -> int:
         """All coins that exist, burned ones included, counted afresh; always the supply."""
-        return records.count_coins(self._reader)
+        return records.count_all_coins(self._reader)
 
     def next_deadline_ms(self) -> int | None:
         """When the next window closes or the next bond returns, if anything waits for a time."""

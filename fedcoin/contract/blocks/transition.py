@@ -35,7 +35,7 @@ def apply_transaction(context: ExecutionContext, transaction: Transaction) -> No
     Raises `Refusal`; the scope is then half changed and must be dropped.
     """
     admit(context, transaction)
-    context.applied(transaction.hash, transaction.sender, transaction.body.fee)
+    context.add_transaction_receipt(transaction.hash, transaction.sender, transaction.body.fee)
     RULES[action_name(transaction.body)](context, transaction)
 
 
@@ -57,7 +57,7 @@ def end_block(context: ExecutionContext, fees: int, last_validators: ValidatorSe
 def check_conserved(state: Overlay, changes: dict[bytes, bytes | None]) -> None:
     """Raise `SupplyBroken` unless the changed entries hold as much as they did before."""
     made = sum(
-        records.coins_in(key, value) - records.coins_in(key, state.before(key))
+        records.count_entry_coins(key, value) - records.count_entry_coins(key, state.before(key))
         for key, value in changes.items()
     )
     if made:

@@ -17,7 +17,7 @@ from fedcoin.consensus.validator_messages import decode_validators
 from fedcoin.consensus.validators import Validator, ValidatorSet
 from fedcoin.contract.errors import LedgerCode
 from fedcoin.contract.state.validators import genesis_validators
-from fedcoin.data.crypto.addresses import address_of
+from fedcoin.data.crypto.addresses import derive_address
 from fedcoin.data.crypto.hashing import sha256
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.messages.blocks import decode_header
@@ -28,7 +28,7 @@ from fedcoin.v1.transaction_pb2 import SignedTransaction, TransactionBody
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class ValidatorSetChange:
     """The block at ``height`` changed who decides: these do, from the next height on."""
 
     height: int
@@ -114,15 +114,15 @@ class ValidatorHistory:
         self._height = 0
         self._members = {v.address: v for v in genesis_validators(genesis)}
         self._hash = genesis_validators(genesis).hash()
-        self._changes: list[Change] = []
+        self._changes: list[ValidatorSetChange] = []
 
-    def changes(self, below: int) -> list[Change]:
+    def changes(self, below: int) -> list[ValidatorSetChange]:
         """The changes that blocks below a height made, the lowest first.
 
         Reads the headers that are new since the last call, up to the one below `below`.
         """
         with self._lock:
-            if self._height < self._store.base():
+            if self._height < self._store.base_height():
                 self._begin_at_base()
             for height in range(self._height + 1, min(below, self._store.height() + 1)):
                 self._follow(height)
@@ -132,13 +132,13 @@ class ValidatorHistory:
     def _begin_at_base(self) -> None:
         """What came before the first block that is kept, the snapshot told."""
         self._changes = []
-        for past in self._store.past():
+        for past in self._store.trusted_headers():
             if past.next_validators:
                 validators = decode_validators(past.next_validators)
                 self._members = {v.address: v for v in validators}
                 self._hash = validators.hash()
-                self._changes.append(Change(past.height, validators.members))
-        self._height = self._store.base()
+                self._changes.append(ValidatorSetChange(past.height, validators.members))
+        self._height = self._store.base_height()
 
     def _follow(self, height: int) -> None:
         header = BlockHeader.FromString(self._store.header_bytes(height) or b"")
@@ -149,7 +149,7 @@ class ValidatorHistory:
         if validators.hash() != header.next_validators_hash:
             raise RuntimeError(f"the bonds that moved in block {height} do not explain its header")
         self._members, self._hash = members, validators.hash()
-        self._changes.append(Change(height, validators.members))
+        self._changes.append(ValidatorSetChange(height, validators.members))
 
     def _after(self, height: int) -> dict[bytes, Validator]:
         stored = self._store.block(height)
@@ -160,7 +160,7 @@ class ValidatorHistory:
             envelope = SignedTransaction.FromString(raw)
             body, sender = (
                 TransactionBody.FromString(envelope.body),
-                address_of(envelope.public_key),
+                derive_address(envelope.public_key),
             )
             moved = body.bond.amount - body.unbond.amount
             if moved:

@@ -20,13 +20,13 @@ from fedcoin.consensus.validator_messages import encode_validators, validators_f
 from fedcoin.contract.blocks.validator_history import TrustPath
 from fedcoin.contract.errors import LedgerCode
 from fedcoin.contract.state import records
-from fedcoin.contract.state.state_tree import BUCKETS, bucket_of, entry_hash
+from fedcoin.contract.state.state_tree import NUM_BUCKETS, bucket_index, entry_hash
 from fedcoin.data.crypto import merkle
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.messages.genesis import Genesis
-from fedcoin.data.storage.block_index import OldTask
-from fedcoin.data.storage.snapshot_files import bad_snapshot, parts_of
-from fedcoin.data.storage.trusted_headers import Base, PastHeader
+from fedcoin.data.storage.block_index import SnapshotTask
+from fedcoin.data.storage.snapshot_files import read_parts, snapshot_error
+from fedcoin.data.storage.trusted_headers import SnapshotBase, TrustedHeader
 from fedcoin.v1.block_pb2 import BlockHeader
 from fedcoin.v1.snapshot_pb2 import SnapshotChunk, SnapshotHead, SnapshotPart, ValidatorChange
 
@@ -52,7 +52,7 @@ class _Noted:
 
     def entry(self, key: bytes, value: bytes) -> None:
         """Note one entry. ValueError or DecodeError when no ledger wrote it."""
-        self.coins += records.coins_in(key, value)
+        self.coins += records.count_entry_coins(key, value)
         for table in (records.CAMPAIGNS, records.TASKS, records.TERMS):
             if not key.startswith(table.prefix):
                 continue
@@ -64,10 +64,10 @@ class _Noted:
             else:
                 self.campaign_of[id] = records.TERMS.kind.FromString(value).campaign_id
 
-    def tasks(self) -> tuple[OldTask, ...]:
+    def tasks(self) -> tuple[SnapshotTask, ...]:
         """Every task, and the campaign that it is of."""
         return tuple(
-            OldTask(height, id, self.campaign_of[id])
+            SnapshotTask(height, id, self.campaign_of[id])
             for id, height in self.opened.items()
             if id in self.campaign_of
         )
@@ -81,13 +81,13 @@ class _Position:
     entries: int = 0
 
 
-class SnapshotCheck:
+class SnapshotVerifier:
     """Takes the parts of one snapshot, in order. A part that is refused changes nothing."""
 
     def __init__(self, genesis: Genesis) -> None:
         self._genesis = genesis
         self._trust = TrustPath(genesis)
-        self._past: list[PastHeader] = []
+        self._past: list[TrustedHeader] = []
         self._head: SnapshotHead | None = None
         self._header = BlockHeader()
         self._leaves: list[bytes] = []
@@ -142,7 +142,7 @@ class SnapshotCheck:
             name = kind or "part"
             raise refusal.prefixed(f"{name} {number}", parent=name) from None
 
-    def finish(self) -> Base:
+    def finish(self) -> SnapshotBase:
         """What the state stands on, now that all of it has come.
 
         Raises Refusal: MALFORMED when something is missing, WRONG_SUPPLY when the coins in it
@@ -160,14 +160,16 @@ class SnapshotCheck:
                 field="entries",
                 limit=str(self._genesis.supply),
             )
-        return Base(self._past_headers(head), tuple(self._noted.campaigns), self._noted.tasks())
+        return SnapshotBase(
+            self._past_headers(head), tuple(self._noted.campaigns), self._noted.tasks()
+        )
 
     def _change(self, change: ValidatorChange) -> None:
         validators = validators_from_messages(change.validators)
         header = self._trust.follow(change.header, change.certificate, validators)
         next_validators = encode_validators(validators)
         self._past.append(
-            PastHeader(header.height, change.header, change.certificate, next_validators)
+            TrustedHeader(header.height, change.header, change.certificate, next_validators)
         )
 
     def _take_head(self, head: SnapshotHead) -> None:
@@ -185,10 +187,10 @@ class SnapshotCheck:
             raise _malformed("it is below a change that came before it")
         self._trust.check_next(header)
         leaves = head.bucket_hashes
-        if len(leaves) != _HASH * BUCKETS:
-            raise _malformed(f"bucket_hashes has {len(leaves)} bytes, not {_HASH * BUCKETS}")
+        if len(leaves) != _HASH * NUM_BUCKETS:
+            raise _malformed(f"bucket_hashes has {len(leaves)} bytes, not {_HASH * NUM_BUCKETS}")
         hashes = [leaves[i : i + _HASH] for i in range(0, len(leaves), _HASH)]
-        if merkle.root_of_hashes(hashes) != header.app_hash:
+        if merkle.root_from_hashes(hashes) != header.app_hash:
             raise RefusalError(
                 LedgerCode.WRONG_APP_HASH,
                 "bucket_hashes: they do not lead to the app_hash that the header has",
@@ -238,22 +240,22 @@ class SnapshotCheck:
             at = _Position(index + 1) if whole else _Position(index, len(known) // _HASH)
         return at
 
-    def _past_headers(self, head: SnapshotHead) -> tuple[PastHeader, ...]:
+    def _past_headers(self, head: SnapshotHead) -> tuple[TrustedHeader, ...]:
         if self._past and self._past[-1].height == self._header.height:
             return tuple(self._past)
-        last = PastHeader(self._header.height, head.header, head.certificate, b"")
+        last = TrustedHeader(self._header.height, head.header, head.certificate, b"")
         return (*self._past, last)
 
 
-def entries_of(
-    path: Path, check: SnapshotCheck, on_part: Callable[[], None] = lambda: None
+def read_verified_entries(
+    path: Path, check: SnapshotVerifier, on_part: Callable[[], None] = lambda: None
 ) -> Iterator[Sequence[Entry]]:
     """The entries of a file, checked, a part at a time.
 
     Raises Refusal: BAD_SNAPSHOT for a file that is damaged, and what `SnapshotCheck` raises, with
     the file's name.
     """
-    for part in parts_of(path):
+    for part in read_parts(path):
         try:
             entries = check.take(part)
         except RefusalError as refusal:
@@ -261,11 +263,11 @@ def entries_of(
         on_part()
         yield entries
     if not check.complete:
-        raise bad_snapshot(path, f"is cut short: it ends after {check.chunks} chunks")
+        raise snapshot_error(path, f"is cut short: it ends after {check.chunks} chunks")
 
 
 def _bucket(entry: Entry) -> int:
-    return bucket_of(entry[0])
+    return bucket_index(entry[0])
 
 
 def _malformed(why: str) -> RefusalError:

@@ -7,18 +7,18 @@ from itertools import groupby
 from pathlib import Path
 
 from fedcoin.consensus.validator_messages import validators_to_messages
-from fedcoin.contract.blocks.validator_history import Change, ValidatorHistory
+from fedcoin.contract.blocks.validator_history import ValidatorHistory, ValidatorSetChange
 from fedcoin.contract.snapshots.verifier import CHUNK_BYTES, EMPTY_BUCKET, Entry
-from fedcoin.contract.state.state_tree import BUCKETS, bucket_of, entry_hash
+from fedcoin.contract.state.state_tree import NUM_BUCKETS, bucket_index, entry_hash
 from fedcoin.data.crypto import merkle
 from fedcoin.data.crypto.hashing import HASH_BYTES
 from fedcoin.data.storage.chain_store import ChainStore
-from fedcoin.data.storage.snapshot_files import SnapshotWriter, rewrite
+from fedcoin.data.storage.snapshot_files import SnapshotWriter, replace_part
 from fedcoin.data.storage.state_view import StateView
 from fedcoin.v1.snapshot_pb2 import SnapshotChunk, SnapshotHead, SnapshotPart, ValidatorChange
 
 
-def change_of(store: ChainStore, change: Change) -> ValidatorChange:
+def validator_change_message(store: ChainStore, change: ValidatorSetChange) -> ValidatorChange:
     """A change of validators, with what proves it."""
     return ValidatorChange(
         header=store.header_bytes(change.height) or b"",
@@ -43,29 +43,29 @@ def write_snapshot(
     writer = SnapshotWriter(path)
     try:
         for change in history.changes(below=state.height + 1):
-            writer.add(SnapshotPart(change=change_of(store, change)))
+            writer.add(SnapshotPart(change=validator_change_message(store, change)))
             pause()
         head = SnapshotHead(
             header=store.header_bytes(state.height) or b"",
             certificate=store.certificate(state.height) or b"",
             # Known at the end: the file is read from the front, so room is left for it here.
-            bucket_hashes=bytes(HASH_BYTES * BUCKETS),
+            bucket_hashes=bytes(HASH_BYTES * NUM_BUCKETS),
             genesis_hash=genesis_hash,
         )
-        place, cutter = writer.position, Cutter()
+        place, cutter = writer.position, ChunkCutter()
         writer.add(SnapshotPart(head=head))
-        for chunk in cutter.cut(state.ordered(bucket_of)):
+        for chunk in cutter.cut(state.sorted_entries(bucket_index)):
             writer.add(SnapshotPart(chunk=chunk))
             pause()
         size = writer.position
     finally:
         writer.close()
     head.bucket_hashes = b"".join(cutter.bucket_hashes)
-    rewrite(path, place, SnapshotPart(head=head))
+    replace_part(path, place, SnapshotPart(head=head))
     return size
 
 
-class Cutter:
+class ChunkCutter:
     """Cuts the entries of a state into chunks, and hashes its buckets on the way."""
 
     def __init__(self) -> None:
@@ -77,7 +77,7 @@ class Cutter:
         A bucket is held in memory at a time: a thousandth of the state.
         """
         chunk, size = SnapshotChunk(), 0
-        for bucket, group in groupby(entries, lambda entry: bucket_of(entry[0])):
+        for bucket, group in groupby(entries, lambda entry: bucket_index(entry[0])):
             members = list(group)
             hashes = [entry_hash(key, value) for key, value in members]
             self._hash_up_to(bucket)
@@ -91,7 +91,7 @@ class Cutter:
                     chunk, size = SnapshotChunk(before=b"".join(hashes[:place])), 0
                 chunk.entries.add(key=key, value=value)
                 size += more
-        self._hash_up_to(BUCKETS)
+        self._hash_up_to(NUM_BUCKETS)
         if chunk.entries:
             yield chunk
 

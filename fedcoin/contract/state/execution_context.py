@@ -88,7 +88,7 @@ class ExecutionContext:
     receipts: list[bytes] = field(default_factory=list)
 
     @property
-    def rules(self) -> Parameters:
+    def parameters(self) -> Parameters:
         """The network's parameters."""
         return self.genesis.parameters
 
@@ -122,26 +122,26 @@ class ExecutionContext:
         """Take from a balance. Raises `Refusal` (INSUFFICIENT_BALANCE) that names `what`."""
         account = self.account(address)
         if account.balance < amount:
-            raise insufficient(account.balance, amount, what)
+            raise insufficient_balance_error(account.balance, amount, what)
         account.balance -= amount
         self.put_account(address, account)
 
     def burn(self, amount: int) -> None:
         """Count coins as burned."""
-        ledger = records.ledger_of(self.state)
+        ledger = records.read_ledger(self.state)
         ledger.burned += amount
         records.LEDGER.put(self.state, record=ledger)
 
-    def applied(self, hash: bytes, sender: bytes, fee: int) -> None:
+    def add_transaction_receipt(self, hash: bytes, sender: bytes, fee: int) -> None:
         """Write the receipt of a transaction."""
         self._write(Receipt(transaction=TransactionReceipt(hash=hash, sender=sender, fee=fee)))
 
-    def paid(self, payment: PaymentReceipt) -> None:
+    def add_payment_receipt(self, payment: PaymentReceipt) -> None:
         """Write the receipt of a payment, unless it was of nothing."""
         if payment.amount:
             self._write(Receipt(payment=payment))
 
-    def entered(self, task_id: bytes, phase: TaskPhase.ValueType, attempt: int) -> None:
+    def add_phase_receipt(self, task_id: bytes, phase: TaskPhase.ValueType, attempt: int) -> None:
         """Write the receipt of a task that entered a phase."""
         self._write(Receipt(task=TaskReceipt(task_id=task_id, phase=phase, attempt=attempt)))
 
@@ -149,7 +149,7 @@ class ExecutionContext:
         self.receipts.append(encode_receipt(receipt))
 
 
-def insufficient(balance: int, amount: int, what: str) -> RefusalError:
+def insufficient_balance_error(balance: int, amount: int, what: str) -> RefusalError:
     """The refusal of a balance that is too small."""
     return RefusalError(
         LedgerCode.INSUFFICIENT_BALANCE,

@@ -132,7 +132,7 @@ _HOLDERS: Final[tuple[Table[Any], ...]] = (ACCOUNTS, BONDS, CAMPAIGNS, MINERS, L
 _HOLDER_OF: Final = {table.prefix: table for table in _HOLDERS}
 
 
-def coins_in(key: bytes, value: bytes | None) -> int:
+def count_entry_coins(key: bytes, value: bytes | None) -> int:
     """How many sap an entry of the state holds; none when it is gone."""
     table = _HOLDER_OF.get(key[: key.index(b"/") + 1])
     if table is None or value is None:
@@ -140,14 +140,16 @@ def coins_in(key: bytes, value: bytes | None) -> int:
     return table.coins(table.kind.FromString(value))
 
 
-def count_coins(state: StateReader) -> int:
+def count_all_coins(state: StateReader) -> int:
     """All sap that exist, burned ones included, counted one record after another."""
     return sum(
-        coins_in(key, value) for table in _HOLDERS for key, value in state.scan(table.prefix)
+        count_entry_coins(key, value)
+        for table in _HOLDERS
+        for key, value in state.scan(table.prefix)
     )
 
 
-def ledger_of(state: StateReader) -> LedgerState:
+def read_ledger(state: StateReader) -> LedgerState:
     """What belongs to the whole ledger; genesis wrote it."""
     ledger = LEDGER.get(state)
     assert ledger is not None, "the state was not initialised"

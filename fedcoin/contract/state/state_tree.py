@@ -18,7 +18,7 @@ from typing import Final
 from fedcoin.data.crypto import merkle
 
 DEPTH: Final = 10
-BUCKETS: Final = 1 << DEPTH
+NUM_BUCKETS: Final = 1 << DEPTH
 _HASH_BYTES: Final = 32
 
 
@@ -27,7 +27,7 @@ def entry_hash(key: bytes, value: bytes) -> bytes:
     return sha256(b"\2" + len(key).to_bytes(2, "big") + key + value).digest()
 
 
-def bucket_of(key: bytes) -> int:
+def bucket_index(key: bytes) -> int:
     """In which bucket a key lies: the first ten bits of its SHA-256."""
     digest = sha256(key).digest()
     return (digest[0] << 8 | digest[1]) >> (16 - DEPTH)
@@ -90,7 +90,7 @@ def verify_entry(key: bytes, value: bytes, proof: EntryProof, root: bytes) -> bo
     wanted = entry_hash(key, value)
     held = range(0, len(proof.bucket), _HASH_BYTES)
     return any(proof.bucket[i : i + _HASH_BYTES] == wanted for i in held) and merkle.verify_path(
-        proof.bucket, bucket_of(key), BUCKETS, proof.path, root
+        proof.bucket, bucket_index(key), NUM_BUCKETS, proof.path, root
     )
 
 
@@ -98,7 +98,7 @@ class StateTree:
     """The tree over the state after the latest block."""
 
     def __init__(self) -> None:
-        self._buckets = [_Bucket() for _ in range(BUCKETS)]
+        self._buckets = [_Bucket() for _ in range(NUM_BUCKETS)]
         self._levels: list[list[bytes]] = []
         self._hash_all()
 
@@ -107,7 +107,7 @@ class StateTree:
         """The tree over entries in any order, each key once."""
         tree = cls()
         for key, value in entries:
-            tree._buckets[bucket_of(key)].set(key, value)
+            tree._buckets[bucket_index(key)].set(key, value)
         tree._hash_all()
         return tree
 
@@ -120,7 +120,7 @@ class StateTree:
         """What the tree would become; None removes a key. The tree stays as it is."""
         buckets: dict[int, _Bucket] = {}
         for key, value in changes.items():
-            index = bucket_of(key)
+            index = bucket_index(key)
             if index not in buckets:
                 buckets[index] = self._buckets[index].copy()
             buckets[index].set(key, value)
@@ -147,7 +147,7 @@ class StateTree:
 
     def prove(self, key: bytes) -> EntryProof | None:
         """The proof of a key's value, or None when it is not in the state."""
-        index = bucket_of(key)
+        index = bucket_index(key)
         if key not in self._buckets[index]:
             return None
         path = tuple(self._levels[i][(index >> i) ^ 1] for i in range(DEPTH))

@@ -27,7 +27,7 @@ from fedcoin.consensus.validators import ValidatorSet
 from fedcoin.contract.state import records
 from fedcoin.contract.state.execution_context import ExecutionContext
 from fedcoin.contract.state.overlay import StateReader
-from fedcoin.contract.tasks.settlement import Round, clear_deposits, fail, settle
+from fedcoin.contract.tasks.settlement import LoadedTask, clear_deposits, fail, settle
 from fedcoin.incentive.proof.challenge import derive_challenge
 from fedcoin.v1 import block_pb2, task_pb2
 from fedcoin.v1.block_pb2 import Settlement, TaskPhase
@@ -45,7 +45,7 @@ def open_task(context: ExecutionContext, task_id: bytes, terms: OpenTask) -> Non
     task = TaskState(
         opened_height=context.block.height,
         opened_ms=context.block.time_ms,
-        difficulty_nano=records.ledger_of(context.state).difficulty_nano,
+        difficulty_nano=records.read_ledger(context.state).difficulty_nano,
     )
     records.TERMS.put(context.state, task_id, record=terms)
     records.OPEN_TASKS.add(context.state, context.block.height, task_id)
@@ -56,7 +56,7 @@ def begin_block(context: ExecutionContext) -> Settlement | None:
     """Settle the oldest task that can be settled."""
     for task_id, task in open_tasks(context.state):
         if task.phase == SETTLE:
-            return settle(context, Round.load(context, task_id))
+            return settle(context, LoadedTask.load(context, task_id))
     return None
 
 
@@ -65,7 +65,7 @@ def end_block(context: ExecutionContext, validators: ValidatorSet) -> None:
     for task_id, task in list(open_tasks(context.state)):
         if not _is_over(context, task_id, task, validators):
             continue
-        round = Round.load(context, task_id)
+        round = LoadedTask.load(context, task_id)
         if task.phase == COMMIT:
             _close_commit_window(context, round, validators)
         elif task.phase == CHALLENGE:
@@ -94,10 +94,12 @@ def _enter(
     task.phase_height = context.block.height
     task.deadline_ms = context.block.time_ms + window_ms if window_ms else 0
     records.TASKS.put(context.state, task_id, record=task)
-    context.entered(task_id, phase, task.attempt)
+    context.add_phase_receipt(task_id, phase, task.attempt)
 
 
-def _close_commit_window(context: ExecutionContext, round: Round, validators: ValidatorSet) -> None:
+def _close_commit_window(
+    context: ExecutionContext, round: LoadedTask, validators: ValidatorSet
+) -> None:
     if _has_quorum(context, validators, round.miners):
         _enter(context, round.task_id, round.task, CHALLENGE, round.terms.reveal_window_ms)
     else:
@@ -107,7 +109,7 @@ def _close_commit_window(context: ExecutionContext, round: Round, validators: Va
 
 
 def _close_challenge_window(
-    context: ExecutionContext, round: Round, validators: ValidatorSet
+    context: ExecutionContext, round: LoadedTask, validators: ValidatorSet
 ) -> None:
     """Fix the challenge by the salts that are open; who kept its own back is out."""
     salts = {address: miner.salt for address, miner in round.miners.items() if miner.salt}
@@ -119,7 +121,9 @@ def _close_challenge_window(
         _mine_again(context, round)
 
 
-def _close_reveal_window(context: ExecutionContext, round: Round, validators: ValidatorSet) -> None:
+def _close_reveal_window(
+    context: ExecutionContext, round: LoadedTask, validators: ValidatorSet
+) -> None:
     outcome = _outcome(context, round, validators)
     if outcome is None:
         clear_deposits(context, round, due=lambda miner: miner.revealed)
@@ -141,7 +145,7 @@ def _close_reveal_window(context: ExecutionContext, round: Round, validators: Va
 
 
 def _outcome(
-    context: ExecutionContext, round: Round, validators: ValidatorSet
+    context: ExecutionContext, round: LoadedTask, validators: ValidatorSet
 ) -> posap.Outcome | None:
     """What the reveals come to, if those that still have power are enough."""
     reveals = [
@@ -152,16 +156,16 @@ def _outcome(
     if not _has_quorum(context, validators, (reveal.miner for reveal in reveals)):
         return None
     exact = round.terms.sampling.schedule == task_pb2.SCHEDULE_EXACT
-    return posap.decide(
+    return posap.compute_outcome(
         reveals,
         round.task.difficulty_nano,
         round.task.challenge,
         exact,
-        min_samples_percent=context.rules.min_samples_percent,
+        min_samples_percent=context.parameters.min_samples_percent,
     )
 
 
-def _mine_again(context: ExecutionContext, round: Round) -> None:
+def _mine_again(context: ExecutionContext, round: LoadedTask) -> None:
     """Begin the next attempt with twice the distance; fail after the last."""
     task = round.task
     if task.attempt + 1 >= round.terms.max_attempts:
@@ -173,7 +177,7 @@ def _mine_again(context: ExecutionContext, round: Round) -> None:
         records.MINERS.delete(context.state, round.task_id, address)
     task.attempt += 1
     task.challenge = b""
-    task.difficulty_nano = min(2 * task.difficulty_nano, context.rules.max_difficulty_nano)
+    task.difficulty_nano = min(2 * task.difficulty_nano, context.parameters.max_difficulty_nano)
     _enter(context, round.task_id, task, COMMIT, round.terms.commit_window_ms)
 
 
@@ -184,7 +188,7 @@ def _is_over(
     if task.phase not in (COMMIT, CHALLENGE, REVEAL):
         return False
     blocks = context.block.height - task.phase_height
-    if context.block.time_ms >= task.deadline_ms and blocks >= least_blocks(validators):
+    if context.block.time_ms >= task.deadline_ms and blocks >= min_window_blocks(validators):
         return True
     miners = dict(records.MINERS.scan(context.state, task_id))
     if task.phase == COMMIT:
@@ -194,7 +198,7 @@ def _is_over(
     return all(miner.revealed for miner in miners.values() if miner.salt)
 
 
-def least_blocks(validators: ValidatorSet) -> int:
+def min_window_blocks(validators: ValidatorSet) -> int:
     """For how many blocks a window stays open at least when somebody is still missing.
 
     One more than there can be faulty validators of equal power: so one block at least is an honest
@@ -209,7 +213,10 @@ def _has_quorum(
     """Do these miners hold the share of the bonded power that an outcome takes?"""
     members = [validators.by_address(address) for address in miners]
     power = sum(member.power for member in members if member is not None)
-    return power > 0 and 100 * power >= context.rules.reveal_quorum_percent * validators.total_power
+    return (
+        power > 0
+        and 100 * power >= context.parameters.reveal_quorum_percent * validators.total_power
+    )
 
 
 def _give_turn_to_winner(context: ExecutionContext) -> None:
@@ -217,7 +224,7 @@ def _give_turn_to_winner(context: ExecutionContext) -> None:
     waiting = (task for _, task in open_tasks(context.state) if task.phase == SETTLE)
     task = next(iter(waiting), None)
     if task is not None:
-        ledger = records.ledger_of(context.state)
+        ledger = records.read_ledger(context.state)
         ledger.last_winner = task.settlement.winner
         ledger.winner_height = context.block.height + 1
         records.LEDGER.put(context.state, record=ledger)

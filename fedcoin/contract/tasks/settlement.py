@@ -17,7 +17,7 @@ from fedcoin.v1.task_pb2 import ClientUpdate, OpenTask
 
 
 @dataclass(frozen=True, slots=True)
-class Round:
+class LoadedTask:
     """A task with all that belongs to it."""
 
     task_id: bytes
@@ -28,7 +28,7 @@ class Round:
     """By address, in rising order."""
 
     @classmethod
-    def load(cls, context: ExecutionContext, task_id: bytes) -> Round:
+    def load(cls, context: ExecutionContext, task_id: bytes) -> LoadedTask:
         """Everything about an open task."""
         task = records.TASKS.get(context.state, task_id)
         terms = records.TERMS.get(context.state, task_id)
@@ -45,7 +45,7 @@ class Round:
         return self.terms.prices.training + self.terms.prices.aggregation + self.terms.prices.mining
 
 
-def settle(context: ExecutionContext, round: Round) -> Settlement:
+def settle(context: ExecutionContext, round: LoadedTask) -> Settlement:
     """Pay for a round whose outcome is known, in one step.
 
     In this order: the clients by value, or the requester when no value is positive; the server;
@@ -54,7 +54,7 @@ def settle(context: ExecutionContext, round: Round) -> Settlement:
     outcome = round.task.settlement
     payouts, refund = split_training_price(outcome.mean_shapley_nano, round.terms.prices.training)
     values = outcome.mean_shapley_nano
-    for address, amount, value in zip(clients(round.terms), payouts, values, strict=True):
+    for address, amount, value in zip(client_addresses(round.terms), payouts, values, strict=True):
         _pay(context, round, block_pb2.PAYMENT_KIND_TRAINING, address, amount, value)
     _pay(context, round, block_pb2.PAYMENT_KIND_REFUND, round.campaign.requester, refund)
     aggregation = round.terms.prices.aggregation
@@ -72,7 +72,7 @@ def settle(context: ExecutionContext, round: Round) -> Settlement:
     return outcome
 
 
-def fail(context: ExecutionContext, round: Round) -> None:
+def fail(context: ExecutionContext, round: LoadedTask) -> None:
     """Give a round up: its share of the budget returns to the requester."""
     requester = round.campaign.requester
     _pay(context, round, block_pb2.PAYMENT_KIND_REFUND, requester, round.price)
@@ -80,7 +80,7 @@ def fail(context: ExecutionContext, round: Round) -> None:
 
 
 def clear_deposits(
-    context: ExecutionContext, round: Round, *, due: Callable[[MinerState], bool]
+    context: ExecutionContext, round: LoadedTask, *, due: Callable[[MinerState], bool]
 ) -> None:
     """Return the deposits of miners that did what was `due`, and burn the others'.
 
@@ -95,7 +95,7 @@ def clear_deposits(
             _note(context, round, block_pb2.PAYMENT_KIND_DEPOSIT_BURNED, address, amount)
 
 
-def mining_rewards(round: Round) -> dict[bytes, int]:
+def mining_rewards(round: LoadedTask) -> dict[bytes, int]:
     """What each miner gets for computing, in sap."""
     price = round.terms.prices.mining
     if round.campaign.terms.mining_reward == task_pb2.MINING_REWARD_WINNER:
@@ -104,7 +104,7 @@ def mining_rewards(round: Round) -> dict[bytes, int]:
     return dict(zip(samples, split(price, list(samples.values())), strict=True))
 
 
-def clients(terms: OpenTask) -> list[bytes]:
+def client_addresses(terms: OpenTask) -> list[bytes]:
     """Addresses of a task's clients, in its order."""
     return [ClientUpdate.FromString(update.body).address for update in terms.updates]
 
@@ -132,7 +132,7 @@ def close_campaign(context: ExecutionContext, campaign_id: bytes, campaign: Camp
     campaign.closed = True
     if amount:
         context.credit(campaign.requester, amount)
-    context.paid(
+    context.add_payment_receipt(
         PaymentReceipt(
             kind=block_pb2.PAYMENT_KIND_REFUND,
             address=campaign.requester,
@@ -142,7 +142,9 @@ def close_campaign(context: ExecutionContext, campaign_id: bytes, campaign: Camp
     )
 
 
-def _close(context: ExecutionContext, round: Round, phase: block_pb2.TaskPhase.ValueType) -> None:
+def _close(
+    context: ExecutionContext, round: LoadedTask, phase: block_pb2.TaskPhase.ValueType
+) -> None:
     """Take the round's share out of escrow and end the task; after the last, the campaign too."""
     task, campaign = round.task, round.campaign
     task.phase = phase
@@ -152,7 +154,7 @@ def _close(context: ExecutionContext, round: Round, phase: block_pb2.TaskPhase.V
     records.TASKS.put(context.state, round.task_id, record=task)
     records.TERMS.put(context.state, round.task_id, record=closed_terms(round.terms))
     records.OPEN_TASKS.remove(context.state, task.opened_height, round.task_id)
-    context.entered(round.task_id, phase, task.attempt)
+    context.add_phase_receipt(round.task_id, phase, task.attempt)
     campaign.escrow -= round.price
     campaign.open_task_id = b""
     if round.terms.round == campaign.terms.rounds:
@@ -160,24 +162,24 @@ def _close(context: ExecutionContext, round: Round, phase: block_pb2.TaskPhase.V
     records.CAMPAIGNS.put(context.state, round.terms.campaign_id, record=campaign)
 
 
-def _retarget(context: ExecutionContext, round: Round) -> None:
+def _retarget(context: ExecutionContext, round: LoadedTask) -> None:
     """Move D after a sampled task; an exact one says nothing about it."""
     if round.terms.sampling.schedule == task_pb2.SCHEDULE_EXACT:
         return
-    ledger = records.ledger_of(context.state)
+    ledger = records.read_ledger(context.state)
     ledger.difficulty_nano = posap.retarget(
         round.task.difficulty_nano,
         context.block.time_ms - round.task.opened_ms,
-        context.rules.target_settle_ms,
-        context.rules.min_difficulty_nano,
-        context.rules.max_difficulty_nano,
+        context.parameters.target_settle_ms,
+        context.parameters.min_difficulty_nano,
+        context.parameters.max_difficulty_nano,
     )
     records.LEDGER.put(context.state, record=ledger)
 
 
 def _pay(
     context: ExecutionContext,
-    round: Round,
+    round: LoadedTask,
     kind: PaymentKind.ValueType,
     address: bytes,
     amount: int,
@@ -190,13 +192,13 @@ def _pay(
 
 def _note(
     context: ExecutionContext,
-    round: Round,
+    round: LoadedTask,
     kind: PaymentKind.ValueType,
     address: bytes,
     amount: int,
     shapley_nano: int = 0,
 ) -> None:
-    context.paid(
+    context.add_payment_receipt(
         PaymentReceipt(
             kind=kind,
             address=address,

@@ -24,23 +24,23 @@ MAX_ARTIFACT_BYTES: Final = 2_147_483_648
 """The largest artifact, in bytes."""
 
 
-def manifest_of(data: bytes | Path) -> ArtifactManifest:
+def build_manifest(data: bytes | Path) -> ArtifactManifest:
     """The manifest of some bytes, or of a file's.
 
     Raises `Refusal`: BAD_ARTIFACT when there are none, TOO_LARGE over `MAX_ARTIFACT_BYTES`.
     """
     size, hashes = 0, []
-    for chunk in chunks_of(data):
+    for chunk in iterate_chunks(data):
         size += len(chunk)
         check_artifact_size(size)
         hashes.append(merkle.leaf_hash(chunk))
     check_artifact_size(size)
-    return ArtifactManifest(id=merkle.root_of_hashes(hashes), size=size, chunk_hashes=hashes)
+    return ArtifactManifest(id=merkle.root_from_hashes(hashes), size=size, chunk_hashes=hashes)
 
 
-def artifact_id(data: bytes | Path) -> bytes:
+def compute_artifact_id(data: bytes | Path) -> bytes:
     """The 32-byte id of some bytes, or of a file's. Raises as `manifest_of` does."""
-    return manifest_of(data).id
+    return build_manifest(data).id
 
 
 def check_manifest(manifest: ArtifactManifest, max_bytes: int = MAX_ARTIFACT_BYTES) -> None:
@@ -49,7 +49,7 @@ def check_manifest(manifest: ArtifactManifest, max_bytes: int = MAX_ARTIFACT_BYT
     Raises `Refusal` (BAD_ARTIFACT; TOO_LARGE over `max_bytes`).
     """
     check_artifact_size(manifest.size, max_bytes)
-    wanted = chunk_count(manifest.size)
+    wanted = count_chunks(manifest.size)
     if len(manifest.chunk_hashes) != wanted:
         raise _refused(
             "manifest.chunk_hashes",
@@ -58,7 +58,7 @@ def check_manifest(manifest: ArtifactManifest, max_bytes: int = MAX_ARTIFACT_BYT
         )
     if any(len(value) != HASH_BYTES for value in (manifest.id, *manifest.chunk_hashes)):
         raise _refused("manifest", f"holds a hash that is not {HASH_BYTES} bytes long", "32")
-    if merkle.root_of_hashes(manifest.chunk_hashes) != manifest.id:
+    if merkle.root_from_hashes(manifest.chunk_hashes) != manifest.id:
         raise _refused("manifest.id", "is not the tree hash of manifest.chunk_hashes")
 
 
@@ -91,12 +91,12 @@ def with_proved_size(manifest: ArtifactManifest, index: int, data: bytes) -> Art
 
 def check_chunk_index(size: int, index: int) -> None:
     """Raises `Refusal` (BAD_CHUNK) when an artifact of `size` bytes has no chunk `index`."""
-    count = chunk_count(size)
+    count = count_chunks(size)
     if not 0 <= index < count:
         raise _bad_chunk(f"there is no chunk {index}; the artifact has {count}", str(count))
 
 
-def chunk_count(size: int) -> int:
+def count_chunks(size: int) -> int:
     """How many chunks `size` bytes make."""
     return -(-size // CHUNK_BYTES)
 
@@ -106,7 +106,7 @@ def chunk_size(size: int, index: int) -> int:
     return min(CHUNK_BYTES, size - index * CHUNK_BYTES)
 
 
-def chunks_of(data: bytes | Path) -> Iterator[bytes]:
+def iterate_chunks(data: bytes | Path) -> Iterator[bytes]:
     """The chunks of some bytes, or of a file's, in order."""
     if isinstance(data, Path):
         with data.open("rb") as file:

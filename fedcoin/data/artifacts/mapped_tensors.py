@@ -15,7 +15,7 @@ from google.protobuf.message import DecodeError
 from fedcoin.data.artifacts.tensors import (
     DTYPES,
     MAX_DIMENSIONS,
-    MAX_NAME,
+    MAX_NAME_CHARS,
     MAX_TENSORS,
     Array,
     decode_tensors,
@@ -117,7 +117,7 @@ def _header(mapping: mmap.mmap, start: int) -> tuple[Tensor, int, int]:
             place = begin + size
     written = mapping[start:place]
     header = Tensor.FromString(written)
-    if canonical.encode(header) != written or len(header.name) > MAX_NAME:
+    if canonical.encode(header) != written or len(header.name) > MAX_NAME_CHARS:
         raise _UnusualError
     return header, *_opened(mapping, place, _DATA)
 

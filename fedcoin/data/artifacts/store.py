@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from fedcoin.data.artifacts import manifest as artifacts
-from fedcoin.data.artifacts.manifest import CHUNK_BYTES, MAX_ARTIFACT_BYTES, manifest_of
+from fedcoin.data.artifacts.manifest import CHUNK_BYTES, MAX_ARTIFACT_BYTES, build_manifest
 from fedcoin.data.artifacts.upload import Upload, find_uploads
 from fedcoin.data.atomic_files import replace_file, sync_folder
 from fedcoin.data.errors import DataCode, RefusalError
@@ -99,7 +99,7 @@ class ArtifactStore:
             return artifacts.decode_manifest(self._manifest(id).read_bytes())
         except (FileNotFoundError, RefusalError):
             # It follows from the data.
-            manifest = artifacts.manifest_of(path)
+            manifest = artifacts.build_manifest(path)
             replace_file(self._manifest(id), artifacts.encode_manifest(manifest))
             return manifest
 
@@ -117,9 +117,9 @@ class ArtifactStore:
         Raises `Refusal` (BAD_ARTIFACT, TOO_LARGE, STORE_FULL; BAD_CHUNK when the file changed
         meanwhile).
         """
-        manifest = manifest_of(data)
+        manifest = build_manifest(data)
         self.begin(manifest)
-        for index, chunk in enumerate(artifacts.chunks_of(data)):
+        for index, chunk in enumerate(artifacts.iterate_chunks(data)):
             if self.has(manifest.id):
                 break
             self.add_chunk(manifest.id, index, chunk)
@@ -142,7 +142,7 @@ class ArtifactStore:
 
         Raises `Refusal` (UNKNOWN_ARTIFACT).
         """
-        if manifest_of(self.path(id)).id == id:
+        if build_manifest(self.path(id)).id == id:
             return True
         self.remove(id)
         return False
@@ -177,7 +177,7 @@ class ArtifactStore:
         """
         size = self._sizes.get(id)
         if size is not None:
-            return artifacts.chunk_count(size)
+            return artifacts.count_chunks(size)
         with self._lock:
             upload = self._uploads.get(id) or self._finishing.get(id)
         return 0 if upload is None else upload.next_chunk

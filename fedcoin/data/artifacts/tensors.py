@@ -20,7 +20,7 @@ from fedcoin.v1.artifact_pb2 import Tensor, TensorDtype, TensorFile
 
 MAX_TENSORS: Final = 4_096
 MAX_DIMENSIONS: Final = 8
-MAX_NAME: Final = 256
+MAX_NAME_CHARS: Final = 256
 """The most characters of a tensor's name."""
 
 Array = npt.NDArray[Any]
@@ -44,7 +44,7 @@ def encode_tensors(tensors: Mapping[str, Array]) -> bytes:
     written = TensorFile()
     for name, array in tensors.items():
         _check_name(name)
-        dtype = dtype_of(array, name)
+        dtype = dtype_code(array, name)
         _check_shape(array.shape, name)
         data = np.ascontiguousarray(array, dtype=DTYPES[dtype]).tobytes()
         written.tensors.append(Tensor(name=name, dtype=dtype, shape=array.shape, data=data))
@@ -68,7 +68,7 @@ def decode_tensors(raw: bytes) -> dict[str, Array]:
     return arrays
 
 
-def dtype_of(array: Array, name: str) -> TensorDtype.ValueType:
+def dtype_code(array: Array, name: str) -> TensorDtype.ValueType:
     """The kind of an array's numbers. Raises `Refusal` (BAD_TENSOR) for one without a code."""
     little = array.dtype.newbyteorder("<")
     for code, dtype in DTYPES.items():
@@ -105,11 +105,11 @@ def _check_count(count: int) -> None:
 
 
 def _check_name(name: str) -> None:
-    if not 1 <= len(name) <= MAX_NAME:
+    if not 1 <= len(name) <= MAX_NAME_CHARS:
         raise _refused(
             name[:40],
-            f"has a name of {len(name)} characters; it must have 1 to {MAX_NAME}",
-            limit=f"1 to {MAX_NAME}",
+            f"has a name of {len(name)} characters; it must have 1 to {MAX_NAME_CHARS}",
+            limit=f"1 to {MAX_NAME_CHARS}",
         )
 
 

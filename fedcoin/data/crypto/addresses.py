@@ -22,7 +22,7 @@ _CHECKSUM: Final = 6
 _MAX_LENGTH: Final = 90
 
 
-def address_of(public_key: bytes) -> bytes:
+def derive_address(public_key: bytes) -> bytes:
     """The address of an Ed25519 public key: 20 bytes of its SHA-256."""
     return sha256(public_key)[:ADDRESS_BYTES]
 

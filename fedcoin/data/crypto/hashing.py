@@ -10,7 +10,7 @@ HASH_BYTES: Final = 32
 """Every hash of the protocol is SHA-256."""
 
 
-class Context(str, Enum):
+class SigningContext(str, Enum):
     """What a signature is for; no signature of one kind is valid as another."""
 
     TX = "fedcoin/tx/v1"
@@ -29,7 +29,7 @@ def sha256(*parts: bytes) -> bytes:
     return digest.digest()
 
 
-def signing_digest(context: Context, chain_id: str, body: bytes) -> bytes:
+def signing_digest(context: SigningContext, chain_id: str, body: bytes) -> bytes:
     """SHA-256(context || 00 || chain id || 00 || body): what Ed25519 signs, 32 bytes.
 
     Raises `ValueError` when the chain id holds a NUL, which would blur its end.

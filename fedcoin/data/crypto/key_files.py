@@ -16,8 +16,8 @@ from nacl import pwhash, utils
 from nacl.exceptions import CryptoError
 from nacl.secret import SecretBox
 
-from fedcoin.data.atomic_files import publish
-from fedcoin.data.crypto.addresses import address_of, format_address
+from fedcoin.data.atomic_files import publish_file
+from fedcoin.data.crypto.addresses import derive_address, format_address
 from fedcoin.data.crypto.keys import SEED_BYTES, KeyPair
 from fedcoin.data.errors import DataCode, RefusalError
 
@@ -31,7 +31,7 @@ _MAX_MEMLIMIT: Final = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
-class Cost:
+class Argon2Cost:
     """What Argon2id takes: passes over so many bytes of memory."""
 
     opslimit: int = pwhash.argon2id.OPSLIMIT_MODERATE
@@ -47,7 +47,9 @@ class KeyFileInfo:
     sealed: bool
 
 
-def save_key(path: Path, key: KeyPair, passphrase: str | None = None, cost: Cost = Cost()) -> None:
+def save_key(
+    path: Path, key: KeyPair, passphrase: str | None = None, cost: Argon2Cost = Argon2Cost()
+) -> None:
     """Write a key to a new file that its owner alone can read (mode 0600).
 
     An empty passphrase counts as none. Raises `Refusal` (BAD_KEY_FILE) when there is something
@@ -67,7 +69,7 @@ def save_key(path: Path, key: KeyPair, passphrase: str | None = None, cost: Cost
     try:
         with os.fdopen(handle, "w", encoding="ascii") as file:
             file.write(json.dumps(content, indent=2) + "\n")
-        publish(part, path)
+        publish_file(part, path)
     except FileExistsError:
         raise _refused(path, "is there already; a key is never overwritten") from None
     finally:
@@ -120,7 +122,7 @@ def _info(path: Path, content: dict[str, Any]) -> KeyFileInfo:
     public_key = _bytes(content.get("public_key"))
     if public_key is None or len(public_key) != SEED_BYTES:
         raise _refused(path, "has no public_key of 32 bytes in hex")
-    address = address_of(public_key)
+    address = derive_address(public_key)
     if content.get("address") != format_address(address):
         raise _refused(path, "names an address that is not its public key's")
     return KeyFileInfo(public_key, address, "sealed" in content)
@@ -130,7 +132,7 @@ def _seed(content: dict[str, Any]) -> bytes | None:
     return _bytes(content.get("seed"))
 
 
-def _seal(seed: bytes, passphrase: str, cost: Cost) -> dict[str, object]:
+def _seal(seed: bytes, passphrase: str, cost: Argon2Cost) -> dict[str, object]:
     salt = utils.random(pwhash.argon2id.SALTBYTES)
     secret = _stretch(passphrase, salt, cost)
     return {
@@ -166,7 +168,7 @@ def _unseal(path: Path, sealed: object, passphrase: str | None) -> bytes:
         ) from None
 
 
-def _stretch(passphrase: str, salt: bytes, cost: Cost) -> bytes:
+def _stretch(passphrase: str, salt: bytes, cost: Argon2Cost) -> bytes:
     return pwhash.argon2id.kdf(
         SecretBox.KEY_SIZE,
         passphrase.encode(),
@@ -183,7 +185,7 @@ def _bytes(text: object) -> bytes | None:
         return None
 
 
-def _cost(sealed: dict[str, Any]) -> Cost | None:
+def _cost(sealed: dict[str, Any]) -> Argon2Cost | None:
     opslimit, memlimit = sealed.get("opslimit"), sealed.get("memlimit")
     if not isinstance(opslimit, int) or not isinstance(memlimit, int):
         return None
@@ -191,7 +193,7 @@ def _cost(sealed: dict[str, Any]) -> Cost | None:
         return None
     if not pwhash.argon2id.MEMLIMIT_MIN <= memlimit <= _MAX_MEMLIMIT:
         return None
-    return Cost(opslimit, memlimit)
+    return Argon2Cost(opslimit, memlimit)
 
 
 def _refused(path: Path, what: str) -> RefusalError:

@@ -13,8 +13,8 @@ from typing import Final
 from nacl import bindings
 from nacl.exceptions import BadSignatureError
 
-from fedcoin.data.crypto.addresses import address_of
-from fedcoin.data.crypto.hashing import Context, signing_digest
+from fedcoin.data.crypto.addresses import derive_address
+from fedcoin.data.crypto.hashing import SigningContext, signing_digest
 from fedcoin.data.errors import DataCode, RefusalError
 
 SEED_BYTES: Final = 32
@@ -42,21 +42,21 @@ class KeyPair:
                 limit=str(SEED_BYTES),
             )
         public_key, secret = bindings.crypto_sign_seed_keypair(seed)
-        return cls(seed, public_key, address_of(public_key), secret)
+        return cls(seed, public_key, derive_address(public_key), secret)
 
     @classmethod
     def generate(cls) -> KeyPair:
         """A new key pair from the operating system's randomness."""
         return cls.from_seed(bindings.randombytes(SEED_BYTES))
 
-    def sign(self, context: Context, chain_id: str, body: bytes) -> bytes:
+    def sign(self, context: SigningContext, chain_id: str, body: bytes) -> bytes:
         """The 64-byte signature of `body` for one purpose on one chain."""
         digest = signing_digest(context, chain_id, body)
         return bindings.crypto_sign(digest, self._secret)[:SIGNATURE_BYTES]
 
 
-def verify(
-    public_key: bytes, context: Context, chain_id: str, body: bytes, signature: bytes
+def verify_signature(
+    public_key: bytes, context: SigningContext, chain_id: str, body: bytes, signature: bytes
 ) -> bool:
     """Is this the key's signature of `body` for this purpose on this chain?
 

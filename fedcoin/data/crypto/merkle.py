@@ -24,10 +24,10 @@ def node_hash(left: bytes, right: bytes) -> bytes:
 
 def root(leaves: Iterable[bytes]) -> bytes:
     """The tree hash over leaves' data; SHA-256 of nothing when there is none."""
-    return root_of_hashes([leaf_hash(leaf) for leaf in leaves])
+    return root_from_hashes([leaf_hash(leaf) for leaf in leaves])
 
 
-def root_of_hashes(hashes: Sequence[bytes]) -> bytes:
+def root_from_hashes(hashes: Sequence[bytes]) -> bytes:
     """The tree hash over leaf hashes; SHA-256 of nothing when there is none."""
     if not hashes:
         return sha256()
@@ -37,7 +37,7 @@ def root_of_hashes(hashes: Sequence[bytes]) -> bytes:
     return level[0]
 
 
-def path(leaves: Sequence[bytes], index: int) -> list[bytes]:
+def audit_path(leaves: Sequence[bytes], index: int) -> list[bytes]:
     """The audit path of the leaf at `index` (from 0): its siblings from below.
 
     `leaves` are the leaves' data. Raises `IndexError` when there is no such leaf.
@@ -54,11 +54,13 @@ def path(leaves: Sequence[bytes], index: int) -> list[bytes]:
     return found
 
 
-def verify_path(leaf: bytes, index: int, count: int, path: Sequence[bytes], root: bytes) -> bool:
+def verify_path(
+    leaf: bytes, index: int, count: int, audit_path: Sequence[bytes], root: bytes
+) -> bool:
     """Does the leaf (its data) stand at `index` of a tree of `count` leaves with this root?"""
     if not 0 <= index < count:
         return False
-    value, rest = leaf_hash(leaf), iter(path)
+    value, rest = leaf_hash(leaf), iter(audit_path)
     while count > 1:
         sibling = index ^ 1
         if sibling < count:

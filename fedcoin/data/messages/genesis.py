@@ -18,7 +18,7 @@ from fedcoin.data.crypto.hashing import sha256
 from fedcoin.data.crypto.keys import PUBLIC_KEY_BYTES
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.messages.amounts import MAX_AMOUNT
-from fedcoin.data.messages.parameters import Parameters, parameters_of
+from fedcoin.data.messages.parameters import Parameters, parse_parameters
 from fedcoin.v1 import genesis_pb2
 
 MAX_GENESIS_BYTES: Final = 16 << 20
@@ -66,7 +66,7 @@ def parse_genesis(raw: bytes) -> Genesis:
         )
     if not 1 <= message.time_ms <= _LAST_MS:
         raise _refused("time_ms", f"is {message.time_ms}; it must be a Unix time in milliseconds")
-    parameters = parameters_of(message.parameters)
+    parameters = parse_parameters(message.parameters)
     genesis = Genesis(
         chain_id=message.chain_id,
         time_ms=message.time_ms,

@@ -72,7 +72,7 @@ class Parameters:
     min_samples_percent: int = 25
 
 
-def parameters_of(message: genesis_pb2.Parameters) -> Parameters:
+def parse_parameters(message: genesis_pb2.Parameters) -> Parameters:
     """Fill in the defaults and check every range.
 
     Raises `Refusal` (BAD_GENESIS) that names the parameter.

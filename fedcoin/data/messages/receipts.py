@@ -33,4 +33,4 @@ def receipt_path(receipts: Sequence[bytes], index: int) -> list[bytes]:
 
     Raises `IndexError` when there is no such receipt.
     """
-    return merkle.path(receipts, index)
+    return merkle.audit_path(receipts, index)

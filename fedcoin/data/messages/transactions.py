@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-from fedcoin.data.crypto.addresses import address_of
-from fedcoin.data.crypto.hashing import Context, sha256
-from fedcoin.data.crypto.keys import PUBLIC_KEY_BYTES, SIGNATURE_BYTES, KeyPair, verify
+from fedcoin.data.crypto.addresses import derive_address
+from fedcoin.data.crypto.hashing import SigningContext, sha256
+from fedcoin.data.crypto.keys import PUBLIC_KEY_BYTES, SIGNATURE_BYTES, KeyPair, verify_signature
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.messages import canonical
 from fedcoin.v1.transaction_pb2 import SignedTransaction, TransactionBody
@@ -71,7 +71,9 @@ def decode_transaction(
             field="chain_id",
             limit=chain_id,
         )
-    if not verify(envelope.public_key, Context.TX, chain_id, envelope.body, envelope.signature):
+    if not verify_signature(
+        envelope.public_key, SigningContext.TX, chain_id, envelope.body, envelope.signature
+    ):
         raise RefusalError(
             DataCode.BAD_SIGNATURE,
             "the signature is not the public key's signature of this body on this chain",
@@ -91,7 +93,7 @@ def sign_transaction(body: TransactionBody, key: KeyPair) -> Transaction:
     envelope = SignedTransaction(
         body=written,
         public_key=key.public_key,
-        signature=key.sign(Context.TX, body.chain_id, written),
+        signature=key.sign(SigningContext.TX, body.chain_id, written),
     )
     return _transaction(canonical.encode(envelope), envelope, TransactionBody.FromString(written))
 
@@ -105,7 +107,7 @@ def _transaction(raw: bytes, envelope: SignedTransaction, body: TransactionBody)
     return Transaction(
         raw=raw,
         hash=transaction_hash(envelope.public_key, envelope.body),
-        sender=address_of(envelope.public_key),
+        sender=derive_address(envelope.public_key),
         public_key=envelope.public_key,
         body=body,
         body_bytes=envelope.body,

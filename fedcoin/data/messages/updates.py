@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-from fedcoin.data.crypto.addresses import ADDRESS_BYTES, address_of
-from fedcoin.data.crypto.hashing import HASH_BYTES, Context
-from fedcoin.data.crypto.keys import PUBLIC_KEY_BYTES, SIGNATURE_BYTES, KeyPair, verify
+from fedcoin.data.crypto.addresses import ADDRESS_BYTES, derive_address
+from fedcoin.data.crypto.hashing import HASH_BYTES, SigningContext
+from fedcoin.data.crypto.keys import PUBLIC_KEY_BYTES, SIGNATURE_BYTES, KeyPair, verify_signature
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.messages import canonical
 from fedcoin.v1.task_pb2 import ClientUpdate, SignedUpdate
@@ -43,7 +43,7 @@ def sign_update(update: ClientUpdate, key: KeyPair, chain_id: str) -> SignedUpda
     return SignedUpdate(
         body=body,
         public_key=key.public_key,
-        signature=key.sign(Context.UPDATE, chain_id, body),
+        signature=key.sign(SigningContext.UPDATE, chain_id, body),
     )
 
 
@@ -61,13 +61,15 @@ def decode_update(envelope: SignedUpdate, chain_id: str) -> Update:
     canonical.check_length(body.address, ADDRESS_BYTES, "update.address")
     canonical.check_range(body.round, 1, 2**32 - 1, "update.round")
     canonical.check_range(body.num_samples, 1, MAX_SAMPLES, "update.num_samples")
-    if body.address != address_of(envelope.public_key):
+    if body.address != derive_address(envelope.public_key):
         raise RefusalError(
             DataCode.BAD_ADDRESS,
             "update.address is not the address of the key that signed the update",
             field="update.address",
         )
-    if not verify(envelope.public_key, Context.UPDATE, chain_id, envelope.body, envelope.signature):
+    if not verify_signature(
+        envelope.public_key, SigningContext.UPDATE, chain_id, envelope.body, envelope.signature
+    ):
         raise RefusalError(
             DataCode.BAD_SIGNATURE,
             "update.signature is not the client's signature of this update on this chain",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final, cast
 
-from fedcoin.data.crypto.hashing import HASH_BYTES, Context
-from fedcoin.data.crypto.keys import PUBLIC_KEY_BYTES, SIGNATURE_BYTES, KeyPair, verify
+from fedcoin.data.crypto.hashing import HASH_BYTES, SigningContext
+from fedcoin.data.crypto.keys import PUBLIC_KEY_BYTES, SIGNATURE_BYTES, KeyPair, verify_signature
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.messages import canonical
 from fedcoin.data.messages.blocks import MAX_BLOCK_BYTES, decode_block
@@ -65,7 +65,7 @@ def sign_vote(
     envelope = SignedVote(
         body=body,
         public_key=key.public_key,
-        signature=key.sign(Context.VOTE, chain_id, body),
+        signature=key.sign(SigningContext.VOTE, chain_id, body),
     )
     return Vote(kind, height, round, block_hash, key.public_key, envelope)
 
@@ -85,7 +85,7 @@ def decode_vote(envelope: SignedVote, chain_id: str) -> Vote:
     _check_place(body, "vote")
     if body.block_hash:
         canonical.check_length(body.block_hash, HASH_BYTES, "vote.block_hash")
-    _check_signature(envelope, Context.VOTE, chain_id, "vote")
+    _check_signature(envelope, SigningContext.VOTE, chain_id, "vote")
     return Vote(
         kind=body.kind,
         height=body.height,
@@ -117,7 +117,7 @@ def sign_proposal(
     envelope = SignedProposal(
         body=body,
         public_key=key.public_key,
-        signature=key.sign(Context.PROPOSAL, chain_id, body),
+        signature=key.sign(SigningContext.PROPOSAL, chain_id, body),
         block=block,
     )
     return Proposal(height, round, valid_round, block_hash, key.public_key, block, envelope)
@@ -137,7 +137,7 @@ def decode_proposal(
     _check_place(body, "proposal")
     canonical.check_range(body.valid_round_plus_one, 0, body.round, "proposal.valid_round_plus_one")
     canonical.check_length(body.block_hash, HASH_BYTES, "proposal.block_hash")
-    _check_signature(envelope, Context.PROPOSAL, chain_id, "proposal")
+    _check_signature(envelope, SigningContext.PROPOSAL, chain_id, "proposal")
     block = decode_block(envelope.block, max_block_bytes)
     if block.hash != body.block_hash or block.header.height != body.height:
         raise RefusalError(
@@ -173,9 +173,11 @@ def _check_place(body: vote_pb2.Vote | vote_pb2.Proposal, name: str) -> None:
 
 
 def _check_signature(
-    envelope: SignedVote | SignedProposal, context: Context, chain_id: str, name: str
+    envelope: SignedVote | SignedProposal, context: SigningContext, chain_id: str, name: str
 ) -> None:
-    if not verify(envelope.public_key, context, chain_id, envelope.body, envelope.signature):
+    if not verify_signature(
+        envelope.public_key, context, chain_id, envelope.body, envelope.signature
+    ):
         raise RefusalError(
             DataCode.BAD_SIGNATURE,
             f"{name}.signature is not the key's signature of this {name} on this chain",

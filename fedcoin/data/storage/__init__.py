@@ -1,1 +1,13 @@
-"""Storage: a node's SQLite database, its indexes, its own votes, and snapshot files."""
+"""Storage: what a node keeps on disk beside its artifacts and keys.
+
+Decides how the chain, the ledger's state, indexes and the validator's own votes are written to
+one SQLite file so that no crash separates them, and what a snapshot file looks like. It stores
+bytes and checks that blocks follow one another; whether a block is valid, and what the entries of
+the state mean, is decided by the contract layer.
+
+* `database`: opens, checks and writes an SQLite file; `schema`: its tables and migrations.
+* `chain_store`: the facade that the node uses; `block_index`: queries by hash, id and address.
+* `vote_log`: the validator's own signed votes.
+* `trusted_headers`: headers below a snapshot; `state_view`: a read-only view of the state.
+* `snapshot_files`: snapshots as files, and the folder that holds them.
+"""

@@ -1,7 +1,6 @@
-"""Where things stand in the chain: transactions, campaigns, tasks, reveals and payments.
+"""Indexes of the chain: where transactions, campaigns, tasks, reveals and payments are.
 
-All of it follows from blocks and receipts; it is written in the same transaction as they are.
-A place is a height and a position, from 0, among the block's transactions or receipts.
+All rows follow from blocks and receipts, and are written in the same transaction as they are.
 """
 
 from __future__ import annotations
@@ -10,32 +9,52 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from fedcoin.data.crypto.addresses import address_of
+from fedcoin.data.crypto.addresses import derive_address
 from fedcoin.data.messages.blocks import Block
 from fedcoin.data.messages.transactions import transaction_hash
 from fedcoin.data.storage.database import Database
 from fedcoin.v1.block_pb2 import Receipt
 from fedcoin.v1.transaction_pb2 import SignedTransaction, TransactionBody
 
-_END: Final = 2**63 - 1
+_MAX_INTEGER: Final = 2**63 - 1
+"""The largest integer that SQLite can hold."""
 
 
-class Place(NamedTuple):
-    """A height, and a position from 0 among the block's transactions, or its receipts."""
+class Location(NamedTuple):
+    """Where a transaction or a receipt is in the chain."""
 
     height: int
+    """The height of its block."""
     position: int
+    """Its index, from 0, among the block's transactions or receipts."""
 
 
-class Opened(NamedTuple):
-    """A campaign or a task, and the place of the transaction that opened it."""
+class IndexEntry(NamedTuple):
+    """A campaign or a task, and where the transaction is that opened it."""
 
     id: bytes
-    place: Place
+    """32 bytes: the hash of that transaction."""
+    location: Location
+
+
+class SnapshotTask(NamedTuple):
+    """A task in the state of a snapshot, whose opening block is not stored."""
+
+    opened_height: int
+    id: bytes
+    """32 bytes."""
+    campaign_id: bytes
+    """32 bytes."""
 
 
 def write_index(connection: sqlite3.Connection, block: Block, receipts: Sequence[bytes]) -> None:
-    """Add a block's rows to the index tables, inside the caller's transaction."""
+    """Write the index rows of a block.
+
+    Args:
+        connection: A connection inside the caller's write transaction.
+        block: The block.
+        receipts: The block's serialised receipts, in order.
+    """
     for index, raw in enumerate(block.transactions):
         _write_transaction(connection, block.height, index, raw)
     for index, raw in enumerate(receipts):
@@ -48,30 +67,32 @@ def write_index(connection: sqlite3.Connection, block: Block, receipts: Sequence
             )
 
 
-class OldTask(NamedTuple):
-    """A task of which the state knows, but whose blocks are not kept."""
-
-    opened_height: int
-    id: bytes
-    campaign_id: bytes
-
-
-def write_old_index(
-    connection: sqlite3.Connection, base: int, campaigns: Sequence[bytes], tasks: Sequence[OldTask]
+def write_snapshot_index(
+    connection: sqlite3.Connection,
+    base_height: int,
+    campaigns: Sequence[bytes],
+    tasks: Sequence[SnapshotTask],
 ) -> None:
-    """Add what the state of a snapshot at height ``base`` tells, inside the caller's transaction.
+    """Write index rows for the campaigns and tasks in a snapshot's state.
 
-    Positions in blocks that are not kept are made up, by id; campaigns stand at ``base``.
+    Their blocks are not stored, so the rows hold substitutes for unknown locations: campaigns get
+    the snapshot's height, and positions count the ids in rising order.
+
+    Args:
+        connection: A connection inside the caller's write transaction.
+        base_height: The snapshot's height.
+        campaigns: The ids of all campaigns in the state, 32 bytes each.
+        tasks: All tasks in the state.
     """
     connection.executemany(
         "INSERT INTO campaigns VALUES (?, ?, ?)",
-        [(base, place, id) for place, id in enumerate(sorted(campaigns))],
+        [(base_height, position, id) for position, id in enumerate(sorted(campaigns))],
     )
     connection.executemany(
         "INSERT INTO tasks VALUES (?, ?, ?, ?)",
         [
-            (task.opened_height, i, task.id, task.campaign_id)
-            for i, task in enumerate(sorted(tasks))
+            (task.opened_height, position, task.id, task.campaign_id)
+            for position, task in enumerate(sorted(tasks))
         ],
     )
 
@@ -81,7 +102,7 @@ def _write_transaction(connection: sqlite3.Connection, height: int, index: int, 
     body = TransactionBody.FromString(envelope.body)
     hash, sender = (
         transaction_hash(envelope.public_key, envelope.body),
-        address_of(envelope.public_key),
+        derive_address(envelope.public_key),
     )
     connection.execute(
         "INSERT INTO transactions VALUES (?, ?, ?, ?)", (hash, height, index, sender)
@@ -95,96 +116,176 @@ def _write_transaction(connection: sqlite3.Connection, height: int, index: int, 
             (height, index, hash, body.open_task.campaign_id),
         )
     elif action == "reveal_shapley" and body.reveal_shapley.evidence.leaves:
-        # An opening shows nothing. A later attempt's reveal takes the place of an earlier one's.
+        # Openings carry no evidence, so they are not indexed. The reveal of a later attempt
+        # replaces that of an earlier one.
         connection.execute(
             "INSERT OR REPLACE INTO reveals VALUES (?, ?, ?, ?)",
             (body.reveal_shapley.task_id, sender, height, index),
         )
 
 
-def _bound(before: tuple[int, int] | None) -> tuple[int, int]:
-    # SQLite has no integers beyond 63 bits, and page tokens come from strangers.
-    height, position = before or (_END, _END)
-    return min(height, _END), min(position, _END)
-
-
 class BlockIndex:
-    """Queries on the index tables."""
+    """Queries on the index tables; usable from several threads.
+
+    Lists are in falling order of location. Where a method takes `before`, it lists only entries
+    with a smaller (height, position); any integers from 0 on are accepted, as page tokens come
+    from strangers.
+    """
 
     def __init__(self, database: Database) -> None:
+        """Use the index tables of a database.
+
+        Args:
+            database: The node's database.
+        """
         self._database = database
 
-    def transaction(self, hash: bytes) -> Place | None:
-        """Where a transaction stands, by its 32-byte hash."""
-        return self._place("SELECT height, place FROM transactions WHERE hash = ?", (hash,))
+    def find_transaction(self, hash: bytes) -> Location | None:
+        """Find a transaction.
 
-    def task(self, task_id: bytes, height: int) -> Place | None:
-        """Where a task stands that was opened at a height."""
-        return self._place(
-            "SELECT height, place FROM tasks WHERE height = ? AND task_id = ?", (height, task_id)
+        Args:
+            hash: The transaction's hash, 32 bytes.
+
+        Returns:
+            Its location among transactions, or None when no stored block holds it.
+        """
+        return self._find("SELECT height, position FROM transactions WHERE hash = ?", (hash,))
+
+    def find_task(self, task_id: bytes, height: int) -> Location | None:
+        """Find the transaction that opened a task.
+
+        Args:
+            task_id: The task's id, 32 bytes.
+            height: The height at which it was opened.
+
+        Returns:
+            The location among transactions, or None when there is no such task.
+        """
+        return self._find(
+            "SELECT height, position FROM tasks WHERE height = ? AND task_id = ?",
+            (height, task_id),
         )
 
-    def reveal(self, task_id: bytes, miner: bytes) -> Place | None:
-        """Where a miner (20 bytes) last revealed for a task (32 bytes)."""
-        return self._place(
-            "SELECT height, place FROM reveals WHERE task_id = ? AND miner = ?", (task_id, miner)
+    def find_reveal(self, task_id: bytes, miner: bytes) -> Location | None:
+        """Find the latest transaction in which a miner revealed evidence for a task.
+
+        Args:
+            task_id: The task's id, 32 bytes.
+            miner: The miner's address, 20 bytes.
+
+        Returns:
+            The location among transactions, or None when there is none.
+        """
+        return self._find(
+            "SELECT height, position FROM reveals WHERE task_id = ? AND miner = ?",
+            (task_id, miner),
         )
 
-    def transactions_of(
+    def list_transactions(
         self, sender: bytes, limit: int, before: tuple[int, int] | None = None
-    ) -> list[Place]:
-        """An address' transactions, the latest first, at most `limit`, all before a place."""
-        rows = self._database.rows(
-            "SELECT height, place FROM transactions WHERE sender = ? AND (height, place) < (?, ?)"
-            " ORDER BY height DESC, place DESC LIMIT ?",
-            (sender, *_bound(before), limit),
-        )
-        return [Place(*row) for row in rows]
+    ) -> list[Location]:
+        """List the transactions that an address sent, the latest first.
 
-    def campaigns(self, limit: int, before: tuple[int, int] | None = None) -> list[Opened]:
-        """Campaigns, the latest first, at most `limit`, all opened before a place."""
-        rows = self._database.rows(
-            "SELECT campaign_id, height, place FROM campaigns WHERE (height, place) < (?, ?)"
-            " ORDER BY height DESC, place DESC LIMIT ?",
-            (*_bound(before), limit),
-        )
-        return [Opened(row[0], Place(row[1], row[2])) for row in rows]
+        Args:
+            sender: The address, 20 bytes.
+            limit: The largest number to list.
+            before: List only smaller locations.
 
-    def tasks(
+        Returns:
+            Locations among transactions.
+        """
+        rows = self._database.rows(
+            "SELECT height, position FROM transactions"
+            " WHERE sender = ? AND (height, position) < (?, ?)"
+            " ORDER BY height DESC, position DESC LIMIT ?",
+            (sender, *_upper_bound(before), limit),
+        )
+        return [Location(*row) for row in rows]
+
+    def list_campaigns(self, limit: int, before: tuple[int, int] | None = None) -> list[IndexEntry]:
+        """List campaigns, the latest first.
+
+        Args:
+            limit: The largest number to list.
+            before: List only smaller locations.
+
+        Returns:
+            The campaigns.
+        """
+        rows = self._database.rows(
+            "SELECT campaign_id, height, position FROM campaigns WHERE (height, position) < (?, ?)"
+            " ORDER BY height DESC, position DESC LIMIT ?",
+            (*_upper_bound(before), limit),
+        )
+        return [IndexEntry(row[0], Location(row[1], row[2])) for row in rows]
+
+    def list_tasks(
         self,
         limit: int,
         before: tuple[int, int] | None = None,
         campaign_id: bytes | None = None,
-    ) -> list[Opened]:
-        """Tasks, of one campaign if given, the latest first, as `campaigns` does it."""
-        chosen = "" if campaign_id is None else "campaign_id = ? AND "
+    ) -> list[IndexEntry]:
+        """List tasks, the latest first.
+
+        Args:
+            limit: The largest number to list.
+            before: List only smaller locations.
+            campaign_id: List only tasks of this campaign, 32 bytes; None for all.
+
+        Returns:
+            The tasks.
+        """
+        condition = "" if campaign_id is None else "campaign_id = ? AND "
         arguments = () if campaign_id is None else (campaign_id,)
         rows = self._database.rows(
-            f"SELECT task_id, height, place FROM tasks WHERE {chosen}(height, place) < (?, ?)"
-            " ORDER BY height DESC, place DESC LIMIT ?",
-            (*arguments, *_bound(before), limit),
+            f"SELECT task_id, height, position FROM tasks"
+            f" WHERE {condition}(height, position) < (?, ?)"
+            " ORDER BY height DESC, position DESC LIMIT ?",
+            (*arguments, *_upper_bound(before), limit),
         )
-        return [Opened(row[0], Place(row[1], row[2])) for row in rows]
+        return [IndexEntry(row[0], Location(row[1], row[2])) for row in rows]
 
-    def payments_of_task(self, task_id: bytes) -> list[Place]:
-        """The places, among their blocks' receipts, of all that a task paid, in order."""
+    def list_task_payments(self, task_id: bytes) -> list[Location]:
+        """List all payments of a task, in the order in which they were made.
+
+        Args:
+            task_id: The task's id, 32 bytes.
+
+        Returns:
+            Locations among receipts.
+        """
         rows = self._database.rows(
-            "SELECT height, place FROM payments WHERE task_id = ? ORDER BY height, place",
+            "SELECT height, position FROM payments WHERE task_id = ? ORDER BY height, position",
             (task_id,),
         )
-        return [Place(*row) for row in rows]
+        return [Location(*row) for row in rows]
 
-    def payments_to(
+    def list_payments(
         self, address: bytes, limit: int, before: tuple[int, int] | None = None
-    ) -> list[Place]:
-        """The places of payments to an address, the latest first, as `campaigns` does it."""
-        rows = self._database.rows(
-            "SELECT height, place FROM payments WHERE address = ? AND (height, place) < (?, ?)"
-            " ORDER BY height DESC, place DESC LIMIT ?",
-            (address, *_bound(before), limit),
-        )
-        return [Place(*row) for row in rows]
+    ) -> list[Location]:
+        """List payments to an address, the latest first.
 
-    def _place(self, statement: str, arguments: tuple[object, ...]) -> Place | None:
+        Args:
+            address: The address, 20 bytes.
+            limit: The largest number to list.
+            before: List only smaller locations.
+
+        Returns:
+            Locations among receipts.
+        """
+        rows = self._database.rows(
+            "SELECT height, position FROM payments"
+            " WHERE address = ? AND (height, position) < (?, ?)"
+            " ORDER BY height DESC, position DESC LIMIT ?",
+            (address, *_upper_bound(before), limit),
+        )
+        return [Location(*row) for row in rows]
+
+    def _find(self, statement: str, arguments: tuple[object, ...]) -> Location | None:
         row = self._database.row(statement, arguments)
-        return None if row is None else Place(*row)
+        return None if row is None else Location(*row)
+
+
+def _upper_bound(before: tuple[int, int] | None) -> tuple[int, int]:
+    height, position = before or (_MAX_INTEGER, _MAX_INTEGER)
+    return min(height, _MAX_INTEGER), min(position, _MAX_INTEGER)

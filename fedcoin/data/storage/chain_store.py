@@ -1,11 +1,11 @@
-"""A node's chain: blocks, the state after them, indexes and own votes, in one SQLite file.
+"""A node's chain in one SQLite file: blocks, the state after the last one, indexes, own votes.
 
-A chain that began from a snapshot has no blocks up to its base, the snapshot's height: of these
-it has the base's header, and the headers after which others decided.
+One write transaction carries a block with everything that follows from it, so that blocks and
+state never come apart. The store checks that each block follows the one before it; the caller
+checks that it is valid.
 
-One write transaction carries a block with everything that follows from it, so that block and
-state never come apart. The store checks that a block stands on the one before it and nothing
-more: that it is valid is for the caller to know.
+A chain that started from a snapshot has no blocks up to its base height, the snapshot's. Of those
+it keeps the headers that `trusted_headers` describes.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from fedcoin.data.crypto.hashing import sha256
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.messages.blocks import Block
 from fedcoin.data.messages.genesis import Genesis
-from fedcoin.data.storage.block_index import BlockIndex, Place, write_index
+from fedcoin.data.storage.block_index import BlockIndex, write_index
 from fedcoin.data.storage.database import Database
-from fedcoin.data.storage.schema import TABLES, every_row
+from fedcoin.data.storage.schema import TABLES, select_all_rows
 from fedcoin.data.storage.state_view import StateView
 from fedcoin.data.storage.trusted_headers import (
-    BASE_HEIGHT,
-    LAST_HEIGHT,
-    Base,
-    PastHeader,
-    last_block,
-    write_base,
+    SELECT_BASE_HEIGHT,
+    SELECT_LAST_HEIGHT,
+    SnapshotBase,
+    TrustedHeader,
+    select_last_block,
+    write_snapshot_base,
 )
-from fedcoin.data.storage.vote_log import OwnVote, VoteLog, prune
+from fedcoin.data.storage.vote_log import VoteLog, prune_votes
 from fedcoin.v1.block_pb2 import BlockHeader
 
 _PAGE: Final = 1_024
@@ -42,46 +42,64 @@ _INITIALISED: Final = "initialised"
 
 @dataclass(frozen=True, slots=True)
 class StoredBlock:
-    """A serialised Block, and the serialised Certificate that made it final."""
+    """A block and what made it final."""
 
     raw: bytes = field(repr=False)
+    """The serialised Block."""
     certificate: bytes = field(repr=False)
+    """The serialised Certificate of the block."""
 
 
 class ChainStore:
-    """The store of one node; usable from several threads.
+    """The chain of one node; usable from several threads.
 
-    `index` answers where transactions, campaigns, tasks and payments stand. Reads see
-    everything that was committed and nothing else.
+    Reads see everything that was committed and nothing else. It is also the contract layer's
+    `StateReader` (`get` and `scan`).
     """
 
     def __init__(self, database: Database, genesis: Genesis) -> None:
+        """Use a database that holds this genesis' chain; `open` checks that.
+
+        Args:
+            database: The open database.
+            genesis: The network's genesis.
+        """
         self.index: Final = BlockIndex(database)
-        self._genesis = genesis
+        """Finds transactions, campaigns, tasks, reveals and payments."""
+        self.votes: Final = VoteLog(database)
+        """The votes that this node's validator signed."""
         self._database = database
-        self._votes = VoteLog(database)
         self._append_lock = threading.Lock()
-        self._base: int = database.rows(BASE_HEIGHT)[0][0]
-        row = database.row(last_block("height, hash"))
+        self._base_height: int = database.rows(SELECT_BASE_HEIGHT)[0][0]
+        row = database.row(select_last_block("height, hash"))
         self._tip: tuple[int, bytes] = (0, genesis.hash) if row is None else (row[0], row[1])
 
     @classmethod
     def open(cls, path: Path, genesis: Genesis) -> ChainStore:
-        """Open the chain of this genesis, or begin it when there is no file at `path`.
+        """Open the chain of a network, or create an empty one when the file is missing.
 
-        Raises `Refusal`: BAD_STORE when the file is damaged or not a chain, NEWER_STORE when
-        a later version of the program wrote it, WRONG_CHAIN when it has another genesis.
+        Args:
+            path: The database file.
+            genesis: The network's genesis.
+
+        Returns:
+            The open store.
+
+        Raises:
+            RefusalError: BAD_STORE when the file is damaged or holds no chain, NEWER_STORE when
+                a later version of the program wrote it, WRONG_CHAIN when it holds the chain of
+                another genesis.
         """
         meta = {"chain_id": genesis.chain_id.encode(), "genesis_hash": genesis.hash}
         database = Database.open(path, meta)
         try:
-            found = database.meta("genesis_hash")
-            if found != genesis.hash:
+            stored_hash = database.meta("genesis_hash")
+            if stored_hash != genesis.hash:
                 chain = (database.meta("chain_id") or b"?").decode(errors="replace")
                 raise RefusalError(
                     DataCode.WRONG_CHAIN,
-                    f"{path} holds chain {chain!r} with genesis {(found or b'').hex()}; this is "
-                    f"chain {genesis.chain_id!r} with genesis {genesis.hash.hex()}: use another "
+                    f"{path} holds chain {chain!r} with genesis {(stored_hash or b'').hex()}; this "
+                    f"is chain {genesis.chain_id!r} with genesis {genesis.hash.hex()}: use another "
                     "home folder, or the genesis file that belongs to it",
                     field="genesis_hash",
                     limit=genesis.hash.hex(),
@@ -93,7 +111,7 @@ class ChainStore:
             raise
 
     def close(self) -> None:
-        """Close the file. The store must not be used after."""
+        """Close the file. The store must not be used afterwards."""
         self._database.close()
 
     def __enter__(self) -> ChainStore:
@@ -101,18 +119,22 @@ class ChainStore:
 
     def __exit__(
         self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
+        exception_type: type[BaseException] | None,
+        exception: BaseException | None,
+        traceback: TracebackType | None,
     ) -> None:
         self.close()
 
     # Writing ------------------------------------------------------------------------------
 
     def initialise(self, changes: Mapping[bytes, bytes | None]) -> bool:
-        """Write the state that genesis makes, once; later calls change nothing.
+        """Write the state of genesis, once; later calls change nothing.
 
-        Returns whether this call wrote it.
+        Args:
+            changes: The entries of the state.
+
+        Returns:
+            True when this call wrote them.
         """
         with self._database.write() as connection:
             query = "SELECT 1 FROM meta WHERE name = ?"
@@ -129,15 +151,23 @@ class ChainStore:
         receipts: Sequence[bytes],
         changes: Mapping[bytes, bytes | None],
     ) -> None:
-        """Add the next block, its receipts and its changes of state (None deletes a key).
+        """Store the next block with everything that follows from it.
 
-        All of it is on disk when this returns. Raises `ValueError` when the block does not
-        stand on the last one.
+        All of it is on disk when this returns.
+
+        Args:
+            block: The next block.
+            certificate: The serialised Certificate that makes it final.
+            receipts: The block's serialised receipts, in order.
+            changes: The entries of the state that the block changes; None deletes a key.
+
+        Raises:
+            ValueError: When the block does not follow the last one.
         """
         with self._append_lock:
             height, hash = self._tip
             if block.height != height + 1 or block.header.parent_hash != hash:
-                raise ValueError(f"block {block.height} does not stand on block {height}")
+                raise ValueError(f"block {block.height} does not follow block {height}")
             with self._database.write() as connection:
                 connection.execute(
                     "INSERT INTO blocks VALUES (?, ?, ?, ?, ?)",
@@ -145,7 +175,7 @@ class ChainStore:
                 )
                 connection.executemany(
                     "INSERT INTO receipts VALUES (?, ?, ?)",
-                    [(block.height, place, raw) for place, raw in enumerate(receipts)],
+                    [(block.height, position, raw) for position, raw in enumerate(receipts)],
                 )
                 connection.executemany(_PUT, _puts(changes))
                 connection.executemany(
@@ -156,13 +186,19 @@ class ChainStore:
             self._tip = (block.height, block.hash)
 
     def restore(
-        self, batches: Iterable[Iterable[tuple[bytes, bytes]]], base: Callable[[], Base]
+        self, batches: Iterable[Iterable[tuple[bytes, bytes]]], base: Callable[[], SnapshotBase]
     ) -> None:
-        """Begin from a snapshot instead of genesis: all of its state, or nothing changes.
+        """Start the chain from a snapshot instead of genesis.
 
-        `base` is asked once the batches have ended, for what their entries stand on. Whatever
-        either of them raises leaves the store as it was. No vote up to the base's height is
-        ever cast from here. Raises `ValueError` when the store has blocks.
+        Replaces the whole state in one transaction: whatever `batches` or `base` raises leaves
+        the store as it was. From here on this node signs no votes up to the snapshot's height.
+
+        Args:
+            batches: The entries of the state, in batches.
+            base: Called once the batches have ended; returns what belongs to them.
+
+        Raises:
+            ValueError: When the store holds blocks.
         """
         with self._append_lock:
             if self._tip[0]:
@@ -171,36 +207,41 @@ class ChainStore:
                 connection.execute("DELETE FROM state")
                 for batch in batches:
                     connection.executemany("INSERT INTO state VALUES (?, ?)", batch)
-                found = base()
-                write_base(connection, found)
+                snapshot_base = base()
+                write_snapshot_base(connection, snapshot_base)
                 connection.execute(
                     "INSERT OR REPLACE INTO meta VALUES (?, ?)", (_INITIALISED, b"1")
                 )
-                prune(connection, found.height + 1)
-            self._base = found.height
-            self._tip = (found.height, sha256(found.past[-1].header))
+                prune_votes(connection, snapshot_base.height + 1)
+            self._base_height = snapshot_base.height
+            self._tip = (snapshot_base.height, sha256(snapshot_base.headers[-1].header))
 
-    # State (contract's StateReader) -------------------------------------------------------
+    # State --------------------------------------------------------------------------------
 
-    def pinned(self) -> StateView:
-        """The state after the last block, which later blocks do not change for the reader."""
-        return StateView(self._database.pin())
+    def open_state_view(self) -> StateView:
+        """Open a view of the state after the last block, isolated from later blocks.
+
+        Returns:
+            The view; close it after use.
+        """
+        return StateView(self._database.begin_read())
 
     def get(self, key: bytes) -> bytes | None:
-        """The value of a key after the last block."""
+        """Implement `StateReader.get` for the state after the last block."""
         row = self._database.row("SELECT value FROM state WHERE key = ?", (key,))
         return None if row is None else bytes(row[0])
 
     def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """Keys that begin with `prefix` and their values, in rising order of keys.
+        """Implement `StateReader.scan` for the state after the last block.
 
-        Read in pages of 1,024: a block that is appended in between shows from the next page on.
+        Reads 1,024 entries at a time: a block that is appended meanwhile shows from the next
+        page on.
         """
-        comparison, start, end = ">=", prefix, _after(prefix)
-        bound = "" if end is None else " AND key < ?"
+        comparison, start, end = ">=", prefix, _end_of_prefix(prefix)
+        condition = "" if end is None else " AND key < ?"
         while True:
             rows = self._database.rows(
-                f"SELECT key, value FROM state WHERE key {comparison} ?{bound}"
+                f"SELECT key, value FROM state WHERE key {comparison} ?{condition}"
                 f" ORDER BY key LIMIT {_PAGE}",
                 (start,) if end is None else (start, end),
             )
@@ -211,119 +252,158 @@ class ChainStore:
 
     # Blocks -------------------------------------------------------------------------------
 
-    def base(self) -> int:
-        """The height up to which blocks are not kept; 0 for a chain that is whole."""
-        return self._base
+    def base_height(self) -> int:
+        """Return the height up to which no blocks are stored; 0 without a snapshot."""
+        return self._base_height
 
-    def past(self) -> list[PastHeader]:
-        """What is kept of the chain up to its base, by height."""
+    def trusted_headers(self) -> list[TrustedHeader]:
+        """List the headers that are kept from below the snapshot, in order of height."""
         rows = self._database.rows(
-            "SELECT height, header, certificate, next_validators FROM past ORDER BY height"
+            "SELECT height, header, certificate, next_validators FROM trusted_headers"
+            " ORDER BY height"
         )
-        return [PastHeader(*row) for row in rows]
+        return [TrustedHeader(*row) for row in rows]
 
     def height(self) -> int:
-        """The height of the last block, the base's where there is none; 0 for genesis alone."""
+        """Return the height of the last block (or of the snapshot); 0 for genesis alone."""
         return self._tip[0]
 
     def tip_hash(self) -> bytes:
-        """The hash of that block; the genesis hash at height 0."""
+        """Return the hash of the last block, 32 bytes; the genesis hash at height 0."""
         return self._tip[1]
 
     def block(self, height: int) -> StoredBlock | None:
-        """The block at a height and its certificate."""
-        row = self._at("SELECT block, certificate FROM blocks WHERE height = ?", height)
+        """Read a block.
+
+        Args:
+            height: The block's height; any integer.
+
+        Returns:
+            The block and its certificate, or None when it is not stored.
+        """
+        row = self._at_height("SELECT block, certificate FROM blocks WHERE height = ?", height)
         return None if row is None else StoredBlock(row[0], row[1])
 
     def header_bytes(self, height: int) -> bytes | None:
-        """The serialised header at a height: what its hash is over; of `past` ones too."""
-        row = self._certified(height)
+        """Read the header of a block, or one of the trusted headers.
+
+        Args:
+            height: The block's height; any integer.
+
+        Returns:
+            The serialised BlockHeader, whose SHA-256 is the block's hash; None when neither is
+            stored.
+        """
+        row = self._header_and_certificate(height)
         return None if row is None else bytes(row[0])
 
     def header(self, height: int) -> BlockHeader | None:
-        """The header at a height."""
+        """Read the header of a block, or one of the trusted headers.
+
+        Args:
+            height: The block's height; any integer.
+
+        Returns:
+            The header, or None when neither is stored.
+        """
         raw = self.header_bytes(height)
         return None if raw is None else BlockHeader.FromString(raw)
 
     def certificate(self, height: int) -> bytes | None:
-        """The serialised certificate of the block at a height; of `past` ones too."""
-        row = self._certified(height)
+        """Read the certificate that made a block final, also that of a trusted header.
+
+        Args:
+            height: The block's height; any integer.
+
+        Returns:
+            The serialised Certificate, or None when neither is stored.
+        """
+        row = self._header_and_certificate(height)
         return None if row is None else bytes(row[1])
 
     def block_height(self, hash: bytes) -> int | None:
-        """The height of the block with this hash; of `past` ones too."""
+        """Find a block, or a trusted header, by its hash.
+
+        Args:
+            hash: The block's hash, 32 bytes.
+
+        Returns:
+            The height, or None when neither is stored.
+        """
         row = self._database.row(
             "SELECT height FROM blocks WHERE hash = ?"
-            " UNION ALL SELECT height FROM past WHERE hash = ?",
+            " UNION ALL SELECT height FROM trusted_headers WHERE hash = ?",
             (hash, hash),
         )
         return None if row is None else int(row[0])
 
     def receipts(self, height: int) -> tuple[bytes, ...]:
-        """The serialised receipts of a block, in order; none when there is no such block."""
+        """Read the receipts of a block.
+
+        Args:
+            height: The block's height.
+
+        Returns:
+            The serialised receipts, in order; empty when the block is not stored.
+        """
         rows = self._database.rows(
-            "SELECT receipt FROM receipts WHERE height = ? ORDER BY place", (height,)
+            "SELECT receipt FROM receipts WHERE height = ? ORDER BY position", (height,)
         )
         return tuple(row[0] for row in rows)
 
-    def transaction_location(self, hash: bytes) -> Place | None:
-        """(height, index) of a transaction, by its 32-byte hash."""
-        return self.index.transaction(hash)
-
-    def task_reveal(self, task_id: bytes, miner: bytes) -> Place | None:
-        """(height, index) of a miner's latest reveal for a task."""
-        return self.index.reveal(task_id, miner)
-
-    # Own votes ----------------------------------------------------------------------------
-
-    def record_vote(
-        self, kind_key: str, height: int, round: int, block_hash: bytes, envelope: bytes
-    ) -> None:
-        """Write down what this validator is about to say; see `VoteLog.record`."""
-        self._votes.record(OwnVote(kind_key, height, round, block_hash, envelope))
-
-    def own_votes(self, height: int) -> list[OwnVote]:
-        """What this validator said at a height, by round and then kind."""
-        return self._votes.at(height)
-
-    def prune_votes(self, below_height: int) -> None:
-        """Forget own votes below a height, and never vote there again."""
-        self._votes.prune(below_height)
-
-    # Care ---------------------------------------------------------------------------------
+    # Maintenance --------------------------------------------------------------------------
 
     def backup(self, path: Path) -> int:
-        """Copy the database to a new file while the node runs; returns the copy's height.
+        """Copy the database to a new file while the node runs.
 
-        The copy holds the own votes up to now: a validator that goes back to it must not
-        vote before it has caught up. Raises `FileExistsError`.
+        The copy holds the own votes up to now: a validator that is restored from it must not
+        vote before it has caught up.
+
+        Args:
+            path: The file to create. `FileExistsError` is raised when it exists.
+
+        Returns:
+            The height of the last block in the copy.
         """
         self._database.backup(path)
         with Database.open(path, {}) as copy:
-            return int(copy.rows(LAST_HEIGHT)[0][0])
+            return int(copy.rows(SELECT_LAST_HEIGHT)[0][0])
 
     def integrity_faults(self) -> list[str]:
-        """What a full check of the file finds; empty when it is sound. Slow on large files."""
+        """Check all pages and indexes of the file. Slow on large files.
+
+        Returns:
+            One sentence for each fault; an empty list for a sound file.
+        """
         return self._database.integrity_faults()
 
     def table(self, name: str) -> Iterator[tuple[Any, ...]]:
-        """Every row of one of `schema.TABLES`, all its columns, by its primary key.
+        """Read a whole table without holding it in memory.
 
-        Raises `ValueError` when there is no such table.
+        Args:
+            name: One of `schema.TABLES`.
+
+        Returns:
+            An iterator over the rows, all columns each, in the order of the primary key.
+
+        Raises:
+            ValueError: When there is no such table.
         """
         if name not in TABLES:
             raise ValueError(f"there is no table {name!r}")
-        return self._database.every(every_row(name))
+        return self._database.iterate_rows(select_all_rows(name))
 
-    def _certified(self, height: int) -> tuple[bytes, ...] | None:
-        row = self._at("SELECT header, certificate FROM blocks WHERE height = ?", height)
-        if row is None and height <= self._base:
-            row = self._at("SELECT header, certificate FROM past WHERE height = ?", height)
+    def _header_and_certificate(self, height: int) -> tuple[bytes, ...] | None:
+        row = self._at_height("SELECT header, certificate FROM blocks WHERE height = ?", height)
+        if row is None and height <= self._base_height:
+            row = self._at_height(
+                "SELECT header, certificate FROM trusted_headers WHERE height = ?", height
+            )
         return row
 
-    def _at(self, statement: str, height: int) -> tuple[bytes, ...] | None:
-        # SQLite has no integers beyond 63 bits, and strangers ask for any height. What is in
-        # the database counts, not _tip: the index shows a block as soon as it is committed.
+    def _at_height(self, statement: str, height: int) -> tuple[bytes, ...] | None:
+        # SQLite has no integers beyond 63 bits, and strangers ask for any height. The database
+        # decides what is stored, not `_tip`: the index shows a block as soon as it is committed.
         if not 0 < height < 1 << 63:
             return None
         return self._database.row(statement, (height,))
@@ -338,16 +418,16 @@ def _puts(changes: Mapping[bytes, bytes | None]) -> list[tuple[bytes, bytes]]:
     return [(key, value) for key, value in changes.items() if value is not None]
 
 
-def _after(prefix: bytes) -> bytes | None:
-    """The least key above all keys with this prefix; None when there is none."""
+def _end_of_prefix(prefix: bytes) -> bytes | None:
+    """Return the smallest key above all keys with this prefix; None when there is none."""
     trimmed = prefix.rstrip(b"\xff")
     return trimmed[:-1] + bytes((trimmed[-1] + 1,)) if trimmed else None
 
 
 def _check_tip(database: Database, path: Path) -> None:
     count, first, last = database.rows("SELECT count(*), min(height), max(height) FROM blocks")[0]
-    base = database.rows(BASE_HEIGHT)[0][0]
-    row = database.row(last_block("hash, header"))
+    base = database.rows(SELECT_BASE_HEIGHT)[0][0]
+    row = database.row(select_last_block("hash, header"))
     whole = count == 0 or (first == base + 1 and last == base + count)
     if not whole or (row is not None and sha256(row[1]) != row[0]):
         raise RefusalError(

@@ -1,12 +1,12 @@
-"""One SQLite file, opened with distrust and written durably.
+"""An SQLite file that is checked when it is opened and written durably.
 
-Two connections: one writes, the other reads, so that a read never waits for a commit to reach
-the disk. In WAL mode with `synchronous=FULL` a commit that returned survives a kill and a
-power cut, and one that did not return either happened wholly or not at all.
+One connection writes and another reads, so that a read never waits for a commit to reach the
+disk. In WAL mode with `synchronous=FULL`, a commit that returned survives a kill and a power cut;
+one that did not return took effect either completely or not at all.
 
-A file that is missing is made; one that is empty, truncated, garbage or not ours is refused
-and left alone. A missing file and an empty one are different things: a validator that lost
-its record of votes must not quietly begin anew.
+A missing file is created. A file that is empty, truncated, damaged or not a FedCoin database is
+refused and left alone: a validator that lost its record of votes must not start again as if it
+had never voted.
 """
 
 from __future__ import annotations
@@ -19,14 +19,21 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
-from fedcoin.data.atomic_files import publish
+from fedcoin.data.atomic_files import publish_file
 from fedcoin.data.errors import DataCode, RefusalError
-from fedcoin.data.storage.schema import APPLICATION_ID, SCHEMA_VERSION, TABLES, migrate, version_of
+from fedcoin.data.storage.schema import (
+    APPLICATION_ID,
+    SCHEMA_VERSION,
+    TABLES,
+    migrate,
+    read_version,
+)
 
 Row = tuple[Any, ...]
 
-# Up to this size, all pages are read at every start; this takes a fraction of a second.
-_CHECKED_BYTES: Final = 64 << 20
+_MAX_CHECKED_BYTES: Final = 64 << 20
+"""Up to this file size, every start checks all pages, which takes a fraction of a second."""
+
 _MAGIC: Final = b"SQLite format 3\0"
 _HEADER_BYTES: Final = 100
 _BUSY_SECONDS: Final = 5.0
@@ -36,6 +43,11 @@ class Database:
     """A checked database file; usable from several threads."""
 
     def __init__(self, path: Path) -> None:
+        """Connect to a database that `open` has checked.
+
+        Args:
+            path: The database file.
+        """
         self.path = path
         self._writer = _connect(path)
         self._reader = _connect(path)
@@ -45,11 +57,21 @@ class Database:
 
     @classmethod
     def open(cls, path: Path, meta: Mapping[str, bytes]) -> Database:
-        """Open the file at `path`, or make it with these rows of `meta` when it is missing.
+        """Open a database file, or create it when it is missing.
 
-        Raises `Refusal`: BAD_STORE when the file is damaged or not ours, NEWER_STORE when a
-        later version of the program wrote it. `OSError` and `sqlite3.OperationalError` are
-        failures of the disk.
+        Migrates a file that an earlier version of the program wrote. Failures of the disk raise
+        `OSError` or `sqlite3.OperationalError`.
+
+        Args:
+            path: The database file.
+            meta: Rows that a new file gets in its table `meta`.
+
+        Returns:
+            The open database.
+
+        Raises:
+            RefusalError: BAD_STORE when the file is damaged or is not a FedCoin database,
+                NEWER_STORE when a later version of the program wrote it.
         """
         if not path.exists():
             _create(path, meta)
@@ -59,62 +81,103 @@ class Database:
             return cls(path)
 
     def rows(self, statement: str, arguments: Sequence[object] = ()) -> list[Row]:
-        """All rows that a query finds, as of the last commit."""
+        """Read all rows that a query finds, as of the last commit.
+
+        Args:
+            statement: The query, in SQL.
+            arguments: The values of its parameters.
+
+        Returns:
+            The rows, in the query's order.
+        """
         with self._read_lock:
             return self._reader.execute(statement, arguments).fetchall()
 
     def row(self, statement: str, arguments: Sequence[object] = ()) -> Row | None:
-        """The first row that a query finds, as of the last commit."""
-        with self._read_lock:
-            found: Row | None = self._reader.execute(statement, arguments).fetchone()
-            return found
+        """Read the first row that a query finds, as of the last commit.
 
-    def every(self, statement: str) -> Iterator[Row]:
-        """All rows that a query finds, one after another: for more than fit into memory."""
+        Args:
+            statement: The query, in SQL.
+            arguments: The values of its parameters.
+
+        Returns:
+            The row, or None when the query finds none.
+        """
+        with self._read_lock:
+            first: Row | None = self._reader.execute(statement, arguments).fetchone()
+            return first
+
+    def iterate_rows(self, statement: str) -> Iterator[Row]:
+        """Read the rows that a query finds without holding all of them in memory.
+
+        Args:
+            statement: The query, in SQL, without parameters.
+
+        Yields:
+            The rows, in the query's order.
+        """
         connection = _connect(self.path)
         try:
             yield from connection.execute(statement)
         finally:
             connection.close()
 
-    def pin(self) -> sqlite3.Connection:
-        """A connection that sees what is committed now, and nothing later, until it is closed.
+    def begin_read(self) -> sqlite3.Connection:
+        """Start a read transaction on a connection of its own.
 
-        For any one thread at a time.
+        Returns:
+            A connection that sees what is committed now and nothing later, until it is closed.
+            One thread may use it at a time.
         """
         connection = _connect(self.path)
         connection.execute("PRAGMA query_only = ON")
         connection.execute("BEGIN")
-        # What a transaction sees is fixed by its first read.
+        # SQLite fixes what a transaction sees at its first read.
         connection.execute("SELECT count(*) FROM meta").fetchone()
         return connection
 
     @contextlib.contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
-        """One write transaction: on disk when the block ends, undone when it raises."""
+        """Hold a write transaction for the length of a `with` block.
+
+        Yields:
+            A connection to write with. What was written is on disk when the block ends, and
+            rolled back when it raises.
+        """
         with self._write_lock:
             self._writer.execute("BEGIN IMMEDIATE")
             try:
                 yield self._writer
                 self._writer.execute("COMMIT")
             except BaseException:
-                # A COMMIT that failed, on a full disk say, may have ended the transaction.
+                # A COMMIT that failed, for example on a full disk, may have ended the transaction.
                 if self._writer.in_transaction:
                     self._writer.execute("ROLLBACK")
                 raise
 
     def meta(self, name: str) -> bytes | None:
-        """A value of the `meta` table."""
+        """Read a value of the table `meta`.
+
+        Args:
+            name: The name of the row.
+
+        Returns:
+            The value, or None when there is no such row.
+        """
         row = self.row("SELECT value FROM meta WHERE name = ?", (name,))
         return None if row is None else bytes(row[0])
 
     def backup(self, path: Path) -> None:
-        """Copy everything that is committed to a new file, while others write.
+        """Copy everything that is committed to a new file, while other threads write.
 
-        Raises `FileExistsError` when there is something at `path`.
+        Args:
+            path: The file to create.
+
+        Raises:
+            FileExistsError: When `path` exists.
         """
         if path.exists():
-            raise FileExistsError(f"{path} is there already; name a file that is not")
+            raise FileExistsError(f"{path} exists already; name a file that does not exist")
         part = path.with_name(path.name + ".part")
         part.unlink(missing_ok=True)
         source = _connect(self.path)
@@ -122,32 +185,36 @@ class Database:
             target = sqlite3.connect(part)
             try:
                 source.backup(target)
-                # The copy must not depend on a log beside it.
+                # The copy must be complete without a log file beside it.
                 target.execute("PRAGMA journal_mode = DELETE")
             finally:
                 target.close()
         finally:
             source.close()
-        publish(part, path)
+        publish_file(part, path)
 
     def integrity_faults(self) -> list[str]:
-        """Everything that SQLite's full check of all pages and indexes complains about."""
-        found = [str(row[0]) for row in self.rows("PRAGMA integrity_check")]
-        return [] if found == ["ok"] else found
+        """Run SQLite's full check of all pages and indexes. Slow on large files.
+
+        Returns:
+            One sentence for each fault; an empty list for a sound file.
+        """
+        faults = [str(row[0]) for row in self.rows("PRAGMA integrity_check")]
+        return [] if faults == ["ok"] else faults
 
     def __enter__(self) -> Database:
         return self
 
     def __exit__(
         self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
+        exception_type: type[BaseException] | None,
+        exception: BaseException | None,
+        traceback: TracebackType | None,
     ) -> None:
         self.close()
 
     def close(self) -> None:
-        """Close both connections. The database must not be used after."""
+        """Close both connections. The database must not be used afterwards."""
         with self._write_lock, self._read_lock:
             self._reader.close()
             self._writer.close()
@@ -166,8 +233,8 @@ def _create(path: Path, meta: Mapping[str, bytes]) -> None:
     for suffix in ("-wal", "-journal"):
         log = path.with_name(path.name + suffix)
         if log.exists():
-            raise _refused(path, f"is missing but its log {log.name} is there: restore both")
-    # Made aside and moved into place, so that no crash leaves a half-made file.
+            raise _refused(path, f"is missing, but its log {log.name} exists: restore both")
+    # Created under another name and renamed, so that no crash leaves an incomplete file.
     part = path.with_name(path.name + ".part")
     part.unlink(missing_ok=True)
     connection = sqlite3.connect(part, isolation_level=None)
@@ -178,7 +245,7 @@ def _create(path: Path, meta: Mapping[str, bytes]) -> None:
         connection.execute("COMMIT")
     finally:
         connection.close()
-    publish(part, path)
+    publish_file(part, path)
 
 
 def _check_header(path: Path) -> None:
@@ -188,30 +255,30 @@ def _check_header(path: Path) -> None:
         raise _refused(path, f"is truncated: it has {len(header)} bytes")
     if not header.startswith(_MAGIC):
         raise _refused(path, "is not a database")
-    # SQLite takes a page that was cut for one that ends in zeros. With a log beside the file
-    # it may be right: the log has the page.
+    # SQLite reads a truncated page as if it ended in zeros. When a log lies beside the file, the
+    # log may hold the whole page, and the file is not refused.
     page, size = int.from_bytes(header[16:18], "big"), path.stat().st_size
     log = path.with_name(path.name + "-wal")
     if page > 1 and size % page and not (log.exists() and log.stat().st_size):
-        raise _refused(path, f"is truncated: its {size} bytes are not whole pages")
+        raise _refused(path, f"is truncated: its {size} bytes are not a whole number of pages")
 
 
 def _check_content(path: Path) -> None:
     connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
     try:
-        found = connection.execute("PRAGMA application_id").fetchone()[0]
-        if found != APPLICATION_ID:
-            raise _refused(path, "is the database of some other program")
-        version = version_of(connection)
+        application_id = connection.execute("PRAGMA application_id").fetchone()[0]
+        if application_id != APPLICATION_ID:
+            raise _refused(path, "is the database of another program")
+        version = read_version(connection)
         if version > SCHEMA_VERSION:
             raise RefusalError(
                 DataCode.NEWER_STORE,
-                f"{path} has schema version {version}; this program knows {SCHEMA_VERSION}: "
-                "use the program that wrote it, or a later one",
+                f"{path} has schema version {version}; this program knows versions up to "
+                f"{SCHEMA_VERSION}: use the program that wrote it, or a later one",
                 field="store",
                 limit=str(SCHEMA_VERSION),
             )
-        if path.stat().st_size <= _CHECKED_BYTES:
+        if path.stat().st_size <= _MAX_CHECKED_BYTES:
             faults = connection.execute("PRAGMA quick_check(1)").fetchall()
             if faults != [("ok",)]:
                 raise _refused(path, f"is damaged ({str(faults[0][0]).splitlines()[0]})")
@@ -237,6 +304,6 @@ def _as_refusals(path: Path) -> Iterator[None]:
 def _refused(path: Path, what: str) -> RefusalError:
     advice = (
         "restore it from a backup, or move it and its -wal file away to fetch the chain again "
-        "(a validator must then stay silent until it has caught up)"
+        "(a validator must not vote until it has caught up)"
     )
     return RefusalError(DataCode.BAD_STORE, f"{path} {what}; {advice}", field="store")

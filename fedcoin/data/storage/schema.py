@@ -1,8 +1,7 @@
-"""The tables of a node's database, and the steps that led to them.
+"""Tables of a node's database, and the migrations that create them.
 
-Each migration lifts a database by one version, inside one transaction; the version is kept
-in SQLite's `user_version`. A migration that was released is never changed: new ones are added
-at the end.
+Each migration raises a database by one version, inside one transaction. SQLite's `user_version`
+holds the version. A released migration is never changed: new ones are appended.
 """
 
 from __future__ import annotations
@@ -12,95 +11,118 @@ from collections.abc import Sequence
 from typing import Final
 
 APPLICATION_ID: Final = 0x46644331
-"""SQLite's `application_id` of these databases: "FdC1"."""
+"""SQLite's `application_id` of these databases: the ASCII letters "FdC1"."""
 
 MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
     (
+        # Single values. Names: "chain_id", "genesis_hash" (both from genesis), "initialised"
+        # (once the state of genesis or of a snapshot is written), "votes_floor" (decimal height:
+        # this validator never signs below it).
         "CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID",
-        # The ledger's state after the last block; contract says what keys and values mean.
+        # The ledger's state after the last block. `contract.state.records` defines the keys.
         "CREATE TABLE state (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID",
+        # One row for each stored block: SHA-256 of its header, the serialised BlockHeader, Block
+        # and Certificate.
         "CREATE TABLE blocks (height INTEGER PRIMARY KEY, hash BLOB NOT NULL UNIQUE,"
         " header BLOB NOT NULL, block BLOB NOT NULL, certificate BLOB NOT NULL)",
-        "CREATE TABLE receipts (height INTEGER NOT NULL, place INTEGER NOT NULL,"
-        " receipt BLOB NOT NULL, PRIMARY KEY (height, place)) WITHOUT ROWID",
-        # What follows can be made again from blocks and receipts.
+        # Serialised Receipts; `position` counts from 0 within the block.
+        "CREATE TABLE receipts (height INTEGER NOT NULL, position INTEGER NOT NULL,"
+        " receipt BLOB NOT NULL, PRIMARY KEY (height, position)) WITHOUT ROWID",
+        # Index tables. They follow from blocks and receipts (and from a snapshot's state).
+        # `position` is the index of the transaction, or of the receipt for payments, in the block.
         "CREATE TABLE transactions (hash BLOB PRIMARY KEY, height INTEGER NOT NULL,"
-        " place INTEGER NOT NULL, sender BLOB NOT NULL) WITHOUT ROWID",
-        "CREATE INDEX transactions_by_sender ON transactions (sender, height, place)",
-        "CREATE TABLE campaigns (height INTEGER NOT NULL, place INTEGER NOT NULL,"
-        " campaign_id BLOB NOT NULL, PRIMARY KEY (height, place)) WITHOUT ROWID",
-        "CREATE TABLE tasks (height INTEGER NOT NULL, place INTEGER NOT NULL,"
+        " position INTEGER NOT NULL, sender BLOB NOT NULL) WITHOUT ROWID",
+        "CREATE INDEX transactions_by_sender ON transactions (sender, height, position)",
+        "CREATE TABLE campaigns (height INTEGER NOT NULL, position INTEGER NOT NULL,"
+        " campaign_id BLOB NOT NULL, PRIMARY KEY (height, position)) WITHOUT ROWID",
+        "CREATE TABLE tasks (height INTEGER NOT NULL, position INTEGER NOT NULL,"
         " task_id BLOB NOT NULL, campaign_id BLOB NOT NULL,"
-        " PRIMARY KEY (height, place)) WITHOUT ROWID",
-        "CREATE INDEX tasks_by_campaign ON tasks (campaign_id, height, place)",
+        " PRIMARY KEY (height, position)) WITHOUT ROWID",
+        "CREATE INDEX tasks_by_campaign ON tasks (campaign_id, height, position)",
+        # The latest reveal with evidence of each miner (20-byte address) for each task.
         "CREATE TABLE reveals (task_id BLOB NOT NULL, miner BLOB NOT NULL,"
-        " height INTEGER NOT NULL, place INTEGER NOT NULL,"
+        " height INTEGER NOT NULL, position INTEGER NOT NULL,"
         " PRIMARY KEY (task_id, miner)) WITHOUT ROWID",
-        "CREATE TABLE payments (height INTEGER NOT NULL, place INTEGER NOT NULL,"
+        "CREATE TABLE payments (height INTEGER NOT NULL, position INTEGER NOT NULL,"
         " address BLOB NOT NULL, task_id BLOB NOT NULL,"
-        " PRIMARY KEY (height, place)) WITHOUT ROWID",
-        "CREATE INDEX payments_by_task ON payments (task_id, height, place)",
-        "CREATE INDEX payments_by_address ON payments (address, height, place)",
-        # What this node's own validator said; never to be contradicted.
+        " PRIMARY KEY (height, position)) WITHOUT ROWID",
+        "CREATE INDEX payments_by_task ON payments (task_id, height, position)",
+        "CREATE INDEX payments_by_address ON payments (address, height, position)",
+        # What this node's own validator signed. `kind` is "prevote", "precommit", "proposal" or
+        # "lock"; `block_hash` is empty for nil; `envelope` is the serialised SignedVote or
+        # SignedProposal, or the record that `consensus.lock_record` encodes.
         "CREATE TABLE own_votes (height INTEGER NOT NULL, round INTEGER NOT NULL,"
         " kind TEXT NOT NULL, block_hash BLOB NOT NULL, envelope BLOB NOT NULL,"
         " PRIMARY KEY (height, round, kind)) WITHOUT ROWID",
     ),
     (
-        # Headers of blocks that are not kept, in a store that began from a snapshot: those after
-        # which others decided, with them (a serialised ValidatorSetState; else empty), and at the
-        # greatest height the one on which the first block stands.
-        "CREATE TABLE past (height INTEGER PRIMARY KEY, hash BLOB NOT NULL, header BLOB NOT NULL,"
-        " certificate BLOB NOT NULL, next_validators BLOB NOT NULL)",
+        # Headers below the snapshot that this database started from: each header after which the
+        # validators changed, with the new ones (a serialised ValidatorSetState; else empty), and
+        # at the greatest height the snapshot's own header, the parent of the first stored block.
+        "CREATE TABLE trusted_headers (height INTEGER PRIMARY KEY, hash BLOB NOT NULL,"
+        " header BLOB NOT NULL, certificate BLOB NOT NULL, next_validators BLOB NOT NULL)",
     ),
 )
 
 SCHEMA_VERSION: Final = len(MIGRATIONS)
 """The version that this program reads and writes."""
 
-TABLES: Final = frozenset(
-    (
-        *("meta", "state", "blocks", "receipts", "own_votes", "past"),
-        *("transactions", "campaigns", "tasks", "reveals", "payments"),
-    )
-)
-"""The tables of the newest version."""
-
-
 PRIMARY_KEYS: Final = {
     "meta": "name",
     "state": "key",
     "blocks": "height",
-    "receipts": "height, place",
+    "receipts": "height, position",
     "transactions": "hash",
-    "campaigns": "height, place",
-    "tasks": "height, place",
+    "campaigns": "height, position",
+    "tasks": "height, position",
     "reveals": "task_id, miner",
-    "payments": "height, place",
+    "payments": "height, position",
     "own_votes": "height, round, kind",
-    "past": "height",
+    "trusted_headers": "height",
 }
-"""By what each table's rows are found, and in which order they lie."""
+"""The columns of each table's primary key, as they are written in `ORDER BY`."""
+
+TABLES: Final = frozenset(PRIMARY_KEYS)
+"""The tables of the newest version."""
 
 
-def every_row(table: str) -> str:
-    """The query for all rows of one of `TABLES`, by its primary key."""
+def select_all_rows(table: str) -> str:
+    """Write the query for all rows of a table, ordered by its primary key.
+
+    Args:
+        table: One of `TABLES`.
+
+    Returns:
+        An SQL statement without parameters.
+    """
     return f"SELECT * FROM {table} ORDER BY {PRIMARY_KEYS[table]}"
 
 
-def version_of(connection: sqlite3.Connection) -> int:
-    """The schema version of a database; 0 for an empty one."""
+def read_version(connection: sqlite3.Connection) -> int:
+    """Read the schema version of a database.
+
+    Args:
+        connection: A connection to the database.
+
+    Returns:
+        The number of migrations that were applied; 0 for an empty database.
+    """
     return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
 def migrate(
     connection: sqlite3.Connection, migrations: Sequence[Sequence[str]] = MIGRATIONS
 ) -> None:
-    """Lift a database, step by step, to the version that `migrations` end at.
+    """Apply the migrations that a database lacks, each in a transaction of its own.
 
-    `connection` must be in autocommit mode. A step that fails leaves the version before it.
+    When a migration fails, its transaction is rolled back, those before it stay applied, and the
+    `sqlite3.Error` is passed on.
+
+    Args:
+        connection: A connection to the database, in autocommit mode.
+        migrations: SQL statements of each migration, from version 0 on.
     """
-    for version in range(version_of(connection), len(migrations)):
+    for version in range(read_version(connection), len(migrations)):
         connection.execute("BEGIN IMMEDIATE")
         try:
             for statement in migrations[version]:

@@ -1,8 +1,8 @@
-"""Snapshots on disk: a file of parts, and the folder that holds a node's own.
+"""Snapshots as files, and the folder that holds those of a node.
 
-A file is 20 bytes that name the format, then parts: each its length, 4 bytes, big-endian, and a
-serialised SnapshotPart. What the parts say is for `contract.snapshots` to check; here a file is
-whole, or it is refused.
+A file is 20 bytes that name the format, followed by parts. A part is its length (4 bytes,
+big-endian) and a serialised SnapshotPart. This module checks that a file is complete and can be
+decoded; `contract.snapshots` checks what the parts say.
 """
 
 from __future__ import annotations
@@ -19,155 +19,252 @@ from fedcoin.data.messages import canonical
 from fedcoin.v1.snapshot_pb2 import SnapshotPart
 
 FORMAT: Final = b"fedcoin/snapshot/v1\n"
+"""The first 20 bytes of a snapshot file."""
 
 MAX_PART_BYTES: Final = (4 << 20) - 1024
-"""No part is longer: it has to fit into one message between peers."""
+"""The largest size of a serialised part, in bytes: it fits in one message of 4 MiB."""
 
 _SUFFIX: Final = ".snapshot"
-_LENGTH: Final = 4
+_LENGTH_BYTES: Final = 4
+
+_CHUNK_TAG: Final = bytes((SnapshotPart.CHUNK_FIELD_NUMBER << 3 | 2,))
+"""The first byte of a part that holds a chunk: the tag of its only field."""
 
 
 class SnapshotWriter:
-    """Appends parts to a file; begins it when it is new."""
+    """Appends parts to a snapshot file."""
 
     def __init__(self, path: Path) -> None:
+        """Open a file for appending; write the format to a new one.
+
+        Args:
+            path: The file, which may exist.
+        """
         self._file = path.open("ab")
         if self._file.tell() == 0:
             self._file.write(FORMAT)
 
     @property
     def position(self) -> int:
-        """Where the next part will stand."""
+        """The offset in bytes at which the next part begins."""
         return self._file.tell()
 
     def add(self, part: SnapshotPart) -> None:
-        """Append a part. Raises Refusal TOO_LARGE."""
+        """Append a part.
+
+        `RefusalError` TOO_LARGE is raised when it has more than `MAX_PART_BYTES` bytes.
+
+        Args:
+            part: The part to append.
+        """
         raw = canonical.encode(part)
         canonical.check_size(raw, MAX_PART_BYTES, "part")
-        self._file.write(len(raw).to_bytes(_LENGTH, "big") + raw)
+        self._file.write(len(raw).to_bytes(_LENGTH_BYTES, "big") + raw)
 
     def close(self) -> None:
-        """Have everything on disk."""
+        """Close the file; all parts are on disk when this returns."""
         self._file.flush()
         os.fsync(self._file.fileno())
         self._file.close()
 
 
-def rewrite(path: Path, position: int, part: SnapshotPart) -> None:
-    """Put a part in the place of another one of the same length."""
+def replace_part(path: Path, position: int, part: SnapshotPart) -> None:
+    """Overwrite a part by one whose serialised size is the same.
+
+    Args:
+        path: The snapshot file.
+        position: The offset in bytes at which the old part begins.
+        part: The new part.
+    """
     with path.open("rb+") as file:
-        file.seek(position + _LENGTH)
+        file.seek(position + _LENGTH_BYTES)
         file.write(canonical.encode(part))
         os.fsync(file.fileno())
 
 
-def read_parts(path: Path, first_chunk: int = 0) -> Iterator[bytes]:
-    """The serialised parts of a file: all, or those from a chunk on (numbered from 1).
+def read_raw_parts(path: Path, first_chunk: int = 0) -> Iterator[bytes]:
+    """Read the serialised parts of a file.
 
-    Raises Refusal BAD_SNAPSHOT when it is none, or ends within a part.
+    `RefusalError` BAD_SNAPSHOT is raised when the file is not a snapshot or ends within a part.
+
+    Args:
+        path: The snapshot file.
+        first_chunk: The number, from 1, of the first chunk to return; parts before it are
+            skipped. 0 returns all parts.
+
+    Returns:
+        An iterator over the serialised parts.
     """
-    return (raw for _, raw in _placed(path, first_chunk))
+    return (raw for _, raw in _read_with_ends(path, first_chunk))
 
 
-def parts_of(path: Path) -> Iterator[SnapshotPart]:
-    """The parts of a file. Raises Refusal BAD_SNAPSHOT."""
-    return (part for part, _ in placed_parts(path))
+def read_parts(path: Path) -> Iterator[SnapshotPart]:
+    """Read and decode the parts of a file.
+
+    `RefusalError` BAD_SNAPSHOT is raised when the file is not a snapshot, ends within a part, or
+    a part cannot be decoded.
+
+    Args:
+        path: The snapshot file.
+
+    Returns:
+        An iterator over the parts.
+    """
+    return (part for part, _ in read_parts_with_ends(path))
 
 
-def placed_parts(path: Path) -> Iterator[tuple[SnapshotPart, int]]:
-    """The parts of a file, and the position at which each ends. Raises Refusal BAD_SNAPSHOT."""
-    for number, (end, raw) in enumerate(_placed(path)):
+def read_parts_with_ends(path: Path) -> Iterator[tuple[SnapshotPart, int]]:
+    """Read and decode the parts of a file, with the offset at which each ends.
+
+    Args:
+        path: The snapshot file.
+
+    Yields:
+        Each part and the offset in bytes behind it.
+
+    Raises:
+        RefusalError: BAD_SNAPSHOT when the file is not a snapshot, ends within a part, or a part
+            cannot be decoded.
+    """
+    for number, (end, raw) in enumerate(_read_with_ends(path)):
         try:
             part = canonical.decode(SnapshotPart, raw)
         except RefusalError as refusal:
-            raise bad_snapshot(path, f"cannot be read at part {number}: {refusal}") from None
+            raise snapshot_error(path, f"cannot be decoded at part {number}: {refusal}") from None
         yield part, end
 
 
 def count_parts(path: Path) -> int:
-    """How many parts a file has, as it seems; quick, and nothing is checked."""
+    """Count the parts of a file by their lengths alone, for a progress display.
+
+    Args:
+        path: The snapshot file; it is not checked.
+
+    Returns:
+        The number of parts that the lengths in the file describe.
+    """
     count, size = 0, path.stat().st_size
     with path.open("rb") as file:
         file.seek(len(FORMAT))
         while file.tell() < size:
-            file.seek(int.from_bytes(file.read(_LENGTH), "big"), os.SEEK_CUR)
+            file.seek(int.from_bytes(file.read(_LENGTH_BYTES), "big"), os.SEEK_CUR)
             count += 1
     return count
 
 
-def bad_snapshot(path: Path, what: str) -> RefusalError:
-    """The file cannot be used."""
-    return RefusalError(DataCode.BAD_SNAPSHOT, f"{path} {what}", field="snapshot")
+def snapshot_error(path: Path, fault: str) -> RefusalError:
+    """Make the refusal of a snapshot file that cannot be used.
+
+    Args:
+        path: The snapshot file.
+        fault: What is wrong with it, as the rest of a sentence that begins with the path.
+
+    Returns:
+        A refusal with code BAD_SNAPSHOT.
+    """
+    return RefusalError(DataCode.BAD_SNAPSHOT, f"{path} {fault}", field="snapshot")
 
 
-# A part is a message with one field, whose tag tells the kind without decoding the rest.
-_CHUNK_TAG: Final = bytes((SnapshotPart.CHUNK_FIELD_NUMBER << 3 | 2,))
-
-
-def _placed(path: Path, first_chunk: int = 0) -> Iterator[tuple[int, bytes]]:
+def _read_with_ends(path: Path, first_chunk: int = 0) -> Iterator[tuple[int, bytes]]:
     with path.open("rb") as file:
-        found = file.read(len(FORMAT))
-        if found != FORMAT:
-            cut = FORMAT.startswith(found)
-            raise bad_snapshot(path, "is empty or cut short" if cut else "is no snapshot")
+        start = file.read(len(FORMAT))
+        if start != FORMAT:
+            is_cut = FORMAT.startswith(start)
+            raise snapshot_error(path, "is empty or cut short" if is_cut else "is not a snapshot")
         number = chunks = 0
-        while head := file.read(_LENGTH):
+        while head := file.read(_LENGTH_BYTES):
             length = int.from_bytes(head, "big")
             if not 0 < length <= MAX_PART_BYTES:
-                raise bad_snapshot(path, f"says that part {number} has {length} bytes")
+                raise snapshot_error(
+                    path,
+                    f"has a part {number} of {length} bytes; 1 to {MAX_PART_BYTES} are allowed",
+                )
             tag = file.read(1)
             chunks += tag == _CHUNK_TAG
             if chunks < first_chunk:
                 file.seek(length - 1, os.SEEK_CUR)
             else:
                 raw = tag + file.read(length - 1)
-                if len(head) < _LENGTH or len(raw) < length:
-                    raise bad_snapshot(path, f"ends within part {number}: it was cut short")
+                if len(head) < _LENGTH_BYTES or len(raw) < length:
+                    raise snapshot_error(path, f"ends within part {number}: it was cut short")
                 yield file.tell(), raw
             number += 1
 
 
 class SnapshotFolder:
-    """A node's snapshots, `HEIGHT.snapshot` each, and those that are not finished."""
+    """A node's snapshots, named `HEIGHT.snapshot`, and the incomplete files beside them."""
 
     def __init__(self, root: Path) -> None:
+        """Use a folder, which is created (mode 0700) before the first file is written.
+
+        Args:
+            root: The folder.
+        """
         self._root = root
 
     @property
     def making(self) -> Path:
-        """Where a snapshot is made, before it is whole."""
-        return self._ready() / "making.part"
+        """The file that a new snapshot is written to until it is complete."""
+        return self._create() / "making.part"
 
     def incoming(self, height: int, block_hash: bytes) -> Path:
-        """Where what comes of a snapshot is kept, over restarts; others' remains are removed."""
+        """Name the file that keeps a download over restarts; delete those of other snapshots.
+
+        Args:
+            height: The height of the snapshot that is being downloaded.
+            block_hash: The hash of its block, 32 bytes.
+
+        Returns:
+            The path of the file, which may exist.
+        """
         wanted = f"incoming-{height}-{block_hash.hex()}.part"
-        for path in self._ready().glob("incoming-*.part"):
+        for path in self._create().glob("incoming-*.part"):
             if path.name != wanted:
                 path.unlink()
         return self._root / wanted
 
     def path(self, height: int) -> Path:
-        """The snapshot of a height, whether it is there or not."""
+        """Name the snapshot of a height.
+
+        Args:
+            height: The snapshot's height.
+
+        Returns:
+            The path of the file, which need not exist.
+        """
         return self._root / f"{height}{_SUFFIX}"
 
     def heights(self) -> list[int]:
-        """The heights of those that are there, the latest first."""
+        """List the heights of the complete snapshots, the latest first."""
         names = [path.name.removesuffix(_SUFFIX) for path in self._root.glob(f"*{_SUFFIX}")]
         return sorted((int(name) for name in names if name.isdecimal()), reverse=True)
 
     def publish(self, part: Path, height: int) -> Path:
-        """Give a finished file, which is on disk, its place."""
+        """Give a complete file, whose content is on disk, its final name.
+
+        Args:
+            part: The file to rename.
+            height: The snapshot's height.
+
+        Returns:
+            The new path.
+        """
         part.replace(self.path(height))
         sync_folder(self._root)
         return self.path(height)
 
-    def keep(self, count: int, always: int) -> None:
-        """Remove all but the latest `count`, and that of the height `always`."""
+    def prune(self, count: int, always: int) -> None:
+        """Delete all but the latest snapshots.
+
+        Args:
+            count: How many of the latest snapshots stay.
+            always: The height of a snapshot that stays in any case.
+        """
         for height in self.heights()[count:]:
             if height != always:
                 with contextlib.suppress(FileNotFoundError):
                     self.path(height).unlink()
 
-    def _ready(self) -> Path:
+    def _create(self) -> Path:
         self._root.mkdir(mode=0o700, exist_ok=True)
         return self._root

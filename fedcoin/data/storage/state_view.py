@@ -1,4 +1,4 @@
-"""The state after one block, read at leisure while the store goes on."""
+"""A read-only view of the state after one block, isolated from later writes."""
 
 from __future__ import annotations
 
@@ -6,32 +6,45 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from types import TracebackType
 
-from fedcoin.data.storage.trusted_headers import LAST_HEIGHT
+from fedcoin.data.storage.trusted_headers import SELECT_LAST_HEIGHT
 
 
 class StateView:
-    """A view that later blocks do not change. Close it: the database's log grows until then.
+    """The state after one block, read inside an SQLite read transaction.
 
-    For any one thread at a time.
+    Later blocks do not change it. While it is open, SQLite cannot shrink the write-ahead log, so
+    close it soon. One thread may use it at a time.
     """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
-        self.height: int = connection.execute(LAST_HEIGHT).fetchone()[0]
+        """Take over a connection.
 
-    def ordered(self, place: Callable[[bytes], int]) -> Iterator[tuple[bytes, bytes]]:
-        """All keys and values, by ``place(key)`` and then by key.
-
-        Sorted on disk where need be: memory does not grow with the state.
+        Args:
+            connection: A connection inside a read transaction; closed with the view.
         """
-        self._connection.create_function("place", 1, place, deterministic=True)
-        keys = self._connection.execute("SELECT key FROM state ORDER BY place(key), key")
+        self._connection = connection
+        self.height: int = connection.execute(SELECT_LAST_HEIGHT).fetchone()[0]
+        """The height of the block that the state follows."""
+
+    def sorted_entries(self, sort_key: Callable[[bytes], int]) -> Iterator[tuple[bytes, bytes]]:
+        """Read all entries of the state in a chosen order.
+
+        SQLite sorts the keys, on disk if necessary, so memory does not grow with the state.
+
+        Args:
+            sort_key: Gives the number that a key is sorted by; a pure function.
+
+        Yields:
+            Keys and values, by `sort_key(key)` and then by key.
+        """
+        self._connection.create_function("sort_key", 1, sort_key, deterministic=True)
+        keys = self._connection.execute("SELECT key FROM state ORDER BY sort_key(key), key")
         for (key,) in keys:
             row = self._connection.execute("SELECT value FROM state WHERE key = ?", (key,))
             yield key, row.fetchone()[0]
 
     def close(self) -> None:
-        """Let the view go."""
+        """End the read transaction. The view must not be used afterwards."""
         self._connection.close()
 
     def __enter__(self) -> StateView:
@@ -39,8 +52,8 @@ class StateView:
 
     def __exit__(
         self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
+        exception_type: type[BaseException] | None,
+        exception: BaseException | None,
+        traceback: TracebackType | None,
     ) -> None:
         self.close()

@@ -1,4 +1,9 @@
-"""What a chain keeps of the blocks that it does not have, having begun from a snapshot."""
+"""Headers and certificates below the snapshot that a database started from.
+
+A node that starts from a snapshot does not hold the blocks up to the snapshot's height. It keeps
+the headers that prove which validators decided which height, so that it can serve light clients
+and verify itself.
+"""
 
 from __future__ import annotations
 
@@ -7,62 +12,84 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from fedcoin.data.crypto.hashing import sha256
-from fedcoin.data.storage.block_index import OldTask, write_old_index
+from fedcoin.data.storage.block_index import SnapshotTask, write_snapshot_index
 
-LAST_HEIGHT: Final = (
-    "SELECT coalesce((SELECT max(height) FROM blocks), (SELECT max(height) FROM past), 0)"
+SELECT_LAST_HEIGHT: Final = (
+    "SELECT coalesce((SELECT max(height) FROM blocks),"
+    " (SELECT max(height) FROM trusted_headers), 0)"
 )
-"""The height of the last block, kept or not; 0 for genesis alone."""
+"""SQL for the height of the last block, or of the snapshot; 0 for genesis alone."""
 
-BASE_HEIGHT: Final = "SELECT coalesce(max(height), 0) FROM past"
-"""The height up to which blocks are not kept; 0 for a chain that is whole."""
+SELECT_BASE_HEIGHT: Final = "SELECT coalesce(max(height), 0) FROM trusted_headers"
+"""SQL for the snapshot's height, up to which no blocks are stored; 0 without a snapshot."""
 
-_LAST: Final = (
+_SELECT_LAST_BLOCK: Final = (
     "SELECT {0} FROM (SELECT height, hash, header FROM blocks"
-    " UNION ALL SELECT height, hash, header FROM past) ORDER BY height DESC LIMIT 1"
+    " UNION ALL SELECT height, hash, header FROM trusted_headers) ORDER BY height DESC LIMIT 1"
 )
 
 
 @dataclass(frozen=True, slots=True)
-class PastHeader:
-    """A header whose block is not kept, as serialised, and its certificate."""
+class TrustedHeader:
+    """A header whose block is not stored, with the certificate that made the block final."""
 
     height: int
     header: bytes = field(repr=False)
+    """The serialised BlockHeader."""
     certificate: bytes = field(repr=False)
+    """The serialised Certificate."""
     next_validators: bytes = field(repr=False)
-    """A serialised ValidatorSetState: who decides from the next height on, if these are others
-    than before; else empty."""
+    """The serialised ValidatorSetState of the next height when the block changed the validators;
+    otherwise empty."""
 
 
 @dataclass(frozen=True, slots=True)
-class Base:
-    """What a chain stands on that begins from a snapshot."""
+class SnapshotBase:
+    """What a database needs beside the state to continue a chain from a snapshot."""
 
-    past: tuple[PastHeader, ...]
-    """By height; the last one is the snapshot's own."""
+    headers: tuple[TrustedHeader, ...]
+    """In order of height; the last one is the snapshot's own."""
     campaigns: tuple[bytes, ...]
-    """The ids of those in the state."""
-    tasks: tuple[OldTask, ...]
+    """The ids, 32 bytes each, of all campaigns in the state."""
+    tasks: tuple[SnapshotTask, ...]
+    """All tasks in the state."""
 
     @property
     def height(self) -> int:
-        """The snapshot's height."""
-        return self.past[-1].height
+        """The height of the block that the snapshot's state follows."""
+        return self.headers[-1].height
 
 
-def last_block(columns: str) -> str:
-    """The query for columns (height, hash, header) of the last block, kept or not."""
-    return _LAST.format(columns)
+def select_last_block(columns: str) -> str:
+    """Write the query for the last block, or the snapshot's header where no block is stored.
+
+    Args:
+        columns: Any of `height`, `hash` and `header`, separated by commas.
+
+    Returns:
+        An SQL statement that finds at most one row.
+    """
+    return _SELECT_LAST_BLOCK.format(columns)
 
 
-def write_base(connection: sqlite3.Connection, base: Base) -> None:
-    """Write all of it but the state, inside the caller's transaction."""
+def write_snapshot_base(connection: sqlite3.Connection, base: SnapshotBase) -> None:
+    """Write the trusted headers and the index rows of a snapshot.
+
+    Args:
+        connection: A connection inside the caller's write transaction.
+        base: What the snapshot brought beside the state.
+    """
     connection.executemany(
-        "INSERT INTO past VALUES (?, ?, ?, ?, ?)",
+        "INSERT INTO trusted_headers VALUES (?, ?, ?, ?, ?)",
         [
-            (p.height, sha256(p.header), p.header, p.certificate, p.next_validators)
-            for p in base.past
+            (
+                entry.height,
+                sha256(entry.header),
+                entry.header,
+                entry.certificate,
+                entry.next_validators,
+            )
+            for entry in base.headers
         ],
     )
-    write_old_index(connection, base.height, base.campaigns, base.tasks)
+    write_snapshot_index(connection, base.height, base.campaigns, base.tasks)

@@ -1,7 +1,7 @@
-"""What this node's validator signed, written down before anybody hears of it.
+"""The votes and proposals that this node's validator signed, stored before they are sent.
 
-A validator that crashed between signing and sending must find its word again: it may repeat
-it, and may not say another.
+A validator that crashes between signing and sending may repeat a vote after its restart, but must
+never sign a conflicting one. The log refuses the second of two conflicting votes.
 """
 
 from __future__ import annotations
@@ -18,47 +18,57 @@ _FLOOR: Final = "votes_floor"
 
 @dataclass(frozen=True, slots=True)
 class OwnVote:
-    """One signed thing: `kind` is "prevote", "precommit" or "proposal".
-
-    `block_hash` is empty for nil; `envelope` is the serialised SignedVote or SignedProposal.
-    """
+    """A vote or proposal that this validator signed, or the lock that goes with a precommit."""
 
     kind: str
+    """"prevote", "precommit", "proposal" or "lock"."""
     height: int
     round: int
     block_hash: bytes
+    """32 bytes; empty for nil."""
     envelope: bytes = field(repr=False)
+    """The serialised SignedVote or SignedProposal, or the record of a lock."""
 
 
 class VoteLog:
-    """The own votes of recent heights."""
+    """The validator's own votes of recent heights; usable from several threads."""
 
     def __init__(self, database: Database) -> None:
+        """Use the table `own_votes` of a database.
+
+        Args:
+            database: The node's database.
+        """
         self._database = database
 
     def record(self, vote: OwnVote) -> None:
-        """Write a vote down; it is on disk when this returns.
+        """Store a vote; it is on disk when this returns.
 
-        A vote that is there already is left as it is. Raises `Refusal` (CONFLICTING_VOTE)
-        when there is another one of this kind, height and round for another block, or the
-        height is one whose votes were pruned.
+        Storing the same vote again changes nothing.
+
+        Args:
+            vote: The vote to store.
+
+        Raises:
+            RefusalError: CONFLICTING_VOTE when a vote of this kind, height and round is stored
+                for another block, or the height is one whose votes were pruned.
         """
-        kept = self._find(vote)
-        if kept is not None:
-            _check_same(vote, kept)
+        stored = self._find(vote)
+        if stored is not None:
+            _check_same(vote, stored)
             return
         with self._database.write() as connection:
-            # Looked for again, now that no other thread can write.
-            kept = _find_in(connection, vote)
-            if kept is not None:
-                _check_same(vote, kept)
+            # Search again now that no other thread can write.
+            stored = _find_in(connection, vote)
+            if stored is not None:
+                _check_same(vote, stored)
                 return
-            floor = _floor(connection)
+            floor = _read_floor(connection)
             if vote.height < floor:
                 raise RefusalError(
                     DataCode.CONFLICTING_VOTE,
-                    f"votes below height {floor} are no longer kept: a {vote.kind} at height "
-                    f"{vote.height} could contradict one of them",
+                    f"a {vote.kind} at height {vote.height} could conflict with one that is no "
+                    f"longer stored; this validator signs from height {floor} on",
                     field="height",
                     limit=str(floor),
                 )
@@ -67,8 +77,15 @@ class VoteLog:
                 (vote.height, vote.round, vote.kind, vote.block_hash, vote.envelope),
             )
 
-    def at(self, height: int) -> list[OwnVote]:
-        """Everything signed at a height, by round and then kind."""
+    def list_at(self, height: int) -> list[OwnVote]:
+        """List everything that was signed at a height.
+
+        Args:
+            height: The height of the votes.
+
+        Returns:
+            The stored votes, by round and then by kind.
+        """
         rows = self._database.rows(
             "SELECT kind, height, round, block_hash, envelope FROM own_votes"
             " WHERE height = ? ORDER BY round, kind",
@@ -77,18 +94,27 @@ class VoteLog:
         return [OwnVote(*row) for row in rows]
 
     def prune(self, below: int) -> None:
-        """Forget the votes below a height, and never vote there again."""
+        """Delete the votes below a height and refuse to store any there from now on.
+
+        Args:
+            below: The lowest height whose votes stay.
+        """
         with self._database.write() as connection:
-            prune(connection, below)
+            prune_votes(connection, below)
 
     def _find(self, vote: OwnVote) -> bytes | None:
         row = self._database.row(*_query(vote))
         return None if row is None else bytes(row[0])
 
 
-def prune(connection: sqlite3.Connection, below: int) -> None:
-    """What `VoteLog.prune` does, inside the caller's transaction."""
-    if below <= _floor(connection):
+def prune_votes(connection: sqlite3.Connection, below: int) -> None:
+    """Do what `VoteLog.prune` does, inside the caller's write transaction.
+
+    Args:
+        connection: A connection inside a write transaction.
+        below: The lowest height whose votes stay.
+    """
+    if below <= _read_floor(connection):
         return
     connection.execute("DELETE FROM own_votes WHERE height < ?", (below,))
     connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (_FLOOR, b"%d" % below))
@@ -104,16 +130,17 @@ def _find_in(connection: sqlite3.Connection, vote: OwnVote) -> bytes | None:
     return None if row is None else bytes(row[0])
 
 
-def _floor(connection: sqlite3.Connection) -> int:
+def _read_floor(connection: sqlite3.Connection) -> int:
     row = connection.execute("SELECT value FROM meta WHERE name = ?", (_FLOOR,)).fetchone()
     return 0 if row is None else int(row[0])
 
 
-def _check_same(vote: OwnVote, kept: bytes) -> None:
-    if kept != vote.block_hash:
+def _check_same(vote: OwnVote, stored: bytes) -> None:
+    if stored != vote.block_hash:
         raise RefusalError(
             DataCode.CONFLICTING_VOTE,
-            f"this validator's {vote.kind} at height {vote.height}, round {vote.round} was for "
-            f"{kept.hex() or 'nil'}; it cannot be for {vote.block_hash.hex() or 'nil'} too",
+            f"this validator signed a {vote.kind} for {stored.hex() or 'nil'} at height "
+            f"{vote.height}, round {vote.round}; it cannot sign one for "
+            f"{vote.block_hash.hex() or 'nil'} too",
             field="block_hash",
         )

@@ -11,8 +11,8 @@ from typing import Final
 
 import fedcoin
 from fedcoin.contract import queries
-from fedcoin.contract.blocks.validator_history import Change, ValidatorHistory
-from fedcoin.contract.snapshots.writer import change_of
+from fedcoin.contract.blocks.validator_history import ValidatorHistory, ValidatorSetChange
+from fedcoin.contract.snapshots.writer import validator_change_message
 from fedcoin.data.crypto.addresses import format_address, parse_address
 from fedcoin.data.crypto.hashing import sha256
 from fedcoin.data.errors import RefusalError
@@ -63,7 +63,7 @@ class NodeService(NodeServiceServicer):
         height = chain.height()
         header = chain.store.header(height)
         hash = chain.genesis.hash if header is None else _hash_at(chain, height)
-        totals, validators = ledger.totals(), ledger.validators()
+        totals = ledger.totals()
         return pb.GetStatusResponse(
             chain_id=chain.genesis.chain_id,
             genesis_hash=chain.genesis.hash.hex(),
@@ -76,7 +76,7 @@ class NodeService(NodeServiceServicer):
             peers=len(self._peers.peers()),
             pending_transactions=len(self._pool.pending()),
             catching_up=chain.catching_up,
-            validator=validators.by_address(self._node.address) is not None,
+            validator=ledger.validators().by_address(self._node.address) is not None,
             mining=self._node.mining,
             rss_bytes=resident_bytes(),
             start_ms=self._node.start_ms,
@@ -85,9 +85,7 @@ class NodeService(NodeServiceServicer):
             counted_supply=counted,
             difficulty_nano=totals.difficulty_nano,
             peer_address=self._peers.address,
-            first_height=chain.store.base() + 1,
-            total_power=validators.total_power,
-            connected_power=self._node.connected_power(),
+            first_height=chain.store.base_height() + 1,
         )
 
     async def GetVersion(
@@ -101,7 +99,7 @@ class NodeService(NodeServiceServicer):
     ) -> pb.GetAccountResponse:
         """One address; its nonce counts what waits in the pool."""
         address = address_of(request.address, "address")
-        account = queries.account(self._chain.ledger, address)
+        account = queries.get_account(self._chain.ledger, address)
         account.nonce = max(account.nonce, self._pool.pending_nonce(address))
         return pb.GetAccountResponse(account=account)
 
@@ -111,7 +109,7 @@ class NodeService(NodeServiceServicer):
         """A page of the validators of the next height, by address."""
         size = page_size(request.page_size, usual=VALIDATORS_PAGE, most=VALIDATORS_PAGE)
         after = paging.read_token("validators", request.page_token) or b""
-        everyone = queries.validators(self._chain.ledger, self._chain.height() + 1)
+        everyone = queries.list_validators(self._chain.ledger, self._chain.height() + 1)
         rest = [view for view in everyone if _key(view) > after]
         views, last = paging.fit(rest, size)
         token = "" if last is None else paging.make_token("validators", _key(last))
@@ -127,9 +125,11 @@ class NodeService(NodeServiceServicer):
         shown = 0 if position is None else int.from_bytes(position, "big")
         below = min(request.below_height or MAX_HEIGHT, self._chain.height() + 1)
 
-        def read() -> tuple[list[ValidatorChange], Change | None]:
+        def read() -> tuple[list[ValidatorChange], ValidatorSetChange | None]:
             found = (c for c in self._history.changes(below) if c.height > shown)
-            return paging.cut(found, size, lambda change: change_of(self._chain.store, change))
+            return paging.cut(
+                found, size, lambda change: validator_change_message(self._chain.store, change)
+            )
 
         changes, last = await asyncio.to_thread(read)
         token = "" if last is None else paging.make_token(scope, last.height.to_bytes(8, "big"))
@@ -155,12 +155,12 @@ class NodeService(NodeServiceServicer):
             highest = min(highest, int.from_bytes(position, "big") - 1)
 
         def shown(height: int) -> BlockView:
-            view = queries.block(self._chain.store, height)
+            view = queries.get_block(self._chain.store, height)
             assert view is not None, "a final block is missing in the store"
             return view
 
         views, last = await asyncio.to_thread(
-            paging.cut, range(highest, self._chain.store.base(), -1), size, shown
+            paging.cut, range(highest, self._chain.store.base_height(), -1), size, shown
         )
         token = "" if last is None else paging.make_token("blocks", last.to_bytes(8, "big"))
         return pb.ListBlocksResponse(blocks=views, next_page_token=token)
@@ -216,8 +216,8 @@ class NodeService(NodeServiceServicer):
         # The chain may have begun from a snapshot while this height was waited for.
         refuse_past(store, height, "from_height")
         return pb.WatchEventsResponse(
-            block=queries.block(store, height),
-            payments=queries.block_payments(store, height),
+            block=queries.get_block(store, height),
+            payments=queries.list_block_payments(store, height),
             tasks=_tasks_at(self._chain, height),
         )
 
@@ -236,10 +236,10 @@ class NodeService(NodeServiceServicer):
         return height
 
     def _block(self, height: int) -> pb.GetBlockResponse | None:
-        view = queries.block(self._chain.store, height)
+        view = queries.get_block(self._chain.store, height)
         if view is None:
             return None
-        payments = queries.block_payments(self._chain.store, height)
+        payments = queries.list_block_payments(self._chain.store, height)
         return pb.GetBlockResponse(block=view, payments=payments)
 
 
@@ -263,7 +263,7 @@ def _tasks_at(chain: ChainPort, height: int) -> list[TaskView]:
     """The tasks that moved in a block: with the phase that they entered then."""
     receipts = (Receipt.FromString(raw) for raw in chain.store.receipts(height))
     entered = {r.task.task_id.hex(): r.task for r in receipts if r.HasField("task")}
-    views = queries.block_tasks(chain.store, chain.store, height)
+    views = queries.list_block_tasks(chain.store, chain.store, height)
     for view in views:
         view.phase = entered[view.task_id].phase
         view.attempt = entered[view.task_id].attempt
@@ -276,7 +276,7 @@ def _key(view: ValidatorView) -> bytes:
 
 
 def _no_block(what: str, chain: ChainPort, field: str = "height") -> RefusalError:
-    height, first = chain.height(), chain.store.base() + 1
+    height, first = chain.height(), chain.store.base_height() + 1
     since = f", and is kept here from {first} on" if first > 1 else ""
     return RefusalError(
         NetworkCode.BLOCK_NOT_FOUND,

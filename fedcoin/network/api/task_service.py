@@ -46,7 +46,7 @@ class TaskService(ShapleyTaskServiceServicer):
         before = paging.read_place(scope, request.page_token)
 
         def read() -> tuple[list[TaskView], str]:
-            page = queries.task_list(
+            page = queries.list_tasks(
                 self._chain.store,
                 size,
                 before,
@@ -84,7 +84,7 @@ class TaskService(ShapleyTaskServiceServicer):
         before = paging.read_place("campaigns", request.page_token)
 
         def read() -> tuple[list[CampaignView], str]:
-            page = queries.campaigns(self._chain.store, size, before)
+            page = queries.list_campaigns(self._chain.store, size, before)
             return self._fitting("campaigns", page)
 
         campaigns, token = await asyncio.to_thread(read)
@@ -95,7 +95,7 @@ class TaskService(ShapleyTaskServiceServicer):
     ) -> pb.GetCampaignResponse:
         """One campaign as it stands."""
         campaign_id = hash_of(request.campaign_id, "campaign_id")
-        campaign = await asyncio.to_thread(queries.campaign, self._chain.store, campaign_id)
+        campaign = await asyncio.to_thread(queries.get_campaign, self._chain.store, campaign_id)
         if campaign is None:
             raise _missing(NetworkCode.CAMPAIGN_NOT_FOUND, "campaign", campaign_id)
         return pb.GetCampaignResponse(campaign=campaign)
@@ -106,7 +106,7 @@ class TaskService(ShapleyTaskServiceServicer):
         """What a task paid, in order."""
         task_id = hash_of(request.task_id, "task_id")
         self._refuse_paid_before(await self._task(task_id))
-        payments = await asyncio.to_thread(queries.task_payments, self._chain.store, task_id)
+        payments = await asyncio.to_thread(queries.list_task_payments, self._chain.store, task_id)
         return pb.ListPaymentsResponse(payments=payments)
 
     async def GetEvidence(
@@ -116,9 +116,11 @@ class TaskService(ShapleyTaskServiceServicer):
         task_id = hash_of(request.task_id, "task_id")
         miner = address_of(request.miner, "miner")
         task = await self._task(task_id)
-        found = await asyncio.to_thread(queries.evidence, self._chain.store, task_id, miner)
+        found = await asyncio.to_thread(
+            queries.find_reveal_transaction, self._chain.store, task_id, miner
+        )
         if found is None:
-            if task.opened_height <= self._chain.store.base():
+            if task.opened_height <= self._chain.store.base_height():
                 what = f"evidence of {request.miner}, if there is any, is not here"
                 raise not_kept(self._chain.store, what, field="task_id")
             raise RefusalError(
@@ -137,7 +139,7 @@ class TaskService(ShapleyTaskServiceServicer):
         address = address_of(request.address, "address")
         self._refuse_paid_before(await self._task(task_id))
         proofs = await asyncio.to_thread(
-            queries.payment_proofs, self._chain.store, task_id, address
+            queries.build_payment_proofs, self._chain.store, task_id, address
         )
         if not proofs:
             raise RefusalError(
@@ -148,14 +150,14 @@ class TaskService(ShapleyTaskServiceServicer):
         return pb.GetPaymentProofResponse(proofs=proofs)
 
     async def _task(self, task_id: bytes) -> TaskView:
-        task = await asyncio.to_thread(queries.task, self._chain.store, task_id)
+        task = await asyncio.to_thread(queries.get_task, self._chain.store, task_id)
         if task is None:
             raise _missing(NetworkCode.TASK_NOT_FOUND, "task", task_id)
         return task
 
     def _refuse_paid_before(self, task: TaskView) -> None:
         """Raise HISTORY_NOT_KEPT for a task that was over before the blocks that are kept."""
-        if task.closed_height and task.closed_height <= self._chain.store.base():
+        if task.closed_height and task.closed_height <= self._chain.store.base_height():
             what = f"the payments of task {task.task_id} in block {task.closed_height} are not here"
             raise not_kept(self._chain.store, what, field="task_id")
 
@@ -164,7 +166,7 @@ class TaskService(ShapleyTaskServiceServicer):
         views, last = paging.fit(page.items, len(page.items))
         place = page.next
         if last is not None:
-            place = page.places[len(views) - 1]
+            place = page.locations[len(views) - 1]
         return views, paging.place_token(scope, place)
 
 

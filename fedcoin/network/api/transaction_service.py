@@ -99,7 +99,7 @@ class TransactionService(TransactionServiceServicer):
     async def _found(self, hash: bytes) -> TransactionView:
         view = await self._view(hash)
         if view is None:
-            first = self._chain.store.base() + 1
+            first = self._chain.store.base_height() + 1
             since = f", of which this node keeps the blocks from {first} on" if first > 1 else ""
             raise RefusalError(
                 NetworkCode.TRANSACTION_NOT_FOUND,
@@ -117,7 +117,7 @@ class TransactionService(TransactionServiceServicer):
     async def _view(self, hash: bytes) -> TransactionView | None:
         # In this order: what moves from the pool to the chain meanwhile is still found.
         waiting = self._pool.get(hash)
-        final = await asyncio.to_thread(queries.transaction, self._chain.store, hash)
+        final = await asyncio.to_thread(queries.get_transaction, self._chain.store, hash)
         if final is not None:
             return final
         if waiting is not None:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
-from fedcoin.data.artifacts.manifest import chunk_count
+from fedcoin.data.artifacts.manifest import count_chunks
 from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.data.crypto.hashing import HASH_BYTES
 from fedcoin.data.errors import RefusalError
@@ -53,7 +53,7 @@ class ArtifactServicer(ArtifactServiceServicer):
         self, request: DownloadRequest, context: Context
     ) -> AsyncIterator[DownloadResponse]:
         """The chunks. Raises Refusal: MALFORMED, ARTIFACT_NOT_FOUND, OUT_OF_RANGE."""
-        count = chunk_count(self._find(request.id))
+        count = count_chunks(self._find(request.id))
         if request.first_chunk >= count:
             raise RefusalError(
                 NetworkCode.OUT_OF_RANGE,

@@ -17,9 +17,9 @@ from grpc import StatusCode
 from fedcoin.data.artifacts.manifest import (
     CHUNK_BYTES,
     MAX_ARTIFACT_BYTES,
+    build_manifest,
     check_chunk,
     check_manifest,
-    manifest_of,
 )
 from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.data.errors import DataCode, RefusalError
@@ -83,7 +83,7 @@ class ArtifactClient:
                 any artifact may be.
             OSError: The file cannot be read.
         """
-        manifest = await asyncio.to_thread(manifest_of, data)
+        manifest = await asyncio.to_thread(build_manifest, data)
         status = await self._upload_status(manifest.id)
         failures, backoff = 0, Backoff(_FIRST_PAUSE_S, _MAX_PAUSE_S)
         while not status.complete:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import grpc
 
-from fedcoin.data.crypto.hashing import Context as Signing
+from fedcoin.data.crypto.hashing import SigningContext as Signing
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.network.client.artifact_client import ArtifactClient
 from fedcoin.network.client.channels import open_channel

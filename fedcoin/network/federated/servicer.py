@@ -7,8 +7,8 @@ from typing import Protocol
 
 from fedcoin.data.clock import Clock
 from fedcoin.data.crypto.addresses import ADDRESS_BYTES
-from fedcoin.data.crypto.hashing import Context as Signing
-from fedcoin.data.crypto.keys import PUBLIC_KEY_BYTES, SIGNATURE_BYTES, verify
+from fedcoin.data.crypto.hashing import SigningContext
+from fedcoin.data.crypto.keys import PUBLIC_KEY_BYTES, SIGNATURE_BYTES, verify_signature
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.updates import Update, decode_update
 from fedcoin.network.errors import NetworkCode
@@ -70,7 +70,9 @@ class FederatedLearningServicer(FederatedLearningServiceServicer):
             )
         body = registration_body(request.time_ms)
         chain_id = self._rounds.chain_id
-        if not verify(request.public_key, Signing.REGISTER, chain_id, body, request.signature):
+        if not verify_signature(
+            request.public_key, SigningContext.REGISTER, chain_id, body, request.signature
+        ):
             raise RefusalError(
                 NetworkCode.BAD_PROOF,
                 f"signature: not the public key's over this time on chain {chain_id}",

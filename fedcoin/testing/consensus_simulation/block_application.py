@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from fedcoin.consensus.proposer_selection import proposer
+from fedcoin.consensus.proposer_selection import select_proposer
 from fedcoin.consensus.validators import Validator, ValidatorSet
 from fedcoin.data.crypto.hashing import HASH_BYTES, sha256
 
@@ -63,7 +63,7 @@ class OpaqueBlockApplication:
 
     def proposer(self, round: int) -> Validator:
         """By rotation, as if nobody had ever won."""
-        return proposer(self._validators, b"", 0, self._height + 1, round)
+        return select_proposer(self._validators, b"", 0, self._height + 1, round)
 
     def wants_block(self, now_ms: int) -> bool:
         """Always."""

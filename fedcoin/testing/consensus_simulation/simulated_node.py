@@ -12,20 +12,20 @@ from typing import Protocol
 
 from fedcoin.consensus.certificates import verify_certificate
 from fedcoin.consensus.effects import (
-    Accepted,
     BuildBlock,
     CastVote,
     CheckBlock,
     Decide,
     Effect,
     Equivocation,
+    ForwardMessage,
     Message,
     SendProposal,
     StartTimer,
 )
-from fedcoin.consensus.locks import decode_lock
+from fedcoin.consensus.lock_record import decode_lock
+from fedcoin.consensus.tendermint_engine import TendermintEngine
 from fedcoin.consensus.timers import Timeouts
-from fedcoin.consensus.voting import Voting
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.votes import Proposal, Vote, sign_proposal, sign_vote
@@ -102,7 +102,7 @@ class SimulatedNode:
         self.world = world
         self.disk = SimulatedDisk()
         self.peers = [i for i in range(len(world.scenario.powers)) if i != index]
-        self.engine: Voting | None = None
+        self.engine: TendermintEngine | None = None
         self._lives = 0
         self._early: list[tuple[int, Message]] = []
 
@@ -127,7 +127,7 @@ class SimulatedNode:
 
     def _begin_height(self) -> None:
         application, scenario = self.application, self.world.scenario
-        self.engine = Voting(
+        self.engine = TendermintEngine(
             application.height() + 1,
             application.validators(),
             application.proposer,
@@ -154,9 +154,9 @@ class SimulatedNode:
 
     def _start_if_wanted(self) -> None:
         engine = self.engine
-        if engine is None or engine.started:
+        if engine is None or engine.is_started:
             return
-        if engine.is_wanted or self.application.wants_block(self.world.clock.now_ms):
+        if engine.is_under_way or self.application.wants_block(self.world.clock.now_ms):
             self._carry_out(engine.start(), self.index)
 
     # What comes in.
@@ -205,7 +205,7 @@ class SimulatedNode:
         for effect in effects:
             if engine is None or engine is not self.engine:
                 return  # it crashed, or the height is over
-            if isinstance(effect, Accepted):
+            if isinstance(effect, ForwardMessage):
                 self.pass_on(effect.message, sender)
             elif isinstance(effect, CastVote):
                 self.cast(effect)
@@ -220,7 +220,9 @@ class SimulatedNode:
             else:
                 self._answer_later(engine, effect)
 
-    def _answer_later(self, engine: Voting, effect: BuildBlock | CheckBlock | StartTimer) -> None:
+    def _answer_later(
+        self, engine: TendermintEngine, effect: BuildBlock | CheckBlock | StartTimer
+    ) -> None:
         """Timers take their time; building and checking take a moment."""
 
         def answer() -> None:

@@ -145,6 +145,6 @@ def _drawn(state: Overlay, task_id: bytes, task: TaskState, validators: Validato
         for address, miner in records.MINERS.scan(state, task_id)
         if miner.salt and (validator := validators.by_address(address)) is not None
     ]
-    outcome = posap.decide(reveals, 1, task.challenge, exact=True, min_samples_percent=100)
+    outcome = posap.compute_outcome(reveals, 1, task.challenge, exact=True, min_samples_percent=100)
     assert outcome is not None, "a challenge is fixed by openings with a quorum"
     return outcome.winner

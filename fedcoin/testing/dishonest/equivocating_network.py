@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from fedcoin.consensus.tally import NIL
+from fedcoin.consensus.vote_set import NIL
 from fedcoin.data.crypto.hashing import sha256
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.messages.votes import Proposal, Vote, sign_vote

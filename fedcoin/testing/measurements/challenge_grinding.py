@@ -16,8 +16,8 @@ import numpy as np
 from nacl import bindings
 
 from fedcoin.consensus.certificates import make_certificate
-from fedcoin.consensus.posap import Reveal, decide
-from fedcoin.data.crypto.hashing import Context, sha256, signing_digest
+from fedcoin.consensus.posap import Reveal, compute_outcome
+from fedcoin.data.crypto.hashing import SigningContext, sha256, signing_digest
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.messages.votes import PRECOMMIT, Vote, decode_vote, sign_vote
 from fedcoin.incentive.proof.challenge import derive_challenge, draw_challenged_leaves
@@ -34,7 +34,7 @@ def signed_again(seed: bytes, key: KeyPair, vote: Vote, number: int) -> Vote:
     secret = bytearray(hashed[:32])
     secret[0] &= 248
     secret[31] = (secret[31] & 127) | 64
-    message = signing_digest(Context.VOTE, CHAIN_ID, vote.envelope.body)
+    message = signing_digest(SigningContext.VOTE, CHAIN_ID, vote.envelope.body)
     nonce = bindings.crypto_core_ed25519_scalar_reduce(
         hashlib.sha512(b"nonce" + number.to_bytes(8, "big")).digest()
     )
@@ -128,7 +128,7 @@ def colluders(tasks: int, withheld: int) -> float:
 
 def _drawn(task_id: bytes, salts: dict[bytes, bytes]) -> int:
     reveals = [Reveal(address, 1, 1, (0,)) for address in salts]
-    outcome = decide(
+    outcome = compute_outcome(
         reveals, 1, derive_challenge(task_id, 0, salts), exact=True, min_samples_percent=25
     )
     assert outcome is not None
@@ -153,6 +153,6 @@ def _unseen(challenge: bytes, public_key: bytes, forged: frozenset[int]) -> bool
 
 def _wins(challenge: bytes) -> bool:
     reveals = [Reveal(bytes([i]) * 20, 1, 1, (0,)) for i in range(4)]
-    outcome = decide(reveals, 1, challenge, exact=True, min_samples_percent=25)
+    outcome = compute_outcome(reveals, 1, challenge, exact=True, min_samples_percent=25)
     assert outcome is not None
     return outcome.winner == bytes(20)

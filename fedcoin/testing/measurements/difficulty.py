@@ -8,7 +8,7 @@ from itertools import product
 
 import numpy as np
 
-from fedcoin.consensus.posap import Reveal, decide
+from fedcoin.consensus.posap import Reveal, compute_outcome
 from fedcoin.data.messages.parameters import Parameters
 from fedcoin.incentive.proof.stopping import has_enough_samples
 from fedcoin.testing.campaign_simulation.campaign_setting import CampaignSetting
@@ -187,7 +187,9 @@ def _revealed(game: SaturatingGame, number: int, distance: float, samples: int =
 
 
 def _inliers(reveals: Sequence[Reveal], distance: float, percent: int) -> tuple[bytes, ...]:
-    outcome = decide(reveals, round(distance * 1e9), b"", exact=False, min_samples_percent=percent)
+    outcome = compute_outcome(
+        reveals, round(distance * 1e9), b"", exact=False, min_samples_percent=percent
+    )
     return outcome.inliers if outcome is not None else ()
 
 

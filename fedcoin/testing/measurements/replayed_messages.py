@@ -12,8 +12,8 @@ from enum import Enum
 from functools import partial
 
 from fedcoin.consensus.certificates import verify_certificate
+from fedcoin.consensus.tendermint_engine import TendermintEngine
 from fedcoin.consensus.timers import Timeouts
-from fedcoin.consensus.voting import Voting
 from fedcoin.contract.blocks.validation import check_block
 from fedcoin.data.crypto.hashing import sha256
 from fedcoin.data.crypto.keys import KeyPair
@@ -111,7 +111,7 @@ def messages(
     )
     yield "a transaction for another chain", lambda: submit(again(old[0], OTHER)), relayed
 
-    voting = Voting(
+    voting = TendermintEngine(
         height, node.validators(), node.proposer, validator_key(0).public_key, Timeouts(100, 100)
     )
     first = arena.finals[0]

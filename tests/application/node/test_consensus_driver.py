@@ -43,19 +43,6 @@ async def test_a_transfer_becomes_final_everywhere(tmp_path: Path) -> None:
         await member.stop()
 
 
-async def test_votes_of_other_validators_are_passed_to_listeners(tmp_path: Path) -> None:
-    members = quartet(tmp_path, quartet_genesis(), Wire())
-    signers: set[bytes] = set()
-    members[0].agreement.on_vote(lambda vote: signers.add(vote.public_key))
-    for member in members:
-        member.start()
-    await members[0].pool.submit_audited(transfer(0).raw)
-    await reach(members, 1)
-    await until(lambda: signers >= {miner.public_key for miner in MINERS[1:]})
-    for member in members:
-        await member.stop()
-
-
 async def test_three_of_four_go_on_and_the_fourth_catches_up(tmp_path: Path) -> None:
     members = quartet(tmp_path, quartet_genesis(), Wire())
     absent = members.pop()
@@ -86,9 +73,9 @@ async def test_a_restarted_validator_keeps_its_word(tmp_path: Path) -> None:
     for member in members:
         member.start()
         await member.pool.submit(transfer(0).raw)
-    await until(lambda: all(member.store.own_votes(1) for member in members))
+    await until(lambda: all(member.store.votes.list_at(1) for member in members))
     assert [member.chain.height() for member in members] == [0] * 4
-    said = [member.store.own_votes(1) for member in members]
+    said = [member.store.votes.list_at(1) for member in members]
     genesis = members[0].chain.genesis
     for member in members:
         await member.stop()
@@ -105,7 +92,7 @@ async def test_a_restarted_validator_keeps_its_word(tmp_path: Path) -> None:
     await until(decided)
     assert_agree(again)
     for member, before in zip(again, said, strict=True):
-        kept = member.store.own_votes(1)
+        kept = member.store.votes.list_at(1)
         assert [vote for vote in kept if vote in before] == before
         assert len({(v.kind, v.round) for v in kept}) == len(kept)
         await member.stop()

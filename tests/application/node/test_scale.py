@@ -97,7 +97,7 @@ async def test_many_clients(
 
 def evidence(here: Site, task_id: bytes, miner: bytes) -> bytes:
     """The transaction that revealed."""
-    place = here.chain.store.task_reveal(task_id, miner)
+    place = here.chain.store.index.find_reveal(task_id, miner)
     assert place is not None
     stored = here.chain.store.block(place.height)
     assert stored is not None

@@ -172,13 +172,13 @@ def is_whole(path: Path, genesis: Genesis) -> bool:
     with ChainStore.open(path, genesis) as store:
         assert store.integrity_faults() == []
         if store.height():
-            assert (store.base(), store.height()) == (AT, AT)
+            assert (store.base_height(), store.height()) == (AT, AT)
             header = store.header(AT)
             assert header is not None
             assert Ledger(store, genesis).app_hash == header.app_hash
             return True
         assert dict(store.scan(b"")) == {}
-        assert store.past() == []
+        assert store.trusted_headers() == []
         assert list(store.table("campaigns")) == list(store.table("tasks")) == []
         return False
 
@@ -284,24 +284,24 @@ def changed(value: object) -> object:
 def test_each_column_of_each_row_of_the_past(grown: MiniChain, tmp_path: Path) -> None:
     restored(grown, tmp_path).close()
     with closing(sqlite3.connect(tmp_path / "chain.sqlite", isolation_level=None)) as connection:
-        found = connection.execute("SELECT * FROM past ORDER BY height").fetchall()
+        found = connection.execute("SELECT * FROM trusted_headers ORDER BY height").fetchall()
         assert [row[0] for row in found] == [4, 8, AT]
         for row in found:
             for place, value in enumerate(row):
                 wrong = (*row[:place], changed(value), *row[place + 1 :])
-                connection.execute("DELETE FROM past WHERE height = ?", row[:1])
-                connection.execute("INSERT INTO past VALUES (?, ?, ?, ?, ?)", wrong)
+                connection.execute("DELETE FROM trusted_headers WHERE height = ?", row[:1])
+                connection.execute("INSERT INTO trusted_headers VALUES (?, ?, ?, ?, ?)", wrong)
                 with pytest.raises(RefusalError):
                     reopened_and_verified(grown, tmp_path)
-                connection.execute("DELETE FROM past WHERE height = ?", wrong[:1])
-                connection.execute("INSERT INTO past VALUES (?, ?, ?, ?, ?)", row)
+                connection.execute("DELETE FROM trusted_headers WHERE height = ?", wrong[:1])
+                connection.execute("INSERT INTO trusted_headers VALUES (?, ?, ?, ?, ?)", row)
     reopened_and_verified(grown, tmp_path)
 
 
 TAMPERINGS = {
     "state": "UPDATE state SET value = x'00' WHERE key = CAST('ledger/' AS BLOB)",
-    "nobody was told to decide": "UPDATE past SET next_validators = x'' WHERE height = 4",
-    "a change is gone": "DELETE FROM past WHERE height = 8",
+    "no validators follow": "UPDATE trusted_headers SET next_validators = x'' WHERE height = 4",
+    "a change is gone": "DELETE FROM trusted_headers WHERE height = 8",
     "an old task": f"INSERT INTO tasks VALUES ({AT}, 7, zeroblob(32), zeroblob(32))",
     "a block": f"UPDATE blocks SET block = x'00' WHERE height = {AT + 2}",
 }

@@ -26,7 +26,7 @@ from tests.support.settled_home import copy_home, settled_home
 
 Row = tuple[Any, ...]
 
-FILLED = TABLES - {"past"}
+FILLED = TABLES - {"trusted_headers"}
 """What a chain that began at genesis has; test_snapshots.py is about the others."""
 
 

@@ -129,7 +129,7 @@ def test_prices_must_be_the_round_s_share(job: Job) -> None:
 
 
 def test_the_evaluation_set_must_be_the_campaign_s(job: Job) -> None:
-    path = merkle.path(SHARDS, 1)
+    path = merkle.audit_path(SHARDS, 1)
     good = {"artifact": SHARDS[1], "index": 1, "path": path, "size": 100}
     for code, field, changes in (
         (LedgerCode.BAD_HASH, "evaluation.artifact", {"artifact": b""}),

@@ -18,10 +18,10 @@ from fedcoin.contract.blocks.ledger import Ledger
 from fedcoin.contract.blocks.validator_history import ValidatorHistory
 from fedcoin.contract.errors import LedgerCode
 from fedcoin.contract.snapshots import verifier, writer
-from fedcoin.contract.snapshots.verifier import SnapshotCheck, entries_of
-from fedcoin.contract.snapshots.writer import Cutter
+from fedcoin.contract.snapshots.verifier import SnapshotVerifier, read_verified_entries
+from fedcoin.contract.snapshots.writer import ChunkCutter
 from fedcoin.contract.state.genesis_state import genesis_changes
-from fedcoin.contract.state.state_tree import StateTree, bucket_of
+from fedcoin.contract.state.state_tree import StateTree, bucket_index
 from fedcoin.contract.state.validators import genesis_validators
 from fedcoin.data.crypto.hashing import sha256
 from fedcoin.data.errors import DataCode, RefusalError
@@ -29,7 +29,7 @@ from fedcoin.data.messages import canonical
 from fedcoin.data.messages.genesis import Genesis, parse_genesis
 from fedcoin.data.messages.votes import PRECOMMIT, sign_vote
 from fedcoin.data.storage.chain_store import ChainStore
-from fedcoin.data.storage.trusted_headers import Base
+from fedcoin.data.storage.trusted_headers import SnapshotBase
 from fedcoin.v1.block_pb2 import BlockHeader
 from fedcoin.v1.snapshot_pb2 import SnapshotHead, SnapshotPart
 from tests.support.ledger_campaign import Job
@@ -69,9 +69,9 @@ def small_chunks(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(writer, "CHUNK_BYTES", 400)
 
 
-def check(path: Path, genesis: Genesis) -> tuple[dict[bytes, bytes], Base]:
-    found = SnapshotCheck(genesis)
-    entries = {key: value for batch in entries_of(path, found) for key, value in batch}
+def check(path: Path, genesis: Genesis) -> tuple[dict[bytes, bytes], SnapshotBase]:
+    found = SnapshotVerifier(genesis)
+    entries = {key: value for batch in read_verified_entries(path, found) for key, value in batch}
     return entries, found.finish()
 
 
@@ -85,7 +85,7 @@ def refusal_of(path: Path, genesis: Genesis) -> RefusalError:
 # Whole ones -----------------------------------------------------------------------------------
 
 
-def head_for(state: dict[bytes, bytes], cutter: Cutter) -> SnapshotHead:
+def head_for(state: dict[bytes, bytes], cutter: ChunkCutter) -> SnapshotHead:
     """The head of a made-up block after which this is the state, certified by its validator."""
     header = BlockHeader(
         chain_id=CHAIN_ID,
@@ -109,24 +109,24 @@ def head_for(state: dict[bytes, bytes], cutter: Cutter) -> SnapshotHead:
 
 
 def in_order(state: dict[bytes, bytes]) -> list[tuple[bytes, bytes]]:
-    return sorted(state.items(), key=lambda entry: (bucket_of(entry[0]), entry[0]))
+    return sorted(state.items(), key=lambda entry: (bucket_index(entry[0]), entry[0]))
 
 
 def taken(contents: list[SnapshotPart]) -> list[tuple[bytes, bytes]]:
-    found = SnapshotCheck(GENESIS)
+    found = SnapshotVerifier(GENESIS)
     entries = [entry for part in contents for entry in found.take(part)]
     assert found.finish().height == 7
     return entries
 
 
 def cut(state: dict[bytes, bytes]) -> list[SnapshotPart]:
-    cutter = Cutter()
+    cutter = ChunkCutter()
     chunks = [SnapshotPart(chunk=chunk) for chunk in cutter.cut(in_order(state))]
     return [SnapshotPart(head=head_for(state, cutter)), *chunks]
 
 
 # Keys that fall into one of two buckets, so that some buckets are cut in several places.
-CROWDED = [k for n in range(60_000) if bucket_of(k := b"zz/%d" % n) in (0, 700)][:60]
+CROWDED = [k for n in range(60_000) if bucket_index(k := b"zz/%d" % n) in (0, 700)][:60]
 
 states = st.dictionaries(
     st.sampled_from(CROWDED) | st.binary(max_size=12).map(lambda tail: b"zz/" + tail),
@@ -163,15 +163,15 @@ def test_any_state_comes_back(extra: dict[bytes, bytes], seed: int) -> None:
 
 def test_restored_it_is_the_same_chain(made: Made, tmp_path: Path) -> None:
     assert len(made.parts) > 8
-    found = SnapshotCheck(made.chain.genesis)
+    found = SnapshotVerifier(made.chain.genesis)
     with ChainStore.open(tmp_path / "chain.sqlite", made.chain.genesis) as store:
         store.initialise(genesis_changes(made.chain.genesis))
-        store.restore(entries_of(made.path, found), found.finish)
+        store.restore(read_verified_entries(made.path, found), found.finish)
         ledger = Ledger(store, made.chain.genesis)
         assert ledger.app_hash == made.chain.ledger.app_hash
         assert ledger.validators() == made.chain.ledger.validators()
         assert ledger.last_validators() == made.chain.ledger.last_validators()
-        assert (store.base(), store.height()) == (made.chain.height, made.chain.height)
+        assert (store.base_height(), store.height()) == (made.chain.height, made.chain.height)
         assert store.tip_hash() == made.chain.hash
         changes = ValidatorHistory(store, made.chain.genesis).changes(1_000)
         assert changes == ValidatorHistory(made.store, made.chain.genesis).changes(1_000)
@@ -184,7 +184,7 @@ def test_restored_it_is_the_same_chain(made: Made, tmp_path: Path) -> None:
 def test_a_snapshot_is_of_the_moment_when_it_was_pinned(tmp_path: Path) -> None:
     chain = chain_in(tmp_path, blocks=3)
     assert chain.store is not None
-    with chain.store.pinned() as state:
+    with chain.store.open_state_view() as state:
         app_hash = chain.ledger.app_hash
         chain.produce()
         path = tmp_path / "x"
@@ -300,7 +300,7 @@ def test_what_a_liar_may_send(made: Made, tmp_path: Path) -> None:
 
 
 def test_a_refused_part_changes_nothing(made: Made) -> None:
-    found = SnapshotCheck(made.chain.genesis)
+    found = SnapshotVerifier(made.chain.genesis)
     for part in made.parts:
         wrong = SnapshotPart.FromString(part.SerializeToString())
         if wrong.HasField("chunk"):
@@ -323,7 +323,7 @@ def test_chunks_are_cut_in_one_way(made: Made, tmp_path: Path) -> None:
     split = next(
         i
         for i in range(1, len(chunk.entries))
-        if bucket_of(chunk.entries[i].key) != bucket_of(chunk.entries[i - 1].key)
+        if bucket_index(chunk.entries[i].key) != bucket_index(chunk.entries[i - 1].key)
     )
     one, two = SnapshotPart(chunk=chunk), SnapshotPart(chunk=chunk)
     del one.chunk.entries[split:]

@@ -54,6 +54,6 @@ def test_all_coins_are_counted_wherever_they_are() -> None:
     records.MINERS.put(state, b"t" * 32, b"a" * 20, record=MinerState(deposit=32, reward=999))
     records.LEDGER.put(state, record=LedgerState(supply=10_000, burned=64))
     records.TASKS.put(state, b"t" * 32, record=TaskState(difficulty_nano=5_000))
-    assert records.count_coins(state) == 127
-    assert sum(records.coins_in(key, value) for key, value in state.scan(b"")) == 127
-    assert records.coins_in(b"account/" + b"a" * 20, None) == 0
+    assert records.count_all_coins(state) == 127
+    assert sum(records.count_entry_coins(key, value) for key, value in state.scan(b"")) == 127
+    assert records.count_entry_coins(b"account/" + b"a" * 20, None) == 0

@@ -8,7 +8,7 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedcoin.contract.state.state_tree import StateTree, bucket_of, verify_entry
+from fedcoin.contract.state.state_tree import StateTree, bucket_index, verify_entry
 
 KEYS = st.binary(min_size=1, max_size=2)
 CHANGES = st.dictionaries(KEYS, st.none() | st.binary(max_size=4), max_size=30)
@@ -97,4 +97,4 @@ def test_an_entry_can_be_proved_and_nothing_else() -> None:
 def test_buckets_are_the_first_ten_bits() -> None:
     for i in range(100):
         key = b"%d" % i
-        assert bucket_of(key) == int.from_bytes(hashlib.sha256(key).digest(), "big") >> 246
+        assert bucket_index(key) == int.from_bytes(hashlib.sha256(key).digest(), "big") >> 246

@@ -6,7 +6,7 @@ import pytest
 
 from fedcoin.contract import queries
 from fedcoin.contract.state import records
-from fedcoin.contract.tasks.settlement import clients
+from fedcoin.contract.tasks.settlement import client_addresses
 from fedcoin.data.messages.transactions import decode_transaction
 from fedcoin.data.messages.updates import decode_update
 from fedcoin.v1 import task_pb2
@@ -15,13 +15,13 @@ from tests.support.ledger_campaign import FAILED, SETTLED, Job, additive
 from tests.support.mini_chain import CHAIN_ID, MiniChain, key
 
 
-def job_of(clients: int) -> Job:
+def job_of(client_addresses: int) -> Job:
     """A campaign's first round, just opened."""
-    keys = sorted((key(f"client {i}") for i in range(clients)), key=lambda k: k.address)
+    keys = sorted((key(f"client {i}") for i in range(client_addresses)), key=lambda k: k.address)
     job = Job(MiniChain.create(2), clients=keys)
     job.open_campaign()
     sampling = Sampling(schedule=task_pb2.SCHEDULE_ANTITHETIC, max_samples=100)
-    job.open_task(**({} if clients <= 12 else {"sampling": sampling}), max_attempts=1)
+    job.open_task(**({} if client_addresses <= 12 else {"sampling": sampling}), max_attempts=1)
     return job
 
 
@@ -41,18 +41,18 @@ def kept_terms(job: Job) -> OpenTask:
 @pytest.mark.parametrize(("clients_", "most"), [(10, 2_000), (100, 10_000)])
 def test_a_settled_task_is_small(clients_: int, most: int) -> None:
     job = job_of(clients_)
-    before = queries.task(job.chain.state, job.task_id)
+    before = queries.get_task(job.chain.state, job.task_id)
     assert kept_terms(job) == job.terms
     job.settle(dict.fromkeys(job.chain.miners, additive(*(n % 2 for n in range(clients_)))))
     assert held(job) < most
     # Whatever a query tells of it is still there.
-    after = queries.task(job.chain.state, job.task_id)
+    after = queries.get_task(job.chain.state, job.task_id)
     assert before is not None
     assert after is not None
     told = [(c.address, c.num_samples, c.update) for c in after.clients]
     assert told == [(c.address, c.num_samples, c.update) for c in before.clients]
     assert sum(c.payout for c in after.clients) == job.terms.prices.training
-    assert clients(kept_terms(job)) == clients(job.terms)
+    assert client_addresses(kept_terms(job)) == client_addresses(job.terms)
     assert job.task.phase == SETTLED
 
 
@@ -75,4 +75,4 @@ def test_a_failed_task_is_small_too() -> None:
         job.chain.produce(after_ms=job.terms.commit_window_ms)
     assert job.task.phase == FAILED
     assert not any(update.signature for update in kept_terms(job).updates)
-    assert clients(kept_terms(job)) == clients(job.terms)
+    assert client_addresses(kept_terms(job)) == client_addresses(job.terms)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fedcoin.consensus import posap
-from fedcoin.contract.tasks.settlement import clients
+from fedcoin.contract.tasks.settlement import client_addresses
 from fedcoin.data.messages.receipts import decode_receipt
 from fedcoin.incentive.payout import split_training_price
 from fedcoin.v1 import block_pb2, task_pb2
@@ -62,7 +62,7 @@ def test_everybody_is_paid_in_one_block() -> None:
         assert (payment.task_id, payment.round) == (job.task_id, 1)
     assert [job.chain.balance(client) for client in job.clients] == list(payouts)
     assert job.chain.campaign(job.campaign_id).escrow == 5 * FDC
-    assert clients(job.terms) == [client.address for client in job.clients]
+    assert client_addresses(job.terms) == [client.address for client in job.clients]
 
 
 @pytest.mark.parametrize("worth", [(-5, -10, -1), (0, 0, 0)])
@@ -113,7 +113,7 @@ def test_the_tie_of_an_exact_task_is_drawn_from_the_challenge() -> None:
         posap.Reveal(m.address, 10 * FDC, 8, (50_000_000, 100_000_000, -30_000_000))
         for m in job.chain.miners
     ]
-    outcome = posap.decide(
+    outcome = posap.compute_outcome(
         reveals, 20_000_000, job.task.challenge, exact=True, min_samples_percent=25
     )
     assert outcome is not None

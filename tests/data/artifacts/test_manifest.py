@@ -10,15 +10,15 @@ from hypothesis import strategies as st
 from fedcoin.data.artifacts.manifest import (
     CHUNK_BYTES,
     MAX_ARTIFACT_BYTES,
-    artifact_id,
+    build_manifest,
     check_chunk,
     check_manifest,
-    chunk_count,
     chunk_size,
-    chunks_of,
+    compute_artifact_id,
+    count_chunks,
     decode_manifest,
     encode_manifest,
-    manifest_of,
+    iterate_chunks,
 )
 from fedcoin.data.crypto import merkle
 from fedcoin.data.errors import DataCode, RefusalError
@@ -37,14 +37,14 @@ def refused(manifest: ArtifactManifest, max_bytes: int = MAX_ARTIFACT_BYTES) -> 
 
 
 def changed(**changes: Any) -> ArtifactManifest:
-    manifest = manifest_of(DATA)
+    manifest = build_manifest(DATA)
     parts = {"id": manifest.id, "size": manifest.size, "chunk_hashes": manifest.chunk_hashes}
     return ArtifactManifest(**{**parts, **changes})
 
 
 def test_an_id_is_the_tree_hash_of_the_chunks() -> None:
-    manifest = manifest_of(DATA)
-    assert manifest.id == merkle.root(list(chunks_of(DATA))) == artifact_id(DATA)
+    manifest = build_manifest(DATA)
+    assert manifest.id == merkle.root(list(iterate_chunks(DATA))) == compute_artifact_id(DATA)
     assert manifest.size == len(DATA)
     assert len(manifest.chunk_hashes) == 3
     check_manifest(manifest)
@@ -53,16 +53,16 @@ def test_an_id_is_the_tree_hash_of_the_chunks() -> None:
 def test_a_file_has_its_contents_id(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(DATA)
-    assert manifest_of(path) == manifest_of(DATA)
+    assert build_manifest(path) == build_manifest(DATA)
     path.write_bytes(b"")
     with pytest.raises(RefusalError):
-        manifest_of(path)
+        build_manifest(path)
 
 
 def test_golden_artifacts() -> None:
     for vector in read_vectors("artifacts"):
         data = bytes.fromhex(vector["unit"]) * vector["times"]
-        manifest = manifest_of(data)
+        manifest = build_manifest(data)
         assert len(data) == vector["size"]
         assert manifest.id.hex() == vector["id"]
         assert [value.hex() for value in manifest.chunk_hashes] == vector["chunk_hashes"]
@@ -71,10 +71,10 @@ def test_golden_artifacts() -> None:
 @pytest.mark.parametrize("size", [1, CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1])
 def test_sizes_around_a_chunk(size: int) -> None:
     data = bytes(size)
-    manifest = manifest_of(data)
+    manifest = build_manifest(data)
     check_manifest(manifest)
-    chunks = list(chunks_of(data))
-    assert len(chunks) == chunk_count(size) == len(manifest.chunk_hashes)
+    chunks = list(iterate_chunks(data))
+    assert len(chunks) == count_chunks(size) == len(manifest.chunk_hashes)
     for index, chunk in enumerate(chunks):
         assert len(chunk) == chunk_size(size, index)
         check_chunk(manifest, index, chunk)
@@ -91,7 +91,10 @@ def test_sizes_around_a_chunk(size: int) -> None:
         (changed(size=2**64 - 1), DataCode.TOO_LARGE),
         (changed(chunk_hashes=[]), DataCode.BAD_ARTIFACT),
         (changed(chunk_hashes=[b"short"] * 3), DataCode.BAD_ARTIFACT),
-        (changed(chunk_hashes=list(manifest_of(DATA).chunk_hashes)[::-1]), DataCode.BAD_ARTIFACT),
+        (
+            changed(chunk_hashes=list(build_manifest(DATA).chunk_hashes)[::-1]),
+            DataCode.BAD_ARTIFACT,
+        ),
     ],
 )
 def test_manifests_that_do_not_fit(manifest: ArtifactManifest, code: DataCode) -> None:
@@ -99,8 +102,8 @@ def test_manifests_that_do_not_fit(manifest: ArtifactManifest, code: DataCode) -
 
 
 def test_the_callers_limit_counts() -> None:
-    check_manifest(manifest_of(DATA), len(DATA))
-    assert refused(manifest_of(DATA), len(DATA) - 1) is DataCode.TOO_LARGE
+    check_manifest(build_manifest(DATA), len(DATA))
+    assert refused(build_manifest(DATA), len(DATA) - 1) is DataCode.TOO_LARGE
 
 
 @pytest.mark.parametrize(
@@ -119,18 +122,18 @@ def test_the_callers_limit_counts() -> None:
 )
 def test_chunks_that_do_not_fit(index: int, chunk: bytes) -> None:
     with pytest.raises(RefusalError) as caught:
-        check_chunk(manifest_of(DATA), index, chunk)
+        check_chunk(build_manifest(DATA), index, chunk)
     assert caught.value.code is DataCode.BAD_CHUNK
 
 
 def test_nothing_is_no_artifact() -> None:
     with pytest.raises(RefusalError) as caught:
-        artifact_id(b"")
+        compute_artifact_id(b"")
     assert caught.value.code is DataCode.BAD_ARTIFACT
 
 
 def test_a_manifest_is_kept_as_bytes() -> None:
-    manifest = manifest_of(DATA)
+    manifest = build_manifest(DATA)
     assert decode_manifest(encode_manifest(manifest)) == manifest
 
 

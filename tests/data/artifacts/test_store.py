@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fedcoin.data.artifacts import store as artifact_store
-from fedcoin.data.artifacts.manifest import CHUNK_BYTES, chunks_of, manifest_of
+from fedcoin.data.artifacts.manifest import CHUNK_BYTES, build_manifest, iterate_chunks
 from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.data.errors import DataCode, RefusalError
 
@@ -20,9 +20,9 @@ def content(number: int, size: int = 2 * CHUNK_BYTES + 1_000) -> bytes:
 
 
 def upload(store: ArtifactStore, data: bytes, chunks: int) -> bytes:
-    manifest = manifest_of(data)
+    manifest = build_manifest(data)
     assert store.begin(manifest) == 0
-    for index, chunk in enumerate(list(chunks_of(data))[:chunks]):
+    for index, chunk in enumerate(list(iterate_chunks(data))[:chunks]):
         assert store.add_chunk(manifest.id, index, chunk) == index + 1
     return manifest.id
 
@@ -51,8 +51,8 @@ def test_what_was_put_is_there(store: ArtifactStore, root: Path) -> None:
     assert store.has(id)
     assert store.read(id) == data == store.path(id).read_bytes()
     assert store.size(id) == len(data) == store.used_bytes()
-    assert store.manifest(id) == manifest_of(data)
-    assert [store.read_chunk(id, i) for i in range(3)] == list(chunks_of(data))
+    assert store.manifest(id) == build_manifest(data)
+    assert [store.read_chunk(id, i) for i in range(3)] == list(iterate_chunks(data))
     assert store.ids() == (id,)
     assert store.put(data) == id
     assert ArtifactStore(root, 10 * MB).read(id) == data
@@ -97,13 +97,13 @@ def test_an_upload_goes_on_where_it_was(store: ArtifactStore, root: Path) -> Non
     assert store.next_chunk(id) == 1
     again = ArtifactStore(root, 10 * MB)
     assert again.next_chunk(id) == 1
-    assert again.begin(manifest_of(data)) == 1
-    chunks = list(chunks_of(data))
+    assert again.begin(build_manifest(data)) == 1
+    chunks = list(iterate_chunks(data))
     assert again.add_chunk(id, 0, chunks[0]) == 1  # there already
     assert again.add_chunk(id, 1, chunks[1]) == 2
     assert again.add_chunk(id, 2, chunks[2]) == 3
     assert again.read(id) == data
-    assert again.begin(manifest_of(data)) == 3
+    assert again.begin(build_manifest(data)) == 3
     assert again.add_chunk(id, 1, b"ignored") == 3
     assert os.listdir(root / "partial") == []
 
@@ -111,7 +111,7 @@ def test_an_upload_goes_on_where_it_was(store: ArtifactStore, root: Path) -> Non
 def test_wrong_chunks_change_nothing(store: ArtifactStore) -> None:
     data = content(1)
     id = upload(store, data, 1)
-    chunks = list(chunks_of(data))
+    chunks = list(iterate_chunks(data))
     for index, chunk in (
         (1, chunks[1][:-1]),  # short
         (1, chunks[1] + b"x"),  # long
@@ -131,7 +131,7 @@ def test_wrong_chunks_change_nothing(store: ArtifactStore) -> None:
 
 
 def test_manifests_are_checked(store: ArtifactStore) -> None:
-    manifest = manifest_of(content(1))
+    manifest = build_manifest(content(1))
     manifest.size += CHUNK_BYTES
     assert refused(lambda: store.begin(manifest)) is DataCode.BAD_ARTIFACT
     assert refused(lambda: store.put(b"")) is DataCode.BAD_ARTIFACT
@@ -162,7 +162,7 @@ def test_whole_artifacts_never_make_room(root: Path) -> None:
     store = ArtifactStore(root, 3 * MB)
     id = upload(store, content(1, 2 * MB), 6)  # room for it, as yet
     whole = store.put(content(2, MB + 2 * CHUNK_BYTES))
-    chunk = list(chunks_of(content(1, 2 * MB)))[6]
+    chunk = list(iterate_chunks(content(1, 2 * MB)))[6]
     assert refused(lambda: store.add_chunk(id, 6, chunk)) is DataCode.STORE_FULL
     assert store.has(whole)
 
@@ -172,7 +172,7 @@ def test_uploads_are_bounded_in_number(
 ) -> None:
     monkeypatch.setattr(artifact_store, "MAX_UPLOADS", 3)
     ids = [upload(store, content(i, CHUNK_BYTES + 8), 1) for i in range(3)]
-    store.begin(manifest_of(content(0, CHUNK_BYTES + 8)))  # no longer the idlest
+    store.begin(build_manifest(content(0, CHUNK_BYTES + 8)))  # no longer the idlest
     upload(store, content(9, CHUNK_BYTES + 8), 1)
     assert [store.next_chunk(id) for id in ids] == [1, 0, 1]
     assert len(os.listdir(root / "partial")) == 6
@@ -213,14 +213,14 @@ def test_a_crash_before_the_last_step(store: ArtifactStore, root: Path) -> None:
     # Between the two renames.
     os.replace(root / f"{id.hex()}.manifest", root / "partial" / f"{id.hex()}.manifest")
     again = ArtifactStore(root, 10 * MB)
-    assert again.manifest(id) == manifest_of(data)
+    assert again.manifest(id) == build_manifest(data)
     assert os.listdir(root / "partial") == []
 
 
 def test_a_damaged_manifest_is_made_again(store: ArtifactStore, root: Path) -> None:
     id = store.put(content(1))
     (root / f"{id.hex()}.manifest").write_bytes(b"rot")
-    assert store.manifest(id) == manifest_of(content(1))
+    assert store.manifest(id) == build_manifest(content(1))
 
 
 def test_rot_is_found(store: ArtifactStore) -> None:
@@ -275,7 +275,7 @@ def test_a_failing_disk_is_no_refusal(
 
     data = content(1)
     id = upload(store, data, 2)
-    last = list(chunks_of(data))[2]
+    last = list(iterate_chunks(data))[2]
     with monkeypatch.context() as patch:
         patch.setattr(artifact_upload, "sync_file", fail)
         with pytest.raises(OSError, match="no space"):
@@ -290,19 +290,19 @@ def test_a_failing_disk_is_no_refusal(
 def test_a_claimed_size_is_not_believed(root: Path, claimed: int, restart: bool) -> None:
     data = content(9)
     store = ArtifactStore(root, 10 * MB, 5 * MB)
-    lie = manifest_of(data)
+    lie = build_manifest(data)
     lie.size += claimed
     assert store.begin(lie) == 0
-    chunks = list(chunks_of(data))
+    chunks = list(iterate_chunks(data))
     assert store.add_chunk(lie.id, 0, chunks[0]) == 1
     if restart:
         store = ArtifactStore(root, 10 * MB, 5 * MB)
-    assert store.begin(manifest_of(data)) == 1
+    assert store.begin(build_manifest(data)) == 1
     store.add_chunk(lie.id, 1, chunks[1])
     assert refused(lambda: store.add_chunk(lie.id, 2, chunks[2] + b"!")) is DataCode.BAD_CHUNK
     assert store.add_chunk(lie.id, 2, chunks[2]) == 3
     assert store.read(lie.id) == data
     assert store.size(lie.id) == len(data) == store.used_bytes()
-    assert store.manifest(lie.id) == manifest_of(data)
+    assert store.manifest(lie.id) == build_manifest(data)
     again = ArtifactStore(root, 10 * MB, 5 * MB)
     assert (again.size(lie.id), again.read(lie.id)) == (len(data), data)

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from fedcoin.data.crypto.addresses import (
     ADDRESS_BYTES,
-    address_of,
     decode_bech32m,
+    derive_address,
     encode_bech32m,
     format_address,
     parse_address,
@@ -57,7 +57,7 @@ def test_bip_350_invalid(text: str) -> None:
 
 def test_golden_addresses() -> None:
     for vector in read_vectors("addresses"):
-        address = address_of(bytes.fromhex(vector["public_key"]))
+        address = derive_address(bytes.fromhex(vector["public_key"]))
         assert address.hex() == vector["address"]
         assert format_address(address) == vector["text"]
         assert parse_address(vector["text"].upper()) == address

@@ -4,7 +4,7 @@ import hashlib
 
 import pytest
 
-from fedcoin.data.crypto.hashing import Context, sha256, signing_digest
+from fedcoin.data.crypto.hashing import SigningContext, sha256, signing_digest
 from tests.support.paths import read_vectors
 
 
@@ -15,16 +15,16 @@ def test_parts_are_concatenated() -> None:
 def test_golden_digests() -> None:
     for vector in read_vectors("hashing"):
         digest = signing_digest(
-            Context(vector["context"]), vector["chain_id"], bytes.fromhex(vector["body"])
+            SigningContext(vector["context"]), vector["chain_id"], bytes.fromhex(vector["body"])
         )
         assert digest.hex() == vector["digest"]
 
 
 def test_contexts_and_chains_separate() -> None:
-    digests = {signing_digest(c, chain, b"x") for c in Context for chain in ("a", "b")}
-    assert len(digests) == 2 * len(Context)
+    digests = {signing_digest(c, chain, b"x") for c in SigningContext for chain in ("a", "b")}
+    assert len(digests) == 2 * len(SigningContext)
 
 
 def test_a_nul_cannot_blur_the_chain_id() -> None:
     with pytest.raises(ValueError, match="NUL"):
-        signing_digest(Context.TX, "a\0b", b"")
+        signing_digest(SigningContext.TX, "a\0b", b"")

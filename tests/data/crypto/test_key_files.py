@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from nacl import pwhash
 
-from fedcoin.data.crypto.key_files import Cost, inspect_key, load_key, save_key
+from fedcoin.data.crypto.key_files import Argon2Cost, inspect_key, load_key, save_key
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import DataCode, RefusalError
 
-QUICK = Cost(pwhash.argon2id.OPSLIMIT_MIN, pwhash.argon2id.MEMLIMIT_MIN)
+QUICK = Argon2Cost(pwhash.argon2id.OPSLIMIT_MIN, pwhash.argon2id.MEMLIMIT_MIN)
 
 
 def refused(path: Path, passphrase: str | None = None) -> RefusalError:
@@ -46,7 +46,7 @@ def test_a_sealed_key(tmp_path: Path, key: KeyPair) -> None:
 
 
 def test_the_usual_cost_is_not_small() -> None:
-    assert Cost().memlimit >= 64 << 20
+    assert Argon2Cost().memlimit >= 64 << 20
 
 
 def test_seals_differ(tmp_path: Path, key: KeyPair) -> None:

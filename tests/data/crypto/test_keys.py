@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedcoin.data.crypto.hashing import Context
-from fedcoin.data.crypto.keys import KeyPair, verify
+from fedcoin.data.crypto.hashing import SigningContext
+from fedcoin.data.crypto.keys import KeyPair, verify_signature
 from fedcoin.data.errors import DataCode, RefusalError
 from tests.support.paths import read_vectors
 
@@ -17,38 +17,38 @@ def test_golden_signatures() -> None:
         key = KeyPair.from_seed(bytes.fromhex(vector["seed"]))
         assert key.public_key.hex() == vector["public_key"]
         assert key.address.hex() == vector["address"]
-        context, body = Context(vector["context"]), bytes.fromhex(vector["body"])
+        context, body = SigningContext(vector["context"]), bytes.fromhex(vector["body"])
         signature = key.sign(context, vector["chain_id"], body)
         assert signature.hex() == vector["signature"]
-        assert verify(key.public_key, context, vector["chain_id"], body, signature)
+        assert verify_signature(key.public_key, context, vector["chain_id"], body, signature)
 
 
 @given(st.binary(max_size=200))
 def test_a_signature_is_for_one_body_chain_and_purpose(body: bytes) -> None:
     key = KeyPair.from_seed(bytes(32))
-    signature = key.sign(Context.TX, "a", body)
-    assert verify(key.public_key, Context.TX, "a", body, signature)
-    assert not verify(key.public_key, Context.TX, "a", body + b"\0", signature)
-    assert not verify(key.public_key, Context.TX, "b", body, signature)
-    assert not verify(key.public_key, Context.VOTE, "a", body, signature)
+    signature = key.sign(SigningContext.TX, "a", body)
+    assert verify_signature(key.public_key, SigningContext.TX, "a", body, signature)
+    assert not verify_signature(key.public_key, SigningContext.TX, "a", body + b"\0", signature)
+    assert not verify_signature(key.public_key, SigningContext.TX, "b", body, signature)
+    assert not verify_signature(key.public_key, SigningContext.VOTE, "a", body, signature)
     other = KeyPair.from_seed(b"\1" * 32)
-    assert not verify(other.public_key, Context.TX, "a", body, signature)
+    assert not verify_signature(other.public_key, SigningContext.TX, "a", body, signature)
 
 
 @given(st.integers(0, 511))
 def test_any_flipped_bit_is_noticed(bit: int) -> None:
     key = KeyPair.from_seed(bytes(32))
-    signature = bytearray(key.sign(Context.TX, "a", b"x"))
+    signature = bytearray(key.sign(SigningContext.TX, "a", b"x"))
     signature[bit // 8] ^= 1 << bit % 8
-    assert not verify(key.public_key, Context.TX, "a", b"x", bytes(signature))
+    assert not verify_signature(key.public_key, SigningContext.TX, "a", b"x", bytes(signature))
 
 
 def test_a_signature_has_one_form() -> None:
     key = KeyPair.from_seed(bytes(32))
-    signature = key.sign(Context.TX, "a", b"x")
+    signature = key.sign(SigningContext.TX, "a", b"x")
     scalar = int.from_bytes(signature[32:], "little") + ORDER
-    assert not verify(
-        key.public_key, Context.TX, "a", b"x", signature[:32] + scalar.to_bytes(32, "little")
+    assert not verify_signature(
+        key.public_key, SigningContext.TX, "a", b"x", signature[:32] + scalar.to_bytes(32, "little")
     )
 
 
@@ -64,15 +64,15 @@ def test_a_signature_has_one_form() -> None:
 def test_weak_keys_sign_nothing(public_key: bytes) -> None:
     # With a key of small order, a signature of zeros would fit every message.
     for signature in (bytes(64), b"\1" + bytes(63)):
-        assert not verify(public_key, Context.TX, "a", b"x", signature)
+        assert not verify_signature(public_key, SigningContext.TX, "a", b"x", signature)
 
 
 def test_odd_lengths_are_no_signatures(key: KeyPair) -> None:
-    signature = key.sign(Context.TX, "a", b"x")
-    assert not verify(key.public_key[:-1], Context.TX, "a", b"x", signature)
-    assert not verify(key.public_key, Context.TX, "a", b"x", signature[:-1])
-    assert not verify(key.public_key, Context.TX, "a", b"x", signature + b"\0")
-    assert not verify(b"", Context.TX, "a", b"x", b"")
+    signature = key.sign(SigningContext.TX, "a", b"x")
+    assert not verify_signature(key.public_key[:-1], SigningContext.TX, "a", b"x", signature)
+    assert not verify_signature(key.public_key, SigningContext.TX, "a", b"x", signature[:-1])
+    assert not verify_signature(key.public_key, SigningContext.TX, "a", b"x", signature + b"\0")
+    assert not verify_signature(b"", SigningContext.TX, "a", b"x", b"")
 
 
 def test_a_seed_has_32_bytes() -> None:

@@ -30,19 +30,21 @@ def test_golden_trees() -> None:
         leaves = [bytes.fromhex(leaf) for leaf in vector["leaves"]]
         assert merkle.root(leaves).hex() == vector["root"]
         for index, path in enumerate(vector["paths"]):
-            assert [value.hex() for value in merkle.path(leaves, index)] == path
+            assert [value.hex() for value in merkle.audit_path(leaves, index)] == path
 
 
 @given(st.lists(st.binary(max_size=8), max_size=40))
 def test_root_is_the_definition(leaves: list[bytes]) -> None:
     assert merkle.root(leaves) == by_definition(leaves)
-    assert merkle.root_of_hashes([merkle.leaf_hash(leaf) for leaf in leaves]) == merkle.root(leaves)
+    assert merkle.root_from_hashes([merkle.leaf_hash(leaf) for leaf in leaves]) == merkle.root(
+        leaves
+    )
 
 
 @given(LEAVES, st.data())
 def test_each_path_proves_its_leaf_alone(leaves: list[bytes], data: st.DataObject) -> None:
     index = data.draw(st.integers(0, len(leaves) - 1))
-    root, path = merkle.root(leaves), merkle.path(leaves, index)
+    root, path = merkle.root(leaves), merkle.audit_path(leaves, index)
     assert merkle.verify_path(leaves[index], index, len(leaves), path, root)
     assert not merkle.verify_path(leaves[index] + b"x", index, len(leaves), path, root)
     assert not merkle.verify_path(leaves[index], index, len(leaves), path, root[::-1] + b"")
@@ -57,16 +59,16 @@ def test_each_path_proves_its_leaf_alone(leaves: list[bytes], data: st.DataObjec
 def test_a_path_proves_no_other_place(leaves: list[bytes], data: st.DataObject) -> None:
     count = len(leaves)
     index, other = (data.draw(st.integers(0, count - 1)) for _ in range(2))
-    path, root = merkle.path(leaves, index), merkle.root(leaves)
+    path, root = merkle.audit_path(leaves, index), merkle.root(leaves)
     if merkle.verify_path(leaves[index], other, count, path, root):
         assert leaves[index] == leaves[other]
 
 
 def test_there_is_no_such_leaf() -> None:
     with pytest.raises(IndexError):
-        merkle.path([b"a"], 1)
+        merkle.audit_path([b"a"], 1)
     with pytest.raises(IndexError):
-        merkle.path([b"a"], -1)
+        merkle.audit_path([b"a"], -1)
     assert not merkle.verify_path(b"a", 1, 1, [], merkle.root([b"a"]))
     assert not merkle.verify_path(b"a", 0, 0, [], merkle.root([]))
 

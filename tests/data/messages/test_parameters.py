@@ -5,20 +5,20 @@ from dataclasses import asdict
 import pytest
 
 from fedcoin.data.errors import DataCode, RefusalError
-from fedcoin.data.messages.parameters import RANGES, Parameters, parameters_of
+from fedcoin.data.messages.parameters import RANGES, Parameters, parse_parameters
 from fedcoin.v1 import genesis_pb2
 
 
 def refused(**given: int) -> RefusalError:
     with pytest.raises(RefusalError) as caught:
-        parameters_of(genesis_pb2.Parameters(**given))
+        parse_parameters(genesis_pb2.Parameters(**given))
     assert caught.value.code is DataCode.BAD_GENESIS
     return caught.value
 
 
 def test_zero_means_the_default() -> None:
-    assert parameters_of(genesis_pb2.Parameters()) == Parameters()
-    assert parameters_of(genesis_pb2.Parameters(base_fee=5)).base_fee == 5
+    assert parse_parameters(genesis_pb2.Parameters()) == Parameters()
+    assert parse_parameters(genesis_pb2.Parameters(base_fee=5)).base_fee == 5
 
 
 def test_names_are_those_of_the_wire() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedcoin.data.crypto.hashing import Context
+from fedcoin.data.crypto.hashing import SigningContext
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.messages import canonical
@@ -30,7 +30,7 @@ def envelope(raw_body: bytes, chain_id: str = CHAIN) -> bytes:
         SignedTransaction(
             body=raw_body,
             public_key=KEY.public_key,
-            signature=KEY.sign(Context.TX, chain_id, raw_body),
+            signature=KEY.sign(SigningContext.TX, chain_id, raw_body),
         )
     )
 

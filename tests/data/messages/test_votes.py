@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedcoin.data.crypto.hashing import Context
+from fedcoin.data.crypto.hashing import SigningContext
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.messages import canonical
@@ -41,7 +41,7 @@ def refused_proposal(envelope: SignedProposal, limit: int = 1 << 20) -> RefusalE
 
 def signed(body: bytes) -> SignedVote:
     return SignedVote(
-        body=body, public_key=KEY.public_key, signature=KEY.sign(Context.VOTE, CHAIN, body)
+        body=body, public_key=KEY.public_key, signature=KEY.sign(SigningContext.VOTE, CHAIN, body)
     )
 
 

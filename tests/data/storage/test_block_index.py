@@ -32,13 +32,13 @@ def test_transactions_by_sender(store: ChainStore) -> None:
     other = make_transfer(0, sender=2)
     append(store, mine[0], other, mine[1])
     append(store, mine[2])
-    assert store.index.transaction(mine[1].hash) == (1, 2)
-    assert store.index.transactions_of(mine[0].sender, 10) == [(2, 0), (1, 2), (1, 0)]
-    assert store.index.transactions_of(mine[0].sender, 1) == [(2, 0)]
-    assert store.index.transactions_of(mine[0].sender, 10, before=(1, 2)) == [(1, 0)]
+    assert store.index.find_transaction(mine[1].hash) == (1, 2)
+    assert store.index.list_transactions(mine[0].sender, 10) == [(2, 0), (1, 2), (1, 0)]
+    assert store.index.list_transactions(mine[0].sender, 1) == [(2, 0)]
+    assert store.index.list_transactions(mine[0].sender, 10, before=(1, 2)) == [(1, 0)]
     end = (2**64 - 1, 2**64 - 1)
-    assert len(store.index.transactions_of(mine[0].sender, 10, before=end)) == 3
-    assert store.index.transactions_of(key_of(9).address, 10) == []
+    assert len(store.index.list_transactions(mine[0].sender, 10, before=end)) == 3
+    assert store.index.list_transactions(key_of(9).address, 10) == []
 
 
 def test_campaigns_and_tasks(store: ChainStore) -> None:
@@ -52,14 +52,14 @@ def test_campaigns_and_tasks(store: ChainStore) -> None:
     append(store, one, two)
     tasks = [task(2, one.hash), task(3, two.hash), task(4, one.hash)]
     append(store, *tasks)
-    assert [c.id for c in store.index.campaigns(10)] == [two.hash, one.hash]
-    assert store.index.campaigns(10)[0].place == (1, 1)
-    assert [t.id for t in store.index.tasks(10)] == [t.hash for t in reversed(tasks)]
-    of_one = store.index.tasks(1, campaign_id=one.hash)
+    assert [c.id for c in store.index.list_campaigns(10)] == [two.hash, one.hash]
+    assert store.index.list_campaigns(10)[0].location == (1, 1)
+    assert [t.id for t in store.index.list_tasks(10)] == [t.hash for t in reversed(tasks)]
+    of_one = store.index.list_tasks(1, campaign_id=one.hash)
     assert [t.id for t in of_one] == [tasks[2].hash]
-    rest = store.index.tasks(10, before=of_one[0].place, campaign_id=one.hash)
+    rest = store.index.list_tasks(10, before=of_one[0].location, campaign_id=one.hash)
     assert [t.id for t in rest] == [tasks[0].hash]
-    assert store.index.tasks(10, campaign_id=bytes(32)) == []
+    assert store.index.list_tasks(10, campaign_id=bytes(32)) == []
 
 
 def test_the_latest_reveal(store: ChainStore) -> None:
@@ -70,12 +70,12 @@ def test_the_latest_reveal(store: ChainStore) -> None:
 
     append(store, reveal(0, 0))
     miner = key_of(1).address
-    assert store.task_reveal(TASK, miner) == (1, 0)
+    assert store.index.find_reveal(TASK, miner) == (1, 0)
     append(store, make_transfer(1), reveal(2, 1), reveal(3, 1, leaves=0))
     # What only opens a commitment is not it.
-    assert store.task_reveal(TASK, miner) == (2, 1)
-    assert store.task_reveal(TASK, key_of(2).address) is None
-    assert store.task_reveal(bytes(32), miner) is None
+    assert store.index.find_reveal(TASK, miner) == (2, 1)
+    assert store.index.find_reveal(TASK, key_of(2).address) is None
+    assert store.index.find_reveal(bytes(32), miner) is None
 
 
 def test_payments(store: ChainStore) -> None:
@@ -83,7 +83,7 @@ def test_payments(store: ChainStore) -> None:
     a, b = b"a" * 20, b"b" * 20
     append(store, first, receipts=(make_receipt(first), payment(a, TASK), payment(b, b"")))
     append(store, receipts=(payment(a, TASK),))
-    assert store.index.payments_of_task(TASK) == [(1, 1), (2, 0)]
-    assert store.index.payments_to(a, 10) == [(2, 0), (1, 1)]
-    assert store.index.payments_to(a, 10, before=(2, 0)) == [(1, 1)]
-    assert store.index.payments_to(b, 10) == [(1, 2)]
+    assert store.index.list_task_payments(TASK) == [(1, 1), (2, 0)]
+    assert store.index.list_payments(a, 10) == [(2, 0), (1, 1)]
+    assert store.index.list_payments(a, 10, before=(2, 0)) == [(1, 1)]
+    assert store.index.list_payments(b, 10) == [(1, 2)]

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.messages.genesis import Genesis
 from fedcoin.data.storage.chain_store import ChainStore
+from fedcoin.data.storage.vote_log import OwnVote
 from tests.support.sample_blocks import make_genesis, make_receipt, make_transfer, next_block
 
 
@@ -38,7 +39,7 @@ def test_a_new_store_is_at_genesis(store: ChainStore, genesis: Genesis) -> None:
     assert store.header(1) is None
     assert store.certificate(1) is None
     assert store.receipts(1) == ()
-    assert store.own_votes(1) == []
+    assert store.votes.list_at(1) == []
     assert list(store.scan(b"")) == []
 
 
@@ -65,8 +66,8 @@ def test_a_block_brings_everything_with_it(store: ChainStore) -> None:
     assert store.block_height(block.hash) == 1
     assert store.block_height(bytes(32)) is None
     assert store.receipts(1) == tuple(receipts)
-    assert store.transaction_location(second.hash) == (1, 1)
-    assert store.transaction_location(bytes(32)) is None
+    assert store.index.find_transaction(second.hash) == (1, 1)
+    assert store.index.find_transaction(bytes(32)) is None
     assert list(store.scan(b"")) == [(b"a", b"3"), (b"c", b"")]
     assert store.get(b"c") == b""
     assert store.get(b"b") is None
@@ -78,17 +79,17 @@ def test_everything_is_there_after_a_restart(tmp_path: Path, genesis: Genesis) -
         store.initialise({b"a": b"1"})
         block = next_block(store, [make_transfer(0)])
         store.append(block, b"certificate", [], {b"a": b"2"})
-        store.record_vote("prevote", 2, 0, b"h" * 32, b"envelope")
+        store.votes.record(OwnVote("prevote", 2, 0, b"h" * 32, b"envelope"))
     with ChainStore.open(path, genesis) as store:
         assert (store.height(), store.tip_hash()) == (1, block.hash)
         assert store.get(b"a") == b"2"
         assert not store.initialise({})
-        vote = store.own_votes(2)[0]
+        vote = store.votes.list_at(2)[0]
         assert (vote.kind, vote.round, vote.envelope) == ("prevote", 0, b"envelope")
         with pytest.raises(RefusalError):
-            store.record_vote("prevote", 2, 0, b"", b"envelope")
-        store.prune_votes(3)
-        assert store.own_votes(2) == []
+            store.votes.record(OwnVote("prevote", 2, 0, b"", b"envelope"))
+        store.votes.prune(3)
+        assert store.votes.list_at(2) == []
 
 
 @pytest.mark.parametrize("height", [-1, 0, 2**63, 2**64 - 1])
@@ -100,11 +101,11 @@ def test_heights_that_cannot_be(store: ChainStore, height: int) -> None:
 def test_blocks_that_do_not_stand_on_the_last(store: ChainStore) -> None:
     block = next_block(store)
     store.append(block, b"", [], {})
-    with pytest.raises(ValueError, match="does not stand"):
+    with pytest.raises(ValueError, match="does not follow"):
         store.append(block, b"", [], {b"x": b"1"})
     orphan = next_block(store)
     store.append(next_block(store, [make_transfer(0)]), b"", [], {})
-    with pytest.raises(ValueError, match="does not stand"):
+    with pytest.raises(ValueError, match="does not follow"):
         store.append(orphan, b"", [], {b"x": b"1"})
     assert store.height() == 2
     assert store.get(b"x") is None

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from fedcoin.data.artifacts.manifest import artifact_id
+from fedcoin.data.artifacts.manifest import compute_artifact_id
 from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.data.messages.blocks import decode_block
 from fedcoin.data.messages.genesis import Genesis
@@ -53,14 +53,14 @@ def check_chain(store: ChainStore, genesis: Genesis) -> None:
         assert block.header.parent_hash == parent
         assert stored.certificate == b"%d" % at
         transaction = decode_transaction(block.transactions[0], genesis.chain_id)
-        assert store.transaction_location(transaction.hash) == (at, 0)
+        assert store.index.find_transaction(transaction.hash) == (at, 0)
         assert len(store.receipts(at)) == 1
         parent = block.hash
 
 
 def check_votes(store: ChainStore, height: int) -> None:
     for at in range(1, height + 1):
-        assert [vote.envelope for vote in store.own_votes(at)] == [b"%d" % at]
+        assert [vote.envelope for vote in store.votes.list_at(at)] == [b"%d" % at]
 
 
 def killed_again_and_again(home: Path, genesis: Genesis, times: int, seed: int) -> None:
@@ -79,7 +79,7 @@ def killed_again_and_again(home: Path, genesis: Genesis, times: int, seed: int) 
         artifacts = ArtifactStore(home / "artifacts", 1 << 30)
         assert all(artifacts.check(id) for id in artifacts.ids())
         if said["artifact"]:
-            assert artifacts.has(artifact_id(b"%20d" % said["artifact"] * 20_000))
+            assert artifacts.has(compute_artifact_id(b"%20d" % said["artifact"] * 20_000))
     assert last > 0
 
 

@@ -11,9 +11,9 @@ from fedcoin.data.storage.schema import (
     PRIMARY_KEYS,
     SCHEMA_VERSION,
     TABLES,
-    every_row,
     migrate,
-    version_of,
+    read_version,
+    select_all_rows,
 )
 
 
@@ -29,9 +29,9 @@ def names(connection: sqlite3.Connection) -> set[str]:
 
 
 def test_from_nothing_to_the_newest(connection: sqlite3.Connection) -> None:
-    assert version_of(connection) == 0
+    assert read_version(connection) == 0
     migrate(connection)
-    assert version_of(connection) == SCHEMA_VERSION
+    assert read_version(connection) == SCHEMA_VERSION
     assert names(connection) >= TABLES
     assert connection.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,)
     migrate(connection)
@@ -44,7 +44,7 @@ def test_primary_keys_are_those_of_the_tables(connection: sqlite3.Connection) ->
         columns = connection.execute(f"PRAGMA table_info({table})").fetchall()
         found = sorted((place, name) for _, name, _, _, _, place in columns if place)
         assert ", ".join(name for _, name in found) == keys
-        assert connection.execute(every_row(table)).fetchall() == []
+        assert connection.execute(select_all_rows(table)).fetchall() == []
 
 
 def test_each_step_builds_on_the_last(connection: sqlite3.Connection) -> None:
@@ -56,7 +56,7 @@ def test_each_step_builds_on_the_last(connection: sqlite3.Connection) -> None:
         ("CREATE TABLE later (x)", "UPDATE state SET added = 8"),
     )
     migrate(connection, later)
-    assert version_of(connection) == SCHEMA_VERSION + 2
+    assert read_version(connection) == SCHEMA_VERSION + 2
     assert connection.execute("SELECT * FROM state").fetchall() == [(b"\1", b"\2", 8)]
 
 
@@ -64,6 +64,6 @@ def test_a_step_that_fails_leaves_the_one_before(connection: sqlite3.Connection)
     later = (*MIGRATIONS, ("CREATE TABLE later (x)",), ("CREATE TABLE more (x)", "nonsense"))
     with pytest.raises(sqlite3.OperationalError):
         migrate(connection, later)
-    assert version_of(connection) == SCHEMA_VERSION + 1
+    assert read_version(connection) == SCHEMA_VERSION + 1
     assert "later" in names(connection)
     assert "more" not in names(connection)

@@ -13,7 +13,7 @@ from fedcoin.data.crypto.hashing import sha256
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.messages import canonical
 from fedcoin.data.messages.genesis import Genesis
-from fedcoin.data.storage.block_index import OldTask, Opened, Place
+from fedcoin.data.storage.block_index import IndexEntry, Location, SnapshotTask
 from fedcoin.data.storage.chain_store import ChainStore
 from fedcoin.data.storage.schema import MIGRATIONS, migrate
 from fedcoin.data.storage.snapshot_files import (
@@ -21,11 +21,12 @@ from fedcoin.data.storage.snapshot_files import (
     SnapshotFolder,
     SnapshotWriter,
     count_parts,
-    parts_of,
-    placed_parts,
     read_parts,
+    read_parts_with_ends,
+    read_raw_parts,
 )
-from fedcoin.data.storage.trusted_headers import Base, PastHeader
+from fedcoin.data.storage.trusted_headers import SnapshotBase, TrustedHeader
+from fedcoin.data.storage.vote_log import OwnVote
 from fedcoin.v1.block_pb2 import BlockHeader
 from fedcoin.v1.snapshot_pb2 import (
     SnapshotChunk,
@@ -57,19 +58,19 @@ def write(path: Path, contents: list[SnapshotPart]) -> Path:
 
 def test_parts_come_back(tmp_path: Path) -> None:
     path = write(tmp_path / "x", PARTS)
-    assert list(parts_of(path)) == PARTS
+    assert list(read_parts(path)) == PARTS
     assert count_parts(path) == len(PARTS)
     raws = [canonical.encode(part) for part in PARTS]
-    assert list(read_parts(path)) == raws
+    assert list(read_raw_parts(path)) == raws
     for first in (1, 2, 3):
-        assert list(read_parts(path, first)) == raws[2 + first :]
-    assert list(read_parts(path, 4)) == []
-    assert [end for _, end in placed_parts(path)][-1] == path.stat().st_size
+        assert list(read_raw_parts(path, first)) == raws[2 + first :]
+    assert list(read_raw_parts(path, 4)) == []
+    assert [end for _, end in read_parts_with_ends(path)][-1] == path.stat().st_size
 
 
 def test_a_file_is_gone_on_with(tmp_path: Path) -> None:
     path = write(tmp_path / "x", PARTS[:2])
-    assert list(parts_of(write(path, PARTS[2:]))) == PARTS
+    assert list(read_parts(write(path, PARTS[2:]))) == PARTS
 
 
 def test_a_part_that_no_message_could_carry(tmp_path: Path) -> None:
@@ -88,7 +89,7 @@ def test_what_is_no_part(tmp_path: Path) -> None:
         with write(path, PARTS[:1]).open("ab") as file:
             file.write(tail)
         with pytest.raises(RefusalError) as caught:
-            list(parts_of(path))
+            list(read_parts(path))
         assert caught.value.code is DataCode.BAD_SNAPSHOT
         assert "part 1" in caught.value.message
 
@@ -101,10 +102,10 @@ def test_a_folder_keeps_the_latest(tmp_path: Path) -> None:
     assert folder.heights() == []
     for height in (900, 1_000, 2_000, 30_000):
         path = folder.publish(write(folder.making, PARTS), height)
-        assert list(parts_of(path)) == PARTS
+        assert list(read_parts(path)) == PARTS
     (tmp_path / "snapshots" / "other.snapshot").touch()
     assert folder.heights() == [30_000, 2_000, 1_000, 900]
-    folder.keep(2, always=900)
+    folder.prune(2, always=900)
     assert folder.heights() == [30_000, 2_000, 900]
     assert not folder.making.exists()
 
@@ -122,14 +123,14 @@ def test_one_snapshot_comes_at_a_time(tmp_path: Path) -> None:
 STATE = {b"a": b"1", b"b": b"2", b"c": b"3"}
 
 
-def past(height: int, next_validators: bytes = b"") -> PastHeader:
-    return PastHeader(height, b"header %d" % height, b"certificate %d" % height, next_validators)
+def header(height: int, next_validators: bytes = b"") -> TrustedHeader:
+    return TrustedHeader(height, b"header %d" % height, b"certificate %d" % height, next_validators)
 
 
-BASE = Base(
-    past=(past(3, b"validators"), past(9)),
+BASE = SnapshotBase(
+    headers=(header(3, b"validators"), header(9)),
     campaigns=(b"y" * 32, b"x" * 32),
-    tasks=(OldTask(8, b"t" * 32, b"y" * 32), OldTask(2, b"u" * 32, b"x" * 32)),
+    tasks=(SnapshotTask(8, b"t" * 32, b"y" * 32), SnapshotTask(2, b"u" * 32, b"x" * 32)),
 )
 
 
@@ -143,34 +144,34 @@ def empty(tmp_path: Path, genesis: Genesis) -> Iterator[ChainStore]:
 def test_a_store_that_began_from_a_snapshot(
     empty: ChainStore, tmp_path: Path, genesis: Genesis
 ) -> None:
-    empty.record_vote("prevote", 7, 0, bytes(32), b"said before")
+    empty.votes.record(OwnVote("prevote", 7, 0, bytes(32), b"said before"))
     batches = (((b"a", b"1"),), (), tuple({b"b": b"2", b"c": b"3"}.items()))
     empty.restore(batches, lambda: BASE)
     for store in (empty, ChainStore.open(tmp_path / "chain.sqlite", genesis)):
         assert dict(store.scan(b"")) == STATE
-        assert (store.base(), store.height()) == (9, 9)
+        assert (store.base_height(), store.height()) == (9, 9)
         assert store.tip_hash() == sha256(b"header 9")
-        assert store.past() == list(BASE.past)
+        assert store.trusted_headers() == list(BASE.headers)
         assert store.block(9) is store.block(3) is None
         assert store.header_bytes(9) == b"header 9"
         assert store.certificate(3) == b"certificate 3"
         assert store.header_bytes(4) is None
         assert store.block_height(sha256(b"header 3")) == 3
-        assert store.index.campaigns(9) == [
-            Opened(b"y" * 32, Place(9, 1)),
-            Opened(b"x" * 32, Place(9, 0)),
+        assert store.index.list_campaigns(9) == [
+            IndexEntry(b"y" * 32, Location(9, 1)),
+            IndexEntry(b"x" * 32, Location(9, 0)),
         ]
-        assert store.index.tasks(9) == [
-            Opened(b"t" * 32, Place(8, 1)),
-            Opened(b"u" * 32, Place(2, 0)),
+        assert store.index.list_tasks(9) == [
+            IndexEntry(b"t" * 32, Location(8, 1)),
+            IndexEntry(b"u" * 32, Location(2, 0)),
         ]
-        assert store.index.task(b"t" * 32, 8) == Place(8, 1)
+        assert store.index.find_task(b"t" * 32, 8) == Location(8, 1)
         # What it said before the base counts for nothing, and it says nothing there again.
-        assert store.own_votes(7) == []
+        assert store.votes.list_at(7) == []
         with pytest.raises(RefusalError) as caught:
-            store.record_vote("prevote", 9, 0, bytes(32), b"vote")
+            store.votes.record(OwnVote("prevote", 9, 0, bytes(32), b"vote"))
         assert caught.value.code is DataCode.CONFLICTING_VOTE
-        store.record_vote("prevote", 10, 0, bytes(32), b"vote")
+        store.votes.record(OwnVote("prevote", 10, 0, bytes(32), b"vote"))
         assert not store.initialise({b"genesis": b"again"})
         assert store.integrity_faults() == []
         if store is not empty:
@@ -182,15 +183,15 @@ def test_a_store_that_began_from_a_snapshot(
 
 def test_it_goes_on_from_there(empty: ChainStore, tmp_path: Path, genesis: Genesis) -> None:
     header = canonical.encode(BlockHeader(chain_id=genesis.chain_id, height=9))
-    base = Base((PastHeader(9, header, b"c", b""),), (), ())
+    base = SnapshotBase((TrustedHeader(9, header, b"c", b""),), (), ())
     empty.restore([STATE.items()], lambda: base)
     block = next_block(empty)
     empty.append(block, b"certificate", (), {b"a": None})
-    assert (empty.base(), empty.height()) == (9, 10)
+    assert (empty.base_height(), empty.height()) == (9, 10)
     assert empty.block(10) is not None
     empty.close()
     with ChainStore.open(tmp_path / "chain.sqlite", genesis) as store:
-        assert (store.base(), store.height(), store.tip_hash()) == (9, 10, block.hash)
+        assert (store.base_height(), store.height(), store.tip_hash()) == (9, 10, block.hash)
         assert store.backup(tmp_path / "copy.sqlite") == 10
 
 
@@ -199,14 +200,14 @@ def test_a_restore_that_fails_changes_nothing(empty: ChainStore) -> None:
         yield [(b"a", b"1")]
         raise RefusalError(DataCode.BAD_SNAPSHOT, "it ends here", field="snapshot")
 
-    def unfit() -> Base:
+    def unfit() -> SnapshotBase:
         raise RefusalError(DataCode.MALFORMED, "it does not fit", field="snapshot")
 
     for batches, base in ((broken(), lambda: BASE), (iter([list(STATE.items())]), unfit)):
         with pytest.raises(RefusalError):
             empty.restore(batches, base)
         assert dict(empty.scan(b"")) == {b"genesis": b"state"}
-        assert (empty.base(), empty.height(), empty.past()) == (0, 0, [])
+        assert (empty.base_height(), empty.height(), empty.trusted_headers()) == (0, 0, [])
 
 
 def test_a_chain_with_a_gap_above_its_base(
@@ -228,16 +229,16 @@ def test_a_store_from_before_there_were_snapshots(tmp_path: Path, genesis: Genes
         connection.execute("INSERT INTO meta VALUES ('genesis_hash', ?)", (genesis.hash,))
         connection.execute("INSERT INTO state VALUES (x'61', x'62')")
     with ChainStore.open(path, genesis) as store:
-        assert (store.base(), store.height(), store.get(b"a")) == (0, 0, b"b")
-        assert store.past() == []
+        assert (store.base_height(), store.height(), store.get(b"a")) == (0, 0, b"b")
+        assert store.trusted_headers() == []
 
 
 def test_pinned_state_is_in_the_order_asked_for(empty: ChainStore) -> None:
     with empty._database.write() as connection:
         connection.executemany("INSERT INTO state VALUES (?, ?)", STATE.items())
-    with empty.pinned() as state:
+    with empty.open_state_view() as state:
         with empty._database.write() as connection:
             connection.execute("DELETE FROM state")
-        keys = [key for key, _ in state.ordered(lambda key: -key[0])]
+        keys = [key for key, _ in state.sorted_entries(lambda key: -key[0])]
         assert keys == [b"genesis", b"c", b"b", b"a"]
         assert state.height == 0

@@ -37,19 +37,19 @@ def test_votes_are_kept_in_order(log: VoteLog) -> None:
     for one in reversed(votes):
         log.record(one)
     log.record(vote("prevote", 6, 0, A))
-    assert log.at(5) == votes
-    assert log.at(4) == []
+    assert log.list_at(5) == votes
+    assert log.list_at(4) == []
 
 
 def test_repeating_is_allowed_and_contradicting_is_not(log: VoteLog) -> None:
     log.record(vote("prevote", 5, 0, A))
     log.record(vote("prevote", 5, 0, A))
-    assert "cannot be for" in refused(log, "prevote", 5, 0, B).message
+    assert "cannot sign one for" in refused(log, "prevote", 5, 0, B).message
     assert "nil" in refused(log, "prevote", 5, 0, b"").message
     log.record(vote("precommit", 5, 0, B))
     log.record(vote("proposal", 5, 0, B))
     log.record(vote("prevote", 5, 1, B))
-    assert len(log.at(5)) == 4
+    assert len(log.list_at(5)) == 4
 
 
 def test_nil_binds_too(log: VoteLog) -> None:
@@ -61,9 +61,9 @@ def test_what_was_pruned_is_never_voted_on_again(log: VoteLog) -> None:
     for height in range(1, 6):
         log.record(vote("prevote", height, 0, A))
     log.prune(4)
-    assert log.at(3) == []
-    assert len(log.at(4)) == 1
-    assert "below height 4" in refused(log, "prevote", 3, 0, A).message
+    assert log.list_at(3) == []
+    assert len(log.list_at(4)) == 1
+    assert "from height 4 on" in refused(log, "prevote", 3, 0, A).message
     log.prune(2)  # never backwards
     refused(log, "prevote", 3, 1, A)
     log.record(vote("prevote", 4, 1, A))
@@ -85,7 +85,7 @@ def test_one_of_two_threads_loses(log: VoteLog) -> None:
     for thread in threads:
         thread.join()
     assert sorted(outcomes) == ["kept"] + ["refused"] * 7
-    assert len(log.at(1)) == 1
+    assert len(log.list_at(1)) == 1
 
 
 @settings(max_examples=20, deadline=None)
@@ -117,6 +117,6 @@ def test_no_history_holds_a_contradiction(
         kept = {
             (v.kind, v.height, v.round): v.block_hash
             for h in (1, 2)
-            for v in VoteLog(database).at(h)
+            for v in VoteLog(database).list_at(h)
         }
     assert kept == said

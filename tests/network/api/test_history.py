@@ -12,7 +12,7 @@ import pytest
 
 from fedcoin.application.verification import proof_file
 from fedcoin.contract.blocks.ledger import Ledger
-from fedcoin.contract.snapshots.verifier import SnapshotCheck, entries_of
+from fedcoin.contract.snapshots.verifier import SnapshotVerifier, read_verified_entries
 from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.data.storage.chain_store import ChainStore, StoredBlock
 from fedcoin.network.api.api_server import ApiServer, Backend
@@ -79,9 +79,9 @@ async def served(tmp_path: Path) -> AsyncIterator[Served]:
     base = origin.height
     job.settle(dict.fromkeys(origin.miners, additive(5, 3, 0)))
 
-    check = SnapshotCheck(origin.genesis)
+    check = SnapshotVerifier(origin.genesis)
     store = ChainStore.open(tmp_path / "chain.sqlite", origin.genesis)
-    store.restore(entries_of(file, check), check.finish)
+    store.restore(read_verified_entries(file, check), check.finish)
     for height in range(base, origin.height):
         done = origin.executions[height]
         block, certificate = origin.blocks[height], origin.certificates[height]

@@ -187,7 +187,7 @@ async def test_the_receipt_of_something_else_is_no_payment(live: Live) -> None:
         receipt=receipts[index],
         index=index,
         count=len(receipts),
-        path=merkle.path(receipts, index),
+        path=merkle.audit_path(receipts, index),
     )
     with pytest.raises(RefusalError) as caught:
         check_payment_proof(proof, CHAIN_ID, validators)

@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 import pytest
 
-from fedcoin.data.artifacts.manifest import CHUNK_BYTES, manifest_of
+from fedcoin.data.artifacts.manifest import CHUNK_BYTES, build_manifest
 from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.network.artifacts.servicer import ArtifactServicer
 from fedcoin.network.status import details_of
@@ -19,7 +19,7 @@ from fedcoin.v1.artifact_service_pb2_grpc import ArtifactServiceStub
 from tests.support.artifact_listener import data, open_servicer, serving
 
 CONTENT = data(4)
-MANIFEST = manifest_of(CONTENT)
+MANIFEST = build_manifest(CONTENT)
 CHUNKS = [CONTENT[start : start + CHUNK_BYTES] for start in range(0, len(CONTENT), CHUNK_BYTES)]
 
 
@@ -148,7 +148,7 @@ async def test_what_makes_no_sense_is_refused(
 
 
 async def test_an_artifact_has_a_largest_size(stub: Any) -> None:
-    huge = manifest_of(bytes(5 << 20))
+    huge = build_manifest(bytes(5 << 20))
     await refused(
         stub.Upload(iter(parts([], huge))), grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_LARGE"
     )

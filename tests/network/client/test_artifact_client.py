@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from grpc import StatusCode
 
-from fedcoin.data.artifacts.manifest import CHUNK_BYTES, MAX_ARTIFACT_BYTES, manifest_of
+from fedcoin.data.artifacts.manifest import CHUNK_BYTES, MAX_ARTIFACT_BYTES, build_manifest
 from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.network.artifacts.servicer import ArtifactServicer
@@ -25,7 +25,7 @@ from fedcoin.v1 import artifact_service_pb2 as pb
 from tests.support.artifact_listener import data, open_servicer, serving_at
 
 CONTENT = data(5)
-ID = manifest_of(CONTENT).id
+ID = build_manifest(CONTENT).id
 
 Alter = Callable[[pb.DownloadResponse], pb.DownloadResponse | None]
 
@@ -249,7 +249,7 @@ async def test_a_manifest_of_something_else_is_found(
         async def GetManifest(
             self, request: pb.GetManifestRequest, context: Any
         ) -> pb.GetManifestResponse:
-            return pb.GetManifestResponse(manifest=manifest_of(b"something else"))
+            return pb.GetManifestResponse(manifest=build_manifest(b"something else"))
 
     async with client_of(Another(theirs, uploads=False)) as client:
         for download in (client.download_into(mine, ID), client.download(ID)):
@@ -300,7 +300,7 @@ async def test_what_the_server_does_not_have(mine: ArtifactStore, theirs: Artifa
 
 
 async def test_an_upload_goes_on_where_another_broke_off(mine: ArtifactStore) -> None:
-    mine.begin(manifest_of(CONTENT))
+    mine.begin(build_manifest(CONTENT))
     for index in range(3):
         mine.add_chunk(ID, index, CONTENT[index * CHUNK_BYTES : (index + 1) * CHUNK_BYTES])
     servicer = Breaking(mine, 0, times=0)

@@ -10,7 +10,7 @@ import grpc
 import pytest
 from grpc import StatusCode
 
-from fedcoin.data.artifacts.manifest import CHUNK_BYTES, artifact_id
+from fedcoin.data.artifacts.manifest import CHUNK_BYTES, compute_artifact_id
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.network.bounds import Bounds
 from fedcoin.network.client.node_client import NodeClient
@@ -146,13 +146,13 @@ async def test_artifacts_there_and_back(live: Live, tmp_path: Path) -> None:
     data = os.urandom(3 * CHUNK_BYTES + 17)
     path = tmp_path / "weights"
     path.write_bytes(data)
-    assert not await live.node.has_artifact(artifact_id(data))
-    assert await live.node.upload(path) == artifact_id(data)
-    assert await live.node.upload(data) == artifact_id(data)
-    assert await live.node.has_artifact(artifact_id(data))
-    assert live.artifacts.read(artifact_id(data)) == data
-    assert await live.node.download(artifact_id(data)) == data
-    assert await live.node.download(artifact_id(data).hex()) == data
+    assert not await live.node.has_artifact(compute_artifact_id(data))
+    assert await live.node.upload(path) == compute_artifact_id(data)
+    assert await live.node.upload(data) == compute_artifact_id(data)
+    assert await live.node.has_artifact(compute_artifact_id(data))
+    assert live.artifacts.read(compute_artifact_id(data)) == data
+    assert await live.node.download(compute_artifact_id(data)) == data
+    assert await live.node.download(compute_artifact_id(data).hex()) == data
 
 
 async def test_artifacts_that_are_not_there_or_too_large(live: Live) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fedcoin.application.coordinator.initial_artifacts import InitialArtifacts
-from fedcoin.data.artifacts.manifest import artifact_id
+from fedcoin.data.artifacts.manifest import compute_artifact_id
 from fedcoin.data.artifacts.tensors import decode_tensors, encode_tensors
 from fedcoin.learning.model.aggregation import federated_average
 from fedcoin.learning.training import datasets
@@ -111,4 +111,4 @@ def average(updates: Sequence[bytes], num_samples: Sequence[int]) -> bytes:
 
 def id_of(raw: bytes) -> bytes:
     """The artifact's id."""
-    return artifact_id(raw)
+    return compute_artifact_id(raw)

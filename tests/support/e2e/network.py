@@ -13,6 +13,7 @@ from google.protobuf.message import Message
 
 from fedcoin.application.configuration.genesis_file import write_genesis
 from fedcoin.application.configuration.home import NODE_KEY, Home
+from fedcoin.application.devnet.ports import free_ports
 from fedcoin.application.node.vote_signer import KEPT_HEIGHTS
 from fedcoin.application.verification.replay import Replay, replay
 from fedcoin.application.wallet.wallet import Wallet
@@ -30,7 +31,6 @@ from fedcoin.v1.transaction_pb2 import Transfer, TransferOutput
 from fedcoin.v1.views_pb2 import TransactionView
 from fedcoin.v1.vote_pb2 import Certificate
 from tests.support.e2e.programs import Program, Stage
-from tests.support.ports import reserve_addresses
 from tests.support.waiting import WAIT_SECONDS, until
 
 CHAIN_ID = "fedcoin-e2e"
@@ -138,7 +138,7 @@ class Network:
     def add(self, name: str, key: KeyPair, *arguments: object) -> Node:
         """One more node, which dials all that there are."""
         home = Home(self.stage.root / name)
-        peers, api = reserve_addresses(2)
+        peers, api = (f"127.0.0.1:{port}" for port in free_ports(2))
         home.add_key(NODE_KEY, key)
         settings = {
             "peers.listen": peers,
@@ -204,8 +204,8 @@ class Network:
 
 def check_word(store: ChainStore, node: Node, chain_id: str, height: int) -> None:
     """What a validator wrote down is one vote a round and kind, and what others have of it."""
-    for at in range(max(store.base() + 1, height - KEPT_HEIGHTS), height + 1):
-        own = store.own_votes(at)
+    for at in range(max(store.base_height() + 1, height - KEPT_HEIGHTS), height + 1):
+        own = store.votes.list_at(at)
         said = Counter((vote.kind, vote.round) for vote in own)
         assert all(count == 1 for count in said.values()), (node.name, at, said)
         kept = {vote.round: vote.block_hash for vote in own if vote.kind == "precommit"}

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.data.storage.chain_store import ChainStore
+from fedcoin.data.storage.vote_log import OwnVote
 from tests.support.sample_blocks import make_genesis, make_receipt, make_transfer, next_block
 
 
@@ -22,7 +23,7 @@ def main(home: Path) -> None:
         say("height", store.height())
         while True:
             height = store.height() + 1
-            store.record_vote("prevote", height, 0, bytes(32), b"%d" % height)
+            store.votes.record(OwnVote("prevote", height, 0, bytes(32), b"%d" % height))
             say("vote", height)
             transaction = make_transfer(height)
             receipts = [make_receipt(transaction)]

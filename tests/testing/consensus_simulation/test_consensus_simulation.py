@@ -11,9 +11,9 @@ import pytest
 
 from fedcoin.consensus.round_state_machine import RoundStateMachine
 from fedcoin.consensus.signing_state import NO_ROUND
-from fedcoin.consensus.tally import NIL
+from fedcoin.consensus.tendermint_engine import TendermintEngine
 from fedcoin.consensus.validators import ValidatorSet
-from fedcoin.consensus.voting import Voting
+from fedcoin.consensus.vote_set import NIL
 from fedcoin.testing.consensus_simulation.block_application import OpaqueBlockApplication
 from fedcoin.testing.consensus_simulation.byzantine_nodes import BYZANTINE_NODES
 from fedcoin.testing.consensus_simulation.scenario import (
@@ -190,7 +190,7 @@ def test_a_quorum_of_half_would_split_the_chain(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_forgetting_own_votes_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Voting, "_restore", lambda self, restored, lock: None)
+    monkeypatch.setattr(TendermintEngine, "_restore", lambda self, restored, lock: None)
     found = violations(map(draw_scenario, range(60)))
     assert any("signed two" in line for line in found)
     assert any("which is correct" in line for line in found)
@@ -213,7 +213,7 @@ def test_ignoring_the_lock_splits_the_chain(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_never_repeating_anything_stops_the_chain(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Voting, "messages", lambda self: [])
+    monkeypatch.setattr(TendermintEngine, "messages", lambda self: [])
     assert any("no progress" in line for line in violations(map(draw_scenario, range(20))))
 
 

@@ -24,8 +24,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
-from fedcoin.data.crypto.hashing import HASH_BYTES, Context
-from fedcoin.data.crypto.keys import PUBLIC_KEY_BYTES, SIGNATURE_BYTES, KeyPair, verify
+from fedcoin.data.crypto.hashing import HASH_BYTES, SigningContext
+from fedcoin.data.crypto.keys import PUBLIC_KEY_BYTES, SIGNATURE_BYTES, KeyPair, verify_signature
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.genesis import Genesis
 from fedcoin.network.errors import NetworkCode
@@ -62,7 +62,9 @@ class Identity:
 
 def sign_proof(key: KeyPair, chain_id: str, role: Role, nonce: bytes, other_key: bytes) -> bytes:
     """Prove the own key to who chose `nonce` (32 bytes) and has `other_key`; 64 bytes."""
-    return key.sign(Context.HELLO, chain_id, _proof_body(role, nonce, other_key, key.public_key))
+    return key.sign(
+        SigningContext.HELLO, chain_id, _proof_body(role, nonce, other_key, key.public_key)
+    )
 
 
 def check_proof(
@@ -70,7 +72,7 @@ def check_proof(
 ) -> None:
     """Check that `signer_key` signed our nonce for us. Raises Refusal BAD_PROOF."""
     body = _proof_body(role, nonce, own_key, signer_key)
-    if not verify(signer_key, Context.HELLO, chain_id, body, signature):
+    if not verify_signature(signer_key, SigningContext.HELLO, chain_id, body, signature):
         raise RefusalError(
             NetworkCode.BAD_PROOF,
             "signature: it does not prove the node key; sign this handshake's nonce with it",

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from fedcoin.data.crypto.hashing import sha256
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.storage.chain_store import ChainStore
-from fedcoin.data.storage.snapshot_files import SnapshotFolder, read_parts
+from fedcoin.data.storage.snapshot_files import SnapshotFolder, read_raw_parts
 from fedcoin.network.errors import NetworkCode
 from fedcoin.v1.block_gossip_service_pb2 import SnapshotInfo
 
@@ -61,7 +61,7 @@ class SnapshotServer:
     async def _read(self, height: int, first_chunk: int) -> AsyncIterator[bytes]:
         if self._folder is None or height not in self._folder.heights():
             raise _missing(height)
-        parts = read_parts(self._folder.path(height), first_chunk)
+        parts = read_raw_parts(self._folder.path(height), first_chunk)
         empty = True
         try:
             while (part := await asyncio.to_thread(next, parts, None)) is not None:

@@ -20,11 +20,11 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from fedcoin.contract.snapshots.verifier import SnapshotCheck
+from fedcoin.contract.snapshots.verifier import SnapshotVerifier
 from fedcoin.data.crypto.hashing import HASH_BYTES, sha256
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages import canonical
-from fedcoin.data.storage.snapshot_files import SnapshotFolder, SnapshotWriter, placed_parts
+from fedcoin.data.storage.snapshot_files import SnapshotFolder, SnapshotWriter, read_parts_with_ends
 from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.network.errors import NetworkCode
 from fedcoin.network.peers.connections.peer import Peer
@@ -86,14 +86,14 @@ class Incoming:
         self._path = path
         self._genesis = chain.genesis
         self._target = target
-        self.check = SnapshotCheck(self._genesis)
+        self.check = SnapshotVerifier(self._genesis)
         self._writer: SnapshotWriter | None = None
 
     def resume(self) -> None:
         """Take what was kept before a restart, as far as it is right."""
         good = 0
         with contextlib.suppress(RefusalError, FileNotFoundError):
-            for part, end in placed_parts(self._path):
+            for part, end in read_parts_with_ends(self._path):
                 self.check.take(part)
                 good = end
         if self.check.head is None:
@@ -106,7 +106,7 @@ class Incoming:
         """Forget all of it."""
         self.close()
         self._path.unlink(missing_ok=True)
-        self.check = SnapshotCheck(self._genesis)
+        self.check = SnapshotVerifier(self._genesis)
         self._writer = SnapshotWriter(self._path)
 
     def take(self, raw: bytes) -> None:

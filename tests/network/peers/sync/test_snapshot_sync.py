@@ -13,7 +13,7 @@ import pytest
 from fedcoin.contract.snapshots import verifier, writer
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.storage.chain_store import ChainStore
-from fedcoin.data.storage.snapshot_files import read_parts
+from fedcoin.data.storage.snapshot_files import read_raw_parts
 from fedcoin.network.peers.sync import snapshot_server, snapshot_sync
 from fedcoin.network.status import details_of
 from fedcoin.v1 import block_gossip_service_pb2 as pb
@@ -69,7 +69,7 @@ async def source(folder: Path, grown: Grown, number: int, *, snapshot: bool = Tr
     for block, certificate in zip(grown.chain.blocks, grown.chain.certificates, strict=True):
         await node.chain.import_block(block.raw, certificate)
     if snapshot:
-        place(node, list(read_parts(grown.file)))
+        place(node, list(read_raw_parts(grown.file)))
     return node
 
 
@@ -99,7 +99,7 @@ async def joined(node: Node, grown: Grown, base: int = AT, timeout_s: float = 20
     await asyncio.wait_for(node.chain.wait_above(height - 1), timeout_s)
     assert node.store.tip_hash() == grown.chain.hash
     assert node.chain.ledger.app_hash == grown.chain.ledger.app_hash
-    assert node.store.base() == base
+    assert node.store.base_height() == base
     await until(lambda: not node.chain.catching_up)
 
 
@@ -131,7 +131,7 @@ async def test_a_new_node_begins_from_a_snapshot_and_follows(
             await joined(later, grown)
     grown.store.close()
     with ChainStore.open(tmp_path / "5" / "chain.sqlite", grown.chain.genesis) as store:
-        assert (store.base(), store.height()) == (AT, grown.chain.height)
+        assert (store.base_height(), store.height()) == (AT, grown.chain.height)
 
 
 async def test_not_unless_it_is_told_to(tmp_path: Path, grown: Grown) -> None:
@@ -158,7 +158,7 @@ async def with_liar(
     """Join while the first peer that is met gives something wrong; then an honest one comes."""
     liar = await source(folder, grown, 0)
     honest = await source(folder, grown, 1)
-    place(liar, corrupt(list(read_parts(grown.file))))
+    place(liar, corrupt(list(read_raw_parts(grown.file))))
     late = new_node(folder, grown)
     async with running(liar, honest, late):
         await late.network.add(liar.address)
@@ -219,7 +219,7 @@ async def test_who_gives_another_height_is_refused(tmp_path: Path, grown: Grown)
     assert other.store is not None
     file = snapshot_of(other.store, other.genesis, tmp_path / "other")
     other.store.close()
-    await with_liar(tmp_path, grown, lambda raws: list(read_parts(file)))
+    await with_liar(tmp_path, grown, lambda raws: list(read_raw_parts(file)))
 
 
 @pytest.mark.usefixtures("patient")
@@ -234,7 +234,7 @@ async def test_who_is_too_slow_is_gone_around(
     """It gives what is right, part by part, and would do so for ever."""
     monkeypatch.setattr(snapshot_sync, "GRACE_S", 0.5)
     slow, honest = [await source(tmp_path, grown, number) for number in range(2)]
-    place(slow, list(read_parts(grown.file)), AT)
+    place(slow, list(read_raw_parts(grown.file)), AT)
     parts_of = snapshot_server.SnapshotServer.parts
 
     async def drip(
@@ -303,7 +303,7 @@ async def test_what_is_served(
     tmp_path: Path, grown: Grown, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     node = await source(tmp_path, grown, 0)
-    raws = list(read_parts(grown.file))
+    raws = list(read_raw_parts(grown.file))
     chunks = chunks_in(parts(grown.file))
 
     async def refused(height: int, first_chunk: int = 0) -> tuple[str, grpc.StatusCode]:

@@ -21,14 +21,14 @@ NIL = b""
 
 
 @dataclass(frozen=True, slots=True)
-class Counted:
+class AddedVote:
     """What came of a vote: was it kept, and which earlier one does it contradict?"""
 
     kept: bool
     contradicts: Vote | None = None
 
 
-class Tally:
+class VoteSet:
     """The votes of one kind in one round.
 
     `power` is that of all who voted; `quorum` is the value (a hash, or `NIL`) for which more
@@ -45,21 +45,21 @@ class Tally:
         self.power = 0
         self.quorum: bytes | None = None
 
-    def add(self, vote: Vote) -> Counted:
+    def add(self, vote: Vote) -> AddedVote:
         """Count a vote of a member. Knows nothing of kind or round: that is the caller's."""
         first = self._first.get(vote.public_key)
         if first is None:
             self._first[vote.public_key] = vote
             self.power += self._count(vote)
-            return Counted(kept=True)
+            return AddedVote(kept=True)
         place = (vote.public_key, vote.block_hash)
         if first.block_hash == vote.block_hash or place in self._more:
-            return Counted(kept=False)
+            return AddedVote(kept=False)
         if vote.block_hash not in self._powers:
-            return Counted(kept=False, contradicts=first)
+            return AddedVote(kept=False, contradicts=first)
         self._more[place] = vote
         self._count(vote)
-        return Counted(kept=True, contradicts=first)
+        return AddedVote(kept=True, contradicts=first)
 
     def votes(self) -> list[Vote]:
         """All votes that are kept."""

@@ -6,12 +6,12 @@ import pytest
 
 from fedcoin.consensus.certificates import verify_certificate
 from fedcoin.consensus.effects import (
-    Accepted,
     BuildBlock,
     CastVote,
     CheckBlock,
     Decide,
     Equivocation,
+    ForwardMessage,
     SendProposal,
     StartTimer,
 )
@@ -351,9 +351,9 @@ def test_57_timers_of_other_rounds_and_steps_do_nothing(kind: TimerKind) -> None
 def test_messages_before_the_start_are_used_after_it() -> None:
     member = Seat(COMMITTEE, 3, started=False)
     member.hear(COMMITTEE.proposal(0, BLOCK), *prevotes(0, BLOCK, 0, 1))
-    assert len(member.all(Accepted)) == 3
+    assert len(member.all(ForwardMessage)) == 3
     assert member.said == []
-    assert member.engine.is_wanted
+    assert member.engine.is_under_way
     timeout(member, PROPOSE, 0)
     assert member.said == []
     member.do(member.engine.start())
@@ -371,9 +371,9 @@ def test_a_decision_does_not_wait_for_the_start() -> None:
 def test_a_lone_vote_wakes_nobody() -> None:
     engine = COMMITTEE.voting(3)
     engine.on_vote(COMMITTEE.prevote(0, 0, NIL))
-    assert not engine.is_wanted
+    assert not engine.is_under_way
     engine.on_vote(COMMITTEE.prevote(1, 0, NIL))
-    assert engine.is_wanted
+    assert engine.is_under_way
 
 
 def test_starting_twice_is_starting_once() -> None:
@@ -389,7 +389,7 @@ def test_an_observer_decides_without_a_word() -> None:
     for vote in (*prevotes(0, BLOCK, 0, 1, 2), *precommits(0, BLOCK, 0, 1, 2)):
         effects += engine.on_vote(vote)
     kinds = {type(effect) for effect in effects}
-    assert kinds == {StartTimer, Accepted, Decide}
+    assert kinds == {StartTimer, ForwardMessage, Decide}
 
 
 def test_a_lone_validator_decides_with_itself() -> None:
@@ -472,4 +472,4 @@ def test_what_is_new_is_accepted_once_and_own_words_too() -> None:
     proposal = COMMITTEE.proposal(0, BLOCK)
     member.hear(proposal, proposal)
     member.find(BLOCK, ok=True)
-    assert [effect.message for effect in member.all(Accepted)] == [proposal, *member.said]
+    assert [effect.message for effect in member.all(ForwardMessage)] == [proposal, *member.said]

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedcoin.consensus.errors import ConsensusCode
-from fedcoin.consensus.locks import decode_lock, encode_lock
+from fedcoin.consensus.lock_record import decode_lock, encode_lock
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.votes import Vote
 from tests.support.committee import BLOCK, CHAIN_ID, HEIGHT, NIL, OTHER, Committee, hash_of

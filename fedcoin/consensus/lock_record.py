@@ -23,7 +23,7 @@ _LENGTH_BYTES = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Lock:
+class LockRecord:
     """A block, serialised, and the prevotes of one round for it, at least one."""
 
     raw: bytes
@@ -52,7 +52,7 @@ def encode_lock(raw: bytes, prevotes: Sequence[Vote]) -> bytes:
     return len(raw).to_bytes(_LENGTH_BYTES, "big") + raw + canonical.encode(polka)
 
 
-def decode_lock(record: bytes, chain_id: str) -> Lock:
+def decode_lock(record: bytes, chain_id: str) -> LockRecord:
     """Read what `encode_lock` wrote.
 
     Raises `Refusal` (BAD_LOCK) when the record is damaged.
@@ -70,7 +70,7 @@ def decode_lock(record: bytes, chain_id: str) -> Lock:
         raise _bad("its votes are not prevotes for a block")
     if len({(vote.height, vote.round, vote.block_hash) for vote in prevotes}) > 1:
         raise _bad("its prevotes are not for one block in one round")
-    return Lock(raw, prevotes)
+    return LockRecord(raw, prevotes)
 
 
 def _bad(what: str) -> RefusalError:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 
 from fedcoin.consensus.effects import Effect, Message
 from fedcoin.consensus.height_vote_set import HeightVoteSet
-from fedcoin.consensus.locks import Lock
+from fedcoin.consensus.lock_record import LockRecord
 from fedcoin.consensus.message_checks import check_message, check_proposal
 from fedcoin.consensus.round_state_machine import RoundStateMachine, RoundStep
 from fedcoin.consensus.signing_state import NO_ROUND, SigningState
@@ -23,7 +23,7 @@ from fedcoin.consensus.validators import Validator, ValidatorSet
 from fedcoin.data.messages.votes import Proposal, Vote
 
 
-class Voting:
+class TendermintEngine:
     """One validator's (or an observer's) part in deciding one height.
 
     `proposer_of` gives the proposer of a round. `own_key` is the public key whose votes the
@@ -43,7 +43,7 @@ class Voting:
         own_key: bytes | None,
         timeouts: Timeouts,
         restored: Sequence[Message] = (),
-        lock: Lock | None = None,
+        lock: LockRecord | None = None,
     ) -> None:
         self.height = height
         self._validators = validators
@@ -73,17 +73,17 @@ class Voting:
         return self._signed.locked
 
     @property
-    def started(self) -> bool:
+    def is_started(self) -> bool:
         """Was `start` called?"""
-        return self._rules.started
+        return self._rules.is_started
 
     @property
-    def decided(self) -> bool:
+    def is_decided(self) -> bool:
         """Is the height over?"""
-        return self._rules.decided
+        return self._rules.is_decided
 
     @property
-    def is_wanted(self) -> bool:
+    def is_under_way(self) -> bool:
         """Are others deciding this height, so that it is time to start?
 
         So it is when the round's proposal is here, or votes that a correct validator must be
@@ -93,7 +93,7 @@ class Voting:
 
     def start(self) -> list[Effect]:
         """Begin to take part (line 11). A second call does nothing."""
-        if not self.started and not self.decided:
+        if not self.is_started and not self.is_decided:
             self._rules.start()
         return self._run()
 
@@ -104,7 +104,7 @@ class Voting:
         """
         check_message(proposal, self.height, self._validators)
         check_proposal(proposal, self._proposer_of(proposal.round))
-        if self.decided:
+        if self.is_decided:
             return []
         self._note_own(proposal)
         self._log.add_proposal(proposal)
@@ -116,7 +116,7 @@ class Voting:
         Raises `Refusal`: WRONG_HEIGHT, NOT_A_VALIDATOR.
         """
         check_message(vote, self.height, self._validators)
-        if self.decided:
+        if self.is_decided:
             return []
         self._note_own(vote)
         self._log.add_vote(vote)
@@ -124,7 +124,7 @@ class Voting:
 
     def on_timeout(self, timer: Timer) -> list[Effect]:
         """A timer that `StartTimer` asked for has ended."""
-        if not self.decided:
+        if not self.is_decided:
             self._rules.timeout(timer)
         return self._run()
 
@@ -135,7 +135,7 @@ class Voting:
 
     def on_block_built(self, round: int, block_hash: bytes, raw: bytes) -> list[Effect]:
         """The answer to `BuildBlock`; too late for its round, the block is dropped."""
-        if not self.decided:
+        if not self.is_decided:
             self._rules.built(round, block_hash, raw)
         return self._run()
 
@@ -151,7 +151,7 @@ class Voting:
         return self._log.messages((self.round, self.round - 1, locked, valid, named))
 
     def _run(self) -> list[Effect]:
-        if not self.decided:
+        if not self.is_decided:
             self._rules.apply()
         effects = self._effects.copy()
         self._effects.clear()
@@ -162,11 +162,11 @@ class Voting:
         if message.public_key != self._own_key:
             return
         self._signed.note(message)
-        if self.started and message.round > self.round:
+        if self.is_started and message.round > self.round:
             self._rules.enter(message.round)
         self._rules.resume()
 
-    def _restore(self, restored: Sequence[Message], lock: Lock | None) -> None:
+    def _restore(self, restored: Sequence[Message], lock: LockRecord | None) -> None:
         for message in restored:
             if message.public_key != self._own_key or message.height != self.height:
                 raise ValueError("only own messages of this height can be restored")
