@@ -91,7 +91,7 @@ async def test_within_a_node(tmp_path: Path) -> None:
             assert f"campaign {first} is finished" in miner.program.said()
             miner.program.stop()
             miner.program.start("--new-campaign")
-            await coordinator.wait_until_serving(LOADED_SECONDS)
+            await coordinator.ready(LOADED_SECONDS)
             assert await opened(node, 2) != first
         assert kept(miner.home.root, first)
         network.finish()

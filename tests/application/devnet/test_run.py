@@ -17,6 +17,9 @@ import pytest
 
 from tests.support.waiting import until
 
+DEAD_PROXY = dict.fromkeys(("http_proxy", "https_proxy", "grpc_proxy"), "http://127.0.0.1:1")
+"""Many machines name a proxy for the outside world, which cannot reach this machine's ports."""
+
 COMMAND = [sys.executable, "-m", "fedcoin.application.cli", "devnet"]
 ROUND_KEYS = [
     "round", "task_id", "accuracy", "winner", "difficulty_nano", "schedule", "evaluations",
@@ -33,6 +36,7 @@ def run_devnet(*arguments: str, seconds: float) -> tuple[dict[str, Any], str]:
         capture_output=True,
         text=True,
         timeout=seconds,
+        env={**os.environ, **DEAD_PROXY, "no_proxy": ""},
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("\n") == 1
