@@ -1,19 +1,30 @@
-"""Shapley values of any game, without a chain.
+"""Estimate Shapley values of any cooperative game; needs NumPy alone.
 
-Usage::
+The package decides which coalitions to evaluate and what they say about the players' values and
+the errors of these. It does not know what a player or a utility is: it calls the caller's function
+with coalitions and gets one number for each. Nothing in it knows a chain, a model or a file.
 
-    from fedcoin import shapley
+```python
+from fedcoin import shapley
 
-    estimate = shapley.estimate(utility, n=10, budget=200)
+estimate = shapley.estimate(utility, n=10, budget=200)
+```
 
-where ``utility`` takes coalitions as a bool array (m, n) and returns m numbers.
+`utility` takes coalitions as a bool array (m, n) and returns m numbers. docs/SHAPLEY.md is the
+manual.
 
-``games`` asks for each coalition once and counts. The methods: ``exact``; ``walks`` along orders
-(permutation, antithetic) and ``truncated`` ones; ``complementary`` contributions; ``surrogate``
-(kriging), which stands on ``prior``, ``zonal`` and ``covariances`` (what a game is likely to be),
-``reml`` (learning that from the sample), ``kriging`` (what the sample says of the values) and
-``correction`` (what that gets wrong). ``first_order`` stands in for it in large samples;
-``sampling`` draws coalitions.
+* `exact`, `walks` (permutation, antithetic), `truncated`, `complementary` and `kriging`: the
+  methods. Each is a function of a `Game`, a budget and a random generator.
+* `game`: asks the utility for each coalition once and counts.
+* `result`: the estimate; `std_errors`: errors from few samples; `strata`: coalitions drawn by size.
+* `array_types`, `errors`: types and codes.
+
+Notation of this package: N is the set of all n players, S a coalition of s players, u(S) its
+worth, and
+
+    phi_i = sum over S without i of  s! (n - 1 - s)! / n!  (u(S with i) - u(S))
+
+the Shapley value of player i (Shapley, "A value for n-person games", 1953).
 """
 
 from __future__ import annotations
@@ -21,55 +32,80 @@ from __future__ import annotations
 import numpy as np
 
 from fedcoin.data.errors import RefusalError
-from fedcoin.shapley import walks
-from fedcoin.shapley.complementary import complementary
+from fedcoin.shapley.complementary import estimate_complementary
 from fedcoin.shapley.errors import ShapleyCode
-from fedcoin.shapley.exact import MAX_EXACT_PLAYERS, exact
+from fedcoin.shapley.exact import MAX_EXACT_PLAYERS, estimate_exact
 from fedcoin.shapley.game import Game, Utility
-from fedcoin.shapley.kriging import estimator
+from fedcoin.shapley.kriging.estimator import estimate_kriging
+from fedcoin.shapley.kriging.sampling_design import min_kriging_budget
 from fedcoin.shapley.result import Estimate, Estimator
-from fedcoin.shapley.truncated import truncated
+from fedcoin.shapley.truncated import estimate_truncated
+from fedcoin.shapley.walks import estimate_antithetic, estimate_permutation
 
 __all__ = ["METHODS", "Estimate", "estimate", "plan"]
 
 METHODS: dict[str, Estimator] = {
-    "exact": exact,
-    "permutation": walks.permutation,
-    "antithetic": walks.antithetic,
-    "truncated": truncated,
-    "complementary": complementary,
-    "kriging": estimator.kriging,
+    "exact": estimate_exact,
+    "permutation": estimate_permutation,
+    "antithetic": estimate_antithetic,
+    "truncated": estimate_truncated,
+    "complementary": estimate_complementary,
+    "kriging": estimate_kriging,
 }
+"""The estimators by the names that `estimate` takes, besides `auto`."""
+
 AUTO_EXACT_PLAYERS = 12
-WALKS_BY_DEFAULT = 200
+"""Up to so many players `auto` without a budget evaluates every coalition."""
+DEFAULT_WALKS = 200
+"""Without a budget, methods that sample evaluate as many coalitions as so many walks have."""
 
 
 def estimate(
     utility: Utility, n: int, method: str = "auto", budget: int | None = None, seed: int = 0
 ) -> Estimate:
-    """Estimate the Shapley values of ``n`` players.
+    """Estimate the Shapley values of a game.
 
-    ``utility(coalitions)`` takes a bool array (m, n) and returns m finite numbers; it is asked for
-    each coalition once. ``budget`` is the most distinct coalitions to evaluate, besides the empty
-    and the grand one; without it, all of them where the method is exact, else those of 200 walks.
-    ``method`` is one of ``METHODS``, or ``auto``: exact where all coalitions fit in the budget
-    (without one: up to 12 players), else kriging, or walks where the budget is too small for that.
-    The same seed gives the same estimate.
+    Args:
+        utility: Takes coalitions, bool (m, n) with true for members, and returns m finite numbers.
+            It is asked for each coalition once.
+        n: Number of players, at least 1.
+        method: A key of `METHODS`, or `auto`: exact when all coalitions fit into the budget
+            (without a budget: up to 12 players), otherwise kriging, or walks when the budget is
+            too small for kriging.
+        budget: The most distinct coalitions to evaluate, not counting the empty and the grand one.
+            Without it: all coalitions for `exact`, otherwise 200 n.
+        seed: Seed of the random generator. Equal arguments give equal estimates.
 
-    Raises ``Refusal`` BAD_METHOD, BAD_GAME or BAD_BUDGET.
+    Returns:
+        The values with their standard errors.
+
+    Raises:
+        RefusalError: BAD_METHOD when the method is unknown; BAD_GAME when there is no player, when
+            there are too many for the method, or when the utility does not answer with m finite
+            numbers; BAD_BUDGET when the method needs more evaluations.
     """
-    chosen, most = plan(n, method, budget)
-    return METHODS[chosen](Game(utility, n), most, np.random.default_rng(seed))
+    chosen, max_evaluations = plan(n, method, budget)
+    return METHODS[chosen](Game(utility, n), max_evaluations, np.random.default_rng(seed))
 
 
 def plan(n: int, method: str = "auto", budget: int | None = None) -> tuple[str, int]:
-    """The method that ``estimate`` would use, and the most coalitions that it would evaluate.
+    """Tell which method `estimate` would use, and how many coalitions it would evaluate at most.
 
-    Raises ``Refusal`` BAD_METHOD or BAD_GAME.
+    Args:
+        n: Number of players, at least 1.
+        method: A key of `METHODS`, or `auto`.
+        budget: The most distinct coalitions to evaluate, or None.
+
+    Returns:
+        The key of `METHODS`, and the most evaluations, not counting the empty and the grand
+        coalition.
+
+    Raises:
+        RefusalError: BAD_GAME when there is no player, BAD_METHOD when the method is unknown.
     """
     if n < 1:
         raise RefusalError(
-            ShapleyCode.BAD_GAME, f"a game needs a player, not {n}", field="n", limit="1"
+            ShapleyCode.BAD_GAME, f"a game needs at least 1 player, not {n}", field="n", limit="1"
         )
     if method not in METHODS and method != "auto":
         raise RefusalError(
@@ -79,7 +115,7 @@ def plan(n: int, method: str = "auto", budget: int | None = None) -> tuple[str, 
         )
     chosen = _choose(method, n, budget)
     if budget is None:
-        budget = (1 << n) - 2 if chosen == "exact" else WALKS_BY_DEFAULT * n
+        budget = (1 << n) - 2 if chosen == "exact" else DEFAULT_WALKS * n
     return chosen, budget
 
 
@@ -92,6 +128,6 @@ def _choose(method: str, n: int, budget: int | None) -> str:
         return "exact" if n <= AUTO_EXACT_PLAYERS else "kriging"
     if n <= MAX_EXACT_PLAYERS and budget >= (1 << n) - 2:
         return "exact"
-    if budget >= estimator.least_budget(n):
+    if budget >= min_kriging_budget(n):
         return "kriging"
     return "antithetic" if budget >= 2 * (n - 1) else "permutation"

@@ -9,16 +9,27 @@ import numpy as np
 from fedcoin.data.errors import RefusalError
 from fedcoin.shapley.errors import ShapleyCode
 from fedcoin.shapley.game import Game
-from fedcoin.shapley.result import Estimate, need
+from fedcoin.shapley.result import Estimate, require_budget
 
 MAX_EXACT_PLAYERS = 20
+"""The worth of all 2^n coalitions is kept in memory, each with an entry in the game's memo."""
 _BATCH_ROWS = 1 << 14
 
 
-def exact(game: Game, budget: int, rng: np.random.Generator) -> Estimate:
-    """Shapley's formula over all 2^n coalitions, for up to 20 players.
+def estimate_exact(game: Game, budget: int, rng: np.random.Generator) -> Estimate:
+    """Compute the Shapley values by their definition, over all 2^n coalitions.
 
-    Raises ``Refusal`` BAD_GAME for more players, BAD_BUDGET for fewer than 2^n - 2 evaluations.
+    Args:
+        game: A game of at most 20 players.
+        budget: The most distinct coalitions to evaluate, at least 2^n - 2.
+        rng: Not used.
+
+    Returns:
+        The exact values, with standard errors of 0.
+
+    Raises:
+        RefusalError: BAD_GAME when there are more than 20 players, BAD_BUDGET when the budget is
+            below 2^n - 2.
     """
     n = game.players
     if n > MAX_EXACT_PLAYERS:
@@ -28,7 +39,7 @@ def exact(game: Game, budget: int, rng: np.random.Generator) -> Estimate:
             field="n",
             limit=str(MAX_EXACT_PLAYERS),
         )
-    need(budget, (1 << n) - 2, "exact")
+    require_budget(budget, (1 << n) - 2, "exact")
     masks = np.arange(1 << n)
     worth = np.concatenate(
         [
@@ -36,11 +47,12 @@ def exact(game: Game, budget: int, rng: np.random.Generator) -> Estimate:
             for start in range(0, 1 << n, _BATCH_ROWS)
         ]
     )
+    # Weights 1 / (n C(n-1, s)) of the 2^(n-1) coalitions of the other players, in order of mask.
     sizes = ((masks[: 1 << (n - 1), None] >> np.arange(n)) & 1).sum(axis=1)
     weights = np.array([1 / (n * math.comb(n - 1, s)) for s in range(n)])[sizes]
     values = np.empty(n)
     for k in range(n):
-        # Splits the masks by bit k; both halves keep the order of the other n - 1 bits.
+        # Split the masks by bit k; both halves keep the order of the other n - 1 bits.
         halves = worth.reshape(-1, 2, 1 << k)
         values[k] = weights @ (halves[:, 1] - halves[:, 0]).reshape(-1)
     return Estimate(values, np.zeros(n), game.evaluations, "exact")

@@ -1,4 +1,4 @@
-"""A cooperative game behind a memo: every coalition is asked for once."""
+"""A cooperative game with a memo: the utility is asked for every coalition once."""
 
 from __future__ import annotations
 
@@ -12,46 +12,66 @@ from fedcoin.shapley.array_types import Bools, Floats
 from fedcoin.shapley.errors import ShapleyCode
 
 Utility = Callable[[Bools], ArrayLike]
-"""Takes coalitions, bool (m, n), and returns what they are worth, m numbers."""
+"""Takes coalitions, bool (m, n), and returns what they are worth, m finite numbers."""
 
 
 class Game:
-    """A utility over ``players`` players, with a memo and a count of what it was asked for.
+    """A utility over a number of players, with a memo and a count of its evaluations.
 
-    ``empty`` and ``grand`` are asked for at once and not counted.
+    The empty and the grand coalition are evaluated at once and not counted.
+
+    Args:
+        utility: Takes coalitions, bool (m, players), and returns m finite numbers.
+        players: Number of players, n; at least 1.
+
+    Raises:
+        RefusalError: BAD_GAME when the utility does not answer with finite numbers.
+
+    Attributes:
+        players: Number of players, n.
+        empty: u(no player).
+        grand: u(all players).
     """
 
     def __init__(self, utility: Utility, players: int) -> None:
         self._utility = utility
         self.players = players
         self._memo: dict[bytes, float] = {}
-        self._free = 0
+        self._uncounted = 0
         self.empty, self.grand = self.values(
             np.array([[False] * players, [True] * players])
         ).tolist()
-        self._free = len(self._memo)
+        self._uncounted = len(self._memo)
 
     @property
     def evaluations(self) -> int:
-        """Distinct coalitions asked for so far, besides the empty and the grand one."""
-        return len(self._memo) - self._free
+        """Number of distinct coalitions evaluated, besides the empty and the grand one."""
+        return len(self._memo) - self._uncounted
 
     def values(self, coalitions: Bools) -> Floats:
-        """Worth of each row of ``coalitions`` (m, n): float64 (m,).
+        """Return what coalitions are worth, and evaluate those that are not in the memo.
 
-        Raises ``Refusal`` BAD_GAME when the utility does not answer with m finite numbers.
+        Args:
+            coalitions: bool (m, n); rows may repeat.
+
+        Returns:
+            float64 (m,), in the utility's unit.
+
+        Raises:
+            RefusalError: BAD_GAME when the utility does not answer with one finite number for each
+                coalition.
         """
         keys = [row.tobytes() for row in np.packbits(coalitions, axis=1)]
-        fresh: dict[bytes, int] = {}
+        unknown: dict[bytes, int] = {}
         for row, key in enumerate(keys):
             if key not in self._memo:
-                fresh.setdefault(key, row)
-        if fresh:
-            answers = self._ask(coalitions[list(fresh.values())])
-            self._memo.update(zip(fresh, answers.tolist(), strict=True))
+                unknown.setdefault(key, row)
+        if unknown:
+            answers = self._evaluate(coalitions[list(unknown.values())])
+            self._memo.update(zip(unknown, answers.tolist(), strict=True))
         return np.array([self._memo[key] for key in keys], dtype=np.float64)
 
-    def _ask(self, coalitions: Bools) -> Floats:
+    def _evaluate(self, coalitions: Bools) -> Floats:
         answers = np.asarray(self._utility(coalitions), dtype=np.float64)
         if answers.shape != (len(coalitions),):
             raise RefusalError(

@@ -1,4 +1,4 @@
-"""What an estimator gives back."""
+"""The result of an estimator, and the signature that all estimators have."""
 
 from __future__ import annotations
 
@@ -15,29 +15,40 @@ from fedcoin.shapley.game import Game
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """Estimated Shapley values."""
+    """Estimated Shapley values of one game."""
 
     values: Floats
-    """(n,), in the utility's unit; they add up to u(all) - u(empty)."""
+    """(n,), in the utility's unit; they add up to u(all players) - u(no player)."""
     std_errors: Floats
-    """(n,), one standard error: values -+ 1.96 of them are 95 % intervals. 0 when exact, infinite
-    when there was too little to tell."""
+    """(n,), one standard error each, in the utility's unit: `values` plus and minus 1.96 of them
+    is a 95 % interval for each player. 0 when the values are exact, infinite when the sample is
+    too small to estimate them."""
     evaluations: int
-    """Distinct coalitions evaluated, besides the empty and the grand one."""
+    """Number of distinct coalitions evaluated, besides the empty and the grand one."""
     method: str
-    """The estimator that was used."""
+    """Name of the estimator that was used."""
 
 
 Estimator = Callable[[Game, int, np.random.Generator], Estimate]
-"""Takes a game, a budget of distinct coalitions and a source of randomness."""
+"""Takes a game, a budget (the most distinct coalitions to evaluate, besides the empty and the
+grand one) and a random generator."""
 
 
-def need(budget: int, least: int, method: str) -> None:
-    """Raise Refusal BAD_BUDGET for a budget below ``least`` evaluations."""
-    if budget < least:
+def require_budget(budget: int, min_budget: int, method: str) -> None:
+    """Refuse a budget that is too small for a method.
+
+    Args:
+        budget: The most distinct coalitions to evaluate.
+        min_budget: The fewest that the method needs.
+        method: The method's name, for the refusal.
+
+    Raises:
+        RefusalError: BAD_BUDGET when `budget` is below `min_budget`.
+    """
+    if budget < min_budget:
         raise RefusalError(
             ShapleyCode.BAD_BUDGET,
-            f"method {method} needs a budget of at least {least} evaluations, not {budget}",
+            f"method {method} needs a budget of at least {min_budget} evaluations, not {budget}",
             field="budget",
-            limit=str(least),
+            limit=str(min_budget),
         )

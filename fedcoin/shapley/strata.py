@@ -1,4 +1,7 @@
-"""Which coalitions to look at: strata of one size and its complements, drawn without repeats."""
+"""Strata of coalitions by size: how many there are, drawing from them, sharing out a budget.
+
+A stratum holds the pairs of a coalition of one size s, up to n / 2, and its complement.
+"""
 
 from __future__ import annotations
 
@@ -9,58 +12,89 @@ import numpy as np
 
 from fedcoin.shapley.array_types import Bools
 
-_LISTED = 1 << 14
-"""Strata up to this size are listed, larger ones drawn from."""
+_MAX_LISTED = 1 << 14
+"""Strata of up to so many pairs are listed in full and drawn from; from larger ones coalitions are
+generated at random until there are enough different ones."""
 
 
-def pairs_in(players: int, size: int) -> int:
-    """How many pairs of a coalition of this size (up to n / 2) and its complement there are."""
+def num_pairs(players: int, size: int) -> int:
+    """Count the pairs of a stratum.
+
+    Args:
+        players: Number of players, n.
+        size: Size of the smaller coalition, 1 to n / 2.
+
+    Returns:
+        The number of unordered pairs of a coalition of that size and its complement.
+    """
     count = math.comb(players, size)
     return count // 2 if 2 * size == players else count
 
 
-def draw(players: int, size: int, count: int, rng: np.random.Generator) -> Bools:
-    """Distinct coalitions of one size up to n / 2, no two complementary: bool (count, n).
+def draw_coalitions(players: int, size: int, count: int, rng: np.random.Generator) -> Bools:
+    """Draw different coalitions of one size, no two of them complementary.
 
-    Small strata are drawn from at random, or listed whole; in large ones the coalitions are
-    consecutive pieces of random orders, which gives each player about the same share of them.
+    Strata of up to 16,384 pairs, or four times `count`, are listed: all in order, or `count` of
+    them without replacement. In larger ones the coalitions are consecutive pieces of random orders
+    of the players, which gives all players about the same share of them.
+
+    Args:
+        players: Number of players, n.
+        size: Size of the coalitions, 1 to n / 2.
+        count: How many to draw, at most `num_pairs(players, size)`.
+        rng: Source of randomness.
+
+    Returns:
+        bool (count, n).
     """
-    total = pairs_in(players, size)
-    if total <= max(_LISTED, 4 * count):
-        kept = np.arange(total) if count >= total else rng.permutation(total)[:count]
-        return _listed(players, size, total)[kept]
-    found: dict[bytes, Bools] = {}
-    while len(found) < count:
+    total = num_pairs(players, size)
+    if total <= max(_MAX_LISTED, 4 * count):
+        drawn = np.arange(total) if count >= total else rng.permutation(total)[:count]
+        return _list_stratum(players, size, total)[drawn]
+    rows: dict[bytes, Bools] = {}
+    while len(rows) < count:
         order = rng.permutation(players)
         for start in range(0, players - size + 1, size):
             row = np.zeros(players, np.bool_)
             row[order[start : start + size]] = True
             if 2 * size == players and not row[0]:
                 row = ~row
-            found.setdefault(row.tobytes(), row)
-    return np.array(list(found.values())[:count])
+            rows.setdefault(row.tobytes(), row)
+    return np.array(list(rows.values())[:count])
 
 
-def _listed(players: int, size: int, total: int) -> Bools:
-    """The whole stratum; of complementary halves the ones with player 0, which come first."""
+def _list_stratum(players: int, size: int, total: int) -> Bools:
+    """List one coalition of each pair; of two halves the one with player 0, which comes first."""
     rows = np.zeros((total, players), np.bool_)
     for row, members in zip(rows, combinations(range(players), size), strict=False):
         row[list(members)] = True
     return rows
 
 
-def spread(total: int, capacities: list[int], shares: list[float]) -> list[int]:
-    """``total`` units in proportion to ``shares``, none above its capacity; whole numbers."""
+def allocate(total: int, capacities: list[int], shares: list[float]) -> list[int]:
+    """Share out a number of units in proportion to shares, within capacities.
+
+    What does not fit into a full stratum goes to the others in the same proportion. The last units,
+    too few for a whole one in any proportion, go to the largest shares.
+
+    Args:
+        total: How many units to share out, at least 0.
+        capacities: The most units of each stratum.
+        shares: The weight of each stratum, at least 0; strata with 0 get nothing.
+
+    Returns:
+        The units of each stratum. They add up to `total`, or to less when there is no room.
+    """
     given = [0] * len(capacities)
     while True:
         left = total - sum(given)
-        open_places = [i for i, most in enumerate(capacities) if given[i] < most and shares[i] > 0]
-        if left <= 0 or not open_places:
+        open_strata = [i for i, cap in enumerate(capacities) if given[i] < cap and shares[i] > 0]
+        if left <= 0 or not open_strata:
             return given
-        weight = sum(shares[i] for i in open_places)
-        parts = {i: int(left * shares[i] / weight) for i in open_places}
+        weight = sum(shares[i] for i in open_strata)
+        parts = {i: int(left * shares[i] / weight) for i in open_strata}
         if not any(parts.values()):
-            for i in sorted(open_places, key=lambda i: -shares[i])[:left]:
+            for i in sorted(open_strata, key=lambda i: -shares[i])[:left]:
                 given[i] += 1
             continue
         for i, part in parts.items():

@@ -1,4 +1,4 @@
-"""Walks that end where little is left to share out."""
+"""Guided truncated walks: each ends as soon as the players that are left can add little."""
 
 from __future__ import annotations
 
@@ -6,61 +6,79 @@ import numpy as np
 
 from fedcoin.shapley.array_types import Bools, Floats
 from fedcoin.shapley.game import Game
-from fedcoin.shapley.result import Estimate, need
-from fedcoin.shapley.walks import ENOUGH_WALKS, goes_on, steadied
+from fedcoin.shapley.result import Estimate, require_budget
+from fedcoin.shapley.std_errors import shrink_variances
+from fedcoin.shapley.walks import SHRINKAGE_WALKS, has_budget_for_sample
 
 TRUNCATION = 0.005
-"""``truncated`` ends a walk this near the grand coalition's worth, as a part of what there is to
-share out."""
+"""A walk ends when |u(N) - u(S)| is at most this part of |u(N) - u(empty)|. Set by hand."""
 
 
-def truncated(game: Game, budget: int, rng: np.random.Generator) -> Estimate:
-    """Guided truncated walks: GTG-Shapley (Liu et al., 2022) within one round.
+def estimate_truncated(game: Game, budget: int, rng: np.random.Generator) -> Estimate:
+    """Estimate Shapley values from guided truncated walks.
 
-    Orders come in cycles in which every player goes first once. A walk ends as soon as its
-    coalition is worth the grand one up to ``TRUNCATION``; the next player gets what was left, the
-    others nothing, so that the values still add up. That saves evaluations and costs a bias.
-    Standard errors take as known what a player adds when it goes first, and count as errors the
-    share of such walks that an unfinished cycle gives it, and that what was cut off may be
-    anything up to ``TRUNCATION``. Raises ``Refusal`` BAD_BUDGET for fewer than n - 1 evaluations.
+    Source: Liu, Chen, Yu, Liu, Cui, "GTG-Shapley: efficient and accurate participant contribution
+    evaluation in federated learning", ACM TIST 13(4), 2022: its truncation within a round.
+
+    Orders come in cycles in which every player goes first once. When a walk ends early, the next
+    player gets what is left and the others nothing, so that the values still add up. That saves
+    evaluations at the price of a bias.
+
+    Args:
+        game: The game.
+        budget: The most distinct coalitions to evaluate, at least n - 1.
+        rng: Source of randomness.
+
+    Returns:
+        Biased estimates. Standard errors take a player's contribution when it goes first as known.
+        They count the part of an incomplete cycle that such walks have too much or too little, and
+        what was cut off, as if spread evenly between minus and plus the truncation.
+
+    Raises:
+        RefusalError: BAD_BUDGET when the budget is below n - 1.
     """
     n = game.players
-    need(budget, n - 1, "truncated")
-    close = TRUNCATION * abs(game.grand - game.empty)
+    require_budget(budget, n - 1, "truncated")
+    threshold = TRUNCATION * abs(game.grand - game.empty)
     gains, cut = np.zeros((0, n)), np.zeros((0, n), np.bool_)
-    while goes_on(game, budget, n - 1, len(gains)):
+    while has_budget_for_sample(game, budget, n - 1, len(gains)):
         fits = max(1, (budget - game.evaluations) // max(n - 1, 1))
         first = len(gains) % n
-        more = _guided(game, first, min(n - first, fits), close, rng)
-        gains, cut = np.concatenate([gains, more[0]]), np.concatenate([cut, more[1]])
-    # As if what was cut off were spread evenly between -close and close.
-    bias = cut.mean(axis=0) * close / np.sqrt(3)
-    errors = np.hypot(_guided_errors(gains), bias)
+        new_gains, new_cut = _walk(game, first, min(n - first, fits), threshold, rng)
+        gains, cut = np.concatenate([gains, new_gains]), np.concatenate([cut, new_cut])
+    # The standard deviation of a uniform distribution over (-threshold, threshold).
+    bias = cut.mean(axis=0) * threshold / np.sqrt(3)
+    errors = np.hypot(_std_errors(gains), bias)
     return Estimate(gains.mean(axis=0), errors, game.evaluations, "truncated")
 
 
-def _guided_errors(gains: Floats) -> Floats:
-    """Of the mean of marginals (m, n), walk w beginning with player w mod n, whatever was cut."""
+def _std_errors(gains: Floats) -> Floats:
+    """Estimate (n,) standard errors of the mean of gains (m, n), but for the truncation's bias.
+
+    Walk w begins with player w mod n.
+    """
     count, n = gains.shape
     if n == 1 or count < 3:
         return np.full(n, np.inf if n > 1 else 0.0)
-    first = np.arange(count)[:, None] % n == np.arange(n)
-    share = first.mean(axis=0)
-    later = count - first.sum(axis=0)
-    alone = (gains * first).sum(axis=0) / np.maximum(count * share, 1)
-    alone = np.where(share > 0, alone, alone.sum() / np.count_nonzero(share))
-    mean = (gains * ~first).sum(axis=0) / later
-    spread = (((gains - mean) * ~first) ** 2).sum(axis=0) / np.maximum(later - 1, 1)
-    variances = (1 - share) ** 2 * steadied(spread, count, ENOUGH_WALKS * n) / later
-    errors: Floats = np.sqrt(variances + ((share - 1 / n) * (alone - mean)) ** 2)
+    is_first = np.arange(count)[:, None] % n == np.arange(n)
+    share = is_first.mean(axis=0)
+    others = count - is_first.sum(axis=0)
+    first_gain = (gains * is_first).sum(axis=0) / np.maximum(count * share, 1)
+    first_gain = np.where(share > 0, first_gain, first_gain.sum() / np.count_nonzero(share))
+    mean = (gains * ~is_first).sum(axis=0) / others
+    spread = (((gains - mean) * ~is_first) ** 2).sum(axis=0) / np.maximum(others - 1, 1)
+    variances = (1 - share) ** 2 * shrink_variances(spread, count, SHRINKAGE_WALKS * n) / others
+    errors: Floats = np.sqrt(variances + ((share - 1 / n) * (first_gain - mean)) ** 2)
     return errors
 
 
-def _guided(
-    game: Game, first: int, count: int, close: float, rng: np.random.Generator
+def _walk(
+    game: Game, first: int, count: int, threshold: float, rng: np.random.Generator
 ) -> tuple[Floats, Bools]:
-    """Marginals (count, n) of walks that begin with the players from ``first`` on, and which of
-    them were cut off."""
+    """Walk along `count` random orders that begin with the players `first`, `first` + 1, ...
+
+    Returns the players' gains (count, n), and which of these were cut off (count, n).
+    """
     n = game.players
     others = np.array([np.delete(np.arange(n), first + walk) for walk in range(count)])
     heads = np.arange(first, first + count)[:, None]
@@ -68,17 +86,17 @@ def _guided(
     gains, cut = np.zeros((count, n)), np.ones((count, n), np.bool_)
     coalitions = np.zeros((count, n), np.bool_)
     worth = np.full(count, game.empty)
-    going = np.arange(count)
-    for place in range(n):
-        who = orders[going, place]
-        coalitions[going, who] = True
-        near = np.abs(game.grand - worth[going]) <= close
-        after = np.full(len(going), game.grand)
-        after[~near] = game.values(coalitions[going[~near]])
-        gains[going, who] = after - worth[going]
-        cut[going, who] = near
-        worth[going] = after
-        going = going[~near]
-        if not len(going):
+    active = np.arange(count)
+    for position in range(n):
+        players = orders[active, position]
+        coalitions[active, players] = True
+        is_close = np.abs(game.grand - worth[active]) <= threshold
+        after = np.full(len(active), game.grand)
+        after[~is_close] = game.values(coalitions[active[~is_close]])
+        gains[active, players] = after - worth[active]
+        cut[active, players] = is_close
+        worth[active] = after
+        active = active[~is_close]
+        if not len(active):
             break
     return gains, cut

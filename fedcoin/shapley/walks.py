@@ -1,4 +1,9 @@
-"""Estimators that walk along orders of the players and average what each one adds."""
+"""Estimators that average the players' marginal contributions along orders of the players.
+
+A walk over an order p evaluates its prefixes; player p[j] is credited with
+u(p[0], ..., p[j]) - u(p[0], ..., p[j-1]). Its mean over all orders is the Shapley value. A walk
+costs n - 1 evaluations, because the empty and the grand coalition are known.
+"""
 
 from __future__ import annotations
 
@@ -6,76 +11,131 @@ import numpy as np
 
 from fedcoin.shapley.array_types import Floats, Ints
 from fedcoin.shapley.game import Game
-from fedcoin.shapley.result import Estimate, need
+from fedcoin.shapley.result import Estimate, require_budget
+from fedcoin.shapley.std_errors import shrink_variances, student_factor
 
 _BATCH_ROWS = 1 << 14
-ENOUGH_WALKS = 4
-"""So many times n walks tell as much of a player's own spread as is taken from everybody's."""
 
-_ENOUGH_BASES = 10
-_ROTATIONS_AGREE = 0.7
-"""The variance of a mean of rotations of one order, beside that of as many independent walks:
-measured on many games."""
+SHRINKAGE_WALKS = 4
+"""From so many times n walks on, a player's own variance counts as much as everybody's mean (see
+`shrink_variances`). Set by hand; `pytest tests/shapley/test_intervals.py -m slow` measures the
+intervals that result."""
+
+_SHRINKAGE_BASES = 10
+"""The same in base orders, for `estimate_antithetic`. Set by hand."""
+
+_ROTATION_VARIANCE_RATIO = 0.7
+"""Variance of a mean over rotations of one order, divided by that over as many independent walks.
+Averaged over trial games; neither the games nor the program that measured it are kept.
+`pytest tests/shapley/test_intervals.py -m slow` measures the intervals that result."""
 
 
-def permutation(game: Game, budget: int, rng: np.random.Generator) -> Estimate:
-    """Marginal contributions along random orders (Castro et al., 2009; paper, Algorithm 1).
+def estimate_permutation(game: Game, budget: int, rng: np.random.Generator) -> Estimate:
+    """Estimate Shapley values from walks along random orders.
 
-    Raises ``Refusal`` BAD_BUDGET for fewer than n - 1 evaluations: one order's prefixes.
+    Source: Castro, Gómez, Tejada, "Polynomial calculation of the Shapley value based on sampling",
+    Computers & Operations Research 36, 2009; Algorithm 1 of the FedCoin paper.
+
+    Args:
+        game: The game.
+        budget: The most distinct coalitions to evaluate, at least n - 1 (one walk).
+        rng: Source of randomness.
+
+    Returns:
+        Unbiased estimates; standard errors are from the spread between walks, infinite after one.
+
+    Raises:
+        RefusalError: BAD_BUDGET when the budget is below n - 1.
     """
     n = game.players
-    need(budget, n - 1, "permutation")
-    moments = _Moments(n)
-    while goes_on(game, budget, n - 1, moments.count):
-        moments.add(_marginals(game, _random_orders(rng, _room(game, budget, n - 1), n)))
-    errors = moments.std_errors(ENOUGH_WALKS * n)
+    require_budget(budget, n - 1, "permutation")
+    moments = _RunningMoments(n)
+    while has_budget_for_sample(game, budget, n - 1, moments.count):
+        orders = _random_orders(rng, _batch_size(game, budget, n - 1), n)
+        moments.add(_marginal_contributions(game, orders))
+    errors = moments.std_errors(SHRINKAGE_WALKS * n)
     return Estimate(moments.mean, errors, game.evaluations, "permutation")
 
 
-def antithetic(game: Game, budget: int, rng: np.random.Generator) -> Estimate:
-    """Pairs of an order and its reverse, each random order turned through all its rotations.
+def estimate_antithetic(game: Game, budget: int, rng: np.random.Generator) -> Estimate:
+    """Estimate Shapley values from pairs of an order and its reverse, in rotations.
 
-    What joins early in one walk joins late in the other, and the rotations put each player once at
-    each place: both take variance away, the latter only when all n rotations are there, so that
-    what the budget has left after whole ones is not spent; a budget for fewer buys rotations at
-    even distances. Standard errors are from the spread between random orders; of a single one,
-    from that between its rotations, less what place and player explain where all are there.
-    Raises ``Refusal`` BAD_BUDGET for fewer than 2 (n - 1) evaluations: one pair.
+    Each random base order is used in all n rotations, forwards and backwards. A player that joins
+    early in one walk of a pair joins late in the other, and over the rotations each player joins
+    once at each position; both reduce the variance. The latter needs all rotations, so that a
+    budget left over after whole base orders is not spent. A budget for less than one base order
+    buys rotations at even distances.
+
+    Args:
+        game: The game.
+        budget: The most distinct coalitions to evaluate, at least 2 (n - 1) (one pair).
+        rng: Source of randomness.
+
+    Returns:
+        Unbiased estimates. Standard errors are from the spread between base orders; with a single
+        one from that between its rotations, without what position and player explain when all
+        rotations are there.
+
+    Raises:
+        RefusalError: BAD_BUDGET when the budget is below 2 (n - 1).
     """
     n = game.players
-    pair, whole = 2 * (n - 1), 2 * n * (n - 1)
-    need(budget, pair, "antithetic")
-    bases = _Moments(n)
-    while goes_on(game, budget, whole if bases.count else pair, bases.count):
+    pair_cost, base_cost = 2 * (n - 1), 2 * n * (n - 1)
+    require_budget(budget, pair_cost, "antithetic")
+    bases = _RunningMoments(n)
+    while has_budget_for_sample(game, budget, base_cost if bases.count else pair_cost, bases.count):
         base = _random_orders(rng, 1, n)[0]
-        turns = min(n, (budget - game.evaluations) // max(pair, 1)) if n > 1 else 1
-        orders = np.stack([np.roll(base, -(turn * n // turns)) for turn in range(turns)])
-        sampled = (_marginals(game, orders) + _marginals(game, orders[:, ::-1])) / 2
-        bases.add(sampled.mean(axis=0, keepdims=True))
+        rotations = min(n, (budget - game.evaluations) // max(pair_cost, 1)) if n > 1 else 1
+        orders = np.stack([np.roll(base, -(k * n // rotations)) for k in range(rotations)])
+        forwards = _marginal_contributions(game, orders)
+        pairs = (forwards + _marginal_contributions(game, orders[:, ::-1])) / 2
+        bases.add(pairs.mean(axis=0, keepdims=True))
     if bases.count > 1:
-        errors = bases.std_errors(_ENOUGH_BASES)
+        errors = bases.std_errors(_SHRINKAGE_BASES)
     else:
-        errors = _error_of_rotations(sampled, orders)
+        errors = _std_errors_of_rotations(pairs, orders)
     return Estimate(bases.mean, errors, game.evaluations, "antithetic")
 
 
-def _error_of_rotations(sampled: Floats, orders: Ints) -> Floats:
-    """(n,) standard errors of the mean of one order's rotations (m, n), ``sampled`` by player."""
-    turns, n = sampled.shape
-    if turns < 2:
+def has_budget_for_sample(game: Game, budget: int, cost: int, samples: int) -> bool:
+    """Tell whether to draw one more sample.
+
+    Small games repeat coalitions, which cost nothing. A budget about as large as the game would
+    never be used up, so that sampling also ends after four times as many samples as it buys.
+
+    Args:
+        game: The game, which counts its evaluations.
+        budget: The most distinct coalitions to evaluate.
+        cost: The most new coalitions that a sample evaluates.
+        samples: How many samples were drawn.
+
+    Returns:
+        True when the budget has room for one more sample.
+    """
+    return budget - game.evaluations >= cost and samples * cost <= 4 * budget
+
+
+def _std_errors_of_rotations(pairs: Floats, orders: Ints) -> Floats:
+    """Estimate (n,) standard errors of the mean over the rotations of one order.
+
+    `pairs` (m, n) has the contributions of m rotations, by player; `orders` (m, n) the players by
+    position. The model is contribution = player + position + error.
+    """
+    rotations, n = pairs.shape
+    if rotations < 2:
         return np.full(n, np.inf)
-    residuals = np.take_along_axis(sampled - sampled.mean(axis=0), orders, axis=1)
-    freedom = (turns - 1) * max(n - 1, 1)
-    if turns == n > 2:
-        # A Latin square: every player once at every place.
+    residuals = np.take_along_axis(pairs - pairs.mean(axis=0), orders, axis=1)
+    freedom = (rotations - 1) * max(n - 1, 1)
+    if rotations == n > 2:
+        # A Latin square, every player once at every position: the positions' means go, too.
         residuals -= residuals.mean(axis=0)
         freedom = (n - 1) * (n - 2)
-    spread = _ROTATIONS_AGREE * float((residuals**2).sum()) / freedom
-    return np.full(n, (1 + 1.21 / freedom) * np.sqrt(spread / turns))
+    variance = _ROTATION_VARIANCE_RATIO * float((residuals**2).sum()) / freedom
+    return np.full(n, student_factor(freedom) * np.sqrt(variance / rotations))
 
 
-class _Moments:
-    """Running mean and variance of rows."""
+class _RunningMoments:
+    """Mean and variance of rows of numbers, updated in batches."""
 
     def __init__(self, width: int) -> None:
         self.count = 0
@@ -83,7 +143,10 @@ class _Moments:
         self._squares = np.zeros(width)
 
     def add(self, rows: Floats) -> None:
-        # Chan et al.'s pairwise update: no catastrophic cancellation.
+        """Add rows (m, width) by the pairwise update of Chan, Golub and LeVeque (1983).
+
+        Unlike the difference of sums of squares it does not cancel catastrophically.
+        """
         count, mean = len(rows), rows.mean(axis=0)
         delta = mean - self.mean
         both = self.count + count
@@ -91,37 +154,28 @@ class _Moments:
         self.mean = self.mean + delta * count / both
         self.count = both
 
-    def std_errors(self, enough: float) -> Floats:
-        """Of the mean; of each player's own variance as much as ``steadied`` takes."""
+    def std_errors(self, prior_samples: float) -> Floats:
+        """Estimate the standard errors of the mean, from shrunk variances."""
         if self.count < 2:
             return np.full(len(self.mean), np.inf)
-        free = self.count - 1
-        variances = steadied(self._squares / free, self.count, enough)
-        # So that 1.96 of them cover 95 %: the quantile of Student's law, to first order.
-        freedom = free * max(len(self.mean) - 1, 1)
-        errors: Floats = (1 + 1.21 / freedom) * np.sqrt(variances / self.count)
+        rows = self.count - 1
+        variances = shrink_variances(self._squares / rows, self.count, prior_samples)
+        freedom = rows * max(len(self.mean) - 1, 1)
+        errors: Floats = student_factor(freedom) * np.sqrt(variances / self.count)
         return errors
 
 
-def steadied(spread: Floats, count: int, enough: float) -> Floats:
-    """Variances (n,) drawn to their mean: among few walks a player may never go first, where it
-    adds most, and seem steady."""
-    own = (count - 1) / (count - 1 + enough)
-    variances: Floats = own * spread + (1 - own) * spread.mean()
-    return variances
-
-
-def _marginals(game: Game, orders: Ints) -> Floats:
-    """What each player adds along each order: (m, n) orders to (m, n) by player."""
+def _marginal_contributions(game: Game, orders: Ints) -> Floats:
+    """Compute what each player adds along each of m orders: (m, n), by player."""
     n = game.players
     step = max(1, _BATCH_ROWS // n)
     batches = []
     for start in range(0, len(orders), step):
-        places = np.argsort(orders[start : start + step], axis=1)
-        prefixes = places[:, None, :] <= np.arange(n)[None, :, None]
-        worth = game.values(prefixes.reshape(-1, n)).reshape(places.shape)
-        steps = np.diff(worth, axis=1, prepend=game.empty)
-        batches.append(np.take_along_axis(steps, places, axis=1))
+        positions = np.argsort(orders[start : start + step], axis=1)
+        prefixes = positions[:, None, :] <= np.arange(n)[None, :, None]
+        worth = game.values(prefixes.reshape(-1, n)).reshape(positions.shape)
+        marginals = np.diff(worth, axis=1, prepend=game.empty)
+        batches.append(np.take_along_axis(marginals, positions, axis=1))
     return np.concatenate(batches)
 
 
@@ -129,16 +183,7 @@ def _random_orders(rng: np.random.Generator, count: int, players: int) -> Ints:
     return rng.permuted(np.tile(np.arange(players), (count, 1)), axis=1)
 
 
-def _room(game: Game, budget: int, cost: int) -> int:
-    """How many samples of at most ``cost`` fresh coalitions still fit, in a batch of fair size."""
+def _batch_size(game: Game, budget: int, cost: int) -> int:
+    """Tell how many samples of at most `cost` new coalitions to draw at once."""
     fits = (budget - game.evaluations) // max(cost, 1)
     return max(1, min(fits, _BATCH_ROWS // game.players))
-
-
-def goes_on(game: Game, budget: int, cost: int, samples: int) -> bool:
-    """Whether one more sample of at most ``cost`` fresh coalitions is due.
-
-    Small games repeat coalitions, which are free; without an end to that, a budget as large as the
-    game would never be used up.
-    """
-    return budget - game.evaluations >= cost and samples * cost <= 4 * budget

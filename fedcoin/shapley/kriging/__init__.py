@@ -1,1 +1,30 @@
-"""Kriging: estimate Shapley values by a Gaussian process over coalitions."""
+"""Kriging: estimate Shapley values by a Gaussian process over coalitions.
+
+The folder decides which coalitions to evaluate for this method, what to assume about a game before
+it is seen, and how to join both into values and standard errors. It knows the game only by the
+worths of the coalitions that it asks for.
+
+In the order of the computation:
+
+* `sampling_design`: which pairs of a coalition and its complement to evaluate.
+* `prior`: the model of a game and its hyperparameters; `johnson_polynomials`: the correlations
+  between coalitions that do not tell the players apart; `covariances`: the covariance matrix of
+  the evaluated coalitions and its derivatives.
+* `reml`: fits the hyperparameters to the sample.
+* `posterior`: the expected Shapley values given the sample, and their variances.
+* `correction`: an unbiased estimate of the model's error by cross-fitting.
+* `large_samples`: a simpler model for samples of more than 1,600 coalitions.
+* `estimator`: puts all of them together.
+
+Notation of this folder, in addition to that of the package (N, n, S, s, u, phi):
+
+    m             number of evaluated coalitions S_1, ..., S_m
+    y             their worths, standardised, (m,)
+    k             number of different sizes among them
+    x(S, T)       overlap |S and T|, the number of players in both
+    mu(s)         mean worth of the coalitions of size s; unknown and unrestricted
+    J_d(s, t, x)  correlation of degree d between coalitions of sizes s, t with overlap x
+    theta         hyperparameters of the prior, p numbers
+
+The model is u(S) = mu(s) + (additive game) + (one part for each degree d) + (noise of S alone).
+"""

@@ -1,9 +1,23 @@
-"""What a model gets wrong, from the part of the sample that it was not shown.
+"""An unbiased estimate of the model's error, from parts of the sample that it was not shown.
 
-The regression estimator of sampling theory, with cross-fitting: a model of the game, whatever it
-is, plus an unbiased estimate of the Shapley values of what it leaves over (Witter, Liu, Musco,
-2025, use the same for other models). Its spread can be estimated from the sample alone, so that
-its standard errors hold even where the model does not.
+This is the difference estimator of sampling theory (Särndal, Swensson, Wretman, Model Assisted
+Survey Sampling, 1992) with cross-fitting. The sample is dealt into 8 folds. For a fold F let u_F be
+the model's prediction from all other folds. Then
+
+    phi = phi(u_F) + sum over S not in the other folds of v(S) (u(S) - u_F(S))
+
+where v(S) are the weights of a worth in the values (`compute_value_weights`). The sum is estimated
+from the coalitions of F, each of which stands for several that were not drawn. Kriging gives
+phi(u_F) without a further fit: adding F to the sample changes the values by (P C)_F' times the
+errors of predicting F, so that
+
+    phi(u_F) + (estimated sum) = phi(all folds) + sum over S in F of
+                                 (v(S) r(S) - weights(S)) (u(S) - u_F(S))
+
+with r(S) the number of coalitions that S stands for and `weights` those of the posterior. The mean
+over the folds is unbiased whatever the game is, and its variance can be estimated from the sample
+alone. Witter, Liu, Musco ("Regression-adjusted Monte Carlo estimators for Shapley values and
+probabilistic values", 2025) do the same with other models.
 """
 
 from __future__ import annotations
@@ -14,68 +28,80 @@ import numpy as np
 
 from fedcoin.shapley.array_types import Bools, Floats, Ints
 from fedcoin.shapley.kriging.posterior import Posterior
-from fedcoin.shapley.kriging.prior import shapley_weights
+from fedcoin.shapley.kriging.prior import compute_value_weights
+from fedcoin.shapley.std_errors import student_factor
 
 _FOLDS = 8
 
 
-def correction(
+def estimate_correction(
     posterior: Posterior, coalitions: Bools, rng: np.random.Generator
 ) -> tuple[Floats, Floats]:
-    """(n,) what to add to the model's values to make them unbiased, and the sum's variances.
+    """Estimate what to add to the posterior's values to make them unbiased.
 
-    ``coalitions`` (2 m, n): those drawn without replacement by size, then their complements in the
-    same order.
+    Args:
+        posterior: The posterior given all coalitions.
+        coalitions: bool (2 q, n): q coalitions drawn by size without replacement, no two of them
+            complementary, then their complements in the same order.
+        rng: Source of randomness, for dealing pairs into folds.
+
+    Returns:
+        The correction, (n,), which adds up to 0, and the variances of the corrected values, (n,).
     """
     n = coalitions.shape[1]
-    half = len(coalitions) // 2
+    num_drawn_pairs = len(coalitions) // 2
     sizes = coalitions.sum(axis=1)
     drawn = np.bincount(sizes, minlength=n + 1)
-    every = [math.comb(n, size) for size in range(n + 1)]
-    low = np.minimum(sizes[:half], n - sizes[:half])
-    partly = np.array([have < all_there for have, all_there in zip(drawn, every, strict=True)])
+    existing = [math.comb(n, size) for size in range(n + 1)]
+    low_sizes = np.minimum(sizes[:num_drawn_pairs], n - sizes[:num_drawn_pairs])
+    # Sizes that were evaluated completely have no error.
+    is_partial = np.array([have < possible for have, possible in zip(drawn, existing, strict=True)])
     # Dealt by size, so that each fold has its part of every size.
-    pairs = rng.permutation(np.flatnonzero(partly[sizes[:half]]))
-    pairs = pairs[np.argsort(low[pairs], kind="stable")]
-    weights = shapley_weights(coalitions)
-    errors = np.zeros(2 * half)
+    pairs = rng.permutation(np.flatnonzero(is_partial[sizes[:num_drawn_pairs]]))
+    pairs = pairs[np.argsort(low_sizes[pairs], kind="stable")]
+    value_weights = compute_value_weights(coalitions)
+    errors = np.zeros(2 * num_drawn_pairs)
     total = np.zeros(n)
     for start in range(_FOLDS):
-        fold = np.concatenate([pairs[start::_FOLDS], pairs[start::_FOLDS] + half])
+        fold = np.concatenate([pairs[start::_FOLDS], pairs[start::_FOLDS] + num_drawn_pairs])
         if not len(fold):
             continue
-        errors[fold] = posterior.errors_without(fold)
-        stands_for = _stands_for(sizes[fold], drawn, every)
-        pull = weights[fold] * stands_for[:, None] - posterior.pull[fold]
-        total += pull.T @ errors[fold] / _FOLDS
-    return total - total.mean(), _variances(weights, errors, low, pairs, every)
+        errors[fold] = posterior.compute_prediction_errors(fold)
+        represented = _represented(sizes[fold], drawn, existing)
+        weights = value_weights[fold] * represented[:, None] - posterior.weights[fold]
+        total += weights.T @ errors[fold] / _FOLDS
+    variances = _variances(value_weights, errors, low_sizes, pairs, existing)
+    return total - total.mean(), variances
 
 
-def _stands_for(sizes: Ints, drawn: Ints, every: list[int]) -> Floats:
-    """For how many coalitions that the other folds do not know each of a fold stands."""
-    mine = np.bincount(sizes, minlength=len(every))
+def _represented(sizes: Ints, drawn: Ints, existing: list[int]) -> Floats:
+    """Compute r(S): how many coalitions that no other fold has each one of a fold stands for."""
+    in_fold = np.bincount(sizes, minlength=len(existing))
     ratio = [
-        (all_there - int(drawn[size]) + int(mine[size])) / max(int(mine[size]), 1)
-        for size, all_there in enumerate(every)
+        (count - int(drawn[size]) + int(in_fold[size])) / max(int(in_fold[size]), 1)
+        for size, count in enumerate(existing)
     ]
     return np.array(ratio)[sizes]
 
 
-def _variances(weights: Floats, errors: Floats, low: Ints, pairs: Ints, every: list[int]) -> Floats:
-    """(n,): of a sum over pairs, drawn by size without replacement."""
-    n = weights.shape[1]
-    half = len(low)
+def _variances(
+    value_weights: Floats, errors: Floats, low_sizes: Ints, pairs: Ints, existing: list[int]
+) -> Floats:
+    """Estimate (n,) variances of a sum over pairs that were drawn by size without replacement."""
+    n = value_weights.shape[1]
+    num_drawn_pairs = len(low_sizes)
     variances = np.zeros(n)
-    for size in np.unique(low[pairs]).tolist():
-        mine = pairs[low[pairs] == size]
-        others = mine + half
-        count = len(mine)
-        total = every[size] / (2 if 2 * size == n else 1)
-        first, second = errors[mine], errors[others]
+    for size in np.unique(low_sizes[pairs]).tolist():
+        of_size = pairs[low_sizes[pairs] == size]
+        complements = of_size + num_drawn_pairs
+        count = len(of_size)
+        total = existing[size] / (2 if 2 * size == n else 1)
+        first, second = errors[of_size], errors[complements]
         if 2 * size != n:
             first, second = first - first.mean(), second - second.mean()
-        terms = weights[mine] * first[:, None] + weights[others] * second[:, None]
-        few = max(count - 1, 1)
-        spread = (terms**2).sum(axis=0) / few * (1 + 1.21 / few) ** 2
+        terms = value_weights[of_size] * first[:, None]
+        terms = terms + value_weights[complements] * second[:, None]
+        freedom = max(count - 1, 1)
+        spread = (terms**2).sum(axis=0) / freedom * student_factor(freedom) ** 2
         variances += total * (total / count) * spread * (1 - count / total)
     return variances

@@ -1,4 +1,15 @@
-"""Covariances between the worths of coalitions, and how they change with the prior's settings."""
+"""The covariance matrix of evaluated coalitions under the prior, and its derivatives.
+
+With the notation of `prior`, s = |S|, t = |T| and overlap x = |S and T|, the covariance of u(S) and
+u(T), apart from the unrestricted function mu of the size, is
+
+    V(S, T) = sum over d of C_d(s, t) J_d(s, t, x) + 1[S = T] var e(S)
+    C_d(s, t) = sd_d(s) sd_d(t) rho(s, t)  +  1[d = 1] alpha sqrt(s (n - s) / n) sqrt(t (n - t) / n)
+
+The additive game stands with the part of degree 1, because its covariance less that of a function
+of the size is alpha (x - s t / n), a multiple of J_1. V depends on sizes and overlap alone, so
+that it is looked up in tables of shape (k, k, n + 1).
+"""
 
 from __future__ import annotations
 
@@ -7,95 +18,129 @@ from functools import cached_property
 import numpy as np
 
 from fedcoin.shapley.array_types import Bools, Floats
-from fedcoin.shapley.kriging.johnson_polynomials import zonal_tables
-from fedcoin.shapley.kriging.prior import Settings, distances, slopes
+from fedcoin.shapley.kriging.johnson_polynomials import compute_johnson_correlations
+from fedcoin.shapley.kriging.prior import Hyperparameters, size_covariates, squared_size_distances
 
 
-class Covariances:
-    """Covariances between given coalitions (m, n), none of them empty or grand."""
+class CovarianceModel:
+    """Covariances between given coalitions, as functions of the hyperparameters.
 
-    def __init__(self, coalitions: Bools, degrees: int) -> None:
+    Args:
+        coalitions: bool (m, n), none of them empty or grand.
+        max_degree: D, the highest degree that is modelled.
+
+    Attributes:
+        n: Number of players.
+        sizes: The k different sizes of the coalitions, ascending, (k,).
+        size_of: For each coalition the index of its size in `sizes`, (m,).
+    """
+
+    def __init__(self, coalitions: Bools, max_degree: int) -> None:
         self.n = coalitions.shape[1]
         members = coalitions.astype(np.float64)
         count = members.sum(axis=1).astype(np.int64)
         self.sizes, self.size_of = np.unique(count, return_inverse=True)
-        self._zonal = zonal_tables(self.n, self.sizes, degrees)
+        self._tables = compute_johnson_correlations(self.n, self.sizes, max_degree)
         overlap = np.rint(members @ members.T).astype(np.int64)
         rows = self.size_of[:, None] * len(self.sizes) + self.size_of[None, :]
-        self._places = rows * (self.n + 1) + overlap
+        # Where each pair of coalitions is in a flattened table.
+        self._lookup = rows * (self.n + 1) + overlap
 
-    def matrix(self, settings: Settings) -> Floats:
-        """(m, m), the noise included; not the size's own function."""
-        parts = self._smooth(settings)
-        parts[0] += self._additive(settings)
-        table = np.zeros_like(self._zonal[0])
-        for part, zonal in zip(parts, self._zonal, strict=True):
-            table += part[..., None] * zonal
-        total: Floats = table.reshape(-1)[self._places]
-        total[np.diag_indices_from(total)] += settings.noise(self.sizes, self.n)[self.size_of]
-        return total
+    def matrix(self, theta: Hyperparameters) -> Floats:
+        """Compute the covariance matrix.
 
-    def moved(
-        self, settings: Settings, weights: Floats, projected: Floats
+        Args:
+            theta: Hyperparameters of the prior.
+
+        Returns:
+            V, (m, m), the noise included.
+        """
+        by_sizes = self._smooth_covariances(theta)
+        by_sizes[0] += self._additive_covariances(theta)
+        table = np.zeros_like(self._tables[0])
+        for part, correlations in zip(by_sizes, self._tables, strict=True):
+            table += part[..., None] * correlations
+        matrix: Floats = table.reshape(-1)[self._lookup]
+        noise = theta.noise_variance(self.sizes, self.n)
+        matrix[np.diag_indices_from(matrix)] += noise[self.size_of]
+        return matrix
+
+    def derivatives(
+        self, theta: Hyperparameters, vector: Floats, projection: Floats
     ) -> tuple[Floats, Floats]:
-        """The matrix's change by each setting, times ``weights`` (m,): (p, m); and its trace, (p,),
-        with ``projected`` (m, m).
+        """Multiply the derivatives of the matrix by each hyperparameter with given arrays.
 
-        Changes depend on sizes and overlaps alone: sums by size come first, so that no setting
-        needs an (m, m) array of its own.
+        The derivatives depend on sizes and overlaps alone. Summing by size first saves an (m, m)
+        array for each of the p hyperparameters.
+
+        Args:
+            theta: Hyperparameters of the prior.
+            vector: (m,).
+            projection: (m, m), symmetric.
+
+        Returns:
+            (dV / dtheta_j) times `vector`, (p, m), and the trace of (dV / dtheta_j) times
+            `projection`, (p,).
         """
         of_size = (self.size_of[:, None] == np.arange(len(self.sizes))).astype(np.float64)
-        pulls = np.array([(each * weights) @ of_size for each in self._correlations])
-        traces = np.array([of_size.T @ (each * projected) @ of_size for each in self._correlations])
-        smooth = self._smooth_changes(settings)
-        noise = self._noise_changes(settings)[:, self.size_of]
-        additive = self._additive(settings)
-        moved = (
-            np.einsum("pdit,dit->pi", smooth[:, :, self.size_of], pulls),
-            noise * weights,
-            (additive[self.size_of] * pulls[0]).sum(axis=1)[None],
+        products = np.array([(each * vector) @ of_size for each in self._correlations])
+        traces = np.array(
+            [of_size.T @ (each * projection) @ of_size for each in self._correlations]
+        )
+        smooth = self._smooth_derivatives(theta)
+        noise = self._noise_derivatives(theta)[:, self.size_of]
+        additive = self._additive_covariances(theta)
+        times_vector = (
+            np.einsum("pdit,dit->pi", smooth[:, :, self.size_of], products),
+            noise * vector,
+            (additive[self.size_of] * products[0]).sum(axis=1)[None],
         )
         traced = (
             np.einsum("pdst,dst->p", smooth, traces),
-            noise @ np.diag(projected),
+            noise @ np.diag(projection),
             np.array([np.vdot(additive, traces[0])]),
         )
-        return np.concatenate(moved), np.concatenate(traced)
+        return np.concatenate(times_vector), np.concatenate(traced)
 
     @cached_property
     def _correlations(self) -> list[Floats]:
-        """(m, m) for each degree."""
-        return [zonal.reshape(-1)[self._places] for zonal in self._zonal]
+        """J_d of all pairs of coalitions, (m, m) for each degree."""
+        return [table.reshape(-1)[self._lookup] for table in self._tables]
 
-    def _smooth(self, settings: Settings) -> Floats:
-        """(d, k, k): covariances between sizes of the part of each degree."""
-        degrees = range(1, settings.degrees + 1)
-        variances = [settings.variances(degree, self.sizes, self.n) for degree in degrees]
+    def _smooth_covariances(self, theta: Hyperparameters) -> Floats:
+        """Compute sd_d(s) sd_d(t) rho(s, t), (D, k, k)."""
+        degrees = range(1, theta.max_degree + 1)
+        variances = [theta.degree_variance(degree, self.sizes, self.n) for degree in degrees]
         deviations = np.sqrt(variances)
-        kin = settings.kinship(self.sizes, self.sizes, self.n)
-        smooth: Floats = deviations[:, :, None] * deviations[:, None, :] * kin
+        correlation = theta.size_correlation(self.sizes, self.sizes, self.n)
+        smooth: Floats = deviations[:, :, None] * deviations[:, None, :] * correlation
         return smooth
 
-    def _additive(self, settings: Settings) -> Floats:
-        """(k, k): what the additive game adds to the first of them."""
-        room = np.sqrt(self.sizes * (self.n - self.sizes) / self.n)
-        added: Floats = settings.additive() * np.multiply.outer(room, room)
-        return added
+    def _additive_covariances(self, theta: Hyperparameters) -> Floats:
+        """Compute alpha sqrt(s (n - s) / n) sqrt(t (n - t) / n), (k, k); it is d / d log alpha."""
+        norms = np.sqrt(self.sizes * (self.n - self.sizes) / self.n)
+        additive: Floats = theta.additive_variance() * np.multiply.outer(norms, norms)
+        return additive
 
-    def _smooth_changes(self, settings: Settings) -> Floats:
-        """(p, d, k, k): of ``_smooth`` by levels, slopes and length."""
-        smooth = self._smooth(settings)
+    def _smooth_derivatives(self, theta: Hyperparameters) -> Floats:
+        """Differentiate `_smooth_covariances` by l_1..l_D, a_0, a_1, b_0, b_1 and log ell.
+
+        Shape (D + 5, D, k, k).
+        """
+        smooth = self._smooth_covariances(theta)
         degree = np.arange(1, len(smooth) + 1)[:, None, None]
-        levels = np.eye(len(smooth))[:, :, None, None] * smooth
-        first, last = (
-            (slope[:, None] + slope[None, :]) / 2 for slope in slopes(self.sizes, self.n)
+        by_levels = np.eye(len(smooth))[:, :, None, None] * smooth
+        log_in, log_out = (
+            (covariate[:, None] + covariate[None, :]) / 2
+            for covariate in size_covariates(self.sizes, self.n)
         )
-        far = distances(self.sizes, self.sizes, self.n) / settings.length() ** 2
-        rises = [smooth * by for by in (first, degree * first, last, degree * last, far)]
-        return np.concatenate([levels, rises])
+        distances = squared_size_distances(self.sizes, self.sizes, self.n)
+        by_length = distances / theta.length_scale() ** 2
+        factors = (log_in, degree * log_in, log_out, degree * log_out, by_length)
+        return np.concatenate([by_levels, [smooth * factor for factor in factors]])
 
-    def _noise_changes(self, settings: Settings) -> Floats:
-        """(3, k): of the noise by its settings."""
-        first, last = slopes(self.sizes, self.n)
-        rises: Floats = np.array([np.ones_like(first), first, last])
-        return rises * settings.noise(self.sizes, self.n)
+    def _noise_derivatives(self, theta: Hyperparameters) -> Floats:
+        """Differentiate the noise variance by l_e, a_e and b_e, (3, k)."""
+        log_in, log_out = size_covariates(self.sizes, self.n)
+        factors: Floats = np.array([np.ones_like(log_in), log_in, log_out])
+        return factors * theta.noise_variance(self.sizes, self.n)

@@ -1,10 +1,13 @@
-"""Shapley values from a Gaussian process over coalitions (kriging).
+"""The posterior of the Shapley values given the worths of some coalitions (kriging).
 
-The worth of a coalition of some size is taken for a random function that is smooth in who belongs
-and in the size (``prior``), whose smoothness and roughness are learned from the sample (``reml``).
-The estimate is the expected Shapley value of the games that agree with everything that was
-evaluated: no other linear estimate is better under the prior, and once every coalition was
-evaluated it is the Shapley value.
+Notation of `prior` and `reml`: y are the standardised worths of the sample, P the REML projection
+of their covariance matrix, C = cov(y, phi), (m, n). The estimate is the best linear unbiased
+predictor (universal kriging; Cressie, Statistics for Spatial Data, 1993, section 3.4)
+
+    E[phi | y] = C' P y        var[phi | y] = var phi - diag(C' P C)
+
+It is the expected Shapley value over all games that agree with the sample. When every coalition
+was evaluated, it is the Shapley value.
 """
 
 from __future__ import annotations
@@ -14,64 +17,84 @@ from dataclasses import dataclass
 import numpy as np
 
 from fedcoin.shapley.array_types import Bools, Floats, Ints
-from fedcoin.shapley.kriging.covariances import Covariances
-from fedcoin.shapley.kriging.prior import degrees_for, value_covariances
-from fedcoin.shapley.kriging.reml import columns_of, invert, learn
+from fedcoin.shapley.kriging.covariances import CovarianceModel
+from fedcoin.shapley.kriging.prior import choose_max_degree, compute_value_covariances
+from fedcoin.shapley.kriging.reml import build_design, fit_hyperparameters, project
 
-_LEARNING_ROWS = 250
-"""The most coalitions from which settings are learned, or four times the players: a random part
-of a larger sample."""
+_MAX_FIT_ROWS = 250
+"""Hyperparameters are fitted to a random part of so many coalitions, or four times the players
+when these are more: the fit costs the cube of it. Set by hand."""
 
 
 @dataclass(frozen=True, slots=True)
 class Posterior:
-    """What a sample says of the Shapley values, up to an equal part for everyone."""
+    """The posterior of the Shapley values, less (u(N) - u(empty)) / n for everyone."""
 
     values: Floats
-    """(n,), adding up to zero."""
+    """E[phi | y], (n,), in the utility's unit; they add up to 0."""
     variances: Floats
-    """(n,), as the model has them."""
-    pull: Floats
-    """(m, n): what each coalition's worth counts in the values."""
-    unit: float
-    """What the worths were divided by."""
-    _weights: Floats
-    _projected: Floats
+    """var[phi | y] according to the model, (n,), in the square of that unit."""
+    weights: Floats
+    """P C, (m, n): how much each coalition's worth counts in the values."""
+    scale: float
+    """The worths' standard deviation, by which they were divided."""
+    _projected_worth: Floats
+    """P y, (m,)."""
+    _projection: Floats
+    """P, (m, m)."""
 
-    def errors_without(self, rows: Ints) -> Floats:
-        """How far off the other coalitions' prediction of these rows' worths is (Dubrule, 1983)."""
-        block = self._projected[np.ix_(rows, rows)]
-        errors = np.linalg.lstsq(block, self._weights[rows], rcond=None)[0]
-        return np.asarray(errors * self.unit, np.float64)
+    def compute_prediction_errors(self, rows: Ints) -> Floats:
+        """Predict some of the worths from all others, and return by how much that is wrong.
+
+        The errors of leaving out the set F are (P_FF)^-1 (P y)_F (Dubrule, "Cross validation of
+        kriging in a unique neighborhood", Mathematical Geology 15, 1983).
+
+        Args:
+            rows: Indices of the coalitions to leave out together, (f,).
+
+        Returns:
+            Actual less predicted worth, (f,), in the utility's unit.
+        """
+        block = self._projection[np.ix_(rows, rows)]
+        errors = np.linalg.lstsq(block, self._projected_worth[rows], rcond=None)[0]
+        return np.asarray(errors * self.scale, np.float64)
 
 
 def fit_posterior(coalitions: Bools, worth: Floats, rng: np.random.Generator) -> Posterior:
-    """Values (up to an equal part for everyone) of a game of which this much is known.
+    """Fit the model to a sample of a game and compute the posterior of its Shapley values.
 
-    ``coalitions`` (m, n) are distinct, neither empty nor grand; ``worth`` (m,).
+    Args:
+        coalitions: bool (m, n), different, none of them empty or grand.
+        worth: Their worths, (m,).
+        rng: Source of randomness, for the choice of rows to fit hyperparameters to.
+
+    Returns:
+        The posterior.
     """
     n = coalitions.shape[1]
-    unit = float(worth.std()) or 1.0
-    scaled = (worth - worth.mean()) / unit
+    scale = float(worth.std()) or 1.0
+    standardised = (worth - worth.mean()) / scale
     rows = np.arange(len(worth))
-    enough = max(_LEARNING_ROWS, 4 * n)
-    if len(rows) > enough:
-        rows = rng.permutation(rows)[:enough]
-    settings = learn(coalitions[rows], scaled[rows], degrees_for(n))
-    covariances = Covariances(coalitions, settings.degrees)
-    found = invert(covariances.matrix(settings), columns_of(coalitions).sizes)
-    prior = value_covariances(settings, covariances.sizes, n)
-    at = covariances.size_of
+    max_rows = max(_MAX_FIT_ROWS, 4 * n)
+    if len(rows) > max_rows:
+        rows = rng.permutation(rows)[:max_rows]
+    theta = fit_hyperparameters(coalitions[rows], standardised[rows], choose_max_degree(n))
+    model = CovarianceModel(coalitions, theta.max_degree)
+    projection = project(model.matrix(theta), build_design(coalitions).sizes).matrix
+    prior = compute_value_covariances(theta, model.sizes, n)
+    size_of = model.size_of
     centred = coalitions - (coalitions.sum(axis=1) / n)[:, None]
-    noise = np.where(coalitions, prior.inside[at][:, None], -prior.outside[at][:, None])
-    with_worth = centred * prior.additive[at][:, None] + noise
-    pull = found.projected @ with_worth
-    variances = prior.variance * (1 - 1 / n) - (with_worth * pull).sum(axis=0)
+    noise = np.where(
+        coalitions, prior.noise_inside[size_of][:, None], -prior.noise_outside[size_of][:, None]
+    )
+    covariance_with_values = centred * prior.additive[size_of][:, None] + noise
+    weights = projection @ covariance_with_values
+    variances = prior.variance * (1 - 1 / n) - (covariance_with_values * weights).sum(axis=0)
     return Posterior(
-        values=pull.T @ scaled * unit,
-        variances=np.maximum(variances, 0) * unit**2,
-        pull=pull,
-        unit=unit,
-        _weights=found.projected @ scaled,
-        _projected=found.projected,
+        values=weights.T @ standardised * scale,
+        variances=np.maximum(variances, 0) * scale**2,
+        weights=weights,
+        scale=scale,
+        _projected_worth=projection @ standardised,
+        _projection=projection,
     )

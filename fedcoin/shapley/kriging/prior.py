@@ -1,13 +1,37 @@
-"""What is assumed of a game before it is seen, up to numbers that are learned from it.
+"""The model of a game before it is seen, and its hyperparameters.
 
-The game is a random function: any function of the coalition's size, plus an additive game, plus
-for each degree d a random part whose variance at size s is
+The game is a Gaussian random function of the coalition S of size s,
 
-    exp(level_d + (a_0 + a_1 d) log(2 s / n) + (b_0 + b_1 d) log(2 (n - s) / n))
+    u(S) = mu(s) + sum of a_i over i in S + sum of g_d(S) over d = 1..D + e(S)
 
-and whose correlation between sizes s and t falls with the distance of log(s / (n - s)) from
-log(t / (n - t)), plus noise of each coalition's own with a variance of the same form. The noise is
-a part of the game: where a coalition was evaluated, it is known.
+    mu(s)    any function of the size
+    a_i      the additive game: independent over the players, with variance alpha
+    g_d(S)   the part of degree d, cov(g_d(S), g_d(T)) = sd_d(s) sd_d(t) rho(s, t) J_d(s, t, x)
+    e(S)     noise, independent over the coalitions; a part of the game: the e(S) of an evaluated
+             coalition is known, and it counts in the Shapley values
+
+with variances and correlation (log is the natural logarithm)
+
+    sd_d(s)^2 = exp(l_d + (a_0 + a_1 d) log(2 s / n) + (b_0 + b_1 d) log(2 (n - s) / n))
+    var e(S)  = exp(l_e + a_e log(2 s / n) + b_e log(2 (n - s) / n)) + 1e-7 residual variance
+    rho(s, t) = exp(-(log(s / (n - s)) - log(t / (n - t)))^2 / (2 ell^2))
+
+The hyperparameters are theta = (l_1, ..., l_D, a_0, a_1, b_0, b_1, log ell, l_e, a_e, b_e,
+log alpha), D + 9 numbers. They have independent normal priors (`prior_of_hyperparameters`).
+
+The part of degree 1 is g_1(S) = sum over i in S of w_i(s) with sum over i of w_i(s) = 0, where
+
+    cov(w_i(s), w_j(t)) = delta(s) delta(t) rho(s, t) (1[i = j] - 1 / n)
+    delta(s) = sd_1(s) / sqrt(s (n - s) / n)
+
+Then the Shapley value is (Zhang et al., see `fedcoin.shapley.complementary`)
+
+    phi_i = (u(N) - u(empty)) / n + a_i - mean of a + 1 / (n - 1) sum over s = 1..n-1 of w_i(s)
+            + sum over S with i of v_in(s) e(S) - sum over S without i of v_out(s) e(S)
+
+    v_in(s) = (s - 1)! (n - s)! / n!        v_out(s) = s! (n - 1 - s)! / n!
+
+Parts of degree 2 and above cancel out. All covariances of phi with u therefore have a closed form.
 """
 
 from __future__ import annotations
@@ -19,129 +43,225 @@ import numpy as np
 from fedcoin.shapley.array_types import Bools, Floats, Ints
 from fedcoin.shapley.kriging.johnson_polynomials import log_factorials
 
-_LEVELS = np.array([-1.0, -2.0, -3.5, -5.0])
-# a_0, a_1, b_0, b_1, log of the length; the noise's level and slopes; the additive game's level.
-_OTHERS = np.array([0.0, -0.5, 0.0, 0.5, 0.7, -6.0, 0.0, 0.0, 0.0])
-_OTHERS_WIDTHS = np.array([1.0, 1.0, 1.0, 1.0, 1.0, 3.0, 1.0, 1.0, 4.0])
-_LEAST_NOISE = 1e-7
+# Means and standard deviations of the hyperparameters' prior, for worths standardised to variance
+# 1 and, in the levels l_d and l_e, relative to the residual variance. Set by hand; the prior is
+# weak and keeps the fit to a small sample stable.
+_LEVEL_MEANS = np.array([-1.0, -2.0, -3.5, -5.0])
+_LEVEL_STD = 3.0
+# a_0, a_1, b_0, b_1, log ell, l_e, a_e, b_e, log alpha.
+_OTHER_MEANS = np.array([0.0, -0.5, 0.0, 0.5, 0.7, -6.0, 0.0, 0.0, 0.0])
+_OTHER_STDS = np.array([1.0, 1.0, 1.0, 1.0, 1.0, 3.0, 1.0, 1.0, 4.0])
+_NOISE_FLOOR = 1e-7
+"""Keeps the covariance matrix invertible when the noise vanishes."""
 
 
-def degrees_for(n: int) -> int:
-    """Up to which degree interactions are told from noise: among many players only pairs."""
+def choose_max_degree(n: int) -> int:
+    """Choose up to which degree D interactions are modelled; the others count as noise.
+
+    Args:
+        n: Number of players.
+
+    Returns:
+        4 up to 20 players, otherwise 2: among many players no affordable sample tells apart
+        interactions of more than two.
+    """
     return 4 if n <= 20 else 2
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
-    """The numbers that are learned, as one vector: d levels, then as listed above."""
+class Hyperparameters:
+    """The numbers theta that are fitted to a sample."""
 
-    degrees: int
+    max_degree: int
+    """D."""
     vector: Floats
-    rough: float
-    """The variance that neither sizes nor players explain: what the noise is small beside."""
+    """theta, (D + 9,), in the order of the module's docstring."""
+    residual_variance: float
+    """Variance of the worths that neither sizes nor single players explain."""
 
-    def variances(self, degree: int, sizes: Ints, n: int) -> Floats:
-        """Of the part of one degree, at each size; without the additive game."""
-        a0, a1, b0, b1 = self.vector[self.degrees : self.degrees + 4]
-        first, last = slopes(sizes, n)
-        rise = (a0 + a1 * degree) * first + (b0 + b1 * degree) * last
-        return _exp(self.vector[degree - 1] + rise)
+    def degree_variance(self, degree: int, sizes: Ints, n: int) -> Floats:
+        """Compute the variance of the part of one degree, without the additive game.
 
-    def noise(self, sizes: Ints, n: int) -> Floats:
-        """Variance of the noise, at each size; never quite nothing."""
-        level, rise, fall = self.vector[self.degrees + 5 : self.degrees + 8]
-        first, last = slopes(sizes, n)
-        return _exp(level + rise * first + fall * last) + _LEAST_NOISE * self.rough
+        Args:
+            degree: d, 1 to D.
+            sizes: k sizes from 1 to n - 1, (k,).
+            n: Number of players.
 
-    def additive(self) -> float:
-        """Variance of what a player adds whomever it joins."""
-        return float(_exp(self.vector[-1:])[0])
+        Returns:
+            sd_d(s)^2 of each size, (k,).
+        """
+        a0, a1, b0, b1 = self.vector[self.max_degree : self.max_degree + 4]
+        log_in, log_out = size_covariates(sizes, n)
+        slope = (a0 + a1 * degree) * log_in + (b0 + b1 * degree) * log_out
+        return _bounded_exp(self.vector[degree - 1] + slope)
 
-    def length(self) -> float:
-        """How far sizes are alike."""
-        return float(np.exp(self.vector[self.degrees + 4]))
+    def noise_variance(self, sizes: Ints, n: int) -> Floats:
+        """Compute the variance of the noise of a coalition of each size.
 
-    def kinship(self, sizes: Ints, others: Ints, n: int) -> Floats:
-        """Correlation between sizes, (k, l)."""
-        kin: Floats = np.exp(-distances(sizes, others, n) / (2 * self.length() ** 2))
-        return kin
+        Args:
+            sizes: k sizes from 1 to n - 1, (k,).
+            n: Number of players.
+
+        Returns:
+            var e(S), (k,); at least 1e-7 times the residual variance.
+        """
+        level, a, b = self.vector[self.max_degree + 5 : self.max_degree + 8]
+        log_in, log_out = size_covariates(sizes, n)
+        floor = _NOISE_FLOOR * self.residual_variance
+        return _bounded_exp(level + a * log_in + b * log_out) + floor
+
+    def additive_variance(self) -> float:
+        """Return the variance of what a player adds to every coalition that it joins.
+
+        Returns:
+            alpha.
+        """
+        return float(_bounded_exp(self.vector[-1:])[0])
+
+    def length_scale(self) -> float:
+        """Return how far apart, in log(s / (n - s)), sizes still behave alike.
+
+        Returns:
+            ell.
+        """
+        return float(np.exp(self.vector[self.max_degree + 4]))
+
+    def size_correlation(self, sizes: Ints, others: Ints, n: int) -> Floats:
+        """Compute the correlation of one degree's part between sizes.
+
+        Args:
+            sizes: k sizes from 1 to n - 1, (k,).
+            others: l sizes, (l,).
+            n: Number of players.
+
+        Returns:
+            rho(s, t), (k, l).
+        """
+        scaled = squared_size_distances(sizes, others, n) / (2 * self.length_scale() ** 2)
+        correlation: Floats = np.exp(-scaled)
+        return correlation
 
 
-def expected(degrees: int, rough: float, additive: float) -> tuple[Settings, Floats]:
-    """The settings' likely values and how far they may be off, (p,).
+def prior_of_hyperparameters(
+    max_degree: int, residual_variance: float, additive_variance: float
+) -> tuple[Hyperparameters, Floats]:
+    """Return the mean and the standard deviations of the hyperparameters' normal prior.
 
-    For worths of which sizes and players leave the variance ``rough``, a player adding something
-    of the variance ``additive``.
+    Args:
+        max_degree: D.
+        residual_variance: Variance of the worths that neither sizes nor single players explain.
+        additive_variance: Variance of the players' coefficients, a first guess of alpha.
+
+    Returns:
+        The mean, and the standard deviation of each element of its vector, (D + 9,).
     """
-    centre = np.concatenate([_LEVELS[:degrees], _OTHERS])
-    centre[:degrees] += np.log(rough)
-    centre[degrees + 5] += np.log(rough)
-    centre[-1] = np.log(additive)
-    return Settings(degrees, centre, rough), np.append(np.full(degrees, 3.0), _OTHERS_WIDTHS)
+    mean = np.concatenate([_LEVEL_MEANS[:max_degree], _OTHER_MEANS])
+    mean[:max_degree] += np.log(residual_variance)
+    mean[max_degree + 5] += np.log(residual_variance)
+    mean[-1] = np.log(additive_variance)
+    stds = np.append(np.full(max_degree, _LEVEL_STD), _OTHER_STDS)
+    return Hyperparameters(max_degree, mean, residual_variance), stds
 
 
 @dataclass(frozen=True, slots=True)
 class ValueCovariances:
-    """How the Shapley values vary with the game: by size, and by noise.
+    """Covariances of the values phi with the worths u(S), for coalitions of k sizes.
 
-    Player i's value is u(all) - u(empty) over n, plus what is described here.
+    phi stands for the values less (u(N) - u(empty)) / n. The covariance of phi_i with u(S) is
+
+        additive (1[i in S] - s / n) + (noise_inside if i is in S, otherwise -noise_outside)
     """
 
     additive: Floats
-    """(k,): with the worth of a coalition of each of the k sizes, times 1[i in S] - s / n."""
-    inside: Floats
-    """(k,): with the noise of a coalition of that size with i in it; the noise's part."""
-    outside: Floats
-    """(k,): the same where i is not, to be taken away."""
+    """(k,): from the additive game and the part of degree 1."""
+    noise_inside: Floats
+    """(k,): v_in(s) var e(S), covariance with the noise of a coalition that contains i."""
+    noise_outside: Floats
+    """(k,): v_out(s) var e(S), minus the covariance with that of one that does not contain i."""
     variance: float
-    """Of each value, times 1[i = j] - 1 / n for two."""
+    """cov(phi_i, phi_j) is this times (1[i = j] - 1 / n)."""
 
 
-def value_covariances(settings: Settings, sizes: Ints, n: int) -> ValueCovariances:
-    """For the values of n players and coalitions of k sizes."""
-    every = np.arange(1, n)
-    weight_in, weight_out = _shapley_weights(every, n)
-    deviation = np.sqrt(settings.variances(1, every, n) / (every * (n - every) / n))
-    additive = deviation @ settings.kinship(every, every, n) * deviation / (n - 1)
-    noise = settings.noise(every, n)
-    loud = (noise * (weight_in + weight_out)).sum() / (n - 1)
-    place = sizes - 1
+def compute_value_covariances(theta: Hyperparameters, sizes: Ints, n: int) -> ValueCovariances:
+    """Compute how the values vary together with the worths of coalitions.
+
+    Args:
+        theta: Hyperparameters of the prior.
+        sizes: k sizes from 1 to n - 1, (k,).
+        n: Number of players, at least 2.
+
+    Returns:
+        Their covariances, by size.
+    """
+    all_sizes = np.arange(1, n)
+    weight_in, weight_out = _value_weights(all_sizes, n)
+    delta = np.sqrt(theta.degree_variance(1, all_sizes, n) / (all_sizes * (n - all_sizes) / n))
+    smooth = delta @ theta.size_correlation(all_sizes, all_sizes, n) * delta / (n - 1)
+    noise = theta.noise_variance(all_sizes, n)
+    # All C(n, s) coalitions of each size together; times 1 - 1 / n it is their part of var phi_i.
+    noise_in_value = (noise * (weight_in + weight_out)).sum() / (n - 1)
+    index = sizes - 1
     return ValueCovariances(
-        additive[place] + settings.additive(),
-        (weight_in * noise)[place],
-        (weight_out * noise)[place],
-        float(additive.sum() / (n - 1) + settings.additive() + loud),
+        smooth[index] + theta.additive_variance(),
+        (weight_in * noise)[index],
+        (weight_out * noise)[index],
+        float(smooth.sum() / (n - 1) + theta.additive_variance() + noise_in_value),
     )
 
 
-def _shapley_weights(sizes: Ints, n: int) -> tuple[Floats, Floats]:
-    """What a coalition of each size counts in a member's value, and against another's."""
+def _value_weights(sizes: Ints, n: int) -> tuple[Floats, Floats]:
+    """Compute v_in(s) and v_out(s), (k,) each."""
     logs = log_factorials(n)
     inside = np.exp(logs[sizes - 1] + logs[n - sizes] - logs[n])
     outside = np.exp(logs[sizes] + logs[n - 1 - sizes] - logs[n])
     return inside, outside
 
 
-def shapley_weights(coalitions: Bools) -> Floats:
-    """(m, n): what a coalition's worth counts in each player's value; none is empty or grand."""
+def compute_value_weights(coalitions: Bools) -> Floats:
+    """Compute how much the worth of each coalition counts in each player's value.
+
+    Args:
+        coalitions: bool (m, n), none of them empty or grand.
+
+    Returns:
+        (m, n): v_in(s) for members, -v_out(s) for others, so that phi is the sum over all
+        coalitions of these weights times u(S).
+    """
     n = coalitions.shape[1]
-    inside, outside = _shapley_weights(coalitions.sum(axis=1), n)
+    inside, outside = _value_weights(coalitions.sum(axis=1), n)
     return np.where(coalitions, inside[:, None], -outside[:, None])
 
 
-def slopes(sizes: Ints, n: int) -> tuple[Floats, Floats]:
-    """What the logarithms of variances rise with, by size: (k,), (k,)."""
+def size_covariates(sizes: Ints, n: int) -> tuple[Floats, Floats]:
+    """Compute what the logarithms of the variances are linear in.
+
+    Args:
+        sizes: k sizes from 1 to n - 1, (k,).
+        n: Number of players.
+
+    Returns:
+        log(2 s / n) and log(2 (n - s) / n), (k,) each.
+    """
     return np.log(2 * sizes / n), np.log(2 * (n - sizes) / n)
 
 
-def distances(sizes: Ints, others: Ints, n: int) -> Floats:
-    """Between sizes, squared: (k, l)."""
+def squared_size_distances(sizes: Ints, others: Ints, n: int) -> Floats:
+    """Compute the squared distances between sizes on the scale log(s / (n - s)).
+
+    Args:
+        sizes: k sizes from 1 to n - 1, (k,).
+        others: l sizes, (l,).
+        n: Number of players.
+
+    Returns:
+        (k, l).
+    """
     x, y = (np.log(size / (n - size)) for size in (sizes, others))
-    far: Floats = np.subtract.outer(x, y) ** 2
-    return far
+    squared: Floats = np.subtract.outer(x, y) ** 2
+    return squared
 
 
-def _exp(values: Floats) -> Floats:
-    """Neither overflows nor vanishes."""
+def _bounded_exp(values: Floats) -> Floats:
+    """Compute exp, neither overflowing nor vanishing."""
     bounded: Floats = np.exp(np.clip(values, -60, 60))
     return bounded

@@ -1,7 +1,23 @@
-"""Learning a prior's settings from a sample of a game: restricted maximum likelihood.
+"""Fit the hyperparameters of the prior to a sample: restricted maximum likelihood (REML).
 
-Newton's method with the average information (Gilmour, Thompson, Cullis, 1995), damped, with weak
-normal priors on the settings, so that a few hundred coalitions suffice.
+Notation: V = V(theta) is the covariance matrix of the sample (`covariances`), (m, m); X the
+indicators of the k sizes, (m, k), whose coefficients mu are unknown; y the worths, (m,). With
+
+    P = V^-1 - V^-1 X (X' V^-1 X)^-1 X' V^-1
+
+the restricted log-likelihood is, up to a constant (Patterson and Thompson, "Recovery of inter-block
+information when block sizes are unequal", Biometrika 58, 1971),
+
+    L(theta) = -1/2 (log det V + log det X' V^-1 X + y' P y)
+
+to which the logarithm of the hyperparameters' normal prior is added. The maximum is found by
+Newton's method with the average information matrix instead of the Hessian (Gilmour, Thompson,
+Cullis, "Average information REML", Biometrics 51, 1995): with V_j = dV / dtheta_j,
+
+    gradient_j = 1/2 (y' P V_j P y - trace(P V_j)),    AI_ij = 1/2 y' P V_i P V_j P y
+
+and Levenberg's damping of the diagonal. The prior on the hyperparameters is weak; with it a few
+hundred coalitions suffice.
 """
 
 from __future__ import annotations
@@ -11,117 +27,167 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from fedcoin.shapley.array_types import Bools, Floats
-from fedcoin.shapley.kriging.covariances import Covariances
-from fedcoin.shapley.kriging.prior import Settings, expected
+from fedcoin.shapley.kriging.covariances import CovarianceModel
+from fedcoin.shapley.kriging.prior import Hyperparameters, prior_of_hyperparameters
 
-_STEPS = 25
-_ENOUGH = 0.01
-_TRIES = 6
-_LONGEST_STEP = 2.0
-_LEAST = 1e-12
+# Limits of the search, set by hand.
+_MAX_STEPS = 25
+_MIN_GAIN = 0.01
+"""The search ends when a step gains less log-likelihood."""
+_MAX_DAMPINGS = 6
+_MAX_STEP = 2.0
+"""The most that a step changes any hyperparameter (most of them are logarithms)."""
+_MIN_VARIANCE = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
-class Columns:
-    """What the worth of each of m coalitions may be explained by."""
+class DesignMatrices:
+    """Fixed effects that may explain the worths of m coalitions."""
 
     sizes: Floats
-    """(m, k): which of k sizes."""
+    """(m, k): 1 where the coalition has that one of k sizes, otherwise 0."""
     players: Floats
-    """(m, n - 1): contrasts between those who belong."""
+    """(m, n - 1): contrasts between the members, zero in the mean over all coalitions of a size."""
     contrasts: Floats
-    """(n, n - 1), orthonormal: from the coefficients of ``players`` to players."""
+    """(n, n - 1), orthonormal columns that add up to 0: coefficients of `players`, multiplied from
+    the left, give one number for each player."""
 
 
-def columns_of(coalitions: Bools) -> Columns:
-    """For given coalitions (m, n)."""
+def build_design(coalitions: Bools) -> DesignMatrices:
+    """Build the fixed effects of coalitions.
+
+    Args:
+        coalitions: bool (m, n).
+
+    Returns:
+        Indicators of the sizes that occur, in ascending order, and contrasts of the players.
+    """
     n = coalitions.shape[1]
     sizes = coalitions.sum(axis=1)
-    which = sizes[:, None] == np.unique(sizes)[None, :]
+    of_size = sizes[:, None] == np.unique(sizes)[None, :]
     start = np.column_stack([np.ones(n), np.eye(n)[:, :-1]])
     contrasts = np.linalg.qr(start)[0][:, 1:]
     centred = coalitions - (sizes / n)[:, None]
-    return Columns(which.astype(np.float64), centred @ contrasts, contrasts)
+    return DesignMatrices(of_size.astype(np.float64), centred @ contrasts, contrasts)
 
 
-def at_a_glance(worth: Floats, columns: Columns) -> tuple[float, float]:
-    """Variances: of what sizes and players leave of worths (m,), and of what a player adds."""
-    both = np.column_stack([columns.sizes, columns.players])
+def estimate_initial_variances(worth: Floats, design: DesignMatrices) -> tuple[float, float]:
+    """Estimate the scale of the prior by least squares on sizes and players.
+
+    Args:
+        worth: y, (m,).
+        design: The fixed effects of the m coalitions.
+
+    Returns:
+        The variance that sizes and players leave unexplained, and the mean square of the players'
+        coefficients; both at least 1e-12.
+    """
+    both = np.column_stack([design.sizes, design.players])
     coefficients, _, rank, _ = np.linalg.lstsq(both, worth, rcond=None)
-    rest = worth - both @ coefficients
-    own = coefficients[columns.sizes.shape[1] :]
-    rough = float(rest @ rest) / max(len(worth) - int(rank), 1)
-    return max(rough, _LEAST), max(float((own**2).mean()), _LEAST)
+    residuals = worth - both @ coefficients
+    own = coefficients[design.sizes.shape[1] :]
+    residual_variance = float(residuals @ residuals) / max(len(worth) - int(rank), 1)
+    return max(residual_variance, _MIN_VARIANCE), max(float((own**2).mean()), _MIN_VARIANCE)
 
 
 @dataclass(frozen=True, slots=True)
-class Inverse:
-    """The inverse of a covariance matrix, less what the means of sizes explain."""
+class RemlProjection:
+    """The matrix P, and the determinants of the likelihood."""
 
-    projected: Floats
-    """(m, m): times the worths, it is what predicts."""
+    matrix: Floats
+    """P, (m, m)."""
     log_determinants: float
+    """log det V + log det X' V^-1 X."""
 
 
-def invert(matrix: Floats, sizes: Floats) -> Inverse:
-    """Raises ``numpy.linalg.LinAlgError`` when the matrix is not positive definite.
+def project(covariance: Floats, sizes: Floats) -> RemlProjection:
+    """Compute P and the determinants.
 
-    ``sizes`` (m, k) says which of k sizes each row has.
+    Args:
+        covariance: V, (m, m), positive definite.
+        sizes: X, the indicators of k sizes, (m, k).
+
+    Returns:
+        The projection.
+
+    Raises:
+        numpy.linalg.LinAlgError: V is not positive definite.
     """
-    diagonal = np.diag(np.linalg.cholesky(matrix))
-    inverse = np.linalg.inv(matrix)
-    towards = inverse @ sizes
-    precision = sizes.T @ towards
-    projected = inverse - towards @ np.linalg.solve(precision, towards.T)
+    diagonal = np.diag(np.linalg.cholesky(covariance))
+    inverse = np.linalg.inv(covariance)
+    weighted = inverse @ sizes
+    precision = sizes.T @ weighted
+    matrix = inverse - weighted @ np.linalg.solve(precision, weighted.T)
     logs = 2 * np.log(diagonal).sum() + np.linalg.slogdet(precision)[1]
-    return Inverse(projected, float(logs))
+    return RemlProjection(matrix, float(logs))
 
 
-def learn(coalitions: Bools, worth: Floats, degrees: int) -> Settings:
-    """The settings under which these worths (m,) are likeliest."""
-    columns = columns_of(coalitions)
-    rough, additive = at_a_glance(worth, columns)
-    covariances = Covariances(coalitions, degrees)
-    start, widths = expected(degrees, rough, additive)
+def fit_hyperparameters(coalitions: Bools, worth: Floats, max_degree: int) -> Hyperparameters:
+    """Find the hyperparameters with the highest posterior density.
 
-    def assess(settings: Settings) -> tuple[float, Inverse]:
-        found = invert(covariances.matrix(settings), columns.sizes)
-        off = (settings.vector - start.vector) / widths
-        fit = -0.5 * (found.log_determinants + worth @ found.projected @ worth + off @ off)
-        return float(fit), found
+    Args:
+        coalitions: bool (m, n), different, none of them empty or grand.
+        worth: y, (m,), standardised.
+        max_degree: D, the highest degree that is modelled.
 
-    settings = start
-    fit, found = assess(settings)
+    Returns:
+        The hyperparameters.
+    """
+    fit = _Fit(coalitions, worth, max_degree)
+    theta = fit.start
+    likelihood, projection = fit.assess(theta)
     damping = 1.0
-    for _ in range(_STEPS):
-        slope, information = _newton(covariances, settings, found, worth)
-        slope -= (settings.vector - start.vector) / widths**2
-        information += np.diag(1 / widths**2)
-        for _ in range(_TRIES):
+    for _ in range(_MAX_STEPS):
+        gradient, information = fit.differentiate(theta, projection)
+        for _ in range(_MAX_DAMPINGS):
             damped = information + damping * np.diag(np.diag(information))
-            step = np.linalg.solve(damped, slope)
-            step *= min(1.0, _LONGEST_STEP / max(np.abs(step).max(), 1e-12))
-            tried = replace(settings, vector=settings.vector + step)
+            step = np.linalg.solve(damped, gradient)
+            step *= min(1.0, _MAX_STEP / max(np.abs(step).max(), 1e-12))
+            candidate = replace(theta, vector=theta.vector + step)
             try:
-                better, inverse = assess(tried)
+                new_likelihood, new_projection = fit.assess(candidate)
             except np.linalg.LinAlgError:
-                better = -np.inf
-            if better > fit:
+                new_likelihood = -np.inf
+            if new_likelihood > likelihood:
                 break
             damping *= 4
         else:
             break
-        gain, fit, found, settings = better - fit, better, inverse, tried
+        gain = new_likelihood - likelihood
+        likelihood, projection, theta = new_likelihood, new_projection, candidate
         damping = max(damping / 5, 1e-3)
-        if gain < _ENOUGH:
+        if gain < _MIN_GAIN:
             break
-    return settings
+    return theta
 
 
-def _newton(
-    covariances: Covariances, settings: Settings, found: Inverse, worth: Floats
-) -> tuple[Floats, Floats]:
-    """Slope and average information of the likelihood."""
-    weights = found.projected @ worth
-    rows, traces = covariances.moved(settings, weights, found.projected)
-    return 0.5 * (rows @ weights - traces), 0.5 * rows @ found.projected @ rows.T
+class _Fit:
+    """The penalised likelihood of one sample, and its derivatives."""
+
+    def __init__(self, coalitions: Bools, worth: Floats, max_degree: int) -> None:
+        design = build_design(coalitions)
+        variances = estimate_initial_variances(worth, design)
+        self.start, self._stds = prior_of_hyperparameters(max_degree, *variances)
+        self._sizes = design.sizes
+        self._worth = worth
+        self._model = CovarianceModel(coalitions, max_degree)
+
+    def assess(self, theta: Hyperparameters) -> tuple[float, RemlProjection]:
+        """Compute L(theta) with the log of its prior; raises LinAlgError as `project` does."""
+        projection = project(self._model.matrix(theta), self._sizes)
+        deviation = (theta.vector - self.start.vector) / self._stds
+        quadratic = self._worth @ projection.matrix @ self._worth
+        likelihood = -0.5 * (projection.log_determinants + quadratic + deviation @ deviation)
+        return float(likelihood), projection
+
+    def differentiate(
+        self, theta: Hyperparameters, projection: RemlProjection
+    ) -> tuple[Floats, Floats]:
+        """Compute the gradient (p,) and the average information (p, p), the prior included."""
+        weights = projection.matrix @ self._worth
+        rows, traces = self._model.derivatives(theta, weights, projection.matrix)
+        gradient = 0.5 * (rows @ weights - traces)
+        information = 0.5 * rows @ projection.matrix @ rows.T
+        gradient -= (theta.vector - self.start.vector) / self._stds**2
+        information += np.diag(1 / self._stds**2)
+        return gradient, information
