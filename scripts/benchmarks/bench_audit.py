@@ -135,8 +135,8 @@ class Bench:
         base = {
             "w1": rng.standard_normal((pixels, HIDDEN)) * pixels**-0.5,
             "b1": np.zeros(HIDDEN),
-            "w2": rng.standard_normal((HIDDEN, data.classes)) * HIDDEN**-0.5,
-            "b2": np.zeros(data.classes),
+            "w2": rng.standard_normal((HIDDEN, data.num_classes)) * HIDDEN**-0.5,
+            "b2": np.zeros(data.num_classes),
         }
         updates, counts = [], []
         for index in range(clients):
@@ -150,7 +150,7 @@ class Bench:
         tensors = {"x": data.x_test, "y": data.y_test}
         spec = self.folder / "spec"
         spec.write_bytes(
-            spec_of(data.input_shape, data.classes).SerializeToString(deterministic=True)
+            spec_of(data.input_shape, data.num_classes).SerializeToString(deterministic=True)
         )
         return UtilityJob(
             job_id=hashlib.sha256(b"job %d" % clients).digest(),
@@ -219,7 +219,7 @@ async def measure(job: UtilityJob, plan: SamplingPlan, samples: int) -> dict[str
     worker, auditor = WorkerPool(), WorkerPool()
     await worker.start()
     started = time.monotonic()
-    await worker.open(job)
+    await worker.open_job(job)
     tree, vectors = await mine(worker, job, plan, samples)
     mining = time.monotonic() - started
     mining_cpu = cpu_seconds(worker)

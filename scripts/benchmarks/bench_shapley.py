@@ -169,7 +169,7 @@ class Setting:
         self.x = np.concatenate([x] * repeats)[: case.images]
         self.y = np.concatenate([y] * repeats)[: case.images]
         keras.utils.set_random_seed(1)
-        built = case.architecture(keras, self.data.input_shape, self.data.classes)
+        built = case.architecture(keras, self.data.input_shape, self.data.num_classes)
         self.spec = keras_models.spec_from_model(built)
         self.model = built
         self.model.compile(loss="sparse_categorical_crossentropy", metrics=["accuracy"])
@@ -186,7 +186,7 @@ class Setting:
         chosen = generator.integers(0, len(self.data.x_train), 320)
         labels = self.data.y_train[chosen].astype(np.int64)
         wrong = generator.random(len(labels)) < 0.5 * client / clients
-        labels[wrong] = generator.integers(0, self.data.classes, wrong.sum())
+        labels[wrong] = generator.integers(0, self.data.num_classes, wrong.sum())
         self.model.set_weights(self.base)
         self.model.compile(
             optimizer=keras.optimizers.SGD(0.1),
@@ -259,7 +259,7 @@ async def measure(name: str, case: Case, dataset: Path | None, folder: Path) -> 
         for turn in range(case.repeats):
             job = setting.job(f"turn {turn}")
             began = time.perf_counter()
-            await worker.open(job)
+            await worker.open_job(job)
             opened.append(time.perf_counter() - began)
             before, began = children_cpu(worker), time.perf_counter()
             counts = await worker.evaluate(job.job_id, coalitions)

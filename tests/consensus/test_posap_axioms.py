@@ -16,9 +16,14 @@ from fedcoin.incentive.proof.evidence import build_evidence_tree
 from fedcoin.incentive.proof.sampling_plan import SamplingPlan
 from fedcoin.learning.evaluation.dense_evaluator import DenseEvaluator
 from fedcoin.learning.evaluation.job import UtilityJob
-from fedcoin.learning.model.architecture import plain_layers
 from fedcoin.v1 import task_pb2
-from tests.support.small_models import all_coalitions, evaluation, mlp_spec, random_weights
+from tests.support.small_models import (
+    all_coalitions,
+    evaluation,
+    mlp_spec,
+    random_weights,
+    read_layers,
+)
 
 SIZE = 500
 EXACT = task_pb2.SCHEDULE_EXACT
@@ -121,7 +126,7 @@ TWINS, IDLE = (1, 2), 4
 def averaged(averaging: int) -> np.ndarray:
     """What all coalitions of five clients are worth, of which two are alike and one did nothing."""
     spec = mlp_spec(hidden=(8,))
-    layers = plain_layers(spec)
+    layers = read_layers(spec)
     assert layers is not None
     base, *updates = (random_weights(spec, seed) for seed in range(5))
     updates[TWINS[1]] = updates[TWINS[0]]

@@ -80,7 +80,7 @@ async def real_utility(folder: Path, work: Round) -> Utility:
     every = (np.arange(1 << work.clients)[:, None] & weights) > 0
     worker = WorkerPool()
     try:
-        await worker.open(job)
+        await worker.open_job(job)
         counts = await worker.evaluate(job.job_id, every)
     finally:
         await worker.stop()

@@ -37,10 +37,10 @@ class Watched:
     under_way: int = 0
     """Calls that are not answered yet."""
 
-    async def open(self, job: UtilityJob) -> None:
+    async def open_job(self, job: UtilityJob) -> None:
         self.opened.add(job.job_id)
         with self._counted():
-            await self.worker.open(job)
+            await self.worker.open_job(job)
 
     async def evaluate(self, job_id: bytes, coalitions: Coalitions) -> Counts:
         self.asked += len(coalitions)
@@ -48,10 +48,10 @@ class Watched:
         with self._counted():
             return await self.worker.evaluate(job_id, coalitions)
 
-    async def check(self, job: UtilityJob, aggregate: Path, evaluation_size: int) -> None:
+    async def check_job(self, job: UtilityJob, aggregate: Path, evaluation_size: int) -> None:
         self.checked += 1
         with self._counted():
-            await self.worker.check(job, aggregate, evaluation_size)
+            await self.worker.check_job(job, aggregate, evaluation_size)
 
     @contextmanager
     def _counted(self) -> Iterator[None]:

@@ -13,6 +13,8 @@ import numpy as np
 
 from fedcoin.data.artifacts.tensors import encode_tensors
 from fedcoin.learning.evaluation.job import UtilityJob
+from fedcoin.learning.model.architecture import read_graph
+from fedcoin.learning.model.layers import Layer, sequential_layers
 from fedcoin.v1 import artifact_pb2, task_pb2
 
 FLOAT32 = {"module": "keras", "class_name": "DTypePolicy", "config": {"name": "float32"}}
@@ -107,6 +109,12 @@ def mlp_spec(
     ]
     model = sequential(input_shape, flatten(), *layers, dense(classes, "softmax"))
     return spec_of(model, input_shape, classes, shapes)
+
+
+def read_layers(spec: artifact_pb2.ModelSpec) -> tuple[Layer, ...] | None:
+    """The layers of a sequential model that NumPy can compute, else None."""
+    graph = read_graph(spec)
+    return None if graph is None else sequential_layers(graph)
 
 
 def random_weights(spec: artifact_pb2.ModelSpec, seed: int) -> dict[str, np.ndarray]:

@@ -54,7 +54,7 @@ def materials() -> InitialArtifacts:
     return InitialArtifacts(
         model=SPEC.SerializeToString(deterministic=True),
         weights=encode_tensors(weights),
-        evaluation=load_evaluation_set("digits", shards=1),
+        evaluation=load_evaluation_set("digits", num_shards=1),
     )
 
 
@@ -113,12 +113,12 @@ class Site:
 
     def trainer(self, target: str, number: int, clients: int = 2, **data: Any) -> Trainer:
         """Client ``number`` with its share of the digits."""
-        held = ClientData("digits", clients=clients, index=number, **data)
+        held = ClientData("digits", num_clients=clients, index=number, **data)
         return Trainer(target, client_key(number), held, report=self.lines.append)
 
     def riders(self, target: str, count: int = 2) -> list[Trainer]:
         """Clients that need no TensorFlow, for tests of everything but training."""
-        return [self.trainer(target, n, count, free_ride=True) for n in range(count)]
+        return [self.trainer(target, n, count, is_free_rider=True) for n in range(count)]
 
 
 @asynccontextmanager

@@ -227,7 +227,7 @@ class Trainer:
     async def _train(self, function: Callable[..., T], *arguments: object) -> T:
         """A function's result in the training process, which is started anew if it died."""
         for attempt in (1, 2):
-            if self._process is None or not self._process.alive:
+            if self._process is None or not self._process.is_alive:
                 await self.stop()
                 self._process = WorkerProcess()
                 await self._process.start()

@@ -42,7 +42,7 @@ async def build_initial_artifacts(
             keras_models.create_initial_model,
             described,
             examples.input_shape,
-            examples.classes,
+            examples.num_classes,
             seed,
         )
     finally:

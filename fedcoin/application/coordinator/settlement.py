@@ -53,7 +53,7 @@ class RoundSettlement:
             [update.num_samples for update in updates],
         )
         aggregate = await asyncio.to_thread(self._store.put, raw)
-        campaign.right_answers = await self._worker.count(
+        campaign.right_answers = await self._worker.count_correct(
             self._store.path(campaign.model),
             self._store.path(aggregate),
             self._store.path(campaign.shard.artifact),

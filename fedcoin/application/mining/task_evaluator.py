@@ -28,7 +28,7 @@ IDLE_JOBS = 2
 class Worker(Protocol):
     """What is needed of :class:`~fedcoin.learning.workers.pool.UtilityWorker`."""
 
-    async def open(self, job: UtilityJob) -> None:
+    async def open_job(self, job: UtilityJob) -> None:
         """Load a job; twice is the same as once."""
         ...
 
@@ -36,7 +36,7 @@ class Worker(Protocol):
         """Right answers (m,) of coalitions (m, n)."""
         ...
 
-    async def check(self, job: UtilityJob, aggregate: Path, evaluation_size: int) -> None:
+    async def check_job(self, job: UtilityJob, aggregate: Path, evaluation_size: int) -> None:
         """Raise a Refusal when a task's artifacts are unsound."""
         ...
 
@@ -81,7 +81,7 @@ class TaskJobs:
         await self._fetch(assignment, timeout_s)
         job = self._job_of(assignment)
         aggregate = self._store.path(assignment.terms.aggregate)
-        await self._worker.check(job, aggregate, assignment.terms.evaluation.size)
+        await self._worker.check_job(job, aggregate, assignment.terms.evaluation.size)
 
     @asynccontextmanager
     async def opened(
@@ -100,7 +100,7 @@ class TaskJobs:
             return await self._worker.evaluate(job.job_id, coalitions)
 
         try:
-            await self._worker.open(job)
+            await self._worker.open_job(job)
             yield utility
         finally:
             self._users[job.job_id] -= 1

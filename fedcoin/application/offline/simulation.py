@@ -129,11 +129,11 @@ async def simulate(
         for index, role in enumerate(kinds):
             data = ClientData(
                 dataset,
-                clients=clients,
+                num_clients=clients,
                 index=index,
                 seed=seed,
-                noise=noise if role == MISLABELLED else 0.0,
-                free_ride=role == FREE_RIDER,
+                label_noise=noise if role == MISLABELLED else 0.0,
+                is_free_rider=role == FREE_RIDER,
             )
             client = await _train(folder, worker, data, plan, role)
             report(
@@ -238,7 +238,7 @@ async def _train(
         weights=path.name,
         artifact=compute_artifact_id(weights).hex(),
         key=f"keys/{name}.key",
-        right_answers=await worker.count(model, path, folder / "evaluation"),
+        right_answers=await worker.count_correct(model, path, folder / "evaluation"),
     )
 
 

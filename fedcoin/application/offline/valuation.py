@@ -101,7 +101,7 @@ async def value_files(
             spec = await worker.run("while reading the model", build_spec, text)
         with tempfile.TemporaryDirectory(prefix="fedcoin-shapley-") as folder:
             job, examples = write_job(Path(folder), spec, base, files, data)
-            await worker.open(job)
+            await worker.open_job(job)
             game = _Accuracy(worker, job, examples, chosen, seed, report)
             found = await asyncio.to_thread(
                 shapley.estimate, game.utility, len(files), chosen[0], chosen[1], seed

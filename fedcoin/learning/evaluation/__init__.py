@@ -1,1 +1,14 @@
-"""Evaluation: count the right answers of each coalition's averaged model."""
+"""Evaluation: how many examples the averaged model of each coalition classifies correctly.
+
+Decides how the count is computed, exactly up to the order of float32 sums, and as fast as the
+model's architecture allows. It does not choose the coalitions, and knows nothing of processes or of
+what the counts are for.
+
+* `job`: what an evaluation is about, and the `Evaluator` protocol.
+* `coefficients`: what each client's weights count in a coalition's average.
+* `example_batches`: batches of examples, and counting in a model's outputs.
+* `dense_evaluator`, with `coalition_sums`: sequences of dense layers, in NumPy.
+* `graph_evaluator`, with `operations` and `convolution`: graphs of layers, in NumPy.
+* `stacked_weights`: layers with the weights of many models, for both of these.
+* `keras_evaluator`: any other model, by TensorFlow.
+"""

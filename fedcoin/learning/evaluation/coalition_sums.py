@@ -1,17 +1,28 @@
-"""Sums of the clients' parts over many coalitions, with few additions.
+"""Plan the sums of the players' first-layer outputs over many coalitions, with few additions.
 
-A part is what one client contributes to the first layer's outputs on a block of examples; a
-coalition's outputs are the sum of its members' parts. Coalitions overlap, so the sums are taken in
-an order in which each is had from one that is there already. Rows of a request come in tiles, each
-small enough to stay in a core's cache:
+Notation, for one request of coalitions and one batch of examples:
 
-* ``Lattice``: most subsets of the clients are asked for. All sums over the first few clients are
-  kept in a table; a tile is that table plus one sum over the others, which grows by one client at
-  a time (depth first).
-* ``Chain``: each coalition differs from the one before by few members, as along a permutation.
-* ``Product``: unrelated coalitions; a matrix product.
+* `m` coalitions, `p` players (the clients and, last, the base model);
+* `M`, bool (m, p): the membership, true where a player's contribution belongs to a sum;
+* `C`, float32 (p, size): the contributions, each player's first-layer outputs, flattened;
+* `Y = M C`, float32 (m, size): the sums that are wanted, one row for each coalition.
 
-A plan depends on the coalitions alone and serves every block.
+`Y` is computed in tiles of at most `max_rows` rows, each small enough to stay in a core's cache.
+Coalitions overlap, so most rows can be had from another row or a stored sum:
+
+* `SubsetTable`, when a request holds most subsets of the clients. The sums over all subsets of the
+  first `L` players are kept in a table, built by doubling: `T[2^b + i] = T[i] + C[b]`. A tile is
+  the table plus one sum over the other players, and those sums grow by one player at a time in
+  depth-first order. One addition for each row, as in the method of the four Russians (Arlazarov,
+  Dinic, Kronrod, Faradzhev, 1970).
+* `IncrementalSums`, when each coalition differs from the one before it by few players, as along a
+  permutation: `Y[i] = Y[i-1] + (players who join) - (players who leave)`.
+* `MatrixProduct`, for unrelated coalitions: the product `M C` by the BLAS.
+
+A plan depends on the membership alone and serves every batch of examples.
+
+The three constants below were chosen by hand. `scripts/benchmarks/bench_shapley.py --case
+mlp-exact` (subset tables) and `--case k100` (incremental sums) show the effect of a change.
 """
 
 from __future__ import annotations
@@ -26,217 +37,275 @@ import numpy.typing as npt
 
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float32]
-Places = npt.NDArray[np.int64]
+Indices = npt.NDArray[np.int64]
 
-EXTRA_ROWS = 1.5
-"""A lattice may have this many times the rows that were asked for."""
+MAX_ROW_RATIO = 1.5
+"""A subset table may compute up to this many times the rows that were asked for."""
 
-PRODUCT_SHARE = 0.25
-"""When a row takes additions of more than this share of the parts, a product is quicker."""
+MAX_ADDITION_SHARE = 0.25
+"""Incremental sums may take additions of up to this share of the players for each row; above it a
+matrix product is used, whose additions are faster one by one."""
 
-MOST_REMOVALS = 64
-"""After this many rows with subtractions a chain begins anew, so that errors do not pile up."""
+MAX_SUBTRACTING_ROWS = 64
+"""After this many rows with subtractions a sum begins anew, because rounding errors add up."""
 
 
 class SummationPlan(Protocol):
-    """How to fill the tiles of one request."""
+    """How to compute the sums of one request, tile after tile."""
 
-    members: Bools
-    """(rows, parts): whose parts each row sums up; a multiple of no particular number."""
+    membership: Bools
+    """Bool (rows, p): the membership of each row that the plan computes, in its own order. May hold
+    rows that nobody asked for."""
 
-    places: Places
-    """(rows,): where each row's answer goes in the request; -1 for rows nobody asked for."""
+    targets: Indices
+    """int64 (rows,): the row of the request that each computed row answers; -1 for none."""
 
-    def tiles(self, parts: Floats, tile: Floats) -> Iterator[tuple[slice, Floats]]:
-        """For ``parts`` (parts, size) fill ``tile`` (most rows, size) again and again.
+    def tiles(self, contributions: Floats, tile: Floats) -> Iterator[tuple[slice, Floats]]:
+        """Compute the sums for one batch of examples.
 
-        Yields which rows were filled and the filled part of ``tile``, which may be overwritten.
+        Args:
+            contributions: float32 (p, size), one row for each player.
+            tile: float32 (max_rows, size), work space that is overwritten for each tile.
+
+        Yields:
+            Which rows of the plan were computed, and the part of `tile` that holds their sums. The
+            caller may overwrite that part.
         """
         ...
 
 
-def plan_sums(members: Bools, rows: int) -> SummationPlan:
-    """The quickest way found for these rows (m, parts), at most ``rows`` of them in a tile."""
-    lattice = SubsetTable.of(members, rows)
-    if lattice is not None:
-        return lattice
-    orders = [np.arange(len(members)), np.lexsort(members.T)]
+def plan_sums(membership: Bools, max_rows: int) -> SummationPlan:
+    """Choose the plan that takes the least work for a request.
+
+    Args:
+        membership: Bool (m, p): which players each of the m sums is over.
+        max_rows: How many rows a tile may have, at least 1.
+
+    Returns:
+        A plan whose `targets` name each of the m rows exactly once.
+    """
+    table = SubsetTable.for_request(membership, max_rows)
+    if table is not None:
+        return table
+    orders = [np.arange(len(membership)), np.lexsort(membership.T)]
     additions, order = min(
-        ((_additions(members[order]), order) for order in orders), key=lambda found: found[0]
+        ((_count_additions(membership[order]), order) for order in orders),
+        key=lambda candidate: candidate[0],
     )
-    if additions > max(2.0, PRODUCT_SHARE * members.shape[1]) * len(members):
-        return MatrixProduct(members, rows)
-    return IncrementalSums(members[order], order.astype(np.int64), rows)
+    if additions > max(2.0, MAX_ADDITION_SHARE * membership.shape[1]) * len(membership):
+        return MatrixProduct(membership, max_rows)
+    return IncrementalSums(membership[order], order.astype(np.int64), max_rows)
 
 
-def _additions(members: Bools) -> int:
-    """How many parts a chain through these rows adds and takes away."""
-    changes = np.count_nonzero(members[1:] ^ members[:-1], axis=1)
-    fresh = np.count_nonzero(members[1:], axis=1)
-    return int(np.minimum(changes, fresh).sum())
+def _count_additions(membership: Bools) -> int:
+    """Count the additions and subtractions of incremental sums through these rows in order."""
+    from_previous = np.count_nonzero(membership[1:] ^ membership[:-1], axis=1)
+    from_zero = np.count_nonzero(membership[1:], axis=1)
+    return int(np.minimum(from_previous, from_zero).sum())
 
 
 @dataclass(frozen=True, slots=True)
-class _Growth:
-    """The sum at ``depth`` is the one a step above it plus a part."""
+class _Addition:
+    """Let the partial sum at `depth` be the one at `depth - 1` plus a player's contribution."""
 
     depth: int
-    part: int
+    player: int
 
 
 class SubsetTable:
-    """Whole tiles of all subsets of the first clients, for each subset of the others."""
+    """A plan of whole tables: all subsets of the low players, for each subset of the high ones.
 
-    def __init__(self, low: int, highs: Bools) -> None:
-        self._low = low
-        self._high_parts = highs.shape[1]
-        subsets = np.arange(1 << low)[:, None] >> np.arange(low) & 1
-        self.members = np.hstack(
-            [np.tile(subsets.astype(np.bool_), (len(highs), 1)), highs.repeat(1 << low, axis=0)]
+    Implements `SummationPlan`.
+
+    Args:
+        num_low: `L`, how many of the first players the table covers.
+        high_subsets: Bool (k, p - L): the subsets of the other players, one for each tile.
+    """
+
+    def __init__(self, num_low: int, high_subsets: Bools) -> None:
+        self._num_low = num_low
+        self._num_high = high_subsets.shape[1]
+        low_subsets = np.arange(1 << num_low)[:, None] >> np.arange(num_low) & 1
+        self.membership = np.hstack(
+            [
+                np.tile(low_subsets.astype(np.bool_), (len(high_subsets), 1)),
+                high_subsets.repeat(1 << num_low, axis=0),
+            ]
         )
-        self.places = np.full(len(self.members), -1, np.int64)
-        self._growths = _growths(highs, low)
+        self.targets = np.full(len(self.membership), -1, np.int64)
+        self._additions = _plan_additions(high_subsets, num_low)
 
     @classmethod
-    def of(cls, members: Bools, rows: int) -> SubsetTable | None:
-        """The lattice that holds all of ``members``, unless it has many more rows."""
-        parts = members.shape[1]
-        low = min(parts, max(rows, 1).bit_length() - 1)
-        if low < 1 or len(members) * EXTRA_ROWS < 1 << low:
+    def for_request(cls, membership: Bools, max_rows: int) -> SubsetTable | None:
+        """Build the table that contains every row of a request.
+
+        Args:
+            membership: Bool (m, p): which players each of the m sums is over.
+            max_rows: How many rows a tile may have.
+
+        Returns:
+            The plan, or None when it would compute more than `MAX_ROW_RATIO` times m rows, or when
+            a row is asked for twice.
+        """
+        num_players = membership.shape[1]
+        num_low = min(num_players, max(max_rows, 1).bit_length() - 1)
+        if num_low < 1 or len(membership) * MAX_ROW_RATIO < 1 << num_low:
             return None
-        # Backwards, so that neighbours agree in their last parts and differ in the first.
-        packed = np.packbits(members[:, low:][:, ::-1], axis=1)
+        # Packed from the last player to the first, so that sorted neighbours agree in the last
+        # players: the depth-first order of the partial sums.
+        packed = np.packbits(membership[:, num_low:][:, ::-1], axis=1)
         keys = np.ascontiguousarray(np.pad(packed, ((0, 0), (0, 1))))
-        _, firsts, owners = np.unique(
+        _, first_rows, high_index = np.unique(
             keys.view(f"V{keys.shape[1]}").reshape(-1), return_index=True, return_inverse=True
         )
-        if len(firsts) << low > EXTRA_ROWS * len(members):
+        if len(first_rows) << num_low > MAX_ROW_RATIO * len(membership):
             return None
-        lattice = cls(low, members[firsts, low:])
-        numbers = members[:, :low] @ (1 << np.arange(low))
-        rows_of = (owners.reshape(-1) << low) + numbers
-        lattice.places[rows_of] = np.arange(len(members))
-        # One that is asked for twice has one place only.
-        return lattice if np.count_nonzero(lattice.places >= 0) == len(members) else None
+        table = cls(num_low, membership[first_rows, num_low:])
+        low_index = membership[:, :num_low] @ (1 << np.arange(num_low))
+        table.targets[(high_index.reshape(-1) << num_low) + low_index] = np.arange(len(membership))
+        # A row that is asked for twice has only one target.
+        return table if np.count_nonzero(table.targets >= 0) == len(membership) else None
 
-    def tiles(self, parts: Floats, tile: Floats) -> Iterator[tuple[slice, Floats]]:
-        """See ``Plan``."""
-        size = parts.shape[1]
-        width = 1 << self._low
+    def tiles(self, contributions: Floats, tile: Floats) -> Iterator[tuple[slice, Floats]]:
+        """Implement `SummationPlan.tiles`."""
+        size = contributions.shape[1]
+        width = 1 << self._num_low
         table = np.zeros((width, size), np.float32)
-        for bit in range(self._low):
-            np.add(table[: 1 << bit], parts[bit], out=table[1 << bit : 2 << bit])
-        sums = np.zeros((self._high_parts + 1, size), np.float32)
-        for number, growths in enumerate(self._growths):
+        for bit in range(self._num_low):
+            np.add(table[: 1 << bit], contributions[bit], out=table[1 << bit : 2 << bit])
+        partial_sums = np.zeros((self._num_high + 1, size), np.float32)
+        for index, additions in enumerate(self._additions):
             depth = 0
-            for growth in growths:
-                depth = growth.depth
-                np.add(sums[depth - 1], parts[growth.part], out=sums[depth])
-            np.add(table, sums[depth], out=tile[:width])
-            yield slice(number * width, (number + 1) * width), tile[:width]
+            for addition in additions:
+                depth = addition.depth
+                np.add(
+                    partial_sums[depth - 1],
+                    contributions[addition.player],
+                    out=partial_sums[depth],
+                )
+            np.add(table, partial_sums[depth], out=tile[:width])
+            yield slice(index * width, (index + 1) * width), tile[:width]
 
 
-def _growths(highs: Bools, low: int) -> list[tuple[_Growth, ...]]:
-    """What to add for each of the sorted ``highs`` (rows, parts), after the one before it."""
-    found: list[tuple[_Growth, ...]] = []
-    before: list[int] = []
-    for row in highs:
-        # From the last part, in which neighbours agree longest, to the first.
-        parts = [int(part) + low for part in np.flatnonzero(row)[::-1]]
-        same = 0
-        while same < min(len(parts), len(before)) and parts[same] == before[same]:
-            same += 1
-        same = min(same, max(0, len(parts) - 1))  # at least one, which tells the depth
-        found.append(tuple(_Growth(d + 1, parts[d]) for d in range(same, len(parts))))
-        before = parts
-    return found
+def _plan_additions(high_subsets: Bools, num_low: int) -> list[tuple[_Addition, ...]]:
+    """List the additions that lead from each sorted subset's partial sums to the next one's."""
+    plans: list[tuple[_Addition, ...]] = []
+    previous: list[int] = []
+    for row in high_subsets:
+        # From the last player, in which neighbours agree longest, to the first.
+        players = [int(index) + num_low for index in np.flatnonzero(row)[::-1]]
+        shared = 0
+        while shared < min(len(players), len(previous)) and players[shared] == previous[shared]:
+            shared += 1
+        # At least one addition, which tells the depth of the subset's own sum.
+        shared = min(shared, max(0, len(players) - 1))
+        plans.append(tuple(_Addition(d + 1, players[d]) for d in range(shared, len(players))))
+        previous = players
+    return plans
 
 
 @dataclass(frozen=True, slots=True)
-class _Step:
-    """A row: the one before it (or nothing) plus some parts, less some others."""
+class _Update:
+    """Compute a row from the one before it, or from zero, by adding and removing players."""
 
-    fresh: bool
+    from_zero: bool
     added: tuple[int, ...]
     removed: tuple[int, ...]
 
 
 class IncrementalSums:
-    """Each row from the one before it."""
+    """A plan that computes each row from the one before it.
 
-    def __init__(self, members: Bools, places: Places, rows: int) -> None:
-        self.members = members
-        self.places = places
-        self._rows = rows
-        self._steps = _steps(members)
+    Implements `SummationPlan`.
 
-    def tiles(self, parts: Floats, tile: Floats) -> Iterator[tuple[slice, Floats]]:
-        """See ``Plan``."""
-        carried = np.zeros(parts.shape[1], np.float32)
-        for begin in range(0, len(self._steps), self._rows):
-            part = slice(begin, min(begin + self._rows, len(self._steps)))
-            before = carried
-            for row, step in zip(tile, self._steps[part], strict=False):
-                _take(step, before, parts, row)
-                before = row
-            np.copyto(carried, before)
-            yield part, tile[: part.stop - part.start]
+    Args:
+        membership: Bool (m, p), the rows in the order in which they are computed.
+        targets: int64 (m,), the row of the request that each of them answers.
+        max_rows: How many rows a tile may have.
+    """
 
+    def __init__(self, membership: Bools, targets: Indices, max_rows: int) -> None:
+        self.membership = membership
+        self.targets = targets
+        self._max_rows = max_rows
+        self._updates = _plan_updates(membership)
 
-def _steps(members: Bools) -> list[_Step]:
-    before = np.vstack([np.zeros_like(members[:1]), members[:-1]])
-    sizes, changes = members.sum(axis=1), (members ^ before).sum(axis=1)
-    shrinks = (before & ~members).any(axis=1)
-    fresh = changes >= sizes
-    fresh[:1] = True
-    shrunk = 0
-    for row in np.flatnonzero(shrinks | fresh):
-        shrunk = 0 if fresh[row] else shrunk + 1
-        fresh[row] |= shrunk > MOST_REMOVALS
-    before[fresh] = False
-    added, removed = _by_row(members & ~before), _by_row(before & ~members)
-    return [_Step(*step) for step in zip(fresh.tolist(), added, removed, strict=True)]
+    def tiles(self, contributions: Floats, tile: Floats) -> Iterator[tuple[slice, Floats]]:
+        """Implement `SummationPlan.tiles`."""
+        last_sum = np.zeros(contributions.shape[1], np.float32)
+        for begin in range(0, len(self._updates), self._max_rows):
+            rows = slice(begin, min(begin + self._max_rows, len(self._updates)))
+            previous = last_sum
+            for row, update in zip(tile, self._updates[rows], strict=False):
+                _apply_update(update, previous, contributions, row)
+                previous = row
+            np.copyto(last_sum, previous)
+            yield rows, tile[: rows.stop - rows.start]
 
 
-def _by_row(chosen: Bools) -> list[tuple[int, ...]]:
-    """The places of what is chosen in each row."""
-    ends = np.cumsum(chosen.sum(axis=1)).tolist()
-    places = np.nonzero(chosen)[1].tolist()
-    return [tuple(places[begin:end]) for begin, end in pairwise([0, *ends])]
+def _plan_updates(membership: Bools) -> list[_Update]:
+    previous = np.vstack([np.zeros_like(membership[:1]), membership[:-1]])
+    sizes, changes = membership.sum(axis=1), (membership ^ previous).sum(axis=1)
+    subtracts = (previous & ~membership).any(axis=1)
+    from_zero = changes >= sizes
+    from_zero[:1] = True
+    num_subtracting = 0
+    for row in np.flatnonzero(subtracts | from_zero):
+        num_subtracting = 0 if from_zero[row] else num_subtracting + 1
+        from_zero[row] |= num_subtracting > MAX_SUBTRACTING_ROWS
+    previous[from_zero] = False
+    added = _indices_by_row(membership & ~previous)
+    removed = _indices_by_row(previous & ~membership)
+    return [_Update(*update) for update in zip(from_zero.tolist(), added, removed, strict=True)]
 
 
-def _take(step: _Step, before: Floats, parts: Floats, row: Floats) -> None:
-    added = step.added
-    if not step.fresh:
-        source = before
+def _indices_by_row(selected: Bools) -> list[tuple[int, ...]]:
+    """List the columns that are selected in each row."""
+    ends = np.cumsum(selected.sum(axis=1)).tolist()
+    columns = np.nonzero(selected)[1].tolist()
+    return [tuple(columns[begin:end]) for begin, end in pairwise([0, *ends])]
+
+
+def _apply_update(update: _Update, previous: Floats, contributions: Floats, row: Floats) -> None:
+    """Write a sum into `row`, which may be work space with any content."""
+    added = update.added
+    if not update.from_zero:
+        source = previous
     elif added:
-        source, added = parts[added[0]], added[1:]
+        source, added = contributions[added[0]], added[1:]
     else:
         row[:] = 0
         return
-    if not added and not step.removed:
+    if not added and not update.removed:
         np.copyto(row, source)
-    for part in added:
-        np.add(source, parts[part], out=row)
+    for player in added:
+        np.add(source, contributions[player], out=row)
         source = row
-    for part in step.removed:
-        np.subtract(source, parts[part], out=row)
+    for player in update.removed:
+        np.subtract(source, contributions[player], out=row)
         source = row
 
 
 class MatrixProduct:
-    """Any rows at all."""
+    """A plan for unrelated rows: a product of matrices for each tile.
 
-    def __init__(self, members: Bools, rows: int) -> None:
-        self.members = members
-        self.places = np.arange(len(members))
-        self._rows = rows
+    Implements `SummationPlan`.
 
-    def tiles(self, parts: Floats, tile: Floats) -> Iterator[tuple[slice, Floats]]:
-        """See ``Plan``."""
-        factors = self.members.astype(np.float32)
-        for begin in range(0, len(factors), self._rows):
-            part = slice(begin, min(begin + self._rows, len(factors)))
-            filled = tile[: part.stop - part.start]
-            np.matmul(factors[part], parts, out=filled)
-            yield part, filled
+    Args:
+        membership: Bool (m, p): which players each sum is over.
+        max_rows: How many rows a tile may have.
+    """
+
+    def __init__(self, membership: Bools, max_rows: int) -> None:
+        self.membership = membership
+        self.targets = np.arange(len(membership))
+        self._max_rows = max_rows
+
+    def tiles(self, contributions: Floats, tile: Floats) -> Iterator[tuple[slice, Floats]]:
+        """Implement `SummationPlan.tiles`."""
+        factors = self.membership.astype(np.float32)
+        for begin in range(0, len(factors), self._max_rows):
+            rows = slice(begin, min(begin + self._max_rows, len(factors)))
+            sums = tile[: rows.stop - rows.start]
+            np.matmul(factors[rows], contributions, out=sums)
+            yield rows, sums

@@ -1,19 +1,30 @@
-"""Right answers of averaged models of plain dense layers, in NumPy.
+"""Count the correct answers of averaged models of dense layers, in NumPy.
 
-What makes it fast, and stays exact but for the order of float32 sums:
+Notation: client k's first layer has the kernel `W_k` and the bias `b_k`; `a_k(S)` is client k's
+coefficient in the averaged model of the coalition `S` and `a_0(S)` that of the base model
+(`coefficients`); `X` holds a batch of examples. What makes the evaluation fast, and leaves it exact
+up to the order of float32 sums:
 
-* The first layer is linear in its weights, so the outputs of an averaged model are the average of
-  the clients' outputs. Those are computed once for each client, weighed by its samples; a
-  coalition's are sums of them (``mixing``), which takes about one addition for each.
-* ReLU commutes with scaling, so a coalition's sum need not be divided by its weight: the later
-  biases are multiplied instead.
-* Examples go in blocks, and a tile of (some coalitions) x (one block) is small enough to stay in
-  a core's cache through all layers.
-* Examples are sorted by label: an answer is right if its output is above those of the lower
-  classes and not below those of the higher ones, which needs no arg-max (and makes NaN wrong).
+* The first layer is linear in its weights, so the averaged model's first-layer outputs are
 
-Within a block arrays lie as (features, examples), so that every product and every comparison
-runs along the examples.
+      (sum_k a_k(S) W_k) X + sum_k a_k(S) b_k = sum_k a_k(S) (W_k X + b_k),
+
+  and `W_k X + b_k` is computed once for each client. Under RENORMALISED, a_k(S) = s_k / s(S) for
+  members, so the sum over members of the contributions C_k = (s_k / s(N)) (W_k X + b_k) is the
+  averaged model's output times the coalition's weight s(S) / s(N); the empty coalition's sum is the
+  base's output. Under FIXED_DENOMINATOR, the base's output plus the members' contributions
+  C_k = (s_k / s(N)) ((W_k - W_0) X + b_k - b_0) is the averaged model's output itself.
+  `coalition_sums` computes these sums with about one addition for each coalition.
+* ReLU and layers without biases commute with positive factors. If all later layers do, a sum is
+  not divided by the coalition's weight; instead the later biases are multiplied by it, which
+  scales all outputs alike and leaves their order.
+* Examples go in batches, and a tile of some coalitions and one batch stays in a core's cache
+  through all layers.
+* A final softmax does not change the order of the outputs and is left out.
+
+The limits below were chosen by hand for cores with 1 to 2 MiB of second-level cache.
+`scripts/benchmarks/bench_shapley.py --case mlp-exact` and `--case k100` show the effect of a
+change.
 """
 
 from __future__ import annotations
@@ -30,8 +41,8 @@ from fedcoin.learning.evaluation.example_batches import (
     Floats,
     Inputs,
     count_in_chunks,
-    keep_parts,
     make_batches,
+    precompute,
 )
 from fedcoin.learning.evaluation.job import (
     ALL_EXAMPLES,
@@ -51,26 +62,36 @@ from fedcoin.learning.model.aggregation import Weights
 from fedcoin.learning.model.layers import Activation, Dense, Layer, Scale
 from fedcoin.v1 import task_pb2
 
-BLOCK_EXAMPLES = 256
-TILE_BYTES = 2 << 20
-"""A tile of the widest layer's outputs: what fits a core's second-level cache, about."""
+BATCH_SIZE = 256
+"""Examples in a batch."""
 
-TILE_ROWS = 64
-"""The most coalitions in a tile."""
+MAX_TILE_BYTES = 2 << 20
+"""How many bytes a tile of the widest layer's outputs may take."""
 
-WEIGHTS_BYTES = 32 << 20
-"""The averaged weights of the later layers that are kept at a time."""
+MAX_TILE_ROWS = 64
+"""How many coalitions a tile may have."""
 
-CACHE_BYTES = 512 << 20
-"""The clients' first-layer outputs that are kept; beyond it they are computed again."""
+MAX_WEIGHT_BYTES = 32 << 20
+"""How many bytes of the later layers' averaged weights are held at a time; sets how many coalitions
+share a pass over the batches."""
+
+MAX_CACHE_BYTES = 512 << 20
+"""How many bytes of the players' first-layer outputs are kept; batches beyond it compute them for
+each pass."""
 
 
 class DenseEvaluator:
-    """``utility.Evaluator`` for chains of ``Dense``, ``Scale`` and ``Activation``.
+    """Evaluate a sequence of `Dense`, `Scale` and `Activation` layers. Implements `job.Evaluator`.
 
-    ``base`` and ``updates`` are float32 weights by name, ``x`` (m, ...) is flattened, ``y`` (m,)
-    holds labels below the number of classes; all were checked before. Counts on the blocks of
-    its ``shard`` alone. What is computed once for each client is computed here.
+    Args:
+        layers: The model's layers in order, at least one of them `Dense`.
+        base: float32 weights by name, of the base model.
+        updates: float32 weights by name, of each client's model.
+        x: Inputs (m, ...); they are flattened.
+        y: Integer labels (m,), below the number of classes.
+        job: Numbers of samples, averaging, and the worth of the empty coalition. Its files are not
+            read; all arrays have been checked before.
+        share: The part of the examples to count on.
     """
 
     def __init__(
@@ -81,127 +102,125 @@ class DenseEvaluator:
         x: Inputs,
         y: npt.NDArray[np.generic],
         job: UtilityJob,
-        shard: ExampleShare = ALL_EXAMPLES,
+        share: ExampleShare = ALL_EXAMPLES,
     ) -> None:
         self._job = job
         models = [*updates, base]
-        start = next(place for place, layer in enumerate(layers) if isinstance(layer, Dense))
-        self._before = layers[:start]
-        self._after = _without_last_softmax(layers[start + 1 :])
-        self._scales = all(_is_homogeneous(layer) for layer in self._after)
+        first = next(index for index, layer in enumerate(layers) if isinstance(layer, Dense))
+        self._layers_before = layers[:first]
+        self._layers_after = _without_final_softmax(layers[first + 1 :])
+        self._scales_commute = all(_commutes_with_scaling(layer) for layer in self._layers_after)
         dense = [layer for layer in layers if isinstance(layer, Dense)]
-        self._first = stack_layer(dense[0], _weighed(dense[0], models, job))
+        self._first = stack_layer(dense[0], _contributing_weights(dense[0], models, job))
         self._later = [stack_layer(layer, models) for layer in dense[1:]]
         self._width = self._first.kernels.shape[1]
         widest = max(stack.kernels.shape[1] for stack in (self._first, *self._later))
-        fitting = TILE_BYTES // (4 * widest * BLOCK_EXAMPLES)
-        self._rows = max(1, min(fitting, TILE_ROWS))
-        self._blocks = list(make_batches(x, y, BLOCK_EXAMPLES, shard))
-        if keep_parts(self._blocks, self._parts, CACHE_BYTES):
-            self._first = StackedLayer(self._first.kernels[:0], None)
+        fitting_rows = MAX_TILE_BYTES // (4 * widest * BATCH_SIZE)
+        self._tile_rows = max(1, min(fitting_rows, MAX_TILE_ROWS))
+        self._batches = list(make_batches(x, y, BATCH_SIZE, share))
+        if precompute(self._batches, self._compute_contributions, MAX_CACHE_BYTES):
+            self._first = StackedLayer(self._first.kernels[:0], None)  # no longer needed
 
     def evaluate(self, coalitions: Coalitions) -> Counts:
-        """Right answers (int64, shape (m,)) of each row of a bool array of shape (m, n)."""
+        """Implement `Evaluator.evaluate`."""
         later_bytes = sum(stack.kernels[0].nbytes for stack in self._later)
-        most = max(self._rows, WEIGHTS_BYTES // max(1, later_bytes))
-        return count_in_chunks(self._job, coalitions, most, self._count)
+        max_coalitions = max(self._tile_rows, MAX_WEIGHT_BYTES // max(1, later_bytes))
+        return count_in_chunks(self._job, coalitions, max_coalitions, self._count)
 
     def _count(self, coalitions: Coalitions) -> Counts:
-        plan = coalition_sums.plan_sums(self._members(coalitions), self._rows)
-        members, clients = plan.members, len(self._job.updates)
+        plan = coalition_sums.plan_sums(self._membership(coalitions), self._tile_rows)
+        membership, num_clients = plan.membership, len(self._job.updates)
         coefficients = coalition_coefficients(
-            members[:, :clients], self._job.num_samples, self._job.averaging
+            membership[:, :num_clients], self._job.num_samples, self._job.averaging
         )
-        scales = self._scales_of(members)
+        scales = self._scales(membership)
         later = [average_layer(stack, coefficients.astype(np.float32)) for stack in self._later]
-        if self._scales:
+        if self._scales_commute:
             later = [_with_scaled_biases(stack, scales) for stack in later]
-        counts = np.zeros(len(members), np.int64)
-        tile = np.empty(self._rows * self._width * BLOCK_EXAMPLES, np.float32)
-        for block in self._blocks:
-            parts = self._parts(block)
-            room = tile[: self._rows * parts.shape[1]].reshape(self._rows, -1)
-            for rows, sums in plan.tiles(parts, room):
-                if not self._scales:
+        counts = np.zeros(len(membership), np.int64)
+        buffer = np.empty(self._tile_rows * self._width * BATCH_SIZE, np.float32)
+        for batch in self._batches:
+            contributions = self._compute_contributions(batch)
+            tile = buffer[: self._tile_rows * contributions.shape[1]].reshape(self._tile_rows, -1)
+            for rows, sums in plan.tiles(contributions, tile):
+                if not self._scales_commute:
                     np.multiply(sums, scales[rows, None], out=sums)
                 values = sums.reshape(len(sums), self._width, -1)
-                outputs = apply_layers(self._after, values, later, rows)
-                counts[rows] += block.right_answers(outputs)
-        found = np.zeros(len(coalitions), np.int64)
-        asked = plan.places >= 0
-        found[plan.places[asked]] = counts[asked]
-        return found
+                outputs = apply_layers(self._layers_after, values, later, rows)
+                counts[rows] += batch.count_correct(outputs)
+        answers = np.zeros(len(coalitions), np.int64)
+        requested = plan.targets >= 0
+        answers[plan.targets[requested]] = counts[requested]
+        return answers
 
-    def _members(self, coalitions: Coalitions) -> Coalitions:
-        """Whose parts make up each coalition's first layer; the last column is the base's."""
+    def _membership(self, coalitions: Coalitions) -> Coalitions:
+        """Append the base model's column: whether its contribution belongs to each sum."""
         if self._job.averaging == task_pb2.AVERAGING_RENORMALISED:
             base = ~coalitions.any(axis=1)
         else:
             base = np.ones(len(coalitions), np.bool_)
         return np.column_stack([coalitions, base])
 
-    def _scales_of(self, members: Coalitions) -> Floats:
-        """By what a row's sum of parts has to be multiplied, float32 (m,)."""
+    def _scales(self, membership: Coalitions) -> Floats:
+        """Compute the factor from each row's sum to the averaged model's output, float32 (m,)."""
         if self._job.averaging != task_pb2.AVERAGING_RENORMALISED:
-            return np.ones(len(members), np.float32)
+            return np.ones(len(membership), np.float32)
         samples = np.asarray(self._job.num_samples, np.float64)
         shares = np.append(samples / samples.sum(), 1.0)
-        weights = members @ shares
-        # A row without anybody is nobody's question, but may stand in a lattice.
+        weights = membership @ shares
+        # A subset table may hold a row without any player, which no caller asked for.
         return (1 / np.where(weights > 0, weights, 1.0)).astype(np.float32)
 
-    def _parts(self, block: ExampleBatch) -> Floats:
-        """The first layer's outputs (n + 1, width * examples) of each part."""
-        if block.parts is not None:
-            return block.parts
-        assert block.x is not None, "neither parts nor inputs"
-        x = block.x.copy() if self._before else block.x
-        for layer in self._before:
-            apply_in_place(layer, x[None])
+    def _compute_contributions(self, batch: ExampleBatch) -> Floats:
+        """Compute each player's contribution C_k, float32 (n + 1, width * examples)."""
+        if batch.precomputed is not None:
+            return batch.precomputed
+        assert batch.inputs is not None, "precomputed values have replaced the inputs"
+        inputs = batch.inputs.copy() if self._layers_before else batch.inputs
+        for layer in self._layers_before:
+            apply_in_place(layer, inputs[None])
         kernels, biases = self._first.kernels, self._first.biases
         models, width, features = kernels.shape
         with np.errstate(all="ignore"):
-            parts = (kernels.reshape(models * width, features) @ x).reshape(models, width, -1)
+            outputs = kernels.reshape(models * width, features) @ inputs
+            contributions: Floats = outputs.reshape(models, width, -1)
             if biases is not None:
-                parts += biases[:, :, None]
-        return parts.reshape(models, -1)
+                contributions += biases[:, :, None]
+        return contributions.reshape(models, -1)
 
 
-def _weighed(layer: Dense, models: Sequence[Weights], job: UtilityJob) -> list[Weights]:
-    """A layer's parts: sums of them are the layers of coalitions, but for their scale.
-
-    RENORMALISED: each client's weights by its share of all samples. FIXED_DENOMINATOR: by its
-    share, what the client changed; the base stays in every sum.
-    """
+def _contributing_weights(
+    layer: Dense, models: Sequence[Weights], job: UtilityJob
+) -> list[Weights]:
+    """Compute the first-layer weights whose outputs are the contributions C_k, the base's last."""
     base, total = models[-1], sum(job.num_samples)
-    fixed = job.averaging != task_pb2.AVERAGING_RENORMALISED
+    relative_to_base = job.averaging != task_pb2.AVERAGING_RENORMALISED
     names = [name for name in (layer.kernel, layer.bias) if name]
-    parts: list[Weights] = []
+    contributing: list[Weights] = []
     for model, samples in zip(models[:-1], job.num_samples, strict=True):
-        part = {}
+        weights = {}
         for name in names:
-            change = model[name].astype(np.float64)
-            if fixed:
-                change -= base[name].astype(np.float64)
-            part[name] = (samples / total * change).astype(np.float32)
-        parts.append(part)
-    return [*parts, base]
+            array = model[name].astype(np.float64)
+            if relative_to_base:
+                array -= base[name].astype(np.float64)
+            weights[name] = (samples / total * array).astype(np.float32)
+        contributing.append(weights)
+    return [*contributing, base]
 
 
 def _with_scaled_biases(stack: StackedLayer, scales: Floats) -> StackedLayer:
-    """The layer for inputs still to be multiplied by ``scales``: its outputs are, too."""
+    """Return the layer for inputs that are yet to be multiplied by `scales`; so are its outputs."""
     if stack.biases is None:
         return stack
     return StackedLayer(stack.kernels, stack.biases / scales[:, None])
 
 
-def _without_last_softmax(layers: Sequence[Layer]) -> Sequence[Layer]:
-    """The same order of outputs without the last softmax: it rises with each of them."""
+def _without_final_softmax(layers: Sequence[Layer]) -> Sequence[Layer]:
     return layers[:-1] if layers and layers[-1] == Activation("softmax") else layers
 
 
-def _is_homogeneous(layer: Layer) -> bool:
-    """Whether positive multiples of its inputs (and of its bias) give multiples of outputs."""
+def _commutes_with_scaling(layer: Layer) -> bool:
+    """Tell whether a positive factor on inputs and biases gives the same factor on the outputs."""
     if isinstance(layer, Scale):
         return layer.offset == 0
     return isinstance(layer, Dense) or layer == Activation("relu")

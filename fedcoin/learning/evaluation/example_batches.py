@@ -1,7 +1,9 @@
-"""Blocks of examples, and how many of one's answers are right.
+"""Batches of evaluation examples, and the count of correct answers in a model's outputs.
 
-Examples are sorted by label: an answer is right if its output is above those of the lower classes
-and not below those of the higher ones, which needs no arg-max (and makes NaN wrong).
+Within a batch, arrays lie as (features, examples), so that every product and every comparison runs
+along the examples. The examples are sorted by label. An answer is correct when its output at the
+label is above those of the lower classes and not below those of the higher ones: comparisons of
+whole ranges of examples, without an argmax, in which NaN counts as wrong.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ Floats = npt.NDArray[np.float32]
 
 
 class Inputs(Protocol):
-    """The inputs of examples (m, ...): an array, or something like it that stays in its file."""
+    """The inputs of m examples (m, ...): an array, or one that stays in its file until read."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -30,104 +32,135 @@ class Inputs(Protocol):
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, places: slice | npt.NDArray[np.int64], /) -> npt.NDArray[np.generic]: ...
+    def __getitem__(self, rows: slice | npt.NDArray[np.int64], /) -> npt.NDArray[np.generic]: ...
 
 
-MOST_SEGMENTS = 8
-"""Labels in a block up to which each is looked at by itself."""
+_MAX_LABEL_RANGES = 8
+"""Batches with more labels than this are counted by argmax, which is faster for them."""
 
 
 @dataclass(slots=True)
 class ExampleBatch:
-    """Examples sorted by label, inputs (features, examples)."""
+    """Examples sorted by label."""
 
     labels: npt.NDArray[np.int64]
-    segments: list[tuple[int, slice]]
-    """Each label that is there, and where."""
-    x: Floats | None
-    parts: Floats | None = None
-    """What an evaluator computes once and keeps."""
+    """int64 (examples,), rising."""
+    label_ranges: list[tuple[int, slice]]
+    """Each label that occurs, and the examples that have it."""
+    inputs: Floats | None
+    """float32 (features, examples); None once `precomputed` replaces it."""
+    precomputed: Floats | None = None
+    """What an evaluator computes once from the inputs and uses for every coalition."""
 
-    def right_answers(self, outputs: Floats) -> Counts:
-        """Of each row of outputs (m, classes, examples): how many are highest at the label.
+    def count_correct(self, outputs: Floats) -> Counts:
+        """Count the examples whose highest output is at their label.
 
-        The first of equals counts as the highest. int64 (m,).
+        Args:
+            outputs: float32 (m, classes, examples): the outputs of m models.
+
+        Returns:
+            int64 (m,). The lowest of several equal outputs counts as the highest.
         """
-        right = (
-            self._by_segments(outputs)
-            if len(self.segments) <= MOST_SEGMENTS
-            else self._by_highest(outputs)
+        correct = (
+            self._correct_by_ranges(outputs)
+            if len(self.label_ranges) <= _MAX_LABEL_RANGES
+            else self._correct_by_argmax(outputs)
         )
-        counts: Counts = right.sum(axis=1, dtype=np.int64)
+        counts: Counts = correct.sum(axis=1, dtype=np.int64)
         return counts
 
-    def _by_segments(self, outputs: Floats) -> npt.NDArray[np.bool_]:
-        right = np.empty((len(outputs), len(self.labels)), np.bool_)
-        for label, where in self.segments:
-            values = outputs[:, :, where]
+    def _correct_by_ranges(self, outputs: Floats) -> npt.NDArray[np.bool_]:
+        correct = np.empty((len(outputs), len(self.labels)), np.bool_)
+        for label, examples in self.label_ranges:
+            values = outputs[:, :, examples]
             own = values[:, label]
             if label == 0:
-                right[:, where] = ~np.isnan(own)
+                correct[:, examples] = ~np.isnan(own)
             else:
-                np.less(np.maximum.reduce(values[:, :label], axis=1), own, out=right[:, where])
+                lower = np.maximum.reduce(values[:, :label], axis=1)
+                np.less(lower, own, out=correct[:, examples])
             if label + 1 < outputs.shape[1]:
-                right[:, where] &= np.maximum.reduce(values[:, label + 1 :], axis=1) <= own
-        return right
+                higher = np.maximum.reduce(values[:, label + 1 :], axis=1)
+                correct[:, examples] &= higher <= own
+        return correct
 
-    def _by_highest(self, outputs: Floats) -> npt.NDArray[np.bool_]:
+    def _correct_by_argmax(self, outputs: Floats) -> npt.NDArray[np.bool_]:
         own = outputs[:, self.labels, np.arange(len(self.labels))]
-        right: npt.NDArray[np.bool_] = outputs.argmax(axis=1) == self.labels
-        return right & ~np.isnan(own)
+        correct: npt.NDArray[np.bool_] = outputs.argmax(axis=1) == self.labels
+        return correct & ~np.isnan(own)
 
 
 def make_batches(
-    x: Inputs, y: npt.NDArray[np.generic], examples: int, shard: ExampleShare
+    x: Inputs, y: npt.NDArray[np.generic], batch_size: int, share: ExampleShare
 ) -> Iterator[ExampleBatch]:
-    """The shard's blocks of at most so many examples.
+    """Sort the examples by label and cut them into batches.
 
-    ``x`` is (m, ...). Where the cuts are does not depend on how many shards there are.
+    Args:
+        x: Inputs (m, ...); those of the share's batches are read, flattened, as float32.
+        y: Integer labels (m,).
+        batch_size: Examples in each batch but the last.
+        share: Which of the batches to make.
+
+    Yields:
+        The share's batches. The cuts do not depend on the number of shares.
     """
     order = np.argsort(y, kind="stable")
-    for start in range(shard.index * examples, len(y), shard.count * examples):
-        chosen = order[start : start + examples]
-        labels = y[chosen].astype(np.int64)
+    for start in range(share.index * batch_size, len(y), share.num_shares * batch_size):
+        rows = order[start : start + batch_size]
+        labels = y[rows].astype(np.int64)
         ends = [0, *(np.flatnonzero(np.diff(labels)) + 1).tolist(), len(labels)]
-        segments = [(int(labels[begin]), slice(begin, end)) for begin, end in pairwise(ends)]
-        inputs = x[chosen].reshape(len(chosen), -1)
-        yield ExampleBatch(labels, segments, np.ascontiguousarray(inputs.T, np.float32))
+        ranges = [(int(labels[begin]), slice(begin, end)) for begin, end in pairwise(ends)]
+        inputs = x[rows].reshape(len(rows), -1)
+        yield ExampleBatch(labels, ranges, np.ascontiguousarray(inputs.T, np.float32))
 
 
-def keep_parts(
-    blocks: Sequence[ExampleBatch], make: Callable[[ExampleBatch], Floats], most: int
+def precompute(
+    batches: Sequence[ExampleBatch], compute: Callable[[ExampleBatch], Floats], max_bytes: int
 ) -> bool:
-    """Make each block's parts, in place of its inputs, as long as they take at most so many bytes.
+    """Compute once what an evaluator needs of each batch, and keep it in place of the inputs.
 
-    Returns whether all of them are there.
+    Args:
+        batches: The batches, which are changed: `precomputed` is set and `inputs` dropped.
+        compute: What an evaluator needs of a batch.
+        max_bytes: How many bytes may be kept in all. Batches beyond it are left as they were.
+
+    Returns:
+        Whether all batches fit.
     """
-    kept = 0
-    for block in blocks:
-        parts = make(block)
-        kept += parts.nbytes
-        if kept > most:
+    total_bytes = 0
+    for batch in batches:
+        array = compute(batch)
+        total_bytes += array.nbytes
+        if total_bytes > max_bytes:
             return False
-        block.parts, block.x = parts, None
+        batch.precomputed, batch.inputs = array, None
     return True
 
 
 def count_in_chunks(
-    job: UtilityJob, coalitions: Coalitions, most: int, count: Callable[[Coalitions], Counts]
+    job: UtilityJob,
+    coalitions: Coalitions,
+    max_coalitions: int,
+    count: Callable[[Coalitions], Counts],
 ) -> Counts:
-    """What ``count`` says of each coalition (int64, (m,)), asked about some at a time.
+    """Count the correct answers of coalitions, a bounded number of them at a time.
 
-    The coalition of nobody is worth 0, and is not asked about, if the job says so.
+    Args:
+        job: Says what the empty coalition is worth: if 0, it is not evaluated.
+        coalitions: Bool (m, n).
+        max_coalitions: How many to hand to `count` at a time; taken as 1 when below it.
+        count: Counts the correct answers of up to `max_coalitions` coalitions. Floating-point
+            warnings are off while it runs: an output that overflows is merely a wrong answer.
+
+    Returns:
+        int64 (m,).
     """
     counts = np.zeros(len(coalitions), np.int64)
-    nobody = ~coalitions.any(axis=1)
-    skip = nobody & (job.empty == task_pb2.EMPTY_COALITION_ZERO)
-    places = np.flatnonzero(~skip)
-    step = max(1, most)
-    for begin in range(0, len(places), step):
-        part = places[begin : begin + step]
-        with np.errstate(all="ignore"):  # what overflows is merely wrong
-            counts[part] = count(coalitions[part])
+    empty = ~coalitions.any(axis=1)
+    rows = np.flatnonzero(~(empty & (job.empty == task_pb2.EMPTY_COALITION_ZERO)))
+    step = max(1, max_coalitions)
+    for begin in range(0, len(rows), step):
+        chunk = rows[begin : begin + step]
+        with np.errstate(all="ignore"):
+            counts[chunk] = count(coalitions[chunk])
     return counts

@@ -1,11 +1,16 @@
-"""Right answers of averaged models that are plain graphs, in NumPy: convolutions and all.
+"""Count the correct answers of averaged models that are graphs of layers, in NumPy.
 
-A block of examples goes through the whole graph for one coalition after another, in the steps of
-``operations``.
+Covers convolutions, pooling, batch normalisation, skips and concatenations. A batch of examples
+goes through the whole graph for one coalition after another, in the steps of `operations`, so that
+its values stay in a core's cache.
 
-What the first convolution copies of the inputs is the same for all coalitions and made once. Its
-outputs for each client are not kept, as those of ``dense`` are: they are many times as large as the
-images, and adding them up takes as long as computing them again from one or three channels.
+The rows that the first convolution copies from the inputs are the same for all coalitions and are
+copied once. Its outputs for each client are not kept, as `dense_evaluator` does: they are many
+times as large as the images, and adding them up takes as long as computing them from one to three
+channels.
+
+The limits below were chosen by hand for cores with 1 to 2 MiB of second-level cache.
+`scripts/benchmarks/bench_shapley.py --case cnn` and `--case residual` show the effect of a change.
 """
 
 from __future__ import annotations
@@ -25,8 +30,8 @@ from fedcoin.learning.evaluation.example_batches import (
     Floats,
     Inputs,
     count_in_chunks,
-    keep_parts,
     make_batches,
+    precompute,
 )
 from fedcoin.learning.evaluation.job import (
     ALL_EXAMPLES,
@@ -40,24 +45,32 @@ from fedcoin.learning.evaluation.stacked_weights import StackedLayer, apply_in_p
 from fedcoin.learning.model.aggregation import Weights
 from fedcoin.learning.model.layers import Activation, Conv, Graph, Scale
 
-BLOCK_BYTES = 4 << 20
-"""About the largest value for one block."""
+MAX_VALUE_BYTES = 4 << 20
+"""About how many bytes the largest value of a batch may take; sets the batch size."""
 
-FEWEST_EXAMPLES, MOST_EXAMPLES = 16, 256
-"""In a block; multiples of 64, or 16 of few, suit vector registers and the BLAS."""
+MIN_BATCH_SIZE, MAX_BATCH_SIZE = 16, 256
+"""Examples in a batch. Sizes are multiples of 64, or of 16 when fewer fit, to fill the vector
+registers and the BLAS's tiles."""
 
-WEIGHTS_BYTES = 32 << 20
-"""The averaged weights that are kept at a time."""
+MAX_WEIGHT_BYTES = 32 << 20
+"""How many bytes of averaged weights are held at a time; sets how many coalitions share a pass."""
 
-CACHE_BYTES = 512 << 20
-"""The copies for the first convolution that are kept; beyond it they are made again."""
+MAX_CACHE_BYTES = 512 << 20
+"""How many bytes of copied input rows are kept; batches beyond it copy them for each pass."""
 
 
 class GraphEvaluator:
-    """``utility.Evaluator`` for the models that ``architecture.plain_graph`` reads.
+    """Evaluate the models that `architecture.read_graph` reads. Implements `job.Evaluator`.
 
-    ``base`` and ``updates`` are float32 weights by name, ``x`` (m, *input_shape) and ``y`` (m,)
-    the evaluation set; all were checked before. Counts on the blocks of its ``shard`` alone.
+    Args:
+        graph: The model's layers.
+        base: float32 weights by name, of the base model.
+        updates: float32 weights by name, of each client's model.
+        x: Inputs (m, *input_shape).
+        y: Integer labels (m,).
+        job: Numbers of samples, averaging, and the worth of the empty coalition. Its files are not
+            read; all arrays have been checked before.
+        share: The part of the examples to count on.
     """
 
     def __init__(
@@ -68,80 +81,89 @@ class GraphEvaluator:
         x: Inputs,
         y: npt.NDArray[np.generic],
         job: UtilityJob,
-        shard: ExampleShare = ALL_EXAMPLES,
+        share: ExampleShare = ALL_EXAMPLES,
     ) -> None:
         self._job = job
-        self._input = _leading_scales(graph)
-        self._before = [node.layer for node in graph[: self._input]]
-        if graph[-1].layer == Activation("softmax"):  # it keeps the order of the outputs
+        self._first_value = _count_leading_scales(graph)
+        self._leading_layers = [node.layer for node in graph[: self._first_value]]
+        if graph[-1].layer == Activation("softmax"):  # does not change the order of the outputs
             graph = graph[:-1]
-        self._steps = plan_steps(graph, [*updates, base], self._input)
-        self._first = _only_convolution(self._steps, self._input)
+        self._steps = plan_steps(graph, [*updates, base], self._first_value)
+        self._first_convolution = _only_convolution(self._steps, self._first_value)
         self._weight_bytes = sum(base[name].nbytes for name in base)
-        widest = max(math.prod(node.shape) for node in graph)
-        fitting = min(BLOCK_BYTES // (4 * widest), MOST_EXAMPLES)
-        step = 64 if fitting >= 64 else FEWEST_EXAMPLES
-        examples = max(FEWEST_EXAMPLES, fitting // step * step)
-        self._blocks = list(make_batches(x, y, examples, shard))
-        keep_parts(self._blocks, self._parts, CACHE_BYTES)
+        self._batches = list(make_batches(x, y, _batch_size(graph), share))
+        precompute(self._batches, self._prepare_inputs, MAX_CACHE_BYTES)
 
     def evaluate(self, coalitions: Coalitions) -> Counts:
-        """Right answers (int64, shape (m,)) of each row of a bool array of shape (m, n)."""
-        most = WEIGHTS_BYTES // self._weight_bytes
-        return count_in_chunks(self._job, coalitions, most, self._count)
+        """Implement `Evaluator.evaluate`."""
+        max_coalitions = MAX_WEIGHT_BYTES // self._weight_bytes
+        return count_in_chunks(self._job, coalitions, max_coalitions, self._count)
 
     def _count(self, coalitions: Coalitions) -> Counts:
         coefficients = coalition_coefficients(
             coalitions, self._job.num_samples, self._job.averaging
         ).astype(np.float32)
-        weights = [step.operation.averaged(coefficients) for step in self._steps]
+        weights = [step.operation.average(coefficients) for step in self._steps]
         counts = np.zeros(len(coalitions), np.int64)
-        rooms: list[Any] = []
-        size = 0
-        for block in self._blocks:
-            if size != len(block.labels):
-                size = len(block.labels)
-                rooms = [step.operation.room(size) for step in self._steps]
-            start = self._parts(block) if block.parts is None else block.parts
-            outputs = [self._outputs(start, rooms, weights, k) for k in range(len(coalitions))]
-            counts += block.right_answers(np.stack(outputs))
+        buffers: list[Any] = []
+        batch_size = 0
+        for batch in self._batches:
+            if batch_size != len(batch.labels):
+                batch_size = len(batch.labels)
+                buffers = [step.operation.allocate(batch_size) for step in self._steps]
+            inputs = self._prepare_inputs(batch) if batch.precomputed is None else batch.precomputed
+            outputs = [
+                self._compute_outputs(inputs, buffers, weights, coalition)
+                for coalition in range(len(coalitions))
+            ]
+            counts += batch.count_correct(np.stack(outputs))
         return counts
 
-    def _outputs(
+    def _compute_outputs(
         self,
-        start: Floats,
-        rooms: Sequence[Any],
+        inputs: Floats,
+        buffers: Sequence[Any],
         weights: Sequence[StackedLayer | None],
-        place: int,
+        coalition: int,
     ) -> Floats:
-        """One coalition's outputs (classes, examples) for a block."""
-        values = {self._input: start}
-        for step, room, stack in zip(self._steps, rooms, weights, strict=True):
-            inputs = [values[number] for number in step.inputs]
-            values[step.output] = step.operation.run(inputs, room, stack, place)
-        outputs: Floats = values[self._steps[-1].output].reshape(-1, start.shape[-1]).copy()
+        """Compute one coalition's outputs (classes, examples) for a batch."""
+        values = {self._first_value: inputs}
+        for step, buffer, stack in zip(self._steps, buffers, weights, strict=True):
+            step_inputs = [values[index] for index in step.inputs]
+            values[step.output] = step.operation.run(step_inputs, buffer, stack, coalition)
+        outputs: Floats = values[self._steps[-1].output].reshape(-1, inputs.shape[-1]).copy()
         return outputs
 
-    def _parts(self, block: ExampleBatch) -> Floats:
-        """What every coalition begins with."""
-        assert block.x is not None, "neither parts nor inputs"
-        x = block.x.copy() if self._before else block.x
-        for layer in self._before:
-            apply_in_place(layer, x[None])
-        return x if self._first is None else convolution.copy_kernel_rows(self._first, x)
+    def _prepare_inputs(self, batch: ExampleBatch) -> Floats:
+        """Compute the value that every coalition's computation begins with."""
+        assert batch.inputs is not None, "precomputed values have replaced the inputs"
+        inputs = batch.inputs.copy() if self._leading_layers else batch.inputs
+        for layer in self._leading_layers:
+            apply_in_place(layer, inputs[None])
+        if self._first_convolution is None:
+            return inputs
+        return convolution.copy_kernel_rows(self._first_convolution, inputs)
 
 
-def _leading_scales(graph: Graph) -> int:
-    """How many nodes only scale the inputs, for all that follows."""
-    uses = Counter(number for node in graph for number in node.inputs)
-    for place, node in enumerate(graph):
-        if not isinstance(node.layer, Scale) or node.inputs != (place,) or uses[place] > 1:
-            return place
+def _batch_size(graph: Graph) -> int:
+    """Choose how many examples go through the graph at a time."""
+    widest = max(math.prod(node.shape) for node in graph)
+    fitting = min(MAX_VALUE_BYTES // (4 * widest), MAX_BATCH_SIZE)
+    multiple = 64 if fitting >= 64 else MIN_BATCH_SIZE
+    return max(MIN_BATCH_SIZE, fitting // multiple * multiple)
+
+
+def _count_leading_scales(graph: Graph) -> int:
+    """Count the nodes at the start that scale the inputs for all nodes behind them."""
+    uses = Counter(index for node in graph for index in node.inputs)
+    for index, node in enumerate(graph):
+        if not isinstance(node.layer, Scale) or node.inputs != (index,) or uses[index] > 1:
+            return index
     return len(graph)
 
 
 def _only_convolution(steps: Sequence[ComputeStep], value: int) -> Conv | None:
-    """The convolution that takes a value, if nothing else does."""
-    users = [step.operation for step in steps if value in step.inputs]
-    first = users[0] if len(users) == 1 else None
+    """Return the convolution that reads a value, if no other step does."""
+    readers = [step.operation for step in steps if value in step.inputs]
+    first = readers[0] if len(readers) == 1 else None
     return first.stage.conv if isinstance(first, ConvolutionOperation) else None

@@ -1,9 +1,9 @@
-"""The question that miners answer: how good is the averaged model of a coalition?
+"""The evaluation job: the utility of coalitions of clients, as a count of correct answers.
 
-The utility of a coalition S is the number of evaluation examples whose highest output of the
-model with the weights of S (``aggregation.coalition_coefficients``) is the right class. The
-lowest class wins a tie, and an example with a NaN among its outputs is wrong. The coalition of
-nobody is worth what the base model is worth, or nothing, as the task says.
+The utility of a coalition S is the number of evaluation examples that the averaged model of S
+(`coefficients`) classifies correctly: its highest output is at the example's label. When several
+outputs are equal, the lowest class counts as the highest; an example with a NaN among its outputs
+counts as wrong. The empty coalition is worth what the base model is worth, or 0, as the job says.
 """
 
 from __future__ import annotations
@@ -19,61 +19,88 @@ from fedcoin.data.errors import RefusalError
 from fedcoin.learning.errors import LearningCode
 
 Coalitions = npt.NDArray[np.bool_]
+"""Bool (m, n): m coalitions of n clients; true where a client is a member."""
+
 Counts = npt.NDArray[np.int64]
+"""int64 (m,): correct answers of each of m coalitions."""
 
 
 @dataclass(frozen=True, slots=True)
 class UtilityJob:
-    """Everything that determines the utility of each coalition of one task.
-
-    ``model`` is the file of a ModelSpec; ``base``, ``updates`` (in the order of the task's
-    clients) and ``evaluation`` (tensors ``x`` and ``y``) are files of tensors. ``num_samples``
-    are the clients' weights in the average. ``averaging`` and ``empty`` are the numbers of
-    ``Averaging`` and ``EmptyCoalition`` in task.proto.
-    """
+    """All that determines the utility of every coalition of one set of clients."""
 
     job_id: bytes
+    """Names the job in a worker; any bytes that no other open job has."""
     model: Path
+    """The file of a serialised ModelSpec."""
     base: Path
+    """The tensors of the weights from which all clients started."""
     updates: tuple[Path, ...]
+    """The tensors of each client's trained weights; client k is column k of the coalitions."""
     num_samples: tuple[int, ...]
+    """How many examples each client trained on: its weight in the average."""
     evaluation: Path
+    """The tensors `x` and `y` of the evaluation set."""
     averaging: int
+    """A value of the enum `Averaging` in task.proto."""
     empty: int
+    """A value of the enum `EmptyCoalition` in task.proto."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExampleShare:
-    """Every ``count``-th block of an evaluation set's examples, from block ``index`` on.
+    """The part of an evaluation set that one of several workers counts on.
 
-    Who shares the work shares the examples, so that each holds a part of them and their counts
-    add up. Where the blocks are cut does not depend on ``count``.
+    The set is cut into batches, and share `index` holds every `num_shares`-th batch from batch
+    `index` on. The cuts do not depend on the number of shares, so the counts of all shares add up
+    to the count on the whole set.
     """
 
     index: int
-    count: int
+    """From 0."""
+    num_shares: int
+    """At least 1."""
 
 
 ALL_EXAMPLES = ExampleShare(0, 1)
+"""The whole evaluation set."""
 
 
 class Evaluator(Protocol):
-    """Counts right answers for one job; ``dense`` and ``generic`` satisfy it."""
+    """Counts correct answers for one job."""
 
     def evaluate(self, coalitions: Coalitions) -> Counts:
-        """Right answers (int64, shape (m,)) of each row of a bool array of shape (m, n)."""
+        """Count the correct answers of each coalition's averaged model.
+
+        Args:
+            coalitions: Bool (m, n), n the number of the job's clients.
+
+        Returns:
+            int64 (m,), on the evaluator's share of the examples.
+        """
         ...
 
 
-def check_coalitions(coalitions: object, clients: int) -> Coalitions:
-    """The same as a bool array of shape (m, clients), or Refusal BAD_COALITIONS."""
+def check_coalitions(coalitions: object, num_clients: int) -> Coalitions:
+    """Check the shape and dtype of coalitions that a caller handed in.
+
+    Args:
+        coalitions: Anything that NumPy can make an array of.
+        num_clients: How many columns it must have.
+
+    Returns:
+        The coalitions as a bool array of shape (m, num_clients).
+
+    Raises:
+        RefusalError: BAD_COALITIONS when dtype or shape differ.
+    """
     array = np.asarray(coalitions)
-    if array.dtype != np.bool_ or array.ndim != 2 or array.shape[1] != clients:
+    if array.dtype != np.bool_ or array.ndim != 2 or array.shape[1] != num_clients:
         raise RefusalError(
             LearningCode.BAD_COALITIONS,
-            f"coalitions must be a bool array of shape (m, {clients}); "
+            f"coalitions must be a bool array of shape (m, {num_clients}); "
             f"this is {array.dtype} of shape {array.shape}",
             field="coalitions",
-            limit=f"(m, {clients}) bool",
+            limit=f"(m, {num_clients}) bool",
         )
     return array

@@ -1,8 +1,8 @@
-"""Right answers of averaged models of any Keras architecture.
+"""Count the correct answers of averaged models of any Keras architecture, by TensorFlow.
 
-One TensorFlow function averages the stacked weights of all clients for a coalition, another runs
-the model statelessly with them on large blocks of the evaluation set. Weights are inputs, so each
-is traced once (twice, when the last block is smaller), and nothing is assigned to variables.
+One compiled function averages the stacked weights of all models for a coalition; another runs the
+model statelessly with them on large batches of the evaluation set. Weights are inputs of both, so
+each is traced once (twice when the last batch is smaller) and no variable is assigned.
 """
 
 from __future__ import annotations
@@ -27,18 +27,27 @@ from fedcoin.learning.model import keras_models, keras_runtime
 from fedcoin.learning.model.aggregation import Weights
 from fedcoin.v1 import artifact_pb2
 
-BLOCK_BYTES = 4 << 20
-"""About the largest layer's outputs for the examples that go through the model at a time."""
+MAX_VALUE_BYTES = 4 << 20
+"""About how many bytes the widest layer's outputs for one batch may take; sets the batch size.
+Chosen by hand; `scripts/benchmarks/bench_shapley.py --case general` and `--case embedding` show the
+effect of a change."""
 
-FEWEST_EXAMPLES, MOST_EXAMPLES = 16, 512
-"""How many those are."""
+MIN_BATCH_SIZE, MAX_BATCH_SIZE = 16, 512
+"""Examples in a batch."""
 
 
 class KerasEvaluator:
-    """``utility.Evaluator`` for any model that ``models.from_spec`` builds.
+    """Evaluate any model that `keras_models.model_from_spec` builds. Implements `job.Evaluator`.
 
-    ``base`` and ``updates`` are float32 weights by name, ``x`` (m, *input_shape) and ``y`` (m,)
-    the evaluation set; all were checked before. Counts on the blocks of its ``shard`` alone.
+    Args:
+        spec: The model.
+        base: float32 weights by name, of the base model.
+        updates: float32 weights by name, of each client's model.
+        x: Inputs (m, *input_shape).
+        y: Integer labels (m,).
+        job: Numbers of samples, averaging, and the worth of the empty coalition. Its files are not
+            read; all arrays have been checked before.
+        share: The part of the examples to count on.
     """
 
     def __init__(
@@ -49,26 +58,30 @@ class KerasEvaluator:
         x: Inputs,
         y: npt.NDArray[np.generic],
         job: UtilityJob,
-        shard: ExampleShare = ALL_EXAMPLES,
+        share: ExampleShare = ALL_EXAMPLES,
     ) -> None:
         tf = keras_runtime.load_tensorflow()
         model = keras_models.model_from_spec(spec.SerializeToString(deterministic=True))
         self._job = job
-        # Weights of the updates and, last, of the base: one tensor (n + 1, ...) for each name.
+        # One tensor (n + 1, ...) for each name: the clients' weights and, last, the base's.
         self._stacks = [
-            tf.constant(np.stack([owner[name] for owner in (*updates, base)])) for name in base
+            tf.constant(np.stack([weights[name] for weights in (*updates, base)])) for name in base
         ]
-        rows = max(FEWEST_EXAMPLES, min(MOST_EXAMPLES, BLOCK_BYTES // (4 * _width(model))))
-        cuts = range(shard.index * rows, len(x), shard.count * rows)
-        self._blocks = [
-            (tf.constant(x[cut : cut + rows]), tf.constant(y[cut : cut + rows].astype(np.int64)))
-            for cut in cuts
+        fitting = MAX_VALUE_BYTES // (4 * _max_width(model))
+        size = max(MIN_BATCH_SIZE, min(MAX_BATCH_SIZE, fitting))
+        starts = range(share.index * size, len(x), share.num_shares * size)
+        self._batches = [
+            (
+                tf.constant(x[start : start + size]),
+                tf.constant(y[start : start + size].astype(np.int64)),
+            )
+            for start in starts
         ]
-        self._average = _average_function(tf)
-        self._count = _count_function(tf, model)
+        self._average = _compile_average(tf)
+        self._count = _compile_count(tf, model)
 
     def evaluate(self, coalitions: Coalitions) -> Counts:
-        """Right answers (int64, shape (m,)) of each row of a bool array of shape (m, n)."""
+        """Implement `Evaluator.evaluate`."""
         return count_in_chunks(self._job, coalitions, len(coalitions), self._count_all)
 
     def _count_all(self, coalitions: Coalitions) -> Counts:
@@ -78,20 +91,24 @@ class KerasEvaluator:
         counts = []
         for row in coefficients:
             weights = self._average(row, self._stacks)
-            counts.append(sum(int(self._count(weights, x, y)) for x, y in self._blocks))
+            counts.append(sum(int(self._count(weights, x, y)) for x, y in self._batches))
         return np.array(counts, np.int64)
 
 
-def _width(model: Any) -> int:
-    """How many numbers the widest layer makes of an example."""
+def _max_width(model: Any) -> int:
+    """Return how many numbers the widest layer outputs for one example."""
     outputs = [model.inputs, *(getattr(layer, "output", []) for layer in model.layers)]
-    tensors = [t for found in outputs for t in (found if isinstance(found, list) else [found])]
-    widest: int = max(math.prod(size or 1 for size in t.shape[1:]) for t in tensors)
+    tensors = [
+        tensor
+        for output in outputs
+        for tensor in (output if isinstance(output, list) else [output])
+    ]
+    widest: int = max(math.prod(size or 1 for size in tensor.shape[1:]) for tensor in tensors)
     return widest
 
 
-def _average_function(tf: Any) -> Any:
-    """A compiled (coefficients, stacks) -> averaged weights."""
+def _compile_average(tf: Any) -> Any:
+    """Compile the function (coefficients, stacks) -> averaged weights."""
 
     @tf.function  # type: ignore[untyped-decorator]
     def average(coefficients: Any, stacks: Sequence[Any]) -> Any:
@@ -100,27 +117,27 @@ def _average_function(tf: Any) -> Any:
     return average
 
 
-def _count_function(tf: Any, model: Any) -> Any:
-    """A compiled (averaged weights, x, y) -> number of right answers."""
-    place = {id(weight): number for number, weight in enumerate(model.weights)}
+def _compile_count(tf: Any, model: Any) -> Any:
+    """Compile the function (averaged weights, x, y) -> number of correct answers."""
+    weight_index = {id(weight): index for index, weight in enumerate(model.weights)}
 
-    def chosen(variables: Sequence[Any], averaged: Sequence[Any]) -> list[Any]:
-        # What is no weight (the state of a random generator) keeps its value.
+    def values_of(variables: Sequence[Any], averaged: Sequence[Any]) -> list[Any]:
+        # A variable that is not a weight (the state of a random generator) keeps its value.
         return [
-            averaged[place[id(variable)]] if id(variable) in place else variable.value
+            averaged[weight_index[id(variable)]] if id(variable) in weight_index else variable.value
             for variable in variables
         ]
 
     @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
     def count(averaged: Sequence[Any], x: Any, y: Any) -> Any:
         outputs, _ = model.stateless_call(
-            chosen(model.trainable_variables, averaged),
-            chosen(model.non_trainable_variables, averaged),
+            values_of(model.trainable_variables, averaged),
+            values_of(model.non_trainable_variables, averaged),
             x,
             training=False,
         )
-        right = tf.equal(tf.argmax(outputs, axis=1), y)
-        unreadable = tf.reduce_any(tf.math.is_nan(outputs), axis=1)
-        return tf.math.count_nonzero(tf.logical_and(right, tf.logical_not(unreadable)))
+        correct = tf.equal(tf.argmax(outputs, axis=1), y)
+        has_nan = tf.reduce_any(tf.math.is_nan(outputs), axis=1)
+        return tf.math.count_nonzero(tf.logical_and(correct, tf.logical_not(has_nan)))
 
     return count

@@ -1,8 +1,12 @@
-"""The steps in which a plain graph is computed: a layer, and what can be had along with it.
+"""The steps in which a graph of layers is computed for one coalition and one batch of examples.
 
-Batch normalisation is folded into the weights before it, averaged first: the normalisation of the
-averaged model is not the average of normalised models. Max-pooling and activations go into a
-convolution (``conv``). What nobody else reads is changed in place.
+A step computes one layer and, where possible, the layers behind it:
+
+* A batch normalisation that follows a convolution or a dense layer is folded into its weights
+  (`stacked_weights`).
+* Max-pooling and activations that follow a convolution are computed with it (`convolution`).
+
+A layer without weights changes its input in place when no other layer reads it.
 """
 
 from __future__ import annotations
@@ -40,98 +44,138 @@ from fedcoin.learning.model.layers import (
     Scale,
 )
 
-MOST_FIELDS = 16
-"""Numbers in the fields of max-pooling up to which a convolution does it, too."""
+_MAX_FUSED_POOLING = 16
+"""Numbers in a pooling field up to which a convolution computes the max-pooling as well. Chosen by
+hand: a convolution without pooling is computed once for each of them."""
 
 
 class Operation(Protocol):
-    """What a step does for one coalition on one block."""
+    """What one step computes."""
 
-    def averaged(self, coefficients: Floats) -> StackedLayer | None:
-        """Each coalition's weights."""
+    def average(self, coefficients: Floats) -> StackedLayer | None:
+        """Average the step's weights for each coalition.
+
+        Args:
+            coefficients: float32 (m, q), the coefficients of q models in m coalitions' averages.
+
+        Returns:
+            The weights of m averaged models; None for a step without weights.
+        """
         ...
 
-    def room(self, examples: int) -> Any:
-        """Where ``run`` works, for blocks of so many examples."""
+    def allocate(self, batch_size: int) -> Any:
+        """Allocate the work space of `run`.
+
+        Args:
+            batch_size: Examples in a batch.
+
+        Returns:
+            What `run` takes as `buffers`.
+        """
         ...
 
     def run(
-        self, inputs: Sequence[Floats], room: Any, stack: StackedLayer | None, place: int
+        self,
+        inputs: Sequence[Floats],
+        buffers: Any,
+        weights: StackedLayer | None,
+        coalition: int,
     ) -> Floats:
-        """What it makes of its inputs (..., examples) with the weights of coalition ``place``."""
+        """Compute the step for one coalition and one batch.
+
+        Args:
+            inputs: The values that the step reads, each float32 (..., examples).
+            buffers: What `allocate` returned for this batch size.
+            weights: What `average` returned.
+            coalition: Which of the averaged models to compute.
+
+        Returns:
+            The value that the step makes, float32 (..., examples). It may lie in `buffers` or in an
+            input, so it is overwritten by the next run.
+        """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class ComputeStep:
-    """An operation, the values that it takes and the one that it makes (see ``layers``)."""
+    """An operation with the indices of the values that it reads and makes (see `model.layers`)."""
 
     operation: Operation
     inputs: tuple[int, ...]
     output: int
 
 
-def plan_steps(graph: Graph, models: Sequence[Weights], start: int = 0) -> list[ComputeStep]:
-    """The steps of a graph from value ``start`` on; ``models`` are those that coalitions average.
+def plan_steps(graph: Graph, models: Sequence[Weights], first_value: int = 0) -> list[ComputeStep]:
+    """Plan the steps that compute a graph.
 
-    The values up to ``start`` are left as they are.
+    Args:
+        graph: The graph.
+        models: float32 weights by name of the q models that coalitions average.
+        first_value: The index of the value to begin with; the nodes before it are left out. The
+            steps never change this value.
+
+    Returns:
+        The steps in the order in which they are computed; the last one makes the outputs.
     """
-    groups = _grouped(graph, start)
-    uses = Counter(number for node in graph for number in node.inputs)
+    uses = Counter(index for node in graph for index in node.inputs)
     steps = []
-    for numbers in groups:
-        nodes = [graph[number] for number in numbers]
-        own = [number > start and uses[number] == 1 for number in nodes[0].inputs]
-        operation = _operation(nodes, models, own[0])
-        steps.append(ComputeStep(operation, nodes[0].inputs, numbers[-1] + 1))
+    for group in _group_nodes(graph, first_value):
+        nodes = [graph[index] for index in group]
+        first_input = nodes[0].inputs[0]
+        may_overwrite = first_input > first_value and uses[first_input] == 1
+        operation = _make_operation(nodes, models, may_overwrite)
+        steps.append(ComputeStep(operation, nodes[0].inputs, group[-1] + 1))
     return steps
 
 
-def _grouped(graph: Graph, start: int) -> list[list[int]]:
-    """The nodes from ``start`` on by the steps that they belong to, each step's in order."""
-    uses = Counter(number for node in graph for number in node.inputs)
+def _group_nodes(graph: Graph, first_value: int) -> list[list[int]]:
+    """Collect the nodes that one step can compute, each group in the graph's order."""
+    uses = Counter(index for node in graph for index in node.inputs)
     groups: list[list[int]] = []
-    makers: dict[int, list[int]] = {}
-    for number, node in list(enumerate(graph))[start:]:
-        group = makers.get(node.inputs[0]) if len(node.inputs) == 1 else None
-        if group and uses[node.inputs[0]] == 1 and _fits([graph[k] for k in group], node):
-            group.append(number)
+    group_of_value: dict[int, list[int]] = {}
+    for index, node in list(enumerate(graph))[first_value:]:
+        group = group_of_value.get(node.inputs[0]) if len(node.inputs) == 1 else None
+        if group and uses[node.inputs[0]] == 1 and _can_join([graph[k] for k in group], node):
+            group.append(index)
         else:
-            group = [number]
+            group = [index]
             groups.append(group)
-        makers[number + 1] = group
+        group_of_value[index + 1] = group
     return groups
 
 
-def _fits(nodes: Sequence[GraphNode], node: GraphNode) -> bool:
-    """Whether a step of these nodes can do this one as well."""
+def _can_join(nodes: Sequence[GraphNode], node: GraphNode) -> bool:
+    """Tell whether the step that computes `nodes` can compute the next node as well."""
     head, layer = nodes[0].layer, node.layer
     if isinstance(layer, BatchNorm):
         return isinstance(head, (Conv, Dense)) and len(nodes) == 1 and node.shape == nodes[0].shape
     if not isinstance(head, Conv):
         return False
     if isinstance(layer, Pooling):
-        first = not any(isinstance(before.layer, Pooling) for before in nodes)
-        small = layer.size[0] * layer.size[1] <= MOST_FIELDS
-        return layer.highest and first and small and layer.shape == nodes[0].shape
+        is_first = not any(isinstance(other.layer, Pooling) for other in nodes)
+        is_small = layer.pool_size[0] * layer.pool_size[1] <= _MAX_FUSED_POOLING
+        return layer.is_max and is_first and is_small and layer.input_shape == nodes[0].shape
     return isinstance(layer, Activation) and layer.name != "softmax"
 
 
-def _operation(nodes: Sequence[GraphNode], models: Sequence[Weights], own: bool) -> Operation:
-    """A step's; ``own`` says that nobody else reads its first input."""
+def _make_operation(
+    nodes: Sequence[GraphNode], models: Sequence[Weights], may_overwrite: bool
+) -> Operation:
     layers = [node.layer for node in nodes]
     head = layers[0]
-    normals = [stack_batch_norm(layer, models) for layer in layers if isinstance(layer, BatchNorm)]
+    norms = [stack_batch_norm(layer, models) for layer in layers if isinstance(layer, BatchNorm)]
     if isinstance(head, Conv):
-        size = next((layer.size for layer in layers if isinstance(layer, Pooling)), (1, 1))
+        pool_size = next(
+            (layer.pool_size for layer in layers if isinstance(layer, Pooling)), (1, 1)
+        )
         activations = tuple(layer for layer in layers if isinstance(layer, Activation))
-        stage = convolution.ConvolutionStage(head, size, activations)
-        return ConvolutionOperation(stage, WeightedLayer(stack_layer(head, models), normals))
+        stage = convolution.ConvolutionStage(head, pool_size, activations)
+        return ConvolutionOperation(stage, WeightedLayer(stack_layer(head, models), norms))
     if isinstance(head, Dense):
-        return DenseOperation(nodes[0].shape[0], WeightedLayer(stack_layer(head, models), normals))
+        return DenseOperation(nodes[0].shape[0], WeightedLayer(stack_layer(head, models), norms))
     if isinstance(head, BatchNorm):
-        return BatchNormOperation(normals[0])
-    return WeightlessOperation(nodes[0], own)
+        return BatchNormOperation(norms[0])
+    return WeightlessOperation(nodes[0], may_overwrite)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,41 +183,45 @@ class WeightedLayer:
     """A layer of all models, and at most one batch normalisation of its outputs."""
 
     stack: StackedLayer
-    normals: Sequence[StackedBatchNorm]
+    norms: Sequence[StackedBatchNorm]
+    """None or one."""
 
-    def averaged(self, coefficients: Floats) -> StackedLayer:
-        """Each coalition's weights, the normalisation folded into them."""
-        stack = average_layer(self.stack, coefficients)
-        for normal in self.normals:
-            stack = fold_batch_norm(stack, average_batch_norm(normal, coefficients))
-        return stack
+    def average(self, coefficients: Floats) -> StackedLayer:
+        """Implement `Operation.average`; the normalisation is folded into the weights."""
+        averaged = average_layer(self.stack, coefficients)
+        for norm in self.norms:
+            averaged = fold_batch_norm(averaged, average_batch_norm(norm, coefficients))
+        return averaged
 
 
 @dataclass(frozen=True, slots=True)
 class ConvolutionOperation:
-    """See ``conv``. Its input may be the columns of the maps that it takes."""
+    """A convolution with what is computed along with it.
+
+    Its input may be what `convolution.copy_kernel_rows` made of the maps.
+    """
 
     stage: convolution.ConvolutionStage
     weights: WeightedLayer
 
-    def averaged(self, coefficients: Floats) -> StackedLayer:
-        """See ``Operation``."""
-        return self.weights.averaged(coefficients)
+    def average(self, coefficients: Floats) -> StackedLayer:
+        """Implement `Operation.average`."""
+        return self.weights.average(coefficients)
 
-    def room(self, examples: int) -> convolution.ConvolutionBuffers:
-        """See ``Operation``."""
-        return convolution.allocate_buffers(self.stage, examples)
+    def allocate(self, batch_size: int) -> convolution.ConvolutionBuffers:
+        """Implement `Operation.allocate`."""
+        return convolution.allocate_buffers(self.stage, batch_size)
 
     def run(
         self,
         inputs: Sequence[Floats],
-        room: convolution.ConvolutionBuffers,
-        stack: StackedLayer | None,
-        place: int,
+        buffers: convolution.ConvolutionBuffers,
+        weights: StackedLayer | None,
+        coalition: int,
     ) -> Floats:
-        """See ``Operation``."""
-        assert stack is not None
-        return convolution.run_stage(self.stage, inputs[0], room, stack, place)
+        """Implement `Operation.run`."""
+        assert weights is not None
+        return convolution.run_stage(self.stage, inputs[0], buffers, weights, coalition)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,47 +231,55 @@ class DenseOperation:
     units: int
     weights: WeightedLayer
 
-    def averaged(self, coefficients: Floats) -> StackedLayer:
-        """See ``Operation``."""
-        return self.weights.averaged(coefficients)
+    def average(self, coefficients: Floats) -> StackedLayer:
+        """Implement `Operation.average`."""
+        return self.weights.average(coefficients)
 
-    def room(self, examples: int) -> Floats:
-        """See ``Operation``."""
-        return np.empty((self.units, examples), np.float32)
+    def allocate(self, batch_size: int) -> Floats:
+        """Implement `Operation.allocate`."""
+        return np.empty((self.units, batch_size), np.float32)
 
     def run(
-        self, inputs: Sequence[Floats], room: Floats, stack: StackedLayer | None, place: int
+        self,
+        inputs: Sequence[Floats],
+        buffers: Floats,
+        weights: StackedLayer | None,
+        coalition: int,
     ) -> Floats:
-        """See ``Operation``."""
-        assert stack is not None
-        np.matmul(stack.kernels[place], inputs[0].reshape(-1, room.shape[1]), out=room)
-        if stack.biases is not None:
-            room += stack.biases[place][:, None]
-        return room
+        """Implement `Operation.run`."""
+        assert weights is not None
+        np.matmul(weights.kernels[coalition], inputs[0].reshape(-1, buffers.shape[1]), out=buffers)
+        if weights.biases is not None:
+            buffers += weights.biases[coalition][:, None]
+        return buffers
 
 
 @dataclass(frozen=True, slots=True)
 class BatchNormOperation:
-    """Batch normalisation that cannot be folded into what is before it."""
+    """A batch normalisation that cannot be folded into the layer before it."""
 
-    normal: StackedBatchNorm
+    norm: StackedBatchNorm
 
-    def averaged(self, coefficients: Floats) -> StackedLayer:
-        """See ``Operation``."""
-        return average_batch_norm(self.normal, coefficients)
+    def average(self, coefficients: Floats) -> StackedLayer:
+        """Implement `Operation.average`."""
+        return average_batch_norm(self.norm, coefficients)
 
-    def room(self, examples: int) -> None:
-        """See ``Operation``."""
+    def allocate(self, batch_size: int) -> None:
+        """Implement `Operation.allocate`."""
 
     def run(
-        self, inputs: Sequence[Floats], room: None, stack: StackedLayer | None, place: int
+        self,
+        inputs: Sequence[Floats],
+        buffers: None,
+        weights: StackedLayer | None,
+        coalition: int,
     ) -> Floats:
-        """See ``Operation``."""
-        assert stack is not None
-        assert stack.biases is not None
-        factors = stack.kernels[place]
+        """Implement `Operation.run`."""
+        assert weights is not None
+        assert weights.biases is not None
+        factors = weights.kernels[coalition]
         values: Floats = inputs[0].reshape(-1, len(factors), inputs[0].shape[-1]) * factors
-        values += stack.biases[place][:, None]
+        values += weights.biases[coalition][:, None]
         return values
 
 
@@ -232,44 +288,50 @@ class WeightlessOperation:
     """A layer without weights."""
 
     node: GraphNode
-    in_place: bool
+    may_overwrite: bool
+    """Whether no other step reads the first input."""
 
-    def averaged(self, coefficients: Floats) -> None:
-        """See ``Operation``."""
+    def average(self, coefficients: Floats) -> None:
+        """Implement `Operation.average`."""
 
-    def room(self, examples: int) -> Floats | None:
-        """See ``Operation``."""
-        if self.in_place and isinstance(self.node.layer, (Activation, Scale, Add)):
+    def allocate(self, batch_size: int) -> Floats | None:
+        """Implement `Operation.allocate`."""
+        if self.may_overwrite and isinstance(self.node.layer, (Activation, Scale, Add)):
             return None
-        return np.empty((*self.node.shape, examples), np.float32)
+        return np.empty((*self.node.shape, batch_size), np.float32)
 
     def run(
-        self, inputs: Sequence[Floats], room: Floats | None, stack: StackedLayer | None, place: int
+        self,
+        inputs: Sequence[Floats],
+        buffers: Floats | None,
+        weights: StackedLayer | None,
+        coalition: int,
     ) -> Floats:
-        """See ``Operation``."""
+        """Implement `Operation.run`."""
         layer = self.node.layer
-        made = inputs[0] if room is None else room
+        output = inputs[0] if buffers is None else buffers
         if isinstance(layer, Pooling):
-            _pool(layer, inputs[0], made)
+            _pool(layer, inputs[0], output)
         elif isinstance(layer, Concatenate):
-            shape = (*made.shape[:-2], -1, made.shape[-1])
-            np.concatenate([value.reshape(shape) for value in inputs], axis=-2, out=made)
+            shape = (*output.shape[:-2], -1, output.shape[-1])
+            np.concatenate([value.reshape(shape) for value in inputs], axis=-2, out=output)
         elif isinstance(layer, Add):
-            first, *others = (value.reshape(made.shape) for value in inputs)
+            first, *others = (value.reshape(output.shape) for value in inputs)
             for other in others:
-                np.add(first, other, out=made)
-                first = made
+                np.add(first, other, out=output)
+                first = output
         else:
-            if room is not None:
-                np.copyto(made, inputs[0].reshape(made.shape))
-            rows = 1 if layer == Activation("softmax") else len(made)
-            apply_in_place(layer, made.reshape(rows, -1, made.shape[-1]))
-        return made
+            if buffers is not None:
+                np.copyto(output, inputs[0].reshape(output.shape))
+            rows = 1 if layer == Activation("softmax") else len(output)
+            apply_in_place(layer, output.reshape(rows, -1, output.shape[-1]))
+        return output
 
 
-def _pool(layer: Pooling, maps: Floats, made: Floats) -> None:
-    (tall, wide), (height, width, channels, examples) = layer.size, made.shape
-    cut = maps.reshape(*layer.shape, examples)[: height * tall, : width * wide]
-    fields = cut.reshape(height, tall, width, wide, channels, examples)
-    reduce = np.max if layer.highest else np.mean
-    reduce(fields, axis=(1, 3), out=made)
+def _pool(layer: Pooling, maps: Floats, output: Floats) -> None:
+    (pool_rows, pool_columns), (height, width, channels, batch_size) = layer.pool_size, output.shape
+    whole_fields = maps.reshape(*layer.input_shape, batch_size)
+    whole_fields = whole_fields[: height * pool_rows, : width * pool_columns]
+    fields = whole_fields.reshape(height, pool_rows, width, pool_columns, channels, batch_size)
+    reduce = np.max if layer.is_max else np.mean
+    reduce(fields, axis=(1, 3), out=output)

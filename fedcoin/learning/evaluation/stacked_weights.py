@@ -1,4 +1,16 @@
-"""Layers with weights of several models: each coalition's weights, and what they compute."""
+"""One layer of many models at once: stacked weights, their averages, and what the layer computes.
+
+Notation: `q` models (the clients' and, last, the base), `m` coalitions; `A`, float32 (m, q), the
+coefficients of the models in each coalition's average (`coefficients`).
+
+A layer's weights are stacked over models as kernels (q, out, in) and biases (q, out). The weights
+of all coalitions' averaged models are then one matrix product, `A` by the flattened stack.
+
+Batch normalisation outside training maps x to (x - mean) / sqrt(variance + epsilon) * gamma + beta
+(Ioffe and Szegedy, arXiv:1502.03167, Algorithm 2, with the moving averages). It is not linear in
+the variance, so the four vectors are averaged first and the factor is computed from the averages:
+the normalisation of the averaged model is not the average of the models' normalisations.
+"""
 
 from __future__ import annotations
 
@@ -14,15 +26,17 @@ from fedcoin.learning.model.layers import Activation, BatchNorm, Conv, Dense, La
 
 @dataclass(frozen=True, slots=True)
 class StackedLayer:
-    """One layer of several models: kernels (models, out, in), biases (models, out)."""
+    """The weights of one layer in several models."""
 
     kernels: Floats
+    """float32 (models, out, in)."""
     biases: Floats | None
+    """float32 (models, out); None for a layer without biases."""
 
 
 @dataclass(frozen=True, slots=True)
 class StackedBatchNorm:
-    """One batch normalisation of several models, each array (models, channels)."""
+    """One batch normalisation of several models; each array float32 (models, channels)."""
 
     gammas: Floats | None
     betas: Floats | None
@@ -32,40 +46,69 @@ class StackedBatchNorm:
 
 
 def stack_layer(layer: Dense | Conv, models: Sequence[Weights]) -> StackedLayer:
-    """A layer of all models.
+    """Stack the weights of a dense layer or a convolution.
 
-    A convolution's inputs are (kernel columns, kernel rows, channels).
+    Args:
+        layer: Names the weights.
+        models: float32 weights by name, one mapping for each model.
+
+    Returns:
+        The stack. The inputs of a convolution's kernel are flattened from (kernel columns, kernel
+        rows, channels), the order in which `convolution` lays out the covered inputs.
     """
     order = (1, 0) if isinstance(layer, Dense) else (3, 1, 0, 2)
     kernels = np.stack([model[layer.kernel].transpose(order) for model in models])
     flat = kernels.reshape(*kernels.shape[:2], -1).astype(np.float32)
-    return StackedLayer(flat, _vectors(layer.bias, models))
+    return StackedLayer(flat, _stack_vectors(layer.bias, models))
 
 
 def stack_batch_norm(layer: BatchNorm, models: Sequence[Weights]) -> StackedBatchNorm:
-    """A batch normalisation of all models."""
-    means, variances = _vectors(layer.mean, models), _vectors(layer.variance, models)
+    """Stack the vectors of a batch normalisation.
+
+    Args:
+        layer: Names the vectors.
+        models: float32 weights by name, one mapping for each model.
+
+    Returns:
+        The stack.
+    """
+    means = _stack_vectors(layer.mean, models)
+    variances = _stack_vectors(layer.variance, models)
     assert means is not None
     assert variances is not None
-    gammas, betas = _vectors(layer.gamma, models), _vectors(layer.beta, models)
+    gammas, betas = _stack_vectors(layer.gamma, models), _stack_vectors(layer.beta, models)
     return StackedBatchNorm(gammas, betas, means, variances, layer.epsilon)
 
 
-def _vectors(name: str, models: Sequence[Weights]) -> Floats | None:
+def _stack_vectors(name: str, models: Sequence[Weights]) -> Floats | None:
     return np.stack([model[name] for model in models]).astype(np.float32) if name else None
 
 
 def average_layer(stack: StackedLayer, coefficients: Floats) -> StackedLayer:
-    """Each coalition's weights of one layer."""
+    """Average a layer's weights for each coalition.
+
+    Args:
+        stack: The layer in q models.
+        coefficients: float32 (m, q).
+
+    Returns:
+        The layer in the averaged models of m coalitions.
+    """
     models, width, features = stack.kernels.shape
     kernels = (coefficients @ stack.kernels.reshape(models, -1)).reshape(-1, width, features)
     return StackedLayer(kernels, None if stack.biases is None else coefficients @ stack.biases)
 
 
 def average_batch_norm(stack: StackedBatchNorm, coefficients: Floats) -> StackedLayer:
-    """Each coalition's batch normalisation as x * kernels (models, channels, 1) + biases.
+    """Average a batch normalisation for each coalition, as a factor and an offset by channel.
 
-    The averages of gamma, beta, mean and variance come first: they are the averaged model's.
+    Args:
+        stack: The batch normalisation in q models.
+        coefficients: float32 (m, q).
+
+    Returns:
+        Kernels (m, channels, 1) and biases (m, channels): x * kernels + biases is the
+        normalisation of each averaged model.
     """
     factors = 1 / np.sqrt(coefficients @ stack.variances + np.float32(stack.epsilon))
     if stack.gammas is not None:
@@ -76,47 +119,67 @@ def average_batch_norm(stack: StackedBatchNorm, coefficients: Floats) -> Stacked
     return StackedLayer(factors[:, :, None], offsets)
 
 
-def fold_batch_norm(stack: StackedLayer, normal: StackedLayer) -> StackedLayer:
-    """A layer and the normalisation of its outputs as one."""
-    biases = normal.biases
-    if stack.biases is not None and biases is not None:
-        biases = stack.biases * normal.kernels[:, :, 0] + biases
-    return StackedLayer(stack.kernels * normal.kernels, biases)
+def fold_batch_norm(layer: StackedLayer, norm: StackedLayer) -> StackedLayer:
+    """Merge a layer and the batch normalisation of its outputs into one layer.
+
+    Args:
+        layer: Kernels (m, out, in) and biases (m, out).
+        norm: What `average_batch_norm` returned for the same coalitions, with channels = out.
+
+    Returns:
+        A layer that computes both.
+    """
+    biases = norm.biases
+    if layer.biases is not None and biases is not None:
+        biases = layer.biases * norm.kernels[:, :, 0] + biases
+    return StackedLayer(layer.kernels * norm.kernels, biases)
 
 
 def apply_layers(
-    layers: Sequence[Layer], values: Floats, stacks: Sequence[StackedLayer], part: slice
+    layers: Sequence[Layer], values: Floats, stacks: Sequence[StackedLayer], rows: slice
 ) -> Floats:
-    """Outputs (models, out, examples) of some models' layers for their inputs, or inputs' place.
+    """Compute a sequence of dense and elementwise layers for several coalitions.
 
-    ``stacks`` are the Dense layers' in order, ``part`` which of their models these are.
+    Args:
+        layers: `Dense`, `Scale` and `Activation` layers.
+        values: float32 (coalitions, features, examples), the inputs; overwritten.
+        stacks: The averaged weights of the dense layers, in their order.
+        rows: Which of the stacks' models these coalitions are.
+
+    Returns:
+        float32 (coalitions, out, examples).
     """
-    left = iter(stacks)
+    remaining_stacks = iter(stacks)
     for layer in layers:
         if isinstance(layer, Dense):
-            stack = next(left)
-            values = np.matmul(stack.kernels[part], values)
+            stack = next(remaining_stacks)
+            values = np.matmul(stack.kernels[rows], values)
             if stack.biases is not None:
-                values += stack.biases[part, :, None]
+                values += stack.biases[rows, :, None]
         else:
             apply_in_place(layer, values)
     return values
 
 
 def apply_in_place(layer: Layer, values: Floats) -> None:
-    """Apply a layer without weights in place; values are (coalitions, features, examples)."""
+    """Apply a `Scale` or an `Activation` to values and store the result in them.
+
+    Args:
+        layer: The layer. Softmax runs over the features.
+        values: float32 (coalitions, features, examples).
+    """
     if isinstance(layer, Scale):
         values *= np.float32(layer.factor)
         values += np.float32(layer.offset)
         return
     assert isinstance(layer, Activation)
     if layer.name == "relu":
-        # Several times as fast as with the number 0.
+        # Zeros of the batch's shape: a quarter less time than the number 0 takes (NumPy 2.4).
         np.maximum(values, np.zeros_like(values[:1]), out=values)
     elif layer.name == "tanh":
         np.tanh(values, out=values)
     elif layer.name == "sigmoid":
-        # 1 / (1 + exp(-v)) by way of tanh, which cannot overflow.
+        # 1 / (1 + exp(-v)) = (1 + tanh(v / 2)) / 2, which cannot overflow.
         values *= np.float32(0.5)
         np.tanh(values, out=values)
         values += 1

@@ -1,1 +1,12 @@
-"""Models: read a ModelSpec or Keras JSON, average weights, and check a task's artifacts."""
+"""Models: their architecture, their weights, and whether both are valid.
+
+Decides which architectures and weights are accepted, which models NumPy can compute, and how
+weights are averaged. It knows neither data sets nor coalitions. Only `keras_models` and
+`keras_runtime` import TensorFlow, when their functions are called.
+
+* `spec`: the ModelSpec message and the Keras classes that it may name.
+* `layers`, `layer_reader`, `architecture`: models as graphs of layers that NumPy can compute.
+* `keras_models`, `keras_runtime`: Keras models from and to a ModelSpec.
+* `aggregation`: federated averaging.
+* `artifact_checks`: weights, aggregates and evaluation sets from other machines.
+"""

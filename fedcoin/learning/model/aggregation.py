@@ -1,7 +1,8 @@
-"""Averages of weights: FedAvg over all clients, and the same over any coalition.
+"""Federated averaging (FedAvg): the mean of the clients' weights, weighted by numbers of examples.
 
-FedAvg is McMahan et al., *Communication-Efficient Learning of Deep Networks from Decentralized
-Data* (arXiv:1602.05629), Algorithm 1: each client weighs as many examples as it trained on.
+Source: McMahan, Moore, Ramage, Hampson, Agüera y Arcas, *Communication-Efficient Learning of Deep
+Networks from Decentralized Data* (arXiv:1602.05629), Algorithm 1. With the weights `w_k` and the
+number of training examples `s_k` of client k, the aggregate is sum_k (s_k / sum_j s_j) w_k.
 """
 
 from __future__ import annotations
@@ -17,17 +18,28 @@ from fedcoin.data.errors import RefusalError
 from fedcoin.learning.errors import LearningCode
 
 Weights = Mapping[str, npt.NDArray[np.generic]]
+"""A model's weights by name, in the model's order."""
 
 MAX_NUM_SAMPLES = 1_000_000_000
+"""How many training examples one client may claim."""
 
 
 def federated_average(
     weights: Sequence[Weights], num_samples: Sequence[int]
 ) -> dict[str, npt.NDArray[np.float32]]:
-    """The average of the clients' float32 weights, each weighed by its number of examples.
+    """Average the clients' weights. Sums in float64, client after client, and rounds once.
 
-    Sums in float64, client after client, and rounds once. Raises Refusal NO_CLIENTS,
-    BAD_SAMPLES, or WRONG_NAMES and WRONG_SHAPE when two clients' weights do not match.
+    Args:
+        weights: float32 weights of each client, all with the same names and shapes.
+        num_samples: Training examples of each client, each from 1 to `MAX_NUM_SAMPLES`.
+
+    Returns:
+        The average by name.
+
+    Raises:
+        RefusalError: NO_CLIENTS when there are none; BAD_SAMPLES when a number is out of range or
+            the two lists differ in length; WRONG_NAMES or WRONG_SHAPE when a client's weights
+            differ from the first client's in names or shapes.
     """
     shares = sample_shares(num_samples)
     if len(weights) != len(num_samples):
@@ -38,15 +50,27 @@ def federated_average(
             field="num_samples",
         )
     sums = {name: np.zeros(array.shape, np.float64) for name, array in weights[0].items()}
-    for client, (given, share) in enumerate(zip(weights, shares, strict=True)):
-        _check_same(sums, given, client)
+    for client, (arrays, share) in enumerate(zip(weights, shares, strict=True)):
+        _check_same_model(sums, arrays, client)
         for name in sums:
-            sums[name] += share * given[name].astype(np.float64)
+            sums[name] += share * arrays[name].astype(np.float64)
     return {name: total.astype(np.float32) for name, total in sums.items()}
 
 
 def average_files(paths: Sequence[Path], num_samples: Sequence[int]) -> bytes:
-    """``federated_average`` from files of tensors to encoded tensors, for a worker process."""
+    """Average weights that lie in files; for a worker process.
+
+    Args:
+        paths: The file of each client's encoded tensors.
+        num_samples: Training examples of each client.
+
+    Returns:
+        The average as encoded tensors.
+
+    Raises:
+        RefusalError: As in `federated_average` and `decode_tensors`.
+        OSError: A file cannot be read.
+    """
     weights = [decode_tensors(path.read_bytes()) for path in paths]
     return encode_tensors(federated_average(weights, num_samples))
 
@@ -79,15 +103,15 @@ def sample_shares(num_samples: Sequence[int]) -> list[float]:
     return [samples / total for samples in num_samples]
 
 
-def _check_same(first: Weights, given: Weights, client: int) -> None:
-    if list(first) != list(given):
+def _check_same_model(first: Weights, weights: Weights, client: int) -> None:
+    if list(first) != list(weights):
         raise RefusalError(
             LearningCode.WRONG_NAMES,
-            f"the weights of client {client} are named {list(given)[:8]}, "
-            f"those of the first client {list(first)[:8]}; they must be the same model's",
+            f"the weights of client {client} are named {list(weights)[:8]}, "
+            f"those of the first client {list(first)[:8]}; all clients must train the same model",
             field="weights",
         )
-    for name, array in given.items():
+    for name, array in weights.items():
         if array.shape != first[name].shape:
             raise RefusalError(
                 LearningCode.WRONG_SHAPE,

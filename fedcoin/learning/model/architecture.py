@@ -1,8 +1,9 @@
-"""Which models NumPy can compute, read from their architecture alone.
+"""Decide from a Keras architecture whether NumPy can compute the model, and read it as a graph.
 
-Chains and graphs of dense layers, 2-D convolutions, pooling, batch normalisation, sums and joins of
-values, activations and dropout (nothing, outside training), each called once. For anything else
-``plain_graph`` says None, and Keras does it.
+NumPy computes sequences and graphs of dense layers, 2-D convolutions, pooling, batch normalisation,
+sums and concatenations of values, and activations. Dropout is accepted and does nothing outside
+training. Each layer must be called exactly once. For any other model `read_graph` returns None, and
+Keras evaluates it.
 """
 
 from __future__ import annotations
@@ -12,70 +13,71 @@ from dataclasses import dataclass
 from typing import Any
 
 from fedcoin.learning.model.layer_reader import LayerReader, Value
-from fedcoin.learning.model.layers import Graph, Layer, is_sequential
+from fedcoin.learning.model.layers import Graph
 from fedcoin.learning.model.spec import parse_architecture
 from fedcoin.v1 import artifact_pb2
 
 
 def read_graph(spec: artifact_pb2.ModelSpec) -> Graph | None:
-    """The model from its input to its outputs, or None when it is not plain.
+    """Read a model as a graph of layers that NumPy computes.
 
-    Raises Refusal WRONG_SHAPE when the architecture's weights are not those that the spec lists,
-    BAD_MODEL when its width is not ``num_classes``.
+    Args:
+        spec: The model, checked by `spec.check_spec`.
+
+    Returns:
+        The graph from the input to the outputs, or None when NumPy cannot compute the model.
+
+    Raises:
+        RefusalError: WRONG_SHAPE when the architecture's weights are not those that the spec
+            lists; BAD_MODEL when its width is not `num_classes`.
     """
     model = parse_architecture(spec.keras_json)
-    calls = _calls(model)
-    if not calls or not _takes(calls[0], tuple(spec.input_shape)):
+    calls = _list_calls(model)
+    if not calls or not _is_input_layer(calls[0], tuple(spec.input_shape)):
         return None
     reader = LayerReader(spec)
     values: dict[str, Value] = {calls[0].layer: reader.input}
     for call in calls[1:]:
-        value = reader.read(call.kind, call.config, [values[name] for name in call.inputs])
+        value = reader.read(call.class_name, call.config, [values[name] for name in call.inputs])
         if value is None:
             return None
         values[call.layer] = value
     return reader.finish(values[calls[-1].layer])
 
 
-def plain_layers(spec: artifact_pb2.ModelSpec) -> tuple[Layer, ...] | None:
-    """The layers of a plain graph that is a chain; None for any other. Raises the same."""
-    graph = read_graph(spec)
-    return tuple(node.layer for node in graph) if graph and is_sequential(graph) else None
-
-
 @dataclass(frozen=True, slots=True)
 class _Call:
-    """A layer, and the names of the layers whose outputs it takes."""
+    """A layer by name, and the names of the layers whose outputs it reads."""
 
     layer: str
-    kind: str
+    class_name: str
     config: dict[str, Any]
     inputs: tuple[str, ...]
 
 
-def _calls(model: Mapping[str, Any]) -> list[_Call] | None:
-    """The layers in the order of the model's weights, the input first, the output last."""
+def _list_calls(model: Mapping[str, Any]) -> list[_Call] | None:
+    """List the layers in the order of the model's weights, the input first, the output last."""
     config = model.get("config")
     layers = config.get("layers") if isinstance(config, dict) else None
-    if not isinstance(layers, list) or not all(_is_plain(layer) for layer in layers):
+    if not isinstance(layers, list) or not all(_is_keras_layer(layer) for layer in layers):
         return None
     if model.get("class_name") == "Sequential":
-        names = [str(place) for place in range(len(layers))]
+        names = [str(index) for index in range(len(layers))]
         inputs = [(), *((name,) for name in names[:-1])]
         return [
-            _Call(name, layer["class_name"], layer["config"], before)
-            for name, layer, before in zip(names, layers, inputs, strict=False)
+            _Call(name, layer["class_name"], layer["config"], layer_inputs)
+            for name, layer, layer_inputs in zip(names, layers, inputs, strict=False)
         ]
     assert isinstance(config, dict)
-    calls = [call for layer in layers if (call := _graph_call(layer)) is not None]
-    ends = [_end(config.get(key)) for key in ("input_layers", "output_layers")]
+    calls = [call for layer in layers if (call := _functional_call(layer)) is not None]
+    ends = [_layer_of_output(config.get(key)) for key in ("input_layers", "output_layers")]
     names = [call.layer for call in calls]
     if len(calls) < len(layers) or not names or ends != [names[0], names[-1]]:
         return None
-    return calls if _is_in_order(calls) else None
+    return calls if _is_in_keras_order(calls) else None
 
 
-def _is_plain(layer: object) -> bool:
+def _is_keras_layer(layer: object) -> bool:
     return (
         isinstance(layer, dict)
         and layer.get("module") == "keras.layers"
@@ -84,49 +86,53 @@ def _is_plain(layer: object) -> bool:
     )
 
 
-def _graph_call(layer: Mapping[str, Any]) -> _Call | None:
-    """A layer of a Functional model; None unless it is called once, on whole outputs.
+def _functional_call(layer: Mapping[str, Any]) -> _Call | None:
+    """Read a layer of a Functional model; None unless it is called once, on whole outputs.
 
-    And as Keras calls it by itself: ``training=True`` would be another layer.
+    Arguments besides the inputs must have their defaults: with `training=True`, for example, a
+    dropout would not be the identity.
     """
     nodes, name = layer.get("inbound_nodes"), layer.get("name")
     if not isinstance(nodes, list) or not isinstance(name, str):
         return None
-    kind, config = layer["class_name"], layer["config"]
-    if not nodes and kind == "InputLayer":
-        return _Call(name, kind, config, ())
+    class_name, config = layer["class_name"], layer["config"]
+    if not nodes and class_name == "InputLayer":
+        return _Call(name, class_name, config, ())
     node = nodes[0] if len(nodes) == 1 and isinstance(nodes[0], dict) else {}
-    arguments, named = node.get("args"), node.get("kwargs")
-    if not isinstance(named, dict) or any(value not in (None, False) for value in named.values()):
+    arguments, keywords = node.get("args"), node.get("kwargs")
+    if not isinstance(keywords, dict) or not isinstance(arguments, list) or len(arguments) != 1:
         return None
-    if not isinstance(arguments, list) or len(arguments) != 1:
+    if any(value not in (None, False) for value in keywords.values()):
         return None
-    several = isinstance(arguments[0], list)
-    found = [_source(tensor) for tensor in (arguments[0] if several else arguments)]
-    inputs = tuple(source for source in found if source is not None)
-    plain = len(inputs) == len(found) and (len(inputs) > 1) is several
-    return _Call(name, kind, config, inputs) if plain else None
+    is_list = isinstance(arguments[0], list)
+    sources = [_source_layer(tensor) for tensor in (arguments[0] if is_list else arguments)]
+    inputs = tuple(source for source in sources if source is not None)
+    if len(inputs) < len(sources) or (len(inputs) > 1) is not is_list:
+        return None
+    return _Call(name, class_name, config, inputs)
 
 
-def _source(tensor: object) -> str | None:
-    """Whose output a tensor in the JSON is."""
+def _source_layer(tensor: object) -> str | None:
+    """Return the name of the layer that outputs a tensor in the JSON."""
     config = tensor.get("config") if isinstance(tensor, dict) else None
-    return _end(config.get("keras_history")) if isinstance(config, dict) else None
+    return _layer_of_output(config.get("keras_history")) if isinstance(config, dict) else None
 
 
-def _end(place: object) -> str | None:
-    """The layer of [name, 0, 0]: its only call, its only output."""
-    if isinstance(place, list) and len(place) == 1:
-        place = place[0]
-    plain = isinstance(place, list) and len(place) == 3 and place[1:] == [0, 0]
-    return place[0] if plain and isinstance(place[0], str) else None  # type: ignore[index]
+def _layer_of_output(history: object) -> str | None:
+    """Return the layer's name of [name, 0, 0], the first output of its first call."""
+    if isinstance(history, list) and len(history) == 1:
+        history = history[0]
+    if not isinstance(history, list) or len(history) != 3 or history[1:] != [0, 0]:
+        return None
+    return history[0] if isinstance(history[0], str) else None
 
 
-def _is_in_order(calls: Sequence[_Call]) -> bool:
-    """Whether the layers stand as Keras lists them, and their weights, once it rebuilt the model.
+def _is_in_keras_order(calls: Sequence[_Call]) -> bool:
+    """Tell whether Keras keeps this order of layers, and so of weights, when it builds the model.
 
-    The farthest from the output come first; of equals, the one that a depth-first search from the
-    output meets first (``keras.src.ops.function.map_graph``).
+    Keras sorts layers by depth, the farthest from the output first, and layers of one depth in the
+    order in which a depth-first search from the output visits them
+    (`keras.src.ops.function.map_graph`).
     """
     parents = {call.layer: call.inputs for call in calls}
     known: set[str] = set()
@@ -134,36 +140,37 @@ def _is_in_order(calls: Sequence[_Call]) -> bool:
         if call.layer in known or not known.issuperset(call.inputs):
             return False
         known.add(call.layer)
-    met, left = _search(parents, calls[-1].layer)
+    visits, post_order = _depth_first_search(parents, calls[-1].layer)
     depths: dict[str, int] = {}
-    for name in reversed(left):
+    for name in reversed(post_order):
         depth = depths.setdefault(name, 0)
         for parent in parents[name]:
             depths[parent] = max(depth + 1, depths.get(parent, 0))
-    return sorted(met, key=lambda name: (-depths[name], met[name])) == list(parents)
+    return sorted(visits, key=lambda name: (-depths[name], visits[name])) == list(parents)
 
 
-def _search(parents: Mapping[str, Sequence[str]], output: str) -> tuple[dict[str, int], list[str]]:
-    """A depth-first search: when each layer is met, and the order in which they are left."""
-    met: dict[str, int] = {output: 0}
-    left: list[str] = []
-    under_way: list[tuple[str, Iterator[str]]] = [(output, iter(parents[output]))]
-    while under_way:
-        name, rest = under_way[-1]
-        parent = next((parent for parent in rest if parent not in met), None)
+def _depth_first_search(
+    parents: Mapping[str, Sequence[str]], output: str
+) -> tuple[dict[str, int], list[str]]:
+    """Return each layer's position in the order of visits, and the layers in post-order."""
+    visits: dict[str, int] = {output: 0}
+    post_order: list[str] = []
+    stack: list[tuple[str, Iterator[str]]] = [(output, iter(parents[output]))]
+    while stack:
+        name, remaining = stack[-1]
+        parent = next((parent for parent in remaining if parent not in visits), None)
         if parent is None:
-            left.append(name)
-            under_way.pop()
+            post_order.append(name)
+            stack.pop()
         else:
-            met[parent] = len(met)
-            under_way.append((parent, iter(parents[parent])))
-    return met, left
+            visits[parent] = len(visits)
+            stack.append((parent, iter(parents[parent])))
+    return visits, post_order
 
 
-def _takes(call: _Call, shape: tuple[int, ...]) -> bool:
-    batch_shape = call.config.get("batch_shape")
+def _is_input_layer(call: _Call, input_shape: tuple[int, ...]) -> bool:
     return (
-        call.kind == "InputLayer"
+        call.class_name == "InputLayer"
         and call.config.get("dtype") == "float32"
-        and batch_shape == [None, *shape]
+        and call.config.get("batch_shape") == [None, *input_shape]
     )

@@ -1,7 +1,7 @@
-"""Are a task's artifacts what they say they are?
+"""Check weights, aggregates and evaluation sets that came from other machines.
 
-A validator asks before it votes for an OpenTask; a coordinator asks before it takes an update.
-The cheap checks come first: names, shapes, dtypes, sizes; then the numbers themselves.
+Miners check all files of a job before they evaluate it or vote for it; a coordinator checks each
+update. The cheap checks come first: names, shapes, dtypes and sizes, then the numbers themselves.
 """
 
 from __future__ import annotations
@@ -23,14 +23,15 @@ from fedcoin.learning.model.spec import parse_spec, weight_shapes
 from fedcoin.v1 import artifact_pb2
 
 MAX_MAGNITUDE = 1e9
-"""Weights beyond this overflow in a coalition's model before they mean anything."""
+"""Absolute value of a weight or an input. Larger ones overflow float32 in a layer's sums."""
 
 AGGREGATE_TOLERANCE = 1e-5
-"""How far the aggregate may be from FedAvg, relative to max(1, the largest absolute weight of a
-tensor): another order of summation, not another model."""
+"""How far a weight of the aggregate may be from the federated average, relative to the larger of 1
+and the tensor's largest absolute weight. Covers another order of summation in float32 (2^-24 is
+6e-8), not another model."""
 
-PIECE_BYTES = 4 << 20
-"""How much of an evaluation set is looked at, and in memory, at a time."""
+_PIECE_BYTES = 4 << 20
+"""How many bytes of an evaluation set are in memory at a time while it is checked."""
 
 Array = npt.NDArray[np.generic]
 T = TypeVar("T")
@@ -47,16 +48,25 @@ def check_job_artifacts(
     evaluation_size: int | None = None,
     num_samples: Sequence[int] | None = None,
 ) -> None:
-    """Raise a Refusal if the artifacts of a task do not fit together.
+    """Check that a job's model, weights and evaluation set fit together.
 
-    ``base``, ``aggregate`` and ``updates`` are float32 weights by name; ``x`` has shape
-    (m, *input_shape), ``y`` shape (m,). ``evaluation_size`` is what the task declares m to be;
-    with ``num_samples`` the aggregate must be the FedAvg of the updates. Codes: NO_CLIENTS,
-    WRONG_NAMES, WRONG_SHAPE, WRONG_DTYPE, NOT_FINITE, OUT_OF_RANGE, WRONG_SIZE,
-    LABEL_OUT_OF_RANGE, WRONG_AGGREGATE, BAD_SAMPLES.
+    Args:
+        spec: The model, checked by `spec.check_spec`.
+        base: The base weights by name.
+        aggregate: The averaged weights by name.
+        updates: Each client's weights by name.
+        x: The evaluation set's inputs.
+        y: Its labels.
+        evaluation_size: How many examples the set must have; None for any number.
+        num_samples: Training examples of each client. With it, the aggregate must be the federated
+            average of the updates; without it, only the aggregate's shapes and numbers are checked.
+
+    Raises:
+        RefusalError: NO_CLIENTS when there are no updates; otherwise as in `check_weights`,
+            `check_evaluation_set` and `check_aggregate`.
     """
     if not updates:
-        raise RefusalError(LearningCode.NO_CLIENTS, "the task has no clients", field="updates")
+        raise RefusalError(LearningCode.NO_CLIENTS, "there are no updates", field="updates")
     check_weights(spec, base, "base")
     check_weights(spec, aggregate, "aggregate")
     for client, update in enumerate(updates):
@@ -76,9 +86,20 @@ def check_job_files(
     evaluation_size: int | None = None,
     num_samples: Sequence[int] | None = None,
 ) -> None:
-    """``check_task_artifacts`` on artifact files.
+    """Check a job's artifacts that lie in files.
 
-    Also raises what ``parse_spec`` and ``decode_tensors`` raise (DataCode), and OSError.
+    Args:
+        model: The file of a serialised ModelSpec.
+        base: The tensors of the base weights.
+        aggregate: The tensors of the averaged weights.
+        updates: The tensors of each client's weights.
+        evaluation: The tensors `x` and `y` of the evaluation set.
+        evaluation_size: As in `check_job_artifacts`.
+        num_samples: As in `check_job_artifacts`.
+
+    Raises:
+        RefusalError: As in `check_job_artifacts`, `parse_spec` and `decode_tensors`.
+        OSError: A file cannot be read.
     """
     spec = parse_spec(model.read_bytes())
     x, y = open_evaluation_set(evaluation)
@@ -95,44 +116,78 @@ def check_job_files(
 
 
 def check_update_file(model: Path, update: Path) -> None:
-    """``check_weights`` on an artifact file. Also raises what ``decode_tensors`` raises."""
+    """Check a client's weights that lie in a file.
+
+    Args:
+        model: The file of a serialised ModelSpec.
+        update: The tensors of the client's weights.
+
+    Raises:
+        RefusalError: As in `check_weights`, `parse_spec` and `decode_tensors`.
+        OSError: A file cannot be read.
+    """
     spec = parse_spec(model.read_bytes())
     check_weights(spec, decode_tensors(update.read_bytes()), "update")
 
 
-def check_weights(spec: artifact_pb2.ModelSpec, weights: Weights, what: str) -> None:
-    """Raise a Refusal if ``weights`` are not the model's: names, shapes, float32, finite numbers.
+def check_weights(spec: artifact_pb2.ModelSpec, weights: Weights, description: str) -> None:
+    """Check that weights are a model's, and finite.
 
-    ``what`` names them in the message. Codes: WRONG_NAMES, WRONG_SHAPE, WRONG_DTYPE, NOT_FINITE,
-    OUT_OF_RANGE.
+    Args:
+        spec: The model.
+        weights: The weights by name.
+        description: What they are, for error messages, such as "base".
+
+    Raises:
+        RefusalError: WRONG_NAMES when names or their order differ from the spec; WRONG_SHAPE;
+            WRONG_DTYPE when a tensor is not float32; NOT_FINITE; OUT_OF_RANGE when a number's
+            absolute value exceeds `MAX_MAGNITUDE`.
     """
     shapes = weight_shapes(spec)
     if list(weights) != list(shapes):
         raise RefusalError(
             LearningCode.WRONG_NAMES,
-            f"{what} holds {_some(list(weights))}, but the model's weights are "
-            f"{_some(list(shapes))}, in this order",
-            field=what,
+            f"{description} holds {_format_names(list(weights))}, but the model's weights are "
+            f"{_format_names(list(shapes))}, in this order",
+            field=description,
         )
     for name, shape in shapes.items():
-        _check_tensor(weights[name], shape, f"{what}.{name}")
+        _check_tensor(weights[name], shape, f"{description}.{name}")
 
 
 def open_evaluation_set(path: Path) -> tuple[MappedArray | Array, Array]:
-    """The ``x``, which stays in the file, and the ``y`` of an evaluation set's artifact.
+    """Open the file of an evaluation set.
 
-    Raises what ``map_tensors`` raises, and Refusal WRONG_NAMES.
+    Args:
+        path: A file with the tensors `x` and `y`.
+
+    Returns:
+        `x`, which stays in the file until it is read, and `y`.
+
+    Raises:
+        RefusalError: As in `evaluation_arrays` and `map_tensors`.
+        OSError: The file cannot be read.
     """
     x, y = evaluation_arrays(map_tensors(path))
     return x, y.read() if isinstance(y, MappedArray) else y
 
 
 def evaluation_arrays(tensors: Mapping[str, T]) -> tuple[T, T]:
-    """The ``x`` and ``y`` of an evaluation set's artifact, or Refusal WRONG_NAMES."""
+    """Pick the inputs and the labels from the tensors of an evaluation set.
+
+    Args:
+        tensors: The tensors by name.
+
+    Returns:
+        `x` and `y`.
+
+    Raises:
+        RefusalError: WRONG_NAMES when the names are not exactly `x` and `y`.
+    """
     if set(tensors) != {"x", "y"}:
         raise RefusalError(
             LearningCode.WRONG_NAMES,
-            f"an evaluation set holds the tensors x and y; this one {_some(list(tensors))}",
+            f"an evaluation set holds the tensors x and y; this one {_format_names(list(tensors))}",
             field="evaluation",
         )
     return tensors["x"], tensors["y"]
@@ -144,23 +199,31 @@ def check_evaluation_set(
     y: Array,
     evaluation_size: int | None = None,
 ) -> None:
-    """Raise a Refusal if an evaluation set does not fit the model or its declared size.
+    """Check that an evaluation set fits the model and has its declared size.
 
-    ``x`` is float32 (or int32) of shape (m, *input_shape), ``y`` uint8, int32 or int64 of shape
-    (m,), 0 <= y < num_classes. Codes: WRONG_SHAPE, WRONG_SIZE, WRONG_DTYPE, NOT_FINITE,
-    OUT_OF_RANGE, LABEL_OUT_OF_RANGE.
+    Args:
+        spec: The model.
+        x: Inputs, which must be float32 or int32 of shape (m, *input_shape).
+        y: Labels, which must be uint8, int32 or int64 of shape (m,), from 0 to num_classes - 1.
+        evaluation_size: What m must be; None for any number above 0.
+
+    Raises:
+        RefusalError: WRONG_SHAPE when shapes differ or the set is empty; WRONG_SIZE when m is not
+            `evaluation_size`; WRONG_DTYPE; NOT_FINITE; OUT_OF_RANGE when an input's absolute value
+            exceeds `MAX_MAGNITUDE`; LABEL_OUT_OF_RANGE.
     """
     if y.ndim != 1 or x.shape != (len(y), *spec.input_shape) or not len(y):
         raise RefusalError(
             LearningCode.WRONG_SHAPE,
             f"the evaluation set has x of shape {x.shape} and y of shape {y.shape}; the model "
-            f"wants x of shape (m, {', '.join(map(str, spec.input_shape))}) and y of shape (m,)",
+            f"takes x of shape (m, {', '.join(map(str, spec.input_shape))}) and y of shape (m,), "
+            "with m at least 1",
             field="evaluation",
         )
     if evaluation_size is not None and len(y) != evaluation_size:
         raise RefusalError(
             LearningCode.WRONG_SIZE,
-            f"the evaluation set holds {len(y)} examples; the task says {evaluation_size}",
+            f"the evaluation set holds {len(y)} examples; it was declared with {evaluation_size}",
             field="evaluation.size",
             limit=str(evaluation_size),
         )
@@ -171,14 +234,14 @@ def check_evaluation_set(
             "int32, y uint8, int32 or int64",
             field="evaluation",
         )
-    rows = max(1, PIECE_BYTES // (4 * math.prod(spec.input_shape)))
+    rows = max(1, _PIECE_BYTES // (4 * math.prod(spec.input_shape)))
     for start in range(0, len(y), rows):
         _check_numbers(x[start : start + rows], "evaluation.x")
     low, high = int(y.min()), int(y.max())
     if low < 0 or high >= spec.num_classes:
         raise RefusalError(
             LearningCode.LABEL_OUT_OF_RANGE,
-            f"the evaluation set has the label {low if low < 0 else high}; the model tells apart "
+            f"the evaluation set has the label {low if low < 0 else high}; the model's classes are "
             f"0 to {spec.num_classes - 1}",
             field="evaluation.y",
             limit=str(spec.num_classes - 1),
@@ -188,7 +251,17 @@ def check_evaluation_set(
 def check_aggregate(
     aggregate: Weights, updates: Sequence[Weights], num_samples: Sequence[int]
 ) -> None:
-    """Raise Refusal WRONG_AGGREGATE if ``aggregate`` is not the FedAvg of the updates."""
+    """Check that an aggregate is the federated average of the updates.
+
+    Args:
+        aggregate: float32 weights by name, as the updates'.
+        updates: Each client's float32 weights by name.
+        num_samples: Training examples of each client.
+
+    Raises:
+        RefusalError: WRONG_AGGREGATE when a weight differs by more than `AGGREGATE_TOLERANCE`
+            allows; BAD_SAMPLES as in `federated_average`.
+    """
     expected = federated_average(updates, num_samples)
     for name, array in expected.items():
         scale = max(1.0, float(np.abs(array).max()))
@@ -196,52 +269,52 @@ def check_aggregate(
         if distance > AGGREGATE_TOLERANCE * scale:
             raise RefusalError(
                 LearningCode.WRONG_AGGREGATE,
-                f"aggregate.{name} is {distance:.3g} off the average of the updates by samples; "
-                "aggregate exactly the updates that the task lists",
+                f"aggregate.{name} differs by {distance:.3g} from the average of the updates "
+                "weighted by num_samples; aggregate exactly the updates that are listed",
                 field=f"aggregate.{name}",
                 limit=f"{AGGREGATE_TOLERANCE * scale:.3g}",
             )
 
 
-def _check_tensor(array: Array, shape: tuple[int, ...], where: str) -> None:
+def _check_tensor(array: Array, shape: tuple[int, ...], field: str) -> None:
     if array.shape != shape:
         raise RefusalError(
             LearningCode.WRONG_SHAPE,
-            f"{where} has shape {array.shape}; the model wants {shape}",
-            field=where,
+            f"{field} has shape {array.shape}; the model's is {shape}",
+            field=field,
             limit=str(shape),
         )
     if array.dtype != np.float32:
         raise RefusalError(
             LearningCode.WRONG_DTYPE,
-            f"{where} is {array.dtype}; weights must be float32",
-            field=where,
+            f"{field} is {array.dtype}; weights must be float32",
+            field=field,
             limit="float32",
         )
-    _check_numbers(array, where)
+    _check_numbers(array, field)
 
 
-def _check_numbers(array: Array, where: str) -> None:
+def _check_numbers(array: Array, field: str) -> None:
     if array.dtype != np.float32:
         return
-    # A NaN makes both NaN, so one pass each finds everything.
+    # A NaN anywhere makes minimum and maximum NaN, so two passes find everything.
     low, high = float(array.min()), float(array.max())
     if not np.isfinite(low) or not np.isfinite(high):
         raise RefusalError(
             LearningCode.NOT_FINITE,
-            f"{where} holds NaN or infinity; every number must be finite",
-            field=where,
+            f"{field} holds NaN or infinity; every number must be finite",
+            field=field,
         )
     if max(-low, high) > MAX_MAGNITUDE:
         raise RefusalError(
             LearningCode.OUT_OF_RANGE,
-            f"{where} holds {low if -low > high else high:.4g}; the limit is {MAX_MAGNITUDE:.0e} "
-            "either way",
-            field=where,
+            f"{field} holds {low if -low > high else high:.4g}; numbers must be within "
+            f"{-MAX_MAGNITUDE:.0e} and {MAX_MAGNITUDE:.0e}",
+            field=field,
             limit=f"{MAX_MAGNITUDE:.0e}",
         )
 
 
-def _some(names: list[str]) -> str:
-    shown = ", ".join(name[:64] for name in names[:8])
-    return f"({shown}{', ...' if len(names) > 8 else ''})"
+def _format_names(names: list[str]) -> str:
+    listed = ", ".join(name[:64] for name in names[:8])
+    return f"({listed}{', ...' if len(names) > 8 else ''})"

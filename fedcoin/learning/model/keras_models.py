@@ -1,7 +1,7 @@
-"""Keras models: by name, to a ModelSpec, from one, and their weights by name.
+"""Keras models: build one by name, turn it into a ModelSpec and back, read and set its weights.
 
-A ModelSpec's weights are those of ``model.weights`` (batch normalisation's moving averages
-included), in this order, named by their Keras paths without the model's own name.
+A ModelSpec lists the weights of `model.weights` (the moving averages of batch normalisation
+included) in that order, under their Keras paths without the model's own name.
 """
 
 from __future__ import annotations
@@ -21,15 +21,28 @@ from fedcoin.learning.model.spec import check_spec, parse_architecture, parse_sp
 from fedcoin.v1 import artifact_pb2
 
 MODEL_NAMES = ("mlp", "cnn")
-"""``mlp``: the paper's network with one hidden layer of 128. ``cnn``: two 3x3 convolutions of 16
-and 32 channels with pooling, then a dense layer of 64; for images."""
+"""`mlp` is the paper's network, one hidden layer of 128 units. `cnn`, for images, is two 3 x 3
+convolutions of 16 and 32 channels, each with max-pooling, and a dense layer of 64 units."""
 
 
-def build_named_model(name: str, input_shape: Sequence[int], classes: int, seed: int = 0) -> Any:
-    """A fresh Keras model, its weights drawn by ``seed``.
+def build_named_model(
+    name: str, input_shape: Sequence[int], num_classes: int, seed: int = 0
+) -> Any:
+    """Build one of the models of this package.
 
-    ``input_shape`` is one example's, (height, width) or (height, width, channels) for ``cnn``.
-    Raises Refusal UNKNOWN_MODEL, or BAD_MODEL when the shape does not suit it.
+    Args:
+        name: One of `MODEL_NAMES`.
+        input_shape: The shape of one example; for `cnn` (height, width) or (height, width,
+            channels) with sides of at least 4.
+        num_classes: How many classes the model tells apart.
+        seed: Seeds the initial weights.
+
+    Returns:
+        A Keras model with initial weights.
+
+    Raises:
+        RefusalError: UNKNOWN_MODEL when there is no model of that name; BAD_MODEL when it cannot
+            take examples of that shape.
     """
     if name not in MODEL_NAMES:
         raise RefusalError(
@@ -47,16 +60,24 @@ def build_named_model(name: str, input_shape: Sequence[int], classes: int, seed:
         )
     keras = keras_runtime.load_keras()
     keras.utils.set_random_seed(seed)
-    keras.backend.clear_session()  # so that layers are numbered alike every time
-    layers = _mlp(keras) if name == "mlp" else _cnn(keras, tuple(input_shape))
-    layers.append(keras.layers.Dense(classes, activation="softmax"))
+    keras.backend.clear_session()  # resets the counters in layer names, which the spec contains
+    layers = _mlp_layers(keras) if name == "mlp" else _cnn_layers(keras, tuple(input_shape))
+    layers.append(keras.layers.Dense(num_classes, activation="softmax"))
     return keras.Sequential([keras.Input(tuple(input_shape)), *layers], name=name)
 
 
 def spec_from_model(model: Any) -> bytes:
-    """The serialised ModelSpec of a built Keras model with one input and one output per class.
+    """Describe a Keras model as a ModelSpec.
 
-    Raises the Refusals of ``spec.check_spec``: what this makes, anybody can read.
+    Args:
+        model: A built Keras model with one input and one output for each class.
+
+    Returns:
+        The serialised ModelSpec, which `parse_spec` accepts.
+
+    Raises:
+        RefusalError: As in `spec.check_spec`, when the model is too large or has layers or dtypes
+            that are not allowed.
     """
     config = json.loads(model.to_json())
     config.pop("compile_config", None)
@@ -66,15 +87,15 @@ def spec_from_model(model: Any) -> bytes:
         num_classes=int(model.output_shape[-1]),
     )
     names: set[str] = set()
-    for place, weight in enumerate(model.weights):
+    for index, weight in enumerate(model.weights):
         path = weight.path.removeprefix(f"{model.name}/")
-        name = path if path not in names else f"{path}:{place}"
+        name = path if path not in names else f"{path}:{index}"
         names.add(name)
-        floats = str(weight.dtype) == "float32"
+        is_float32 = str(weight.dtype) == "float32"
         spec.weights.add(
             name=name,
             dtype=artifact_pb2.TENSOR_DTYPE_FLOAT32
-            if floats
+            if is_float32
             else artifact_pb2.TENSOR_DTYPE_UNSPECIFIED,
             shape=[int(size) for size in weight.shape],
         )
@@ -83,10 +104,17 @@ def spec_from_model(model: Any) -> bytes:
 
 
 def model_from_spec(raw: bytes) -> Any:
-    """The Keras model of a serialised ModelSpec, with fresh weights.
+    """Build the Keras model that a ModelSpec describes.
 
-    Raises the Refusals of ``spec.parse_spec``; BAD_MODEL when Keras cannot build it or it has
-    other inputs or outputs than the spec says; WRONG_SHAPE when it has other weights.
+    Args:
+        raw: A serialised ModelSpec, possibly from an untrusted sender.
+
+    Returns:
+        The Keras model with initial weights.
+
+    Raises:
+        RefusalError: As in `spec.parse_spec`; BAD_MODEL when Keras cannot build it or its inputs or
+            outputs differ from the spec; WRONG_SHAPE when its weights differ from the spec.
     """
     spec = parse_spec(raw)
     model = model_from_json(spec.keras_json)
@@ -94,7 +122,7 @@ def model_from_spec(raw: bytes) -> Any:
     if shapes != list(weight_shapes(spec).values()):
         raise RefusalError(
             LearningCode.WRONG_SHAPE,
-            "the weights of the spec are not the architecture's: it lists "
+            "the spec's weights do not match its architecture: it lists the shapes "
             f"{list(weight_shapes(spec).values())[:8]}, the model has {shapes[:8]}",
             field="weights",
         )
@@ -110,13 +138,24 @@ def model_from_spec(raw: bytes) -> Any:
 
 
 def model_from_json(keras_json: str) -> Any:
-    """A fresh Keras model from its architecture, checked by ``spec.architecture``, in safe mode."""
+    """Build a Keras model from its architecture, in Keras' safe mode.
+
+    Args:
+        keras_json: What `model.to_json()` returns.
+
+    Returns:
+        The Keras model with initial weights.
+
+    Raises:
+        RefusalError: As in `spec.parse_architecture`; BAD_MODEL when Keras cannot build the model
+            or it has several inputs or outputs.
+    """
     config = parse_architecture(keras_json)
     keras = keras_runtime.load_keras()
     try:
         model = keras.saving.deserialize_keras_object(config, safe_mode=True)
         shapes = (model.input_shape, model.output_shape)
-    except Exception as error:  # Keras raises whatever it meets
+    except Exception as error:  # a configuration can make Keras raise any class of exception
         raise RefusalError(
             LearningCode.BAD_MODEL,
             f"Keras cannot build the model: {str(error).strip().splitlines()[0][:300]}",
@@ -132,50 +171,74 @@ def model_from_json(keras_json: str) -> Any:
 
 
 def named_weights(model: Any, spec: artifact_pb2.ModelSpec) -> dict[str, npt.NDArray[np.float32]]:
-    """The model's weights under the spec's names."""
+    """Return a model's present weights under the spec's names.
+
+    Args:
+        model: The Keras model.
+        spec: Its ModelSpec.
+
+    Returns:
+        The weights in the spec's order.
+    """
     arrays = [np.asarray(weight, np.float32) for weight in model.get_weights()]
     return dict(zip(weight_shapes(spec), arrays, strict=True))
 
 
 def set_weights(model: Any, weights: Mapping[str, npt.NDArray[np.generic]]) -> None:
-    """Give the model weights that ``checks.check_weights`` found sound."""
+    """Give a model other weights.
+
+    Args:
+        model: The Keras model.
+        weights: float32 weights by name, checked by `artifact_checks.check_weights`.
+    """
     model.set_weights(list(weights.values()))
 
 
 def create_initial_model(
-    name_or_json: str, input_shape: Sequence[int], classes: int, seed: int
+    name_or_json: str, input_shape: Sequence[int], num_classes: int, seed: int
 ) -> tuple[bytes, bytes]:
-    """(serialised ModelSpec, encoded initial weights) of a named model or of Keras' JSON.
+    """Create a model and its initial weights; for a worker process, as it imports TensorFlow.
 
-    Meant to be called in a worker process. Raises what ``named`` and ``from_json`` raise;
-    BAD_MODEL when the JSON's model has another input or output than the data set.
+    Args:
+        name_or_json: One of `MODEL_NAMES`, or an architecture as Keras' JSON.
+        input_shape: The shape of one example.
+        num_classes: How many classes the data set has.
+        seed: Seeds the initial weights.
+
+    Returns:
+        The serialised ModelSpec, and the initial weights as encoded tensors.
+
+    Raises:
+        RefusalError: As in `build_named_model`, `model_from_json` and `spec_from_model`; BAD_MODEL
+            when the JSON's model has other inputs or outputs than the data set.
     """
     if name_or_json.lstrip().startswith("{"):
         keras = keras_runtime.load_keras()
         keras.utils.set_random_seed(seed)
         model = model_from_json(name_or_json)
-        if model.input_shape[1:] != tuple(input_shape) or model.output_shape[1:] != (classes,):
+        shapes = (model.input_shape[1:], model.output_shape[1:])
+        if shapes != (tuple(input_shape), (num_classes,)):
             raise RefusalError(
                 LearningCode.BAD_MODEL,
-                f"the model maps {model.input_shape[1:]} to {model.output_shape[1:]}, the data set "
-                f"{tuple(input_shape)} to ({classes},)",
+                f"the model maps {shapes[0]} to {shapes[1]}; the data set needs "
+                f"{tuple(input_shape)} to ({num_classes},)",
                 field="model",
             )
     else:
-        model = build_named_model(name_or_json, input_shape, classes, seed)
+        model = build_named_model(name_or_json, input_shape, num_classes, seed)
     spec = spec_from_model(model)
     return spec, encode_tensors(named_weights(model, parse_spec(spec)))
 
 
-def _mlp(keras: Any) -> list[Any]:
+def _mlp_layers(keras: Any) -> list[Any]:
     return [keras.layers.Flatten(), keras.layers.Dense(128, activation="relu")]
 
 
-def _cnn(keras: Any, shape: tuple[int, ...]) -> list[Any]:
+def _cnn_layers(keras: Any, shape: tuple[int, ...]) -> list[Any]:
     layers = keras.layers
-    lift = [] if len(shape) == 3 else [layers.Reshape((*shape, 1))]
+    add_channel = [] if len(shape) == 3 else [layers.Reshape((*shape, 1))]
     return [
-        *lift,
+        *add_channel,
         layers.Conv2D(16, 3, padding="same", activation="relu"),
         layers.MaxPooling2D(),
         layers.Conv2D(32, 3, padding="same", activation="relu"),

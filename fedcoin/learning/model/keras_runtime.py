@@ -1,4 +1,4 @@
-"""Keras, imported when it is needed: TensorFlow takes seconds and hundreds of megabytes."""
+"""Import Keras on TensorFlow when it is needed: it takes seconds and hundreds of megabytes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,14 @@ from typing import Any
 
 
 def load_keras() -> Any:
-    """The keras module on TensorFlow, quiet, with as many threads as OMP_NUM_THREADS says."""
+    """Import Keras with the TensorFlow backend and without its informational log lines.
+
+    TensorFlow gets as many threads as the environment variable OMP_NUM_THREADS says, if the
+    process has not used it yet.
+
+    Returns:
+        The module `keras`.
+    """
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import keras
@@ -19,12 +26,16 @@ def load_keras() -> Any:
             tf.config.threading.set_intra_op_parallelism_threads(int(threads))
             tf.config.threading.set_inter_op_parallelism_threads(1)
         except RuntimeError:
-            pass  # set before, by the first call
+            pass  # TensorFlow has started, with the threads of an earlier call
     return keras
 
 
 def load_tensorflow() -> Any:
-    """The tensorflow module, set up as for ``load``."""
+    """Import TensorFlow, set up as by `load_keras`.
+
+    Returns:
+        The module `tensorflow`.
+    """
     load_keras()
     import tensorflow as tf
 

@@ -1,8 +1,8 @@
 """The layers that NumPy computes, and graphs of them.
 
-What flows through a graph are values, counted from 0: value 0 is the input, value k what node k - 1
-makes of the values that it takes. A value has the shape of one example; flattening changes how it
-is read and is no node.
+A graph's values are numbered from 0: value 0 is the model's input, and value k is the output of
+node k - 1. Value shapes are those of one example. Flattening and reshaping change only the shape as
+which a value is read, so they are not nodes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """x * factor + offset."""
+    """Multiply by `factor`, then add `offset` (Keras: `Rescaling`)."""
 
     factor: float
     offset: float
@@ -24,51 +24,61 @@ class Scale:
 
 @dataclass(frozen=True, slots=True)
 class Activation:
-    """One of ACTIVATIONS, over the last axis."""
+    """An activation function; softmax runs over the last axis."""
 
     name: str
+    """One of `ACTIVATIONS`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Dense:
-    """x @ kernel + bias: the names of its weights; ``bias`` is empty for none."""
+    """A dense layer: x @ kernel + bias."""
 
     kernel: str
+    """The weight's name in the ModelSpec; shape (in, units)."""
     bias: str
+    """The weight's name; shape (units,). Empty for a layer without bias."""
 
 
 @dataclass(frozen=True, slots=True)
 class Conv:
-    """A convolution of maps (height, width, channels)."""
+    """A 2-D convolution of feature maps (height, width, channels)."""
 
     kernel: str
+    """The weight's name; shape (*kernel_size, channels, filters)."""
     bias: str
-    shape: tuple[int, int, int]
-    """The maps that it takes."""
-    size: tuple[int, int]
+    """The weight's name; shape (filters,). Empty for a layer without bias."""
+    input_shape: tuple[int, int, int]
+    """(height, width, channels) of the maps that it takes."""
+    kernel_size: tuple[int, int]
+    """Rows and columns of the kernel."""
     filters: int
-    same: bool
-    """Padded with zeros so that maps keep their size, but for the steps."""
-    steps: tuple[int, int] = (1, 1)
+    is_padded: bool
+    """Whether the maps are padded with zeros, so that without strides they keep their size (Keras:
+    `padding="same"`)."""
+    strides: tuple[int, int] = (1, 1)
+    """Rows and columns from one position of the kernel to the next."""
 
     @property
     def padding(self) -> tuple[int, int]:
-        """Rows and columns of zeros in all; of an odd number the last has one more."""
-        if not self.same:
+        """Rows and columns of zeros on both sides together; an odd one goes below or right."""
+        if not self.is_padded:
             return 0, 0
-        above, beside = (
-            max((-(-side // step) - 1) * step + size - side, 0)
-            for side, size, step in zip(self.shape, self.size, self.steps, strict=False)
+        rows, columns = (
+            max((-(-side // stride) - 1) * stride + size - side, 0)
+            for side, size, stride in zip(
+                self.input_shape, self.kernel_size, self.strides, strict=False
+            )
         )
-        return above, beside
+        return rows, columns
 
     @property
-    def maps(self) -> tuple[int, int, int]:
-        """What it makes; a side is below 1 where the maps are smaller than the kernel."""
+    def output_shape(self) -> tuple[int, int, int]:
+        """(height, width, filters); a side is below 1 when the maps are smaller than the kernel."""
         height, width = (
-            (side + padding - size) // step + 1
-            for side, padding, size, step in zip(
-                self.shape, self.padding, self.size, self.steps, strict=False
+            (side + padding - size) // stride + 1
+            for side, padding, size, stride in zip(
+                self.input_shape, self.padding, self.kernel_size, self.strides, strict=False
             )
         )
         return height, width, self.filters
@@ -76,13 +86,15 @@ class Conv:
 
 @dataclass(frozen=True, slots=True)
 class BatchNorm:
-    """Batch normalisation outside training: by the moving averages, over the last axis.
+    """A batch normalisation outside training, by the moving averages, over the last axis.
 
-    (x - mean) / sqrt(variance + epsilon) * gamma + beta; gamma and beta may be empty, for none.
+    Computes (x - mean) / sqrt(variance + epsilon) * gamma + beta.
     """
 
     gamma: str
+    """The weight's name, as those below; each has shape (channels,). Empty for a factor of 1."""
     beta: str
+    """Empty for an offset of 0."""
     mean: str
     variance: str
     epsilon: float
@@ -90,12 +102,14 @@ class BatchNorm:
 
 @dataclass(frozen=True, slots=True)
 class Pooling:
-    """The highest, or the mean, of each field of this size; what is left over is cut."""
+    """A 2-D pooling with fields that do not overlap; rows and columns that fill none are cut."""
 
-    size: tuple[int, int]
-    shape: tuple[int, int, int]
-    """The maps that it takes."""
-    highest: bool = True
+    pool_size: tuple[int, int]
+    """Rows and columns of a field."""
+    input_shape: tuple[int, int, int]
+    """(height, width, channels) of the maps that it takes."""
+    is_max: bool = True
+    """The maximum of each field; otherwise its mean."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +119,7 @@ class Add:
 
 @dataclass(frozen=True, slots=True)
 class Concatenate:
-    """Values one after another on the last axis."""
+    """Values one after another along the last axis."""
 
 
 Layer = Scale | Activation | Dense | Conv | BatchNorm | Pooling | Add | Concatenate
@@ -113,16 +127,27 @@ Layer = Scale | Activation | Dense | Conv | BatchNorm | Pooling | Add | Concaten
 
 @dataclass(frozen=True, slots=True)
 class GraphNode:
-    """A layer, the values that it takes, and the shape of what it makes."""
+    """A layer in a graph."""
 
     layer: Layer
     inputs: tuple[int, ...]
+    """Indices of the values that it reads."""
     shape: Shape
+    """The shape of its output."""
 
 
 Graph = tuple[GraphNode, ...]
 
 
-def is_sequential(graph: Graph) -> bool:
-    """Whether each node takes what the one before it makes, and nothing else."""
-    return all(node.inputs == (place,) for place, node in enumerate(graph))
+def sequential_layers(graph: Graph) -> tuple[Layer, ...] | None:
+    """List the layers of a graph in which each node reads the output of the one before it.
+
+    Args:
+        graph: The graph.
+
+    Returns:
+        The layers in order, or None when a node reads anything else.
+    """
+    if any(node.inputs != (index,) for index, node in enumerate(graph)):
+        return None
+    return tuple(node.layer for node in graph)

@@ -1,8 +1,8 @@
-"""Reading a ModelSpec from a stranger, without TensorFlow.
+"""Read a ModelSpec from an untrusted sender, without TensorFlow.
 
-A Keras architecture is data that names classes to be made. Keras' safe mode keeps arbitrary
-Python out, but lets through layers that read files or fetch addresses, so a class must stand in
-a list here: layers that only compute, and what they are configured with.
+A Keras architecture names the classes that Keras instantiates. Keras' safe mode refuses arbitrary
+Python code, but allows layers that read files or open URLs. Therefore only listed classes are
+accepted: layers that do nothing but compute, and their initializers, regularizers and constraints.
 """
 
 from __future__ import annotations
@@ -19,14 +19,28 @@ from fedcoin.learning.errors import LearningCode
 from fedcoin.v1 import artifact_pb2
 
 MAX_JSON_BYTES = 1 << 20
+"""Size of the architecture's JSON in bytes."""
+
 MAX_SPEC_BYTES = MAX_JSON_BYTES + (1 << 20)
+"""Size of the serialised ModelSpec in bytes."""
+
 MAX_WEIGHTS = 4096
+"""Number of weight tensors."""
+
 MAX_DIMENSIONS = 8
+"""Dimensions of a weight tensor, and of a batch of inputs."""
+
 MAX_PARAMETERS = 1 << 29
+"""Numbers in all weight tensors together."""
+
 MAX_CLASSES = 100_000
-MAX_NUMBER = 1 << 20
-"""The largest whole number in an architecture: a width, a size, a rate."""
+"""Number of classes."""
+
+MAX_INTEGER = 1 << 20
+"""Absolute value of an integer in an architecture, such as a layer's width."""
+
 MAX_DEPTH = 64
+"""Levels of nesting in the architecture's JSON."""
 
 
 def _words(text: str) -> frozenset[str]:
@@ -68,14 +82,24 @@ _CLASSES = {
     "keras.regularizers": frozenset({"L1", "L2", "L1L2", "OrthogonalRegularizer"}),
     "keras.constraints": frozenset({"MaxNorm", "NonNeg", "UnitNorm", "MinMaxNorm"}),
 }
-# How Keras writes down a place in a graph, and a tuple.
-_PLAIN_FORMS = frozenset({"__keras_tensor__", "__tuple__"})
+_ENCODINGS = frozenset({"__keras_tensor__", "__tuple__"})
+"""What Keras writes as the class name of a tensor in a graph and of a tuple."""
 
 
 def parse_spec(raw: bytes) -> artifact_pb2.ModelSpec:
     """Read a serialised ModelSpec and check all that can be checked without building the model.
 
-    Raises Refusal MODEL_TOO_LARGE, BAD_MODEL, FORBIDDEN_LAYER, WRONG_DTYPE, WRONG_SHAPE.
+    Args:
+        raw: The bytes of a model artifact.
+
+    Returns:
+        The ModelSpec.
+
+    Raises:
+        RefusalError: MODEL_TOO_LARGE when a limit of this module is exceeded; BAD_MODEL when the
+            bytes are not a ModelSpec or a field is invalid; FORBIDDEN_LAYER when the architecture
+            names a class that is not allowed; WRONG_DTYPE when it computes in or stores anything
+            but float32; WRONG_SHAPE when a weight has an invalid shape.
     """
     if len(raw) > MAX_SPEC_BYTES:
         raise _too_large("model", f"{len(raw)} bytes", f"{MAX_SPEC_BYTES} bytes")
@@ -88,11 +112,20 @@ def parse_spec(raw: bytes) -> artifact_pb2.ModelSpec:
 
 
 def check_spec(spec: artifact_pb2.ModelSpec) -> None:
-    """Raise what ``parse_spec`` raises if the message is not sound."""
+    """Check a ModelSpec that was parsed or built already.
+
+    Args:
+        spec: The ModelSpec.
+
+    Raises:
+        RefusalError: As in `parse_spec`.
+    """
     if not 1 <= len(spec.input_shape) < MAX_DIMENSIONS:
-        raise _bad("input_shape", f"a model takes 1 to {MAX_DIMENSIONS - 1} dimensions")
-    if not all(1 <= size <= MAX_NUMBER for size in spec.input_shape):
-        raise _bad("input_shape", f"{list(spec.input_shape)} has a size out of 1 to {MAX_NUMBER}")
+        raise _bad("input_shape", f"an example must have 1 to {MAX_DIMENSIONS - 1} dimensions")
+    if not all(1 <= size <= MAX_INTEGER for size in spec.input_shape):
+        raise _bad(
+            "input_shape", f"{list(spec.input_shape)} has a size that is not 1 to {MAX_INTEGER}"
+        )
     if not 2 <= spec.num_classes <= MAX_CLASSES:
         raise _bad("num_classes", f"{spec.num_classes} is not 2 to {MAX_CLASSES}")
     _check_weights(spec)
@@ -100,9 +133,19 @@ def check_spec(spec: artifact_pb2.ModelSpec) -> None:
 
 
 def parse_architecture(keras_json: str) -> dict[str, Any]:
-    """Keras' JSON of a model as a dict, made of known classes only.
+    """Parse a Keras architecture and check that it names allowed classes only.
 
-    Raises Refusal MODEL_TOO_LARGE, BAD_MODEL, FORBIDDEN_LAYER.
+    Args:
+        keras_json: What `model.to_json()` returns, without `compile_config`.
+
+    Returns:
+        The parsed JSON.
+
+    Raises:
+        RefusalError: MODEL_TOO_LARGE when the JSON or an integer in it is too large; BAD_MODEL when
+            it is not the JSON of a Sequential or Functional model, nests too deeply or holds a
+            number that is not finite; FORBIDDEN_LAYER when it names a class that is not allowed;
+            WRONG_DTYPE when a layer computes in another dtype than float32 or int32.
     """
     size = len(keras_json.encode())
     if size > MAX_JSON_BYTES:
@@ -114,25 +157,34 @@ def parse_architecture(keras_json: str) -> dict[str, Any]:
     if not isinstance(parsed, dict) or parsed.get("class_name") not in ("Sequential", "Functional"):
         raise _bad("keras_json", "the architecture must be a Sequential or Functional Keras model")
     if parsed.get("compile_config"):
-        raise _bad("keras_json", "leave compile_config out: it is no part of an architecture")
-    for place, value in _walk(parsed, "model", 0):
-        _check_value(place, value)
+        raise _bad("keras_json", "compile_config is not part of an architecture; leave it out")
+    for key, value in _walk(parsed, "model", 0):
+        _check_value(key, value)
     return parsed
 
 
 def weight_shapes(spec: artifact_pb2.ModelSpec) -> dict[str, tuple[int, ...]]:
-    """The shape of each weight by name, in order; all are float32."""
+    """List the shapes of a model's weights, all of which are float32.
+
+    Args:
+        spec: The ModelSpec.
+
+    Returns:
+        Each weight's shape by name, in the model's order.
+    """
     return {weight.name: tuple(weight.shape) for weight in spec.weights}
 
 
 def _check_weights(spec: artifact_pb2.ModelSpec) -> None:
     if not 1 <= len(spec.weights) <= MAX_WEIGHTS:
-        raise _bad("weights", f"{len(spec.weights)} weights; a model has 1 to {MAX_WEIGHTS}")
+        raise _bad("weights", f"{len(spec.weights)} weights; a model must have 1 to {MAX_WEIGHTS}")
     seen: set[str] = set()
     parameters = 0
     for weight in spec.weights:
         if not 1 <= len(weight.name) <= 256 or weight.name in seen:
-            raise _bad("weights", f"weight name {weight.name[:64]!r} is empty, too long or twice")
+            raise _bad(
+                "weights", f"the name {weight.name[:64]!r} is empty, too long or listed twice"
+            )
         seen.add(weight.name)
         if weight.dtype != artifact_pb2.TENSOR_DTYPE_FLOAT32:
             raise RefusalError(
@@ -155,48 +207,49 @@ def _check_weights(spec: artifact_pb2.ModelSpec) -> None:
             raise _too_large("weights", "too many parameters", f"{MAX_PARAMETERS} parameters")
 
 
-def _walk(value: Any, place: str, depth: int) -> Iterator[tuple[str, Any]]:
+def _walk(value: Any, key: str, depth: int) -> Iterator[tuple[str, Any]]:
+    """Yield every value in the JSON with the key under which it is found."""
     if depth > MAX_DEPTH:
         raise _bad("keras_json", f"the architecture nests deeper than {MAX_DEPTH} levels")
-    yield place, value
+    yield key, value
     if isinstance(value, dict):
-        for key, item in value.items():
-            yield from _walk(item, key, depth + 1)
+        for item_key, item in value.items():
+            yield from _walk(item, item_key, depth + 1)
     elif isinstance(value, list):
         for item in value:
-            yield from _walk(item, place, depth + 1)
+            yield from _walk(item, key, depth + 1)
 
 
-def _check_value(place: str, value: Any) -> None:
+def _check_value(key: str, value: Any) -> None:
     if isinstance(value, dict) and ("class_name" in value or "module" in value):
         _check_class(value)
-    if place == "dtype":
+    if key == "dtype":
         _check_policy(value)
-    if isinstance(value, bool) or place == "seed":
+    if isinstance(value, bool) or key == "seed":
         return
-    if isinstance(value, int) and abs(value) > MAX_NUMBER:
-        raise _too_large("keras_json", f"{place} = {value}", str(MAX_NUMBER))
+    if isinstance(value, int) and abs(value) > MAX_INTEGER:
+        raise _too_large("keras_json", f"{key} = {value}", str(MAX_INTEGER))
     if isinstance(value, float) and not math.isfinite(value):
-        raise _bad("keras_json", f"{place} is {value}; numbers must be finite")
+        raise _bad("keras_json", f"{key} is {value}; numbers must be finite")
 
 
 def _check_class(value: dict[str, Any]) -> None:
     module, name = value.get("module"), value.get("class_name")
-    if "module" not in value and isinstance(name, str) and name in _PLAIN_FORMS:
+    if "module" not in value and isinstance(name, str) and name in _ENCODINGS:
         return
     known = _CLASSES.get(module, frozenset()) if isinstance(module, str) else frozenset()
     if not isinstance(name, str) or name not in known:
         raise RefusalError(
             LearningCode.FORBIDDEN_LAYER,
-            f"the architecture names {str(module)[:64]}.{str(name)[:64]}, which is not one of the "
-            "plain Keras layers; build the model from those",
+            f"the architecture names {str(module)[:64]}.{str(name)[:64]}, which is not an allowed "
+            "class; build the model from the layers in keras.layers that only compute",
             field="keras_json",
         )
     if value.get("registered_name") not in (None, name):
         raise RefusalError(
             LearningCode.FORBIDDEN_LAYER,
             f"{name} is registered as {str(value['registered_name'])[:64]}; custom classes are "
-            "not taken",
+            "not accepted",
             field="keras_json",
         )
 
@@ -209,7 +262,8 @@ def _check_policy(value: Any) -> None:
     if name not in (None, "float32", "int32"):
         raise RefusalError(
             LearningCode.WRONG_DTYPE,
-            f"the architecture computes in {str(name)[:64]}; only float32 counts alike everywhere",
+            f"the architecture computes in {str(name)[:64]}; use float32, in which "
+            "all machines get nearly the same results",
             field="keras_json",
             limit="float32",
         )

@@ -1,1 +1,10 @@
-"""Training: data sets, a client's share of the data, and stochastic gradient descent."""
+"""Training: data sets, and what one client computes in a round.
+
+Decides how a data set is read, divided among clients and cut into evaluation shards, and how a
+client trains from the base weights. It does not know who coordinates the round or what happens to
+the result.
+
+* `datasets`: the digits that ship with the package, MNIST, and `.npz` files.
+* `sgd`: a training plan, and stochastic gradient descent.
+* `client_data`: one client's data and its update, for a worker process.
+"""

@@ -1,6 +1,7 @@
-"""One client's own side of a round: its data, and what it makes of the base weights.
+"""One client's work in a round: load its own data and train on it; for a worker process.
 
-Meant to be called in a worker process; only ``LocalData`` travels there, never the data.
+Only a `ClientData` travels to the process, never the data themselves. The last data set is kept
+between calls.
 """
 
 from __future__ import annotations
@@ -17,48 +18,79 @@ from fedcoin.learning.training.sgd import TrainingPlan, train
 
 @dataclass(frozen=True, slots=True)
 class ClientData:
-    """What one client holds, and how honest it is.
-
-    ``dataset`` is a name or path for ``datasets.load_dataset``. The client has the whole training
-    set, or, with ``clients`` above 0, share ``index`` of that many, drawn by ``seed``. ``noise`` is
-    the fraction of its labels that are wrong. With ``free_ride`` it claims to have trained and
-    returns the base weights.
-    """
+    """What one client trains on, and whether it is simulated as dishonest."""
 
     dataset: str = "digits"
-    clients: int = 0
+    """A name or path for `datasets.load_dataset`."""
+    num_clients: int = 0
+    """If above 0, the client holds one of this many shares of the training set; 0 for all of it."""
     index: int = 0
+    """Which share, from 0."""
     seed: int = 0
-    noise: float = 0.0
-    free_ride: bool = False
+    """Seeds the division into shares and, with `index` added, the wrong labels."""
+    label_noise: float = 0.0
+    """Fraction of the labels that are replaced by wrong ones, 0 to 1."""
+    is_free_rider: bool = False
+    """Return the base weights instead of training."""
 
 
 @lru_cache(maxsize=1)
 def load_client_dataset(data: ClientData) -> Dataset:
-    """The client's data set. Raises the Refusals of ``datasets``."""
+    """Load a client's data set.
+
+    Args:
+        data: Which data the client holds.
+
+    Returns:
+        The data set; its training arrays are the client's.
+
+    Raises:
+        RefusalError: As in `datasets.load_dataset`, `take_share` and `mislabel`.
+    """
     dataset = datasets.load_dataset(data.dataset, need_test=False)
-    if data.clients:
-        dataset = datasets.take_share(dataset, data.clients, data.index, data.seed)
-    return datasets.mislabel(dataset, data.noise, data.seed + data.index)
+    if data.num_clients:
+        dataset = datasets.take_share(dataset, data.num_clients, data.index, data.seed)
+    return datasets.mislabel(dataset, data.label_noise, data.seed + data.index)
 
 
 def prepare_training(data: ClientData) -> int:
-    """How many examples there are; imports TensorFlow ahead of its use."""
-    examples = len(load_client_dataset(data).y_train)
-    if not data.free_ride:
+    """Load a client's data set, and import TensorFlow before its first use.
+
+    Args:
+        data: Which data the client holds.
+
+    Returns:
+        How many training examples the client has.
+
+    Raises:
+        RefusalError: As in `load_client_dataset`.
+    """
+    num_samples = len(load_client_dataset(data).y_train)
+    if not data.is_free_rider:
         keras_runtime.load_keras()
-    return examples
+    return num_samples
 
 
 def compute_update(
     data: ClientData, spec_raw: bytes, base_raw: bytes, plan: TrainingPlan, seed: int
 ) -> tuple[bytes, int]:
-    """(encoded weights, number of examples): what the client hands in for a round.
+    """Compute a client's update of a round.
 
-    Raises the Refusals of ``datasets``, of the tensors and of ``training.train``.
+    Args:
+        data: Which data the client holds.
+        spec_raw: The serialised ModelSpec.
+        base_raw: The base weights as encoded tensors.
+        plan: How to train.
+        seed: The client's own seed (see `sgd.train`).
+
+    Returns:
+        The trained weights as encoded tensors, and the number of training examples.
+
+    Raises:
+        RefusalError: As in `load_client_dataset`, `decode_tensors` and `sgd.train`.
     """
     dataset = load_client_dataset(data)
-    if data.free_ride:
+    if data.is_free_rider:
         return base_raw, len(dataset.y_train)
     base = decode_tensors(base_raw)
     weights = train(spec_raw, base, dataset.x_train, dataset.y_train, plan, seed)

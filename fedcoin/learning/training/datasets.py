@@ -1,12 +1,15 @@
-"""Images and labels: the digits that ship with the package, MNIST, or anybody's ``.npz``.
+"""Load images and labels: the digits that ship with the package, MNIST, or any `.npz` file.
 
-A data set is a file with the arrays ``x_train``, ``y_train``, ``x_test`` and ``y_test``. Its
-inputs become float32 once, here: uint8 is divided by 255 (or by the file's own ``scale``, 16 for
-the digits), so that pixels lie within 0 to 1; other numbers are taken as they are.
+A data set is a file with the arrays `x_train`, `y_train`, `x_test` and `y_test`. Inputs become
+float32 once, here: uint8 is divided by 255, or by the file's array `scale` (16 for the digits), so
+that pixels lie within 0 to 1; other numbers are left as they are.
 
-``digits`` is *Optical Recognition of Handwritten Digits* (E. Alpaydin, C. Kaynak; UCI Machine
-Learning Repository, doi:10.24432/C50P49; CC BY 4.0), 8 x 8 pixels, in a fixed split of 1,437
-images for training and 360 for testing, made by ``scripts/tools/make_digits.py``.
+`digits` is *Optical Recognition of Handwritten Digits* (E. Alpaydin, C. Kaynak; UCI Machine
+Learning Repository, doi:10.24432/C50P49; CC BY 4.0), 8 x 8 pixels, in a fixed split of 1,437 images
+for training and 360 for testing, made by `scripts/tools/make_digits.py`.
+
+Wherever a seed is given, the random numbers come from NumPy's PCG64, so that results are the same
+on every machine.
 """
 
 from __future__ import annotations
@@ -28,17 +31,22 @@ from fedcoin.learning.errors import LearningCode
 Floats = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
 
-DIGITS = Path(__file__).with_name("digits.npz")
 MNIST_VARIABLE = "FEDCOIN_MNIST"
+"""The environment variable that holds the path of an `mnist.npz`."""
+
 MAX_ARRAY_BYTES = 4 << 30
+"""Size of one array of inputs as float32, in bytes."""
+
 MAX_CLASSES = 100_000
+
+_DIGITS = Path(__file__).with_name("digits.npz")
 
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """Inputs (m, ...) and labels (m,) from 0, for training and for testing.
+    """Inputs float32 (m, ...) and labels int64 (m,), from 0, for training and for testing.
 
-    The arrays for testing are empty where a file needs none.
+    The arrays for testing are empty in a data set that was loaded without them.
     """
 
     x_train: Floats
@@ -48,24 +56,32 @@ class Dataset:
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """One example's shape."""
+        """The shape of one example."""
         return tuple(self.x_train.shape[1:])
 
     @property
-    def classes(self) -> int:
-        """One more than the highest label, and at least two."""
+    def num_classes(self) -> int:
+        """One more than the highest label, and at least 2."""
         return max(2, *(int(y.max()) + 1 for y in (self.y_train, self.y_test) if len(y)))
 
 
 def load_dataset(name: str, *, need_test: bool = True) -> Dataset:
-    """A data set by name (``digits``, ``mnist``) or by the path of an ``.npz`` file.
+    """Load a data set.
 
-    ``mnist`` is the file that the variable FEDCOIN_MNIST names. With ``need_test`` false the
-    arrays for testing may be missing, as in a client's own file. Raises Refusal UNKNOWN_DATASET
-    when there is no such file, BAD_DATASET when it is not what it should be.
+    Args:
+        name: `digits`, `mnist` (the file that the environment variable FEDCOIN_MNIST names), or the
+            path of an `.npz` file.
+        need_test: Whether the arrays for testing must be there; false for a client's own file.
+
+    Returns:
+        The data set.
+
+    Raises:
+        RefusalError: UNKNOWN_DATASET when there is no such data set or file; BAD_DATASET when the
+            file's arrays are missing, do not match each other or hold invalid numbers.
     """
     if name == "digits":
-        return read_npz(DIGITS, need_test=need_test)
+        return _read_npz(_DIGITS, need_test)
     if name == "mnist":
         path = os.environ.get(MNIST_VARIABLE, "")
         if not path:
@@ -75,7 +91,7 @@ def load_dataset(name: str, *, need_test: bool = True) -> Dataset:
                 "mnist.npz, or give the path itself",
                 field="dataset",
             )
-        return read_npz(Path(path), need_test=need_test)
+        return _read_npz(Path(path), need_test)
     if not name.endswith(".npz"):
         raise RefusalError(
             LearningCode.UNKNOWN_DATASET,
@@ -83,70 +99,101 @@ def load_dataset(name: str, *, need_test: bool = True) -> Dataset:
             field="dataset",
             limit="digits, mnist, PATH.npz",
         )
-    return read_npz(Path(name), need_test=need_test)
+    return _read_npz(Path(name), need_test)
 
 
-def read_npz(path: Path, *, need_test: bool = True) -> Dataset:
-    """The data set in a file; raises as ``load`` does."""
-    wanted = ["x_train", "y_train", "x_test", "y_test"]
-    arrays = _read_arrays(path, {*wanted, "scale"})
+def _read_npz(path: Path, need_test: bool) -> Dataset:
+    names = ["x_train", "y_train", "x_test", "y_test"]
+    arrays = _read_arrays(path, {*names, "scale"})
     if not need_test and not {"x_test", "y_test"} & set(arrays):
         arrays["x_test"], arrays["y_test"] = (
-            arrays.get(name, np.empty(0))[:0] for name in wanted[:2]
+            arrays.get(name, np.empty(0))[:0] for name in names[:2]
         )
-    missing = [name for name in wanted if name not in arrays]
+    missing = [name for name in names if name not in arrays]
     if missing:
-        raise _bad(path, f"has no {', '.join(missing)}; it must hold {', '.join(wanted)}")
+        raise _bad_dataset(path, f"has no {', '.join(missing)}; it must hold {', '.join(names)}")
     scale = float(arrays["scale"]) if "scale" in arrays and arrays["scale"].ndim == 0 else 255.0
     if not np.isfinite(scale) or scale <= 0:
-        raise _bad(path, f"has the scale {scale}; it must be above zero")
-    train = _inputs(path, "x_train", arrays, scale), _labels(path, "y_train", arrays)
-    test = _inputs(path, "x_test", arrays, scale), _labels(path, "y_test", arrays)
+        raise _bad_dataset(path, f"has the scale {scale}; it must be above 0 and finite")
+    train = _read_inputs(path, "x_train", arrays, scale), _read_labels(path, "y_train", arrays)
+    test = _read_inputs(path, "x_test", arrays, scale), _read_labels(path, "y_test", arrays)
     for part, (x, y) in (("train", train), ("test", test)):
         if len(x) != len(y):
-            raise _bad(path, f"has {len(x)} inputs in x_{part} but {len(y)} labels in y_{part}")
+            raise _bad_dataset(
+                path, f"has {len(x)} inputs in x_{part} but {len(y)} labels in y_{part}"
+            )
     if not len(train[0]) or (need_test and not len(test[0])):
-        raise _bad(path, "has no examples")
+        raise _bad_dataset(path, "has no examples")
     if train[0].shape[1:] != test[0].shape[1:]:
-        raise _bad(
+        raise _bad_dataset(
             path, f"has x_train of shape {train[0].shape} but x_test of shape {test[0].shape}"
         )
     return Dataset(*train, *test)
 
 
-def take_share(dataset: Dataset, clients: int, index: int, seed: int) -> Dataset:
-    """What client ``index`` (from 0) of ``clients`` holds: its own part of the training data.
+def take_share(dataset: Dataset, num_clients: int, index: int, seed: int) -> Dataset:
+    """Take one client's share of the training data.
 
-    The parts are disjoint, drawn at random by ``seed``, and grow: the last client has about three
-    times as many examples as the first. The same on every machine. Raises Refusal BAD_SHARE.
+    The shares are disjoint, drawn at random, and grow evenly in size: the last client's has about
+    three times as many examples as the first one's.
+
+    Args:
+        dataset: The whole data set.
+        num_clients: How many shares there are, from 1 to the number of training examples.
+        index: Which share, from 0.
+        seed: Seeds the draw; all clients use the same one.
+
+    Returns:
+        The data set with the share as its training data.
+
+    Raises:
+        RefusalError: BAD_SHARE when there is no such share.
     """
-    if not 1 <= clients <= len(dataset.y_train) or not 0 <= index < clients:
+    if not 1 <= num_clients <= len(dataset.y_train) or not 0 <= index < num_clients:
         raise RefusalError(
             LearningCode.BAD_SHARE,
-            f"there is no share {index} of {clients}: {len(dataset.y_train)} examples make 1 to "
-            f"{len(dataset.y_train)} shares, counted from 0",
+            f"there is no share {index} of {num_clients}: {len(dataset.y_train)} examples make 1 "
+            f"to {len(dataset.y_train)} shares, counted from 0",
             field="share",
             limit=str(len(dataset.y_train)),
         )
-    parts = [1 + 2 * place / max(1, clients - 1) for place in range(clients)]
-    ends = split_ends(len(dataset.y_train), parts)
+    proportions = [1 + 2 * client / max(1, num_clients - 1) for client in range(num_clients)]
+    bounds = partition_bounds(len(dataset.y_train), proportions)
     order = _generator(seed).permutation(len(dataset.y_train))
-    mine = order[ends[index] : ends[index + 1]]
-    return replace(dataset, x_train=dataset.x_train[mine], y_train=dataset.y_train[mine])
+    own = order[bounds[index] : bounds[index + 1]]
+    return replace(dataset, x_train=dataset.x_train[own], y_train=dataset.y_train[own])
 
 
-def split_ends(count: int, parts: Sequence[float]) -> list[int]:
-    """Where parts in these proportions begin and end, from 0 to ``count``; none is empty.
+def partition_bounds(num_examples: int, proportions: Sequence[float]) -> list[int]:
+    """Divide consecutive examples into parts of about these proportions, none of them empty.
 
-    ``count`` must be at least the number of parts.
+    Args:
+        num_examples: How many examples there are, at least as many as parts.
+        proportions: The size of each part relative to the others, above 0.
+
+    Returns:
+        One more number than there are parts, from 0 to `num_examples`. Part i holds the examples
+        from bound i up to, but without, bound i + 1.
     """
-    spare = count - len(parts)
-    sums = np.cumsum([0.0, *parts])
-    return [place + int(spare * (done / sums[-1])) for place, done in enumerate(sums)]
+    spare = num_examples - len(proportions)
+    sums = np.cumsum([0.0, *proportions])
+    return [index + int(spare * (part / sums[-1])) for index, part in enumerate(sums)]
 
 
 def mislabel(dataset: Dataset, fraction: float, seed: int) -> Dataset:
-    """The same with this fraction (0 to 1) of the training labels replaced by other, wrong ones."""
+    """Replace some of the training labels by other, wrong ones.
+
+    Args:
+        dataset: The data set.
+        fraction: Which fraction of the labels to replace, 0 to 1.
+        seed: Seeds the choice of examples and labels.
+
+    Returns:
+        A data set with new training labels.
+
+    Raises:
+        RefusalError: BAD_SHARE when the fraction is out of range.
+    """
     if not 0 <= fraction <= 1:
         raise RefusalError(
             LearningCode.BAD_SHARE,
@@ -157,57 +204,69 @@ def mislabel(dataset: Dataset, fraction: float, seed: int) -> Dataset:
     generator = _generator(seed)
     labels = dataset.y_train.copy()
     wrong = generator.permutation(len(labels))[: round(fraction * len(labels))]
-    labels[wrong] += generator.integers(1, dataset.classes, len(wrong))
-    labels %= dataset.classes
+    labels[wrong] += generator.integers(1, dataset.num_classes, len(wrong))
+    labels %= dataset.num_classes
     return replace(dataset, y_train=labels)
 
 
 @dataclass(frozen=True, slots=True)
 class EvaluationSet:
-    """A testing set cut in shards: encoded tensors ``x`` and ``y``, and how many examples each.
-
-    ``x`` is float32, ``y`` uint8, or int64 when there are more than 256 classes.
-    """
+    """A test set cut into shards of consecutive examples and of about equal size."""
 
     shards: tuple[bytes, ...]
+    """Each shard as encoded tensors: `x` float32; `y` uint8, or int64 for over 256 classes."""
     sizes: tuple[int, ...]
+    """How many examples each shard holds."""
     input_shape: tuple[int, ...]
-    classes: int
+    """The shape of one example."""
+    num_classes: int
 
 
-def load_evaluation_set(name: str, size: int = 0, shards: int = 1) -> EvaluationSet:
-    """The testing set of a data set for ``load``, or the first ``size`` examples of it.
+def load_evaluation_set(name: str, size: int = 0, num_shards: int = 1) -> EvaluationSet:
+    """Load the test set of a data set, or the first examples of it.
 
-    The shards are consecutive and of about equal size. Raises what ``load`` raises, and Refusal
-    BAD_SHARE when there are too few examples.
+    Args:
+        name: As in `load_dataset`.
+        size: How many examples; 0 for all.
+        num_shards: How many shards to cut them into.
+
+    Returns:
+        The evaluation set.
+
+    Raises:
+        RefusalError: BAD_SHARE when there are fewer examples than `size` or `num_shards`; otherwise
+            as in `load_dataset`.
     """
     dataset = load_dataset(name)
-    count = len(dataset.y_test)
-    if not 0 <= size <= count:
+    available = len(dataset.y_test)
+    if not 0 <= size <= available:
         raise RefusalError(
             LearningCode.BAD_SHARE,
-            f"{size} examples were asked for, but {name} has {count} for testing",
+            f"an evaluation set of {size} examples is not possible: {name} has {available} for "
+            "testing",
             field="evaluation_size",
-            limit=str(count),
+            limit=str(available),
         )
-    size = size or count
-    if not 1 <= shards <= size:
+    size = size or available
+    if not 1 <= num_shards <= size:
         raise RefusalError(
             LearningCode.BAD_SHARE,
-            f"{size} examples for testing cannot be cut in {shards} shards",
+            f"{size} examples for testing cannot be cut into {num_shards} shards; ask for 1 to "
+            f"{size}",
             field="evaluation_shards",
             limit=str(size),
         )
-    ends = split_ends(size, [1.0] * shards)
-    kind = np.uint8 if dataset.classes <= 256 else np.int64
-    x, y = dataset.x_test, dataset.y_test.astype(kind)
+    bounds = partition_bounds(size, [1.0] * num_shards)
+    label_dtype = np.uint8 if dataset.num_classes <= 256 else np.int64
+    x, y = dataset.x_test, dataset.y_test.astype(label_dtype)
     return EvaluationSet(
         shards=tuple(
-            encode_tensors({"x": x[begin:end], "y": y[begin:end]}) for begin, end in pairwise(ends)
+            encode_tensors({"x": x[begin:end], "y": y[begin:end]})
+            for begin, end in pairwise(bounds)
         ),
-        sizes=tuple(end - begin for begin, end in pairwise(ends)),
+        sizes=tuple(end - begin for begin, end in pairwise(bounds)),
         input_shape=dataset.input_shape,
-        classes=dataset.classes,
+        num_classes=dataset.num_classes,
     )
 
 
@@ -220,41 +279,44 @@ def _read_arrays(path: Path, names: set[str]) -> dict[str, npt.NDArray[np.generi
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files if name in names}
     except (ValueError, TypeError, AttributeError, EOFError, OSError, zipfile.BadZipFile) as error:
-        raise _bad(path, f"cannot be read as .npz without pickles: {error}") from error
+        raise _bad_dataset(path, f"cannot be read as .npz without pickles: {error}") from error
 
 
-def _inputs(
+def _read_inputs(
     path: Path, name: str, arrays: dict[str, npt.NDArray[np.generic]], scale: float
 ) -> Floats:
     array = arrays[name]
     if array.dtype.kind not in "uif" or not 2 <= array.ndim <= 8 or 0 in array.shape[1:]:
-        raise _bad(
+        raise _bad_dataset(
             path,
-            f"has {name} of {array.dtype} and shape {array.shape}; it must be numbers (m, ...)",
+            f"has {name} of {array.dtype} and shape {array.shape}; it must be numbers of shape "
+            "(m, ...) with 2 to 8 dimensions",
         )
     if array.size * 4 > MAX_ARRAY_BYTES:
-        raise _bad(path, f"has {name} of {array.size} numbers; the limit is {MAX_ARRAY_BYTES // 4}")
+        raise _bad_dataset(
+            path, f"has {name} of {array.size} numbers; the limit is {MAX_ARRAY_BYTES // 4}"
+        )
     if array.dtype == np.uint8:
         scaled: Floats = array.astype(np.float32) / np.float32(scale)
         return scaled
     with np.errstate(over="ignore"):
         floats = array.astype(np.float32)
     if not np.isfinite(floats).all():
-        raise _bad(path, f"has NaN, infinity or a number beyond float32 in {name}")
+        raise _bad_dataset(path, f"has NaN, infinity or a number beyond float32 in {name}")
     return floats
 
 
-def _labels(path: Path, name: str, arrays: dict[str, npt.NDArray[np.generic]]) -> Labels:
+def _read_labels(path: Path, name: str, arrays: dict[str, npt.NDArray[np.generic]]) -> Labels:
     array = arrays[name]
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.ndim != 1 or (array.dtype.kind not in "ui" and len(array)):
-        raise _bad(
+        raise _bad_dataset(
             path, f"has {name} of {array.dtype} and shape {array.shape}; it must be integers (m,)"
         )
     labels = array.astype(np.int64)
     if len(labels) and not 0 <= labels.min() <= labels.max() < MAX_CLASSES:
-        raise _bad(
+        raise _bad_dataset(
             path,
             f"has labels from {labels.min()} to {labels.max()} in {name}; they must be 0 to "
             f"{MAX_CLASSES - 1}",
@@ -266,5 +328,5 @@ def _generator(seed: int) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(seed % (1 << 64)))
 
 
-def _bad(path: Path, sentence: str) -> RefusalError:
-    return RefusalError(LearningCode.BAD_DATASET, f"{path} {sentence}", field="dataset")
+def _bad_dataset(path: Path, fault: str) -> RefusalError:
+    return RefusalError(LearningCode.BAD_DATASET, f"{path} {fault}", field="dataset")

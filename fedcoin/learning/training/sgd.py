@@ -1,4 +1,4 @@
-"""A client's share of a round: some epochs of stochastic gradient descent on its own data."""
+"""Train a model on one client's data: epochs of stochastic gradient descent (SGD), by Keras."""
 
 from __future__ import annotations
 
@@ -21,20 +21,28 @@ MAX_BATCH_SIZE = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class TrainingPlan:
-    """How to train: passes over the data, examples a step, step size, seed of the order."""
+    """How every client of a round trains.
+
+    Raises:
+        RefusalError: BAD_PLAN when a number is out of range.
+    """
 
     epochs: int = 5
+    """Passes over the data, 1 to `MAX_EPOCHS`."""
     batch_size: int = 32
+    """Examples in a step, 1 to `MAX_BATCH_SIZE`."""
     learning_rate: float = 0.1
+    """Step size of SGD, 1e-6 to 1000."""
     seed: int = 0
+    """Added to each client's own seed."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.epochs <= MAX_EPOCHS:
-            raise _bad("epochs", self.epochs, f"1 to {MAX_EPOCHS}")
+            raise _bad_plan("epochs", self.epochs, f"1 to {MAX_EPOCHS}")
         if not 1 <= self.batch_size <= MAX_BATCH_SIZE:
-            raise _bad("batch_size", self.batch_size, f"1 to {MAX_BATCH_SIZE}")
+            raise _bad_plan("batch_size", self.batch_size, f"1 to {MAX_BATCH_SIZE}")
         if not 1e-6 <= self.learning_rate <= 1000:
-            raise _bad("learning_rate", self.learning_rate, "0.000001 to 1000")
+            raise _bad_plan("learning_rate", self.learning_rate, "0.000001 to 1000")
 
 
 def train(
@@ -45,12 +53,23 @@ def train(
     plan: TrainingPlan,
     seed: int,
 ) -> dict[str, npt.NDArray[np.float32]]:
-    """The weights after ``plan.epochs`` passes over ``x`` (m, *input_shape) and ``y`` (m,).
+    """Train from the base weights by plain SGD on the cross-entropy.
 
-    Plain SGD on the cross-entropy, from ``base``. ``seed`` is the client's own and is added to the
-    plan's: it fixes the order of examples and what dropout drops, so that the same call gives the
-    same weights on the same machine. Raises the Refusals of ``spec``, ``check_weights`` and
-    ``check_evaluation``, and NOT_FINITE when the training diverged.
+    Args:
+        spec_raw: A serialised ModelSpec.
+        base: float32 weights by name to start from.
+        x: Inputs (m, *input_shape), float32 or int32.
+        y: Labels (m,), uint8, int32 or int64.
+        plan: How to train.
+        seed: The client's own seed. With the plan's it determines the order of the examples and
+            what dropout drops, so that the same call gives the same weights on the same machine.
+
+    Returns:
+        The trained weights by name.
+
+    Raises:
+        RefusalError: NOT_FINITE when the training diverged; otherwise as in `parse_spec`,
+            `check_weights` and `check_evaluation_set`.
     """
     spec = parse_spec(spec_raw)
     check_weights(spec, base, "base")
@@ -62,7 +81,7 @@ def train(
     keras_models.set_weights(model, base)
     model.compile(
         optimizer=keras.optimizers.SGD(float(plan.learning_rate)),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=not _gives_chances(model)),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=not _ends_in_softmax(model)),
     )
     labels = y.astype(np.int64)
     model.fit(x, labels, batch_size=plan.batch_size, epochs=plan.epochs, verbose=0, shuffle=True)
@@ -79,14 +98,14 @@ def train(
     return weights
 
 
-def _gives_chances(model: Any) -> bool:
-    """True when the model ends in a softmax, False when it gives logits."""
+def _ends_in_softmax(model: Any) -> bool:
+    """Tell whether the model outputs probabilities; otherwise it outputs logits."""
     last = model.layers[-1]
     activation = getattr(last, "activation", None)
     return getattr(activation, "__name__", type(last).__name__).lower() == "softmax"
 
 
-def _bad(field: str, value: object, limit: str) -> RefusalError:
+def _bad_plan(field: str, value: object, limit: str) -> RefusalError:
     return RefusalError(
         LearningCode.BAD_PLAN, f"{field} is {value}; it must be {limit}", field=field, limit=limit
     )

@@ -1,1 +1,11 @@
-"""Workers: child processes that hold evaluators, and the executors that start them."""
+"""Workers: the processes in which training and evaluation run.
+
+Decides how work is divided among processes, how it is sent to them, and what happens when one dies,
+so that neither TensorFlow nor long computations run in the process of a node. It does not know why
+anything is computed.
+
+* `pool`: counts of coalitions from several workers.
+* `executors`, `ray_executor`: workers as child processes of this machine, or on a Ray cluster.
+* `process`, `child_main`: one child process, seen from the parent and from within.
+* `jobs`: the functions that run in a worker.
+"""

@@ -1,4 +1,4 @@
-"""The child's side of ``worker_process``: reads requests, calls functions, writes replies."""
+"""The worker's end of the pipe: read requests, call functions, write replies (see `process`)."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ def main() -> None:
     """Serve requests until the parent closes the pipe."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     requests, replies = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
-    # Whatever a library prints must not end up between the replies.
+    # What a library prints to standard output goes to standard error, not between the replies.
     os.dup2(2, 1)
     frames: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-    threading.Thread(target=_read, args=(requests, frames), daemon=True).start()
+    threading.Thread(target=_queue_requests, args=(requests, frames), daemon=True).start()
     while True:
         frame = pickle.dumps(_answer(frames.get()), protocol=5)
         replies.write(FRAME_LENGTH.pack(len(frame)) + frame)
         replies.flush()
 
 
-def _read(requests: BinaryIO, frames: queue.SimpleQueue[bytes]) -> None:
-    """Queue each request; leave with the parent, even from the middle of long arithmetic."""
+def _queue_requests(requests: BinaryIO, frames: queue.SimpleQueue[bytes]) -> None:
+    """Queue each request. When the parent is gone, end the process even during a call."""
     try:
         while len(header := requests.read(FRAME_LENGTH.size)) == FRAME_LENGTH.size:
             (size,) = FRAME_LENGTH.unpack(header)
@@ -45,7 +45,8 @@ def _read(requests: BinaryIO, frames: queue.SimpleQueue[bytes]) -> None:
 
 
 def _answer(frame: bytes) -> tuple[int, str, Any]:
-    # Number first, so that even arguments that cannot be read get their reply.
+    # The number is read before the arguments, so that a request whose arguments cannot be
+    # unpickled still gets its reply.
     number, body = pickle.loads(frame)
     try:
         function, arguments = pickle.loads(body)

@@ -1,7 +1,7 @@
-"""Where coalitions are evaluated: child processes of this machine, or more than one machine.
+"""Executors: where workers run, in child processes of this machine or on other machines.
 
-``worker_pool`` cuts the work into requests, deals the evaluation set out to as many children as
-its executor has places, and replaces children that die. An executor only makes children.
+A `WorkerPool` divides the evaluation set among as many workers as its executor has, cuts the work
+into requests, and replaces workers that die. An executor only creates workers.
 """
 
 from __future__ import annotations
@@ -18,80 +18,119 @@ T = TypeVar("T")
 
 
 class Worker(Protocol):
-    """Calls functions elsewhere, one at a time. ``start`` it, use it, ``stop`` it."""
+    """Calls functions in another process, one at a time. `start` it, use it, `stop` it."""
 
     @property
-    def alive(self) -> bool:
-        """True while it can be asked."""
+    def is_alive(self) -> bool:
+        """Whether it accepts calls."""
         ...
 
     @property
     def pid(self) -> int:
-        """The number of its process on its machine; 0 before it was started."""
+        """The process id on its machine; 0 before it was started."""
         ...
 
     async def start(self) -> None:
-        """Make it. It answers when it is ready. Raises WorkerDied."""
-        ...
+        """Start it; it answers its first call once it is ready.
 
-    async def call(self, function: Callable[..., T], *arguments: Any) -> T:
-        """What a module's function returns there.
-
-        A Refusal there is raised here; anything else as WorkerFailed, its death as WorkerDied.
+        Raises:
+            WorkerError: It cannot be started.
         """
         ...
 
-    async def open(self, job: UtilityJob, shard: ExampleShare) -> None:
-        """``jobs.open_job`` there, with the job's files of this machine."""
+    async def call(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Call a function in the worker.
+
+        Args:
+            function: A function of a module, which the worker imports by name.
+            *arguments: Its arguments, which are pickled.
+
+        Returns:
+            What the function returns.
+
+        Raises:
+            RefusalError: The function raised it.
+            WorkerDiedError: The worker is not running, or died during the call.
+            WorkerError: The function raised any other exception.
+        """
+        ...
+
+    async def open_job(self, job: UtilityJob, share: ExampleShare) -> None:
+        """Call `jobs.open_job` with a job whose files lie on this machine.
+
+        Args:
+            job: The job.
+            share: The part of the examples that the worker counts on.
+
+        Raises:
+            RefusalError: As in `jobs.open_job`.
+            WorkerError: As in `call`.
+        """
         ...
 
     async def stop(self) -> None:
-        """End it, at once if it is busy. Whoever waits gets WorkerDied."""
+        """End it, even in the middle of a call, which then raises WorkerDiedError."""
         ...
 
 
 class Executor(Protocol):
-    """Makes children for so many places."""
+    """Creates the workers of one pool."""
 
     @property
-    def places(self) -> int:
-        """How many children work at a time, at least 1."""
+    def num_workers(self) -> int:
+        """How many workers the pool should have at a time, at least 1."""
         ...
 
-    def child(self) -> Worker:
-        """A new child, for a new place or for one whose child died."""
+    def create_worker(self) -> Worker:
+        """Create a worker, not yet started.
+
+        Returns:
+            The worker, an additional one or the successor of one that died.
+        """
         ...
 
 
 class LocalWorker(WorkerProcess):
     """A child process of this machine, which reads a job's files itself."""
 
-    async def open(self, job: UtilityJob, shard: ExampleShare) -> None:
-        """See ``Child``."""
-        await self.call(jobs.open_job, job, shard)
+    async def open_job(self, job: UtilityJob, share: ExampleShare) -> None:
+        """Implement `Worker.open_job`."""
+        await self.call(jobs.open_job, job, share)
 
 
 class LocalExecutor:
-    """``processes`` child processes of ``threads`` threads each."""
+    """Creates child processes of this machine.
+
+    Args:
+        processes: How many workers, at least 1.
+        threads: Threads of each worker, at least 1.
+
+    Raises:
+        ValueError: A number is below 1.
+    """
 
     def __init__(self, processes: int = 1, threads: int = 1) -> None:
         if processes < 1 or threads < 1:
-            raise ValueError("a worker needs at least one process and one thread")
+            raise ValueError(f"{processes} processes of {threads} threads: both must be at least 1")
         self._processes = processes
         self._threads = threads
 
     @property
-    def places(self) -> int:
-        """See ``Executor``."""
+    def num_workers(self) -> int:
+        """See `Executor.num_workers`."""
         return self._processes
 
-    def child(self) -> Worker:
-        """See ``Executor``."""
+    def create_worker(self) -> Worker:
+        """Implement `Executor.create_worker`."""
         return LocalWorker(threads=self._threads)
 
 
 def count_cores() -> int:
-    """The CPU cores that this process may use."""
+    """Count the CPU cores that this process may use.
+
+    Returns:
+        At least 1.
+    """
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

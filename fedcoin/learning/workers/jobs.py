@@ -1,6 +1,7 @@
-"""What a worker process keeps: the open jobs, each with its evaluator and its memo.
+"""The functions that a worker process runs: its open jobs, each with an evaluator and a memo.
 
-These functions are called inside the child, by name, through ``worker_process``.
+They are called in the worker, by name (see `process`). A job that is open stays in memory until it
+is closed or the process ends.
 """
 
 from __future__ import annotations
@@ -25,13 +26,13 @@ from fedcoin.learning.evaluation.job import (
     UtilityJob,
     check_coalitions,
 )
-from fedcoin.learning.model import artifact_checks, keras_runtime
+from fedcoin.learning.model import artifact_checks
 from fedcoin.learning.model.architecture import read_graph
-from fedcoin.learning.model.layers import Activation, Dense, Scale, is_sequential
+from fedcoin.learning.model.layers import Activation, Dense, Scale, sequential_layers
 from fedcoin.learning.model.spec import parse_spec
 
 MEMO_ENTRIES = 1 << 20
-"""Coalitions remembered for one job; beyond it the oldest are forgotten."""
+"""How many coalitions' counts are remembered for one job; the oldest are forgotten first."""
 
 
 @dataclass(slots=True)
@@ -39,61 +40,100 @@ class _OpenJob:
     job: UtilityJob
     evaluator: Evaluator
     memo: dict[bytes, int] = field(default_factory=dict)
+    """Counts by coalition, packed to bits."""
 
 
-_open: dict[bytes, _OpenJob] = {}
+_open_jobs: dict[bytes, _OpenJob] = {}
 
 
-def warm_up(warm: bool) -> None:
-    """Answer, so that the parent knows the child lives; with ``warm`` import TensorFlow."""
-    if warm:
-        keras_runtime.load_keras()
+def ping() -> None:
+    """Do nothing: the answer shows that the worker has started and imported this module."""
 
 
-def open_job(job: UtilityJob, shard: ExampleShare = ALL_EXAMPLES) -> None:
-    """Load and check a job's files, to count on a part of its examples.
+def open_job(job: UtilityJob, share: ExampleShare = ALL_EXAMPLES) -> None:
+    """Load and check a job's files. Does nothing when the job is open.
 
-    Raises the Refusals of ``spec``, ``checks`` and the tensors.
+    Args:
+        job: The job.
+        share: The part of the examples to count on.
+
+    Raises:
+        RefusalError: As in `load_evaluator`.
+        OSError: A file cannot be read.
     """
-    if job.job_id not in _open:
-        _open[job.job_id] = _OpenJob(job, load_evaluator(job, shard))
+    if job.job_id not in _open_jobs:
+        _open_jobs[job.job_id] = _OpenJob(job, load_evaluator(job, share))
 
 
 def close_job(job_id: bytes) -> None:
-    """Forget a job."""
-    _open.pop(job_id, None)
+    """Free what a job holds. Does nothing when it is not open.
+
+    Args:
+        job_id: The job's id.
+    """
+    _open_jobs.pop(job_id, None)
 
 
 def evaluate(job_id: bytes, coalitions: Coalitions) -> tuple[Counts, int, float]:
-    """Right answers of each coalition; how many had to be computed (each is once), and in what.
+    """Count the correct answers of coalitions, each of them only once as long as it is remembered.
 
-    The last is in seconds of this process' processor time, which other programs do not change.
+    Args:
+        job_id: The id of an open job.
+        coalitions: Bool (m, n).
+
+    Returns:
+        The counts, int64 (m,); how many coalitions had to be computed; and the process time that
+        it took in seconds, which does not include other programs' work.
+
+    Raises:
+        RefusalError: UNKNOWN_JOB when the job is not open; BAD_COALITIONS as in `check_coalitions`.
     """
-    began = time.process_time()
-    found = _open.get(job_id)
-    if found is None:
+    started = time.process_time()
+    entry = _open_jobs.get(job_id)
+    if entry is None:
         raise unknown_job_error(job_id)
-    rows = check_coalitions(coalitions, len(found.job.updates))
+    rows = check_coalitions(coalitions, len(entry.job.updates))
     keys = [row.tobytes() for row in np.packbits(rows, axis=1)]
-    missing = {key: place for place, key in enumerate(keys) if key not in found.memo}
-    known = {key: found.memo[key] for key in keys if key not in missing}
+    missing = {key: index for index, key in enumerate(keys) if key not in entry.memo}
+    known = {key: entry.memo[key] for key in keys if key not in missing}
     if missing:
-        computed = found.evaluator.evaluate(rows[list(missing.values())])
+        computed = entry.evaluator.evaluate(rows[list(missing.values())])
         known.update(zip(missing, computed.tolist(), strict=True))
-        found.memo.update((key, known[key]) for key in missing)
-        for oldest in list(found.memo)[: max(0, len(found.memo) - MEMO_ENTRIES)]:
-            del found.memo[oldest]
+        entry.memo.update((key, known[key]) for key in missing)
+        for oldest in list(entry.memo)[: max(0, len(entry.memo) - MEMO_ENTRIES)]:
+            del entry.memo[oldest]
     counts = np.array([known[key] for key in keys], np.int64)
-    return counts, len(missing), time.process_time() - began
+    return counts, len(missing), time.process_time() - started
 
 
 def count_correct(job: UtilityJob) -> int:
-    """Right answers of the coalition of all, without opening the job."""
+    """Count the correct answers of the coalition of all clients, without opening the job.
+
+    Args:
+        job: The job.
+
+    Returns:
+        The count on all examples.
+
+    Raises:
+        RefusalError: As in `load_evaluator`.
+        OSError: A file cannot be read.
+    """
     return int(load_evaluator(job).evaluate(np.ones((1, len(job.updates)), np.bool_))[0])
 
 
 def check_job(job: UtilityJob, aggregate: Path, evaluation_size: int) -> None:
-    """Raise a Refusal if the artifacts of a task do not fit together."""
+    """Check that a job's files and its aggregate fit together.
+
+    Args:
+        job: The job.
+        aggregate: The tensors of the averaged weights.
+        evaluation_size: How many examples the evaluation set must have.
+
+    Raises:
+        RefusalError: As in `artifact_checks.check_job_files`.
+        OSError: A file cannot be read.
+    """
     artifact_checks.check_job_files(
         job.model,
         job.base,
@@ -105,8 +145,22 @@ def check_job(job: UtilityJob, aggregate: Path, evaluation_size: int) -> None:
     )
 
 
-def load_evaluator(job: UtilityJob, shard: ExampleShare = ALL_EXAMPLES) -> Evaluator:
-    """The fastest evaluator that knows the job's model, its files checked."""
+def load_evaluator(job: UtilityJob, share: ExampleShare = ALL_EXAMPLES) -> Evaluator:
+    """Load a job's files, check them, and choose the fastest evaluator for its model.
+
+    Args:
+        job: The job.
+        share: The part of the examples to count on.
+
+    Returns:
+        A `DenseEvaluator` for a sequence of dense layers, a `GraphEvaluator` for other models that
+        NumPy can compute, otherwise a `KerasEvaluator`, which imports TensorFlow.
+
+    Raises:
+        RefusalError: As in `parse_spec`, `decode_tensors`, `check_weights`, `open_evaluation_set`,
+            `check_evaluation_set` and `read_graph`.
+        OSError: A file cannot be read.
+    """
     spec = parse_spec(job.model.read_bytes())
     base = decode_tensors(job.base.read_bytes())
     updates = [decode_tensors(path.read_bytes()) for path in job.updates]
@@ -117,18 +171,24 @@ def load_evaluator(job: UtilityJob, shard: ExampleShare = ALL_EXAMPLES) -> Evalu
     artifact_checks.check_evaluation_set(spec, x, y)
     graph = read_graph(spec)
     if graph is not None:
-        layers = [node.layer for node in graph]
-        dense = all(isinstance(layer, (Dense, Scale, Activation)) for layer in layers)
-        if dense and is_sequential(graph):
-            return DenseEvaluator(layers, base, updates, x, y, job, shard)
-        return GraphEvaluator(graph, base, updates, x, y, job, shard)
+        layers = sequential_layers(graph)
+        if layers and all(isinstance(layer, (Dense, Scale, Activation)) for layer in layers):
+            return DenseEvaluator(layers, base, updates, x, y, job, share)
+        return GraphEvaluator(graph, base, updates, x, y, job, share)
     from fedcoin.learning.evaluation.keras_evaluator import KerasEvaluator
 
-    return KerasEvaluator(spec, base, updates, x, y, job, shard)
+    return KerasEvaluator(spec, base, updates, x, y, job, share)
 
 
 def unknown_job_error(job_id: bytes) -> RefusalError:
-    """What is wrong with asking about a job that is not open."""
+    """Describe a request about a job that is not open.
+
+    Args:
+        job_id: The id that was asked about.
+
+    Returns:
+        A RefusalError UNKNOWN_JOB.
+    """
     return RefusalError(
         LearningCode.UNKNOWN_JOB,
         f"job {job_id.hex()[:16]} is not open; open it before asking for its utilities",

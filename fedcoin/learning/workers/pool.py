@@ -1,8 +1,8 @@
-"""Utilities from worker processes: what miners and validators ask.
+"""A pool of workers that counts the correct answers of coalitions' averaged models.
 
-Each child holds every so-many-th block of the evaluation set and counts the right answers there;
-the counts of all children add up. So the set is held once, each client's first layer is computed
-once, and all children finish together.
+Each worker holds every k-th batch of the evaluation set, k the number of workers, and counts the
+correct answers there; the counts of all workers add up. So the set is in memory once, each client's
+first layer is computed once, and all workers finish together.
 """
 
 from __future__ import annotations
@@ -32,86 +32,141 @@ from fedcoin.v1 import task_pb2
 T = TypeVar("T")
 
 REQUEST_SECONDS = 0.25
-"""About how long a child works on one request: long enough to be worth the way, short enough
-that another caller's turn, or the end, comes soon."""
+"""How long a worker should work on one request: long enough that sending it costs little, short
+enough that another caller's request, or the end, does not wait long. Chosen by hand."""
 
-FIRST_BATCH, MAX_BATCH = 16, 4096
-"""Coalitions in a job's first request, and the most in any."""
+FIRST_REQUEST, MAX_REQUEST = 16, 4096
+"""Coalitions in a job's first request to each worker, and the most in any."""
 
 
 class WorkerPool:
-    """Evaluates coalitions in ``processes`` child processes of ``threads`` threads each.
+    """Evaluates coalitions in worker processes. `start` it, use it, `stop` it.
 
-    Or wherever ``executor`` says. Never imports TensorFlow here, nor in the children for models
-    of plain layers. A child that dies is replaced and asked again; one that dies twice over the
-    same request is a WorkerFailed that names it. Each child remembers its counts, which answers
-    repeats. Several callers may use one worker; their requests take turns.
+    TensorFlow is never imported in this process, and in the workers only for models that NumPy
+    cannot compute. A worker that dies is replaced and its request repeated once. Each worker
+    remembers its counts, so repeated coalitions cost little. Several callers may use one pool;
+    their requests take turns. All methods must be called in one event loop.
+
+    Args:
+        processes: Worker processes of this machine, when there is no `executor`.
+        threads: Threads of each of them.
+        executor: Creates the workers.
     """
 
     def __init__(
         self, *, processes: int = 1, threads: int = 1, executor: Executor | None = None
     ) -> None:
         executor = executor or LocalExecutor(processes, threads)
-        count = executor.places
+        num_workers = executor.num_workers
         self._jobs: dict[bytes, UtilityJob] = {}
-        self._batches: dict[bytes, int] = {}
+        self._request_sizes: dict[bytes, int] = {}
         self._slots = [
-            _Slot(executor, ExampleShare(index, count), self._jobs) for index in range(count)
+            _WorkerSlot(executor, ExampleShare(index, num_workers), self._jobs)
+            for index in range(num_workers)
         ]
-        # What needs files of this machine and no job.
-        local = isinstance(executor, LocalExecutor)
-        self._here = self._slots[0] if local else _Slot(LocalExecutor(), ExampleShare(0, 1), {})
+        # For calls that read files of this machine and need no job.
+        is_local = isinstance(executor, LocalExecutor)
+        self._local_slot = (
+            self._slots[0] if is_local else _WorkerSlot(LocalExecutor(), ExampleShare(0, 1), {})
+        )
 
     @property
     def pids(self) -> tuple[int, ...]:
-        """The children's process ids, for those who watch their memory."""
+        """The workers' process ids; 0 for one that has not been started."""
         return tuple(slot.pid for slot in self._slots)
 
-    async def start(self, warm: bool = False) -> None:
-        """Start the children; with ``warm`` they import TensorFlow ahead of time."""
-        await _together(*(slot.start(warm) for slot in self._slots))
+    async def start(self) -> None:
+        """Start the workers and wait until they answer. Without it, the first calls do so.
 
-    async def open(self, job: UtilityJob) -> None:
-        """Load a job's files in every child and check them; twice is the same as once.
+        Raises:
+            WorkerError: A worker cannot be started.
+        """
+        await _run_together(*(slot.start() for slot in self._slots))
 
-        Raises the Refusals of ``checks`` and ``spec``, and WorkerFailed (a missing file, say).
+    async def open_job(self, job: UtilityJob) -> None:
+        """Load and check a job's files in every worker. Does nothing when the job is open.
+
+        Args:
+            job: The job.
+
+        Raises:
+            RefusalError: As in `jobs.load_evaluator`.
+            WorkerError: A file cannot be read, or a worker died twice.
         """
         if job.job_id in self._jobs:
             return
-        what = f"while opening job {job.job_id.hex()[:16]}"
-        await _together(*(slot.open(what, job) for slot in self._slots))
+        activity = f"while opening job {job.job_id.hex()[:16]}"
+        await _run_together(*(slot.open_job(activity, job) for slot in self._slots))
         self._jobs[job.job_id] = job
 
     async def evaluate(self, job_id: bytes, coalitions: Coalitions) -> Counts:
-        """Right answers (int64, shape (m,)) of each coalition (bool, shape (m, n)).
+        """Count the correct answers of each coalition's averaged model.
 
-        Raises Refusal UNKNOWN_JOB, BAD_COALITIONS; WorkerFailed when a child died twice.
+        Args:
+            job_id: The id of an open job.
+            coalitions: Bool (m, n), n the number of the job's clients.
+
+        Returns:
+            int64 (m,).
+
+        Raises:
+            RefusalError: UNKNOWN_JOB when the job is not open; BAD_COALITIONS when dtype or shape
+                are wrong.
+            WorkerError: A worker died twice on the same request; the message names it.
         """
         job = self._jobs.get(job_id)
         if job is None:
             raise jobs.unknown_job_error(job_id)
         rows = check_coalitions(coalitions, len(job.updates))
         counts = np.zeros(len(rows), np.int64)
-        await _together(
-            *(self._evaluate_batches(slot, job_id, rows, counts) for slot in self._slots)
-        )
+        await _run_together(*(self._add_counts(slot, job_id, rows, counts) for slot in self._slots))
         return counts
 
     async def close_job(self, job_id: bytes) -> None:
-        """Forget a job; an unknown one is no error."""
-        self._batches.pop(job_id, None)
+        """Free what a job holds in every worker. Does nothing when it is not open.
+
+        Args:
+            job_id: The job's id.
+
+        Raises:
+            WorkerError: A worker died twice.
+        """
+        self._request_sizes.pop(job_id, None)
         if self._jobs.pop(job_id, None) is None:
             return
-        what = f"while closing job {job_id.hex()[:16]}"
-        await _together(*(slot.ask(what, jobs.close_job, job_id) for slot in self._slots))
+        activity = f"while closing job {job_id.hex()[:16]}"
+        await _run_together(*(slot.call(activity, jobs.close_job, job_id) for slot in self._slots))
 
-    async def check(self, job: UtilityJob, aggregate: Path, evaluation_size: int) -> None:
-        """``checks.check_task_files`` on a job's files, in a child: FedAvg included."""
-        what = f"while checking job {job.job_id.hex()[:16]}"
-        await self._here.ask(what, jobs.check_job, job, aggregate, evaluation_size)
+    async def check_job(self, job: UtilityJob, aggregate: Path, evaluation_size: int) -> None:
+        """Check in a worker that a job's files and its aggregate fit together.
 
-    async def count(self, model: Path, weights: Path, evaluation: Path) -> int:
-        """Right answers of one model's weights on an evaluation set."""
+        Args:
+            job: The job; it need not be open.
+            aggregate: The tensors of the averaged weights.
+            evaluation_size: How many examples the evaluation set must have.
+
+        Raises:
+            RefusalError: As in `artifact_checks.check_job_files`.
+            WorkerError: A file cannot be read, or the worker died twice.
+        """
+        activity = f"while checking job {job.job_id.hex()[:16]}"
+        await self._local_slot.call(activity, jobs.check_job, job, aggregate, evaluation_size)
+
+    async def count_correct(self, model: Path, weights: Path, evaluation: Path) -> int:
+        """Count the correct answers of one model.
+
+        Args:
+            model: The file of a serialised ModelSpec.
+            weights: The tensors of the model's weights.
+            evaluation: The tensors `x` and `y` of the evaluation set.
+
+        Returns:
+            The count on the whole evaluation set.
+
+        Raises:
+            RefusalError: As in `jobs.load_evaluator`.
+            WorkerError: A file cannot be read, or the worker died twice.
+        """
         job = UtilityJob(
             job_id=os.urandom(16),
             model=model,
@@ -122,39 +177,54 @@ class WorkerPool:
             averaging=task_pb2.AVERAGING_RENORMALISED,
             empty=task_pb2.EMPTY_COALITION_ZERO,
         )
-        return int(await self._here.ask(f"while counting {weights.name}", jobs.count_correct, job))
+        activity = f"while evaluating {weights.name}"
+        return int(await self._local_slot.call(activity, jobs.count_correct, job))
 
-    async def run(self, what: str, function: Callable[..., T], *arguments: Any) -> T:
-        """Any module's function in a child of this machine.
+    async def run(self, activity: str, function: Callable[..., T], *arguments: Any) -> T:
+        """Call any function in a worker of this machine.
 
-        ``what`` says what it does ("while averaging") when the child dies of it twice.
+        Args:
+            activity: What it does, such as "while averaging", for the error message when the
+                worker dies twice.
+            function: A function of a module, which the worker imports by name.
+            *arguments: Its arguments, which are pickled.
+
+        Returns:
+            What the function returns.
+
+        Raises:
+            RefusalError: The function raised it.
+            WorkerError: The function raised any other exception, or the worker died twice.
         """
-        result: T = await self._here.ask(what, function, *arguments)
+        result: T = await self._local_slot.call(activity, function, *arguments)
         return result
 
     async def stop(self) -> None:
-        """End the children, in the middle of their work if need be."""
-        await asyncio.gather(*(slot.stop() for slot in {*self._slots, self._here}))
+        """End the workers, even in the middle of a call, which then raises WorkerError."""
+        await asyncio.gather(*(slot.stop() for slot in {*self._slots, self._local_slot}))
 
-    async def _evaluate_batches(
-        self, slot: _Slot, job_id: bytes, rows: Coalitions, counts: Counts
+    async def _add_counts(
+        self, slot: _WorkerSlot, job_id: bytes, rows: Coalitions, counts: Counts
     ) -> None:
+        """Let one worker count, request after request, and add its counts to `counts`."""
         start = 0
         while start < len(rows):
-            batch = rows[start : start + self._batches.get(job_id, FIRST_BATCH)]
-            end = start + len(batch)
-            what = f"on coalitions {start} to {end - 1} of job {job_id.hex()[:16]}"
-            found, computed, seconds = await slot.ask(what, jobs.evaluate, job_id, batch)
-            counts[start:end] += found
+            request = rows[start : start + self._request_sizes.get(job_id, FIRST_REQUEST)]
+            end = start + len(request)
+            activity = f"on coalitions {start} to {end - 1} of job {job_id.hex()[:16]}"
+            share_counts, num_computed, seconds = await slot.call(
+                activity, jobs.evaluate, job_id, request
+            )
+            counts[start:end] += share_counts
             start = end
-            if computed and job_id in self._jobs:
-                pace = computed * REQUEST_SECONDS / max(seconds, 1e-6)
-                self._batches[job_id] = max(1, min(MAX_BATCH, round(pace)))
+            if num_computed and job_id in self._jobs:
+                fitting = num_computed * REQUEST_SECONDS / max(seconds, 1e-6)
+                self._request_sizes[job_id] = max(1, min(MAX_REQUEST, round(fitting)))
 
 
-async def _together(*works: Coroutine[Any, Any, None]) -> None:
-    """All of them; when one fails the others are not left running, unheard."""
-    tasks = [asyncio.ensure_future(work) for work in works]
+async def _run_together(*coroutines: Coroutine[Any, Any, None]) -> None:
+    """Run coroutines concurrently; when one fails, cancel the others and wait for their end."""
+    tasks = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
     try:
         await asyncio.gather(*tasks)
     finally:
@@ -163,71 +233,70 @@ async def _together(*works: Coroutine[Any, Any, None]) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-class _Slot:
-    """One child after another: whichever serves this place."""
+class _WorkerSlot:
+    """One worker after another for one share of the examples."""
 
     def __init__(
-        self, executor: Executor, shard: ExampleShare, open_jobs: dict[bytes, UtilityJob]
+        self, executor: Executor, share: ExampleShare, open_jobs: dict[bytes, UtilityJob]
     ) -> None:
         self._executor = executor
-        self._shard = shard
+        self._share = share
         self._open_jobs = open_jobs
-        self._process: Worker | None = None
+        self._worker: Worker | None = None
         self._lock = asyncio.Lock()
-        self._warm = False
-        self._stopped = False
+        self._is_stopped = False
 
     @property
     def pid(self) -> int:
-        return self._process.pid if self._process else 0
+        return self._worker.pid if self._worker else 0
 
-    async def start(self, warm: bool) -> None:
-        self._warm = warm
+    async def start(self) -> None:
         async with self._lock:
-            await self._living()
+            await self._living_worker()
 
-    async def ask(self, what: str, function: Callable[..., Any], *arguments: Any) -> Any:
-        """The function's result in the child; a death is forgiven once."""
-        return await self._forgiving(what, lambda child: child.call(function, *arguments))
+    async def call(self, activity: str, function: Callable[..., Any], *arguments: Any) -> Any:
+        return await self._with_one_retry(
+            activity, lambda worker: worker.call(function, *arguments)
+        )
 
-    async def open(self, what: str, job: UtilityJob) -> None:
-        """Open a job in the child."""
-        await self._forgiving(what, lambda child: child.open(job, self._shard))
+    async def open_job(self, activity: str, job: UtilityJob) -> None:
+        await self._with_one_retry(activity, lambda worker: worker.open_job(job, self._share))
 
-    async def _forgiving(self, what: str, ask: Callable[[Worker], Awaitable[T]]) -> T:
-        deaths: list[WorkerDiedError] = []
+    async def _with_one_retry(self, activity: str, request: Callable[[Worker], Awaitable[T]]) -> T:
+        num_deaths = 0
         while True:
             try:
                 async with self._lock:
-                    return await ask(await self._living())
-            except WorkerDiedError as died:
-                deaths.append(died)
-                if self._stopped or len(deaths) == 2:
-                    raise WorkerError(f"the worker died {what}: {died}") from died
+                    return await request(await self._living_worker())
+            except WorkerDiedError as death:
+                num_deaths += 1
+                if self._is_stopped or num_deaths == 2:
+                    raise WorkerError(f"the worker died {activity}: {death}") from death
 
     async def stop(self) -> None:
-        self._stopped = True
-        if self._process is not None:
-            await self._process.stop()
+        self._is_stopped = True
+        if self._worker is not None:
+            await self._worker.stop()
 
-    async def _living(self) -> Worker:
-        if self._stopped:
-            raise WorkerError("the worker was stopped")
-        if self._process is not None and self._process.alive:
-            return self._process
-        if self._process is not None:
-            await self._process.stop()
-        self._process = self._executor.child()
-        await self._process.start()
-        if self._stopped:  # meanwhile
-            await self._process.stop()
-        await self._process.call(jobs.warm_up, self._warm)
+    async def _living_worker(self) -> Worker:
+        """Return the worker; start one, with all open jobs, if there is none or it died."""
+        if self._is_stopped:
+            raise WorkerError("the worker pool was stopped")
+        if self._worker is not None and self._worker.is_alive:
+            return self._worker
+        if self._worker is not None:
+            await self._worker.stop()
+        self._worker = self._executor.create_worker()
+        await self._worker.start()
+        if self._is_stopped:  # `stop` was called while the worker started
+            await self._worker.stop()
+        await self._worker.call(jobs.ping)
         for job in list(self._open_jobs.values()):
             try:
-                await self._process.open(job, self._shard)
+                await self._worker.open_job(job, self._share)
             except WorkerDiedError:
                 raise
             except (RefusalError, WorkerError):
-                # Its files are gone, perhaps; who asks about it will be told that it is not open.
+                # Its files may be gone by now. Requests about this job will fail with UNKNOWN_JOB.
                 continue
-        return self._process
+        return self._worker

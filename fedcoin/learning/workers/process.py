@@ -1,13 +1,14 @@
-"""One child process that calls functions, and its parent's side.
+"""A worker process: a child process that calls functions, seen from its parent.
 
-A fresh interpreter (never a fork: TensorFlow and threads do not survive one) that reads requests
-from its standard input and writes replies to its standard output. It is started as a plain
-subprocess rather than by ``multiprocessing``, which would import the parent's main module again
-and could not set the child's environment: the number of threads of a BLAS has to stand there
-before NumPy is imported.
+The child is a fresh interpreter (never a fork, which TensorFlow and threads do not survive) that
+reads requests from its standard input and writes replies to its standard output (`child_main`). It
+is started as a plain subprocess rather than by `multiprocessing`, which would import the parent's
+main module again and cannot set the child's environment: the number of threads of the BLAS must be
+in the environment before NumPy is imported.
 
-A frame is its length (8 bytes, little-endian) and a pickle; both ends are this program. A request
-is (number, pickle of (function, arguments)), a reply (number, kind, value).
+Wire format: a frame is its length (8 bytes, little-endian) and a pickle. A request is the pickle of
+(number, pickle of (function, arguments)), a reply that of (number, kind, value) with one of the
+`REPLY_` kinds. Both ends are this program, so unpickling is safe.
 """
 
 from __future__ import annotations
@@ -28,43 +29,56 @@ from fedcoin.learning.training.datasets import MNIST_VARIABLE
 T = TypeVar("T")
 
 FRAME_LENGTH = struct.Struct("<Q")
+"""The length that precedes a pickle."""
+
 REPLY_RESULT, REPLY_REFUSAL, REPLY_FAILURE = "result", "refusal", "failure"
+"""Kinds of replies: the function's result, its RefusalError, or another exception's traceback."""
+
 STOP_SECONDS = 2.0
+"""How long an ending child is waited for before it is killed."""
+
 KEEP_KERNELS_VARIABLE = "FEDCOIN_KEEP_KERNELS"
+"""The environment variable that keeps OPENBLAS_CORETYPE in the children's environment."""
+
 _STDERR_LINES = 20
-# Without the current folder, which `-c` puts first.
+_MAX_STDERR_CHARACTERS = 2000
+# Without the current folder, which `-c` puts first on the import path.
 _COMMAND = (
     "import sys; del sys.path[0]; from fedcoin.learning.workers.child_main import main; main()"
 )
 
 
 class WorkerDiedError(WorkerError):
-    """The process ended while, or before, it was asked something."""
+    """The process was not running, or ended while it worked on a call."""
 
 
 class WorkerProcess:
-    """The parent's side of one child. ``start`` it, ``call`` it, ``stop`` it.
+    """The parent's side of one child. `start` it, `call` it, `stop` it.
 
-    ``threads`` bounds the threads of NumPy's BLAS and of TensorFlow in the child. The child
-    ignores SIGINT (the parent decides) and ends by itself when its parent is gone.
+    The child ignores SIGINT, so that the parent decides when it ends, and ends by itself when its
+    parent is gone.
+
+    Args:
+        threads: Threads of NumPy's BLAS and of TensorFlow in the child.
+        environment: Variables to set in the child besides `child_environment`.
     """
 
     def __init__(self, *, threads: int = 1, environment: dict[str, str] | None = None) -> None:
         self._environment = {**child_environment(threads), **(environment or {})}
         self._process: asyncio.subprocess.Process | None = None
-        self._waiting: dict[int, asyncio.Future[Any]] = {}
-        self._next = 0
-        self._tasks: list[asyncio.Task[None]] = []
+        self._pending: dict[int, asyncio.Future[Any]] = {}
+        self._last_number = 0
+        self._readers: list[asyncio.Task[None]] = []
         self._stderr: deque[str] = deque(maxlen=_STDERR_LINES)
 
     @property
-    def alive(self) -> bool:
-        """True while the child can be asked."""
+    def is_alive(self) -> bool:
+        """Whether the child accepts calls."""
         return (
             self._process is not None
             and self._process.returncode is None
-            and bool(self._tasks)
-            and not self._tasks[0].done()
+            and bool(self._readers)
+            and not self._readers[0].done()
         )
 
     @property
@@ -73,7 +87,11 @@ class WorkerProcess:
         return self._process.pid if self._process else 0
 
     async def start(self) -> None:
-        """Start the child. Returns once the process exists; it answers when it is ready."""
+        """Start the child. Returns when the process exists; it answers once it is ready.
+
+        Raises:
+            RuntimeError: It was started before.
+        """
         if self._process is not None:
             raise RuntimeError("this worker process was started before")
         self._process = await asyncio.create_subprocess_exec(
@@ -85,48 +103,59 @@ class WorkerProcess:
             stderr=asyncio.subprocess.PIPE,
             env=self._environment,
         )
-        self._tasks = [
+        self._readers = [
             asyncio.create_task(self._read_replies(self._process)),
             asyncio.create_task(self._read_stderr(self._process)),
         ]
 
     async def call(self, function: Callable[..., T], *arguments: Any) -> T:
-        """What ``function(*arguments)`` returns in the child.
+        """Call a function in the child. Calls are answered in order.
 
-        ``function`` is a module's own (it travels by name). Calls are answered in order. A
-        Refusal there is raised here; anything else, and the child's death, as WorkerFailed. A
-        caller that gives up leaves the child at its work.
+        A caller that is cancelled leaves the child at its work; the result is dropped.
+
+        Args:
+            function: A function of a module, which the child imports by name.
+            *arguments: Its arguments, which are pickled.
+
+        Returns:
+            What the function returns.
+
+        Raises:
+            RefusalError: The function raised it.
+            WorkerDiedError: The child is not running, or died before it answered.
+            WorkerError: The function raised any other exception; the message is its traceback.
         """
-        if not self.alive or self._process is None or self._process.stdin is None:
-            raise WorkerDiedError(self._obituary("is not running"))
-        self._next += 1
-        number = self._next
+        if not self.is_alive or self._process is None or self._process.stdin is None:
+            raise WorkerDiedError(self._describe_death("is not running"))
+        self._last_number += 1
+        number = self._last_number
         body = pickle.dumps((function, arguments), protocol=5)
         frame = pickle.dumps((number, body), protocol=5)
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._waiting[number] = future
+        self._pending[number] = future
         try:
             self._process.stdin.write(FRAME_LENGTH.pack(len(frame)) + frame)
-            with contextlib.suppress(ConnectionError):  # the reader sees the death and says why
+            # If the child died, `_read_replies` sets the exception that the future raises.
+            with contextlib.suppress(ConnectionError):
                 await self._process.stdin.drain()
             return await future
         finally:
-            self._waiting.pop(number, None)
+            self._pending.pop(number, None)
 
     async def stop(self) -> None:
-        """End the child, at once if it is busy. Whoever waits gets WorkerDied."""
+        """End the child, by force if it is busy. Pending calls raise WorkerDiedError."""
         process = self._process
         if process is None:
             return
         if process.stdin is not None:
-            process.stdin.close()  # what tells an idle child that its parent is gone
+            process.stdin.close()  # an idle child ends when its standard input is closed
         try:
             await asyncio.wait_for(process.wait(), STOP_SECONDS)
         except asyncio.TimeoutError:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
             await process.wait()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self._readers, return_exceptions=True)
 
     async def _read_replies(self, process: asyncio.subprocess.Process) -> None:
         assert process.stdout is not None
@@ -134,34 +163,42 @@ class WorkerProcess:
             while True:
                 (size,) = FRAME_LENGTH.unpack(await process.stdout.readexactly(FRAME_LENGTH.size))
                 number, kind, value = pickle.loads(await process.stdout.readexactly(size))
-                future = self._waiting.get(number)
+                future = self._pending.get(number)
                 if future is not None and not future.done():
-                    _settle(future, kind, value)
+                    _resolve(future, kind, value)
         except (asyncio.IncompleteReadError, ConnectionError):
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(process.wait(), STOP_SECONDS)
         finally:
-            for future in self._waiting.values():
+            for future in self._pending.values():
                 if not future.done():
-                    future.set_exception(WorkerDiedError(self._obituary("died")))
+                    future.set_exception(WorkerDiedError(self._describe_death("died")))
 
     async def _read_stderr(self, process: asyncio.subprocess.Process) -> None:
         assert process.stderr is not None
-        while block := await process.stderr.read(4096):
-            self._stderr.extend(block.decode(errors="replace").splitlines())
+        while chunk := await process.stderr.read(4096):
+            self._stderr.extend(chunk.decode(errors="replace").splitlines())
 
-    def _obituary(self, what: str) -> str:
+    def _describe_death(self, event: str) -> str:
         status = self._process.returncode if self._process else None
-        said = " | ".join(line for line in self._stderr if line.strip())[-2000:]
-        return f"worker process {self.pid} {what} (exit status {status}): {said or 'said nothing'}"
+        lines = [line for line in self._stderr if line.strip()]
+        output = " | ".join(lines)[-_MAX_STDERR_CHARACTERS:] or "no output on standard error"
+        return f"worker process {self.pid} {event} (exit status {status}): {output}"
 
 
 def child_environment(threads: int) -> dict[str, str]:
-    """The environment of a child: this one's, its import path, and ``threads`` threads.
+    """Build the environment of a worker process.
 
-    Of the program's own variables only the path of a data set goes along; a passphrase does not.
-    OPENBLAS_CORETYPE, which pins the kernels of some processor and may halve the speed of another,
-    goes along only where KEEP_KERNELS is set.
+    It is this process's environment and import path, without the program's own variables
+    (`FEDCOIN_*`, which may hold a passphrase; only FEDCOIN_MNIST is kept). OPENBLAS_CORETYPE, which
+    makes OpenBLAS use another processor's kernels and can halve its speed, is kept only when
+    FEDCOIN_KEEP_KERNELS is set.
+
+    Args:
+        threads: Threads of NumPy's BLAS and of TensorFlow; taken as 1 when below it.
+
+    Returns:
+        The variables by name.
     """
     count = str(max(1, threads))
     blas = ("OMP", "OPENBLAS", "MKL", "VECLIB_MAXIMUM", "NUMEXPR")
@@ -179,7 +216,7 @@ def child_environment(threads: int) -> dict[str, str]:
     }
 
 
-def _settle(future: asyncio.Future[Any], kind: str, value: Any) -> None:
+def _resolve(future: asyncio.Future[Any], kind: str, value: Any) -> None:
     if kind == REPLY_RESULT:
         future.set_result(value)
     elif kind == REPLY_REFUSAL:

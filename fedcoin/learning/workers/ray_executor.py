@@ -1,10 +1,10 @@
-"""Children on a Ray cluster: ``pip install fedcoin[ray]``.
+"""Workers on a Ray cluster; needs `pip install fedcoin[ray]`.
 
-An actor on some machine of the cluster starts the very same child process that this machine would,
-and passes requests on to it; so results do not depend on where they are computed. A job's files are
-put into Ray's object store once and written to a folder of each actor. When a machine is lost its
-actors' calls fail, and ``worker_pool`` asks for new children, which Ray places on those that are
-left.
+A Ray actor on some machine of the cluster starts the same child process as `LocalExecutor` would on
+this machine, and passes calls on to it, so results do not depend on where they are computed. A
+job's files are put into Ray's object store once and written to a folder on each actor's machine.
+When a machine is lost, the calls to its actors fail and the `WorkerPool` asks for new workers,
+which Ray places on the machines that are left.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import asyncio
 import contextlib
 import pickle
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,18 +27,25 @@ from fedcoin.learning.workers.process import WorkerDiedError
 
 T = TypeVar("T")
 
-PLACE_SECONDS = 60.0
-"""How long the cluster may take to find a machine for a child."""
+PLACEMENT_SECONDS = 60.0
+"""How long the cluster may take to find a machine for a worker."""
 
-PLACE_AGAIN_SECONDS = 0.5
-"""How long to wait when the machine that it chose is lost."""
+PLACEMENT_RETRY_SECONDS = 0.5
+"""How long to wait before another try when the machine that Ray chose is lost."""
+
+_RESULT, _FAILURE, _DIED = "result", "failure", "died"
 
 
 class RayExecutor:
-    """One child for each CPU of the cluster at ``address``, or so many.
+    """Creates workers on a Ray cluster, each as an actor that takes one CPU.
 
-    An empty ``address`` is the cluster that this process is connected to, else one of this
-    machine's own. Raises WorkerFailed when Ray is not installed or nobody answers there.
+    Args:
+        address: The cluster's address. Empty for the cluster that this process is connected to, or,
+            if it is connected to none, a new one on this machine.
+        processes: How many workers; 0 for one for each CPU of the cluster.
+
+    Raises:
+        WorkerError: Ray is not installed, or there is no cluster at the address.
     """
 
     def __init__(self, address: str = "", processes: int = 0) -> None:
@@ -52,38 +59,65 @@ class RayExecutor:
             try:
                 ray.init(address=address or None, log_to_driver=False, configure_logging=False)
             except (ConnectionError, OSError, RuntimeError, ValueError) as error:
-                raise WorkerError(f"no Ray cluster at {address or 'hand'}: {error}") from error
+                location = f"at {address}" if address else "on this machine"
+                raise WorkerError(f"no Ray cluster {location}: {error}") from error
         self._ray: Any = ray
-        self._places = processes or max(1, int(ray.cluster_resources().get("CPU", 1)))
+        self._num_workers = processes or max(1, int(ray.cluster_resources().get("CPU", 1)))
         self._files: dict[bytes, Any] = {}
-        host = ray.remote(num_cpus=1, max_restarts=0, max_concurrency=8)(_Host)
-        self._host: Any = host.options(scheduling_strategy="SPREAD")
+        actor_class = ray.remote(num_cpus=1, max_restarts=0, max_concurrency=8)(_WorkerActor)
+        self._actor_class: Any = actor_class.options(scheduling_strategy="SPREAD")
 
     @property
-    def places(self) -> int:
-        """See ``executors.Executor``."""
-        return self._places
+    def num_workers(self) -> int:
+        """See `Executor.num_workers`."""
+        return self._num_workers
 
-    def child(self) -> Worker:
-        """See ``executors.Executor``."""
-        return _RayChild(self)
+    def create_worker(self) -> Worker:
+        """Implement `Executor.create_worker`."""
+        return _RayWorker(self)
 
-    async def new_host(self) -> Any:
-        """An actor, somewhere."""
-        return await asyncio.to_thread(self._host.remote)
+    async def create_actor(self) -> Any:
+        """Let Ray create an actor on one of its machines.
 
-    async def shared(self, job: UtilityJob) -> Any:
-        """A job's files by name, in the object store; put there once."""
+        Returns:
+            The actor's handle, a `_WorkerActor` as Ray wraps it.
+        """
+        return await asyncio.to_thread(self._actor_class.remote)
+
+    async def share_files(self, job: UtilityJob) -> Any:
+        """Put a job's files into the object store, once for all workers.
+
+        Args:
+            job: The job, its files on this machine.
+
+        Returns:
+            A Ray reference to the files' contents by name.
+        """
         if job.job_id not in self._files:
-            self._files[job.job_id] = await asyncio.to_thread(self._put, job)
+            self._files[job.job_id] = await asyncio.to_thread(self._put_files, job)
         return self._files[job.job_id]
 
-    def forget(self, job_id: bytes) -> None:
-        """Let the object store drop a job's files."""
+    def forget_files(self, job_id: bytes) -> None:
+        """Let the object store drop a job's files. Does nothing when it holds none.
+
+        Args:
+            job_id: The job's id.
+        """
         self._files.pop(job_id, None)
 
-    async def result(self, reference: Any) -> Any:
-        """What an actor's call returns. Raises WorkerDied when its machine or process is lost."""
+    async def wait_for(self, reference: Any) -> Any:
+        """Wait for an actor's call.
+
+        Args:
+            reference: What the call returned at once, a Ray reference.
+
+        Returns:
+            The call's result.
+
+        Raises:
+            WorkerDiedError: The actor's machine or process is lost.
+            WorkerError: The call raised an exception.
+        """
         ray = self._ray
         try:
             return await reference
@@ -92,27 +126,31 @@ class RayExecutor:
         except ray.exceptions.RayError as error:
             raise WorkerDiedError(f"the Ray actor is lost: {str(error).strip()[:500]}") from error
 
-    def kill(self, host: Any) -> None:
-        """End an actor, and its child with it."""
-        with contextlib.suppress(Exception):  # whatever is wrong, it is gone
-            self._ray.kill(host)
+    def kill_actor(self, actor: Any) -> None:
+        """End an actor, and its child process with it.
 
-    def _put(self, job: UtilityJob) -> Any:
-        return self._ray.put({name: path.read_bytes() for name, path in _paths(job).items()})
+        Args:
+            actor: The actor's handle; it may be lost already.
+        """
+        with contextlib.suppress(Exception):  # Ray raises different errors for a lost actor
+            self._ray.kill(actor)
+
+    def _put_files(self, job: UtilityJob) -> Any:
+        return self._ray.put({name: path.read_bytes() for name, path in _files_of(job).items()})
 
 
-class _RayChild:
-    """See ``executors.Child``."""
+class _RayWorker:
+    """A worker behind an actor. Implements `executors.Worker`."""
 
     def __init__(self, executor: RayExecutor) -> None:
         self._executor = executor
-        self._host: Any = None
+        self._actor: Any = None
         self._pid = 0
         self._stopped = asyncio.Event()
 
     @property
-    def alive(self) -> bool:
-        return self._host is not None
+    def is_alive(self) -> bool:
+        return self._actor is not None
 
     @property
     def pid(self) -> int:
@@ -120,119 +158,118 @@ class _RayChild:
 
     async def start(self) -> None:
         try:
-            self._pid = await asyncio.wait_for(self._placed(), PLACE_SECONDS)
+            self._pid = await asyncio.wait_for(self._place(), PLACEMENT_SECONDS)
         except asyncio.TimeoutError:
             await self.stop()
             raise WorkerError(
-                f"the Ray cluster had no CPU free for a child within {PLACE_SECONDS:g} s"
+                f"the Ray cluster had no CPU free for a worker within {PLACEMENT_SECONDS:g} s"
             ) from None
 
-    async def _placed(self) -> int:
-        """Find a machine. Ray may at first choose one that died without its knowledge."""
+    async def _place(self) -> int:
+        """Create the actor and start its child. Ray may first choose a machine that is lost."""
         while True:
-            self._host = await self._executor.new_host()
+            self._actor = await self._executor.create_actor()
             try:
-                return int(await self._ask("start"))
+                return int(await self._request("start"))
             except WorkerDiedError:
                 if self._stopped.is_set():
                     raise
-                await asyncio.sleep(PLACE_AGAIN_SECONDS)
+                await asyncio.sleep(PLACEMENT_RETRY_SECONDS)
 
     async def call(self, function: Callable[..., T], *arguments: Any) -> T:
         if function is jobs.close_job:
-            self._executor.forget(arguments[0])
-        result: T = await self._ask("call", pickle.dumps((function, arguments), protocol=5))
+            self._executor.forget_files(arguments[0])
+        body = pickle.dumps((function, arguments), protocol=5)
+        result: T = await self._request("call", body)
         return result
 
-    async def open(self, job: UtilityJob, shard: ExampleShare) -> None:
-        await self._ask("open", job, shard, await self._executor.shared(job))
+    async def open_job(self, job: UtilityJob, share: ExampleShare) -> None:
+        await self._request("open_job", job, share, await self._executor.share_files(job))
 
     async def stop(self) -> None:
         self._stopped.set()
-        if self._host is not None:
-            host, self._host = self._host, None
-            await asyncio.to_thread(self._executor.kill, host)
+        if self._actor is not None:
+            actor, self._actor = self._actor, None
+            await asyncio.to_thread(self._executor.kill_actor, actor)
 
-    async def _ask(self, method: str, *arguments: Any) -> Any:
-        host = self._host
-        if host is None:
+    async def _request(self, method: str, *arguments: Any) -> Any:
+        """Call a method of the actor; raise what happened to it, or that `stop` was called."""
+        actor = self._actor
+        if actor is None:
             raise WorkerDiedError("the Ray actor is not running")
-        work = asyncio.ensure_future(
-            self._executor.result(getattr(host, method).remote(*arguments))
+        reply = asyncio.ensure_future(
+            self._executor.wait_for(getattr(actor, method).remote(*arguments))
         )
         stopped = asyncio.ensure_future(self._stopped.wait())
         try:
-            await asyncio.wait({work, stopped}, return_when=asyncio.FIRST_COMPLETED)
-            if not work.done():
+            await asyncio.wait({reply, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            if not reply.done():
                 raise WorkerDiedError("the Ray actor was stopped")
-            kind, value = work.result()
+            outcome, value = reply.result()
         except WorkerDiedError:
-            self._host = None
-            await asyncio.to_thread(self._executor.kill, host)
+            self._actor = None
+            await asyncio.to_thread(self._executor.kill_actor, actor)
             raise
         finally:
-            work.cancel()
+            reply.cancel()
             stopped.cancel()
-        if kind == "result":
+        if outcome == _RESULT:
             return value
-        if kind == "died":
-            self._host = None
-            await asyncio.to_thread(self._executor.kill, host)
+        if outcome == _DIED:
+            self._actor = None
+            await asyncio.to_thread(self._executor.kill_actor, actor)
             raise WorkerDiedError(value)
         raise value
 
 
-class _Host:
-    """The actor: one child process and its folder, on one machine of the cluster."""
+class _WorkerActor:
+    """The actor: one child process and a folder for its files, on one machine of the cluster."""
 
     def __init__(self) -> None:
-        self._child = LocalWorker()
+        self._worker = LocalWorker()
         self._folder = tempfile.TemporaryDirectory(prefix="fedcoin-")
 
     async def start(self) -> tuple[str, Any]:
-        await self._child.start()
-        return await _outcome(self._pid())
+        await self._worker.start()
+        return _RESULT, self._worker.pid
 
     async def call(self, body: bytes) -> tuple[str, Any]:
-        function, arguments = pickle.loads(body)  # from the process that made this actor
-        return await _outcome(self._child.call(function, *arguments))
+        function, arguments = pickle.loads(body)  # from the process that created this actor
+        return await _outcome_of(self._worker.call(function, *arguments))
 
-    async def open(
-        self, job: UtilityJob, shard: ExampleShare, files: Mapping[str, bytes]
+    async def open_job(
+        self, job: UtilityJob, share: ExampleShare, files: Mapping[str, bytes]
     ) -> tuple[str, Any]:
-        here = await asyncio.to_thread(_written, job, files, Path(self._folder.name))
-        return await _outcome(self._child.open(here, shard))
-
-    async def _pid(self) -> int:
-        return self._child.pid
+        local_job = await asyncio.to_thread(_write_files, job, files, Path(self._folder.name))
+        return await _outcome_of(self._worker.open_job(local_job, share))
 
 
-async def _outcome(work: Any) -> tuple[str, Any]:
-    """A result, or what went wrong, in a form that Ray does not wrap."""
+async def _outcome_of(work: Awaitable[Any]) -> tuple[str, Any]:
+    """Return the result or the error as a value, because Ray wraps exceptions in its own."""
     try:
-        return "result", await work
-    except WorkerDiedError as died:
-        return "died", str(died)
+        return _RESULT, await work
+    except WorkerDiedError as death:
+        return _DIED, str(death)
     except (RefusalError, WorkerError) as failure:
-        return "failure", failure
+        return _FAILURE, failure
 
 
-def _paths(job: UtilityJob) -> dict[str, Path]:
-    """A job's files under names that suit any machine."""
+def _files_of(job: UtilityJob) -> dict[str, Path]:
+    """List a job's files under names that do not depend on this machine."""
     updates = {f"update-{number}": path for number, path in enumerate(job.updates)}
     return {"model": job.model, "base": job.base, "evaluation": job.evaluation, **updates}
 
 
-def _written(job: UtilityJob, files: Mapping[str, bytes], folder: Path) -> UtilityJob:
-    """The job with its files in a folder of this machine."""
-    home = folder / job.job_id.hex()
-    home.mkdir(exist_ok=True)
+def _write_files(job: UtilityJob, files: Mapping[str, bytes], folder: Path) -> UtilityJob:
+    """Write a job's files below a folder; return the job with the new paths."""
+    job_folder = folder / job.job_id.hex()
+    job_folder.mkdir(exist_ok=True)
     for name, content in files.items():
-        (home / name).write_bytes(content)
+        (job_folder / name).write_bytes(content)
     return replace(
         job,
-        model=home / "model",
-        base=home / "base",
-        evaluation=home / "evaluation",
-        updates=tuple(home / f"update-{number}" for number in range(len(job.updates))),
+        model=job_folder / "model",
+        base=job_folder / "base",
+        evaluation=job_folder / "evaluation",
+        updates=tuple(job_folder / f"update-{number}" for number in range(len(job.updates))),
     )

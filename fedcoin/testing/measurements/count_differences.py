@@ -109,7 +109,7 @@ def _child(folder: Path, how: str) -> np.ndarray:
     from fedcoin.v1 import task_pb2
 
     if how.startswith("blocks-"):
-        dense_evaluator.BLOCK_EXAMPLES = int(how.removeprefix("blocks-"))
+        dense_evaluator.BATCH_SIZE = int(how.removeprefix("blocks-"))
     manifest = read_manifest(folder)
     job = UtilityJob(
         job_id=b"flips",

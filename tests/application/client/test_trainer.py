@@ -22,7 +22,7 @@ from tests.support.training_site import CHAIN_ID, client_key, running, settings,
 from tests.support.waiting import LOADED_SECONDS, until
 
 NOWHERE = "127.0.0.1:9"
-RIDER = ClientData(free_ride=True)
+RIDER = ClientData(is_free_rider=True)
 
 
 async def test_it_waits_for_a_coordinator_and_survives_its_restart(tmp_path: Path) -> None:

@@ -12,12 +12,12 @@ from fedcoin.learning.workers.executors import count_cores
 
 
 def test_a_miner_takes_every_core_unless_told_otherwise() -> None:
-    assert executor_of(MinerConfig(enabled=True)).places == count_cores()
-    assert executor_of(MinerConfig(enabled=True, processes=3)).places == 3
+    assert executor_of(MinerConfig(enabled=True)).num_workers == count_cores()
+    assert executor_of(MinerConfig(enabled=True, processes=3)).num_workers == 3
 
 
 def test_who_only_looks_on_takes_one() -> None:
-    assert executor_of(MinerConfig(executor="ray", processes=3)).places == 1
+    assert executor_of(MinerConfig(executor="ray", processes=3)).num_workers == 1
 
 
 @pytest.mark.skipif(find_spec("ray") is not None, reason="Ray is installed")

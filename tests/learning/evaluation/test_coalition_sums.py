@@ -1,3 +1,5 @@
+"""Every plan of sums gives each row its sum, and takes few additions for it."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -8,50 +10,91 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedcoin.learning.evaluation import coalition_sums
-from fedcoin.learning.evaluation.coalition_sums import IncrementalSums, MatrixProduct, SubsetTable
+from fedcoin.learning.evaluation.coalition_sums import (
+    MAX_SUBTRACTING_ROWS,
+    IncrementalSums,
+    MatrixProduct,
+    SubsetTable,
+)
 from tests.support.small_models import all_coalitions
 
+SIZE = 7
 
-def check(members: np.ndarray, rows: int, kind: Any = None) -> None:
-    """A plan gives each row its sum, whatever the parts."""
-    plan = coalition_sums.plan_sums(members, rows)
+
+def compute(plan: Any, contributions: np.ndarray, max_rows: int) -> np.ndarray:
+    """All rows' sums in the request's order, each tile checked."""
+    answers = np.full((np.count_nonzero(plan.targets >= 0), SIZE), np.nan)
+    tile = np.empty((max_rows, SIZE), np.float32)
+    next_row = 0
+    for rows, sums in plan.tiles(contributions, tile):
+        assert rows.start == next_row
+        next_row = rows.stop
+        assert len(sums) == rows.stop - rows.start <= max_rows
+        expected = plan.membership[rows].astype(np.float32) @ contributions
+        np.testing.assert_array_equal(sums, expected)
+        targets = plan.targets[rows]
+        answers[targets[targets >= 0]] = sums[targets >= 0]
+        sums[:] = np.nan  # a caller may overwrite a tile
+    assert next_row == len(plan.membership)
+    return answers
+
+
+def check(membership: np.ndarray, max_rows: int, kind: Any = None) -> None:
+    """The plan is of a kind and gives exact sums, for more than one batch."""
+    plan = coalition_sums.plan_sums(membership, max_rows)
     assert kind is None or isinstance(plan, kind)
-    for seed in range(2):  # a plan serves several blocks
-        parts = np.random.default_rng(seed).integers(-9, 10, (members.shape[1], 7))
-        parts = parts.astype(np.float32)
-        found = np.full((len(members), 7), np.nan)
-        tile = np.empty((rows, 7), np.float32)
-        seen = 0
-        for where, sums in plan.tiles(parts, tile):
-            assert where.start == seen
-            seen = where.stop
-            assert len(sums) == where.stop - where.start <= rows
-            places = plan.places[where]
-            found[places[places >= 0]] = sums[places >= 0]
-            np.testing.assert_array_equal(sums, plan.members[where].astype(np.float32) @ parts)
-            sums[:] = np.nan  # whoever takes a tile may spoil it
-        assert seen == len(plan.members)
-        np.testing.assert_array_equal(found, members.astype(np.float32) @ parts)
+    for seed in range(2):
+        contributions = np.random.default_rng(seed).integers(-9, 10, (membership.shape[1], SIZE))
+        contributions = contributions.astype(np.float32)
+        answers = compute(plan, contributions, max_rows)
+        np.testing.assert_array_equal(answers, membership.astype(np.float32) @ contributions)
 
 
-def test_all_subsets_are_a_lattice() -> None:
+def random_prefixes(num_players: int, num_walks: int) -> np.ndarray:
+    generator = np.random.default_rng(0)
+    triangle = np.tri(num_players, dtype=np.bool_)
+    return np.concatenate(
+        [triangle[:, generator.permutation(num_players)] for _ in range(num_walks)]
+    )
+
+
+def test_all_subsets_take_a_table() -> None:
     check(all_coalitions(10), 16, SubsetTable)
     check(all_coalitions(10)[1:], 16, SubsetTable)
     check(all_coalitions(7)[np.random.default_rng(0).permutation(128)[:100]], 16, SubsetTable)
     check(all_coalitions(3), 64, SubsetTable)
 
 
-def test_prefixes_are_a_chain() -> None:
-    generator = np.random.default_rng(0)
-    walks = [np.tri(40, dtype=np.bool_)[:, generator.permutation(40)] for _ in range(5)]
-    members = np.concatenate(walks)
-    check(members, 16, IncrementalSums)
-    assert coalition_sums._additions(members) < 1.2 * len(members)
-    # Also backwards, which takes away.
-    check(members[::-1].copy(), 16, IncrementalSums)
+def test_prefixes_take_incremental_sums() -> None:
+    membership = random_prefixes(40, 5)
+    check(membership, 16, IncrementalSums)
+    # In the opposite order, which subtracts.
+    check(membership[::-1].copy(), 16, IncrementalSums)
 
 
-def test_what_has_nothing_in_common_is_a_product() -> None:
+def test_prefixes_take_about_one_addition_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    membership = random_prefixes(40, 5)
+    plan = coalition_sums.plan_sums(membership, 16)
+    num_additions = 0
+
+    def counting(ufunc: Any) -> Any:
+        def call(*arguments: Any, **options: Any) -> Any:
+            nonlocal num_additions
+            num_additions += 1
+            return ufunc(*arguments, **options)
+
+        return call
+
+    with monkeypatch.context() as patch:
+        patch.setattr(np, "add", counting(np.add))
+        patch.setattr(np, "subtract", counting(np.subtract))
+        tile = np.empty((16, SIZE), np.float32)
+        for _ in plan.tiles(np.ones((40, SIZE), np.float32), tile):
+            pass
+    assert 0 < num_additions < 1.2 * len(membership)
+
+
+def test_unrelated_rows_take_a_product() -> None:
     check(np.random.default_rng(0).random((50, 60)) < 0.5, 16, MatrixProduct)
 
 
@@ -60,29 +103,37 @@ def test_a_row_that_is_asked_for_twice() -> None:
     check(np.concatenate([rows, rows[3:9]]), 16)
 
 
-def test_chains_begin_anew_before_errors_pile_up() -> None:
-    swaps = np.zeros((500, 40), np.bool_)
-    swaps[:, :30] = True
-    swaps[np.arange(500), 30 + np.arange(500) % 10] = True
-    steps = coalition_sums._steps(swaps)
-    removing = [bool(step.removed) for step in steps]
-    runs = "".join("1" if step else "0" for step in removing).split("0")
-    assert max(map(len, runs)) == coalition_sums.MOST_REMOVALS
-    check(swaps, 16)
+def test_sums_begin_anew_before_rounding_errors_add_up() -> None:
+    """Each row swaps one of ten players for another; the first of them leaves a rounding error."""
+    membership = np.zeros((500, 40), np.bool_)
+    membership[:, :30] = True
+    membership[np.arange(500), 30 + np.arange(500) % 9] = True
+    membership[0, 30:] = False
+    membership[0, 39] = True
+    check(membership, 16, IncrementalSums)
+    plan = IncrementalSums(membership, np.arange(500), 16)
+    contributions = np.ones((40, SIZE), np.float32)
+    contributions[39] = 1e9  # in float32 its neighbours are 64 apart
+    tile = np.empty((16, SIZE), np.float32)
+    sums = np.concatenate(
+        [tile_sums[:, 0].copy() for _, tile_sums in plan.tiles(contributions, tile)]
+    )
+    wrong = np.flatnonzero(sums[1:] != 31) + 1
+    assert wrong.tolist() == list(range(1, MAX_SUBTRACTING_ROWS + 1))
 
 
 @settings(max_examples=60, deadline=None)
 @given(
-    parts=st.integers(1, 9),
-    count=st.integers(0, 60),
-    rows=st.integers(1, 20),
+    num_players=st.integers(1, 9),
+    num_rows=st.integers(0, 60),
+    max_rows=st.integers(1, 20),
     share=st.floats(0, 1),
     seed=st.integers(0, 1000),
 )
-def test_any_rows(parts: int, count: int, rows: int, share: float, seed: int) -> None:
-    check(np.random.default_rng(seed).random((count, parts)) < share, rows)
+def test_any_rows(num_players: int, num_rows: int, max_rows: int, share: float, seed: int) -> None:
+    check(np.random.default_rng(seed).random((num_rows, num_players)) < share, max_rows)
 
 
-@pytest.mark.parametrize("rows", [1, 2, 3, 17])
-def test_tiles_of_any_height(rows: int) -> None:
-    check(all_coalitions(6), rows)
+@pytest.mark.parametrize("max_rows", [1, 2, 3, 17])
+def test_tiles_of_any_height(max_rows: int) -> None:
+    check(all_coalitions(6), max_rows)

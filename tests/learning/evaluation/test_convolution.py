@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from fedcoin.learning.evaluation import graph_evaluator as graph_module
 from fedcoin.learning.evaluation.graph_evaluator import GraphEvaluator
 from fedcoin.learning.evaluation.job import ExampleShare
-from fedcoin.learning.model.architecture import plain_layers, read_graph
+from fedcoin.learning.model.architecture import read_graph
 from fedcoin.learning.model.layers import Conv, Dense, Pooling
 from fedcoin.v1 import artifact_pb2
 from tests.learning.evaluation import test_dense_evaluator
@@ -34,6 +34,7 @@ from tests.support.small_models import (
     layer,
     pool,
     random_weights,
+    read_layers,
     sequential,
     spec_of,
 )
@@ -61,16 +62,18 @@ def two_convolutions() -> artifact_pb2.ModelSpec:
 def plain_conv(step: Conv, maps: np.ndarray, weights: dict[str, np.ndarray]) -> np.ndarray:
     """maps (m, height, width, channels), one sum for each place."""
     kernel = weights[step.kernel].astype(np.float64)
-    tall, wide = step.size
-    if step.same:
+    tall, wide = step.kernel_size
+    if step.is_padded:
         needed = (
             max((math.ceil(side / by) - 1) * by + wanted - side, 0)
-            for side, by, wanted in zip(maps.shape[1:3], step.steps, step.size, strict=True)
+            for side, by, wanted in zip(
+                maps.shape[1:3], step.strides, step.kernel_size, strict=True
+            )
         )
         sides = [(padding // 2, padding - padding // 2) for padding in needed]
         maps = np.pad(maps, ((0, 0), *sides, (0, 0)))
-    rows = range(0, maps.shape[1] - tall + 1, step.steps[0])
-    columns = range(0, maps.shape[2] - wide + 1, step.steps[1])
+    rows = range(0, maps.shape[1] - tall + 1, step.strides[0])
+    columns = range(0, maps.shape[2] - wide + 1, step.strides[1])
     found = np.zeros((len(maps), len(rows), len(columns), kernel.shape[3]))
     for place, row in enumerate(rows):
         for other, column in enumerate(columns):
@@ -83,11 +86,11 @@ def plain_count(
     spec: artifact_pb2.ModelSpec, weights: dict[str, np.ndarray], x: np.ndarray, y: np.ndarray
 ) -> int:
     values = x.astype(np.float64)
-    for step in plain_layers(spec) or ():
+    for step in read_layers(spec) or ():
         if isinstance(step, Conv):
-            values = plain_conv(step, values.reshape(len(x), *step.shape), weights)
+            values = plain_conv(step, values.reshape(len(x), *step.input_shape), weights)
         elif isinstance(step, Pooling):
-            tall, wide = step.size
+            tall, wide = step.pool_size
             _, height, width, channels = values.shape
             cut = values[:, : height // tall * tall, : width // wide * wide]
             fields = cut.reshape(-1, height // tall, tall, width // wide, wide, channels)
@@ -152,7 +155,7 @@ def test_any_size(
 
 
 @pytest.mark.parametrize(
-    ("limit", "value"), [("BLOCK_BYTES", 1), ("WEIGHTS_BYTES", 1), ("CACHE_BYTES", 0)]
+    ("limit", "value"), [("MAX_VALUE_BYTES", 1), ("MAX_WEIGHT_BYTES", 1), ("MAX_CACHE_BYTES", 0)]
 )
 def test_the_result_does_not_depend_on_the_cuts(
     monkeypatch: pytest.MonkeyPatch, limit: str, value: int
@@ -188,7 +191,7 @@ def changed(item: dict[str, Any], **settings: Any) -> dict[str, Any]:
 def test_what_is_not_plain_is_left_to_keras(layers: list[dict[str, Any]]) -> None:
     model = sequential((8, 8, 1), *layers, flatten(), dense(3))
     spec = spec_of(model, (8, 8, 1), 3, [(3, 3, 1, 2), (2,), (72, 3), (3,)])
-    assert plain_layers(spec) is None
+    assert read_layers(spec) is None
 
 
 def test_nobody_asked_for() -> None:

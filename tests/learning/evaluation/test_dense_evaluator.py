@@ -15,7 +15,6 @@ from fedcoin.learning.evaluation import dense_evaluator as dense_module
 from fedcoin.learning.evaluation.coefficients import coalition_coefficients
 from fedcoin.learning.evaluation.dense_evaluator import DenseEvaluator
 from fedcoin.learning.evaluation.job import Evaluator, UtilityJob
-from fedcoin.learning.model.architecture import plain_layers
 from fedcoin.learning.model.layers import Activation, Dense, Scale
 from fedcoin.v1 import artifact_pb2, task_pb2
 from tests.support.small_models import (
@@ -26,6 +25,7 @@ from tests.support.small_models import (
     layer,
     mlp_spec,
     random_weights,
+    read_layers,
     sequential,
     spec_of,
 )
@@ -56,7 +56,7 @@ def activate(name: str, values: np.ndarray) -> np.ndarray:
 
 
 def dense_evaluator(spec: artifact_pb2.ModelSpec, *rest: Any) -> DenseEvaluator:
-    layers = plain_layers(spec)
+    layers = read_layers(spec)
     assert layers is not None
     return DenseEvaluator(layers, *rest)
 
@@ -65,7 +65,7 @@ def plain_count(
     spec: artifact_pb2.ModelSpec, weights: dict[str, np.ndarray], x: np.ndarray, y: np.ndarray
 ) -> int:
     values = x.reshape(len(x), -1).astype(np.float64)
-    for step in plain_layers(spec) or ():
+    for step in read_layers(spec) or ():
         if isinstance(step, Scale):
             values = values * step.factor + step.offset
         elif isinstance(step, Dense):
@@ -151,13 +151,18 @@ def test_any_size(
 
 @pytest.mark.parametrize(
     ("limit", "value"),
-    [("BLOCK_EXAMPLES", 7), ("TILE_BYTES", 64), ("WEIGHTS_BYTES", 200), ("CACHE_BYTES", 0)],
+    [
+        ("BATCH_SIZE", 7),
+        ("MAX_TILE_BYTES", 64),
+        ("MAX_WEIGHT_BYTES", 200),
+        ("MAX_CACHE_BYTES", 0),
+    ],
 )
 def test_the_result_does_not_depend_on_the_cuts(
     monkeypatch: pytest.MonkeyPatch, limit: str, value: int
 ) -> None:
     spec = mlp_spec()
-    layers = plain_layers(spec)
+    layers = read_layers(spec)
     assert layers is not None
     base, *updates = (random_weights(spec, k) for k in range(5))
     x, y = evaluation(spec, 500)
@@ -171,7 +176,7 @@ def test_the_result_does_not_depend_on_the_cuts(
 def constant_model(bias: list[float]) -> tuple[Any, dict[str, np.ndarray]]:
     spec = mlp_spec(hidden=())
     weights = {"w0": np.zeros((16, 3), np.float32), "w1": np.array(bias, np.float32)}
-    return plain_layers(spec), weights
+    return read_layers(spec), weights
 
 
 def test_the_lowest_class_wins_a_tie() -> None:
@@ -189,7 +194,7 @@ def test_what_overflows_to_nan_is_wrong() -> None:
         "w2": np.array([[1e9, -1e9, 0], [1e9, 1e9, 0]], np.float32),
         "w3": np.zeros(3, np.float32),
     }
-    layers = plain_layers(spec)
+    layers = read_layers(spec)
     assert layers is not None
     x, y = np.full((3, 4, 4), 1e9, np.float32), np.array([0, 1, 2])
     # 1.6e28 x 1e9 is finite in float32; squared weights of the inputs' size are not.

@@ -6,15 +6,22 @@ import pytest
 
 from fedcoin.data.errors import RefusalError
 from fedcoin.learning.errors import LearningCode
-from fedcoin.learning.model.architecture import plain_layers
 from fedcoin.learning.model.layers import Activation, Dense, Scale
-from tests.support.small_models import dense, flatten, layer, mlp_spec, sequential, spec_of
+from tests.support.small_models import (
+    dense,
+    flatten,
+    layer,
+    mlp_spec,
+    read_layers,
+    sequential,
+    spec_of,
+)
 
 SHAPES = [(16, 5), (5,), (5, 3)]
 
 
 def test_the_mlp_is_plain() -> None:
-    assert plain_layers(mlp_spec()) == (
+    assert read_layers(mlp_spec()) == (
         Dense("w0", "w1"),
         Activation("relu"),
         Dense("w2", "w3"),
@@ -33,7 +40,7 @@ def test_every_plain_layer() -> None:
         layer("GaussianNoise", stddev=0.1),
         dense(3, use_bias=False),
     )
-    assert plain_layers(spec_of(model, (4, 4), 3, SHAPES)) == (
+    assert read_layers(spec_of(model, (4, 4), 3, SHAPES)) == (
         Scale(2.0, -1.0),
         Dense("w0", "w1"),
         Activation("tanh"),
@@ -56,15 +63,15 @@ def test_every_plain_layer() -> None:
 )
 def test_other_models_are_left_to_keras(layers: list[dict[str, Any]]) -> None:
     model = sequential((4, 4), *layers)
-    assert plain_layers(spec_of(model, (4, 4), 3, [(16, 3), (3,)])) is None
+    assert read_layers(spec_of(model, (4, 4), 3, [(16, 3), (3,)])) is None
 
 
 def test_a_model_of_other_inputs_is_left_to_keras() -> None:
     model = sequential((5, 5), flatten(), dense(3))
-    assert plain_layers(spec_of(model, (4, 4), 3, [(16, 3), (3,)])) is None
+    assert read_layers(spec_of(model, (4, 4), 3, [(16, 3), (3,)])) is None
     functional = {**sequential((4, 4), flatten(), dense(3)), "class_name": "Functional"}
     functional["module"] = "keras.models"
-    assert plain_layers(spec_of(functional, (4, 4), 3, [(16, 3), (3,)])) is None
+    assert read_layers(spec_of(functional, (4, 4), 3, [(16, 3), (3,)])) is None
 
 
 @pytest.mark.parametrize(
@@ -73,12 +80,12 @@ def test_a_model_of_other_inputs_is_left_to_keras() -> None:
 def test_weights_must_be_the_architectures(shapes: list[tuple[int, ...]]) -> None:
     model = sequential((4, 4), flatten(), dense(3))
     with pytest.raises(RefusalError) as caught:
-        plain_layers(spec_of(model, (4, 4), 3, shapes))
+        read_layers(spec_of(model, (4, 4), 3, shapes))
     assert caught.value.code is LearningCode.WRONG_SHAPE
 
 
 def test_the_width_must_be_the_classes() -> None:
     model = sequential((4, 4), flatten(), dense(3))
     with pytest.raises(RefusalError) as caught:
-        plain_layers(spec_of(model, (4, 4), 4, [(16, 3), (3,)]))
+        read_layers(spec_of(model, (4, 4), 4, [(16, 3), (3,)]))
     assert caught.value.code is LearningCode.BAD_MODEL

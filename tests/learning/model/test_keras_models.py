@@ -10,9 +10,16 @@ from fedcoin.data.artifacts.tensors import decode_tensors
 from fedcoin.data.errors import RefusalError
 from fedcoin.learning.errors import LearningCode
 from fedcoin.learning.model import keras_models, keras_runtime
-from fedcoin.learning.model.architecture import plain_layers
 from fedcoin.learning.model.spec import parse_spec, weight_shapes
-from tests.support.small_models import dense, flatten, layer, mlp_spec, sequential, spec_of
+from tests.support.small_models import (
+    dense,
+    flatten,
+    layer,
+    mlp_spec,
+    read_layers,
+    sequential,
+    spec_of,
+)
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +41,7 @@ def test_the_paper_s_network() -> None:
     assert list(weight_shapes(spec).values()) == [(784, 128), (128,), (128, 10), (10,)]
     assert list(spec.input_shape) == [28, 28]
     assert spec.num_classes == 10
-    assert plain_layers(spec) is not None
+    assert read_layers(spec) is not None
 
 
 @pytest.mark.parametrize(
@@ -67,7 +74,7 @@ def test_ones_own_json(keras: Any) -> None:
     model = keras.Model(inputs, keras.layers.Dense(10)(normal))
     raw, weights = keras_models.create_initial_model(model.to_json(), (8, 8), 10, seed=3)
     spec = parse_spec(raw)
-    assert plain_layers(spec) is None
+    assert read_layers(spec) is None
     assert len(decode_tensors(weights)) == len(model.weights)
     assert (
         code_of(keras_models.create_initial_model, model.to_json(), (28, 28), 10, 0)

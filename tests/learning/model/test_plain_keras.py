@@ -44,7 +44,7 @@ def plain_counts(job: UtilityJob, coalitions: np.ndarray) -> list[int]:
 def job_for(folder: Path, name: str, dataset: datasets.Dataset, clients: int, **kinds: int) -> Any:
     """Clients whose weights differ as after some training: the base plus noise that grows."""
     raw, weights = keras_models.create_initial_model(
-        name, dataset.input_shape, dataset.classes, seed=1
+        name, dataset.input_shape, dataset.num_classes, seed=1
     )
     base = decode_tensors(weights)
     generator = np.random.default_rng(2)
@@ -178,7 +178,7 @@ def test_both_paths_agree(tmp_path: Path) -> None:
 
 
 def test_shards_of_the_keras_path_add_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keras_evaluator, "MOST_EXAMPLES", 100)
+    monkeypatch.setattr(keras_evaluator, "MAX_BATCH_SIZE", 100)
     job = job_for(tmp_path, "mlp", datasets.load_dataset("digits"), 2)
     rows = all_coalitions(2)
     # More shards than blocks: the last hold nothing.

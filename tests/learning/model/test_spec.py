@@ -11,7 +11,14 @@ from fedcoin.data.errors import RefusalError
 from fedcoin.learning.errors import LearningCode
 from fedcoin.learning.model import spec as specs
 from fedcoin.v1 import artifact_pb2
-from tests.support.small_models import FLOAT32, dense, flatten, layer, mlp_spec, sequential
+from tests.support.small_models import (
+    FLOAT32,
+    dense,
+    flatten,
+    layer,
+    mlp_spec,
+    sequential,
+)
 
 
 def refused(spec: artifact_pb2.ModelSpec) -> RefusalError:
@@ -85,7 +92,7 @@ def test_nesting_is_bounded() -> None:
 
 def test_size_is_bounded() -> None:
     assert refused(with_json(" " * (specs.MAX_JSON_BYTES + 1))).code is LearningCode.MODEL_TOO_LARGE
-    huge = sequential((4, 4), dense(specs.MAX_NUMBER + 1))
+    huge = sequential((4, 4), dense(specs.MAX_INTEGER + 1))
     assert refused(with_json(huge)).code is LearningCode.MODEL_TOO_LARGE
     with pytest.raises(RefusalError) as caught:
         specs.parse_spec(bytes(specs.MAX_SPEC_BYTES + 1))

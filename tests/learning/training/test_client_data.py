@@ -17,15 +17,17 @@ BASE = encode_tensors(random_weights(SPEC, 0))
 
 
 def test_a_share_and_its_wrong_labels() -> None:
-    clean = client_data.load_client_dataset(ClientData(clients=5, index=1, seed=3))
-    noisy = client_data.load_client_dataset(ClientData(clients=5, index=1, seed=3, noise=0.6))
+    clean = client_data.load_client_dataset(ClientData(num_clients=5, index=1, seed=3))
+    noisy = client_data.load_client_dataset(
+        ClientData(num_clients=5, index=1, seed=3, label_noise=0.6)
+    )
     np.testing.assert_array_equal(clean.x_train, noisy.x_train)
     assert (clean.y_train != noisy.y_train).mean() == pytest.approx(0.6, abs=0.01)
     assert len(client_data.load_client_dataset(ClientData()).y_train) == 1437
 
 
 def test_a_free_rider_returns_the_base() -> None:
-    data = ClientData(clients=5, index=0, free_ride=True)
+    data = ClientData(num_clients=5, index=0, is_free_rider=True)
     assert client_data.prepare_training(data) == len(client_data.load_client_dataset(data).y_train)
     assert client_data.compute_update(data, RAW, BASE, TrainingPlan(), 1) == (
         BASE,
@@ -34,7 +36,7 @@ def test_a_free_rider_returns_the_base() -> None:
 
 
 def test_an_honest_client_trains() -> None:
-    data = ClientData(clients=20, index=0)
+    data = ClientData(num_clients=20, index=0)
     raw, samples = client_data.compute_update(data, RAW, BASE, TrainingPlan(epochs=1), 1)
     assert samples == len(client_data.load_client_dataset(data).y_train)
     trained, base = decode_tensors(raw), decode_tensors(BASE)
@@ -45,5 +47,5 @@ def test_an_honest_client_trains() -> None:
 
 def test_bad_data_is_refused() -> None:
     with pytest.raises(RefusalError) as caught:
-        client_data.prepare_training(ClientData("nowhere.npz", free_ride=True))
+        client_data.prepare_training(ClientData("nowhere.npz", is_free_rider=True))
     assert caught.value.code is LearningCode.UNKNOWN_DATASET

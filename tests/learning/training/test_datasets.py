@@ -34,7 +34,7 @@ def test_the_digits_ship_with_the_package() -> None:
     assert digits.x_train.min() == 0.0
     assert digits.x_train.max() == 1.0
     assert digits.input_shape == (8, 8)
-    assert digits.classes == 10
+    assert digits.num_classes == 10
     # Each digit has its share in both parts.
     train, test = (np.bincount(y) for y in (digits.y_train, digits.y_test))
     assert (abs(test / 360 - train / 1437) < 0.003).all()
@@ -108,7 +108,7 @@ def test_unknown_names_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         assert caught.value.code is LearningCode.UNKNOWN_DATASET
     path = save(tmp_path / "mnist.npz", **arrays())
     monkeypatch.setenv(datasets.MNIST_VARIABLE, path)
-    assert datasets.load_dataset("mnist").classes == 3
+    assert datasets.load_dataset("mnist").num_classes == 3
 
 
 def test_shares_are_disjoint_and_unequal() -> None:
@@ -140,7 +140,7 @@ def test_impossible_shares_are_refused() -> None:
 
 @given(st.lists(st.floats(0.01, 100), min_size=1, max_size=30), st.integers(0, 1000))
 def test_no_part_is_empty(parts: list[float], extra: int) -> None:
-    ends = datasets.split_ends(len(parts) + extra, parts)
+    ends = datasets.partition_bounds(len(parts) + extra, parts)
     assert ends[0] == 0
     assert ends[-1] == len(parts) + extra
     assert all(end > begin for begin, end in itertools.pairwise(ends))
@@ -160,8 +160,8 @@ def test_noise_is_wrong_everywhere_it_is() -> None:
 
 def test_shards_are_artifacts_of_the_test_set() -> None:
     digits = datasets.load_dataset("digits")
-    cut = datasets.load_evaluation_set("digits", shards=3)
-    assert (cut.input_shape, cut.classes, cut.sizes) == ((8, 8), 10, (120, 120, 120))
+    cut = datasets.load_evaluation_set("digits", num_shards=3)
+    assert (cut.input_shape, cut.num_classes, cut.sizes) == ((8, 8), 10, (120, 120, 120))
     shards = [decode_tensors(raw) for raw in cut.shards]
     np.testing.assert_array_equal(np.concatenate([s["x"] for s in shards]), digits.x_test)
     np.testing.assert_array_equal(np.concatenate([s["y"] for s in shards]), digits.y_test)

@@ -17,7 +17,7 @@ from tests.support.small_models import mlp_spec, random_weights, sequential, spe
 def test_training_learns_and_repeats() -> None:
     digits = datasets.load_dataset("digits")
     raw, weights = keras_models.create_initial_model(
-        "mlp", digits.input_shape, digits.classes, seed=0
+        "mlp", digits.input_shape, digits.num_classes, seed=0
     )
     base = decode_tensors(weights)
     plan = TrainingPlan(epochs=3, batch_size=32, learning_rate=0.1)

@@ -64,7 +64,7 @@ async def test_death_is_told_with_the_last_words(process: WorkerProcess) -> None
     await process.call(os.write, 2, b"my last words\n")
     with pytest.raises(WorkerDiedError, match="my last words"):
         await process.call(os.abort)
-    assert not process.alive
+    assert not process.is_alive
     with pytest.raises(WorkerDiedError):
         await process.call(abs, -1)
 
@@ -114,7 +114,7 @@ def test_a_child_has_the_kernels_of_its_processor(monkeypatch: pytest.MonkeyPatc
 
 
 async def test_it_is_light(process: WorkerProcess) -> None:
-    await process.call(jobs.warm_up, False)
+    await process.call(jobs.ping)
     modules = await process.call(eval, "sorted(__import__('sys').modules)")
     assert not {"tensorflow", "keras", "grpc"} & set(modules)
 

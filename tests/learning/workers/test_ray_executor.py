@@ -73,7 +73,7 @@ async def local_counts(job: UtilityJob, rows: np.ndarray) -> np.ndarray:
     worker = WorkerPool(executor=LocalExecutor(2))
     await worker.start()
     try:
-        await worker.open(job)
+        await worker.open_job(job)
         return await worker.evaluate(job.job_id, rows)
     finally:
         await worker.stop()

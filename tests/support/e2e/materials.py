@@ -78,7 +78,7 @@ def evaluation_bytes(size: int = 0) -> bytes:
 
 def materials(shards: int = 1) -> InitialArtifacts:
     """What a campaign starts from."""
-    evaluation = datasets.load_evaluation_set("digits", shards=shards)
+    evaluation = datasets.load_evaluation_set("digits", num_shards=shards)
     return InitialArtifacts(model_bytes(), encode_tensors(beginning()), evaluation)
 
 
