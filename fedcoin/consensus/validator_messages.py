@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from fedcoin.consensus.validators import Validator, ValidatorSet
 from fedcoin.data.crypto.keys import PUBLIC_KEY_BYTES
 from fedcoin.data.errors import DataCode, RefusalError
+from fedcoin.data.field_checks import check_length, check_range
 from fedcoin.data.messages import canonical
 from fedcoin.data.messages.amounts import MAX_AMOUNT
 from fedcoin.v1.state_pb2 import ValidatorPower, ValidatorSetState
@@ -42,8 +43,8 @@ def validators_from_messages(
     """
     members = []
     for message in messages:
-        canonical.check_length(message.public_key, PUBLIC_KEY_BYTES, f"{field}.public_key")
-        canonical.check_range(message.power, 1, MAX_AMOUNT, f"{field}.power")
+        check_length(message.public_key, PUBLIC_KEY_BYTES, f"{field}.public_key")
+        check_range(message.power, 1, MAX_AMOUNT, f"{field}.power")
         members.append(Validator.from_key(message.public_key, message.power))
     try:
         return ValidatorSet.from_members(members)

@@ -24,36 +24,3 @@ def checked_amount(amount: int, field: str) -> int:
             limit=str(MAX_AMOUNT),
         )
     return amount
-
-
-def check_length(code: LedgerCode, field: str, value: bytes, length: int) -> None:
-    """Refuse, with `code`, what does not have exactly `length` bytes."""
-    if len(value) != length:
-        raise RefusalError(
-            code,
-            f"{field} has {len(value)} bytes; it must have {length}",
-            field=field,
-            limit=str(length),
-        )
-
-
-def check_number(code: LedgerCode, field: str, value: int, least: int, most: int) -> None:
-    """Refuse, with `code`, a number out of range."""
-    if not least <= value <= most:
-        raise RefusalError(
-            code,
-            f"{field} is {value}; it must be {least} to {most}",
-            field=field,
-            limit=f"{least} to {most}",
-        )
-
-
-def check_choice(code: LedgerCode, field: str, value: int, known: tuple[int, ...]) -> None:
-    """Refuse, with `code`, a choice that there is not."""
-    if value not in known:
-        raise RefusalError(
-            code,
-            f"{field} is {value}; it must be one of {', '.join(map(str, known))}",
-            field=field,
-            limit=", ".join(map(str, known)),
-        )

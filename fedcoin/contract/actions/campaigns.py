@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from fedcoin.contract.checks import check_choice, check_length, check_number, checked_amount
+from fedcoin.contract.checks import checked_amount
 from fedcoin.contract.errors import LedgerCode
 from fedcoin.contract.state import records
 from fedcoin.contract.state.execution_context import ExecutionContext
@@ -12,6 +12,7 @@ from fedcoin.contract.tasks.settlement import close_campaign as close
 from fedcoin.data.crypto.addresses import ADDRESS_BYTES
 from fedcoin.data.crypto.hashing import HASH_BYTES
 from fedcoin.data.errors import RefusalError
+from fedcoin.data.field_checks import check_choice, check_length, check_range
 from fedcoin.data.messages.amounts import format_amount
 from fedcoin.data.messages.transactions import Transaction
 from fedcoin.v1 import task_pb2
@@ -86,10 +87,10 @@ def check_idle(campaign: CampaignState) -> None:
 
 def check_terms(terms: OpenCampaign) -> None:
     """Check everything about a campaign that needs no state; `open_campaign` lists the codes."""
-    check_length(LedgerCode.BAD_SERVER, "server", terms.server, ADDRESS_BYTES)
+    check_length(terms.server, ADDRESS_BYTES, "server", code=LedgerCode.BAD_SERVER)
     for name in ("model", "initial_weights", "evaluation_root"):
-        check_length(LedgerCode.BAD_HASH, name, getattr(terms, name), HASH_BYTES)
-    check_number(LedgerCode.BAD_ROUNDS, "rounds", terms.rounds, 1, MAX_ROUNDS)
+        check_length(getattr(terms, name), HASH_BYTES, name, code=LedgerCode.BAD_HASH)
+    check_range(terms.rounds, 1, MAX_ROUNDS, "rounds", code=LedgerCode.BAD_ROUNDS)
     if checked_amount(terms.budget, "budget") < terms.rounds:
         raise RefusalError(
             LedgerCode.BUDGET_TOO_SMALL,
@@ -98,10 +99,12 @@ def check_terms(terms: OpenCampaign) -> None:
             field="budget",
             limit=str(terms.rounds),
         )
-    check_choice(LedgerCode.BAD_SPREAD, "spread", terms.spread, _SPREADS)
+    check_choice(terms.spread, _SPREADS, "spread", code=LedgerCode.BAD_SPREAD)
     _check_split(terms.split)
-    check_choice(LedgerCode.BAD_MINING_REWARD, "mining_reward", terms.mining_reward, _REWARDS)
-    check_number(LedgerCode.BAD_SHARDS, "evaluation_shards", terms.evaluation_shards, 1, MAX_SHARDS)
+    check_choice(terms.mining_reward, _REWARDS, "mining_reward", code=LedgerCode.BAD_MINING_REWARD)
+    check_range(
+        terms.evaluation_shards, 1, MAX_SHARDS, "evaluation_shards", code=LedgerCode.BAD_SHARDS
+    )
 
 
 def _check_split(split: PriceSplit) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from fedcoin.contract.checks import check_length
 from fedcoin.contract.errors import LedgerCode
 from fedcoin.contract.state import records
 from fedcoin.contract.state.execution_context import ExecutionContext
 from fedcoin.data.crypto.hashing import HASH_BYTES
 from fedcoin.data.errors import RefusalError
+from fedcoin.data.field_checks import check_length
 from fedcoin.data.messages.amounts import format_amount
 from fedcoin.data.messages.transactions import Transaction
 from fedcoin.incentive.errors import IncentiveCode
@@ -37,7 +37,7 @@ def commit(context: ExecutionContext, transaction: Transaction) -> None:
             field="public_key",
             limit=str(context.parameters.min_bond),
         )
-    check_length(LedgerCode.BAD_HASH, "commitment", action.commitment, HASH_BYTES)
+    check_length(action.commitment, HASH_BYTES, "commitment", code=LedgerCode.BAD_HASH)
     terms = records.TERMS.get(context.state, action.task_id)
     assert terms is not None, "a task without terms"
     due = compute_deposit(context.parameters.commit_deposit, terms.prices.mining)
@@ -145,7 +145,7 @@ def _check_once(miner: MinerState, opens: bool) -> None:
 
 def _check_opening(transaction: Transaction, committed: bytes) -> None:
     action = transaction.body.reveal_shapley
-    check_length(LedgerCode.BAD_HASH, "salt", action.salt, HASH_BYTES)
+    check_length(action.salt, HASH_BYTES, "salt", code=LedgerCode.BAD_HASH)
     if action.evidence.siblings and not action.evidence.leaves:
         raise RefusalError(
             IncentiveCode.WRONG_SIBLINGS,

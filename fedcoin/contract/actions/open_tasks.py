@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Final
 
 from fedcoin.contract.actions.campaigns import campaign_to_change, check_idle
-from fedcoin.contract.checks import check_choice, check_length, check_number
 from fedcoin.contract.errors import LedgerCode
 from fedcoin.contract.state import records
 from fedcoin.contract.state.execution_context import ExecutionContext
@@ -14,6 +13,7 @@ from fedcoin.contract.tasks import lifecycle
 from fedcoin.data.crypto import merkle
 from fedcoin.data.crypto.hashing import HASH_BYTES
 from fedcoin.data.errors import DataCode, RefusalError
+from fedcoin.data.field_checks import check_choice, check_length, check_range
 from fedcoin.data.messages.transactions import Transaction
 from fedcoin.data.messages.updates import Update, decode_update
 from fedcoin.incentive.payout import compute_round_prices
@@ -96,14 +96,16 @@ def _check_turn(terms: OpenTask, campaign: CampaignState, sender: bytes) -> None
 
 
 def _check_terms(terms: OpenTask, campaign: CampaignState) -> None:
-    check_length(LedgerCode.BAD_HASH, "aggregate", terms.aggregate, HASH_BYTES)
-    check_choice(LedgerCode.BAD_UTILITY, "utility", terms.utility, _UTILITIES)
-    check_choice(LedgerCode.BAD_EMPTY_COALITION, "empty_coalition", terms.empty_coalition, _EMPTY)
-    check_choice(LedgerCode.BAD_AVERAGING, "averaging", terms.averaging, _AVERAGINGS)
+    check_length(terms.aggregate, HASH_BYTES, "aggregate", code=LedgerCode.BAD_HASH)
+    check_choice(terms.utility, _UTILITIES, "utility", code=LedgerCode.BAD_UTILITY)
+    check_choice(
+        terms.empty_coalition, _EMPTY, "empty_coalition", code=LedgerCode.BAD_EMPTY_COALITION
+    )
+    check_choice(terms.averaging, _AVERAGINGS, "averaging", code=LedgerCode.BAD_AVERAGING)
     for name in ("commit_window_ms", "reveal_window_ms"):
         value = getattr(terms, name)
-        check_number(LedgerCode.BAD_WINDOW, name, value, MIN_WINDOW_MS, MAX_WINDOW_MS)
-    check_number(LedgerCode.BAD_ATTEMPTS, "max_attempts", terms.max_attempts, 1, MAX_ATTEMPTS)
+        check_range(value, MIN_WINDOW_MS, MAX_WINDOW_MS, name, code=LedgerCode.BAD_WINDOW)
+    check_range(terms.max_attempts, 1, MAX_ATTEMPTS, "max_attempts", code=LedgerCode.BAD_ATTEMPTS)
     _check_prices(terms, campaign)
     _check_shard(terms.evaluation, campaign)
 
@@ -125,7 +127,7 @@ def _check_prices(terms: OpenTask, campaign: CampaignState) -> None:
 
 
 def _check_shard(shard: EvaluationShard, campaign: CampaignState) -> None:
-    check_length(LedgerCode.BAD_HASH, "evaluation.artifact", shard.artifact, HASH_BYTES)
+    check_length(shard.artifact, HASH_BYTES, "evaluation.artifact", code=LedgerCode.BAD_HASH)
     count, root = campaign.terms.evaluation_shards, campaign.terms.evaluation_root
     if len(shard.path) > MAX_PATH or not merkle.verify_path(
         shard.artifact, shard.index, count, shard.path, root

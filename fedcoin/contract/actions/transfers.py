@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from fedcoin.contract.checks import check_length, checked_amount
+from fedcoin.contract.checks import checked_amount
 from fedcoin.contract.errors import LedgerCode
 from fedcoin.contract.state.execution_context import ExecutionContext
 from fedcoin.data.crypto.addresses import ADDRESS_BYTES
 from fedcoin.data.errors import RefusalError
+from fedcoin.data.field_checks import check_length
 from fedcoin.data.messages.transactions import Transaction
 
 MAX_OUTPUTS: Final = 256
@@ -35,7 +36,7 @@ def transfer(context: ExecutionContext, transaction: Transaction) -> None:
     total = 0
     for i, output in enumerate(outputs):
         recipient = f"outputs[{i}].recipient"
-        check_length(LedgerCode.BAD_RECIPIENT, recipient, output.recipient, ADDRESS_BYTES)
+        check_length(output.recipient, ADDRESS_BYTES, recipient, code=LedgerCode.BAD_RECIPIENT)
         total += checked_amount(output.amount, f"outputs[{i}].amount")
     context.debit(transaction.sender, checked_amount(total, "outputs.amount"), "outputs.amount")
     for output in outputs:

@@ -10,6 +10,7 @@ from fedcoin.data.crypto import merkle
 from fedcoin.data.crypto.addresses import ADDRESS_BYTES
 from fedcoin.data.crypto.hashing import HASH_BYTES, sha256
 from fedcoin.data.errors import DataCode, RefusalError
+from fedcoin.data.field_checks import check_length, check_range, check_size
 from fedcoin.data.messages import canonical
 from fedcoin.v1 import block_pb2
 from fedcoin.v1.block_pb2 import BlockHeader
@@ -58,7 +59,7 @@ def decode_block(raw: bytes, max_bytes: int = MAX_BLOCK_BYTES) -> Block:
     hash or address has a wrong length; BAD_ROOT when transactions or certificate are not what
     the header commits to. Whether it may follow its parent is for the ledger to say.
     """
-    canonical.check_size(raw, max_bytes, "block")
+    check_size(raw, max_bytes, "block")
     block = canonical.decode(block_pb2.Block, raw)
     if len(block.transactions) > MAX_TRANSACTIONS:
         raise RefusalError(
@@ -84,16 +85,16 @@ def decode_header(raw: bytes) -> BlockHeader:
     Raises `Refusal` (MALFORMED).
     """
     header = canonical.decode(BlockHeader, raw)
-    canonical.check_range(len(header.chain_id), 1, 64, "header.chain_id (characters)")
-    canonical.check_range(header.height, 1, 2**63 - 1, "header.height")
-    canonical.check_range(header.time_ms, 0, 2**63 - 1, "header.time_ms")
+    check_range(len(header.chain_id), 1, 64, "header.chain_id (characters)")
+    check_range(header.height, 1, 2**63 - 1, "header.height")
+    check_range(header.time_ms, 0, 2**63 - 1, "header.time_ms")
     for name in _HASHES:
-        canonical.check_length(getattr(header, name), HASH_BYTES, f"header.{name}")
-    canonical.check_length(header.proposer, ADDRESS_BYTES, "header.proposer")
+        check_length(getattr(header, name), HASH_BYTES, f"header.{name}")
+    check_length(header.proposer, ADDRESS_BYTES, "header.proposer")
     if header.HasField("settlement"):
         settlement = header.settlement
-        canonical.check_length(settlement.task_id, HASH_BYTES, "header.settlement.task_id")
-        canonical.check_length(settlement.winner, ADDRESS_BYTES, "header.settlement.winner")
+        check_length(settlement.task_id, HASH_BYTES, "header.settlement.task_id")
+        check_length(settlement.winner, ADDRESS_BYTES, "header.settlement.winner")
     return header
 
 

@@ -53,36 +53,3 @@ def check_canonical(message: Message, raw: bytes, *, code: DataCode = DataCode.M
         name = message.DESCRIPTOR.name
         sentence = "has unknown or repeated fields, or is not encoded in the one way allowed"
         raise RefusalError(code, f"this {name} {sentence}", field=name)
-
-
-def check_size(raw: bytes, most: int, field: str) -> None:
-    """Refuse (TOO_LARGE) what is longer than `most` bytes."""
-    if len(raw) > most:
-        raise RefusalError(
-            DataCode.TOO_LARGE,
-            f"{field} has {len(raw)} bytes; at most {most} are allowed",
-            field=field,
-            limit=str(most),
-        )
-
-
-def check_length(value: bytes, length: int, field: str) -> None:
-    """Refuse (MALFORMED) what is not exactly `length` bytes."""
-    if len(value) != length:
-        raise RefusalError(
-            DataCode.MALFORMED,
-            f"{field} has {len(value)} bytes; it must have {length}",
-            field=field,
-            limit=str(length),
-        )
-
-
-def check_range(value: int, least: int, most: int, field: str) -> None:
-    """Refuse (MALFORMED) a number outside of `least` to `most`."""
-    if not least <= value <= most:
-        raise RefusalError(
-            DataCode.MALFORMED,
-            f"{field} is {value}; it must be {least} to {most}",
-            field=field,
-            limit=f"{least} to {most}",
-        )

@@ -9,6 +9,7 @@ from fedcoin.data.crypto.addresses import derive_address
 from fedcoin.data.crypto.hashing import SigningContext, sha256
 from fedcoin.data.crypto.keys import PUBLIC_KEY_BYTES, SIGNATURE_BYTES, KeyPair, verify_signature
 from fedcoin.data.errors import DataCode, RefusalError
+from fedcoin.data.field_checks import check_length, check_size
 from fedcoin.data.messages import canonical
 from fedcoin.v1.transaction_pb2 import SignedTransaction, TransactionBody
 
@@ -52,10 +53,10 @@ def decode_transaction(
     signature (BAD_SIGNATURE). Raises `Refusal` with these codes. Whether it may be applied is
     for the ledger to say.
     """
-    canonical.check_size(raw, max_bytes, "transaction")
+    check_size(raw, max_bytes, "transaction")
     envelope = canonical.decode(SignedTransaction, raw)
-    canonical.check_length(envelope.public_key, PUBLIC_KEY_BYTES, "public_key")
-    canonical.check_length(envelope.signature, SIGNATURE_BYTES, "signature")
+    check_length(envelope.public_key, PUBLIC_KEY_BYTES, "public_key")
+    check_length(envelope.signature, SIGNATURE_BYTES, "signature")
     body = canonical.parse(TransactionBody, envelope.body)
     if body.WhichOneof("action") is None:
         raise RefusalError(

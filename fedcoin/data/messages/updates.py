@@ -9,6 +9,7 @@ from fedcoin.data.crypto.addresses import ADDRESS_BYTES, derive_address
 from fedcoin.data.crypto.hashing import HASH_BYTES, SigningContext
 from fedcoin.data.crypto.keys import PUBLIC_KEY_BYTES, SIGNATURE_BYTES, KeyPair, verify_signature
 from fedcoin.data.errors import DataCode, RefusalError
+from fedcoin.data.field_checks import check_length, check_range, check_size
 from fedcoin.data.messages import canonical
 from fedcoin.v1.task_pb2 import ClientUpdate, SignedUpdate
 
@@ -52,15 +53,15 @@ def decode_update(envelope: SignedUpdate, chain_id: str) -> Update:
 
     Raises `Refusal` (TOO_LARGE, MALFORMED, BAD_ADDRESS, BAD_SIGNATURE).
     """
-    canonical.check_size(envelope.body, MAX_UPDATE_BYTES, "update.body")
-    canonical.check_length(envelope.public_key, PUBLIC_KEY_BYTES, "update.public_key")
-    canonical.check_length(envelope.signature, SIGNATURE_BYTES, "update.signature")
+    check_size(envelope.body, MAX_UPDATE_BYTES, "update.body")
+    check_length(envelope.public_key, PUBLIC_KEY_BYTES, "update.public_key")
+    check_length(envelope.signature, SIGNATURE_BYTES, "update.signature")
     body = canonical.decode(ClientUpdate, envelope.body)
     for name in ("campaign_id", "base", "update"):
-        canonical.check_length(getattr(body, name), HASH_BYTES, f"update.{name}")
-    canonical.check_length(body.address, ADDRESS_BYTES, "update.address")
-    canonical.check_range(body.round, 1, 2**32 - 1, "update.round")
-    canonical.check_range(body.num_samples, 1, MAX_SAMPLES, "update.num_samples")
+        check_length(getattr(body, name), HASH_BYTES, f"update.{name}")
+    check_length(body.address, ADDRESS_BYTES, "update.address")
+    check_range(body.round, 1, 2**32 - 1, "update.round")
+    check_range(body.num_samples, 1, MAX_SAMPLES, "update.num_samples")
     if body.address != derive_address(envelope.public_key):
         raise RefusalError(
             DataCode.BAD_ADDRESS,

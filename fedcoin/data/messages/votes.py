@@ -8,6 +8,7 @@ from typing import Final, cast
 from fedcoin.data.crypto.hashing import HASH_BYTES, SigningContext
 from fedcoin.data.crypto.keys import PUBLIC_KEY_BYTES, SIGNATURE_BYTES, KeyPair, verify_signature
 from fedcoin.data.errors import DataCode, RefusalError
+from fedcoin.data.field_checks import check_length, check_range, check_size
 from fedcoin.data.messages import canonical
 from fedcoin.data.messages.blocks import MAX_BLOCK_BYTES, decode_block
 from fedcoin.v1 import vote_pb2
@@ -84,7 +85,7 @@ def decode_vote(envelope: SignedVote, chain_id: str) -> Vote:
         )
     _check_place(body, "vote")
     if body.block_hash:
-        canonical.check_length(body.block_hash, HASH_BYTES, "vote.block_hash")
+        check_length(body.block_hash, HASH_BYTES, "vote.block_hash")
     _check_signature(envelope, SigningContext.VOTE, chain_id, "vote")
     return Vote(
         kind=body.kind,
@@ -131,12 +132,12 @@ def decode_proposal(
     Raises `Refusal` (TOO_LARGE, MALFORMED, BAD_SIGNATURE, and those of `decode_block`).
     Whether the key is the proposer's is for the consensus to say.
     """
-    canonical.check_size(envelope.block, max_block_bytes, "proposal.block")
+    check_size(envelope.block, max_block_bytes, "proposal.block")
     _check_envelope(envelope, "proposal")
     body = canonical.decode(vote_pb2.Proposal, envelope.body)
     _check_place(body, "proposal")
-    canonical.check_range(body.valid_round_plus_one, 0, body.round, "proposal.valid_round_plus_one")
-    canonical.check_length(body.block_hash, HASH_BYTES, "proposal.block_hash")
+    check_range(body.valid_round_plus_one, 0, body.round, "proposal.valid_round_plus_one")
+    check_length(body.block_hash, HASH_BYTES, "proposal.block_hash")
     _check_signature(envelope, SigningContext.PROPOSAL, chain_id, "proposal")
     block = decode_block(envelope.block, max_block_bytes)
     if block.hash != body.block_hash or block.header.height != body.height:
@@ -162,14 +163,14 @@ def _wire_kind(kind: int) -> VoteKind.ValueType:
 
 
 def _check_envelope(envelope: SignedVote | SignedProposal, name: str) -> None:
-    canonical.check_size(envelope.body, MAX_VOTE_BYTES, f"{name}.body")
-    canonical.check_length(envelope.public_key, PUBLIC_KEY_BYTES, f"{name}.public_key")
-    canonical.check_length(envelope.signature, SIGNATURE_BYTES, f"{name}.signature")
+    check_size(envelope.body, MAX_VOTE_BYTES, f"{name}.body")
+    check_length(envelope.public_key, PUBLIC_KEY_BYTES, f"{name}.public_key")
+    check_length(envelope.signature, SIGNATURE_BYTES, f"{name}.signature")
 
 
 def _check_place(body: vote_pb2.Vote | vote_pb2.Proposal, name: str) -> None:
-    canonical.check_range(body.height, 1, 2**63 - 1, f"{name}.height")
-    canonical.check_range(body.round, 0, _MAX_ROUND, f"{name}.round")
+    check_range(body.height, 1, 2**63 - 1, f"{name}.height")
+    check_range(body.round, 0, _MAX_ROUND, f"{name}.round")
 
 
 def _check_signature(

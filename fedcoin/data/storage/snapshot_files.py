@@ -15,6 +15,7 @@ from typing import Final
 
 from fedcoin.data.atomic_files import sync_folder
 from fedcoin.data.errors import DataCode, RefusalError
+from fedcoin.data.field_checks import check_size
 from fedcoin.data.messages import canonical
 from fedcoin.v1.snapshot_pb2 import SnapshotPart
 
@@ -58,7 +59,7 @@ class SnapshotWriter:
             part: The part to append.
         """
         raw = canonical.encode(part)
-        canonical.check_size(raw, MAX_PART_BYTES, "part")
+        check_size(raw, MAX_PART_BYTES, "part")
         self._file.write(len(raw).to_bytes(_LENGTH_BYTES, "big") + raw)
 
     def close(self) -> None:

@@ -17,13 +17,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from fedcoin.data.errors import RefusalError
+from fedcoin.data.field_checks import check_length
 from fedcoin.incentive.errors import IncentiveCode
 from fedcoin.incentive.proof.challenge import draw_challenged_leaves
 from fedcoin.incentive.proof.evidence_checks import (
     check_counts,
     check_ends,
     check_indices,
-    check_length,
     check_samples,
     check_siblings,
     check_vector,
@@ -181,7 +181,7 @@ def compute_commitment(
         ("address", address, 20),
         ("evidence.root", evidence.root, HASH_BYTES),
     ):
-        check_length(name, value, length)
+        check_length(value, length, name, code=IncentiveCode.MALFORMED)
     check_vector("evidence.total", evidence.total, max_length=MAX_CLIENTS)
     numbers = (
         evidence.samples.to_bytes(8, "big")

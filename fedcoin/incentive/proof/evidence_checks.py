@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from fedcoin.data.errors import RefusalError
+from fedcoin.data.field_checks import check_length
 from fedcoin.incentive.errors import IncentiveCode
 from fedcoin.incentive.proof.layouts import Ints
 from fedcoin.incentive.proof.sampling_plan import SamplingPlan
@@ -32,7 +33,7 @@ def check_counts(evidence: Evidence, plan: SamplingPlan, q: int) -> None:
             BAD_UTILITY as `check_samples` and `check_ends` raise them, WRONG_LEAVES when the
             number of leaves is not that of the challenged ones.
     """
-    check_length("evidence.root", evidence.root, HASH_BYTES)
+    check_length(evidence.root, HASH_BYTES, "evidence.root", code=IncentiveCode.MALFORMED)
     check_vector("evidence.total", evidence.total, min_length=plan.clients, max_length=plan.clients)
     check_samples(plan, evidence.samples)
     check_ends(plan, evidence.grand_count, evidence.empty_count)
@@ -140,7 +141,7 @@ def check_siblings(
         )
     n = plan.clients
     for node in evidence.siblings:
-        check_length("evidence.siblings.hash", node.hash, HASH_BYTES)
+        check_length(node.hash, HASH_BYTES, "evidence.siblings.hash", code=IncentiveCode.MALFORMED)
         check_vector("evidence.siblings.sum", node.sum, min_length=n, max_length=n)
     sums = np.array([list(node.sum) for node in evidence.siblings], dtype=np.int64)
     sums = sums.reshape(needed, n)
@@ -182,26 +183,6 @@ def _check_sums(
             f" {sums[row].sum()} over the clients, not {due[row]}",
             field="evidence.siblings.sum",
             limit=str(due[row]),
-        )
-
-
-def check_length(name: str, value: bytes, length: int) -> None:
-    """Check the length of a byte string.
-
-    Args:
-        name: The field's name, for the refusal.
-        value: The byte string.
-        length: The only length allowed, in bytes.
-
-    Raises:
-        RefusalError: MALFORMED when the length differs.
-    """
-    if len(value) != length:
-        raise RefusalError(
-            IncentiveCode.MALFORMED,
-            f"{name} has {len(value)} bytes, not {length}",
-            field=name,
-            limit=str(length),
         )
 
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
 from fedcoin.data.errors import RefusalError
+from fedcoin.data.field_checks import check_length, check_range
 from fedcoin.incentive.errors import IncentiveCode
 from fedcoin.incentive.proof import exact_layout
 from fedcoin.incentive.proof.exact_layout import ExactLayout
@@ -60,23 +62,18 @@ class SamplingPlan:
 
     def __post_init__(self) -> None:
         for name in ("task_id", "public_key"):
-            if len(getattr(self, name)) != 32:
-                raise RefusalError(
-                    IncentiveCode.MALFORMED,
-                    f"{name} has {len(getattr(self, name))} bytes, not 32",
-                    field=name,
-                    limit="32",
-                )
-        _check_range("evaluation_size", self.evaluation_size, 1, MAX_EVALUATION_SIZE)
+            check_length(getattr(self, name), 32, name, code=IncentiveCode.MALFORMED)
+        check = partial(check_range, code=IncentiveCode.BAD_PLAN)
+        check(self.evaluation_size, 1, MAX_EVALUATION_SIZE, "evaluation_size")
         if self.schedule == task_pb2.SCHEDULE_EXACT:
-            _check_range("clients", self.clients, 1, exact_layout.MAX_EXACT_CLIENTS)
-            _check_range("max_samples", self.max_samples, 0, 0)
-            _check_range("truncation", self.truncation, 0, 0)
+            check(self.clients, 1, exact_layout.MAX_EXACT_CLIENTS, "clients")
+            check(self.max_samples, 0, 0, "max_samples")
+            check(self.truncation, 0, 0, "truncation")
             layout: Layout = ExactLayout(self.clients)
         elif self.schedule in (task_pb2.SCHEDULE_PERMUTATION, task_pb2.SCHEDULE_ANTITHETIC):
-            _check_range("clients", self.clients, 1, MAX_CLIENTS)
-            _check_range("max_samples", self.max_samples, 1, MAX_SAMPLES)
-            _check_range("truncation", self.truncation, 0, self.evaluation_size)
+            check(self.clients, 1, MAX_CLIENTS, "clients")
+            check(self.max_samples, 1, MAX_SAMPLES, "max_samples")
+            check(self.truncation, 0, self.evaluation_size, "truncation")
             antithetic = self.schedule == task_pb2.SCHEDULE_ANTITHETIC
             layout = WalkLayout(self.clients, antithetic, self.task_id, self.public_key)
         else:
@@ -324,13 +321,3 @@ def build_plan(terms: task_pb2.OpenTask, task_id: bytes, public_key: bytes) -> S
 
 def _to_array(indices: Sequence[int]) -> Ints:
     return np.asarray(indices, dtype=np.int64)
-
-
-def _check_range(name: str, value: int, lowest: int, highest: int) -> None:
-    if not lowest <= value <= highest:
-        raise RefusalError(
-            IncentiveCode.BAD_PLAN,
-            f"{name} is {value}; this schedule allows {lowest} to {highest}",
-            field=name,
-            limit=str(lowest if value < lowest else highest),
-        )

@@ -10,6 +10,7 @@ from fedcoin.data.crypto.addresses import ADDRESS_BYTES
 from fedcoin.data.crypto.hashing import SigningContext
 from fedcoin.data.crypto.keys import PUBLIC_KEY_BYTES, SIGNATURE_BYTES, verify_signature
 from fedcoin.data.errors import RefusalError
+from fedcoin.data.field_checks import check_length
 from fedcoin.data.messages.updates import Update, decode_update
 from fedcoin.network.errors import NetworkCode
 from fedcoin.network.federated.registration import MAX_CLOCK_DIFFERENCE_MS, registration_body
@@ -57,8 +58,8 @@ class FederatedLearningServicer(FederatedLearningServiceServicer):
 
     async def Register(self, request: pb.RegisterRequest, context: Context) -> pb.RegisterResponse:
         """Join. Raises Refusal MALFORMED, BAD_PROOF, and those of the campaign."""
-        _check_length("public_key", request.public_key, PUBLIC_KEY_BYTES)
-        _check_length("signature", request.signature, SIGNATURE_BYTES)
+        check_length(request.public_key, PUBLIC_KEY_BYTES, "public_key", code=NetworkCode.MALFORMED)
+        check_length(request.signature, SIGNATURE_BYTES, "signature", code=NetworkCode.MALFORMED)
         age = self._clock_ms() - request.time_ms
         if abs(age) > MAX_CLOCK_DIFFERENCE_MS:
             raise RefusalError(
@@ -84,7 +85,7 @@ class FederatedLearningServicer(FederatedLearningServiceServicer):
         self, request: pb.WatchRoundsRequest, context: Context
     ) -> AsyncIterator[pb.WatchRoundsResponse]:
         """Each change. Raises Refusal MALFORMED, NOT_REGISTERED."""
-        _check_length("address", request.address, ADDRESS_BYTES)
+        check_length(request.address, ADDRESS_BYTES, "address", code=NetworkCode.MALFORMED)
         async for change in self._rounds.watch(request.address):
             yield change
 
@@ -102,13 +103,3 @@ class FederatedLearningServicer(FederatedLearningServiceServicer):
     ) -> pb.GetCampaignStatusResponse:
         """Where the campaign stands."""
         return self._rounds.status()
-
-
-def _check_length(field: str, value: bytes, length: int) -> None:
-    if len(value) != length:
-        raise RefusalError(
-            NetworkCode.MALFORMED,
-            f"{field}: {len(value)} bytes, must be exactly {length}",
-            field=field,
-            limit=str(length),
-        )
