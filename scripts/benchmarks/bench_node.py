@@ -16,9 +16,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from fedcoin.application.devnet.observe import Observer
-from fedcoin.application.devnet.plan import DevnetPlan, Options, lay_out
-from fedcoin.application.devnet.processes import Processes
+from fedcoin.application.devnet.child_processes import ChildProcesses
+from fedcoin.application.devnet.home_folders import create_devnet
+from fedcoin.application.devnet.observer import Observer
+from fedcoin.application.devnet.plan import DevnetOptions, DevnetPlan
 from fedcoin.application.wallet.wallet import Wallet
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.messages.amounts import SAP_PER_FDC
@@ -76,14 +77,14 @@ async def measure_transfers(plan: DevnetPlan) -> list[float]:
 
 def measure_network() -> dict[str, float]:
     """Four idle nodes, and then one that starts beside nothing else."""
-    options = Options(4, 1, 1, "digits", SAP_PER_FDC, 1)
+    options = DevnetOptions(4, 1, 1, "digits", SAP_PER_FDC, 1)
     with tempfile.TemporaryDirectory() as folder:
-        plan = lay_out(options, Path(folder))
-        with Processes(Path(folder) / "logs") as processes:
+        plan = create_devnet(options, Path(folder))
+        with ChildProcesses(Path(folder) / "logs") as processes:
             for miner in plan.miners:
                 processes.start(miner.member.name, miner.member.arguments, lasting=True)
             took = asyncio.run(measure_transfers(plan))
-        with Processes(Path(folder) / "logs") as processes:
+        with ChildProcesses(Path(folder) / "logs") as processes:
             started = time.monotonic()
             processes.start("alone", plan.miners[0].member.arguments, lasting=True)
             asyncio.run(ready(plan.miners[0].api))

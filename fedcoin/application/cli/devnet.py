@@ -20,7 +20,7 @@ from fedcoin.application.errors import ApplicationCode
 from fedcoin.data.errors import RefusalError
 
 if TYPE_CHECKING:
-    from fedcoin.application.devnet.result import DevnetResult
+    from fedcoin.application.devnet.results import DevnetResult
 
 MARK = "devnet"
 """A file in folders that we made: no other is ever emptied."""
@@ -74,14 +74,14 @@ def devnet(keep: Path | None, force: bool, as_json: bool, **asked: Any) -> None:
     """
     import asyncio
 
+    from fedcoin.application.devnet.devnet_runner import run_devnet
     from fedcoin.application.devnet.dishonest_miners import parse_adversary
-    from fedcoin.application.devnet.plan import Options, check
-    from fedcoin.application.devnet.run import run_devnet
+    from fedcoin.application.devnet.plan import DevnetOptions
 
     adversaries = tuple(parse_adversary(text) for text in asked.pop("adversaries"))
-    options = Options(**asked, adversaries=adversaries)
-    check(options)
-    # A SIGTERM cleans up as an interrupt from the keyboard does.
+    options = DevnetOptions(**asked, adversaries=adversaries)
+    options.check()
+    # SIGTERM cleans up in the same way as an interrupt from the keyboard.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with folder(keep, force) as root, telling() as tell:
         result = asyncio.run(run_devnet(options, root, tell))
@@ -95,7 +95,7 @@ def show(result: DevnetResult, keep: Path | None, as_json: bool) -> None:
 
         click.echo(json.dumps(result.to_json(), ensure_ascii=False))
         return
-    from fedcoin.application.devnet.table import print_result
+    from fedcoin.application.devnet.terminal_tables import print_result
 
     print_result(result)
     if keep is not None:

@@ -1,16 +1,16 @@
-"""A whole network on one machine: miners, a coordinator and clients, each a real process.
+"""Run a whole network on one machine: miners, a coordinator and clients, each a real process.
 
-It decides who takes part and checks what came of it; all that happens in between is the program
-itself, run as a person would run it. In order:
+A devnet decides who takes part, and checks the nodes' final states against each other. Each node is
+the same program that an operator runs. The devnet learns everything that it reports from the nodes'
+APIs; it knows only which client is honest and which miner is not.
 
-1. :mod:`~fedcoin.application.devnet.plan` lays out a folder: a genesis, a home for each process
-   with its key and its ports, and each client's share of the data;
-2. :mod:`~fedcoin.application.devnet.processes` starts ``fedcoin-node`` in each home, keeps their
-   logs, notices who ends too early, and ends them all whatever happens;
-3. :mod:`~fedcoin.application.devnet.observe` follows the rounds through the miners' APIs and, at
-   the end, asks every node what it holds;
-4. :mod:`~fedcoin.application.devnet.result` is what came of it, and
-   :mod:`~fedcoin.application.devnet.table` and :mod:`fedcoin.application.devnet.report` show it.
-
-It knows nothing that the nodes do not tell, but for which client is honest.
+* `plan`: who takes part, and within which limits;
+* `home_folders`: a genesis, a home for each process with its key and ports, and the clients' data;
+* `child_processes`: starts the processes, keeps their logs, and stops all of them in any case;
+* `observer`: follows the rounds through the miners' APIs, and collects the results;
+* `devnet_runner`: all of this in order;
+* `results`, `terminal_tables`, `html_report` and `report_plots`: the results, and how they are
+  shown;
+* `dishonest_miners`: the kinds of dishonest miners, which `fedcoin.testing` implements;
+* `free_ports`: ports for the processes.
 """

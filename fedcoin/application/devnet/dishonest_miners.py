@@ -1,7 +1,7 @@
 """The kinds of dishonest miners that a devnet can start, read from `dishonest_miners.json`.
 
-The file names each kind, what it does, and the module that runs it in a process of its own. The
-product imports nothing of that module.
+The file names each kind, what it does, and the module that runs it as a process. Nothing in the
+product imports that module.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from importlib import resources
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.data.errors import RefusalError
 
-_REQUEST = re.compile(r"([a-z-]+)(?::([0-9]{1,4}))?", re.ASCII)
+_ARGUMENT = re.compile(r"([a-z-]+)(?::([0-9]{1,4}))?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class DishonestMiners:
     """The content of `dishonest_miners.json`."""
 
-    # The module that `python -m MODULE KIND --home DIR` starts a dishonest node with.
+    # `python -m MODULE KIND --home DIR` runs a dishonest node.
     module: str
-    # What each kind does, by its name; a clause without a subject.
+    # What a miner of each kind does, by the kind's name; a clause without a subject.
     kinds: Mapping[str, str]
 
 
 @functools.cache
-def dishonest_miners() -> DishonestMiners:
+def load_dishonest_miners() -> DishonestMiners:
     """Read the kinds from the package's data file, once in a process."""
     file = resources.files("fedcoin.application.devnet") / "dishonest_miners.json"
     content = json.loads(file.read_text(encoding="utf-8"))
@@ -44,13 +44,13 @@ def parse_adversary(text: str) -> tuple[str, int]:
         text: `KIND` or `KIND:COUNT`.
 
     Returns:
-        The kind's name, and how many miners are to be of it (1 where no count is given).
+        The kind's name, and how many miners are of this kind (1 where no count is given).
 
     Raises:
         RefusalError: BAD_ARGUMENT when there is no such kind, or the count is not from 1 to 9999.
     """
-    kinds = dishonest_miners().kinds
-    match = _REQUEST.fullmatch(text)
+    kinds = load_dishonest_miners().kinds
+    match = _ARGUMENT.fullmatch(text)
     kind, count = (match[1], int(match[2] or 1)) if match else (text, 0)
     if kind not in kinds or count < 1:
         raise RefusalError(

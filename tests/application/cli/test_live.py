@@ -13,7 +13,7 @@ import pytest
 
 from fedcoin.application.cli.entry import run
 from fedcoin.application.configuration.home import Home
-from fedcoin.application.devnet.ports import free_ports
+from fedcoin.application.devnet.free_ports import find_free_ports
 from fedcoin.data.crypto.addresses import format_address
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.messages.amounts import SAP_PER_FDC
@@ -128,7 +128,7 @@ def test_a_home_in_use(fedcoin: Any, live: Live) -> None:
 @pytest.mark.parametrize("listener", ["--api-listen", "--peers-listen"])
 def test_a_port_in_use(live: Live, tmp_path: Path, listener: str) -> None:
     home = Home(tmp_path / "home")
-    peers, api = (f"127.0.0.1:{port}" for port in free_ports(2))
+    peers, api = (f"127.0.0.1:{port}" for port in find_free_ports(2))
     genesis = str(live.home.genesis_path)
     arguments = ["--genesis", genesis, "--peers-listen", peers, "--api-listen", api]
     assert run(["init", "--home", str(home.root), *arguments]) == 0
@@ -145,7 +145,7 @@ def test_a_second_node_follows_and_ends_with_its_parent(
     fedcoin: Any, live: Live, tmp_path: Path
 ) -> None:
     home = Home(tmp_path / "home")
-    peers, api = (f"127.0.0.1:{port}" for port in free_ports(2))
+    peers, api = (f"127.0.0.1:{port}" for port in find_free_ports(2))
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
         dead = f"127.0.0.1:{nobody.getsockname()[1]}"
@@ -174,7 +174,7 @@ def test_a_second_node_follows_and_ends_with_its_parent(
 
 def test_json_log(live: Live, tmp_path: Path, fedcoin: Any) -> None:
     home = Home(tmp_path / "home")
-    peers, api = (f"127.0.0.1:{port}" for port in free_ports(2))
+    peers, api = (f"127.0.0.1:{port}" for port in find_free_ports(2))
     fedcoin(
         "init", "--home", home.root, "--genesis", live.home.genesis_path,
         "--peers-listen", peers, "--api-listen", api,

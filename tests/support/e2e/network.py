@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 
 from fedcoin.application.configuration.genesis_file import write_genesis
 from fedcoin.application.configuration.home import NODE_KEY, Home
-from fedcoin.application.devnet.ports import free_ports
+from fedcoin.application.devnet.free_ports import find_free_ports
 from fedcoin.application.node.vote_signer import KEPT_HEIGHTS
 from fedcoin.application.verification.replay import Replay, replay
 from fedcoin.application.wallet.wallet import Wallet
@@ -138,7 +138,7 @@ class Network:
     def add(self, name: str, key: KeyPair, *arguments: object) -> Node:
         """One more node, which dials all that there are."""
         home = Home(self.stage.root / name)
-        peers, api = (f"127.0.0.1:{port}" for port in free_ports(2))
+        peers, api = (f"127.0.0.1:{port}" for port in find_free_ports(2))
         home.add_key(NODE_KEY, key)
         settings = {
             "peers.listen": peers,
@@ -163,7 +163,7 @@ class Network:
         statuses = await asyncio.gather(*(node.status() for node in self.nodes))
         return all(status.peers >= len(self.nodes) - 1 for status in statuses)
 
-    async def agreed(self, *, seconds: float = WAIT_SECONDS) -> GetStatusResponse:
+    async def has_one_state(self, *, seconds: float = WAIT_SECONDS) -> GetStatusResponse:
         """What all nodes say, once they say the same: one state, and no coin made or lost."""
         async with self.clients() as clients:
 

@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from fedcoin.application.devnet.processes import environment
+from fedcoin.application.devnet.child_processes import child_environment
 from tests.support.waiting import WAIT_SECONDS, until
 
 T = TypeVar("T")
@@ -78,7 +78,7 @@ class Program:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd=self._folder,
-                env={**environment(os.environ), **self._variables},
+                env={**child_environment(os.environ), **self._variables},
                 start_new_session=True,
             )
         return self
@@ -238,6 +238,6 @@ def attempted(*arguments: object, seconds: float = WAIT_SECONDS) -> tuple[int, s
         capture_output=True,
         text=True,
         timeout=seconds,
-        env=environment(os.environ),
+        env=child_environment(os.environ),
     )
     return done.returncode, done.stdout, done.stderr

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from fedcoin.application.devnet.plan import MINER_BOND
+from fedcoin.application.devnet.home_folders import MINER_BOND
 from fedcoin.testing.dishonest.mining_strategies import MINING_STRATEGIES
 from fedcoin.testing.dishonest.node_components import KINDS
 

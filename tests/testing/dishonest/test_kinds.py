@@ -9,8 +9,7 @@ import sys
 
 import pytest
 
-from fedcoin.application.devnet.dishonest_miners import dishonest_miners, parse_adversary
-from fedcoin.application.devnet.plan import Options, check
+from fedcoin.application.devnet.dishonest_miners import load_dishonest_miners, parse_adversary
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.application.node.components import NodeComponents
 from fedcoin.data.crypto.keys import KeyPair
@@ -25,12 +24,12 @@ THREATS = DOCS / "THREATS.md"
 
 
 def test_the_devnets_file_names_what_the_testing_package_implements() -> None:
-    assert tuple(dishonest_miners().kinds) == KINDS
+    assert tuple(load_dishonest_miners().kinds) == KINDS
     assert all(MINING_STRATEGIES[kind].kind == kind for kind in MINING_STRATEGIES)
 
 
 def test_the_devnets_file_names_a_module_that_starts_each_kind() -> None:
-    command = [sys.executable, "-m", dishonest_miners().module, "--help"]
+    command = [sys.executable, "-m", load_dishonest_miners().module, "--help"]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     assert "Usage: python -m fedcoin.testing.dishonest [OPTIONS] KIND" in done.stdout
 
@@ -74,14 +73,3 @@ def test_the_entry_point_refuses_an_unknown_kind(
         runpy.run_module("fedcoin.testing.dishonest", run_name="__main__")
     assert caught.value.code == 2
     assert "'saint' is not one of 'copier'" in capsys.readouterr().err
-
-
-def test_one_miner_of_a_devnet_is_honest() -> None:
-    def options(count: int) -> Options:
-        requested = (("copier", count),)
-        return Options(3, 1, 1, "digits", 10**8, 1, adversaries=requested)
-
-    check(options(2))
-    with pytest.raises(RefusalError) as caught:
-        check(options(3))
-    assert caught.value.code is ApplicationCode.BAD_ARGUMENT

@@ -1,0 +1,153 @@
+"""Run a devnet from its homes on disk to its results."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+
+from fedcoin.application.devnet.child_processes import ChildProcesses
+from fedcoin.application.devnet.home_folders import create_devnet
+from fedcoin.application.devnet.html_report import render_report
+from fedcoin.application.devnet.observer import Observer, Report
+from fedcoin.application.devnet.plan import DevnetOptions, DevnetPlan, Member
+from fedcoin.application.devnet.results import DevnetResult
+from fedcoin.application.errors import ApplicationCode
+from fedcoin.data.errors import RefusalError
+from fedcoin.data.messages.amounts import format_amount
+from fedcoin.data.plurals import format_count
+from fedcoin.v1.views_pb2 import TaskView
+
+_T = TypeVar("_T")
+
+FINISH_SECONDS = 30.0
+"""How long the coordinator and the clients may take to end after the last payment."""
+
+
+async def run_devnet(options: DevnetOptions, root: Path, report: Report) -> DevnetResult:
+    """Run a devnet to its end; write `result.json` and `report.html` to its folder.
+
+    Args:
+        options: What the user asked for.
+        root: An empty folder, for homes, data, logs and results.
+        report: Shows one line of progress.
+
+    Returns:
+        The results, after all checks of them passed.
+
+    Raises:
+        RefusalError: The codes of `create_devnet`; PROCESS_FAILED, with the end of its log, when a
+            process fails; DISAGREEMENT when the nodes hold different states or the supply changed
+            (the results are written before).
+        RpcError: A node does not answer.
+    """
+    started = time.monotonic()
+    plan = await asyncio.to_thread(create_devnet, options, root)
+    report(
+        f"{format_count(options.miners, 'miner')}, 1 coordinator, "
+        f"{format_count(options.clients, 'client')} and {format_count(options.rounds, 'round')} "
+        f"on {options.dataset} in {root}"
+    )
+    with ChildProcesses(root / "logs") as processes:
+        async with Observer(plan, report) as observer:
+            # The miners first: they start quickly, and the TensorFlow of the others then keeps
+            # every core busy.
+            for miner in plan.miners:
+                start_member(miner.member, processes, lasting=True)
+            await _while_watched(processes, observer.wait_ready())
+            start_training(plan, processes)
+            report("coordinator and clients start, and load TensorFlow")
+            tasks = await _while_watched(processes, _observe(observer))
+            result = await observer.collect(tasks, started)
+            await _wait_for_training(plan, processes)
+    _write_results(result, root)
+    check_result(result)
+    return result
+
+
+def start_member(member: Member, processes: ChildProcesses, *, lasting: bool) -> None:
+    """Start one member's process.
+
+    Args:
+        member: The member.
+        processes: Watches and stops its process.
+        lasting: Whether the process must not end by itself.
+    """
+    processes.start(member.name, member.arguments, lasting=lasting, module=member.module)
+
+
+def start_training(plan: DevnetPlan, processes: ChildProcesses) -> None:
+    """Start the coordinator and the clients, which retry until they reach the coordinator.
+
+    Args:
+        plan: The devnet, whose miners serve already.
+        processes: Watches and stops the processes.
+    """
+    start_member(plan.coordinator, processes, lasting=False)
+    for client in plan.clients:
+        start_member(client.member, processes, lasting=False)
+
+
+async def _observe(observer: Observer) -> list[TaskView]:
+    reporting = asyncio.create_task(observer.report_campaign())
+    try:
+        return await observer.follow_tasks()
+    finally:
+        reporting.cancel()
+        await asyncio.gather(reporting, return_exceptions=True)
+
+
+async def _while_watched(processes: ChildProcesses, work: Coroutine[Any, Any, _T]) -> _T:
+    """Do the work while watching the processes; the first failure of either ends both."""
+    working = asyncio.create_task(work)
+    watching = asyncio.create_task(processes.watch())
+    try:
+        await asyncio.wait((working, watching), return_when=asyncio.FIRST_COMPLETED)
+        if watching.done():
+            watching.result()
+        return await working
+    finally:
+        for task in (working, watching):
+            task.cancel()
+        await asyncio.gather(working, watching, return_exceptions=True)
+
+
+async def _wait_for_training(plan: DevnetPlan, processes: ChildProcesses) -> None:
+    """Wait until the coordinator and the clients have ended by themselves, without an error."""
+    deadline = time.monotonic() + FINISH_SECONDS
+    for member in (plan.coordinator, *(client.member for client in plan.clients)):
+        await processes.wait(member.name, deadline - time.monotonic())
+
+
+def _write_results(result: DevnetResult, root: Path) -> None:
+    text = json.dumps(result.to_json(), indent=2, ensure_ascii=False)
+    (root / "result.json").write_text(text + "\n", encoding="utf-8")
+    (root / "report.html").write_text(render_report(result), encoding="utf-8")
+
+
+def check_result(result: DevnetResult) -> None:
+    """Check that all nodes agree and that no coin was made or lost.
+
+    Args:
+        result: The results of a devnet.
+
+    Raises:
+        RefusalError: DISAGREEMENT when the nodes hold different states or the supply changed.
+    """
+    if not result.has_one_state:
+        states = ", ".join(
+            f"{node.address} has app hash {node.app_hash[:16]} at height {node.height}"
+            for node in result.nodes
+        )
+        raise RefusalError(
+            ApplicationCode.DISAGREEMENT, f"the miners do not hold the same state: {states}"
+        )
+    if not result.is_supply_conserved:
+        before, after = format_amount(result.supply_before), format_amount(result.supply_after)
+        raise RefusalError(
+            ApplicationCode.DISAGREEMENT,
+            f"the supply was {before} and is {after} now, but it must not change",
+        )

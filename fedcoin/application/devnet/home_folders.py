@@ -1,0 +1,189 @@
+"""Write the home folder of each process of a devnet, with its key, settings and data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from fedcoin.application.configuration.genesis_file import write_genesis
+from fedcoin.application.configuration.home import NODE_KEY, Home
+from fedcoin.application.devnet.child_processes import COMMAND_LINE
+from fedcoin.application.devnet.dishonest_miners import load_dishonest_miners
+from fedcoin.application.devnet.free_ports import find_free_ports
+from fedcoin.application.devnet.plan import (
+    FREE_RIDER,
+    MAX_CLIENTS,
+    MISLABELLED,
+    ClientMember,
+    DevnetOptions,
+    DevnetPlan,
+    Member,
+    MinerMember,
+    assign_roles,
+)
+from fedcoin.data.clock import unix_ms
+from fedcoin.data.crypto.hashing import sha256
+from fedcoin.data.crypto.keys import KeyPair
+from fedcoin.data.messages.amounts import SAP_PER_FDC
+from fedcoin.learning.training import datasets
+from fedcoin.learning.workers.executors import count_cores
+
+CHAIN_ID = "fedcoin-devnet"
+
+MINER_BOND = 1_000 * SAP_PER_FDC
+MINER_BALANCE = 1_000 * SAP_PER_FDC
+ROUND_FEES = SAP_PER_FDC
+"""The coordinator's coins for one round's fees, in sap, beside the budget: more than enough."""
+
+WRONG_LABELS = 0.6
+"""The share of wrong labels in the mislabelled client's data."""
+
+EPOCHS = 2
+"""Passes over a client's data in each round: few, so that the model still learns in later ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Network:
+    """What the homes of one devnet have in common."""
+
+    options: DevnetOptions
+    root: Path
+    # The bytes of genesis.json.
+    genesis: bytes
+
+    def write_home(self, name: str, settings: dict[str, object]) -> Home:
+        home = Home(self.root / name)
+        home.add_key(NODE_KEY, self.key(name))
+        home.write(self.genesis, settings)
+        return home
+
+    def key(self, name: str) -> KeyPair:
+        return derive_key(self.options.seed, name)
+
+
+def create_devnet(options: DevnetOptions, root: Path) -> DevnetPlan:
+    """Write all homes and the clients' data below a folder.
+
+    The same options give the same keys and data, and a genesis with another time.
+
+    Args:
+        options: What the user asked for.
+        root: An empty folder.
+
+    Returns:
+        The plan of the devnet, ready to be started.
+
+    Raises:
+        RefusalError: BAD_ARGUMENT when the options are out of range, PORT_IN_USE when too few
+            ports are free, and the codes of `datasets.load_dataset`.
+    """
+    options.check()
+    dataset = datasets.load_dataset(options.dataset)
+    miner_names = [f"miner-{number}" for number in range(1, options.miners + 1)]
+    miner_keys = [derive_key(options.seed, name) for name in miner_names]
+    coordinator_balance = options.budget + ROUND_FEES * (options.rounds + 1)
+    genesis = write_genesis(
+        CHAIN_ID,
+        unix_ms(),
+        balances={
+            derive_key(options.seed, "coordinator").address: coordinator_balance,
+            **{key.address: MINER_BALANCE for key in miner_keys},
+        },
+        bonds={key.public_key: MINER_BOND for key in miner_keys},
+    )
+    listeners = [f"127.0.0.1:{port}" for port in find_free_ports(2 * options.miners + 1)]
+    server = listeners.pop()
+    network = _Network(options, root, genesis)
+    miners = tuple(_create_miners(network, miner_names, listeners))
+    return DevnetPlan(
+        options=options,
+        root=root,
+        chain_id=CHAIN_ID,
+        supply=coordinator_balance + options.miners * (MINER_BOND + MINER_BALANCE),
+        miners=miners,
+        coordinator=_create_coordinator(network, server, miners[0].api),
+        server=server,
+        clients=tuple(_create_clients(network, server, dataset)),
+    )
+
+
+def derive_key(seed: int, name: str) -> KeyPair:
+    """Derive a member's key. It is not secret: who knows the seed can derive it, too.
+
+    Args:
+        seed: The devnet's seed.
+        name: The member's name, such as `miner-1`.
+
+    Returns:
+        An Ed25519 key pair, the same for the same arguments.
+    """
+    return KeyPair.from_seed(sha256(b"fedcoin/devnet", f"{seed}/{name}".encode()))
+
+
+def _create_miners(
+    network: _Network, names: Sequence[str], listeners: Sequence[str]
+) -> Iterator[MinerMember]:
+    peers, apis = listeners[: len(names)], listeners[len(names) :]
+    for index, (name, kind) in enumerate(zip(names, network.options.miner_kinds, strict=True)):
+        home = network.write_home(
+            name,
+            {
+                "peers.listen": peers[index],
+                # Each miner dials all miners before it.
+                "peers.seeds": peers[:index],
+                "api.listen": apis[index],
+                "miner.enabled": True,
+                # The miners share the cores of one machine.
+                "miner.processes": max(1, count_cores() // len(names)),
+            },
+        )
+        member = Member(
+            name,
+            home,
+            network.key(name).address,
+            (kind or "start", "--home", str(home.root), "--stop-with-stdin"),
+            load_dishonest_miners().module if kind else COMMAND_LINE,
+        )
+        yield MinerMember(member, apis[index], kind)
+
+
+def _create_coordinator(network: _Network, server: str, node: str) -> Member:
+    options = network.options
+    home = network.write_home(
+        "coordinator",
+        {
+            "coordinator.listen": server,
+            "coordinator.dataset": options.dataset,
+            "coordinator.rounds": options.rounds,
+            "coordinator.clients": options.clients,
+            "coordinator.max_clients": max(options.clients, MAX_CLIENTS),
+            "coordinator.budget": options.budget,
+            "coordinator.seed": options.seed,
+            "coordinator.epochs": EPOCHS,
+        },
+    )
+    arguments = ("train", "server", "--home", str(home.root), "--node", node, "--stop-with-stdin")
+    return Member("coordinator", home, network.key("coordinator").address, arguments)
+
+
+def _create_clients(
+    network: _Network, server: str, dataset: datasets.Dataset
+) -> Iterator[ClientMember]:
+    options = network.options
+    for index, role in enumerate(assign_roles(options.clients)):
+        name = f"client-{index + 1}"
+        share = datasets.take_share(dataset, options.clients, index, options.seed)
+        if role == MISLABELLED:
+            share = datasets.mislabel(share, WRONG_LABELS, options.seed)
+        home = network.write_home(name, {})
+        data = home.root / "data.npz"
+        np.savez(data, x_train=share.x_train, y_train=share.y_train)
+        arguments = ["train", "client", "--home", str(home.root), "--server", server]
+        arguments += ["--data", str(data), "--stop-with-stdin"]
+        if role == FREE_RIDER:
+            arguments.append("--free-ride")
+        member = Member(name, home, network.key(name).address, tuple(arguments))
+        yield ClientMember(member, role, len(share.y_train))

@@ -1,0 +1,123 @@
+"""The results of a devnet: what `--json` prints, and what tables and the report show."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class ClientResult:
+    """One client in one round."""
+
+    address: str
+    # "honest", "mislabelled" or "free rider".
+    role: str
+    # Training examples of the client.
+    samples: int
+    # The Shapley value, in nano-utility: billionths of the evaluation set's accuracy.
+    shapley_nano: int
+    # In sap.
+    payout: int
+
+
+@dataclass(frozen=True, slots=True)
+class MinerResult:
+    """One miner in one round."""
+
+    address: str
+    # Whether the miner committed to a vector of Shapley values.
+    committed: bool
+    # Whether its evidence was accepted.
+    revealed: bool
+    # Whether its vector was within the difficulty D of the others, and so counted.
+    inlier: bool
+    # In sap.
+    reward: int
+    # The kind of a dishonest miner, by its name in `devnet --adversary`; empty for an honest one.
+    adversary: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RoundResult:
+    """One settled round."""
+
+    # From 1.
+    round: int
+    # 64 hex digits.
+    task_id: str
+    # Accuracy of the aggregate on the evaluation set, from 0 to 1, as the winner proved it.
+    accuracy: float
+    # The winning miner's address.
+    winner: str
+    # The difficulty D, in nano-utility.
+    difficulty_nano: int
+    # "exact", "permutation" or "antithetic".
+    schedule: str
+    # Coalitions that all miners evaluated for the samples that they proved.
+    evaluations: int
+    # From the block that opened the task to the block that settled it, by the blocks' times.
+    settle_seconds: float
+    # The round's three prices, in sap.
+    training_price: int
+    aggregation_price: int
+    mining_price: int
+    # The coordinator's address.
+    server: str
+    clients: tuple[ClientResult, ...]
+    miners: tuple[MinerResult, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NodeResult:
+    """One miner's node at the end."""
+
+    address: str
+    height: int
+    # 64 hex digits.
+    app_hash: str
+    # Memory of the node's process without its workers, in bytes.
+    rss_bytes: int
+    # From the start of the process until all its services answered.
+    start_seconds: float
+    # In sap; 0 after the bond was slashed.
+    bond: int
+    # As in `MinerResult`.
+    adversary: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DevnetResult:
+    """A whole run."""
+
+    chain_id: str
+    # In sap. Afterwards: what every node counted, or what one node counted differently.
+    supply_before: int
+    supply_after: int
+    rounds: tuple[RoundResult, ...]
+    nodes: tuple[NodeResult, ...]
+    # From the start of the command to the last payment, by the monotonic clock.
+    elapsed_seconds: float
+
+    @property
+    def has_one_state(self) -> bool:
+        """Do all nodes hold the same state?"""
+        return len({(node.height, node.app_hash) for node in self.nodes}) == 1
+
+    @property
+    def is_supply_conserved(self) -> bool:
+        """Is the supply the same as before?"""
+        return self.supply_before == self.supply_after
+
+    def to_json(self) -> dict[str, Any]:
+        """Convert to plain values, in the order of the fields.
+
+        Only dishonest miners and their nodes have an `adversary`.
+        """
+        plain = dataclasses.asdict(self)
+        rounds = plain["rounds"]
+        for miner in (*plain["nodes"], *(miner for round in rounds for miner in round["miners"])):
+            if not miner["adversary"]:
+                del miner["adversary"]
+        return plain

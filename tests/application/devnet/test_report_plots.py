@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fedcoin.application.devnet.report_plots import (
+    choose_ticks,
+    plot_payouts,
+    plot_shares,
+    plot_values,
+    split_price,
+)
+from tests.application.devnet.conftest import MakeResult, make_round
+
+
+def test_negative_values_hang_below_zero(make_result: MakeResult) -> None:
+    plot = plot_values(make_result())
+    for bar in plot.bars:
+        if bar.kind == "mislabelled":
+            assert bar.y == pytest.approx(plot.zero)
+        else:
+            assert bar.y + bar.height == pytest.approx(plot.zero)
+
+
+def test_rounds_are_stacked(make_result: MakeResult) -> None:
+    bars = [bar for bar in plot_payouts(make_result()).bars if bar.kind == "honest"]
+    assert len(bars) == 3
+    for below, above in itertools.pairwise(bars):
+        assert above.y + above.height == pytest.approx(below.y)
+        assert above.shade > below.shade
+
+
+def test_a_price_is_split_completely(make_result: MakeResult) -> None:
+    assert split_price(make_round(1)) == (600_000_000, 100_000_000, 200, 100_000_000)
+    assert next(label.about for label in plot_shares(make_result()).labels) == "18.00 FDC"
+
+
+@given(st.floats(-1e6, 0), st.floats(0, 1e6))
+def test_ticks_enclose_the_range(low: float, high: float) -> None:
+    ticks = choose_ticks(low, high)
+    assert 2 <= len(ticks) <= 9
+    slack = 1e-6 * (high - low) + 1e-9
+    assert ticks[0] <= low + slack
+    assert ticks[-1] >= high - slack
