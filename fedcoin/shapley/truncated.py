@@ -40,7 +40,8 @@ def estimate_truncated(game: Game, budget: int, rng: np.random.Generator) -> Est
     n = game.players
     require_budget(budget, n - 1, "truncated")
     threshold = TRUNCATION * abs(game.grand - game.empty)
-    gains, cut = np.zeros((0, n)), np.zeros((0, n), np.bool_)
+    gains: Floats = np.zeros((0, n))
+    cut: Bools = np.zeros((0, n), np.bool_)
     while has_budget_for_sample(game, budget, n - 1, len(gains)):
         fits = max(1, (budget - game.evaluations) // max(n - 1, 1))
         first = len(gains) % n

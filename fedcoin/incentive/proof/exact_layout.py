@@ -186,8 +186,9 @@ class ExactLayout:
         other masks share out 0.
         """
         scale = common_denominator(self.clients)
-        full = np.where(first + count == self.leaves, scale * grand, 0)
-        return full - np.where(first == 0, scale * empty, 0)
+        sums: Ints = np.where(first + count == self.leaves, scale * grand, 0)
+        sums -= np.where(first == 0, scale * empty, 0)
+        return sums
 
     def _masks(self, index: int) -> Ints:
         start = index * self.leaf_length

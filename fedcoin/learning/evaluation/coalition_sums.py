@@ -132,7 +132,7 @@ class SubsetTable:
                 high_subsets.repeat(1 << num_low, axis=0),
             ]
         )
-        self.targets = np.full(len(self.membership), -1, np.int64)
+        self.targets: Indices = np.full(len(self.membership), -1, np.int64)
         self._additions = _plan_additions(high_subsets, num_low)
 
     @classmethod
@@ -298,7 +298,7 @@ class MatrixProduct:
 
     def __init__(self, membership: Bools, max_rows: int) -> None:
         self.membership = membership
-        self.targets = np.arange(len(membership))
+        self.targets: Indices = np.arange(len(membership), dtype=np.int64)
         self._max_rows = max_rows
 
     def tiles(self, contributions: Floats, tile: Floats) -> Iterator[tuple[slice, Floats]]:

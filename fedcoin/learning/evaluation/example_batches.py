@@ -87,7 +87,8 @@ class ExampleBatch:
     def _correct_by_argmax(self, outputs: Floats) -> npt.NDArray[np.bool_]:
         own = outputs[:, self.labels, np.arange(len(self.labels))]
         correct: npt.NDArray[np.bool_] = outputs.argmax(axis=1) == self.labels
-        return correct & ~np.isnan(own)
+        correct &= ~np.isnan(own)
+        return correct
 
 
 def make_batches(

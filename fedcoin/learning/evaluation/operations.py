@@ -316,10 +316,11 @@ class WeightlessOperation:
             shape = (*output.shape[:-2], -1, output.shape[-1])
             np.concatenate([value.reshape(shape) for value in inputs], axis=-2, out=output)
         elif isinstance(layer, Add):
-            first, *others = (value.reshape(output.shape) for value in inputs)
-            for other in others:
-                np.add(first, other, out=output)
-                first = output
+            addends = [value.reshape(output.shape) for value in inputs]
+            total: Floats = addends[0]
+            for addend in addends[1:]:
+                np.add(total, addend, out=output)
+                total = output
         else:
             if buffers is not None:
                 np.copyto(output, inputs[0].reshape(output.shape))
@@ -333,5 +334,7 @@ def _pool(layer: Pooling, maps: Floats, output: Floats) -> None:
     whole_fields = maps.reshape(*layer.input_shape, batch_size)
     whole_fields = whole_fields[: height * pool_rows, : width * pool_columns]
     fields = whole_fields.reshape(height, pool_rows, width, pool_columns, channels, batch_size)
-    reduce = np.max if layer.is_max else np.mean
-    reduce(fields, axis=(1, 3), out=output)
+    if layer.is_max:
+        np.max(fields, axis=(1, 3), out=output)
+    else:
+        np.mean(fields, axis=(1, 3), out=output)

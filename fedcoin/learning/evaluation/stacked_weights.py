@@ -110,10 +110,11 @@ def average_batch_norm(stack: StackedBatchNorm, coefficients: Floats) -> Stacked
         Kernels (m, channels, 1) and biases (m, channels): x * kernels + biases is the
         normalisation of each averaged model.
     """
-    factors = 1 / np.sqrt(coefficients @ stack.variances + np.float32(stack.epsilon))
+    deviations: Floats = np.sqrt(coefficients @ stack.variances + np.float32(stack.epsilon))
+    factors: Floats = np.float32(1) / deviations
     if stack.gammas is not None:
         factors *= coefficients @ stack.gammas
-    offsets = -(coefficients @ stack.means) * factors
+    offsets: Floats = -(coefficients @ stack.means) * factors
     if stack.betas is not None:
         offsets += coefficients @ stack.betas
     return StackedLayer(factors[:, :, None], offsets)

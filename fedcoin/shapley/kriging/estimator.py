@@ -62,6 +62,7 @@ def estimate_kriging(game: Game, budget: int, rng: np.random.Generator) -> Estim
     largest = max(float(np.abs(worth).max()), abs(game.grand), abs(game.empty))
     rounding = _RELATIVE_ROUNDING * largest
     values = _fit_without_residual(coalitions, worth, rounding)
+    variances: Floats
     if values is not None:
         variances = np.zeros(n)
     elif len(coalitions) > MAX_ROWS:

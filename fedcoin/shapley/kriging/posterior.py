@@ -74,7 +74,7 @@ def fit_posterior(coalitions: Bools, worth: Floats, rng: np.random.Generator) ->
     n = coalitions.shape[1]
     scale = float(worth.std()) or 1.0
     standardised = (worth - worth.mean()) / scale
-    rows = np.arange(len(worth))
+    rows: Ints = np.arange(len(worth), dtype=np.int64)
     max_rows = max(_MAX_FIT_ROWS, 4 * n)
     if len(rows) > max_rows:
         rows = rng.permutation(rows)[:max_rows]

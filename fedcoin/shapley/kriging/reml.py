@@ -114,10 +114,10 @@ def project(covariance: Floats, sizes: Floats) -> RemlProjection:
         numpy.linalg.LinAlgError: V is not positive definite.
     """
     diagonal = np.diag(np.linalg.cholesky(covariance))
-    inverse = np.linalg.inv(covariance)
+    inverse: Floats = np.asarray(np.linalg.inv(covariance), np.float64)
     weighted = inverse @ sizes
     precision = sizes.T @ weighted
-    matrix = inverse - weighted @ np.linalg.solve(precision, weighted.T)
+    matrix: Floats = inverse - weighted @ np.linalg.solve(precision, weighted.T)
     logs = 2 * np.log(diagonal).sum() + np.linalg.slogdet(precision)[1]
     return RemlProjection(matrix, float(logs))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fedcoin.incentive.proof.layouts import Bools, Ints
 
@@ -48,7 +49,7 @@ class SaturatingGame:
         masks = np.arange(1 << self.clients)
         return self((masks[:, None] >> np.arange(self.clients)) & 1 == 1)
 
-    def values(self) -> np.ndarray:
+    def values(self) -> NDArray[np.float64]:
         """Exact Shapley values, as shares of the evaluation set."""
         from fedcoin.shapley import estimate
 

@@ -157,7 +157,7 @@ class SimulatedMiner:
     def _evidence(self, plan: SamplingPlan, difficulty_nano: int) -> EvidenceTree:
         ends = self._ask(np.array([[True] * plan.clients, [False] * plan.clients]))
         grand, empty = int(ends[0]), 0 if plan.empty_is_zero else int(ends[1])
-        known = np.empty((0, plan.leaf_length), dtype=np.int64)
+        known: Ints = np.empty((0, plan.leaf_length), dtype=np.int64)
         wanted = self.strategy.effort(plan, plan.sample_limit)
         if wanted:
             known = self._sample(plan, difficulty_nano, grand, empty)
@@ -165,8 +165,8 @@ class SimulatedMiner:
 
     def _sample(self, plan: SamplingPlan, difficulty_nano: int, grand: int, empty: int) -> Ints:
         """Leaves until an honest miner would stop; then as many as the strategy makes of that."""
-        known = np.empty((0, plan.leaf_length), dtype=np.int64)
-        vectors = np.empty((0, plan.clients), dtype=np.int64)
+        known: Ints = np.empty((0, plan.leaf_length), dtype=np.int64)
+        vectors: Ints = np.empty((0, plan.clients), dtype=np.int64)
         limit = plan.sample_limit
         limit = min(limit, self.strategy.effort(plan, plan.sample_limit))
         goal: int | None = None
@@ -177,7 +177,7 @@ class SimulatedMiner:
             step = max(plan.cycle_length, 4, len(known) // 20)
             leaves = range(len(known), min(most, len(known) + step))
             asked = self._ask(np.concatenate([plan.coalitions(leaf) for leaf in leaves]))
-            rows = asked.reshape(len(leaves), plan.leaf_length)
+            rows: Ints = asked.reshape(len(leaves), plan.leaf_length)
             rows = plan.fill_implied(leaves, rows, grand, empty)
             known = np.concatenate([known, rows])
             if goal is None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fedcoin.application.coordinator.initial_artifacts import build_initial_artifacts
 from fedcoin.data.artifacts.tensors import decode_tensors, encode_tensors
@@ -50,8 +51,8 @@ TRICKS = {
     "overstater": f"claims {OVERSTATED} times its examples",
 }
 
-Weights = Mapping[str, np.ndarray]
-TrainingData = tuple[np.ndarray, np.ndarray]
+Weights = Mapping[str, NDArray[np.float32]]
+TrainingData = tuple[NDArray[np.float32], NDArray[np.int64]]
 
 
 @dataclass(frozen=True)
@@ -164,7 +165,7 @@ class ClientFraudStudy:
             for name, shape in self._shapes.items()
         }
 
-    def _table(self, base: Weights, updates: Sequence[Update], averaging: int) -> np.ndarray:
+    def _table(self, base: Weights, updates: Sequence[Update], averaging: int) -> NDArray[np.int64]:
         """Right answers of all coalitions, by mask."""
         files = {"base": base, **{f"update-{i}": u.weights for i, u in enumerate(updates)}}
         for name, weights in files.items():
@@ -232,7 +233,7 @@ def trained(base: Weights, part: TrainingData, seed: int) -> Weights:
     return dict(zip(names, [first, biases[0], second, biases[1]], strict=True))
 
 
-def shares(table: np.ndarray) -> list[float]:
+def shares(table: NDArray[np.float64]) -> list[float]:
     """Of a round's payment to clients, what each gets for the worth (2^n,) of all coalitions."""
     clients = int(np.log2(len(table)))
     masks = 1 << np.arange(clients)
@@ -241,9 +242,9 @@ def shares(table: np.ndarray) -> list[float]:
     return [amount / PRICE for amount in payouts]
 
 
-def _kernels(weights: Weights) -> list[np.ndarray]:
+def _kernels(weights: Weights) -> list[NDArray[np.float32]]:
     return [array for array in weights.values() if array.ndim == 2]
 
 
-def _biases(weights: Weights) -> list[np.ndarray]:
+def _biases(weights: Weights) -> list[NDArray[np.float32]]:
     return [array for array in weights.values() if array.ndim == 1]

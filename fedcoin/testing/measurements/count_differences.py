@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 CLIENTS = 8
 REFERENCE = "one thread, blocks of 256"
@@ -75,7 +76,7 @@ def measure(dataset: str) -> list[CountDifference]:
     ]
 
 
-def counted(folder: Path, name: str) -> np.ndarray:
+def counted(folder: Path, name: str) -> NDArray[np.int64]:
     """All coalitions' counts, from a process of its own."""
     given, how = VARIANTS[name]
     threads = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
@@ -97,7 +98,7 @@ def counted(folder: Path, name: str) -> np.ndarray:
     return np.array([int(word) for word in done.stdout.split()])
 
 
-def _child(folder: Path, how: str) -> np.ndarray:
+def _child(folder: Path, how: str) -> NDArray[np.int64]:
     from fedcoin.application.offline.simulation import read_manifest
     from fedcoin.data.artifacts.tensors import decode_tensors
     from fedcoin.learning.evaluation import dense_evaluator

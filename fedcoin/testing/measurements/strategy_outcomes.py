@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fedcoin.testing.campaign_simulation.campaign_setting import FDC, CampaignSetting
 from fedcoin.testing.campaign_simulation.proposer_policy import GRINDING_PROPOSER
@@ -119,7 +120,7 @@ def paper(kind: str, blocks: int, *, seed: int = 1, difficulty: float = PAPER_D)
     )
 
 
-def _values(table: np.ndarray) -> np.ndarray:
+def _values(table: NDArray[np.float64]) -> NDArray[np.float64]:
     from fedcoin.shapley import estimate
 
     n = int(np.log2(len(table)))

@@ -69,7 +69,8 @@ def race(
         running = sums + np.cumsum(steps, axis=0)
         for tick in range(CHUNK):
             time = start + tick + 1
-            vectors, times = running[tick] / time, np.full(honest, float(time))
+            vectors: Floats = running[tick] / time
+            times: Floats = np.full(honest, float(time))
             for liar in liars:
                 vector, count = liar.says(vectors[:honest], times[:honest])
                 vectors, times = np.vstack([vectors, vector]), np.append(times, count)
