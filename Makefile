@@ -75,14 +75,14 @@ proto: $(DEVELOPMENT) ## Generate the gRPC stubs afresh
 	$(INSTALL_PACKAGE)
 
 lock: $(DEVELOPMENT) ## Choose the newest versions of all dependencies and write the locks
-	$(BIN)/python scripts/tools/lock.py
+	$(BIN)/python -m scripts.tools.lock
 
 bench: $(RUNTIME) ## Measure the demo, a node's start and memory, settlement, transfers and audits
-	$(BIN)/python scripts/benchmarks/bench_node.py
-	$(BIN)/python scripts/benchmarks/bench_audit.py
+	$(BIN)/python -m scripts.benchmarks.bench_node
+	$(BIN)/python -m scripts.benchmarks.bench_audit
 
 security-study: $(RUNTIME) ## Run every liar against the real rules (a quarter of an hour); writes docs/THREATS.md
-	$(BIN)/python scripts/studies/security_study.py --processes 2 --write
+	$(BIN)/python -m scripts.studies.security_study --processes 2 --write
 
 # Other libraries pin other versions of NumPy, and the newest need a newer Python: a place of its own.
 ESTIMATORS := build/estimators
@@ -90,9 +90,9 @@ ESTIMATORS_PYTHON ?= $(shell python3.12 -c "print('python3.12')" 2>/dev/null || 
 bench-estimators: $(RUNTIME) ## Compare the Shapley estimators with other libraries; writes docs/BENCHMARKS.md
 	test -x $(ESTIMATORS)/venv/bin/python || $(ESTIMATORS_PYTHON) -m venv $(ESTIMATORS)/venv
 	$(ESTIMATORS)/venv/bin/python -m pip install --quiet protobuf pyDVL shapiq matplotlib
-	test -z "$(FEDCOIN_MNIST)" -o -e $(ESTIMATORS)/crowd.npz || PYTHONPATH=. \
-		$(ESTIMATORS)/venv/bin/python scripts/tools/make_crowd_game.py $(ESTIMATORS)/crowd.npz
-	PYTHONPATH=. $(ESTIMATORS)/venv/bin/python scripts/benchmarks/bench_estimators.py --write \
+	test -z "$(FEDCOIN_MNIST)" -o -e $(ESTIMATORS)/crowd.npz || \
+		$(ESTIMATORS)/venv/bin/python -m scripts.tools.make_crowd_game $(ESTIMATORS)/crowd.npz
+	$(ESTIMATORS)/venv/bin/python -m scripts.benchmarks.bench_estimators --write \
 		$(if $(FEDCOIN_MNIST),--crowd $(ESTIMATORS)/crowd.npz)
 
 docker: ## Build the container image

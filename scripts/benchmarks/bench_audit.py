@@ -38,6 +38,7 @@ from fedcoin.incentive.proof.stopping import compute_standard_error_nano
 from fedcoin.learning.evaluation.job import UtilityJob
 from fedcoin.learning.training import datasets
 from fedcoin.learning.workers.pool import WorkerPool
+from fedcoin.testing.measurements.audit_share import compute_audit_percent, find_min_samples
 from fedcoin.v1 import artifact_pb2, task_pb2
 
 LIMITS = {
@@ -132,7 +133,7 @@ class Bench:
         """A job of so many clients, each with its own share of the training data."""
         data, rng = self.dataset, np.random.default_rng(1)
         pixels = int(np.prod(data.input_shape))
-        base = {
+        base: Weights = {
             "w1": rng.standard_normal((pixels, HIDDEN)) * pixels**-0.5,
             "b1": np.zeros(HIDDEN),
             "w2": rng.standard_normal((HIDDEN, data.num_classes)) * HIDDEN**-0.5,
@@ -147,7 +148,7 @@ class Bench:
             updates.append(self._put(f"update-{index}", trained(base, x, part.y_train)))
             counts.append(len(x))
         single = {name: value.astype(np.float32) for name, value in base.items()}
-        tensors = {"x": data.x_test, "y": data.y_test}
+        tensors: Weights = {"x": data.x_test, "y": data.y_test}
         spec = self.folder / "spec"
         spec.write_bytes(
             spec_of(data.input_shape, data.num_classes).SerializeToString(deterministic=True)
@@ -176,23 +177,6 @@ def cpu_seconds(worker: WorkerPool) -> float:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         ticks += int(fields[11]) + int(fields[12])
     return ticks / os.sysconf("SC_CLK_TCK")
-
-
-def share_of_mining(plan: SamplingPlan, samples: int) -> float:
-    """What an audit that knows nothing evaluates, in percent of what mining did: walks alone.
-
-    The last coalition of a walk is everybody, which is evaluated once.
-    """
-    audited = min(LEAVES, samples) * (plan.clients - 1) + 2
-    return 100 * audited / plan.evaluations(samples)
-
-
-def least_samples(plan: SamplingPlan, percent: float) -> int:
-    """From how many walks on an audit is under a share of mining."""
-    samples = int((LEAVES * (plan.clients - 1) + 2) * 100 / (percent * plan.clients))
-    while share_of_mining(plan, samples) >= percent:
-        samples += 1
-    return samples
 
 
 async def mine(
@@ -234,7 +218,7 @@ async def measure(job: UtilityJob, plan: SamplingPlan, samples: int) -> dict[str
     started = time.monotonic()
     verify_evidence(evidence, plan, CHALLENGE, LEAVES)
     verifying = time.monotonic() - started
-    await auditor.open(job)
+    await auditor.open_job(job)
     opening = time.monotonic() - started - verifying
     opened = cpu_seconds(auditor)
     counts = await auditor.evaluate(job.job_id, coalitions)
@@ -264,8 +248,10 @@ async def measure(job: UtilityJob, plan: SamplingPlan, samples: int) -> dict[str
     if plan.fixed_samples is None:
         found |= {
             "leaves that D = 0.02 takes": needed,
-            "audit, % of mining for those": share_of_mining(plan, max(1, round(needed))),
-            "leaves from which it is under 1 %": least_samples(plan, 1.0),
+            "audit, % of mining for those": compute_audit_percent(
+                plan, max(1, round(needed)), LEAVES
+            ),
+            "leaves from which it is under 1 %": find_min_samples(plan, 1.0, LEAVES),
         }
     return found
 

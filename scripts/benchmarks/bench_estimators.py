@@ -29,12 +29,12 @@ from typing import Any
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-import estimators_report
 import numpy as np
 from numpy.typing import NDArray
 
 from fedcoin import shapley
 from fedcoin.data.errors import RefusalError
+from scripts.benchmarks import estimators_report
 
 BUDGETS, CROWD_BUDGETS = (100, 200, 400), (1_000, 3_000, 10_000)
 CROWD_SEEDS = 2
@@ -191,7 +191,7 @@ def play(game: str, seeds: int, wanted: list[str]) -> list[dict[str, Any]]:
 
 def play_crowd(path: Path, name: str, budget: int, seed: int) -> dict[str, Any]:
     """One run with 100 clients."""
-    from make_crowd_game import crowd as opened
+    from scripts.tools.make_crowd_game import crowd as opened
 
     crowd = opened(path)
     return {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Callable
 from importlib import metadata, util
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ BEGIN, END = "<!-- measured by bench_estimators.py -->", "<!-- end of measuremen
 FLOOR = 1e-9
 """Errors below it are rounding."""
 
-KINDS = {
+KINDS: dict[str, Callable[[str], bool]] = {
     "Trained, first round": lambda game: game.endswith("-1"),
     "Trained, third round": lambda game: game.endswith("-3"),
     "Of known structure": lambda game: "mnist" not in game and game != "crowd",
@@ -162,7 +163,7 @@ def plots(rows: Rows) -> None:
         "svg.fonttype": "none", "svg.hashsalt": "estimators", "font.size": 11, "text.color": grey,
         "axes.edgecolor": grey, "axes.labelcolor": grey, "xtick.color": grey, "ytick.color": grey,
     }  # fmt: skip
-    colours = matplotlib.colormaps["tab20"].colors
+    colours = matplotlib.colormaps["tab20"](range(20))
     (DOCS / "benchmarks").mkdir(exist_ok=True)
     for across, label in (("evaluations", "evaluations"), ("seconds", "seconds of arithmetic")):
         figure = Figure(figsize=(9, 5), layout="constrained")

@@ -22,10 +22,12 @@ import sys
 from concurrent.futures import ProcessPoolExecutor
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from make_mnist_games import HIDDEN, Clients, initial, read_mnist, train
 from numpy.typing import NDArray
+
+from scripts.tools.make_mnist_games import HIDDEN, Clients, initial, read_mnist, train
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -125,7 +127,7 @@ def reference(path: Path) -> tuple[Floats, Floats]:
 def make(path: Path) -> None:
     """Write the clients, then the same with the values."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    arrays = trained()
+    arrays: dict[str, Any] = dict(trained())
     np.savez(path, **arrays)
     values, errors = reference(path)
     np.savez(path, **arrays, values=values, std_errors=errors)

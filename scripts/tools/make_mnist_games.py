@@ -16,6 +16,7 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,20 +45,20 @@ def split(x: Floats, y: Ints, how: str, clients: int, rng: np.random.Generator) 
     order = rng.permutation(len(y))
     if how == "label-skew":
         # Four fifths of each digit's images belong to one client, or to one in ten of them.
-        parts = [[] for _ in range(clients)]
+        pieces_of: list[list[Ints]] = [[] for _ in range(clients)]
         rest = []
         for digit in range(10):
             images = order[y[order] == digit]
             own, others = np.split(images, [len(images) * 4 // 5])
             owners = range(digit, clients, 10)
             for owner, part in zip(owners, np.array_split(own, len(owners)), strict=True):
-                parts[owner].append(part)
+                pieces_of[owner].append(part)
             rest.append(others)
         for owner, part in enumerate(
             np.array_split(rng.permutation(np.concatenate(rest)), clients)
         ):
-            parts[owner].append(part)
-        parts = [np.concatenate(part) for part in parts]
+            pieces_of[owner].append(part)
+        parts = [np.concatenate(pieces) for pieces in pieces_of]
     elif how == "few-labels":
         # Sorted by label into three pieces a client: each knows about three digits only.
         pieces = np.array_split(order[np.argsort(y[order], kind="stable")], 3 * clients)
@@ -176,7 +177,7 @@ def table(game: Clients) -> NDArray[np.uint16]:
 
 def main() -> None:
     """Write the tables."""
-    tables = {}
+    tables: dict[str, Any] = {}
     for seed, how in enumerate(SPLITS):
         games = federate(how, CLIENTS, HIDDEN, ROUNDS, seed)
         for number in KEPT:

@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from fedcoin.application.devnet.free_ports import find_free_ports
 from tests.support.e2e.programs import PROGRAM, Program, Stage
 from tests.support.paths import ROOT
+from tests.support.ports import reserve_ports
 from tests.support.waiting import LOADED_SECONDS, WAIT_SECONDS, until
 
 README = ROOT / "README.md"
@@ -91,7 +91,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     with Stage(root) as stage:
         folder = root / "desk"
         folder.mkdir()
-        ports = (str(port) for port in find_free_ports(len(USUAL_PORTS)))
+        ports = (str(port) for port in reserve_ports(len(USUAL_PORTS)))
         yield Desk(stage, folder, dict(zip(USUAL_PORTS, ports, strict=True)))
 
 
@@ -131,7 +131,7 @@ async def test_the_four_terminals(desk: Desk) -> None:
     assert sorted(v["bond"] for v in validators) == [1000 * fdc, 1000 * fdc]
 
     # Somebody comes later, only to look.
-    peers, api = find_free_ports(2)
+    peers, api = reserve_ports(2)
     desk.types(
         f"fedcoin-node init --home c --genesis a/genesis.json --seed 127.0.0.1:7060 "
         f"--peers-listen 127.0.0.1:{peers} --api-listen 127.0.0.1:{api}"
@@ -147,7 +147,7 @@ async def test_the_four_terminals(desk: Desk) -> None:
     assert (late["app_hash"], late["validator"]) == (early["app_hash"], False)
     assert late["supply"] == late["counted_supply"]
     five.stop()
-    assert "Everything holds." in desk.types("fedcoin-node verify --home c")
+    assert "Everything is valid." in desk.types("fedcoin-node verify --home c")
 
 
 @pytest.mark.slow

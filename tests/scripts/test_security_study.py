@@ -1,42 +1,60 @@
-"""The study and its document fit together."""
+"""The security study's script: its list of measurements, and the tables that it writes."""
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from scripts.studies.security import document_tables, measurement_jobs
-from tests.support.paths import DOCS
+from tests.support.paths import DOCS, ROOT
 
 THREATS = DOCS / "THREATS.md"
+TABLE = re.compile(r"<!-- study: ([a-z]+) -->\n(\|.*?)<!-- end -->", flags=re.DOTALL)
+# Their numbers do not depend on `--quick`: the document holds these tables as they are.
+FIXED_TABLES = ("foreign", "coordinator")
 
 
-@pytest.mark.parametrize("quick", [True, False])
-def test_every_measurement_has_a_name_of_its_own_and_a_part(quick: bool) -> None:
-    jobs = measurement_jobs.jobs(quick)
-    assert len({job.name for job in jobs}) == len(jobs)
-    assert {job.part for job in jobs} == set(measurement_jobs.PARTS)
+def run_study(*arguments: str) -> str:
+    command = [sys.executable, "-m", "scripts.studies.security_study", *arguments]
+    done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    return done.stdout
 
 
-def test_every_table_has_its_place_and_every_place_a_table() -> None:
-    text = THREATS.read_text(encoding="utf-8")
-    marks = re.findall(r"<!-- study: ([a-z]+) -->\n\|.*?<!-- end -->", text, flags=re.DOTALL)
-    assert sorted(marks) == sorted(document_tables.TABLES)
+def list_study(*arguments: str) -> dict[str, Any]:
+    listed: dict[str, Any] = json.loads(run_study("--list", *arguments))
+    return listed
 
 
-def test_what_is_measured_is_put_where_it_belongs() -> None:
-    jobs = {job.name: job for job in measurement_jobs.jobs(quick=True)}
-    found = {
-        name: measurement_jobs.run(jobs[name])
-        for name in ("foreign", "coordinator", "equivocated 4")
-    }
-    rendered = document_tables.render(found)
-    assert sorted(rendered) == ["coordinator", "equivocation", "foreign"]
+@pytest.mark.parametrize("options", [["--quick"], []])
+def test_every_job_has_a_name_of_its_own_and_every_part_a_job(options: list[str]) -> None:
+    listed = list_study(*options)
+    names = [job["name"] for job in listed["jobs"]]
+    assert len(set(names)) == len(names)
+    assert {job["part"] for job in listed["jobs"]} == set(listed["parts"])
+
+
+def test_every_table_has_a_mark_in_the_document() -> None:
+    marks = [name for name, _ in TABLE.findall(THREATS.read_text(encoding="utf-8"))]
+    assert sorted(marks) == sorted(list_study()["tables"])
+
+
+def test_tables_are_written_between_their_marks(tmp_path: Path) -> None:
     before = THREATS.read_text(encoding="utf-8")
-    after = document_tables.put(before, rendered)
-    assert all(text in after for text in rendered.values())
-    assert document_tables.put(after, rendered) == after
-    # These have no small and large numbers: the document has them as they are.
-    assert rendered["foreign"] in before
-    assert rendered["coordinator"] in before
+    emptied = TABLE.sub(r"<!-- study: \1 -->\n| EMPTIED |\n<!-- end -->", before)
+    document, numbers = tmp_path / "THREATS.md", tmp_path / "study.json"
+    document.write_text(emptied, encoding="utf-8")
+    jobs = ("foreign", "coordinator", "equivocated 4")
+    options = [*(f"--job={job}" for job in jobs), "--document", str(document), "--write"]
+    printed = run_study("--quick", *options, "--json", str(numbers))
+    assert sorted(json.loads(numbers.read_text(encoding="utf-8"))) == sorted(jobs)
+    written = dict(TABLE.findall(document.read_text(encoding="utf-8")))
+    measured = {name: text for name, text in written.items() if "EMPTIED" not in text}
+    assert sorted(measured) == ["coordinator", "equivocation", "foreign"]
+    assert all(text.strip() in printed for text in measured.values())
+    in_document = dict(TABLE.findall(before))
+    assert [measured[name] for name in FIXED_TABLES] == [in_document[name] for name in FIXED_TABLES]

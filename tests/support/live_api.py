@@ -149,6 +149,10 @@ class Facts:
     address: bytes = NODE.address
     mining: bool = True
     start_ms: int = 812
+    power: int = 5
+
+    def connected_power(self) -> int:
+        return self.power
 
 
 @dataclass

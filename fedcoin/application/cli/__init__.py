@@ -1,11 +1,17 @@
-"""The command line, ``fedcoin-node``.
+"""The command line, `fedcoin-node`.
 
-It decides nothing: it reads what a person asked for, calls the part that does it, and shows what
-came of it. One module a group of commands, imported when one of them is called, so that ``--help``
-and the reading commands are quick. Results go to standard output; progress, warnings and the one
-sentence that explains a failure go to standard error.
+This folder decides how commands are named and what they print. It holds no rules: each command
+reads its options, calls another folder of `application`, and shows the result. Results go to
+standard output; progress, warnings and error sentences go to standard error. Exit codes: 0 done,
+1 failed, 2 wrong usage.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage.
+Each group of commands is a module, which is imported when one of its commands is called, so that
+`--help` and the reading commands stay fast.
+
+* `entry`: the root command; `failures`: from exceptions to error sentences
+* `options`, `output`, `progress`, `connect`, `service`: shared by the commands
+* `init`, `start`, `devnet`, `query`, `verify`, `snapshot`, `pay`, `keys`, `train`, `train_server`,
+  `train_client`, `train_simulate`, `task`, `shapley`, `version`: the commands
 """
 
 from __future__ import annotations

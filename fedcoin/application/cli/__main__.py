@@ -1,4 +1,4 @@
-"""``python -m fedcoin.application.cli``: the same as ``fedcoin-node``."""
+"""Run `fedcoin-node` as `python -m fedcoin.application.cli`."""
 
 from fedcoin.application.cli.entry import main
 

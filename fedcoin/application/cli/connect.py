@@ -1,4 +1,4 @@
-"""From a command to a node: which one, how, and what runs while it is open."""
+"""Connect a command to a node: find its address, open a client or a wallet."""
 
 from __future__ import annotations
 
@@ -25,12 +25,28 @@ T = TypeVar("T")
 
 
 def run_async(work: Coroutine[Any, Any, T]) -> T:
-    """Runs the asynchronous part of a command."""
+    """Run the asynchronous part of a command.
+
+    Args:
+        work: The coroutine.
+
+    Returns:
+        Its result.
+    """
     return asyncio.run(work)
 
 
 def node_address(home: Home, node: str | None, config: NodeConfig) -> str:
-    """Whom to ask: what was given, or where the home's own node listens."""
+    """Choose the node that a command calls.
+
+    Args:
+        home: The home of the command.
+        node: The value of `--node`; None when it was not given.
+        config: The settings of the home.
+
+    Returns:
+        `node`, or the API address of the home's own node, as host:port.
+    """
     if node:
         return node
     return dialable(config.api.listen)
@@ -38,7 +54,15 @@ def node_address(home: Home, node: str | None, config: NodeConfig) -> str:
 
 @asynccontextmanager
 async def node_client(home: Home, node: str | None) -> AsyncIterator[NodeClient]:
-    """A client of the node that is meant; nothing is dialled before the first call."""
+    """Open a client of a node. The first call dials it.
+
+    Args:
+        home: The home of the command; its settings give TLS files and the default node.
+        node: The value of `--node`; None when it was not given.
+
+    Yields:
+        The client.
+    """
     from fedcoin.network.client.node_client import NodeClient
 
     config = home.config(os.environ)
@@ -48,7 +72,19 @@ async def node_client(home: Home, node: str | None) -> AsyncIterator[NodeClient]
 
 
 def ask(home: Home, node: str | None, question: Callable[[NodeClient], Awaitable[T]]) -> T:
-    """Puts one question to the node that is meant."""
+    """Call a node once.
+
+    Args:
+        home: The home of the command.
+        node: The value of `--node`; None when it was not given.
+        question: Makes the call.
+
+    Returns:
+        The result of the call.
+
+    Raises:
+        RpcError: The call failed.
+    """
 
     async def work() -> T:
         async with node_client(home, node) as client:
@@ -61,10 +97,23 @@ def ask(home: Home, node: str | None, question: Callable[[NodeClient], Awaitable
 async def open_wallet(
     home: Home, node: str | None, key_name: str, passphrase: str | None
 ) -> AsyncIterator[tuple[Wallet, NodeClient]]:
-    """A key of the home and the node that takes its transactions.
+    """Open a wallet: a key of the home, and a client of the node that takes its transactions.
 
-    Where the home knows its network, the wallet signs for that one and no other, whatever the
-    node says. Raises WRONG_NETWORK when the node is of another.
+    A home with a genesis signs for that network only, whatever network the node names.
+
+    Args:
+        home: The home that holds the key.
+        node: The value of `--node`; None when it was not given.
+        key_name: The key's name.
+        passphrase: Opens an encrypted key.
+
+    Yields:
+        The wallet and the client.
+
+    Raises:
+        RefusalError: WRONG_NETWORK when the node belongs to another network than the home, and the
+            codes of `Home.key`.
+        RpcError: The node cannot be reached.
     """
     from fedcoin.application.wallet.wallet import Wallet
 
@@ -72,16 +121,17 @@ async def open_wallet(
     genesis = home.genesis() if home.is_initialised else None
     async with node_client(home, node) as client:
         if genesis is not None:
-            refuse_other_network(genesis, await client.status(), client.target)
+            _refuse_other_network(genesis, await client.status(), client.target)
         yield Wallet(client, key, genesis.chain_id if genesis else ""), client
 
 
-def refuse_other_network(genesis: Genesis, status: GetStatusResponse, target: str) -> None:
-    """Raises WRONG_NETWORK: two networks may have the same name."""
+# Two networks may have the same name, so the genesis hash decides.
+def _refuse_other_network(genesis: Genesis, status: GetStatusResponse, target: str) -> None:
     if status.genesis_hash != genesis.hash.hex():
         raise RefusalError(
             ApplicationCode.WRONG_NETWORK,
             f"{target} is a node of {status.chain_id} with genesis {status.genesis_hash}; this "
-            f"home is of {genesis.chain_id} with genesis {genesis.hash.hex()}",
+            f"home belongs to {genesis.chain_id} with genesis {genesis.hash.hex()}: give another "
+            "--node or --home",
             field="node",
         )

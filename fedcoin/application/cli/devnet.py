@@ -1,4 +1,4 @@
-"""``fedcoin-node devnet``."""
+"""`fedcoin-node devnet`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from fedcoin.application.devnet.results import DevnetResult
 
 MARK = "devnet"
-"""A file in folders that we made: no other is ever emptied."""
+"""A file in each folder that a devnet made. `--force` empties no other folder."""
 
 
 @click.command(
@@ -35,27 +35,33 @@ MARK = "devnet"
     )
 )
 @click.option("--miners", type=int, default=4, show_default=True, help="Nodes that mine and vote.")
-@click.option("--clients", type=int, default=5, show_default=True, help="Who trains.")
+@click.option("--clients", type=int, default=5, show_default=True, help="Clients that train.")
 @click.option("--rounds", type=int, default=3, show_default=True, help="Rounds of training.")
 @click.option(
     "--dataset",
     default="digits",
     show_default=True,
     metavar="digits|mnist|PATH.npz",
-    help="What is learnt; mnist is the file that FEDCOIN_MNIST names.",
+    help="The data set; mnist is the file that FEDCOIN_MNIST names.",
 )
 @click.option(
-    "--budget", type=AMOUNT, default="300fdc", show_default=True, help="For all rounds together."
+    "--budget",
+    type=AMOUNT,
+    default="300fdc",
+    show_default=True,
+    help="The budget of all rounds together.",
 )
 @click.option(
     "--adversary",
     "adversaries",
     multiple=True,
     metavar="KIND[:COUNT]",
-    help="Have miners lie: copier, mean-publisher, inflated-count, invented-vector, "
-    "partial-forger, withholder, censor, equivocator, and more. Repeatable.",
+    help="Replace miners by dishonest ones: copier, mean-publisher, inflated-count, "
+    "invented-vector, partial-forger, withholder, censor, equivocator, and more. Repeatable.",
 )
-@click.option("--seed", type=int, default=1, show_default=True, help="For keys, shares, weights.")
+@click.option(
+    "--seed", type=int, default=1, show_default=True, help="Seed of keys, data shares and weights."
+)
 @click.option(
     "--keep",
     type=click.Path(file_okay=False, path_type=Path),
@@ -69,8 +75,8 @@ def devnet(keep: Path | None, force: bool, as_json: bool, **asked: Any) -> None:
 
     Miners, a coordinator and clients run as real processes on loopback, train a model together,
     and settle each round by Proof of Shapley. One client has 60 % of its labels wrong and one
-    does nothing; the others have unequal amounts of data. Succeeds only if all miners end in the
-    same state and no coin was made or lost.
+    client returns the base weights unchanged; the others have unequal amounts of data. The command
+    succeeds only if all miners end in the same state and no coin was made or lost.
     """
     import asyncio
 
@@ -83,13 +89,12 @@ def devnet(keep: Path | None, force: bool, as_json: bool, **asked: Any) -> None:
     options.check()
     # SIGTERM cleans up in the same way as an interrupt from the keyboard.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with folder(keep, force) as root, telling() as tell:
+    with _folder(keep, force) as root, _telling() as tell:
         result = asyncio.run(run_devnet(options, root, tell))
-    show(result, keep, as_json)
+    _show(result, keep, as_json)
 
 
-def show(result: DevnetResult, keep: Path | None, as_json: bool) -> None:
-    """What came of it."""
+def _show(result: DevnetResult, keep: Path | None, as_json: bool) -> None:
     if as_json:
         import json
 
@@ -103,8 +108,7 @@ def show(result: DevnetResult, keep: Path | None, as_json: bool) -> None:
 
 
 @contextmanager
-def folder(keep: Path | None, force: bool) -> Iterator[Path]:
-    """Where the devnet lives: the folder that was given, or one that goes away."""
+def _folder(keep: Path | None, force: bool) -> Iterator[Path]:
     if keep is None:
         with tempfile.TemporaryDirectory(prefix="fedcoin-devnet-") as made:
             yield Path(made)
@@ -124,8 +128,7 @@ def folder(keep: Path | None, force: bool) -> Iterator[Path]:
 
 
 @contextmanager
-def telling() -> Iterator[Callable[[str], None]]:
-    """Says what happens: lines with a time, and on a terminal a spinner below them."""
+def _telling() -> Iterator[Callable[[str], None]]:
     started = time.monotonic()
     if not sys.stderr.isatty():
         yield lambda line: note(f"[{time.monotonic() - started:5.1f} s] {line}")

@@ -1,4 +1,4 @@
-"""The root of all commands, and how every failure ends."""
+"""The root command, and the handling of every failure."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Look": {
         "status": ("query:status", "Show a node: height, peers, memory, supply."),
-        "peers": ("query:peers", "Show whom a node is connected to."),
-        "validators": ("query:validators", "Show who decides the next block."),
+        "peers": ("query:peers", "Show the peers of a node."),
+        "validators": ("query:validators", "Show the validators of the next block."),
         "account": ("query:account", "Show an address: balance, bond, nonce."),
         "block": ("query:block", "Show a block, or the latest ones."),
-        "tx": ("query:tx", "Show where a transaction stands."),
+        "tx": ("query:tx", "Show a transaction and its status."),
         "verify": ("verify:verify", "Check the stored chain from its first block, offline."),
-        "snapshot": ("snapshot:snapshot", "Make, check and begin from snapshots of the state."),
-        "version": ("version:version", "Show what this program is."),
+        "snapshot": ("snapshot:snapshot", "Make, check and restore snapshots of the state."),
+        "version": ("version:version", "Show the versions of this program and its libraries."),
     },
     "Pay": {
-        "send": ("pay:send", "Send coins to one or many."),
+        "send": ("pay:send", "Send coins to one or more addresses."),
         "bond": ("pay:bond", "Lock coins and become a miner."),
         "unbond": ("pay:unbond", "Take coins out of the bond."),
         "keys": ("keys:keys", "Make and show keys."),
@@ -39,20 +39,22 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "Train": {
         "train": ("train:train", "Serve or join the training of a model."),
         "task": ("task:task", "Follow Shapley tasks, or publish one."),
-        "shapley": ("shapley:shapley", "Value clients' weights in files, without a chain."),
+        "shapley": (
+            "shapley:shapley",
+            "Compute the Shapley values of weights in files, without a chain.",
+        ),
     },
 }
 
 
-class LazyGroup(click.Group):
-    """Commands that are imported when they are called; help needs none of them."""
+class _LazyGroup(click.Group):
+    """A group that imports a command's module when the command is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """All names, in the order of the help."""
+        # In the order of the help.
         return [name for section in SECTIONS.values() for name in section]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Imports one."""
         for section in SECTIONS.values():
             if cmd_name in section:
                 module, _, name = section[cmd_name][0].partition(":")
@@ -62,24 +64,23 @@ class LazyGroup(click.Group):
         return None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """One list a section."""
         for title, section in SECTIONS.items():
             with formatter.section(title):
                 formatter.write_dl([(name, about) for name, (_, about) in section.items()])
 
 
 @click.command(
-    cls=LazyGroup,
+    cls=_LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="\b\nExample:\n  fedcoin-node devnet          a network on this machine, in a minute\n"
+    epilog="\b\nExample:\n  fedcoin-node devnet          run a network on this machine\n"
     "  fedcoin-node COMMAND --help  more about one command",
 )
 @click.version_option(__version__, prog_name="fedcoin-node")
 def cli() -> None:
     """A peer-to-peer payment system for federated learning.
 
-    Organisations train a model together; miners compute what each one's update was worth, prove
-    it and agree on it; the block that records it pays.
+    Organisations train a model together. Miners compute the Shapley value of each one's update,
+    prove it and agree on it. The block that records the values pays everyone.
     """
 
 
@@ -113,29 +114,28 @@ def run(
         click.echo("Interrupted.", err=True)
         return 1
     except BrokenPipeError:
-        # Whoever read our output has seen enough; Python would complain while it exits.
+        # The reader of our output has gone. Without this, Python prints an error while it exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:
         if os.environ.get("FEDCOIN_DEBUG"):
             raise
         failure = explain(error)
-        for line in sentences(failure):
+        for line in _sentences(failure):
             click.echo(line, err=True)
         return failure.exit_code
     return result if isinstance(result, int) else 0
 
 
-def sentences(failure: Failure) -> Iterable[str]:
-    """What to tell a person."""
+def _sentences(failure: Failure) -> Iterable[str]:
     yield f"Error: {failure.sentence} [{failure.code}]"
     if failure.unexpected:
         yield "This is a bug. FEDCOIN_DEBUG=1 shows where it happened."
 
 
 def main() -> NoReturn:
-    """``fedcoin-node``."""
-    # This program spawns and never forks; gRPC would say at each start of a child that it
-    # cannot follow. It reads this when it is imported.
+    """Run `fedcoin-node` and exit."""
+    # gRPC reads this when it is imported. This program starts children without forking; with fork
+    # support, gRPC would log a warning at the start of each child.
     os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
     sys.exit(run())

@@ -1,4 +1,4 @@
-"""From an exception to one sentence and a code."""
+"""Explain an exception in one sentence and a code."""
 
 from __future__ import annotations
 
@@ -17,25 +17,36 @@ class Failure:
     """Why a command failed."""
 
     sentence: str
+    """Says what is wrong, without a full stop."""
     code: str
+    """The code of a refusal, or one of this module's for other failures."""
     unexpected: bool = False
+    """True for a bug of this program."""
 
     @property
     def exit_code(self) -> int:
-        """For the shell."""
+        """The exit code for the shell: 1 failed, 2 wrong usage."""
         return WRONG_USAGE if self.code == ApplicationCode.BAD_ARGUMENT.value else FAILED
 
 
 def explain(error: BaseException) -> Failure:
-    """Refusals and what the world does to us are for people; all else is a bug."""
+    """Explain why a command failed.
+
+    Args:
+        error: What the command raised.
+
+    Returns:
+        The explanation. Refusals, failed calls, failed workers, and errors of the database or the
+        operating system are expected; everything else counts as a bug.
+    """
     if isinstance(error, RefusalError):
         return Failure(error.message, str(error.code.value))
-    if isinstance(error, loaded("fedcoin.network.client.rpc_error", "RpcError")):
+    if isinstance(error, _loaded("fedcoin.network.client.rpc_error", "RpcError")):
         failure: Any = error
         return Failure(f"{failure.target}: {failure.message}", failure.code)
-    if isinstance(error, loaded("fedcoin.learning.errors", "WorkerError")):
+    if isinstance(error, _loaded("fedcoin.learning.errors", "WorkerError")):
         return Failure(str(error), "WORKER_FAILED")
-    if isinstance(error, loaded("sqlite3", "Error")):
+    if isinstance(error, _loaded("sqlite3", "Error")):
         return Failure(f"the database failed: {error}", "STORE_FAILED")
     if isinstance(error, OSError):
         reason = error.strerror or str(error)
@@ -44,7 +55,7 @@ def explain(error: BaseException) -> Failure:
     return Failure(f"{type(error).__name__}: {error}", "INTERNAL", unexpected=True)
 
 
-def loaded(module: str, name: str) -> tuple[type[BaseException], ...]:
-    """A class of a module if that was imported; what was not cannot have raised anything."""
+# A module that was not imported cannot have raised anything, and need not be imported here.
+def _loaded(module: str, name: str) -> tuple[type[BaseException], ...]:
     found = sys.modules.get(module)
     return (getattr(found, name),) if found is not None else ()

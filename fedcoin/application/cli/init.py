@@ -1,4 +1,4 @@
-"""``fedcoin-node init``: making a home."""
+"""`fedcoin-node init`: make a home."""
 
 from __future__ import annotations
 
@@ -29,19 +29,17 @@ from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.messages.amounts import SAP_PER_FDC
 from fedcoin.data.messages.genesis import parse_genesis
 
-Whose = KeyPair | KeyFileInfo
+_Whose = KeyPair | KeyFileInfo
 HEX_KEY = re.compile(r"[0-9a-f]{64}")
 
 
-def public_key(value: str) -> bytes:
-    """An Ed25519 public key, 32 bytes."""
+def _public_key(value: str) -> bytes:
     if not HEX_KEY.fullmatch(value):
         raise ValueError("must name an Ed25519 public key as 64 lower-case hex digits")
     return bytes.fromhex(value)
 
 
-def whole(value: str) -> int:
-    """A whole number, not negative."""
+def _whole(value: str) -> int:
     if not value.isascii() or not value.isdigit():
         raise ValueError("must end in a whole number")
     return int(value)
@@ -66,7 +64,9 @@ def whole(value: str) -> int:
 @click.option(
     "--bond", type=AMOUNT, help="New network: the bond of this node's key [1000fdc]; 0fdc: none."
 )
-@click.option("--balance", type=AMOUNT, help="New network: what the node's key has [1000000fdc].")
+@click.option(
+    "--balance", type=AMOUNT, help="New network: the balance of the node's key [1000000fdc]."
+)
 @click.option(
     "--fund",
     multiple=True,
@@ -85,19 +85,21 @@ def whole(value: str) -> int:
     "--validator",
     multiple=True,
     metavar="PUBKEY=AMOUNT",
-    type=pairs("PUBKEY=AMOUNT", public_key, AMOUNT.parse),
+    type=pairs("PUBKEY=AMOUNT", _public_key, AMOUNT.parse),
     help="New network: give a bond to another node's key (`keys new`). Repeatable.",
 )
 @click.option(
     "--parameter",
     multiple=True,
     metavar="NAME=NUMBER",
-    type=pairs("NAME=NUMBER", str, whole),
-    help="New network: a rule that differs from its default. Repeatable.",
+    type=pairs("NAME=NUMBER", str, _whole),
+    help="New network: a network parameter that differs from its default. Repeatable.",
 )
 @click.option("--seed", multiple=True, type=ENDPOINT, help="A node to dial. Repeatable.")
 @click.option("--peers-listen", type=ENDPOINT, help="Where peers reach this node [127.0.0.1:7050].")
-@click.option("--api-listen", type=ENDPOINT, help="Where its API is [127.0.0.1:7051].")
+@click.option(
+    "--api-listen", type=ENDPOINT, help="Where wallets and tools reach this node [127.0.0.1:7051]."
+)
 @passphrase_option
 @click.option("--encrypt", is_flag=True, help="Ask for a passphrase and encrypt the keys with it.")
 @json_option
@@ -114,8 +116,8 @@ def init(
 ) -> None:
     """Make a home folder: settings, a key, and a genesis.
 
-    Without --genesis a new network is made, whose only validator is this node, and whose
-    genesis.json the other nodes get. A key "node" that `keys new` made before is kept.
+    Without --genesis this makes a new network, whose only validator is this node. Give its
+    genesis.json to the other nodes. A key "node" that `keys new` made before is kept.
     """
     given = [f"--{name.replace('_', '-')}" for name, value in founding.items() if value]
     if genesis_file is not None and given:
@@ -128,12 +130,12 @@ def init(
     if encrypt and passphrase is None:
         passphrase = click.prompt("Passphrase", hide_input=True, confirmation_prompt=True, err=True)
     fresh = None if NODE_KEY in home.key_names() else KeyPair.generate()
-    key: Whose = fresh or home.key_info()
+    key: _Whose = fresh or home.key_info()
     funded = {name: KeyPair.generate() for name, _ in founding["fund"]}
     if genesis_file is not None:
         genesis = genesis_file.read_bytes()
     else:
-        genesis = new_genesis(key, funded, founding)
+        genesis = _new_genesis(key, funded, founding)
     parse_genesis(genesis)
     if fresh is not None:
         home.add_key(NODE_KEY, fresh, passphrase)
@@ -141,11 +143,10 @@ def init(
         home.add_key(name, other, passphrase)
     settings = {"peers.seeds": seed, "peers.listen": peers_listen, "api.listen": api_listen}
     home.write(genesis, {name: value for name, value in settings.items() if value})
-    show(home, genesis, {NODE_KEY: key, **funded}, as_json)
+    _show(home, genesis, {NODE_KEY: key, **funded}, as_json)
 
 
-def new_genesis(key: Whose, funded: dict[str, KeyPair], founding: dict[str, Any]) -> bytes:
-    """The genesis of a network of this node, and of whom the options name."""
+def _new_genesis(key: _Whose, funded: dict[str, KeyPair], founding: dict[str, Any]) -> bytes:
     balance, bond = founding["balance"], founding["bond"]
     balances = {key.address: 1_000_000 * SAP_PER_FDC if balance is None else balance}
     bonds = {key.public_key: 1_000 * SAP_PER_FDC if bond is None else bond}
@@ -162,8 +163,7 @@ def new_genesis(key: Whose, funded: dict[str, KeyPair], founding: dict[str, Any]
     )
 
 
-def show(home: Home, raw: bytes, keys: dict[str, Whose], as_json: bool) -> None:
-    """What was made."""
+def _show(home: Home, raw: bytes, keys: dict[str, _Whose], as_json: bool) -> None:
     genesis = parse_genesis(raw)
     addresses = {name: format_address(key.address) for name, key in keys.items()}
     if as_json:

@@ -1,4 +1,4 @@
-"""``fedcoin-node keys``: making and showing keys."""
+"""`fedcoin-node keys`: make and show keys."""
 
 from __future__ import annotations
 
@@ -20,14 +20,13 @@ from fedcoin.data.crypto.keys import KeyPair
 def keys() -> None:
     """Make and show the keys of a home.
 
-    A key is an Ed25519 key pair in keys/NAME.key, readable by its owner alone and encrypted
-    when it was made with a passphrase. The key "node" is the node's own: its identity among
-    peers, its bond, its income.
+    A key is an Ed25519 key pair in keys/NAME.key. Only its owner can read the file, which is
+    encrypted when it was made with a passphrase. The key "node" belongs to the node: it is its
+    identity among peers, holds its bond and receives its income.
     """
 
 
-def describe(name: str, key: KeyPair | KeyFileInfo) -> dict[str, Any]:
-    """What may be known of a key."""
+def _describe(name: str, key: KeyPair | KeyFileInfo) -> dict[str, Any]:
     return {
         "name": name,
         "address": format_address(key.address),
@@ -42,12 +41,12 @@ def describe(name: str, key: KeyPair | KeyFileInfo) -> dict[str, Any]:
 @click.option("--encrypt", is_flag=True, help="Ask for a passphrase and encrypt the key with it.")
 @json_option
 def new(name: str, home: Home, passphrase: str | None, encrypt: bool, as_json: bool) -> None:
-    """Make a key; NAME is "node" if it is left out."""
+    """Make a key. NAME is "node" by default."""
     if encrypt and passphrase is None:
         passphrase = click.prompt("Passphrase", hide_input=True, confirmation_prompt=True, err=True)
     key = KeyPair.generate()
     home.add_key(name, key, passphrase)
-    show_key(describe(name, key), as_json)
+    _show_key(_describe(name, key), as_json)
 
 
 @keys.command(name="list", epilog=example("fedcoin-node keys list --home ./a"))
@@ -55,7 +54,7 @@ def new(name: str, home: Home, passphrase: str | None, encrypt: bool, as_json: b
 @json_option
 def list_keys(home: Home, as_json: bool) -> None:
     """List the keys of a home."""
-    found = [describe(name, home.key_info(name)) for name in home.key_names()]
+    found = [_describe(name, home.key_info(name)) for name in home.key_names()]
     if as_json:
         print_json(found)
     elif found:
@@ -75,16 +74,15 @@ def list_keys(home: Home, as_json: bool) -> None:
 @click.option("--public-key", "only", flag_value="public_key", help="Print the public key alone.")
 @json_option
 def show(name: str, home: Home, only: str | None, as_json: bool) -> None:
-    """Show a key's address and public key; NAME is "node" if it is left out."""
-    about = describe(name, home.key_info(name))
+    """Show a key's address and public key. NAME is "node" by default."""
+    about = _describe(name, home.key_info(name))
     if only:
         click.echo(about[only])
     else:
-        show_key(about, as_json)
+        _show_key(about, as_json)
 
 
-def show_key(about: dict[str, Any], as_json: bool) -> None:
-    """One key."""
+def _show_key(about: dict[str, Any], as_json: bool) -> None:
     if as_json:
         print_json(about)
     else:

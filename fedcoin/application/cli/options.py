@@ -1,4 +1,4 @@
-"""Options that many commands share, and the kinds of values they take."""
+"""Options that many commands share, and the types of their values."""
 
 from __future__ import annotations
 
@@ -25,14 +25,29 @@ else:
 
 
 class Parsed(_AnyParamType):
-    """A value that one of our own functions reads; what it refuses is wrong usage."""
+    """A type of value that is read by a function of this project.
+
+    Args:
+        name: The type's name in help texts.
+        parse: Reads the text. A `RefusalError` or ValueError that it raises is reported as wrong
+            usage; a ValueError's message is the end of a sentence that begins with the text.
+    """
 
     def __init__(self, name: str, parse: Callable[[str], Any]) -> None:
         self.name = name
         self.parse = parse
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Reads text; passes on what was read before."""
+        """Read a value.
+
+        Args:
+            value: Text, or a value that was read before.
+            param: The option or argument, for the error.
+            ctx: The command's context, for the error.
+
+        Returns:
+            The value.
+        """
         if not isinstance(value, str):
             return value
         try:
@@ -43,41 +58,44 @@ class Parsed(_AnyParamType):
             self.fail(f"{value!r} {error} [{ApplicationCode.BAD_ARGUMENT.value}]", param, ctx)
 
 
-def parse_amount(value: str) -> int:
-    """Coins, in sap."""
+def _parse_amount(value: str) -> int:
     from fedcoin.data.messages.amounts import parse_amount as parse
 
     return parse(value)
 
 
-def parse_address(value: str) -> bytes:
-    """An address, 20 bytes."""
+def _parse_address(value: str) -> bytes:
     from fedcoin.data.crypto.addresses import parse_address as parse
 
     return parse(value)
 
 
-def parse_hash(value: str) -> str:
-    """A hash, as 64 lower-case hex digits."""
+def _parse_hash(value: str) -> str:
     if len(value) != 64 or not set(value.lower()) <= set("0123456789abcdef"):
         raise ValueError("must be 64 hex digits")
     return value.lower()
 
 
-def parse_endpoint(value: str) -> str:
-    """host:port."""
+def _parse_endpoint(value: str) -> str:
     endpoint_of(value)
     return value
 
 
-AMOUNT = Parsed("amount", parse_amount)
-ADDRESS = Parsed("address", parse_address)
-HASH = Parsed("hash", parse_hash)
-ENDPOINT = Parsed("host:port", parse_endpoint)
+AMOUNT = Parsed("amount", _parse_amount)
+ADDRESS = Parsed("address", _parse_address)
+HASH = Parsed("hash", _parse_hash)
+ENDPOINT = Parsed("host:port", _parse_endpoint)
 
 
 def home_option(command: F) -> F:
-    """``--home DIR``, as a :class:`~fedcoin.application.configuration.home.Home`."""
+    """Add `--home DIR`, whose value is a `Home`.
+
+    Args:
+        command: The command.
+
+    Returns:
+        The command with the option.
+    """
 
     def make(ctx: click.Context, param: click.Parameter, value: str) -> Any:
         from fedcoin.application.configuration.home import Home
@@ -96,7 +114,14 @@ def home_option(command: F) -> F:
 
 
 def node_option(command: F) -> F:
-    """``--node HOST:PORT``; None where it was not given."""
+    """Add `--node HOST:PORT`, whose value is None when it was not given.
+
+    Args:
+        command: The command.
+
+    Returns:
+        The command with the option.
+    """
     return click.option(
         "--node",
         envvar="FEDCOIN_NODE",
@@ -108,23 +133,44 @@ def node_option(command: F) -> F:
 
 
 def json_option(command: F) -> F:
-    """``--json``."""
+    """Add `--json`, as the parameter `as_json`.
+
+    Args:
+        command: The command.
+
+    Returns:
+        The command with the option.
+    """
     return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)
 
 
 def new_campaign_option(command: F) -> F:
-    """``--new-campaign``, also ``--new``."""
+    """Add `--new-campaign`, short `--new`.
+
+    Args:
+        command: The command.
+
+    Returns:
+        The command with the option.
+    """
     return click.option(
         "--new-campaign",
         "--new",
         "new_campaign",
         is_flag=True,
-        help="Begin another campaign if the last one is finished.",
+        help="Start another campaign if the last one is finished.",
     )(command)
 
 
 def key_option(default: str = "node") -> Decorator:
-    """``--key NAME``."""
+    """Make the option `--key NAME`, as the parameter `key_name`.
+
+    Args:
+        default: The key that is used when the option is not given.
+
+    Returns:
+        A decorator that adds the option to a command.
+    """
     return click.option(
         "--key", "key_name", default=default, show_default=True, metavar="NAME",
         help="The key in the home's keys/ that signs.",
@@ -132,7 +178,16 @@ def key_option(default: str = "node") -> Decorator:
 
 
 def passphrase_option(command: F) -> F:
-    """``--passphrase-file FILE``; else FEDCOIN_PASSPHRASE; else None."""
+    """Add `--passphrase-file FILE`; its value is the passphrase.
+
+    Without the option it is the variable FEDCOIN_PASSPHRASE, and None when that is not set either.
+
+    Args:
+        command: The command.
+
+    Returns:
+        The command with the option.
+    """
 
     def read(ctx: click.Context, param: click.Parameter, value: Path | None) -> str | None:
         if value is not None:
@@ -150,12 +205,28 @@ def passphrase_option(command: F) -> F:
 
 
 def example(*lines: str) -> str:
-    """The end of a command's help: lines to copy."""
+    """Write the examples at the end of a command's help.
+
+    Args:
+        *lines: Command lines.
+
+    Returns:
+        The text.
+    """
     return "\b\nExample:\n" + "\n".join(f"  {line}" for line in lines)
 
 
 def pairs(name: str, read_key: Callable[[str], Any], read_value: Callable[[str], Any]) -> Parsed:
-    """A kind KEY=VALUE, as a tuple."""
+    """Make a type of value that is written KEY=VALUE and read as a tuple.
+
+    Args:
+        name: The type's name in help texts and errors.
+        read_key: Reads the text before the equals sign.
+        read_value: Reads the text after it.
+
+    Returns:
+        The type.
+    """
 
     def parse(value: str) -> tuple[Any, Any]:
         key, equals, rest = value.partition("=")

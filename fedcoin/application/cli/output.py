@@ -1,4 +1,4 @@
-"""What commands print: JSON for tools, aligned lines and tables for people."""
+"""Print results: JSON for tools, aligned lines and tables for people."""
 
 from __future__ import annotations
 
@@ -15,10 +15,17 @@ from fedcoin.data.messages.amounts import format_amount
 
 
 def as_plain(message: Message) -> dict[str, Any]:
-    """A message as plain values: every field, numbers as numbers, bytes in hex.
+    """Turn a message into values that JSON can hold.
 
-    Protobuf's own JSON writes 64-bit integers as strings, which every reader would have to turn
-    back.
+    Protobuf's own JSON format writes 64-bit integers as strings, which each reader would have to
+    convert; here they are numbers.
+
+    Args:
+        message: Any message.
+
+    Returns:
+        Every field by its name in the `.proto` file: bytes in hex, enums as by `enum_name`, absent
+        messages as None.
     """
     return {field.name: _field(message, field) for field in message.DESCRIPTOR.fields}
 
@@ -41,7 +48,15 @@ def _value(value: Any, field: Any) -> Any:
 
 
 def enum_name(kind: Any, number: int) -> str:
-    """TASK_PHASE_SETTLED as "settled"."""
+    """Name an enum value without the enum's prefix: TASK_PHASE_SETTLED becomes "settled".
+
+    Args:
+        kind: The enum's descriptor.
+        number: The value.
+
+    Returns:
+        The name in lower case; the number as text when this version does not know the value.
+    """
     value = kind.values_by_number.get(number)
     if value is None:
         return str(number)
@@ -52,20 +67,34 @@ def enum_name(kind: Any, number: int) -> str:
 
 
 def print_json(value: object) -> None:
-    """One JSON value on standard output, indented on a terminal."""
+    """Print a JSON value, indented on a terminal and on one line elsewhere.
+
+    Args:
+        value: What `json.dumps` accepts.
+    """
     indent = 2 if sys.stdout.isatty() else None
     click.echo(json.dumps(value, indent=indent, ensure_ascii=False))
 
 
 def print_fields(fields: Mapping[str, object]) -> None:
-    """Name and value, one a line, aligned."""
+    """Print names and values, one pair a line, aligned.
+
+    Args:
+        fields: Values by name.
+    """
     width = max(map(len, fields), default=0)
     for name, value in fields.items():
         click.echo(f"{name:<{width}}  {value}")
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], right: str = "") -> None:
-    """Aligned columns; those whose place in ``right`` has an ``r`` are set flush right."""
+    """Print a table with aligned columns.
+
+    Args:
+        columns: The headings.
+        rows: The cells of each row.
+        right: One character for each column: `r` aligns it to the right.
+    """
     cells = [tuple(map(str, row)) for row in rows]
     widths = [max(len(line[i]) for line in [tuple(columns), *cells]) for i in range(len(columns))]
     for line in [tuple(columns), *cells]:
@@ -77,17 +106,38 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], right:
 
 
 def coins(sap: int) -> str:
-    """An amount for people."""
+    """Format an amount for people.
+
+    Args:
+        sap: The amount in sap.
+
+    Returns:
+        The amount in FDC, with the unit.
+    """
     return format_amount(sap)
 
 
 def nano(value: int) -> str:
-    """A Shapley value or a difficulty for people: nano-utility as a decimal number."""
+    """Format a Shapley value or a difficulty for people.
+
+    Args:
+        value: The value in nano-utility (1e-9 of the utility's scale).
+
+    Returns:
+        The value in units of the utility, with six decimals.
+    """
     return f"{value / 1e9:.6f}"
 
 
 def moment(ms: int) -> str:
-    """Unix ms as local time; a dash for none."""
+    """Format a time for people.
+
+    Args:
+        ms: Unix time in ms; 0 for none.
+
+    Returns:
+        The local time with its offset, or a dash for none.
+    """
     if not ms:
         return "-"
     at = datetime.datetime.fromtimestamp(ms / 1000).astimezone()
@@ -95,10 +145,21 @@ def moment(ms: int) -> str:
 
 
 def size(count: int) -> str:
-    """Bytes for people."""
+    """Format a size for people.
+
+    Args:
+        count: The size in bytes.
+
+    Returns:
+        The size in MB (10^6 bytes).
+    """
     return f"{count / 1e6:.1f} MB"
 
 
 def note(line: str) -> None:
-    """A line about the work, not its result: to standard error."""
+    """Print a line about the work to standard error.
+
+    Args:
+        line: The text.
+    """
     click.echo(line, err=True)

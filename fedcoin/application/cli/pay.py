@@ -1,4 +1,4 @@
-"""Commands that sign: sending coins, bonding and unbonding."""
+"""Commands that sign transactions: send, bond, unbond."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from fedcoin.application.cli.options import (
 )
 from fedcoin.application.cli.output import as_plain, note, print_json
 from fedcoin.application.cli.query import show_transaction
+from fedcoin.application.cli.waiting import explained_wait
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -28,22 +29,21 @@ if TYPE_CHECKING:
 Command = Callable[..., None]
 
 
-def signing_options(command: Command) -> Command:
-    """What every command that signs takes."""
+def _signing_options(command: Command) -> Command:
     options: tuple[Callable[[Command], Command], ...] = (
         home_option,
         node_option,
         key_option(),
         passphrase_option,
-        click.option("--fee", type=AMOUNT, help="What it pays; default: the least."),
+        click.option("--fee", type=AMOUNT, help="The fee; default: the minimum fee."),
         click.option(
             "--replace",
             type=HASH,
             metavar="HASH",
-            help="Take the place of this transaction of the key, which still waits. Costs a tenth "
-            "more than it, and at least the least fee more.",
+            help="Replace this transaction of the same key, which must still wait for a block. The "
+            "fee is a tenth above the old one, and at least the minimum fee above it.",
         ),
-        click.option("--no-wait", is_flag=True, help="Do not wait until it is final."),
+        click.option("--no-wait", is_flag=True, help="Do not wait until the transaction is final."),
         click.option(
             "--timeout",
             type=click.FloatRange(0.1, 86_400),
@@ -58,8 +58,7 @@ def signing_options(command: Command) -> Command:
     return command
 
 
-def execute(action: Message, given: dict[str, Any]) -> None:
-    """Signs, submits, waits and shows."""
+def _execute(action: Message, given: dict[str, Any]) -> None:
 
     async def work() -> Any:
         wallet = open_wallet(given["home"], given["node"], given["key_name"], given["passphrase"])
@@ -69,7 +68,8 @@ def execute(action: Message, given: dict[str, Any]) -> None:
             if given["no_wait"]:
                 return await client.transaction(transaction.hash)
             note(f"Submitted {transaction.hash.hex()}, waiting for its block")
-            return await signer.wait_final(transaction, given["timeout"])
+            async with explained_wait(client):
+                return await signer.wait_final(transaction, given["timeout"])
 
     view = run_async(work())
     if given["as_json"]:
@@ -86,12 +86,12 @@ def execute(action: Message, given: dict[str, Any]) -> None:
     )
 )
 @click.argument("outputs", nargs=-1, required=True, metavar="ADDRESS AMOUNT...")
-@signing_options
+@_signing_options
 @click.pass_context
 def send(ctx: click.Context, /, outputs: tuple[str, ...], **given: Any) -> None:
     """Send coins to one address or to many at once.
 
-    AMOUNT is such as 1.5fdc; without a unit it is in sap, of which an FDC has 100,000,000.
+    AMOUNT has a unit, such as 1.5fdc; without one it is in sap. 1 FDC is 100,000,000 sap.
     """
     from fedcoin.v1.transaction_pb2 import Transfer, TransferOutput
 
@@ -106,27 +106,27 @@ def send(ctx: click.Context, /, outputs: tuple[str, ...], **given: Any) -> None:
             for address, amount in zip(outputs[::2], outputs[1::2], strict=True)
         ]
     )
-    execute(transfer, given)
+    _execute(transfer, given)
 
 
 @click.command(epilog=example("fedcoin-node bond 100fdc"))
 @click.argument("amount", type=AMOUNT)
-@signing_options
+@_signing_options
 def bond(amount: int, **given: Any) -> None:
-    """Lock coins of the node's key; from the network's least bond on it is a miner.
+    """Lock coins as a bond. A key whose bond reaches the network's minimum is a miner.
 
-    A miner that signs contradicting votes loses its bond.
+    A miner that signs two contradicting votes loses its bond.
     """
     from fedcoin.v1.transaction_pb2 import Bond
 
-    execute(Bond(amount=amount), given)
+    _execute(Bond(amount=amount), given)
 
 
 @click.command(epilog=example("fedcoin-node unbond 50fdc"))
 @click.argument("amount", type=AMOUNT)
-@signing_options
+@_signing_options
 def unbond(amount: int, **given: Any) -> None:
-    """Take coins out of the bond; they return after the network's unbonding period."""
+    """Take coins out of the bond. They return after the network's unbonding period."""
     from fedcoin.v1.transaction_pb2 import Unbond
 
-    execute(Unbond(amount=amount), given)
+    _execute(Unbond(amount=amount), given)

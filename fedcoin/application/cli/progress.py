@@ -1,4 +1,4 @@
-"""Long work: a bar on a terminal, plain lines elsewhere, always on standard error."""
+"""Show the progress of long work on standard error: a bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -10,14 +10,22 @@ from contextlib import contextmanager
 import click
 
 LINE_SECONDS = 5.0
-"""How often a plain line is written."""
+"""The time between two plain lines, in seconds."""
 
 
 @contextmanager
 def progress(what: str, total: int) -> Iterator[Callable[[], None]]:
-    """Counts ``total`` steps; each call of what this gives is one of them."""
+    """Show how many steps of a piece of work are done.
+
+    Args:
+        what: What the steps are, in the plural.
+        total: The number of steps.
+
+    Yields:
+        A function to call after each step.
+    """
     if sys.stderr.isatty():
-        with bar(what, total) as advance_bar:
+        with _bar(what, total) as advance_bar:
             yield advance_bar
         return
     done, last = 0, time.monotonic()
@@ -34,8 +42,7 @@ def progress(what: str, total: int) -> Iterator[Callable[[], None]]:
 
 
 @contextmanager
-def bar(what: str, total: int) -> Iterator[Callable[[], None]]:
-    """The same with rich."""
+def _bar(what: str, total: int) -> Iterator[Callable[[], None]]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
     from rich.progress import TimeRemainingColumn as Remaining

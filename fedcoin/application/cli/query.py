@@ -1,4 +1,4 @@
-"""Reading commands: what a node says about itself and its chain."""
+"""Commands that read from a node: its status, its peers and its chain."""
 
 from __future__ import annotations
 
@@ -21,23 +21,24 @@ from fedcoin.application.cli.output import (
     coins,
     moment,
     nano,
+    note,
     print_fields,
     print_json,
     print_table,
     size,
 )
+from fedcoin.application.cli.waiting import power_shortage
 from fedcoin.application.configuration.home import NODE_KEY, Home
 
 
-def parse_block(value: str) -> int | str:
-    """A height or a hash."""
+def _parse_block(value: str) -> int | str:
     if value.isascii() and value.isdigit() and len(value) < 20:
         return int(value)
     found: str = HASH.parse(value)
     return found
 
 
-BLOCK = Parsed("height or hash", parse_block)
+BLOCK = Parsed("height or hash", _parse_block)
 
 
 @click.command(epilog=example("fedcoin-node status", "fedcoin-node status --node 10.0.0.5:7051"))
@@ -45,7 +46,7 @@ BLOCK = Parsed("height or hash", parse_block)
 @node_option
 @json_option
 def status(home: Home, node: str | None, as_json: bool) -> None:
-    """Show a node: its identity, height, peers, memory and the supply it counts."""
+    """Show a node: identity, height, peers, memory, and the supply that it counts."""
     reply = ask(home, node, lambda client: client.status())
     if as_json:
         print_json(as_plain(reply))
@@ -67,6 +68,7 @@ def status(home: Home, node: str | None, as_json: bool) -> None:
             "app hash": reply.app_hash,
             "block time": moment(reply.block_time_ms),
             "peers": f"{reply.peers}, served on {reply.peer_address}",
+            "power": f"{coins(reply.connected_power)} of {coins(reply.total_power)} connected",
             "pending": f"{reply.pending_transactions} transactions",
             "supply": f"{coins(reply.supply)}, burned {coins(reply.burned)}, "
             + ("conserved" if conserved else f"but counted {coins(reply.counted_supply)}"),
@@ -75,6 +77,9 @@ def status(home: Home, node: str | None, as_json: bool) -> None:
             "started in": f"{reply.start_ms / 1000:.2f} s",
         }
     )
+    shortage = power_shortage(reply)
+    if shortage:
+        note(f"Warning: transactions wait: {shortage}")
 
 
 @click.command(epilog=example("fedcoin-node peers --json"))
@@ -82,7 +87,7 @@ def status(home: Home, node: str | None, as_json: bool) -> None:
 @node_option
 @json_option
 def peers(home: Home, node: str | None, as_json: bool) -> None:
-    """Show whom a node is connected to."""
+    """Show the peers of a node."""
     found = ask(home, node, lambda client: client.peers())
     if as_json:
         print_json([as_plain(peer) for peer in found])
@@ -109,7 +114,7 @@ def peers(home: Home, node: str | None, as_json: bool) -> None:
 @node_option
 @json_option
 def validators(home: Home, node: str | None, as_json: bool) -> None:
-    """Show who decides the next block, and with what power."""
+    """Show the validators of the next block and their voting power."""
     found = ask(home, node, lambda client: client.validators())
     if as_json:
         print_json([as_plain(validator) for validator in found])
@@ -140,7 +145,7 @@ def validators(home: Home, node: str | None, as_json: bool) -> None:
     default=NODE_KEY,
     show_default=True,
     metavar="NAME",
-    help="The home's key, when no address is given.",
+    help="The home's key whose address is shown when no address is given.",
 )
 @home_option
 @node_option
@@ -178,7 +183,7 @@ def account(
     type=click.IntRange(1, 10_000),
     default=10,
     show_default=True,
-    help="How many, without HEIGHT.",
+    help="How many blocks are shown without HEIGHT.",
 )
 @home_option
 @node_option
@@ -186,7 +191,7 @@ def account(
 def block(which: int | str | None, limit: int, home: Home, node: str | None, as_json: bool) -> None:
     """Show one block and what it paid; without HEIGHT, the latest ones."""
     if which is None:
-        latest_blocks(home, node, limit, as_json)
+        _latest_blocks(home, node, limit, as_json)
         return
     reply = ask(home, node, lambda client: client.block(which))
     if as_json:
@@ -215,8 +220,7 @@ def block(which: int | str | None, limit: int, home: Home, node: str | None, as_
         payments_table(reply.payments)
 
 
-def latest_blocks(home: Home, node: str | None, limit: int, as_json: bool) -> None:
-    """A list of blocks."""
+def _latest_blocks(home: Home, node: str | None, limit: int, as_json: bool) -> None:
     found = ask(home, node, lambda client: client.blocks(limit))
     if as_json:
         print_json([as_plain(view) for view in found])
@@ -239,7 +243,11 @@ def latest_blocks(home: Home, node: str | None, limit: int, as_json: bool) -> No
 
 
 def payments_table(payments: Any) -> None:
-    """What a block or a task paid."""
+    """Print the payments of a block or a task.
+
+    Args:
+        payments: `PaymentView` messages.
+    """
     from fedcoin.application.cli.output import enum_name
 
     print_table(
@@ -263,9 +271,9 @@ def payments_table(payments: Any) -> None:
 @node_option
 @json_option
 def tx(hash_: str, home: Home, node: str | None, as_json: bool) -> None:
-    """Show where a transaction stands and what it does.
+    """Show a transaction: its status and its action.
 
-    While it waits, its sender may replace it (send --replace HASH).
+    While it waits for a block, its sender may replace it (send --replace HASH).
     """
     view = ask(home, node, lambda client: client.transaction(hash_))
     if as_json:
@@ -275,7 +283,11 @@ def tx(hash_: str, home: Home, node: str | None, as_json: bool) -> None:
 
 
 def show_transaction(view: Any) -> None:
-    """One transaction."""
+    """Print a transaction.
+
+    Args:
+        view: A `TransactionView`.
+    """
     from fedcoin.application.cli.output import enum_name
 
     state = enum_name(view.DESCRIPTOR.fields_by_name["status"].enum_type, view.status)

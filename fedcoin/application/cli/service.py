@@ -1,4 +1,4 @@
-"""Programs that run until they are told to stop: signals, the parent's end, logging."""
+"""Run a program until it is asked to stop: signals, the parent's end, logging."""
 
 from __future__ import annotations
 
@@ -19,27 +19,29 @@ import click
 T = TypeVar("T")
 
 GRACE_SECONDS = 15.0
-"""How long a program whose parent is gone may take to stop."""
+"""How long a program may take to stop after its parent has ended, in seconds."""
 
 Work = Callable[[asyncio.Event], Awaitable[None]]
 
 
 def serve(work: Work, *, with_stdin: bool = False) -> None:
-    """Runs ``work`` until it is done; the event it gets is set when it should stop.
+    """Run a program's work until it is done or asked to stop.
 
-    SIGINT and SIGTERM set it; a second one ends the process at once. ``with_stdin`` ties the
-    process to its parent: it stops when standard input ends, however the parent died.
+    SIGINT and SIGTERM ask it to stop; a second signal ends the process at once.
+
+    Args:
+        work: The work. Its argument is an event that is set when the work should stop.
+        with_stdin: Also stop when standard input ends, which happens however the parent ends.
     """
     try:
         import uvloop
     except ImportError:  # there is none for this platform
-        asyncio.run(supervised(work, with_stdin))
+        asyncio.run(_supervised(work, with_stdin))
     else:
-        uvloop.run(supervised(work, with_stdin))
+        uvloop.run(_supervised(work, with_stdin))
 
 
-async def supervised(work: Work, with_stdin: bool) -> None:
-    """Ties the event to signals and the parent while the work runs."""
+async def _supervised(work: Work, with_stdin: bool) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
 
@@ -51,7 +53,7 @@ async def supervised(work: Work, with_stdin: bool) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, asked)
     if with_stdin:
-        threading.Thread(target=watch_stdin, args=(loop, stop), daemon=True).start()
+        threading.Thread(target=_watch_stdin, args=(loop, stop), daemon=True).start()
     try:
         await work(stop)
     finally:
@@ -60,7 +62,15 @@ async def supervised(work: Work, with_stdin: bool) -> None:
 
 
 async def unless_stopped(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
-    """What the work gives, or None when ``stop`` is set first; then the work is cancelled."""
+    """Run work, and cancel it when an event is set first.
+
+    Args:
+        stop: The event.
+        work: The coroutine.
+
+    Returns:
+        The work's result; None when it was cancelled.
+    """
     working = asyncio.create_task(work)
     stopping = asyncio.create_task(stop.wait())
     try:
@@ -72,8 +82,8 @@ async def unless_stopped(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T
         await asyncio.gather(working, stopping, return_exceptions=True)
 
 
-def watch_stdin(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
-    """Waits for the end of standard input, then has the program stopped, gently at first."""
+# Asks the program to stop when standard input ends; ends the process if that takes too long.
+def _watch_stdin(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
     with contextlib.suppress(OSError):
         while os.read(0, 4096):
             pass
@@ -84,7 +94,12 @@ def watch_stdin(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
 
 
 def configure_logging(level: str, style: str) -> None:
-    """Log lines go to standard error, as text or as JSON objects."""
+    """Send log lines to standard error.
+
+    Args:
+        level: The least severe level of this package's lines; other packages log warnings.
+        style: `text` or `json`.
+    """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines() if style == "json" else TextLines())
     root = logging.getLogger()
@@ -94,7 +109,7 @@ def configure_logging(level: str, style: str) -> None:
 
 
 class TextLines(logging.Formatter):
-    """``12:31:07.123 INFO  chain: block 12 is final``."""
+    """Text lines such as `12:31:07.123 INFO    chain: block 12 is final`."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -102,16 +117,30 @@ class TextLines(logging.Formatter):
         )
 
     def format(self, record: logging.LogRecord) -> str:
-        """The record as one line, and a traceback where there is one."""
+        """Format a record.
+
+        Args:
+            record: The record.
+
+        Returns:
+            One line, followed by the traceback if there is one.
+        """
         record.part = record.name.rpartition(".")[2]
         return super().format(record)
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object a line."""
+    """One JSON object for each line."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The record as an object."""
+        """Format a record.
+
+        Args:
+            record: The record.
+
+        Returns:
+            A JSON object.
+        """
         line = {
             "time_ms": int(record.created * 1000),
             "level": record.levelname.lower(),
@@ -124,9 +153,16 @@ class JsonLines(logging.Formatter):
 
 
 def parent_option(command: Callable[..., None]) -> Callable[..., None]:
-    """``--stop-with-stdin``."""
+    """Add `--stop-with-stdin`.
+
+    Args:
+        command: The command.
+
+    Returns:
+        The command with the option.
+    """
     return click.option(
         "--stop-with-stdin",
         is_flag=True,
-        help="Stop when standard input ends: ties the program to the one that started it.",
+        help="Stop when standard input ends, that is with the program that started this one.",
     )(command)

@@ -1,4 +1,4 @@
-"""``fedcoin-node shapley``."""
+"""`fedcoin-node shapley`."""
 
 from __future__ import annotations
 
@@ -25,13 +25,19 @@ PLOTS = (".png", ".svg", ".pdf")
     )
 )
 @click.option("--model", type=FILE, required=True, help="Keras' model.to_json().")
-@click.option("--base", type=FILE, required=True, help="The weights that all began from, .npz.")
+@click.option(
+    "--base", type=FILE, required=True, help="The weights that all clients started from, .npz."
+)
 @click.option("--updates", type=FILE, required=True, help="One .npz of weights for each client.")
-@click.option("--data", type=FILE, required=True, help="x and y to count right answers on, .npz.")
-@click.option("--method", default="auto", show_default=True, help="How to estimate.")
-@click.option("--budget", type=click.IntRange(0), help="The most coalitions to evaluate.")
+@click.option("--data", type=FILE, required=True, help="The evaluation set, an .npz with x and y.")
+@click.option(
+    "--method", default="auto", show_default=True, help="The estimator; see docs/SHAPLEY.md."
+)
+@click.option(
+    "--budget", type=click.IntRange(0), help="The maximum number of coalitions to evaluate."
+)
 @click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--plot", type=FILE, help=f"Draw them: {', '.join(PLOTS)}.")
+@click.option("--plot", type=FILE, help=f"Plot the values to this file: {', '.join(PLOTS)}.")
 @json_option
 def shapley(
     model: Path,
@@ -44,11 +50,11 @@ def shapley(
     plot: Path | None,
     as_json: bool,
 ) -> None:
-    """Say what each client's weights are worth: Shapley values of the accuracy, without a chain.
+    """Compute the Shapley value of each client's weights for the accuracy, without a chain.
 
-    A coalition's model is the average of its clients' weights, each weighed by the num_samples in
-    its file (1 where there is none). Up to 12 clients, or with a budget of all coalitions, the
-    values are exact; else they come with 95 % intervals.
+    A coalition's model is the average of its clients' weights, weighted by the num_samples in each
+    file (1 where it is missing). With up to 12 clients, or a budget of all coalitions, the values
+    are exact; otherwise they come with 95 % intervals.
     """
     import asyncio
 
@@ -82,7 +88,8 @@ def shapley(
     print_table(("client", "samples", "value", "95 % interval"), rows, "lrrl")
     note(
         f"{found.estimate.method}, {found.estimate.evaluations} coalitions on {found.examples} "
-        f"examples; accuracy {found.base_accuracy:.4f} with nobody, {found.accuracy:.4f} with all"
+        f"examples; accuracy {found.base_accuracy:.4f} without clients, "
+        f"{found.accuracy:.4f} with all"
     )
 
 
@@ -94,7 +101,7 @@ def _interval(value: float, error: float) -> str:
 
 def _plain(found: Valuation) -> dict[str, object]:
     values = found.estimate.values.tolist()
-    # JSON has no infinity: null where there was too little to tell.
+    # JSON has no infinity: the error is null when there were too few evaluations.
     errors = [
         error if error < float("inf") else None for error in found.estimate.std_errors.tolist()
     ]

@@ -1,4 +1,4 @@
-"""``fedcoin-node snapshot``: making, checking and beginning from snapshots."""
+"""`fedcoin-node snapshot`: make, check and restore snapshots."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     )
 )
 def snapshot() -> None:
-    """Make, check and begin from snapshots of the state.
+    """Make, check and restore snapshots of the state.
 
-    A snapshot is all of the state after one block, and what proves it from the genesis: whoever
-    made it need not be trusted. A running node makes some by itself (snapshots.every), and gives
-    them to new nodes, which take one if they are told to (snapshots.join_behind).
+    A snapshot is the whole state after one block, with a proof from the genesis, so that its maker
+    need not be trusted. A running node makes snapshots (snapshots.every) and serves them to new
+    nodes, which fetch one when they are configured to (snapshots.join_behind).
     """
 
 
@@ -52,7 +52,7 @@ def create(file: Path, home: Home, as_json: bool) -> None:
     genesis = home.genesis()
     home.refuse_without_chain()
     if file.exists():
-        raise FileExistsError(f"{file} is there already; name a file that is not")
+        raise FileExistsError(f"{file} exists: name a file that does not")
     part = file.with_name(file.name + ".part")
     part.unlink(missing_ok=True)
     with ChainStore.open(home.chain_path, genesis) as store, store.open_state_view() as state:
@@ -63,14 +63,14 @@ def create(file: Path, home: Home, as_json: bool) -> None:
         history = ValidatorHistory(store, genesis)
         write_snapshot(part, state, store, genesis.hash, history)
     publish_file(part, file)
-    show(file, check(file, genesis), as_json)
+    _show(file, _check(file, genesis), as_json)
 
 
 @snapshot.command(name="list", epilog=example("fedcoin-node snapshot list --home a"))
 @home_option
 @json_option
 def list_snapshots(home: Home, as_json: bool) -> None:
-    """List the snapshots that a home's node has made, or begun from."""
+    """List the snapshots of a home: those that its node made or started from."""
     from fedcoin.data.storage.snapshot_files import SnapshotFolder
 
     home.genesis()
@@ -95,18 +95,18 @@ def list_snapshots(home: Home, as_json: bool) -> None:
 @click.option("--genesis", "genesis", type=_FILE, help="The network's genesis.json [the home's].")
 @json_option
 def verify(file: Path, home: Home, genesis: Path | None, as_json: bool) -> None:
-    """Check FILE with nothing but the genesis.
+    """Check FILE with the genesis alone.
 
-    It begins with every change of validators, each certified by those before; the last ones
-    certified the block; its app_hash commits to every entry of the state.
+    FILE begins with every change of the validator set, each certified by the validators before it.
+    The last validators certified the block, whose app_hash commits to every entry of the state.
     """
     from fedcoin.data.messages.genesis import parse_genesis
 
     known = home.genesis() if genesis is None else parse_genesis(genesis.read_bytes())
-    found = check(file, known)
-    show(file, found, as_json)
+    found = _check(file, known)
+    _show(file, found, as_json)
     if not as_json:
-        click.echo("The snapshot holds.")
+        click.echo("The snapshot is valid.")
 
 
 @snapshot.command(epilog=example("fedcoin-node snapshot restore --home c state.snapshot"))
@@ -114,10 +114,10 @@ def verify(file: Path, home: Home, genesis: Path | None, as_json: bool) -> None:
 @home_option
 @json_option
 def restore(file: Path, home: Home, as_json: bool) -> None:
-    """Begin a home's chain from FILE, which is checked first.
+    """Start a home's chain from FILE, after checking it.
 
-    The home must have been made by `init` and hold no blocks. Blocks up to the snapshot's height
-    will not be there. All of the state is written at once, or nothing.
+    The home must have been made by `init` and hold no blocks. The chain will not have the blocks up
+    to the snapshot's height. The state is written in one transaction.
     """
     from fedcoin.application.node.snapshot_maker import refuse_chain, restore_snapshot
     from fedcoin.data.storage.chain_store import ChainStore
@@ -126,20 +126,19 @@ def restore(file: Path, home: Home, as_json: bool) -> None:
     genesis = home.genesis()
     with home.locked(), ChainStore.open(home.chain_path, genesis) as store:
         refuse_chain(store)
-        found = check(file, genesis)
+        found = _check(file, genesis)
         assert found.header is not None, "a snapshot that is whole has a head"
-        # `fedcoin-node verify` begins with it later on.
+        # `fedcoin-node verify` needs the file later.
         folder = SnapshotFolder(home.snapshots_path)
         shutil.copyfile(file, folder.making)
         kept = folder.publish(folder.making, found.header.height)
         restore_snapshot(kept, store, genesis)
-    show(file, found, as_json)
+    _show(file, found, as_json)
     if not as_json:
         click.echo(f"Next: fedcoin-node start --home {home.root}")
 
 
-def check(file: Path, genesis: Genesis) -> SnapshotVerifier:
-    """Check a whole file, and show how far it is."""
+def _check(file: Path, genesis: Genesis) -> SnapshotVerifier:
     from fedcoin.application.node.snapshot_maker import check_snapshot
     from fedcoin.data.storage.snapshot_files import count_parts
 
@@ -147,8 +146,7 @@ def check(file: Path, genesis: Genesis) -> SnapshotVerifier:
         return check_snapshot(file, genesis, advance)
 
 
-def show(file: Path, found: SnapshotVerifier, as_json: bool) -> None:
-    """What is in a snapshot."""
+def _show(file: Path, found: SnapshotVerifier, as_json: bool) -> None:
     from fedcoin.data.crypto.hashing import sha256
 
     header, head = found.header, found.head

@@ -1,4 +1,4 @@
-"""``fedcoin-node start``."""
+"""`fedcoin-node start`, and options for settings that other commands share."""
 
 from __future__ import annotations
 
@@ -21,15 +21,14 @@ from fedcoin.application.cli.service import configure_logging, parent_option, se
 from fedcoin.application.configuration.home import Home
 
 
-def parse_setting(value: str) -> tuple[str, str]:
-    """TABLE.NAME=VALUE."""
+def _parse_setting(value: str) -> tuple[str, str]:
     name, equals, text = value.partition("=")
     if not equals or "." not in name:
         raise ValueError("must be TABLE.NAME=VALUE, such as limits.pool_transactions=100")
     return name, text
 
 
-SETTING = Parsed("setting", parse_setting)
+SETTING = Parsed("setting", _parse_setting)
 
 set_option = click.option(
     "--set",
@@ -44,10 +43,18 @@ set_option = click.option(
 def flags_of(
     settings: Sequence[tuple[str, str]], given: Mapping[str, Any], names: Mapping[str, str]
 ) -> dict[str, object]:
-    """What was given, by the setting's dotted name.
+    """Collect the settings that the flags of the present command set.
 
-    ``names`` has the setting that each parameter of the present command stands for. A setting
-    that is given twice is wrong usage: neither of the two flags is above the other.
+    Args:
+        settings: The names and values of `--set`.
+        given: The command's parameters by name.
+        names: The setting, by its dotted name, that each parameter sets.
+
+    Returns:
+        The values that were given, by the setting's dotted name.
+
+    Raises:
+        click.UsageError: Two flags set the same setting. Neither takes precedence.
     """
     flags: dict[str, object] = {}
     given_by: dict[str, str] = {}
@@ -77,7 +84,7 @@ SETTINGS = {
     "log_level": "log.level",
     "log_format": "log.format",
 }
-"""The setting that each flag of ``start`` stands for."""
+"""The setting that each flag of `start` sets."""
 
 
 @click.command(
@@ -89,18 +96,18 @@ SETTINGS = {
 )
 @home_option
 @click.option("--mine/--no-mine", default=None, help="Compute Shapley values; needs a bond.")
-@click.option("--coordinate/--no-coordinate", default=None, help="Run a campaign, too.")
+@click.option("--coordinate/--no-coordinate", default=None, help="Also run a campaign.")
 @new_campaign_option
 @click.option("--seed", multiple=True, type=ENDPOINT, help="A node to dial. Repeatable.")
 @click.option("--peers-listen", type=ENDPOINT, help="Where peers reach this node.")
-@click.option("--advertise", type=ENDPOINT, help="Where peers are told to reach it.")
-@click.option("--api-listen", type=ENDPOINT, help="Where its API is.")
+@click.option("--advertise", type=ENDPOINT, help="The address that peers are told to dial.")
+@click.option("--api-listen", type=ENDPOINT, help="Where wallets and tools reach this node.")
 @click.option("--coordinator-listen", type=ENDPOINT, help="Where clients reach the coordinator.")
 @click.option("--insecure", is_flag=True, default=None, help="Allow plaintext beyond this machine.")
 @click.option(
     "--log-level",
     type=click.Choice(["debug", "info", "warning", "error"]),
-    help="How much it tells on standard error.",
+    help="The least severe level that is logged.",
 )
 @click.option(
     "--log-format", type=click.Choice(["text", "json"]), help="Lines for people, or JSON objects."
@@ -118,12 +125,12 @@ def start(
 ) -> None:
     """Run a node until it is interrupted.
 
-    It keeps and serves the chain, and takes part in whatever else is asked for: mining with
-    --mine, training as the coordinator with --coordinate. What is not given here comes from
+    The node keeps and serves the chain. With --mine it also computes Shapley values and votes;
+    with --coordinate it also runs a campaign. Settings that are not given here come from
     FEDCOIN_<TABLE>_<SETTING> variables, then from config.toml.
     """
     flags = flags_of(settings, given, SETTINGS)
-    home.genesis()  # says at once when this is no home
+    home.genesis()  # refuses at once when the folder is not a home
     config = home.config(os.environ, flags)
     if new_campaign and not config.coordinator.enabled:
         raise click.UsageError("--new-campaign is for a node that coordinates: add --coordinate.")

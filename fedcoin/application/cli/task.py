@@ -1,4 +1,4 @@
-"""``fedcoin-node task``: following Shapley tasks, and publishing one."""
+"""`fedcoin-node task`: follow Shapley tasks, and publish one."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ from fedcoin.application.cli.output import (
 )
 from fedcoin.application.cli.query import payments_table
 from fedcoin.application.cli.start import flags_of, set_option
+from fedcoin.application.cli.waiting import explained_wait
 from fedcoin.application.configuration.home import Home
 
 if TYPE_CHECKING:
@@ -41,13 +42,12 @@ if TYPE_CHECKING:
 def task() -> None:
     """Follow Shapley tasks, or publish one.
 
-    A task is one round of a campaign: miners compute what each client's update was worth, prove
-    it, agree on it, and the block that settles the task pays.
+    A task is one round of a campaign: miners compute the Shapley value of each client's update,
+    prove it and agree on it, and the block that settles the task pays.
     """
 
 
-def phase_of(view: TaskView) -> str:
-    """Where a task stands, in a word."""
+def _phase_of(view: TaskView) -> str:
     from fedcoin.v1.block_pb2 import TaskPhase
 
     return TaskPhase.Name(view.phase).removeprefix("TASK_PHASE_").lower()
@@ -56,8 +56,8 @@ def phase_of(view: TaskView) -> str:
 @task.command(
     name="list", epilog=example("fedcoin-node task list --open", "fedcoin-node task list --json")
 )
-@click.option("--campaign", type=HASH, help="Only of this campaign.")
-@click.option("--open", "open_only", is_flag=True, help="Only those that are not closed.")
+@click.option("--campaign", type=HASH, help="List the tasks of this campaign only.")
+@click.option("--open", "open_only", is_flag=True, help="List open tasks only.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True)
 @home_option
 @node_option
@@ -76,7 +76,7 @@ def list_tasks(
             (
                 view.task_id,
                 view.round,
-                phase_of(view),
+                _phase_of(view),
                 len(view.clients),
                 coins(view.prices.training + view.prices.aggregation + view.prices.mining),
                 moment(view.opened_ms),
@@ -94,7 +94,7 @@ def list_tasks(
 @node_option
 @json_option
 def show(task_id: str, home: Home, node: str | None, as_json: bool) -> None:
-    """Show a task: its clients' values and payouts, its miners, what it paid."""
+    """Show a task: its clients' values and payouts, its miners, and all payments."""
 
     async def question() -> Any:
         async with node_client(home, node) as client:
@@ -104,7 +104,7 @@ def show(task_id: str, home: Home, node: str | None, as_json: bool) -> None:
     if as_json:
         print_json({**as_plain(view), "payments": [as_plain(p) for p in payments]})
         return
-    show_task(view)
+    _show_task(view)
     if payments:
         click.echo()
         payments_table(payments)
@@ -116,7 +116,7 @@ def show(task_id: str, home: Home, node: str | None, as_json: bool) -> None:
 @node_option
 @json_option
 def watch(task_id: str, home: Home, node: str | None, as_json: bool) -> None:
-    """Follow a task until it is settled or failed; with --json, one object a change."""
+    """Follow a task until it is settled or failed. --json prints one object for each change."""
 
     async def follow() -> TaskView | None:
         last = None
@@ -126,12 +126,12 @@ def watch(task_id: str, home: Home, node: str | None, as_json: bool) -> None:
                 if as_json:
                     print_json(as_plain(view))
                 else:
-                    note(change(view))
+                    note(_change(view))
         return last
 
     view = run_async(follow())
     if view is not None and not as_json:
-        show_task(view)
+        _show_task(view)
 
 
 @task.command(epilog=example("fedcoin-node task proof 3c9a...41 fc1q...9v > proof.json"))
@@ -140,9 +140,9 @@ def watch(task_id: str, home: Home, node: str | None, as_json: bool) -> None:
 @home_option
 @node_option
 def proof(task_id: str, address: bytes, home: Home, node: str | None) -> None:
-    """Print a proof of what a task paid an address, as JSON.
+    """Print a proof of the payments of a task to an address, as JSON.
 
-    Whoever holds the network's genesis.json can check it without a node and without a chain:
+    It can be checked with the network's genesis.json, without a node and without a chain:
     fedcoin-node verify --proof proof.json --genesis genesis.json
     """
 
@@ -155,18 +155,16 @@ def proof(task_id: str, address: bytes, home: Home, node: str | None) -> None:
     print_json(run_async(question()))
 
 
-def change(view: TaskView) -> str:
-    """A task's state in a line."""
+def _change(view: TaskView) -> str:
     committed = sum(miner.committed for miner in view.miners)
     revealed = sum(miner.revealed for miner in view.miners)
     return (
-        f"round {view.round}, attempt {view.attempt + 1}: {phase_of(view)}, {committed} miners "
+        f"round {view.round}, attempt {view.attempt + 1}: {_phase_of(view)}, {committed} miners "
         f"committed, {revealed} revealed"
     )
 
 
-def show_task(view: TaskView) -> None:
-    """One task."""
+def _show_task(view: TaskView) -> None:
     from fedcoin.v1.task_pb2 import Schedule
 
     prices = view.prices
@@ -174,7 +172,7 @@ def show_task(view: TaskView) -> None:
         {
             "task": view.task_id,
             "campaign": f"{view.campaign_id}, round {view.round}",
-            "phase": f"{phase_of(view)}, attempt {view.attempt + 1}",
+            "phase": f"{_phase_of(view)}, attempt {view.attempt + 1}",
             "opened": f"{moment(view.opened_ms)}, block {view.opened_height}",
             "closed": f"{moment(view.closed_ms)}, block {view.closed_height}"
             if view.closed_height
@@ -200,9 +198,9 @@ def show_task(view: TaskView) -> None:
             [
                 (
                     m.address,
-                    yes(m.committed),
-                    yes(m.revealed),
-                    yes(m.inlier),
+                    _yes(m.committed),
+                    _yes(m.revealed),
+                    _yes(m.inlier),
                     m.evaluations,
                     coins(m.reward),
                 )
@@ -212,8 +210,7 @@ def show_task(view: TaskView) -> None:
         )
 
 
-def yes(value: bool) -> str:
-    """For people."""
+def _yes(value: bool) -> str:
     return "yes" if value else "no"
 
 
@@ -230,11 +227,11 @@ def yes(value: bool) -> str:
 @node_option
 @click.option("--key", "key_name", metavar="NAME", help="The key that pays and is paid [node].")
 @passphrase_option
-@click.option("--budget", type=AMOUNT, help="What the task pays [100fdc].")
+@click.option("--budget", type=AMOUNT, help="The budget of the task [100fdc].")
 @set_option
-@click.option("--wait", is_flag=True, help="Wait until it is settled, and show what it paid.")
+@click.option("--wait", is_flag=True, help="Wait until the task is settled, and show its payments.")
 @json_option
-def publish_folder(
+def publish(
     folder: Path,
     home: Home,
     node: str | None,
@@ -244,10 +241,10 @@ def publish_folder(
     as_json: bool,
     **given: Any,
 ) -> None:
-    """Turn weights that `train simulate` wrote into a campaign of one round and its task.
+    """Publish weights that `train simulate` wrote, as a campaign of one round with its task.
 
-    The key pays the budget and is the campaign's server. How the price is split, which coalitions
-    count and how long miners have come from the [coordinator] settings (--set).
+    The key pays the budget and is the campaign's server. The split of the price, the schedule and
+    the windows come from the [coordinator] settings (--set).
     """
     from fedcoin.application.offline.simulation import publish_folder
 
@@ -257,15 +254,18 @@ def publish_folder(
 
     async def work() -> Any:
         async with open_wallet(home, node, payer, passphrase) as (wallet, client):
-            made = await publish_folder(folder, client, wallet.key, config.coordinator, report=note)
+            async with explained_wait(client):
+                made = await publish_folder(
+                    folder, client, wallet.key, config.coordinator, report=note
+                )
             view = await client.task(made.task_id)
             if wait:
                 async for view in client.watch_task(made.task_id):
-                    note(change(view))
+                    note(_change(view))
             return view
 
     view = run_async(work())
     if as_json:
         print_json(as_plain(view))
     else:
-        show_task(view)
+        _show_task(view)

@@ -1,4 +1,4 @@
-"""``fedcoin-node train``: the FL server, the FL client, and both at once without a network."""
+"""`fedcoin-node train`: the FL server, the FL client, and a simulation without a network."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def train() -> None:
     """Serve or join the training of a model.
 
     The server (coordinator) pays for a campaign of several rounds and averages the clients'
-    updates; each client trains on its own data, which never leaves its machine; the network
-    values each round and pays.
+    updates. Each client trains on its own data, which never leaves its machine. The network
+    computes the Shapley values of each round and pays.
     """
 
 

@@ -1,4 +1,4 @@
-"""``fedcoin-node train client``: somebody's own data, and a share of the price for it."""
+"""`fedcoin-node train client`: train on local data for a coordinator."""
 
 from __future__ import annotations
 
@@ -33,7 +33,17 @@ if TYPE_CHECKING:
 
 
 def parse_share(value: str) -> tuple[int, int]:
-    """I/N, counted from 1."""
+    """Read a share I/N, such as 2/5 for the second of five shares.
+
+    Args:
+        value: The text.
+
+    Returns:
+        The share's number, from 1, and the number of shares.
+
+    Raises:
+        ValueError: The text has another form.
+    """
     part, slash, parts = value.partition("/")
     good = slash and part.isascii() and part.isdigit() and parts.isascii() and parts.isdigit()
     if not good or not 1 <= int(part) <= int(parts):
@@ -63,15 +73,22 @@ SHARE = Parsed("I/N", parse_share)
     "--data",
     required=True,
     metavar="PATH.npz|digits|mnist",
-    help="Your own data: an .npz with x_train and y_train; or one that is known by name.",
+    help="Your data: an .npz with x_train and y_train, or the name of a known data set.",
 )
 @key_option()
-@click.option("--share", type=SHARE, help="Hold only this share of the data, for experiments.")
+@click.option("--share", type=SHARE, help="Use only this share of the data, for experiments.")
 @click.option(
-    "--noise", type=click.FloatRange(0, 1), default=0.0, help="Part of wrong labels, too."
+    "--noise",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    help="The fraction of labels that are made wrong, for experiments.",
 )
-@click.option("--share-seed", type=int, default=0, help="For which share, and which labels.")
-@click.option("--free-ride", is_flag=True, help="Only pretend to train, for experiments.")
+@click.option(
+    "--share-seed", type=int, default=0, help="Seed of the share and of the wrong labels."
+)
+@click.option(
+    "--free-ride", is_flag=True, help="Return the base weights unchanged, for experiments."
+)
 @passphrase_option
 @parent_option
 @json_option
@@ -88,29 +105,28 @@ def client(
     stop_with_stdin: bool,
     as_json: bool,
 ) -> None:
-    """Train on your own data for a coordinator, and be paid by what it was worth.
+    """Train on your own data for a coordinator, and be paid by the value of your updates.
 
-    Needs a key and nothing else: one is made if the home has none. Your data stays on this
-    machine. Ends when the campaign does.
+    The client needs a key only; one is made if the home has none. Your data stays on this
+    machine. The command ends with the campaign.
     """
     from fedcoin.learning.training.client_data import ClientData
 
     config = home.config(os.environ)
     configure_logging(config.log.level, config.log.format)
-    key = own_key(home, key_name, passphrase)
+    key = _own_key(home, key_name, passphrase)
     part, parts = share or (1, 0)
     local = ClientData(data, parts, part - 1, share_seed, noise, free_ride)
     paid: list[Paid] = []
 
     async def work(stop: asyncio.Event) -> None:
-        paid.extend(await run_client(config, home, key, server, local, stop))
+        paid.extend(await _run_client(config, home, key, server, local, stop))
 
     serve(work, with_stdin=stop_with_stdin)
-    show_paid(paid, as_json)
+    _show_paid(paid, as_json)
 
 
-def own_key(home: Home, name: str, passphrase: str | None) -> KeyPair:
-    """The home's key of this name, made if it is the first one."""
+def _own_key(home: Home, name: str, passphrase: str | None) -> KeyPair:
     from fedcoin.data.crypto.addresses import format_address
     from fedcoin.data.crypto.keys import KeyPair
 
@@ -121,7 +137,7 @@ def own_key(home: Home, name: str, passphrase: str | None) -> KeyPair:
     return home.key(name, passphrase)
 
 
-async def run_client(
+async def _run_client(
     config: NodeConfig,
     home: Home,
     key: KeyPair,
@@ -129,7 +145,6 @@ async def run_client(
     data: ClientData,
     stop: asyncio.Event,
 ) -> Sequence[Paid]:
-    """Takes part until the campaign is over; what each round brought."""
     from fedcoin.application.client.trainer import Trainer
 
     trainer = Trainer(
@@ -145,8 +160,7 @@ async def run_client(
         await trainer.stop()
 
 
-def show_paid(paid: Sequence[Paid], as_json: bool) -> None:
-    """What a client got."""
+def _show_paid(paid: Sequence[Paid], as_json: bool) -> None:
     if as_json:
         print_json([{**dataclasses.asdict(p), "task_id": p.task_id.hex()} for p in paid])
     elif paid:

@@ -1,4 +1,4 @@
-"""``fedcoin-node train server``: a coordinator that talks to a node elsewhere."""
+"""`fedcoin-node train server`: a coordinator that uses a node in another process."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ SETTINGS = {
     "training_seed": "coordinator.seed",
     "insecure": "tls.insecure",
 }
-"""The setting that each flag stands for."""
+"""The setting that each flag sets."""
 
 
 @click.command(
@@ -57,14 +57,18 @@ SETTINGS = {
 @home_option
 @node_option
 @click.option("--key", "key_name", metavar="NAME", help="The key that pays and is paid [node].")
-@click.option("--listen", type=ENDPOINT, help="Where clients reach it [127.0.0.1:7052].")
-@click.option("--clients", type=int, help="How many clients it waits for [1].")
-@click.option("--rounds", type=int, help="How many rounds there are [3].")
-@click.option("--budget", type=AMOUNT, help="What all rounds pay together [100fdc].")
+@click.option(
+    "--listen", type=ENDPOINT, help="Where clients reach the coordinator [127.0.0.1:7052]."
+)
+@click.option("--clients", type=int, help="How many clients the campaign waits for [1].")
+@click.option("--rounds", type=int, help="The number of rounds [3].")
+@click.option("--budget", type=AMOUNT, help="The budget of all rounds together [100fdc].")
 @click.option("--dataset", help="The evaluation set: digits, mnist or PATH.npz [digits].")
 @click.option("--model", help="mlp, cnn or the path of a Keras architecture JSON [mlp].")
 @click.option("--epochs", type=int, help="Passes over a client's data in each round [5].")
-@click.option("--training-seed", type=int, help="For first weights and the order of examples.")
+@click.option(
+    "--training-seed", type=int, help="Seed of the first weights and of the order of examples."
+)
 @new_campaign_option
 @click.option("--insecure", is_flag=True, default=None, help="Allow plaintext beyond this machine.")
 @set_option
@@ -83,8 +87,8 @@ def server(
 ) -> None:
     """Run a campaign: open it, wait for clients, and have each round valued and paid.
 
-    Ends when the campaign does. Stopped before, it goes on where it was when it is started
-    again. Everything else about the campaign is in the [coordinator] settings (--set).
+    The command ends with the campaign. When it is stopped before, it continues at the next start.
+    All other properties of the campaign are [coordinator] settings (--set).
     """
     flags = flags_of(settings, given, SETTINGS)
     config = home.config(os.environ, flags)
@@ -94,13 +98,13 @@ def server(
     records: list[RoundRecord] = []
 
     async def work(stop: asyncio.Event) -> None:
-        await run_server(config, home, key, target, stop, new_campaign, records)
+        await _run_server(config, home, key, target, stop, new_campaign, records)
 
     serve(work, with_stdin=stop_with_stdin)
-    show_records(records, as_json)
+    _show_records(records, as_json)
 
 
-async def run_server(
+async def _run_server(
     config: NodeConfig,
     home: Home,
     key: KeyPair,
@@ -109,7 +113,6 @@ async def run_server(
     new: bool,
     records: list[RoundRecord],
 ) -> None:
-    """Runs the campaign of a home through the node at ``target``; fills ``records``."""
     from fedcoin.application.coordinator.runner import open_coordinator, open_coordinator_store
     from fedcoin.network.client.node_client import NodeClient
 
@@ -124,10 +127,9 @@ async def run_server(
         records.extend(await unless_stopped(stop, campaign()) or ())
 
 
-def show_records(records: Sequence[RoundRecord], as_json: bool) -> None:
-    """What a campaign came to."""
+def _show_records(records: Sequence[RoundRecord], as_json: bool) -> None:
     if as_json:
-        print_json([plain_record(record) for record in records])
+        print_json([_plain_record(record) for record in records])
     elif records:
         print_table(
             ("ROUND", "SETTLED", "ACCURACY", "CLIENTS", "PAID TO CLIENTS", "TASK"),
@@ -146,8 +148,7 @@ def show_records(records: Sequence[RoundRecord], as_json: bool) -> None:
         )
 
 
-def plain_record(record: RoundRecord) -> dict[str, Any]:
-    """A round for tools."""
+def _plain_record(record: RoundRecord) -> dict[str, Any]:
     from fedcoin.data.crypto.addresses import format_address
 
     return {

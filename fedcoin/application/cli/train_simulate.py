@@ -1,4 +1,4 @@
-"""``fedcoin-node train simulate``: training without a network."""
+"""`fedcoin-node train simulate`: training without a network."""
 
 from __future__ import annotations
 
@@ -21,13 +21,15 @@ from fedcoin.application.cli.output import note, print_json, print_table
 )
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path), metavar="DIR")
 @click.option("--clients", type=click.IntRange(1, 1000), default=5, show_default=True)
+@click.option("--mislabelled", type=click.IntRange(0), default=0, help="Clients with wrong labels.")
 @click.option(
-    "--mislabelled", type=click.IntRange(0), default=0, help="How many have wrong labels."
+    "--noise",
+    type=click.FloatRange(0, 1),
+    default=0.6,
+    show_default=True,
+    help="The fraction of their labels that is wrong.",
 )
-@click.option(
-    "--noise", type=click.FloatRange(0, 1), default=0.6, show_default=True, help="The wrong part."
-)
-@click.option("--free-riders", type=click.IntRange(0), default=0, help="How many do nothing.")
+@click.option("--free-riders", type=click.IntRange(0), default=0, help="Clients that do not train.")
 @click.option("--dataset", default="digits", show_default=True, metavar="digits|mnist|PATH.npz")
 @click.option("--model", default="mlp", show_default=True, metavar="mlp|cnn|PATH.json")
 @click.option("--epochs", type=click.IntRange(1), default=5, show_default=True)
@@ -39,8 +41,8 @@ from fedcoin.application.cli.output import note, print_json, print_table
 def simulate(folder: Path, as_json: bool, **given: Any) -> None:
     """Train clients on shares of one data set, and write their weights to the new folder DIR.
 
-    No network is needed. The shares are unequal; who has wrong labels and who only pretends to
-    train comes first. `task publish` turns the folder into a Shapley task.
+    No network is needed. The shares are unequal. Clients with wrong labels come first, then those
+    that do not train. `task publish` turns the folder into a Shapley task.
     """
     import asyncio
 

@@ -1,4 +1,4 @@
-"""How far a valuation is: a bar on a terminal, a line now and then elsewhere."""
+"""Show the progress of a valuation: a bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -15,13 +15,16 @@ from fedcoin.application.offline.valuation import Report, ValuationProgress
 
 @contextmanager
 def shown() -> Iterator[Report]:
-    """What it gives is told of the progress and shows it on standard error."""
+    """Show progress on standard error.
+
+    Yields:
+        A function to call with each new progress.
+    """
     with _bar() if sys.stderr.isatty() else _lines() as report:
         yield report
 
 
-def sentence(progress: ValuationProgress) -> str:
-    """One line about it."""
+def _sentence(progress: ValuationProgress) -> str:
     error = f", {_error(progress)}" if progress.std_error is not None else ""
     return (
         f"{progress.done} of at most {progress.most} coalitions{error}, "
@@ -41,7 +44,7 @@ def _lines() -> Iterator[Report]:
         nonlocal last
         if time.monotonic() - last >= LINE_SECONDS:
             last = time.monotonic()
-            click.echo(sentence(progress), err=True)
+            click.echo(_sentence(progress), err=True)
 
     yield report
 

@@ -1,4 +1,4 @@
-"""``fedcoin-node verify``."""
+"""`fedcoin-node verify`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from fedcoin.data.messages.genesis import Genesis
     from fedcoin.data.storage.chain_store import ChainStore
 
-_FROM_SNAPSHOT = "Blocks before were not replayed: certificates vouch for the snapshot's state."
+_FROM_SNAPSHOT = "Earlier blocks were not replayed: certificates prove the snapshot's state."
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -44,22 +44,21 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 def verify(
     home: Home, recompute: bool, proof: Path | None, genesis: Path | None, as_json: bool
 ) -> None:
-    """Check the stored chain from its first block, offline; or a payment proof.
+    """Check the stored chain offline, or a payment proof.
 
-    Every signature, certificate, root and payout is checked, and every block executed afresh,
-    from genesis or from the snapshot that the chain began with. The node must not be running.
+    Every signature, certificate, root and payout is checked and every block is executed again,
+    from genesis or from the snapshot that the chain started from. The node must not be running.
     A payment proof (of `task proof`) needs the genesis alone.
     """
     if proof is not None:
         _refuse_both(recompute, "--recompute", "--proof")
-        verify_proof(proof, _genesis(home, genesis), as_json)
+        _verify_proof(proof, _genesis(home, genesis), as_json)
         return
     _refuse_both(genesis is not None, "--genesis", "a home")
-    verify_chain(home, recompute, as_json)
+    _verify_chain(home, recompute, as_json)
 
 
-def verify_chain(home: Home, recompute: bool, as_json: bool) -> None:
-    """The stored chain, and with ``recompute`` what was revealed on it."""
+def _verify_chain(home: Home, recompute: bool, as_json: bool) -> None:
     from fedcoin.application.verification.replay import replay
     from fedcoin.data.storage.chain_store import ChainStore
     from fedcoin.data.storage.snapshot_files import SnapshotFolder
@@ -92,12 +91,12 @@ def verify_chain(home: Home, recompute: bool, as_json: bool) -> None:
         )
     print_fields(shown)
     if again is not None and again.missing:
-        click.echo(f"{len(again.missing)} tasks could not be recomputed, for want of artifacts:")
+        click.echo(f"{len(again.missing)} tasks could not be checked, since artifacts are missing:")
         for task in again.missing:
             click.echo(f"  task {task.task_id} (block {task.height}) lacks {task.artifact}")
-        click.echo("Everything else holds.")
+        click.echo("Everything else is valid.")
         return
-    click.echo("Everything holds." if not since else f"{_FROM_SNAPSHOT} Everything holds.")
+    click.echo("Everything is valid." if not since else f"{_FROM_SNAPSHOT} Everything is valid.")
 
 
 def _recomputed(home: Home, genesis: Genesis, store: ChainStore, reveals: int) -> RevealCheck:
@@ -107,8 +106,7 @@ def _recomputed(home: Home, genesis: Genesis, store: ChainStore, reveals: int) -
         return asyncio.run(check_reveals(store, genesis, home.artifacts_path, advance))
 
 
-def verify_proof(path: Path, genesis: Genesis, as_json: bool) -> None:
-    """A payment proof, with nothing but the genesis."""
+def _verify_proof(path: Path, genesis: Genesis, as_json: bool) -> None:
     from fedcoin.application.verification.proof_file import MAX_BYTES, check_file
     from fedcoin.data.crypto.addresses import format_address
 
@@ -146,7 +144,7 @@ def verify_proof(path: Path, genesis: Genesis, as_json: bool) -> None:
             f"{coins(plain['amount'])} ({plain['kind']}), block {each.header.height}"
             f" {each.block_hash.hex()}, {moment(each.header.time_ms)}"
         )
-    click.echo("The proof holds.")
+    click.echo("The proof is valid.")
 
 
 def _genesis(home: Home, path: Path | None) -> Genesis:

@@ -1,4 +1,4 @@
-"""``fedcoin-node version``."""
+"""`fedcoin-node version`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LIBRARIES = ("grpcio", "protobuf", "pynacl", "numpy", "tensorflow")
 @click.command(epilog=example("fedcoin-node version --json"))
 @json_option
 def version(as_json: bool) -> None:
-    """Show the versions of this program, its protocol and what it stands on."""
+    """Show the versions of this program, its protocol and its main libraries."""
     from fedcoin.network.options import PROTOCOL_VERSION
 
     found: dict[str, object] = {

@@ -32,6 +32,7 @@ from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.data.clock import Clock, unix_ms
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import DataCode, RefusalError
+from fedcoin.data.messages.amounts import format_amount
 from fedcoin.learning.model import artifact_checks
 from fedcoin.learning.workers.pool import WorkerPool
 from fedcoin.network.client.node_client import NodeClient
@@ -297,4 +298,4 @@ def _summary(record: RoundRecord) -> str:
     if not record.settled:
         return f"round {record.round}: the task failed; nobody is paid, and the base stays"
     paid = sum(client.payout for client in record.clients)
-    return f"round {record.round}: settled; the clients got {paid} sap"
+    return f"round {record.round}: settled; the clients got {format_amount(paid)}"

@@ -80,6 +80,7 @@ class ConsensusDriver:
         self._wake: asyncio.TimerHandle | None = None
         self._early: dict[bytes, Message] = {}
         self._accusations: list[Callable[[Vote, Vote], None]] = []
+        self._vote_listeners: list[Callable[[Vote], None]] = []
         self._voting = self._next_voting()
         chain.listen(self._after_block)
         chain.on_jump(self._after_jump)
@@ -88,6 +89,10 @@ class ConsensusDriver:
     def on_equivocation(self, listener: Callable[[Vote, Vote], None]) -> None:
         """Have ``listener`` called with two contradicting votes of one validator."""
         self._accusations.append(listener)
+
+    def on_vote(self, listener: Callable[[Vote], None]) -> None:
+        """Have `listener` called with each vote that arrives from a peer."""
+        self._vote_listeners.append(listener)
 
     def start(self, outlet: Broadcaster) -> None:
         """Begins to take part; the owner ends it. What is said goes to ``outlet``."""
@@ -115,6 +120,8 @@ class ConsensusDriver:
 
     async def receive_vote(self, vote: Vote, from_peer: bytes) -> bool:
         """Takes a vote whose signature is right; True when it is new here."""
+        for listener in self._vote_listeners:
+            listener(vote)
         return self._receive(vote)
 
     def _receive(self, message: Message) -> bool:

@@ -35,6 +35,7 @@ from fedcoin.application.node.local_wallet import LocalWallet
 from fedcoin.application.node.process_age import process_age_ms
 from fedcoin.application.node.snapshot_maker import SnapshotMaker
 from fedcoin.application.node.transaction_intake import LocalPool, TransactionIntake
+from fedcoin.application.node.validator_presence import ValidatorPresence
 from fedcoin.application.node.vote_signer import VoteSigner
 from fedcoin.contract.blocks.ledger import Ledger
 from fedcoin.contract.mempool import Mempool, MempoolLimits
@@ -72,7 +73,12 @@ class Facts:
     node_key: bytes
     address: bytes
     mining: bool
+    presence: ValidatorPresence
     start_ms: int = 0
+
+    def connected_power(self) -> int:
+        """Implement `NodeFacts.connected_power`."""
+        return self.presence.connected_power()
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,10 +157,19 @@ class Node:
             book_path=home.peers_path,
             snapshots=self._snapshots(config.snapshots, SnapshotFolder(home.snapshots_path)),
         )
+        self.presence = ValidatorPresence(
+            self.chain.ledger,
+            (self.miner_key or self.key).public_key,
+            lambda: [peer.node_key for peer in self.network.peers()],
+            genesis.parameters.max_block_interval_ms,
+            unix_ms,
+        )
+        self.agreement.on_vote(self.presence.note_vote)
         self.facts = Facts(
             node_key=self.key.public_key,
             address=(self.miner_key or self.key).address,
             mining=mining,
+            presence=self.presence,
         )
         backend = Backend(
             self.chain,
@@ -187,6 +202,7 @@ class Node:
         await self.api.start()
         await self.network.start()
         self.agreement.start(self.network)
+        self.owner.start(self.presence.watch(lambda: self.chain.catching_up), name="presence")
         if self.miner is not None:
             if self._warm:
                 self.owner.start(self.worker.start(), name="worker")

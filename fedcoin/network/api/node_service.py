@@ -63,7 +63,7 @@ class NodeService(NodeServiceServicer):
         height = chain.height()
         header = chain.store.header(height)
         hash = chain.genesis.hash if header is None else _hash_at(chain, height)
-        totals = ledger.totals()
+        totals, validators = ledger.totals(), ledger.validators()
         return pb.GetStatusResponse(
             chain_id=chain.genesis.chain_id,
             genesis_hash=chain.genesis.hash.hex(),
@@ -76,7 +76,7 @@ class NodeService(NodeServiceServicer):
             peers=len(self._peers.peers()),
             pending_transactions=len(self._pool.pending()),
             catching_up=chain.catching_up,
-            validator=ledger.validators().by_address(self._node.address) is not None,
+            validator=validators.by_address(self._node.address) is not None,
             mining=self._node.mining,
             rss_bytes=resident_bytes(),
             start_ms=self._node.start_ms,
@@ -86,6 +86,8 @@ class NodeService(NodeServiceServicer):
             difficulty_nano=totals.difficulty_nano,
             peer_address=self._peers.address,
             first_height=chain.store.base_height() + 1,
+            total_power=validators.total_power,
+            connected_power=self._node.connected_power(),
         )
 
     async def GetVersion(

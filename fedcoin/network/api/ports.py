@@ -23,6 +23,13 @@ class NodeFacts(Protocol):
         """True if it computes Shapley values."""
         ...
 
+    def connected_power(self) -> int:
+        """Return the voting power of the validators that this node can reach, in sap.
+
+        A node that is a validator counts itself.
+        """
+        ...
+
     @property
     def start_ms(self) -> int:
         """From the process' start until it served, in ms."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from fedcoin.testing.measurements import difficulty
@@ -239,7 +240,7 @@ TABLES: dict[str, Callable[[Found], str]] = {
 }
 
 
-def render(found: Found) -> dict[str, str]:
+def render_tables(found: Found) -> dict[str, str]:
     """Those tables that there are numbers for."""
     rendered = {}
     for name, make in TABLES.items():
@@ -252,9 +253,14 @@ def render(found: Found) -> dict[str, str]:
     return rendered
 
 
-def put(document: str, rendered: dict[str, str]) -> str:
+def _surround(text: str, marks: re.Match[str]) -> str:
+    return f"{marks[1]}{text}\n{marks[2]}"
+
+
+def replace_tables(document: str, rendered: dict[str, str]) -> str:
     """The document with its tables replaced; marks are HTML comments around each."""
     for name, text in rendered.items():
         pattern = re.compile(rf"(<!-- study: {name} -->\n).*?(<!-- end -->)", flags=re.DOTALL)
-        document = pattern.sub(lambda match, text=text: f"{match[1]}{text}\n{match[2]}", document)
+        # The replacement is no template: a table may hold backslashes.
+        document = pattern.sub(partial(_surround, text), document)
     return document

@@ -50,7 +50,7 @@ class Job:
     options: tuple[tuple[str, Any], ...] = ()
 
 
-def jobs(quick: bool) -> list[Job]:
+def list_jobs(quick: bool) -> list[Job]:
     """Everything, with small numbers when ``quick``."""
     blocks, trials = (5, 80) if quick else (100, 1_000)
     found = [
@@ -115,13 +115,21 @@ def jobs(quick: bool) -> list[Job]:
         name = f"censored {count} {faulty} {hasty}"
         # Turns depend on who won the task before: more seeds, more of them.
         options = (("hasty", hasty), ("seeds", 1 if quick else 3))
-        arguments = (tasks // 2, count, faulty)
-        found.append(Job("censorship", name, settlement_delay.censored, arguments, options))
+        found.append(
+            Job(
+                "censorship",
+                name,
+                settlement_delay.censored,
+                (tasks // 2, count, faulty),
+                options,
+            )
+        )
     for kind in ("withholder", "late-withholder", "absentee"):
         for count, absent in ((4, 1), (7, 2)):
             name = f"withheld {kind} {count}"
-            arguments = (tasks, kind, count, absent)
-            found.append(Job("censorship", name, settlement_delay.withheld, arguments))
+            found.append(
+                Job("censorship", name, settlement_delay.withheld, (tasks, kind, count, absent))
+            )
     for count, liars in ((4, 1), (7, 2), (10, 3)):
         arguments = (tasks // 4, count, liars)
         name = f"equivocated {count}"
@@ -147,7 +155,7 @@ def jobs(quick: bool) -> list[Job]:
     return found
 
 
-def run(job: Job) -> Any:
+def run_job(job: Job) -> Any:
     """The numbers of a job, as JSON takes them."""
     return plain(job.function(*job.arguments, **dict(job.options)))
 

@@ -13,8 +13,8 @@ import pytest
 
 from fedcoin.application.cli.entry import run
 from fedcoin.application.configuration.home import Home
-from fedcoin.application.devnet.free_ports import find_free_ports
 from tests.support.live_node import Live, started, wait_ready
+from tests.support.ports import reserve_addresses
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def fedcoin(
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     folder = tmp_path_factory.mktemp("live")
     home = Home(folder / "home")
-    peers, api = (f"127.0.0.1:{port}" for port in find_free_ports(2))
+    peers, api = reserve_addresses(2)
     listeners = ["--peers-listen", peers, "--api-listen", api]
     rules = ["--fund", "alice=100fdc", "--parameter", "unbonding_ms=1"]
     assert run(["init", "--home", str(home.root), *listeners, *rules]) == 0

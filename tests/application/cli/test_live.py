@@ -13,11 +13,11 @@ import pytest
 
 from fedcoin.application.cli.entry import run
 from fedcoin.application.configuration.home import Home
-from fedcoin.application.devnet.free_ports import find_free_ports
 from fedcoin.data.crypto.addresses import format_address
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.messages.amounts import SAP_PER_FDC
 from tests.support.live_node import Live, started, wait_ready
+from tests.support.ports import reserve_addresses
 
 BOB = format_address(KeyPair.from_seed(b"b" * 32).address)
 
@@ -29,9 +29,11 @@ def test_status(fedcoin: Any, live: Live) -> None:
     assert status["genesis_hash"] == genesis.hash.hex()
     assert status["validator"] is status["mining"] is True
     assert status["supply"] == status["counted_supply"] == genesis.supply
+    assert status["connected_power"] == status["total_power"] > 0
     assert status["rss_bytes"] < 150_000_000
     out = fedcoin("status", "--node", live.api).out
     assert "validator, mining" in out
+    assert " FDC connected" in out
     assert "conserved" in out
 
 
@@ -128,7 +130,7 @@ def test_a_home_in_use(fedcoin: Any, live: Live) -> None:
 @pytest.mark.parametrize("listener", ["--api-listen", "--peers-listen"])
 def test_a_port_in_use(live: Live, tmp_path: Path, listener: str) -> None:
     home = Home(tmp_path / "home")
-    peers, api = (f"127.0.0.1:{port}" for port in find_free_ports(2))
+    peers, api = reserve_addresses(2)
     genesis = str(live.home.genesis_path)
     arguments = ["--genesis", genesis, "--peers-listen", peers, "--api-listen", api]
     assert run(["init", "--home", str(home.root), *arguments]) == 0
@@ -145,7 +147,7 @@ def test_a_second_node_follows_and_ends_with_its_parent(
     fedcoin: Any, live: Live, tmp_path: Path
 ) -> None:
     home = Home(tmp_path / "home")
-    peers, api = (f"127.0.0.1:{port}" for port in find_free_ports(2))
+    peers, api = reserve_addresses(2)
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
         dead = f"127.0.0.1:{nobody.getsockname()[1]}"
@@ -174,7 +176,7 @@ def test_a_second_node_follows_and_ends_with_its_parent(
 
 def test_json_log(live: Live, tmp_path: Path, fedcoin: Any) -> None:
     home = Home(tmp_path / "home")
-    peers, api = (f"127.0.0.1:{port}" for port in find_free_ports(2))
+    peers, api = reserve_addresses(2)
     fedcoin(
         "init", "--home", home.root, "--genesis", live.home.genesis_path,
         "--peers-listen", peers, "--api-listen", api,

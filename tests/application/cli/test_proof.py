@@ -66,7 +66,7 @@ def test_a_proof_and_its_check(fedcoin: Any, site: Any, tmp_path: Path) -> None:
     assert outcome.code == 0, outcome.err
     assert client in outcome.out
     assert "2.1875 FDC (training)" in outcome.out
-    assert "The proof holds." in outcome.out
+    assert "The proof is valid." in outcome.out
     found = fedcoin(*checks, "--json").json
     assert [(p["amount"], p["kind"], p["address"]) for p in found["payments"]] == [
         (218_750_000, "training", client)
@@ -116,6 +116,6 @@ def test_recompute(fedcoin: Any, tmp_path: Path) -> None:
             file.unlink()
     outcome = fedcoin("verify", "--home", other.root, "--recompute")
     assert outcome.code == 0, outcome.err
-    assert "2 tasks could not be recomputed" in outcome.out
+    assert "2 tasks could not be checked" in outcome.out
     assert outcome.out.count(" lacks ") == 2
-    assert "Everything else holds." in outcome.out
+    assert "Everything else is valid." in outcome.out

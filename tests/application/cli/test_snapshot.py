@@ -48,10 +48,10 @@ def test_create_and_verify(fedcoin: Any, home: Home, tmp_path: Path) -> None:
     arguments = (path, "--genesis", home.genesis_path, "--home", tmp_path / "none")
     assert fedcoin("snapshot", "verify", *arguments, "--json").json == made
     shown = fedcoin("snapshot", "verify", *arguments)
-    assert "The snapshot holds." in shown.out
+    assert "The snapshot is valid." in shown.out
     assert made["app_hash"] in shown.out
     again = fedcoin("snapshot", "create", "--home", home.root, path)
-    assert (again.code, "is there already" in again.err) == (1, True)
+    assert (again.code, "exists: name a file" in again.err) == (1, True)
     assert not list(tmp_path.glob("*.part"))
 
 
@@ -72,7 +72,7 @@ def test_restore_and_go_on(fedcoin: Any, home: Home, file: Path, tmp_path: Path)
     assert verified.json["transactions"] == 1
     shown = fedcoin("verify", "--home", other.root).out
     assert f"executed from {BLOCKS + 1} on" in shown
-    assert "Everything holds." in shown
+    assert "Everything is valid." in shown
 
 
 def test_verify_without_the_snapshot(fedcoin: Any, home: Home, file: Path, tmp_path: Path) -> None:

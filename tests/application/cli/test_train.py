@@ -9,9 +9,9 @@ import pytest
 
 from fedcoin.application.cli.train_client import parse_share
 from fedcoin.application.configuration.home import Home
-from fedcoin.application.devnet.free_ports import find_free_ports
 from fedcoin.data.messages.amounts import SAP_PER_FDC
 from tests.support.live_node import Live, started, wait_ready, wait_said
+from tests.support.ports import reserve_addresses
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def test_publish_values_and_pays(fedcoin: Any, live: Live, weights: Path) -> Non
 @pytest.mark.timeout(300)
 def test_one_node_that_does_everything(fedcoin: Any, tmp_path: Path) -> None:
     home = Home(tmp_path / "a")
-    peers, api, server = (f"127.0.0.1:{port}" for port in find_free_ports(3))
+    peers, api, server = reserve_addresses(3)
     fedcoin("init", "--home", home.root, "--peers-listen", peers, "--api-listen", api)
     campaign = ["--coordinator-listen", server, "--set", "coordinator.rounds=1"]
     campaign += ["--set", "coordinator.epochs=1"]

@@ -15,7 +15,7 @@ def test_a_sound_chain(fedcoin: Any, tmp_path: Path) -> None:
     assert outcome.json["height"] == outcome.json["transactions"] == 3
     assert outcome.json["supply"] == FUNDS + 10**9
     assert "3 of 3 blocks" in outcome.err
-    assert "Everything holds." in fedcoin("verify", "--home", tmp_path / "a").out
+    assert "Everything is valid." in fedcoin("verify", "--home", tmp_path / "a").out
 
 
 def test_a_broken_chain(fedcoin: Any, tmp_path: Path) -> None:

@@ -43,6 +43,19 @@ async def test_a_transfer_becomes_final_everywhere(tmp_path: Path) -> None:
         await member.stop()
 
 
+async def test_votes_of_other_validators_are_passed_to_listeners(tmp_path: Path) -> None:
+    members = quartet(tmp_path, quartet_genesis(), Wire())
+    signers: set[bytes] = set()
+    members[0].agreement.on_vote(lambda vote: signers.add(vote.public_key))
+    for member in members:
+        member.start()
+    await members[0].pool.submit_audited(transfer(0).raw)
+    await reach(members, 1)
+    await until(lambda: signers >= {miner.public_key for miner in MINERS[1:]})
+    for member in members:
+        await member.stop()
+
+
 async def test_three_of_four_go_on_and_the_fourth_catches_up(tmp_path: Path) -> None:
     members = quartet(tmp_path, quartet_genesis(), Wire())
     absent = members.pop()

@@ -18,9 +18,9 @@ from fedcoin.incentive.proof.audit import (
 from fedcoin.incentive.proof.challenge import draw_challenged_leaves
 from fedcoin.incentive.proof.evidence import build_evidence_tree, verify_evidence
 from fedcoin.incentive.proof.sampling_plan import SamplingPlan
+from fedcoin.testing.measurements.audit_share import compute_audit_percent, find_min_samples
 from fedcoin.v1 import task_pb2
 from fedcoin.v1.evidence_pb2 import Evidence
-from scripts.benchmarks import bench_audit
 
 EXACT = task_pb2.SCHEDULE_EXACT
 PERMUTATION = task_pb2.SCHEDULE_PERMUTATION
@@ -176,13 +176,11 @@ def test_from_which_count_on_an_audit_is_under_a_hundredth_of_mining(
 ) -> None:
     """As docs/BENCHMARKS.md says: 44 leaves of N, of each all but the last coalition."""
     plan = make_plan(ANTITHETIC, clients, size=100, max_samples=5_000)
-    assert bench_audit.least_samples(plan, 1.0) == least
-    assert (
-        bench_audit.share_of_mining(plan, least - 1) >= 1 > bench_audit.share_of_mining(plan, least)
-    )
+    assert find_min_samples(plan, 1.0, 44) == least
+    assert compute_audit_percent(plan, least - 1, 44) >= 1 > compute_audit_percent(plan, least, 44)
     walks = np.random.default_rng(1).integers(10, 90, size=(least, clients))
     tree = build_evidence_tree(plan, walks, 95, 5)
     evidence = tree.prove(draw_challenged_leaves(CHALLENGE, plan.public_key, least, 44))
     audited = len(list_audited_coalitions(evidence, plan))
-    share = bench_audit.share_of_mining(plan, least)
+    share = compute_audit_percent(plan, least, 44)
     assert 100 * audited / plan.evaluations(least) == pytest.approx(share)

@@ -71,6 +71,8 @@ async def test_status_after_a_block(live: Live) -> None:
     assert status.counted_supply == status.supply
     assert status.difficulty_nano == 20_000_000
     assert status.peer_address == "127.0.0.1:7050"
+    assert status.total_power == live.chain.ledger.validators().total_power
+    assert status.connected_power == 5
 
 
 async def test_version(live: Live) -> None:

@@ -19,7 +19,6 @@ from fedcoin.application.configuration.home import NODE_KEY, Home
 from fedcoin.application.coordinator.campaign_file import CampaignFile
 from fedcoin.application.coordinator.initial_artifacts import create_campaign
 from fedcoin.application.coordinator.runner import open_coordinator_store
-from fedcoin.application.devnet.free_ports import find_free_ports
 from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.data.clock import unix_ms
 from fedcoin.data.crypto.keys import KeyPair
@@ -31,6 +30,7 @@ from fedcoin.v1.task_pb2 import ClientUpdate, SignedUpdate
 from tests.support.e2e.materials import id_of, materials, update_of
 from tests.support.e2e.network import SERVER, Network, Node, key_of
 from tests.support.e2e.programs import Program
+from tests.support.ports import reserve_addresses
 from tests.support.waiting import WAIT_SECONDS, until
 
 AGAIN_SECONDS = 0.1
@@ -99,7 +99,7 @@ async def prepared(network: Network, name: str = "coordinator", **chosen: object
     """A coordinator that is not started; it talks to the first node."""
     home = Home(network.stage.root / name)
     home.add_key(NODE_KEY, SERVER)
-    address = f"127.0.0.1:{find_free_ports(1)[0]}"
+    (address,) = reserve_addresses(1)
     settings = settings_of(address, chosen)
     home.write(network.raw_genesis, settings)
     home.campaign_path.mkdir()
@@ -113,7 +113,7 @@ async def prepared(network: Network, name: str = "coordinator", **chosen: object
 
 async def prepared_within(network: Network, node: Node, **chosen: object) -> Coordinator:
     """The same in a node's own process, which is not started."""
-    address = f"127.0.0.1:{find_free_ports(1)[0]}"
+    (address,) = reserve_addresses(1)
     settings = settings_of(address, chosen)
     await prepare(network, node.home, settings, ArtifactStore(node.home.artifacts_path, 1 << 30))
     node.program.also("--coordinate", *(f"--set={name}={v}" for name, v in settings.items()))

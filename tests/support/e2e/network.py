@@ -13,7 +13,6 @@ from google.protobuf.message import Message
 
 from fedcoin.application.configuration.genesis_file import write_genesis
 from fedcoin.application.configuration.home import NODE_KEY, Home
-from fedcoin.application.devnet.free_ports import find_free_ports
 from fedcoin.application.node.vote_signer import KEPT_HEIGHTS
 from fedcoin.application.verification.replay import Replay, replay
 from fedcoin.application.wallet.wallet import Wallet
@@ -31,6 +30,7 @@ from fedcoin.v1.transaction_pb2 import Transfer, TransferOutput
 from fedcoin.v1.views_pb2 import TransactionView
 from fedcoin.v1.vote_pb2 import Certificate
 from tests.support.e2e.programs import Program, Stage
+from tests.support.ports import reserve_addresses
 from tests.support.waiting import WAIT_SECONDS, until
 
 CHAIN_ID = "fedcoin-e2e"
@@ -138,7 +138,7 @@ class Network:
     def add(self, name: str, key: KeyPair, *arguments: object) -> Node:
         """One more node, which dials all that there are."""
         home = Home(self.stage.root / name)
-        peers, api = (f"127.0.0.1:{port}" for port in find_free_ports(2))
+        peers, api = reserve_addresses(2)
         home.add_key(NODE_KEY, key)
         settings = {
             "peers.listen": peers,
