@@ -26,7 +26,7 @@ import fedcoin.v1
 from fedcoin.application.cli.entry import SECTIONS, cli
 from fedcoin.application.configuration import config
 from fedcoin.application.errors import ApplicationCode
-from fedcoin.data.messages.parameters import RANGES, Parameters
+from fedcoin.data.messages.parameters import PARAMETER_RANGES, Parameters
 from fedcoin.network.api import node_service, task_service, transaction_service
 from fedcoin.network.peers.protection.limits import LIMITS
 from fedcoin.network.status import STATUS_OF
@@ -331,7 +331,7 @@ def test_parameters_are_the_programs() -> None:
         assert number(default) == getattr(Parameters(), field), field
         low, high = re.split(" to ", allowed.partition(";")[0])
         most = 2**63 - 1 if high == "2^63 - 1" else number(high)
-        assert (number(low), most) == RANGES[field], field
+        assert (number(low), most) == PARAMETER_RANGES[field], field
 
 
 def test_limits_are_the_programs() -> None:

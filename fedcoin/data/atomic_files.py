@@ -1,4 +1,4 @@
-"""Files that are there wholly or not at all, whatever the moment of a crash."""
+"""Durable and atomic writes: after a crash a file is either complete or absent."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ from pathlib import Path
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable: files created, renamed and removed in it."""
+    """Wait until the creations, renames and deletions in a folder are on disk.
+
+    Args:
+        folder: The folder.
+    """
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -16,13 +20,24 @@ def sync_folder(folder: Path) -> None:
 
 
 def sync_file(path: Path) -> None:
-    """Make a file's content durable."""
+    """Wait until a file's content is on disk.
+
+    Args:
+        path: The file.
+    """
     with path.open("rb+") as file:
         os.fsync(file.fileno())
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Write a whole file: after a crash it has the old content or the new, durably."""
+    """Write a whole file: after a crash it holds either the old content or the new.
+
+    The new content is on disk when this returns.
+
+    Args:
+        path: The file, which may exist.
+        content: The new content.
+    """
     part = path.with_name(path.name + ".part")
     part.write_bytes(content)
     sync_file(part)
@@ -31,17 +46,27 @@ def replace_file(path: Path, content: bytes) -> None:
 
 
 def publish_file(part: Path, path: Path) -> None:
-    """Give a finished file its name, durably. Raises `FileExistsError` when it is taken."""
+    """Give a complete file its final name without replacing another file.
+
+    Content and name are on disk when this returns.
+
+    Args:
+        part: The complete file under its temporary name, in the same folder.
+        path: The final name.
+
+    Raises:
+        FileExistsError: When `path` exists; `part` then stays.
+    """
     sync_file(part)
     try:
-        # Unlike a rename, a link never replaces what is there.
+        # Unlike a rename, a hard link never replaces an existing file.
         os.link(part, path)
     except FileExistsError:
         raise
     except OSError:
-        # A file system without links.
+        # The file system does not support hard links.
         if path.exists():
-            raise FileExistsError(f"{path} is there already") from None
+            raise FileExistsError(f"{path} exists already") from None
         part.replace(path)
     part.unlink(missing_ok=True)
     sync_folder(path.parent)

@@ -189,7 +189,7 @@ class Home:
         """
         path = self._existing_key(name)
         known = passphrase or self.passphrase
-        if known is None and inspect_key(path).sealed:
+        if known is None and inspect_key(path).is_encrypted:
             raise RefusalError(
                 ApplicationCode.NO_PASSPHRASE,
                 f"the key {name!r} is encrypted: set FEDCOIN_PASSPHRASE or give --passphrase-file",

@@ -7,12 +7,13 @@ from typing import Final
 
 from fedcoin.data.crypto.hashing import sha256
 from fedcoin.data.errors import DataCode, RefusalError
+from fedcoin.data.field_checks import check_length
 
 ADDRESS_BYTES: Final = 20
-"""The length of an address."""
+"""The length of an address, in bytes."""
 
 ADDRESS_PREFIX: Final = "fc"
-"""What stands before the `1` of every written address."""
+"""The human-readable part of every address: the letters before the `1`."""
 
 _ALPHABET: Final = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
 _VALUES: Final = {letter: value for value, letter in enumerate(_ALPHABET)}
@@ -23,24 +24,44 @@ _MAX_LENGTH: Final = 90
 
 
 def derive_address(public_key: bytes) -> bytes:
-    """The address of an Ed25519 public key: 20 bytes of its SHA-256."""
+    """Derive the address of a public key.
+
+    Args:
+        public_key: The Ed25519 public key, 32 bytes.
+
+    Returns:
+        The first 20 bytes of the key's SHA-256.
+    """
     return sha256(public_key)[:ADDRESS_BYTES]
 
 
 def format_address(address: bytes) -> str:
-    """Write 20 bytes as `fc1...` (41 characters).
+    """Write an address in bech32m.
 
-    Raises `Refusal` (BAD_ADDRESS) when there are not 20 bytes.
+    `RefusalError` BAD_ADDRESS is raised when the address does not have 20 bytes.
+
+    Args:
+        address: The address, 20 bytes.
+
+    Returns:
+        `fc1...`, 41 characters.
     """
-    if len(address) != ADDRESS_BYTES:
-        raise _refused(f"an address has {ADDRESS_BYTES} bytes, not {len(address)}")
+    check_length(address, ADDRESS_BYTES, "address", code=DataCode.BAD_ADDRESS)
     return encode_bech32m(ADDRESS_PREFIX, _regroup(address, 8, 5, pad=True))
 
 
 def parse_address(text: str) -> bytes:
-    """Read `fc1...` as 20 bytes; the checksum finds any slip of up to four characters.
+    """Read an address in bech32m. Its checksum detects up to four wrong characters.
 
-    Raises `Refusal` (BAD_ADDRESS) when it is anything else.
+    Args:
+        text: The address as a person typed it: `fc1...`, in lower or upper case.
+
+    Returns:
+        The address, 20 bytes.
+
+    Raises:
+        RefusalError: BAD_ADDRESS when the text is not the bech32m form of 20 bytes with the
+            prefix `fc`.
     """
     prefix, values = decode_bech32m(text)
     if prefix != ADDRESS_PREFIX:
@@ -55,7 +76,15 @@ def parse_address(text: str) -> bytes:
 
 
 def encode_bech32m(prefix: str, values: Sequence[int]) -> str:
-    """Write 5-bit values with a bech32m checksum behind a lower-case prefix (BIP-350)."""
+    """Write 5-bit values in bech32m (BIP-350).
+
+    Args:
+        prefix: The human-readable part, in lower case.
+        values: Numbers from 0 to 31.
+
+    Returns:
+        The prefix, a `1`, one letter for each value, and a checksum of 6 letters.
+    """
     seed = [*_expand(prefix), *values, *(0 for _ in range(_CHECKSUM))]
     check = _polymod(seed) ^ _BECH32M
     tail = [(check >> 5 * (5 - i)) & 31 for i in range(_CHECKSUM)]
@@ -63,16 +92,24 @@ def encode_bech32m(prefix: str, values: Sequence[int]) -> str:
 
 
 def decode_bech32m(text: str) -> tuple[str, list[int]]:
-    """Read a bech32m string as its prefix, in lower case, and its 5-bit values.
+    """Read a bech32m string (BIP-350).
 
-    Raises `Refusal` (BAD_ADDRESS) when it is over 90 characters, in mixed case, holds a
-    character that does not belong, or its checksum is wrong.
+    Args:
+        text: The string, in lower or upper case.
+
+    Returns:
+        The human-readable part in lower case, and the values, numbers from 0 to 31, without the
+        checksum.
+
+    Raises:
+        RefusalError: BAD_ADDRESS when the string has more than 90 characters, mixes upper and
+            lower case, holds a character that bech32m does not use, or has a wrong checksum.
     """
     shown = repr(text[:_MAX_LENGTH])
     if len(text) > _MAX_LENGTH:
         raise _refused(f"{shown}... has {len(text)} characters; at most {_MAX_LENGTH} are allowed")
     if any(not 33 <= ord(letter) <= 126 for letter in text):
-        raise _refused(f"{shown} holds a character that cannot stand in an address")
+        raise _refused(f"{shown} holds a character that no address contains")
     if text.lower() != text and text.upper() != text:
         raise _refused(f"{shown} mixes upper and lower case")
     prefix, one, data = text.lower().rpartition("1")

@@ -1,4 +1,4 @@
-"""SHA-256, and the digest that each kind of signature is over."""
+"""SHA-256, and the digests that signatures cover."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from enum import Enum
 from typing import Final
 
 HASH_BYTES: Final = 32
-"""Every hash of the protocol is SHA-256."""
+"""The length of every hash of the protocol, in bytes: SHA-256."""
 
 
 class SigningContext(str, Enum):
-    """What a signature is for; no signature of one kind is valid as another."""
+    """The purpose of a signature. A signature for one purpose is not valid for another."""
 
     TX = "fedcoin/tx/v1"
     VOTE = "fedcoin/vote/v1"
@@ -22,7 +22,14 @@ class SigningContext(str, Enum):
 
 
 def sha256(*parts: bytes) -> bytes:
-    """Hash the concatenation of the parts; 32 bytes."""
+    """Hash the concatenation of some byte strings.
+
+    Args:
+        *parts: The byte strings, in order.
+
+    Returns:
+        SHA-256 of all parts together, 32 bytes.
+    """
     digest = hashlib.sha256()
     for part in parts:
         digest.update(part)
@@ -30,9 +37,18 @@ def sha256(*parts: bytes) -> bytes:
 
 
 def signing_digest(context: SigningContext, chain_id: str, body: bytes) -> bytes:
-    """SHA-256(context || 00 || chain id || 00 || body): what Ed25519 signs, 32 bytes.
+    """Compute the digest that Ed25519 signs: SHA-256(context || 00 || chain id || 00 || body).
 
-    Raises `ValueError` when the chain id holds a NUL, which would blur its end.
+    Args:
+        context: The purpose of the signature.
+        chain_id: The network that the signature is valid for.
+        body: The bytes that are signed.
+
+    Returns:
+        The digest, 32 bytes.
+
+    Raises:
+        ValueError: When the chain id contains a NUL, which would make its end ambiguous.
     """
     if "\0" in chain_id:
         raise ValueError("a chain id holds no NUL")

@@ -1,7 +1,8 @@
-"""Keys on disk: one JSON file each, for its owner's eyes alone.
+"""Keys on disk: one JSON file for each key, readable by its owner alone.
 
-Without a passphrase the seed stands there in hex. With one, it is sealed with XSalsa20-Poly1305
-(libsodium's secretbox) under a key that Argon2id (RFC 9106) makes of the passphrase.
+Without a passphrase the file holds the seed in hex. With one, the seed is encrypted with
+XSalsa20-Poly1305 (libsodium's secretbox) under a key that Argon2id (RFC 9106) derives from the
+passphrase.
 """
 
 from __future__ import annotations
@@ -22,20 +23,24 @@ from fedcoin.data.crypto.keys import SEED_BYTES, KeyPair
 from fedcoin.data.errors import DataCode, RefusalError
 
 FILE_VERSION: Final = 1
-"""The version of the files that this program reads and writes."""
+"""The version of key files that this program reads and writes."""
 
 _MAX_FILE_BYTES: Final = 65_536
-# What a file may ask for when it is opened: a forged one must not eat the machine.
+
+# Bounds of the cost that a file may ask for, so that opening a forged file cannot exhaust the
+# computer's time or memory.
 _MAX_OPSLIMIT: Final = 16
 _MAX_MEMLIMIT: Final = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
 class Argon2Cost:
-    """What Argon2id takes: passes over so many bytes of memory."""
+    """How expensive Argon2id makes each guess of a passphrase."""
 
     opslimit: int = pwhash.argon2id.OPSLIMIT_MODERATE
+    """The number of passes over the memory."""
     memlimit: int = pwhash.argon2id.MEMLIMIT_MODERATE
+    """The memory in bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +48,11 @@ class KeyFileInfo:
     """What a key file says without its passphrase."""
 
     public_key: bytes
+    """32 bytes."""
     address: bytes
-    sealed: bool
+    """20 bytes."""
+    is_encrypted: bool
+    """Whether a passphrase is needed to read the seed."""
 
 
 def save_key(
@@ -52,8 +60,14 @@ def save_key(
 ) -> None:
     """Write a key to a new file that its owner alone can read (mode 0600).
 
-    An empty passphrase counts as none. Raises `Refusal` (BAD_KEY_FILE) when there is something
-    at `path` already: a key is never overwritten.
+    Args:
+        path: The file to create.
+        key: The key to write.
+        passphrase: Encrypts the seed; None or an empty string leaves it unencrypted.
+        cost: How expensive each guess of the passphrase is made.
+
+    Raises:
+        RefusalError: BAD_KEY_FILE when `path` exists: a key is never overwritten.
     """
     content: dict[str, object] = {
         "version": FILE_VERSION,
@@ -61,7 +75,7 @@ def save_key(
         "public_key": key.public_key.hex(),
     }
     if passphrase:
-        content["sealed"] = _seal(key.seed, passphrase, cost)
+        content["sealed"] = _encrypt(key.seed, passphrase, cost)
     else:
         content["seed"] = key.seed.hex()
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -71,29 +85,49 @@ def save_key(
             file.write(json.dumps(content, indent=2) + "\n")
         publish_file(part, path)
     except FileExistsError:
-        raise _refused(path, "is there already; a key is never overwritten") from None
+        raise _refused(path, "exists already; a key is never overwritten") from None
     finally:
         part.unlink(missing_ok=True)
 
 
 def load_key(path: Path, passphrase: str | None = None) -> KeyPair:
-    """Read a key from a file.
+    """Read a key from a file. `FileNotFoundError` is raised when it is missing.
 
-    Raises `FileNotFoundError`, and `Refusal`: BAD_KEY_FILE when others than the owner can
-    read it or it is not a key file; WRONG_PASSPHRASE when it needs one, or another one.
+    Args:
+        path: The key file.
+        passphrase: Decrypts the seed; ignored when the seed is not encrypted.
+
+    Returns:
+        The key.
+
+    Raises:
+        RefusalError: BAD_KEY_FILE when others than the owner can read the file, or it is not a
+            key file; WRONG_PASSPHRASE when the passphrase is missing or wrong.
     """
     content = _read(path)
-    seed = _unseal(path, content["sealed"], passphrase) if "sealed" in content else _seed(content)
+    if "sealed" in content:
+        seed: bytes | None = _decrypt(path, content["sealed"], passphrase)
+    else:
+        seed = _decode_hex(content.get("seed"))
     if seed is None or len(seed) != SEED_BYTES:
         raise _refused(path, f"has no seed of {SEED_BYTES} bytes in hex")
     key = KeyPair.from_seed(seed)
     if key.public_key != _info(path, content).public_key:
-        raise _refused(path, "names a public key that is not its seed's")
+        raise _refused(path, "names a public key that does not belong to its seed")
     return key
 
 
 def inspect_key(path: Path) -> KeyFileInfo:
-    """Whose key a file holds, without the passphrase. Raises as `load_key` does."""
+    """Read which key a file holds, without the passphrase.
+
+    Raises `FileNotFoundError` or `RefusalError` BAD_KEY_FILE as `load_key` does.
+
+    Args:
+        path: The key file.
+
+    Returns:
+        The public key, the address, and whether the seed is encrypted.
+    """
     return _info(path, _read(path))
 
 
@@ -114,27 +148,25 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict) or not isinstance(content.get("version"), int):
         raise _refused(path, "is not a key file: it has no version")
     if content["version"] != FILE_VERSION:
-        raise _refused(path, f"has version {content['version']}; this program knows {FILE_VERSION}")
+        raise _refused(
+            path, f"has version {content['version']}; this program reads version {FILE_VERSION}"
+        )
     return content
 
 
 def _info(path: Path, content: dict[str, Any]) -> KeyFileInfo:
-    public_key = _bytes(content.get("public_key"))
+    public_key = _decode_hex(content.get("public_key"))
     if public_key is None or len(public_key) != SEED_BYTES:
         raise _refused(path, "has no public_key of 32 bytes in hex")
     address = derive_address(public_key)
     if content.get("address") != format_address(address):
-        raise _refused(path, "names an address that is not its public key's")
+        raise _refused(path, "names an address that does not belong to its public key")
     return KeyFileInfo(public_key, address, "sealed" in content)
 
 
-def _seed(content: dict[str, Any]) -> bytes | None:
-    return _bytes(content.get("seed"))
-
-
-def _seal(seed: bytes, passphrase: str, cost: Argon2Cost) -> dict[str, object]:
+def _encrypt(seed: bytes, passphrase: str, cost: Argon2Cost) -> dict[str, object]:
     salt = utils.random(pwhash.argon2id.SALTBYTES)
-    secret = _stretch(passphrase, salt, cost)
+    secret = _derive_key(passphrase, salt, cost)
     return {
         "kdf": "argon2id",
         "opslimit": cost.opslimit,
@@ -144,31 +176,31 @@ def _seal(seed: bytes, passphrase: str, cost: Argon2Cost) -> dict[str, object]:
     }
 
 
-def _unseal(path: Path, sealed: object, passphrase: str | None) -> bytes:
+def _decrypt(path: Path, sealed: object, passphrase: str | None) -> bytes:
     if not isinstance(sealed, dict) or sealed.get("kdf") != "argon2id":
-        raise _refused(path, "is sealed in a way that this program does not know")
-    salt, box = _bytes(sealed.get("salt")), _bytes(sealed.get("box"))
-    cost = _cost(sealed)
+        raise _refused(path, "is encrypted by a method that this program does not know")
+    salt, box = _decode_hex(sealed.get("salt")), _decode_hex(sealed.get("box"))
+    cost = _read_cost(sealed)
     if salt is None or box is None or len(salt) != pwhash.argon2id.SALTBYTES or cost is None:
-        raise _refused(path, "is sealed, but its salt, box or limits are damaged")
+        raise _refused(path, "is encrypted, but its salt, box or limits are damaged")
     if not passphrase:
         raise RefusalError(
             DataCode.WRONG_PASSPHRASE,
-            f"the key in {path} is sealed: give its passphrase",
+            f"the key in {path} is encrypted: give its passphrase",
             field="passphrase",
         )
-    secret = _stretch(passphrase, salt, cost)
+    secret = _derive_key(passphrase, salt, cost)
     try:
         return SecretBox(secret).decrypt(box)
     except (CryptoError, ValueError):
         raise RefusalError(
             DataCode.WRONG_PASSPHRASE,
-            f"this is not the passphrase of {path}, or the file is damaged",
+            f"the passphrase is not that of {path}, or the file is damaged",
             field="passphrase",
         ) from None
 
 
-def _stretch(passphrase: str, salt: bytes, cost: Argon2Cost) -> bytes:
+def _derive_key(passphrase: str, salt: bytes, cost: Argon2Cost) -> bytes:
     return pwhash.argon2id.kdf(
         SecretBox.KEY_SIZE,
         passphrase.encode(),
@@ -178,14 +210,14 @@ def _stretch(passphrase: str, salt: bytes, cost: Argon2Cost) -> bytes:
     )
 
 
-def _bytes(text: object) -> bytes | None:
+def _decode_hex(text: object) -> bytes | None:
     try:
         return bytes.fromhex(text) if isinstance(text, str) else None
     except ValueError:
         return None
 
 
-def _cost(sealed: dict[str, Any]) -> Argon2Cost | None:
+def _read_cost(sealed: dict[str, Any]) -> Argon2Cost | None:
     opslimit, memlimit = sealed.get("opslimit"), sealed.get("memlimit")
     if not isinstance(opslimit, int) or not isinstance(memlimit, int):
         return None

@@ -1,8 +1,8 @@
-"""Ed25519 keys (RFC 8032, by libsodium): signing and checking signatures.
+"""Ed25519 keys (RFC 8032, by libsodium): signing and verifying signatures.
 
-A signature is over `hashing.signing_digest`, never over bare bytes. Whether it is valid is
-what libsodium says: it refuses keys of small order and encodings that are not canonical, and
-every node must say the same.
+A signature covers `hashing.signing_digest`, never bare bytes. libsodium decides whether it is
+valid: it refuses keys of small order and encodings that are not canonical. All nodes must decide
+this in the same way.
 """
 
 from __future__ import annotations
@@ -15,11 +15,15 @@ from nacl.exceptions import BadSignatureError
 
 from fedcoin.data.crypto.addresses import derive_address
 from fedcoin.data.crypto.hashing import SigningContext, signing_digest
-from fedcoin.data.errors import DataCode, RefusalError
+from fedcoin.data.errors import DataCode
+from fedcoin.data.field_checks import check_length
 
 SEED_BYTES: Final = 32
+"""The length of a secret seed, in bytes."""
 PUBLIC_KEY_BYTES: Final = 32
+"""The length of a public key, in bytes."""
 SIGNATURE_BYTES: Final = 64
+"""The length of a signature, in bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,30 +31,45 @@ class KeyPair:
     """A secret seed with the public key and the address that follow from it."""
 
     seed: bytes = field(repr=False)
+    """32 bytes; secret."""
     public_key: bytes
+    """32 bytes."""
     address: bytes
+    """20 bytes."""
     _secret: bytes = field(repr=False, compare=False)
 
     @classmethod
     def from_seed(cls, seed: bytes) -> KeyPair:
-        """The key pair of a 32-byte seed. Raises `Refusal` (BAD_KEY) for another length."""
-        if len(seed) != SEED_BYTES:
-            raise RefusalError(
-                DataCode.BAD_KEY,
-                f"a key's seed has {SEED_BYTES} bytes, not {len(seed)}",
-                field="seed",
-                limit=str(SEED_BYTES),
-            )
+        """Derive the key pair of a seed.
+
+        `RefusalError` BAD_KEY is raised when the seed does not have 32 bytes.
+
+        Args:
+            seed: The secret seed, 32 bytes.
+
+        Returns:
+            The key pair.
+        """
+        check_length(seed, SEED_BYTES, "seed", code=DataCode.BAD_KEY)
         public_key, secret = bindings.crypto_sign_seed_keypair(seed)
         return cls(seed, public_key, derive_address(public_key), secret)
 
     @classmethod
     def generate(cls) -> KeyPair:
-        """A new key pair from the operating system's randomness."""
+        """Generate a new key pair from the operating system's randomness."""
         return cls.from_seed(bindings.randombytes(SEED_BYTES))
 
     def sign(self, context: SigningContext, chain_id: str, body: bytes) -> bytes:
-        """The 64-byte signature of `body` for one purpose on one chain."""
+        """Sign bytes for one purpose on one chain.
+
+        Args:
+            context: The purpose of the signature.
+            chain_id: The network that the signature is valid for.
+            body: The bytes to sign.
+
+        Returns:
+            The signature, 64 bytes.
+        """
         digest = signing_digest(context, chain_id, body)
         return bindings.crypto_sign(digest, self._secret)[:SIGNATURE_BYTES]
 
@@ -58,9 +77,18 @@ class KeyPair:
 def verify_signature(
     public_key: bytes, context: SigningContext, chain_id: str, body: bytes, signature: bytes
 ) -> bool:
-    """Is this the key's signature of `body` for this purpose on this chain?
+    """Verify a signature for one purpose on one chain.
 
-    Anything that is not 32 and 64 bytes long is not.
+    Args:
+        public_key: The signer's public key.
+        context: The purpose of the signature.
+        chain_id: The network that the signature must be valid for.
+        body: The bytes that were signed.
+        signature: The signature.
+
+    Returns:
+        True when the signature is valid; False when it is not, or when key or signature do not
+        have 32 and 64 bytes.
     """
     if len(public_key) != PUBLIC_KEY_BYTES or len(signature) != SIGNATURE_BYTES:
         return False

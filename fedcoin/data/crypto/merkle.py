@@ -1,8 +1,8 @@
-"""Merkle tree hashes and audit paths as in RFC 6962, section 2.1, over SHA-256.
+"""Merkle tree hashes and audit paths (RFC 6962, section 2.1), over SHA-256.
 
-Leaves are hashed with 00 before them and inner nodes with 01, so that neither passes for the
-other; a tree of n leaves is split at the largest power of two below n, and nothing is ever
-doubled to fill a level.
+Leaves are hashed with a 00 before them and inner nodes with a 01, so that a leaf cannot be taken
+for a node. A tree of n leaves is split at the largest power of two below n; no leaf is duplicated
+to fill a level.
 """
 
 from __future__ import annotations
@@ -13,22 +13,51 @@ from fedcoin.data.crypto.hashing import sha256
 
 
 def leaf_hash(data: bytes) -> bytes:
-    """SHA-256(00 || data), 32 bytes."""
+    """Hash a leaf: SHA-256(00 || data).
+
+    Args:
+        data: The leaf's data.
+
+    Returns:
+        The hash, 32 bytes.
+    """
     return sha256(b"\0", data)
 
 
 def node_hash(left: bytes, right: bytes) -> bytes:
-    """SHA-256(01 || left || right), 32 bytes."""
+    """Hash an inner node: SHA-256(01 || left || right).
+
+    Args:
+        left: The left child's hash, 32 bytes.
+        right: The right child's hash, 32 bytes.
+
+    Returns:
+        The hash, 32 bytes.
+    """
     return sha256(b"\1", left, right)
 
 
 def root(leaves: Iterable[bytes]) -> bytes:
-    """The tree hash over leaves' data; SHA-256 of nothing when there is none."""
+    """Compute the tree hash over leaves.
+
+    Args:
+        leaves: The leaves' data, in order.
+
+    Returns:
+        The root hash, 32 bytes; SHA-256 of the empty string when there are no leaves.
+    """
     return root_from_hashes([leaf_hash(leaf) for leaf in leaves])
 
 
 def root_from_hashes(hashes: Sequence[bytes]) -> bytes:
-    """The tree hash over leaf hashes; SHA-256 of nothing when there is none."""
+    """Compute the tree hash over leaves whose hashes are known.
+
+    Args:
+        hashes: The leaves' hashes, in order, 32 bytes each.
+
+    Returns:
+        The root hash, 32 bytes; SHA-256 of the empty string when there are no leaves.
+    """
     if not hashes:
         return sha256()
     level = list(hashes)
@@ -38,29 +67,46 @@ def root_from_hashes(hashes: Sequence[bytes]) -> bytes:
 
 
 def audit_path(leaves: Sequence[bytes], index: int) -> list[bytes]:
-    """The audit path of the leaf at `index` (from 0): its siblings from below.
+    """Compute the audit path of a leaf: the hashes that lead from it to the root.
 
-    `leaves` are the leaves' data. Raises `IndexError` when there is no such leaf.
+    Args:
+        leaves: The leaves' data, in order.
+        index: The index of the leaf, from 0.
+
+    Returns:
+        The sibling hashes, 32 bytes each, from the lowest level up.
+
+    Raises:
+        IndexError: When there is no leaf at `index`.
     """
     if not 0 <= index < len(leaves):
         raise IndexError(f"no leaf {index} among {len(leaves)}")
     level = [leaf_hash(leaf) for leaf in leaves]
-    found: list[bytes] = []
+    siblings: list[bytes] = []
     while len(level) > 1:
         sibling = index ^ 1
         if sibling < len(level):
-            found.append(level[sibling])
+            siblings.append(level[sibling])
         level, index = _parents(level), index // 2
-    return found
+    return siblings
 
 
-def verify_path(
-    leaf: bytes, index: int, count: int, audit_path: Sequence[bytes], root: bytes
-) -> bool:
-    """Does the leaf (its data) stand at `index` of a tree of `count` leaves with this root?"""
+def verify_path(leaf: bytes, index: int, count: int, path: Sequence[bytes], root: bytes) -> bool:
+    """Verify that a tree with a given root holds a leaf at an index.
+
+    Args:
+        leaf: The leaf's data.
+        index: The index of the leaf, from 0.
+        count: The number of leaves of the tree.
+        path: The sibling hashes, from the lowest level up.
+        root: The root hash, 32 bytes.
+
+    Returns:
+        True when the path leads from the leaf to the root.
+    """
     if not 0 <= index < count:
         return False
-    value, rest = leaf_hash(leaf), iter(audit_path)
+    value, rest = leaf_hash(leaf), iter(path)
     while count > 1:
         sibling = index ^ 1
         if sibling < count:
@@ -73,7 +119,7 @@ def verify_path(
 
 
 def _parents(level: list[bytes]) -> list[bytes]:
-    # A node without a sibling moves up as it is: the split at the largest power of two.
+    # A node without a sibling moves up unchanged. That splits at the largest power of two.
     parents = [node_hash(level[i], level[i + 1]) for i in range(0, len(level) - 1, 2)]
     if len(level) % 2:
         parents.append(level[-1])

@@ -1,1 +1,10 @@
-"""Signed and hashed messages: strict encoding, transactions, updates, votes, blocks, genesis."""
+"""Messages that are signed or hashed: how each one is encoded, decoded, signed and checked.
+
+Decides which bytes are a well-formed and well-signed transaction, update, vote, proposal, block,
+receipt or genesis. A hash or signature always covers the bytes as they arrived; they are never
+serialised again. Whether a message makes sense at this height is decided by higher layers.
+
+* `canonical`: the one encoding of each protobuf message.
+* `transactions`, `updates`, `votes`, `blocks`, `receipts`: one module for each kind of message.
+* `genesis`, `parameters`: the genesis file and the network's rules in it; `amounts`: sap and FDC.
+"""

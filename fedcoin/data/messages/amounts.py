@@ -1,4 +1,4 @@
-"""Amounts of coins: whole numbers of sap, and how people write them."""
+"""Amounts of coins: whole numbers of sap in the protocol, FDC for people."""
 
 from __future__ import annotations
 
@@ -18,11 +18,17 @@ _WRITTEN = re.compile(r"([0-9]{1,30})(?:\.([0-9]{1,30}))?\s*(fdc|sap)?", re.ASCI
 
 
 def parse_amount(text: str) -> int:
-    """Read `1.5fdc`, `1.5 FDC`, `150000000` or `150000000sap` as sap.
+    """Read an amount that a person wrote.
 
-    A number without a unit is in sap. Raises `Refusal` (BAD_AMOUNT) when the text is
-    something else, has more than eight decimals of an FDC, a fraction of a sap, or is over
-    `MAX_AMOUNT`.
+    Args:
+        text: `1.5fdc`, `1.5 FDC`, `150000000sap`, or `150000000`, which is in sap.
+
+    Returns:
+        The amount in sap.
+
+    Raises:
+        RefusalError: BAD_AMOUNT when the text is not an amount, has more than eight decimals of
+            an FDC or a fraction of a sap, or is larger than `MAX_AMOUNT`.
     """
     match = _WRITTEN.fullmatch(text.strip())
     if match is None:
@@ -42,7 +48,14 @@ def parse_amount(text: str) -> int:
 
 
 def format_amount(sap: int) -> str:
-    """Write an amount in sap for people: 150000000 as `1.5 FDC`, exactly."""
+    """Write an amount for people, without rounding.
+
+    Args:
+        sap: The amount in sap; may be negative.
+
+    Returns:
+        The amount in FDC, such as `1.5 FDC` for 150000000.
+    """
     sign = "-" if sap < 0 else ""
     whole, rest = divmod(abs(sap), SAP_PER_FDC)
     fraction = f"{rest:0{_DECIMALS}d}".rstrip("0")

@@ -1,4 +1,4 @@
-"""Blocks: a header, the certificate of the parent, and transactions."""
+"""Blocks: a header, the certificate of the parent block, and transactions."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from fedcoin.v1 import block_pb2
 from fedcoin.v1.block_pb2 import BlockHeader
 
 MAX_BLOCK_BYTES: Final = 2 << 20
-"""What `Parameters.max_block_bytes` is when genesis does not say."""
+"""The default of `Parameters.max_block_bytes`."""
 
 MAX_TRANSACTIONS: Final = 32_768
-"""More than fit into any block: without it, a block of empty ones would cost a second."""
+"""The largest number of transactions in a block, more than valid ones fit. Without it, a block
+full of empty transactions would take a second to check."""
 
 _HASHES: Final = (
     "parent_hash",
@@ -33,18 +34,20 @@ _HASHES: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A block whose parts fit together.
-
-    `raw` is the serialised Block and `hash` the SHA-256 of its header's bytes; `header` must
-    not be changed. `transactions` are serialised SignedTransactions, not yet looked into.
-    """
+    """A block whose header commits to its certificate and transactions."""
 
     raw: bytes = field(repr=False)
+    """The serialised Block."""
     hash: bytes
+    """SHA-256 of `header_bytes`, 32 bytes."""
     header: BlockHeader = field(compare=False)
+    """Must not be changed."""
     header_bytes: bytes = field(repr=False)
+    """The serialised BlockHeader."""
     last_certificate: bytes = field(repr=False)
+    """The serialised Certificate of the parent block; empty at height 1."""
     transactions: tuple[bytes, ...] = field(repr=False)
+    """Serialised SignedTransactions, not decoded yet."""
 
     @property
     def height(self) -> int:
@@ -53,11 +56,21 @@ class Block:
 
 
 def decode_block(raw: bytes, max_bytes: int = MAX_BLOCK_BYTES) -> Block:
-    """Read a serialised Block and check that its parts fit together.
+    """Decode a block and check that its header commits to its parts.
 
-    Raises `Refusal`: TOO_LARGE; MALFORMED when it is not the one encoding of a block or a
-    hash or address has a wrong length; BAD_ROOT when transactions or certificate are not what
-    the header commits to. Whether it may follow its parent is for the ledger to say.
+    Whether the block may follow its parent is checked by `contract.blocks.validation`.
+
+    Args:
+        raw: The serialised Block.
+        max_bytes: The largest size allowed, in bytes.
+
+    Returns:
+        The block.
+
+    Raises:
+        RefusalError: TOO_LARGE when it has too many bytes or transactions; MALFORMED when it is
+            not the canonical encoding of a block, or a hash or address has a wrong length;
+            BAD_ROOT when the header commits to another certificate or other transactions.
     """
     check_size(raw, max_bytes, "block")
     block = canonical.decode(block_pb2.Block, raw)
@@ -80,9 +93,15 @@ def decode_block(raw: bytes, max_bytes: int = MAX_BLOCK_BYTES) -> Block:
 
 
 def decode_header(raw: bytes) -> BlockHeader:
-    """Read a serialised BlockHeader and check the lengths in it.
+    """Decode a block header and check the lengths of its fields.
 
-    Raises `Refusal` (MALFORMED).
+    `RefusalError` MALFORMED is raised when it is not a well-formed header.
+
+    Args:
+        raw: The serialised BlockHeader.
+
+    Returns:
+        The header.
     """
     header = canonical.decode(BlockHeader, raw)
     check_range(len(header.chain_id), 1, 64, "header.chain_id (characters)")
@@ -101,26 +120,32 @@ def decode_header(raw: bytes) -> BlockHeader:
 def build_block(
     header: BlockHeader, last_certificate: bytes, transactions: Sequence[bytes]
 ) -> Block:
-    """Put a block together, filling in the header's two roots over its parts.
+    """Assemble a block: fill in the header's commitments to its parts and serialise it.
 
-    `header` itself is left alone; everything in it but `last_certificate_hash` and
-    `transactions_root` is taken as it is.
+    Args:
+        header: The header; `last_certificate_hash` and `transactions_root` are ignored. It is
+            not changed.
+        last_certificate: The serialised Certificate of the parent block; empty at height 1.
+        transactions: Serialised SignedTransactions, in order.
+
+    Returns:
+        The block.
     """
     filled = BlockHeader()
     filled.CopyFrom(header)
     filled.last_certificate_hash = sha256(last_certificate)
     filled.transactions_root = merkle.root(transactions)
-    written = canonical.encode(filled)
+    header_bytes = canonical.encode(filled)
     block = block_pb2.Block(
-        header=written, last_certificate=last_certificate, transactions=transactions
+        header=header_bytes, last_certificate=last_certificate, transactions=transactions
     )
-    raw, hash = canonical.encode(block), sha256(written)
-    return Block(raw, hash, filled, written, last_certificate, tuple(transactions))
+    raw, hash = canonical.encode(block), sha256(header_bytes)
+    return Block(raw, hash, filled, header_bytes, last_certificate, tuple(transactions))
 
 
-def _bad_root(field: str, what: str) -> RefusalError:
+def _bad_root(field: str, part: str) -> RefusalError:
     return RefusalError(
         DataCode.BAD_ROOT,
-        f"header.{field} is not the hash of the block's {what}",
+        f"header.{field} is not the hash of the block's {part}",
         field=f"header.{field}",
     )

@@ -1,11 +1,11 @@
-"""Strict protobuf: each message has one encoding, and no other bytes are accepted.
+"""Canonical protobuf: each message has one encoding, and no other bytes are accepted.
 
-Protobuf lets one message be written in many ways: fields in any order or twice, unknown
-fields, numbers with idle bytes. Hashes cover the bytes as they came, so the many ways do no
-harm to them; but they let a stranger pad what others signed, or hide a second action behind
-a first. So every message that is hashed, signed or stored must be in the form that all
-protobuf libraries write: fields in rising order, once each, zero values left out, repeated
-numbers packed, no unknown fields.
+Protobuf allows many encodings of one message: fields in any order or more than once, unknown
+fields, numbers with superfluous bytes. A hash covers the bytes as they arrived, so this would not
+change a hash; but it would let strangers pad signed messages, or hide a second action behind the
+first. So every message that is hashed, signed or stored must have the encoding that all protobuf
+libraries write: fields in rising order, each once, without default values, repeated numbers
+packed, no unknown fields.
 """
 
 from __future__ import annotations
@@ -20,36 +20,71 @@ M = TypeVar("M", bound=Message)
 
 
 def encode(message: Message) -> bytes:
-    """The one encoding of a message."""
+    """Encode a message canonically.
+
+    Args:
+        message: The message.
+
+    Returns:
+        Its canonical encoding.
+    """
     return message.SerializeToString(deterministic=True)
 
 
-def decode(kind: type[M], raw: bytes, *, code: DataCode = DataCode.MALFORMED) -> M:
-    """Read the one encoding of a message; raises `Refusal` with `code` for anything else."""
-    message = parse(kind, raw, code=code)
+def decode(message_type: type[M], raw: bytes, *, code: DataCode = DataCode.MALFORMED) -> M:
+    """Decode the canonical encoding of a message.
+
+    `RefusalError` with `code` is raised when the bytes are anything else.
+
+    Args:
+        message_type: The class of the message.
+        raw: The bytes to decode.
+        code: The code of the refusal.
+
+    Returns:
+        The message.
+    """
+    message = parse(message_type, raw, code=code)
     check_canonical(message, raw, code=code)
     return message
 
 
-def parse(kind: type[M], raw: bytes, *, code: DataCode = DataCode.MALFORMED) -> M:
-    """Read any encoding of a message; raises `Refusal` with `code` when it is none.
+def parse(message_type: type[M], raw: bytes, *, code: DataCode = DataCode.MALFORMED) -> M:
+    """Decode any encoding of a message.
 
-    For messages of which a closer look must come before `check_canonical`.
+    For callers that inspect the message before they call `check_canonical`.
+
+    Args:
+        message_type: The class of the message.
+        raw: The bytes to decode.
+        code: The code of the refusal.
+
+    Returns:
+        The message, which may hold unknown fields.
+
+    Raises:
+        RefusalError: MALFORMED, or `code`, when the bytes are not an encoding of the message.
     """
     try:
-        return kind.FromString(raw)
+        return message_type.FromString(raw)
     except DecodeError:
-        name = kind.DESCRIPTOR.name
+        name = message_type.DESCRIPTOR.name
         raise RefusalError(code, f"these {len(raw)} bytes are not a {name}", field=name) from None
 
 
 def check_canonical(message: Message, raw: bytes, *, code: DataCode = DataCode.MALFORMED) -> None:
-    """Refuse when `raw`, which was read as `message`, is not the one encoding of it.
+    """Check that bytes which were decoded as a message are its canonical encoding.
 
-    Drops the fields that are unknown from `message`. Raises `Refusal` with `code`.
+    Args:
+        message: The decoded message. Its unknown fields are removed.
+        raw: The bytes that it was decoded from.
+        code: The code of the refusal.
+
+    Raises:
+        RefusalError: MALFORMED, or `code`, when they are another encoding of the message.
     """
     message.DiscardUnknownFields()
     if encode(message) != raw:
         name = message.DESCRIPTOR.name
-        sentence = "has unknown or repeated fields, or is not encoded in the one way allowed"
+        sentence = "has unknown or repeated fields, or is not in the canonical encoding"
         raise RefusalError(code, f"this {name} {sentence}", field=name)

@@ -1,7 +1,7 @@
-"""Genesis: what a network is, its first state and its rules, in one JSON file.
+"""Genesis: a network's id, parameters, first balances and first validators, in one JSON file.
 
-The genesis hash is SHA-256 of the file's exact bytes, so that two files which differ in a
-blank are two networks.
+The genesis hash is SHA-256 of the file's exact bytes: two files that differ in one space describe
+two networks.
 """
 
 from __future__ import annotations
@@ -22,40 +22,50 @@ from fedcoin.data.messages.parameters import Parameters, parse_parameters
 from fedcoin.v1 import genesis_pb2
 
 MAX_GENESIS_BYTES: Final = 16 << 20
-"""The most bytes of a genesis file."""
+"""The largest size of a genesis file, in bytes."""
 
 _CHAIN_ID = re.compile(r"[a-z0-9-]{1,64}", re.ASCII)
 _HEX_KEY = re.compile(r"[0-9a-f]{64}", re.ASCII)
-_LAST_MS: Final = 253_402_300_799_999  # the end of the year 9999
+_MAX_TIME_MS: Final = 253_402_300_799_999  # the end of the year 9999
 
 
 @dataclass(frozen=True, slots=True)
 class Genesis:
-    """A checked genesis.
-
-    `accounts` are (20-byte address, balance in sap) and `validators` (32-byte Ed25519 public
-    key, bond in sap), both in the order of the file; `hash` is SHA-256 of `raw`.
-    """
+    """A genesis file that was checked."""
 
     chain_id: str
+    """1 to 64 lower-case letters, digits and hyphens."""
     time_ms: int
+    """Unix time in ms. Every block has a later time."""
     hash: bytes
+    """SHA-256 of `raw`, 32 bytes."""
     parameters: Parameters
+    """The network's parameters, defaults filled in."""
     accounts: tuple[tuple[bytes, int], ...] = field(repr=False)
+    """Addresses (20 bytes) and balances in sap, in the order of the file."""
     validators: tuple[tuple[bytes, int], ...] = field(repr=False)
+    """Ed25519 public keys (32 bytes) and bonds in sap, in the order of the file."""
     raw: bytes = field(repr=False)
+    """The content of the file."""
 
     @property
     def supply(self) -> int:
-        """All balances and bonds together, in sap."""
+        """All coins that will ever exist, in sap: the sum of all balances and bonds."""
         return sum(balance for _, balance in self.accounts) + sum(b for _, b in self.validators)
 
 
 def parse_genesis(raw: bytes) -> Genesis:
-    """Read and check the bytes of a genesis file.
+    """Read and check a genesis file.
 
-    Raises `Refusal` (BAD_GENESIS) whose `field` names what is wrong, such as
-    `accounts[3].address`.
+    Args:
+        raw: The content of the file.
+
+    Returns:
+        The genesis.
+
+    Raises:
+        RefusalError: BAD_GENESIS when something in it is wrong; `field` names it, such as
+            `accounts[3].address`.
     """
     message = _read(raw)
     if not _CHAIN_ID.fullmatch(message.chain_id):
@@ -64,7 +74,7 @@ def parse_genesis(raw: bytes) -> Genesis:
             f"is {message.chain_id[:80]!r}; it must be 1 to 64 lower-case letters, digits "
             "and hyphens",
         )
-    if not 1 <= message.time_ms <= _LAST_MS:
+    if not 1 <= message.time_ms <= _MAX_TIME_MS:
         raise _refused("time_ms", f"is {message.time_ms}; it must be a Unix time in milliseconds")
     parameters = parse_parameters(message.parameters)
     genesis = Genesis(
@@ -86,9 +96,16 @@ def parse_genesis(raw: bytes) -> Genesis:
 
 
 def render_genesis(message: genesis_pb2.Genesis) -> bytes:
-    """Write a genesis file: indented JSON with proto field names, ending in a line feed."""
-    written = json_format.MessageToDict(message, preserving_proto_field_name=True)
-    return (json.dumps(written, indent=2) + "\n").encode()
+    """Write a genesis file.
+
+    Args:
+        message: The genesis.
+
+    Returns:
+        Indented JSON with the field names of `genesis.proto`, ending in a line feed.
+    """
+    content = json_format.MessageToDict(message, preserving_proto_field_name=True)
+    return (json.dumps(content, indent=2) + "\n").encode()
 
 
 def _read(raw: bytes) -> genesis_pb2.Genesis:
@@ -107,17 +124,17 @@ def _read(raw: bytes) -> genesis_pb2.Genesis:
     try:
         return json_format.ParseDict(content, genesis_pb2.Genesis())
     except json_format.ParseError as error:
-        raise _refused("genesis", f"does not fit: {error}") from None
+        raise _refused("genesis", f"does not have the fields of a genesis: {error}") from None
 
 
 def _without_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    # Protobuf's JSON takes chain_id and chainId for the same, and then the last one.
+    # Protobuf's JSON parser takes chain_id and chainId for the same field and uses the last one.
     seen: set[str] = set()
     for name, _ in pairs:
-        known_as = re.sub("[A-Z]", lambda match: "_" + match.group().lower(), name)
-        if known_as in seen:
-            raise ValueError(f"the field {name!r} stands there twice")
-        seen.add(known_as)
+        snake_case = re.sub("[A-Z]", lambda match: "_" + match.group().lower(), name)
+        if snake_case in seen:
+            raise ValueError(f"the field {name!r} is given twice")
+        seen.add(snake_case)
     return dict(pairs)
 
 
@@ -130,7 +147,7 @@ def _accounts(message: genesis_pb2.Genesis) -> tuple[tuple[bytes, int], ...]:
         except RefusalError as refusal:
             raise _refused(f"{where}.address", f"is wrong: {refusal}") from None
         if address in accounts:
-            raise _refused(f"{where}.address", f"is {account.address} for the second time")
+            raise _refused(f"{where}.address", f"is {account.address}, which is listed before")
         _check_amount(account.balance, f"{where}.balance")
         accounts[address] = account.balance
     return tuple(accounts.items())
@@ -139,12 +156,12 @@ def _accounts(message: genesis_pb2.Genesis) -> tuple[tuple[bytes, int], ...]:
 def _validators(
     message: genesis_pb2.Genesis, parameters: Parameters
 ) -> tuple[tuple[bytes, int], ...]:
-    most = parameters.max_validators
-    if not 1 <= len(message.validators) <= most:
+    maximum = parameters.max_validators
+    if not 1 <= len(message.validators) <= maximum:
         raise _refused(
             "validators",
-            f"are {len(message.validators)}; there must be 1 to {most} (max_validators)",
-            f"1 to {most}",
+            f"are {len(message.validators)}; there must be 1 to {maximum} (max_validators)",
+            f"1 to {maximum}",
         )
     validators: dict[bytes, int] = {}
     for i, validator in enumerate(message.validators):
@@ -157,11 +174,11 @@ def _validators(
             )
         key = bytes.fromhex(validator.public_key)
         if key in validators:
-            raise _refused(f"{where}.public_key", "stands there for the second time")
+            raise _refused(f"{where}.public_key", "is listed before")
         if validator.bond < parameters.min_bond:
             raise _refused(
                 f"{where}.bond",
-                f"is {validator.bond} sap; the least is {parameters.min_bond} (min_bond)",
+                f"is {validator.bond} sap; it must be at least {parameters.min_bond} (min_bond)",
                 str(parameters.min_bond),
             )
         _check_amount(validator.bond, f"{where}.bond")
@@ -174,5 +191,5 @@ def _check_amount(sap: int, field: str) -> None:
         raise _refused(field, f"is {sap} sap; at most {MAX_AMOUNT} can exist", str(MAX_AMOUNT))
 
 
-def _refused(field: str, what: str, limit: str = "") -> RefusalError:
-    return RefusalError(DataCode.BAD_GENESIS, f"{field} {what}", field=field, limit=limit)
+def _refused(field: str, fault: str, limit: str = "") -> RefusalError:
+    return RefusalError(DataCode.BAD_GENESIS, f"{field} {fault}", field=field, limit=limit)

@@ -1,4 +1,4 @@
-"""Receipts: what a block did, each provable by one path to the header's `receipts_root`."""
+"""Receipts: what a block did. One Merkle path proves each against the header's `receipts_root`."""
 
 from __future__ import annotations
 
@@ -11,26 +11,58 @@ from fedcoin.v1.block_pb2 import Receipt
 
 
 def encode_receipt(receipt: Receipt) -> bytes:
-    """The bytes of a receipt that the root is over."""
+    """Encode a receipt as it is hashed and stored.
+
+    Args:
+        receipt: The receipt.
+
+    Returns:
+        Its canonical encoding.
+    """
     return canonical.encode(receipt)
 
 
 def decode_receipt(raw: bytes) -> Receipt:
-    """Read a receipt. Raises `Refusal` (MALFORMED) when it is none, or of no known kind."""
+    """Decode a receipt.
+
+    Args:
+        raw: The serialised Receipt.
+
+    Returns:
+        The receipt.
+
+    Raises:
+        RefusalError: MALFORMED when it is not the canonical encoding of a receipt, or of a kind
+            that this program does not know.
+    """
     receipt = canonical.decode(Receipt, raw)
     if receipt.WhichOneof("kind") is None:
-        raise RefusalError(DataCode.MALFORMED, "the receipt is of no known kind", field="kind")
+        raise RefusalError(DataCode.MALFORMED, "the receipt is of an unknown kind", field="kind")
     return receipt
 
 
 def receipts_root(receipts: Sequence[bytes]) -> bytes:
-    """The Merkle root over encoded receipts in their order, 32 bytes."""
+    """Compute the Merkle root that a header commits to.
+
+    Args:
+        receipts: The block's serialised receipts, in order.
+
+    Returns:
+        The root hash, 32 bytes.
+    """
     return merkle.root(receipts)
 
 
 def receipt_path(receipts: Sequence[bytes], index: int) -> list[bytes]:
-    """The path that proves receipt `index` (from 0) against the root.
+    """Compute the path that proves a receipt against `receipts_root`.
 
-    Raises `IndexError` when there is no such receipt.
+    `IndexError` is raised when there is no such receipt.
+
+    Args:
+        receipts: The block's serialised receipts, in order.
+        index: The index of the receipt, from 0.
+
+    Returns:
+        The sibling hashes, 32 bytes each, from the lowest level up.
     """
     return merkle.audit_path(receipts, index)

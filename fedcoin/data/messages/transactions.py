@@ -14,31 +14,40 @@ from fedcoin.data.messages import canonical
 from fedcoin.v1.transaction_pb2 import SignedTransaction, TransactionBody
 
 MAX_TRANSACTION_BYTES: Final = 1 << 20
-"""What `Parameters.max_transaction_bytes` is when genesis does not say."""
+"""The default of `Parameters.max_transaction_bytes`."""
 
 _ID_CONTEXT: Final = b"fedcoin/txid/v1\0"
 
 
 @dataclass(frozen=True, slots=True)
 class Transaction:
-    """A transaction whose signature was checked.
-
-    `raw` is the serialised SignedTransaction, `hash` its 32-byte id, `sender` the address of
-    `public_key`. `body` must not be changed; `body_bytes` is what was signed.
-    """
+    """A transaction whose signature was verified."""
 
     raw: bytes = field(repr=False)
+    """The serialised SignedTransaction."""
     hash: bytes
+    """Its id, 32 bytes; see `transaction_hash`."""
     sender: bytes
+    """The address of `public_key`, 20 bytes."""
     public_key: bytes
+    """The sender's Ed25519 key, 32 bytes."""
     body: TransactionBody = field(compare=False, repr=False)
+    """Must not be changed."""
     body_bytes: bytes = field(repr=False)
+    """The serialised TransactionBody, which was signed."""
 
 
 def transaction_hash(public_key: bytes, body: bytes) -> bytes:
-    """SHA-256("fedcoin/txid/v1" || 00 || public key || body), 32 bytes.
+    """Compute the id of a transaction: SHA-256("fedcoin/txid/v1" || 00 || public key || body).
 
-    The signature is left out, so that nobody can give one transaction a second hash.
+    It leaves out the signature, so that a second valid signature does not give a second id.
+
+    Args:
+        public_key: The sender's Ed25519 key, 32 bytes.
+        body: The serialised TransactionBody.
+
+    Returns:
+        The hash, 32 bytes.
     """
     return sha256(_ID_CONTEXT, public_key, body)
 
@@ -46,12 +55,21 @@ def transaction_hash(public_key: bytes, body: bytes) -> bytes:
 def decode_transaction(
     raw: bytes, chain_id: str, max_bytes: int = MAX_TRANSACTION_BYTES
 ) -> Transaction:
-    """Read and check a serialised SignedTransaction.
+    """Decode a transaction and verify its signature.
 
-    Checked in this order: the size (TOO_LARGE), the structure (MALFORMED), that there is
-    exactly one action that this version knows (UNKNOWN_ACTION), the chain (WRONG_CHAIN), the
-    signature (BAD_SIGNATURE). Raises `Refusal` with these codes. Whether it may be applied is
-    for the ledger to say.
+    Whether the ledger may apply it is checked by the contract layer.
+
+    Args:
+        raw: The serialised SignedTransaction.
+        chain_id: The network that it must be signed for.
+        max_bytes: The largest size allowed, in bytes.
+
+    Returns:
+        The transaction.
+
+    Raises:
+        RefusalError: Checked in this order: TOO_LARGE; MALFORMED; UNKNOWN_ACTION when it does
+            not hold exactly one action that this program knows; WRONG_CHAIN; BAD_SIGNATURE.
     """
     check_size(raw, max_bytes, "transaction")
     envelope = canonical.decode(SignedTransaction, raw)
@@ -61,7 +79,7 @@ def decode_transaction(
     if body.WhichOneof("action") is None:
         raise RefusalError(
             DataCode.UNKNOWN_ACTION,
-            "the transaction holds no action that this version knows",
+            "the transaction holds no action that this program knows",
             field="action",
         )
     canonical.check_canonical(body, envelope.body)
@@ -77,30 +95,47 @@ def decode_transaction(
     ):
         raise RefusalError(
             DataCode.BAD_SIGNATURE,
-            "the signature is not the public key's signature of this body on this chain",
+            "signature is not a signature of this body by public_key on this chain",
             field="signature",
         )
     return _transaction(raw, envelope, body)
 
 
 def sign_transaction(body: TransactionBody, key: KeyPair) -> Transaction:
-    """Sign a body for the chain that it names.
+    """Sign a transaction for the chain that its body names.
 
-    Raises `Refusal` (UNKNOWN_ACTION) when it holds no action.
+    Args:
+        body: What to sign.
+        key: The sender's key.
+
+    Returns:
+        The transaction.
+
+    Raises:
+        RefusalError: UNKNOWN_ACTION when the body holds no action.
     """
     if body.WhichOneof("action") is None:
         raise RefusalError(DataCode.UNKNOWN_ACTION, "the body holds no action", field="action")
-    written = canonical.encode(body)
+    body_bytes = canonical.encode(body)
     envelope = SignedTransaction(
-        body=written,
+        body=body_bytes,
         public_key=key.public_key,
-        signature=key.sign(SigningContext.TX, body.chain_id, written),
+        signature=key.sign(SigningContext.TX, body.chain_id, body_bytes),
     )
-    return _transaction(canonical.encode(envelope), envelope, TransactionBody.FromString(written))
+    # Decoded again, because the caller may change the body.
+    signed_body = TransactionBody.FromString(body_bytes)
+    return _transaction(canonical.encode(envelope), envelope, signed_body)
 
 
 def action_name(body: TransactionBody) -> str:
-    """The name of the action's field, such as `open_task`; empty when there is none."""
+    """Name the action of a transaction.
+
+    Args:
+        body: The transaction's body.
+
+    Returns:
+        The name of the action's field, such as `open_task`; empty when there is no action.
+    """
     return body.WhichOneof("action") or ""
 
 

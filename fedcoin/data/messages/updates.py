@@ -1,4 +1,4 @@
-"""Client updates: a client's signed word on what it trained."""
+"""Client updates: a client's signed statement of what it trained, from which base weights."""
 
 from __future__ import annotations
 
@@ -14,32 +14,45 @@ from fedcoin.data.messages import canonical
 from fedcoin.v1.task_pb2 import ClientUpdate, SignedUpdate
 
 MAX_UPDATE_BYTES: Final = 256
-"""The most bytes of a serialised ClientUpdate."""
+"""The largest size of a serialised ClientUpdate, in bytes."""
 
 MAX_SAMPLES: Final = 1_000_000_000
-"""The most examples that a client may claim to have trained on."""
+"""The largest number of examples that a client may claim to have trained on."""
 
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """A client update whose signature was checked.
-
-    `campaign_id`, `base` and `update` have 32 bytes, `address` 20; `envelope` is the message
-    as it travels and must not be changed.
-    """
+    """A client update whose signature was verified."""
 
     campaign_id: bytes
+    """32 bytes."""
     round: int
+    """From 1."""
     base: bytes
+    """Artifact id of the weights that the client started from, 32 bytes."""
     update: bytes
+    """Artifact id of the weights that it ended with, 32 bytes."""
     num_samples: int
+    """The number of examples that it trained on, from 1."""
     address: bytes
+    """The address that is paid, 20 bytes: that of `public_key`."""
     public_key: bytes
+    """The client's Ed25519 key, 32 bytes."""
     envelope: SignedUpdate = field(compare=False, repr=False)
+    """The message as it travels; must not be changed."""
 
 
 def sign_update(update: ClientUpdate, key: KeyPair, chain_id: str) -> SignedUpdate:
-    """Sign an update for a chain; its `address` is expected to be the key's."""
+    """Sign a client update.
+
+    Args:
+        update: What to sign; its `address` must be that of the key.
+        key: The client's key.
+        chain_id: The network that it is signed for.
+
+    Returns:
+        The message as it travels.
+    """
     body = canonical.encode(update)
     return SignedUpdate(
         body=body,
@@ -49,9 +62,18 @@ def sign_update(update: ClientUpdate, key: KeyPair, chain_id: str) -> SignedUpda
 
 
 def decode_update(envelope: SignedUpdate, chain_id: str) -> Update:
-    """Check a signed update: size, structure, ranges, signature.
+    """Decode a client update and verify its signature.
 
-    Raises `Refusal` (TOO_LARGE, MALFORMED, BAD_ADDRESS, BAD_SIGNATURE).
+    Args:
+        envelope: The message as it travelled.
+        chain_id: The network that it must be signed for.
+
+    Returns:
+        The update.
+
+    Raises:
+        RefusalError: TOO_LARGE; MALFORMED when it is not well-formed or a number is out of
+            range; BAD_ADDRESS when the address is not that of the key; BAD_SIGNATURE.
     """
     check_size(envelope.body, MAX_UPDATE_BYTES, "update.body")
     check_length(envelope.public_key, PUBLIC_KEY_BYTES, "update.public_key")
@@ -73,7 +95,7 @@ def decode_update(envelope: SignedUpdate, chain_id: str) -> Update:
     ):
         raise RefusalError(
             DataCode.BAD_SIGNATURE,
-            "update.signature is not the client's signature of this update on this chain",
+            "update.signature is not a signature of this update by update.public_key on this chain",
             field="update.signature",
         )
     return Update(

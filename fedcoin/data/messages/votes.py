@@ -15,51 +15,70 @@ from fedcoin.v1 import vote_pb2
 from fedcoin.v1.vote_pb2 import SignedProposal, SignedVote, VoteKind
 
 PREVOTE: Final[int] = vote_pb2.VOTE_KIND_PREVOTE
+"""The first vote of a Tendermint round."""
 PRECOMMIT: Final[int] = vote_pb2.VOTE_KIND_PRECOMMIT
+"""The second vote of a Tendermint round."""
 
 MAX_VOTE_BYTES: Final = 128
-"""The most bytes of a serialised Vote, or of a Proposal without its block."""
+"""The largest size of a serialised Vote, or of a Proposal without its block, in bytes."""
 
 _MAX_ROUND: Final = 2**32 - 2
 
 
 @dataclass(frozen=True, slots=True)
 class Vote:
-    """A vote whose signature was checked, or that was just signed.
-
-    `kind` is `PREVOTE` or `PRECOMMIT`; `block_hash` has 32 bytes, or none for nil.
-    `envelope` is the message as it travels and must not be changed.
-    """
+    """A vote whose signature was verified, or that was just signed."""
 
     kind: int
+    """`PREVOTE` or `PRECOMMIT`."""
     height: int
+    """From 1."""
     round: int
+    """From 0."""
     block_hash: bytes
+    """32 bytes; empty for nil."""
     public_key: bytes
+    """The validator's Ed25519 key, 32 bytes."""
     envelope: SignedVote = field(compare=False, repr=False)
+    """The message as it travels; must not be changed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """A proposal whose signature was checked, or that was just signed.
-
-    `valid_round` is the round in which the block had a polka, -1 for none; `block` is the
-    serialised Block. `envelope` is the message as it travels and must not be changed.
-    """
+    """A proposal whose signature was verified, or that was just signed."""
 
     height: int
+    """From 1."""
     round: int
+    """From 0."""
     valid_round: int
+    """The round in which the block had a polka; -1 for none."""
     block_hash: bytes
+    """32 bytes."""
     public_key: bytes
+    """The proposer's Ed25519 key, 32 bytes."""
     block: bytes = field(repr=False)
+    """The serialised Block."""
     envelope: SignedProposal = field(compare=False, repr=False)
+    """The message as it travels; must not be changed."""
 
 
 def sign_vote(
     kind: int, height: int, round: int, block_hash: bytes, key: KeyPair, chain_id: str
 ) -> Vote:
-    """Sign a vote. The caller makes sure that it contradicts none of the key's others."""
+    """Sign a vote. The caller makes sure that the key signed no conflicting one.
+
+    Args:
+        kind: `PREVOTE` or `PRECOMMIT`.
+        height: The height that is being decided, from 1.
+        round: The round within the height, from 0.
+        block_hash: The block's hash, 32 bytes; empty for nil.
+        key: The validator's key.
+        chain_id: The network that it is signed for.
+
+    Returns:
+        The vote.
+    """
     body = canonical.encode(
         vote_pb2.Vote(kind=_wire_kind(kind), height=height, round=round, block_hash=block_hash)
     )
@@ -72,18 +91,30 @@ def sign_vote(
 
 
 def decode_vote(envelope: SignedVote, chain_id: str) -> Vote:
-    """Check a vote's size, structure and signature.
+    """Decode a vote and verify its signature.
 
-    Raises `Refusal` (TOO_LARGE, MALFORMED, BAD_SIGNATURE). Whether the key is a validator's
-    is for the consensus to say.
+    Whether the key belongs to a validator is checked by the consensus layer.
+
+    Args:
+        envelope: The message as it travelled.
+        chain_id: The network that it must be signed for.
+
+    Returns:
+        The vote.
+
+    Raises:
+        RefusalError: TOO_LARGE, MALFORMED or BAD_SIGNATURE.
     """
     _check_envelope(envelope, "vote")
     body = canonical.decode(vote_pb2.Vote, envelope.body)
     if body.kind not in (PREVOTE, PRECOMMIT):
         raise RefusalError(
-            DataCode.MALFORMED, f"vote.kind is {body.kind}, not a known one", field="vote.kind"
+            DataCode.MALFORMED,
+            f"vote.kind is {body.kind}; it must be a prevote ({PREVOTE}) or a precommit "
+            f"({PRECOMMIT})",
+            field="vote.kind",
         )
-    _check_place(body, "vote")
+    _check_height_and_round(body, "vote")
     if body.block_hash:
         check_length(body.block_hash, HASH_BYTES, "vote.block_hash")
     _check_signature(envelope, SigningContext.VOTE, chain_id, "vote")
@@ -106,7 +137,20 @@ def sign_proposal(
     key: KeyPair,
     chain_id: str,
 ) -> Proposal:
-    """Sign a proposal of `block`, whose hash is `block_hash`; `valid_round` -1 means none."""
+    """Sign a proposal. The caller makes sure that the key signed no conflicting one.
+
+    Args:
+        height: The height that is being decided, from 1.
+        round: The round within the height, from 0.
+        valid_round: The round in which the block had a polka; -1 for none.
+        block_hash: The block's hash, 32 bytes.
+        block: The serialised Block.
+        key: The proposer's key.
+        chain_id: The network that it is signed for.
+
+    Returns:
+        The proposal.
+    """
     body = canonical.encode(
         vote_pb2.Proposal(
             height=height,
@@ -127,15 +171,26 @@ def sign_proposal(
 def decode_proposal(
     envelope: SignedProposal, chain_id: str, max_block_bytes: int = MAX_BLOCK_BYTES
 ) -> Proposal:
-    """Check a proposal's size, structure and signature, and that its block is the one named.
+    """Decode a proposal, verify its signature, and check that it is about its block.
 
-    Raises `Refusal` (TOO_LARGE, MALFORMED, BAD_SIGNATURE, and those of `decode_block`).
-    Whether the key is the proposer's is for the consensus to say.
+    Whether the key belongs to the proposer is checked by the consensus layer.
+
+    Args:
+        envelope: The message as it travelled.
+        chain_id: The network that it must be signed for.
+        max_block_bytes: The largest size of the block allowed, in bytes.
+
+    Returns:
+        The proposal.
+
+    Raises:
+        RefusalError: TOO_LARGE; MALFORMED, also when block_hash or height are not those of the
+            block; BAD_SIGNATURE; those of `decode_block`.
     """
     check_size(envelope.block, max_block_bytes, "proposal.block")
     _check_envelope(envelope, "proposal")
     body = canonical.decode(vote_pb2.Proposal, envelope.body)
-    _check_place(body, "proposal")
+    _check_height_and_round(body, "proposal")
     check_range(body.valid_round_plus_one, 0, body.round, "proposal.valid_round_plus_one")
     check_length(body.block_hash, HASH_BYTES, "proposal.block_hash")
     _check_signature(envelope, SigningContext.PROPOSAL, chain_id, "proposal")
@@ -143,7 +198,7 @@ def decode_proposal(
     if block.hash != body.block_hash or block.header.height != body.height:
         raise RefusalError(
             DataCode.MALFORMED,
-            "proposal.block_hash and height are not those of the block that came with it",
+            "proposal.block_hash and proposal.height are not those of proposal.block",
             field="proposal.block_hash",
         )
     return Proposal(
@@ -158,7 +213,7 @@ def decode_proposal(
 
 
 def _wire_kind(kind: int) -> VoteKind.ValueType:
-    # The generated type exists for the type checker alone.
+    # The generated enum type exists for type checkers alone.
     return cast("VoteKind.ValueType", kind)
 
 
@@ -168,7 +223,7 @@ def _check_envelope(envelope: SignedVote | SignedProposal, name: str) -> None:
     check_length(envelope.signature, SIGNATURE_BYTES, f"{name}.signature")
 
 
-def _check_place(body: vote_pb2.Vote | vote_pb2.Proposal, name: str) -> None:
+def _check_height_and_round(body: vote_pb2.Vote | vote_pb2.Proposal, name: str) -> None:
     check_range(body.height, 1, 2**63 - 1, f"{name}.height")
     check_range(body.round, 0, _MAX_ROUND, f"{name}.round")
 
@@ -181,6 +236,7 @@ def _check_signature(
     ):
         raise RefusalError(
             DataCode.BAD_SIGNATURE,
-            f"{name}.signature is not the key's signature of this {name} on this chain",
+            f"{name}.signature is not a signature of this {name} by {name}.public_key on this "
+            "chain",
             field=f"{name}.signature",
         )

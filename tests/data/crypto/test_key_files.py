@@ -61,7 +61,7 @@ def test_who_it_is_without_the_passphrase(tmp_path: Path, key: KeyPair) -> None:
     plain, sealed = inspect_key(tmp_path / "plain"), inspect_key(tmp_path / "sealed")
     assert plain.address == sealed.address == key.address
     assert plain.public_key == sealed.public_key == key.public_key
-    assert (plain.sealed, sealed.sealed) == (False, True)
+    assert (plain.is_encrypted, sealed.is_encrypted) == (False, True)
 
 
 def test_a_key_is_never_overwritten(tmp_path: Path, key: KeyPair) -> None:

@@ -5,7 +5,7 @@ from dataclasses import asdict
 import pytest
 
 from fedcoin.data.errors import DataCode, RefusalError
-from fedcoin.data.messages.parameters import RANGES, Parameters, parse_parameters
+from fedcoin.data.messages.parameters import PARAMETER_RANGES, Parameters, parse_parameters
 from fedcoin.v1 import genesis_pb2
 
 
@@ -23,18 +23,18 @@ def test_zero_means_the_default() -> None:
 
 def test_names_are_those_of_the_wire() -> None:
     names = {field.name for field in genesis_pb2.Parameters.DESCRIPTOR.fields}
-    assert set(asdict(Parameters())) == names == set(RANGES)
+    assert set(asdict(Parameters())) == names == set(PARAMETER_RANGES)
 
 
 def test_the_defaults_are_in_their_ranges() -> None:
     for name, value in asdict(Parameters()).items():
-        least, most = RANGES[name]
+        least, most = PARAMETER_RANGES[name]
         assert least <= value <= most, name
 
 
-@pytest.mark.parametrize("name", sorted(RANGES))
+@pytest.mark.parametrize("name", sorted(PARAMETER_RANGES))
 def test_each_range_is_checked(name: str) -> None:
-    refusal = refused(**{name: RANGES[name][1] + 1})
+    refusal = refused(**{name: PARAMETER_RANGES[name][1] + 1})
     assert refusal.field == f"parameters.{name}"
     assert refusal.limit
 

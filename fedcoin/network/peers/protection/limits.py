@@ -15,7 +15,7 @@ from types import MappingProxyType
 
 from fedcoin.data.artifacts.manifest import CHUNK_BYTES
 from fedcoin.data.errors import RefusalError
-from fedcoin.data.messages.parameters import RANGES
+from fedcoin.data.messages.parameters import PARAMETER_RANGES
 from fedcoin.network.errors import NetworkCode
 from fedcoin.network.options import PEER_MESSAGE_BYTES
 
@@ -28,7 +28,7 @@ MAX_RELAYED_BYTES = 1024 * KIB
 """The most bytes of transactions in one RelayTransactions, but for a single large one."""
 
 
-LARGEST = RANGES["max_transaction_bytes"][1] + 4 * KIB
+LARGEST = PARAMETER_RANGES["max_transaction_bytes"][1] + 4 * KIB
 """A message around one transaction."""
 
 
