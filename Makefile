@@ -26,7 +26,7 @@ INSTALL_PACKAGE := PIP_CONSTRAINT=requirements-build.lock PIP_BUILD_CONSTRAINT=r
 # The container engines that `make docker` tries, in this order.
 ENGINES := docker podman buildah
 
-.PHONY: help demo test test-slow test-oldest lint format docs proto lock bench bench-estimators security-study docker clean
+.PHONY: help demo test test-slow test-oldest lint format error-codes docs proto lock bench bench-estimators security-study docker clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -69,6 +69,9 @@ format: $(DEVELOPMENT) ## Put the code into its one format
 
 docs: $(DEVELOPMENT) ## Build the documentation site in build/site; a broken link fails
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
+error-codes: $(DEVELOPMENT) ## Write the list of error codes in docs/API.md
+	PYTHONPATH=. $(BIN)/python scripts/tools/write_error_codes.py
 
 proto: $(DEVELOPMENT) ## Generate the gRPC stubs afresh
 	rm -rf fedcoin/v1

@@ -28,8 +28,8 @@ from fedcoin.application.configuration import config
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.data.messages.parameters import PARAMETER_RANGES, Parameters
 from fedcoin.network.api import node_service, task_service, transaction_service
+from fedcoin.network.error_statuses import STATUS_OF
 from fedcoin.network.peers.protection.limits import LIMITS
-from fedcoin.network.status import STATUS_OF
 from tests.support.paths import ROOT
 
 PAGES = sorted(
@@ -262,15 +262,6 @@ def test_readme_calls_grpcurl() -> None:
     assert len(re.findall(r"^grpcurl .*fedcoin\.v1\.\w+/\w+$", read("README.md"), re.M)) >= 3
 
 
-def test_error_table_is_the_programs() -> None:
-    found = {
-        (layer, name): status.strip("`")
-        for layer, status, codes in rows(read("docs/API.md"), "layer")
-        for name in CODE.findall(codes)
-    }
-    assert found == {key: status.name for key, status in STATUS_OF.items()}
-
-
 def test_page_sizes_are_the_programs() -> None:
     usual = {name: (int(least), int(most)) for name, least, most in pages_of_lists()}
     assert usual["ListBlocks"] == (node_service.BLOCKS_PAGE, node_service.MAX_BLOCKS_PAGE)
@@ -361,7 +352,7 @@ def test_codes_and_choices_exist(page: Path) -> None:
     for file in descriptors():
         known |= set(enum_values(file.enum_types_by_name))
     known |= {code.value for code in ApplicationCode}
-    known |= {"INTERNAL", "UNIMPLEMENTED", "SERVING", "NOT_SERVING", "FINAL", "BASE"}
+    known |= {"UNIMPLEMENTED", "SERVING", "FINAL", "BASE"}
     known |= {"METHODS", "RULES"}  # tables in the code
     for code in CODE.findall(prose(page.read_text(encoding="utf-8"))):
         if re.fullmatch(r"(?!FEDCOIN_)[A-Z][A-Z0-9]+(_[A-Z0-9]+)*", code) and len(code) > 2:

@@ -1,4 +1,9 @@
-"""What this layer refuses, by code."""
+"""Codes of the refusals of the application layer.
+
+A code's value is its name. Its text says what happened and, after a blank line, what to do.
+`scripts/tools/write_error_codes.py` copies both into docs/API.md, with the code's gRPC status from
+`network/error_statuses.py`.
+"""
 
 from __future__ import annotations
 
@@ -6,73 +11,168 @@ from enum import Enum
 
 
 class ApplicationCode(str, Enum):
-    """Why a command or a setting was refused; each value is its own name."""
+    """Why a command, a setting, a home or a client of a campaign was refused."""
 
+    # Commands and settings.
     BAD_ARGUMENT = "BAD_ARGUMENT"
-    """An option's value makes no sense together with the rest."""
+    """The value of an option is not allowed, or does not fit the others.
+
+    Correct the option that the error names."""
     NO_FILE = "NO_FILE"
-    """A file that was named is not there."""
+    """There is no such file.
+
+    Check the path."""
     UNREADABLE_FILE = "UNREADABLE_FILE"
-    """A file is not of the kind that it should be."""
+    """A file is not of the kind that was expected.
+
+    Give an `.npz` file without pickled objects."""
     NO_UPDATES = "NO_UPDATES"
-    """There is no folder of clients' weights, or nothing in it."""
+    """The folder of the clients' weights is missing or has none.
+
+    Put one `.npz` file for each client there."""
     DUPLICATE_CLIENT = "DUPLICATE_CLIENT"
-    """Two files claim to be of the same client."""
+    """Two files hold the weights of the same client.
+
+    Keep one of them."""
     BAD_CONFIG = "BAD_CONFIG"
-    """config.toml, a FEDCOIN_* variable or a flag holds a value that cannot be used."""
+    """A setting holds a value that is not allowed, or the configuration file is not valid
+    TOML.
+
+    Correct the setting or the line that the error names."""
     UNKNOWN_SETTING = "UNKNOWN_SETTING"
-    """A setting that does not exist."""
+    """There is no such setting.
+
+    Check its spelling against docs/OPERATIONS.md."""
     EXPOSED = "EXPOSED"
-    """A listener without TLS on an address that others can reach."""
+    """A listener without TLS is on an address that other machines reach.
+
+    Set the files of `[tls]`, listen on loopback, or allow plaintext with `--insecure`."""
+
+    OS_ERROR = "OS_ERROR"
+    """The operating system refused something, such as reading a file.
+
+    Correct what the error names."""
+    INTERNAL = "INTERNAL"
+    """The program has a bug.
+
+    Report it, with the traceback."""
+
+    # Homes.
     NO_HOME = "NO_HOME"
-    """The folder is not a home."""
+    """The folder is not a home.
+
+    Make one with `fedcoin-node init`."""
     NO_CHAIN = "NO_CHAIN"
-    """No node ever ran in this home."""
+    """The home holds no chain yet.
+
+    Run `fedcoin-node start` once."""
     CHAIN_EXISTS = "CHAIN_EXISTS"
-    """The home has a chain already."""
+    """The home has a chain already.
+
+    Use another home, or move its database away."""
     NO_SNAPSHOT = "NO_SNAPSHOT"
-    """The snapshot that the home's chain began from is gone."""
+    """The snapshot that the chain started from is missing.
+
+    Copy the file from a node that has it."""
     HOME_EXISTS = "HOME_EXISTS"
-    """The folder is a home already."""
+    """The folder is a home already, or is not empty.
+
+    Choose another folder."""
     HOME_IN_USE = "HOME_IN_USE"
-    """Another process works on this home."""
+    """Another process uses this home.
+
+    Stop it, or choose another home."""
     PORT_IN_USE = "PORT_IN_USE"
-    """Another process listens there."""
+    """There are not enough free ports for a devnet.
+
+    Stop other programs, or use fewer miners."""
     NO_KEY = "NO_KEY"
-    """The home has no key of that name."""
+    """The home has no key of this name.
+
+    Make it with `fedcoin-node keys new`, or use one that the error lists."""
     KEY_EXISTS = "KEY_EXISTS"
-    """The home has a key of that name already."""
+    """The home has a key of this name already.
+
+    Choose another name."""
     NO_PASSPHRASE = "NO_PASSPHRASE"  # noqa: S105 - a code, not a secret
-    """The key is encrypted and no passphrase was given."""
+    """The key is encrypted, and no passphrase was given.
+
+    Set FEDCOIN_PASSPHRASE, or give `--passphrase-file`."""
+
+    # Nodes and wallets.
     NOT_REPLACEABLE = "NOT_REPLACEABLE"
-    """The transaction to be replaced does not wait, or is somebody else's."""
+    """The transaction that is to be replaced no longer waits, or has another sender.
+
+    Send a new one without `--replace`."""
     WRONG_NETWORK = "WRONG_NETWORK"
-    """The node belongs to another network than the home."""
+    """The node belongs to another network than the home.
+
+    Use a node of the home's network, or the home of the node's network."""
     BAD_CHAIN = "BAD_CHAIN"
-    """The stored chain breaks its own rules."""
+    """The stored chain breaks its own rules.
+
+    Move the database away and let the node fetch the chain again."""
+    STORE_FAILED = "STORE_FAILED"
+    """The database could not be read or written: a full disk, or a file that changed meanwhile.
+
+    Correct what the error names, and start again."""
+    WORKER_FAILED = "WORKER_FAILED"
+    """A worker process died, could not start, or has a bug.
+
+    Read the end of its output, which the error shows."""
     PROCESS_FAILED = "PROCESS_FAILED"
-    """A process of the devnet ended or never got ready."""
+    """A process ended or failed: a worker of this node, or a part of a devnet.
+
+    Read the end of its log, which the error shows."""
     DISAGREEMENT = "DISAGREEMENT"
-    """Nodes that should hold the same state do not."""
+    """The devnet's nodes ended in different states, or coins were made or lost.
+
+    Report it as a bug, with the folder of `--keep`."""
+
+    # Campaigns.
     CAMPAIGN_FINISHED = "CAMPAIGN_FINISHED"
-    """The campaign is over; its coordinator registers no more clients."""
+    """The campaign is over.
+
+    Join another one."""
     CAMPAIGN_FULL = "CAMPAIGN_FULL"
-    """The campaign has as many clients as its settings allow."""
+    """The campaign has as many clients as its settings allow.
+
+    Join another one, or raise `coordinator.max_clients`."""
     NOT_REGISTERED = "NOT_REGISTERED"
-    """The client has not registered for the campaign."""
+    """The client has not registered for the campaign.
+
+    Register first."""
     ROUND_NOT_OPEN = "ROUND_NOT_OPEN"
-    """The round does not accept updates at this time."""
+    """The round does not accept updates at this time.
+
+    Wait for the next round."""
     WRONG_CAMPAIGN = "WRONG_CAMPAIGN"
-    """The update was signed for another campaign."""
+    """The update was signed for another campaign.
+
+    Register again, and train for the present campaign."""
     WRONG_ROUND = "WRONG_ROUND"
-    """The update was signed for another round."""
+    """The update was signed for another round.
+
+    Train for the present round."""
     WRONG_BASE = "WRONG_BASE"
-    """The update was trained from other weights than the round's base."""
+    """The update was trained from other weights than the round's base.
+
+    Train from the base that `WatchRounds` names."""
     WEIGHTS_MISSING = "WEIGHTS_MISSING"
-    """The update's weights have not been uploaded to the coordinator."""
+    """The update's weights have not been uploaded to the coordinator.
+
+    Upload them, then hand in the update again."""
     ALREADY_SUBMITTED = "ALREADY_SUBMITTED"
-    """The client has submitted another update for the same round."""
+    """The client has handed in another update for the same round.
+
+    Nothing: the first one counts."""
     BAD_STATE = "BAD_STATE"
-    """The saved state of a campaign or a simulation is damaged or incomplete."""
+    """The saved state of a campaign or a simulation is damaged or incomplete, or the folder
+    for a new simulation is not empty.
+
+    Restore it, or move it away to begin again."""
     GAVE_UP = "GAVE_UP"
-    """The coordinator closed the campaign because no client came in time."""
+    """The coordinator closed the campaign because no client came in time.
+
+    Start it again when the clients are there; `coordinator.join_seconds` is how long it
+    waits."""

@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 
 from fedcoin.contract.admission import least_fee, replacing_fee
 from fedcoin.contract.blocks.ledger import Ledger
-from fedcoin.contract.errors import EARLY, LedgerCode
+from fedcoin.contract.errors import PREMATURE_CODES, LedgerCode
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.lru import LruDict
 from fedcoin.data.messages.transactions import Transaction, action_name
@@ -94,7 +94,7 @@ class Mempool:
         refusal = ledger.check_all([*before, transaction], height, time_ms)[-1]
         if refusal is not None:
             # Else whoever has no coins could have any number of these relayed, one for another.
-            if not hold or replaced is not None or refusal.code not in EARLY:
+            if not hold or replaced is not None or refusal.code not in PREMATURE_CODES:
                 raise refusal
             if sum(entry.early is not None for entry in self._entries.values()) >= self.limits.held:
                 raise _full(f"{self.limits.held} transactions are held as too early", refusal)
@@ -187,7 +187,7 @@ class Mempool:
     def _reason_to_drop(
         self, entry: _Entry, refusal: RefusalError | None, height: int
     ) -> RefusalError | None:
-        if refusal is None or refusal.code not in EARLY:
+        if refusal is None or refusal.code not in PREMATURE_CODES:
             return refusal
         if entry.early is not None and height - entry.held_since >= self.limits.held_blocks:
             return RefusalError(

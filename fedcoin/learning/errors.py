@@ -1,4 +1,9 @@
-"""Why the learning layer refuses something, and how its workers fail."""
+"""Codes of the refusals of the learning layer, and how its workers fail.
+
+A code's value is its name. Its text says what happened and, after a blank line, what to do.
+`scripts/tools/write_error_codes.py` copies both into docs/API.md, with the code's gRPC status from
+`network/error_statuses.py`.
+"""
 
 from __future__ import annotations
 
@@ -6,52 +11,96 @@ from enum import Enum
 
 
 class LearningCode(str, Enum):
-    """Codes of this layer's refusals; each value is its own name."""
+    """Why a model, weights, a data set or a training plan was refused."""
 
     # Architectures.
     BAD_MODEL = "BAD_MODEL"
-    """A ModelSpec or an architecture is malformed, or Keras cannot build it."""
+    """A ModelSpec or an architecture is malformed, or Keras cannot build it.
+
+    Correct the field that the error names."""
     MODEL_TOO_LARGE = "MODEL_TOO_LARGE"
-    """A model exceeds a limit on bytes, parameters or sizes."""
+    """A model exceeds a limit on bytes, parameters or sizes.
+
+    Use a smaller model."""
     FORBIDDEN_LAYER = "FORBIDDEN_LAYER"
-    """An architecture names a class that is not on the list of allowed ones."""
+    """An architecture uses a class that is not one of the allowed Keras layers.
+
+    Build the model from plain Keras layers, without custom classes."""
     UNKNOWN_MODEL = "UNKNOWN_MODEL"
-    """There is no model of that name, or its file cannot be read."""
+    """No built-in architecture has that name, or its JSON file cannot be read.
+
+    Use `mlp`, `cnn`, or the path of a Keras JSON file."""
+
     # Weights and evaluation sets.
     WRONG_NAMES = "WRONG_NAMES"
-    """Tensors are missing, superfluous or in another order than the model's."""
+    """Tensors are missing, superfluous or in another order than the model's.
+
+    Use the names and the order of the model's weights; an evaluation set holds `x` and `y`."""
     WRONG_SHAPE = "WRONG_SHAPE"
-    """A tensor has another shape than the model needs."""
+    """An array has another shape than the model expects.
+
+    Use the shape that the error names."""
     WRONG_DTYPE = "WRONG_DTYPE"
-    """A tensor, or a model's computation, has a dtype that is not allowed."""
+    """A tensor, or a model's computation, has a dtype that is not allowed.
+
+    Use float32 for weights; the error names the types for examples and labels."""
     NOT_FINITE = "NOT_FINITE"
-    """Numbers include NaN or infinity."""
+    """An array holds NaN or infinity, or the training diverged.
+
+    Lower the learning rate, or clean the data."""
     OUT_OF_RANGE = "OUT_OF_RANGE"
-    """A number's absolute value is too large."""
+    """A weight or an example is larger than allowed in absolute value.
+
+    Scale the data, or lower the learning rate."""
     LABEL_OUT_OF_RANGE = "LABEL_OUT_OF_RANGE"
-    """A label is not one of the model's classes."""
+    """A label is negative or not below the model's number of classes.
+
+    Number the classes from 0, and set the model's number of classes accordingly."""
     WRONG_SIZE = "WRONG_SIZE"
-    """An evaluation set has another number of examples than declared."""
+    """An evaluation set has another number of examples than the task says.
+
+    Publish the evaluation set with the size that the task names."""
     WRONG_AGGREGATE = "WRONG_AGGREGATE"
-    """An aggregate is not the federated average of the updates."""
+    """The aggregate is not the average of the task's updates, weighted by their numbers of
+    examples.
+
+    Aggregate exactly the updates that the task lists."""
     NO_CLIENTS = "NO_CLIENTS"
-    """There are no updates to average or to evaluate."""
+    """There are no updates to average.
+
+    Give the weights of at least one client."""
     BAD_SAMPLES = "BAD_SAMPLES"
-    """A client's number of training examples is missing or out of range."""
-    # Requests to a worker.
+    """A client's number of examples is missing or out of range.
+
+    Give each client a whole number of examples within the limit."""
+
+    # Jobs of a worker.
     BAD_COALITIONS = "BAD_COALITIONS"
-    """Coalitions are not a bool array with one column for each client."""
+    """Coalitions are not a bool array with one column for each client.
+
+    Give an array of shape (number of coalitions, number of clients)."""
     UNKNOWN_JOB = "UNKNOWN_JOB"
-    """The job is not open."""
+    """A worker was asked for utilities of a job that it does not hold.
+
+    Open the job first."""
+
     # Data sets and training.
     UNKNOWN_DATASET = "UNKNOWN_DATASET"
-    """There is no data set of that name, or no such file."""
+    """There is no such data set, or no file at this path.
+
+    Use `digits`, `mnist` with FEDCOIN_MNIST set, or the path of an `.npz` file."""
     BAD_DATASET = "BAD_DATASET"
-    """A data set's file cannot be used."""
+    """A data set's file is damaged or lacks arrays.
+
+    Give an `.npz` file with the arrays `x_train`, `y_train`, `x_test` and `y_test`."""
     BAD_SHARE = "BAD_SHARE"
-    """A data set cannot be divided as asked."""
+    """A data set cannot be divided as asked.
+
+    Use fewer clients or shards, or a smaller evaluation set."""
     BAD_PLAN = "BAD_PLAN"
-    """A number in a training plan is out of range."""
+    """A number of the training plan is out of range.
+
+    Use a value within the range that the error names."""
 
 
 class WorkerError(Exception):

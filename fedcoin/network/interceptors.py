@@ -54,9 +54,9 @@ import grpc
 
 from fedcoin.data.errors import RefusalError
 from fedcoin.network.bounds import Bounds, Limiter
+from fedcoin.network.error_details import encode_refusal
 from fedcoin.network.errors import NetworkCode
 from fedcoin.network.interruption import Interruption, within
-from fedcoin.network.status import rich_status
 
 if TYPE_CHECKING:
     Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
@@ -231,7 +231,7 @@ async def _answered(call: Call, context: Context) -> AsyncIterator[None]:
     except grpc.aio.AbortError:
         raise
     except RefusalError as refusal:
-        await _abort(context, rich_status(refusal))
+        await _abort(context, encode_refusal(refusal))
     except Exception as error:
         if isinstance(error, NotImplementedError) and _is_unimplemented(context):
             # What a generated servicer does for a method that nobody wrote.

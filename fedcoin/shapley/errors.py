@@ -1,4 +1,9 @@
-"""Codes of the refusals of the Shapley library."""
+"""Codes of the refusals of the Shapley library.
+
+A code's value is its name. Its text says what happened and, after a blank line, what to do.
+`scripts/tools/write_error_codes.py` copies both into docs/API.md, with the code's gRPC status from
+`network/error_statuses.py`.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +11,18 @@ from enum import Enum
 
 
 class ShapleyCode(str, Enum):
-    """Why a call of the library was refused; value and name are the same."""
+    """Why a call of the library was refused."""
 
     BAD_GAME = "BAD_GAME"
-    """No player, too many players for the method, or a utility whose answers are not numbers."""
+    """There is no player, there are too many for the method, or the utility function does not
+    return one finite number for each coalition.
+
+    Check `n` and the utility function; use the method `auto` for many players."""
     BAD_METHOD = "BAD_METHOD"
-    """No estimator has that name."""
+    """No estimator has that name.
+
+    Use one of `fedcoin.shapley.METHODS`, or `auto`."""
     BAD_BUDGET = "BAD_BUDGET"
-    """Fewer evaluations than the method needs."""
+    """The budget has fewer evaluations than the method needs.
+
+    Give at least as many as the error names."""

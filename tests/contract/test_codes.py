@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from fedcoin.contract.actions import RULES
-from fedcoin.contract.errors import EARLY, LedgerCode
+from fedcoin.contract.errors import PREMATURE_CODES, LedgerCode
 from fedcoin.v1.transaction_pb2 import TransactionBody
 from tests.support.paths import PACKAGE, TESTS
 
@@ -25,7 +25,7 @@ def test_every_code_is_used_and_tested() -> None:
     assert named(source) == everything
     assert named(tests) == everything
     assert all(code.value == code.name for code in LedgerCode)
-    assert set(LedgerCode) > EARLY
+    assert set(LedgerCode) > PREMATURE_CODES
 
 
 def test_every_action_has_a_rule() -> None:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedcoin.contract.admission import least_fee, replacing_fee
-from fedcoin.contract.errors import EARLY, LedgerCode
+from fedcoin.contract.errors import PREMATURE_CODES, LedgerCode
 from fedcoin.contract.mempool import Mempool, MempoolLimits
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import RefusalError
@@ -250,8 +250,8 @@ def test_review_finds_what_a_block_could_not_take(waiting: Waiting) -> None:
 
 
 def test_only_what_a_later_block_may_lift_is_early() -> None:
-    assert LedgerCode.NONCE_TOO_LOW not in EARLY
-    assert LedgerCode.TOO_LATE not in EARLY
+    assert LedgerCode.NONCE_TOO_LOW not in PREMATURE_CODES
+    assert LedgerCode.TOO_LATE not in PREMATURE_CODES
 
 
 def dearer(waiting: Waiting, replaced: Transaction, more: int = 0, **options: Any) -> Transaction:

@@ -14,7 +14,7 @@ def test_codes_are_their_names() -> None:
 def test_a_refusal_says_its_sentence() -> None:
     refusal = RefusalError(DataCode.TOO_LARGE, "too much", field="body", limit="3")
     assert str(refusal) == "too much"
-    assert repr(refusal) == "Refusal(TOO_LARGE, 'too much')"
+    assert repr(refusal) == "RefusalError(TOO_LARGE, 'too much')"
 
 
 def test_a_refusal_crosses_processes() -> None:

@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.network.bounds import Bounds
 from fedcoin.network.client.rpc_error import rpc_error_of
+from fedcoin.network.error_details import DETAILS_KEY
 from fedcoin.network.errors import NetworkCode
 from fedcoin.network.interceptors import Call
-from fedcoin.network.status import DETAILS_KEY
 from fedcoin.v1 import artifact_service_pb2 as pb
 from fedcoin.v1 import artifact_service_pb2_grpc as rpc
 from tests.support.probe_service import SERVICE, Probe, no_errors_in, probing

@@ -45,14 +45,15 @@ def explain(error: BaseException) -> Failure:
         failure: Any = error
         return Failure(f"{failure.target}: {failure.message}", failure.code)
     if isinstance(error, _loaded("fedcoin.learning.errors", "WorkerError")):
-        return Failure(str(error), "WORKER_FAILED")
+        return Failure(str(error), ApplicationCode.WORKER_FAILED.value)
     if isinstance(error, _loaded("sqlite3", "Error")):
-        return Failure(f"the database failed: {error}", "STORE_FAILED")
+        return Failure(f"the database failed: {error}", ApplicationCode.STORE_FAILED.value)
     if isinstance(error, OSError):
         reason = error.strerror or str(error)
         where = f"{error.filename}: " if error.filename else ""
-        return Failure(f"{where}{reason}", "OS_ERROR")
-    return Failure(f"{type(error).__name__}: {error}", "INTERNAL", unexpected=True)
+        return Failure(f"{where}{reason}", ApplicationCode.OS_ERROR.value)
+    sentence = f"{type(error).__name__}: {error}"
+    return Failure(sentence, ApplicationCode.INTERNAL.value, unexpected=True)
 
 
 # A module that was not imported cannot have raised anything, and need not be imported here.

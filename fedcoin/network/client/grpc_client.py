@@ -30,6 +30,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from fedcoin.network.client.backoff import Backoff
 from fedcoin.network.client.rpc_error import RpcError, rpc_error_of
+from fedcoin.network.errors import NetworkCode
 from fedcoin.network.tasks import within
 
 C = TypeVar("C", bound="GrpcClient")
@@ -143,7 +144,10 @@ class GrpcClient:
         deadline = time.monotonic() + timeout
         check = health_pb2_grpc.HealthStub(self.channel).Check
         last = RpcError(
-            StatusCode.UNAVAILABLE, "NOT_SERVING", "is not serving yet", target=self.target
+            StatusCode.UNAVAILABLE,
+            NetworkCode.NOT_SERVING.name,
+            "is not serving yet",
+            target=self.target,
         )
         while (left := deadline - time.monotonic()) > 0:
             try:

@@ -8,8 +8,8 @@ from grpc import StatusCode
 from grpc.aio import AioRpcError
 
 from fedcoin.contract.errors import LedgerCode
+from fedcoin.network.error_details import read_error_details
 from fedcoin.network.errors import NetworkCode
-from fedcoin.network.status import details_of
 
 _MAX_MESSAGE_CHARACTERS: Final = 600
 
@@ -100,7 +100,7 @@ def rpc_error_of(error: AioRpcError, target: str) -> RpcError:
         characters.
     """
     status = error.code()
-    details = details_of(error)
+    details = read_error_details(error)
     message = " ".join((error.details() or "").split())[:_MAX_MESSAGE_CHARACTERS]
     message = message or status.name.lower().replace("_", " ")
     if not details.reason and status in _EXPLANATIONS:

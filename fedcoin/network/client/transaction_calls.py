@@ -16,6 +16,7 @@ from fedcoin.network.client.grpc_client import (
     resume_stream,
 )
 from fedcoin.network.client.rpc_error import RpcError
+from fedcoin.network.errors import NetworkCode
 from fedcoin.network.tasks import within
 from fedcoin.v1 import transaction_service_pb2 as pb
 from fedcoin.v1.transaction_service_pb2_grpc import TransactionServiceStub
@@ -134,11 +135,19 @@ class TransactionCalls(GrpcClient):
         except asyncio.TimeoutError:
             message = f"transaction {hash_text(hash)} is not final after {timeout:g} s"
             raise RpcError(
-                StatusCode.DEADLINE_EXCEEDED, "TIMED_OUT", message, target=self.target
+                StatusCode.DEADLINE_EXCEEDED,
+                NetworkCode.TIMED_OUT.name,
+                message,
+                target=self.target,
             ) from None
         if last.status != TRANSACTION_STATUS_FINAL:
             message = f"transaction {last.hash} was dropped: {last.reason}"
-            raise RpcError(StatusCode.FAILED_PRECONDITION, "DROPPED", message, target=self.target)
+            raise RpcError(
+                StatusCode.FAILED_PRECONDITION,
+                NetworkCode.DROPPED.name,
+                message,
+                target=self.target,
+            )
         return last
 
     async def _last_view(self, hash: Hash, patience: float) -> TransactionView:

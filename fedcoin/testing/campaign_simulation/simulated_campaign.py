@@ -15,7 +15,7 @@ from fedcoin.consensus.effects import Equivocation
 from fedcoin.consensus.validators import ValidatorSet
 from fedcoin.contract.admission import least_fee
 from fedcoin.contract.blocks.ledger import Execution
-from fedcoin.contract.errors import EARLY
+from fedcoin.contract.errors import PREMATURE_CODES
 from fedcoin.contract.state import records
 from fedcoin.contract.state.overlay import MemoryState
 from fedcoin.data.crypto.keys import KeyPair
@@ -237,7 +237,7 @@ class CampaignSimulation:
             pending = self._pending(node, sender)
             found = node.ledger.check_all(pending, node.height(), node.time_ms() + 1)
             for transaction, refusal in zip(pending, found, strict=True):
-                if refusal is not None and refusal.code not in EARLY:
+                if refusal is not None and refusal.code not in PREMATURE_CODES:
                     self.drop([(transaction, refusal)])
 
     def _verdict(self, transaction: Transaction, state: MemoryState) -> RefusalError | None:

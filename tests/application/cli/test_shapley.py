@@ -8,6 +8,7 @@ import pytest
 
 from fedcoin import shapley
 from fedcoin.application.cli import valuation_progress
+from fedcoin.application.errors import ApplicationCode
 from fedcoin.application.offline import valuation
 from fedcoin.application.offline.valuation import StandardErrorTracker, ValuationProgress
 from tests.support.mining_job import CLASSES, EXAMPLES, PIXELS, linear_spec
@@ -109,7 +110,7 @@ X, Y = np.zeros((4, PIXELS), np.float32), np.array([0, 1, 2, 0])
         ("UNREADABLE_FILE", "data.npz", b""),
         ("BAD_MODEL", "model.spec", b"nonsense"),
         ("BAD_MODEL", "model.spec", b"{nonsense"),
-        ("DUPLICATE_CLIENT", "updates/client-3.NPZ", weights()),
+        (ApplicationCode.DUPLICATE_CLIENT.name, "updates/client-3.NPZ", weights()),
         ("LABEL_OUT_OF_RANGE", "data.npz", {"x": X, "y": np.array([0, 1, 2, CLASSES])}),
         ("LABEL_OUT_OF_RANGE", "data.npz", {"x": X, "y": np.array([0, 1, 2, -1])}),
         ("NOT_FINITE", "data.npz", {"x": np.full_like(X, np.inf), "y": Y}),

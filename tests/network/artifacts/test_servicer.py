@@ -13,7 +13,7 @@ import pytest
 from fedcoin.data.artifacts.manifest import CHUNK_BYTES, build_manifest
 from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.network.artifacts.servicer import ArtifactServicer
-from fedcoin.network.status import details_of
+from fedcoin.network.error_details import read_error_details
 from fedcoin.v1 import artifact_service_pb2 as pb
 from fedcoin.v1.artifact_service_pb2_grpc import ArtifactServiceStub
 from tests.support.artifact_listener import data, open_servicer, serving
@@ -37,7 +37,7 @@ async def stub(store: ArtifactStore) -> AsyncIterator[Any]:
 async def refused(call: Any, status: grpc.StatusCode, reason: str) -> grpc.aio.AioRpcError:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call
-    assert (caught.value.code(), details_of(caught.value).reason) == (status, reason)
+    assert (caught.value.code(), read_error_details(caught.value).reason) == (status, reason)
     return caught.value
 
 
@@ -79,7 +79,7 @@ async def test_an_upload_that_broke_off_goes_on(stub: Any, store: ArtifactStore)
     error = await refused(
         stub.Upload(iter(parts(WHOLE[:2]))), grpc.StatusCode.INVALID_ARGUMENT, "CHUNK_OUT_OF_ORDER"
     )
-    assert details_of(error).limit == "2"
+    assert read_error_details(error).limit == "2"
     status = await stub.GetUploadStatus(pb.GetUploadStatusRequest(id=MANIFEST.id))
     assert (status.next_chunk, status.complete) == (2, False)
     await stub.Upload(iter(parts(WHOLE[2:])))
@@ -176,7 +176,7 @@ async def test_a_download_begins_within_the_artifact(stub: Any, store: ArtifactS
     store.put(CONTENT)
     call = stub.Download(pb.DownloadRequest(id=MANIFEST.id, first_chunk=4))
     error = await refused(call.read(), grpc.StatusCode.OUT_OF_RANGE, "OUT_OF_RANGE")
-    assert details_of(error).limit == "3"
+    assert read_error_details(error).limit == "3"
 
 
 async def test_between_peers_nothing_is_uploaded(store: ArtifactStore) -> None:

@@ -8,8 +8,8 @@ from grpc.aio import AioRpcError, Metadata
 from fedcoin.contract.errors import LedgerCode
 from fedcoin.data.errors import RefusalError
 from fedcoin.network.client.rpc_error import RpcError, rpc_error_of
+from fedcoin.network.error_details import encode_refusal
 from fedcoin.network.errors import NetworkCode
-from fedcoin.network.status import rich_status
 
 
 def raised(status: StatusCode, message: str | None, *trailers: tuple[str, bytes]) -> AioRpcError:
@@ -17,7 +17,7 @@ def raised(status: StatusCode, message: str | None, *trailers: tuple[str, bytes]
 
 
 def refused(refusal: RefusalError) -> RpcError:
-    status = rich_status(refusal)
+    status = encode_refusal(refusal)
     return rpc_error_of(raised(status.code, status.details, *status.trailing_metadata), "a:1")
 
 

@@ -13,6 +13,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import RefusalError
+from fedcoin.network.error_details import read_error_details
 from fedcoin.network.errors import NetworkCode
 from fedcoin.network.options import SESSION_METADATA
 from fedcoin.network.peers.connections import handshake
@@ -22,7 +23,6 @@ from fedcoin.network.peers.connections.link import open_link
 from fedcoin.network.peers.connections.peer_guard import WITHOUT_SESSION
 from fedcoin.network.peers.connections.security import Security
 from fedcoin.network.peers.protection.limits import LIMITS
-from fedcoin.network.status import details_of
 from fedcoin.v1 import peer_service_pb2 as pb
 from fedcoin.v1.peer_service_pb2_grpc import PeerServiceStub
 from tests.support.peer_nodes import (
@@ -53,7 +53,7 @@ async def node(tmp_path: Path) -> AsyncIterator[Node]:
 async def refused(call: Any, code: grpc.StatusCode, reason: str) -> str:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call
-    assert (caught.value.code(), details_of(caught.value).reason) == (code, reason)
+    assert (caught.value.code(), read_error_details(caught.value).reason) == (code, reason)
     return str(caught.value.details())
 
 
@@ -218,7 +218,7 @@ async def test_abuse_is_refused_counted_and_ends_in_a_ban(node: Node) -> None:
                 await link.peers.Ping(pb.PingRequest(), metadata=link.metadata)
                 reasons.append("")
             except grpc.aio.AioRpcError as error:
-                reasons.append(details_of(error).reason)
+                reasons.append(read_error_details(error).reason)
         assert reasons[0] == ""
         assert "RATE_LIMITED" in reasons
         assert reasons[-1] == "NO_SESSION"

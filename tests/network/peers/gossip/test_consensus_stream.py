@@ -12,11 +12,11 @@ import pytest
 
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.messages.votes import PREVOTE, Proposal, Vote, sign_proposal, sign_vote
+from fedcoin.network.error_details import read_error_details
 from fedcoin.network.peers.connections.link import Link
 from fedcoin.network.peers.gossip.consensus_messages import encode, encode_status
 from fedcoin.network.peers.protection import send_queue
 from fedcoin.network.ports import Position
-from fedcoin.network.status import details_of
 from fedcoin.v1.consensus_service_pb2 import ConsensusMessage, ExchangeRequest
 from tests.support.peer_nodes import (
     CHAIN_ID,
@@ -68,7 +68,7 @@ class Stream:
             while isinstance(await asyncio.wait_for(self.call.read(), 5), bytes):
                 pass
         except grpc.aio.AioRpcError as error:
-            return error.code(), details_of(error).reason
+            return error.code(), read_error_details(error).reason
         raise AssertionError("the stream ended without a refusal")
 
 

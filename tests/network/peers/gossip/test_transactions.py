@@ -11,11 +11,11 @@ from pathlib import Path
 import grpc
 import pytest
 
+from fedcoin.network.error_details import read_error_details
 from fedcoin.network.peers.connections.handshake import Identity
 from fedcoin.network.peers.connections.peer import Peer
 from fedcoin.network.peers.gossip import transactions
 from fedcoin.network.peers.protection.limits import MAX_RELAYED
-from fedcoin.network.status import details_of
 from fedcoin.v1 import transaction_relay_service_pb2 as pb
 from fedcoin.v1.transaction_service_pb2 import SubmitTransactionRequest
 from fedcoin.v1.transaction_service_pb2_grpc import TransactionServiceStub
@@ -156,14 +156,14 @@ async def test_what_is_in_a_block_goes_no_further(tmp_path: Path) -> None:
 async def test_too_many_at_once_are_refused(node: Node) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await relay_by_hand(node, *[b"x"] * (MAX_RELAYED + 1))
-    assert details_of(caught.value).reason == "TOO_LARGE"
+    assert read_error_details(caught.value).reason == "TOO_LARGE"
     assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
 async def test_too_many_bytes_at_once_are_refused(node: Node) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await relay_by_hand(node, bytes(600_000), bytes(600_000))
-    assert details_of(caught.value).reason == "TOO_LARGE"
+    assert read_error_details(caught.value).reason == "TOO_LARGE"
     assert await relay_by_hand(node, bytes(2 << 20)) == 0
 
 

@@ -12,13 +12,13 @@ import pytest
 
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.storage.chain_store import StoredBlock
+from fedcoin.network.error_details import read_error_details
 from fedcoin.network.peers.connections import peer
 from fedcoin.network.peers.gossip import consensus_stream
 from fedcoin.network.peers.protection import limits
 from fedcoin.network.peers.protection.limits import LIMITS, Limit
 from fedcoin.network.peers.sync import block_source
 from fedcoin.network.ports import Position
-from fedcoin.network.status import details_of
 from fedcoin.v1 import block_gossip_service_pb2 as pb
 from fedcoin.v1.block_pb2 import Block
 from fedcoin.v1.transaction_pb2 import Bond
@@ -229,12 +229,12 @@ async def test_ranges_are_bounded_and_end_where_the_chain_ends(
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await wrong.read()
             assert caught.value.code() is grpc.StatusCode.OUT_OF_RANGE
-            assert details_of(caught.value).limit == "40"
+            assert read_error_details(caught.value).limit == "40"
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await link.gossip.AnnounceBlock(
                 pb.AnnounceBlockRequest(height=1, block_hash=b"short"), metadata=link.metadata
             )
-        assert details_of(caught.value).reason == "MALFORMED"
+        assert read_error_details(caught.value).reason == "MALFORMED"
 
 
 async def test_a_long_chain_of_small_blocks_from_one_peer(

@@ -14,8 +14,8 @@ from fedcoin.contract.snapshots import verifier, writer
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.storage.chain_store import ChainStore
 from fedcoin.data.storage.snapshot_files import read_raw_parts
+from fedcoin.network.error_details import read_error_details
 from fedcoin.network.peers.sync import snapshot_server, snapshot_sync
-from fedcoin.network.status import details_of
 from fedcoin.v1 import block_gossip_service_pb2 as pb
 from fedcoin.v1.snapshot_pb2 import SnapshotPart
 from tests.support.ledger_snapshots import chain_in, file_of, parts, snapshot_of
@@ -311,7 +311,7 @@ async def test_what_is_served(
         call = link.gossip.StreamSnapshot(request, metadata=link.metadata)
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await call.read()
-        return details_of(caught.value).reason, caught.value.code()
+        return read_error_details(caught.value).reason, caught.value.code()
 
     async def given(first_chunk: int) -> list[bytes]:
         request = pb.StreamSnapshotRequest(height=AT, first_chunk=first_chunk)
@@ -357,7 +357,7 @@ async def test_old_blocks_are_refused_with_a_word(tmp_path: Path, grown: Grown) 
                     with pytest.raises(grpc.aio.AioRpcError) as caught:
                         await call
                     assert caught.value.code() is grpc.StatusCode.NOT_FOUND
-                    found = details_of(caught.value)
+                    found = read_error_details(caught.value)
                     assert (found.reason, found.limit) == ("HISTORY_NOT_KEPT", str(AT + 1))
             reply = await link.gossip.ListHeaders(
                 pb.ListHeadersRequest(from_height=AT + 1), metadata=link.metadata

@@ -1,44 +1,21 @@
-"""What a refusal means to a caller: one table from the layers' codes to gRPC statuses.
+"""The gRPC status of each error code: one table for the codes of all layers.
 
-A :class:`~fedcoin.data.errors.Refusal` crosses the wire as a ``google.rpc.Status``: its code
-by the table below, its sentence as the message, and two details.
-
-* ``ErrorInfo``: ``reason`` is the code (``WRONG_NONCE``), ``domain`` the layer that refused
-  (``fedcoin.contract``), ``metadata`` the field and the limit, where there are any;
-* ``BadRequest``: the field and the sentence, when the refusal names a field.
-
-The table goes by names, so that the layer above this one, whose enum cannot be imported
-here, stands in it as well, and because enums of strings compare equal across layers that use
-the same word differently. A test holds it against every layer's enum: none may be missing,
-and none may be left over.
+The layers below cannot know gRPC, and the application layer cannot be imported here, so the table
+goes by names: the layer's, then the code's. Two layers may use one name with different statuses. A
+test compares the table with every layer's enum.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from enum import Enum
 from types import MappingProxyType
-from typing import Final, cast
+from typing import Final
 
-import grpc
-from google.protobuf.any_pb2 import Any
-from google.protobuf.message import DecodeError
-from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
 from grpc import StatusCode
-from grpc_status import rpc_status
-
-from fedcoin.data.errors import RefusalError
-
-# Callers may give up on trailers over 8 KiB, in which a message stands three times: as it is,
-# where each byte may become three, and twice in the details.
-_MESSAGE_BYTES: Final = 600
-_FIELD_BYTES: Final = 100
-
-DETAILS_KEY: Final = "grpc-status-details-bin"
 
 # INVALID_ARGUMENT: the request itself is wrong; sending it again can never help.
-# FAILED_PRECONDITION: sound, but chain, campaign or node are not in the state for it.
+# FAILED_PRECONDITION: the request is right, but chain, campaign or node are in another state.
 _TABLE: Final[Mapping[str, Mapping[StatusCode, str]]] = {
     "data": {
         StatusCode.INVALID_ARGUMENT: """
@@ -107,7 +84,7 @@ _TABLE: Final[Mapping[str, Mapping[StatusCode, str]]] = {
         """,
         StatusCode.FAILED_PRECONDITION: """
             WRONG_CHAIN WRONG_GENESIS WRONG_PROTOCOL SELF_CONNECTION WRONG_PEER
-            NOT_SECURE PORT_IN_USE
+            NOT_SECURE PORT_IN_USE DROPPED
         """,
         StatusCode.NOT_FOUND: """
             BLOCK_NOT_FOUND HISTORY_NOT_KEPT SNAPSHOT_NOT_FOUND
@@ -122,7 +99,7 @@ _TABLE: Final[Mapping[str, Mapping[StatusCode, str]]] = {
             NO_ROOM TOO_LARGE RATE_LIMITED TOO_MANY_CALLS SLOW_READER
         """,
         StatusCode.DEADLINE_EXCEEDED: "TIMED_OUT",
-        StatusCode.UNAVAILABLE: "PEER_UNREACHABLE SHUTTING_DOWN",
+        StatusCode.UNAVAILABLE: "PEER_UNREACHABLE NOT_SERVING SHUTTING_DOWN",
     },
     "application": {
         StatusCode.INVALID_ARGUMENT: """
@@ -140,8 +117,12 @@ _TABLE: Final[Mapping[str, Mapping[StatusCode, str]]] = {
         StatusCode.ALREADY_EXISTS: "CHAIN_EXISTS HOME_EXISTS KEY_EXISTS ALREADY_SUBMITTED",
         StatusCode.RESOURCE_EXHAUSTED: "CAMPAIGN_FULL",
         StatusCode.DATA_LOSS: "BAD_CHAIN BAD_STATE",
+        StatusCode.INTERNAL: "OS_ERROR INTERNAL STORE_FAILED WORKER_FAILED",
     },
 }
+
+LAYERS: Final = tuple(_TABLE)
+"""The layers that have codes, the lowest first."""
 
 STATUS_OF: Final[Mapping[tuple[str, str], StatusCode]] = MappingProxyType(
     {
@@ -151,79 +132,28 @@ STATUS_OF: Final[Mapping[tuple[str, str], StatusCode]] = MappingProxyType(
         for name in names.split()
     }
 )
-"""The status of each code, by its layer's and its own name."""
+"""The status of each code, by the names of its layer and of itself."""
 
 
 def status_of(code: Enum) -> StatusCode:
-    """The status of a code of any layer; UNKNOWN when the table has forgotten it."""
+    """Look up the status of a code.
+
+    Args:
+        code: A member of any layer's enum of codes.
+
+    Returns:
+        The status; UNKNOWN for a code that is missing in the table.
+    """
     return STATUS_OF.get((layer_of(code), code.name), StatusCode.UNKNOWN)
 
 
 def layer_of(code: Enum) -> str:
-    """The layer whose enum a code belongs to, such as ``contract``."""
+    """Name the layer that a code belongs to.
+
+    Args:
+        code: A member of any layer's enum of codes.
+
+    Returns:
+        The layer's package within `fedcoin`, such as `contract`.
+    """
     return type(code).__module__.split(".")[1]
-
-
-def rich_status(refusal: RefusalError) -> grpc.Status:
-    """The refusal as a status with details, ready for ``context.abort``."""
-    message = _cut(str(refusal), _MESSAGE_BYTES)
-    field, limit = _cut(refusal.field, _FIELD_BYTES), _cut(refusal.limit, _FIELD_BYTES)
-    info = error_details_pb2.ErrorInfo(
-        reason=refusal.code.name,
-        domain=f"fedcoin.{layer_of(refusal.code)}",
-        metadata={key: text for key, text in (("field", field), ("limit", limit)) if text},
-    )
-    details = [_packed(info)]
-    if field:
-        violation = error_details_pb2.BadRequest.FieldViolation(field=field, description=message)
-        details.append(_packed(error_details_pb2.BadRequest(field_violations=[violation])))
-    number: int = status_of(refusal.code).value[0]
-    status = status_pb2.Status(code=number, message=message, details=details)
-    made: grpc.Status = rpc_status.to_status(status)
-    return made
-
-
-@dataclass(frozen=True, slots=True)
-class Details:
-    """What a failed call told beyond its status; empty strings for what it did not."""
-
-    reason: str = ""
-    domain: str = ""
-    field: str = ""
-    limit: str = ""
-
-
-def details_of(error: grpc.aio.AioRpcError) -> Details:
-    """Read a failed call's details. A server that sends none, or nonsense, gives none."""
-    trailers = cast("Iterable[tuple[str, str | bytes]]", error.trailing_metadata() or ())
-    for key, value in trailers:
-        if key == DETAILS_KEY and isinstance(value, bytes):
-            return _parsed(value)
-    return Details()
-
-
-def _parsed(raw: bytes) -> Details:
-    try:
-        for detail in status_pb2.Status.FromString(raw).details:
-            info = error_details_pb2.ErrorInfo()
-            if detail.Unpack(info):
-                return Details(
-                    reason=info.reason,
-                    domain=info.domain,
-                    field=info.metadata.get("field", ""),
-                    limit=info.metadata.get("limit", ""),
-                )
-    except DecodeError:
-        pass
-    return Details()
-
-
-def _cut(text: str, most: int) -> str:
-    """The text, or as much of it as fits into so many bytes of UTF-8."""
-    return text.encode(errors="replace")[:most].decode(errors="ignore")
-
-
-def _packed(message: error_details_pb2.ErrorInfo | error_details_pb2.BadRequest) -> Any:
-    packed = Any()
-    packed.Pack(message)
-    return packed
