@@ -6,11 +6,9 @@ from collections.abc import Iterable
 
 from fedcoin.consensus.errors import ConsensusCode
 from fedcoin.consensus.validators import ValidatorSet
-from fedcoin.data.crypto.hashing import SigningContext
-from fedcoin.data.crypto.keys import verify_signature
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages import canonical
-from fedcoin.data.messages.votes import PRECOMMIT, Vote, decode_vote
+from fedcoin.data.messages.votes import PRECOMMIT, VerifiedVotes, Vote, decode_vote, is_signed_vote
 from fedcoin.v1.vote_pb2 import Certificate
 
 _MOST_VOTE_BYTES = 256
@@ -24,13 +22,19 @@ def make_certificate(precommits: Iterable[Vote]) -> bytes:
 
 
 def verify_certificate(
-    raw: bytes, validators: ValidatorSet, chain_id: str, height: int, block_hash: bytes
+    raw: bytes,
+    validators: ValidatorSet,
+    chain_id: str,
+    height: int,
+    block_hash: bytes,
+    verified: VerifiedVotes | None = None,
 ) -> int:
     """Check that `raw` makes the block final, and return the round that it was decided in.
 
     The precommits must stand in the order of their public keys, each key once and a
     validator's; all must be for this block, height and one round; their power must be more
-    than two thirds. Signatures, which cost the most, come last, and every one must be right.
+    than two thirds. Signatures, which cost the most, come last, and every one must be right;
+    those of votes in `verified` are, and those that are checked here join it.
     Raises `Refusal` (BAD_CERTIFICATE).
     """
     if len(raw) > _MOST_VOTE_BYTES * len(validators):
@@ -45,7 +49,7 @@ def verify_certificate(
         if envelope.body != envelopes[0].body:
             raise _bad("mixes precommits that say different things; all must be of one round")
     try:
-        first = decode_vote(envelopes[0], chain_id)
+        first = decode_vote(envelopes[0], chain_id, verified)
     except RefusalError as refusal:
         raise _bad(f"holds a bad precommit: {refusal}") from None
     if first.kind != PRECOMMIT:
@@ -55,9 +59,9 @@ def verify_certificate(
     if first.block_hash != block_hash or not block_hash:
         raise _bad(f"is for block {first.block_hash.hex() or 'nil'}, not {block_hash.hex()}")
     for envelope in envelopes[1:]:
-        key, signature = envelope.public_key, envelope.signature
-        if not verify_signature(key, SigningContext.VOTE, chain_id, envelope.body, signature):
-            raise _bad(f"holds a precommit that {key.hex()} did not sign on this chain")
+        if not is_signed_vote(envelope, chain_id, verified):
+            key = envelope.public_key.hex()
+            raise _bad(f"holds a precommit that {key} did not sign on this chain")
     return first.round
 
 

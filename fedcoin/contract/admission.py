@@ -12,12 +12,12 @@ from fedcoin.data.messages.transactions import Transaction
 _KIB = 1024
 
 
-def least_fee(rules: Parameters, body_bytes: int) -> int:
+def min_fee(rules: Parameters, body_bytes: int) -> int:
     """What a transaction must pay at least, in sap, with a body of so many bytes."""
     return rules.base_fee + rules.fee_per_kib * -(-body_bytes // _KIB)
 
 
-def replacing_fee(waiting: int, least: int) -> int:
+def min_replacement_fee(waiting: int, least: int) -> int:
     """What a transaction must pay at least, in sap, to take the place of one that waits.
 
     A tenth more than the ``waiting`` one's fee, and at least its own ``least`` fee more: the
@@ -85,7 +85,7 @@ def _check_expiry(context: ExecutionContext, expiry: int) -> None:
 
 def _checked_fee(context: ExecutionContext, transaction: Transaction) -> int:
     fee = transaction.body.fee
-    least = least_fee(context.parameters, len(transaction.body_bytes))
+    least = min_fee(context.parameters, len(transaction.body_bytes))
     if fee < least:
         raise RefusalError(
             LedgerCode.FEE_TOO_LOW,

@@ -19,13 +19,13 @@ from fedcoin.contract.views import (
     account_view,
     block_view,
     campaign_view,
-    decode_stored_transaction,
     format_optional_address,
     payment_view,
     transaction_view,
 )
 from fedcoin.data.crypto.hashing import sha256
 from fedcoin.data.crypto.merkle import audit_path
+from fedcoin.data.messages.transactions import decode_stored_transaction, stored_transaction_hash
 from fedcoin.data.storage.block_index import IndexEntry, Location
 from fedcoin.data.storage.chain_store import ChainStore
 from fedcoin.incentive.payout import split_training_price
@@ -96,7 +96,7 @@ def get_block(store: ChainStore, height: int) -> BlockView | None:
     return block_view(
         sha256(message.header),
         BlockHeader.FromString(message.header),
-        [decode_stored_transaction(raw).hash for raw in message.transactions],
+        [stored_transaction_hash(raw) for raw in message.transactions],
         stored.certificate,
     )
 

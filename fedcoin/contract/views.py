@@ -8,12 +8,11 @@ from typing import Any, Final
 from google.protobuf.message import Message
 
 from fedcoin.data.crypto.addresses import ADDRESS_BYTES, derive_address, format_address
-from fedcoin.data.messages.transactions import Transaction, action_name, transaction_hash
+from fedcoin.data.messages.transactions import Transaction, action_name
 from fedcoin.v1.block_pb2 import BlockHeader, PaymentReceipt, Settlement
 from fedcoin.v1.evidence_pb2 import Evidence
 from fedcoin.v1.state_pb2 import AccountState, BondState, CampaignState
 from fedcoin.v1.task_pb2 import ClientUpdate, SignedUpdate
-from fedcoin.v1.transaction_pb2 import SignedTransaction, TransactionBody
 from fedcoin.v1.views_pb2 import (
     AccountView,
     BlockView,
@@ -132,19 +131,6 @@ def transaction_view(
         index=index,
         details_json=json.dumps(details),
         reason=reason,
-    )
-
-
-def decode_stored_transaction(raw: bytes) -> Transaction:
-    """Read a transaction of a final block; what is final was checked before."""
-    envelope = SignedTransaction.FromString(raw)
-    return Transaction(
-        raw=raw,
-        hash=transaction_hash(envelope.public_key, envelope.body),
-        sender=derive_address(envelope.public_key),
-        public_key=envelope.public_key,
-        body=TransactionBody.FromString(envelope.body),
-        body_bytes=envelope.body,
     )
 
 

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from fedcoin.contract.blocks.ledger import Ledger
+    from fedcoin.data.messages.blocks import Block
     from fedcoin.data.messages.genesis import Genesis
     from fedcoin.data.messages.transactions import Transaction
-    from fedcoin.data.messages.votes import Proposal, Vote
+    from fedcoin.data.messages.votes import Proposal, VerifiedVotes, Vote
     from fedcoin.data.storage.chain_store import ChainStore, StoredBlock
 
 
@@ -26,6 +27,9 @@ class ChainPort(Protocol):
 
     catching_up: bool
     """True while blocks are fetched that peers have; written by the network's sync."""
+
+    verified_votes: VerifiedVotes
+    """The votes whose signature this node has found right, however they arrived."""
 
     @property
     def genesis(self) -> Genesis:
@@ -56,30 +60,107 @@ class ChainPort(Protocol):
 
 
 class TransactionPort(Protocol):
-    """Transactions that wait for a block."""
+    """Transactions that wait for a block.
 
-    async def submit(self, raw: bytes) -> Transaction:
-        """Take a serialised SignedTransaction; one that is already there is returned again.
+    Bytes that arrive are decoded once, by `decode`; from there on the `Transaction` is passed.
+    """
 
-        One that is only too early, since the peer that relays it is ahead, may be held aside.
-        Raises Refusal when it is refused.
+    def decode(self, raw: bytes) -> Transaction:
+        """Decode and verify a signed transaction, unless the node has it already.
+
+        Args:
+            raw: A serialised SignedTransaction. Its hash and signature are over exactly these
+                bytes.
+
+        Returns:
+            The transaction; the one that the node holds when it holds one with these bytes.
+
+        Raises:
+            RefusalError: TOO_LARGE, MALFORMED, UNKNOWN_ACTION, WRONG_CHAIN, BAD_SIGNATURE.
+        """
+        ...
+
+    async def submit(self, transaction: Transaction) -> None:
+        """Admit a transaction of this node's own users, and wait for its audit.
+
+        Nothing happens when it waits already or is final.
+
+        Args:
+            transaction: The transaction.
+
+        Raises:
+            RefusalError: With the ledger's or the audit's code when it is refused, and also
+                when it is only too early; POOL_FULL, TOO_MANY_PENDING, REPLACEMENT_UNDERPRICED.
+        """
+        ...
+
+    def add_relayed(self, transaction: Transaction) -> bool:
+        """Admit a transaction that a peer relayed.
+
+        One that is only too early, because the peer is a block ahead, is held for some blocks.
+
+        Args:
+            transaction: The transaction.
+
+        Returns:
+            True when it is new and in the mempool now; False when it waits already or is final.
+
+        Raises:
+            RefusalError: With the ledger's code when it is refused; POOL_FULL, TOO_MANY_PENDING,
+                REPLACEMENT_UNDERPRICED.
+        """
+        ...
+
+    def find(self, raw: bytes) -> Transaction | None:
+        """Look a waiting transaction up by its signed bytes.
+
+        Args:
+            raw: A serialised SignedTransaction.
+
+        Returns:
+            The transaction with exactly these bytes; None when it does not wait here.
         """
         ...
 
     def get(self, hash: bytes) -> Transaction | None:
-        """The pending transaction with this hash (32 bytes), if there is one."""
+        """Look a waiting transaction up by its hash.
+
+        Args:
+            hash: The transaction's hash, 32 bytes.
+
+        Returns:
+            The transaction; None when it does not wait here.
+        """
         ...
 
     def pending(self) -> Sequence[Transaction]:
-        """All that wait, in the order of arrival."""
+        """List all transactions that wait.
+
+        Returns:
+            The transactions in the order of their arrival.
+        """
         ...
 
     def dropped_reason(self, hash: bytes) -> str | None:
-        """Why a transaction that was pending lately is no longer possible; else None."""
+        """Say why a transaction that waited lately can no longer become final.
+
+        Args:
+            hash: The transaction's hash, 32 bytes.
+
+        Returns:
+            The reason, a sentence; None when nothing is known of it.
+        """
         ...
 
     def pending_nonce(self, address: bytes) -> int:
-        """The nonce that the next transaction of an address (20 bytes) has to carry."""
+        """Compute the nonce of an address' next transaction.
+
+        Args:
+            address: The address, 20 bytes.
+
+        Returns:
+            The nonce, counting the transactions that wait.
+        """
         ...
 
 
@@ -126,11 +207,17 @@ class ConsensusPort(Protocol):
 class Importer(Protocol):
     """Puts blocks that others decided on the chain."""
 
-    async def import_block(self, raw_block: bytes, raw_certificate: bytes) -> None:
-        """Verify and append the block of the next height.
+    async def import_block(self, block: Block, certificate: bytes) -> None:
+        """Verify and append the block of the next height; do nothing when it is final already.
 
-        Does nothing when the chain holds it already. Raises Refusal when block or
-        certificate is invalid, or the block is not the next one.
+        Args:
+            block: The block, decoded but not checked against the chain.
+            certificate: The serialised Certificate that is to make it final.
+
+        Raises:
+            RefusalError: BAD_CERTIFICATE when the certificate does not make the block final; as
+                `contract.blocks.validation.check_block` does when the block is invalid or not
+                the next one.
         """
         ...
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fedcoin.contract.admission import least_fee
+from fedcoin.contract.admission import min_fee
 from fedcoin.contract.errors import LedgerCode
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.messages.amounts import MAX_AMOUNT
@@ -26,7 +26,7 @@ def chain() -> MiniChain:
 
 def test_the_fee_counts_each_started_kib() -> None:
     rules = Parameters(base_fee=1_000, fee_per_kib=100)
-    assert [least_fee(rules, size) for size in (1, 1_024, 1_025, 2_048, 2_049)] == [
+    assert [min_fee(rules, size) for size in (1, 1_024, 1_025, 2_048, 2_049)] == [
         1_100,
         1_100,
         1_200,
@@ -57,7 +57,7 @@ def test_the_nonce_must_be_the_next(chain: MiniChain) -> None:
 
 def test_the_fee_must_be_enough_and_there(chain: MiniChain) -> None:
     fitting = chain.sign(ALICE, PAY)
-    least = least_fee(chain.genesis.parameters, len(fitting.body_bytes))
+    least = min_fee(chain.genesis.parameters, len(fitting.body_bytes))
     chain.produce(chain.sign(ALICE, PAY, fee=least))
     low = chain.sign(ALICE, PAY, fee=least - 1)
     chain.refuses(LedgerCode.FEE_TOO_LOW, low, field="fee")

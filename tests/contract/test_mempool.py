@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedcoin.contract.admission import least_fee, replacing_fee
+from fedcoin.contract.admission import min_fee, min_replacement_fee
+from fedcoin.contract.blocks.ledger import PendingState
 from fedcoin.contract.errors import PREMATURE_CODES, LedgerCode
 from fedcoin.contract.mempool import Mempool, MempoolLimits
 from fedcoin.data.crypto.keys import KeyPair
@@ -65,12 +66,11 @@ def test_what_waits_goes_into_a_block_and_is_forgotten(waiting: Waiting) -> None
     assert waiting.add(first)
     assert waiting.add(second)
     assert len(waiting.pool) == 2
-    assert waiting.pool.has_candidates()
     assert waiting.pool.pending() == waiting.candidates() == [first, second]
     assert waiting.pool.get(first.hash) is first
     assert waiting.produce(*waiting.candidates()) == []
     assert len(waiting.pool) == 0
-    assert not waiting.pool.has_candidates()
+    assert waiting.candidates() == []
     assert waiting.pool.get(first.hash) is None
 
 
@@ -259,8 +259,8 @@ def dearer(waiting: Waiting, replaced: Transaction, more: int = 0, **options: An
     alike = {"nonce": replaced.body.nonce, "amount": 3, **options}
     fee = replaced.body.fee
     draft = waiting.pay(**alike, fee=2 * fee)
-    least = least_fee(waiting.chain.genesis.parameters, len(draft.body_bytes))
-    return waiting.pay(**alike, fee=replacing_fee(fee, least) + more)
+    least = min_fee(waiting.chain.genesis.parameters, len(draft.body_bytes))
+    return waiting.pay(**alike, fee=min_replacement_fee(fee, least) + more)
 
 
 def test_a_higher_fee_replaces(waiting: Waiting) -> None:
@@ -293,7 +293,7 @@ def test_a_replacement_pays_at_least_its_own_way(waiting: Waiting) -> None:
     """A tenth of a small fee is less than what carrying another transaction is worth."""
     first = waiting.pay()
     waiting.add(first)
-    least = least_fee(waiting.chain.genesis.parameters, len(first.body_bytes))
+    least = min_fee(waiting.chain.genesis.parameters, len(first.body_bytes))
     with refused(LedgerCode.REPLACEMENT_UNDERPRICED) as caught:
         waiting.add(waiting.pay(amount=3, fee=first.body.fee + least - 1))
     assert caught.value.limit == str(first.body.fee + least)
@@ -372,9 +372,44 @@ def test_whatever_replaces_what_the_pool_stays_in_order(steps: list[tuple[int, i
             waiting.add(transaction, hold=True)
         pending = waiting.pool.pending()
         assert len({t.body.nonce for t in pending}) == len(pending) == len(waiting.pool)
-        assert waiting.pool._bytes == sum(len(t.raw) for t in pending)
+        assert waiting.pool.num_bytes == sum(len(t.raw) for t in pending)
         candidates = waiting.candidates()
         assert [t.body.nonce for t in candidates] == list(range(len(candidates)))
         chain = waiting.chain
         found = chain.ledger.check_all(candidates, chain.height, chain.time_ms + 1)
         assert found == [None] * len(candidates)
+
+
+def test_a_transaction_is_found_by_its_signed_bytes(waiting: Waiting) -> None:
+    first, held = waiting.pay(), waiting.pay(ahead=2)
+    waiting.add(first)
+    waiting.add(held, hold=True)
+    assert waiting.pool.find(first.raw) is first
+    assert waiting.pool.find(bytes(bytearray(held.raw))) is held
+    # The same transaction under another signature has other bytes.
+    assert waiting.pool.find(first.raw[:-1] + bytes((first.raw[-1] ^ 1,))) is None
+    waiting.produce(first)
+    assert waiting.pool.find(first.raw) is None
+    waiting.pool.remove(held.hash)
+    assert waiting.pool.find(held.raw) is None
+
+
+def test_many_of_one_sender_are_each_applied_once(waiting: Waiting) -> None:
+    """Adding the next transaction of a sender does not apply those before it again."""
+    applied = 0
+    apply = PendingState.apply
+
+    def counted(state: PendingState, transaction: Transaction, time_ms: int) -> RefusalError | None:
+        nonlocal applied
+        applied += 1
+        return apply(state, transaction, time_ms)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PendingState, "apply", counted)
+        for ahead in range(20):
+            assert waiting.add(waiting.pay(ahead=ahead))
+        assert applied == 20
+        # After a block the state is another one.
+        waiting.produce(*waiting.candidates()[:5])
+        assert waiting.add(waiting.pay(nonce=20))
+    assert [t.body.nonce for t in waiting.candidates()] == list(range(5, 21))

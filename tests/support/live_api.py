@@ -16,6 +16,7 @@ from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.blocks import Block
 from fedcoin.data.messages.genesis import Genesis
 from fedcoin.data.messages.transactions import Transaction, decode_transaction
+from fedcoin.data.messages.votes import VerifiedVotes
 from fedcoin.data.storage.chain_store import ChainStore, StoredBlock
 from fedcoin.network.api.api_server import ApiServer, Backend
 from fedcoin.network.bounds import Bounds
@@ -52,6 +53,7 @@ class ChainPort:
     def __init__(self, mini: GrowingChain) -> None:
         assert mini.store is not None
         self.catching_up = False
+        self.verified_votes = VerifiedVotes()
         self.mini = mini
         self.genesis: Genesis = mini.genesis
         self.ledger: Ledger = mini.ledger
@@ -84,16 +86,25 @@ class PoolPort:
         self.submitted = 0
         mini.listeners.append(self._grew)
 
-    async def submit(self, raw: bytes) -> Transaction:
+    def decode(self, raw: bytes) -> Transaction:
+        max_bytes = self.mini.genesis.parameters.max_transaction_bytes
+        return decode_transaction(raw, self.mini.genesis.chain_id, max_bytes)
+
+    async def submit(self, transaction: Transaction) -> None:
+        self.add_relayed(transaction)
+
+    def add_relayed(self, transaction: Transaction) -> bool:
         self.submitted += 1
-        most = self.mini.genesis.parameters.max_transaction_bytes
-        transaction = decode_transaction(raw, self.mini.genesis.chain_id, most)
         assert self.mini.store is not None
         if self.pool.get(transaction.hash) is None and (
             self.mini.store.index.find_transaction(transaction.hash) is None
         ):
             self.pool.add(transaction, self.mini.ledger, self.mini.height, self.mini.time_ms)
-        return transaction
+            return True
+        return False
+
+    def find(self, raw: bytes) -> Transaction | None:
+        return self.pool.find(raw)
 
     def get(self, hash: bytes) -> Transaction | None:
         return self.pool.get(hash)

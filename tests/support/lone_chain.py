@@ -16,7 +16,7 @@ from fedcoin.application.node.chain import Chain
 from fedcoin.application.node.transaction_intake import TransactionAudit, TransactionIntake
 from fedcoin.application.wallet.wallet import action_field
 from fedcoin.consensus.certificates import make_certificate
-from fedcoin.contract.admission import least_fee
+from fedcoin.contract.admission import min_fee
 from fedcoin.contract.blocks.ledger import Ledger
 from fedcoin.contract.mempool import Mempool
 from fedcoin.contract.state import records
@@ -86,13 +86,15 @@ class LoneChain:
             expiry_height=self.chain.height() + 100,
         )
         getattr(body, action_field(action)).CopyFrom(action)
-        body.fee = least_fee(genesis.parameters, body.ByteSize() + 10)
+        body.fee = min_fee(genesis.parameters, body.ByteSize() + 10)
         for name, value in changes.items():
             setattr(body, name, value)
         return sign_transaction(body, signer)
 
     async def submit(self, signer: KeyPair, action: Message) -> Transaction:
-        return await self.pool.submit_audited(self.sign(signer, action).raw)
+        transaction = self.sign(signer, action)
+        await self.pool.submit(transaction)
+        return transaction
 
     async def produce(self, *extra: Transaction, after_ms: int = 10) -> None:
         """Make the next block final, with what is ready in the pool."""

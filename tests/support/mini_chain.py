@@ -16,7 +16,7 @@ import pytest
 from google.protobuf.message import Message
 
 from fedcoin.consensus.certificates import make_certificate
-from fedcoin.contract.admission import least_fee
+from fedcoin.contract.admission import min_fee
 from fedcoin.contract.blocks.ledger import Execution, Ledger
 from fedcoin.contract.blocks.validation import check_block, header_of
 from fedcoin.contract.state import records
@@ -189,7 +189,7 @@ class MiniChain:
         )
         getattr(body, _FIELDS[type(action)]).CopyFrom(action)
         # The fee's own bytes count: at most ten.
-        body.fee = least_fee(self.genesis.parameters, body.ByteSize() + 10) if fee is None else fee
+        body.fee = min_fee(self.genesis.parameters, body.ByteSize() + 10) if fee is None else fee
         return sign_transaction(body, signer)
 
     def context(self, *, after_ms: int = 10, round: int = 0) -> BlockContext:

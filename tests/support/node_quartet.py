@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,7 +17,6 @@ from fedcoin.contract.mempool import Mempool
 from fedcoin.contract.state.genesis_state import genesis_changes
 from fedcoin.data.clock import unix_ms
 from fedcoin.data.crypto.keys import KeyPair
-from fedcoin.data.messages.blocks import Block
 from fedcoin.data.messages.genesis import Genesis, parse_genesis
 from fedcoin.data.messages.transactions import Transaction, sign_transaction
 from fedcoin.data.messages.votes import Proposal, Vote
@@ -35,7 +34,7 @@ BOB = KeyPair.from_seed(b"b" * 32)
 class NoAudit:
     """These tests move coins alone: there is nothing to recompute."""
 
-    async def check_block(self, block: Block) -> None:
+    async def check_block(self, transactions: Sequence[Transaction]) -> None:
         pass
 
     async def check_transaction(self, transaction: Transaction) -> None:
@@ -70,7 +69,7 @@ class Wire:
     def relay(self, sender: Member, transaction: Transaction) -> None:
         for member in self.members:
             if member is not sender and not self.drops(sender, member):
-                member.owner.start(member.pool.submit(transaction.raw))
+                member.pool.add_relayed(member.pool.decode(transaction.raw))
 
 
 class WireOutlet:

@@ -22,7 +22,6 @@ from fedcoin.contract.state.genesis_state import genesis_changes
 from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.data.clock import unix_ms
 from fedcoin.data.crypto.keys import KeyPair
-from fedcoin.data.messages.blocks import Block
 from fedcoin.data.messages.genesis import Genesis, parse_genesis
 from fedcoin.data.messages.transactions import Transaction, sign_transaction
 from fedcoin.data.storage.chain_store import ChainStore
@@ -70,7 +69,7 @@ def make_genesis(chain_id: str = CHAIN_ID, time_ms: int | None = None) -> Genesi
 class NoAudit:
     """These tests move coins alone: there is nothing to recompute."""
 
-    async def check_block(self, block: Block) -> None:
+    async def check_block(self, transactions: Sequence[Transaction]) -> None:
         pass
 
     async def check_transaction(self, transaction: Transaction) -> None:

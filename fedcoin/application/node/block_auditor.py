@@ -11,6 +11,7 @@ block that holds it share the work.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass, field
@@ -22,14 +23,12 @@ from fedcoin.contract.errors import LedgerCode
 from fedcoin.contract.state import records
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.lru import LruDict
-from fedcoin.data.messages.blocks import Block
-from fedcoin.data.messages.transactions import Transaction, decode_transaction, transaction_hash
+from fedcoin.data.messages.transactions import Transaction, action_name
 from fedcoin.incentive.proof.audit import compare_counts, compute_tolerance, list_audited_coalitions
 from fedcoin.incentive.proof.sampling_plan import build_plan
 from fedcoin.learning.errors import WorkerError
 from fedcoin.network.ports import ChainPort
 from fedcoin.network.tasks import within
-from fedcoin.v1.transaction_pb2 import SignedTransaction, TransactionBody
 
 ARTIFACT_SECONDS = 30.0
 """How long a task's artifacts may take to arrive before the vote is against it."""
@@ -78,11 +77,14 @@ class Auditor:
             await self._wait_for_campaign(transaction.body.open_task.campaign_id)
         await self._check(transaction, {})
 
-    async def check_block(self, block: Block) -> None:
+    async def check_block(self, transactions: Sequence[Transaction]) -> None:
         """The same for every transaction of a block that the ledger's rules allow."""
-        raws = block.transactions
-        audited, models = await asyncio.to_thread(_audited, raws, self._chain.genesis.chain_id)
-        for transaction in audited:
+        models = {
+            transaction.hash: transaction.body.open_campaign.model
+            for transaction in transactions
+            if action_name(transaction.body) == _OPEN_CAMPAIGN
+        }
+        for transaction in transactions:
             await self._check(transaction, models)
 
     async def _check(self, transaction: Transaction, models: dict[bytes, bytes]) -> None:
@@ -154,24 +156,6 @@ class Auditor:
             terms.evaluation.size, self._chain.genesis.parameters.utility_tolerance
         )
         await asyncio.to_thread(compare_counts, action.evidence, plan, counts, tolerance)
-
-
-def _audited(
-    raws: tuple[bytes, ...], chain_id: str
-) -> tuple[list[Transaction], dict[bytes, bytes]]:
-    """A block's tasks and reveals, and the models of the campaigns that it opens, by their ids."""
-    audited: list[Transaction] = []
-    models: dict[bytes, bytes] = {}
-    for raw in raws:
-        envelope = SignedTransaction.FromString(raw)
-        body = TransactionBody.FromString(envelope.body)
-        action = body.WhichOneof("action")
-        if action == _OPEN_CAMPAIGN:
-            campaign_id = transaction_hash(envelope.public_key, envelope.body)
-            models[campaign_id] = body.open_campaign.model
-        elif action in (_OPEN_TASK, _REVEAL):
-            audited.append(decode_transaction(raw, chain_id, max_bytes=len(raw)))
-    return audited, models
 
 
 def _unknown(what: str, code: LedgerCode, id: bytes) -> RefusalError:

@@ -1,8 +1,12 @@
-"""The chain of one node: its store and its ledger, which move together.
+"""The chain of one node: its store and its ledger, which always move together.
 
-Reads are cheap and may happen anywhere. Work on a block (executing and storing it) runs in a
-thread, so that the event loop stays free, and one block at a time, so that what a block was
-checked against is what it is stored upon.
+Reads are cheap and may happen anywhere. Executing and storing a block runs in a thread, so that
+the event loop stays free, and for one block at a time, so that a block is stored on the state
+that it was checked against.
+
+Nothing that was decoded or verified is decoded or verified again. A transaction of a block that
+waits in the mempool, or was in another block of the same height, is found by its signed bytes
+(`Chain.find_transaction`); a vote whose signature was right is remembered (`VerifiedVotes`).
 """
 
 from __future__ import annotations
@@ -12,6 +16,7 @@ import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from fedcoin.application.node.snapshot_maker import restore_snapshot
 from fedcoin.consensus.certificates import verify_certificate
@@ -20,16 +25,20 @@ from fedcoin.contract.blocks.validation import check_block, header_of
 from fedcoin.contract.state.execution_context import BlockContext
 from fedcoin.data.clock import Clock
 from fedcoin.data.lru import LruDict
-from fedcoin.data.messages.blocks import Block, build_block, decode_block
+from fedcoin.data.messages.blocks import Block, build_block
 from fedcoin.data.messages.genesis import Genesis
-from fedcoin.data.messages.transactions import Transaction
+from fedcoin.data.messages.transactions import Transaction, decode_transaction
+from fedcoin.data.messages.votes import VerifiedVotes
 from fedcoin.data.storage.chain_store import ChainStore, StoredBlock
 from fedcoin.v1.block_pb2 import BlockHeader
 
 log = logging.getLogger(__name__)
 
-CHECKED_BLOCKS = 8
-"""How many blocks of the next height are remembered as checked: one a round is plenty."""
+_MAX_CHECKED_BLOCKS: Final = 8
+"""For how many blocks of the next height the execution is kept; each round proposes one."""
+
+_MAX_DECODED_BLOCKS: Final = 8
+"""So many full blocks' worth of decoded transactions are kept until the next block is final."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,146 +46,251 @@ class NewBlock:
     """A block that became final, and what it did."""
 
     block: Block
+    # The serialised Certificate that makes the block final.
     certificate: bytes
     execution: Execution
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A block that could be next, and the candidates that could not be in it."""
+    """A block that this node built for the next height."""
 
     block: Block
+    # The candidates that cannot be applied now.
     refused: tuple[Transaction, ...]
 
 
 class Chain:
-    """What is final, and the way to make more of it final."""
+    """The final blocks of this node, and the functions that check, build and append the next.
+
+    Implements `ChainPort` and `Importer` of `fedcoin.network.ports`. Made for one event loop.
+    """
 
     def __init__(self, store: ChainStore, ledger: Ledger, clock: Clock) -> None:
+        """Continue the chain of a store.
+
+        Args:
+            store: The store; it must hold the genesis state at least.
+            ledger: The ledger over the store's state.
+            clock: The node's clock, Unix ms.
+        """
         self.store = store
         self.ledger = ledger
         self.genesis: Genesis = ledger.genesis
         self.catching_up = False
+        self.verified_votes = VerifiedVotes()
         self._clock = clock
         self._height = store.height()
         self._header = store.header(self._height) if self._height else None
         self._lock = asyncio.Lock()
         self._grown = asyncio.Event()
-        self._checked: LruDict[bytes, Execution] = LruDict(CHECKED_BLOCKS)
-        self._listeners: list[Callable[[NewBlock], None]] = []
+        self._executions: LruDict[bytes, Execution] = LruDict(_MAX_CHECKED_BLOCKS)
+        self._find_pending: Callable[[bytes], Transaction | None] = lambda raw: None
+        # By signed bytes: the transactions of the last final block, and those that were decoded
+        # for blocks of the next height because they were not in the mempool.
+        self._last_transactions: dict[bytes, Transaction] = {}
+        self._next_transactions: dict[bytes, Transaction] = {}
+        self._next_transactions_bytes = 0
+        self._block_listeners: list[Callable[[NewBlock], None]] = []
         self._jump_listeners: list[Callable[[], None]] = []
 
     def height(self) -> int:
-        """The last final height; 0 before the first block."""
+        """Say how long the chain is.
+
+        Returns:
+            The height of the last final block; 0 before the first.
+        """
         return self._height
 
     def header(self) -> BlockHeader | None:
-        """The last final header; None before the first block."""
+        """Return the last final header.
+
+        Returns:
+            The header; None before the first block.
+        """
         return self._header
 
     def time_ms(self) -> int:
-        """Unix ms of the last final block, of genesis before the first."""
+        """Say when the last final block was made.
+
+        Returns:
+            Unix ms; the time of genesis before the first block.
+        """
         return self._header.time_ms if self._header is not None else self.genesis.time_ms
 
     def block(self, height: int) -> StoredBlock | None:
-        """A final block and its certificate."""
+        """Read a final block.
+
+        Args:
+            height: The block's height.
+
+        Returns:
+            The block and its certificate; None when the store has no such block.
+        """
         return self.store.block(height)
 
-    def listen(self, listener: Callable[[NewBlock], None]) -> None:
-        """Have ``listener`` called, on the event loop, right after each new final block."""
-        self._listeners.append(listener)
+    def on_block(self, listener: Callable[[NewBlock], None]) -> None:
+        """Have a function called after each new final block.
+
+        Args:
+            listener: Called on the event loop, with the block.
+        """
+        self._block_listeners.append(listener)
 
     def on_jump(self, listener: Callable[[], None]) -> None:
-        """Have ``listener`` called, on the event loop, after the chain began from a snapshot."""
+        """Have a function called after the chain was started from a snapshot.
+
+        Args:
+            listener: Called on the event loop.
+        """
         self._jump_listeners.append(listener)
 
     async def wait_above(self, height: int) -> int:
-        """Returns the chain's height as soon as it is above ``height``."""
+        """Wait until the chain is longer than some height.
+
+        Args:
+            height: The height to exceed.
+
+        Returns:
+            The height of the last final block.
+        """
         while self._height <= height:
             await self._grown.wait()
         return self._height
 
-    async def check(self, block: Block) -> Execution:
-        """Everything that makes a block of the next height right but for its certificate; its
-        time must not be too far ahead of this node's clock either.
+    def use_mempool(self, find: Callable[[bytes], Transaction | None]) -> None:
+        """Look for a block's transactions in the mempool before decoding them.
 
-        Raises :class:`~fedcoin.data.errors.Refusal`. What was found is remembered, since a block
-        is checked before the vote and stored after it.
+        Args:
+            find: Returns the waiting transaction with the given signed bytes, or None. It is
+                called from any thread.
+        """
+        self._find_pending = find
+
+    def find_transaction(self, raw: bytes) -> Transaction | None:
+        """Look for a transaction that this node has decoded and verified lately.
+
+        May be called from any thread.
+
+        Args:
+            raw: A serialised SignedTransaction, signature included.
+
+        Returns:
+            The transaction with exactly these bytes if it waits in the mempool, is in the last
+            final block, or was in a block that was checked for the next height; else None.
+        """
+        return (
+            self._find_pending(raw)
+            or self._next_transactions.get(raw)
+            or self._last_transactions.get(raw)
+        )
+
+    async def check(self, block: Block) -> Execution:
+        """Check everything about a block of the next height except its certificate.
+
+        Its time must not be too far ahead of this node's clock either. The execution is kept,
+        because the block is stored later if the network decides on it.
+
+        Args:
+            block: The block.
+
+        Returns:
+            What executing the block gives.
+
+        Raises:
+            RefusalError: As `contract.blocks.validation.check_block` does.
         """
         async with self._lock:
             return await self._execute(block, None, now_ms=self._clock())
 
     async def build(self, proposer: bytes, candidates: Iterable[Transaction]) -> Draft:
-        """A block of the next height with as many of the candidates as apply and fit."""
+        """Build a block of the next height.
+
+        Args:
+            proposer: The address of the proposer, 20 bytes.
+            candidates: The transactions to put in, as many as apply and fit, in this order.
+
+        Returns:
+            The block, and the candidates that cannot be applied.
+        """
         async with self._lock:
             context = self._next_context(proposer)
-            limit = self.genesis.parameters.max_block_bytes
-            built = await asyncio.to_thread(
-                self.ledger.build, context, tuple(candidates), max_bytes=limit
-            )
-            block = self._assemble(context, built)
-            self._checked.put(block.hash, built.execution)
-            return Draft(block, tuple(transaction for transaction, _ in built.refused))
+            return await asyncio.to_thread(self._build, context, tuple(candidates))
 
     async def commit(self, block: Block, certificate: bytes, round: int) -> bool:
-        """Stores a block that was decided in ``round``. False when it was final already.
+        """Append a block that the network decided on.
 
-        The certificate must have been checked. Raises Refusal when the block is wrong.
+        Args:
+            block: The block.
+            certificate: The serialised Certificate of the block; it must have been verified.
+            round: The round in which the block was decided.
+
+        Returns:
+            True when the block was appended, False when it was final already.
+
+        Raises:
+            RefusalError: As `contract.blocks.validation.check_block` does.
         """
         async with self._lock:
             if block.header.height <= self._height:
                 return False
             execution = await self._execute(block, round)
             await asyncio.to_thread(
-                self.store.append, block, certificate, execution.receipts, execution.changes
+                self.store.append,
+                block,
+                certificate,
+                execution.receipts,
+                execution.changes,
+                execution.transactions,
             )
             self.ledger.adopt(execution)
-            self._stand_at(block.header)
+            self._advance(block.header, execution.transactions)
         new = NewBlock(block, certificate, execution)
-        for listener in self._listeners:
+        for listener in self._block_listeners:
             listener(new)
         return True
 
-    async def import_block(self, raw_block: bytes, raw_certificate: bytes) -> None:
-        """Takes the next block from a peer. Raises Refusal when block or certificate is wrong."""
-        block = decode_block(raw_block, self.genesis.parameters.max_block_bytes)
+    async def import_block(self, block: Block, certificate: bytes) -> None:
+        """Implement `Importer.import_block`."""
         if block.header.height <= self._height:
             return
-        round = verify_certificate(
-            raw_certificate,
+        round = await asyncio.to_thread(
+            verify_certificate,
+            certificate,
             self.ledger.validators(),
             self.genesis.chain_id,
             block.header.height,
             block.hash,
+            self.verified_votes,
         )
-        await self.commit(block, raw_certificate, round)
+        await self.commit(block, certificate, round)
 
     async def import_snapshot(self, path: Path) -> None:
-        """Begins from a snapshot's file: all of it is checked, and taken as a whole or not at all.
-
-        Raises Refusal: CHAIN_EXISTS when there are blocks, and what `restore_snapshot` raises.
-        """
+        """Implement `Importer.import_snapshot`."""
         async with self._lock:
             await asyncio.to_thread(restore_snapshot, path, self.store, self.genesis)
             self.ledger = await asyncio.to_thread(Ledger, self.store, self.genesis)
             header = self.store.header(self.store.height())
             assert header is not None, "a snapshot without its header"
-            self._stand_at(header)
-        log.info("the chain begins from the snapshot of height %d", self._height)
+            self._advance(header, ())
+        log.info("the chain starts from the snapshot of height %d", self._height)
         for listener in self._jump_listeners:
             listener()
 
-    def _stand_at(self, header: BlockHeader) -> None:
+    def _advance(self, header: BlockHeader, transactions: Iterable[Transaction]) -> None:
         self._height = header.height
         self._header = header
-        self._checked.clear()
+        self._executions.clear()
+        self._last_transactions = {transaction.raw: transaction for transaction in transactions}
+        self._next_transactions = {}
+        self._next_transactions_bytes = 0
         grown, self._grown = self._grown, asyncio.Event()
         grown.set()
 
     async def _execute(
         self, block: Block, round: int | None, now_ms: int | None = None
     ) -> Execution:
-        known = self._checked.get(block.hash)
+        known = self._executions.get(block.hash)
         if known is not None:
             return known
         execution = await asyncio.to_thread(
@@ -187,9 +301,27 @@ class Chain:
             self.ledger,
             round=round,
             now_ms=now_ms,
+            decode=self._find_or_decode,
+            verified_votes=self.verified_votes,
         )
-        self._checked.put(block.hash, execution)
+        self._executions.put(block.hash, execution)
         return execution
+
+    def _find_or_decode(self, raw: bytes) -> Transaction:
+        """Decode a transaction of a block, unless this node has done so before. For a thread."""
+        known = self.find_transaction(raw)
+        if known is not None:
+            return known
+        parameters = self.genesis.parameters
+        transaction = decode_transaction(
+            raw, self.genesis.chain_id, parameters.max_transaction_bytes
+        )
+        self._next_transactions_bytes += len(raw)
+        if self._next_transactions_bytes > _MAX_DECODED_BLOCKS * parameters.max_block_bytes:
+            self._next_transactions = {}
+            self._next_transactions_bytes = len(raw)
+        self._next_transactions[raw] = transaction
+        return transaction
 
     def _next_context(self, proposer: bytes) -> BlockContext:
         return BlockContext(
@@ -199,7 +331,28 @@ class Chain:
             last_certificate=self.store.certificate(self._height) or b"",
         )
 
-    def _assemble(self, context: BlockContext, built: Built) -> Block:
-        header = header_of(context, self.store.tip_hash(), self.genesis, built.execution)
+    def choose_content(
+        self, context: BlockContext, candidates: tuple[Transaction, ...]
+    ) -> tuple[BlockContext, Built]:
+        """Choose the content of a block that this node builds. Runs in a thread.
+
+        Other nodes cannot check this choice; a dishonest chain overrides this method.
+
+        Args:
+            context: Height, time, proposer and parent's certificate of the block.
+            candidates: The transactions that may go in, in their order.
+
+        Returns:
+            The block's final context, and its content.
+        """
+        max_bytes = self.genesis.parameters.max_block_bytes
+        return context, self.ledger.build(context, candidates, max_bytes)
+
+    def _build(self, context: BlockContext, candidates: tuple[Transaction, ...]) -> Draft:
+        """Build a block and keep its execution. For a thread, under the lock."""
+        chosen, built = self.choose_content(context, candidates)
+        header = header_of(chosen, self.store.tip_hash(), self.genesis, built.execution)
         raws = tuple(transaction.raw for transaction in built.transactions)
-        return build_block(header, context.last_certificate, raws)
+        block = build_block(header, chosen.last_certificate, raws)
+        self._executions.put(block.hash, built.execution)
+        return Draft(block, tuple(transaction for transaction, _ in built.refused))

@@ -36,7 +36,8 @@ from fedcoin.consensus.tendermint_engine import TendermintEngine
 from fedcoin.consensus.timers import Timeouts
 from fedcoin.data.clock import Clock
 from fedcoin.data.errors import DataCode, RefusalError
-from fedcoin.data.messages.blocks import Block, decode_block
+from fedcoin.data.messages.blocks import decode_block
+from fedcoin.data.messages.transactions import Transaction
 from fedcoin.data.messages.votes import Proposal, Vote
 from fedcoin.network.ports import Broadcaster, Position
 from fedcoin.network.tasks import TaskOwner
@@ -50,8 +51,8 @@ EARLY_MESSAGES = 512
 class BlockAudit(Protocol):
     """The voting rule for a block: what a validator looks into beyond the ledger's rules."""
 
-    async def check_block(self, block: Block) -> None:
-        """Raises :class:`Refusal` when this node must vote against it."""
+    async def check_block(self, transactions: Sequence[Transaction]) -> None:
+        """Raises :class:`Refusal` when this node must vote against a block of these."""
 
 
 class ConsensusDriver:
@@ -82,7 +83,7 @@ class ConsensusDriver:
         self._accusations: list[Callable[[Vote, Vote], None]] = []
         self._vote_listeners: list[Callable[[Vote], None]] = []
         self._voting = self._next_voting()
-        chain.listen(self._after_block)
+        chain.on_block(self._after_block)
         chain.on_jump(self._after_jump)
         pool.on_ready(self._consider)
 
@@ -191,7 +192,7 @@ class ConsensusDriver:
         deadline = ledger.next_deadline_ms()
         if deadline is not None:
             due = min(due, deadline)
-        if now >= due or ledger.needs_block() or self._pool.ready():
+        if now >= due or ledger.needs_block() or self._pool.has_ready():
             self._begin()
             return
         if self._wake is not None:
@@ -264,6 +265,8 @@ class ConsensusDriver:
             return
         if voting is not self._voting or self._outlet is None:
             return
+        if isinstance(message, Vote):
+            self._chain.verified_votes.add(message.envelope)
         self._feed(message)
         self._outlet.broadcast(message)
 
@@ -282,8 +285,8 @@ class ConsensusDriver:
         sound = False
         try:
             block = decode_block(effect.raw, self._chain.genesis.parameters.max_block_bytes)
-            await self._chain.check(block)
-            await self._audit.check_block(block)
+            execution = await self._chain.check(block)
+            await self._audit.check_block(execution.transactions)
             sound = True
         except RefusalError as refusal:
             # Of a height that was decided meanwhile, nothing found now says anything.

@@ -7,7 +7,7 @@ import asyncio
 from google.protobuf.message import Message
 
 from fedcoin.application.node.chain import Chain
-from fedcoin.application.node.transaction_intake import LocalPool
+from fedcoin.application.node.transaction_intake import TransactionIntake
 from fedcoin.application.wallet.wallet import draft
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.messages.transactions import Transaction, sign_transaction
@@ -17,7 +17,7 @@ from fedcoin.v1.node_service_pb2 import GetFeesResponse
 class LocalWallet:
     """Like :class:`~fedcoin.application.wallet.wallet.Wallet`, without a network between."""
 
-    def __init__(self, key: KeyPair, chain: Chain, pool: LocalPool) -> None:
+    def __init__(self, key: KeyPair, chain: Chain, pool: TransactionIntake) -> None:
         parameters = chain.genesis.parameters
         self._key = key
         self._chain = chain
@@ -40,4 +40,6 @@ class LocalWallet:
                 nonce=self._pool.pending_nonce(self._key.address),
                 height=self._chain.height(),
             )
-            return await self._pool.submit(sign_transaction(body, self._key).raw)
+            transaction = sign_transaction(body, self._key)
+            await self._pool.submit(transaction)
+            return transaction

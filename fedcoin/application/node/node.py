@@ -34,7 +34,7 @@ from fedcoin.application.node.consensus_driver import ConsensusDriver
 from fedcoin.application.node.local_wallet import LocalWallet
 from fedcoin.application.node.process_age import process_age_ms
 from fedcoin.application.node.snapshot_maker import SnapshotMaker
-from fedcoin.application.node.transaction_intake import LocalPool, TransactionIntake
+from fedcoin.application.node.transaction_intake import TransactionIntake
 from fedcoin.application.node.validator_presence import ValidatorPresence
 from fedcoin.application.node.vote_signer import VoteSigner
 from fedcoin.contract.blocks.ledger import Ledger
@@ -45,7 +45,6 @@ from fedcoin.data.clock import unix_ms
 from fedcoin.data.crypto.addresses import format_address
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import RefusalError
-from fedcoin.data.messages.blocks import Block
 from fedcoin.data.messages.transactions import Transaction, action_name
 from fedcoin.data.messages.votes import Vote
 from fedcoin.data.storage.chain_store import ChainStore
@@ -107,7 +106,7 @@ class ObserverAudit:
         if action_name(transaction.body) == "open_task":
             await self._auditor.check_transaction(transaction)
 
-    async def check_block(self, block: Block) -> None:
+    async def check_block(self, transactions: Sequence[Transaction]) -> None:
         """Never asked."""
 
 
@@ -142,7 +141,6 @@ class Node:
             transactions=config.limits.pool_transactions, bytes=config.limits.pool_bytes
         )
         self.pool = TransactionIntake(Mempool(limits), self.chain, audit, self.owner, unix_ms)
-        self.local_pool = LocalPool(self.pool)
         word = VoteSigner(self.miner_key, store, genesis) if self.miner_key else None
         self.agreement = ConsensusDriver(self.chain, self.pool, audit, word, self.owner, unix_ms)
         self.network = components.make_network(
@@ -173,7 +171,7 @@ class Node:
         )
         backend = Backend(
             self.chain,
-            self.local_pool,
+            self.pool,
             self.network,
             self.artifacts,
             self.facts,
@@ -189,7 +187,7 @@ class Node:
         self.miner = self._miner(self.miner_key, home.root / "work") if self.miner_key else None
         self._warm = config.miner.warm
         self.pool.on_admitted(self.network.relay)
-        self.chain.listen(log_block)
+        self.chain.on_block(log_block)
 
     async def start(self, stack: AsyncExitStack) -> None:
         """Begins everything; ``stack`` learns how to end it, in the other order."""
@@ -222,11 +220,11 @@ class Node:
             if not chain.catching_up:
                 maker.after_block(new.block.height)
 
-        chain.listen(after_block)
+        chain.on_block(after_block)
         return Snapshots(folder, config.join_behind)
 
     def _miner(self, key: KeyPair, folder: Path) -> Miner:
-        wallet = LocalWallet(key, self.chain, self.local_pool)
+        wallet = LocalWallet(key, self.chain, self.pool)
 
         def report(first: Vote, second: Vote) -> None:
             self.owner.start(self._report(wallet, first, second), name="report")
@@ -235,7 +233,7 @@ class Node:
         parts = (
             key,
             self.chain,
-            self.local_pool,
+            self.pool,
             self.jobs,
             wallet.submit,
             WorkFolder(folder),

@@ -1,8 +1,8 @@
-"""Transactions that wait for a block: admission, audit and relay.
+"""How transactions enter this node: decoded once, admitted to the mempool, audited and offered.
 
-A transaction is admitted on what the ledger alone says of it, and relayed at once. Those that
-validators must look into before they vote (tasks and reveals) are audited in the background;
-only what passed is offered to a proposer.
+A transaction is admitted by the ledger's rules alone and relayed at once. One that opens a task
+or reveals samples is then audited in the background, because validators vote against a block
+that holds an unsound one; only what passed is offered to a proposer.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol
+from copy import copy
+from typing import Final, Protocol
 
 from fedcoin.application.node.block_auditor import PASSING
 from fedcoin.application.node.chain import Chain, NewBlock
@@ -21,10 +22,10 @@ from fedcoin.data.lru import LruDict
 from fedcoin.data.messages.transactions import Transaction, action_name, decode_transaction
 from fedcoin.network.tasks import TaskOwner
 
-AUDITED = frozenset({"open_task", "reveal_shapley"})
-"""The actions that a validator vouches for beyond what the ledger can tell."""
+_AUDITED_ACTIONS: Final = frozenset({"open_task", "reveal_shapley"})
+"""Actions that a validator checks beyond what the ledger can tell."""
 
-UNSOUND_REMEMBERED = 4096
+_MAX_UNSOUND: Final = 4096
 """How many transactions that failed their audit are remembered."""
 
 log = logging.getLogger(__name__)
@@ -34,168 +35,201 @@ class TransactionAudit(Protocol):
     """The voting rule for one transaction."""
 
     async def check_transaction(self, transaction: Transaction) -> None:
-        """Raises :class:`Refusal` when this node would vote against it."""
+        """Audit a transaction that the ledger accepts.
+
+        Args:
+            transaction: The transaction.
+
+        Raises:
+            RefusalError: When this node would vote against a block that holds it.
+        """
 
 
 class TransactionIntake:
-    """The node's pool, on one event loop."""
+    """The way of transactions to the mempool and from there to a proposer.
+
+    Implements `fedcoin.network.ports.TransactionPort`. Made for one event loop.
+    """
 
     def __init__(
         self,
-        pool: Mempool,
+        mempool: Mempool,
         chain: Chain,
         audit: TransactionAudit,
         owner: TaskOwner,
         clock: Clock,
     ) -> None:
-        self._pool = pool
+        """Connect a mempool to a chain.
+
+        Args:
+            mempool: The mempool.
+            chain: The chain; it will look for the transactions of blocks in the mempool.
+            audit: The voting rule for one transaction.
+            owner: Runs the audits.
+            clock: The node's clock, Unix ms.
+        """
+        self._mempool = mempool
         self._chain = chain
         self._audit = audit
         self._owner = owner
         self._clock = clock
         self._audits: dict[bytes, asyncio.Task[RefusalError | None]] = {}
         self._sound: set[bytes] = set()
-        self._unsound: LruDict[bytes, RefusalError] = LruDict(UNSOUND_REMEMBERED)
-        self._admitted: list[Callable[[Transaction], None]] = []
-        self._ready: list[Callable[[], None]] = []
-        chain.listen(self._after_block)
+        self._unsound: LruDict[bytes, RefusalError] = LruDict(_MAX_UNSOUND)
+        self._admission_listeners: list[Callable[[Transaction], None]] = []
+        self._ready_listeners: list[Callable[[], None]] = []
+        chain.use_mempool(mempool.find)
+        chain.on_block(self._after_block)
         chain.on_jump(self._after_jump)
 
     def on_admitted(self, listener: Callable[[Transaction], None]) -> None:
-        """Have ``listener`` called with each transaction that is new here."""
-        self._admitted.append(listener)
+        """Have a function called for each transaction that is new in the mempool.
+
+        Args:
+            listener: Called on the event loop.
+        """
+        self._admission_listeners.append(listener)
 
     def on_ready(self, listener: Callable[[], None]) -> None:
-        """Have ``listener`` called whenever there is more to put in a block."""
-        self._ready.append(listener)
+        """Have a function called whenever there is more to put into a block.
 
-    async def submit(self, raw: bytes) -> Transaction:
-        """Admits a serialised SignedTransaction; one that is there already is returned again.
-
-        What is only too early, since the peer that relays it is a block ahead, is kept aside.
-        Raises :class:`Refusal` when it is malformed or the ledger refuses it.
+        Args:
+            listener: Called on the event loop.
         """
-        return self._admit(raw, hold=True)
+        self._ready_listeners.append(listener)
 
-    async def submit_audited(self, raw: bytes) -> Transaction:
-        """Like :meth:`submit` for this node's own users: too early is an error, and so is what
-        the audit finds."""
-        transaction = self._admit(raw, hold=False)
+    def decode(self, raw: bytes) -> Transaction:
+        """Implement `TransactionPort.decode`."""
+        known = self._chain.find_transaction(raw)
+        if known is not None:
+            return known
+        genesis = self._chain.genesis
+        max_bytes = genesis.parameters.max_transaction_bytes
+        return decode_transaction(raw, genesis.chain_id, max_bytes)
+
+    def add_relayed(self, transaction: Transaction) -> bool:
+        """Implement `TransactionPort.add_relayed`."""
+        return self._admit(transaction, hold=True)
+
+    async def submit(self, transaction: Transaction) -> None:
+        """Implement `TransactionPort.submit`."""
+        self._admit(transaction, hold=False)
         audit = self._audits.get(transaction.hash)
         if audit is not None:
             refusal = await asyncio.shield(audit)
             if refusal is not None:
                 raise refusal
-        return transaction
+
+    def find(self, raw: bytes) -> Transaction | None:
+        """Implement `TransactionPort.find`."""
+        return self._mempool.find(raw)
 
     def get(self, hash: bytes) -> Transaction | None:
-        """The waiting transaction with this hash."""
-        return self._pool.get(hash)
+        """Implement `TransactionPort.get`."""
+        return self._mempool.get(hash)
 
     def pending(self) -> Sequence[Transaction]:
-        """All that wait, in the order of arrival."""
-        return self._pool.pending()
+        """Implement `TransactionPort.pending`."""
+        return self._mempool.pending()
 
     def dropped_reason(self, hash: bytes) -> str | None:
-        """Why a transaction that waited lately is no longer possible."""
-        refusal = self._unsound.get(hash) or self._pool.dropped_reason(hash)
+        """Implement `TransactionPort.dropped_reason`."""
+        refusal = self._unsound.get(hash) or self._mempool.dropped_reason(hash)
         return refusal.message if refusal is not None else None
 
     def pending_nonce(self, address: bytes) -> int:
-        """The nonce of the next transaction of this address."""
-        return self._pool.pending_nonce(address, self._chain.ledger)
+        """Implement `TransactionPort.pending_nonce`."""
+        return self._mempool.pending_nonce(address, self._chain.ledger)
 
     def ready(self) -> list[Transaction]:
-        """What a proposer may put in a block, in an order in which it applies."""
-        return [tx for tx in self._pool.candidates() if self._is_sound(tx)]
+        """List what a proposer may put into a block.
+
+        Returns:
+            Transactions that passed their audit, in an order in which they apply.
+        """
+        return [tx for tx in self._mempool.candidates() if self._is_sound(tx)]
+
+    def has_ready(self) -> bool:
+        """Tell whether a proposer has anything to put into a block.
+
+        Returns:
+            True when `ready` would not be empty.
+        """
+        return any(self._is_sound(transaction) for transaction in self._mempool.candidates())
 
     def reconsider(self, refused: Iterable[Transaction]) -> None:
-        """Looks anew at transactions that a block could not take; most are dropped."""
-        senders = [transaction.sender for transaction in refused]
-        self._pool.review(senders, self._chain.ledger, self._chain.height(), self._next_time())
+        """Check transactions again that a block could not take.
 
-    def _admit(self, raw: bytes, hold: bool) -> Transaction:
-        limit = self._chain.genesis.parameters.max_transaction_bytes
-        transaction = decode_transaction(raw, self._chain.genesis.chain_id, max_bytes=limit)
-        known = self._pool.get(transaction.hash) is not None
-        if known or self._chain.store.index.find_transaction(transaction.hash) is not None:
-            return transaction
+        Most of them can never be applied, and are dropped.
+
+        Args:
+            refused: The transactions.
+        """
+        senders = dict.fromkeys(transaction.sender for transaction in refused)
+        ledger, height = self._chain.ledger, self._chain.height()
+        self._mempool.review(senders, ledger, height, self._next_time())
+
+    def _admit(self, transaction: Transaction, *, hold: bool) -> bool:
+        """Add a transaction to the mempool; False when it waits or is final already."""
+        if self._mempool.get(transaction.hash) is not None:
+            return False
+        if self._chain.store.index.find_transaction(transaction.hash) is not None:
+            return False
         unsound = self._unsound.get(transaction.hash)
         if unsound is not None:
-            # What failed an audit is not looked into again for every peer that relays it.
-            raise unsound
-        self._pool.add(
-            transaction, self._chain.ledger, self._chain.height(), self._next_time(), hold=hold
-        )
-        for listener in self._admitted:
+            # It is not audited again for every peer that relays it.
+            raise copy(unsound)
+        ledger, height = self._chain.ledger, self._chain.height()
+        self._mempool.add(transaction, ledger, height, self._next_time(), hold=hold)
+        for listener in self._admission_listeners:
             listener(transaction)
-        self._audit_candidates()
-        return transaction
+        self._offer(self._mempool.candidates_of(transaction.sender))
+        return True
 
     def _next_time(self) -> int:
         return max(self._clock(), self._chain.time_ms() + 1)
 
     def _is_sound(self, transaction: Transaction) -> bool:
-        return action_name(transaction.body) not in AUDITED or transaction.hash in self._sound
+        is_audited = action_name(transaction.body) in _AUDITED_ACTIONS
+        return not is_audited or transaction.hash in self._sound
 
-    def _audit_candidates(self) -> None:
-        """Begins the audits that are due, and tells if there is anything for a block."""
+    def _offer(self, candidates: Iterable[Transaction]) -> None:
+        """Begin the audits that are due, and tell the listeners if anything is ready."""
         ready = False
-        for transaction in self._pool.candidates():
+        for transaction in candidates:
             if self._is_sound(transaction):
                 ready = True
             elif transaction.hash not in self._audits:
                 task = self._owner.start(self._run_audit(transaction), name="audit")
                 self._audits[transaction.hash] = task
         if ready:
-            for listener in self._ready:
+            for listener in self._ready_listeners:
                 listener()
 
     async def _run_audit(self, transaction: Transaction) -> RefusalError | None:
-        found: RefusalError | None = None
+        result: RefusalError | None = None
         try:
             await self._audit.check_transaction(transaction)
         except RefusalError as refusal:
             log.info("transaction %s failed its audit: %s", transaction.hash.hex()[:16], refusal)
-            found = refusal
-            self._pool.remove(transaction.hash)
-            self._remember_unsound(transaction.hash, refusal)
+            result = refusal
+            self._mempool.remove(transaction.hash)
+            if refusal.code not in PASSING:
+                self._unsound.put(transaction.hash, refusal)
         else:
-            if self._pool.get(transaction.hash) is not None:
+            if self._mempool.get(transaction.hash) is not None:
                 self._sound.add(transaction.hash)
         finally:
             self._audits.pop(transaction.hash, None)
-        self._audit_candidates()
-        return found
+        self._offer(self._mempool.candidates_of(transaction.sender))
+        return result
 
     def _after_block(self, new: NewBlock) -> None:
-        self._pool.after_block(
-            new.execution.transactions, self._chain.ledger, new.block.height, self._next_time()
-        )
-        self._sound = {hash for hash in self._sound if self._pool.get(hash) is not None}
-        self._audit_candidates()
+        ledger, height = self._chain.ledger, new.block.height
+        self._mempool.after_block(new.execution.transactions, ledger, height, self._next_time())
+        self._sound = {hash for hash in self._sound if self._mempool.get(hash) is not None}
+        self._offer(self._mempool.candidates())
 
     def _after_jump(self) -> None:
-        self.reconsider(self._pool.pending())
-        self._audit_candidates()
-
-    def _remember_unsound(self, hash: bytes, refusal: RefusalError) -> None:
-        if refusal.code in PASSING:
-            # The next submission is looked into again.
-            return
-        self._unsound.put(hash, refusal)
-
-
-class LocalPool:
-    """The pool as this node's own users see it: an audit that fails is their answer."""
-
-    def __init__(self, pool: TransactionIntake) -> None:
-        self._pool = pool
-        self.get = pool.get
-        self.pending = pool.pending
-        self.dropped_reason = pool.dropped_reason
-        self.pending_nonce = pool.pending_nonce
-
-    async def submit(self, raw: bytes) -> Transaction:
-        """Admits a transaction and waits for its audit."""
-        return await self._pool.submit_audited(raw)
+        self.reconsider(self._mempool.pending())
+        self._offer(self._mempool.candidates())

@@ -9,7 +9,6 @@ row by row at the end.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
 from itertools import zip_longest
 from types import TracebackType
 from typing import Final
@@ -17,6 +16,7 @@ from typing import Final
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.consensus.lock_record import decode_lock
 from fedcoin.consensus.validator_messages import decode_validators
+from fedcoin.contract.blocks.ledger import Execution
 from fedcoin.contract.blocks.validator_history import TrustPath
 from fedcoin.data.crypto.hashing import sha256
 from fedcoin.data.errors import RefusalError
@@ -76,19 +76,19 @@ class DerivedTables:
     ) -> None:
         self._connection.close()
 
-    def add(self, block: Block, receipts: Sequence[bytes]) -> None:
+    def add(self, height: int, execution: Execution) -> None:
         """Add the rows that one more block leads to.
 
         Args:
-            block: The block after those that were added before.
-            receipts: Its receipts, encoded, in order.
+            height: The height of the block after those that were added before.
+            execution: What executing the block gave.
         """
         self._connection.execute("BEGIN")
         self._connection.executemany(
             "INSERT INTO receipts VALUES (?, ?, ?)",
-            [(block.height, index, raw) for index, raw in enumerate(receipts)],
+            [(height, index, raw) for index, raw in enumerate(execution.receipts)],
         )
-        write_index(self._connection, block, receipts)
+        write_index(self._connection, height, execution.transactions, execution.receipts)
         self._connection.execute("COMMIT")
 
     def compare(self, store: ChainStore) -> None:

@@ -95,7 +95,7 @@ def replay(
     with DerivedTables(base) as derived:
         for height in range(store.base_height() + 1, store.height() + 1):
             block, execution = _replay_block(store, genesis, ledger, parent, height)
-            derived.add(block, execution.receipts)
+            derived.add(height, execution)
             state.apply(execution.changes)
             ledger.adopt(execution)
             parent = block.header

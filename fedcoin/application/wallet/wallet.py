@@ -12,7 +12,7 @@ import random
 from google.protobuf.message import Message
 
 from fedcoin.application.errors import ApplicationCode
-from fedcoin.contract.admission import replacing_fee
+from fedcoin.contract.admission import min_replacement_fee
 from fedcoin.data.crypto.addresses import format_address
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import RefusalError
@@ -171,7 +171,7 @@ def least_fee(body: TransactionBody, fees: GetFeesResponse, replaced: int | None
         body.fee = fee
         needed = fees.base_fee + fees.fee_per_kib * -(-body.ByteSize() // KIB)
         if replaced is not None:
-            needed = replacing_fee(replaced, needed)
+            needed = min_replacement_fee(replaced, needed)
         if needed <= fee:
             return fee
         # A larger fee takes more bytes, but at most nine more.

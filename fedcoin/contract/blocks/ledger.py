@@ -60,6 +60,56 @@ class Built:
     """What cannot be applied now, and why."""
 
 
+class PendingState:
+    """The state after the latest block and after some transactions that wait for the next one.
+
+    The beginning of the next block is not executed: an action that only becomes possible with it
+    is refused as too early.
+    """
+
+    def __init__(self, ledger: Ledger, height: int) -> None:
+        """Begin with no pending transaction applied.
+
+        Args:
+            ledger: The ledger after the latest block.
+            height: The height of the latest block.
+        """
+        self._ledger = ledger
+        self._height = height
+        self._state = Overlay(ledger.reader)
+
+    def follows(self, ledger: Ledger, height: int) -> bool:
+        """Tell whether this state still builds on the latest block.
+
+        Args:
+            ledger: The node's ledger.
+            height: The height of the latest block.
+
+        Returns:
+            True when no block has come since this state was begun.
+        """
+        return self._ledger is ledger and self._height == height
+
+    def apply(self, transaction: Transaction, time_ms: int) -> RefusalError | None:
+        """Apply one more transaction; a refused one changes nothing.
+
+        Args:
+            transaction: The transaction.
+            time_ms: The time that the next block may have, Unix ms.
+
+        Returns:
+            The refusal that the transaction meets; None when it was applied.
+        """
+        changed = Overlay(self._state)
+        block = BlockContext(self._height + 1, time_ms, b"", b"")
+        try:
+            apply_transaction(self._ledger.new_context(block, changed), transaction)
+        except RefusalError as refusal:
+            return refusal
+        self._state.absorb(changed)
+        return None
+
+
 class Ledger:
     """The state after the latest block, and what may come next.
 
@@ -94,7 +144,7 @@ class Ledger:
         Raises the first `Refusal` of a transaction; its `field` then begins with
         `transactions[i]`.
         """
-        context = self._new_context(block)
+        context = self.new_context(block)
         settlement = begin_block(context)
         for i, transaction in enumerate(transactions):
             try:
@@ -111,7 +161,7 @@ class Ledger:
         `max_bytes` bounds the whole serialised block. Never raises for a candidate: those that
         are refused are told, those that do not fit are left out.
         """
-        context = self._new_context(block)
+        context = self.new_context(block)
         settlement = begin_block(context)
         taken: list[Transaction] = []
         refused: list[tuple[Transaction, RefusalError]] = []
@@ -161,21 +211,21 @@ class Ledger:
         What is refused is left out for those that follow. The block's own beginning is not
         played: what only becomes possible with it is refused as too early.
         """
-        context = self._new_context(BlockContext(height + 1, time_ms, b"", b""))
-        found: list[RefusalError | None] = []
-        for transaction in transactions:
-            fork = context.fork()
-            try:
-                apply_transaction(fork, transaction)
-            except RefusalError as refusal:
-                found.append(refusal)
-                continue
-            context.absorb(fork)
-            found.append(None)
-        return found
+        state = PendingState(self, height)
+        return [state.apply(transaction, time_ms) for transaction in transactions]
 
-    def _new_context(self, block: BlockContext) -> ExecutionContext:
-        return ExecutionContext(self.genesis, block, Overlay(self._reader), self._results)
+    def new_context(self, block: BlockContext, state: Overlay | None = None) -> ExecutionContext:
+        """Make the context in which transactions of the next block are executed.
+
+        Args:
+            block: The next block.
+            state: The state to change; None for the one after the latest block.
+
+        Returns:
+            A context without receipts.
+        """
+        over = Overlay(self._reader) if state is None else state
+        return ExecutionContext(self.genesis, block, over, self._results)
 
     def _finish(
         self,

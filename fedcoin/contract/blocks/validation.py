@@ -20,6 +20,7 @@ from fedcoin.data.messages.blocks import Block
 from fedcoin.data.messages.canonical import encode
 from fedcoin.data.messages.genesis import Genesis
 from fedcoin.data.messages.transactions import Transaction, decode_transaction
+from fedcoin.data.messages.votes import VerifiedVotes
 from fedcoin.v1.block_pb2 import BlockHeader, Settlement
 
 Decoder = Callable[[bytes], Transaction]
@@ -34,12 +35,14 @@ def check_block(
     round: int | None = None,
     now_ms: int | None = None,
     decode: Decoder | None = None,
+    verified_votes: VerifiedVotes | None = None,
 ) -> Execution:
     """Check a block against its parent's header (None for genesis) and execute it.
 
     `ledger` is at the parent. `round` is the one that the block was proposed or decided in, if
     known: the block may have been built in it or in one before. With `now_ms`, a voter's clock,
-    the block's time must not be too far ahead. `decode` may know transactions already.
+    the block's time must not be too far ahead. `decode` may know transactions already, and
+    `verified_votes` the precommits of the parent's certificate.
 
     Raises `Refusal`: WRONG_CHAIN, WRONG_HEIGHT, WRONG_PARENT, WRONG_TIME, TIME_TOO_FAR_AHEAD,
     WRONG_PROPOSER, TOO_LARGE, UNEXPECTED_CERTIFICATE, `ConsensusCode.BAD_CERTIFICATE`, those of
@@ -51,7 +54,7 @@ def check_block(
     check_time(header, parent, genesis, now_ms)
     check_proposer(header, ledger, round)
     _check_size(block, genesis)
-    _check_certificate(block, parent_hash, genesis, ledger)
+    _check_certificate(block, parent_hash, genesis, ledger, verified_votes)
     decoder = decode or _decoder(genesis)
     transactions = [_decoded(i, raw, decoder) for i, raw in enumerate(block.transactions)]
     context = BlockContext(header.height, header.time_ms, header.proposer, block.last_certificate)
@@ -192,7 +195,13 @@ def _check_size(block: Block, genesis: Genesis) -> None:
         )
 
 
-def _check_certificate(block: Block, parent_hash: bytes, genesis: Genesis, ledger: Ledger) -> None:
+def _check_certificate(
+    block: Block,
+    parent_hash: bytes,
+    genesis: Genesis,
+    ledger: Ledger,
+    verified_votes: VerifiedVotes | None,
+) -> None:
     height = block.header.height
     if height > 1:
         verify_certificate(
@@ -201,6 +210,7 @@ def _check_certificate(block: Block, parent_hash: bytes, genesis: Genesis, ledge
             genesis.chain_id,
             height - 1,
             parent_hash,
+            verified_votes,
         )
     elif block.last_certificate:
         raise RefusalError(

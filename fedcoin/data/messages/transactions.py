@@ -101,6 +101,32 @@ def decode_transaction(
     return _transaction(raw, envelope, body)
 
 
+def decode_stored_transaction(raw: bytes) -> Transaction:
+    """Parse a transaction of a final block, without checking it again.
+
+    Args:
+        raw: A serialised SignedTransaction that `decode_transaction` accepted before it was stored.
+
+    Returns:
+        The transaction.
+    """
+    envelope = SignedTransaction.FromString(raw)
+    return _transaction(raw, envelope, TransactionBody.FromString(envelope.body))
+
+
+def stored_transaction_hash(raw: bytes) -> bytes:
+    """Compute the hash of a transaction of a final block, without reading its body.
+
+    Args:
+        raw: A serialised SignedTransaction that `decode_transaction` accepted before it was stored.
+
+    Returns:
+        The transaction's hash, 32 bytes.
+    """
+    envelope = SignedTransaction.FromString(raw)
+    return transaction_hash(envelope.public_key, envelope.body)
+
+
 def sign_transaction(body: TransactionBody, key: KeyPair) -> Transaction:
     """Sign a transaction for the chain that its body names.
 

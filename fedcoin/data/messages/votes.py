@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import Final, cast
 
 from fedcoin.data.crypto.hashing import HASH_BYTES, SigningContext
@@ -63,6 +65,62 @@ class Proposal:
     """The message as it travels; must not be changed."""
 
 
+class VerifiedVotes:
+    """Votes whose signature this node has found right, so that it verifies none of them twice.
+
+    The same vote reaches a node by itself, in the certificate of its block and in the next block.
+    Holds the votes of one chain, a bounded number of them; the oldest are forgotten. Usable from
+    several threads.
+    """
+
+    def __init__(self, max_votes: int = 16_384) -> None:
+        """Make an empty set.
+
+        Args:
+            max_votes: The largest number of votes to hold.
+        """
+        self._max_votes = max_votes
+        self._votes: OrderedDict[tuple[bytes, bytes, bytes], None] = OrderedDict()
+        self._lock = Lock()
+
+    def __contains__(self, envelope: SignedVote) -> bool:
+        return _vote_key(envelope) in self._votes
+
+    def add(self, envelope: SignedVote) -> None:
+        """Remember a vote.
+
+        Args:
+            envelope: A vote that was signed by this node, or whose signature was found right.
+        """
+        with self._lock:
+            self._votes[_vote_key(envelope)] = None
+            if len(self._votes) > self._max_votes:
+                self._votes.popitem(last=False)
+
+
+def is_signed_vote(
+    envelope: SignedVote, chain_id: str, verified: VerifiedVotes | None = None
+) -> bool:
+    """Check the signature of a vote, unless it is known to be right.
+
+    Args:
+        envelope: The vote.
+        chain_id: The chain that the signature must be for.
+        verified: Votes of this chain whose signature is right; a vote that is found right joins
+            them.
+
+    Returns:
+        True when the signature is the public key's signature of the vote on this chain.
+    """
+    if verified is not None and envelope in verified:
+        return True
+    key, signature = envelope.public_key, envelope.signature
+    is_right = verify_signature(key, SigningContext.VOTE, chain_id, envelope.body, signature)
+    if is_right and verified is not None:
+        verified.add(envelope)
+    return is_right
+
+
 def sign_vote(
     kind: int, height: int, round: int, block_hash: bytes, key: KeyPair, chain_id: str
 ) -> Vote:
@@ -90,7 +148,7 @@ def sign_vote(
     return Vote(kind, height, round, block_hash, key.public_key, envelope)
 
 
-def decode_vote(envelope: SignedVote, chain_id: str) -> Vote:
+def decode_vote(envelope: SignedVote, chain_id: str, verified: VerifiedVotes | None = None) -> Vote:
     """Decode a vote and verify its signature.
 
     Whether the key belongs to a validator is checked by the consensus layer.
@@ -98,6 +156,7 @@ def decode_vote(envelope: SignedVote, chain_id: str) -> Vote:
     Args:
         envelope: The message as it travelled.
         chain_id: The network that it must be signed for.
+        verified: Votes of this chain whose signature was verified before; this one joins them.
 
     Returns:
         The vote.
@@ -117,7 +176,8 @@ def decode_vote(envelope: SignedVote, chain_id: str) -> Vote:
     _check_height_and_round(body, "vote")
     if body.block_hash:
         check_length(body.block_hash, HASH_BYTES, "vote.block_hash")
-    _check_signature(envelope, SigningContext.VOTE, chain_id, "vote")
+    if not is_signed_vote(envelope, chain_id, verified):
+        raise _bad_signature("vote")
     return Vote(
         kind=body.kind,
         height=body.height,
@@ -193,7 +253,9 @@ def decode_proposal(
     _check_height_and_round(body, "proposal")
     check_range(body.valid_round_plus_one, 0, body.round, "proposal.valid_round_plus_one")
     check_length(body.block_hash, HASH_BYTES, "proposal.block_hash")
-    _check_signature(envelope, SigningContext.PROPOSAL, chain_id, "proposal")
+    key, signature = envelope.public_key, envelope.signature
+    if not verify_signature(key, SigningContext.PROPOSAL, chain_id, envelope.body, signature):
+        raise _bad_signature("proposal")
     block = decode_block(envelope.block, max_block_bytes)
     if block.hash != body.block_hash or block.header.height != body.height:
         raise RefusalError(
@@ -228,15 +290,13 @@ def _check_height_and_round(body: vote_pb2.Vote | vote_pb2.Proposal, name: str) 
     check_range(body.round, 0, _MAX_ROUND, f"{name}.round")
 
 
-def _check_signature(
-    envelope: SignedVote | SignedProposal, context: SigningContext, chain_id: str, name: str
-) -> None:
-    if not verify_signature(
-        envelope.public_key, context, chain_id, envelope.body, envelope.signature
-    ):
-        raise RefusalError(
-            DataCode.BAD_SIGNATURE,
-            f"{name}.signature is not a signature of this {name} by {name}.public_key on this "
-            "chain",
-            field=f"{name}.signature",
-        )
+def _bad_signature(name: str) -> RefusalError:
+    return RefusalError(
+        DataCode.BAD_SIGNATURE,
+        f"{name}.signature is not a signature of this {name} by {name}.public_key on this chain",
+        field=f"{name}.signature",
+    )
+
+
+def _vote_key(envelope: SignedVote) -> tuple[bytes, bytes, bytes]:
+    return envelope.public_key, envelope.signature, envelope.body

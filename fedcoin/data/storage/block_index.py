@@ -9,12 +9,9 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from fedcoin.data.crypto.addresses import derive_address
-from fedcoin.data.messages.blocks import Block
-from fedcoin.data.messages.transactions import transaction_hash
+from fedcoin.data.messages.transactions import Transaction, action_name
 from fedcoin.data.storage.database import Database
 from fedcoin.v1.block_pb2 import Receipt
-from fedcoin.v1.transaction_pb2 import SignedTransaction, TransactionBody
 
 _MAX_INTEGER: Final = 2**63 - 1
 """The largest integer that SQLite can hold."""
@@ -47,23 +44,36 @@ class SnapshotTask(NamedTuple):
     """32 bytes."""
 
 
-def write_index(connection: sqlite3.Connection, block: Block, receipts: Sequence[bytes]) -> None:
+def write_index(
+    connection: sqlite3.Connection,
+    height: int,
+    transactions: Sequence[Transaction],
+    receipts: Sequence[bytes],
+) -> None:
     """Write the index rows of a block.
 
     Args:
         connection: A connection inside the caller's write transaction.
-        block: The block.
+        height: The block's height.
+        transactions: The block's transactions, in order.
         receipts: The block's serialised receipts, in order.
     """
-    for index, raw in enumerate(block.transactions):
-        _write_transaction(connection, block.height, index, raw)
+    connection.executemany(
+        "INSERT INTO transactions VALUES (?, ?, ?, ?)",
+        [
+            (transaction.hash, height, index, transaction.sender)
+            for index, transaction in enumerate(transactions)
+        ],
+    )
+    for index, transaction in enumerate(transactions):
+        _write_opened_or_revealed(connection, height, index, transaction)
     for index, raw in enumerate(receipts):
         receipt = Receipt.FromString(raw)
         if receipt.WhichOneof("kind") == "payment":
             payment = receipt.payment
             connection.execute(
                 "INSERT INTO payments VALUES (?, ?, ?, ?)",
-                (block.height, index, payment.address, payment.task_id),
+                (height, index, payment.address, payment.task_id),
             )
 
 
@@ -97,30 +107,25 @@ def write_snapshot_index(
     )
 
 
-def _write_transaction(connection: sqlite3.Connection, height: int, index: int, raw: bytes) -> None:
-    envelope = SignedTransaction.FromString(raw)
-    body = TransactionBody.FromString(envelope.body)
-    hash, sender = (
-        transaction_hash(envelope.public_key, envelope.body),
-        derive_address(envelope.public_key),
-    )
-    connection.execute(
-        "INSERT INTO transactions VALUES (?, ?, ?, ?)", (hash, height, index, sender)
-    )
-    action = body.WhichOneof("action")
+def _write_opened_or_revealed(
+    connection: sqlite3.Connection, height: int, index: int, transaction: Transaction
+) -> None:
+    body = transaction.body
+    action = action_name(body)
     if action == "open_campaign":
-        connection.execute("INSERT INTO campaigns VALUES (?, ?, ?)", (height, index, hash))
+        row = (height, index, transaction.hash)
+        connection.execute("INSERT INTO campaigns VALUES (?, ?, ?)", row)
     elif action == "open_task":
         connection.execute(
             "INSERT INTO tasks VALUES (?, ?, ?, ?)",
-            (height, index, hash, body.open_task.campaign_id),
+            (height, index, transaction.hash, body.open_task.campaign_id),
         )
     elif action == "reveal_shapley" and body.reveal_shapley.evidence.leaves:
         # Openings carry no evidence, so they are not indexed. The reveal of a later attempt
         # replaces that of an earlier one.
         connection.execute(
             "INSERT OR REPLACE INTO reveals VALUES (?, ?, ?, ?)",
-            (body.reveal_shapley.task_id, sender, height, index),
+            (body.reveal_shapley.task_id, transaction.sender, height, index),
         )
 
 

@@ -21,6 +21,7 @@ from fedcoin.data.crypto.hashing import sha256
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.messages.blocks import Block
 from fedcoin.data.messages.genesis import Genesis
+from fedcoin.data.messages.transactions import Transaction, decode_stored_transaction
 from fedcoin.data.storage.block_index import BlockIndex, write_index
 from fedcoin.data.storage.database import Database
 from fedcoin.data.storage.schema import TABLES, select_all_rows
@@ -150,6 +151,7 @@ class ChainStore:
         certificate: bytes,
         receipts: Sequence[bytes],
         changes: Mapping[bytes, bytes | None],
+        transactions: Sequence[Transaction] | None = None,
     ) -> None:
         """Store the next block with everything that follows from it.
 
@@ -160,10 +162,13 @@ class ChainStore:
             certificate: The serialised Certificate that makes it final.
             receipts: The block's serialised receipts, in order.
             changes: The entries of the state that the block changes; None deletes a key.
+            transactions: The block's transactions, decoded; None to read them from the block.
 
         Raises:
             ValueError: When the block does not follow the last one.
         """
+        if transactions is None:
+            transactions = [decode_stored_transaction(raw) for raw in block.transactions]
         with self._append_lock:
             height, hash = self._tip
             if block.height != height + 1 or block.header.parent_hash != hash:
@@ -182,7 +187,7 @@ class ChainStore:
                     "DELETE FROM state WHERE key = ?",
                     [(key,) for key, value in changes.items() if value is None],
                 )
-                write_index(connection, block, receipts)
+                write_index(connection, block.height, transactions, receipts)
             self._tip = (block.height, block.hash)
 
     def restore(

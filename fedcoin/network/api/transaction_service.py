@@ -55,7 +55,8 @@ class TransactionService(TransactionServiceServicer):
                 "transaction is empty; it must be a serialised SignedTransaction",
                 field="transaction",
             )
-        transaction = await self._pool.submit(request.transaction)
+        transaction = self._pool.decode(request.transaction)
+        await self._pool.submit(transaction)
         return pb.SubmitTransactionResponse(hash=transaction.hash.hex())
 
     async def GetTransaction(

@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 
 from fedcoin.consensus.effects import Equivocation
 from fedcoin.consensus.validators import ValidatorSet
-from fedcoin.contract.admission import least_fee
+from fedcoin.contract.admission import min_fee
 from fedcoin.contract.blocks.ledger import Execution
 from fedcoin.contract.errors import PREMATURE_CODES
 from fedcoin.contract.state import records
@@ -207,7 +207,7 @@ class CampaignSimulation:
             chain_id=CHAIN_ID, nonce=nonce + len(pending), expiry_height=node.height() + 900
         )
         getattr(body, _FIELDS[type(action).__name__]).CopyFrom(action)
-        body.fee = least_fee(self.genesis.parameters, body.ByteSize() + 10)
+        body.fee = min_fee(self.genesis.parameters, body.ByteSize() + 10)
         transaction = sign_transaction(body, signer)
         time_ms = node.time_ms() + 1
         refusal = node.ledger.check_all([*pending, transaction], node.height(), time_ms)[-1]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Iterable
 
 from fedcoin.application.node.chain import Chain, Draft
+from fedcoin.contract.blocks.ledger import Built
+from fedcoin.contract.state.execution_context import BlockContext
 from fedcoin.data.messages.transactions import Transaction
 from fedcoin.testing.dishonest.dishonest_proposals import (
     exclude_rivals,
@@ -32,20 +33,17 @@ class CensoringChain(Chain):
 class GrindingChain(Chain):
     """Builds many blocks when a challenge is to be fixed, and proposes the one that suits it."""
 
-    async def build(self, proposer: bytes, candidates: Iterable[Transaction]) -> Draft:
-        """The block that suits it best."""
-        async with self._lock:
-            context = self._next_context(proposer)
-            ground = await asyncio.to_thread(
-                grind_block,
-                self.ledger,
-                context,
-                tuple(candidates),
-                self.genesis.parameters.max_block_bytes,
-                quorum_subsets(context.last_certificate, self.ledger.last_validators()),
-            )
-            if ground.tries > 1:
-                log.warning("tried %d blocks: %d challenges", ground.tries, ground.challenges)
-            block = self._assemble(ground.context, ground.built)
-            self._checked.put(block.hash, ground.built.execution)
-            return Draft(block, tuple(transaction for transaction, _ in ground.built.refused))
+    def choose_content(
+        self, context: BlockContext, candidates: tuple[Transaction, ...]
+    ) -> tuple[BlockContext, Built]:
+        """The content that suits it best."""
+        ground = grind_block(
+            self.ledger,
+            context,
+            candidates,
+            self.genesis.parameters.max_block_bytes,
+            quorum_subsets(context.last_certificate, self.ledger.last_validators()),
+        )
+        if ground.tries > 1:
+            log.warning("tried %d blocks: %d challenges", ground.tries, ground.challenges)
+        return ground.context, ground.built

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from typing import Any
 
@@ -17,7 +17,6 @@ from fedcoin.contract.errors import LedgerCode
 from fedcoin.data.artifacts.tensors import encode_tensors
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import DataCode, RefusalError
-from fedcoin.data.messages.blocks import Block
 from fedcoin.data.messages.transactions import Transaction
 from fedcoin.incentive.errors import IncentiveCode
 from fedcoin.incentive.payout import compute_deposit
@@ -47,13 +46,13 @@ async def expect(code: Enum, check: Any) -> RefusalError:
     return refused.value
 
 
-async def block_of(here: Site, *transactions: Transaction) -> Block:
-    """A block with these, as a proposer would send it."""
+async def in_block(here: Site, *transactions: Transaction) -> Sequence[Transaction]:
+    """These, in a block that the ledger's rules allow."""
     here.chain.now_ms += 10
     proposer = here.chain.chain.ledger.proposer(here.chain.chain.height() + 1, 0)
     draft = await here.chain.chain.build(proposer.address, transactions)
     assert not draft.refused, [str(refusal) for _, refusal in draft.refused]
-    return draft.block
+    return (await here.chain.chain.check(draft.block)).transactions
 
 
 # --- tasks ---
@@ -63,9 +62,9 @@ async def test_a_sound_task_passes_once_for_pool_and_vote(site: Open) -> None:
     here = site()
     await here.job.open_campaign()
     opening = here.chain.sign(here.job.server, here.job.terms())
-    await here.pool.submit_audited(opening.raw)
+    await here.pool.submit(opening)
     await here.auditor.check_transaction(opening)
-    await here.auditor.check_block(await block_of(here, opening))
+    await here.auditor.check_block(await in_block(here, opening))
     assert here.worker.checked == 1
 
 
@@ -73,12 +72,12 @@ async def test_a_task_that_is_replaced_while_it_is_looked_into(site: Open) -> No
     here = site()
     await here.job.open_campaign()
     opening = here.chain.sign(here.job.server, here.job.terms())
-    looking = asyncio.create_task(here.pool.submit_audited(opening.raw))
+    looking = asyncio.create_task(here.pool.submit(opening))
     await until(lambda: here.pool.get(opening.hash) is not None)
     transfer = Transfer(outputs=[TransferOutput(recipient=key("alice").address, amount=5)])
     nonce, fee = opening.body.nonce, 2 * opening.body.fee
     instead = here.chain.sign(here.job.server, transfer, nonce=nonce, fee=fee)
-    await here.pool.submit_audited(instead.raw)
+    await here.pool.submit(instead)
     await looking
     assert here.pool.ready() == here.pool.pending() == [instead]
     assert instead.hash.hex() in (here.pool.dropped_reason(opening.hash) or "")
@@ -92,7 +91,7 @@ async def test_a_campaign_and_its_task_in_one_block(site: Open) -> None:
     here.job.campaign_id = campaign.hash
     opening = here.chain.sign(here.job.server, here.job.terms())
     await expect(LedgerCode.UNKNOWN_CAMPAIGN, here.auditor.check_transaction(opening))
-    await here.auditor.check_block(await block_of(here, campaign, opening))
+    await here.auditor.check_block(await in_block(here, campaign, opening))
 
 
 async def test_a_task_waits_for_its_campaign(site: Open) -> None:
@@ -111,7 +110,7 @@ async def test_other_transactions_are_none_of_its_business(site: Open) -> None:
     outputs = [TransferOutput(recipient=key("bob").address, amount=5)]
     transfer = here.chain.sign(key("alice"), Transfer(outputs=outputs))
     await here.auditor.check_transaction(transfer)
-    await here.auditor.check_block(await block_of(here, transfer))
+    await here.auditor.check_block(await in_block(here, transfer))
 
 
 def changed(weights: Mapping[str, np.ndarray], **arrays: np.ndarray) -> dict[str, np.ndarray]:
@@ -165,9 +164,9 @@ async def unsound_task(here: Site, what: str) -> Transaction:
 async def test_an_unsound_task_gets_no_vote(site: Open, what: str, code: Enum) -> None:
     here = site()
     opening = await unsound_task(here, what)
-    await expect(code, here.pool.submit_audited(opening.raw))
+    await expect(code, here.pool.submit(opening))
     assert here.pool.ready() == []
-    await expect(code, here.auditor.check_block(await block_of(here, opening)))
+    await expect(code, here.auditor.check_block(await in_block(here, opening)))
     # A verdict is reached once; what is only missing may come, and is looked for again.
     assert here.worker.checked == (0 if what == "missing" else 1)
     assert len(here.fetched) == (2 if what == "missing" else 0)
@@ -254,8 +253,8 @@ async def test_an_honest_reveal_passes_once_for_pool_and_vote(site: Open) -> Non
     here, round, miner = await revealing(site, lambda *samples: samples)
     asked = here.worker.asked
     transaction = round.reveal(miner)
-    await here.pool.submit_audited(transaction.raw)
-    await here.auditor.check_block(await block_of(here, transaction))
+    await here.pool.submit(transaction)
+    await here.auditor.check_block(await in_block(here, transaction))
     # 44 leaves of 4 prefixes, less the whole ones, and the two ends.
     assert here.worker.asked - asked == 44 * 3 + 2
     assert [ready.hash for ready in here.pool.ready()] == [transaction.hash]
@@ -280,17 +279,17 @@ async def test_a_forged_reveal_gets_no_vote(site: Open, what: str) -> None:
     forge, named = FORGERS[what]
     here, round, liar = await revealing(site, forge)
     transaction = round.reveal(liar)
-    refusal = await expect(IncentiveCode.AUDIT_FAILED, here.pool.submit_audited(transaction.raw))
+    refusal = await expect(IncentiveCode.AUDIT_FAILED, here.pool.submit(transaction))
     assert named in refusal.message
     assert here.pool.ready() == []
     asked = here.worker.asked
     await expect(
-        IncentiveCode.AUDIT_FAILED, here.auditor.check_block(await block_of(here, transaction))
+        IncentiveCode.AUDIT_FAILED, here.auditor.check_block(await in_block(here, transaction))
     )
     assert here.worker.asked == asked
     honest = round.reveal(here.chain.miners[1])
-    await here.auditor.check_block(await block_of(here, honest))
-    block = await block_of(here, honest, transaction)
+    await here.auditor.check_block(await in_block(here, honest))
+    block = await in_block(here, honest, transaction)
     await expect(IncentiveCode.AUDIT_FAILED, here.auditor.check_block(block))
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from fedcoin.data.errors import RefusalError
+from fedcoin.data.messages.blocks import decode_block
 from tests.support.node_quartet import (
     BOB,
     MINERS,
@@ -33,7 +34,7 @@ async def test_a_transfer_becomes_final_everywhere(tmp_path: Path) -> None:
         member.start()
     await asyncio.sleep(0.2)
     assert [member.chain.height() for member in members] == [0] * 4, "nothing to do, no block"
-    await members[0].pool.submit_audited(transfer(0).raw)
+    await members[0].pool.submit(transfer(0))
     await reach(members, 1)
     assert_agree(members)
     for member in members:
@@ -63,7 +64,7 @@ async def test_three_of_four_go_on_and_the_fourth_catches_up(tmp_path: Path) -> 
     for member in members:
         member.start()
     for nonce in range(6):
-        await members[0].pool.submit_audited(transfer(nonce).raw)
+        await members[0].pool.submit(transfer(nonce))
         await reach(members, members[0].chain.height() + 1)
     assert members[0].chain.ledger.account(BOB.address).balance == 6000
     again = Member(members[0].wire, members[0].chain.genesis, tmp_path / "3.sqlite", MINERS[3])
@@ -71,8 +72,8 @@ async def test_three_of_four_go_on_and_the_fourth_catches_up(tmp_path: Path) -> 
     for height in range(1, members[0].chain.height() + 1):
         stored = members[0].chain.block(height)
         assert stored is not None
-        await again.chain.import_block(stored.raw, stored.certificate)
-    await members[0].pool.submit_audited(transfer(6).raw)
+        await again.chain.import_block(decode_block(stored.raw), stored.certificate)
+    await members[0].pool.submit(transfer(6))
     await reach([*members, again], members[0].chain.height() + 1)
     assert_agree([*members, again])
     for member in [*members, again]:
@@ -85,7 +86,7 @@ async def test_a_restarted_validator_keeps_its_word(tmp_path: Path) -> None:
     wire.drops = lambda sender, receiver: True
     for member in members:
         member.start()
-        await member.pool.submit(transfer(0).raw)
+        await member.pool.submit(transfer(0))
     await until(lambda: all(member.store.votes.list_at(1) for member in members))
     assert [member.chain.height() for member in members] == [0] * 4
     said = [member.store.votes.list_at(1) for member in members]
@@ -96,7 +97,7 @@ async def test_a_restarted_validator_keeps_its_word(tmp_path: Path) -> None:
     again = quartet(tmp_path, genesis, wire)
     for member in again:
         member.start()
-    await again[0].pool.submit(transfer(0).raw)
+    await again[0].pool.submit(transfer(0))
 
     def decided() -> bool:
         wire.repeat()
@@ -117,15 +118,15 @@ async def test_an_import_with_a_bad_certificate_changes_nothing(tmp_path: Path) 
     members[0].wire.members.remove(behind)
     for member in members:
         member.start()
-    await members[0].pool.submit_audited(transfer(0).raw)
+    await members[0].pool.submit(transfer(0))
     await reach(members, 1)
     stored = members[0].chain.block(1)
     assert stored is not None
     for certificate in (b"", stored.certificate[:-9], b"\x00" * 64):
         with pytest.raises(RefusalError):
-            await behind.chain.import_block(stored.raw, certificate)
+            await behind.chain.import_block(decode_block(stored.raw), certificate)
     assert behind.chain.height() == 0
-    await behind.chain.import_block(stored.raw, stored.certificate)
+    await behind.chain.import_block(decode_block(stored.raw), stored.certificate)
     assert behind.chain.height() == 1
     behind.wire.members.append(behind)
     for member in [*members, behind]:

@@ -25,6 +25,7 @@ from fedcoin.contract.mempool import Mempool
 from fedcoin.contract.snapshots import verifier, writer
 from fedcoin.contract.state.genesis_state import genesis_changes
 from fedcoin.data.errors import DataCode, RefusalError
+from fedcoin.data.messages.blocks import decode_block
 from fedcoin.data.messages.genesis import Genesis
 from fedcoin.data.storage.chain_store import ChainStore
 from fedcoin.data.storage.snapshot_files import SnapshotFolder
@@ -61,7 +62,7 @@ def new_chain(folder: Path, genesis: Genesis, clock: LoneChain) -> Chain:
 
 def maker_of(lone: LoneChain, folder: SnapshotFolder, every: int) -> SnapshotMaker:
     maker = SnapshotMaker(lone.store, lone.chain.genesis, folder, lone.owner, every=every, keep=2)
-    lone.chain.listen(lambda new: maker.after_block(new.block.height))
+    lone.chain.on_block(lambda new: maker.after_block(new.block.height))
     return maker
 
 
@@ -115,7 +116,7 @@ async def test_a_running_chain_begins_from_it_and_goes_on(lone: LoneChain, tmp_p
     other.on_jump(lambda: jumps.append(other.height()))
     transaction = lone.sign(key("alice"), transfer((key("bob").address, 9)))
     # Too early for who has not a single block; it waits for what lies ahead.
-    await pool.submit(transaction.raw)
+    assert pool.add_relayed(transaction)
     assert pool.ready() == []
     await other.import_snapshot(path)
     assert await waiting == 4
@@ -129,7 +130,7 @@ async def test_a_running_chain_begins_from_it_and_goes_on(lone: LoneChain, tmp_p
     await lone.produce(transaction)
     stored = lone.store.block(5)
     assert stored is not None
-    await other.import_block(stored.raw, stored.certificate)
+    await other.import_block(decode_block(stored.raw), stored.certificate)
     assert other.ledger.app_hash == lone.chain.ledger.app_hash
     with pytest.raises(RefusalError) as caught:
         await other.import_snapshot(path)

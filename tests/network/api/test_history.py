@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,7 @@ from fedcoin.application.verification import proof_file
 from fedcoin.contract.blocks.ledger import Ledger
 from fedcoin.contract.snapshots.verifier import SnapshotVerifier, read_verified_entries
 from fedcoin.data.artifacts.store import ArtifactStore
+from fedcoin.data.messages.votes import VerifiedVotes
 from fedcoin.data.storage.chain_store import ChainStore, StoredBlock
 from fedcoin.network.api.api_server import ApiServer, Backend
 from fedcoin.network.client.node_client import NodeClient
@@ -33,6 +34,7 @@ class RestoredChain:
     store: ChainStore
     ledger: Ledger
     catching_up: bool = False
+    verified_votes: VerifiedVotes = field(default_factory=VerifiedVotes)
 
     @property
     def genesis(self) -> object:

@@ -52,7 +52,7 @@ async def test_status_of_genesis(live: Live) -> None:
 
 async def test_status_after_a_block(live: Live) -> None:
     pay(live)
-    await live.pool.submit(live.chain.sign(ALICE, transfer((BOB.address, 1))).raw)
+    await live.pool.submit(live.chain.sign(ALICE, transfer((BOB.address, 1))))
     await live.peers.add("10.0.0.1:7050")
     live.port.catching_up = True
     status = await live.node.status()

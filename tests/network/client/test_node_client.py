@@ -12,6 +12,7 @@ from grpc import StatusCode
 
 from fedcoin.data.artifacts.manifest import CHUNK_BYTES, compute_artifact_id
 from fedcoin.data.errors import DataCode, RefusalError
+from fedcoin.data.messages.transactions import Transaction
 from fedcoin.network.bounds import Bounds
 from fedcoin.network.client.node_client import NodeClient
 from fedcoin.network.client.rpc_error import RpcError
@@ -47,15 +48,16 @@ async def test_a_socket_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 
 async def test_a_server_that_hangs_is_left(live: Live) -> None:
-    async def hang(raw: bytes) -> object:
+    async def hang(transaction: Transaction) -> None:
         await asyncio.sleep(60)
         raise AssertionError
 
-    live.pool.submit = hang  # type: ignore[method-assign, assignment]
+    live.pool.submit = hang  # type: ignore[method-assign]
     client = rpc.ArtifactServiceStub(live.node.channel)
     await live.node.call(client.GetUploadStatus, pb.GetUploadStatusRequest(id=bytes(32)))
+    paid = live.chain.sign(key("alice"), transfer((key("bob").address, 1)))
     stub = tx_rpc.TransactionServiceStub(live.node.channel)
-    request = tx.SubmitTransactionRequest(transaction=b"x")
+    request = tx.SubmitTransactionRequest(transaction=paid.raw)
     failure = await refused(live.node.call(stub.SubmitTransaction, request, timeout=0.2))
     assert failure.status is StatusCode.DEADLINE_EXCEEDED
     assert "did not answer in time" in str(failure)

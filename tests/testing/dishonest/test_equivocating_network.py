@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from fedcoin.application.node.local_wallet import LocalWallet
-from fedcoin.application.node.transaction_intake import LocalPool
 from fedcoin.contract.state import records
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.votes import PRECOMMIT, PREVOTE, Vote, sign_vote
@@ -37,7 +36,7 @@ class Reporting:
     def __init__(self, node: Node) -> None:
         self.node = node
         self.seen: list[tuple[Vote, Vote]] = []
-        self.wallet = LocalWallet(node.key, node.chain, LocalPool(node.pool))
+        self.wallet = LocalWallet(node.key, node.chain, node.pool)
         node.agreement.on_equivocation(self)
 
     def __call__(self, first: Vote, second: Vote) -> None:
@@ -68,7 +67,7 @@ async def test_who_votes_twice_is_reported_and_slashed(
             for other in everyone[:place]:
                 await node.network.add(other.address)
         await until(lambda: all(node.linked() == 3 for node in everyone))
-        await honest[0].pool.submit(transfer(0).raw)
+        await honest[0].pool.submit(transfer(0))
 
         def slashed(node: Node) -> bool:
             bond = records.BONDS.get(node.chain.ledger.reader, LIAR.address)
@@ -79,7 +78,7 @@ async def test_who_votes_twice_is_reported_and_slashed(
         assert first.public_key == second.public_key == LIAR.public_key
         # The three that are left go on, and nobody lost a coin but the liar.
         height = honest[0].chain.height()
-        await honest[0].pool.submit(transfer(1).raw)
+        await honest[0].pool.submit(transfer(1))
         await until(lambda: all(node.chain.height() > height for node in everyone), seconds=20)
         assert len(honest[0].chain.ledger.validators()) == 3
         assert honest[0].chain.ledger.total_supply() == genesis.supply

@@ -22,7 +22,7 @@ async def pair(tmp_path: Path) -> AsyncIterator[tuple[Node, Node]]:
             for other in nodes[:place]:
                 await node.network.add(other.address)
         for nonce in range(2):
-            await nodes[0].pool.submit(transfer(nonce).raw)
+            await nodes[0].pool.submit(transfer(nonce))
             await asyncio.gather(*(node.chain.wait_above(nonce) for node in nodes))
         yield nodes[0], nodes[1]
 

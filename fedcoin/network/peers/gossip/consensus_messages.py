@@ -13,7 +13,13 @@ from google.protobuf.message import DecodeError
 
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.genesis import Genesis
-from fedcoin.data.messages.votes import Proposal, Vote, decode_proposal, decode_vote
+from fedcoin.data.messages.votes import (
+    Proposal,
+    VerifiedVotes,
+    Vote,
+    decode_proposal,
+    decode_vote,
+)
 from fedcoin.network.errors import NetworkCode
 from fedcoin.network.peers.protection.limits import check_size
 from fedcoin.network.ports import Position
@@ -64,10 +70,12 @@ def read(raw: bytes) -> Received:
     return Received(kind, raw, message)
 
 
-async def decode(received: Received, genesis: Genesis) -> Proposal | Vote:
+async def decode(
+    received: Received, genesis: Genesis, verified_votes: VerifiedVotes
+) -> Proposal | Vote:
     """Check structure and signature of a proposal or vote. Raises Refusal as `data.votes` does."""
     if received.message.HasField("vote"):
-        return decode_vote(received.message.vote, genesis.chain_id)
+        return decode_vote(received.message.vote, genesis.chain_id, verified_votes)
     envelope = received.message.proposal
     most = genesis.parameters.max_block_bytes
     if len(received.raw) > IN_THREAD_BYTES:

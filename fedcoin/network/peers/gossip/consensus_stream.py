@@ -79,6 +79,7 @@ class ConsensusExchange:
 
     def __init__(self, chain: ChainPort, agreement: ConsensusPort, peers: PeerSet) -> None:
         self._genesis = chain.genesis
+        self._verified_votes = chain.verified_votes
         self._agreement = agreement
         self._peers = peers
         self._seen: LruSet[bytes] = LruSet(SEEN_MESSAGES)
@@ -182,7 +183,7 @@ class ConsensusExchange:
         talk.known.add(digest)
         if digest in self._seen:
             return
-        message = await decode(received, self._genesis)
+        message = await decode(received, self._genesis, self._verified_votes)
         try:
             if isinstance(message, Vote):
                 new = await self._agreement.receive_vote(message, talk.peer.key)

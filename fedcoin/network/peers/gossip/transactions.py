@@ -12,11 +12,10 @@ import logging
 from collections import deque
 from collections.abc import Sequence
 
-from google.protobuf.message import DecodeError
-
+from fedcoin.data.crypto.hashing import sha256
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.lru import LruSet
-from fedcoin.data.messages.transactions import Transaction, transaction_hash
+from fedcoin.data.messages.transactions import Transaction
 from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.network.errors import NetworkCode
 from fedcoin.network.interceptors import Context
@@ -27,7 +26,6 @@ from fedcoin.network.peers.protection.limits import MAX_RELAYED, MAX_RELAYED_BYT
 from fedcoin.network.peers.protection.reputation import Offence
 from fedcoin.network.ports import TransactionPort
 from fedcoin.network.tasks import TaskOwner
-from fedcoin.v1.transaction_pb2 import SignedTransaction
 from fedcoin.v1.transaction_relay_service_pb2 import (
     RelayTransactionsRequest,
     RelayTransactionsResponse,
@@ -48,7 +46,7 @@ MAX_WAITING_BYTES = 16 * 1024 * 1024
 """The most that waits for one peer; the oldest make room, and reach it by others."""
 
 KNOWN_TO_PEER = 16_384
-TAKEN = 65_536
+MAX_RELAYED_DIGESTS = 65_536
 AT_ONCE = 8
 """After so many transactions of a batch, others get their turn on the event loop."""
 
@@ -105,13 +103,13 @@ class TransactionRelay:
         self._peers = peers
         self._tasks = tasks
         self._outboxes: dict[bytes, _Outbox] = {}
-        self._taken: LruSet[bytes] = LruSet(TAKEN)
+        self._relayed: LruSet[bytes] = LruSet(MAX_RELAYED_DIGESTS)
         peers.on_linked.append(self._linked)
         peers.on_left.append(self._left)
 
     def relay(self, transaction: Transaction) -> None:
         """Send it to every peer that is not known to have it."""
-        self._taken.add(transaction.hash)
+        self._relayed.add(sha256(transaction.raw))
         for peer in self._peers:
             self._give(peer, transaction)
 
@@ -126,29 +124,24 @@ class TransactionRelay:
         for place, raw in enumerate(raws):
             if place % AT_ONCE == AT_ONCE - 1:
                 await asyncio.sleep(0)
-            accepted += await self._take(peer, raw)
+            accepted += self._take(peer, raw)
         return accepted
 
-    async def _take(self, peer: Peer, raw: bytes) -> bool:
-        try:
-            envelope = SignedTransaction.FromString(raw)
-        except DecodeError:
-            self._peers.punish(peer, Offence.MALFORMED, "relayed what is no transaction")
+    def _take(self, peer: Peer, raw: bytes) -> bool:
+        waiting = self._pool.find(raw)
+        if waiting is not None:
+            self._outbox(peer).known.add(waiting.hash)
             return False
-        hash = transaction_hash(envelope.public_key, envelope.body)
-        # Before it is submitted, so that it is not relayed to where it came from.
-        self._outbox(peer).known.add(hash)
-        if hash in self._taken or self._pool.get(hash) is not None:
+        if sha256(raw) in self._relayed:
             return False
         try:
-            transaction = await self._pool.submit(raw)
+            transaction = self._pool.decode(raw)
+            # Before it is admitted, so that it is not relayed to where it came from.
+            self._outbox(peer).known.add(transaction.hash)
+            return self._pool.add_relayed(transaction)
         except RefusalError as refusal:
             self._judge(peer, refusal)
             return False
-        if self._pool.get(hash) is None:
-            return False  # in a block already: old news, which a fresh node must not spread
-        self.relay(transaction)
-        return True
 
     def _judge(self, peer: Peer, refusal: RefusalError) -> None:
         """Only what the data layer refuses is the relaying peer's fault: states differ."""

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fedcoin.data.errors import RefusalError
-from fedcoin.data.messages.blocks import decode_block
+from fedcoin.data.messages.blocks import Block, decode_block
 from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.network.errors import NetworkCode
 from fedcoin.network.peers.connections.peer import Peer
@@ -31,7 +31,7 @@ BLOCK_S = 10.0
 class Fetched:
     """A block with the hash that it has to have, and who sent it."""
 
-    raw: bytes
+    block: Block
     certificate: bytes
     peer: Peer
 
@@ -65,7 +65,7 @@ class BlockSource:
                 return None
             await self._changed.wait()
         fetched = self._buffer.pop(self._next)
-        self._buffered_bytes -= len(fetched.raw)
+        self._buffered_bytes -= len(fetched.block.raw)
         self._next += 1
         self._tell()
         return fetched
@@ -147,7 +147,7 @@ class BlockSource:
         if block.hash != tip.hash:
             self._peers.punish(peer, Offence.BAD_BLOCK, f"block {tip.height}: another block")
             return False
-        self._buffer[tip.height] = Fetched(reply.block, reply.certificate, peer)
+        self._buffer[tip.height] = Fetched(block, reply.certificate, peer)
         self._buffered_bytes += len(reply.block)
         self._tell()
         return True

@@ -123,7 +123,12 @@ class Sync:
         try:
             reply = await link.call(link.gossip.ListHeaders, request, timeout=CALL_S)
             tips = await asyncio.to_thread(
-                certified_prefix, tip, validators, self._chain.genesis.chain_id, reply.headers
+                certified_prefix,
+                tip,
+                validators,
+                self._chain.genesis.chain_id,
+                reply.headers,
+                self._chain.verified_votes,
             )
         except RpcError as error:
             log.debug("%s gave no headers: %s", peer, error)
@@ -155,7 +160,7 @@ class Sync:
     async def _import(self, fetched: Fetched) -> bool:
         before = self._chain.height()
         try:
-            await self._importer.import_block(fetched.raw, fetched.certificate)
+            await self._importer.import_block(fetched.block, fetched.certificate)
         except RefusalError as refusal:
             if isinstance(refusal.code, DataCode) or refusal.code is ConsensusCode.BAD_CERTIFICATE:
                 self._peers.punish(fetched.peer, Offence.BAD_BLOCK, str(refusal))

@@ -16,6 +16,7 @@ from fedcoin.consensus.validators import ValidatorSet
 from fedcoin.data.crypto.hashing import sha256
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.blocks import decode_header
+from fedcoin.data.messages.votes import VerifiedVotes
 from fedcoin.network.errors import NetworkCode
 from fedcoin.v1.block_gossip_service_pb2 import CertifiedHeader
 
@@ -29,11 +30,16 @@ class Tip:
 
 
 def certified_prefix(
-    tip: Tip, validators: ValidatorSet, chain_id: str, headers: Sequence[CertifiedHeader]
+    tip: Tip,
+    validators: ValidatorSet,
+    chain_id: str,
+    headers: Sequence[CertifiedHeader],
+    verified_votes: VerifiedVotes | None = None,
 ) -> list[Tip]:
     """Heights and hashes of the headers that surely are final, in order from `tip` on.
 
-    `validators` decide the height after `tip`. Raises Refusal when the headers are malformed,
+    `validators` decide the height after `tip`; `verified_votes` are the node's, which a
+    certificate that is checked here adds to. Raises Refusal when the headers are malformed,
     do not follow one another, or the certificate of the last one is wrong.
     """
     known = validators.hash()
@@ -50,7 +56,7 @@ def certified_prefix(
             break
     if found:
         certificate = headers[len(found) - 1].certificate
-        verify_certificate(certificate, validators, chain_id, tip.height, tip.hash)
+        verify_certificate(certificate, validators, chain_id, tip.height, tip.hash, verified_votes)
     return found
 
 

@@ -25,7 +25,7 @@ async def test_a_transfer_is_final_everywhere_in_well_under_a_second(tmp_path: P
             took = []
             for nonce in range(5):
                 began = time.monotonic()
-                await observer.pool.submit(transfer(nonce).raw)
+                await observer.pool.submit(transfer(nonce))
                 await asyncio.gather(*(node.chain.wait_above(nonce) for node in nodes))
                 took.append(time.monotonic() - began)
             print("final everywhere after", took)
@@ -43,7 +43,7 @@ async def test_who_was_away_catches_up_and_votes_again(tmp_path: Path) -> None:
         await stack.enter_async_context(running(*others))
         three = [first, *others]
         for nonce in range(12):
-            await first.pool.submit(transfer(nonce).raw)
+            await first.pool.submit(transfer(nonce))
             await asyncio.gather(*(node.chain.wait_above(nonce) for node in three))
         late = Node(tmp_path / "3", genesis, MINERS[3], seeds=[first.address])
         await stack.enter_async_context(running(late))
@@ -52,7 +52,7 @@ async def test_who_was_away_catches_up_and_votes_again(tmp_path: Path) -> None:
         # Now one of the three may be missing.
         await others[1].network.stop(0)
         others[1].agreement.stop()
-        await late.pool.submit(transfer(12).raw)
+        await late.pool.submit(transfer(12))
         for node in (late, first, others[0]):
             await asyncio.wait_for(node.chain.wait_above(12), 20)
         assert late.store.tip_hash() == first.store.tip_hash()

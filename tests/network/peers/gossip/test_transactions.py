@@ -84,13 +84,14 @@ def record(node: Node) -> list[tuple[bytes, int]]:
 async def test_from_one_end_to_the_other_and_not_back(tmp_path: Path) -> None:
     async with line(tmp_path, 4) as nodes:
         at_first = record(nodes[0])
-        transaction = await nodes[0].pool.submit(transfer(0).raw)
+        transaction = transfer(0)
+        await nodes[0].pool.submit(transaction)
         await until(lambda: nodes[3].pool.get(transaction.hash) is not None, seconds=5)
         await asyncio.sleep(0.1)
         assert at_first == []
         # The same again, and from the other end: nothing new for anybody.
         at_last = record(nodes[3])
-        await nodes[0].pool.submit(transaction.raw)
+        await nodes[0].pool.submit(transaction)
         nodes[3].network.relay(transaction)
         await asyncio.sleep(0.1)
         assert at_first == at_last == []
@@ -100,7 +101,7 @@ async def test_many_travel_in_few_calls(tmp_path: Path) -> None:
     async with line(tmp_path, 2) as nodes:
         calls = record(nodes[1])
         for nonce in range(60):
-            await nodes[0].pool.submit(transfer(nonce).raw)
+            await nodes[0].pool.submit(transfer(nonce))
         await until(lambda: len(nodes[1].pool.pending()) == 60)
         assert sum(count for _, count in calls) == 60
         assert len(calls) <= 10
@@ -111,7 +112,7 @@ async def test_who_connects_gets_what_is_pending(tmp_path: Path) -> None:
     first = Node(tmp_path / "0", genesis, MINERS[0], votes=False)
     async with running(first):
         for nonce in range(5):
-            await first.pool.submit(transfer(nonce).raw)
+            await first.pool.submit(transfer(nonce))
         second = Node(tmp_path / "1", genesis, MINERS[1], [first.address], votes=False)
         async with running(second):
             await until(lambda: len(second.pool.pending()) == 5)
@@ -145,7 +146,7 @@ async def test_what_is_in_a_block_goes_no_further(tmp_path: Path) -> None:
     paid = chain.sign(key("alice"), give((key("bob").address, 1000)))
     chain.produce(paid)
     node = Node(tmp_path / "restarted", chain.genesis, MINERS[0], votes=False)
-    await node.chain.import_block(chain.blocks[0].raw, chain.certificates[0])
+    await node.chain.import_block(chain.blocks[0], chain.certificates[0])
     async with running(node):
         relayed: list[bytes] = []
         node.network._relay.relay = lambda one: relayed.append(one.hash)  # type: ignore[method-assign]

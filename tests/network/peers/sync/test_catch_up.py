@@ -45,7 +45,7 @@ async def node_at(folder: Path, chain: MiniChain, number: int, height: int | Non
     """A node that does not vote and has the first blocks of a chain."""
     node = Node(folder / str(number), chain.genesis, KEYS[number], votes=False)
     for block, certificate in zip(chain.blocks[:height], chain.certificates, strict=False):
-        await node.chain.import_block(block.raw, certificate)
+        await node.chain.import_block(block, certificate)
     return node
 
 
@@ -94,7 +94,7 @@ async def test_an_announcement_is_enough(tmp_path: Path) -> None:
         await until(lambda: source.linked() == late.linked() == 1)
         for _ in range(3):
             chain.produce()
-            await source.chain.import_block(chain.blocks[-1].raw, chain.certificates[-1])
+            await source.chain.import_block(chain.blocks[-1], chain.certificates[-1])
         await caught_up(late, chain)
 
 

@@ -67,7 +67,7 @@ async def source(folder: Path, grown: Grown, number: int, *, snapshot: bool = Tr
     """A node with the whole chain, and its snapshot."""
     node = Node(folder / str(number), grown.chain.genesis, KEYS[number], votes=False)
     for block, certificate in zip(grown.chain.blocks, grown.chain.certificates, strict=True):
-        await node.chain.import_block(block.raw, certificate)
+        await node.chain.import_block(block, certificate)
     if snapshot:
         place(node, list(read_raw_parts(grown.file)))
     return node
@@ -121,7 +121,7 @@ async def test_a_new_node_begins_from_a_snapshot_and_follows(
         assert late.store.block(AT + 1) is not None
         for _ in range(3):
             grown.produce()
-            await first.chain.import_block(grown.chain.blocks[-1].raw, grown.chain.certificates[-1])
+            await first.chain.import_block(grown.chain.blocks[-1], grown.chain.certificates[-1])
         await joined(late, grown)
         assert score(late, 0) == 0
         # It gives the snapshot on, and what it has of the chain.
