@@ -149,7 +149,7 @@ def draft(
         expiry_height=height + min(EXPIRY_BLOCKS, fees.max_expiry_blocks),
     )
     getattr(body, action_field(action)).CopyFrom(action)
-    body.fee = least_fee(body, fees, replaced)
+    body.fee = compute_min_fee(body, fees, replaced)
     return body
 
 
@@ -161,7 +161,7 @@ def action_field(action: Message) -> str:
     raise TypeError(f"{type(action).__name__} is no action")
 
 
-def least_fee(body: TransactionBody, fees: GetFeesResponse, replaced: int | None = None) -> int:
+def compute_min_fee(body: TransactionBody, fees: GetFeesResponse, replaced: int | None = None) -> int:
     """The smallest fee that a body has to carry, in sap; what it carries now is ignored.
 
     ``replaced`` is the fee of the waiting transaction that it is to replace.

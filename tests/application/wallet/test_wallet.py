@@ -13,8 +13,8 @@ from fedcoin.application.configuration.config import assemble
 from fedcoin.application.configuration.genesis_file import write_genesis
 from fedcoin.application.configuration.home import Home
 from fedcoin.application.node.node import open_node
-from fedcoin.application.wallet.wallet import Wallet, action_field, min_fee
-from fedcoin.contract.admission import min_fee as ledger_fee
+from fedcoin.application.wallet.wallet import Wallet, action_field, compute_min_fee
+from fedcoin.contract.admission import min_fee
 from fedcoin.data.clock import unix_ms
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.messages.genesis import parse_genesis
@@ -124,7 +124,7 @@ def test_every_action_has_its_field() -> None:
 )
 def test_the_fee_is_the_least(base: int, per_kib: int, outputs: int, nonce: int) -> None:
     body = TransactionBody(chain_id="c", nonce=nonce, transfer=pay(1, outputs))
-    fee = min_fee(body, GetFeesResponse(base_fee=base, fee_per_kib=per_kib))
+    fee = compute_min_fee(body, GetFeesResponse(base_fee=base, fee_per_kib=per_kib))
     body.fee = fee
     assert fee >= base + per_kib * -(-body.ByteSize() // 1024)
     body.fee = fee - 1
@@ -140,7 +140,7 @@ def test_the_fee_of_a_replacement_is_the_least(replaced: int, base: int, per_kib
         own = base + per_kib * -(-body.ByteSize() // 1024)
         return fee >= replaced + own and 10 * (fee - replaced) >= replaced
 
-    fee = min_fee(body, GetFeesResponse(base_fee=base, fee_per_kib=per_kib), replaced)
+    fee = compute_min_fee(body, GetFeesResponse(base_fee=base, fee_per_kib=per_kib), replaced)
     assert enough(fee)
     assert not enough(fee - 1)
 
@@ -150,5 +150,5 @@ def test_it_is_the_ledgers_fee() -> None:
     rules = parse_genesis(genesis).parameters
     fees = GetFeesResponse(base_fee=rules.base_fee, fee_per_kib=rules.fee_per_kib)
     body = TransactionBody(chain_id="c", transfer=pay(1, 100))
-    body.fee = min_fee(body, fees)
-    assert body.fee == ledger_fee(rules, body.ByteSize())
+    body.fee = compute_min_fee(body, fees)
+    assert body.fee == min_fee(rules, body.ByteSize())
