@@ -161,7 +161,9 @@ def action_field(action: Message) -> str:
     raise TypeError(f"{type(action).__name__} is no action")
 
 
-def compute_min_fee(body: TransactionBody, fees: GetFeesResponse, replaced: int | None = None) -> int:
+def compute_min_fee(
+    body: TransactionBody, fees: GetFeesResponse, replaced: int | None = None
+) -> int:
     """The smallest fee that a body has to carry, in sap; what it carries now is ignored.
 
     ``replaced`` is the fee of the waiting transaction that it is to replace.
