@@ -50,7 +50,7 @@ async def test_votes_of_other_validators_are_passed_to_listeners(tmp_path: Path)
     members[0].agreement.on_vote(lambda vote: signers.add(vote.public_key))
     for member in members:
         member.start()
-    await members[0].pool.submit_audited(transfer(0).raw)
+    await members[0].pool.submit(transfer(0))
     await reach(members, 1)
     await until(lambda: signers >= {miner.public_key for miner in MINERS[1:]})
     for member in members:
