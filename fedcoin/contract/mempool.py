@@ -2,9 +2,9 @@
 
 It is bounded in number, in bytes and for each sender. A sender's transactions form a sequence by
 their nonces, and each one is checked as if those before it were applied. A transaction that a
-peer relays may be too early for this node, because the peer is a block ahead (`errors.PREMATURE_CODES`):
-on request the mempool holds it for a few blocks, and it becomes a candidate for a block as soon
-as it can be applied.
+peer relays may be too early for this node, because the peer is a block ahead
+(`errors.PREMATURE_CODES`): on request the mempool holds it for a few blocks, and it becomes a
+candidate for a block as soon as it can be applied.
 
 A sender may replace a transaction by another with the same nonce and a higher fee
 (`admission.min_replacement_fee`); the transactions after it are then checked again.
