@@ -331,7 +331,7 @@ class WeightlessOperation:
 
 def _pool(layer: Pooling, maps: Floats, output: Floats) -> None:
     (pool_rows, pool_columns), (height, width, channels, batch_size) = layer.pool_size, output.shape
-    whole_fields = maps.reshape(*layer.input_shape, batch_size)
+    whole_fields: Floats = maps.reshape(*layer.input_shape, batch_size)
     whole_fields = whole_fields[: height * pool_rows, : width * pool_columns]
     fields = whole_fields.reshape(height, pool_rows, width, pool_columns, channels, batch_size)
     if layer.is_max:
