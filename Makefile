@@ -34,8 +34,11 @@ help: ## Say what can be made
 demo: $(RUNTIME) ## Run a whole network: train a model, agree on each client's value, and pay
 	$(BIN)/fedcoin-node devnet --keep demo --force
 
+# One process for each core, each file of tests in one of them. Not more than four: each may have
+# several worker processes of half a gigabyte, with TensorFlow in them.
+PARALLEL := --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 test: $(DEVELOPMENT) ## Run the tests, but for the long ones
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" $(PARALLEL)
 
 test-slow: $(DEVELOPMENT) ## Run the long tests
 	$(BIN)/python -m pytest -m slow --timeout 1800
@@ -50,7 +53,7 @@ test-oldest: $(DEVELOPMENT) ## Run the tests with the oldest versions of all dep
 		--no-header --no-annotate --output-file $(OLDEST)/versions.txt pyproject.toml
 	$(OLDEST_INSTALL) --requirement $(OLDEST)/versions.txt --requirement pyproject.toml --extra test
 	$(OLDEST_INSTALL) --build-constraint requirements-build.lock --no-deps --editable .
-	$(OLDEST)/bin/python -m pytest -m "not slow"
+	$(OLDEST)/bin/python -m pytest -m "not slow" $(PARALLEL)
 
 # The oldest Python that can be checked against: from 3.12 on the lock's NumPy has type stubs that
 # need the Python they are installed for.
