@@ -9,7 +9,7 @@ from typing import Any
 import pytest_asyncio
 
 from fedcoin.learning.workers.pool import WorkerPool
-from tests.support.mining_site import Open, Site
+from tests.support.mining_site import MiningSite, OpenMiningSite
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -22,14 +22,14 @@ async def worker() -> AsyncIterator[WorkerPool]:
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def site(tmp_path: Path, worker: WorkerPool) -> AsyncIterator[Open]:
+async def site(tmp_path: Path, worker: WorkerPool) -> AsyncIterator[OpenMiningSite]:
     """``site()`` opens one, which is closed at the test's end."""
-    sites: list[Site] = []
+    sites: list[MiningSite] = []
 
-    def open_site(**options: Any) -> Site:
+    def open_site(**options: Any) -> MiningSite:
         folder = tmp_path / str(len(sites))
         folder.mkdir()
-        sites.append(Site(folder, worker, **options))
+        sites.append(MiningSite(folder, worker, **options))
         return sites[-1]
 
     yield open_site

@@ -13,9 +13,17 @@ from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages import canonical
 from fedcoin.data.messages.votes import PRECOMMIT, Vote, sign_vote
 from fedcoin.v1.vote_pb2 import Certificate, SignedVote
-from tests.support.committee import BLOCK, CHAIN_ID, HEIGHT, NIL, OTHER, Committee, hash_of
+from tests.support.signing_validators import (
+    BLOCK,
+    CHAIN_ID,
+    HEIGHT,
+    NIL,
+    OTHER,
+    SigningValidators,
+    hash_of,
+)
 
-COMMITTEE = Committee()
+COMMITTEE = SigningValidators()
 
 
 def precommits(*members: int, round: int = 2, raw: bytes = BLOCK) -> list[Vote]:
@@ -48,7 +56,7 @@ def test_too_little_power() -> None:
 
 
 def test_power_counts_and_not_heads() -> None:
-    uneven = Committee(1, 1, 1, 7)
+    uneven = SigningValidators(1, 1, 1, 7)
     few = make_certificate([uneven.precommit(i, 0, BLOCK) for i in (0, 1, 2)])
     one = make_certificate([uneven.precommit(3, 0, BLOCK)])
     with pytest.raises(RefusalError, match="3 of 10"):
@@ -91,7 +99,7 @@ def test_precommits_stand_in_the_order_of_their_keys() -> None:
 
 
 def test_strangers_do_not_count() -> None:
-    stranger = Committee(1, 1, 1, 1, 1).keys
+    stranger = SigningValidators(1, 1, 1, 1, 1).keys
     outside = next(key for key in stranger if key not in COMMITTEE.keys)
     vote = sign_vote(PRECOMMIT, HEIGHT, 2, hash_of(BLOCK), outside, CHAIN_ID)
     refused(make_certificate([*precommits(0, 1, 2), vote]), "no validator")

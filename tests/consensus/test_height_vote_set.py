@@ -5,9 +5,9 @@ from hypothesis import strategies as st
 
 from fedcoin.consensus.effects import Effect, Equivocation, ForwardMessage
 from fedcoin.consensus.height_vote_set import ROUNDS_AHEAD, ROUNDS_BEHIND, HeightVoteSet
-from tests.support.committee import BLOCK, NIL, OTHER, Committee, hash_of
+from tests.support.signing_validators import BLOCK, NIL, OTHER, SigningValidators, hash_of
 
-COMMITTEE = Committee()
+COMMITTEE = SigningValidators()
 FAR = ROUNDS_AHEAD + 1
 
 

@@ -8,9 +8,17 @@ from fedcoin.consensus.errors import ConsensusCode
 from fedcoin.consensus.lock_record import decode_lock, encode_lock
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.votes import Vote
-from tests.support.committee import BLOCK, CHAIN_ID, HEIGHT, NIL, OTHER, Committee, hash_of
+from tests.support.signing_validators import (
+    BLOCK,
+    CHAIN_ID,
+    HEIGHT,
+    NIL,
+    OTHER,
+    SigningValidators,
+    hash_of,
+)
 
-COMMITTEE = Committee()
+COMMITTEE = SigningValidators()
 
 
 def polka(raw: bytes = BLOCK, round: int = 3) -> list[Vote]:

@@ -4,9 +4,9 @@ import pytest
 
 from fedcoin.consensus.proposer_selection import select_proposer
 from fedcoin.consensus.validators import ValidatorSet
-from tests.support.committee import Committee
+from tests.support.signing_validators import SigningValidators
 
-VALIDATORS = Committee().validators
+VALIDATORS = SigningValidators().validators
 MEMBERS = VALIDATORS.members
 
 

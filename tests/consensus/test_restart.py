@@ -11,18 +11,26 @@ from fedcoin.consensus.lock_record import encode_lock
 from fedcoin.consensus.round_state_machine import RoundStep
 from fedcoin.consensus.timers import Timer, TimerKind
 from fedcoin.data.messages.votes import PRECOMMIT, PREVOTE, Proposal
-from tests.support.committee import BLOCK, HEIGHT, NIL, OTHER, Committee, Seat, hash_of
+from tests.support.signing_validators import (
+    BLOCK,
+    HEIGHT,
+    NIL,
+    OTHER,
+    EngineDriver,
+    SigningValidators,
+    hash_of,
+)
 
-COMMITTEE = Committee()
+COMMITTEE = SigningValidators()
 
 
-def again(member: Seat, *, lock: bool = True) -> Seat:
+def again(member: EngineDriver, *, lock: bool = True) -> EngineDriver:
     """The same member after a crash."""
-    return Seat(COMMITTEE, member.me, member.said, member.lock if lock else b"")
+    return EngineDriver(COMMITTEE, member.me, member.said, member.lock if lock else b"")
 
 
-def locked() -> Seat:
-    member = Seat(COMMITTEE, 3)
+def locked() -> EngineDriver:
+    member = EngineDriver(COMMITTEE, 3)
     member.hear(COMMITTEE.proposal(0, BLOCK))
     member.find(BLOCK, ok=True)
     member.hear(*(COMMITTEE.prevote(i, 0, BLOCK) for i in (0, 1)))
@@ -30,7 +38,7 @@ def locked() -> Seat:
 
 
 def test_a_prevote_is_not_cast_again() -> None:
-    member = Seat(COMMITTEE, 3)
+    member = EngineDriver(COMMITTEE, 3)
     member.hear(COMMITTEE.proposal(0, BLOCK))
     member.find(BLOCK, ok=True)
     back = again(member)
@@ -73,7 +81,7 @@ def test_the_record_brings_back_the_block_and_its_polka() -> None:
 def test_a_block_whose_polka_is_lost_is_proposed_as_new() -> None:
     member = locked()
     record = encode_lock(BLOCK, [COMMITTEE.prevote(3, 0, BLOCK)])
-    back = Seat(COMMITTEE, 3, member.said, record)
+    back = EngineDriver(COMMITTEE, 3, member.said, record)
     for round in (0, 1, 2):
         back.hear(*(COMMITTEE.precommit(i, round, NIL) for i in (0, 1, 2)))
     assert back.all(SendProposal) == [SendProposal(3, -1, hash_of(BLOCK), BLOCK)]
@@ -81,24 +89,24 @@ def test_a_block_whose_polka_is_lost_is_proposed_as_new() -> None:
 
 def test_between_the_two_writes_the_record_is_a_polka_and_no_lock_yet() -> None:
     member = locked()
-    back = Seat(COMMITTEE, 3, member.said[:-1], member.lock, started=False)
+    back = EngineDriver(COMMITTEE, 3, member.said[:-1], member.lock, started=False)
     assert back.engine.locked == (-1, NIL)
     back.do(back.engine.start())
     assert back.votes() == [(PRECOMMIT, 0, hash_of(BLOCK))], "it takes the step that was cut off"
 
 
 def test_an_own_proposal_is_not_replaced() -> None:
-    member = Seat(COMMITTEE, 0)
+    member = EngineDriver(COMMITTEE, 0)
     member.do(member.engine.on_block_built(0, hash_of(BLOCK), BLOCK))
     proposal = member.said[0]
-    back = Seat(COMMITTEE, 0, [proposal])
+    back = EngineDriver(COMMITTEE, 0, [proposal])
     assert back.all(BuildBlock) == []
     assert back.votes() == [(PREVOTE, 0, hash_of(BLOCK))], "and it is trusted as before"
     assert proposal in back.engine.messages()
 
 
 def test_it_goes_on_in_the_latest_round_that_it_signed_in() -> None:
-    member = Seat(COMMITTEE, 3)
+    member = EngineDriver(COMMITTEE, 3)
     member.hear(COMMITTEE.prevote(0, 40, NIL), COMMITTEE.prevote(1, 40, NIL))
     member.do(member.engine.on_timeout(Timer(TimerKind.PROPOSE, 40)))
     back = again(member)
@@ -107,10 +115,12 @@ def test_it_goes_on_in_the_latest_round_that_it_signed_in() -> None:
 
 
 def test_a_lone_validator_survives_a_crash_right_after_its_precommit() -> None:
-    alone = Committee(1)
-    member = Seat(alone, 0)
+    alone = SigningValidators(1)
+    member = EngineDriver(alone, 0)
     member.do(member.engine.on_block_built(0, hash_of(BLOCK), BLOCK))
-    back = Seat(alone, 0, [m for m in member.said if not isinstance(m, Proposal)], member.lock)
+    back = EngineDriver(
+        alone, 0, [m for m in member.said if not isinstance(m, Proposal)], member.lock
+    )
     assert [e.block_hash for e in back.all(Decide)] == [hash_of(BLOCK)]
 
 
@@ -118,13 +128,13 @@ def test_all_lose_power_after_their_precommits_and_decide_the_same_block() -> No
     """Nobody has heard anybody's precommit; only disks remain."""
     disks: list[tuple[list[Message], bytes]] = []
     for me in range(4):
-        member = Seat(COMMITTEE, me)
+        member = EngineDriver(COMMITTEE, me)
         member.hear(COMMITTEE.proposal(0, BLOCK))
         member.find(BLOCK, ok=True)
         member.hear(*(COMMITTEE.prevote(i, 0, BLOCK) for i in range(4)))
         # The first one's precommit never reached the disk.
         disks.append((member.said[: -1 if me == 0 else None], member.lock))
-    back = [Seat(COMMITTEE, me, said, lock) for me, (said, lock) in enumerate(disks)]
+    back = [EngineDriver(COMMITTEE, me, said, lock) for me, (said, lock) in enumerate(disks)]
     for _ in range(3):
         for member in back:
             for other in back:
@@ -136,7 +146,7 @@ def test_all_lose_power_after_their_precommits_and_decide_the_same_block() -> No
 
 def test_a_lost_disk_learns_from_peers_what_it_said() -> None:
     """Peers still remember the votes; they are not contradicted, and the lock is back."""
-    member = Seat(COMMITTEE, 3)
+    member = EngineDriver(COMMITTEE, 3)
     member.hear(*locked().said)
     assert member.engine.step == RoundStep.PRECOMMIT
     assert member.engine.locked == (0, hash_of(BLOCK))
@@ -147,7 +157,7 @@ def test_a_lost_disk_learns_from_peers_what_it_said() -> None:
 
 def test_a_lost_disk_goes_to_the_round_that_peers_remember() -> None:
     for started in (True, False):
-        member = Seat(COMMITTEE, 3, started=started)
+        member = EngineDriver(COMMITTEE, 3, started=started)
         member.hear(COMMITTEE.prevote(3, 5, NIL))
         member.do(member.engine.start())
         assert (member.engine.round, member.engine.step) == (5, RoundStep.PREVOTE)
@@ -167,7 +177,7 @@ def test_only_own_messages_of_the_height_can_be_restored() -> None:
 def test_no_history_with_crashes_makes_it_vote_twice(moves: list[int], data: st.DataObject) -> None:
     """Anything may happen in any order, and the process may die after any signature."""
     said: list[Message] = []
-    member = Seat(COMMITTEE, 3)
+    member = EngineDriver(COMMITTEE, 3)
     for move in moves:
         round = data.draw(st.integers(0, 3))
         raw = data.draw(st.sampled_from((BLOCK, OTHER, NIL)))
@@ -189,7 +199,7 @@ def test_no_history_with_crashes_makes_it_vote_twice(moves: list[int], data: st.
         else:
             said += member.said
             kept = data.draw(st.booleans())
-            member = Seat(COMMITTEE, 3, said, member.lock if kept else b"")
+            member = EngineDriver(COMMITTEE, 3, said, member.lock if kept else b"")
             member.said.clear()
         asked = [(e.kind, e.round) for e in member.all(CastVote)]
         signed = [(m.kind, m.round) for m in said if not isinstance(m, Proposal)]

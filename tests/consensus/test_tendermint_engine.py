@@ -21,18 +21,27 @@ from fedcoin.consensus.round_state_machine import RoundStep
 from fedcoin.consensus.timers import Timer, TimerKind
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.votes import PRECOMMIT, PREVOTE, Vote, sign_proposal
-from tests.support.committee import BLOCK, CHAIN_ID, HEIGHT, NIL, OTHER, Committee, Seat, hash_of
+from tests.support.signing_validators import (
+    BLOCK,
+    CHAIN_ID,
+    HEIGHT,
+    NIL,
+    OTHER,
+    EngineDriver,
+    SigningValidators,
+    hash_of,
+)
 
-COMMITTEE = Committee()
+COMMITTEE = SigningValidators()
 PROPOSE, PREVOTES, PRECOMMITS = TimerKind.PROPOSE, TimerKind.PREVOTE, TimerKind.PRECOMMIT
 
 
-def seat(me: int = 3) -> Seat:
+def seat(me: int = 3) -> EngineDriver:
     """Member 3 proposes in round 3, so it watches the first three."""
-    return Seat(COMMITTEE, me)
+    return EngineDriver(COMMITTEE, me)
 
 
-def timeout(member: Seat, kind: TimerKind, round: int) -> None:
+def timeout(member: EngineDriver, kind: TimerKind, round: int) -> None:
     member.do(member.engine.on_timeout(Timer(kind, round)))
 
 
@@ -44,7 +53,7 @@ def precommits(round: int, raw: bytes, *members: int) -> list[Vote]:
     return [COMMITTEE.precommit(i, round, raw) for i in members]
 
 
-def locked_seat(me: int = 3) -> Seat:
+def locked_seat(me: int = 3) -> EngineDriver:
     """Locked on BLOCK in round 0, and in round 1 now."""
     member = seat(me)
     member.hear(COMMITTEE.proposal(0, BLOCK))
@@ -349,7 +358,7 @@ def test_57_timers_of_other_rounds_and_steps_do_nothing(kind: TimerKind) -> None
 
 
 def test_messages_before_the_start_are_used_after_it() -> None:
-    member = Seat(COMMITTEE, 3, started=False)
+    member = EngineDriver(COMMITTEE, 3, started=False)
     member.hear(COMMITTEE.proposal(0, BLOCK), *prevotes(0, BLOCK, 0, 1))
     assert len(member.all(ForwardMessage)) == 3
     assert member.said == []
@@ -362,7 +371,7 @@ def test_messages_before_the_start_are_used_after_it() -> None:
 
 
 def test_a_decision_does_not_wait_for_the_start() -> None:
-    member = Seat(COMMITTEE, 3, started=False)
+    member = EngineDriver(COMMITTEE, 3, started=False)
     member.hear(COMMITTEE.proposal(0, BLOCK), *precommits(0, BLOCK, 0, 1, 2))
     assert len(member.all(Decide)) == 1
     assert member.said == []
@@ -393,8 +402,8 @@ def test_an_observer_decides_without_a_word() -> None:
 
 
 def test_a_lone_validator_decides_with_itself() -> None:
-    alone = Committee(7)
-    member = Seat(alone, 0)
+    alone = SigningValidators(7)
+    member = EngineDriver(alone, 0)
     member.do(member.engine.on_block_built(0, hash_of(BLOCK), BLOCK))
     assert [type(e) for e in member.all(Decide)] == [Decide]
 
@@ -403,7 +412,7 @@ def test_a_lone_validator_decides_with_itself() -> None:
 
 
 def test_refusals_name_what_is_wrong_and_change_nothing() -> None:
-    stranger = next(k for k in Committee(1, 1, 1, 1, 1).keys if k not in COMMITTEE.keys)
+    stranger = next(k for k in SigningValidators(1, 1, 1, 1, 1).keys if k not in COMMITTEE.keys)
     foreign = sign_proposal(HEIGHT, 0, -1, hash_of(BLOCK), BLOCK, stranger, CHAIN_ID)
     late = COMMITTEE.proposal(1, BLOCK, valid_round=1)
     engine = COMMITTEE.voting(3)
@@ -461,7 +470,7 @@ def test_a_polka_that_an_equivocator_was_part_of_can_be_shown_to_all() -> None:
 def test_messages_hold_this_round_and_those_that_led_to_it() -> None:
     member = locked_seat()
     member.hear(COMMITTEE.proposal(1, BLOCK, valid_round=0))
-    behind = Seat(COMMITTEE, 2)
+    behind = EngineDriver(COMMITTEE, 2)
     behind.hear(*member.engine.messages())
     behind.find(BLOCK, ok=True)
     assert behind.votes()[-1] == (PREVOTE, 1, hash_of(BLOCK))

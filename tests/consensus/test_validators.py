@@ -5,17 +5,17 @@ import hashlib
 import pytest
 
 from fedcoin.consensus.validators import Validator, ValidatorSet
-from tests.support.committee import Committee
+from tests.support.signing_validators import SigningValidators
 
 
 def test_members_stand_in_address_order_whatever_the_order_they_came_in() -> None:
-    members = Committee(1, 2, 3, 4).validators.members
+    members = SigningValidators(1, 2, 3, 4).validators.members
     assert ValidatorSet.from_members(reversed(members)) == ValidatorSet.from_members(members)
     assert [m.address for m in members] == sorted(m.address for m in members)
 
 
 def test_members_are_found_by_key_and_by_address() -> None:
-    validators = Committee().validators
+    validators = SigningValidators().validators
     for member in validators:
         assert validators.by_key(member.public_key) is member
         assert validators.by_address(member.address) is member
@@ -31,13 +31,13 @@ def test_members_are_found_by_key_and_by_address() -> None:
 def test_a_quorum_is_more_than_two_thirds_and_a_third_has_someone_correct(
     power: int, quorum: bool, correct: bool
 ) -> None:
-    validators = Committee(1, 2, 3, 4).validators
+    validators = SigningValidators(1, 2, 3, 4).validators
     assert validators.has_quorum(power) is quorum
     assert validators.has_correct(power) is correct
 
 
 def test_exactly_two_thirds_are_no_quorum() -> None:
-    validators = Committee(1, 1, 1).validators
+    validators = SigningValidators(1, 1, 1).validators
     assert not validators.has_quorum(2)
     assert validators.has_quorum(3)
 
@@ -50,7 +50,7 @@ def test_the_empty_set_decides_nothing() -> None:
 
 
 def test_the_hash_is_over_keys_and_powers_in_address_order() -> None:
-    validators = Committee(5, 2**62).validators
+    validators = SigningValidators(5, 2**62).validators
     first, second = validators.members
     expected = hashlib.sha256(
         b"fedcoin/validators/v1\0"
@@ -61,7 +61,7 @@ def test_the_hash_is_over_keys_and_powers_in_address_order() -> None:
         + second.power.to_bytes(8, "big")
     ).digest()
     assert validators.hash() == expected
-    assert Committee(6, 2**62).validators.hash() != expected
+    assert SigningValidators(6, 2**62).validators.hash() != expected
 
 
 def test_a_golden_hash() -> None:

@@ -4,9 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedcoin.consensus.vote_set import AddedVote, VoteSet
-from tests.support.committee import BLOCK, NIL, OTHER, Committee, hash_of
+from tests.support.signing_validators import BLOCK, NIL, OTHER, SigningValidators, hash_of
 
-COMMITTEE = Committee()
+COMMITTEE = SigningValidators()
 
 
 def test_a_quorum_appears_with_the_vote_that_completes_it() -> None:

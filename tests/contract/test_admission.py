@@ -10,15 +10,15 @@ from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.messages.amounts import MAX_AMOUNT
 from fedcoin.data.messages.parameters import Parameters
 from fedcoin.data.messages.transactions import decode_transaction, sign_transaction
-from tests.support.mini_chain import CHAIN_ID, FDC, MiniChain, key, transfer
+from tests.support.ledger_chain import CHAIN_ID, FDC, LedgerChain, key, transfer
 
 ALICE, BOB = key("alice"), key("bob")
 PAY = transfer((BOB.address, FDC))
 
 
 @pytest.fixture
-def chain() -> MiniChain:
-    chain = MiniChain.create(1)
+def chain() -> LedgerChain:
+    chain = LedgerChain.create(1)
     chain.produce(chain.sign(ALICE, PAY))
     chain.produce(chain.sign(ALICE, PAY))
     return chain
@@ -35,7 +35,7 @@ def test_the_fee_counts_each_started_kib() -> None:
     ]
 
 
-def test_a_transaction_pays_its_fee_to_the_proposer(chain: MiniChain) -> None:
+def test_a_transaction_pays_its_fee_to_the_proposer(chain: LedgerChain) -> None:
     payment = chain.sign(ALICE, PAY, fee=5_000)
     proposer = chain.context().proposer
     before = chain.balance(proposer), chain.balance(ALICE), chain.balance(BOB)
@@ -45,7 +45,7 @@ def test_a_transaction_pays_its_fee_to_the_proposer(chain: MiniChain) -> None:
     assert chain.ledger.account(ALICE.address).nonce == 3
 
 
-def test_the_nonce_must_be_the_next(chain: MiniChain) -> None:
+def test_the_nonce_must_be_the_next(chain: LedgerChain) -> None:
     chain.refuses(LedgerCode.NONCE_TOO_LOW, chain.sign(ALICE, PAY, nonce=1), field="nonce")
     chain.refuses(LedgerCode.NONCE_TOO_HIGH, chain.sign(ALICE, PAY, nonce=3), field="nonce")
     first = chain.sign(ALICE, PAY)
@@ -55,7 +55,7 @@ def test_the_nonce_must_be_the_next(chain: MiniChain) -> None:
     chain.refuses(LedgerCode.NONCE_TOO_LOW, first, field="nonce")
 
 
-def test_the_fee_must_be_enough_and_there(chain: MiniChain) -> None:
+def test_the_fee_must_be_enough_and_there(chain: LedgerChain) -> None:
     fitting = chain.sign(ALICE, PAY)
     least = min_fee(chain.genesis.parameters, len(fitting.body_bytes))
     chain.produce(chain.sign(ALICE, PAY, fee=least))
@@ -70,7 +70,7 @@ def test_the_fee_must_be_enough_and_there(chain: MiniChain) -> None:
     chain.refuses(LedgerCode.INSUFFICIENT_BALANCE, stranger, field="fee")
 
 
-def test_the_expiry_must_be_near_and_not_past(chain: MiniChain) -> None:
+def test_the_expiry_must_be_near_and_not_past(chain: LedgerChain) -> None:
     height = chain.height + 1
     last = chain.height + chain.genesis.parameters.max_expiry_blocks
     for expiry in (0, height - 1):
@@ -83,18 +83,18 @@ def test_the_expiry_must_be_near_and_not_past(chain: MiniChain) -> None:
         chain.ledger.execute(context, [chain.sign(ALICE, PAY, expiry=expiry)])
 
 
-def test_another_chain_s_transaction_is_refused(chain: MiniChain) -> None:
+def test_another_chain_s_transaction_is_refused(chain: LedgerChain) -> None:
     other = chain.sign(ALICE, PAY, chain_id="another-chain")
     chain.refuses(DataCode.WRONG_CHAIN, other, field="chain_id")
 
 
 def test_a_transaction_over_the_limit_is_refused() -> None:
-    chain = MiniChain.create(1, max_transaction_bytes=4_096)
+    chain = LedgerChain.create(1, max_transaction_bytes=4_096)
     wide = chain.sign(ALICE, transfer(*[(BOB.address, 1)] * 200))
     chain.refuses(DataCode.TOO_LARGE, wide, field="transaction")
 
 
-def test_signature_and_action_are_checked_before_the_ledger_sees_them(chain: MiniChain) -> None:
+def test_signature_and_action_are_checked_before_the_ledger_sees_them(chain: LedgerChain) -> None:
     """Decoding refuses these; a block that holds one is refused by the block rules."""
     good = chain.sign(ALICE, PAY)
     forged = bytearray(good.raw)
@@ -111,7 +111,7 @@ def test_signature_and_action_are_checked_before_the_ledger_sees_them(chain: Min
 
 
 def test_the_sender_s_fee_is_taken_before_its_action_is_paid() -> None:
-    chain = MiniChain.create(1, balance=FDC)
+    chain = LedgerChain.create(1, balance=FDC)
     everything = chain.sign(ALICE, transfer((BOB.address, FDC)))
     chain.refuses(LedgerCode.INSUFFICIENT_BALANCE, everything, field="outputs.amount")
     rest = FDC - everything.body.fee

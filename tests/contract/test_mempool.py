@@ -18,8 +18,8 @@ from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.transactions import Transaction
 from fedcoin.incentive.payout import compute_deposit
 from fedcoin.v1.transaction_pb2 import CommitShapley
-from tests.support.ledger_campaign import REVEAL, Job, additive
-from tests.support.mini_chain import FDC, MiniChain, key, refused, transfer
+from tests.support.ledger_campaign import REVEAL, LedgerCampaign, additive
+from tests.support.ledger_chain import FDC, LedgerChain, key, refused, transfer
 
 ALICE, BOB, CAROL = key("alice"), key("bob"), key("carol")
 
@@ -27,7 +27,7 @@ ALICE, BOB, CAROL = key("alice"), key("bob"), key("carol")
 class Waiting:
     """A chain with a pool beside it."""
 
-    def __init__(self, chain: MiniChain, **limits: int) -> None:
+    def __init__(self, chain: LedgerChain, **limits: int) -> None:
         self.chain = chain
         self.pool = Mempool(MempoolLimits(**limits))
 
@@ -58,7 +58,7 @@ class Waiting:
 
 @pytest.fixture
 def waiting() -> Waiting:
-    return Waiting(MiniChain.create(2))
+    return Waiting(LedgerChain.create(2))
 
 
 def test_what_waits_goes_into_a_block_and_is_forgotten(waiting: Waiting) -> None:
@@ -184,7 +184,7 @@ def test_coins_that_are_only_on_their_way_are_waited_for(waiting: Waiting) -> No
 
 
 def test_a_commitment_may_come_before_its_task() -> None:
-    job = Job(MiniChain.create(1))
+    job = LedgerCampaign(LedgerChain.create(1))
     job.open_campaign()
     waiting = Waiting(job.chain)
     opening = job.chain.sign(job.server, job.task_terms())
@@ -198,7 +198,7 @@ def test_a_commitment_may_come_before_its_task() -> None:
 
 
 def test_a_reveal_may_come_a_block_early_and_is_dropped_when_it_is_late() -> None:
-    job = Job(MiniChain.create(2))
+    job = LedgerCampaign(LedgerChain.create(2))
     job.open_campaign()
     job.open_task()
     chain = job.chain
@@ -206,12 +206,14 @@ def test_a_reveal_may_come_a_block_early_and_is_dropped_when_it_is_late() -> Non
     trees = {m: job.tree(m, additive(1, 2, 3)) for m in (first, second)}
     chain.produce(*(job.commit(m, tree) for m, tree in trees.items()))
     # This node has not seen the block that fixes the challenge; the others have.
-    ahead = MiniChain.create(2)
+    ahead = LedgerChain.create(2)
     for block, certificate in zip(chain.blocks, chain.certificates, strict=True):
         ahead.add(block, certificate)
     openings = [job.open(m, tree) for m, tree in trees.items()]
     ahead.produce(*openings)
-    elsewhere = Job(ahead, campaign_id=job.campaign_id, task_id=job.task_id, terms=job.terms)
+    elsewhere = LedgerCampaign(
+        ahead, campaign_id=job.campaign_id, task_id=job.task_id, terms=job.terms
+    )
     assert elsewhere.task.phase == REVEAL
     waiting = Waiting(chain)
     reveals = {m: elsewhere.reveal(m, tree) for m, tree in trees.items()}
@@ -365,7 +367,7 @@ def test_a_full_pool_takes_replacements(waiting: Waiting) -> None:
 @given(steps=st.lists(st.tuples(st.integers(0, 3), st.integers(1, 4)), max_size=25))
 def test_whatever_replaces_what_the_pool_stays_in_order(steps: list[tuple[int, int]]) -> None:
     """One transaction a nonce, the books of bytes right, and all candidates apply in order."""
-    waiting = Waiting(MiniChain.create(1))
+    waiting = Waiting(LedgerChain.create(1))
     for nonce, factor in steps:
         transaction = waiting.pay(nonce=nonce, amount=factor * 100 * FDC, fee=10_000 * 3**factor)
         with suppress(RefusalError):

@@ -18,22 +18,22 @@ from fedcoin.data.messages.receipts import decode_receipt
 from fedcoin.data.storage.chain_store import ChainStore
 from fedcoin.v1 import block_pb2, views_pb2
 from fedcoin.v1.transaction_pb2 import Unbond
-from tests.support.ledger_campaign import SETTLED, Job, additive
-from tests.support.mini_chain import CHAIN_ID, FDC, GENESIS_MS, MiniChain, key, transfer
+from tests.support.ledger_campaign import SETTLED, LedgerCampaign, additive
+from tests.support.ledger_chain import CHAIN_ID, FDC, GENESIS_MS, LedgerChain, key, transfer
 
 ALICE, BOB = key("alice"), key("bob")
 
 
 @pytest.fixture(scope="module")
-def job(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Job]:
+def job(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LedgerCampaign]:
     """Two campaigns: one settled round and one open task; one that is only open."""
-    chain = MiniChain.create(3, folder=tmp_path_factory.mktemp("queries"))
-    job = Job(chain)
+    chain = LedgerChain.create(3, folder=tmp_path_factory.mktemp("queries"))
+    job = LedgerCampaign(chain)
     job.open_campaign(rounds=2)
     job.open_task()
     miners = chain.miners
     job.settle({m: additive(5, 10, -3) for m in miners}, withheld=miners[:1])
-    other = Job(chain)
+    other = LedgerCampaign(chain)
     other.open_campaign()
     other.open_task()
     chain.produce(chain.sign(miners[1], Unbond(amount=FDC)))
@@ -42,12 +42,12 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Job]:
     chain.store.close()
 
 
-def store_of(job: Job) -> ChainStore:
+def store_of(job: LedgerCampaign) -> ChainStore:
     assert job.chain.store is not None
     return job.chain.store
 
 
-def test_accounts_and_validators(job: Job) -> None:
+def test_accounts_and_validators(job: LedgerCampaign) -> None:
     chain = job.chain
     miner = chain.miners[1]
     view = queries.get_account(chain.ledger, miner.address)
@@ -64,7 +64,7 @@ def test_accounts_and_validators(job: Job) -> None:
     assert due.public_key == chain.ledger.proposer(chain.height + 1, 0).public_key.hex()
 
 
-def test_a_block_with_what_it_settled_and_paid(job: Job) -> None:
+def test_a_block_with_what_it_settled_and_paid(job: LedgerCampaign) -> None:
     chain, store = job.chain, store_of(job)
     height = job.task.closed_height
     view = queries.get_block(store, height)
@@ -91,7 +91,7 @@ def test_a_block_with_what_it_settled_and_paid(job: Job) -> None:
         assert queries.get_block(store, missing) is None
 
 
-def test_a_transaction_where_it_stands(job: Job) -> None:
+def test_a_transaction_where_it_stands(job: LedgerCampaign) -> None:
     store = store_of(job)
     view = queries.get_transaction(store, job.campaign_id)
     assert view is not None
@@ -112,7 +112,7 @@ def test_a_transaction_where_it_stands(job: Job) -> None:
     assert update["public_key"] == job.clients[0].public_key.hex()
 
 
-def test_campaigns_and_tasks_come_the_latest_first(job: Job) -> None:
+def test_campaigns_and_tasks_come_the_latest_first(job: LedgerCampaign) -> None:
     store = store_of(job)
     page = queries.list_campaigns(store, 1)
     assert len(page.items) == 1
@@ -141,7 +141,7 @@ def test_campaigns_and_tasks_come_the_latest_first(job: Job) -> None:
     assert not queries.list_tasks(store, 10, before, open_only=True).items
 
 
-def test_a_task_says_who_was_paid_what(job: Job) -> None:
+def test_a_task_says_who_was_paid_what(job: LedgerCampaign) -> None:
     chain, store = job.chain, store_of(job)
     view = queries.get_task(store, job.task_id)
     assert view is not None
@@ -171,7 +171,7 @@ def test_a_task_says_who_was_paid_what(job: Job) -> None:
     assert queries.get_task(store, b"\1" * 32) is None
 
 
-def test_payments_are_proved_offline(job: Job) -> None:
+def test_payments_are_proved_offline(job: LedgerCampaign) -> None:
     chain, store = job.chain, store_of(job)
     payments = queries.list_task_payments(store, job.task_id)
     assert [p.amount for p in payments] == [
@@ -193,7 +193,7 @@ def test_payments_are_proved_offline(job: Job) -> None:
     assert not queries.list_task_payments(store, b"\1" * 32)
 
 
-def test_evidence_is_found_as_it_was_revealed(job: Job) -> None:
+def test_evidence_is_found_as_it_was_revealed(job: LedgerCampaign) -> None:
     chain, store = job.chain, store_of(job)
     silent, miner, _ = chain.miners
     found = queries.find_reveal_transaction(store, job.task_id, miner.address)
@@ -209,7 +209,7 @@ def test_evidence_is_found_as_it_was_revealed(job: Job) -> None:
     assert queries.find_reveal_transaction(store, job.task_id, silent.address) is None
 
 
-def _hash(chain: MiniChain, raw: bytes) -> bytes:
+def _hash(chain: LedgerChain, raw: bytes) -> bytes:
     for execution in chain.executions:
         for transaction in execution.transactions:
             if transaction.raw == raw:
@@ -217,8 +217,8 @@ def _hash(chain: MiniChain, raw: bytes) -> bytes:
     raise AssertionError("no such transaction")
 
 
-def test_memory_and_store_give_the_same_views(job: Job) -> None:
-    chain = MiniChain.create(3)
+def test_memory_and_store_give_the_same_views(job: LedgerCampaign) -> None:
+    chain = LedgerChain.create(3)
     for block, certificate in zip(job.chain.blocks, job.chain.certificates, strict=True):
         chain.add(block, certificate)
     assert queries.get_task(chain.state, job.task_id) == queries.get_task(
@@ -230,7 +230,7 @@ def test_memory_and_store_give_the_same_views(job: Job) -> None:
 
 
 def test_a_pending_transaction_has_a_view_too() -> None:
-    chain = MiniChain.create(1)
+    chain = LedgerChain.create(1)
     waiting = chain.sign(ALICE, transfer((BOB.address, 5)))
     view = transaction_view(
         waiting, views_pb2.TRANSACTION_STATUS_DROPPED, reason="because it expired"

@@ -33,7 +33,7 @@ from fedcoin.v1.transaction_pb2 import (
     Unbond,
 )
 from tests.support.e2e.network import ALICE, BOB, BOND, FUNDS, Network, key_of, pay
-from tests.support.e2e.programs import Stage, attempted
+from tests.support.programs import Stage, attempted
 
 NOBODY = key_of("nobody")
 SUBMIT = "/fedcoin.v1.TransactionService/SubmitTransaction"

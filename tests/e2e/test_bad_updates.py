@@ -31,12 +31,13 @@ from fedcoin.v1.artifact_service_pb2 import (
     UploadRequest,
     UploadResponse,
 )
+from fedcoin.v1.artifact_service_pb2_grpc import ArtifactServiceStub
 from fedcoin.v1.federated_learning_service_pb2_grpc import FederatedLearningServiceStub
 from fedcoin.v1.task_pb2 import ClientUpdate, SignedUpdate
-from tests.support.e2e.learners import Coordinator, Learner, prepared
+from tests.support.e2e.learners import CoordinatorProcess, Learner, prepared
 from tests.support.e2e.materials import BIAS, id_of, update_of
 from tests.support.e2e.network import BOND, Network, key_of
-from tests.support.e2e.programs import Stage
+from tests.support.programs import Stage
 from tests.support.waiting import until
 
 UPLOAD = "/fedcoin.v1.ArtifactService/Upload"
@@ -47,7 +48,7 @@ class Site:
     """A node, and a coordinator that waits for two clients' updates of round 1."""
 
     network: Network
-    coordinator: Coordinator
+    coordinator: CoordinatorProcess
     clients: tuple[Learner, Learner]
 
 
@@ -73,7 +74,7 @@ async def begin(network: Network) -> Site:
     return Site(network, coordinator, clients)
 
 
-def unharmed(coordinator: Coordinator, before: dict[str, Any]) -> None:
+def unharmed(coordinator: CoordinatorProcess, before: dict[str, Any]) -> None:
     """It took nothing, and goes on."""
     assert coordinator.state() == before
     assert coordinator.program.running
@@ -287,7 +288,8 @@ async def test_peers_bring_no_artifacts(site: Site) -> None:
     )
     try:
         for metadata, code in (((), "NO_SESSION"), (link.metadata, "UPLOADS_CLOSED")):
-            call = link.artifacts.Upload(iter(parts_of(b"gift", [])), metadata=metadata)
+            stub = ArtifactServiceStub(link.channel)
+            call = stub.Upload(iter(parts_of(b"gift", [])), metadata=metadata)
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await call
             assert rpc_error_of(caught.value, "").code == code

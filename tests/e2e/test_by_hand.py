@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from tests.support.e2e.programs import PROGRAM, Program, Stage
 from tests.support.paths import ROOT
 from tests.support.ports import reserve_ports
+from tests.support.programs import PROGRAM, Program, Stage
 from tests.support.waiting import LOADED_SECONDS, WAIT_SECONDS, until
 
 README = ROOT / "README.md"

@@ -17,9 +17,15 @@ from fedcoin.network.client.node_client import NodeClient
 from fedcoin.v1 import federated_learning_service_pb2 as pb
 from fedcoin.v1.views_pb2 import CampaignView, TaskView
 from tests.support.e2e.campaigns import check_paid, phase
-from tests.support.e2e.learners import Coordinator, Learner, learning, prepared, prepared_within
+from tests.support.e2e.learners import (
+    CoordinatorProcess,
+    Learner,
+    learning,
+    prepared,
+    prepared_within,
+)
 from tests.support.e2e.network import BOND, BRISK, SERVER, Network, serving
-from tests.support.e2e.programs import Stage
+from tests.support.programs import Stage
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(240)
@@ -33,7 +39,7 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
 
 
 async def rounds_of(
-    node: NodeClient, coordinator: Coordinator
+    node: NodeClient, coordinator: CoordinatorProcess
 ) -> tuple[CampaignView, list[TaskView]]:
     """The campaign and its tasks on the chain, in order."""
     campaign = await node.campaign(coordinator.state()["campaign_id"])
@@ -42,7 +48,7 @@ async def rounds_of(
 
 
 async def check_rounds(
-    node: NodeClient, coordinator: Coordinator, learners: list[Learner], *, budget: int
+    node: NodeClient, coordinator: CoordinatorProcess, learners: list[Learner], *, budget: int
 ) -> list[TaskView]:
     """Each round was opened, settled and paid once, and everybody knows of it."""
     campaign, tasks = await rounds_of(node, coordinator)

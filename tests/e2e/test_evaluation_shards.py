@@ -17,7 +17,7 @@ from fedcoin.v1.task_pb2 import SignedUpdate
 from tests.support.e2e.campaigns import check_paid
 from tests.support.e2e.learners import Learner, learning, prepared
 from tests.support.e2e.network import BOND, BRISK, Network, Node
-from tests.support.e2e.programs import Stage
+from tests.support.programs import Stage
 
 ROUNDS = 3
 
@@ -68,7 +68,7 @@ async def test_a_shard_for_each_round(tmp_path: Path) -> None:
         async with node.client() as client:
             views = sorted(await client.tasks(), key=lambda view: view.round)
         assert [view.round for view in views] == [1, 2, 3]
-        await network.agreed()
+        await network.wait_for_one_state()
         network.finish()
     with ChainStore.open(node.home.chain_path, node.home.genesis()) as store:
         for number, view in enumerate(views):

@@ -59,7 +59,7 @@ async def test_before_it_committed(network: Network) -> None:
         assert len([miner for miner in view.miners if miner.revealed]) == 3
         assert not last.program.running
         await last.start()
-        await network.agreed()
+        await network.wait_for_one_state()
         async with last.client() as late:
             assert await late.task(task_id) == view
     await check_bonds(network)
@@ -90,7 +90,7 @@ async def test_after_it_committed(network: Network) -> None:
         assert found is not None
         assert found.revealed
         assert found.reward > 0
-        await network.agreed()
+        await network.wait_for_one_state()
     await check_bonds(network)
 
 
@@ -119,7 +119,7 @@ async def test_after_it_committed_and_for_too_long(network: Network) -> None:
         deposit = compute_deposit(least, view.prices.mining)
         assert (await client.status()).burned == burned + deposit
         await victim.start()
-        await network.agreed()
+        await network.wait_for_one_state()
     await check_bonds(network)
 
 
@@ -140,4 +140,4 @@ async def test_a_killed_worker(network: Network) -> None:
         assert found is not None
         assert found.revealed
         assert last.program.running
-        await network.agreed()
+        await network.wait_for_one_state()

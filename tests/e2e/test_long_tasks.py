@@ -15,7 +15,7 @@ from fedcoin.v1.task_pb2 import SCHEDULE_PERMUTATION, Sampling
 from tests.support.e2e.campaigns import Campaign
 from tests.support.e2e.materials import Round
 from tests.support.e2e.network import BOND, BRISK, Network, Node
-from tests.support.e2e.programs import Stage
+from tests.support.programs import Stage
 from tests.support.waiting import until
 
 pytestmark = [

@@ -34,7 +34,7 @@ from fedcoin.v1.views_pb2 import TaskView
 from tests.support.e2e.campaigns import Campaign, check_paid, reached
 from tests.support.e2e.materials import Round
 from tests.support.e2e.network import BOB, BOND, FDC, QUIET, Network, key_of
-from tests.support.e2e.programs import Stage
+from tests.support.programs import Stage
 
 pytestmark = pytest.mark.timeout(240)
 

@@ -17,8 +17,8 @@ import pytest
 from fedcoin.data.crypto.addresses import format_address, parse_address
 from fedcoin.data.messages.amounts import SAP_PER_FDC
 from tests.support.e2e.network import ALICE, BOB, BOND, Network, key_of, pay
-from tests.support.e2e.programs import Stage
 from tests.support.paths import DOCS, PROTO
+from tests.support.programs import Stage
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 

@@ -29,10 +29,10 @@ from fedcoin.network.peers.connections.security import Security
 from fedcoin.v1 import federated_learning_service_pb2 as pb
 from fedcoin.v1.task_pb2 import SignedUpdate
 from tests.support.e2e.campaigns import Campaign, reached
-from tests.support.e2e.learners import Coordinator, Learner, prepared
+from tests.support.e2e.learners import CoordinatorProcess, Learner, prepared
 from tests.support.e2e.materials import Round
 from tests.support.e2e.network import ALICE, BOB, BOND, Network, key_of, pay
-from tests.support.e2e.programs import Stage
+from tests.support.programs import Stage
 from tests.support.waiting import until
 
 EOF: Any = vars(grpc.aio)["EOF"]
@@ -54,7 +54,7 @@ LISTENERS = {
 @dataclass(frozen=True)
 class Site:
     network: Network
-    coordinator: Coordinator
+    coordinator: CoordinatorProcess
     seeds: list[bytes]
     """Real messages of all kinds, to be garbled."""
 

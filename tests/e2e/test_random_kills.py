@@ -15,7 +15,7 @@ from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.v1.views_pb2 import TRANSACTION_STATUS_FINAL
 from tests.support.e2e.eavesdropper import eavesdropping
 from tests.support.e2e.network import BOND, BRISK, FUNDS, Network, Node, key_of, pay
-from tests.support.e2e.programs import Stage
+from tests.support.programs import Stage
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -117,7 +117,7 @@ async def endure(root: Path, seed: int, times: int, *, at_once: int = 1) -> None
                 await ended(payers)
                 results = await asyncio.gather(*payers, return_exceptions=True)
             assert all(isinstance(result, asyncio.CancelledError) for result in results), results
-            await network.agreed()
+            await network.wait_for_one_state()
             await check_kept(network, traffic)
             async with network.nodes[0].client() as client:
                 bonds = {v.public_key: v.bond for v in await client.validators()}

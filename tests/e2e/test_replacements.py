@@ -15,7 +15,7 @@ from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.v1.transaction_pb2 import Transfer, TransferOutput
 from fedcoin.v1.views_pb2 import TRANSACTION_STATUS_DROPPED, TRANSACTION_STATUS_PENDING
 from tests.support.e2e.network import ALICE, BOB, BOND, BRISK, FDC, FUNDS, Network, key_of
-from tests.support.e2e.programs import Stage, attempted, fedcoin
+from tests.support.programs import Stage, attempted, fedcoin
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(180)
@@ -84,7 +84,7 @@ async def test_replaced_everywhere(tmp_path: Path) -> None:
             assert (await near.account(BOB.address)).balance == FUNDS + 8 * FDC
             spent = 8 * FDC + replacement.body.fee + second.body.fee
             assert (await near.account(ALICE.address)).balance == FUNDS - spent
-        await network.agreed()
+        await network.wait_for_one_state()
         network.finish()
 
 

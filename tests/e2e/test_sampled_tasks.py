@@ -27,7 +27,7 @@ from fedcoin.v1.task_pb2 import Schedule
 from tests.support.e2e.campaigns import check_paid, client_keys
 from tests.support.e2e.materials import Round, id_of
 from tests.support.e2e.network import ALICE, BOND, BRISK, Network
-from tests.support.e2e.programs import Stage, fedcoin
+from tests.support.programs import Stage, fedcoin
 
 CLIENTS = 14
 FREE_RIDER = 5
@@ -99,7 +99,7 @@ def publish(network: Network, folder: Path, **settings: object) -> dict[str, Any
 
 async def check(network: Network, task: dict[str, Any], schedule: str) -> None:
     """It went through all of it: samples, proof, agreement, payment."""
-    await network.agreed()
+    await network.wait_for_one_state()
     async with network.clients() as clients:
         for client in clients:
             view = await client.task(task["task_id"])

@@ -10,9 +10,15 @@ from pathlib import Path
 import pytest
 
 from fedcoin.network.client.node_client import NodeClient
-from tests.support.e2e.learners import Coordinator, Learner, learning, prepared, prepared_within
+from tests.support.e2e.learners import (
+    CoordinatorProcess,
+    Learner,
+    learning,
+    prepared,
+    prepared_within,
+)
 from tests.support.e2e.network import BOND, BRISK, Network, serving
-from tests.support.e2e.programs import Stage
+from tests.support.programs import Stage
 from tests.support.waiting import LOADED_SECONDS, until
 
 pytestmark = pytest.mark.timeout(300)
@@ -24,7 +30,7 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
         yield network
 
 
-async def finished(coordinator: Coordinator) -> None:
+async def finished(coordinator: CoordinatorProcess) -> None:
     """Its only round is over."""
     learner = Learner(coordinator, 0, 1)
     await coordinator.start()

@@ -15,7 +15,7 @@ from fedcoin.v1.transaction_pb2 import Bond
 from tests.support.e2e.campaigns import Campaign, check_paid, reached
 from tests.support.e2e.materials import Round
 from tests.support.e2e.network import ALICE, BOB, BOND, BRISK, Network, Node, act, key_of, pay
-from tests.support.e2e.programs import Stage, fedcoin
+from tests.support.programs import Stage, fedcoin
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(240)
@@ -54,14 +54,14 @@ async def test_a_validator_joins_votes_mines_and_is_paid(network: Network) -> No
 
         late = network.add("late", LATE, "--mine", "--set", "snapshots.join_behind=2")
         await network.start()
-        await network.agreed()
+        await network.wait_for_one_state()
         status = await late.status()
         base = status.first_height - 1
         assert base >= 2 * EVERY
         assert base in snapshot_heights(late)
 
         await pay(client, ALICE, LATE.address, 2 * BOND)
-        await network.agreed()
+        await network.wait_for_one_state()
         async with late.client() as there:
             await act(there, LATE, Bond(amount=BOND))
         work = Campaign(client, network.chain_id, Round(3))
@@ -92,7 +92,7 @@ async def test_a_validator_joins_votes_mines_and_is_paid(network: Network) -> No
         late.program.kill()
         await second.start()
         await late.start()
-        await network.agreed()
+        await network.wait_for_one_state()
         assert (await late.status()).first_height == base + 1
     for node in network.nodes:
         node.program.stop()
@@ -114,7 +114,7 @@ async def test_a_home_that_was_restored_from_a_file(network: Network, tmp_path: 
         late = network.add("late", LATE, "--mine")
         fedcoin("snapshot", "restore", "--home", late.home.root, file)
         await network.start()
-        status = await network.agreed()
+        status = await network.wait_for_one_state()
         assert (await late.status()).first_height == made["height"] + 1
         assert status.height > made["height"]
     for node in network.nodes:

@@ -30,10 +30,10 @@ from fedcoin.v1 import node_service_pb2
 from fedcoin.v1.federated_learning_service_pb2_grpc import (
     add_FederatedLearningServiceServicer_to_server,
 )
-from tests.support.ledger_campaign import Job, additive
-from tests.support.live_api import Live, serve
-from tests.support.mini_chain import CHAIN_ID, FDC, key
-from tests.support.peer_nodes import STRANGER, Node, make_genesis, running
+from tests.support.ledger_campaign import LedgerCampaign, additive
+from tests.support.ledger_chain import CHAIN_ID, FDC, key
+from tests.support.peer_nodes import STRANGER, PeerNode, make_genesis, running
+from tests.support.served_api import ServedApi, serve_api
 
 SERVICES = [
     "fedcoin.v1.ArtifactService",
@@ -87,7 +87,7 @@ async def told(*arguments: str) -> str:
     return out
 
 
-async def called(live: Live, method: str, request: dict[str, Any] | None = None) -> Any:
+async def called(live: ServedApi, method: str, request: dict[str, Any] | None = None) -> Any:
     data = json.dumps(request or {})
     address = live.server.address
     # Zero values as well, so that a test sees what is there.
@@ -105,18 +105,18 @@ def snake(name: str) -> str:
 
 @pytest.fixture
 async def live(tmp_path: Path) -> Any:
-    async with serve(tmp_path) as live:
+    async with serve_api(tmp_path) as live:
         yield live
 
 
-async def test_list(live: Live) -> None:
+async def test_list(live: ServedApi) -> None:
     assert (await told(live.server.address, "list")).split() == SERVICES
     methods = (await told(live.server.address, "list", "fedcoin.v1.NodeService")).split()
     known = node_service_pb2.DESCRIPTOR.services_by_name["NodeService"].methods_by_name
     assert methods == [f"fedcoin.v1.NodeService.{name}" for name in sorted(known)]
 
 
-async def test_describe_every_service_and_a_message(live: Live) -> None:
+async def test_describe_every_service_and_a_message(live: ServedApi) -> None:
     for service in SERVICES:
         text = await told(live.server.address, "describe", service)
         assert f"{service} is a service" in text
@@ -129,7 +129,7 @@ async def test_describe_every_service_and_a_message(live: Live) -> None:
     assert re.search('"transaction": ', text)
 
 
-async def test_both_dialects_of_reflection(live: Live) -> None:
+async def test_both_dialects_of_reflection(live: ServedApi) -> None:
     for version in ("v1", "v1alpha"):
         name = f"grpc.reflection.{version}.ServerReflection/ServerReflectionInfo"
         text = await told("-d", '{"list_services": ""}', live.server.address, name)
@@ -137,12 +137,12 @@ async def test_both_dialects_of_reflection(live: Live) -> None:
         assert [service["name"] for service in found] == SERVICES
 
 
-async def test_health(live: Live) -> None:
+async def test_health(live: ServedApi) -> None:
     out = await told(live.server.address, "grpc.health.v1.Health/Check")
     assert read(out) == {"status": "SERVING"}
 
 
-async def test_node_service(live: Live) -> None:
+async def test_node_service(live: ServedApi) -> None:
     live.chain.produce()
     status = await called(live, "NodeService/GetStatus")
     assert (status["chain_id"], status["height"]) == (CHAIN_ID, "1")
@@ -153,7 +153,7 @@ async def test_node_service(live: Live) -> None:
     assert block["block"]["hash"] == live.chain.hash.hex()
 
 
-async def test_watching_events_ends_when_the_caller_says(live: Live) -> None:
+async def test_watching_events_ends_when_the_caller_says(live: ServedApi) -> None:
     live.chain.produce()
     arguments = ("-max-time", "1", "-d", '{"from_height": 1}', live.server.address)
     code, out, err = await run(*arguments, "fedcoin.v1.NodeService/WatchEvents")
@@ -162,8 +162,8 @@ async def test_watching_events_ends_when_the_caller_says(live: Live) -> None:
     assert "DeadlineExceeded" in err
 
 
-async def test_shapley_task_service(live: Live) -> None:
-    job = Job(live.chain)
+async def test_shapley_task_service(live: ServedApi) -> None:
+    job = LedgerCampaign(live.chain)
     job.open_campaign()
     job.open_task()
     job.settle(dict.fromkeys(live.chain.miners, additive(5, 3, 0)))
@@ -177,12 +177,12 @@ async def test_shapley_task_service(live: Live) -> None:
     assert proof["proofs"][0]["payment"]["amount"] == payments[0]["amount"]
 
 
-async def test_transaction_service(live: Live) -> None:
+async def test_transaction_service(live: ServedApi) -> None:
     found = await called(live, "TransactionService/ListPendingTransactions")
     assert found == {"transactions": [], "next_page_token": ""}
 
 
-async def test_artifact_service(live: Live) -> None:
+async def test_artifact_service(live: ServedApi) -> None:
     data = b"weights"
     live.artifacts.put(data)
     out = await told(
@@ -194,7 +194,7 @@ async def test_artifact_service(live: Live) -> None:
     assert read(out)["manifest"]["size"] == "7"
 
 
-async def test_admin_service_on_its_socket(live: Live, tmp_path: Path) -> None:
+async def test_admin_service_on_its_socket(live: ServedApi, tmp_path: Path) -> None:
     socket = str(tmp_path / "admin.sock")
     listed = (await told("-unix", socket, "list")).split()
     assert "fedcoin.v1.AdminService" in listed
@@ -214,7 +214,7 @@ PEER_SERVICES = [
 
 async def test_the_peers_listener(tmp_path: Path) -> None:
     genesis = make_genesis()
-    node = Node(tmp_path, genesis, STRANGER)
+    node = PeerNode(tmp_path, genesis, STRANGER)
     async with running(node):
         listed = (await told(node.address, "list")).split()
         assert [name for name in listed if name.startswith("fedcoin")] == PEER_SERVICES
@@ -288,7 +288,7 @@ async def test_a_coordinators_listener() -> None:
         await listener.stop(0)
 
 
-async def test_errors_come_with_code_field_and_limit(live: Live) -> None:
+async def test_errors_come_with_code_field_and_limit(live: ServedApi) -> None:
     data = '{"hash": "xyz"}'
     code, _, err = await run(
         "-d", data, live.server.address, "fedcoin.v1.TransactionService/GetTransaction"

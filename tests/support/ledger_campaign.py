@@ -1,4 +1,4 @@
-"""A campaign played on a ``MiniChain``: signed updates, real evidence, whole tasks.
+"""A campaign played on a `LedgerChain`: signed updates, real evidence, whole tasks.
 
 The utilities of a round are given by a game: a function of coalitions, as in the literature on
 Shapley values.
@@ -34,7 +34,7 @@ from fedcoin.v1.task_pb2 import (
     SignedUpdate,
 )
 from fedcoin.v1.transaction_pb2 import CommitShapley, RevealShapley
-from tests.support.mini_chain import CHAIN_ID, FDC, MiniChain, key
+from tests.support.ledger_chain import CHAIN_ID, FDC, LedgerChain, key
 
 COMMIT = block_pb2.TASK_PHASE_COMMIT
 CHALLENGE = block_pb2.TASK_PHASE_CHALLENGE
@@ -66,10 +66,10 @@ def evidence_tree(plan: SamplingPlan, game: Game, samples: int) -> EvidenceTree:
 
 
 @dataclass
-class Job:
+class LedgerCampaign:
     """A campaign on a chain, driven round by round."""
 
-    chain: MiniChain
+    chain: LedgerChain
     clients: list[KeyPair] = field(
         default_factory=lambda: sorted(
             (key(f"client {i}") for i in range(3)), key=lambda k: k.address

@@ -11,13 +11,13 @@ from fedcoin.data.storage.chain_store import ChainStore
 from fedcoin.data.storage.snapshot_files import SnapshotWriter, read_parts
 from fedcoin.v1.snapshot_pb2 import SnapshotPart
 from fedcoin.v1.transaction_pb2 import Bond, Unbond
-from tests.support.mini_chain import FDC, MiniChain, key, transfer
+from tests.support.ledger_chain import FDC, LedgerChain, key, transfer
 
 
-def chain_in(folder: Path, blocks: int = 12) -> MiniChain:
+def chain_in(folder: Path, blocks: int = 12) -> LedgerChain:
     """A chain with transfers, on which the validators changed twice."""
     folder.mkdir(parents=True, exist_ok=True)
-    chain = MiniChain.create(folder=folder)
+    chain = LedgerChain.create(folder=folder)
     for number in range(blocks):
         actions = [chain.sign(key("alice"), transfer((key(f"user {number}").address, 1000)))]
         if number == 3:

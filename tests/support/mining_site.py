@@ -1,4 +1,4 @@
-"""Miners and an auditor on a lone chain, with one real worker process among them."""
+"""Miners and an auditor on a local chain, with one real worker process among them."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from fedcoin.learning.evaluation.job import Coalitions, Counts, UtilityJob
 from fedcoin.learning.workers.pool import WorkerPool
 from fedcoin.v1 import task_pb2
 from fedcoin.v1.transaction_pb2 import CommitShapley, RevealShapley
-from tests.support.lone_chain import LoneChain
-from tests.support.mining_job import Job
+from tests.support.local_chain import LocalChain
+from tests.support.mining_campaign import MiningCampaign
 
 
 @dataclass
-class Watched:
+class CountingWorker:
     """The real worker, with a count of what it is asked, and time that passes meanwhile."""
 
     worker: WorkerPool
-    chain: LoneChain
+    chain: LocalChain
     ms_each: float = 0.0
     asked: int = 0
     checked: int = 0
@@ -66,7 +66,7 @@ class Watched:
         await self.worker.close_job(job_id)
 
 
-class Site:
+class MiningSite:
     """A chain, its job, an auditor, and as many miners as are started."""
 
     def __init__(
@@ -80,15 +80,15 @@ class Site:
         **parameters: Any,
     ) -> None:
         self.folder = folder
-        self.chain = LoneChain(folder, miners, **parameters)
+        self.chain = LocalChain(folder, miners, **parameters)
         self.store = ArtifactStore(folder / "artifacts", 1 << 26)
-        self.worker = Watched(worker, self.chain)
+        self.worker = CountingWorker(worker, self.chain)
         self.chain.busy = lambda: self.worker.under_way > 0
         self.fetched: list[Sequence[bytes]] = []
         self.jobs = TaskJobs(self.worker, self.store, self.ensure)
         self.auditor = Auditor(self.chain.chain, self.jobs, artifact_seconds=0.2)
         self.pool = self.chain.with_pool(self.auditor)
-        self.job = Job(self.chain, self.store, clients, schedule)
+        self.job = MiningCampaign(self.chain, self.store, clients, schedule)
         self.submitted: list[Transaction] = []
 
     async def ensure(self, ids: Sequence[bytes], timeout_s: float) -> bool:
@@ -122,5 +122,5 @@ class Site:
         await self.chain.close()
 
 
-Open = Callable[..., Site]
+OpenMiningSite = Callable[..., MiningSite]
 """Opens a site with these options; the fixture ``site`` is one."""

@@ -76,7 +76,7 @@ class NoAudit:
         pass
 
 
-class Node:
+class PeerNode:
     """One node in a folder; `key` is a validator's or anybody's."""
 
     def __init__(
@@ -122,8 +122,8 @@ class Node:
     def address(self) -> str:
         return self.network.address
 
-    def peer(self, other: Node | KeyPair) -> Peer:
-        key = other.key if isinstance(other, Node) else other
+    def peer(self, other: PeerNode | KeyPair) -> Peer:
+        key = other.key if isinstance(other, PeerNode) else other
         found = self.network._peers.get(key.public_key)
         assert found is not None
         return found
@@ -144,7 +144,7 @@ class Node:
 
 
 @asynccontextmanager
-async def running(*nodes: Node) -> AsyncIterator[None]:
+async def running(*nodes: PeerNode) -> AsyncIterator[None]:
     """Start the nodes in order; stop those that still run."""
     async with contextlib.AsyncExitStack() as stack:
         for node in nodes:
@@ -171,7 +171,7 @@ def introduction(genesis: Genesis, key: KeyPair = STRANGER, **changes: Any) -> I
 
 
 @asynccontextmanager
-async def visiting(node: Node, key: KeyPair = STRANGER, **changes: Any) -> AsyncIterator[Link]:
+async def visiting(node: PeerNode, key: KeyPair = STRANGER, **changes: Any) -> AsyncIterator[Link]:
     """Shake hands with a node by hand."""
     link = await open_link(
         parse_endpoint(node.address),
@@ -186,7 +186,7 @@ async def visiting(node: Node, key: KeyPair = STRANGER, **changes: Any) -> Async
 
 
 @asynccontextmanager
-async def channel_to(node: Node) -> AsyncIterator[grpc.aio.Channel]:
+async def channel_to(node: PeerNode) -> AsyncIterator[grpc.aio.Channel]:
     """A channel without a handshake."""
     async with open_channel(node.address, max_message_bytes=PEER_MESSAGE_BYTES) as channel:
         yield channel

@@ -18,9 +18,9 @@ from fedcoin.data.storage.chain_store import ChainStore
 from fedcoin.learning.evaluation.job import Coalitions, Counts
 from fedcoin.learning.workers.pool import WorkerPool
 from fedcoin.v1 import block_pb2, task_pb2
-from tests.support.lone_chain import CHAIN_ID
-from tests.support.mining_job import EXAMPLES, Job
-from tests.support.mining_site import Site
+from tests.support.local_chain import CHAIN_ID
+from tests.support.mining_campaign import EXAMPLES, MiningCampaign
+from tests.support.mining_site import MiningSite
 
 
 async def settled_home(folder: Path, lie: int = 0) -> Home:
@@ -32,7 +32,7 @@ async def settled_home(folder: Path, lie: int = 0) -> Home:
     site_folder.mkdir()
     worker = WorkerPool()
     await worker.start()
-    here = Site(site_folder, worker, challenge_leaves=12)
+    here = MiningSite(site_folder, worker, challenge_leaves=12)
     honest = here.worker.evaluate
 
     async def evaluate(job_id: bytes, coalitions: Coalitions) -> Counts:
@@ -43,7 +43,7 @@ async def settled_home(folder: Path, lie: int = 0) -> Home:
         here.start(*here.chain.miners)
         for job in (
             here.job,
-            Job(here.chain, here.store, 5, task_pb2.SCHEDULE_ANTITHETIC),
+            MiningCampaign(here.chain, here.store, 5, task_pb2.SCHEDULE_ANTITHETIC),
         ):
             await job.open_campaign()
             opening = await job.open_task()
@@ -64,7 +64,7 @@ async def settled_home(folder: Path, lie: int = 0) -> Home:
     return home
 
 
-def speak(here: Site) -> None:
+def speak(here: MiningSite) -> None:
     """Write down what the first miner's node would have said lately."""
     store, genesis, miner = here.chain.store, here.chain.chain.genesis, here.chain.miners[0]
     word, height = VoteSigner(miner, store, genesis), here.chain.chain.height()

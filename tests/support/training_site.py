@@ -85,7 +85,7 @@ def node_home(root: Path) -> Home:
 
 
 @dataclass
-class Site:
+class TrainingSite:
     """What runs, and what was reported."""
 
     root: Path
@@ -122,13 +122,13 @@ class Site:
 
 
 @asynccontextmanager
-async def site(root: Path) -> AsyncIterator[Site]:
+async def site(root: Path) -> AsyncIterator[TrainingSite]:
     """A network of one, with a client to its API."""
     home = node_home(root / "node")
     async with AsyncExitStack() as stack:
         node = await stack.enter_async_context(open_node(home.config({}), home, asyncio.Event()))
         client = await stack.enter_async_context(NodeClient(node.api.address))
-        yield Site(root, node, client)
+        yield TrainingSite(root, node, client)
 
 
 @asynccontextmanager

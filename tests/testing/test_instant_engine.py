@@ -10,9 +10,17 @@ from fedcoin.consensus.timers import Timer, TimerKind
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.votes import PRECOMMIT
 from fedcoin.testing.instant_engine import InstantEngine
-from tests.support.committee import BLOCK, CHAIN_ID, HEIGHT, NIL, OTHER, Committee, hash_of
+from tests.support.signing_validators import (
+    BLOCK,
+    CHAIN_ID,
+    HEIGHT,
+    NIL,
+    OTHER,
+    SigningValidators,
+    hash_of,
+)
 
-ALONE = Committee(9)
+ALONE = SigningValidators(9)
 KEY = ALONE.keys[0].public_key
 PROPOSAL = ALONE.proposal(0, BLOCK)
 PRECOMMITTED = ALONE.precommit(0, 0, BLOCK)
@@ -70,7 +78,7 @@ def test_prevotes_nil_timers_and_checks_mean_nothing_to_it() -> None:
 
 def test_it_is_for_one_validator() -> None:
     with pytest.raises(ValueError, match="one validator"):
-        InstantEngine(HEIGHT, Committee().validators, KEY)
+        InstantEngine(HEIGHT, SigningValidators().validators, KEY)
 
 
 def test_strangers_are_refused() -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from fedcoin.application.cli.entry import run
 from fedcoin.application.configuration.home import Home
-from tests.support.live_node import Live, started, wait_ready
+from tests.support.node_process import Live, started, wait_ready
 from tests.support.ports import reserve_addresses
 
 

@@ -16,7 +16,7 @@ from fedcoin.application.configuration.home import Home
 from fedcoin.data.crypto.addresses import format_address
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.messages.amounts import SAP_PER_FDC
-from tests.support.live_node import Live, started, wait_ready
+from tests.support.node_process import Live, started, wait_ready
 from tests.support.ports import reserve_addresses
 
 BOB = format_address(KeyPair.from_seed(b"b" * 32).address)

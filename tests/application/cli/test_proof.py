@@ -14,21 +14,21 @@ import pytest
 
 from fedcoin.application.configuration.home import Home
 from fedcoin.data.crypto.addresses import format_address
-from tests.support.ledger_campaign import Job, additive
-from tests.support.live_api import serve
-from tests.support.mini_chain import key
+from tests.support.ledger_campaign import LedgerCampaign, additive
+from tests.support.ledger_chain import key
+from tests.support.served_api import serve_api
 from tests.support.settled_home import copy_home, settled_home
 
 
 @contextmanager
-def served(folder: Path) -> Iterator[tuple[str, Job]]:
+def served(folder: Path) -> Iterator[tuple[str, LedgerCampaign]]:
     """The API over a chain with a settled task, in a thread of its own."""
     ready, stop = threading.Event(), threading.Event()
     found: list[Any] = []
 
     async def run() -> None:
-        async with serve(folder, validators=3) as live:
-            job = Job(live.chain)
+        async with serve_api(folder, validators=3) as live:
+            job = LedgerCampaign(live.chain)
             job.open_campaign()
             job.open_task()
             job.settle(dict.fromkeys(live.chain.miners, additive(5, 3, 0)))
@@ -47,7 +47,7 @@ def served(folder: Path) -> Iterator[tuple[str, Job]]:
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Job]]:
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, LedgerCampaign]]:
     with served(tmp_path_factory.mktemp("api")) as found:
         yield found
 

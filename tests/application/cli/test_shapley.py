@@ -11,7 +11,7 @@ from fedcoin.application.cli import valuation_progress
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.application.offline import valuation
 from fedcoin.application.offline.valuation import StandardErrorTracker, ValuationProgress
-from tests.support.mining_job import CLASSES, EXAMPLES, PIXELS, linear_spec
+from tests.support.mining_campaign import CLASSES, EXAMPLES, PIXELS, linear_spec
 
 CLIENTS = 5
 

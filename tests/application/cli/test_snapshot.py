@@ -11,14 +11,14 @@ from fedcoin.application.configuration.home import Home
 from fedcoin.contract.blocks.ledger import Ledger
 from fedcoin.contract.state.genesis_state import genesis_changes
 from fedcoin.data.storage.chain_store import ChainStore
-from tests.support.solo_chain import MINER, append, solo_home
+from tests.support.one_validator_home import MINER, append, make_home
 
 BLOCKS = 4
 
 
 @pytest.fixture
 def home(tmp_path: Path) -> Home:
-    return solo_home(tmp_path / "a", BLOCKS)
+    return make_home(tmp_path / "a", BLOCKS)
 
 
 @pytest.fixture
@@ -105,7 +105,7 @@ def test_a_home_that_is_in_use_or_has_a_chain(
 
 def test_files_that_are_not_right(fedcoin: Any, home: Home, file: Path, tmp_path: Path) -> None:
     raw, other = file.read_bytes(), new_home(home, tmp_path / "b")
-    foreign = solo_home(tmp_path / "c", 1)
+    foreign = make_home(tmp_path / "c", 1)
     foreign.genesis_path.write_bytes(foreign.genesis_path.read_bytes() + b"\n")
 
     def refused(content: bytes, *more: object) -> str:

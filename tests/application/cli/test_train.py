@@ -10,7 +10,7 @@ import pytest
 from fedcoin.application.cli.train_client import parse_share
 from fedcoin.application.configuration.home import Home
 from fedcoin.data.messages.amounts import SAP_PER_FDC
-from tests.support.live_node import Live, started, wait_ready, wait_said
+from tests.support.node_process import Live, started, wait_ready, wait_said
 from tests.support.ports import reserve_addresses
 
 

@@ -5,11 +5,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from tests.support.solo_chain import FUNDS, solo_home
+from tests.support.one_validator_home import FUNDS, make_home
 
 
 def test_a_sound_chain(fedcoin: Any, tmp_path: Path) -> None:
-    solo_home(tmp_path / "a", 3)
+    make_home(tmp_path / "a", 3)
     outcome = fedcoin("verify", "--home", tmp_path / "a", "--json")
     assert outcome.code == 0, outcome.err
     assert outcome.json["height"] == outcome.json["transactions"] == 3
@@ -19,7 +19,7 @@ def test_a_sound_chain(fedcoin: Any, tmp_path: Path) -> None:
 
 
 def test_a_broken_chain(fedcoin: Any, tmp_path: Path) -> None:
-    home = solo_home(tmp_path / "a", 3)
+    home = make_home(tmp_path / "a", 3)
     with closing(sqlite3.connect(home.chain_path)) as connection, connection:
         connection.execute("UPDATE receipts SET receipt = ? WHERE height = 2", (b"x",))
     outcome = fedcoin("verify", "--home", home.root)
@@ -28,7 +28,7 @@ def test_a_broken_chain(fedcoin: Any, tmp_path: Path) -> None:
 
 
 def test_damaged_truncated_and_missing_files(fedcoin: Any, tmp_path: Path) -> None:
-    home = solo_home(tmp_path / "a", 3)
+    home = make_home(tmp_path / "a", 3)
     raw = home.chain_path.read_bytes()
     home.chain_path.write_bytes(raw[: len(raw) // 2])
     outcome = fedcoin("verify", "--home", home.root)
@@ -47,14 +47,14 @@ def test_no_home(fedcoin: Any, tmp_path: Path) -> None:
 
 
 def test_a_home_in_use(fedcoin: Any, tmp_path: Path) -> None:
-    home = solo_home(tmp_path / "a", 1)
+    home = make_home(tmp_path / "a", 1)
     with home.locked():
         outcome = fedcoin("verify", "--home", home.root)
     assert (outcome.code, "HOME_IN_USE" in outcome.err) == (1, True)
 
 
 def test_another_networks_chain(fedcoin: Any, tmp_path: Path) -> None:
-    home = solo_home(tmp_path / "a", 1)
+    home = make_home(tmp_path / "a", 1)
     home.genesis_path.write_bytes(home.genesis_path.read_bytes() + b"\n")
     outcome = fedcoin("verify", "--home", home.root)
     assert (outcome.code, "WRONG_CHAIN" in outcome.err) == (1, True)

@@ -33,7 +33,7 @@ from tests.support.training_site import (
     CHAIN_ID,
     FUNDS,
     SERVER,
-    Site,
+    TrainingSite,
     client_key,
     hand_in,
     running,
@@ -179,7 +179,7 @@ class DyingNode(NodeClient):
         return hash
 
 
-async def check_books(here: Site, coordinator: Coordinator) -> None:
+async def check_books(here: TrainingSite, coordinator: Coordinator) -> None:
     """One campaign, each round once, and the server paid and was paid just once."""
     assert len(await here.client.campaigns()) == 1
     tasks = await here.client.tasks(coordinator.campaign.campaign_id)

@@ -15,8 +15,8 @@ from fedcoin.data.messages.transactions import Transaction
 from fedcoin.incentive.payout import compute_deposit
 from fedcoin.v1 import block_pb2, task_pb2
 from fedcoin.v1.transaction_pb2 import CommitShapley, RevealShapley
-from tests.support.lone_chain import key
-from tests.support.mining_site import Open, Site
+from tests.support.local_chain import key
+from tests.support.mining_site import MiningSite, OpenMiningSite
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -29,7 +29,7 @@ PERMUTATION = task_pb2.SCHEDULE_PERMUTATION
 ANTITHETIC = task_pb2.SCHEDULE_ANTITHETIC
 
 
-async def exact_values(site: Site, task_id: bytes, terms: task_pb2.OpenTask) -> np.ndarray:
+async def exact_values(site: MiningSite, task_id: bytes, terms: task_pb2.OpenTask) -> np.ndarray:
     """The truth, in nano-utility, from the same worker."""
     from fedcoin.application.mining.task_evaluator import Assignment
 
@@ -42,7 +42,7 @@ async def exact_values(site: Site, task_id: bytes, terms: task_pb2.OpenTask) -> 
     return estimate.values * 1e9 / terms.evaluation.size
 
 
-async def test_an_exact_task_is_mined_and_settled(site: Open) -> None:
+async def test_an_exact_task_is_mined_and_settled(site: OpenMiningSite) -> None:
     here = site()
     await here.job.open_campaign()
     here.start(*here.chain.miners)
@@ -64,7 +64,9 @@ async def test_an_exact_task_is_mined_and_settled(site: Open) -> None:
 
 
 @pytest.mark.parametrize("schedule", [PERMUTATION, ANTITHETIC])
-async def test_a_sampled_task_stops_when_its_error_is_small(site: Open, schedule: int) -> None:
+async def test_a_sampled_task_stops_when_its_error_is_small(
+    site: OpenMiningSite, schedule: int
+) -> None:
     here = site(clients=5, schedule=schedule)
     await here.job.open_campaign()
     here.start(*here.chain.miners)
@@ -81,7 +83,7 @@ async def test_a_sampled_task_stops_when_its_error_is_small(site: Open, schedule
     assert off < task.difficulty_nano
 
 
-async def test_a_restarted_miner_reveals_what_it_committed_to(site: Open) -> None:
+async def test_a_restarted_miner_reveals_what_it_committed_to(site: OpenMiningSite) -> None:
     here = site(schedule=PERMUTATION)
     await here.job.open_campaign()
     (first, *others) = here.chain.miners
@@ -100,7 +102,7 @@ async def test_a_restarted_miner_reveals_what_it_committed_to(site: Open) -> Non
     assert record.revealed
 
 
-async def test_work_is_on_disk_before_the_commitment_is_sent(site: Open) -> None:
+async def test_work_is_on_disk_before_the_commitment_is_sent(site: OpenMiningSite) -> None:
     here = site()
     await here.job.open_campaign()
     miner = here.chain.miners[0]
@@ -123,7 +125,7 @@ async def test_work_is_on_disk_before_the_commitment_is_sent(site: Open) -> None
     assert again.salt == seen[0].salt
 
 
-async def test_a_task_is_mined_again_with_the_same_samples(site: Open) -> None:
+async def test_a_task_is_mined_again_with_the_same_samples(site: OpenMiningSite) -> None:
     here = site(schedule=PERMUTATION)
     await here.job.open_campaign()
     (alone, *others) = here.chain.miners
@@ -151,7 +153,7 @@ async def test_a_task_is_mined_again_with_the_same_samples(site: Open) -> None:
 
 
 async def test_who_joins_a_further_attempt_samples_for_the_distance_of_the_first(
-    site: Open,
+    site: OpenMiningSite,
 ) -> None:
     """For twice the distance a quarter would be enough, and less than that would not count."""
     here = site(schedule=PERMUTATION, clients=6, initial_difficulty_nano=8_000_000)
@@ -174,7 +176,7 @@ async def test_who_joins_a_further_attempt_samples_for_the_distance_of_the_first
         assert record.samples > first.samples / 2
 
 
-async def test_sampling_ends_before_the_window_does(site: Open) -> None:
+async def test_sampling_ends_before_the_window_does(site: OpenMiningSite) -> None:
     here = site(schedule=PERMUTATION, clients=6, initial_difficulty_nano=100_000)
     here.worker.ms_each = 4.0
     await here.job.open_campaign()
@@ -191,7 +193,7 @@ async def test_sampling_ends_before_the_window_does(site: Open) -> None:
 
 
 async def test_an_incomplete_exact_task_is_not_committed_to(
-    site: Open, caplog: pytest.LogCaptureFixture
+    site: OpenMiningSite, caplog: pytest.LogCaptureFixture
 ) -> None:
     here = site(clients=8)
     here.worker.ms_each = 200.0
@@ -203,7 +205,7 @@ async def test_an_incomplete_exact_task_is_not_committed_to(
 
 
 async def test_a_miner_that_lost_its_work_says_so(
-    site: Open, caplog: pytest.LogCaptureFixture
+    site: OpenMiningSite, caplog: pytest.LogCaptureFixture
 ) -> None:
     here = site()
     await here.job.open_campaign()
@@ -223,7 +225,7 @@ async def test_a_miner_that_lost_its_work_says_so(
 
 
 async def test_another_commitment_of_the_same_key_is_noticed(
-    site: Open, caplog: pytest.LogCaptureFixture
+    site: OpenMiningSite, caplog: pytest.LogCaptureFixture
 ) -> None:
     here = site(schedule=PERMUTATION)
     await here.job.open_campaign()
@@ -245,7 +247,7 @@ async def test_another_commitment_of_the_same_key_is_noticed(
 
 
 async def test_missing_artifacts_are_waited_for_and_then_given_up(
-    site: Open, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    site: OpenMiningSite, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(mining, "RETRY_SECONDS", 0.01)
     here = site()
@@ -261,7 +263,7 @@ async def test_missing_artifacts_are_waited_for_and_then_given_up(
 
 
 async def test_a_refused_submission_is_tried_again(
-    site: Open, monkeypatch: pytest.MonkeyPatch
+    site: OpenMiningSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(mining, "RETRY_SECONDS", 0.01)
     here = site()
@@ -281,7 +283,7 @@ async def test_a_refused_submission_is_tried_again(
     assert calls[0] == calls[1]
 
 
-async def test_a_miner_stops_at_once(site: Open) -> None:
+async def test_a_miner_stops_at_once(site: OpenMiningSite) -> None:
     here = site(schedule=PERMUTATION, clients=8, initial_difficulty_nano=100_000)
     await here.job.open_campaign()
     (run,) = here.start(here.chain.miners[0])
@@ -297,7 +299,7 @@ async def test_a_miner_stops_at_once(site: Open) -> None:
     assert not here.submitted
 
 
-async def test_who_has_no_bond_does_nothing(site: Open) -> None:
+async def test_who_has_no_bond_does_nothing(site: OpenMiningSite) -> None:
     here = site()
     await here.job.open_campaign()
     here.chain.owner.start(here.miner(key("alice")).run(), "miner")
@@ -307,7 +309,7 @@ async def test_who_has_no_bond_does_nothing(site: Open) -> None:
     assert here.worker.asked == 0
 
 
-async def test_leftovers_of_closed_tasks_are_cleared(site: Open) -> None:
+async def test_leftovers_of_closed_tasks_are_cleared(site: OpenMiningSite) -> None:
     here = site()
     await here.job.open_campaign()
     here.start(*here.chain.miners)
@@ -326,7 +328,7 @@ async def test_leftovers_of_closed_tasks_are_cleared(site: Open) -> None:
 
 
 async def test_no_more_tasks_than_fit_are_worked_on(
-    site: Open, monkeypatch: pytest.MonkeyPatch
+    site: OpenMiningSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(mining, "MOST_TASKS", 0)
     here = site()

@@ -27,8 +27,8 @@ from fedcoin.learning.errors import LearningCode
 from fedcoin.learning.workers.pool import WorkerPool
 from fedcoin.v1 import block_pb2, task_pb2
 from fedcoin.v1.transaction_pb2 import CommitShapley, RevealShapley, Transfer, TransferOutput
-from tests.support.lone_chain import key
-from tests.support.mining_site import Open, Site
+from tests.support.local_chain import key
+from tests.support.mining_site import MiningSite, OpenMiningSite
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -46,7 +46,7 @@ async def expect(code: Enum, check: Any) -> RefusalError:
     return refused.value
 
 
-async def in_block(here: Site, *transactions: Transaction) -> Sequence[Transaction]:
+async def in_block(here: MiningSite, *transactions: Transaction) -> Sequence[Transaction]:
     """These, in a block that the ledger's rules allow."""
     here.chain.now_ms += 10
     proposer = here.chain.chain.ledger.proposer(here.chain.chain.height() + 1, 0)
@@ -58,7 +58,7 @@ async def in_block(here: Site, *transactions: Transaction) -> Sequence[Transacti
 # --- tasks ---
 
 
-async def test_a_sound_task_passes_once_for_pool_and_vote(site: Open) -> None:
+async def test_a_sound_task_passes_once_for_pool_and_vote(site: OpenMiningSite) -> None:
     here = site()
     await here.job.open_campaign()
     opening = here.chain.sign(here.job.server, here.job.terms())
@@ -68,7 +68,7 @@ async def test_a_sound_task_passes_once_for_pool_and_vote(site: Open) -> None:
     assert here.worker.checked == 1
 
 
-async def test_a_task_that_is_replaced_while_it_is_looked_into(site: Open) -> None:
+async def test_a_task_that_is_replaced_while_it_is_looked_into(site: OpenMiningSite) -> None:
     here = site()
     await here.job.open_campaign()
     opening = here.chain.sign(here.job.server, here.job.terms())
@@ -85,7 +85,7 @@ async def test_a_task_that_is_replaced_while_it_is_looked_into(site: Open) -> No
     assert not here.pool.pending()
 
 
-async def test_a_campaign_and_its_task_in_one_block(site: Open) -> None:
+async def test_a_campaign_and_its_task_in_one_block(site: OpenMiningSite) -> None:
     here = site()
     campaign = here.chain.sign(here.job.requester, here.job.campaign())
     here.job.campaign_id = campaign.hash
@@ -94,7 +94,7 @@ async def test_a_campaign_and_its_task_in_one_block(site: Open) -> None:
     await here.auditor.check_block(await in_block(here, campaign, opening))
 
 
-async def test_a_task_waits_for_its_campaign(site: Open) -> None:
+async def test_a_task_waits_for_its_campaign(site: OpenMiningSite) -> None:
     here = site()
     opening_campaign = await here.chain.submit(here.job.requester, here.job.campaign())
     here.job.campaign_id = opening_campaign.hash
@@ -105,7 +105,7 @@ async def test_a_task_waits_for_its_campaign(site: Open) -> None:
     await check
 
 
-async def test_other_transactions_are_none_of_its_business(site: Open) -> None:
+async def test_other_transactions_are_none_of_its_business(site: OpenMiningSite) -> None:
     here = site()
     outputs = [TransferOutput(recipient=key("bob").address, amount=5)]
     transfer = here.chain.sign(key("alice"), Transfer(outputs=outputs))
@@ -117,7 +117,7 @@ def changed(weights: Mapping[str, np.ndarray], **arrays: np.ndarray) -> dict[str
     return {**weights, **arrays}
 
 
-async def unsound_task(here: Site, what: str) -> Transaction:
+async def unsound_task(here: MiningSite, what: str) -> Transaction:
     """A task whose artifacts are there but wrong in one way."""
     job, terms = here.job, {}
     good = job.weights[0]
@@ -161,7 +161,7 @@ async def unsound_task(here: Site, what: str) -> Transaction:
         ("missing", DataCode.UNKNOWN_ARTIFACT),
     ],
 )
-async def test_an_unsound_task_gets_no_vote(site: Open, what: str, code: Enum) -> None:
+async def test_an_unsound_task_gets_no_vote(site: OpenMiningSite, what: str, code: Enum) -> None:
     here = site()
     opening = await unsound_task(here, what)
     await expect(code, here.pool.submit(opening))
@@ -172,7 +172,7 @@ async def test_an_unsound_task_gets_no_vote(site: Open, what: str, code: Enum) -
     assert len(here.fetched) == (2 if what == "missing" else 0)
 
 
-async def test_a_missing_artifact_may_come_later(site: Open) -> None:
+async def test_a_missing_artifact_may_come_later(site: OpenMiningSite) -> None:
     here = site()
     content = here.store.read(here.job.base_id)
     opening = await unsound_task(here, "missing")
@@ -187,7 +187,7 @@ async def test_a_missing_artifact_may_come_later(site: Open) -> None:
 class Round:
     """A task in its reveal phase; every miner's true samples, and what it committed to."""
 
-    def __init__(self, here: Site, terms: task_pb2.OpenTask, task_id: bytes) -> None:
+    def __init__(self, here: MiningSite, terms: task_pb2.OpenTask, task_id: bytes) -> None:
         self.here, self.terms, self.task_id = here, terms, task_id
         self.trees: dict[bytes, EvidenceTree] = {}
 
@@ -230,8 +230,8 @@ class Round:
 
 
 async def revealing(
-    site: Open, forge: Callable[[np.ndarray, int, int], tuple[np.ndarray, int, int]]
-) -> tuple[Site, Round, KeyPair]:
+    site: OpenMiningSite, forge: Callable[[np.ndarray, int, int], tuple[np.ndarray, int, int]]
+) -> tuple[MiningSite, Round, KeyPair]:
     """Three miners have committed; the first to what ``forge`` makes of its samples."""
     here = site(schedule=PERMUTATION)
     await here.job.open_campaign()
@@ -249,7 +249,7 @@ async def revealing(
     return here, round, liar
 
 
-async def test_an_honest_reveal_passes_once_for_pool_and_vote(site: Open) -> None:
+async def test_an_honest_reveal_passes_once_for_pool_and_vote(site: OpenMiningSite) -> None:
     here, round, miner = await revealing(site, lambda *samples: samples)
     asked = here.worker.asked
     transaction = round.reveal(miner)
@@ -275,7 +275,7 @@ FORGERS = {
 
 
 @pytest.mark.parametrize("what", FORGERS)
-async def test_a_forged_reveal_gets_no_vote(site: Open, what: str) -> None:
+async def test_a_forged_reveal_gets_no_vote(site: OpenMiningSite, what: str) -> None:
     forge, named = FORGERS[what]
     here, round, liar = await revealing(site, forge)
     transaction = round.reveal(liar)
@@ -293,7 +293,7 @@ async def test_a_forged_reveal_gets_no_vote(site: Open, what: str) -> None:
     await expect(IncentiveCode.AUDIT_FAILED, here.auditor.check_block(block))
 
 
-async def test_counts_within_the_tolerance_pass(site: Open) -> None:
+async def test_counts_within_the_tolerance_pass(site: OpenMiningSite) -> None:
     def off_by_one(utilities: np.ndarray, grand: int, empty: int) -> tuple[np.ndarray, int, int]:
         # 120 examples at 2 in 10,000: one right answer, rounded up.
         return np.maximum(utilities - 1, 0), grand, empty
@@ -302,7 +302,7 @@ async def test_counts_within_the_tolerance_pass(site: Open) -> None:
     await here.auditor.check_transaction(round.reveal(miner))
 
 
-async def test_a_reveal_for_an_unknown_task_is_refused(site: Open) -> None:
+async def test_a_reveal_for_an_unknown_task_is_refused(site: OpenMiningSite) -> None:
     here = site()
     action = RevealShapley(task_id=bytes(32), salt=SALT)
     # What only opens a commitment shows nothing to look into.
@@ -312,7 +312,7 @@ async def test_a_reveal_for_an_unknown_task_is_refused(site: Open) -> None:
     await expect(LedgerCode.UNKNOWN_TASK, here.auditor.check_transaction(reveal))
 
 
-async def test_a_worker_that_cannot_say_is_asked_again(site: Open) -> None:
+async def test_a_worker_that_cannot_say_is_asked_again(site: OpenMiningSite) -> None:
     here, round, miner = await revealing(site, lambda *samples: samples)
     broken = WorkerPool()
     jobs = TaskJobs(broken, here.store, here.ensure)
@@ -326,7 +326,7 @@ async def test_a_worker_that_cannot_say_is_asked_again(site: Open) -> None:
     await lame.check_transaction(transaction)
 
 
-async def test_two_who_ask_at_once_share_the_work(site: Open) -> None:
+async def test_two_who_ask_at_once_share_the_work(site: OpenMiningSite) -> None:
     here, round, miner = await revealing(site, lambda *samples: samples)
     asked = here.worker.asked
     transaction = round.reveal(miner)
@@ -335,7 +335,7 @@ async def test_two_who_ask_at_once_share_the_work(site: Open) -> None:
     assert here.worker.asked - asked == 44 * 3 + 2
 
 
-async def test_who_gives_up_waiting_leaves_the_work_to_the_next(site: Open) -> None:
+async def test_who_gives_up_waiting_leaves_the_work_to_the_next(site: OpenMiningSite) -> None:
     here, round, miner = await revealing(site, lambda *samples: samples)
     transaction = round.reveal(miner)
     first, second = (
@@ -347,7 +347,7 @@ async def test_who_gives_up_waiting_leaves_the_work_to_the_next(site: Open) -> N
     assert first.cancelled() or first.done()
 
 
-async def test_verdicts_are_bounded(site: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_verdicts_are_bounded(site: OpenMiningSite, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(auditing, "REMEMBERED", 3)
     here = site()
     for number in range(10):
@@ -362,7 +362,7 @@ async def test_verdicts_are_bounded(site: Open, monkeypatch: pytest.MonkeyPatch)
 
 
 async def test_idle_jobs_are_closed_the_oldest_first(
-    site: Open, monkeypatch: pytest.MonkeyPatch
+    site: OpenMiningSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(task_evaluator, "IDLE_JOBS", 1)
     here = site()

@@ -9,27 +9,27 @@ import pytest
 
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.blocks import decode_block
-from tests.support.node_quartet import (
+from tests.support.in_memory_nodes import (
     BOB,
     MINERS,
-    Member,
-    Wire,
-    quartet,
-    quartet_genesis,
+    InMemoryNode,
+    InMemoryWire,
+    make_genesis,
+    make_nodes,
     reach,
     transfer,
 )
 from tests.support.waiting import until
 
 
-def assert_agree(members: list[Member]) -> None:
+def assert_agree(members: list[InMemoryNode]) -> None:
     height = min(member.chain.height() for member in members)
     blocks = {member.chain.block(height).raw for member in members}  # type: ignore[union-attr]
     assert len(blocks) == 1
 
 
 async def test_a_transfer_becomes_final_everywhere(tmp_path: Path) -> None:
-    members = quartet(tmp_path, quartet_genesis(), Wire())
+    members = make_nodes(tmp_path, make_genesis(), InMemoryWire())
     for member in members:
         member.start()
     await asyncio.sleep(0.2)
@@ -45,7 +45,7 @@ async def test_a_transfer_becomes_final_everywhere(tmp_path: Path) -> None:
 
 
 async def test_votes_of_other_validators_are_passed_to_listeners(tmp_path: Path) -> None:
-    members = quartet(tmp_path, quartet_genesis(), Wire())
+    members = make_nodes(tmp_path, make_genesis(), InMemoryWire())
     signers: set[bytes] = set()
     members[0].agreement.on_vote(lambda vote: signers.add(vote.public_key))
     for member in members:
@@ -58,7 +58,7 @@ async def test_votes_of_other_validators_are_passed_to_listeners(tmp_path: Path)
 
 
 async def test_three_of_four_go_on_and_the_fourth_catches_up(tmp_path: Path) -> None:
-    members = quartet(tmp_path, quartet_genesis(), Wire())
+    members = make_nodes(tmp_path, make_genesis(), InMemoryWire())
     absent = members.pop()
     await absent.stop()
     for member in members:
@@ -67,7 +67,9 @@ async def test_three_of_four_go_on_and_the_fourth_catches_up(tmp_path: Path) -> 
         await members[0].pool.submit(transfer(nonce))
         await reach(members, members[0].chain.height() + 1)
     assert members[0].chain.ledger.account(BOB.address).balance == 6000
-    again = Member(members[0].wire, members[0].chain.genesis, tmp_path / "3.sqlite", MINERS[3])
+    again = InMemoryNode(
+        members[0].wire, members[0].chain.genesis, tmp_path / "3.sqlite", MINERS[3]
+    )
     again.start()
     for height in range(1, members[0].chain.height() + 1):
         stored = members[0].chain.block(height)
@@ -81,8 +83,8 @@ async def test_three_of_four_go_on_and_the_fourth_catches_up(tmp_path: Path) -> 
 
 
 async def test_a_restarted_validator_keeps_its_word(tmp_path: Path) -> None:
-    wire = Wire()
-    members = quartet(tmp_path, quartet_genesis(), wire)
+    wire = InMemoryWire()
+    members = make_nodes(tmp_path, make_genesis(), wire)
     wire.drops = lambda sender, receiver: True
     for member in members:
         member.start()
@@ -94,7 +96,7 @@ async def test_a_restarted_validator_keeps_its_word(tmp_path: Path) -> None:
     for member in members:
         await member.stop()
     wire.drops = lambda sender, receiver: False
-    again = quartet(tmp_path, genesis, wire)
+    again = make_nodes(tmp_path, genesis, wire)
     for member in again:
         member.start()
     await again[0].pool.submit(transfer(0))
@@ -113,7 +115,7 @@ async def test_a_restarted_validator_keeps_its_word(tmp_path: Path) -> None:
 
 
 async def test_an_import_with_a_bad_certificate_changes_nothing(tmp_path: Path) -> None:
-    members = quartet(tmp_path, quartet_genesis(), Wire())
+    members = make_nodes(tmp_path, make_genesis(), InMemoryWire())
     behind = members.pop()
     members[0].wire.members.remove(behind)
     for member in members:

@@ -16,9 +16,9 @@ from fedcoin.incentive.proof.audit import list_audited_coalitions
 from fedcoin.incentive.proof.sampling_plan import build_plan
 from fedcoin.learning.workers.pool import WorkerPool
 from fedcoin.v1 import block_pb2, task_pb2
-from tests.support.lone_chain import CHAIN_ID
-from tests.support.mining_job import EXAMPLES
-from tests.support.mining_site import Site
+from tests.support.local_chain import CHAIN_ID
+from tests.support.mining_campaign import EXAMPLES
+from tests.support.mining_site import MiningSite
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -26,7 +26,7 @@ ANTITHETIC = task_pb2.SCHEDULE_ANTITHETIC
 LEAVES = 44
 
 
-async def settle(here: Site, samples: int) -> bytes:
+async def settle(here: MiningSite, samples: int) -> bytes:
     """One task of exactly so many samples a miner, from its campaign to its payment."""
     await here.job.open_campaign()
     here.start(*here.chain.miners)
@@ -60,7 +60,7 @@ async def test_many_clients(
     most_share: float,
 ) -> None:
     # D is such that a miner would like more samples than it may take, and is an inlier still.
-    here = Site(
+    here = MiningSite(
         tmp_path,
         worker,
         clients=clients,
@@ -95,7 +95,7 @@ async def test_many_clients(
         await here.close()
 
 
-def evidence(here: Site, task_id: bytes, miner: bytes) -> bytes:
+def evidence(here: MiningSite, task_id: bytes, miner: bytes) -> bytes:
     """The transaction that revealed."""
     place = here.chain.store.index.find_reveal(task_id, miner)
     assert place is not None
@@ -104,13 +104,13 @@ def evidence(here: Site, task_id: bytes, miner: bytes) -> bytes:
     return block_pb2.Block.FromString(stored.raw).transactions[place.position]
 
 
-def terms_of(here: Site, task_id: bytes) -> task_pb2.OpenTask:
+def terms_of(here: MiningSite, task_id: bytes) -> task_pb2.OpenTask:
     terms = records.TERMS.get(here.chain.store, task_id)
     assert terms is not None
     return terms
 
 
-def check_payments(here: Site, task_id: bytes) -> None:
+def check_payments(here: MiningSite, task_id: bytes) -> None:
     """Every sap of the task's price went somewhere, and clients got by their values."""
     height = here.chain.task(task_id).closed_height
     receipts = [decode_receipt(raw) for raw in here.chain.store.receipts(height)]

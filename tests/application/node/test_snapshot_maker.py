@@ -29,10 +29,10 @@ from fedcoin.data.messages.blocks import decode_block
 from fedcoin.data.messages.genesis import Genesis
 from fedcoin.data.storage.chain_store import ChainStore
 from fedcoin.data.storage.snapshot_files import SnapshotFolder
+from tests.support.in_memory_nodes import NoAudit
+from tests.support.ledger_chain import LedgerChain, transfer
 from tests.support.ledger_snapshots import chain_in, file_of, parts, snapshot_of
-from tests.support.lone_chain import LoneChain, key
-from tests.support.mini_chain import MiniChain, transfer
-from tests.support.node_quartet import NoAudit
+from tests.support.local_chain import LocalChain, key
 from tests.support.paths import ROOT
 from tests.support.waiting import until
 
@@ -41,16 +41,16 @@ RESTORER = "tests.support.processes.snapshot_restorer"
 
 
 @pytest.fixture
-async def lone(tmp_path: Path) -> AsyncIterator[LoneChain]:
-    folder = tmp_path / "lone"
+async def local(tmp_path: Path) -> AsyncIterator[LocalChain]:
+    folder = tmp_path / "local"
     folder.mkdir()
-    chain = LoneChain(folder)
+    chain = LocalChain(folder)
     chain.with_pool(NoAudit())
     yield chain
     await chain.close()
 
 
-def new_chain(folder: Path, genesis: Genesis, clock: LoneChain) -> Chain:
+def new_chain(folder: Path, genesis: Genesis, clock: LocalChain) -> Chain:
     folder.mkdir(exist_ok=True)
     store = ChainStore.open(folder / "chain.sqlite", genesis)
     store.initialise(genesis_changes(genesis))
@@ -60,9 +60,11 @@ def new_chain(folder: Path, genesis: Genesis, clock: LoneChain) -> Chain:
 # In a node ------------------------------------------------------------------------------------
 
 
-def maker_of(lone: LoneChain, folder: SnapshotFolder, every: int) -> SnapshotMaker:
-    maker = SnapshotMaker(lone.store, lone.chain.genesis, folder, lone.owner, every=every, keep=2)
-    lone.chain.on_block(lambda new: maker.after_block(new.block.height))
+def maker_of(local: LocalChain, folder: SnapshotFolder, every: int) -> SnapshotMaker:
+    maker = SnapshotMaker(
+        local.store, local.chain.genesis, folder, local.owner, every=every, keep=2
+    )
+    local.chain.on_block(lambda new: maker.after_block(new.block.height))
     return maker
 
 
@@ -70,51 +72,53 @@ async def made(folder: SnapshotFolder, *heights: int) -> None:
     await until(lambda: folder.heights() == list(heights) and not folder.making.exists())
 
 
-async def test_every_so_many_blocks(lone: LoneChain, tmp_path: Path) -> None:
+async def test_every_so_many_blocks(local: LocalChain, tmp_path: Path) -> None:
     folder = SnapshotFolder(tmp_path / "snapshots")
-    maker_of(lone, folder, every=2)
+    maker_of(local, folder, every=2)
     for height in range(1, 8):
-        await lone.submit(key("alice"), transfer((key("bob").address, height)))
-        await lone.produce()
+        await local.submit(key("alice"), transfer((key("bob").address, height)))
+        await local.produce()
         if height % 2 == 0:
             await made(folder, *sorted(range(2, height + 1, 2), reverse=True)[:2])
-    check = check_snapshot(folder.path(6), lone.chain.genesis)
-    header = lone.store.header(6)
+    check = check_snapshot(folder.path(6), local.chain.genesis)
+    header = local.store.header(6)
     assert header is not None
     assert check.header == header
 
 
-async def test_never(lone: LoneChain, tmp_path: Path) -> None:
+async def test_never(local: LocalChain, tmp_path: Path) -> None:
     folder = SnapshotFolder(tmp_path / "snapshots")
-    maker_of(lone, folder, every=0)
+    maker_of(local, folder, every=0)
     for _ in range(3):
-        await lone.produce()
+        await local.produce()
     assert folder.heights() == []
 
 
 async def test_a_node_that_stops_does_not_wait_for_it(
-    lone: LoneChain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    local: LocalChain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("fedcoin.application.node.snapshot_maker.SHARE", 1e-9)
     folder = SnapshotFolder(tmp_path / "snapshots")
-    maker_of(lone, folder, every=1)
-    await lone.produce()
+    maker_of(local, folder, every=1)
+    await local.produce()
     await until(folder.making.exists)
-    await asyncio.wait_for(lone.owner.stop(), 10)
+    await asyncio.wait_for(local.owner.stop(), 10)
     assert folder.heights() == []
 
 
-async def test_a_running_chain_begins_from_it_and_goes_on(lone: LoneChain, tmp_path: Path) -> None:
+async def test_a_running_chain_begins_from_it_and_goes_on(
+    local: LocalChain, tmp_path: Path
+) -> None:
     for number in range(4):
-        await lone.submit(key("alice"), transfer((key("bob").address, number + 1)))
-        await lone.produce()
-    path = snapshot_of(lone.store, lone.chain.genesis, tmp_path / "x")
-    other = new_chain(tmp_path / "other", lone.chain.genesis, lone)
-    pool = TransactionIntake(Mempool(), other, NoAudit(), lone.owner, lone.clock)
+        await local.submit(key("alice"), transfer((key("bob").address, number + 1)))
+        await local.produce()
+    path = snapshot_of(local.store, local.chain.genesis, tmp_path / "x")
+    other = new_chain(tmp_path / "other", local.chain.genesis, local)
+    pool = TransactionIntake(Mempool(), other, NoAudit(), local.owner, local.clock)
     waiting = asyncio.create_task(other.wait_above(0))
     jumps: list[int] = []
     other.on_jump(lambda: jumps.append(other.height()))
-    transaction = lone.sign(key("alice"), transfer((key("bob").address, 9)))
+    transaction = local.sign(key("alice"), transfer((key("bob").address, 9)))
     # Too early for who has not a single block; it waits for what lies ahead.
     assert pool.add_relayed(transaction)
     assert pool.ready() == []
@@ -122,16 +126,16 @@ async def test_a_running_chain_begins_from_it_and_goes_on(lone: LoneChain, tmp_p
     assert await waiting == 4
     assert jumps == [4]
     assert [ready.hash for ready in pool.ready()] == [transaction.hash]
-    assert other.ledger.app_hash == lone.chain.ledger.app_hash
+    assert other.ledger.app_hash == local.chain.ledger.app_hash
     # It builds what others accept, and takes what they build.
     proposer = other.ledger.proposer(5, 0)
     draft = await other.build(proposer.address, [transaction])
-    await lone.chain.check(draft.block)
-    await lone.produce(transaction)
-    stored = lone.store.block(5)
+    await local.chain.check(draft.block)
+    await local.produce(transaction)
+    stored = local.store.block(5)
     assert stored is not None
     await other.import_block(decode_block(stored.raw), stored.certificate)
-    assert other.ledger.app_hash == lone.chain.ledger.app_hash
+    assert other.ledger.app_hash == local.chain.ledger.app_hash
     with pytest.raises(RefusalError) as caught:
         await other.import_snapshot(path)
     assert caught.value.code is ApplicationCode.CHAIN_EXISTS
@@ -142,7 +146,7 @@ async def test_a_running_chain_begins_from_it_and_goes_on(lone: LoneChain, tmp_p
 
 
 @pytest.fixture(scope="module")
-def grown(tmp_path_factory: pytest.TempPathFactory) -> MiniChain:
+def grown(tmp_path_factory: pytest.TempPathFactory) -> LedgerChain:
     """A chain of some blocks above its snapshot, which lies beside it in small chunks."""
     folder = tmp_path_factory.mktemp("grown")
     with in_small_chunks():
@@ -163,7 +167,7 @@ def in_small_chunks() -> Iterator[None]:
         yield
 
 
-def folder_of(grown: MiniChain) -> Path:
+def folder_of(grown: LedgerChain) -> Path:
     assert grown.store is not None
     return grown.store._database.path.parent
 
@@ -184,7 +188,7 @@ def is_whole(path: Path, genesis: Genesis) -> bool:
         return False
 
 
-def restore_and_kill(grown: MiniChain, database: Path, after: int) -> None:
+def restore_and_kill(grown: LedgerChain, database: Path, after: int) -> None:
     """Kill a process that restores once it has taken so many parts, or at the end."""
     folder = folder_of(grown)
     arguments = (folder / "genesis.json", database, folder / f"{AT}.snapshot", 200)
@@ -197,7 +201,7 @@ def restore_and_kill(grown: MiniChain, database: Path, after: int) -> None:
         process.send_signal(signal.SIGKILL)
 
 
-def test_a_kill_leaves_a_whole_restore_or_none(grown: MiniChain, tmp_path: Path) -> None:
+def test_a_kill_leaves_a_whole_restore_or_none(grown: LedgerChain, tmp_path: Path) -> None:
     total = len(parts(folder_of(grown) / f"{AT}.snapshot"))
     chance, database = random.Random(1), tmp_path / "chain.sqlite"
     for after in (1, chance.randrange(2, total - 1), total):
@@ -211,7 +215,7 @@ def test_a_kill_leaves_a_whole_restore_or_none(grown: MiniChain, tmp_path: Path)
     assert is_whole(database, grown.genesis)
 
 
-def restored(grown: MiniChain, folder: Path) -> ChainStore:
+def restored(grown: LedgerChain, folder: Path) -> ChainStore:
     """A store that began from the snapshot and has the blocks above it."""
     store = ChainStore.open(folder / "chain.sqlite", grown.genesis)
     with in_small_chunks():
@@ -227,7 +231,7 @@ def restored(grown: MiniChain, folder: Path) -> ChainStore:
     return store
 
 
-def test_a_wrong_snapshot_leaves_nothing(grown: MiniChain, tmp_path: Path) -> None:
+def test_a_wrong_snapshot_leaves_nothing(grown: LedgerChain, tmp_path: Path) -> None:
     contents = parts(folder_of(grown) / f"{AT}.snapshot")
     contents[-1].chunk.entries[0].value += b"x"
     wrong = file_of(tmp_path / "wrong", contents)
@@ -245,7 +249,7 @@ def test_a_wrong_snapshot_leaves_nothing(grown: MiniChain, tmp_path: Path) -> No
 # Verified -------------------------------------------------------------------------------------
 
 
-def verified(grown: MiniChain, store: ChainStore, folder: Path | None = None) -> Replay:
+def verified(grown: LedgerChain, store: ChainStore, folder: Path | None = None) -> Replay:
     with in_small_chunks():
         seen: list[int] = []
         there = SnapshotFolder(folder_of(grown) if folder is None else folder)
@@ -254,7 +258,7 @@ def verified(grown: MiniChain, store: ChainStore, folder: Path | None = None) ->
         return found
 
 
-def test_what_is_there_is_verified(grown: MiniChain, tmp_path: Path) -> None:
+def test_what_is_there_is_verified(grown: LedgerChain, tmp_path: Path) -> None:
     with restored(grown, tmp_path) as store:
         found = verified(grown, store)
     assert (found.first_height, found.height) == (AT + 1, grown.height)
@@ -263,14 +267,14 @@ def test_what_is_there_is_verified(grown: MiniChain, tmp_path: Path) -> None:
     assert found.app_hash == grown.ledger.app_hash.hex()
 
 
-def test_verifying_needs_the_snapshot(grown: MiniChain, tmp_path: Path) -> None:
+def test_verifying_needs_the_snapshot(grown: LedgerChain, tmp_path: Path) -> None:
     with restored(grown, tmp_path) as store, pytest.raises(RefusalError) as caught:
         verified(grown, store, tmp_path / "elsewhere")
     assert caught.value.code is ApplicationCode.NO_SNAPSHOT
     assert str(AT) in caught.value.message
 
 
-def reopened_and_verified(grown: MiniChain, folder: Path) -> None:
+def reopened_and_verified(grown: LedgerChain, folder: Path) -> None:
     with ChainStore.open(folder / "chain.sqlite", grown.genesis) as store:
         verified(grown, store)
 
@@ -282,7 +286,7 @@ def changed(value: object) -> object:
     return value + 1_000
 
 
-def test_each_column_of_each_row_of_the_past(grown: MiniChain, tmp_path: Path) -> None:
+def test_each_column_of_each_row_of_the_past(grown: LedgerChain, tmp_path: Path) -> None:
     restored(grown, tmp_path).close()
     with closing(sqlite3.connect(tmp_path / "chain.sqlite", isolation_level=None)) as connection:
         found = connection.execute("SELECT * FROM trusted_headers ORDER BY height").fetchall()
@@ -309,7 +313,7 @@ TAMPERINGS = {
 
 
 @pytest.mark.parametrize("what", TAMPERINGS)
-def test_what_was_changed_is_found(grown: MiniChain, tmp_path: Path, what: str) -> None:
+def test_what_was_changed_is_found(grown: LedgerChain, tmp_path: Path, what: str) -> None:
     restored(grown, tmp_path).close()
     with closing(sqlite3.connect(tmp_path / "chain.sqlite")) as connection, connection:
         assert connection.execute(TAMPERINGS[what]).rowcount == 1

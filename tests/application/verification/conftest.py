@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.live_api import Live, serve
+from tests.support.served_api import ServedApi, serve_api
 
 
 @pytest.fixture
-async def live(tmp_path: Path) -> AsyncIterator[Live]:
-    async with serve(tmp_path) as live:
+async def live(tmp_path: Path) -> AsyncIterator[ServedApi]:
+    async with serve_api(tmp_path) as live:
         yield live

@@ -31,20 +31,20 @@ from fedcoin.v1 import node_service_pb2_grpc as rpc
 from fedcoin.v1.block_pb2 import PAYMENT_KIND_TRAINING, Receipt
 from fedcoin.v1.snapshot_pb2 import ValidatorChange
 from fedcoin.v1.transaction_pb2 import Bond, ReportEquivocation, Unbond
-from tests.support.ledger_campaign import Job, additive
-from tests.support.live_api import Live, serve
-from tests.support.mini_chain import CHAIN_ID, FDC, MiniChain, key, make_genesis
+from tests.support.ledger_campaign import LedgerCampaign, additive
+from tests.support.ledger_chain import CHAIN_ID, FDC, LedgerChain, key, make_genesis
+from tests.support.served_api import ServedApi, serve_api
 
 GAME = additive(5, 3, 0)
 
 
-def play(chain: MiniChain) -> Job:
+def play(chain: LedgerChain) -> LedgerCampaign:
     """Four changes of validators, with a settled round between and after them."""
     alice, carol = key("alice"), key("carol")
     chain.keys |= {k.address: k for k in (alice, carol)}
     first, second = chain.miners[:2]
     chain.produce(chain.sign(alice, Bond(amount=30 * FDC)), chain.sign(first, Unbond(amount=FDC)))
-    job = Job(chain)
+    job = LedgerCampaign(chain)
     job.open_campaign()
     job.open_task()
     chain.produce(chain.sign(carol, Bond(amount=20 * FDC)))
@@ -58,9 +58,11 @@ def play(chain: MiniChain) -> Job:
 
 
 @pytest.fixture(scope="module")
-def proved(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Genesis, Job]:
-    async def ask() -> tuple[dict[str, Any], Genesis, Job]:
-        async with serve(tmp_path_factory.mktemp("live"), validators=3) as live:
+def proved(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[dict[str, Any], Genesis, LedgerCampaign]:
+    async def ask() -> tuple[dict[str, Any], Genesis, LedgerCampaign]:
+        async with serve_api(tmp_path_factory.mktemp("live"), validators=3) as live:
             job = play(live.chain)
             found = await fetch_document(live.node, job.task_id.hex(), job.clients[0].address)
             return found, live.chain.genesis, job
@@ -85,7 +87,7 @@ def test_a_proof_from_genesis(proved: Any) -> None:
     assert len(json.dumps(document)) < 10_000
 
 
-async def test_history_is_that_of_the_ledger(live: Live) -> None:
+async def test_history_is_that_of_the_ledger(live: ServedApi) -> None:
     play(live.chain)
     live.chain.produce()
     history = ValidatorHistory(live.port.store, live.chain.genesis)
@@ -103,7 +105,7 @@ async def test_history_is_that_of_the_ledger(live: Live) -> None:
     assert len(found) == 4
 
 
-async def test_changes_in_pages(live: Live) -> None:
+async def test_changes_in_pages(live: ServedApi) -> None:
     play(live.chain)
     stub = rpc.NodeServiceStub(live.node.channel)
     whole = (await stub.ListValidatorChanges(pb.ListValidatorChangesRequest())).changes
@@ -128,7 +130,7 @@ async def test_changes_in_pages(live: Live) -> None:
     assert caught.value.code == "BAD_PAGE_TOKEN"
 
 
-async def test_no_proof_of_what_was_not_paid(live: Live) -> None:
+async def test_no_proof_of_what_was_not_paid(live: ServedApi) -> None:
     job = play(live.chain)
     with pytest.raises(RpcError) as caught:
         await fetch_document(live.node, job.task_id.hex(), key("nobody").address)
@@ -245,7 +247,7 @@ class refused_named:
         return True
 
 
-def forged_by(chain: MiniChain, signers: list[Any], document: dict[str, Any]) -> dict[str, Any]:
+def forged_by(chain: LedgerChain, signers: list[Any], document: dict[str, Any]) -> dict[str, Any]:
     """The payment made larger, in a block that these signed."""
     forged = copy.deepcopy(document)
     item = forged["payments"][0]
@@ -325,8 +327,8 @@ def test_too_large(proved: Any) -> None:
 
 async def test_two_payments_of_one_task(tmp_path: Path) -> None:
     """A miner gets its reward and its deposit, from one block."""
-    async with serve(tmp_path, validators=2) as live:
-        job = Job(live.chain)
+    async with serve_api(tmp_path, validators=2) as live:
+        job = LedgerCampaign(live.chain)
         job.open_campaign()
         job.open_task()
         job.settle(dict.fromkeys(live.chain.miners, GAME))

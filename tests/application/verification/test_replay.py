@@ -12,14 +12,14 @@ from fedcoin.application.verification.replay import Replay, replay
 from fedcoin.consensus.errors import ConsensusCode
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.storage.chain_store import ChainStore
-from tests.support.solo_chain import ALICE, FUNDS, solo_home
+from tests.support.one_validator_home import ALICE, FUNDS, make_home
 
 BLOCKS = 5
 
 
 @pytest.fixture
 def home(tmp_path: Path) -> Home:
-    return solo_home(tmp_path / "home", BLOCKS)
+    return make_home(tmp_path / "home", BLOCKS)
 
 
 def check(home: Home) -> Replay:

@@ -12,7 +12,7 @@ from fedcoin.data.messages.amounts import MAX_AMOUNT
 from fedcoin.v1 import block_pb2
 from fedcoin.v1.state_pb2 import BondState
 from fedcoin.v1.transaction_pb2 import Bond, Unbond
-from tests.support.mini_chain import FDC, MiniChain, key
+from tests.support.ledger_chain import FDC, LedgerChain, key
 
 ALICE = key("alice")
 MINER = key("miner 0")
@@ -20,15 +20,15 @@ DAY_MS = 86_400_000
 
 
 @pytest.fixture
-def chain() -> MiniChain:
-    return MiniChain.create(2, bonds=[10 * FDC, 5 * FDC])
+def chain() -> LedgerChain:
+    return LedgerChain.create(2, bonds=[10 * FDC, 5 * FDC])
 
 
-def bond_of(chain: MiniChain, owner: KeyPair) -> BondState | None:
+def bond_of(chain: LedgerChain, owner: KeyPair) -> BondState | None:
     return records.BONDS.get(chain.state, owner.address)
 
 
-def test_a_bond_makes_a_validator_of_the_next_height(chain: MiniChain) -> None:
+def test_a_bond_makes_a_validator_of_the_next_height(chain: LedgerChain) -> None:
     chain.keys[ALICE.address] = ALICE
     execution = chain.produce(chain.sign(ALICE, Bond(amount=FDC)))
     assert execution.next_validators.by_address(ALICE.address) is not None
@@ -46,7 +46,7 @@ def test_a_bond_makes_a_validator_of_the_next_height(chain: MiniChain) -> None:
     chain.produce()
 
 
-def test_a_bond_that_cannot_be_is_refused(chain: MiniChain) -> None:
+def test_a_bond_that_cannot_be_is_refused(chain: LedgerChain) -> None:
     for code, amount in (
         (LedgerCode.ZERO_AMOUNT, 0),
         (LedgerCode.BOND_TOO_SMALL, FDC - 1),
@@ -57,7 +57,7 @@ def test_a_bond_that_cannot_be_is_refused(chain: MiniChain) -> None:
 
 
 def test_there_are_only_so_many_validators() -> None:
-    chain = MiniChain.create(2, max_validators=2)
+    chain = LedgerChain.create(2, max_validators=2)
     full = chain.sign(ALICE, Bond(amount=FDC))
     chain.refuses(LedgerCode.TOO_MANY_VALIDATORS, full, field="public_key")
     chain.produce(chain.sign(MINER, Bond(amount=FDC)))
@@ -67,7 +67,7 @@ def test_there_are_only_so_many_validators() -> None:
     assert len(chain.ledger.validators()) == 2
 
 
-def test_unbonded_coins_return_after_the_period(chain: MiniChain) -> None:
+def test_unbonded_coins_return_after_the_period(chain: LedgerChain) -> None:
     start = chain.balance(MINER)
     taken = chain.sign(MINER, Unbond(amount=4 * FDC))
     fee = taken.body.fee
@@ -91,14 +91,14 @@ def test_unbonded_coins_return_after_the_period(chain: MiniChain) -> None:
     assert chain.ledger.next_deadline_ms() is None
 
 
-def test_whoever_takes_all_leaves_no_trace_after_the_period(chain: MiniChain) -> None:
+def test_whoever_takes_all_leaves_no_trace_after_the_period(chain: LedgerChain) -> None:
     chain.produce(chain.sign(MINER, Unbond(amount=10 * FDC)))
     assert [v.address for v in chain.ledger.validators()] == [key("miner 1").address]
     chain.produce(after_ms=DAY_MS)
     assert bond_of(chain, MINER) is None
 
 
-def test_several_parts_return_each_at_its_time(chain: MiniChain) -> None:
+def test_several_parts_return_each_at_its_time(chain: LedgerChain) -> None:
     first = chain.sign(MINER, Unbond(amount=FDC))
     second = chain.sign(MINER, Unbond(amount=2 * FDC), ahead=1)
     chain.produce(first, second)
@@ -113,7 +113,7 @@ def test_several_parts_return_each_at_its_time(chain: MiniChain) -> None:
     assert not bond.unbonding
 
 
-def test_an_unbonding_that_cannot_be_is_refused(chain: MiniChain) -> None:
+def test_an_unbonding_that_cannot_be_is_refused(chain: LedgerChain) -> None:
     for code, amount in (
         (LedgerCode.ZERO_AMOUNT, 0),
         (LedgerCode.INSUFFICIENT_BOND, 10 * FDC + 1),
@@ -126,7 +126,7 @@ def test_an_unbonding_that_cannot_be_is_refused(chain: MiniChain) -> None:
     chain.refuses(LedgerCode.INSUFFICIENT_BOND, stranger, field="amount")
 
 
-def test_only_so_many_parts_may_be_on_their_way_back(chain: MiniChain) -> None:
+def test_only_so_many_parts_may_be_on_their_way_back(chain: LedgerChain) -> None:
     for _ in range(MAX_UNBONDINGS):
         chain.produce(chain.sign(MINER, Unbond(amount=1)))
     more = chain.sign(MINER, Unbond(amount=1))
@@ -135,7 +135,7 @@ def test_only_so_many_parts_may_be_on_their_way_back(chain: MiniChain) -> None:
     chain.produce(chain.sign(MINER, Unbond(amount=1)))
 
 
-def test_the_last_validator_may_not_leave(chain: MiniChain) -> None:
+def test_the_last_validator_may_not_leave(chain: LedgerChain) -> None:
     leave = chain.sign(MINER, Unbond(amount=10 * FDC))
     other = chain.sign(key("miner 1"), Unbond(amount=5 * FDC))
     chain.refuses(LedgerCode.LAST_VALIDATOR, other, before=[leave], field="amount")

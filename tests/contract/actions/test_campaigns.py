@@ -11,18 +11,18 @@ from fedcoin.data.messages.amounts import MAX_AMOUNT
 from fedcoin.v1 import block_pb2, task_pb2
 from fedcoin.v1.task_pb2 import PriceSplit
 from fedcoin.v1.transaction_pb2 import CloseCampaign
-from tests.support.ledger_campaign import Job, additive
-from tests.support.mini_chain import FDC, MiniChain, key
+from tests.support.ledger_campaign import LedgerCampaign, additive
+from tests.support.ledger_chain import FDC, LedgerChain, key
 
 ALICE, BOB = key("alice"), key("bob")
 
 
 @pytest.fixture
-def job() -> Job:
-    return Job(MiniChain.create(2))
+def job() -> LedgerCampaign:
+    return LedgerCampaign(LedgerChain.create(2))
 
 
-def test_the_budget_goes_into_escrow(job: Job) -> None:
+def test_the_budget_goes_into_escrow(job: LedgerCampaign) -> None:
     chain = job.chain
     before = chain.balance(ALICE)
     opening = chain.sign(ALICE, job.campaign_terms(budget=30 * FDC))
@@ -57,13 +57,13 @@ def test_the_budget_goes_into_escrow(job: Job) -> None:
     ],
 )
 def test_terms_that_cannot_be_are_refused(
-    job: Job, code: LedgerCode, field: str, changes: dict[str, Any]
+    job: LedgerCampaign, code: LedgerCode, field: str, changes: dict[str, Any]
 ) -> None:
     opening = job.chain.sign(ALICE, job.campaign_terms(**changes))
     job.chain.refuses(code, opening, field=field)
 
 
-def test_closing_returns_what_is_left(job: Job) -> None:
+def test_closing_returns_what_is_left(job: LedgerCampaign) -> None:
     chain = job.chain
     job.open_campaign(rounds=3, budget=9 * FDC)
     job.open_task()
@@ -84,7 +84,7 @@ def test_closing_returns_what_is_left(job: Job) -> None:
     chain.refuses(LedgerCode.CAMPAIGN_CLOSED, again, field="campaign_id")
 
 
-def test_a_campaign_is_closed_by_its_requester_between_tasks(job: Job) -> None:
+def test_a_campaign_is_closed_by_its_requester_between_tasks(job: LedgerCampaign) -> None:
     chain = job.chain
     job.open_campaign()
     for campaign_id in (b"", b"\1" * 32, job.campaign_id[:-1]):
@@ -100,7 +100,7 @@ def test_a_campaign_is_closed_by_its_requester_between_tasks(job: Job) -> None:
 @pytest.mark.parametrize(
     "spread", [task_pb2.BUDGET_SPREAD_EQUAL, task_pb2.BUDGET_SPREAD_DECREASING]
 )
-def test_the_rounds_of_a_campaign_pay_its_whole_budget(job: Job, spread: int) -> None:
+def test_the_rounds_of_a_campaign_pay_its_whole_budget(job: LedgerCampaign, spread: int) -> None:
     chain = job.chain
     budget = 10 * FDC + 7
     job.open_campaign(rounds=4, budget=budget, spread=spread)

@@ -13,7 +13,7 @@ from fedcoin.data.messages.votes import PRECOMMIT, PREVOTE, sign_vote
 from fedcoin.v1 import block_pb2
 from fedcoin.v1.transaction_pb2 import Bond, ReportEquivocation, Unbond
 from fedcoin.v1.vote_pb2 import SignedVote
-from tests.support.mini_chain import CHAIN_ID, FDC, MiniChain, key
+from tests.support.ledger_chain import CHAIN_ID, FDC, LedgerChain, key
 
 ALICE = key("alice")
 MINER = key("miner 0")
@@ -22,8 +22,8 @@ A, B = sha256(b"a"), sha256(b"b")
 
 
 @pytest.fixture
-def chain() -> MiniChain:
-    chain = MiniChain.create(3)
+def chain() -> LedgerChain:
+    chain = LedgerChain.create(3)
     for _ in range(4):
         chain.produce()
     return chain
@@ -35,7 +35,7 @@ def vote(
     return sign_vote(kind, height, round, hash, by, CHAIN_ID).envelope
 
 
-def test_the_whole_bond_is_burned_but_for_the_reporter_s_share(chain: MiniChain) -> None:
+def test_the_whole_bond_is_burned_but_for_the_reporter_s_share(chain: LedgerChain) -> None:
     chain.produce(chain.sign(MINER, Unbond(amount=4 * FDC)))
     report = chain.sign(ALICE, ReportEquivocation(first=vote(A), second=vote(B)))
     before = chain.balance(ALICE)
@@ -55,12 +55,12 @@ def test_the_whole_bond_is_burned_but_for_the_reporter_s_share(chain: MiniChain)
     assert not chain.payments()
 
 
-def test_nil_contradicts_a_block_too(chain: MiniChain) -> None:
+def test_nil_contradicts_a_block_too(chain: LedgerChain) -> None:
     votes = ReportEquivocation(first=vote(A, kind=PRECOMMIT), second=vote(b"", kind=PRECOMMIT))
     chain.produce(chain.sign(ALICE, votes))
 
 
-def test_what_does_not_contradict_is_refused(chain: MiniChain) -> None:
+def test_what_does_not_contradict_is_refused(chain: LedgerChain) -> None:
     for second, field in (
         (vote(A), "second.block_hash"),
         (vote(B, height=4), "second.height"),
@@ -72,7 +72,7 @@ def test_what_does_not_contradict_is_refused(chain: MiniChain) -> None:
         chain.refuses(LedgerCode.NOT_CONTRADICTING, report, field=field)
 
 
-def test_forged_votes_are_refused(chain: MiniChain) -> None:
+def test_forged_votes_are_refused(chain: LedgerChain) -> None:
     forged = vote(B)
     forged.signature = bytes(64)
     report = chain.sign(ALICE, ReportEquivocation(first=vote(A), second=forged))
@@ -80,7 +80,7 @@ def test_forged_votes_are_refused(chain: MiniChain) -> None:
     chain.refuses(DataCode.MALFORMED, chain.sign(ALICE, ReportEquivocation(first=vote(A))))
 
 
-def test_nothing_is_slashed_twice(chain: MiniChain) -> None:
+def test_nothing_is_slashed_twice(chain: LedgerChain) -> None:
     report = ReportEquivocation(first=vote(A), second=vote(B))
     chain.produce(chain.sign(ALICE, report))
     again = chain.sign(key("bob"), ReportEquivocation(first=vote(B), second=vote(A)))
@@ -90,7 +90,7 @@ def test_nothing_is_slashed_twice(chain: MiniChain) -> None:
     chain.refuses(LedgerCode.ALREADY_SLASHED, back, field="public_key")
 
 
-def test_only_a_bond_that_was_at_stake_is_slashed(chain: MiniChain) -> None:
+def test_only_a_bond_that_was_at_stake_is_slashed(chain: LedgerChain) -> None:
     stranger = key("bob")
     pair = ReportEquivocation(first=vote(A, by=stranger), second=vote(B, by=stranger))
     chain.refuses(LedgerCode.NOT_SLASHABLE, chain.sign(ALICE, pair), field="first.height")
@@ -108,7 +108,7 @@ def test_only_a_bond_that_was_at_stake_is_slashed(chain: MiniChain) -> None:
     chain.produce(chain.sign(ALICE, now))
 
 
-def test_an_unbonded_bond_is_slashable_until_it_has_returned(chain: MiniChain) -> None:
+def test_an_unbonded_bond_is_slashable_until_it_has_returned(chain: LedgerChain) -> None:
     chain.produce(chain.sign(MINER, Unbond(amount=10 * FDC)))
     report = ReportEquivocation(first=vote(A), second=vote(B))
     context = chain.context()
@@ -121,7 +121,7 @@ def test_an_unbonded_bond_is_slashable_until_it_has_returned(chain: MiniChain) -
     chain.refuses(LedgerCode.NOT_SLASHABLE, chain.sign(ALICE, report), field="first.height")
 
 
-def test_whoever_bonds_again_while_unbonding_still_answers(chain: MiniChain) -> None:
+def test_whoever_bonds_again_while_unbonding_still_answers(chain: LedgerChain) -> None:
     chain.produce(chain.sign(MINER, Unbond(amount=10 * FDC)))
     chain.produce(chain.sign(MINER, Bond(amount=2 * FDC)))
     report = ReportEquivocation(first=vote(A), second=vote(B))
@@ -133,7 +133,7 @@ def test_whoever_bonds_again_while_unbonding_still_answers(chain: MiniChain) -> 
 
 
 def test_the_last_validator_is_not_slashed() -> None:
-    chain = MiniChain.create(1)
+    chain = LedgerChain.create(1)
     chain.produce()
     votes = ReportEquivocation(first=vote(A, height=1), second=vote(B, height=1))
     report = chain.sign(ALICE, votes)

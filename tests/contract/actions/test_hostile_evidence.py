@@ -30,8 +30,8 @@ from fedcoin.v1 import task_pb2
 from fedcoin.v1.evidence_pb2 import Evidence, EvidenceLeaf, EvidenceNode
 from fedcoin.v1.transaction_pb2 import RevealShapley
 from tests.support.evidence_mutations import single_mutations
-from tests.support.ledger_campaign import REVEAL, Job, additive, salt
-from tests.support.mini_chain import CHAIN_ID, MiniChain, key
+from tests.support.ledger_campaign import REVEAL, LedgerCampaign, additive, salt
+from tests.support.ledger_chain import CHAIN_ID, LedgerChain, key
 
 GAME = additive(5, 3, 1, 0, 2)
 LEAVES = 6
@@ -45,7 +45,9 @@ class Liar:
 
     def __init__(self, schedule: int) -> None:
         clients = sorted((key(f"client {i}") for i in range(5)), key=lambda k: k.address)
-        self.job = job = Job(MiniChain.create(2, challenge_leaves=LEAVES), clients=clients)
+        self.job = job = LedgerCampaign(
+            LedgerChain.create(2, challenge_leaves=LEAVES), clients=clients
+        )
         job.open_campaign()
         exact = schedule == task_pb2.SCHEDULE_EXACT
         most = 0 if exact else 50
@@ -274,7 +276,7 @@ def test_any_number_of_clients(schedule: int, clients: int) -> None:
 )
 def test_a_task_of_too_few_or_too_many_clients(clients: int, code: Any) -> None:
     names = sorted((key(f"client {i}") for i in range(clients)), key=lambda k: k.address)
-    job = Job(MiniChain.create(1), clients=names)
+    job = LedgerCampaign(LedgerChain.create(1), clients=names)
     job.open_campaign()
     opening = job.chain.sign(job.server, job.task_terms())
     with pytest.raises(RefusalError) as caught:

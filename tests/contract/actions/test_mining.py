@@ -15,26 +15,34 @@ from fedcoin.incentive.proof.challenge import draw_challenged_leaves
 from fedcoin.incentive.proof.evidence import EvidenceTree, compute_commitment
 from fedcoin.v1.evidence_pb2 import Evidence
 from fedcoin.v1.transaction_pb2 import Bond, Unbond
-from tests.support.ledger_campaign import CHALLENGE, COMMIT, REVEAL, SETTLE, Job, additive, salt
-from tests.support.mini_chain import FDC, MiniChain, key
+from tests.support.ledger_campaign import (
+    CHALLENGE,
+    COMMIT,
+    REVEAL,
+    SETTLE,
+    LedgerCampaign,
+    additive,
+    salt,
+)
+from tests.support.ledger_chain import FDC, LedgerChain, key
 
 GAME = additive(5, 10, -3)
 ELSEWHERE = sha256(b"elsewhere")
 
 
 @pytest.fixture
-def job() -> Job:
-    job = Job(MiniChain.create(3))
+def job() -> LedgerCampaign:
+    job = LedgerCampaign(LedgerChain.create(3))
     job.open_campaign()
     job.open_task(sampling=job.sampled(60))
     return job
 
 
-def miners(job: Job) -> list[KeyPair]:
+def miners(job: LedgerCampaign) -> list[KeyPair]:
     return job.chain.miners
 
 
-def to_reveal(job: Job) -> dict[KeyPair, EvidenceTree]:
+def to_reveal(job: LedgerCampaign) -> dict[KeyPair, EvidenceTree]:
     """Everybody commits, and the challenge is fixed."""
     trees = {miner: job.tree(miner, GAME) for miner in miners(job)}
     job.chain.produce(*(job.commit(miner, tree) for miner, tree in trees.items()))
@@ -42,7 +50,7 @@ def to_reveal(job: Job) -> dict[KeyPair, EvidenceTree]:
     return trees
 
 
-def shown(job: Job, miner: KeyPair, tree: EvidenceTree) -> Evidence:
+def shown(job: LedgerCampaign, miner: KeyPair, tree: EvidenceTree) -> Evidence:
     challenge = job.task.challenge
     return tree.prove(draw_challenged_leaves(challenge, miner.public_key, tree.samples, 44))
 
@@ -50,7 +58,7 @@ def shown(job: Job, miner: KeyPair, tree: EvidenceTree) -> Evidence:
 # Commitments ------------------------------------------------------------------------------
 
 
-def test_a_commitment_takes_the_deposit(job: Job) -> None:
+def test_a_commitment_takes_the_deposit(job: LedgerCampaign) -> None:
     miner = miners(job)[0]
     tree = job.tree(miner, GAME)
     before = job.chain.balance(miner)
@@ -80,13 +88,13 @@ def test_a_commitment_takes_the_deposit(job: Job) -> None:
     ],
 )
 def test_a_commitment_that_cannot_be_is_refused(
-    job: Job, code: LedgerCode, field: str, changes: dict[str, Any]
+    job: LedgerCampaign, code: LedgerCode, field: str, changes: dict[str, Any]
 ) -> None:
     miner = miners(job)[0]
     job.chain.refuses(code, job.commit(miner, job.tree(miner, GAME), **changes), field=field)
 
 
-def test_only_who_has_a_bond_may_commit(job: Job) -> None:
+def test_only_who_has_a_bond_may_commit(job: LedgerCampaign) -> None:
     alice = key("alice")
     tree = job.tree(alice, GAME)
     job.chain.refuses(LedgerCode.NOT_A_MINER, job.commit(alice, tree), field="public_key")
@@ -99,7 +107,7 @@ def test_only_who_has_a_bond_may_commit(job: Job) -> None:
     job.chain.refuses(LedgerCode.NOT_A_MINER, gone, field="public_key")
 
 
-def test_a_miner_commits_once(job: Job) -> None:
+def test_a_miner_commits_once(job: LedgerCampaign) -> None:
     miner = miners(job)[0]
     tree = job.tree(miner, GAME)
     job.chain.produce(job.commit(miner, tree))
@@ -108,7 +116,7 @@ def test_a_miner_commits_once(job: Job) -> None:
 
 
 def test_a_deposit_must_be_there() -> None:
-    job = Job(MiniChain.create(1, balance=20 * FDC, commit_deposit=21 * FDC))
+    job = LedgerCampaign(LedgerChain.create(1, balance=20 * FDC, commit_deposit=21 * FDC))
     job.open_campaign()
     job.open_task()
     (miner,) = miners(job)
@@ -116,7 +124,7 @@ def test_a_deposit_must_be_there() -> None:
     job.chain.refuses(LedgerCode.INSUFFICIENT_BALANCE, commit, field="deposit")
 
 
-def test_a_commitment_can_be_too_late(job: Job) -> None:
+def test_a_commitment_can_be_too_late(job: LedgerCampaign) -> None:
     chain = job.chain
     first, second, third = miners(job)
     chain.produce(job.commit(first, job.tree(first, GAME)))
@@ -132,7 +140,7 @@ def test_a_commitment_can_be_too_late(job: Job) -> None:
 # Reveals ----------------------------------------------------------------------------------
 
 
-def test_a_reveal_is_written_down(job: Job) -> None:
+def test_a_reveal_is_written_down(job: LedgerCampaign) -> None:
     trees = to_reveal(job)
     miner = miners(job)[0]
     job.chain.produce(job.reveal(miner, trees[miner]))
@@ -145,7 +153,7 @@ def test_a_reveal_is_written_down(job: Job) -> None:
     assert not record.inlier
 
 
-def test_a_reveal_can_be_too_early_or_too_late(job: Job) -> None:
+def test_a_reveal_can_be_too_early_or_too_late(job: LedgerCampaign) -> None:
     chain = job.chain
     miner, other, third = miners(job)
     trees = {m: job.tree(m, GAME) for m in (miner, other, third)}
@@ -168,7 +176,7 @@ def test_a_reveal_can_be_too_early_or_too_late(job: Job) -> None:
         chain.refuses(LedgerCode.TOO_LATE, over, field="attempt")
 
 
-def test_a_reveal_must_open_its_commitment(job: Job) -> None:
+def test_a_reveal_must_open_its_commitment(job: LedgerCampaign) -> None:
     chain = job.chain
     trees = to_reveal(job)
     miner, other, _ = miners(job)
@@ -188,7 +196,7 @@ def test_a_reveal_must_open_its_commitment(job: Job) -> None:
     chain.refuses(LedgerCode.BAD_HASH, short, field="salt")
 
 
-def test_a_miner_reveals_once_and_only_after_it_committed(job: Job) -> None:
+def test_a_miner_reveals_once_and_only_after_it_committed(job: LedgerCampaign) -> None:
     chain = job.chain
     first, second, third = miners(job)
     trees = {m: job.tree(m, GAME) for m in (first, second, third)}
@@ -213,7 +221,7 @@ def test_a_miner_reveals_once_and_only_after_it_committed(job: Job) -> None:
     chain.refuses(LedgerCode.ALREADY_REVEALED, again, field="task_id")
 
 
-def test_evidence_that_does_not_hold_together_is_refused(job: Job) -> None:
+def test_evidence_that_does_not_hold_together_is_refused(job: LedgerCampaign) -> None:
     """Its codes and cases are the incentive layer's; here they are refused on the chain."""
     chain = job.chain
     trees = to_reveal(job)
@@ -236,7 +244,7 @@ def test_evidence_that_does_not_hold_together_is_refused(job: Job) -> None:
     assert isinstance(refusal.code, IncentiveCode)
 
 
-def test_a_wrong_sum_that_was_committed_to_is_refused(job: Job) -> None:
+def test_a_wrong_sum_that_was_committed_to_is_refused(job: LedgerCampaign) -> None:
     """A miner that commits to an invented total cannot show leaves that add up to it."""
     chain = job.chain
     trees = {m: job.tree(m, GAME) for m in miners(job)}
@@ -260,7 +268,7 @@ def test_a_wrong_sum_that_was_committed_to_is_refused(job: Job) -> None:
     chain.refuses(IncentiveCode.WRONG_TOTAL, reveal, field="evidence.total")
 
 
-def test_copied_evidence_is_refused(job: Job) -> None:
+def test_copied_evidence_is_refused(job: LedgerCampaign) -> None:
     """Who copies another's samples, or takes the mean of what it heard, has nothing to show."""
     chain = job.chain
     copier, honest, _ = miners(job)
@@ -279,7 +287,7 @@ def test_copied_evidence_is_refused(job: Job) -> None:
 
 
 def test_a_second_attempt_needs_new_commitments() -> None:
-    job = Job(MiniChain.create(2))
+    job = LedgerCampaign(LedgerChain.create(2))
     job.open_campaign()
     job.open_task(max_attempts=3)
     chain = job.chain

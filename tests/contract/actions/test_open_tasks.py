@@ -15,25 +15,32 @@ from fedcoin.data.messages.updates import sign_update
 from fedcoin.incentive.errors import IncentiveCode
 from fedcoin.v1 import task_pb2
 from fedcoin.v1.task_pb2 import ClientUpdate, EvaluationShard, RoundPrices, Sampling
-from tests.support.ledger_campaign import COMMIT, SHARDS, WEIGHTS, Job, additive, aggregate
-from tests.support.mini_chain import CHAIN_ID, FDC, MiniChain, key
+from tests.support.ledger_campaign import (
+    COMMIT,
+    SHARDS,
+    WEIGHTS,
+    LedgerCampaign,
+    additive,
+    aggregate,
+)
+from tests.support.ledger_chain import CHAIN_ID, FDC, LedgerChain, key
 
 ALICE, BOB = key("alice"), key("bob")
 
 
 @pytest.fixture
-def job() -> Job:
-    job = Job(MiniChain.create(2, max_clients=20))
+def job() -> LedgerCampaign:
+    job = LedgerCampaign(LedgerChain.create(2, max_clients=20))
     job.open_campaign(rounds=3, budget=9 * FDC)
     return job
 
 
-def refuses(job: Job, code: Any, field: str, **changes: Any) -> None:
+def refuses(job: LedgerCampaign, code: Any, field: str, **changes: Any) -> None:
     opening = job.chain.sign(BOB, job.task_terms(**changes))
     job.chain.refuses(code, opening, field=field)
 
 
-def test_a_task_begins_with_its_commit_window(job: Job) -> None:
+def test_a_task_begins_with_its_commit_window(job: LedgerCampaign) -> None:
     job.open_task(commit_window_ms=5_000)
     chain = job.chain
     assert job.task.phase == COMMIT
@@ -47,7 +54,7 @@ def test_a_task_begins_with_its_commit_window(job: Job) -> None:
     assert campaign.last_aggregate == aggregate(1)
 
 
-def test_only_the_server_opens_the_next_round_of_a_campaign(job: Job) -> None:
+def test_only_the_server_opens_the_next_round_of_a_campaign(job: LedgerCampaign) -> None:
     chain = job.chain
     refuses(job, LedgerCode.UNKNOWN_CAMPAIGN, "campaign_id", campaign_id=b"\1" * 32)
     requester = chain.sign(ALICE, job.task_terms())
@@ -61,7 +68,7 @@ def test_only_the_server_opens_the_next_round_of_a_campaign(job: Job) -> None:
     chain.refuses(LedgerCode.TASK_STILL_OPEN, second, field="campaign_id")
 
 
-def test_rounds_are_linked_by_their_weights(job: Job) -> None:
+def test_rounds_are_linked_by_their_weights(job: LedgerCampaign) -> None:
     refuses(job, LedgerCode.WRONG_BASE, "base", base=aggregate(1))
     refuses(job, LedgerCode.WRONG_BASE, "base", base=b"")
     job.open_task()
@@ -112,12 +119,12 @@ def test_rounds_are_linked_by_their_weights(job: Job) -> None:
     ],
 )
 def test_terms_that_cannot_be_are_refused(
-    job: Job, code: Any, field: str, changes: dict[str, Any]
+    job: LedgerCampaign, code: Any, field: str, changes: dict[str, Any]
 ) -> None:
     refuses(job, code, field, **changes)
 
 
-def test_prices_must_be_the_round_s_share(job: Job) -> None:
+def test_prices_must_be_the_round_s_share(job: LedgerCampaign) -> None:
     due = job.task_terms().prices
     for train, com, sap in ((1, 0, 0), (0, 1, 0), (0, 0, 1), (-1, 1, 0), (1, -1, 0)):
         prices = RoundPrices(
@@ -128,7 +135,7 @@ def test_prices_must_be_the_round_s_share(job: Job) -> None:
         refuses(job, LedgerCode.WRONG_PRICES, "prices", prices=prices)
 
 
-def test_the_evaluation_set_must_be_the_campaign_s(job: Job) -> None:
+def test_the_evaluation_set_must_be_the_campaign_s(job: LedgerCampaign) -> None:
     path = merkle.audit_path(SHARDS, 1)
     good = {"artifact": SHARDS[1], "index": 1, "path": path, "size": 100}
     for code, field, changes in (
@@ -146,7 +153,7 @@ def test_the_evaluation_set_must_be_the_campaign_s(job: Job) -> None:
         refuses(job, code, field, evaluation=shard)
 
 
-def test_there_are_only_so_many_clients(job: Job) -> None:
+def test_there_are_only_so_many_clients(job: LedgerCampaign) -> None:
     crowd = sorted((key(f"client {i}") for i in range(21)), key=lambda k: k.address)
     updates = [job.update(client, 1) for client in crowd]
     sampling = job.sampled()
@@ -158,13 +165,13 @@ def test_there_are_only_so_many_clients(job: Job) -> None:
 
 
 def test_a_task_whose_reveals_could_not_travel_is_refused() -> None:
-    job = Job(MiniChain.create(2, max_transaction_bytes=20_000))
+    job = LedgerCampaign(LedgerChain.create(2, max_transaction_bytes=20_000))
     job.open_campaign()
     refuses(job, DataCode.TOO_LARGE, "sampling", sampling=job.sampled(samples=1_000_000))
     job.open_task(sampling=job.sampled(samples=10))
 
 
-def test_each_update_must_be_for_this_round_of_this_campaign(job: Job) -> None:
+def test_each_update_must_be_for_this_round_of_this_campaign(job: LedgerCampaign) -> None:
     _, second, third = job.clients
     signed = [job.update(client, 1) for client in job.clients]
     elsewhere = sha256(b"elsewhere")
@@ -189,7 +196,7 @@ def test_each_update_must_be_for_this_round_of_this_campaign(job: Job) -> None:
     refuses(job, DataCode.BAD_SIGNATURE, "updates[1].signature", updates=updates)
 
 
-def test_an_update_signed_for_another_chain_is_refused(job: Job) -> None:
+def test_an_update_signed_for_another_chain_is_refused(job: LedgerCampaign) -> None:
     client = job.clients[0]
     body = ClientUpdate.FromString(job.update(client, 1).body)
     foreign = sign_update(body, client, "another-chain")
@@ -197,6 +204,6 @@ def test_an_update_signed_for_another_chain_is_refused(job: Job) -> None:
     refuses(job, DataCode.BAD_SIGNATURE, "updates[0].signature", updates=[foreign])
 
 
-def test_a_single_client_is_enough(job: Job) -> None:
+def test_a_single_client_is_enough(job: LedgerCampaign) -> None:
     job.open_task(updates=[job.update(job.clients[0], 1)])
     assert job.task.phase == COMMIT

@@ -7,17 +7,17 @@ import pytest
 from fedcoin.contract.errors import LedgerCode
 from fedcoin.data.messages.amounts import MAX_AMOUNT
 from fedcoin.v1.transaction_pb2 import Transfer
-from tests.support.mini_chain import FDC, MiniChain, key, transfer
+from tests.support.ledger_chain import FDC, LedgerChain, key, transfer
 
 ALICE, BOB = key("alice"), key("bob")
 
 
 @pytest.fixture
-def chain() -> MiniChain:
-    return MiniChain.create(1)
+def chain() -> LedgerChain:
+    return LedgerChain.create(1)
 
 
-def test_coins_go_to_one_or_many(chain: MiniChain) -> None:
+def test_coins_go_to_one_or_many(chain: LedgerChain) -> None:
     new = b"\7" * 20
     payment = chain.sign(ALICE, transfer((BOB.address, 5), (new, 6), (BOB.address, 7)))
     chain.produce(payment)
@@ -26,13 +26,13 @@ def test_coins_go_to_one_or_many(chain: MiniChain) -> None:
     assert chain.balance(ALICE) == 1_000 * FDC - 18 - payment.body.fee
 
 
-def test_coins_may_go_to_oneself(chain: MiniChain) -> None:
+def test_coins_may_go_to_oneself(chain: LedgerChain) -> None:
     payment = chain.sign(ALICE, transfer((ALICE.address, 500 * FDC)))
     chain.produce(payment)
     assert chain.balance(ALICE) == 1_000 * FDC - payment.body.fee
 
 
-def test_received_coins_can_be_spent_in_the_same_block(chain: MiniChain) -> None:
+def test_received_coins_can_be_spent_in_the_same_block(chain: LedgerChain) -> None:
     carol = key("carol")
     give = chain.sign(ALICE, transfer((carol.address, FDC)))
     spend = chain.sign(carol, transfer((BOB.address, FDC // 2)))
@@ -41,7 +41,7 @@ def test_received_coins_can_be_spent_in_the_same_block(chain: MiniChain) -> None
     assert chain.balance(BOB) == 1_000 * FDC + FDC // 2
 
 
-def test_what_is_no_transfer_is_refused(chain: MiniChain) -> None:
+def test_what_is_no_transfer_is_refused(chain: LedgerChain) -> None:
     for code, action, field in (
         (LedgerCode.NO_OUTPUTS, Transfer(), "outputs"),
         (LedgerCode.TOO_MANY_OUTPUTS, transfer(*[(BOB.address, 1)] * 257), "outputs"),

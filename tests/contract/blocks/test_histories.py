@@ -18,8 +18,16 @@ from fedcoin.data.messages.transactions import Transaction
 from fedcoin.data.messages.votes import PRECOMMIT, sign_vote
 from fedcoin.incentive.proof.evidence import EvidenceTree
 from fedcoin.v1.transaction_pb2 import Bond, CloseCampaign, ReportEquivocation, Unbond
-from tests.support.ledger_campaign import CHALLENGE, COMMIT, FAILED, REVEAL, SETTLED, Job, additive
-from tests.support.mini_chain import CHAIN_ID, FDC, MiniChain, key, transfer
+from tests.support.ledger_campaign import (
+    CHALLENGE,
+    COMMIT,
+    FAILED,
+    REVEAL,
+    SETTLED,
+    LedgerCampaign,
+    additive,
+)
+from tests.support.ledger_chain import CHAIN_ID, FDC, LedgerChain, key, transfer
 
 PEOPLE = [key(name) for name in ("alice", "bob", "miner 0", "miner 1", "miner 2")]
 ANYONE = st.sampled_from(PEOPLE)
@@ -33,7 +41,7 @@ class Histories(RuleBasedStateMachine):
 
     @initialize(quorum=st.sampled_from([1, 34, 90]), reward=st.integers(1, 50))
     def begin(self, quorum: int, reward: int) -> None:
-        self.chain = MiniChain.create(
+        self.chain = LedgerChain.create(
             3,
             bonds=[2 * FDC, 3 * FDC, 5 * FDC],
             balance=50 * FDC,
@@ -44,7 +52,7 @@ class Histories(RuleBasedStateMachine):
             commit_deposit=FDC // 10,
         )
         self.chain.keys.update({person.address: person for person in PEOPLE})
-        self.jobs: list[Job] = []
+        self.jobs: list[LedgerCampaign] = []
         self.trees: dict[tuple[bytes, int, bytes], EvidenceTree] = {}
 
     def attempt(self, *transactions: Transaction, after_ms: int = 10) -> bool:
@@ -102,7 +110,7 @@ class Histories(RuleBasedStateMachine):
     def open_campaign(
         self, requester: KeyPair, budget: int, rounds: int, spread: int, reward: int, clients: int
     ) -> None:
-        job = Job(self.chain, requester=requester)
+        job = LedgerCampaign(self.chain, requester=requester)
         job.clients = job.clients[:clients]
         terms = job.campaign_terms(
             budget=budget, rounds=rounds, spread=spread, mining_reward=reward

@@ -19,22 +19,22 @@ from fedcoin.data.crypto.hashing import sha256
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.receipts import decode_receipt, receipts_root
 from fedcoin.data.messages.transactions import Transaction
-from tests.support.ledger_campaign import Job, additive
-from tests.support.mini_chain import FDC, MiniChain, key, refused, transfer
+from tests.support.ledger_campaign import LedgerCampaign, additive
+from tests.support.ledger_chain import FDC, LedgerChain, key, refused, transfer
 
 ALICE, BOB = key("alice"), key("bob")
 
 
 @pytest.fixture
-def chain() -> MiniChain:
-    return MiniChain.create(2)
+def chain() -> LedgerChain:
+    return LedgerChain.create(2)
 
 
-def pay(chain: MiniChain, amount: int = FDC, ahead: int = 0) -> Transaction:
+def pay(chain: LedgerChain, amount: int = FDC, ahead: int = 0) -> Transaction:
     return chain.sign(ALICE, transfer((BOB.address, amount)), ahead=ahead)
 
 
-def test_genesis_fixes_the_supply(chain: MiniChain) -> None:
+def test_genesis_fixes_the_supply(chain: LedgerChain) -> None:
     assert chain.ledger.total_supply() == chain.genesis.supply == 2 * 10 * FDC + 4 * 1_000 * FDC
     assert chain.ledger.totals().supply == chain.genesis.supply
     assert len(chain.ledger.validators()) == len(chain.ledger.last_validators()) == 2
@@ -45,7 +45,7 @@ def test_genesis_fixes_the_supply(chain: MiniChain) -> None:
     assert chain.ledger.app_hash == StateTree.load(entries.items()).root
 
 
-def test_executing_changes_nothing_until_it_is_adopted(chain: MiniChain) -> None:
+def test_executing_changes_nothing_until_it_is_adopted(chain: LedgerChain) -> None:
     before = chain.ledger.app_hash
     context = chain.context()
     execution = chain.ledger.execute(context, [pay(chain)])
@@ -57,13 +57,13 @@ def test_executing_changes_nothing_until_it_is_adopted(chain: MiniChain) -> None
     assert chain.ledger.app_hash == Ledger(chain.state, chain.genesis).app_hash
 
 
-def test_a_refusal_says_which_transaction(chain: MiniChain) -> None:
+def test_a_refusal_says_which_transaction(chain: LedgerChain) -> None:
     bad = pay(chain, amount=0, ahead=1)
     with refused(LedgerCode.ZERO_AMOUNT, "transactions[1].outputs[0].amount"):
         chain.ledger.execute(chain.context(), [pay(chain), bad])
 
 
-def test_receipts_are_one_a_transaction_in_order(chain: MiniChain) -> None:
+def test_receipts_are_one_a_transaction_in_order(chain: LedgerChain) -> None:
     transactions = [pay(chain), pay(chain, ahead=1), chain.sign(BOB, transfer((b"\1" * 20, 1)))]
     execution = chain.produce(*transactions)
     receipts = [decode_receipt(raw).transaction for raw in execution.receipts]
@@ -73,7 +73,7 @@ def test_receipts_are_one_a_transaction_in_order(chain: MiniChain) -> None:
     assert execution.receipts_root == receipts_root(execution.receipts)
 
 
-def test_building_takes_what_applies_in_its_order(chain: MiniChain) -> None:
+def test_building_takes_what_applies_in_its_order(chain: LedgerChain) -> None:
     gap = pay(chain, ahead=2)
     bad = chain.sign(BOB, transfer((ALICE.address, 10_000 * FDC)))
     candidates = [pay(chain), bad, gap, pay(chain, ahead=1)]
@@ -89,7 +89,7 @@ def test_building_takes_what_applies_in_its_order(chain: MiniChain) -> None:
 
 
 def test_building_stays_within_the_size_of_a_block() -> None:
-    chain = MiniChain.create(2, max_block_bytes=16_384, max_transaction_bytes=8_000)
+    chain = LedgerChain.create(2, max_block_bytes=16_384, max_transaction_bytes=8_000)
     chain.produce()
     candidates = [pay(chain, ahead=i) for i in range(150)]
     built = chain.ledger.build(chain.context(), candidates, 16_384)
@@ -106,7 +106,7 @@ def test_building_stays_within_the_size_of_a_block() -> None:
 
 
 def test_a_supply_that_changes_stops_the_block(
-    chain: MiniChain, monkeypatch: pytest.MonkeyPatch
+    chain: LedgerChain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No rule makes coins; were one to, the block must not come to be."""
 
@@ -120,7 +120,7 @@ def test_a_supply_that_changes_stops_the_block(
         chain.ledger.execute(chain.context(), [pay(chain)])
 
 
-def test_an_account_can_be_proved_from_a_header(chain: MiniChain) -> None:
+def test_an_account_can_be_proved_from_a_header(chain: LedgerChain) -> None:
     chain.produce(pay(chain))
     name = records.ACCOUNTS.prefix + BOB.address
     value = chain.state.get(name)
@@ -134,9 +134,9 @@ def test_an_account_can_be_proved_from_a_header(chain: MiniChain) -> None:
 
 def test_two_nodes_with_different_pasts_in_memory_agree(tmp_path: Path) -> None:
     """One kept its ledger, one was restarted before each block, one stands on a real store."""
-    kept, stored = MiniChain.create(3), MiniChain.create(3, folder=tmp_path)
-    restarted = MiniChain.create(3)
-    job = Job(kept)
+    kept, stored = LedgerChain.create(3), LedgerChain.create(3, folder=tmp_path)
+    restarted = LedgerChain.create(3)
+    job = LedgerCampaign(kept)
     job.open_campaign()
     job.open_task()
     job.settle({m: additive(5, -2, 9) for m in kept.miners}, withheld=kept.miners[:1])
@@ -147,7 +147,7 @@ def test_two_nodes_with_different_pasts_in_memory_agree(tmp_path: Path) -> None:
     assert kept.ledger.app_hash == restarted.ledger.app_hash == stored.ledger.app_hash
     assert stored.store is not None
     stored.store.close()
-    reopened = MiniChain.create(3, folder=tmp_path)
+    reopened = LedgerChain.create(3, folder=tmp_path)
     assert reopened.ledger.app_hash == kept.ledger.app_hash
     assert reopened.ledger.total_supply() == kept.genesis.supply
     assert reopened.store is not None
@@ -176,7 +176,7 @@ def test_a_result_cache_is_bounded_and_keeps_no_refusal() -> None:
 
 def test_many_accounts_load_and_a_full_block_executes() -> None:
     """Not a benchmark: it would take a hundred times longer if either were quadratic."""
-    chain = MiniChain.create(1)
+    chain = LedgerChain.create(1)
     crowd = {records.ACCOUNTS.prefix + sha256(b"%d" % i)[:20]: b"\x10\x01" for i in range(20_000)}
     chain.memory.apply({})
     entries = dict(chain.memory.scan(b"")) | crowd

@@ -16,26 +16,34 @@ from fedcoin.data.messages.transactions import decode_transaction
 from fedcoin.data.messages.votes import PRECOMMIT, sign_vote
 from fedcoin.v1.block_pb2 import BlockHeader, Settlement
 from fedcoin.v1.transaction_pb2 import Bond, SignedTransaction
-from tests.support.ledger_campaign import Job, additive
-from tests.support.mini_chain import CHAIN_ID, FDC, GENESIS_MS, MiniChain, key, refused, transfer
+from tests.support.ledger_campaign import LedgerCampaign, additive
+from tests.support.ledger_chain import (
+    CHAIN_ID,
+    FDC,
+    GENESIS_MS,
+    LedgerChain,
+    key,
+    refused,
+    transfer,
+)
 
 ALICE, BOB = key("alice"), key("bob")
 OTHER = sha256(b"something else")
 
 
 @pytest.fixture
-def chain() -> MiniChain:
-    chain = MiniChain.create(4)
+def chain() -> LedgerChain:
+    chain = LedgerChain.create(4)
     for _ in range(3):
         chain.produce()
     return chain
 
 
-def pay(chain: MiniChain, amount: int = FDC, ahead: int = 0) -> Any:
+def pay(chain: LedgerChain, amount: int = FDC, ahead: int = 0) -> Any:
     return chain.sign(ALICE, transfer((BOB.address, amount)), ahead=ahead)
 
 
-def test_a_good_block_is_executed(chain: MiniChain) -> None:
+def test_a_good_block_is_executed(chain: LedgerChain) -> None:
     block = chain.draft(pay(chain))
     execution = chain.check(block, round=0, now_ms=chain.time_ms)
     assert execution.app_hash == block.header.app_hash
@@ -70,7 +78,7 @@ def test_a_good_block_is_executed(chain: MiniChain) -> None:
     ],
 )
 def test_a_header_that_is_wrong_is_refused(
-    chain: MiniChain, code: Any, field: str, header: dict[str, Any]
+    chain: LedgerChain, code: Any, field: str, header: dict[str, Any]
 ) -> None:
     block = chain.draft(pay(chain), **header)
     before = chain.ledger.app_hash
@@ -80,7 +88,7 @@ def test_a_header_that_is_wrong_is_refused(
 
 
 def test_the_first_block_stands_on_genesis() -> None:
-    chain = MiniChain.create(1)
+    chain = LedgerChain.create(1)
     with refused(LedgerCode.WRONG_TIME, "header.time_ms"):
         chain.check(chain.draft(time_ms=GENESIS_MS))
     with refused(LedgerCode.WRONG_PARENT, "header.parent_hash"):
@@ -92,7 +100,7 @@ def test_the_first_block_stands_on_genesis() -> None:
     chain.check(good)
 
 
-def test_the_time_may_only_be_so_far_ahead_of_a_voter_s_clock(chain: MiniChain) -> None:
+def test_the_time_may_only_be_so_far_ahead_of_a_voter_s_clock(chain: LedgerChain) -> None:
     drift = chain.genesis.parameters.max_clock_drift_ms
     block = chain.draft(after_ms=100_000)
     now = block.header.time_ms - drift
@@ -103,7 +111,7 @@ def test_the_time_may_only_be_so_far_ahead_of_a_voter_s_clock(chain: MiniChain) 
     chain.check(block)
 
 
-def test_it_must_have_been_the_proposer_s_turn(chain: MiniChain) -> None:
+def test_it_must_have_been_the_proposer_s_turn(chain: LedgerChain) -> None:
     blocks = [chain.draft(round=round) for round in range(4)]
     assert len({block.header.proposer for block in blocks}) == 4
     for built, block in enumerate(blocks):
@@ -122,7 +130,7 @@ def altered(block: Block, certificate: bytes) -> Block:
     return build_block(block.header, certificate, block.transactions)
 
 
-def test_the_parent_s_certificate_must_be_one(chain: MiniChain) -> None:
+def test_the_parent_s_certificate_must_be_one(chain: LedgerChain) -> None:
     good = chain.draft()
     last = chain.blocks[-1]
     two = chain.certify(last, signers=2)
@@ -137,7 +145,7 @@ def test_the_parent_s_certificate_must_be_one(chain: MiniChain) -> None:
 
 
 def test_the_certificate_is_by_those_who_decided_the_parent() -> None:
-    chain = MiniChain.create(2, bonds=[FDC, FDC])
+    chain = LedgerChain.create(2, bonds=[FDC, FDC])
     chain.keys[ALICE.address] = ALICE
     # From the next height on Alice alone has more than two thirds.
     block = chain.draft(chain.sign(ALICE, Bond(amount=100 * FDC)))
@@ -152,7 +160,7 @@ def test_the_certificate_is_by_those_who_decided_the_parent() -> None:
     chain.check(altered(chain.draft(), make_certificate([vote])))
 
 
-def test_one_bad_transaction_makes_the_block_bad(chain: MiniChain) -> None:
+def test_one_bad_transaction_makes_the_block_bad(chain: LedgerChain) -> None:
     good, twice = pay(chain), pay(chain)
     block = chain.draft(good)
     forged = SignedTransaction.FromString(good.raw)
@@ -167,7 +175,7 @@ def test_one_bad_transaction_makes_the_block_bad(chain: MiniChain) -> None:
             chain.check(crowded)
 
 
-def test_a_decoder_that_knows_transactions_is_used(chain: MiniChain) -> None:
+def test_a_decoder_that_knows_transactions_is_used(chain: LedgerChain) -> None:
     block = chain.draft(pay(chain))
     seen: list[bytes] = []
 
@@ -180,7 +188,7 @@ def test_a_decoder_that_knows_transactions_is_used(chain: MiniChain) -> None:
 
 
 def test_a_block_over_the_limit_is_refused() -> None:
-    chain = MiniChain.create(1, max_block_bytes=16_384, max_transaction_bytes=4_096)
+    chain = LedgerChain.create(1, max_block_bytes=16_384, max_transaction_bytes=4_096)
     chain.produce()
     many = [pay(chain, ahead=i) for i in range(120)]
     block = chain.draft(*many)
@@ -190,7 +198,7 @@ def test_a_block_over_the_limit_is_refused() -> None:
 
 
 def test_a_settlement_must_be_told_as_it_is() -> None:
-    job = Job(MiniChain.create(2))
+    job = LedgerCampaign(LedgerChain.create(2))
     job.open_campaign()
     job.open_task()
     job.run({m: additive(3, 2, 1) for m in job.chain.miners})

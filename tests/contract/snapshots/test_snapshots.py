@@ -32,9 +32,9 @@ from fedcoin.data.storage.chain_store import ChainStore
 from fedcoin.data.storage.trusted_headers import SnapshotBase
 from fedcoin.v1.block_pb2 import BlockHeader
 from fedcoin.v1.snapshot_pb2 import SnapshotHead, SnapshotPart
-from tests.support.ledger_campaign import Job
+from tests.support.ledger_campaign import LedgerCampaign
+from tests.support.ledger_chain import CHAIN_ID, FDC, LedgerChain, key, make_genesis
 from tests.support.ledger_snapshots import chain_in, file_of, parts, snapshot_of
-from tests.support.mini_chain import CHAIN_ID, FDC, MiniChain, key, make_genesis
 
 GENESIS = make_genesis({key("miner 0"): 10 * FDC}, {key("alice"): FDC})
 FIRST = {k: v for k, v in genesis_changes(GENESIS).items() if v is not None}
@@ -42,7 +42,7 @@ FIRST = {k: v for k, v in genesis_changes(GENESIS).items() if v is not None}
 
 @dataclass(frozen=True)
 class Made:
-    chain: MiniChain
+    chain: LedgerChain
     store: ChainStore
     path: Path
     parts: list[SnapshotPart] = field(repr=False)
@@ -55,7 +55,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
     with pytest.MonkeyPatch.context() as patch:
         small_chunks(patch)
         chain = chain_in(folder)
-        job = Job(chain)
+        job = LedgerCampaign(chain)
         job.open_campaign()
         job.open_task()
         assert chain.store is not None

@@ -11,28 +11,28 @@ from fedcoin.data.messages.transactions import decode_transaction
 from fedcoin.data.messages.updates import decode_update
 from fedcoin.v1 import task_pb2
 from fedcoin.v1.task_pb2 import ClientUpdate, OpenTask, Sampling
-from tests.support.ledger_campaign import FAILED, SETTLED, Job, additive
-from tests.support.mini_chain import CHAIN_ID, MiniChain, key
+from tests.support.ledger_campaign import FAILED, SETTLED, LedgerCampaign, additive
+from tests.support.ledger_chain import CHAIN_ID, LedgerChain, key
 
 
-def job_of(client_addresses: int) -> Job:
+def job_of(client_addresses: int) -> LedgerCampaign:
     """A campaign's first round, just opened."""
     keys = sorted((key(f"client {i}") for i in range(client_addresses)), key=lambda k: k.address)
-    job = Job(MiniChain.create(2), clients=keys)
+    job = LedgerCampaign(LedgerChain.create(2), clients=keys)
     job.open_campaign()
     sampling = Sampling(schedule=task_pb2.SCHEDULE_ANTITHETIC, max_samples=100)
     job.open_task(**({} if client_addresses <= 12 else {"sampling": sampling}), max_attempts=1)
     return job
 
 
-def held(job: Job) -> int:
+def held(job: LedgerCampaign) -> int:
     """Bytes of all entries about the task."""
     tables = (records.TASKS, records.TERMS, records.MINERS)
     state = job.chain.state
     return sum(len(k) + len(v) for t in tables for k, v in state.scan(t.prefix + job.task_id))
 
 
-def kept_terms(job: Job) -> OpenTask:
+def kept_terms(job: LedgerCampaign) -> OpenTask:
     terms = records.TERMS.get(job.chain.state, job.task_id)
     assert terms is not None
     return terms

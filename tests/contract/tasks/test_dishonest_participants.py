@@ -14,59 +14,59 @@ from fedcoin.data.messages.updates import sign_update
 from fedcoin.incentive.payout import split_training_price
 from fedcoin.shapley import estimate
 from fedcoin.v1.task_pb2 import ClientUpdate, OpenTask
-from tests.support.ledger_campaign import Job, additive
-from tests.support.mini_chain import MiniChain, key
+from tests.support.ledger_campaign import LedgerCampaign, additive
+from tests.support.ledger_chain import LedgerChain, key
 
 
 @pytest.fixture
-def job() -> Job:
-    job = Job(MiniChain.create(2))
+def job() -> LedgerCampaign:
+    job = LedgerCampaign(LedgerChain.create(2))
     job.open_campaign()
     return job
 
 
-def swapped(terms: OpenTask, job: Job) -> None:
+def swapped(terms: OpenTask, job: LedgerCampaign) -> None:
     """Other weights in a client's name."""
     body = ClientUpdate.FromString(terms.updates[0].body)
     body.update = sha256(b"worse weights")
     terms.updates[0].body = body.SerializeToString(deterministic=True)
 
 
-def exchanged(terms: OpenTask, job: Job) -> None:
+def exchanged(terms: OpenTask, job: LedgerCampaign) -> None:
     """One client's signature under another's update."""
     first, second = terms.updates[0].signature, terms.updates[1].signature
     terms.updates[0].signature, terms.updates[1].signature = second, first
 
 
-def doubled(terms: OpenTask, job: Job) -> None:
+def doubled(terms: OpenTask, job: LedgerCampaign) -> None:
     terms.updates.insert(1, terms.updates[0])
 
 
-def reordered(terms: OpenTask, job: Job) -> None:
+def reordered(terms: OpenTask, job: LedgerCampaign) -> None:
     turned = [*terms.updates][::-1]
     del terms.updates[:]
     terms.updates.extend(turned)
 
 
-def cheaper(terms: OpenTask, job: Job) -> None:
+def cheaper(terms: OpenTask, job: LedgerCampaign) -> None:
     terms.prices.training -= 1
     terms.prices.aggregation += 1
 
 
-def replayed(terms: OpenTask, job: Job) -> None:
+def replayed(terms: OpenTask, job: LedgerCampaign) -> None:
     """A client's update of another round."""
     terms.updates[0].CopyFrom(job.update(job.clients[0], 2))
 
 
-def of_another_campaign(terms: OpenTask, job: Job) -> None:
+def of_another_campaign(terms: OpenTask, job: LedgerCampaign) -> None:
     terms.updates[0].CopyFrom(job.update(job.clients[0], 1, campaign_id=sha256(b"other")))
 
 
-def of_another_base(terms: OpenTask, job: Job) -> None:
+def of_another_base(terms: OpenTask, job: LedgerCampaign) -> None:
     terms.updates[0].CopyFrom(job.update(job.clients[0], 1, base=sha256(b"other")))
 
 
-def of_another_network(terms: OpenTask, job: Job) -> None:
+def of_another_network(terms: OpenTask, job: LedgerCampaign) -> None:
     body = ClientUpdate.FromString(terms.updates[0].body)
     terms.updates[0].CopyFrom(sign_update(body, job.clients[0], "another-chain"))
 
@@ -86,26 +86,28 @@ def of_another_network(terms: OpenTask, job: Job) -> None:
     ],
 )
 def test_a_coordinator_cannot(
-    job: Job, lie: Callable[[OpenTask, Job], None], code: LedgerCode | DataCode
+    job: LedgerCampaign,
+    lie: Callable[[OpenTask, LedgerCampaign], None],
+    code: LedgerCode | DataCode,
 ) -> None:
     terms = job.task_terms()
     lie(terms, job)
     job.chain.refuses(code, job.chain.sign(job.server, terms))
 
 
-def test_a_coordinator_can_leave_a_client_out(job: Job) -> None:
+def test_a_coordinator_can_leave_a_client_out(job: LedgerCampaign) -> None:
     """Not prevented: who may join is its choice."""
     terms = job.task_terms()
     del terms.updates[0]
     job.chain.produce(job.chain.sign(job.server, terms))
 
 
-def test_nobody_else_opens_a_task(job: Job) -> None:
+def test_nobody_else_opens_a_task(job: LedgerCampaign) -> None:
     stranger = job.chain.sign(key("alice"), job.task_terms())
     job.chain.refuses(LedgerCode.NOT_THE_SERVER, stranger)
 
 
-def test_what_was_sent_to_another_network_is_refused(job: Job) -> None:
+def test_what_was_sent_to_another_network_is_refused(job: LedgerCampaign) -> None:
     terms = job.task_terms()
     stale = job.chain.sign(job.server, terms, chain_id="another-chain")
     job.chain.refuses(DataCode.WRONG_CHAIN, stale)
@@ -113,7 +115,7 @@ def test_what_was_sent_to_another_network_is_refused(job: Job) -> None:
     job.chain.refuses(LedgerCode.EXPIRED, old)
 
 
-def test_a_free_rider_earns_nothing(job: Job) -> None:
+def test_a_free_rider_earns_nothing(job: LedgerCampaign) -> None:
     job.open_task()
     job.settle(dict.fromkeys(job.chain.miners, additive(30, 20, 0)))
     mean = job.task.settlement.mean_shapley_nano

@@ -23,17 +23,17 @@ from tests.support.ledger_campaign import (
     SETTLE,
     SETTLED,
     Game,
-    Job,
+    LedgerCampaign,
     additive,
     salt,
 )
-from tests.support.mini_chain import FDC, MiniChain, key
+from tests.support.ledger_chain import FDC, LedgerChain, key
 
 GAME = additive(5, 10, -3)
 
 
-def begun(validators: int = 4, *, attempts: int = 2, **parameters: Any) -> Job:
-    job = Job(MiniChain.create(validators, **parameters))
+def begun(validators: int = 4, *, attempts: int = 2, **parameters: Any) -> LedgerCampaign:
+    job = LedgerCampaign(LedgerChain.create(validators, **parameters))
     job.open_campaign()
     job.open_task(max_attempts=attempts)
     return job
@@ -43,7 +43,7 @@ def games(miners: Iterable[KeyPair], game: Game = GAME) -> dict[KeyPair, Game]:
     return dict.fromkeys(miners, game)
 
 
-def phases(job: Job) -> list[tuple[int, int]]:
+def phases(job: LedgerCampaign) -> list[tuple[int, int]]:
     """Every phase and attempt that the task entered, by its receipts."""
     receipts = [decode_receipt(raw) for e in job.chain.executions for raw in e.receipts]
     return [(r.task.phase, r.task.attempt) for r in receipts if r.HasField("task")]
@@ -159,7 +159,7 @@ def test_a_relaxed_d_stops_at_the_limit() -> None:
 
 
 def test_a_campaign_ends_with_its_last_round_even_if_that_fails() -> None:
-    job = Job(MiniChain.create())
+    job = LedgerCampaign(LedgerChain.create())
     job.open_campaign(rounds=1)
     job.open_task(max_attempts=1)
     job.wait(COMMIT, job.terms.commit_window_ms)
@@ -202,7 +202,7 @@ def test_reveals_under_the_quorum_are_not_enough() -> None:
 
 
 def test_the_quorum_is_of_power_not_of_heads() -> None:
-    job = Job(MiniChain.create(4, bonds=[97 * FDC, FDC, FDC, FDC]))
+    job = LedgerCampaign(LedgerChain.create(4, bonds=[97 * FDC, FDC, FDC, FDC]))
     job.open_campaign()
     job.open_task()
     rich = key("miner 0")
@@ -211,7 +211,7 @@ def test_the_quorum_is_of_power_not_of_heads() -> None:
 
 
 def test_who_unbonds_or_bonds_meanwhile_counts_as_it_stands_at_the_end() -> None:
-    job = Job(MiniChain.create(2, bonds=[9 * FDC, FDC]))
+    job = LedgerCampaign(LedgerChain.create(2, bonds=[9 * FDC, FDC]))
     job.open_campaign()
     job.open_task(max_attempts=1)
     chain = job.chain
@@ -271,8 +271,8 @@ def test_all_attempts_exhausted_returns_the_share_and_burns_what_was_withheld() 
 
 
 def test_two_tasks_that_end_together_are_settled_one_a_block_the_oldest_first() -> None:
-    chain = MiniChain.create()
-    one, two = Job(chain), Job(chain)
+    chain = LedgerChain.create()
+    one, two = LedgerCampaign(chain), LedgerCampaign(chain)
     for job in (one, two):
         job.open_campaign()
     for job in (one, two):
@@ -344,7 +344,7 @@ def test_a_clock_set_ahead_does_not_close_a_window_at_once(validators: int, bloc
 
 @pytest.mark.parametrize("wait_ms", [10, 5_000, 9_000])
 def test_d_follows_the_time_that_a_sampled_task_took(wait_ms: int) -> None:
-    job = Job(MiniChain.create(target_settle_ms=4_000))
+    job = LedgerCampaign(LedgerChain.create(target_settle_ms=4_000))
     job.open_campaign()
     job.open_task(sampling=job.sampled())
     chain = job.chain

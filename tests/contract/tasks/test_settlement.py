@@ -11,8 +11,8 @@ from fedcoin.incentive.payout import split_training_price
 from fedcoin.v1 import block_pb2, task_pb2
 from fedcoin.v1.block_pb2 import PaymentReceipt
 from fedcoin.v1.task_pb2 import PriceSplit
-from tests.support.ledger_campaign import SETTLED, Game, Job, additive
-from tests.support.mini_chain import FDC, MiniChain, key
+from tests.support.ledger_campaign import SETTLED, Game, LedgerCampaign, additive
+from tests.support.ledger_chain import FDC, LedgerChain, key
 
 TRAIN = block_pb2.PAYMENT_KIND_TRAINING
 COM = block_pb2.PAYMENT_KIND_AGGREGATION
@@ -22,16 +22,16 @@ RETURNED = block_pb2.PAYMENT_KIND_DEPOSIT_RETURNED
 BURNED = block_pb2.PAYMENT_KIND_DEPOSIT_BURNED
 
 
-def settled(game: Game, validators: int = 4, **campaign: object) -> Job:
+def settled(game: Game, validators: int = 4, **campaign: object) -> LedgerCampaign:
     """A campaign's first round, settled by miners that agree on this game."""
-    job = Job(MiniChain.create(validators))
+    job = LedgerCampaign(LedgerChain.create(validators))
     job.open_campaign(**campaign)
     job.open_task()
     job.settle(dict.fromkeys(job.chain.miners, game))
     return job
 
 
-def paid(job: Job, kind: int) -> list[PaymentReceipt]:
+def paid(job: LedgerCampaign, kind: int) -> list[PaymentReceipt]:
     return [payment for payment in job.chain.payments() if payment.kind == kind]
 
 
@@ -76,7 +76,7 @@ def test_when_no_value_is_positive_the_training_price_goes_back(worth: tuple[int
 
 def test_one_client_gets_all_or_nothing() -> None:
     for worth, kind in ((7, TRAIN), (-7, REFUND)):
-        job = Job(MiniChain.create(), clients=[key("client 0")])
+        job = LedgerCampaign(LedgerChain.create(), clients=[key("client 0")])
         job.open_campaign()
         job.open_task()
         job.settle({m: additive(worth, base=20) for m in job.chain.miners})
@@ -95,7 +95,7 @@ def test_one_miner_is_enough() -> None:
 
 
 def test_a_withheld_reveal_burns_the_deposit() -> None:
-    job = Job(MiniChain.create())
+    job = LedgerCampaign(LedgerChain.create())
     job.open_campaign()
     job.open_task()
     miners = job.chain.miners
@@ -121,7 +121,7 @@ def test_the_tie_of_an_exact_task_is_drawn_from_the_challenge() -> None:
 
 
 def test_the_inliers_share_by_samples_where_the_campaign_says_so() -> None:
-    job = Job(MiniChain.create())
+    job = LedgerCampaign(LedgerChain.create())
     job.open_campaign(mining_reward=task_pb2.MINING_REWARD_PRO_RATA)
     job.open_task(sampling=job.sampled(1_000))
     miners = job.chain.miners
@@ -150,7 +150,7 @@ def test_who_proved_too_little_is_no_inlier_and_has_its_deposit_back(
 ) -> None:
     """The lower median of the counts is 200; a genesis that names no share has a quarter."""
     for samples in (least - 1, least):
-        job = Job(MiniChain.create(min_samples_percent=percent))
+        job = LedgerCampaign(LedgerChain.create(min_samples_percent=percent))
         job.open_campaign(mining_reward=task_pb2.MINING_REWARD_PRO_RATA)
         job.open_task(sampling=job.sampled(1_000))
         amounts = dict(zip(job.chain.miners, (samples, 200, 300, 1_000), strict=True))

@@ -87,7 +87,7 @@ class TestWithRay:
     ) -> None:
         rows = all_coalitions(10)
         expected = await local_counts(job, rows)
-        await remote.open(job)
+        await remote.open_job(job)
         assert abs(await remote.evaluate(job.job_id, rows) - expected).max() == 0
         # Asked again and again until the loss of a node shows.
         first = remote.pids
@@ -108,19 +108,19 @@ class TestWithRay:
         return [*found, await worker.evaluate(job.job_id, rows)]
 
     async def test_refusals_and_jobs(self, remote: WorkerPool, job: UtilityJob) -> None:
-        await remote.open(job)
+        await remote.open_job(job)
         await remote.close_job(job.job_id)
         with pytest.raises(RefusalError) as caught:
             await remote.evaluate(job.job_id, all_coalitions(10))
         assert caught.value.code is LearningCode.UNKNOWN_JOB
         job.updates[2].write_bytes(encode_tensors(random_weights(mlp_spec(), 0)))
         with pytest.raises(RefusalError) as caught:
-            await remote.open(job)
+            await remote.open_job(job)
         assert caught.value.code is LearningCode.WRONG_SHAPE
-        assert 0 <= await remote.count(job.model, job.base, job.evaluation) <= 2_000
+        assert 0 <= await remote.count_correct(job.model, job.base, job.evaluation) <= 2_000
         await remote.stop()
         with pytest.raises(WorkerError, match="stopped"):
-            await remote.count(job.model, job.base, job.evaluation)
+            await remote.count_correct(job.model, job.base, job.evaluation)
 
 
 @pytest.mark.skipif(_ray is not None, reason="Ray is installed")

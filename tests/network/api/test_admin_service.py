@@ -13,8 +13,8 @@ from fedcoin.data.storage.chain_store import ChainStore
 from fedcoin.network.client.node_client import NodeClient
 from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.v1 import admin_service_pb2, admin_service_pb2_grpc
-from tests.support.live_api import Live
-from tests.support.mini_chain import key
+from tests.support.ledger_chain import key
+from tests.support.served_api import ServedApi
 
 
 async def refused(call: object) -> RpcError:
@@ -23,20 +23,20 @@ async def refused(call: object) -> RpcError:
     return caught.value
 
 
-async def test_only_the_owner_may_connect(live: Live) -> None:
+async def test_only_the_owner_may_connect(live: ServedApi) -> None:
     mode = (live.folder / "admin.sock").stat().st_mode
     assert stat.S_ISSOCK(mode)
     assert stat.S_IMODE(mode) == 0o600
 
 
-async def test_the_api_does_not_offer_it(live: Live) -> None:
+async def test_the_api_does_not_offer_it(live: ServedApi) -> None:
     stub = admin_service_pb2_grpc.AdminServiceStub(live.node.channel)
     failure = await refused(live.node.call(stub.Stop, admin_service_pb2.StopRequest()))
     assert failure.status is StatusCode.UNIMPLEMENTED
     assert not live.operator.stopped
 
 
-async def test_peers_are_added_dropped_and_banned(live: Live) -> None:
+async def test_peers_are_added_dropped_and_banned(live: ServedApi) -> None:
     node_key = await live.admin.add_peer("10.0.0.1:7050")
     assert node_key == key("10.0.0.1:7050").public_key.hex()
     await live.admin.drop_peer(node_key)
@@ -51,7 +51,7 @@ async def test_peers_are_added_dropped_and_banned(live: Live) -> None:
         assert (failure.code, failure.field) == ("MALFORMED", "node_key")
 
 
-async def test_the_log_level(live: Live) -> None:
+async def test_the_log_level(live: ServedApi) -> None:
     for name in ("debug", "info", "warning", "error"):
         await live.admin.set_log_level(name)
         assert live.operator.level == getattr(logging, name.upper())
@@ -60,12 +60,12 @@ async def test_the_log_level(live: Live) -> None:
     assert (failure.field, failure.limit) == ("level", "debug, info, warning, error")
 
 
-async def test_stopping(live: Live) -> None:
+async def test_stopping(live: ServedApi) -> None:
     await live.admin.stop()
     assert live.operator.stopped
 
 
-async def test_a_backup_is_a_whole_chain(live: Live, tmp_path: Path) -> None:
+async def test_a_backup_is_a_whole_chain(live: ServedApi, tmp_path: Path) -> None:
     for _ in range(3):
         live.chain.produce()
     target = tmp_path / "copy.sqlite"
@@ -81,13 +81,13 @@ async def test_a_backup_is_a_whole_chain(live: Live, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "path", ["", "relative.sqlite", "/no/such/folder/copy.sqlite", "/proc/copy.sqlite", "/a\0b"]
 )
-async def test_a_backup_that_cannot_be(live: Live, path: str) -> None:
+async def test_a_backup_that_cannot_be(live: ServedApi, path: str) -> None:
     failure = await refused(live.admin.backup(Path(path)))
     assert (failure.status, failure.code) == (StatusCode.INVALID_ARGUMENT, "BAD_PATH")
     assert failure.field == "path"
 
 
-async def test_the_node_client_works_on_any_listener(live: Live) -> None:
+async def test_the_node_client_works_on_any_listener(live: ServedApi) -> None:
     async with NodeClient(live.admin.target) as client:
         await client.wait_until_serving(2)
         failure = await refused(client.status())

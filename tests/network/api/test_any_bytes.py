@@ -21,9 +21,9 @@ from fedcoin.v1 import (
     shapley_task_service_pb2,
     transaction_service_pb2,
 )
-from tests.support.ledger_campaign import Job
-from tests.support.live_api import Live
+from tests.support.ledger_campaign import LedgerCampaign
 from tests.support.probe_service import no_errors_in
+from tests.support.served_api import ServedApi
 
 API: list[Any] = [
     node_service_pb2,
@@ -109,9 +109,9 @@ async def outcome(channel: grpc.aio.Channel, method: MethodDescriptor, raw: byte
 
 @pytest.mark.parametrize("service", SERVICES, ids=lambda service: service.name)
 async def test_any_bytes_to_any_method(
-    live: Live, service: ServiceDescriptor, caplog: pytest.LogCaptureFixture
+    live: ServedApi, service: ServiceDescriptor, caplog: pytest.LogCaptureFixture
 ) -> None:
-    job = Job(live.chain)
+    job = LedgerCampaign(live.chain)
     job.open_campaign()
     job.open_task()
     before = live.chain.ledger.app_hash

@@ -21,10 +21,10 @@ from fedcoin.network.client.node_client import NodeClient
 from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.network.errors import NetworkCode
 from fedcoin.v1 import node_service_pb2 as pb
-from tests.support.ledger_campaign import Job, additive
+from tests.support.ledger_campaign import LedgerCampaign, additive
+from tests.support.ledger_chain import key, transfer
 from tests.support.ledger_snapshots import snapshot_of
-from tests.support.live_api import Facts, GrowingChain, OperatorByHand, PeersByHand, PoolPort
-from tests.support.mini_chain import key, transfer
+from tests.support.served_api import FakeNodeFacts, FakeOperator, FakePeers, GrowingChain, PoolPort
 
 
 @dataclass
@@ -56,7 +56,7 @@ class Served:
     node: NodeClient
     origin: GrowingChain
     base: int
-    old: Job
+    old: LedgerCampaign
     """Settled before the snapshot, all but its last round, which was open."""
     first_task: bytes
     second_task: bytes
@@ -72,7 +72,7 @@ async def served(tmp_path: Path) -> AsyncIterator[Served]:
     assert origin.store is not None
     before = origin.sign(key("carol"), transfer((key("alice").address, 7)))
     origin.produce(before)
-    job = Job(origin)
+    job = LedgerCampaign(origin)
     job.open_campaign()
     first_task = job.open_task()
     job.settle(dict.fromkeys(origin.miners, additive(5, 3, 0)))
@@ -92,10 +92,10 @@ async def served(tmp_path: Path) -> AsyncIterator[Served]:
     backend = Backend(
         chain,  # type: ignore[arg-type]
         PoolPort(origin),
-        PeersByHand(),
+        FakePeers(),
         ArtifactStore(tmp_path / "artifacts", 1 << 20),
-        Facts(),
-        OperatorByHand(),
+        FakeNodeFacts(),
+        FakeOperator(),
     )
     server = ApiServer(backend, listen="127.0.0.1:0", admin=tmp_path / "admin.sock")
     await server.start()

@@ -20,14 +20,14 @@ from fedcoin.v1 import node_service_pb2 as pb
 from fedcoin.v1 import node_service_pb2_grpc as rpc
 from fedcoin.v1.block_pb2 import TASK_PHASE_COMMIT
 from fedcoin.v1.state_pb2 import AccountState
-from tests.support.ledger_campaign import Job, additive
-from tests.support.live_api import NODE, Live, serve
-from tests.support.mini_chain import CHAIN_ID, FDC, GENESIS_MS, key, transfer
+from tests.support.ledger_campaign import LedgerCampaign, additive
+from tests.support.ledger_chain import CHAIN_ID, FDC, GENESIS_MS, key, transfer
+from tests.support.served_api import NODE, ServedApi, serve_api
 
 ALICE, BOB = key("alice"), key("bob")
 
 
-def pay(live: Live, amount: int = FDC, to: KeyPair = BOB) -> bytes:
+def pay(live: ServedApi, amount: int = FDC, to: KeyPair = BOB) -> bytes:
     """A block with one transfer; its hash."""
     transaction = live.chain.sign(ALICE, transfer((to.address, amount)))
     live.chain.produce(transaction)
@@ -41,7 +41,7 @@ async def refused(call: object, code: str, field: str) -> RpcError:
     return caught.value
 
 
-async def test_status_of_genesis(live: Live) -> None:
+async def test_status_of_genesis(live: ServedApi) -> None:
     status = await live.node.status()
     assert status.chain_id == CHAIN_ID
     assert status.genesis_hash == status.block_hash == live.chain.genesis.hash.hex()
@@ -50,7 +50,7 @@ async def test_status_of_genesis(live: Live) -> None:
     assert status.counted_supply == status.supply == live.chain.genesis.supply
 
 
-async def test_status_after_a_block(live: Live) -> None:
+async def test_status_after_a_block(live: ServedApi) -> None:
     pay(live)
     await live.pool.submit(live.chain.sign(ALICE, transfer((BOB.address, 1))))
     await live.peers.add("10.0.0.1:7050")
@@ -75,13 +75,13 @@ async def test_status_after_a_block(live: Live) -> None:
     assert status.connected_power == 5
 
 
-async def test_version(live: Live) -> None:
+async def test_version(live: ServedApi) -> None:
     version = await live.node.version()
     assert version.version == fedcoin.__version__
     assert version.protocol_version == PROTOCOL_VERSION
 
 
-async def test_accounts(live: Live) -> None:
+async def test_accounts(live: ServedApi) -> None:
     pay(live, 5 * FDC)
     bob = await live.node.account(BOB.address)
     assert (bob.address, bob.balance) == (format_address(BOB.address), 1_005 * FDC)
@@ -92,7 +92,7 @@ async def test_accounts(live: Live) -> None:
     assert unused.address == format_address(key("nobody").address)
 
 
-async def test_an_accounts_nonce_counts_what_waits(live: Live) -> None:
+async def test_an_accounts_nonce_counts_what_waits(live: ServedApi) -> None:
     pay(live)
     assert (await live.node.account(ALICE.address)).nonce == 1
     for ahead in range(2):
@@ -111,14 +111,14 @@ async def test_an_accounts_nonce_counts_what_waits(live: Live) -> None:
         ("x" * 100_000, "BAD_ADDRESS"),
     ],
 )
-async def test_malformed_addresses(live: Live, address: str, code: str) -> None:
+async def test_malformed_addresses(live: ServedApi, address: str, code: str) -> None:
     failure = await refused(live.node.account(address), code, "address")
     assert failure.status is StatusCode.INVALID_ARGUMENT
     assert live.server.address in str(failure)
 
 
 async def test_validators_come_in_pages(tmp_path: Path) -> None:
-    async with serve(tmp_path, validators=5) as live:
+    async with serve_api(tmp_path, validators=5) as live:
         everyone = await live.node.validators()
         assert len(everyone) == 5
         assert [v.address for v in everyone] == [
@@ -139,7 +139,7 @@ async def test_validators_come_in_pages(tmp_path: Path) -> None:
         assert seen == [v.address for v in everyone]
 
 
-async def test_a_block_by_height_and_by_hash(live: Live) -> None:
+async def test_a_block_by_height_and_by_hash(live: ServedApi) -> None:
     first = pay(live)
     second = pay(live)
     by_height = await live.node.block(2)
@@ -156,7 +156,7 @@ async def test_a_block_by_height_and_by_hash(live: Live) -> None:
     assert first != second
 
 
-async def test_blocks_that_are_not_there(live: Live) -> None:
+async def test_blocks_that_are_not_there(live: ServedApi) -> None:
     pay(live)
     for which, field in ((2, "height"), (2**63 - 1, "height"), (bytes(32), "hash")):
         failure = await refused(live.node.block(which), "BLOCK_NOT_FOUND", field)
@@ -171,7 +171,7 @@ async def test_blocks_that_are_not_there(live: Live) -> None:
     await refused(call, "BAD_SELECTOR", "selector")
 
 
-async def test_blocks_come_latest_first_and_in_pages(live: Live) -> None:
+async def test_blocks_come_latest_first_and_in_pages(live: ServedApi) -> None:
     for _ in range(7):
         live.chain.produce()
     assert [b.height for b in await live.node.blocks(3)] == [7, 6, 5]
@@ -186,19 +186,19 @@ async def test_blocks_come_latest_first_and_in_pages(live: Live) -> None:
     assert rest.next_page_token == ""
 
 
-async def test_no_blocks_is_an_empty_page(live: Live) -> None:
+async def test_no_blocks_is_an_empty_page(live: ServedApi) -> None:
     assert await live.node.blocks() == []
 
 
 @pytest.mark.parametrize("token", ["x", "!!!!", "AAAA", "A" * 4_000, "é"])
-async def test_page_tokens_that_no_list_gave(live: Live, token: str) -> None:
+async def test_page_tokens_that_no_list_gave(live: ServedApi, token: str) -> None:
     stub = rpc.NodeServiceStub(live.node.channel)
     call = live.node.call(stub.ListBlocks, pb.ListBlocksRequest(page_token=token))
     failure = await refused(call, "BAD_PAGE_TOKEN", "page_token")
     assert failure.status is StatusCode.INVALID_ARGUMENT
 
 
-async def test_fees(live: Live) -> None:
+async def test_fees(live: ServedApi) -> None:
     fees = await live.node.fees()
     rules = live.chain.genesis.parameters
     assert (fees.base_fee, fees.fee_per_kib) == (rules.base_fee, rules.fee_per_kib)
@@ -206,7 +206,7 @@ async def test_fees(live: Live) -> None:
     assert fees.commit_deposit == rules.commit_deposit
 
 
-async def test_peers_by_address(live: Live) -> None:
+async def test_peers_by_address(live: ServedApi) -> None:
     for host in ("10.0.0.2:7050", "10.0.0.1:7050"):
         await live.peers.add(host)
     peers = await live.node.peers()
@@ -215,7 +215,7 @@ async def test_peers_by_address(live: Live) -> None:
     assert (peers[0].outbound, peers[0].height, peers[0].agent) == (True, 3, "fedcoin/0.1.0")
 
 
-async def test_events_of_the_past_and_then_live(live: Live) -> None:
+async def test_events_of_the_past_and_then_live(live: ServedApi) -> None:
     pay(live)
     pay(live)
     events = live.node.events(from_height=1)
@@ -228,8 +228,8 @@ async def test_events_of_the_past_and_then_live(live: Live) -> None:
     await events.aclose()
 
 
-async def test_events_tell_what_was_paid_and_which_tasks_moved(live: Live) -> None:
-    job = Job(live.chain)
+async def test_events_tell_what_was_paid_and_which_tasks_moved(live: ServedApi) -> None:
+    job = LedgerCampaign(live.chain)
     job.open_campaign()
     job.open_task()
     opened = live.chain.height
@@ -242,14 +242,14 @@ async def test_events_tell_what_was_paid_and_which_tasks_moved(live: Live) -> No
     assert {payment.height for payment in settled.payments} == {live.chain.height}
 
 
-async def take(live: Live, first: int) -> AsyncIterator[pb.WatchEventsResponse]:
+async def take(live: ServedApi, first: int) -> AsyncIterator[pb.WatchEventsResponse]:
     async for event in live.node.events(first):
         yield event
         if event.block.height == live.chain.height:
             return
 
 
-async def test_events_from_the_next_block_on(live: Live) -> None:
+async def test_events_from_the_next_block_on(live: ServedApi) -> None:
     pay(live)
     events = live.node.events()
     waiting = asyncio.ensure_future(anext(events))
@@ -259,7 +259,7 @@ async def test_events_from_the_next_block_on(live: Live) -> None:
     await events.aclose()
 
 
-async def test_events_may_be_awaited_a_little_ahead_of_the_chain(live: Live) -> None:
+async def test_events_may_be_awaited_a_little_ahead_of_the_chain(live: ServedApi) -> None:
     events = live.node.events(3)
     waiting = asyncio.ensure_future(anext(events))
     await asyncio.sleep(0.1)
@@ -270,12 +270,12 @@ async def test_events_may_be_awaited_a_little_ahead_of_the_chain(live: Live) -> 
 
 
 @pytest.mark.parametrize("height", [10_002, 2**63, 2**64 - 1])
-async def test_events_from_nowhere(live: Live, height: int) -> None:
+async def test_events_from_nowhere(live: ServedApi, height: int) -> None:
     failure = await refused(anext(live.node.events(height)), "OUT_OF_RANGE", "from_height")
     assert failure.status is StatusCode.OUT_OF_RANGE
 
 
-async def test_supply_is_counted_and_not_assumed(live: Live) -> None:
+async def test_supply_is_counted_and_not_assumed(live: ServedApi) -> None:
     # No block can make coins; somebody who writes into the store can.
     forged = canonical.encode(AccountState(balance=7))
     with live.port.store._database.write() as connection:

@@ -25,16 +25,16 @@ from fedcoin.v1.block_pb2 import (
     BlockHeader,
     Receipt,
 )
-from tests.support.ledger_campaign import Job, additive
-from tests.support.live_api import Live
-from tests.support.mini_chain import CHAIN_ID, FDC, key
+from tests.support.ledger_campaign import LedgerCampaign, additive
+from tests.support.ledger_chain import CHAIN_ID, FDC, key
+from tests.support.served_api import ServedApi
 
 GAME = additive(5, 3, 0)
 
 
-def settled(live: Live) -> Job:
+def settled(live: ServedApi) -> LedgerCampaign:
     """A campaign whose first round is paid."""
-    job = Job(live.chain)
+    job = LedgerCampaign(live.chain)
     job.open_campaign()
     job.open_task()
     job.settle(dict.fromkeys(live.chain.miners, GAME))
@@ -47,8 +47,8 @@ async def refused(call: object) -> RpcError:
     return caught.value
 
 
-async def test_a_task_from_its_opening_to_its_payment(live: Live) -> None:
-    job = Job(live.chain)
+async def test_a_task_from_its_opening_to_its_payment(live: ServedApi) -> None:
+    job = LedgerCampaign(live.chain)
     job.open_campaign()
     job.open_task()
     task = await live.node.task(job.task_id)
@@ -71,8 +71,8 @@ async def test_a_task_from_its_opening_to_its_payment(live: Live) -> None:
     assert task.closed_height == live.chain.height
 
 
-async def test_watching_a_task_until_it_is_paid(live: Live) -> None:
-    job = Job(live.chain)
+async def test_watching_a_task_until_it_is_paid(live: ServedApi) -> None:
+    job = LedgerCampaign(live.chain)
     job.open_campaign()
     job.open_task()
     views: list[int] = []
@@ -98,13 +98,13 @@ async def test_watching_a_task_until_it_is_paid(live: Live) -> None:
     assert views == [1, 2, 3, 4, 5]
 
 
-async def test_watching_a_task_that_is_over_tells_once(live: Live) -> None:
+async def test_watching_a_task_that_is_over_tells_once(live: ServedApi) -> None:
     job = settled(live)
     phases = [task.phase async for task in live.node.watch_task(job.task_id)]
     assert phases == [TASK_PHASE_SETTLED]
 
 
-async def test_what_a_task_paid(live: Live) -> None:
+async def test_what_a_task_paid(live: ServedApi) -> None:
     job = settled(live)
     payments = await live.node.payments(job.task_id)
     kinds = [payment.kind for payment in payments]
@@ -120,14 +120,14 @@ async def test_what_a_task_paid(live: Live) -> None:
     assert payments[0].shapley_nano == 50_000_000
 
 
-async def test_an_open_task_has_paid_nothing(live: Live) -> None:
-    job = Job(live.chain)
+async def test_an_open_task_has_paid_nothing(live: ServedApi) -> None:
+    job = LedgerCampaign(live.chain)
     job.open_campaign()
     job.open_task()
     assert await live.node.payments(job.task_id) == []
 
 
-async def test_a_payment_is_proved_offline(live: Live) -> None:
+async def test_a_payment_is_proved_offline(live: ServedApi) -> None:
     validators = live.chain.ledger.validators()
     job = settled(live)
     client = job.clients[0]
@@ -140,7 +140,7 @@ async def test_a_payment_is_proved_offline(live: Live) -> None:
     assert header.settlement.task_id == job.task_id
 
 
-async def test_forged_proofs_prove_nothing(live: Live) -> None:
+async def test_forged_proofs_prove_nothing(live: ServedApi) -> None:
     validators = live.chain.ledger.validators()
     job = settled(live)
     (honest,) = await live.node.payment_proof(job.task_id, job.clients[0].address)
@@ -176,7 +176,7 @@ async def test_forged_proofs_prove_nothing(live: Live) -> None:
     assert caught.value.code.name == "BAD_CERTIFICATE"
 
 
-async def test_the_receipt_of_something_else_is_no_payment(live: Live) -> None:
+async def test_the_receipt_of_something_else_is_no_payment(live: ServedApi) -> None:
     validators = live.chain.ledger.validators()
     settled(live)
     block, receipts = live.chain.blocks[-1], live.chain.executions[-1].receipts
@@ -194,14 +194,14 @@ async def test_the_receipt_of_something_else_is_no_payment(live: Live) -> None:
     assert (caught.value.code.name, caught.value.field) == ("MALFORMED", "receipt")
 
 
-async def test_there_is_no_proof_of_what_was_not_paid(live: Live) -> None:
+async def test_there_is_no_proof_of_what_was_not_paid(live: ServedApi) -> None:
     job = settled(live)
     failure = await refused(live.node.payment_proof(job.task_id, key("nobody").address))
     assert (failure.status, failure.code) == (StatusCode.NOT_FOUND, "PAYMENT_NOT_FOUND")
     assert failure.field == "address"
 
 
-async def test_evidence_as_it_stands_on_the_chain(live: Live) -> None:
+async def test_evidence_as_it_stands_on_the_chain(live: ServedApi) -> None:
     job = settled(live)
     miner = live.chain.miners[0]
     found = await live.node.evidence(job.task_id, miner.address)
@@ -213,10 +213,10 @@ async def test_evidence_as_it_stands_on_the_chain(live: Live) -> None:
     assert (failure.code, failure.field) == ("EVIDENCE_NOT_FOUND", "miner")
 
 
-async def test_tasks_in_pages_and_by_campaign(live: Live) -> None:
+async def test_tasks_in_pages_and_by_campaign(live: ServedApi) -> None:
     first = settled(live)
     first.open_task()
-    second = Job(live.chain, requester=key("carol"))
+    second = LedgerCampaign(live.chain, requester=key("carol"))
     second.open_campaign()
     second.open_task()
     latest_first = [second.task_id.hex(), first.task_id.hex()]
@@ -239,7 +239,7 @@ async def test_tasks_in_pages_and_by_campaign(live: Live) -> None:
         assert seen == list(whole)
 
 
-async def test_a_page_token_belongs_to_its_list_and_filters(live: Live) -> None:
+async def test_a_page_token_belongs_to_its_list_and_filters(live: ServedApi) -> None:
     job = settled(live)
     job.open_task()
     stub = rpc.ShapleyTaskServiceStub(live.node.channel)
@@ -252,8 +252,8 @@ async def test_a_page_token_belongs_to_its_list_and_filters(live: Live) -> None:
     assert failure.code == "BAD_PAGE_TOKEN"
 
 
-async def test_pages_of_large_tasks_stay_under_a_mebibyte(live: Live) -> None:
-    job = Job(live.chain, clients=sorted((key(f"c{i}") for i in range(60)), key=address))
+async def test_pages_of_large_tasks_stay_under_a_mebibyte(live: ServedApi) -> None:
+    job = LedgerCampaign(live.chain, clients=sorted((key(f"c{i}") for i in range(60)), key=address))
     job.open_campaign(rounds=1)
     sampling = job.sampled(samples=4)
     job.open_task(sampling=sampling)
@@ -266,9 +266,9 @@ def address(owner: object) -> bytes:
     return owner.address  # type: ignore[attr-defined, no-any-return]
 
 
-async def test_campaigns(live: Live) -> None:
+async def test_campaigns(live: ServedApi) -> None:
     job = settled(live)
-    other = Job(live.chain, requester=key("carol"))
+    other = LedgerCampaign(live.chain, requester=key("carol"))
     other.open_campaign()
     campaigns = await live.node.campaigns()
     assert [view.campaign_id for view in campaigns] == [
@@ -283,7 +283,7 @@ async def test_campaigns(live: Live) -> None:
     assert (await live.node.campaigns(limit=1)) == [campaigns[0]]
 
 
-async def test_what_is_not_there(live: Live) -> None:
+async def test_what_is_not_there(live: ServedApi) -> None:
     nothing, miner = bytes(32), key("miner 0").address
     for call, code, field in (
         (live.node.task(nothing), "TASK_NOT_FOUND", "task_id"),
@@ -299,7 +299,7 @@ async def test_what_is_not_there(live: Live) -> None:
     assert await live.node.tasks(nothing) == []
 
 
-async def test_malformed_ids_and_addresses(live: Live) -> None:
+async def test_malformed_ids_and_addresses(live: ServedApi) -> None:
     job = settled(live)
     for call, field in (
         (live.node.task("xyz"), "task_id"),

@@ -19,18 +19,18 @@ from fedcoin.v1.views_pb2 import (
     TRANSACTION_STATUS_FINAL,
     TRANSACTION_STATUS_PENDING,
 )
-from tests.support.ledger_campaign import Job
-from tests.support.live_api import Live
-from tests.support.mini_chain import FDC, key, transfer
+from tests.support.ledger_campaign import LedgerCampaign
+from tests.support.ledger_chain import FDC, key, transfer
+from tests.support.served_api import ServedApi
 
 ALICE, BOB, CAROL = key("alice"), key("bob"), key("carol")
 
 
-def payment(live: Live, amount: int = FDC, ahead: int = 0, **options: int) -> Transaction:
+def payment(live: ServedApi, amount: int = FDC, ahead: int = 0, **options: int) -> Transaction:
     return live.chain.sign(ALICE, transfer((BOB.address, amount)), ahead=ahead, **options)
 
 
-def stub_of(live: Live) -> rpc.TransactionServiceStub:
+def stub_of(live: ServedApi) -> rpc.TransactionServiceStub:
     return rpc.TransactionServiceStub(live.node.channel)
 
 
@@ -40,7 +40,7 @@ async def refused(call: object) -> RpcError:
     return caught.value
 
 
-async def test_submitting_is_idempotent_before_and_after_the_block(live: Live) -> None:
+async def test_submitting_is_idempotent_before_and_after_the_block(live: ServedApi) -> None:
     transaction = payment(live)
     for _ in range(2):
         assert await live.node.submit(transaction.raw) == transaction.hash.hex()
@@ -50,7 +50,7 @@ async def test_submitting_is_idempotent_before_and_after_the_block(live: Live) -
     assert len(live.pool.pending()) == 0
 
 
-async def test_what_the_ledger_refuses_comes_with_its_code(live: Live) -> None:
+async def test_what_the_ledger_refuses_comes_with_its_code(live: ServedApi) -> None:
     failure = await refused(live.node.submit(payment(live, nonce=7).raw))
     assert failure.status is StatusCode.FAILED_PRECONDITION
     assert (failure.code, failure.field) == ("NONCE_TOO_HIGH", "nonce")
@@ -61,7 +61,7 @@ async def test_what_the_ledger_refuses_comes_with_its_code(live: Live) -> None:
     assert live.server.address in str(failure)
 
 
-async def test_what_is_no_transaction_is_refused(live: Live) -> None:
+async def test_what_is_no_transaction_is_refused(live: ServedApi) -> None:
     stub = stub_of(live)
     call = live.node.call(stub.SubmitTransaction, pb.SubmitTransactionRequest())
     failure = await refused(call)
@@ -78,7 +78,7 @@ async def test_what_is_no_transaction_is_refused(live: Live) -> None:
     assert len(live.pool.pending()) == 0
 
 
-async def test_a_transaction_on_its_way(live: Live) -> None:
+async def test_a_transaction_on_its_way(live: ServedApi) -> None:
     transaction = payment(live)
     await live.node.submit(transaction.raw)
     view = await live.node.transaction(transaction.hash)
@@ -94,8 +94,8 @@ async def test_a_transaction_on_its_way(live: Live) -> None:
     assert details == {"outputs": [{"recipient": format_address(BOB.address), "amount": FDC}]}
 
 
-async def test_a_task_in_the_pool_is_shown_with_what_its_clients_signed(live: Live) -> None:
-    job = Job(live.chain)
+async def test_a_task_in_the_pool_is_shown_with_what_its_clients_signed(live: ServedApi) -> None:
+    job = LedgerCampaign(live.chain)
     job.open_campaign()
     opening = live.chain.sign(job.server, job.task_terms())
     await live.node.submit(opening.raw)
@@ -106,7 +106,7 @@ async def test_a_task_in_the_pool_is_shown_with_what_its_clients_signed(live: Li
     assert shown == [format_address(client.address) for client in job.clients]
 
 
-async def test_unknown_and_malformed_hashes(live: Live) -> None:
+async def test_unknown_and_malformed_hashes(live: ServedApi) -> None:
     failure = await refused(live.node.transaction(bytes(32)))
     assert (failure.status, failure.code) == (StatusCode.NOT_FOUND, "TRANSACTION_NOT_FOUND")
     failure = await refused(live.node.transaction("abc"))
@@ -117,7 +117,7 @@ async def test_unknown_and_malformed_hashes(live: Live) -> None:
     assert (failure.code, failure.field) == ("MALFORMED", "hash")
 
 
-async def test_watching_until_final(live: Live) -> None:
+async def test_watching_until_final(live: ServedApi) -> None:
     transaction = payment(live)
     await live.node.submit(transaction.raw)
     watch = live.node.watch_transaction(transaction.hash)
@@ -129,14 +129,14 @@ async def test_watching_until_final(live: Live) -> None:
     assert [view async for view in watch] == []
 
 
-async def test_watching_what_is_final_already_tells_once(live: Live) -> None:
+async def test_watching_what_is_final_already_tells_once(live: ServedApi) -> None:
     transaction = payment(live)
     live.chain.produce(transaction)
     views = [view async for view in live.node.watch_transaction(transaction.hash)]
     assert [view.status for view in views] == [TRANSACTION_STATUS_FINAL]
 
 
-async def test_watching_until_dropped(live: Live) -> None:
+async def test_watching_until_dropped(live: ServedApi) -> None:
     transaction = payment(live)
     await live.node.submit(transaction.raw)
     watch = live.node.watch_transaction(transaction.hash)
@@ -151,7 +151,7 @@ async def test_watching_until_dropped(live: Live) -> None:
     assert (again.status, again.reason) == (TRANSACTION_STATUS_DROPPED, dropped.reason)
 
 
-async def test_a_drop_between_blocks_is_noticed(live: Live) -> None:
+async def test_a_drop_between_blocks_is_noticed(live: ServedApi) -> None:
     transaction = payment(live)
     await live.node.submit(transaction.raw)
     watch = live.node.watch_transaction(transaction.hash)
@@ -163,7 +163,7 @@ async def test_a_drop_between_blocks_is_noticed(live: Live) -> None:
     assert dropped.reason == "it is no longer in the pool"
 
 
-async def test_waiting_for_final(live: Live) -> None:
+async def test_waiting_for_final(live: ServedApi) -> None:
     transaction = payment(live)
     hash = await live.node.submit(transaction.raw)
     waiting = asyncio.ensure_future(live.node.wait_final(hash))
@@ -172,7 +172,7 @@ async def test_waiting_for_final(live: Live) -> None:
     assert (await waiting).height == 1
 
 
-async def test_waiting_ends_with_a_reason(live: Live) -> None:
+async def test_waiting_ends_with_a_reason(live: ServedApi) -> None:
     transaction = payment(live)
     hash = await live.node.submit(transaction.raw)
     failure = await refused(live.node.wait_final(hash, timeout=0.2))
@@ -184,11 +184,11 @@ async def test_waiting_ends_with_a_reason(live: Live) -> None:
     assert "nonce" in failure.message
 
 
-async def fill(live: Live, count: int) -> list[str]:
+async def fill(live: ServedApi, count: int) -> list[str]:
     return [await live.node.submit(payment(live, ahead=n).raw) for n in range(count)]
 
 
-async def test_the_pool_in_pages_and_in_order(live: Live) -> None:
+async def test_the_pool_in_pages_and_in_order(live: ServedApi) -> None:
     hashes = await fill(live, 25)
     assert [view.hash for view in await live.node.pending()] == hashes
     assert [view.hash for view in await live.node.pending(limit=7)] == hashes[:7]
@@ -204,7 +204,7 @@ async def test_the_pool_in_pages_and_in_order(live: Live) -> None:
     assert seen == hashes
 
 
-async def test_a_pool_that_shrinks_between_pages_leaves_nothing_out(live: Live) -> None:
+async def test_a_pool_that_shrinks_between_pages_leaves_nothing_out(live: ServedApi) -> None:
     hashes = await fill(live, 12)
     stub = stub_of(live)
     first = await stub.ListPendingTransactions(pb.ListPendingTransactionsRequest(page_size=4))
@@ -217,5 +217,5 @@ async def test_a_pool_that_shrinks_between_pages_leaves_nothing_out(live: Live) 
     assert [view.hash for view in reply.transactions] == hashes[6:]
 
 
-async def test_an_empty_pool(live: Live) -> None:
+async def test_an_empty_pool(live: ServedApi) -> None:
     assert await live.node.pending() == []

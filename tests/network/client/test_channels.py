@@ -12,7 +12,7 @@ from fedcoin.network.client.grpc_client import GrpcClient
 from fedcoin.network.client.node_client import NodeClient
 from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.v1 import admin_service_pb2
-from tests.support.live_api import Live
+from tests.support.served_api import ServedApi
 
 ALL = {service.name: service for service in (*node_client.SERVICES, *federated_client.SERVICES)}
 
@@ -75,7 +75,7 @@ def dead_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_a_node_on_this_machine_is_reached_past_the_proxy(
-    dead_proxy: None, live: Live
+    dead_proxy: None, live: ServedApi
 ) -> None:
     async with NodeClient(live.server.address) as client:
         assert (await client.status()).height == 0

@@ -21,8 +21,8 @@ from fedcoin.v1 import artifact_service_pb2_grpc as rpc
 from fedcoin.v1 import node_service_pb2, node_service_pb2_grpc
 from fedcoin.v1 import transaction_service_pb2 as tx
 from fedcoin.v1 import transaction_service_pb2_grpc as tx_rpc
-from tests.support.live_api import Live, serve
-from tests.support.mini_chain import key, transfer
+from tests.support.ledger_chain import key, transfer
+from tests.support.served_api import ServedApi, serve_api
 
 
 async def refused(call: object) -> RpcError:
@@ -47,7 +47,7 @@ async def test_a_socket_that_is_not_there_is_named(tmp_path: Path) -> None:
         assert "none.sock" in str(await refused(client.status()))
 
 
-async def test_a_server_that_hangs_is_left(live: Live) -> None:
+async def test_a_server_that_hangs_is_left(live: ServedApi) -> None:
     async def hang(transaction: Transaction) -> None:
         await asyncio.sleep(60)
         raise AssertionError
@@ -64,7 +64,7 @@ async def test_a_server_that_hangs_is_left(live: Live) -> None:
 
 
 async def test_events_go_on_where_a_lost_node_left_off(tmp_path: Path) -> None:
-    async with serve(tmp_path / "a") as live:
+    async with serve_api(tmp_path / "a") as live:
         address = live.server.address
         async with NodeClient(address) as client:
             events = client.events(1, patience=20)
@@ -76,7 +76,7 @@ async def test_events_go_on_where_a_lost_node_left_off(tmp_path: Path) -> None:
             waiting = asyncio.ensure_future(anext(events))
             await asyncio.sleep(0.2)
             assert not waiting.done()
-            async with serve(tmp_path / "b", listen=address) as again:
+            async with serve_api(tmp_path / "b", listen=address) as again:
                 for block, certificate in zip(blocks, certificates, strict=True):
                     again.chain.add(block, certificate)
                 again.chain.produce()
@@ -86,7 +86,7 @@ async def test_events_go_on_where_a_lost_node_left_off(tmp_path: Path) -> None:
             await events.aclose()
 
 
-async def test_a_node_that_stays_away_ends_the_stream(live: Live) -> None:
+async def test_a_node_that_stays_away_ends_the_stream(live: ServedApi) -> None:
     live.chain.produce()
     events = live.node.events(1, patience=0.3)
     await anext(events)
@@ -97,7 +97,7 @@ async def test_a_node_that_stays_away_ends_the_stream(live: Live) -> None:
 
 
 async def test_too_many_watchers_are_refused(tmp_path: Path) -> None:
-    async with serve(tmp_path, bounds=Bounds(streams=2)) as live:
+    async with serve_api(tmp_path, bounds=Bounds(streams=2)) as live:
         watches = [live.node.events(1, patience=0) for _ in range(3)]
         waiting = [asyncio.ensure_future(anext(watch)) for watch in watches[:2]]
         await asyncio.sleep(0.2)
@@ -112,7 +112,7 @@ async def test_too_many_watchers_are_refused(tmp_path: Path) -> None:
 
 async def test_a_watcher_that_does_not_read_is_cut(tmp_path: Path) -> None:
     alice, bob = key("alice"), key("bob")
-    async with serve(tmp_path, bounds=Bounds(write_seconds=0.2)) as live:
+    async with serve_api(tmp_path, bounds=Bounds(write_seconds=0.2)) as live:
         one = transfer((bob.address, 1))
         for _ in range(10):
             live.chain.produce(*(live.chain.sign(alice, one, ahead=i) for i in range(120)))
@@ -144,7 +144,7 @@ async def read_to_the_end(watch: grpc.aio.UnaryStreamCall[object, object]) -> St
     return StatusCode.OK
 
 
-async def test_artifacts_there_and_back(live: Live, tmp_path: Path) -> None:
+async def test_artifacts_there_and_back(live: ServedApi, tmp_path: Path) -> None:
     data = os.urandom(3 * CHUNK_BYTES + 17)
     path = tmp_path / "weights"
     path.write_bytes(data)
@@ -157,7 +157,7 @@ async def test_artifacts_there_and_back(live: Live, tmp_path: Path) -> None:
     assert await live.node.download(compute_artifact_id(data).hex()) == data
 
 
-async def test_artifacts_that_are_not_there_or_too_large(live: Live) -> None:
+async def test_artifacts_that_are_not_there_or_too_large(live: ServedApi) -> None:
     failure = await refused(live.node.download(bytes(32)))
     assert (failure.status, failure.code) == (StatusCode.NOT_FOUND, "ARTIFACT_NOT_FOUND")
     id = await live.node.upload(bytes(100_000))

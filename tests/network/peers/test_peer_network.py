@@ -20,15 +20,23 @@ from fedcoin.network.peers.connections.handshake import Identity
 from fedcoin.network.peers.connections.link import Link, open_link
 from fedcoin.network.peers.connections.peer_exchange import PeerExchange
 from fedcoin.v1.peer_service_pb2 import ListPeersResponse, PeerAddress
-from tests.support.peer_nodes import FAST, MINERS, STRANGER, Node, make_genesis, running, visiting
+from tests.support.peer_nodes import (
+    FAST,
+    MINERS,
+    STRANGER,
+    PeerNode,
+    make_genesis,
+    running,
+    visiting,
+)
 from tests.support.waiting import until
 
 
 async def test_both_can_call_each_other_though_one_dialled(tmp_path: Path) -> None:
     genesis = make_genesis()
-    first = Node(tmp_path / "0", genesis, MINERS[0])
+    first = PeerNode(tmp_path / "0", genesis, MINERS[0])
     async with running(first):
-        second = Node(tmp_path / "1", genesis, MINERS[1], seeds=[first.address])
+        second = PeerNode(tmp_path / "1", genesis, MINERS[1], seeds=[first.address])
         async with running(second):
             await until(lambda: first.linked() == second.linked() == 1)
             assert [info.outbound for info in first.network.peers()] == [False]
@@ -40,19 +48,21 @@ async def test_both_can_call_each_other_though_one_dialled(tmp_path: Path) -> No
 
 async def test_peers_tell_of_each_other(tmp_path: Path) -> None:
     genesis = make_genesis()
-    hub = Node(tmp_path / "hub", genesis, STRANGER)
+    hub = PeerNode(tmp_path / "hub", genesis, STRANGER)
     async with running(hub):
-        nodes = [Node(tmp_path / str(i), genesis, MINERS[i], seeds=[hub.address]) for i in range(4)]
+        nodes = [
+            PeerNode(tmp_path / str(i), genesis, MINERS[i], seeds=[hub.address]) for i in range(4)
+        ]
         async with running(*nodes):
             await until(lambda: all(node.linked() == 4 for node in [hub, *nodes]))
 
 
 async def test_without_peer_exchange_only_seeds_are_dialled(tmp_path: Path) -> None:
     genesis, options = make_genesis(), replace(FAST, peer_exchange=False)
-    hub = Node(tmp_path / "hub", genesis, STRANGER)
+    hub = PeerNode(tmp_path / "hub", genesis, STRANGER)
     async with running(hub):
         one, two = (
-            Node(tmp_path / str(i), genesis, MINERS[i], seeds=[hub.address], options=options)
+            PeerNode(tmp_path / str(i), genesis, MINERS[i], seeds=[hub.address], options=options)
             for i in range(2)
         )
         async with running(one, two):
@@ -65,10 +75,10 @@ async def test_a_dead_seed_is_a_warning_and_not_a_stop(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     genesis = make_genesis()
-    first = Node(tmp_path / "0", genesis, MINERS[0])
+    first = PeerNode(tmp_path / "0", genesis, MINERS[0])
     async with running(first):
         seeds = ["127.0.0.1:1", first.address, "no-such-host.invalid:7050"]
-        second = Node(tmp_path / "1", genesis, MINERS[1], seeds=seeds)
+        second = PeerNode(tmp_path / "1", genesis, MINERS[1], seeds=seeds)
         with caplog.at_level(logging.INFO):
             async with running(second):
                 await until(lambda: second.linked() == 1)
@@ -82,9 +92,9 @@ async def test_a_dead_seed_is_a_warning_and_not_a_stop(
 async def test_a_seed_of_another_network_is_named(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    other = Node(tmp_path / "0", make_genesis("other"), MINERS[0])
+    other = PeerNode(tmp_path / "0", make_genesis("other"), MINERS[0])
     async with running(other):
-        node = Node(tmp_path / "1", make_genesis(), MINERS[1], seeds=[other.address])
+        node = PeerNode(tmp_path / "1", make_genesis(), MINERS[1], seeds=[other.address])
         with caplog.at_level(logging.WARNING):
             async with running(node):
                 await until(lambda: "of 'other'" in caplog.text)
@@ -93,12 +103,14 @@ async def test_a_seed_of_another_network_is_named(
 
 async def test_a_node_does_not_dial_itself(tmp_path: Path) -> None:
     genesis = make_genesis()
-    first = Node(tmp_path / "0", genesis, MINERS[0])
+    first = PeerNode(tmp_path / "0", genesis, MINERS[0])
     await first.start()
     port = first.address.rpartition(":")[2]
     await first.stop()
     options = replace(FAST, listen=f"127.0.0.1:{port}")
-    again = Node(tmp_path / "1", genesis, MINERS[0], seeds=[f"localhost:{port}"], options=options)
+    again = PeerNode(
+        tmp_path / "1", genesis, MINERS[0], seeds=[f"localhost:{port}"], options=options
+    )
     async with running(again):
         await asyncio.sleep(0.5)
         assert not again.network.peers()
@@ -106,31 +118,31 @@ async def test_a_node_does_not_dial_itself(tmp_path: Path) -> None:
 
 async def test_who_was_gone_is_found_again(tmp_path: Path) -> None:
     genesis = make_genesis()
-    first = Node(tmp_path / "0", genesis, MINERS[0])
+    first = PeerNode(tmp_path / "0", genesis, MINERS[0])
     await first.start()
     address = first.address
-    second = Node(tmp_path / "1", genesis, MINERS[1], seeds=[address])
+    second = PeerNode(tmp_path / "1", genesis, MINERS[1], seeds=[address])
     async with running(second):
         await until(lambda: first.linked() == second.linked() == 1)
         await first.stop()
         await until(lambda: second.linked() == 0)
-        back = Node(tmp_path / "0", genesis, MINERS[0], options=replace(FAST, listen=address))
+        back = PeerNode(tmp_path / "0", genesis, MINERS[0], options=replace(FAST, listen=address))
         async with running(back):
             await until(lambda: back.linked() == second.linked() == 1)
 
 
 async def test_the_address_book_outlives_the_process(tmp_path: Path) -> None:
     genesis = make_genesis()
-    first = Node(tmp_path / "0", genesis, MINERS[0])
+    first = PeerNode(tmp_path / "0", genesis, MINERS[0])
     async with running(first):
-        second = Node(tmp_path / "1", genesis, MINERS[1], seeds=[first.address])
+        second = PeerNode(tmp_path / "1", genesis, MINERS[1], seeds=[first.address])
         async with running(second):
             await until(lambda: second.linked() == 1)
             await second.network.ban(STRANGER.public_key, 60)
         kept = json.loads((tmp_path / "1" / "peers.json").read_text())
         assert kept["peers"][0]["address"] == first.address
         assert kept["bans"][0]["node_key"] == STRANGER.public_key.hex()
-        without_seed = Node(tmp_path / "1", genesis, MINERS[1])
+        without_seed = PeerNode(tmp_path / "1", genesis, MINERS[1])
         async with running(without_seed):
             await until(lambda: without_seed.linked() == 1)
             with pytest.raises(RefusalError, match="banned"):
@@ -140,7 +152,7 @@ async def test_the_address_book_outlives_the_process(tmp_path: Path) -> None:
 
 async def test_the_operator_adds_drops_and_bans(tmp_path: Path) -> None:
     genesis = make_genesis()
-    first, second = (Node(tmp_path / str(i), genesis, MINERS[i]) for i in range(2))
+    first, second = (PeerNode(tmp_path / str(i), genesis, MINERS[i]) for i in range(2))
     async with running(first, second):
         assert await second.network.add(first.address) == first.key.public_key
         await until(lambda: first.linked() == second.linked() == 1)
@@ -167,10 +179,10 @@ async def test_the_operator_adds_drops_and_bans(tmp_path: Path) -> None:
 
 async def test_a_port_in_use_is_refused(tmp_path: Path) -> None:
     genesis = make_genesis()
-    first = Node(tmp_path / "0", genesis, MINERS[0])
+    first = PeerNode(tmp_path / "0", genesis, MINERS[0])
     async with running(first):
         options = replace(FAST, listen=first.address)
-        second = Node(tmp_path / "1", genesis, MINERS[1], options=options)
+        second = PeerNode(tmp_path / "1", genesis, MINERS[1], options=options)
         with pytest.raises(RefusalError, match=first.address) as caught:
             await second.start()
         assert caught.value.code is NetworkCode.PORT_IN_USE
@@ -190,7 +202,7 @@ async def test_settings_that_do_not_work(
     tmp_path: Path, options: PeerOptions, code: NetworkCode
 ) -> None:
     async def start() -> None:
-        node = Node(tmp_path, make_genesis(), MINERS[0], seeds=options.seeds, options=options)
+        node = PeerNode(tmp_path, make_genesis(), MINERS[0], seeds=options.seeds, options=options)
         await node.start()
 
     with pytest.raises(RefusalError) as caught:
@@ -201,10 +213,10 @@ async def test_settings_that_do_not_work(
 async def test_plaintext_beyond_loopback_only_when_asked_for(tmp_path: Path) -> None:
     genesis = make_genesis()
     options = replace(FAST, listen="0.0.0.0:0", insecure=True)
-    first = Node(tmp_path / "0", genesis, MINERS[0], options=options)
+    first = PeerNode(tmp_path / "0", genesis, MINERS[0], options=options)
     async with running(first):
         port = first.address.rpartition(":")[2]
-        second = Node(tmp_path / "1", genesis, MINERS[1], seeds=[f"127.0.0.1:{port}"])
+        second = PeerNode(tmp_path / "1", genesis, MINERS[1], seeds=[f"127.0.0.1:{port}"])
         async with running(second):
             await until(lambda: first.linked() == second.linked() == 1)
             # What it told was 0.0.0.0; what was dialled counts.
@@ -224,7 +236,7 @@ def told(*addresses: str) -> ListPeersResponse:
 
 
 async def test_a_stranger_cannot_send_us_to_our_own_machine(tmp_path: Path) -> None:
-    node = Node(tmp_path, make_genesis(), MINERS[0])
+    node = PeerNode(tmp_path, make_genesis(), MINERS[0])
     exchange: PeerExchange = node.network._exchange
     book: Any = node.network._book
     identity = Identity(STRANGER.public_key, "x", None, 0)
@@ -243,8 +255,8 @@ async def test_a_peer_cannot_make_us_bother_somebody_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     genesis = make_genesis()
-    node = Node(tmp_path / "0", genesis, MINERS[0], options=replace(FAST, peer_exchange=False))
-    victim = Node(tmp_path / "1", genesis, MINERS[1])
+    node = PeerNode(tmp_path / "0", genesis, MINERS[0], options=replace(FAST, peer_exchange=False))
+    victim = PeerNode(tmp_path / "1", genesis, MINERS[1])
     dialled: list[str] = []
 
     async def counted(endpoint: Endpoint, *rest: Any) -> Link:

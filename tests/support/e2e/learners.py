@@ -29,8 +29,8 @@ from fedcoin.v1 import federated_learning_service_pb2 as pb
 from fedcoin.v1.task_pb2 import ClientUpdate, SignedUpdate
 from tests.support.e2e.materials import id_of, materials, update_of
 from tests.support.e2e.network import SERVER, Network, Node, key_of
-from tests.support.e2e.programs import Program
 from tests.support.ports import reserve_addresses
+from tests.support.programs import Program
 from tests.support.waiting import WAIT_SECONDS, until
 
 AGAIN_SECONDS = 0.1
@@ -45,7 +45,7 @@ QUICK: dict[str, object] = {
 
 
 @dataclass(frozen=True)
-class Coordinator:
+class CoordinatorProcess:
     """A campaign's coordinator: its home, its process, and where clients reach it."""
 
     home: Home
@@ -95,7 +95,9 @@ async def prepare(
     await CampaignFile(home.coordinator_path).save(campaign)
 
 
-async def prepared(network: Network, name: str = "coordinator", **chosen: object) -> Coordinator:
+async def prepared(
+    network: Network, name: str = "coordinator", **chosen: object
+) -> CoordinatorProcess:
     """A coordinator that is not started; it talks to the first node."""
     home = Home(network.stage.root / name)
     home.add_key(NODE_KEY, SERVER)
@@ -108,23 +110,23 @@ async def prepared(network: Network, name: str = "coordinator", **chosen: object
     program = network.stage.program(
         name, "train", "server", "--home", home.root, "--node", node, "--json"
     )
-    return Coordinator(home, address, program, network.chain_id)
+    return CoordinatorProcess(home, address, program, network.chain_id)
 
 
-async def prepared_within(network: Network, node: Node, **chosen: object) -> Coordinator:
+async def prepared_within(network: Network, node: Node, **chosen: object) -> CoordinatorProcess:
     """The same in a node's own process, which is not started."""
     (address,) = reserve_addresses(1)
     settings = settings_of(address, chosen)
     await prepare(network, node.home, settings, ArtifactStore(node.home.artifacts_path, 1 << 30))
     node.program.also("--coordinate", *(f"--set={name}={v}" for name, v in settings.items()))
-    return Coordinator(node.home, address, node.program, network.chain_id)
+    return CoordinatorProcess(node.home, address, node.program, network.chain_id)
 
 
 @dataclass
 class Learner:
     """Client ``index`` of ``clients``, with its share of the digits."""
 
-    coordinator: Coordinator
+    coordinator: CoordinatorProcess
     index: int
     clients: int
     hold: asyncio.Event = field(default_factory=asyncio.Event)

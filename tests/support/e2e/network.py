@@ -29,8 +29,8 @@ from fedcoin.v1.node_service_pb2 import GetStatusResponse
 from fedcoin.v1.transaction_pb2 import Transfer, TransferOutput
 from fedcoin.v1.views_pb2 import TransactionView
 from fedcoin.v1.vote_pb2 import Certificate
-from tests.support.e2e.programs import Program, Stage
 from tests.support.ports import reserve_addresses
+from tests.support.programs import Program, Stage
 from tests.support.waiting import WAIT_SECONDS, until
 
 CHAIN_ID = "fedcoin-e2e"
@@ -163,7 +163,7 @@ class Network:
         statuses = await asyncio.gather(*(node.status() for node in self.nodes))
         return all(status.peers >= len(self.nodes) - 1 for status in statuses)
 
-    async def has_one_state(self, *, seconds: float = WAIT_SECONDS) -> GetStatusResponse:
+    async def wait_for_one_state(self, *, seconds: float = WAIT_SECONDS) -> GetStatusResponse:
         """What all nodes say, once they say the same: one state, and no coin made or lost."""
         async with self.clients() as clients:
 

@@ -16,7 +16,7 @@ from fedcoin.testing.dishonest.dishonest_miner import DishonestMiner
 from fedcoin.testing.dishonest.mining_strategies import MINING_STRATEGIES
 from fedcoin.v1 import block_pb2, task_pb2
 from fedcoin.v1.transaction_pb2 import CommitShapley, RevealShapley
-from tests.support.mining_site import Site
+from tests.support.mining_site import MiningSite
 
 SETTLED = block_pb2.TASK_PHASE_SETTLED
 WINDOW_MS = 10_000
@@ -30,11 +30,11 @@ async def worker() -> AsyncIterator[WorkerPool]:
 
 
 @pytest_asyncio.fixture
-async def site(tmp_path: Path, worker: WorkerPool) -> AsyncIterator[Callable[..., Site]]:
-    opened: list[Site] = []
+async def site(tmp_path: Path, worker: WorkerPool) -> AsyncIterator[Callable[..., MiningSite]]:
+    opened: list[MiningSite] = []
 
-    def make(**options: Any) -> Site:
-        opened.append(Site(tmp_path, worker, miners=4, **options))
+    def make(**options: Any) -> MiningSite:
+        opened.append(MiningSite(tmp_path, worker, miners=4, **options))
         return opened[-1]
 
     yield make
@@ -42,7 +42,7 @@ async def site(tmp_path: Path, worker: WorkerPool) -> AsyncIterator[Callable[...
         await here.close()
 
 
-def liar(here: Site, key: KeyPair, kind: str) -> DishonestMiner:
+def liar(here: MiningSite, key: KeyPair, kind: str) -> DishonestMiner:
     async def submit(action: CommitShapley | RevealShapley) -> Transaction:
         return await here.chain.submit(key, action)
 
@@ -58,7 +58,7 @@ def liar(here: Site, key: KeyPair, kind: str) -> DishonestMiner:
     )
 
 
-async def play(here: Site, kind: str) -> tuple[Any, KeyPair]:
+async def play(here: MiningSite, kind: str) -> tuple[Any, KeyPair]:
     """One task with one liar among four; windows run out where they are not closed early."""
     await here.job.open_campaign()
     first, *others = here.chain.miners
@@ -86,7 +86,7 @@ async def play(here: Site, kind: str) -> tuple[Any, KeyPair]:
     ],
 )
 async def test_a_lying_node_loses_its_deposit(
-    site: Callable[..., Site], kind: str, schedule: int
+    site: Callable[..., MiningSite], kind: str, schedule: int
 ) -> None:
     here = site(schedule=schedule)
     opening, first = await play(here, kind)

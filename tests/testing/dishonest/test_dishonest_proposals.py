@@ -19,17 +19,17 @@ from fedcoin.testing.dishonest.dishonest_proposals import (
 )
 from fedcoin.testing.dishonest.node_components import dishonest_components
 from fedcoin.v1.vote_pb2 import Certificate
-from tests.support.ledger_campaign import CHALLENGE, Job, additive
-from tests.support.mini_chain import MiniChain, key, refused, transfer
+from tests.support.ledger_campaign import CHALLENGE, LedgerCampaign, additive
+from tests.support.ledger_chain import LedgerChain, key, refused, transfer
 
 WINDOW_MS = 10_000
 MOST_BYTES = 1 << 20
 
 
 @pytest.fixture
-def job(tmp_path: Path) -> Iterator[Job]:
+def job(tmp_path: Path) -> Iterator[LedgerCampaign]:
     """An EXACT task of four miners who have committed, on a chain with a store."""
-    job = Job(MiniChain.create(4, folder=tmp_path))
+    job = LedgerCampaign(LedgerChain.create(4, folder=tmp_path))
     assert job.chain.store is not None
     job.open_campaign()
     job.open_task()
@@ -42,7 +42,7 @@ def job(tmp_path: Path) -> Iterator[Job]:
 GAME = additive(30, 20, 0)
 
 
-def node_chain(kind: str, job: Job) -> Chain:
+def node_chain(kind: str, job: LedgerCampaign) -> Chain:
     """The chain of a dishonest node, at the height of the job's; 10 ms later."""
     store = job.chain.store
     assert store is not None
@@ -54,11 +54,11 @@ def node_chain(kind: str, job: Job) -> Chain:
     return components.make_chain(store, job.chain.ledger, clock)
 
 
-def openings(job: Job, *miners: KeyPair) -> list[Transaction]:
+def openings(job: LedgerCampaign, *miners: KeyPair) -> list[Transaction]:
     return [job.open(miner, job.tree(miner, GAME)) for miner in miners]
 
 
-def test_a_censor_leaves_its_rivals_out_and_nobody_else(job: Job) -> None:
+def test_a_censor_leaves_its_rivals_out_and_nobody_else(job: LedgerCampaign) -> None:
     own, *rivals = job.chain.miners
     payment = job.chain.sign(key("alice"), transfer((own.address, 1)))
     ready = [*openings(job, *rivals), payment, *openings(job, own)]
@@ -66,7 +66,7 @@ def test_a_censor_leaves_its_rivals_out_and_nobody_else(job: Job) -> None:
     assert chosen == ready[-2:]
 
 
-def test_all_that_a_grinder_tries_fixes_one_challenge(job: Job) -> None:
+def test_all_that_a_grinder_tries_fixes_one_challenge(job: LedgerCampaign) -> None:
     chain = job.chain
     context = chain.context()
     candidates = openings(job, *chain.miners)
@@ -79,7 +79,7 @@ def test_all_that_a_grinder_tries_fixes_one_challenge(job: Job) -> None:
     assert ground.challenges == honest.challenges == 1
 
 
-def test_a_grinder_prefers_no_challenge_to_one_that_it_loses(job: Job) -> None:
+def test_a_grinder_prefers_no_challenge_to_one_that_it_loses(job: LedgerCampaign) -> None:
     """It then delays the window by its own turn; the next proposer has all openings."""
     chain = job.chain
     candidates = openings(job, *chain.miners)
@@ -95,7 +95,7 @@ def test_a_grinder_prefers_no_challenge_to_one_that_it_loses(job: Job) -> None:
     assert found == {3, 4}
 
 
-def test_only_after_the_window_does_leaving_out_give_a_choice(job: Job) -> None:
+def test_only_after_the_window_does_leaving_out_give_a_choice(job: LedgerCampaign) -> None:
     """Then an honest proposer had its turn before: who is still missing kept its salt back."""
     chain = job.chain
     first, *others = chain.miners
@@ -106,7 +106,7 @@ def test_only_after_the_window_does_leaving_out_give_a_choice(job: Job) -> None:
     assert ground.tries <= MAX_TRIES
 
 
-async def test_the_block_of_a_censors_node(job: Job) -> None:
+async def test_the_block_of_a_censors_node(job: LedgerCampaign) -> None:
     own, *rivals = job.chain.miners
     payment = job.chain.sign(key("alice"), transfer((own.address, 1)))
     ready = [*openings(job, *rivals), payment, *openings(job, own)]
@@ -117,7 +117,7 @@ async def test_the_block_of_a_censors_node(job: Job) -> None:
     job.chain.check(draft.block)
 
 
-async def test_a_hasty_one_sets_its_clock_as_far_ahead_as_voters_bear(job: Job) -> None:
+async def test_a_hasty_one_sets_its_clock_as_far_ahead_as_voters_bear(job: LedgerCampaign) -> None:
     own = job.chain.miners[0]
     draft = await node_chain("hasty-censor", job).build(own.address, [])
     now = job.chain.time_ms + 10
@@ -128,7 +128,7 @@ async def test_a_hasty_one_sets_its_clock_as_far_ahead_as_voters_bear(job: Job) 
 
 
 async def test_the_block_of_a_grinders_node_is_a_good_one(
-    job: Job, caplog: pytest.LogCaptureFixture
+    job: LedgerCampaign, caplog: pytest.LogCaptureFixture
 ) -> None:
     chain = node_chain("challenge-grinder", job)
     candidates = openings(job, *job.chain.miners)
@@ -141,12 +141,12 @@ async def test_the_block_of_a_grinders_node_is_a_good_one(
     assert empty.block.transactions == ()
 
 
-def test_without_openings_there_is_nothing_to_try(job: Job) -> None:
+def test_without_openings_there_is_nothing_to_try(job: LedgerCampaign) -> None:
     ground = grind_block(job.chain.ledger, job.chain.context(), [], MOST_BYTES, [b"never used"])
     assert (ground.tries, ground.challenges) == (1, 0)
 
 
-def test_a_part_of_a_certificate_with_a_quorum_makes_the_block_final(job: Job) -> None:
+def test_a_part_of_a_certificate_with_a_quorum_makes_the_block_final(job: LedgerCampaign) -> None:
     chain = job.chain
     for certificate in quorum_subsets(chain.certificates[-1], chain.ledger.last_validators()):
         assert len(Certificate.FromString(certificate).precommits) == 3

@@ -15,7 +15,7 @@ from fedcoin.data.messages.votes import PRECOMMIT, PREVOTE, Vote, sign_vote
 from fedcoin.testing.dishonest.equivocating_network import EquivocatingNetwork, contradiction
 from fedcoin.v1.transaction_pb2 import ReportEquivocation
 from tests.support import peer_nodes
-from tests.support.peer_nodes import CHAIN_ID, MINERS, Node, make_genesis, running, transfer
+from tests.support.peer_nodes import CHAIN_ID, MINERS, PeerNode, make_genesis, running, transfer
 from tests.support.waiting import until
 
 LIAR = MINERS[3]
@@ -33,7 +33,7 @@ def test_a_contradiction_is_slashable(kind: int, value: bytes) -> None:
 class Reporting:
     """What an honest node does with two votes that contradict each other."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: PeerNode) -> None:
         self.node = node
         self.seen: list[tuple[Vote, Vote]] = []
         self.wallet = LocalWallet(node.key, node.chain, node.pool)
@@ -53,13 +53,13 @@ async def test_who_votes_twice_is_reported_and_slashed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     genesis = make_genesis()
-    honest = [Node(tmp_path / f"{i}", genesis, key) for i, key in enumerate(MINERS[:3])]
+    honest = [PeerNode(tmp_path / f"{i}", genesis, key) for i, key in enumerate(MINERS[:3])]
 
     def equivocating(*arguments: Any, **named: Any) -> EquivocatingNetwork:
         return EquivocatingNetwork(LIAR, CHAIN_ID, *arguments, **named)
 
     monkeypatch.setattr(peer_nodes, "PeerNetwork", equivocating)
-    liar = Node(tmp_path / "liar", genesis, LIAR)
+    liar = PeerNode(tmp_path / "liar", genesis, LIAR)
     reporting = Reporting(honest[0])
     everyone = [*honest, liar]
     async with running(*everyone):
@@ -69,7 +69,7 @@ async def test_who_votes_twice_is_reported_and_slashed(
         await until(lambda: all(node.linked() == 3 for node in everyone))
         await honest[0].pool.submit(transfer(0))
 
-        def slashed(node: Node) -> bool:
+        def slashed(node: PeerNode) -> bool:
             bond = records.BONDS.get(node.chain.ledger.reader, LIAR.address)
             return bond is not None and bond.slashed and not bond.bond
 

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from fedcoin.testing.dishonest.hostile_peers import bring_foreign, bring_old, old_messages
-from tests.support.peer_nodes import MINERS, Node, make_genesis, running, transfer
+from tests.support.peer_nodes import MINERS, PeerNode, make_genesis, running, transfer
 
 
 @pytest.fixture
-async def pair(tmp_path: Path) -> AsyncIterator[tuple[Node, Node]]:
+async def pair(tmp_path: Path) -> AsyncIterator[tuple[PeerNode, PeerNode]]:
     """Two of four validators that have decided two blocks."""
     genesis = make_genesis()
-    nodes = [Node(tmp_path / f"{i}", genesis, key) for i, key in enumerate(MINERS)]
+    nodes = [PeerNode(tmp_path / f"{i}", genesis, key) for i, key in enumerate(MINERS)]
     async with running(*nodes):
         for place, node in enumerate(nodes):
             for other in nodes[:place]:
@@ -27,7 +27,9 @@ async def pair(tmp_path: Path) -> AsyncIterator[tuple[Node, Node]]:
         yield nodes[0], nodes[1]
 
 
-async def test_what_another_network_brings_is_refused_and_bans(pair: tuple[Node, Node]) -> None:
+async def test_what_another_network_brings_is_refused_and_bans(
+    pair: tuple[PeerNode, PeerNode],
+) -> None:
     target, source = pair
     before = target.chain.ledger.app_hash
     said = await bring_foreign(target.address, source.chain)
@@ -46,7 +48,9 @@ async def test_what_another_network_brings_is_refused_and_bans(pair: tuple[Node,
     assert target.peer(source).score.value(target.network._peers.now()) == 0
 
 
-async def test_what_is_old_is_ignored_and_an_old_block_bans(pair: tuple[Node, Node]) -> None:
+async def test_what_is_old_is_ignored_and_an_old_block_bans(
+    pair: tuple[PeerNode, PeerNode],
+) -> None:
     target, source = pair
     before = target.chain.ledger.app_hash
     votes, transactions = old_messages(source.chain)

@@ -17,13 +17,13 @@ from fedcoin.testing.measurements.client_fraud import (
 
 
 @pytest.fixture(scope="module")
-def played() -> dict[tuple[str, str], client_fraud.Played]:
+def played() -> dict[tuple[str, str], client_fraud.FraudOutcome]:
     rows = client_fraud.play("digits", 1, ("free-rider", "clones", "overstater"))
     return {(row.trick, row.averaging): row for row in rows}
 
 
 def test_a_free_rider_is_paid_nothing_where_the_denominator_is_fixed(
-    played: dict[tuple[str, str], client_fraud.Played],
+    played: dict[tuple[str, str], client_fraud.FraudOutcome],
 ) -> None:
     row = played["free-rider", "fixed"]
     assert row.tricked == (0,)
@@ -31,7 +31,7 @@ def test_a_free_rider_is_paid_nothing_where_the_denominator_is_fixed(
 
 
 def test_who_comes_under_many_addresses_is_paid_more(
-    played: dict[tuple[str, str], client_fraud.Played],
+    played: dict[tuple[str, str], client_fraud.FraudOutcome],
 ) -> None:
     """Not prevented: who may join is the coordinator's choice."""
     for averaging in client_fraud.AVERAGINGS:

@@ -30,7 +30,7 @@ from tests.support.peer_nodes import (
     FAST,
     MINERS,
     STRANGER,
-    Node,
+    PeerNode,
     channel_to,
     introduction,
     make_genesis,
@@ -44,8 +44,8 @@ EVERY_METHOD = sorted(kind for kind in LIMITS if "Service/" in kind)
 
 
 @pytest.fixture
-async def node(tmp_path: Path) -> AsyncIterator[Node]:
-    made = Node(tmp_path / "node", make_genesis(), MINERS[0])
+async def node(tmp_path: Path) -> AsyncIterator[PeerNode]:
+    made = PeerNode(tmp_path / "node", make_genesis(), MINERS[0])
     async with running(made):
         yield made
 
@@ -57,14 +57,14 @@ async def refused(call: Any, code: grpc.StatusCode, reason: str) -> str:
     return str(caught.value.details())
 
 
-def hello(node: Node, key: KeyPair = STRANGER, **changes: Any) -> pb.HelloRequest:
+def hello(node: PeerNode, key: KeyPair = STRANGER, **changes: Any) -> pb.HelloRequest:
     message = introduction(node.genesis, key).message()
     for name, value in changes.items():
         setattr(message, name, value)
     return pb.HelloRequest(identity=message, nonce=NONCE)
 
 
-async def test_the_server_proves_itself_and_a_session_opens_the_rest(node: Node) -> None:
+async def test_the_server_proves_itself_and_a_session_opens_the_rest(node: PeerNode) -> None:
     async with visiting(node) as link:
         assert link.identity.node_key == MINERS[0].public_key
         assert link.identity.agent == "test/1"
@@ -75,7 +75,7 @@ async def test_the_server_proves_itself_and_a_session_opens_the_rest(node: Node)
         assert list(listed.peers) == []
 
 
-async def test_hello_is_refused_with_the_reason(node: Node) -> None:
+async def test_hello_is_refused_with_the_reason(node: PeerNode) -> None:
     cases: list[tuple[dict[str, Any], grpc.StatusCode, str]] = [
         ({"chain_id": "other"}, grpc.StatusCode.FAILED_PRECONDITION, "WRONG_CHAIN"),
         ({"genesis_hash": bytes(32)}, grpc.StatusCode.FAILED_PRECONDITION, "WRONG_GENESIS"),
@@ -90,7 +90,7 @@ async def test_hello_is_refused_with_the_reason(node: Node) -> None:
     assert not node.network.peers()
 
 
-async def test_a_short_nonce_is_refused(node: Node) -> None:
+async def test_a_short_nonce_is_refused(node: PeerNode) -> None:
     async with channel_to(node) as channel:
         request = pb.HelloRequest(identity=introduction(node.genesis).message(), nonce=b"n" * 31)
         await refused(
@@ -98,7 +98,7 @@ async def test_a_short_nonce_is_refused(node: Node) -> None:
         )
 
 
-async def test_the_callers_side_checks_the_server_as_well(node: Node) -> None:
+async def test_the_callers_side_checks_the_server_as_well(node: PeerNode) -> None:
     endpoint, security = parse_endpoint(node.address), Security(None, insecure=False)
     for other, code in [
         (introduction(make_genesis("other")), NetworkCode.WRONG_CHAIN),
@@ -114,14 +114,14 @@ async def test_the_callers_side_checks_the_server_as_well(node: Node) -> None:
     assert caught.value.code is NetworkCode.WRONG_PEER
 
 
-async def test_nobody_there_is_named(node: Node) -> None:
+async def test_nobody_there_is_named(node: PeerNode) -> None:
     nowhere = parse_endpoint("127.0.0.1:1")
     with pytest.raises(RefusalError, match=r"127\.0\.0\.1:1: cannot be reached") as caught:
         await open_link(nowhere, introduction(node.genesis), Security(None, insecure=False), 5.0)
     assert caught.value.code is NetworkCode.PEER_UNREACHABLE
 
 
-async def proof(node: Node, stub: PeerServiceStub) -> pb.AuthenticateRequest:
+async def proof(node: PeerNode, stub: PeerServiceStub) -> pb.AuthenticateRequest:
     """Say hello by the book; what then proves oneself."""
     answer = await stub.Hello(hello(node))
     return pb.AuthenticateRequest(
@@ -133,7 +133,7 @@ async def proof(node: Node, stub: PeerServiceStub) -> pb.AuthenticateRequest:
     )
 
 
-async def test_a_wrong_proof_gives_no_session(node: Node) -> None:
+async def test_a_wrong_proof_gives_no_session(node: PeerNode) -> None:
     cases: list[tuple[dict[str, Any], grpc.StatusCode, str]] = [
         ({"signature": bytes(64)}, grpc.StatusCode.UNAUTHENTICATED, "BAD_PROOF"),
         ({"signature": b""}, grpc.StatusCode.INVALID_ARGUMENT, "MALFORMED"),
@@ -151,7 +151,7 @@ async def test_a_wrong_proof_gives_no_session(node: Node) -> None:
     assert not node.network.peers()
 
 
-async def test_a_proof_works_once_and_from_its_own_connection(node: Node) -> None:
+async def test_a_proof_works_once_and_from_its_own_connection(node: PeerNode) -> None:
     async with channel_to(node) as channel, channel_to(node) as other:
         stub = PeerServiceStub(channel)
         request = await proof(node, stub)
@@ -165,7 +165,7 @@ async def test_a_proof_works_once_and_from_its_own_connection(node: Node) -> Non
         await refused(elsewhere, grpc.StatusCode.UNAUTHENTICATED, "NO_SESSION")
 
 
-async def test_nothing_else_works_without_a_session(node: Node) -> None:
+async def test_nothing_else_works_without_a_session(node: PeerNode) -> None:
     async with channel_to(node) as channel:
         for kind in EVERY_METHOD:
             if kind in WITHOUT_SESSION:
@@ -175,7 +175,7 @@ async def test_nothing_else_works_without_a_session(node: Node) -> None:
                 await refused(call, grpc.StatusCode.UNAUTHENTICATED, "NO_SESSION")
 
 
-async def test_health_and_reflection_need_no_session(node: Node) -> None:
+async def test_health_and_reflection_need_no_session(node: PeerNode) -> None:
     async with channel_to(node) as channel:
         stub = health_pb2_grpc.HealthStub(channel)
         for service in ("", "fedcoin.v1.PeerService", "fedcoin.v1.ConsensusService"):
@@ -183,7 +183,7 @@ async def test_health_and_reflection_need_no_session(node: Node) -> None:
             assert reply.status == health_pb2.HealthCheckResponse.SERVING
 
 
-async def test_who_is_banned_stays_out(node: Node) -> None:
+async def test_who_is_banned_stays_out(node: PeerNode) -> None:
     async with visiting(node) as link:
         await node.network.ban(STRANGER.public_key, 60)
         assert not node.network.peers()
@@ -199,7 +199,7 @@ async def test_who_is_banned_stays_out(node: Node) -> None:
 
 
 async def test_there_is_room_for_so_many(tmp_path: Path) -> None:
-    node = Node(tmp_path, make_genesis(), MINERS[0], options=replace(FAST, max_inbound=2))
+    node = PeerNode(tmp_path, make_genesis(), MINERS[0], options=replace(FAST, max_inbound=2))
     async with running(node), visiting(node, MINERS[1]), visiting(node, MINERS[2]):
         with pytest.raises(RefusalError, match="2 inbound peers") as caught:
             async with visiting(node, MINERS[3]):
@@ -210,7 +210,7 @@ async def test_there_is_room_for_so_many(tmp_path: Path) -> None:
             assert len(node.network.peers()) == 2
 
 
-async def test_abuse_is_refused_counted_and_ends_in_a_ban(node: Node) -> None:
+async def test_abuse_is_refused_counted_and_ends_in_a_ban(node: PeerNode) -> None:
     async with visiting(node) as link:
         reasons = []
         for _ in range(60):
@@ -225,7 +225,7 @@ async def test_abuse_is_refused_counted_and_ends_in_a_ban(node: Node) -> None:
     assert not node.network.peers()
 
 
-async def test_malformed_and_oversized_messages_are_offences(node: Node) -> None:
+async def test_malformed_and_oversized_messages_are_offences(node: PeerNode) -> None:
     async with visiting(node) as link:
         ping = link.channel.unary_unary("/fedcoin.v1.PeerService/Ping")
         padded = b"\x12\x40" + bytes(64)

@@ -12,7 +12,7 @@ import pytest
 from fedcoin.data.errors import RefusalError
 from fedcoin.network.errors import NetworkCode
 from fedcoin.network.options import Tls
-from tests.support.peer_nodes import FAST, MINERS, Node, make_genesis, running
+from tests.support.peer_nodes import FAST, MINERS, PeerNode, make_genesis, running
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the keys")
@@ -48,24 +48,26 @@ def issue(authority: Path, name: str) -> Tls:
 async def test_members_meet_and_strangers_do_not(tmp_path: Path) -> None:
     members, strangers = make_authority(tmp_path / "a"), make_authority(tmp_path / "b")
     genesis = make_genesis()
-    first = Node(
+    first = PeerNode(
         tmp_path / "0", genesis, MINERS[0], options=replace(FAST, tls=issue(members, "first"))
     )
     async with running(first):
-        second = Node(
+        second = PeerNode(
             tmp_path / "1",
             genesis,
             MINERS[1],
             [first.address],
             options=replace(FAST, tls=issue(members, "second")),
         )
-        stranger = Node(
+        stranger = PeerNode(
             tmp_path / "2",
             genesis,
             MINERS[2],
             options=replace(FAST, tls=issue(strangers, "stranger"), dial_timeout_s=1.0),
         )
-        plain = Node(tmp_path / "3", genesis, MINERS[3], options=replace(FAST, dial_timeout_s=1.0))
+        plain = PeerNode(
+            tmp_path / "3", genesis, MINERS[3], options=replace(FAST, dial_timeout_s=1.0)
+        )
         async with running(second, stranger, plain):
             await until(lambda: first.linked() == second.linked() == 1)
             for outsider in (stranger, plain):
@@ -78,4 +80,4 @@ async def test_members_meet_and_strangers_do_not(tmp_path: Path) -> None:
 async def test_a_missing_file_is_named(tmp_path: Path) -> None:
     tls = Tls(tmp_path / "no.pem", tmp_path / "no.key", tmp_path / "no-authority.pem")
     with pytest.raises(FileNotFoundError, match="no-authority"):
-        Node(tmp_path / "0", make_genesis(), MINERS[0], options=replace(FAST, tls=tls))
+        PeerNode(tmp_path / "0", make_genesis(), MINERS[0], options=replace(FAST, tls=tls))

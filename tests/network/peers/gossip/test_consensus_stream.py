@@ -22,7 +22,7 @@ from tests.support.peer_nodes import (
     CHAIN_ID,
     MINERS,
     STRANGER,
-    Node,
+    PeerNode,
     make_genesis,
     running,
     visiting,
@@ -34,9 +34,9 @@ HASH = b"h" * 32
 
 
 @pytest.fixture
-async def node(tmp_path: Path) -> AsyncIterator[Node]:
+async def node(tmp_path: Path) -> AsyncIterator[PeerNode]:
     """It follows, and says nothing of its own."""
-    made = Node(tmp_path / "node", make_genesis(), MINERS[0], votes=False)
+    made = PeerNode(tmp_path / "node", make_genesis(), MINERS[0], votes=False)
     async with running(made):
         yield made
 
@@ -76,7 +76,7 @@ def vote(number: int = 1, *, height: int = 1, chain_id: str = CHAIN_ID) -> Vote:
     return sign_vote(PREVOTE, height, 0, HASH, MINERS[number], chain_id)
 
 
-async def test_the_node_tells_where_it_stands(node: Node) -> None:
+async def test_the_node_tells_where_it_stands(node: PeerNode) -> None:
     async with visiting(node) as link:
         stream = Stream(link)
         for _ in range(2):
@@ -85,7 +85,7 @@ async def test_the_node_tells_where_it_stands(node: Node) -> None:
             assert message.WhichOneof("kind") == "status"
 
 
-async def test_a_vote_reaches_the_others_once_and_does_not_come_back(node: Node) -> None:
+async def test_a_vote_reaches_the_others_once_and_does_not_come_back(node: PeerNode) -> None:
     async with visiting(node) as link, visiting(node, OTHER) as other_link:
         stream, other = Stream(link), Stream(other_link)
         await stream.next()
@@ -100,7 +100,7 @@ async def test_a_vote_reaches_the_others_once_and_does_not_come_back(node: Node)
         assert (await stream.next_but_status()).vote == vote(3).envelope
 
 
-async def test_who_comes_late_gets_what_was_said(node: Node) -> None:
+async def test_who_comes_late_gets_what_was_said(node: PeerNode) -> None:
     async with visiting(node) as link, visiting(node, OTHER) as other_link:
         stream = Stream(link)
         await stream.send(encode(vote(1)))
@@ -116,7 +116,7 @@ async def test_who_comes_late_gets_what_was_said(node: Node) -> None:
             await late.next_but_status(0.5)
 
 
-async def test_who_says_the_same_again_and_again_lacks_something(node: Node) -> None:
+async def test_who_says_the_same_again_and_again_lacks_something(node: PeerNode) -> None:
     async with visiting(node) as link:
         stream = Stream(link)
         await stream.send(encode(vote(1)))
@@ -126,7 +126,7 @@ async def test_who_says_the_same_again_and_again_lacks_something(node: Node) -> 
         assert (await stream.next_but_status()).vote == vote(1).envelope
 
 
-async def test_heights_are_learnt(node: Node) -> None:
+async def test_heights_are_learnt(node: PeerNode) -> None:
     async with visiting(node) as link:
         stream = Stream(link)
         await stream.send(encode_status(Position(8, 0)))
@@ -154,7 +154,7 @@ def twisted() -> bytes:
     ],
 )
 async def test_what_is_wrong_ends_the_stream_and_counts(
-    node: Node, raw: bytes, reason: str
+    node: PeerNode, raw: bytes, reason: str
 ) -> None:
     async with visiting(node) as link:
         stream = Stream(link)
@@ -170,7 +170,7 @@ def proposal(number: int, size: int) -> Proposal:
     return sign_proposal(1, number, -1, HASH, bytes([number]) * size, MINERS[0], CHAIN_ID)
 
 
-async def test_who_does_not_read_is_dropped(node: Node) -> None:
+async def test_who_does_not_read_is_dropped(node: PeerNode) -> None:
     async with visiting(node) as link, visiting(node, OTHER) as other_link:
         lazy, eager = Stream(link), Stream(other_link)
         await lazy.next()
@@ -184,7 +184,9 @@ async def test_who_does_not_read_is_dropped(node: Node) -> None:
         assert node.network._peers.get(OTHER.public_key) is not None
 
 
-async def test_who_reads_too_slowly_is_dropped(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_who_reads_too_slowly_is_dropped(
+    node: PeerNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(send_queue, "MAX_WRITE_S", 0.3)
     async with visiting(node) as link:
         lazy = Stream(link)

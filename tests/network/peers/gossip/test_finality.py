@@ -7,18 +7,19 @@ import contextlib
 import time
 from pathlib import Path
 
-from tests.support.peer_nodes import MINERS, STRANGER, Node, make_genesis, running, transfer
+from tests.support.peer_nodes import MINERS, STRANGER, PeerNode, make_genesis, running, transfer
 from tests.support.waiting import until
 
 
 async def test_a_transfer_is_final_everywhere_in_well_under_a_second(tmp_path: Path) -> None:
     genesis = make_genesis()
-    first = Node(tmp_path / "0", genesis, MINERS[0])
+    first = PeerNode(tmp_path / "0", genesis, MINERS[0])
     async with running(first):
         others = [
-            Node(tmp_path / str(i), genesis, MINERS[i], seeds=[first.address]) for i in range(1, 4)
+            PeerNode(tmp_path / str(i), genesis, MINERS[i], seeds=[first.address])
+            for i in range(1, 4)
         ]
-        observer = Node(tmp_path / "o", genesis, STRANGER, seeds=[first.address])
+        observer = PeerNode(tmp_path / "o", genesis, STRANGER, seeds=[first.address])
         async with running(*others, observer):
             nodes = [first, *others, observer]
             await until(lambda: all(node.linked() == 4 for node in nodes))
@@ -35,17 +36,17 @@ async def test_a_transfer_is_final_everywhere_in_well_under_a_second(tmp_path: P
 
 async def test_who_was_away_catches_up_and_votes_again(tmp_path: Path) -> None:
     genesis = make_genesis()
-    first = Node(tmp_path / "0", genesis, MINERS[0])
+    first = PeerNode(tmp_path / "0", genesis, MINERS[0])
     async with running(first), contextlib.AsyncExitStack() as stack:
         others = [
-            Node(tmp_path / str(i), genesis, MINERS[i], seeds=[first.address]) for i in (1, 2)
+            PeerNode(tmp_path / str(i), genesis, MINERS[i], seeds=[first.address]) for i in (1, 2)
         ]
         await stack.enter_async_context(running(*others))
         three = [first, *others]
         for nonce in range(12):
             await first.pool.submit(transfer(nonce))
             await asyncio.gather(*(node.chain.wait_above(nonce) for node in three))
-        late = Node(tmp_path / "3", genesis, MINERS[3], seeds=[first.address])
+        late = PeerNode(tmp_path / "3", genesis, MINERS[3], seeds=[first.address])
         await stack.enter_async_context(running(late))
         await asyncio.wait_for(late.chain.wait_above(11), 10)
         await until(lambda: not late.chain.catching_up)

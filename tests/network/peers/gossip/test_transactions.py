@@ -19,13 +19,13 @@ from fedcoin.network.peers.protection.limits import MAX_RELAYED
 from fedcoin.v1 import transaction_relay_service_pb2 as pb
 from fedcoin.v1.transaction_service_pb2 import SubmitTransactionRequest
 from fedcoin.v1.transaction_service_pb2_grpc import TransactionServiceStub
-from tests.support.mini_chain import MiniChain, key
-from tests.support.mini_chain import transfer as give
+from tests.support.ledger_chain import LedgerChain, key
+from tests.support.ledger_chain import transfer as give
 from tests.support.peer_nodes import (
     FAST,
     MINERS,
     STRANGER,
-    Node,
+    PeerNode,
     channel_to,
     make_genesis,
     running,
@@ -38,21 +38,21 @@ ALONE = replace(FAST, peer_exchange=False)
 
 
 @pytest.fixture
-async def node(tmp_path: Path) -> AsyncIterator[Node]:
-    made = Node(tmp_path / "node", make_genesis(), MINERS[0])
+async def node(tmp_path: Path) -> AsyncIterator[PeerNode]:
+    made = PeerNode(tmp_path / "node", make_genesis(), MINERS[0])
     async with running(made):
         yield made
 
 
 @contextlib.asynccontextmanager
-async def line(folder: Path, count: int) -> AsyncIterator[list[Node]]:
+async def line(folder: Path, count: int) -> AsyncIterator[list[PeerNode]]:
     """Nodes of which each knows the one before alone; nobody votes."""
     genesis = make_genesis()
-    nodes: list[Node] = []
+    nodes: list[PeerNode] = []
     async with contextlib.AsyncExitStack() as stack:
         for number in range(count):
             seeds = [nodes[-1].address] if nodes else []
-            node = Node(
+            node = PeerNode(
                 folder / str(number),
                 genesis,
                 MINERS[number],
@@ -67,7 +67,7 @@ async def line(folder: Path, count: int) -> AsyncIterator[list[Node]]:
         yield nodes
 
 
-def record(node: Node) -> list[tuple[bytes, int]]:
+def record(node: PeerNode) -> list[tuple[bytes, int]]:
     """Who sends this node how many transactions, call by call."""
     calls: list[tuple[bytes, int]] = []
     transactions = node.network._relay
@@ -109,16 +109,16 @@ async def test_many_travel_in_few_calls(tmp_path: Path) -> None:
 
 async def test_who_connects_gets_what_is_pending(tmp_path: Path) -> None:
     genesis = make_genesis()
-    first = Node(tmp_path / "0", genesis, MINERS[0], votes=False)
+    first = PeerNode(tmp_path / "0", genesis, MINERS[0], votes=False)
     async with running(first):
         for nonce in range(5):
             await first.pool.submit(transfer(nonce))
-        second = Node(tmp_path / "1", genesis, MINERS[1], [first.address], votes=False)
+        second = PeerNode(tmp_path / "1", genesis, MINERS[1], [first.address], votes=False)
         async with running(second):
             await until(lambda: len(second.pool.pending()) == 5)
 
 
-async def relay_by_hand(node: Node, *raws: bytes) -> int:
+async def relay_by_hand(node: PeerNode, *raws: bytes) -> int:
     async with visiting(node) as link:
         reply = await link.transactions.RelayTransactions(
             pb.RelayTransactionsRequest(transactions=raws), metadata=link.metadata
@@ -126,7 +126,7 @@ async def relay_by_hand(node: Node, *raws: bytes) -> int:
         return reply.accepted
 
 
-async def test_bad_ones_are_dropped_and_count_against_the_peer(node: Node) -> None:
+async def test_bad_ones_are_dropped_and_count_against_the_peer(node: PeerNode) -> None:
     good = transfer(0)
     forged = bytearray(good.raw)
     forged[-1] ^= 1
@@ -136,16 +136,16 @@ async def test_bad_ones_are_dropped_and_count_against_the_peer(node: Node) -> No
     assert node.pool.get(good.hash) is not None
 
 
-async def test_what_only_the_ledger_refuses_is_nobodys_fault(node: Node) -> None:
+async def test_what_only_the_ledger_refuses_is_nobodys_fault(node: PeerNode) -> None:
     assert await relay_by_hand(node, transfer(0, fee=1).raw) == 0
     assert node.peer(STRANGER).score.value(node.network._peers.now()) == 0
 
 
 async def test_what_is_in_a_block_goes_no_further(tmp_path: Path) -> None:
-    chain = MiniChain.create()
+    chain = LedgerChain.create()
     paid = chain.sign(key("alice"), give((key("bob").address, 1000)))
     chain.produce(paid)
-    node = Node(tmp_path / "restarted", chain.genesis, MINERS[0], votes=False)
+    node = PeerNode(tmp_path / "restarted", chain.genesis, MINERS[0], votes=False)
     await node.chain.import_block(chain.blocks[0], chain.certificates[0])
     async with running(node):
         relayed: list[bytes] = []
@@ -154,27 +154,27 @@ async def test_what_is_in_a_block_goes_no_further(tmp_path: Path) -> None:
     assert relayed == []
 
 
-async def test_too_many_at_once_are_refused(node: Node) -> None:
+async def test_too_many_at_once_are_refused(node: PeerNode) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await relay_by_hand(node, *[b"x"] * (MAX_RELAYED + 1))
     assert read_error_details(caught.value).reason == "TOO_LARGE"
     assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
-async def test_too_many_bytes_at_once_are_refused(node: Node) -> None:
+async def test_too_many_bytes_at_once_are_refused(node: PeerNode) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await relay_by_hand(node, bytes(600_000), bytes(600_000))
     assert read_error_details(caught.value).reason == "TOO_LARGE"
     assert await relay_by_hand(node, bytes(2 << 20)) == 0
 
 
-async def test_what_is_known_counts_once(node: Node) -> None:
+async def test_what_is_known_counts_once(node: PeerNode) -> None:
     good = [transfer(nonce).raw for nonce in range(3)]
     assert await relay_by_hand(node, *good, transfer(50).raw, good[0]) == 4
     assert await relay_by_hand(node, *good) == 0
 
 
-async def test_wallets_are_not_served(node: Node) -> None:
+async def test_wallets_are_not_served(node: PeerNode) -> None:
     async with channel_to(node) as channel:
         stub = TransactionServiceStub(channel)
         with pytest.raises(grpc.aio.AioRpcError) as caught:

@@ -12,20 +12,20 @@ import pytest
 
 from fedcoin.data.artifacts.manifest import CHUNK_BYTES
 from tests.support.artifact_listener import data
-from tests.support.peer_nodes import MINERS, STRANGER, Node, make_genesis, running
+from tests.support.peer_nodes import MINERS, STRANGER, PeerNode, make_genesis, running
 from tests.support.waiting import until
 
 CONTENT = data(4)
 
 
 @pytest.fixture
-async def nodes(tmp_path: Path) -> AsyncIterator[list[Node]]:
+async def nodes(tmp_path: Path) -> AsyncIterator[list[PeerNode]]:
     """One that fetches, and three others."""
     genesis = make_genesis()
-    first = Node(tmp_path / "0", genesis, STRANGER, votes=False)
+    first = PeerNode(tmp_path / "0", genesis, STRANGER, votes=False)
     async with running(first):
         others = [
-            Node(tmp_path / str(i), genesis, MINERS[i], [first.address], votes=False)
+            PeerNode(tmp_path / str(i), genesis, MINERS[i], [first.address], votes=False)
             for i in range(3)
         ]
         async with running(*others):
@@ -33,7 +33,7 @@ async def nodes(tmp_path: Path) -> AsyncIterator[list[Node]]:
             yield [first, *others]
 
 
-async def test_from_the_one_who_has_it(nodes: list[Node]) -> None:
+async def test_from_the_one_who_has_it(nodes: list[PeerNode]) -> None:
     id = nodes[2].artifacts.put(CONTENT)
     assert await nodes[0].network.ensure_artifacts([id, id], 5)
     assert nodes[0].artifacts.read(id) == CONTENT
@@ -41,7 +41,7 @@ async def test_from_the_one_who_has_it(nodes: list[Node]) -> None:
     assert await nodes[0].network.ensure_artifacts([], 0)
 
 
-async def test_many_at_once_and_many_who_ask(nodes: list[Node]) -> None:
+async def test_many_at_once_and_many_who_ask(nodes: list[PeerNode]) -> None:
     ids = [nodes[1 + seed % 3].artifacts.put(data(2, seed)) for seed in range(12)]
     asked = await asyncio.gather(
         *(nodes[0].network.ensure_artifacts(ids[start:], 10) for start in range(4))
@@ -50,7 +50,7 @@ async def test_many_at_once_and_many_who_ask(nodes: list[Node]) -> None:
     assert set(ids) <= set(nodes[0].artifacts.ids())
 
 
-async def test_what_nobody_has_is_given_up_in_time(nodes: list[Node]) -> None:
+async def test_what_nobody_has_is_given_up_in_time(nodes: list[PeerNode]) -> None:
     began = time.monotonic()
     assert not await nodes[0].network.ensure_artifacts([bytes(32)], 0.3)
     assert time.monotonic() - began < 1.5
@@ -59,7 +59,7 @@ async def test_what_nobody_has_is_given_up_in_time(nodes: list[Node]) -> None:
     assert not fetcher._waiting
 
 
-async def test_what_comes_later_is_found(nodes: list[Node]) -> None:
+async def test_what_comes_later_is_found(nodes: list[PeerNode]) -> None:
     wanted = nodes[3].artifacts.put(CONTENT)
     nodes[3].artifacts.remove(wanted)
     fetching = asyncio.ensure_future(nodes[0].network.ensure_artifacts([wanted], 10))
@@ -68,7 +68,7 @@ async def test_what_comes_later_is_found(nodes: list[Node]) -> None:
     assert await fetching
 
 
-async def test_who_waits_longer_is_not_let_down(nodes: list[Node]) -> None:
+async def test_who_waits_longer_is_not_let_down(nodes: list[PeerNode]) -> None:
     wanted = nodes[3].artifacts.put(CONTENT)
     nodes[3].artifacts.remove(wanted)
     short = asyncio.ensure_future(nodes[0].network.ensure_artifacts([wanted], 0.2))
@@ -78,7 +78,7 @@ async def test_who_waits_longer_is_not_let_down(nodes: list[Node]) -> None:
     assert await long
 
 
-async def test_a_cancelled_wait_leaves_nothing_behind(nodes: list[Node]) -> None:
+async def test_a_cancelled_wait_leaves_nothing_behind(nodes: list[PeerNode]) -> None:
     waiting = asyncio.ensure_future(nodes[0].network.ensure_artifacts([bytes(32)], 60))
     await asyncio.sleep(0.1)
     waiting.cancel()
@@ -87,7 +87,7 @@ async def test_a_cancelled_wait_leaves_nothing_behind(nodes: list[Node]) -> None
     await until(lambda: not nodes[0].network._fetcher._running)
 
 
-async def test_a_liar_is_marked_and_another_asked(nodes: list[Node]) -> None:
+async def test_a_liar_is_marked_and_another_asked(nodes: list[PeerNode]) -> None:
     liar, honest = nodes[1], nodes[2]
     id = liar.artifacts.put(CONTENT)
     honest.artifacts.put(CONTENT)
@@ -101,7 +101,7 @@ async def test_a_liar_is_marked_and_another_asked(nodes: list[Node]) -> None:
     assert nodes[0].peer(honest).score.value(now) == 0
 
 
-async def test_one_that_goes_away_is_gone_around(nodes: list[Node]) -> None:
+async def test_one_that_goes_away_is_gone_around(nodes: list[PeerNode]) -> None:
     id = nodes[1].artifacts.put(CONTENT)
     nodes[2].artifacts.put(CONTENT)
     await nodes[1].network.stop(0)

@@ -22,45 +22,47 @@ from fedcoin.network.ports import Position
 from fedcoin.v1 import block_gossip_service_pb2 as pb
 from fedcoin.v1.block_pb2 import Block
 from fedcoin.v1.transaction_pb2 import Bond
-from tests.support.mini_chain import FDC, MiniChain, key, transfer
-from tests.support.peer_nodes import Node, running, visiting
+from tests.support.ledger_chain import FDC, LedgerChain, key, transfer
+from tests.support.peer_nodes import PeerNode, running, visiting
 from tests.support.waiting import until
 
 KEYS = [KeyPair.from_seed(bytes([i]) * 32) for i in range(50, 56)]
 
 
-def grown(blocks: int) -> MiniChain:
-    chain = MiniChain.create()
+def grown(blocks: int) -> LedgerChain:
+    chain = LedgerChain.create()
     for _ in range(blocks):
         chain.produce(chain.sign(key("alice"), transfer((key("bob").address, 1000))))
     return chain
 
 
 @pytest.fixture(scope="module")
-def chain() -> MiniChain:
+def chain() -> LedgerChain:
     return grown(40)
 
 
-async def node_at(folder: Path, chain: MiniChain, number: int, height: int | None = None) -> Node:
+async def node_at(
+    folder: Path, chain: LedgerChain, number: int, height: int | None = None
+) -> PeerNode:
     """A node that does not vote and has the first blocks of a chain."""
-    node = Node(folder / str(number), chain.genesis, KEYS[number], votes=False)
+    node = PeerNode(folder / str(number), chain.genesis, KEYS[number], votes=False)
     for block, certificate in zip(chain.blocks[:height], chain.certificates, strict=False):
         await node.chain.import_block(block, certificate)
     return node
 
 
-async def caught_up(node: Node, chain: MiniChain, timeout_s: float = 20) -> None:
+async def caught_up(node: PeerNode, chain: LedgerChain, timeout_s: float = 20) -> None:
     await asyncio.wait_for(node.chain.wait_above(chain.height - 1), timeout_s)
     assert node.store.tip_hash() == chain.hash
     await until(lambda: not node.chain.catching_up)
 
 
-def score(node: Node, number: int) -> float | None:
+def score(node: PeerNode, number: int) -> float | None:
     peer = node.network._peers.get(KEYS[number].public_key)
     return None if peer is None else peer.score.value(node.network._peers.now())
 
 
-async def test_from_several_peers_at_once(tmp_path: Path, chain: MiniChain) -> None:
+async def test_from_several_peers_at_once(tmp_path: Path, chain: LedgerChain) -> None:
     sources = [await node_at(tmp_path, chain, number) for number in range(2)]
     late = await node_at(tmp_path, chain, 2, height=3)
     async with running(*sources, late):
@@ -100,9 +102,9 @@ async def test_an_announcement_is_enough(tmp_path: Path) -> None:
 
 async def with_liar(
     folder: Path,
-    chain: MiniChain,
-    corrupt: Callable[[Node], None],
-    check: Callable[[Node], None],
+    chain: LedgerChain,
+    corrupt: Callable[[PeerNode], None],
+    check: Callable[[PeerNode], None],
 ) -> None:
     """Catch up while the first peer that is met lies; then see what became of it."""
     liar, honest = [await node_at(folder, chain, number) for number in range(2)]
@@ -117,12 +119,12 @@ async def with_liar(
         check(late)
 
 
-def banned(late: Node) -> None:
+def banned(late: PeerNode) -> None:
     assert late.network._peers.banned() == {KEYS[0].public_key}
 
 
-async def test_who_sends_a_changed_block_is_banned(tmp_path: Path, chain: MiniChain) -> None:
-    def corrupt(liar: Node) -> None:
+async def test_who_sends_a_changed_block_is_banned(tmp_path: Path, chain: LedgerChain) -> None:
+    def corrupt(liar: PeerNode) -> None:
         block = liar.store.block
 
         def changed(height: int) -> StoredBlock | None:
@@ -138,16 +140,16 @@ async def test_who_sends_a_changed_block_is_banned(tmp_path: Path, chain: MiniCh
     await with_liar(tmp_path, chain, corrupt, banned)
 
 
-async def test_who_sends_another_block_is_banned(tmp_path: Path, chain: MiniChain) -> None:
-    def corrupt(liar: Node) -> None:
+async def test_who_sends_another_block_is_banned(tmp_path: Path, chain: LedgerChain) -> None:
+    def corrupt(liar: PeerNode) -> None:
         block = liar.store.block
         liar.store.block = lambda height: block(min(height, 4))  # type: ignore[method-assign]
 
     await with_liar(tmp_path, chain, corrupt, banned)
 
 
-async def test_who_sends_forged_headers_is_banned(tmp_path: Path, chain: MiniChain) -> None:
-    def corrupt(liar: Node) -> None:
+async def test_who_sends_forged_headers_is_banned(tmp_path: Path, chain: LedgerChain) -> None:
+    def corrupt(liar: PeerNode) -> None:
         certificate = liar.store.certificate
 
         def cut(height: int) -> bytes | None:
@@ -160,9 +162,9 @@ async def test_who_sends_forged_headers_is_banned(tmp_path: Path, chain: MiniCha
 
 
 async def test_who_sends_a_wrong_certificate_with_a_block_is_banned(
-    tmp_path: Path, chain: MiniChain
+    tmp_path: Path, chain: LedgerChain
 ) -> None:
-    def corrupt(liar: Node) -> None:
+    def corrupt(liar: PeerNode) -> None:
         block = liar.store.block
 
         def uncertified(height: int) -> StoredBlock | None:
@@ -174,7 +176,7 @@ async def test_who_sends_a_wrong_certificate_with_a_block_is_banned(
     await with_liar(tmp_path, chain, corrupt, banned)
 
 
-async def test_who_promises_too_much_is_marked_down(tmp_path: Path, chain: MiniChain) -> None:
+async def test_who_promises_too_much_is_marked_down(tmp_path: Path, chain: LedgerChain) -> None:
     late = await node_at(tmp_path, chain, 2, height=2)
     honest = await node_at(tmp_path, chain, 1)
     boaster = await node_at(tmp_path, chain, 0, height=2)
@@ -187,7 +189,7 @@ async def test_who_promises_too_much_is_marked_down(tmp_path: Path, chain: MiniC
 
 
 async def test_who_stops_in_the_middle_is_gone_around(
-    tmp_path: Path, chain: MiniChain, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, chain: LedgerChain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(block_source, "BLOCK_S", 0.5)
     lazy, honest = [await node_at(tmp_path, chain, number) for number in range(2)]
@@ -207,7 +209,7 @@ async def test_who_stops_in_the_middle_is_gone_around(
 
 
 async def test_ranges_are_bounded_and_end_where_the_chain_ends(
-    tmp_path: Path, chain: MiniChain
+    tmp_path: Path, chain: LedgerChain
 ) -> None:
     node = await node_at(tmp_path, chain, 0)
     async with running(node), visiting(node) as link:
@@ -238,7 +240,7 @@ async def test_ranges_are_bounded_and_end_where_the_chain_ends(
 
 
 async def test_a_long_chain_of_small_blocks_from_one_peer(
-    tmp_path: Path, chain: MiniChain, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, chain: LedgerChain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Who catches up fast must not be taken for somebody who floods."""
     slow = Limit(64, rate=20, burst=8, concurrent=4)
@@ -254,7 +256,7 @@ async def test_a_long_chain_of_small_blocks_from_one_peer(
 
 
 async def test_who_catches_up_fast_does_not_flood_others_with_its_height(
-    tmp_path: Path, chain: MiniChain, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, chain: LedgerChain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     few = Limit(64, rate=20, burst=10)
     monkeypatch.setattr(limits, "LIMITS", {**LIMITS, "ConsensusMessage/status": few})

@@ -14,14 +14,14 @@ from fedcoin.network.peers.sync.headers import Tip, certified_prefix
 from fedcoin.v1.block_gossip_service_pb2 import CertifiedHeader
 from fedcoin.v1.block_pb2 import BlockHeader
 from fedcoin.v1.transaction_pb2 import Bond
-from tests.support.mini_chain import CHAIN_ID, FDC, MiniChain, key
+from tests.support.ledger_chain import CHAIN_ID, FDC, LedgerChain, key
 
 
 def certified(block: Block, certificate: bytes) -> CertifiedHeader:
     return CertifiedHeader(header=block.header_bytes, certificate=certificate)
 
 
-def run_of(chain: MiniChain) -> list[CertifiedHeader]:
+def run_of(chain: LedgerChain) -> list[CertifiedHeader]:
     return [
         certified(block, certificate)
         for block, certificate in zip(chain.blocks, chain.certificates, strict=True)
@@ -29,23 +29,23 @@ def run_of(chain: MiniChain) -> list[CertifiedHeader]:
 
 
 @pytest.fixture(scope="module")
-def chain() -> MiniChain:
-    made = MiniChain.create()
+def chain() -> LedgerChain:
+    made = LedgerChain.create()
     for _ in range(6):
         made.produce()
     return made
 
 
-def first_validators(chain: MiniChain) -> ValidatorSet:
-    return MiniChain.create().ledger.validators()
+def first_validators(chain: LedgerChain) -> ValidatorSet:
+    return LedgerChain.create().ledger.validators()
 
 
-def check(chain: MiniChain, headers: list[CertifiedHeader]) -> list[Tip]:
+def check(chain: LedgerChain, headers: list[CertifiedHeader]) -> list[Tip]:
     tip = Tip(0, chain.genesis.hash)
     return certified_prefix(tip, first_validators(chain), CHAIN_ID, headers)
 
 
-def test_one_good_certificate_vouches_for_all_before_it(chain: MiniChain) -> None:
+def test_one_good_certificate_vouches_for_all_before_it(chain: LedgerChain) -> None:
     headers = run_of(chain)
     for header in headers[:-1]:
         header.certificate = b"not looked at"
@@ -55,7 +55,7 @@ def test_one_good_certificate_vouches_for_all_before_it(chain: MiniChain) -> Non
 
 
 def test_beyond_a_change_of_validators_nothing_is_sure_yet() -> None:
-    chain = MiniChain.create()
+    chain = LedgerChain.create()
     chain.produce()
     chain.produce(chain.sign(key("alice"), Bond(amount=10 * FDC)))
     chain.keys[key("alice").address] = key("alice")
@@ -84,21 +84,21 @@ def altered(block: Block, certificate: bytes, **changes: Any) -> CertifiedHeader
         {"proposer": b""},
     ],
 )
-def test_a_changed_header_is_found(chain: MiniChain, changes: dict[str, Any]) -> None:
+def test_a_changed_header_is_found(chain: LedgerChain, changes: dict[str, Any]) -> None:
     headers = run_of(chain)
     headers[2] = altered(chain.blocks[2], chain.certificates[2], **changes)
     with pytest.raises(RefusalError):
         check(chain, headers)
 
 
-def test_gaps_and_wrong_starts_are_found(chain: MiniChain) -> None:
+def test_gaps_and_wrong_starts_are_found(chain: LedgerChain) -> None:
     headers = run_of(chain)
     for wrong in (headers[1:], headers[:2] + headers[3:], [headers[0], headers[0]]):
         with pytest.raises(RefusalError):
             check(chain, wrong)
 
 
-def test_the_last_certificate_counts(chain: MiniChain) -> None:
+def test_the_last_certificate_counts(chain: LedgerChain) -> None:
     headers = run_of(chain)
     headers[-1].certificate = chain.certify(chain.blocks[-1], signers=2)
     with pytest.raises(RefusalError) as caught:
@@ -106,8 +106,8 @@ def test_the_last_certificate_counts(chain: MiniChain) -> None:
     assert caught.value.code is ConsensusCode.BAD_CERTIFICATE
 
 
-def test_headers_of_another_chain_of_the_same_genesis(chain: MiniChain) -> None:
-    other = MiniChain.create()
+def test_headers_of_another_chain_of_the_same_genesis(chain: LedgerChain) -> None:
+    other = LedgerChain.create()
     other.produce(after_ms=77)
     other.produce()
     tip = Tip(1, chain.blocks[0].hash)

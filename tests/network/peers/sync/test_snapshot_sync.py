@@ -18,9 +18,9 @@ from fedcoin.network.error_details import read_error_details
 from fedcoin.network.peers.sync import snapshot_server, snapshot_sync
 from fedcoin.v1 import block_gossip_service_pb2 as pb
 from fedcoin.v1.snapshot_pb2 import SnapshotPart
+from tests.support.ledger_chain import key, transfer
 from tests.support.ledger_snapshots import chain_in, file_of, parts, snapshot_of
-from tests.support.mini_chain import key, transfer
-from tests.support.peer_nodes import Node, running, visiting
+from tests.support.peer_nodes import PeerNode, running, visiting
 from tests.support.waiting import until
 
 KEYS = [KeyPair.from_seed(bytes([i]) * 32) for i in range(60, 66)]
@@ -63,9 +63,9 @@ def grown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Grown]:
     made.store.close()
 
 
-async def source(folder: Path, grown: Grown, number: int, *, snapshot: bool = True) -> Node:
+async def source(folder: Path, grown: Grown, number: int, *, snapshot: bool = True) -> PeerNode:
     """A node with the whole chain, and its snapshot."""
-    node = Node(folder / str(number), grown.chain.genesis, KEYS[number], votes=False)
+    node = PeerNode(folder / str(number), grown.chain.genesis, KEYS[number], votes=False)
     for block, certificate in zip(grown.chain.blocks, grown.chain.certificates, strict=True):
         await node.chain.import_block(block, certificate)
     if snapshot:
@@ -73,14 +73,14 @@ async def source(folder: Path, grown: Grown, number: int, *, snapshot: bool = Tr
     return node
 
 
-def place(node: Node, raws: list[bytes], height: int = AT) -> None:
+def place(node: PeerNode, raws: list[bytes], height: int = AT) -> None:
     """Have a node give these parts as its snapshot."""
     contents = [SnapshotPart.FromString(raw) for raw in raws]
     node.snapshots.publish(file_of(node.snapshots.making, contents), height)
 
 
-def new_node(folder: Path, grown: Grown, number: int = 5, join_behind: int = 3) -> Node:
-    return Node(
+def new_node(folder: Path, grown: Grown, number: int = 5, join_behind: int = 3) -> PeerNode:
+    return PeerNode(
         folder / str(number),
         grown.chain.genesis,
         KEYS[number],
@@ -93,7 +93,7 @@ def chunks_in(contents: list[SnapshotPart]) -> int:
     return sum(part.HasField("chunk") for part in contents)
 
 
-async def joined(node: Node, grown: Grown, base: int = AT, timeout_s: float = 20) -> None:
+async def joined(node: PeerNode, grown: Grown, base: int = AT, timeout_s: float = 20) -> None:
     """It has come up with the chain, and began where it should have."""
     height = grown.chain.height
     await asyncio.wait_for(node.chain.wait_above(height - 1), timeout_s)
@@ -103,7 +103,7 @@ async def joined(node: Node, grown: Grown, base: int = AT, timeout_s: float = 20
     await until(lambda: not node.chain.catching_up)
 
 
-def score(node: Node, number: int) -> float:
+def score(node: PeerNode, number: int) -> float:
     peer = node.network._peers.get(KEYS[number].public_key)
     return 100.0 if peer is None else peer.score.value(node.network._peers.now())
 
@@ -154,7 +154,7 @@ async def test_without_snapshots_the_chain_is_replayed(tmp_path: Path, grown: Gr
 
 async def with_liar(
     folder: Path, grown: Grown, corrupt: Callable[[list[bytes]], list[bytes]]
-) -> Node:
+) -> PeerNode:
     """Join while the first peer that is met gives something wrong; then an honest one comes."""
     liar = await source(folder, grown, 0)
     honest = await source(folder, grown, 1)

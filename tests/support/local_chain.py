@@ -33,7 +33,7 @@ from fedcoin.v1 import genesis_pb2
 from fedcoin.v1.state_pb2 import MinerState, TaskState
 from fedcoin.v1.transaction_pb2 import TransactionBody
 
-CHAIN_ID = "lone"
+CHAIN_ID = "local"
 START_MS = 1_700_000_000_000
 FDC = 100_000_000
 
@@ -42,7 +42,7 @@ def key(name: str) -> KeyPair:
     return KeyPair.from_seed(sha256(name.encode()))
 
 
-class LoneChain:
+class LocalChain:
     """Blocks are made by ``produce``; everything else is what a node has."""
 
     def __init__(self, folder: Path, miners: int = 3, **parameters: Any) -> None:

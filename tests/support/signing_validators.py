@@ -29,7 +29,7 @@ def hash_of(raw: bytes) -> bytes:
     return sha256(raw) if raw else NIL
 
 
-class Committee:
+class SigningValidators:
     """Members are numbered in the order of their addresses; member r proposes in round r."""
 
     def __init__(self, *powers: int) -> None:
@@ -71,7 +71,7 @@ class Committee:
         )
 
 
-class Seat:
+class EngineDriver:
     """One member at work: signs what its engine asks for, finds blocks valid unless told not to.
 
     `said` is what it signed and `seen` all effects, in order; `lock` is what is on its disk.
@@ -79,7 +79,7 @@ class Seat:
 
     def __init__(
         self,
-        committee: Committee,
+        committee: SigningValidators,
         me: int,
         restored: Sequence[Message] = (),
         lock: bytes = b"",

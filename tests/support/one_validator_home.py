@@ -19,7 +19,7 @@ from fedcoin.data.storage.chain_store import ChainStore
 from fedcoin.v1.transaction_pb2 import TransactionBody, Transfer, TransferOutput
 from fedcoin.v1.vote_pb2 import VoteKind
 
-CHAIN_ID = "solo"
+CHAIN_ID = "one-validator"
 START_MS = 1_700_000_000_000
 MINER = KeyPair.from_seed(b"\x01" * 32)
 ALICE = KeyPair.from_seed(b"\x02" * 32)
@@ -38,7 +38,7 @@ def transfer(nonce: int, amount: int = 5) -> Transaction:
     return sign_transaction(body, ALICE)
 
 
-def solo_home(root: Path, blocks: int) -> Home:
+def make_home(root: Path, blocks: int) -> Home:
     """A home whose chain has that many blocks with a transfer each."""
     home = Home(root)
     home.add_key("node", MINER)

@@ -1,4 +1,4 @@
-"""Four real nodes' chains, pools and agreements on one event loop, joined by a wire in memory."""
+"""Nodes with real chains, mempools and consensus drivers on one event loop, joined in memory."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from fedcoin.data.storage.chain_store import ChainStore
 from fedcoin.network.tasks import TaskOwner
 from fedcoin.v1.transaction_pb2 import TransactionBody, Transfer, TransferOutput
 
-CHAIN_ID = "quartet"
+CHAIN_ID = "in-memory"
 FUNDS = 10**12
 MINERS = tuple(KeyPair.from_seed(bytes([i]) * 32) for i in range(1, 5))
 ALICE = KeyPair.from_seed(b"a" * 32)
@@ -42,18 +42,20 @@ class NoAudit:
 
 
 @dataclass
-class Wire:
+class InMemoryWire:
     """Delivers what one node says to all others, unless ``drops`` says no."""
 
-    members: list[Member] = field(default_factory=list)
-    drops: Callable[[Member, Member], bool] = lambda sender, receiver: False
+    members: list[InMemoryNode] = field(default_factory=list)
+    drops: Callable[[InMemoryNode, InMemoryNode], bool] = lambda sender, receiver: False
 
-    def send(self, sender: Member, message: Proposal | Vote) -> None:
+    def send(self, sender: InMemoryNode, message: Proposal | Vote) -> None:
         for member in self.members:
             if member is not sender and not self.drops(sender, member):
                 member.owner.start(self._deliver(sender, member, message))
 
-    async def _deliver(self, sender: Member, receiver: Member, message: Proposal | Vote) -> None:
+    async def _deliver(
+        self, sender: InMemoryNode, receiver: InMemoryNode, message: Proposal | Vote
+    ) -> None:
         if isinstance(message, Proposal):
             await receiver.agreement.receive_proposal(message, b"")
         else:
@@ -66,18 +68,18 @@ class Wire:
             for message in sender.agreement.messages_for(height):
                 self.send(sender, message)
 
-    def relay(self, sender: Member, transaction: Transaction) -> None:
+    def relay(self, sender: InMemoryNode, transaction: Transaction) -> None:
         for member in self.members:
             if member is not sender and not self.drops(sender, member):
                 member.pool.add_relayed(member.pool.decode(transaction.raw))
 
 
-class WireOutlet:
+class WireEnd:
     """One member's end of the wire (fedcoin.network.ports.Outlet)."""
 
-    def __init__(self, wire: Wire) -> None:
+    def __init__(self, wire: InMemoryWire) -> None:
         self.wire = wire
-        self.member: Member | None = None
+        self.member: InMemoryNode | None = None
 
     def broadcast(self, message: Proposal | Vote) -> None:
         assert self.member is not None
@@ -97,17 +99,19 @@ class WireOutlet:
         return True
 
 
-class Member:
+class InMemoryNode:
     """One node, but for its network."""
 
-    def __init__(self, wire: Wire, genesis: Genesis, path: Path, key: KeyPair | None) -> None:
+    def __init__(
+        self, wire: InMemoryWire, genesis: Genesis, path: Path, key: KeyPair | None
+    ) -> None:
         self.owner = TaskOwner("member")
         self.store = ChainStore.open(path, genesis)
         self.store.initialise(genesis_changes(genesis))
         self.chain = Chain(self.store, Ledger(self.store, genesis), unix_ms)
         audit = NoAudit()
         self.pool = TransactionIntake(Mempool(), self.chain, audit, self.owner, unix_ms)
-        outlet = WireOutlet(wire)
+        outlet = WireEnd(wire)
         outlet.member = self
         word = VoteSigner(key, self.store, genesis) if key else None
         self.agreement = ConsensusDriver(self.chain, self.pool, audit, word, self.owner, unix_ms)
@@ -126,7 +130,7 @@ class Member:
         self.store.close()
 
 
-def quartet_genesis(**parameters: int) -> Genesis:
+def make_genesis(**parameters: int) -> Genesis:
     rules = {"propose_timeout_ms": 300, "vote_timeout_ms": 100, **parameters}
     return parse_genesis(
         write_genesis(
@@ -139,8 +143,10 @@ def quartet_genesis(**parameters: int) -> Genesis:
     )
 
 
-def quartet(folder: Path, genesis: Genesis, wire: Wire) -> list[Member]:
-    return [Member(wire, genesis, folder / f"{i}.sqlite", key) for i, key in enumerate(MINERS)]
+def make_nodes(folder: Path, genesis: Genesis, wire: InMemoryWire) -> list[InMemoryNode]:
+    return [
+        InMemoryNode(wire, genesis, folder / f"{i}.sqlite", key) for i, key in enumerate(MINERS)
+    ]
 
 
 def transfer(nonce: int, amount: int = 1000) -> Transaction:
@@ -154,6 +160,6 @@ def transfer(nonce: int, amount: int = 1000) -> Transaction:
     return sign_transaction(body, ALICE)
 
 
-async def reach(members: list[Member], height: int, timeout: float = 20.0) -> None:
+async def reach(members: list[InMemoryNode], height: int, timeout: float = 20.0) -> None:
     waits = (member.chain.wait_above(height - 1) for member in members)
     await asyncio.wait_for(asyncio.gather(*waits), timeout)

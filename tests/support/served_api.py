@@ -24,12 +24,12 @@ from fedcoin.network.client.admin_client import AdminClient
 from fedcoin.network.client.node_client import NodeClient
 from fedcoin.network.errors import NetworkCode
 from fedcoin.network.ports import PeerInfo
-from tests.support.mini_chain import MiniChain, key
+from tests.support.ledger_chain import LedgerChain, key
 
 NODE = key("miner 0")
 
 
-class GrowingChain(MiniChain):
+class GrowingChain(LedgerChain):
     """A mini chain that tells who follows it of each new block."""
 
     def __init__(self, *arguments: object) -> None:
@@ -124,7 +124,7 @@ class PoolPort:
 
 
 @dataclass
-class PeersByHand:
+class FakePeers:
     """The network's Peers, as the operator's requests left them."""
 
     address: str = "127.0.0.1:7050"
@@ -155,7 +155,7 @@ class PeersByHand:
 
 
 @dataclass
-class Facts:
+class FakeNodeFacts:
     node_key: bytes = NODE.public_key
     address: bytes = NODE.address
     mining: bool = True
@@ -167,7 +167,7 @@ class Facts:
 
 
 @dataclass
-class OperatorByHand:
+class FakeOperator:
     level: int = 0
     stopped: bool = False
 
@@ -179,14 +179,14 @@ class OperatorByHand:
 
 
 @dataclass
-class Live:
+class ServedApi:
     """A served chain and its clients."""
 
     chain: GrowingChain
     port: ChainPort
     pool: PoolPort
-    peers: PeersByHand
-    operator: OperatorByHand
+    peers: FakePeers
+    operator: FakeOperator
     artifacts: ArtifactStore
     server: ApiServer
     node: NodeClient
@@ -195,19 +195,19 @@ class Live:
 
 
 @asynccontextmanager
-async def serve(
+async def serve_api(
     folder: Path, *, listen: str = "127.0.0.1:0", bounds: Bounds | None = None, validators: int = 2
-) -> AsyncIterator[Live]:
+) -> AsyncIterator[ServedApi]:
     """A chain of `validators`, served; nothing is in it yet."""
     os.makedirs(folder, exist_ok=True)
     chain = GrowingChain.create(validators, folder=folder, users=("alice", "bob", "carol"))
     assert isinstance(chain, GrowingChain)
     port, pool = ChainPort(chain), PoolPort(chain)
-    peers, operator = PeersByHand(), OperatorByHand()
+    peers, operator = FakePeers(), FakeOperator()
     artifacts = ArtifactStore(
         folder / "artifacts", max_bytes_total=1 << 26, max_artifact_bytes=1 << 24
     )
-    backend = Backend(port, pool, peers, artifacts, Facts(), operator)
+    backend = Backend(port, pool, peers, artifacts, FakeNodeFacts(), operator)
     server = ApiServer(backend, listen=listen, admin=folder / "admin.sock", bounds=bounds)
     await server.start()
     await server.serving()
@@ -216,7 +216,9 @@ async def serve(
             NodeClient(server.address, timeout=30) as node,
             AdminClient(f"unix:{folder / 'admin.sock'}", timeout=30) as admin,
         ):
-            yield Live(chain, port, pool, peers, operator, artifacts, server, node, admin, folder)
+            yield ServedApi(
+                chain, port, pool, peers, operator, artifacts, server, node, admin, folder
+            )
     finally:
         await server.stop(0)
         port.store.close()

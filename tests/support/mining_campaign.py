@@ -17,7 +17,7 @@ from fedcoin.data.messages.updates import sign_update
 from fedcoin.incentive.payout import compute_round_prices
 from fedcoin.learning.model.aggregation import federated_average
 from fedcoin.v1 import artifact_pb2, task_pb2
-from tests.support.lone_chain import CHAIN_ID, FDC, LoneChain, key
+from tests.support.local_chain import CHAIN_ID, FDC, LocalChain, key
 
 FLOAT32 = {"module": "keras", "class_name": "DTypePolicy", "config": {"name": "float32"}}
 PIXELS, CLASSES, EXAMPLES = 6, 3, 120
@@ -53,10 +53,10 @@ def linear_spec() -> artifact_pb2.ModelSpec:
 
 
 @dataclass
-class Job:
+class MiningCampaign:
     """One campaign of one round; clients are worth something for real."""
 
-    chain: LoneChain
+    chain: LocalChain
     store: ArtifactStore
     clients: int = 4
     schedule: int = task_pb2.SCHEDULE_EXACT

@@ -1,7 +1,7 @@
 """A chain for tests: real keys, signatures, blocks and certificates, in memory or in a store.
 
-``MiniChain`` produces blocks the way a network of honest validators would, and checks each by the
-block rules before it takes it; ``jobs.Job`` plays campaigns on it.
+`LedgerChain` produces blocks the way a network of honest validators would, and checks each by the
+block rules before it takes it; `ledger_campaign.LedgerCampaign` plays campaigns on it.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def transfer(*outputs: tuple[bytes, int]) -> Transfer:
     return Transfer(outputs=[TransferOutput(recipient=to, amount=n) for to, n in outputs])
 
 
-class MiniChain:
+class LedgerChain:
     """A chain of final blocks, with the keys of all its validators."""
 
     def __init__(
@@ -127,7 +127,7 @@ class MiniChain:
         balance: int = 1_000 * FDC,
         folder: Path | None = None,
         **parameters: int,
-    ) -> MiniChain:
+    ) -> LedgerChain:
         """Validators "miner 0" and so on, with balances too, and users with balances.
 
         With `folder`, blocks and state are kept in a real store.
