@@ -24,7 +24,7 @@ pytestmark = [
 ]
 
 CLIENTS = 20
-PROGRESS = re.compile(r"(\d+) of about \d+ samples, standard error \S+, about \d+ s left")
+PROGRESS = re.compile(r"(\d+) of about [\d,]+ samples, standard error \S+, about \d+ s left")
 # Nobody is ever sure enough.
 RULES = {**BRISK, "initial_difficulty_nano": 1, "min_difficulty_nano": 1}
 

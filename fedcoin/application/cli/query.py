@@ -29,6 +29,7 @@ from fedcoin.application.cli.output import (
 )
 from fedcoin.application.cli.waiting import power_shortage
 from fedcoin.application.configuration.home import NODE_KEY, Home
+from fedcoin.data.plurals import format_count
 
 
 def _parse_block(value: str) -> int | str:
@@ -69,7 +70,7 @@ def status(home: Home, node: str | None, as_json: bool) -> None:
             "block time": moment(reply.block_time_ms),
             "peers": f"{reply.peers}, served on {reply.peer_address}",
             "power": f"{coins(reply.connected_power)} of {coins(reply.total_power)} connected",
-            "pending": f"{reply.pending_transactions} transactions",
+            "pending": format_count(reply.pending_transactions, "transaction"),
             "supply": f"{coins(reply.supply)}, burned {coins(reply.burned)}, "
             + ("conserved" if conserved else f"but counted {coins(reply.counted_supply)}"),
             "difficulty": nano(reply.difficulty_nano),
@@ -205,7 +206,8 @@ def block(which: int | str | None, limit: int, home: Home, node: str | None, as_
         "time": moment(view.time_ms),
         "proposer": view.proposer,
         "app hash": view.app_hash,
-        "signed by": f"{len(view.signers)} validators in round {view.certificate_round}",
+        "signed by": f"{format_count(len(view.signers), 'validator')} in round "
+        f"{view.certificate_round}",
         "transactions": len(view.transactions),
     }
     if view.HasField("settlement"):

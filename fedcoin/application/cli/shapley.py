@@ -9,6 +9,7 @@ import click
 
 from fedcoin.application.cli.options import example, json_option
 from fedcoin.application.cli.output import note, print_json, print_table
+from fedcoin.data.plurals import format_count
 
 if TYPE_CHECKING:
     from fedcoin.application.offline.valuation import Valuation
@@ -87,9 +88,9 @@ def shapley(
     ]
     print_table(("client", "samples", "value", "95 % interval"), rows, "lrrl")
     note(
-        f"{found.estimate.method}, {found.estimate.evaluations} coalitions on {found.examples} "
-        f"examples; accuracy {found.base_accuracy:.4f} without clients, "
-        f"{found.accuracy:.4f} with all"
+        f"{found.estimate.method}, {format_count(found.estimate.evaluations, 'coalition')} on "
+        f"{format_count(found.examples, 'example')}; accuracy "
+        f"{found.base_accuracy:.4f} without clients, {found.accuracy:.4f} with all"
     )
 
 

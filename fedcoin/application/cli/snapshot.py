@@ -14,6 +14,7 @@ from fedcoin.application.cli.progress import progress
 from fedcoin.application.configuration.home import Home
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.data.errors import RefusalError
+from fedcoin.data.plurals import format_count
 
 if TYPE_CHECKING:
     from fedcoin.contract.snapshots.verifier import SnapshotVerifier
@@ -172,7 +173,8 @@ def _show(file: Path, found: SnapshotVerifier, as_json: bool) -> None:
             "file": f"{file}, {size(described['bytes'])}",
             "chain": header.chain_id,
             "block": f"{header.height}, {described['block_hash']}, {moment(header.time_ms)}",
-            "validators": f"followed from genesis, {found.changes} changes",
-            "state": f"{found.entries} entries in {found.chunks} chunks, {described['app_hash']}",
+            "validators": f"followed from genesis, {format_count(found.changes, 'change')}",
+            "state": f"{format_count(found.entries, 'entry', 'entries')} in "
+            f"{format_count(found.chunks, 'chunk')}, {described['app_hash']}",
         }
     )

@@ -33,6 +33,7 @@ from fedcoin.application.cli.query import payments_table
 from fedcoin.application.cli.start import flags_of, set_option
 from fedcoin.application.cli.waiting import explained_wait
 from fedcoin.application.configuration.home import Home
+from fedcoin.data.plurals import format_count
 
 if TYPE_CHECKING:
     from fedcoin.v1.views_pb2 import TaskView
@@ -159,8 +160,8 @@ def _change(view: TaskView) -> str:
     committed = sum(miner.committed for miner in view.miners)
     revealed = sum(miner.revealed for miner in view.miners)
     return (
-        f"round {view.round}, attempt {view.attempt + 1}: {_phase_of(view)}, {committed} miners "
-        f"committed, {revealed} revealed"
+        f"round {view.round}, attempt {view.attempt + 1}: {_phase_of(view)}, "
+        f"{format_count(committed, 'miner')} committed, {revealed} revealed"
     )
 
 
@@ -180,7 +181,7 @@ def _show_task(view: TaskView) -> None:
             "prices": f"clients {coins(prices.training)}, server {coins(prices.aggregation)}, "
             f"miners {coins(prices.mining)}",
             "schedule": Schedule.Name(view.schedule).removeprefix("SCHEDULE_").lower(),
-            "evaluation": f"{view.evaluation_size} examples",
+            "evaluation": format_count(view.evaluation_size, "example"),
             "difficulty": nano(view.difficulty_nano),
             "winner": view.winner or "-",
         }

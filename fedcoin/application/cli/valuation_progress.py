@@ -11,6 +11,7 @@ import click
 
 from fedcoin.application.cli.progress import LINE_SECONDS
 from fedcoin.application.offline.valuation import Report, ValuationProgress
+from fedcoin.data.plurals import format_count
 
 
 @contextmanager
@@ -27,7 +28,7 @@ def shown() -> Iterator[Report]:
 def _sentence(progress: ValuationProgress) -> str:
     error = f", {_error(progress)}" if progress.std_error is not None else ""
     return (
-        f"{progress.done} of at most {progress.most} coalitions{error}, "
+        f"{progress.done} of at most {format_count(progress.most, 'coalition')}{error}, "
         f"about {progress.seconds_left:.0f} s left"
     )
 

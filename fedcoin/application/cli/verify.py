@@ -15,6 +15,7 @@ from fedcoin.application.cli.progress import progress
 from fedcoin.application.configuration.home import Home
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.data.errors import RefusalError
+from fedcoin.data.plurals import format_count
 
 if TYPE_CHECKING:
     from fedcoin.application.verification.reveal_check import RevealCheck
@@ -81,17 +82,19 @@ def _verify_chain(home: Home, recompute: bool, as_json: bool) -> None:
         "height": f"{found.height}{since}",
         "transactions": found.transactions,
         "settled tasks": found.settlements,
-        "state": f"{found.entries} entries, {found.app_hash}",
+        "state": f"{format_count(found.entries, 'entry', 'entries')}, {found.app_hash}",
         "supply": f"{coins(found.supply)}, burned {coins(found.burned)}",
     }
     if again is not None:
         shown["recomputed"] = (
-            f"{again.coalitions} coalitions of {again.leaves} leaves in {again.reveals} of"
-            f" {found.reveals} reveals"
+            f"{format_count(again.coalitions, 'coalition')} of "
+            f"{format_count(again.leaves, 'leaf', 'leaves')} in {again.reveals} of "
+            f"{format_count(found.reveals, 'reveal')}"
         )
     print_fields(shown)
     if again is not None and again.missing:
-        click.echo(f"{len(again.missing)} tasks could not be checked, since artifacts are missing:")
+        tasks = format_count(len(again.missing), "task")
+        click.echo(f"{tasks} could not be checked, since artifacts are missing:")
         for task in again.missing:
             click.echo(f"  task {task.task_id} (block {task.height}) lacks {task.artifact}")
         click.echo("Everything else is valid.")
@@ -135,7 +138,8 @@ def _verify_proof(path: Path, genesis: Genesis, as_json: bool) -> None:
         "chain": genesis.chain_id,
         "task": found.task_id.hex(),
         "address": format_address(found.address),
-        "validators": f"followed from genesis, {found.num_validator_changes} changes",
+        "validators": "followed from genesis, "
+        + format_count(found.num_validator_changes, "change"),
     }
     print_fields(fields)
     for each in found.payments:

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from fedcoin.application.cli.output import coins, note
+from fedcoin.data.plurals import format_count
 
 if TYPE_CHECKING:
     from fedcoin.network.client.node_client import NodeClient
@@ -62,9 +63,10 @@ def explanation(status: GetStatusResponse) -> str:
         return f"Still waiting: {shortage}"
     if status.catching_up:
         return f"Still waiting: the node is fetching blocks, now at height {status.height}."
+    pending = format_count(status.pending_transactions, "pending transaction")
     return (
-        f"Still waiting: the node is at height {status.height} with {status.pending_transactions}"
-        " pending transactions; `fedcoin-node peers` shows whether it is connected."
+        f"Still waiting: the node is at height {status.height} with {pending}; "
+        "`fedcoin-node peers` shows whether it is connected."
     )
 
 

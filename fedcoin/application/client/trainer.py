@@ -22,6 +22,7 @@ from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.messages.amounts import format_amount
 from fedcoin.data.messages.updates import sign_update
+from fedcoin.data.plurals import format_count
 from fedcoin.learning.training import client_data
 from fedcoin.learning.training.client_data import ClientData
 from fedcoin.learning.training.sgd import TrainingPlan
@@ -111,7 +112,7 @@ class Trainer:
         ``patience`` seconds. WorkerFailed when training dies twice in a round.
         """
         examples = await self._train(client_data.prepare_training, self._data)
-        self._report(f"training on {examples} examples of {self._data.dataset}")
+        self._report(f"training on {format_count(examples, 'example')} of {self._data.dataset}")
         self._heard = time.monotonic()
         backoff = Backoff(_FIRST_PAUSE_S, _MAX_PAUSE_S)
         while True:
@@ -154,7 +155,8 @@ class Trainer:
         decode_training_plan(joined.plan)  # raises when it is no plan
         if self._joined is None or joined.model != self._joined.model:
             self._model = await client.download(joined.model, MAX_ARTIFACT_BYTES)
-            self._report(f"joined the campaign at {self._target}: {joined.rounds} rounds")
+            rounds = format_count(joined.rounds, "round")
+            self._report(f"joined the campaign at {self._target}: {rounds}")
         self._chain_id, self._joined = chain_id, joined
         self._heard = time.monotonic()
 

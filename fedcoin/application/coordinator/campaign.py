@@ -17,6 +17,7 @@ from fedcoin.application.errors import ApplicationCode
 from fedcoin.data.crypto.addresses import derive_address
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.updates import Update
+from fedcoin.data.plurals import format_count
 
 
 class Phase(str, Enum):
@@ -121,7 +122,7 @@ class Campaign:
         elif len(self.clients) >= self.max_clients:
             raise RefusalError(
                 ApplicationCode.CAMPAIGN_FULL,
-                f"the campaign has its {self.max_clients} clients already",
+                f"the campaign has its {format_count(self.max_clients, 'client')} already",
                 limit=str(self.max_clients),
             )
         else:

@@ -33,6 +33,7 @@ from fedcoin.data.clock import Clock, unix_ms
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.messages.amounts import format_amount
+from fedcoin.data.plurals import format_count
 from fedcoin.learning.model import artifact_checks
 from fedcoin.learning.workers.pool import WorkerPool
 from fedcoin.network.client.node_client import NodeClient
@@ -182,7 +183,8 @@ class Coordinator:
         campaign.pending = b""
         await self._file.save(campaign)
         self.desk.announcements.present(campaign)
-        self._report(f"campaign {opened.hash.hex()} is open: {campaign.rounds} rounds")
+        rounds = format_count(campaign.rounds, "round")
+        self._report(f"campaign {opened.hash.hex()} is open: {rounds}")
 
     async def _await_clients(self) -> None:
         """Wait for enough clients, then announce the round."""
@@ -191,7 +193,8 @@ class Coordinator:
         wanted = self._config.clients if campaign.round == 1 else 1
         deadline = self._clock_ms() + round(self._config.join_seconds * 1000)
         if self._present() < wanted:
-            self._report(f"round {campaign.round}: waiting until {wanted} clients are there")
+            clients = format_count(wanted, "client")
+            self._report(f"round {campaign.round}: waiting for {clients}")
         while (present := self._present()) < wanted and (left := deadline - self._clock_ms()) > 0:
             await self.desk.changed(left / 1000)
         if not present:
@@ -219,7 +222,7 @@ class Coordinator:
         updates = campaign.end_training()
         await self._file.save(campaign)
         missing = f", {late} did not come in time" if late else ""
-        self._report(f"round {campaign.round}: {len(updates)} updates{missing}")
+        self._report(f"round {campaign.round}: {format_count(len(updates), 'update')}{missing}")
         self.desk.announcements.present(campaign)
 
     async def _settle(self) -> None:

@@ -18,6 +18,7 @@ from fedcoin.data.clock import Clock
 from fedcoin.data.crypto.addresses import format_address
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.updates import Update
+from fedcoin.data.plurals import format_count
 from fedcoin.network.artifacts.servicer import ArtifactServicer
 from fedcoin.network.federated.servicer import SERVICE, FederatedLearningServicer
 from fedcoin.network.listener import Service
@@ -73,7 +74,7 @@ class RoundService:
         clients = len(campaign.clients)
         await self._file.save(campaign)
         if clients > before:
-            self._report(f"{format_address(address)} joined; {clients} clients now")
+            self._report(f"{format_address(address)} joined; now {format_count(clients, 'client')}")
         self._changed.set()
         return pb.RegisterResponse(
             chain_id=campaign.chain_id,
@@ -112,7 +113,7 @@ class RoundService:
         await self._file.save(campaign)
         self._report(
             f"round {update.round}: {format_address(update.address)} handed in, trained on "
-            f"{update.num_samples} examples; {handed_in}"
+            f"{format_count(update.num_samples, 'example')}; {handed_in}"
         )
         self._changed.set()
 

@@ -27,6 +27,7 @@ from fedcoin.data.clock import Clock
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.transactions import Transaction
+from fedcoin.data.plurals import format_count
 from fedcoin.incentive.payout import compute_deposit
 from fedcoin.incentive.proof.challenge import draw_challenged_leaves
 from fedcoin.incentive.proof.evidence import EvidenceTree, build_evidence_tree, compute_commitment
@@ -240,10 +241,10 @@ class Miner:
         )
         turn.sent = (await self._submit(action)).hash
         log.info(
-            "task %s: committed to %d samples (%d coalitions)",
+            "task %s: committed to %s (%s)",
             turn.name,
-            tree.samples,
-            turn.plan.evaluations(tree.samples),
+            format_count(tree.samples, "sample"),
+            format_count(turn.plan.evaluations(tree.samples), "coalition"),
         )
 
     async def _sample(
@@ -324,9 +325,11 @@ class Miner:
         )
         turn.sent = (await self._submit(action)).hash
         if leaves:
-            log.info("task %s: revealed %d of %d leaves", turn.name, len(leaves), tree.samples)
+            total = format_count(tree.samples, "leaf", "leaves")
+            log.info("task %s: revealed %d of %s", turn.name, len(leaves), total)
         else:
-            log.info("task %s: opened its commitment to %d samples", turn.name, tree.samples)
+            samples = format_count(tree.samples, "sample")
+            log.info("task %s: opened its commitment to %s", turn.name, samples)
 
     async def _tree_of(self, turn: TaskProgress, work: SealedWork) -> EvidenceTree:
         if turn.tree is None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from fedcoin.data.clock import Clock
+from fedcoin.data.plurals import format_count
 from fedcoin.incentive.proof.sampling_plan import NANO, SamplingPlan
 from fedcoin.incentive.proof.stopping import DIFFICULTY_DIVISOR, MIN_SAMPLES
 
@@ -24,7 +25,7 @@ class Progress:
 
     def __str__(self) -> str:
         left = f"about {self.seconds_left:.0f} s left"
-        share = f"{self.samples} of about {self.expected} samples"
+        share = f"{self.samples} of about {format_count(self.expected, 'sample')}"
         if not 0 < self.standard_error_nano < float("inf"):
             return f"{share}, {left}"
         return f"{share}, standard error {self.standard_error_nano / NANO:.2g}, {left}"

@@ -15,6 +15,7 @@ from typing import Protocol
 
 from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.data.errors import DataCode, RefusalError
+from fedcoin.data.plurals import format_count
 from fedcoin.learning.evaluation.job import Coalitions, Counts, UtilityJob
 from fedcoin.v1.task_pb2 import ClientUpdate, OpenTask
 
@@ -129,8 +130,8 @@ class TaskJobs:
         if missing:
             raise RefusalError(
                 DataCode.UNKNOWN_ARTIFACT,
-                f"{len(missing)} of the task's {len(ids)} artifacts could not be fetched within"
-                f" {timeout_s:g} s, {missing[0].hex()[:16]} among them",
+                f"{len(missing)} of the task's {format_count(len(ids), 'artifact')} could not be "
+                f"fetched within {timeout_s:g} s, {missing[0].hex()[:16]} among them",
                 field="artifact",
                 limit=f"{timeout_s:g} s",
             )

@@ -47,6 +47,7 @@ from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.transactions import Transaction, action_name
 from fedcoin.data.messages.votes import Vote
+from fedcoin.data.plurals import format_count
 from fedcoin.data.storage.chain_store import ChainStore
 from fedcoin.data.storage.snapshot_files import SnapshotFolder
 from fedcoin.learning.workers.pool import WorkerPool
@@ -257,9 +258,9 @@ def log_block(new: NewBlock) -> None:
     """One line for each block."""
     header, settled = new.block.header, new.execution.settlement
     log.info(
-        "block %d is final: %d transactions, built by %s%s",
+        "block %d is final: %s, built by %s%s",
         header.height,
-        len(new.block.transactions),
+        format_count(len(new.block.transactions), "transaction"),
         format_address(header.proposer),
         f", settles task {settled.task_id.hex()[:16]}" if settled is not None else "",
     )

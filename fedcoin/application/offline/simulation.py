@@ -36,6 +36,7 @@ from fedcoin.data.crypto.key_files import load_key, save_key
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.updates import decode_update, sign_update
+from fedcoin.data.plurals import format_count
 from fedcoin.learning.errors import LearningCode
 from fedcoin.learning.model.aggregation import average_files
 from fedcoin.learning.training import client_data
@@ -116,8 +117,8 @@ async def simulate(
     if clients < 1 or len(kinds) != clients or set(kinds) - {HONEST, MISLABELLED, FREE_RIDER}:
         raise RefusalError(
             LearningCode.BAD_SHARE,
-            f"roles {list(roles)} do not fit {clients} clients; each is one of {HONEST}, "
-            f"{MISLABELLED}, {FREE_RIDER}",
+            f"roles {list(roles)} do not fit {format_count(clients, 'client')}; each is one of "
+            f"{HONEST}, {MISLABELLED}, {FREE_RIDER}",
             field="clients",
         )
     materials = await build_initial_artifacts(dataset, model, seed, evaluation_size=evaluation_size)
@@ -137,7 +138,8 @@ async def simulate(
             )
             client = await _train(folder, worker, data, plan, role)
             report(
-                f"client {index + 1} of {clients}: {role}, {client.num_samples} examples, "
+                f"client {index + 1} of {clients}: {role}, "
+                f"{format_count(client.num_samples, 'example')}, "
                 f"{client.right_answers} of {materials.evaluation.sizes[0]} right by itself"
             )
             trained.append(client)

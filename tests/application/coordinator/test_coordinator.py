@@ -86,7 +86,7 @@ async def test_clients_are_counted_as_they_come(tmp_path: Path) -> None:
         keys = [client_key(number).public_key for number in range(3)]
         await asyncio.gather(*(coordinator.desk.register(key) for key in [*keys, keys[0]]))
         joined = [line.partition("joined; ")[2] for line in here.lines if "joined" in line]
-        assert joined == ["1 clients now", "2 clients now", "3 clients now"]
+        assert joined == ["now 1 client", "now 2 clients", "now 3 clients"]
         run = asyncio.create_task(coordinator.run())
         async with FederatedClient(coordinator.address) as client:
             weights = await client.upload(trained(0))

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.data.errors import DataCode, RefusalError
+from fedcoin.data.plurals import format_count
 from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.network.peers.connections.peer import Peer
 from fedcoin.network.peers.connections.peer_set import PeerSet
@@ -99,7 +100,7 @@ class ArtifactFetcher:
         except RpcError as error:
             log.debug("%s does not give artifact %s: %s", peer, id.hex(), error)
             return False
-        log.debug("artifact %s: %d chunks from %s", id.hex(), chunks, peer)
+        log.debug("artifact %s: %s from %s", id.hex(), format_count(chunks, "chunk"), peer)
         return True
 
     def _ranked(self, preferred: tuple[bytes, ...]) -> list[Peer]:

@@ -24,6 +24,7 @@ from fedcoin.contract.snapshots.verifier import SnapshotVerifier
 from fedcoin.data.crypto.hashing import HASH_BYTES, sha256
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages import canonical
+from fedcoin.data.plurals import format_count
 from fedcoin.data.storage.snapshot_files import SnapshotFolder, SnapshotWriter, read_parts_with_ends
 from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.network.errors import NetworkCode
@@ -149,7 +150,8 @@ class Joining:
         """Look for a snapshot with these peers and take it; after a few times, no more."""
         self._left -= 1
         for target, owners in await self._offers(ahead):
-            log.info("taking the snapshot of height %d from %d peers", target.height, len(owners))
+            peers = format_count(len(owners), "peer")
+            log.info("taking the snapshot of height %d from %s", target.height, peers)
             if await self._take(target, owners):
                 return
         if self._left:
