@@ -59,12 +59,13 @@ test-oldest: $(DEVELOPMENT) ## Run the tests with the oldest versions of all dep
 # need the Python they are installed for.
 CHECKED_PYTHON = $$($(BIN)/python -c \
 	'import sys; v = sys.version_info; print("3.10" if v < (3, 12) else f"3.{v.minor}")')
-lint: $(DEVELOPMENT) ## Check style, types, the wire format and the layers
+lint: $(DEVELOPMENT) ## Check style, types, the wire format, the layers and for dead code
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --python-version $(CHECKED_PYTHON)
 	cd proto && ../$(BIN)/buf lint
 	$(BIN)/lint-imports
+	$(BIN)/vulture
 
 format: $(DEVELOPMENT) ## Put the code into its one format
 	$(BIN)/ruff check --fix .
