@@ -197,7 +197,7 @@ async def test_a_seed_of_another_network(network: Network, first: Node) -> None:
         async with NodeClient(other.nodes[0].api) as client:
             await client.wait_until_serving(45)
             await program.says("fedcoin-e2e")
-            assert (await client.status()).peers == 0
+            assert (await client.get_status()).peers == 0
         lines = [line for line in program.said().splitlines() if first.peers in line]
         assert lines
         assert "WARNING" in lines[0]

@@ -55,13 +55,13 @@ def campaign_id(network: Network) -> bytes:
 async def unharmed(network: Network) -> AsyncIterator[NodeClient]:
     """A client of a node that must be the same afterwards."""
     async with network.nodes[0].client() as client:
-        before = await client.status()
-        tasks = await client.tasks()
+        before = await client.get_status()
+        tasks = await client.list_tasks()
         yield client
-        after = await client.status()
+        after = await client.get_status()
         assert (after.height, after.app_hash) == (before.height, before.app_hash)
         assert after.pending_transactions == 0
-        assert await client.tasks() == tasks
+        assert await client.list_tasks() == tasks
 
 
 def altered(raw: bytes, **arrays: Any) -> bytes:
@@ -318,10 +318,10 @@ async def test_what_a_campaign_is_made_of(network: Network, name: str) -> None:
             with pytest.raises(RpcError) as caught:
                 await campaign.submit_task()
             assert caught.value.code == code, caught.value
-        before = await client.account(ALICE.address)
+        before = await client.get_account(ALICE.address)
         closing = CloseCampaign(campaign_id=campaign.campaign_id)
         await Wallet(client, ALICE).execute(closing)
-        after = await client.account(ALICE.address)
+        after = await client.get_account(ALICE.address)
         assert BUDGET - 10**6 < after.balance - before.balance < BUDGET
 
 
@@ -345,4 +345,4 @@ async def test_a_good_one_after_all(network: Network, campaign_id: bytes) -> Non
         with pytest.raises(RpcError) as caught:
             await campaign.submit_task(round=2)
         assert caught.value.code == "CAMPAIGN_CLOSED"
-        assert (await client.account(key_of("client 0").address)).balance > 0
+        assert (await client.get_account(key_of("client 0").address)).balance > 0

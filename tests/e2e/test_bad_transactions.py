@@ -60,9 +60,9 @@ async def begin(network: Network) -> None:
 async def unharmed(network: Network) -> AsyncIterator[NodeClient]:
     """A client of a node that must be the same afterwards, and still work."""
     async with network.nodes[0].client() as client:
-        before, accounts = await client.status(), await balances(client)
+        before, accounts = await client.get_status(), await balances(client)
         yield client
-        after = await client.status()
+        after = await client.get_status()
         assert (after.height, after.app_hash) == (before.height, before.app_hash)
         assert after.pending_transactions == 0
         assert await balances(client) == accounts
@@ -70,7 +70,7 @@ async def unharmed(network: Network) -> AsyncIterator[NodeClient]:
 
 
 async def balances(client: NodeClient) -> list[tuple[int, int]]:
-    views = [await client.account(key.address) for key in (ALICE, BOB, NOBODY)]
+    views = [await client.get_account(key.address) for key in (ALICE, BOB, NOBODY)]
     return [(view.balance, view.nonce) for view in views]
 
 
@@ -212,12 +212,12 @@ CASES = [
 
 async def good_body(client: NodeClient, network: Network) -> TransactionBody:
     """A transfer that would be taken."""
-    account = await client.account(ALICE.address)
+    account = await client.get_account(ALICE.address)
     return TransactionBody(
         chain_id=network.chain_id,
         nonce=account.nonce,
         fee=1_100,
-        expiry_height=(await client.status()).height + 50,
+        expiry_height=(await client.get_status()).height + 50,
         transfer=paying(5),
     )
 
@@ -228,7 +228,7 @@ async def test_refused(network: Network, case: Case) -> None:
         made = case.make(await good_body(client, network))
         raw = made.raw if isinstance(made, Transaction) else made
         with pytest.raises(RpcError) as caught:
-            await client.submit(raw)
+            await client.submit_transaction(raw)
         failure = caught.value
         assert (failure.code, failure.status) == (case.code, case.status), failure
         if case.field:
@@ -238,7 +238,7 @@ async def test_refused(network: Network, case: Case) -> None:
         assert len(failure.message) < 600
         if isinstance(made, Transaction):
             with pytest.raises(RpcError) as unknown:
-                await client.transaction(made.hash)
+                await client.get_transaction(made.hash)
             assert unknown.value.code == "TRANSACTION_NOT_FOUND"
 
 
@@ -246,17 +246,17 @@ async def test_the_good_one_is_taken(network: Network) -> None:
     """Else the refusals above say little. A second time is the same as once."""
     async with network.nodes[0].client() as client:
         transaction = sign_transaction(await good_body(client, network), ALICE)
-        assert await client.submit(transaction.raw) == transaction.hash.hex()
-        await client.wait_final(transaction.hash)
-        height = (await client.status()).height
-        assert await client.submit(transaction.raw) == transaction.hash.hex()
-        assert (await client.status()).height == height
+        assert await client.submit_transaction(transaction.raw) == transaction.hash.hex()
+        await client.wait_until_final(transaction.hash)
+        height = (await client.get_status()).height
+        assert await client.submit_transaction(transaction.raw) == transaction.hash.hex()
+        assert (await client.get_status()).height == height
 
 
 async def test_relayed_in_bulk_only_the_good_ones_count(network: Network) -> None:
     node = network.nodes[0]
     async with node.client() as client:
-        before = await client.account(ALICE.address)
+        before = await client.get_account(ALICE.address)
         body = await good_body(client, network)
         good = sign_transaction(body, ALICE)
         bad = [altered(body), b"\xff" * 100]
@@ -270,8 +270,8 @@ async def test_relayed_in_bulk_only_the_good_ones_count(network: Network) -> Non
         reply = await link.transactions.RelayTransactions(request, metadata=link.metadata)
         await link.close()
         assert reply.accepted == 1
-        await client.wait_final(good.hash)
-        assert (await client.account(ALICE.address)).nonce == before.nonce + 1
+        await client.wait_until_final(good.hash)
+        assert (await client.get_account(ALICE.address)).nonce == before.nonce + 1
 
 
 async def test_beyond_what_a_message_may_hold(network: Network) -> None:

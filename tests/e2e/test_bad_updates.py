@@ -90,8 +90,8 @@ class Hand:
     async def weights(self, **arrays: Any) -> bytes:
         """Upload good weights but for these tensors; their id."""
         base = bytes.fromhex(self.site.coordinator.state()["base"])
-        raw, _ = await asyncio.to_thread(update_of, await self.client.download(base), 2, 0)
-        return await self.client.upload(encode_tensors({**decode_tensors(raw), **arrays}))
+        raw, _ = await asyncio.to_thread(update_of, await self.client.download_artifact(base), 2, 0)
+        return await self.client.upload_artifact(encode_tensors({**decode_tensors(raw), **arrays}))
 
     def signed(
         self, update: bytes, key: KeyPair, chain_id: str | None = None, **changes: Any
@@ -131,7 +131,7 @@ async def test_signed_for_something_else(site: Site, changes: dict[str, Any], co
         weights = await hand.weights()
         given = {"update": weights, "key": site.clients[0].key, **changes}
         with pytest.raises(RpcError) as caught:
-            await client.submit(hand.signed(**given))
+            await client.submit_update(hand.signed(**given))
         assert caught.value.code == code, caught.value
     unharmed(site.coordinator, before)
 
@@ -152,7 +152,9 @@ async def test_weights_that_do_not_fit(site: Site, tensors: dict[str, Any], code
     async with FederatedClient(site.coordinator.address) as client:
         hand = Hand(site, client)
         with pytest.raises(RpcError) as caught:
-            await client.submit(hand.signed(await hand.weights(**tensors), site.clients[0].key))
+            await client.submit_update(
+                hand.signed(await hand.weights(**tensors), site.clients[0].key)
+            )
         assert caught.value.code == code
     unharmed(site.coordinator, before)
 
@@ -255,10 +257,10 @@ async def test_chunks_that_are_not_what_they_should_be(site: Site, listener: str
     assert await upload(target, UploadRequest(manifest=giant)) in ("TOO_LARGE", "BAD_ARTIFACT")
     async with NodeClient(target) as client:
         assert not await client.has_artifact(manifest.id)
-        assert await client.upload(raw) == manifest.id
-        assert await client.download(manifest.id) == raw
+        assert await client.upload_artifact(raw) == manifest.id
+        assert await client.download_artifact(manifest.id) == raw
         with pytest.raises(RpcError) as caught:
-            await client.download(id_of(b"not there"))
+            await client.download_artifact(id_of(b"not there"))
         assert caught.value.code == "ARTIFACT_NOT_FOUND"
 
 
@@ -274,8 +276,8 @@ async def test_a_size_that_could_be(site: Site, listener: str) -> None:
     wrong = UploadRequest(chunk=ArtifactChunk(index=1, data=pieces[1] + b"!"))
     assert await upload(target, UploadRequest(manifest=lie), chunks[0], wrong) == "BAD_CHUNK"
     async with NodeClient(target) as client:
-        artifact = await client.upload(raw)
-        assert await client.download(artifact) == raw
+        artifact = await client.upload_artifact(raw)
+        assert await client.download_artifact(artifact) == raw
 
 
 async def test_peers_bring_no_artifacts(site: Site) -> None:
@@ -303,9 +305,9 @@ async def test_good_updates_after_all(site: Site) -> None:
         hand = Hand(site, client)
         first, second = await hand.weights(), await hand.weights(**{BIAS: np.ones(10, np.float32)})
         key = site.clients[0].key
-        await client.submit(hand.signed(first, key))
-        await client.submit(hand.signed(first, key))
+        await client.submit_update(hand.signed(first, key))
+        await client.submit_update(hand.signed(first, key))
         with pytest.raises(RpcError) as caught:
-            await client.submit(hand.signed(second, key))
+            await client.submit_update(hand.signed(second, key))
         assert caught.value.code == "ALREADY_SUBMITTED"
     assert len(site.coordinator.state()["updates"]) == 1

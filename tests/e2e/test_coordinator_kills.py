@@ -42,8 +42,8 @@ async def rounds_of(
     node: NodeClient, coordinator: CoordinatorProcess
 ) -> tuple[CampaignView, list[TaskView]]:
     """The campaign and its tasks on the chain, in order."""
-    campaign = await node.campaign(coordinator.state()["campaign_id"])
-    tasks = await node.tasks(campaign.campaign_id)
+    campaign = await node.get_campaign(coordinator.state()["campaign_id"])
+    tasks = await node.list_tasks(campaign.campaign_id)
     return campaign, sorted(tasks, key=lambda task: task.round)
 
 
@@ -77,7 +77,7 @@ async def test_killed_at_each_step(network: Network) -> None:
     (miner,) = network.nodes
     quick, slow = Learner(coordinator, 0, 2), Learner(coordinator, 1, 2)
     async with miner.client() as node:
-        before = (await node.account(SERVER.address)).balance
+        before = (await node.get_account(SERVER.address)).balance
         await coordinator.start()
         await coordinator.reached(pb.ROUND_PHASE_WAITING, 1)
         coordinator.program.kill()
@@ -109,7 +109,7 @@ async def test_killed_at_each_step(network: Network) -> None:
         assert [record["round"] for record in records] == [1, 2, 3]
         assert records[2]["right_answers"] > records[0]["right_answers"]
         # One fee for opening the campaign and one for each task: nothing was done twice.
-        account = await node.account(SERVER.address)
+        account = await node.get_account(SERVER.address)
         assert account.nonce == 4
         assert before - 30 * SAP_PER_FDC < account.balance < before
 
@@ -121,7 +121,7 @@ async def test_killed_over_and_over(network: Network) -> None:
     )
     learners = [Learner(coordinator, index, 2) for index in range(2)]
     async with network.nodes[0].client() as node:
-        nonce = (await node.account(SERVER.address)).nonce
+        nonce = (await node.get_account(SERVER.address)).nonce
         async with learning(*learners) as tasks:
             for pause in (0.02, 0.05, 0.08, 0.11, 0.14):
                 coordinator.program.start()
@@ -132,7 +132,7 @@ async def test_killed_over_and_over(network: Network) -> None:
             assert await coordinator.program.ended() == 0
             await asyncio.wait_for(asyncio.gather(*tasks), 30)
         await check_rounds(node, coordinator, learners, budget=6 * SAP_PER_FDC)
-        assert (await node.account(SERVER.address)).nonce == nonce + 7
+        assert (await node.get_account(SERVER.address)).nonce == nonce + 7
 
 
 async def test_killed_within_a_node(tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ async def test_a_shard_for_each_round(tmp_path: Path) -> None:
             }
         assert await published(node, shards) == await published(other, shards) == [True] * ROUNDS
         async with node.client() as client:
-            views = sorted(await client.tasks(), key=lambda view: view.round)
+            views = sorted(await client.list_tasks(), key=lambda view: view.round)
         assert [view.round for view in views] == [1, 2, 3]
         await network.wait_for_one_state()
         network.finish()

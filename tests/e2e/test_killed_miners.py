@@ -39,7 +39,9 @@ def miner_of(view: TaskView, node: Node) -> TaskMinerView | None:
 async def check_bonds(network: Network) -> None:
     """Nobody was found out saying two things at once."""
     async with network.nodes[0].client() as client:
-        bonds = {validator.public_key: validator.bond for validator in await client.validators()}
+        bonds = {
+            validator.public_key: validator.bond for validator in await client.list_validators()
+        }
     assert bonds == {key.hex(): bond for key, bond in network.bonds.items()}
 
 
@@ -61,7 +63,7 @@ async def test_before_it_committed(network: Network) -> None:
         await last.start()
         await network.wait_for_one_state()
         async with last.client() as late:
-            assert await late.task(task_id) == view
+            assert await late.get_task(task_id) == view
     await check_bonds(network)
 
 
@@ -76,7 +78,7 @@ async def test_after_it_committed(network: Network) -> None:
             task_id = await campaign.open_task(commit_window_ms=30_000, reveal_window_ms=20_000)
 
             async def committed() -> bool:
-                found = miner_of(await client.task(task_id), victim)
+                found = miner_of(await client.get_task(task_id), victim)
                 return found is not None and found.committed
 
             await until(committed, "the victim has committed")
@@ -98,7 +100,7 @@ async def test_after_it_committed_and_for_too_long(network: Network) -> None:
     """Who committed and does not open that in time loses its deposit, and no more."""
     first, slow, victim, _ = network.nodes
     async with eavesdropping(network), first.client() as client:
-        burned = (await client.status()).burned
+        burned = (await client.get_status()).burned
         campaign = Campaign(client, network.chain_id, Round(3))
         await campaign.upload()
         await campaign.open()
@@ -106,7 +108,7 @@ async def test_after_it_committed_and_for_too_long(network: Network) -> None:
             task_id = await campaign.open_task(commit_window_ms=30_000, reveal_window_ms=8_000)
 
             async def committed() -> bool:
-                return miner_of(await client.task(task_id), victim) is not None
+                return miner_of(await client.get_task(task_id), victim) is not None
 
             await until(committed, "the victim has committed")
             victim.program.kill()
@@ -117,7 +119,7 @@ async def test_after_it_committed_and_for_too_long(network: Network) -> None:
         assert (found.committed, found.revealed, found.reward) == (True, False, 0)
         least = victim.home.genesis().parameters.commit_deposit
         deposit = compute_deposit(least, view.prices.mining)
-        assert (await client.status()).burned == burned + deposit
+        assert (await client.get_status()).burned == burned + deposit
         await victim.start()
         await network.wait_for_one_state()
     await check_bonds(network)

@@ -193,7 +193,7 @@ async def begin(node: NodeClient, network: Network, work: Round) -> tuple[OpenTa
     await campaign.open()
     terms = campaign.task(commit_window_ms=30_000, reveal_window_ms=6_000)
     opening = await Wallet(node, campaign.server).submit(terms)
-    await node.wait_final(opening.hash)
+    await node.wait_until_final(opening.hash)
     return terms, opening.hash
 
 
@@ -282,4 +282,4 @@ async def test_what_liars_say(network: Network, tmp_path: Path) -> None:
         said = {miner.address: miner for miner in view.miners}
         assert [said[liar.address].revealed for liar in liars] == [True, False, False, False]
         assert not any(said[liar.address].reward for liar in liars[1:])
-        assert (await node.status()).burned == 3 * deposit
+        assert (await node.get_status()).burned == 3 * deposit

@@ -78,7 +78,7 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
 def balance(network: Network, address: str) -> int:
     async def ask() -> int:
         async with network.nodes[0].client() as client:
-            return (await client.account(address)).balance
+            return (await client.get_account(address)).balance
 
     return asyncio.run(ask())
 

@@ -87,7 +87,7 @@ async def begin(network: Network) -> Site:
         task_id = await campaign.begin()
         await reached(client, task_id, "SETTLED")
         terms = campaign.task()
-        blocks = await client.blocks(5)
+        blocks = await client.list_blocks(5)
     coordinator = await prepared(network, clients=1, round_seconds=600)
     await coordinator.start()
     async with FederatedClient(coordinator.address) as joining:
@@ -115,7 +115,7 @@ async def unharmed(site: Site) -> AsyncIterator[None]:
     assert node.program.running
     assert site.coordinator.program.running
     async with FederatedClient(site.coordinator.address) as client:
-        assert (await client.campaign()).phase == pb.ROUND_PHASE_TRAINING
+        assert (await client.get_campaign_status()).phase == pb.ROUND_PHASE_TRAINING
     site.network.stage.check_logs()
 
 

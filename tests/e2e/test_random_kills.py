@@ -88,10 +88,10 @@ async def check_kept(network: Network, traffic: Traffic) -> None:
     async with network.clients() as clients:
         for client in clients:
             for hash_, height in traffic.final.items():
-                view = await client.transaction(hash_)
+                view = await client.get_transaction(hash_)
                 assert view.status == TRANSACTION_STATUS_FINAL, hash_
                 assert view.height == height
-        received = (await clients[0].account(key_of("collector").address)).balance
+        received = (await clients[0].get_account(key_of("collector").address)).balance
     # Others may be final that nobody could say so of any more.
     assert received % AMOUNT == 0
     assert AMOUNT * len(traffic.final) <= received <= AMOUNT * traffic.tried
@@ -120,7 +120,7 @@ async def endure(root: Path, seed: int, times: int, *, at_once: int = 1) -> None
             await network.wait_for_one_state()
             await check_kept(network, traffic)
             async with network.nodes[0].client() as client:
-                bonds = {v.public_key: v.bond for v in await client.validators()}
+                bonds = {v.public_key: v.bond for v in await client.list_validators()}
         assert bonds == {key.hex(): bond for key, bond in network.bonds.items()}
         assert network.finish().supply == FUNDS * 7 + 4 * BOND
 

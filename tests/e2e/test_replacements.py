@@ -27,7 +27,9 @@ def transfer(amount: int) -> Transfer:
 
 async def waits(node: NodeClient, transaction: Transaction) -> None:
     async def there() -> bool:
-        return any(view.hash == transaction.hash.hex() for view in await node.pending())
+        return any(
+            view.hash == transaction.hash.hex() for view in await node.list_pending_transactions()
+        )
 
     await until(there, f"{transaction.hash.hex()[:16]} waits at {node.target}")
 
@@ -36,7 +38,7 @@ async def dropped(node: NodeClient, transaction: Transaction) -> str:
     """Why it waits no more."""
 
     async def there() -> str:
-        view = await node.transaction(transaction.hash)
+        view = await node.get_transaction(transaction.hash)
         return view.reason if view.status == TRANSACTION_STATUS_DROPPED else ""
 
     return await until(there, f"{transaction.hash.hex()[:16]} is dropped by {node.target}")
@@ -58,7 +60,7 @@ async def test_replaced_everywhere(tmp_path: Path) -> None:
                 await waits(node, first)
                 await waits(node, second)
 
-            view = await near.transaction(first.hash)
+            view = await near.get_transaction(first.hash)
             cheap = first.body.fee + first.body.fee // 10
             with pytest.raises(RpcError) as caught:
                 await wallet.submit(transfer(7 * FDC), fee=cheap, replaces=view)
@@ -71,19 +73,19 @@ async def test_replaced_everywhere(tmp_path: Path) -> None:
             for node in (near, far):
                 await waits(node, replacement)
                 assert replacement.hash.hex() in await dropped(node, first)
-                assert {v.hash for v in await node.pending()} == {
+                assert {v.hash for v in await node.list_pending_transactions()} == {
                     replacement.hash.hex(),
                     second.hash.hex(),
                 }
             with pytest.raises(RpcError) as caught:
-                await near.wait_final(first.hash)
+                await near.wait_until_final(first.hash)
             assert caught.value.code == "DROPPED"
             await miner.start()
             for transaction in (replacement, second):
-                await near.wait_final(transaction.hash)
-            assert (await near.account(BOB.address)).balance == FUNDS + 8 * FDC
+                await near.wait_until_final(transaction.hash)
+            assert (await near.get_account(BOB.address)).balance == FUNDS + 8 * FDC
             spent = 8 * FDC + replacement.body.fee + second.body.fee
-            assert (await near.account(ALICE.address)).balance == FUNDS - spent
+            assert (await near.get_account(ALICE.address)).balance == FUNDS - spent
         await network.wait_for_one_state()
         network.finish()
 
@@ -115,8 +117,8 @@ async def test_by_command(tmp_path: Path) -> None:
         code, _, complaint = attempted("send", bob, "1", *foreign)
         assert (code, "its sender is" in complaint) == (1, True)
         async with observer.client() as node:
-            view = await node.transaction(replacement["hash"])
+            view = await node.get_transaction(replacement["hash"])
             assert view.status == TRANSACTION_STATUS_PENDING
             await miner.start()
-            await node.wait_final(replacement["hash"])
-            assert (await node.account(BOB.address)).balance == FUNDS + 3 * FDC
+            await node.wait_until_final(replacement["hash"])
+            assert (await node.get_account(BOB.address)).balance == FUNDS + 3 * FDC

@@ -102,14 +102,14 @@ async def check(network: Network, task: dict[str, Any], schedule: str) -> None:
     await network.wait_for_one_state()
     async with network.clients() as clients:
         for client in clients:
-            view = await client.task(task["task_id"])
+            view = await client.get_task(task["task_id"])
             assert Schedule.Name(view.schedule) == f"SCHEDULE_{schedule}"
             check_paid(view)
             assert len(view.miners) == 2
             assert all(miner.revealed and miner.inlier for miner in view.miners)
             # Each made samples of its own, by its own key.
             assert all(miner.evaluations >= len(view.clients) for miner in view.miners)
-            reveals = [await client.evidence(task["task_id"], m.address) for m in view.miners]
+            reveals = [await client.get_evidence(task["task_id"], m.address) for m in view.miners]
             assert len({reveal.transaction for reveal in reveals}) == 2
 
 
@@ -145,7 +145,7 @@ async def test_what_is_chosen_by_itself(network: Network, folder: Path) -> None:
     )  # fmt: skip
     await check(network, task, "ANTITHETIC")
     async with network.nodes[0].client() as client:
-        view = await client.task(task["task_id"])
+        view = await client.get_task(task["task_id"])
     assert all(miner.reward > 0 for miner in view.miners)
 
 

@@ -43,7 +43,7 @@ async def opened(node: NodeClient, number: int) -> str:
     """The id of the latest campaign, once there are so many."""
 
     async def there() -> str:
-        campaigns = await node.campaigns()
+        campaigns = await node.list_campaigns()
         return campaigns[0].campaign_id if len(campaigns) == number else ""
 
     return await until(there, f"there are {number} campaigns", seconds=LOADED_SECONDS)
@@ -60,7 +60,7 @@ async def test_without_a_node(network: Network) -> None:
     coordinator = await prepared(network, rounds=1, clients=1, budget="1fdc")
     program = coordinator.program
     async with network.nodes[0].client() as node:
-        before = len(await node.campaigns())
+        before = len(await node.list_campaigns())
         await finished(coordinator)
         assert await program.ended() == 0
         first = await opened(node, before + 1)

@@ -46,7 +46,7 @@ async def test_a_validator_joins_votes_mines_and_is_paid(network: Network) -> No
         early = Campaign(client, network.chain_id, Round(2))
         before = await early.begin()
         check_paid(await reached(client, before, "SETTLED"))
-        while (await client.status()).height < 2 * EVERY:
+        while (await client.get_status()).height < 2 * EVERY:
             await pay(client, ALICE, BOB.address, 1)
         await until(
             lambda: 2 * EVERY in snapshot_heights(first), "the first node has made a snapshot"
@@ -76,9 +76,9 @@ async def test_a_validator_joins_votes_mines_and_is_paid(network: Network) -> No
         # What it cannot know it does not pretend to know; what was since, it can prove.
         async with late.client() as there:
             with pytest.raises(RpcError) as caught:
-                await there.payments(before)
+                await there.list_payments(before)
             assert caught.value.code == NetworkCode.HISTORY_NOT_KEPT.value
-            assert (await there.task(task_id)).phase == view.phase
+            assert (await there.get_task(task_id)).phase == view.phase
         proof = fedcoin(
             *("task", "proof", task_id.hex(), view.clients[0].address, "--node", late.api)
         )

@@ -179,5 +179,5 @@ async def hand_in(coordinator: Coordinator, *numbers: int) -> None:
     async with FederatedClient(coordinator.address) as client:
         for number in numbers:
             await client.register(client_key(number), CHAIN_ID, unix_ms())
-            weights = await client.upload(trained(number))
-            await client.submit(signed(coordinator, number, weights))
+            weights = await client.upload_artifact(trained(number))
+            await client.submit_update(signed(coordinator, number, weights))

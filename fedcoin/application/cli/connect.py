@@ -121,7 +121,7 @@ async def open_wallet(
     genesis = home.genesis() if home.is_initialised else None
     async with node_client(home, node) as client:
         if genesis is not None:
-            _refuse_other_network(genesis, await client.status(), client.target)
+            _refuse_other_network(genesis, await client.get_status(), client.target)
         yield Wallet(client, key, genesis.chain_id if genesis else ""), client
 
 

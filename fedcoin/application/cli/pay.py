@@ -63,13 +63,13 @@ def _execute(action: Message, given: dict[str, Any]) -> None:
     async def work() -> Any:
         wallet = open_wallet(given["home"], given["node"], given["key_name"], given["passphrase"])
         async with wallet as (signer, client):
-            replaced = await client.transaction(given["replace"]) if given["replace"] else None
+            replaced = await client.get_transaction(given["replace"]) if given["replace"] else None
             transaction = await signer.submit(action, fee=given["fee"], replaces=replaced)
             if given["no_wait"]:
-                return await client.transaction(transaction.hash)
+                return await client.get_transaction(transaction.hash)
             note(f"Submitted {transaction.hash.hex()}, waiting for its block")
             async with explained_wait(client):
-                return await signer.wait_final(transaction, given["timeout"])
+                return await signer.wait_until_final(transaction, given["timeout"])
 
     view = run_async(work())
     if given["as_json"]:

@@ -48,7 +48,7 @@ BLOCK = Parsed("height or hash", _parse_block)
 @json_option
 def status(home: Home, node: str | None, as_json: bool) -> None:
     """Show a node: identity, height, peers, memory, and the supply that it counts."""
-    reply = ask(home, node, lambda client: client.status())
+    reply = ask(home, node, lambda client: client.get_status())
     if as_json:
         print_json(as_plain(reply))
         return
@@ -89,7 +89,7 @@ def status(home: Home, node: str | None, as_json: bool) -> None:
 @json_option
 def peers(home: Home, node: str | None, as_json: bool) -> None:
     """Show the peers of a node."""
-    found = ask(home, node, lambda client: client.peers())
+    found = ask(home, node, lambda client: client.list_peers())
     if as_json:
         print_json([as_plain(peer) for peer in found])
         return
@@ -116,7 +116,7 @@ def peers(home: Home, node: str | None, as_json: bool) -> None:
 @json_option
 def validators(home: Home, node: str | None, as_json: bool) -> None:
     """Show the validators of the next block and their voting power."""
-    found = ask(home, node, lambda client: client.validators())
+    found = ask(home, node, lambda client: client.list_validators())
     if as_json:
         print_json([as_plain(validator) for validator in found])
         return
@@ -160,7 +160,7 @@ def account(
 ) -> None:
     """Show an address: balance, bond and nonce. Without one, the address of the home's key."""
     whose = address if address is not None else home.key_info(key_name).address
-    view = ask(home, node, lambda client: client.account(whose))
+    view = ask(home, node, lambda client: client.get_account(whose))
     if as_json:
         print_json(as_plain(view))
         return
@@ -194,7 +194,7 @@ def block(which: int | str | None, limit: int, home: Home, node: str | None, as_
     if which is None:
         _latest_blocks(home, node, limit, as_json)
         return
-    reply = ask(home, node, lambda client: client.block(which))
+    reply = ask(home, node, lambda client: client.get_block(which))
     if as_json:
         print_json(as_plain(reply))
         return
@@ -223,7 +223,7 @@ def block(which: int | str | None, limit: int, home: Home, node: str | None, as_
 
 
 def _latest_blocks(home: Home, node: str | None, limit: int, as_json: bool) -> None:
-    found = ask(home, node, lambda client: client.blocks(limit))
+    found = ask(home, node, lambda client: client.list_blocks(limit))
     if as_json:
         print_json([as_plain(view) for view in found])
         return
@@ -277,7 +277,7 @@ def tx(hash_: str, home: Home, node: str | None, as_json: bool) -> None:
 
     While it waits for a block, its sender may replace it (send --replace HASH).
     """
-    view = ask(home, node, lambda client: client.transaction(hash_))
+    view = ask(home, node, lambda client: client.get_transaction(hash_))
     if as_json:
         print_json(as_plain(view))
         return

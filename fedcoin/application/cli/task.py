@@ -67,7 +67,7 @@ def list_tasks(
     campaign: str | None, open_only: bool, limit: int, home: Home, node: str | None, as_json: bool
 ) -> None:
     """List tasks, the latest first."""
-    found = ask(home, node, lambda c: c.tasks(campaign, open_only=open_only, limit=limit))
+    found = ask(home, node, lambda c: c.list_tasks(campaign, open_only=open_only, limit=limit))
     if as_json:
         print_json([as_plain(view) for view in found])
         return
@@ -99,7 +99,7 @@ def show(task_id: str, home: Home, node: str | None, as_json: bool) -> None:
 
     async def question() -> Any:
         async with node_client(home, node) as client:
-            return await client.task(task_id), await client.payments(task_id)
+            return await client.get_task(task_id), await client.list_payments(task_id)
 
     view, payments = run_async(question())
     if as_json:
@@ -259,7 +259,7 @@ def publish(
                 made = await publish_folder(
                     folder, client, wallet.key, config.coordinator, report=note
                 )
-            view = await client.task(made.task_id)
+            view = await client.get_task(made.task_id)
             if wait:
                 async for view in client.watch_task(made.task_id):
                     note(_change(view))

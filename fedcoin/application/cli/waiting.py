@@ -46,7 +46,7 @@ async def _explain(client: NodeClient) -> None:
         pause = REPEAT_SECONDS
         # The call that waits reports a failure of the node itself.
         with suppress(RpcError):
-            note(explanation(await client.status()))
+            note(explanation(await client.get_status()))
 
 
 def explanation(status: GetStatusResponse) -> str:

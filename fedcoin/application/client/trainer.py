@@ -142,7 +142,7 @@ class Trainer:
             await first_of(self._listen(client), self._work(client))
 
     async def _join(self, client: FederatedClient) -> None:
-        chain_id = (await client.campaign()).chain_id
+        chain_id = (await client.get_campaign_status()).chain_id
         if self._chain_id and chain_id != self._chain_id:
             raise RefusalError(
                 DataCode.WRONG_CHAIN,
@@ -154,7 +154,7 @@ class Trainer:
         joined = await client.register(self._key, chain_id, self._clock_ms())
         decode_training_plan(joined.plan)  # raises when it is no plan
         if self._joined is None or joined.model != self._joined.model:
-            self._model = await client.download(joined.model, MAX_ARTIFACT_BYTES)
+            self._model = await client.download_artifact(joined.model, MAX_ARTIFACT_BYTES)
             rounds = format_count(joined.rounds, "round")
             self._report(f"joined the campaign at {self._target}: {rounds}")
         self._chain_id, self._joined = chain_id, joined
@@ -162,7 +162,7 @@ class Trainer:
 
     async def _listen(self, client: FederatedClient) -> None:
         """Keep up with the rounds until the last one is over."""
-        async for change in client.watch(self._key.address):
+        async for change in client.watch_rounds(self._key.address):
             self._heard = time.monotonic()
             if change.phase == pb.ROUND_PHASE_SETTLED:
                 self._note_payment(change)
@@ -192,13 +192,13 @@ class Trainer:
             campaign_id=change.campaign_id,
             round=change.round,
             base=change.base,
-            update=await client.upload(weights),
+            update=await client.upload_artifact(weights),
             num_samples=samples,
             address=self._key.address,
         )
         self._handed_in[change.round] = samples
         try:
-            await client.submit(sign_update(update, self._key, self._chain_id))
+            await client.submit_update(sign_update(update, self._key, self._chain_id))
         except RpcError as failure:
             if failure.code not in MISSED:
                 raise
@@ -214,7 +214,7 @@ class Trainer:
         """(encoded weights, examples) for a round; made once, though they may be sent twice."""
         number, base, weights, samples = self._made
         if (number, base) != (change.round, change.base):
-            base_raw = await client.download(change.base, MAX_ARTIFACT_BYTES)
+            base_raw = await client.download_artifact(change.base, MAX_ARTIFACT_BYTES)
             weights, samples = await self._train(
                 client_data.compute_update,
                 self._data,

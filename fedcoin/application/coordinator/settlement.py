@@ -79,7 +79,7 @@ class RoundSettlement:
         return record_of(await self._delivery.patiently(self._closing(task_id)), campaign)
 
     def _uploading(self, artifact: bytes) -> Callable[[], Awaitable[bytes]]:
-        return lambda: self._node.upload(self._store.path(artifact))
+        return lambda: self._node.upload_artifact(self._store.path(artifact))
 
     def _closing(self, task_id: bytes) -> Callable[[], Awaitable[TaskView]]:
         async def closed() -> TaskView:

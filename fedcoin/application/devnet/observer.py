@@ -97,7 +97,7 @@ class Observer:
             async with FederatedClient(self._plan.server) as coordinator:
                 with suppress(RpcError):  # the coordinator has not started, or has ended
                     while True:
-                        self._report_status(await coordinator.campaign(), reported)
+                        self._report_status(await coordinator.get_campaign_status(), reported)
                         await asyncio.sleep(POLL_SECONDS)
             await asyncio.sleep(POLL_SECONDS)
 
@@ -125,7 +125,7 @@ class Observer:
         """
         settled: dict[int, TaskView] = {}
         phases: dict[tuple[int, int], int] = {}
-        async for event in self._nodes[0].events(from_height=1):
+        async for event in self._nodes[0].watch_events(from_height=1):
             for task in event.tasks:
                 self._report_task(task, phases)
                 if task.phase == TaskPhase.TASK_PHASE_FAILED:
@@ -141,7 +141,9 @@ class Observer:
             if len(settled) == self._plan.options.rounds:
                 break
         # An event shows the task as of its block; the node's view has what came later.
-        return [await self._nodes[0].task(settled[number].task_id) for number in sorted(settled)]
+        return [
+            await self._nodes[0].get_task(settled[number].task_id) for number in sorted(settled)
+        ]
 
     def _report_task(self, task: TaskView, phases: dict[tuple[int, int], int]) -> None:
         attempt = (task.round, task.attempt)
@@ -191,7 +193,7 @@ class Observer:
         """Ask all nodes until they agree, or until 20 s have passed."""
         deadline = time.monotonic() + AGREE_SECONDS
         while True:
-            statuses = list(await asyncio.gather(*(node.status() for node in self._nodes)))
+            statuses = list(await asyncio.gather(*(node.get_status() for node in self._nodes)))
             agreed = len({(status.height, status.app_hash) for status in statuses}) == 1
             if agreed or time.monotonic() > deadline:
                 return statuses
@@ -204,7 +206,7 @@ class Observer:
             app_hash=status.app_hash,
             rss_bytes=status.rss_bytes,
             start_seconds=status.start_ms / 1000,
-            bond=(await self._nodes[0].account(status.address)).bond,
+            bond=(await self._nodes[0].get_account(status.address)).bond,
             adversary=self._adversary_of(status.address),
         )
 
@@ -241,7 +243,7 @@ class Observer:
 
     async def _accuracy_of(self, task: TaskView) -> float:
         """Read the aggregate's accuracy from the winner's evidence, as the grand coalition's."""
-        reply = await self._nodes[0].evidence(task.task_id, task.winner)
+        reply = await self._nodes[0].get_evidence(task.task_id, task.winner)
         body = TransactionBody.FromString(SignedTransaction.FromString(reply.transaction).body)
         return body.reveal_shapley.evidence.grand_count / task.evaluation_size
 

@@ -194,7 +194,7 @@ async def publish_folder(
     BAD_KEY_FILE; RpcFailure when the chain refuses.
     """
     manifest = await asyncio.to_thread(read_manifest, folder)
-    chain_id = (await node.status()).chain_id
+    chain_id = (await node.get_status()).chain_id
     delivery = Delivery(node, key, chain_id, report)
     campaign = _campaign_of(manifest, chain_id)
     opened = await delivery.deliver(
@@ -254,8 +254,8 @@ async def _upload(folder: Path, manifest: Manifest, node: NodeClient) -> bytes:
     finally:
         await worker.stop()
     for path in (folder / "model", folder / "base", folder / "evaluation", *paths):
-        await node.upload(path)
-    return await node.upload(average)
+        await node.upload_artifact(path)
+    return await node.upload_artifact(average)
 
 
 def _begin(folder: Path, model: bytes, base: bytes) -> None:

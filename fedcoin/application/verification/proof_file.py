@@ -98,10 +98,10 @@ async def fetch_document(
         RpcError: The node refused, for example with PAYMENT_NOT_FOUND, or could not be reached.
         RefusalError: MALFORMED when the node's answer cannot be read.
     """
-    status = await client.status()
-    proofs = await client.payment_proof(task_id, address)
+    status = await client.get_status()
+    proofs = await client.get_payment_proofs(task_id, address)
     highest = max(decode_header(proof.header).height for proof in proofs)
-    changes = await client.validator_changes(below_height=highest)
+    changes = await client.list_validator_changes(below_height=highest)
     return build_document(status.chain_id, status.genesis_hash, changes, proofs)
 
 

@@ -94,7 +94,9 @@ class Delivery:
 
     async def _sign(self, action: Message) -> Transaction:
         status, fees, account = await asyncio.gather(
-            self._node.status(), self._node.fees(), self._node.account(self._key.address)
+            self._node.get_status(),
+            self._node.get_fees(),
+            self._node.get_account(self._key.address),
         )
         body = draft(
             action, fees, chain_id=self._chain_id, nonce=account.nonce, height=status.height
@@ -103,9 +105,9 @@ class Delivery:
 
     async def _until_final(self, transaction: Transaction) -> None:
         while True:
-            await self.patiently(lambda: self._node.submit(transaction.raw))
+            await self.patiently(lambda: self._node.submit_transaction(transaction.raw))
             try:
-                await self._node.wait_final(transaction.hash, WAIT_SECONDS)
+                await self._node.wait_until_final(transaction.hash, WAIT_SECONDS)
             except RpcError as failure:
                 if not failure.is_transient and failure.code != "TRANSACTION_NOT_FOUND":
                     raise
@@ -116,7 +118,7 @@ class Delivery:
     async def _is_final(self, transaction: Transaction) -> bool:
         """Did it become final after all, before it was found too late?"""
         try:
-            view = await self.patiently(lambda: self._node.transaction(transaction.hash))
+            view = await self.patiently(lambda: self._node.get_transaction(transaction.hash))
         except RpcError:
             return False
         return view.status == TRANSACTION_STATUS_FINAL

@@ -73,7 +73,7 @@ class Wallet:
             for attempt in range(1, ATTEMPTS + 1):
                 transaction = await self._prepare(action, fee, replaces)
                 try:
-                    await self._node.submit(transaction.raw)
+                    await self._node.submit_transaction(transaction.raw)
                 except RpcError as failure:
                     stale = failure.code in STALE_NONCES and replaces is None
                     if not stale or attempt == ATTEMPTS:
@@ -84,25 +84,27 @@ class Wallet:
                 await asyncio.sleep(random.uniform(0.0, RETRY_SECONDS) * attempt)
         raise AssertionError("unreachable")
 
-    async def wait_final(self, transaction: Transaction, timeout: float = 60.0) -> TransactionView:
+    async def wait_until_final(
+        self, transaction: Transaction, timeout: float = 60.0
+    ) -> TransactionView:
         """Waits until a transaction is in a final block.
 
         Raises RpcFailure: DROPPED with the reason, or TIMED_OUT after ``timeout`` seconds.
         """
-        return await self._node.wait_final(transaction.hash, timeout)
+        return await self._node.wait_until_final(transaction.hash, timeout)
 
     async def execute(self, action: Message, timeout: float = 60.0) -> TransactionView:
         """Submits an action and waits until it is final."""
-        return await self.wait_final(await self.submit(action), timeout)
+        return await self.wait_until_final(await self.submit(action), timeout)
 
     async def _prepare(
         self, action: Message, fee: int | None, replaces: TransactionView | None
     ) -> Transaction:
         if self._fees is None:
-            self._fees = await self._node.fees()
+            self._fees = await self._node.get_fees()
         fees = self._fees
         status, account = await asyncio.gather(
-            self._node.status(), self._node.account(self._key.address)
+            self._node.get_status(), self._node.get_account(self._key.address)
         )
         self._chain_id = self._chain_id or status.chain_id
         body = draft(

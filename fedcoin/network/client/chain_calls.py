@@ -51,7 +51,7 @@ class ChainCalls(GrpcClient):
         super().__init__(target, channel, timeout=timeout, metadata=metadata)
         self._node = NodeServiceStub(channel)
 
-    async def status(self) -> pb.GetStatusResponse:
+    async def get_status(self) -> pb.GetStatusResponse:
         """Ask for the node's identity, height, peers and memory.
 
         Returns:
@@ -59,7 +59,7 @@ class ChainCalls(GrpcClient):
         """
         return await self.call(self._node.GetStatus, pb.GetStatusRequest())
 
-    async def version(self) -> pb.GetVersionResponse:
+    async def get_version(self) -> pb.GetVersionResponse:
         """Ask for the versions of the program and of the peers' protocol.
 
         Returns:
@@ -67,7 +67,7 @@ class ChainCalls(GrpcClient):
         """
         return await self.call(self._node.GetVersion, pb.GetVersionRequest())
 
-    async def account(self, address: Address) -> AccountView:
+    async def get_account(self, address: Address) -> AccountView:
         """Ask for one account.
 
         Args:
@@ -83,7 +83,7 @@ class ChainCalls(GrpcClient):
         request = pb.GetAccountRequest(address=address_text(address))
         return (await self.call(self._node.GetAccount, request)).account
 
-    async def validators(self, limit: int = 1_000) -> list[ValidatorView]:
+    async def list_validators(self, limit: int = 1_000) -> list[ValidatorView]:
         """List the validators of the next height, by address.
 
         Args:
@@ -95,7 +95,7 @@ class ChainCalls(GrpcClient):
         request = pb.ListValidatorsRequest()
         return await self.list_all(self._node.ListValidators, request, "validators", limit)
 
-    async def validator_changes(
+    async def list_validator_changes(
         self, below_height: int = 0, limit: int = 1_000_000
     ) -> list[ValidatorChange]:
         """List the blocks that changed the validator set, the lowest first.
@@ -111,7 +111,7 @@ class ChainCalls(GrpcClient):
         request = pb.ListValidatorChangesRequest(below_height=below_height)
         return await self.list_all(self._node.ListValidatorChanges, request, "changes", limit)
 
-    async def block(self, which: int | Hash) -> pb.GetBlockResponse:
+    async def get_block(self, which: int | Hash) -> pb.GetBlockResponse:
         """Ask for one block and the payments that it made.
 
         Args:
@@ -131,7 +131,7 @@ class ChainCalls(GrpcClient):
         )
         return await self.call(self._node.GetBlock, request)
 
-    async def blocks(self, limit: int = 20) -> list[BlockView]:
+    async def list_blocks(self, limit: int = 20) -> list[BlockView]:
         """List the latest blocks, the latest first.
 
         Args:
@@ -143,7 +143,7 @@ class ChainCalls(GrpcClient):
         request = pb.ListBlocksRequest()
         return await self.list_all(self._node.ListBlocks, request, "blocks", limit)
 
-    async def fees(self) -> pb.GetFeesResponse:
+    async def get_fees(self) -> pb.GetFeesResponse:
         """Ask for the fees, deposits and limits that a transaction has to keep to.
 
         Returns:
@@ -151,7 +151,7 @@ class ChainCalls(GrpcClient):
         """
         return await self.call(self._node.GetFees, pb.GetFeesRequest())
 
-    async def peers(self) -> list[pb.ConnectedPeer]:
+    async def list_peers(self) -> list[pb.ConnectedPeer]:
         """List the node's connected peers, by address.
 
         Returns:
@@ -160,7 +160,7 @@ class ChainCalls(GrpcClient):
         request = pb.ListConnectedPeersRequest()
         return list((await self.call(self._node.ListConnectedPeers, request)).peers)
 
-    async def events(
+    async def watch_events(
         self, from_height: int = 0, *, patience: float = PATIENCE_S
     ) -> AsyncGenerator[pb.WatchEventsResponse, None]:
         """Watch each block's events without a gap and without end.
@@ -178,7 +178,7 @@ class ChainCalls(GrpcClient):
             RpcError: OUT_OF_RANGE when the height is far above the chain; HISTORY_NOT_KEPT below
                 the snapshot that the node began from; or the stream stayed lost.
         """
-        wanted = from_height or (await self.status()).height + 1
+        wanted = from_height or (await self.get_status()).height + 1
 
         def open_stream() -> AsyncGenerator[pb.WatchEventsResponse, None]:
             request = pb.WatchEventsRequest(from_height=wanted)

@@ -55,7 +55,7 @@ class FederatedClient(GrpcClient):
         self._stub = FederatedLearningServiceStub(channel)
         self._artifacts = ArtifactClient(self)
 
-    async def campaign(self) -> pb.GetCampaignStatusResponse:
+    async def get_campaign_status(self) -> pb.GetCampaignStatusResponse:
         """Ask for the campaign's round, phase, clients and accuracies so far.
 
         Returns:
@@ -85,7 +85,7 @@ class FederatedClient(GrpcClient):
         )
         return await self.call(self._stub.Register, request)
 
-    def watch(self, address: bytes) -> AsyncGenerator[pb.WatchRoundsResponse, None]:
+    def watch_rounds(self, address: bytes) -> AsyncGenerator[pb.WatchRoundsResponse, None]:
         """Watch the rounds until the campaign is over.
 
         Args:
@@ -97,7 +97,7 @@ class FederatedClient(GrpcClient):
         """
         return self.stream(self._stub.WatchRounds, pb.WatchRoundsRequest(address=address))
 
-    async def submit(self, update: SignedUpdate) -> None:
+    async def submit_update(self, update: SignedUpdate) -> None:
         """Hand in an update whose weights were uploaded. Handing it in twice is the same as once.
 
         Args:
@@ -111,7 +111,7 @@ class FederatedClient(GrpcClient):
         request = pb.SubmitUpdateRequest(update=update)
         await self.call(self._stub.SubmitUpdate, request, timeout=CHECK_S)
 
-    async def upload(self, data: bytes | Path) -> bytes:
+    async def upload_artifact(self, data: bytes | Path) -> bytes:
         """Store weights with the coordinator; see `ArtifactClient.upload`.
 
         Args:
@@ -122,7 +122,9 @@ class FederatedClient(GrpcClient):
         """
         return await self._artifacts.upload(data)
 
-    async def download(self, artifact: bytes, max_bytes: int = MAX_DOWNLOAD_BYTES) -> bytes:
+    async def download_artifact(
+        self, artifact: bytes, max_bytes: int = MAX_DOWNLOAD_BYTES
+    ) -> bytes:
         """Fetch an artifact from the coordinator; see `ArtifactClient.download`.
 
         Args:

@@ -38,7 +38,7 @@ class NodeClient(ChainCalls, TransactionCalls, TaskCalls):
 
     ```
     async with NodeClient("127.0.0.1:7051") as node:
-        print((await node.status()).height)
+        print((await node.get_status()).height)
     ```
     """
 
@@ -60,7 +60,7 @@ class NodeClient(ChainCalls, TransactionCalls, TaskCalls):
         super().__init__(target, channel, timeout=timeout)
         self._artifacts = ArtifactClient(self)
 
-    async def upload(self, data: bytes | Path) -> bytes:
+    async def upload_artifact(self, data: bytes | Path) -> bytes:
         """Store an artifact in the node; see `ArtifactClient.upload`.
 
         Args:
@@ -71,7 +71,9 @@ class NodeClient(ChainCalls, TransactionCalls, TaskCalls):
         """
         return await self._artifacts.upload(data)
 
-    async def download(self, artifact: Hash, *, max_bytes: int = MAX_DOWNLOAD_BYTES) -> bytes:
+    async def download_artifact(
+        self, artifact: Hash, *, max_bytes: int = MAX_DOWNLOAD_BYTES
+    ) -> bytes:
         """Fetch an artifact from the node; see `ArtifactClient.download`.
 
         Args:

@@ -46,7 +46,7 @@ class TaskCalls(GrpcClient):
         super().__init__(target, channel, timeout=timeout, metadata=metadata)
         self._tasks = ShapleyTaskServiceStub(channel)
 
-    async def tasks(
+    async def list_tasks(
         self, campaign: Hash | None = None, *, open_only: bool = False, limit: int = 50
     ) -> list[TaskView]:
         """List tasks, the latest first.
@@ -64,7 +64,7 @@ class TaskCalls(GrpcClient):
         )
         return await self.list_all(self._tasks.ListTasks, request, "tasks", limit)
 
-    async def task(self, task_id: Hash) -> TaskView:
+    async def get_task(self, task_id: Hash) -> TaskView:
         """Ask for one task.
 
         Args:
@@ -102,7 +102,7 @@ class TaskCalls(GrpcClient):
         async for reply in resume_stream(open_stream, patience):
             yield reply.task
 
-    async def campaigns(self, limit: int = 50) -> list[CampaignView]:
+    async def list_campaigns(self, limit: int = 50) -> list[CampaignView]:
         """List campaigns, the latest first.
 
         Args:
@@ -114,7 +114,7 @@ class TaskCalls(GrpcClient):
         request = pb.ListCampaignsRequest()
         return await self.list_all(self._tasks.ListCampaigns, request, "campaigns", limit)
 
-    async def campaign(self, campaign_id: Hash) -> CampaignView:
+    async def get_campaign(self, campaign_id: Hash) -> CampaignView:
         """Ask for one campaign.
 
         Args:
@@ -129,7 +129,7 @@ class TaskCalls(GrpcClient):
         request = pb.GetCampaignRequest(campaign_id=hash_text(campaign_id))
         return (await self.call(self._tasks.GetCampaign, request)).campaign
 
-    async def payments(self, task_id: Hash) -> list[PaymentView]:
+    async def list_payments(self, task_id: Hash) -> list[PaymentView]:
         """List what a task paid, in the order of its receipts.
 
         Args:
@@ -145,7 +145,7 @@ class TaskCalls(GrpcClient):
         request = pb.ListPaymentsRequest(task_id=hash_text(task_id))
         return list((await self.call(self._tasks.ListPayments, request)).payments)
 
-    async def payment_proof(self, task_id: Hash, address: Address) -> list[pb.PaymentProof]:
+    async def get_payment_proofs(self, task_id: Hash, address: Address) -> list[pb.PaymentProof]:
         """Ask for the proofs of a task's payments to an address.
 
         Args:
@@ -164,7 +164,7 @@ class TaskCalls(GrpcClient):
         )
         return list((await self.call(self._tasks.GetPaymentProof, request)).proofs)
 
-    async def evidence(self, task_id: Hash, miner: Address) -> pb.GetEvidenceResponse:
+    async def get_evidence(self, task_id: Hash, miner: Address) -> pb.GetEvidenceResponse:
         """Ask for the transaction in which a miner revealed its evidence.
 
         Args:

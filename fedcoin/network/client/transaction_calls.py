@@ -48,7 +48,7 @@ class TransactionCalls(GrpcClient):
         super().__init__(target, channel, timeout=timeout, metadata=metadata)
         self._transactions = TransactionServiceStub(channel)
 
-    async def submit(self, raw: bytes) -> str:
+    async def submit_transaction(self, raw: bytes) -> str:
         """Hand in a signed transaction. Handing it in twice is the same as once.
 
         Args:
@@ -65,7 +65,7 @@ class TransactionCalls(GrpcClient):
         method = self._transactions.SubmitTransaction
         return (await self.call(method, request, timeout=AUDIT_S)).hash
 
-    async def transaction(self, hash: Hash) -> TransactionView:
+    async def get_transaction(self, hash: Hash) -> TransactionView:
         """Ask for one transaction, pending or in a block.
 
         Args:
@@ -80,7 +80,7 @@ class TransactionCalls(GrpcClient):
         request = pb.GetTransactionRequest(hash=hash_text(hash))
         return (await self.call(self._transactions.GetTransaction, request)).transaction
 
-    async def pending(self, limit: int = 500) -> list[TransactionView]:
+    async def list_pending_transactions(self, limit: int = 500) -> list[TransactionView]:
         """List the transactions that wait for a block, in the order of their arrival.
 
         Args:
@@ -116,7 +116,7 @@ class TransactionCalls(GrpcClient):
         async for reply in resume_stream(open_stream, patience):
             yield reply.transaction
 
-    async def wait_final(self, hash: Hash, timeout: float = 60.0) -> TransactionView:
+    async def wait_until_final(self, hash: Hash, timeout: float = 60.0) -> TransactionView:
         """Wait until a transaction is in a final block, across lost connections.
 
         Args:

@@ -40,7 +40,7 @@ async def test_a_long_wait_is_explained_on_standard_error(
     asked = asyncio.Event()
 
     class Client:
-        async def status(self) -> GetStatusResponse:
+        async def get_status(self) -> GetStatusResponse:
             asked.set()
             return status(1, 2)
 

@@ -69,14 +69,14 @@ async def test_a_campaign_from_start_to_end(tmp_path: Path) -> None:
         assert [payment.payout for payment in paid] == [35 * SAP_PER_FDC] * 2
         assert [payment.payout for payment in unpaid] == [0, 0]
         assert [payment.num_samples for payment in paid] == [359, 359]
-        account = await here.client.account(client_key(0).address)
+        account = await here.client.get_account(client_key(0).address)
         assert account.balance == 70 * SAP_PER_FDC
-        tasks_on_chain = await here.client.tasks(coordinator.campaign.campaign_id)
+        tasks_on_chain = await here.client.list_tasks(coordinator.campaign.campaign_id)
         assert [view.round for view in tasks_on_chain] == [2, 1]
         # Each round was valued on its own half of the evaluation set.
         assert [view.evaluation_size for view in tasks_on_chain] == [180, 180]
         assert len(set(coordinator.campaign.shards)) == 2
-        assert (await here.client.account(client_key(1).address)).balance == 0
+        assert (await here.client.get_account(client_key(1).address)).balance == 0
 
 
 async def test_clients_are_counted_as_they_come(tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ async def test_clients_are_counted_as_they_come(tmp_path: Path) -> None:
         assert joined == ["now 1 client", "now 2 clients", "now 3 clients"]
         run = asyncio.create_task(coordinator.run())
         async with FederatedClient(coordinator.address) as client:
-            weights = await client.upload(trained(0))
+            weights = await client.upload_artifact(trained(0))
         await until(lambda: coordinator.campaign.phase is Phase.TRAINING)
         updates = [decode_update(signed(coordinator, n, weights), CHAIN_ID) for n in range(3)]
         await asyncio.gather(*(coordinator.desk.submit(update) for update in updates))
@@ -129,9 +129,9 @@ async def test_nobody_comes_and_the_budget_comes_back(tmp_path: Path) -> None:
         with pytest.raises(RefusalError) as caught:
             await coordinator.run()
         assert caught.value.code is ApplicationCode.GAVE_UP
-        campaign = await here.client.campaign(coordinator.campaign.campaign_id)
+        campaign = await here.client.get_campaign(coordinator.campaign.campaign_id)
         assert campaign.closed
-        account = await here.client.account(SERVER.address)
+        account = await here.client.get_account(SERVER.address)
         assert FUNDS - 10_000 < account.balance < FUNDS  # but for two fees
         assert coordinator.campaign.phase is Phase.FINISHED
         assert await coordinator.run() == ()
@@ -146,13 +146,13 @@ async def test_nobody_hands_in_and_the_round_is_held_again(tmp_path: Path) -> No
         await until(lambda: any("0 updates" in line for line in here.lines))
         await until(lambda: coordinator.campaign.phase is Phase.WAITING)
         async with FederatedClient(coordinator.address) as client:
-            weights = await client.upload(trained(0))
+            weights = await client.upload_artifact(trained(0))
             while not coordinator.campaign.updates:
                 await client.register(client_key(0), CHAIN_ID, unix_ms())
                 await until(lambda: coordinator.campaign.phase is Phase.TRAINING)
                 # On a busy machine it may be too late once more.
                 with contextlib.suppress(RpcError):
-                    await client.submit(signed(coordinator, 0, weights))
+                    await client.submit_update(signed(coordinator, 0, weights))
         (record,) = await asyncio.wait_for(run, 60)
         assert record.settled
 
@@ -169,11 +169,11 @@ class DyingNode(NodeClient):
         self._left = number
         self._before = before
 
-    async def submit(self, raw: bytes) -> str:
+    async def submit_transaction(self, raw: bytes) -> str:
         self._left -= 1
         if self._left == 0 and self._before:
             raise Killed
-        hash = await super().submit(raw)
+        hash = await super().submit_transaction(raw)
         if self._left == 0:
             raise Killed
         return hash
@@ -181,10 +181,10 @@ class DyingNode(NodeClient):
 
 async def check_books(here: TrainingSite, coordinator: Coordinator) -> None:
     """One campaign, each round once, and the server paid and was paid just once."""
-    assert len(await here.client.campaigns()) == 1
-    tasks = await here.client.tasks(coordinator.campaign.campaign_id)
+    assert len(await here.client.list_campaigns()) == 1
+    tasks = await here.client.list_tasks(coordinator.campaign.campaign_id)
     assert [view.round for view in tasks] == [2, 1]
-    account = await here.client.account(SERVER.address)
+    account = await here.client.get_account(SERVER.address)
     budget, aggregating = 100 * SAP_PER_FDC, 10 * SAP_PER_FDC
     paid = sum(client.payout for view in tasks for client in view.clients)
     refunds = 70 * SAP_PER_FDC - paid
@@ -255,12 +255,12 @@ async def test_updates_that_are_refused(tmp_path: Path) -> None:
         async with FederatedClient(coordinator.address) as client:
             for number in (0, 1):
                 await client.register(client_key(number), CHAIN_ID, unix_ms())
-            good = await client.upload(trained(0))
+            good = await client.upload_artifact(trained(0))
             await until(lambda: bool(coordinator.campaign.campaign_id))
 
             async def code_of(update: Any) -> str:
                 with pytest.raises(RpcError) as caught:
-                    await client.submit(update)
+                    await client.submit_update(update)
                 return caught.value.code
 
             assert await code_of(signed(coordinator, 0, good)) == "ROUND_NOT_OPEN"
@@ -289,13 +289,13 @@ async def test_updates_that_are_refused(tmp_path: Path) -> None:
                 "WRONG_NAMES": {"w0": weights["w0"]},
             }
             for code, tensors in broken.items():
-                artifact = await client.upload(encode_tensors(tensors))
+                artifact = await client.upload_artifact(encode_tensors(tensors))
                 assert await code_of(signed(coordinator, 0, artifact)) == code
-            junk = await client.upload(b"\xff\xff not a tensor in sight")
+            junk = await client.upload_artifact(b"\xff\xff not a tensor in sight")
             assert await code_of(signed(coordinator, 0, junk)) == "BAD_TENSOR"
             assert coordinator.campaign.updates == {}
-            await client.submit(signed(coordinator, 0, good))
-            await client.submit(signed(coordinator, 0, good))
+            await client.submit_update(signed(coordinator, 0, good))
+            await client.submit_update(signed(coordinator, 0, good))
             again = signed(coordinator, 0, good, num_samples=99)
             assert await code_of(again) == "ALREADY_SUBMITTED"
         await hand_in(coordinator, 1, 2)
@@ -316,13 +316,13 @@ async def test_what_clients_are_told(tmp_path: Path) -> None:
             assert joined.plan.epochs == 2
             assert joined.plan.learning_rate_micro == 100_000
             told = []
-            async for change in client.watch(client_key(0).address):
+            async for change in client.watch_rounds(client_key(0).address):
                 told.append(change)
                 if change.phase == pb.ROUND_PHASE_TRAINING:
                     assert change.base == coordinator.campaign.base
                     assert unix_ms() < change.deadline_ms <= unix_ms() + 60_000
-                    weights = await client.upload(trained(0))
-                    await client.submit(signed(coordinator, 0, weights))
+                    weights = await client.upload_artifact(trained(0))
+                    await client.submit_update(signed(coordinator, 0, weights))
             (record,) = await asyncio.wait_for(run, 60)
             phases = [change.phase for change in told]
             assert phases[-4:] == [
@@ -334,7 +334,7 @@ async def test_what_clients_are_told(tmp_path: Path) -> None:
             settled = told[-2]
             assert settled.task_id == record.task_id
             assert settled.payout == record.clients[0].payout
-            status = await client.campaign()
+            status = await client.get_campaign_status()
             assert list(status.clients) == [format_address(client_key(0).address)]
             assert list(status.accuracy_counts) == [record.right_answers]
             assert status.evaluation_size == 360

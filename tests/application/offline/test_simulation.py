@@ -61,7 +61,7 @@ async def test_simulate_and_publish(tmp_path: Path) -> None:
                 pass
 
         await asyncio.wait_for(closed(), 60)
-        view = await here.client.task(published.task_id)
+        view = await here.client.get_task(published.task_id)
         assert view.phase == TASK_PHASE_SETTLED
         assert {c.address: c.num_samples for c in view.clients} == {
             c.address: c.num_samples for c in manifest.clients
@@ -69,7 +69,7 @@ async def test_simulate_and_publish(tmp_path: Path) -> None:
         payouts = {c.address: c.payout for c in view.clients}
         assert payouts[honest.address] > 0
         assert payouts[rider.address] == 0
-        assert (await here.client.campaign(published.campaign_id)).closed
+        assert (await here.client.get_campaign(published.campaign_id)).closed
 
     await refuse_changed(folder)
 

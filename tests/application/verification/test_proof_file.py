@@ -121,7 +121,7 @@ async def test_changes_in_pages(live: ServedApi) -> None:
     assert seen == list(whole)
     assert len(seen) == 4
     below = decode_header(whole[2].header).height
-    assert await live.node.validator_changes(below_height=below) == seen[:2]
+    assert await live.node.list_validator_changes(below_height=below) == seen[:2]
     request = pb.ListValidatorChangesRequest(page_size=1)
     token = (await stub.ListValidatorChanges(request)).next_page_token
     other = pb.ListValidatorChangesRequest(page_token=token, below_height=3)

@@ -44,7 +44,7 @@ async def test_it_is_kept_before_it_is_sent_and_sent_once(tmp_path: Path) -> Non
         again = await delivery.deliver(transfer(7), kept.raws[-1], kept)
         assert again.hash == sent.hash
         assert kept.raws == [sent.raw]
-        assert (await here.client.account(RECEIVER.address)).balance == 7
+        assert (await here.client.get_account(RECEIVER.address)).balance == 7
 
 
 async def test_when_another_took_its_nonce_a_new_one_is_signed(tmp_path: Path) -> None:
@@ -56,7 +56,7 @@ async def test_when_another_took_its_nonce_a_new_one_is_signed(tmp_path: Path) -
         sent = await delivery.deliver(transfer(5), stale.raw, kept)
         assert sent.hash != stale.hash
         assert kept.raws == [b"", sent.raw]
-        assert (await here.client.account(RECEIVER.address)).balance == 105
+        assert (await here.client.get_account(RECEIVER.address)).balance == 105
 
 
 async def test_what_the_ledger_refuses_is_raised_and_forgotten(tmp_path: Path) -> None:
@@ -81,4 +81,4 @@ async def test_a_node_that_is_away_is_waited_for(tmp_path: Path) -> None:
         config = home.config({}, {"api.listen": listen})
         async with open_node(config, home, asyncio.Event()):
             await asyncio.wait_for(task, 30)
-            assert (await client.account(RECEIVER.address)).balance == 3
+            assert (await client.get_account(RECEIVER.address)).balance == 3

@@ -67,7 +67,7 @@ async def test_it_fills_in_what_nobody_cares_about(bank: Bank) -> None:
     wallet = Wallet(bank.client, ALICE, bank.chain_id)
     view = await wallet.execute(pay(5))
     assert (view.nonce, view.height, view.action) == (0, 1, "transfer")
-    assert (await bank.client.account(BOB.address)).balance == 5
+    assert (await bank.client.get_account(BOB.address)).balance == 5
     again = await wallet.execute(Bond(amount=10**9))
     assert again.nonce == 1
 

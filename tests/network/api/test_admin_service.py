@@ -90,6 +90,6 @@ async def test_a_backup_that_cannot_be(live: ServedApi, path: str) -> None:
 async def test_the_node_client_works_on_any_listener(live: ServedApi) -> None:
     async with NodeClient(live.admin.target) as client:
         await client.wait_until_serving(2)
-        failure = await refused(client.status())
+        failure = await refused(client.get_status())
     assert failure.status is StatusCode.UNIMPLEMENTED
     assert "does not offer this" in str(failure)

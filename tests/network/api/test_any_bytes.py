@@ -125,4 +125,4 @@ async def test_any_bytes_to_any_method(
         assert not DIRTY & set(outcomes), method.full_name
         assert no_errors_in(caplog), method.full_name
     assert live.chain.ledger.app_hash == before
-    assert (await live.node.status()).height == 2
+    assert (await live.node.get_status()).height == 2

@@ -116,22 +116,22 @@ async def refused(call: object, code: NetworkCode = NetworkCode.HISTORY_NOT_KEPT
 
 async def test_blocks(served: Served) -> None:
     node, base = served.node, served.base
-    assert (await node.status()).first_height == base + 1
+    assert (await node.get_status()).first_height == base + 1
     for height in (1, base):
-        failure = await refused(node.block(height))
+        failure = await refused(node.get_block(height))
         assert f"keeps blocks from {base + 1} on" in failure.message
     # The base's own header is known, by its hash too; its block is not.
-    await refused(node.block(served.origin.blocks[base - 1].hash))
-    await refused(node.block(served.origin.blocks[0].hash), NetworkCode.BLOCK_NOT_FOUND)
-    await refused(node.block(served.origin.height + 1), NetworkCode.BLOCK_NOT_FOUND)
-    assert (await node.block(base + 1)).block.height == base + 1
-    shown = [view.height for view in await node.blocks(limit=1_000)]
+    await refused(node.get_block(served.origin.blocks[base - 1].hash))
+    await refused(node.get_block(served.origin.blocks[0].hash), NetworkCode.BLOCK_NOT_FOUND)
+    await refused(node.get_block(served.origin.height + 1), NetworkCode.BLOCK_NOT_FOUND)
+    assert (await node.get_block(base + 1)).block.height == base + 1
+    shown = [view.height for view in await node.list_blocks(limit=1_000)]
     assert shown == list(range(served.origin.height, base, -1))
 
 
 async def test_events(served: Served) -> None:
     async def first(height: int) -> pb.WatchEventsResponse:
-        async for events in served.node.events(height):
+        async for events in served.node.watch_events(height):
             return events
         raise AssertionError("nothing came")
 
@@ -142,29 +142,31 @@ async def test_events(served: Served) -> None:
 
 async def test_transactions(served: Served) -> None:
     failure = await refused(
-        served.node.transaction(served.before), NetworkCode.TRANSACTION_NOT_FOUND
+        served.node.get_transaction(served.before), NetworkCode.TRANSACTION_NOT_FOUND
     )
     assert f"keeps the blocks from {served.base + 1} on" in failure.message
 
 
 async def test_tasks_and_campaigns_are_all_there(served: Served) -> None:
     node = served.node
-    listed = await node.tasks()
+    listed = await node.list_tasks()
     assert {task.task_id for task in listed} == {served.first_task.hex(), served.second_task.hex()}
     assert [task.opened_height for task in listed] == sorted(
         (task.opened_height for task in listed), reverse=True
     )
-    assert [one.campaign_id for one in await node.campaigns()] == [served.old.campaign_id.hex()]
-    assert (await node.task(served.first_task)).closed_height <= served.base
+    assert [one.campaign_id for one in await node.list_campaigns()] == [
+        served.old.campaign_id.hex()
+    ]
+    assert (await node.get_task(served.first_task)).closed_height <= served.base
 
 
 async def test_payments_and_their_proofs(served: Served) -> None:
     node, client = served.node, served.old.clients[0]
-    await refused(node.payments(served.first_task))
-    await refused(node.payment_proof(served.first_task, client.address))
-    await refused(node.evidence(served.first_task, served.origin.miners[0].address))
-    assert await node.payments(served.second_task)
-    assert await node.evidence(served.second_task, served.origin.miners[0].address)
+    await refused(node.list_payments(served.first_task))
+    await refused(node.get_payment_proofs(served.first_task, client.address))
+    await refused(node.get_evidence(served.first_task, served.origin.miners[0].address))
+    assert await node.list_payments(served.second_task)
+    assert await node.get_evidence(served.second_task, served.origin.miners[0].address)
     # What was paid since is proved from genesis, through what was before.
     document = await proof_file.fetch_document(node, served.second_task, client.address)
     proved = proof_file.check_file(json.dumps(document).encode(), served.origin.genesis)

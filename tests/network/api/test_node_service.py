@@ -42,7 +42,7 @@ async def refused(call: object, code: str, field: str) -> RpcError:
 
 
 async def test_status_of_genesis(live: ServedApi) -> None:
-    status = await live.node.status()
+    status = await live.node.get_status()
     assert status.chain_id == CHAIN_ID
     assert status.genesis_hash == status.block_hash == live.chain.genesis.hash.hex()
     assert status.app_hash == live.chain.ledger.app_hash.hex()
@@ -55,7 +55,7 @@ async def test_status_after_a_block(live: ServedApi) -> None:
     await live.pool.submit(live.chain.sign(ALICE, transfer((BOB.address, 1))))
     await live.peers.add("10.0.0.1:7050")
     live.port.catching_up = True
-    status = await live.node.status()
+    status = await live.node.get_status()
     assert status.node_key == NODE.public_key.hex()
     assert status.address == format_address(NODE.address)
     assert (status.height, status.block_hash) == (1, live.chain.hash.hex())
@@ -76,29 +76,29 @@ async def test_status_after_a_block(live: ServedApi) -> None:
 
 
 async def test_version(live: ServedApi) -> None:
-    version = await live.node.version()
+    version = await live.node.get_version()
     assert version.version == fedcoin.__version__
     assert version.protocol_version == PROTOCOL_VERSION
 
 
 async def test_accounts(live: ServedApi) -> None:
     pay(live, 5 * FDC)
-    bob = await live.node.account(BOB.address)
+    bob = await live.node.get_account(BOB.address)
     assert (bob.address, bob.balance) == (format_address(BOB.address), 1_005 * FDC)
-    miner = await live.node.account(NODE.address)
+    miner = await live.node.get_account(NODE.address)
     assert (miner.bond, miner.unbonding) == (10 * FDC, 0)
-    unused = await live.node.account(key("nobody").address)
+    unused = await live.node.get_account(key("nobody").address)
     assert (unused.balance, unused.nonce, unused.bond) == (0, 0, 0)
     assert unused.address == format_address(key("nobody").address)
 
 
 async def test_an_accounts_nonce_counts_what_waits(live: ServedApi) -> None:
     pay(live)
-    assert (await live.node.account(ALICE.address)).nonce == 1
+    assert (await live.node.get_account(ALICE.address)).nonce == 1
     for ahead in range(2):
         raw = live.chain.sign(ALICE, transfer((BOB.address, 1)), ahead=ahead).raw
-        await live.node.submit(raw)
-    assert (await live.node.account(ALICE.address)).nonce == 3
+        await live.node.submit_transaction(raw)
+    assert (await live.node.get_account(ALICE.address)).nonce == 3
 
 
 @pytest.mark.parametrize(
@@ -112,14 +112,14 @@ async def test_an_accounts_nonce_counts_what_waits(live: ServedApi) -> None:
     ],
 )
 async def test_malformed_addresses(live: ServedApi, address: str, code: str) -> None:
-    failure = await refused(live.node.account(address), code, "address")
+    failure = await refused(live.node.get_account(address), code, "address")
     assert failure.status is StatusCode.INVALID_ARGUMENT
     assert live.server.address in str(failure)
 
 
 async def test_validators_come_in_pages(tmp_path: Path) -> None:
     async with serve_api(tmp_path, validators=5) as live:
-        everyone = await live.node.validators()
+        everyone = await live.node.list_validators()
         assert len(everyone) == 5
         assert [v.address for v in everyone] == [
             format_address(v.address) for v in live.chain.ledger.validators()
@@ -142,9 +142,9 @@ async def test_validators_come_in_pages(tmp_path: Path) -> None:
 async def test_a_block_by_height_and_by_hash(live: ServedApi) -> None:
     first = pay(live)
     second = pay(live)
-    by_height = await live.node.block(2)
-    assert by_height == await live.node.block(live.chain.hash)
-    assert by_height == await live.node.block(live.chain.hash.hex().upper())
+    by_height = await live.node.get_block(2)
+    assert by_height == await live.node.get_block(live.chain.hash)
+    assert by_height == await live.node.get_block(live.chain.hash.hex().upper())
     view = by_height.block
     header = live.chain.header
     assert header is not None
@@ -159,13 +159,13 @@ async def test_a_block_by_height_and_by_hash(live: ServedApi) -> None:
 async def test_blocks_that_are_not_there(live: ServedApi) -> None:
     pay(live)
     for which, field in ((2, "height"), (2**63 - 1, "height"), (bytes(32), "hash")):
-        failure = await refused(live.node.block(which), "BLOCK_NOT_FOUND", field)
+        failure = await refused(live.node.get_block(which), "BLOCK_NOT_FOUND", field)
         assert failure.status is StatusCode.NOT_FOUND
         assert failure.limit == "1"
-    await refused(live.node.block(0), "MALFORMED", "height")
-    await refused(live.node.block(2**64 - 1), "MALFORMED", "height")
+    await refused(live.node.get_block(0), "MALFORMED", "height")
+    await refused(live.node.get_block(2**64 - 1), "MALFORMED", "height")
     for hash in ("", "ab", "g" * 64, "ab " * 32, "0" * 65):
-        await refused(live.node.block(hash), "MALFORMED", "hash")
+        await refused(live.node.get_block(hash), "MALFORMED", "hash")
     stub = rpc.NodeServiceStub(live.node.channel)
     call = live.node.call(stub.GetBlock, pb.GetBlockRequest())
     await refused(call, "BAD_SELECTOR", "selector")
@@ -174,8 +174,8 @@ async def test_blocks_that_are_not_there(live: ServedApi) -> None:
 async def test_blocks_come_latest_first_and_in_pages(live: ServedApi) -> None:
     for _ in range(7):
         live.chain.produce()
-    assert [b.height for b in await live.node.blocks(3)] == [7, 6, 5]
-    assert [b.height for b in await live.node.blocks(100)] == [7, 6, 5, 4, 3, 2, 1]
+    assert [b.height for b in await live.node.list_blocks(3)] == [7, 6, 5]
+    assert [b.height for b in await live.node.list_blocks(100)] == [7, 6, 5, 4, 3, 2, 1]
     stub = rpc.NodeServiceStub(live.node.channel)
     first = await stub.ListBlocks(pb.ListBlocksRequest(page_size=3))
     live.chain.produce()
@@ -187,7 +187,7 @@ async def test_blocks_come_latest_first_and_in_pages(live: ServedApi) -> None:
 
 
 async def test_no_blocks_is_an_empty_page(live: ServedApi) -> None:
-    assert await live.node.blocks() == []
+    assert await live.node.list_blocks() == []
 
 
 @pytest.mark.parametrize("token", ["x", "!!!!", "AAAA", "A" * 4_000, "é"])
@@ -199,7 +199,7 @@ async def test_page_tokens_that_no_list_gave(live: ServedApi, token: str) -> Non
 
 
 async def test_fees(live: ServedApi) -> None:
-    fees = await live.node.fees()
+    fees = await live.node.get_fees()
     rules = live.chain.genesis.parameters
     assert (fees.base_fee, fees.fee_per_kib) == (rules.base_fee, rules.fee_per_kib)
     assert (fees.max_expiry_blocks, fees.min_bond) == (rules.max_expiry_blocks, rules.min_bond)
@@ -209,7 +209,7 @@ async def test_fees(live: ServedApi) -> None:
 async def test_peers_by_address(live: ServedApi) -> None:
     for host in ("10.0.0.2:7050", "10.0.0.1:7050"):
         await live.peers.add(host)
-    peers = await live.node.peers()
+    peers = await live.node.list_peers()
     assert [peer.address for peer in peers] == ["10.0.0.1:7050", "10.0.0.2:7050"]
     assert peers[0].node_key == key("10.0.0.1:7050").public_key.hex()
     assert (peers[0].outbound, peers[0].height, peers[0].agent) == (True, 3, "fedcoin/0.1.0")
@@ -218,7 +218,7 @@ async def test_peers_by_address(live: ServedApi) -> None:
 async def test_events_of_the_past_and_then_live(live: ServedApi) -> None:
     pay(live)
     pay(live)
-    events = live.node.events(from_height=1)
+    events = live.node.watch_events(from_height=1)
     assert [(await anext(events)).block.height for _ in range(2)] == [1, 2]
     waiting = asyncio.ensure_future(anext(events))
     await asyncio.sleep(0.05)
@@ -243,7 +243,7 @@ async def test_events_tell_what_was_paid_and_which_tasks_moved(live: ServedApi) 
 
 
 async def take(live: ServedApi, first: int) -> AsyncIterator[pb.WatchEventsResponse]:
-    async for event in live.node.events(first):
+    async for event in live.node.watch_events(first):
         yield event
         if event.block.height == live.chain.height:
             return
@@ -251,7 +251,7 @@ async def take(live: ServedApi, first: int) -> AsyncIterator[pb.WatchEventsRespo
 
 async def test_events_from_the_next_block_on(live: ServedApi) -> None:
     pay(live)
-    events = live.node.events()
+    events = live.node.watch_events()
     waiting = asyncio.ensure_future(anext(events))
     await asyncio.sleep(0.1)
     pay(live)
@@ -260,7 +260,7 @@ async def test_events_from_the_next_block_on(live: ServedApi) -> None:
 
 
 async def test_events_may_be_awaited_a_little_ahead_of_the_chain(live: ServedApi) -> None:
-    events = live.node.events(3)
+    events = live.node.watch_events(3)
     waiting = asyncio.ensure_future(anext(events))
     await asyncio.sleep(0.1)
     for _ in range(3):
@@ -271,7 +271,7 @@ async def test_events_may_be_awaited_a_little_ahead_of_the_chain(live: ServedApi
 
 @pytest.mark.parametrize("height", [10_002, 2**63, 2**64 - 1])
 async def test_events_from_nowhere(live: ServedApi, height: int) -> None:
-    failure = await refused(anext(live.node.events(height)), "OUT_OF_RANGE", "from_height")
+    failure = await refused(anext(live.node.watch_events(height)), "OUT_OF_RANGE", "from_height")
     assert failure.status is StatusCode.OUT_OF_RANGE
 
 
@@ -281,6 +281,6 @@ async def test_supply_is_counted_and_not_assumed(live: ServedApi) -> None:
     with live.port.store._database.write() as connection:
         where = records.ACCOUNTS.prefix + key("thief").address
         connection.execute("INSERT INTO state VALUES (?, ?)", (where, forged))
-    status = await live.node.status()
+    status = await live.node.get_status()
     assert status.supply == live.chain.genesis.supply
     assert status.counted_supply == status.supply + 7

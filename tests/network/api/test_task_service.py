@@ -51,7 +51,7 @@ async def test_a_task_from_its_opening_to_its_payment(live: ServedApi) -> None:
     job = LedgerCampaign(live.chain)
     job.open_campaign()
     job.open_task()
-    task = await live.node.task(job.task_id)
+    task = await live.node.get_task(job.task_id)
     assert (task.phase, task.round) == (TASK_PHASE_COMMIT, 1)
     assert task.campaign_id == job.campaign_id.hex()
     assert [client.address for client in task.clients] == [
@@ -59,7 +59,7 @@ async def test_a_task_from_its_opening_to_its_payment(live: ServedApi) -> None:
     ]
     assert task.opened_height == live.chain.height
     job.settle(dict.fromkeys(live.chain.miners, GAME))
-    task = await live.node.task(job.task_id.hex())
+    task = await live.node.get_task(job.task_id.hex())
     assert task.phase == TASK_PHASE_SETTLED
     assert [client.shapley_nano for client in task.clients] == [50_000_000, 30_000_000, 0]
     assert sum(client.payout for client in task.clients) == task.prices.training
@@ -106,7 +106,7 @@ async def test_watching_a_task_that_is_over_tells_once(live: ServedApi) -> None:
 
 async def test_what_a_task_paid(live: ServedApi) -> None:
     job = settled(live)
-    payments = await live.node.payments(job.task_id)
+    payments = await live.node.list_payments(job.task_id)
     kinds = [payment.kind for payment in payments]
     assert kinds[:4] == [
         PAYMENT_KIND_TRAINING,
@@ -124,14 +124,14 @@ async def test_an_open_task_has_paid_nothing(live: ServedApi) -> None:
     job = LedgerCampaign(live.chain)
     job.open_campaign()
     job.open_task()
-    assert await live.node.payments(job.task_id) == []
+    assert await live.node.list_payments(job.task_id) == []
 
 
 async def test_a_payment_is_proved_offline(live: ServedApi) -> None:
     validators = live.chain.ledger.validators()
     job = settled(live)
     client = job.clients[0]
-    (proof,) = await live.node.payment_proof(job.task_id, client.address)
+    (proof,) = await live.node.get_payment_proofs(job.task_id, client.address)
     # From here on, nothing but the proof, the chain's id and its validators is used.
     header, payment = check_payment_proof(proof, CHAIN_ID, validators)
     assert payment == proof.payment
@@ -143,7 +143,7 @@ async def test_a_payment_is_proved_offline(live: ServedApi) -> None:
 async def test_forged_proofs_prove_nothing(live: ServedApi) -> None:
     validators = live.chain.ledger.validators()
     job = settled(live)
-    (honest,) = await live.node.payment_proof(job.task_id, job.clients[0].address)
+    (honest,) = await live.node.get_payment_proofs(job.task_id, job.clients[0].address)
     more = Receipt.FromString(honest.receipt)
     more.payment.amount += 1
     header = BlockHeader.FromString(honest.header)
@@ -196,7 +196,7 @@ async def test_the_receipt_of_something_else_is_no_payment(live: ServedApi) -> N
 
 async def test_there_is_no_proof_of_what_was_not_paid(live: ServedApi) -> None:
     job = settled(live)
-    failure = await refused(live.node.payment_proof(job.task_id, key("nobody").address))
+    failure = await refused(live.node.get_payment_proofs(job.task_id, key("nobody").address))
     assert (failure.status, failure.code) == (StatusCode.NOT_FOUND, "PAYMENT_NOT_FOUND")
     assert failure.field == "address"
 
@@ -204,12 +204,12 @@ async def test_there_is_no_proof_of_what_was_not_paid(live: ServedApi) -> None:
 async def test_evidence_as_it_stands_on_the_chain(live: ServedApi) -> None:
     job = settled(live)
     miner = live.chain.miners[0]
-    found = await live.node.evidence(job.task_id, miner.address)
+    found = await live.node.get_evidence(job.task_id, miner.address)
     transaction = decode_transaction(found.transaction, CHAIN_ID)
     assert transaction.sender == miner.address
     assert transaction.body.reveal_shapley.task_id == job.task_id
     assert found.height == live.chain.height - 1
-    failure = await refused(live.node.evidence(job.task_id, key("alice").address))
+    failure = await refused(live.node.get_evidence(job.task_id, key("alice").address))
     assert (failure.code, failure.field) == ("EVIDENCE_NOT_FOUND", "miner")
 
 
@@ -220,10 +220,10 @@ async def test_tasks_in_pages_and_by_campaign(live: ServedApi) -> None:
     second.open_campaign()
     second.open_task()
     latest_first = [second.task_id.hex(), first.task_id.hex()]
-    assert [task.task_id for task in await live.node.tasks(open_only=True)] == latest_first
-    assert len(await live.node.tasks()) == 3
-    assert [task.round for task in await live.node.tasks(first.campaign_id)] == [2, 1]
-    assert len(await live.node.tasks(limit=1)) == 1
+    assert [task.task_id for task in await live.node.list_tasks(open_only=True)] == latest_first
+    assert len(await live.node.list_tasks()) == 3
+    assert [task.round for task in await live.node.list_tasks(first.campaign_id)] == [2, 1]
+    assert len(await live.node.list_tasks(limit=1)) == 1
     stub = rpc.ShapleyTaskServiceStub(live.node.channel)
     for filters in ({}, {"open_only": True}, {"campaign_id": first.campaign_id.hex()}):
         whole = (await stub.ListTasks(pb.ListTasksRequest(**filters))).tasks
@@ -257,7 +257,7 @@ async def test_pages_of_large_tasks_stay_under_a_mebibyte(live: ServedApi) -> No
     job.open_campaign(rounds=1)
     sampling = job.sampled(samples=4)
     job.open_task(sampling=sampling)
-    task = await live.node.task(job.task_id)
+    task = await live.node.get_task(job.task_id)
     assert len(task.clients) == 60
     assert task.ByteSize() < 1 << 20
 
@@ -270,45 +270,45 @@ async def test_campaigns(live: ServedApi) -> None:
     job = settled(live)
     other = LedgerCampaign(live.chain, requester=key("carol"))
     other.open_campaign()
-    campaigns = await live.node.campaigns()
+    campaigns = await live.node.list_campaigns()
     assert [view.campaign_id for view in campaigns] == [
         other.campaign_id.hex(),
         job.campaign_id.hex(),
     ]
-    view = await live.node.campaign(job.campaign_id)
+    view = await live.node.get_campaign(job.campaign_id)
     assert view == campaigns[1]
     assert (view.rounds, view.last_round, view.budget) == (2, 1, 10 * FDC)
     assert view.escrow == 5 * FDC
     assert view.requester == format_address(job.requester.address)
-    assert (await live.node.campaigns(limit=1)) == [campaigns[0]]
+    assert (await live.node.list_campaigns(limit=1)) == [campaigns[0]]
 
 
 async def test_what_is_not_there(live: ServedApi) -> None:
     nothing, miner = bytes(32), key("miner 0").address
     for call, code, field in (
-        (live.node.task(nothing), "TASK_NOT_FOUND", "task_id"),
-        (live.node.payments(nothing), "TASK_NOT_FOUND", "task_id"),
-        (live.node.evidence(nothing, miner), "TASK_NOT_FOUND", "task_id"),
-        (live.node.payment_proof(nothing, miner), "TASK_NOT_FOUND", "task_id"),
+        (live.node.get_task(nothing), "TASK_NOT_FOUND", "task_id"),
+        (live.node.list_payments(nothing), "TASK_NOT_FOUND", "task_id"),
+        (live.node.get_evidence(nothing, miner), "TASK_NOT_FOUND", "task_id"),
+        (live.node.get_payment_proofs(nothing, miner), "TASK_NOT_FOUND", "task_id"),
         (anext(live.node.watch_task(nothing)), "TASK_NOT_FOUND", "task_id"),
-        (live.node.campaign(nothing), "CAMPAIGN_NOT_FOUND", "campaign_id"),
+        (live.node.get_campaign(nothing), "CAMPAIGN_NOT_FOUND", "campaign_id"),
     ):
         failure = await refused(call)
         assert failure.status is StatusCode.NOT_FOUND
         assert (failure.code, failure.field) == (code, field)
-    assert await live.node.tasks(nothing) == []
+    assert await live.node.list_tasks(nothing) == []
 
 
 async def test_malformed_ids_and_addresses(live: ServedApi) -> None:
     job = settled(live)
     for call, field in (
-        (live.node.task("xyz"), "task_id"),
-        (live.node.payments(""), "task_id"),
-        (live.node.campaign("0" * 63), "campaign_id"),
-        (live.node.tasks("no"), "campaign_id"),
-        (live.node.evidence("0", "fc1"), "task_id"),
-        (live.node.evidence(job.task_id, "fc1"), "miner"),
-        (live.node.payment_proof(job.task_id, ""), "address"),
+        (live.node.get_task("xyz"), "task_id"),
+        (live.node.list_payments(""), "task_id"),
+        (live.node.get_campaign("0" * 63), "campaign_id"),
+        (live.node.list_tasks("no"), "campaign_id"),
+        (live.node.get_evidence("0", "fc1"), "task_id"),
+        (live.node.get_evidence(job.task_id, "fc1"), "miner"),
+        (live.node.get_payment_proofs(job.task_id, ""), "address"),
         (anext(live.node.watch_task("-")), "task_id"),
     ):
         failure = await refused(call)

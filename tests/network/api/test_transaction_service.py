@@ -43,20 +43,20 @@ async def refused(call: object) -> RpcError:
 async def test_submitting_is_idempotent_before_and_after_the_block(live: ServedApi) -> None:
     transaction = payment(live)
     for _ in range(2):
-        assert await live.node.submit(transaction.raw) == transaction.hash.hex()
+        assert await live.node.submit_transaction(transaction.raw) == transaction.hash.hex()
     assert len(live.pool.pending()) == 1
     live.chain.produce(transaction)
-    assert await live.node.submit(transaction.raw) == transaction.hash.hex()
+    assert await live.node.submit_transaction(transaction.raw) == transaction.hash.hex()
     assert len(live.pool.pending()) == 0
 
 
 async def test_what_the_ledger_refuses_comes_with_its_code(live: ServedApi) -> None:
-    failure = await refused(live.node.submit(payment(live, nonce=7).raw))
+    failure = await refused(live.node.submit_transaction(payment(live, nonce=7).raw))
     assert failure.status is StatusCode.FAILED_PRECONDITION
     assert (failure.code, failure.field) == ("NONCE_TOO_HIGH", "nonce")
-    failure = await refused(live.node.submit(payment(live, amount=10**12).raw))
+    failure = await refused(live.node.submit_transaction(payment(live, amount=10**12).raw))
     assert failure.code == "INSUFFICIENT_BALANCE"
-    failure = await refused(live.node.submit(payment(live, fee=1).raw))
+    failure = await refused(live.node.submit_transaction(payment(live, fee=1).raw))
     assert (failure.status, failure.code) == (StatusCode.INVALID_ARGUMENT, "FEE_TOO_LOW")
     assert live.server.address in str(failure)
 
@@ -68,24 +68,24 @@ async def test_what_is_no_transaction_is_refused(live: ServedApi) -> None:
     assert (failure.code, failure.field) == ("MALFORMED", "transaction")
     forged = SignedTransaction.FromString(payment(live).raw)
     forged.signature = bytes(64)
-    failure = await refused(live.node.submit(forged.SerializeToString()))
+    failure = await refused(live.node.submit_transaction(forged.SerializeToString()))
     assert (failure.code, failure.field) == ("BAD_SIGNATURE", "signature")
-    failure = await refused(live.node.submit(b"\xff\xff"))
+    failure = await refused(live.node.submit_transaction(b"\xff\xff"))
     assert failure.code == "MALFORMED"
     huge = SignedTransaction(body=bytes(2 << 20), public_key=bytes(32), signature=bytes(64))
-    failure = await refused(live.node.submit(huge.SerializeToString()))
+    failure = await refused(live.node.submit_transaction(huge.SerializeToString()))
     assert (failure.status, failure.code) == (StatusCode.RESOURCE_EXHAUSTED, "TOO_LARGE")
     assert len(live.pool.pending()) == 0
 
 
 async def test_a_transaction_on_its_way(live: ServedApi) -> None:
     transaction = payment(live)
-    await live.node.submit(transaction.raw)
-    view = await live.node.transaction(transaction.hash)
+    await live.node.submit_transaction(transaction.raw)
+    view = await live.node.get_transaction(transaction.hash)
     assert view.status == TRANSACTION_STATUS_PENDING
     assert (view.hash, view.height) == (transaction.hash.hex(), 0)
     live.chain.produce(live.chain.sign(CAROL, transfer((BOB.address, 1))), transaction)
-    view = await live.node.transaction(transaction.hash.hex().upper())
+    view = await live.node.get_transaction(transaction.hash.hex().upper())
     assert view.status == TRANSACTION_STATUS_FINAL
     assert (view.height, view.index) == (1, 1)
     assert view.sender == format_address(ALICE.address)
@@ -98,8 +98,8 @@ async def test_a_task_in_the_pool_is_shown_with_what_its_clients_signed(live: Se
     job = LedgerCampaign(live.chain)
     job.open_campaign()
     opening = live.chain.sign(job.server, job.task_terms())
-    await live.node.submit(opening.raw)
-    (view,) = await live.node.pending()
+    await live.node.submit_transaction(opening.raw)
+    (view,) = await live.node.list_pending_transactions()
     assert view.action == "open_task"
     details = json.loads(view.details_json)
     shown = [update["update"]["address"] for update in details["updates"]]
@@ -107,9 +107,9 @@ async def test_a_task_in_the_pool_is_shown_with_what_its_clients_signed(live: Se
 
 
 async def test_unknown_and_malformed_hashes(live: ServedApi) -> None:
-    failure = await refused(live.node.transaction(bytes(32)))
+    failure = await refused(live.node.get_transaction(bytes(32)))
     assert (failure.status, failure.code) == (StatusCode.NOT_FOUND, "TRANSACTION_NOT_FOUND")
-    failure = await refused(live.node.transaction("abc"))
+    failure = await refused(live.node.get_transaction("abc"))
     assert (failure.status, failure.field) == (StatusCode.INVALID_ARGUMENT, "hash")
     failure = await refused(anext(live.node.watch_transaction(bytes(32))))
     assert failure.code == "TRANSACTION_NOT_FOUND"
@@ -119,7 +119,7 @@ async def test_unknown_and_malformed_hashes(live: ServedApi) -> None:
 
 async def test_watching_until_final(live: ServedApi) -> None:
     transaction = payment(live)
-    await live.node.submit(transaction.raw)
+    await live.node.submit_transaction(transaction.raw)
     watch = live.node.watch_transaction(transaction.hash)
     assert (await anext(watch)).status == TRANSACTION_STATUS_PENDING
     live.chain.produce()
@@ -138,7 +138,7 @@ async def test_watching_what_is_final_already_tells_once(live: ServedApi) -> Non
 
 async def test_watching_until_dropped(live: ServedApi) -> None:
     transaction = payment(live)
-    await live.node.submit(transaction.raw)
+    await live.node.submit_transaction(transaction.raw)
     watch = live.node.watch_transaction(transaction.hash)
     assert (await anext(watch)).status == TRANSACTION_STATUS_PENDING
     live.chain.produce(payment(live, amount=2 * FDC))
@@ -147,13 +147,13 @@ async def test_watching_until_dropped(live: ServedApi) -> None:
     assert "nonce" in dropped.reason
     assert (dropped.action, dropped.sender) == ("transfer", format_address(ALICE.address))
     assert [view async for view in watch] == []
-    again = await live.node.transaction(transaction.hash)
+    again = await live.node.get_transaction(transaction.hash)
     assert (again.status, again.reason) == (TRANSACTION_STATUS_DROPPED, dropped.reason)
 
 
 async def test_a_drop_between_blocks_is_noticed(live: ServedApi) -> None:
     transaction = payment(live)
-    await live.node.submit(transaction.raw)
+    await live.node.submit_transaction(transaction.raw)
     watch = live.node.watch_transaction(transaction.hash)
     await anext(watch)
     # As when a node's audit fails: nothing tells the watcher, and no block comes.
@@ -165,8 +165,8 @@ async def test_a_drop_between_blocks_is_noticed(live: ServedApi) -> None:
 
 async def test_waiting_for_final(live: ServedApi) -> None:
     transaction = payment(live)
-    hash = await live.node.submit(transaction.raw)
-    waiting = asyncio.ensure_future(live.node.wait_final(hash))
+    hash = await live.node.submit_transaction(transaction.raw)
+    waiting = asyncio.ensure_future(live.node.wait_until_final(hash))
     await asyncio.sleep(0.05)
     live.chain.produce(transaction)
     assert (await waiting).height == 1
@@ -174,24 +174,24 @@ async def test_waiting_for_final(live: ServedApi) -> None:
 
 async def test_waiting_ends_with_a_reason(live: ServedApi) -> None:
     transaction = payment(live)
-    hash = await live.node.submit(transaction.raw)
-    failure = await refused(live.node.wait_final(hash, timeout=0.2))
+    hash = await live.node.submit_transaction(transaction.raw)
+    failure = await refused(live.node.wait_until_final(hash, timeout=0.2))
     assert (failure.status, failure.code) == (StatusCode.DEADLINE_EXCEEDED, "TIMED_OUT")
     assert hash in failure.message
     live.chain.produce(payment(live, amount=2 * FDC))
-    failure = await refused(live.node.wait_final(hash))
+    failure = await refused(live.node.wait_until_final(hash))
     assert failure.code == "DROPPED"
     assert "nonce" in failure.message
 
 
 async def fill(live: ServedApi, count: int) -> list[str]:
-    return [await live.node.submit(payment(live, ahead=n).raw) for n in range(count)]
+    return [await live.node.submit_transaction(payment(live, ahead=n).raw) for n in range(count)]
 
 
 async def test_the_pool_in_pages_and_in_order(live: ServedApi) -> None:
     hashes = await fill(live, 25)
-    assert [view.hash for view in await live.node.pending()] == hashes
-    assert [view.hash for view in await live.node.pending(limit=7)] == hashes[:7]
+    assert [view.hash for view in await live.node.list_pending_transactions()] == hashes
+    assert [view.hash for view in await live.node.list_pending_transactions(limit=7)] == hashes[:7]
     seen: list[str] = []
     token = ""
     while True:
@@ -218,4 +218,4 @@ async def test_a_pool_that_shrinks_between_pages_leaves_nothing_out(live: Served
 
 
 async def test_an_empty_pool(live: ServedApi) -> None:
-    assert await live.node.pending() == []
+    assert await live.node.list_pending_transactions() == []

@@ -78,7 +78,7 @@ async def test_a_node_on_this_machine_is_reached_past_the_proxy(
     dead_proxy: None, live: ServedApi
 ) -> None:
     async with NodeClient(live.server.address) as client:
-        assert (await client.status()).height == 0
+        assert (await client.get_status()).height == 0
 
 
 async def test_a_public_host_is_reached_through_the_proxy(dead_proxy: None) -> None:

@@ -33,7 +33,7 @@ async def refused(call: object) -> RpcError:
 
 async def test_a_node_that_is_not_there_is_named() -> None:
     async with NodeClient("127.0.0.1:1", timeout=5) as client:
-        failure = await refused(client.status())
+        failure = await refused(client.get_status())
         assert failure.status is StatusCode.UNAVAILABLE
         assert failure.code == "UNAVAILABLE"
         assert failure.is_lost
@@ -44,7 +44,7 @@ async def test_a_node_that_is_not_there_is_named() -> None:
 
 async def test_a_socket_that_is_not_there_is_named(tmp_path: Path) -> None:
     async with NodeClient(f"unix:{tmp_path}/none.sock", timeout=5) as client:
-        assert "none.sock" in str(await refused(client.status()))
+        assert "none.sock" in str(await refused(client.get_status()))
 
 
 async def test_a_server_that_hangs_is_left(live: ServedApi) -> None:
@@ -67,7 +67,7 @@ async def test_events_go_on_where_a_lost_node_left_off(tmp_path: Path) -> None:
     async with serve_api(tmp_path / "a") as live:
         address = live.server.address
         async with NodeClient(address) as client:
-            events = client.events(1, patience=20)
+            events = client.watch_events(1, patience=20)
             live.chain.produce()
             assert (await anext(events)).block.height == 1
             blocks, certificates = live.chain.blocks, live.chain.certificates
@@ -88,7 +88,7 @@ async def test_events_go_on_where_a_lost_node_left_off(tmp_path: Path) -> None:
 
 async def test_a_node_that_stays_away_ends_the_stream(live: ServedApi) -> None:
     live.chain.produce()
-    events = live.node.events(1, patience=0.3)
+    events = live.node.watch_events(1, patience=0.3)
     await anext(events)
     await live.server.stop(0)
     failure = await refused(anext(events))
@@ -98,7 +98,7 @@ async def test_a_node_that_stays_away_ends_the_stream(live: ServedApi) -> None:
 
 async def test_too_many_watchers_are_refused(tmp_path: Path) -> None:
     async with serve_api(tmp_path, bounds=Bounds(streams=2)) as live:
-        watches = [live.node.events(1, patience=0) for _ in range(3)]
+        watches = [live.node.watch_events(1, patience=0) for _ in range(3)]
         waiting = [asyncio.ensure_future(anext(watch)) for watch in watches[:2]]
         await asyncio.sleep(0.2)
         failure = await refused(anext(watches[2]))
@@ -132,7 +132,7 @@ async def test_a_watcher_that_does_not_read_is_cut(tmp_path: Path) -> None:
         assert {task.result() for task in ended} == {StatusCode.RESOURCE_EXHAUSTED}
         # Who was cut takes no place any more.
         live.chain.produce()
-        assert (await anext(live.node.events(11))).block.height == 11
+        assert (await anext(live.node.watch_events(11))).block.height == 11
 
 
 async def read_to_the_end(watch: grpc.aio.UnaryStreamCall[object, object]) -> StatusCode:
@@ -149,20 +149,20 @@ async def test_artifacts_there_and_back(live: ServedApi, tmp_path: Path) -> None
     path = tmp_path / "weights"
     path.write_bytes(data)
     assert not await live.node.has_artifact(compute_artifact_id(data))
-    assert await live.node.upload(path) == compute_artifact_id(data)
-    assert await live.node.upload(data) == compute_artifact_id(data)
+    assert await live.node.upload_artifact(path) == compute_artifact_id(data)
+    assert await live.node.upload_artifact(data) == compute_artifact_id(data)
     assert await live.node.has_artifact(compute_artifact_id(data))
     assert live.artifacts.read(compute_artifact_id(data)) == data
-    assert await live.node.download(compute_artifact_id(data)) == data
-    assert await live.node.download(compute_artifact_id(data).hex()) == data
+    assert await live.node.download_artifact(compute_artifact_id(data)) == data
+    assert await live.node.download_artifact(compute_artifact_id(data).hex()) == data
 
 
 async def test_artifacts_that_are_not_there_or_too_large(live: ServedApi) -> None:
-    failure = await refused(live.node.download(bytes(32)))
+    failure = await refused(live.node.download_artifact(bytes(32)))
     assert (failure.status, failure.code) == (StatusCode.NOT_FOUND, "ARTIFACT_NOT_FOUND")
-    id = await live.node.upload(bytes(100_000))
+    id = await live.node.upload_artifact(bytes(100_000))
     with pytest.raises(RefusalError, match=live.server.address) as caught:
-        await live.node.download(id, max_bytes=99_999)
+        await live.node.download_artifact(id, max_bytes=99_999)
     assert caught.value.code is DataCode.TOO_LARGE
-    failure = await refused(live.node.upload(bytes((1 << 24) + 1)))
+    failure = await refused(live.node.upload_artifact(bytes((1 << 24) + 1)))
     assert (failure.status, failure.code) == (StatusCode.RESOURCE_EXHAUSTED, "TOO_LARGE")

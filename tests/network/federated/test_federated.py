@@ -81,12 +81,12 @@ def signed(chain: str = CHAIN) -> SignedUpdate:
 
 async def test_joining_watching_and_handing_in() -> None:
     async with served() as (memory, client):
-        assert (await client.campaign()).chain_id == CHAIN
+        assert (await client.get_campaign_status()).chain_id == CHAIN
         assert (await client.register(KEY, CHAIN, NOW_MS)).rounds == 2
         assert memory.joined == [KEY.public_key]
-        phases = [change.phase async for change in client.watch(KEY.address)]
+        phases = [change.phase async for change in client.watch_rounds(KEY.address)]
         assert phases == [pb.ROUND_PHASE_TRAINING, pb.ROUND_PHASE_FINISHED]
-        await client.submit(signed())
+        await client.submit_update(signed())
         assert memory.updates[0].address == KEY.address
 
 
@@ -119,13 +119,13 @@ async def test_a_registration_is_proved() -> None:
 
 async def test_bad_updates_and_watchers() -> None:
     async with served() as (memory, client):
-        assert (await failure_of(client.submit(signed("other")))).code == "BAD_SIGNATURE"
-        assert (await failure_of(client.submit(SignedUpdate()))).code == "MALFORMED"
+        assert (await failure_of(client.submit_update(signed("other")))).code == "BAD_SIGNATURE"
+        assert (await failure_of(client.submit_update(SignedUpdate()))).code == "MALFORMED"
         stub = federated_learning_service_pb2_grpc.FederatedLearningServiceStub(client.channel)
         nothing = client.call(stub.SubmitUpdate, pb.SubmitUpdateRequest())
         assert (await failure_of(nothing)).code == "MALFORMED"
         for address, code in ((b"x" * 20, "NOT_REGISTERED"), (b"", "MALFORMED")):
-            failure = await failure_of(asyncio.wait_for(anext(client.watch(address)), 5))
+            failure = await failure_of(asyncio.wait_for(anext(client.watch_rounds(address)), 5))
             assert failure.code == code
         assert memory.updates == []
 

@@ -111,20 +111,20 @@ class Campaign:
         """Give the node everything that a task needs, and more."""
         work = self.work
         for raw in (work.model, work.base, work.aggregate, work.evaluation, *work.updates, *more):
-            await self.node.upload(raw)
+            await self.node.upload_artifact(raw)
 
     async def open(self, **changes: Any) -> bytes:
         """Open the campaign; its id."""
         wallet = Wallet(self.node, self.requester)
         opening = await wallet.submit(self.offer(**changes))
-        await wallet.wait_final(opening)
+        await wallet.wait_until_final(opening)
         self.campaign_id = opening.hash
         return self.campaign_id
 
     async def open_task(self, **changes: Any) -> bytes:
         """Open the task; its id."""
         self.task_id = (await self.submit_task(**changes)).hash
-        await self.node.wait_final(self.task_id)
+        await self.node.wait_until_final(self.task_id)
         return self.task_id
 
     async def submit_task(self, **changes: Any) -> Transaction:
@@ -150,7 +150,7 @@ async def reached(
     wanted = [phase(name) for name in names]
 
     async def there() -> TaskView | None:
-        view = await node.task(task_id)
+        view = await node.get_task(task_id)
         return view if view.phase in wanted else None
 
     view = await until(there, f"the task is {' or '.join(names)}", seconds=seconds)

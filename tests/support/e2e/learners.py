@@ -72,7 +72,7 @@ class CoordinatorProcess:
         async with FederatedClient(self.address) as client:
 
             async def there() -> pb.GetCampaignStatusResponse | None:
-                status = await client.campaign()
+                status = await client.get_campaign_status()
                 return status if (status.phase, status.round) == (phase, number) else None
 
             found = await until(there, f"round {number} is in phase {phase}")
@@ -160,7 +160,7 @@ class Learner:
 
     async def _take_part(self, client: FederatedClient) -> None:
         done = 0
-        async for change in client.watch(self.key.address):
+        async for change in client.watch_rounds(self.key.address):
             if change.phase == pb.ROUND_PHASE_SETTLED:
                 self.paid[change.round] = change.payout
             elif change.phase == pb.ROUND_PHASE_FINISHED:
@@ -172,7 +172,7 @@ class Learner:
 
     async def _hand_in(self, client: FederatedClient, change: pb.WatchRoundsResponse) -> None:
         try:
-            await client.submit(await self.make(client, change))
+            await client.submit_update(await self.make(client, change))
         except RpcError as failure:
             # What was taken before a kill is not asked for again; the round may be over.
             if failure.code not in MISSED:
@@ -180,9 +180,9 @@ class Learner:
 
     async def make(self, client: FederatedClient, change: pb.WatchRoundsResponse) -> SignedUpdate:
         """Train, upload and sign."""
-        base = await client.download(change.base)
+        base = await client.download_artifact(change.base)
         weights, samples = await asyncio.to_thread(update_of, base, self.clients, self.index)
-        await client.upload(weights)
+        await client.upload_artifact(weights)
         update = ClientUpdate(
             campaign_id=change.campaign_id,
             round=change.round,

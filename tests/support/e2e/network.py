@@ -86,7 +86,7 @@ class Node:
 
     async def status(self) -> GetStatusResponse:
         async with self.client() as client:
-            return await client.status()
+            return await client.get_status()
 
     async def caught_up(self, height: int) -> None:
         """Wait until it has this block."""
@@ -94,7 +94,7 @@ class Node:
 
             async def there() -> bool:
                 try:
-                    return (await client.status()).height >= height
+                    return (await client.get_status()).height >= height
                 except RpcError:
                     return False
 
@@ -168,7 +168,7 @@ class Network:
         async with self.clients() as clients:
 
             async def same() -> GetStatusResponse | None:
-                statuses = await asyncio.gather(*(client.status() for client in clients))
+                statuses = await asyncio.gather(*(client.get_status() for client in clients))
                 states = {(status.height, status.app_hash) for status in statuses}
                 idle = not any(status.pending_transactions for status in statuses)
                 return statuses[0] if len(states) == 1 and idle else None
