@@ -1,1 +1,9 @@
-"""Artifacts: large files named by their content, cut into chunks that are checked one by one."""
+"""Artifacts: model architectures, weights and data sets, named by their content.
+
+Decides how an artifact is cut into chunks, named and verified, how a node keeps it, and how
+arrays are written in one. It knows neither who sends an artifact nor which task needs it.
+
+* `manifest`: chunks, ids and manifests; `upload`: an artifact that arrives chunk by chunk.
+* `store`: the folder of a node's artifacts.
+* `tensors`: named arrays as bytes; `mapped_tensors`: arrays that stay in their file.
+"""

@@ -1,8 +1,8 @@
-"""Artifacts: bytes named by their content, in chunks that can be checked one by one.
+"""Manifests: an artifact's id, size and chunk hashes.
 
-An artifact's id is the RFC 6962 tree hash over its chunks of 262,144 bytes, the last one
-shorter. Its manifest lists the chunks' leaf hashes, from which the id follows, so that who
-holds a manifest knows a wrong chunk when it arrives.
+An artifact is cut into chunks of 262,144 bytes, the last one shorter. Its id is the RFC 6962 tree
+hash over the chunks; its manifest lists their leaf hashes, from which the id follows. So whoever
+holds a manifest detects a wrong chunk as soon as it arrives.
 """
 
 from __future__ import annotations
@@ -18,16 +18,23 @@ from fedcoin.data.messages import canonical
 from fedcoin.v1.artifact_service_pb2 import ArtifactManifest
 
 CHUNK_BYTES: Final = 262_144
-"""The size of every chunk but the last, in bytes."""
+"""The size of every chunk except the last, in bytes."""
 
 MAX_ARTIFACT_BYTES: Final = 2_147_483_648
-"""The largest artifact, in bytes."""
+"""The size of the largest artifact, in bytes."""
 
 
 def build_manifest(data: bytes | Path) -> ArtifactManifest:
-    """The manifest of some bytes, or of a file's.
+    """Build the manifest of an artifact.
 
-    Raises `Refusal`: BAD_ARTIFACT when there are none, TOO_LARGE over `MAX_ARTIFACT_BYTES`.
+    `RefusalError` is raised: BAD_ARTIFACT when the artifact is empty, TOO_LARGE when it has more
+    than `MAX_ARTIFACT_BYTES` bytes.
+
+    Args:
+        data: The artifact's bytes, or the file that holds them.
+
+    Returns:
+        The manifest.
     """
     size, hashes = 0, []
     for chunk in iterate_chunks(data):
@@ -39,50 +46,81 @@ def build_manifest(data: bytes | Path) -> ArtifactManifest:
 
 
 def compute_artifact_id(data: bytes | Path) -> bytes:
-    """The 32-byte id of some bytes, or of a file's. Raises as `manifest_of` does."""
+    """Compute the id of an artifact. Raises `RefusalError` as `build_manifest` does.
+
+    Args:
+        data: The artifact's bytes, or the file that holds them.
+
+    Returns:
+        The id, 32 bytes.
+    """
     return build_manifest(data).id
 
 
 def check_manifest(manifest: ArtifactManifest, max_bytes: int = MAX_ARTIFACT_BYTES) -> None:
-    """Check that size, chunk count and id of a manifest fit together.
+    """Check that size, chunk hashes and id of a manifest agree.
 
-    Raises `Refusal` (BAD_ARTIFACT; TOO_LARGE over `max_bytes`).
+    Args:
+        manifest: The manifest.
+        max_bytes: The largest size allowed, in bytes.
+
+    Raises:
+        RefusalError: BAD_ARTIFACT when they do not agree, TOO_LARGE when the artifact is larger
+            than `max_bytes`.
     """
     check_artifact_size(manifest.size, max_bytes)
-    wanted = count_chunks(manifest.size)
-    if len(manifest.chunk_hashes) != wanted:
+    count = count_chunks(manifest.size)
+    if len(manifest.chunk_hashes) != count:
         raise _refused(
             "manifest.chunk_hashes",
-            f"are {len(manifest.chunk_hashes)}; {manifest.size} bytes make {wanted} chunks",
-            str(wanted),
+            f"are {len(manifest.chunk_hashes)}; {manifest.size} bytes make {count} chunks",
+            str(count),
         )
     if any(len(value) != HASH_BYTES for value in (manifest.id, *manifest.chunk_hashes)):
-        raise _refused("manifest", f"holds a hash that is not {HASH_BYTES} bytes long", "32")
+        raise _refused(
+            "manifest", f"holds a hash that does not have {HASH_BYTES} bytes", str(HASH_BYTES)
+        )
     if merkle.root_from_hashes(manifest.chunk_hashes) != manifest.id:
         raise _refused("manifest.id", "is not the tree hash of manifest.chunk_hashes")
 
 
 def check_chunk(manifest: ArtifactManifest, index: int, data: bytes) -> None:
-    """Check one chunk (from 0) against a manifest that was checked before.
+    """Check a chunk against its manifest.
 
-    The hash decides. The id says nothing of the size, and so somebody could have claimed
-    another one with the right hashes: a last chunk of any length is right if its hash is
-    (see `with_proved_size`). Raises `Refusal` (BAD_CHUNK) when there is no such chunk, or its
-    size or hash is wrong.
+    The hash decides. The id does not commit to the size, so a manifest may name the right hashes
+    and a wrong size: a last chunk of another length is accepted when its hash is right, and
+    `with_proved_size` then corrects the manifest.
+
+    Args:
+        manifest: A manifest that passed `check_manifest`.
+        index: The index of the chunk, from 0.
+        data: The chunk's bytes.
+
+    Raises:
+        RefusalError: BAD_CHUNK when there is no such chunk, or its size or hash is wrong.
     """
     check_chunk_index(manifest.size, index)
-    wanted = chunk_size(manifest.size, index)
+    size = chunk_size(manifest.size, index)
     is_last = index == len(manifest.chunk_hashes) - 1
-    if len(data) != wanted and not (is_last and 1 <= len(data) <= CHUNK_BYTES):
-        raise _bad_chunk(f"chunk {index} has {len(data)} bytes; it must have {wanted}", str(wanted))
+    if len(data) != size and not (is_last and 1 <= len(data) <= CHUNK_BYTES):
+        raise _bad_chunk(f"chunk {index} has {len(data)} bytes; it must have {size}", str(size))
     if merkle.leaf_hash(data) != manifest.chunk_hashes[index]:
         raise _bad_chunk(
-            f"chunk {index} of {len(data)} bytes is not what the manifest says: its hash is another"
+            f"chunk {index} of {len(data)} bytes does not have the hash in the manifest"
         )
 
 
 def with_proved_size(manifest: ArtifactManifest, index: int, data: bytes) -> ArtifactManifest:
-    """The manifest with the size that a chunk proves, which passed `check_chunk`."""
+    """Correct the size in a manifest by the length of the last chunk.
+
+    Args:
+        manifest: A manifest that passed `check_manifest`.
+        index: The index of a chunk, from 0.
+        data: The chunk's bytes, which passed `check_chunk`.
+
+    Returns:
+        A manifest with the right size for the last chunk; the same manifest for any other.
+    """
     size = index * CHUNK_BYTES + len(data)
     if index < len(manifest.chunk_hashes) - 1 or size == manifest.size:
         return manifest
@@ -90,24 +128,54 @@ def with_proved_size(manifest: ArtifactManifest, index: int, data: bytes) -> Art
 
 
 def check_chunk_index(size: int, index: int) -> None:
-    """Raises `Refusal` (BAD_CHUNK) when an artifact of `size` bytes has no chunk `index`."""
+    """Check that an artifact has a chunk with a certain index.
+
+    Args:
+        size: The artifact's size in bytes.
+        index: The index of the chunk, from 0.
+
+    Raises:
+        RefusalError: BAD_CHUNK when it does not.
+    """
     count = count_chunks(size)
     if not 0 <= index < count:
-        raise _bad_chunk(f"there is no chunk {index}; the artifact has {count}", str(count))
+        raise _bad_chunk(f"there is no chunk {index}; the artifact has {count} chunks", str(count))
 
 
 def count_chunks(size: int) -> int:
-    """How many chunks `size` bytes make."""
+    """Count the chunks of an artifact.
+
+    Args:
+        size: The artifact's size in bytes.
+
+    Returns:
+        The number of chunks.
+    """
     return -(-size // CHUNK_BYTES)
 
 
 def chunk_size(size: int, index: int) -> int:
-    """How many bytes chunk `index` of an artifact of `size` bytes has."""
+    """Compute the size of a chunk.
+
+    Args:
+        size: The artifact's size in bytes.
+        index: The index of the chunk, from 0.
+
+    Returns:
+        The chunk's size in bytes.
+    """
     return min(CHUNK_BYTES, size - index * CHUNK_BYTES)
 
 
 def iterate_chunks(data: bytes | Path) -> Iterator[bytes]:
-    """The chunks of some bytes, or of a file's, in order."""
+    """Cut an artifact into chunks.
+
+    Args:
+        data: The artifact's bytes, or the file that holds them.
+
+    Yields:
+        The chunks, in order.
+    """
     if isinstance(data, Path):
         with data.open("rb") as file:
             while chunk := file.read(CHUNK_BYTES):
@@ -118,33 +186,58 @@ def iterate_chunks(data: bytes | Path) -> Iterator[bytes]:
 
 
 def encode_manifest(manifest: ArtifactManifest) -> bytes:
-    """The bytes of a manifest as they are kept on disk."""
+    """Encode a manifest as it is kept on disk.
+
+    Args:
+        manifest: The manifest.
+
+    Returns:
+        Its canonical encoding.
+    """
     return canonical.encode(manifest)
 
 
 def decode_manifest(raw: bytes) -> ArtifactManifest:
-    """Read and check the bytes of a manifest. Raises `Refusal` (BAD_ARTIFACT, TOO_LARGE)."""
+    """Decode and check a manifest.
+
+    `RefusalError` is raised: BAD_ARTIFACT when it is not a manifest or its parts do not agree,
+    TOO_LARGE when it names a size over `MAX_ARTIFACT_BYTES`.
+
+    Args:
+        raw: The serialised ArtifactManifest.
+
+    Returns:
+        The manifest.
+    """
     manifest = canonical.decode(ArtifactManifest, raw, code=DataCode.BAD_ARTIFACT)
     check_manifest(manifest)
     return manifest
 
 
 def check_artifact_size(size: int, max_bytes: int = MAX_ARTIFACT_BYTES) -> None:
-    """Raises `Refusal`: BAD_ARTIFACT for nothing at all, TOO_LARGE over `max_bytes`."""
+    """Check the size of an artifact.
+
+    Args:
+        size: The artifact's size in bytes.
+        max_bytes: The largest size allowed, in bytes; never more than `MAX_ARTIFACT_BYTES`.
+
+    Raises:
+        RefusalError: BAD_ARTIFACT when it is empty, TOO_LARGE when it is too large.
+    """
     if size < 1:
         raise _refused("artifact", "is empty; it must have at least one byte", "1")
-    wire_limit = min(max_bytes, MAX_ARTIFACT_BYTES)
-    if size > wire_limit:
+    limit = min(max_bytes, MAX_ARTIFACT_BYTES)
+    if size > limit:
         raise RefusalError(
             DataCode.TOO_LARGE,
-            f"the artifact has {size} bytes; at most {wire_limit} are allowed",
+            f"the artifact has {size} bytes; at most {limit} are allowed",
             field="manifest.size",
-            limit=str(wire_limit),
+            limit=str(limit),
         )
 
 
-def _refused(field: str, what: str, limit: str = "") -> RefusalError:
-    return RefusalError(DataCode.BAD_ARTIFACT, f"{field} {what}", field=field, limit=limit)
+def _refused(field: str, fault: str, limit: str = "") -> RefusalError:
+    return RefusalError(DataCode.BAD_ARTIFACT, f"{field} {fault}", field=field, limit=limit)
 
 
 def _bad_chunk(message: str, limit: str = "") -> RefusalError:

@@ -1,4 +1,4 @@
-"""Arrays that stay in their file until they are read: for what need not be in memory as a whole."""
+"""Arrays that stay in their file until they are read, for data larger than memory should hold."""
 
 from __future__ import annotations
 
@@ -24,13 +24,23 @@ from fedcoin.data.messages import canonical
 from fedcoin.v1.artifact_pb2 import Tensor
 
 _TENSOR, _NAME, _DTYPE, _SHAPE, _DATA = 0x0A, 0x0A, 0x10, 0x1A, 0x22
-"""Protobuf's tags: of a tensor in its file, and of a tensor's fields."""
+"""Protobuf field tags: of a tensor in a TensorFile, and of the fields of a Tensor."""
 
 
 class MappedArray:
-    """An array in a file. What is read of it is copied; its pages are given back at once."""
+    """An array in a memory-mapped file.
+
+    Reading copies the numbers and releases the file's pages at once, so that the process does not
+    grow with the file.
+    """
 
     def __init__(self, mapping: mmap.mmap, array: Array) -> None:
+        """Wrap an array.
+
+        Args:
+            mapping: The memory-mapped file.
+            array: A view of the mapping, of any shape and dtype.
+        """
         self._mapping = mapping
         self._array = array
 
@@ -52,96 +62,102 @@ class MappedArray:
     def __len__(self) -> int:
         return len(self._array)
 
-    def __getitem__(self, places: slice | npt.NDArray[np.int64]) -> Array:
-        """A copy of some of its rows."""
-        return self._copied(self._array[places])
+    def __getitem__(self, rows: slice | npt.NDArray[np.int64]) -> Array:
+        return self._copy(self._array[rows])
 
     def read(self) -> Array:
-        """A copy of all of it."""
-        return self._copied(self._array)
+        """Copy the whole array into memory."""
+        return self._copy(self._array)
 
-    def _copied(self, part: Array) -> Array:
-        found = np.array(part)
+    def _copy(self, part: Array) -> Array:
+        copy = np.array(part)
         if hasattr(self._mapping, "madvise"):
             self._mapping.madvise(mmap.MADV_DONTNEED)
-        return found
+        return copy
 
 
 def map_tensors(path: Path) -> Mapping[str, MappedArray | Array]:
-    """The arrays of a file, in order; what ``decode_tensors`` says of its bytes.
+    """Open the arrays of a file without reading their numbers.
 
-    The file must not be changed while they are in use. Raises `Refusal` (BAD_TENSOR), OSError.
+    Accepts and refuses the same files as `decode_tensors`, with the same results.
+
+    Args:
+        path: The file, a serialised TensorFile; it must not change while the arrays are in use.
+
+    Returns:
+        Names and arrays, in the order of the file. Arrays in memory are returned for a file that
+        `encode_tensors` did not write, but `decode_tensors` accepts.
     """
     if path.stat().st_size:
         with path.open("rb") as file:
             mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         try:
-            return _mapped(mapping)
-        except (_UnusualError, DecodeError):
+            return _map_arrays(mapping)
+        except (_UnexpectedEncodingError, DecodeError):
             pass
-    # It knows what is wrong, if anything is.
+    # Decides whether the file is acceptable all the same, and raises the refusal if not.
     return decode_tensors(path.read_bytes())
 
 
-class _UnusualError(Exception):
-    """These are not the bytes that ``encode_tensors`` writes."""
+class _UnexpectedEncodingError(Exception):
+    """The bytes differ from what `encode_tensors` writes."""
 
 
-def _mapped(mapping: mmap.mmap) -> dict[str, MappedArray]:
-    arrays: dict[str, MappedArray] = {}
-    place = 0
-    while place < len(mapping):
-        start, size = _opened(mapping, place, _TENSOR)
-        header, begin, length = _header(mapping, start)
-        place = start + size
+def _map_arrays(mapping: mmap.mmap) -> dict[str, MappedArray | Array]:
+    arrays: dict[str, MappedArray | Array] = {}
+    offset = 0
+    while offset < len(mapping):
+        start, size = _read_length(mapping, offset, _TENSOR)
+        header, data_start, data_size = _read_header(mapping, start)
+        offset = start + size
         dtype = DTYPES.get(header.dtype)
-        known = header.name and dtype and header.name not in arrays and len(arrays) < MAX_TENSORS
-        if not known or dtype is None or begin + length != place or place > len(mapping):
-            raise _UnusualError
+        is_new = header.name and header.name not in arrays and len(arrays) < MAX_TENSORS
+        if not is_new or dtype is None or data_start + data_size != offset or offset > len(mapping):
+            raise _UnexpectedEncodingError
         count = math.prod(header.shape)
-        if not count or count * dtype.itemsize != length or len(header.shape) > MAX_DIMENSIONS:
-            raise _UnusualError
-        array = np.frombuffer(mapping, dtype, count, begin).reshape(tuple(header.shape))
+        if not count or count * dtype.itemsize != data_size or len(header.shape) > MAX_DIMENSIONS:
+            raise _UnexpectedEncodingError
+        array = np.frombuffer(mapping, dtype, count, data_start).reshape(tuple(header.shape))
         arrays[header.name] = MappedArray(mapping, array)
     return arrays
 
 
-def _header(mapping: mmap.mmap, start: int) -> tuple[Tensor, int, int]:
-    """A tensor without its data, where its data begin, and their length."""
-    place = start
-    while _at(mapping, place) in (_NAME, _SHAPE, _DTYPE):
-        if mapping[place] == _DTYPE:
-            _, place = _number(mapping, place + 1)
+def _read_header(mapping: mmap.mmap, start: int) -> tuple[Tensor, int, int]:
+    """Read a tensor without its data; return it with the offset and the size of its data."""
+    offset = start
+    while _byte_at(mapping, offset) in (_NAME, _SHAPE, _DTYPE):
+        if mapping[offset] == _DTYPE:
+            _, offset = _read_varint(mapping, offset + 1)
         else:
-            begin, size = _opened(mapping, place, mapping[place])
-            place = begin + size
-    written = mapping[start:place]
-    header = Tensor.FromString(written)
-    if canonical.encode(header) != written or len(header.name) > MAX_NAME_CHARS:
-        raise _UnusualError
-    return header, *_opened(mapping, place, _DATA)
+            field_start, size = _read_length(mapping, offset, mapping[offset])
+            offset = field_start + size
+    raw = mapping[start:offset]
+    header = Tensor.FromString(raw)
+    if canonical.encode(header) != raw or len(header.name) > MAX_NAME_CHARS:
+        raise _UnexpectedEncodingError
+    return header, *_read_length(mapping, offset, _DATA)
 
 
-def _opened(mapping: mmap.mmap, place: int, tag: int) -> tuple[int, int]:
-    """Where a field of bytes begins, after its tag and its length, and the length."""
-    if _at(mapping, place) != tag:
-        raise _UnusualError
-    size, begin = _number(mapping, place + 1)
-    return begin, size
+def _read_length(mapping: mmap.mmap, offset: int, tag: int) -> tuple[int, int]:
+    """Read tag and length of a field of bytes; return the offset of its content and its size."""
+    if _byte_at(mapping, offset) != tag:
+        raise _UnexpectedEncodingError
+    size, content = _read_varint(mapping, offset + 1)
+    return content, size
 
 
-def _number(mapping: mmap.mmap, place: int) -> tuple[int, int]:
-    """A varint, seven bits a byte, the lowest first, and where it ends."""
+def _read_varint(mapping: mmap.mmap, offset: int) -> tuple[int, int]:
+    """Read a varint (seven bits in each byte, lowest first); return it and the offset behind it."""
     value = shift = 0
-    while (byte := _at(mapping, place)) & 0x80:
+    while (byte := _byte_at(mapping, offset)) & 0x80:
         value |= (byte & 0x7F) << shift
-        shift, place = shift + 7, place + 1
+        shift, offset = shift + 7, offset + 1
     if (shift and not byte) or shift > 63:
-        raise _UnusualError
-    return value | byte << shift, place + 1
+        raise _UnexpectedEncodingError
+    return value | byte << shift, offset + 1
 
 
-def _at(mapping: mmap.mmap, place: int) -> int:
-    if place >= len(mapping):
-        raise _UnusualError
-    return mapping[place]
+def _byte_at(mapping: mmap.mmap, offset: int) -> int:
+    if offset >= len(mapping):
+        raise _UnexpectedEncodingError
+    return mapping[offset]

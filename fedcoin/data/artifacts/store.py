@@ -1,15 +1,14 @@
-"""Artifacts on disk, in one folder: whole ones under their id, others under `partial/`.
+"""A node's artifacts in one folder: complete ones under their id, others under `partial/`.
 
-An artifact arrives chunk by chunk, in order; each chunk is checked before it is written, so
-that what lies in `partial/` is right as far as it goes and an upload that broke off goes on
-where it was, after a restart too. Whole, it is made durable and moved into place: what has an
-id's name is that artifact.
+An artifact arrives chunk by chunk, in order. Each chunk is checked before it is written, so an
+upload that broke off continues where it stopped, also after a restart. A complete artifact is
+flushed to disk and renamed: a file that is named by an id holds that artifact.
 
     <id in hex>.data, <id in hex>.manifest
     partial/<id in hex>.data, partial/<id in hex>.manifest
 
-All bytes together are bounded. Uploads that nobody goes on with make room for others, the one
-that was idle longest first; whole artifacts never do.
+The size of all artifacts together is bounded. When space runs out, incomplete uploads are
+deleted, the least recently used first; complete artifacts never are.
 """
 
 from __future__ import annotations
@@ -19,23 +18,33 @@ import threading
 from pathlib import Path
 from typing import Final
 
-from fedcoin.data.artifacts import manifest as artifacts
-from fedcoin.data.artifacts.manifest import CHUNK_BYTES, MAX_ARTIFACT_BYTES, build_manifest
-from fedcoin.data.artifacts.upload import Upload, find_uploads
+from fedcoin.data.artifacts.manifest import (
+    CHUNK_BYTES,
+    MAX_ARTIFACT_BYTES,
+    build_manifest,
+    check_chunk,
+    check_chunk_index,
+    check_manifest,
+    count_chunks,
+    decode_manifest,
+    encode_manifest,
+    iterate_chunks,
+)
+from fedcoin.data.artifacts.upload import Upload, resume_uploads
 from fedcoin.data.atomic_files import replace_file, sync_folder
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.v1.artifact_service_pb2 import ArtifactManifest
 
 MAX_UPLOADS: Final = 64
-"""How many artifacts may be under way at once."""
+"""The largest number of incomplete uploads."""
 
-_WHOLE = re.compile(r"([0-9a-f]{64})\.data", re.ASCII)
+_DATA_NAME = re.compile(r"([0-9a-f]{64})\.data", re.ASCII)
 
 
 class ArtifactStore:
-    """A folder of artifacts; usable from several threads, by one process.
+    """A folder of artifacts; usable from several threads of one process.
 
-    Everything but `has`, `size` and `ids` may wait for the disk.
+    All methods except `has`, `size` and `ids` may wait for the disk. Ids have 32 bytes.
     """
 
     def __init__(
@@ -44,118 +53,200 @@ class ArtifactStore:
         max_bytes_total: int,
         max_artifact_bytes: int = MAX_ARTIFACT_BYTES,
     ) -> None:
+        """Open or create a folder of artifacts, and complete or resume what is in it.
+
+        Args:
+            root: The folder.
+            max_bytes_total: The largest size of all artifacts together, in bytes.
+            max_artifact_bytes: The largest size of one artifact, in bytes.
+        """
         self._root = root
         self._partial = root / "partial"
         self._max_total = max_bytes_total
         self._max_artifact = min(max_artifact_bytes, max_bytes_total, MAX_ARTIFACT_BYTES)
         self._lock = threading.RLock()
         self._partial.mkdir(parents=True, exist_ok=True)
-        self._sizes: dict[bytes, int] = self._find_whole()
+        self._sizes: dict[bytes, int] = self._find_complete()
         self._finishing: dict[bytes, Upload] = {}
-        # In the order of their last use, the idlest first.
-        self._uploads: dict[bytes, Upload] = find_uploads(self._partial, self._sizes)
-        for upload in [upload for upload in self._uploads.values() if upload.whole]:
+        # In the order of their last use, the least recent first.
+        self._uploads: dict[bytes, Upload] = resume_uploads(self._partial, self._sizes)
+        for upload in [upload for upload in self._uploads.values() if upload.is_complete]:
             self._finishing[upload.manifest.id] = self._uploads.pop(upload.manifest.id)
             self._finish(upload)
 
-    # Whole artifacts ----------------------------------------------------------------------
+    # Complete artifacts -------------------------------------------------------------------
 
     def has(self, id: bytes) -> bool:
-        """Is the whole artifact here?"""
+        """Tell whether the store holds a complete artifact.
+
+        Args:
+            id: The artifact's id.
+
+        Returns:
+            True when it does.
+        """
         return id in self._sizes
 
     def size(self, id: bytes) -> int | None:
-        """The size of a whole artifact, in bytes."""
+        """Look up the size of a complete artifact.
+
+        Args:
+            id: The artifact's id.
+
+        Returns:
+            The size in bytes; None when the artifact is not complete.
+        """
         return self._sizes.get(id)
 
     def ids(self) -> tuple[bytes, ...]:
-        """The ids of all whole artifacts, in rising order."""
+        """List the ids of all complete artifacts, in rising order."""
         with self._lock:
             return tuple(sorted(self._sizes))
 
     def used_bytes(self) -> int:
-        """The bytes of all artifacts here, whole or not, without their manifests."""
+        """Add up the sizes of all artifacts, complete or not, in bytes, without manifests."""
         with self._lock:
             arriving = (*self._uploads.values(), *self._finishing.values())
-            return sum(self._sizes.values()) + sum(upload.written for upload in arriving)
+            return sum(self._sizes.values()) + sum(upload.num_bytes for upload in arriving)
 
     def path(self, id: bytes) -> Path:
-        """The file of a whole artifact, not to be written to.
+        """Look up the file of a complete artifact.
 
-        Raises `Refusal` (UNKNOWN_ARTIFACT).
+        Args:
+            id: The artifact's id.
+
+        Returns:
+            The path of the file, which must not be written to.
+
+        Raises:
+            RefusalError: UNKNOWN_ARTIFACT when the artifact is not complete.
         """
         if id not in self._sizes:
-            raise _unknown(id)
-        return self._data(id)
+            raise _unknown_artifact(id)
+        return self._data_path(id)
 
     def read(self, id: bytes) -> bytes:
-        """A whole artifact's bytes. Raises `Refusal` (UNKNOWN_ARTIFACT)."""
+        """Read a complete artifact.
+
+        Raises `RefusalError` UNKNOWN_ARTIFACT as `path` does.
+
+        Args:
+            id: The artifact's id.
+
+        Returns:
+            The artifact's bytes.
+        """
         return self.path(id).read_bytes()
 
     def manifest(self, id: bytes) -> ArtifactManifest:
-        """A whole artifact's manifest. Raises `Refusal` (UNKNOWN_ARTIFACT)."""
+        """Read the manifest of a complete artifact.
+
+        Raises `RefusalError` UNKNOWN_ARTIFACT as `path` does.
+
+        Args:
+            id: The artifact's id.
+
+        Returns:
+            The manifest.
+        """
         path = self.path(id)
         try:
-            return artifacts.decode_manifest(self._manifest(id).read_bytes())
+            return decode_manifest(self._manifest_path(id).read_bytes())
         except (FileNotFoundError, RefusalError):
-            # It follows from the data.
-            manifest = artifacts.build_manifest(path)
-            replace_file(self._manifest(id), artifacts.encode_manifest(manifest))
+            # It can be computed from the content.
+            manifest = build_manifest(path)
+            replace_file(self._manifest_path(id), encode_manifest(manifest))
             return manifest
 
     def read_chunk(self, id: bytes, index: int) -> bytes:
-        """One chunk of a whole artifact, from 0. Raises `Refusal` (UNKNOWN_ARTIFACT, BAD_CHUNK)."""
+        """Read one chunk of a complete artifact.
+
+        Raises `RefusalError` UNKNOWN_ARTIFACT as `path` does, or BAD_CHUNK when there is no such
+        chunk.
+
+        Args:
+            id: The artifact's id.
+            index: The index of the chunk, from 0.
+
+        Returns:
+            The chunk's bytes.
+        """
         path, size = self.path(id), self._sizes[id]
-        artifacts.check_chunk_index(size, index)
+        check_chunk_index(size, index)
         with path.open("rb") as file:
             file.seek(index * CHUNK_BYTES)
             return file.read(CHUNK_BYTES)
 
     def put(self, data: bytes | Path) -> bytes:
-        """Store some bytes, or a copy of a file, and return the id.
+        """Store an artifact.
 
-        Raises `Refusal` (BAD_ARTIFACT, TOO_LARGE, STORE_FULL; BAD_CHUNK when the file changed
-        meanwhile).
+        `RefusalError` is raised: BAD_ARTIFACT when it is empty, TOO_LARGE, STORE_FULL, or
+        BAD_CHUNK when the file changes meanwhile.
+
+        Args:
+            data: The artifact's bytes, or a file to copy.
+
+        Returns:
+            The artifact's id, 32 bytes.
         """
         manifest = build_manifest(data)
         self.begin(manifest)
-        for index, chunk in enumerate(artifacts.iterate_chunks(data)):
+        for index, chunk in enumerate(iterate_chunks(data)):
             if self.has(manifest.id):
                 break
             self.add_chunk(manifest.id, index, chunk)
         return manifest.id
 
     def remove(self, id: bytes) -> bool:
-        """Delete an artifact, whole or not; returns whether there was anything."""
+        """Delete an artifact, complete or not.
+
+        Args:
+            id: The artifact's id.
+
+        Returns:
+            True when there was something to delete.
+        """
         with self._lock:
-            whole, upload = self._sizes.pop(id, None), self._uploads.pop(id, None)
+            size, upload = self._sizes.pop(id, None), self._uploads.pop(id, None)
             if upload is not None:
                 upload.drop()
-            if whole is not None:
-                self._data(id).unlink(missing_ok=True)
-                self._manifest(id).unlink(missing_ok=True)
+            if size is not None:
+                self._data_path(id).unlink(missing_ok=True)
+                self._manifest_path(id).unlink(missing_ok=True)
                 sync_folder(self._root)
-        return whole is not None or upload is not None
+        return size is not None or upload is not None
 
     def check(self, id: bytes) -> bool:
-        """Read a whole artifact and compare its hash; one that rotted is removed.
+        """Verify the content of a complete artifact by its id; delete it when it is damaged.
 
-        Raises `Refusal` (UNKNOWN_ARTIFACT).
+        Raises `RefusalError` UNKNOWN_ARTIFACT as `path` does.
+
+        Args:
+            id: The artifact's id.
+
+        Returns:
+            True when the content is intact.
         """
         if build_manifest(self.path(id)).id == id:
             return True
         self.remove(id)
         return False
 
-    # Arriving artifacts -------------------------------------------------------------------
+    # Uploads ------------------------------------------------------------------------------
 
     def begin(self, manifest: ArtifactManifest) -> int:
-        """Expect an artifact, or go on with one; returns the next chunk wanted, from 0.
+        """Start an upload, or continue one.
 
-        That is the number of chunks when it is whole. Raises `Refusal`: BAD_ARTIFACT when the
-        manifest is wrong, TOO_LARGE, STORE_FULL.
+        `RefusalError` is raised: BAD_ARTIFACT when the manifest is wrong, TOO_LARGE, STORE_FULL.
+
+        Args:
+            manifest: The artifact's manifest.
+
+        Returns:
+            The index of the next chunk wanted, from 0; the number of chunks when the artifact is
+            complete.
         """
-        artifacts.check_manifest(manifest, self._max_artifact)
+        check_manifest(manifest, self._max_artifact)
         with self._lock:
             if self.has(manifest.id):
                 return len(manifest.chunk_hashes)
@@ -163,48 +254,63 @@ class ArtifactStore:
             if upload is None:
                 self._check_room(manifest.size)
                 while len(self._uploads) >= MAX_UPLOADS:
-                    self._drop_idlest()
+                    self._drop_least_recent()
                 upload = Upload.begin(self._partial, manifest)
                 self._uploads[manifest.id] = upload
             if manifest.id in self._uploads:
-                self._touch(upload)
+                self._mark_used(upload)
         return upload.next_chunk
 
     def next_chunk(self, id: bytes) -> int:
-        """The next chunk wanted of an artifact, from 0; their number when it is whole.
+        """Look up how far an upload has come.
 
-        0 for one of which nothing is known.
+        Args:
+            id: The artifact's id.
+
+        Returns:
+            The index of the next chunk wanted, from 0; the number of chunks when the artifact is
+            complete; 0 for an unknown artifact.
         """
         size = self._sizes.get(id)
         if size is not None:
-            return artifacts.count_chunks(size)
+            return count_chunks(size)
         with self._lock:
             upload = self._uploads.get(id) or self._finishing.get(id)
         return 0 if upload is None else upload.next_chunk
 
     def add_chunk(self, id: bytes, index: int, data: bytes) -> int:
-        """Add the next chunk of an artifact that was begun; returns the next one wanted.
+        """Add the next chunk of an upload.
 
-        A chunk that is there already changes nothing. The last one completes the artifact,
-        which is durable when this returns. Raises `Refusal`: UNKNOWN_ARTIFACT when it was not
-        begun (or had to make room), BAD_CHUNK when size, hash or order is wrong, STORE_FULL;
-        what was right is kept.
+        A chunk that arrived before changes nothing. The last chunk completes the artifact, which
+        is on disk when this returns.
+
+        `RefusalError` is raised: UNKNOWN_ARTIFACT when the upload was not started or was deleted
+        to make room, BAD_CHUNK when size, hash or order of the chunk is wrong, STORE_FULL. The
+        chunks before it are kept.
+
+        Args:
+            id: The artifact's id.
+            index: The index of the chunk, from 0.
+            data: The chunk's bytes.
+
+        Returns:
+            The index of the next chunk wanted; the number of chunks when it was the last one.
         """
         if self.has(id):
             return self.next_chunk(id)
-        upload = self._under_way(id)
-        # Hashing needs no lock, and comes before anything changes.
-        artifacts.check_chunk(upload.manifest, index, data)
+        upload = self._find_upload(id)
+        # Hash the chunk without holding the lock.
+        check_chunk(upload.manifest, index, data)
         with self._lock:
             if self._uploads.get(id) is upload:
-                self._touch(upload)
+                self._mark_used(upload)
                 if index == upload.next_chunk:
                     self._make_room(len(data))
                 upload.add(index, data)
-                if not upload.whole:
+                if not upload.is_complete:
                     return upload.next_chunk
                 upload.ended.clear()
-                # From here on nobody can drop it, or add to it.
+                # From here on no other thread can delete it or add to it.
                 self._finishing[id] = self._uploads.pop(id)
                 finish = True
             else:
@@ -213,18 +319,18 @@ class ArtifactStore:
             self._finish(upload)
         return self._wait_for(id, upload)
 
-    def _under_way(self, id: bytes) -> Upload:
+    def _find_upload(self, id: bytes) -> Upload:
         with self._lock:
             upload = self._uploads.get(id) or self._finishing.get(id)
         if upload is None:
-            raise _unknown(id)
+            raise _unknown_artifact(id)
         return upload
 
     def _finish(self, upload: Upload) -> None:
-        # Waiting for the disk, with no lock held.
+        # Waits for the disk, so without holding the lock.
         id = upload.manifest.id
         try:
-            upload.finish(self._data(id), self._manifest(id))
+            upload.finish(self._data_path(id), self._manifest_path(id))
         except BaseException:
             with self._lock:
                 self._uploads[id] = self._finishing.pop(id)
@@ -237,66 +343,66 @@ class ArtifactStore:
             upload.ended.set()
 
     def _wait_for(self, id: bytes, upload: Upload) -> int:
-        # Another thread may be about to complete it, or it may have been dropped.
+        # Another thread may be completing it, or it may have been deleted.
         with self._lock:
-            busy = self._finishing.get(id) is upload
-        if busy:
+            is_finishing = self._finishing.get(id) is upload
+        if is_finishing:
             upload.ended.wait()
         if not self.has(id):
-            raise _unknown(id)
+            raise _unknown_artifact(id)
         return upload.next_chunk
 
     # Room ---------------------------------------------------------------------------------
 
     def _check_room(self, size: int) -> None:
-        whole = sum(self._sizes.values())
-        if whole + size > self._max_total:
-            raise self._full(whole, size)
+        used = sum(self._sizes.values())
+        if used + size > self._max_total:
+            raise self._store_full(used, size)
 
     def _make_room(self, size: int) -> None:
-        # The last upload is the one that asks.
+        # The last one in order is the upload that needs the room.
         while self.used_bytes() + size > self._max_total:
             if len(self._uploads) == 1:
-                raise self._full(self.used_bytes(), size)
-            self._drop_idlest()
+                raise self._store_full(self.used_bytes(), size)
+            self._drop_least_recent()
 
-    def _drop_idlest(self) -> None:
+    def _drop_least_recent(self) -> None:
         id = next(iter(self._uploads))
         self._uploads.pop(id).drop()
 
-    def _touch(self, upload: Upload) -> None:
+    def _mark_used(self, upload: Upload) -> None:
         self._uploads[upload.manifest.id] = self._uploads.pop(upload.manifest.id)
 
-    def _full(self, used: int, size: int) -> RefusalError:
+    def _store_full(self, used: int, size: int) -> RefusalError:
         return RefusalError(
             DataCode.STORE_FULL,
-            f"there is no room for {size} bytes: artifacts take {used} of at most "
-            f"{self._max_total} bytes",
+            f"there is no room for {size} bytes: artifacts take {used} of {self._max_total} bytes; "
+            "delete some, or raise the limit",
             field="artifact",
             limit=str(self._max_total),
         )
 
     # Files --------------------------------------------------------------------------------
 
-    def _data(self, id: bytes) -> Path:
+    def _data_path(self, id: bytes) -> Path:
         return self._root / f"{id.hex()}.data"
 
-    def _manifest(self, id: bytes) -> Path:
+    def _manifest_path(self, id: bytes) -> Path:
         return self._root / f"{id.hex()}.manifest"
 
-    def _find_whole(self) -> dict[bytes, int]:
-        found: dict[bytes, int] = {}
+    def _find_complete(self) -> dict[bytes, int]:
+        sizes: dict[bytes, int] = {}
         for path in self._root.iterdir():
-            match = _WHOLE.fullmatch(path.name)
+            match = _DATA_NAME.fullmatch(path.name)
             if match is not None and path.is_file():
-                found[bytes.fromhex(match.group(1))] = path.stat().st_size
+                sizes[bytes.fromhex(match.group(1))] = path.stat().st_size
         for path in self._root.glob("*.manifest"):
             if not path.with_suffix(".data").exists():
                 path.unlink()
-        return found
+        return sizes
 
 
-def _unknown(id: bytes) -> RefusalError:
+def _unknown_artifact(id: bytes) -> RefusalError:
     return RefusalError(
-        DataCode.UNKNOWN_ARTIFACT, f"there is no artifact {id.hex()[:64]} here", field="id"
+        DataCode.UNKNOWN_ARTIFACT, f"the store holds no artifact {id.hex()[:64]}", field="id"
     )

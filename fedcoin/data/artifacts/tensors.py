@@ -1,7 +1,7 @@
 """Named arrays as bytes: weights and data sets as plain numbers, never as code.
 
-A `TensorFile` holds names, kinds of numbers, shapes and little-endian bytes. Reading one runs
-nothing and allocates no more than its own size.
+A `TensorFile` holds names, dtypes, shapes and little-endian numbers. Decoding one executes
+nothing and allocates no more memory than the file's size.
 """
 
 from __future__ import annotations
@@ -19,11 +19,16 @@ from fedcoin.v1 import artifact_pb2
 from fedcoin.v1.artifact_pb2 import Tensor, TensorDtype, TensorFile
 
 MAX_TENSORS: Final = 4_096
+"""The largest number of arrays in a file."""
+
 MAX_DIMENSIONS: Final = 8
+"""The largest number of dimensions of an array."""
+
 MAX_NAME_CHARS: Final = 256
-"""The most characters of a tensor's name."""
+"""The largest number of characters of an array's name."""
 
 Array = npt.NDArray[Any]
+"""An array of any shape and dtype."""
 
 DTYPES: Final[dict[int, np.dtype[Any]]] = {
     artifact_pb2.TENSOR_DTYPE_FLOAT32: np.dtype("<f4"),
@@ -31,31 +36,46 @@ DTYPES: Final[dict[int, np.dtype[Any]]] = {
     artifact_pb2.TENSOR_DTYPE_INT32: np.dtype("<i4"),
     artifact_pb2.TENSOR_DTYPE_INT64: np.dtype("<i8"),
 }
-"""The kinds of numbers, and how NumPy calls them."""
+"""NumPy's dtype for each value of the enum TensorDtype."""
 
 
 def encode_tensors(tensors: Mapping[str, Array]) -> bytes:
-    """Write named arrays in the mapping's order.
+    """Encode named arrays.
 
-    Kinds: float32, uint8, int32, int64, of either byte order. Raises `Refusal` (BAD_TENSOR)
-    for any other kind, an empty array, or a bad name, count or shape.
+    `RefusalError` BAD_TENSOR is raised when there are no arrays or too many, or a name, dtype or
+    shape is not allowed.
+
+    Args:
+        tensors: Names and arrays, in the order in which they are written. Dtypes: float32,
+            uint8, int32 or int64, in either byte order. Shapes: up to 8 dimensions, each at
+            least 1.
+
+    Returns:
+        The serialised TensorFile.
     """
     _check_count(len(tensors))
-    written = TensorFile()
+    message = TensorFile()
     for name, array in tensors.items():
         _check_name(name)
         dtype = dtype_code(array, name)
         _check_shape(array.shape, name)
         data = np.ascontiguousarray(array, dtype=DTYPES[dtype]).tobytes()
-        written.tensors.append(Tensor(name=name, dtype=dtype, shape=array.shape, data=data))
-    return canonical.encode(written)
+        message.tensors.append(Tensor(name=name, dtype=dtype, shape=array.shape, data=data))
+    return canonical.encode(message)
 
 
 def decode_tensors(raw: bytes) -> dict[str, Array]:
-    """Read named arrays, in order, as read-only views.
+    """Decode named arrays. Their numbers are not checked: they may be NaN or infinite.
 
-    Numbers may be anything, NaN included. Raises `Refusal` (BAD_TENSOR) when a name is empty,
-    too long or there twice, a kind is unknown, or a shape does not fit the data.
+    Args:
+        raw: The serialised TensorFile.
+
+    Returns:
+        Names and arrays, in the order of the file. The arrays are read-only views of `raw`.
+
+    Raises:
+        RefusalError: BAD_TENSOR when the bytes are not a TensorFile, a name is empty, too long
+            or used twice, a dtype is unknown, or a shape does not match the data.
     """
     message = canonical.decode(TensorFile, raw, code=DataCode.BAD_TENSOR)
     _check_count(len(message.tensors))
@@ -63,18 +83,29 @@ def decode_tensors(raw: bytes) -> dict[str, Array]:
     for tensor in message.tensors:
         _check_name(tensor.name)
         if tensor.name in arrays:
-            raise _refused(tensor.name, "stands there twice")
+            raise _refused(tensor.name, "is there twice")
         arrays[tensor.name] = _array(tensor)
     return arrays
 
 
 def dtype_code(array: Array, name: str) -> TensorDtype.ValueType:
-    """The kind of an array's numbers. Raises `Refusal` (BAD_TENSOR) for one without a code."""
+    """Find the enum value for an array's dtype.
+
+    Args:
+        array: The array.
+        name: Its name, for the refusal.
+
+    Returns:
+        The value of TensorDtype.
+
+    Raises:
+        RefusalError: BAD_TENSOR when the dtype is none that a file can hold.
+    """
     little = array.dtype.newbyteorder("<")
     for code, dtype in DTYPES.items():
         if little == dtype:
             return cast("TensorDtype.ValueType", code)
-    raise _refused(name, f"holds {array.dtype}; float32, uint8, int32 or int64 can be stored")
+    raise _refused(name, f"has dtype {array.dtype}; float32, uint8, int32 and int64 are allowed")
 
 
 def _array(tensor: Tensor) -> Array:
@@ -83,13 +114,13 @@ def _array(tensor: Tensor) -> Array:
         raise _refused(tensor.name, f"has the unknown dtype {tensor.dtype}")
     shape = tuple(tensor.shape)
     _check_shape(shape, tensor.name)
-    # As Python integers, a product of large dimensions cannot wrap around.
-    wanted = math.prod(shape) * dtype.itemsize
-    if wanted != len(tensor.data):
+    # Computed with Python integers, which cannot overflow, whatever the dimensions.
+    num_bytes = math.prod(shape) * dtype.itemsize
+    if num_bytes != len(tensor.data):
         raise _refused(
             tensor.name,
-            f"has {len(tensor.data)} bytes; its shape {shape} needs {wanted}",
-            limit=str(wanted),
+            f"has {len(tensor.data)} bytes; its shape {shape} needs {num_bytes}",
+            limit=str(num_bytes),
         )
     return np.frombuffer(tensor.data, dtype=dtype).reshape(shape)
 
@@ -124,7 +155,7 @@ def _check_shape(shape: tuple[int, ...], name: str) -> None:
         raise _refused(name, f"has the shape {shape}; each dimension must be at least 1")
 
 
-def _refused(name: str, what: str, limit: str = "") -> RefusalError:
+def _refused(name: str, fault: str, limit: str = "") -> RefusalError:
     return RefusalError(
-        DataCode.BAD_TENSOR, f"the tensor {name!r} {what}", field=f"tensors[{name}]", limit=limit
+        DataCode.BAD_TENSOR, f"the tensor {name!r} {fault}", field=f"tensors[{name}]", limit=limit
     )

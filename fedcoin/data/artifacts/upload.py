@@ -1,4 +1,4 @@
-"""One artifact on its way to disk."""
+"""An artifact that arrives chunk by chunk and is not complete yet."""
 
 from __future__ import annotations
 
@@ -7,8 +7,13 @@ import threading
 from collections.abc import Container
 from pathlib import Path
 
-from fedcoin.data.artifacts import manifest as artifacts
-from fedcoin.data.artifacts.manifest import CHUNK_BYTES
+from fedcoin.data.artifacts.manifest import (
+    CHUNK_BYTES,
+    check_chunk,
+    decode_manifest,
+    encode_manifest,
+    with_proved_size,
+)
 from fedcoin.data.atomic_files import sync_file, sync_folder
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.v1.artifact_service_pb2 import ArtifactManifest
@@ -17,89 +22,122 @@ _MANIFEST = re.compile(r"([0-9a-f]{64})\.manifest", re.ASCII)
 
 
 class Upload:
-    """The first chunks of an artifact, each of them checked.
+    """The first chunks of an artifact, each of them checked, in a file.
 
-    Its owner lets one thread at a time in. A crash may lose the latest chunks, as only
-    `finish` waits for the disk; `resume` counts those that are right.
+    Not safe to use from several threads at once: the store locks it. Only `finish` waits for the
+    disk, so a crash may lose the latest chunks; `resume` counts those that are intact.
     """
 
     def __init__(self, folder: Path, manifest: ArtifactManifest, next_chunk: int) -> None:
+        """Describe an upload; `begin` and `resume` also prepare its files.
+
+        Args:
+            folder: The folder of the incomplete files.
+            manifest: A manifest that was checked.
+            next_chunk: The index of the next chunk wanted, from 0.
+        """
         self.manifest = manifest
         self.next_chunk = next_chunk
         self.ended = threading.Event()
-        """Set once `finish` was tried."""
+        """Set when `finish` has returned or failed."""
         self._folder = folder
 
     @classmethod
     def begin(cls, folder: Path, manifest: ArtifactManifest) -> Upload:
-        """Start anew; `manifest` was checked before."""
+        """Start an upload without any chunk.
+
+        Args:
+            folder: The folder of the incomplete files.
+            manifest: A manifest that was checked.
+
+        Returns:
+            The upload.
+        """
         upload = cls(folder, manifest, 0)
-        upload._manifest_path.write_bytes(artifacts.encode_manifest(manifest))
+        upload._manifest_path.write_bytes(encode_manifest(manifest))
         upload._data_path.write_bytes(b"")
         return upload
 
     @classmethod
     def resume(cls, folder: Path, manifest: ArtifactManifest) -> Upload:
-        """Take up what is on disk as far as it is right, and cut off the rest."""
+        """Continue an upload from its files: keep the chunks that are intact, cut off the rest.
+
+        Args:
+            folder: The folder of the incomplete files.
+            manifest: A manifest that was checked.
+
+        Returns:
+            The upload.
+        """
         upload = cls(folder, manifest, 0)
         with upload._data_path.open("a+b") as file:
             file.seek(0)
             while upload.next_chunk < len(manifest.chunk_hashes):
                 data = file.read(CHUNK_BYTES)
                 try:
-                    artifacts.check_chunk(manifest, upload.next_chunk, data)
+                    check_chunk(manifest, upload.next_chunk, data)
                 except RefusalError:
                     break
                 upload._count(data)
-            file.truncate(upload.written)
+            file.truncate(upload.num_bytes)
         return upload
 
     @property
-    def written(self) -> int:
-        """How many bytes are there."""
+    def num_bytes(self) -> int:
+        """The number of bytes that have arrived."""
         return min(self.next_chunk * CHUNK_BYTES, self.manifest.size)
 
     @property
-    def whole(self) -> bool:
-        """Are all chunks there?"""
+    def is_complete(self) -> bool:
+        """Whether all chunks have arrived."""
         return self.next_chunk == len(self.manifest.chunk_hashes)
 
     def add(self, index: int, data: bytes) -> None:
-        """Write the next chunk, which was checked before; one that is there is left alone.
+        """Write the next chunk. A chunk that arrived before changes nothing.
 
-        Raises `Refusal` (BAD_CHUNK) when one before it is missing.
+        Args:
+            index: The index of the chunk, from 0.
+            data: The chunk's bytes, which passed `check_chunk`.
+
+        Raises:
+            RefusalError: BAD_CHUNK when a chunk before it is missing.
         """
         if index < self.next_chunk:
             return
         if index > self.next_chunk:
             raise RefusalError(
                 DataCode.BAD_CHUNK,
-                f"chunk {index} came where chunk {self.next_chunk} is wanted: send them in order",
+                f"chunk {index} arrived before chunk {self.next_chunk}: send chunks in order",
                 field="chunk.index",
                 limit=str(self.next_chunk),
             )
         with self._data_path.open("r+b") as file:
-            # A write that failed half-way, on a full disk say, is written over.
-            file.seek(self.written)
+            # Overwrites what an earlier attempt left that failed, for example on a full disk.
+            file.seek(self.num_bytes)
             file.write(data)
         self._count(data)
 
     def finish(self, data: Path, manifest: Path) -> None:
-        """Make the whole artifact durable under its final names."""
-        self._manifest_path.write_bytes(artifacts.encode_manifest(self.manifest))
+        """Give a complete artifact its final names; it is on disk when this returns.
+
+        Args:
+            data: The final path of the content.
+            manifest: The final path of the manifest.
+        """
+        self._manifest_path.write_bytes(encode_manifest(self.manifest))
         sync_file(self._data_path)
-        # In this order: a manifest can be made again from the data.
+        # The content first: the manifest can be computed from it.
         self._data_path.replace(data)
         self._manifest_path.replace(manifest)
         sync_folder(data.parent)
 
     def drop(self) -> None:
-        """Forget everything."""
+        """Delete the files."""
         self._data_path.unlink(missing_ok=True)
         self._manifest_path.unlink(missing_ok=True)
 
     def _count(self, data: bytes) -> None:
-        self.manifest = artifacts.with_proved_size(self.manifest, self.next_chunk, data)
+        self.manifest = with_proved_size(self.manifest, self.next_chunk, data)
         self.next_chunk += 1
 
     @property
@@ -111,21 +149,29 @@ class Upload:
         return self._folder / f"{self.manifest.id.hex()}.manifest"
 
 
-def find_uploads(folder: Path, whole: Container[bytes]) -> dict[bytes, Upload]:
-    """The uploads that an earlier process left, the idlest first; what is of no use is deleted."""
-    found: dict[bytes, Upload] = {}
+def resume_uploads(folder: Path, complete: Container[bytes]) -> dict[bytes, Upload]:
+    """Resume the uploads that an earlier process left; delete all other files.
+
+    Args:
+        folder: The folder of the incomplete files.
+        complete: The ids of artifacts that are complete, whose uploads are deleted.
+
+    Returns:
+        Uploads by artifact id, the least recently used first.
+    """
+    uploads: dict[bytes, Upload] = {}
     for path in sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime):
         match = _MANIFEST.fullmatch(path.name)
         if match is None:
             continue
         try:
-            manifest = artifacts.decode_manifest(path.read_bytes())
+            manifest = decode_manifest(path.read_bytes())
         except RefusalError:
             continue
-        if manifest.id.hex() == match.group(1) and manifest.id not in whole:
-            found[manifest.id] = Upload.resume(folder, manifest)
-    wanted = {id.hex() for id in found}
+        if manifest.id.hex() == match.group(1) and manifest.id not in complete:
+            uploads[manifest.id] = Upload.resume(folder, manifest)
+    wanted = {id.hex() for id in uploads}
     for path in folder.iterdir():
         if path.stem not in wanted or path.suffix not in (".data", ".manifest"):
             path.unlink()
-    return found
+    return uploads
