@@ -27,7 +27,7 @@ from fedcoin.application.cli.entry import SECTIONS, cli
 from fedcoin.application.configuration import config
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.data.messages.parameters import PARAMETER_RANGES, Parameters
-from fedcoin.network.api import node_service, task_service, transaction_service
+from fedcoin.network.api import node_servicer, task_servicer, transaction_servicer
 from fedcoin.network.error_statuses import STATUS_OF
 from fedcoin.network.peers.protection.limits import LIMITS
 from tests.support.paths import ROOT
@@ -264,10 +264,10 @@ def test_readme_calls_grpcurl() -> None:
 
 def test_page_sizes_are_the_programs() -> None:
     usual = {name: (int(least), int(most)) for name, least, most in pages_of_lists()}
-    assert usual["ListBlocks"] == (node_service.BLOCKS_PAGE, node_service.MAX_BLOCKS_PAGE)
-    assert usual["ListValidators"] == (node_service.VALIDATORS_PAGE,) * 2
-    assert usual["ListTasks"] == (task_service.PAGE, task_service.MAX_PAGE)
-    pending = (transaction_service.PENDING_PAGE, transaction_service.MAX_PENDING_PAGE)
+    assert usual["ListBlocks"] == (node_servicer.BLOCKS_PAGE, node_servicer.MAX_BLOCKS_PAGE)
+    assert usual["ListValidators"] == (node_servicer.VALIDATORS_PAGE,) * 2
+    assert usual["ListTasks"] == (task_servicer.PAGE, task_servicer.MAX_PAGE)
+    pending = (transaction_servicer.PENDING_PAGE, transaction_servicer.MAX_PENDING_PAGE)
     assert usual["ListPendingTransactions"] == pending
 
 

@@ -18,7 +18,7 @@ _SERVING = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 
-class Health:
+class ListenerHealth:
     """The state of one listener: as a whole (the empty name) and of each of its services."""
 
     def __init__(self, services: Iterable[str]) -> None:
@@ -36,12 +36,12 @@ class Health:
         await self._set(_NOT_SERVING)
         health_pb2_grpc.add_HealthServicer_to_server(self._servicer, server)
 
-    async def serving(self) -> None:
+    async def set_serving(self) -> None:
         """Everything behind the listener works."""
         self._serving = True
         await self._set(_SERVING)
 
-    async def stopping(self) -> None:
+    async def set_stopping(self) -> None:
         """The listener is about to stop; there is no way back."""
         self._serving = False
         await self._servicer.enter_graceful_shutdown()

@@ -53,17 +53,17 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import grpc
 
 from fedcoin.data.errors import RefusalError
-from fedcoin.network.bounds import Bounds, Limiter
+from fedcoin.network.call_limits import CallLimiter, CallLimits
 from fedcoin.network.error_details import encode_refusal
 from fedcoin.network.errors import NetworkCode
-from fedcoin.network.interruption import Interruption, within
+from fedcoin.network.interruption import Interruption, limit_time
 
 if TYPE_CHECKING:
-    Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
-    Handler: TypeAlias = grpc.RpcMethodHandler[Any, Any]
+    CallContext: TypeAlias = grpc.aio.ServicerContext[Any, Any]
+    RpcHandler: TypeAlias = grpc.RpcMethodHandler[Any, Any]
 else:
-    Context = grpc.aio.ServicerContext
-    Handler = grpc.RpcMethodHandler
+    CallContext = grpc.aio.ServicerContext
+    RpcHandler = grpc.RpcMethodHandler
 
 logger = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ _STATUS_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class CallInfo:
     """One call, as the chain knows it."""
 
     id: str
@@ -85,7 +85,7 @@ class Call:
     response_streaming: bool
 
 
-Guard: TypeAlias = Callable[[Call, Context], AbstractAsyncContextManager[None]]
+CallGuard: TypeAlias = Callable[[CallInfo, CallContext], AbstractAsyncContextManager[None]]
 """Something around a call: raises a Refusal before it, or cleans up after it."""
 
 
@@ -99,13 +99,13 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
 
     def __init__(
         self,
-        bounds: Bounds,
-        guards: Sequence[Guard] = (),
+        bounds: CallLimits,
+        guards: Sequence[CallGuard] = (),
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._bounds = bounds
-        self._limiter = Limiter(bounds, clock)
+        self._limiter = CallLimiter(bounds, clock)
         self._guards = tuple(guards)
         self._clock = clock
         self._stopping = Interruption()
@@ -119,14 +119,14 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
 
     async def intercept_service(
         self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[RpcHandler | None]],
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> Handler | None:
+    ) -> RpcHandler | None:
         """Wrap the handler; None (UNIMPLEMENTED) stays None."""
         handler = await continuation(handler_call_details)
         return None if handler is None else self._wrapped(handler, str(handler_call_details.method))
 
-    def _wrapped(self, handler: Handler, method: str) -> Handler:
+    def _wrapped(self, handler: RpcHandler, method: str) -> RpcHandler:
         behaviour: Any = (
             handler.unary_unary
             or handler.unary_stream
@@ -140,8 +140,8 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
                 return self._decoded_stream(decode, raw, patient=handler.response_streaming)
             return _decoded(decode, raw)
 
-        def call_of(context: Context) -> Call:
-            return Call(
+        def call_of(context: CallContext) -> CallInfo:
+            return CallInfo(
                 id=secrets.token_hex(4),
                 method=method,
                 caller=context.peer(),
@@ -149,11 +149,11 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
                 response_streaming=handler.response_streaming,
             )
 
-        async def single(raw: Any, context: Context) -> Any:
+        async def single(raw: Any, context: CallContext) -> Any:
             async with self._around(call_of(context), context):
                 return await behaviour(request_of(raw), context)
 
-        async def stream(raw: Any, context: Context) -> None:
+        async def stream(raw: Any, context: CallContext) -> None:
             async with self._around(call_of(context), context):
                 replies = behaviour(request_of(raw), context)
                 if inspect.isawaitable(replies):
@@ -161,10 +161,10 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
                 else:
                     await self._written(replies, context)
 
-        return reshaped(handler, stream if handler.response_streaming else single)
+        return with_behaviour(handler, stream if handler.response_streaming else single)
 
     @asynccontextmanager
-    async def _around(self, call: Call, context: Context) -> AsyncIterator[None]:
+    async def _around(self, call: CallInfo, context: CallContext) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._recorded(call, context))
             await stack.enter_async_context(_answered(call, context))
@@ -174,7 +174,7 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
             yield
 
     @asynccontextmanager
-    async def _recorded(self, call: Call, context: Context) -> AsyncIterator[None]:
+    async def _recorded(self, call: CallInfo, context: CallContext) -> AsyncIterator[None]:
         began = self._clock()
         try:
             yield
@@ -189,7 +189,7 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
             )
 
     @asynccontextmanager
-    async def _bounded(self, call: Call) -> AsyncIterator[None]:
+    async def _bounded(self, call: CallInfo) -> AsyncIterator[None]:
         with self._limiter.admit(call.caller, call.response_streaming):
             if call.response_streaming:
                 with self._stopping.watched():
@@ -197,14 +197,14 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
             elif call.request_streaming:
                 yield
             else:
-                async with within(self._bounds.reply_seconds, self._limiter.late):
+                async with limit_time(self._bounds.reply_seconds, self._limiter.late):
                     yield
 
-    async def _written(self, replies: Any, context: Context) -> None:
+    async def _written(self, replies: Any, context: CallContext) -> None:
         """Send each reply; who does not take one in time is cut off."""
         async with aclosing(replies):
             async for reply in replies:
-                async with within(self._bounds.write_seconds, self._limiter.slow_reader):
+                async with limit_time(self._bounds.write_seconds, self._limiter.slow_reader):
                     await context.write(reply)
 
     async def _decoded_stream(
@@ -217,7 +217,7 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
                 if patient:
                     raw = await anext(iterator)
                 else:
-                    async with within(self._bounds.read_seconds, self._limiter.slow_writer):
+                    async with limit_time(self._bounds.read_seconds, self._limiter.slow_writer):
                         raw = await anext(iterator)
             except StopAsyncIteration:
                 return
@@ -225,7 +225,7 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
 
 
 @asynccontextmanager
-async def _answered(call: Call, context: Context) -> AsyncIterator[None]:
+async def _answered(call: CallInfo, context: CallContext) -> AsyncIterator[None]:
     try:
         yield
     except grpc.aio.AbortError:
@@ -240,7 +240,7 @@ async def _answered(call: Call, context: Context) -> AsyncIterator[None]:
         await _abort_internal(call, context)
 
 
-def _is_unimplemented(context: Context) -> bool:
+def _is_unimplemented(context: CallContext) -> bool:
     # grpc.aio gives back the number of a code that was set, and not the code.
     unimplemented = grpc.StatusCode.UNIMPLEMENTED
     return context.code() in (unimplemented, unimplemented.value[0])
@@ -251,12 +251,12 @@ def _stopping() -> RefusalError:
     return RefusalError(NetworkCode.SHUTTING_DOWN, message)
 
 
-async def _abort_internal(call: Call, context: Context) -> None:
+async def _abort_internal(call: CallInfo, context: CallContext) -> None:
     message = f"The node failed to answer; its log tells why under {call.id}."
     await asyncio.wait_for(context.abort(grpc.StatusCode.INTERNAL, message), _STATUS_SECONDS)
 
 
-async def _abort(context: Context, status: grpc.Status) -> None:
+async def _abort(context: CallContext, status: grpc.Status) -> None:
     try:
         await asyncio.wait_for(
             context.abort(status.code, status.details, status.trailing_metadata),
@@ -277,7 +277,7 @@ def _decoded(decode: Callable[[bytes], Any], raw: bytes) -> Any:
         ) from error
 
 
-def reshaped(handler: Handler, behaviour: Callable[..., Any]) -> Handler:
+def with_behaviour(handler: RpcHandler, behaviour: Callable[..., Any]) -> RpcHandler:
     """A handler of the same shape, whose requests come as bytes."""
     make = {
         (False, False): grpc.unary_unary_rpc_method_handler,

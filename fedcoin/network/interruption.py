@@ -50,7 +50,7 @@ class Interruption:
 
 
 @asynccontextmanager
-async def within(seconds: float, late: Callable[[], RefusalError]) -> AsyncIterator[None]:
+async def limit_time(seconds: float, late: Callable[[], RefusalError]) -> AsyncIterator[None]:
     """Raise `late()` when the body takes longer than `seconds`."""
     interruption = Interruption()
     loop = asyncio.get_running_loop()

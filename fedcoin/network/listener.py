@@ -17,10 +17,10 @@ import grpc
 
 from fedcoin.data.errors import RefusalError
 from fedcoin.network import health
-from fedcoin.network.bounds import Bounds
+from fedcoin.network.call_limits import CallLimits
 from fedcoin.network.errors import NetworkCode
-from fedcoin.network.health import Health
-from fedcoin.network.interceptors import Guard, InterceptorChain
+from fedcoin.network.health import ListenerHealth
+from fedcoin.network.interceptors import CallGuard, InterceptorChain
 from fedcoin.network.options import API_MESSAGE_BYTES, server_options
 from fedcoin.network.reflection import add_reflection
 
@@ -53,8 +53,8 @@ class Listener:
         address: str,
         services: Sequence[Service],
         *,
-        bounds: Bounds | None = None,
-        guards: Sequence[Guard] = (),
+        bounds: CallLimits | None = None,
+        guards: Sequence[CallGuard] = (),
         max_message_bytes: int = API_MESSAGE_BYTES,
         credentials: grpc.ServerCredentials | None = None,
     ) -> None:
@@ -62,9 +62,9 @@ class Listener:
         self._bound = ""
         self._services = tuple(services)
         self._credentials = credentials
-        bounds = bounds or Bounds()
+        bounds = bounds or CallLimits()
         self._chain = InterceptorChain(bounds, guards)
-        self._health = Health(service.name for service in services)
+        self._health = ListenerHealth(service.name for service in services)
         self._server = grpc.aio.server(
             interceptors=[self._chain],
             options=list(server_options(max_message_bytes)),
@@ -90,13 +90,13 @@ class Listener:
         self._bound = self._bind()
         await self._server.start()
 
-    async def serving(self) -> None:
+    async def set_serving(self) -> None:
         """Tell callers of the health service that everything works."""
-        await self._health.serving()
+        await self._health.set_serving()
 
     async def stop(self, grace: float = 1.0) -> None:
         """Say NOT_SERVING, end streams, give calls `grace` seconds to finish, and close."""
-        await self._health.stopping()
+        await self._health.set_stopping()
         await asyncio.sleep(_FAREWELL_SECONDS)
         self._chain.stop()
         await self._server.stop(grace)

@@ -17,11 +17,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fedcoin.data.errors import DataCode, RefusalError
-from fedcoin.network.bounds import Bounds
+from fedcoin.network.call_limits import CallLimits
 from fedcoin.network.client.rpc_error import rpc_error_of
 from fedcoin.network.error_details import DETAILS_KEY
 from fedcoin.network.errors import NetworkCode
-from fedcoin.network.interceptors import Call
+from fedcoin.network.interceptors import CallInfo
 from fedcoin.v1 import artifact_service_pb2 as pb
 from fedcoin.v1 import artifact_service_pb2_grpc as rpc
 from tests.support.probe_service import SERVICE, Probe, no_errors_in, probing
@@ -181,7 +181,7 @@ async def test_a_reply_has_a_deadline() -> None:
 
     probe = Probe()
     probe.single = slow
-    async with probing(probe, Bounds(reply_seconds=0.05)) as (channel, _):
+    async with probing(probe, CallLimits(reply_seconds=0.05)) as (channel, _):
         error = await failure(rpc.ArtifactServiceStub(channel).GetManifest(pb.GetManifestRequest()))
     assert error.code() is StatusCode.DEADLINE_EXCEEDED
     assert rpc_error_of(error, "").code == "TIMED_OUT"
@@ -196,7 +196,7 @@ async def test_too_many_calls_at_once() -> None:
 
     probe = Probe()
     probe.single = wait
-    async with probing(probe, Bounds(calls=2)) as (channel, _):
+    async with probing(probe, CallLimits(calls=2)) as (channel, _):
         stub = rpc.ArtifactServiceStub(channel)
         held = [asyncio.ensure_future(stub.GetManifest(pb.GetManifestRequest())) for _ in range(2)]
         await asyncio.sleep(0.1)
@@ -214,7 +214,7 @@ async def test_too_many_streams_at_once() -> None:
 
     probe = Probe()
     probe.replies = forever
-    async with probing(probe, Bounds(streams=1)) as (channel, _):
+    async with probing(probe, CallLimits(streams=1)) as (channel, _):
         stub = rpc.ArtifactServiceStub(channel)
         first = stub.Download(pb.DownloadRequest())
         await first.read()
@@ -240,7 +240,7 @@ async def test_a_slow_reader_is_cut() -> None:
 
     probe = Probe()
     probe.replies = flood
-    async with probing(probe, Bounds(write_seconds=0.2)) as (channel, _):
+    async with probing(probe, CallLimits(write_seconds=0.2)) as (channel, _):
         call = rpc.ArtifactServiceStub(channel).Download(pb.DownloadRequest())
         await call.read()
         await asyncio.wait_for(ended.wait(), 5)
@@ -255,13 +255,13 @@ async def test_a_silent_upload_ends() -> None:
         yield pb.UploadRequest()
         await asyncio.sleep(60)
 
-    async with probing(Probe(), Bounds(read_seconds=0.1)) as (channel, _):
+    async with probing(Probe(), CallLimits(read_seconds=0.1)) as (channel, _):
         error = await failure(rpc.ArtifactServiceStub(channel).Upload(silent()))
     assert error.code() is StatusCode.DEADLINE_EXCEEDED
 
 
 async def test_a_rate_per_host() -> None:
-    async with probing(Probe(), Bounds(calls_per_second=0.001, burst=3)) as (channel, _):
+    async with probing(Probe(), CallLimits(calls_per_second=0.001, burst=3)) as (channel, _):
         stub = rpc.ArtifactServiceStub(channel)
         for _ in range(3):
             await stub.GetManifest(pb.GetManifestRequest())
@@ -270,10 +270,10 @@ async def test_a_rate_per_host() -> None:
 
 
 async def test_a_listeners_own_guard_stands_before_the_method() -> None:
-    seen: list[Call] = []
+    seen: list[CallInfo] = []
 
     @asynccontextmanager
-    async def guard(call: Call, context: Any) -> AsyncIterator[None]:
+    async def guard(call: CallInfo, context: Any) -> AsyncIterator[None]:
         seen.append(call)
         raise RefusalError(NetworkCode.NO_SESSION, "say hello first")
         yield

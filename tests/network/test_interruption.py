@@ -8,7 +8,7 @@ import pytest
 
 from fedcoin.data.errors import RefusalError
 from fedcoin.network.errors import NetworkCode
-from fedcoin.network.interruption import Interruption, within
+from fedcoin.network.interruption import Interruption, limit_time
 
 
 def late() -> RefusalError:
@@ -16,13 +16,13 @@ def late() -> RefusalError:
 
 
 async def test_in_time() -> None:
-    async with within(1, late):
+    async with limit_time(1, late):
         await asyncio.sleep(0)
 
 
 async def test_too_late_and_the_task_goes_on() -> None:
     async def body() -> None:
-        async with within(0.01, late):
+        async with limit_time(0.01, late):
             await asyncio.sleep(60)
 
     with pytest.raises(RefusalError, match="too late"):
@@ -32,7 +32,7 @@ async def test_too_late_and_the_task_goes_on() -> None:
 
 async def test_a_cancellation_from_elsewhere_stays_one() -> None:
     async def body() -> None:
-        async with within(60, late):
+        async with limit_time(60, late):
             await asyncio.sleep(60)
 
     task = asyncio.ensure_future(body())
@@ -47,7 +47,7 @@ async def test_nested_limits_keep_apart() -> None:
         return RefusalError(NetworkCode.SLOW_READER, "inner")
 
     async def both(outer: float, inner: float) -> None:
-        async with within(outer, late), within(inner, inner_late):
+        async with limit_time(outer, late), limit_time(inner, inner_late):
             await asyncio.sleep(60)
 
     with pytest.raises(RefusalError, match="too late"):

@@ -46,7 +46,7 @@ async def test_health_is_not_serving_until_the_owner_says_so(listener: Listener)
     async with grpc.aio.insecure_channel(listener.address) as channel:
         assert await health_of(channel, "") == NOT_SERVING
         assert await health_of(channel, SERVICE) == NOT_SERVING
-        await listener.serving()
+        await listener.set_serving()
         assert await health_of(channel, "") == SERVING
         assert await health_of(channel, SERVICE) == SERVING
         with pytest.raises(grpc.aio.AioRpcError) as caught:
@@ -58,7 +58,7 @@ async def test_who_watches_health_hears_of_the_stop(listener: Listener) -> None:
     async with grpc.aio.insecure_channel(listener.address) as channel:
         watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
         assert (await watch.read()).status == NOT_SERVING
-        await listener.serving()
+        await listener.set_serving()
         assert (await watch.read()).status == SERVING
         await listener.stop(1)
         assert (await watch.read()).status == NOT_SERVING
@@ -99,7 +99,7 @@ async def test_a_socket_left_by_a_killed_node_is_taken_over(tmp_path: Path) -> N
     await first.start()
     await second.start()
     async with grpc.aio.insecure_channel(second.address) as channel:
-        await second.serving()
+        await second.set_serving()
         assert await health_of(channel, "") == SERVING
     await second.stop(0)
     await first.stop(0)

@@ -21,7 +21,7 @@ from fedcoin.data.messages.genesis import Genesis, parse_genesis
 from fedcoin.data.messages.transactions import Transaction, sign_transaction
 from fedcoin.data.messages.votes import Proposal, Vote
 from fedcoin.data.storage.chain_store import ChainStore
-from fedcoin.network.tasks import TaskOwner
+from fedcoin.network.background_tasks import BackgroundTasks
 from fedcoin.v1.transaction_pb2 import TransactionBody, Transfer, TransferOutput
 
 CHAIN_ID = "in-memory"
@@ -105,7 +105,7 @@ class InMemoryNode:
     def __init__(
         self, wire: InMemoryWire, genesis: Genesis, path: Path, key: KeyPair | None
     ) -> None:
-        self.owner = TaskOwner("member")
+        self.owner = BackgroundTasks("member")
         self.store = ChainStore.open(path, genesis)
         self.store.initialise(genesis_changes(genesis))
         self.chain = Chain(self.store, Ledger(self.store, genesis), unix_ms)

@@ -28,7 +28,7 @@ from fedcoin.data.messages.genesis import parse_genesis, render_genesis
 from fedcoin.data.messages.transactions import Transaction, sign_transaction
 from fedcoin.data.messages.votes import PRECOMMIT, sign_vote
 from fedcoin.data.storage.chain_store import ChainStore
-from fedcoin.network.tasks import TaskOwner
+from fedcoin.network.background_tasks import BackgroundTasks
 from fedcoin.v1 import genesis_pb2
 from fedcoin.v1.state_pb2 import MinerState, TaskState
 from fedcoin.v1.transaction_pb2 import TransactionBody
@@ -66,7 +66,7 @@ class LocalChain:
         self.store.initialise(genesis_changes(genesis))
         self.now_ms = START_MS
         self.chain = Chain(self.store, Ledger(self.store, genesis), self.clock)
-        self.owner = TaskOwner("test")
+        self.owner = BackgroundTasks("test")
         self.pool: TransactionIntake
         self.busy: Callable[[], bool] = lambda: False
         """Does somebody compute what may become a transaction?"""

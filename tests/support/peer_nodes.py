@@ -26,6 +26,7 @@ from fedcoin.data.messages.genesis import Genesis, parse_genesis
 from fedcoin.data.messages.transactions import Transaction, sign_transaction
 from fedcoin.data.storage.chain_store import ChainStore
 from fedcoin.data.storage.snapshot_files import SnapshotFolder
+from fedcoin.network.background_tasks import BackgroundTasks
 from fedcoin.network.client.channels import open_channel
 from fedcoin.network.options import PEER_MESSAGE_BYTES, PeerOptions
 from fedcoin.network.peers.connections.endpoints import parse_endpoint
@@ -34,7 +35,6 @@ from fedcoin.network.peers.connections.peer import Peer
 from fedcoin.network.peers.connections.security import Security
 from fedcoin.network.peers.peer_network import PeerNetwork
 from fedcoin.network.peers.sync.snapshot_sync import Snapshots
-from fedcoin.network.tasks import TaskOwner
 from fedcoin.v1.transaction_pb2 import TransactionBody, Transfer, TransferOutput
 
 CHAIN_ID = "peers-test"
@@ -93,7 +93,7 @@ class PeerNode:
         folder.mkdir(parents=True, exist_ok=True)
         self.key = key
         self.genesis = genesis
-        self.owner = TaskOwner("node")
+        self.owner = BackgroundTasks("node")
         self.store = ChainStore.open(folder / "chain.sqlite", genesis)
         self.store.initialise(genesis_changes(genesis))
         self.chain = Chain(self.store, Ledger(self.store, genesis), unix_ms)

@@ -10,8 +10,8 @@ from typing import Any
 import grpc
 import pytest
 
-from fedcoin.network.bounds import Bounds
-from fedcoin.network.interceptors import Guard
+from fedcoin.network.call_limits import CallLimits
+from fedcoin.network.interceptors import CallGuard
 from fedcoin.network.listener import Listener, Service
 from fedcoin.v1 import artifact_service_pb2 as pb
 from fedcoin.v1 import artifact_service_pb2_grpc as rpc
@@ -49,7 +49,7 @@ class Probe(rpc.ArtifactServiceServicer):
 
 @asynccontextmanager
 async def probing(
-    probe: Probe, bounds: Bounds | None = None, guards: tuple[Guard, ...] = ()
+    probe: Probe, bounds: CallLimits | None = None, guards: tuple[CallGuard, ...] = ()
 ) -> AsyncIterator[tuple[grpc.aio.Channel, Listener]]:
     """The probe on a listener of its own, and a channel to it."""
 
@@ -58,7 +58,7 @@ async def probing(
 
     listener = Listener("127.0.0.1:0", [Service(SERVICE, add)], bounds=bounds, guards=guards)
     await listener.start()
-    await listener.serving()
+    await listener.set_serving()
     try:
         async with grpc.aio.insecure_channel(listener.address) as channel:
             yield channel, listener

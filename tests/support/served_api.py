@@ -19,7 +19,7 @@ from fedcoin.data.messages.transactions import Transaction, decode_transaction
 from fedcoin.data.messages.votes import VerifiedVotes
 from fedcoin.data.storage.chain_store import ChainStore, StoredBlock
 from fedcoin.network.api.api_server import ApiServer, Backend
-from fedcoin.network.bounds import Bounds
+from fedcoin.network.call_limits import CallLimits
 from fedcoin.network.client.admin_client import AdminClient
 from fedcoin.network.client.node_client import NodeClient
 from fedcoin.network.errors import NetworkCode
@@ -196,7 +196,11 @@ class ServedApi:
 
 @asynccontextmanager
 async def serve_api(
-    folder: Path, *, listen: str = "127.0.0.1:0", bounds: Bounds | None = None, validators: int = 2
+    folder: Path,
+    *,
+    listen: str = "127.0.0.1:0",
+    bounds: CallLimits | None = None,
+    validators: int = 2,
 ) -> AsyncIterator[ServedApi]:
     """A chain of `validators`, served; nothing is in it yet."""
     os.makedirs(folder, exist_ok=True)
@@ -210,7 +214,7 @@ async def serve_api(
     backend = Backend(port, pool, peers, artifacts, FakeNodeFacts(), operator)
     server = ApiServer(backend, listen=listen, admin=folder / "admin.sock", bounds=bounds)
     await server.start()
-    await server.serving()
+    await server.set_serving()
     try:
         async with (
             NodeClient(server.address, timeout=30) as node,

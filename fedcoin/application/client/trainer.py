@@ -27,10 +27,10 @@ from fedcoin.learning.training import client_data
 from fedcoin.learning.training.client_data import ClientData
 from fedcoin.learning.training.sgd import TrainingPlan
 from fedcoin.learning.workers.process import WorkerDiedError, WorkerProcess
+from fedcoin.network.background_tasks import run_until_first
 from fedcoin.network.client.backoff import Backoff
 from fedcoin.network.client.federated_client import FederatedClient
 from fedcoin.network.client.rpc_error import RpcError
-from fedcoin.network.tasks import first_of
 from fedcoin.v1 import federated_learning_service_pb2 as pb
 from fedcoin.v1.task_pb2 import ClientUpdate
 
@@ -139,7 +139,7 @@ class Trainer:
         """Join and take part, on one connection; returns when the campaign is over."""
         async with FederatedClient(self._target, credentials=self._credentials) as client:
             await self._join(client)
-            await first_of(self._listen(client), self._work(client))
+            await run_until_first(self._listen(client), self._work(client))
 
     async def _join(self, client: FederatedClient) -> None:
         chain_id = (await client.get_campaign_status()).chain_id

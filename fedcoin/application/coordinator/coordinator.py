@@ -131,7 +131,7 @@ class Coordinator:
                 credentials=self._credentials,
             )
             await self._listener.start()
-            await self._listener.serving()
+            await self._listener.set_serving()
         except BaseException:
             await self.stop()
             raise

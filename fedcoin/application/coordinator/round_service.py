@@ -20,9 +20,9 @@ from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.updates import Update
 from fedcoin.data.plurals import format_count
 from fedcoin.network.artifacts.servicer import ArtifactServicer
+from fedcoin.network.background_tasks import run_within
 from fedcoin.network.federated.servicer import SERVICE, FederatedLearningServicer
 from fedcoin.network.listener import Service
-from fedcoin.network.tasks import within
 from fedcoin.v1 import artifact_service_pb2_grpc, federated_learning_service_pb2_grpc
 from fedcoin.v1 import federated_learning_service_pb2 as pb
 
@@ -61,7 +61,7 @@ class RoundService:
         """Wait until a client joins or hands in, or the time is over."""
         self._changed.clear()
         try:
-            await within(max(0.0, seconds), self._changed.wait())
+            await run_within(max(0.0, seconds), self._changed.wait())
         except asyncio.TimeoutError:
             return
 

@@ -33,9 +33,9 @@ from fedcoin.incentive.proof.challenge import draw_challenged_leaves
 from fedcoin.incentive.proof.evidence import EvidenceTree, build_evidence_tree, compute_commitment
 from fedcoin.incentive.proof.sampling_plan import SamplingPlan, build_plan
 from fedcoin.learning.errors import WorkerError
+from fedcoin.network.background_tasks import BackgroundTasks
 from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.network.ports import ChainPort, TransactionPort
-from fedcoin.network.tasks import TaskOwner
 from fedcoin.v1 import block_pb2
 from fedcoin.v1.state_pb2 import MinerState, TaskState
 from fedcoin.v1.transaction_pb2 import CommitShapley, RevealShapley
@@ -127,7 +127,7 @@ class Miner:
         self._entropy = entropy
         self._progress = progress
         self._turns: dict[bytes, TaskProgress] = {}
-        self._owner = TaskOwner("miner")
+        self._owner = BackgroundTasks("miner")
 
     async def run(self) -> None:
         """Mines until cancelled."""

@@ -27,8 +27,8 @@ from fedcoin.data.messages.transactions import Transaction, action_name
 from fedcoin.incentive.proof.audit import compare_counts, compute_tolerance, list_audited_coalitions
 from fedcoin.incentive.proof.sampling_plan import build_plan
 from fedcoin.learning.errors import WorkerError
+from fedcoin.network.background_tasks import run_within
 from fedcoin.network.ports import ChainPort
-from fedcoin.network.tasks import within
 
 ARTIFACT_SECONDS = 30.0
 """How long a task's artifacts may take to arrive before the vote is against it."""
@@ -109,7 +109,7 @@ class Auditor:
                 await self._chain.wait_above(self._chain.height())
 
         with suppress(asyncio.TimeoutError):
-            await within(self._artifact_seconds, known())
+            await run_within(self._artifact_seconds, known())
 
     async def _find_out(
         self, transaction: Transaction, models: dict[bytes, bytes]

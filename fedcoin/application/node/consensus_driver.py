@@ -39,8 +39,8 @@ from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.messages.blocks import decode_block
 from fedcoin.data.messages.transactions import Transaction
 from fedcoin.data.messages.votes import Proposal, Vote
+from fedcoin.network.background_tasks import BackgroundTasks
 from fedcoin.network.ports import Broadcaster, Position
-from fedcoin.network.tasks import TaskOwner
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ class ConsensusDriver:
         pool: TransactionIntake,
         audit: BlockAudit,
         word: VoteSigner | None,
-        owner: TaskOwner,
+        owner: BackgroundTasks,
         clock: Clock,
     ) -> None:
         parameters = chain.genesis.parameters

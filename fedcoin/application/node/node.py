@@ -52,11 +52,11 @@ from fedcoin.data.storage.chain_store import ChainStore
 from fedcoin.data.storage.snapshot_files import SnapshotFolder
 from fedcoin.learning.workers.pool import WorkerPool
 from fedcoin.network.api.api_server import ApiServer, Backend
-from fedcoin.network.bounds import Bounds
+from fedcoin.network.background_tasks import BackgroundTasks, run_until_first
+from fedcoin.network.call_limits import CallLimits
 from fedcoin.network.options import PeerOptions, Tls
 from fedcoin.network.peers.connections.security import Security
 from fedcoin.network.peers.sync.snapshot_sync import Snapshots
-from fedcoin.network.tasks import TaskOwner, first_of
 from fedcoin.v1.transaction_pb2 import ReportEquivocation
 
 log = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ HONEST_COMPONENTS = NodeComponents()
 
 @dataclass(slots=True)
 class Facts:
-    """What the node knows of itself (fedcoin.network.api.ports.NodeFacts)."""
+    """What the node knows of itself (fedcoin.network.api.backend.NodeFacts)."""
 
     node_key: bytes
     address: bytes
@@ -83,7 +83,7 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class NodeOperator:
-    """What only the operator may ask for (fedcoin.network.api.ports.Operator)."""
+    """What only the operator may ask for (fedcoin.network.api.backend.Operator)."""
 
     stopping: asyncio.Event
 
@@ -126,7 +126,7 @@ class Node:
         self.key = home.key(NODE_KEY)
         self.miner_key = home.key(config.miner.key) if mining else None
         self._components = components
-        self.owner = TaskOwner("node")
+        self.owner = BackgroundTasks("node")
         self.artifacts = ArtifactStore(
             home.artifacts_path,
             config.limits.artifacts_total_bytes,
@@ -183,7 +183,7 @@ class Node:
             listen=config.api.listen,
             admin=home.admin_socket,
             credentials=Security(tls_of(config), insecure=config.tls.insecure).server_credentials(),
-            bounds=Bounds(streams=config.api.max_streams),
+            bounds=CallLimits(streams=config.api.max_streams),
         )
         self.miner = self._miner(self.miner_key, home.root / "work") if self.miner_key else None
         self._warm = config.miner.warm
@@ -208,7 +208,7 @@ class Node:
             self.owner.start(self.miner.run(), name="miner")
         if self._components.run_beside is not None:
             self.owner.start(self._components.run_beside(self.network, self.chain), name="beside")
-        await self.api.serving()
+        await self.api.set_serving()
         self.facts.start_ms = process_age_ms()
 
     def _snapshots(self, config: SnapshotsConfig, folder: SnapshotFolder) -> Snapshots:
@@ -345,6 +345,6 @@ async def run_node(
 
     async with open_node(config, home, stop, components) as node:
         if config.coordinator.enabled:
-            await first_of(until_stopped(), coordinate(node))
+            await run_until_first(until_stopped(), coordinate(node))
         else:
             await until_stopped()

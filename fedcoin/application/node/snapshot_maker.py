@@ -19,7 +19,7 @@ from fedcoin.data.messages.genesis import Genesis
 from fedcoin.data.storage.chain_store import ChainStore
 from fedcoin.data.storage.snapshot_files import SnapshotFolder
 from fedcoin.data.storage.state_view import StateView
-from fedcoin.network.tasks import TaskOwner
+from fedcoin.network.background_tasks import BackgroundTasks
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +74,7 @@ class SnapshotMaker:
         store: ChainStore,
         genesis: Genesis,
         folder: SnapshotFolder,
-        owner: TaskOwner,
+        owner: BackgroundTasks,
         *,
         every: int,
         keep: int,

@@ -20,7 +20,7 @@ from fedcoin.data.clock import Clock
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.lru import LruDict
 from fedcoin.data.messages.transactions import Transaction, action_name, decode_transaction
-from fedcoin.network.tasks import TaskOwner
+from fedcoin.network.background_tasks import BackgroundTasks
 
 _AUDITED_ACTIONS: Final = frozenset({"open_task", "reveal_shapley"})
 """Actions that a validator checks beyond what the ledger can tell."""
@@ -56,7 +56,7 @@ class TransactionIntake:
         mempool: Mempool,
         chain: Chain,
         audit: TransactionAudit,
-        owner: TaskOwner,
+        owner: BackgroundTasks,
         clock: Clock,
     ) -> None:
         """Connect a mempool to a chain.

@@ -9,13 +9,13 @@ from pathlib import Path
 import grpc
 
 from fedcoin.data.artifacts.store import ArtifactStore
-from fedcoin.network.api.admin_service import AdminService
-from fedcoin.network.api.node_service import NodeService
-from fedcoin.network.api.ports import NodeFacts, OperatorPort
-from fedcoin.network.api.task_service import TaskService
-from fedcoin.network.api.transaction_service import TransactionService
+from fedcoin.network.api.admin_servicer import AdminServicer
+from fedcoin.network.api.backend import NodeFacts, OperatorPort
+from fedcoin.network.api.node_servicer import NodeServicer
+from fedcoin.network.api.task_servicer import TaskServicer
+from fedcoin.network.api.transaction_servicer import TransactionServicer
 from fedcoin.network.artifacts.servicer import ArtifactServicer
-from fedcoin.network.bounds import Bounds
+from fedcoin.network.call_limits import CallLimits
 from fedcoin.network.listener import Listener, Service
 from fedcoin.network.ports import ChainPort, Peers, TransactionPort
 from fedcoin.v1 import (
@@ -53,7 +53,7 @@ class ApiServer:
         listen: str,
         admin: Path | None,
         credentials: grpc.ServerCredentials | None = None,
-        bounds: Bounds | None = None,
+        bounds: CallLimits | None = None,
         further: tuple[Service, ...] = (),
     ) -> None:
         services = (*api_services(backend), *further)
@@ -72,10 +72,10 @@ class ApiServer:
         for listener in self._listeners:
             await listener.start()
 
-    async def serving(self) -> None:
+    async def set_serving(self) -> None:
         """Everything behind the API works: health says SERVING."""
         for listener in self._listeners:
-            await listener.serving()
+            await listener.set_serving()
 
     async def stop(self, grace: float = 1.0) -> None:
         """Say NOT_SERVING, end streams, let calls finish, and close; also after a failed start."""
@@ -84,9 +84,9 @@ class ApiServer:
 
 def api_services(backend: Backend) -> tuple[Service, ...]:
     """The services of the API's listener."""
-    node = NodeService(backend.chain, backend.pool, backend.peers, backend.node)
-    tasks = TaskService(backend.chain)
-    transactions = TransactionService(backend.chain, backend.pool)
+    node = NodeServicer(backend.chain, backend.pool, backend.peers, backend.node)
+    tasks = TaskServicer(backend.chain)
+    transactions = TransactionServicer(backend.chain, backend.pool)
     artifacts = ArtifactServicer(backend.artifacts, uploads=True)
 
     def add_node(server: grpc.aio.Server) -> None:
@@ -111,7 +111,7 @@ def api_services(backend: Backend) -> tuple[Service, ...]:
 
 def admin_service(backend: Backend) -> Service:
     """The operator's service."""
-    servicer = AdminService(backend.chain, backend.peers, backend.operator)
+    servicer = AdminServicer(backend.chain, backend.peers, backend.operator)
 
     def add(server: grpc.aio.Server) -> None:
         admin_service_pb2_grpc.add_AdminServiceServicer_to_server(servicer, server)

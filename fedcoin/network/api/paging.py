@@ -28,12 +28,12 @@ _CHECK_BYTES: Final = 8
 _MAX_TOKEN: Final = 256
 
 
-def make_token(scope: str, position: bytes) -> str:
+def encode_token(scope: str, position: bytes) -> str:
     """A token for the page after `position`; `scope` names the list and its filters."""
     return base64.urlsafe_b64encode(_check(scope, position) + position).decode().rstrip("=")
 
 
-def read_token(scope: str, token: str) -> bytes | None:
+def decode_token(scope: str, token: str) -> bytes | None:
     """The position in a token; None for the first page. Refusal BAD_PAGE_TOKEN."""
     if not token:
         return None
@@ -49,14 +49,14 @@ def read_token(scope: str, token: str) -> bytes | None:
     return position
 
 
-def place_token(scope: str, place: tuple[int, int] | None) -> str:
+def encode_position_token(scope: str, place: tuple[int, int] | None) -> str:
     """A token for what stands before a place (height, position) in the chain; empty for None."""
-    return "" if place is None else make_token(scope, struct.pack(">QQ", *place))
+    return "" if place is None else encode_token(scope, struct.pack(">QQ", *place))
 
 
-def read_place(scope: str, token: str) -> tuple[int, int] | None:
+def decode_position_token(scope: str, token: str) -> tuple[int, int] | None:
     """The place in a token; None for the first page. Refusal BAD_PAGE_TOKEN."""
-    position = read_token(scope, token)
+    position = decode_token(scope, token)
     if position is None:
         return None
     if len(position) != 16:
@@ -65,7 +65,7 @@ def read_place(scope: str, token: str) -> tuple[int, int] | None:
     return height, place
 
 
-def cut(
+def fill_page(
     items: Iterable[T], size: int, view: Callable[[T], M], *, max_bytes: int = PAGE_BYTES
 ) -> tuple[list[M], T | None]:
     """The views of a page, and its last item if more follow it; else None.
@@ -87,12 +87,12 @@ def cut(
     return views, None
 
 
-def fit(views: Sequence[M], size: int) -> tuple[list[M], M | None]:
+def fit_page(views: Sequence[M], size: int) -> tuple[list[M], M | None]:
     """`cut` for views that are there already."""
-    return cut(views, size, _itself)
+    return fill_page(views, size, _itself)
 
 
-def after_recent(items: Sequence[T], recent: Sequence[bytes], key: Callable[[T], bytes]) -> int:
+def find_next_index(items: Sequence[T], recent: Sequence[bytes], key: Callable[[T], bytes]) -> int:
     """Where a page begins in a list that loses items: after the latest of `recent` still there.
 
     At the start when none is: what was shown may come again, but nothing is left out.

@@ -10,9 +10,9 @@ from fedcoin.data.artifacts.manifest import count_chunks
 from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.data.crypto.hashing import HASH_BYTES
 from fedcoin.data.errors import RefusalError
+from fedcoin.network.background_tasks import run_within
 from fedcoin.network.errors import NetworkCode
-from fedcoin.network.interceptors import Context
-from fedcoin.network.tasks import within
+from fedcoin.network.interceptors import CallContext
 from fedcoin.v1.artifact_service_pb2 import (
     DownloadRequest,
     DownloadResponse,
@@ -42,7 +42,7 @@ class ArtifactServicer(ArtifactServiceServicer):
         self._uploads = uploads
 
     async def GetManifest(
-        self, request: GetManifestRequest, context: Context
+        self, request: GetManifestRequest, context: CallContext
     ) -> GetManifestResponse:
         """The manifest. Raises Refusal: MALFORMED, ARTIFACT_NOT_FOUND."""
         self._find(request.id)
@@ -50,7 +50,7 @@ class ArtifactServicer(ArtifactServiceServicer):
         return GetManifestResponse(manifest=manifest)
 
     async def Download(
-        self, request: DownloadRequest, context: Context
+        self, request: DownloadRequest, context: CallContext
     ) -> AsyncIterator[DownloadResponse]:
         """The chunks. Raises Refusal: MALFORMED, ARTIFACT_NOT_FOUND, OUT_OF_RANGE."""
         count = count_chunks(self._find(request.id))
@@ -66,7 +66,7 @@ class ArtifactServicer(ArtifactServiceServicer):
             yield DownloadResponse(index=index, data=data)
 
     async def Upload(
-        self, request_iterator: AsyncIterator[UploadRequest], context: Context
+        self, request_iterator: AsyncIterator[UploadRequest], context: CallContext
     ) -> UploadResponse:
         """Store an artifact.
 
@@ -104,7 +104,7 @@ class ArtifactServicer(ArtifactServiceServicer):
         return UploadResponse(id=manifest.id)
 
     async def GetUploadStatus(
-        self, request: GetUploadStatusRequest, context: Context
+        self, request: GetUploadStatusRequest, context: CallContext
     ) -> GetUploadStatusResponse:
         """Where to go on. Raises Refusal: UPLOADS_CLOSED, MALFORMED."""
         self._check_uploads()
@@ -146,7 +146,7 @@ async def _drain(requests: AsyncIterator[UploadRequest]) -> None:
                 return
 
     with contextlib.suppress(RefusalError, asyncio.TimeoutError):
-        await within(DRAIN_S, read_on())
+        await run_within(DRAIN_S, read_on())
 
 
 def _check_id(id: bytes) -> None:

@@ -28,10 +28,10 @@ import grpc
 from grpc import StatusCode
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from fedcoin.network.background_tasks import run_within
 from fedcoin.network.client.backoff import Backoff
 from fedcoin.network.client.rpc_error import RpcError, rpc_error_of
 from fedcoin.network.errors import NetworkCode
-from fedcoin.network.tasks import within
 
 C = TypeVar("C", bound="GrpcClient")
 T = TypeVar("T")
@@ -321,7 +321,7 @@ async def resume_stream(
 async def _finish(work: Coroutine[Any, Any, T], seconds: float | None, target: str) -> T:
     """Await one step of a call, and turn whatever goes wrong into an `RpcError`."""
     try:
-        return await within(seconds, work)
+        return await run_within(seconds, work)
     except asyncio.TimeoutError:
         message = f"did not answer in time (nothing came for {seconds:g} s)"
         raise RpcError(

@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator
 import grpc
 from grpc import StatusCode
 
+from fedcoin.network.background_tasks import run_within
 from fedcoin.network.client.chain_calls import PATIENCE_S, Hash, hash_text
 from fedcoin.network.client.grpc_client import (
     DEFAULT_TIMEOUT_S,
@@ -17,7 +18,6 @@ from fedcoin.network.client.grpc_client import (
 )
 from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.network.errors import NetworkCode
-from fedcoin.network.tasks import within
 from fedcoin.v1 import transaction_service_pb2 as pb
 from fedcoin.v1.transaction_service_pb2_grpc import TransactionServiceStub
 from fedcoin.v1.views_pb2 import TRANSACTION_STATUS_FINAL, TransactionView
@@ -131,7 +131,7 @@ class TransactionCalls(GrpcClient):
                 `timeout` seconds; TRANSACTION_NOT_FOUND; or the stream stayed lost.
         """
         try:
-            last = await within(timeout, self._last_view(hash, timeout))
+            last = await run_within(timeout, self._last_view(hash, timeout))
         except asyncio.TimeoutError:
             message = f"transaction {hash_text(hash)} is not final after {timeout:g} s"
             raise RpcError(

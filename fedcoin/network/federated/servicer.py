@@ -14,7 +14,7 @@ from fedcoin.data.field_checks import check_length
 from fedcoin.data.messages.updates import Update, decode_update
 from fedcoin.network.errors import NetworkCode
 from fedcoin.network.federated.registration import MAX_CLOCK_DIFFERENCE_MS, registration_body
-from fedcoin.network.interceptors import Context
+from fedcoin.network.interceptors import CallContext
 from fedcoin.v1 import federated_learning_service_pb2 as pb
 from fedcoin.v1.federated_learning_service_pb2_grpc import FederatedLearningServiceServicer
 
@@ -56,7 +56,9 @@ class FederatedLearningServicer(FederatedLearningServiceServicer):
         self._rounds = rounds
         self._clock_ms = clock_ms
 
-    async def Register(self, request: pb.RegisterRequest, context: Context) -> pb.RegisterResponse:
+    async def Register(
+        self, request: pb.RegisterRequest, context: CallContext
+    ) -> pb.RegisterResponse:
         """Join. Raises Refusal MALFORMED, BAD_PROOF, and those of the campaign."""
         check_length(request.public_key, PUBLIC_KEY_BYTES, "public_key", code=NetworkCode.MALFORMED)
         check_length(request.signature, SIGNATURE_BYTES, "signature", code=NetworkCode.MALFORMED)
@@ -82,7 +84,7 @@ class FederatedLearningServicer(FederatedLearningServiceServicer):
         return await self._rounds.register(request.public_key)
 
     async def WatchRounds(
-        self, request: pb.WatchRoundsRequest, context: Context
+        self, request: pb.WatchRoundsRequest, context: CallContext
     ) -> AsyncIterator[pb.WatchRoundsResponse]:
         """Each change. Raises Refusal MALFORMED, NOT_REGISTERED."""
         check_length(request.address, ADDRESS_BYTES, "address", code=NetworkCode.MALFORMED)
@@ -90,7 +92,7 @@ class FederatedLearningServicer(FederatedLearningServiceServicer):
             yield change
 
     async def SubmitUpdate(
-        self, request: pb.SubmitUpdateRequest, context: Context
+        self, request: pb.SubmitUpdateRequest, context: CallContext
     ) -> pb.SubmitUpdateResponse:
         """Hand in. Raises Refusal: those of `decode_update` and of the campaign."""
         if not request.HasField("update"):
@@ -99,7 +101,7 @@ class FederatedLearningServicer(FederatedLearningServiceServicer):
         return pb.SubmitUpdateResponse()
 
     async def GetCampaignStatus(
-        self, request: pb.GetCampaignStatusRequest, context: Context
+        self, request: pb.GetCampaignStatusRequest, context: CallContext
     ) -> pb.GetCampaignStatusResponse:
         """Where the campaign stands."""
         return self._rounds.status()

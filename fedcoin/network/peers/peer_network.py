@@ -17,6 +17,7 @@ from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.transactions import Transaction
 from fedcoin.data.messages.votes import Proposal, Vote
 from fedcoin.network.artifacts.servicer import ArtifactServicer
+from fedcoin.network.background_tasks import BackgroundTasks, run_until_first
 from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.network.errors import NetworkCode
 from fedcoin.network.listener import Listener, Service
@@ -41,7 +42,6 @@ from fedcoin.network.peers.sync.catch_up import Sync
 from fedcoin.network.peers.sync.snapshot_server import SnapshotServer
 from fedcoin.network.peers.sync.snapshot_sync import Joining, Snapshots
 from fedcoin.network.ports import ChainPort, ConsensusPort, Importer, PeerInfo, TransactionPort
-from fedcoin.network.tasks import TaskOwner, first_of
 from fedcoin.v1.artifact_service_pb2_grpc import add_ArtifactServiceServicer_to_server
 from fedcoin.v1.block_gossip_service_pb2_grpc import add_BlockGossipServiceServicer_to_server
 from fedcoin.v1.peer_service_pb2 import PingRequest
@@ -92,7 +92,7 @@ class PeerNetwork:
         self._introduction = Introduction(
             chain.genesis, key, agent, self._listen_address, chain.height
         )
-        self._tasks = TaskOwner("peers")
+        self._tasks = BackgroundTasks("peers")
         self._book, bans = self._load()
         self._peers = PeerSet(options, bans, Clocks(time.monotonic, time.time))
         self._consensus = ConsensusExchange(chain, agreement, self._peers)
@@ -121,7 +121,7 @@ class PeerNetwork:
         """Listen and dial. Raises Refusal: PORT_IN_USE, NOT_SECURE."""
         self._security.check_listen(self._listen)
         await self._listener.start()
-        await self._listener.serving()
+        await self._listener.set_serving()
         options = self._options
         self._tasks.start(self._dialer.run(), "dialer")
         self._tasks.start(self._sync.run(), "sync")
@@ -254,7 +254,7 @@ class PeerNetwork:
 
     async def _keep(self, peer: Peer, link: Link) -> None:
         """Use a link until it breaks."""
-        await first_of(self._consensus.converse(peer, link), self._ping(peer, link))
+        await run_until_first(self._consensus.converse(peer, link), self._ping(peer, link))
 
     async def _ping(self, peer: Peer, link: Link) -> None:
         """Returns when the peer is not there any more."""

@@ -99,7 +99,7 @@ async def served(tmp_path: Path) -> AsyncIterator[Served]:
     )
     server = ApiServer(backend, listen="127.0.0.1:0", admin=tmp_path / "admin.sock")
     await server.start()
-    await server.serving()
+    await server.set_serving()
     async with NodeClient(server.address, timeout=30) as node:
         yield Served(node, origin, base, job, first_task, second_task, before.hash)
     await server.stop(0)

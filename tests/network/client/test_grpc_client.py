@@ -164,7 +164,7 @@ async def test_waiting_until_the_server_serves() -> None:
         assert (await error_of(client.wait_until_serving(0.3))).code == "NOT_SERVING"
         waiting = asyncio.ensure_future(client.wait_until_serving(5))
         await asyncio.sleep(0.2)
-        await listener.serving()
+        await listener.set_serving()
         await waiting
     await listener.stop(0)
 

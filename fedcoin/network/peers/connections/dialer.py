@@ -19,6 +19,7 @@ from typing import Any
 
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.lru import LruDict
+from fedcoin.network.background_tasks import BackgroundTasks, run_within
 from fedcoin.network.errors import NetworkCode
 from fedcoin.network.options import PeerOptions
 from fedcoin.network.peers.connections.address_book import AddressBook
@@ -27,7 +28,6 @@ from fedcoin.network.peers.connections.link import Introduction, Link, open_link
 from fedcoin.network.peers.connections.peer import Peer
 from fedcoin.network.peers.connections.peer_set import PeerSet
 from fedcoin.network.peers.connections.security import Security
-from fedcoin.network.tasks import TaskOwner, within
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ class Dialer:
         peers: PeerSet,
         book: AddressBook,
         keep: KeepLink,
-        tasks: TaskOwner,
+        tasks: BackgroundTasks,
         wall_clock: Callable[[], float],
     ) -> None:
         self._options = options
@@ -104,7 +104,7 @@ class Dialer:
                 self._busy.add(endpoint)
                 self._tasks.start(self._try(endpoint, expected_key), f"dial {endpoint}")
             with contextlib.suppress(asyncio.TimeoutError):
-                await within(TICK_S, self._woken.wait())
+                await run_within(TICK_S, self._woken.wait())
             self._woken.clear()
 
     async def dial(self, endpoint: Endpoint, expected_key: bytes | None = None) -> Peer:

@@ -8,6 +8,7 @@ import random
 
 from fedcoin.data.crypto.keys import PUBLIC_KEY_BYTES
 from fedcoin.data.errors import RefusalError
+from fedcoin.network.background_tasks import BackgroundTasks
 from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.network.peers.connections.address_book import AddressBook
 from fedcoin.network.peers.connections.endpoints import is_loopback, parse_endpoint
@@ -15,7 +16,6 @@ from fedcoin.network.peers.connections.peer import Peer
 from fedcoin.network.peers.connections.peer_service import MAX_LISTED
 from fedcoin.network.peers.connections.peer_set import PeerSet
 from fedcoin.network.peers.protection.reputation import Offence
-from fedcoin.network.tasks import TaskOwner
 from fedcoin.v1.peer_service_pb2 import ListPeersRequest, ListPeersResponse
 
 log = logging.getLogger(__name__)
@@ -26,7 +26,9 @@ CALL_S = 5.0
 class PeerExchange:
     """Fills the address book from what peers tell: each new one, and now and then any."""
 
-    def __init__(self, own_key: bytes, peers: PeerSet, book: AddressBook, tasks: TaskOwner) -> None:
+    def __init__(
+        self, own_key: bytes, peers: PeerSet, book: AddressBook, tasks: BackgroundTasks
+    ) -> None:
         self._own_key = own_key
         self._peers = peers
         self._book = book

@@ -30,7 +30,7 @@ from google.protobuf.message import DecodeError
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.lru import LruDict
 from fedcoin.network.errors import NetworkCode
-from fedcoin.network.interceptors import Context, Handler, reshaped
+from fedcoin.network.interceptors import CallContext, RpcHandler, with_behaviour
 from fedcoin.network.peers.connections.endpoints import observed_host
 from fedcoin.network.peers.connections.peer_set import PeerSet
 from fedcoin.network.peers.protection.limits import Meter, check_size
@@ -65,7 +65,7 @@ class PeerGuard:
         """The server as services are to be added to it: they then stand behind the gate."""
         return cast("grpc.aio.Server", _Registrar(server, self._guarded))
 
-    def _guarded(self, handler: Handler, kind: str) -> Handler:
+    def _guarded(self, handler: RpcHandler, kind: str) -> RpcHandler:
         behaviour: Any = (
             handler.unary_unary
             or handler.unary_stream
@@ -78,11 +78,11 @@ class PeerGuard:
                 return _checked_stream(handler, kind, raw)
             return _checked(handler, kind, raw)
 
-        async def single(raw: Any, context: Context) -> Any:
+        async def single(raw: Any, context: CallContext) -> Any:
             with self._place(kind, context):
                 return await behaviour(request_of(raw), context)
 
-        async def stream(raw: Any, context: Context) -> AsyncIterator[Any]:
+        async def stream(raw: Any, context: CallContext) -> AsyncIterator[Any]:
             with self._place(kind, context):
                 replies = behaviour(request_of(raw), context)
                 if inspect.isawaitable(replies):
@@ -91,10 +91,10 @@ class PeerGuard:
                 async for reply in replies:
                     yield reply
 
-        return reshaped(handler, stream if handler.response_streaming else single)
+        return with_behaviour(handler, stream if handler.response_streaming else single)
 
     @contextmanager
-    def _place(self, kind: str, context: Context) -> Iterator[None]:
+    def _place(self, kind: str, context: CallContext) -> Iterator[None]:
         if kind in WITHOUT_SESSION:
             meter = self._hosts.get_or_create(observed_host(context.peer()), Meter)
             meter.spend(kind, self._peers.now())
@@ -113,7 +113,7 @@ class PeerGuard:
             raise
 
 
-def _checked(handler: Handler, kind: str, raw: bytes) -> Any:
+def _checked(handler: RpcHandler, kind: str, raw: bytes) -> Any:
     check_size(kind, len(raw))
     decode = handler.request_deserializer
     if decode is None:
@@ -129,7 +129,7 @@ def _checked(handler: Handler, kind: str, raw: bytes) -> Any:
 
 
 async def _checked_stream(
-    handler: Handler, kind: str, stream: AsyncIterator[bytes]
+    handler: RpcHandler, kind: str, stream: AsyncIterator[bytes]
 ) -> AsyncIterator[Any]:
     async for raw in stream:
         yield _checked(handler, kind, raw)
@@ -138,7 +138,9 @@ async def _checked_stream(
 class _Registrar:
     """The one method of a server that the generated ``add_..._to_server`` has effect by."""
 
-    def __init__(self, server: grpc.aio.Server, guard: Callable[[Handler, str], Handler]) -> None:
+    def __init__(
+        self, server: grpc.aio.Server, guard: Callable[[RpcHandler, str], RpcHandler]
+    ) -> None:
         self._server = server
         self._guard = guard
 
@@ -151,13 +153,13 @@ class _Registrar:
 
 class _Guarded(grpc.GenericRpcHandler):
     def __init__(
-        self, inner: grpc.GenericRpcHandler, guard: Callable[[Handler, str], Handler]
+        self, inner: grpc.GenericRpcHandler, guard: Callable[[RpcHandler, str], RpcHandler]
     ) -> None:
         self._inner = inner
         self._guard = guard
-        self._handlers: dict[str, Handler] = {}
+        self._handlers: dict[str, RpcHandler] = {}
 
-    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Handler | None:
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> RpcHandler | None:
         method = str(handler_call_details.method)
         known = self._handlers.get(method)
         if known is None:

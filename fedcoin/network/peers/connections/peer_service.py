@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from fedcoin.network.interceptors import Context
+from fedcoin.network.interceptors import CallContext
 from fedcoin.network.peers.connections import handshake
 from fedcoin.network.peers.connections.endpoints import is_loopback, observed_host
 from fedcoin.network.peers.connections.handshake import Nonces, Role
@@ -35,7 +35,7 @@ class PeerServicer(PeerServiceServicer):
         self._peers = peers
         self._nonces = Nonces()
 
-    async def Hello(self, request: HelloRequest, context: Context) -> HelloResponse:
+    async def Hello(self, request: HelloRequest, context: CallContext) -> HelloResponse:
         """Check who calls, prove who we are, and give a nonce."""
         own = self._introduction
         identity = handshake.check_identity(request.identity, own.genesis, own.key.public_key)
@@ -53,7 +53,7 @@ class PeerServicer(PeerServiceServicer):
         )
 
     async def Authenticate(
-        self, request: AuthenticateRequest, context: Context
+        self, request: AuthenticateRequest, context: CallContext
     ) -> AuthenticateResponse:
         """Check the caller's proof and give a session."""
         own = self._introduction
@@ -73,7 +73,7 @@ class PeerServicer(PeerServiceServicer):
         session = self._peers.admit(pending.identity, pending.transport, pending.host)
         return AuthenticateResponse(session=session)
 
-    async def ListPeers(self, request: ListPeersRequest, context: Context) -> ListPeersResponse:
+    async def ListPeers(self, request: ListPeersRequest, context: CallContext) -> ListPeersResponse:
         """Addresses that this node has dialled itself."""
         caller = self._peers.caller(context)
         known = [peer for peer in self._peers if peer is not caller and _may_tell(peer, caller)]
@@ -83,7 +83,7 @@ class PeerServicer(PeerServiceServicer):
             peers=[PeerAddress(address=str(peer.endpoint), node_key=peer.key) for peer in chosen]
         )
 
-    async def Ping(self, request: PingRequest, context: Context) -> PingResponse:
+    async def Ping(self, request: PingRequest, context: CallContext) -> PingResponse:
         """Tell the height, and learn the caller's."""
         self._peers.heard_height(self._peers.caller(context), request.height)
         return PingResponse(height=self._introduction.height())

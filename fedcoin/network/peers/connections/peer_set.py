@@ -11,7 +11,7 @@ from typing import cast
 
 from fedcoin.data.errors import RefusalError
 from fedcoin.network.errors import NetworkCode
-from fedcoin.network.interceptors import Context
+from fedcoin.network.interceptors import CallContext
 from fedcoin.network.options import SESSION_METADATA, PeerOptions
 from fedcoin.network.peers.connections.handshake import Identity
 from fedcoin.network.peers.connections.link import Link
@@ -140,7 +140,7 @@ class PeerSet:
             peer.link = None
         self._close(link)
 
-    def caller(self, context: Context) -> Peer:
+    def caller(self, context: CallContext) -> Peer:
         """The peer that makes a call. Raises Refusal NO_SESSION.
 
         A session holds for the connection on which it was made and no other, so that one

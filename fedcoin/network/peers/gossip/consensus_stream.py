@@ -21,8 +21,9 @@ from fedcoin.data.crypto.hashing import sha256
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.lru import LruSet
 from fedcoin.data.messages.votes import Proposal, Vote
+from fedcoin.network.background_tasks import run_until_first
 from fedcoin.network.errors import NetworkCode
-from fedcoin.network.interceptors import Context
+from fedcoin.network.interceptors import CallContext
 from fedcoin.network.peers.connections.link import Link
 from fedcoin.network.peers.connections.peer import Peer
 from fedcoin.network.peers.connections.peer_guard import OFFENCES
@@ -38,7 +39,6 @@ from fedcoin.network.peers.protection.limits import LIMITS, TokenBucket
 from fedcoin.network.peers.protection.reputation import Offence
 from fedcoin.network.peers.protection.send_queue import SendQueue
 from fedcoin.network.ports import ChainPort, ConsensusPort, Position
-from fedcoin.network.tasks import first_of
 
 SEEN_MESSAGES = 16_384
 KNOWN_TO_PEER = 4_096
@@ -113,7 +113,7 @@ class ConsensusExchange:
         for talk in tuple(self._talks.values()):
             self._send(talk, raw)
 
-    async def serve(self, requests: AsyncIterator[bytes], context: Context) -> None:
+    async def serve(self, requests: AsyncIterator[bytes], context: CallContext) -> None:
         """The server's end of one stream. Raises Refusal when the peer breaks a rule."""
         peer = self._peers.caller(context)
         # By itself it would go with the first message, and gRPC cannot end a call while that
@@ -160,7 +160,7 @@ class ConsensusExchange:
         peer.streams += 1
         queue.put(encode_status(self._agreement.status()))
         try:
-            await first_of(self._read(talk, incoming), queue.pump(write), queue.until_cut())
+            await run_until_first(self._read(talk, incoming), queue.pump(write), queue.until_cut())
         finally:
             peer.streams -= 1
             talk.queues.remove(queue)

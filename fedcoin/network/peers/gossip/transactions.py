@@ -16,16 +16,16 @@ from fedcoin.data.crypto.hashing import sha256
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.lru import LruSet
 from fedcoin.data.messages.transactions import Transaction
+from fedcoin.network.background_tasks import BackgroundTasks
 from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.network.errors import NetworkCode
-from fedcoin.network.interceptors import Context
+from fedcoin.network.interceptors import CallContext
 from fedcoin.network.peers.connections.link import Link
 from fedcoin.network.peers.connections.peer import Peer
 from fedcoin.network.peers.connections.peer_set import PeerSet
 from fedcoin.network.peers.protection.limits import MAX_RELAYED, MAX_RELAYED_BYTES
 from fedcoin.network.peers.protection.reputation import Offence
 from fedcoin.network.ports import TransactionPort
-from fedcoin.network.tasks import TaskOwner
 from fedcoin.v1.transaction_relay_service_pb2 import (
     RelayTransactionsRequest,
     RelayTransactionsResponse,
@@ -98,7 +98,7 @@ class _Outbox:
 class TransactionRelay:
     """Both directions of `RelayTransactions`, for all peers."""
 
-    def __init__(self, pool: TransactionPort, peers: PeerSet, tasks: TaskOwner) -> None:
+    def __init__(self, pool: TransactionPort, peers: PeerSet, tasks: BackgroundTasks) -> None:
         self._pool = pool
         self._peers = peers
         self._tasks = tasks
@@ -213,7 +213,7 @@ class TransactionRelayServicer(TransactionRelayServiceServicer):
         self._peers = peers
 
     async def RelayTransactions(
-        self, request: RelayTransactionsRequest, context: Context
+        self, request: RelayTransactionsRequest, context: CallContext
     ) -> RelayTransactionsResponse:
         """Take a batch. Raises Refusal: TOO_LARGE, RATE_LIMITED."""
         peer = self._peers.caller(context)

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.plurals import format_count
+from fedcoin.network.background_tasks import BackgroundTasks
 from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.network.peers.connections.peer import Peer
 from fedcoin.network.peers.connections.peer_set import PeerSet
 from fedcoin.network.peers.protection.reputation import Offence
-from fedcoin.network.tasks import TaskOwner
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ RETRY_S = 0.2
 class ArtifactFetcher:
     """Fetches each artifact once, however many ask for it."""
 
-    def __init__(self, store: ArtifactStore, peers: PeerSet, tasks: TaskOwner) -> None:
+    def __init__(self, store: ArtifactStore, peers: PeerSet, tasks: BackgroundTasks) -> None:
         self._store = store
         self._peers = peers
         self._tasks = tasks

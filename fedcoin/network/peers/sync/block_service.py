@@ -8,10 +8,11 @@ from collections.abc import AsyncIterator
 
 from fedcoin.data.crypto.hashing import HASH_BYTES
 from fedcoin.data.errors import RefusalError
+from fedcoin.network.background_tasks import BackgroundTasks
 from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.network.errors import NetworkCode
-from fedcoin.network.history import refuse_past
-from fedcoin.network.interceptors import Context
+from fedcoin.network.interceptors import CallContext
+from fedcoin.network.kept_history import check_kept
 from fedcoin.network.options import PAGE_BYTES
 from fedcoin.network.peers.connections.handshake import check_bytes
 from fedcoin.network.peers.connections.link import Link
@@ -19,7 +20,6 @@ from fedcoin.network.peers.connections.peer import Peer
 from fedcoin.network.peers.connections.peer_set import PeerSet
 from fedcoin.network.peers.sync.snapshot_server import SnapshotServer
 from fedcoin.network.ports import ChainPort
-from fedcoin.network.tasks import TaskOwner
 from fedcoin.v1.block_gossip_service_pb2 import (
     AnnounceBlockRequest,
     AnnounceBlockResponse,
@@ -55,7 +55,7 @@ class BlockGossipServicer(BlockGossipServiceServicer):
         self._snapshots = snapshots
 
     async def AnnounceBlock(
-        self, request: AnnounceBlockRequest, context: Context
+        self, request: AnnounceBlockRequest, context: CallContext
     ) -> AnnounceBlockResponse:
         """Learn how far the peer is. Raises Refusal MALFORMED."""
         check_bytes("block_hash", request.block_hash, HASH_BYTES)
@@ -63,7 +63,7 @@ class BlockGossipServicer(BlockGossipServiceServicer):
         return AnnounceBlockResponse(height=self._chain.height())
 
     async def ListHeaders(
-        self, request: ListHeadersRequest, context: Context
+        self, request: ListHeadersRequest, context: CallContext
     ) -> ListHeadersResponse:
         """A page of headers and certificates. Raises Refusal OUT_OF_RANGE, HISTORY_NOT_KEPT."""
         self._check_height(request.from_height)
@@ -71,7 +71,7 @@ class BlockGossipServicer(BlockGossipServiceServicer):
         return await asyncio.to_thread(self._headers, request.from_height, size)
 
     async def StreamBlocks(
-        self, request: StreamBlocksRequest, context: Context
+        self, request: StreamBlocksRequest, context: CallContext
     ) -> AsyncIterator[StreamBlocksResponse]:
         """Blocks and certificates. Raises Refusal OUT_OF_RANGE, HISTORY_NOT_KEPT."""
         first = request.from_height
@@ -84,20 +84,20 @@ class BlockGossipServicer(BlockGossipServiceServicer):
             yield StreamBlocksResponse(block=stored.raw, certificate=stored.certificate)
 
     async def ListSnapshots(
-        self, request: ListSnapshotsRequest, context: Context
+        self, request: ListSnapshotsRequest, context: CallContext
     ) -> ListSnapshotsResponse:
         """The snapshots that this node has."""
         return ListSnapshotsResponse(snapshots=await asyncio.to_thread(self._snapshots.infos))
 
     async def StreamSnapshot(
-        self, request: StreamSnapshotRequest, context: Context
+        self, request: StreamSnapshotRequest, context: CallContext
     ) -> AsyncIterator[StreamSnapshotResponse]:
         """A snapshot's parts. Raises Refusal SNAPSHOT_NOT_FOUND, NO_ROOM, OUT_OF_RANGE."""
         async for part in self._snapshots.parts(request.height, request.first_chunk):
             yield StreamSnapshotResponse(part=part)
 
     def _check_height(self, height: int) -> None:
-        refuse_past(self._chain.store, height, "from_height")
+        check_kept(self._chain.store, height, "from_height")
         top = self._chain.height()
         if not 1 <= height <= top:
             raise RefusalError(
@@ -125,7 +125,7 @@ class BlockGossipServicer(BlockGossipServiceServicer):
 class Announcer:
     """Tells peers that are behind about the latest block."""
 
-    def __init__(self, peers: PeerSet, tasks: TaskOwner) -> None:
+    def __init__(self, peers: PeerSet, tasks: BackgroundTasks) -> None:
         self._peers = peers
         self._tasks = tasks
         self._latest = (0, b"")

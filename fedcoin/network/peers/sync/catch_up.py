@@ -19,6 +19,7 @@ import random
 
 from fedcoin.consensus.errors import ConsensusCode
 from fedcoin.data.errors import DataCode, RefusalError
+from fedcoin.network.background_tasks import BackgroundTasks, run_within
 from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.network.errors import NetworkCode
 from fedcoin.network.peers.connections.peer import Peer
@@ -29,7 +30,6 @@ from fedcoin.network.peers.sync.block_source import BlockSource, Fetched
 from fedcoin.network.peers.sync.headers import Tip, certified_prefix
 from fedcoin.network.peers.sync.snapshot_sync import Joining
 from fedcoin.network.ports import ChainPort, Importer
-from fedcoin.network.tasks import TaskOwner, within
 from fedcoin.v1.block_gossip_service_pb2 import ListHeadersRequest
 
 log = logging.getLogger(__name__)
@@ -88,7 +88,7 @@ class Sync:
         if max(peer.height for peer in self._ahead()) > height + 1:
             return False
         with contextlib.suppress(asyncio.TimeoutError):
-            await within(GRACE_S, self._chain.wait_above(height))
+            await run_within(GRACE_S, self._chain.wait_above(height))
         return self._chain.height() > height
 
     async def _catch_up(self) -> None:
@@ -148,7 +148,7 @@ class Sync:
     async def _fetch(self, tips: list[Tip]) -> None:
         source = BlockSource(tips, self._peers, self._chain.genesis.parameters.max_block_bytes)
         peers = [peer for peer in self._ahead() if peer.height >= tips[-1].height]
-        async with TaskOwner("sync") as workers:
+        async with BackgroundTasks("sync") as workers:
             for peer in peers[:MAX_SOURCES]:
                 workers.start(source.work(peer), "fetch")
             # Each worker counts itself when it takes its first step.

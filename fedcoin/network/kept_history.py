@@ -7,7 +7,7 @@ from fedcoin.data.storage.chain_store import ChainStore
 from fedcoin.network.errors import NetworkCode
 
 
-def not_kept(store: ChainStore, what: str, field: str) -> RefusalError:
+def history_refusal(store: ChainStore, what: str, field: str) -> RefusalError:
     """HISTORY_NOT_KEPT: `what`, the beginning of a sentence, lies in blocks that are not here."""
     base = store.base_height()
     return RefusalError(
@@ -19,7 +19,7 @@ def not_kept(store: ChainStore, what: str, field: str) -> RefusalError:
     )
 
 
-def refuse_past(store: ChainStore, height: int, field: str) -> None:
+def check_kept(store: ChainStore, height: int, field: str) -> None:
     """Raise HISTORY_NOT_KEPT for a height up to the store's base."""
     if 1 <= height <= store.base_height():
-        raise not_kept(store, f"block {height} is not here", field)
+        raise history_refusal(store, f"block {height} is not here", field)

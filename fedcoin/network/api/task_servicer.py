@@ -11,11 +11,11 @@ from google.protobuf.message import Message
 from fedcoin.contract import queries
 from fedcoin.data.errors import RefusalError
 from fedcoin.network.api import paging
-from fedcoin.network.api.following import changes
-from fedcoin.network.api.requests import address_of, hash_of, page_size
+from fedcoin.network.api.chain_watching import watch_changes
+from fedcoin.network.api.request_fields import choose_page_size, parse_address_field, parse_hash
 from fedcoin.network.errors import NetworkCode
-from fedcoin.network.history import not_kept
-from fedcoin.network.interceptors import Context
+from fedcoin.network.interceptors import CallContext
+from fedcoin.network.kept_history import history_refusal
 from fedcoin.network.ports import ChainPort
 from fedcoin.v1 import shapley_task_service_pb2 as pb
 from fedcoin.v1.block_pb2 import TASK_PHASE_FAILED, TASK_PHASE_SETTLED
@@ -30,20 +30,22 @@ MAX_PAGE: Final = 100
 _OVER: Final = frozenset({TASK_PHASE_SETTLED, TASK_PHASE_FAILED})
 
 
-class TaskService(ShapleyTaskServiceServicer):
+class TaskServicer(ShapleyTaskServiceServicer):
     """Reading and following tasks; the comments in the .proto file are the contract."""
 
     def __init__(self, chain: ChainPort) -> None:
         self._chain = chain
 
     async def ListTasks(
-        self, request: pb.ListTasksRequest, context: Context
+        self, request: pb.ListTasksRequest, context: CallContext
     ) -> pb.ListTasksResponse:
         """A page of tasks, the latest first."""
-        campaign_id = hash_of(request.campaign_id, "campaign_id") if request.campaign_id else None
+        campaign_id = (
+            parse_hash(request.campaign_id, "campaign_id") if request.campaign_id else None
+        )
         scope = f"tasks {request.campaign_id.lower()} {request.open_only}"
-        size = page_size(request.page_size, usual=PAGE, most=MAX_PAGE)
-        before = paging.read_place(scope, request.page_token)
+        size = choose_page_size(request.page_size, usual=PAGE, most=MAX_PAGE)
+        before = paging.decode_position_token(scope, request.page_token)
 
         def read() -> tuple[list[TaskView], str]:
             page = queries.list_tasks(
@@ -58,17 +60,17 @@ class TaskService(ShapleyTaskServiceServicer):
         tasks, token = await asyncio.to_thread(read)
         return pb.ListTasksResponse(tasks=tasks, next_page_token=token)
 
-    async def GetTask(self, request: pb.GetTaskRequest, context: Context) -> pb.GetTaskResponse:
+    async def GetTask(self, request: pb.GetTaskRequest, context: CallContext) -> pb.GetTaskResponse:
         """One task as it stands."""
-        return pb.GetTaskResponse(task=await self._task(hash_of(request.task_id, "task_id")))
+        return pb.GetTaskResponse(task=await self._task(parse_hash(request.task_id, "task_id")))
 
     async def WatchTask(
-        self, request: pb.WatchTaskRequest, context: Context
+        self, request: pb.WatchTaskRequest, context: CallContext
     ) -> AsyncGenerator[pb.WatchTaskResponse, None]:
         """A task at once and after each change, until it is settled or failed."""
-        task_id = hash_of(request.task_id, "task_id")
+        task_id = parse_hash(request.task_id, "task_id")
         last: TaskView | None = None
-        async for _ in changes(self._chain):
+        async for _ in watch_changes(self._chain):
             task = await self._task(task_id)
             if task != last:
                 last = task
@@ -77,11 +79,11 @@ class TaskService(ShapleyTaskServiceServicer):
                 return
 
     async def ListCampaigns(
-        self, request: pb.ListCampaignsRequest, context: Context
+        self, request: pb.ListCampaignsRequest, context: CallContext
     ) -> pb.ListCampaignsResponse:
         """A page of campaigns, the latest first."""
-        size = page_size(request.page_size, usual=PAGE, most=MAX_PAGE)
-        before = paging.read_place("campaigns", request.page_token)
+        size = choose_page_size(request.page_size, usual=PAGE, most=MAX_PAGE)
+        before = paging.decode_position_token("campaigns", request.page_token)
 
         def read() -> tuple[list[CampaignView], str]:
             page = queries.list_campaigns(self._chain.store, size, before)
@@ -91,30 +93,30 @@ class TaskService(ShapleyTaskServiceServicer):
         return pb.ListCampaignsResponse(campaigns=campaigns, next_page_token=token)
 
     async def GetCampaign(
-        self, request: pb.GetCampaignRequest, context: Context
+        self, request: pb.GetCampaignRequest, context: CallContext
     ) -> pb.GetCampaignResponse:
         """One campaign as it stands."""
-        campaign_id = hash_of(request.campaign_id, "campaign_id")
+        campaign_id = parse_hash(request.campaign_id, "campaign_id")
         campaign = await asyncio.to_thread(queries.get_campaign, self._chain.store, campaign_id)
         if campaign is None:
             raise _missing(NetworkCode.CAMPAIGN_NOT_FOUND, "campaign", campaign_id)
         return pb.GetCampaignResponse(campaign=campaign)
 
     async def ListPayments(
-        self, request: pb.ListPaymentsRequest, context: Context
+        self, request: pb.ListPaymentsRequest, context: CallContext
     ) -> pb.ListPaymentsResponse:
         """What a task paid, in order."""
-        task_id = hash_of(request.task_id, "task_id")
+        task_id = parse_hash(request.task_id, "task_id")
         self._refuse_paid_before(await self._task(task_id))
         payments = await asyncio.to_thread(queries.list_task_payments, self._chain.store, task_id)
         return pb.ListPaymentsResponse(payments=payments)
 
     async def GetEvidence(
-        self, request: pb.GetEvidenceRequest, context: Context
+        self, request: pb.GetEvidenceRequest, context: CallContext
     ) -> pb.GetEvidenceResponse:
         """The transaction in which a miner revealed."""
-        task_id = hash_of(request.task_id, "task_id")
-        miner = address_of(request.miner, "miner")
+        task_id = parse_hash(request.task_id, "task_id")
+        miner = parse_address_field(request.miner, "miner")
         task = await self._task(task_id)
         found = await asyncio.to_thread(
             queries.find_reveal_transaction, self._chain.store, task_id, miner
@@ -122,7 +124,7 @@ class TaskService(ShapleyTaskServiceServicer):
         if found is None:
             if task.opened_height <= self._chain.store.base_height():
                 what = f"evidence of {request.miner}, if there is any, is not here"
-                raise not_kept(self._chain.store, what, field="task_id")
+                raise history_refusal(self._chain.store, what, field="task_id")
             raise RefusalError(
                 NetworkCode.EVIDENCE_NOT_FOUND,
                 f"miner {request.miner} has not revealed evidence for task {task_id.hex()}",
@@ -132,11 +134,11 @@ class TaskService(ShapleyTaskServiceServicer):
         return pb.GetEvidenceResponse(transaction=transaction, height=height)
 
     async def GetPaymentProof(
-        self, request: pb.GetPaymentProofRequest, context: Context
+        self, request: pb.GetPaymentProofRequest, context: CallContext
     ) -> pb.GetPaymentProofResponse:
         """What proves a task's payments to an address."""
-        task_id = hash_of(request.task_id, "task_id")
-        address = address_of(request.address, "address")
+        task_id = parse_hash(request.task_id, "task_id")
+        address = parse_address_field(request.address, "address")
         self._refuse_paid_before(await self._task(task_id))
         proofs = await asyncio.to_thread(
             queries.build_payment_proofs, self._chain.store, task_id, address
@@ -159,15 +161,15 @@ class TaskService(ShapleyTaskServiceServicer):
         """Raise HISTORY_NOT_KEPT for a task that was over before the blocks that are kept."""
         if task.closed_height and task.closed_height <= self._chain.store.base_height():
             what = f"the payments of task {task.task_id} in block {task.closed_height} are not here"
-            raise not_kept(self._chain.store, what, field="task_id")
+            raise history_refusal(self._chain.store, what, field="task_id")
 
     def _fitting(self, scope: str, page: queries.Page[M]) -> tuple[list[M], str]:
         """As much of a page as fits into a reply, and the token of what follows."""
-        views, last = paging.fit(page.items, len(page.items))
+        views, last = paging.fit_page(page.items, len(page.items))
         place = page.next
         if last is not None:
             place = page.locations[len(views) - 1]
-        return views, paging.place_token(scope, place)
+        return views, paging.encode_position_token(scope, place)
 
 
 def _missing(code: NetworkCode, what: str, id: bytes) -> RefusalError:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 
+from fedcoin.network.background_tasks import run_within
 from fedcoin.network.ports import ChainPort
-from fedcoin.network.tasks import within
 
 
-async def heights_from(chain: ChainPort, first: int) -> AsyncGenerator[int, None]:
+async def watch_heights(chain: ChainPort, first: int) -> AsyncGenerator[int, None]:
     """Each height from `first` on, once it is final, without end."""
     wanted = first
     while True:
@@ -25,7 +25,7 @@ async def heights_from(chain: ChainPort, first: int) -> AsyncGenerator[int, None
             wanted += 1
 
 
-async def changes(chain: ChainPort, every: float | None = None) -> AsyncGenerator[int, None]:
+async def watch_changes(chain: ChainPort, every: float | None = None) -> AsyncGenerator[int, None]:
     """The chain's height at once, after each change, and at least `every` so many seconds.
 
     Heights that pass while the consumer is busy are skipped.
@@ -38,6 +38,6 @@ async def changes(chain: ChainPort, every: float | None = None) -> AsyncGenerato
             reached = await waiting
             continue
         try:
-            reached = await within(every, waiting)
+            reached = await run_within(every, waiting)
         except asyncio.TimeoutError:
             reached = chain.height()

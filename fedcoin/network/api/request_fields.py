@@ -14,7 +14,7 @@ MAX_HEIGHT: Final = 2**63 - 1
 """Heights are stored as signed 64-bit numbers."""
 
 
-def hash_of(text: str, field: str) -> bytes:
+def parse_hash(text: str, field: str) -> bytes:
     """64 hex digits as 32 bytes; either case. Refusal MALFORMED."""
     try:
         value = bytes.fromhex(text)
@@ -31,7 +31,7 @@ def hash_of(text: str, field: str) -> bytes:
     return value
 
 
-def address_of(text: str, field: str) -> bytes:
+def parse_address_field(text: str, field: str) -> bytes:
     """bech32m as 20 bytes. Refusal BAD_ADDRESS that names `field`."""
     if not text:
         raise RefusalError(
@@ -43,7 +43,7 @@ def address_of(text: str, field: str) -> bytes:
         raise refusal.prefixed(field, field=field) from None
 
 
-def height_of(value: int, field: str) -> int:
+def check_height(value: int, field: str) -> int:
     """A height of at least 1. Refusal MALFORMED."""
     if not 1 <= value <= MAX_HEIGHT:
         raise RefusalError(
@@ -55,7 +55,7 @@ def height_of(value: int, field: str) -> int:
     return value
 
 
-def page_size(asked: int, *, usual: int, most: int) -> int:
+def choose_page_size(asked: int, *, usual: int, most: int) -> int:
     """How many items a page holds: `usual` when 0 was asked for, `most` at most."""
     return min(asked, most) if asked else usual
 

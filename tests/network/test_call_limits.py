@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fedcoin.data.errors import RefusalError
-from fedcoin.network.bounds import Bounds, Limiter, host_of
+from fedcoin.network.call_limits import CallLimiter, CallLimits, host_of
 from fedcoin.network.errors import NetworkCode
 
 
@@ -17,14 +17,14 @@ class Clock:
         return self.now
 
 
-def take(limiter: Limiter, caller: str) -> None:
+def take(limiter: CallLimiter, caller: str) -> None:
     with limiter.admit(caller, False):
         pass
 
 
 def test_the_rate_is_per_host_and_recovers() -> None:
     clock = Clock()
-    limiter = Limiter(Bounds(calls_per_second=2, burst=4), clock)
+    limiter = CallLimiter(CallLimits(calls_per_second=2, burst=4), clock)
     for port in range(4):
         take(limiter, f"ipv4:10.0.0.1:{port}")
     with pytest.raises(
@@ -41,7 +41,7 @@ def test_the_rate_is_per_host_and_recovers() -> None:
 
 def test_silence_earns_no_more_than_the_burst() -> None:
     clock = Clock()
-    limiter = Limiter(Bounds(calls_per_second=1, burst=2), clock)
+    limiter = CallLimiter(CallLimits(calls_per_second=1, burst=2), clock)
     clock.now = 1e6
     take(limiter, "a")
     take(limiter, "a")
@@ -50,21 +50,21 @@ def test_silence_earns_no_more_than_the_burst() -> None:
 
 
 def test_the_memory_of_callers_is_bounded() -> None:
-    limiter = Limiter(Bounds(callers=10), Clock())
+    limiter = CallLimiter(CallLimits(callers=10), Clock())
     for number in range(1_000):
         take(limiter, f"ipv6:[2001:db8::{number:x}]:1")
     assert len(limiter._buckets) == 10
 
 
 def test_a_place_is_given_back_after_a_failure() -> None:
-    limiter = Limiter(Bounds(calls=1), Clock())
+    limiter = CallLimiter(CallLimits(calls=1), Clock())
     with pytest.raises(ValueError), limiter.admit("a", False):
         raise ValueError
     take(limiter, "a")
 
 
 def test_calls_and_streams_are_counted_apart() -> None:
-    limiter = Limiter(Bounds(calls=1, streams=1), Clock())
+    limiter = CallLimiter(CallLimits(calls=1, streams=1), Clock())
     with limiter.admit("a", True), limiter.admit("a", False):
         for streaming in (True, False):
             with pytest.raises(RefusalError) as caught, limiter.admit("a", streaming):

@@ -17,13 +17,19 @@ from fedcoin.data.crypto.addresses import format_address, parse_address
 from fedcoin.data.crypto.hashing import sha256
 from fedcoin.data.errors import RefusalError
 from fedcoin.network.api import paging
-from fedcoin.network.api.following import heights_from
-from fedcoin.network.api.ports import NodeFacts
-from fedcoin.network.api.requests import MAX_HEIGHT, address_of, hash_of, height_of, page_size
-from fedcoin.network.api.supply import SupplyCount
+from fedcoin.network.api.backend import NodeFacts
+from fedcoin.network.api.chain_watching import watch_heights
+from fedcoin.network.api.request_fields import (
+    MAX_HEIGHT,
+    check_height,
+    choose_page_size,
+    parse_address_field,
+    parse_hash,
+)
+from fedcoin.network.api.supply_count import SupplyCount
 from fedcoin.network.errors import NetworkCode
-from fedcoin.network.history import refuse_past
-from fedcoin.network.interceptors import Context
+from fedcoin.network.interceptors import CallContext
+from fedcoin.network.kept_history import check_kept
 from fedcoin.network.options import PROTOCOL_VERSION
 from fedcoin.network.ports import ChainPort, Peers, TransactionPort
 from fedcoin.v1 import node_service_pb2 as pb
@@ -41,7 +47,7 @@ MAX_AHEAD: Final = 10_000
 """How far above the chain a stream of events may begin: a node that lags gets there."""
 
 
-class NodeService(NodeServiceServicer):
+class NodeServicer(NodeServiceServicer):
     """Reading the chain; the comments in the .proto file are the contract."""
 
     def __init__(
@@ -55,7 +61,7 @@ class NodeService(NodeServiceServicer):
         self._history = ValidatorHistory(chain.store, chain.genesis)
 
     async def GetStatus(
-        self, request: pb.GetStatusRequest, context: Context
+        self, request: pb.GetStatusRequest, context: CallContext
     ) -> pb.GetStatusResponse:
         """The node: identity, height, peers, memory."""
         counted = await self._supply.read()
@@ -91,67 +97,69 @@ class NodeService(NodeServiceServicer):
         )
 
     async def GetVersion(
-        self, request: pb.GetVersionRequest, context: Context
+        self, request: pb.GetVersionRequest, context: CallContext
     ) -> pb.GetVersionResponse:
         """The program's and the protocol's version."""
         return pb.GetVersionResponse(version=fedcoin.__version__, protocol_version=PROTOCOL_VERSION)
 
     async def GetAccount(
-        self, request: pb.GetAccountRequest, context: Context
+        self, request: pb.GetAccountRequest, context: CallContext
     ) -> pb.GetAccountResponse:
         """One address; its nonce counts what waits in the pool."""
-        address = address_of(request.address, "address")
+        address = parse_address_field(request.address, "address")
         account = queries.get_account(self._chain.ledger, address)
         account.nonce = max(account.nonce, self._pool.pending_nonce(address))
         return pb.GetAccountResponse(account=account)
 
     async def ListValidators(
-        self, request: pb.ListValidatorsRequest, context: Context
+        self, request: pb.ListValidatorsRequest, context: CallContext
     ) -> pb.ListValidatorsResponse:
         """A page of the validators of the next height, by address."""
-        size = page_size(request.page_size, usual=VALIDATORS_PAGE, most=VALIDATORS_PAGE)
-        after = paging.read_token("validators", request.page_token) or b""
+        size = choose_page_size(request.page_size, usual=VALIDATORS_PAGE, most=VALIDATORS_PAGE)
+        after = paging.decode_token("validators", request.page_token) or b""
         everyone = queries.list_validators(self._chain.ledger, self._chain.height() + 1)
         rest = [view for view in everyone if _key(view) > after]
-        views, last = paging.fit(rest, size)
-        token = "" if last is None else paging.make_token("validators", _key(last))
+        views, last = paging.fit_page(rest, size)
+        token = "" if last is None else paging.encode_token("validators", _key(last))
         return pb.ListValidatorsResponse(validators=views, next_page_token=token)
 
     async def ListValidatorChanges(
-        self, request: pb.ListValidatorChangesRequest, context: Context
+        self, request: pb.ListValidatorChangesRequest, context: CallContext
     ) -> pb.ListValidatorChangesResponse:
         """A page of the blocks that changed who decides, the lowest first."""
         scope = f"validator changes {request.below_height}"
-        size = page_size(request.page_size, usual=CHANGES_PAGE, most=CHANGES_PAGE)
-        position = paging.read_token(scope, request.page_token)
+        size = choose_page_size(request.page_size, usual=CHANGES_PAGE, most=CHANGES_PAGE)
+        position = paging.decode_token(scope, request.page_token)
         shown = 0 if position is None else int.from_bytes(position, "big")
         below = min(request.below_height or MAX_HEIGHT, self._chain.height() + 1)
 
         def read() -> tuple[list[ValidatorChange], ValidatorSetChange | None]:
             found = (c for c in self._history.changes(below) if c.height > shown)
-            return paging.cut(
+            return paging.fill_page(
                 found, size, lambda change: validator_change_message(self._chain.store, change)
             )
 
         changes, last = await asyncio.to_thread(read)
-        token = "" if last is None else paging.make_token(scope, last.height.to_bytes(8, "big"))
+        token = "" if last is None else paging.encode_token(scope, last.height.to_bytes(8, "big"))
         return pb.ListValidatorChangesResponse(changes=changes, next_page_token=token)
 
-    async def GetBlock(self, request: pb.GetBlockRequest, context: Context) -> pb.GetBlockResponse:
+    async def GetBlock(
+        self, request: pb.GetBlockRequest, context: CallContext
+    ) -> pb.GetBlockResponse:
         """One block, with what it paid."""
         height = await self._selected(request)
-        refuse_past(self._chain.store, height, request.WhichOneof("selector") or "height")
+        check_kept(self._chain.store, height, request.WhichOneof("selector") or "height")
         found = await asyncio.to_thread(self._block, height)
         if found is None:
             raise _no_block(f"block {height}", self._chain)
         return found
 
     async def ListBlocks(
-        self, request: pb.ListBlocksRequest, context: Context
+        self, request: pb.ListBlocksRequest, context: CallContext
     ) -> pb.ListBlocksResponse:
         """A page of blocks, the latest first."""
-        size = page_size(request.page_size, usual=BLOCKS_PAGE, most=MAX_BLOCKS_PAGE)
-        position = paging.read_token("blocks", request.page_token)
+        size = choose_page_size(request.page_size, usual=BLOCKS_PAGE, most=MAX_BLOCKS_PAGE)
+        position = paging.decode_token("blocks", request.page_token)
         highest = self._chain.height()
         if position is not None:
             highest = min(highest, int.from_bytes(position, "big") - 1)
@@ -162,12 +170,12 @@ class NodeService(NodeServiceServicer):
             return view
 
         views, last = await asyncio.to_thread(
-            paging.cut, range(highest, self._chain.store.base_height(), -1), size, shown
+            paging.fill_page, range(highest, self._chain.store.base_height(), -1), size, shown
         )
-        token = "" if last is None else paging.make_token("blocks", last.to_bytes(8, "big"))
+        token = "" if last is None else paging.encode_token("blocks", last.to_bytes(8, "big"))
         return pb.ListBlocksResponse(blocks=views, next_page_token=token)
 
-    async def GetFees(self, request: pb.GetFeesRequest, context: Context) -> pb.GetFeesResponse:
+    async def GetFees(self, request: pb.GetFeesRequest, context: CallContext) -> pb.GetFeesResponse:
         """What a transaction has to pay."""
         rules = self._chain.genesis.parameters
         return pb.GetFeesResponse(
@@ -179,7 +187,7 @@ class NodeService(NodeServiceServicer):
         )
 
     async def ListConnectedPeers(
-        self, request: pb.ListConnectedPeersRequest, context: Context
+        self, request: pb.ListConnectedPeersRequest, context: CallContext
     ) -> pb.ListConnectedPeersResponse:
         """The peers of this node, by address."""
         return pb.ListConnectedPeersResponse(
@@ -197,7 +205,7 @@ class NodeService(NodeServiceServicer):
         )
 
     async def WatchEvents(
-        self, request: pb.WatchEventsRequest, context: Context
+        self, request: pb.WatchEventsRequest, context: CallContext
     ) -> AsyncGenerator[pb.WatchEventsResponse, None]:
         """Each block's events in order, from a height on."""
         reached = self._chain.height()
@@ -209,14 +217,14 @@ class NodeService(NodeServiceServicer):
                 field="from_height",
                 limit=str(reached + MAX_AHEAD),
             )
-        refuse_past(self._chain.store, first, "from_height")
-        async for height in heights_from(self._chain, first):
+        check_kept(self._chain.store, first, "from_height")
+        async for height in watch_heights(self._chain, first):
             yield await asyncio.to_thread(self._events, height)
 
     def _events(self, height: int) -> pb.WatchEventsResponse:
         store = self._chain.store
         # The chain may have begun from a snapshot while this height was waited for.
-        refuse_past(store, height, "from_height")
+        check_kept(store, height, "from_height")
         return pb.WatchEventsResponse(
             block=queries.get_block(store, height),
             payments=queries.list_block_payments(store, height),
@@ -226,12 +234,12 @@ class NodeService(NodeServiceServicer):
     async def _selected(self, request: pb.GetBlockRequest) -> int:
         selector = request.WhichOneof("selector")
         if selector == "height":
-            return height_of(request.height, "height")
+            return check_height(request.height, "height")
         if selector != "hash":
             raise RefusalError(
                 NetworkCode.BAD_SELECTOR, "selector: give either height or hash", field="selector"
             )
-        hash = hash_of(request.hash, "hash")
+        hash = parse_hash(request.hash, "hash")
         height = await asyncio.to_thread(self._chain.store.block_height, hash)
         if height is None:
             raise _no_block(f"block {hash.hex()}", self._chain, field="hash")

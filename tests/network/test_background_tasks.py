@@ -8,7 +8,7 @@ import logging
 
 import pytest
 
-from fedcoin.network.tasks import TaskOwner, first_of, within
+from fedcoin.network.background_tasks import BackgroundTasks, run_until_first, run_within
 
 
 async def test_leaving_cancels_and_awaits() -> None:
@@ -21,7 +21,7 @@ async def test_leaving_cancels_and_awaits() -> None:
             await asyncio.sleep(0.01)
             ended.append("yes")
 
-    async with TaskOwner("test") as owner:
+    async with BackgroundTasks("test") as owner:
         owner.start(work(), "work")
         await asyncio.sleep(0)
         assert len(owner) == 1
@@ -40,7 +40,7 @@ async def test_a_failure_is_logged_and_the_others_go_on(caplog: pytest.LogCaptur
         done.set()
 
     with caplog.at_level(logging.ERROR):
-        async with TaskOwner("test") as owner:
+        async with BackgroundTasks("test") as owner:
             owner.start(broken(), "broken")
             owner.start(sound(), "sound")
             await asyncio.wait_for(done.wait(), 1)
@@ -48,7 +48,7 @@ async def test_a_failure_is_logged_and_the_others_go_on(caplog: pytest.LogCaptur
 
 
 async def test_a_task_may_stop_its_own_owner() -> None:
-    owner = TaskOwner("test")
+    owner = BackgroundTasks("test")
     reached = asyncio.Event()
 
     async def stopper() -> None:
@@ -60,7 +60,7 @@ async def test_a_task_may_stop_its_own_owner() -> None:
 
 
 async def test_nothing_starts_after_the_end() -> None:
-    owner = TaskOwner("test")
+    owner = BackgroundTasks("test")
     await owner.stop()
     ran: list[int] = []
 
@@ -75,7 +75,7 @@ async def test_nothing_starts_after_the_end() -> None:
 
 
 async def test_a_task_that_restarts_work_while_stopping_still_ends() -> None:
-    owner = TaskOwner("test")
+    owner = BackgroundTasks("test")
 
     async def child() -> None:
         await asyncio.sleep(60)
@@ -95,8 +95,8 @@ async def test_a_task_that_restarts_work_while_stopping_still_ends() -> None:
 async def test_a_task_that_loses_one_cancellation_ends_with_the_next(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("fedcoin.network.tasks.AGAIN_S", 0.02)
-    owner = TaskOwner("test")
+    monkeypatch.setattr("fedcoin.network.background_tasks.AGAIN_S", 0.02)
+    owner = BackgroundTasks("test")
 
     async def forgetful() -> None:
         with contextlib.suppress(asyncio.CancelledError):
@@ -126,11 +126,11 @@ async def test_within_gives_the_result_the_error_or_up() -> None:
             raise
         return 0
 
-    assert await within(1, quick()) == 7
+    assert await run_within(1, quick()) == 7
     with pytest.raises(ValueError, match="on purpose"):
-        await within(1, broken())
+        await run_within(1, broken())
     with pytest.raises(asyncio.TimeoutError):
-        await within(0.01, slow())
+        await run_within(0.01, slow())
     assert cancelled == [True]
 
 
@@ -138,7 +138,7 @@ async def test_within_does_not_lose_a_cancellation_that_meets_the_result() -> No
     event = asyncio.Event()
 
     async def waiter() -> None:
-        await within(1, event.wait())
+        await run_within(1, event.wait())
         raise AssertionError("the cancellation was lost")
 
     task = asyncio.ensure_future(waiter())
@@ -165,10 +165,10 @@ async def test_the_first_to_end_ends_the_others() -> None:
     async def broken() -> None:
         raise ValueError("broken on purpose")
 
-    await first_of(long(), short())
+    await run_until_first(long(), short())
     assert ended == ["short", "long"]
     with pytest.raises(ValueError, match="on purpose"):
-        await first_of(long(), broken())
+        await run_until_first(long(), broken())
 
 
 async def test_within_tells_anothers_cancellation_from_its_own() -> None:
@@ -186,5 +186,5 @@ async def test_within_tells_anothers_cancellation_from_its_own() -> None:
 
     killing = asyncio.ensure_future(killer())
     with pytest.raises(ConnectionAbortedError):
-        await within(5, work())
+        await run_within(5, work())
     await killing

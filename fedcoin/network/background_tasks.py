@@ -17,7 +17,7 @@ library's own primitives lose a cancellation that comes at the wrong moment."""
 log = logging.getLogger(__name__)
 
 
-class TaskOwner:
+class BackgroundTasks:
     """A group of background tasks that end with their owner.
 
     An exception in a task is a bug: it is logged as an error, at once, and the others go
@@ -36,7 +36,7 @@ class TaskOwner:
         """How many tasks run."""
         return len(self._tasks)
 
-    async def __aenter__(self) -> TaskOwner:
+    async def __aenter__(self) -> BackgroundTasks:
         return self
 
     async def __aexit__(
@@ -86,7 +86,7 @@ class TaskOwner:
             log.error("%s failed", task.get_name(), exc_info=error)
 
 
-async def within(seconds: float | None, work: Coroutine[Any, Any, T]) -> T:
+async def run_within(seconds: float | None, work: Coroutine[Any, Any, T]) -> T:
     """The result of `work`; `asyncio.TimeoutError` when it takes longer, and then it is cancelled.
 
     Unlike `asyncio.wait_for` before Python 3.12, this never loses a cancellation. Nor does it
@@ -110,7 +110,7 @@ async def within(seconds: float | None, work: Coroutine[Any, Any, T]) -> T:
     return task.result()
 
 
-async def first_of(*works: Coroutine[Any, Any, None]) -> None:
+async def run_until_first(*works: Coroutine[Any, Any, None]) -> None:
     """Run all until one ends; cancel and await the others, then raise the ended one's error.
 
     When several fail at once, the error of the first one in order is raised.

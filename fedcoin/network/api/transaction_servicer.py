@@ -11,10 +11,10 @@ from fedcoin.contract.views import transaction_view
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.transactions import Transaction
 from fedcoin.network.api import paging
-from fedcoin.network.api.following import changes
-from fedcoin.network.api.requests import hash_of, page_size
+from fedcoin.network.api.chain_watching import watch_changes
+from fedcoin.network.api.request_fields import choose_page_size, parse_hash
 from fedcoin.network.errors import NetworkCode
-from fedcoin.network.interceptors import Context
+from fedcoin.network.interceptors import CallContext
 from fedcoin.network.ports import ChainPort, TransactionPort
 from fedcoin.v1 import transaction_service_pb2 as pb
 from fedcoin.v1.transaction_service_pb2_grpc import TransactionServiceServicer
@@ -38,7 +38,7 @@ _SHORT_HASH: Final = 8
 _SCOPE: Final = "pending"
 
 
-class TransactionService(TransactionServiceServicer):
+class TransactionServicer(TransactionServiceServicer):
     """Submitting and following transactions; the comments in the .proto file are the contract."""
 
     def __init__(self, chain: ChainPort, pool: TransactionPort) -> None:
@@ -46,7 +46,7 @@ class TransactionService(TransactionServiceServicer):
         self._pool = pool
 
     async def SubmitTransaction(
-        self, request: pb.SubmitTransactionRequest, context: Context
+        self, request: pb.SubmitTransactionRequest, context: CallContext
     ) -> pb.SubmitTransactionResponse:
         """Take one into the pool."""
         if not request.transaction:
@@ -60,19 +60,19 @@ class TransactionService(TransactionServiceServicer):
         return pb.SubmitTransactionResponse(hash=transaction.hash.hex())
 
     async def GetTransaction(
-        self, request: pb.GetTransactionRequest, context: Context
+        self, request: pb.GetTransactionRequest, context: CallContext
     ) -> pb.GetTransactionResponse:
         """One transaction as it stands."""
-        hash = hash_of(request.hash, "hash")
+        hash = parse_hash(request.hash, "hash")
         return pb.GetTransactionResponse(transaction=await self._found(hash))
 
     async def WatchTransaction(
-        self, request: pb.WatchTransactionRequest, context: Context
+        self, request: pb.WatchTransactionRequest, context: CallContext
     ) -> AsyncGenerator[pb.WatchTransactionResponse, None]:
         """Its state at once and on each change, until it is final or dropped."""
-        hash = hash_of(request.hash, "hash")
+        hash = parse_hash(request.hash, "hash")
         last: TransactionView | None = None
-        async for _ in changes(self._chain, _LOOK_EVERY_SECONDS):
+        async for _ in watch_changes(self._chain, _LOOK_EVERY_SECONDS):
             view = await (self._found(hash) if last is None else self._later(hash, last))
             if view != last:
                 yield pb.WatchTransactionResponse(transaction=view)
@@ -81,20 +81,20 @@ class TransactionService(TransactionServiceServicer):
             last = view
 
     async def ListPendingTransactions(
-        self, request: pb.ListPendingTransactionsRequest, context: Context
+        self, request: pb.ListPendingTransactionsRequest, context: CallContext
     ) -> pb.ListPendingTransactionsResponse:
         """A page of the pool."""
-        size = page_size(request.page_size, usual=PENDING_PAGE, most=MAX_PENDING_PAGE)
-        position = paging.read_token(_SCOPE, request.page_token)
+        size = choose_page_size(request.page_size, usual=PENDING_PAGE, most=MAX_PENDING_PAGE)
+        position = paging.decode_token(_SCOPE, request.page_token)
         waiting = self._pool.pending()
         if position is not None:
             recent = [position[i : i + _SHORT_HASH] for i in range(0, len(position), _SHORT_HASH)]
-            waiting = waiting[paging.after_recent(waiting, recent, _short) :]
-        views, last = await asyncio.to_thread(paging.cut, waiting, size, _pending_view)
+            waiting = waiting[paging.find_next_index(waiting, recent, _short) :]
+        views, last = await asyncio.to_thread(paging.fill_page, waiting, size, _pending_view)
         token = ""
         if last is not None:
             shown = waiting[: len(views)][-_REMEMBERED:]
-            token = paging.make_token(_SCOPE, b"".join(_short(one) for one in shown))
+            token = paging.encode_token(_SCOPE, b"".join(_short(one) for one in shown))
         return pb.ListPendingTransactionsResponse(transactions=views, next_page_token=token)
 
     async def _found(self, hash: bytes) -> TransactionView:

@@ -10,10 +10,10 @@ from types import MappingProxyType
 from typing import Final
 
 from fedcoin.data.errors import RefusalError
-from fedcoin.network.api.ports import OperatorPort
-from fedcoin.network.api.requests import hash_of
+from fedcoin.network.api.backend import OperatorPort
+from fedcoin.network.api.request_fields import parse_hash
 from fedcoin.network.errors import NetworkCode
-from fedcoin.network.interceptors import Context
+from fedcoin.network.interceptors import CallContext
 from fedcoin.network.ports import ChainPort, Peers
 from fedcoin.v1 import admin_service_pb2 as pb
 from fedcoin.v1.admin_service_pb2_grpc import AdminServiceServicer
@@ -28,7 +28,7 @@ LEVELS: Final = MappingProxyType(
 )
 
 
-class AdminService(AdminServiceServicer):
+class AdminServicer(AdminServiceServicer):
     """Running a node; the comments in the .proto file are the contract."""
 
     def __init__(self, chain: ChainPort, peers: Peers, operator: OperatorPort) -> None:
@@ -36,23 +36,25 @@ class AdminService(AdminServiceServicer):
         self._peers = peers
         self._operator = operator
 
-    async def AddPeer(self, request: pb.AddPeerRequest, context: Context) -> pb.AddPeerResponse:
+    async def AddPeer(self, request: pb.AddPeerRequest, context: CallContext) -> pb.AddPeerResponse:
         """Dial a peer and keep it."""
         node_key = await self._peers.add(request.address)
         return pb.AddPeerResponse(node_key=node_key.hex())
 
-    async def DropPeer(self, request: pb.DropPeerRequest, context: Context) -> pb.DropPeerResponse:
+    async def DropPeer(
+        self, request: pb.DropPeerRequest, context: CallContext
+    ) -> pb.DropPeerResponse:
         """Hang up on a peer."""
-        await self._peers.drop(hash_of(request.node_key, "node_key"))
+        await self._peers.drop(parse_hash(request.node_key, "node_key"))
         return pb.DropPeerResponse()
 
-    async def BanPeer(self, request: pb.BanPeerRequest, context: Context) -> pb.BanPeerResponse:
+    async def BanPeer(self, request: pb.BanPeerRequest, context: CallContext) -> pb.BanPeerResponse:
         """Hang up on a peer and refuse it for a time."""
-        await self._peers.ban(hash_of(request.node_key, "node_key"), request.seconds)
+        await self._peers.ban(parse_hash(request.node_key, "node_key"), request.seconds)
         return pb.BanPeerResponse()
 
     async def SetLogLevel(
-        self, request: pb.SetLogLevelRequest, context: Context
+        self, request: pb.SetLogLevelRequest, context: CallContext
     ) -> pb.SetLogLevelResponse:
         """Log more or less."""
         level = LEVELS.get(request.level)
@@ -67,12 +69,12 @@ class AdminService(AdminServiceServicer):
         self._operator.set_log_level(level)
         return pb.SetLogLevelResponse()
 
-    async def Backup(self, request: pb.BackupRequest, context: Context) -> pb.BackupResponse:
+    async def Backup(self, request: pb.BackupRequest, context: CallContext) -> pb.BackupResponse:
         """Copy the chain's database to a new file."""
         path = Path(request.path)
         return await asyncio.to_thread(self._backup, path)
 
-    async def Stop(self, request: pb.StopRequest, context: Context) -> pb.StopResponse:
+    async def Stop(self, request: pb.StopRequest, context: CallContext) -> pb.StopResponse:
         """Begin to stop."""
         self._operator.stop()
         return pb.StopResponse()

@@ -16,7 +16,7 @@ from fedcoin.network.errors import NetworkCode
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
+class CallLimits:
     """One listener's limits."""
 
     calls: int = 512
@@ -43,10 +43,10 @@ class _Bucket:
     filled: float
 
 
-class Limiter:
+class CallLimiter:
     """Counts what the callers of one listener take. ``clock`` gives seconds."""
 
-    def __init__(self, bounds: Bounds, clock: Callable[[], float]) -> None:
+    def __init__(self, bounds: CallLimits, clock: Callable[[], float]) -> None:
         self._bounds = bounds
         self._clock = clock
         self._calls = 0
