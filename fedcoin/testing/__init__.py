@@ -1,1 +1,13 @@
-"""Equipment for testing networks; nothing in the product imports it."""
+"""Test equipment for networks: simulators, dishonest nodes, and measurements of what they gain.
+
+It is installed for those who test a network or study its security. It decides how participants
+misbehave and what is measured; every rule that they play against is the product's own code. Nothing
+in the product imports it: `fedcoin-node devnet --adversary` runs `dishonest` as a program.
+
+* `instant_engine`: a consensus engine for one validator, without votes and timers;
+* `consensus_simulation`: a network of consensus engines in virtual time, with faults drawn by seed;
+* `campaign_simulation`: the same with real ledgers, miners and a coordinator;
+* `dishonest`: nodes that mine, propose, vote or send messages dishonestly;
+* `measurements`: what dishonest participants gain and lose, as plain numbers;
+* `paper_protocol`: Proof of Shapley as the paper prints it, for comparison.
+"""

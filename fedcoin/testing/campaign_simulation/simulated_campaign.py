@@ -174,7 +174,7 @@ class CampaignSimulation:
                 self.submit(node, signer, action)
         agent = self.agents[node.index]
         if execution.settlement is not None:
-            agent.heard = tuple(execution.settlement.mean_shapley_nano)
+            agent.last_settled_nano = tuple(execution.settlement.mean_shapley_nano)
         rivals = [action for sender, action in self._actions if sender != agent.key.address]
         self._review(node)
         before = agent.evaluations

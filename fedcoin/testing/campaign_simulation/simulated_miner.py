@@ -36,7 +36,7 @@ COMMIT = block_pb2.TASK_PHASE_COMMIT
 CHALLENGE = block_pb2.TASK_PHASE_CHALLENGE
 REVEAL = block_pb2.TASK_PHASE_REVEAL
 
-ABSENTEE_STRATEGY = MiningStrategy("absentee", opens=False, shows=False)
+ABSENTEE_STRATEGY = MiningStrategy("absentee", opens=False, reveals=False)
 """Not a lie: a miner that is away, and does not even commit."""
 
 Utility = Callable[[Bools], Ints]
@@ -61,7 +61,7 @@ class SimulatedMiner:
     """The least one of the network."""
     leaves: int = 44
     evaluations: int = 0
-    heard: tuple[int, ...] = ()
+    last_settled_nano: tuple[int, ...] = ()
     _works: dict[tuple[bytes, int], _Work] = field(default_factory=dict)
     _said: set[tuple[bytes, int, int]] = field(default_factory=set)
 
@@ -98,7 +98,7 @@ class SimulatedMiner:
             return None
         if task.phase == CHALLENGE and self.strategy.opens:
             return self._answer(task_id, task, work, rivals)
-        if task.phase == REVEAL and self.strategy.shows:
+        if task.phase == REVEAL and self.strategy.reveals:
             return self._answer(task_id, task, work, rivals)
         return None
 
@@ -161,7 +161,9 @@ class SimulatedMiner:
         wanted = self.strategy.effort(plan, plan.sample_limit)
         if wanted:
             known = self._sample(plan, difficulty_nano, grand, empty)
-        return self.strategy.claim(ComputedSamples(plan, known, grand, empty, self.heard))
+        return self.strategy.claim(
+            ComputedSamples(plan, known, grand, empty, self.last_settled_nano)
+        )
 
     def _sample(self, plan: SamplingPlan, difficulty_nano: int, grand: int, empty: int) -> Ints:
         """Leaves until an honest miner would stop; then as many as the strategy makes of that."""

@@ -1,16 +1,16 @@
-"""Nodes that lie: test equipment, and nothing that an honest node ever runs.
+"""Dishonest nodes: honest nodes in all but one component.
 
-What a liar does is decided here, apart from how it is run: the same strategies play against the
-contract and the voting in a simulator, and as real nodes on a devnet. Whether lying pays is for
-those who run them to measure; here nothing is refused, judged or counted.
+Each strategy is decided apart from how it runs: the same code plays in `campaign_simulation` and as
+a real node of a devnet. Nothing here refuses, punishes or counts anything; the honest nodes and the
+measurements do.
 
-1. `node_components` gives each kind of node its parts, and `__main__` runs one;
-2. what miners claim: ``forgeries`` makes up what was not computed, ``strategies`` says of each kind
-   what it computes, claims and shows, ``lying_miner`` is the node's miner with one strategy;
-3. what proposers leave out or try: ``proposing``, and ``builders`` for a node's chain;
-4. what validators say: ``equivocating_network`` sends two votes for one round;
-5. what strangers bring: ``intruders`` visit a node's peers with old or foreign messages;
-6. the kinds are listed in `application.devnet.dishonest_miners`, for devnets.
+* `node_components`: the components of each kind of node; `__main__` runs one node as a program;
+* `mining_strategies`: what a dishonest miner computes, claims and reveals; `forged_evidence`
+  invents what it did not compute; `dishonest_miner` is the node's miner with such a strategy;
+* `dishonest_proposals`: what a dishonest proposer leaves out or tries; `block_builders` holds the
+  chains of such nodes;
+* `equivocating_network`: two contradicting votes for one round;
+* `hostile_peers`: peers that send old messages, or messages of another network.
 
-Nothing in the product imports this package; `devnet --adversary` runs it as a program.
+Devnets know the kinds' names from `fedcoin/application/devnet/dishonest_miners.json`.
 """

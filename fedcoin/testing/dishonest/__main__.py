@@ -1,7 +1,7 @@
 """Run one dishonest node: `python -m fedcoin.testing.dishonest KIND --home DIR`.
 
-`fedcoin-node devnet --adversary KIND` starts dishonest miners with this command. The home is
-that of an honest miner; its configuration knows nothing of the kind.
+`fedcoin-node devnet --adversary KIND` starts dishonest miners with this command. The home is that
+of an honest miner; nothing in it names the kind.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def start(kind: str, home: Home, passphrase: str | None, stop_with_stdin: bool) 
     """Run a miner's node that is dishonest in the way that KIND names, until it is interrupted.
 
     Settings come from FEDCOIN_<TABLE>_<SETTING> variables, then from config.toml. The node mines,
-    whatever miner.enabled says.
+    even if miner.enabled is false.
     """
     config = home.config(os.environ, {"miner.enabled": True})
     configure_logging(config.log.level, config.log.format)

@@ -1,4 +1,4 @@
-"""Chains of nodes that lie when it is their turn to build a block."""
+"""Chains of nodes that are dishonest when they propose a block."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from fedcoin.application.node.chain import Chain, Draft
 from fedcoin.contract.blocks.ledger import Built
 from fedcoin.contract.state.execution_context import BlockContext
 from fedcoin.data.messages.transactions import Transaction
+from fedcoin.data.plurals import format_count
 from fedcoin.testing.dishonest.dishonest_proposals import (
     exclude_rivals,
     grind_block,
@@ -19,24 +20,42 @@ log = logging.getLogger(__name__)
 
 
 class CensoringChain(Chain):
-    """Leaves the rivals' commitments, openings and reveals out of its blocks."""
+    """Leave other miners' commitments, openings and reveals out of this node's blocks."""
 
     async def build(self, proposer: bytes, candidates: Iterable[Transaction]) -> Draft:
-        """A block without them."""
-        ready = list(candidates)
-        chosen = exclude_rivals(ready, proposer)
-        if len(chosen) < len(ready):
-            log.warning("leaves %d of %d transactions out", len(ready) - len(chosen), len(ready))
+        """Build a block without other miners' actions.
+
+        Args:
+            proposer: This node's address, 20 bytes.
+            candidates: Transactions that could be in the block.
+
+        Returns:
+            The block; left out transactions are not among the refused ones.
+        """
+        all_candidates = list(candidates)
+        chosen = exclude_rivals(all_candidates, proposer)
+        left_out = len(all_candidates) - len(chosen)
+        if left_out:
+            total = format_count(len(all_candidates), "transaction")
+            log.warning("leaves %d of %s out of its block", left_out, total)
         return await super().build(proposer, chosen)
 
 
 class GrindingChain(Chain):
-    """Builds many blocks when a challenge is to be fixed, and proposes the one that suits it."""
+    """Build many blocks when a challenge becomes fixed, and propose one that lets this node win."""
 
     def choose_content(
         self, context: BlockContext, candidates: tuple[Transaction, ...]
     ) -> tuple[BlockContext, Built]:
-        """The content that suits it best."""
+        """Choose the content whose challenge suits this node best.
+
+        Args:
+            context: The block's height, time, proposer and certificate.
+            candidates: Transactions that could be in the block.
+
+        Returns:
+            The context and content of the best block.
+        """
         ground = grind_block(
             self.ledger,
             context,
@@ -45,5 +64,6 @@ class GrindingChain(Chain):
             quorum_subsets(context.last_certificate, self.ledger.last_validators()),
         )
         if ground.tries > 1:
-            log.warning("tried %d blocks: %d challenges", ground.tries, ground.challenges)
+            challenges = format_count(ground.challenges, "challenge")
+            log.warning("tried %d blocks: %s", ground.tries, challenges)
         return ground.context, ground.built

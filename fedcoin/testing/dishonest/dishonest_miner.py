@@ -1,7 +1,7 @@
-"""The node's miner with a lie in it: for devnets that show what happens to it.
+"""A node's miner that follows a dishonest strategy.
 
-Everything but the lie is ``application.miner``'s: when it acts, how it submits, what it keeps on
-disk. A liar that is refused gives up, as an honest miner would, and loses its deposit.
+When it acts, how it submits and what it keeps on disk is inherited from the honest miner. When an
+action is refused it gives the task up, as an honest miner does, and loses its deposit.
 """
 
 from __future__ import annotations
@@ -29,14 +29,20 @@ from fedcoin.v1.transaction_pb2 import CommitShapley, RevealShapley
 
 log = logging.getLogger(__name__)
 
-REMEMBERED_BLOCKS = 200
-"""How far back it looks for what was settled or revealed."""
+MAX_BLOCKS_BACK = 200
+"""In how many of the latest blocks it looks for the last settled values."""
 
 
 class DishonestMiner(Miner):
-    """A miner with a strategy."""
+    """A miner that computes, claims and reveals what a strategy says."""
 
     def __init__(self, strategy: MiningStrategy, *arguments: Any) -> None:
+        """Make a miner.
+
+        Args:
+            strategy: What it computes, claims and reveals.
+            *arguments: Passed to `Miner`.
+        """
         super().__init__(*arguments)
         self._strategy = strategy
         self._claims: dict[tuple[bytes, int], EvidenceTree] = {}
@@ -44,7 +50,7 @@ class DishonestMiner(Miner):
     async def _sample(
         self, turn: TaskProgress, task: TaskState, known: Samples | None
     ) -> Samples | None:
-        """As much as the strategy computes, made into what it claims."""
+        """Compute as many samples as the strategy wants, and return those that it claims."""
         plan, task_id = turn.plan, turn.assignment.task_id
         end_ms = task.deadline_ms - self._margin_ms(turn)
         timeout_s = max(0.0, (end_ms - self._clock()) / 1000)
@@ -54,11 +60,16 @@ class DishonestMiner(Miner):
                 d = task.difficulty_nano
                 samples = await gather(plan, utility, d, self._clock, end_ms, None)
             else:
-                samples = await first_leaves(plan, utility, wanted)
+                samples = await _compute_leaves(plan, utility, wanted)
         if samples is None:
             return None
-        heard = self._heard(plan.clients)
-        computed = ComputedSamples(plan, samples.utilities, samples.grand, samples.empty, heard)
+        computed = ComputedSamples(
+            plan,
+            samples.utilities,
+            samples.grand,
+            samples.empty,
+            self._last_settled_nano(plan.clients),
+        )
         tree = await asyncio.to_thread(self._strategy.claim, computed)
         self._claims[task_id, task.attempt] = tree
         return Samples(tree.utilities, tree.grand, tree.empty)
@@ -72,36 +83,39 @@ class DishonestMiner(Miner):
             await super()._commit(turn, task)
             return
         task_id = turn.assignment.task_id
-        while not (rivals := self._rivals(task_id)):
+        while not (rivals := self._committed_rivals(task_id)):
             await self._chain.wait_above(self._chain.height())
-        least = self._chain.genesis.parameters.commit_deposit
+        min_deposit = self._chain.genesis.parameters.commit_deposit
         action = CommitShapley(
             task_id=task_id,
             attempt=task.attempt,
             commitment=rivals[0].commitment,
-            deposit=compute_deposit(least, turn.assignment.terms.prices.mining),
+            deposit=compute_deposit(min_deposit, turn.assignment.terms.prices.mining),
         )
         turn.sent = (await self._submit(action)).hash
 
     async def _reveal(self, turn: TaskProgress, task: TaskState, miner: MinerState) -> None:
-        shows = task.phase == block_pb2.TASK_PHASE_REVEAL
-        if not (self._strategy.shows if shows else self._strategy.opens):
-            turn.given_up = not shows
+        is_reveal = task.phase == block_pb2.TASK_PHASE_REVEAL
+        if not (self._strategy.reveals if is_reveal else self._strategy.opens):
+            turn.given_up = not is_reveal
             return
         copies = self._strategy.copies
-        if copies != "commitment" and not (copies and shows):
+        if copies != "commitment" and not (copies and is_reveal):
             await super()._reveal(turn, task, miner)
             return
-        while (copied := next(self._seen(turn.assignment.task_id, task, shows), None)) is None:
+        task_id = turn.assignment.task_id
+        while (copied := next(self._find_reveals(task_id, task, is_reveal), None)) is None:
             await self._chain.wait_above(self._chain.height())
         turn.sent = (await self._submit(copied)).hash
 
-    def _rivals(self, task_id: bytes) -> list[MinerState]:
+    def _committed_rivals(self, task_id: bytes) -> list[MinerState]:
         found = records.MINERS.scan(self._chain.ledger.reader, task_id)
         return [miner for address, miner in found if address != self._key.address]
 
-    def _seen(self, task_id: bytes, task: TaskState, shows: bool) -> Iterator[RevealShapley]:
-        """What rivals opened or showed in this phase, from the blocks."""
+    def _find_reveals(
+        self, task_id: bytes, task: TaskState, with_leaves: bool
+    ) -> Iterator[RevealShapley]:
+        """Find rivals' openings, or their reveals with leaves, in the blocks of this phase."""
         genesis = self._chain.genesis
         for height in range(task.phase_height, self._chain.height() + 1):
             stored = self._chain.block(height)
@@ -111,13 +125,13 @@ class DishonestMiner(Miner):
             for raw in block.transactions:
                 body = decode_transaction(raw, genesis.chain_id, len(raw)).body
                 action = body.reveal_shapley
-                if action.task_id == task_id and bool(action.evidence.leaves) == shows:
+                if action.task_id == task_id and bool(action.evidence.leaves) == with_leaves:
                     yield action
 
-    def _heard(self, clients: int) -> tuple[int, ...]:
-        """The last vector that was settled for as many clients."""
+    def _last_settled_nano(self, clients: int) -> tuple[int, ...]:
+        """Find the last settled values of a task with as many clients; empty if there are none."""
         top = self._chain.height()
-        for height in range(top, max(0, top - REMEMBERED_BLOCKS), -1):
+        for height in range(top, max(0, top - MAX_BLOCKS_BACK), -1):
             header = self._chain.store.header(height)
             if header is None or not header.HasField("settlement"):
                 continue
@@ -127,8 +141,8 @@ class DishonestMiner(Miner):
         return ()
 
 
-async def first_leaves(plan: SamplingPlan, utility: Utility, count: int) -> Samples:
-    """A few leaves from the first on, and the ends."""
+async def _compute_leaves(plan: SamplingPlan, utility: Utility, count: int) -> Samples:
+    """Compute the first leaves, and the grand and the empty coalition."""
     ends = np.array([[True] * plan.clients, [False] * plan.clients])
     grand, empty = (await utility(ends)).tolist()
     rows = np.empty((0, plan.leaf_length), dtype=np.int64)

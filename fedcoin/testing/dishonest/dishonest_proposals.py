@@ -1,6 +1,6 @@
-"""What a validator may do wrong when it is its turn to build a block.
+"""Choose a block's content dishonestly: leave other miners out, or search for a good challenge.
 
-Pure: a ledger and candidates in, a block's content out.
+Functions without side effects: a ledger and candidates in, a block's content out.
 """
 
 from __future__ import annotations
@@ -21,28 +21,38 @@ from fedcoin.v1.state_pb2 import TaskState
 from fedcoin.v1.vote_pb2 import Certificate
 
 MINING_ACTIONS = frozenset({"commit_shapley", "reveal_shapley"})
-"""The actions by which miners take part in a task."""
+"""The names of the actions by which miners take part in a task."""
 
 MAX_TRIES = 64
-"""Blocks that a grinder builds in one turn: each takes as long as a block takes."""
+"""How many blocks a grinder builds in one turn; each is executed completely."""
 
 
-def exclude_rivals(ready: Iterable[Transaction], own: bytes) -> list[Transaction]:
-    """What a censor puts into its block: no commitment, opening or reveal but its own."""
+def exclude_rivals(candidates: Iterable[Transaction], own: bytes) -> list[Transaction]:
+    """Leave out other miners' commitments, openings and reveals.
+
+    Args:
+        candidates: Transactions that could be in the block.
+        own: The censor's address, 20 bytes.
+
+    Returns:
+        The other candidates, in their order.
+    """
     return [
         transaction
-        for transaction in ready
+        for transaction in candidates
         if transaction.sender == own or action_name(transaction.body) not in MINING_ACTIONS
     ]
 
 
 @dataclass(frozen=True, slots=True)
 class GroundBlock:
-    """The block that a grinder likes best, of how many, and how many challenges those fix."""
+    """The best block that a grinder built."""
 
     context: BlockContext
     built: Built
+    # How many blocks it built.
     tries: int = 1
+    # How many different challenges these blocks would fix.
     challenges: int = 0
 
 
@@ -53,10 +63,21 @@ def grind_block(
     max_bytes: int,
     certificates: Sequence[bytes] = (),
 ) -> GroundBlock:
-    """Build blocks until one fixes a challenge that makes the proposer the winner.
+    """Search for a block that fixes a challenge by which its proposer wins an EXACT task.
 
-    Tried are other times, other certificates, and each choice of openings to leave out. If none
-    suits, a block that leaves the window open is better than one that fixes a bad challenge.
+    Other times, other certificates, and each choice of openings to leave out are tried. If no block
+    lets the proposer win, one that leaves the challenge open is preferred to one that lets another
+    miner win.
+
+    Args:
+        ledger: The proposer's ledger.
+        context: The block's height, time, proposer and certificate.
+        candidates: Transactions that could be in the block.
+        max_bytes: The size that a block may have, in bytes.
+        certificates: Other certificates of the last block, serialised.
+
+    Returns:
+        The best of at most `MAX_TRIES` blocks.
     """
     best: tuple[int, GroundBlock] | None = None
     challenges: set[bytes] = set()
@@ -64,21 +85,29 @@ def grind_block(
     for variant, chosen in islice(_variants(context, candidates, certificates), MAX_TRIES):
         built = ledger.build(variant, chosen, max_bytes)
         tries += 1
-        fixed = _fixed(built.execution)
+        fixed = _find_fixed_challenges(built.execution)
         challenges.update(task.challenge for task in fixed.values())
         rank = _rank(ledger, built.execution, fixed, context.proposer)
         if best is None or rank > best[0]:
             best = rank, GroundBlock(variant, built)
-    assert best is not None, "the block as it comes is always tried"
+    assert best is not None, "the unchanged block is always tried"
     return replace(best[1], tries=tries, challenges=len(challenges))
 
 
 def quorum_subsets(certificate: bytes, validators: ValidatorSet) -> list[bytes]:
-    """Other certificates that make the same block final: parts of one, still with a quorum."""
-    whole = Certificate.FromString(certificate).precommits if certificate else []
+    """List the certificates that make the same block final with fewer precommits.
+
+    Args:
+        certificate: A serialised Certificate; empty before the first block.
+        validators: The validators whose precommits it holds.
+
+    Returns:
+        Serialised Certificates whose precommits are a proper subset with a quorum.
+    """
+    precommits = Certificate.FromString(certificate).precommits if certificate else []
     found = []
-    for size in range(1, len(whole)):
-        for part in combinations(whole, size):
+    for size in range(1, len(precommits)):
+        for part in combinations(precommits, size):
             members = [validators.by_key(vote.public_key) for vote in part]
             if validators.has_quorum(sum(member.power for member in members if member)):
                 raw = Certificate(precommits=part).SerializeToString(deterministic=True)
@@ -89,6 +118,7 @@ def quorum_subsets(certificate: bytes, validators: ValidatorSet) -> list[bytes]:
 def _variants(
     context: BlockContext, candidates: Sequence[Transaction], certificates: Sequence[bytes]
 ) -> Iterator[tuple[BlockContext, Sequence[Transaction]]]:
+    """Yield the unchanged block first, then all others that can change a challenge."""
     yield context, candidates
     openings = [transaction for transaction in candidates if _is_opening(transaction)]
     if not openings:
@@ -108,8 +138,8 @@ def _is_opening(transaction: Transaction) -> bool:
     return action_name(body) == "reveal_shapley" and not body.reveal_shapley.evidence.leaves
 
 
-def _fixed(execution: Execution) -> dict[bytes, TaskState]:
-    """The tasks whose challenge a block fixes."""
+def _find_fixed_challenges(execution: Execution) -> dict[bytes, TaskState]:
+    """Find the tasks whose challenge a block fixes, by task id."""
     prefix = records.TASKS.prefix
     tasks = {
         key[len(prefix) :]: TaskState.FromString(value)
@@ -121,7 +151,7 @@ def _fixed(execution: Execution) -> dict[bytes, TaskState]:
 
 
 def _rank(ledger: Ledger, execution: Execution, fixed: dict[bytes, TaskState], own: bytes) -> int:
-    """2: wins a draw; 1: nothing is drawn yet, or nothing is to be won by it; 0: loses one."""
+    """Rank a block: 2 if its proposer wins, 0 if it loses a task, 1 if no winner is decided."""
     state = Overlay(ledger.reader)
     for key, value in execution.changes.items():
         if value is None:
@@ -133,13 +163,15 @@ def _rank(ledger: Ledger, execution: Execution, fixed: dict[bytes, TaskState], o
         terms = records.TERMS.get(state, task_id)
         assert terms is not None, "a task without terms"
         if terms.sampling.schedule == task_pb2.SCHEDULE_EXACT:
-            winner = _drawn(state, task_id, task, execution.next_validators)
+            winner = _find_winner(state, task_id, task, execution.next_validators)
             ranks.append(2 if winner == own else 0)
     return min(ranks, default=1)
 
 
-def _drawn(state: Overlay, task_id: bytes, task: TaskState, validators: ValidatorSet) -> bytes:
-    """Who wins an EXACT task if everybody who opened reveals."""
+def _find_winner(
+    state: Overlay, task_id: bytes, task: TaskState, validators: ValidatorSet
+) -> bytes:
+    """Find the winner of an EXACT task if every miner that opened its commitment reveals."""
     reveals = [
         posap.Reveal(address, validator.power, 1, (0,))
         for address, miner in records.MINERS.scan(state, task_id)

@@ -1,4 +1,8 @@
-"""Making up what was not computed. All of it passes every check but that of recomputing."""
+"""Invent utilities and sums that pass every check of evidence except recomputing them.
+
+Notation: n clients; N leaves with m coalitions each; `grand` and `empty` are the right answers of
+the grand and of the empty coalition.
+"""
 
 from __future__ import annotations
 
@@ -20,55 +24,98 @@ from fedcoin.incentive.proof.sum_tree import (
 Floats = NDArray[np.float64]
 
 
-def additive(
-    plan: SamplingPlan, leaves: Sequence[int], worth: Floats, grand: int, empty: int
+def forge_utilities(
+    plan: SamplingPlan, leaves: Sequence[int], values: Floats, grand: int, empty: int
 ) -> Ints:
-    """Utilities (N, m) of leaves as if each client were worth ``worth`` (n,) right answers.
+    """Invent utilities as if a coalition were worth the sum of its members' values.
 
-    What does not add up to grand - empty is shared out evenly, so that every walk ends where it
-    must; utilities are whole and within the evaluation set.
+    The difference between the values' sum and `grand - empty` is spread evenly over the clients,
+    so that every walk ends at the grand coalition's utility. The utilities are rounded, and clipped
+    to the size of the evaluation set.
+
+    Args:
+        plan: The miner's plan.
+        leaves: The leaves to invent, by index.
+        values: What each client is worth, float64 (n,), in right answers.
+        grand: Right answers of the grand coalition.
+        empty: Right answers of the empty coalition.
+
+    Returns:
+        Right answers, int64 (N, m), of the coalitions of each leaf.
     """
-    even: Floats = worth + (grand - empty - worth.sum()) / plan.clients
+    shifted: Floats = values + (grand - empty - values.sum()) / plan.clients
     coalitions = np.stack([plan.coalitions(leaf) for leaf in leaves])
-    claimed = np.rint(empty + coalitions @ even).astype(np.int64)
-    clipped: Ints = np.clip(claimed, 0, plan.evaluation_size)
+    utilities = np.rint(empty + coalitions @ shifted).astype(np.int64)
+    clipped: Ints = np.clip(utilities, 0, plan.evaluation_size)
     return plan.fill_implied(leaves, clipped, grand, empty)
 
 
-def worth_of(plan: SamplingPlan, shapley_nano: Sequence[int]) -> Floats:
-    """A vector in nano-utility as right answers."""
+def nano_to_answers(plan: SamplingPlan, shapley_nano: Sequence[int]) -> Floats:
+    """Convert Shapley values from nano-utility to right answers.
+
+    Args:
+        plan: A plan, whose evaluation set has a known size.
+        shapley_nano: Values in nano-utility, n of them.
+
+    Returns:
+        The values in right answers, float64 (n,).
+    """
     return np.array(shapley_nano, dtype=np.float64) * plan.evaluation_size / NANO
 
 
-def estimate(plan: SamplingPlan, utilities: Ints, grand: int, empty: int) -> Floats:
-    """What a few honest leaves 0 to N - 1 say each client is worth, in right answers."""
+def estimate_values(plan: SamplingPlan, utilities: Ints, grand: int, empty: int) -> Floats:
+    """Estimate what each client is worth from a few computed leaves.
+
+    Args:
+        plan: The miner's plan.
+        utilities: Right answers of leaves 0 to N - 1, int64 (N, m); N may be 0.
+        grand: Right answers of the grand coalition.
+        empty: Right answers of the empty coalition.
+
+    Returns:
+        Values in right answers, float64 (n,): the mean contributions of sampled walks; under EXACT
+        those of single clients where computed, and an even share elsewhere.
+    """
     count = len(utilities)
     even: Floats = np.full(plan.clients, (grand - empty) / plan.clients)
     if not count:
         return even
     if plan.fixed_samples is not None:
-        # Blocks of EXACT are no samples; what single clients add is the best that is in them.
-        return _singles(plan, utilities, empty, even)
+        # A leaf of EXACT is not a sample of the values, but some hold coalitions of one client.
+        return _values_of_single_clients(plan, utilities, empty, even)
     vectors = plan.contributions(range(count), utilities, grand, empty)
     mean: Floats = vectors.sum(axis=0) / plan.denominator(count)
     return mean
 
 
-def _singles(plan: SamplingPlan, utilities: Ints, empty: int, even: Floats) -> Floats:
-    worth: Floats = even.copy()
+def _values_of_single_clients(
+    plan: SamplingPlan, utilities: Ints, empty: int, default: Floats
+) -> Floats:
+    values: Floats = default.copy()
     for leaf, row in enumerate(utilities):
         members = plan.coalitions(leaf)
-        for place in np.flatnonzero(members.sum(axis=1) == 1):
-            worth[int(np.argmax(members[place]))] = row[place] - empty
-    return worth
+        for index in np.flatnonzero(members.sum(axis=1) == 1):
+            values[int(np.argmax(members[index]))] = row[index] - empty
+    return values
 
 
-def hide(plan: SamplingPlan, tree: EvidenceTree, share: float, client: int) -> EvidenceTree:
-    """The tree with a wrong sum for one subtree of about ``share`` of the leaves.
+def forge_subtree_sum(
+    plan: SamplingPlan, tree: EvidenceTree, share: float, client: int
+) -> EvidenceTree:
+    """Replace the sum of the tree's first subtree by one that favours a client.
 
-    That node claims as much for ``client`` as the checks let it, taken evenly from the others; the
-    leaves below it stay what they are. So long as none of them is challenged, only the node itself
-    is ever shown. With a subtree of one leaf or less there is nothing to hide behind.
+    The forged sum gives the client as much as the checks allow, taken evenly from the others. All
+    leaves stay honest. The forgery is visible only if a leaf below the subtree is challenged: else
+    the subtree's node is shown, but none of its children.
+
+    Args:
+        plan: The miner's plan.
+        tree: Honest evidence.
+        share: About how many of the leaves the subtree covers, from 0 to 1.
+        client: The favoured client's index.
+
+    Returns:
+        The forged tree; with a subtree of one leaf the forgery is always visible.
     """
     samples = tree.samples
     depth = max(0, min(len(level_widths(samples)) - 2, int(np.log2(max(1.0, share * samples)))))
@@ -76,39 +123,50 @@ def hide(plan: SamplingPlan, tree: EvidenceTree, share: float, client: int) -> E
     first, count = leaf_spans(depth, np.array([0]), samples)
     low, high = plan.sum_bounds(first, count, tree.grand, tree.empty)
     total = int(plan.efficiency_sums(first, count, tree.grand, tree.empty)[0])
+    forged = _skewed_sum(low[0], high[0], total, client)
     levels[depth] = TreeLevel(
-        levels[depth].hashes,
-        np.concatenate([_skewed(low[0], high[0], total, client)[None], levels[depth].sums[1:]]),
+        levels[depth].hashes, np.concatenate([forged[None], levels[depth].sums[1:]])
     )
     for upper in range(depth + 1, len(levels)):
         levels[upper] = levels[upper - 1].parents(upper - 1, samples)
     return EvidenceTree(tree.utilities, SumTree(tuple(levels)), tree.grand, tree.empty)
 
 
-def _skewed(low: Ints, high: Ints, total: int, client: int) -> Ints:
-    """A vector in range that adds up to ``total``, with as much for ``client`` as there can be."""
+def _skewed_sum(low: Ints, high: Ints, total: int, client: int) -> Ints:
+    """Return a vector (n,) within bounds with a total, and as much as possible for a client."""
     vector = np.zeros(len(low), dtype=np.int64)
     others = [k for k in range(len(low)) if k != client]
     if not others:
         vector[client] = total
         return vector
-    most = min(int(high[client]), total - sum(int(low[k]) for k in others))
-    vector[client] = most
-    left = total - most
-    for place, k in enumerate(others):
-        part = left // (len(others) - place)
+    vector[client] = min(int(high[client]), total - sum(int(low[k]) for k in others))
+    left = total - int(vector[client])
+    for index, k in enumerate(others):
+        part = left // (len(others) - index)
         vector[k] = max(int(low[k]), min(int(high[k]), part))
         left -= int(vector[k])
     return vector
 
 
-def best_count(
-    plan: SamplingPlan, utilities: Ints, grand: int, empty: int, client: int, least: int
+def choose_favourable_count(
+    plan: SamplingPlan, utilities: Ints, grand: int, empty: int, client: int, min_count: int
 ) -> int:
-    """The number of leaves, from ``least`` on, with which ``client`` is worth the most."""
+    """Choose the number of leaves whose mean favours a client most.
+
+    Args:
+        plan: The miner's plan.
+        utilities: Right answers of leaves 0 to N - 1, int64 (N, m).
+        grand: Right answers of the grand coalition.
+        empty: Right answers of the empty coalition.
+        client: The favoured client's index.
+        min_count: The smallest number that may be chosen.
+
+    Returns:
+        A number from `min_count` to N; N under EXACT, or if N is below `min_count`.
+    """
     count = len(utilities)
-    if plan.fixed_samples is not None or count <= least:
+    if plan.fixed_samples is not None or count <= min_count:
         return count
     vectors = plan.contributions(range(count), utilities, grand, empty)[:, client]
     means = np.cumsum(vectors) / np.arange(1, count + 1)
-    return least + int(np.argmax(means[least - 1 :]))
+    return min_count + int(np.argmax(means[min_count - 1 :]))

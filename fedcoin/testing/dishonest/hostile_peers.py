@@ -1,7 +1,7 @@
-"""Strangers that send what does not belong here: old messages, or another network's.
+"""Peers that send old messages, or messages of another network, to other nodes.
 
-Each visits the peers of a real node under fresh node keys, which are banned in its place, so that
-the node itself stays. What it was told is in its log.
+Each visit to a node uses fresh node keys. The visited node bans those, and not the node that runs
+this code, which logs every answer.
 """
 
 from __future__ import annotations
@@ -40,55 +40,87 @@ from fedcoin.v1.transaction_pb2 import TransactionBody, Transfer, TransferOutput
 from fedcoin.v1.transaction_relay_service_pb2 import RelayTransactionsRequest
 from fedcoin.v1.vote_pb2 import Certificate
 
-VISITS = 5
-"""How many blocks it greets with a visit to every peer."""
+BLOCKS_WITH_VISITS = 5
+"""After how many of the first blocks each peer is visited."""
 
-ENOUGH = 5
-"""So many bad messages in a row are more than anybody bears."""
+MESSAGES_UNTIL_BAN = 5
+"""So many bad messages in a row get a peer banned, whatever their kind."""
 
-OLD_BLOCKS = 20
-PATIENCE_S = 5.0
+MAX_OLD_BLOCKS = 20
+"""From how many of the latest blocks old messages are taken."""
 
-OTHER_CHAIN = "another-network"
+TIMEOUT_S = 5.0
 
-Bring = Callable[[str, Chain], Awaitable[dict[str, str]]]
-"""A visit to the node at an address: what it said to each thing that was brought."""
+OTHER_CHAIN_ID = "another-network"
+
+Visit = Callable[[str, Chain], Awaitable[dict[str, str]]]
+"""Visits the peer at an address, and returns the peer's answer to each kind of message: the name of
+an error code, an empty string where nothing was refused, or how many transactions were accepted."""
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Stranger:
-    """One visitor: a key that nobody knows, and a plaintext channel."""
+class HostilePeer:
+    """A peer with a node key that no node has seen before, over plaintext channels."""
 
+    # The network that it claims to belong to.
     genesis: Genesis
     key: KeyPair
 
     @asynccontextmanager
-    async def at(self, address: str) -> AsyncIterator[Link]:
-        """A link to a node. Raises Refusal when it is not let in."""
+    async def connect(self, address: str) -> AsyncIterator[Link]:
+        """Connect to a node and shake hands.
+
+        Args:
+            address: The node's host:port.
+
+        Yields:
+            A link, which is closed afterwards.
+
+        Raises:
+            RefusalError: The node refuses the handshake, with the node's code.
+        """
         link = await open_link(
             parse_endpoint(address),
             Introduction(self.genesis, self.key, "stranger/1", lambda: "", lambda: 0),
             Security(None, insecure=False),
-            PATIENCE_S,
+            TIMEOUT_S,
         )
         try:
             yield link
         finally:
             await link.close()
 
-    async def knock(self, address: str) -> str:
-        """The code with which it is turned away; empty when it is let in."""
+    async def try_handshake(self, address: str) -> str:
+        """Try to connect to a node.
+
+        Args:
+            address: The node's host:port.
+
+        Returns:
+            The name of the code with which the handshake is refused; empty when it succeeds.
+        """
         try:
-            async with self.at(address):
+            async with self.connect(address):
                 return ""
         except RefusalError as refusal:
             return refusal.code.name
 
-    async def say(self, address: str, messages: Iterable[Proposal | Vote]) -> str:
-        """The code with which the stream of votes was broken off; empty when it was not."""
-        async with self.at(address) as link:
+    async def send_consensus(self, address: str, messages: Iterable[Proposal | Vote]) -> str:
+        """Send consensus messages in one stream.
+
+        Args:
+            address: The node's host:port.
+            messages: Proposals and votes.
+
+        Returns:
+            The name of the code with which the node ends the stream; empty when it accepts all.
+
+        Raises:
+            RefusalError: The node refuses the handshake, with the node's code.
+        """
+        async with self.connect(address) as link:
             call = link.exchange()
             try:
                 for message in messages:
@@ -97,107 +129,137 @@ class Stranger:
                 while isinstance(await call.read(), bytes):
                     pass
             except (grpc.aio.UsageError, asyncio.InvalidStateError):
-                pass  # it was broken off while there was more to say: the status tells why
+                pass  # the node ended the stream between two messages: the status tells why
             except grpc.aio.AioRpcError as error:
-                return _reason(rpc_error_of(error, address))
+                return _refusal_code(rpc_error_of(error, address))
             finally:
                 call.cancel()
         return ""
 
-    async def insist(self, address: str, messages: Iterable[Proposal | Vote]) -> str:
-        """Say each in a stream of its own; the last code, which may be that of a closed door."""
-        said = ""
+    async def send_consensus_repeatedly(
+        self, address: str, messages: Iterable[Proposal | Vote]
+    ) -> str:
+        """Send each consensus message in a stream of its own, until a handshake is refused.
+
+        Args:
+            address: The node's host:port.
+            messages: Proposals and votes.
+
+        Returns:
+            The name of the last code, which is that of a refused handshake after a ban.
+        """
+        code = ""
         for message in messages:
             try:
-                said = await self.say(address, [message])
+                code = await self.send_consensus(address, [message])
             except RefusalError as refusal:
                 return refusal.code.name
-        return said
+        return code
 
     async def relay(self, address: str, transactions: Sequence[bytes]) -> str:
-        """How many of these were taken, or why none was."""
+        """Relay transactions.
+
+        Args:
+            address: The node's host:port.
+            transactions: Serialised SignedTransactions.
+
+        Returns:
+            How many the node accepted, as in `2 accepted`, or the name of the code with which it
+            refused the call.
+
+        Raises:
+            RefusalError: The node refuses the handshake, with the node's code.
+        """
         request = RelayTransactionsRequest(transactions=transactions)
-        async with self.at(address) as link:
+        async with self.connect(address) as link:
             try:
                 method = link.transactions.RelayTransactions
-                reply = await link.call(method, request, timeout=PATIENCE_S)
+                reply = await link.call(method, request, timeout=TIMEOUT_S)
             except RpcError as error:
                 return error.code
-        return f"{reply.accepted} taken"
+        return f"{reply.accepted} accepted"
 
 
-async def come_again(network: PeerNetwork, chain: Chain, bring: Bring) -> None:
-    """Visit every peer after each of some blocks."""
+async def visit_peers(network: PeerNetwork, chain: Chain, visit: Visit) -> None:
+    """Visit every peer of a node after each of the first blocks, and log the answers.
+
+    Args:
+        network: The node's peer network.
+        chain: The node's chain.
+        visit: What to send to each peer.
+    """
     height = 0
-    for _ in range(VISITS):
+    for _ in range(BLOCKS_WITH_VISITS):
         height = await chain.wait_above(height)
         for address in [info.address for info in network.peers() if info.address]:
             try:
-                said: object = await bring(address, chain)
+                answers: object = await visit(address, chain)
             except RefusalError as refusal:
-                said = refusal
-            log.warning("visited %s: %s", address, said)
+                answers = refusal
+            log.warning("visited %s: %s", address, answers)
 
 
-async def bring_foreign(address: str, chain: Chain) -> dict[str, str]:
-    """What a node says to another network's identities, transactions and votes."""
+async def send_foreign_messages(address: str, chain: Chain) -> dict[str, str]:
+    """Send a node handshakes, transactions and votes of another network.
+
+    Args:
+        address: The node's host:port.
+        chain: The chain of the node's network.
+
+    Returns:
+        The node's answer to each kind of message (see `Visit`).
+    """
     genesis = chain.genesis
-    foreigner = Stranger(replace(genesis, chain_id=OTHER_CHAIN), KeyPair.generate())
-    namesake = Stranger(replace(genesis, hash=sha256(genesis.hash)), KeyPair.generate())
-    visitor, voter = (Stranger(genesis, KeyPair.generate()) for _ in range(2))
-    votes = [foreign_vote(chain.height() + 1, round, voter.key) for round in range(ENOUGH)]
+    other_chain = HostilePeer(replace(genesis, chain_id=OTHER_CHAIN_ID), KeyPair.generate())
+    other_genesis = HostilePeer(replace(genesis, hash=sha256(genesis.hash)), KeyPair.generate())
+    sender, voter = (HostilePeer(genesis, KeyPair.generate()) for _ in range(2))
+    height = chain.height() + 1
+    votes = [_foreign_vote(height, round, voter.key) for round in range(MESSAGES_UNTIL_BAN)]
     return {
-        "chain": await foreigner.knock(address),
-        "genesis": await namesake.knock(address),
-        "transactions": await visitor.relay(address, foreign_transactions()),
-        "after transactions": await visitor.knock(address),
-        "a vote": await voter.say(address, votes[:1]),
-        "more votes": await voter.insist(address, votes[1:]),
+        "chain": await other_chain.try_handshake(address),
+        "genesis": await other_genesis.try_handshake(address),
+        "transactions": await sender.relay(address, _foreign_transactions()),
+        "after transactions": await sender.try_handshake(address),
+        "a vote": await voter.send_consensus(address, votes[:1]),
+        "more votes": await voter.send_consensus_repeatedly(address, votes[1:]),
     }
 
 
-async def bring_old(address: str, chain: Chain) -> dict[str, str]:
-    """What a node says to final votes and transactions, and to an old block proposed anew."""
-    visitor = Stranger(chain.genesis, KeyPair.generate())
-    votes, transactions = old_messages(chain)
-    proposals = old_proposals(chain, visitor.key)
+async def send_old_messages(address: str, chain: Chain) -> dict[str, str]:
+    """Send a node votes and transactions of final blocks, and propose an old block again.
+
+    Args:
+        address: The node's host:port.
+        chain: The chain of the node's network.
+
+    Returns:
+        The node's answer to each kind of message (see `Visit`).
+    """
+    peer = HostilePeer(chain.genesis, KeyPair.generate())
+    votes, transactions = collect_old_messages(chain)
+    proposals = _old_proposals(chain, peer.key)
     return {
-        "votes": await visitor.say(address, votes),
-        "transactions": await visitor.relay(address, transactions),
-        "after them": await visitor.knock(address),
-        "a proposal": await visitor.say(address, proposals[:1]),
-        "more proposals": await visitor.insist(address, proposals[1:]),
+        "votes": await peer.send_consensus(address, votes),
+        "transactions": await peer.relay(address, transactions),
+        "after them": await peer.try_handshake(address),
+        "a proposal": await peer.send_consensus(address, proposals[:1]),
+        "more proposals": await peer.send_consensus_repeatedly(address, proposals[1:]),
     }
 
 
-def foreign_transactions() -> list[bytes]:
-    """Transfers on another chain."""
-    return [foreign_transaction(nonce, KeyPair.generate()) for nonce in range(ENOUGH)]
+def collect_old_messages(chain: Chain) -> tuple[list[Vote], list[bytes]]:
+    """Collect the precommits and transactions of the latest blocks.
 
+    Args:
+        chain: A chain with at least one block.
 
-def foreign_transaction(nonce: int, key: KeyPair) -> bytes:
-    """A transfer that somebody signed for another chain."""
-    body = TransactionBody(
-        chain_id=OTHER_CHAIN,
-        nonce=nonce,
-        fee=100_000,
-        expiry_height=1_000,
-        transfer=Transfer(outputs=[TransferOutput(recipient=key.address, amount=1)]),
-    )
-    return sign_transaction(body, key).raw
-
-
-def foreign_vote(height: int, round: int, key: KeyPair) -> Vote:
-    """A vote that was signed for another chain."""
-    return sign_vote(PREVOTE, height, round, sha256(b"foreign block"), key, OTHER_CHAIN)
-
-
-def old_messages(chain: Chain) -> tuple[list[Vote], list[bytes]]:
-    """The precommits and the transactions of the latest blocks."""
+    Returns:
+        The precommits, and the transactions as serialised SignedTransactions.
+    """
     votes: list[Vote] = []
     transactions: list[bytes] = []
     top = chain.height()
-    for height in range(max(1, top - OLD_BLOCKS), top + 1):
+    for height in range(max(1, top - MAX_OLD_BLOCKS), top + 1):
         stored = chain.block(height)
         assert stored is not None, "a final block"
         certificate = Certificate.FromString(stored.certificate)
@@ -210,18 +272,39 @@ def old_messages(chain: Chain) -> tuple[list[Vote], list[bytes]]:
     return votes, transactions
 
 
-def old_proposals(chain: Chain, key: KeyPair) -> list[Proposal]:
-    """The first block, proposed anew for the height that is being decided."""
+def _foreign_transactions() -> list[bytes]:
+    """Sign transfers of another network's chain."""
+    transactions = []
+    for nonce in range(MESSAGES_UNTIL_BAN):
+        key = KeyPair.generate()
+        body = TransactionBody(
+            chain_id=OTHER_CHAIN_ID,
+            nonce=nonce,
+            fee=100_000,
+            expiry_height=1_000,
+            transfer=Transfer(outputs=[TransferOutput(recipient=key.address, amount=1)]),
+        )
+        transactions.append(sign_transaction(body, key).raw)
+    return transactions
+
+
+def _foreign_vote(height: int, round: int, key: KeyPair) -> Vote:
+    """Sign a prevote of another network's chain."""
+    return sign_vote(PREVOTE, height, round, sha256(b"foreign block"), key, OTHER_CHAIN_ID)
+
+
+def _old_proposals(chain: Chain, key: KeyPair) -> list[Proposal]:
+    """Propose the first block again, for the height that is being decided."""
     stored = chain.block(1)
     assert stored is not None, "the first block"
     block = decode_block(stored.raw, len(stored.raw))
     height = chain.height() + 1
     return [
         sign_proposal(height, round, -1, block.hash, stored.raw, key, chain.genesis.chain_id)
-        for round in range(ENOUGH)
+        for round in range(MESSAGES_UNTIL_BAN)
     ]
 
 
-def _reason(error: RpcError) -> str:
-    """A refusal's code. A node closes a stream to which nothing more comes, which is none."""
+def _refusal_code(error: RpcError) -> str:
+    """Return the code of a refusal; empty where the node only ended an idle stream."""
     return "" if error.code == NetworkCode.SHUTTING_DOWN.name else error.code

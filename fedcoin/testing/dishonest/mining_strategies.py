@@ -1,4 +1,4 @@
-"""What each kind of liar computes, claims and shows."""
+"""What each kind of dishonest miner computes, claims and reveals."""
 
 from __future__ import annotations
 
@@ -14,135 +14,166 @@ from fedcoin.incentive.proof.stopping import MIN_SAMPLES
 from fedcoin.testing.dishonest import forged_evidence
 from fedcoin.testing.dishonest.forged_evidence import Floats
 
-FRACTION = 0.1
-"""Of a partial forger's leaves, how many are made up; of a hider's tree, how much is hidden."""
+FORGED_SHARE = 0.1
+"""The share of its leaves that a partial forger forges, and that a hidden subtree covers."""
 
-CLAIMED = 200
-"""Samples that somebody claims who computed none: about what an honest miner has."""
+INVENTED_SAMPLES = 200
+"""Samples that a miner claims that computed none: about as many as an honest miner has."""
 
-FEW = 8
-"""Leaves that somebody computes who claims a great number."""
+FEW_SAMPLES = 8
+"""Samples that a miner computes that claims as many as it may."""
 
-FAVOURITE = 0
-"""The client for whom they lie."""
+FAVOURED_CLIENT = 0
+"""The index of the client whose value dishonest miners raise."""
 
 
 @dataclass(frozen=True, slots=True)
 class ComputedSamples:
-    """What a liar did compute: leaves 0 to k - 1 (k, m), and the ends; and what it has heard."""
+    """What a dishonest miner computed honestly, and what it knows from the chain."""
 
     plan: SamplingPlan
+    # Right answers of leaves 0 to k - 1, int64 (k, m).
     utilities: Ints
+    # Right answers of the grand and of the empty coalition.
     grand: int
     empty: int
-    heard: tuple[int, ...] = ()
-    """The last S-bar that the chain settled for as many clients, in nano-utility."""
+    # The mean Shapley values of the last settled task with as many clients, in nano-utility; empty
+    # when there is none.
+    last_settled_nano: tuple[int, ...] = ()
 
     def tree(self, utilities: Ints) -> EvidenceTree:
-        """Evidence over claimed leaves."""
+        """Build evidence.
+
+        Args:
+            utilities: The claimed right answers of leaves 0 to N - 1, int64 (N, m).
+
+        Returns:
+            The evidence over these leaves.
+        """
         return build_evidence_tree(self.plan, utilities, self.grand, self.empty)
 
-    def made_up(self, leaves: Sequence[int], worth: Floats) -> Ints:
-        """Claimed leaves for an invented vector."""
-        return forged_evidence.additive(self.plan, leaves, worth, self.grand, self.empty)
+    def forge(self, leaves: Sequence[int], values: Floats) -> Ints:
+        """Invent the utilities of leaves.
+
+        Args:
+            leaves: The leaves, by index.
+            values: What each client is claimed to be worth, float64 (n,), in right answers.
+
+        Returns:
+            Right answers, int64 (len(leaves), m).
+        """
+        return forged_evidence.forge_utilities(self.plan, leaves, values, self.grand, self.empty)
 
 
-def _all(plan: SamplingPlan, enough: int) -> int:
+def _compute_all(plan: SamplingPlan, enough: int) -> int:
     return enough
 
 
-def _none(plan: SamplingPlan, enough: int) -> int:
+def _compute_none(plan: SamplingPlan, enough: int) -> int:
     return 0
 
 
-def _few(plan: SamplingPlan, enough: int) -> int:
-    return min(FEW, enough)
+def _compute_few(plan: SamplingPlan, enough: int) -> int:
+    return min(FEW_SAMPLES, enough)
 
 
-def _honest(computed: ComputedSamples) -> EvidenceTree:
+def _compute_twice(plan: SamplingPlan, enough: int) -> int:
+    return min(plan.sample_limit, 2 * enough)
+
+
+def _claim_honestly(computed: ComputedSamples) -> EvidenceTree:
     return computed.tree(computed.utilities)
 
 
 @dataclass(frozen=True, slots=True)
 class MiningStrategy:
-    """One way to lie. ``copies`` is what it takes from a rival: nothing, commitment or reveal."""
+    """How one kind of miner takes part in a task."""
 
     kind: str
-    effort: Callable[[SamplingPlan, int], int] = _all
-    """How many leaves it computes, where an honest miner would stop at ``enough``."""
-    claim: Callable[[ComputedSamples], EvidenceTree] = _honest
+    # How many samples the miner computes, given the plan and how many would be enough for an honest
+    # miner.
+    effort: Callable[[SamplingPlan, int], int] = _compute_all
+    # The evidence that it commits to, from what it computed.
+    claim: Callable[[ComputedSamples], EvidenceTree] = _claim_honestly
+    # Whether it opens its commitment, and whether it reveals the challenged leaves.
     opens: bool = True
-    shows: bool = True
+    reveals: bool = True
+    # What it copies from a rival: "", "commitment" (and then the opening and the reveal) or
+    # "reveal".
     copies: str = ""
 
 
-def _claimed(plan: SamplingPlan) -> int:
-    return plan.fixed_samples or min(CLAIMED, plan.max_samples)
+def _invented_samples(plan: SamplingPlan) -> int:
+    return plan.fixed_samples or min(INVENTED_SAMPLES, plan.max_samples)
 
 
-def _mean(computed: ComputedSamples) -> EvidenceTree:
+def _claim_last_mean(computed: ComputedSamples) -> EvidenceTree:
+    plan, last = computed.plan, computed.last_settled_nano
+    is_known = len(last) == plan.clients
+    values = forged_evidence.nano_to_answers(plan, last) if is_known else np.zeros(plan.clients)
+    return computed.tree(computed.forge(range(_invented_samples(plan)), values))
+
+
+def _claim_one_client(computed: ComputedSamples) -> EvidenceTree:
     plan = computed.plan
-    worth = (
-        forged_evidence.worth_of(plan, computed.heard)
-        if len(computed.heard) == plan.clients
-        else np.zeros(plan.clients)
-    )
-    return computed.tree(computed.made_up(range(_claimed(plan)), worth))
+    values = np.zeros(plan.clients)
+    values -= plan.evaluation_size / 4 / max(1, plan.clients - 1)
+    values[FAVOURED_CLIENT] = computed.grand - computed.empty + plan.evaluation_size / 4
+    return computed.tree(computed.forge(range(_invented_samples(plan)), values))
 
 
-def _invented(computed: ComputedSamples) -> EvidenceTree:
-    plan = computed.plan
-    worth = np.zeros(plan.clients)
-    worth -= plan.evaluation_size / 4 / max(1, plan.clients - 1)
-    worth[FAVOURITE] = computed.grand - computed.empty + plan.evaluation_size / 4
-    return computed.tree(computed.made_up(range(_claimed(plan)), worth))
-
-
-def _inflated(computed: ComputedSamples) -> EvidenceTree:
+def _claim_many(computed: ComputedSamples) -> EvidenceTree:
     plan, known = computed.plan, computed.utilities
-    worth = forged_evidence.estimate(plan, known, computed.grand, computed.empty)
+    values = forged_evidence.estimate_values(plan, known, computed.grand, computed.empty)
     rest = range(len(known), plan.sample_limit)
     if not rest:
         return computed.tree(known)
-    return computed.tree(np.concatenate([known, computed.made_up(rest, worth)]))
+    return computed.tree(np.concatenate([known, computed.forge(rest, values)]))
 
 
 def forge_fraction(
     computed: ComputedSamples, fraction: float, rng: np.random.Generator
 ) -> EvidenceTree:
-    """Honest leaves, but for a random ``fraction`` of them, which favour one client."""
+    """Forge a random part of the leaves in favour of one client.
+
+    Args:
+        computed: All leaves, computed honestly.
+        fraction: The share of the leaves to forge, from 0 to 1; at least one leaf is forged.
+        rng: Chooses the leaves.
+
+    Returns:
+        The evidence that the miner commits to.
+    """
     plan, utilities = computed.plan, computed.utilities.copy()
     count = len(utilities)
     forged = np.sort(rng.choice(count, size=max(1, round(fraction * count)), replace=False))
-    worth = forged_evidence.estimate(plan, utilities, computed.grand, computed.empty)
-    worth[FAVOURITE] += plan.evaluation_size / 4
-    utilities[forged] = computed.made_up([int(leaf) for leaf in forged], worth)
+    values = forged_evidence.estimate_values(plan, utilities, computed.grand, computed.empty)
+    values[FAVOURED_CLIENT] += plan.evaluation_size / 4
+    utilities[forged] = computed.forge([int(leaf) for leaf in forged], values)
     return computed.tree(utilities)
 
 
-def _partial(computed: ComputedSamples) -> EvidenceTree:
-    # Which tenth is nobody's to foresee, since the challenge is not: any will do.
-    return forge_fraction(computed, FRACTION, np.random.default_rng(0))
+def _claim_partly_forged(computed: ComputedSamples) -> EvidenceTree:
+    # No choice of leaves is better than another: the challenge cannot be predicted.
+    return forge_fraction(computed, FORGED_SHARE, np.random.default_rng(0))
 
 
-def _hidden(computed: ComputedSamples) -> EvidenceTree:
-    return forged_evidence.hide(computed.plan, _honest(computed), FRACTION, FAVOURITE)
+def _claim_forged_subtree(computed: ComputedSamples) -> EvidenceTree:
+    honest = _claim_honestly(computed)
+    return forged_evidence.forge_subtree_sum(computed.plan, honest, FORGED_SHARE, FAVOURED_CLIENT)
 
 
-def _twice(plan: SamplingPlan, enough: int) -> int:
-    return min(plan.sample_limit, 2 * enough)
-
-
-def _stopped(computed: ComputedSamples) -> EvidenceTree:
-    # Below a quarter of what others have it would not count; they have no more than it computed.
-    least = max(MIN_SAMPLES, -(-len(computed.utilities) // 4))
-    count = forged_evidence.best_count(
+def _claim_favourable_count(computed: ComputedSamples) -> EvidenceTree:
+    # A vector of fewer samples than a quarter of the others' would not count; the others have at
+    # most as many as this miner computed.
+    min_count = max(MIN_SAMPLES, -(-len(computed.utilities) // 4))
+    count = forged_evidence.choose_favourable_count(
         computed.plan,
         computed.utilities,
         computed.grand,
         computed.empty,
-        FAVOURITE,
-        least,
+        FAVOURED_CLIENT,
+        min_count,
     )
     return computed.tree(computed.utilities[:count])
 
@@ -152,16 +183,16 @@ HONEST_STRATEGY = MiningStrategy("honest")
 MINING_STRATEGIES: dict[str, MiningStrategy] = {
     strategy.kind: strategy
     for strategy in (
-        MiningStrategy("copier", _none, _mean, copies="commitment"),
-        MiningStrategy("reveal-copier", _none, _mean, copies="reveal"),
-        MiningStrategy("mean-publisher", _none, _mean),
-        MiningStrategy("inflated-count", _few, _inflated),
-        MiningStrategy("invented-vector", _none, _invented),
-        MiningStrategy("partial-forger", _all, _partial),
-        MiningStrategy("subtree-hider", _all, _hidden),
-        MiningStrategy("withholder", opens=False, shows=False),
-        MiningStrategy("late-withholder", shows=False),
-        MiningStrategy("optional-stopper", _twice, _stopped),
+        MiningStrategy("copier", _compute_none, _claim_last_mean, copies="commitment"),
+        MiningStrategy("reveal-copier", _compute_none, _claim_last_mean, copies="reveal"),
+        MiningStrategy("mean-publisher", _compute_none, _claim_last_mean),
+        MiningStrategy("inflated-count", _compute_few, _claim_many),
+        MiningStrategy("invented-vector", _compute_none, _claim_one_client),
+        MiningStrategy("partial-forger", _compute_all, _claim_partly_forged),
+        MiningStrategy("subtree-hider", _compute_all, _claim_forged_subtree),
+        MiningStrategy("withholder", opens=False, reveals=False),
+        MiningStrategy("late-withholder", reveals=False),
+        MiningStrategy("optional-stopper", _compute_twice, _claim_favourable_count),
     )
 }
-"""By kind; the kinds are those of ``kinds``."""
+"""The dishonest strategies by kind; `dishonest_miners.json` describes each."""

@@ -16,7 +16,12 @@ from fedcoin.network.peers.peer_network import PeerNetwork
 from fedcoin.testing.dishonest.block_builders import CensoringChain, GrindingChain
 from fedcoin.testing.dishonest.dishonest_miner import DishonestMiner
 from fedcoin.testing.dishonest.equivocating_network import EquivocatingNetwork
-from fedcoin.testing.dishonest.hostile_peers import Bring, bring_foreign, bring_old, come_again
+from fedcoin.testing.dishonest.hostile_peers import (
+    Visit,
+    send_foreign_messages,
+    send_old_messages,
+    visit_peers,
+)
 from fedcoin.testing.dishonest.mining_strategies import MINING_STRATEGIES
 
 
@@ -26,11 +31,11 @@ def _make_hasty_chain(store: ChainStore, ledger: Ledger, clock: Clock) -> Chain:
     return CensoringChain(store, ledger, lambda: clock() + ahead_ms)
 
 
-def _visiting(bring: Bring) -> NodeComponents:
-    async def visit_peers(network: PeerNetwork, chain: Chain) -> None:
-        await come_again(network, chain, bring)
+def _visiting(visit: Visit) -> NodeComponents:
+    async def visit_all(network: PeerNetwork, chain: Chain) -> None:
+        await visit_peers(network, chain, visit)
 
-    return NodeComponents(run_beside=visit_peers)
+    return NodeComponents(run_beside=visit_all)
 
 
 def _equivocating(key: KeyPair) -> NodeComponents:
@@ -40,17 +45,17 @@ def _equivocating(key: KeyPair) -> NodeComponents:
     return NodeComponents(make_network=make_network)
 
 
-_HONEST_MINERS: dict[str, Callable[[KeyPair], NodeComponents]] = {
+_OTHER_KINDS: dict[str, Callable[[KeyPair], NodeComponents]] = {
     "censor": lambda key: NodeComponents(make_chain=CensoringChain),
     "hasty-censor": lambda key: NodeComponents(make_chain=_make_hasty_chain),
     "challenge-grinder": lambda key: NodeComponents(make_chain=GrindingChain),
     "equivocator": _equivocating,
-    "stale-peer": lambda key: _visiting(bring_old),
-    "wrong-network": lambda key: _visiting(bring_foreign),
+    "stale-peer": lambda key: _visiting(send_old_messages),
+    "wrong-network": lambda key: _visiting(send_foreign_messages),
 }
-# The kinds that compute and claim honestly, and are dishonest in another part of the node.
+# These kinds compute and claim honestly, and are dishonest in another component.
 
-KINDS: tuple[str, ...] = (*MINING_STRATEGIES, *_HONEST_MINERS)
+KINDS: tuple[str, ...] = (*MINING_STRATEGIES, *_OTHER_KINDS)
 """The names of all kinds; those with a mining strategy come first."""
 
 
@@ -69,4 +74,4 @@ def dishonest_components(kind: str, key: KeyPair) -> NodeComponents:
     """
     if kind in MINING_STRATEGIES:
         return NodeComponents(make_miner=partial(DishonestMiner, MINING_STRATEGIES[kind]))
-    return _HONEST_MINERS[kind](key)
+    return _OTHER_KINDS[kind](key)

@@ -131,7 +131,7 @@ def hidden_bias(trials: int, fraction: float) -> UndetectedBias:
     plan = plan_for(game, 0)
     known = honest(plan, game)
     truth = known.tree(known.utilities)
-    tree = forged_evidence.hide(plan, truth, fraction, 0)
+    tree = forged_evidence.forge_subtree_sum(plan, truth, fraction, 0)
     unseen = sum(passes(tree, plan, game, challenge_number(plan, i)) for i in range(trials))
     leaves = 1 << int(np.log2(fraction * SAMPLES))
     moved = abs(tree.total[0] - truth.total[0]) / plan.denominator(SAMPLES) / game.size

@@ -136,7 +136,7 @@ async def test_the_block_of_a_grinders_node_is_a_good_one(
         draft = await chain.build(own.address, candidates)
         assert len(draft.block.transactions) in (3, 4)
         await chain.check(draft.block)
-    assert caplog.text.count("blocks: 1 challenges") == 4
+    assert caplog.text.count("blocks: 1 challenge") == 4
     empty = await chain.build(job.chain.miners[0].address, [])
     assert empty.block.transactions == ()
 

@@ -12,7 +12,7 @@ from fedcoin.application.node.local_wallet import LocalWallet
 from fedcoin.contract.state import records
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.votes import PRECOMMIT, PREVOTE, Vote, sign_vote
-from fedcoin.testing.dishonest.equivocating_network import EquivocatingNetwork, contradiction
+from fedcoin.testing.dishonest.equivocating_network import EquivocatingNetwork, contradict_vote
 from fedcoin.v1.transaction_pb2 import ReportEquivocation
 from tests.support import peer_nodes
 from tests.support.peer_nodes import CHAIN_ID, MINERS, PeerNode, make_genesis, running, transfer
@@ -25,7 +25,7 @@ LIAR = MINERS[3]
 @pytest.mark.parametrize("value", [b"h" * 32, b""])
 def test_a_contradiction_is_slashable(kind: int, value: bytes) -> None:
     vote = sign_vote(kind, 7, 1, value, LIAR, CHAIN_ID)
-    other = contradiction(vote, LIAR, CHAIN_ID)
+    other = contradict_vote(vote, LIAR, CHAIN_ID)
     assert (other.kind, other.height, other.round) == (kind, 7, 1)
     assert bool(other.block_hash) != bool(value)
 

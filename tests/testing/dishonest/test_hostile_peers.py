@@ -8,7 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from fedcoin.testing.dishonest.hostile_peers import bring_foreign, bring_old, old_messages
+from fedcoin.testing.dishonest.hostile_peers import (
+    collect_old_messages,
+    send_foreign_messages,
+    send_old_messages,
+)
 from tests.support.peer_nodes import MINERS, PeerNode, make_genesis, running, transfer
 
 
@@ -32,11 +36,11 @@ async def test_what_another_network_brings_is_refused_and_bans(
 ) -> None:
     target, source = pair
     before = target.chain.ledger.app_hash
-    said = await bring_foreign(target.address, source.chain)
+    said = await send_foreign_messages(target.address, source.chain)
     assert said == {
         "chain": "WRONG_CHAIN",
         "genesis": "WRONG_GENESIS",
-        "transactions": "0 taken",
+        "transactions": "0 accepted",
         "after transactions": "BANNED",
         "a vote": "BAD_SIGNATURE",
         "more votes": "BANNED",
@@ -53,11 +57,11 @@ async def test_what_is_old_is_ignored_and_an_old_block_bans(
 ) -> None:
     target, source = pair
     before = target.chain.ledger.app_hash
-    votes, transactions = old_messages(source.chain)
+    votes, transactions = collect_old_messages(source.chain)
     assert len(votes) >= 6
     assert len(transactions) == 2
-    said = await bring_old(target.address, source.chain)
-    assert said.pop("transactions") in ("0 taken", "2 taken")
+    said = await send_old_messages(target.address, source.chain)
+    assert said.pop("transactions") in ("0 accepted", "2 accepted")
     assert said == {
         "votes": "",
         "after them": "",

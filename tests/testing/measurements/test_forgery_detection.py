@@ -43,7 +43,7 @@ def test_what_is_hidden_passes_only_where_nobody_looks() -> None:
     plan = forgery_detection.plan_for(game, 0)
     known = forgery_detection.honest(plan, game)
     truth = known.tree(known.utilities)
-    tree = forged_evidence.hide(plan, truth, 0.1, 0)
+    tree = forged_evidence.forge_subtree_sum(plan, truth, 0.1, 0)
     assert sum(tree.total) == sum(truth.total)
     assert tree.total[0] > truth.total[0]
     unseen = 0
@@ -68,7 +68,7 @@ def test_made_up_leaves_add_up() -> None:
     game = SaturatingGame(4)
     plan = forgery_detection.plan_for(game, 1, 50)
     worth = np.array([100.0, 50.0, -20.0, 0.0])
-    rows = forged_evidence.additive(plan, range(50), worth, 500, 100)
+    rows = forged_evidence.forge_utilities(plan, range(50), worth, 500, 100)
     vectors = plan.contributions(range(50), rows, 500, 100)
     assert (vectors.sum(axis=1) == 400).all()
     even = worth + (400 - worth.sum()) / 4
