@@ -23,13 +23,19 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from google.rpc import error_details_pb2  # type: ignore[import-untyped]
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
-from fedcoin.v1 import artifact_pb2, genesis_pb2, state_pb2
+from fedcoin.v1 import artifact_pb2, genesis_pb2, state_pb2, transaction_pb2
 
 _ALPHA = "grpc.reflection.v1alpha"
 _STABLE = "grpc.reflection.v1"
 _METHOD = "ServerReflectionInfo"
 
-_ALWAYS: tuple[Any, ...] = (artifact_pb2, genesis_pb2, state_pb2, error_details_pb2)
+_ALWAYS: tuple[Any, ...] = (
+    artifact_pb2,
+    genesis_pb2,
+    state_pb2,
+    transaction_pb2,
+    error_details_pb2,
+)
 
 ALPHA_SERVICE = f"{_ALPHA}.ServerReflection"
 STABLE_SERVICE = f"{_STABLE}.ServerReflection"
