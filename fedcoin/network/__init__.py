@@ -1,25 +1,23 @@
-"""How nodes, people and tools talk: peers on one listener, the API on another.
+"""How nodes, wallets, coordinators and tools talk over gRPC.
 
-This layer decides who may ask how much, how what is refused looks on the wire, where missing
-blocks and artifacts come from, and to whom news is passed on. It does not know what makes a
-block, a transaction or a vote right: it asks the node through `ports`, and moves bytes.
+This layer decides who may call what and how often, how refusals cross the wire, from which peers
+missing blocks and artifacts are fetched, and to which peers news is sent. It does not know what
+makes a block, a transaction or a vote valid: it passes them to the node through `ports`.
 
-From the outside in:
-
-1. `listener` opens a server with `health` and `reflection`; `interceptors` is what happens
-   around each call, within the `bounds` of the listener; `status` says how a refusal crosses
-   the wire, with the layer's own codes in `errors`;
-2. `peers` is the peers' side: handshake, gossip, relay, consensus streams, catching up;
-3. `api` is the side for people, tools and the lightweight roles;
-4. `artifacts` moves model weights and data sets, on any listener.
-
-`options` holds the settings, `tasks` the owners that every background task has.
+* `listener` opens a server with `health` and `reflection`; `interceptors` is what happens around
+  each call, within the `call_limits` of the listener;
+* `error_statuses` gives each error code its gRPC status; `error_details` encodes refusals;
+* `client` is the calling side: clients of nodes, coordinators and peers;
+* `peers`: handshakes, gossip, consensus streams and catching up between nodes;
+* `api`: what wallets, tools and operators call;
+* `artifacts` and `federated`: servicers of model weights and data sets, and of training rounds;
+* `options`, `background_tasks`, `interruption`, `token_bucket` and `kept_history` serve them all.
 """
 
 from __future__ import annotations
 
 import os
 
-# gRPC's core writes to standard error by itself, about strangers' broken connections too.
-# What matters reaches this program as a status, and its log.
+# gRPC's core writes to standard error by itself, also about strangers' broken connections. What
+# matters reaches this program as a status, and is logged here.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")

@@ -1,4 +1,4 @@
-"""Owners of asyncio tasks: whoever starts one cancels and awaits it."""
+"""Owners of asyncio tasks: the owner of a background task cancels and awaits it."""
 
 from __future__ import annotations
 
@@ -10,30 +10,37 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-AGAIN_S = 2.0
-"""A task that has not ended so long after it was cancelled is cancelled again: some of the
-library's own primitives lose a cancellation that comes at the wrong moment."""
+CANCEL_AGAIN_S = 2.0
+"""How long after its cancellation a task that still runs is cancelled again, in seconds: some of
+asyncio's primitives lose a cancellation that comes at the wrong moment."""
 
 log = logging.getLogger(__name__)
 
 
 class BackgroundTasks:
-    """A group of background tasks that end with their owner.
+    """A group of tasks that end with their owner.
 
-    An exception in a task is a bug: it is logged as an error, at once, and the others go
-    on. As an async context manager, or with `stop` called by whoever holds it::
+    An exception in one of them is a bug: it is logged as an error at once, and the others go on.
+    Use the group as an async context manager, or call `stop`.
 
-        async with TaskOwner("sync") as tasks:
-            tasks.start(fetch(), "fetch")
+    ```
+    async with BackgroundTasks("sync") as tasks:
+        tasks.start(fetch(), "fetch")
+    ```
     """
 
     def __init__(self, name: str) -> None:
+        """Begin without tasks.
+
+        Args:
+            name: The owner's name, which the tasks' names in the log begin with.
+        """
         self._name = name
         self._tasks: set[asyncio.Task[Any]] = set()
         self._stopped = False
 
     def __len__(self) -> int:
-        """How many tasks run."""
+        """Return how many tasks run."""
         return len(self._tasks)
 
     async def __aenter__(self) -> BackgroundTasks:
@@ -47,14 +54,16 @@ class BackgroundTasks:
     ) -> None:
         await self.stop()
 
-    @property
-    def stopped(self) -> bool:
-        """True once `stop` was called: nothing can be started any more."""
-        return self._stopped
-
     def start(self, work: Coroutine[Any, Any, T], name: str = "") -> asyncio.Task[T]:
-        """Run `work` in the background. After `stop` it is cancelled before its first step."""
-        # A failure is reported by _ended; whoever awaits the task gets it as well.
+        """Run a coroutine in the background.
+
+        Args:
+            work: The coroutine. After `stop` it is cancelled before its first step.
+            name: The task's name in the log.
+
+        Returns:
+            The task; awaiting it is allowed, and raises its exception.
+        """
         task = asyncio.get_running_loop().create_task(work, name=f"{self._name}: {name}")
         self._tasks.add(task)
         task.add_done_callback(self._ended)
@@ -63,9 +72,9 @@ class BackgroundTasks:
         return task
 
     async def stop(self) -> None:
-        """Cancel all and wait until they have ended. May be called twice, and by a task of its own.
+        """Cancel all tasks and wait until they have ended.
 
-        A task that calls this is not cancelled by it.
+        May be called twice, and by one of the tasks, which is then not cancelled.
         """
         self._stopped = True
         current = asyncio.current_task()
@@ -75,7 +84,7 @@ class BackgroundTasks:
                 return
             for task in running:
                 task.cancel()
-            await asyncio.wait(running, timeout=AGAIN_S)
+            await asyncio.wait(running, timeout=CANCEL_AGAIN_S)
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
@@ -87,11 +96,22 @@ class BackgroundTasks:
 
 
 async def run_within(seconds: float | None, work: Coroutine[Any, Any, T]) -> T:
-    """The result of `work`; `asyncio.TimeoutError` when it takes longer, and then it is cancelled.
+    """Run a coroutine for a limited time.
 
-    Unlike `asyncio.wait_for` before Python 3.12, this never loses a cancellation. Nor does it
-    take one for its caller's that was meant for `work` alone: that is a
-    `ConnectionAbortedError`.
+    Unlike `asyncio.wait_for` before Python 3.12, this never loses a cancellation of the caller;
+    nor does it take a cancellation of `work` alone for one of the caller.
+
+    Args:
+        seconds: How long it may take; None means for ever.
+        work: The coroutine. It is cancelled when the time is over.
+
+    Returns:
+        Its result.
+
+    Raises:
+        asyncio.TimeoutError: The time is over.
+        ConnectionAbortedError: `work` was cancelled by something else than this function, as
+            gRPC's library does with the calls of a channel that is closed.
     """
     task = asyncio.get_running_loop().create_task(work)
     try:
@@ -101,19 +121,23 @@ async def run_within(seconds: float | None, work: Coroutine[Any, Any, T]) -> T:
             task.cancel()
             await asyncio.wait((task,))
         if not task.cancelled():
-            # Looked at, even where nobody is left to be told: else asyncio logs it.
+            # An exception that nobody reads would be logged by asyncio.
             task.exception()
     if not done:
         raise asyncio.TimeoutError
     if task.cancelled():
-        raise ConnectionAbortedError(f"{task.get_name()} was cancelled by somebody else")
+        raise ConnectionAbortedError(f"{task.get_name()} was cancelled from outside")
     return task.result()
 
 
 async def run_until_first(*works: Coroutine[Any, Any, None]) -> None:
-    """Run all until one ends; cancel and await the others, then raise the ended one's error.
+    """Run coroutines until one of them ends, then cancel the others and wait for them.
 
-    When several fail at once, the error of the first one in order is raised.
+    Args:
+        works: The coroutines.
+
+    Raises:
+        BaseException: The error of the first coroutine, in the order of the arguments, that failed.
     """
     loop = asyncio.get_running_loop()
     tasks = [loop.create_task(work) for work in works]

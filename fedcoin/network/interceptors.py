@@ -1,31 +1,20 @@
-"""What happens around every call on every listener: one chain, in one place.
+"""What happens around every call of every listener, in one interceptor, from the outside in.
 
-::
+1. **recorded**: the call gets an id; how it ended and how long it took is logged (debug);
+2. **answered**: a `RefusalError` becomes its status with `ErrorInfo` and `BadRequest`; any other
+   exception becomes INTERNAL with the call's id, and is logged as an error;
+3. **limited**: calls a second of each host, calls and streams at once, a deadline for calls with a
+   single reply; streams end when the listener stops;
+4. **guarded**: the listener's own guards, such as the peers' sessions;
+5. **decoded**: bytes become a message, or a `RefusalError` MALFORMED; then the servicer's method
+   runs, and each reply of a stream is written within `write_timeout_s`.
 
-        bytes of a request
-          |
-          v
-    +-- recorded ------------------------------------------------------------------+
-    |   gives the call an id and logs how it ended and how long it took (debug)    |
-    |  +-- answered ------------------------------------------------------------+  |
-    |  |   Refusal            -> its status, with ErrorInfo and BadRequest      |  |
-    |  |   anything else      -> INTERNAL with the call's id; logged as error   |  |
-    |  |  +-- bounded -------------------------------------------------------+  |  |
-    |  |  |   calls per second and caller, calls and streams at once; a      |  |  |
-    |  |  |   deadline for single replies; streams end when the node stops   |  |  |
-    |  |  |  +-- the listener's own guards (a session, say) --------------+  |  |  |
-    |  |  |  |  +-- decoded -------------------------------------------+  |  |  |  |
-    |  |  |  |  |   bytes -> message, else a Refusal MALFORMED         |  |  |  |  |
-    |  |  |  |  |             the servicer's method                    |  |  |  |  |
-    |  |  |  |  |   replies of a stream: each within write_seconds     |  |  |  |  |
-    |  |  |  |  +------------------------------------------------------+  |  |  |  |
+So a servicer only raises: it never ends a call itself, and nothing that a caller sends can put an
+ERROR line into the log.
 
-A servicer therefore only raises: it never aborts, never catches what it did not expect, and
-nothing that an outsider sends can put an ERROR line in the log.
-
-The chain is one interceptor and not five, because each wrapper around a stream costs a
-generator step for each message. Bytes are decoded here, since gRPC answers undecodable
-ones with INTERNAL and an ERROR line.
+All steps are in one interceptor because each interceptor around a stream costs a generator step
+for each message. Requests are decoded here because gRPC's library answers bytes that cannot be
+decoded with INTERNAL and an ERROR line.
 """
 
 from __future__ import annotations
@@ -67,45 +56,54 @@ else:
 
 logger = logging.getLogger(__name__)
 
-# A status waits behind what the caller has not read yet; not for ever.
-_STATUS_SECONDS = 5.0
+# A status is sent after the replies that the caller has not read yet, which may never happen.
+_STATUS_TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class CallInfo:
-    """One call, as the chain knows it."""
+    """What the interceptor knows of one call."""
 
     id: str
-    """Eight hex digits; an INTERNAL error names it, and so does the log."""
+    """Eight hex digits; the message of an INTERNAL error and the log name it."""
     method: str
-    """Such as ``/fedcoin.v1.NodeService/GetStatus``."""
+    """The method's full name, such as `/fedcoin.v1.NodeService/GetStatus`."""
     caller: str
-    """gRPC's name of the connection, such as ``ipv4:10.0.0.7:51000``."""
+    """gRPC's name of the connection, such as `ipv4:10.0.0.7:51000`."""
     request_streaming: bool
+    """Whether the method takes a stream of requests."""
     response_streaming: bool
+    """Whether the method gives a stream of replies."""
 
 
 CallGuard: TypeAlias = Callable[[CallInfo, CallContext], AbstractAsyncContextManager[None]]
-"""Something around a call: raises a Refusal before it, or cleans up after it."""
+"""A context manager around a call: it raises a RefusalError before the call, or cleans up after."""
 
 
 class InterceptorChain(grpc.aio.ServerInterceptor):
-    """The chain that the module's comment draws. One for each listener.
+    """The steps that this module's docstring lists, around each call of one listener.
 
-    Handlers that stream replies may be async generators or coroutines that call
-    ``context.write``; only the former's writes are bounded. Handlers that take a stream must
-    iterate it: ``context.read`` would give bytes.
+    Methods with a stream of replies may be async generators, or coroutines that call
+    `context.write`; only the former's writes have a time limit. Methods that take a stream must
+    iterate over it, because `context.read` gives bytes.
     """
 
     def __init__(
         self,
-        bounds: CallLimits,
+        limits: CallLimits,
         guards: Sequence[CallGuard] = (),
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._bounds = bounds
-        self._limiter = CallLimiter(bounds, clock)
+        """Begin without calls.
+
+        Args:
+            limits: The listener's limits.
+            guards: Entered in this order around each call.
+            clock: Gives the time in seconds and never goes back.
+        """
+        self._limits = limits
+        self._limiter = CallLimiter(limits, clock)
         self._guards = tuple(guards)
         self._clock = clock
         self._stopping = Interruption()
@@ -113,7 +111,7 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
     def stop(self) -> None:
         """End all streams of replies, and let none begin: the listener is about to stop.
 
-        Calls with a single reply may finish, within the grace that the server gives them.
+        Calls with a single reply may finish within the grace period that the server gives them.
         """
         self._stopping.fire(_stopping)
 
@@ -122,7 +120,16 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[RpcHandler | None]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> RpcHandler | None:
-        """Wrap the handler; None (UNIMPLEMENTED) stays None."""
+        """Put the steps around a method's handler; gRPC calls this.
+
+        Args:
+            continuation: Looks the handler up.
+            handler_call_details: The call's method.
+
+        Returns:
+            The handler with the steps around it; None, which gRPC answers with UNIMPLEMENTED, when
+            there is no such method.
+        """
         handler = await continuation(handler_call_details)
         return None if handler is None else self._wrapped(handler, str(handler_call_details.method))
 
@@ -137,7 +144,7 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
 
         def request_of(raw: Any) -> Any:
             if handler.request_streaming:
-                return self._decoded_stream(decode, raw, patient=handler.response_streaming)
+                return self._decoded_stream(decode, raw, may_pause=handler.response_streaming)
             return _decoded(decode, raw)
 
         def call_of(context: CallContext) -> CallInfo:
@@ -168,7 +175,7 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._recorded(call, context))
             await stack.enter_async_context(_answered(call, context))
-            await stack.enter_async_context(self._bounded(call))
+            await stack.enter_async_context(self._limited(call))
             for guard in self._guards:
                 await stack.enter_async_context(guard(call, context))
             yield
@@ -189,35 +196,35 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
             )
 
     @asynccontextmanager
-    async def _bounded(self, call: CallInfo) -> AsyncIterator[None]:
+    async def _limited(self, call: CallInfo) -> AsyncIterator[None]:
         with self._limiter.admit(call.caller, call.response_streaming):
             if call.response_streaming:
-                with self._stopping.watched():
+                with self._stopping.interruptible():
                     yield
             elif call.request_streaming:
                 yield
             else:
-                async with limit_time(self._bounds.reply_seconds, self._limiter.late):
+                async with limit_time(self._limits.reply_timeout_s, self._limiter.late_reply):
                     yield
 
     async def _written(self, replies: Any, context: CallContext) -> None:
-        """Send each reply; who does not take one in time is cut off."""
+        """Send each reply; a caller that does not read one in time is cut off."""
         async with aclosing(replies):
             async for reply in replies:
-                async with limit_time(self._bounds.write_seconds, self._limiter.slow_reader):
+                async with limit_time(self._limits.write_timeout_s, self._limiter.slow_reader):
                     await context.write(reply)
 
     async def _decoded_stream(
-        self, decode: Callable[[bytes], Any], stream: AsyncIterator[bytes], *, patient: bool
+        self, decode: Callable[[bytes], Any], stream: AsyncIterator[bytes], *, may_pause: bool
     ) -> AsyncIterator[Any]:
-        """Decode each request. Where both sides stream, silence is allowed."""
+        """Decode each request. Without `may_pause`, each has to come in time."""
         iterator = aiter(stream)
         while True:
             try:
-                if patient:
+                if may_pause:
                     raw = await anext(iterator)
                 else:
-                    async with limit_time(self._bounds.read_seconds, self._limiter.slow_writer):
+                    async with limit_time(self._limits.read_timeout_s, self._limiter.silent_upload):
                         raw = await anext(iterator)
             except StopAsyncIteration:
                 return
@@ -234,33 +241,33 @@ async def _answered(call: CallInfo, context: CallContext) -> AsyncIterator[None]
         await _abort(context, encode_refusal(refusal))
     except Exception as error:
         if isinstance(error, NotImplementedError) and _is_unimplemented(context):
-            # What a generated servicer does for a method that nobody wrote.
+            # Generated base classes answer methods that a servicer does not implement like this.
             await context.abort(grpc.StatusCode.UNIMPLEMENTED, f"{call.method} is not offered here")
         logger.exception("%s %s failed", call.id, call.method)
         await _abort_internal(call, context)
 
 
 def _is_unimplemented(context: CallContext) -> bool:
-    # grpc.aio gives back the number of a code that was set, and not the code.
+    # grpc.aio returns the number of a code that was set, not the code.
     unimplemented = grpc.StatusCode.UNIMPLEMENTED
     return context.code() in (unimplemented, unimplemented.value[0])
 
 
 def _stopping() -> RefusalError:
-    message = "The node is stopping. Call again when it is back."
+    message = "The server is stopping. Call again when it is back."
     return RefusalError(NetworkCode.SHUTTING_DOWN, message)
 
 
 async def _abort_internal(call: CallInfo, context: CallContext) -> None:
-    message = f"The node failed to answer; its log tells why under {call.id}."
-    await asyncio.wait_for(context.abort(grpc.StatusCode.INTERNAL, message), _STATUS_SECONDS)
+    message = f"The server failed to answer, which is a bug; its log has the error under {call.id}."
+    await asyncio.wait_for(context.abort(grpc.StatusCode.INTERNAL, message), _STATUS_TIMEOUT_S)
 
 
 async def _abort(context: CallContext, status: grpc.Status) -> None:
     try:
         await asyncio.wait_for(
             context.abort(status.code, status.details, status.trailing_metadata),
-            _STATUS_SECONDS,
+            _STATUS_TIMEOUT_S,
         )
     except asyncio.TimeoutError:
         logger.debug("%s took no status", context.peer())
@@ -278,7 +285,17 @@ def _decoded(decode: Callable[[bytes], Any], raw: bytes) -> Any:
 
 
 def with_behaviour(handler: RpcHandler, behaviour: Callable[..., Any]) -> RpcHandler:
-    """A handler of the same shape, whose requests come as bytes."""
+    """Make a handler that runs another function and gets its requests as bytes.
+
+    Args:
+        handler: The handler whose shape (single or stream, both ways) and encoding of replies are
+            taken over.
+        behaviour: The function, called with the request's bytes (or an iterator over them) and the
+            call's context.
+
+    Returns:
+        The handler.
+    """
     make = {
         (False, False): grpc.unary_unary_rpc_method_handler,
         (False, True): grpc.unary_stream_rpc_method_handler,

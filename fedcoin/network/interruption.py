@@ -1,4 +1,7 @@
-"""Ending what runs in a task from outside it, with a reason (asyncio.timeout is too new)."""
+"""Ending the work of a task from outside, with a refusal as the reason.
+
+`asyncio.timeout` ends a body after a time, too, but needs Python 3.11.
+"""
 
 from __future__ import annotations
 
@@ -10,27 +13,41 @@ from fedcoin.data.errors import RefusalError
 
 
 class Interruption:
-    """Ends the bodies that are under way: each raises the refusal that it ends with.
+    """Ends all bodies that run inside `interruptible`, now and later, by raising a refusal there.
 
-    >>> stopping = Interruption()
-    >>> with stopping.watched():
-    ...     await something_long()
+    ```
+    stopping = Interruption()
+    with stopping.interruptible():
+        await long_work()  # raises `reason()` after `stopping.fire(reason)`
+    ```
     """
 
     def __init__(self) -> None:
+        """Begin without a reason."""
         self._reason: Callable[[], RefusalError] | None = None
         self._tasks: set[asyncio.Task[object]] = set()
 
     def fire(self, reason: Callable[[], RefusalError]) -> None:
-        """End all bodies, now and from now on. The first reason counts."""
+        """End all bodies that run, and those that begin later.
+
+        Args:
+            reason: Makes the refusal for each body. A second call changes nothing.
+        """
         if self._reason is None:
             self._reason = reason
             for task in self._tasks:
                 task.cancel()
 
     @contextmanager
-    def watched(self) -> Iterator[None]:
-        """A body that `fire` ends; it must belong to a task. Not to be nested in itself."""
+    def interruptible(self) -> Iterator[None]:
+        """Run a body that `fire` ends. It runs in a task, and is not nested in itself.
+
+        Yields:
+            Nothing.
+
+        Raises:
+            RefusalError: The reason that `fire` was given, before or during the body.
+        """
         if self._reason is not None:
             raise self._reason()
         task = asyncio.current_task()
@@ -41,7 +58,7 @@ class Interruption:
         except asyncio.CancelledError:
             if self._reason is None:
                 raise
-            # From 3.11 on a task counts how often it was cancelled.
+            # From Python 3.11 on a task counts how often it was cancelled.
             if hasattr(task, "uncancel"):
                 task.uncancel()
             raise self._reason() from None
@@ -50,13 +67,24 @@ class Interruption:
 
 
 @asynccontextmanager
-async def limit_time(seconds: float, late: Callable[[], RefusalError]) -> AsyncIterator[None]:
-    """Raise `late()` when the body takes longer than `seconds`."""
+async def limit_time(seconds: float, reason: Callable[[], RefusalError]) -> AsyncIterator[None]:
+    """Run a body for a limited time.
+
+    Args:
+        seconds: How long the body may take.
+        reason: Makes the refusal that is raised when it takes longer.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        RefusalError: What `reason` makes.
+    """
     interruption = Interruption()
     loop = asyncio.get_running_loop()
-    timer = loop.call_later(seconds, interruption.fire, late)
+    timer = loop.call_later(seconds, interruption.fire, reason)
     try:
-        with interruption.watched():
+        with interruption.interruptible():
             yield
     finally:
         timer.cancel()

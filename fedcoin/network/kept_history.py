@@ -1,4 +1,4 @@
-"""Telling truthfully what a node that began from a snapshot does not have."""
+"""Refusals for blocks below the snapshot from which a node's database started."""
 
 from __future__ import annotations
 
@@ -7,12 +7,21 @@ from fedcoin.data.storage.chain_store import ChainStore
 from fedcoin.network.errors import NetworkCode
 
 
-def history_refusal(store: ChainStore, what: str, field: str) -> RefusalError:
-    """HISTORY_NOT_KEPT: `what`, the beginning of a sentence, lies in blocks that are not here."""
+def history_refusal(store: ChainStore, subject: str, field: str) -> RefusalError:
+    """Make the refusal for something in blocks that this node does not keep.
+
+    Args:
+        store: The node's chain.
+        subject: The beginning of the sentence, such as `block 7 is not here`.
+        field: The request's field.
+
+    Returns:
+        HISTORY_NOT_KEPT; its limit is the first height that is kept.
+    """
     base = store.base_height()
     return RefusalError(
         NetworkCode.HISTORY_NOT_KEPT,
-        f"{what}: this node began from a snapshot of height {base} and keeps blocks from "
+        f"{subject}: this node began from a snapshot of height {base} and keeps blocks from "
         f"{base + 1} on; ask a node with the whole history",
         field=field,
         limit=str(base + 1),
@@ -20,6 +29,15 @@ def history_refusal(store: ChainStore, what: str, field: str) -> RefusalError:
 
 
 def check_kept(store: ChainStore, height: int, field: str) -> None:
-    """Raise HISTORY_NOT_KEPT for a height up to the store's base."""
+    """Check that a height lies above the snapshot from which the chain started.
+
+    Args:
+        store: The node's chain.
+        height: The height that was asked for.
+        field: The request's field.
+
+    Raises:
+        RefusalError: HISTORY_NOT_KEPT.
+    """
     if 1 <= height <= store.base_height():
         raise history_refusal(store, f"block {height} is not here", field)

@@ -1,7 +1,7 @@
-"""One gRPC server put together: socket, bounds, interceptors, health and reflection.
+"""A gRPC server on one address, with limits, interceptor, health and reflection.
 
-Every listener of a node (peers, API, operator, coordinator) is one of these, so that none
-can come without health, reflection and the chain around its calls.
+Every listener (a node's for peers, API and operator; a coordinator's) is one of these, so that none
+is without them.
 """
 
 from __future__ import annotations
@@ -24,28 +24,28 @@ from fedcoin.network.interceptors import CallGuard, InterceptorChain
 from fedcoin.network.options import API_MESSAGE_BYTES, server_options
 from fedcoin.network.reflection import add_reflection
 
-# What the kernel allows in a sockaddr_un, the closing zero not counted.
-_MAX_SOCKET_PATH: Final = 107
+# The length of `sun_path` in Linux's sockaddr_un (108 bytes), less the closing zero.
+_MAX_SOCKET_PATH_BYTES: Final = 107
 
-# For those who watch the health: they hear NOT_SERVING before their stream ends.
-_FAREWELL_SECONDS: Final = 0.05
+# Watchers of the health service get NOT_SERVING before their stream ends.
+_FAREWELL_S: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A servicer, and how it gets onto a server."""
+    """A gRPC service, and how its servicer is added to a server."""
 
     name: str
-    """Full name, such as ``fedcoin.v1.NodeService``."""
+    """The full name, such as `fedcoin.v1.NodeService`."""
     add: Callable[[grpc.aio.Server], None]
-    """Adds the servicer, usually by the generated ``add_..._to_server``."""
+    """Adds the servicer, usually by calling the generated `add_..._to_server`."""
 
 
 class Listener:
-    """A server on one address: ``host:port`` (0 takes a free port) or ``unix:/path``.
+    """A server on one address.
 
-    In order: `start` binds and answers, with health NOT_SERVING; `serving` is called when
-    everything behind it works; `stop` says so, ends streams, lets calls finish, and closes.
+    Call in this order: `start` binds and answers, with health NOT_SERVING; `set_serving` when
+    everything behind it works; `stop`.
     """
 
     def __init__(
@@ -53,35 +53,47 @@ class Listener:
         address: str,
         services: Sequence[Service],
         *,
-        bounds: CallLimits | None = None,
+        limits: CallLimits | None = None,
         guards: Sequence[CallGuard] = (),
         max_message_bytes: int = API_MESSAGE_BYTES,
         credentials: grpc.ServerCredentials | None = None,
     ) -> None:
-        self._asked = address
+        """Prepare a server; nothing is bound yet.
+
+        Args:
+            address: `host:port`, where port 0 takes a free one, or `unix:/path`.
+            services: The services; health and reflection are added to them.
+            limits: What callers may use; None takes the default limits.
+            guards: Entered in this order around each call.
+            max_message_bytes: The longest message that is sent or received, in bytes.
+            credentials: TLS, or None for plaintext.
+        """
+        self._requested = address
         self._bound = ""
         self._services = tuple(services)
         self._credentials = credentials
-        bounds = bounds or CallLimits()
-        self._chain = InterceptorChain(bounds, guards)
+        limits = limits or CallLimits()
+        self._interceptor = InterceptorChain(limits, guards)
         self._health = ListenerHealth(service.name for service in services)
         self._server = grpc.aio.server(
-            interceptors=[self._chain],
+            interceptors=[self._interceptor],
             options=list(server_options(max_message_bytes)),
-            # Beyond the chain's own bounds; health and reflection count as well.
-            maximum_concurrent_rpcs=2 * (bounds.calls + bounds.streams),
+            # Above the interceptor's limits, since it also counts health and reflection, and since
+            # calls beyond it get no code that explains the refusal.
+            maximum_concurrent_rpcs=2 * (limits.max_calls + limits.max_streams),
         )
 
     @property
     def address(self) -> str:
-        """Where it listens: ``host:port`` with the real port, or ``unix:/path``."""
-        return self._bound or self._asked
+        """Where it listens: `host:port` with the real port once it has started, or `unix:/path`."""
+        return self._bound or self._requested
 
     async def start(self) -> None:
-        """Bind and begin to answer.
+        """Bind and begin to answer; health says NOT_SERVING.
 
-        Refusal PORT_IN_USE when the address is taken, BAD_HOST when it cannot be had, BAD_PATH
-        when a socket's path is too long.
+        Raises:
+            RefusalError: BAD_HOST when the address is not `host:port`; PORT_IN_USE when it cannot
+                be bound; BAD_PATH when a socket's path is too long.
         """
         for service in self._services:
             service.add(self._server)
@@ -91,39 +103,43 @@ class Listener:
         await self._server.start()
 
     async def set_serving(self) -> None:
-        """Tell callers of the health service that everything works."""
+        """Have the health service say SERVING."""
         await self._health.set_serving()
 
     async def stop(self, grace: float = 1.0) -> None:
-        """Say NOT_SERVING, end streams, give calls `grace` seconds to finish, and close."""
+        """Say NOT_SERVING, end streams, let calls finish, and close.
+
+        Args:
+            grace: How long calls may take to finish, in seconds.
+        """
         await self._health.set_stopping()
-        await asyncio.sleep(_FAREWELL_SECONDS)
-        self._chain.stop()
+        await asyncio.sleep(_FAREWELL_S)
+        self._interceptor.stop()
         await self._server.stop(grace)
         self._remove_socket()
 
     def _bind(self) -> str:
-        if self._asked.startswith("unix:"):
-            return self._bind_socket(self._asked.removeprefix("unix:"))
-        host, _, port = self._asked.rpartition(":")
+        if self._requested.startswith("unix:"):
+            return self._bind_socket(self._requested.removeprefix("unix:"))
+        host, _, port = self._requested.rpartition(":")
         if not host or not port.isdecimal() or int(port) > 65535:
             raise RefusalError(
                 NetworkCode.BAD_HOST,
-                f"{self._asked!r} is not host:port, such as 127.0.0.1:7051",
+                f"{self._requested!r} is not host:port; write it like 127.0.0.1:7051",
                 field="listen",
             )
-        return f"{host}:{self._add_port(self._asked)}"
+        return f"{host}:{self._add_port(self._requested)}"
 
     def _bind_socket(self, path: str) -> str:
-        if len(os.fsencode(path)) > _MAX_SOCKET_PATH:
+        if len(os.fsencode(path)) > _MAX_SOCKET_PATH_BYTES:
             raise RefusalError(
                 NetworkCode.BAD_PATH,
                 f"the socket's path {path} has {len(os.fsencode(path))} bytes; the system allows "
-                f"{_MAX_SOCKET_PATH}. Choose a shorter home folder.",
+                f"{_MAX_SOCKET_PATH_BYTES}. Choose a shorter home folder.",
                 field="listen",
-                limit=str(_MAX_SOCKET_PATH),
+                limit=str(_MAX_SOCKET_PATH_BYTES),
             )
-        # The owner alone may connect, from the instant at which the socket is there.
+        # With this mask the socket is never open to others, not even for a moment.
         mask = os.umask(0o177)
         try:
             self._add_port(f"unix:{path}")
@@ -143,7 +159,8 @@ class Listener:
         except RuntimeError as error:
             raise RefusalError(
                 NetworkCode.PORT_IN_USE,
-                f"cannot listen on {address}: is another program using it? ({error})",
+                f"cannot listen on {address} ({error}): stop the program that uses it, or choose "
+                "another address",
                 field="listen",
                 limit=address,
             ) from error

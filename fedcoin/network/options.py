@@ -1,7 +1,4 @@
-"""Settings of channels and servers, and of the peers' side as a whole.
-
-Sizes are in bytes, times in the unit that the name ends with.
-"""
+"""Options of servers, limits of messages, and how a node connects to its peers."""
 
 from __future__ import annotations
 
@@ -10,16 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PROTOCOL_VERSION = 1
-"""The peers' protocol; both sides must speak the same."""
+"""The version of the peers' protocol; both sides must have the same."""
 
 PEER_MESSAGE_BYTES = 4 * 1024 * 1024
-"""The most that one message between peers may hold: a proposal with a full block."""
+"""The longest message between peers, in bytes: a proposal with a full block."""
 
 API_MESSAGE_BYTES = 4 * 1024 * 1024
-"""The most that one message of the API may hold; whatever is larger is paged or cut in chunks."""
+"""The longest message of the API, in bytes; longer replies come in pages or chunks."""
 
 PAGE_BYTES = 1024 * 1024
-"""Pages of a list stay under this."""
+"""The longest page of a list, in bytes."""
 
 SESSION_METADATA = "fedcoin-session"
 """The metadata key that carries a peer's session."""
@@ -28,10 +25,16 @@ GrpcOptions = Sequence[tuple[str, int | str]]
 
 
 def server_options(max_message_bytes: int) -> GrpcOptions:
-    """Options of a listener.
+    """List gRPC's options of a listener.
 
-    ``so_reuseport`` is off, since with it a second node on the same port would start
-    and take half of the first one's callers.
+    `so_reuseport` is off: with it, a second node on the same port would start and get half of the
+    first one's callers.
+
+    Args:
+        max_message_bytes: The longest message that is sent or received, in bytes.
+
+    Returns:
+        The options.
     """
     return (
         ("grpc.so_reuseport", 0),
@@ -42,7 +45,7 @@ def server_options(max_message_bytes: int) -> GrpcOptions:
         ("grpc.keepalive_time_ms", 20_000),
         ("grpc.keepalive_timeout_ms", 10_000),
         ("grpc.keepalive_permit_without_calls", 1),
-        # A caller may ping as often as our own channels do, with some slack.
+        # Callers may ping four times as often as the channels of this project's clients do.
         ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
         ("grpc.http2.max_ping_strikes", 10),
     )
@@ -50,47 +53,48 @@ def server_options(max_message_bytes: int) -> GrpcOptions:
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """Mutual TLS of a consortium: PEM files of this node and of the authority of all."""
+    """Mutual TLS within a consortium: PEM files."""
 
     certificate: Path
+    """This node's certificate."""
     key: Path
+    """The private key of the certificate."""
     authority: Path
+    """The certificate of the authority that signs all nodes' certificates."""
 
 
 @dataclass(frozen=True, slots=True)
 class PeerOptions:
-    """How this node meets its peers."""
+    """How a node connects to its peers."""
 
     listen: str = "127.0.0.1:7050"
-    """host:port of the listener; port 0 takes a free one."""
-
+    """`host:port` of the listener; port 0 takes a free one."""
     advertise: str = ""
-    """host:port that peers are told to dial; empty means the listener's own. A wildcard
-    host (0.0.0.0) is told as such: peers put the address that they see in its place."""
-
+    """`host:port` that peers are told to dial; empty means the listener's own. For a wildcard host
+    (0.0.0.0) peers use the host that they see the connection come from."""
     seeds: tuple[str, ...] = ()
-    """host:port of peers that are dialled for as long as the node runs."""
-
+    """`host:port` of peers that are dialled as long as the node runs."""
     max_outbound: int = 8
-    """How many peers this node dials of its own accord, seeds not counted."""
-
+    """How many peers this node dials by itself, not counting seeds."""
     max_inbound: int = 32
-    """How many peers that dialled this node it keeps."""
-
+    """How many peers that dialled this node it accepts."""
     peer_exchange: bool = True
-    """Ask peers for others, and dial those."""
-
+    """Whether to ask peers for other peers, and to dial those."""
     insecure: bool = False
-    """Allow plaintext beyond loopback."""
-
+    """Whether plaintext is allowed to and from other machines."""
     tls: Tls | None = None
-    """Mutual TLS instead of plaintext."""
-
+    """Mutual TLS; None for plaintext."""
     dial_timeout_s: float = 5.0
+    """The deadline of each call of a handshake, in seconds."""
     first_backoff_s: float = 0.2
+    """The mean pause after the first failure to dial an address, in seconds."""
     max_backoff_s: float = 20.0
+    """The mean of the longest pause between two attempts to dial an address, in seconds."""
     ping_interval_s: float = 10.0
+    """The pause between two pings of a peer, in seconds."""
     status_interval_s: float = 2.0
+    """The pause between two messages with this node's height and round, in seconds."""
     exchange_interval_s: float = 30.0
+    """The mean pause between two requests for other peers, in seconds."""
     ban_s: float = 3600.0
-    """How long a peer whose score reached the limit stays out."""
+    """For how long a peer with a bad reputation is banned, in seconds."""

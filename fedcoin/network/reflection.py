@@ -1,14 +1,14 @@
-"""Server reflection: what lets grpcurl list, describe and call without any .proto file.
+"""Server reflection, with which tools such as grpcurl list, describe and call without .proto files.
 
-Tools ask in one of two dialects of the same protocol: ``grpc.reflection.v1`` and the older
-``grpc.reflection.v1alpha``. Their messages are the same on the wire and differ only by the
-package's name; the Python package brings v1alpha alone. The v1 service here is therefore
-v1alpha's servicer under the other name, and its descriptor is v1alpha's with the package
-renamed, so that a tool can describe the service that it is talking to.
+Tools use one of two versions of the protocol, `grpc.reflection.v1` or the older
+`grpc.reflection.v1alpha`. Their messages are the same on the wire and differ only in the package's
+name, but gRPC's Python package has v1alpha alone. So the v1 service here is v1alpha's servicer
+under the other name, and its descriptor is v1alpha's with the package renamed, so that a tool can
+describe the service that it calls.
 
-Descriptors are served from a pool of their own that holds the files of the listener's
-services and what they import, the messages that are stored or signed although no method
-carries them, the details of errors, and nothing else that this process happened to load.
+Descriptors are served from a pool that holds the files of the listener's services with their
+imports, the messages that are stored or signed although no method carries them, and the details of
+errors; not everything that this process has loaded.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ _ALPHA = "grpc.reflection.v1alpha"
 _STABLE = "grpc.reflection.v1"
 _METHOD = "ServerReflectionInfo"
 
+# What every listener describes, whatever it serves.
 _ALWAYS: tuple[Any, ...] = (
     artifact_pb2,
     genesis_pb2,
@@ -42,10 +43,12 @@ STABLE_SERVICE = f"{_STABLE}.ServerReflection"
 
 
 def add_reflection(server: grpc.aio.Server, services: Iterable[str]) -> None:
-    """Serve reflection, in both dialects, for these services and for itself.
+    """Serve reflection, in both versions, for some services and for itself.
 
-    ``services`` are full names such as ``fedcoin.v1.NodeService`` whose descriptors have been
-    imported. Call before ``server.start``. Raises KeyError when one is unknown.
+    Args:
+        server: A server that has not been started yet.
+        services: Full names of the services, such as `fedcoin.v1.NodeService`, whose descriptors
+            have been imported; KeyError when one has not.
     """
     names = sorted({*services, ALPHA_SERVICE, STABLE_SERVICE})
     servicer = reflection.aio.ReflectionServicer(names, pool=served_pool(names))
@@ -63,7 +66,14 @@ def add_reflection(server: grpc.aio.Server, services: Iterable[str]) -> None:
 
 
 def served_pool(services: Iterable[str]) -> descriptor_pool.DescriptorPool:
-    """A pool with the files of these services, and those that every listener describes."""
+    """Make a pool with the files of some services, and those that every listener describes.
+
+    Args:
+        services: Full names of the services, whose descriptors have been imported.
+
+    Returns:
+        The pool.
+    """
     known = descriptor_pool.Default()
     pool = descriptor_pool.DescriptorPool()
     added: set[str] = set()
@@ -89,11 +99,11 @@ def _add_with_imports(
 
 
 def _stable_file() -> FileDescriptorProto:
-    """v1alpha's file, renamed: the stable protocol differs in nothing else."""
+    """Return v1alpha's file, renamed: the stable version differs in nothing else."""
     file = _as_proto(reflection_pb2.DESCRIPTOR)
     file.package = _STABLE
     file.name = file.name.replace("v1alpha", "v1")
-    file.ClearField("options")  # where other languages put their generated code
+    file.ClearField("options")  # they only name the packages of other languages
     for message in file.message_type:
         for field in message.field:
             if field.HasField("type_name"):

@@ -50,21 +50,21 @@ def test_silence_earns_no_more_than_the_burst() -> None:
 
 
 def test_the_memory_of_callers_is_bounded() -> None:
-    limiter = CallLimiter(CallLimits(callers=10), Clock())
+    limiter = CallLimiter(CallLimits(max_hosts=10), Clock())
     for number in range(1_000):
         take(limiter, f"ipv6:[2001:db8::{number:x}]:1")
-    assert len(limiter._buckets) == 10
+    assert limiter.num_hosts == 10
 
 
 def test_a_place_is_given_back_after_a_failure() -> None:
-    limiter = CallLimiter(CallLimits(calls=1), Clock())
+    limiter = CallLimiter(CallLimits(max_calls=1), Clock())
     with pytest.raises(ValueError), limiter.admit("a", False):
         raise ValueError
     take(limiter, "a")
 
 
 def test_calls_and_streams_are_counted_apart() -> None:
-    limiter = CallLimiter(CallLimits(calls=1, streams=1), Clock())
+    limiter = CallLimiter(CallLimits(max_calls=1, max_streams=1), Clock())
     with limiter.admit("a", True), limiter.admit("a", False):
         for streaming in (True, False):
             with pytest.raises(RefusalError) as caught, limiter.admit("a", streaming):

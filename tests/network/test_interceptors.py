@@ -181,7 +181,7 @@ async def test_a_reply_has_a_deadline() -> None:
 
     probe = Probe()
     probe.single = slow
-    async with probing(probe, CallLimits(reply_seconds=0.05)) as (channel, _):
+    async with probing(probe, CallLimits(reply_timeout_s=0.05)) as (channel, _):
         error = await failure(rpc.ArtifactServiceStub(channel).GetManifest(pb.GetManifestRequest()))
     assert error.code() is StatusCode.DEADLINE_EXCEEDED
     assert rpc_error_of(error, "").code == "TIMED_OUT"
@@ -196,7 +196,7 @@ async def test_too_many_calls_at_once() -> None:
 
     probe = Probe()
     probe.single = wait
-    async with probing(probe, CallLimits(calls=2)) as (channel, _):
+    async with probing(probe, CallLimits(max_calls=2)) as (channel, _):
         stub = rpc.ArtifactServiceStub(channel)
         held = [asyncio.ensure_future(stub.GetManifest(pb.GetManifestRequest())) for _ in range(2)]
         await asyncio.sleep(0.1)
@@ -214,7 +214,7 @@ async def test_too_many_streams_at_once() -> None:
 
     probe = Probe()
     probe.replies = forever
-    async with probing(probe, CallLimits(streams=1)) as (channel, _):
+    async with probing(probe, CallLimits(max_streams=1)) as (channel, _):
         stub = rpc.ArtifactServiceStub(channel)
         first = stub.Download(pb.DownloadRequest())
         await first.read()
@@ -240,7 +240,7 @@ async def test_a_slow_reader_is_cut() -> None:
 
     probe = Probe()
     probe.replies = flood
-    async with probing(probe, CallLimits(write_seconds=0.2)) as (channel, _):
+    async with probing(probe, CallLimits(write_timeout_s=0.2)) as (channel, _):
         call = rpc.ArtifactServiceStub(channel).Download(pb.DownloadRequest())
         await call.read()
         await asyncio.wait_for(ended.wait(), 5)
@@ -255,7 +255,7 @@ async def test_a_silent_upload_ends() -> None:
         yield pb.UploadRequest()
         await asyncio.sleep(60)
 
-    async with probing(Probe(), CallLimits(read_seconds=0.1)) as (channel, _):
+    async with probing(Probe(), CallLimits(read_timeout_s=0.1)) as (channel, _):
         error = await failure(rpc.ArtifactServiceStub(channel).Upload(silent()))
     assert error.code() is StatusCode.DEADLINE_EXCEEDED
 

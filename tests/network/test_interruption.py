@@ -62,7 +62,7 @@ async def test_firing_ends_those_inside_and_those_to_come() -> None:
 
     async def body() -> None:
         try:
-            with stopping.watched():
+            with stopping.interruptible():
                 await asyncio.sleep(60)
         except RefusalError as refusal:
             ended.append(str(refusal))
@@ -72,6 +72,6 @@ async def test_firing_ends_those_inside_and_those_to_come() -> None:
     stopping.fire(late)
     stopping.fire(lambda: RefusalError(NetworkCode.SLOW_READER, "second"))
     await asyncio.gather(*tasks)
-    with pytest.raises(RefusalError, match="too late"), stopping.watched():
+    with pytest.raises(RefusalError, match="too late"), stopping.interruptible():
         pass
     assert ended == ["too late"] * 3

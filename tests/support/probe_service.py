@@ -49,14 +49,14 @@ class Probe(rpc.ArtifactServiceServicer):
 
 @asynccontextmanager
 async def probing(
-    probe: Probe, bounds: CallLimits | None = None, guards: tuple[CallGuard, ...] = ()
+    probe: Probe, limits: CallLimits | None = None, guards: tuple[CallGuard, ...] = ()
 ) -> AsyncIterator[tuple[grpc.aio.Channel, Listener]]:
     """The probe on a listener of its own, and a channel to it."""
 
     def add(server: grpc.aio.Server) -> None:
         rpc.add_ArtifactServiceServicer_to_server(probe, server)
 
-    listener = Listener("127.0.0.1:0", [Service(SERVICE, add)], bounds=bounds, guards=guards)
+    listener = Listener("127.0.0.1:0", [Service(SERVICE, add)], limits=limits, guards=guards)
     await listener.start()
     await listener.set_serving()
     try:

@@ -199,7 +199,7 @@ async def serve_api(
     folder: Path,
     *,
     listen: str = "127.0.0.1:0",
-    bounds: CallLimits | None = None,
+    limits: CallLimits | None = None,
     validators: int = 2,
 ) -> AsyncIterator[ServedApi]:
     """A chain of `validators`, served; nothing is in it yet."""
@@ -212,7 +212,7 @@ async def serve_api(
         folder / "artifacts", max_bytes_total=1 << 26, max_artifact_bytes=1 << 24
     )
     backend = Backend(port, pool, peers, artifacts, FakeNodeFacts(), operator)
-    server = ApiServer(backend, listen=listen, admin=folder / "admin.sock", bounds=bounds)
+    server = ApiServer(backend, listen=listen, admin=folder / "admin.sock", limits=limits)
     await server.start()
     await server.set_serving()
     try:

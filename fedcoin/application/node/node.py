@@ -183,7 +183,7 @@ class Node:
             listen=config.api.listen,
             admin=home.admin_socket,
             credentials=Security(tls_of(config), insecure=config.tls.insecure).server_credentials(),
-            bounds=CallLimits(streams=config.api.max_streams),
+            limits=CallLimits(max_streams=config.api.max_streams),
         )
         self.miner = self._miner(self.miner_key, home.root / "work") if self.miner_key else None
         self._warm = config.miner.warm

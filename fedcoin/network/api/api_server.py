@@ -53,11 +53,11 @@ class ApiServer:
         listen: str,
         admin: Path | None,
         credentials: grpc.ServerCredentials | None = None,
-        bounds: CallLimits | None = None,
+        limits: CallLimits | None = None,
         further: tuple[Service, ...] = (),
     ) -> None:
         services = (*api_services(backend), *further)
-        self._api = Listener(listen, services, bounds=bounds, credentials=credentials)
+        self._api = Listener(listen, services, limits=limits, credentials=credentials)
         self._listeners = [self._api]
         if admin is not None:
             self._listeners.append(Listener(f"unix:{admin}", [admin_service(backend)]))

@@ -97,7 +97,7 @@ async def test_a_node_that_stays_away_ends_the_stream(live: ServedApi) -> None:
 
 
 async def test_too_many_watchers_are_refused(tmp_path: Path) -> None:
-    async with serve_api(tmp_path, bounds=CallLimits(streams=2)) as live:
+    async with serve_api(tmp_path, limits=CallLimits(max_streams=2)) as live:
         watches = [live.node.watch_events(1, patience=0) for _ in range(3)]
         waiting = [asyncio.ensure_future(anext(watch)) for watch in watches[:2]]
         await asyncio.sleep(0.2)
@@ -112,7 +112,7 @@ async def test_too_many_watchers_are_refused(tmp_path: Path) -> None:
 
 async def test_a_watcher_that_does_not_read_is_cut(tmp_path: Path) -> None:
     alice, bob = key("alice"), key("bob")
-    async with serve_api(tmp_path, bounds=CallLimits(write_seconds=0.2)) as live:
+    async with serve_api(tmp_path, limits=CallLimits(write_timeout_s=0.2)) as live:
         one = transfer((bob.address, 1))
         for _ in range(10):
             live.chain.produce(*(live.chain.sign(alice, one, ahead=i) for i in range(120)))

@@ -5,9 +5,10 @@ from __future__ import annotations
 from fedcoin.network.peers.connections.endpoints import Endpoint
 from fedcoin.network.peers.connections.handshake import Identity
 from fedcoin.network.peers.connections.link import Link
-from fedcoin.network.peers.protection.limits import LIMITS, Meter, TokenBucket
+from fedcoin.network.peers.protection.limits import LIMITS, Meter
 from fedcoin.network.peers.protection.reputation import Reputation
 from fedcoin.network.ports import PeerInfo
+from fedcoin.network.token_bucket import TokenBucket
 
 RANGES = LIMITS["BlockGossipService/StreamBlocks"]
 

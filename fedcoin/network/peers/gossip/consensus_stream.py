@@ -35,10 +35,11 @@ from fedcoin.network.peers.gossip.consensus_messages import (
     encode_status,
     read,
 )
-from fedcoin.network.peers.protection.limits import LIMITS, TokenBucket
+from fedcoin.network.peers.protection.limits import LIMITS
 from fedcoin.network.peers.protection.reputation import Offence
 from fedcoin.network.peers.protection.send_queue import SendQueue
 from fedcoin.network.ports import ChainPort, ConsensusPort, Position
+from fedcoin.network.token_bucket import TokenBucket
 
 SEEN_MESSAGES = 16_384
 KNOWN_TO_PEER = 4_096

@@ -18,6 +18,7 @@ from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.parameters import PARAMETER_RANGES
 from fedcoin.network.errors import NetworkCode
 from fedcoin.network.options import PEER_MESSAGE_BYTES
+from fedcoin.network.token_bucket import TokenBucket
 
 KIB = 1024
 
@@ -78,25 +79,6 @@ LIMITS: Mapping[str, Limit] = MappingProxyType(
     }
 )
 """Message kind to limit. RPCs of the peers' listener by service and method."""
-
-
-class TokenBucket:
-    """A budget that fills with time. `now` is in seconds and never goes back."""
-
-    def __init__(self, rate: float, burst: float, now: float) -> None:
-        self._rate = rate
-        self._burst = float(burst)
-        self._tokens = float(burst)
-        self._at = now
-
-    def take(self, now: float, amount: float = 1.0) -> bool:
-        """Spend `amount` if there is as much; else False, and nothing is spent."""
-        self._tokens = min(self._burst, self._tokens + max(0.0, now - self._at) * self._rate)
-        self._at = max(self._at, now)
-        if self._tokens < amount:
-            return False
-        self._tokens -= amount
-        return True
 
 
 class Meter:
