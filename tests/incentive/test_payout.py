@@ -1,3 +1,5 @@
+"""Splits of amounts, prices and budgets to the last sap."""
+
 from __future__ import annotations
 
 from fractions import Fraction

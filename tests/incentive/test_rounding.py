@@ -1,3 +1,5 @@
+"""Rounding by largest remainder."""
+
 from __future__ import annotations
 
 from fractions import Fraction

@@ -1,4 +1,4 @@
-"""The page on using the engine from Python says what happens."""
+"""docs/SHAPLEY.md: the example prints what the page says."""
 
 from __future__ import annotations
 

@@ -1,3 +1,5 @@
+"""`shapley.estimate` on small games: accuracy, budgets, axioms and refusals, by every method."""
+
 from __future__ import annotations
 
 import math
@@ -26,7 +28,7 @@ def additive(worth: NDArray[np.float64]) -> Callable[[Coalitions], NDArray[np.fl
     return lambda coalitions: 3.0 + coalitions @ worth
 
 
-def rough(coalitions: Coalitions) -> NDArray[np.float64]:
+def root_game(coalitions: Coalitions) -> NDArray[np.float64]:
     worth = np.linspace(0.1, 1.0, coalitions.shape[1])
     return np.sqrt(coalitions @ worth) - 0.2 * coalitions[:, 0] * coalitions[:, -1]
 
@@ -60,17 +62,17 @@ def test_airport_and_glove_games() -> None:
 
 
 @pytest.mark.parametrize("n", [1, 2, 16, 17, 64, 65, 500])
-def test_additive_games_are_met_by_every_method(n: int) -> None:
+def test_additive_games_are_exact_by_every_method(n: int) -> None:
     worth = np.linspace(-1, 2, n)
     methods = ["auto", *SAMPLED] + (["exact"] if n <= 17 else [])
     for method in methods:
         budget = None if method == "exact" else 4 * n + 8
         if method == "truncated":
-            continue  # is near, not equal: it stops early
+            continue  # biased: it truncates walks
         estimate = shapley.estimate(additive(worth), n, method, budget)
         if method == "complementary" and n > 2:
             off = np.abs(estimate.values - worth)
-            # Few pairs in many strata, each with the spread of a random coalition's sum.
+            # Few pairs in many strata, whose spread is that of a random coalition's sum.
             assert (off <= 6 * np.sqrt(n) * np.abs(worth).max()).all()
             continue
         np.testing.assert_allclose(estimate.values, worth, atol=1e-8)
@@ -81,7 +83,7 @@ def test_additive_games_are_met_by_every_method(n: int) -> None:
 @pytest.mark.parametrize("method", METHODS)
 def test_symmetric_null_and_dummy_players(method: str) -> None:
     def utility(coalitions: Coalitions) -> NDArray[np.float64]:
-        # Two twins, a player that adds nothing, and one that always adds 2.
+        # Players 0 and 1 are symmetric, player 2 adds nothing, player 3 always adds 2.
         return np.sqrt(coalitions[:, 0] + coalitions[:, 1]) + 2.0 * coalitions[:, 3]
 
     values = shapley.estimate(utility, 4, method, 14).values
@@ -97,25 +99,25 @@ def test_symmetric_null_and_dummy_players(method: str) -> None:
 def test_values_are_efficient_and_the_budget_holds(method: str, n: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     table = rng.normal(size=1 << n)
-    asked: list[int] = []
+    evaluated: list[int] = []
 
     def utility(coalitions: Coalitions) -> NDArray[np.float64]:
         masks = coalitions @ (1 << np.arange(n))
-        asked.extend(masks.tolist())
+        evaluated.extend(masks.tolist())
         return table[masks]
 
     budget = (1 << n) - 2 if method == "exact" else 4 * n + 8 + seed % 100
     estimate = shapley.estimate(utility, n, method, budget, seed)
     assert estimate.values.sum() == pytest.approx(table[-1] - table[0], abs=1e-9)
-    assert len(asked) == len(set(asked))
-    assert estimate.evaluations == len(asked) - 2 <= max(budget, 0)
+    assert len(evaluated) == len(set(evaluated))
+    assert estimate.evaluations == len(evaluated) - 2 <= max(budget, 0)
     assert estimate.values.shape == estimate.std_errors.shape == (n,)
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_the_seed_decides(method: str) -> None:
+def test_the_seed_determines_the_estimate(method: str) -> None:
     one, same, other = (
-        shapley.estimate(rough, 9, method, 510 if method == "exact" else 100, seed)
+        shapley.estimate(root_game, 9, method, 510 if method == "exact" else 100, seed)
         for seed in (1, 1, 2)
     )
     assert (one.values == same.values).all()
@@ -123,12 +125,12 @@ def test_the_seed_decides(method: str) -> None:
 
 
 @pytest.mark.parametrize("method", ["permutation", "antithetic", "complementary"])
-def test_estimates_close_in_on_the_truth(method: str) -> None:
-    truth = shapley.estimate(rough, 10).values
+def test_errors_fall_with_the_budget(method: str) -> None:
+    truth = shapley.estimate(root_game, 10).values
     errors = [
         np.median(
             [
-                np.linalg.norm(shapley.estimate(rough, 10, method, budget, s).values - truth)
+                np.linalg.norm(shapley.estimate(root_game, 10, method, budget, s).values - truth)
                 for s in range(15)
             ]
         )
@@ -139,25 +141,25 @@ def test_estimates_close_in_on_the_truth(method: str) -> None:
 
 @pytest.mark.parametrize("method", ["permutation", "antithetic", "complementary"])
 def test_intervals_cover_the_truth(method: str) -> None:
-    truth = shapley.estimate(rough, 16, "exact").values
+    truth = shapley.estimate(root_game, 16, "exact").values
     covered = []
     for seed in range(25):
-        estimate = shapley.estimate(rough, 16, method, 8_000, seed)
+        estimate = shapley.estimate(root_game, 16, method, 8_000, seed)
         covered.append(np.abs(estimate.values - truth) <= 1.96 * estimate.std_errors)
     assert 0.9 <= np.mean(covered) <= 1
 
 
-def test_auto_takes_what_suits() -> None:
-    assert shapley.estimate(rough, 12).method == "exact"
-    assert shapley.estimate(rough, 13, budget=60).method == "kriging"
-    assert shapley.estimate(rough, 13, budget=(1 << 13) - 2).method == "exact"
-    assert shapley.estimate(rough, 12, budget=30).method == "antithetic"
-    assert shapley.estimate(rough, 12, budget=11).method == "permutation"
-    assert shapley.estimate(rough, 1, "permutation").method == "exact"
+def test_auto_chooses_by_players_and_budget() -> None:
+    assert shapley.estimate(root_game, 12).method == "exact"
+    assert shapley.estimate(root_game, 13, budget=60).method == "kriging"
+    assert shapley.estimate(root_game, 13, budget=(1 << 13) - 2).method == "exact"
+    assert shapley.estimate(root_game, 12, budget=30).method == "antithetic"
+    assert shapley.estimate(root_game, 12, budget=11).method == "permutation"
+    assert shapley.estimate(root_game, 1, "permutation").method == "exact"
 
 
 def trained(name: str) -> tuple[Callable[[Coalitions], NDArray[np.float64]], NDArray[np.float64]]:
-    """A game from training on MNIST (scripts/tools/make_mnist_games.py), and its exact values."""
+    """Load a game trained on MNIST (scripts/tools/make_mnist_games.py) and its exact values."""
     with np.load(MNIST_GAMES) as tables:
         worth = tables[name] / 10_000
     utility = lambda coalitions: worth[coalitions @ (1 << np.arange(10))]  # noqa: E731
@@ -165,28 +167,28 @@ def trained(name: str) -> tuple[Callable[[Coalitions], NDArray[np.float64]], NDA
 
 
 @pytest.mark.parametrize("name", ROUND_1)
-def test_trained_games_are_met_with_a_fifth_of_the_coalitions(name: str) -> None:
+def test_trained_games_are_estimated_well_from_a_fifth_of_the_coalitions(name: str) -> None:
     utility, truth = trained(name)
 
     def error(method: str) -> float:
-        found = [shapley.estimate(utility, 10, method, 200, seed) for seed in range(3)]
-        off = [np.linalg.norm(estimate.values - truth) for estimate in found]
-        assert all(estimate.evaluations <= 200 for estimate in found)
-        return float(np.median(off) / np.linalg.norm(truth))
+        estimates = [shapley.estimate(utility, 10, method, 200, seed) for seed in range(3)]
+        errors = [np.linalg.norm(estimate.values - truth) for estimate in estimates]
+        assert all(estimate.evaluations <= 200 for estimate in estimates)
+        return float(np.median(errors) / np.linalg.norm(truth))
 
     assert error("auto") <= 7e-3
     assert 5 * error("auto") <= error("truncated")
 
 
-def test_games_without_surprises_are_exact_at_once() -> None:
+def test_games_of_pairs_or_of_sizes_alone_are_recognised() -> None:
     rng = np.random.default_rng(2)
     pairs = rng.normal(size=(12, 12))
     together = lambda c: np.einsum("mi,ij,mj->m", c.astype(float), pairs, c.astype(float))  # noqa: E731
     majority = lambda c: (c.sum(axis=1) > 6).astype(float)  # noqa: E731
     for utility in (together, majority):
         truth = shapley.estimate(utility, 12, "exact").values
-        found = shapley.estimate(utility, 12, "kriging", 150)
-        np.testing.assert_allclose(found.values, truth, atol=1e-7)
+        estimate = shapley.estimate(utility, 12, "kriging", 150)
+        np.testing.assert_allclose(estimate.values, truth, atol=1e-7)
 
 
 @pytest.mark.parametrize("method", LINEAR)
@@ -201,30 +203,30 @@ def test_values_are_linear(method: str) -> None:
 
 
 @pytest.mark.parametrize("method", ["complementary", "kriging"])
-def test_everything_seen_is_exact(method: str) -> None:
+def test_evaluating_every_coalition_is_exact(method: str) -> None:
     table = np.random.default_rng(4).normal(size=1 << 7)
     utility = lambda c: table[c @ (1 << np.arange(7))]  # noqa: E731
-    found = shapley.estimate(utility, 7, method, 126)
-    np.testing.assert_allclose(found.values, shapley.estimate(utility, 7).values, atol=1e-6)
-    assert found.evaluations == 126
+    estimate = shapley.estimate(utility, 7, method, 126)
+    np.testing.assert_allclose(estimate.values, shapley.estimate(utility, 7).values, atol=1e-6)
+    assert estimate.evaluations == 126
 
 
 def test_many_unequal_players() -> None:
     worth = np.linspace(0, 1, 60)
 
     def utility(coalitions: Coalitions) -> NDArray[np.float64]:
-        # The worth of a mean: what clients' averaged weights are like.
+        # A function of the members' mean, like the accuracy of averaged weights.
         mean = coalitions @ worth / np.maximum(coalitions.sum(axis=1), 1)
         return np.tanh(mean)
 
     near = shapley.estimate(utility, 60, "kriging", 1_500, 1).values
-    found = shapley.estimate(utility, 60, "kriging", 500).values
+    estimate = shapley.estimate(utility, 60, "kriging", 500).values
     walks = shapley.estimate(utility, 60, "permutation", 500).values
-    assert 2 * np.linalg.norm(found - near) < np.linalg.norm(walks - near)
+    assert 2 * np.linalg.norm(estimate - near) < np.linalg.norm(walks - near)
 
 
 def test_one_sample_has_no_standard_error() -> None:
-    assert np.isinf(shapley.estimate(rough, 12, "permutation", 11).std_errors).all()
+    assert np.isinf(shapley.estimate(root_game, 12, "permutation", 11).std_errors).all()
 
 
 @pytest.mark.parametrize(
@@ -242,9 +244,9 @@ def test_one_sample_has_no_standard_error() -> None:
         ({"n": 4, "budget": -1}, ShapleyCode.BAD_BUDGET),
     ],
 )
-def test_bad_questions_are_refused(arguments: dict[str, Any], code: ShapleyCode) -> None:
+def test_impossible_arguments_are_refused(arguments: dict[str, Any], code: ShapleyCode) -> None:
     with pytest.raises(RefusalError) as refused:
-        shapley.estimate(rough, **arguments)
+        shapley.estimate(root_game, **arguments)
     assert refused.value.code is code
 
 
@@ -258,7 +260,9 @@ def test_bad_questions_are_refused(arguments: dict[str, Any], code: ShapleyCode)
         lambda c: 0.0,
     ],
 )
-def test_nonsense_from_the_utility_is_refused(answer: Callable[[Coalitions], Any]) -> None:
+def test_utilities_that_do_not_return_finite_numbers_are_refused(
+    answer: Callable[[Coalitions], Any],
+) -> None:
     with pytest.raises(RefusalError) as refused:
         shapley.estimate(answer, 3)
     assert refused.value.code is ShapleyCode.BAD_GAME

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from hypothesis import strategies as st
@@ -94,3 +95,8 @@ def single_mutations(draw: st.DrawFn, original: Evidence) -> Evidence:
         if not changed:
             evidence.root = mutate_hash(draw, evidence.root)
     return evidence
+
+
+def set_field(name: str, value: Any) -> Callable[[Evidence], None]:
+    """Make a mutation that sets one field of the message."""
+    return lambda evidence: setattr(evidence, name, value)

@@ -1,8 +1,8 @@
+"""Audits: honest evidence passes, and a forger is caught as often as the challenge promises."""
+
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pytest
@@ -17,25 +17,19 @@ from fedcoin.incentive.proof.audit import (
 )
 from fedcoin.incentive.proof.challenge import draw_challenged_leaves
 from fedcoin.incentive.proof.evidence import build_evidence_tree, verify_evidence
-from fedcoin.incentive.proof.sampling_plan import SamplingPlan
 from fedcoin.testing.measurements.audit_share import compute_audit_percent, find_min_samples
 from fedcoin.v1 import task_pb2
 from fedcoin.v1.evidence_pb2 import Evidence
+from tests.support.mined_samples import CHALLENGE, Mined, make_plan, mine, right_answers
 
 EXACT = task_pb2.SCHEDULE_EXACT
 PERMUTATION = task_pb2.SCHEDULE_PERMUTATION
 ANTITHETIC = task_pb2.SCHEDULE_ANTITHETIC
-CHALLENGE = hashlib.sha256(b"challenge").digest()
-
-Make = Callable[..., SamplingPlan]
-Mine = Callable[..., Any]
 
 
 @pytest.mark.parametrize("clients", [1, 2, 6, 8])
 @pytest.mark.parametrize("schedule", [EXACT, PERMUTATION, ANTITHETIC])
-def test_honest_evidence_passes_with_no_tolerance(
-    schedule: int, clients: int, make_plan: Make, mine: Mine, right_answers: Any
-) -> None:
+def test_honest_evidence_passes_with_no_tolerance(schedule: int, clients: int) -> None:
     mined = mine(make_plan(schedule, clients), samples=30)
     tree = mined.tree()
     evidence = tree.prove(
@@ -44,14 +38,14 @@ def test_honest_evidence_passes_with_no_tolerance(
     rows = list_audited_coalitions(evidence, mined.plan)
     assert rows[0].all()
     assert not rows[1].any()
-    # The ends are there once: no other row is the grand or the empty coalition.
+    # Only the first two rows are the grand and the empty coalition.
     assert not rows[2:].all(axis=1).any()
     assert rows[2:].any(axis=1).all()
     counts = right_answers(rows, mined.plan.evaluation_size)
     compare_counts(evidence, mined.plan, counts, 0)
 
 
-def test_what_a_truncation_defines_is_not_recomputed(make_plan: Make, mine: Mine) -> None:
+def test_utilities_after_a_truncation_are_not_recomputed() -> None:
     mined = mine(make_plan(PERMUTATION, 8, truncation=40), samples=30)
     whole = mine(make_plan(PERMUTATION, 8), samples=30)
     rows = [
@@ -62,9 +56,7 @@ def test_what_a_truncation_defines_is_not_recomputed(make_plan: Make, mine: Mine
 
 
 @pytest.mark.parametrize(("row", "named"), [(0, "grand"), (1, "empty"), (5, "leaf")])
-def test_a_count_beyond_the_tolerance_is_named(
-    row: int, named: str, make_plan: Make, mine: Mine
-) -> None:
+def test_a_count_beyond_the_tolerance_is_named(row: int, named: str) -> None:
     mined = mine(make_plan(PERMUTATION, 6), samples=30)
     evidence = mined.tree().prove(range(0, 30, 3))
     claimed = list_claims(evidence, mined.plan)
@@ -93,8 +85,8 @@ def test_a_count_beyond_the_tolerance_is_named(
         (5, [1, 2, 3, 4, 249], IncentiveCode.BAD_UTILITY),
     ],
 )
-def test_unverified_evidence_does_no_harm(
-    index: int, utilities: list[int], code: IncentiveCode, make_plan: Make
+def test_unverified_evidence_is_refused(
+    index: int, utilities: list[int], code: IncentiveCode
 ) -> None:
     evidence = Evidence(grand_count=250)
     evidence.leaves.add(index=index, utilities=utilities)
@@ -106,7 +98,7 @@ def test_unverified_evidence_does_no_harm(
             list_audited_coalitions(evidence, make_plan(EXACT, 5))
 
 
-def test_evidence_without_leaves_has_its_ends(make_plan: Make) -> None:
+def test_evidence_without_leaves_has_its_ends() -> None:
     for schedule in (EXACT, PERMUTATION, ANTITHETIC):
         rows = list_audited_coalitions(Evidence(), make_plan(schedule, 5))
         assert rows.tolist() == [[True] * 5, [False] * 5]
@@ -119,8 +111,8 @@ def test_tolerance_is_rounded_up() -> None:
     assert compute_tolerance(360, 0) == 0
 
 
-def caught(mined: Any, forged: np.ndarray, trial: int, q: int) -> bool:
-    """Whether the audit catches a miner that replaced the utilities of some leaves."""
+def is_caught(mined: Mined, forged: np.ndarray, trial: int, q: int) -> bool:
+    """Tell whether the audit catches a miner that replaced the utilities of some leaves."""
     plan, samples = mined.plan, len(mined.utilities)
     rows = mined.utilities.copy()
     rows[forged, 0] = plan.evaluation_size - rows[forged, 0] + 5
@@ -152,15 +144,13 @@ def caught(mined: Any, forged: np.ndarray, trial: int, q: int) -> bool:
         (ANTITHETIC, 0.1, 44),
     ],
 )
-def test_a_forger_is_caught_as_often_as_promised(
-    schedule: int, fraction: float, q: int, make_plan: Make, mine: Mine
-) -> None:
-    """It changes a single utility of each forged leaf, which is all that it takes."""
+def test_a_forger_is_caught_as_often_as_promised(schedule: int, fraction: float, q: int) -> None:
+    """The forger changes a single utility of each forged leaf."""
     mined = mine(make_plan(schedule, 3), samples=400)
     rng = np.random.default_rng(11)
     trials = 300
     hits = sum(
-        caught(mined, rng.choice(400, size=int(400 * fraction), replace=False), trial, q)
+        is_caught(mined, rng.choice(400, size=int(400 * fraction), replace=False), trial, q)
         for trial in range(trials)
     )
     promised = 1 - (1 - fraction) ** q
@@ -170,17 +160,18 @@ def test_a_forger_is_caught_as_often_as_promised(
     assert hits / trials <= promised + 3 * spread + 0.02
 
 
-@pytest.mark.parametrize(("clients", "least"), [(20, 4_191), (50, 4_317), (100, 4_359)])
-def test_from_which_count_on_an_audit_is_under_a_hundredth_of_mining(
-    clients: int, least: int, make_plan: Make
+@pytest.mark.parametrize(("clients", "min_samples"), [(20, 4_191), (50, 4_317), (100, 4_359)])
+def test_number_of_samples_from_which_an_audit_costs_under_a_hundredth_of_mining(
+    clients: int, min_samples: int
 ) -> None:
-    """As docs/BENCHMARKS.md says: 44 leaves of N, of each all but the last coalition."""
+    """44 leaves of N are audited, all but the last coalition of each (docs/BENCHMARKS.md)."""
     plan = make_plan(ANTITHETIC, clients, size=100, max_samples=5_000)
-    assert find_min_samples(plan, 1.0, 44) == least
-    assert compute_audit_percent(plan, least - 1, 44) >= 1 > compute_audit_percent(plan, least, 44)
-    walks = np.random.default_rng(1).integers(10, 90, size=(least, clients))
+    assert find_min_samples(plan, 1.0, 44) == min_samples
+    assert compute_audit_percent(plan, min_samples - 1, 44) >= 1
+    assert compute_audit_percent(plan, min_samples, 44) < 1
+    walks = np.random.default_rng(1).integers(10, 90, size=(min_samples, clients))
     tree = build_evidence_tree(plan, walks, 95, 5)
-    evidence = tree.prove(draw_challenged_leaves(CHALLENGE, plan.public_key, least, 44))
+    evidence = tree.prove(draw_challenged_leaves(CHALLENGE, plan.public_key, min_samples, 44))
     audited = len(list_audited_coalitions(evidence, plan))
-    share = compute_audit_percent(plan, least, 44)
-    assert 100 * audited / plan.evaluations(least) == pytest.approx(share)
+    share = compute_audit_percent(plan, min_samples, 44)
+    assert 100 * audited / plan.evaluations(min_samples) == pytest.approx(share)

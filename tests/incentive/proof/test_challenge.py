@@ -1,3 +1,5 @@
+"""The challenge covers the opened salts, and its leaves are uniformly distributed."""
+
 from __future__ import annotations
 
 import hashlib

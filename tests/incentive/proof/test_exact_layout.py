@@ -1,3 +1,5 @@
+"""EXACT: the leaves hold all coalitions, and their vectors add up to the Shapley values."""
+
 from __future__ import annotations
 
 import itertools

@@ -1,3 +1,5 @@
+"""The stream of words, and numbers drawn from it."""
+
 from __future__ import annotations
 
 import hashlib

@@ -1,6 +1,7 @@
+"""Plans: ranges, utilities that the schedule defines, and Shapley values in nano-utility."""
+
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from fedcoin.incentive.errors import IncentiveCode
 from fedcoin.incentive.proof.sampling_plan import SamplingPlan, build_plan
 from fedcoin.incentive.rounding import round_half_up
 from fedcoin.v1 import task_pb2
+from tests.support.mined_samples import make_plan, mine
 
 EXACT = task_pb2.SCHEDULE_EXACT
 PERMUTATION = task_pb2.SCHEDULE_PERMUTATION
@@ -77,9 +79,7 @@ def test_exact_has_its_number_of_leaves() -> None:
 
 @pytest.mark.parametrize("schedule", [EXACT, PERMUTATION, ANTITHETIC])
 @pytest.mark.parametrize("clients", [1, 2, 6, 8])
-def test_values_add_up_to_the_grand_less_the_empty_coalition(
-    schedule: int, clients: int, make_plan: Callable[..., SamplingPlan], mine: Callable[..., Any]
-) -> None:
+def test_values_add_up_to_the_grand_less_the_empty_coalition(schedule: int, clients: int) -> None:
     mined = mine(make_plan(schedule, clients, size=297), samples=13)
     plan, count = mined.plan, len(mined.utilities)
     checked = plan.check_utilities(range(count), mined.utilities.tolist(), mined.grand, mined.empty)
@@ -129,7 +129,7 @@ def test_exact_leaves_must_agree_with_the_ends() -> None:
         assert refused.value.code is IncentiveCode.BAD_UTILITY
 
 
-def test_canonical_fills_in_and_keeps_the_rest(make_plan: Callable[..., SamplingPlan]) -> None:
+def test_canonical_fills_in_and_keeps_the_rest() -> None:
     plan = make_plan(PERMUTATION, 5, size=100, truncation=5)
     rows = np.array([[10, 96, 0, 0, 0], [1, 2, 3, 4, 0]])
     expected = [[10, 96, 100, 100, 100], [1, 2, 3, 4, 100]]
@@ -138,9 +138,7 @@ def test_canonical_fills_in_and_keeps_the_rest(make_plan: Callable[..., Sampling
 
 
 @pytest.mark.parametrize("schedule", [EXACT, PERMUTATION, ANTITHETIC])
-def test_weight_bound_is_what_a_leaf_can_move(
-    schedule: int, make_plan: Callable[..., SamplingPlan]
-) -> None:
+def test_weight_bound_is_what_a_leaf_can_move(schedule: int) -> None:
     plan = make_plan(schedule, 7, size=40)
     count = plan.fixed_samples or 25
     bound = plan.max_leaf_weight_nano(count)

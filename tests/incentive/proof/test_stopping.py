@@ -1,25 +1,22 @@
+"""The standard error of a miner's samples, and when a miner stops."""
+
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
 
-from fedcoin.incentive.proof.sampling_plan import SamplingPlan
 from fedcoin.incentive.proof.stopping import compute_standard_error_nano, has_enough_samples
 from fedcoin.v1 import task_pb2
+from tests.support.mined_samples import Mined, make_plan, mine
 
 EXACT = task_pb2.SCHEDULE_EXACT
 PERMUTATION = task_pb2.SCHEDULE_PERMUTATION
 ANTITHETIC = task_pb2.SCHEDULE_ANTITHETIC
 
-Make = Callable[..., SamplingPlan]
-Mine = Callable[..., Any]
 
-
-def vectors_of(mined: Any) -> np.ndarray:
+def vectors_of(mined: Mined) -> np.ndarray:
     rows = mined.utilities
     return mined.plan.contributions(range(len(rows)), rows, mined.grand, mined.empty)
 
@@ -28,9 +25,7 @@ def vectors_of(mined: Any) -> np.ndarray:
     ("schedule", "samples"),
     [(PERMUTATION, 80), (ANTITHETIC, 41), (ANTITHETIC, 120), (ANTITHETIC, 127)],
 )
-def test_the_standard_error_is_the_spread_between_miners(
-    schedule: int, samples: int, make_plan: Make, mine: Mine
-) -> None:
+def test_the_standard_error_is_the_spread_between_miners(schedule: int, samples: int) -> None:
     plan = make_plan(schedule, 6)
     errors, values = [], []
     for miner in range(60):
@@ -45,7 +40,7 @@ def test_the_standard_error_is_the_spread_between_miners(
         assert np.median(errors) < 1.25 * spread
 
 
-def test_exact_is_enough_when_it_is_all_there(make_plan: Make, mine: Mine) -> None:
+def test_exact_is_enough_when_it_is_all_there() -> None:
     mined = mine(make_plan(EXACT, 7))
     vectors = vectors_of(mined)
     assert compute_standard_error_nano(mined.plan, vectors) == 0
@@ -53,7 +48,7 @@ def test_exact_is_enough_when_it_is_all_there(make_plan: Make, mine: Mine) -> No
     assert not has_enough_samples(mined.plan, vectors[:-1], 10**11)
 
 
-def test_sampling_stops_at_a_third_of_the_difficulty(make_plan: Make, mine: Mine) -> None:
+def test_sampling_stops_at_a_third_of_the_difficulty() -> None:
     mined = mine(make_plan(PERMUTATION, 6), samples=100)
     vectors = vectors_of(mined)
     error = compute_standard_error_nano(mined.plan, vectors)
@@ -61,7 +56,7 @@ def test_sampling_stops_at_a_third_of_the_difficulty(make_plan: Make, mine: Mine
     assert not has_enough_samples(mined.plan, vectors, int(3 * error) - 1)
 
 
-def test_few_samples_are_never_enough_but_the_most_are(make_plan: Make, mine: Mine) -> None:
+def test_few_samples_are_never_enough_but_the_most_are() -> None:
     mined = mine(make_plan(PERMUTATION, 6, max_samples=33), samples=33)
     vectors = vectors_of(mined)
     assert not has_enough_samples(mined.plan, vectors[:31], 10**11)

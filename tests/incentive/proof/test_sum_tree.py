@@ -1,3 +1,5 @@
+"""The Merkle-sum tree against a plain recursive one."""
+
 from __future__ import annotations
 
 import hashlib

@@ -1,4 +1,4 @@
-"""The published algorithms against vectors that are only ever read."""
+"""The published algorithms against the golden vectors in tests/vectors/incentive.json."""
 
 from __future__ import annotations
 

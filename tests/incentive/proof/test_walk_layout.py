@@ -1,3 +1,5 @@
+"""PERMUTATION and ANTITHETIC: orders, prefixes, truncation and bounds."""
+
 from __future__ import annotations
 
 import hashlib
