@@ -1,7 +1,7 @@
-"""An engine for one validator: what it builds is final. It serves tests.
+"""A consensus engine for one validator, whose blocks are final at once.
 
-There are no prevotes and no timers: build, propose, precommit, decide. Its certificates are
-as good as any.
+Without prevotes and timers: build, propose, precommit, decide. Its certificates are valid, so that
+tests can make a chain without a second engine.
 """
 
 from __future__ import annotations
@@ -25,11 +25,10 @@ from fedcoin.data.messages.votes import PRECOMMIT, Proposal, Vote
 
 
 class InstantEngine:
-    """Decides one height for a set of one validator, here (`own_key` is its key) or elsewhere.
+    """Decide one height for a set of one validator. Implements `consensus.engine.ConsensusEngine`.
 
-    `restored` are the own messages of this height found on disk. After a crash the height
-    goes on with the proposal that was written, or one round later when there is none.
-    Raises `ValueError` when there is not exactly one validator.
+    After a crash the height goes on with the proposal that was stored, or one round later when only
+    a precommit was.
     """
 
     def __init__(
@@ -39,8 +38,19 @@ class InstantEngine:
         own_key: bytes | None,
         restored: Sequence[Message] = (),
     ) -> None:
+        """Make an engine that has not started.
+
+        Args:
+            height: The height to decide.
+            validators: The set of one validator.
+            own_key: This node's public key, 32 bytes; None for a node that does not vote.
+            restored: The validator's messages of this height that were stored before a crash.
+
+        Raises:
+            ValueError: There is not exactly one validator.
+        """
         if len(validators) != 1:
-            raise ValueError(f"the instant engine is for one validator, not {len(validators)}")
+            raise ValueError(f"{len(validators)} validators; the instant engine is for one")
         self.height = height
         self.round = 0
         self.is_started = False
@@ -58,11 +68,11 @@ class InstantEngine:
 
     @property
     def is_under_way(self) -> bool:
-        """Has the validator begun this height?"""
+        """Did the validator propose or precommit already?"""
         return bool(self._proposals or self._precommits)
 
     def start(self) -> list[Effect]:
-        """Ask for a block, if this is the validator and it has none."""
+        """Implement `ConsensusEngine.start`: ask for a block if this is the validator."""
         if self.is_started or self.is_decided:
             return []
         self.is_started = True
@@ -71,32 +81,32 @@ class InstantEngine:
         return self._go_on()
 
     def on_block_built(self, round: int, block_hash: bytes, raw: bytes) -> list[Effect]:
-        """Propose the block."""
+        """Implement `ConsensusEngine.on_block_built`: propose the block."""
         if self.is_decided or not self.is_started or round in self._proposals:
             return []
         return [SendProposal(round, -1, block_hash, raw)]
 
     def on_proposal(self, proposal: Proposal) -> list[Effect]:
-        """Precommit an own proposal. Raises `Refusal` as `TendermintEngine` does."""
+        """Implement `ConsensusEngine.on_proposal`: precommit an own proposal."""
         check_message(proposal, self.height, self._validators)
         check_proposal(proposal, self._validator)
         return self._take(proposal)
 
     def on_vote(self, vote: Vote) -> list[Effect]:
-        """Decide on a precommit. Raises `Refusal` as `TendermintEngine` does."""
+        """Implement `ConsensusEngine.on_vote`: decide when the precommit is for the proposal."""
         check_message(vote, self.height, self._validators)
         return self._take(vote)
 
     def on_timeout(self, timer: Timer) -> list[Effect]:
-        """There are no timers."""
+        """Implement `ConsensusEngine.on_timeout`: do nothing, because no timer is started."""
         return []
 
     def on_block_checked(self, block_hash: bytes, ok: bool) -> list[Effect]:
-        """There are no checks: the one validator trusts itself."""
+        """Implement `ConsensusEngine.on_block_checked`: do nothing; own blocks are not checked."""
         return []
 
     def messages(self) -> list[Message]:
-        """All that was said."""
+        """Implement `ConsensusEngine.messages`: return all proposals and precommits."""
         return [*self._proposals.values(), *self._precommits.values()]
 
     def _take(self, message: Message) -> list[Effect]:
@@ -105,7 +115,7 @@ class InstantEngine:
         return [ForwardMessage(message), *self._go_on()]
 
     def _keep(self, message: Message) -> bool:
-        """Keep one proposal and one precommit; a validator that is alone has no more to say."""
+        """Keep the first proposal and the first precommit of each round; ignore other messages."""
         if isinstance(message, Proposal):
             return self._proposals.setdefault(message.round, message) is message
         if message.kind != PRECOMMIT or not message.block_hash:
@@ -119,8 +129,9 @@ class InstantEngine:
                 self.is_decided = True
                 certificate = make_certificate([precommit])
                 return [Decide(proposal.block_hash, proposal.block, certificate, round)]
-        mine = self._own_key == self._validator.public_key
-        now = self._proposals.get(self.round)
-        if mine and self.is_started and now is not None and self.round not in self._precommits:
-            return [CastVote(PRECOMMIT, self.round, now.block_hash)]
+        is_own = self._own_key == self._validator.public_key
+        current = self._proposals.get(self.round)
+        has_precommitted = self.round in self._precommits
+        if is_own and self.is_started and current is not None and not has_precommitted:
+            return [CastVote(PRECOMMIT, self.round, current.block_hash)]
         return []

@@ -109,7 +109,7 @@ class CampaignSimulation:
         )
         simulation = _Campaign(scenario, self)
         self._clock = simulation.clock
-        self.finals = simulation.nodes[0].disk.finals
+        self.finals = simulation.nodes[0].disk.final_blocks
         return simulation.run()
 
     @property
@@ -192,7 +192,7 @@ class CampaignSimulation:
             return
         round = len(self.settled) + self.failed + 1
         delay = int(1000 * effort / (speed * self.setting.faster(round)))
-        self._clock.after(delay, lambda: self._submit(node, agent.key, action))
+        self._clock.schedule(delay, lambda: self._submit(node, agent.key, action))
 
     def _submit(self, node: LedgerApplication, signer: KeyPair, action: Message) -> None:
         self.submit(node, signer, action)

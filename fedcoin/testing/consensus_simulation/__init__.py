@@ -1,17 +1,19 @@
-"""A network of consensus engines in one process, by seed: virtual time, no threads, no sockets.
+"""A network of consensus engines in one process and in virtual time, without threads and sockets.
 
-`scenario` draws from a seed everything that will go wrong: delays, loss, copies, partitions,
-crashes, powers, and what the faulty validators do. `network` carries packets through it.
-`node` drives one engine just as a real node does, with a disk that survives its crashes;
-`adversaries` are nodes that do not keep to the protocol. `world` runs them all on one
-queue of events and says whether any two final blocks stood at one height, whether a correct
-validator ever contradicted itself, and whether the chain went on once messages flowed.
+Everything that goes wrong is drawn from a seed: delays, loss, duplicates, partitions, crashes,
+voting powers, and what faulty validators do. The simulation checks that no two final blocks have
+one height, that no correct validator contradicts itself or is accused, and that the chain goes on
+once messages arrive. It does not know what is in a block: each node has an application, by default
+one of opaque bytes.
 
-What stands in a block is handed in as an `application`, one for each node: the plain one here
-makes opaque blocks, and the real ledger can stand in its place.
+* `scenario`: one run's faults, drawn from a seed;
+* `packet_network`: virtual time, and packets that are delayed, lost and duplicated;
+* `simulated_node`: drives one engine as a real node does, with a disk that survives crashes;
+* `byzantine_nodes`: nodes that break the protocol;
+* `block_application`: what a node agrees on;
+* `simulator`: runs all nodes on one queue of events, and checks the result.
 
-A run depends on its scenario alone, so the number of a seed is all that is needed to see a
-failure again::
+A run depends on its scenario alone. The number of a seed is all that is needed to repeat a failure:
 
     from fedcoin.testing.consensus_simulation.scenario import draw_scenario
     from fedcoin.testing.consensus_simulation.simulator import simulate

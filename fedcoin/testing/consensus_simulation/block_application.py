@@ -1,4 +1,4 @@
-"""What the simulated nodes agree on: a Protocol, and the plainest thing that satisfies it."""
+"""What simulated nodes agree on: an interface, and an application of opaque blocks."""
 
 from __future__ import annotations
 
@@ -14,76 +14,117 @@ class BlockApplication(Protocol):
     """One node's ledger. What it adopted survives the node's crashes."""
 
     def height(self) -> int:
-        """The height of the latest final block; 0 before the first."""
+        """Return the height of the latest final block; 0 before the first."""
 
     def validators(self) -> ValidatorSet:
-        """Who decides the next height."""
+        """Return the validators of the next height."""
 
     def proposer(self, round: int) -> Validator:
-        """Who proposes in a round of the next height."""
+        """Select the proposer of a round of the next height.
+
+        Args:
+            round: The round, from 0.
+
+        Returns:
+            One of the validators.
+        """
 
     def wants_block(self, now_ms: int) -> bool:
-        """Is there anything to put into a block?"""
+        """Tell whether there is anything to put into a block.
+
+        Args:
+            now_ms: Virtual time in ms.
+
+        Returns:
+            True if the node should begin the next height.
+        """
 
     def build(self, round: int, now_ms: int) -> tuple[bytes, bytes]:
-        """A new block for the next height: its hash and its bytes."""
+        """Build a block for the next height.
+
+        Args:
+            round: The round in which it will be proposed.
+            now_ms: Virtual time in ms.
+
+        Returns:
+            The block's hash, 32 bytes, and its bytes.
+        """
 
     def check(self, raw: bytes, now_ms: int) -> bool:
-        """May this block be voted for at the next height?"""
+        """Tell whether the node may vote for a block at the next height.
+
+        Args:
+            raw: The block's bytes.
+            now_ms: Virtual time in ms.
+
+        Returns:
+            True if the block is valid.
+        """
 
     def adopt(self, raw: bytes, certificate: bytes) -> None:
-        """This block is final; its certificate was verified."""
+        """Make a block final.
+
+        Args:
+            raw: The bytes of a block for the next height.
+            certificate: Its serialised Certificate, which was verified.
+        """
 
 
 ApplicationFactory = Callable[[int, ValidatorSet], BlockApplication]
-"""Makes the application of the node with this index; the set is that of the scenario."""
+"""Makes the application of the node with an index, at height 0, for the scenario's validators."""
 
 
 class OpaqueBlockApplication:
-    """Blocks that hold their height, their parent and a number that makes them differ.
+    """Blocks without content: a height, the parent's hash, and a number that is never used twice.
 
-    An 8-byte height, the parent's hash, then the builder's index and a counter. Valid is
-    what names the right height and parent.
+    A block is an 8-byte height, the parent's hash of 32 bytes, the builder's index (4 bytes) and a
+    counter (8 bytes). It is valid if its height and parent are those of the next block.
     """
 
     def __init__(self, index: int, validators: ValidatorSet) -> None:
+        """Start at height 0.
+
+        Args:
+            index: The node's index in the scenario.
+            validators: The validators of every height.
+        """
         self._index = index
         self._validators = validators
-        self._tip = bytes(HASH_BYTES)
+        self._parent = bytes(HASH_BYTES)
         self._height = 0
-        self._built = 0
+        self._num_built = 0
 
     def height(self) -> int:
-        """How many blocks were adopted."""
+        """Implement `BlockApplication.height`."""
         return self._height
 
     def validators(self) -> ValidatorSet:
-        """The same at each height."""
+        """Implement `BlockApplication.validators`."""
         return self._validators
 
     def proposer(self, round: int) -> Validator:
-        """By rotation, as if nobody had ever won."""
+        """Implement `BlockApplication.proposer`: by rotation, as without a settled task."""
         return select_proposer(self._validators, b"", 0, self._height + 1, round)
 
     def wants_block(self, now_ms: int) -> bool:
-        """Always."""
+        """Implement `BlockApplication.wants_block`: always."""
         return True
 
     def build(self, round: int, now_ms: int) -> tuple[bytes, bytes]:
-        """A block that was never built before."""
-        self._built += 1
-        number = self._index.to_bytes(4, "big") + self._built.to_bytes(8, "big")
-        raw = self._head() + number
+        """Implement `BlockApplication.build`."""
+        self._num_built += 1
+        number = self._index.to_bytes(4, "big") + self._num_built.to_bytes(8, "big")
+        raw = self._prefix() + number
         return sha256(raw), raw
 
     def check(self, raw: bytes, now_ms: int) -> bool:
-        """Does it follow the latest block?"""
-        return raw.startswith(self._head())
+        """Implement `BlockApplication.check`."""
+        return raw.startswith(self._prefix())
 
     def adopt(self, raw: bytes, certificate: bytes) -> None:
-        """Go on from this block."""
+        """Implement `BlockApplication.adopt`."""
         self._height += 1
-        self._tip = sha256(raw)
+        self._parent = sha256(raw)
 
-    def _head(self) -> bytes:
-        return (self._height + 1).to_bytes(8, "big") + self._tip
+    def _prefix(self) -> bytes:
+        return (self._height + 1).to_bytes(8, "big") + self._parent

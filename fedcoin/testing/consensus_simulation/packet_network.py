@@ -1,4 +1,4 @@
-"""Carries packets between nodes, badly until the scenario's calm and well from then on."""
+"""Virtual time, and a network that carries packets badly at first and well later on."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Action = Callable[[], None]
 
 @dataclass(frozen=True, slots=True)
 class HeightAnnouncement:
-    """The sender is deciding this height."""
+    """Tells a peer which height the sender is deciding."""
 
     height: int
 
@@ -26,8 +26,10 @@ class FinalBlock:
     """A final block with its certificate."""
 
     height: int
+    # 32 bytes.
     block_hash: bytes
     raw: bytes
+    # A serialised Certificate.
     certificate: bytes
 
 
@@ -36,20 +38,33 @@ Packet = Union[Message, HeightAnnouncement, FinalBlock]  # noqa: UP007
 
 
 class VirtualClock:
-    """Virtual time, and what is to happen when; at one instant, in the order of asking."""
+    """Virtual time, and a queue of actions; those of one moment run in the order of scheduling."""
 
     def __init__(self) -> None:
+        """Start at time 0 without actions."""
         self.now_ms = 0
         self._queue: list[tuple[int, int, Action]] = []
-        self._asked = 0
+        self._num_scheduled = 0
 
-    def after(self, delay_ms: int, action: Action) -> None:
-        """Do this so many ms from now."""
-        self._asked += 1
-        heappush(self._queue, (self.now_ms + delay_ms, self._asked, action))
+    def schedule(self, delay_ms: int, action: Action) -> None:
+        """Run an action later.
+
+        Args:
+            delay_ms: How much later, in virtual ms.
+            action: Called without arguments.
+        """
+        self._num_scheduled += 1
+        heappush(self._queue, (self.now_ms + delay_ms, self._num_scheduled, action))
 
     def step(self, deadline_ms: int) -> bool:
-        """Do the next thing; False when there is none until the deadline."""
+        """Advance to the next action and run it.
+
+        Args:
+            deadline_ms: The latest time to advance to, in virtual ms.
+
+        Returns:
+            False when no action is left until the deadline.
+        """
         if not self._queue or self._queue[0][0] > deadline_ms:
             return False
         self.now_ms, _, action = heappop(self._queue)
@@ -58,7 +73,7 @@ class VirtualClock:
 
 
 class PacketNetwork:
-    """Loses, doubles, delays and so reorders packets, all by the scenario's numbers."""
+    """Loses, duplicates, delays and so reorders packets, as the scenario says."""
 
     def __init__(
         self,
@@ -67,33 +82,47 @@ class PacketNetwork:
         rng: Random,
         deliver: Callable[[int, int, object], None],
     ) -> None:
+        """Make a network of a scenario's nodes.
+
+        Args:
+            scenario: Holds delays, loss and partitions.
+            clock: The simulation's clock.
+            rng: Draws delays and loss.
+            deliver: Called with sender, receiver and packet when a packet arrives.
+        """
         self._scenario = scenario
         self._clock = clock
         self._rng = rng
         self._deliver = deliver
-        self.sent = 0
+        self.num_sent = 0
 
     @property
     def is_calm(self) -> bool:
-        """Do messages flow by now?"""
+        """Does every packet arrive from now on?"""
         return self._clock.now_ms >= self._scenario.calm_ms
 
     def send(self, sender: int, receiver: int, packet: object) -> None:
-        """Send a packet, which may arrive, now or later, once or more often."""
-        self.sent += 1
+        """Send a packet, which arrives never, once or twice, after some delay.
+
+        Args:
+            sender: The sender's index.
+            receiver: The receiver's index.
+            packet: What the receiver gets.
+        """
+        self.num_sent += 1
         scenario = self._scenario
         if self.is_calm:
-            self._carry(sender, receiver, packet, scenario.calm_delay_ms)
+            self._deliver_later(sender, receiver, packet, scenario.calm_delay_ms)
             return
         if self._is_cut(sender, receiver) or self._rng.random() < scenario.loss:
             return
-        self._carry(sender, receiver, packet, scenario.delay_ms)
+        self._deliver_later(sender, receiver, packet, scenario.delay_ms)
         if self._rng.random() < scenario.duplication:
-            self._carry(sender, receiver, packet, 4 * scenario.delay_ms)
+            self._deliver_later(sender, receiver, packet, 4 * scenario.delay_ms)
 
-    def _carry(self, sender: int, receiver: int, packet: object, most_ms: int) -> None:
-        delay = 1 + int(self._rng.random() * most_ms)
-        self._clock.after(delay, lambda: self._deliver(sender, receiver, packet))
+    def _deliver_later(self, sender: int, receiver: int, packet: object, max_delay_ms: int) -> None:
+        delay = 1 + int(self._rng.random() * max_delay_ms)
+        self._clock.schedule(delay, lambda: self._deliver(sender, receiver, packet))
 
     def _is_cut(self, sender: int, receiver: int) -> bool:
         now = self._clock.now_ms

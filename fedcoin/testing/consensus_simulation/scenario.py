@@ -1,4 +1,4 @@
-"""Everything that will go wrong in one run, drawn from its seed."""
+"""Draw from a seed everything that goes wrong in one run."""
 
 from __future__ import annotations
 
@@ -10,30 +10,32 @@ FAULT_KINDS = (
     "withholder",
     "nil-voter",
     "random-voter",
-    "splitter",
+    "lock-splitter",
     "flooder",
     "forgetful",
-    "yes-man",
-    "saboteur",
+    "every-block-voter",
+    "decision-splitter",
     "two-faced",
 )
-"""What a faulty validator may do; `adversaries` says how."""
+"""The kinds of faulty validators; `byzantine_nodes.BYZANTINE_NODES` has a class for each."""
 
 
 @dataclass(frozen=True, slots=True)
 class LinkCut:
-    """From `start_ms` to `end_ms` nothing comes through from `senders` to `receivers`."""
+    """An interval in which no packet gets from some nodes to some others. Times are virtual ms."""
 
     start_ms: int
     end_ms: int
+    # Indices of nodes.
     senders: frozenset[int]
     receivers: frozenset[int]
 
 
 @dataclass(frozen=True, slots=True)
 class NodeCrash:
-    """A node stops at `at_ms` with its memory lost, and comes back after `down_ms`."""
+    """A node loses its memory at `at_ms` and starts again after `down_ms`. Times are virtual ms."""
 
+    # The node's index.
     node: int
     at_ms: int
     down_ms: int
@@ -41,58 +43,69 @@ class NodeCrash:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """One run. Times are virtual ms; chances lie between 0 and 1.
+    """One run. Times are virtual ms; probabilities are from 0 to 1."""
 
-    `powers` gives the number of nodes. `faulty` maps indices to kinds. Until `calm_ms`
-    messages are lost, doubled and delayed, and nodes crash; `crash_chance` is that of a crash
-    right after a vote reached the disk. From then on each message arrives within
-    `calm_delay_ms`, and all correct nodes must have `heights` blocks by `deadline_ms`.
-    `relay` says whether nodes pass on what they hear.
-    """
-
+    # Of all randomness in the run.
     seed: int
+    # The voting power of each node; as many as there are nodes.
     powers: tuple[int, ...]
+    # Index and kind (see `FAULT_KINDS`) of each faulty node.
     faulty: tuple[tuple[int, str], ...] = ()
+    # The height that all correct nodes must reach by `deadline_ms`.
     heights: int = 2
+    # Until `calm_ms` packets are lost and duplicated with these probabilities, delayed by up to
+    # `delay_ms`, and cut off; nodes crash as scheduled, and with `crash_chance` right after a vote
+    # reached the disk.
     loss: float = 0.0
     duplication: float = 0.0
     delay_ms: int = 20
     cuts: tuple[LinkCut, ...] = ()
     crashes: tuple[NodeCrash, ...] = ()
     crash_chance: float = 0.0
+    # Whether nodes relay other nodes' messages.
     relay: bool = True
+    # The engines' timeouts for proposals and for votes.
     propose_ms: int = 400
     vote_ms: int = 200
+    # Nodes send all their messages of the height again after half to one and a half of this.
     resend_ms: int = 500
+    # From `calm_ms` on, every packet arrives within `calm_delay_ms`, and no node crashes.
     calm_ms: int = 0
     calm_delay_ms: int = 20
     deadline_ms: int = 120_000
 
     def __str__(self) -> str:
-        kinds = ", ".join(f"{kind} at {index}" for index, kind in self.faulty) or "nobody faulty"
+        kinds = ", ".join(f"{kind} at {index}" for index, kind in self.faulty) or "no faulty node"
         return f"seed {self.seed}: {len(self.powers)} validators, {kinds}"
 
 
 def draw_scenario(seed: int, nodes: int = 4, faulty: int = 1, heights: int = 2) -> Scenario:
-    """The scenario with this number; with the defaults one of four validators is faulty.
+    """Draw a scenario.
 
-    The faulty ones together hold less than a third of the power as long as `faulty` is less
-    than a third of `nodes`.
+    Args:
+        seed: Decides everything else.
+        nodes: The number of validators.
+        faulty: How many of them are faulty. If this is less than a third of `nodes`, they hold less
+            than a third of the power.
+        heights: The height that all correct nodes must reach.
+
+    Returns:
+        The same scenario for the same arguments.
     """
     rng = Random(seed)
     calm_ms = rng.choice((2_000, 5_000, 10_000))
     kinds = [rng.choice(FAULT_KINDS) for _ in range(faulty)]
-    liars = rng.sample(range(nodes), faulty)
+    faulty_nodes = rng.sample(range(nodes), faulty)
     return Scenario(
         seed=seed,
-        powers=_powers(rng, nodes, liars),
-        faulty=tuple(sorted(zip(liars, kinds, strict=True))),
+        powers=_draw_powers(rng, nodes, faulty_nodes),
+        faulty=tuple(sorted(zip(faulty_nodes, kinds, strict=True))),
         heights=heights,
         loss=rng.choice((0.0, 0.1, 0.3, 0.6)),
         duplication=rng.choice((0.0, 0.1, 0.3)),
         delay_ms=rng.choice((20, 100, 400)),
-        cuts=_cuts(rng, nodes, liars, calm_ms),
-        crashes=_crashes(rng, nodes, calm_ms),
+        cuts=_draw_cuts(rng, nodes, faulty_nodes, calm_ms),
+        crashes=_draw_crashes(rng, nodes, calm_ms),
         crash_chance=rng.choice((0.0, 0.0, 0.02, 0.1)),
         relay=rng.random() < 0.3,
         propose_ms=rng.choice((100, 400)),
@@ -103,43 +116,47 @@ def draw_scenario(seed: int, nodes: int = 4, faulty: int = 1, heights: int = 2) 
     )
 
 
-def _powers(rng: Random, nodes: int, liars: list[int]) -> tuple[int, ...]:
-    """Equal powers, or unequal ones among which the liars have the least."""
+def _draw_powers(rng: Random, nodes: int, faulty_nodes: list[int]) -> tuple[int, ...]:
+    """Draw equal powers, or unequal ones of which the faulty nodes have the smallest."""
     if rng.random() < 0.5:
         return (100,) * nodes
-    drawn = sorted(rng.randrange(80, 160) for _ in range(nodes))
-    weak = [drawn.pop(0) for _ in liars]
-    rng.shuffle(drawn)
-    return tuple(weak.pop() if index in liars else drawn.pop() for index in range(nodes))
+    powers = sorted(rng.randrange(80, 160) for _ in range(nodes))
+    smallest = [powers.pop(0) for _ in faulty_nodes]
+    rng.shuffle(powers)
+    return tuple(smallest.pop() if i in faulty_nodes else powers.pop() for i in range(nodes))
 
 
-def _cuts(rng: Random, nodes: int, liars: list[int], calm_ms: int) -> tuple[LinkCut, ...]:
-    """Partitions, the deaf and the mute; in half of the runs the liars reach everybody."""
-    concerned = [i for i in range(nodes) if rng.random() < 0.3 or i not in liars]
+def _draw_cuts(
+    rng: Random, nodes: int, faulty_nodes: list[int], calm_ms: int
+) -> tuple[LinkCut, ...]:
+    """Draw cuts between two groups, in one direction or both; some faulty nodes are never cut."""
+    affected = [i for i in range(nodes) if rng.random() < 0.3 or i not in faulty_nodes]
     cuts: list[LinkCut] = []
     for _ in range(rng.randrange(1, 6)):
-        start = _early(rng, calm_ms)
+        start = _draw_early_time(rng, calm_ms)
         end = rng.randrange(start, calm_ms + 1)
-        few = rng.sample(concerned, rng.randrange(1, len(concerned)))
-        one, other = frozenset(few), frozenset(concerned) - frozenset(few)
-        how = rng.choice(("apart", "deaf", "mute"))
-        if how != "deaf":
+        group = rng.sample(affected, rng.randrange(1, len(affected)))
+        one, other = frozenset(group), frozenset(affected) - frozenset(group)
+        direction = rng.choice(("both", "to-group", "from-group"))
+        if direction != "to-group":
             cuts.append(LinkCut(start, end, one, other))
-        if how != "mute":
+        if direction != "from-group":
             cuts.append(LinkCut(start, end, other, one))
     return tuple(cuts)
 
 
-def _crashes(rng: Random, nodes: int, calm_ms: int) -> tuple[NodeCrash, ...]:
-    """A few crashes of single nodes, and sometimes all at once."""
-    some = [rng.randrange(nodes) for _ in range(rng.randrange(4))]
-    crashes = [NodeCrash(node, _early(rng, calm_ms), rng.randrange(3_000)) for node in some]
+def _draw_crashes(rng: Random, nodes: int, calm_ms: int) -> tuple[NodeCrash, ...]:
+    """Draw a few crashes of single nodes, and sometimes one of all nodes at once."""
+    chosen = [rng.randrange(nodes) for _ in range(rng.randrange(4))]
+    crashes = [
+        NodeCrash(node, _draw_early_time(rng, calm_ms), rng.randrange(3_000)) for node in chosen
+    ]
     if rng.random() < 0.2:
-        blackout = _early(rng, calm_ms)
-        crashes += [NodeCrash(node, blackout, rng.randrange(500)) for node in range(nodes)]
+        at_ms = _draw_early_time(rng, calm_ms)
+        crashes += [NodeCrash(node, at_ms, rng.randrange(500)) for node in range(nodes)]
     return tuple(crashes)
 
 
-def _early(rng: Random, calm_ms: int) -> int:
-    """A time at which something is likely to go on."""
+def _draw_early_time(rng: Random, calm_ms: int) -> int:
+    """Draw a time at which the first heights are likely to be decided."""
     return rng.randrange(min(calm_ms, 2_000) + 1)

@@ -1,7 +1,4 @@
-"""A node that keeps to the protocol: it drives one engine after the other, as a real one does.
-
-What it signs is on its disk before anybody hears of it. A crash takes everything else.
-"""
+"""A simulated validator that keeps to the protocol."""
 
 from __future__ import annotations
 
@@ -40,80 +37,128 @@ from fedcoin.testing.consensus_simulation.scenario import Scenario
 
 CHAIN_ID = "simulation"
 
-_MOMENT_MS = 40
-"""How long building or checking a block may take."""
+_MAX_WORK_MS = 40
+"""How long building or checking a block may take, in virtual ms."""
 
-_MOST_EARLY = 64
-"""How many messages for the next height wait until this one is decided."""
+_MAX_EARLY_MESSAGES = 64
+"""How many messages for the next height are kept until this height is decided."""
 
 
 class SimulationEnvironment(Protocol):
-    """What is around a node."""
+    """What surrounds a node: time, randomness, the network, and the checks of what it does."""
 
     @property
     def scenario(self) -> Scenario:
-        """What goes wrong."""
+        """The run's faults."""
 
     @property
     def clock(self) -> VirtualClock:
-        """The time."""
+        """Virtual time."""
 
     @property
     def rng(self) -> Random:
-        """The only randomness."""
+        """The only source of randomness."""
 
     def send(self, sender: int, receiver: int, packet: object) -> None:
-        """Send a packet."""
+        """Send a packet.
+
+        Args:
+            sender: The sender's index.
+            receiver: The receiver's index.
+            packet: What the receiver gets.
+        """
 
     def make_application(self, index: int) -> BlockApplication:
-        """A new application for a node, at height 0."""
+        """Make an application at height 0.
+
+        Args:
+            index: The node's index.
+
+        Returns:
+            A new application.
+        """
 
     def is_calm(self) -> bool:
-        """Do messages flow, and does nobody crash any more?"""
+        """Tell whether packets arrive and nodes no longer crash."""
 
     def note_signed(self, index: int, message: Message) -> None:
-        """A node signed this."""
+        """Note that a node signed a proposal or vote.
+
+        Args:
+            index: The node's index.
+            message: What it signed.
+        """
 
     def note_final(self, index: int, final: FinalBlock) -> None:
-        """A node took this for final."""
+        """Note that a node made a block final.
+
+        Args:
+            index: The node's index.
+            final: The block.
+        """
 
     def note_equivocation(self, index: int, effect: Equivocation) -> None:
-        """A node has caught another one."""
+        """Note that a node found two contradicting messages of one validator.
+
+        Args:
+            index: The index of the node that found them.
+            effect: The two messages.
+        """
 
 
 @dataclass(slots=True)
 class SimulatedDisk:
-    """What survives a crash: own messages and the lock of this height, and final blocks."""
+    """What survives a crash."""
 
+    # The node's own messages of the height that it is deciding.
     signed: list[Message] = field(default_factory=list)
+    # The encoded lock of this height; empty without one.
     lock: bytes = b""
-    finals: list[FinalBlock] = field(default_factory=list)
+    # All final blocks, in the order of their heights.
+    final_blocks: list[FinalBlock] = field(default_factory=list)
 
 
 class SimulatedNode:
-    """One validator. Subclasses break the protocol."""
+    """A correct validator: it drives one engine for each height, as a real node does.
+
+    It stores what it signs before it sends it. A crash loses everything else. Subclasses break the
+    protocol.
+    """
 
     def __init__(
-        self, index: int, key: KeyPair, application: BlockApplication, world: SimulationEnvironment
+        self,
+        index: int,
+        key: KeyPair,
+        application: BlockApplication,
+        environment: SimulationEnvironment,
     ) -> None:
+        """Make a node that has not started yet.
+
+        Args:
+            index: Its index in the scenario.
+            key: Its key.
+            application: What it agrees on.
+            environment: What surrounds it.
+        """
         self.index = index
         self.key = key
         self.application = application
-        self.world = world
+        self.environment = environment
         self.disk = SimulatedDisk()
-        self.peers = [i for i in range(len(world.scenario.powers)) if i != index]
+        self.peers = [i for i in range(len(environment.scenario.powers)) if i != index]
+        # None while the node is down.
         self.engine: TendermintEngine | None = None
-        self._lives = 0
+        self._num_starts = 0
         self._early: list[tuple[int, Message]] = []
 
-    # Life and death.
+    # Starting and crashing.
 
-    def boot(self) -> None:
-        """Come up, for the first time or after a crash."""
+    def start(self) -> None:
+        """Start, for the first time or after a crash; do nothing if the node is up."""
         if self.engine is None:
-            self._lives += 1
+            self._num_starts += 1
             self._begin_height()
-            self._tick(self._lives)
+            self._resend(self._num_starts)
 
     def crash(self) -> None:
         """Lose everything but the disk."""
@@ -121,12 +166,16 @@ class SimulatedNode:
         self._early.clear()
 
     def crash_for(self, down_ms: int) -> None:
-        """Crash, and come up again after a while."""
+        """Crash, and start again later.
+
+        Args:
+            down_ms: How long the node is down, in virtual ms.
+        """
         self.crash()
-        self.world.clock.after(down_ms, self.boot)
+        self.environment.clock.schedule(down_ms, self.start)
 
     def _begin_height(self) -> None:
-        application, scenario = self.application, self.world.scenario
+        application, scenario = self.application, self.environment.scenario
         self.engine = TendermintEngine(
             application.height() + 1,
             application.validators(),
@@ -137,47 +186,60 @@ class SimulatedNode:
             decode_lock(self.disk.lock, CHAIN_ID) if self.disk.lock else None,
         )
 
-    def _tick(self, life: int) -> None:
-        """Every now and then: say everything again, and where this node stands."""
-        if self.engine is None or life != self._lives:
+    def _resend(self, start: int) -> None:
+        """Send all messages and this node's height again, every now and then, until it crashes."""
+        if self.engine is None or start != self._num_starts:
             return
-        self._start_if_wanted()
-        if self.engine is not None and life == self._lives:
+        self._start_engine()
+        if self.engine is not None and start == self._num_starts:
             for message in self.engine.messages():
-                self.say(message, self.peers)
+                self.send_message(message, self.peers)
             for peer in self.peers:
                 self.send(peer, HeightAnnouncement(self.engine.height))
-        delay = self.world.scenario.resend_ms
-        self.world.clock.after(
-            delay // 2 + self.world.rng.randrange(delay), lambda: self._tick(life)
+        delay = self.environment.scenario.resend_ms
+        self.environment.clock.schedule(
+            delay // 2 + self.environment.rng.randrange(delay), lambda: self._resend(start)
         )
 
-    def _start_if_wanted(self) -> None:
+    def _start_engine(self) -> None:
+        """Start the engine if another node began the height, or there is something to decide."""
         engine = self.engine
         if engine is None or engine.is_started:
             return
-        if engine.is_under_way or self.application.wants_block(self.world.clock.now_ms):
+        now_ms = self.environment.clock.now_ms
+        if engine.is_under_way or self.application.wants_block(now_ms):
             self._carry_out(engine.start(), self.index)
 
-    # What comes in.
+    # What the node receives.
 
     def receive(self, sender: int, packet: object) -> None:
-        """Take a packet from the network; anything but a `Packet` means nothing."""
+        """Handle a packet from the network.
+
+        Args:
+            sender: The sender's index.
+            packet: A `Packet`; anything else is ignored.
+        """
         if self.engine is None:
             return
         if isinstance(packet, HeightAnnouncement):
-            for final in self.disk.finals[packet.height - 1 :]:
+            for final in self.disk.final_blocks[packet.height - 1 :]:
                 self.send(sender, final)
         elif isinstance(packet, FinalBlock):
-            self._take_final(packet)
+            self._receive_final(packet)
         elif isinstance(packet, (Proposal, Vote)):
-            self._take(sender, packet)
+            self.handle_message(sender, packet)
 
-    def _take(self, sender: int, message: Message) -> None:
+    def handle_message(self, sender: int, message: Message) -> None:
+        """Give a proposal or vote to the engine, and carry out what the engine asks for.
+
+        Args:
+            sender: The index of the node that sent it; this node's own for its own messages.
+            message: A message of any height; one of the next height is kept until then.
+        """
         engine = self.engine
         if engine is None:
             return
-        if message.height == engine.height + 1 and len(self._early) < _MOST_EARLY:
+        if message.height == engine.height + 1 and len(self._early) < _MAX_EARLY_MESSAGES:
             self._early.append((sender, message))
         if message.height != engine.height:
             return
@@ -189,9 +251,9 @@ class SimulatedNode:
         except RefusalError:
             return
         self._carry_out(effects, sender)
-        self._start_if_wanted()
+        self._start_engine()
 
-    def _take_final(self, final: FinalBlock) -> None:
+    def _receive_final(self, final: FinalBlock) -> None:
         if self.engine is None or final.height != self.engine.height:
             return
         validators = self.application.validators()
@@ -204,9 +266,9 @@ class SimulatedNode:
         engine = self.engine
         for effect in effects:
             if engine is None or engine is not self.engine:
-                return  # it crashed, or the height is over
+                return  # the node crashed, or the height is decided
             if isinstance(effect, ForwardMessage):
-                self.pass_on(effect.message, sender)
+                self.forward(effect.message, sender)
             elif isinstance(effect, CastVote):
                 self.cast(effect)
             elif isinstance(effect, SendProposal):
@@ -216,19 +278,19 @@ class SimulatedNode:
                     FinalBlock(engine.height, effect.block_hash, effect.raw, effect.certificate)
                 )
             elif isinstance(effect, Equivocation):
-                self.world.note_equivocation(self.index, effect)
+                self.environment.note_equivocation(self.index, effect)
             else:
                 self._answer_later(engine, effect)
 
     def _answer_later(
         self, engine: TendermintEngine, effect: BuildBlock | CheckBlock | StartTimer
     ) -> None:
-        """Timers take their time; building and checking take a moment."""
+        """Answer the engine after a timer's delay, or after the time that the work takes."""
 
         def answer() -> None:
             if engine is not self.engine:
                 return
-            now = self.world.clock.now_ms
+            now = self.environment.clock.now_ms
             if isinstance(effect, StartTimer):
                 effects = engine.on_timeout(effect.timer)
             elif isinstance(effect, BuildBlock):
@@ -239,60 +301,99 @@ class SimulatedNode:
                 effects = engine.on_block_checked(effect.block_hash, ok)
             self._carry_out(effects, self.index)
 
-        moment = 1 + self.world.rng.randrange(_MOMENT_MS)
-        delay = effect.delay_ms if isinstance(effect, StartTimer) else moment
-        self.world.clock.after(delay, answer)
+        work_ms = 1 + self.environment.rng.randrange(_MAX_WORK_MS)
+        delay = effect.delay_ms if isinstance(effect, StartTimer) else work_ms
+        self.environment.clock.schedule(delay, answer)
 
     def _adopt(self, final: FinalBlock) -> None:
-        self.world.note_final(self.index, final)
+        self.environment.note_final(self.index, final)
         self.application.adopt(final.raw, final.certificate)
-        self.disk.finals.append(final)
+        self.disk.final_blocks.append(final)
         self.disk.signed.clear()
         self.disk.lock = b""
         early, self._early = self._early, []
         self._begin_height()
-        pause = self.world.rng.randrange(100)
-        self.world.clock.after(pause, self._start_if_wanted)
+        pause = self.environment.rng.randrange(100)
+        self.environment.clock.schedule(pause, self._start_engine)
         for sender, message in early:
-            self._take(sender, message)
+            self.handle_message(sender, message)
 
-    # What a subclass may do otherwise.
+    # What subclasses do differently.
 
     def cast(self, effect: CastVote) -> None:
-        """Sign and store a vote, then count it."""
+        """Sign and store a vote, then count it.
+
+        Args:
+            effect: The vote, and the lock to store with it.
+        """
         vote = self.sign(effect.kind, effect.round, effect.block_hash)
         if effect.lock:
             self.disk.lock = effect.lock
         self.store(vote)
 
     def propose(self, effect: SendProposal) -> None:
-        """Sign and store a proposal, then take it in."""
+        """Sign and store a proposal, then handle it as the others will.
+
+        Args:
+            effect: The proposal.
+        """
         self.store(self.sign_proposal(effect))
 
-    def pass_on(self, message: Message, sender: int) -> None:
-        """Send to all what is the own word, and other's words when nodes relay."""
-        if message.public_key == self.key.public_key or self.world.scenario.relay:
-            self.say(message, [peer for peer in self.peers if peer != sender])
+    def forward(self, message: Message, sender: int) -> None:
+        """Send an accepted message to all peers: an own one, and any if nodes relay.
 
-    def say(self, message: Message, receivers: Iterable[int]) -> None:
-        """Send a message."""
+        Args:
+            message: A proposal or vote that the engine accepted.
+            sender: The index of the node that it came from.
+        """
+        if message.public_key == self.key.public_key or self.environment.scenario.relay:
+            self.send_message(message, [peer for peer in self.peers if peer != sender])
+
+    def send_message(self, message: Message, receivers: Iterable[int]) -> None:
+        """Send a proposal or vote.
+
+        Args:
+            message: The message.
+            receivers: The receivers' indices.
+        """
         for receiver in receivers:
             self.send(receiver, message)
 
     def send(self, receiver: int, packet: Packet) -> None:
-        """Send anything."""
-        self.world.send(self.index, receiver, packet)
+        """Send a packet.
 
-    # Tools.
+        Args:
+            receiver: The receiver's index.
+            packet: The packet.
+        """
+        self.environment.send(self.index, receiver, packet)
+
+    # Tools of the node and its subclasses.
 
     def sign(self, kind: int, round: int, value: bytes) -> Vote:
-        """Sign a vote for this height."""
-        assert self.engine is not None, "only a living node signs"
+        """Sign a vote for the height that is being decided.
+
+        Args:
+            kind: PREVOTE or PRECOMMIT.
+            round: The round, from 0.
+            value: A block's hash, or empty for nil.
+
+        Returns:
+            The vote.
+        """
+        assert self.engine is not None, "a node signs only while it is up"
         return sign_vote(kind, self.engine.height, round, value, self.key, CHAIN_ID)
 
     def sign_proposal(self, effect: SendProposal) -> Proposal:
-        """Sign a proposal for this height."""
-        assert self.engine is not None, "only a living node signs"
+        """Sign a proposal for the height that is being decided.
+
+        Args:
+            effect: What to propose.
+
+        Returns:
+            The proposal.
+        """
+        assert self.engine is not None, "a node signs only while it is up"
         return sign_proposal(
             self.engine.height,
             effect.round,
@@ -304,11 +405,16 @@ class SimulatedNode:
         )
 
     def store(self, message: Message) -> None:
-        """Write an own message to disk; it may be the last thing that this life does."""
-        self.world.note_signed(self.index, message)
+        """Write an own message to disk, then handle it; or crash right after the write.
+
+        Args:
+            message: A proposal or vote that this node signed.
+        """
+        environment = self.environment
+        environment.note_signed(self.index, message)
         self.disk.signed.append(message)
-        world = self.world
-        if not world.is_calm() and world.rng.random() < world.scenario.crash_chance:
-            self.crash_for(world.rng.randrange(1_000))
+        chance = environment.scenario.crash_chance
+        if not environment.is_calm() and environment.rng.random() < chance:
+            self.crash_for(environment.rng.randrange(1_000))
         else:
-            self._take(self.index, message)
+            self.handle_message(self.index, message)

@@ -1,4 +1,4 @@
-"""Runs a scenario and judges what came of it."""
+"""Run a scenario, and check that the correct nodes stayed correct."""
 
 from __future__ import annotations
 
@@ -28,37 +28,51 @@ from fedcoin.testing.consensus_simulation.simulated_node import SimulatedNode
 
 @dataclass(slots=True)
 class SimulationReport:
-    """What came of a run.
-
-    `violations` are sentences, none when all is well: two final blocks at one height, a
-    correct validator that contradicted itself or was accused, or no progress. `blocks` holds
-    the final block of each height, `heights` how far each node came, `elapsed_ms` the virtual
-    time and `packets` what was sent; `accused` are faulty nodes that were caught.
-    """
+    """The result of a run."""
 
     scenario: Scenario
+    # One sentence each: two final blocks at one height, a correct node that contradicted itself or
+    # was accused, no progress. Empty when all is well.
     violations: list[str] = field(default_factory=list)
+    # The hash of the final block of each height, as the first correct node saw it.
     blocks: dict[int, bytes] = field(default_factory=dict)
+    # The height that each node reached.
     heights: tuple[int, ...] = ()
+    # Indices of nodes that were found to contradict themselves.
     accused: tuple[int, ...] = ()
+    # In virtual time.
     elapsed_ms: int = 0
+    # How many packets were sent.
     packets: int = 0
 
     def __str__(self) -> str:
-        found = "; ".join(self.violations) or "all well"
-        return f"{self.scenario}: {found} (heights {self.heights}, {self.elapsed_ms} ms)"
+        violations = "; ".join(self.violations) or "all well"
+        return f"{self.scenario}: {violations} (heights {self.heights}, {self.elapsed_ms} ms)"
 
 
 @lru_cache(maxsize=256)
 def validator_key(index: int) -> KeyPair:
-    """The key of the node with this index, the same in each run."""
+    """Derive a node's key, which is the same in every run.
+
+    Args:
+        index: The node's index.
+
+    Returns:
+        An Ed25519 key pair.
+    """
     return KeyPair.from_seed(sha256(b"simulation", index.to_bytes(4, "big")))
 
 
 class ConsensusSimulation:
-    """One run of one scenario; `node.World` for its nodes."""
+    """One run of one scenario. Implements `simulated_node.SimulationEnvironment`."""
 
     def __init__(self, scenario: Scenario, make_application: ApplicationFactory) -> None:
+        """Make all nodes, at height 0.
+
+        Args:
+            scenario: The run's faults.
+            make_application: Makes the application of each node.
+        """
         self.scenario = scenario
         self.clock = VirtualClock()
         self.rng = Random(scenario.seed)
@@ -70,26 +84,31 @@ class ConsensusSimulation:
             Validator.from_key(validator_key(index).public_key, power)
             for index, power in enumerate(scenario.powers)
         )
-        kinds = dict(scenario.faulty)
+        self._faulty = dict(scenario.faulty)
         self.nodes = [
-            BYZANTINE_NODES.get(kinds.get(index, ""), SimulatedNode)(
+            BYZANTINE_NODES.get(self._faulty.get(index, ""), SimulatedNode)(
                 index, validator_key(index), self.make_application(index), self
             )
             for index in range(len(scenario.powers))
         ]
-        self._correct = [node for node in self.nodes if node.index not in kinds]
+        self._correct = [node for node in self.nodes if node.index not in self._faulty]
 
     def run(self) -> SimulationReport:
-        """Run until each correct node has its blocks, or the deadline has come."""
+        """Run until each correct node has reached the scenario's height, or until the deadline.
+
+        Returns:
+            The report, which counts a missed deadline as a violation.
+        """
         for node in self.nodes:
-            self.clock.after(self.rng.randrange(300), node.boot)
+            self.clock.schedule(self.rng.randrange(300), node.start)
         for crash in self.scenario.crashes:
-            self.clock.after(crash.at_ms, partial(self.nodes[crash.node].crash_for, crash.down_ms))
+            crash_node = partial(self.nodes[crash.node].crash_for, crash.down_ms)
+            self.clock.schedule(crash.at_ms, crash_node)
         while not self._is_done() and self.clock.step(self.scenario.deadline_ms):
             pass
         report = self.report
         report.heights = tuple(node.application.height() for node in self.nodes)
-        report.elapsed_ms, report.packets = self.clock.now_ms, self._network.sent
+        report.elapsed_ms, report.packets = self.clock.now_ms, self._network.num_sent
         if not self._is_done():
             report.violations.append(f"no progress: heights {report.heights}")
         return report
@@ -98,50 +117,49 @@ class ConsensusSimulation:
         heights = self.scenario.heights
         return all(node.application.height() >= heights for node in self._correct)
 
-    # What the nodes see.
+    # What the nodes use.
 
     def send(self, sender: int, receiver: int, packet: object) -> None:
-        """Send a packet."""
+        """Implement `SimulationEnvironment.send`."""
         self._network.send(sender, receiver, packet)
 
     def make_application(self, index: int) -> BlockApplication:
-        """A new application for a node, at height 0."""
+        """Implement `SimulationEnvironment.make_application`."""
         return self._make_application(index, self._validators)
 
     def is_calm(self) -> bool:
-        """Do messages flow, and does nobody crash any more?"""
+        """Implement `SimulationEnvironment.is_calm`."""
         return self._network.is_calm
 
     def note_signed(self, index: int, message: Message) -> None:
-        """A node signed this; a correct one never contradicts itself."""
-        if index in dict(self.scenario.faulty):
+        """Implement `SimulationEnvironment.note_signed`: correct nodes sign no contradictions."""
+        if index in self._faulty:
             return
         kind = "proposal" if isinstance(message, Proposal) else message.kind
-        said = self._signed.setdefault(
+        first = self._signed.setdefault(
             (index, kind, message.height, message.round), message.block_hash
         )
-        if said != message.block_hash:
+        if first != message.block_hash:
             self.report.violations.append(
                 f"node {index} signed two of {kind} at {message.height}/{message.round}"
             )
 
     def note_final(self, index: int, final: FinalBlock) -> None:
-        """A node took this for final; all correct ones must take the same."""
-        if index in dict(self.scenario.faulty):
+        """Implement `SimulationEnvironment.note_final`: correct nodes agree on each height."""
+        if index in self._faulty:
             return
         first = self.report.blocks.setdefault(final.height, final.block_hash)
         if first != final.block_hash:
             self.report.violations.append(f"two final blocks at height {final.height}")
 
     def note_equivocation(self, index: int, effect: Equivocation) -> None:
-        """A node has caught another one, which must be a faulty one."""
+        """Implement `SimulationEnvironment.note_equivocation`: only faulty nodes are accused."""
         keys = [node.key.public_key for node in self.nodes]
-        culprit = keys.index(effect.first.public_key)
-        if culprit not in self.report.accused:
-            self.report.accused += (culprit,)
-        faulty = dict(self.scenario.faulty)
-        if index not in faulty and culprit not in faulty:
-            self.report.violations.append(f"node {index} accused {culprit}, which is correct")
+        accused = keys.index(effect.first.public_key)
+        if accused not in self.report.accused:
+            self.report.accused += (accused,)
+        if index not in self._faulty and accused not in self._faulty:
+            self.report.violations.append(f"node {index} accused {accused}, which is correct")
 
     def _deliver(self, sender: int, receiver: int, packet: object) -> None:
         self.nodes[receiver].receive(sender, packet)
@@ -150,5 +168,13 @@ class ConsensusSimulation:
 def simulate(
     scenario: Scenario, make_application: ApplicationFactory = OpaqueBlockApplication
 ) -> SimulationReport:
-    """Run a scenario to its end."""
+    """Run a scenario to its end.
+
+    Args:
+        scenario: The run's faults.
+        make_application: Makes the application of each node; by default of opaque blocks.
+
+    Returns:
+        The result, which is the same for the same arguments.
+    """
     return ConsensusSimulation(scenario, make_application).run()

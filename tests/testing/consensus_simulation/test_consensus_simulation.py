@@ -209,7 +209,7 @@ def test_ignoring_the_lock_splits_the_chain(monkeypatch: pytest.MonkeyPatch) -> 
             self.signed.locked = lock
 
     monkeypatch.setattr(RoundStateMachine, "_answer_proposal", unlocked)
-    assert forks(all_with("saboteur", range(2_000)))
+    assert forks(all_with("decision-splitter", range(2_000)))
 
 
 def test_never_repeating_anything_stops_the_chain(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -237,6 +237,6 @@ def test_blocks_are_made_when_one_wants_one_and_bad_blocks_never_win() -> None:
     simulation = ConsensusSimulation(scenario, Reluctant)
     assert simulation.run().violations == []
     for node in simulation.nodes:
-        assert all(int.from_bytes(final.raw[-8:], "big") % 3 for final in node.disk.finals)
+        assert all(int.from_bytes(final.raw[-8:], "big") % 3 for final in node.disk.final_blocks)
     quiet = simulate(replace(scenario, deadline_ms=1_000), Reluctant)
     assert quiet.blocks == {}
