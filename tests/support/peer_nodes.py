@@ -34,7 +34,7 @@ from fedcoin.network.peers.connections.link import Introduction, Link, open_link
 from fedcoin.network.peers.connections.peer import Peer
 from fedcoin.network.peers.connections.security import Security
 from fedcoin.network.peers.peer_network import PeerNetwork
-from fedcoin.network.peers.sync.snapshot_sync import Snapshots
+from fedcoin.network.peers.sync.snapshot_sync import SnapshotOptions
 from fedcoin.v1.transaction_pb2 import TransactionBody, Transfer, TransferOutput
 
 CHAIN_ID = "peers-test"
@@ -114,7 +114,7 @@ class PeerNode:
             importer=self.chain,
             artifacts=self.artifacts,
             book_path=folder / "peers.json",
-            snapshots=Snapshots(self.snapshots, join_behind),
+            snapshots=SnapshotOptions(self.snapshots, join_behind),
         )
         self.pool.on_admitted(self.network.relay)
 

@@ -56,7 +56,7 @@ from fedcoin.network.background_tasks import BackgroundTasks, run_until_first
 from fedcoin.network.call_limits import CallLimits
 from fedcoin.network.options import PeerOptions, Tls
 from fedcoin.network.peers.connections.security import Security
-from fedcoin.network.peers.sync.snapshot_sync import Snapshots
+from fedcoin.network.peers.sync.snapshot_sync import SnapshotOptions
 from fedcoin.v1.transaction_pb2 import ReportEquivocation
 
 log = logging.getLogger(__name__)
@@ -211,7 +211,7 @@ class Node:
         await self.api.set_serving()
         self.facts.start_ms = process_age_ms()
 
-    def _snapshots(self, config: SnapshotsConfig, folder: SnapshotFolder) -> Snapshots:
+    def _snapshots(self, config: SnapshotsConfig, folder: SnapshotFolder) -> SnapshotOptions:
         chain = self.chain
         maker = SnapshotMaker(
             chain.store, chain.genesis, folder, self.owner, every=config.every, keep=config.keep
@@ -222,7 +222,7 @@ class Node:
                 maker.after_block(new.block.height)
 
         chain.on_block(after_block)
-        return Snapshots(folder, config.join_behind)
+        return SnapshotOptions(folder, config.join_behind)
 
     def _miner(self, key: KeyPair, folder: Path) -> Miner:
         wallet = LocalWallet(key, self.chain, self.pool)

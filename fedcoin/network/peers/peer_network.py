@@ -1,4 +1,4 @@
-"""The peers' side of a node, put together."""
+"""The peers' side of a node: its parts, put together."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ from fedcoin.network.peers.connections.peer import Peer
 from fedcoin.network.peers.connections.peer_exchange import PeerExchange
 from fedcoin.network.peers.connections.peer_guard import PeerGuard
 from fedcoin.network.peers.connections.peer_service import PeerServicer
-from fedcoin.network.peers.connections.peer_set import Clocks, PeerSet
+from fedcoin.network.peers.connections.peer_set import PeerClocks, PeerSet
 from fedcoin.network.peers.connections.security import Security
 from fedcoin.network.peers.gossip.consensus_stream import ConsensusExchange
 from fedcoin.network.peers.gossip.transactions import TransactionRelay, TransactionRelayServicer
 from fedcoin.network.peers.protection.bans import Bans
 from fedcoin.network.peers.sync.artifact_fetcher import ArtifactFetcher
 from fedcoin.network.peers.sync.block_service import Announcer, BlockGossipServicer
-from fedcoin.network.peers.sync.catch_up import Sync
+from fedcoin.network.peers.sync.catch_up import CatchUp
 from fedcoin.network.peers.sync.snapshot_server import SnapshotServer
-from fedcoin.network.peers.sync.snapshot_sync import Joining, Snapshots
+from fedcoin.network.peers.sync.snapshot_sync import SnapshotOptions, SnapshotSync
 from fedcoin.network.ports import ChainPort, ConsensusPort, Importer, PeerInfo, TransactionPort
 from fedcoin.v1.artifact_service_pb2_grpc import add_ArtifactServiceServicer_to_server
 from fedcoin.v1.block_gossip_service_pb2_grpc import add_BlockGossipServiceServicer_to_server
@@ -60,11 +60,22 @@ DEFAULT_BAN_S = 3600.0
 
 
 class PeerNetwork:
-    """Implements `ports.Peers` and `ports.Outlet`.
+    """The network of peers, as the node uses it: `ports.Peers` and `ports.Broadcaster`.
 
-    `start` binds the listener and begins to dial; `stop` hangs up and waits until nothing
-    runs any more. `book_path` is `peers.json`; without it nothing is remembered. `snapshots`
-    says where they lie and when one is taken from peers; without it none are.
+    `start` binds the listener and starts to dial; `stop` disconnects and waits until all tasks have
+    ended.
+
+    Args:
+        options: Addresses, limits, pauses and TLS.
+        key: The node's key.
+        agent: The program and its version.
+        chain: The node's chain.
+        pool: Takes transactions from peers.
+        agreement: Takes proposals and votes from peers.
+        importer: Verifies and appends blocks.
+        artifacts: The node's artifacts.
+        book_path: The file `peers.json`; None remembers nothing.
+        snapshots: Where snapshots are and when one is fetched; None keeps none.
     """
 
     def __init__(
@@ -79,7 +90,7 @@ class PeerNetwork:
         importer: Importer,
         artifacts: ArtifactStore,
         book_path: Path | None = None,
-        snapshots: Snapshots | None = None,
+        snapshots: SnapshotOptions | None = None,
     ) -> None:
         self._options = options
         self._chain = chain
@@ -94,12 +105,12 @@ class PeerNetwork:
         )
         self._tasks = BackgroundTasks("peers")
         self._book, bans = self._load()
-        self._peers = PeerSet(options, bans, Clocks(time.monotonic, time.time))
+        self._peers = PeerSet(options, bans, PeerClocks(time.monotonic, time.time))
         self._consensus = ConsensusExchange(chain, agreement, self._peers)
         self._relay = TransactionRelay(pool, self._peers, self._tasks)
         self._announcer = Announcer(self._peers, self._tasks)
-        joining = Joining(chain, importer, self._peers, snapshots) if snapshots else None
-        self._sync = Sync(chain, importer, self._peers, joining)
+        snapshot_sync = SnapshotSync(chain, importer, self._peers, snapshots) if snapshots else None
+        self._catch_up = CatchUp(chain, importer, self._peers, snapshot_sync)
         self._exchange = PeerExchange(key.public_key, self._peers, self._book, self._tasks)
         self._fetcher = ArtifactFetcher(artifacts, self._peers, self._tasks)
         self._dialer = Dialer(
@@ -115,26 +126,34 @@ class PeerNetwork:
         )
         self._listener = self._make_listener(artifacts, snapshots)
 
-    # Life -----------------------------------------------------------------------------------
+    # Start and stop -------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Listen and dial. Raises Refusal: PORT_IN_USE, NOT_SECURE."""
+        """Listen and dial.
+
+        Raises:
+            RefusalError: PORT_IN_USE, or NOT_SECURE for plaintext that other machines can reach.
+        """
         self._security.check_listen(self._listen)
         await self._listener.start()
         await self._listener.set_serving()
         options = self._options
         self._tasks.start(self._dialer.run(), "dialer")
-        self._tasks.start(self._sync.run(), "sync")
+        self._tasks.start(self._catch_up.run(), "sync")
         self._tasks.start(self._consensus.run(options.status_interval_s), "consensus")
         self._tasks.start(self._reap(), "reaper")
         if options.peer_exchange:
             self._tasks.start(self._exchange.run(options.exchange_interval_s), "peer exchange")
         if self._book_path is not None:
-            self._tasks.start(self._save_now_and_then(self._book_path), "address book")
+            self._tasks.start(self._save_regularly(self._book_path), "address book")
         log.info("peers are served on %s", self.address)
 
     async def stop(self, grace: float = 0.5) -> None:
-        """Hang up on everybody, close the listener, and save the address book."""
+        """Disconnect all peers, close the listener, and save the address book.
+
+        Args:
+            grace: How long running calls may take to end, in seconds.
+        """
         await self._tasks.stop()
         await self._peers.close()
         await self._listener.stop(grace)
@@ -145,25 +164,22 @@ class PeerNetwork:
 
     @property
     def address(self) -> str:
-        """host:port on which peers are served."""
+        """The address of the peers' listener, as host:port."""
         return self._listener.address
 
     def peers(self) -> Sequence[PeerInfo]:
-        """Those who are connected, by address."""
+        """List the connected peers, sorted by address."""
         now = self._peers.now()
         infos = [peer.info(now) for peer in self._peers]
         return sorted(infos, key=lambda info: (info.address, info.node_key))
 
     async def add(self, address: str) -> bytes:
-        """Dial host:port, keep it in the address book, and return its node key.
-
-        Raises Refusal: BAD_HOST, PEER_UNREACHABLE, or why the handshake failed.
-        """
+        """Implement `Peers.add`."""
         peer = await self._dialer.dial(parse_endpoint(address))
         return peer.key
 
     async def drop(self, node_key: bytes) -> None:
-        """Hang up. It may come back, and a seed is dialled again. Refusal PEER_NOT_CONNECTED."""
+        """Implement `Peers.drop`."""
         peer = self._peers.get(node_key)
         if peer is None:
             raise RefusalError(
@@ -174,41 +190,41 @@ class PeerNetwork:
         self._peers.drop(peer, "dropped by the operator")
 
     async def ban(self, node_key: bytes, seconds: float) -> None:
-        """Hang up if connected, and refuse the key for a time; 0 means an hour."""
+        """Implement `Peers.ban`."""
         self._peers.ban(node_key, seconds or DEFAULT_BAN_S, "by the operator")
 
-    # ports.Outlet ---------------------------------------------------------------------------
+    # ports.Broadcaster ----------------------------------------------------------------------
 
     def broadcast(self, message: Proposal | Vote) -> None:
-        """Send an own proposal or vote to every peer."""
+        """Implement `Broadcaster.broadcast`."""
         self._consensus.broadcast(message)
 
     def status_changed(self) -> None:
-        """Tell every peer the new height or round."""
+        """Implement `Broadcaster.status_changed`."""
         self._consensus.status_changed()
 
     def announce(self, height: int, block_hash: bytes) -> None:
-        """Tell peers that are behind that a height is final."""
+        """Implement `Broadcaster.announce`."""
         self._announcer.announce(height, block_hash)
 
     def relay(self, transaction: Transaction) -> None:
-        """Hand a transaction to every peer that does not have it."""
+        """Implement `Broadcaster.relay`."""
         self._relay.relay(transaction)
 
     async def ensure_artifacts(
         self, ids: Sequence[bytes], timeout_s: float, preferred: Sequence[bytes] = ()
     ) -> bool:
-        """Fetch the artifacts that the store lacks; True when it holds all of them."""
+        """Implement `Broadcaster.ensure_artifacts`."""
         return await self._fetcher.ensure(ids, timeout_s, preferred)
 
-    # Inside ---------------------------------------------------------------------------------
+    # Internals ------------------------------------------------------------------------------
 
     def _make_listener(
         self,
         artifacts: ArtifactStore,
-        snapshots: Snapshots | None,
+        snapshots: SnapshotOptions | None,
     ) -> Listener:
-        gate = PeerGuard(self._peers)
+        guard = PeerGuard(self._peers)
         peer_service = PeerServicer(self._introduction, self._peers)
         served = SnapshotServer(self._chain.store, None if snapshots is None else snapshots.folder)
         gossip = BlockGossipServicer(self._chain, self._peers, served)
@@ -217,29 +233,33 @@ class PeerNetwork:
         consensus = self._consensus.handlers()
 
         def add_consensus(server: grpc.aio.Server) -> None:
-            gate.before(server).add_generic_rpc_handlers((consensus,))
+            guard.before(server).add_generic_rpc_handlers((consensus,))
 
         services = (
             Service(
                 "fedcoin.v1.PeerService",
-                lambda server: add_PeerServiceServicer_to_server(peer_service, gate.before(server)),
+                lambda server: add_PeerServiceServicer_to_server(
+                    peer_service, guard.before(server)
+                ),
             ),
             Service(
                 "fedcoin.v1.BlockGossipService",
                 lambda server: add_BlockGossipServiceServicer_to_server(
-                    gossip, gate.before(server)
+                    gossip, guard.before(server)
                 ),
             ),
             Service("fedcoin.v1.ConsensusService", add_consensus),
             Service(
                 "fedcoin.v1.TransactionRelayService",
                 lambda server: add_TransactionRelayServiceServicer_to_server(
-                    relay, gate.before(server)
+                    relay, guard.before(server)
                 ),
             ),
             Service(
                 "fedcoin.v1.ArtifactService",
-                lambda server: add_ArtifactServiceServicer_to_server(transfer, gate.before(server)),
+                lambda server: add_ArtifactServiceServicer_to_server(
+                    transfer, guard.before(server)
+                ),
             ),
         )
         return Listener(
@@ -253,11 +273,10 @@ class PeerNetwork:
         return self._options.advertise or self._listener.address
 
     async def _keep(self, peer: Peer, link: Link) -> None:
-        """Use a link until it breaks."""
         await run_until_first(self._consensus.converse(peer, link), self._ping(peer, link))
 
     async def _ping(self, peer: Peer, link: Link) -> None:
-        """Returns when the peer is not there any more."""
+        # Returns when the peer no longer answers.
         lost = 0
         while lost < MAX_LOST_PINGS:
             await asyncio.sleep(self._options.ping_interval_s)
@@ -270,7 +289,7 @@ class PeerNetwork:
             else:
                 lost = 0
                 peer.last_seen = self._peers.now()
-                self._peers.heard_height(peer, reply.height)
+                self._peers.update_height(peer, reply.height)
 
     async def _reap(self) -> None:
         while True:
@@ -280,18 +299,20 @@ class PeerNetwork:
     def _load(self) -> tuple[AddressBook, Bans]:
         if self._book_path is None:
             return AddressBook(), Bans()
-        return address_book.load(self._book_path)
+        return address_book.load_address_book(self._book_path)
 
-    async def _save_now_and_then(self, path: Path) -> None:
+    async def _save_regularly(self, path: Path) -> None:
         while True:
             await asyncio.sleep(SAVE_S)
             if self._book.changed:
                 content = self._book.encode(self._peers.bans.active(time.time()))
                 with contextlib.suppress(OSError):
-                    await asyncio.to_thread(address_book.save, path, content)
+                    await asyncio.to_thread(address_book.save_address_book, path, content)
 
     def _save(self, path: Path) -> None:
         try:
-            address_book.save(path, self._book.encode(self._peers.bans.active(time.time())))
+            address_book.save_address_book(
+                path, self._book.encode(self._peers.bans.active(time.time()))
+            )
         except OSError as error:
             log.warning("%s cannot be written: %s", path, error)

@@ -97,7 +97,7 @@ async def test_a_seed_of_another_network_is_named(
         node = PeerNode(tmp_path / "1", make_genesis(), MINERS[1], seeds=[other.address])
         with caplog.at_level(logging.WARNING):
             async with running(node):
-                await until(lambda: "of 'other'" in caplog.text)
+                await until(lambda: "has 'other'" in caplog.text)
         assert not other.network.peers()
 
 

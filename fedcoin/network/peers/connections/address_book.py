@@ -1,4 +1,4 @@
-"""Where peers are or may be, and who is banned: `peers.json`."""
+"""The address book: addresses of peers and the results of dialling them, kept in `peers.json`."""
 
 from __future__ import annotations
 
@@ -18,40 +18,45 @@ log = logging.getLogger(__name__)
 MAX_ENTRIES = 1000
 MAX_FILE_BYTES = 1024 * 1024
 MAX_FAILURES = 10
-"""An address that failed so often in a row, and never worked, is forgotten."""
+"""An address that never worked is forgotten after this many failures in a row."""
 
 
 @dataclass(slots=True)
-class Entry:
-    """What is known of an address."""
+class AddressEntry:
+    """The record of one address."""
 
     node_key: bytes
-    """Who answered there, or is said to; empty if unknown."""
+    """The node key that answered there, or that a peer named; empty when unknown."""
 
     last_success: float = 0.0
-    """Unix seconds; 0 for never."""
+    """The time of the last success in Unix seconds; 0 for never."""
 
     failures: int = 0
-    """How often dialling failed since then."""
+    """Failures since the last success."""
 
 
 class AddressBook:
-    """Bounded: what is new takes the place of what failed most and worked longest ago."""
+    """A bounded set of addresses. A new one replaces the one with the most failures."""
 
     def __init__(self) -> None:
-        self._entries: dict[Endpoint, Entry] = {}
+        self._entries: dict[Endpoint, AddressEntry] = {}
         self.changed = False
-        """True when there is something to save."""
+        """True when the book differs from the file."""
 
     def __len__(self) -> int:
-        """How many addresses are known."""
+        """Return the number of addresses."""
         return len(self._entries)
 
     def __contains__(self, endpoint: Endpoint) -> bool:
         return endpoint in self._entries
 
-    def heard_of(self, endpoint: Endpoint, node_key: bytes) -> None:
-        """Somebody says that there is a peer."""
+    def add(self, endpoint: Endpoint, node_key: bytes) -> None:
+        """Add an address that a peer or the operator named.
+
+        Args:
+            endpoint: The address.
+            node_key: The node key that is expected there; empty when unknown.
+        """
         if endpoint in self._entries:
             return
         if len(self._entries) >= MAX_ENTRIES:
@@ -59,19 +64,29 @@ class AddressBook:
             if self._entries[worst].last_success and not self._entries[worst].failures:
                 return
             del self._entries[worst]
-        self._entries[endpoint] = Entry(node_key)
+        self._entries[endpoint] = AddressEntry(node_key)
         self.changed = True
 
-    def succeeded(self, endpoint: Endpoint, node_key: bytes, now: float) -> None:
-        """A peer answered there; `now` is Unix time in seconds."""
-        self.heard_of(endpoint, node_key)
+    def record_success(self, endpoint: Endpoint, node_key: bytes, now: float) -> None:
+        """Record that a peer answered at an address.
+
+        Args:
+            endpoint: The address.
+            node_key: The node key that the peer proved.
+            now: The present time in Unix seconds.
+        """
+        self.add(endpoint, node_key)
         if endpoint not in self._entries:
             return
-        self._entries[endpoint] = Entry(node_key, last_success=now)
+        self._entries[endpoint] = AddressEntry(node_key, last_success=now)
         self.changed = True
 
-    def failed(self, endpoint: Endpoint) -> None:
-        """Nobody, or somebody of another network, answered there."""
+    def record_failure(self, endpoint: Endpoint) -> None:
+        """Record that dialling an address failed.
+
+        Args:
+            endpoint: The address.
+        """
         entry = self._entries.get(endpoint)
         if entry is None:
             return
@@ -81,11 +96,22 @@ class AddressBook:
             del self._entries[endpoint]
 
     def forget(self, endpoint: Endpoint) -> None:
-        """Drop an address: it is our own, say."""
+        """Remove an address, for example this node's own.
+
+        Args:
+            endpoint: The address.
+        """
         self.changed |= self._entries.pop(endpoint, None) is not None
 
     def candidates(self, connected: Collection[bytes]) -> list[Endpoint]:
-        """Whom to dial next, the most promising first, without those who are connected."""
+        """List the addresses to dial next.
+
+        Args:
+            connected: Node keys that are not to be dialled.
+
+        Returns:
+            The addresses, with the fewest failures and the latest success first.
+        """
         free = [end for end, entry in self._entries.items() if entry.node_key not in connected]
         return sorted(free, key=self._rank, reverse=True)
 
@@ -94,7 +120,14 @@ class AddressBook:
         return (-entry.failures, entry.last_success)
 
     def encode(self, bans: dict[bytes, float]) -> bytes:
-        """The content of the file."""
+        """Write the file's content, and mark the book as saved.
+
+        Args:
+            bans: The end of each ban in Unix seconds, by node key.
+
+        Returns:
+            JSON in UTF-8.
+        """
         self.changed = False
         peers = [
             {
@@ -110,32 +143,49 @@ class AddressBook:
         return (json.dumps(document, indent=1) + "\n").encode()
 
 
-def save(path: Path, content: bytes) -> None:
-    """Write the file so that a crash leaves the old one or the new one. Raises OSError."""
+def save_address_book(path: Path, content: bytes) -> None:
+    """Write the file; a crash leaves the old content or the new one.
+
+    Args:
+        path: The file.
+        content: What `AddressBook.encode` returned.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
     replace_file(path, content)
 
 
-def load(path: Path) -> tuple[AddressBook, Bans]:
-    """Read the file; without one, or with one that is damaged, begin anew.
+def load_address_book(path: Path) -> tuple[AddressBook, Bans]:
+    """Read the file. A missing or damaged file gives an empty book, since the book only saves time.
 
-    The book only saves time: a damaged one is a warning, not a stop.
+    Args:
+        path: The file.
+
+    Returns:
+        The addresses and the bans.
     """
     try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise ValueError(f"larger than {MAX_FILE_BYTES} bytes")
-        return _decode(json.loads(path.read_bytes()))
+        return _decode(_read_limited(path))
     except FileNotFoundError:
         return AddressBook(), Bans()
     except (OSError, ValueError, TypeError, KeyError, RecursionError, RefusalError) as error:
-        log.warning("%s cannot be read, beginning a new address book: %s", path, error)
+        log.warning("%s cannot be read, starting with an empty address book: %s", path, error)
         return AddressBook(), Bans()
 
 
-def _decode(document: dict[str, list[dict[str, str | int | float]]]) -> tuple[AddressBook, Bans]:
+def _read_limited(path: Path) -> bytes:
+    if path.stat().st_size > MAX_FILE_BYTES:
+        raise ValueError(f"larger than {MAX_FILE_BYTES} bytes")
+    return path.read_bytes()
+
+
+def _decode(raw: bytes) -> tuple[AddressBook, Bans]:
+    document: dict[str, list[dict[str, str | int | float]]] = json.loads(raw)
     book = AddressBook()
     for peer in document["peers"][:MAX_ENTRIES]:
         endpoint = parse_endpoint(str(peer["address"]))
-        book._entries[endpoint] = Entry(
+        book._entries[endpoint] = AddressEntry(
             bytes.fromhex(str(peer["node_key"])),
             float(peer["last_success"]),
             int(peer["failures"]),

@@ -1,9 +1,9 @@
-"""Getting connected and staying so.
+"""Dial peers, and dial again when a connection ends.
 
-Three kinds of peers are dialled: seeds, for ever; peers that dialled this node, so that it
-can call them too; and addresses from the book, while there are fewer outbound peers than
-wanted. Each address that fails waits longer before the next try, with some jitter, so that
-nodes that lost each other do not come back in step.
+Three kinds of addresses are dialled: seeds, without end; peers that dialled this node, so that it
+can call them too; and addresses from the book, while there are fewer outbound peers than allowed.
+After each failure an address waits longer, with jitter, so that nodes that lost each other do not
+dial again at the same moment.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ from fedcoin.network.peers.connections.security import Security
 log = logging.getLogger(__name__)
 
 MAX_DIALS = 8
-"""How many addresses are dialled at once."""
+"""The number of addresses that are dialled at once."""
 
 MAX_REMEMBERED = 4096
-"""How many addresses' failures are remembered."""
+"""The number of addresses whose failures are remembered."""
 
 STABLE_S = 5.0
-"""A connection that ends sooner counts as a failure."""
+"""A connection that ends sooner counts as a failure, in seconds."""
 
 TICK_S = 0.5
 HOPELESS = frozenset(
@@ -50,14 +50,14 @@ HOPELESS = frozenset(
         NetworkCode.NOT_SECURE,
     }
 )
-"""Refusals after which trying again soon is of no use."""
+"""Refusals after which the address waits for the longest pause."""
 
 KeepLink = Callable[[Peer, Link], Coroutine[Any, Any, None]]
 
 
 @dataclass(slots=True)
 class _Record:
-    """What dialling an address brought so far."""
+    """The results of dialling one address."""
 
     failures: int = 0
     due: float = 0.0
@@ -66,7 +66,19 @@ class _Record:
 
 
 class Dialer:
-    """Dials, in the background, whoever is missing. `keep` lives as long as a link is used."""
+    """Dials missing peers in the background.
+
+    Args:
+        options: Limits and pauses.
+        seeds: Addresses that are dialled without end.
+        introduction: What this node says of itself.
+        security: Opens channels.
+        peers: The connected peers.
+        book: The known addresses.
+        keep: Uses a new link until it breaks.
+        tasks: Owns the background tasks.
+        wall_clock: Gives Unix seconds.
+    """
 
     def __init__(
         self,
@@ -92,11 +104,11 @@ class Dialer:
         self._records: LruDict[Endpoint, _Record] = LruDict(MAX_REMEMBERED)
         self._busy: set[Endpoint] = set()
         self._woken = asyncio.Event()
-        peers.on_admitted.append(self._came_back)
+        peers.on_admitted.append(self._retry_now)
         peers.on_left.append(lambda peer: self._woken.set())
 
     async def run(self) -> None:
-        """Dial whoever is missing, for ever."""
+        """Dial missing peers, without end."""
         while True:
             for endpoint, expected_key in self._wanted().items():
                 if len(self._busy) >= MAX_DIALS:
@@ -108,17 +120,28 @@ class Dialer:
             self._woken.clear()
 
     async def dial(self, endpoint: Endpoint, expected_key: bytes | None = None) -> Peer:
-        """Dial now. Raises Refusal as `open_link` does, BANNED, or SELF_CONNECTION."""
+        """Dial an address now.
+
+        Args:
+            endpoint: The address.
+            expected_key: The node key that must answer; None accepts any.
+
+        Returns:
+            The connected peer.
+
+        Raises:
+            RefusalError: BANNED, SELF_CONNECTION, or a code of `open_link`.
+        """
         timeout_s = self._options.dial_timeout_s
         link = await open_link(
             endpoint, self._introduction, self._security, timeout_s, expected_key
         )
         record = self._record(endpoint)
         record.node_key = link.identity.node_key
-        self._book.succeeded(endpoint, link.identity.node_key, self._wall_clock())
+        self._book.record_success(endpoint, link.identity.node_key, self._wall_clock())
         known = self._peers.get(link.identity.node_key)
         if known is not None and known.link is not None:
-            # Another address of a peer that we have.
+            # This is another address of a peer that is connected.
             record.due = self._peers.now() + self._options.max_backoff_s
             await link.close()
             return known
@@ -139,14 +162,14 @@ class Dialer:
             await self._keep(peer, link)
         finally:
             self._peers.detach(peer, link)
-        # Who hangs up at once is no better than who does not answer.
+        # A peer that hangs up at once counts like one that does not answer.
         lived = self._peers.now() - since
         record.failures = record.failures + 1 if lived < STABLE_S else 0
         self._pause(record, self._options.first_backoff_s)
         self._woken.set()
 
     def _wanted(self) -> dict[Endpoint, bytes | None]:
-        """Who is to be dialled now, with the key that has to answer, if it matters."""
+        # The addresses to dial now, each with the node key that must answer; None accepts any.
         wanted = {end: key for end, key in self._missing() if self._may_try(end)}
         free = self._options.max_outbound - self._peers.outbound() - len(self._busy)
         if free > 0 and self._options.peer_exchange:
@@ -164,17 +187,16 @@ class Dialer:
         return endpoint not in self._busy
 
     def _missing(self) -> Iterator[tuple[Endpoint, bytes | None]]:
-        """The seeds and peers to which there is no link."""
         for peer in self._peers:
             if peer.link is None and peer.endpoint is not None and _may_dial(peer):
-                # It could have told somebody else's address, for us to bother him.
+                # The key is required: the peer may have named the address of somebody else.
                 yield peer.endpoint, peer.key
         for seed in self._seeds:
             if not self._connected(seed):
                 yield seed, None
 
-    def _came_back(self, peer: Peer) -> None:
-        """A peer dialled this node: it is there, however often dialling it failed."""
+    def _retry_now(self, peer: Peer) -> None:
+        # A peer that dialled this node is up, however often dialling it failed.
         record = None if peer.endpoint is None else self._records.get(peer.endpoint)
         if record is not None:
             record.due = self._peers.now()
@@ -207,14 +229,14 @@ class Dialer:
         if refusal.code is NetworkCode.BANNED and record.node_key is not None:
             peer = self._peers.get(record.node_key)
             if peer is not None and peer.link is None:
-                self._peers.drop(peer, "it refuses this node")
+                self._peers.drop(peer, "it banned this node")
         record.failures += 1
-        self._book.failed(endpoint)
+        self._book.record_failure(endpoint)
         hopeless = refusal.code in HOPELESS
         self._pause(
             record, self._options.max_backoff_s if hopeless else self._options.first_backoff_s
         )
-        # Once for each time that it goes away; the log is not to fill up with it.
+        # One warning for each time that a seed goes away, so that the log does not fill up.
         level = (
             logging.WARNING if endpoint in self._seeds and record.failures == 1 else logging.DEBUG
         )
@@ -230,6 +252,6 @@ class Dialer:
 
 
 def _may_dial(peer: Peer) -> bool:
-    # A stranger cannot make us talk to the services of this machine.
+    # A peer on another machine cannot make this node dial services on loopback.
     assert peer.endpoint is not None
     return not peer.endpoint.loopback or not peer.host or is_loopback(peer.host)

@@ -1,4 +1,4 @@
-"""host:port, as peers tell it to one another."""
+"""Addresses of listeners, as host and port."""
 
 from __future__ import annotations
 
@@ -12,44 +12,58 @@ from fedcoin.network.errors import NetworkCode
 
 MAX_CHARACTERS = 255
 
-# Names and IPv4 addresses. What gRPC would take as another scheme ("unix:/path") does
-# not pass, since a stranger's word must never open anything but a TCP connection.
+# Names and IPv4 addresses. Text that gRPC would read as another scheme ("unix:/path") does not
+# match: an address from a stranger must never open anything but a TCP connection.
 _NAME = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?")
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Endpoint:
-    """Where a listener is."""
+    """The address of a listener."""
 
     host: str
-    """A name or an address, IPv6 without brackets."""
+    """A host name or an IP address, IPv6 without brackets."""
 
     port: int
-    """1 to 65,535; 0 where a listener may choose."""
+    """1 to 65,535; 0 lets a listener choose a free port."""
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     @property
     def loopback(self) -> bool:
-        """True when it cannot leave this machine."""
+        """True when connections to it stay on this machine."""
         return is_loopback(self.host)
 
     @property
     def wildcard(self) -> bool:
-        """True when it means every address of a machine, and so none to dial."""
+        """True for 0.0.0.0 and ::, which a listener may use but nobody can dial."""
         try:
             return ipaddress.ip_address(self.host).is_unspecified
         except ValueError:
             return False
 
     def seen_from(self, observed_host: str) -> Endpoint:
-        """This endpoint with a wildcard host replaced by the host that was observed."""
+        """Replace a wildcard host by a host that can be dialled.
+
+        Args:
+            observed_host: The host that a connection came from; empty when unknown.
+
+        Returns:
+            The endpoint.
+        """
         return Endpoint(observed_host, self.port) if self.wildcard and observed_host else self
 
 
 def is_loopback(host: str) -> bool:
-    """True for 127.0.0.0/8, ::1 and the name localhost."""
+    """Tell whether a host is this machine's loopback interface.
+
+    Args:
+        host: A host name or an IP address.
+
+    Returns:
+        True for 127.0.0.0/8, ::1 and the name localhost.
+    """
     if host == "localhost":
         return True
     try:
@@ -59,9 +73,18 @@ def is_loopback(host: str) -> bool:
 
 
 def parse_endpoint(text: str, field: str = "address", *, any_port: bool = False) -> Endpoint:
-    """Read ``host:port`` or ``[v6]:port``. Raises Refusal BAD_HOST.
+    """Parse an address.
 
-    Port 0 is right only with `any_port`.
+    Args:
+        text: `host:port` or `[v6]:port`.
+        field: The field's name for the error.
+        any_port: Whether port 0 is accepted.
+
+    Returns:
+        The endpoint.
+
+    Raises:
+        RefusalError: BAD_HOST.
     """
     if len(text) > MAX_CHARACTERS:
         raise _bad(field, f"has {len(text)} characters, more than {MAX_CHARACTERS}")
@@ -76,14 +99,21 @@ def parse_endpoint(text: str, field: str = "address", *, any_port: bool = False)
         try:
             ipaddress.IPv6Address(host)
         except ValueError:
-            raise _bad(field, f"{host!r} is no IPv6 address") from None
+            raise _bad(field, f"{host!r} is not an IPv6 address") from None
     elif not _NAME.fullmatch(host):
-        raise _bad(field, f"{host!r} is neither a host name nor an address")
+        raise _bad(field, f"{host!r} is neither a host name nor an IP address")
     return Endpoint(host, port)
 
 
 def observed_host(transport: str) -> str:
-    """The host in what gRPC calls the peer: ``ipv4:1.2.3.4:567``; empty for a Unix socket."""
+    """Find the host of a connection.
+
+    Args:
+        transport: gRPC's name of the connection, such as `ipv4:1.2.3.4:567`.
+
+    Returns:
+        The IP address; empty for a Unix socket.
+    """
     scheme, _, rest = unquote(transport).partition(":")
     if scheme not in ("ipv4", "ipv6"):
         return ""

@@ -1,19 +1,17 @@
-"""Who is there: the two calls by which peers prove their node keys to each other.
-
-::
+"""The handshake: two calls by which peers prove their node keys to each other.
 
     caller                                   server
       Hello(identity, nonce A)          ->     same chain, genesis, protocol? room? banned?
-      same chain? the key expected?     <-     identity, nonce B, sign(01 A caller server)
+      same chain? the expected key?     <-     identity, nonce B, sign(01 A caller server)
       Authenticate(key, B, sign(02 B server caller))
                                         <-     session
 
-Each side signs the other's fresh nonce together with both keys and its own part in the
-play (01 serves, 02 calls): without that byte, somebody could have his proof to one node made
-by asking another node for an answer to Hello. A nonce is good once, for ten seconds, from
-the connection and for the key that it was given to.
+Each side signs the other side's fresh nonce, both keys, and a byte for its own role (01 server,
+02 caller). Without the role byte, an attacker could obtain a proof of its identity to one node by
+asking another node for an answer to Hello. A nonce can be used once, within ten seconds, on the
+connection and by the key that it was given to.
 
-Nothing here does I/O or looks at a clock.
+This module does no I/O and reads no clock.
 """
 
 from __future__ import annotations
@@ -38,13 +36,13 @@ NONCE_LIFETIME_S = 10.0
 MAX_AGENT_CHARACTERS = 64
 MAX_CHAIN_ID_CHARACTERS = 64
 MAX_NONCES = 1024
-"""The most handshakes under way at once."""
+"""The most handshakes that may be in progress at once."""
 MAX_NONCES_OF_HOST = 64
-"""The most of them from one host; a further one takes the oldest one's place."""
+"""The most of them from one host; one more replaces the oldest."""
 
 
 class Role(bytes, Enum):
-    """What the signer of a proof does in the handshake."""
+    """The role of a proof's signer in the handshake."""
 
     SERVER = b"\x01"
     CALLER = b"\x02"
@@ -52,16 +50,31 @@ class Role(bytes, Enum):
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who somebody is and says of itself; only the key is ever proved."""
+    """What a peer says of itself. Only the node key is proved."""
 
     node_key: bytes
+    """The 32-byte Ed25519 public key of the node."""
     agent: str
+    """The program and its version, at most 64 characters."""
     endpoint: Endpoint | None
+    """The address on which it says to listen."""
     height: int
+    """The height of its last final block."""
 
 
 def sign_proof(key: KeyPair, chain_id: str, role: Role, nonce: bytes, other_key: bytes) -> bytes:
-    """Prove the own key to who chose `nonce` (32 bytes) and has `other_key`; 64 bytes."""
+    """Sign a proof of this node's key.
+
+    Args:
+        key: This node's key.
+        chain_id: The network's name.
+        role: This node's role in the handshake.
+        nonce: The 32 bytes that the other side chose.
+        other_key: The other side's node key.
+
+    Returns:
+        The 64-byte signature.
+    """
     return key.sign(
         SigningContext.HELLO, chain_id, _proof_body(role, nonce, other_key, key.public_key)
     )
@@ -70,7 +83,19 @@ def sign_proof(key: KeyPair, chain_id: str, role: Role, nonce: bytes, other_key:
 def check_proof(
     signature: bytes, chain_id: str, role: Role, nonce: bytes, own_key: bytes, signer_key: bytes
 ) -> None:
-    """Check that `signer_key` signed our nonce for us. Raises Refusal BAD_PROOF."""
+    """Check the other side's proof.
+
+    Args:
+        signature: The proof.
+        chain_id: The network's name.
+        role: The other side's role in the handshake.
+        nonce: The 32 bytes that this node chose.
+        own_key: This node's key.
+        signer_key: The node key that must have signed.
+
+    Raises:
+        RefusalError: BAD_PROOF.
+    """
     body = _proof_body(role, nonce, own_key, signer_key)
     if not verify_signature(signer_key, SigningContext.HELLO, chain_id, body, signature):
         raise RefusalError(
@@ -87,7 +112,18 @@ def _proof_body(role: Role, nonce: bytes, verifier_key: bytes, signer_key: bytes
 def encode_identity(
     genesis: Genesis, node_key: bytes, agent: str, listen_address: str, height: int
 ) -> NodeIdentity:
-    """Tell who this node is."""
+    """Write this node's identity.
+
+    Args:
+        genesis: The network's genesis.
+        node_key: This node's public key.
+        agent: The program and its version.
+        listen_address: Where this node listens, as host:port.
+        height: The height of its last final block.
+
+    Returns:
+        The message.
+    """
     return NodeIdentity(
         chain_id=genesis.chain_id,
         genesis_hash=genesis.hash,
@@ -100,17 +136,26 @@ def encode_identity(
 
 
 def check_identity(message: NodeIdentity, genesis: Genesis, own_key: bytes) -> Identity:
-    """Check that somebody belongs to our network and is not ourselves.
+    """Check that a peer belongs to this network and is not this node.
 
-    Raises Refusal: MALFORMED, BAD_HOST, WRONG_PROTOCOL, WRONG_CHAIN, WRONG_GENESIS,
-    SELF_CONNECTION.
+    Args:
+        message: What the peer says of itself.
+        genesis: The network's genesis.
+        own_key: This node's public key.
+
+    Returns:
+        The identity.
+
+    Raises:
+        RefusalError: MALFORMED, BAD_HOST, WRONG_PROTOCOL, WRONG_CHAIN, WRONG_GENESIS, or
+            SELF_CONNECTION when the peer has this node's key.
     """
     if len(message.chain_id) > MAX_CHAIN_ID_CHARACTERS:
         raise _malformed("identity.chain_id", f"at most {MAX_CHAIN_ID_CHARACTERS} characters")
     if len(message.agent) > MAX_AGENT_CHARACTERS or not _printable(message.agent):
         raise _malformed("identity.agent", f"at most {MAX_AGENT_CHARACTERS} printable characters")
-    check_bytes("identity.genesis_hash", message.genesis_hash, HASH_BYTES)
-    check_bytes("identity.node_key", message.node_key, PUBLIC_KEY_BYTES)
+    check_field_length("identity.genesis_hash", message.genesis_hash, HASH_BYTES)
+    check_field_length("identity.node_key", message.node_key, PUBLIC_KEY_BYTES)
     endpoint = None
     if message.listen_address:
         endpoint = parse_endpoint(message.listen_address, "identity.listen_address")
@@ -118,7 +163,7 @@ def check_identity(message: NodeIdentity, genesis: Genesis, own_key: bytes) -> I
     if message.node_key == own_key:
         raise RefusalError(
             NetworkCode.SELF_CONNECTION,
-            "identity.node_key: this is our own key; a node does not dial itself",
+            "identity.node_key: this node's own key; a node does not dial itself",
             field="identity.node_key",
         )
     return Identity(message.node_key, message.agent, endpoint, message.height)
@@ -128,15 +173,15 @@ def _check_network(message: NodeIdentity, genesis: Genesis) -> None:
     if message.protocol_version != PROTOCOL_VERSION:
         raise RefusalError(
             NetworkCode.WRONG_PROTOCOL,
-            f"identity.protocol_version: {message.protocol_version}, but this node speaks "
-            f"{PROTOCOL_VERSION}; the older program of the two needs an update",
+            f"identity.protocol_version: {message.protocol_version}, but this node has "
+            f"{PROTOCOL_VERSION}; update the older program of the two",
             field="identity.protocol_version",
             limit=str(PROTOCOL_VERSION),
         )
     if message.chain_id != genesis.chain_id:
         raise RefusalError(
             NetworkCode.WRONG_CHAIN,
-            f"identity.chain_id: {message.chain_id!r}, but this node is of {genesis.chain_id!r}",
+            f"identity.chain_id: {message.chain_id!r}, but this node has {genesis.chain_id!r}",
             field="identity.chain_id",
             limit=genesis.chain_id,
         )
@@ -150,15 +195,32 @@ def _check_network(message: NodeIdentity, genesis: Genesis) -> None:
         )
 
 
-def check_bytes(field: str, value: bytes, length: int) -> None:
-    """Refuse a field that has not exactly so many bytes. Raises Refusal MALFORMED."""
+def check_field_length(field: str, value: bytes, length: int) -> None:
+    """Refuse a field of another length.
+
+    Args:
+        field: The field's name for the error.
+        value: Its value.
+        length: The number of bytes that it must have.
+
+    Raises:
+        RefusalError: MALFORMED.
+    """
     if len(value) != length:
         raise _malformed(field, f"exactly {length} bytes", f"{len(value)} bytes, ")
 
 
-def check_signature_field(field: str, value: bytes) -> None:
-    """Refuse what cannot be an Ed25519 signature. Raises Refusal MALFORMED."""
-    check_bytes(field, value, SIGNATURE_BYTES)
+def check_signature_length(field: str, value: bytes) -> None:
+    """Refuse a field that does not have the 64 bytes of a signature.
+
+    Args:
+        field: The field's name for the error.
+        value: Its value.
+
+    Raises:
+        RefusalError: MALFORMED.
+    """
+    check_field_length(field, value, SIGNATURE_BYTES)
 
 
 def _malformed(field: str, wanted: str, found: str = "") -> RefusalError:
@@ -172,29 +234,49 @@ def _printable(text: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Pending:
+class PendingHandshake:
     """A handshake between its two calls."""
 
     identity: Identity
+    """The caller."""
     transport: str
     """gRPC's name of the connection, with the port."""
     host: str
+    """The host of the connection; empty for a Unix socket."""
     expires: float
+    """When the nonce becomes invalid, in seconds on the monotonic clock."""
 
 
-class Nonces:
-    """The nonces that this node gave out and that were not used yet; bounded."""
+class NonceTable:
+    """The nonces that this node gave out and that have not been used; bounded.
+
+    Args:
+        random: Returns a number of random bytes.
+    """
 
     def __init__(self, random: Callable[[int], bytes] = secrets.token_bytes) -> None:
         self._random = random
-        self._pending: OrderedDict[bytes, Pending] = OrderedDict()
+        self._pending: OrderedDict[bytes, PendingHandshake] = OrderedDict()
 
     def __len__(self) -> int:
-        """How many handshakes are under way."""
+        """Return the number of handshakes in progress."""
         return len(self._pending)
 
     def issue(self, identity: Identity, transport: str, host: str, now: float) -> bytes:
-        """A fresh nonce for one caller. Raises Refusal NO_ROOM when too many are under way."""
+        """Give a fresh nonce to a caller.
+
+        Args:
+            identity: The caller.
+            transport: gRPC's name of the connection.
+            host: The host of the connection.
+            now: The present time in seconds on the monotonic clock.
+
+        Returns:
+            The nonce, 32 bytes.
+
+        Raises:
+            RefusalError: NO_ROOM when too many handshakes are in progress.
+        """
         self._expire(now)
         of_host = [nonce for nonce, pending in self._pending.items() if pending.host == host]
         if len(of_host) >= MAX_NONCES_OF_HOST:
@@ -202,15 +284,28 @@ class Nonces:
         if len(self._pending) >= MAX_NONCES:
             raise RefusalError(
                 NetworkCode.NO_ROOM,
-                f"{MAX_NONCES} handshakes are under way; come back later",
+                f"{MAX_NONCES} handshakes are in progress; try again later",
                 limit=str(MAX_NONCES),
             )
         nonce = self._random(NONCE_BYTES)
-        self._pending[nonce] = Pending(identity, transport, host, now + NONCE_LIFETIME_S)
+        self._pending[nonce] = PendingHandshake(identity, transport, host, now + NONCE_LIFETIME_S)
         return nonce
 
-    def redeem(self, nonce: bytes, node_key: bytes, transport: str, now: float) -> Pending:
-        """What a nonce was given out for; it is spent in any case. Raises Refusal BAD_NONCE."""
+    def redeem(self, nonce: bytes, node_key: bytes, transport: str, now: float) -> PendingHandshake:
+        """Use a nonce. It is invalid from now on, also when this call raises.
+
+        Args:
+            nonce: The nonce.
+            node_key: The key of the caller.
+            transport: gRPC's name of the connection.
+            now: The present time in seconds on the monotonic clock.
+
+        Returns:
+            The handshake that the nonce belongs to.
+
+        Raises:
+            RefusalError: BAD_NONCE.
+        """
         pending = self._pending.pop(nonce, None)
         if (
             pending is None
@@ -221,14 +316,14 @@ class Nonces:
             raise RefusalError(
                 NetworkCode.BAD_NONCE,
                 "nonce: not one that this node gave to this key on this connection within the "
-                f"last {NONCE_LIFETIME_S:g} s, or used before; begin again with Hello",
+                f"last {NONCE_LIFETIME_S:g} s, or used before; start again with Hello",
                 field="nonce",
                 limit=f"{NONCE_LIFETIME_S:g} s",
             )
         return pending
 
     def _expire(self, now: float) -> None:
-        # All live equally long, so the oldest come first.
+        # All nonces have the same lifetime, so the oldest come first.
         while self._pending:
             nonce, pending = next(iter(self._pending.items()))
             if pending.expires > now:

@@ -1,4 +1,4 @@
-"""A connection that this node made: a channel, and the session that the handshake gave."""
+"""A connection that this node dialled: a channel with the session of its handshake."""
 
 from __future__ import annotations
 
@@ -43,12 +43,16 @@ class Introduction:
 
     genesis: Genesis
     key: KeyPair
+    """The node's key."""
     agent: str
+    """The program and its version."""
     listen_address: Callable[[], str]
+    """Gives the address that peers shall dial, as host:port."""
     height: Callable[[], int]
+    """Gives the height of the last final block."""
 
     def message(self) -> NodeIdentity:
-        """The identity as it stands now."""
+        """Write the present identity."""
         return handshake.encode_identity(
             self.genesis, self.key.public_key, self.agent, self.listen_address(), self.height()
         )
@@ -107,10 +111,21 @@ async def open_link(
     timeout_s: float,
     expected_key: bytes | None = None,
 ) -> Link:
-    """Dial a peer and go through the handshake.
+    """Dial a peer and perform the handshake.
 
-    Raises Refusal: PEER_UNREACHABLE, NOT_SECURE, WRONG_PEER when somebody else than
-    `expected_key` answers, and whatever either side refuses the other for.
+    Args:
+        endpoint: The peer's address.
+        introduction: What this node says of itself.
+        security: Opens the channel.
+        timeout_s: The deadline of each call, in seconds.
+        expected_key: The node key that must answer; None accepts any.
+
+    Returns:
+        The link.
+
+    Raises:
+        RefusalError: PEER_UNREACHABLE, NOT_SECURE, WRONG_PEER when another key than `expected_key`
+            answers, and the codes of `check_identity` and `check_proof`, from either side.
     """
     channel = security.channel(endpoint)
     try:
@@ -142,7 +157,7 @@ async def _shake_hands(
             f"{client.target} has node key {identity.node_key.hex()}, not {expected_key.hex()}",
             field="identity.node_key",
         )
-    handshake.check_bytes("nonce", hello.nonce, handshake.NONCE_BYTES)
+    handshake.check_field_length("nonce", hello.nonce, handshake.NONCE_BYTES)
     handshake.check_proof(
         hello.signature,
         genesis.chain_id,
@@ -169,7 +184,6 @@ async def _shake_hands(
 
 
 def _refusal_of(error: RpcError) -> RefusalError:
-    """Why a handshake failed, as a refusal that names the peer."""
     if error.code in NetworkCode.__members__:
         return RefusalError(NetworkCode[error.code], f"{error.target} refused: {error.message}")
     return RefusalError(

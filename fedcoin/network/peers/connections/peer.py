@@ -1,4 +1,4 @@
-"""One connected peer, whichever side dialled."""
+"""One connected peer."""
 
 from __future__ import annotations
 
@@ -10,14 +10,21 @@ from fedcoin.network.peers.protection.reputation import Reputation
 from fedcoin.network.ports import PeerInfo
 from fedcoin.network.token_bucket import TokenBucket
 
-RANGES = LIMITS["BlockGossipService/StreamBlocks"]
+RANGE_LIMIT = LIMITS["BlockGossipService/StreamBlocks"]
+"""The limit of requests for ranges of blocks, of which this node uses half."""
 
 
 class Peer:
-    """What this node knows and holds of a peer.
+    """What this node knows of a peer, and its connections.
 
-    There are two directions: `link` is the connection that this node made, `sessions` are those
-    that the peer made. Either may be missing.
+    There are two directions: `link` is the connection that this node dialled, `sessions` are those
+    that the peer dialled. Either may be missing.
+
+    Args:
+        identity: What the peer said of itself.
+        host: The host of the connection; empty when unknown.
+        outbound: True when this node dialled first.
+        now: The present time in seconds on the monotonic clock.
     """
 
     def __init__(self, identity: Identity, host: str, *, outbound: bool, now: float) -> None:
@@ -26,20 +33,20 @@ class Peer:
         self.outbound = outbound
         self.height = identity.height
         self.host = host
-        """The host that its connection comes from, or that was dialled; empty if unknown."""
+        """The host that its connection comes from, or that was dialled; empty when unknown."""
         self.endpoint: Endpoint | None = identity.endpoint
         self.link: Link | None = None
         self.sessions: dict[str, str] = {}
-        """Session to the connection that it holds for (gRPC's name of it), the oldest first."""
+        """gRPC's name of the connection of each session, the oldest first."""
         self.streams = 0
-        """How many consensus streams it has open with this node."""
+        """The number of consensus streams that it has open with this node."""
         self.last_seen = now
         self.useful_blocks = 0
-        """How many blocks it gave that this node lacked: its rank when blocks are fetched."""
-        self.ranges = TokenBucket(RANGES.rate / 2, RANGES.burst / 2, now)
-        """How many ranges of blocks it may be asked for: half of what it allows."""
-        self.lacks = 0
-        """The greatest height of a block that it said it does not keep, having begun later."""
+        """Blocks that it sent and this node lacked: its rank when blocks are fetched."""
+        self.range_budget = TokenBucket(RANGE_LIMIT.rate / 2, RANGE_LIMIT.burst / 2, now)
+        """Ranges of blocks that it may be asked for: half of what it allows."""
+        self.max_missing_height = 0
+        """The greatest height for which it answered that it does not keep the block."""
         self.score = Reputation()
         self.meter = Meter()
 
@@ -48,17 +55,29 @@ class Peer:
         return f"peer {self.key.hex()[:12]}{where}"
 
     def learn(self, identity: Identity, host: str) -> None:
-        """Take over what a handshake told anew."""
+        """Take over what a further handshake said.
+
+        Args:
+            identity: What the peer said of itself.
+            host: The host of the connection; empty when unknown.
+        """
         self.agent = identity.agent
         self.height = identity.height
         if host:
             self.host = host
         if identity.endpoint is not None and self.link is None:
-            # An address that was dialled is better than one that was told.
+            # An address that this node dialled is known to work; this one is not.
             self.endpoint = identity.endpoint.seen_from(host)
 
     def info(self, now: float) -> PeerInfo:
-        """What people see of it."""
+        """Describe the peer for the API.
+
+        Args:
+            now: The present time in seconds on the monotonic clock.
+
+        Returns:
+            The description.
+        """
         return PeerInfo(
             node_key=self.key,
             address=str(self.endpoint) if self.endpoint else "",

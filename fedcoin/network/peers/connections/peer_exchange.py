@@ -1,4 +1,4 @@
-"""Asking peers for other peers."""
+"""Ask peers for the addresses of other peers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,14 @@ CALL_S = 5.0
 
 
 class PeerExchange:
-    """Fills the address book from what peers tell: each new one, and now and then any."""
+    """Fills the address book: asks each new peer, and a random peer from time to time.
+
+    Args:
+        own_key: This node's key, which is never added.
+        peers: The connected peers.
+        book: The address book.
+        tasks: Owns the background tasks.
+    """
 
     def __init__(
         self, own_key: bytes, peers: PeerSet, book: AddressBook, tasks: BackgroundTasks
@@ -36,7 +43,11 @@ class PeerExchange:
         peers.on_linked.append(self._start)
 
     async def run(self, interval_s: float) -> None:
-        """Ask somebody now and then, for ever."""
+        """Ask a random peer from time to time, without end.
+
+        Args:
+            interval_s: The mean pause in seconds.
+        """
         while True:
             await asyncio.sleep(interval_s * random.uniform(0.5, 1.5))
             linked = [peer for peer in self._peers if peer.link is not None]
@@ -54,7 +65,7 @@ class PeerExchange:
             request = ListPeersRequest(page_size=MAX_LISTED)
             reply = await link.call(link.peers.ListPeers, request, timeout=CALL_S)
         except RpcError as error:
-            log.debug("%s told no peers: %s", peer, error)
+            log.debug("%s did not list peers: %s", peer, error)
             return
         try:
             self.learn(peer, reply)
@@ -62,12 +73,20 @@ class PeerExchange:
             self._peers.punish(peer, Offence.MALFORMED, str(refusal))
 
     def learn(self, peer: Peer, reply: ListPeersResponse) -> None:
-        """Note down what a peer told. Raises Refusal BAD_HOST for an address that is none."""
-        for told in reply.peers[:MAX_LISTED]:
-            endpoint = parse_endpoint(told.address, "peers.address")
-            if len(told.node_key) != PUBLIC_KEY_BYTES or told.node_key == self._own_key:
+        """Add the addresses of a peer's answer to the book.
+
+        Args:
+            peer: The peer that answered.
+            reply: Its answer.
+
+        Raises:
+            RefusalError: BAD_HOST for a malformed address.
+        """
+        for listed in reply.peers[:MAX_LISTED]:
+            endpoint = parse_endpoint(listed.address, "peers.address")
+            if len(listed.node_key) != PUBLIC_KEY_BYTES or listed.node_key == self._own_key:
                 continue
             if endpoint.wildcard or (endpoint.loopback and not is_loopback(peer.host)):
-                # A stranger has no business with the services of this machine.
+                # A peer on another machine cannot make this node dial services on loopback.
                 continue
-            self._book.heard_of(endpoint, told.node_key)
+            self._book.add(endpoint, listed.node_key)

@@ -1,19 +1,16 @@
-"""What a call from a peer has to pass before its method runs.
-
-::
+"""The checks in front of every call from a peer.
 
     bytes of a call to fedcoin.v1
       session       of this connection, else NO_SESSION (Hello and Authenticate need none)
       rate          of this peer and method, else RATE_LIMITED
-      places        calls of this method under way, else TOO_MANY_CALLS
+      calls         of this method that run at once, else TOO_MANY_CALLS
       size          of each message, else TOO_LARGE
       decoding      else MALFORMED
       the method
 
-A refusal on the way (or by the method) that no honest peer would cause counts as an offence.
-The gate stands inside of the listener's `Chain`, which turns refusals into statuses, and
-takes the decoding over from it. Reflection and health, which are for everybody, are not
-behind it.
+A refusal, by a check or by the method, that an honest peer cannot cause counts as an offence. The
+guard runs inside the listener's `InterceptorChain`, which turns refusals into statuses; it decodes
+requests in place of the chain. Reflection and health are open to everybody and not guarded.
 """
 
 from __future__ import annotations
@@ -51,18 +48,29 @@ OFFENCES: Mapping[str, Offence] = MappingProxyType(
         "BAD_CHUNK": Offence.BAD_CHUNK,
     }
 )
-"""The codes, of any layer, that an honest peer's calls are never refused with."""
+"""The codes, of any layer, with which no call of an honest peer is refused."""
 
 
 class PeerGuard:
-    """What the module's comment describes, in front of every method of some services."""
+    """Puts the checks of this module in front of services.
+
+    Args:
+        peers: The connected peers.
+    """
 
     def __init__(self, peers: PeerSet) -> None:
         self._peers = peers
         self._hosts: LruDict[str, Meter] = LruDict(MAX_HOSTS)
 
     def before(self, server: grpc.aio.Server) -> grpc.aio.Server:
-        """The server as services are to be added to it: they then stand behind the gate."""
+        """Wrap a server, so that the services that are added to it are guarded.
+
+        Args:
+            server: The server.
+
+        Returns:
+            What the generated `add_..._to_server` functions take in place of the server.
+        """
         return cast("grpc.aio.Server", _Registrar(server, self._guarded))
 
     def _guarded(self, handler: RpcHandler, kind: str) -> RpcHandler:
@@ -79,11 +87,11 @@ class PeerGuard:
             return _checked(handler, kind, raw)
 
         async def single(raw: Any, context: CallContext) -> Any:
-            with self._place(kind, context):
+            with self._admitted(kind, context):
                 return await behaviour(request_of(raw), context)
 
         async def stream(raw: Any, context: CallContext) -> AsyncIterator[Any]:
-            with self._place(kind, context):
+            with self._admitted(kind, context):
                 replies = behaviour(request_of(raw), context)
                 if inspect.isawaitable(replies):
                     await replies
@@ -94,7 +102,7 @@ class PeerGuard:
         return with_behaviour(handler, stream if handler.response_streaming else single)
 
     @contextmanager
-    def _place(self, kind: str, context: CallContext) -> Iterator[None]:
+    def _admitted(self, kind: str, context: CallContext) -> Iterator[None]:
         if kind in WITHOUT_SESSION:
             meter = self._hosts.get_or_create(observed_host(context.peer()), Meter)
             meter.spend(kind, self._peers.now())
@@ -123,7 +131,7 @@ def _checked(handler: RpcHandler, kind: str, raw: bytes) -> Any:
     except DecodeError:
         raise RefusalError(
             NetworkCode.MALFORMED,
-            f"{kind}: these {len(raw)} bytes are not the message that this method takes",
+            f"{kind}: these {len(raw)} bytes are not a request of this method",
             field="request",
         ) from None
 
@@ -136,7 +144,7 @@ async def _checked_stream(
 
 
 class _Registrar:
-    """The one method of a server that the generated ``add_..._to_server`` has effect by."""
+    """A server as the generated `add_..._to_server` functions see it."""
 
     def __init__(
         self, server: grpc.aio.Server, guard: Callable[[RpcHandler, str], RpcHandler]
@@ -148,7 +156,7 @@ class _Registrar:
         self._server.add_generic_rpc_handlers([_Guarded(one, self._guard) for one in handlers])
 
     def add_registered_method_handlers(self, service: str, handlers: object) -> None:
-        """Nothing to do: grpc.aio has no use for it."""
+        """Do nothing: grpc.aio does not use registered methods."""
 
 
 class _Guarded(grpc.GenericRpcHandler):

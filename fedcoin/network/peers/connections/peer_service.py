@@ -1,4 +1,4 @@
-"""PeerService: the server's part of the handshake, peer exchange and ping."""
+"""PeerService: the server's side of the handshake, of peer exchange and of ping."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import random
 from fedcoin.network.interceptors import CallContext
 from fedcoin.network.peers.connections import handshake
 from fedcoin.network.peers.connections.endpoints import is_loopback, observed_host
-from fedcoin.network.peers.connections.handshake import Nonces, Role
+from fedcoin.network.peers.connections.handshake import NonceTable, Role
 from fedcoin.network.peers.connections.link import Introduction
 from fedcoin.network.peers.connections.peer import Peer
 from fedcoin.network.peers.connections.peer_set import PeerSet
@@ -28,19 +28,24 @@ MAX_LISTED = 100
 
 
 class PeerServicer(PeerServiceServicer):
-    """Serves `proto/fedcoin/v1/peer_service.proto`."""
+    """Serves `proto/fedcoin/v1/peer_service.proto`.
+
+    Args:
+        introduction: What this node says of itself.
+        peers: The connected peers.
+    """
 
     def __init__(self, introduction: Introduction, peers: PeerSet) -> None:
         self._introduction = introduction
         self._peers = peers
-        self._nonces = Nonces()
+        self._nonces = NonceTable()
 
     async def Hello(self, request: HelloRequest, context: CallContext) -> HelloResponse:
-        """Check who calls, prove who we are, and give a nonce."""
+        """Check the caller's identity, prove this node's, and give a nonce."""
         own = self._introduction
         identity = handshake.check_identity(request.identity, own.genesis, own.key.public_key)
-        handshake.check_bytes("nonce", request.nonce, handshake.NONCE_BYTES)
-        self._peers.check_welcome(identity.node_key)
+        handshake.check_field_length("nonce", request.nonce, handshake.NONCE_BYTES)
+        self._peers.check_admission(identity.node_key)
         transport = context.peer()
         host = observed_host(transport)
         nonce = self._nonces.issue(identity, transport, host, self._peers.now())
@@ -57,8 +62,8 @@ class PeerServicer(PeerServiceServicer):
     ) -> AuthenticateResponse:
         """Check the caller's proof and give a session."""
         own = self._introduction
-        handshake.check_bytes("nonce", request.nonce, handshake.NONCE_BYTES)
-        handshake.check_signature_field("signature", request.signature)
+        handshake.check_field_length("nonce", request.nonce, handshake.NONCE_BYTES)
+        handshake.check_signature_length("signature", request.signature)
         pending = self._nonces.redeem(
             request.nonce, request.node_key, context.peer(), self._peers.now()
         )
@@ -74,9 +79,9 @@ class PeerServicer(PeerServiceServicer):
         return AuthenticateResponse(session=session)
 
     async def ListPeers(self, request: ListPeersRequest, context: CallContext) -> ListPeersResponse:
-        """Addresses that this node has dialled itself."""
+        """List addresses that this node has dialled successfully."""
         caller = self._peers.caller(context)
-        known = [peer for peer in self._peers if peer is not caller and _may_tell(peer, caller)]
+        known = [peer for peer in self._peers if peer is not caller and _may_share(peer, caller)]
         size = min(request.page_size or MAX_LISTED, MAX_LISTED)
         chosen = random.sample(known, min(size, len(known)))
         return ListPeersResponse(
@@ -84,13 +89,13 @@ class PeerServicer(PeerServiceServicer):
         )
 
     async def Ping(self, request: PingRequest, context: CallContext) -> PingResponse:
-        """Tell the height, and learn the caller's."""
-        self._peers.heard_height(self._peers.caller(context), request.height)
+        """Exchange heights."""
+        self._peers.update_height(self._peers.caller(context), request.height)
         return PingResponse(height=self._introduction.height())
 
 
-def _may_tell(peer: Peer, caller: Peer) -> bool:
-    # Only what is known to work; and an address on loopback is of no use elsewhere.
+def _may_share(peer: Peer, caller: Peer) -> bool:
+    # Share only addresses that work; a loopback address is useless on another machine.
     if peer.link is None or peer.endpoint is None:
         return False
     return is_loopback(caller.host) or not peer.endpoint.loopback

@@ -1,4 +1,4 @@
-"""The peers that this node is connected to: who may join, who has to leave."""
+"""The set of connected peers: which may join, and which must leave."""
 
 from __future__ import annotations
 
@@ -22,73 +22,101 @@ from fedcoin.network.peers.protection.reputation import Offence
 log = logging.getLogger(__name__)
 
 SILENCE_S = 15.0
-"""A peer without a stream or a link that has not called for so long is gone."""
+"""A peer without a stream or a link is dropped after this silence, in seconds."""
 
 MAX_SESSIONS = 4
-"""Of one peer: it may dial two addresses of this node at the same time."""
+"""The most sessions of one peer, which may dial several addresses of this node at once."""
 
-Listener = Callable[[Peer], None]
+PeerCallback = Callable[[Peer], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Clocks:
-    """Seconds: one that never goes back, and Unix time."""
+class PeerClocks:
+    """The clocks of the peers' side."""
 
     monotonic: Callable[[], float]
+    """Seconds, on a clock that never goes back."""
     wall: Callable[[], float]
+    """Unix seconds."""
 
 
 class PeerSet:
-    """Bounded in both directions; every peer in it proved its key.
+    """The connected peers, each of which has proved its key; bounded in both directions.
 
-    Listeners are called when a peer dialled this node (`on_admitted`), was dialled
-    (`on_linked`), told a height (`on_height`) or left (`on_left`).
+    Callbacks run when a peer has dialled this node (`on_admitted`), was dialled (`on_linked`), has
+    a new height (`on_height`) or has left (`on_left`).
+
+    Args:
+        options: Limits.
+        bans: The bans that are in force.
+        clocks: The clocks.
     """
 
-    def __init__(self, options: PeerOptions, bans: Bans, clocks: Clocks) -> None:
+    def __init__(self, options: PeerOptions, bans: Bans, clocks: PeerClocks) -> None:
         self._options = options
         self._clocks = clocks
         self._closing: set[asyncio.Task[None]] = set()
         self._peers: dict[bytes, Peer] = {}
         self._sessions: dict[str, Peer] = {}
         self.bans = bans
-        self.on_admitted: list[Listener] = []
-        self.on_linked: list[Listener] = []
-        self.on_height: list[Listener] = []
-        self.on_left: list[Listener] = []
+        self.on_admitted: list[PeerCallback] = []
+        self.on_linked: list[PeerCallback] = []
+        self.on_height: list[PeerCallback] = []
+        self.on_left: list[PeerCallback] = []
 
     def __iter__(self) -> Iterator[Peer]:
         return iter(tuple(self._peers.values()))
 
     def __len__(self) -> int:
-        """How many are connected."""
+        """Return the number of connected peers."""
         return len(self._peers)
 
     def get(self, key: bytes) -> Peer | None:
-        """The peer with this node key, if it is connected."""
+        """Find a peer.
+
+        Args:
+            key: Its node key.
+
+        Returns:
+            The peer; None when it is not connected.
+        """
         return self._peers.get(key)
 
     def now(self) -> float:
-        """The monotonic clock, in seconds."""
+        """Read the monotonic clock, in seconds."""
         return self._clocks.monotonic()
 
     def outbound(self) -> int:
-        """How many of them this node dialled."""
+        """Count the peers that this node dialled."""
         return sum(peer.outbound for peer in self._peers.values())
 
-    def check_welcome(self, key: bytes) -> None:
-        """Raises Refusal: BANNED, or NO_ROOM for one more that dials us."""
+    def check_admission(self, key: bytes) -> None:
+        """Check whether a peer that dials this node may join.
+
+        Args:
+            key: Its node key.
+
+        Raises:
+            RefusalError: BANNED, or NO_ROOM when all inbound places are taken.
+        """
         self.check_ban(key)
         inbound = len(self._peers) - self.outbound()
         if key not in self._peers and inbound >= self._options.max_inbound:
             raise RefusalError(
                 NetworkCode.NO_ROOM,
-                f"this node has its {self._options.max_inbound} inbound peers; try another",
+                f"this node has its {self._options.max_inbound} inbound peers; try another node",
                 limit=str(self._options.max_inbound),
             )
 
     def check_ban(self, key: bytes) -> None:
-        """Raises Refusal BANNED."""
+        """Refuse a banned key.
+
+        Args:
+            key: A node key.
+
+        Raises:
+            RefusalError: BANNED.
+        """
         now = self._clocks.wall()
         until = self.bans.until(key, now)
         if until is not None:
@@ -99,15 +127,24 @@ class PeerSet:
             )
 
     def banned(self) -> set[bytes]:
-        """The node keys that are refused now."""
+        """List the node keys that are banned now."""
         return set(self.bans.active(self._clocks.wall()))
 
     def admit(self, identity: Identity, transport: str, host: str) -> str:
-        """Take in a peer that dialled this node and proved its key; returns its session.
+        """Add a peer that dialled this node and proved its key.
 
-        Raises Refusal as `check_welcome` does.
+        Args:
+            identity: What the peer said of itself.
+            transport: gRPC's name of the connection.
+            host: The host of the connection; empty when unknown.
+
+        Returns:
+            The session, which the peer sends with every call on this connection.
+
+        Raises:
+            RefusalError: BANNED or NO_ROOM, as `check_admission`.
         """
-        self.check_welcome(identity.node_key)
+        self.check_admission(identity.node_key)
         peer = self._known(identity, host, outbound=False)
         while len(peer.sessions) >= MAX_SESSIONS:
             self._end_session(peer, next(iter(peer.sessions)))
@@ -115,14 +152,23 @@ class PeerSet:
         peer.sessions[session] = transport
         peer.last_seen = self.now()
         self._sessions[session] = peer
-        self._tell(self.on_admitted, peer)
-        self._tell(self.on_height, peer)
+        self._notify(self.on_admitted, peer)
+        self._notify(self.on_height, peer)
         return session
 
     def attach(self, link: Link, *, outbound: bool) -> Peer:
-        """Take in a peer that this node dialled. The link is the set's from now on.
+        """Add a peer that this node dialled.
 
-        Raises Refusal BANNED. A second link to the same peer takes the first one's place.
+        Args:
+            link: The link, which this set closes from now on. A second link to the same peer
+                replaces the first.
+            outbound: Whether a new peer counts as outbound.
+
+        Returns:
+            The peer.
+
+        Raises:
+            RefusalError: BANNED.
         """
         self.check_ban(link.identity.node_key)
         peer = self._known(link.identity, link.endpoint.host, outbound=outbound)
@@ -130,21 +176,35 @@ class PeerSet:
         peer.endpoint = link.endpoint
         if previous is not None:
             self._close(previous)
-        self._tell(self.on_linked, peer)
-        self._tell(self.on_height, peer)
+        self._notify(self.on_linked, peer)
+        self._notify(self.on_height, peer)
         return peer
 
     def detach(self, peer: Peer, link: Link) -> None:
-        """A link broke. The peer stays for as long as it calls by itself."""
+        """Remove a broken link. The peer stays in the set while it calls this node.
+
+        Args:
+            peer: The peer.
+            link: Its link.
+        """
         if peer.link is link:
             peer.link = None
         self._close(link)
 
     def caller(self, context: CallContext) -> Peer:
-        """The peer that makes a call. Raises Refusal NO_SESSION.
+        """Find the peer that makes a call.
 
-        A session holds for the connection on which it was made and no other, so that one
-        which was overheard is of no use.
+        A session is valid on the connection of its handshake only, so that an overheard session is
+        useless.
+
+        Args:
+            context: The call.
+
+        Returns:
+            The peer.
+
+        Raises:
+            RefusalError: NO_SESSION.
         """
         for key, value in context.invocation_metadata() or ():
             if key == SESSION_METADATA:
@@ -155,26 +215,43 @@ class PeerSet:
                     return peer
         raise RefusalError(
             NetworkCode.NO_SESSION,
-            f"{SESSION_METADATA}: missing, or not of this connection; shake hands first "
+            f"{SESSION_METADATA}: missing, or of another connection; perform the handshake first "
             "(PeerService.Hello, then Authenticate)",
             field=SESSION_METADATA,
         )
 
-    def heard_height(self, peer: Peer, height: int) -> None:
-        """A peer told how far its chain is."""
+    def update_height(self, peer: Peer, height: int) -> None:
+        """Record the height of a peer's chain.
+
+        Args:
+            peer: The peer.
+            height: The height that it reported.
+        """
         if height != peer.height:
             peer.height = height
-            self._tell(self.on_height, peer)
+            self._notify(self.on_height, peer)
 
     def punish(self, peer: Peer, offence: Offence, why: str) -> None:
-        """Count an offence; ban the peer when it was one too many."""
+        """Count an offence, and ban the peer when its score reaches the limit.
+
+        Args:
+            peer: The peer.
+            offence: What it did.
+            why: Details for the log.
+        """
         reached = peer.score.add(offence, self.now())
         log.info("%s: %s: %s", peer, offence.value, why)
         if reached:
             self.ban(peer.key, self._options.ban_s, f"score over the limit, last {offence.value}")
 
     def ban(self, key: bytes, seconds: float, why: str) -> None:
-        """Refuse a key for a time, and hang up if it is connected."""
+        """Ban a key, and disconnect its peer.
+
+        Args:
+            key: A node key.
+            seconds: How long.
+            why: The reason, for the log.
+        """
         self.bans.add(key, self._clocks.wall(), seconds)
         log.warning("banned %s for %.0f s: %s", key.hex()[:12], seconds, why)
         peer = self._peers.get(key)
@@ -182,7 +259,12 @@ class PeerSet:
             self.drop(peer, "banned")
 
     def drop(self, peer: Peer, why: str) -> None:
-        """Hang up on a peer and forget its session."""
+        """Disconnect a peer and end its sessions.
+
+        Args:
+            peer: The peer.
+            why: The reason, for the log.
+        """
         if self._peers.get(peer.key) is not peer:
             return
         del self._peers[peer.key]
@@ -192,17 +274,17 @@ class PeerSet:
         if link is not None:
             self._close(link)
         log.info("%s left: %s", peer, why)
-        self._tell(self.on_left, peer)
+        self._notify(self.on_left, peer)
 
     async def close(self) -> None:
-        """Hang up on everybody, and wait until all connections are closed."""
+        """Disconnect all peers, and wait until their connections are closed."""
         for peer in self:
-            self.drop(peer, "this node stops")
+            self.drop(peer, "this node is stopping")
         while self._closing:
             await asyncio.wait(self._closing)
 
     def reap(self) -> None:
-        """Let go of peers that are neither linked nor heard of."""
+        """Drop peers that have neither link nor stream and have not called for a while."""
         now = self.now()
         for peer in self:
             if peer.link is None and not peer.streams and now - peer.last_seen > SILENCE_S:
@@ -229,6 +311,6 @@ class PeerSet:
         closing.add_done_callback(self._closing.discard)
 
     @staticmethod
-    def _tell(listeners: list[Listener], peer: Peer) -> None:
+    def _notify(listeners: list[PeerCallback], peer: Peer) -> None:
         for listener in listeners:
             listener(peer)

@@ -1,4 +1,4 @@
-"""Plaintext or mutual TLS, for listeners and channels alike."""
+"""Mutual TLS or plaintext, for the listener and for channels to peers."""
 
 from __future__ import annotations
 
@@ -12,9 +12,14 @@ from fedcoin.network.peers.connections.endpoints import Endpoint
 
 
 class Security:
-    """How this node's connections are protected; reads the TLS files once.
+    """The protection of this node's connections. The TLS files are read once.
 
-    Raises OSError when a TLS file cannot be read.
+    Args:
+        tls: The TLS files; None for plaintext.
+        insecure: Allow plaintext on addresses that other machines can reach.
+
+    Raises:
+        OSError: A TLS file cannot be read.
     """
 
     def __init__(self, tls: Tls | None, *, insecure: bool) -> None:
@@ -28,11 +33,18 @@ class Security:
             )
 
     def check_listen(self, endpoint: Endpoint) -> None:
-        """Raises Refusal NOT_SECURE."""
+        """Refuse to listen in plaintext where other machines can reach it.
+
+        Args:
+            endpoint: The listener's address.
+
+        Raises:
+            RefusalError: NOT_SECURE.
+        """
         self._check(endpoint, "listen on")
 
     def server_credentials(self) -> grpc.ServerCredentials | None:
-        """For the listener; None for plaintext."""
+        """Return the listener's credentials; None for plaintext."""
         if self._files is None:
             return None
         authority, key, certificate = self._files
@@ -41,7 +53,17 @@ class Security:
         )
 
     def channel(self, endpoint: Endpoint) -> grpc.aio.Channel:
-        """A channel to a peer; connects when it is first used. Raises Refusal NOT_SECURE."""
+        """Open a channel to a peer. It connects when it is first used.
+
+        Args:
+            endpoint: The peer's address.
+
+        Returns:
+            The channel.
+
+        Raises:
+            RefusalError: NOT_SECURE when it would be plaintext to another machine.
+        """
         self._check(endpoint, "dial")
         credentials = None
         if self._files is not None:
@@ -58,7 +80,7 @@ class Security:
         if self._files is None and not self._insecure and not endpoint.loopback:
             raise RefusalError(
                 NetworkCode.NOT_SECURE,
-                f"will not {verb} {endpoint} in plaintext: give TLS files, or allow it explicitly "
+                f"refused to {verb} {endpoint} in plaintext: set the TLS files, or allow plaintext "
                 "(insecure) on a network that you trust",
                 field="insecure",
             )

@@ -200,14 +200,14 @@ class ConsensusExchange:
             self._spread(received.raw, digest)
         elif message.height - 1 > talk.peer.height:
             # Who passes a message on decides its height.
-            self._peers.heard_height(talk.peer, message.height - 1)
+            self._peers.update_height(talk.peer, message.height - 1)
 
     def _on_status(self, talk: _Talk, position: Position) -> None:
         if position.height < 1:
             raise RefusalError(
                 NetworkCode.MALFORMED, "status.height: 0, but 1 is the first", field="status.height"
             )
-        self._peers.heard_height(talk.peer, position.height - 1)
+        self._peers.update_height(talk.peer, position.height - 1)
         talk.moved(position)
         for message in self._agreement.messages_for(position.height):
             raw = encode(message)

@@ -1,9 +1,9 @@
 """Size and rate of every message between peers, in one table.
 
-Rates are for one peer (before its handshake: for one host), as a token bucket: `burst`
-messages at once, `rate` a second in the long run. Beyond that the message is refused
-and the peer's score grows. The numbers leave an honest peer a factor of ten: the
-busiest hour of a network of a hundred validators stays far below them.
+A rate limits one peer (before its handshake: one host) by a token bucket: `burst` messages at
+once, `rate` messages a second in the long run. A message beyond that is refused, and the peer's
+score grows. The numbers are ten times what an honest peer sends in a network of a hundred
+validators.
 """
 
 from __future__ import annotations
@@ -26,33 +26,33 @@ MAX_RELAYED = 256
 """The most transactions in one RelayTransactions."""
 
 MAX_RELAYED_BYTES = 1024 * KIB
-"""The most bytes of transactions in one RelayTransactions, but for a single large one."""
+"""The most bytes of transactions in one RelayTransactions, unless it holds a single one."""
 
 
-LARGEST = PARAMETER_RANGES["max_transaction_bytes"][1] + 4 * KIB
-"""A message around one transaction."""
+MAX_TRANSACTION_MESSAGE_BYTES = PARAMETER_RANGES["max_transaction_bytes"][1] + 4 * KIB
+"""The largest message that holds one transaction."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """What one kind of message may be."""
+    """The limits of one kind of message."""
 
     max_bytes: int
-    """Of one serialised message."""
+    """The size of one serialised message."""
 
     rate: float
-    """Messages a second in the long run."""
+    """Messages a second, in the long run."""
 
     burst: int
-    """Messages at once."""
+    """Messages at once, after a pause."""
 
     concurrent: int = 16
-    """Calls of this kind under way at once."""
+    """Calls of this kind that one peer may run at once."""
 
 
 LIMITS: Mapping[str, Limit] = MappingProxyType(
     {
-        # Before the handshake these count for a host, on which many nodes may live.
+        # Before the handshake, the limits apply to a host, which may run many nodes.
         "PeerService/Hello": Limit(1 * KIB, rate=10, burst=200),
         "PeerService/Authenticate": Limit(256, rate=10, burst=200),
         "PeerService/ListPeers": Limit(64, rate=1, burst=10),
@@ -62,15 +62,17 @@ LIMITS: Mapping[str, Limit] = MappingProxyType(
         "BlockGossipService/StreamBlocks": Limit(64, rate=100, burst=500, concurrent=4),
         "BlockGossipService/ListSnapshots": Limit(64, rate=1, burst=20, concurrent=2),
         "BlockGossipService/StreamSnapshot": Limit(64, rate=1, burst=20, concurrent=1),
-        # The stream itself: any message in it, and how often it may be opened.
+        # The size of any message in the stream, and how often the stream may be opened.
         "ConsensusService/Exchange": Limit(PEER_MESSAGE_BYTES, rate=1, burst=20, concurrent=2),
         "ConsensusMessage/proposal": Limit(PEER_MESSAGE_BYTES, rate=20, burst=100),
         "ConsensusMessage/vote": Limit(512, rate=2_000, burst=10_000),
         "ConsensusMessage/status": Limit(64, rate=20, burst=200),
         # As large as the largest transaction that a genesis can allow.
-        "TransactionRelayService/RelayTransactions": Limit(LARGEST, rate=200, burst=500),
+        "TransactionRelayService/RelayTransactions": Limit(
+            MAX_TRANSACTION_MESSAGE_BYTES, rate=200, burst=500
+        ),
         # Each transaction of a relayed batch.
-        "SignedTransaction": Limit(LARGEST, rate=2_000, burst=10_000),
+        "SignedTransaction": Limit(MAX_TRANSACTION_MESSAGE_BYTES, rate=2_000, burst=10_000),
         "ArtifactService/GetManifest": Limit(64, rate=50, burst=500),
         "ArtifactService/Download": Limit(64, rate=20, burst=200, concurrent=8),
         "ArtifactService/GetUploadStatus": Limit(64, rate=50, burst=500),
@@ -78,18 +80,27 @@ LIMITS: Mapping[str, Limit] = MappingProxyType(
         "ArtifactService/Upload": Limit(CHUNK_BYTES + 64 * KIB, rate=10, burst=50, concurrent=4),
     }
 )
-"""Message kind to limit. RPCs of the peers' listener by service and method."""
+"""The limits by kind of message: RPCs by service and method, messages in a stream by their name."""
 
 
 class Meter:
-    """What one peer (or host) has used of each limit."""
+    """Counts the messages and calls of one peer (or host) by kind."""
 
     def __init__(self) -> None:
         self._buckets: dict[str, TokenBucket] = {}
         self._calls: dict[str, int] = {}
 
     def spend(self, kind: str, now: float, amount: int = 1) -> None:
-        """Count messages of a kind. Raises Refusal RATE_LIMITED."""
+        """Count messages of one kind.
+
+        Args:
+            kind: A key of `LIMITS`.
+            now: The present time in seconds, on a clock that never goes back.
+            amount: The number of messages.
+
+        Raises:
+            RefusalError: RATE_LIMITED.
+        """
         limit = LIMITS[kind]
         bucket = self._buckets.get(kind)
         if bucket is None:
@@ -104,15 +115,25 @@ class Meter:
 
     @contextmanager
     def call(self, kind: str) -> Iterator[None]:
-        """Hold a place for a call while it is under way. Raises Refusal TOO_MANY_CALLS."""
+        """Count a call while it runs.
+
+        Args:
+            kind: A key of `LIMITS`.
+
+        Yields:
+            Nothing; the call is counted inside the `with` block.
+
+        Raises:
+            RefusalError: TOO_MANY_CALLS.
+        """
         running = self._calls.get(kind, 0)
-        most = LIMITS[kind].concurrent
-        if running >= most:
+        max_calls = LIMITS[kind].concurrent
+        if running >= max_calls:
             raise RefusalError(
                 NetworkCode.TOO_MANY_CALLS,
-                f"{kind}: {most} calls are under way already; wait for one to end",
+                f"{kind}: {max_calls} calls are already running; wait for one to end",
                 field=kind,
-                limit=str(most),
+                limit=str(max_calls),
             )
         self._calls[kind] = running + 1
         try:
@@ -122,12 +143,20 @@ class Meter:
 
 
 def check_size(kind: str, size: int) -> None:
-    """Refuse a message that is larger than its kind may be. Raises Refusal TOO_LARGE."""
-    most = LIMITS[kind].max_bytes
-    if size > most:
+    """Refuse a message that is too large for its kind.
+
+    Args:
+        kind: A key of `LIMITS`.
+        size: The size of the serialised message in bytes.
+
+    Raises:
+        RefusalError: TOO_LARGE.
+    """
+    max_bytes = LIMITS[kind].max_bytes
+    if size > max_bytes:
         raise RefusalError(
             NetworkCode.TOO_LARGE,
-            f"{kind}: {size} bytes, more than {most}",
+            f"{kind}: {size} bytes; at most {max_bytes} are allowed",
             field=kind,
-            limit=str(most),
+            limit=str(max_bytes),
         )

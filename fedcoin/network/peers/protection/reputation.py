@@ -1,4 +1,4 @@
-"""What misbehaviour costs: a score that grows with each offence and halves every minute."""
+"""The reputation of a peer: a score that grows with each offence and halves every minute."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ BAN_SCORE = 100
 """A peer whose score reaches this is banned for a time."""
 
 HALF_LIFE_S = 60.0
+"""The time in which a score halves, in seconds."""
 
 
 class Offence(str, Enum):
-    """What a peer can do wrong."""
+    """Kinds of misbehaviour."""
 
     BAD_BLOCK = "BAD_BLOCK"
     BAD_HEADERS = "BAD_HEADERS"
@@ -30,15 +31,15 @@ class Offence(str, Enum):
 
 POINTS: Mapping[Offence, int] = MappingProxyType(
     {
-        # Nothing that is right can look like this: whoever passes blocks on has checked them.
+        # No honest peer sends these: a node checks blocks and headers before it passes them on.
         Offence.BAD_BLOCK: 100,
         Offence.BAD_HEADERS: 100,
         Offence.BAD_SIGNATURE: 50,
         Offence.BAD_CHUNK: 50,
-        # A newer program's mistake, perhaps.
+        # Perhaps the mistake of a newer version.
         Offence.MALFORMED: 25,
         Offence.TOO_LARGE: 25,
-        # An overloaded machine, perhaps.
+        # Perhaps an overloaded machine.
         Offence.SLOW: 10,
         Offence.REFUSED_MESSAGE: 20,
         Offence.BROKEN_PROMISE: 20,
@@ -48,19 +49,34 @@ POINTS: Mapping[Offence, int] = MappingProxyType(
 
 
 class Reputation:
-    """The decaying score of one peer. `now` is in seconds and never goes back."""
+    """The score of one peer. Times are in seconds, on a clock that never goes back."""
 
     def __init__(self) -> None:
         self._value = 0.0
         self._at = 0.0
 
     def value(self, now: float) -> float:
-        """The score at this time, 0 or more."""
+        """Compute the score at a time.
+
+        Args:
+            now: The time in seconds.
+
+        Returns:
+            The score, 0 or more.
+        """
         return self._value * math.exp(-math.log(2) * max(0.0, now - self._at) / HALF_LIFE_S)
 
     def add(self, offence: Offence, now: float) -> bool:
-        """Count an offence; True when the score has reached the limit."""
+        """Count an offence.
+
+        Args:
+            offence: Its kind, which has a price in `POINTS`.
+            now: The time in seconds.
+
+        Returns:
+            True when the score has reached `BAN_SCORE`.
+        """
         self._value = self.value(now) + POINTS[offence]
         self._at = now
-        # What decayed by a hair while the calls came in still counts as reached.
+        # Half a point of tolerance: the score decays between offences that come at once.
         return self._value >= BAN_SCORE - 0.5

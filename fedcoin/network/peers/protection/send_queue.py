@@ -1,4 +1,4 @@
-"""What waits to be sent to one peer: bounded, and never waited for."""
+"""A bounded queue of messages to one peer. Adding to it never waits."""
 
 from __future__ import annotations
 
@@ -11,11 +11,17 @@ from fedcoin.network.options import PEER_MESSAGE_BYTES
 MAX_MESSAGES = 8192
 MAX_BYTES = 4 * PEER_MESSAGE_BYTES
 MAX_WRITE_S = 10.0
-"""A peer that does not take one message for so long is too slow."""
+"""The time in which a peer must accept one message, in seconds."""
 
 
 class SendQueue:
-    """Messages for one stream; `clock` is in seconds and never goes back."""
+    """The messages that wait to be sent on one stream.
+
+    Args:
+        clock: Gives the time in seconds and never goes back.
+        max_messages: The most messages that wait.
+        max_bytes: The most bytes that wait.
+    """
 
     def __init__(
         self,
@@ -33,7 +39,14 @@ class SendQueue:
         self._cut = asyncio.Event()
 
     def put(self, raw: bytes) -> bool:
-        """Add a message; False when the queue is full, and then it is not added."""
+        """Add a message.
+
+        Args:
+            raw: The serialised message.
+
+        Returns:
+            True; False when the queue is full, and then the message is not added.
+        """
         if len(self._waiting) >= self._max_messages or self._bytes + len(raw) > self._max_bytes:
             return False
         self._waiting.append(raw)
@@ -42,7 +55,11 @@ class SendQueue:
         return True
 
     async def pump(self, write: Callable[[bytes], Awaitable[object]]) -> None:
-        """Write what is put, for ever. Errors of `write` come through."""
+        """Write messages as they are added, without end.
+
+        Args:
+            write: Sends one message; what it raises ends the pump.
+        """
         while True:
             await self._filled.wait()
             while self._waiting:
@@ -54,14 +71,14 @@ class SendQueue:
             self._filled.clear()
 
     def overdue(self) -> bool:
-        """True when the peer has not taken the present message in time."""
+        """Return True when the peer has not accepted the present message in time."""
         since = self._writing_since
         return since is not None and self._clock() - since > MAX_WRITE_S
 
     def cut(self) -> None:
-        """End the stream that this queue is for."""
+        """Ask the stream of this queue to end."""
         self._cut.set()
 
     async def until_cut(self) -> None:
-        """Return once `cut` was called."""
+        """Wait until `cut` is called."""
         await self._cut.wait()

@@ -1,4 +1,4 @@
-"""Getting artifacts from peers: whoever has them, going on where another broke off."""
+"""Fetch artifacts from the peers that have them; a transfer resumes with another peer."""
 
 from __future__ import annotations
 
@@ -18,17 +18,23 @@ from fedcoin.network.peers.protection.reputation import Offence
 log = logging.getLogger(__name__)
 
 MAX_TRANSFERS = 4
-"""How many artifacts are fetched at once."""
+"""The number of artifacts that are fetched at once."""
 
 MAX_WANTED = 1024
-"""How many may be waited for; what is beyond fails at once."""
+"""The number of artifacts that may be waited for; a request for more fails at once."""
 
 RETRY_S = 0.2
-"""The pause before all peers are asked again."""
+"""The pause before all peers are asked again, in seconds."""
 
 
 class ArtifactFetcher:
-    """Fetches each artifact once, however many ask for it."""
+    """Fetches each artifact once, however many callers wait for it.
+
+    Args:
+        store: The artifacts of this node.
+        peers: The connected peers.
+        tasks: Owns the transfers.
+    """
 
     def __init__(self, store: ArtifactStore, peers: PeerSet, tasks: BackgroundTasks) -> None:
         self._store = store
@@ -41,14 +47,21 @@ class ArtifactFetcher:
     async def ensure(
         self, ids: Sequence[bytes], timeout_s: float, preferred: Sequence[bytes] = ()
     ) -> bool:
-        """True when the store holds all of them, within so many seconds.
+        """Wait until the store holds artifacts.
 
-        `preferred` are node keys of peers to ask first. What nobody waits for any longer is
-        given up; what had arrived of it stays for the next time.
+        A transfer that no caller waits for is cancelled; the chunks that arrived are kept.
+
+        Args:
+            ids: The artifacts' ids, 32 bytes each.
+            timeout_s: How long to wait, in seconds.
+            preferred: Node keys of peers to ask first.
+
+        Returns:
+            True when the store holds all of them.
         """
         missing = [id for id in dict.fromkeys(ids) if not self._store.has(id)]
         if len(self._running) + len(missing) > MAX_WANTED:
-            log.warning("%d artifacts are waited for already; not fetching more", MAX_WANTED)
+            log.warning("%d artifacts are being fetched already; no more are accepted", MAX_WANTED)
             return not missing
         works = [self._join(id, preferred) for id in missing]
         try:
@@ -75,7 +88,7 @@ class ArtifactFetcher:
             work.cancel()
 
     async def _fetch(self, id: bytes, preferred: tuple[bytes, ...]) -> None:
-        """Ask peer after peer until one has it, for as long as somebody waits."""
+        # Asks one peer after another, until `_leave` cancels this.
         while True:
             for peer in self._ranked(preferred):
                 async with self._slots:
@@ -98,7 +111,7 @@ class ArtifactFetcher:
                 log.warning("cannot store artifact %s: %s", id.hex(), refusal)
             return False
         except RpcError as error:
-            log.debug("%s does not give artifact %s: %s", peer, id.hex(), error)
+            log.debug("%s did not send artifact %s: %s", peer, id.hex(), error)
             return False
         log.debug("artifact %s: %s from %s", id.hex(), format_count(chunks, "chunk"), peer)
         return True

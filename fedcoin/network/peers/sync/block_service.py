@@ -1,4 +1,4 @@
-"""Blocks that are final: serving them to whoever lacks them, and telling who is behind."""
+"""Serve final blocks and snapshots to peers, and announce new blocks to peers that are behind."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fedcoin.network.errors import NetworkCode
 from fedcoin.network.interceptors import CallContext
 from fedcoin.network.kept_history import check_kept
 from fedcoin.network.options import PAGE_BYTES
-from fedcoin.network.peers.connections.handshake import check_bytes
+from fedcoin.network.peers.connections.handshake import check_field_length
 from fedcoin.network.peers.connections.link import Link
 from fedcoin.network.peers.connections.peer import Peer
 from fedcoin.network.peers.connections.peer_set import PeerSet
@@ -38,16 +38,25 @@ from fedcoin.v1.block_gossip_service_pb2_grpc import BlockGossipServiceServicer
 log = logging.getLogger(__name__)
 
 MAX_HEADERS = 200
+"""The most headers in one page."""
+
 MAX_BLOCKS = 500
+"""The most blocks in one stream."""
 
 PAUSE_S = 0.25
-"""Validators get there by themselves; only who has not after so long is told."""
+"""The pause before a block is announced, in seconds; validators usually have it by then."""
 
 ANNOUNCE_S = 5.0
 
 
 class BlockGossipServicer(BlockGossipServiceServicer):
-    """Serves `proto/fedcoin/v1/block_gossip_service.proto`. Disk access runs in threads."""
+    """Serves `proto/fedcoin/v1/block_gossip_service.proto`. Disk access runs in threads.
+
+    Args:
+        chain: This node's chain.
+        peers: The connected peers.
+        snapshots: This node's snapshots.
+    """
 
     def __init__(self, chain: ChainPort, peers: PeerSet, snapshots: SnapshotServer) -> None:
         self._chain = chain
@@ -57,15 +66,15 @@ class BlockGossipServicer(BlockGossipServiceServicer):
     async def AnnounceBlock(
         self, request: AnnounceBlockRequest, context: CallContext
     ) -> AnnounceBlockResponse:
-        """Learn how far the peer is. Raises Refusal MALFORMED."""
-        check_bytes("block_hash", request.block_hash, HASH_BYTES)
-        self._peers.heard_height(self._peers.caller(context), request.height)
+        """Record the peer's height. Refuses with MALFORMED."""
+        check_field_length("block_hash", request.block_hash, HASH_BYTES)
+        self._peers.update_height(self._peers.caller(context), request.height)
         return AnnounceBlockResponse(height=self._chain.height())
 
     async def ListHeaders(
         self, request: ListHeadersRequest, context: CallContext
     ) -> ListHeadersResponse:
-        """A page of headers and certificates. Raises Refusal OUT_OF_RANGE, HISTORY_NOT_KEPT."""
+        """List headers with certificates. Refuses with OUT_OF_RANGE, HISTORY_NOT_KEPT."""
         self._check_height(request.from_height)
         size = min(request.page_size or MAX_HEADERS, MAX_HEADERS)
         return await asyncio.to_thread(self._headers, request.from_height, size)
@@ -73,7 +82,7 @@ class BlockGossipServicer(BlockGossipServiceServicer):
     async def StreamBlocks(
         self, request: StreamBlocksRequest, context: CallContext
     ) -> AsyncIterator[StreamBlocksResponse]:
-        """Blocks and certificates. Raises Refusal OUT_OF_RANGE, HISTORY_NOT_KEPT."""
+        """Send blocks with certificates. Refuses with OUT_OF_RANGE, HISTORY_NOT_KEPT."""
         first = request.from_height
         self._check_height(first)
         last = min(request.to_height or first + MAX_BLOCKS - 1, first + MAX_BLOCKS - 1)
@@ -86,13 +95,13 @@ class BlockGossipServicer(BlockGossipServiceServicer):
     async def ListSnapshots(
         self, request: ListSnapshotsRequest, context: CallContext
     ) -> ListSnapshotsResponse:
-        """The snapshots that this node has."""
+        """List the snapshots of this node."""
         return ListSnapshotsResponse(snapshots=await asyncio.to_thread(self._snapshots.infos))
 
     async def StreamSnapshot(
         self, request: StreamSnapshotRequest, context: CallContext
     ) -> AsyncIterator[StreamSnapshotResponse]:
-        """A snapshot's parts. Raises Refusal SNAPSHOT_NOT_FOUND, NO_ROOM, OUT_OF_RANGE."""
+        """Send a snapshot. Refuses with SNAPSHOT_NOT_FOUND, NO_ROOM, OUT_OF_RANGE."""
         async for part in self._snapshots.parts(request.height, request.first_chunk):
             yield StreamSnapshotResponse(part=part)
 
@@ -123,7 +132,12 @@ class BlockGossipServicer(BlockGossipServiceServicer):
 
 
 class Announcer:
-    """Tells peers that are behind about the latest block."""
+    """Announces the latest block to peers that are behind.
+
+    Args:
+        peers: The connected peers.
+        tasks: Owns the announcements.
+    """
 
     def __init__(self, peers: PeerSet, tasks: BackgroundTasks) -> None:
         self._peers = peers
@@ -132,27 +146,32 @@ class Announcer:
         self._pending: asyncio.Task[None] | None = None
 
     def announce(self, height: int, block_hash: bytes) -> None:
-        """Have it told in a moment; of several heights only the latest is."""
+        """Announce a block after a short pause. Of several blocks, only the latest is announced.
+
+        Args:
+            height: Its height.
+            block_hash: Its hash, 32 bytes.
+        """
         self._latest = (height, block_hash)
         if self._pending is None or self._pending.done():
-            self._pending = self._tasks.start(self._tell_all(), "announce")
+            self._pending = self._tasks.start(self._announce_to_all(), "announce")
 
-    async def _tell_all(self) -> None:
+    async def _announce_to_all(self) -> None:
         await asyncio.sleep(PAUSE_S)
         height, block_hash = self._latest
         await asyncio.gather(
             *(
-                self._tell(peer, peer.link, height, block_hash)
+                self._announce_to(peer, peer.link, height, block_hash)
                 for peer in self._peers
                 if peer.link is not None and peer.height < height
             )
         )
 
-    async def _tell(self, peer: Peer, link: Link, height: int, block_hash: bytes) -> None:
+    async def _announce_to(self, peer: Peer, link: Link, height: int, block_hash: bytes) -> None:
         request = AnnounceBlockRequest(height=height, block_hash=block_hash)
         try:
             reply = await link.call(link.gossip.AnnounceBlock, request, timeout=ANNOUNCE_S)
         except RpcError as error:
-            log.debug("%s was not told of height %d: %s", peer, height, error)
+            log.debug("could not announce height %d to %s: %s", height, peer, error)
             return
-        self._peers.heard_height(peer, reply.height)
+        self._peers.update_height(peer, reply.height)

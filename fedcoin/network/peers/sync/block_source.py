@@ -1,4 +1,4 @@
-"""Fetching blocks whose hashes are known, in ranges, from several peers at once."""
+"""Fetch blocks whose hashes are known, in ranges, from several peers at once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fedcoin.network.errors import NetworkCode
 from fedcoin.network.peers.connections.peer import Peer
 from fedcoin.network.peers.connections.peer_set import PeerSet
 from fedcoin.network.peers.protection.reputation import Offence
-from fedcoin.network.peers.sync.headers import Tip
+from fedcoin.network.peers.sync.headers import ChainTip
 from fedcoin.v1.block_gossip_service_pb2 import StreamBlocksRequest, StreamBlocksResponse
 
 log = logging.getLogger(__name__)
@@ -24,12 +24,12 @@ RANGE_BLOCKS = 8
 MAX_BUFFERED_BYTES = 16 * 1024 * 1024
 PACE_S = 0.05
 BLOCK_S = 10.0
-"""How long one block may take."""
+"""The deadline for one block, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
-class Fetched:
-    """A block with the hash that it has to have, and who sent it."""
+class FetchedBlock:
+    """A block with the expected hash, its certificate, and the peer that sent it."""
 
     block: Block
     certificate: bytes
@@ -37,14 +37,19 @@ class Fetched:
 
 
 class BlockSource:
-    """The blocks of one run of headers, to be taken in order by `take`.
+    """The blocks of one run of headers; `take` returns them in order.
 
-    Each peer has a worker (`work`) that fetches range after range; what one fails to give
-    goes back to the others, who stay until all has come. The workers are run by the caller, who
-    learns from `take` when there is none left.
+    Each peer has a worker (`work`) that fetches one range after another. Blocks that one peer fails
+    to send go back to the others. The caller runs the workers, and learns from `take` when none is
+    left.
+
+    Args:
+        wanted: Height and hash of each block, in order; at least one.
+        peers: The connected peers.
+        max_block_bytes: The largest size of a block.
     """
 
-    def __init__(self, wanted: Sequence[Tip], peers: PeerSet, max_block_bytes: int) -> None:
+    def __init__(self, wanted: Sequence[ChainTip], peers: PeerSet, max_block_bytes: int) -> None:
         self._next = wanted[0].height
         self._last = wanted[-1].height
         self._ranges = deque(
@@ -52,14 +57,18 @@ class BlockSource:
         )
         self._peers = peers
         self._max_block_bytes = max_block_bytes
-        self._buffer: dict[int, Fetched] = {}
+        self._buffer: dict[int, FetchedBlock] = {}
         self._buffered_bytes = 0
         self._changed = asyncio.Event()
         self._workers = 0
         self._fetching = 0
 
-    async def take(self) -> Fetched | None:
-        """The next block; None after the last, or when no worker is left to bring it."""
+    async def take(self) -> FetchedBlock | None:
+        """Wait for the next block.
+
+        Returns:
+            The block; None after the last one, or when no worker is left to fetch it.
+        """
         while self._next not in self._buffer:
             if self._next > self._last or not self._workers:
                 return None
@@ -67,31 +76,35 @@ class BlockSource:
         fetched = self._buffer.pop(self._next)
         self._buffered_bytes -= len(fetched.block.raw)
         self._next += 1
-        self._tell()
+        self._notify()
         return fetched
 
     async def work(self, peer: Peer) -> None:
-        """Fetch from one peer until nothing is left to fetch or it fails."""
+        """Fetch from one peer until nothing is left to fetch or the peer fails.
+
+        Args:
+            peer: The peer.
+        """
         self._workers += 1
         try:
             while self._ranges or self._fetching:
                 if not self._ranges or not self._has_room():
                     await self._changed.wait()
-                elif not peer.ranges.take(self._peers.now()):
-                    # Small blocks come faster than a peer lets itself be asked for them.
+                elif not peer.range_budget.take(self._peers.now()):
+                    # With small blocks, this node would exceed the rate that the peer allows.
                     await asyncio.sleep(PACE_S)
                 elif not await self._fetch_next(peer):
                     return
         finally:
             self._workers -= 1
-            self._tell()
+            self._notify()
 
     def _has_room(self) -> bool:
-        # Whoever fetches what comes next must never wait for room.
+        # The worker that fetches the next block never waits for room: the others wait for it.
         urgent = self._ranges[0][0].height <= self._next
         return urgent or self._buffered_bytes < MAX_BUFFERED_BYTES
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
 
@@ -103,13 +116,13 @@ class BlockSource:
         finally:
             self._fetching -= 1
         if rest:
-            # The lowest first: the others wait for them.
+            # The lowest blocks come first, since `take` waits for them.
             self._ranges.appendleft(rest)
-        self._tell()
+        self._notify()
         return not rest
 
-    async def _fetch(self, peer: Peer, span: Sequence[Tip]) -> Sequence[Tip]:
-        """Returns what the peer did not give."""
+    async def _fetch(self, peer: Peer, span: Sequence[ChainTip]) -> Sequence[ChainTip]:
+        # Returns the blocks that the peer did not send.
         link = peer.link
         if link is None:
             return span
@@ -131,14 +144,14 @@ class BlockSource:
                         break
                     done += 1
         except RpcError as error:
-            log.debug("%s gave no block %d: %s", peer, span[done].height, error)
+            log.debug("%s did not send block %d: %s", peer, span[done].height, error)
             if error.code == NetworkCode.HISTORY_NOT_KEPT.value:
-                peer.lacks = span[done].height
+                peer.max_missing_height = span[done].height
                 return span[done:]
-            self._peers.punish(peer, Offence.SLOW, f"gave no block {span[done].height}")
+            self._peers.punish(peer, Offence.SLOW, f"did not send block {span[done].height}")
         return span[done:]
 
-    async def _accept(self, peer: Peer, tip: Tip, reply: StreamBlocksResponse) -> bool:
+    async def _accept(self, peer: Peer, tip: ChainTip, reply: StreamBlocksResponse) -> bool:
         try:
             block = await asyncio.to_thread(decode_block, reply.block, self._max_block_bytes)
         except RefusalError as refusal:
@@ -147,7 +160,7 @@ class BlockSource:
         if block.hash != tip.hash:
             self._peers.punish(peer, Offence.BAD_BLOCK, f"block {tip.height}: another block")
             return False
-        self._buffer[tip.height] = Fetched(block, reply.certificate, peer)
+        self._buffer[tip.height] = FetchedBlock(block, reply.certificate, peer)
         self._buffered_bytes += len(reply.block)
-        self._tell()
+        self._notify()
         return True

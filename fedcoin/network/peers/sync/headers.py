@@ -1,9 +1,9 @@
-"""Checking a run of headers before their blocks are fetched.
+"""Check a run of headers before their blocks are fetched.
 
-Headers name their parents, so that one good certificate vouches for all headers below it.
-Which validators have to sign is known for as long as the set stays the one that this node
-knows: the prefix up to there is certified, and the rest is left for the next run, when the
-blocks in between have been executed.
+Each header names its parent, so that one valid certificate proves all headers below it. This node
+knows which validators must sign only up to the next change of the validator set: the headers up to
+there are certified, and the rest waits for the next run, when the blocks in between have been
+executed.
 """
 
 from __future__ import annotations
@@ -22,42 +22,56 @@ from fedcoin.v1.block_gossip_service_pb2 import CertifiedHeader
 
 
 @dataclass(frozen=True, slots=True)
-class Tip:
-    """The end of a chain."""
+class ChainTip:
+    """The height and the hash of a block."""
 
     height: int
     hash: bytes
+    """32 bytes."""
 
 
 def certified_prefix(
-    tip: Tip,
+    tip: ChainTip,
     validators: ValidatorSet,
     chain_id: str,
     headers: Sequence[CertifiedHeader],
     verified_votes: VerifiedVotes | None = None,
-) -> list[Tip]:
-    """Heights and hashes of the headers that surely are final, in order from `tip` on.
+) -> list[ChainTip]:
+    """Find the headers of a run that are proved to be final.
 
-    `validators` decide the height after `tip`; `verified_votes` are the node's, which a
-    certificate that is checked here adds to. Raises Refusal when the headers are malformed,
-    do not follow one another, or the certificate of the last one is wrong.
+    Args:
+        tip: The last block of this node's chain.
+        validators: The validator set of the height after `tip`.
+        chain_id: The network's name.
+        headers: Headers with certificates, from the height after `tip` on.
+        verified_votes: The node's verified votes, to which the checked certificate adds; None
+            verifies every signature.
+
+    Returns:
+        Height and hash of each final header, in order.
+
+    Raises:
+        RefusalError: MALFORMED when a header is malformed or does not follow the one before it;
+            BAD_CERTIFICATE when the certificate of the last one is wrong.
     """
     known = validators.hash()
-    found: list[Tip] = []
+    final: list[ChainTip] = []
     for certified in headers:
         header = decode_header(certified.header)
         if header.chain_id != chain_id or header.height != tip.height + 1:
-            raise _broken(f"{header.chain_id!r} {header.height} stands where {tip.height + 1} is")
+            raise _broken(
+                f"{header.chain_id!r} {header.height} is in the place of height {tip.height + 1}"
+            )
         if header.parent_hash != tip.hash:
-            raise _broken(f"{header.height} does not name the header before it as its parent")
-        tip = Tip(header.height, sha256(certified.header))
-        found.append(tip)
+            raise _broken(f"{header.height} does not name the previous header as its parent")
+        tip = ChainTip(header.height, sha256(certified.header))
+        final.append(tip)
         if header.next_validators_hash != known:
             break
-    if found:
-        certificate = headers[len(found) - 1].certificate
+    if final:
+        certificate = headers[len(final) - 1].certificate
         verify_certificate(certificate, validators, chain_id, tip.height, tip.hash, verified_votes)
-    return found
+    return final
 
 
 def _broken(why: str) -> RefusalError:

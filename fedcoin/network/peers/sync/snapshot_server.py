@@ -1,4 +1,4 @@
-"""Giving a node's snapshots to peers."""
+"""Read this node's snapshots for peers."""
 
 from __future__ import annotations
 
@@ -16,12 +16,19 @@ from fedcoin.v1.block_gossip_service_pb2 import SnapshotInfo
 log = logging.getLogger(__name__)
 
 MAX_LISTED = 16
+"""The most snapshots in one list."""
+
 MAX_STREAMS = 4
-"""How many snapshots are sent at once, to all peers together."""
+"""The number of snapshots that are sent at once, to all peers together."""
 
 
 class SnapshotServer:
-    """Reads what is in the folder; without one there is nothing to give."""
+    """Reads the snapshots of a folder.
+
+    Args:
+        store: This node's chain.
+        folder: The folder; None when this node keeps no snapshots.
+    """
 
     def __init__(self, store: ChainStore, folder: SnapshotFolder | None) -> None:
         self._store = store
@@ -29,7 +36,7 @@ class SnapshotServer:
         self._streams = 0
 
     def infos(self) -> list[SnapshotInfo]:
-        """The latest snapshots of blocks that are on the chain. Reads the disk."""
+        """List the latest snapshots of blocks on the chain. Reads the disk."""
         found: list[SnapshotInfo] = []
         if self._folder is None:
             return found
@@ -41,14 +48,23 @@ class SnapshotServer:
         return found
 
     async def parts(self, height: int, first_chunk: int) -> AsyncIterator[bytes]:
-        """The serialised parts, or those from a chunk on.
+        """Read a snapshot.
 
-        Raises Refusal SNAPSHOT_NOT_FOUND, NO_ROOM, OUT_OF_RANGE.
+        Args:
+            height: Its height.
+            first_chunk: The first chunk that is wanted; 0 starts with changes and head.
+
+        Yields:
+            Serialised `SnapshotPart` messages.
+
+        Raises:
+            RefusalError: SNAPSHOT_NOT_FOUND, NO_ROOM when too many are being sent, OUT_OF_RANGE
+                when there is no such chunk.
         """
         if self._streams >= MAX_STREAMS:
             raise RefusalError(
                 NetworkCode.NO_ROOM,
-                f"{MAX_STREAMS} snapshots are being sent already; ask another node, or later",
+                f"{MAX_STREAMS} snapshots are being sent; ask another node, or try again later",
                 limit=str(MAX_STREAMS),
             )
         self._streams += 1
@@ -72,7 +88,7 @@ class SnapshotServer:
         except RefusalError as refusal:
             if refusal.code is not DataCode.BAD_SNAPSHOT:
                 raise
-            log.warning("cannot give a snapshot: %s", refusal)
+            log.warning("cannot read a snapshot: %s", refusal)
             raise _missing(height) from None
         if empty:
             raise RefusalError(

@@ -1,14 +1,12 @@
-"""Joining a network by a peer's snapshot, on a node that has no blocks yet.
+"""Start the chain of a node without blocks from a peer's snapshot.
 
-::
+    peers ahead  ── ListSnapshots ──> the highest snapshot that is far enough ahead
+    its owners   ── StreamSnapshot ─> changes, head, chunks: each is checked, then kept on disk
+    the file     ── Importer ───────> state and headers, in one write
 
-    peers ahead ── ListSnapshots ──> the highest one that is far enough ahead
-    its owners  ── StreamSnapshot ─> changes, head, chunks: each checked, then kept on disk
-    the file    ── Importer ───────> state and past, in one write
-
-Changes and head come from one peer alone: only they could be told in more than one way. Chunks
-are the same from everybody; where one peer breaks off or lies, another goes on. What was kept is
-there after a restart.
+Changes and head come from a single peer, since only they have more than one valid form. Chunks
+are the same from every peer: where one stops or sends wrong data, another continues. The parts
+that arrived are kept across a restart.
 """
 
 from __future__ import annotations
@@ -42,14 +40,14 @@ from fedcoin.v1.snapshot_pb2 import SnapshotPart
 
 log = logging.getLogger(__name__)
 
-ASKED = 3
-"""How often peers are asked for a snapshot before the chain is replayed instead."""
+MAX_ATTEMPTS = 3
+"""Attempts to get a snapshot before the chain is replayed from genesis instead."""
 
 PAUSE_S = 1.0
 LIST_S = 5.0
 GRACE_S = 15.0
-SLOWEST = 64 * 1024
-"""Bytes a second that a peer has to give in the long run; it may stay behind by `GRACE_S`."""
+MIN_BYTES_PER_S = 64 * 1024
+"""The rate that a peer must reach in the long run; it may lag by `GRACE_S` seconds."""
 
 _BENIGN = frozenset(
     {
@@ -60,30 +58,36 @@ _BENIGN = frozenset(
         NetworkCode.SHUTTING_DOWN.value,
     }
 )
-"""What an honest peer may refuse with at any time."""
+"""Codes with which an honest peer may refuse at any time."""
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshots:
-    """Where a node keeps snapshots, and when it takes one from its peers."""
+class SnapshotOptions:
+    """Where a node keeps snapshots, and when it fetches one."""
 
     folder: SnapshotFolder
     join_behind: int = 0
-    """Take one when peers are ahead by more blocks than this; 0: never."""
+    """Fetch a snapshot when peers are ahead by more blocks than this; 0: never."""
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
-    """One snapshot."""
+class SnapshotId:
+    """The height and the block hash that name a snapshot."""
 
     height: int
     block_hash: bytes
 
 
-class Incoming:
-    """A snapshot as far as it has come. Its methods read and write the disk."""
+class PartialSnapshot:
+    """The parts of a snapshot that have arrived. Its methods read and write the disk.
 
-    def __init__(self, path: Path, chain: ChainPort, target: Target) -> None:
+    Args:
+        path: The file that holds the parts.
+        chain: This node's chain, for the genesis.
+        target: The snapshot.
+    """
+
+    def __init__(self, path: Path, chain: ChainPort, target: SnapshotId) -> None:
         self._path = path
         self._genesis = chain.genesis
         self._target = target
@@ -91,81 +95,108 @@ class Incoming:
         self._writer: SnapshotWriter | None = None
 
     def resume(self) -> None:
-        """Take what was kept before a restart, as far as it is right."""
+        """Read the parts that were kept before a restart, up to the first wrong one."""
         good = 0
         with contextlib.suppress(RefusalError, FileNotFoundError):
             for part, end in read_parts_with_ends(self._path):
                 self.check.take(part)
                 good = end
         if self.check.head is None:
-            self.begin_anew()
+            self.restart()
             return
         os.truncate(self._path, good)
         self._writer = SnapshotWriter(self._path)
 
-    def begin_anew(self) -> None:
-        """Forget all of it."""
+    def restart(self) -> None:
+        """Delete all parts."""
         self.close()
         self._path.unlink(missing_ok=True)
         self.check = SnapshotVerifier(self._genesis)
         self._writer = SnapshotWriter(self._path)
 
     def take(self, raw: bytes) -> None:
-        """Check a serialised part and keep it. Raises Refusal; then it is not kept."""
+        """Check a part and keep it.
+
+        Args:
+            raw: A serialised `SnapshotPart`.
+
+        Raises:
+            RefusalError: The part is wrong, and is not kept.
+        """
         part = canonical.decode(SnapshotPart, raw)
         if part.HasField("head") and sha256(part.head.header) != self._target.block_hash:
             raise RefusalError(
-                NetworkCode.MALFORMED, "head: it is of another block than was told", field="head"
+                NetworkCode.MALFORMED,
+                "head: it belongs to another block than the peer listed",
+                field="head",
             )
         self.check.take(part)
         assert self._writer is not None, "a part before the file was opened"
         self._writer.add(part)
 
     def close(self) -> None:
-        """Have what was kept on disk."""
+        """Close the file."""
         if self._writer is not None:
             self._writer.close()
             self._writer = None
 
 
-class Joining:
-    """Takes a snapshot from peers, once, if there is one worth it."""
+class SnapshotSync:
+    """Fetches a snapshot from peers, once, when this node is far behind.
+
+    Args:
+        chain: This node's chain.
+        importer: Writes the snapshot to the database.
+        peers: The connected peers.
+        snapshots: The folder, and how far behind is far.
+    """
 
     def __init__(
-        self, chain: ChainPort, importer: Importer, peers: PeerSet, snapshots: Snapshots
+        self, chain: ChainPort, importer: Importer, peers: PeerSet, snapshots: SnapshotOptions
     ) -> None:
         self._chain = chain
         self._importer = importer
         self._peers = peers
         self._folder = snapshots.folder
         self._behind = snapshots.join_behind
-        self._left = ASKED
+        self._attempts_left = MAX_ATTEMPTS
 
     def wanted(self, highest: int) -> bool:
-        """Should one be looked for? ``highest`` is the greatest height that a peer told."""
+        """Tell whether to look for a snapshot.
+
+        Args:
+            highest: The greatest height that a peer reported.
+
+        Returns:
+            True when this node has no block, is far enough behind and has attempts left.
+        """
         new = self._behind > 0 and self._chain.height() == 0
-        return new and highest > self._behind and self._left > 0
+        return new and highest > self._behind and self._attempts_left > 0
 
     async def attempt(self, ahead: list[Peer]) -> None:
-        """Look for a snapshot with these peers and take it; after a few times, no more."""
-        self._left -= 1
+        """Look for a snapshot and fetch it. Counts as one attempt.
+
+        Args:
+            ahead: The peers that are ahead.
+        """
+        self._attempts_left -= 1
         for target, owners in await self._offers(ahead):
             peers = format_count(len(owners), "peer")
-            log.info("taking the snapshot of height %d from %s", target.height, peers)
+            log.info("fetching the snapshot of height %d from %s", target.height, peers)
             if await self._take(target, owners):
                 return
-        if self._left:
+        if self._attempts_left:
             await asyncio.sleep(PAUSE_S)
         else:
-            log.warning("no peer gave a snapshot: replaying the chain from genesis")
+            log.warning("no peer sent a snapshot: replaying the chain from genesis")
 
-    async def _offers(self, ahead: list[Peer]) -> list[tuple[Target, list[Peer]]]:
-        """The snapshots that are far enough ahead, the highest first, and who has them."""
-        found: dict[Target, list[Peer]] = {}
+    async def _offers(self, ahead: list[Peer]) -> list[tuple[SnapshotId, list[Peer]]]:
+        # The snapshots that are far enough ahead, the highest first, each with its owners.
+        found: dict[SnapshotId, list[Peer]] = {}
         for peer, reply in await asyncio.gather(*map(self._ask, ahead)):
             for info in reply.snapshots[:MAX_LISTED]:
                 if info.height > self._behind and len(info.block_hash) == HASH_BYTES:
-                    owners = found.setdefault(Target(info.height, info.block_hash), [])
+                    owners = found.setdefault(SnapshotId(info.height, info.block_hash), [])
                     owners.append(peer)
         return sorted(found.items(), key=lambda one: (-one[0].height, -len(one[1])))
 
@@ -176,13 +207,13 @@ class Joining:
             method = peer.link.gossip.ListSnapshots
             reply = await peer.link.call(method, ListSnapshotsRequest(), timeout=LIST_S)
         except RpcError as error:
-            log.debug("%s told no snapshots: %s", peer, error)
+            log.debug("%s did not list snapshots: %s", peer, error)
             return peer, ListSnapshotsResponse()
         return peer, reply
 
-    async def _take(self, target: Target, owners: list[Peer]) -> bool:
+    async def _take(self, target: SnapshotId, owners: list[Peer]) -> bool:
         path = await asyncio.to_thread(self._folder.incoming, target.height, target.block_hash)
-        incoming = Incoming(path, self._chain, target)
+        incoming = PartialSnapshot(path, self._chain, target)
         try:
             await asyncio.to_thread(incoming.resume)
             for peer in owners:
@@ -196,19 +227,19 @@ class Joining:
             kept = await asyncio.to_thread(self._folder.publish, path, target.height)
             await self._importer.import_snapshot(kept)
         except RefusalError as refusal:
-            # It was checked as it came: more than two thirds signed what is wrong in it.
-            log.warning("the snapshot of height %d is no good: %s", target.height, refusal)
+            # Every part was checked, so more than 2/3 of the power signed what is wrong in it.
+            log.warning("the snapshot of height %d is invalid: %s", target.height, refusal)
             self._folder.path(target.height).unlink(missing_ok=True)
             return False
         return True
 
-    async def _fetch(self, peer: Peer, target: Target, incoming: Incoming) -> None:
-        """Take what this peer gives, up to the end or the first wrong part."""
+    async def _fetch(self, peer: Peer, target: SnapshotId, incoming: PartialSnapshot) -> None:
+        # Takes parts from one peer, up to the end or the first wrong part.
         if peer.link is None:
             return
         first = incoming.check.chunks + 1
         if incoming.check.head is None:
-            await asyncio.to_thread(incoming.begin_anew)
+            await asyncio.to_thread(incoming.restart)
             first = 0
         request = StreamSnapshotRequest(height=target.height, first_chunk=first)
         try:
@@ -219,16 +250,18 @@ class Joining:
             began, got = self._peers.now(), 0
             with replies:
                 while not incoming.check.complete:
-                    late_s = self._peers.now() - began - got / SLOWEST
+                    late_s = self._peers.now() - began - got / MIN_BYTES_PER_S
                     reply = await replies.read(max(GRACE_S - late_s, 0.0))
                     if reply is None:
-                        self._peers.punish(peer, Offence.BROKEN_PROMISE, "a snapshot broke off")
+                        self._peers.punish(
+                            peer, Offence.BROKEN_PROMISE, "stopped sending a snapshot"
+                        )
                         return
                     await asyncio.to_thread(incoming.take, reply.part)
                     got += len(reply.part)
         except RpcError as error:
-            log.debug("%s gave no more of a snapshot: %s", peer, error)
+            log.debug("%s stopped sending a snapshot: %s", peer, error)
             if error.code not in _BENIGN:
-                self._peers.punish(peer, Offence.SLOW, "a snapshot broke off")
+                self._peers.punish(peer, Offence.SLOW, "stopped sending a snapshot")
         except RefusalError as refusal:
             self._peers.punish(peer, Offence.BAD_CHUNK, f"snapshot {target.height}: {refusal}")

@@ -19,32 +19,32 @@ def end(port: int) -> Endpoint:
 
 def test_the_most_promising_come_first() -> None:
     book = AddressBook()
-    book.heard_of(end(1), b"1")
-    book.succeeded(end(2), b"2", now=50.0)
-    book.succeeded(end(3), b"3", now=60.0)
-    book.heard_of(end(4), b"4")
-    book.failed(end(4))
+    book.add(end(1), b"1")
+    book.record_success(end(2), b"2", now=50.0)
+    book.record_success(end(3), b"3", now=60.0)
+    book.add(end(4), b"4")
+    book.record_failure(end(4))
     assert book.candidates(()) == [end(3), end(2), end(1), end(4)]
     assert book.candidates({b"3", b"1"}) == [end(2), end(4)]
 
 
 def test_hearsay_does_not_overwrite_what_is_known() -> None:
     book = AddressBook()
-    book.succeeded(end(1), b"right", now=1.0)
-    book.heard_of(end(1), b"wrong")
+    book.record_success(end(1), b"right", now=1.0)
+    book.add(end(1), b"wrong")
     assert book.candidates({b"right"}) == []
 
 
 def test_what_never_worked_is_forgotten() -> None:
     book = AddressBook()
-    book.heard_of(end(1), b"1")
-    book.succeeded(end(2), b"2", now=1.0)
+    book.add(end(1), b"1")
+    book.record_success(end(2), b"2", now=1.0)
     for _ in range(MAX_FAILURES):
-        book.failed(end(1))
-        book.failed(end(2))
+        book.record_failure(end(1))
+        book.record_failure(end(2))
     assert end(1) not in book
     assert end(2) in book
-    book.failed(end(1))
+    book.record_failure(end(1))
     book.forget(end(2))
     assert len(book) == 0
 
@@ -52,12 +52,12 @@ def test_what_never_worked_is_forgotten() -> None:
 def test_bounded_and_good_addresses_do_not_give_way_to_hearsay() -> None:
     book = AddressBook()
     for port in range(1, MAX_ENTRIES + 1):
-        book.succeeded(end(port), b"k", now=float(port))
-    book.heard_of(end(60_000), b"new")
+        book.record_success(end(port), b"k", now=float(port))
+    book.add(end(60_000), b"new")
     assert len(book) == MAX_ENTRIES
     assert end(60_000) not in book
-    book.failed(end(500))
-    book.heard_of(end(60_000), b"new")
+    book.record_failure(end(500))
+    book.add(end(60_000), b"new")
     assert len(book) == MAX_ENTRIES
     assert end(60_000) in book
     assert end(500) not in book
@@ -66,12 +66,12 @@ def test_bounded_and_good_addresses_do_not_give_way_to_hearsay() -> None:
 def test_saved_and_loaded(tmp_path: Path) -> None:
     path = tmp_path / "peers.json"
     book = AddressBook()
-    book.succeeded(end(1), b"k" * 32, now=77.0)
-    book.heard_of(end(2), b"")
+    book.record_success(end(1), b"k" * 32, now=77.0)
+    book.add(end(2), b"")
     assert book.changed
-    address_book.save(path, book.encode({b"b" * 32: 99.0}))
+    address_book.save_address_book(path, book.encode({b"b" * 32: 99.0}))
     assert not book.changed
-    loaded, bans = address_book.load(path)
+    loaded, bans = address_book.load_address_book(path)
     assert loaded.candidates(()) == [end(1), end(2)]
     assert loaded.candidates({b"k" * 32}) == [end(2)]
     assert bans.until(b"b" * 32, 98.0) == 99.0
@@ -79,7 +79,7 @@ def test_saved_and_loaded(tmp_path: Path) -> None:
 
 
 def test_without_a_file_it_is_empty(tmp_path: Path) -> None:
-    book, bans = address_book.load(tmp_path / "peers.json")
+    book, bans = address_book.load_address_book(tmp_path / "peers.json")
     assert len(book) == 0
     assert bans.active(0.0) == {}
 
@@ -105,6 +105,6 @@ def test_a_damaged_file_is_a_warning_and_not_a_stop(
     path = tmp_path / "peers.json"
     path.write_bytes(content)
     with caplog.at_level(logging.WARNING):
-        book, _ = address_book.load(path)
+        book, _ = address_book.load_address_book(path)
     assert len(book) == 0
-    assert "beginning a new address book" in caplog.text
+    assert "starting with an empty address book" in caplog.text

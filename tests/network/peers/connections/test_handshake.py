@@ -15,7 +15,7 @@ from fedcoin.network.peers.connections.handshake import (
     MAX_NONCES_OF_HOST,
     NONCE_LIFETIME_S,
     Identity,
-    Nonces,
+    NonceTable,
     Role,
     check_identity,
     check_proof,
@@ -69,7 +69,7 @@ def test_bad_identities(changes: dict[str, Any], code: NetworkCode) -> None:
 
 
 def test_a_wrong_chain_is_told_with_both_names() -> None:
-    with pytest.raises(RefusalError, match="'other', but this node is of 'peers-test'"):
+    with pytest.raises(RefusalError, match="'other', but this node has 'peers-test'"):
         check_identity(identity(chain_id="other"), GENESIS, OWN)
 
 
@@ -102,21 +102,21 @@ CALLER = check_identity(identity(), GENESIS, OWN)
 FROM = "ipv4:10.0.0.7:50000"
 
 
-def redeem_fails(nonces: Nonces, *arguments: Any) -> None:
+def redeem_fails(nonces: NonceTable, *arguments: Any) -> None:
     with pytest.raises(RefusalError) as refused:
         nonces.redeem(*arguments)
     assert refused.value.code is NetworkCode.BAD_NONCE
 
 
 def test_a_nonce_is_good_once() -> None:
-    nonces = Nonces()
+    nonces = NonceTable()
     nonce = nonces.issue(CALLER, FROM, "10.0.0.7", now=0.0)
     assert nonces.redeem(nonce, OTHER, FROM, now=9.9).identity == CALLER
     redeem_fails(nonces, nonce, OTHER, FROM, 9.9)
 
 
 def test_a_nonce_is_good_for_ten_seconds_one_key_and_one_connection() -> None:
-    nonces = Nonces()
+    nonces = NonceTable()
     for key, transport, now in [
         (OTHER, FROM, NONCE_LIFETIME_S),
         (OWN, FROM, 1.0),
@@ -130,7 +130,7 @@ def test_a_nonce_is_good_for_ten_seconds_one_key_and_one_connection() -> None:
 
 
 def test_nonces_are_bounded_and_one_host_cannot_use_them_up() -> None:
-    nonces = Nonces()
+    nonces = NonceTable()
     first = nonces.issue(CALLER, FROM, "10.0.0.1", now=0.0)
     for number in range(MAX_NONCES_OF_HOST):
         nonces.issue(CALLER, FROM, "10.0.0.1", now=number / 1000)

@@ -244,7 +244,7 @@ async def test_a_long_chain_of_small_blocks_from_one_peer(
 ) -> None:
     """Who catches up fast must not be taken for somebody who floods."""
     slow = Limit(64, rate=20, burst=8, concurrent=4)
-    monkeypatch.setattr(peer, "RANGES", slow)
+    monkeypatch.setattr(peer, "RANGE_LIMIT", slow)
     monkeypatch.setattr(limits, "LIMITS", {**LIMITS, "BlockGossipService/StreamBlocks": slow})
     monkeypatch.setattr(block_source, "RANGE_BLOCKS", 1)
     source = await node_at(tmp_path, chain, 0)

@@ -10,7 +10,7 @@ from fedcoin.consensus.errors import ConsensusCode
 from fedcoin.consensus.validators import ValidatorSet
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.blocks import Block
-from fedcoin.network.peers.sync.headers import Tip, certified_prefix
+from fedcoin.network.peers.sync.headers import ChainTip, certified_prefix
 from fedcoin.v1.block_gossip_service_pb2 import CertifiedHeader
 from fedcoin.v1.block_pb2 import BlockHeader
 from fedcoin.v1.transaction_pb2 import Bond
@@ -40,8 +40,8 @@ def first_validators(chain: LedgerChain) -> ValidatorSet:
     return LedgerChain.create().ledger.validators()
 
 
-def check(chain: LedgerChain, headers: list[CertifiedHeader]) -> list[Tip]:
-    tip = Tip(0, chain.genesis.hash)
+def check(chain: LedgerChain, headers: list[CertifiedHeader]) -> list[ChainTip]:
+    tip = ChainTip(0, chain.genesis.hash)
     return certified_prefix(tip, first_validators(chain), CHAIN_ID, headers)
 
 
@@ -50,7 +50,7 @@ def test_one_good_certificate_vouches_for_all_before_it(chain: LedgerChain) -> N
     for header in headers[:-1]:
         header.certificate = b"not looked at"
     found = check(chain, headers)
-    assert found == [Tip(block.height, block.hash) for block in chain.blocks]
+    assert found == [ChainTip(block.height, block.hash) for block in chain.blocks]
     assert check(chain, []) == []
 
 
@@ -110,6 +110,6 @@ def test_headers_of_another_chain_of_the_same_genesis(chain: LedgerChain) -> Non
     other = LedgerChain.create()
     other.produce(after_ms=77)
     other.produce()
-    tip = Tip(1, chain.blocks[0].hash)
+    tip = ChainTip(1, chain.blocks[0].hash)
     with pytest.raises(RefusalError, match="does not name"):
         certified_prefix(tip, first_validators(chain), CHAIN_ID, run_of(other)[1:])

@@ -172,7 +172,7 @@ async def with_liar(
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who meets a liar alone must not give up before there is somebody else."""
-    monkeypatch.setattr(snapshot_sync, "ASKED", 1_000)
+    monkeypatch.setattr(snapshot_sync, "MAX_ATTEMPTS", 1_000)
 
 
 def changed(raw: bytes) -> bytes:
@@ -186,14 +186,14 @@ async def test_who_gives_a_wrong_chunk_is_refused_and_another_goes_on(
     tmp_path: Path, grown: Grown, caplog: pytest.LogCaptureFixture
 ) -> None:
     taken: list[int] = []
-    take = snapshot_sync.Incoming.take
+    take = snapshot_sync.PartialSnapshot.take
 
-    def counted(incoming: snapshot_sync.Incoming, raw: bytes) -> None:
+    def counted(incoming: snapshot_sync.PartialSnapshot, raw: bytes) -> None:
         take(incoming, raw)
         taken.append(incoming.check.chunks)
 
     with pytest.MonkeyPatch.context() as patch, caplog.at_level("DEBUG", "fedcoin"):
-        patch.setattr(snapshot_sync.Incoming, "take", counted)
+        patch.setattr(snapshot_sync.PartialSnapshot, "take", counted)
         await with_liar(tmp_path, grown, lambda raws: [*raws[:-2], changed(raws[-2]), raws[-1]])
     # What the liar gave before is kept: no chunk was fetched twice.
     chunks = [number for number in taken if number]
@@ -293,7 +293,7 @@ async def test_a_peer_that_began_later_is_not_blamed(tmp_path: Path, grown: Grow
         replaying = new_node(tmp_path, grown, 2, join_behind=0)
         async with running(replaying):
             await replaying.network.add(short.address)
-            await until(lambda: replaying.peer(short).lacks == 1)
+            await until(lambda: replaying.peer(short).max_missing_height == 1)
             await replaying.network.add(whole.address)
             await joined(replaying, grown, base=0)
             assert score(replaying, 0) == score(replaying, 1) == 0
