@@ -18,7 +18,8 @@ from fedcoin.data.messages.genesis import Genesis
 from fedcoin.data.messages.transactions import Transaction, decode_transaction
 from fedcoin.data.messages.votes import VerifiedVotes
 from fedcoin.data.storage.chain_store import ChainStore, StoredBlock
-from fedcoin.network.api.api_server import ApiServer, Backend
+from fedcoin.network.api.api_server import ApiServer
+from fedcoin.network.api.backend import ApiBackend
 from fedcoin.network.call_limits import CallLimits
 from fedcoin.network.client.admin_client import AdminClient
 from fedcoin.network.client.node_client import NodeClient
@@ -211,7 +212,7 @@ async def serve_api(
     artifacts = ArtifactStore(
         folder / "artifacts", max_bytes_total=1 << 26, max_artifact_bytes=1 << 24
     )
-    backend = Backend(port, pool, peers, artifacts, FakeNodeFacts(), operator)
+    backend = ApiBackend(port, pool, peers, artifacts, FakeNodeFacts(), operator)
     server = ApiServer(backend, listen=listen, admin=folder / "admin.sock", limits=limits)
     await server.start()
     await server.set_serving()

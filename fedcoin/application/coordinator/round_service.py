@@ -31,7 +31,7 @@ CheckWeights = Callable[[Path, Path], Awaitable[None]]
 
 
 class RoundService:
-    """The ``Rounds`` of ``fedcoin.network.federated`` for one campaign. For one event loop."""
+    """The `RoundsPort` of `network.federated.servicer` for one campaign. For one event loop."""
 
     def __init__(
         self,

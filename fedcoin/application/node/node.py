@@ -51,7 +51,8 @@ from fedcoin.data.plurals import format_count
 from fedcoin.data.storage.chain_store import ChainStore
 from fedcoin.data.storage.snapshot_files import SnapshotFolder
 from fedcoin.learning.workers.pool import WorkerPool
-from fedcoin.network.api.api_server import ApiServer, Backend
+from fedcoin.network.api.api_server import ApiServer
+from fedcoin.network.api.backend import ApiBackend
 from fedcoin.network.background_tasks import BackgroundTasks, run_until_first
 from fedcoin.network.call_limits import CallLimits
 from fedcoin.network.options import PeerOptions, Tls
@@ -83,7 +84,7 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class NodeOperator:
-    """What only the operator may ask for (fedcoin.network.api.backend.Operator)."""
+    """What only the operator may ask for (fedcoin.network.api.backend.OperatorPort)."""
 
     stopping: asyncio.Event
 
@@ -170,7 +171,7 @@ class Node:
             mining=mining,
             presence=self.presence,
         )
-        backend = Backend(
+        backend = ApiBackend(
             self.chain,
             self.pool,
             self.network,

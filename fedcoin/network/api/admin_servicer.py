@@ -1,4 +1,4 @@
-"""AdminService: the operator's, on a Unix socket."""
+"""AdminService: what only the operator may ask for, over a Unix socket."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from fedcoin.network.ports import ChainPort, Peers
 from fedcoin.v1 import admin_service_pb2 as pb
 from fedcoin.v1.admin_service_pb2_grpc import AdminServiceServicer
 
-LEVELS: Final = MappingProxyType(
+_LOG_LEVELS: Final = MappingProxyType(
     {
         "debug": logging.DEBUG,
         "info": logging.INFO,
@@ -29,37 +29,44 @@ LEVELS: Final = MappingProxyType(
 
 
 class AdminServicer(AdminServiceServicer):
-    """Running a node; the comments in the .proto file are the contract."""
+    """Serves `proto/fedcoin/v1/admin_service.proto`."""
 
     def __init__(self, chain: ChainPort, peers: Peers, operator: OperatorPort) -> None:
+        """Serve a node.
+
+        Args:
+            chain: The chain, for backups.
+            peers: The node's peers.
+            operator: Changes the log level and stops the node.
+        """
         self._chain = chain
         self._peers = peers
         self._operator = operator
 
     async def AddPeer(self, request: pb.AddPeerRequest, context: CallContext) -> pb.AddPeerResponse:
-        """Dial a peer and keep it."""
+        """Dial a peer and keep it in the address book."""
         node_key = await self._peers.add(request.address)
         return pb.AddPeerResponse(node_key=node_key.hex())
 
     async def DropPeer(
         self, request: pb.DropPeerRequest, context: CallContext
     ) -> pb.DropPeerResponse:
-        """Hang up on a peer."""
+        """Disconnect a peer."""
         await self._peers.drop(parse_hash(request.node_key, "node_key"))
         return pb.DropPeerResponse()
 
     async def BanPeer(self, request: pb.BanPeerRequest, context: CallContext) -> pb.BanPeerResponse:
-        """Hang up on a peer and refuse it for a time."""
+        """Disconnect a peer and refuse it for a time."""
         await self._peers.ban(parse_hash(request.node_key, "node_key"), request.seconds)
         return pb.BanPeerResponse()
 
     async def SetLogLevel(
         self, request: pb.SetLogLevelRequest, context: CallContext
     ) -> pb.SetLogLevelResponse:
-        """Log more or less."""
-        level = LEVELS.get(request.level)
+        """Change how much the node logs."""
+        level = _LOG_LEVELS.get(request.level)
         if level is None:
-            known = ", ".join(LEVELS)
+            known = ", ".join(_LOG_LEVELS)
             raise RefusalError(
                 NetworkCode.BAD_LOG_LEVEL,
                 f"level is {request.level[:32]!r}; it must be one of {known}",
@@ -75,7 +82,7 @@ class AdminServicer(AdminServiceServicer):
         return await asyncio.to_thread(self._backup, path)
 
     async def Stop(self, request: pb.StopRequest, context: CallContext) -> pb.StopResponse:
-        """Begin to stop."""
+        """Begin to stop the node."""
         self._operator.stop()
         return pb.StopResponse()
 
@@ -92,20 +99,20 @@ class AdminServicer(AdminServiceServicer):
 
 def _check_target(path: Path) -> None:
     if "\0" in str(path) or not path.is_absolute():
-        raise _bad_path(path, "must be absolute, since it is on the node's machine")
+        raise _bad_path(path, "must be absolute, because it is a path on the node's machine")
     if path.exists():
         raise _exists(path)
     if not path.parent.is_dir():
-        raise _bad_path(path, "is in a folder that does not exist")
+        raise _bad_path(path, "is in a folder that does not exist; make it first")
 
 
-def _bad_path(path: Path, what: str) -> RefusalError:
-    return RefusalError(NetworkCode.BAD_PATH, f"path {str(path)[:200]!r} {what}", field="path")
+def _bad_path(path: Path, problem: str) -> RefusalError:
+    return RefusalError(NetworkCode.BAD_PATH, f"path {str(path)[:200]!r} {problem}", field="path")
 
 
 def _exists(path: Path) -> RefusalError:
     return RefusalError(
         NetworkCode.FILE_EXISTS,
-        f"path {str(path)[:200]!r} is there already; name a file that does not exist",
+        f"path {str(path)[:200]!r} exists already; name a file that does not exist",
         field="path",
     )

@@ -1,23 +1,20 @@
-"""The API's two listeners: TCP for everybody, a Unix socket for the operator."""
+"""The API's two listeners: TCP for everybody, and a Unix socket for the operator."""
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
 
-from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.network.api.admin_servicer import AdminServicer
-from fedcoin.network.api.backend import NodeFacts, OperatorPort
+from fedcoin.network.api.backend import ApiBackend
 from fedcoin.network.api.node_servicer import NodeServicer
 from fedcoin.network.api.task_servicer import TaskServicer
 from fedcoin.network.api.transaction_servicer import TransactionServicer
 from fedcoin.network.artifacts.servicer import ArtifactServicer
 from fedcoin.network.call_limits import CallLimits
 from fedcoin.network.listener import Listener, Service
-from fedcoin.network.ports import ChainPort, Peers, TransactionPort
 from fedcoin.v1 import (
     admin_service_pb2_grpc,
     artifact_service_pb2_grpc,
@@ -27,63 +24,65 @@ from fedcoin.v1 import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Backend:
-    """What stands behind the API."""
-
-    chain: ChainPort
-    pool: TransactionPort
-    peers: Peers
-    artifacts: ArtifactStore
-    node: NodeFacts
-    operator: OperatorPort
-
-
 class ApiServer:
-    """Serves a node's API on ``listen`` (host:port), and its operator on the socket ``admin``.
+    """The listeners of a node's API.
 
-    Further services (a coordinator's, say) may share the API's listener. In order: `start`,
-    `serving` once the node works, `stop`.
+    Call in this order: `start`; `set_serving` when the node works; `stop`.
     """
 
     def __init__(
         self,
-        backend: Backend,
+        backend: ApiBackend,
         *,
         listen: str,
         admin: Path | None,
         credentials: grpc.ServerCredentials | None = None,
         limits: CallLimits | None = None,
-        further: tuple[Service, ...] = (),
     ) -> None:
-        services = (*api_services(backend), *further)
+        """Prepare the listeners; nothing is bound yet.
+
+        Args:
+            backend: What the servicers need.
+            listen: `host:port` of the API; port 0 takes a free one.
+            admin: The path of the operator's Unix socket; None opens none.
+            credentials: The API's TLS, or None for plaintext.
+            limits: What callers of the API may use; None takes the default limits.
+        """
+        services = _api_services(backend)
         self._api = Listener(listen, services, limits=limits, credentials=credentials)
         self._listeners = [self._api]
         if admin is not None:
-            self._listeners.append(Listener(f"unix:{admin}", [admin_service(backend)]))
+            self._listeners.append(Listener(f"unix:{admin}", [_admin_service(backend)]))
 
     @property
     def address(self) -> str:
-        """host:port of the API, with the real port."""
+        """`host:port` of the API, with the real port once it has started."""
         return self._api.address
 
     async def start(self) -> None:
-        """Bind and answer; health says NOT_SERVING. Refusal PORT_IN_USE, BAD_HOST, BAD_PATH."""
+        """Bind and begin to answer; health says NOT_SERVING.
+
+        Raises:
+            RefusalError: BAD_HOST, PORT_IN_USE or BAD_PATH, as `Listener.start` does.
+        """
         for listener in self._listeners:
             await listener.start()
 
     async def set_serving(self) -> None:
-        """Everything behind the API works: health says SERVING."""
+        """Have the health services say SERVING."""
         for listener in self._listeners:
             await listener.set_serving()
 
     async def stop(self, grace: float = 1.0) -> None:
-        """Say NOT_SERVING, end streams, let calls finish, and close; also after a failed start."""
+        """Say NOT_SERVING, end streams, let calls finish, and close; also after a failed start.
+
+        Args:
+            grace: How long calls may take to finish, in seconds.
+        """
         await asyncio.gather(*(listener.stop(grace) for listener in self._listeners))
 
 
-def api_services(backend: Backend) -> tuple[Service, ...]:
-    """The services of the API's listener."""
+def _api_services(backend: ApiBackend) -> tuple[Service, ...]:
     node = NodeServicer(backend.chain, backend.pool, backend.peers, backend.node)
     tasks = TaskServicer(backend.chain)
     transactions = TransactionServicer(backend.chain, backend.pool)
@@ -109,8 +108,7 @@ def api_services(backend: Backend) -> tuple[Service, ...]:
     )
 
 
-def admin_service(backend: Backend) -> Service:
-    """The operator's service."""
+def _admin_service(backend: ApiBackend) -> Service:
     servicer = AdminServicer(backend.chain, backend.peers, backend.operator)
 
     def add(server: grpc.aio.Server) -> None:

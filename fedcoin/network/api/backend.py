@@ -1,26 +1,35 @@
-"""What the API needs from the node beyond the network's own ports."""
+"""What the API needs from the node."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
+
+from fedcoin.data.artifacts.store import ArtifactStore
+from fedcoin.network.ports import ChainPort, Peers, TransactionPort
 
 
 class NodeFacts(Protocol):
-    """What a node knows of itself; read anew for each call."""
+    """Facts about this node that are neither the chain's nor the peers'; read for each call."""
 
     @property
     def node_key(self) -> bytes:
-        """Its identity among peers: Ed25519 public key, 32 bytes."""
+        """The Ed25519 public key that identifies this node to its peers, 32 bytes."""
         ...
 
     @property
     def address(self) -> bytes:
-        """Whose bond and payments are this node's, 20 bytes."""
+        """The address of the account whose bond and rewards are this node's, 20 bytes."""
         ...
 
     @property
     def mining(self) -> bool:
-        """True if it computes Shapley values."""
+        """Whether it computes Shapley values."""
+        ...
+
+    @property
+    def start_ms(self) -> int:
+        """The time from the start of the process until it served, in ms."""
         ...
 
     def connected_power(self) -> int:
@@ -30,19 +39,36 @@ class NodeFacts(Protocol):
         """
         ...
 
-    @property
-    def start_ms(self) -> int:
-        """From the process' start until it served, in ms."""
-        ...
-
 
 class OperatorPort(Protocol):
     """What only the operator may ask for."""
 
     def set_log_level(self, level: int) -> None:
-        """Log this much from now on; a level of the logging module."""
+        """Change how much the node logs.
+
+        Args:
+            level: A level of the `logging` module.
+        """
         ...
 
     def stop(self) -> None:
         """Begin to stop the node, and return at once."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class ApiBackend:
+    """Everything that the API's servicers need."""
+
+    chain: ChainPort
+    """The chain of final blocks."""
+    pool: TransactionPort
+    """The mempool."""
+    peers: Peers
+    """The node's peers."""
+    artifacts: ArtifactStore
+    """Where artifacts are uploaded to and downloaded from."""
+    node: NodeFacts
+    """Facts about this node."""
+    operator: OperatorPort
+    """What only the operator may ask for."""

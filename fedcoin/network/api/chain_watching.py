@@ -1,7 +1,7 @@
-"""Keeping up with the chain: streams without a queue for each watcher.
+"""Streams that follow the chain, without a queue for each watcher.
 
-A watcher remembers the height that it has reached and reads what comes after it from the
-store. However slow it is, it costs one number; what it missed it still gets, in order.
+A watcher remembers the height that it has reached, and reads the blocks above it from the store.
+So a slow watcher costs one number, and still gets everything in order.
 """
 
 from __future__ import annotations
@@ -14,7 +14,15 @@ from fedcoin.network.ports import ChainPort
 
 
 async def watch_heights(chain: ChainPort, first: int) -> AsyncGenerator[int, None]:
-    """Each height from `first` on, once it is final, without end."""
+    """Yield each height once its block is final, without a gap and without end.
+
+    Args:
+        chain: The chain.
+        first: The first height.
+
+    Yields:
+        The heights from `first` on.
+    """
     wanted = first
     while True:
         reached = chain.height()
@@ -25,19 +33,27 @@ async def watch_heights(chain: ChainPort, first: int) -> AsyncGenerator[int, Non
             wanted += 1
 
 
-async def watch_changes(chain: ChainPort, every: float | None = None) -> AsyncGenerator[int, None]:
-    """The chain's height at once, after each change, and at least `every` so many seconds.
+async def watch_changes(
+    chain: ChainPort, max_interval_s: float | None = None
+) -> AsyncGenerator[int, None]:
+    """Yield the chain's height at once and after each change, without end.
 
-    Heights that pass while the consumer is busy are skipped.
+    Args:
+        chain: The chain.
+        max_interval_s: Yield at least this often, in seconds, also without a change; None waits for
+            a change.
+
+    Yields:
+        The height. Heights that pass while the consumer is busy are left out.
     """
     reached = chain.height()
     while True:
         yield reached
         waiting = chain.wait_above(reached)
-        if every is None:
+        if max_interval_s is None:
             reached = await waiting
             continue
         try:
-            reached = await run_within(every, waiting)
+            reached = await run_within(max_interval_s, waiting)
         except asyncio.TimeoutError:
             reached = chain.height()

@@ -1,4 +1,4 @@
-"""NodeService: the node and its chain."""
+"""NodeService: the node's status, blocks, accounts, validators and events."""
 
 from __future__ import annotations
 
@@ -44,15 +44,23 @@ BLOCKS_PAGE: Final = 20
 MAX_BLOCKS_PAGE: Final = 100
 
 MAX_AHEAD: Final = 10_000
-"""How far above the chain a stream of events may begin: a node that lags gets there."""
+"""How many heights above the chain a stream of events may begin: this node may be catching up."""
 
 
 class NodeServicer(NodeServiceServicer):
-    """Reading the chain; the comments in the .proto file are the contract."""
+    """Serves `proto/fedcoin/v1/node_service.proto`."""
 
     def __init__(
         self, chain: ChainPort, pool: TransactionPort, peers: Peers, node: NodeFacts
     ) -> None:
+        """Serve a node.
+
+        Args:
+            chain: The chain of final blocks.
+            pool: The mempool.
+            peers: The node's peers.
+            node: Facts about this node.
+        """
         self._chain = chain
         self._pool = pool
         self._peers = peers
@@ -63,7 +71,7 @@ class NodeServicer(NodeServiceServicer):
     async def GetStatus(
         self, request: pb.GetStatusRequest, context: CallContext
     ) -> pb.GetStatusResponse:
-        """The node: identity, height, peers, memory."""
+        """Report the node's identity, height, peers and memory."""
         counted = await self._supply.read()
         chain, ledger = self._chain, self._chain.ledger
         height = chain.height()
@@ -84,7 +92,7 @@ class NodeServicer(NodeServiceServicer):
             catching_up=chain.catching_up,
             validator=validators.by_address(self._node.address) is not None,
             mining=self._node.mining,
-            rss_bytes=resident_bytes(),
+            rss_bytes=_resident_bytes(),
             start_ms=self._node.start_ms,
             supply=totals.supply,
             burned=totals.burned,
@@ -99,13 +107,13 @@ class NodeServicer(NodeServiceServicer):
     async def GetVersion(
         self, request: pb.GetVersionRequest, context: CallContext
     ) -> pb.GetVersionResponse:
-        """The program's and the protocol's version."""
+        """Report the versions of the program and of the peers' protocol."""
         return pb.GetVersionResponse(version=fedcoin.__version__, protocol_version=PROTOCOL_VERSION)
 
     async def GetAccount(
         self, request: pb.GetAccountRequest, context: CallContext
     ) -> pb.GetAccountResponse:
-        """One address; its nonce counts what waits in the pool."""
+        """Show an account; its nonce counts the transactions in the mempool."""
         address = parse_address_field(request.address, "address")
         account = queries.get_account(self._chain.ledger, address)
         account.nonce = max(account.nonce, self._pool.pending_nonce(address))
@@ -114,82 +122,84 @@ class NodeServicer(NodeServiceServicer):
     async def ListValidators(
         self, request: pb.ListValidatorsRequest, context: CallContext
     ) -> pb.ListValidatorsResponse:
-        """A page of the validators of the next height, by address."""
-        size = choose_page_size(request.page_size, usual=VALIDATORS_PAGE, most=VALIDATORS_PAGE)
+        """List a page of the validators of the next height, by address."""
+        size = choose_page_size(request.page_size, default=VALIDATORS_PAGE, maximum=VALIDATORS_PAGE)
         after = paging.decode_token("validators", request.page_token) or b""
-        everyone = queries.list_validators(self._chain.ledger, self._chain.height() + 1)
-        rest = [view for view in everyone if _key(view) > after]
+        validators = queries.list_validators(self._chain.ledger, self._chain.height() + 1)
+        rest = [view for view in validators if _raw_address(view) > after]
         views, last = paging.fit_page(rest, size)
-        token = "" if last is None else paging.encode_token("validators", _key(last))
+        token = "" if last is None else paging.encode_token("validators", _raw_address(last))
         return pb.ListValidatorsResponse(validators=views, next_page_token=token)
 
     async def ListValidatorChanges(
         self, request: pb.ListValidatorChangesRequest, context: CallContext
     ) -> pb.ListValidatorChangesResponse:
-        """A page of the blocks that changed who decides, the lowest first."""
-        scope = f"validator changes {request.below_height}"
-        size = choose_page_size(request.page_size, usual=CHANGES_PAGE, most=CHANGES_PAGE)
-        position = paging.decode_token(scope, request.page_token)
-        shown = 0 if position is None else int.from_bytes(position, "big")
+        """List a page of the blocks that changed the validator set, the lowest first."""
+        list_name = f"validator changes {request.below_height}"
+        size = choose_page_size(request.page_size, default=CHANGES_PAGE, maximum=CHANGES_PAGE)
+        position = paging.decode_token(list_name, request.page_token)
+        last_height = 0 if position is None else int.from_bytes(position, "big")
         below = min(request.below_height or MAX_HEIGHT, self._chain.height() + 1)
 
         def read() -> tuple[list[ValidatorChange], ValidatorSetChange | None]:
-            found = (c for c in self._history.changes(below) if c.height > shown)
+            changes = (c for c in self._history.changes(below) if c.height > last_height)
             return paging.fill_page(
-                found, size, lambda change: validator_change_message(self._chain.store, change)
+                changes, size, lambda change: validator_change_message(self._chain.store, change)
             )
 
         changes, last = await asyncio.to_thread(read)
-        token = "" if last is None else paging.encode_token(scope, last.height.to_bytes(8, "big"))
+        token = ""
+        if last is not None:
+            token = paging.encode_token(list_name, last.height.to_bytes(8, "big"))
         return pb.ListValidatorChangesResponse(changes=changes, next_page_token=token)
 
     async def GetBlock(
         self, request: pb.GetBlockRequest, context: CallContext
     ) -> pb.GetBlockResponse:
-        """One block, with what it paid."""
-        height = await self._selected(request)
+        """Show a block and its payments."""
+        height = await self._selected_height(request)
         check_kept(self._chain.store, height, request.WhichOneof("selector") or "height")
-        found = await asyncio.to_thread(self._block, height)
-        if found is None:
+        response = await asyncio.to_thread(self._block, height)
+        if response is None:
             raise _no_block(f"block {height}", self._chain)
-        return found
+        return response
 
     async def ListBlocks(
         self, request: pb.ListBlocksRequest, context: CallContext
     ) -> pb.ListBlocksResponse:
-        """A page of blocks, the latest first."""
-        size = choose_page_size(request.page_size, usual=BLOCKS_PAGE, most=MAX_BLOCKS_PAGE)
+        """List a page of blocks, the latest first."""
+        size = choose_page_size(request.page_size, default=BLOCKS_PAGE, maximum=MAX_BLOCKS_PAGE)
         position = paging.decode_token("blocks", request.page_token)
         highest = self._chain.height()
         if position is not None:
             highest = min(highest, int.from_bytes(position, "big") - 1)
 
-        def shown(height: int) -> BlockView:
+        def view_of(height: int) -> BlockView:
             view = queries.get_block(self._chain.store, height)
             assert view is not None, "a final block is missing in the store"
             return view
 
         views, last = await asyncio.to_thread(
-            paging.fill_page, range(highest, self._chain.store.base_height(), -1), size, shown
+            paging.fill_page, range(highest, self._chain.store.base_height(), -1), size, view_of
         )
         token = "" if last is None else paging.encode_token("blocks", last.to_bytes(8, "big"))
         return pb.ListBlocksResponse(blocks=views, next_page_token=token)
 
     async def GetFees(self, request: pb.GetFeesRequest, context: CallContext) -> pb.GetFeesResponse:
-        """What a transaction has to pay."""
-        rules = self._chain.genesis.parameters
+        """Show the fees, deposits and limits that transactions have to keep to."""
+        parameters = self._chain.genesis.parameters
         return pb.GetFeesResponse(
-            base_fee=rules.base_fee,
-            fee_per_kib=rules.fee_per_kib,
-            max_expiry_blocks=rules.max_expiry_blocks,
-            commit_deposit=rules.commit_deposit,
-            min_bond=rules.min_bond,
+            base_fee=parameters.base_fee,
+            fee_per_kib=parameters.fee_per_kib,
+            max_expiry_blocks=parameters.max_expiry_blocks,
+            commit_deposit=parameters.commit_deposit,
+            min_bond=parameters.min_bond,
         )
 
     async def ListConnectedPeers(
         self, request: pb.ListConnectedPeersRequest, context: CallContext
     ) -> pb.ListConnectedPeersResponse:
-        """The peers of this node, by address."""
+        """List the connected peers, by address."""
         return pb.ListConnectedPeersResponse(
             peers=[
                 pb.ConnectedPeer(
@@ -207,13 +217,14 @@ class NodeServicer(NodeServiceServicer):
     async def WatchEvents(
         self, request: pb.WatchEventsRequest, context: CallContext
     ) -> AsyncGenerator[pb.WatchEventsResponse, None]:
-        """Each block's events in order, from a height on."""
+        """Stream each block's events in order, from a height on."""
         reached = self._chain.height()
         first = request.from_height or reached + 1
         if not 1 <= first <= min(reached + MAX_AHEAD, MAX_HEIGHT):
             raise RefusalError(
                 NetworkCode.OUT_OF_RANGE,
-                f"from_height is {first}, but the chain has reached {reached}",
+                f"from_height is {first}; at most {reached + MAX_AHEAD} is allowed, because the "
+                f"chain has reached {reached}",
                 field="from_height",
                 limit=str(reached + MAX_AHEAD),
             )
@@ -231,13 +242,15 @@ class NodeServicer(NodeServiceServicer):
             tasks=_tasks_at(self._chain, height),
         )
 
-    async def _selected(self, request: pb.GetBlockRequest) -> int:
+    async def _selected_height(self, request: pb.GetBlockRequest) -> int:
         selector = request.WhichOneof("selector")
         if selector == "height":
             return check_height(request.height, "height")
         if selector != "hash":
             raise RefusalError(
-                NetworkCode.BAD_SELECTOR, "selector: give either height or hash", field="selector"
+                NetworkCode.BAD_SELECTOR,
+                "the request names no block; give either height or hash",
+                field="selector",
             )
         hash = parse_hash(request.hash, "hash")
         height = await asyncio.to_thread(self._chain.store.block_height, hash)
@@ -253,12 +266,12 @@ class NodeServicer(NodeServiceServicer):
         return pb.GetBlockResponse(block=view, payments=payments)
 
 
-def resident_bytes() -> int:
-    """The resident memory of this process; its peak where the system tells no more."""
+def _resident_bytes() -> int:
+    """Measure the resident memory of this process; its peak where the system tells no more."""
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
     except OSError:
-        # In KiB; but on macOS, in bytes.
+        # `ru_maxrss` is in KiB, but on macOS in bytes.
         unit = 1 if sys.platform == "darwin" else 1024
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
     return pages * resource.getpagesize()
@@ -270,7 +283,7 @@ def _hash_at(chain: ChainPort, height: int) -> bytes:
 
 
 def _tasks_at(chain: ChainPort, height: int) -> list[TaskView]:
-    """The tasks that moved in a block: with the phase that they entered then."""
+    """Show the tasks that a block changed, in the phase that they entered with it."""
     receipts = (Receipt.FromString(raw) for raw in chain.store.receipts(height))
     entered = {r.task.task_id.hex(): r.task for r in receipts if r.HasField("task")}
     views = queries.list_block_tasks(chain.store, chain.store, height)
@@ -280,17 +293,17 @@ def _tasks_at(chain: ChainPort, height: int) -> list[TaskView]:
     return views
 
 
-def _key(view: ValidatorView) -> bytes:
-    # The written form sorts otherwise than the bytes.
+def _raw_address(view: ValidatorView) -> bytes:
+    # Validators are sorted by the bytes of their addresses; bech32m sorts in another order.
     return parse_address(view.address)
 
 
-def _no_block(what: str, chain: ChainPort, field: str = "height") -> RefusalError:
+def _no_block(name: str, chain: ChainPort, field: str = "height") -> RefusalError:
     height, first = chain.height(), chain.store.base_height() + 1
     since = f", and is kept here from {first} on" if first > 1 else ""
     return RefusalError(
         NetworkCode.BLOCK_NOT_FOUND,
-        f"there is no {what}; the chain has reached height {height}{since}",
+        f"there is no {name}; the chain has reached height {height}{since}",
         field=field,
         limit=str(height),
     )

@@ -1,9 +1,9 @@
-"""Lists in pages: tokens that say where the next page begins.
+"""Lists in pages, with tokens that say where the next page begins.
 
-A token is the position after which the next page begins, with a check over it, the list and
-the filters that it was made for, in URL-safe base64. It is opaque to the caller, stays good
-while the chain grows, and is refused when it was cut short, changed, or taken to another
-list. It is no secret: all that it can do is begin a public list somewhere.
+A token holds the position after which the next page begins, and the first 8 bytes of a SHA-256
+hash over the position, the list's name and the filters; all in URL-safe base64. Callers need not
+understand it. It stays valid while the chain grows, and is refused when it was cut short, changed,
+or given to another list. The hash is no secret and protects nothing: lists are public.
 """
 
 from __future__ import annotations
@@ -25,62 +25,109 @@ T = TypeVar("T")
 M = TypeVar("M", bound=Message)
 
 _CHECK_BYTES: Final = 8
-_MAX_TOKEN: Final = 256
+_MAX_TOKEN_CHARACTERS: Final = 256
+_LOCATION: Final = struct.Struct(">QQ")
 
 
-def encode_token(scope: str, position: bytes) -> str:
-    """A token for the page after `position`; `scope` names the list and its filters."""
-    return base64.urlsafe_b64encode(_check(scope, position) + position).decode().rstrip("=")
+def encode_token(list_name: str, position: bytes) -> str:
+    """Make the token of a page.
+
+    Args:
+        list_name: The list's name and its filters.
+        position: Where the page before ended; what that means is the list's affair.
+
+    Returns:
+        The token.
+    """
+    token = base64.urlsafe_b64encode(_check(list_name, position) + position)
+    return token.decode().rstrip("=")
 
 
-def decode_token(scope: str, token: str) -> bytes | None:
-    """The position in a token; None for the first page. Refusal BAD_PAGE_TOKEN."""
+def decode_token(list_name: str, token: str) -> bytes | None:
+    """Read the position from a token.
+
+    Args:
+        list_name: The list's name and its filters, as the token was made for.
+        token: The request's token.
+
+    Returns:
+        The position; None for an empty token, which means the first page.
+
+    Raises:
+        RefusalError: BAD_PAGE_TOKEN when this list did not make the token.
+    """
     if not token:
         return None
-    if len(token) > _MAX_TOKEN:
+    if len(token) > _MAX_TOKEN_CHARACTERS:
         raise _refused()
     try:
         raw = base64.b64decode(token + "=" * (-len(token) % 4), b"-_", validate=True)
     except (binascii.Error, ValueError):
         raise _refused() from None
     check, position = raw[:_CHECK_BYTES], raw[_CHECK_BYTES:]
-    if check != _check(scope, position):
+    if check != _check(list_name, position):
         raise _refused()
     return position
 
 
-def encode_position_token(scope: str, place: tuple[int, int] | None) -> str:
-    """A token for what stands before a place (height, position) in the chain; empty for None."""
-    return "" if place is None else encode_token(scope, struct.pack(">QQ", *place))
+def encode_location_token(list_name: str, location: tuple[int, int] | None) -> str:
+    """Make the token of a page that begins below a location in the chain.
+
+    Args:
+        list_name: The list's name and its filters.
+        location: A height and an index within the block; None when there is no further page.
+
+    Returns:
+        The token; empty for None.
+    """
+    return "" if location is None else encode_token(list_name, _LOCATION.pack(*location))
 
 
-def decode_position_token(scope: str, token: str) -> tuple[int, int] | None:
-    """The place in a token; None for the first page. Refusal BAD_PAGE_TOKEN."""
-    position = decode_token(scope, token)
+def decode_location_token(list_name: str, token: str) -> tuple[int, int] | None:
+    """Read the location from a token.
+
+    Args:
+        list_name: The list's name and its filters, as the token was made for.
+        token: The request's token.
+
+    Returns:
+        A height and an index within the block; None for an empty token.
+
+    Raises:
+        RefusalError: BAD_PAGE_TOKEN when this list did not make the token.
+    """
+    position = decode_token(list_name, token)
     if position is None:
         return None
-    if len(position) != 16:
+    if len(position) != _LOCATION.size:
         raise _refused()
-    height, place = struct.unpack(">QQ", position)
-    return height, place
+    height, index = _LOCATION.unpack(position)
+    return height, index
 
 
 def fill_page(
     items: Iterable[T], size: int, view: Callable[[T], M], *, max_bytes: int = PAGE_BYTES
 ) -> tuple[list[M], T | None]:
-    """The views of a page, and its last item if more follow it; else None.
+    """Make the views of a page.
 
-    At most `size` views and `max_bytes` bytes, but one view at least.
+    Args:
+        items: The list from the page's beginning on.
+        size: How many items the page holds at most.
+        view: Makes the view of an item.
+        max_bytes: How long the views may be together, in bytes; one is always taken.
+
+    Returns:
+        The views, and the last item of the page when more items follow; else None.
     """
     views: list[M] = []
-    held = 0
+    total_bytes = 0
     last: T | None = None
     for item in items:
         if len(views) == size:
             return views, last
         shown = view(item)
-        held += shown.ByteSize()
-        if views and held > max_bytes:
+        total_bytes += shown.ByteSize()
+        if views and total_bytes > max_bytes:
             return views, last
         views.append(shown)
         last = item
@@ -88,25 +135,36 @@ def fill_page(
 
 
 def fit_page(views: Sequence[M], size: int) -> tuple[list[M], M | None]:
-    """`cut` for views that are there already."""
-    return fill_page(views, size, _itself)
+    """Cut a list of views to a page, as `fill_page` does.
+
+    Args:
+        views: The list from the page's beginning on.
+        size: How many views the page holds at most.
+
+    Returns:
+        The page, and its last view when more follow; else None.
+    """
+    return fill_page(views, size, lambda view: view)
 
 
 def find_next_index(items: Sequence[T], recent: Sequence[bytes], key: Callable[[T], bytes]) -> int:
-    """Where a page begins in a list that loses items: after the latest of `recent` still there.
+    """Find where the next page begins in a list that loses items.
 
-    At the start when none is: what was shown may come again, but nothing is left out.
+    Args:
+        items: The list as it is now.
+        recent: The keys of the last items of the page before.
+        key: Gives the key of an item.
+
+    Returns:
+        The index after the last item of `recent` that is still there. 0 when none is: some items
+        may then come twice, but none is left out.
     """
     wanted = set(recent)
     return max((i + 1 for i, item in enumerate(items) if key(item) in wanted), default=0)
 
 
-def _itself(view: M) -> M:
-    return view
-
-
-def _check(scope: str, position: bytes) -> bytes:
-    return sha256(b"fedcoin/page\0", scope.encode(), b"\0", position)[:_CHECK_BYTES]
+def _check(list_name: str, position: bytes) -> bytes:
+    return sha256(b"fedcoin/page\0", list_name.encode(), b"\0", position)[:_CHECK_BYTES]
 
 
 def _refused() -> RefusalError:

@@ -1,26 +1,38 @@
-"""What callers write, turned into what the chain is made of, or refused by the field's name."""
+"""Fields of requests: text is turned into bytes, or refused by the name of its field."""
 
 from __future__ import annotations
 
 from typing import Final
 
 from fedcoin.data.crypto.addresses import parse_address
+from fedcoin.data.crypto.hashing import HASH_BYTES
 from fedcoin.data.errors import RefusalError
 from fedcoin.network.errors import NetworkCode
 
-HASH_BYTES: Final = 32
-
 MAX_HEIGHT: Final = 2**63 - 1
-"""Heights are stored as signed 64-bit numbers."""
+"""The largest height: heights are stored as signed 64-bit numbers."""
+
+_MAX_SHOWN_CHARACTERS: Final = 70
 
 
 def parse_hash(text: str, field: str) -> bytes:
-    """64 hex digits as 32 bytes; either case. Refusal MALFORMED."""
+    """Decode a hash or a public key.
+
+    Args:
+        text: 64 hex digits, in either case.
+        field: The request's field, for the refusal.
+
+    Returns:
+        32 bytes.
+
+    Raises:
+        RefusalError: MALFORMED.
+    """
     try:
         value = bytes.fromhex(text)
     except ValueError:
         value = b""
-    # fromhex allows spaces between bytes; a hash has none.
+    # `fromhex` allows spaces between bytes; a hash has none.
     if len(value) != HASH_BYTES or len(text) != 2 * HASH_BYTES:
         raise RefusalError(
             NetworkCode.MALFORMED,
@@ -32,7 +44,18 @@ def parse_hash(text: str, field: str) -> bytes:
 
 
 def parse_address_field(text: str, field: str) -> bytes:
-    """bech32m as 20 bytes. Refusal BAD_ADDRESS that names `field`."""
+    """Decode an address.
+
+    Args:
+        text: The address in bech32m.
+        field: The request's field, for the refusal.
+
+    Returns:
+        20 bytes.
+
+    Raises:
+        RefusalError: MALFORMED when the text is empty; BAD_ADDRESS when it is no address.
+    """
     if not text:
         raise RefusalError(
             NetworkCode.MALFORMED, f"{field} is empty; it must be an address", field=field
@@ -44,7 +67,18 @@ def parse_address_field(text: str, field: str) -> bytes:
 
 
 def check_height(value: int, field: str) -> int:
-    """A height of at least 1. Refusal MALFORMED."""
+    """Check a height.
+
+    Args:
+        value: The height.
+        field: The request's field, for the refusal.
+
+    Returns:
+        The height.
+
+    Raises:
+        RefusalError: MALFORMED when it is 0 or above `MAX_HEIGHT`.
+    """
     if not 1 <= value <= MAX_HEIGHT:
         raise RefusalError(
             NetworkCode.MALFORMED,
@@ -55,10 +89,22 @@ def check_height(value: int, field: str) -> int:
     return value
 
 
-def choose_page_size(asked: int, *, usual: int, most: int) -> int:
-    """How many items a page holds: `usual` when 0 was asked for, `most` at most."""
-    return min(asked, most) if asked else usual
+def choose_page_size(requested: int, *, default: int, maximum: int) -> int:
+    """Choose how many items a page holds.
+
+    Args:
+        requested: What the request asks for; 0 means the default.
+        default: The number without a request.
+        maximum: The largest number.
+
+    Returns:
+        The number of items.
+    """
+    return min(requested, maximum) if requested else default
 
 
 def _shown(text: str) -> str:
-    return "empty" if not text else repr(text if len(text) <= 70 else text[:67] + "...")
+    if not text:
+        return "empty"
+    is_short = len(text) <= _MAX_SHOWN_CHARACTERS
+    return repr(text if is_short else text[: _MAX_SHOWN_CHARACTERS - 3] + "...")

@@ -1,4 +1,4 @@
-"""ShapleyTaskService: campaigns, tasks, and what they paid."""
+"""ShapleyTaskService: campaigns, tasks and what they paid."""
 
 from __future__ import annotations
 
@@ -31,21 +31,26 @@ _OVER: Final = frozenset({TASK_PHASE_SETTLED, TASK_PHASE_FAILED})
 
 
 class TaskServicer(ShapleyTaskServiceServicer):
-    """Reading and following tasks; the comments in the .proto file are the contract."""
+    """Serves `proto/fedcoin/v1/shapley_task_service.proto`."""
 
     def __init__(self, chain: ChainPort) -> None:
+        """Serve a chain.
+
+        Args:
+            chain: The chain of final blocks.
+        """
         self._chain = chain
 
     async def ListTasks(
         self, request: pb.ListTasksRequest, context: CallContext
     ) -> pb.ListTasksResponse:
-        """A page of tasks, the latest first."""
+        """List a page of tasks, the latest first."""
         campaign_id = (
             parse_hash(request.campaign_id, "campaign_id") if request.campaign_id else None
         )
-        scope = f"tasks {request.campaign_id.lower()} {request.open_only}"
-        size = choose_page_size(request.page_size, usual=PAGE, most=MAX_PAGE)
-        before = paging.decode_position_token(scope, request.page_token)
+        list_name = f"tasks {request.campaign_id.lower()} {request.open_only}"
+        size = choose_page_size(request.page_size, default=PAGE, maximum=MAX_PAGE)
+        before = paging.decode_location_token(list_name, request.page_token)
 
         def read() -> tuple[list[TaskView], str]:
             page = queries.list_tasks(
@@ -55,19 +60,19 @@ class TaskServicer(ShapleyTaskServiceServicer):
                 campaign_id=campaign_id,
                 open_only=request.open_only,
             )
-            return self._fitting(scope, page)
+            return _fitting(list_name, page)
 
         tasks, token = await asyncio.to_thread(read)
         return pb.ListTasksResponse(tasks=tasks, next_page_token=token)
 
     async def GetTask(self, request: pb.GetTaskRequest, context: CallContext) -> pb.GetTaskResponse:
-        """One task as it stands."""
+        """Show a task as it is now."""
         return pb.GetTaskResponse(task=await self._task(parse_hash(request.task_id, "task_id")))
 
     async def WatchTask(
         self, request: pb.WatchTaskRequest, context: CallContext
     ) -> AsyncGenerator[pb.WatchTaskResponse, None]:
-        """A task at once and after each change, until it is settled or failed."""
+        """Stream a task at once and after each change, until it is settled or failed."""
         task_id = parse_hash(request.task_id, "task_id")
         last: TaskView | None = None
         async for _ in watch_changes(self._chain):
@@ -81,13 +86,13 @@ class TaskServicer(ShapleyTaskServiceServicer):
     async def ListCampaigns(
         self, request: pb.ListCampaignsRequest, context: CallContext
     ) -> pb.ListCampaignsResponse:
-        """A page of campaigns, the latest first."""
-        size = choose_page_size(request.page_size, usual=PAGE, most=MAX_PAGE)
-        before = paging.decode_position_token("campaigns", request.page_token)
+        """List a page of campaigns, the latest first."""
+        size = choose_page_size(request.page_size, default=PAGE, maximum=MAX_PAGE)
+        before = paging.decode_location_token("campaigns", request.page_token)
 
         def read() -> tuple[list[CampaignView], str]:
             page = queries.list_campaigns(self._chain.store, size, before)
-            return self._fitting("campaigns", page)
+            return _fitting("campaigns", page)
 
         campaigns, token = await asyncio.to_thread(read)
         return pb.ListCampaignsResponse(campaigns=campaigns, next_page_token=token)
@@ -95,7 +100,7 @@ class TaskServicer(ShapleyTaskServiceServicer):
     async def GetCampaign(
         self, request: pb.GetCampaignRequest, context: CallContext
     ) -> pb.GetCampaignResponse:
-        """One campaign as it stands."""
+        """Show a campaign as it is now."""
         campaign_id = parse_hash(request.campaign_id, "campaign_id")
         campaign = await asyncio.to_thread(queries.get_campaign, self._chain.store, campaign_id)
         if campaign is None:
@@ -105,41 +110,41 @@ class TaskServicer(ShapleyTaskServiceServicer):
     async def ListPayments(
         self, request: pb.ListPaymentsRequest, context: CallContext
     ) -> pb.ListPaymentsResponse:
-        """What a task paid, in order."""
+        """List a task's payments, in the order of its receipts."""
         task_id = parse_hash(request.task_id, "task_id")
-        self._refuse_paid_before(await self._task(task_id))
+        self._check_payments_kept(await self._task(task_id))
         payments = await asyncio.to_thread(queries.list_task_payments, self._chain.store, task_id)
         return pb.ListPaymentsResponse(payments=payments)
 
     async def GetEvidence(
         self, request: pb.GetEvidenceRequest, context: CallContext
     ) -> pb.GetEvidenceResponse:
-        """The transaction in which a miner revealed."""
+        """Show the transaction in which a miner revealed its evidence."""
         task_id = parse_hash(request.task_id, "task_id")
         miner = parse_address_field(request.miner, "miner")
         task = await self._task(task_id)
-        found = await asyncio.to_thread(
+        reveal = await asyncio.to_thread(
             queries.find_reveal_transaction, self._chain.store, task_id, miner
         )
-        if found is None:
+        if reveal is None:
             if task.opened_height <= self._chain.store.base_height():
-                what = f"evidence of {request.miner}, if there is any, is not here"
-                raise history_refusal(self._chain.store, what, field="task_id")
+                subject = f"evidence of {request.miner}, if there is any, is not here"
+                raise history_refusal(self._chain.store, subject, field="task_id")
             raise RefusalError(
                 NetworkCode.EVIDENCE_NOT_FOUND,
                 f"miner {request.miner} has not revealed evidence for task {task_id.hex()}",
                 field="miner",
             )
-        transaction, height = found
+        transaction, height = reveal
         return pb.GetEvidenceResponse(transaction=transaction, height=height)
 
     async def GetPaymentProof(
         self, request: pb.GetPaymentProofRequest, context: CallContext
     ) -> pb.GetPaymentProofResponse:
-        """What proves a task's payments to an address."""
+        """Prove a task's payments to an address."""
         task_id = parse_hash(request.task_id, "task_id")
         address = parse_address_field(request.address, "address")
-        self._refuse_paid_before(await self._task(task_id))
+        self._check_payments_kept(await self._task(task_id))
         proofs = await asyncio.to_thread(
             queries.build_payment_proofs, self._chain.store, task_id, address
         )
@@ -157,20 +162,22 @@ class TaskServicer(ShapleyTaskServiceServicer):
             raise _missing(NetworkCode.TASK_NOT_FOUND, "task", task_id)
         return task
 
-    def _refuse_paid_before(self, task: TaskView) -> None:
+    def _check_payments_kept(self, task: TaskView) -> None:
         """Raise HISTORY_NOT_KEPT for a task that was over before the blocks that are kept."""
-        if task.closed_height and task.closed_height <= self._chain.store.base_height():
-            what = f"the payments of task {task.task_id} in block {task.closed_height} are not here"
-            raise history_refusal(self._chain.store, what, field="task_id")
-
-    def _fitting(self, scope: str, page: queries.Page[M]) -> tuple[list[M], str]:
-        """As much of a page as fits into a reply, and the token of what follows."""
-        views, last = paging.fit_page(page.items, len(page.items))
-        place = page.next
-        if last is not None:
-            place = page.locations[len(views) - 1]
-        return views, paging.encode_position_token(scope, place)
+        store = self._chain.store
+        if task.closed_height and task.closed_height <= store.base_height():
+            subject = (
+                f"the payments of task {task.task_id} in block {task.closed_height} are not here"
+            )
+            raise history_refusal(store, subject, field="task_id")
 
 
-def _missing(code: NetworkCode, what: str, id: bytes) -> RefusalError:
-    return RefusalError(code, f"there is no {what} {id.hex()}", field=f"{what}_id")
+def _fitting(list_name: str, page: queries.Page[M]) -> tuple[list[M], str]:
+    """Cut a page to what fits into a reply, and make the token of the next one."""
+    views, last = paging.fit_page(page.items, len(page.items))
+    location = page.next if last is None else page.locations[len(views) - 1]
+    return views, paging.encode_location_token(list_name, location)
+
+
+def _missing(code: NetworkCode, kind: str, id: bytes) -> RefusalError:
+    return RefusalError(code, f"there is no {kind} {id.hex()}", field=f"{kind}_id")

@@ -27,28 +27,35 @@ from fedcoin.v1.views_pb2 import (
 PENDING_PAGE: Final = 100
 MAX_PENDING_PAGE: Final = 500
 
-# A block wakes every watcher; what a pool drops between blocks is noticed this late.
-_LOOK_EVERY_SECONDS: Final = 1.0
+# Each block wakes the watchers. A transaction that the mempool drops between two blocks is noticed
+# after at most this time.
+_MAX_INTERVAL_S: Final = 1.0
 
-# Of a page of the pool, how many of its last are remembered: those that are gone when the
-# next page is asked for are passed over.
-_REMEMBERED: Final = 8
-_SHORT_HASH: Final = 8
+# A page token holds the shortened hashes of the page's last transactions, so that the next page is
+# found although some of them have left the mempool since.
+_NUM_REMEMBERED: Final = 8
+_SHORT_HASH_BYTES: Final = 8
 
-_SCOPE: Final = "pending"
+_LIST_NAME: Final = "pending"
 
 
 class TransactionServicer(TransactionServiceServicer):
-    """Submitting and following transactions; the comments in the .proto file are the contract."""
+    """Serves `proto/fedcoin/v1/transaction_service.proto`."""
 
     def __init__(self, chain: ChainPort, pool: TransactionPort) -> None:
+        """Serve a chain and a mempool.
+
+        Args:
+            chain: The chain of final blocks.
+            pool: The mempool.
+        """
         self._chain = chain
         self._pool = pool
 
     async def SubmitTransaction(
         self, request: pb.SubmitTransactionRequest, context: CallContext
     ) -> pb.SubmitTransactionResponse:
-        """Take one into the pool."""
+        """Put a transaction into the mempool."""
         if not request.transaction:
             raise RefusalError(
                 NetworkCode.MALFORMED,
@@ -62,18 +69,18 @@ class TransactionServicer(TransactionServiceServicer):
     async def GetTransaction(
         self, request: pb.GetTransactionRequest, context: CallContext
     ) -> pb.GetTransactionResponse:
-        """One transaction as it stands."""
+        """Show a transaction as it is now."""
         hash = parse_hash(request.hash, "hash")
-        return pb.GetTransactionResponse(transaction=await self._found(hash))
+        return pb.GetTransactionResponse(transaction=await self._existing(hash))
 
     async def WatchTransaction(
         self, request: pb.WatchTransactionRequest, context: CallContext
     ) -> AsyncGenerator[pb.WatchTransactionResponse, None]:
-        """Its state at once and on each change, until it is final or dropped."""
+        """Stream a transaction at once and after each change, until it is final or dropped."""
         hash = parse_hash(request.hash, "hash")
         last: TransactionView | None = None
-        async for _ in watch_changes(self._chain, _LOOK_EVERY_SECONDS):
-            view = await (self._found(hash) if last is None else self._later(hash, last))
+        async for _ in watch_changes(self._chain, _MAX_INTERVAL_S):
+            view = await (self._existing(hash) if last is None else self._later(hash, last))
             if view != last:
                 yield pb.WatchTransactionResponse(transaction=view)
             if view.status != TRANSACTION_STATUS_PENDING:
@@ -83,28 +90,29 @@ class TransactionServicer(TransactionServiceServicer):
     async def ListPendingTransactions(
         self, request: pb.ListPendingTransactionsRequest, context: CallContext
     ) -> pb.ListPendingTransactionsResponse:
-        """A page of the pool."""
-        size = choose_page_size(request.page_size, usual=PENDING_PAGE, most=MAX_PENDING_PAGE)
-        position = paging.decode_token(_SCOPE, request.page_token)
+        """List a page of the mempool, in the order of arrival."""
+        size = choose_page_size(request.page_size, default=PENDING_PAGE, maximum=MAX_PENDING_PAGE)
+        position = paging.decode_token(_LIST_NAME, request.page_token)
         waiting = self._pool.pending()
         if position is not None:
-            recent = [position[i : i + _SHORT_HASH] for i in range(0, len(position), _SHORT_HASH)]
+            starts = range(0, len(position), _SHORT_HASH_BYTES)
+            recent = [position[start : start + _SHORT_HASH_BYTES] for start in starts]
             waiting = waiting[paging.find_next_index(waiting, recent, _short) :]
         views, last = await asyncio.to_thread(paging.fill_page, waiting, size, _pending_view)
         token = ""
         if last is not None:
-            shown = waiting[: len(views)][-_REMEMBERED:]
-            token = paging.encode_token(_SCOPE, b"".join(_short(one) for one in shown))
+            shown = waiting[: len(views)][-_NUM_REMEMBERED:]
+            token = paging.encode_token(_LIST_NAME, b"".join(_short(one) for one in shown))
         return pb.ListPendingTransactionsResponse(transactions=views, next_page_token=token)
 
-    async def _found(self, hash: bytes) -> TransactionView:
+    async def _existing(self, hash: bytes) -> TransactionView:
         view = await self._view(hash)
         if view is None:
             first = self._chain.store.base_height() + 1
             since = f", of which this node keeps the blocks from {first} on" if first > 1 else ""
             raise RefusalError(
                 NetworkCode.TRANSACTION_NOT_FOUND,
-                f"transaction {hash.hex()} is neither in the pool nor in the chain{since}",
+                f"transaction {hash.hex()} is neither in the mempool nor in the chain{since}",
                 field="hash",
             )
         return view
@@ -116,7 +124,7 @@ class TransactionServicer(TransactionServiceServicer):
         return view
 
     async def _view(self, hash: bytes) -> TransactionView | None:
-        # In this order: what moves from the pool to the chain meanwhile is still found.
+        # The mempool first: a transaction that moves to the chain meanwhile is found there.
         waiting = self._pool.get(hash)
         final = await asyncio.to_thread(queries.get_transaction, self._chain.store, hash)
         if final is not None:
@@ -134,13 +142,13 @@ def _pending_view(transaction: Transaction) -> TransactionView:
 
 
 def _gone(last: TransactionView, dropped: TransactionView | None) -> TransactionView:
-    """A watched transaction that is dropped, with what was known of it before."""
+    """Show a watched transaction as dropped, with what was known of it before."""
     gone = TransactionView()
     gone.CopyFrom(last)
     gone.status = TRANSACTION_STATUS_DROPPED
-    gone.reason = "it is no longer in the pool" if dropped is None else dropped.reason
+    gone.reason = "it is no longer in the mempool" if dropped is None else dropped.reason
     return gone
 
 
 def _short(transaction: Transaction) -> bytes:
-    return transaction.hash[:_SHORT_HASH]
+    return transaction.hash[:_SHORT_HASH_BYTES]

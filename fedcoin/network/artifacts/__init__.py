@@ -1,10 +1,10 @@
-"""Artifacts between machines: the service, and the callers' side of it.
+"""The serving side of artifacts: model weights and data sets, named by the hash of their content.
 
-What this part decides: chunks go in order and each is checked when it arrives; what was
-right is kept when a transfer breaks off, and the next one goes on from there, with the same
-node or another. An artifact is its content, so it does not matter who sends it, and two who
-upload one at the same time help each other.
+This folder decides that chunks go in order, that each is checked when it arrives, and that what has
+arrived is kept when a transfer breaks off. It does not know what an artifact means, nor who may
+upload: the listener says so.
 
-`servicer` serves it, on the peers', the API's and the coordinator's listener alike; `client`
-moves artifacts between a node and a local store. Neither knows what an artifact means.
+* `servicer` serves ArtifactService on the listeners of peers, API and coordinator.
+
+The calling side is `network.client.artifact_client`.
 """

@@ -1,4 +1,4 @@
-"""ArtifactService, for any listener."""
+"""ArtifactService, for the listeners of peers, API and coordinator."""
 
 from __future__ import annotations
 
@@ -25,39 +25,46 @@ from fedcoin.v1.artifact_service_pb2 import (
 )
 from fedcoin.v1.artifact_service_pb2_grpc import ArtifactServiceServicer
 
-MAX_DRAINED = 128
-DRAIN_S = 2.0
-"""How many messages, and for how long, are read after an upload was refused."""
+_MAX_DRAINED = 128
+_DRAIN_TIMEOUT_S = 2.0
+# How many messages are read, and for how long, after an upload was refused.
 
 
 class ArtifactServicer(ArtifactServiceServicer):
     """Serves `proto/fedcoin/v1/artifact_service.proto` from a store.
 
-    With `uploads` False, as between peers, it only gives. The store's own limits (the size
-    of one artifact and of all) hold for uploads. Disk access runs in threads.
+    The store's limits (the size of one artifact and of all) hold for uploads. Disk access runs in
+    threads.
     """
 
     def __init__(self, store: ArtifactStore, *, uploads: bool) -> None:
+        """Serve a store.
+
+        Args:
+            store: The artifacts.
+            uploads: Whether uploads are accepted; between peers they are not.
+        """
         self._store = store
         self._uploads = uploads
 
     async def GetManifest(
         self, request: GetManifestRequest, context: CallContext
     ) -> GetManifestResponse:
-        """The manifest. Raises Refusal: MALFORMED, ARTIFACT_NOT_FOUND."""
-        self._find(request.id)
+        """Send the manifest. RefusalError MALFORMED, ARTIFACT_NOT_FOUND."""
+        self._size_of(request.id)
         manifest = await asyncio.to_thread(self._store.manifest, request.id)
         return GetManifestResponse(manifest=manifest)
 
     async def Download(
         self, request: DownloadRequest, context: CallContext
     ) -> AsyncIterator[DownloadResponse]:
-        """The chunks. Raises Refusal: MALFORMED, ARTIFACT_NOT_FOUND, OUT_OF_RANGE."""
-        count = count_chunks(self._find(request.id))
+        """Send the chunks. RefusalError MALFORMED, ARTIFACT_NOT_FOUND, OUT_OF_RANGE."""
+        count = count_chunks(self._size_of(request.id))
         if request.first_chunk >= count:
             raise RefusalError(
                 NetworkCode.OUT_OF_RANGE,
-                f"first_chunk: {request.first_chunk}, but the artifact has {count} chunks",
+                f"first_chunk is {request.first_chunk}, but the artifact has {count} chunks, "
+                "counted from 0",
                 field="first_chunk",
                 limit=str(count - 1),
             )
@@ -70,7 +77,7 @@ class ArtifactServicer(ArtifactServiceServicer):
     ) -> UploadResponse:
         """Store an artifact.
 
-        Raises Refusal: UPLOADS_CLOSED, MALFORMED, CHUNK_OUT_OF_ORDER, and those of the store
+        RefusalError UPLOADS_CLOSED, MALFORMED, CHUNK_OUT_OF_ORDER, and those of the store
         (TOO_LARGE, BAD_ARTIFACT, BAD_CHUNK, STORE_FULL).
         """
         try:
@@ -106,14 +113,14 @@ class ArtifactServicer(ArtifactServiceServicer):
     async def GetUploadStatus(
         self, request: GetUploadStatusRequest, context: CallContext
     ) -> GetUploadStatusResponse:
-        """Where to go on. Raises Refusal: UPLOADS_CLOSED, MALFORMED."""
+        """Report the next chunk. RefusalError UPLOADS_CLOSED, MALFORMED."""
         self._check_uploads()
         _check_id(request.id)
         next_chunk = self._store.next_chunk(request.id)
         complete = self._store.has(request.id)
         return GetUploadStatusResponse(next_chunk=next_chunk, complete=complete)
 
-    def _find(self, id: bytes) -> int:
+    def _size_of(self, id: bytes) -> int:
         _check_id(id)
         size = self._store.size(id)
         if size is None:
@@ -128,25 +135,25 @@ class ArtifactServicer(ArtifactServiceServicer):
         if not self._uploads:
             raise RefusalError(
                 NetworkCode.UPLOADS_CLOSED,
-                "this listener takes no uploads; use the API's or the coordinator's",
+                "this listener accepts no uploads; upload to the API's or the coordinator's",
             )
 
 
 async def _drain(requests: AsyncIterator[UploadRequest]) -> None:
-    """Read on for a while, so that a caller in the middle of sending gets to see the refusal.
+    """Read on for a while, so that a caller which is still sending gets the refusal.
 
-    gRPC's Python client makes an INTERNAL error of a call that ends while it writes.
+    gRPC's Python client turns a call that ends while it writes into an INTERNAL error.
     """
 
     async def read_on() -> None:
         count = 0
         async for _ in requests:
             count += 1
-            if count == MAX_DRAINED:
+            if count == _MAX_DRAINED:
                 return
 
     with contextlib.suppress(RefusalError, asyncio.TimeoutError):
-        await run_within(DRAIN_S, read_on())
+        await run_within(_DRAIN_TIMEOUT_S, read_on())
 
 
 def _check_id(id: bytes) -> None:

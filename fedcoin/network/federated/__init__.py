@@ -1,6 +1,11 @@
-"""Federated learning between a coordinator and its clients: the service and its client.
+"""The serving side of federated learning: a coordinator's rounds of training.
 
-What this part decides: that who registers holds the key it names, lately; that an update is
-signed by the client it names; that each watcher sees every change once and in order. What a
-round is and who may take part is decided behind ``Rounds``, which the application implements.
+This folder decides that a client which registers holds the key that it names, and that an update is
+signed by the client that it names. It does not know what a round is or who may take part: it asks
+the coordinator through `servicer.RoundsPort`.
+
+* `servicer` serves FederatedLearningService;
+* `registration` is what a client signs when it registers.
+
+The calling side is `network.client.federated_client`.
 """

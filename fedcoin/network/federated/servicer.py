@@ -21,53 +21,84 @@ from fedcoin.v1.federated_learning_service_pb2_grpc import FederatedLearningServ
 SERVICE = "fedcoin.v1.FederatedLearningService"
 
 
-class Rounds(Protocol):
-    """The campaign behind the service; its methods run on the event loop."""
+class RoundsPort(Protocol):
+    """The campaign that the servicer asks. All methods are called on the event loop."""
 
     @property
     def chain_id(self) -> str:
-        """What updates and registrations are signed for."""
+        """The chain that registrations and updates are signed for."""
         ...
 
     async def register(self, public_key: bytes) -> pb.RegisterResponse:
-        """Let a client join. Raises Refusal CAMPAIGN_FINISHED, CAMPAIGN_FULL."""
+        """Let a client join; joining twice is the same as once.
+
+        Args:
+            public_key: The client's Ed25519 public key, 32 bytes, which it has proved to hold.
+
+        Returns:
+            What the client needs to know of the campaign.
+
+        Raises:
+            RefusalError: CAMPAIGN_FINISHED, CAMPAIGN_FULL.
+        """
         ...
 
     def watch(self, address: bytes) -> AsyncIterator[pb.WatchRoundsResponse]:
-        """The present round at once, then each change. Raises Refusal NOT_REGISTERED."""
+        """Follow the rounds for one client.
+
+        Args:
+            address: The client's address, 20 bytes.
+
+        Returns:
+            The present round, then each change.
+
+        Raises:
+            RefusalError: NOT_REGISTERED.
+        """
         ...
 
     async def submit(self, update: Update) -> None:
-        """Take an update, or raise the Refusal that says why not."""
+        """Accept an update; handing it in twice is the same as once.
+
+        Args:
+            update: The update, whose signature is right.
+
+        Raises:
+            RefusalError: Why it is not accepted.
+        """
         ...
 
     def status(self) -> pb.GetCampaignStatusResponse:
-        """Where the campaign stands."""
+        """Report the campaign's round, phase, clients and accuracies so far."""
         ...
 
 
 class FederatedLearningServicer(FederatedLearningServiceServicer):
-    """Serves `proto/fedcoin/v1/federated_learning_service.proto` from a campaign.
+    """Serves `proto/fedcoin/v1/federated_learning_service.proto`."""
 
-    ``clock_ms`` gives Unix time in ms.
-    """
+    def __init__(self, rounds: RoundsPort, clock_ms: Clock) -> None:
+        """Serve a campaign.
 
-    def __init__(self, rounds: Rounds, clock_ms: Clock) -> None:
+        Args:
+            rounds: The campaign.
+            clock_ms: Gives Unix time in ms.
+        """
         self._rounds = rounds
         self._clock_ms = clock_ms
 
     async def Register(
         self, request: pb.RegisterRequest, context: CallContext
     ) -> pb.RegisterResponse:
-        """Join. Raises Refusal MALFORMED, BAD_PROOF, and those of the campaign."""
+        """Let a client join. RefusalError MALFORMED, BAD_PROOF, and those of the campaign."""
         check_length(request.public_key, PUBLIC_KEY_BYTES, "public_key", code=NetworkCode.MALFORMED)
         check_length(request.signature, SIGNATURE_BYTES, "signature", code=NetworkCode.MALFORMED)
         age = self._clock_ms() - request.time_ms
         if abs(age) > MAX_CLOCK_DIFFERENCE_MS:
             raise RefusalError(
                 NetworkCode.BAD_PROOF,
-                f"time_ms: {age / 1000:.0f} s away from the coordinator's clock; set the clock, "
-                "or sign anew",
+                f"time_ms is {abs(age) / 1000:.0f} s {'behind' if age > 0 else 'ahead of'} the "
+                f"coordinator's clock; at most {MAX_CLOCK_DIFFERENCE_MS // 1000} s are allowed: "
+                "set the clock, and sign again",
                 field="time_ms",
                 limit=str(MAX_CLOCK_DIFFERENCE_MS),
             )
@@ -78,7 +109,7 @@ class FederatedLearningServicer(FederatedLearningServiceServicer):
         ):
             raise RefusalError(
                 NetworkCode.BAD_PROOF,
-                f"signature: not the public key's over this time on chain {chain_id}",
+                f"signature is not the public key's signature of this time on chain {chain_id}",
                 field="signature",
             )
         return await self._rounds.register(request.public_key)
@@ -86,7 +117,7 @@ class FederatedLearningServicer(FederatedLearningServiceServicer):
     async def WatchRounds(
         self, request: pb.WatchRoundsRequest, context: CallContext
     ) -> AsyncIterator[pb.WatchRoundsResponse]:
-        """Each change. Raises Refusal MALFORMED, NOT_REGISTERED."""
+        """Stream the rounds. RefusalError MALFORMED, NOT_REGISTERED."""
         check_length(request.address, ADDRESS_BYTES, "address", code=NetworkCode.MALFORMED)
         async for change in self._rounds.watch(request.address):
             yield change
@@ -94,14 +125,14 @@ class FederatedLearningServicer(FederatedLearningServiceServicer):
     async def SubmitUpdate(
         self, request: pb.SubmitUpdateRequest, context: CallContext
     ) -> pb.SubmitUpdateResponse:
-        """Hand in. Raises Refusal: those of `decode_update` and of the campaign."""
+        """Accept an update. RefusalError: those of `decode_update` and of the campaign."""
         if not request.HasField("update"):
-            raise RefusalError(NetworkCode.MALFORMED, "update: is missing", field="update")
+            raise RefusalError(NetworkCode.MALFORMED, "update is missing", field="update")
         await self._rounds.submit(decode_update(request.update, self._rounds.chain_id))
         return pb.SubmitUpdateResponse()
 
     async def GetCampaignStatus(
         self, request: pb.GetCampaignStatusRequest, context: CallContext
     ) -> pb.GetCampaignStatusResponse:
-        """Where the campaign stands."""
+        """Report the campaign's round, phase, clients and accuracies."""
         return self._rounds.status()

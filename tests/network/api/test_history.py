@@ -16,7 +16,8 @@ from fedcoin.contract.snapshots.verifier import SnapshotVerifier, read_verified_
 from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.data.messages.votes import VerifiedVotes
 from fedcoin.data.storage.chain_store import ChainStore, StoredBlock
-from fedcoin.network.api.api_server import ApiServer, Backend
+from fedcoin.network.api.api_server import ApiServer
+from fedcoin.network.api.backend import ApiBackend
 from fedcoin.network.client.node_client import NodeClient
 from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.network.errors import NetworkCode
@@ -89,7 +90,7 @@ async def served(tmp_path: Path) -> AsyncIterator[Served]:
         block, certificate = origin.blocks[height], origin.certificates[height]
         store.append(block, certificate, done.receipts, done.changes)
     chain = RestoredChain(store, Ledger(store, origin.genesis))
-    backend = Backend(
+    backend = ApiBackend(
         chain,  # type: ignore[arg-type]
         PoolPort(origin),
         FakePeers(),

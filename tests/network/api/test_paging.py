@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from fedcoin.data.errors import RefusalError
 from fedcoin.network.api.paging import (
-    decode_position_token,
+    decode_location_token,
     decode_token,
-    encode_position_token,
+    encode_location_token,
     encode_token,
     fill_page,
     find_next_index,
@@ -35,13 +35,13 @@ def test_a_token_gives_back_its_position(position: bytes, scope: str) -> None:
 
 @given(place=places)
 def test_places_in_the_chain(place: tuple[int, int]) -> None:
-    assert decode_position_token("tasks", encode_position_token("tasks", place)) == place
+    assert decode_location_token("tasks", encode_location_token("tasks", place)) == place
 
 
 def test_no_token_is_the_first_page_and_no_place_is_the_last() -> None:
     assert decode_token("blocks", "") is None
-    assert decode_position_token("blocks", "") is None
-    assert encode_position_token("blocks", None) == ""
+    assert decode_location_token("blocks", "") is None
+    assert encode_location_token("blocks", None) == ""
 
 
 @given(position=positions, flip=st.integers(0, 2**16))
@@ -64,7 +64,7 @@ def test_a_token_of_another_list_or_shape_is_refused() -> None:
     with pytest.raises(RefusalError):
         decode_token("b", encode_token("a", b"x"))
     with pytest.raises(RefusalError):
-        decode_position_token("a", encode_token("a", b"short"))
+        decode_location_token("a", encode_token("a", b"short"))
 
 
 def block(height: int) -> BlockView:

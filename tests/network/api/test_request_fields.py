@@ -67,6 +67,6 @@ def test_heights() -> None:
 
 
 def test_page_sizes() -> None:
-    assert choose_page_size(0, usual=20, most=100) == 20
-    assert choose_page_size(7, usual=20, most=100) == 7
-    assert choose_page_size(101, usual=20, most=100) == 100
+    assert choose_page_size(0, default=20, maximum=100) == 20
+    assert choose_page_size(7, default=20, maximum=100) == 7
+    assert choose_page_size(101, default=20, maximum=100) == 100

@@ -160,7 +160,7 @@ async def test_a_drop_between_blocks_is_noticed(live: ServedApi) -> None:
     live.pool.pool._remove(live.pool.pool._entries[transaction.hash])
     dropped = await asyncio.wait_for(anext(watch), 5)
     assert dropped.status == TRANSACTION_STATUS_DROPPED
-    assert dropped.reason == "it is no longer in the pool"
+    assert dropped.reason == "it is no longer in the mempool"
 
 
 async def test_waiting_for_final(live: ServedApi) -> None:
