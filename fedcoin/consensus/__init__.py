@@ -1,25 +1,25 @@
-"""Agreement: whose block, which block, and whose vector of Shapley values.
+"""Consensus: which block is final, who proposes, and which Shapley values are agreed.
 
-Two questions are decided here, and both by arithmetic alone. `posap` turns what the miners
-revealed about one task into the agreed vector, the inliers and the winner, and moves the
-difficulty; every node computes the same from the same reveals. `voting` decides one block
-for each height among the bonded validators: the Tendermint algorithm as a state machine that
-takes messages and the ends of timers in and gives effects out.
+Two things are decided here, both by pure computation. `posap` (Proof of Shapley) computes the
+agreed vector, the inliers and the winner from what the miners revealed about a task, and adjusts
+the difficulty. `tendermint_engine` decides one block for each height among the bonded validators:
+the Tendermint algorithm as a state machine that takes messages and expired timers in and returns
+effects.
 
-Around them stand `validators` (who may vote, with which power), `proposers` (whose turn it
-is: the others follow the latest PoSap winner), `certificates` (the precommits that make a
-block final, in the form that travels), `tally` (votes of one round, counted within bounds),
-`locks` (what must be on disk before a precommit leaves), `messages` and `effects` (what goes
-in and comes out), `engine` (what a driver needs of any engine) and `instant` (an engine for
-one validator). `simulation` runs many engines over a hostile network, by seed.
+This layer does not know the time, the disk, the network, secret keys, or what a block contains.
+Signatures are verified before a message gets here, and the driver is asked whether a block is
+valid. A message that breaks a rule raises `RefusalError` with a code of `ConsensusCode`.
 
-In order, for each height: the driver learns the validators and the proposer of each round
-from the ledger and makes a `Voting`; messages may come before it starts; it asks for a block
-to be built or checked, for votes to be signed, for timers; in the end it names the block and
-its certificate, and the driver makes the next one.
+For each height the driver (`application.node.consensus_driver`) takes the validators and the
+proposers from the ledger and makes a `TendermintEngine`. Messages may arrive before it starts. It
+asks for blocks to be built and checked, votes to be signed and timers to be started, and finally
+returns the decided block with its certificate.
 
-This layer does not know the time, the disk, the network, a secret key, or what stands in a
-block. Signatures are checked before a message comes here; what a block means is asked of the
-driver. It never raises for what a stranger sent other than a `Refusal` with a code of
-`errors.ConsensusCode`.
+* `engine`, `effects`: the interface of an engine, and what it asks of its driver.
+* `tendermint_engine`: the engine; it combines `height_vote_set` and `vote_set` (messages),
+  `signing_state` (own votes), `round_state_machine` (the algorithm), `message_checks` and `timers`.
+* `validators`, `validator_messages`: the validator set of a height, and its encoding.
+* `proposer_selection`: the proposer of each round; `certificates`: the precommits that make a
+  block final; `lock_record`: what is stored with a precommit.
+* `posap`: Proof of Shapley.
 """

@@ -11,12 +11,20 @@ from fedcoin.data.messages import canonical
 from fedcoin.data.messages.votes import PRECOMMIT, VerifiedVotes, Vote, decode_vote, is_signed_vote
 from fedcoin.v1.vote_pb2 import Certificate
 
-_MOST_VOTE_BYTES = 256
-"""No SignedVote is longer: 128 bytes of body, 32 of key, 64 of signature, and tags."""
+_MAX_VOTE_BYTES = 256
+"""The largest size of a SignedVote: 128 bytes of body, 32 of key, 64 of signature, and tags."""
 
 
 def make_certificate(precommits: Iterable[Vote]) -> bytes:
-    """Serialise precommits for one block, of one round, in the order of their public keys."""
+    """Make the certificate of a block.
+
+    Args:
+        precommits: Precommits of one round for the block, by validators with more than two thirds
+            of the power.
+
+    Returns:
+        The serialised Certificate, precommits in the order of their public keys.
+    """
     ordered = sorted(precommits, key=lambda vote: vote.public_key)
     return canonical.encode(Certificate(precommits=[vote.envelope for vote in ordered]))
 
@@ -29,31 +37,44 @@ def verify_certificate(
     block_hash: bytes,
     verified: VerifiedVotes | None = None,
 ) -> int:
-    """Check that `raw` makes the block final, and return the round that it was decided in.
+    """Verify that a certificate makes a block final.
 
-    The precommits must stand in the order of their public keys, each key once and a
-    validator's; all must be for this block, height and one round; their power must be more
-    than two thirds. Signatures, which cost the most, come last, and every one must be right;
-    those of votes in `verified` are, and those that are checked here join it.
-    Raises `Refusal` (BAD_CERTIFICATE).
+    Its precommits must be in the order of their public keys, each by another validator; all for
+    this block and height and for one round; with more than two thirds of the power. Signatures,
+    which cost the most, are verified last, and all must be valid.
+
+    Args:
+        raw: The serialised Certificate.
+        validators: The validators of `height`.
+        chain_id: The network.
+        height: The block's height.
+        block_hash: The block's hash, 32 bytes.
+        verified: Votes whose signatures need no second verification; those that are verified
+            here are added.
+
+    Returns:
+        The round in which the block was decided.
+
+    Raises:
+        RefusalError: BAD_CERTIFICATE when the certificate does not make the block final.
     """
-    if len(raw) > _MOST_VOTE_BYTES * len(validators):
+    if len(raw) > _MAX_VOTE_BYTES * len(validators):
         raise _bad(f"has {len(raw)} bytes, too many for {len(validators)} validators")
     try:
         envelopes = canonical.decode(Certificate, raw).precommits
     except RefusalError as refusal:
         raise _bad(f"cannot be read: {refusal}") from None
     _check_signers([envelope.public_key for envelope in envelopes], validators)
-    # One round, height and block mean one body: the encoding is strict.
+    # Votes for the same round, height and block have the same body: the encoding is canonical.
     for envelope in envelopes:
         if envelope.body != envelopes[0].body:
-            raise _bad("mixes precommits that say different things; all must be of one round")
+            raise _bad("holds precommits that differ; all must be for one block in one round")
     try:
         first = decode_vote(envelopes[0], chain_id, verified)
     except RefusalError as refusal:
         raise _bad(f"holds a bad precommit: {refusal}") from None
     if first.kind != PRECOMMIT:
-        raise _bad("is made of prevotes; only precommits make a block final")
+        raise _bad("holds prevotes; only precommits make a block final")
     if first.height != height:
         raise _bad(f"is for height {first.height}, not {height}")
     if first.block_hash != block_hash or not block_hash:
@@ -69,17 +90,17 @@ def _check_signers(keys: list[bytes], validators: ValidatorSet) -> None:
     power = 0
     for before, key in zip([b"", *keys], keys, strict=False):
         if key <= before:
-            raise _bad("does not have its precommits in the order of their keys, each once")
+            raise _bad("does not list its precommits in the order of their keys, each once")
         validator = validators.by_key(key)
         if validator is None:
-            raise _bad(f"is signed by {key.hex()}, which is no validator at this height")
+            raise _bad(f"is signed by {key.hex()}, which is not a validator of this height")
         power += validator.power
     if not validators.has_quorum(power):
         total = validators.total_power
         raise _bad(f"has {power} of {total} of the power; it needs more than two thirds")
 
 
-def _bad(what: str) -> RefusalError:
+def _bad(fault: str) -> RefusalError:
     return RefusalError(
-        ConsensusCode.BAD_CERTIFICATE, f"the certificate {what}", field="certificate"
+        ConsensusCode.BAD_CERTIFICATE, f"the certificate {fault}", field="certificate"
     )

@@ -1,7 +1,7 @@
-"""What a consensus engine asks of its driver, in the order in which it is to be done.
+"""Effects: what a consensus engine asks its driver to do, in this order.
 
-The driver carries out every effect and feeds what comes of it back into the engine. Nothing
-here has happened yet when the engine returns it.
+An engine changes nothing outside itself. The driver carries out each effect and passes the result
+back to the engine.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from fedcoin.consensus.timers import Timer
 from fedcoin.data.messages.votes import Proposal, Vote
 
 Message = Union[Proposal, Vote]  # noqa: UP007 - an alias at run time, on Python 3.10 too
-"""What validators say to each other."""
+"""A message between validators."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,47 +25,48 @@ class BuildBlock:
 
 @dataclass(frozen=True, slots=True)
 class CheckBlock:
-    """Find out whether this block may be voted for, then call `on_block_checked`.
+    """Check whether this validator may vote for a block, then call `on_block_checked`.
 
-    Asked once for each block. Who lacks something that may still come should answer when it
-    has come, rather than with a no; a no may be followed by a yes.
+    Asked once for each block. A driver that lacks something it may still receive, such as an
+    artifact, waits for it rather than answering False; it may answer True after False.
     """
 
     block_hash: bytes
+    """32 bytes."""
     raw: bytes
+    """The serialised Block."""
 
 
 @dataclass(frozen=True, slots=True)
 class SendProposal:
-    """Sign this proposal, write it to disk, call `on_proposal`, and send it to all.
-
-    `valid_round` is -1 when the block is a new one.
-    """
+    """Sign this proposal, write it to disk, call `on_proposal`, and send it to all peers."""
 
     round: int
     valid_round: int
+    """The round in which the block had a polka; -1 for a new block."""
     block_hash: bytes
+    """32 bytes."""
     raw: bytes
+    """The serialised Block."""
 
 
 @dataclass(frozen=True, slots=True)
 class CastVote:
-    """Sign this vote, write it to disk, call `on_vote`, and send it to all, in this order.
-
-    `kind` is `data.votes.PREVOTE` or `PRECOMMIT`; `block_hash` is empty for nil. `lock` is not
-    empty for a precommit that is not nil: a record (see `locks`) that must be on disk no
-    later than the vote, and is handed back after a restart; only the latest is needed.
-    """
+    """Sign this vote, write it to disk, call `on_vote`, and send it to all peers, in this order."""
 
     kind: int
+    """`PREVOTE` or `PRECOMMIT`."""
     round: int
     block_hash: bytes
+    """32 bytes; empty for nil."""
     lock: bytes = b""
+    """Not empty for a precommit of a block: a record (see `lock_record`) that must be on disk no
+    later than the vote. After a restart the driver passes the latest one to the new engine."""
 
 
 @dataclass(frozen=True, slots=True)
 class StartTimer:
-    """Call `on_timeout` with this timer after so many ms."""
+    """Call `on_timeout` with this timer after a delay."""
 
     timer: Timer
     delay_ms: int
@@ -73,14 +74,14 @@ class StartTimer:
 
 @dataclass(frozen=True, slots=True)
 class ForwardMessage:
-    """This message was new and is right: send it to those who may lack it."""
+    """Send this message to peers that may lack it: it is new and well-formed."""
 
     message: Message
 
 
 @dataclass(frozen=True, slots=True)
 class Equivocation:
-    """Two votes by which a validator contradicts itself; once for each validator."""
+    """Report two conflicting votes of one validator. Emitted once for each validator."""
 
     first: Vote
     second: Vote
@@ -88,19 +89,23 @@ class Equivocation:
 
 @dataclass(frozen=True, slots=True)
 class Decide:
-    """The block is final. The engine says and does nothing any more.
+    """Commit this block: it is final. The engine returns no effects afterwards.
 
-    More than a third of the power is correct and found it valid, so it must apply, even if
-    `CheckBlock` was never answered here.
+    Validators with more than a third of the power are correct and found the block valid, so the
+    driver must apply it even if it never answered `CheckBlock`.
     """
 
     block_hash: bytes
+    """32 bytes."""
     raw: bytes
+    """The serialised Block."""
     certificate: bytes
+    """The serialised Certificate."""
     round: int
+    """The round in which it was decided."""
 
 
 Effect = Union[  # noqa: UP007
     BuildBlock, CheckBlock, SendProposal, CastVote, StartTimer, ForwardMessage, Equivocation, Decide
 ]
-"""Anything that an engine may ask for."""
+"""Any effect."""

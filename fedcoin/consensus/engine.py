@@ -1,4 +1,4 @@
-"""What a driver needs of a consensus engine. `voting.Voting` and `instant.Instant` are two."""
+"""The interface between a consensus engine and its driver."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from fedcoin.data.messages.votes import Proposal, Vote
 
 
 class ConsensusEngine(Protocol):
-    """One height, decided by messages in and effects out.
+    """Decides one height: messages go in, effects come out.
 
-    The driver carries out the effects of each call in their order, and makes a new engine
-    for the next height once it got `Decide`. `voting.Voting` says more about each method.
+    The driver carries out the effects of each call in their order, and makes a new engine for the
+    next height after `Decide`. Messages must have passed `data.messages.votes.decode_*`. They may
+    arrive before `start`, in any order and repeatedly.
     """
 
     @property
@@ -22,37 +23,90 @@ class ConsensusEngine(Protocol):
 
     @property
     def round(self) -> int:
-        """The present round."""
+        """The current round, from 0."""
 
     @property
     def is_started(self) -> bool:
-        """Was `start` called?"""
+        """Whether `start` was called."""
 
     @property
     def is_decided(self) -> bool:
-        """Is the height over?"""
+        """Whether the height is decided."""
 
     @property
     def is_under_way(self) -> bool:
-        """Are others deciding this height, so that it is time to start?"""
+        """Whether other validators are deciding this height, so that it is time to start."""
 
     def start(self) -> list[Effect]:
-        """Begin to take part."""
+        """Begin to take part. A second call does nothing.
+
+        Returns:
+            Effects for the driver.
+        """
 
     def on_proposal(self, proposal: Proposal) -> list[Effect]:
-        """Take in a proposal whose signature was checked; raises `Refusal`."""
+        """Take in a proposal, also one that this validator signed.
+
+        `RefusalError` is raised: WRONG_HEIGHT, NOT_A_VALIDATOR, WRONG_PROPOSER,
+        WRONG_VALID_ROUND.
+
+        Args:
+            proposal: A proposal whose signature was verified.
+
+        Returns:
+            Effects for the driver.
+        """
 
     def on_vote(self, vote: Vote) -> list[Effect]:
-        """Take in a vote whose signature was checked; raises `Refusal`."""
+        """Take in a vote, also one that this validator signed.
+
+        `RefusalError` is raised: WRONG_HEIGHT, NOT_A_VALIDATOR.
+
+        Args:
+            vote: A vote whose signature was verified.
+
+        Returns:
+            Effects for the driver.
+        """
 
     def on_timeout(self, timer: Timer) -> list[Effect]:
-        """A timer has ended."""
+        """Take in the end of a timer that `StartTimer` asked for.
+
+        Args:
+            timer: The timer.
+
+        Returns:
+            Effects for the driver.
+        """
 
     def on_block_checked(self, block_hash: bytes, ok: bool) -> list[Effect]:
-        """The answer to `CheckBlock`."""
+        """Take in the answer to `CheckBlock`.
+
+        Args:
+            block_hash: The hash of the block that was checked.
+            ok: Whether this validator may vote for it.
+
+        Returns:
+            Effects for the driver.
+        """
 
     def on_block_built(self, round: int, block_hash: bytes, raw: bytes) -> list[Effect]:
-        """The answer to `BuildBlock`."""
+        """Take in the answer to `BuildBlock`. It is ignored when its round is over.
+
+        Args:
+            round: The round that the block was built for.
+            block_hash: The block's hash, 32 bytes.
+            raw: The serialised Block.
+
+        Returns:
+            Effects for the driver.
+        """
 
     def messages(self) -> list[Message]:
-        """What a peer at this height may lack."""
+        """List the messages that a peer at this height may lack.
+
+        Returns:
+            Proposals and votes of the current round and of those that led to it. They are sent to
+            a peer that connects, and repeatedly while the height lasts, because nothing else
+            replaces lost messages.
+        """

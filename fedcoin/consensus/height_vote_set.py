@@ -1,10 +1,9 @@
-"""The messages of one height that are worth keeping.
+"""The proposals and votes of one height, in bounded memory.
 
-Rounds within a window around the present one are kept in full: per round the proposals of its
-one proposer and two tallies. Of a validator that is further ahead only the latest vote is
-kept, as evidence that there is a later round. Old rounds are forgotten, other than those that
-the lock, the valid value or the present proposal refer to. So nobody can make this grow, by
-whatever they sign.
+Rounds within a window around the current one are stored in full: the proposals of the round's
+proposer and two vote sets. Of a validator that is ahead of the window only the latest vote is
+stored, as evidence of the later round. Old rounds are deleted, except those that the lock, the
+valid value or the current proposal refers to. So no signer can make the memory grow.
 """
 
 from __future__ import annotations
@@ -18,154 +17,250 @@ from fedcoin.consensus.vote_set import NIL, VoteSet
 from fedcoin.data.messages.votes import PREVOTE, Proposal, Vote
 
 ROUNDS_AHEAD = 8
-"""How far ahead of the present round messages are kept in full."""
+"""How many rounds ahead of the current one are stored in full."""
 
 ROUNDS_BEHIND = 8
-"""How far behind the present round messages are kept in full."""
+"""How many rounds behind the current one are stored in full."""
 
 
 @dataclass(slots=True)
-class RoundVotes:
-    """One round. Of the proposals, by block hash, the first one counts."""
+class RoundMessages:
+    """The proposals and votes of one round."""
 
     prevotes: VoteSet
     precommits: VoteSet
     proposals: dict[bytes, Proposal] = field(default_factory=dict)
+    """By block hash, in the order of arrival."""
 
     @property
     def proposal(self) -> Proposal | None:
-        """The proposal that counts, if there is one."""
+        """The proposal that counts: the first that arrived."""
         return next(iter(self.proposals.values()), None)
 
 
 class HeightVoteSet:
-    """Proposals and votes of one height, within bounds.
+    """The proposals and votes of one height.
 
-    The caller has checked height, signer and proposer. Whatever is kept for the first time is
-    announced in `effects`, and so is each validator that contradicts itself, once.
+    The caller checks height, signer and proposer of each message.
+
+    Attributes:
+        round: The current round.
+        rounds: The stored messages of each round.
     """
 
     def __init__(self, validators: ValidatorSet, effects: list[Effect]) -> None:
+        """Make an empty set for round 0.
+
+        Args:
+            validators: The validators of the height.
+            effects: Receives a `ForwardMessage` for each message that is stored for the first
+                time, and one `Equivocation` for each validator that signs conflicting votes.
+        """
         self._validators = validators
         self._effects = effects
         self.round = 0
-        self.rounds: dict[int, RoundVotes] = {}
+        self.rounds: dict[int, RoundMessages] = {}
         self._blocks: dict[bytes, bytes] = {}
-        self._latest: dict[bytes, int] = {}
-        self._parked: dict[bytes, Vote] = {}
-        self._accused: set[bytes] = set()
+        self._latest_rounds: dict[bytes, int] = {}
+        self._ahead_votes: dict[bytes, Vote] = {}
+        self._reported: set[bytes] = set()
 
     def add_vote(self, vote: Vote) -> None:
-        """Keep a vote if it is new and worth it."""
-        self._heard(vote)
+        """Store a vote if it is new and within bounds.
+
+        Args:
+            vote: A validator's vote.
+        """
+        self._note_round(vote)
         if vote.round > self.round + ROUNDS_AHEAD:
-            parked = self._parked.get(vote.public_key)
-            if parked is None or parked.round < vote.round:
-                self._parked[vote.public_key] = vote
-        elif self._is_kept(vote.round):
-            log = self._at(vote.round)
-            counted = (log.prevotes if vote.kind == PREVOTE else log.precommits).add(vote)
-            if counted.contradicts and vote.public_key not in self._accused:
-                self._accused.add(vote.public_key)
-                self._effects.append(Equivocation(counted.contradicts, vote))
-            if counted.kept:
+            ahead = self._ahead_votes.get(vote.public_key)
+            if ahead is None or ahead.round < vote.round:
+                self._ahead_votes[vote.public_key] = vote
+        elif self._is_in_window(vote.round):
+            stored = self._at(vote.round)
+            added = (stored.prevotes if vote.kind == PREVOTE else stored.precommits).add(vote)
+            if added.conflicting and vote.public_key not in self._reported:
+                self._reported.add(vote.public_key)
+                self._effects.append(Equivocation(added.conflicting, vote))
+            if added.is_new:
                 self._effects.append(ForwardMessage(vote))
 
     def add_proposal(self, proposal: Proposal) -> None:
-        """Keep a proposal if it is new and worth it.
+        """Store a proposal if it is new and within bounds.
 
-        A second one of the same round is kept only when votes that a correct validator must
-        be behind show that others saw that one first.
+        A second proposal of a round is stored only when votes for it must include a correct
+        validator's: then other validators received that one first.
+
+        Args:
+            proposal: A proposal by the round's proposer.
         """
-        self._heard(proposal)
-        if proposal.round > self.round + ROUNDS_AHEAD or not self._is_kept(proposal.round):
+        self._note_round(proposal)
+        if proposal.round > self.round + ROUNDS_AHEAD or not self._is_in_window(proposal.round):
             return
-        log = self._at(proposal.round)
-        if proposal.block_hash in log.proposals:
+        stored = self._at(proposal.round)
+        if proposal.block_hash in stored.proposals:
             return
-        if log.proposals and not self._is_backed(log, proposal.block_hash):
+        if stored.proposals and not self._has_correct_vote(stored, proposal.block_hash):
             return
-        log.proposals[proposal.block_hash] = proposal
+        stored.proposals[proposal.block_hash] = proposal
         self._blocks[proposal.block_hash] = proposal.block
         self._effects.append(ForwardMessage(proposal))
 
-    def keep_block(self, block_hash: bytes, raw: bytes) -> None:
-        """Keep a block that came otherwise, until `move` forgets it."""
+    def store_block(self, block_hash: bytes, raw: bytes) -> None:
+        """Store a block that did not arrive in a proposal, until `enter_round` deletes it.
+
+        Args:
+            block_hash: The block's hash, 32 bytes.
+            raw: The serialised Block.
+        """
         self._blocks[block_hash] = raw
 
-    def move(self, round: int, needed: Mapping[int, bytes]) -> None:
-        """Make `round` the present one, and take in what was set aside and is near now.
+    def enter_round(self, round: int, needed: Mapping[int, bytes]) -> None:
+        """Make a round the current one; delete old rounds and blocks that are not needed.
 
-        Old rounds are forgotten but for those in `needed`, and blocks but for the hashes
-        named there and those proposed in rounds that stay.
+        Votes that were ahead of the window and are within it now are stored in full.
+
+        Args:
+            round: The new current round.
+            needed: Rounds and block hashes that must stay. Blocks that were proposed in stored
+                rounds stay, too.
         """
         self.round = round
         oldest = round - ROUNDS_BEHIND
-        self.rounds = {r: log for r, log in self.rounds.items() if r >= oldest or r in needed}
-        stay = {h for log in self.rounds.values() for h in log.proposals} | set(needed.values())
+        self.rounds = {r: stored for r, stored in self.rounds.items() if r >= oldest or r in needed}
+        stay = {h for stored in self.rounds.values() for h in stored.proposals} | set(
+            needed.values()
+        )
         self._blocks = {h: raw for h, raw in self._blocks.items() if h in stay}
-        due = [vote for vote in self._parked.values() if vote.round <= round + ROUNDS_AHEAD]
+        due = [vote for vote in self._ahead_votes.values() if vote.round <= round + ROUNDS_AHEAD]
         for vote in due:
-            del self._parked[vote.public_key]
+            del self._ahead_votes[vote.public_key]
             self.add_vote(vote)
 
     def block(self, block_hash: bytes) -> bytes | None:
-        """The serialised block with this hash, if it is known."""
+        """Look up a block.
+
+        Args:
+            block_hash: The block's hash.
+
+        Returns:
+            The serialised Block, or None when it is not stored.
+        """
         return self._blocks.get(block_hash)
 
     def proposal(self, round: int) -> Proposal | None:
-        """The proposal that counts in a round."""
-        log = self.rounds.get(round)
-        return log.proposal if log else None
+        """Look up the proposal that counts in a round.
+
+        Args:
+            round: The round.
+
+        Returns:
+            The proposal, or None when there is none.
+        """
+        stored = self.rounds.get(round)
+        return stored.proposal if stored else None
 
     def polka(self, round: int) -> bytes | None:
-        """The value for which more than two thirds prevoted in a round."""
-        log = self.rounds.get(round)
-        return log.prevotes.quorum if log else None
+        """Look up the polka of a round.
 
-    def polkas(self, above: int) -> list[tuple[int, bytes]]:
-        """Polkas for blocks between round `above` and the present round, the latest first."""
+        Args:
+            round: The round.
+
+        Returns:
+            The value, a block hash or `NIL`, with prevotes of more than two thirds of the power;
+            None when there is none.
+        """
+        stored = self.rounds.get(round)
+        return stored.prevotes.quorum if stored else None
+
+    def list_polkas(self, above: int) -> list[tuple[int, bytes]]:
+        """List the polkas for blocks in rounds before the current one.
+
+        Args:
+            above: List only later rounds than this.
+
+        Returns:
+            Rounds and block hashes, the latest first.
+        """
         return sorted(
             (
-                (round, log.prevotes.quorum)
-                for round, log in self.rounds.items()
-                if above < round < self.round and log.prevotes.quorum
+                (round, stored.prevotes.quorum)
+                for round, stored in self.rounds.items()
+                if above < round < self.round and stored.prevotes.quorum
             ),
             reverse=True,
         )
 
-    def prevotes_for(self, round: int, value: bytes) -> list[Vote]:
-        """The prevotes of a round for one value."""
-        log = self.rounds.get(round)
-        return log.prevotes.votes_for(value) if log else []
+    def list_prevotes(self, round: int, value: bytes) -> list[Vote]:
+        """List the prevotes for a value.
 
-    def have_prevoted(self, round: int) -> bool:
-        """Did more than two thirds prevote in a round, whatever for?"""
-        log = self.rounds.get(round)
-        return log is not None and self._validators.has_quorum(log.prevotes.power)
+        Args:
+            round: The round.
+            value: A block hash, or `NIL`.
 
-    def have_precommitted(self, round: int) -> bool:
-        """Did more than two thirds precommit in a round, whatever for?"""
-        log = self.rounds.get(round)
-        return log is not None and self._validators.has_quorum(log.precommits.power)
+        Returns:
+            The prevotes.
+        """
+        stored = self.rounds.get(round)
+        return stored.prevotes.votes_for(value) if stored else []
 
-    def is_void(self, round: int) -> bool:
-        """Did more than two thirds precommit nil in a round?"""
-        log = self.rounds.get(round)
-        return log is not None and log.precommits.quorum == NIL
+    def has_prevote_quorum(self, round: int) -> bool:
+        """Tell whether more than two thirds of the power prevoted, for any values.
 
-    def decisions(self) -> Iterator[tuple[int, bytes, list[Vote]]]:
-        """Rounds in which a block has the precommits that make it final, with these."""
-        for round, log in self.rounds.items():
-            value = log.precommits.quorum
+        Args:
+            round: The round.
+
+        Returns:
+            True when they did.
+        """
+        stored = self.rounds.get(round)
+        return stored is not None and self._validators.has_quorum(stored.prevotes.power)
+
+    def has_precommit_quorum(self, round: int) -> bool:
+        """Tell whether more than two thirds of the power precommitted, for any values.
+
+        Args:
+            round: The round.
+
+        Returns:
+            True when they did.
+        """
+        stored = self.rounds.get(round)
+        return stored is not None and self._validators.has_quorum(stored.precommits.power)
+
+    def has_nil_quorum(self, round: int) -> bool:
+        """Tell whether more than two thirds of the power precommitted nil.
+
+        Args:
+            round: The round.
+
+        Returns:
+            True when they did: no block can be decided in this round any more.
+        """
+        stored = self.rounds.get(round)
+        return stored is not None and stored.precommits.quorum == NIL
+
+    def list_decisions(self) -> Iterator[tuple[int, bytes, list[Vote]]]:
+        """List the rounds that decide a block.
+
+        Yields:
+            The round, the block hash, and precommits of more than two thirds of the power.
+        """
+        for round, stored in self.rounds.items():
+            value = stored.precommits.quorum
             if value:
-                yield round, value, log.precommits.votes_for(value)
+                yield round, value, stored.precommits.votes_for(value)
 
-    def later_round(self) -> int | None:
-        """The latest round after the present one that a correct validator must have reached."""
-        ahead = [(round, key) for key, round in self._latest.items() if round > self.round]
+    def find_later_round(self) -> int | None:
+        """Find the latest later round that a correct validator must have reached.
+
+        Returns:
+            The latest round after the current one that validators with a third of the power have
+            reached; None when there is none.
+        """
+        later = [(round, key) for key, round in self._latest_rounds.items() if round > self.round]
         power = 0
-        for round, key in sorted(ahead, reverse=True):
+        for round, key in sorted(later, reverse=True):
             validator = self._validators.by_key(key)
             power += validator.power if validator else 0
             if self._validators.has_correct(power):
@@ -173,37 +268,49 @@ class HeightVoteSet:
         return None
 
     def is_under_way(self) -> bool:
-        """Is the present round's proposal here, or are votes that cannot all be faulty ones?"""
-        if self.later_round() is not None or self.proposal(self.round) is not None:
+        """Tell whether other validators are deciding this height.
+
+        Returns:
+            True when the current round's proposal has arrived, or votes that must include a
+            correct validator's.
+        """
+        if self.find_later_round() is not None or self.proposal(self.round) is not None:
             return True
-        log = self.rounds.get(self.round)
-        power = max(log.prevotes.power, log.precommits.power) if log else 0
+        stored = self.rounds.get(self.round)
+        power = max(stored.prevotes.power, stored.precommits.power) if stored else 0
         return self._validators.has_correct(power)
 
     def messages(self, rounds: Iterable[int]) -> list[Message]:
-        """All that is kept of these rounds, proposals first."""
+        """List the stored messages of some rounds.
+
+        Args:
+            rounds: The rounds.
+
+        Returns:
+            Proposals first, then votes.
+        """
         logs = [self.rounds[round] for round in sorted(set(rounds)) if round in self.rounds]
-        found: list[Message] = [p for log in logs for p in log.proposals.values()]
-        for log in logs:
-            found += log.prevotes.votes()
-            found += log.precommits.votes()
-        return found
+        messages: list[Message] = [p for stored in logs for p in stored.proposals.values()]
+        for stored in logs:
+            messages += stored.prevotes.votes()
+            messages += stored.precommits.votes()
+        return messages
 
-    def _heard(self, message: Message) -> None:
-        known = self._latest.get(message.public_key, -1)
-        self._latest[message.public_key] = max(known, message.round)
+    def _note_round(self, message: Message) -> None:
+        known = self._latest_rounds.get(message.public_key, -1)
+        self._latest_rounds[message.public_key] = max(known, message.round)
 
-    def _is_kept(self, round: int) -> bool:
+    def _is_in_window(self, round: int) -> bool:
         if round >= self.round - ROUNDS_BEHIND or round in self.rounds:
             return True
         proposal = self.proposal(self.round)
         return proposal is not None and proposal.valid_round == round
 
-    def _is_backed(self, log: RoundVotes, value: bytes) -> bool:
-        powers = (log.prevotes.power_for(value), log.precommits.power_for(value))
+    def _has_correct_vote(self, stored: RoundMessages, value: bytes) -> bool:
+        powers = (stored.prevotes.power_for(value), stored.precommits.power_for(value))
         return any(self._validators.has_correct(power) for power in powers)
 
-    def _at(self, round: int) -> RoundVotes:
+    def _at(self, round: int) -> RoundMessages:
         if round not in self.rounds:
-            self.rounds[round] = RoundVotes(VoteSet(self._validators), VoteSet(self._validators))
+            self.rounds[round] = RoundMessages(VoteSet(self._validators), VoteSet(self._validators))
         return self.rounds[round]

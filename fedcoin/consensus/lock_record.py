@@ -1,8 +1,9 @@
-"""The record that goes to disk with a precommit: the block and its polka.
+"""Lock records: the block and the polka that are stored with a precommit.
 
-A validator that precommitted a block prevotes for no other until it sees a later polka. If
-all of them lost power and came back with their votes alone, nobody could show the block, nor
-why anybody else should vote for it; so both are kept. The record never travels.
+A validator that precommitted a block is locked on it: it prevotes for no other block until it sees
+a later polka. If all validators lost power and came back with their votes alone, none of them
+could show the block, or prove to the others that they may vote for it. So both are stored. The
+record is never sent to peers.
 
 Layout: the block's length (4 bytes, big-endian), the serialised Block, then a serialised
 Certificate message that holds the prevotes.
@@ -24,14 +25,16 @@ _LENGTH_BYTES = 4
 
 @dataclass(frozen=True, slots=True)
 class LockRecord:
-    """A block, serialised, and the prevotes of one round for it, at least one."""
+    """A block that this validator precommitted, and its polka."""
 
     raw: bytes
+    """The serialised Block."""
     prevotes: tuple[Vote, ...]
+    """The prevotes of one round for the block, at least one."""
 
     @property
     def block_hash(self) -> bytes:
-        """The hash of the block."""
+        """The hash of the block, 32 bytes."""
         return self.prevotes[0].block_hash
 
     @property
@@ -41,21 +44,37 @@ class LockRecord:
 
     @property
     def round(self) -> int:
-        """The round in which it had the polka."""
+        """The round in which the block had the polka."""
         return self.prevotes[0].round
 
 
 def encode_lock(raw: bytes, prevotes: Sequence[Vote]) -> bytes:
-    """Serialise a block with its polka."""
+    """Encode a lock record.
+
+    Args:
+        raw: The serialised Block.
+        prevotes: The prevotes of one round for the block.
+
+    Returns:
+        The record; the prevotes are in the order of their public keys.
+    """
     ordered = sorted(prevotes, key=lambda vote: vote.public_key)
     polka = Certificate(precommits=[vote.envelope for vote in ordered])
     return len(raw).to_bytes(_LENGTH_BYTES, "big") + raw + canonical.encode(polka)
 
 
 def decode_lock(record: bytes, chain_id: str) -> LockRecord:
-    """Read what `encode_lock` wrote.
+    """Decode a lock record and verify its prevotes.
 
-    Raises `Refusal` (BAD_LOCK) when the record is damaged.
+    Args:
+        record: What `encode_lock` returned.
+        chain_id: The network.
+
+    Returns:
+        The block and its polka.
+
+    Raises:
+        RefusalError: BAD_LOCK when the record is damaged.
     """
     length = int.from_bytes(record[:_LENGTH_BYTES], "big")
     raw = record[_LENGTH_BYTES : _LENGTH_BYTES + length]
@@ -73,9 +92,10 @@ def decode_lock(record: bytes, chain_id: str) -> LockRecord:
     return LockRecord(raw, prevotes)
 
 
-def _bad(what: str) -> RefusalError:
+def _bad(fault: str) -> RefusalError:
     return RefusalError(
         ConsensusCode.BAD_LOCK,
-        f"the stored lock of this validator is damaged: {what}; restore the database",
+        f"the stored lock of this validator is damaged: {fault}; restore the database from a "
+        "backup",
         field="lock",
     )

@@ -1,4 +1,4 @@
-"""What a message must be before voting looks at it. Its signature was checked before."""
+"""Checks of a message before an engine takes it in. Its signature was verified before."""
 
 from __future__ import annotations
 
@@ -10,7 +10,17 @@ from fedcoin.data.messages.votes import Proposal
 
 
 def check_message(message: Message, height: int, validators: ValidatorSet) -> None:
-    """Refuse (WRONG_HEIGHT, NOT_A_VALIDATOR) what does not belong to this height."""
+    """Check that a message is for a height and by one of its validators.
+
+    Args:
+        message: The message.
+        height: The height that is being decided.
+        validators: The validators of the height.
+
+    Raises:
+        RefusalError: WRONG_HEIGHT when it is for another height, NOT_A_VALIDATOR when its key is
+            not a validator's.
+    """
     if message.height != height:
         raise RefusalError(
             ConsensusCode.WRONG_HEIGHT,
@@ -21,18 +31,27 @@ def check_message(message: Message, height: int, validators: ValidatorSet) -> No
     if validators.by_key(message.public_key) is None:
         raise RefusalError(
             ConsensusCode.NOT_A_VALIDATOR,
-            f"public_key {message.public_key.hex()} is no validator's at height {height}",
+            f"public_key {message.public_key.hex()} is not that of a validator at height {height}",
             field="public_key",
         )
 
 
 def check_proposal(proposal: Proposal, proposer: Validator) -> None:
-    """Refuse (WRONG_PROPOSER, WRONG_VALID_ROUND) a proposal that cannot be a correct one."""
+    """Check that a proposal may come from a correct proposer.
+
+    Args:
+        proposal: The proposal.
+        proposer: The proposer of its round.
+
+    Raises:
+        RefusalError: WRONG_PROPOSER when another validator signed it, WRONG_VALID_ROUND when its
+            valid round is not before its round.
+    """
     if proposal.public_key != proposer.public_key:
         raise RefusalError(
             ConsensusCode.WRONG_PROPOSER,
             f"public_key {proposal.public_key.hex()} may not propose in round {proposal.round}; "
-            f"it is the turn of {proposer.public_key.hex()}",
+            f"the proposer is {proposer.public_key.hex()}",
             field="public_key",
         )
     if not -1 <= proposal.valid_round < proposal.round:

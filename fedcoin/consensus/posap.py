@@ -1,26 +1,31 @@
 """Proof of Shapley: the agreed vector, the inliers, the winner, and the difficulty.
 
-The paper (arXiv:2002.11711, algorithms 1 and 2) lets each miner compare its vector with the
-mean of what it heard. Here all vectors are on the chain before any is judged, and every node
-computes the same outcome from them, in integers:
+In the paper (arXiv:2002.11711, algorithms 1 and 2) each miner compares its vector with the mean of
+the vectors it has received. Here all vectors are on the chain before any is judged, and every node
+computes the same outcome from them, in integers.
 
-1. The median, coordinate by coordinate, weighted by the miners' power (half-way between the
-   lower and the upper one). Under half of the power cannot move it beyond the others' range.
-2. The inliers: vectors within D of the median in L2 norm, of miners that proved at least a
-   share (a quarter) of the median number of samples, weighted by power too. They must hold more
-   than half of the power that revealed, else there is no outcome.
-3. S-bar: the inliers' mean weighted by samples, rounded to whole nano-utility so that its sum
-   is the rounded mean of their sums (efficiency). No coordinate is rounded by a whole unit, so
-   none leaves the range of the inliers.
-4. The winner: the inlier closest to the unrounded mean; a tie is drawn by lot from the
-   challenge, weighted by power. Under EXACT every inlier computed the same sum and what
-   differs is floating point on its machine, so all inliers tie.
+Notation: miner m has power p_m (its bond, in sap), proved n_m samples, and revealed the vector S_m,
+shape (clients,), in nano-utility (1e-9 of a utility). D is the difficulty, in nano-utility.
 
-Why a share of the median: when D is wide a vector of a few samples lies within it too, and whoever
-may stop anywhere claims the count that suits it. Under half of the power can bring the bar no
-higher than that share of the largest honest count, and no lower than that of the least. A vector
-below the bar still counts in both medians: power votes there, not work, and were it left out, those
-who remain could have another majority.
+1. The median, coordinate by coordinate, weighted by power; half-way between the lower and the upper
+   weighted median. Miners with less than half of the power cannot move it outside the range of the
+   other miners' values.
+2. The inliers: miners whose vector is within D of the median in L2 norm, and that proved at least
+   `min_samples_percent` of the median of n_m, also weighted by power. They must hold more than half
+   of the power that revealed; otherwise there is no outcome.
+3. The agreed vector (S-bar): the mean of the inliers' vectors, weighted by n_m, rounded to whole
+   nano-utility by largest remainder. So its sum is the rounded mean of the inliers' sums
+   (efficiency), and no coordinate leaves the range of the inliers' values.
+4. The winner: the inlier whose vector is closest to the unrounded mean. A tie is drawn by lot,
+   weighted by power, with the challenge as the source of randomness. Under SCHEDULE_EXACT all
+   inliers computed the same sums, and what differs is floating point on their computers, so all
+   inliers tie.
+
+Why a share of the median number of samples: with a wide D, a vector of a few samples is within D,
+too, and a miner may stop at any number that suits it. Miners with less than half of the power can
+raise the bar no higher than that share of the largest honest number, and lower it no lower than
+that share of the smallest. A vector below the bar still counts in both medians: power votes there,
+not work, and without it the remaining miners could have another majority.
 """
 
 from __future__ import annotations
@@ -37,29 +42,30 @@ _LOTTERY = b"fedcoin/lottery/v1\0"
 
 @dataclass(frozen=True, slots=True)
 class Reveal:
-    """What one miner validly revealed about a task.
-
-    `miner` is its address (20 bytes), `power` its bond in sap, `samples` how many samples it
-    proved, `shapley_nano` its vector in nano-utility, one number for each client.
-    """
+    """What one miner validly revealed about a task."""
 
     miner: bytes
+    """Its address, 20 bytes."""
     power: int
+    """Its bond in sap, at least 1."""
     samples: int
+    """The number of samples that it proved, at least 1."""
     shapley_nano: tuple[int, ...]
+    """Its vector: one Shapley value for each client, in nano-utility."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What the reveals of a task come to: S-bar, the winner with its S, the inliers.
-
-    Vectors are in nano-utility; miners are addresses, inliers in rising order.
-    """
+    """The outcome of a task."""
 
     mean_shapley_nano: tuple[int, ...]
+    """The agreed vector (S-bar): one Shapley value for each client, in nano-utility."""
     winner: bytes
+    """The winner's address, 20 bytes."""
     winner_shapley_nano: tuple[int, ...]
+    """The winner's vector, in nano-utility."""
     inliers: tuple[bytes, ...]
+    """The inliers' addresses, 20 bytes each, in rising order."""
 
 
 def compute_outcome(
@@ -70,21 +76,31 @@ def compute_outcome(
     *,
     min_samples_percent: int,
 ) -> Outcome | None:
-    """The outcome of a task, or None when the inliers hold too little power.
+    """Compute the outcome of a task.
 
-    `exact` says that the schedule is EXACT. `min_samples_percent` (1 to 100) is the share of the
-    median number of samples that an inlier has proved. The order of the reveals does not matter.
-    Whether enough miners revealed at all is for the contract to say; none give None.
-    Raises `ValueError` when a miner stands twice, vectors differ in length, or a power or
-    number of samples is not positive: the contract lets no such reveal in.
+    `ValueError` is raised when a miner is listed twice, vectors differ in length, or a power or
+    number of samples is not positive; the contract layer admits no such reveals. It also decides
+    whether enough miners revealed.
+
+    Args:
+        reveals: What the miners revealed, in any order.
+        difficulty_nano: D, the largest L2 distance of an inlier from the median, in nano-utility.
+        challenge: The task's challenge, 32 bytes.
+        exact: Whether the task's schedule is SCHEDULE_EXACT.
+        min_samples_percent: The share of the median number of samples that an inlier must have
+            proved, 1 to 100.
+
+    Returns:
+        The outcome, or None when there are no reveals, or the inliers hold half of the power or
+        less.
     """
-    ordered = _checked(reveals)
-    centre = _doubled_median(ordered)
-    least = _least_samples(ordered, min_samples_percent)
+    ordered = _check_and_sort(reveals)
+    doubled_median = _doubled_median(ordered)
+    min_samples = _min_samples(ordered, min_samples_percent)
     inliers = [
         r
         for r in ordered
-        if r.samples >= least and _is_within(r.shapley_nano, centre, difficulty_nano)
+        if r.samples >= min_samples and _is_within(r.shapley_nano, doubled_median, difficulty_nano)
     ]
     if 2 * sum(r.power for r in inliers) <= sum(r.power for r in ordered):
         return None
@@ -102,11 +118,23 @@ def compute_outcome(
 def retarget(
     difficulty_nano: int, elapsed_ms: int, target_ms: int, minimum: int, maximum: int
 ) -> int:
-    """The next D: D x sqrt(elapsed / target), within [D/2, 2D] and [minimum, maximum].
+    """Compute the next D: D x sqrt(elapsed / target), within [D / 2, 2 D] and the limits.
 
-    Samples needed grow with 1 / D^2, so this brings the next task to the target in one step,
-    unless a limit stands in the way. Times in ms, D and its limits in nano-utility; rounded
-    down. Raises `ValueError` when the target or a limit is not positive.
+    The samples that a miner needs grow with 1 / D^2, so this brings the next task to the target
+    in one step, unless a limit prevents it.
+
+    Args:
+        difficulty_nano: The D of the settled task, in nano-utility.
+        elapsed_ms: How long the task took from opening to settlement, in ms.
+        target_ms: How long a task is meant to take, in ms.
+        minimum: The smallest D allowed, in nano-utility.
+        maximum: The largest D allowed, in nano-utility.
+
+    Returns:
+        The next D in nano-utility, rounded down.
+
+    Raises:
+        ValueError: When the target or a limit is not positive, or the limits are out of order.
     """
     if target_ms <= 0 or not 0 < minimum <= maximum:
         raise ValueError("the target and the limits of D must be positive and in order")
@@ -115,21 +143,22 @@ def retarget(
     return min(max(stepped, minimum), maximum)
 
 
-def _checked(reveals: Sequence[Reveal]) -> list[Reveal]:
+def _check_and_sort(reveals: Sequence[Reveal]) -> list[Reveal]:
     ordered = sorted(reveals, key=lambda reveal: reveal.miner)
     if len({reveal.miner for reveal in ordered}) != len(ordered):
-        raise ValueError("a miner reveals a task once")
+        raise ValueError("a miner is listed twice")
     if len({len(reveal.shapley_nano) for reveal in ordered}) > 1:
-        raise ValueError("the vectors of a task have one length")
+        raise ValueError("the vectors of a task must have the same length")
     if any(reveal.power <= 0 or reveal.samples <= 0 for reveal in ordered):
-        raise ValueError("a reveal has power and samples")
+        raise ValueError("a reveal's power and number of samples must be positive")
     return ordered
 
 
-def _least_samples(reveals: Sequence[Reveal], percent: int) -> int:
-    """`percent` of the lower median of the numbers of samples, rounded up; 0 of nothing.
+def _min_samples(reveals: Sequence[Reveal], percent: int) -> int:
+    """Compute a share of the lower median of the numbers of samples, rounded up; 0 for none.
 
-    More than half of the power has that median or more, so the bar alone denies no outcome.
+    Miners with more than half of the power have that median or more, so this bar alone never
+    prevents an outcome.
     """
     if not reveals:
         return 0
@@ -139,14 +168,14 @@ def _least_samples(reveals: Sequence[Reveal], percent: int) -> int:
 
 
 def _doubled_median(reveals: Sequence[Reveal]) -> tuple[int, ...]:
-    """Twice the power-weighted median of each coordinate; twice, to stay in integers."""
+    """Compute twice the power-weighted median of each coordinate, which is an integer."""
     columns = zip(*(reveal.shapley_nano for reveal in reveals), strict=True)
     powers = [reveal.power for reveal in reveals]
     return tuple(sum(_medians(column, powers)) for column in columns)
 
 
 def _medians(values: Sequence[int], powers: Sequence[int]) -> tuple[int, int]:
-    """The least value at which half of the power is reached, and the one at which it is passed."""
+    """Return the lower and the upper weighted median: half the power is reached, and exceeded."""
     total, below = sum(powers), 0
     lower: int | None = None
     for value, power in sorted(zip(values, powers, strict=True)):
@@ -155,16 +184,16 @@ def _medians(values: Sequence[int], powers: Sequence[int]) -> tuple[int, int]:
             lower = value
         if lower is not None and 2 * below > total:
             return lower, value
-    raise ValueError("there is no median of nothing")
+    raise ValueError("no values have no median")
 
 
-def _is_within(vector: Sequence[int], doubled_centre: Sequence[int], distance: int) -> bool:
-    squares = ((2 * v - c) ** 2 for v, c in zip(vector, doubled_centre, strict=True))
+def _is_within(vector: Sequence[int], doubled_median: Sequence[int], distance: int) -> bool:
+    squares = ((2 * v - c) ** 2 for v, c in zip(vector, doubled_median, strict=True))
     return sum(squares) <= (2 * distance) ** 2
 
 
 def _weighted_sums(inliers: Sequence[Reveal]) -> tuple[tuple[int, ...], int]:
-    """The mean as a fraction: its numerators and the denominator that they share."""
+    """Compute the weighted mean as a fraction: numerators, and their common denominator."""
     weight = sum(reveal.samples for reveal in inliers)
     rows = [[reveal.samples * value for value in reveal.shapley_nano] for reveal in inliers]
     return tuple(sum(column) for column in zip(*rows, strict=True)), weight
@@ -175,15 +204,15 @@ def _closest(inliers: Sequence[Reveal], sums: Sequence[int], weight: int) -> lis
         sum((weight * v - s) ** 2 for v, s in zip(reveal.shapley_nano, sums, strict=True))
         for reveal in inliers
     ]
-    least = min(distances)
-    return [r for r, distance in zip(inliers, distances, strict=True) if distance == least]
+    smallest = min(distances)
+    return [r for r, distance in zip(inliers, distances, strict=True) if distance == smallest]
 
 
 def _draw(candidates: Sequence[Reveal], challenge: bytes) -> Reveal:
-    """Draw one by lot, each with a chance in proportion to its power.
+    """Draw one candidate by lot, each with a chance in proportion to its power.
 
-    The ticket is SHA-256("fedcoin/lottery/v1" 00 challenge) as a big-endian number modulo the
-    candidates' power; it falls on one of them, laid side by side in address order.
+    The ticket is SHA-256("fedcoin/lottery/v1" || 00 || challenge) as a big-endian number, modulo
+    the candidates' total power. It counts through their powers in the order of addresses.
     """
     total = sum(reveal.power for reveal in candidates)
     ticket = int.from_bytes(sha256(_LOTTERY, challenge), "big") % total

@@ -1,4 +1,4 @@
-"""Whose turn it is to propose."""
+"""Which validator proposes in which round."""
 
 from __future__ import annotations
 
@@ -8,18 +8,28 @@ from fedcoin.consensus.validators import Validator, ValidatorSet
 def select_proposer(
     validators: ValidatorSet, winner: bytes, winner_height: int, height: int, round: int
 ) -> Validator:
-    """The proposer of one round of one height.
+    """Select the proposer of a round.
 
-    The latest PoSap winner (an address; empty before the first) proposes at `winner_height`
-    in round 0: the block that settles its task. From there the turn goes on in the order of
-    the addresses, by one for each height and by one for each round, so that whoever keeps a
-    rival's reveal out, or is silent, is followed by another. A winner that is no longer a
-    validator is stood for by the next address; before the first winner the rotation starts
-    at the lowest address.
+    The latest PoSap winner proposes at `winner_height` in round 0: the block that settles its
+    task. From there, each height and each round moves on by one validator, in the order of
+    addresses. So a proposer that leaves out a rival's reveal, or is silent, is followed by
+    another. When the winner is no longer a validator, the next address takes its place. Before
+    the first winner, the order starts at the lowest address.
 
-    Raises `ValueError` when there are no validators.
+    Args:
+        validators: The validators of `height`.
+        winner: The latest winner's address, 20 bytes; empty before the first.
+        winner_height: The height at which the winner proposes; 0 before the first.
+        height: The height of the round, at least `winner_height`.
+        round: The round, from 0.
+
+    Returns:
+        The proposer.
+
+    Raises:
+        ValueError: When there are no validators.
     """
     if not validators.members:
-        raise ValueError("without validators nobody can propose")
+        raise ValueError("without validators there is no proposer")
     steps = height - winner_height + round
     return validators.members[(validators.index_from(winner) + steps) % len(validators)]

@@ -1,20 +1,21 @@
-"""Algorithm 1 of Tendermint, rule by rule, for one height.
+"""Tendermint's algorithm for one height, rule by rule.
 
-Buchman, Kwon and Milosevic, "The latest gossip on BFT consensus", arXiv:1807.04938; each rule
-names its lines. 2f + 1 there is more than two thirds of the power here, f + 1 is at least one
-third. What differs, and why it may:
+Source: Buchman, Kwon and Milosevic, "The latest gossip on BFT consensus", arXiv:1807.04938,
+algorithm 1. Each rule names its lines there. The paper's 2f + 1 is more than two thirds of the
+power here, f + 1 is at least one third. These points differ, without harm to safety or progress:
 
-* valid(v) of lines 23, 29 and 36 is asked of the driver and answered later. Line 49 does not
-  wait for it: behind 2f + 1 precommits stand correct validators that found the block valid.
-* The valid value of lines 42 and 43 is also learnt from polkas of earlier rounds that become
-  known late. It steers only what is proposed, so no argument for safety depends on it.
-* Line 55 takes f + 1 validators that are in a round or a later one, so that one number
-  remembered for each is enough.
-* When 2f + 1 precommitted nil (line 47), no block can be decided in the round any more, and
-  the next one starts at once.
-* The proposer waits for its own proposal like all others (line 21), as building may fail.
-* A valid value whose polka cannot be shown any more is proposed like a new one: whoever is
-  locked on it, or on nothing, can prevote for it by line 23.
+* valid(v) of lines 23, 29 and 36 is asked of the driver, which answers later. Line 49 does not
+  wait for it: the validators behind 2f + 1 precommits include correct ones that found the block
+  valid.
+* The valid value of lines 42 and 43 is also learnt from polkas of earlier rounds that arrive late.
+  It only affects what is proposed, so no argument for safety depends on it.
+* Line 55 counts f + 1 validators that are in a round or in a later one, so that one number stored
+  for each validator is enough.
+* When 2f + 1 precommitted nil (line 47), no block can be decided in the round any more, and the
+  next round starts at once.
+* The proposer waits for its own proposal like the others (line 21), because building may fail.
+* A valid value whose polka can no longer be shown is proposed like a new one: validators that are
+  locked on it, or not locked, can prevote for it by line 23.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ from fedcoin.data.messages.votes import PRECOMMIT, PREVOTE
 
 
 class RoundStep(IntEnum):
-    """Where a validator stands in a round."""
+    """The step of a round that a validator is in."""
 
     PROPOSE = 0
     PREVOTE = 1
@@ -50,21 +51,40 @@ class RoundStep(IntEnum):
 
 
 class RoundStateMachine:
-    """The state of algorithm 1 and what it does next.
+    """The state of algorithm 1, and its rules.
 
-    Reads `log` (messages) and `signed` (own votes and the lock); appends to `effects`.
+    Attributes:
+        votes: The messages of the height.
+        signed: The validator's own votes, proposals and lock.
+        effects: Receives what the rules ask of the driver.
+        round: The current round.
+        step: The current step.
+        is_started: Whether `start` was called.
+        is_decided: Whether a block was decided.
+        valid: validRound and validValue of the paper.
     """
 
     def __init__(
         self,
-        log: HeightVoteSet,
+        votes: HeightVoteSet,
         signed: SigningState,
         effects: list[Effect],
         proposer_of: Callable[[int], Validator],
         own_key: bytes | None,
         timeouts: Timeouts,
     ) -> None:
-        self.log = log
+        """Prepare a height.
+
+        Args:
+            votes: The messages of the height.
+            signed: The validator's own votes, proposals and lock.
+            effects: Receives what the rules ask of the driver.
+            proposer_of: Gives the proposer of a round.
+            own_key: The validator's public key, 32 bytes; None for an observer, which does not
+                vote.
+            timeouts: How long the timers run.
+        """
+        self.votes = votes
         self.signed = signed
         self.effects = effects
         self.round = 0
@@ -77,50 +97,73 @@ class RoundStateMachine:
         self._timeouts = timeouts
         self._verdicts: dict[bytes, bool | None] = {}
         self._building = NO_ROUND
-        self._timed: set[Timer] = set()
+        self._started_timers: set[Timer] = set()
 
     def start(self) -> None:
-        """Line 11."""
+        """Begin to take part (line 11)."""
         self.is_started = True
-        self.enter(max(self.round, self.signed.latest_round))
+        self.enter_round(max(self.round, self.signed.latest_round))
 
-    def enter(self, round: int) -> None:
-        """StartRound (lines 11 to 21), but for the proposal."""
+    def enter_round(self, round: int) -> None:
+        """Start a round (lines 11 to 21), without proposing yet.
+
+        Args:
+            round: The round.
+        """
         self.round = round
         self.step = RoundStep.PROPOSE
-        self._timed.clear()
-        # The rounds and blocks that must not be forgotten.
-        self.log.move(round, dict((self.signed.locked, self.valid)))
-        self._verdicts = {v: ok for v, ok in self._verdicts.items() if self.log.block(v)}
+        self._started_timers.clear()
+        # The lock and the valid value must not be deleted.
+        self.votes.enter_round(round, dict((self.signed.locked, self.valid)))
+        self._verdicts = {v: ok for v, ok in self._verdicts.items() if self.votes.block(v)}
         self.resume()
         if self.step == RoundStep.PROPOSE:
             self._start_timer(TimerKind.PROPOSE)
 
     def resume(self) -> None:
-        """Do not take a step again that an own vote shows was taken."""
+        """Move to the step that the own votes of this round show."""
         if self.signed.has_voted(PRECOMMIT, self.round):
             self.step = RoundStep.PRECOMMIT
         elif self.signed.has_voted(PREVOTE, self.round):
             self.step = max(self.step, RoundStep.PREVOTE)
 
-    def trust(self, block_hash: bytes) -> None:
-        """Note that a block is valid without asking: it was built or voted for here."""
+    def mark_valid(self, block_hash: bytes) -> None:
+        """Record that a block is valid without asking: this validator built or voted for it.
+
+        Args:
+            block_hash: The block's hash, 32 bytes.
+        """
         self._verdicts[block_hash] = True
 
-    def checked(self, block_hash: bytes, ok: bool) -> None:
-        """Note the answer to `CheckBlock`."""
+    def on_block_checked(self, block_hash: bytes, ok: bool) -> None:
+        """Record the answer to `CheckBlock`.
+
+        Args:
+            block_hash: The block's hash, 32 bytes.
+            ok: Whether this validator may vote for it.
+        """
         if block_hash in self._verdicts:
             self._verdicts[block_hash] = ok
 
-    def built(self, round: int, block_hash: bytes, raw: bytes) -> None:
-        """Line 16: the answer to `BuildBlock`; too late for its round, it is dropped."""
-        if self._is_turn() and round == self._building == self.round:
-            self.log.keep_block(block_hash, raw)
-            self.trust(block_hash)
+    def on_block_built(self, round: int, block_hash: bytes, raw: bytes) -> None:
+        """Propose the answer to `BuildBlock` (line 16), unless its round is over.
+
+        Args:
+            round: The round that the block was built for.
+            block_hash: The block's hash, 32 bytes.
+            raw: The serialised Block.
+        """
+        if self._must_propose() and round == self._building == self.round:
+            self.votes.store_block(block_hash, raw)
+            self.mark_valid(block_hash)
             self._send_proposal(NO_ROUND, block_hash, raw)
 
-    def timeout(self, timer: Timer) -> None:
-        """Lines 57 to 67."""
+    def on_timeout(self, timer: Timer) -> None:
+        """Take in the end of a timer (lines 57 to 67).
+
+        Args:
+            timer: The timer.
+        """
         if not self.is_started or timer.round != self.round:
             return
         if timer.kind is TimerKind.PROPOSE and self.step == RoundStep.PROPOSE:
@@ -128,10 +171,10 @@ class RoundStateMachine:
         elif timer.kind is TimerKind.PREVOTE and self.step == RoundStep.PREVOTE:
             self._precommit(NIL)
         elif timer.kind is TimerKind.PRECOMMIT:
-            self.enter(self.round + 1)
+            self.enter_round(self.round + 1)
 
     def apply(self) -> None:
-        """Apply the rules until none does anything more."""
+        """Apply the rules until none of them changes anything."""
         rules = (
             self._skip,
             self._learn_valid,
@@ -146,12 +189,12 @@ class RoundStateMachine:
             if not any(rule() for rule in rules):
                 break
 
-    # The rules. Each returns True when it did what another one may depend on.
+    # The rules. Each returns True when it changed something that another rule may depend on.
 
     def _decide(self) -> bool:
-        """Lines 49 to 54."""
-        for round, value, precommits in self.log.decisions():
-            raw = self.log.block(value)
+        """Decide a block (lines 49 to 54)."""
+        for round, value, precommits in self.votes.list_decisions():
+            raw = self.votes.block(value)
             if raw is not None:
                 self.is_decided = True
                 self.effects.append(Decide(value, raw, make_certificate(precommits), round))
@@ -159,57 +202,57 @@ class RoundStateMachine:
         return False
 
     def _skip(self) -> bool:
-        """Lines 55 and 56."""
-        later = self.log.later_round()
+        """Skip to a later round (lines 55 and 56)."""
+        later = self.votes.find_later_round()
         if later is None:
             return False
-        self.enter(later)
+        self.enter_round(later)
         return True
 
     def _learn_valid(self) -> bool:
-        """Lines 42 and 43, for polkas of earlier rounds that became known late."""
-        for round, value in self.log.polkas(above=self.valid[0]):
+        """Update the valid value by polkas of earlier rounds (lines 42 and 43)."""
+        for round, value in self.votes.list_polkas(above=self.valid[0]):
             if self._verdict(value):
                 self.valid = (round, value)
                 return True
         return False
 
     def _propose(self) -> bool:
-        """Lines 14 to 19."""
-        if not self._is_turn():
+        """Propose a block (lines 14 to 19)."""
+        if not self._must_propose():
             return False
         round, value = max(self.valid, self.signed.locked)
-        raw = self.log.block(value)
+        raw = self.votes.block(value)
         if not value and self._building != self.round:
             self._building = self.round
             self.effects.append(BuildBlock(self.round))
         if not value or raw is None:
             return False
-        shown = self.log.polka(round) == value
-        self._send_proposal(round if shown else NO_ROUND, value, raw)
+        has_polka = self.votes.polka(round) == value
+        self._send_proposal(round if has_polka else NO_ROUND, value, raw)
         return True
 
     def _answer_proposal(self) -> bool:
-        """Lines 22 to 33."""
-        proposal = self.log.proposal(self.round)
+        """Prevote in answer to the proposal (lines 22 to 33)."""
+        proposal = self.votes.proposal(self.round)
         if self.step != RoundStep.PROPOSE or proposal is None:
             return False
         value, valid_round = proposal.block_hash, proposal.valid_round
-        if valid_round != NO_ROUND and self.log.polka(valid_round) != value:
+        if valid_round != NO_ROUND and self.votes.polka(valid_round) != value:
             return False
         locked_round, locked_value = self.signed.locked
-        may = locked_value == value or locked_round <= valid_round
-        verdict = self._verdict(value) if may else False
+        is_allowed = locked_value == value or locked_round <= valid_round
+        verdict = self._verdict(value) if is_allowed else False
         if verdict is None:
             return False
         self._prevote(value if verdict else NIL)
         return True
 
     def _lock(self) -> bool:
-        """Lines 36 to 43."""
-        value = self.log.polka(self.round)
-        done = self.step == RoundStep.PRECOMMIT and self.valid[0] == self.round
-        if not value or self.step == RoundStep.PROPOSE or done or not self._verdict(value):
+        """Precommit the block with a polka, and lock on it (lines 36 to 43)."""
+        value = self.votes.polka(self.round)
+        is_done = self.step == RoundStep.PRECOMMIT and self.valid[0] == self.round
+        if not value or self.step == RoundStep.PROPOSE or is_done or not self._verdict(value):
             return False
         self.valid = (self.round, value)
         if self.step == RoundStep.PREVOTE:
@@ -217,31 +260,31 @@ class RoundStateMachine:
         return True
 
     def _precommit_nil(self) -> bool:
-        """Lines 44 to 46."""
-        if self.step != RoundStep.PREVOTE or self.log.polka(self.round) != NIL:
+        """Precommit nil after a polka for nil (lines 44 to 46)."""
+        if self.step != RoundStep.PREVOTE or self.votes.polka(self.round) != NIL:
             return False
         self._precommit(NIL)
         return True
 
     def _end_prevotes(self) -> bool:
-        """Lines 34 and 35."""
-        if self.step == RoundStep.PREVOTE and self.log.have_prevoted(self.round):
+        """Wait for late prevotes (lines 34 and 35)."""
+        if self.step == RoundStep.PREVOTE and self.votes.has_prevote_quorum(self.round):
             self._start_timer(TimerKind.PREVOTE)
         return False
 
     def _end_precommits(self) -> bool:
-        """Lines 47 and 48; when nil has the quorum there is nothing to wait for."""
-        if self.log.is_void(self.round):
-            self.enter(self.round + 1)
+        """Wait for late precommits (lines 47 and 48), or not when nil has a quorum."""
+        if self.votes.has_nil_quorum(self.round):
+            self.enter_round(self.round + 1)
             return True
-        if self.log.have_precommitted(self.round):
+        if self.votes.has_precommit_quorum(self.round):
             self._start_timer(TimerKind.PRECOMMIT)
         return False
 
-    # What the rules do.
+    # Actions of the rules.
 
-    def _is_turn(self) -> bool:
-        """Is it for this validator to propose now, and has it not done so?"""
+    def _must_propose(self) -> bool:
+        """Tell whether this validator is to propose now and has not done so."""
         return (
             self.step == RoundStep.PROPOSE
             and self._proposer_of(self.round).public_key == self._own_key
@@ -249,30 +292,30 @@ class RoundStateMachine:
         )
 
     def _send_proposal(self, valid_round: int, value: bytes, raw: bytes) -> None:
-        self.signed.proposal(self.round)
+        self.signed.note_proposal(self.round)
         self.effects.append(SendProposal(self.round, valid_round, value, raw))
 
     def _prevote(self, value: bytes) -> None:
         self.step = RoundStep.PREVOTE
-        if self._own_key and self.signed.vote(PREVOTE, self.round, value):
+        if self._own_key and self.signed.note_vote(PREVOTE, self.round, value):
             self.effects.append(CastVote(PREVOTE, self.round, value))
 
     def _precommit(self, value: bytes) -> None:
         self.step = RoundStep.PRECOMMIT
-        if self._own_key and self.signed.vote(PRECOMMIT, self.round, value):
+        if self._own_key and self.signed.note_vote(PRECOMMIT, self.round, value):
             record = b""
-            raw = self.log.block(value)
+            raw = self.votes.block(value)
             if value and raw is not None:
-                record = encode_lock(raw, self.log.prevotes_for(self.round, value))
+                record = encode_lock(raw, self.votes.list_prevotes(self.round, value))
             self.effects.append(CastVote(PRECOMMIT, self.round, value, record))
 
     def _verdict(self, value: bytes) -> bool | None:
-        """valid(v), or None while the block or the driver's answer is missing."""
-        raw = self.log.block(value)
+        """Return valid(v), or None while the block or the driver's answer is missing."""
+        raw = self.votes.block(value)
         if raw is None:
             return None
         if not self._own_key:
-            return True  # an observer votes for nothing, so it need not ask
+            return True  # An observer does not vote, so it need not ask.
         if value not in self._verdicts:
             self._verdicts[value] = None
             self.effects.append(CheckBlock(value, raw))
@@ -280,6 +323,6 @@ class RoundStateMachine:
 
     def _start_timer(self, kind: TimerKind) -> None:
         timer = Timer(kind, self.round)
-        if timer not in self._timed:
-            self._timed.add(timer)
+        if timer not in self._started_timers:
+            self._started_timers.add(timer)
             self.effects.append(StartTimer(timer, self._timeouts.delay_ms(timer)))

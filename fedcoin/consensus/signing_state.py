@@ -1,4 +1,4 @@
-"""What the own key has signed at one height, and must never contradict."""
+"""What this validator has signed at one height, and must never contradict."""
 
 from __future__ import annotations
 
@@ -7,24 +7,36 @@ from fedcoin.consensus.vote_set import NIL
 from fedcoin.data.messages.votes import PRECOMMIT, Proposal
 
 NO_ROUND = -1
-"""Stands for a round that never was."""
+"""Stands for no round."""
 
 
 class SigningState:
-    """Own votes and proposals, and the lock that follows from them.
+    """Own votes and proposals of a height, and the lock that follows from them.
 
-    `locked` is (lockedRound, lockedValue) of the paper: the latest precommit for a block.
+    Attributes:
+        locked: lockedRound and lockedValue of the paper: the round and the hash of the latest
+            precommit for a block; `NO_ROUND` and `NIL` when there is none.
     """
 
     __slots__ = ("_proposals", "_votes", "locked")
 
     def __init__(self) -> None:
+        """Start with nothing signed."""
         self._votes: set[tuple[int, int]] = set()
         self._proposals: set[int] = set()
         self.locked: tuple[int, bytes] = (NO_ROUND, NIL)
 
-    def vote(self, kind: int, round: int, value: bytes) -> bool:
-        """Note a vote; False when one of this kind and round was noted before."""
+    def note_vote(self, kind: int, round: int, value: bytes) -> bool:
+        """Record a vote, and the lock when it is a precommit for a block.
+
+        Args:
+            kind: `PREVOTE` or `PRECOMMIT`.
+            round: The round, from 0.
+            value: A block hash, or `NIL`.
+
+        Returns:
+            True when no vote of this kind and round was recorded before.
+        """
         if (kind, round) in self._votes:
             return False
         self._votes.add((kind, round))
@@ -32,25 +44,46 @@ class SigningState:
             self.locked = (round, value)
         return True
 
-    def proposal(self, round: int) -> bool:
-        """Note a proposal; False when one of this round was noted before."""
-        known = round in self._proposals
-        self._proposals.add(round)
-        return not known
+    def note_proposal(self, round: int) -> None:
+        """Record a proposal.
 
-    def note(self, message: Message) -> None:
-        """Note a message that bears the own signature, wherever it comes from."""
+        Args:
+            round: The round, from 0.
+        """
+        self._proposals.add(round)
+
+    def note_message(self, message: Message) -> None:
+        """Record a message that this validator signed, wherever it comes from.
+
+        Args:
+            message: A vote or a proposal.
+        """
         if isinstance(message, Proposal):
-            self.proposal(message.round)
+            self.note_proposal(message.round)
         else:
-            self.vote(message.kind, message.round, message.block_hash)
+            self.note_vote(message.kind, message.round, message.block_hash)
 
     def has_voted(self, kind: int, round: int) -> bool:
-        """Was there a vote of this kind in this round?"""
+        """Tell whether a vote was recorded.
+
+        Args:
+            kind: `PREVOTE` or `PRECOMMIT`.
+            round: The round, from 0.
+
+        Returns:
+            True when there was one of this kind and round.
+        """
         return (kind, round) in self._votes
 
     def has_proposed(self, round: int) -> bool:
-        """Was there a proposal in this round?"""
+        """Tell whether a proposal was recorded.
+
+        Args:
+            round: The round, from 0.
+
+        Returns:
+            True when there was one in this round.
+        """
         return round in self._proposals
 
     @property

@@ -7,7 +7,7 @@ from enum import Enum
 
 
 class TimerKind(str, Enum):
-    """What a timer waits for: a proposal, straggling prevotes, straggling precommits."""
+    """What a timer waits for: the proposal, late prevotes, or late precommits."""
 
     PROPOSE = "PROPOSE"
     PREVOTE = "PREVOTE"
@@ -16,7 +16,7 @@ class TimerKind(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class Timer:
-    """One timer of one round. When it ends later than it matters, nothing happens."""
+    """One timer of one round. It has no effect when it expires after the round has moved on."""
 
     kind: TimerKind
     round: int
@@ -24,17 +24,27 @@ class Timer:
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """How long round 0 waits for a proposal and for straggling votes, in ms.
+    """How long the timers run.
 
-    Each round waits half as long again as round 0 did, so that sooner or later a round is
-    longer than the network's delays; but no timer runs for more than `most_ms`.
+    Each round adds half of round 0's delay, so that eventually a round lasts longer than messages
+    travel; no delay exceeds `max_ms`.
     """
 
     propose_ms: int
+    """How long round 0 waits for the proposal, in ms."""
     vote_ms: int
+    """How long round 0 waits for late votes, in ms."""
     max_ms: int = 60_000
+    """The longest delay, in ms, unless round 0's is longer."""
 
     def delay_ms(self, timer: Timer) -> int:
-        """How long a timer runs, in ms."""
+        """Compute how long a timer runs.
+
+        Args:
+            timer: The timer.
+
+        Returns:
+            The delay in ms.
+        """
         base = self.propose_ms if timer.kind is TimerKind.PROPOSE else self.vote_ms
         return min(base + base * timer.round // 2, max(self.max_ms, base))

@@ -1,4 +1,4 @@
-"""Who may vote on a height, and with which power."""
+"""The validators of a height and their voting power."""
 
 from __future__ import annotations
 
@@ -14,35 +14,48 @@ _CONTEXT = b"fedcoin/validators/v1\0"
 
 @dataclass(frozen=True, slots=True)
 class Validator:
-    """A bonded miner: 20-byte address, 32-byte Ed25519 key, and its bond in sap as its power."""
+    """A bonded miner, which votes."""
 
     address: bytes
+    """20 bytes."""
     public_key: bytes
+    """The Ed25519 key that it votes with, 32 bytes."""
     power: int
+    """Its voting power: its bond in sap."""
 
     @classmethod
     def from_key(cls, public_key: bytes, power: int) -> Validator:
-        """The validator with this key; its address follows from the key."""
+        """Make a validator whose address follows from its key.
+
+        Args:
+            public_key: The Ed25519 key, 32 bytes.
+            power: The voting power in sap.
+
+        Returns:
+            The validator.
+        """
         return cls(derive_address(public_key), public_key, power)
 
 
 @dataclass(frozen=True, slots=True)
 class ValidatorSet:
-    """The validators of one height, each once, in the order of their addresses.
+    """The validators of one height, in the order of their addresses.
 
-    Raises `ValueError` when a power is not positive, or an address or key stands twice.
-    The empty set exists (nobody is bonded); it can decide nothing.
+    An empty set is possible, when no miner is bonded; it cannot decide anything. `ValueError` is
+    raised when a power is not positive, or an address or key is used twice.
     """
 
     members: tuple[Validator, ...]
+    """In the order of their addresses."""
     total_power: int = field(init=False, compare=False)
+    """The sum of all powers, in sap."""
     _by_key: dict[bytes, Validator] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         ordered = tuple(sorted(self.members, key=lambda member: member.address))
         by_key = {member.public_key: member for member in ordered}
         if len(by_key) != len(ordered) or len({m.address for m in ordered}) != len(ordered):
-            raise ValueError("a validator stands twice in the set")
+            raise ValueError("a validator is listed twice")
         if any(member.power <= 0 for member in ordered):
             raise ValueError("a validator's power must be positive")
         object.__setattr__(self, "members", ordered)
@@ -51,7 +64,14 @@ class ValidatorSet:
 
     @classmethod
     def from_members(cls, members: Iterable[Validator]) -> ValidatorSet:
-        """The set of these validators, in whatever order they come."""
+        """Make a set of validators.
+
+        Args:
+            members: The validators, in any order.
+
+        Returns:
+            The set.
+        """
         return cls(tuple(members))
 
     def __len__(self) -> int:
@@ -61,37 +81,74 @@ class ValidatorSet:
         return iter(self.members)
 
     def by_key(self, public_key: bytes) -> Validator | None:
-        """The validator with this public key, if it is one."""
+        """Find a validator by its key.
+
+        Args:
+            public_key: The Ed25519 key, 32 bytes.
+
+        Returns:
+            The validator, or None.
+        """
         return self._by_key.get(public_key)
 
     def by_address(self, address: bytes) -> Validator | None:
-        """The validator with this address, if it is one."""
+        """Find a validator by its address.
+
+        Args:
+            address: The address, 20 bytes.
+
+        Returns:
+            The validator, or None.
+        """
         index = self.index_from(address)
         if index < len(self.members) and self.members[index].address == address:
             return self.members[index]
         return None
 
     def index_from(self, address: bytes) -> int:
-        """The index of the first member whose address is not below this; may be the length."""
+        """Find the first member whose address is not below a given one.
+
+        Args:
+            address: The address, 20 bytes, or empty for the first member.
+
+        Returns:
+            The index of that member; the number of members when all addresses are below.
+        """
         return bisect_left(self.members, address, key=lambda member: member.address)
 
     def has_quorum(self, power: int) -> bool:
-        """Is this more than two thirds of the power (2f + 1 in the literature)?"""
+        """Tell whether a power is more than two thirds of the total (2f + 1 in the literature).
+
+        Args:
+            power: The power in sap.
+
+        Returns:
+            True when it is.
+        """
         return 3 * power > 2 * self.total_power
 
     def has_correct(self, power: int) -> bool:
-        """Must a correct validator be behind this power (f + 1 in the literature)?
+        """Tell whether a power must include a correct validator (f + 1 in the literature).
 
-        So it is from a third on, as less than a third may be faulty.
+        That is so from a third of the total on, because less than a third may be faulty.
+
+        Args:
+            power: The power in sap.
+
+        Returns:
+            True when it must.
         """
         return power > 0 and 3 * power >= self.total_power
 
     def hash(self) -> bytes:
-        """What a header commits to, 32 bytes.
+        """Compute the hash that a header commits to.
 
-        SHA-256 over "fedcoin/validators/v1", 00, the number of validators (4 bytes), then for
-        each in the order of the addresses its public key (32 bytes) and its power (8 bytes);
-        numbers big-endian. The addresses follow from the keys.
+        It is SHA-256 over "fedcoin/validators/v1", 00, the number of validators (4 bytes), then
+        for each, in the order of addresses, its public key (32 bytes) and its power (8 bytes).
+        Numbers are big-endian. The addresses follow from the keys.
+
+        Returns:
+            The hash, 32 bytes.
         """
         parts = [_CONTEXT, len(self.members).to_bytes(4, "big")]
         for member in self.members:

@@ -79,13 +79,13 @@ def test_nil_is_never_final() -> None:
 
 def test_rounds_cannot_be_mixed() -> None:
     mixed = [*precommits(0, 1), *precommits(2, round=3)]
-    refused(make_certificate(mixed), "different things")
+    refused(make_certificate(mixed), "precommits that differ")
 
 
 def test_prevotes_are_not_precommits() -> None:
     votes = [COMMITTEE.prevote(i, 2, BLOCK) for i in range(4)]
     refused(make_certificate(votes), "prevotes")
-    refused(make_certificate([*precommits(0, 1), votes[2]]), "different things")
+    refused(make_certificate([*precommits(0, 1), votes[2]]), "precommits that differ")
 
 
 def test_nobody_counts_twice() -> None:
@@ -102,7 +102,7 @@ def test_strangers_do_not_count() -> None:
     stranger = SigningValidators(1, 1, 1, 1, 1).keys
     outside = next(key for key in stranger if key not in COMMITTEE.keys)
     vote = sign_vote(PRECOMMIT, HEIGHT, 2, hash_of(BLOCK), outside, CHAIN_ID)
-    refused(make_certificate([*precommits(0, 1, 2), vote]), "no validator")
+    refused(make_certificate([*precommits(0, 1, 2), vote]), "not a validator")
 
 
 @pytest.mark.parametrize("which", [0, 1, 2, 3])

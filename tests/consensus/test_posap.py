@@ -176,7 +176,7 @@ def test_golden_draws() -> None:
 @pytest.mark.parametrize(
     ("reveals", "saying"),
     [
-        ([reveal(1, 0), reveal(1, 0)], "once"),
+        ([reveal(1, 0), reveal(1, 0)], "listed twice"),
         ([reveal(1, 0), reveal(2, 0, 0)], "length"),
         ([reveal(1, 0, power=0)], "power"),
         ([reveal(1, 0, samples=0)], "samples"),
