@@ -89,7 +89,7 @@ class Desk:
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     root = tmp_path_factory.mktemp("by-hand")
     with Stage(root) as stage:
-        folder = root / "desk"
+        folder = root / "network"
         folder.mkdir()
         ports = (str(port) for port in reserve_ports(len(USUAL_PORTS)))
         yield Desk(stage, folder, dict(zip(USUAL_PORTS, ports, strict=True)))
@@ -101,7 +101,8 @@ def balance(desk: Desk, home: str, key: str = "node") -> int:
 
 
 async def test_the_four_terminals(desk: Desk) -> None:
-    homes, first, second, coordinator, client, look, _ = blocks()
+    enter, homes, first, second, coordinator, client, look, _ = blocks()
+    assert enter.strip().endswith("cd network")
     desk.types(homes)
     one = desk.terminal("terminal-1", first).start()
     two = desk.terminal("terminal-2", second).start()
