@@ -129,10 +129,6 @@ class StateTree:
             nodes.append(_parents(level, nodes[-1]))
         return TreeUpdate(nodes[-1].get(0, self.root), buckets, tuple(nodes))
 
-    def root_after(self, changes: Mapping[bytes, bytes | None]) -> bytes:
-        """The root that the tree would have. The tree stays as it is."""
-        return self.update(changes).root
-
     def adopt(self, update: TreeUpdate) -> None:
         """Become what `update` says; it must have been made from this very tree."""
         for index, bucket in update.buckets.items():

@@ -51,18 +51,3 @@ def receipts_root(receipts: Sequence[bytes]) -> bytes:
         The root hash, 32 bytes.
     """
     return merkle.root(receipts)
-
-
-def receipt_path(receipts: Sequence[bytes], index: int) -> list[bytes]:
-    """Compute the path that proves a receipt against `receipts_root`.
-
-    `IndexError` is raised when there is no such receipt.
-
-    Args:
-        receipts: The block's serialised receipts, in order.
-        index: The index of the receipt, from 0.
-
-    Returns:
-        The sibling hashes, 32 bytes each, from the lowest level up.
-    """
-    return merkle.audit_path(receipts, index)

@@ -53,7 +53,7 @@ def test_it_does_not_matter_in_which_steps_a_state_was_reached(
     tree, entries = StateTree(), dict[bytes, bytes]()
     for changes in steps:
         before = tree.root
-        foreseen = tree.root_after(changes)
+        foreseen = tree.update(changes).root
         assert tree.root == before
         tree.apply(changes)
         for key, value in changes.items():

@@ -7,7 +7,6 @@ from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.messages.receipts import (
     decode_receipt,
     encode_receipt,
-    receipt_path,
     receipts_root,
 )
 from fedcoin.v1 import block_pb2
@@ -40,11 +39,11 @@ def test_one_path_proves_one_receipt() -> None:
     receipts = [payment(amount) for amount in range(1, 8)]
     root = receipts_root(receipts)
     for index, receipt in enumerate(receipts):
-        path = receipt_path(receipts, index)
+        path = merkle.audit_path(receipts, index)
         assert merkle.verify_path(receipt, index, len(receipts), path, root)
         assert not merkle.verify_path(payment(100), index, len(receipts), path, root)
     with pytest.raises(IndexError):
-        receipt_path(receipts, 7)
+        merkle.audit_path(receipts, 7)
 
 
 @pytest.mark.parametrize("raw", [b"", b"\xff", payment(5) + b"\x78\x01", b"\x22\x00"])
