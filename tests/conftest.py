@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 
 import pytest
@@ -18,6 +19,10 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fedcoin"))
 for name in [name for name in os.environ if name.startswith("FEDCOIN_")]:
     if name != "FEDCOIN_MNIST":
         del os.environ[name]
+
+# A shell that runs the tests in the background lets them ignore Ctrl-C, and every process that they
+# start would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The matrices of the tests are small: with several threads, OpenBLAS spends five times as long
 # on waiting as on computing when other processes use the cores. It reads this once, on import.

@@ -10,10 +10,12 @@ from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.messages.amounts import MAX_AMOUNT
 from fedcoin.data.messages.parameters import Parameters
 from fedcoin.data.messages.transactions import decode_transaction, sign_transaction
-from tests.support.ledger_chain import CHAIN_ID, FDC, LedgerChain, key, transfer
+from tests.support.genesis import CHAIN_ID, FDC
+from tests.support.keys import ALICE, BOB, key_of
+from tests.support.ledger_chain import LedgerChain
+from tests.support.transfers import transfer_to
 
-ALICE, BOB = key("alice"), key("bob")
-PAY = transfer((BOB.address, FDC))
+PAY = transfer_to((BOB.address, FDC))
 
 
 @pytest.fixture
@@ -66,7 +68,7 @@ def test_the_fee_must_be_enough_and_there(chain: LedgerChain) -> None:
     chain.refuses(LedgerCode.INSUFFICIENT_BALANCE, rich, field="fee")
     absurd = chain.sign(ALICE, PAY, fee=MAX_AMOUNT + 1)
     chain.refuses(LedgerCode.AMOUNT_OVERFLOW, absurd, field="fee")
-    stranger = chain.sign(key("nobody"), PAY)
+    stranger = chain.sign(key_of("nobody"), PAY)
     chain.refuses(LedgerCode.INSUFFICIENT_BALANCE, stranger, field="fee")
 
 
@@ -90,7 +92,7 @@ def test_another_chain_s_transaction_is_refused(chain: LedgerChain) -> None:
 
 def test_a_transaction_over_the_limit_is_refused() -> None:
     chain = LedgerChain.create(1, max_transaction_bytes=4_096)
-    wide = chain.sign(ALICE, transfer(*[(BOB.address, 1)] * 200))
+    wide = chain.sign(ALICE, transfer_to(*[(BOB.address, 1)] * 200))
     chain.refuses(DataCode.TOO_LARGE, wide, field="transaction")
 
 
@@ -112,9 +114,9 @@ def test_signature_and_action_are_checked_before_the_ledger_sees_them(chain: Led
 
 def test_the_sender_s_fee_is_taken_before_its_action_is_paid() -> None:
     chain = LedgerChain.create(1, balance=FDC)
-    everything = chain.sign(ALICE, transfer((BOB.address, FDC)))
+    everything = chain.sign(ALICE, transfer_to((BOB.address, FDC)))
     chain.refuses(LedgerCode.INSUFFICIENT_BALANCE, everything, field="outputs.amount")
     rest = FDC - everything.body.fee
-    chain.produce(chain.sign(ALICE, transfer((BOB.address, rest)), fee=everything.body.fee))
+    chain.produce(chain.sign(ALICE, transfer_to((BOB.address, rest)), fee=everything.body.fee))
     assert chain.balance(ALICE) == 0
     assert chain.ledger.account(ALICE.address).nonce == 1

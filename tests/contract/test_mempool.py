@@ -18,10 +18,11 @@ from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.transactions import Transaction
 from fedcoin.incentive.payout import compute_deposit
 from fedcoin.v1.transaction_pb2 import CommitShapley
+from tests.support.genesis import FDC
+from tests.support.keys import ALICE, BOB, CAROL
 from tests.support.ledger_campaign import REVEAL, LedgerCampaign, additive
-from tests.support.ledger_chain import FDC, LedgerChain, key, refused, transfer
-
-ALICE, BOB, CAROL = key("alice"), key("bob"), key("carol")
+from tests.support.ledger_chain import LedgerChain, refused
+from tests.support.transfers import transfer_to
 
 
 class Waiting:
@@ -36,7 +37,7 @@ class Waiting:
         return self.pool.add(transaction, chain.ledger, chain.height, chain.time_ms + 1, hold=hold)
 
     def pay(self, sender: KeyPair = ALICE, amount: int = FDC, **options: Any) -> Transaction:
-        return self.chain.sign(sender, transfer((CAROL.address, amount)), **options)
+        return self.chain.sign(sender, transfer_to((CAROL.address, amount)), **options)
 
     def produce(self, *transactions: Transaction, after_ms: int = 10) -> list[Transaction]:
         """A block with these transactions; what the pool drops after it."""
@@ -173,8 +174,8 @@ def test_what_expires_is_dropped_and_what_follows_waits_for_a_new_one(waiting: W
 def test_coins_that_are_only_on_their_way_are_waited_for(waiting: Waiting) -> None:
     """A peer that is a block ahead relays what is too early here."""
     chain = waiting.chain
-    give = chain.sign(ALICE, transfer((CAROL.address, FDC)))
-    spend = chain.sign(CAROL, transfer((BOB.address, 5)))
+    give = chain.sign(ALICE, transfer_to((CAROL.address, FDC)))
+    spend = chain.sign(CAROL, transfer_to((BOB.address, 5)))
     with refused(LedgerCode.INSUFFICIENT_BALANCE):
         waiting.add(spend)
     assert not waiting.add(spend, hold=True)
@@ -244,7 +245,7 @@ def test_review_finds_what_a_block_could_not_take(waiting: Waiting) -> None:
     chain = waiting.chain
     waiting.add(waiting.pay(amount=900 * FDC))
     # Spent by a transaction that this pool never saw, in a block that it was not told of.
-    chain.produce(chain.sign(ALICE, transfer((BOB.address, 1))))
+    chain.produce(chain.sign(ALICE, transfer_to((BOB.address, 1))))
     dropped = waiting.pool.review(
         [ALICE.address, BOB.address], chain.ledger, chain.height, chain.time_ms + 1
     )
@@ -306,7 +307,7 @@ def test_who_pays_the_least_replaces_nothing_by_accident(waiting: Waiting) -> No
     """Two programs that sign with one key may both take a nonce for the next."""
     small = waiting.pay()
     waiting.add(small)
-    large = waiting.chain.sign(ALICE, transfer(*((CAROL.address, n) for n in range(1, 250))))
+    large = waiting.chain.sign(ALICE, transfer_to(*((CAROL.address, n) for n in range(1, 250))))
     assert large.body.fee > small.body.fee + small.body.fee // 10
     with refused(LedgerCode.REPLACEMENT_UNDERPRICED):
         waiting.add(large)
@@ -325,7 +326,7 @@ def test_what_comes_after_a_replaced_one_is_looked_at_anew(waiting: Waiting) -> 
     assert set(waiting.pool.pending()) == {greedy, second, third}
     # The third waits for coins as any other that is too early, and not for ever.
     assert waiting.pool.pending_nonce(ALICE.address, waiting.chain.ledger) == 3
-    waiting.produce(greedy, second, waiting.chain.sign(BOB, transfer((ALICE.address, FDC))))
+    waiting.produce(greedy, second, waiting.chain.sign(BOB, transfer_to((ALICE.address, FDC))))
     assert waiting.candidates() == [third]
 
 
@@ -357,7 +358,7 @@ def test_a_full_pool_takes_replacements(waiting: Waiting) -> None:
         full.add(full.pay(ahead=2))
     assert full.add(dearer(full, second))
     assert len(full.pool) == 2
-    large = transfer(*((CAROL.address, n) for n in range(1, 20)))
+    large = transfer_to(*((CAROL.address, n) for n in range(1, 20)))
     with refused(LedgerCode.POOL_FULL):
         full.add(full.chain.sign(ALICE, large, fee=10 * first.body.fee))
     assert full.pool.get(first.hash) is first

@@ -18,10 +18,11 @@ from fedcoin.data.messages.receipts import decode_receipt
 from fedcoin.data.storage.chain_store import ChainStore
 from fedcoin.v1 import block_pb2, views_pb2
 from fedcoin.v1.transaction_pb2 import Unbond
+from tests.support.genesis import CHAIN_ID, FDC, GENESIS_MS
+from tests.support.keys import ALICE, BOB, key_of
 from tests.support.ledger_campaign import SETTLED, LedgerCampaign, additive
-from tests.support.ledger_chain import CHAIN_ID, FDC, GENESIS_MS, LedgerChain, key, transfer
-
-ALICE, BOB = key("alice"), key("bob")
+from tests.support.ledger_chain import LedgerChain
+from tests.support.transfers import transfer_to
 
 
 @pytest.fixture(scope="module")
@@ -189,7 +190,7 @@ def test_payments_are_proved_offline(job: LedgerCampaign) -> None:
     )
     assert decode_receipt(proof.receipt).payment == proof.payment
     assert proof.payment.kind == block_pb2.PAYMENT_KIND_TRAINING
-    assert not queries.build_payment_proofs(store, job.task_id, key("nobody").address)
+    assert not queries.build_payment_proofs(store, job.task_id, key_of("nobody").address)
     assert not queries.list_task_payments(store, b"\1" * 32)
 
 
@@ -231,7 +232,7 @@ def test_memory_and_store_give_the_same_views(job: LedgerCampaign) -> None:
 
 def test_a_pending_transaction_has_a_view_too() -> None:
     chain = LedgerChain.create(1)
-    waiting = chain.sign(ALICE, transfer((BOB.address, 5)))
+    waiting = chain.sign(ALICE, transfer_to((BOB.address, 5)))
     view = transaction_view(
         waiting, views_pb2.TRANSACTION_STATUS_DROPPED, reason="because it expired"
     )

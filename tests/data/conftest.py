@@ -10,17 +10,18 @@ import pytest
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.messages.genesis import Genesis
 from fedcoin.data.storage.chain_store import ChainStore
-from tests.support.sample_blocks import key_of, make_genesis
+from tests.support.keys import ALICE
+from tests.support.sample_blocks import genesis_of
 
 
 @pytest.fixture
 def genesis() -> Genesis:
-    return make_genesis()
+    return genesis_of()
 
 
 @pytest.fixture
 def key() -> KeyPair:
-    return key_of(1)
+    return ALICE
 
 
 @pytest.fixture

@@ -14,7 +14,8 @@ from fedcoin.application.configuration.home import Home
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.network.client.node_client import NodeClient
 from tests.support.e2e.learners import prepared, prepared_within
-from tests.support.e2e.network import ALICE, BOB, BOND, BRISK, FDC, Network, Node, key_of, pay
+from tests.support.e2e.network import BOND, BRISK, FDC, Network, Node, pay
+from tests.support.keys import ALICE, BOB, key_of
 from tests.support.programs import ALARMS, Program, Stage
 from tests.support.waiting import until
 

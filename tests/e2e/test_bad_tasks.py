@@ -26,7 +26,8 @@ from fedcoin.v1.task_pb2 import ClientUpdate, SignedUpdate
 from fedcoin.v1.transaction_pb2 import CloseCampaign
 from tests.support.e2e.campaigns import BUDGET, Campaign, check_paid, reached
 from tests.support.e2e.materials import BIAS, KERNEL, SPEC, Round, digits, id_of, model_bytes
-from tests.support.e2e.network import ALICE, BOB, FUNDS, Network, key_of, serving
+from tests.support.e2e.network import FUNDS, Network, serving
+from tests.support.keys import ALICE, BOB, key_of
 from tests.support.small_models import dense, flatten, layer, sequential, spec_of
 
 WORK = Round(3, size=100)

@@ -32,7 +32,8 @@ from fedcoin.v1.transaction_pb2 import (
     TransferOutput,
     Unbond,
 )
-from tests.support.e2e.network import ALICE, BOB, BOND, FUNDS, Network, key_of, pay
+from tests.support.e2e.network import BOND, FUNDS, Network, pay
+from tests.support.keys import ALICE, BOB, key_of
 from tests.support.programs import Stage, attempted
 
 NOBODY = key_of("nobody")

@@ -36,7 +36,8 @@ from fedcoin.v1.federated_learning_service_pb2_grpc import FederatedLearningServ
 from fedcoin.v1.task_pb2 import ClientUpdate, SignedUpdate
 from tests.support.e2e.learners import CoordinatorProcess, Learner, prepared
 from tests.support.e2e.materials import BIAS, id_of, update_of
-from tests.support.e2e.network import BOND, Network, key_of
+from tests.support.e2e.network import BOND, Network
+from tests.support.keys import ALICE, key_of
 from tests.support.programs import Stage
 from tests.support.waiting import until
 
@@ -118,7 +119,7 @@ class Hand:
         ({"update": bytes(32)}, "WEIGHTS_MISSING"),
         ({"num_samples": 0}, "MALFORMED"),
         ({"num_samples": 2**32 - 1}, "MALFORMED"),
-        ({"address": key_of("alice").address}, "BAD_ADDRESS"),
+        ({"address": ALICE.address}, "BAD_ADDRESS"),
         ({"chain_id": "fedcoin-other"}, "BAD_SIGNATURE"),
         ({"key": key_of("somebody")}, "NOT_REGISTERED"),
     ],

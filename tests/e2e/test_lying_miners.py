@@ -33,7 +33,8 @@ from fedcoin.v1.transaction_pb2 import CommitShapley, RevealShapley
 from fedcoin.v1.views_pb2 import TaskView
 from tests.support.e2e.campaigns import Campaign, check_paid, reached
 from tests.support.e2e.materials import Round
-from tests.support.e2e.network import BOB, BOND, FDC, QUIET, Network, key_of
+from tests.support.e2e.network import BOND, FDC, QUIET, Network
+from tests.support.keys import BOB, key_of
 from tests.support.programs import Stage
 
 pytestmark = pytest.mark.timeout(240)

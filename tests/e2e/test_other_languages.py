@@ -16,7 +16,8 @@ import pytest
 
 from fedcoin.data.crypto.addresses import format_address, parse_address
 from fedcoin.data.messages.amounts import SAP_PER_FDC
-from tests.support.e2e.network import ALICE, BOB, BOND, Network, key_of, pay
+from tests.support.e2e.network import BOND, Network, pay
+from tests.support.keys import ALICE, BOB, key_of
 from tests.support.paths import DOCS, PROTO
 from tests.support.programs import Stage
 

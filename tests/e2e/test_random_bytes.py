@@ -31,7 +31,8 @@ from fedcoin.v1.task_pb2 import SignedUpdate
 from tests.support.e2e.campaigns import Campaign, reached
 from tests.support.e2e.learners import CoordinatorProcess, Learner, prepared
 from tests.support.e2e.materials import Round
-from tests.support.e2e.network import ALICE, BOB, BOND, Network, key_of, pay
+from tests.support.e2e.network import BOND, Network, pay
+from tests.support.keys import ALICE, BOB, key_of
 from tests.support.programs import Stage
 from tests.support.waiting import until
 

@@ -14,7 +14,8 @@ from fedcoin.network.client.node_client import NodeClient
 from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.v1.views_pb2 import TRANSACTION_STATUS_FINAL
 from tests.support.e2e.eavesdropper import eavesdropping
-from tests.support.e2e.network import BOND, BRISK, FUNDS, Network, Node, key_of, pay
+from tests.support.e2e.network import BOND, BRISK, FUNDS, Network, Node, pay
+from tests.support.keys import key_of
 from tests.support.programs import Stage
 
 pytestmark = pytest.mark.timeout(240)

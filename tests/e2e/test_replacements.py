@@ -14,7 +14,8 @@ from fedcoin.network.client.node_client import NodeClient
 from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.v1.transaction_pb2 import Transfer, TransferOutput
 from fedcoin.v1.views_pb2 import TRANSACTION_STATUS_DROPPED, TRANSACTION_STATUS_PENDING
-from tests.support.e2e.network import ALICE, BOB, BOND, BRISK, FDC, FUNDS, Network, key_of
+from tests.support.e2e.network import BOND, BRISK, FDC, FUNDS, Network
+from tests.support.keys import ALICE, BOB, key_of
 from tests.support.programs import Stage, attempted, fedcoin
 from tests.support.waiting import until
 

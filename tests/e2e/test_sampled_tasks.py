@@ -26,7 +26,8 @@ from fedcoin.learning.training.sgd import TrainingPlan
 from fedcoin.v1.task_pb2 import Schedule
 from tests.support.e2e.campaigns import check_paid, client_keys
 from tests.support.e2e.materials import Round, id_of
-from tests.support.e2e.network import ALICE, BOND, BRISK, Network
+from tests.support.e2e.network import BOND, BRISK, Network
+from tests.support.keys import ALICE
 from tests.support.programs import Stage, fedcoin
 
 CLIENTS = 14

@@ -14,7 +14,8 @@ from fedcoin.network.errors import NetworkCode
 from fedcoin.v1.transaction_pb2 import Bond
 from tests.support.e2e.campaigns import Campaign, check_paid, reached
 from tests.support.e2e.materials import Round
-from tests.support.e2e.network import ALICE, BOB, BOND, BRISK, Network, Node, act, key_of, pay
+from tests.support.e2e.network import BOND, BRISK, Network, Node, act, pay
+from tests.support.keys import ALICE, BOB, key_of
 from tests.support.programs import Stage, fedcoin
 from tests.support.waiting import until
 

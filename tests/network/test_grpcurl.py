@@ -30,9 +30,11 @@ from fedcoin.v1 import node_service_pb2
 from fedcoin.v1.federated_learning_service_pb2_grpc import (
     add_FederatedLearningServiceServicer_to_server,
 )
+from tests.support.genesis import CHAIN_ID, FDC
+from tests.support.keys import ALICE, STRANGER, key_of
 from tests.support.ledger_campaign import LedgerCampaign, additive
-from tests.support.ledger_chain import CHAIN_ID, FDC, key
-from tests.support.peer_nodes import STRANGER, PeerNode, make_genesis, running
+from tests.support.node_core import make_network_genesis
+from tests.support.peer_nodes import PeerNode, running
 from tests.support.served_api import ServedApi, serve_api
 
 SERVICES = [
@@ -146,7 +148,7 @@ async def test_node_service(live: ServedApi) -> None:
     live.chain.produce()
     status = await called(live, "NodeService/GetStatus")
     assert (status["chain_id"], status["height"]) == (CHAIN_ID, "1")
-    address = format_address(key("alice").address)
+    address = format_address(ALICE.address)
     account = await called(live, "NodeService/GetAccount", {"address": address})
     assert account["account"]["balance"] == str(1_000 * FDC)
     block = await called(live, "NodeService/GetBlock", {"height": 1})
@@ -213,7 +215,7 @@ PEER_SERVICES = [
 
 
 async def test_the_peers_listener(tmp_path: Path) -> None:
-    genesis = make_genesis()
+    genesis = make_network_genesis()
     node = PeerNode(tmp_path, genesis, STRANGER)
     async with running(node):
         listed = (await told(node.address, "list")).split()
@@ -226,7 +228,7 @@ async def test_the_peers_listener(tmp_path: Path) -> None:
             "genesis_hash": base64.b64encode(genesis.hash).decode(),
             "protocol_version": PROTOCOL_VERSION,
             "agent": "grpcurl",
-            "node_key": base64.b64encode(key("somebody").public_key).decode(),
+            "node_key": base64.b64encode(key_of("somebody").public_key).decode(),
         }
         hello = {"identity": identity, "nonce": base64.b64encode(bytes(32)).decode()}
         method = "fedcoin.v1.PeerService/Hello"

@@ -3,42 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fedcoin.application.configuration.genesis_file import write_genesis
-from fedcoin.application.node.chain import Chain
-from fedcoin.application.node.consensus_driver import ConsensusDriver
-from fedcoin.application.node.transaction_intake import TransactionIntake
-from fedcoin.application.node.vote_signer import VoteSigner
-from fedcoin.contract.blocks.ledger import Ledger
-from fedcoin.contract.mempool import Mempool
-from fedcoin.contract.state.genesis_state import genesis_changes
-from fedcoin.data.clock import unix_ms
 from fedcoin.data.crypto.keys import KeyPair
-from fedcoin.data.messages.genesis import Genesis, parse_genesis
-from fedcoin.data.messages.transactions import Transaction, sign_transaction
+from fedcoin.data.messages.genesis import Genesis
+from fedcoin.data.messages.transactions import Transaction
 from fedcoin.data.messages.votes import Proposal, Vote
-from fedcoin.data.storage.chain_store import ChainStore
-from fedcoin.network.background_tasks import BackgroundTasks
-from fedcoin.v1.transaction_pb2 import TransactionBody, Transfer, TransferOutput
-
-CHAIN_ID = "in-memory"
-FUNDS = 10**12
-MINERS = tuple(KeyPair.from_seed(bytes([i]) * 32) for i in range(1, 5))
-ALICE = KeyPair.from_seed(b"a" * 32)
-BOB = KeyPair.from_seed(b"b" * 32)
-
-
-class NoAudit:
-    """These tests move coins alone: there is nothing to recompute."""
-
-    async def check_block(self, transactions: Sequence[Transaction]) -> None:
-        pass
-
-    async def check_transaction(self, transaction: Transaction) -> None:
-        pass
+from tests.support.keys import MINERS
+from tests.support.node_core import NodeCore
 
 
 @dataclass
@@ -99,22 +73,15 @@ class WireEnd:
         return True
 
 
-class InMemoryNode:
-    """One node, but for its network."""
+class InMemoryNode(NodeCore):
+    """A node whose network is an in-memory wire."""
 
     def __init__(
         self, wire: InMemoryWire, genesis: Genesis, path: Path, key: KeyPair | None
     ) -> None:
-        self.owner = BackgroundTasks("member")
-        self.store = ChainStore.open(path, genesis)
-        self.store.initialise(genesis_changes(genesis))
-        self.chain = Chain(self.store, Ledger(self.store, genesis), unix_ms)
-        audit = NoAudit()
-        self.pool = TransactionIntake(Mempool(), self.chain, audit, self.owner, unix_ms)
+        super().__init__(path, genesis, key)
         outlet = WireEnd(wire)
         outlet.member = self
-        word = VoteSigner(key, self.store, genesis) if key else None
-        self.agreement = ConsensusDriver(self.chain, self.pool, audit, word, self.owner, unix_ms)
         self.outlet = outlet
         self.pool.on_admitted(outlet.relay)
         wire.members.append(self)
@@ -125,39 +92,13 @@ class InMemoryNode:
 
     async def stop(self) -> None:
         self.wire.members.remove(self)
-        self.agreement.stop()
-        await self.owner.stop()
-        self.store.close()
-
-
-def make_genesis(**parameters: int) -> Genesis:
-    rules = {"propose_timeout_ms": 300, "vote_timeout_ms": 100, **parameters}
-    return parse_genesis(
-        write_genesis(
-            CHAIN_ID,
-            unix_ms() - 1000,
-            balances={ALICE.address: FUNDS, **{m.address: FUNDS for m in MINERS}},
-            bonds={m.public_key: 10**9 for m in MINERS},
-            parameters=rules,
-        )
-    )
+        await super().stop()
 
 
 def make_nodes(folder: Path, genesis: Genesis, wire: InMemoryWire) -> list[InMemoryNode]:
     return [
         InMemoryNode(wire, genesis, folder / f"{i}.sqlite", key) for i, key in enumerate(MINERS)
     ]
-
-
-def transfer(nonce: int, amount: int = 1000) -> Transaction:
-    body = TransactionBody(
-        chain_id=CHAIN_ID,
-        nonce=nonce,
-        fee=10_000,
-        expiry_height=500,
-        transfer=Transfer(outputs=[TransferOutput(recipient=BOB.address, amount=amount)]),
-    )
-    return sign_transaction(body, ALICE)
 
 
 async def reach(members: list[InMemoryNode], height: int, timeout: float = 20.0) -> None:

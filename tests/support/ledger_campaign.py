@@ -34,7 +34,9 @@ from fedcoin.v1.task_pb2 import (
     SignedUpdate,
 )
 from fedcoin.v1.transaction_pb2 import CommitShapley, RevealShapley
-from tests.support.ledger_chain import CHAIN_ID, FDC, LedgerChain, key
+from tests.support.genesis import CHAIN_ID, FDC
+from tests.support.keys import ALICE, BOB, key_of
+from tests.support.ledger_chain import LedgerChain
 
 COMMIT = block_pb2.TASK_PHASE_COMMIT
 CHALLENGE = block_pb2.TASK_PHASE_CHALLENGE
@@ -72,11 +74,11 @@ class LedgerCampaign:
     chain: LedgerChain
     clients: list[KeyPair] = field(
         default_factory=lambda: sorted(
-            (key(f"client {i}") for i in range(3)), key=lambda k: k.address
+            (key_of(f"client {i}") for i in range(3)), key=lambda k: k.address
         )
     )
-    requester: KeyPair = field(default_factory=lambda: key("alice"))
-    server: KeyPair = field(default_factory=lambda: key("bob"))
+    requester: KeyPair = field(default_factory=lambda: ALICE)
+    server: KeyPair = field(default_factory=lambda: BOB)
     campaign_id: bytes = b""
     task_id: bytes = b""
     terms: OpenTask = field(default_factory=OpenTask)

@@ -6,7 +6,7 @@ block rules before it takes it; `ledger_campaign.LedgerCampaign` plays campaigns
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
@@ -24,17 +24,14 @@ from fedcoin.contract.state.execution_context import BlockContext
 from fedcoin.contract.state.genesis_state import genesis_changes
 from fedcoin.contract.state.overlay import MemoryState
 from fedcoin.contract.state.state_tree import StateTree
-from fedcoin.data.crypto.addresses import format_address
-from fedcoin.data.crypto.hashing import sha256
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.blocks import Block, build_block, decode_block
-from fedcoin.data.messages.genesis import Genesis, parse_genesis, render_genesis
+from fedcoin.data.messages.genesis import Genesis
 from fedcoin.data.messages.receipts import decode_receipt
 from fedcoin.data.messages.transactions import Transaction, sign_transaction
 from fedcoin.data.messages.votes import PRECOMMIT, sign_vote
 from fedcoin.data.storage.chain_store import ChainStore
-from fedcoin.v1 import genesis_pb2
 from fedcoin.v1.block_pb2 import BlockHeader, PaymentReceipt
 from fedcoin.v1.state_pb2 import CampaignState, MinerState, TaskState
 from fedcoin.v1.task_pb2 import OpenCampaign, OpenTask
@@ -46,13 +43,10 @@ from fedcoin.v1.transaction_pb2 import (
     RevealShapley,
     TransactionBody,
     Transfer,
-    TransferOutput,
     Unbond,
 )
-
-CHAIN_ID = "fedcoin-test"
-GENESIS_MS = 1_700_000_000_000
-FDC = 100_000_000
+from tests.support.genesis import CHAIN_ID, FDC, GENESIS_MS, make_genesis
+from tests.support.keys import key_of
 
 _FIELDS: dict[type[Message], str] = {
     Transfer: "transfer",
@@ -65,36 +59,6 @@ _FIELDS: dict[type[Message], str] = {
     RevealShapley: "reveal_shapley",
     ReportEquivocation: "report_equivocation",
 }
-
-
-def key(name: str) -> KeyPair:
-    """The same key for the same name, always."""
-    return KeyPair.from_seed(sha256(name.encode()))
-
-
-def make_genesis(
-    bonds: Mapping[KeyPair, int], balances: Mapping[KeyPair, int], **parameters: int
-) -> Genesis:
-    """A network with these bonds and balances, in sap."""
-    message = genesis_pb2.Genesis(
-        chain_id=CHAIN_ID,
-        time_ms=GENESIS_MS,
-        parameters=genesis_pb2.Parameters(**parameters),
-        accounts=[
-            genesis_pb2.GenesisAccount(address=format_address(k.address), balance=balance)
-            for k, balance in balances.items()
-        ],
-        validators=[
-            genesis_pb2.GenesisValidator(public_key=k.public_key.hex(), bond=bond)
-            for k, bond in bonds.items()
-        ],
-    )
-    return parse_genesis(render_genesis(message))
-
-
-def transfer(*outputs: tuple[bytes, int]) -> Transfer:
-    """To each of these addresses so many sap."""
-    return Transfer(outputs=[TransferOutput(recipient=to, amount=n) for to, n in outputs])
 
 
 class LedgerChain:
@@ -132,9 +96,9 @@ class LedgerChain:
 
         With `folder`, blocks and state are kept in a real store.
         """
-        miners = [key(f"miner {i}") for i in range(validators)]
+        miners = [key_of(f"miner {i}") for i in range(validators)]
         bonded = dict(zip(miners, bonds or [10 * FDC] * validators, strict=True))
-        everyone = [*miners, *(key(name) for name in users)]
+        everyone = [*miners, *(key_of(name) for name in users)]
         genesis = make_genesis(bonded, dict.fromkeys(everyone, balance), **parameters)
         store = None if folder is None else ChainStore.open(folder / "chain.sqlite", genesis)
         return cls(genesis, miners, store)

@@ -11,7 +11,10 @@ from fedcoin.data.storage.chain_store import ChainStore
 from fedcoin.data.storage.snapshot_files import SnapshotWriter, read_parts
 from fedcoin.v1.snapshot_pb2 import SnapshotPart
 from fedcoin.v1.transaction_pb2 import Bond, Unbond
-from tests.support.ledger_chain import FDC, LedgerChain, key, transfer
+from tests.support.genesis import FDC
+from tests.support.keys import ALICE, BOB, key_of
+from tests.support.ledger_chain import LedgerChain
+from tests.support.transfers import transfer_to
 
 
 def chain_in(folder: Path, blocks: int = 12) -> LedgerChain:
@@ -19,13 +22,13 @@ def chain_in(folder: Path, blocks: int = 12) -> LedgerChain:
     folder.mkdir(parents=True, exist_ok=True)
     chain = LedgerChain.create(folder=folder)
     for number in range(blocks):
-        actions = [chain.sign(key("alice"), transfer((key(f"user {number}").address, 1000)))]
+        actions = [chain.sign(ALICE, transfer_to((key_of(f"user {number}").address, 1000)))]
         if number == 3:
-            actions.append(chain.sign(key("bob"), Bond(amount=50 * FDC)))
+            actions.append(chain.sign(BOB, Bond(amount=50 * FDC)))
         if number == 7:
-            actions.append(chain.sign(key("bob"), Unbond(amount=20 * FDC)))
+            actions.append(chain.sign(BOB, Unbond(amount=20 * FDC)))
         chain.produce(*actions)
-        chain.keys[key("bob").address] = key("bob")
+        chain.keys[BOB.address] = BOB
     return chain
 
 

@@ -21,50 +21,29 @@ from fedcoin.contract.blocks.ledger import Ledger
 from fedcoin.contract.mempool import Mempool
 from fedcoin.contract.state import records
 from fedcoin.contract.state.genesis_state import genesis_changes
-from fedcoin.data.crypto.addresses import format_address
-from fedcoin.data.crypto.hashing import sha256
 from fedcoin.data.crypto.keys import KeyPair
-from fedcoin.data.messages.genesis import parse_genesis, render_genesis
 from fedcoin.data.messages.transactions import Transaction, sign_transaction
 from fedcoin.data.messages.votes import PRECOMMIT, sign_vote
 from fedcoin.data.storage.chain_store import ChainStore
 from fedcoin.network.background_tasks import BackgroundTasks
-from fedcoin.v1 import genesis_pb2
 from fedcoin.v1.state_pb2 import MinerState, TaskState
 from fedcoin.v1.transaction_pb2 import TransactionBody
-
-CHAIN_ID = "local"
-START_MS = 1_700_000_000_000
-FDC = 100_000_000
-
-
-def key(name: str) -> KeyPair:
-    return KeyPair.from_seed(sha256(name.encode()))
+from tests.support.genesis import CHAIN_ID, FDC, GENESIS_MS, make_genesis
+from tests.support.keys import ALICE, BOB, key_of
 
 
 class LocalChain:
     """Blocks are made by ``produce``; everything else is what a node has."""
 
     def __init__(self, folder: Path, miners: int = 3, **parameters: Any) -> None:
-        self.miners = [key(f"miner {number}") for number in range(miners)]
-        names = [*self.miners, key("alice"), key("bob")]
-        message = genesis_pb2.Genesis(
-            chain_id=CHAIN_ID,
-            time_ms=START_MS,
-            parameters=genesis_pb2.Parameters(**parameters),
-            accounts=[
-                genesis_pb2.GenesisAccount(address=format_address(k.address), balance=1000 * FDC)
-                for k in names
-            ],
-            validators=[
-                genesis_pb2.GenesisValidator(public_key=k.public_key.hex(), bond=10 * FDC)
-                for k in self.miners
-            ],
+        self.miners = [key_of(f"miner {number}") for number in range(miners)]
+        accounts = (*self.miners, ALICE, BOB)
+        genesis = make_genesis(
+            dict.fromkeys(self.miners, 10 * FDC), dict.fromkeys(accounts, 1000 * FDC), **parameters
         )
-        genesis = parse_genesis(render_genesis(message))
         self.store = ChainStore.open(folder / "chain.sqlite", genesis)
         self.store.initialise(genesis_changes(genesis))
-        self.now_ms = START_MS
+        self.now_ms = GENESIS_MS
         self.chain = Chain(self.store, Ledger(self.store, genesis), self.clock)
         self.owner = BackgroundTasks("test")
         self.pool: TransactionIntake

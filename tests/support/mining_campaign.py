@@ -17,7 +17,9 @@ from fedcoin.data.messages.updates import sign_update
 from fedcoin.incentive.payout import compute_round_prices
 from fedcoin.learning.model.aggregation import federated_average
 from fedcoin.v1 import artifact_pb2, task_pb2
-from tests.support.local_chain import CHAIN_ID, FDC, LocalChain, key
+from tests.support.genesis import CHAIN_ID, FDC
+from tests.support.keys import ALICE, BOB, key_of
+from tests.support.local_chain import LocalChain
 
 FLOAT32 = {"module": "keras", "class_name": "DTypePolicy", "config": {"name": "float32"}}
 PIXELS, CLASSES, EXAMPLES = 6, 3, 120
@@ -60,8 +62,8 @@ class MiningCampaign:
     store: ArtifactStore
     clients: int = 4
     schedule: int = task_pb2.SCHEDULE_EXACT
-    requester: KeyPair = field(default_factory=lambda: key("alice"))
-    server: KeyPair = field(default_factory=lambda: key("bob"))
+    requester: KeyPair = field(default_factory=lambda: ALICE)
+    server: KeyPair = field(default_factory=lambda: BOB)
     campaign_id: bytes = b""
 
     def __post_init__(self) -> None:
@@ -80,7 +82,7 @@ class MiningCampaign:
         self.evaluation_id = self.store.put(encode_tensors({"x": x, "y": y}))
         self.base_id = self.store.put(encode_tensors(self.base))
         self.update_ids = [self.store.put(encode_tensors(w)) for w in self.weights]
-        keys = (key(f"client {number}") for number in range(self.clients))
+        keys = (key_of(f"client {number}") for number in range(self.clients))
         self.keys = sorted(keys, key=lambda k: k.address)
         average = federated_average(self.weights, self.num_samples)
         self.aggregate_id = self.store.put(encode_tensors(average))

@@ -11,22 +11,10 @@ from typing import Any
 
 import grpc
 
-from fedcoin.application.configuration.genesis_file import write_genesis
-from fedcoin.application.node.chain import Chain
-from fedcoin.application.node.consensus_driver import ConsensusDriver
-from fedcoin.application.node.transaction_intake import TransactionIntake
-from fedcoin.application.node.vote_signer import VoteSigner
-from fedcoin.contract.blocks.ledger import Ledger
-from fedcoin.contract.mempool import Mempool
-from fedcoin.contract.state.genesis_state import genesis_changes
 from fedcoin.data.artifacts.store import ArtifactStore
-from fedcoin.data.clock import unix_ms
 from fedcoin.data.crypto.keys import KeyPair
-from fedcoin.data.messages.genesis import Genesis, parse_genesis
-from fedcoin.data.messages.transactions import Transaction, sign_transaction
-from fedcoin.data.storage.chain_store import ChainStore
+from fedcoin.data.messages.genesis import Genesis
 from fedcoin.data.storage.snapshot_files import SnapshotFolder
-from fedcoin.network.background_tasks import BackgroundTasks
 from fedcoin.network.client.channels import open_channel
 from fedcoin.network.options import PEER_MESSAGE_BYTES, PeerOptions
 from fedcoin.network.peers.connections.endpoints import parse_endpoint
@@ -35,14 +23,8 @@ from fedcoin.network.peers.connections.peer import Peer
 from fedcoin.network.peers.connections.security import Security
 from fedcoin.network.peers.peer_network import PeerNetwork
 from fedcoin.network.peers.sync.snapshot_sync import SnapshotOptions
-from fedcoin.v1.transaction_pb2 import TransactionBody, Transfer, TransferOutput
-
-CHAIN_ID = "peers-test"
-FUNDS = 10**12
-MINERS = tuple(KeyPair.from_seed(bytes([i]) * 32) for i in range(1, 5))
-STRANGER = KeyPair.from_seed(b"s" * 32)
-ALICE = KeyPair.from_seed(b"a" * 32)
-BOB = KeyPair.from_seed(b"b" * 32)
+from tests.support.keys import MINERS, STRANGER
+from tests.support.node_core import NodeCore
 
 FAST = PeerOptions(
     listen="127.0.0.1:0",
@@ -54,29 +36,7 @@ FAST = PeerOptions(
 )
 
 
-def make_genesis(chain_id: str = CHAIN_ID, time_ms: int | None = None) -> Genesis:
-    return parse_genesis(
-        write_genesis(
-            chain_id,
-            unix_ms() - 1000 if time_ms is None else time_ms,
-            balances={ALICE.address: FUNDS, **{m.address: FUNDS for m in MINERS}},
-            bonds={m.public_key: 10**9 for m in MINERS},
-            parameters={"propose_timeout_ms": 300, "vote_timeout_ms": 100},
-        )
-    )
-
-
-class NoAudit:
-    """These tests move coins alone: there is nothing to recompute."""
-
-    async def check_block(self, transactions: Sequence[Transaction]) -> None:
-        pass
-
-    async def check_transaction(self, transaction: Transaction) -> None:
-        pass
-
-
-class PeerNode:
+class PeerNode(NodeCore):
     """One node in a folder; `key` is a validator's or anybody's."""
 
     def __init__(
@@ -93,15 +53,8 @@ class PeerNode:
         folder.mkdir(parents=True, exist_ok=True)
         self.key = key
         self.genesis = genesis
-        self.owner = BackgroundTasks("node")
-        self.store = ChainStore.open(folder / "chain.sqlite", genesis)
-        self.store.initialise(genesis_changes(genesis))
-        self.chain = Chain(self.store, Ledger(self.store, genesis), unix_ms)
-        audit = NoAudit()
-        self.pool = TransactionIntake(Mempool(), self.chain, audit, self.owner, unix_ms)
         is_miner = votes and key in MINERS
-        word = VoteSigner(key, self.store, genesis) if is_miner else None
-        self.agreement = ConsensusDriver(self.chain, self.pool, audit, word, self.owner, unix_ms)
+        super().__init__(folder / "chain.sqlite", genesis, key if is_miner else None)
         self.artifacts = ArtifactStore(folder / "artifacts", 1 << 30)
         self.snapshots = SnapshotFolder(folder / "snapshots")
         self.network = PeerNetwork(
@@ -138,9 +91,7 @@ class PeerNode:
 
     async def stop(self) -> None:
         await self.network.stop(0)
-        self.agreement.stop()
-        await self.owner.stop()
-        self.store.close()
+        await super().stop()
 
 
 @asynccontextmanager
@@ -151,17 +102,6 @@ async def running(*nodes: PeerNode) -> AsyncIterator[None]:
             await node.start()
             stack.push_async_callback(node.stop)
         yield
-
-
-def transfer(nonce: int, amount: int = 1000, fee: int = 10_000) -> Transaction:
-    body = TransactionBody(
-        chain_id=CHAIN_ID,
-        nonce=nonce,
-        fee=fee,
-        expiry_height=500,
-        transfer=Transfer(outputs=[TransferOutput(recipient=BOB.address, amount=amount)]),
-    )
-    return sign_transaction(body, ALICE)
 
 
 def introduction(genesis: Genesis, key: KeyPair = STRANGER, **changes: Any) -> Introduction:

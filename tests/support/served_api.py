@@ -25,9 +25,10 @@ from fedcoin.network.client.admin_client import AdminClient
 from fedcoin.network.client.node_client import NodeClient
 from fedcoin.network.errors import NetworkCode
 from fedcoin.network.ports import PeerInfo
-from tests.support.ledger_chain import LedgerChain, key
+from tests.support.keys import MINERS, key_of
+from tests.support.ledger_chain import LedgerChain
 
-NODE = key("miner 0")
+NODE = MINERS[0]
 
 
 class GrowingChain(LedgerChain):
@@ -140,7 +141,7 @@ class FakePeers:
             raise RefusalError(
                 NetworkCode.PEER_UNREACHABLE, f"{address} does not answer", field="address"
             )
-        node_key = key(address).public_key
+        node_key = key_of(address).public_key
         self.connected[node_key] = PeerInfo(node_key, address, True, 3, 0, "fedcoin/0.1.0")
         return node_key
 

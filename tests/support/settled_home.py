@@ -18,7 +18,7 @@ from fedcoin.data.storage.chain_store import ChainStore
 from fedcoin.learning.evaluation.job import Coalitions, Counts
 from fedcoin.learning.workers.pool import WorkerPool
 from fedcoin.v1 import block_pb2, task_pb2
-from tests.support.local_chain import CHAIN_ID
+from tests.support.genesis import CHAIN_ID
 from tests.support.mining_campaign import EXAMPLES, MiningCampaign
 from tests.support.mining_site import MiningSite
 

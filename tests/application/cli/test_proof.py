@@ -14,8 +14,8 @@ import pytest
 
 from fedcoin.application.configuration.home import Home
 from fedcoin.data.crypto.addresses import format_address
+from tests.support.keys import key_of
 from tests.support.ledger_campaign import LedgerCampaign, additive
-from tests.support.ledger_chain import key
 from tests.support.served_api import serve_api
 from tests.support.settled_home import copy_home, settled_home
 
@@ -82,7 +82,7 @@ def test_a_proof_and_its_check(fedcoin: Any, site: Any, tmp_path: Path) -> None:
 
 def test_no_payment_no_proof(fedcoin: Any, site: Any, tmp_path: Path) -> None:
     api, job = site
-    nobody = format_address(key("nobody").address)
+    nobody = format_address(key_of("nobody").address)
     outcome = fedcoin("task", "proof", job.task_id.hex(), nobody, "--node", api)
     assert (outcome.code, "PAYMENT_NOT_FOUND" in outcome.err) == (1, True)
     assert not outcome.out

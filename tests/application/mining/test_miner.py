@@ -15,7 +15,7 @@ from fedcoin.data.messages.transactions import Transaction
 from fedcoin.incentive.payout import compute_deposit
 from fedcoin.v1 import block_pb2, task_pb2
 from fedcoin.v1.transaction_pb2 import CommitShapley, RevealShapley
-from tests.support.local_chain import key
+from tests.support.keys import ALICE
 from tests.support.mining_site import MiningSite, OpenMiningSite
 from tests.support.waiting import until
 
@@ -302,7 +302,7 @@ async def test_a_miner_stops_at_once(site: OpenMiningSite) -> None:
 async def test_who_has_no_bond_does_nothing(site: OpenMiningSite) -> None:
     here = site()
     await here.job.open_campaign()
-    here.chain.owner.start(here.miner(key("alice")).run(), "miner")
+    here.chain.owner.start(here.miner(ALICE).run(), "miner")
     await here.job.open_task()
     await asyncio.sleep(0.2)
     assert not here.submitted

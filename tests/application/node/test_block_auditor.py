@@ -27,7 +27,7 @@ from fedcoin.learning.errors import LearningCode
 from fedcoin.learning.workers.pool import WorkerPool
 from fedcoin.v1 import block_pb2, task_pb2
 from fedcoin.v1.transaction_pb2 import CommitShapley, RevealShapley, Transfer, TransferOutput
-from tests.support.local_chain import key
+from tests.support.keys import ALICE, BOB
 from tests.support.mining_site import MiningSite, OpenMiningSite
 from tests.support.waiting import until
 
@@ -74,7 +74,7 @@ async def test_a_task_that_is_replaced_while_it_is_looked_into(site: OpenMiningS
     opening = here.chain.sign(here.job.server, here.job.terms())
     looking = asyncio.create_task(here.pool.submit(opening))
     await until(lambda: here.pool.get(opening.hash) is not None)
-    transfer = Transfer(outputs=[TransferOutput(recipient=key("alice").address, amount=5)])
+    transfer = Transfer(outputs=[TransferOutput(recipient=ALICE.address, amount=5)])
     nonce, fee = opening.body.nonce, 2 * opening.body.fee
     instead = here.chain.sign(here.job.server, transfer, nonce=nonce, fee=fee)
     await here.pool.submit(instead)
@@ -107,8 +107,8 @@ async def test_a_task_waits_for_its_campaign(site: OpenMiningSite) -> None:
 
 async def test_other_transactions_are_none_of_its_business(site: OpenMiningSite) -> None:
     here = site()
-    outputs = [TransferOutput(recipient=key("bob").address, amount=5)]
-    transfer = here.chain.sign(key("alice"), Transfer(outputs=outputs))
+    outputs = [TransferOutput(recipient=BOB.address, amount=5)]
+    transfer = here.chain.sign(ALICE, Transfer(outputs=outputs))
     await here.auditor.check_transaction(transfer)
     await here.auditor.check_block(await in_block(here, transfer))
 

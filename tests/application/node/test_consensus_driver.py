@@ -9,16 +9,10 @@ import pytest
 
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.blocks import decode_block
-from tests.support.in_memory_nodes import (
-    BOB,
-    MINERS,
-    InMemoryNode,
-    InMemoryWire,
-    make_genesis,
-    make_nodes,
-    reach,
-    transfer,
-)
+from tests.support.in_memory_nodes import InMemoryNode, InMemoryWire, make_nodes, reach
+from tests.support.keys import BOB, MINERS
+from tests.support.node_core import make_network_genesis
+from tests.support.transfers import sign_transfer
 from tests.support.waiting import until
 
 
@@ -29,12 +23,12 @@ def assert_agree(members: list[InMemoryNode]) -> None:
 
 
 async def test_a_transfer_becomes_final_everywhere(tmp_path: Path) -> None:
-    members = make_nodes(tmp_path, make_genesis(), InMemoryWire())
+    members = make_nodes(tmp_path, make_network_genesis(), InMemoryWire())
     for member in members:
         member.start()
     await asyncio.sleep(0.2)
     assert [member.chain.height() for member in members] == [0] * 4, "nothing to do, no block"
-    await members[0].pool.submit(transfer(0))
+    await members[0].pool.submit(sign_transfer(0))
     await reach(members, 1)
     assert_agree(members)
     for member in members:
@@ -45,12 +39,12 @@ async def test_a_transfer_becomes_final_everywhere(tmp_path: Path) -> None:
 
 
 async def test_votes_of_other_validators_are_passed_to_listeners(tmp_path: Path) -> None:
-    members = make_nodes(tmp_path, make_genesis(), InMemoryWire())
+    members = make_nodes(tmp_path, make_network_genesis(), InMemoryWire())
     signers: set[bytes] = set()
     members[0].agreement.on_vote(lambda vote: signers.add(vote.public_key))
     for member in members:
         member.start()
-    await members[0].pool.submit(transfer(0))
+    await members[0].pool.submit(sign_transfer(0))
     await reach(members, 1)
     await until(lambda: signers >= {miner.public_key for miner in MINERS[1:]})
     for member in members:
@@ -58,13 +52,13 @@ async def test_votes_of_other_validators_are_passed_to_listeners(tmp_path: Path)
 
 
 async def test_three_of_four_go_on_and_the_fourth_catches_up(tmp_path: Path) -> None:
-    members = make_nodes(tmp_path, make_genesis(), InMemoryWire())
+    members = make_nodes(tmp_path, make_network_genesis(), InMemoryWire())
     absent = members.pop()
     await absent.stop()
     for member in members:
         member.start()
     for nonce in range(6):
-        await members[0].pool.submit(transfer(nonce))
+        await members[0].pool.submit(sign_transfer(nonce))
         await reach(members, members[0].chain.height() + 1)
     assert members[0].chain.ledger.account(BOB.address).balance == 6000
     again = InMemoryNode(
@@ -75,7 +69,7 @@ async def test_three_of_four_go_on_and_the_fourth_catches_up(tmp_path: Path) -> 
         stored = members[0].chain.block(height)
         assert stored is not None
         await again.chain.import_block(decode_block(stored.raw), stored.certificate)
-    await members[0].pool.submit(transfer(6))
+    await members[0].pool.submit(sign_transfer(6))
     await reach([*members, again], members[0].chain.height() + 1)
     assert_agree([*members, again])
     for member in [*members, again]:
@@ -84,11 +78,11 @@ async def test_three_of_four_go_on_and_the_fourth_catches_up(tmp_path: Path) -> 
 
 async def test_a_restarted_validator_keeps_its_word(tmp_path: Path) -> None:
     wire = InMemoryWire()
-    members = make_nodes(tmp_path, make_genesis(), wire)
+    members = make_nodes(tmp_path, make_network_genesis(), wire)
     wire.drops = lambda sender, receiver: True
     for member in members:
         member.start()
-        await member.pool.submit(transfer(0))
+        await member.pool.submit(sign_transfer(0))
     await until(lambda: all(member.store.votes.list_at(1) for member in members))
     assert [member.chain.height() for member in members] == [0] * 4
     said = [member.store.votes.list_at(1) for member in members]
@@ -99,7 +93,7 @@ async def test_a_restarted_validator_keeps_its_word(tmp_path: Path) -> None:
     again = make_nodes(tmp_path, genesis, wire)
     for member in again:
         member.start()
-    await again[0].pool.submit(transfer(0))
+    await again[0].pool.submit(sign_transfer(0))
 
     def decided() -> bool:
         wire.repeat()
@@ -115,12 +109,12 @@ async def test_a_restarted_validator_keeps_its_word(tmp_path: Path) -> None:
 
 
 async def test_an_import_with_a_bad_certificate_changes_nothing(tmp_path: Path) -> None:
-    members = make_nodes(tmp_path, make_genesis(), InMemoryWire())
+    members = make_nodes(tmp_path, make_network_genesis(), InMemoryWire())
     behind = members.pop()
     members[0].wire.members.remove(behind)
     for member in members:
         member.start()
-    await members[0].pool.submit(transfer(0))
+    await members[0].pool.submit(sign_transfer(0))
     await reach(members, 1)
     stored = members[0].chain.block(1)
     assert stored is not None

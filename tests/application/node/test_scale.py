@@ -16,7 +16,7 @@ from fedcoin.incentive.proof.audit import list_audited_coalitions
 from fedcoin.incentive.proof.sampling_plan import build_plan
 from fedcoin.learning.workers.pool import WorkerPool
 from fedcoin.v1 import block_pb2, task_pb2
-from tests.support.local_chain import CHAIN_ID
+from tests.support.genesis import CHAIN_ID
 from tests.support.mining_campaign import EXAMPLES
 from tests.support.mining_site import MiningSite
 

@@ -29,11 +29,13 @@ from fedcoin.data.messages.blocks import decode_block
 from fedcoin.data.messages.genesis import Genesis
 from fedcoin.data.storage.chain_store import ChainStore
 from fedcoin.data.storage.snapshot_files import SnapshotFolder
-from tests.support.in_memory_nodes import NoAudit
-from tests.support.ledger_chain import LedgerChain, transfer
+from tests.support.keys import ALICE, BOB
+from tests.support.ledger_chain import LedgerChain
 from tests.support.ledger_snapshots import chain_in, file_of, parts, snapshot_of
-from tests.support.local_chain import LocalChain, key
+from tests.support.local_chain import LocalChain
+from tests.support.node_core import NoAudit
 from tests.support.paths import ROOT
+from tests.support.transfers import transfer_to
 from tests.support.waiting import until
 
 AT = 12
@@ -76,7 +78,7 @@ async def test_every_so_many_blocks(local: LocalChain, tmp_path: Path) -> None:
     folder = SnapshotFolder(tmp_path / "snapshots")
     maker_of(local, folder, every=2)
     for height in range(1, 8):
-        await local.submit(key("alice"), transfer((key("bob").address, height)))
+        await local.submit(ALICE, transfer_to((BOB.address, height)))
         await local.produce()
         if height % 2 == 0:
             await made(folder, *sorted(range(2, height + 1, 2), reverse=True)[:2])
@@ -110,7 +112,7 @@ async def test_a_running_chain_begins_from_it_and_goes_on(
     local: LocalChain, tmp_path: Path
 ) -> None:
     for number in range(4):
-        await local.submit(key("alice"), transfer((key("bob").address, number + 1)))
+        await local.submit(ALICE, transfer_to((BOB.address, number + 1)))
         await local.produce()
     path = snapshot_of(local.store, local.chain.genesis, tmp_path / "x")
     other = new_chain(tmp_path / "other", local.chain.genesis, local)
@@ -118,7 +120,7 @@ async def test_a_running_chain_begins_from_it_and_goes_on(
     waiting = asyncio.create_task(other.wait_above(0))
     jumps: list[int] = []
     other.on_jump(lambda: jumps.append(other.height()))
-    transaction = local.sign(key("alice"), transfer((key("bob").address, 9)))
+    transaction = local.sign(ALICE, transfer_to((BOB.address, 9)))
     # Too early for who has not a single block; it waits for what lies ahead.
     assert pool.add_relayed(transaction)
     assert pool.ready() == []
@@ -154,7 +156,7 @@ def grown(tmp_path_factory: pytest.TempPathFactory) -> LedgerChain:
         assert chain.store is not None
         snapshot_of(chain.store, chain.genesis, folder / f"{AT}.snapshot")
     for number in range(4):
-        chain.produce(chain.sign(key("alice"), transfer((key("bob").address, number + 1))))
+        chain.produce(chain.sign(ALICE, transfer_to((BOB.address, number + 1))))
     (folder / "genesis.json").write_bytes(chain.genesis.raw)
     return chain
 

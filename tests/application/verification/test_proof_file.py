@@ -31,8 +31,10 @@ from fedcoin.v1 import node_service_pb2_grpc as rpc
 from fedcoin.v1.block_pb2 import PAYMENT_KIND_TRAINING, Receipt
 from fedcoin.v1.snapshot_pb2 import ValidatorChange
 from fedcoin.v1.transaction_pb2 import Bond, ReportEquivocation, Unbond
+from tests.support.genesis import CHAIN_ID, FDC, make_genesis
+from tests.support.keys import ALICE, CAROL, STRANGER, key_of
 from tests.support.ledger_campaign import LedgerCampaign, additive
-from tests.support.ledger_chain import CHAIN_ID, FDC, LedgerChain, key, make_genesis
+from tests.support.ledger_chain import LedgerChain
 from tests.support.served_api import ServedApi, serve_api
 
 GAME = additive(5, 3, 0)
@@ -40,20 +42,19 @@ GAME = additive(5, 3, 0)
 
 def play(chain: LedgerChain) -> LedgerCampaign:
     """Four changes of validators, with a settled round between and after them."""
-    alice, carol = key("alice"), key("carol")
-    chain.keys |= {k.address: k for k in (alice, carol)}
+    chain.keys |= {k.address: k for k in (ALICE, CAROL)}
     first, second = chain.miners[:2]
-    chain.produce(chain.sign(alice, Bond(amount=30 * FDC)), chain.sign(first, Unbond(amount=FDC)))
+    chain.produce(chain.sign(ALICE, Bond(amount=30 * FDC)), chain.sign(first, Unbond(amount=FDC)))
     job = LedgerCampaign(chain)
     job.open_campaign()
     job.open_task()
-    chain.produce(chain.sign(carol, Bond(amount=20 * FDC)))
+    chain.produce(chain.sign(CAROL, Bond(amount=20 * FDC)))
     votes = [
         sign_vote(PREVOTE, 2, 0, sha256(word), second, CHAIN_ID).envelope for word in (b"a", b"b")
     ]
-    chain.produce(chain.sign(carol, ReportEquivocation(first=votes[0], second=votes[1])))
+    chain.produce(chain.sign(CAROL, ReportEquivocation(first=votes[0], second=votes[1])))
     job.settle(dict.fromkeys(chain.miners, GAME))
-    chain.produce(chain.sign(alice, Unbond(amount=30 * FDC)))
+    chain.produce(chain.sign(ALICE, Unbond(amount=30 * FDC)))
     return job
 
 
@@ -133,7 +134,7 @@ async def test_changes_in_pages(live: ServedApi) -> None:
 async def test_no_proof_of_what_was_not_paid(live: ServedApi) -> None:
     job = play(live.chain)
     with pytest.raises(RpcError) as caught:
-        await fetch_document(live.node, job.task_id.hex(), key("nobody").address)
+        await fetch_document(live.node, job.task_id.hex(), key_of("nobody").address)
     assert (caught.value.status, caught.value.code) == (StatusCode.NOT_FOUND, "PAYMENT_NOT_FOUND")
 
 
@@ -273,11 +274,11 @@ def forged_by(chain: LedgerChain, signers: list[Any], document: dict[str, Any]) 
 
 def test_former_and_self_made_validators_prove_nothing(proved: Any) -> None:
     document, genesis, job = proved
-    gone = [key(f"miner {i}") for i in range(3)]
+    gone = [key_of(f"miner {i}") for i in range(3)]
     with refused_named("BAD_CERTIFICATE", "payments[0]"):
         check(forged_by(job.chain, gone, document), genesis)
     # With a set of its own in between, that nobody certified.
-    stranger = key("stranger")
+    stranger = STRANGER
     forged = forged_by(job.chain, [stranger], document)
     last = forged["validator_changes"][-1]
     header = decode_header(bytes.fromhex(last["header"]))
@@ -291,7 +292,7 @@ def test_former_and_self_made_validators_prove_nothing(proved: Any) -> None:
 
 def test_another_genesis(proved: Any) -> None:
     document, genesis, _ = proved
-    other = make_genesis({key("miner 9"): 10 * FDC}, {key("alice"): FDC})
+    other = make_genesis({key_of("miner 9"): 10 * FDC}, {ALICE: FDC})
     assert other.chain_id == genesis.chain_id
     with refused_named("WRONG_GENESIS", "genesis_hash"):
         check(document, other)

@@ -12,7 +12,8 @@ from fedcoin.application.verification.replay import Replay, replay
 from fedcoin.consensus.errors import ConsensusCode
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.storage.chain_store import ChainStore
-from tests.support.one_validator_home import ALICE, FUNDS, make_home
+from tests.support.keys import ALICE
+from tests.support.one_validator_home import FUNDS, make_home
 
 BLOCKS = 5
 

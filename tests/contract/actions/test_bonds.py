@@ -12,10 +12,11 @@ from fedcoin.data.messages.amounts import MAX_AMOUNT
 from fedcoin.v1 import block_pb2
 from fedcoin.v1.state_pb2 import BondState
 from fedcoin.v1.transaction_pb2 import Bond, Unbond
-from tests.support.ledger_chain import FDC, LedgerChain, key
+from tests.support.genesis import FDC
+from tests.support.keys import ALICE, MINERS
+from tests.support.ledger_chain import LedgerChain
 
-ALICE = key("alice")
-MINER = key("miner 0")
+MINER = MINERS[0]
 DAY_MS = 86_400_000
 
 
@@ -93,7 +94,7 @@ def test_unbonded_coins_return_after_the_period(chain: LedgerChain) -> None:
 
 def test_whoever_takes_all_leaves_no_trace_after_the_period(chain: LedgerChain) -> None:
     chain.produce(chain.sign(MINER, Unbond(amount=10 * FDC)))
-    assert [v.address for v in chain.ledger.validators()] == [key("miner 1").address]
+    assert [v.address for v in chain.ledger.validators()] == [MINERS[1].address]
     chain.produce(after_ms=DAY_MS)
     assert bond_of(chain, MINER) is None
 
@@ -137,8 +138,8 @@ def test_only_so_many_parts_may_be_on_their_way_back(chain: LedgerChain) -> None
 
 def test_the_last_validator_may_not_leave(chain: LedgerChain) -> None:
     leave = chain.sign(MINER, Unbond(amount=10 * FDC))
-    other = chain.sign(key("miner 1"), Unbond(amount=5 * FDC))
+    other = chain.sign(MINERS[1], Unbond(amount=5 * FDC))
     chain.refuses(LedgerCode.LAST_VALIDATOR, other, before=[leave], field="amount")
     chain.produce(leave)
     chain.refuses(LedgerCode.LAST_VALIDATOR, other, field="amount")
-    chain.produce(chain.sign(key("miner 1"), Unbond(amount=4 * FDC)))
+    chain.produce(chain.sign(MINERS[1], Unbond(amount=4 * FDC)))

@@ -11,10 +11,10 @@ from fedcoin.data.messages.amounts import MAX_AMOUNT
 from fedcoin.v1 import block_pb2, task_pb2
 from fedcoin.v1.task_pb2 import PriceSplit
 from fedcoin.v1.transaction_pb2 import CloseCampaign
+from tests.support.genesis import FDC
+from tests.support.keys import ALICE, BOB
 from tests.support.ledger_campaign import LedgerCampaign, additive
-from tests.support.ledger_chain import FDC, LedgerChain, key
-
-ALICE, BOB = key("alice"), key("bob")
+from tests.support.ledger_chain import LedgerChain
 
 
 @pytest.fixture

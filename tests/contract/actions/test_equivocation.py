@@ -13,10 +13,11 @@ from fedcoin.data.messages.votes import PRECOMMIT, PREVOTE, sign_vote
 from fedcoin.v1 import block_pb2
 from fedcoin.v1.transaction_pb2 import Bond, ReportEquivocation, Unbond
 from fedcoin.v1.vote_pb2 import SignedVote
-from tests.support.ledger_chain import CHAIN_ID, FDC, LedgerChain, key
+from tests.support.genesis import CHAIN_ID, FDC
+from tests.support.keys import ALICE, BOB, MINERS
+from tests.support.ledger_chain import LedgerChain
 
-ALICE = key("alice")
-MINER = key("miner 0")
+MINER = MINERS[0]
 DAY_MS = 86_400_000
 A, B = sha256(b"a"), sha256(b"b")
 
@@ -66,7 +67,7 @@ def test_what_does_not_contradict_is_refused(chain: LedgerChain) -> None:
         (vote(B, height=4), "second.height"),
         (vote(B, round=1), "second.round"),
         (vote(B, kind=PRECOMMIT), "second.kind"),
-        (vote(B, by=key("miner 1")), "second.public_key"),
+        (vote(B, by=MINERS[1]), "second.public_key"),
     ):
         report = chain.sign(ALICE, ReportEquivocation(first=vote(A), second=second))
         chain.refuses(LedgerCode.NOT_CONTRADICTING, report, field=field)
@@ -83,7 +84,7 @@ def test_forged_votes_are_refused(chain: LedgerChain) -> None:
 def test_nothing_is_slashed_twice(chain: LedgerChain) -> None:
     report = ReportEquivocation(first=vote(A), second=vote(B))
     chain.produce(chain.sign(ALICE, report))
-    again = chain.sign(key("bob"), ReportEquivocation(first=vote(B), second=vote(A)))
+    again = chain.sign(BOB, ReportEquivocation(first=vote(B), second=vote(A)))
     chain.refuses(LedgerCode.ALREADY_SLASHED, again, field="first.public_key")
     # Nor may the key bond again, so that no other pair of votes could be used either.
     back = chain.sign(MINER, Bond(amount=2 * FDC))
@@ -91,7 +92,7 @@ def test_nothing_is_slashed_twice(chain: LedgerChain) -> None:
 
 
 def test_only_a_bond_that_was_at_stake_is_slashed(chain: LedgerChain) -> None:
-    stranger = key("bob")
+    stranger = BOB
     pair = ReportEquivocation(first=vote(A, by=stranger), second=vote(B, by=stranger))
     chain.refuses(LedgerCode.NOT_SLASHABLE, chain.sign(ALICE, pair), field="first.height")
     chain.keys[stranger.address] = stranger

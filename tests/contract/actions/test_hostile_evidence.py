@@ -30,8 +30,10 @@ from fedcoin.v1 import task_pb2
 from fedcoin.v1.evidence_pb2 import Evidence, EvidenceLeaf, EvidenceNode
 from fedcoin.v1.transaction_pb2 import RevealShapley
 from tests.support.evidence_mutations import single_mutations
+from tests.support.genesis import CHAIN_ID
+from tests.support.keys import key_of
 from tests.support.ledger_campaign import REVEAL, LedgerCampaign, additive, salt
-from tests.support.ledger_chain import CHAIN_ID, LedgerChain, key
+from tests.support.ledger_chain import LedgerChain
 
 GAME = additive(5, 3, 1, 0, 2)
 LEAVES = 6
@@ -44,7 +46,7 @@ class Liar:
     """A miner whose turn it is to reveal, and who may have committed to anything."""
 
     def __init__(self, schedule: int) -> None:
-        clients = sorted((key(f"client {i}") for i in range(5)), key=lambda k: k.address)
+        clients = sorted((key_of(f"client {i}") for i in range(5)), key=lambda k: k.address)
         self.job = job = LedgerCampaign(
             LedgerChain.create(2, challenge_leaves=LEAVES), clients=clients
         )
@@ -275,7 +277,7 @@ def test_any_number_of_clients(schedule: int, clients: int) -> None:
     ],
 )
 def test_a_task_of_too_few_or_too_many_clients(clients: int, code: Any) -> None:
-    names = sorted((key(f"client {i}") for i in range(clients)), key=lambda k: k.address)
+    names = sorted((key_of(f"client {i}") for i in range(clients)), key=lambda k: k.address)
     job = LedgerCampaign(LedgerChain.create(1), clients=names)
     job.open_campaign()
     opening = job.chain.sign(job.server, job.task_terms())

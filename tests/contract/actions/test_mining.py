@@ -15,6 +15,8 @@ from fedcoin.incentive.proof.challenge import draw_challenged_leaves
 from fedcoin.incentive.proof.evidence import EvidenceTree, compute_commitment
 from fedcoin.v1.evidence_pb2 import Evidence
 from fedcoin.v1.transaction_pb2 import Bond, Unbond
+from tests.support.genesis import FDC
+from tests.support.keys import ALICE
 from tests.support.ledger_campaign import (
     CHALLENGE,
     COMMIT,
@@ -24,7 +26,7 @@ from tests.support.ledger_campaign import (
     additive,
     salt,
 )
-from tests.support.ledger_chain import FDC, LedgerChain, key
+from tests.support.ledger_chain import LedgerChain
 
 GAME = additive(5, 10, -3)
 ELSEWHERE = sha256(b"elsewhere")
@@ -95,7 +97,7 @@ def test_a_commitment_that_cannot_be_is_refused(
 
 
 def test_only_who_has_a_bond_may_commit(job: LedgerCampaign) -> None:
-    alice = key("alice")
+    alice = ALICE
     tree = job.tree(alice, GAME)
     job.chain.refuses(LedgerCode.NOT_A_MINER, job.commit(alice, tree), field="public_key")
     leaving = miners(job)[0]

@@ -15,6 +15,8 @@ from fedcoin.data.messages.updates import sign_update
 from fedcoin.incentive.errors import IncentiveCode
 from fedcoin.v1 import task_pb2
 from fedcoin.v1.task_pb2 import ClientUpdate, EvaluationShard, RoundPrices, Sampling
+from tests.support.genesis import CHAIN_ID, FDC
+from tests.support.keys import ALICE, BOB, key_of
 from tests.support.ledger_campaign import (
     COMMIT,
     SHARDS,
@@ -23,9 +25,7 @@ from tests.support.ledger_campaign import (
     additive,
     aggregate,
 )
-from tests.support.ledger_chain import CHAIN_ID, FDC, LedgerChain, key
-
-ALICE, BOB = key("alice"), key("bob")
+from tests.support.ledger_chain import LedgerChain
 
 
 @pytest.fixture
@@ -154,7 +154,7 @@ def test_the_evaluation_set_must_be_the_campaign_s(job: LedgerCampaign) -> None:
 
 
 def test_there_are_only_so_many_clients(job: LedgerCampaign) -> None:
-    crowd = sorted((key(f"client {i}") for i in range(21)), key=lambda k: k.address)
+    crowd = sorted((key_of(f"client {i}") for i in range(21)), key=lambda k: k.address)
     updates = [job.update(client, 1) for client in crowd]
     sampling = job.sampled()
     refuses(job, LedgerCode.TOO_MANY_CLIENTS, "updates", updates=updates, sampling=sampling)

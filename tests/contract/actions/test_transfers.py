@@ -7,9 +7,10 @@ import pytest
 from fedcoin.contract.errors import LedgerCode
 from fedcoin.data.messages.amounts import MAX_AMOUNT
 from fedcoin.v1.transaction_pb2 import Transfer
-from tests.support.ledger_chain import FDC, LedgerChain, key, transfer
-
-ALICE, BOB = key("alice"), key("bob")
+from tests.support.genesis import FDC
+from tests.support.keys import ALICE, BOB, CAROL
+from tests.support.ledger_chain import LedgerChain
+from tests.support.transfers import transfer_to
 
 
 @pytest.fixture
@@ -19,7 +20,7 @@ def chain() -> LedgerChain:
 
 def test_coins_go_to_one_or_many(chain: LedgerChain) -> None:
     new = b"\7" * 20
-    payment = chain.sign(ALICE, transfer((BOB.address, 5), (new, 6), (BOB.address, 7)))
+    payment = chain.sign(ALICE, transfer_to((BOB.address, 5), (new, 6), (BOB.address, 7)))
     chain.produce(payment)
     assert chain.balance(BOB) == 1_000 * FDC + 12
     assert chain.balance(new) == 6
@@ -27,15 +28,15 @@ def test_coins_go_to_one_or_many(chain: LedgerChain) -> None:
 
 
 def test_coins_may_go_to_oneself(chain: LedgerChain) -> None:
-    payment = chain.sign(ALICE, transfer((ALICE.address, 500 * FDC)))
+    payment = chain.sign(ALICE, transfer_to((ALICE.address, 500 * FDC)))
     chain.produce(payment)
     assert chain.balance(ALICE) == 1_000 * FDC - payment.body.fee
 
 
 def test_received_coins_can_be_spent_in_the_same_block(chain: LedgerChain) -> None:
-    carol = key("carol")
-    give = chain.sign(ALICE, transfer((carol.address, FDC)))
-    spend = chain.sign(carol, transfer((BOB.address, FDC // 2)))
+    carol = CAROL
+    give = chain.sign(ALICE, transfer_to((carol.address, FDC)))
+    spend = chain.sign(carol, transfer_to((BOB.address, FDC // 2)))
     chain.refuses(LedgerCode.INSUFFICIENT_BALANCE, spend)
     chain.produce(give, spend)
     assert chain.balance(BOB) == 1_000 * FDC + FDC // 2
@@ -44,22 +45,26 @@ def test_received_coins_can_be_spent_in_the_same_block(chain: LedgerChain) -> No
 def test_what_is_no_transfer_is_refused(chain: LedgerChain) -> None:
     for code, action, field in (
         (LedgerCode.NO_OUTPUTS, Transfer(), "outputs"),
-        (LedgerCode.TOO_MANY_OUTPUTS, transfer(*[(BOB.address, 1)] * 257), "outputs"),
-        (LedgerCode.ZERO_AMOUNT, transfer((BOB.address, 5), (BOB.address, 0)), "outputs[1].amount"),
-        (LedgerCode.BAD_RECIPIENT, transfer((b"\1" * 19, 5)), "outputs[0].recipient"),
-        (LedgerCode.BAD_RECIPIENT, transfer((BOB.address, 1), (b"", 5)), "outputs[1].recipient"),
-        (LedgerCode.AMOUNT_OVERFLOW, transfer((BOB.address, 2**64 - 1)), "outputs[0].amount"),
+        (LedgerCode.TOO_MANY_OUTPUTS, transfer_to(*[(BOB.address, 1)] * 257), "outputs"),
+        (
+            LedgerCode.ZERO_AMOUNT,
+            transfer_to((BOB.address, 5), (BOB.address, 0)),
+            "outputs[1].amount",
+        ),
+        (LedgerCode.BAD_RECIPIENT, transfer_to((b"\1" * 19, 5)), "outputs[0].recipient"),
+        (LedgerCode.BAD_RECIPIENT, transfer_to((BOB.address, 1), (b"", 5)), "outputs[1].recipient"),
+        (LedgerCode.AMOUNT_OVERFLOW, transfer_to((BOB.address, 2**64 - 1)), "outputs[0].amount"),
         (
             LedgerCode.AMOUNT_OVERFLOW,
-            transfer((BOB.address, MAX_AMOUNT), (BOB.address, 1)),
+            transfer_to((BOB.address, MAX_AMOUNT), (BOB.address, 1)),
             "outputs.amount",
         ),
         (
             LedgerCode.INSUFFICIENT_BALANCE,
-            transfer((BOB.address, 1_000 * FDC)),
+            transfer_to((BOB.address, 1_000 * FDC)),
             "outputs.amount",
         ),
-        (LedgerCode.INSUFFICIENT_BALANCE, transfer((BOB.address, MAX_AMOUNT)), "outputs.amount"),
+        (LedgerCode.INSUFFICIENT_BALANCE, transfer_to((BOB.address, MAX_AMOUNT)), "outputs.amount"),
     ):
         chain.refuses(code, chain.sign(ALICE, action), field=field)
-    chain.produce(chain.sign(ALICE, transfer(*[(BOB.address, 1)] * 256)))
+    chain.produce(chain.sign(ALICE, transfer_to(*[(BOB.address, 1)] * 256)))

@@ -18,6 +18,8 @@ from fedcoin.data.messages.transactions import Transaction
 from fedcoin.data.messages.votes import PRECOMMIT, sign_vote
 from fedcoin.incentive.proof.evidence import EvidenceTree
 from fedcoin.v1.transaction_pb2 import Bond, CloseCampaign, ReportEquivocation, Unbond
+from tests.support.genesis import CHAIN_ID, FDC
+from tests.support.keys import key_of
 from tests.support.ledger_campaign import (
     CHALLENGE,
     COMMIT,
@@ -27,9 +29,10 @@ from tests.support.ledger_campaign import (
     LedgerCampaign,
     additive,
 )
-from tests.support.ledger_chain import CHAIN_ID, FDC, LedgerChain, key, transfer
+from tests.support.ledger_chain import LedgerChain
+from tests.support.transfers import transfer_to
 
-PEOPLE = [key(name) for name in ("alice", "bob", "miner 0", "miner 1", "miner 2")]
+PEOPLE = [key_of(name) for name in ("alice", "bob", "miner 0", "miner 1", "miner 2")]
 ANYONE = st.sampled_from(PEOPLE)
 AMOUNTS = st.sampled_from([0, 1, 7, FDC // 2, FDC, 3 * FDC, 10 * FDC, 2_000 * FDC, 2**63])
 WORTH = st.tuples(*[st.integers(-15, 15)] * 3)
@@ -73,8 +76,8 @@ class Histories(RuleBasedStateMachine):
 
     @rule(sender=ANYONE, receiver=ANYONE, amount=AMOUNTS, more=AMOUNTS)
     def pay(self, sender: KeyPair, receiver: KeyPair, amount: int, more: int) -> None:
-        first = self.chain.sign(sender, transfer((receiver.address, amount)))
-        second = self.chain.sign(receiver, transfer((sender.address, more), (b"\1" * 20, 3)))
+        first = self.chain.sign(sender, transfer_to((receiver.address, amount)))
+        second = self.chain.sign(receiver, transfer_to((sender.address, more), (b"\1" * 20, 3)))
         self.attempt(first, second)
 
     @rule(who=ANYONE, amount=AMOUNTS)

@@ -19,10 +19,11 @@ from fedcoin.data.crypto.hashing import sha256
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.receipts import decode_receipt, receipts_root
 from fedcoin.data.messages.transactions import Transaction
+from tests.support.genesis import FDC
+from tests.support.keys import ALICE, BOB
 from tests.support.ledger_campaign import LedgerCampaign, additive
-from tests.support.ledger_chain import FDC, LedgerChain, key, refused, transfer
-
-ALICE, BOB = key("alice"), key("bob")
+from tests.support.ledger_chain import LedgerChain, refused
+from tests.support.transfers import transfer_to
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def chain() -> LedgerChain:
 
 
 def pay(chain: LedgerChain, amount: int = FDC, ahead: int = 0) -> Transaction:
-    return chain.sign(ALICE, transfer((BOB.address, amount)), ahead=ahead)
+    return chain.sign(ALICE, transfer_to((BOB.address, amount)), ahead=ahead)
 
 
 def test_genesis_fixes_the_supply(chain: LedgerChain) -> None:
@@ -64,7 +65,7 @@ def test_a_refusal_says_which_transaction(chain: LedgerChain) -> None:
 
 
 def test_receipts_are_one_a_transaction_in_order(chain: LedgerChain) -> None:
-    transactions = [pay(chain), pay(chain, ahead=1), chain.sign(BOB, transfer((b"\1" * 20, 1)))]
+    transactions = [pay(chain), pay(chain, ahead=1), chain.sign(BOB, transfer_to((b"\1" * 20, 1)))]
     execution = chain.produce(*transactions)
     receipts = [decode_receipt(raw).transaction for raw in execution.receipts]
     assert [(r.hash, r.sender, r.fee) for r in receipts] == [
@@ -75,7 +76,7 @@ def test_receipts_are_one_a_transaction_in_order(chain: LedgerChain) -> None:
 
 def test_building_takes_what_applies_in_its_order(chain: LedgerChain) -> None:
     gap = pay(chain, ahead=2)
-    bad = chain.sign(BOB, transfer((ALICE.address, 10_000 * FDC)))
+    bad = chain.sign(BOB, transfer_to((ALICE.address, 10_000 * FDC)))
     candidates = [pay(chain), bad, gap, pay(chain, ahead=1)]
     built = chain.ledger.build(chain.context(), candidates, 1 << 20)
     assert built.transactions == (candidates[0], candidates[3])
@@ -99,8 +100,8 @@ def test_building_stays_within_the_size_of_a_block() -> None:
     assert not built.refused
     block = chain.draft(*built.transactions)
     assert 15_000 < len(block.raw) <= 16_384
-    wide = chain.sign(ALICE, transfer(*[(BOB.address, 1)] * 250))
-    narrow = chain.sign(BOB, transfer((ALICE.address, 1)))
+    wide = chain.sign(ALICE, transfer_to(*[(BOB.address, 1)] * 250))
+    narrow = chain.sign(BOB, transfer_to((ALICE.address, 1)))
     built = chain.ledger.build(chain.context(), [wide, pay(chain, ahead=1), narrow], 2_000)
     assert built.transactions == (narrow,)
 
@@ -184,6 +185,6 @@ def test_many_accounts_load_and_a_full_block_executes() -> None:
     chain.memory = chain.state = state
     chain.ledger = Ledger(state, chain.genesis)
     outputs = [(sha256(b"%d" % i)[:20], 1) for i in range(250)]
-    wide = [chain.sign(ALICE, transfer(*outputs), ahead=i) for i in range(8)]
+    wide = [chain.sign(ALICE, transfer_to(*outputs), ahead=i) for i in range(8)]
     chain.produce(*wide)
     assert chain.balance(outputs[0][0]) == 8

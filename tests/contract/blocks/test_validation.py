@@ -16,18 +16,12 @@ from fedcoin.data.messages.transactions import decode_transaction
 from fedcoin.data.messages.votes import PRECOMMIT, sign_vote
 from fedcoin.v1.block_pb2 import BlockHeader, Settlement
 from fedcoin.v1.transaction_pb2 import Bond, SignedTransaction
+from tests.support.genesis import CHAIN_ID, FDC, GENESIS_MS
+from tests.support.keys import ALICE, BOB
 from tests.support.ledger_campaign import LedgerCampaign, additive
-from tests.support.ledger_chain import (
-    CHAIN_ID,
-    FDC,
-    GENESIS_MS,
-    LedgerChain,
-    key,
-    refused,
-    transfer,
-)
+from tests.support.ledger_chain import LedgerChain, refused
+from tests.support.transfers import transfer_to
 
-ALICE, BOB = key("alice"), key("bob")
 OTHER = sha256(b"something else")
 
 
@@ -40,7 +34,7 @@ def chain() -> LedgerChain:
 
 
 def pay(chain: LedgerChain, amount: int = FDC, ahead: int = 0) -> Any:
-    return chain.sign(ALICE, transfer((BOB.address, amount)), ahead=ahead)
+    return chain.sign(ALICE, transfer_to((BOB.address, amount)), ahead=ahead)
 
 
 def test_a_good_block_is_executed(chain: LedgerChain) -> None:

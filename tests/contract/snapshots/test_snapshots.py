@@ -32,11 +32,13 @@ from fedcoin.data.storage.chain_store import ChainStore
 from fedcoin.data.storage.trusted_headers import SnapshotBase
 from fedcoin.v1.block_pb2 import BlockHeader
 from fedcoin.v1.snapshot_pb2 import SnapshotHead, SnapshotPart
+from tests.support.genesis import CHAIN_ID, FDC, make_genesis
+from tests.support.keys import ALICE, MINERS
 from tests.support.ledger_campaign import LedgerCampaign
-from tests.support.ledger_chain import CHAIN_ID, FDC, LedgerChain, key, make_genesis
+from tests.support.ledger_chain import LedgerChain
 from tests.support.ledger_snapshots import chain_in, file_of, parts, snapshot_of
 
-GENESIS = make_genesis({key("miner 0"): 10 * FDC}, {key("alice"): FDC})
+GENESIS = make_genesis({MINERS[0]: 10 * FDC}, {ALICE: FDC})
 FIRST = {k: v for k, v in genesis_changes(GENESIS).items() if v is not None}
 
 
@@ -99,7 +101,7 @@ def head_for(state: dict[bytes, bytes], cutter: ChunkCutter) -> SnapshotHead:
         proposer=bytes(20),
     )
     raw = canonical.encode(header)
-    vote = sign_vote(PRECOMMIT, 7, 0, sha256(raw), key("miner 0"), CHAIN_ID)
+    vote = sign_vote(PRECOMMIT, 7, 0, sha256(raw), MINERS[0], CHAIN_ID)
     return SnapshotHead(
         header=raw,
         certificate=make_certificate([vote]),
@@ -336,7 +338,7 @@ def test_chunks_are_cut_in_one_way(made: Made, tmp_path: Path) -> None:
 
 
 def test_a_snapshot_of_another_network(made: Made) -> None:
-    other = make_genesis({key("miner 0"): 10 * FDC}, {key("alice"): FDC})
+    other = make_genesis({MINERS[0]: 10 * FDC}, {ALICE: FDC})
     assert refusal_of(made.path, other).code is ConsensusCode.BAD_CERTIFICATE
 
 

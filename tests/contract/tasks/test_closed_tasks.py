@@ -11,13 +11,15 @@ from fedcoin.data.messages.transactions import decode_transaction
 from fedcoin.data.messages.updates import decode_update
 from fedcoin.v1 import task_pb2
 from fedcoin.v1.task_pb2 import ClientUpdate, OpenTask, Sampling
+from tests.support.genesis import CHAIN_ID
+from tests.support.keys import key_of
 from tests.support.ledger_campaign import FAILED, SETTLED, LedgerCampaign, additive
-from tests.support.ledger_chain import CHAIN_ID, LedgerChain, key
+from tests.support.ledger_chain import LedgerChain
 
 
 def job_of(client_addresses: int) -> LedgerCampaign:
     """A campaign's first round, just opened."""
-    keys = sorted((key(f"client {i}") for i in range(client_addresses)), key=lambda k: k.address)
+    keys = sorted((key_of(f"client {i}") for i in range(client_addresses)), key=lambda k: k.address)
     job = LedgerCampaign(LedgerChain.create(2), clients=keys)
     job.open_campaign()
     sampling = Sampling(schedule=task_pb2.SCHEDULE_ANTITHETIC, max_samples=100)

@@ -14,8 +14,9 @@ from fedcoin.data.messages.updates import sign_update
 from fedcoin.incentive.payout import split_training_price
 from fedcoin.shapley import estimate
 from fedcoin.v1.task_pb2 import ClientUpdate, OpenTask
+from tests.support.keys import ALICE
 from tests.support.ledger_campaign import LedgerCampaign, additive
-from tests.support.ledger_chain import LedgerChain, key
+from tests.support.ledger_chain import LedgerChain
 
 
 @pytest.fixture
@@ -103,7 +104,7 @@ def test_a_coordinator_can_leave_a_client_out(job: LedgerCampaign) -> None:
 
 
 def test_nobody_else_opens_a_task(job: LedgerCampaign) -> None:
-    stranger = job.chain.sign(key("alice"), job.task_terms())
+    stranger = job.chain.sign(ALICE, job.task_terms())
     job.chain.refuses(LedgerCode.NOT_THE_SERVER, stranger)
 
 

@@ -15,6 +15,8 @@ from fedcoin.data.messages.receipts import decode_receipt
 from fedcoin.incentive.proof.challenge import derive_challenge
 from fedcoin.v1 import block_pb2
 from fedcoin.v1.transaction_pb2 import Bond, Unbond
+from tests.support.genesis import FDC
+from tests.support.keys import ALICE, MINERS
 from tests.support.ledger_campaign import (
     CHALLENGE,
     COMMIT,
@@ -27,7 +29,7 @@ from tests.support.ledger_campaign import (
     additive,
     salt,
 )
-from tests.support.ledger_chain import FDC, LedgerChain, key
+from tests.support.ledger_chain import LedgerChain
 
 GAME = additive(5, 10, -3)
 
@@ -205,7 +207,7 @@ def test_the_quorum_is_of_power_not_of_heads() -> None:
     job = LedgerCampaign(LedgerChain.create(4, bonds=[97 * FDC, FDC, FDC, FDC]))
     job.open_campaign()
     job.open_task()
-    rich = key("miner 0")
+    rich = MINERS[0]
     job.settle({rich: GAME})
     assert job.task.settlement.winner == rich.address
 
@@ -215,12 +217,12 @@ def test_who_unbonds_or_bonds_meanwhile_counts_as_it_stands_at_the_end() -> None
     job.open_campaign()
     job.open_task(max_attempts=1)
     chain = job.chain
-    rich, poor = key("miner 0"), key("miner 1")
+    rich, poor = MINERS[0], MINERS[1]
     trees = {m: job.tree(m, GAME) for m in (rich, poor)}
     chain.produce(*(job.commit(m, tree) for m, tree in trees.items()))
     job.open_all(trees)
     # All of its power leaves, and the one who stays has a newcomer beside it.
-    alice = key("alice")
+    alice = ALICE
     chain.keys[alice.address] = alice
     chain.produce(
         job.reveal(rich, trees[rich]),

@@ -11,8 +11,10 @@ from fedcoin.incentive.payout import split_training_price
 from fedcoin.v1 import block_pb2, task_pb2
 from fedcoin.v1.block_pb2 import PaymentReceipt
 from fedcoin.v1.task_pb2 import PriceSplit
+from tests.support.genesis import FDC
+from tests.support.keys import key_of
 from tests.support.ledger_campaign import SETTLED, Game, LedgerCampaign, additive
-from tests.support.ledger_chain import FDC, LedgerChain, key
+from tests.support.ledger_chain import LedgerChain
 
 TRAIN = block_pb2.PAYMENT_KIND_TRAINING
 COM = block_pb2.PAYMENT_KIND_AGGREGATION
@@ -76,7 +78,7 @@ def test_when_no_value_is_positive_the_training_price_goes_back(worth: tuple[int
 
 def test_one_client_gets_all_or_nothing() -> None:
     for worth, kind in ((7, TRAIN), (-7, REFUND)):
-        job = LedgerCampaign(LedgerChain.create(), clients=[key("client 0")])
+        job = LedgerCampaign(LedgerChain.create(), clients=[key_of("client 0")])
         job.open_campaign()
         job.open_task()
         job.settle({m: additive(worth, base=20) for m in job.chain.miners})

@@ -8,13 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fedcoin.data.crypto.addresses import format_address
 from fedcoin.data.crypto.hashing import sha256
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.messages.amounts import MAX_AMOUNT
 from fedcoin.data.messages.genesis import MAX_GENESIS_BYTES, Genesis, parse_genesis, render_genesis
 from fedcoin.data.messages.parameters import Parameters
+from fedcoin.v1 import genesis_pb2
+from tests.support.genesis import CHAIN_ID, GENESIS_MS
+from tests.support.keys import ALICE, BOB, CAROL
 from tests.support.paths import read_vectors
-from tests.support.sample_blocks import CHAIN_ID, genesis_message, key_of
 
 
 def refused(raw: bytes) -> RefusalError:
@@ -25,13 +28,25 @@ def refused(raw: bytes) -> RefusalError:
 
 
 def test_what_was_written_is_read() -> None:
-    raw = render_genesis(genesis_message())
+    message = genesis_pb2.Genesis(
+        chain_id=CHAIN_ID,
+        time_ms=GENESIS_MS,
+        accounts=[
+            genesis_pb2.GenesisAccount(address=format_address(key.address), balance=10**12)
+            for key in (ALICE, BOB)
+        ],
+        validators=[
+            genesis_pb2.GenesisValidator(public_key=key.public_key.hex(), bond=10**9)
+            for key in (ALICE, CAROL)
+        ],
+    )
+    raw = render_genesis(message)
     read = parse_genesis(raw)
     assert read.chain_id == CHAIN_ID
     assert read.hash == sha256(raw)
     assert read.parameters == Parameters()
-    assert read.accounts == ((key_of(1).address, 10**12), (key_of(2).address, 10**12))
-    assert read.validators == ((key_of(1).public_key, 10**9), (key_of(3).public_key, 10**9))
+    assert read.accounts == ((ALICE.address, 10**12), (BOB.address, 10**12))
+    assert read.validators == ((ALICE.public_key, 10**9), (CAROL.public_key, 10**9))
     assert read.supply == 2 * 10**12 + 2 * 10**9
 
 

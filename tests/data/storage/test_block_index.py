@@ -8,7 +8,9 @@ from fedcoin.v1 import block_pb2
 from fedcoin.v1.evidence_pb2 import EvidenceLeaf
 from fedcoin.v1.task_pb2 import OpenCampaign, OpenTask
 from fedcoin.v1.transaction_pb2 import RevealShapley, TransactionBody
-from tests.support.sample_blocks import key_of, make_receipt, make_transfer, next_block, sign_body
+from tests.support.keys import ALICE, BOB, STRANGER
+from tests.support.sample_blocks import make_receipt, next_block, sign_body
+from tests.support.transfers import sign_transfer
 
 TASK = b"t" * 32
 
@@ -28,8 +30,8 @@ def append(store: ChainStore, *transactions: Any, receipts: tuple[bytes, ...] = 
 
 
 def test_transactions_by_sender(store: ChainStore) -> None:
-    mine = [make_transfer(n) for n in range(3)]
-    other = make_transfer(0, sender=2)
+    mine = [sign_transfer(n) for n in range(3)]
+    other = sign_transfer(0, sender=BOB)
     append(store, mine[0], other, mine[1])
     append(store, mine[2])
     assert store.index.find_transaction(mine[1].hash) == (1, 2)
@@ -38,7 +40,7 @@ def test_transactions_by_sender(store: ChainStore) -> None:
     assert store.index.list_transactions(mine[0].sender, 10, before=(1, 2)) == [(1, 0)]
     end = (2**64 - 1, 2**64 - 1)
     assert len(store.index.list_transactions(mine[0].sender, 10, before=end)) == 3
-    assert store.index.list_transactions(key_of(9).address, 10) == []
+    assert store.index.list_transactions(STRANGER.address, 10) == []
 
 
 def test_campaigns_and_tasks(store: ChainStore) -> None:
@@ -69,17 +71,17 @@ def test_the_latest_reveal(store: ChainStore) -> None:
         return sign_body(TransactionBody(nonce=nonce, reveal_shapley=action))
 
     append(store, reveal(0, 0))
-    miner = key_of(1).address
+    miner = ALICE.address
     assert store.index.find_reveal(TASK, miner) == (1, 0)
-    append(store, make_transfer(1), reveal(2, 1), reveal(3, 1, leaves=0))
+    append(store, sign_transfer(1), reveal(2, 1), reveal(3, 1, leaves=0))
     # What only opens a commitment is not it.
     assert store.index.find_reveal(TASK, miner) == (2, 1)
-    assert store.index.find_reveal(TASK, key_of(2).address) is None
+    assert store.index.find_reveal(TASK, BOB.address) is None
     assert store.index.find_reveal(bytes(32), miner) is None
 
 
 def test_payments(store: ChainStore) -> None:
-    first = make_transfer(0)
+    first = sign_transfer(0)
     a, b = b"a" * 20, b"b" * 20
     append(store, first, receipts=(make_receipt(first), payment(a, TASK), payment(b, b"")))
     append(store, receipts=(payment(a, TASK),))

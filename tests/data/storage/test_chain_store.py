@@ -13,7 +13,8 @@ from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.messages.genesis import Genesis
 from fedcoin.data.storage.chain_store import ChainStore
 from fedcoin.data.storage.vote_log import OwnVote
-from tests.support.sample_blocks import make_genesis, make_receipt, make_transfer, next_block
+from tests.support.sample_blocks import genesis_of, make_receipt, next_block
+from tests.support.transfers import sign_transfer
 
 
 def refused(path: Path, genesis: Genesis) -> RefusalError:
@@ -51,7 +52,7 @@ def test_genesis_state_is_written_once(store: ChainStore) -> None:
 
 def test_a_block_brings_everything_with_it(store: ChainStore) -> None:
     store.initialise({b"a": b"1", b"b": b"2"})
-    first, second = make_transfer(0), make_transfer(1)
+    first, second = sign_transfer(0), sign_transfer(1)
     receipts = [make_receipt(first), make_receipt(second)]
     block = next_block(store, [first, second], receipts)
     store.append(block, b"certificate", receipts, {b"a": b"3", b"b": None, b"c": b"", b"d": None})
@@ -77,7 +78,7 @@ def test_everything_is_there_after_a_restart(tmp_path: Path, genesis: Genesis) -
     path = tmp_path / "chain.sqlite"
     with ChainStore.open(path, genesis) as store:
         store.initialise({b"a": b"1"})
-        block = next_block(store, [make_transfer(0)])
+        block = next_block(store, [sign_transfer(0)])
         store.append(block, b"certificate", [], {b"a": b"2"})
         store.votes.record(OwnVote("prevote", 2, 0, b"h" * 32, b"envelope"))
     with ChainStore.open(path, genesis) as store:
@@ -104,7 +105,7 @@ def test_blocks_that_do_not_stand_on_the_last(store: ChainStore) -> None:
     with pytest.raises(ValueError, match="does not follow"):
         store.append(block, b"", [], {b"x": b"1"})
     orphan = next_block(store)
-    store.append(next_block(store, [make_transfer(0)]), b"", [], {})
+    store.append(next_block(store, [sign_transfer(0)]), b"", [], {})
     with pytest.raises(ValueError, match="does not follow"):
         store.append(orphan, b"", [], {b"x": b"1"})
     assert store.height() == 2
@@ -112,14 +113,14 @@ def test_blocks_that_do_not_stand_on_the_last(store: ChainStore) -> None:
 
 
 def test_a_failed_append_changes_nothing(store: ChainStore) -> None:
-    twice = make_transfer(0)
+    twice = sign_transfer(0)
     store.append(next_block(store, [twice]), b"", [], {b"a": b"1"})
     with pytest.raises(sqlite3.IntegrityError):
         store.append(next_block(store, [twice]), b"", [b""], {b"a": b"2", b"b": b"2"})
     assert store.height() == 1
     assert list(store.scan(b"")) == [(b"a", b"1")]
     assert store.receipts(2) == ()
-    store.append(next_block(store, [make_transfer(1)]), b"", [], {b"a": b"3"})
+    store.append(next_block(store, [sign_transfer(1)]), b"", [], {b"a": b"3"})
     assert store.height() == 2
 
 
@@ -138,7 +139,7 @@ def test_state_is_a_sorted_map(
 ) -> None:
     model: dict[bytes, bytes] = {}
     path = tmp_path_factory.mktemp("store") / "chain.sqlite"
-    with ChainStore.open(path, make_genesis()) as store:
+    with ChainStore.open(path, genesis_of()) as store:
         for change in changes:
             store.append(next_block(store), b"", [], change)
             model.update({key: value for key, value in change.items() if value is not None})
@@ -161,7 +162,7 @@ def test_long_scans_come_in_pages(store: ChainStore) -> None:
 def test_another_genesis(tmp_path: Path, genesis: Genesis) -> None:
     path = tmp_path / "chain.sqlite"
     ChainStore.open(path, genesis).close()
-    refusal = refused(path, make_genesis("another"))
+    refusal = refused(path, genesis_of("another"))
     assert refusal.code is DataCode.WRONG_CHAIN
     assert genesis.chain_id in refusal.message
     assert "another" in refusal.message
@@ -172,7 +173,7 @@ def test_damage_is_refused(tmp_path: Path, genesis: Genesis) -> None:
     path = tmp_path / "chain.sqlite"
     with ChainStore.open(path, genesis) as store:
         for nonce in range(20):
-            store.append(next_block(store, [make_transfer(nonce)]), b"", [], {})
+            store.append(next_block(store, [sign_transfer(nonce)]), b"", [], {})
     raw = path.read_bytes()
     path.write_bytes(raw[: len(raw) // 2])
     assert refused(path, genesis).code is DataCode.BAD_STORE

@@ -13,7 +13,7 @@ from fedcoin.data.storage.chain_store import ChainStore
 from fedcoin.network.client.node_client import NodeClient
 from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.v1 import admin_service_pb2, admin_service_pb2_grpc
-from tests.support.ledger_chain import key
+from tests.support.keys import key_of
 from tests.support.served_api import ServedApi
 
 
@@ -38,7 +38,7 @@ async def test_the_api_does_not_offer_it(live: ServedApi) -> None:
 
 async def test_peers_are_added_dropped_and_banned(live: ServedApi) -> None:
     node_key = await live.admin.add_peer("10.0.0.1:7050")
-    assert node_key == key("10.0.0.1:7050").public_key.hex()
+    assert node_key == key_of("10.0.0.1:7050").public_key.hex()
     await live.admin.drop_peer(node_key)
     failure = await refused(live.admin.drop_peer(node_key))
     assert (failure.status, failure.code) == (StatusCode.NOT_FOUND, "PEER_NOT_CONNECTED")

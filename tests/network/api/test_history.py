@@ -22,10 +22,11 @@ from fedcoin.network.client.node_client import NodeClient
 from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.network.errors import NetworkCode
 from fedcoin.v1 import node_service_pb2 as pb
+from tests.support.keys import ALICE, CAROL
 from tests.support.ledger_campaign import LedgerCampaign, additive
-from tests.support.ledger_chain import key, transfer
 from tests.support.ledger_snapshots import snapshot_of
 from tests.support.served_api import FakeNodeFacts, FakeOperator, FakePeers, GrowingChain, PoolPort
+from tests.support.transfers import transfer_to
 
 
 @dataclass
@@ -71,7 +72,7 @@ async def served(tmp_path: Path) -> AsyncIterator[Served]:
     origin = GrowingChain.create(3, folder=tmp_path / "origin", users=("alice", "bob", "carol"))
     assert isinstance(origin, GrowingChain)
     assert origin.store is not None
-    before = origin.sign(key("carol"), transfer((key("alice").address, 7)))
+    before = origin.sign(CAROL, transfer_to((ALICE.address, 7)))
     origin.produce(before)
     job = LedgerCampaign(origin)
     job.open_campaign()

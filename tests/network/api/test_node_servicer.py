@@ -20,16 +20,16 @@ from fedcoin.v1 import node_service_pb2 as pb
 from fedcoin.v1 import node_service_pb2_grpc as rpc
 from fedcoin.v1.block_pb2 import TASK_PHASE_COMMIT
 from fedcoin.v1.state_pb2 import AccountState
+from tests.support.genesis import CHAIN_ID, FDC, GENESIS_MS
+from tests.support.keys import ALICE, BOB, key_of
 from tests.support.ledger_campaign import LedgerCampaign, additive
-from tests.support.ledger_chain import CHAIN_ID, FDC, GENESIS_MS, key, transfer
 from tests.support.served_api import NODE, ServedApi, serve_api
-
-ALICE, BOB = key("alice"), key("bob")
+from tests.support.transfers import transfer_to
 
 
 def pay(live: ServedApi, amount: int = FDC, to: KeyPair = BOB) -> bytes:
     """A block with one transfer; its hash."""
-    transaction = live.chain.sign(ALICE, transfer((to.address, amount)))
+    transaction = live.chain.sign(ALICE, transfer_to((to.address, amount)))
     live.chain.produce(transaction)
     return transaction.hash
 
@@ -52,7 +52,7 @@ async def test_status_of_genesis(live: ServedApi) -> None:
 
 async def test_status_after_a_block(live: ServedApi) -> None:
     pay(live)
-    await live.pool.submit(live.chain.sign(ALICE, transfer((BOB.address, 1))))
+    await live.pool.submit(live.chain.sign(ALICE, transfer_to((BOB.address, 1))))
     await live.peers.add("10.0.0.1:7050")
     live.port.catching_up = True
     status = await live.node.get_status()
@@ -87,16 +87,16 @@ async def test_accounts(live: ServedApi) -> None:
     assert (bob.address, bob.balance) == (format_address(BOB.address), 1_005 * FDC)
     miner = await live.node.get_account(NODE.address)
     assert (miner.bond, miner.unbonding) == (10 * FDC, 0)
-    unused = await live.node.get_account(key("nobody").address)
+    unused = await live.node.get_account(key_of("nobody").address)
     assert (unused.balance, unused.nonce, unused.bond) == (0, 0, 0)
-    assert unused.address == format_address(key("nobody").address)
+    assert unused.address == format_address(key_of("nobody").address)
 
 
 async def test_an_accounts_nonce_counts_what_waits(live: ServedApi) -> None:
     pay(live)
     assert (await live.node.get_account(ALICE.address)).nonce == 1
     for ahead in range(2):
-        raw = live.chain.sign(ALICE, transfer((BOB.address, 1)), ahead=ahead).raw
+        raw = live.chain.sign(ALICE, transfer_to((BOB.address, 1)), ahead=ahead).raw
         await live.node.submit_transaction(raw)
     assert (await live.node.get_account(ALICE.address)).nonce == 3
 
@@ -211,7 +211,7 @@ async def test_peers_by_address(live: ServedApi) -> None:
         await live.peers.add(host)
     peers = await live.node.list_peers()
     assert [peer.address for peer in peers] == ["10.0.0.1:7050", "10.0.0.2:7050"]
-    assert peers[0].node_key == key("10.0.0.1:7050").public_key.hex()
+    assert peers[0].node_key == key_of("10.0.0.1:7050").public_key.hex()
     assert (peers[0].outbound, peers[0].height, peers[0].agent) == (True, 3, "fedcoin/0.1.0")
 
 
@@ -279,7 +279,7 @@ async def test_supply_is_counted_and_not_assumed(live: ServedApi) -> None:
     # No block can make coins; somebody who writes into the store can.
     forged = canonical.encode(AccountState(balance=7))
     with live.port.store._database.write() as connection:
-        where = records.ACCOUNTS.prefix + key("thief").address
+        where = records.ACCOUNTS.prefix + key_of("thief").address
         connection.execute("INSERT INTO state VALUES (?, ?)", (where, forged))
     status = await live.node.get_status()
     assert status.supply == live.chain.genesis.supply

@@ -25,8 +25,9 @@ from fedcoin.v1.block_pb2 import (
     BlockHeader,
     Receipt,
 )
+from tests.support.genesis import CHAIN_ID, FDC
+from tests.support.keys import ALICE, CAROL, MINERS, STRANGER, key_of
 from tests.support.ledger_campaign import LedgerCampaign, additive
-from tests.support.ledger_chain import CHAIN_ID, FDC, key
 from tests.support.served_api import ServedApi
 
 GAME = additive(5, 3, 0)
@@ -170,7 +171,7 @@ async def test_forged_proofs_prove_nothing(live: ServedApi) -> None:
     with pytest.raises(RefusalError) as caught:
         check_payment_proof(honest, "another-chain", validators)
     assert caught.value.code.name == "WRONG_CHAIN"
-    strangers = ValidatorSet.from_members([Validator.from_key(key("stranger").public_key, 1)])
+    strangers = ValidatorSet.from_members([Validator.from_key(STRANGER.public_key, 1)])
     with pytest.raises(RefusalError) as caught:
         check_payment_proof(honest, CHAIN_ID, strangers)
     assert caught.value.code.name == "BAD_CERTIFICATE"
@@ -196,7 +197,7 @@ async def test_the_receipt_of_something_else_is_no_payment(live: ServedApi) -> N
 
 async def test_there_is_no_proof_of_what_was_not_paid(live: ServedApi) -> None:
     job = settled(live)
-    failure = await refused(live.node.get_payment_proofs(job.task_id, key("nobody").address))
+    failure = await refused(live.node.get_payment_proofs(job.task_id, key_of("nobody").address))
     assert (failure.status, failure.code) == (StatusCode.NOT_FOUND, "PAYMENT_NOT_FOUND")
     assert failure.field == "address"
 
@@ -209,14 +210,14 @@ async def test_evidence_as_it_stands_on_the_chain(live: ServedApi) -> None:
     assert transaction.sender == miner.address
     assert transaction.body.reveal_shapley.task_id == job.task_id
     assert found.height == live.chain.height - 1
-    failure = await refused(live.node.get_evidence(job.task_id, key("alice").address))
+    failure = await refused(live.node.get_evidence(job.task_id, ALICE.address))
     assert (failure.code, failure.field) == ("EVIDENCE_NOT_FOUND", "miner")
 
 
 async def test_tasks_in_pages_and_by_campaign(live: ServedApi) -> None:
     first = settled(live)
     first.open_task()
-    second = LedgerCampaign(live.chain, requester=key("carol"))
+    second = LedgerCampaign(live.chain, requester=CAROL)
     second.open_campaign()
     second.open_task()
     latest_first = [second.task_id.hex(), first.task_id.hex()]
@@ -253,7 +254,9 @@ async def test_a_page_token_belongs_to_its_list_and_filters(live: ServedApi) -> 
 
 
 async def test_pages_of_large_tasks_stay_under_a_mebibyte(live: ServedApi) -> None:
-    job = LedgerCampaign(live.chain, clients=sorted((key(f"c{i}") for i in range(60)), key=address))
+    job = LedgerCampaign(
+        live.chain, clients=sorted((key_of(f"c{i}") for i in range(60)), key=address)
+    )
     job.open_campaign(rounds=1)
     sampling = job.sampled(samples=4)
     job.open_task(sampling=sampling)
@@ -268,7 +271,7 @@ def address(owner: object) -> bytes:
 
 async def test_campaigns(live: ServedApi) -> None:
     job = settled(live)
-    other = LedgerCampaign(live.chain, requester=key("carol"))
+    other = LedgerCampaign(live.chain, requester=CAROL)
     other.open_campaign()
     campaigns = await live.node.list_campaigns()
     assert [view.campaign_id for view in campaigns] == [
@@ -284,7 +287,7 @@ async def test_campaigns(live: ServedApi) -> None:
 
 
 async def test_what_is_not_there(live: ServedApi) -> None:
-    nothing, miner = bytes(32), key("miner 0").address
+    nothing, miner = bytes(32), MINERS[0].address
     for call, code, field in (
         (live.node.get_task(nothing), "TASK_NOT_FOUND", "task_id"),
         (live.node.list_payments(nothing), "TASK_NOT_FOUND", "task_id"),

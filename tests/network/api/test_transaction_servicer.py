@@ -19,15 +19,15 @@ from fedcoin.v1.views_pb2 import (
     TRANSACTION_STATUS_FINAL,
     TRANSACTION_STATUS_PENDING,
 )
+from tests.support.genesis import FDC
+from tests.support.keys import ALICE, BOB, CAROL
 from tests.support.ledger_campaign import LedgerCampaign
-from tests.support.ledger_chain import FDC, key, transfer
 from tests.support.served_api import ServedApi
-
-ALICE, BOB, CAROL = key("alice"), key("bob"), key("carol")
+from tests.support.transfers import transfer_to
 
 
 def payment(live: ServedApi, amount: int = FDC, ahead: int = 0, **options: int) -> Transaction:
-    return live.chain.sign(ALICE, transfer((BOB.address, amount)), ahead=ahead, **options)
+    return live.chain.sign(ALICE, transfer_to((BOB.address, amount)), ahead=ahead, **options)
 
 
 def stub_of(live: ServedApi) -> rpc.TransactionServiceStub:
@@ -84,7 +84,7 @@ async def test_a_transaction_on_its_way(live: ServedApi) -> None:
     view = await live.node.get_transaction(transaction.hash)
     assert view.status == TRANSACTION_STATUS_PENDING
     assert (view.hash, view.height) == (transaction.hash.hex(), 0)
-    live.chain.produce(live.chain.sign(CAROL, transfer((BOB.address, 1))), transaction)
+    live.chain.produce(live.chain.sign(CAROL, transfer_to((BOB.address, 1))), transaction)
     view = await live.node.get_transaction(transaction.hash.hex().upper())
     assert view.status == TRANSACTION_STATUS_FINAL
     assert (view.height, view.index) == (1, 1)

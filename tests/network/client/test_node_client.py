@@ -21,8 +21,9 @@ from fedcoin.v1 import artifact_service_pb2_grpc as rpc
 from fedcoin.v1 import node_service_pb2, node_service_pb2_grpc
 from fedcoin.v1 import transaction_service_pb2 as tx
 from fedcoin.v1 import transaction_service_pb2_grpc as tx_rpc
-from tests.support.ledger_chain import key, transfer
+from tests.support.keys import ALICE, BOB
 from tests.support.served_api import ServedApi, serve_api
+from tests.support.transfers import transfer_to
 
 
 async def refused(call: object) -> RpcError:
@@ -55,7 +56,7 @@ async def test_a_server_that_hangs_is_left(live: ServedApi) -> None:
     live.pool.submit = hang  # type: ignore[method-assign]
     client = rpc.ArtifactServiceStub(live.node.channel)
     await live.node.call(client.GetUploadStatus, pb.GetUploadStatusRequest(id=bytes(32)))
-    paid = live.chain.sign(key("alice"), transfer((key("bob").address, 1)))
+    paid = live.chain.sign(ALICE, transfer_to((BOB.address, 1)))
     stub = tx_rpc.TransactionServiceStub(live.node.channel)
     request = tx.SubmitTransactionRequest(transaction=paid.raw)
     failure = await refused(live.node.call(stub.SubmitTransaction, request, timeout=0.2))
@@ -111,9 +112,9 @@ async def test_too_many_watchers_are_refused(tmp_path: Path) -> None:
 
 
 async def test_a_watcher_that_does_not_read_is_cut(tmp_path: Path) -> None:
-    alice, bob = key("alice"), key("bob")
+    alice, bob = ALICE, BOB
     async with serve_api(tmp_path, limits=CallLimits(write_timeout_s=0.2)) as live:
-        one = transfer((bob.address, 1))
+        one = transfer_to((bob.address, 1))
         for _ in range(10):
             live.chain.produce(*(live.chain.sign(alice, one, ahead=i) for i in range(120)))
         # Without probing, a stream takes no more than 64 KiB that nobody reads.

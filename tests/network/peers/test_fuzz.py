@@ -12,7 +12,9 @@ import pytest
 
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.network.peers.protection.limits import LIMITS
-from tests.support.peer_nodes import MINERS, PeerNode, make_genesis, running, visiting
+from tests.support.keys import MINERS
+from tests.support.node_core import make_network_genesis
+from tests.support.peer_nodes import PeerNode, running, visiting
 
 METHODS = sorted(kind for kind in LIMITS if "Service/" in kind)
 CLEAN = {
@@ -57,7 +59,7 @@ async def outcome(call: grpc.aio.Call) -> grpc.StatusCode:
 
 
 async def test_junk_in_any_call(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    node = PeerNode(tmp_path / "node", make_genesis(), MINERS[0])
+    node = PeerNode(tmp_path / "node", make_network_genesis(), MINERS[0])
     with caplog.at_level(logging.WARNING):
         async with running(node):
             for method in METHODS:
@@ -90,7 +92,7 @@ async def iter_of(messages: list[bytes]) -> object:
 
 
 async def test_what_is_not_even_http(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    node = PeerNode(tmp_path / "node", make_genesis(), MINERS[0])
+    node = PeerNode(tmp_path / "node", make_network_genesis(), MINERS[0])
     async with running(node):
         host, port = node.address.split(":")
         for raw in (b"\x16\x03\x01garbage", b"GET / HTTP/1.1\r\n\r\n", random.randbytes(5000)):
@@ -105,7 +107,7 @@ async def test_what_is_not_even_http(tmp_path: Path, caplog: pytest.LogCaptureFi
 
 
 async def test_unknown_methods(tmp_path: Path) -> None:
-    node = PeerNode(tmp_path / "node", make_genesis(), MINERS[0])
+    node = PeerNode(tmp_path / "node", make_network_genesis(), MINERS[0])
     async with running(node), visiting(node) as link:
         for method in ("/fedcoin.v1.PeerService/Nothing", "/fedcoin.v1.Other/Ping", "/x", "//"):
             with pytest.raises(grpc.aio.AioRpcError) as caught:

@@ -20,20 +20,14 @@ from fedcoin.network.peers.connections.handshake import Identity
 from fedcoin.network.peers.connections.link import Link, open_link
 from fedcoin.network.peers.connections.peer_exchange import PeerExchange
 from fedcoin.v1.peer_service_pb2 import ListPeersResponse, PeerAddress
-from tests.support.peer_nodes import (
-    FAST,
-    MINERS,
-    STRANGER,
-    PeerNode,
-    make_genesis,
-    running,
-    visiting,
-)
+from tests.support.keys import MINERS, STRANGER
+from tests.support.node_core import make_network_genesis
+from tests.support.peer_nodes import FAST, PeerNode, running, visiting
 from tests.support.waiting import until
 
 
 async def test_both_can_call_each_other_though_one_dialled(tmp_path: Path) -> None:
-    genesis = make_genesis()
+    genesis = make_network_genesis()
     first = PeerNode(tmp_path / "0", genesis, MINERS[0])
     async with running(first):
         second = PeerNode(tmp_path / "1", genesis, MINERS[1], seeds=[first.address])
@@ -47,7 +41,7 @@ async def test_both_can_call_each_other_though_one_dialled(tmp_path: Path) -> No
 
 
 async def test_peers_tell_of_each_other(tmp_path: Path) -> None:
-    genesis = make_genesis()
+    genesis = make_network_genesis()
     hub = PeerNode(tmp_path / "hub", genesis, STRANGER)
     async with running(hub):
         nodes = [
@@ -58,7 +52,7 @@ async def test_peers_tell_of_each_other(tmp_path: Path) -> None:
 
 
 async def test_without_peer_exchange_only_seeds_are_dialled(tmp_path: Path) -> None:
-    genesis, options = make_genesis(), replace(FAST, peer_exchange=False)
+    genesis, options = make_network_genesis(), replace(FAST, peer_exchange=False)
     hub = PeerNode(tmp_path / "hub", genesis, STRANGER)
     async with running(hub):
         one, two = (
@@ -74,7 +68,7 @@ async def test_without_peer_exchange_only_seeds_are_dialled(tmp_path: Path) -> N
 async def test_a_dead_seed_is_a_warning_and_not_a_stop(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    genesis = make_genesis()
+    genesis = make_network_genesis()
     first = PeerNode(tmp_path / "0", genesis, MINERS[0])
     async with running(first):
         seeds = ["127.0.0.1:1", first.address, "no-such-host.invalid:7050"]
@@ -92,9 +86,9 @@ async def test_a_dead_seed_is_a_warning_and_not_a_stop(
 async def test_a_seed_of_another_network_is_named(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    other = PeerNode(tmp_path / "0", make_genesis("other"), MINERS[0])
+    other = PeerNode(tmp_path / "0", make_network_genesis("other"), MINERS[0])
     async with running(other):
-        node = PeerNode(tmp_path / "1", make_genesis(), MINERS[1], seeds=[other.address])
+        node = PeerNode(tmp_path / "1", make_network_genesis(), MINERS[1], seeds=[other.address])
         with caplog.at_level(logging.WARNING):
             async with running(node):
                 await until(lambda: "has 'other'" in caplog.text)
@@ -102,7 +96,7 @@ async def test_a_seed_of_another_network_is_named(
 
 
 async def test_a_node_does_not_dial_itself(tmp_path: Path) -> None:
-    genesis = make_genesis()
+    genesis = make_network_genesis()
     first = PeerNode(tmp_path / "0", genesis, MINERS[0])
     await first.start()
     port = first.address.rpartition(":")[2]
@@ -117,7 +111,7 @@ async def test_a_node_does_not_dial_itself(tmp_path: Path) -> None:
 
 
 async def test_who_was_gone_is_found_again(tmp_path: Path) -> None:
-    genesis = make_genesis()
+    genesis = make_network_genesis()
     first = PeerNode(tmp_path / "0", genesis, MINERS[0])
     await first.start()
     address = first.address
@@ -132,7 +126,7 @@ async def test_who_was_gone_is_found_again(tmp_path: Path) -> None:
 
 
 async def test_the_address_book_outlives_the_process(tmp_path: Path) -> None:
-    genesis = make_genesis()
+    genesis = make_network_genesis()
     first = PeerNode(tmp_path / "0", genesis, MINERS[0])
     async with running(first):
         second = PeerNode(tmp_path / "1", genesis, MINERS[1], seeds=[first.address])
@@ -151,7 +145,7 @@ async def test_the_address_book_outlives_the_process(tmp_path: Path) -> None:
 
 
 async def test_the_operator_adds_drops_and_bans(tmp_path: Path) -> None:
-    genesis = make_genesis()
+    genesis = make_network_genesis()
     first, second = (PeerNode(tmp_path / str(i), genesis, MINERS[i]) for i in range(2))
     async with running(first, second):
         assert await second.network.add(first.address) == first.key.public_key
@@ -178,7 +172,7 @@ async def test_the_operator_adds_drops_and_bans(tmp_path: Path) -> None:
 
 
 async def test_a_port_in_use_is_refused(tmp_path: Path) -> None:
-    genesis = make_genesis()
+    genesis = make_network_genesis()
     first = PeerNode(tmp_path / "0", genesis, MINERS[0])
     async with running(first):
         options = replace(FAST, listen=first.address)
@@ -202,7 +196,9 @@ async def test_settings_that_do_not_work(
     tmp_path: Path, options: PeerOptions, code: NetworkCode
 ) -> None:
     async def start() -> None:
-        node = PeerNode(tmp_path, make_genesis(), MINERS[0], seeds=options.seeds, options=options)
+        node = PeerNode(
+            tmp_path, make_network_genesis(), MINERS[0], seeds=options.seeds, options=options
+        )
         await node.start()
 
     with pytest.raises(RefusalError) as caught:
@@ -211,7 +207,7 @@ async def test_settings_that_do_not_work(
 
 
 async def test_plaintext_beyond_loopback_only_when_asked_for(tmp_path: Path) -> None:
-    genesis = make_genesis()
+    genesis = make_network_genesis()
     options = replace(FAST, listen="0.0.0.0:0", insecure=True)
     first = PeerNode(tmp_path / "0", genesis, MINERS[0], options=options)
     async with running(first):
@@ -236,7 +232,7 @@ def told(*addresses: str) -> ListPeersResponse:
 
 
 async def test_a_stranger_cannot_send_us_to_our_own_machine(tmp_path: Path) -> None:
-    node = PeerNode(tmp_path, make_genesis(), MINERS[0])
+    node = PeerNode(tmp_path, make_network_genesis(), MINERS[0])
     exchange: PeerExchange = node.network._exchange
     book: Any = node.network._book
     identity = Identity(STRANGER.public_key, "x", None, 0)
@@ -254,7 +250,7 @@ async def test_a_stranger_cannot_send_us_to_our_own_machine(tmp_path: Path) -> N
 async def test_a_peer_cannot_make_us_bother_somebody_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    genesis = make_genesis()
+    genesis = make_network_genesis()
     node = PeerNode(tmp_path / "0", genesis, MINERS[0], options=replace(FAST, peer_exchange=False))
     victim = PeerNode(tmp_path / "1", genesis, MINERS[1])
     dialled: list[str] = []

@@ -18,7 +18,8 @@ from fedcoin.v1.block_pb2 import TaskPhase
 from fedcoin.v1.task_pb2 import ClientUpdate, OpenCampaign, OpenTask, SignedUpdate
 from fedcoin.v1.views_pb2 import TaskView
 from tests.support.e2e.materials import Round, id_of
-from tests.support.e2e.network import ALICE, FDC, SERVER, key_of
+from tests.support.e2e.network import FDC, SERVER
+from tests.support.keys import ALICE, key_of
 from tests.support.waiting import WAIT_SECONDS, until
 
 BUDGET = 10 * FDC

@@ -20,7 +20,8 @@ from fedcoin.v1.consensus_service_pb2 import (
     ExchangeRequest,
     ExchangeResponse,
 )
-from tests.support.e2e.network import Network, Node, key_of
+from tests.support.e2e.network import Network, Node
+from tests.support.keys import key_of
 
 AGAIN_SECONDS = 0.1
 

@@ -28,7 +28,8 @@ from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.v1 import federated_learning_service_pb2 as pb
 from fedcoin.v1.task_pb2 import ClientUpdate, SignedUpdate
 from tests.support.e2e.materials import id_of, materials, update_of
-from tests.support.e2e.network import SERVER, Network, Node, key_of
+from tests.support.e2e.network import SERVER, Network, Node
+from tests.support.keys import key_of
 from tests.support.ports import reserve_addresses
 from tests.support.programs import Program
 from tests.support.waiting import WAIT_SECONDS, until

@@ -17,7 +17,6 @@ from fedcoin.application.node.vote_signer import KEPT_HEIGHTS
 from fedcoin.application.verification.replay import Replay, replay
 from fedcoin.application.wallet.wallet import Wallet
 from fedcoin.data.clock import unix_ms
-from fedcoin.data.crypto.hashing import sha256
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.messages.amounts import SAP_PER_FDC
 from fedcoin.data.messages.votes import decode_vote
@@ -29,6 +28,7 @@ from fedcoin.v1.node_service_pb2 import GetStatusResponse
 from fedcoin.v1.transaction_pb2 import Transfer, TransferOutput
 from fedcoin.v1.views_pb2 import TransactionView
 from fedcoin.v1.vote_pb2 import Certificate
+from tests.support.keys import ALICE, BOB, key_of
 from tests.support.ports import reserve_addresses
 from tests.support.programs import Program, Stage
 from tests.support.waiting import WAIT_SECONDS, until
@@ -46,12 +46,7 @@ BRISK = {**QUIET, "propose_timeout_ms": 500, "vote_timeout_ms": 250}
 """Who is dead is not waited for long."""
 
 
-def key_of(name: str) -> KeyPair:
-    """Everybody's key is made of their name."""
-    return KeyPair.from_seed(sha256(b"fedcoin/e2e", name.encode()))
-
-
-ALICE, BOB, SERVER = key_of("alice"), key_of("bob"), key_of("server")
+SERVER = key_of("server")
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,13 @@ from pathlib import Path
 from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.data.storage.chain_store import ChainStore
 from fedcoin.data.storage.vote_log import OwnVote
-from tests.support.sample_blocks import make_genesis, make_receipt, make_transfer, next_block
+from tests.support.sample_blocks import genesis_of, make_receipt, next_block
+from tests.support.transfers import sign_transfer
 
 
 def main(home: Path) -> None:
     """Write until killed."""
-    with ChainStore.open(home / "chain.sqlite", make_genesis()) as store:
+    with ChainStore.open(home / "chain.sqlite", genesis_of()) as store:
         artifacts = ArtifactStore(home / "artifacts", 1 << 30)
         store.initialise({b"height": b"0"})
         say("height", store.height())
@@ -25,7 +26,7 @@ def main(home: Path) -> None:
             height = store.height() + 1
             store.votes.record(OwnVote("prevote", height, 0, bytes(32), b"%d" % height))
             say("vote", height)
-            transaction = make_transfer(height)
+            transaction = sign_transfer(height)
             receipts = [make_receipt(transaction)]
             changes: dict[bytes, bytes | None] = {
                 b"height": b"%d" % height,

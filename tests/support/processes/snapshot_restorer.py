@@ -29,4 +29,5 @@ def say(what: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*map(Path, sys.argv[1:4]), int(sys.argv[4]))
+    genesis_file, database_file, snapshot_file = map(Path, sys.argv[1:4])
+    main(genesis_file, database_file, snapshot_file, int(sys.argv[4]))

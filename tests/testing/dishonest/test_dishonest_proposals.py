@@ -19,8 +19,10 @@ from fedcoin.testing.dishonest.dishonest_proposals import (
 )
 from fedcoin.testing.dishonest.node_components import dishonest_components
 from fedcoin.v1.vote_pb2 import Certificate
+from tests.support.keys import ALICE
 from tests.support.ledger_campaign import CHALLENGE, LedgerCampaign, additive
-from tests.support.ledger_chain import LedgerChain, key, refused, transfer
+from tests.support.ledger_chain import LedgerChain, refused
+from tests.support.transfers import transfer_to
 
 WINDOW_MS = 10_000
 MOST_BYTES = 1 << 20
@@ -60,7 +62,7 @@ def openings(job: LedgerCampaign, *miners: KeyPair) -> list[Transaction]:
 
 def test_a_censor_leaves_its_rivals_out_and_nobody_else(job: LedgerCampaign) -> None:
     own, *rivals = job.chain.miners
-    payment = job.chain.sign(key("alice"), transfer((own.address, 1)))
+    payment = job.chain.sign(ALICE, transfer_to((own.address, 1)))
     ready = [*openings(job, *rivals), payment, *openings(job, own)]
     chosen = exclude_rivals(ready, own.address)
     assert chosen == ready[-2:]
@@ -108,7 +110,7 @@ def test_only_after_the_window_does_leaving_out_give_a_choice(job: LedgerCampaig
 
 async def test_the_block_of_a_censors_node(job: LedgerCampaign) -> None:
     own, *rivals = job.chain.miners
-    payment = job.chain.sign(key("alice"), transfer((own.address, 1)))
+    payment = job.chain.sign(ALICE, transfer_to((own.address, 1)))
     ready = [*openings(job, *rivals), payment, *openings(job, own)]
     draft = await node_chain("censor", job).build(own.address, ready)
     assert list(draft.block.transactions) == [tx.raw for tx in ready[-2:]]

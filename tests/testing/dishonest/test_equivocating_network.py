@@ -15,7 +15,11 @@ from fedcoin.data.messages.votes import PRECOMMIT, PREVOTE, Vote, sign_vote
 from fedcoin.testing.dishonest.equivocating_network import EquivocatingNetwork, contradict_vote
 from fedcoin.v1.transaction_pb2 import ReportEquivocation
 from tests.support import peer_nodes
-from tests.support.peer_nodes import CHAIN_ID, MINERS, PeerNode, make_genesis, running, transfer
+from tests.support.genesis import CHAIN_ID
+from tests.support.keys import MINERS
+from tests.support.node_core import make_network_genesis
+from tests.support.peer_nodes import PeerNode, running
+from tests.support.transfers import sign_transfer
 from tests.support.waiting import until
 
 LIAR = MINERS[3]
@@ -52,7 +56,7 @@ class Reporting:
 async def test_who_votes_twice_is_reported_and_slashed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    genesis = make_genesis()
+    genesis = make_network_genesis()
     honest = [PeerNode(tmp_path / f"{i}", genesis, key) for i, key in enumerate(MINERS[:3])]
 
     def equivocating(*arguments: Any, **named: Any) -> EquivocatingNetwork:
@@ -67,7 +71,7 @@ async def test_who_votes_twice_is_reported_and_slashed(
             for other in everyone[:place]:
                 await node.network.add(other.address)
         await until(lambda: all(node.linked() == 3 for node in everyone))
-        await honest[0].pool.submit(transfer(0))
+        await honest[0].pool.submit(sign_transfer(0))
 
         def slashed(node: PeerNode) -> bool:
             bond = records.BONDS.get(node.chain.ledger.reader, LIAR.address)
@@ -78,7 +82,7 @@ async def test_who_votes_twice_is_reported_and_slashed(
         assert first.public_key == second.public_key == LIAR.public_key
         # The three that are left go on, and nobody lost a coin but the liar.
         height = honest[0].chain.height()
-        await honest[0].pool.submit(transfer(1))
+        await honest[0].pool.submit(sign_transfer(1))
         await until(lambda: all(node.chain.height() > height for node in everyone), seconds=20)
         assert len(honest[0].chain.ledger.validators()) == 3
         assert honest[0].chain.ledger.total_supply() == genesis.supply

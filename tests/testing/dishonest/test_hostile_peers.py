@@ -13,20 +13,23 @@ from fedcoin.testing.dishonest.hostile_peers import (
     send_foreign_messages,
     send_old_messages,
 )
-from tests.support.peer_nodes import MINERS, PeerNode, make_genesis, running, transfer
+from tests.support.keys import MINERS
+from tests.support.node_core import make_network_genesis
+from tests.support.peer_nodes import PeerNode, running
+from tests.support.transfers import sign_transfer
 
 
 @pytest.fixture
 async def pair(tmp_path: Path) -> AsyncIterator[tuple[PeerNode, PeerNode]]:
     """Two of four validators that have decided two blocks."""
-    genesis = make_genesis()
+    genesis = make_network_genesis()
     nodes = [PeerNode(tmp_path / f"{i}", genesis, key) for i, key in enumerate(MINERS)]
     async with running(*nodes):
         for place, node in enumerate(nodes):
             for other in nodes[:place]:
                 await node.network.add(other.address)
         for nonce in range(2):
-            await nodes[0].pool.submit(transfer(nonce))
+            await nodes[0].pool.submit(sign_transfer(nonce))
             await asyncio.gather(*(node.chain.wait_above(nonce) for node in nodes))
         yield nodes[0], nodes[1]
 

@@ -23,9 +23,11 @@ from fedcoin.network.peers.connections.handshake import (
     sign_proof,
 )
 from fedcoin.v1.peer_service_pb2 import NodeIdentity
-from tests.support.peer_nodes import CHAIN_ID, MINERS, STRANGER, make_genesis
+from tests.support.genesis import CHAIN_ID
+from tests.support.keys import MINERS, STRANGER
+from tests.support.node_core import make_network_genesis
 
-GENESIS = make_genesis(time_ms=1_700_000_000_000)
+GENESIS = make_network_genesis(time_ms=1_700_000_000_000)
 OWN = MINERS[0].public_key
 OTHER = MINERS[1].public_key
 NONCE = b"n" * 32

@@ -25,18 +25,10 @@ from fedcoin.network.peers.connections.security import Security
 from fedcoin.network.peers.protection.limits import LIMITS
 from fedcoin.v1 import peer_service_pb2 as pb
 from fedcoin.v1.peer_service_pb2_grpc import PeerServiceStub
-from tests.support.peer_nodes import (
-    CHAIN_ID,
-    FAST,
-    MINERS,
-    STRANGER,
-    PeerNode,
-    channel_to,
-    introduction,
-    make_genesis,
-    running,
-    visiting,
-)
+from tests.support.genesis import CHAIN_ID
+from tests.support.keys import MINERS, STRANGER
+from tests.support.node_core import make_network_genesis
+from tests.support.peer_nodes import FAST, PeerNode, channel_to, introduction, running, visiting
 from tests.support.waiting import until
 
 NONCE = b"n" * 32
@@ -45,7 +37,7 @@ EVERY_METHOD = sorted(kind for kind in LIMITS if "Service/" in kind)
 
 @pytest.fixture
 async def node(tmp_path: Path) -> AsyncIterator[PeerNode]:
-    made = PeerNode(tmp_path / "node", make_genesis(), MINERS[0])
+    made = PeerNode(tmp_path / "node", make_network_genesis(), MINERS[0])
     async with running(made):
         yield made
 
@@ -101,8 +93,8 @@ async def test_a_short_nonce_is_refused(node: PeerNode) -> None:
 async def test_the_callers_side_checks_the_server_as_well(node: PeerNode) -> None:
     endpoint, security = parse_endpoint(node.address), Security(None, insecure=False)
     for other, code in [
-        (introduction(make_genesis("other")), NetworkCode.WRONG_CHAIN),
-        (introduction(make_genesis(time_ms=1_700_000_000_000)), NetworkCode.WRONG_GENESIS),
+        (introduction(make_network_genesis("other")), NetworkCode.WRONG_CHAIN),
+        (introduction(make_network_genesis(time_ms=1_700_000_000_000)), NetworkCode.WRONG_GENESIS),
         (introduction(node.genesis, MINERS[0]), NetworkCode.SELF_CONNECTION),
     ]:
         with pytest.raises(RefusalError) as caught:
@@ -199,7 +191,9 @@ async def test_who_is_banned_stays_out(node: PeerNode) -> None:
 
 
 async def test_there_is_room_for_so_many(tmp_path: Path) -> None:
-    node = PeerNode(tmp_path, make_genesis(), MINERS[0], options=replace(FAST, max_inbound=2))
+    node = PeerNode(
+        tmp_path, make_network_genesis(), MINERS[0], options=replace(FAST, max_inbound=2)
+    )
     async with running(node), visiting(node, MINERS[1]), visiting(node, MINERS[2]):
         with pytest.raises(RefusalError, match="2 inbound peers") as caught:
             async with visiting(node, MINERS[3]):

@@ -12,7 +12,9 @@ import pytest
 from fedcoin.data.errors import RefusalError
 from fedcoin.network.errors import NetworkCode
 from fedcoin.network.options import Tls
-from tests.support.peer_nodes import FAST, MINERS, PeerNode, make_genesis, running
+from tests.support.keys import MINERS
+from tests.support.node_core import make_network_genesis
+from tests.support.peer_nodes import FAST, PeerNode, running
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the keys")
@@ -47,7 +49,7 @@ def issue(authority: Path, name: str) -> Tls:
 
 async def test_members_meet_and_strangers_do_not(tmp_path: Path) -> None:
     members, strangers = make_authority(tmp_path / "a"), make_authority(tmp_path / "b")
-    genesis = make_genesis()
+    genesis = make_network_genesis()
     first = PeerNode(
         tmp_path / "0", genesis, MINERS[0], options=replace(FAST, tls=issue(members, "first"))
     )
@@ -80,4 +82,4 @@ async def test_members_meet_and_strangers_do_not(tmp_path: Path) -> None:
 async def test_a_missing_file_is_named(tmp_path: Path) -> None:
     tls = Tls(tmp_path / "no.pem", tmp_path / "no.key", tmp_path / "no-authority.pem")
     with pytest.raises(FileNotFoundError, match="no-authority"):
-        PeerNode(tmp_path / "0", make_genesis(), MINERS[0], options=replace(FAST, tls=tls))
+        PeerNode(tmp_path / "0", make_network_genesis(), MINERS[0], options=replace(FAST, tls=tls))

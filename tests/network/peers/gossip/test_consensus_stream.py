@@ -18,15 +18,10 @@ from fedcoin.network.peers.gossip.consensus_messages import encode, encode_statu
 from fedcoin.network.peers.protection import send_queue
 from fedcoin.network.ports import Position
 from fedcoin.v1.consensus_service_pb2 import ConsensusMessage, ExchangeRequest
-from tests.support.peer_nodes import (
-    CHAIN_ID,
-    MINERS,
-    STRANGER,
-    PeerNode,
-    make_genesis,
-    running,
-    visiting,
-)
+from tests.support.genesis import CHAIN_ID
+from tests.support.keys import MINERS, STRANGER
+from tests.support.node_core import make_network_genesis
+from tests.support.peer_nodes import PeerNode, running, visiting
 from tests.support.waiting import until
 
 OTHER = KeyPair.from_seed(b"o" * 32)
@@ -36,7 +31,7 @@ HASH = b"h" * 32
 @pytest.fixture
 async def node(tmp_path: Path) -> AsyncIterator[PeerNode]:
     """It follows, and says nothing of its own."""
-    made = PeerNode(tmp_path / "node", make_genesis(), MINERS[0], votes=False)
+    made = PeerNode(tmp_path / "node", make_network_genesis(), MINERS[0], votes=False)
     async with running(made):
         yield made
 

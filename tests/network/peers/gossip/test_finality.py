@@ -7,12 +7,15 @@ import contextlib
 import time
 from pathlib import Path
 
-from tests.support.peer_nodes import MINERS, STRANGER, PeerNode, make_genesis, running, transfer
+from tests.support.keys import MINERS, STRANGER
+from tests.support.node_core import make_network_genesis
+from tests.support.peer_nodes import PeerNode, running
+from tests.support.transfers import sign_transfer
 from tests.support.waiting import until
 
 
 async def test_a_transfer_is_final_everywhere_in_well_under_a_second(tmp_path: Path) -> None:
-    genesis = make_genesis()
+    genesis = make_network_genesis()
     first = PeerNode(tmp_path / "0", genesis, MINERS[0])
     async with running(first):
         others = [
@@ -26,7 +29,7 @@ async def test_a_transfer_is_final_everywhere_in_well_under_a_second(tmp_path: P
             took = []
             for nonce in range(5):
                 began = time.monotonic()
-                await observer.pool.submit(transfer(nonce))
+                await observer.pool.submit(sign_transfer(nonce))
                 await asyncio.gather(*(node.chain.wait_above(nonce) for node in nodes))
                 took.append(time.monotonic() - began)
             print("final everywhere after", took)
@@ -35,7 +38,7 @@ async def test_a_transfer_is_final_everywhere_in_well_under_a_second(tmp_path: P
 
 
 async def test_who_was_away_catches_up_and_votes_again(tmp_path: Path) -> None:
-    genesis = make_genesis()
+    genesis = make_network_genesis()
     first = PeerNode(tmp_path / "0", genesis, MINERS[0])
     async with running(first), contextlib.AsyncExitStack() as stack:
         others = [
@@ -44,7 +47,7 @@ async def test_who_was_away_catches_up_and_votes_again(tmp_path: Path) -> None:
         await stack.enter_async_context(running(*others))
         three = [first, *others]
         for nonce in range(12):
-            await first.pool.submit(transfer(nonce))
+            await first.pool.submit(sign_transfer(nonce))
             await asyncio.gather(*(node.chain.wait_above(nonce) for node in three))
         late = PeerNode(tmp_path / "3", genesis, MINERS[3], seeds=[first.address])
         await stack.enter_async_context(running(late))
@@ -53,7 +56,7 @@ async def test_who_was_away_catches_up_and_votes_again(tmp_path: Path) -> None:
         # Now one of the three may be missing.
         await others[1].network.stop(0)
         others[1].agreement.stop()
-        await late.pool.submit(transfer(12))
+        await late.pool.submit(sign_transfer(12))
         for node in (late, first, others[0]):
             await asyncio.wait_for(node.chain.wait_above(12), 20)
         assert late.store.tip_hash() == first.store.tip_hash()

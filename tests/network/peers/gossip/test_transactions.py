@@ -19,19 +19,12 @@ from fedcoin.network.peers.protection.limits import MAX_RELAYED
 from fedcoin.v1 import transaction_relay_service_pb2 as pb
 from fedcoin.v1.transaction_service_pb2 import SubmitTransactionRequest
 from fedcoin.v1.transaction_service_pb2_grpc import TransactionServiceStub
-from tests.support.ledger_chain import LedgerChain, key
-from tests.support.ledger_chain import transfer as give
-from tests.support.peer_nodes import (
-    FAST,
-    MINERS,
-    STRANGER,
-    PeerNode,
-    channel_to,
-    make_genesis,
-    running,
-    transfer,
-    visiting,
-)
+from tests.support.keys import ALICE, BOB, MINERS, STRANGER
+from tests.support.ledger_chain import LedgerChain
+from tests.support.node_core import make_network_genesis
+from tests.support.peer_nodes import FAST, PeerNode, channel_to, running, visiting
+from tests.support.transfers import sign_transfer
+from tests.support.transfers import transfer_to as give
 from tests.support.waiting import until
 
 ALONE = replace(FAST, peer_exchange=False)
@@ -39,7 +32,7 @@ ALONE = replace(FAST, peer_exchange=False)
 
 @pytest.fixture
 async def node(tmp_path: Path) -> AsyncIterator[PeerNode]:
-    made = PeerNode(tmp_path / "node", make_genesis(), MINERS[0])
+    made = PeerNode(tmp_path / "node", make_network_genesis(), MINERS[0])
     async with running(made):
         yield made
 
@@ -47,7 +40,7 @@ async def node(tmp_path: Path) -> AsyncIterator[PeerNode]:
 @contextlib.asynccontextmanager
 async def line(folder: Path, count: int) -> AsyncIterator[list[PeerNode]]:
     """Nodes of which each knows the one before alone; nobody votes."""
-    genesis = make_genesis()
+    genesis = make_network_genesis()
     nodes: list[PeerNode] = []
     async with contextlib.AsyncExitStack() as stack:
         for number in range(count):
@@ -84,7 +77,7 @@ def record(node: PeerNode) -> list[tuple[bytes, int]]:
 async def test_from_one_end_to_the_other_and_not_back(tmp_path: Path) -> None:
     async with line(tmp_path, 4) as nodes:
         at_first = record(nodes[0])
-        transaction = transfer(0)
+        transaction = sign_transfer(0)
         await nodes[0].pool.submit(transaction)
         await until(lambda: nodes[3].pool.get(transaction.hash) is not None, seconds=5)
         await asyncio.sleep(0.1)
@@ -101,18 +94,18 @@ async def test_many_travel_in_few_calls(tmp_path: Path) -> None:
     async with line(tmp_path, 2) as nodes:
         calls = record(nodes[1])
         for nonce in range(60):
-            await nodes[0].pool.submit(transfer(nonce))
+            await nodes[0].pool.submit(sign_transfer(nonce))
         await until(lambda: len(nodes[1].pool.pending()) == 60)
         assert sum(count for _, count in calls) == 60
         assert len(calls) <= 10
 
 
 async def test_who_connects_gets_what_is_pending(tmp_path: Path) -> None:
-    genesis = make_genesis()
+    genesis = make_network_genesis()
     first = PeerNode(tmp_path / "0", genesis, MINERS[0], votes=False)
     async with running(first):
         for nonce in range(5):
-            await first.pool.submit(transfer(nonce))
+            await first.pool.submit(sign_transfer(nonce))
         second = PeerNode(tmp_path / "1", genesis, MINERS[1], [first.address], votes=False)
         async with running(second):
             await until(lambda: len(second.pool.pending()) == 5)
@@ -127,7 +120,7 @@ async def relay_by_hand(node: PeerNode, *raws: bytes) -> int:
 
 
 async def test_bad_ones_are_dropped_and_count_against_the_peer(node: PeerNode) -> None:
-    good = transfer(0)
+    good = sign_transfer(0)
     forged = bytearray(good.raw)
     forged[-1] ^= 1
     assert await relay_by_hand(node, bytes(forged)) == 0
@@ -137,13 +130,13 @@ async def test_bad_ones_are_dropped_and_count_against_the_peer(node: PeerNode) -
 
 
 async def test_what_only_the_ledger_refuses_is_nobodys_fault(node: PeerNode) -> None:
-    assert await relay_by_hand(node, transfer(0, fee=1).raw) == 0
+    assert await relay_by_hand(node, sign_transfer(0, fee=1).raw) == 0
     assert node.peer(STRANGER).score.value(node.network._peers.now()) == 0
 
 
 async def test_what_is_in_a_block_goes_no_further(tmp_path: Path) -> None:
     chain = LedgerChain.create()
-    paid = chain.sign(key("alice"), give((key("bob").address, 1000)))
+    paid = chain.sign(ALICE, give((BOB.address, 1000)))
     chain.produce(paid)
     node = PeerNode(tmp_path / "restarted", chain.genesis, MINERS[0], votes=False)
     await node.chain.import_block(chain.blocks[0], chain.certificates[0])
@@ -169,8 +162,8 @@ async def test_too_many_bytes_at_once_are_refused(node: PeerNode) -> None:
 
 
 async def test_what_is_known_counts_once(node: PeerNode) -> None:
-    good = [transfer(nonce).raw for nonce in range(3)]
-    assert await relay_by_hand(node, *good, transfer(50).raw, good[0]) == 4
+    good = [sign_transfer(nonce).raw for nonce in range(3)]
+    assert await relay_by_hand(node, *good, sign_transfer(50).raw, good[0]) == 4
     assert await relay_by_hand(node, *good) == 0
 
 
@@ -178,7 +171,7 @@ async def test_wallets_are_not_served(node: PeerNode) -> None:
     async with channel_to(node) as channel:
         stub = TransactionServiceStub(channel)
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await stub.SubmitTransaction(SubmitTransactionRequest(transaction=transfer(0).raw))
+            await stub.SubmitTransaction(SubmitTransactionRequest(transaction=sign_transfer(0).raw))
     assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 

@@ -12,7 +12,9 @@ import pytest
 
 from fedcoin.data.artifacts.manifest import CHUNK_BYTES
 from tests.support.artifact_listener import data
-from tests.support.peer_nodes import MINERS, STRANGER, PeerNode, make_genesis, running
+from tests.support.keys import MINERS, STRANGER
+from tests.support.node_core import make_network_genesis
+from tests.support.peer_nodes import PeerNode, running
 from tests.support.waiting import until
 
 CONTENT = data(4)
@@ -21,7 +23,7 @@ CONTENT = data(4)
 @pytest.fixture
 async def nodes(tmp_path: Path) -> AsyncIterator[list[PeerNode]]:
     """One that fetches, and three others."""
-    genesis = make_genesis()
+    genesis = make_network_genesis()
     first = PeerNode(tmp_path / "0", genesis, STRANGER, votes=False)
     async with running(first):
         others = [

@@ -22,8 +22,11 @@ from fedcoin.network.ports import Position
 from fedcoin.v1 import block_gossip_service_pb2 as pb
 from fedcoin.v1.block_pb2 import Block
 from fedcoin.v1.transaction_pb2 import Bond
-from tests.support.ledger_chain import FDC, LedgerChain, key, transfer
+from tests.support.genesis import FDC
+from tests.support.keys import ALICE, BOB
+from tests.support.ledger_chain import LedgerChain
 from tests.support.peer_nodes import PeerNode, running, visiting
+from tests.support.transfers import transfer_to
 from tests.support.waiting import until
 
 KEYS = [KeyPair.from_seed(bytes([i]) * 32) for i in range(50, 56)]
@@ -32,7 +35,7 @@ KEYS = [KeyPair.from_seed(bytes([i]) * 32) for i in range(50, 56)]
 def grown(blocks: int) -> LedgerChain:
     chain = LedgerChain.create()
     for _ in range(blocks):
-        chain.produce(chain.sign(key("alice"), transfer((key("bob").address, 1000))))
+        chain.produce(chain.sign(ALICE, transfer_to((BOB.address, 1000))))
     return chain
 
 
@@ -76,8 +79,8 @@ async def test_from_several_peers_at_once(tmp_path: Path, chain: LedgerChain) ->
 
 async def test_through_a_change_of_validators(tmp_path: Path) -> None:
     chain = grown(3)
-    chain.produce(chain.sign(key("bob"), Bond(amount=50 * FDC)))
-    chain.keys[key("bob").address] = key("bob")
+    chain.produce(chain.sign(BOB, Bond(amount=50 * FDC)))
+    chain.keys[BOB.address] = BOB
     for _ in range(5):
         chain.produce()
     source = await node_at(tmp_path, chain, 0)

@@ -14,7 +14,9 @@ from fedcoin.network.peers.sync.headers import ChainTip, certified_prefix
 from fedcoin.v1.block_gossip_service_pb2 import CertifiedHeader
 from fedcoin.v1.block_pb2 import BlockHeader
 from fedcoin.v1.transaction_pb2 import Bond
-from tests.support.ledger_chain import CHAIN_ID, FDC, LedgerChain, key
+from tests.support.genesis import CHAIN_ID, FDC
+from tests.support.keys import ALICE
+from tests.support.ledger_chain import LedgerChain
 
 
 def certified(block: Block, certificate: bytes) -> CertifiedHeader:
@@ -57,8 +59,8 @@ def test_one_good_certificate_vouches_for_all_before_it(chain: LedgerChain) -> N
 def test_beyond_a_change_of_validators_nothing_is_sure_yet() -> None:
     chain = LedgerChain.create()
     chain.produce()
-    chain.produce(chain.sign(key("alice"), Bond(amount=10 * FDC)))
-    chain.keys[key("alice").address] = key("alice")
+    chain.produce(chain.sign(ALICE, Bond(amount=10 * FDC)))
+    chain.keys[ALICE.address] = ALICE
     chain.produce()
     found = check(chain, run_of(chain))
     assert [tip.height for tip in found] == [1, 2]

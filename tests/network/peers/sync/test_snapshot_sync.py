@@ -18,9 +18,10 @@ from fedcoin.network.error_details import read_error_details
 from fedcoin.network.peers.sync import snapshot_server, snapshot_sync
 from fedcoin.v1 import block_gossip_service_pb2 as pb
 from fedcoin.v1.snapshot_pb2 import SnapshotPart
-from tests.support.ledger_chain import key, transfer
+from tests.support.keys import ALICE, CAROL
 from tests.support.ledger_snapshots import chain_in, file_of, parts, snapshot_of
 from tests.support.peer_nodes import PeerNode, running, visiting
+from tests.support.transfers import transfer_to
 from tests.support.waiting import until
 
 KEYS = [KeyPair.from_seed(bytes([i]) * 32) for i in range(60, 66)]
@@ -53,7 +54,7 @@ class Grown:
         return self.chain.store
 
     def produce(self) -> None:
-        self.chain.produce(self.chain.sign(key("alice"), transfer((key("carol").address, 1_000))))
+        self.chain.produce(self.chain.sign(ALICE, transfer_to((CAROL.address, 1_000))))
 
 
 @pytest.fixture(scope="module")

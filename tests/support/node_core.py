@@ -1,0 +1,70 @@
+"""The parts of a node between its key and its network: chain, mempool and consensus driver."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from fedcoin.application.node.chain import Chain
+from fedcoin.application.node.consensus_driver import ConsensusDriver
+from fedcoin.application.node.transaction_intake import TransactionIntake
+from fedcoin.application.node.vote_signer import VoteSigner
+from fedcoin.contract.blocks.ledger import Ledger
+from fedcoin.contract.mempool import Mempool
+from fedcoin.contract.state.genesis_state import genesis_changes
+from fedcoin.data.clock import unix_ms
+from fedcoin.data.crypto.keys import KeyPair
+from fedcoin.data.messages.genesis import Genesis
+from fedcoin.data.messages.transactions import Transaction
+from fedcoin.data.storage.chain_store import ChainStore
+from fedcoin.network.background_tasks import BackgroundTasks
+from tests.support.genesis import CHAIN_ID, make_genesis
+from tests.support.keys import ALICE, MINERS
+
+FUNDS = 10**12
+"""The first balance of alice and of each miner, in sap."""
+
+
+class NoAudit:
+    """An auditor for tests that only move coins: there is nothing to recompute."""
+
+    async def check_block(self, transactions: Sequence[Transaction]) -> None:
+        """Accept any block."""
+
+    async def check_transaction(self, transaction: Transaction) -> None:
+        """Accept any transaction."""
+
+
+class NodeCore:
+    """A store, and the chain, mempool and consensus driver on it."""
+
+    def __init__(self, database: Path, genesis: Genesis, validator: KeyPair | None) -> None:
+        """Open or create `database`; without a `validator` key, follow and do not vote."""
+        self.owner = BackgroundTasks("node")
+        self.store = ChainStore.open(database, genesis)
+        self.store.initialise(genesis_changes(genesis))
+        self.chain = Chain(self.store, Ledger(self.store, genesis), unix_ms)
+        audit = NoAudit()
+        self.pool = TransactionIntake(Mempool(), self.chain, audit, self.owner, unix_ms)
+        signer = VoteSigner(validator, self.store, genesis) if validator else None
+        self.agreement = ConsensusDriver(self.chain, self.pool, audit, signer, self.owner, unix_ms)
+
+    async def stop(self) -> None:
+        """Stop consensus and all tasks, and close the store."""
+        self.agreement.stop()
+        await self.owner.stop()
+        self.store.close()
+
+
+def make_network_genesis(
+    chain_id: str = CHAIN_ID, time_ms: int | None = None, **parameters: int
+) -> Genesis:
+    """Make the genesis of a network of the four miners that began just now, with short timeouts."""
+    rules = {"propose_timeout_ms": 300, "vote_timeout_ms": 100, **parameters}
+    return make_genesis(
+        dict.fromkeys(MINERS, 10**9),
+        dict.fromkeys((ALICE, *MINERS), FUNDS),
+        chain_id=chain_id,
+        time_ms=unix_ms() - 1000 if time_ms is None else time_ms,
+        **rules,
+    )
