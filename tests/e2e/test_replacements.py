@@ -112,7 +112,7 @@ async def test_by_command(tmp_path: Path) -> None:
         assert f"replaced it by transaction {replacement['hash']}" in shown
         # The first waits no more, and a stranger's key replaces nothing.
         code, _, complaint = attempted(*again)
-        assert (code, "it does not wait any more [NOT_REPLACEABLE]" in complaint) == (1, True)
+        assert (code, "it is no longer pending [NOT_REPLACEABLE]" in complaint) == (1, True)
         fedcoin("keys", "new", "stranger", *home)
         foreign = ("--replace", replacement["hash"], "--key", "stranger", "--no-wait", *home)
         code, _, complaint = attempted("send", bob, "1", *foreign)

@@ -14,7 +14,7 @@ from google.protobuf.message import Message
 
 from fedcoin.application.node.chain import Chain
 from fedcoin.application.node.transaction_intake import TransactionAudit, TransactionIntake
-from fedcoin.application.wallet.wallet import action_field
+from fedcoin.application.wallet.transaction_drafts import action_field
 from fedcoin.consensus.certificates import make_certificate
 from fedcoin.contract.admission import min_fee
 from fedcoin.contract.blocks.ledger import Ledger

@@ -27,7 +27,7 @@ from fedcoin.application.configuration.tls import client_credentials
 if TYPE_CHECKING:
     import asyncio
 
-    from fedcoin.application.client.trainer import Paid
+    from fedcoin.application.client.trainer import RoundPayment
     from fedcoin.data.crypto.keys import KeyPair
     from fedcoin.learning.training.client_data import ClientData
 
@@ -117,7 +117,7 @@ def client(
     key = _own_key(home, key_name, passphrase)
     part, parts = share or (1, 0)
     local = ClientData(data, parts, part - 1, share_seed, noise, free_ride)
-    paid: list[Paid] = []
+    paid: list[RoundPayment] = []
 
     async def work(stop: asyncio.Event) -> None:
         paid.extend(await _run_client(config, home, key, server, local, stop))
@@ -144,7 +144,7 @@ async def _run_client(
     server: str,
     data: ClientData,
     stop: asyncio.Event,
-) -> Sequence[Paid]:
+) -> Sequence[RoundPayment]:
     from fedcoin.application.client.trainer import Trainer
 
     trainer = Trainer(
@@ -160,7 +160,7 @@ async def _run_client(
         await trainer.stop()
 
 
-def _show_paid(paid: Sequence[Paid], as_json: bool) -> None:
+def _show_paid(paid: Sequence[RoundPayment], as_json: bool) -> None:
     if as_json:
         print_json([{**dataclasses.asdict(p), "task_id": p.task_id.hex()} for p in paid])
     elif paid:

@@ -1,1 +1,8 @@
-"""The FL client: join a coordinator's campaign, train on local data, and hand in signed updates."""
+"""The federated-learning client: it trains on its own data for a coordinator and is paid.
+
+This folder decides when a client trains, what it uploads and signs, and how it comes back after a
+lost connection. It does not know how a model is trained (`learning.training`) or how a round is
+paid (the coordinator and the chain).
+
+* `trainer`: one client of one coordinator.
+"""

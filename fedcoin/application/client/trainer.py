@@ -1,8 +1,9 @@
-"""An FL client: joins a coordinator's campaign, trains on its own data, is paid.
+"""A federated-learning client: it joins a coordinator's campaign, trains on its own data, is paid.
 
-Its data never leave its machine. Each round it fetches the base weights, trains in a process of
-its own, uploads what came out, and signs what it handed in. When the coordinator cannot be
-reached it tries again, ever more slowly, and takes up where the campaign stands then.
+The data never leave the client's machine. Each round the client fetches the base weights, trains in
+a process of its own, uploads the trained weights and signs the update that it hands in. When the
+coordinator cannot be reached, the client tries again with growing pauses and goes on with the round
+that the campaign has reached by then.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import grpc
 
 from fedcoin.application.coordinator.chain_messages import decode_training_plan
+from fedcoin.application.errors import ApplicationCode
 from fedcoin.data.clock import Clock, unix_ms
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import DataCode, RefusalError
@@ -38,35 +40,52 @@ T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
-PATIENCE_SECONDS = 600.0
-"""How long a coordinator that is gone is looked for."""
+PATIENCE_S: Final = 600.0
+"""How long a coordinator that cannot be reached is tried again, in seconds."""
 
-MAX_ARTIFACT_BYTES = 1 << 30
-_FIRST_PAUSE_S, _MAX_PAUSE_S = 0.2, 5.0
-
-MISSED = frozenset(
-    {"ROUND_NOT_OPEN", "WRONG_ROUND", "WRONG_BASE", "WRONG_CAMPAIGN", "ALREADY_SUBMITTED"}
+LATE_CODES: Final = frozenset(
+    {
+        ApplicationCode.ROUND_NOT_OPEN.name,
+        ApplicationCode.WRONG_ROUND.name,
+        ApplicationCode.WRONG_BASE.name,
+        ApplicationCode.WRONG_CAMPAIGN.name,
+        ApplicationCode.ALREADY_SUBMITTED.name,
+    }
 )
-"""What a coordinator says of an update that comes too late; the next round is another chance."""
+"""Codes with which a coordinator refuses an update that comes too late for its round."""
+
+_MAX_ARTIFACT_BYTES: Final = 1 << 30
+_FIRST_PAUSE_S, _MAX_PAUSE_S = 0.2, 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Paid:
-    """What one round brought: payout in sap, value in nano-utility; zeros when it was not paid."""
+class RoundPayment:
+    """What one round paid to this client."""
 
     round: int
+    """The round's number, from 1."""
     task_id: bytes
+    """The hash of the transaction that opened the round's task, 32 bytes."""
     num_samples: int
+    """The number of examples that the client trained on."""
     payout: int
+    """The payment in sap; 0 when the update was worth nothing."""
     shapley_nano: int
+    """The update's Shapley value, in billionths of the utility."""
+
+
+@dataclass(frozen=True, slots=True)
+class _TrainedUpdate:
+    """Weights for one round, kept in case they have to be sent again."""
+
+    round: int
+    base: bytes
+    weights: bytes
+    num_samples: int
 
 
 class Trainer:
-    """One client of one coordinator at ``target`` (host:port). ``run`` it, then ``stop`` it.
-
-    With ``chain_id`` it refuses to sign for any other network. ``report`` is told, in a line, what
-    happened.
-    """
+    """One client of one coordinator. Call `run`, then `stop`."""
 
     def __init__(
         self,
@@ -77,9 +96,21 @@ class Trainer:
         chain_id: str = "",
         report: Callable[[str], None] = logger.info,
         credentials: grpc.ChannelCredentials | None = None,
-        patience: float = PATIENCE_SECONDS,
+        patience: float = PATIENCE_S,
         clock_ms: Clock = unix_ms,
     ) -> None:
+        """Prepare a client. Nothing is dialled before `run`.
+
+        Args:
+            target: The coordinator's `host:port`.
+            key: The key that signs updates and is paid.
+            data: The client's data.
+            chain_id: The only chain to sign for; empty takes the coordinator's.
+            report: Gets a line about each thing that happens.
+            credentials: TLS, or None for plaintext.
+            patience: How long a coordinator that cannot be reached is tried again, in seconds.
+            clock_ms: Gives Unix time in ms.
+        """
         self._target = target
         self._key = key
         self._data = data
@@ -93,23 +124,29 @@ class Trainer:
         self._joined: pb.RegisterResponse | None = None
         self._model = b""
         self._present: pb.WatchRoundsResponse | None = None
-        self._news = asyncio.Event()
-        self._made: tuple[int, bytes, bytes, int] = (0, b"", b"", 0)
+        self._round_changed = asyncio.Event()
+        self._trained: _TrainedUpdate | None = None
         self._handed_in: dict[int, int] = {}
         self._done: set[int] = set()
-        self._paid: dict[int, Paid] = {}
+        self._payments: dict[int, RoundPayment] = {}
 
     @property
     def pid(self) -> int:
-        """The training process; 0 before it was started."""
+        """The process id of the training process; 0 before it was started."""
         return self._process.pid if self._process else 0
 
-    async def run(self) -> tuple[Paid, ...]:
-        """Take part until the campaign is over; what each round brought.
+    async def run(self) -> tuple[RoundPayment, ...]:
+        """Take part until the campaign is over.
 
-        Raises Refusal: what is wrong with the data, BAD_PLAN, WRONG_CHAIN, NOT_FINITE when the
-        training diverges. RpcFailure when the coordinator refuses this client, or is not found for
-        ``patience`` seconds. WorkerFailed when training dies twice in a round.
+        Returns:
+            The payment of each round for which an update was handed in, in order.
+
+        Raises:
+            RefusalError: What is wrong with the data; BAD_PLAN; WRONG_CHAIN; NOT_FINITE when the
+                training diverges.
+            RpcError: The coordinator refuses this client, or could not be reached for `patience`
+                seconds.
+            WorkerError: The training process died twice in a round.
         """
         examples = await self._train(client_data.prepare_training, self._data)
         self._report(f"training on {format_count(examples, 'example')} of {self._data.dataset}")
@@ -118,16 +155,17 @@ class Trainer:
         while True:
             before = self._heard
             try:
-                await self._attend()
-                return tuple(self._paid[number] for number in sorted(self._paid))
-            except RpcError as failure:
-                lost = failure.is_transient or failure.code == "NOT_REGISTERED"
-                if not lost or time.monotonic() - self._heard > self._patience:
+                await self._take_part()
+                return tuple(self._payments[number] for number in sorted(self._payments))
+            except RpcError as error:
+                # A coordinator that was started again for another campaign knows no clients yet.
+                is_lost = error.is_transient or error.code == ApplicationCode.NOT_REGISTERED.name
+                if not is_lost or time.monotonic() - self._heard > self._patience:
                     raise
                 if self._heard > before:
                     backoff.reset()
                 pause = backoff.next_pause()
-                self._report(f"looking for the coordinator again in {pause:.1f} s: {failure}")
+                self._report(f"looking for the coordinator again in {pause:.1f} s: {error}")
             await asyncio.sleep(pause)
 
     async def stop(self) -> None:
@@ -135,11 +173,11 @@ class Trainer:
         if self._process is not None:
             await self._process.stop()
 
-    async def _attend(self) -> None:
-        """Join and take part, on one connection; returns when the campaign is over."""
+    async def _take_part(self) -> None:
+        """Join and take part over one connection, until the campaign is over."""
         async with FederatedClient(self._target, credentials=self._credentials) as client:
             await self._join(client)
-            await run_until_first(self._listen(client), self._work(client))
+            await run_until_first(self._watch(client), self._work(client))
 
     async def _join(self, client: FederatedClient) -> None:
         chain_id = (await client.get_campaign_status()).chain_id
@@ -152,16 +190,16 @@ class Trainer:
                 limit=self._chain_id,
             )
         joined = await client.register(self._key, chain_id, self._clock_ms())
-        decode_training_plan(joined.plan)  # raises when it is no plan
+        decode_training_plan(joined.plan)  # refuses a plan that cannot be followed
         if self._joined is None or joined.model != self._joined.model:
-            self._model = await client.download_artifact(joined.model, MAX_ARTIFACT_BYTES)
+            self._model = await client.download_artifact(joined.model, _MAX_ARTIFACT_BYTES)
             rounds = format_count(joined.rounds, "round")
             self._report(f"joined the campaign at {self._target}: {rounds}")
         self._chain_id, self._joined = chain_id, joined
         self._heard = time.monotonic()
 
-    async def _listen(self, client: FederatedClient) -> None:
-        """Keep up with the rounds until the last one is over."""
+    async def _watch(self, client: FederatedClient) -> None:
+        """Follow the rounds until the last one is over."""
         async for change in client.watch_rounds(self._key.address):
             self._heard = time.monotonic()
             if change.phase == pb.ROUND_PHASE_SETTLED:
@@ -169,53 +207,53 @@ class Trainer:
             elif change.phase == pb.ROUND_PHASE_FINISHED:
                 return
             self._present = change
-            self._news.set()
+            self._round_changed.set()
 
     async def _work(self, client: FederatedClient) -> None:
-        """Train for whichever round is open."""
+        """Train for each round that is open."""
         while True:
-            self._news.clear()
+            self._round_changed.clear()
             change = self._present
             if (
                 change is not None
                 and change.phase == pb.ROUND_PHASE_TRAINING
                 and change.round not in self._done
             ):
-                await self._take_part(client, change)
+                await self._train_round(client, change)
             else:
-                await self._news.wait()
+                await self._round_changed.wait()
 
-    async def _take_part(self, client: FederatedClient, change: pb.WatchRoundsResponse) -> None:
+    async def _train_round(self, client: FederatedClient, change: pb.WatchRoundsResponse) -> None:
         began = time.monotonic()
-        weights, samples = await self._make(client, change)
+        trained = await self._trained_for(client, change)
         update = ClientUpdate(
             campaign_id=change.campaign_id,
             round=change.round,
             base=change.base,
-            update=await client.upload_artifact(weights),
-            num_samples=samples,
+            update=await client.upload_artifact(trained.weights),
+            num_samples=trained.num_samples,
             address=self._key.address,
         )
-        self._handed_in[change.round] = samples
+        self._handed_in[change.round] = trained.num_samples
         try:
             await client.submit_update(sign_update(update, self._key, self._chain_id))
-        except RpcError as failure:
-            if failure.code not in MISSED:
+        except RpcError as error:
+            if error.code not in LATE_CODES:
                 raise
-            self._report(f"round {change.round}: not taken: {failure.message}")
+            self._report(f"round {change.round}: not accepted: {error.message}")
         else:
             seconds = time.monotonic() - began
             self._report(f"round {change.round}: handed in after {seconds:.1f} s")
         self._done.add(change.round)
 
-    async def _make(
+    async def _trained_for(
         self, client: FederatedClient, change: pb.WatchRoundsResponse
-    ) -> tuple[bytes, int]:
-        """(encoded weights, examples) for a round; made once, though they may be sent twice."""
-        number, base, weights, samples = self._made
-        if (number, base) != (change.round, change.base):
-            base_raw = await client.download_artifact(change.base, MAX_ARTIFACT_BYTES)
-            weights, samples = await self._train(
+    ) -> _TrainedUpdate:
+        """Train for a round, once, even if the weights have to be sent again."""
+        trained = self._trained
+        if trained is None or (trained.round, trained.base) != (change.round, change.base):
+            base_raw = await client.download_artifact(change.base, _MAX_ARTIFACT_BYTES)
+            weights, num_samples = await self._train(
                 client_data.compute_update,
                 self._data,
                 self._model,
@@ -223,11 +261,12 @@ class Trainer:
                 self._plan(),
                 self._seed(),
             )
-            self._made = (change.round, change.base, weights, samples)
-        return weights, samples
+            trained = _TrainedUpdate(change.round, change.base, weights, num_samples)
+            self._trained = trained
+        return trained
 
     async def _train(self, function: Callable[..., T], *arguments: object) -> T:
-        """A function's result in the training process, which is started anew if it died."""
+        """Call a function in the training process, which is started again once if it dies."""
         for attempt in (1, 2):
             if self._process is None or not self._process.is_alive:
                 await self.stop()
@@ -248,11 +287,11 @@ class Trainer:
         return int.from_bytes(self._key.address[:4], "big")
 
     def _note_payment(self, change: pb.WatchRoundsResponse) -> None:
-        samples = self._handed_in.get(change.round)
-        if samples is None or change.round in self._paid:
+        num_samples = self._handed_in.get(change.round)
+        if num_samples is None or change.round in self._payments:
             return
-        self._paid[change.round] = Paid(
-            change.round, change.task_id, samples, change.payout, change.shapley_nano
+        self._payments[change.round] = RoundPayment(
+            change.round, change.task_id, num_samples, change.payout, change.shapley_nano
         )
         self._report(
             f"round {change.round}: paid {format_amount(change.payout)} for a value of "

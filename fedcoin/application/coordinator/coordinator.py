@@ -105,7 +105,7 @@ class Coordinator:
         """
         try:
             await self._worker.start()
-            chain_id = (await self._delivery.patiently(self._node.get_status)).chain_id
+            chain_id = (await self._delivery.retry_while_away(self._node.get_status)).chain_id
             self._delivery = Delivery(self._node, self._key, chain_id, self._report)
             campaign = await self._file.load()
             if campaign is None:

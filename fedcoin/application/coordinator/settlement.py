@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from fedcoin.application.configuration.config import CoordinatorConfig
 from fedcoin.application.coordinator.campaign import Campaign, ClientOutcome, RoundRecord
 from fedcoin.application.coordinator.chain_messages import build_open_task
-from fedcoin.application.wallet.delivery import Delivery, Keep
+from fedcoin.application.wallet.delivery import Delivery, SavePending
 from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.data.crypto.addresses import parse_address
 from fedcoin.data.messages.updates import Update
@@ -60,7 +60,7 @@ class RoundSettlement:
         )
         campaign.aggregate = aggregate
 
-    async def open_task(self, campaign: Campaign, keep: Keep) -> bytes:
+    async def open_task(self, campaign: Campaign, keep: SavePending) -> bytes:
         """Upload what the miners need and open the round's task; its id.
 
         Raises RpcFailure when the node refuses.
@@ -70,13 +70,13 @@ class RoundSettlement:
             needed = [campaign.model, campaign.base, campaign.aggregate, campaign.shard.artifact]
             needed += [update.update for update in updates]
             for artifact in dict.fromkeys(needed):
-                await self._delivery.patiently(self._uploading(artifact))
+                await self._delivery.retry_while_away(self._uploading(artifact))
         offer = build_open_task(self._config, campaign, updates)
         return (await self._delivery.deliver(offer, campaign.pending, keep)).hash
 
     async def result(self, campaign: Campaign, task_id: bytes) -> RoundRecord:
         """What came of the present round's task, once it is settled or failed."""
-        return record_of(await self._delivery.patiently(self._closing(task_id)), campaign)
+        return record_of(await self._delivery.retry_while_away(self._closing(task_id)), campaign)
 
     def _uploading(self, artifact: bytes) -> Callable[[], Awaitable[bytes]]:
         return lambda: self._node.upload_artifact(self._store.path(artifact))

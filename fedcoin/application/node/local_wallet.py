@@ -8,7 +8,7 @@ from google.protobuf.message import Message
 
 from fedcoin.application.node.chain import Chain
 from fedcoin.application.node.transaction_intake import TransactionIntake
-from fedcoin.application.wallet.wallet import draft
+from fedcoin.application.wallet.transaction_drafts import draft_transaction
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.messages.transactions import Transaction, sign_transaction
 from fedcoin.v1.node_service_pb2 import GetFeesResponse
@@ -33,7 +33,7 @@ class LocalWallet:
     async def submit(self, action: Message) -> Transaction:
         """Signs an action and hands it to the pool. Raises Refusal when it is refused."""
         async with self._turn:
-            body = draft(
+            body = draft_transaction(
                 action,
                 self._fees,
                 chain_id=self._chain.genesis.chain_id,

@@ -1,1 +1,9 @@
-"""Wallets: sign transactions and deliver each one to a node exactly once."""
+"""Wallets: sign transactions, and deliver each one to a node exactly once.
+
+This folder decides nonce, fee and expiry of a transaction, and when one is signed again. It holds
+no coins and no state of the chain: it asks a node.
+
+* `transaction_drafts`: bodies of transactions, with the lowest fee;
+* `wallet`: signs and submits for a person or a program;
+* `delivery`: gets an action onto the chain exactly once, across restarts.
+"""

@@ -1,95 +1,118 @@
 """Getting an action onto the chain exactly once, across lost connections and restarts.
 
-A transaction is signed and kept before it is submitted. Whoever restarts hands in the very same
-bytes again, which the chain takes as one. Only when they can no longer become final (another
-transaction took the nonce, or they expired) is a new one signed.
+A transaction is signed and saved before it is submitted. After a restart the same bytes are
+submitted again, which the chain accepts only once. A new transaction is signed only when those
+bytes can no longer become final: another transaction took the nonce, or they have expired.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from google.protobuf.message import Message
 
-from fedcoin.application.wallet.wallet import draft
+from fedcoin.application.wallet.transaction_drafts import draft_transaction
+from fedcoin.application.wallet.wallet import STALE_NONCE_CODES
+from fedcoin.contract.errors import LedgerCode
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.messages.transactions import Transaction, decode_transaction, sign_transaction
 from fedcoin.network.client.backoff import Backoff
 from fedcoin.network.client.node_client import NodeClient
 from fedcoin.network.client.rpc_error import RpcError
+from fedcoin.network.errors import NetworkCode
 from fedcoin.v1.views_pb2 import TRANSACTION_STATUS_FINAL
 
 T = TypeVar("T")
 
-Keep = Callable[[bytes], Awaitable[None]]
-"""Keeps a serialised transaction (or nothing) where a restart finds it."""
+SavePending = Callable[[bytes], Awaitable[None]]
+"""Saves a serialised transaction where a restart finds it; empty bytes mean that none waits."""
 
-STALE = frozenset(
-    {
-        "NONCE_TOO_LOW",
-        "NONCE_TOO_HIGH",
-        "REPLACEMENT_UNDERPRICED",
-        "EXPIRED",
-        "EXPIRY_TOO_FAR",
-        "DROPPED",
-    }
-)
-"""What a node says of a transaction that came too late; a new one may be taken."""
+_STALE_CODES: Final = STALE_NONCE_CODES | {
+    LedgerCode.EXPIRED.name,
+    LedgerCode.EXPIRY_TOO_FAR.name,
+    NetworkCode.DROPPED.name,
+}
+# Codes after which a newly signed transaction may be accepted.
 
-ATTEMPTS = 8
-WAIT_SECONDS = 30.0
+_MAX_ATTEMPTS: Final = 8
+_WAIT_S: Final = 30.0
 _FIRST_PAUSE_S, _MAX_PAUSE_S = 0.2, 5.0
 
 
 class Delivery:
-    """Delivers one key's actions through one node. One at a time."""
+    """Delivers one key's actions through one node, one at a time."""
 
     def __init__(
         self, node: NodeClient, key: KeyPair, chain_id: str, report: Callable[[str], None]
     ) -> None:
+        """Use a key with a node.
+
+        Args:
+            node: The node that the transactions are submitted to.
+            key: The key that signs.
+            chain_id: The chain to sign for.
+            report: Gets a line when the delivery has to wait.
+        """
         self._node = node
         self._key = key
         self._chain_id = chain_id
         self._report = report
 
-    async def deliver(self, action: Message, pending: bytes, keep: Keep) -> Transaction:
-        """The transaction that carries ``action``, once it is in a final block.
+    async def deliver(self, action: Message, pending: bytes, save: SavePending) -> Transaction:
+        """Get an action onto the chain, waiting as long as the node cannot be reached.
 
-        ``pending`` is what ``keep`` was given last for this action, before a restart, or empty.
-        Waits as long as the node cannot be reached; raises RpcFailure when it refuses the action
-        as such, after ``keep`` was given nothing.
+        Args:
+            action: The action, such as an OpenTask.
+            pending: What `save` was last given for this action before a restart; else empty.
+            save: Saves the pending transaction.
+
+        Returns:
+            The transaction, which is in a final block.
+
+        Raises:
+            RpcError: The node refuses the action itself; `save` was given empty bytes before.
         """
-        for attempt in range(1, ATTEMPTS + 1):
+        for attempt in range(1, _MAX_ATTEMPTS + 1):
             if not pending:
-                transaction = await self.patiently(lambda: self._sign(action))
+                transaction = await self.retry_while_away(lambda: self._sign(action))
                 pending = transaction.raw
-                await keep(pending)
+                await save(pending)
             transaction = decode_transaction(pending, self._chain_id)
             try:
-                await self._until_final(transaction)
-            except RpcError as failure:
+                await self._submit_until_final(transaction)
+            except RpcError as error:
                 if await self._is_final(transaction):
                     return transaction
                 pending = b""
-                await keep(pending)
-                if failure.code not in STALE or attempt == ATTEMPTS:
+                await save(pending)
+                if error.code not in _STALE_CODES or attempt == _MAX_ATTEMPTS:
                     raise
             else:
                 return transaction
         raise AssertionError("unreachable")
 
-    async def patiently(self, call: Callable[[], Awaitable[T]]) -> T:
-        """Call until the node answers; what it refuses is raised."""
+    async def retry_while_away(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Call the node again and again until it answers.
+
+        Args:
+            call: Makes the call.
+
+        Returns:
+            Its result.
+
+        Raises:
+            RpcError: The node refused the call, and not only because it is away, slow or full.
+        """
         backoff = Backoff(_FIRST_PAUSE_S, _MAX_PAUSE_S)
         while True:
             try:
                 return await call()
-            except RpcError as failure:
-                if not failure.is_transient:
+            except RpcError as error:
+                if not error.is_transient:
                     raise
-                self._report(f"waiting for the node: {failure}")
+                self._report(f"waiting for the node: {error}")
             await asyncio.sleep(backoff.next_pause())
 
     async def _sign(self, action: Message) -> Transaction:
@@ -98,27 +121,28 @@ class Delivery:
             self._node.get_fees(),
             self._node.get_account(self._key.address),
         )
-        body = draft(
+        body = draft_transaction(
             action, fees, chain_id=self._chain_id, nonce=account.nonce, height=status.height
         )
         return sign_transaction(body, self._key)
 
-    async def _until_final(self, transaction: Transaction) -> None:
+    async def _submit_until_final(self, transaction: Transaction) -> None:
         while True:
-            await self.patiently(lambda: self._node.submit_transaction(transaction.raw))
+            await self.retry_while_away(lambda: self._node.submit_transaction(transaction.raw))
             try:
-                await self._node.wait_until_final(transaction.hash, WAIT_SECONDS)
-            except RpcError as failure:
-                if not failure.is_transient and failure.code != "TRANSACTION_NOT_FOUND":
+                await self._node.wait_until_final(transaction.hash, _WAIT_S)
+            except RpcError as error:
+                is_unknown = error.code == NetworkCode.TRANSACTION_NOT_FOUND.name
+                if not error.is_transient and not is_unknown:
                     raise
                 self._report(f"transaction {transaction.hash.hex()[:16]} is not final yet")
             else:
                 return
 
     async def _is_final(self, transaction: Transaction) -> bool:
-        """Did it become final after all, before it was found too late?"""
+        """Tell whether a transaction became final although submitting it again was refused."""
         try:
-            view = await self.patiently(lambda: self._node.get_transaction(transaction.hash))
+            view = await self.retry_while_away(lambda: self._node.get_transaction(transaction.hash))
         except RpcError:
             return False
         return view.status == TRANSACTION_STATUS_FINAL

@@ -1,18 +1,20 @@
-"""A wallet: a key, and a node that takes its transactions.
+"""A wallet: a key, and a node that accepts its transactions.
 
-It fills in what a person does not care about (nonce, fee, expiry), signs, submits, and waits. It
-holds no coins and no state: all of that is on the chain.
+The wallet fills in nonce, fee and expiry, signs, submits, and waits. It holds no coins and no
+state: those are on the chain.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
+from typing import Final
 
 from google.protobuf.message import Message
 
 from fedcoin.application.errors import ApplicationCode
-from fedcoin.contract.admission import min_replacement_fee
+from fedcoin.application.wallet.transaction_drafts import draft_transaction
+from fedcoin.contract.errors import LedgerCode
 from fedcoin.data.crypto.addresses import format_address
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import RefusalError
@@ -20,81 +22,113 @@ from fedcoin.data.messages.transactions import Transaction, sign_transaction
 from fedcoin.network.client.node_client import NodeClient
 from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.v1.node_service_pb2 import GetFeesResponse
-from fedcoin.v1.transaction_pb2 import TransactionBody
 from fedcoin.v1.views_pb2 import TRANSACTION_STATUS_PENDING, TransactionView
 
-EXPIRY_BLOCKS = 200
-"""How many blocks ahead transactions expire, if the network allows it."""
+STALE_NONCE_CODES: Final = frozenset(
+    {
+        LedgerCode.NONCE_TOO_LOW.name,
+        LedgerCode.NONCE_TOO_HIGH.name,
+        LedgerCode.REPLACEMENT_UNDERPRICED.name,
+    }
+)
+"""Codes with which a node refuses a transaction when another one of the same key came first, or
+when one before it was dropped."""
 
-STALE_NONCES = frozenset({"NONCE_TOO_LOW", "NONCE_TOO_HIGH", "REPLACEMENT_UNDERPRICED"})
-"""What a node answers when another transaction of the sender came first, or was dropped."""
-
-ATTEMPTS = 8
-"""How often a transaction is signed anew when another of the same key came first."""
-
-RETRY_SECONDS = 0.05
-
-KIB = 1024
+_MAX_ATTEMPTS: Final = 8
+_RETRY_S: Final = 0.05
 
 
 class Wallet:
-    """Signs with one key and submits to one node. Made for one event loop."""
+    """Signs with one key and submits to one node, on one event loop."""
 
     def __init__(self, node: NodeClient, key: KeyPair, chain_id: str = "") -> None:
-        """``chain_id`` is asked from the node when it is empty; whoever knows it should say."""
+        """Use a key with a node.
+
+        Args:
+            node: The node that the transactions are submitted to.
+            key: The key that signs.
+            chain_id: The chain to sign for; empty asks the node. Give it where it is known, so that
+                the node cannot have transactions signed for another chain.
+        """
         self._node = node
         self._key = key
         self._chain_id = chain_id
         self._fees: GetFeesResponse | None = None
-        # Two transactions at a time would be given the same nonce.
-        self._turn = asyncio.Lock()
+        # Two transactions that are prepared at the same time would get the same nonce.
+        self._lock = asyncio.Lock()
 
     @property
     def address(self) -> bytes:
-        """Whose coins these are, 20 bytes."""
+        """The address of the key's account, 20 bytes."""
         return self._key.address
 
     @property
     def key(self) -> KeyPair:
-        """What signs."""
+        """The key that signs."""
         return self._key
 
     async def submit(
         self, action: Message, *, fee: int | None = None, replaces: TransactionView | None = None
     ) -> Transaction:
-        """Signs an action (a Transfer, a Bond, ...) and hands it to the node.
+        """Sign an action and submit it to the node.
 
-        ``fee`` is in sap, None for the least. ``replaces`` is a transaction of this key that waits:
-        the new one gets its nonce. Returns as soon as the node's pool took it. Raises RpcFailure
-        with the ledger's code when it is refused; Refusal NOT_REPLACEABLE when that one does not
-        wait, or is another key's.
+        Args:
+            action: The action, such as a Transfer or a Bond.
+            fee: The fee in sap; None takes the lowest that is accepted.
+            replaces: A pending transaction of this key, whose nonce the new one takes.
+
+        Returns:
+            The transaction, which is in the node's mempool.
+
+        Raises:
+            RpcError: The node refused it, with the ledger's code, or the call failed.
+            RefusalError: NOT_REPLACEABLE when `replaces` is no longer pending or is another key's.
         """
-        async with self._turn:
-            for attempt in range(1, ATTEMPTS + 1):
+        async with self._lock:
+            for attempt in range(1, _MAX_ATTEMPTS + 1):
                 transaction = await self._prepare(action, fee, replaces)
                 try:
                     await self._node.submit_transaction(transaction.raw)
-                except RpcError as failure:
-                    stale = failure.code in STALE_NONCES and replaces is None
-                    if not stale or attempt == ATTEMPTS:
+                except RpcError as error:
+                    is_stale = error.code in STALE_NONCE_CODES and replaces is None
+                    if not is_stale or attempt == _MAX_ATTEMPTS:
                         raise
                 else:
                     return transaction
-                # Two that race for nonces must not try again in step.
-                await asyncio.sleep(random.uniform(0.0, RETRY_SECONDS) * attempt)
+                # Two programs that use the same key must not try again in step.
+                await asyncio.sleep(random.uniform(0.0, _RETRY_S) * attempt)
         raise AssertionError("unreachable")
 
     async def wait_until_final(
         self, transaction: Transaction, timeout: float = 60.0
     ) -> TransactionView:
-        """Waits until a transaction is in a final block.
+        """Wait until a transaction is in a final block.
 
-        Raises RpcFailure: DROPPED with the reason, or TIMED_OUT after ``timeout`` seconds.
+        Args:
+            transaction: A transaction that was submitted.
+            timeout: How long to wait, in seconds.
+
+        Returns:
+            The transaction, with its block.
+
+        Raises:
+            RpcError: DROPPED, with the reason; TIMED_OUT; or the node stayed lost.
         """
         return await self._node.wait_until_final(transaction.hash, timeout)
 
     async def execute(self, action: Message, timeout: float = 60.0) -> TransactionView:
-        """Submits an action and waits until it is final."""
+        """Submit an action and wait until it is in a final block.
+
+        Args:
+            action: The action, such as a Transfer or a Bond.
+            timeout: How long to wait, in seconds.
+
+        Returns:
+            The transaction, with its block.
+
+        Raises:
+            RpcError: As `submit` and `wait_until_final` do.
+        """
         return await self.wait_until_final(await self.submit(action), timeout)
 
     async def _prepare(
@@ -102,81 +136,30 @@ class Wallet:
     ) -> Transaction:
         if self._fees is None:
             self._fees = await self._node.get_fees()
-        fees = self._fees
         status, account = await asyncio.gather(
             self._node.get_status(), self._node.get_account(self._key.address)
         )
         self._chain_id = self._chain_id or status.chain_id
-        body = draft(
+        body = draft_transaction(
             action,
-            fees,
+            self._fees,
             chain_id=self._chain_id,
             nonce=account.nonce if replaces is None else self._nonce_of(replaces),
             height=status.height,
-            replaced=None if replaces is None else replaces.fee,
+            replaced_fee=None if replaces is None else replaces.fee,
         )
         if fee is not None:
             body.fee = fee
         return sign_transaction(body, self._key)
 
     def _nonce_of(self, replaced: TransactionView) -> int:
-        waits = replaced.status == TRANSACTION_STATUS_PENDING
-        if waits and replaced.sender == format_address(self.address):
+        is_pending = replaced.status == TRANSACTION_STATUS_PENDING
+        if is_pending and replaced.sender == format_address(self.address):
             return replaced.nonce
-        problem = f"its sender is {replaced.sender}" if waits else "it does not wait any more"
+        problem = f"its sender is {replaced.sender}" if is_pending else "it is no longer pending"
         raise RefusalError(
             ApplicationCode.NOT_REPLACEABLE,
             f"transaction {replaced.hash} cannot be replaced by {format_address(self.address)}:"
             f" {problem}",
             field="replace",
         )
-
-
-def draft(
-    action: Message,
-    fees: GetFeesResponse,
-    *,
-    chain_id: str,
-    nonce: int,
-    height: int,
-    replaced: int | None = None,
-) -> TransactionBody:
-    """A transaction with the least fee that expires a while after block ``height``; not signed.
-
-    ``replaced`` is the fee of the waiting transaction that it is to replace.
-    """
-    body = TransactionBody(
-        chain_id=chain_id,
-        nonce=nonce,
-        expiry_height=height + min(EXPIRY_BLOCKS, fees.max_expiry_blocks),
-    )
-    getattr(body, action_field(action)).CopyFrom(action)
-    body.fee = compute_min_fee(body, fees, replaced)
-    return body
-
-
-def action_field(action: Message) -> str:
-    """The field of a TransactionBody that holds such an action, as ``open_task`` for OpenTask."""
-    for field in TransactionBody.DESCRIPTOR.oneofs_by_name["action"].fields:
-        if field.message_type is action.DESCRIPTOR:
-            return str(field.name)
-    raise TypeError(f"{type(action).__name__} is no action")
-
-
-def compute_min_fee(
-    body: TransactionBody, fees: GetFeesResponse, replaced: int | None = None
-) -> int:
-    """The smallest fee that a body has to carry, in sap; what it carries now is ignored.
-
-    ``replaced`` is the fee of the waiting transaction that it is to replace.
-    """
-    fee = fees.base_fee + fees.fee_per_kib
-    while True:
-        body.fee = fee
-        needed = fees.base_fee + fees.fee_per_kib * -(-body.ByteSize() // KIB)
-        if replaced is not None:
-            needed = min_replacement_fee(replaced, needed)
-        if needed <= fee:
-            return fee
-        # A larger fee takes more bytes, but at most nine more.
-        fee = needed

@@ -13,7 +13,8 @@ from fedcoin.application.configuration.config import assemble
 from fedcoin.application.configuration.genesis_file import write_genesis
 from fedcoin.application.configuration.home import Home
 from fedcoin.application.node.node import open_node
-from fedcoin.application.wallet.wallet import Wallet, action_field, compute_min_fee
+from fedcoin.application.wallet.transaction_drafts import action_field, compute_min_fee
+from fedcoin.application.wallet.wallet import Wallet
 from fedcoin.contract.admission import min_fee
 from fedcoin.data.clock import unix_ms
 from fedcoin.data.crypto.keys import KeyPair

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from fedcoin.application.client.trainer import MISSED
+from fedcoin.application.client.trainer import LATE_CODES
 from fedcoin.application.configuration.config import assemble
 from fedcoin.application.configuration.home import NODE_KEY, Home
 from fedcoin.application.coordinator.campaign_file import CampaignFile
@@ -176,7 +176,7 @@ class Learner:
             await client.submit_update(await self.make(client, change))
         except RpcError as failure:
             # What was taken before a kill is not asked for again; the round may be over.
-            if failure.code not in MISSED:
+            if failure.code not in LATE_CODES:
                 raise
 
     async def make(self, client: FederatedClient, change: pb.WatchRoundsResponse) -> SignedUpdate:

@@ -1,0 +1,93 @@
+"""Bodies of transactions that are not signed yet."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from google.protobuf.message import Message
+
+from fedcoin.contract.admission import min_replacement_fee
+from fedcoin.v1.node_service_pb2 import GetFeesResponse
+from fedcoin.v1.transaction_pb2 import TransactionBody
+
+EXPIRY_BLOCKS: Final = 200
+"""How many blocks after the present one transactions expire, where the network allows as many."""
+
+_KIB: Final = 1024
+
+
+def draft_transaction(
+    action: Message,
+    fees: GetFeesResponse,
+    *,
+    chain_id: str,
+    nonce: int,
+    height: int,
+    replaced_fee: int | None = None,
+) -> TransactionBody:
+    """Make a transaction's body, with the lowest fee that is accepted.
+
+    Args:
+        action: The action, such as a Transfer or a Bond.
+        fees: The network's fees, in sap, and its limit on expiry heights.
+        chain_id: The chain that the transaction is for.
+        nonce: The sender's nonce.
+        height: The chain's present height.
+        replaced_fee: The fee, in sap, of the pending transaction that this one replaces, if any.
+
+    Returns:
+        The body, which expires `EXPIRY_BLOCKS` blocks after `height`, or sooner where the network
+        allows less.
+    """
+    body = TransactionBody(
+        chain_id=chain_id,
+        nonce=nonce,
+        expiry_height=height + min(EXPIRY_BLOCKS, fees.max_expiry_blocks),
+    )
+    getattr(body, action_field(action)).CopyFrom(action)
+    body.fee = compute_min_fee(body, fees, replaced_fee)
+    return body
+
+
+def action_field(action: Message) -> str:
+    """Find the field of a TransactionBody that holds an action.
+
+    Args:
+        action: The action, such as an OpenTask.
+
+    Returns:
+        The field's name, such as `open_task`.
+
+    Raises:
+        TypeError: The message is no action.
+    """
+    for field in TransactionBody.DESCRIPTOR.oneofs_by_name["action"].fields:
+        if field.message_type is action.DESCRIPTOR:
+            return str(field.name)
+    raise TypeError(f"{type(action).__name__} is no action")
+
+
+def compute_min_fee(
+    body: TransactionBody, fees: GetFeesResponse, replaced_fee: int | None = None
+) -> int:
+    """Compute the lowest fee that a transaction has to carry.
+
+    Args:
+        body: The transaction's body; its fee is overwritten.
+        fees: The network's fees, in sap.
+        replaced_fee: The fee, in sap, of the pending transaction that this one replaces, if any.
+
+    Returns:
+        The fee in sap: `base_fee` and `fee_per_kib` for each KiB of the body, or more for a
+        replacement.
+    """
+    fee = fees.base_fee + fees.fee_per_kib
+    while True:
+        body.fee = fee
+        needed = fees.base_fee + fees.fee_per_kib * -(-body.ByteSize() // _KIB)
+        if replaced_fee is not None:
+            needed = min_replacement_fee(replaced_fee, needed)
+        if needed <= fee:
+            return fee
+        # A higher fee makes the body longer, by nine bytes at most, so that this ends.
+        fee = needed
