@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Union
 
 from fedcoin.consensus.timers import Timer
+from fedcoin.data.messages.blocks import Block
 from fedcoin.data.messages.votes import Proposal, Vote
 
 Message = Union[Proposal, Vote]  # noqa: UP007 - an alias at run time, on Python 3.10 too
@@ -31,10 +32,7 @@ class CheckBlock:
     artifact, waits for it rather than answering False; it may answer True after False.
     """
 
-    block_hash: bytes
-    """32 bytes."""
-    raw: bytes
-    """The serialised Block."""
+    block: Block
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +42,7 @@ class SendProposal:
     round: int
     valid_round: int
     """The round in which the block had a polka; -1 for a new block."""
-    block_hash: bytes
-    """32 bytes."""
-    raw: bytes
-    """The serialised Block."""
+    block: Block
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +90,7 @@ class Decide:
     driver must apply it even if it never answered `CheckBlock`.
     """
 
-    block_hash: bytes
-    """32 bytes."""
-    raw: bytes
-    """The serialised Block."""
+    block: Block
     certificate: bytes
     """The serialised Certificate."""
     round: int

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from fedcoin.consensus.effects import Effect, Message
 from fedcoin.consensus.timers import Timer
+from fedcoin.data.messages.blocks import Block
 from fedcoin.data.messages.votes import Proposal, Vote
 
 
@@ -90,13 +91,12 @@ class ConsensusEngine(Protocol):
             Effects for the driver.
         """
 
-    def on_block_built(self, round: int, block_hash: bytes, raw: bytes) -> list[Effect]:
+    def on_block_built(self, round: int, block: Block) -> list[Effect]:
         """Take in the answer to `BuildBlock`. It is ignored when its round is over.
 
         Args:
             round: The round that the block was built for.
-            block_hash: The block's hash, 32 bytes.
-            raw: The serialised Block.
+            block: The block.
 
         Returns:
             Effects for the driver.

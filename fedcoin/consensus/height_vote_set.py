@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from fedcoin.consensus.effects import Effect, Equivocation, ForwardMessage, Message
 from fedcoin.consensus.validators import ValidatorSet
 from fedcoin.consensus.vote_set import NIL, VoteSet
+from fedcoin.data.messages.blocks import Block
 from fedcoin.data.messages.votes import PREVOTE, Proposal, Vote
 
 ROUNDS_AHEAD = 8
@@ -60,7 +61,7 @@ class HeightVoteSet:
         self._effects = effects
         self.round = 0
         self.rounds: dict[int, RoundMessages] = {}
-        self._blocks: dict[bytes, bytes] = {}
+        self._blocks: dict[bytes, Block] = {}
         self._latest_rounds: dict[bytes, int] = {}
         self._ahead_votes: dict[bytes, Vote] = {}
         self._reported: set[bytes] = set()
@@ -106,14 +107,13 @@ class HeightVoteSet:
         self._blocks[proposal.block_hash] = proposal.block
         self._effects.append(ForwardMessage(proposal))
 
-    def store_block(self, block_hash: bytes, raw: bytes) -> None:
+    def store_block(self, block: Block) -> None:
         """Store a block that did not arrive in a proposal, until `enter_round` deletes it.
 
         Args:
-            block_hash: The block's hash, 32 bytes.
-            raw: The serialised Block.
+            block: The block.
         """
-        self._blocks[block_hash] = raw
+        self._blocks[block.hash] = block
 
     def enter_round(self, round: int, needed: Mapping[int, bytes]) -> None:
         """Make a round the current one; delete old rounds and blocks that are not needed.
@@ -131,20 +131,20 @@ class HeightVoteSet:
         stay = {h for stored in self.rounds.values() for h in stored.proposals} | set(
             needed.values()
         )
-        self._blocks = {h: raw for h, raw in self._blocks.items() if h in stay}
+        self._blocks = {h: block for h, block in self._blocks.items() if h in stay}
         due = [vote for vote in self._ahead_votes.values() if vote.round <= round + ROUNDS_AHEAD]
         for vote in due:
             del self._ahead_votes[vote.public_key]
             self.add_vote(vote)
 
-    def block(self, block_hash: bytes) -> bytes | None:
+    def block(self, block_hash: bytes) -> Block | None:
         """Look up a block.
 
         Args:
             block_hash: The block's hash.
 
         Returns:
-            The serialised Block, or None when it is not stored.
+            The block, or None when it is not stored.
         """
         return self._blocks.get(block_hash)
 

@@ -11,12 +11,13 @@ Certificate message that holds the prevotes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from fedcoin.consensus.errors import ConsensusCode
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages import canonical
+from fedcoin.data.messages.blocks import Block
 from fedcoin.data.messages.votes import PREVOTE, Vote, decode_vote
 from fedcoin.v1.vote_pb2 import Certificate
 
@@ -27,8 +28,7 @@ _LENGTH_BYTES = 4
 class LockRecord:
     """A block that this validator precommitted, and its polka."""
 
-    raw: bytes
-    """The serialised Block."""
+    block: Block
     prevotes: tuple[Vote, ...]
     """The prevotes of one round for the block, at least one."""
 
@@ -48,11 +48,11 @@ class LockRecord:
         return self.prevotes[0].round
 
 
-def encode_lock(raw: bytes, prevotes: Sequence[Vote]) -> bytes:
+def encode_lock(block: Block, prevotes: Sequence[Vote]) -> bytes:
     """Encode a lock record.
 
     Args:
-        raw: The serialised Block.
+        block: The block.
         prevotes: The prevotes of one round for the block.
 
     Returns:
@@ -60,15 +60,17 @@ def encode_lock(raw: bytes, prevotes: Sequence[Vote]) -> bytes:
     """
     ordered = sorted(prevotes, key=lambda vote: vote.public_key)
     polka = Certificate(precommits=[vote.envelope for vote in ordered])
-    return len(raw).to_bytes(_LENGTH_BYTES, "big") + raw + canonical.encode(polka)
+    length = len(block.raw).to_bytes(_LENGTH_BYTES, "big")
+    return length + block.raw + canonical.encode(polka)
 
 
-def decode_lock(record: bytes, chain_id: str) -> LockRecord:
+def decode_lock(record: bytes, chain_id: str, decode_block: Callable[[bytes], Block]) -> LockRecord:
     """Decode a lock record and verify its prevotes.
 
     Args:
         record: What `encode_lock` returned.
         chain_id: The network.
+        decode_block: Decodes a serialised Block; raises RefusalError when the bytes are none.
 
     Returns:
         The block and its polka.
@@ -81,6 +83,7 @@ def decode_lock(record: bytes, chain_id: str) -> LockRecord:
     try:
         polka = canonical.decode(Certificate, record[_LENGTH_BYTES + length :]).precommits
         prevotes = tuple(decode_vote(envelope, chain_id) for envelope in polka)
+        block = decode_block(raw)
     except RefusalError as refusal:
         raise _bad(str(refusal)) from None
     if not prevotes or len(raw) != length:
@@ -89,7 +92,9 @@ def decode_lock(record: bytes, chain_id: str) -> LockRecord:
         raise _bad("its votes are not prevotes for a block")
     if len({(vote.height, vote.round, vote.block_hash) for vote in prevotes}) > 1:
         raise _bad("its prevotes are not for one block in one round")
-    return LockRecord(raw, prevotes)
+    if prevotes[0].block_hash != block.hash:
+        raise _bad("its prevotes are for another block")
+    return LockRecord(block, prevotes)
 
 
 def _bad(fault: str) -> RefusalError:

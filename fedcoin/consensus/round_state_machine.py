@@ -39,6 +39,7 @@ from fedcoin.consensus.signing_state import NO_ROUND, SigningState
 from fedcoin.consensus.timers import Timeouts, Timer, TimerKind
 from fedcoin.consensus.validators import Validator
 from fedcoin.consensus.vote_set import NIL
+from fedcoin.data.messages.blocks import Block
 from fedcoin.data.messages.votes import PRECOMMIT, PREVOTE
 
 
@@ -145,18 +146,17 @@ class RoundStateMachine:
         if block_hash in self._verdicts:
             self._verdicts[block_hash] = ok
 
-    def on_block_built(self, round: int, block_hash: bytes, raw: bytes) -> None:
+    def on_block_built(self, round: int, block: Block) -> None:
         """Propose the answer to `BuildBlock` (line 16), unless its round is over.
 
         Args:
             round: The round that the block was built for.
-            block_hash: The block's hash, 32 bytes.
-            raw: The serialised Block.
+            block: The block.
         """
         if self._must_propose() and round == self._building == self.round:
-            self.votes.store_block(block_hash, raw)
-            self.mark_valid(block_hash)
-            self._send_proposal(NO_ROUND, block_hash, raw)
+            self.votes.store_block(block)
+            self.mark_valid(block.hash)
+            self._send_proposal(NO_ROUND, block)
 
     def on_timeout(self, timer: Timer) -> None:
         """Take in the end of a timer (lines 57 to 67).
@@ -194,10 +194,10 @@ class RoundStateMachine:
     def _decide(self) -> bool:
         """Decide a block (lines 49 to 54)."""
         for round, value, precommits in self.votes.list_decisions():
-            raw = self.votes.block(value)
-            if raw is not None:
+            block = self.votes.block(value)
+            if block is not None:
                 self.is_decided = True
-                self.effects.append(Decide(value, raw, make_certificate(precommits), round))
+                self.effects.append(Decide(block, make_certificate(precommits), round))
                 return True
         return False
 
@@ -222,14 +222,14 @@ class RoundStateMachine:
         if not self._must_propose():
             return False
         round, value = max(self.valid, self.signed.locked)
-        raw = self.votes.block(value)
+        block = self.votes.block(value)
         if not value and self._building != self.round:
             self._building = self.round
             self.effects.append(BuildBlock(self.round))
-        if not value or raw is None:
+        if not value or block is None:
             return False
         has_polka = self.votes.polka(round) == value
-        self._send_proposal(round if has_polka else NO_ROUND, value, raw)
+        self._send_proposal(round if has_polka else NO_ROUND, block)
         return True
 
     def _answer_proposal(self) -> bool:
@@ -291,9 +291,9 @@ class RoundStateMachine:
             and not self.signed.has_proposed(self.round)
         )
 
-    def _send_proposal(self, valid_round: int, value: bytes, raw: bytes) -> None:
+    def _send_proposal(self, valid_round: int, block: Block) -> None:
         self.signed.note_proposal(self.round)
-        self.effects.append(SendProposal(self.round, valid_round, value, raw))
+        self.effects.append(SendProposal(self.round, valid_round, block))
 
     def _prevote(self, value: bytes) -> None:
         self.step = RoundStep.PREVOTE
@@ -304,21 +304,21 @@ class RoundStateMachine:
         self.step = RoundStep.PRECOMMIT
         if self._own_key and self.signed.note_vote(PRECOMMIT, self.round, value):
             record = b""
-            raw = self.votes.block(value)
-            if value and raw is not None:
-                record = encode_lock(raw, self.votes.list_prevotes(self.round, value))
+            block = self.votes.block(value)
+            if value and block is not None:
+                record = encode_lock(block, self.votes.list_prevotes(self.round, value))
             self.effects.append(CastVote(PRECOMMIT, self.round, value, record))
 
     def _verdict(self, value: bytes) -> bool | None:
         """Return valid(v), or None while the block or the driver's answer is missing."""
-        raw = self.votes.block(value)
-        if raw is None:
+        block = self.votes.block(value)
+        if block is None:
             return None
         if not self._own_key:
             return True  # An observer does not vote, so it need not ask.
         if value not in self._verdicts:
             self._verdicts[value] = None
-            self.effects.append(CheckBlock(value, raw))
+            self.effects.append(CheckBlock(block))
         return self._verdicts[value]
 
     def _start_timer(self, kind: TimerKind) -> None:

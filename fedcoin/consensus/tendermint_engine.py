@@ -20,6 +20,7 @@ from fedcoin.consensus.round_state_machine import RoundStateMachine, RoundStep
 from fedcoin.consensus.signing_state import NO_ROUND, SigningState
 from fedcoin.consensus.timers import Timeouts, Timer
 from fedcoin.consensus.validators import Validator, ValidatorSet
+from fedcoin.data.messages.blocks import Block
 from fedcoin.data.messages.votes import Proposal, Vote
 
 
@@ -133,10 +134,10 @@ class TendermintEngine:
         self._rules.on_block_checked(block_hash, ok)
         return self._run()
 
-    def on_block_built(self, round: int, block_hash: bytes, raw: bytes) -> list[Effect]:
+    def on_block_built(self, round: int, block: Block) -> list[Effect]:
         """Implement `ConsensusEngine.on_block_built`."""
         if not self.is_decided:
-            self._rules.on_block_built(round, block_hash, raw)
+            self._rules.on_block_built(round, block)
         return self._run()
 
     def messages(self) -> list[Message]:
@@ -175,7 +176,7 @@ class TendermintEngine:
         if lock and lock.round >= locked[0]:
             rules.valid = (lock.round, lock.block_hash)
             rules.mark_valid(lock.block_hash)
-            self._votes.store_block(lock.block_hash, lock.raw)
+            self._votes.store_block(lock.block)
             prevotes = lock.prevotes
         self._votes.enter_round(rules.round, dict((locked, rules.valid)))
         for message in (*restored, *prevotes):

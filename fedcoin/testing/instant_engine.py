@@ -21,6 +21,7 @@ from fedcoin.consensus.effects import (
 from fedcoin.consensus.message_checks import check_message, check_proposal
 from fedcoin.consensus.timers import Timer
 from fedcoin.consensus.validators import Validator, ValidatorSet
+from fedcoin.data.messages.blocks import Block
 from fedcoin.data.messages.votes import PRECOMMIT, Proposal, Vote
 
 
@@ -80,11 +81,11 @@ class InstantEngine:
             return [BuildBlock(self.round)]
         return self._go_on()
 
-    def on_block_built(self, round: int, block_hash: bytes, raw: bytes) -> list[Effect]:
+    def on_block_built(self, round: int, block: Block) -> list[Effect]:
         """Implement `ConsensusEngine.on_block_built`: propose the block."""
         if self.is_decided or not self.is_started or round in self._proposals:
             return []
-        return [SendProposal(round, -1, block_hash, raw)]
+        return [SendProposal(round, -1, block)]
 
     def on_proposal(self, proposal: Proposal) -> list[Effect]:
         """Implement `ConsensusEngine.on_proposal`: precommit an own proposal."""
@@ -128,7 +129,7 @@ class InstantEngine:
             if precommit is not None and precommit.block_hash == proposal.block_hash:
                 self.is_decided = True
                 certificate = make_certificate([precommit])
-                return [Decide(proposal.block_hash, proposal.block, certificate, round)]
+                return [Decide(proposal.block, certificate, round)]
         is_own = self._own_key == self._validator.public_key
         current = self._proposals.get(self.round)
         has_precommitted = self.round in self._precommits

@@ -320,8 +320,8 @@ def blocks() -> list[dict[str, Any]]:
 def proposals() -> list[dict[str, Any]]:
     first, second = made_blocks()
     made = [
-        sign_proposal(1, 0, -1, first.hash, first.raw, KEYS[0], CHAIN),
-        sign_proposal(2, 4, 1, second.hash, second.raw, KEYS[1], CHAIN),
+        sign_proposal(1, 0, -1, first, KEYS[0], CHAIN),
+        sign_proposal(2, 4, 1, second, KEYS[1], CHAIN),
     ]
     return [
         {

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from fedcoin.consensus.effects import Effect, Equivocation, ForwardMessage
 from fedcoin.consensus.height_vote_set import ROUNDS_AHEAD, ROUNDS_BEHIND, HeightVoteSet
+from fedcoin.testing.consensus_simulation.block_application import opaque_block
 from tests.support.signing_validators import BLOCK, NIL, OTHER, SigningValidators, hash_of
 
 COMMITTEE = SigningValidators()
@@ -41,17 +42,17 @@ def test_far_rounds_are_set_aside_until_they_are_near() -> None:
 
 def test_rounds_far_behind_are_forgotten_unless_they_are_needed() -> None:
     vote_set, _ = new_vote_set()
-    for round, raw in ((0, BLOCK), (1, OTHER), (2, b"third")):
+    for round, raw in ((0, BLOCK), (1, OTHER), (2, opaque_block(b"third"))):
         vote_set.add_proposal(COMMITTEE.proposal(round, raw))
-    vote_set.store_block(b"k" * 32, b"kept")
-    vote_set.enter_round(ROUNDS_BEHIND + 2, {1: hash_of(b"third"), -1: b"k" * 32})
+    vote_set.store_block(opaque_block(b"kept"))
+    vote_set.enter_round(ROUNDS_BEHIND + 2, {1: hash_of(b"third"), -1: hash_of(b"kept")})
     assert sorted(vote_set.rounds) == [1, 2]
     assert vote_set.block(hash_of(BLOCK)) is None
     assert vote_set.block(hash_of(OTHER)) == OTHER
-    assert vote_set.block(b"k" * 32) == b"kept"
+    assert vote_set.block(hash_of(b"kept")) == opaque_block(b"kept")
     vote_set.enter_round(ROUNDS_BEHIND + 3, {})
     assert vote_set.rounds == {}
-    assert vote_set.block(b"k" * 32) is None
+    assert vote_set.block(hash_of(b"kept")) is None
 
 
 def test_an_old_round_is_kept_for_a_proposal_that_names_it() -> None:
@@ -139,7 +140,7 @@ def test_messages_of_rounds_come_with_proposals_first() -> None:
 def test_no_flood_makes_it_grow(said: list[tuple[int, bool, int, int]]) -> None:
     vote_set, _ = new_vote_set()
     for i, (member, prevote, round, value) in enumerate(said):
-        raw = b"block %d" % value
+        raw = opaque_block(b"block %d" % value)
         vote = COMMITTEE.prevote if prevote else COMMITTEE.precommit
         vote_set.add_vote(vote(member, round, raw))
         vote_set.add_vote(vote(member, round % 40, raw))

@@ -8,6 +8,7 @@ from fedcoin.consensus.errors import ConsensusCode
 from fedcoin.consensus.lock_record import decode_lock, encode_lock
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.votes import Vote
+from fedcoin.testing.consensus_simulation.block_application import opaque_block
 from tests.support.signing_validators import (
     BLOCK,
     CHAIN_ID,
@@ -27,13 +28,13 @@ def polka(raw: bytes = BLOCK, round: int = 3) -> list[Vote]:
 
 def refused(record: bytes) -> None:
     with pytest.raises(RefusalError, match="damaged") as caught:
-        decode_lock(record, CHAIN_ID)
+        decode_lock(record, CHAIN_ID, opaque_block)
     assert caught.value.code is ConsensusCode.BAD_LOCK
 
 
 def test_a_lock_comes_back_as_it_went() -> None:
-    lock = decode_lock(encode_lock(BLOCK, polka()), CHAIN_ID)
-    assert lock.raw == BLOCK
+    lock = decode_lock(encode_lock(BLOCK, polka()), CHAIN_ID, opaque_block)
+    assert lock.block == BLOCK
     assert (lock.height, lock.round, lock.block_hash) == (HEIGHT, 3, hash_of(BLOCK))
     assert {vote.public_key for vote in lock.prevotes} == {v.public_key for v in polka()}
 
@@ -42,7 +43,7 @@ def test_a_damaged_lock_is_refused() -> None:
     record = encode_lock(BLOCK, polka())
     refused(b"")
     refused(record[:-1])
-    refused(record[: 4 + len(BLOCK)])
+    refused(record[: 4 + len(BLOCK.raw)])
     refused(record + b"\0")
     refused(b"\xff\xff\xff\xff" + record)
 

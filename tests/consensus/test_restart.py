@@ -73,7 +73,7 @@ def test_the_record_brings_back_the_block_and_its_polka() -> None:
     for round in (0, 1, 2):
         back.hear(*(COMMITTEE.precommit(i, round, NIL) for i in (0, 1, 2)))
     assert back.all(BuildBlock) == []
-    assert back.all(SendProposal) == [SendProposal(3, 0, hash_of(BLOCK), BLOCK)]
+    assert back.all(SendProposal) == [SendProposal(3, 0, BLOCK)]
     prevotes = [m for m in back.engine.messages() if not isinstance(m, Proposal) and m.round == 0]
     assert len([v for v in prevotes if v.kind == PREVOTE]) == 3
 
@@ -84,7 +84,7 @@ def test_a_block_whose_polka_is_lost_is_proposed_as_new() -> None:
     back = EngineDriver(COMMITTEE, 3, member.said, record)
     for round in (0, 1, 2):
         back.hear(*(COMMITTEE.precommit(i, round, NIL) for i in (0, 1, 2)))
-    assert back.all(SendProposal) == [SendProposal(3, -1, hash_of(BLOCK), BLOCK)]
+    assert back.all(SendProposal) == [SendProposal(3, -1, BLOCK)]
 
 
 def test_between_the_two_writes_the_record_is_a_polka_and_no_lock_yet() -> None:
@@ -97,7 +97,7 @@ def test_between_the_two_writes_the_record_is_a_polka_and_no_lock_yet() -> None:
 
 def test_an_own_proposal_is_not_replaced() -> None:
     member = EngineDriver(COMMITTEE, 0)
-    member.do(member.engine.on_block_built(0, hash_of(BLOCK), BLOCK))
+    member.do(member.engine.on_block_built(0, BLOCK))
     proposal = member.said[0]
     back = EngineDriver(COMMITTEE, 0, [proposal])
     assert back.all(BuildBlock) == []
@@ -117,11 +117,11 @@ def test_it_goes_on_in_the_latest_round_that_it_signed_in() -> None:
 def test_a_lone_validator_survives_a_crash_right_after_its_precommit() -> None:
     alone = SigningValidators(1)
     member = EngineDriver(alone, 0)
-    member.do(member.engine.on_block_built(0, hash_of(BLOCK), BLOCK))
+    member.do(member.engine.on_block_built(0, BLOCK))
     back = EngineDriver(
         alone, 0, [m for m in member.said if not isinstance(m, Proposal)], member.lock
     )
-    assert [e.block_hash for e in back.all(Decide)] == [hash_of(BLOCK)]
+    assert [e.block.hash for e in back.all(Decide)] == [hash_of(BLOCK)]
 
 
 def test_all_lose_power_after_their_precommits_and_decide_the_same_block() -> None:
@@ -140,7 +140,7 @@ def test_all_lose_power_after_their_precommits_and_decide_the_same_block() -> No
             for other in back:
                 if not member.engine.is_decided:
                     member.hear(*other.engine.messages())
-    assert {d.block_hash for member in back for d in member.all(Decide)} == {hash_of(BLOCK)}
+    assert {d.block.hash for member in back for d in member.all(Decide)} == {hash_of(BLOCK)}
     assert all(member.engine.is_decided for member in back)
 
 
@@ -195,7 +195,7 @@ def test_no_history_with_crashes_makes_it_vote_twice(moves: list[int], data: st.
             kind = data.draw(st.sampled_from(list(TimerKind)))
             member.do(member.engine.on_timeout(Timer(kind, member.engine.round)))
         elif move == 10:
-            member.do(member.engine.on_block_built(member.engine.round, hash_of(OTHER), OTHER))
+            member.do(member.engine.on_block_built(member.engine.round, OTHER))
         else:
             said += member.said
             kept = data.draw(st.booleans())

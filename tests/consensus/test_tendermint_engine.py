@@ -73,8 +73,8 @@ def locked_seat(me: int = 3) -> EngineDriver:
 def test_11_the_proposer_asks_for_a_block_and_proposes_it() -> None:
     member = seat(0)
     assert member.all(BuildBlock) == [BuildBlock(0)]
-    member.do(member.engine.on_block_built(0, hash_of(BLOCK), BLOCK))
-    assert member.all(SendProposal) == [SendProposal(0, -1, hash_of(BLOCK), BLOCK)]
+    member.do(member.engine.on_block_built(0, BLOCK))
+    assert member.all(SendProposal) == [SendProposal(0, -1, BLOCK)]
     assert member.all(CheckBlock) == [], "what was built here is not checked"
     assert member.votes() == [(PREVOTE, 0, hash_of(BLOCK))]
 
@@ -82,21 +82,21 @@ def test_11_the_proposer_asks_for_a_block_and_proposes_it() -> None:
 def test_15_a_valid_value_is_proposed_again_with_its_round() -> None:
     member = locked_seat(1)
     assert member.all(BuildBlock) == []
-    assert member.all(SendProposal) == [SendProposal(1, 0, hash_of(BLOCK), BLOCK)]
+    assert member.all(SendProposal) == [SendProposal(1, 0, BLOCK)]
 
 
 def test_16_a_block_that_comes_too_late_is_dropped() -> None:
     member = seat(0)
     timeout(member, PROPOSE, 0)
-    member.do(member.engine.on_block_built(0, hash_of(BLOCK), BLOCK))
-    member.do(member.engine.on_block_built(1, hash_of(BLOCK), BLOCK))
+    member.do(member.engine.on_block_built(0, BLOCK))
+    member.do(member.engine.on_block_built(1, BLOCK))
     assert member.all(SendProposal) == []
 
 
 def test_16_a_block_is_proposed_once() -> None:
     member = seat(0)
     for raw in (BLOCK, OTHER):
-        member.do(member.engine.on_block_built(0, hash_of(raw), raw))
+        member.do(member.engine.on_block_built(0, raw))
     assert len(member.all(SendProposal)) == 1
 
 
@@ -114,7 +114,7 @@ def test_21_everybody_waits_for_a_proposal_longer_in_each_round() -> None:
 def test_22_a_valid_block_gets_a_prevote_once_it_was_checked() -> None:
     member = seat()
     member.hear(COMMITTEE.proposal(0, BLOCK))
-    assert member.all(CheckBlock) == [CheckBlock(hash_of(BLOCK), BLOCK)]
+    assert member.all(CheckBlock) == [CheckBlock(BLOCK)]
     assert member.votes() == []
     member.find(BLOCK, ok=True)
     assert member.votes() == [(PREVOTE, 0, hash_of(BLOCK))]
@@ -131,7 +131,7 @@ def test_23_who_is_locked_prevotes_no_other_block() -> None:
     member = locked_seat()
     member.hear(COMMITTEE.proposal(1, OTHER))
     assert member.votes()[-1] == (PREVOTE, 1, NIL)
-    assert CheckBlock(hash_of(OTHER), OTHER) not in member.seen
+    assert CheckBlock(OTHER) not in member.seen
 
 
 def test_23_who_is_locked_prevotes_the_same_block() -> None:
@@ -216,7 +216,7 @@ def test_36_a_polka_locks_and_is_written_down_with_the_precommit() -> None:
     member.hear(*prevotes(0, BLOCK, 0, 1))
     assert member.votes()[-1] == (PRECOMMIT, 0, hash_of(BLOCK))
     assert member.engine.locked == (0, hash_of(BLOCK))
-    assert BLOCK in member.lock
+    assert BLOCK.raw in member.lock
     assert [e.lock != b"" for e in member.all(CastVote)] == [False, True]
 
 
@@ -250,7 +250,7 @@ def test_42_a_polka_after_the_precommit_makes_a_value_valid_but_does_not_lock() 
     member.hear(COMMITTEE.prevote(2, 0, BLOCK))
     assert member.engine.locked == (-1, NIL)
     member.hear(*precommits(0, NIL, 0, 2))
-    assert member.all(SendProposal) == [SendProposal(1, 0, hash_of(BLOCK), BLOCK)]
+    assert member.all(SendProposal) == [SendProposal(1, 0, BLOCK)]
 
 
 def test_42_a_polka_learnt_in_a_later_round_makes_a_value_valid() -> None:
@@ -261,7 +261,7 @@ def test_42_a_polka_learnt_in_a_later_round_makes_a_value_valid() -> None:
     assert member.all(BuildBlock) == [BuildBlock(1)]
     member.hear(COMMITTEE.proposal(0, BLOCK), *prevotes(0, BLOCK, 0, 2, 3))
     member.find(BLOCK, ok=True)
-    assert member.all(SendProposal) == [SendProposal(1, 0, hash_of(BLOCK), BLOCK)]
+    assert member.all(SendProposal) == [SendProposal(1, 0, BLOCK)]
 
 
 # Lines 47, 48 and 65 to 67: precommits without a decision.
@@ -288,7 +288,7 @@ def test_49_precommits_decide_from_any_round_and_step() -> None:
     member = locked_seat()
     member.hear(*precommits(0, BLOCK, 0, 1))
     (decision,) = member.all(Decide)
-    assert (decision.block_hash, decision.raw, decision.round) == (hash_of(BLOCK), BLOCK, 0)
+    assert (decision.block, decision.round) == (BLOCK, 0)
     members = COMMITTEE.validators
     assert verify_certificate(decision.certificate, members, CHAIN_ID, HEIGHT, hash_of(BLOCK)) == 0
 
@@ -309,7 +309,7 @@ def test_after_the_decision_nothing_is_said_or_done() -> None:
     member.hear(COMMITTEE.proposal(1, OTHER))
     member.find(BLOCK, ok=True)
     timeout(member, PROPOSE, 0)
-    member.do(member.engine.on_block_built(0, hash_of(OTHER), OTHER))
+    member.do(member.engine.on_block_built(0, OTHER))
     member.do(member.engine.start())
     assert len(member.seen) == seen
 
@@ -404,7 +404,7 @@ def test_an_observer_decides_without_a_word() -> None:
 def test_a_lone_validator_decides_with_itself() -> None:
     alone = SigningValidators(7)
     member = EngineDriver(alone, 0)
-    member.do(member.engine.on_block_built(0, hash_of(BLOCK), BLOCK))
+    member.do(member.engine.on_block_built(0, BLOCK))
     assert [type(e) for e in member.all(Decide)] == [Decide]
 
 
@@ -413,7 +413,7 @@ def test_a_lone_validator_decides_with_itself() -> None:
 
 def test_refusals_name_what_is_wrong_and_change_nothing() -> None:
     stranger = next(k for k in SigningValidators(1, 1, 1, 1, 1).keys if k not in COMMITTEE.keys)
-    foreign = sign_proposal(HEIGHT, 0, -1, hash_of(BLOCK), BLOCK, stranger, CHAIN_ID)
+    foreign = sign_proposal(HEIGHT, 0, -1, BLOCK, stranger, CHAIN_ID)
     late = COMMITTEE.proposal(1, BLOCK, valid_round=1)
     engine = COMMITTEE.voting(3)
     engine.start()

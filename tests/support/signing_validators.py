@@ -12,21 +12,26 @@ from fedcoin.consensus.timers import Timeouts
 from fedcoin.consensus.validators import Validator, ValidatorSet
 from fedcoin.data.crypto.hashing import sha256
 from fedcoin.data.crypto.keys import KeyPair
+from fedcoin.data.messages.blocks import Block
 from fedcoin.data.messages.votes import PRECOMMIT, PREVOTE, Proposal, Vote, sign_proposal, sign_vote
+from fedcoin.testing.consensus_simulation.block_application import opaque_block
 
 CHAIN_ID = "committee"
 HEIGHT = 5
 TIMEOUTS = Timeouts(propose_ms=1000, vote_ms=500)
 
-BLOCK = b"a block"
-OTHER = b"another block"
+BLOCK = opaque_block(b"a block")
+OTHER = opaque_block(b"another block")
 NIL = b""
 
 E = TypeVar("E")
 
 
-def hash_of(raw: bytes) -> bytes:
-    return sha256(raw) if raw else NIL
+def hash_of(value: Block | bytes) -> bytes:
+    """What a vote for a block, for an opaque block of these bytes, or for NIL carries."""
+    if isinstance(value, Block):
+        return value.hash
+    return sha256(value) if value else NIL
 
 
 class SigningValidators:
@@ -44,18 +49,20 @@ class SigningValidators:
     def proposer(self, round: int) -> Validator:
         return self.validators.members[round % len(self.keys)]
 
-    def vote(self, i: int, kind: int, round: int, raw: bytes, height: int = HEIGHT) -> Vote:
-        return sign_vote(kind, height, round, hash_of(raw), self.keys[i], CHAIN_ID)
+    def vote(
+        self, i: int, kind: int, round: int, value: Block | bytes, height: int = HEIGHT
+    ) -> Vote:
+        return sign_vote(kind, height, round, hash_of(value), self.keys[i], CHAIN_ID)
 
-    def prevote(self, i: int, round: int, raw: bytes) -> Vote:
-        return self.vote(i, PREVOTE, round, raw)
+    def prevote(self, i: int, round: int, value: Block | bytes) -> Vote:
+        return self.vote(i, PREVOTE, round, value)
 
-    def precommit(self, i: int, round: int, raw: bytes) -> Vote:
-        return self.vote(i, PRECOMMIT, round, raw)
+    def precommit(self, i: int, round: int, value: Block | bytes) -> Vote:
+        return self.vote(i, PRECOMMIT, round, value)
 
-    def proposal(self, round: int, raw: bytes, valid_round: int = -1, by: int = -1) -> Proposal:
+    def proposal(self, round: int, block: Block, valid_round: int = -1, by: int = -1) -> Proposal:
         key = self.keys[round % len(self.keys) if by < 0 else by]
-        return sign_proposal(HEIGHT, round, valid_round, hash_of(raw), raw, key, CHAIN_ID)
+        return sign_proposal(HEIGHT, round, valid_round, block, key, CHAIN_ID)
 
     def voting(
         self, me: int | None, restored: Sequence[Message] = (), lock: bytes = b""
@@ -67,7 +74,7 @@ class SigningValidators:
             None if me is None else self.keys[me].public_key,
             TIMEOUTS,
             restored,
-            decode_lock(lock, CHAIN_ID) if lock else None,
+            decode_lock(lock, CHAIN_ID, opaque_block) if lock else None,
         )
 
 
@@ -101,8 +108,8 @@ class EngineDriver:
             else:
                 self.do(self.engine.on_vote(message))
 
-    def find(self, raw: bytes, ok: bool) -> None:
-        self.do(self.engine.on_block_checked(hash_of(raw), ok))
+    def find(self, value: Block | bytes, ok: bool) -> None:
+        self.do(self.engine.on_block_checked(hash_of(value), ok))
 
     def do(self, effects: Sequence[Effect]) -> None:
         for effect in effects:
@@ -117,7 +124,7 @@ class EngineDriver:
                 self.hear(vote)
             elif isinstance(effect, SendProposal):
                 proposal = sign_proposal(
-                    HEIGHT, effect.round, effect.valid_round, effect.block_hash, effect.raw,
+                    HEIGHT, effect.round, effect.valid_round, effect.block,
                     key, CHAIN_ID,
                 )  # fmt: skip
                 self.said.append(proposal)

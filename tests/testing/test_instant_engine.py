@@ -31,8 +31,8 @@ def test_what_it_builds_is_final() -> None:
     assert not engine.is_under_way
     assert engine.start() == [BuildBlock(0)]
     assert engine.start() == []
-    built = engine.on_block_built(0, hash_of(BLOCK), BLOCK)
-    assert built == [SendProposal(0, -1, hash_of(BLOCK), BLOCK)]
+    built = engine.on_block_built(0, BLOCK)
+    assert built == [SendProposal(0, -1, BLOCK)]
     assert engine.on_proposal(PROPOSAL) == [
         ForwardMessage(PROPOSAL),
         CastVote(PRECOMMIT, 0, hash_of(BLOCK)),

@@ -36,7 +36,6 @@ from fedcoin.consensus.tendermint_engine import TendermintEngine
 from fedcoin.consensus.timers import Timeouts
 from fedcoin.data.clock import Clock
 from fedcoin.data.errors import DataCode, RefusalError
-from fedcoin.data.messages.blocks import decode_block
 from fedcoin.data.messages.transactions import Transaction
 from fedcoin.data.messages.votes import Proposal, Vote
 from fedcoin.network.background_tasks import BackgroundTasks
@@ -275,8 +274,7 @@ class ConsensusDriver:
         draft = await self._chain.build(self._word.address, self._pool.ready())
         self._pool.reconsider(draft.refused)
         if voting is self._voting:
-            block = draft.block
-            self._enqueue(voting.on_block_built(effect.round, block.hash, block.raw))
+            self._enqueue(voting.on_block_built(effect.round, draft.block))
 
     async def _check(self, voting: TendermintEngine, effect: CheckBlock) -> None:
         if self._word is None:
@@ -284,18 +282,17 @@ class ConsensusDriver:
             return
         sound = False
         try:
-            block = decode_block(effect.raw, self._chain.genesis.parameters.max_block_bytes)
-            execution = await self._chain.check(block)
+            execution = await self._chain.check(effect.block)
             await self._audit.check_block(execution.transactions)
             sound = True
         except RefusalError as refusal:
             # Of a height that was decided meanwhile, nothing found now says anything.
             if voting is self._voting:
-                log.warning("votes against block %s: %s", effect.block_hash.hex()[:16], refusal)
+                log.warning("votes against block %s: %s", effect.block.hash.hex()[:16], refusal)
         finally:
             # Whatever went wrong, the voting machine waits for an answer.
             if voting is self._voting:
-                self._enqueue(voting.on_block_checked(effect.block_hash, sound))
+                self._enqueue(voting.on_block_checked(effect.block.hash, sound))
 
     def _start_timer(self, voting: TendermintEngine, effect: StartTimer) -> None:
         def ring() -> None:
@@ -308,5 +305,4 @@ class ConsensusDriver:
         self._timers.add(handle)
 
     async def _decide(self, effect: Decide) -> None:
-        block = decode_block(effect.raw, self._chain.genesis.parameters.max_block_bytes)
-        await self._chain.commit(block, effect.certificate, effect.round)
+        await self._chain.commit(effect.block, effect.certificate, effect.round)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fedcoin.consensus.effects import CastVote, Message, SendProposal
 from fedcoin.consensus.lock_record import LockRecord, decode_lock
 from fedcoin.data.crypto.keys import KeyPair
+from fedcoin.data.messages.blocks import Block, decode_block
 from fedcoin.data.messages.genesis import Genesis
 from fedcoin.data.messages.votes import (
     PREVOTE,
@@ -52,8 +53,7 @@ class VoteSigner:
                 height,
                 said.round,
                 said.valid_round,
-                said.block_hash,
-                said.raw,
+                said.block,
                 self._key,
                 self._chain_id,
             )
@@ -68,7 +68,7 @@ class VoteSigner:
             )
             kind = "prevote" if said.kind == PREVOTE else "precommit"
         envelope = message.envelope.SerializeToString(deterministic=True)
-        self._store.votes.record(OwnVote(kind, height, said.round, said.block_hash, envelope))
+        self._store.votes.record(OwnVote(kind, height, said.round, message.block_hash, envelope))
         return message
 
     def given(self, height: int) -> tuple[tuple[Message, ...], LockRecord | None]:
@@ -79,13 +79,16 @@ class VoteSigner:
         lock: LockRecord | None = None
         for kept in self._store.votes.list_at(height):
             if kept.kind == "lock":
-                lock = decode_lock(kept.envelope, self._chain_id)
+                lock = decode_lock(kept.envelope, self._chain_id, self._decode_block)
             elif kept.kind == "proposal":
                 messages.append(self._proposal(kept.envelope))
             else:
                 messages.append(self._vote(kept.envelope))
         own = tuple(m for m in messages if m.public_key == self._key.public_key)
         return own, lock
+
+    def _decode_block(self, raw: bytes) -> Block:
+        return decode_block(raw, self._max_block_bytes)
 
     def _vote(self, envelope: bytes) -> Vote:
         return decode_vote(SignedVote.FromString(envelope), self._chain_id)

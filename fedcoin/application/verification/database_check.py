@@ -203,9 +203,8 @@ def check_own_votes(store: ChainStore, genesis: Genesis) -> None:
 
 def _read_signed(kind: str, envelope: bytes, genesis: Genesis) -> tuple[str, int, int, bytes]:
     if kind == "lock":
-        lock = decode_lock(envelope, genesis.chain_id)
-        if decode_block(lock.raw, genesis.parameters.max_block_bytes).hash != lock.block_hash:
-            raise bad_chain("its block is not the block of its prevotes")
+        max_bytes = genesis.parameters.max_block_bytes
+        lock = decode_lock(envelope, genesis.chain_id, lambda raw: decode_block(raw, max_bytes))
         return kind, lock.height, lock.round, lock.block_hash
     if kind == "proposal":
         max_bytes = genesis.parameters.max_block_bytes

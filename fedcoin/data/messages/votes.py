@@ -12,7 +12,7 @@ from fedcoin.data.crypto.keys import PUBLIC_KEY_BYTES, SIGNATURE_BYTES, KeyPair,
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.field_checks import check_length, check_range, check_size
 from fedcoin.data.messages import canonical
-from fedcoin.data.messages.blocks import MAX_BLOCK_BYTES, decode_block
+from fedcoin.data.messages.blocks import MAX_BLOCK_BYTES, Block, decode_block
 from fedcoin.v1 import vote_pb2
 from fedcoin.v1.vote_pb2 import SignedProposal, SignedVote, VoteKind
 
@@ -55,14 +55,17 @@ class Proposal:
     """From 0."""
     valid_round: int
     """The round in which the block had a polka; -1 for none."""
-    block_hash: bytes
-    """32 bytes."""
     public_key: bytes
     """The proposer's Ed25519 key, 32 bytes."""
-    block: bytes = field(repr=False)
-    """The serialised Block."""
+    block: Block
+    """The proposed block, decoded."""
     envelope: SignedProposal = field(compare=False, repr=False)
     """The message as it travels; must not be changed."""
+
+    @property
+    def block_hash(self) -> bytes:
+        """The block's hash, 32 bytes."""
+        return self.block.hash
 
 
 class VerifiedVotes:
@@ -192,8 +195,7 @@ def sign_proposal(
     height: int,
     round: int,
     valid_round: int,
-    block_hash: bytes,
-    block: bytes,
+    block: Block,
     key: KeyPair,
     chain_id: str,
 ) -> Proposal:
@@ -203,8 +205,7 @@ def sign_proposal(
         height: The height that is being decided, from 1.
         round: The round within the height, from 0.
         valid_round: The round in which the block had a polka; -1 for none.
-        block_hash: The block's hash, 32 bytes.
-        block: The serialised Block.
+        block: The block.
         key: The proposer's key.
         chain_id: The network that it is signed for.
 
@@ -216,16 +217,16 @@ def sign_proposal(
             height=height,
             round=round,
             valid_round_plus_one=valid_round + 1,
-            block_hash=block_hash,
+            block_hash=block.hash,
         )
     )
     envelope = SignedProposal(
         body=body,
         public_key=key.public_key,
         signature=key.sign(SigningContext.PROPOSAL, chain_id, body),
-        block=block,
+        block=block.raw,
     )
-    return Proposal(height, round, valid_round, block_hash, key.public_key, block, envelope)
+    return Proposal(height, round, valid_round, key.public_key, block, envelope)
 
 
 def decode_proposal(
@@ -267,9 +268,8 @@ def decode_proposal(
         height=body.height,
         round=body.round,
         valid_round=body.valid_round_plus_one - 1,
-        block_hash=body.block_hash,
         public_key=envelope.public_key,
-        block=envelope.block,
+        block=block,
         envelope=envelope,
     )
 

@@ -18,6 +18,7 @@ from fedcoin.data.messages.genesis import Genesis
 from fedcoin.data.messages.transactions import Transaction, action_name
 from fedcoin.testing.campaign_simulation.campaign_setting import GENESIS_MS, CampaignSetting
 from fedcoin.testing.campaign_simulation.proposer_policy import HONEST_PROPOSER
+from fedcoin.testing.consensus_simulation.block_application import opaque_block
 from fedcoin.testing.consensus_simulation.simulator import validator_key
 from fedcoin.testing.dishonest.dishonest_proposals import (
     MINING_ACTIONS,
@@ -92,7 +93,7 @@ class LedgerApplication:
         late = deadline is not None and GENESIS_MS + now_ms >= deadline
         return late or self.ledger.needs_block() or bool(self.arena.ready(self))
 
-    def build(self, round: int, now_ms: int) -> tuple[bytes, bytes]:
+    def build(self, round: int, now_ms: int) -> Block:
         """Implement `BlockApplication.build`."""
         time_ms = GENESIS_MS + now_ms + self.proposing.ahead_ms
         context = BlockContext(
@@ -122,12 +123,20 @@ class LedgerApplication:
             for transaction in ready
             if action_name(transaction.body) in MINING_ACTIONS and transaction.raw not in raws
         )
-        return block.hash, block.raw
+        return block
 
-    def check(self, raw: bytes, now_ms: int) -> bool:
+    def decode(self, raw: bytes) -> Block:
+        """Implement `BlockApplication.decode`."""
+        try:
+            return decode_block(raw, len(raw))
+        except RefusalError:
+            # A faulty validator may have locked on bytes that are no block.
+            return opaque_block(raw)
+
+    def check(self, block: Block, now_ms: int) -> bool:
         """Implement `BlockApplication.check`."""
         try:
-            execution = self._execute(decode_block(raw, len(raw)), GENESIS_MS + now_ms)
+            execution = self._execute(block, GENESIS_MS + now_ms)
             for transaction in execution.transactions:
                 self.arena.audit(transaction, self.state)
         except RefusalError as refusal:
@@ -135,9 +144,8 @@ class LedgerApplication:
             return False
         return True
 
-    def adopt(self, raw: bytes, certificate: bytes) -> None:
+    def adopt(self, block: Block, certificate: bytes) -> None:
         """Implement `BlockApplication.adopt`."""
-        block = decode_block(raw, len(raw))
         execution = self._execute(block, None)
         self.state.apply(execution.changes)
         self.ledger.adopt(execution)

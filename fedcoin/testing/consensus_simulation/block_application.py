@@ -8,6 +8,8 @@ from typing import Protocol
 from fedcoin.consensus.proposer_selection import select_proposer
 from fedcoin.consensus.validators import Validator, ValidatorSet
 from fedcoin.data.crypto.hashing import HASH_BYTES, sha256
+from fedcoin.data.messages.blocks import Block
+from fedcoin.v1.block_pb2 import BlockHeader
 
 
 class BlockApplication(Protocol):
@@ -39,7 +41,7 @@ class BlockApplication(Protocol):
             True if the node should begin the next height.
         """
 
-    def build(self, round: int, now_ms: int) -> tuple[bytes, bytes]:
+    def build(self, round: int, now_ms: int) -> Block:
         """Build a block for the next height.
 
         Args:
@@ -47,31 +49,53 @@ class BlockApplication(Protocol):
             now_ms: Virtual time in ms.
 
         Returns:
-            The block's hash, 32 bytes, and its bytes.
+            The block.
         """
 
-    def check(self, raw: bytes, now_ms: int) -> bool:
-        """Tell whether the node may vote for a block at the next height.
+    def decode(self, raw: bytes) -> Block:
+        """Decode a block that was stored with a lock.
 
         Args:
             raw: The block's bytes.
+
+        Returns:
+            The block.
+        """
+
+    def check(self, block: Block, now_ms: int) -> bool:
+        """Tell whether the node may vote for a block at the next height.
+
+        Args:
+            block: The block.
             now_ms: Virtual time in ms.
 
         Returns:
             True if the block is valid.
         """
 
-    def adopt(self, raw: bytes, certificate: bytes) -> None:
+    def adopt(self, block: Block, certificate: bytes) -> None:
         """Make a block final.
 
         Args:
-            raw: The bytes of a block for the next height.
+            block: A block for the next height.
             certificate: Its serialised Certificate, which was verified.
         """
 
 
 ApplicationFactory = Callable[[int, ValidatorSet], BlockApplication]
 """Makes the application of the node with an index, at height 0, for the scenario's validators."""
+
+
+def opaque_block(raw: bytes) -> Block:
+    """Make a block of any bytes, for an engine that never looks into blocks.
+
+    Args:
+        raw: The bytes, which need not be a serialised Block.
+
+    Returns:
+        A block whose hash is the SHA-256 of the bytes.
+    """
+    return Block(raw, sha256(raw), BlockHeader(), b"", b"", ())
 
 
 class OpaqueBlockApplication:
@@ -110,21 +134,24 @@ class OpaqueBlockApplication:
         """Implement `BlockApplication.wants_block`: always."""
         return True
 
-    def build(self, round: int, now_ms: int) -> tuple[bytes, bytes]:
+    def build(self, round: int, now_ms: int) -> Block:
         """Implement `BlockApplication.build`."""
         self._num_built += 1
         number = self._index.to_bytes(4, "big") + self._num_built.to_bytes(8, "big")
-        raw = self._prefix() + number
-        return sha256(raw), raw
+        return opaque_block(self._prefix() + number)
 
-    def check(self, raw: bytes, now_ms: int) -> bool:
+    def decode(self, raw: bytes) -> Block:
+        """Implement `BlockApplication.decode`."""
+        return opaque_block(raw)
+
+    def check(self, block: Block, now_ms: int) -> bool:
         """Implement `BlockApplication.check`."""
-        return raw.startswith(self._prefix())
+        return block.raw.startswith(self._prefix())
 
-    def adopt(self, raw: bytes, certificate: bytes) -> None:
+    def adopt(self, block: Block, certificate: bytes) -> None:
         """Implement `BlockApplication.adopt`."""
         self._height += 1
-        self._parent = sha256(raw)
+        self._parent = block.hash
 
     def _prefix(self) -> bytes:
         return (self._height + 1).to_bytes(8, "big") + self._parent

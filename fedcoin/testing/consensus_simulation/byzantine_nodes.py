@@ -13,7 +13,7 @@ from fedcoin.consensus.height_vote_set import ROUNDS_AHEAD
 from fedcoin.data.crypto.hashing import sha256
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.messages.votes import PRECOMMIT, PREVOTE, Proposal
-from fedcoin.testing.consensus_simulation.block_application import BlockApplication
+from fedcoin.testing.consensus_simulation.block_application import BlockApplication, opaque_block
 from fedcoin.testing.consensus_simulation.simulated_node import SimulatedNode, SimulationEnvironment
 from fedcoin.testing.consensus_simulation.two_faced_node import TwoFacedNode
 
@@ -56,9 +56,9 @@ class Equivocator(ByzantineNode):
     def propose(self, effect: SendProposal) -> None:
         """Implement `SimulatedNode.propose`: propose two blocks in one round."""
         now_ms = self.environment.clock.now_ms
-        second_hash, second_raw = self.application.build(effect.round, now_ms + 1)
+        second_block = self.application.build(effect.round, now_ms + 1)
         first = self.sign_proposal(effect)
-        second = self.sign_proposal(SendProposal(effect.round, -1, second_hash, second_raw))
+        second = self.sign_proposal(SendProposal(effect.round, -1, second_block))
         self.proposed = (*self.proposed[-3:], first.block_hash, second.block_hash)
         group = self.choose_peers()
         self.send_message(first, group)
@@ -103,9 +103,9 @@ class RandomVoter(ByzantineNode):
     def propose(self, effect: SendProposal) -> None:
         """Implement `SimulatedNode.propose`: propose a random block with a random valid round."""
         rng = self.environment.rng
-        raw = effect.raw if rng.random() < 0.5 else rng.randbytes(16)
+        block = effect.block if rng.random() < 0.5 else opaque_block(rng.randbytes(16))
         valid_round = rng.randrange(-1, effect.round) if effect.round else -1
-        proposal = self.sign_proposal(SendProposal(effect.round, valid_round, sha256(raw), raw))
+        proposal = self.sign_proposal(SendProposal(effect.round, valid_round, block))
         self.send_message(proposal, self.choose_peers())
         self.count_own(proposal)
 
@@ -175,8 +175,8 @@ class EveryBlockVoter(ByzantineNode):
 
     def propose(self, effect: SendProposal) -> None:
         """Implement `SimulatedNode.propose`: propose a new block, even if there is a valid one."""
-        block_hash, raw = self.application.build(effect.round, self.environment.clock.now_ms)
-        super().propose(SendProposal(effect.round, -1, block_hash, raw))
+        block = self.application.build(effect.round, self.environment.clock.now_ms)
+        super().propose(SendProposal(effect.round, -1, block))
 
     def receive(self, sender: int, packet: object) -> None:
         """Implement `SimulatedNode.receive`: send both votes for each proposal to some peers."""
@@ -226,8 +226,8 @@ class DecisionSplitter(ByzantineNode):
 
     def propose(self, effect: SendProposal) -> None:
         """Implement `SimulatedNode.propose`: propose a new block, even if there is a valid one."""
-        block_hash, raw = self.application.build(effect.round, self.environment.clock.now_ms)
-        proposal = self.sign_proposal(SendProposal(effect.round, -1, block_hash, raw))
+        block = self.application.build(effect.round, self.environment.clock.now_ms)
+        proposal = self.sign_proposal(SendProposal(effect.round, -1, block))
         self._send_and_remember(proposal, self.peers)
         self.count_own(proposal)
 

@@ -9,6 +9,7 @@ from random import Random
 from typing import Union
 
 from fedcoin.consensus.effects import Message
+from fedcoin.data.messages.blocks import Block
 from fedcoin.testing.consensus_simulation.scenario import Scenario
 
 Action = Callable[[], None]
@@ -26,9 +27,7 @@ class FinalBlock:
     """A final block with its certificate."""
 
     height: int
-    # 32 bytes.
-    block_hash: bytes
-    raw: bytes
+    block: Block
     # A serialised Certificate.
     certificate: bytes
 

@@ -20,7 +20,7 @@ from fedcoin.consensus.effects import (
     SendProposal,
     StartTimer,
 )
-from fedcoin.consensus.lock_record import decode_lock
+from fedcoin.consensus.lock_record import LockRecord, decode_lock
 from fedcoin.consensus.tendermint_engine import TendermintEngine
 from fedcoin.consensus.timers import Timeouts
 from fedcoin.data.crypto.keys import KeyPair
@@ -183,8 +183,13 @@ class SimulatedNode:
             self.key.public_key,
             Timeouts(scenario.propose_ms, scenario.vote_ms),
             self.disk.signed,
-            decode_lock(self.disk.lock, CHAIN_ID) if self.disk.lock else None,
+            self._decode_lock(),
         )
+
+    def _decode_lock(self) -> LockRecord | None:
+        if not self.disk.lock:
+            return None
+        return decode_lock(self.disk.lock, CHAIN_ID, self.application.decode)
 
     def _resend(self, start: int) -> None:
         """Send all messages and this node's height again, every now and then, until it crashes."""
@@ -257,7 +262,7 @@ class SimulatedNode:
         if self.engine is None or final.height != self.engine.height:
             return
         validators = self.application.validators()
-        verify_certificate(final.certificate, validators, CHAIN_ID, final.height, final.block_hash)
+        verify_certificate(final.certificate, validators, CHAIN_ID, final.height, final.block.hash)
         self._adopt(final)
 
     # What the engine asks for.
@@ -274,9 +279,7 @@ class SimulatedNode:
             elif isinstance(effect, SendProposal):
                 self.propose(effect)
             elif isinstance(effect, Decide):
-                self._adopt(
-                    FinalBlock(engine.height, effect.block_hash, effect.raw, effect.certificate)
-                )
+                self._adopt(FinalBlock(engine.height, effect.block, effect.certificate))
             elif isinstance(effect, Equivocation):
                 self.environment.note_equivocation(self.index, effect)
             else:
@@ -294,11 +297,11 @@ class SimulatedNode:
             if isinstance(effect, StartTimer):
                 effects = engine.on_timeout(effect.timer)
             elif isinstance(effect, BuildBlock):
-                block_hash, raw = self.application.build(effect.round, now)
-                effects = engine.on_block_built(effect.round, block_hash, raw)
+                block = self.application.build(effect.round, now)
+                effects = engine.on_block_built(effect.round, block)
             else:
-                ok = self.application.check(effect.raw, now)
-                effects = engine.on_block_checked(effect.block_hash, ok)
+                ok = self.application.check(effect.block, now)
+                effects = engine.on_block_checked(effect.block.hash, ok)
             self._carry_out(effects, self.index)
 
         work_ms = 1 + self.environment.rng.randrange(_MAX_WORK_MS)
@@ -307,7 +310,7 @@ class SimulatedNode:
 
     def _adopt(self, final: FinalBlock) -> None:
         self.environment.note_final(self.index, final)
-        self.application.adopt(final.raw, final.certificate)
+        self.application.adopt(final.block, final.certificate)
         self.disk.final_blocks.append(final)
         self.disk.signed.clear()
         self.disk.lock = b""
@@ -398,8 +401,7 @@ class SimulatedNode:
             self.engine.height,
             effect.round,
             effect.valid_round,
-            effect.block_hash,
-            effect.raw,
+            effect.block,
             self.key,
             CHAIN_ID,
         )

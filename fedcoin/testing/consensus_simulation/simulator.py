@@ -148,8 +148,8 @@ class ConsensusSimulation:
         """Implement `SimulationEnvironment.note_final`: correct nodes agree on each height."""
         if index in self._faulty:
             return
-        first = self.report.blocks.setdefault(final.height, final.block_hash)
-        if first != final.block_hash:
+        first = self.report.blocks.setdefault(final.height, final.block.hash)
+        if first != final.block.hash:
             self.report.violations.append(f"two final blocks at height {final.height}")
 
     def note_equivocation(self, index: int, effect: Equivocation) -> None:

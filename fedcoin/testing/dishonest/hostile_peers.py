@@ -300,7 +300,7 @@ def _old_proposals(chain: Chain, key: KeyPair) -> list[Proposal]:
     block = decode_block(stored.raw, len(stored.raw))
     height = chain.height() + 1
     return [
-        sign_proposal(height, round, -1, block.hash, stored.raw, key, chain.genesis.chain_id)
+        sign_proposal(height, round, -1, block, key, chain.genesis.chain_id)
         for round in range(MESSAGES_UNTIL_BAN)
     ]
 

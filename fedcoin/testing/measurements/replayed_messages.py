@@ -18,7 +18,7 @@ from fedcoin.contract.blocks.validation import check_block
 from fedcoin.data.crypto.hashing import sha256
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import DataCode, RefusalError
-from fedcoin.data.messages.blocks import decode_block
+from fedcoin.data.messages.blocks import Block
 from fedcoin.data.messages.transactions import (
     Transaction,
     action_name,
@@ -122,7 +122,7 @@ def messages(
     stranger = KeyPair.from_seed(sha256(b"stranger"))
     strange = sign_vote(PREVOTE, height, 0, sha256(b"block"), stranger, CHAIN_ID)
     yield "a vote of who has no bond", lambda: voting.on_vote(strange), refused
-    renamed = sign_proposal(height, 0, -1, first.block_hash, first.raw, signer, CHAIN_ID)
+    renamed = sign_proposal(height, 0, -1, first.block, signer, CHAIN_ID)
     yield (
         "a final block, proposed anew",
         lambda: decode_proposal(renamed.envelope, CHAIN_ID),
@@ -145,22 +145,21 @@ def blocks(
     tip = node.tip
     assert tip is not None
 
-    def follows(raw: bytes, now_ms: int | None = None) -> None:
-        block = decode_block(raw, len(raw))
+    def follows(block: Block, now_ms: int | None = None) -> None:
         check_block(block, tip.header, arena.genesis, node.ledger, now_ms=now_ms)
 
-    yield "a final block as the next one", lambda: follows(first.raw, GENESIS_MS), fatal
+    yield "a final block as the next one", lambda: follows(first.block, GENESIS_MS), fatal
     yield (
         "a certificate of another block",
         lambda: verify_certificate(
-            first.certificate, node.validators(), CHAIN_ID, last.height, last.block_hash
+            first.certificate, node.validators(), CHAIN_ID, last.height, last.block.hash
         ),
         fatal,
     )
     yield (
         "a certificate of another chain",
         lambda: verify_certificate(
-            last.certificate, node.validators(), OTHER, last.height, last.block_hash
+            last.certificate, node.validators(), OTHER, last.height, last.block.hash
         ),
         fatal,
     )
@@ -168,11 +167,10 @@ def blocks(
 
 def final_transactions(arena: CampaignSimulation) -> list[Transaction]:
     """All, in their order."""
-    decoded = [decode_block(final.raw, len(final.raw)) for final in arena.finals]
     return [
         decode_transaction(raw, CHAIN_ID, len(raw))
-        for block in decoded
-        for raw in block.transactions
+        for final in arena.finals
+        for raw in final.block.transactions
     ]
 
 

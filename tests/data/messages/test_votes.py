@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -119,7 +121,7 @@ def block() -> Block:
 
 def test_a_proposal_is_read(block: Block) -> None:
     for valid_round in (-1, 0, 1):
-        made = sign_proposal(7, 2, valid_round, block.hash, block.raw, KEY, CHAIN)
+        made = sign_proposal(7, 2, valid_round, block, KEY, CHAIN)
         assert decode_proposal(made.envelope, CHAIN) == made
         assert made.valid_round == valid_round
 
@@ -135,25 +137,25 @@ def test_golden_proposals() -> None:
 
 
 def test_proposals_out_of_range(block: Block) -> None:
-    late = sign_proposal(7, 2, 2, block.hash, block.raw, KEY, CHAIN)
+    late = sign_proposal(7, 2, 2, block, KEY, CHAIN)
     assert refused_proposal(late.envelope).field == "proposal.valid_round_plus_one"
-    short = sign_proposal(7, 2, -1, b"", block.raw, KEY, CHAIN)
+    short = sign_proposal(7, 2, -1, replace(block, hash=b""), KEY, CHAIN)
     assert refused_proposal(short.envelope).field == "proposal.block_hash"
-    nowhere = sign_proposal(0, 2, -1, block.hash, block.raw, KEY, CHAIN)
+    nowhere = sign_proposal(0, 2, -1, block, KEY, CHAIN)
     assert refused_proposal(nowhere.envelope).field == "proposal.height"
 
 
 def test_proposals_of_another_block(block: Block) -> None:
-    wrong = sign_proposal(7, 2, -1, HASH, block.raw, KEY, CHAIN)
+    wrong = sign_proposal(7, 2, -1, replace(block, hash=HASH), KEY, CHAIN)
     assert refused_proposal(wrong.envelope).field == "proposal.block_hash"
-    higher = sign_proposal(8, 2, -1, block.hash, block.raw, KEY, CHAIN)
+    higher = sign_proposal(8, 2, -1, block, KEY, CHAIN)
     assert refused_proposal(higher.envelope).field == "proposal.block_hash"
-    garbage = sign_proposal(7, 2, -1, block.hash, b"\xff", KEY, CHAIN)
+    garbage = sign_proposal(7, 2, -1, replace(block, raw=b"\xff"), KEY, CHAIN)
     assert refused_proposal(garbage.envelope).code is DataCode.MALFORMED
 
 
 def test_proposals_that_are_too_large_or_unsigned(block: Block) -> None:
-    made = sign_proposal(7, 2, -1, block.hash, block.raw, KEY, CHAIN)
+    made = sign_proposal(7, 2, -1, block, KEY, CHAIN)
     assert refused_proposal(made.envelope, len(block.raw) - 1).code is DataCode.TOO_LARGE
     bad = SignedProposal()
     bad.CopyFrom(made.envelope)

@@ -14,6 +14,7 @@ from fedcoin.consensus.signing_state import NO_ROUND
 from fedcoin.consensus.tendermint_engine import TendermintEngine
 from fedcoin.consensus.validators import ValidatorSet
 from fedcoin.consensus.vote_set import NIL
+from fedcoin.data.messages.blocks import Block
 from fedcoin.testing.consensus_simulation.block_application import OpaqueBlockApplication
 from fedcoin.testing.consensus_simulation.byzantine_nodes import BYZANTINE_NODES
 from fedcoin.testing.consensus_simulation.scenario import (
@@ -228,8 +229,8 @@ class Reluctant(OpaqueBlockApplication):
             self.proposer(0).public_key == validator_key(self._index).public_key and now_ms > 1_000
         )
 
-    def check(self, raw: bytes, now_ms: int) -> bool:
-        return super().check(raw, now_ms) and int.from_bytes(raw[-8:], "big") % 3 != 0
+    def check(self, block: Block, now_ms: int) -> bool:
+        return super().check(block, now_ms) and int.from_bytes(block.raw[-8:], "big") % 3 != 0
 
 
 def test_blocks_are_made_when_one_wants_one_and_bad_blocks_never_win() -> None:
@@ -237,6 +238,7 @@ def test_blocks_are_made_when_one_wants_one_and_bad_blocks_never_win() -> None:
     simulation = ConsensusSimulation(scenario, Reluctant)
     assert simulation.run().violations == []
     for node in simulation.nodes:
-        assert all(int.from_bytes(final.raw[-8:], "big") % 3 for final in node.disk.final_blocks)
+        numbers = [int.from_bytes(final.block.raw[-8:], "big") for final in node.disk.final_blocks]
+        assert all(number % 3 for number in numbers)
     quiet = simulate(replace(scenario, deadline_ms=1_000), Reluctant)
     assert quiet.blocks == {}

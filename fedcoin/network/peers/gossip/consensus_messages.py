@@ -6,7 +6,6 @@ serialisation serves both directions of a stream.
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 
 from google.protobuf.message import DecodeError
@@ -24,9 +23,6 @@ from fedcoin.network.errors import NetworkCode
 from fedcoin.network.peers.protection.limits import check_size
 from fedcoin.network.ports import Position
 from fedcoin.v1.consensus_service_pb2 import ConsensusMessage, ConsensusStatus, ExchangeRequest
-
-IN_THREAD_BYTES = 64 * 1024
-"""A proposal longer than this is decoded in a thread: hashing it takes a while."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,17 +66,12 @@ def read(raw: bytes) -> Received:
     return Received(kind, raw, message)
 
 
-async def decode(
-    received: Received, genesis: Genesis, verified_votes: VerifiedVotes
-) -> Proposal | Vote:
+def decode(received: Received, genesis: Genesis, verified_votes: VerifiedVotes) -> Proposal | Vote:
     """Check structure and signature of a proposal or vote. Raises Refusal as `data.votes` does."""
     if received.message.HasField("vote"):
         return decode_vote(received.message.vote, genesis.chain_id, verified_votes)
-    envelope = received.message.proposal
-    most = genesis.parameters.max_block_bytes
-    if len(received.raw) > IN_THREAD_BYTES:
-        return await asyncio.to_thread(decode_proposal, envelope, genesis.chain_id, most)
-    return decode_proposal(envelope, genesis.chain_id, most)
+    max_bytes = genesis.parameters.max_block_bytes
+    return decode_proposal(received.message.proposal, genesis.chain_id, max_bytes)
 
 
 def _malformed(why: str) -> RefusalError:

@@ -41,6 +41,9 @@ from fedcoin.network.peers.protection.send_queue import SendQueue
 from fedcoin.network.ports import ChainPort, ConsensusPort, Position
 from fedcoin.network.token_bucket import TokenBucket
 
+MAX_BYTES_ON_LOOP = 64 * 1024
+"""A longer message is decoded in a thread: it is a proposal, and hashing its block takes ms."""
+
 SEEN_MESSAGES = 16_384
 KNOWN_TO_PEER = 4_096
 PATIENCE = 5
@@ -85,6 +88,7 @@ class ConsensusExchange:
         self._peers = peers
         self._seen: LruSet[bytes] = LruSet(SEEN_MESSAGES)
         self._talks: dict[bytes, _Talk] = {}
+        self._decoding: dict[bytes, asyncio.Future[Proposal | Vote]] = {}
         status = LIMITS["ConsensusMessage/status"]
         self._pace = TokenBucket(status.rate / 2, status.burst / 2, peers.now())
         peers.on_left.append(self._left)
@@ -184,7 +188,7 @@ class ConsensusExchange:
         talk.known.add(digest)
         if digest in self._seen:
             return
-        message = await decode(received, self._genesis, self._verified_votes)
+        message = await self._decode(received, digest)
         try:
             if isinstance(message, Vote):
                 new = await self._agreement.receive_vote(message, talk.peer.key)
@@ -201,6 +205,18 @@ class ConsensusExchange:
         elif message.height - 1 > talk.peer.height:
             # Who passes a message on decides its height.
             self._peers.update_height(talk.peer, message.height - 1)
+
+    async def _decode(self, received: Received, digest: bytes) -> Proposal | Vote:
+        """Decode a message; a long one in a thread, and once even if several peers send it."""
+        if len(received.raw) <= MAX_BYTES_ON_LOOP:
+            return decode(received, self._genesis, self._verified_votes)
+        decoding = self._decoding.get(digest)
+        if decoding is None:
+            work = asyncio.to_thread(decode, received, self._genesis, self._verified_votes)
+            decoding = self._decoding[digest] = asyncio.ensure_future(work)
+            decoding.add_done_callback(lambda _: self._decoding.pop(digest, None))
+        # Shielded: when one of the peers leaves, the others still wait for the result.
+        return await asyncio.shield(decoding)
 
     def _on_status(self, talk: _Talk, position: Position) -> None:
         if position.height < 1:

@@ -17,6 +17,7 @@ from fedcoin.network.peers.connections.link import Link
 from fedcoin.network.peers.gossip.consensus_messages import encode, encode_status
 from fedcoin.network.peers.protection import send_queue
 from fedcoin.network.ports import Position
+from fedcoin.testing.consensus_simulation.block_application import opaque_block
 from fedcoin.v1.consensus_service_pb2 import ConsensusMessage, ExchangeRequest
 from tests.support.genesis import CHAIN_ID
 from tests.support.keys import MINERS, STRANGER
@@ -162,7 +163,7 @@ async def test_what_is_wrong_ends_the_stream_and_counts(
 
 def proposal(number: int, size: int) -> Proposal:
     """Something large; whether it is a block is not looked into by who sends it."""
-    return sign_proposal(1, number, -1, HASH, bytes([number]) * size, MINERS[0], CHAIN_ID)
+    return sign_proposal(1, number, -1, opaque_block(bytes([number]) * size), MINERS[0], CHAIN_ID)
 
 
 async def test_who_does_not_read_is_dropped(node: PeerNode) -> None:
