@@ -22,7 +22,7 @@ from fedcoin.application.offline.simulation import (
 )
 from fedcoin.data.crypto.addresses import format_address
 from fedcoin.data.crypto.key_files import save_key
-from fedcoin.learning.training.sgd import TrainingPlan
+from fedcoin.learning.training.training_plan import TrainingPlan
 from fedcoin.v1.task_pb2 import Schedule
 from tests.support.e2e.campaigns import check_paid, client_keys
 from tests.support.e2e.materials import Round, id_of

@@ -47,7 +47,7 @@ def simulate(folder: Path, as_json: bool, **given: Any) -> None:
     import asyncio
 
     from fedcoin.application.offline import simulation
-    from fedcoin.learning.training.sgd import TrainingPlan
+    from fedcoin.learning.training.training_plan import TrainingPlan
 
     roles = [simulation.MISLABELLED] * given["mislabelled"]
     roles += [simulation.FREE_RIDER] * given["free_riders"]

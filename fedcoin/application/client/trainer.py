@@ -17,7 +17,6 @@ from typing import Final, TypeVar
 
 import grpc
 
-from fedcoin.application.coordinator.chain_messages import decode_training_plan
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.data.clock import Clock, unix_ms
 from fedcoin.data.crypto.keys import KeyPair
@@ -27,7 +26,7 @@ from fedcoin.data.messages.updates import sign_update
 from fedcoin.data.plurals import format_count
 from fedcoin.learning.training import client_data
 from fedcoin.learning.training.client_data import ClientData
-from fedcoin.learning.training.sgd import TrainingPlan
+from fedcoin.learning.training.training_plan import TrainingPlan, decode_training_plan
 from fedcoin.learning.workers.process import WorkerDiedError, WorkerProcess
 from fedcoin.network.background_tasks import run_until_first
 from fedcoin.network.client.backoff import Backoff

@@ -1,11 +1,11 @@
-"""Where a campaign stands, as its coordinator knows it: who joined, which round, what came in.
+"""The state of a campaign as its coordinator knows it: clients, present round, updates, history.
 
-Pure: no clock, no disk, no network. Each method either changes the state as it says or raises a
-Refusal and changes nothing. The rounds of a campaign go
+A pure state machine: no clock, no disk, no network. A method either changes the state as it says,
+or raises a RefusalError and changes nothing. The rounds of a campaign go
 
     WAITING -> TRAINING -> SETTLING -> (the next round's) WAITING -> ... -> FINISHED
 
-and back from TRAINING to WAITING when nobody handed in anything.
+and from TRAINING back to WAITING when no client submitted an update.
 """
 
 from __future__ import annotations
@@ -20,109 +20,141 @@ from fedcoin.data.messages.updates import Update
 from fedcoin.data.plurals import format_count
 
 
-class Phase(str, Enum):
-    """Where the present round stands."""
+class CampaignPhase(str, Enum):
+    """The phase of the present round, or that the campaign is over."""
 
     WAITING = "waiting"
+    """For clients to register, before the round is announced."""
     TRAINING = "training"
+    """Clients train and submit their updates."""
     SETTLING = "settling"
+    """The updates are averaged and valued, and the round is paid."""
     FINISHED = "finished"
+    """There are no more rounds."""
 
 
 @dataclass(frozen=True, slots=True)
 class EvaluationShard:
-    """One shard of the evaluation set: its artifact id and how many examples it holds."""
+    """One shard of the evaluation set."""
 
     artifact: bytes
+    """Artifact id, 32 bytes."""
     size: int
+    """Number of examples."""
 
 
 @dataclass(slots=True)
 class RegisteredClient:
-    """Who joined. ``missed``: it handed in nothing when it was last waited for."""
+    """A client that joined the campaign."""
 
     public_key: bytes
+    """Ed25519, 32 bytes."""
     missed: bool = False
+    """It submitted nothing in the last round that it could have, and has not registered again."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClientOutcome:
-    """What one client got out of a round: payout in sap, value in nano-utility."""
+    """What one client got out of a round."""
 
     address: bytes
+    """20 bytes."""
     num_samples: int
+    """Training examples."""
     shapley_nano: int
+    """Shapley value in nano-utility (1e-9 of the utility's unit)."""
     payout: int
+    """In sap."""
 
 
 @dataclass(frozen=True, slots=True)
 class RoundRecord:
-    """A round that is over. ``settled`` is False when the task failed and nobody was paid.
-
-    ``right_answers`` are the aggregate's on the ``evaluation_size`` examples of the round's shard.
-    """
+    """A round that is over."""
 
     round: int
+    """From 1."""
     task_id: bytes
+    """The round's Shapley task, 32 bytes."""
     settled: bool
+    """False when the task failed and no client was paid."""
     right_answers: int
+    """Correct answers of the aggregated model on the round's evaluation shard."""
     evaluation_size: int
+    """Number of examples in that shard."""
     clients: tuple[ClientOutcome, ...]
 
 
 @dataclass(slots=True)
 class Campaign:
-    """The whole state; what ``model``, ``base``, ``aggregate`` name are artifacts.
-
-    ``pending`` is the serialised transaction that is on its way to the chain (it opens the
-    campaign, a task, or closes the campaign), kept so that a restart can hand in the very same.
-    """
+    """The whole state of a campaign. Hashes and ids have 32 bytes; empty means none yet."""
 
     chain_id: str
     rounds: int
+    """How many rounds there are."""
     max_clients: int
     model: bytes
+    """Artifact id of the ModelSpec."""
     base: bytes
+    """Artifact id of the weights from which the present round starts."""
     shards: tuple[EvaluationShard, ...]
     initial: bytes = b""
+    """Artifact id of the weights from which the first round started."""
     campaign_id: bytes = b""
-    phase: Phase = Phase.WAITING
+    """The hash of the transaction that opened the campaign."""
+    phase: CampaignPhase = CampaignPhase.WAITING
     round: int = 1
+    """The present round."""
     deadline_ms: int = 0
+    """Until when updates of the present round are accepted, Unix ms."""
     clients: dict[bytes, RegisteredClient] = field(default_factory=dict)
+    """By address."""
     updates: dict[bytes, Update] = field(default_factory=dict)
+    """The present round's updates by address."""
     aggregate: bytes = b""
+    """Artifact id of the present round's averaged weights."""
     right_answers: int = 0
+    """Correct answers of the aggregated model on the present round's shard."""
     pending: bytes = b""
+    """The serialised transaction that has been signed but is not known to be final (it opens the
+    campaign or a task, or closes the campaign). After a restart the same bytes are submitted."""
     history: list[RoundRecord] = field(default_factory=list)
 
     @property
     def shard_index(self) -> int:
-        """Which shard the present round is valued on: each in turn."""
+        """Which shard the present round is valued on; the rounds take the shards in turn."""
         return (self.round - 1) % len(self.shards)
 
     @property
     def shard(self) -> EvaluationShard:
-        """That shard."""
+        """The shard that the present round is valued on."""
         return self.shards[self.shard_index]
 
     def register(self, public_key: bytes) -> bytes:
-        """Let a client join; its address. Twice is the same as once, at the end too.
+        """Register a client. A client that is registered may do so again, even at the end.
 
-        Raises Refusal CAMPAIGN_FINISHED, CAMPAIGN_FULL.
+        Args:
+            public_key: The client's Ed25519 key, 32 bytes.
+
+        Returns:
+            The client's address, 20 bytes.
+
+        Raises:
+            RefusalError: CAMPAIGN_FINISHED when there are no more rounds; CAMPAIGN_FULL when
+                `max_clients` are registered.
         """
         address = derive_address(public_key)
-        known = self.clients.get(address)
-        if known is not None:
-            known.missed = False
-        elif self.phase is Phase.FINISHED:
+        client = self.clients.get(address)
+        if client is not None:
+            client.missed = False
+        elif self.phase is CampaignPhase.FINISHED:
             raise RefusalError(
-                ApplicationCode.CAMPAIGN_FINISHED, "the campaign is over; nobody can join any more"
+                ApplicationCode.CAMPAIGN_FINISHED,
+                "the campaign is over; it registers no more clients",
             )
         elif len(self.clients) >= self.max_clients:
             raise RefusalError(
                 ApplicationCode.CAMPAIGN_FULL,
-                f"the campaign has its {format_count(self.max_clients, 'client')} already",
+                f"the campaign has {format_count(self.max_clients, 'client')}, which is its limit",
                 limit=str(self.max_clients),
             )
         else:
@@ -130,56 +162,85 @@ class Campaign:
         return address
 
     def check_registered(self, address: bytes) -> None:
-        """Raise Refusal NOT_REGISTERED for one who did not join."""
+        """Check that a client has registered.
+
+        Args:
+            address: The client's address, 20 bytes.
+
+        Raises:
+            RefusalError: NOT_REGISTERED.
+        """
         if address not in self.clients:
             raise RefusalError(
                 ApplicationCode.NOT_REGISTERED,
-                f"{address.hex()} has not joined this campaign; register first",
+                f"{address.hex()} is not a client of this campaign; register first",
                 field="address",
             )
 
     def begin_training(self, deadline_ms: int) -> None:
-        """Open the round, or open it again after a restart: what came in before counts."""
-        self.phase = Phase.TRAINING
+        """Open the round for updates. Updates that came before a restart are kept.
+
+        Args:
+            deadline_ms: Until when clients may submit, Unix ms.
+        """
+        self.phase = CampaignPhase.TRAINING
         self.deadline_ms = deadline_ms
 
     def check_update(self, update: Update) -> bool:
-        """Would this update be taken? False when the very same was taken before.
+        """Check whether an update can be accepted now.
 
-        Raises Refusal NOT_REGISTERED, WRONG_CAMPAIGN, WRONG_ROUND, ROUND_NOT_OPEN, WRONG_BASE,
-        ALREADY_SUBMITTED.
+        Args:
+            update: The update, its signature checked.
+
+        Returns:
+            True for a new update; False for one that was accepted before.
+
+        Raises:
+            RefusalError: NOT_REGISTERED; WRONG_CAMPAIGN, WRONG_ROUND or WRONG_BASE when it was
+                signed for another one; ROUND_NOT_OPEN when the round accepts no updates;
+                ALREADY_SUBMITTED when the client has submitted another update for this round.
         """
         self.check_registered(update.address)
         if update.campaign_id != self.campaign_id:
-            raise _other(ApplicationCode.WRONG_CAMPAIGN, "campaign_id", self.campaign_id.hex())
-        taken = self.updates.get(update.address)
-        if taken is not None and taken == update:
+            raise _signed_for_another(
+                ApplicationCode.WRONG_CAMPAIGN, "campaign_id", self.campaign_id.hex()
+            )
+        accepted = self.updates.get(update.address)
+        if accepted is not None and accepted == update:
             return False
         if update.round != self.round:
-            raise _other(ApplicationCode.WRONG_ROUND, "round", str(self.round))
-        if self.phase is not Phase.TRAINING:
+            raise _signed_for_another(ApplicationCode.WRONG_ROUND, "round", str(self.round))
+        if self.phase is not CampaignPhase.TRAINING:
             raise RefusalError(
                 ApplicationCode.ROUND_NOT_OPEN,
-                f"round {self.round} takes no updates now: it is {self.phase.value}",
+                f"round {self.round} accepts no updates while it is {self.phase.value}",
                 field="update.round",
             )
         if update.base != self.base:
-            raise _other(ApplicationCode.WRONG_BASE, "base", self.base.hex())
-        if taken is not None:
+            raise _signed_for_another(ApplicationCode.WRONG_BASE, "base", self.base.hex())
+        if accepted is not None:
             raise RefusalError(
                 ApplicationCode.ALREADY_SUBMITTED,
-                f"this client has handed in another update for round {self.round}",
+                f"this client has submitted another update for round {self.round}",
                 field="update.update",
             )
         return True
 
-    def take(self, update: Update) -> None:
-        """Take an update that ``check_update`` said True to."""
+    def accept_update(self, update: Update) -> None:
+        """Add an update to the present round.
+
+        Args:
+            update: An update for which `check_update` returned True.
+        """
         self.updates[update.address] = update
         self.clients[update.address].missed = False
 
-    def awaited(self) -> frozenset[bytes]:
-        """Who has not handed in and did not miss the round before either."""
+    def awaited_clients(self) -> frozenset[bytes]:
+        """List the clients whose updates the round waits for.
+
+        Returns:
+            The addresses of those that have not submitted and did not miss the round before.
+        """
         return frozenset(
             address
             for address, client in self.clients.items()
@@ -187,14 +248,32 @@ class Campaign:
         )
 
     def end_training(self) -> tuple[Update, ...]:
-        """Close the round to updates; those that came, by address. None: WAITING again."""
+        """Close the round to updates. Without any, the round waits for clients again.
+
+        Returns:
+            The round's updates, sorted by address.
+        """
         for address, client in self.clients.items():
             client.missed = address not in self.updates
-        self.phase = Phase.SETTLING if self.updates else Phase.WAITING
+        self.phase = CampaignPhase.SETTLING if self.updates else CampaignPhase.WAITING
+        return self.sorted_updates()
+
+    def sorted_updates(self) -> tuple[Update, ...]:
+        """List the present round's updates in the order in which its task lists them.
+
+        Returns:
+            The updates, sorted by address.
+        """
         return tuple(self.updates[address] for address in sorted(self.updates))
 
     def end_round(self, record: RoundRecord) -> None:
-        """Write a round down and go on to the next. Unpaid work is not built upon."""
+        """Add a round to the history and go on to the next one.
+
+        The next round starts from the aggregate only if the round was settled and paid.
+
+        Args:
+            record: What came of the present round.
+        """
         self.history.append(record)
         if record.settled:
             self.base = self.aggregate
@@ -202,16 +281,16 @@ class Campaign:
         self.aggregate = b""
         self.right_answers = 0
         if record.round >= self.rounds:
-            self.phase = Phase.FINISHED
+            self.phase = CampaignPhase.FINISHED
         else:
-            self.phase = Phase.WAITING
+            self.phase = CampaignPhase.WAITING
             self.round = record.round + 1
 
 
-def _other(code: ApplicationCode, name: str, expected: str) -> RefusalError:
+def _signed_for_another(code: ApplicationCode, name: str, expected: str) -> RefusalError:
     return RefusalError(
         code,
-        f"the update was signed for another {name} than the present one, {expected}",
+        f"the update was signed for another {name}; the present one is {expected}",
         field=f"update.{name}",
         limit=expected,
     )

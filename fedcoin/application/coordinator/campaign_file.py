@@ -1,4 +1,7 @@
-"""A campaign on disk, as JSON: hashes and keys in hex, written whole or not at all."""
+"""The file that holds a campaign's state, as JSON with hashes and keys in hex.
+
+A save replaces the whole file atomically, so a crash leaves the last complete state.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,9 @@ from typing import Any
 
 from fedcoin.application.coordinator.campaign import (
     Campaign,
+    CampaignPhase,
     ClientOutcome,
     EvaluationShard,
-    Phase,
     RegisteredClient,
     RoundRecord,
 )
@@ -23,70 +26,108 @@ from fedcoin.data.messages import canonical
 from fedcoin.data.messages.updates import decode_update
 from fedcoin.v1.task_pb2 import SignedUpdate
 
-VERSION = 1
-_HASHES = ("model", "initial", "base", "campaign_id", "aggregate", "pending")
-_PLAIN = ("chain_id", "rounds", "max_clients", "round", "deadline_ms", "right_answers")
+_VERSION = 1
+_HEX_FIELDS = ("model", "initial", "base", "campaign_id", "aggregate", "pending")
+_PLAIN_FIELDS = ("chain_id", "rounds", "max_clients", "round", "deadline_ms", "right_answers")
 
 
 class CampaignFile:
-    """Reads and writes one campaign; saves are made one after the other."""
+    """Reads and writes one campaign's state; concurrent saves happen one after the other.
+
+    Args:
+        path: The file.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = asyncio.Lock()
 
     async def load(self) -> Campaign | None:
-        """The campaign, or None when there is no file. Raises Refusal BAD_STATE."""
+        """Read the campaign.
+
+        Returns:
+            The campaign, or None when there is no file.
+
+        Raises:
+            RefusalError: BAD_STATE when the file is not a campaign's state.
+        """
         try:
             raw = await asyncio.to_thread(self._path.read_bytes)
         except FileNotFoundError:
             return None
         try:
-            return from_json(json.loads(raw))
+            return campaign_from_json(json.loads(raw))
         except (ValueError, KeyError, TypeError, AttributeError, RefusalError) as error:
             raise RefusalError(
                 ApplicationCode.BAD_STATE,
-                f"{self._path} is not a campaign's state ({error}); restore it, or move it away "
-                "to begin a new campaign",
+                f"{self._path} is not the state of a campaign ({error}); restore it, or move it "
+                "away to begin a new campaign",
                 field="state",
             ) from error
 
     async def save(self, campaign: Campaign) -> None:
-        """Write the campaign as it is now; returns once it is on the disk."""
-        content = json.dumps(to_json(campaign), indent=1).encode()
+        """Write the campaign as it is at this moment. Returns once it is on the disk.
+
+        Args:
+            campaign: The campaign.
+        """
+        content = json.dumps(campaign_to_json(campaign), indent=1).encode()
         async with self._lock:
             await asyncio.to_thread(replace_file, self._path, content)
 
 
-def to_json(campaign: Campaign) -> dict[str, Any]:
-    """All of a campaign in JSON's own types."""
+def campaign_to_json(campaign: Campaign) -> dict[str, Any]:
+    """Convert a campaign to JSON's types.
+
+    Args:
+        campaign: The campaign.
+
+    Returns:
+        A dictionary that `campaign_from_json` reads.
+    """
     return {
-        "version": VERSION,
-        **{name: getattr(campaign, name) for name in _PLAIN},
-        **{name: getattr(campaign, name).hex() for name in _HASHES},
+        "version": _VERSION,
+        **{name: getattr(campaign, name) for name in _PLAIN_FIELDS},
+        **{name: getattr(campaign, name).hex() for name in _HEX_FIELDS},
         "phase": campaign.phase.value,
         "shards": [[shard.artifact.hex(), shard.size] for shard in campaign.shards],
         "clients": [[c.public_key.hex(), c.missed] for c in campaign.clients.values()],
         "updates": [
             update.envelope.SerializeToString().hex() for update in campaign.updates.values()
         ],
-        "history": [_record_json(record) for record in campaign.history],
+        "history": [_record_to_json(record) for record in campaign.history],
     }
 
 
-def from_json(content: dict[str, Any]) -> Campaign:
-    """The campaign again. Raises ValueError, KeyError, TypeError, Refusal when it is none."""
-    if content["version"] != VERSION:
-        raise ValueError(f"version {content['version']} is not {VERSION}")
-    fields: dict[str, Any] = {name: bytes.fromhex(content[name]) for name in _HASHES}
-    fields.update({name: content[name] for name in _PLAIN})
-    if not all(isinstance(fields[name], int) for name in _PLAIN if name != "chain_id"):
-        raise TypeError("a number is none")
+def campaign_from_json(content: dict[str, Any]) -> Campaign:
+    """Convert what `campaign_to_json` returned to a campaign; checks the updates' signatures.
+
+    Args:
+        content: The parsed JSON.
+
+    Returns:
+        The campaign.
+
+    Raises:
+        ValueError: A value has the right type but is invalid.
+        KeyError: A field is missing.
+        TypeError: A value has another type.
+        RefusalError: An update or its signature is invalid (codes of `decode_update`).
+    """
+    if content["version"] != _VERSION:
+        raise ValueError(f"version {content['version']} is not {_VERSION}")
+    fields: dict[str, Any] = {name: bytes.fromhex(content[name]) for name in _HEX_FIELDS}
+    fields.update({name: content[name] for name in _PLAIN_FIELDS})
+    for name in _PLAIN_FIELDS:
+        if name != "chain_id" and not isinstance(fields[name], int):
+            raise TypeError(f"{name} is not an integer")
     campaign = Campaign(
         **fields,
-        phase=Phase(content["phase"]),
-        shards=tuple(EvaluationShard(bytes.fromhex(id), size) for id, size in content["shards"]),
-        history=[_record(record) for record in content["history"]],
+        phase=CampaignPhase(content["phase"]),
+        shards=tuple(
+            EvaluationShard(bytes.fromhex(artifact), size) for artifact, size in content["shards"]
+        ),
+        history=[_record_from_json(record) for record in content["history"]],
     )
     if not campaign.shards:
         raise ValueError("there are no shards")
@@ -100,7 +141,7 @@ def from_json(content: dict[str, Any]) -> Campaign:
     return campaign
 
 
-def _record_json(record: RoundRecord) -> dict[str, Any]:
+def _record_to_json(record: RoundRecord) -> dict[str, Any]:
     return {
         "round": record.round,
         "task_id": record.task_id.hex(),
@@ -113,10 +154,10 @@ def _record_json(record: RoundRecord) -> dict[str, Any]:
     }
 
 
-def _record(content: dict[str, Any]) -> RoundRecord:
+def _record_from_json(content: dict[str, Any]) -> RoundRecord:
     clients = [
-        ClientOutcome(bytes.fromhex(address), samples, value, payout)
-        for address, samples, value, payout in content["clients"]
+        ClientOutcome(bytes.fromhex(address), num_samples, shapley_nano, payout)
+        for address, num_samples, shapley_nano, payout in content["clients"]
     ]
     return RoundRecord(
         round=content["round"],

@@ -1,4 +1,4 @@
-"""What a coordinator's settings mean on the chain: the campaign, and the task of each round."""
+"""Build the transactions' actions that open a campaign and each round's task, from the settings."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from fedcoin.application.coordinator.campaign import Campaign, EvaluationShard
 from fedcoin.data.crypto import merkle
 from fedcoin.data.messages.updates import Update
 from fedcoin.incentive.payout import compute_round_prices
-from fedcoin.learning.training.sgd import TrainingPlan
-from fedcoin.v1 import federated_learning_service_pb2, task_pb2
+from fedcoin.v1 import task_pb2
 
-MOST_EXACT_CLIENTS = 12
-"""Up to how many clients the schedule "auto" evaluates every coalition."""
+MAX_EXACT_CLIENTS = 12
+"""With the schedule "auto", rounds of up to this many clients evaluate every coalition (4,096);
+larger ones sample."""
 
 _SPREADS = {
     "equal": task_pb2.BUDGET_SPREAD_EQUAL,
@@ -32,7 +32,7 @@ _AVERAGINGS = {
     "renormalised": task_pb2.AVERAGING_RENORMALISED,
     "fixed": task_pb2.AVERAGING_FIXED_DENOMINATOR,
 }
-_EMPTY = {
+_EMPTY_COALITIONS = {
     "base": task_pb2.EMPTY_COALITION_BASE_MODEL,
     "zero": task_pb2.EMPTY_COALITION_ZERO,
 }
@@ -41,7 +41,17 @@ _EMPTY = {
 def build_open_campaign(
     config: CoordinatorConfig, server: bytes, campaign: Campaign
 ) -> task_pb2.OpenCampaign:
-    """The campaign that puts the budget in escrow; ``server`` (20 bytes) may open its tasks."""
+    """Build the action that opens a campaign and puts its budget in escrow.
+
+    Args:
+        config: Budget, prices and rewards.
+        server: The address (20 bytes) that may open the campaign's tasks and is paid the
+            aggregation price.
+        campaign: Model, initial weights, number of rounds and evaluation shards.
+
+    Returns:
+        The action.
+    """
     return task_pb2.OpenCampaign(
         server=server,
         model=campaign.model,
@@ -49,7 +59,7 @@ def build_open_campaign(
         rounds=campaign.rounds,
         budget=config.budget,
         spread=_SPREADS[config.spread],
-        split=price_split(config),
+        split=_build_price_split(config),
         mining_reward=_REWARDS[config.reward],
         evaluation_root=merkle.root(shard.artifact for shard in campaign.shards),
         evaluation_shards=len(campaign.shards),
@@ -59,13 +69,22 @@ def build_open_campaign(
 def build_open_task(
     config: CoordinatorConfig, campaign: Campaign, updates: Sequence[Update]
 ) -> task_pb2.OpenTask:
-    """The task of the campaign's present round. ``updates`` are in rising order of addresses."""
+    """Build the action that opens the present round's Shapley task.
+
+    Args:
+        config: Utility, sampling, windows and prices.
+        campaign: The campaign, its aggregate set.
+        updates: The round's updates, sorted by address.
+
+    Returns:
+        The action.
+    """
     prices = compute_round_prices(
         config.budget,
         campaign.rounds,
         _SPREADS[config.spread],
         campaign.round,
-        price_split(config),
+        _build_price_split(config),
     )
     return task_pb2.OpenTask(
         campaign_id=campaign.campaign_id,
@@ -73,11 +92,11 @@ def build_open_task(
         base=campaign.base,
         aggregate=campaign.aggregate,
         updates=[update.envelope for update in updates],
-        evaluation=evaluation_shard(campaign.shards, campaign.shard_index),
+        evaluation=_build_evaluation_shard(campaign.shards, campaign.shard_index),
         utility=task_pb2.UTILITY_ACCURACY,
-        empty_coalition=_EMPTY[config.empty],
+        empty_coalition=_EMPTY_COALITIONS[config.empty],
         averaging=_AVERAGINGS[config.averaging],
-        sampling=sampling(config, len(updates)),
+        sampling=build_sampling(config, len(updates)),
         prices=task_pb2.RoundPrices(
             training=prices.training, aggregation=prices.aggregation, mining=prices.mining
         ),
@@ -87,22 +106,19 @@ def build_open_task(
     )
 
 
-def evaluation_shard(shards: Sequence[EvaluationShard], index: int) -> task_pb2.EvaluationShard:
-    """One shard with the path that proves it is the campaign's."""
-    ids = [shard.artifact for shard in shards]
-    return task_pb2.EvaluationShard(
-        artifact=ids[index],
-        index=index,
-        path=merkle.audit_path(ids, index),
-        size=shards[index].size,
-    )
+def build_sampling(config: CoordinatorConfig, num_clients: int) -> task_pb2.Sampling:
+    """Choose which coalitions the miners evaluate.
 
+    Args:
+        config: The schedule, and its limits for schedules that sample.
+        num_clients: How many clients the task has.
 
-def sampling(config: CoordinatorConfig, clients: int) -> task_pb2.Sampling:
-    """Which coalitions count for this many clients."""
+    Returns:
+        The sampling; "auto" is replaced by the schedule that it stands for.
+    """
     name = config.schedule
     if name == "auto":
-        name = "exact" if clients <= MOST_EXACT_CLIENTS else "antithetic"
+        name = "exact" if num_clients <= MAX_EXACT_CLIENTS else "antithetic"
     if name == "exact":
         return task_pb2.Sampling(schedule=_SCHEDULES[name])
     return task_pb2.Sampling(
@@ -112,27 +128,19 @@ def sampling(config: CoordinatorConfig, clients: int) -> task_pb2.Sampling:
     )
 
 
-def price_split(config: CoordinatorConfig) -> task_pb2.PriceSplit:
-    """Clients, server, miners."""
+def _build_evaluation_shard(
+    shards: Sequence[EvaluationShard], index: int
+) -> task_pb2.EvaluationShard:
+    """Describe a shard, with the Merkle path that proves that it is the campaign's."""
+    artifacts = [shard.artifact for shard in shards]
+    return task_pb2.EvaluationShard(
+        artifact=artifacts[index],
+        index=index,
+        path=merkle.audit_path(artifacts, index),
+        size=shards[index].size,
+    )
+
+
+def _build_price_split(config: CoordinatorConfig) -> task_pb2.PriceSplit:
     training, aggregation, mining = config.split
     return task_pb2.PriceSplit(training=training, aggregation=aggregation, mining=mining)
-
-
-def encode_training_plan(config: CoordinatorConfig) -> federated_learning_service_pb2.TrainingPlan:
-    """How clients are told to train."""
-    return federated_learning_service_pb2.TrainingPlan(
-        epochs=config.epochs,
-        batch_size=config.batch_size,
-        learning_rate_micro=round(config.learning_rate * 1_000_000),
-        seed=config.seed,
-    )
-
-
-def decode_training_plan(message: federated_learning_service_pb2.TrainingPlan) -> TrainingPlan:
-    """How a client was told to train. Raises Refusal BAD_PLAN."""
-    return TrainingPlan(
-        epochs=message.epochs,
-        batch_size=message.batch_size,
-        learning_rate=message.learning_rate_micro / 1_000_000,
-        seed=message.seed,
-    )

@@ -1,4 +1,4 @@
-"""The beginning of a campaign: the model, its first weights, the evaluation set."""
+"""What a campaign starts from: the model, its initial weights, and the evaluation set."""
 
 from __future__ import annotations
 
@@ -18,40 +18,115 @@ from fedcoin.learning.workers.process import WorkerProcess
 
 @dataclass(frozen=True, slots=True)
 class InitialArtifacts:
-    """What a campaign starts from: serialised ModelSpec, encoded weights, evaluation set."""
+    """The contents of a campaign's first artifacts."""
 
     model: bytes
+    """The serialised ModelSpec."""
     weights: bytes
+    """The initial weights as encoded tensors."""
     evaluation: EvaluationSet
 
 
 async def build_initial_artifacts(
-    dataset: str, model: str, seed: int, *, evaluation_size: int = 0, shards: int = 1
+    dataset: str, model: str, seed: int, *, evaluation_size: int = 0, num_shards: int = 1
 ) -> InitialArtifacts:
-    """Make them in a process of their own, which imports TensorFlow and ends again.
+    """Build a model and an evaluation set, in a process that imports TensorFlow and then ends.
 
-    ``model`` is a name or the path of a Keras architecture JSON. Raises Refusal: those of
-    ``datasets`` and ``models``.
+    Args:
+        dataset: A name or path for `datasets.load_dataset`.
+        model: A name (`keras_models.MODEL_NAMES`), or the path of a Keras architecture `*.json`.
+        seed: Seeds the initial weights.
+        evaluation_size: How many test examples to use; 0 for all.
+        num_shards: How many shards to cut them into.
+
+    Returns:
+        The contents of the artifacts.
+
+    Raises:
+        RefusalError: As in `load_evaluation_set` and `create_initial_model`; UNKNOWN_MODEL when the
+            architecture's file cannot be read.
+        WorkerError: The process died.
     """
-    described = await asyncio.to_thread(model_text, model)
+    name_or_json = await asyncio.to_thread(_read_model_argument, model)
     process = WorkerProcess()
     await process.start()
     try:
-        examples = await process.call(load_evaluation_set, dataset, evaluation_size, shards)
+        evaluation = await process.call(load_evaluation_set, dataset, evaluation_size, num_shards)
         spec, weights = await process.call(
             keras_models.create_initial_model,
-            described,
-            examples.input_shape,
-            examples.num_classes,
+            name_or_json,
+            evaluation.input_shape,
+            evaluation.num_classes,
             seed,
         )
     finally:
         await process.stop()
-    return InitialArtifacts(spec, weights, examples)
+    return InitialArtifacts(spec, weights, evaluation)
 
 
-def model_text(model: str) -> str:
-    """A model's name, or the JSON in the file of that name."""
+async def prepare_campaign(
+    config: CoordinatorConfig, chain_id: str, store: ArtifactStore
+) -> Campaign:
+    """Create a campaign that is not yet on the chain, from a coordinator's settings.
+
+    Args:
+        config: The coordinator's settings.
+        chain_id: The network.
+        store: Where the campaign's first artifacts are put.
+
+    Returns:
+        The campaign.
+
+    Raises:
+        RefusalError: As in `build_initial_artifacts` and `ArtifactStore.put`.
+        WorkerError: As in `build_initial_artifacts`.
+    """
+    artifacts = await build_initial_artifacts(
+        config.dataset,
+        config.model,
+        config.seed,
+        evaluation_size=config.evaluation_size,
+        num_shards=config.evaluation_shards or config.rounds,
+    )
+    return await asyncio.to_thread(create_campaign, config, chain_id, store, artifacts)
+
+
+def create_campaign(
+    config: CoordinatorConfig, chain_id: str, store: ArtifactStore, artifacts: InitialArtifacts
+) -> Campaign:
+    """Create a campaign that starts from artifacts which have been built.
+
+    Args:
+        config: The coordinator's settings.
+        chain_id: The network.
+        store: Where the artifacts are put.
+        artifacts: Their contents.
+
+    Returns:
+        The campaign.
+
+    Raises:
+        RefusalError: As in `ArtifactStore.put`.
+    """
+    weights = store.put(artifacts.weights)
+    evaluation = artifacts.evaluation
+    shards = [
+        EvaluationShard(store.put(content), size)
+        for content, size in zip(evaluation.shards, evaluation.sizes, strict=True)
+    ]
+    return Campaign(
+        chain_id=chain_id,
+        rounds=config.rounds,
+        max_clients=config.max_clients,
+        model=store.put(artifacts.model),
+        initial=weights,
+        base=weights,
+        shards=tuple(shards),
+    )
+
+
+def _read_model_argument(model: str) -> str:
+    """Return a model's name as it is, or the content of an architecture's file."""
     if not model.endswith(".json"):
         return model
     try:
@@ -62,38 +137,3 @@ def model_text(model: str) -> str:
             f"the architecture {model} cannot be read: {error}",
             field="model",
         ) from error
-
-
-async def prepare_campaign(
-    config: CoordinatorConfig, chain_id: str, store: ArtifactStore
-) -> Campaign:
-    """A campaign that nobody knows of yet, its artifacts in the store."""
-    materials = await build_initial_artifacts(
-        config.dataset,
-        config.model,
-        config.seed,
-        evaluation_size=config.evaluation_size,
-        shards=config.evaluation_shards or config.rounds,
-    )
-    return await asyncio.to_thread(create_campaign, config, chain_id, store, materials)
-
-
-def create_campaign(
-    config: CoordinatorConfig, chain_id: str, store: ArtifactStore, materials: InitialArtifacts
-) -> Campaign:
-    """The campaign that starts from these materials, which are put in the store."""
-    weights = store.put(materials.weights)
-    examples = materials.evaluation
-    shards = [
-        EvaluationShard(store.put(raw), size)
-        for raw, size in zip(examples.shards, examples.sizes, strict=True)
-    ]
-    return Campaign(
-        chain_id=chain_id,
-        rounds=config.rounds,
-        max_clients=config.max_clients,
-        model=store.put(materials.model),
-        initial=weights,
-        base=weights,
-        shards=tuple(shards),
-    )

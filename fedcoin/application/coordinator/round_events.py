@@ -1,38 +1,46 @@
-"""Telling clients what happens: every watcher sees each change once, in order.
+"""The events of a campaign's rounds, as clients watch them: each sees every event once, in order.
 
-What was announced is kept (a few short messages a round), so a slow watcher needs no queue of its
-own, and one that comes back is told how the last round ended before where the present one stands.
+All events are kept (a few short messages for each round), so a slow watcher needs no queue of its
+own, and one that connects anew first gets the end of the last round and then the present one.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 
-from fedcoin.application.coordinator.campaign import Campaign, Phase, RoundRecord
+from fedcoin.application.coordinator.campaign import Campaign, CampaignPhase, RoundRecord
+from fedcoin.network.background_tasks import run_within
 from fedcoin.v1 import federated_learning_service_pb2 as pb
 
-_LOOK_SECONDS = 0.05
-
-PHASES = {
-    Phase.WAITING: pb.ROUND_PHASE_WAITING,
-    Phase.TRAINING: pb.ROUND_PHASE_TRAINING,
-    Phase.SETTLING: pb.ROUND_PHASE_SETTLING,
-    Phase.FINISHED: pb.ROUND_PHASE_FINISHED,
+ROUND_PHASES = {
+    CampaignPhase.WAITING: pb.ROUND_PHASE_WAITING,
+    CampaignPhase.TRAINING: pb.ROUND_PHASE_TRAINING,
+    CampaignPhase.SETTLING: pb.ROUND_PHASE_SETTLING,
+    CampaignPhase.FINISHED: pb.ROUND_PHASE_FINISHED,
 }
+"""The phases as messages name them."""
 
 
 @dataclass(frozen=True, slots=True)
 class RoundEvent:
-    """One change: what all are told, and what each client got when a round is paid for."""
+    """One event: a change of phase, or a round that was paid or failed."""
 
     message: pb.WatchRoundsResponse
+    """What every client gets."""
     record: RoundRecord | None = None
+    """The round that ended, of which each client gets its own outcome."""
 
-    def to(self, address: bytes) -> pb.WatchRoundsResponse:
-        """What one client is told."""
+    def message_for(self, address: bytes) -> pb.WatchRoundsResponse:
+        """Build what one client gets.
+
+        Args:
+            address: The client's address, 20 bytes.
+
+        Returns:
+            The message, with the client's payout and Shapley value when a round ended.
+        """
         message = pb.WatchRoundsResponse()
         message.CopyFrom(self.message)
         for client in self.record.clients if self.record else ():
@@ -43,36 +51,51 @@ class RoundEvent:
 
 
 class RoundEventLog:
-    """All that was announced since the coordinator started. For one event loop."""
+    """All events since the coordinator started. For use in one event loop."""
 
     def __init__(self) -> None:
-        self._made: list[RoundEvent] = []
-        self._settled = 0
-        self._more = asyncio.Event()
-        self._dismissed: set[bytes] = set()
+        self._events: list[RoundEvent] = []
+        self._last_settlement = 0
+        self._new_event = asyncio.Event()
+        self._informed: set[bytes] = set()
+        self._new_informed = asyncio.Event()
 
-    def resume(self, campaign: Campaign) -> None:
-        """Begin with how the last round ended, if there is one, and where the campaign stands."""
+    def begin(self, campaign: Campaign) -> None:
+        """Add the end of the last round, if there is one, and the present phase.
+
+        Args:
+            campaign: The campaign that was created or loaded.
+        """
         if campaign.history:
-            self.settled(campaign, campaign.history[-1])
-        self.present(campaign)
+            self.add_round_end(campaign, campaign.history[-1])
+        self.add_phase(campaign)
 
-    def present(self, campaign: Campaign, task_id: bytes = b"") -> None:
-        """Announce where the present round stands."""
+    def add_phase(self, campaign: Campaign, task_id: bytes = b"") -> None:
+        """Add the present phase of the present round.
+
+        Args:
+            campaign: The campaign.
+            task_id: The round's task, 32 bytes, once it is open.
+        """
         message = pb.WatchRoundsResponse(
-            phase=PHASES[campaign.phase],
+            phase=ROUND_PHASES[campaign.phase],
             campaign_id=campaign.campaign_id,
             round=campaign.round,
             task_id=task_id,
         )
-        if campaign.phase is Phase.TRAINING:
+        if campaign.phase is CampaignPhase.TRAINING:
             message.base = campaign.base
             message.deadline_ms = campaign.deadline_ms
         self._add(RoundEvent(message))
 
-    def settled(self, campaign: Campaign, record: RoundRecord) -> None:
-        """Announce that a round is over, and to each client what it got."""
-        self._settled = len(self._made)
+    def add_round_end(self, campaign: Campaign, record: RoundRecord) -> None:
+        """Add that a round was settled or failed.
+
+        Args:
+            campaign: The campaign.
+            record: The round.
+        """
+        self._last_settlement = len(self._events)
         message = pb.WatchRoundsResponse(
             phase=pb.ROUND_PHASE_SETTLED,
             campaign_id=campaign.campaign_id,
@@ -82,30 +105,48 @@ class RoundEventLog:
         self._add(RoundEvent(message, record))
 
     async def follow(self, address: bytes) -> AsyncIterator[pb.WatchRoundsResponse]:
-        """What one client is told, from the end of the last round on, until all is over."""
-        place = self._settled
+        """Watch the events as one client.
+
+        Args:
+            address: The client's address, 20 bytes.
+
+        Yields:
+            Every event from the end of the last round on, until the campaign is finished.
+        """
+        index = self._last_settlement
         while True:
-            while place < len(self._made):
-                message = self._made[place].to(address)
-                place += 1
+            while index < len(self._events):
+                message = self._events[index].message_for(address)
+                index += 1
                 yield message
                 if message.phase == pb.ROUND_PHASE_FINISHED:
-                    self._dismissed.add(address)
+                    self._informed.add(address)
+                    self._new_informed.set()
                     return
-            more = self._more
-            await more.wait()
+            await self._new_event.wait()
 
-    async def all_dismissed(self, addresses: Iterable[bytes], seconds: float) -> bool:
-        """Wait until these clients were told that all is over; False when the time ran out."""
-        waiting = set(addresses)
-        deadline = time.monotonic() + seconds
-        while not waiting <= self._dismissed:
-            if time.monotonic() >= deadline:
-                return False
-            await asyncio.sleep(_LOOK_SECONDS)
+    async def wait_until_informed(self, addresses: Iterable[bytes], seconds: float) -> bool:
+        """Wait until clients have got the event that the campaign is finished.
+
+        Args:
+            addresses: The clients' addresses.
+            seconds: How long to wait.
+
+        Returns:
+            Whether all of them have got it in time.
+        """
+        try:
+            await run_within(seconds, self._wait_until_informed(set(addresses)))
+        except asyncio.TimeoutError:
+            return False
         return True
 
-    def _add(self, announcement: RoundEvent) -> None:
-        self._made.append(announcement)
-        self._more.set()
-        self._more = asyncio.Event()
+    async def _wait_until_informed(self, addresses: set[bytes]) -> None:
+        while not addresses <= self._informed:
+            self._new_informed.clear()
+            await self._new_informed.wait()
+
+    def _add(self, event: RoundEvent) -> None:
+        self._events.append(event)
+        self._new_event.set()
+        self._new_event = asyncio.Event()

@@ -1,6 +1,6 @@
-"""Where clients come to: they join, watch, and hand in their updates.
+"""What clients reach at the coordinator: they register, watch the rounds, and submit updates.
 
-The state is on the disk before a client is told that it was taken.
+The campaign's state is on the disk before a client gets the reply that depends on it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from fedcoin.application.coordinator.campaign import Campaign
 from fedcoin.application.coordinator.campaign_file import CampaignFile
-from fedcoin.application.coordinator.round_events import PHASES, RoundEventLog
+from fedcoin.application.coordinator.round_events import ROUND_PHASES, RoundEventLog
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.data.clock import Clock
@@ -27,11 +27,23 @@ from fedcoin.v1 import artifact_service_pb2_grpc, federated_learning_service_pb2
 from fedcoin.v1 import federated_learning_service_pb2 as pb
 
 CheckWeights = Callable[[Path, Path], Awaitable[None]]
-"""Raises a Refusal when the weights in the second file are not the model's in the first."""
+"""Takes the files of a model and of weights; raises a RefusalError when the weights are not the
+model's."""
 
 
 class RoundService:
-    """The `RoundsPort` of `network.federated.servicer` for one campaign. For one event loop."""
+    """The campaign behind the coordinator's gRPC service. For use in one event loop.
+
+    Implements `fedcoin.network.federated.servicer.RoundsPort`.
+
+    Args:
+        campaign: The campaign; its clients and updates are changed here.
+        file: Where its state is saved.
+        store: Where clients upload weights.
+        check_weights: Checks the weights of an update.
+        plan: How clients train, as they are told when they register.
+        report: Takes one line of text for each event worth logging.
+    """
 
     def __init__(
         self,
@@ -48,34 +60,39 @@ class RoundService:
         self._check_weights = check_weights
         self._plan = plan
         self._report = report
-        self._changed = asyncio.Event()
-        self.announcements = RoundEventLog()
-        self.announcements.resume(campaign)
+        self._change = asyncio.Event()
+        self.events = RoundEventLog()
+        self.events.begin(campaign)
 
     @property
     def chain_id(self) -> str:
-        """The network."""
+        """The network for which updates and registrations are signed."""
         return self._campaign.chain_id
 
-    async def changed(self, seconds: float) -> None:
-        """Wait until a client joins or hands in, or the time is over."""
-        self._changed.clear()
+    async def wait_for_change(self, seconds: float) -> None:
+        """Wait until a client registers or submits an update.
+
+        Args:
+            seconds: How long to wait at most.
+        """
+        self._change.clear()
         try:
-            await run_within(max(0.0, seconds), self._changed.wait())
+            await run_within(max(0.0, seconds), self._change.wait())
         except asyncio.TimeoutError:
             return
 
     async def register(self, public_key: bytes) -> pb.RegisterResponse:
-        """Let a client join. Raises Refusal CAMPAIGN_FINISHED, CAMPAIGN_FULL."""
+        """Implement `RoundsPort.register`."""
         campaign = self._campaign
-        before = len(campaign.clients)
+        num_before = len(campaign.clients)
         address = campaign.register(public_key)
-        # Counted before the disk is waited for: meanwhile others may come.
-        clients = len(campaign.clients)
+        # Counted before the save, during which other clients may register.
+        num_clients = len(campaign.clients)
         await self._file.save(campaign)
-        if clients > before:
-            self._report(f"{format_address(address)} joined; now {format_count(clients, 'client')}")
-        self._changed.set()
+        if num_clients > num_before:
+            total = format_count(num_clients, "client")
+            self._report(f"{format_address(address)} joined; the campaign has {total}")
+        self._change.set()
         return pb.RegisterResponse(
             chain_id=campaign.chain_id,
             campaign_id=campaign.campaign_id,
@@ -85,15 +102,15 @@ class RoundService:
         )
 
     def watch(self, address: bytes) -> AsyncIterator[pb.WatchRoundsResponse]:
-        """What one client is told. Raises Refusal NOT_REGISTERED."""
+        """Implement `RoundsPort.watch`."""
         self._campaign.check_registered(address)
-        return self.announcements.follow(address)
+        return self.events.follow(address)
 
     async def submit(self, update: Update) -> None:
-        """Take an update.
+        """Implement `RoundsPort.submit`.
 
-        Raises Refusal: those of ``Campaign.check_update``, WEIGHTS_MISSING, and what is wrong with
-        the weights.
+        Refuses with the codes of `Campaign.check_update`, with WEIGHTS_MISSING, and with those of
+        `artifact_checks.check_update_file`.
         """
         campaign = self._campaign
         if not campaign.check_update(update):
@@ -101,29 +118,29 @@ class RoundService:
         if not self._store.has(update.update):
             raise RefusalError(
                 ApplicationCode.WEIGHTS_MISSING,
-                f"the weights {update.update.hex()} are not here; upload them first",
+                f"the weights {update.update.hex()} are not on this coordinator; upload them first",
                 field="update.update",
             )
         await self._check_weights(self._store.path(campaign.model), self._store.path(update.update))
-        # Meanwhile the round may have been closed, or the same been handed in twice.
+        # During the check the round may have ended, or the same update been submitted again.
         if not campaign.check_update(update):
             return
-        campaign.take(update)
-        handed_in = f"{len(campaign.updates)} of {len(campaign.clients)}"
+        campaign.accept_update(update)
+        progress = f"{len(campaign.updates)} of {len(campaign.clients)}"
         await self._file.save(campaign)
         self._report(
-            f"round {update.round}: {format_address(update.address)} handed in, trained on "
-            f"{format_count(update.num_samples, 'example')}; {handed_in}"
+            f"round {update.round}: {format_address(update.address)} submitted its update, trained "
+            f"on {format_count(update.num_samples, 'example')}; {progress}"
         )
-        self._changed.set()
+        self._change.set()
 
     def status(self) -> pb.GetCampaignStatusResponse:
-        """Where the campaign stands."""
+        """Implement `RoundsPort.status`."""
         campaign = self._campaign
         return pb.GetCampaignStatusResponse(
             chain_id=campaign.chain_id,
             campaign_id=campaign.campaign_id,
-            phase=PHASES[campaign.phase],
+            phase=ROUND_PHASES[campaign.phase],
             round=campaign.round,
             rounds=campaign.rounds,
             clients=[format_address(address) for address in campaign.clients],
@@ -132,9 +149,20 @@ class RoundService:
         )
 
 
-def services(desk: RoundService, store: ArtifactStore, clock_ms: Clock) -> list[Service]:
-    """What a coordinator's listener offers: the desk, and artifacts both ways."""
-    learning = FederatedLearningServicer(desk, clock_ms)
+def coordinator_services(
+    rounds: RoundService, store: ArtifactStore, clock_ms: Clock
+) -> list[Service]:
+    """List what a coordinator's listener serves: the rounds, and artifacts in both directions.
+
+    Args:
+        rounds: The campaign.
+        store: The artifacts that clients download, and where their uploads go.
+        clock_ms: The coordinator's clock, against which registrations are checked.
+
+    Returns:
+        The gRPC services.
+    """
+    learning = FederatedLearningServicer(rounds, clock_ms)
     artifacts = ArtifactServicer(store, uploads=True)
     add_learning = (
         federated_learning_service_pb2_grpc.add_FederatedLearningServiceServicer_to_server

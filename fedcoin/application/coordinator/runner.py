@@ -1,4 +1,7 @@
-"""Coordinators of a home: its lock, its campaign on disk, its artifacts."""
+"""Run the campaign of a home, within a node's process or without a node.
+
+A home has one campaign at a time. Whoever runs it holds its lock.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from fedcoin.application.configuration.config import NodeConfig
 from fedcoin.application.configuration.fields import dialable
 from fedcoin.application.configuration.home import Home
 from fedcoin.application.configuration.tls import client_credentials, server_credentials
-from fedcoin.application.coordinator.campaign import Phase
+from fedcoin.application.coordinator.campaign import CampaignPhase
 from fedcoin.application.coordinator.campaign_file import CampaignFile
 from fedcoin.application.coordinator.coordinator import Coordinator
 from fedcoin.data.artifacts.store import ArtifactStore
@@ -34,14 +37,28 @@ async def open_coordinator(
     *,
     new: bool = False,
 ) -> AsyncIterator[Coordinator]:
-    """A coordinator that listens; ``run`` it.
+    """Start a coordinator for the home's campaign, and stop it at the end of the `with` block.
 
-    It goes on with the home's campaign; with ``new``, a finished one makes way for another.
-    Raises HOME_IN_USE, and what :meth:`Coordinator.start` raises.
+    Args:
+        config: The home's settings.
+        home: The home; its campaign is locked meanwhile.
+        key: Pays the budget and is paid the aggregation price.
+        node: A connected client of the node to which transactions and artifacts go.
+        store: Keeps the artifacts.
+        new: Whether to begin a new campaign when the home's is finished.
+
+    Yields:
+        The coordinator, which listens; the caller runs it.
+
+    Raises:
+        RefusalError: HOME_IN_USE when another process runs the home's campaign; otherwise as in
+            `Coordinator.start`.
+        RpcError: As in `Coordinator.start`.
+        WorkerError: As in `Coordinator.start`.
     """
     with home.campaign_locked():
         if new:
-            await archive_finished_campaign(home)
+            await _archive_finished_campaign(home)
         coordinator = Coordinator(
             config.coordinator,
             key,
@@ -52,10 +69,9 @@ async def open_coordinator(
         )
         await coordinator.start()
         try:
-            if coordinator.campaign.phase is Phase.FINISHED:
+            if coordinator.campaign.phase is CampaignPhase.FINISHED:
                 log.warning(
-                    "campaign %s is finished, and nothing is left to do: start again with "
-                    "--new-campaign to begin another",
+                    "campaign %s is finished: start with --new-campaign to begin another one",
                     coordinator.campaign.campaign_id.hex(),
                 )
             yield coordinator
@@ -64,25 +80,19 @@ async def open_coordinator(
 
 
 def open_coordinator_store(config: NodeConfig, home: Home) -> ArtifactStore:
-    """The artifacts of a coordinator without a node in its process.
+    """Open the artifacts of a coordinator that has no node in its process.
 
-    The node that it talks to gets those that a task needs.
+    It uploads to its node what a task needs.
+
+    Args:
+        config: The home's settings: limits on sizes.
+        home: The home.
+
+    Returns:
+        The store.
     """
     folder, limits = home.campaign_path / "artifacts", config.limits
     return ArtifactStore(folder, limits.artifacts_total_bytes, limits.artifact_bytes)
-
-
-async def archive_finished_campaign(home: Home) -> None:
-    """Moves a finished campaign out of the way, so that another begins.
-
-    A campaign that is under way stays. For whoever holds its lock. Raises BAD_STATE.
-    """
-    campaign = await CampaignFile(home.coordinator_path).load()
-    if campaign is None or campaign.phase is not Phase.FINISHED:
-        return
-    kept = home.root / f"coordinator-{campaign.campaign_id.hex()[:16] or 'unopened'}.json"
-    os.replace(home.coordinator_path, kept)
-    log.info("the last campaign is finished and kept in %s; this is a new one", kept)
 
 
 async def run_node_campaign(
@@ -93,26 +103,42 @@ async def run_node_campaign(
     *,
     new: bool = False,
 ) -> None:
-    """Runs the home's campaign to its end, going on where it was; ``new`` is another after one.
+    """Run the home's campaign to its end, within the process of the home's node.
 
-    Raises :class:`Refusal` when it cannot begin: HOME_IN_USE while a coordinator without a node
-    works on the same campaign, and what :meth:`Coordinator.start` raises. A campaign that fails
-    later is told in the log, and the node works on.
+    A campaign that fails after it has started is logged, and the node goes on.
+
+    Args:
+        config: The home's settings.
+        home: The home.
+        api_address: `host:port` of the node's own API.
+        artifacts: The node's own artifacts.
+        new: Whether to begin a new campaign when the home's is finished.
+
+    Raises:
+        RefusalError: As in `open_coordinator` and `Home.key`, when the campaign cannot start.
+        RpcError: As in `open_coordinator`.
+        WorkerError: As in `open_coordinator`.
     """
     key = home.key(config.coordinator.key)
     async with (
         NodeClient(dialable(api_address), credentials=client_credentials(config.tls)) as client,
         open_coordinator(config, home, key, client, artifacts, new=new) as coordinator,
     ):
-        await _run(coordinator)
+        try:
+            await coordinator.run()
+            log.info("the campaign is finished")
+        except RefusalError as refusal:
+            # Expected in operation, such as clients that did not come, so no error of this node.
+            log.warning("the campaign ended: %s", refusal)
+        except (RpcError, WorkerError) as failure:
+            log.error("the campaign ended: %s", failure)
 
 
-async def _run(coordinator: Coordinator) -> None:
-    try:
-        await coordinator.run()
-        log.info("the campaign is finished")
-    except RefusalError as refusal:
-        # Clients that did not come are no fault of this node.
-        log.warning("the campaign ended: %s", refusal)
-    except (RpcError, WorkerError) as failure:
-        log.error("the campaign ended: %s", failure)
+async def _archive_finished_campaign(home: Home) -> None:
+    """Rename the file of a finished campaign, so that another can begin; its lock must be held."""
+    campaign = await CampaignFile(home.coordinator_path).load()
+    if campaign is None or campaign.phase is not CampaignPhase.FINISHED:
+        return
+    archive = home.root / f"coordinator-{campaign.campaign_id.hex()[:16] or 'unopened'}.json"
+    os.replace(home.coordinator_path, archive)
+    log.info("the last campaign is finished and kept in %s; a new one begins", archive)

@@ -1,4 +1,4 @@
-"""Having a round's updates valued and paid for: average, upload, open the task, wait."""
+"""Have a round's updates valued and paid: average them, upload, open the task, wait for its end."""
 
 from __future__ import annotations
 
@@ -11,22 +11,28 @@ from fedcoin.application.coordinator.chain_messages import build_open_task
 from fedcoin.application.wallet.delivery import Delivery, SavePending
 from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.data.crypto.addresses import parse_address
-from fedcoin.data.messages.updates import Update
 from fedcoin.learning.model.aggregation import average_files
 from fedcoin.learning.workers.pool import WorkerPool
 from fedcoin.network.client.node_client import NodeClient
 from fedcoin.v1.block_pb2 import TASK_PHASE_SETTLED
 from fedcoin.v1.views_pb2 import TaskView
 
-PATIENCE_SECONDS = 24 * 3600.0
-"""How long a node that was lost while it mined a task is waited for."""
+MAX_OUTAGE_SECONDS = 24 * 3600.0
+"""How long a node that cannot be reached while it mines a task is waited for."""
 
 
 class RoundSettlement:
-    """What a coordinator does between a round's last update and its payment.
+    """The steps between a round's last update and its payment.
 
-    Each step may be repeated after a restart: the average is the same bytes, an upload that is
-    complete sends nothing, and a transaction is handed in as it was signed.
+    Each step may be repeated after a restart: the average has the same bytes, an upload that is
+    complete sends nothing, and a pending transaction is submitted with the same bytes.
+
+    Args:
+        config: The coordinator's settings.
+        node: The node to which artifacts go, and which tells about the task.
+        store: Holds the updates' weights, and gets the average.
+        workers: Average and evaluate.
+        delivery: Delivers the transaction that opens the task.
     """
 
     def __init__(
@@ -34,70 +40,94 @@ class RoundSettlement:
         config: CoordinatorConfig,
         node: NodeClient,
         store: ArtifactStore,
-        worker: WorkerPool,
+        workers: WorkerPool,
         delivery: Delivery,
     ) -> None:
         self._config = config
         self._node = node
         self._store = store
-        self._worker = worker
+        self._workers = workers
         self._delivery = delivery
 
     async def aggregate(self, campaign: Campaign) -> None:
-        """Set the campaign's ``aggregate`` to the updates' average, and count its right answers."""
-        updates = in_order(campaign)
-        raw = await self._worker.run(
+        """Average the round's updates, and count the average's correct answers.
+
+        Args:
+            campaign: Its `aggregate` and `right_answers` are set.
+
+        Raises:
+            RefusalError: As in `average_files` and `ArtifactStore.put`.
+            WorkerError: The worker process died twice.
+        """
+        updates = campaign.sorted_updates()
+        raw = await self._workers.run(
             f"while averaging the updates of round {campaign.round}",
             average_files,
             [self._store.path(update.update) for update in updates],
             [update.num_samples for update in updates],
         )
         aggregate = await asyncio.to_thread(self._store.put, raw)
-        campaign.right_answers = await self._worker.count_correct(
+        campaign.right_answers = await self._workers.count_correct(
             self._store.path(campaign.model),
             self._store.path(aggregate),
             self._store.path(campaign.shard.artifact),
         )
         campaign.aggregate = aggregate
 
-    async def open_task(self, campaign: Campaign, keep: SavePending) -> bytes:
-        """Upload what the miners need and open the round's task; its id.
+    async def open_task(self, campaign: Campaign, save_pending: SavePending) -> bytes:
+        """Upload what the miners need, and open the round's task.
 
-        Raises RpcFailure when the node refuses.
+        Args:
+            campaign: The campaign, its aggregate set. If its `pending` transaction is set, the
+                uploads were complete before a restart.
+            save_pending: Saves the signed transaction before it is submitted.
+
+        Returns:
+            The task's id, 32 bytes, once its transaction is final.
+
+        Raises:
+            RpcError: The node refuses an upload or the transaction.
         """
-        updates = in_order(campaign)
+        updates = campaign.sorted_updates()
         if not campaign.pending:
             needed = [campaign.model, campaign.base, campaign.aggregate, campaign.shard.artifact]
             needed += [update.update for update in updates]
             for artifact in dict.fromkeys(needed):
-                await self._delivery.retry_while_away(self._uploading(artifact))
-        offer = build_open_task(self._config, campaign, updates)
-        return (await self._delivery.deliver(offer, campaign.pending, keep)).hash
+                await self._delivery.retry_while_away(self._upload_call(artifact))
+        action = build_open_task(self._config, campaign, updates)
+        return (await self._delivery.deliver(action, campaign.pending, save_pending)).hash
 
-    async def result(self, campaign: Campaign, task_id: bytes) -> RoundRecord:
-        """What came of the present round's task, once it is settled or failed."""
-        return record_of(await self._delivery.retry_while_away(self._closing(task_id)), campaign)
+    async def wait_for_end(self, campaign: Campaign, task_id: bytes) -> RoundRecord:
+        """Wait until the round's task is settled or has failed.
 
-    def _uploading(self, artifact: bytes) -> Callable[[], Awaitable[bytes]]:
+        Args:
+            campaign: The campaign.
+            task_id: The present round's task, 32 bytes.
+
+        Returns:
+            What came of the round.
+
+        Raises:
+            RpcError: The node does not know the task, or could not be reached for
+                `MAX_OUTAGE_SECONDS`.
+        """
+        view = await self._delivery.retry_while_away(self._watch_call(task_id))
+        return _record_from_view(view, campaign)
+
+    def _upload_call(self, artifact: bytes) -> Callable[[], Awaitable[bytes]]:
         return lambda: self._node.upload_artifact(self._store.path(artifact))
 
-    def _closing(self, task_id: bytes) -> Callable[[], Awaitable[TaskView]]:
-        async def closed() -> TaskView:
+    def _watch_call(self, task_id: bytes) -> Callable[[], Awaitable[TaskView]]:
+        async def last_view() -> TaskView:
             last = TaskView()
-            async for view in self._node.watch_task(task_id, patience=PATIENCE_SECONDS):
+            async for view in self._node.watch_task(task_id, patience=MAX_OUTAGE_SECONDS):
                 last = view
             return last
 
-        return closed
+        return last_view
 
 
-def in_order(campaign: Campaign) -> list[Update]:
-    """The present round's updates by address, as a task lists them."""
-    return [campaign.updates[address] for address in sorted(campaign.updates)]
-
-
-def record_of(view: TaskView, campaign: Campaign) -> RoundRecord:
-    """What a closed task means for the present round."""
+def _record_from_view(view: TaskView, campaign: Campaign) -> RoundRecord:
     clients = [
         ClientOutcome(
             address=parse_address(client.address),

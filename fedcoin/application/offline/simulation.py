@@ -41,7 +41,7 @@ from fedcoin.learning.errors import LearningCode
 from fedcoin.learning.model.aggregation import average_files
 from fedcoin.learning.training import client_data
 from fedcoin.learning.training.client_data import ClientData
-from fedcoin.learning.training.sgd import TrainingPlan
+from fedcoin.learning.training.training_plan import TrainingPlan
 from fedcoin.learning.workers.pool import WorkerPool
 from fedcoin.network.client.node_client import NodeClient
 from fedcoin.v1.task_pb2 import ClientUpdate

@@ -5,6 +5,6 @@ client trains from the base weights. It does not know who coordinates the round 
 the result.
 
 * `datasets`: the digits that ship with the package, MNIST, and `.npz` files.
-* `sgd`: a training plan, and stochastic gradient descent.
+* `training_plan`, `sgd`: how clients train, and stochastic gradient descent.
 * `client_data`: one client's data and its update, for a worker process.
 """

@@ -13,7 +13,8 @@ from fedcoin.data.artifacts.tensors import decode_tensors, encode_tensors
 from fedcoin.learning.model import keras_runtime
 from fedcoin.learning.training import datasets
 from fedcoin.learning.training.datasets import Dataset
-from fedcoin.learning.training.sgd import TrainingPlan, train
+from fedcoin.learning.training.sgd import train
+from fedcoin.learning.training.training_plan import TrainingPlan
 
 
 @dataclass(frozen=True, slots=True)

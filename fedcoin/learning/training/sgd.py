@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,35 +13,7 @@ from fedcoin.learning.model import keras_models, keras_runtime
 from fedcoin.learning.model.aggregation import Weights
 from fedcoin.learning.model.artifact_checks import check_evaluation_set, check_weights
 from fedcoin.learning.model.spec import parse_spec
-
-MAX_EPOCHS = 10_000
-MAX_BATCH_SIZE = 1 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingPlan:
-    """How every client of a round trains.
-
-    Raises:
-        RefusalError: BAD_PLAN when a number is out of range.
-    """
-
-    epochs: int = 5
-    """Passes over the data, 1 to `MAX_EPOCHS`."""
-    batch_size: int = 32
-    """Examples in a step, 1 to `MAX_BATCH_SIZE`."""
-    learning_rate: float = 0.1
-    """Step size of SGD, 1e-6 to 1000."""
-    seed: int = 0
-    """Added to each client's own seed."""
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.epochs <= MAX_EPOCHS:
-            raise _bad_plan("epochs", self.epochs, f"1 to {MAX_EPOCHS}")
-        if not 1 <= self.batch_size <= MAX_BATCH_SIZE:
-            raise _bad_plan("batch_size", self.batch_size, f"1 to {MAX_BATCH_SIZE}")
-        if not 1e-6 <= self.learning_rate <= 1000:
-            raise _bad_plan("learning_rate", self.learning_rate, "0.000001 to 1000")
+from fedcoin.learning.training.training_plan import TrainingPlan
 
 
 def train(
@@ -103,9 +74,3 @@ def _ends_in_softmax(model: Any) -> bool:
     last = model.layers[-1]
     activation = getattr(last, "activation", None)
     return getattr(activation, "__name__", type(last).__name__).lower() == "softmax"
-
-
-def _bad_plan(field: str, value: object, limit: str) -> RefusalError:
-    return RefusalError(
-        LearningCode.BAD_PLAN, f"{field} is {value}; it must be {limit}", field=field, limit=limit
-    )

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from fedcoin.application.client.trainer import Trainer
-from fedcoin.application.coordinator.campaign import Phase
+from fedcoin.application.coordinator.campaign import CampaignPhase
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.learning.errors import LearningCode, WorkerError
 from fedcoin.learning.training import client_data, datasets
@@ -134,7 +134,8 @@ async def test_ones_own_file_and_a_killed_training(tmp_path: Path) -> None:
             async with running(trainer) as (task,):
                 run = asyncio.create_task(coordinator.run())
                 await until(
-                    lambda: coordinator.campaign.phase is Phase.TRAINING, seconds=LOADED_SECONDS
+                    lambda: coordinator.campaign.phase is CampaignPhase.TRAINING,
+                    seconds=LOADED_SECONDS,
                 )
                 await asyncio.sleep(0.1)
                 os.kill(trainer.pid, signal.SIGKILL)

@@ -6,9 +6,9 @@ import pytest
 
 from fedcoin.application.coordinator.campaign import (
     Campaign,
+    CampaignPhase,
     ClientOutcome,
     EvaluationShard,
-    Phase,
     RoundRecord,
 )
 from fedcoin.application.errors import ApplicationCode
@@ -69,7 +69,7 @@ def test_joining_is_bounded_and_idempotent() -> None:
     with pytest.raises(RefusalError) as caught:
         made.register(KEYS[2].public_key)
     assert caught.value.code is ApplicationCode.CAMPAIGN_FULL
-    made.phase = Phase.FINISHED
+    made.phase = CampaignPhase.FINISHED
     made.register(KEYS[0].public_key)
     with pytest.raises(RefusalError) as caught:
         made.register(KEYS[2].public_key)
@@ -81,10 +81,10 @@ def test_an_update_is_taken_once() -> None:
     made.begin_training(1000)
     given = update(KEYS[0])
     assert made.check_update(given)
-    made.take(given)
+    made.accept_update(given)
     assert not made.check_update(given)
     assert code_of(made, update(KEYS[0], num_samples=6)) is ApplicationCode.ALREADY_SUBMITTED
-    assert made.awaited() == {KEYS[1].address}
+    assert made.awaited_clients() == {KEYS[1].address}
 
 
 def test_updates_for_something_else_are_refused() -> None:
@@ -96,7 +96,7 @@ def test_updates_for_something_else_are_refused() -> None:
     assert code_of(made, update(KEYS[0], campaign_id=other)) is ApplicationCode.WRONG_CAMPAIGN
     assert code_of(made, update(KEYS[0], round=2)) is ApplicationCode.WRONG_ROUND
     assert code_of(made, update(KEYS[0], base=other)) is ApplicationCode.WRONG_BASE
-    made.take(update(KEYS[1]))
+    made.accept_update(update(KEYS[1]))
     made.end_training()
     assert code_of(made, update(KEYS[0])) is ApplicationCode.ROUND_NOT_OPEN
 
@@ -104,18 +104,18 @@ def test_updates_for_something_else_are_refused() -> None:
 def test_who_missed_a_round_is_not_waited_for_until_it_is_back() -> None:
     made = campaign(clients=3)
     made.begin_training(1000)
-    made.take(update(KEYS[0]))
+    made.accept_update(update(KEYS[0]))
     assert [given.address for given in made.end_training()] == [KEYS[0].address]
     made.aggregate = NEXT
     made.end_round(record(1))
-    assert (made.round, made.base, made.phase) == (2, NEXT, Phase.WAITING)
+    assert (made.round, made.base, made.phase) == (2, NEXT, CampaignPhase.WAITING)
     made.begin_training(2000)
-    assert made.awaited() == {KEYS[0].address}
+    assert made.awaited_clients() == {KEYS[0].address}
     made.register(KEYS[1].public_key)
-    assert made.awaited() == {KEYS[0].address, KEYS[1].address}
+    assert made.awaited_clients() == {KEYS[0].address, KEYS[1].address}
     late = update(KEYS[2], round=2, base=NEXT)
     assert made.check_update(late)
-    made.take(late)
+    made.accept_update(late)
     assert not made.clients[KEYS[2].address].missed
 
 
@@ -123,7 +123,7 @@ def test_updates_come_in_order_of_addresses() -> None:
     made = campaign(clients=3)
     made.begin_training(1000)
     for key in KEYS[:3]:
-        made.take(update(key))
+        made.accept_update(update(key))
     addresses = [given.address for given in made.end_training()]
     assert addresses == sorted(key.address for key in KEYS[:3])
 
@@ -132,7 +132,7 @@ def test_a_round_without_updates_waits_again() -> None:
     made = campaign()
     made.begin_training(1000)
     assert made.end_training() == ()
-    assert made.phase is Phase.WAITING
+    assert made.phase is CampaignPhase.WAITING
     assert made.round == 1
 
 
@@ -140,14 +140,14 @@ def test_unpaid_work_is_not_built_upon_and_the_last_round_ends_it() -> None:
     made = campaign()
     for number, settled in ((1, False), (2, True)):
         made.begin_training(1000)
-        made.take(update(KEYS[0], round=number))
+        made.accept_update(update(KEYS[0], round=number))
         made.end_training()
-        assert made.phase is Phase.SETTLING
+        assert made.phase is CampaignPhase.SETTLING
         made.aggregate = NEXT
         made.end_round(record(number, settled))
         assert made.base == (NEXT if settled else BASE)
         assert made.updates == {}
-    assert made.phase is Phase.FINISHED
+    assert made.phase is CampaignPhase.FINISHED
     assert [r.round for r in made.history] == [1, 2]
 
 

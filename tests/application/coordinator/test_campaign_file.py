@@ -13,12 +13,16 @@ from hypothesis import strategies as st
 
 from fedcoin.application.coordinator.campaign import (
     Campaign,
+    CampaignPhase,
     ClientOutcome,
     EvaluationShard,
-    Phase,
     RoundRecord,
 )
-from fedcoin.application.coordinator.campaign_file import CampaignFile, from_json, to_json
+from fedcoin.application.coordinator.campaign_file import (
+    CampaignFile,
+    campaign_from_json,
+    campaign_to_json,
+)
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import RefusalError
@@ -78,13 +82,13 @@ def campaigns(draw: st.DrawFn) -> Campaign:
             )
             envelope = sign_update(message, key, "chain")
             campaign.updates[address] = decode_update(envelope, "chain")
-    campaign.phase = draw(st.sampled_from(Phase))
+    campaign.phase = draw(st.sampled_from(CampaignPhase))
     return campaign
 
 
 @given(campaigns())
 def test_a_campaign_survives(campaign: Campaign) -> None:
-    assert from_json(json.loads(json.dumps(to_json(campaign)))) == campaign
+    assert campaign_from_json(json.loads(json.dumps(campaign_to_json(campaign)))) == campaign
 
 
 async def test_saves_are_whole_and_in_order(tmp_path: Path) -> None:
@@ -113,7 +117,7 @@ async def test_what_is_no_state_is_refused(tmp_path: Path, raw: bytes) -> None:
 
 async def test_a_forged_update_in_a_state_is_refused(tmp_path: Path) -> None:
     campaign = Campaign("chain", 3, 4, b"m" * 32, b"b" * 32, (EvaluationShard(b"e" * 32, 9),))
-    content = {**to_json(campaign), "updates": ["00ff"]}
+    content = {**campaign_to_json(campaign), "updates": ["00ff"]}
     (tmp_path / "state.json").write_text(json.dumps(content))
     with pytest.raises(RefusalError) as caught:
         await CampaignFile(tmp_path / "state.json").load()

@@ -8,9 +8,6 @@ from fedcoin.application.coordinator import chain_messages
 from fedcoin.application.coordinator.campaign import Campaign, EvaluationShard
 from fedcoin.contract.actions.campaigns import check_terms
 from fedcoin.data.crypto import merkle
-from fedcoin.data.errors import RefusalError
-from fedcoin.learning.errors import LearningCode
-from fedcoin.v1 import federated_learning_service_pb2 as pb
 from fedcoin.v1 import task_pb2
 from tests.support.training_site import settings
 
@@ -56,16 +53,7 @@ def test_each_round_has_its_shard_and_its_price() -> None:
 )
 def test_schedules(schedule: str, clients: int, expected: int) -> None:
     config = settings(schedule=schedule, max_samples=50, truncation=3)
-    sampling = chain_messages.sampling(config, clients)
+    sampling = chain_messages.build_sampling(config, clients)
     assert sampling.schedule == expected
     exact = expected == task_pb2.SCHEDULE_EXACT
     assert (sampling.max_samples, sampling.truncation) == ((0, 0) if exact else (50, 3))
-
-
-def test_the_plan_travels() -> None:
-    config = settings(epochs=7, batch_size=16, learning_rate=0.05, seed=9)
-    plan = chain_messages.decode_training_plan(chain_messages.encode_training_plan(config))
-    assert (plan.epochs, plan.batch_size, plan.learning_rate, plan.seed) == (7, 16, 0.05, 9)
-    with pytest.raises(RefusalError) as caught:
-        chain_messages.decode_training_plan(pb.TrainingPlan())
-    assert caught.value.code is LearningCode.BAD_PLAN

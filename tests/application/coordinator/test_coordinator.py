@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from fedcoin.application.coordinator import coordinator as coordinator_module
-from fedcoin.application.coordinator.campaign import Phase
+from fedcoin.application.coordinator.campaign import CampaignPhase
 from fedcoin.application.coordinator.coordinator import Coordinator
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.data.artifacts.tensors import decode_tensors, encode_tensors
@@ -29,6 +29,7 @@ from fedcoin.network.client.node_client import NodeClient
 from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.network.errors import NetworkCode
 from fedcoin.v1 import federated_learning_service_pb2 as pb
+from fedcoin.v1.task_pb2 import SignedUpdate
 from tests.support.training_site import (
     CHAIN_ID,
     FUNDS,
@@ -84,16 +85,18 @@ async def test_clients_are_counted_as_they_come(tmp_path: Path) -> None:
     config = settings(clients=3, rounds=1)
     async with site(tmp_path) as here, started(await here.prepared(config)) as coordinator:
         keys = [client_key(number).public_key for number in range(3)]
-        await asyncio.gather(*(coordinator.desk.register(key) for key in [*keys, keys[0]]))
-        joined = [line.partition("joined; ")[2] for line in here.lines if "joined" in line]
-        assert joined == ["now 1 client", "now 2 clients", "now 3 clients"]
+        await asyncio.gather(*(coordinator.round_service.register(key) for key in [*keys, keys[0]]))
+        joined = [line.partition("joined; ")[2] for line in here.lines if "joined; " in line]
+        assert joined == [
+            f"the campaign has {total}" for total in ("1 client", "2 clients", "3 clients")
+        ]
         run = asyncio.create_task(coordinator.run())
         async with FederatedClient(coordinator.address) as client:
             weights = await client.upload_artifact(trained(0))
-        await until(lambda: coordinator.campaign.phase is Phase.TRAINING)
+        await until(lambda: coordinator.campaign.phase is CampaignPhase.TRAINING)
         updates = [decode_update(signed(coordinator, n, weights), CHAIN_ID) for n in range(3)]
-        await asyncio.gather(*(coordinator.desk.submit(update) for update in updates))
-        counts = [line.partition("; ")[2] for line in here.lines if "handed in" in line]
+        await asyncio.gather(*(coordinator.round_service.submit(update) for update in updates))
+        counts = [line.partition("; ")[2] for line in here.lines if "submitted" in line]
         assert counts == ["1 of 3", "2 of 3", "3 of 3"]
         (record,) = await asyncio.wait_for(run, 60)
         assert record.settled
@@ -133,7 +136,7 @@ async def test_nobody_comes_and_the_budget_comes_back(tmp_path: Path) -> None:
         assert campaign.closed
         account = await here.client.get_account(SERVER.address)
         assert FUNDS - 10_000 < account.balance < FUNDS  # but for two fees
-        assert coordinator.campaign.phase is Phase.FINISHED
+        assert coordinator.campaign.phase is CampaignPhase.FINISHED
         assert await coordinator.run() == ()
 
 
@@ -144,12 +147,12 @@ async def test_nobody_hands_in_and_the_round_is_held_again(tmp_path: Path) -> No
             await client.register(client_key(0), CHAIN_ID, unix_ms())
         run = asyncio.create_task(coordinator.run())
         await until(lambda: any("0 updates" in line for line in here.lines))
-        await until(lambda: coordinator.campaign.phase is Phase.WAITING)
+        await until(lambda: coordinator.campaign.phase is CampaignPhase.WAITING)
         async with FederatedClient(coordinator.address) as client:
             weights = await client.upload_artifact(trained(0))
             while not coordinator.campaign.updates:
                 await client.register(client_key(0), CHAIN_ID, unix_ms())
-                await until(lambda: coordinator.campaign.phase is Phase.TRAINING)
+                await until(lambda: coordinator.campaign.phase is CampaignPhase.TRAINING)
                 # On a busy machine it may be too late once more.
                 with contextlib.suppress(RpcError):
                     await client.submit_update(signed(coordinator, 0, weights))
@@ -218,7 +221,7 @@ async def test_killed_around_each_transaction(tmp_path: Path, number: int, befor
 @pytest.mark.parametrize(
     "line",
     [
-        "handed in",
+        "submitted",
         "average",
         pytest.param("is open: 2", marks=pytest.mark.slow),
         pytest.param("joined;", marks=pytest.mark.slow),
@@ -248,63 +251,80 @@ async def test_killed_at_any_step(tmp_path: Path, line: str) -> None:
                 await check_books(here, again)
 
 
+async def code_of(client: FederatedClient, update: SignedUpdate) -> str:
+    """The code with which an update is refused."""
+    with pytest.raises(RpcError) as caught:
+        await client.submit_update(update)
+    return caught.value.code
+
+
+async def register(client: FederatedClient, *numbers: int) -> None:
+    for number in numbers:
+        await client.register(client_key(number), CHAIN_ID, unix_ms())
+
+
+async def registration_code(client: FederatedClient, number: int) -> str:
+    """The code with which a registration is refused."""
+    with pytest.raises(RpcError) as caught:
+        await register(client, number)
+    return caught.value.code
+
+
+async def check_signed_fields(client: FederatedClient, coordinator: Coordinator) -> None:
+    """Every field that a client signs is checked."""
+    good, other = await client.upload_artifact(trained(0)), b"x" * 32
+    cases: dict[str, dict[str, Any]] = {
+        "WRONG_CAMPAIGN": {"campaign_id": other},
+        "WRONG_ROUND": {"round": 2},
+        "WRONG_BASE": {"base": other},
+        "WEIGHTS_MISSING": {"update": other},
+        "MALFORMED": {"num_samples": 0},
+        "BAD_ADDRESS": {"address": client_key(1).address},
+    }
+    for code, changes in cases.items():
+        assert await code_of(client, signed(coordinator, 0, good, **changes)) == code
+    assert await code_of(client, signed(coordinator, 7, good)) == "NOT_REGISTERED"
+
+
+async def check_broken_weights(client: FederatedClient, coordinator: Coordinator) -> None:
+    weights = decode_tensors(trained(0))
+    broken = {
+        "WRONG_SHAPE": {**weights, "w1": weights["w3"]},
+        "WRONG_DTYPE": {**weights, "w1": weights["w1"].astype(np.int32)},
+        "NOT_FINITE": {**weights, "w1": weights["w1"] * np.float32(np.nan)},
+        "WRONG_NAMES": {"w0": weights["w0"]},
+    }
+    for code, tensors in broken.items():
+        artifact = await client.upload_artifact(encode_tensors(tensors))
+        assert await code_of(client, signed(coordinator, 0, artifact)) == code
+    junk = await client.upload_artifact(b"\xff\xff not a tensor in sight")
+    assert await code_of(client, signed(coordinator, 0, junk)) == "BAD_TENSOR"
+
+
 async def test_updates_that_are_refused(tmp_path: Path) -> None:
     config = settings(clients=3, rounds=1, max_clients=3)
     async with site(tmp_path) as here, started(await here.prepared(config)) as coordinator:
         run = asyncio.create_task(coordinator.run())
         async with FederatedClient(coordinator.address) as client:
-            for number in (0, 1):
-                await client.register(client_key(number), CHAIN_ID, unix_ms())
+            await register(client, 0, 1)
             good = await client.upload_artifact(trained(0))
             await until(lambda: bool(coordinator.campaign.campaign_id))
-
-            async def code_of(update: Any) -> str:
-                with pytest.raises(RpcError) as caught:
-                    await client.submit_update(update)
-                return caught.value.code
-
-            assert await code_of(signed(coordinator, 0, good)) == "ROUND_NOT_OPEN"
-            await client.register(client_key(2), CHAIN_ID, unix_ms())
-            with pytest.raises(RpcError) as caught:
-                await client.register(client_key(3), CHAIN_ID, unix_ms())
-            assert caught.value.code == "CAMPAIGN_FULL"
-            await until(lambda: coordinator.campaign.phase is Phase.TRAINING)
-            other = b"x" * 32
-            cases: dict[str, dict[str, Any]] = {
-                "WRONG_CAMPAIGN": {"campaign_id": other},
-                "WRONG_ROUND": {"round": 2},
-                "WRONG_BASE": {"base": other},
-                "WEIGHTS_MISSING": {"update": other},
-                "MALFORMED": {"num_samples": 0},
-                "BAD_ADDRESS": {"address": client_key(1).address},
-            }
-            for code, changes in cases.items():
-                assert await code_of(signed(coordinator, 0, good, **changes)) == code
-            assert await code_of(signed(coordinator, 7, good)) == "NOT_REGISTERED"
-            weights = decode_tensors(trained(0))
-            broken = {
-                "WRONG_SHAPE": {**weights, "w1": weights["w3"]},
-                "WRONG_DTYPE": {**weights, "w1": weights["w1"].astype(np.int32)},
-                "NOT_FINITE": {**weights, "w1": weights["w1"] * np.float32(np.nan)},
-                "WRONG_NAMES": {"w0": weights["w0"]},
-            }
-            for code, tensors in broken.items():
-                artifact = await client.upload_artifact(encode_tensors(tensors))
-                assert await code_of(signed(coordinator, 0, artifact)) == code
-            junk = await client.upload_artifact(b"\xff\xff not a tensor in sight")
-            assert await code_of(signed(coordinator, 0, junk)) == "BAD_TENSOR"
+            assert await code_of(client, signed(coordinator, 0, good)) == "ROUND_NOT_OPEN"
+            await register(client, 2)
+            assert await registration_code(client, 3) == "CAMPAIGN_FULL"
+            await until(lambda: coordinator.campaign.phase is CampaignPhase.TRAINING)
+            await check_signed_fields(client, coordinator)
+            await check_broken_weights(client, coordinator)
             assert coordinator.campaign.updates == {}
             await client.submit_update(signed(coordinator, 0, good))
             await client.submit_update(signed(coordinator, 0, good))
             again = signed(coordinator, 0, good, num_samples=99)
-            assert await code_of(again) == "ALREADY_SUBMITTED"
+            assert await code_of(client, again) == "ALREADY_SUBMITTED"
         await hand_in(coordinator, 1, 2)
         (record,) = await asyncio.wait_for(run, 60)
         assert {c.num_samples for c in record.clients} == {10, 11, 12}
         async with FederatedClient(coordinator.address) as client:
-            with pytest.raises(RpcError) as caught:
-                await client.register(client_key(4), CHAIN_ID, unix_ms())
-            assert caught.value.code == "CAMPAIGN_FINISHED"
+            assert await registration_code(client, 4) == "CAMPAIGN_FINISHED"
 
 
 async def test_what_clients_are_told(tmp_path: Path) -> None:

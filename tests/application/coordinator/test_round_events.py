@@ -1,4 +1,4 @@
-"""Every watcher sees each change once, in order."""
+"""Every watcher sees each event once, in order."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import asyncio
 
 from fedcoin.application.coordinator.campaign import (
     Campaign,
+    CampaignPhase,
     ClientOutcome,
     EvaluationShard,
-    Phase,
     RoundRecord,
 )
 from fedcoin.application.coordinator.round_events import RoundEventLog
@@ -25,24 +25,24 @@ def record(number: int) -> RoundRecord:
     return RoundRecord(number, b"t" * 32, True, 5, 9, (ClientOutcome(ALICE, 3, -7, 11),))
 
 
-async def told(announcements: RoundEventLog, address: bytes) -> list[pb.WatchRoundsResponse]:
-    return [message async for message in announcements.follow(address)]
+async def watch(events: RoundEventLog, address: bytes) -> list[pb.WatchRoundsResponse]:
+    return [message async for message in events.follow(address)]
 
 
 async def test_slow_and_fast_watchers_see_the_same() -> None:
-    made, state = RoundEventLog(), campaign()
-    made.resume(state)
-    early = asyncio.create_task(told(made, ALICE))
+    events, state = RoundEventLog(), campaign()
+    events.begin(state)
+    early = asyncio.create_task(watch(events, ALICE))
     for number in (1, 2):
         state.begin_training(1000 * number)
-        made.present(state)
+        events.add_phase(state)
         if number == 1:
-            await asyncio.sleep(0.01)  # the first watcher hears of it alone, then of all the rest
-        state.phase = Phase.SETTLING
-        made.present(state, b"t" * 32)
+            await asyncio.sleep(0.01)  # the first watcher gets one event, then all others at once
+        state.phase = CampaignPhase.SETTLING
+        events.add_phase(state, b"t" * 32)
         state.end_round(record(number))
-        made.settled(state, record(number))
-        made.present(state)
+        events.add_round_end(state, record(number))
+        events.add_phase(state)
     seen = await early
     phases = [message.phase for message in seen]
     assert phases == [
@@ -58,22 +58,34 @@ async def test_slow_and_fast_watchers_see_the_same() -> None:
     ]
     assert (seen[3].payout, seen[3].shapley_nano) == (11, -7)
     assert (seen[1].base, seen[1].deadline_ms) == (b"b" * 32, 1000)
-    # Who comes late is told how the last round ended, and that all is over.
-    late = await told(made, BOB)
+    # A late watcher gets the end of the last round, and that the campaign is finished.
+    late = await watch(events, BOB)
     assert [message.phase for message in late] == [pb.ROUND_PHASE_SETTLED, pb.ROUND_PHASE_FINISHED]
     assert late[0].payout == 0
-    assert await made.all_dismissed([ALICE, BOB], 0.1)
-    assert not await made.all_dismissed([b"c" * 20], 0.1)
+    assert await events.wait_until_informed([ALICE, BOB], 0.1)
+    assert not await events.wait_until_informed([b"c" * 20], 0.1)
 
 
-async def test_after_a_restart_the_last_round_is_told_first() -> None:
+async def test_the_end_waits_for_those_who_are_not_informed() -> None:
+    events, state = RoundEventLog(), campaign()
+    state.phase = CampaignPhase.FINISHED
+    events.begin(state)
+    waiting = asyncio.create_task(events.wait_until_informed([ALICE, BOB], 60))
+    await watch(events, ALICE)
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    await watch(events, BOB)
+    assert await waiting
+
+
+async def test_after_a_restart_the_last_round_comes_first() -> None:
     state = campaign()
-    state.phase = Phase.SETTLING
+    state.phase = CampaignPhase.SETTLING
     state.end_round(record(1))
     state.begin_training(99)
-    made = RoundEventLog()
-    made.resume(state)
-    follower = made.follow(ALICE)
+    events = RoundEventLog()
+    events.begin(state)
+    follower = events.follow(ALICE)
     first, second = await anext(follower), await anext(follower)
     assert (first.phase, first.round, first.payout) == (pb.ROUND_PHASE_SETTLED, 1, 11)
     assert (second.phase, second.round, second.deadline_ms) == (pb.ROUND_PHASE_TRAINING, 2, 99)

@@ -22,7 +22,7 @@ from fedcoin.data.crypto.addresses import format_address
 from fedcoin.data.crypto.key_files import load_key
 from fedcoin.data.errors import RefusalError
 from fedcoin.learning.errors import LearningCode
-from fedcoin.learning.training.sgd import TrainingPlan
+from fedcoin.learning.training.training_plan import TrainingPlan
 from fedcoin.v1.block_pb2 import TASK_PHASE_SETTLED
 from tests.support.training_site import SERVER, settings, site
 

@@ -8,7 +8,7 @@ from fedcoin.data.errors import RefusalError
 from fedcoin.learning.errors import LearningCode
 from fedcoin.learning.training import client_data
 from fedcoin.learning.training.client_data import ClientData
-from fedcoin.learning.training.sgd import TrainingPlan
+from fedcoin.learning.training.training_plan import TrainingPlan
 from tests.support.small_models import mlp_spec, random_weights
 
 SPEC = mlp_spec((8, 8), (16,), 10)

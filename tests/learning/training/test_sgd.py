@@ -9,7 +9,8 @@ from fedcoin.learning.errors import LearningCode
 from fedcoin.learning.model import keras_models
 from fedcoin.learning.model.spec import parse_spec
 from fedcoin.learning.training import datasets
-from fedcoin.learning.training.sgd import TrainingPlan, train
+from fedcoin.learning.training.sgd import train
+from fedcoin.learning.training.training_plan import TrainingPlan
 from tests.learning.evaluation.test_dense_evaluator import plain_count
 from tests.support.small_models import mlp_spec, random_weights, sequential, spec_of
 
