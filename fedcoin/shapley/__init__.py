@@ -54,9 +54,9 @@ METHODS: dict[str, Estimator] = {
 }
 """The estimators by the names that `estimate` takes, besides `auto`."""
 
-AUTO_EXACT_PLAYERS = 12
+_AUTO_EXACT_PLAYERS = 12
 """Up to so many players `auto` without a budget evaluates every coalition."""
-DEFAULT_WALKS = 200
+_DEFAULT_WALKS = 200
 """Without a budget, methods that sample evaluate as many coalitions as so many walks have."""
 
 
@@ -115,7 +115,7 @@ def plan(n: int, method: str = "auto", budget: int | None = None) -> tuple[str, 
         )
     chosen = _choose(method, n, budget)
     if budget is None:
-        budget = (1 << n) - 2 if chosen == "exact" else DEFAULT_WALKS * n
+        budget = (1 << n) - 2 if chosen == "exact" else _DEFAULT_WALKS * n
     return chosen, budget
 
 
@@ -125,7 +125,7 @@ def _choose(method: str, n: int, budget: int | None) -> str:
     if method != "auto":
         return method
     if budget is None:
-        return "exact" if n <= AUTO_EXACT_PLAYERS else "kriging"
+        return "exact" if n <= _AUTO_EXACT_PLAYERS else "kriging"
     if n <= MAX_EXACT_PLAYERS and budget >= (1 << n) - 2:
         return "exact"
     if budget >= min_kriging_budget(n):

@@ -10,7 +10,7 @@ from fedcoin.shapley.result import Estimate, require_budget
 from fedcoin.shapley.std_errors import shrink_variances
 from fedcoin.shapley.walks import SHRINKAGE_WALKS, has_budget_for_sample
 
-TRUNCATION = 0.005
+_TRUNCATION = 0.005
 """A walk ends when |u(N) - u(S)| is at most this part of |u(N) - u(empty)|. Set by hand."""
 
 
@@ -39,7 +39,7 @@ def estimate_truncated(game: Game, budget: int, rng: np.random.Generator) -> Est
     """
     n = game.players
     require_budget(budget, n - 1, "truncated")
-    threshold = TRUNCATION * abs(game.grand - game.empty)
+    threshold = _TRUNCATION * abs(game.grand - game.empty)
     gains: Floats = np.zeros((0, n))
     cut: Bools = np.zeros((0, n), np.bool_)
     while has_budget_for_sample(game, budget, n - 1, len(gains)):

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fedcoin.data.crypto.hashing import HASH_BYTES
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.field_checks import check_length
 from fedcoin.incentive.errors import IncentiveCode
@@ -31,7 +32,6 @@ from fedcoin.incentive.proof.evidence_checks import (
 from fedcoin.incentive.proof.layouts import Ints
 from fedcoin.incentive.proof.sampling_plan import MAX_CLIENTS, SamplingPlan
 from fedcoin.incentive.proof.sum_tree import (
-    HASH_BYTES,
     Hashes,
     KnownNodes,
     SumTree,

@@ -11,12 +11,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from fedcoin.data.crypto.hashing import HASH_BYTES
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.field_checks import check_length
 from fedcoin.incentive.errors import IncentiveCode
 from fedcoin.incentive.proof.layouts import Ints
 from fedcoin.incentive.proof.sampling_plan import SamplingPlan
-from fedcoin.incentive.proof.sum_tree import HASH_BYTES, Hashes, leaf_spans
+from fedcoin.incentive.proof.sum_tree import Hashes, leaf_spans
 from fedcoin.v1.evidence_pb2 import Evidence
 
 

@@ -29,15 +29,8 @@ MAX_EXACT_CLIENTS = 16
 MAX_LEAVES = 64
 
 
-def common_denominator(clients: int) -> int:
-    """Compute L = lcm(1, ..., n).
-
-    Args:
-        clients: Number of clients, n.
-
-    Returns:
-        L: vectors are in multiples of 1 / L right answers.
-    """
+def _common_denominator(clients: int) -> int:
+    """Compute L = lcm(1, ..., n)."""
     return math.lcm(*range(1, clients + 1))
 
 
@@ -50,20 +43,12 @@ def integer_weights(clients: int) -> list[int]:
     Returns:
         n integers, L w(s) for s = 0 to n - 1.
     """
-    scale = common_denominator(clients)
+    scale = _common_denominator(clients)
     return [scale // (clients * math.comb(clients - 1, s)) for s in range(clients)]
 
 
-def masks_to_coalitions(masks: Ints, clients: int) -> Bools:
-    """Turn masks into rows of memberships.
-
-    Args:
-        masks: Shape (m,); bit k says whether client k takes part.
-        clients: Number of clients, n.
-
-    Returns:
-        Shape (m, n), true where the client takes part.
-    """
+def _masks_to_coalitions(masks: Ints, clients: int) -> Bools:
+    """Turn masks (m,) into rows of memberships (m, n)."""
     bits: Ints = (masks[:, None] >> np.arange(clients)) & 1
     return bits.astype(np.bool_)
 
@@ -78,7 +63,7 @@ def contribution_coefficients(masks: Ints, clients: int) -> Ints:
     Returns:
         Shape (m, n): L w(|T| - 1) for members of T and -L w(|T|) for all others.
     """
-    members = masks_to_coalitions(masks, clients)
+    members = _masks_to_coalitions(masks, clients)
     sizes = members.sum(axis=1)
     weights = np.array(integer_weights(clients), dtype=np.int64)
     gain = weights[np.maximum(sizes - 1, 0)]
@@ -135,7 +120,7 @@ class ExactLayout:
 
     def denominator(self, samples: int) -> int:
         """Implement `Layout.denominator`: L, whatever `samples` is."""
-        return common_denominator(self.clients)
+        return _common_denominator(self.clients)
 
     def evaluations(self, samples: int) -> int:
         """Implement `Layout.evaluations`: all 2^n coalitions, whatever `samples` is."""
@@ -143,7 +128,7 @@ class ExactLayout:
 
     def coalitions(self, index: int) -> Bools:
         """Implement `Layout.coalitions`: the masks of one leaf, in ascending order."""
-        return masks_to_coalitions(self._masks(index), self.clients)
+        return _masks_to_coalitions(self._masks(index), self.clients)
 
     def mask_implied(self, indices: Ints, utilities: Ints, grand: int, truncation: int) -> Bools:
         """Implement `Layout.mask_implied`: mask 0 and the full mask."""
@@ -185,7 +170,7 @@ class ExactLayout:
         A leaf with the full mask shares out L grand, one with mask 0 takes L empty away, and all
         other masks share out 0.
         """
-        scale = common_denominator(self.clients)
+        scale = _common_denominator(self.clients)
         sums: Ints = np.where(first + count == self.leaves, scale * grand, 0)
         sums -= np.where(first == 0, scale * empty, 0)
         return sums

@@ -23,8 +23,8 @@ from fedcoin.incentive.rounding import round_to_sum
 from fedcoin.v1 import task_pb2
 
 MAX_CLIENTS = 1_000
-MAX_EVALUATION_SIZE = 10_000_000
-MAX_SAMPLES = 1_000_000
+_MAX_EVALUATION_SIZE = 10_000_000
+_MAX_SAMPLES = 1_000_000
 NANO = 1_000_000_000
 """Nano-utilities in a utility of 1 (all examples answered right)."""
 
@@ -64,7 +64,7 @@ class SamplingPlan:
         for name in ("task_id", "public_key"):
             check_length(getattr(self, name), 32, name, code=IncentiveCode.MALFORMED)
         check = partial(check_range, code=IncentiveCode.BAD_PLAN)
-        check(self.evaluation_size, 1, MAX_EVALUATION_SIZE, "evaluation_size")
+        check(self.evaluation_size, 1, _MAX_EVALUATION_SIZE, "evaluation_size")
         if self.schedule == task_pb2.SCHEDULE_EXACT:
             check(self.clients, 1, exact_layout.MAX_EXACT_CLIENTS, "clients")
             check(self.max_samples, 0, 0, "max_samples")
@@ -72,7 +72,7 @@ class SamplingPlan:
             layout: Layout = ExactLayout(self.clients)
         elif self.schedule in (task_pb2.SCHEDULE_PERMUTATION, task_pb2.SCHEDULE_ANTITHETIC):
             check(self.clients, 1, MAX_CLIENTS, "clients")
-            check(self.max_samples, 1, MAX_SAMPLES, "max_samples")
+            check(self.max_samples, 1, _MAX_SAMPLES, "max_samples")
             check(self.truncation, 0, self.evaluation_size, "truncation")
             antithetic = self.schedule == task_pb2.SCHEDULE_ANTITHETIC
             layout = WalkLayout(self.clients, antithetic, self.task_id, self.public_key)

@@ -17,19 +17,17 @@ consecutive leaves; the variance of S is estimated from the spread between the g
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from fedcoin.incentive.proof.layouts import Ints
 from fedcoin.incentive.proof.sampling_plan import NANO, SamplingPlan
+from fedcoin.shapley.array_types import Floats
 from fedcoin.shapley.std_errors import student_factor
-
-Floats = npt.NDArray[np.float64]
 
 DIFFICULTY_DIVISOR = 3
 """A miner stops at a standard error of D / 3."""
 MIN_SAMPLES = 32
 """With fewer samples their spread is too uncertain to stop on."""
-MIN_CYCLES = 10
+_MIN_CYCLES = 10
 """With fewer complete cycles the spread between them is too uncertain; see
 `compute_standard_error_nano`."""
 
@@ -55,7 +53,7 @@ def compute_standard_error_nano(plan: SamplingPlan, vectors: Ints) -> float:
     # A walk whose reverse is not there yet is left out.
     count = len(vectors) - len(vectors) % plan.pair_length
     cycles = count // plan.cycle_length
-    has_cycles = plan.cycle_length > plan.pair_length and cycles >= MIN_CYCLES
+    has_cycles = plan.cycle_length > plan.pair_length and cycles >= _MIN_CYCLES
     whole = cycles * plan.cycle_length if has_cycles else 0
     used = vectors[:count].astype(np.float64)
     variance = 0.0

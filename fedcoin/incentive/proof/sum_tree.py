@@ -24,12 +24,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from fedcoin.data.crypto.hashing import HASH_BYTES
 from fedcoin.incentive.proof.layouts import Ints
 
 Hashes = NDArray[np.uint8]
 """SHA-256 digests, one a row: (N, 32)."""
 
-HASH_BYTES = 32
 _LEAF_PREFIX = 0
 _NODE_PREFIX = 1
 

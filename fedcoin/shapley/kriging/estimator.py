@@ -16,7 +16,7 @@ from fedcoin.shapley.kriging.reml import build_design
 from fedcoin.shapley.kriging.sampling_design import evaluate_sample, min_kriging_budget
 from fedcoin.shapley.result import Estimate, require_budget
 
-MAX_ROWS = 1_600
+_MAX_ROWS = 1_600
 """The most coalitions that go into one Gaussian process, whose cost grows with their cube. Larger
 samples go to `large_samples`. Set by hand."""
 
@@ -65,7 +65,7 @@ def estimate_kriging(game: Game, budget: int, rng: np.random.Generator) -> Estim
     variances: Floats
     if values is not None:
         variances = np.zeros(n)
-    elif len(coalitions) > MAX_ROWS:
+    elif len(coalitions) > _MAX_ROWS:
         values, variances = estimate_first_order(coalitions, worth, rng)
     else:
         posterior = fit_posterior(coalitions, worth, rng)

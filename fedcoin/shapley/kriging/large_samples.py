@@ -27,6 +27,7 @@ from fedcoin.shapley.kriging.johnson_polynomials import log_factorials
 from fedcoin.shapley.kriging.prior import (
     Hyperparameters,
     choose_max_degree,
+    compute_size_weights,
     compute_value_covariances,
     compute_value_weights,
 )
@@ -92,7 +93,7 @@ def _build_features(theta: Hyperparameters, sizes: Ints, n: int) -> tuple[Floats
 
     The first feature is the additive game, the others are the eigenvectors.
     """
-    delta = np.sqrt(theta.degree_variance(1, sizes, n) / (sizes * (n - sizes) / n))
+    delta = theta.player_deviation(sizes, n)
     matrix = np.multiply.outer(delta, delta) * theta.size_correlation(sizes, sizes, n)
     eigenvalues, eigenvectors = np.linalg.eigh(matrix)
     kept = np.argsort(eigenvalues)[::-1][: max(2, _MAX_UNKNOWNS // n - 1)]
@@ -102,7 +103,7 @@ def _build_features(theta: Hyperparameters, sizes: Ints, n: int) -> tuple[Floats
     smooth = prior.additive - theta.additive_variance()
     value_weights = eigenvectors[:, kept].T @ smooth / np.sqrt(eigenvalues[kept])
     all_sizes = np.arange(1, n)
-    all_delta = np.sqrt(theta.degree_variance(1, all_sizes, n) / (all_sizes * (n - all_sizes) / n))
+    all_delta = theta.player_deviation(all_sizes, n)
     correlation = theta.size_correlation(all_sizes, all_sizes, n)
     # Of one contrast's part of the values; a player's is 1 - 1 / n times that.
     variance = all_delta @ correlation @ all_delta / (n - 1) ** 2
@@ -153,11 +154,9 @@ def _unseen_noise_variance(noise: Floats, sizes: Ints, drawn: Ints, n: int) -> f
     """Compute the variance of a value from the noise of coalitions that were not evaluated."""
     logs = log_factorials(n)
     existing = np.exp(logs[n] - logs[sizes] - logs[n - sizes])
-    weight = np.exp(logs[sizes - 1] + logs[n - sizes] - logs[n]) + np.exp(
-        logs[sizes] + logs[n - 1 - sizes] - logs[n]
-    )
+    weight_in, weight_out = compute_size_weights(sizes, n)
     unseen = np.maximum(1 - drawn / existing, 0)
-    return float((noise * weight * unseen).sum() / n)
+    return float((noise * (weight_in + weight_out) * unseen).sum() / n)
 
 
 def _centre_by_size(values: Floats, size_of: Ints) -> Floats:

@@ -95,6 +95,19 @@ class Hyperparameters:
         slope = (a0 + a1 * degree) * log_in + (b0 + b1 * degree) * log_out
         return _bounded_exp(self.vector[degree - 1] + slope)
 
+    def player_deviation(self, sizes: Ints, n: int) -> Floats:
+        """Compute how much the players differ in the part of degree 1.
+
+        Args:
+            sizes: k sizes from 1 to n - 1, (k,).
+            n: Number of players.
+
+        Returns:
+            delta(s), the standard deviation of w_i(s) but for the factor sqrt(1 - 1 / n), (k,).
+        """
+        deviation: Floats = np.sqrt(self.degree_variance(1, sizes, n) / (sizes * (n - sizes) / n))
+        return deviation
+
     def noise_variance(self, sizes: Ints, n: int) -> Floats:
         """Compute the variance of the noise of a coalition of each size.
 
@@ -194,8 +207,8 @@ def compute_value_covariances(theta: Hyperparameters, sizes: Ints, n: int) -> Va
         Their covariances, by size.
     """
     all_sizes = np.arange(1, n)
-    weight_in, weight_out = _value_weights(all_sizes, n)
-    delta = np.sqrt(theta.degree_variance(1, all_sizes, n) / (all_sizes * (n - all_sizes) / n))
+    weight_in, weight_out = compute_size_weights(all_sizes, n)
+    delta = theta.player_deviation(all_sizes, n)
     smooth = delta @ theta.size_correlation(all_sizes, all_sizes, n) * delta / (n - 1)
     noise = theta.noise_variance(all_sizes, n)
     # All C(n, s) coalitions of each size together; times 1 - 1 / n it is their part of var phi_i.
@@ -209,8 +222,16 @@ def compute_value_covariances(theta: Hyperparameters, sizes: Ints, n: int) -> Va
     )
 
 
-def _value_weights(sizes: Ints, n: int) -> tuple[Floats, Floats]:
-    """Compute v_in(s) and v_out(s), (k,) each."""
+def compute_size_weights(sizes: Ints, n: int) -> tuple[Floats, Floats]:
+    """Compute how much the worth of a coalition of each size counts in a value.
+
+    Args:
+        sizes: k sizes from 1 to n - 1, (k,).
+        n: Number of players.
+
+    Returns:
+        v_in(s) for players in the coalition and v_out(s) for the others, (k,) each.
+    """
     logs = log_factorials(n)
     inside = np.exp(logs[sizes - 1] + logs[n - sizes] - logs[n])
     outside = np.exp(logs[sizes] + logs[n - 1 - sizes] - logs[n])
@@ -228,7 +249,7 @@ def compute_value_weights(coalitions: Bools) -> Floats:
         coalitions of these weights times u(S).
     """
     n = coalitions.shape[1]
-    inside, outside = _value_weights(coalitions.sum(axis=1), n)
+    inside, outside = compute_size_weights(coalitions.sum(axis=1), n)
     return np.where(coalitions, inside[:, None], -outside[:, None])
 
 

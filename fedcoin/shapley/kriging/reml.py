@@ -71,16 +71,11 @@ def build_design(coalitions: Bools) -> DesignMatrices:
     return DesignMatrices(of_size.astype(np.float64), centred @ contrasts, contrasts)
 
 
-def estimate_initial_variances(worth: Floats, design: DesignMatrices) -> tuple[float, float]:
+def _estimate_initial_variances(worth: Floats, design: DesignMatrices) -> tuple[float, float]:
     """Estimate the scale of the prior by least squares on sizes and players.
 
-    Args:
-        worth: y, (m,).
-        design: The fixed effects of the m coalitions.
-
-    Returns:
-        The variance that sizes and players leave unexplained, and the mean square of the players'
-        coefficients; both at least 1e-12.
+    Returns the variance that these leave unexplained, and the mean square of the players'
+    coefficients; both at least 1e-12.
     """
     both = np.column_stack([design.sizes, design.players])
     coefficients, _, rank, _ = np.linalg.lstsq(both, worth, rcond=None)
@@ -166,7 +161,7 @@ class _Fit:
 
     def __init__(self, coalitions: Bools, worth: Floats, max_degree: int) -> None:
         design = build_design(coalitions)
-        variances = estimate_initial_variances(worth, design)
+        variances = _estimate_initial_variances(worth, design)
         self.start, self._stds = prior_of_hyperparameters(max_degree, *variances)
         self._sizes = design.sizes
         self._worth = worth
