@@ -106,7 +106,7 @@ class PendingState:
             apply_transaction(self._ledger.new_context(block, changed), transaction)
         except RefusalError as refusal:
             return refusal
-        self._state.absorb(changed)
+        self._state.merge(changed)
         return None
 
 
@@ -180,7 +180,7 @@ class Ledger:
             except RefusalError as refusal:
                 refused.append((transaction, refusal))
                 continue
-            context.absorb(fork)
+            context.merge(fork)
             taken.append(transaction)
             room -= size
         execution = self._finish(context, settlement, taken)

@@ -60,9 +60,9 @@ class _Noted:
             if table is records.CAMPAIGNS:
                 self.campaigns.append(id)
             elif table is records.TASKS:
-                self.opened[id] = records.TASKS.kind.FromString(value).opened_height
+                self.opened[id] = records.TASKS.record_type.FromString(value).opened_height
             else:
-                self.campaign_of[id] = records.TERMS.kind.FromString(value).campaign_id
+                self.campaign_of[id] = records.TERMS.record_type.FromString(value).campaign_id
 
     def tasks(self) -> tuple[SnapshotTask, ...]:
         """Every task, and the campaign that it is of."""

@@ -1,1 +1,10 @@
-"""State: the ledger's records, the Merkle tree over them, and the view that rules work on."""
+"""The ledger's state: its records, the hash over them, and the view that actions change.
+
+Decides which records exist, under which keys they are stored, and how the whole state is hashed.
+It does not decide when a record changes: that is done by `actions`, `tasks` and `blocks`.
+
+* `records`: the tables and indexes of the state; `validators`: the validator sets in it.
+* `overlay`: reading the state, and collecting changes; `execution_context`: what an action sees
+  while a block is executed.
+* `state_tree`: the Merkle tree behind `app_hash`; `genesis_state`: the state before block 1.
+"""

@@ -1,9 +1,10 @@
-"""What a rule sees while a block is executed, and how it moves coins."""
+"""The execution context: what an action sees while a block is executed, and how it moves coins."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from threading import Lock
 from typing import NamedTuple, TypeVar, cast
 
@@ -67,25 +68,32 @@ class _Result(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class BlockContext:
-    """What a block's execution depends on, besides the state and the transactions."""
+    """What the execution of a block depends on, beside the state and the transactions."""
 
     height: int
+    """The block's height, from 1."""
     time_ms: int
+    """The block's time: Unix time in ms."""
     proposer: bytes
-    """20 bytes; gets the fees."""
+    """The address that gets the fees, 20 bytes."""
     last_certificate: bytes
-    """Serialised Certificate of the parent; empty at height 1."""
+    """The serialised Certificate of the parent block; empty at height 1."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExecutionContext:
-    """The state as it is being changed, and where receipts go."""
+    """The state that a block is changing, and the receipts that it writes."""
 
     genesis: Genesis
+    """The network's genesis."""
     block: BlockContext
+    """The block that is executed."""
     state: Overlay
+    """The state with the changes so far."""
     results: ResultCache
-    receipts: list[bytes] = field(default_factory=list)
+    """Results of expensive checks, shared with other executions."""
+    receipts: list[bytes] = dataclass_field(default_factory=list)
+    """The serialised receipts so far."""
 
     @property
     def parameters(self) -> Parameters:
@@ -93,67 +101,130 @@ class ExecutionContext:
         return self.genesis.parameters
 
     def fork(self) -> ExecutionContext:
-        """A scope over this one, whose work can be dropped or absorbed as a whole."""
+        """Make a context on top of this one, whose changes can be dropped or merged as a whole.
+
+        Returns:
+            A context without receipts that sees the changes so far.
+        """
         return ExecutionContext(self.genesis, self.block, Overlay(self.state), self.results)
 
-    def absorb(self, above: ExecutionContext) -> None:
-        """Take over what was done in a fork."""
-        self.state.absorb(above.state)
-        self.receipts.extend(above.receipts)
+    def merge(self, fork: ExecutionContext) -> None:
+        """Take over the changes and receipts of a fork.
+
+        Args:
+            fork: A context that `fork` returned.
+        """
+        self.state.merge(fork.state)
+        self.receipts.extend(fork.receipts)
 
     def account(self, address: bytes) -> AccountState:
-        """An account to change; an empty one when the address was never used."""
+        """Read an account.
+
+        Args:
+            address: The address, 20 bytes.
+
+        Returns:
+            A copy of the account; an empty one for an address that was never used.
+        """
         return records.ACCOUNTS.get(self.state, address) or AccountState()
 
     def put_account(self, address: bytes, account: AccountState) -> None:
-        """Write an account."""
+        """Write an account; delete it when it is empty.
+
+        Args:
+            address: The address, 20 bytes.
+            account: The account.
+        """
         if account.balance or account.nonce:
             records.ACCOUNTS.put(self.state, address, record=account)
         else:
             records.ACCOUNTS.delete(self.state, address)
 
     def credit(self, address: bytes, amount: int) -> None:
-        """Add to a balance."""
+        """Add coins to a balance.
+
+        Args:
+            address: The address, 20 bytes.
+            amount: The amount in sap.
+        """
         account = self.account(address)
         account.balance += amount
         self.put_account(address, account)
 
-    def debit(self, address: bytes, amount: int, what: str) -> None:
-        """Take from a balance. Raises `Refusal` (INSUFFICIENT_BALANCE) that names `what`."""
+    def debit(self, address: bytes, amount: int, field: str) -> None:
+        """Take coins from a balance.
+
+        Args:
+            address: The address, 20 bytes.
+            amount: The amount in sap.
+            field: The field of the transaction that asks for the amount, for the refusal.
+
+        Raises:
+            RefusalError: INSUFFICIENT_BALANCE when the balance is smaller.
+        """
         account = self.account(address)
         if account.balance < amount:
-            raise insufficient_balance_error(account.balance, amount, what)
+            raise insufficient_balance_error(account.balance, amount, field)
         account.balance -= amount
         self.put_account(address, account)
 
     def burn(self, amount: int) -> None:
-        """Count coins as burned."""
+        """Count coins as burned. The caller takes them from where they were.
+
+        Args:
+            amount: The amount in sap.
+        """
         ledger = records.read_ledger(self.state)
         ledger.burned += amount
         records.LEDGER.put(self.state, record=ledger)
 
     def add_transaction_receipt(self, hash: bytes, sender: bytes, fee: int) -> None:
-        """Write the receipt of a transaction."""
+        """Write the receipt of a transaction.
+
+        Args:
+            hash: The transaction's hash, 32 bytes.
+            sender: The sender's address, 20 bytes.
+            fee: The fee in sap.
+        """
         self._write(Receipt(transaction=TransactionReceipt(hash=hash, sender=sender, fee=fee)))
 
     def add_payment_receipt(self, payment: PaymentReceipt) -> None:
-        """Write the receipt of a payment, unless it was of nothing."""
+        """Write the receipt of a payment, unless its amount is 0.
+
+        Args:
+            payment: The payment.
+        """
         if payment.amount:
             self._write(Receipt(payment=payment))
 
     def add_phase_receipt(self, task_id: bytes, phase: TaskPhase.ValueType, attempt: int) -> None:
-        """Write the receipt of a task that entered a phase."""
+        """Write the receipt of a task that enters a phase.
+
+        Args:
+            task_id: The task's id, 32 bytes.
+            phase: The phase that it enters.
+            attempt: The task's attempt, from 0.
+        """
         self._write(Receipt(task=TaskReceipt(task_id=task_id, phase=phase, attempt=attempt)))
 
     def _write(self, receipt: Receipt) -> None:
         self.receipts.append(encode_receipt(receipt))
 
 
-def insufficient_balance_error(balance: int, amount: int, what: str) -> RefusalError:
-    """The refusal of a balance that is too small."""
+def insufficient_balance_error(balance: int, amount: int, field: str) -> RefusalError:
+    """Make the refusal of a transaction whose sender has too few coins.
+
+    Args:
+        balance: The sender's balance in sap.
+        amount: The amount that is needed, in sap.
+        field: The field of the transaction that asks for the amount.
+
+    Returns:
+        A refusal with code INSUFFICIENT_BALANCE.
+    """
     return RefusalError(
         LedgerCode.INSUFFICIENT_BALANCE,
-        f"{what} takes {format_amount(amount)}; the balance is {format_amount(balance)}",
-        field=what,
+        f"{field} takes {format_amount(amount)}; the balance is {format_amount(balance)}",
+        field=field,
         limit=str(balance),
     )

@@ -1,4 +1,4 @@
-"""The state that genesis makes."""
+"""The state before the first block."""
 
 from __future__ import annotations
 
@@ -10,7 +10,14 @@ from fedcoin.v1.state_pb2 import AccountState, BondState, LedgerState
 
 
 def genesis_changes(genesis: Genesis) -> dict[bytes, bytes | None]:
-    """All entries of the state before the first block."""
+    """List the entries of the state before the first block.
+
+    Args:
+        genesis: The network's genesis.
+
+    Returns:
+        Values by key; no value is None.
+    """
     state = Overlay(MemoryState())
     for address, balance in genesis.accounts:
         if balance:

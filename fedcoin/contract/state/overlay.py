@@ -1,4 +1,4 @@
-"""The state as a map from keys to bytes: what is read, and what is laid over it."""
+"""The state as a map from keys to bytes: readers of it, and overlays that collect changes."""
 
 from __future__ import annotations
 
@@ -8,93 +8,145 @@ from typing import Protocol
 
 
 class StateReader(Protocol):
-    """Where the state after the latest block is read from: the store, or a dictionary."""
+    """A source of entries of the state: the database, an overlay, or a dictionary."""
 
     def get(self, key: bytes) -> bytes | None:
-        """The value of a key, or None."""
+        """Read an entry.
+
+        Args:
+            key: The entry's key.
+
+        Returns:
+            The value, or None when there is no such entry.
+        """
 
     def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """All keys that begin with `prefix`, with their values, in rising order."""
+        """Read the entries whose keys begin with a prefix.
+
+        Args:
+            prefix: The first bytes of the keys.
+
+        Returns:
+            An iterator over keys and values, in rising order of keys.
+        """
 
 
 class Overlay:
-    """Writes laid over a reader that itself stays as it is.
+    """Collects changes of a state that itself stays unchanged.
 
-    An overlay can lie over another one: what an action did is laid over what the block did so
-    far, and is dropped or absorbed as a whole.
+    Overlays can be stacked: the changes of one transaction lie on top of those of the block so
+    far, and are dropped or merged as a whole.
     """
 
     __slots__ = ("_below", "_read", "_written")
 
     def __init__(self, below: StateReader) -> None:
+        """Make an overlay without changes.
+
+        Args:
+            below: The state below the overlay.
+        """
         self._below = below
         self._read: dict[bytes, bytes | None] = {}
         self._written: dict[bytes, bytes | None] = {}
 
     def get(self, key: bytes) -> bytes | None:
-        """The value of a key, or None."""
+        """Implement `StateReader.get` with the changes so far."""
         if key in self._written:
             return self._written[key]
         return self.before(key)
 
     def before(self, key: bytes) -> bytes | None:
-        """The value that a key has below this overlay, or None."""
+        """Read an entry below this overlay, without its changes.
+
+        Args:
+            key: The entry's key.
+
+        Returns:
+            The value, or None when there is no such entry.
+        """
         if key in self._read:
             return self._read[key]
         value = self._read[key] = self._below.get(key)
         return value
 
     def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """All keys that begin with `prefix`, with their values, in rising order."""
+        """Implement `StateReader.scan` with the changes so far."""
         written = {key: self._written[key] for key in self._written if key.startswith(prefix)}
         if not written:
             yield from self._below.scan(prefix)
             return
-        found: dict[bytes, bytes | None] = dict(self._below.scan(prefix))
-        found.update(written)
-        for key in sorted(found):
-            value = found[key]
+        entries: dict[bytes, bytes | None] = dict(self._below.scan(prefix))
+        entries.update(written)
+        for key in sorted(entries):
+            value = entries[key]
             if value is not None:
                 yield key, value
 
     def put(self, key: bytes, value: bytes) -> None:
-        """Set a key."""
+        """Write an entry.
+
+        Args:
+            key: The entry's key.
+            value: The new value.
+        """
         self._written[key] = value
 
     def delete(self, key: bytes) -> None:
-        """Remove a key; nothing happens when there is none."""
+        """Delete an entry if it exists.
+
+        Args:
+            key: The entry's key.
+        """
         self._written[key] = None
 
-    def absorb(self, above: Overlay) -> None:
-        """Take over what was written in an overlay that lies over this one."""
+    def merge(self, above: Overlay) -> None:
+        """Take over the changes of an overlay on top of this one.
+
+        Args:
+            above: An overlay whose `below` is this one.
+        """
         self._written.update(above._written)
 
     def changes(self) -> dict[bytes, bytes | None]:
-        """What differs from below: new values by key, None for keys that are gone."""
+        """List the changes against the state below.
+
+        Returns:
+            New values by key; None for entries that are deleted.
+        """
         return {key: value for key, value in self._written.items() if value != self.before(key)}
 
 
 class MemoryState:
-    """A whole state in memory, for tests and simulations."""
+    """A whole state in memory: for verification, tests and simulations."""
 
     def __init__(self, entries: Mapping[bytes, bytes] | None = None) -> None:
+        """Make a state.
+
+        Args:
+            entries: Its entries; None for an empty state.
+        """
         self._entries = dict(entries or {})
         self._keys = sorted(self._entries)
 
     def get(self, key: bytes) -> bytes | None:
-        """The value of a key, or None."""
+        """Implement `StateReader.get`."""
         return self._entries.get(key)
 
     def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """All keys that begin with `prefix`, with their values, in rising order."""
-        for place in range(bisect_left(self._keys, prefix), len(self._keys)):
-            key = self._keys[place]
+        """Implement `StateReader.scan`."""
+        for index in range(bisect_left(self._keys, prefix), len(self._keys)):
+            key = self._keys[index]
             if not key.startswith(prefix):
                 return
             yield key, self._entries[key]
 
     def apply(self, changes: Mapping[bytes, bytes | None]) -> None:
-        """Set and remove keys, as a store does when a block is appended."""
+        """Apply the changes of a block, as the database does.
+
+        Args:
+            changes: New values by key; None for entries that are deleted.
+        """
         for key, value in changes.items():
             known = key in self._entries
             if value is None:

@@ -1,8 +1,8 @@
-"""What the state holds, under which keys.
+"""The records of the state, and the keys that they are stored under.
 
-Each table is a prefix and a message of ``state.proto``; the rest of a key is fixed-length parts,
-numbers in big-endian, so that keys of one table sort as they are meant to. Indexes hold only keys
-and ids. Nothing but this module builds a key.
+A table is a key prefix and a message of `state.proto`. The rest of a key is a sequence of parts of
+fixed length, numbers in big-endian, so that the keys of a table sort in a useful order. An index
+holds ids in the order of a number. Only this module builds keys.
 """
 
 from __future__ import annotations
@@ -35,49 +35,98 @@ def _no_coins(_: Message) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Table(Generic[M]):
-    """Messages of one kind, by the parts of their key."""
+    """Records of one message type, found by the parts of their key."""
 
     prefix: bytes
-    kind: type[M]
-    coins: Callable[[M], int] = _no_coins
-    """How many sap a record holds: what conservation counts."""
+    """The first bytes of every key of the table."""
+    record_type: type[M]
+    """The message type of the records."""
+    count_coins: Callable[[M], int] = _no_coins
+    """Counts the sap that a record holds, for the check that blocks conserve coins."""
 
     def get(self, state: StateReader, *key: bytes) -> M | None:
-        """A record of its own to change, or None."""
+        """Read a record.
+
+        Args:
+            state: The state to read from.
+            *key: The parts of the record's key.
+
+        Returns:
+            A copy of the record, or None when there is none.
+        """
         value = state.get(self.prefix + b"".join(key))
-        return None if value is None else self.kind.FromString(value)
+        return None if value is None else self.record_type.FromString(value)
 
     def scan(self, state: StateReader, *key: bytes) -> Iterator[tuple[bytes, M]]:
-        """Records whose keys begin with these parts: what follows in the key, and the record."""
+        """Read the records whose keys begin with some parts.
+
+        Args:
+            state: The state to read from.
+            *key: The first parts of the records' keys.
+
+        Yields:
+            The rest of the key, and a copy of the record, in rising order of keys.
+        """
         prefix = self.prefix + b"".join(key)
-        for found, value in state.scan(prefix):
-            yield found[len(prefix) :], self.kind.FromString(value)
+        for full_key, value in state.scan(prefix):
+            yield full_key[len(prefix) :], self.record_type.FromString(value)
 
     def put(self, state: Overlay, *key: bytes, record: M) -> None:
-        """Write a record."""
+        """Write a record.
+
+        Args:
+            state: The state to write to.
+            *key: The parts of the record's key.
+            record: The record.
+        """
         state.put(self.prefix + b"".join(key), canonical.encode(record))
 
     def delete(self, state: Overlay, *key: bytes) -> None:
-        """Remove a record."""
+        """Delete a record if it exists.
+
+        Args:
+            state: The state to write to.
+            *key: The parts of the record's key.
+        """
         state.delete(self.prefix + b"".join(key))
 
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """Ids in the order of a number, and of the id where numbers are the same."""
+    """Ids in the order of a number, and of the id where numbers are equal."""
 
     prefix: bytes
+    """The first bytes of every key of the index."""
 
     def add(self, state: Overlay, number: int, id: bytes) -> None:
-        """Put an id in."""
+        """Add an id.
+
+        Args:
+            state: The state to write to.
+            number: The number that it is sorted by, below 2^64.
+            id: The id.
+        """
         state.put(self._key(number, id), id)
 
     def remove(self, state: Overlay, number: int, id: bytes) -> None:
-        """Take an id out."""
+        """Remove an id if the index holds it.
+
+        Args:
+            state: The state to write to.
+            number: The number that it is sorted by.
+            id: The id.
+        """
         state.delete(self._key(number, id))
 
     def scan(self, state: StateReader) -> Iterator[tuple[int, bytes]]:
-        """Numbers and ids, in rising order."""
+        """Read the whole index.
+
+        Args:
+            state: The state to read from.
+
+        Yields:
+            Numbers and ids, in rising order.
+        """
         start = len(self.prefix)
         for key, id in state.scan(self.prefix):
             yield int.from_bytes(key[start : start + 8], "big"), id
@@ -107,50 +156,73 @@ def _ledger_coins(ledger: LedgerState) -> int:
 
 
 ACCOUNTS: Final = Table(b"account/", AccountState, _account_coins)
-"""address (20) -> balance and nonce. There is no record of an address that has neither."""
+"""Key: address (20 bytes). Balance and nonce; no record for an address that has neither."""
 BONDS: Final = Table(b"bond/", BondState, _bond_coins)
-"""address (20) -> bond and what is on its way back."""
+"""Key: address (20 bytes). Its bond, and the parts of it that are unbonding."""
 CAMPAIGNS: Final = Table(b"campaign/", CampaignState, _campaign_coins)
-"""campaign id (32) -> terms and escrow."""
+"""Key: campaign id (32 bytes). Terms and escrow."""
 TASKS: Final = Table(b"task/", TaskState)
-"""task id (32) -> phase and outcome."""
+"""Key: task id (32 bytes). Phase and outcome."""
 TERMS: Final = Table(b"terms/", OpenTask)
-"""task id (32) -> what was asked for; once the task is closed, without what clients signed."""
+"""Key: task id (32 bytes). The terms; shortened by `settlement.shorten_terms` in a closed task."""
 MINERS: Final = Table(b"miner/", MinerState, _miner_coins)
-"""task id (32), address (20) -> the miner's part in the present attempt."""
+"""Key: task id (32 bytes), address (20 bytes). A miner's part in the current attempt."""
 LEDGER: Final = Table(b"ledger/", LedgerState, _ledger_coins)
-"""(nothing) -> what belongs to all."""
+"""Key: empty. Totals and the latest winner."""
+# The prefix of the protocol, which the state hash covers.
 LAST_VALIDATORS: Final = Table(b"electorate/", ValidatorSetState)
-"""(nothing) -> the validators that decided the latest block."""
+"""Key: empty. The validators that decided the latest block."""
 
 UNBONDING: Final = Index(b"unbonding/")
-"""release time in ms, address: bonds on their way back, the next first."""
+"""Release time (Unix time in ms) and address of unbonding coins, the earliest first."""
 OPEN_TASKS: Final = Index(b"open/")
-"""height that opened it, task id: tasks neither settled nor failed, the oldest first."""
+"""Opening height and id of tasks that are neither settled nor failed, the oldest first."""
 
-_HOLDERS: Final[tuple[Table[Any], ...]] = (ACCOUNTS, BONDS, CAMPAIGNS, MINERS, LEDGER)
-_HOLDER_OF: Final = {table.prefix: table for table in _HOLDERS}
+_COIN_TABLES: Final[tuple[Table[Any], ...]] = (ACCOUNTS, BONDS, CAMPAIGNS, MINERS, LEDGER)
+_COIN_TABLE_OF_PREFIX: Final = {table.prefix: table for table in _COIN_TABLES}
 
 
 def count_entry_coins(key: bytes, value: bytes | None) -> int:
-    """How many sap an entry of the state holds; none when it is gone."""
-    table = _HOLDER_OF.get(key[: key.index(b"/") + 1])
+    """Count the coins that an entry of the state holds.
+
+    Args:
+        key: The entry's key.
+        value: The entry's value; None for one that does not exist.
+
+    Returns:
+        The amount in sap.
+    """
+    table = _COIN_TABLE_OF_PREFIX.get(key[: key.index(b"/") + 1])
     if table is None or value is None:
         return 0
-    return table.coins(table.kind.FromString(value))
+    return table.count_coins(table.record_type.FromString(value))
 
 
 def count_all_coins(state: StateReader) -> int:
-    """All sap that exist, burned ones included, counted one record after another."""
+    """Count all coins that exist, including burned ones, by reading every record.
+
+    Args:
+        state: The state.
+
+    Returns:
+        The amount in sap; always the supply that genesis fixed.
+    """
     return sum(
         count_entry_coins(key, value)
-        for table in _HOLDERS
+        for table in _COIN_TABLES
         for key, value in state.scan(table.prefix)
     )
 
 
 def read_ledger(state: StateReader) -> LedgerState:
-    """What belongs to the whole ledger; genesis wrote it."""
+    """Read the record of the ledger's totals, which genesis writes.
+
+    Args:
+        state: The state.
+
+    Returns:
+        A copy of the record.
+    """
     ledger = LEDGER.get(state)
     assert ledger is not None, "the state was not initialised"
     return ledger

@@ -1,10 +1,10 @@
-"""The hash over the whole state, kept up to date from block to block.
+"""The Merkle tree over the whole state, whose root is `app_hash`.
 
-An entry hashes to SHA-256(02 || key length, 2 bytes, big-endian || key || value). It lies in one
-of 1,024 buckets, by the first ten bits of SHA-256(key). A bucket is the concatenation of its
+An entry hashes to SHA-256(02 || key length, 2 bytes, big-endian || key || value). It belongs to
+one of 1,024 buckets, by the first ten bits of SHA-256(key). A bucket is the concatenation of its
 entries' hashes in the order of their keys, and the root is the RFC 6962 Merkle root over the
-buckets: a balanced tree of ten levels. So a block costs time in proportion to what it changes,
-and a proof of one entry is its bucket and ten hashes.
+buckets: a balanced tree of ten levels. So the cost of a block grows with what it changes, not with
+the state, and the proof of an entry is its bucket and ten hashes.
 """
 
 from __future__ import annotations
@@ -18,24 +18,43 @@ from typing import Final
 from fedcoin.data.crypto import merkle
 
 DEPTH: Final = 10
+"""The number of levels above the buckets."""
+
 NUM_BUCKETS: Final = 1 << DEPTH
+"""The number of buckets: 1,024."""
+
 _HASH_BYTES: Final = 32
 
 
 def entry_hash(key: bytes, value: bytes) -> bytes:
-    """SHA-256(02 || key length, 2 bytes, big-endian || key || value)."""
+    """Hash an entry: SHA-256(02 || key length, 2 bytes, big-endian || key || value).
+
+    Args:
+        key: The entry's key, below 65,536 bytes.
+        value: The entry's value.
+
+    Returns:
+        The hash, 32 bytes.
+    """
     return sha256(b"\2" + len(key).to_bytes(2, "big") + key + value).digest()
 
 
 def bucket_index(key: bytes) -> int:
-    """In which bucket a key lies: the first ten bits of its SHA-256."""
+    """Compute the bucket that a key belongs to: the first ten bits of its SHA-256.
+
+    Args:
+        key: The entry's key.
+
+    Returns:
+        The index of the bucket, 0 to 1,023.
+    """
     digest = sha256(key).digest()
     return (digest[0] << 8 | digest[1]) >> (16 - DEPTH)
 
 
 @dataclass(slots=True)
 class _Bucket:
-    """Keys in rising order, and their entries' hashes in the same places."""
+    """Keys in rising order, and the hashes of their entries at the same indices."""
 
     keys: list[bytes] = field(default_factory=list)
     hashes: list[bytes] = field(default_factory=list)
@@ -44,20 +63,20 @@ class _Bucket:
         return _Bucket(self.keys.copy(), self.hashes.copy())
 
     def __contains__(self, key: bytes) -> bool:
-        place = bisect_left(self.keys, key)
-        return place < len(self.keys) and self.keys[place] == key
+        index = bisect_left(self.keys, key)
+        return index < len(self.keys) and self.keys[index] == key
 
     def set(self, key: bytes, value: bytes | None) -> None:
-        place = bisect_left(self.keys, key)
-        known = place < len(self.keys) and self.keys[place] == key
+        index = bisect_left(self.keys, key)
+        known = index < len(self.keys) and self.keys[index] == key
         if value is None:
             if known:
-                del self.keys[place], self.hashes[place]
+                del self.keys[index], self.hashes[index]
         elif known:
-            self.hashes[place] = entry_hash(key, value)
+            self.hashes[index] = entry_hash(key, value)
         else:
-            self.keys.insert(place, key)
-            self.hashes.insert(place, entry_hash(key, value))
+            self.keys.insert(index, key)
+            self.hashes.insert(index, entry_hash(key, value))
 
     def leaf(self) -> bytes:
         return merkle.leaf_hash(self.content())
@@ -68,28 +87,39 @@ class _Bucket:
 
 @dataclass(frozen=True, slots=True)
 class TreeUpdate:
-    """What some changes would make of a tree: its root, and the parts that differ."""
+    """What a tree would become by some changes: its root, and the parts that differ."""
 
     root: bytes
+    """32 bytes."""
     buckets: Mapping[int, _Bucket] = field(repr=False)
     nodes: tuple[Mapping[int, bytes], ...] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class EntryProof:
-    """That an entry is part of a state: the bucket it lies in, and the path from there."""
+    """Proof that an entry is part of a state: its bucket, and the path from there to the root."""
 
     bucket: bytes
     """The hashes of the bucket's entries, 32 bytes each, in the order of their keys."""
     path: tuple[bytes, ...]
-    """Ten hashes, from below."""
+    """Ten hashes of 32 bytes, from the lowest level up."""
 
 
 def verify_entry(key: bytes, value: bytes, proof: EntryProof, root: bytes) -> bool:
-    """Is this entry part of the state with this root?"""
+    """Verify that an entry is part of the state with a given root.
+
+    Args:
+        key: The entry's key.
+        value: The entry's value.
+        proof: The proof of the entry.
+        root: The root hash, 32 bytes: a header's `app_hash`.
+
+    Returns:
+        True when the proof is valid.
+    """
     wanted = entry_hash(key, value)
-    held = range(0, len(proof.bucket), _HASH_BYTES)
-    return any(proof.bucket[i : i + _HASH_BYTES] == wanted for i in held) and merkle.verify_path(
+    starts = range(0, len(proof.bucket), _HASH_BYTES)
+    return any(proof.bucket[i : i + _HASH_BYTES] == wanted for i in starts) and merkle.verify_path(
         proof.bucket, bucket_index(key), NUM_BUCKETS, proof.path, root
     )
 
@@ -98,13 +128,21 @@ class StateTree:
     """The tree over the state after the latest block."""
 
     def __init__(self) -> None:
+        """Make the tree over an empty state."""
         self._buckets = [_Bucket() for _ in range(NUM_BUCKETS)]
         self._levels: list[list[bytes]] = []
         self._hash_all()
 
     @classmethod
     def load(cls, entries: Iterable[tuple[bytes, bytes]]) -> StateTree:
-        """The tree over entries in any order, each key once."""
+        """Build the tree over a state.
+
+        Args:
+            entries: Keys and values in any order, each key once.
+
+        Returns:
+            The tree.
+        """
         tree = cls()
         for key, value in entries:
             tree._buckets[bucket_index(key)].set(key, value)
@@ -113,11 +151,18 @@ class StateTree:
 
     @property
     def root(self) -> bytes:
-        """32 bytes."""
+        """The root hash, 32 bytes."""
         return self._levels[-1][0]
 
     def update(self, changes: Mapping[bytes, bytes | None]) -> TreeUpdate:
-        """What the tree would become; None removes a key. The tree stays as it is."""
+        """Compute what the tree would become by some changes. The tree stays unchanged.
+
+        Args:
+            changes: New values by key; None for entries that are deleted.
+
+        Returns:
+            The new root and the parts that differ.
+        """
         buckets: dict[int, _Bucket] = {}
         for key, value in changes.items():
             index = bucket_index(key)
@@ -130,19 +175,26 @@ class StateTree:
         return TreeUpdate(nodes[-1].get(0, self.root), buckets, tuple(nodes))
 
     def adopt(self, update: TreeUpdate) -> None:
-        """Become what `update` says; it must have been made from this very tree."""
+        """Apply an update.
+
+        Args:
+            update: What `update` returned for this tree as it is now.
+        """
         for index, bucket in update.buckets.items():
             self._buckets[index] = bucket
         for level, nodes in zip(self._levels, update.nodes, strict=True):
             for index, value in nodes.items():
                 level[index] = value
 
-    def apply(self, changes: Mapping[bytes, bytes | None]) -> None:
-        """Take changes in; None removes a key."""
-        self.adopt(self.update(changes))
-
     def prove(self, key: bytes) -> EntryProof | None:
-        """The proof of a key's value, or None when it is not in the state."""
+        """Prove an entry against the root.
+
+        Args:
+            key: The entry's key.
+
+        Returns:
+            The proof, or None when there is no such entry.
+        """
         index = bucket_index(key)
         if key not in self._buckets[index]:
             return None
@@ -158,7 +210,7 @@ class StateTree:
 
 
 def _parents(level: list[bytes], changed: Mapping[int, bytes]) -> dict[int, bytes]:
-    """The nodes above the changed ones of a level."""
+    """Compute the nodes above the changed nodes of a level."""
     parents = {}
     for parent in {index >> 1 for index in changed}:
         left, right = 2 * parent, 2 * parent + 1

@@ -57,7 +57,7 @@ def test_changes_are_what_leads_from_below_to_here(
     write(lower, first)
     upper = Overlay(lower)
     write(upper, second)
-    lower.absorb(upper)
+    lower.merge(upper)
     changes = lower.changes()
     expected = applied(applied(entries, first), second)
     assert all(entries.get(key) != value for key, value in changes.items())

@@ -53,15 +53,15 @@ def test_it_does_not_matter_in_which_steps_a_state_was_reached(
     tree, entries = StateTree(), dict[bytes, bytes]()
     for changes in steps:
         before = tree.root
-        foreseen = tree.update(changes).root
+        update = tree.update(changes)
         assert tree.root == before
-        tree.apply(changes)
+        tree.adopt(update)
         for key, value in changes.items():
             if value is None:
                 entries.pop(key, None)
             else:
                 entries[key] = value
-        assert tree.root == foreseen == StateTree.load(entries.items()).root
+        assert tree.root == update.root == StateTree.load(entries.items()).root
     assert tree.root == plain_root(entries)
 
 
