@@ -19,9 +19,9 @@ from fedcoin.data.errors import RefusalError
 from fedcoin.network import health
 from fedcoin.network.call_limits import CallLimits
 from fedcoin.network.errors import NetworkCode
+from fedcoin.network.grpc_options import API_MESSAGE_BYTES, server_options
 from fedcoin.network.health import ListenerHealth
 from fedcoin.network.interceptors import CallGuard, InterceptorChain
-from fedcoin.network.options import API_MESSAGE_BYTES, server_options
 from fedcoin.network.reflection import add_reflection
 
 # The length of `sun_path` in Linux's sockaddr_un (108 bytes), less the closing zero.

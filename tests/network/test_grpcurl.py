@@ -24,7 +24,7 @@ from fedcoin.data.messages.updates import Update
 from fedcoin.network.federated.servicer import SERVICE as FEDERATED
 from fedcoin.network.federated.servicer import FederatedLearningServicer
 from fedcoin.network.listener import Listener, Service
-from fedcoin.network.options import PROTOCOL_VERSION
+from fedcoin.network.peer_options import PROTOCOL_VERSION
 from fedcoin.v1 import federated_learning_service_pb2 as pb
 from fedcoin.v1 import node_service_pb2
 from fedcoin.v1.federated_learning_service_pb2_grpc import (

@@ -16,7 +16,7 @@ from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.messages.genesis import Genesis
 from fedcoin.data.storage.snapshot_files import SnapshotFolder
 from fedcoin.network.client.channels import open_channel
-from fedcoin.network.options import PEER_MESSAGE_BYTES, PeerOptions
+from fedcoin.network.peer_options import PEER_MESSAGE_BYTES, PeerOptions
 from fedcoin.network.peers.connections.endpoints import parse_endpoint
 from fedcoin.network.peers.connections.link import Introduction, Link, open_link
 from fedcoin.network.peers.connections.peer import Peer

@@ -55,7 +55,7 @@ from fedcoin.network.api.api_server import ApiServer
 from fedcoin.network.api.backend import ApiBackend
 from fedcoin.network.background_tasks import BackgroundTasks, run_until_first
 from fedcoin.network.call_limits import CallLimits
-from fedcoin.network.options import PeerOptions, Tls
+from fedcoin.network.peer_options import PeerOptions, Tls
 from fedcoin.network.peers.connections.security import Security
 from fedcoin.network.peers.sync.snapshot_sync import SnapshotOptions
 from fedcoin.v1.transaction_pb2 import ReportEquivocation

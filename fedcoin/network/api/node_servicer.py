@@ -30,7 +30,7 @@ from fedcoin.network.api.supply_count import SupplyCount
 from fedcoin.network.errors import NetworkCode
 from fedcoin.network.interceptors import CallContext
 from fedcoin.network.kept_history import check_kept
-from fedcoin.network.options import PROTOCOL_VERSION
+from fedcoin.network.peer_options import PROTOCOL_VERSION
 from fedcoin.network.ports import ChainPort, Peers, TransactionPort
 from fedcoin.v1 import node_service_pb2 as pb
 from fedcoin.v1.block_pb2 import Receipt

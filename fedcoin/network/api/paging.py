@@ -19,7 +19,7 @@ from google.protobuf.message import Message
 from fedcoin.data.crypto.hashing import sha256
 from fedcoin.data.errors import RefusalError
 from fedcoin.network.errors import NetworkCode
-from fedcoin.network.options import PAGE_BYTES
+from fedcoin.network.grpc_options import PAGE_BYTES
 
 T = TypeVar("T")
 M = TypeVar("M", bound=Message)

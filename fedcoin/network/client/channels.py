@@ -23,7 +23,7 @@ import grpc
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.descriptor_pb2 import MethodOptions
 
-from fedcoin.network.options import API_MESSAGE_BYTES, GrpcOptions
+from fedcoin.network.grpc_options import API_MESSAGE_BYTES, GrpcOptions
 
 MAX_ATTEMPTS: Final = 3
 """How often an idempotent call is made, the first time included."""

@@ -21,7 +21,7 @@ from fedcoin.network.background_tasks import BackgroundTasks, run_until_first
 from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.network.errors import NetworkCode
 from fedcoin.network.listener import Listener, Service
-from fedcoin.network.options import PEER_MESSAGE_BYTES, PeerOptions
+from fedcoin.network.peer_options import PEER_MESSAGE_BYTES, PeerOptions
 from fedcoin.network.peers.connections import address_book
 from fedcoin.network.peers.connections.address_book import AddressBook
 from fedcoin.network.peers.connections.dialer import Dialer

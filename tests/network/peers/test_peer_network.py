@@ -13,7 +13,7 @@ import pytest
 
 from fedcoin.data.errors import RefusalError
 from fedcoin.network.errors import NetworkCode
-from fedcoin.network.options import PeerOptions
+from fedcoin.network.peer_options import PeerOptions
 from fedcoin.network.peers.connections import dialer
 from fedcoin.network.peers.connections.endpoints import Endpoint
 from fedcoin.network.peers.connections.handshake import Identity

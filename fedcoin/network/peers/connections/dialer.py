@@ -21,7 +21,7 @@ from fedcoin.data.errors import RefusalError
 from fedcoin.data.lru import LruDict
 from fedcoin.network.background_tasks import BackgroundTasks, run_within
 from fedcoin.network.errors import NetworkCode
-from fedcoin.network.options import PeerOptions
+from fedcoin.network.peer_options import PeerOptions
 from fedcoin.network.peers.connections.address_book import AddressBook
 from fedcoin.network.peers.connections.endpoints import Endpoint, is_loopback
 from fedcoin.network.peers.connections.link import Introduction, Link, open_link

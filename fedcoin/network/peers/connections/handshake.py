@@ -27,7 +27,7 @@ from fedcoin.data.crypto.keys import PUBLIC_KEY_BYTES, SIGNATURE_BYTES, KeyPair,
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.genesis import Genesis
 from fedcoin.network.errors import NetworkCode
-from fedcoin.network.options import PROTOCOL_VERSION
+from fedcoin.network.peer_options import PROTOCOL_VERSION
 from fedcoin.network.peers.connections.endpoints import Endpoint, parse_endpoint
 from fedcoin.v1.peer_service_pb2 import NodeIdentity
 

@@ -16,7 +16,7 @@ from fedcoin.network.client.artifact_client import ArtifactClient
 from fedcoin.network.client.grpc_client import GrpcClient
 from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.network.errors import NetworkCode
-from fedcoin.network.options import SESSION_METADATA
+from fedcoin.network.peer_options import SESSION_METADATA
 from fedcoin.network.peers.connections import handshake
 from fedcoin.network.peers.connections.endpoints import Endpoint
 from fedcoin.network.peers.connections.handshake import Identity, Role

@@ -12,7 +12,7 @@ from typing import cast
 from fedcoin.data.errors import RefusalError
 from fedcoin.network.errors import NetworkCode
 from fedcoin.network.interceptors import CallContext
-from fedcoin.network.options import SESSION_METADATA, PeerOptions
+from fedcoin.network.peer_options import SESSION_METADATA, PeerOptions
 from fedcoin.network.peers.connections.handshake import Identity
 from fedcoin.network.peers.connections.link import Link
 from fedcoin.network.peers.connections.peer import Peer

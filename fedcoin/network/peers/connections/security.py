@@ -7,7 +7,7 @@ import grpc
 from fedcoin.data.errors import RefusalError
 from fedcoin.network.client.channels import open_channel
 from fedcoin.network.errors import NetworkCode
-from fedcoin.network.options import PEER_MESSAGE_BYTES, Tls
+from fedcoin.network.peer_options import PEER_MESSAGE_BYTES, Tls
 from fedcoin.network.peers.connections.endpoints import Endpoint
 
 

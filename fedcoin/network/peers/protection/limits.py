@@ -17,7 +17,7 @@ from fedcoin.data.artifacts.manifest import CHUNK_BYTES
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.parameters import PARAMETER_RANGES
 from fedcoin.network.errors import NetworkCode
-from fedcoin.network.options import PEER_MESSAGE_BYTES
+from fedcoin.network.peer_options import PEER_MESSAGE_BYTES
 from fedcoin.network.token_bucket import TokenBucket
 
 KIB = 1024

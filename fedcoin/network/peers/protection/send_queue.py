@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 
-from fedcoin.network.options import PEER_MESSAGE_BYTES
+from fedcoin.network.peer_options import PEER_MESSAGE_BYTES
 
 MAX_MESSAGES = 8192
 MAX_BYTES = 4 * PEER_MESSAGE_BYTES

@@ -11,9 +11,9 @@ from fedcoin.data.errors import RefusalError
 from fedcoin.network.background_tasks import BackgroundTasks
 from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.network.errors import NetworkCode
+from fedcoin.network.grpc_options import PAGE_BYTES
 from fedcoin.network.interceptors import CallContext
 from fedcoin.network.kept_history import check_kept
-from fedcoin.network.options import PAGE_BYTES
 from fedcoin.network.peers.connections.handshake import check_field_length
 from fedcoin.network.peers.connections.link import Link
 from fedcoin.network.peers.connections.peer import Peer

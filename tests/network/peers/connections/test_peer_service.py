@@ -15,7 +15,7 @@ from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import RefusalError
 from fedcoin.network.error_details import read_error_details
 from fedcoin.network.errors import NetworkCode
-from fedcoin.network.options import SESSION_METADATA
+from fedcoin.network.peer_options import SESSION_METADATA
 from fedcoin.network.peers.connections import handshake
 from fedcoin.network.peers.connections.endpoints import parse_endpoint
 from fedcoin.network.peers.connections.handshake import Role

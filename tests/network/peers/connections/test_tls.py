@@ -11,7 +11,7 @@ import pytest
 
 from fedcoin.data.errors import RefusalError
 from fedcoin.network.errors import NetworkCode
-from fedcoin.network.options import Tls
+from fedcoin.network.peer_options import Tls
 from tests.support.keys import MINERS
 from tests.support.node_core import make_network_genesis
 from tests.support.peer_nodes import FAST, PeerNode, running

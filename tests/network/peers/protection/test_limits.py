@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from fedcoin.data.artifacts.manifest import CHUNK_BYTES, MAX_ARTIFACT_BYTES
 from fedcoin.data.errors import RefusalError
 from fedcoin.network.errors import NetworkCode
-from fedcoin.network.options import PEER_MESSAGE_BYTES
+from fedcoin.network.peer_options import PEER_MESSAGE_BYTES
 from fedcoin.network.peers.protection.limits import LIMITS, Meter, check_size
 from fedcoin.network.token_bucket import TokenBucket
 from fedcoin.v1 import (
