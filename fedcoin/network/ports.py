@@ -1,9 +1,8 @@
-"""What the network layer needs from the node, and what it offers to it.
+"""The Protocols between the network layer and the node.
 
-The node (``fedcoin.application``) implements `Chain`, `Pool`, `Agreement` and
-`Importer`; `fedcoin.network.peers.peer_network.PeerNetwork` implements `Peers` and
-`Outlet`. All methods are called on the node's event loop. None may block it for
-longer than 5 ms; what takes longer is awaited.
+The node (`fedcoin.application`) implements `ChainPort`, `TransactionPort`, `ConsensusPort` and
+`Importer`; `PeerNetwork` implements `Peers` and `Broadcaster`. All methods are called on the node's
+event loop. None may block it for longer than 5 ms; longer work is awaited.
 """
 
 from __future__ import annotations
@@ -26,14 +25,14 @@ class ChainPort(Protocol):
     """The chain of final blocks, read-only for the network."""
 
     catching_up: bool
-    """True while blocks are fetched that peers have; written by the network's sync."""
+    """True while blocks are fetched from peers; written by `peers.sync.catch_up`."""
 
     verified_votes: VerifiedVotes
-    """The votes whose signature this node has found right, however they arrived."""
+    """The votes whose signatures this node has verified, whatever their source."""
 
     @property
     def genesis(self) -> Genesis:
-        """The network that this chain belongs to."""
+        """The genesis of this chain's network."""
         ...
 
     @property
@@ -47,15 +46,29 @@ class ChainPort(Protocol):
         ...
 
     def height(self) -> int:
-        """The height of the last final block; 0 is genesis."""
+        """Return the height of the last final block; 0 is genesis."""
         ...
 
     def block(self, height: int) -> StoredBlock | None:
-        """A final block and a certificate for it; None above the chain and up to its base."""
+        """Read a final block and a certificate for it.
+
+        Args:
+            height: The block's height.
+
+        Returns:
+            The block; None above the last one, and up to the snapshot that the chain started from.
+        """
         ...
 
     async def wait_above(self, height: int) -> int:
-        """Return the chain's height as soon as it is above `height`."""
+        """Wait until the chain is higher than a height.
+
+        Args:
+            height: The height.
+
+        Returns:
+            The chain's height.
+        """
         ...
 
 
@@ -166,7 +179,7 @@ class TransactionPort(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where a node stands in deciding the next block."""
+    """The height and round that a node is deciding."""
 
     height: int
     """The height that is being decided: one more than the chain's."""
@@ -179,40 +192,64 @@ class ConsensusPort(Protocol):
     """Proposals and votes of the height that is being decided."""
 
     async def receive_proposal(self, proposal: Proposal, from_peer: bytes) -> bool:
-        """Take a proposal whose signature is right; True when it is new and is to be relayed.
+        """Take a proposal with a valid signature.
 
-        Must not wait for what the proposal needs (artifacts, recomputing): the peer's
-        stream stands still until this returns. What is of no use now (another height, say)
-        is False. Raises Refusal when no honest peer would have passed it on: it counts
-        against this one.
+        Must not wait for artifacts or recomputation: the peer's stream is not read until this
+        returns.
+
+        Args:
+            proposal: The proposal.
+            from_peer: The node key of the peer that sent it.
+
+        Returns:
+            True when it is new and shall be relayed; False when it is known or of no use now, for
+            example of another height.
+
+        Raises:
+            RefusalError: No honest peer passes such a message on; the peer is punished.
         """
         ...
 
     async def receive_vote(self, vote: Vote, from_peer: bytes) -> bool:
-        """Take a vote whose signature is right; True when it is new and is to be relayed.
+        """Take a vote with a valid signature, as `receive_proposal` takes a proposal.
 
-        As with `receive_proposal`.
+        Args:
+            vote: The vote.
+            from_peer: The node key of the peer that sent it.
+
+        Returns:
+            True when it is new and shall be relayed.
+
+        Raises:
+            RefusalError: No honest peer passes such a message on; the peer is punished.
         """
         ...
 
     def messages_for(self, height: int) -> Sequence[Proposal | Vote]:
-        """What a peer that is deciding `height` may lack; empty for any other height than ours."""
+        """List the messages that a peer may lack.
+
+        Args:
+            height: The height that the peer is deciding.
+
+        Returns:
+            This node's messages of that height; none when it decides another height.
+        """
         ...
 
     def status(self) -> Position:
-        """Where this node stands."""
+        """Return the height and round that this node is deciding."""
         ...
 
 
 class Importer(Protocol):
-    """Puts blocks that others decided on the chain."""
+    """Appends blocks that other validators decided."""
 
     async def import_block(self, block: Block, certificate: bytes) -> None:
         """Verify and append the block of the next height; do nothing when it is final already.
 
         Args:
             block: The block, decoded but not checked against the chain.
-            certificate: The serialised Certificate that is to make it final.
+            certificate: The serialised Certificate that makes it final.
 
         Raises:
             RefusalError: BAD_CERTIFICATE when the certificate does not make the block final; as
@@ -222,35 +259,38 @@ class Importer(Protocol):
         ...
 
     async def import_snapshot(self, path: Path) -> None:
-        """Begin from a snapshot's file instead of genesis, on a chain without blocks.
+        """Start a chain without blocks from a snapshot, in one transaction.
 
-        Checks all of it; either everything of it is taken or nothing. Raises Refusal:
-        BAD_SNAPSHOT, and what is wrong in it.
+        Args:
+            path: The snapshot's file.
+
+        Raises:
+            RefusalError: BAD_SNAPSHOT, or the code of the fault in it; then nothing is written.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class PeerInfo:
-    """One connected peer, as people see it."""
+    """One connected peer, as the API shows it."""
 
     node_key: bytes
     """Ed25519 public key, 32 bytes."""
 
     address: str
-    """host:port on which it can be dialled; empty if it cannot."""
+    """The address on which it can be dialled, as host:port; empty when there is none."""
 
     outbound: bool
-    """True if this node dialled it."""
+    """True when this node dialled it."""
 
     height: int
-    """The height that it last told."""
+    """The last height that it reported."""
 
     score: int
-    """Its misbehaviour: banned at 100, falling by half every minute."""
+    """Its points for misbehaviour: 100 lead to a ban, and they halve every minute."""
 
     agent: str
-    """What it runs."""
+    """Its program and version."""
 
 
 class Peers(Protocol):
@@ -258,53 +298,91 @@ class Peers(Protocol):
 
     @property
     def address(self) -> str:
-        """host:port on which peers are served."""
+        """The address of the peers' listener, as host:port."""
         ...
 
     def peers(self) -> Sequence[PeerInfo]:
-        """Those who are connected, by address."""
+        """List the connected peers, sorted by address."""
         ...
 
     async def add(self, address: str) -> bytes:
-        """Dial host:port, keep it in the address book, and return its node key.
+        """Dial a peer and keep its address in the address book.
 
-        Raises Refusal: BAD_HOST, PEER_UNREACHABLE, or why the handshake failed.
+        Args:
+            address: The address as host:port.
+
+        Returns:
+            The peer's node key.
+
+        Raises:
+            RefusalError: BAD_HOST, PEER_UNREACHABLE, or the reason why the handshake failed.
         """
         ...
 
     async def drop(self, node_key: bytes) -> None:
-        """Hang up. Raises Refusal PEER_NOT_CONNECTED."""
+        """Disconnect a peer. It may connect again, and a seed is dialled again.
+
+        Args:
+            node_key: The peer's node key.
+
+        Raises:
+            RefusalError: PEER_NOT_CONNECTED.
+        """
         ...
 
     async def ban(self, node_key: bytes, seconds: float) -> None:
-        """Hang up if connected, and refuse the key for a time; 0 means an hour."""
+        """Ban a node key, and disconnect its peer.
+
+        Args:
+            node_key: The node key.
+            seconds: How long; 0 means an hour.
+        """
         ...
 
 
 class Broadcaster(Protocol):
-    """What the node sends to its peers. Nothing here waits for a peer."""
+    """Sends the node's messages to its peers. No method waits for a peer."""
 
     def broadcast(self, message: Proposal | Vote) -> None:
-        """Send an own proposal or vote to every peer."""
+        """Send this node's proposal or vote to every peer.
+
+        Args:
+            message: The message.
+        """
         ...
 
     def status_changed(self) -> None:
-        """Tell every peer the new height or round; call it whenever `Agreement.status` changes."""
+        """Send the new height or round to every peer, after `ConsensusPort.status` changed."""
         ...
 
     def announce(self, height: int, block_hash: bytes) -> None:
-        """Tell peers that are behind that a height is final."""
+        """Announce a final block to peers that are behind.
+
+        Args:
+            height: Its height.
+            block_hash: Its hash, 32 bytes.
+        """
         ...
 
     def relay(self, transaction: Transaction) -> None:
-        """Hand a transaction that is new in the pool to every peer that does not have it."""
+        """Send a transaction that is new in the mempool to every peer that does not have it.
+
+        Args:
+            transaction: The transaction.
+        """
         ...
 
     async def ensure_artifacts(
         self, ids: Sequence[bytes], timeout_s: float, preferred: Sequence[bytes] = ()
     ) -> bool:
-        """Fetch the artifacts that the store lacks; True when it holds all of them.
+        """Fetch the artifacts that the store lacks.
 
-        `preferred` are node keys of peers to ask first, such as the proposer's.
+        Args:
+            ids: The artifacts' ids, 32 bytes each.
+            timeout_s: How long to wait, in seconds.
+            preferred: Node keys of peers to ask first, such as the proposer's.
+
+        Returns:
+            True when the store holds all of them.
         """
         ...

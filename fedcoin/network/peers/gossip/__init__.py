@@ -1,1 +1,9 @@
-"""Gossip: pass transactions, proposals and votes from peer to peer."""
+"""Gossip: pass transactions, proposals and votes from peer to peer.
+
+This folder decides which peer gets which message, and when a peer is too slow or at fault. It does
+not decide whether a message is valid: it asks `TransactionPort` and `ConsensusPort`.
+
+* `transactions`: relay transactions in batches
+* `consensus_stream`: flood proposals and votes over one stream for each connection
+* `consensus_messages`: the serialised form of these messages
+"""

@@ -1,7 +1,7 @@
-"""Consensus messages as they travel.
+"""The serialised form of consensus messages.
 
-`ExchangeRequest` and `ExchangeResponse` have the same single field, so that one
-serialisation serves both directions of a stream.
+`ExchangeRequest` and `ExchangeResponse` have the same single field, so that one serialisation
+serves both directions of a stream.
 """
 
 from __future__ import annotations
@@ -27,17 +27,26 @@ from fedcoin.v1.consensus_service_pb2 import ConsensusMessage, ConsensusStatus, 
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A message as it came: of a known kind and size, nothing else checked."""
+    """A received message: its kind and size are checked, its content is not."""
 
     kind: str
-    """The limit that it counts for: ``ConsensusMessage/vote``, say."""
+    """Its kind in the table of limits, such as `ConsensusMessage/vote`."""
 
     raw: bytes
+    """The serialised `ExchangeRequest`."""
+
     message: ConsensusMessage
 
 
 def encode(message: Proposal | Vote) -> bytes:
-    """The bytes of an exchange with one proposal or vote."""
+    """Serialise a proposal or vote.
+
+    Args:
+        message: The message.
+
+    Returns:
+        A serialised `ExchangeRequest`.
+    """
     if isinstance(message, Vote):
         wrapped = ConsensusMessage(vote=message.envelope)
     else:
@@ -46,18 +55,35 @@ def encode(message: Proposal | Vote) -> bytes:
 
 
 def encode_status(position: Position) -> bytes:
-    """The bytes of an exchange that tells where this node stands."""
+    """Serialise a status.
+
+    Args:
+        position: The height and round that this node is deciding.
+
+    Returns:
+        A serialised `ExchangeRequest`.
+    """
     status = ConsensusStatus(height=position.height, round=position.round)
     return ExchangeRequest(message=ConsensusMessage(status=status)).SerializeToString()
 
 
 def read(raw: bytes) -> Received:
-    """Parse an exchange. Raises Refusal: MALFORMED, TOO_LARGE."""
+    """Parse a message and check its size.
+
+    Args:
+        raw: A serialised `ExchangeRequest`.
+
+    Returns:
+        The message.
+
+    Raises:
+        RefusalError: MALFORMED or TOO_LARGE.
+    """
     check_size("ConsensusService/Exchange", len(raw))
     try:
         message = ExchangeRequest.FromString(raw).message
     except DecodeError:
-        raise _malformed(f"these {len(raw)} bytes are no consensus message") from None
+        raise _malformed(f"these {len(raw)} bytes are not a consensus message") from None
     which = message.WhichOneof("kind")
     if which is None:
         raise _malformed("the message has no kind that this version knows")
@@ -67,7 +93,19 @@ def read(raw: bytes) -> Received:
 
 
 def decode(received: Received, genesis: Genesis, verified_votes: VerifiedVotes) -> Proposal | Vote:
-    """Check structure and signature of a proposal or vote. Raises Refusal as `data.votes` does."""
+    """Decode a proposal or vote and verify its signature.
+
+    Args:
+        received: The parsed message.
+        genesis: The network's genesis.
+        verified_votes: The votes whose signatures are verified already; a new one is added.
+
+    Returns:
+        The proposal or vote.
+
+    Raises:
+        RefusalError: A code of `decode_vote` or `decode_proposal`.
+    """
     if received.message.HasField("vote"):
         return decode_vote(received.message.vote, genesis.chain_id, verified_votes)
     max_bytes = genesis.parameters.max_block_bytes

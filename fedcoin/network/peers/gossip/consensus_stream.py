@@ -1,13 +1,11 @@
 """Proposals and votes between peers: flooding, over one stream for each connection.
 
-A message is passed on when the node's `Agreement` says that it is new, to every peer that is
-not known to have it. Nothing is ever waited for: each peer has a queue, and a peer that lets
-its queue fill up is cut off.
+A message that is new to the node (`ConsensusPort`) is passed on to every peer that is not known to
+have it. Sending never waits: each peer has a queue, and a peer whose queue is full is disconnected.
 
-Messages may come before a peer is ready for them (it still decides the height before) and
-are then lost on it. Therefore each node tells its height and round whenever they change, and
-now and then; whoever decides the same height answers with all that it has not sent since
-that peer came to this place.
+A message may reach a peer too early, while it still decides the previous height, and is then lost
+there. Therefore each node sends its height and round when they change and from time to time, and
+a peer at the same height answers with the messages that it has not sent since the node got there.
 """
 
 from __future__ import annotations
@@ -42,16 +40,16 @@ from fedcoin.network.ports import ChainPort, ConsensusPort, Position
 from fedcoin.network.token_bucket import TokenBucket
 
 MAX_BYTES_ON_LOOP = 64 * 1024
-"""A longer message is decoded in a thread: it is a proposal, and hashing its block takes ms."""
+"""A longer message is decoded in a thread: it is a proposal, and hashing its block takes long."""
 
 SEEN_MESSAGES = 16_384
 KNOWN_TO_PEER = 4_096
-PATIENCE = 5
-"""After so many equal statuses in a row, a peer is taken to lack whatever was sent to it."""
+MAX_EQUAL_STATUSES = 5
+"""After this many equal statuses in a row, messages are sent to the peer again."""
 
 
-class _Talk:
-    """The conversation with one peer, over one stream or (both having dialled) two."""
+class _Conversation:
+    """The streams with one peer: one, or two when both sides dialled."""
 
     def __init__(self, peer: Peer) -> None:
         self.peer = peer
@@ -70,16 +68,22 @@ class _Talk:
         return self.queues[0].put(raw)
 
     def moved(self, position: Position) -> None:
-        """The peer told where it stands: what it had no use for before, it may need now."""
+        """Record the peer's position. At a new one it may need messages that it could not use."""
         self._repeated = self._repeated + 1 if position == self.position else 0
-        if position != self.position or self._repeated >= PATIENCE:
+        if position != self.position or self._repeated >= MAX_EQUAL_STATUSES:
             self.known.clear()
             self._repeated = 0
         self.position = position
 
 
 class ConsensusExchange:
-    """Both ends of `ConsensusService.Exchange`, for all peers."""
+    """Both ends of `ConsensusService.Exchange`, for all peers.
+
+    Args:
+        chain: The node's chain.
+        agreement: Takes proposals and votes.
+        peers: The connected peers.
+    """
 
     def __init__(self, chain: ChainPort, agreement: ConsensusPort, peers: PeerSet) -> None:
         self._genesis = chain.genesis
@@ -87,21 +91,26 @@ class ConsensusExchange:
         self._agreement = agreement
         self._peers = peers
         self._seen: LruSet[bytes] = LruSet(SEEN_MESSAGES)
-        self._talks: dict[bytes, _Talk] = {}
+        self._conversations: dict[bytes, _Conversation] = {}
         self._decoding: dict[bytes, asyncio.Future[Proposal | Vote]] = {}
         status = LIMITS["ConsensusMessage/status"]
         self._pace = TokenBucket(status.rate / 2, status.burst / 2, peers.now())
-        peers.on_left.append(self._left)
+        peers.on_left.append(self._on_left)
 
     def handlers(self) -> grpc.GenericRpcHandler:
-        """The service; its messages come and go as bytes."""
+        """Make the gRPC handler of the service. Its messages stay serialised."""
         return grpc.method_handlers_generic_handler(
             "fedcoin.v1.ConsensusService",
             {"Exchange": grpc.stream_stream_rpc_method_handler(self.serve)},
         )
 
     def broadcast(self, message: Proposal | Vote, but: Collection[bytes] = ()) -> None:
-        """Send an own message to every peer but those with these node keys."""
+        """Send this node's message to every peer.
+
+        Args:
+            message: The message.
+            but: Node keys of peers that do not get it.
+        """
         raw = encode(message)
         digest = sha256(raw)
         self._seen.add(digest)
@@ -115,22 +124,36 @@ class ConsensusExchange:
         if not self._pace.take(self._peers.now()):
             return
         raw = encode_status(self._agreement.status())
-        for talk in tuple(self._talks.values()):
-            self._send(talk, raw)
+        for conversation in tuple(self._conversations.values()):
+            self._send(conversation, raw)
 
     async def serve(self, requests: AsyncIterator[bytes], context: CallContext) -> None:
-        """The server's end of one stream. Raises Refusal when the peer breaks a rule."""
+        """Serve one stream that a peer opened.
+
+        Args:
+            requests: The peer's serialised messages.
+            context: The call.
+
+        Raises:
+            RefusalError: SHUTTING_DOWN when this node ends the stream, or the code of a rule that
+                the peer broke.
+        """
         peer = self._peers.caller(context)
-        # By itself it would go with the first message, and gRPC cannot end a call while that
-        # is on its way.
+        # gRPC would send it with the first message, and cannot end a call before it is sent.
         await context.send_initial_metadata(())
         await self._hold(peer, requests, context.write)
         raise RefusalError(
-            NetworkCode.SHUTTING_DOWN, "this node closed the stream; shake hands again to go on"
+            NetworkCode.SHUTTING_DOWN,
+            "this node closed the stream; perform the handshake again to continue",
         )
 
     async def converse(self, peer: Peer, link: Link) -> None:
-        """The caller's end of one stream; returns when it has ended."""
+        """Use one stream that this node opens, until it ends.
+
+        Args:
+            peer: The peer.
+            link: The link to it.
+        """
         try:
             call = link.exchange()
         except grpc.aio.UsageError:
@@ -145,12 +168,16 @@ class ConsensusExchange:
             call.cancel()
 
     async def run(self, interval_s: float) -> None:
-        """Tell the status now and then, and cut off who does not read, for ever."""
+        """Send the status regularly, and disconnect peers that do not read, without end.
+
+        Args:
+            interval_s: The pause in seconds.
+        """
         while True:
             await asyncio.sleep(interval_s)
-            for talk in tuple(self._talks.values()):
-                if any(queue.overdue() for queue in talk.queues):
-                    self._too_slow(talk)
+            for conversation in tuple(self._conversations.values()):
+                if any(queue.overdue() for queue in conversation.queues):
+                    self._too_slow(conversation)
             self.status_changed()
 
     async def _hold(
@@ -160,54 +187,58 @@ class ConsensusExchange:
         write: Callable[[bytes], Awaitable[object]],
     ) -> None:
         queue = SendQueue(self._peers.now)
-        talk = self._talks.setdefault(peer.key, _Talk(peer))
-        talk.queues.append(queue)
+        conversation = self._conversations.setdefault(peer.key, _Conversation(peer))
+        conversation.queues.append(queue)
         peer.streams += 1
         queue.put(encode_status(self._agreement.status()))
         try:
-            await run_until_first(self._read(talk, incoming), queue.pump(write), queue.until_cut())
+            await run_until_first(
+                self._read(conversation, incoming), queue.pump(write), queue.until_cut()
+            )
         finally:
             peer.streams -= 1
-            talk.queues.remove(queue)
-            if not talk.queues and self._talks.get(peer.key) is talk:
-                del self._talks[peer.key]
+            conversation.queues.remove(queue)
+            if not conversation.queues and self._conversations.get(peer.key) is conversation:
+                del self._conversations[peer.key]
 
-    async def _read(self, talk: _Talk, incoming: AsyncIterator[bytes]) -> None:
+    async def _read(self, conversation: _Conversation, incoming: AsyncIterator[bytes]) -> None:
         async for raw in incoming:
             received = read(raw)
-            talk.peer.meter.spend(received.kind, self._peers.now())
-            talk.peer.last_seen = self._peers.now()
+            conversation.peer.meter.spend(received.kind, self._peers.now())
+            conversation.peer.last_seen = self._peers.now()
             if received.message.HasField("status"):
                 status = received.message.status
-                self._on_status(talk, Position(status.height, status.round))
+                self._on_status(conversation, Position(status.height, status.round))
             else:
-                await self._on_message(talk, received)
+                await self._on_message(conversation, received)
 
-    async def _on_message(self, talk: _Talk, received: Received) -> None:
+    async def _on_message(self, conversation: _Conversation, received: Received) -> None:
         digest = sha256(received.raw)
-        talk.known.add(digest)
+        conversation.known.add(digest)
         if digest in self._seen:
             return
         message = await self._decode(received, digest)
         try:
             if isinstance(message, Vote):
-                new = await self._agreement.receive_vote(message, talk.peer.key)
+                new = await self._agreement.receive_vote(message, conversation.peer.key)
             else:
-                new = await self._agreement.receive_proposal(message, talk.peer.key)
+                new = await self._agreement.receive_proposal(message, conversation.peer.key)
         except RefusalError as refusal:
-            self._peers.punish(talk.peer, Offence.REFUSED_MESSAGE, f"{received.kind}: {refusal}")
+            self._peers.punish(
+                conversation.peer, Offence.REFUSED_MESSAGE, f"{received.kind}: {refusal}"
+            )
             return
         if new or message.height < self._agreement.status().height:
-            # Whatever is neither may come too early, and is wanted when it comes again.
+            # A message that is neither may have come too early, and is wanted when it comes again.
             self._seen.add(digest)
         if new:
             self._spread(received.raw, digest)
-        elif message.height - 1 > talk.peer.height:
-            # Who passes a message on decides its height.
-            self._peers.update_height(talk.peer, message.height - 1)
+        elif message.height - 1 > conversation.peer.height:
+            # A peer that passes a message on is deciding its height.
+            self._peers.update_height(conversation.peer, message.height - 1)
 
     async def _decode(self, received: Received, digest: bytes) -> Proposal | Vote:
-        """Decode a message; a long one in a thread, and once even if several peers send it."""
+        # A long message is decoded in a thread, once even if several peers send it.
         if len(received.raw) <= MAX_BYTES_ON_LOOP:
             return decode(received, self._genesis, self._verified_votes)
         decoding = self._decoding.get(digest)
@@ -218,40 +249,42 @@ class ConsensusExchange:
         # Shielded: when one of the peers leaves, the others still wait for the result.
         return await asyncio.shield(decoding)
 
-    def _on_status(self, talk: _Talk, position: Position) -> None:
+    def _on_status(self, conversation: _Conversation, position: Position) -> None:
         if position.height < 1:
             raise RefusalError(
-                NetworkCode.MALFORMED, "status.height: 0, but 1 is the first", field="status.height"
+                NetworkCode.MALFORMED,
+                "status.height is 0; it must be at least 1",
+                field="status.height",
             )
-        self._peers.update_height(talk.peer, position.height - 1)
-        talk.moved(position)
+        self._peers.update_height(conversation.peer, position.height - 1)
+        conversation.moved(position)
         for message in self._agreement.messages_for(position.height):
             raw = encode(message)
             digest = sha256(raw)
-            if digest not in talk.known:
-                self._send(talk, raw, digest)
+            if digest not in conversation.known:
+                self._send(conversation, raw, digest)
 
     def _spread(self, raw: bytes, digest: bytes, but: Collection[bytes] = ()) -> None:
-        for talk in tuple(self._talks.values()):
-            if digest not in talk.known and talk.peer.key not in but:
-                self._send(talk, raw, digest)
+        for conversation in tuple(self._conversations.values()):
+            if digest not in conversation.known and conversation.peer.key not in but:
+                self._send(conversation, raw, digest)
 
-    def _send(self, talk: _Talk, raw: bytes, digest: bytes | None = None) -> None:
-        if not talk.send(raw, digest):
-            self._too_slow(talk)
+    def _send(self, conversation: _Conversation, raw: bytes, digest: bytes | None = None) -> None:
+        if not conversation.send(raw, digest):
+            self._too_slow(conversation)
 
-    def _too_slow(self, talk: _Talk) -> None:
-        self._peers.punish(talk.peer, Offence.SLOW, "does not read its consensus stream")
-        self._peers.drop(talk.peer, "too slow")
+    def _too_slow(self, conversation: _Conversation) -> None:
+        self._peers.punish(conversation.peer, Offence.SLOW, "does not read its consensus stream")
+        self._peers.drop(conversation.peer, "too slow")
 
     def _blame(self, peer: Peer, refusal: RefusalError) -> None:
         offence = OFFENCES.get(refusal.code.name)
         if offence is not None:
             self._peers.punish(peer, offence, str(refusal))
 
-    def _left(self, peer: Peer) -> None:
-        talk = self._talks.pop(peer.key, None)
-        for queue in talk.queues if talk is not None else ():
+    def _on_left(self, peer: Peer) -> None:
+        conversation = self._conversations.pop(peer.key, None)
+        for queue in conversation.queues if conversation is not None else ():
             queue.cut()
 
 

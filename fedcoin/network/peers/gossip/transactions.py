@@ -1,8 +1,7 @@
-"""Transactions from peer to peer: each to everybody who is not known to have it.
+"""Relay transactions: send each one to every peer that is not known to have it.
 
-A transaction goes out within milliseconds. While a call to a peer is under way, what else
-comes for that peer waits and goes with the next one, so that many at once travel in few
-calls.
+A transaction leaves within milliseconds. While a call to a peer runs, further transactions for that
+peer wait and go with the next call, so that many transactions need few calls.
 """
 
 from __future__ import annotations
@@ -35,24 +34,24 @@ from fedcoin.v1.transaction_relay_service_pb2_grpc import TransactionRelayServic
 log = logging.getLogger(__name__)
 
 COLLECT_S = 0.002
-"""How long the first of several transactions waits for the others."""
+"""How long the first transaction of a batch waits for others, in seconds."""
 
 PAUSE_S = 0.01
-"""The pause between two calls to one peer, in which the next batch gathers."""
+"""The pause between two calls to one peer, in which the next batch gathers, in seconds."""
 
 CALL_S = 10.0
 MAX_WAITING = 4_096
 MAX_WAITING_BYTES = 16 * 1024 * 1024
-"""The most that waits for one peer; the oldest make room, and reach it by others."""
+"""The most that waits for one peer; the oldest make room, and reach it through other peers."""
 
 KNOWN_TO_PEER = 16_384
 MAX_RELAYED_DIGESTS = 65_536
-AT_ONCE = 8
-"""After so many transactions of a batch, others get their turn on the event loop."""
+YIELD_EVERY = 8
+"""After this many transactions of a batch, other tasks get a turn on the event loop."""
 
 
 class _Outbox:
-    """What one peer is still to get."""
+    """The transactions that wait to be sent to one peer."""
 
     def __init__(self, peer: Peer) -> None:
         self.peer = peer
@@ -62,24 +61,24 @@ class _Outbox:
         self._bytes = 0
 
     def __len__(self) -> int:
-        """How many transactions wait."""
+        """Return the number of waiting transactions."""
         return len(self._waiting)
 
     def put(self, raw: bytes) -> None:
-        """Add one."""
+        """Add a serialised transaction."""
         self._waiting.append(raw)
         self._bytes += len(raw)
         while len(self._waiting) > MAX_WAITING or self._bytes > MAX_WAITING_BYTES:
             self._take()
 
     def clear(self) -> None:
-        """Forget what waits and what the peer has: on a new link it gets all that is pending."""
+        """Forget everything: on a new link, the peer gets all pending transactions."""
         self._waiting.clear()
         self._bytes = 0
         self.known.clear()
 
     def batch(self) -> list[bytes]:
-        """Take as many as fit in one call; a single large one goes alone."""
+        """Take as many as fit in one call; a large one is sent alone."""
         taken = [self._take()]
         size = len(taken[0])
         while self._waiting and len(taken) < MAX_RELAYED:
@@ -96,7 +95,13 @@ class _Outbox:
 
 
 class TransactionRelay:
-    """Both directions of `RelayTransactions`, for all peers."""
+    """Both directions of `RelayTransactions`, for all peers.
+
+    Args:
+        pool: Decodes and admits transactions.
+        peers: The connected peers.
+        tasks: Owns the sending tasks.
+    """
 
     def __init__(self, pool: TransactionPort, peers: PeerSet, tasks: BackgroundTasks) -> None:
         self._pool = pool
@@ -104,25 +109,37 @@ class TransactionRelay:
         self._tasks = tasks
         self._outboxes: dict[bytes, _Outbox] = {}
         self._relayed: LruSet[bytes] = LruSet(MAX_RELAYED_DIGESTS)
-        peers.on_linked.append(self._linked)
-        peers.on_left.append(self._left)
+        peers.on_linked.append(self._on_linked)
+        peers.on_left.append(self._on_left)
 
     def relay(self, transaction: Transaction) -> None:
-        """Send it to every peer that is not known to have it."""
+        """Send a transaction to every peer that is not known to have it.
+
+        Args:
+            transaction: The transaction.
+        """
         self._relayed.add(sha256(transaction.raw))
         for peer in self._peers:
             self._give(peer, transaction)
 
     async def receive(self, peer: Peer, raws: Sequence[bytes]) -> int:
-        """Take what a peer relays; returns how many were new and taken.
+        """Take a batch of transactions from a peer.
 
-        Raises Refusal: TOO_LARGE, RATE_LIMITED.
+        Args:
+            peer: The peer.
+            raws: Serialised SignedTransactions.
+
+        Returns:
+            The number of transactions that were new and admitted.
+
+        Raises:
+            RefusalError: TOO_LARGE or RATE_LIMITED.
         """
         _check_batch(raws)
         peer.meter.spend("SignedTransaction", self._peers.now(), len(raws))
         accepted = 0
-        for place, raw in enumerate(raws):
-            if place % AT_ONCE == AT_ONCE - 1:
+        for index, raw in enumerate(raws):
+            if index % YIELD_EVERY == YIELD_EVERY - 1:
                 await asyncio.sleep(0)
             accepted += self._take(peer, raw)
         return accepted
@@ -136,26 +153,26 @@ class TransactionRelay:
             return False
         try:
             transaction = self._pool.decode(raw)
-            # Before it is admitted, so that it is not relayed to where it came from.
+            # Recorded before admission, so that it is not relayed back to this peer.
             self._outbox(peer).known.add(transaction.hash)
             return self._pool.add_relayed(transaction)
         except RefusalError as refusal:
-            self._judge(peer, refusal)
+            self._punish_fault(peer, refusal)
             return False
 
-    def _judge(self, peer: Peer, refusal: RefusalError) -> None:
-        """Only what the data layer refuses is the relaying peer's fault: states differ."""
+    def _punish_fault(self, peer: Peer, refusal: RefusalError) -> None:
+        # Only refusals of the data layer are the peer's fault: the ledger's state may differ.
         if refusal.code is DataCode.BAD_SIGNATURE:
             self._peers.punish(peer, Offence.BAD_SIGNATURE, str(refusal))
         elif isinstance(refusal.code, DataCode):
             self._peers.punish(peer, Offence.MALFORMED, str(refusal))
 
-    def _linked(self, peer: Peer) -> None:
-        # It may have been away while these were relayed.
+    def _on_linked(self, peer: Peer) -> None:
+        # The peer may have been away while these were relayed.
         for transaction in self._pool.pending()[:MAX_WAITING]:
             self._give(peer, transaction)
 
-    def _left(self, peer: Peer) -> None:
+    def _on_left(self, peer: Peer) -> None:
         self._outboxes.pop(peer.key, None)
 
     def _give(self, peer: Peer, transaction: Transaction) -> None:
@@ -188,7 +205,7 @@ class TransactionRelay:
         try:
             await link.call(link.transactions.RelayTransactions, request, timeout=CALL_S)
         except RpcError as error:
-            log.debug("%s took no transactions: %s", outbox.peer, error)
+            log.debug("%s did not take transactions: %s", outbox.peer, error)
             return False
         return True
 
@@ -206,7 +223,12 @@ def _check_batch(raws: Sequence[bytes]) -> None:
 
 
 class TransactionRelayServicer(TransactionRelayServiceServicer):
-    """The peers' listener's TransactionRelayService."""
+    """TransactionRelayService on the peers' listener.
+
+    Args:
+        relay: Takes the batches.
+        peers: The connected peers.
+    """
 
     def __init__(self, relay: TransactionRelay, peers: PeerSet) -> None:
         self._relay = relay
@@ -215,7 +237,7 @@ class TransactionRelayServicer(TransactionRelayServiceServicer):
     async def RelayTransactions(
         self, request: RelayTransactionsRequest, context: CallContext
     ) -> RelayTransactionsResponse:
-        """Take a batch. Raises Refusal: TOO_LARGE, RATE_LIMITED."""
+        """Take a batch. Refuses with TOO_LARGE, RATE_LIMITED."""
         peer = self._peers.caller(context)
         accepted = await self._relay.receive(peer, request.transactions)
         return RelayTransactionsResponse(accepted=accepted)
