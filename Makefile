@@ -70,7 +70,7 @@ lint: $(DEVELOPMENT) ## Check style, types, the wire format, the layers and for 
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --python-version $(CHECKED_PYTHON)
-	cd proto && ../$(BIN)/buf lint
+	$(BIN)/buf lint proto
 	$(BIN)/lint-imports
 	$(BIN)/vulture
 

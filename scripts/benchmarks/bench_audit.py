@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fedcoin.data.artifacts.tensors import encode_tensors
 from fedcoin.incentive.proof.audit import compare_counts, compute_tolerance, list_audited_coalitions
@@ -59,7 +60,7 @@ REQUEST_ROWS = 2_048
 MORE_REVEALS = 4
 """Of other miners, audited after the first one."""
 
-Weights = dict[str, np.ndarray]
+Weights = dict[str, NDArray[Any]]
 
 
 def spec_of(shape: tuple[int, ...], classes: int) -> artifact_pb2.ModelSpec:
@@ -100,7 +101,9 @@ def spec_of(shape: tuple[int, ...], classes: int) -> artifact_pb2.ModelSpec:
     return spec
 
 
-def trained(base: Weights, x: np.ndarray, y: np.ndarray, rate: float = 0.1) -> Weights:
+def trained(
+    base: Weights, x: NDArray[np.float32], y: NDArray[np.int64], rate: float = 0.1
+) -> Weights:
     """One epoch of plain SGD in batches of 32."""
     w = {name: value.copy() for name, value in base.items()}
     for start in range(0, len(x), 32):

@@ -32,6 +32,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fedcoin.data.artifacts.tensors import encode_tensors
 from fedcoin.learning.evaluation.coefficients import coalition_coefficients
@@ -57,7 +58,7 @@ class Case:
     architecture: Callable[[Any, tuple[int, ...], int], Any]
     clients: int
     images: int
-    coalitions: Callable[[int], np.ndarray]
+    coalitions: Callable[[int], NDArray[np.bool_]]
     plain: int
     """How many coalitions the plain way evaluates in each turn."""
     compared: int
@@ -120,26 +121,26 @@ def embedding(keras: Any, shape: tuple[int, ...], classes: int) -> Any:
     return keras.Model(inputs, layers.Dense(classes, activation="softmax")(hidden))
 
 
-def everybody(clients: int) -> np.ndarray:
+def everybody(clients: int) -> NDArray[np.bool_]:
     """All coalitions but the empty one."""
     masks = np.arange(1, 1 << clients)[:, None]
     return (masks >> np.arange(clients) & 1).astype(np.bool_)
 
 
-def some(count: int) -> Callable[[int], np.ndarray]:
+def some(count: int) -> Callable[[int], NDArray[np.bool_]]:
     """Some coalitions, no two alike."""
 
-    def chosen(clients: int) -> np.ndarray:
+    def chosen(clients: int) -> NDArray[np.bool_]:
         rows = everybody(clients)
         return rows[np.sort(np.random.default_rng(0).permutation(len(rows))[:count])]
 
     return chosen
 
 
-def prefixes(count: int) -> Callable[[int], np.ndarray]:
+def prefixes(count: int) -> Callable[[int], NDArray[np.bool_]]:
     """All prefixes of so many random permutations."""
 
-    def chosen(clients: int) -> np.ndarray:
+    def chosen(clients: int) -> NDArray[np.bool_]:
         generator = np.random.default_rng(0)
         triangle = np.tri(clients, dtype=np.bool_)
         ranks = [np.argsort(generator.permutation(clients)) for _ in range(count)]
@@ -180,7 +181,7 @@ class Setting:
         self.folder = folder
         self._write()
 
-    def _train(self, keras: Any, client: int, clients: int) -> list[np.ndarray]:
+    def _train(self, keras: Any, client: int, clients: int) -> list[NDArray[np.float32]]:
         """A few steps on a client's own images, some of them with wrong labels."""
         generator = np.random.default_rng(client)
         chosen = generator.integers(0, len(self.data.x_train), 320)
@@ -217,7 +218,7 @@ class Setting:
             empty=task_pb2.EMPTY_COALITION_BASE_MODEL,
         )
 
-    def plain(self, coalitions: np.ndarray) -> np.ndarray:
+    def plain(self, coalitions: NDArray[np.bool_]) -> NDArray[np.int64]:
         """The plain way."""
         counts = []
         for average in self.averages(coalitions):
@@ -226,7 +227,7 @@ class Setting:
             counts.append(round(accuracy * len(self.y)))
         return np.array(counts)
 
-    def at_once(self, coalitions: np.ndarray) -> np.ndarray:
+    def at_once(self, coalitions: NDArray[np.bool_]) -> NDArray[np.int64]:
         """The same counts from Keras with a few large batches, for comparing many."""
         counts = []
         for average in self.averages(coalitions):
@@ -238,7 +239,7 @@ class Setting:
             counts.append(int((np.concatenate(outputs).argmax(axis=1) == self.y).sum()))
         return np.array(counts)
 
-    def averages(self, coalitions: np.ndarray) -> Iterator[list[np.ndarray]]:
+    def averages(self, coalitions: NDArray[np.bool_]) -> Iterator[list[NDArray[np.float32]]]:
         """Each coalition's weights."""
         rows = coalition_coefficients(coalitions, self.samples, task_pb2.AVERAGING_RENORMALISED)
         owners = [*self.updates, self.base]

@@ -87,7 +87,7 @@ def slopes(path: Path, size: int) -> Floats:
     """(1 + PARTS, n): what a member adds to coalitions of one size; the same without each part."""
     worth, rng, n = crowd(path), np.random.default_rng([11, size]), CLIENTS
     if math.comb(n, size) <= LISTED:
-        rows = np.zeros((math.comb(n, size), n), np.bool_)
+        rows: NDArray[np.bool_] = np.zeros((math.comb(n, size), n), np.bool_)
         for row, members in zip(rows, combinations(range(n), size), strict=True):
             row[list(members)] = True
     else:

@@ -13,6 +13,7 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
 TARGET = Path(__file__).resolve().parents[2] / "fedcoin" / "learning" / "training" / "digits.npz"
@@ -20,7 +21,7 @@ TEST_IMAGES = 360
 SEED = 2002
 
 
-def split(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def split(labels: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Indices for training and testing, both shuffled, each digit in proportion."""
     generator = np.random.Generator(np.random.PCG64(SEED))
     order = generator.permutation(len(labels))
@@ -48,7 +49,7 @@ def main() -> None:
     with zipfile.ZipFile(TARGET, "w") as archive:
         for name, array in arrays.items():
             buffer = io.BytesIO()
-            np.lib.format.write_array(buffer, np.asanyarray(array), allow_pickle=False)
+            np.save(buffer, array, allow_pickle=False)
             entry = zipfile.ZipInfo(f"{name}.npy", date_time=(2020, 1, 1, 0, 0, 0))
             entry.compress_type = zipfile.ZIP_DEFLATED
             archive.writestr(entry, buffer.getvalue(), compresslevel=9)
