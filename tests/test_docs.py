@@ -70,7 +70,7 @@ def rows(text: str, heading: str) -> list[list[str]]:
         if line.startswith(f"| {heading} |"):
             next(lines)
             break
-    found = []
+    found: list[list[str]] = []
     for line in lines:
         if not line.startswith("|"):
             return found

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pickle
+from typing import Any
 
 import pytest
 
@@ -44,6 +45,6 @@ def test_a_prefix_goes_before_the_sentence() -> None:
         ("body", {}, "body"),
     ],
 )
-def test_a_prefixed_refusal_names_the_field(own: str, given: dict[str, str], expected: str) -> None:
+def test_a_prefixed_refusal_names_the_field(own: str, given: dict[str, Any], expected: str) -> None:
     refusal = RefusalError(DataCode.TOO_LARGE, "too much", field=own)
-    assert refusal.prefixed("there", **given).field == expected  # type: ignore[arg-type]
+    assert refusal.prefixed("there", **given).field == expected

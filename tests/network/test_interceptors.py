@@ -11,7 +11,7 @@ from typing import Any
 
 import grpc
 import pytest
-from google.rpc import error_details_pb2, status_pb2
+from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
 from grpc import StatusCode
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -94,7 +94,7 @@ async def test_a_refusal_in_the_middle_of_a_stream() -> None:
     probe.replies = some
     async with probing(probe) as (channel, _):
         call = rpc.ArtifactServiceStub(channel).Download(pb.DownloadRequest())
-        assert (await call.read()).index == 7
+        assert await call.read() == pb.DownloadResponse(index=7)
         error = await failure(drain(call))
     assert error.code() is StatusCode.OUT_OF_RANGE
 
@@ -134,7 +134,8 @@ METHODS = ["GetManifest", "Download", "Upload", "GetUploadStatus"]
 async def test_random_bytes_are_refused_cleanly(
     data: bytes, method: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with probing(Probe()) as (channel, _):
+    async with probing(Probe()) as (untyped, _):
+        channel: Any = untyped
         path = f"/{SERVICE}/{method}"
         if method == "Upload":
             call: Any = channel.stream_unary(path)(iter([data]))
@@ -154,14 +155,16 @@ async def test_random_bytes_are_refused_cleanly(
 
 async def test_undecodable_bytes_are_named() -> None:
     async with probing(Probe()) as (channel, _):
-        error = await failure(channel.unary_unary(f"/{SERVICE}/GetManifest")(b"\xff\xff\xff"))
+        method: Any = channel.unary_unary(f"/{SERVICE}/GetManifest")
+        error = await failure(method(b"\xff\xff\xff"))
     assert rpc_error_of(error, "").code == "MALFORMED"
     assert error.code() is StatusCode.INVALID_ARGUMENT
 
 
 async def test_unknown_methods_are_unimplemented() -> None:
     async with probing(Probe()) as (channel, _):
-        error = await failure(channel.unary_unary(f"/{SERVICE}/Nothing")(b""))
+        method: Any = channel.unary_unary(f"/{SERVICE}/Nothing")
+        error = await failure(method(b""))
     assert error.code() is StatusCode.UNIMPLEMENTED
 
 

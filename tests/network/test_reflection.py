@@ -118,12 +118,12 @@ async def test_both_dialects_answer_every_question(service: str) -> None:
         request_type(),
     ]
     async with probing(Probe()) as (channel, _):
-        call = channel.stream_stream(
+        method: Any = channel.stream_stream(
             f"/{service}/ServerReflectionInfo",
             request_serializer=lambda message: message.SerializeToString(),
             response_deserializer=response_type.FromString,
-        )(iter(questions))
-        answers = [answer async for answer in call]
+        )
+        answers: list[Any] = [answer async for answer in method(iter(questions))]
     names = [found.name for found in answers[0].list_services_response.service]
     assert names == sorted([SERVICE, ALPHA_SERVICE, STABLE_SERVICE, "grpc.health.v1.Health"])
     for answer, name in ((answers[1], "artifact_service"), (answers[2], "artifact_service")):

@@ -195,10 +195,11 @@ def test_games_of_pairs_or_of_sizes_alone_are_recognised() -> None:
 def test_values_are_linear(method: str) -> None:
     tables = np.random.default_rng(3).normal(size=(2, 1 << 8))
     tables = np.vstack([tables, 2 * tables[0] - 3 * tables[1]])
-    one, two, both = (
-        shapley.estimate(lambda c, t=table: t[c @ (1 << np.arange(8))], 8, method, 254).values
-        for table in tables
-    )
+
+    def estimated(table: NDArray[np.float64]) -> NDArray[np.float64]:
+        return shapley.estimate(lambda c: table[c @ (1 << np.arange(8))], 8, method, 254).values
+
+    one, two, both = map(estimated, tables)
     np.testing.assert_allclose(2 * one - 3 * two, both, atol=1e-9)
 
 

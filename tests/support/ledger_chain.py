@@ -90,7 +90,7 @@ class LedgerChain:
         users: Sequence[str] = ("alice", "bob"),
         balance: int = 1_000 * FDC,
         folder: Path | None = None,
-        **parameters: int,
+        **parameters: Any,
     ) -> LedgerChain:
         """Validators "miner 0" and so on, with balances too, and users with balances.
 

@@ -80,7 +80,7 @@ class LocalChain:
         self.now_ms += after_ms
         proposer = self.chain.ledger.proposer(self.chain.height() + 1, 0)
         draft = await self.chain.build(proposer.address, [*self.pool.ready(), *extra])
-        assert not draft.refused, [str(refusal) for _, refusal in draft.refused]
+        assert not draft.refused, [refused.hash.hex() for refused in draft.refused]
         block = draft.block
         votes = [
             sign_vote(PRECOMMIT, block.height, 0, block.hash, k, CHAIN_ID) for k in self.miners
@@ -107,6 +107,11 @@ class LocalChain:
 
     def miner(self, task_id: bytes, miner: KeyPair) -> MinerState | None:
         return records.MINERS.get(self.store, task_id, miner.address)
+
+    def miner_states(self, task_id: bytes) -> list[MinerState]:
+        """The records of all miners, each of which has committed to its values."""
+        states = [self.miner(task_id, miner) for miner in self.miners]
+        return [state for state in states if state is not None]
 
     async def close(self) -> None:
         await self.owner.stop()

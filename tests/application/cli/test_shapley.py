@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -174,7 +175,7 @@ def test_lines_say_how_far_it_is(
 
 
 def test_a_bar_on_a_terminal(fedcoin: Any, files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(valuation_progress.sys.stderr, "isatty", lambda: True)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     assert call(fedcoin, files).code == 0
     with valuation_progress.shown() as report:
         report(ValuationProgress(30, 100, 7.2, 0.0123))

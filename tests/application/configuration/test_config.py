@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,13 +15,17 @@ from fedcoin.application.configuration.config import (
     load_config,
     render_config,
     tables,
-    tomllib,
 )
 from fedcoin.application.configuration.fields import endpoint_of
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.contract.actions.campaigns import MAX_SHARDS
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.amounts import SAP_PER_FDC
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 
 def every_setting() -> list[str]:

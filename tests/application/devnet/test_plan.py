@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any, cast
 
 import pytest
 
@@ -42,7 +43,7 @@ def test_roles(clients: int) -> None:
 )
 def test_impossible_devnets(name: str, value: int) -> None:
     with refused(ApplicationCode.BAD_ARGUMENT) as caught:
-        replace(OPTIONS, **{name: value}).check()
+        replace(OPTIONS, **cast("Any", {name: value})).check()
     assert f"--{name} is {value}" in caught.value.message
 
 

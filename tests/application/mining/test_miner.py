@@ -65,7 +65,7 @@ async def test_an_exact_task_is_mined_and_settled(site: OpenMiningSite) -> None:
 
 @pytest.mark.parametrize("schedule", [PERMUTATION, ANTITHETIC])
 async def test_a_sampled_task_stops_when_its_error_is_small(
-    site: OpenMiningSite, schedule: int
+    site: OpenMiningSite, schedule: task_pb2.Schedule.ValueType
 ) -> None:
     here = site(clients=5, schedule=schedule)
     await here.job.open_campaign()
@@ -75,7 +75,7 @@ async def test_a_sampled_task_stops_when_its_error_is_small(
     await here.chain.run()
     task = here.chain.task(opening.hash)
     assert task.phase == SETTLED
-    records = [here.chain.miner(opening.hash, miner) for miner in here.chain.miners]
+    records = here.chain.miner_states(opening.hash)
     assert all(32 <= record.samples < 5_000 and record.inlier for record in records)
     truth = await exact_values(here, opening.hash, here.job.terms())
     off = np.linalg.norm(np.array(task.settlement.mean_shapley_nano) - truth)
@@ -169,7 +169,7 @@ async def test_who_joins_a_further_attempt_samples_for_the_distance_of_the_first
     here.start(*others)
     await here.chain.run()
     assert here.chain.task(opening.hash).phase == SETTLED
-    first, *joined = (here.chain.miner(opening.hash, miner) for miner in here.chain.miners)
+    first, *joined = here.chain.miner_states(opening.hash)
     assert 200 < first.samples < 5_000
     for record in joined:
         assert record.inlier

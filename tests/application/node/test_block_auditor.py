@@ -51,7 +51,7 @@ async def in_block(here: MiningSite, *transactions: Transaction) -> Sequence[Tra
     here.chain.now_ms += 10
     proposer = here.chain.chain.ledger.proposer(here.chain.chain.height() + 1, 0)
     draft = await here.chain.chain.build(proposer.address, transactions)
-    assert not draft.refused, [str(refusal) for _, refusal in draft.refused]
+    assert not draft.refused, [refused.hash.hex() for refused in draft.refused]
     return (await here.chain.chain.check(draft.block)).transactions
 
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
@@ -106,7 +106,7 @@ def test_headers_out_of_range(changes: dict[str, Any], field: str) -> None:
     header.MergeFrom(block_pb2.BlockHeader(**{k: v for k, v in changes.items() if v}))
     for name, value in changes.items():
         if not value:
-            header.ClearField(name)
+            header.ClearField(cast("Any", name))
     refusal = refused(build_block(header, b"", []).raw)
     assert refusal.code is DataCode.MALFORMED
     assert refusal.field == field

@@ -42,7 +42,7 @@ def hide(amount: int, between: tuple[int, int] | None) -> Callable[[Evidence], N
     return change
 
 
-CASES: list[tuple[str, Callable[[Evidence], None], IncentiveCode]] = [
+CASES: list[tuple[str, Callable[[Evidence], object], IncentiveCode]] = [
     ("short root", set_field("root", b"r" * 31), IncentiveCode.MALFORMED),
     ("other root", set_field("root", b"r" * 32), IncentiveCode.WRONG_ROOT),
     ("short total", lambda e: e.total.pop(), IncentiveCode.MALFORMED),

@@ -14,7 +14,7 @@ from fedcoin.learning.evaluation import graph_evaluator as graph_module
 from fedcoin.learning.evaluation.graph_evaluator import GraphEvaluator
 from fedcoin.learning.evaluation.job import ExampleShare
 from fedcoin.learning.model.architecture import read_graph
-from fedcoin.learning.model.layers import Conv, Dense, Pooling
+from fedcoin.learning.model.layers import Activation, Conv, Dense, Pooling, Scale
 from fedcoin.v1 import artifact_pb2
 from tests.learning.evaluation import test_dense_evaluator
 from tests.learning.evaluation.test_dense_evaluator import (
@@ -98,9 +98,10 @@ def plain_count(
         elif isinstance(step, Dense):
             flat = values.reshape(len(x), -1)
             values = flat @ weights[step.kernel] + (weights[step.bias] if step.bias else 0)
-        elif hasattr(step, "factor"):
+        elif isinstance(step, Scale):
             values = values * step.factor + step.offset
         else:
+            assert isinstance(step, Activation)
             values = activate(step.name, values)
     return int((values.argmax(axis=1) == y).sum())
 
@@ -112,7 +113,8 @@ def conv_evaluator(spec: artifact_pb2.ModelSpec, *rest: Any) -> GraphEvaluator:
 
 
 def compare(*given: Any, **named: Any) -> None:
-    test_dense_evaluator.compare(*given, evaluator=conv_evaluator, plain=plain_count, **named)
+    named |= {"evaluator": conv_evaluator, "plain": plain_count}
+    test_dense_evaluator.compare(*given, **named)
 
 
 @pytest.mark.parametrize("averaging", [RENORMALISED, FIXED])
@@ -163,12 +165,13 @@ def test_the_result_does_not_depend_on_the_cuts(
     spec = two_convolutions()
     base, *updates = (random_weights(spec, k) for k in range(4))
     x, y = evaluation(spec, 500)
-    arguments: Any = (read_graph(spec), base, updates, x, y, job_of(3))
+    arguments: list[Any] = [read_graph(spec), base, updates, x, y, job_of(3)]
     before = GraphEvaluator(*arguments).evaluate(all_coalitions(3))
     parts = [
-        GraphEvaluator(*arguments, ExampleShare(k, 3)).evaluate(all_coalitions(3)) for k in range(3)
+        GraphEvaluator(*[*arguments, ExampleShare(k, 3)]).evaluate(all_coalitions(3))
+        for k in range(3)
     ]
-    assert (sum(parts) == before).all()
+    np.testing.assert_array_equal(sum(parts), before)
     monkeypatch.setattr(graph_module, limit, value)
     after = GraphEvaluator(*arguments).evaluate(all_coalitions(3))
     assert abs(before - after).max() <= 1

@@ -35,11 +35,11 @@ def test_coefficients_by_hand() -> None:
     rows = np.array([[True, False], [False, True], [True, True], [False, False]])
     np.testing.assert_allclose(
         coalition_coefficients(rows, [1, 3], RENORMALISED),
-        [[1, 0, 0], [0, 1, 0], [0.25, 0.75, 0], [0, 0, 1]],
+        np.array([[1, 0, 0], [0, 1, 0], [0.25, 0.75, 0], [0, 0, 1]]),
     )
     np.testing.assert_allclose(
         coalition_coefficients(rows, [1, 3], FIXED),
-        [[0.25, 0, 0.75], [0, 0.75, 0.25], [0.25, 0.75, 0], [0, 0, 1]],
+        np.array([[0.25, 0, 0.75], [0, 0.75, 0.25], [0.25, 0.75, 0], [0, 0, 1]]),
     )
 
 

@@ -41,7 +41,7 @@ def plain_counts(job: UtilityJob, coalitions: np.ndarray) -> list[int]:
     return counts
 
 
-def job_for(folder: Path, name: str, dataset: datasets.Dataset, clients: int, **kinds: int) -> Any:
+def job_for(folder: Path, name: str, dataset: datasets.Dataset, clients: int, **kinds: Any) -> Any:
     """Clients whose weights differ as after some training: the base plus noise that grows."""
     raw, weights = keras_models.create_initial_model(
         name, dataset.input_shape, dataset.num_classes, seed=1

@@ -122,14 +122,15 @@ def test_fields_are_checked() -> None:
                 setattr(spec, name, value)
         return spec
 
-    for fields in (
+    changes: tuple[dict[str, Any], ...] = (
         {"input_shape": []},
         {"input_shape": [0, 4]},
         {"input_shape": [1 << 40]},
         {"input_shape": [1] * 8},
         {"num_classes": 1},
         {"num_classes": 100_001},
-    ):
+    )
+    for fields in changes:
         assert refused(changed(**fields)).code is LearningCode.BAD_MODEL
 
 

@@ -375,6 +375,7 @@ def test_the_memo_is_bounded(job: UtilityJob, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_worker_has_processes_and_threads() -> None:
-    for bad in ({"processes": 0}, {"threads": 0}):
-        with pytest.raises(ValueError):
-            WorkerPool(**bad)
+    with pytest.raises(ValueError):
+        WorkerPool(processes=0)
+    with pytest.raises(ValueError):
+        WorkerPool(threads=0)

@@ -102,7 +102,8 @@ class TestWithRay:
     async def again_and_again(
         self, worker: WorkerPool, job: UtilityJob, rows: np.ndarray
     ) -> list[np.ndarray]:
-        pids, found = worker.pids, []
+        pids = worker.pids
+        found: list[np.ndarray] = []
         while worker.pids == pids and len(found) < 3_000:
             found.append(await worker.evaluate(job.job_id, rows))
         return [*found, await worker.evaluate(job.job_id, rows)]

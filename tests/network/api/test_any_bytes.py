@@ -41,7 +41,7 @@ SERVICES: list[ServiceDescriptor] = [
 ]
 
 
-def random_value(field: FieldDescriptor, rng: random.Random, depth: int) -> Any:
+def random_value(field: Any, rng: random.Random, depth: int) -> Any:
     kinds = FieldDescriptor
     if field.type == kinds.TYPE_MESSAGE:
         assert field.message_type is not None
@@ -55,9 +55,9 @@ def random_value(field: FieldDescriptor, rng: random.Random, depth: int) -> Any:
         return rng.random() < 0.5
     if field.type == kinds.TYPE_ENUM:
         return rng.randrange(8)
-    most = 2**64 if field.type == kinds.TYPE_UINT64 else 2**32
-    return rng.choice([0, 1, 2, most - 1, rng.randrange(most)]) % (
-        most if field.type in (kinds.TYPE_UINT32, kinds.TYPE_UINT64) else 2**31
+    largest = 2**64 if field.type == kinds.TYPE_UINT64 else 2**32
+    return rng.choice([0, 1, 2, largest - 1, rng.randrange(largest)]) % (
+        largest if field.type in (kinds.TYPE_UINT32, kinds.TYPE_UINT64) else 2**31
     )
 
 

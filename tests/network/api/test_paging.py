@@ -67,8 +67,8 @@ def test_a_token_of_another_list_or_shape_is_refused() -> None:
         decode_location_token("a", encode_token("a", b"short"))
 
 
-def block(height: int) -> BlockView:
-    return BlockView(height=height, hash="0" * 100)
+def block(height: int | None) -> BlockView:
+    return BlockView(height=height or 0, hash="0" * 100)
 
 
 def test_pages_end_at_their_size_or_with_the_list() -> None:

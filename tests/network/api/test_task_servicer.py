@@ -182,8 +182,10 @@ async def test_the_receipt_of_something_else_is_no_payment(live: ServedApi) -> N
     settled(live)
     block, receipts = live.chain.blocks[-1], live.chain.executions[-1].receipts
     index = next(i for i, raw in enumerate(receipts) if Receipt.FromString(raw).HasField("task"))
+    header = live.port.store.header_bytes(block.height)
+    assert header is not None
     proof = pb.PaymentProof(
-        header=live.port.store.header_bytes(block.height),
+        header=header,
         certificate=live.chain.certificates[-1],
         receipt=receipts[index],
         index=index,

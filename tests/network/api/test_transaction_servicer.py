@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from typing import Any
 
 import pytest
 from grpc import StatusCode
@@ -26,11 +27,11 @@ from tests.support.served_api import ServedApi
 from tests.support.transfers import transfer_to
 
 
-def payment(live: ServedApi, amount: int = FDC, ahead: int = 0, **options: int) -> Transaction:
+def payment(live: ServedApi, amount: int = FDC, ahead: int = 0, **options: Any) -> Transaction:
     return live.chain.sign(ALICE, transfer_to((BOB.address, amount)), ahead=ahead, **options)
 
 
-def stub_of(live: ServedApi) -> rpc.TransactionServiceStub:
+def stub_of(live: ServedApi) -> Any:
     return rpc.TransactionServiceStub(live.node.channel)
 
 

@@ -64,7 +64,9 @@ async def test_replies_come_back() -> None:
     async with client_of(Probe()) as (client, stub):
         assert await client.call(stub.GetManifest, REQUEST) == pb.GetManifestResponse()
         with client.open_stream(stub.Download, pb.DownloadRequest()) as replies:
-            assert [(await replies.read(5)).index for _ in range(3)] == [0, 1, 2]
+            assert [await replies.read(5) for _ in range(3)] == [
+                pb.DownloadResponse(index=index) for index in range(3)
+            ]
             assert await replies.read(5) is None
         streamed = [reply.index async for reply in client.stream(stub.Download, REQUEST)]
         assert streamed == [0, 1, 2]

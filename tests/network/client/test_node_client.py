@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -112,11 +113,10 @@ async def test_too_many_watchers_are_refused(tmp_path: Path) -> None:
 
 
 async def test_a_watcher_that_does_not_read_is_cut(tmp_path: Path) -> None:
-    alice, bob = ALICE, BOB
     async with serve_api(tmp_path, limits=CallLimits(write_timeout_s=0.2)) as live:
-        one = transfer_to((bob.address, 1))
+        one = transfer_to((BOB.address, 1))
         for _ in range(10):
-            live.chain.produce(*(live.chain.sign(alice, one, ahead=i) for i in range(120)))
+            live.chain.produce(*(live.chain.sign(ALICE, one, ahead=i) for i in range(120)))
         # Without probing, a stream takes no more than 64 KiB that nobody reads.
         options = [("grpc.http2.bdp_probe", 0)]
         request = node_service_pb2.WatchEventsRequest(from_height=1)
@@ -136,7 +136,7 @@ async def test_a_watcher_that_does_not_read_is_cut(tmp_path: Path) -> None:
         assert (await anext(live.node.watch_events(11))).block.height == 11
 
 
-async def read_to_the_end(watch: grpc.aio.UnaryStreamCall[object, object]) -> StatusCode:
+async def read_to_the_end(watch: grpc.aio.UnaryStreamCall[Any, Any]) -> StatusCode:
     try:
         while await watch.read() is not grpc.aio.EOF:
             pass

@@ -12,7 +12,9 @@ from fedcoin.network.error_details import encode_refusal
 from fedcoin.network.errors import NetworkCode
 
 
-def raised(status: StatusCode, message: str | None, *trailers: tuple[str, bytes]) -> AioRpcError:
+def raised(
+    status: StatusCode, message: str | None, *trailers: tuple[str, str | bytes]
+) -> AioRpcError:
     return AioRpcError(status, Metadata(), Metadata(*trailers), message, message)
 
 

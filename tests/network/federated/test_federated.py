@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import grpc
 import pytest
@@ -133,7 +134,7 @@ async def test_bad_updates_and_watchers() -> None:
 async def test_random_bytes_are_refused() -> None:
     async with served() as (_, client):
         for name in ("Register", "WatchRounds", "SubmitUpdate", "GetCampaignStatus"):
-            method = client.channel.unary_unary(f"/{SERVICE}/{name}")
+            method: Any = client.channel.unary_unary(f"/{SERVICE}/{name}")
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await method(b"\xff\xff\xff\x07 junk", timeout=5)
             assert caught.value.code() is not grpc.StatusCode.UNKNOWN

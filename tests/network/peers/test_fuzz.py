@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -44,7 +46,7 @@ def junk(source: random.Random) -> bytes:
     return bytes(source.choice((0x0A, 0x12, 0x1A)) for _ in range(source.randrange(6))) + noise
 
 
-async def outcome(call: grpc.aio.Call) -> grpc.StatusCode:
+async def outcome(call: Any) -> grpc.StatusCode:
     """Read whatever comes until the call ends."""
     try:
         while await asyncio.wait_for(call.read(), 0.5) is not grpc.aio.EOF:
@@ -55,7 +57,8 @@ async def outcome(call: grpc.aio.Call) -> grpc.StatusCode:
         # A stream that is kept open is no fault.
         call.cancel()
         return grpc.StatusCode.OK
-    return await call.code()
+    code: grpc.StatusCode = await call.code()
+    return code
 
 
 async def test_junk_in_any_call(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -75,7 +78,7 @@ async def throw_junk(node: PeerNode, method: str) -> None:
         # Each is banned before long; the next one is somebody else.
         key = KeyPair.from_seed(source.randbytes(32))
         async with visiting(node, key) as link:
-            stream = link.channel.stream_stream(f"/fedcoin.v1.{method}")
+            stream: Any = link.channel.stream_stream(f"/fedcoin.v1.{method}")
             for _ in range(5):
                 messages = [junk(source) for _ in range(source.randrange(1, 4))]
                 call = stream(iter_of(messages), metadata=link.metadata if attempt else ())
@@ -86,7 +89,7 @@ async def throw_junk(node: PeerNode, method: str) -> None:
                 assert own or code in CLEAN, (method, code, messages, said)
 
 
-async def iter_of(messages: list[bytes]) -> object:
+async def iter_of(messages: list[bytes]) -> AsyncIterator[bytes]:
     for message in messages:
         yield message
 
@@ -110,6 +113,7 @@ async def test_unknown_methods(tmp_path: Path) -> None:
     node = PeerNode(tmp_path / "node", make_network_genesis(), MINERS[0])
     async with running(node), visiting(node) as link:
         for method in ("/fedcoin.v1.PeerService/Nothing", "/fedcoin.v1.Other/Ping", "/x", "//"):
+            call: Any = link.channel.unary_unary(method)
             with pytest.raises(grpc.aio.AioRpcError) as caught:
-                await link.channel.unary_unary(method)(b"", metadata=link.metadata)
+                await call(b"", metadata=link.metadata)
             assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED

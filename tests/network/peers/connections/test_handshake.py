@@ -71,7 +71,7 @@ def test_bad_identities(changes: dict[str, Any], code: NetworkCode) -> None:
 
 
 def test_a_wrong_chain_is_told_with_both_names() -> None:
-    with pytest.raises(RefusalError, match="'other', but this node has 'peers-test'"):
+    with pytest.raises(RefusalError, match=f"'other', but this node has '{CHAIN_ID}'"):
         check_identity(identity(chain_id="other"), GENESIS, OWN)
 
 

@@ -113,7 +113,7 @@ async def test_nobody_there_is_named(node: PeerNode) -> None:
     assert caught.value.code is NetworkCode.PEER_UNREACHABLE
 
 
-async def proof(node: PeerNode, stub: PeerServiceStub) -> pb.AuthenticateRequest:
+async def proof(node: PeerNode, stub: Any) -> pb.AuthenticateRequest:
     """Say hello by the book; what then proves oneself."""
     answer = await stub.Hello(hello(node))
     return pb.AuthenticateRequest(
@@ -163,7 +163,8 @@ async def test_nothing_else_works_without_a_session(node: PeerNode) -> None:
             if kind in WITHOUT_SESSION:
                 continue
             for metadata in ((), ((SESSION_METADATA, "0" * 64),)):
-                call = channel.unary_unary(f"/fedcoin.v1.{kind}")(b"", metadata=metadata)
+                method: Any = channel.unary_unary(f"/fedcoin.v1.{kind}")
+                call = method(b"", metadata=metadata)
                 await refused(call, grpc.StatusCode.UNAUTHENTICATED, "NO_SESSION")
 
 
@@ -221,7 +222,7 @@ async def test_abuse_is_refused_counted_and_ends_in_a_ban(node: PeerNode) -> Non
 
 async def test_malformed_and_oversized_messages_are_offences(node: PeerNode) -> None:
     async with visiting(node) as link:
-        ping = link.channel.unary_unary("/fedcoin.v1.PeerService/Ping")
+        ping: Any = link.channel.unary_unary("/fedcoin.v1.PeerService/Ping")
         padded = b"\x12\x40" + bytes(64)
         for raw, status, reason in [
             (b"\xff\xff", grpc.StatusCode.INVALID_ARGUMENT, "MALFORMED"),

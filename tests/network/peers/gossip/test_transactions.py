@@ -142,7 +142,9 @@ async def test_what_is_in_a_block_goes_no_further(tmp_path: Path) -> None:
     await node.chain.import_block(chain.blocks[0], chain.certificates[0])
     async with running(node):
         relayed: list[bytes] = []
-        node.network._relay.relay = lambda one: relayed.append(one.hash)  # type: ignore[method-assign]
+        node.network._relay.relay = lambda transaction: relayed.append(  # type: ignore[method-assign]
+            transaction.hash
+        )
         assert await relay_by_hand(node, paid.raw) == 0
     assert relayed == []
 
