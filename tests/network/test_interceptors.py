@@ -59,7 +59,7 @@ async def test_a_refusal_becomes_its_status_with_details(caplog: pytest.LogCaptu
         error = await failure(rpc.ArtifactServiceStub(channel).GetManifest(pb.GetManifestRequest()))
     assert error.code() is StatusCode.INVALID_ARGUMENT
     assert error.details() == "address is ü"
-    raw = dict(error.trailing_metadata())[DETAILS_KEY]
+    (raw,) = (value for key, value in error.trailing_metadata() if key == DETAILS_KEY)
     info, bad = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
     details = status_pb2.Status.FromString(raw).details
     assert details[0].Unpack(info)
