@@ -1,1 +1,7 @@
-"""Shapley tasks: their phases and their settlement."""
+"""Shapley tasks: their phases from opening to settlement, and who is paid when they settle.
+
+Decides when a phase ends, what happens then, and where the coins of a round go. It does not decide
+which transactions may act on a task (`actions`), nor which vector is agreed (`consensus.posap`).
+
+* `lifecycle`: the phases; `settlement`: payments, deposits, and the end of campaigns.
+"""

@@ -1,47 +1,58 @@
 """The life of a task, phase by phase.
 
     open -> COMMIT -> CHALLENGE -> REVEAL -> SETTLE -> SETTLED
-               ^  \\________________  /
-               |                    v
-               +--- once more, D doubled, or FAILED
+               ^            |         |
+               |            +----+----+
+               |                 v
+               +--- next attempt with twice the D, or FAILED
 
-A block does at its beginning what the one before made due: the oldest task in SETTLE is paid for,
-one a block, since a header has room for one outcome. At its end it closes windows, by time or
-because everybody is there: COMMIT becomes CHALLENGE, in which the miners open their commitments;
-their salts together fix the challenge, and CHALLENGE becomes REVEAL; REVEAL becomes SETTLE with its
-outcome, whose winner has the next turn to propose. With too few commitments, openings, reveals or
-inliers a task is mined again within twice the distance, up to its limit; then the round's share
-returns.
+* COMMIT: miners compute the values and commit to their evidence.
+* CHALLENGE: miners open their commitments; the opened salts together fix the challenge.
+* REVEAL: miners answer the challenge.
+* SETTLE: the outcome is known. Its winner proposes the next block, which settles the task.
 
-A window that ends by time also lasts for more blocks than there can be faulty proposers: a
-proposer may set its block's clock ahead, and may leave out what it does not like, so that one of
-them could otherwise end a short window before anybody else had a turn.
+A block begins with what the block before it made due: the oldest task in SETTLE is settled, one
+task in each block, because a header has room for one outcome. A block ends by closing the windows
+that are over: by time, or because all miners that may act have acted.
+
+With too few commitments, openings, reveals or inliers the task is mined again with twice the D, up
+to its limit of attempts; then it fails, and the round's share of the budget is refunded.
+
+A window that ends by time also stays open for more blocks than there can be faulty proposers: a
+proposer may set its block's time ahead and leave out transactions, so a single faulty proposer
+could otherwise end a short window before the others had a turn.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from fedcoin.consensus import posap
 from fedcoin.consensus.validators import ValidatorSet
 from fedcoin.contract.state import records
 from fedcoin.contract.state.execution_context import ExecutionContext
 from fedcoin.contract.state.overlay import StateReader
-from fedcoin.contract.tasks.settlement import LoadedTask, clear_deposits, fail, settle
+from fedcoin.contract.tasks.settlement import LoadedTask, fail, settle, settle_deposits
 from fedcoin.incentive.proof.challenge import derive_challenge
 from fedcoin.v1 import block_pb2, task_pb2
 from fedcoin.v1.block_pb2 import Settlement, TaskPhase
 from fedcoin.v1.state_pb2 import TaskState
 from fedcoin.v1.task_pb2 import OpenTask
 
-COMMIT = block_pb2.TASK_PHASE_COMMIT
-CHALLENGE = block_pb2.TASK_PHASE_CHALLENGE
-REVEAL = block_pb2.TASK_PHASE_REVEAL
-SETTLE = block_pb2.TASK_PHASE_SETTLE
+_COMMIT = block_pb2.TASK_PHASE_COMMIT
+_CHALLENGE = block_pb2.TASK_PHASE_CHALLENGE
+_REVEAL = block_pb2.TASK_PHASE_REVEAL
+_SETTLE = block_pb2.TASK_PHASE_SETTLE
 
 
 def open_task(context: ExecutionContext, task_id: bytes, terms: OpenTask) -> None:
-    """Begin a task with its first commit window."""
+    """Record a new task and open its first commit window.
+
+    Args:
+        context: The execution of the block.
+        task_id: The task's id, 32 bytes.
+        terms: The task's terms.
+    """
     task = TaskState(
         opened_height=context.block.height,
         opened_ms=context.block.time_ms,
@@ -49,34 +60,53 @@ def open_task(context: ExecutionContext, task_id: bytes, terms: OpenTask) -> Non
     )
     records.TERMS.put(context.state, task_id, record=terms)
     records.OPEN_TASKS.add(context.state, context.block.height, task_id)
-    _enter(context, task_id, task, COMMIT, terms.commit_window_ms)
+    _enter(context, task_id, task, _COMMIT, terms.commit_window_ms)
 
 
 def begin_block(context: ExecutionContext) -> Settlement | None:
-    """Settle the oldest task that can be settled."""
+    """Settle the oldest task in phase SETTLE, if there is one.
+
+    Args:
+        context: The execution of the block.
+
+    Returns:
+        The outcome of the settled task, which the header holds; None when no task is settled.
+    """
     for task_id, task in open_tasks(context.state):
-        if task.phase == SETTLE:
+        if task.phase == _SETTLE:
             return settle(context, LoadedTask.load(context, task_id))
     return None
 
 
 def end_block(context: ExecutionContext, validators: ValidatorSet) -> None:
-    """Close the windows that are over. `validators` are those of the next height."""
+    """Close the windows that are over.
+
+    Args:
+        context: The execution of the block.
+        validators: The validators of the next height.
+    """
     for task_id, task in list(open_tasks(context.state)):
         if not _is_over(context, task_id, task, validators):
             continue
-        round = LoadedTask.load(context, task_id)
-        if task.phase == COMMIT:
-            _close_commit_window(context, round, validators)
-        elif task.phase == CHALLENGE:
-            _close_challenge_window(context, round, validators)
+        loaded = LoadedTask.load(context, task_id)
+        if task.phase == _COMMIT:
+            _close_commit_window(context, loaded, validators)
+        elif task.phase == _CHALLENGE:
+            _close_challenge_window(context, loaded, validators)
         else:
-            _close_reveal_window(context, round, validators)
-    _give_turn_to_winner(context)
+            _close_reveal_window(context, loaded, validators)
+    _make_winner_propose(context)
 
 
-def open_tasks(state: StateReader) -> Iterable[tuple[bytes, TaskState]]:
-    """Tasks neither settled nor failed, with their ids, the oldest first."""
+def open_tasks(state: StateReader) -> Iterator[tuple[bytes, TaskState]]:
+    """Read the tasks that are neither settled nor failed.
+
+    Args:
+        state: The state.
+
+    Yields:
+        Ids and tasks, the oldest first.
+    """
     for _, task_id in records.OPEN_TASKS.scan(state):
         task = records.TASKS.get(state, task_id)
         assert task is not None, "an open task without a record"
@@ -98,111 +128,117 @@ def _enter(
 
 
 def _close_commit_window(
-    context: ExecutionContext, round: LoadedTask, validators: ValidatorSet
+    context: ExecutionContext, loaded: LoadedTask, validators: ValidatorSet
 ) -> None:
-    if _has_quorum(context, validators, round.miners):
-        _enter(context, round.task_id, round.task, CHALLENGE, round.terms.reveal_window_ms)
+    if _has_quorum(context, validators, loaded.miners):
+        _enter(context, loaded.task_id, loaded.task, _CHALLENGE, loaded.terms.reveal_window_ms)
     else:
-        # Nobody was asked to open anything, so nobody loses a deposit.
-        clear_deposits(context, round, due=lambda _: True)
-        _mine_again(context, round)
+        # The miners were not asked to open their commitments, so all deposits are returned.
+        settle_deposits(context, loaded, is_returned=lambda _: True)
+        _mine_again(context, loaded)
 
 
 def _close_challenge_window(
-    context: ExecutionContext, round: LoadedTask, validators: ValidatorSet
+    context: ExecutionContext, loaded: LoadedTask, validators: ValidatorSet
 ) -> None:
-    """Fix the challenge by the salts that are open; who kept its own back is out."""
-    salts = {address: miner.salt for address, miner in round.miners.items() if miner.salt}
+    """Fix the challenge by the opened salts. Miners that did not open theirs are out."""
+    salts = {address: miner.salt for address, miner in loaded.miners.items() if miner.salt}
     if _has_quorum(context, validators, salts):
-        round.task.challenge = derive_challenge(round.task_id, round.task.attempt, salts)
-        _enter(context, round.task_id, round.task, REVEAL, round.terms.reveal_window_ms)
+        loaded.task.challenge = derive_challenge(loaded.task_id, loaded.task.attempt, salts)
+        _enter(context, loaded.task_id, loaded.task, _REVEAL, loaded.terms.reveal_window_ms)
     else:
-        clear_deposits(context, round, due=lambda miner: bool(miner.salt))
-        _mine_again(context, round)
+        settle_deposits(context, loaded, is_returned=lambda miner: bool(miner.salt))
+        _mine_again(context, loaded)
 
 
 def _close_reveal_window(
-    context: ExecutionContext, round: LoadedTask, validators: ValidatorSet
+    context: ExecutionContext, loaded: LoadedTask, validators: ValidatorSet
 ) -> None:
-    outcome = _outcome(context, round, validators)
+    outcome = _outcome(context, loaded, validators)
     if outcome is None:
-        clear_deposits(context, round, due=lambda miner: miner.revealed)
-        _mine_again(context, round)
+        settle_deposits(context, loaded, is_returned=lambda miner: miner.revealed)
+        _mine_again(context, loaded)
         return
     for address in outcome.inliers:
-        round.miners[address].inlier = True
-        records.MINERS.put(context.state, round.task_id, address, record=round.miners[address])
-    round.task.settlement.CopyFrom(
+        loaded.miners[address].inlier = True
+        records.MINERS.put(context.state, loaded.task_id, address, record=loaded.miners[address])
+    loaded.task.settlement.CopyFrom(
         Settlement(
-            task_id=round.task_id,
+            task_id=loaded.task_id,
             winner=outcome.winner,
             winner_shapley_nano=outcome.winner_shapley_nano,
             mean_shapley_nano=outcome.mean_shapley_nano,
-            difficulty_nano=round.task.difficulty_nano,
+            difficulty_nano=loaded.task.difficulty_nano,
         )
     )
-    _enter(context, round.task_id, round.task, SETTLE)
+    _enter(context, loaded.task_id, loaded.task, _SETTLE)
 
 
 def _outcome(
-    context: ExecutionContext, round: LoadedTask, validators: ValidatorSet
+    context: ExecutionContext, loaded: LoadedTask, validators: ValidatorSet
 ) -> posap.Outcome | None:
-    """What the reveals come to, if those that still have power are enough."""
+    """Compute the outcome of the reveals by miners that still have power, if they are enough."""
     reveals = [
         posap.Reveal(address, validator.power, miner.samples, tuple(miner.shapley_nano))
-        for address, miner in round.miners.items()
+        for address, miner in loaded.miners.items()
         if miner.revealed and (validator := validators.by_address(address)) is not None
     ]
     if not _has_quorum(context, validators, (reveal.miner for reveal in reveals)):
         return None
-    exact = round.terms.sampling.schedule == task_pb2.SCHEDULE_EXACT
+    exact = loaded.terms.sampling.schedule == task_pb2.SCHEDULE_EXACT
     return posap.compute_outcome(
         reveals,
-        round.task.difficulty_nano,
-        round.task.challenge,
+        loaded.task.difficulty_nano,
+        loaded.task.challenge,
         exact,
         min_samples_percent=context.parameters.min_samples_percent,
     )
 
 
-def _mine_again(context: ExecutionContext, round: LoadedTask) -> None:
-    """Begin the next attempt with twice the distance; fail after the last."""
-    task = round.task
-    if task.attempt + 1 >= round.terms.max_attempts:
-        for address, miner in round.miners.items():
-            records.MINERS.put(context.state, round.task_id, address, record=miner)
-        fail(context, round)
+def _mine_again(context: ExecutionContext, loaded: LoadedTask) -> None:
+    """Start the next attempt with twice the D; fail the task after the last attempt."""
+    task = loaded.task
+    if task.attempt + 1 >= loaded.terms.max_attempts:
+        for address, miner in loaded.miners.items():
+            records.MINERS.put(context.state, loaded.task_id, address, record=miner)
+        fail(context, loaded)
         return
-    for address in round.miners:
-        records.MINERS.delete(context.state, round.task_id, address)
+    for address in loaded.miners:
+        records.MINERS.delete(context.state, loaded.task_id, address)
     task.attempt += 1
     task.challenge = b""
     task.difficulty_nano = min(2 * task.difficulty_nano, context.parameters.max_difficulty_nano)
-    _enter(context, round.task_id, task, COMMIT, round.terms.commit_window_ms)
+    _enter(context, loaded.task_id, task, _COMMIT, loaded.terms.commit_window_ms)
 
 
 def _is_over(
     context: ExecutionContext, task_id: bytes, task: TaskState, validators: ValidatorSet
 ) -> bool:
-    """Is the present window over, by time or because there is nobody left to wait for?"""
-    if task.phase not in (COMMIT, CHALLENGE, REVEAL):
+    """Tell whether the current window is over: by time, or because all miners have acted."""
+    if task.phase not in (_COMMIT, _CHALLENGE, _REVEAL):
         return False
     blocks = context.block.height - task.phase_height
     if context.block.time_ms >= task.deadline_ms and blocks >= min_window_blocks(validators):
         return True
     miners = dict(records.MINERS.scan(context.state, task_id))
-    if task.phase == COMMIT:
+    if task.phase == _COMMIT:
         return all(validator.address in miners for validator in validators)
-    if task.phase == CHALLENGE:
+    if task.phase == _CHALLENGE:
         return all(miner.salt for miner in miners.values())
     return all(miner.revealed for miner in miners.values() if miner.salt)
 
 
 def min_window_blocks(validators: ValidatorSet) -> int:
-    """For how many blocks a window stays open at least when somebody is still missing.
+    """Compute how many blocks a window stays open at least while a miner has not acted.
 
-    One more than there can be faulty validators of equal power: so one block at least is an honest
-    proposer's, which leaves nobody out.
+    It is one more than the number of validators of equal power that can be faulty. So at least one
+    of the blocks is by an honest proposer, which leaves no transaction out.
+
+    Args:
+        validators: The validators of the next height.
+
+    Returns:
+        The number of blocks.
     """
     return len(validators) // 3 + 1
 
@@ -210,7 +246,7 @@ def min_window_blocks(validators: ValidatorSet) -> int:
 def _has_quorum(
     context: ExecutionContext, validators: ValidatorSet, miners: Iterable[bytes]
 ) -> bool:
-    """Do these miners hold the share of the bonded power that an outcome takes?"""
+    """Tell whether these miners hold the share of the power that `reveal_quorum_percent` asks."""
     members = [validators.by_address(address) for address in miners]
     power = sum(member.power for member in members if member is not None)
     return (
@@ -219,9 +255,9 @@ def _has_quorum(
     )
 
 
-def _give_turn_to_winner(context: ExecutionContext) -> None:
-    """Who won the task that the next block settles proposes that block."""
-    waiting = (task for _, task in open_tasks(context.state) if task.phase == SETTLE)
+def _make_winner_propose(context: ExecutionContext) -> None:
+    """Make the winner of the task that the next block settles the proposer of that block."""
+    waiting = (task for _, task in open_tasks(context.state) if task.phase == _SETTLE)
     task = next(iter(waiting), None)
     if task is not None:
         ledger = records.read_ledger(context.state)

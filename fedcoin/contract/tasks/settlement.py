@@ -1,4 +1,4 @@
-"""Where the money of a round goes: payouts, deposits, and back."""
+"""Where the coins of a round go: payouts, deposits, refunds."""
 
 from __future__ import annotations
 
@@ -18,18 +18,31 @@ from fedcoin.v1.task_pb2 import ClientUpdate, OpenTask
 
 @dataclass(frozen=True, slots=True)
 class LoadedTask:
-    """A task with all that belongs to it."""
+    """An open task with all records that belong to it, read from the state.
+
+    The records are copies: a function that changes one writes it back, or says that its caller
+    does.
+    """
 
     task_id: bytes
+    """32 bytes."""
     task: TaskState
     terms: OpenTask
     campaign: CampaignState
     miners: Mapping[bytes, MinerState]
-    """By address, in rising order."""
+    """By address (20 bytes), in rising order."""
 
     @classmethod
     def load(cls, context: ExecutionContext, task_id: bytes) -> LoadedTask:
-        """Everything about an open task."""
+        """Read an open task.
+
+        Args:
+            context: The execution of the block.
+            task_id: The task's id, 32 bytes.
+
+        Returns:
+            The task with its records.
+        """
         task = records.TASKS.get(context.state, task_id)
         terms = records.TERMS.get(context.state, task_id)
         assert task is not None, "an open task without a record"
@@ -41,78 +54,119 @@ class LoadedTask:
 
     @property
     def price(self) -> int:
-        """What the round pays in all, in sap."""
+        """The round's share of the budget in sap: the sum of its three prices."""
         return self.terms.prices.training + self.terms.prices.aggregation + self.terms.prices.mining
 
 
-def settle(context: ExecutionContext, round: LoadedTask) -> Settlement:
-    """Pay for a round whose outcome is known, in one step.
+def settle(context: ExecutionContext, loaded: LoadedTask) -> Settlement:
+    """Pay for a task whose outcome is known, and close it.
 
-    In this order: the clients by value, or the requester when no value is positive; the server;
-    the winner, or the inliers by samples; the miners' deposits.
+    Pays in this order: the clients by their values, or the requester when no value is positive;
+    the server; the winner, or the inliers by samples; the miners' deposits.
+
+    Args:
+        context: The execution of the block.
+        loaded: A task in phase SETTLE.
+
+    Returns:
+        The task's outcome.
     """
-    outcome = round.task.settlement
-    payouts, refund = split_training_price(outcome.mean_shapley_nano, round.terms.prices.training)
+    outcome = loaded.task.settlement
+    payouts, refund = split_training_price(outcome.mean_shapley_nano, loaded.terms.prices.training)
     values = outcome.mean_shapley_nano
-    for address, amount, value in zip(client_addresses(round.terms), payouts, values, strict=True):
-        _pay(context, round, block_pb2.PAYMENT_KIND_TRAINING, address, amount, value)
-    _pay(context, round, block_pb2.PAYMENT_KIND_REFUND, round.campaign.requester, refund)
-    aggregation = round.terms.prices.aggregation
+    for address, amount, value in zip(client_addresses(loaded.terms), payouts, values, strict=True):
+        _pay(context, loaded, block_pb2.PAYMENT_KIND_TRAINING, address, amount, value)
+    _pay(context, loaded, block_pb2.PAYMENT_KIND_REFUND, loaded.campaign.requester, refund)
+    aggregation = loaded.terms.prices.aggregation
     _pay(
-        context, round, block_pb2.PAYMENT_KIND_AGGREGATION, round.campaign.terms.server, aggregation
+        context,
+        loaded,
+        block_pb2.PAYMENT_KIND_AGGREGATION,
+        loaded.campaign.terms.server,
+        aggregation,
     )
-    for address, reward in mining_rewards(round).items():
-        _pay(context, round, block_pb2.PAYMENT_KIND_MINING, address, reward)
-        round.miners[address].reward = reward
-    clear_deposits(context, round, due=lambda miner: miner.revealed)
-    for address, miner in round.miners.items():
-        records.MINERS.put(context.state, round.task_id, address, record=miner)
-    _retarget(context, round)
-    _close(context, round, block_pb2.TASK_PHASE_SETTLED)
+    for address, reward in compute_mining_rewards(loaded).items():
+        _pay(context, loaded, block_pb2.PAYMENT_KIND_MINING, address, reward)
+        loaded.miners[address].reward = reward
+    settle_deposits(context, loaded, is_returned=lambda miner: miner.revealed)
+    for address, miner in loaded.miners.items():
+        records.MINERS.put(context.state, loaded.task_id, address, record=miner)
+    _retarget(context, loaded)
+    _close(context, loaded, block_pb2.TASK_PHASE_SETTLED)
     return outcome
 
 
-def fail(context: ExecutionContext, round: LoadedTask) -> None:
-    """Give a round up: its share of the budget returns to the requester."""
-    requester = round.campaign.requester
-    _pay(context, round, block_pb2.PAYMENT_KIND_REFUND, requester, round.price)
-    _close(context, round, block_pb2.TASK_PHASE_FAILED)
+def fail(context: ExecutionContext, loaded: LoadedTask) -> None:
+    """Fail a task: refund the round's share of the budget to the requester, and close the task.
 
-
-def clear_deposits(
-    context: ExecutionContext, round: LoadedTask, *, due: Callable[[MinerState], bool]
-) -> None:
-    """Return the deposits of miners that did what was `due`, and burn the others'.
-
-    The caller writes the miners' records.
+    Args:
+        context: The execution of the block.
+        loaded: The task; the caller writes the miners' records.
     """
-    for address, miner in round.miners.items():
+    requester = loaded.campaign.requester
+    _pay(context, loaded, block_pb2.PAYMENT_KIND_REFUND, requester, loaded.price)
+    _close(context, loaded, block_pb2.TASK_PHASE_FAILED)
+
+
+def settle_deposits(
+    context: ExecutionContext, loaded: LoadedTask, *, is_returned: Callable[[MinerState], bool]
+) -> None:
+    """Return the deposits of some miners, and burn those of the others.
+
+    Args:
+        context: The execution of the block.
+        loaded: The task; the caller writes the miners' records.
+        is_returned: Tells whether a miner did its part, so that its deposit is returned.
+    """
+    for address, miner in loaded.miners.items():
         amount, miner.deposit = miner.deposit, 0
-        if due(miner):
-            _pay(context, round, block_pb2.PAYMENT_KIND_DEPOSIT_RETURNED, address, amount)
+        if is_returned(miner):
+            _pay(context, loaded, block_pb2.PAYMENT_KIND_DEPOSIT_RETURNED, address, amount)
         else:
             context.burn(amount)
-            _note(context, round, block_pb2.PAYMENT_KIND_DEPOSIT_BURNED, address, amount)
+            _add_receipt(context, loaded, block_pb2.PAYMENT_KIND_DEPOSIT_BURNED, address, amount)
 
 
-def mining_rewards(round: LoadedTask) -> dict[bytes, int]:
-    """What each miner gets for computing, in sap."""
-    price = round.terms.prices.mining
-    if round.campaign.terms.mining_reward == task_pb2.MINING_REWARD_WINNER:
-        return {round.task.settlement.winner: price}
-    samples = {address: m.samples for address, m in round.miners.items() if m.inlier}
+def compute_mining_rewards(loaded: LoadedTask) -> dict[bytes, int]:
+    """Compute what each miner is paid for computing.
+
+    Args:
+        loaded: A task whose outcome is known.
+
+    Returns:
+        Amounts in sap by address: the whole mining price for the winner, or shares of it for the
+        inliers by samples.
+    """
+    price = loaded.terms.prices.mining
+    if loaded.campaign.terms.mining_reward == task_pb2.MINING_REWARD_WINNER:
+        return {loaded.task.settlement.winner: price}
+    samples = {address: m.samples for address, m in loaded.miners.items() if m.inlier}
     return dict(zip(samples, split(price, list(samples.values())), strict=True))
 
 
 def client_addresses(terms: OpenTask) -> list[bytes]:
-    """Addresses of a task's clients, in its order."""
+    """List the addresses of a task's clients.
+
+    Args:
+        terms: The task's terms.
+
+    Returns:
+        Addresses, 20 bytes each, in the order of the task's updates.
+    """
     return [ClientUpdate.FromString(update.body).address for update in terms.updates]
 
 
-def closed_terms(terms: OpenTask) -> OpenTask:
-    """What the state keeps of a closed task's terms: of each update who, how much, and which.
+def shorten_terms(terms: OpenTask) -> OpenTask:
+    """Shorten the terms of a closed task: keep artifact, samples and address of each update.
 
-    The block that opened the task has what was signed, word for word: nothing pays by it any more.
+    Payments no longer depend on the rest, and the block that opened the task still has all that
+    the clients signed.
+
+    Args:
+        terms: The task's terms.
+
+    Returns:
+        The terms that the state keeps.
     """
     kept = OpenTask()
     kept.CopyFrom(terms)
@@ -127,7 +181,13 @@ def closed_terms(terms: OpenTask) -> OpenTask:
 
 
 def close_campaign(context: ExecutionContext, campaign_id: bytes, campaign: CampaignState) -> None:
-    """End a campaign: what is left in escrow returns. The caller writes the campaign's record."""
+    """Close a campaign and return what is left in escrow to the requester.
+
+    Args:
+        context: The execution of the block.
+        campaign_id: The campaign's id, 32 bytes.
+        campaign: The campaign, which is changed; the caller writes its record.
+    """
     amount, campaign.escrow = campaign.escrow, 0
     campaign.closed = True
     if amount:
@@ -143,33 +203,33 @@ def close_campaign(context: ExecutionContext, campaign_id: bytes, campaign: Camp
 
 
 def _close(
-    context: ExecutionContext, round: LoadedTask, phase: block_pb2.TaskPhase.ValueType
+    context: ExecutionContext, loaded: LoadedTask, phase: block_pb2.TaskPhase.ValueType
 ) -> None:
-    """Take the round's share out of escrow and end the task; after the last, the campaign too."""
-    task, campaign = round.task, round.campaign
+    """Take the round's share out of escrow and close the task; after the last, the campaign."""
+    task, campaign = loaded.task, loaded.campaign
     task.phase = phase
     task.phase_height = task.closed_height = context.block.height
     task.closed_ms = context.block.time_ms
     task.deadline_ms = 0
-    records.TASKS.put(context.state, round.task_id, record=task)
-    records.TERMS.put(context.state, round.task_id, record=closed_terms(round.terms))
-    records.OPEN_TASKS.remove(context.state, task.opened_height, round.task_id)
-    context.add_phase_receipt(round.task_id, phase, task.attempt)
-    campaign.escrow -= round.price
+    records.TASKS.put(context.state, loaded.task_id, record=task)
+    records.TERMS.put(context.state, loaded.task_id, record=shorten_terms(loaded.terms))
+    records.OPEN_TASKS.remove(context.state, task.opened_height, loaded.task_id)
+    context.add_phase_receipt(loaded.task_id, phase, task.attempt)
+    campaign.escrow -= loaded.price
     campaign.open_task_id = b""
-    if round.terms.round == campaign.terms.rounds:
-        close_campaign(context, round.terms.campaign_id, campaign)
-    records.CAMPAIGNS.put(context.state, round.terms.campaign_id, record=campaign)
+    if loaded.terms.round == campaign.terms.rounds:
+        close_campaign(context, loaded.terms.campaign_id, campaign)
+    records.CAMPAIGNS.put(context.state, loaded.terms.campaign_id, record=campaign)
 
 
-def _retarget(context: ExecutionContext, round: LoadedTask) -> None:
-    """Move D after a sampled task; an exact one says nothing about it."""
-    if round.terms.sampling.schedule == task_pb2.SCHEDULE_EXACT:
+def _retarget(context: ExecutionContext, loaded: LoadedTask) -> None:
+    """Adjust D by the time that a sampled task took; D has no effect on exact tasks."""
+    if loaded.terms.sampling.schedule == task_pb2.SCHEDULE_EXACT:
         return
     ledger = records.read_ledger(context.state)
     ledger.difficulty_nano = posap.retarget(
-        round.task.difficulty_nano,
-        context.block.time_ms - round.task.opened_ms,
+        loaded.task.difficulty_nano,
+        context.block.time_ms - loaded.task.opened_ms,
         context.parameters.target_settle_ms,
         context.parameters.min_difficulty_nano,
         context.parameters.max_difficulty_nano,
@@ -179,7 +239,7 @@ def _retarget(context: ExecutionContext, round: LoadedTask) -> None:
 
 def _pay(
     context: ExecutionContext,
-    round: LoadedTask,
+    loaded: LoadedTask,
     kind: PaymentKind.ValueType,
     address: bytes,
     amount: int,
@@ -187,12 +247,12 @@ def _pay(
 ) -> None:
     if amount:
         context.credit(address, amount)
-        _note(context, round, kind, address, amount, shapley_nano)
+        _add_receipt(context, loaded, kind, address, amount, shapley_nano)
 
 
-def _note(
+def _add_receipt(
     context: ExecutionContext,
-    round: LoadedTask,
+    loaded: LoadedTask,
     kind: PaymentKind.ValueType,
     address: bytes,
     amount: int,
@@ -203,9 +263,9 @@ def _note(
             kind=kind,
             address=address,
             amount=amount,
-            campaign_id=round.terms.campaign_id,
-            task_id=round.task_id,
-            round=round.terms.round,
+            campaign_id=loaded.terms.campaign_id,
+            task_id=loaded.task_id,
+            round=loaded.terms.round,
             shapley_nano=shapley_nano,
         )
     )
