@@ -353,7 +353,7 @@ def test_codes_and_choices_exist(page: Path) -> None:
         known |= set(enum_values(file.enum_types_by_name))
     known |= {code.value for code in ApplicationCode}
     known |= {"UNIMPLEMENTED", "SERVING", "FINAL", "BASE"}
-    known |= {"METHODS", "RULES"}  # tables in the code
+    known |= {"METHODS", "ACTIONS"}  # tables in the code
     for code in CODE.findall(prose(page.read_text(encoding="utf-8"))):
         if re.fullmatch(r"(?!FEDCOIN_)[A-Z][A-Z0-9]+(_[A-Z0-9]+)*", code) and len(code) > 2:
             assert code in known, f"{page.name}: {code}"

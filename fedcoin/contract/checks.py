@@ -1,4 +1,4 @@
-"""Checks that many actions share: an amount, a length, a number, a choice."""
+"""The check of amounts that actions share."""
 
 from __future__ import annotations
 
@@ -7,10 +7,18 @@ from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.amounts import MAX_AMOUNT
 
 
-def checked_amount(amount: int, field: str) -> int:
-    """The amount, if it is more than zero and not more than can exist.
+def check_amount(amount: int, field: str) -> int:
+    """Check that an amount is positive and can exist.
 
-    Raises `Refusal` (ZERO_AMOUNT, AMOUNT_OVERFLOW).
+    Args:
+        amount: The amount in sap.
+        field: The field's name, for the refusal.
+
+    Returns:
+        The amount.
+
+    Raises:
+        RefusalError: ZERO_AMOUNT when it is 0, AMOUNT_OVERFLOW when it is larger than any supply.
     """
     if amount == 0:
         raise RefusalError(

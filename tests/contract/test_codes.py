@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from fedcoin.contract.actions import RULES
+from fedcoin.contract.actions import ACTIONS
 from fedcoin.contract.errors import PREMATURE_CODES, LedgerCode
 from fedcoin.v1.transaction_pb2 import TransactionBody
 from tests.support.paths import PACKAGE, TESTS
@@ -30,4 +30,4 @@ def test_every_code_is_used_and_tested() -> None:
 
 def test_every_action_has_a_rule() -> None:
     actions = TransactionBody.DESCRIPTOR.oneofs_by_name["action"].fields
-    assert {field.name for field in actions} == set(RULES)
+    assert {field.name for field in actions} == set(ACTIONS)

@@ -1,7 +1,14 @@
-"""The actions of a transaction, one module a family, and which rule applies each.
+"""The actions of transactions, and which function carries out each.
 
-A rule gets the scope of the block and the transaction, whose fee is taken already, and either
-changes the state or raises a `Refusal`; what it did before it raised is dropped.
+An action checks one transaction, whose fee is taken already, and either changes the state or raises
+`RefusalError`; the caller drops the changes that it made before. It decides what a transaction may
+do, not when windows close or who is paid for a task (`tasks`).
+
+* `transfers`, `bonds`, `equivocation`: coins, bonds, and the penalty for conflicting votes.
+* `campaigns`, `open_tasks`: budgets, and the tasks of their rounds.
+* `mining`: commitments and reveals of miners.
+
+A new action gets a message in `transaction.proto`, a function here, and an entry in `ACTIONS`.
 """
 
 from __future__ import annotations
@@ -14,9 +21,10 @@ from fedcoin.contract.actions import bonds, campaigns, equivocation, mining, ope
 from fedcoin.contract.state.execution_context import ExecutionContext
 from fedcoin.data.messages.transactions import Transaction
 
-Rule = Callable[[ExecutionContext, Transaction], None]
+Action = Callable[[ExecutionContext, Transaction], None]
+"""Carries out a transaction in an execution context; raises `RefusalError`."""
 
-RULES: Final[Mapping[str, Rule]] = MappingProxyType(
+ACTIONS: Final[Mapping[str, Action]] = MappingProxyType(
     {
         "transfer": transfers.transfer,
         "bond": bonds.bond,
@@ -24,9 +32,9 @@ RULES: Final[Mapping[str, Rule]] = MappingProxyType(
         "open_campaign": campaigns.open_campaign,
         "open_task": open_tasks.open_task,
         "close_campaign": campaigns.close_campaign,
-        "commit_shapley": mining.commit,
-        "reveal_shapley": mining.reveal,
-        "report_equivocation": equivocation.report,
+        "commit_shapley": mining.commit_shapley,
+        "reveal_shapley": mining.reveal_shapley,
+        "report_equivocation": equivocation.report_equivocation,
     }
 )
-"""By the name of the action's field in ``TransactionBody``."""
+"""The function for each action, by the name of its field in `TransactionBody`."""

@@ -1,11 +1,11 @@
-"""Bond and Unbond: who may decide, and how coins leave a bond."""
+"""Bond and Unbond: how miners become validators, and how coins leave a bond."""
 
 from __future__ import annotations
 
 from itertools import takewhile
 from typing import Final
 
-from fedcoin.contract.checks import checked_amount
+from fedcoin.contract.checks import check_amount
 from fedcoin.contract.errors import LedgerCode
 from fedcoin.contract.state import records
 from fedcoin.contract.state.execution_context import ExecutionContext
@@ -18,36 +18,42 @@ from fedcoin.v1.block_pb2 import PaymentReceipt
 from fedcoin.v1.state_pb2 import BondState, Unbonding
 
 MAX_UNBONDINGS: Final = 16
-"""How many parts of one bond may be on their way back at a time."""
+"""The largest number of parts of one bond that are unbonding at a time."""
 
 
 def bond(context: ExecutionContext, transaction: Transaction) -> None:
-    """Lock coins. Whoever had no bond decides from the next height on.
+    """Lock coins as a bond. The sender votes from the next height on.
 
-    Raises `Refusal` (ZERO_AMOUNT, AMOUNT_OVERFLOW, ALREADY_SLASHED, TOO_MANY_VALIDATORS,
-    BOND_TOO_SMALL, INSUFFICIENT_BALANCE).
+    Args:
+        context: The execution of the block.
+        transaction: The transaction.
+
+    Raises:
+        RefusalError: ZERO_AMOUNT, AMOUNT_OVERFLOW; ALREADY_SLASHED when the key lost a bond;
+            TOO_MANY_VALIDATORS; BOND_TOO_SMALL; INSUFFICIENT_BALANCE.
     """
-    amount = checked_amount(transaction.body.bond.amount, "amount")
+    amount = check_amount(transaction.body.bond.amount, "amount")
     state = records.BONDS.get(context.state, transaction.sender) or BondState()
     if state.slashed:
         raise RefusalError(
             LedgerCode.ALREADY_SLASHED,
-            "this key was slashed for contradicting votes and may not bond again",
+            "this key was slashed for conflicting votes and may not bond again",
             field="public_key",
         )
     if not state.bond:
         _check_room(context)
         state.public_key = transaction.public_key
         if not state.unbonding:
-            # Whoever unbonds and bonds again keeps answering for what it signed before.
+            # A key that unbonds and bonds again stays slashable for its earlier votes.
             state.since_height = context.block.height + 1
-    least = context.parameters.min_bond
-    if state.bond + amount < least:
+    minimum = context.parameters.min_bond
+    if state.bond + amount < minimum:
         raise RefusalError(
             LedgerCode.BOND_TOO_SMALL,
-            f"the bond would be {format_amount(amount)}; the least is {format_amount(least)}",
+            f"the bond would be {format_amount(state.bond + amount)}; it must be at least"
+            f" {format_amount(minimum)}",
             field="amount",
-            limit=str(least),
+            limit=str(minimum),
         )
     context.debit(transaction.sender, amount, "amount")
     state.bond += amount
@@ -55,12 +61,17 @@ def bond(context: ExecutionContext, transaction: Transaction) -> None:
 
 
 def unbond(context: ExecutionContext, transaction: Transaction) -> None:
-    """Take coins out of the bond; they return after the unbonding period.
+    """Take coins out of the bond. They return to the balance after the unbonding period.
 
-    Raises `Refusal` (ZERO_AMOUNT, AMOUNT_OVERFLOW, INSUFFICIENT_BOND, BOND_LEFT_TOO_SMALL,
-    LAST_VALIDATOR, TOO_MANY_UNBONDINGS).
+    Args:
+        context: The execution of the block.
+        transaction: The transaction.
+
+    Raises:
+        RefusalError: ZERO_AMOUNT, AMOUNT_OVERFLOW; INSUFFICIENT_BOND; BOND_LEFT_TOO_SMALL when
+            less than the smallest bond would remain; TOO_MANY_UNBONDINGS; LAST_VALIDATOR.
     """
-    amount = checked_amount(transaction.body.unbond.amount, "amount")
+    amount = check_amount(transaction.body.unbond.amount, "amount")
     state = records.BONDS.get(context.state, transaction.sender) or BondState()
     left = state.bond - amount
     if left < 0:
@@ -81,7 +92,7 @@ def unbond(context: ExecutionContext, transaction: Transaction) -> None:
     if len(state.unbonding) >= MAX_UNBONDINGS:
         raise RefusalError(
             LedgerCode.TOO_MANY_UNBONDINGS,
-            f"{MAX_UNBONDINGS} parts of this bond are on their way back: wait for one",
+            f"{MAX_UNBONDINGS} parts of this bond are unbonding: wait until one returns",
             field="amount",
             limit=str(MAX_UNBONDINGS),
         )
@@ -95,7 +106,11 @@ def unbond(context: ExecutionContext, transaction: Transaction) -> None:
 
 
 def release_due(context: ExecutionContext) -> None:
-    """Return what has waited for its unbonding period, to its owners' balances."""
+    """Return coins whose unbonding period is over to their owners' balances.
+
+    Args:
+        context: The execution of the block.
+    """
     waiting = records.UNBONDING.scan(context.state)
     due = list(takewhile(lambda entry: entry[0] <= context.block.time_ms, waiting))
     for release, address in due:
@@ -114,21 +129,29 @@ def release_due(context: ExecutionContext) -> None:
 
 
 def check_not_last(context: ExecutionContext, field: str) -> None:
-    """Refuse (LAST_VALIDATOR) when only one validator is left: the chain would stop."""
+    """Check that at least one validator would remain without this one.
+
+    Args:
+        context: The execution of the block.
+        field: The field that the refusal names.
+
+    Raises:
+        RefusalError: LAST_VALIDATOR when there is only one validator.
+    """
     if len(read_validators(context.state)) <= 1:
         raise RefusalError(
             LedgerCode.LAST_VALIDATOR,
-            "this is the last validator; without it nobody could decide a block",
+            "this is the last validator; without it no block could be decided",
             field=field,
         )
 
 
 def _check_room(context: ExecutionContext) -> None:
-    most = context.parameters.max_validators
-    if len(read_validators(context.state)) >= most:
+    maximum = context.parameters.max_validators
+    if len(read_validators(context.state)) >= maximum:
         raise RefusalError(
             LedgerCode.TOO_MANY_VALIDATORS,
-            f"there are {most} validators already: wait until one unbonds",
+            f"there are {maximum} validators already: wait until one unbonds",
             field="public_key",
-            limit=str(most),
+            limit=str(maximum),
         )

@@ -1,10 +1,10 @@
-"""OpenCampaign and CloseCampaign: a budget in escrow for a training job."""
+"""OpenCampaign and CloseCampaign: a budget in escrow for a training job of several rounds."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from fedcoin.contract.checks import checked_amount
+from fedcoin.contract.checks import check_amount
 from fedcoin.contract.errors import LedgerCode
 from fedcoin.contract.state import records
 from fedcoin.contract.state.execution_context import ExecutionContext
@@ -20,19 +20,24 @@ from fedcoin.v1.state_pb2 import CampaignState
 from fedcoin.v1.task_pb2 import OpenCampaign, PriceSplit
 
 MAX_ROUNDS: Final = 10_000
+"""The largest number of rounds of a campaign."""
 MAX_SHARDS: Final = 10_000
+"""The largest number of shards of an evaluation set."""
 MAX_PART: Final = 1_000_000
+"""The largest part of a price split."""
 
 _SPREADS: Final = (task_pb2.BUDGET_SPREAD_EQUAL, task_pb2.BUDGET_SPREAD_DECREASING)
 _REWARDS: Final = (task_pb2.MINING_REWARD_WINNER, task_pb2.MINING_REWARD_PRO_RATA)
 
 
 def open_campaign(context: ExecutionContext, transaction: Transaction) -> None:
-    """Put the whole budget in escrow. The campaign's id is the transaction's hash.
+    """Open a campaign and put its whole budget in escrow. Its id is the transaction's hash.
 
-    Raises `Refusal` (BAD_SERVER, BAD_HASH, BAD_ROUNDS, BUDGET_TOO_SMALL, ZERO_AMOUNT,
-    AMOUNT_OVERFLOW, BAD_SPREAD, BAD_PRICE_SPLIT, BAD_MINING_REWARD, BAD_SHARDS,
-    INSUFFICIENT_BALANCE).
+    Raises `RefusalError` for the reasons that `check_terms` gives, or INSUFFICIENT_BALANCE.
+
+    Args:
+        context: The execution of the block.
+        transaction: The transaction.
     """
     terms = transaction.body.open_campaign
     check_terms(terms)
@@ -42,12 +47,18 @@ def open_campaign(context: ExecutionContext, transaction: Transaction) -> None:
 
 
 def close_campaign(context: ExecutionContext, transaction: Transaction) -> None:
-    """End a campaign early: what is left in escrow returns to the requester.
+    """Close a campaign early: what is left in escrow returns to the requester.
 
-    Raises `Refusal` (UNKNOWN_CAMPAIGN, NOT_THE_REQUESTER, CAMPAIGN_CLOSED, TASK_STILL_OPEN).
+    Args:
+        context: The execution of the block.
+        transaction: The transaction.
+
+    Raises:
+        RefusalError: UNKNOWN_CAMPAIGN; NOT_THE_REQUESTER when another key opened it; and those of
+            `check_idle`.
     """
     campaign_id = transaction.body.close_campaign.campaign_id
-    campaign = campaign_to_change(context, campaign_id)
+    campaign = read_campaign(context, campaign_id)
     if campaign.requester != transaction.sender:
         raise RefusalError(
             LedgerCode.NOT_THE_REQUESTER,
@@ -59,8 +70,19 @@ def close_campaign(context: ExecutionContext, transaction: Transaction) -> None:
     records.CAMPAIGNS.put(context.state, campaign_id, record=campaign)
 
 
-def campaign_to_change(context: ExecutionContext, campaign_id: bytes) -> CampaignState:
-    """The campaign with this id. Raises `Refusal` (UNKNOWN_CAMPAIGN)."""
+def read_campaign(context: ExecutionContext, campaign_id: bytes) -> CampaignState:
+    """Read a campaign.
+
+    Args:
+        context: The execution of the block.
+        campaign_id: The campaign's id as the transaction gives it.
+
+    Returns:
+        A copy of the campaign's record.
+
+    Raises:
+        RefusalError: UNKNOWN_CAMPAIGN when there is no such campaign.
+    """
     campaign = records.CAMPAIGNS.get(context.state, campaign_id)
     if campaign is None:
         raise RefusalError(
@@ -72,7 +94,14 @@ def campaign_to_change(context: ExecutionContext, campaign_id: bytes) -> Campaig
 
 
 def check_idle(campaign: CampaignState) -> None:
-    """Refuse (CAMPAIGN_CLOSED, TASK_STILL_OPEN) a campaign that is over or at work."""
+    """Check that a campaign is open and has no open task.
+
+    Args:
+        campaign: The campaign's record.
+
+    Raises:
+        RefusalError: CAMPAIGN_CLOSED or TASK_STILL_OPEN.
+    """
     if campaign.closed:
         raise RefusalError(
             LedgerCode.CAMPAIGN_CLOSED, "the campaign is closed", field="campaign_id"
@@ -86,16 +115,26 @@ def check_idle(campaign: CampaignState) -> None:
 
 
 def check_terms(terms: OpenCampaign) -> None:
-    """Check everything about a campaign that needs no state; `open_campaign` lists the codes."""
+    """Check what can be checked about a campaign without the state.
+
+    Besides the codes below, `RefusalError` is raised: BAD_SERVER, BAD_HASH, BAD_ROUNDS,
+    ZERO_AMOUNT, AMOUNT_OVERFLOW, BAD_SPREAD, BAD_PRICE_SPLIT, BAD_MINING_REWARD, BAD_SHARDS.
+
+    Args:
+        terms: The campaign's terms.
+
+    Raises:
+        RefusalError: BUDGET_TOO_SMALL when a round would get less than one sap.
+    """
     check_length(terms.server, ADDRESS_BYTES, "server", code=LedgerCode.BAD_SERVER)
     for name in ("model", "initial_weights", "evaluation_root"):
         check_length(getattr(terms, name), HASH_BYTES, name, code=LedgerCode.BAD_HASH)
     check_range(terms.rounds, 1, MAX_ROUNDS, "rounds", code=LedgerCode.BAD_ROUNDS)
-    if checked_amount(terms.budget, "budget") < terms.rounds:
+    if check_amount(terms.budget, "budget") < terms.rounds:
         raise RefusalError(
             LedgerCode.BUDGET_TOO_SMALL,
-            f"budget is {format_amount(terms.budget)}; {terms.rounds} rounds take at least one"
-            " sap each",
+            f"budget is {format_amount(terms.budget)}; {terms.rounds} rounds need at least one sap"
+            " each",
             field="budget",
             limit=str(terms.rounds),
         )
@@ -112,8 +151,8 @@ def _check_split(split: PriceSplit) -> None:
     if max(parts) > MAX_PART or not any(parts):
         raise RefusalError(
             LedgerCode.BAD_PRICE_SPLIT,
-            f"split is {parts[0]} : {parts[1]} : {parts[2]}; each part is at most {MAX_PART}, and"
-            " one is more than 0",
+            f"split is {parts[0]} : {parts[1]} : {parts[2]}; each part must be at most {MAX_PART},"
+            " and one must be more than 0",
             field="split",
             limit=str(MAX_PART),
         )

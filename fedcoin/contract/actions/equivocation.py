@@ -1,4 +1,4 @@
-"""ReportEquivocation: two votes that contradict each other cost the whole bond, once."""
+"""ReportEquivocation: two conflicting votes cost a validator its whole bond, once."""
 
 from __future__ import annotations
 
@@ -15,13 +15,19 @@ from fedcoin.v1.block_pb2 import PaymentReceipt
 from fedcoin.v1.state_pb2 import BondState
 
 
-def report(context: ExecutionContext, transaction: Transaction) -> None:
-    """Burn the bond, and what was on its way back, of who voted twice; reward the reporter.
+def report_equivocation(context: ExecutionContext, transaction: Transaction) -> None:
+    """Burn the bond of a validator that signed conflicting votes, and reward the reporter.
 
-    Slashable are votes from the first height that the present bond helped to decide up to the
-    block's own, as long as any of the bond's coins are still held. A slashed key may never bond
-    again, so that nothing can be slashed twice. Raises `Refusal` (those of `decode_vote`,
-    NOT_CONTRADICTING, NOT_SLASHABLE, ALREADY_SLASHED, LAST_VALIDATOR).
+    Votes are slashable from the first height that the validator's current bond helped to decide up
+    to the block's own, while any of the bond's coins are bonded or unbonding. A slashed key may
+    never bond again, so that it cannot be slashed twice.
+
+    `RefusalError` is raised: those of `decode_vote`; NOT_CONTRADICTING when the votes do not
+    conflict; ALREADY_SLASHED; NOT_SLASHABLE; LAST_VALIDATOR.
+
+    Args:
+        context: The execution of the block.
+        transaction: The transaction.
     """
     action = transaction.body.report_equivocation
     first = decode_vote(action.first, context.genesis.chain_id)
@@ -36,17 +42,18 @@ def report(context: ExecutionContext, transaction: Transaction) -> None:
 
 
 def _check_contradiction(first: Vote, second: Vote) -> None:
-    for what in ("public_key", "kind", "height", "round"):
-        if getattr(first, what) != getattr(second, what):
+    for name in ("public_key", "kind", "height", "round"):
+        if getattr(first, name) != getattr(second, name):
             raise RefusalError(
                 LedgerCode.NOT_CONTRADICTING,
-                f"the votes differ in {what}: only two of one key, kind, height and round count",
-                field=f"second.{what}",
+                f"the votes differ in {name}: only votes of the same key, kind, height and round"
+                " conflict",
+                field=f"second.{name}",
             )
     if first.block_hash == second.block_hash:
         raise RefusalError(
             LedgerCode.NOT_CONTRADICTING,
-            "both votes are for the same block: they do not contradict each other",
+            "both votes are for the same block: they do not conflict",
             field="second.block_hash",
         )
 
@@ -58,12 +65,12 @@ def _check_slashable(context: ExecutionContext, state: BondState, height: int) -
             "the bond of this key was slashed already",
             field="first.public_key",
         )
-    held = state.bond or state.unbonding
-    if not held or not state.since_height <= height <= context.block.height:
+    has_coins = state.bond or state.unbonding
+    if not has_coins or not state.since_height <= height <= context.block.height:
         raise RefusalError(
             LedgerCode.NOT_SLASHABLE,
-            f"nothing can be slashed for votes of height {height}: the key has no bond that"
-            " was at stake then, or it returned already",
+            f"votes of height {height} cannot be slashed: the key had no bond at stake then, or its"
+            " coins have returned to the balance",
             field="first.height",
         )
 
@@ -71,16 +78,16 @@ def _check_slashable(context: ExecutionContext, state: BondState, height: int) -
 def _slash(
     context: ExecutionContext, offender: bytes, state: BondState, *, reporter: bytes
 ) -> None:
-    whole = state.bond + sum(part.amount for part in state.unbonding)
-    reward = whole * context.parameters.report_reward_percent // 100
+    total = state.bond + sum(part.amount for part in state.unbonding)
+    reward = total * context.parameters.report_reward_percent // 100
     for part in state.unbonding:
         records.UNBONDING.remove(context.state, part.release_ms, offender)
     slashed = BondState(public_key=state.public_key, slashed=True)
     records.BONDS.put(context.state, offender, record=slashed)
-    context.burn(whole - reward)
+    context.burn(total - reward)
     context.credit(reporter, reward)
     for kind, address, amount in (
-        (block_pb2.PAYMENT_KIND_BOND_BURNED, offender, whole - reward),
+        (block_pb2.PAYMENT_KIND_BOND_BURNED, offender, total - reward),
         (block_pb2.PAYMENT_KIND_REPORT_REWARD, reporter, reward),
     ):
         context.add_payment_receipt(PaymentReceipt(kind=kind, address=address, amount=amount))

@@ -1,4 +1,4 @@
-"""CommitShapley and RevealShapley: what miners say about a task, and when."""
+"""CommitShapley and RevealShapley: a miner's commitment to its evidence, and its two reveals."""
 
 from __future__ import annotations
 
@@ -19,15 +19,21 @@ from fedcoin.v1.block_pb2 import TaskPhase
 from fedcoin.v1.state_pb2 import MinerState, TaskState
 
 
-def commit(context: ExecutionContext, transaction: Transaction) -> None:
-    """Take a miner's commitment, with its deposit, while the commit window is open.
+def commit_shapley(context: ExecutionContext, transaction: Transaction) -> None:
+    """Record a miner's commitment, with its deposit, while the commit window is open.
 
-    Raises `Refusal` (UNKNOWN_TASK, TOO_EARLY, TOO_LATE, NOT_A_MINER, BAD_HASH, WRONG_DEPOSIT,
-    ALREADY_COMMITTED, INSUFFICIENT_BALANCE).
+    Args:
+        context: The execution of the block.
+        transaction: The transaction.
+
+    Raises:
+        RefusalError: UNKNOWN_TASK; TOO_EARLY or TOO_LATE outside of the commit window;
+            NOT_A_MINER without a bond; BAD_HASH; WRONG_DEPOSIT; ALREADY_COMMITTED;
+            INSUFFICIENT_BALANCE.
     """
     action = transaction.body.commit_shapley
-    task = _task(context, action.task_id)
-    _check_turn(task, action.attempt, block_pb2.TASK_PHASE_COMMIT)
+    task = _read_task(context, action.task_id)
+    _check_phase(task, action.attempt, block_pb2.TASK_PHASE_COMMIT)
     bond = records.BONDS.get(context.state, transaction.sender)
     if bond is None or not bond.bond:
         raise RefusalError(
@@ -40,18 +46,18 @@ def commit(context: ExecutionContext, transaction: Transaction) -> None:
     check_length(action.commitment, HASH_BYTES, "commitment", code=LedgerCode.BAD_HASH)
     terms = records.TERMS.get(context.state, action.task_id)
     assert terms is not None, "a task without terms"
-    due = compute_deposit(context.parameters.commit_deposit, terms.prices.mining)
-    if action.deposit != due:
+    deposit = compute_deposit(context.parameters.commit_deposit, terms.prices.mining)
+    if action.deposit != deposit:
         raise RefusalError(
             LedgerCode.WRONG_DEPOSIT,
-            f"deposit is {action.deposit} sap; it must be {due}",
+            f"deposit is {action.deposit} sap; it must be {deposit}",
             field="deposit",
-            limit=str(due),
+            limit=str(deposit),
         )
     if records.MINERS.get(context.state, action.task_id, transaction.sender) is not None:
         raise RefusalError(
             LedgerCode.ALREADY_COMMITTED,
-            "this miner has committed in this attempt already",
+            "this miner has already committed in this attempt",
             field="task_id",
         )
     context.debit(transaction.sender, action.deposit, "deposit")
@@ -64,18 +70,27 @@ def commit(context: ExecutionContext, transaction: Transaction) -> None:
     records.MINERS.put(context.state, action.task_id, transaction.sender, record=miner)
 
 
-def reveal(context: ExecutionContext, transaction: Transaction) -> None:
-    """Take what opens a miner's commitment, and later what answers the challenge as well.
+def reveal_shapley(context: ExecutionContext, transaction: Transaction) -> None:
+    """Open a miner's commitment, or answer the challenge.
 
-    Evidence without a leaf is an opening: its salt is one of those that fix the challenge.
-    Raises `Refusal` (UNKNOWN_TASK, TOO_EARLY, TOO_LATE, NOT_COMMITTED, NOT_OPENED,
-    ALREADY_REVEALED, BAD_HASH, WRONG_OPENING, and those of `verify_evidence`).
+    Evidence without leaves opens the commitment in phase CHALLENGE: its salt is one of those that
+    fix the challenge. Evidence with leaves answers the challenge in phase REVEAL.
+
+    Args:
+        context: The execution of the block.
+        transaction: The transaction.
+
+    Raises:
+        RefusalError: UNKNOWN_TASK; TOO_EARLY or TOO_LATE outside of the phase; NOT_COMMITTED;
+            NOT_OPENED when the answer comes without an opening before; ALREADY_REVEALED;
+            BAD_HASH; WRONG_OPENING when salt and evidence are not those of the commitment; and
+            those of `verify_evidence`.
     """
     action = transaction.body.reveal_shapley
-    task = _task(context, action.task_id)
-    opens = not action.evidence.leaves
-    phase = block_pb2.TASK_PHASE_CHALLENGE if opens else block_pb2.TASK_PHASE_REVEAL
-    _check_turn(task, action.attempt, phase)
+    task = _read_task(context, action.task_id)
+    is_opening = not action.evidence.leaves
+    phase = block_pb2.TASK_PHASE_CHALLENGE if is_opening else block_pb2.TASK_PHASE_REVEAL
+    _check_phase(task, action.attempt, phase)
     miner = records.MINERS.get(context.state, action.task_id, transaction.sender)
     if miner is None:
         raise RefusalError(
@@ -83,16 +98,16 @@ def reveal(context: ExecutionContext, transaction: Transaction) -> None:
             "this miner has not committed in this attempt",
             field="task_id",
         )
-    _check_once(miner, opens)
+    _check_progress(miner, is_opening)
     _check_opening(transaction, miner.commitment)
-    if opens:
+    if is_opening:
         miner.salt = action.salt
         records.MINERS.put(context.state, action.task_id, transaction.sender, record=miner)
         return
-    # A result is kept for this very transaction and challenge: both make it up.
+    # The result depends on nothing but the transaction and the challenge.
     proved = context.results.get_or_compute(
         ("reveal", transaction.hash, task.challenge),
-        lambda: _verified(context, transaction, task.challenge),
+        lambda: _verify_evidence(context, transaction, task.challenge),
     )
     miner.revealed = True
     miner.samples = proved.samples
@@ -102,7 +117,7 @@ def reveal(context: ExecutionContext, transaction: Transaction) -> None:
     records.MINERS.put(context.state, action.task_id, transaction.sender, record=miner)
 
 
-def _task(context: ExecutionContext, task_id: bytes) -> TaskState:
+def _read_task(context: ExecutionContext, task_id: bytes) -> TaskState:
     task = records.TASKS.get(context.state, task_id)
     if task is None:
         raise RefusalError(
@@ -113,32 +128,32 @@ def _task(context: ExecutionContext, task_id: bytes) -> TaskState:
     return task
 
 
-def _check_turn(task: TaskState, attempt: int, phase: TaskPhase.ValueType) -> None:
-    """Refuse (TOO_EARLY, TOO_LATE) what is not for this attempt and phase."""
-    due, now = (attempt, phase), (task.attempt, task.phase)
-    if due != now:
-        early = due > now and not task.closed_height
+def _check_phase(task: TaskState, attempt: int, phase: TaskPhase.ValueType) -> None:
+    """Check that the task is in an attempt and a phase (TOO_EARLY, TOO_LATE)."""
+    wanted, current = (attempt, phase), (task.attempt, task.phase)
+    if wanted != current:
+        is_early = wanted > current and not task.closed_height
         raise RefusalError(
-            LedgerCode.TOO_EARLY if early else LedgerCode.TOO_LATE,
+            LedgerCode.TOO_EARLY if is_early else LedgerCode.TOO_LATE,
             f"this is for attempt {attempt}, {TaskPhase.Name(phase)}; the task is in attempt"
             f" {task.attempt}, {TaskPhase.Name(task.phase)}"
-            + (": wait for it" if early else " already"),
+            + (": wait for it" if is_early else " already"),
             field="attempt",
             limit=str(task.attempt),
         )
 
 
-def _check_once(miner: MinerState, opens: bool) -> None:
-    """Refuse (ALREADY_REVEALED, NOT_OPENED) what is said twice, or without its first half."""
-    if miner.revealed or (opens and miner.salt):
-        done = "revealed" if miner.revealed else "opened its commitment"
+def _check_progress(miner: MinerState, is_opening: bool) -> None:
+    """Check that a miner opens once and answers once, in this order."""
+    if miner.revealed or (is_opening and miner.salt):
+        step = "answered the challenge" if miner.revealed else "opened its commitment"
         raise RefusalError(
-            LedgerCode.ALREADY_REVEALED, f"this miner has {done} already", field="task_id"
+            LedgerCode.ALREADY_REVEALED, f"this miner has already {step}", field="task_id"
         )
-    if not opens and not miner.salt:
+    if not is_opening and not miner.salt:
         raise RefusalError(
             LedgerCode.NOT_OPENED,
-            "this miner has not opened its commitment while the challenge was open",
+            "this miner did not open its commitment in phase CHALLENGE",
             field="task_id",
         )
 
@@ -149,7 +164,7 @@ def _check_opening(transaction: Transaction, committed: bytes) -> None:
     if action.evidence.siblings and not action.evidence.leaves:
         raise RefusalError(
             IncentiveCode.WRONG_SIBLINGS,
-            "an opening shows no leaf and no sibling",
+            "an opening must not contain siblings, since it contains no leaves",
             field="evidence.siblings",
             limit="0",
         )
@@ -159,13 +174,13 @@ def _check_opening(transaction: Transaction, committed: bytes) -> None:
     if opened != committed:
         raise RefusalError(
             LedgerCode.WRONG_OPENING,
-            "salt and evidence do not open this miner's commitment",
+            "salt and evidence are not those of this miner's commitment",
             field="evidence",
             limit=committed.hex(),
         )
 
 
-def _verified(
+def _verify_evidence(
     context: ExecutionContext, transaction: Transaction, challenge: bytes
 ) -> ProvedVector:
     action = transaction.body.reveal_shapley

@@ -1,11 +1,11 @@
-"""OpenTask: a round's updates, to be valued by the miners."""
+"""OpenTask: the FL server asks the miners for the Shapley values of a round's updates."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Final
 
-from fedcoin.contract.actions.campaigns import campaign_to_change, check_idle
+from fedcoin.contract.actions.campaigns import check_idle, read_campaign
 from fedcoin.contract.errors import LedgerCode
 from fedcoin.contract.state import records
 from fedcoin.contract.state.execution_context import ExecutionContext
@@ -25,11 +25,16 @@ from fedcoin.v1.state_pb2 import CampaignState
 from fedcoin.v1.task_pb2 import EvaluationShard, OpenTask
 
 MIN_WINDOW_MS: Final = 100
+"""The shortest window of a phase, in ms."""
 MAX_WINDOW_MS: Final = 86_400_000
+"""The longest window of a phase, in ms."""
 MAX_ATTEMPTS: Final = 16
+"""The largest number of attempts of a task."""
 MAX_PATH: Final = 32
+"""The largest number of hashes in the proof of an evaluation shard."""
+
 _ENVELOPE_BYTES: Final = 1024
-"""What a reveal has around its evidence, and room to spare."""
+"""More than a reveal's transaction takes beside its evidence, in bytes."""
 
 _UTILITIES: Final = (task_pb2.UTILITY_ACCURACY,)
 _EMPTY: Final = (task_pb2.EMPTY_COALITION_BASE_MODEL, task_pb2.EMPTY_COALITION_ZERO)
@@ -40,19 +45,26 @@ _AVERAGINGS: Final = (
 
 
 def open_task(context: ExecutionContext, transaction: Transaction) -> None:
-    """Open the next round's task. The task's id is the transaction's hash.
+    """Open the task of a campaign's next round. Its id is the transaction's hash.
 
-    Checked in this order: the campaign (UNKNOWN_CAMPAIGN, NOT_THE_SERVER, CAMPAIGN_CLOSED,
-    TASK_STILL_OPEN, WRONG_ROUND, WRONG_BASE), the terms (BAD_HASH, BAD_UTILITY,
-    BAD_EMPTY_COALITION, BAD_AVERAGING, BAD_WINDOW, BAD_ATTEMPTS, WRONG_PRICES, WRONG_SHARD), the
-    clients (NO_CLIENTS, TOO_MANY_CLIENTS), the sampling (`IncentiveCode.BAD_PLAN`, TOO_LARGE when
-    no reveal could fit in a transaction), then each update (those of `decode_update`,
-    UPDATE_OF_OTHER_CAMPAIGN, UPDATE_OF_OTHER_ROUND, UPDATE_OF_OTHER_BASE, DUPLICATE_CLIENT,
-    CLIENTS_OUT_OF_ORDER). Raises `Refusal` with these codes.
+    `RefusalError` is raised. Checked in this order:
+
+    * the campaign: UNKNOWN_CAMPAIGN, NOT_THE_SERVER, CAMPAIGN_CLOSED, TASK_STILL_OPEN,
+      WRONG_ROUND, WRONG_BASE;
+    * the terms: BAD_HASH, BAD_UTILITY, BAD_EMPTY_COALITION, BAD_AVERAGING, BAD_WINDOW,
+      BAD_ATTEMPTS, WRONG_PRICES, WRONG_SHARD;
+    * the clients and the sampling: NO_CLIENTS, TOO_MANY_CLIENTS, BAD_PLAN, and TOO_LARGE when a
+      reveal might not fit in a transaction;
+    * each update: those of `decode_update`, UPDATE_OF_OTHER_CAMPAIGN, UPDATE_OF_OTHER_ROUND,
+      UPDATE_OF_OTHER_BASE, DUPLICATE_CLIENT, CLIENTS_OUT_OF_ORDER.
+
+    Args:
+        context: The execution of the block.
+        transaction: The transaction.
     """
     terms = transaction.body.open_task
-    campaign = campaign_to_change(context, terms.campaign_id)
-    _check_turn(terms, campaign, transaction.sender)
+    campaign = read_campaign(context, terms.campaign_id)
+    _check_round(terms, campaign, transaction.sender)
     _check_terms(terms, campaign)
     _check_sampling(context, transaction)
     _check_updates(context, transaction)
@@ -64,8 +76,8 @@ def open_task(context: ExecutionContext, transaction: Transaction) -> None:
     lifecycle.open_task(context, transaction.hash, terms)
 
 
-def _check_turn(terms: OpenTask, campaign: CampaignState, sender: bytes) -> None:
-    """Whether this server may open this round, from these base weights."""
+def _check_round(terms: OpenTask, campaign: CampaignState, sender: bytes) -> None:
+    """Check that this server may open this round, from these base weights."""
     if campaign.terms.server != sender:
         raise RefusalError(
             LedgerCode.NOT_THE_SERVER,
@@ -73,23 +85,23 @@ def _check_turn(terms: OpenTask, campaign: CampaignState, sender: bytes) -> None
             field="campaign_id",
         )
     check_idle(campaign)
-    due = campaign.last_round + 1
-    if terms.round != due:
+    next_round = campaign.last_round + 1
+    if terms.round != next_round:
         raise RefusalError(
             LedgerCode.WRONG_ROUND,
-            f"round is {terms.round}; the campaign's next is {due}",
+            f"round is {terms.round}; the campaign's next round is {next_round}",
             field="round",
-            limit=str(due),
+            limit=str(next_round),
         )
     bases = (
         (campaign.terms.initial_weights,)
-        if due == 1
+        if next_round == 1
         else (campaign.last_base, campaign.last_aggregate)
     )
     if terms.base not in bases:
         raise RefusalError(
             LedgerCode.WRONG_BASE,
-            f"base is {terms.base[:32].hex()}; round {due} must start from"
+            f"base is {terms.base[:32].hex()}; round {next_round} must start from"
             f" {' or '.join(base.hex() for base in bases)}",
             field="base",
         )
@@ -112,17 +124,17 @@ def _check_terms(terms: OpenTask, campaign: CampaignState) -> None:
 
 def _check_prices(terms: OpenTask, campaign: CampaignState) -> None:
     job = campaign.terms
-    due = compute_round_prices(job.budget, job.rounds, job.spread, terms.round, job.split)
+    share = compute_round_prices(job.budget, job.rounds, job.spread, terms.round, job.split)
     prices = terms.prices
     given = (prices.training, prices.aggregation, prices.mining)
-    allowed = (due.training, due.aggregation, due.mining)
-    if given != allowed:
+    due = (share.training, share.aggregation, share.mining)
+    if given != due:
         raise RefusalError(
             LedgerCode.WRONG_PRICES,
             f"prices for training, aggregation and mining are {given} sap; round {terms.round} "
-            f"pays {allowed}",
+            f"pays {due}",
             field="prices",
-            limit=", ".join(map(str, allowed)),
+            limit=", ".join(map(str, due)),
         )
 
 
@@ -141,30 +153,33 @@ def _check_shard(shard: EvaluationShard, campaign: CampaignState) -> None:
 
 
 def _check_sampling(context: ExecutionContext, transaction: Transaction) -> None:
-    """How many clients there may be, and whether a reveal can be checked and can travel."""
+    """Check the number of clients, the sampling, and that reveals fit in a transaction."""
     terms = transaction.body.open_task
     if not terms.updates:
         raise RefusalError(
-            LedgerCode.NO_CLIENTS, "updates is empty: nobody trained", field="updates", limit="1"
+            LedgerCode.NO_CLIENTS,
+            "updates is empty; a task needs at least one client",
+            field="updates",
+            limit="1",
         )
-    most = context.parameters.max_clients
+    maximum = context.parameters.max_clients
     if terms.sampling.schedule == task_pb2.SCHEDULE_EXACT:
-        most = min(most, MAX_EXACT_CLIENTS)
-    if len(terms.updates) > most:
+        maximum = min(maximum, MAX_EXACT_CLIENTS)
+    if len(terms.updates) > maximum:
         raise RefusalError(
             LedgerCode.TOO_MANY_CLIENTS,
-            f"there are {len(terms.updates)} updates; at most {most} are allowed under this"
+            f"there are {len(terms.updates)} updates; at most {maximum} are allowed under this"
             " schedule",
             field="updates",
-            limit=str(most),
+            limit=str(maximum),
         )
     plan = build_plan(terms, transaction.hash, transaction.public_key)
     needed = compute_max_evidence_bytes(plan, context.parameters.challenge_leaves) + _ENVELOPE_BYTES
     if needed > context.parameters.max_transaction_bytes:
         raise RefusalError(
             DataCode.TOO_LARGE,
-            f"a miner's reveal may take {needed} bytes, a transaction"
-            f" {context.parameters.max_transaction_bytes}: take fewer clients or max_samples",
+            f"a miner's reveal may take {needed} bytes; a transaction has at most"
+            f" {context.parameters.max_transaction_bytes}: use fewer clients or max_samples",
             field="sampling",
             limit=str(context.parameters.max_transaction_bytes),
         )
@@ -172,38 +187,38 @@ def _check_sampling(context: ExecutionContext, transaction: Transaction) -> None
 
 def _check_updates(context: ExecutionContext, transaction: Transaction) -> None:
     updates = context.results.get_or_compute(
-        ("updates", transaction.hash), lambda: tuple(_decoded(context, transaction))
+        ("updates", transaction.hash), lambda: tuple(_decode_updates(context, transaction))
     )
     terms = transaction.body.open_task
-    before = b""
+    previous = b""
     for i, update in enumerate(updates):
-        for what, code in (
+        for name, code in (
             ("campaign_id", LedgerCode.UPDATE_OF_OTHER_CAMPAIGN),
             ("round", LedgerCode.UPDATE_OF_OTHER_ROUND),
             ("base", LedgerCode.UPDATE_OF_OTHER_BASE),
         ):
-            if getattr(update, what) != getattr(terms, what):
+            if getattr(update, name) != getattr(terms, name):
                 raise RefusalError(
                     code,
-                    f"updates[{i}] was signed for another {what} than the task's",
-                    field=f"updates[{i}].{what}",
+                    f"updates[{i}] was signed for another {name} than the task's",
+                    field=f"updates[{i}].{name}",
                 )
-        if update.address == before:
+        if update.address == previous:
             raise RefusalError(
                 LedgerCode.DUPLICATE_CLIENT,
-                f"updates[{i}] is by the same client as the one before",
+                f"updates[{i}] is by the same client as updates[{i - 1}]",
                 field=f"updates[{i}].address",
             )
-        if update.address < before:
+        if update.address < previous:
             raise RefusalError(
                 LedgerCode.CLIENTS_OUT_OF_ORDER,
-                f"updates[{i}] stands behind a higher address: sort them, one a client",
+                f"updates[{i}] follows a higher address: sort the updates by address",
                 field=f"updates[{i}].address",
             )
-        before = update.address
+        previous = update.address
 
 
-def _decoded(context: ExecutionContext, transaction: Transaction) -> Iterator[Update]:
+def _decode_updates(context: ExecutionContext, transaction: Transaction) -> Iterator[Update]:
     for i, envelope in enumerate(transaction.body.open_task.updates):
         try:
             yield decode_update(envelope, context.genesis.chain_id)

@@ -1,10 +1,10 @@
-"""Transfer: coins from one to one or many."""
+"""Transfer: moves coins from the sender to one or more addresses."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from fedcoin.contract.checks import checked_amount
+from fedcoin.contract.checks import check_amount
 from fedcoin.contract.errors import LedgerCode
 from fedcoin.contract.state.execution_context import ExecutionContext
 from fedcoin.data.crypto.addresses import ADDRESS_BYTES
@@ -13,18 +13,27 @@ from fedcoin.data.field_checks import check_length
 from fedcoin.data.messages.transactions import Transaction
 
 MAX_OUTPUTS: Final = 256
+"""The largest number of outputs of a transfer."""
 
 
 def transfer(context: ExecutionContext, transaction: Transaction) -> None:
-    """Move coins.
+    """Move coins from the sender to the recipients.
 
-    Raises `Refusal` (NO_OUTPUTS, TOO_MANY_OUTPUTS, BAD_RECIPIENT, ZERO_AMOUNT, AMOUNT_OVERFLOW,
-    INSUFFICIENT_BALANCE).
+    Args:
+        context: The execution of the block.
+        transaction: The transaction.
+
+    Raises:
+        RefusalError: NO_OUTPUTS, TOO_MANY_OUTPUTS, BAD_RECIPIENT, ZERO_AMOUNT, AMOUNT_OVERFLOW or
+            INSUFFICIENT_BALANCE.
     """
     outputs = transaction.body.transfer.outputs
     if not outputs:
         raise RefusalError(
-            LedgerCode.NO_OUTPUTS, "the transfer names no receiver", field="outputs", limit="1"
+            LedgerCode.NO_OUTPUTS,
+            "the transfer has no outputs; it must have at least one",
+            field="outputs",
+            limit="1",
         )
     if len(outputs) > MAX_OUTPUTS:
         raise RefusalError(
@@ -37,7 +46,7 @@ def transfer(context: ExecutionContext, transaction: Transaction) -> None:
     for i, output in enumerate(outputs):
         recipient = f"outputs[{i}].recipient"
         check_length(output.recipient, ADDRESS_BYTES, recipient, code=LedgerCode.BAD_RECIPIENT)
-        total += checked_amount(output.amount, f"outputs[{i}].amount")
-    context.debit(transaction.sender, checked_amount(total, "outputs.amount"), "outputs.amount")
+        total += check_amount(output.amount, f"outputs[{i}].amount")
+    context.debit(transaction.sender, check_amount(total, "outputs.amount"), "outputs.amount")
     for output in outputs:
         context.credit(output.recipient, output.amount)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fedcoin.consensus.validators import ValidatorSet
-from fedcoin.contract.actions import RULES
+from fedcoin.contract.actions import ACTIONS
 from fedcoin.contract.actions.bonds import release_due
 from fedcoin.contract.admission import admit
 from fedcoin.contract.state import records
@@ -36,7 +36,7 @@ def apply_transaction(context: ExecutionContext, transaction: Transaction) -> No
     """
     admit(context, transaction)
     context.add_transaction_receipt(transaction.hash, transaction.sender, transaction.body.fee)
-    RULES[action_name(transaction.body)](context, transaction)
+    ACTIONS[action_name(transaction.body)](context, transaction)
 
 
 def end_block(context: ExecutionContext, fees: int, last_validators: ValidatorSet) -> ValidatorSet:
