@@ -142,10 +142,10 @@ class RefusalError(Exception):
         return self.message
 
     def prefixed(self, prefix: str, *, parent: str = "", field: str | None = None) -> RefusalError:
-        """Return this refusal, told about something that encloses what was refused.
+        """Return this refusal as one about an enclosing input.
 
         Args:
-            prefix: What encloses it, such as `transactions[3]` or `block 17`. It is put before
+            prefix: The place in the enclosing input, such as `transactions[3]` or `block 17`. It is put before
                 the message, with a colon between them.
             parent: The field that encloses the refused field, joined to it with a dot.
             field: The refused field's name in the enclosing input, in place of the old name. With

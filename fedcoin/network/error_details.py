@@ -106,7 +106,7 @@ def _parsed(raw: bytes) -> ErrorDetails:
 
 
 def _cut(text: str, max_bytes: int) -> str:
-    """Cut a text to so many bytes of UTF-8."""
+    """Cut a text to at most `max_bytes` bytes of UTF-8."""
     return text.encode(errors="replace")[:max_bytes].decode(errors="ignore")
 
 

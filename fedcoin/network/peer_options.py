@@ -34,7 +34,7 @@ class PeerOptions:
     listen: str = "127.0.0.1:7050"
     """`host:port` of the listener; port 0 takes a free one."""
     advertise: str = ""
-    """`host:port` that peers are told to dial; empty means the listener's own. For a wildcard host
+    """`host:port` that peers are to dial; empty means the listener's own. For a wildcard host
     (0.0.0.0) peers use the host that they see the connection come from."""
     seeds: tuple[str, ...] = ()
     """`host:port` of peers that are dialled as long as the node runs."""

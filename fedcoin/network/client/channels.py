@@ -60,7 +60,7 @@ def open_channel(
             that `is_local_target`.
 
     Returns:
-        The channel; whoever asked for it closes it.
+        The channel; the caller closes it.
     """
     options = [
         *_channel_options(max_message_bytes),
