@@ -145,8 +145,8 @@ class RefusalError(Exception):
         """Return this refusal as one about an enclosing input.
 
         Args:
-            prefix: The place in the enclosing input, such as `transactions[3]` or `block 17`. It is put before
-                the message, with a colon between them.
+            prefix: The part of the enclosing input, such as `transactions[3]` or `block 17`. It is
+                put before the message, with a colon between them.
             parent: The field that encloses the refused field, joined to it with a dot.
             field: The refused field's name in the enclosing input, in place of the old name. With
                 neither `parent` nor `field` the name stays as it is.

@@ -26,6 +26,12 @@ from fedcoin.network.client.node_client import NodeClient
 from fedcoin.network.peers.connections.endpoints import parse_endpoint
 from fedcoin.network.peers.connections.link import Introduction, open_link
 from fedcoin.network.peers.connections.security import Security
+from fedcoin.v1 import (
+    block_gossip_service_pb2,
+    consensus_service_pb2,
+    peer_service_pb2,
+    transaction_relay_service_pb2,
+)
 from fedcoin.v1 import federated_learning_service_pb2 as pb
 from fedcoin.v1.task_pb2 import SignedUpdate
 from tests.support.e2e.campaigns import Campaign, reached
@@ -38,6 +44,14 @@ from tests.support.waiting import until
 
 EOF: Any = vars(grpc.aio)["EOF"]
 UNCLEAN = {StatusCode.INTERNAL, StatusCode.UNKNOWN, StatusCode.DATA_LOSS}
+
+DESCRIBED = (
+    block_gossip_service_pb2,
+    consensus_service_pb2,
+    peer_service_pb2,
+    transaction_relay_service_pb2,
+)
+"""Modules that are imported for their descriptors alone."""
 
 API = {"NodeService", "TransactionService", "ShapleyTaskService", "ArtifactService"}
 PEERS = {
