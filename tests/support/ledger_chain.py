@@ -18,7 +18,7 @@ from google.protobuf.message import Message
 from fedcoin.consensus.certificates import make_certificate
 from fedcoin.contract.admission import min_fee
 from fedcoin.contract.blocks.ledger import Execution, Ledger
-from fedcoin.contract.blocks.validation import check_block, header_of
+from fedcoin.contract.blocks.validation import check_block, make_header
 from fedcoin.contract.state import records
 from fedcoin.contract.state.execution_context import BlockContext
 from fedcoin.contract.state.genesis_state import genesis_changes
@@ -171,7 +171,7 @@ class LedgerChain:
         """The next block with these transactions, fields of its header changed at will."""
         context = self.context(after_ms=after_ms, round=round)
         execution = self.ledger.execute(context, transactions)
-        filled = header_of(context, self.hash, self.genesis, execution)
+        filled = make_header(context, self.hash, self.genesis, execution)
         for name, value in header.items():
             if isinstance(value, Message):
                 getattr(filled, name).CopyFrom(value)

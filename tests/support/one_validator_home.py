@@ -7,7 +7,7 @@ from pathlib import Path
 from fedcoin.application.configuration.home import Home
 from fedcoin.consensus.certificates import make_certificate
 from fedcoin.contract.blocks.ledger import Ledger
-from fedcoin.contract.blocks.validation import header_of
+from fedcoin.contract.blocks.validation import make_header
 from fedcoin.contract.state.execution_context import BlockContext
 from fedcoin.contract.state.genesis_state import genesis_changes
 from fedcoin.data.messages.blocks import build_block
@@ -42,7 +42,7 @@ def append(store: ChainStore, ledger: Ledger, height: int, certificate: bytes) -
     """Decides one block; returns its certificate."""
     context = BlockContext(height, START_MS + 1000 * height, MINER.address, certificate)
     execution = ledger.execute(context, [sign_transfer(height - 1, 5, recipient=MINER)])
-    header = header_of(context, store.tip_hash(), ledger.genesis, execution)
+    header = make_header(context, store.tip_hash(), ledger.genesis, execution)
     block = build_block(header, certificate, (sign_transfer(height - 1, 5, recipient=MINER).raw,))
     precommit = sign_vote(VoteKind.VOTE_KIND_PRECOMMIT, height, 0, block.hash, MINER, CHAIN_ID)
     made = make_certificate([precommit])

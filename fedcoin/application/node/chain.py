@@ -20,8 +20,8 @@ from typing import Final
 
 from fedcoin.application.node.snapshot_maker import restore_snapshot
 from fedcoin.consensus.certificates import verify_certificate
-from fedcoin.contract.blocks.ledger import Built, Execution, Ledger
-from fedcoin.contract.blocks.validation import check_block, header_of
+from fedcoin.contract.blocks.ledger import BuiltBlock, Execution, Ledger
+from fedcoin.contract.blocks.validation import check_block, make_header
 from fedcoin.contract.state.execution_context import BlockContext
 from fedcoin.data.clock import Clock
 from fedcoin.data.lru import LruDict
@@ -333,7 +333,7 @@ class Chain:
 
     def choose_content(
         self, context: BlockContext, candidates: tuple[Transaction, ...]
-    ) -> tuple[BlockContext, Built]:
+    ) -> tuple[BlockContext, BuiltBlock]:
         """Choose the content of a block that this node builds. Runs in a thread.
 
         Other nodes cannot check this choice; a dishonest chain overrides this method.
@@ -351,7 +351,7 @@ class Chain:
     def _build(self, context: BlockContext, candidates: tuple[Transaction, ...]) -> Draft:
         """Build a block and keep its execution. For a thread, under the lock."""
         chosen, built = self.choose_content(context, candidates)
-        header = header_of(chosen, self.store.tip_hash(), self.genesis, built.execution)
+        header = make_header(chosen, self.store.tip_hash(), self.genesis, built.execution)
         raws = tuple(transaction.raw for transaction in built.transactions)
         block = build_block(header, chosen.last_certificate, raws)
         self._executions.put(block.hash, built.execution)

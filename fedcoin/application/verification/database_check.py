@@ -172,7 +172,7 @@ def check_trusted_headers(store: ChainStore, genesis: Genesis) -> None:
                 validators = decode_validators(next_validators)
                 header = trust.follow(raw, certificate, validators)
             else:
-                header = trust.certified(raw, certificate)
+                header = trust.check_certified(raw, certificate)
                 trust.check_next(header)
         except RefusalError as refusal:
             raise bad_chain(f"{where} is not valid ({refusal.message})") from None

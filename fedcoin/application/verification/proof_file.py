@@ -272,7 +272,7 @@ def _follow_changes(items: list[Any], trust: TrustPath) -> list[dict[str, Any]]:
 
 def _checked_payment(item: Any, trust: TrustPath) -> tuple[ProvedPayment, dict[str, Any]]:
     raw, certificate = read_bytes(item, "header"), read_bytes(item, "certificate")
-    header = trust.certified(raw, certificate)
+    header = trust.check_certified(raw, certificate)
     receipt = read_bytes(item, "receipt")
     path = _path(read_member(item, "path", list))
     value = leaf_hash(receipt)

@@ -1,4 +1,4 @@
-"""The ledger: what blocks do to the state after the latest one, without doing it yet."""
+"""The ledger: execute and build blocks on the state after the latest block, without changing it."""
 
 from __future__ import annotations
 
@@ -27,37 +27,44 @@ from fedcoin.v1.block_pb2 import Settlement
 from fedcoin.v1.state_pb2 import AccountState, LedgerState
 
 _TAG_BYTES = 6
-"""What a transaction takes in a block besides itself, at most: a tag and its length."""
+"""The most bytes that a transaction adds to a block besides its own: a tag and a length."""
 
 _HEADER_BYTES = 512
-"""What a block takes besides settlement, certificate and transactions, and room to spare."""
+"""An upper bound of a block's bytes besides settlement, certificate and transactions."""
 
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """What a block does."""
+    """The result of executing a block."""
 
     transactions: tuple[Transaction, ...] = field(repr=False)
+    """The block's transactions."""
     changes: dict[bytes, bytes | None] = field(repr=False)
-    """New values by key; None for keys that are gone."""
+    """New values of the state by key; None for keys that are removed."""
     receipts: tuple[bytes, ...] = field(repr=False)
+    """The serialised receipts, in order."""
     receipts_root: bytes
+    """The Merkle root of the receipts, 32 bytes."""
     app_hash: bytes
+    """The hash of the state after the block, 32 bytes."""
     settlement: Settlement | None
-    """The task that it settles: the header must say the same."""
+    """The settlement of a task, which the header must repeat; None when no task is settled."""
     next_validators: ValidatorSet
-    """Who decides the next height."""
+    """The validator set of the next height."""
     tree: TreeUpdate = field(repr=False)
+    """The update of the state tree."""
 
 
 @dataclass(frozen=True, slots=True)
-class Built:
-    """A block's content, chosen from candidates."""
+class BuiltBlock:
+    """The content of a block, chosen from candidates."""
 
     transactions: tuple[Transaction, ...]
+    """The candidates that apply and fit, in order."""
     execution: Execution
+    """The result of executing them."""
     refused: tuple[tuple[Transaction, RefusalError], ...]
-    """What cannot be applied now, and why."""
+    """The candidates that cannot be applied now, each with its refusal."""
 
 
 class PendingState:
@@ -111,11 +118,14 @@ class PendingState:
 
 
 class Ledger:
-    """The state after the latest block, and what may come next.
+    """The state after the latest block, and the execution of the next one.
 
-    `reader` always shows the latest block's state. Executing changes nothing; once the store has
-    committed an execution's changes, `adopt` takes it over. Use from several threads is safe as
-    long as nothing is adopted meanwhile.
+    `execute` and `build` change nothing. When the store has committed an execution's changes,
+    `adopt` takes it over. Several threads may use a ledger while none adopts.
+
+    Args:
+        reader: Shows the state after the latest block.
+        genesis: The network's genesis.
     """
 
     def __init__(self, reader: StateReader, genesis: Genesis) -> None:
@@ -136,13 +146,22 @@ class Ledger:
         """The hash of the state after the latest block."""
         return self._tree.root
 
-    # Executing ----------------------------------------------------------------------------
+    # Execution ----------------------------------------------------------------------------
 
     def execute(self, block: BlockContext, transactions: Sequence[Transaction]) -> Execution:
-        """Do all that a block with these transactions does.
+        """Execute a block.
 
-        Raises the first `Refusal` of a transaction; its `field` then begins with
-        `transactions[i]`.
+        Args:
+            block: Height, time, proposer and certificate of the block.
+            transactions: Its transactions, in order.
+
+        Returns:
+            The result.
+
+        Raises:
+            RefusalError: The first refusal of a transaction; its `field` begins with
+                `transactions[i]`.
+            SupplyError: The rules created or lost coins, which is a bug.
         """
         context = self.new_context(block)
         settlement = begin_block(context)
@@ -155,11 +174,19 @@ class Ledger:
 
     def build(
         self, block: BlockContext, candidates: Iterable[Transaction], max_bytes: int
-    ) -> Built:
-        """Do what a block does with as many candidates as apply and fit, in their order.
+    ) -> BuiltBlock:
+        """Execute a block with as many candidates as apply and fit.
 
-        `max_bytes` bounds the whole serialised block. Never raises for a candidate: those that
-        are refused are told, those that do not fit are left out.
+        A candidate that does not fit is left out, with the later ones of its sender. No candidate
+        makes this raise.
+
+        Args:
+            block: Height, time, proposer and certificate of the block.
+            candidates: Transactions in the order of preference.
+            max_bytes: The largest size of the serialised block.
+
+        Returns:
+            The chosen transactions, the result, and the candidates that were refused.
         """
         context = self.new_context(block)
         settlement = begin_block(context)
@@ -171,7 +198,7 @@ class Ledger:
         for transaction in candidates:
             size = len(transaction.raw) + _TAG_BYTES
             if size > room or transaction.sender in left_out:
-                # What its sender signed later would have a gap before it.
+                # The sender's later transactions would have a gap in their nonces.
                 left_out.add(transaction.sender)
                 continue
             fork = context.fork()
@@ -184,20 +211,27 @@ class Ledger:
             taken.append(transaction)
             room -= size
         execution = self._finish(context, settlement, taken)
-        return Built(tuple(taken), execution, tuple(refused))
+        return BuiltBlock(tuple(taken), execution, tuple(refused))
 
     def adopt(self, execution: Execution) -> None:
-        """Take over an execution whose changes the reader shows now.
+        """Take over an execution whose changes the reader now shows.
 
-        It must have been the latest block's, executed on the state that was adopted before it.
+        Args:
+            execution: The latest block's, executed on the state that was adopted before it.
         """
         self._tree.adopt(execution.tree)
         self._last_validators, self._validators = self._validators, execution.next_validators
 
     def check(self, transaction: Transaction, height: int, time_ms: int) -> None:
-        """Raise the `Refusal` that a transaction would meet in the block after `height`.
+        """Check a transaction as if it were applied in the next block.
 
-        `height` is that of the latest block; `time_ms` the time that the next one may have.
+        Args:
+            transaction: The transaction.
+            height: The height of the latest block.
+            time_ms: The time that the next block may have, in Unix ms.
+
+        Raises:
+            RefusalError: The transaction cannot be applied.
         """
         refusal = self.check_all([transaction], height, time_ms)[0]
         if refusal is not None:
@@ -206,10 +240,18 @@ class Ledger:
     def check_all(
         self, transactions: Sequence[Transaction], height: int, time_ms: int
     ) -> list[RefusalError | None]:
-        """What each of these would meet in the block after `height`, those before it applied.
+        """Check transactions as if they were applied in order in the next block.
 
-        What is refused is left out for those that follow. The block's own beginning is not
-        played: what only becomes possible with it is refused as too early.
+        A refused transaction is left out for those that follow. The beginning of the block (due
+        bonds, settlement) is not executed: an action that needs it is refused as too early.
+
+        Args:
+            transactions: The transactions.
+            height: The height of the latest block.
+            time_ms: The time that the next block may have, in Unix ms.
+
+        Returns:
+            One refusal or None for each transaction.
         """
         state = PendingState(self, height)
         return [state.apply(transaction, time_ms) for transaction in transactions]
@@ -252,34 +294,49 @@ class Ledger:
     # Reading ------------------------------------------------------------------------------
 
     def validators(self) -> ValidatorSet:
-        """Who decides the next height."""
+        """Return the validator set of the next height."""
         return self._validators
 
     def last_validators(self) -> ValidatorSet:
-        """Who decided the latest height: the next block holds their certificate."""
+        """Return the validator set of the latest height, which signed the latest block."""
         return self._last_validators
 
     def proposer(self, height: int, round: int) -> Validator:
-        """Who proposes in a round of `height`, which must be the one after the latest block."""
+        """Select the proposer of a round.
+
+        Args:
+            height: The height after the latest block.
+            round: The round, from 0.
+
+        Returns:
+            The proposer.
+        """
         ledger = self.totals()
         return proposer_selection.select_proposer(
             self.validators(), ledger.last_winner, ledger.winner_height, height, round
         )
 
     def account(self, address: bytes) -> AccountState:
-        """Balance and nonce of an address; zero for one that was never used."""
+        """Read an account.
+
+        Args:
+            address: The address, 20 bytes.
+
+        Returns:
+            Balance in sap and nonce; zeros for an address that was never used.
+        """
         return records.ACCOUNTS.get(self._reader, address) or AccountState()
 
     def totals(self) -> LedgerState:
-        """Supply, burned coins, difficulty, latest winner."""
+        """Read the ledger record: supply, burned coins, difficulty, latest winner."""
         return records.read_ledger(self._reader)
 
     def total_supply(self) -> int:
-        """All coins that exist, burned ones included, counted afresh; always the supply."""
+        """Count all coins in the state, burned ones included, in sap. Equals the supply."""
         return records.count_all_coins(self._reader)
 
     def next_deadline_ms(self) -> int | None:
-        """When the next window closes or the next bond returns, if anything waits for a time."""
+        """Return when the next window closes or bond returns, in Unix ms; None if none does."""
         windows = (task.deadline_ms for _, task in lifecycle.open_tasks(self._reader))
         times = [deadline for deadline in windows if deadline]
         release = next(records.UNBONDING.scan(self._reader), None)
@@ -288,12 +345,19 @@ class Ledger:
         return min(times, default=None)
 
     def needs_block(self) -> bool:
-        """Does a task wait for nothing but a block, to be settled?"""
+        """Return True when a task waits only for a block that settles it."""
         waiting = block_pb2.TASK_PHASE_SETTLE
         return any(task.phase == waiting for _, task in lifecycle.open_tasks(self._reader))
 
     def prove(self, key: bytes) -> EntryProof | None:
-        """The proof of an entry against `app_hash`; None when there is no such key."""
+        """Prove an entry of the state against `app_hash`.
+
+        Args:
+            key: The entry's key.
+
+        Returns:
+            The proof; None when there is no such key.
+        """
         return self._tree.prove(key)
 
 

@@ -1,4 +1,4 @@
-"""What one block does to the state: its beginning, its transactions, its end."""
+"""The state transition of one block: its beginning, its transactions, its end."""
 
 from __future__ import annotations
 
@@ -20,19 +20,32 @@ from fedcoin.v1.block_pb2 import Settlement
 
 
 class SupplyError(RuntimeError):
-    """A block would make coins or lose them: a bug, never a peer's fault."""
+    """A block would create or lose coins, which is a bug and never a peer's fault."""
 
 
 def begin_block(context: ExecutionContext) -> Settlement | None:
-    """Return the bonds that are due, settle a task; what it settled, if any."""
+    """Return due bonds to their owners and settle the oldest task that waits for it.
+
+    Args:
+        context: The block's context.
+
+    Returns:
+        The settlement; None when no task waits.
+    """
     release_due(context)
     return lifecycle.begin_block(context)
 
 
 def apply_transaction(context: ExecutionContext, transaction: Transaction) -> None:
-    """Take the fee, do the action, write the receipt.
+    """Take the fee, write the receipt and apply the action.
 
-    Raises `Refusal`; the scope is then half changed and must be dropped.
+    Args:
+        context: The block's context.
+        transaction: The transaction.
+
+    Raises:
+        RefusalError: The transaction cannot be applied. The context is then partly changed and must
+            be dropped.
     """
     admit(context, transaction)
     context.add_transaction_receipt(transaction.hash, transaction.sender, transaction.body.fee)
@@ -40,10 +53,15 @@ def apply_transaction(context: ExecutionContext, transaction: Transaction) -> No
 
 
 def end_block(context: ExecutionContext, fees: int, last_validators: ValidatorSet) -> ValidatorSet:
-    """Close windows and pay the fees to the proposer.
+    """Close windows that are over and pay the fees to the proposer.
 
-    `deciders` are the validators that decide this very block; those of the next height are
-    returned.
+    Args:
+        context: The block's context.
+        fees: The fees of all transactions, in sap.
+        last_validators: The validator set of this block's height.
+
+    Returns:
+        The validator set of the next height.
     """
     validators = read_validators(context.state)
     lifecycle.end_block(context, validators)
@@ -55,10 +73,18 @@ def end_block(context: ExecutionContext, fees: int, last_validators: ValidatorSe
 
 
 def check_conserved(state: Overlay, changes: dict[bytes, bytes | None]) -> None:
-    """Raise `SupplyBroken` unless the changed entries hold as much as they did before."""
-    made = sum(
+    """Check that the changed entries hold as many coins as before.
+
+    Args:
+        state: The state after the block, which also gives the values before it.
+        changes: The new values by key; None for removed keys.
+
+    Raises:
+        SupplyError: Coins were created or lost.
+    """
+    created = sum(
         records.count_entry_coins(key, value) - records.count_entry_coins(key, state.before(key))
         for key, value in changes.items()
     )
-    if made:
-        raise SupplyError(f"a block would change the supply by {made} sap")
+    if created:
+        raise SupplyError(f"a block would change the supply by {created} sap")

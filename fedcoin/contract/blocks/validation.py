@@ -1,9 +1,8 @@
-"""Whether a block may follow the latest one.
+"""Check whether a block may follow the latest one.
 
-Checked from cheap to costly: place, time, proposer, size, the parent's certificate, the
-transactions' signatures; then the block is executed and the header compared with what came out.
-That its parts fit together was checked when it was decoded; whether the artifacts of its tasks are
-there and sound is for a voter to find out.
+The checks go from cheap to costly: position, time, proposer, size, the parent's certificate, the
+transactions' signatures; then the block is executed and its header compared with the result. The
+decoder has checked the roots over the block's parts. Voters check the artifacts of tasks elsewhere.
 """
 
 from __future__ import annotations
@@ -37,36 +36,57 @@ def check_block(
     decode: Decoder | None = None,
     verified_votes: VerifiedVotes | None = None,
 ) -> Execution:
-    """Check a block against its parent's header (None for genesis) and execute it.
+    """Check a block and execute it.
 
-    `ledger` is at the parent. `round` is the one that the block was proposed or decided in, if
-    known: the block may have been built in it or in one before. With `now_ms`, a voter's clock,
-    the block's time must not be too far ahead. `decode` may know transactions already, and
-    `verified_votes` the precommits of the parent's certificate.
+    Args:
+        block: The block.
+        parent: The header of the latest block; None for genesis.
+        genesis: The network's genesis.
+        ledger: The ledger after the latest block.
+        round: The round in which the block was proposed or decided, if known. The block may have
+            been built in this round or an earlier one.
+        now_ms: A voter's clock in Unix ms; the block's time must not be too far ahead of it. None
+            skips this check.
+        decode: Decodes a transaction, and may know it already.
+        verified_votes: The votes whose signatures are verified already.
 
-    Raises `Refusal`: WRONG_CHAIN, WRONG_HEIGHT, WRONG_PARENT, WRONG_TIME, TIME_TOO_FAR_AHEAD,
-    WRONG_PROPOSER, TOO_LARGE, UNEXPECTED_CERTIFICATE, `ConsensusCode.BAD_CERTIFICATE`, those of
-    transactions (with `transactions[i]` in the field), WRONG_SETTLEMENT, WRONG_RECEIPTS_ROOT,
-    WRONG_VALIDATORS_HASH, WRONG_APP_HASH.
+    Returns:
+        The result of executing the block.
+
+    Raises:
+        RefusalError: WRONG_CHAIN, WRONG_HEIGHT, WRONG_PARENT, WRONG_TIME, TIME_TOO_FAR_AHEAD,
+            WRONG_PROPOSER, TOO_LARGE, UNEXPECTED_CERTIFICATE, BAD_CERTIFICATE, the codes of
+            transactions (with `transactions[i]` in the field), WRONG_SETTLEMENT,
+            WRONG_RECEIPTS_ROOT, WRONG_VALIDATORS_HASH, WRONG_APP_HASH.
     """
     header = block.header
-    parent_hash = check_place(header, parent, genesis)
-    check_time(header, parent, genesis, now_ms)
-    check_proposer(header, ledger, round)
+    parent_hash = _check_position(header, parent, genesis)
+    _check_time(header, parent, genesis, now_ms)
+    _check_proposer(header, ledger, round)
     _check_size(block, genesis)
     _check_certificate(block, parent_hash, genesis, ledger, verified_votes)
     decoder = decode or _decoder(genesis)
     transactions = [_decoded(i, raw, decoder) for i, raw in enumerate(block.transactions)]
     context = BlockContext(header.height, header.time_ms, header.proposer, block.last_certificate)
     execution = ledger.execute(context, transactions)
-    check_outcome(header, execution)
+    _check_outcome(header, execution)
     return execution
 
 
-def header_of(
+def make_header(
     context: BlockContext, parent_hash: bytes, genesis: Genesis, execution: Execution
 ) -> BlockHeader:
-    """The header of a block that was built here, but for the two roots over its parts."""
+    """Write the header of a block that was built, without the two roots over its parts.
+
+    Args:
+        context: Height, time and proposer of the block.
+        parent_hash: The hash of the latest block, 32 bytes.
+        genesis: The network's genesis.
+        execution: The result of executing the block.
+
+    Returns:
+        The header; `messages.blocks.build_block` fills in the roots.
+    """
     return BlockHeader(
         chain_id=genesis.chain_id,
         height=context.height,
@@ -80,12 +100,12 @@ def header_of(
     )
 
 
-def check_place(header: BlockHeader, parent: BlockHeader | None, genesis: Genesis) -> bytes:
-    """Check chain, height and parent; returns the parent's hash."""
+def _check_position(header: BlockHeader, parent: BlockHeader | None, genesis: Genesis) -> bytes:
+    # Returns the parent's hash.
     if header.chain_id != genesis.chain_id:
         raise RefusalError(
             DataCode.WRONG_CHAIN,
-            f"the block is of chain {header.chain_id!r}; this is {genesis.chain_id!r}",
+            f"the block belongs to chain {header.chain_id!r}; this chain is {genesis.chain_id!r}",
             field="header.chain_id",
             limit=genesis.chain_id,
         )
@@ -109,10 +129,9 @@ def check_place(header: BlockHeader, parent: BlockHeader | None, genesis: Genesi
     return parent_hash
 
 
-def check_time(
+def _check_time(
     header: BlockHeader, parent: BlockHeader | None, genesis: Genesis, now_ms: int | None
 ) -> None:
-    """A block is later than its parent, and not far ahead of the clock."""
     before = genesis.time_ms if parent is None else parent.time_ms
     if header.time_ms <= before:
         raise RefusalError(
@@ -134,33 +153,33 @@ def check_time(
         )
 
 
-def check_proposer(header: BlockHeader, ledger: Ledger, round: int | None) -> None:
-    """It was its builder's turn in this round or in one before; or it is a validator at least."""
+def _check_proposer(header: BlockHeader, ledger: Ledger, round: int | None) -> None:
+    # The proposer of this round or an earlier one; any validator when the round is unknown.
     validators = ledger.validators()
     if round is None:
         allowed = {validator.address for validator in validators}
     else:
-        # After as many rounds as there are validators everybody has had a turn.
+        # After as many rounds as there are validators, each has been the proposer.
         turns = range(min(round + 1, len(validators)))
         allowed = {ledger.proposer(header.height, turn).address for turn in turns}
     if header.proposer not in allowed:
         raise RefusalError(
             LedgerCode.WRONG_PROPOSER,
-            f"header.proposer is {header.proposer.hex()}, whose turn it was not",
+            f"header.proposer is {header.proposer.hex()}, which was not the proposer of this round"
+            " or an earlier one",
             field="header.proposer",
             limit=", ".join(sorted(address.hex() for address in allowed)[:4]),
         )
 
 
-def check_outcome(header: BlockHeader, execution: Execution) -> None:
-    """The header says what executing the block gave."""
+def _check_outcome(header: BlockHeader, execution: Execution) -> None:
     settled = execution.settlement if execution.settlement is not None else Settlement()
     if header.settlement != settled or header.HasField("settlement") != (
         execution.settlement is not None
     ):
         raise RefusalError(
             LedgerCode.WRONG_SETTLEMENT,
-            f"header.settlement is of task {header.settlement.task_id.hex() or 'none'}; the block"
+            f"header.settlement names task {header.settlement.task_id.hex() or 'none'}; the block"
             f" settles {settled.task_id.hex() or 'none'}",
             field="header.settlement",
             limit=settled.task_id.hex(),
@@ -185,13 +204,13 @@ def check_outcome(header: BlockHeader, execution: Execution) -> None:
 
 
 def _check_size(block: Block, genesis: Genesis) -> None:
-    most = genesis.parameters.max_block_bytes
-    if len(block.raw) > most:
+    max_bytes = genesis.parameters.max_block_bytes
+    if len(block.raw) > max_bytes:
         raise RefusalError(
             DataCode.TOO_LARGE,
-            f"the block has {len(block.raw)} bytes; at most {most} are allowed",
+            f"the block has {len(block.raw)} bytes; at most {max_bytes} are allowed",
             field="block",
-            limit=str(most),
+            limit=str(max_bytes),
         )
 
 
@@ -221,8 +240,8 @@ def _check_certificate(
 
 
 def _decoder(genesis: Genesis) -> Decoder:
-    most = genesis.parameters.max_transaction_bytes
-    return lambda raw: decode_transaction(raw, genesis.chain_id, most)
+    max_bytes = genesis.parameters.max_transaction_bytes
+    return lambda raw: decode_transaction(raw, genesis.chain_id, max_bytes)
 
 
 def _decoded(index: int, raw: bytes, decode: Decoder) -> Transaction:

@@ -1,10 +1,10 @@
-"""Who decided which height, ever since genesis: told from blocks, not from the latest state.
+"""The validator set of each height since genesis.
 
-A header commits to the validators of the next height. Where that hash changes, the bonds that moved
-in the block are looked up and the set is made anew; it must hash to what the header says. What a
-chain that began from a snapshot lacks of its blocks, the snapshot told.
+A header commits to the validator set of the next height. `ValidatorHistory` reads the headers of
+a chain; where that hash changes, it applies the bonds that moved in the block, and the new set must
+match the header. For the blocks below a snapshot, it uses the sets that the snapshot contained.
 
-Who has no blocks at all follows the changes by their certificates (`TrustPath`).
+`TrustPath` follows the changes by their certificates, without blocks.
 """
 
 from __future__ import annotations
@@ -29,18 +29,21 @@ from fedcoin.v1.transaction_pb2 import SignedTransaction, TransactionBody
 
 @dataclass(frozen=True, slots=True)
 class ValidatorSetChange:
-    """The block at ``height`` changed who decides: these do, from the next height on."""
+    """A block that changed the validator set."""
 
     height: int
+    """The height of the block; the new set decides from the next height on."""
     validators: tuple[Validator, ...]
-    """By address."""
+    """The new set, sorted by address."""
 
 
 class TrustPath:
-    """Who decided which height, followed by certificates alone, from genesis.
+    """The validator sets from genesis on, followed by certificates alone.
 
-    Right as long as of no set of validators on the way more than two thirds ever sign a false
-    chain.
+    Correct while no set on the path ever signs a false chain with more than 2/3 of its power.
+
+    Args:
+        genesis: The network's genesis.
     """
 
     def __init__(self, genesis: Genesis) -> None:
@@ -49,23 +52,38 @@ class TrustPath:
 
     @property
     def next_height(self) -> int:
-        """The least height at which the next change can be."""
+        """The lowest height at which the next change can be."""
         return self._sets[-1][0]
 
     def validators_at(self, height: int) -> ValidatorSet:
-        """Who decides a height, as far as was followed."""
+        """Find the validator set of a height.
+
+        Args:
+            height: The height, from 1.
+
+        Returns:
+            The set, as far as changes were followed.
+        """
         return next(found for since, found in reversed(self._sets) if since <= height)
 
-    def certified(self, raw: bytes, certificate: bytes) -> BlockHeader:
-        """A serialised header that those who decide its height made final.
+    def check_certified(self, raw: bytes, certificate: bytes) -> BlockHeader:
+        """Check that the validator set of a header's height made it final.
 
-        Raises Refusal: MALFORMED, WRONG_CHAIN, BAD_CERTIFICATE.
+        Args:
+            raw: The serialised header.
+            certificate: Its serialised certificate.
+
+        Returns:
+            The header.
+
+        Raises:
+            RefusalError: MALFORMED, WRONG_CHAIN or BAD_CERTIFICATE.
         """
         header = decode_header(raw)
         if header.chain_id != self._chain_id:
             raise RefusalError(
                 DataCode.WRONG_CHAIN,
-                f"header: it is of chain {header.chain_id!r}, not {self._chain_id!r}",
+                f"header: it belongs to chain {header.chain_id!r}, not {self._chain_id!r}",
                 field="header",
                 limit=self._chain_id,
             )
@@ -74,39 +92,61 @@ class TrustPath:
         return header
 
     def follow(self, raw: bytes, certificate: bytes, validators: ValidatorSet) -> BlockHeader:
-        """Take the next change: from the height after this header on, these decide.
+        """Follow the next change of the validator set.
 
-        Raises Refusal as `certified` does, MALFORMED when it is not above the change before,
-        and WRONG_VALIDATORS_HASH when the header names others. Then nothing has changed.
+        Args:
+            raw: The serialised header of the block that changed the set.
+            certificate: Its serialised certificate.
+            validators: The new set, which decides from the next height on.
+
+        Returns:
+            The header.
+
+        Raises:
+            RefusalError: MALFORMED when the header is malformed or not above the previous change,
+                WRONG_CHAIN, BAD_CERTIFICATE, or WRONG_VALIDATORS_HASH when the header commits to
+                another set. Then nothing has changed.
         """
         header = decode_header(raw)
         if header.height < self.next_height:
             raise RefusalError(
-                DataCode.MALFORMED, "header is not above the change before", field="header"
+                DataCode.MALFORMED, "header: it is not above the previous change", field="header"
             )
-        self.certified(raw, certificate)
+        self.check_certified(raw, certificate)
         self.check_next(header, validators)
         self._sets.append((header.height + 1, validators))
         return header
 
     def check_next(self, header: BlockHeader, validators: ValidatorSet | None = None) -> None:
-        """These, or else those that were followed to, decide the height after a header.
+        """Check the validator set that a header commits to.
 
-        Raises Refusal WRONG_VALIDATORS_HASH.
+        Args:
+            header: The header.
+            validators: The set to check; None checks the set that was followed to.
+
+        Raises:
+            RefusalError: WRONG_VALIDATORS_HASH.
         """
         if (
             validators or self.validators_at(header.height + 1)
         ).hash() != header.next_validators_hash:
             raise RefusalError(
                 LedgerCode.WRONG_VALIDATORS_HASH,
-                "validators: they are not those that the header commits to",
+                "validators: the header commits to another validator set",
                 field="validators",
                 limit=header.next_validators_hash.hex(),
             )
 
 
 class ValidatorHistory:
-    """All changes of validators on a chain; reads each header once. Usable from several threads."""
+    """All changes of the validator set on a chain. Several threads may use it.
+
+    Each header is read once.
+
+    Args:
+        store: The chain.
+        genesis: The network's genesis.
+    """
 
     def __init__(self, store: ChainStore, genesis: Genesis) -> None:
         self._store = store
@@ -117,9 +157,15 @@ class ValidatorHistory:
         self._changes: list[ValidatorSetChange] = []
 
     def changes(self, below: int) -> list[ValidatorSetChange]:
-        """The changes that blocks below a height made, the lowest first.
+        """List the changes that blocks below a height made.
 
-        Reads the headers that are new since the last call, up to the one below `below`.
+        Reads the headers that are new since the last call.
+
+        Args:
+            below: The height.
+
+        Returns:
+            The changes, the lowest first.
         """
         with self._lock:
             if self._height < self._store.base_height():
@@ -130,7 +176,7 @@ class ValidatorHistory:
             return [change for change in self._changes if change.height < below]
 
     def _begin_at_base(self) -> None:
-        """What came before the first block that is kept, the snapshot told."""
+        # The snapshot contained the changes below the first block that is kept.
         self._changes = []
         for past in self._store.trusted_headers():
             if past.next_validators:
@@ -147,7 +193,7 @@ class ValidatorHistory:
         members = self._after(height)
         validators = ValidatorSet.from_members(members.values())
         if validators.hash() != header.next_validators_hash:
-            raise RuntimeError(f"the bonds that moved in block {height} do not explain its header")
+            raise RuntimeError(f"the bonds that moved in block {height} do not match its header")
         self._members, self._hash = members, validators.hash()
         self._changes.append(ValidatorSetChange(height, validators.members))
 
@@ -169,6 +215,6 @@ class ValidatorHistory:
         for raw in self._store.receipts(height):
             payment = Receipt.FromString(raw).payment
             if payment.kind == PAYMENT_KIND_BOND_BURNED:
-                # A slashed key has nothing left, and never bonds again.
+                # A slashed key loses its whole bond and can never bond again.
                 bonds[payment.address] = 0
         return {a: Validator(a, keys[a], power) for a, power in bonds.items() if power}

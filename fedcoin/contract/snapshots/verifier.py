@@ -182,7 +182,7 @@ class SnapshotVerifier:
                 field="genesis_hash",
                 limit=self._genesis.hash.hex(),
             )
-        header = self._trust.certified(head.header, head.certificate)
+        header = self._trust.check_certified(head.header, head.certificate)
         if header.height + 1 < self._trust.next_height:
             raise _malformed("it is below a change that came before it")
         self._trust.check_next(header)

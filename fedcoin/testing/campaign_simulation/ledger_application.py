@@ -8,7 +8,7 @@ from typing import Protocol
 
 from fedcoin.consensus.validators import Validator, ValidatorSet
 from fedcoin.contract.blocks.ledger import Execution, Ledger
-from fedcoin.contract.blocks.validation import check_block, header_of
+from fedcoin.contract.blocks.validation import check_block, make_header
 from fedcoin.contract.state.execution_context import BlockContext
 from fedcoin.contract.state.genesis_state import genesis_changes
 from fedcoin.contract.state.overlay import MemoryState
@@ -114,7 +114,7 @@ class LedgerApplication:
             built = self.ledger.build(context, candidates, most)
         self.arena.drop(built.refused)
         parent = self.tip.hash if self.tip else self.arena.genesis.hash
-        header = header_of(context, parent, self.arena.genesis, built.execution)
+        header = make_header(context, parent, self.arena.genesis, built.execution)
         raws = [transaction.raw for transaction in built.transactions]
         block = build_block(header, context.last_certificate, raws)
         self._known = {block.hash: built.execution}

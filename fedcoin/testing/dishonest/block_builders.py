@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterable
 
 from fedcoin.application.node.chain import Chain, Draft
-from fedcoin.contract.blocks.ledger import Built
+from fedcoin.contract.blocks.ledger import BuiltBlock
 from fedcoin.contract.state.execution_context import BlockContext
 from fedcoin.data.messages.transactions import Transaction
 from fedcoin.data.plurals import format_count
@@ -46,7 +46,7 @@ class GrindingChain(Chain):
 
     def choose_content(
         self, context: BlockContext, candidates: tuple[Transaction, ...]
-    ) -> tuple[BlockContext, Built]:
+    ) -> tuple[BlockContext, BuiltBlock]:
         """Choose the content whose challenge suits this node best.
 
         Args:

@@ -11,7 +11,7 @@ from itertools import combinations, islice
 
 from fedcoin.consensus import posap
 from fedcoin.consensus.validators import ValidatorSet
-from fedcoin.contract.blocks.ledger import Built, Execution, Ledger
+from fedcoin.contract.blocks.ledger import BuiltBlock, Execution, Ledger
 from fedcoin.contract.state import records
 from fedcoin.contract.state.execution_context import BlockContext
 from fedcoin.contract.state.overlay import Overlay
@@ -49,7 +49,7 @@ class GroundBlock:
     """The best block that a grinder built."""
 
     context: BlockContext
-    built: Built
+    built: BuiltBlock
     # How many blocks it built.
     tries: int = 1
     # How many different challenges these blocks would fix.
