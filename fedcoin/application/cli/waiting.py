@@ -27,6 +27,9 @@ async def explained_wait(client: NodeClient) -> AsyncIterator[None]:
 
     Args:
         client: A client of the node that the transaction was submitted to.
+
+    Yields:
+        None, once.
     """
     explaining = asyncio.create_task(_explain(client))
     try:
