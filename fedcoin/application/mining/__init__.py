@@ -1,1 +1,12 @@
-"""Mining: compute the Shapley values of open tasks, commit to them and reveal them."""
+"""Mining: compute the Shapley values of open tasks, commit to them and reveal them.
+
+This folder decides when a miner samples, commits and reveals, and keeps what it needs in between on
+disk. It does not decide what a miner may claim: `contract` checks evidence, and `block_auditor`
+recomputes challenged leaves.
+
+* `miner`: one step for each phase of each open task
+* `sampler`, `progress`: evaluate coalitions until there are enough samples; report the progress
+* `work_store`: samples and salt of each commitment, on disk
+* `task_evaluator`: a task's artifacts, and its job in the worker processes
+* `executor`: where the worker processes run, by the settings
+"""

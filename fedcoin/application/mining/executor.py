@@ -1,4 +1,4 @@
-"""Where a node evaluates coalitions, by its settings."""
+"""The place of the worker processes, by the settings."""
 
 from __future__ import annotations
 
@@ -8,11 +8,18 @@ from fedcoin.learning.errors import WorkerError
 from fedcoin.learning.workers.executors import Executor, LocalExecutor, count_cores
 
 
-def executor_of(miner: MinerConfig) -> Executor:
-    """What ``miner.executor`` names; one local process for who only looks on.
+def make_executor(miner: MinerConfig) -> Executor:
+    """Make the executor that the settings name; one local process for a node that does not mine.
 
-    ``miner.processes`` of 0 is one for each core of this machine, or each CPU of the cluster.
-    Raises Refusal BAD_CONFIG when Ray is not installed or its cluster cannot be reached.
+    Args:
+        miner: The settings of the miner. 0 processes mean one for each core of this machine, or for
+            each CPU of the Ray cluster.
+
+    Returns:
+        The executor.
+
+    Raises:
+        RefusalError: BAD_CONFIG when Ray is not installed or its cluster cannot be reached.
     """
     if not miner.enabled:
         return LocalExecutor()

@@ -1,11 +1,9 @@
-"""Mining: on each final block, do what the open tasks ask of this miner.
+"""The miner: after each final block, take the next step of each open task.
 
-A task in its commit window is sampled (``samples``) until there is enough or the window nears its
-end; the samples and a salt are put on disk (``sealed_work``), then the commitment is submitted.
-Then the commitment is opened, and once the challenge is known the challenged leaves are revealed. A
-task that is mined again keeps its samples, and gets a new salt. A task that is closed is forgotten.
-
-Nothing here is trusted by others: what a miner may claim is for ``contract`` and ``auditor``.
+In the commit window the miner samples (`sampler`) until there are enough samples or the window is
+nearly over, stores samples and a salt (`work_store`), and submits the commitment. Then it opens the
+commitment, and reveals the challenged leaves when the challenge is known. A further attempt keeps
+the samples and gets a new salt. When a task is closed, its work is deleted.
 """
 
 from __future__ import annotations
@@ -43,67 +41,92 @@ from fedcoin.v1.transaction_pb2 import CommitShapley, RevealShapley
 log = logging.getLogger(__name__)
 
 Submit = Callable[[CommitShapley | RevealShapley], Awaitable[Transaction]]
-"""Signs and submits an action for the miner's key; raises Refusal or RpcFailure."""
+"""Signs and submits an action with the miner's key; raises RefusalError or RpcError."""
 
-MOST_TASKS = 4
-"""Tasks worked on at a time, the oldest first: each holds its weights in the worker."""
+MAX_TASKS = 4
+"""The number of tasks in progress, the oldest first; each holds its weights in the workers."""
 
-TRIES = 3
-"""How often a step of one attempt is tried before the attempt is given up."""
+MAX_TRIES = 3
+"""How often a step is tried before the miner gives up the attempt."""
 
 RETRY_SECONDS = 1.0
+"""The pause before a step is tried again."""
 
-TELL_MS = 5_000
-"""How often the log says how far a task is."""
+LOG_INTERVAL_MS = 5_000
+"""The time between two log lines about the progress of a task."""
 
 
 @dataclass(slots=True)
 class TaskProgress:
-    """One task, as far as this miner is with it."""
+    """This miner's progress with one task."""
 
     assignment: Assignment
+    """The task."""
     plan: SamplingPlan
+    """This miner's samples."""
     attempt: int = 0
+    """The attempt that the fields below belong to."""
     work: SealedWork | None = None
+    """What was stored before the last commitment, of this attempt or an earlier one."""
     tree: EvidenceTree | None = None
+    """The evidence tree of `work`, once it has been built."""
     step: asyncio.Task[None] | None = None
+    """The running step."""
     step_phase: int = block_pb2.TASK_PHASE_UNSPECIFIED
+    """The phase that the step was started for."""
     sent: bytes = b""
-    """Hash of the transaction that is under way."""
+    """The hash of the transaction that was submitted last."""
     given_up: bool = False
+    """True when this miner does nothing more in this attempt."""
 
     @property
     def name(self) -> str:
-        """The task, for a log."""
+        """The first digits of the task id, for log lines."""
         return self.assignment.task_id.hex()[:16]
 
     @property
     def busy(self) -> bool:
-        """Is a step under way?"""
+        """True while a step runs."""
         return self.step is not None and not self.step.done()
 
     async def halt(self) -> None:
-        """Cancel what is going on, and wait until it has ended."""
+        """Cancel the running step, and wait until it has ended."""
         if self.step is not None:
             self.step.cancel()
             await asyncio.wait([self.step])
             self.step = None
 
     async def begin_attempt(self, attempt: int) -> None:
-        """What was under way was for an attempt that is over; its samples stay."""
+        """Start another attempt of the task; the samples are kept.
+
+        Args:
+            attempt: The attempt's number.
+        """
         await self.halt()
         self.attempt, self.sent, self.given_up = attempt, b"", False
 
 
 def _is_due(task: TaskState, miner: MinerState) -> bool:
-    """Does the task wait for this miner's opening, or for its leaves?"""
+    # True when the task waits for this miner's opening or for its challenged leaves.
     if task.phase == block_pb2.TASK_PHASE_CHALLENGE:
         return not miner.salt
     return task.phase == block_pb2.TASK_PHASE_REVEAL and bool(miner.salt) and not miner.revealed
 
 
 class Miner:
-    """Works for one key on one node. ``run`` it as a task; cancel that to stop."""
+    """Mines with one key on one node. Cancel `run` to stop.
+
+    Args:
+        key: The miner's key.
+        chain: The node's chain.
+        pool: The node's waiting transactions.
+        jobs: Opens tasks in the worker processes.
+        submit: Signs and submits an action.
+        folder: Keeps samples and salts.
+        clock: Gives Unix ms.
+        entropy: Gives a number of random bytes, for salts.
+        progress: Called with a task id and the progress after each batch.
+    """
 
     def __init__(
         self,
@@ -125,12 +148,12 @@ class Miner:
         self._folder = folder
         self._clock = clock
         self._entropy = entropy
-        self._progress = progress
-        self._turns: dict[bytes, TaskProgress] = {}
+        self._on_progress = progress
+        self._tasks: dict[bytes, TaskProgress] = {}
         self._owner = BackgroundTasks("miner")
 
     async def run(self) -> None:
-        """Mines until cancelled."""
+        """Mine until cancelled."""
         try:
             await self._clear_folder()
             while True:
@@ -141,33 +164,33 @@ class Miner:
             await self._owner.stop()
 
     async def _react(self) -> None:
-        """Bring every turn up to the latest block."""
+        # Takes the next step of every open task.
         opened = dict(open_tasks(self._chain.ledger.reader))
         await self._forget_all_but(opened)
         bond = records.BONDS.get(self._chain.ledger.reader, self._key.address)
         if self._chain.catching_up or bond is None or not bond.bond:
             return
         for task_id, task in opened.items():
-            turn = self._turns.get(task_id)
-            if turn is None:
-                if len(self._turns) >= MOST_TASKS:
+            progress = self._tasks.get(task_id)
+            if progress is None:
+                if len(self._tasks) >= MAX_TASKS:
                     continue
-                turn = self._turns[task_id] = await self._take_up(task_id)
-            if task.attempt != turn.attempt:
-                await turn.begin_attempt(task.attempt)
-            await self._advance(turn, task)
+                progress = self._tasks[task_id] = await self._take_up(task_id)
+            if task.attempt != progress.attempt:
+                await progress.begin_attempt(task.attempt)
+            await self._advance(progress, task)
 
     async def _clear_folder(self) -> None:
-        """Remove what is left of tasks that were closed while this node was away."""
+        # Removes the work of tasks that were closed while this node was down.
         for task_id in await asyncio.to_thread(self._folder.task_ids):
             task = records.TASKS.get(self._chain.ledger.reader, task_id)
-            # One that is unknown may be further up a chain that is still being fetched.
+            # An unknown task may be in a block that has not been fetched yet.
             if task is not None and task.closed_height:
                 await asyncio.to_thread(self._folder.remove, task_id)
 
     async def _forget_all_but(self, opened: dict[bytes, TaskState]) -> None:
-        for task_id in [task_id for task_id in self._turns if task_id not in opened]:
-            await self._turns.pop(task_id).halt()
+        for task_id in [task_id for task_id in self._tasks if task_id not in opened]:
+            await self._tasks.pop(task_id).halt()
             await self._jobs.forget(task_id)
             await asyncio.to_thread(self._folder.remove, task_id)
 
@@ -184,132 +207,132 @@ class Miner:
             work=work,
         )
 
-    async def _advance(self, turn: TaskProgress, task: TaskState) -> None:
-        """Begin what the task's phase asks for, unless it is done or under way."""
-        if turn.busy and turn.step_phase != task.phase:
-            await turn.halt()
-        if turn.busy or turn.given_up or self._is_waiting(turn):
+    async def _advance(self, progress: TaskProgress, task: TaskState) -> None:
+        # Starts the step that the task's phase asks for, unless it is done or running.
+        if progress.busy and progress.step_phase != task.phase:
+            await progress.halt()
+        if progress.busy or progress.given_up or self._is_waiting(progress):
             return
-        task_id = turn.assignment.task_id
+        task_id = progress.assignment.task_id
         miner = records.MINERS.get(self._chain.ledger.reader, task_id, self._key.address)
         if task.phase == block_pb2.TASK_PHASE_COMMIT and miner is None:
-            step = partial(self._commit, turn, task)
+            step = partial(self._commit, progress, task)
         elif miner is not None and _is_due(task, miner):
-            step = partial(self._reveal, turn, task, miner)
+            step = partial(self._reveal, progress, task, miner)
         else:
             return
-        turn.step_phase = task.phase
-        turn.step = self._owner.start(self._try(turn, step), name=turn.name)
+        progress.step_phase = task.phase
+        progress.step = self._owner.start(self._try(progress, step), name=progress.name)
 
-    def _is_waiting(self, turn: TaskProgress) -> bool:
-        """Is what was sent last still in the pool?"""
-        return bool(turn.sent) and self._pool.get(turn.sent) is not None
+    def _is_waiting(self, progress: TaskProgress) -> bool:
+        # True while the last transaction waits for a block.
+        return bool(progress.sent) and self._pool.get(progress.sent) is not None
 
-    async def _try(self, turn: TaskProgress, step: Callable[[], Awaitable[None]]) -> None:
-        for left in reversed(range(TRIES)):
+    async def _try(self, progress: TaskProgress, step: Callable[[], Awaitable[None]]) -> None:
+        for left in reversed(range(MAX_TRIES)):
             try:
                 await step()
                 return
             except (RefusalError, RpcError, WorkerError) as failure:
                 end = "will try again" if left else "gave up"
-                log.warning("task %s, attempt %d: %s: %s", turn.name, turn.attempt, end, failure)
+                log.warning(
+                    "task %s, attempt %d: %s: %s", progress.name, progress.attempt, end, failure
+                )
             if left:
                 await asyncio.sleep(RETRY_SECONDS)
-        turn.given_up = True
+        progress.given_up = True
 
-    # --- commit ---
+    # Commit -------------------------------------------------------------------------------
 
-    async def _commit(self, turn: TaskProgress, task: TaskState) -> None:
-        work = turn.work
+    async def _commit(self, progress: TaskProgress, task: TaskState) -> None:
+        work = progress.work
         if work is None or work.attempt != task.attempt:
-            samples = await self._sample(turn, task, work.samples if work else None)
+            samples = await self._sample(progress, task, work.samples if work else None)
             if samples is None:
-                log.warning("task %s: the commit window was too short", turn.name)
-                turn.given_up = True
+                log.warning("task %s: the commit window was too short", progress.name)
+                progress.given_up = True
                 return
             work = SealedWork(task.attempt, self._entropy(32), samples)
-            await asyncio.to_thread(self._folder.save, turn.assignment.task_id, work)
-            turn.work, turn.tree = work, None
-        tree = await self._tree_of(turn, work)
+            await asyncio.to_thread(self._folder.save, progress.assignment.task_id, work)
+            progress.work, progress.tree = work, None
+        tree = await self._tree_of(progress, work)
         action = CommitShapley(
-            task_id=turn.assignment.task_id,
+            task_id=progress.assignment.task_id,
             attempt=work.attempt,
-            commitment=self._commitment(turn, tree, work),
+            commitment=self._commitment(progress, tree, work),
             deposit=compute_deposit(
-                self._chain.genesis.parameters.commit_deposit, turn.assignment.terms.prices.mining
+                self._chain.genesis.parameters.commit_deposit,
+                progress.assignment.terms.prices.mining,
             ),
         )
-        turn.sent = (await self._submit(action)).hash
+        progress.sent = (await self._submit(action)).hash
         log.info(
             "task %s: committed to %s (%s)",
-            turn.name,
+            progress.name,
             format_count(tree.samples, "sample"),
-            format_count(turn.plan.evaluations(tree.samples), "coalition"),
+            format_count(progress.plan.evaluations(tree.samples), "coalition"),
         )
 
     async def _sample(
-        self, turn: TaskProgress, task: TaskState, known: Samples | None
+        self, progress: TaskProgress, task: TaskState, known: Samples | None
     ) -> Samples | None:
-        # What is exact but incomplete is worth nothing, so it may take until the very end.
-        margin = 0 if turn.plan.fixed_samples is not None else self._margin_ms(turn)
+        # An incomplete EXACT vector is worthless, so sampling may last until the window ends.
+        margin = 0 if progress.plan.fixed_samples is not None else self._margin_ms(progress)
         end_ms = task.deadline_ms - margin
         timeout_s = max(0.0, (end_ms - self._clock()) / 1000)
-        async with self._jobs.opened(turn.assignment, timeout_s) as utility:
+        async with self._jobs.opened(progress.assignment, timeout_s) as utility:
             return await gather(
-                turn.plan,
+                progress.plan,
                 utility,
-                self._aim(task),
+                self._target_difficulty(task),
                 self._clock,
                 end_ms,
                 known,
-                self._teller(turn),
+                self._progress_report(progress),
             )
 
-    def _aim(self, task: TaskState) -> int:
-        """The D to sample for, which a further attempt does not widen.
-
-        Others keep their samples of the attempt before; a vector of far fewer than they have does
-        not count, wherever it lies.
-        """
+    def _target_difficulty(self, task: TaskState) -> int:
+        # A further attempt has a wider D, but the other miners keep their samples of the attempt
+        # before, and a vector with far fewer samples than theirs is not an inlier.
         return min(
             task.difficulty_nano, records.read_ledger(self._chain.ledger.reader).difficulty_nano
         )
 
-    def _teller(self, turn: TaskProgress) -> Report:
-        """Logs how far a task is, now and then, and tells whoever asked to be told."""
-        next_ms = self._clock() + TELL_MS
+    def _progress_report(self, progress: TaskProgress) -> Report:
+        next_ms = self._clock() + LOG_INTERVAL_MS
 
-        def tell(progress: Progress) -> None:
+        def report(current: Progress) -> None:
             nonlocal next_ms
-            if self._progress is not None:
-                self._progress(turn.assignment.task_id, progress)
+            if self._on_progress is not None:
+                self._on_progress(progress.assignment.task_id, current)
             if self._clock() >= next_ms:
-                next_ms = self._clock() + TELL_MS
-                log.info("task %s: %s", turn.name, progress)
+                next_ms = self._clock() + LOG_INTERVAL_MS
+                log.info("task %s: %s", progress.name, current)
 
-        return tell
+        return report
 
-    def _margin_ms(self, turn: TaskProgress) -> int:
-        """What is left of the window for the commitment to get into a block."""
+    def _margin_ms(self, progress: TaskProgress) -> int:
+        # The part of the window that is left for the commitment to get into a block.
         rules = self._chain.genesis.parameters
         block_ms = rules.propose_timeout_ms + 2 * rules.vote_timeout_ms
-        return min(turn.assignment.terms.commit_window_ms // 4, block_ms)
+        return min(progress.assignment.terms.commit_window_ms // 4, block_ms)
 
-    # --- reveal ---
+    # Reveal -------------------------------------------------------------------------------
 
-    async def _reveal(self, turn: TaskProgress, task: TaskState, miner: MinerState) -> None:
-        """Open the commitment; once the challenge is known, show the challenged leaves too."""
-        work = turn.work
+    async def _reveal(self, progress: TaskProgress, task: TaskState, miner: MinerState) -> None:
+        # Opens the commitment; when the challenge is known, shows the challenged leaves.
+        work = progress.work
         if work is None or work.attempt != task.attempt:
             log.warning(
-                "task %s: what was committed to is lost, and the deposit with it", turn.name
+                "task %s: the samples of the commitment are lost, and so is the deposit",
+                progress.name,
             )
-            turn.given_up = True
+            progress.given_up = True
             return
-        tree = await self._tree_of(turn, work)
-        if self._commitment(turn, tree, work) != miner.commitment:
-            log.warning("task %s: another commitment of this key is on the chain", turn.name)
-            turn.given_up = True
+        tree = await self._tree_of(progress, work)
+        if self._commitment(progress, tree, work) != miner.commitment:
+            log.warning("task %s: another commitment of this key is on the chain", progress.name)
+            progress.given_up = True
             return
         leaves: tuple[int, ...] = ()
         evidence = tree.build_opening()
@@ -318,32 +341,32 @@ class Miner:
             leaves = draw_challenged_leaves(task.challenge, self._key.public_key, tree.samples, q)
             evidence = await asyncio.to_thread(tree.prove, leaves)
         action = RevealShapley(
-            task_id=turn.assignment.task_id,
+            task_id=progress.assignment.task_id,
             attempt=work.attempt,
             salt=work.salt,
             evidence=evidence,
         )
-        turn.sent = (await self._submit(action)).hash
+        progress.sent = (await self._submit(action)).hash
         if leaves:
             total = format_count(tree.samples, "leaf", "leaves")
-            log.info("task %s: revealed %d of %s", turn.name, len(leaves), total)
+            log.info("task %s: revealed %d of %s", progress.name, len(leaves), total)
         else:
             samples = format_count(tree.samples, "sample")
-            log.info("task %s: opened its commitment to %s", turn.name, samples)
+            log.info("task %s: opened its commitment to %s", progress.name, samples)
 
-    async def _tree_of(self, turn: TaskProgress, work: SealedWork) -> EvidenceTree:
-        if turn.tree is None:
+    async def _tree_of(self, progress: TaskProgress, work: SealedWork) -> EvidenceTree:
+        if progress.tree is None:
             samples = work.samples
-            turn.tree = await asyncio.to_thread(
-                build_evidence_tree, turn.plan, samples.utilities, samples.grand, samples.empty
+            progress.tree = await asyncio.to_thread(
+                build_evidence_tree, progress.plan, samples.utilities, samples.grand, samples.empty
             )
-        return turn.tree
+        return progress.tree
 
-    def _commitment(self, turn: TaskProgress, tree: EvidenceTree, work: SealedWork) -> bytes:
+    def _commitment(self, progress: TaskProgress, tree: EvidenceTree, work: SealedWork) -> bytes:
         return compute_commitment(
             tree.build_opening(),
             work.salt,
-            turn.assignment.task_id,
+            progress.assignment.task_id,
             work.attempt,
             self._key.address,
         )

@@ -1,4 +1,4 @@
-"""How far a miner is with a task, and how long it will still take."""
+"""The progress of sampling a task, and an estimate of the time left."""
 
 from __future__ import annotations
 
@@ -13,15 +13,17 @@ from fedcoin.incentive.proof.stopping import DIFFICULTY_DIVISOR, MIN_SAMPLES
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What is known after each request to the worker."""
+    """The progress after one request to the worker processes."""
 
     samples: int
+    """The number of samples so far."""
     expected: int
-    """About how many samples will be enough."""
+    """An estimate of the number of samples that will be enough."""
     standard_error_nano: float
-    """Of S, L2, in nano-utility; infinite while there is too little to tell, 0 under EXACT."""
+    """The L2 norm of the standard errors of S, in nano-utility; infinite while there are too few
+    samples, 0 under EXACT."""
     seconds_left: float
-    """About how long that takes, the task's deadline considered."""
+    """An estimate of the time left, at most until the deadline."""
 
     def __str__(self) -> str:
         left = f"about {self.seconds_left:.0f} s left"
@@ -32,15 +34,14 @@ class Progress:
 
 
 Report = Callable[[Progress], None]
+"""Takes the progress after each request."""
 
 
-def expected_samples(
+def _estimate_samples(
     plan: SamplingPlan, samples: int, standard_error_nano: float, difficulty_nano: int
 ) -> int:
-    """About how many samples will be enough: an error falls with the square root of their number.
-
-    All of them while nothing is known about the error.
-    """
+    # A standard error falls with the square root of the number of samples. While the error is
+    # unknown, the estimate is the limit.
     if plan.fixed_samples is not None:
         return plan.fixed_samples
     ratio = standard_error_nano * DIFFICULTY_DIVISOR / max(difficulty_nano, 1)
@@ -51,7 +52,15 @@ def expected_samples(
 
 
 class ProgressReporter:
-    """Tells the progress of one gathering to ``report``, which may be slow to come by."""
+    """Reports the progress of sampling one task.
+
+    Args:
+        plan: The miner's samples.
+        difficulty_nano: D in nano-utility.
+        clock: Gives Unix ms.
+        end_ms: When sampling stops, on this clock.
+        report: Takes each progress; None reports nothing.
+    """
 
     def __init__(
         self,
@@ -69,14 +78,21 @@ class ProgressReporter:
         self._began_ms = clock()
         self._first: int | None = None
 
-    def tell(self, samples: int, standard_error_nano: float) -> None:
-        """Report on so many samples, whose error was that when last looked at."""
+    def report(self, samples: int, standard_error_nano: float) -> None:
+        """Report the progress.
+
+        Args:
+            samples: The number of samples so far.
+            standard_error_nano: The standard error when it was computed last, in nano-utility.
+        """
         if self._report is None:
             return
         now = self._clock()
         if self._first is None:
             self._first = samples
-        expected = expected_samples(self._plan, samples, standard_error_nano, self._difficulty_nano)
+        expected = _estimate_samples(
+            self._plan, samples, standard_error_nano, self._difficulty_nano
+        )
         left_ms = max(0, self._end_ms - now)
         done = samples - self._first
         if done > 0:

@@ -1,7 +1,7 @@
-"""Gathering a task's samples: coalitions go to the worker until there are enough.
+"""Gather a task's samples: send coalitions to the worker processes until there are enough.
 
-Requests are short, about a quarter of a second each, so that others who ask the same worker get
-their turn and whoever cancels is soon obeyed.
+A request takes about a quarter of a second, so that other callers of the workers get a turn and a
+cancellation takes effect soon.
 """
 
 from __future__ import annotations
@@ -19,36 +19,50 @@ from fedcoin.incentive.proof.stopping import compute_standard_error_nano, has_en
 from fedcoin.learning.evaluation.job import Coalitions, Counts
 
 Utility = Callable[[Coalitions], Awaitable[Counts]]
+"""Counts right answers: bool (m, n) coalitions to int64 (m,)."""
 
 REQUEST_MS = 250
+"""The time that one request should take."""
+
 FIRST_ROWS = 64
-MOST_ROWS = 4096
+"""The number of coalitions in the first request."""
+
+MAX_ROWS = 4096
+"""The largest number of coalitions in one request."""
+
 STAGES = 8
-"""Into how many parts a walk is cut where it may be truncated, so that the rest can be saved."""
+"""The number of parts in which a walk is evaluated when it may be truncated."""
 
 _UNKNOWN = -(1 << 40)
 
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """Leaves 0 to N - 1 of a plan."""
+    """The utilities of leaves 0 to N - 1 of a plan, as counts of right answers."""
 
     utilities: Ints
-    """(N, m), canonical."""
+    """Shape (N, m), int64, with implied utilities filled in."""
     grand: int
+    """The utility of the grand coalition."""
     empty: int
+    """The utility of the empty coalition."""
 
 
 class BatchSizer:
-    """How many coalitions to ask for at once."""
+    """Chooses the number of coalitions in a request, so that it takes about `REQUEST_MS`."""
 
     def __init__(self) -> None:
         self.rows = FIRST_ROWS
 
     def learn(self, rows: int, elapsed_ms: int) -> None:
-        """Aim at ``REQUEST_MS``; at most double, since one quick answer says little."""
+        """Adapt to a request's time. The number at most doubles, since one time may mislead.
+
+        Args:
+            rows: The number of coalitions in the request.
+            elapsed_ms: How long it took.
+        """
         fitting = rows * REQUEST_MS // max(elapsed_ms, 1)
-        self.rows = max(1, min(fitting, 2 * self.rows, MOST_ROWS))
+        self.rows = max(1, min(fitting, 2 * self.rows, MAX_ROWS))
 
 
 async def gather(
@@ -60,14 +74,28 @@ async def gather(
     known: Samples | None = None,
     report: Report | None = None,
 ) -> Samples | None:
-    """Evaluate leaves from where ``known`` ends until they are enough.
+    """Evaluate leaves until there are enough samples.
 
-    Under EXACT that is all of them. Otherwise when the standard error is well under D
-    (``stopping.is_enough``), at the task's most samples, or when ``clock()`` reaches ``end_ms``.
-    Returns None when time ran out before there was anything that could be committed to. After
-    each batch ``report`` is told how far it is. Whoever cancels is obeyed at once.
+    Under EXACT these are all leaves. Otherwise sampling stops when the standard error is well under
+    D (`stopping.has_enough_samples`), at the plan's limit, or at the end of the time.
+
+    Args:
+        plan: The miner's samples.
+        utility: Counts right answers.
+        difficulty_nano: D in nano-utility.
+        clock: Gives Unix ms.
+        end_ms: When to stop, on this clock.
+        known: Samples of an earlier attempt, which are continued.
+        report: Called with the progress after each batch.
+
+    Returns:
+        The samples; None when the time was too short for a commitment.
+
+    Raises:
+        RefusalError: The worker refused a request.
+        WorkerError: The worker processes failed.
     """
-    pace, pacemaker = BatchSizer(), ProgressReporter(plan, difficulty_nano, clock, end_ms, report)
+    sizer, reporter = BatchSizer(), ProgressReporter(plan, difficulty_nano, clock, end_ms, report)
     if known is None:
         known = await _ends(plan, utility)
     count, due, error = len(known.utilities), 0, float("inf")
@@ -81,11 +109,11 @@ async def gather(
             if has_enough_samples(plan, taken, difficulty_nano):
                 break
             error = compute_standard_error_nano(plan, taken)
-            # Looking again only after some growth keeps the work in proportion to the samples.
+            # Checking only after 5 % more samples keeps this work in proportion to the samples.
             due = count + count // 20
-        pacemaker.tell(count, error)
-        leaves = range(count, min(plan.sample_limit, count + _batch(plan, count, pace.rows)))
-        rows = await _evaluate(plan, utility, leaves, known, pace, clock)
+        reporter.report(count, error)
+        leaves = range(count, min(plan.sample_limit, count + _batch(plan, count, sizer.rows)))
+        rows = await _evaluate(plan, utility, leaves, known, sizer, clock)
         batches.append(rows)
         vectors.append(plan.contributions(leaves, rows, known.grand, known.empty))
         count = leaves.stop
@@ -95,7 +123,7 @@ async def gather(
 
 
 def _batch(plan: SamplingPlan, count: int, rows: int) -> int:
-    """How many leaves to take next: what fits into a request, ending on whole cycles."""
+    # The number of leaves in the next request, ending on a whole cycle where one fits.
     fitting = max(1, rows // plan.leaf_length)
     if plan.fixed_samples is not None:
         return fitting
@@ -116,28 +144,28 @@ async def _evaluate(
     utility: Utility,
     leaves: range,
     ends: Samples,
-    pace: BatchSizer,
+    sizer: BatchSizer,
     clock: Clock,
 ) -> Ints:
-    """The canonical utilities of some leaves: (N, m). Asks for nothing that is implied."""
+    # The utilities of some leaves, (N, m). Implied utilities are filled in, not evaluated.
     shape = (len(leaves), plan.leaf_length)
     coalitions = np.stack([plan.coalitions(leaf) for leaf in leaves])
-    found = np.full(shape, _UNKNOWN, dtype=np.int64)
+    utilities = np.full(shape, _UNKNOWN, dtype=np.int64)
     while True:
-        open_places = (found == _UNKNOWN) & ~plan.mask_implied(leaves, found, ends.grand)
-        if not open_places.any():
-            return plan.fill_implied(leaves, found, ends.grand, ends.empty)
-        wanted = _next_stage(plan, open_places)
+        missing = (utilities == _UNKNOWN) & ~plan.mask_implied(leaves, utilities, ends.grand)
+        if not missing.any():
+            return plan.fill_implied(leaves, utilities, ends.grand, ends.empty)
+        wanted = _next_stage(plan, missing)
         started = clock()
-        found[wanted] = await utility(coalitions[wanted])
-        pace.learn(int(wanted.sum()), clock() - started)
+        utilities[wanted] = await utility(coalitions[wanted])
+        sizer.learn(int(wanted.sum()), clock() - started)
 
 
-def _next_stage(plan: SamplingPlan, open_places: Bools) -> Bools:
-    """All open places; where walks may be cut short only the first few of each."""
+def _next_stage(plan: SamplingPlan, missing: Bools) -> Bools:
+    # All missing utilities; where walks may be truncated, only the first few of each walk.
     if not plan.truncation:
-        return open_places
-    walks = open_places.reshape(-1, plan.clients)
+        return missing
+    walks = missing.reshape(-1, plan.clients)
     stage = -(-plan.clients // STAGES)
     first = walks & (np.cumsum(walks, axis=1) <= stage)
-    return first.reshape(open_places.shape)
+    return first.reshape(missing.shape)

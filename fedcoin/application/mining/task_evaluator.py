@@ -1,7 +1,7 @@
-"""A task's artifacts, fetched and opened in the worker: shared by the miner and the auditor.
+"""Tasks in the worker processes: fetch their artifacts, open their jobs, evaluate coalitions.
 
-Both ask the same worker about the same coalitions, so that what the miner evaluated is, for the
-auditor, a look into the worker's memo.
+Miner and auditor share the workers, so that a coalition that the miner evaluated is a look-up in
+the workers' memo when the auditor needs it.
 """
 
 from __future__ import annotations
@@ -20,47 +20,74 @@ from fedcoin.learning.evaluation.job import Coalitions, Counts, UtilityJob
 from fedcoin.v1.task_pb2 import ClientUpdate, OpenTask
 
 EnsureArtifacts = Callable[[Sequence[bytes], float], Awaitable[bool]]
-"""Fetches what is missing of some artifact ids within some seconds; True when all are here."""
+"""Fetches missing artifacts by id within a number of seconds; True when all are in the store."""
 
-IDLE_JOBS = 2
-"""Open jobs that are kept for later though nobody uses them; each may take much memory."""
+MAX_IDLE_JOBS = 2
+"""Unused jobs that stay open for later; each may take much memory."""
 
 
 class Worker(Protocol):
-    """What is needed of :class:`~fedcoin.learning.workers.pool.UtilityWorker`."""
+    """The worker processes, as `learning.workers.pool.WorkerPool` provides them."""
 
     async def open_job(self, job: UtilityJob) -> None:
-        """Load a job; twice is the same as once."""
+        """Load a job. A job that is open already stays open.
+
+        Args:
+            job: The job.
+        """
         ...
 
     async def evaluate(self, job_id: bytes, coalitions: Coalitions) -> Counts:
-        """Right answers (m,) of coalitions (m, n)."""
+        """Count the right answers of coalitions.
+
+        Args:
+            job_id: An open job.
+            coalitions: Shape (m, n), bool.
+
+        Returns:
+            The counts, shape (m,), int64.
+        """
         ...
 
     async def check_job(self, job: UtilityJob, aggregate: Path, evaluation_size: int) -> None:
-        """Raise a Refusal when a task's artifacts are unsound."""
+        """Check a task's artifacts.
+
+        Args:
+            job: The task's job.
+            aggregate: The file of the aggregate.
+            evaluation_size: The number of examples that the task states.
+
+        Raises:
+            RefusalError: An artifact is wrong.
+        """
         ...
 
     async def close_job(self, job_id: bytes) -> None:
-        """Forget a job."""
+        """Close a job.
+
+        Args:
+            job_id: The job.
+        """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """A task as far as its artifacts and coalitions go."""
+    """The part of a task that its evaluation needs."""
 
     task_id: bytes
+    """32 bytes."""
     terms: OpenTask
+    """The action that opened it."""
     model: bytes
-    """Artifact id of the campaign's ModelSpec."""
+    """The artifact id of the campaign's ModelSpec."""
 
     def updates(self) -> list[ClientUpdate]:
-        """What the clients signed, in their order; the ledger has checked it."""
+        """Decode the clients' signed updates, in order. The ledger has checked them."""
         return [ClientUpdate.FromString(update.body) for update in self.terms.updates]
 
     def artifacts(self) -> list[bytes]:
-        """The ids of all artifacts, each once."""
+        """List the ids of all artifacts, each once."""
         updates = [update.update for update in self.updates()]
         terms = self.terms
         ids = [self.model, terms.base, terms.aggregate, terms.evaluation.artifact, *updates]
@@ -68,7 +95,13 @@ class Assignment:
 
 
 class TaskJobs:
-    """Jobs of the worker by task."""
+    """The jobs of tasks in the worker processes.
+
+    Args:
+        worker: The worker processes.
+        store: The node's artifacts.
+        ensure: Fetches missing artifacts from peers.
+    """
 
     def __init__(self, worker: Worker, store: ArtifactStore, ensure: EnsureArtifacts) -> None:
         self._worker = worker
@@ -78,7 +111,15 @@ class TaskJobs:
         self._idle: OrderedDict[bytes, None] = OrderedDict()
 
     async def check(self, assignment: Assignment, timeout_s: float) -> None:
-        """Raises Refusal when a task's artifacts are missing (UNKNOWN_ARTIFACT) or unsound."""
+        """Check a task's artifacts.
+
+        Args:
+            assignment: The task.
+            timeout_s: How long missing artifacts are fetched, in seconds.
+
+        Raises:
+            RefusalError: UNKNOWN_ARTIFACT when one is missing, or the code of a wrong one.
+        """
         await self._fetch(assignment, timeout_s)
         job = self._job_of(assignment)
         aggregate = self._store.path(assignment.terms.aggregate)
@@ -88,9 +129,17 @@ class TaskJobs:
     async def opened(
         self, assignment: Assignment, timeout_s: float
     ) -> AsyncIterator[Callable[[Coalitions], Awaitable[Counts]]]:
-        """The utility of a task's coalitions, bool (m, n) to int64 (m,), while one is inside.
+        """Open a task for evaluation.
 
-        Raises Refusal UNKNOWN_ARTIFACT when what it takes cannot be fetched in time.
+        Args:
+            assignment: The task.
+            timeout_s: How long missing artifacts are fetched, in seconds.
+
+        Yields:
+            The utility: a function from coalitions, bool (m, n), to counts, int64 (m,).
+
+        Raises:
+            RefusalError: UNKNOWN_ARTIFACT when an artifact cannot be fetched in time.
         """
         await self._fetch(assignment, timeout_s)
         job = self._job_of(assignment)
@@ -108,16 +157,20 @@ class TaskJobs:
             if not self._users[job.job_id]:
                 del self._users[job.job_id]
                 self._idle[job.job_id] = None
-            await self._close_idle(IDLE_JOBS)
+            await self._close_idle(MAX_IDLE_JOBS)
 
     async def forget(self, task_id: bytes) -> None:
-        """Give a closed task's job up, unless somebody is still at it."""
+        """Close the job of a closed task, unless it is in use.
+
+        Args:
+            task_id: The task.
+        """
         if task_id in self._idle:
             del self._idle[task_id]
             await self._worker.close_job(task_id)
 
-    async def _close_idle(self, most: int) -> None:
-        while len(self._idle) > most:
+    async def _close_idle(self, max_idle: int) -> None:
+        while len(self._idle) > max_idle:
             oldest, _ = self._idle.popitem(last=False)
             await self._worker.close_job(oldest)
 

@@ -1,7 +1,7 @@
-"""What a miner must not lose between its commitment and its reveal: one file a task.
+"""The samples and the salt of each commitment, on disk: one file for each task.
 
-Written before the commitment is sent, whole or not at all. A miner that lost it could not reveal
-and would forfeit its deposit.
+A file is written, in one step, before the commitment is sent. A miner that loses it cannot reveal
+and loses its deposit.
 """
 
 from __future__ import annotations
@@ -29,20 +29,31 @@ class SealedWork:
     """The samples that a miner commits to in one attempt, and the salt."""
 
     attempt: int
+    """The attempt that the commitment belongs to."""
     salt: bytes
     """32 bytes."""
     samples: Samples
+    """The samples that the commitment covers."""
 
 
 class WorkFolder:
-    """A folder with one file a task. Synchronous; one process uses it."""
+    """The folder of these files. Its methods block; one process uses it.
+
+    Args:
+        folder: The folder, which is made if it does not exist.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
 
     def save(self, task_id: bytes, work: SealedWork) -> None:
-        """Write durably, in place of what was there for the task."""
+        """Write a task's work durably, in place of earlier work.
+
+        Args:
+            task_id: The task, 32 bytes.
+            work: The work.
+        """
         samples = work.samples
         ends = [work.attempt, samples.grand, samples.empty]
         content = encode_tensors(
@@ -55,7 +66,14 @@ class WorkFolder:
         replace_file(self._path(task_id), content)
 
     def load(self, task_id: bytes) -> SealedWork | None:
-        """What was saved last; None when there is nothing, or nothing that can be read."""
+        """Read a task's work.
+
+        Args:
+            task_id: The task, 32 bytes.
+
+        Returns:
+            The work; None when there is no file, or when it cannot be read.
+        """
         try:
             tensors = decode_tensors(self._path(task_id).read_bytes())
             attempt, grand, empty = tensors["ends"].tolist()
@@ -69,11 +87,15 @@ class WorkFolder:
         return SealedWork(attempt, salt, Samples(utilities, grand, empty))
 
     def remove(self, task_id: bytes) -> None:
-        """Forget a task; one that is not there is no error."""
+        """Delete a task's file, if it exists.
+
+        Args:
+            task_id: The task, 32 bytes.
+        """
         self._path(task_id).unlink(missing_ok=True)
 
     def task_ids(self) -> list[bytes]:
-        """The tasks that there is a file for."""
+        """List the tasks that have a file."""
         names = (_NAME.fullmatch(path.name) for path in self._folder.iterdir())
         return sorted(bytes.fromhex(name.group(1)) for name in names if name)
 

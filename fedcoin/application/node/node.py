@@ -23,7 +23,7 @@ from pathlib import Path
 from fedcoin import __version__
 from fedcoin.application.configuration.config import NodeConfig, SnapshotsConfig
 from fedcoin.application.configuration.home import NODE_KEY, Home
-from fedcoin.application.mining.executor import executor_of
+from fedcoin.application.mining.executor import make_executor
 from fedcoin.application.mining.miner import Miner
 from fedcoin.application.mining.task_evaluator import TaskJobs
 from fedcoin.application.mining.work_store import WorkFolder
@@ -133,7 +133,7 @@ class Node:
             config.limits.artifacts_total_bytes,
             config.limits.artifact_bytes,
         )
-        self.worker = WorkerPool(executor=executor_of(config.miner))
+        self.worker = WorkerPool(executor=make_executor(config.miner))
         genesis = home.genesis()
         self.chain = components.make_chain(store, Ledger(store, genesis), unix_ms)
         self.jobs = TaskJobs(self.worker, self.artifacts, self._ensure)

@@ -6,22 +6,22 @@ import pytest
 
 from fedcoin.application.configuration.config import MinerConfig
 from fedcoin.application.errors import ApplicationCode
-from fedcoin.application.mining.executor import executor_of
+from fedcoin.application.mining.executor import make_executor
 from fedcoin.data.errors import RefusalError
 from fedcoin.learning.workers.executors import count_cores
 
 
 def test_a_miner_takes_every_core_unless_told_otherwise() -> None:
-    assert executor_of(MinerConfig(enabled=True)).num_workers == count_cores()
-    assert executor_of(MinerConfig(enabled=True, processes=3)).num_workers == 3
+    assert make_executor(MinerConfig(enabled=True)).num_workers == count_cores()
+    assert make_executor(MinerConfig(enabled=True, processes=3)).num_workers == 3
 
 
 def test_who_only_looks_on_takes_one() -> None:
-    assert executor_of(MinerConfig(executor="ray", processes=3)).num_workers == 1
+    assert make_executor(MinerConfig(executor="ray", processes=3)).num_workers == 1
 
 
 @pytest.mark.skipif(find_spec("ray") is not None, reason="Ray is installed")
 def test_ray_that_is_not_installed_is_refused() -> None:
     with pytest.raises(RefusalError, match=r"miner.executor is 'ray', .*fedcoin\[ray\]") as caught:
-        executor_of(MinerConfig(enabled=True, executor="ray"))
+        make_executor(MinerConfig(enabled=True, executor="ray"))
     assert caught.value.code is ApplicationCode.BAD_CONFIG

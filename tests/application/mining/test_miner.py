@@ -256,7 +256,7 @@ async def test_missing_artifacts_are_waited_for_and_then_given_up(
     here.store.remove(here.job.update_ids[0])
     here.start(here.chain.miners[0])
     await until(lambda: "gave up" in caplog.text)
-    assert len(here.fetched) == mining.TRIES
+    assert len(here.fetched) == mining.MAX_TRIES
     assert here.job.update_ids[0] in here.fetched[0]
     assert "could not be fetched" in caplog.text
     assert not here.submitted
@@ -330,7 +330,7 @@ async def test_leftovers_of_closed_tasks_are_cleared(site: OpenMiningSite) -> No
 async def test_no_more_tasks_than_fit_are_worked_on(
     site: OpenMiningSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mining, "MOST_TASKS", 0)
+    monkeypatch.setattr(mining, "MAX_TASKS", 0)
     here = site()
     await here.job.open_campaign()
     here.start(*here.chain.miners)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fedcoin.application.mining.progress import Progress
-from fedcoin.application.mining.sampler import MOST_ROWS, BatchSizer, Samples, gather
+from fedcoin.application.mining.sampler import MAX_ROWS, BatchSizer, Samples, gather
 from fedcoin.incentive.proof.sampling_plan import SamplingPlan
 from fedcoin.learning.evaluation.job import Coalitions, Counts
 from fedcoin.v1 import task_pb2
@@ -194,7 +194,7 @@ def test_pace_follows_the_worker() -> None:
     pace = BatchSizer()
     for _ in range(20):
         pace.learn(pace.rows, 0)
-    assert pace.rows == MOST_ROWS
+    assert pace.rows == MAX_ROWS
     pace.learn(4_096, 4_096)
     assert pace.rows == 250
     pace.learn(1, 60_000)

@@ -364,7 +364,7 @@ async def test_verdicts_are_bounded(site: OpenMiningSite, monkeypatch: pytest.Mo
 async def test_idle_jobs_are_closed_the_oldest_first(
     site: OpenMiningSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(task_evaluator, "IDLE_JOBS", 1)
+    monkeypatch.setattr(task_evaluator, "MAX_IDLE_JOBS", 1)
     here = site()
     await here.job.open_campaign()
     terms = here.job.terms()
