@@ -8,17 +8,16 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from fedcoin.application.offline.simulation import (
-    MANIFEST,
-    Manifest,
+from fedcoin.application.offline.simulation_folder import (
     SimulatedClient,
+    SimulationManifest,
     read_manifest,
+    write_manifest,
 )
 from fedcoin.data.crypto.addresses import format_address
 from fedcoin.data.crypto.key_files import save_key
@@ -70,7 +69,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         )
     for name, raw in files.items():
         (folder / name).write_bytes(raw)
-    manifest = Manifest(
+    manifest = SimulationManifest(
         dataset="digits",
         model="by hand",
         seed=0,
@@ -81,7 +80,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         evaluation_size=work.examples,
         clients=tuple(clients),
     )
-    (folder / MANIFEST).write_text(json.dumps({"version": 1, **asdict(manifest)}))
+    write_manifest(folder, manifest)
     assert read_manifest(folder) == manifest
     return folder
 

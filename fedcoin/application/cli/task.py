@@ -247,7 +247,7 @@ def publish(
     The key pays the budget and is the campaign's server. The split of the price, the schedule and
     the windows come from the [coordinator] settings (--set).
     """
-    from fedcoin.application.offline.simulation import publish_folder
+    from fedcoin.application.offline.publication import publish_folder
 
     names = {"key_name": "coordinator.key", "budget": "coordinator.budget"}
     config = home.config(os.environ, flags_of(settings, given, names))

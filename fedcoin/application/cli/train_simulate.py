@@ -56,13 +56,13 @@ def simulate(folder: Path, as_json: bool, **given: Any) -> None:
     manifest = asyncio.run(
         simulation.simulate(
             folder,
-            clients=given["clients"],
+            num_clients=given["clients"],
             dataset=given["dataset"],
             model=given["model"],
             plan=TrainingPlan(given["epochs"], given["batch_size"], given["learning_rate"]),
             seed=given["seed"],
             roles=roles,
-            noise=given["noise"],
+            label_noise=given["noise"],
             evaluation_size=given["evaluation_size"],
             report=note,
         )

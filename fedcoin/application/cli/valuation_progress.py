@@ -10,12 +10,12 @@ from contextlib import contextmanager
 import click
 
 from fedcoin.application.cli.progress import LINE_SECONDS
-from fedcoin.application.offline.valuation import Report, ValuationProgress
+from fedcoin.application.offline.valuation import ReportProgress, ValuationProgress
 from fedcoin.data.plurals import format_count
 
 
 @contextmanager
-def shown() -> Iterator[Report]:
+def shown() -> Iterator[ReportProgress]:
     """Show progress on standard error.
 
     Yields:
@@ -27,8 +27,9 @@ def shown() -> Iterator[Report]:
 
 def _sentence(progress: ValuationProgress) -> str:
     error = f", {_error(progress)}" if progress.std_error is not None else ""
+    total = format_count(progress.max_evaluations, "coalition")
     return (
-        f"{progress.done} of at most {format_count(progress.most, 'coalition')}{error}, "
+        f"{progress.num_evaluated} of at most {total}{error}, "
         f"about {progress.seconds_left:.0f} s left"
     )
 
@@ -38,7 +39,7 @@ def _error(progress: ValuationProgress) -> str:
 
 
 @contextmanager
-def _lines() -> Iterator[Report]:
+def _lines() -> Iterator[ReportProgress]:
     last = time.monotonic()
 
     def report(progress: ValuationProgress) -> None:
@@ -51,7 +52,7 @@ def _lines() -> Iterator[Report]:
 
 
 @contextmanager
-def _bar() -> Iterator[Report]:
+def _bar() -> Iterator[ReportProgress]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
@@ -68,8 +69,8 @@ def _bar() -> Iterator[Report]:
             left = f"{progress.seconds_left:.0f} s left"
             bar.update(
                 task,
-                completed=progress.done,
-                total=progress.most,
+                completed=progress.num_evaluated,
+                total=progress.max_evaluations,
                 left=left,
                 error=_error(progress),
             )

@@ -1,4 +1,4 @@
-"""The files of ``fedcoin-node shapley``: weights and an evaluation set as ``.npz``."""
+"""Read the files of `fedcoin-node shapley`: weights and an evaluation set as `.npz`."""
 
 from __future__ import annotations
 
@@ -12,18 +12,28 @@ import numpy.typing as npt
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.data.artifacts.tensors import encode_tensors
 from fedcoin.data.errors import RefusalError
+from fedcoin.data.plurals import format_count
 from fedcoin.learning.errors import LearningCode
 from fedcoin.learning.model.aggregation import MAX_NUM_SAMPLES
 
 Array = npt.NDArray[np.generic]
 Shapes = dict[str, tuple[int, ...]]
-SAMPLES = "num_samples"
+
+_NUM_SAMPLES = "num_samples"
 
 
-def client_files(folder: Path) -> list[Path]:
-    """The clients' files by their names, which are the clients'.
+def list_client_files(folder: Path) -> list[Path]:
+    """List the clients' files of a folder.
 
-    Raises Refusal NO_UPDATES when there are none, DUPLICATE_CLIENT when two have one name.
+    Args:
+        folder: The folder; other files than `.npz` in it are ignored.
+
+    Returns:
+        The files, sorted by name. A file's name without its ending is the client's name.
+
+    Raises:
+        RefusalError: NO_UPDATES when there is no folder or no file in it; DUPLICATE_CLIENT when
+            two files are of the same client, such as `a.npz` and `a.NPZ`.
     """
     if not folder.is_dir():
         raise RefusalError(
@@ -47,37 +57,56 @@ def client_files(folder: Path) -> list[Path]:
 
 
 def read_model(path: Path) -> bytes:
-    """A model's file. Raises Refusal NO_FILE."""
-    _need(path)
+    """Read a model's file.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Its content.
+
+    Raises:
+        RefusalError: NO_FILE.
+    """
+    _check_exists(path)
     return path.read_bytes()
 
 
 def read_weights(path: Path, shapes: Shapes) -> tuple[bytes, int]:
-    """Encoded weights under the model's names, and the number of examples (1 where not said).
+    """Read a model's weights.
 
-    Raises Refusal NO_FILE, UNREADABLE_FILE, BAD_SAMPLES; WRONG_SHAPE, WRONG_DTYPE or NOT_FINITE for
-    weights that are not the model's.
+    Args:
+        path: An `.npz` file with arrays named as the model's weights or in their order, and
+            possibly `num_samples`.
+        shapes: The shapes of the model's weights by name, in order.
+
+    Returns:
+        The weights as encoded float32 tensors, and the number of training examples (1 if the file
+        does not tell it).
+
+    Raises:
+        RefusalError: NO_FILE; UNREADABLE_FILE; BAD_SAMPLES when `num_samples` is not an integer in
+            range; WRONG_SHAPE, WRONG_DTYPE or NOT_FINITE when the weights are not the model's.
     """
-    arrays = _arrays(path)
-    samples = arrays.pop(SAMPLES, np.array(1))
-    whole = not samples.ndim and samples.dtype.kind in "ui"
-    if not whole or not 1 <= int(samples) <= MAX_NUM_SAMPLES:
+    arrays = _read_arrays(path)
+    samples = arrays.pop(_NUM_SAMPLES, np.array(1))
+    is_integer = not samples.ndim and samples.dtype.kind in "ui"
+    if not is_integer or not 1 <= int(samples) <= MAX_NUM_SAMPLES:
         raise RefusalError(
             LearningCode.BAD_SAMPLES,
-            f"{path} has a {SAMPLES} that is not a whole number from 1 to {MAX_NUM_SAMPLES}",
-            field=SAMPLES,
+            f"{path} has a {_NUM_SAMPLES} that is not an integer from 1 to {MAX_NUM_SAMPLES}",
+            field=_NUM_SAMPLES,
             limit=str(MAX_NUM_SAMPLES),
         )
     if len(arrays) != len(shapes):
         raise RefusalError(
             LearningCode.WRONG_SHAPE,
-            f"{path} has {len(arrays)} arrays, but the model has {len(shapes)} weights: "
-            f"{', '.join(list(shapes)[:6])}",
+            f"{path} has {format_count(len(arrays), 'array')}, but the model has "
+            f"{format_count(len(shapes), 'weight')}: {', '.join(list(shapes)[:6])}",
             field=path.name,
         )
-    named = (
-        arrays if set(arrays) == set(shapes) else dict(zip(shapes, arrays.values(), strict=True))
-    )
+    has_names = set(arrays) == set(shapes)
+    named = arrays if has_names else dict(zip(shapes, arrays.values(), strict=True))
     for name, shape in shapes.items():
         if named[name].shape != shape:
             raise RefusalError(
@@ -86,48 +115,60 @@ def read_weights(path: Path, shapes: Shapes) -> tuple[bytes, int]:
                 field=path.name,
                 limit=str(shape),
             )
-    return encode_tensors({name: _floats(path, name, named[name]) for name in shapes}), int(samples)
+    floats = {name: _to_float32(path, name, named[name]) for name in shapes}
+    return encode_tensors(floats), int(samples)
 
 
 def read_evaluation(path: Path) -> tuple[bytes, int]:
-    """Encoded ``x`` (uint8 pixels become 0 to 1) and ``y``, and how many examples.
+    """Read an evaluation set.
 
-    Raises Refusal NO_FILE, UNREADABLE_FILE, WRONG_NAMES, WRONG_SHAPE, WRONG_DTYPE, NOT_FINITE,
-    LABEL_OUT_OF_RANGE.
+    Args:
+        path: An `.npz` file with `x` (m, ...) and `y` (m,), or `x_test` and `y_test`. Inputs of
+            dtype uint8 are divided by 255.
+
+    Returns:
+        `x` as float32 and `y` as int64 in encoded tensors, and the number of examples.
+
+    Raises:
+        RefusalError: NO_FILE; UNREADABLE_FILE; WRONG_NAMES when arrays are missing; WRONG_SHAPE
+            when they do not match or are empty; WRONG_DTYPE; NOT_FINITE; LABEL_OUT_OF_RANGE when a
+            label is below 0.
     """
-    arrays = _arrays(path)
+    arrays = _read_arrays(path)
     x = arrays.get("x", arrays.get("x_test"))
     y = arrays.get("y", arrays.get("y_test"))
     if x is None or y is None:
-        raise _data(LearningCode.WRONG_NAMES, f"{path} must hold x and y, or x_test and y_test")
+        raise _bad_data(LearningCode.WRONG_NAMES, f"{path} must hold x and y, or x_test and y_test")
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
     if x.ndim < 2 or y.shape != x.shape[:1] or not len(y):
-        raise _data(
+        raise _bad_data(
             LearningCode.WRONG_SHAPE,
             f"{path} has x of shape {x.shape} and y of shape {y.shape}; they must be (m, ...) and "
-            "(m,), and not empty",
+            "(m,) with m at least 1",
         )
     if x.dtype.kind not in "uif" or y.dtype.kind not in "ui":
-        raise _data(
+        raise _bad_data(
             LearningCode.WRONG_DTYPE,
-            f"{path} has x of {x.dtype} and y of {y.dtype}; they must be numbers and whole numbers",
+            f"{path} has x of {x.dtype} and y of {y.dtype}; x must be numbers and y integers",
         )
     scale = 255 if x.dtype == np.uint8 else 1
-    inputs = _floats(path, "x", x) / np.float32(scale)
+    inputs = _to_float32(path, "x", x) / np.float32(scale)
     labels = y.astype(np.int64)
     if int(labels.min()) < 0:
-        raise _data(
+        raise _bad_data(
             LearningCode.LABEL_OUT_OF_RANGE,
             f"{path} has the label {labels.min()}; labels count from 0",
         )
     return encode_tensors({"x": inputs, "y": labels}), len(labels)
 
 
-def _floats(path: Path, name: str, array: Array) -> npt.NDArray[np.float32]:
+def _to_float32(path: Path, name: str, array: Array) -> npt.NDArray[np.float32]:
     if array.dtype.kind not in "uif":
         raise RefusalError(
-            LearningCode.WRONG_DTYPE, f"{path} has {array.dtype} for {name}", field=path.name
+            LearningCode.WRONG_DTYPE,
+            f"{path} has {array.dtype} for {name}; it must be numbers",
+            field=path.name,
         )
     with np.errstate(over="ignore"):
         floats = array.astype(np.float32)
@@ -140,8 +181,8 @@ def _floats(path: Path, name: str, array: Array) -> npt.NDArray[np.float32]:
     return floats
 
 
-def _arrays(path: Path) -> dict[str, Array]:
-    _need(path)
+def _read_arrays(path: Path) -> dict[str, Array]:
+    _check_exists(path)
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
@@ -153,10 +194,10 @@ def _arrays(path: Path) -> dict[str, Array]:
         ) from error
 
 
-def _need(path: Path) -> None:
+def _check_exists(path: Path) -> None:
     if not path.is_file():
         raise RefusalError(ApplicationCode.NO_FILE, f"there is no file {path}", field=path.name)
 
 
-def _data(code: LearningCode, sentence: str) -> RefusalError:
+def _bad_data(code: LearningCode, sentence: str) -> RefusalError:
     return RefusalError(code, sentence, field="data")

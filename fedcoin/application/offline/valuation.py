@@ -1,7 +1,8 @@
-"""What each client's weights were worth, from files and without a chain.
+"""Value the clients of a federation from files: the Shapley values of their weights.
 
 A model's architecture, its base weights, a folder of clients' weights and an evaluation set become
-a ``UtilityJob`` for worker processes; Shapley values of its accuracy are what comes out.
+an evaluation job for worker processes. The utility of a coalition is the accuracy of its averaged
+model.
 """
 
 from __future__ import annotations
@@ -18,57 +19,62 @@ import numpy.typing as npt
 
 from fedcoin import shapley
 from fedcoin.application.offline.npz_files import (
-    client_files,
+    list_client_files,
     read_evaluation,
     read_model,
     read_weights,
 )
-from fedcoin.data.errors import RefusalError
+from fedcoin.application.offline.standard_errors import StandardErrorTracker
 from fedcoin.learning.evaluation.job import Coalitions, UtilityJob
 from fedcoin.learning.model import keras_models
 from fedcoin.learning.model.spec import parse_spec, weight_shapes
 from fedcoin.learning.workers.executors import count_cores
 from fedcoin.learning.workers.pool import WorkerPool
-from fedcoin.shapley.game import Game
 from fedcoin.v1 import task_pb2
 
 Floats = npt.NDArray[np.float64]
 
-FIRST_ROWS, MOST_ROWS = 16, 4096
-REQUEST_SECONDS = 0.5
-"""How often progress is told, about: as many coalitions are asked for at a time."""
+FIRST_REQUEST, MAX_REQUEST = 16, 4096
+"""Coalitions that are asked for at a time: at first, and at most."""
 
-LOOK_SECONDS = 2.0
-"""How often the standard error is looked at."""
+PROGRESS_SECONDS = 0.5
+"""About how often progress is reported: after each request, which grows to take this long."""
 
 
 @dataclass(frozen=True, slots=True)
 class Valuation:
-    """The clients, by the names of their files, and their values as parts of the accuracy."""
+    """The Shapley values of clients."""
 
     clients: tuple[str, ...]
+    """Their names: those of their files without the ending."""
     num_samples: tuple[int, ...]
+    """Training examples of each client."""
     estimate: shapley.Estimate
+    """Values and standard errors in units of accuracy (0 to 1)."""
     base_accuracy: float
+    """Accuracy of the base model, 0 to 1."""
     accuracy: float
+    """Accuracy of the average of all clients' weights, 0 to 1."""
     examples: int
+    """How many examples the evaluation set has."""
 
 
 @dataclass(frozen=True, slots=True)
 class ValuationProgress:
     """How far the evaluation of coalitions is."""
 
-    done: int
+    num_evaluated: int
     """Coalitions evaluated, the empty and the grand one included."""
-    most: int
+    max_evaluations: int
     """How many there may be in the end; some methods need fewer."""
     seconds_left: float
     """About how long the rest takes."""
     std_error: float | None
-    """The largest one, had the estimator stopped here; None where it cannot tell."""
+    """The largest standard error if the estimator stopped now, in units of accuracy; None when it
+    cannot be told."""
 
 
-Report = Callable[[ValuationProgress], None]
+ReportProgress = Callable[[ValuationProgress], None]
 
 
 async def value_files(
@@ -80,179 +86,129 @@ async def value_files(
     method: str,
     budget: int | None,
     seed: int,
-    report: Report,
+    report: ReportProgress,
 ) -> Valuation:
-    """Shapley values of the clients whose weights are the ``.npz`` files in ``updates``.
+    """Compute the Shapley values of clients from their files.
 
-    ``model`` is what Keras' ``model.to_json()`` says, or a serialised ModelSpec. Weights are
-    arrays named as the model's, or in its order (``np.savez(path, *model.get_weights())``); a
-    client's file may say its number of examples in ``num_samples``. ``data`` holds ``x`` and
-    ``y``, or ``x_test`` and ``y_test``. ``report`` is told about every ``REQUEST_SECONDS`` how far
-    it is. Raises the Refusals of ``valuation_files``, ``spec``, ``checks`` and ``shapley``.
+    Args:
+        model: A file with Keras' `model.to_json()`, or with a serialised ModelSpec.
+        base: An `.npz` file of the weights from which all clients started: arrays named as the
+            model's weights, or in their order (`np.savez(path, *model.get_weights())`).
+        updates: A folder of such files, one for each client. A file may also hold `num_samples`,
+            the client's number of training examples.
+        data: An `.npz` file with `x` and `y`, or `x_test` and `y_test`.
+        method: A name in `shapley.METHODS`, or "auto".
+        budget: How many coalitions to evaluate at most; None for the method's default.
+        seed: Seeds the choice of coalitions.
+        report: Called about every `PROGRESS_SECONDS`, from another thread.
+
+    Returns:
+        The values.
+
+    Raises:
+        RefusalError: As in `npz_files`, `spec.parse_spec`, `jobs.load_evaluator`, and
+            `shapley.plan` and `shapley.estimate`.
+        WorkerError: A worker process died twice on the same work.
     """
-    files = client_files(updates)
+    files = list_client_files(updates)
     spec = read_model(model)
-    chosen = shapley.plan(len(files), method, budget)
-    worker = WorkerPool(processes=count_cores())
+    chosen_method, chosen_budget = shapley.plan(len(files), method, budget)
+    workers = WorkerPool(processes=count_cores())
     try:
-        await worker.start()
+        await workers.start()
         if spec.lstrip().startswith(b"{"):
             text = spec.decode("utf-8", "replace")
-            spec = await worker.run("while reading the model", build_spec, text)
+            spec = await workers.run("while reading the model", _spec_from_json, text)
         with tempfile.TemporaryDirectory(prefix="fedcoin-shapley-") as folder:
-            job, examples = write_job(Path(folder), spec, base, files, data)
-            await worker.open_job(job)
-            game = _Accuracy(worker, job, examples, chosen, seed, report)
-            found = await asyncio.to_thread(
-                shapley.estimate, game.utility, len(files), chosen[0], chosen[1], seed
+            job, num_examples = _write_job(Path(folder), spec, base, files, data)
+            await workers.open_job(job)
+            errors = StandardErrorTracker(chosen_method, chosen_budget, seed, len(files))
+            game = _AccuracyGame(workers, job, num_examples, errors, chosen_budget + 2, report)
+            estimate = await asyncio.to_thread(
+                shapley.estimate, game.utility, len(files), chosen_method, chosen_budget, seed
             )
     finally:
-        await worker.stop()
+        await workers.stop()
+    empty_and_grand = np.array([[False] * len(files), [True] * len(files)])
+    base_accuracy, accuracy = errors.utilities(empty_and_grand).tolist()
     names = tuple(file.stem for file in files)
-    return Valuation(names, job.num_samples, found, *game.ends(), examples)
+    return Valuation(names, job.num_samples, estimate, base_accuracy, accuracy, num_examples)
 
 
-def write_job(
+def _write_job(
     folder: Path, spec: bytes, base: Path, files: list[Path], data: Path
 ) -> tuple[UtilityJob, int]:
-    """The job of these files, rewritten into ``folder`` as artifacts; how many examples."""
+    """Write the files as artifacts into a folder; return the job and its number of examples."""
     shapes = weight_shapes(parse_spec(spec))
-    evaluation, examples = read_evaluation(data)
+    evaluation, num_examples = read_evaluation(data)
     (folder / "model").write_bytes(spec)
     (folder / "evaluation").write_bytes(evaluation)
     (folder / "base").write_bytes(read_weights(base, shapes)[0])
-    samples = []
+    num_samples = []
     for number, file in enumerate(files):
-        raw, count = read_weights(file, shapes)
+        raw, samples = read_weights(file, shapes)
         (folder / f"update-{number}").write_bytes(raw)
-        samples.append(count)
+        num_samples.append(samples)
     job = UtilityJob(
         job_id=b"valuation".ljust(32, b"\0"),
         model=folder / "model",
         base=folder / "base",
         updates=tuple(folder / f"update-{number}" for number in range(len(files))),
-        num_samples=tuple(samples),
+        num_samples=tuple(num_samples),
         evaluation=folder / "evaluation",
         averaging=task_pb2.AVERAGING_RENORMALISED,
         empty=task_pb2.EMPTY_COALITION_BASE_MODEL,
     )
-    return job, examples
+    return job, num_examples
 
 
-def build_spec(keras_json: str) -> bytes:
-    """A ModelSpec of Keras' JSON; in a worker process, which may load TensorFlow."""
+def _spec_from_json(keras_json: str) -> bytes:
+    """Describe an architecture as a ModelSpec; for a worker process, as it imports TensorFlow."""
     return keras_models.spec_from_model(keras_models.model_from_json(keras_json))
 
 
-class _Accuracy:
-    """The utility of an estimator, which asks for it in a thread; the worker lives in a loop."""
+class _AccuracyGame:
+    """The utility of an estimator that runs in a thread; the workers live in the event loop."""
 
     def __init__(
         self,
-        worker: WorkerPool,
+        workers: WorkerPool,
         job: UtilityJob,
-        examples: int,
-        chosen: tuple[str, int],
-        seed: int,
-        report: Report,
+        num_examples: int,
+        errors: StandardErrorTracker,
+        max_evaluations: int,
+        report: ReportProgress,
     ) -> None:
-        self._worker = worker
+        self._workers = workers
         self._job = job
-        self._examples = examples
-        self._error = StandardErrorTracker(*chosen, seed, len(job.updates))
-        self._most = chosen[1] + 2
+        self._num_examples = num_examples
+        self._errors = errors
+        self._max_evaluations = max_evaluations
         self._report = report
         self._loop = asyncio.get_running_loop()
-        self._rows = FIRST_ROWS
-        self._began = time.monotonic()
+        self._request_size = FIRST_REQUEST
+        self._started = time.monotonic()
 
     def utility(self, coalitions: Coalitions) -> Floats:
-        """The accuracy of each coalition's model, (m,)."""
-        answers, start = [], 0
+        """Evaluate coalitions (m, n) to accuracies (m,), and report progress."""
+        accuracies, start = [], 0
         while start < len(coalitions):
-            part = coalitions[start : start + self._rows]
-            asked_at = time.monotonic()
-            asked = self._worker.evaluate(self._job.job_id, part)
-            counts = asyncio.run_coroutine_threadsafe(asked, self._loop).result()
-            answers.append(counts / self._examples)
-            self._error.learn(part, answers[-1])
-            if time.monotonic() - asked_at < REQUEST_SECONDS / 2:
-                self._rows = min(2 * self._rows, MOST_ROWS)
-            start += len(part)
-            self._tell()
-        return np.concatenate(answers)
+            request = coalitions[start : start + self._request_size]
+            request_started = time.monotonic()
+            evaluation = self._workers.evaluate(self._job.job_id, request)
+            counts = asyncio.run_coroutine_threadsafe(evaluation, self._loop).result()
+            accuracies.append(counts / self._num_examples)
+            self._errors.add(request, accuracies[-1])
+            if time.monotonic() - request_started < PROGRESS_SECONDS / 2:
+                self._request_size = min(2 * self._request_size, MAX_REQUEST)
+            start += len(request)
+            self._report_progress()
+        return np.concatenate(accuracies)
 
-    def ends(self) -> tuple[float, float]:
-        """The accuracy with nobody and with all."""
-        n = len(self._job.updates)
-        nobody, everybody = self._error.known(np.array([[False] * n, [True] * n]))
-        return float(nobody), float(everybody)
-
-    def _tell(self) -> None:
-        done = self._error.evaluations
-        each = (time.monotonic() - self._began) / done
-        left = max(0, self._most - done) * each
-        self._report(ValuationProgress(done, self._most, left, self._error.latest()))
-
-
-class StandardErrorTracker:
-    """What an estimator's standard error would be, had it stopped here.
-
-    Walks ask for the same coalitions whatever their budget, only for more of them: an estimate from
-    those that are known is one with a smaller budget. Other methods plan ahead.
-    """
-
-    def __init__(
-        self,
-        method: str,
-        budget: int,
-        seed: int,
-        clients: int,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._method = method
-        self._budget = budget
-        self._seed = seed
-        self._clients = clients
-        self._clock = clock
-        self._known: dict[bytes, float] = {}
-        self._latest: float | None = None
-        self._due = clock() + LOOK_SECONDS
-
-    @property
-    def evaluations(self) -> int:
-        """Coalitions that are known."""
-        return len(self._known)
-
-    def learn(self, coalitions: Coalitions, worth: Floats) -> None:
-        """These coalitions' worth."""
-        self._known.update(zip(_keys(coalitions), worth.tolist(), strict=True))
-
-    def known(self, coalitions: Coalitions) -> Floats:
-        """The worth of coalitions; KeyError for one that is not known."""
-        return np.array([self._known[key] for key in _keys(coalitions)])
-
-    def latest(self) -> float | None:
-        """The largest standard error as last looked at, every ``LOOK_SECONDS``."""
-        if self._clock() >= self._due:
-            self._latest = self.look()
-            self._due = self._clock() + LOOK_SECONDS
-        return self._latest
-
-    def look(self) -> float | None:
-        """The largest standard error now; None where the method cannot tell."""
-        if self._method not in ("permutation", "antithetic", "truncated"):
-            return None
-        budget = min(self._budget, len(self._known) - 2)
-        try:
-            game = Game(self.known, self._clients)
-            rng = np.random.default_rng(self._seed)
-            errors = shapley.METHODS[self._method](game, budget, rng).std_errors
-        except (KeyError, RefusalError):  # in the middle of a walk, or of the first one
-            return None
-        largest = float(errors.max())
-        return largest if largest < float("inf") else None
-
-
-def _keys(coalitions: Coalitions) -> list[bytes]:
-    return [row.tobytes() for row in np.packbits(coalitions, axis=1)]
+    def _report_progress(self) -> None:
+        done = self._errors.num_evaluated
+        seconds_each = (time.monotonic() - self._started) / done
+        seconds_left = max(0, self._max_evaluations - done) * seconds_each
+        self._report(
+            ValuationProgress(done, self._max_evaluations, seconds_left, self._errors.latest())
+        )

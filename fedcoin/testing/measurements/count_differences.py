@@ -58,7 +58,7 @@ def measure(dataset: str) -> list[CountDifference]:
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made) / "job"
         manifest = asyncio.run(
-            simulate(folder, clients=CLIENTS, dataset=dataset, roles=("mislabelled",))
+            simulate(folder, num_clients=CLIENTS, dataset=dataset, roles=("mislabelled",))
         )
         counts = {name: counted(folder, name) for name in VARIANTS}
     reference = counts[REFERENCE]
@@ -99,7 +99,7 @@ def counted(folder: Path, name: str) -> NDArray[np.int64]:
 
 
 def _child(folder: Path, how: str) -> NDArray[np.int64]:
-    from fedcoin.application.offline.simulation import read_manifest
+    from fedcoin.application.offline.simulation_folder import read_manifest
     from fedcoin.data.artifacts.tensors import decode_tensors
     from fedcoin.learning.evaluation import dense_evaluator
     from fedcoin.learning.evaluation.job import UtilityJob

@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fedcoin import shapley
 from fedcoin.application.cli import valuation_progress
 from fedcoin.application.errors import ApplicationCode
-from fedcoin.application.offline import valuation
-from fedcoin.application.offline.valuation import StandardErrorTracker, ValuationProgress
+from fedcoin.application.offline import standard_errors, valuation
+from fedcoin.application.offline.valuation import ValuationProgress
 from tests.support.mining_campaign import CLASSES, EXAMPLES, PIXELS, linear_spec
 
 CLIENTS = 5
@@ -163,9 +162,9 @@ def test_lines_say_how_far_it_is(
     fedcoin: Any, files: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(valuation_progress, "LINE_SECONDS", 0)
-    monkeypatch.setattr(valuation, "LOOK_SECONDS", 0)
-    monkeypatch.setattr(valuation, "MOST_ROWS", 4)
-    monkeypatch.setattr(valuation, "FIRST_ROWS", 4)
+    monkeypatch.setattr(standard_errors, "UPDATE_SECONDS", 0)
+    monkeypatch.setattr(valuation, "MAX_REQUEST", 4)
+    monkeypatch.setattr(valuation, "FIRST_REQUEST", 4)
     outcome = call(fedcoin, files, "--json", "--method", "permutation", "--budget", 28)
     *lines, last = outcome.err.strip().splitlines()
     assert lines[0].startswith("2 of at most 30 coalitions, about ")
@@ -186,35 +185,3 @@ def test_keras_json(fedcoin: Any, files: Path) -> None:
     named = call(fedcoin, files, "--json", model="model.json")
     assert named.code == 0, named.err
     assert named.json == call(fedcoin, files, "--json").json
-
-
-@pytest.mark.parametrize("method", ["permutation", "antithetic", "truncated"])
-def test_the_error_so_far_is_that_of_a_smaller_budget(method: str) -> None:
-    """And whoever asks for it changes nothing."""
-    n, worths = 8, np.random.default_rng(0).random(256)
-    now = 0.0
-    running = StandardErrorTracker(method, 200, 3, n, lambda: now)
-    seen = []
-
-    def utility(coalitions: np.ndarray) -> np.ndarray:
-        for row in coalitions:  # one by one
-            worth = worths[(row << np.arange(n)).sum()][None]
-            running.learn(row[None], worth)
-            seen.append((running.evaluations - 2, running.look()))
-        return running.known(coalitions)
-
-    shapley.estimate(utility, n, method, 200, 3)
-    told = [(count, error) for count, error in seen if error is not None]
-    assert len(told) > 20
-    for count, error in told[:: len(told) // 5]:
-        smaller = shapley.estimate(running.known, n, method, count, 3)
-        assert error == pytest.approx(smaller.std_errors.max())
-    assert running.latest() is None
-    now = 10.0
-    assert running.latest() == running.look()
-
-
-def test_methods_that_plan_ahead_tell_no_error_before_the_end() -> None:
-    running = StandardErrorTracker("kriging", 100, 0, 4)
-    running.learn(np.eye(4, dtype=np.bool_), np.ones(4))
-    assert running.look() is None

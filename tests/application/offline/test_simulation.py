@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from fedcoin.application.errors import ApplicationCode
+from fedcoin.application.offline.publication import publish_folder
 from fedcoin.application.offline.simulation import (
     FREE_RIDER,
     HONEST,
     MISLABELLED,
-    publish_folder,
-    read_manifest,
     simulate,
 )
+from fedcoin.application.offline.simulation_folder import read_manifest
 from fedcoin.data.artifacts.tensors import decode_tensors
 from fedcoin.data.crypto.addresses import format_address
 from fedcoin.data.crypto.key_files import load_key
@@ -33,7 +33,7 @@ async def test_simulate_and_publish(tmp_path: Path) -> None:
     lines: list[str] = []
     manifest = await simulate(
         folder,
-        clients=3,
+        num_clients=3,
         plan=TrainingPlan(epochs=3),
         seed=5,
         roles=[HONEST, MISLABELLED, FREE_RIDER],
@@ -76,7 +76,7 @@ async def test_simulate_and_publish(tmp_path: Path) -> None:
 
 async def refuse_changed(folder: Path) -> None:
     with pytest.raises(RefusalError) as caught:
-        await simulate(folder, clients=2)
+        await simulate(folder, num_clients=2)
     assert caught.value.code is ApplicationCode.BAD_STATE
     good = (folder / "manifest.json").read_text()
     newer = json.dumps({**json.loads(good), "version": 2})
@@ -97,7 +97,7 @@ async def refuse_changed(folder: Path) -> None:
 )
 async def test_impossible_clients(tmp_path: Path, clients: int, roles: list[str]) -> None:
     with pytest.raises(RefusalError) as caught:
-        await simulate(tmp_path / "new", clients=clients, roles=roles)
+        await simulate(tmp_path / "new", num_clients=clients, roles=roles)
     assert caught.value.code is LearningCode.BAD_SHARE
     assert not (tmp_path / "new").exists()
 
@@ -108,5 +108,5 @@ async def test_an_unknown_data_set_or_model(tmp_path: Path) -> None:
         ({"model": "missing.json"}, LearningCode.UNKNOWN_MODEL),
     ):
         with pytest.raises(RefusalError) as caught:
-            await simulate(tmp_path / "new", clients=2, **given)  # type: ignore[arg-type]
+            await simulate(tmp_path / "new", num_clients=2, **given)  # type: ignore[arg-type]
         assert caught.value.code is code

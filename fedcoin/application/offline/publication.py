@@ -1,0 +1,128 @@
+"""Publish a simulated training: open a campaign of one round for it, and its Shapley task.
+
+Miners value the updates and the chain pays the clients, as after a round of real training.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from fedcoin.application.configuration.config import CoordinatorConfig
+from fedcoin.application.coordinator.campaign import Campaign, EvaluationShard
+from fedcoin.application.coordinator.chain_messages import build_open_campaign, build_open_task
+from fedcoin.application.offline.simulation_folder import (
+    BASE,
+    EVALUATION,
+    MODEL,
+    SimulatedClient,
+    SimulationManifest,
+    read_manifest,
+)
+from fedcoin.application.wallet.delivery import Delivery
+from fedcoin.data.crypto.addresses import parse_address
+from fedcoin.data.crypto.key_files import load_key
+from fedcoin.data.crypto.keys import KeyPair
+from fedcoin.data.messages.updates import decode_update, sign_update
+from fedcoin.learning.model.aggregation import average_files
+from fedcoin.learning.workers.pool import WorkerPool
+from fedcoin.network.client.node_client import NodeClient
+from fedcoin.v1.task_pb2 import ClientUpdate
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedTask:
+    """What was opened on the chain; ids of 32 bytes."""
+
+    campaign_id: bytes
+    task_id: bytes
+
+
+async def publish_folder(
+    folder: Path,
+    node: NodeClient,
+    key: KeyPair,
+    config: CoordinatorConfig,
+    *,
+    report: Callable[[str], None] = lambda line: None,
+) -> PublishedTask:
+    """Open a campaign and a task for a folder. Returns once both are in final blocks.
+
+    Args:
+        folder: What `simulation.simulate` wrote.
+        node: A connected client of the node to which transactions and artifacts go.
+        key: Pays the budget as the model requester, and is the campaign's server.
+        config: Budget, prices, sampling and windows; the other settings are not used.
+        report: Takes one line of text for each event worth logging.
+
+    Returns:
+        The ids of both.
+
+    Raises:
+        RefusalError: As in `read_manifest` and `load_key`.
+        RpcError: The chain refuses a transaction, or the node an upload.
+        WorkerError: The worker process that averages the weights died twice.
+    """
+    manifest = await asyncio.to_thread(read_manifest, folder)
+    chain_id = (await node.get_status()).chain_id
+    delivery = Delivery(node, key, chain_id, report)
+    campaign = _campaign_from(manifest, chain_id)
+    action = build_open_campaign(config, key.address, campaign)
+    opened = await delivery.deliver(action, b"", _save_nothing)
+    campaign.campaign_id = opened.hash
+    report(f"campaign {opened.hash.hex()} is open")
+    for client in manifest.clients:
+        signer = await asyncio.to_thread(load_key, folder / client.key)
+        envelope = sign_update(_update_of(client, campaign), signer, chain_id)
+        update = decode_update(envelope, chain_id)
+        campaign.updates[update.address] = update
+    campaign.aggregate = await _upload_artifacts(folder, manifest, node)
+    task_action = build_open_task(config, campaign, campaign.sorted_updates())
+    task = await delivery.deliver(task_action, b"", _save_nothing)
+    report(f"task {task.hash.hex()} is open")
+    return PublishedTask(campaign_id=opened.hash, task_id=task.hash)
+
+
+async def _upload_artifacts(folder: Path, manifest: SimulationManifest, node: NodeClient) -> bytes:
+    """Upload all files and the average of the weights; return the average's artifact id."""
+    paths = [folder / client.weights for client in manifest.clients]
+    num_samples = [client.num_samples for client in manifest.clients]
+    workers = WorkerPool()
+    try:
+        average = await workers.run("while averaging", average_files, paths, num_samples)
+    finally:
+        await workers.stop()
+    for path in (folder / MODEL, folder / BASE, folder / EVALUATION, *paths):
+        await node.upload_artifact(path)
+    return await node.upload_artifact(average)
+
+
+def _campaign_from(manifest: SimulationManifest, chain_id: str) -> Campaign:
+    base = bytes.fromhex(manifest.base_artifact)
+    shard = EvaluationShard(bytes.fromhex(manifest.evaluation_artifact), manifest.evaluation_size)
+    return Campaign(
+        chain_id=chain_id,
+        rounds=1,
+        max_clients=len(manifest.clients),
+        model=bytes.fromhex(manifest.model_artifact),
+        initial=base,
+        base=base,
+        shards=(shard,),
+    )
+
+
+def _update_of(client: SimulatedClient, campaign: Campaign) -> ClientUpdate:
+    return ClientUpdate(
+        campaign_id=campaign.campaign_id,
+        round=1,
+        base=campaign.base,
+        update=bytes.fromhex(client.artifact),
+        num_samples=client.num_samples,
+        address=parse_address(client.address),
+    )
+
+
+async def _save_nothing(raw: bytes) -> None:
+    """Save no pending transaction: a publication that is interrupted is not resumed."""

@@ -1,0 +1,117 @@
+"""The standard error of a Shapley estimate while its coalitions are still being evaluated."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from fedcoin import shapley
+from fedcoin.data.errors import RefusalError
+from fedcoin.learning.evaluation.job import Coalitions
+from fedcoin.shapley.game import Game
+
+Floats = npt.NDArray[np.float64]
+
+UPDATE_SECONDS = 2.0
+"""How often the standard error is computed anew: with many clients it takes a part of a second."""
+
+_WALKING_METHODS = ("permutation", "antithetic", "truncated")
+
+
+class StandardErrorTracker:
+    """Computes the standard error that an estimator would report if it stopped now.
+
+    Methods that walk along permutations evaluate the same coalitions whatever their budget is, only
+    more of them with a larger one. So the estimate from the coalitions that have been evaluated is
+    that of a smaller budget. The other methods choose their coalitions for the whole budget, so
+    nothing can be said before they end.
+
+    Args:
+        method: The method's name in `shapley.METHODS`.
+        budget: How many coalitions it may evaluate.
+        seed: The seed of its random generator.
+        num_clients: How many clients there are.
+        clock: A monotonic clock in seconds.
+    """
+
+    def __init__(
+        self,
+        method: str,
+        budget: int,
+        seed: int,
+        num_clients: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._method = method
+        self._budget = budget
+        self._seed = seed
+        self._num_clients = num_clients
+        self._clock = clock
+        self._utilities: dict[bytes, float] = {}
+        self._latest: float | None = None
+        self._next_update = clock() + UPDATE_SECONDS
+
+    @property
+    def num_evaluated(self) -> int:
+        """How many coalitions have been evaluated."""
+        return len(self._utilities)
+
+    def add(self, coalitions: Coalitions, utilities: Floats) -> None:
+        """Add coalitions that have been evaluated.
+
+        Args:
+            coalitions: Bool (m, n).
+            utilities: float64 (m,), what they are worth.
+        """
+        self._utilities.update(zip(_keys(coalitions), utilities.tolist(), strict=True))
+
+    def utilities(self, coalitions: Coalitions) -> Floats:
+        """Return what coalitions are worth that have been evaluated.
+
+        Args:
+            coalitions: Bool (m, n).
+
+        Returns:
+            float64 (m,).
+
+        Raises:
+            KeyError: One of them has not been evaluated.
+        """
+        return np.array([self._utilities[key] for key in _keys(coalitions)])
+
+    def latest(self) -> float | None:
+        """Return the result of `compute`, at most `UPDATE_SECONDS` old.
+
+        Returns:
+            As `compute`; None until `UPDATE_SECONDS` after the start.
+        """
+        if self._clock() >= self._next_update:
+            self._latest = self.compute()
+            self._next_update = self._clock() + UPDATE_SECONDS
+        return self._latest
+
+    def compute(self) -> float | None:
+        """Compute the largest of the clients' standard errors from what has been evaluated.
+
+        Returns:
+            The error in the utility's unit; None when the method or the number of coalitions does
+            not allow an estimate.
+        """
+        if self._method not in _WALKING_METHODS:
+            return None
+        budget = min(self._budget, len(self._utilities) - 2)
+        try:
+            game = Game(self.utilities, self._num_clients)
+            rng = np.random.default_rng(self._seed)
+            errors = shapley.METHODS[self._method](game, budget, rng).std_errors
+        except (KeyError, RefusalError):  # the first walk, or a part of the present one, is missing
+            return None
+        largest = float(errors.max())
+        return largest if largest < float("inf") else None
+
+
+def _keys(coalitions: Coalitions) -> list[bytes]:
+    return [row.tobytes() for row in np.packbits(coalitions, axis=1)]

@@ -1,0 +1,41 @@
+"""The standard error while an estimator still evaluates coalitions."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fedcoin import shapley
+from fedcoin.application.offline.standard_errors import StandardErrorTracker
+
+
+@pytest.mark.parametrize("method", ["permutation", "antithetic", "truncated"])
+def test_the_error_so_far_is_that_of_a_smaller_budget(method: str) -> None:
+    """And whoever asks for it changes nothing."""
+    n, worths = 8, np.random.default_rng(0).random(256)
+    now = 0.0
+    tracker = StandardErrorTracker(method, 200, 3, n, lambda: now)
+    seen = []
+
+    def utility(coalitions: np.ndarray) -> np.ndarray:
+        for row in coalitions:  # one by one
+            worth = worths[(row << np.arange(n)).sum()][None]
+            tracker.add(row[None], worth)
+            seen.append((tracker.num_evaluated - 2, tracker.compute()))
+        return tracker.utilities(coalitions)
+
+    shapley.estimate(utility, n, method, 200, 3)
+    told = [(count, error) for count, error in seen if error is not None]
+    assert len(told) > 20
+    for count, error in told[:: len(told) // 5]:
+        smaller = shapley.estimate(tracker.utilities, n, method, count, 3)
+        assert error == pytest.approx(smaller.std_errors.max())
+    assert tracker.latest() is None
+    now = 10.0
+    assert tracker.latest() == tracker.compute()
+
+
+def test_methods_that_plan_ahead_tell_no_error_before_the_end() -> None:
+    tracker = StandardErrorTracker("kriging", 100, 0, 4)
+    tracker.add(np.eye(4, dtype=np.bool_), np.ones(4))
+    assert tracker.compute() is None
