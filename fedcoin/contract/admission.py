@@ -1,4 +1,4 @@
-"""What every transaction has to meet before its action is looked at, and what it pays."""
+"""Admission: the checks of every transaction before its action, and its fee."""
 
 from __future__ import annotations
 
@@ -13,26 +13,47 @@ _KIB = 1024
 
 
 def min_fee(rules: Parameters, body_bytes: int) -> int:
-    """What a transaction must pay at least, in sap, with a body of so many bytes."""
+    """Compute the minimum fee of a transaction.
+
+    Args:
+        rules: The network's parameters.
+        body_bytes: The length of its serialised body.
+
+    Returns:
+        The fee in sap.
+    """
     return rules.base_fee + rules.fee_per_kib * -(-body_bytes // _KIB)
 
 
-def min_replacement_fee(waiting: int, least: int) -> int:
-    """What a transaction must pay at least, in sap, to take the place of one that waits.
+def min_replacement_fee(replaced_fee: int, own_min_fee: int) -> int:
+    """Compute the minimum fee of a transaction that replaces one that waits.
 
-    A tenth more than the ``waiting`` one's fee, and at least its own ``least`` fee more: the
-    network carries both of them, and only one is ever paid for. So two programs with one key that
-    pay the least never replace each other's by accident, however large they are.
+    It is a tenth above the replaced fee, and at least the own minimum fee above it, since the
+    network carries both transactions and is paid for one. So two programs that use one key and pay
+    the minimum never replace each other's transactions by accident.
+
+    Args:
+        replaced_fee: The fee of the waiting transaction, in sap.
+        own_min_fee: The minimum fee of the new transaction, in sap.
+
+    Returns:
+        The fee in sap.
     """
-    return waiting + max(-(-waiting // 10), least)
+    return replaced_fee + max(-(-replaced_fee // 10), own_min_fee)
 
 
 def admit(context: ExecutionContext, transaction: Transaction) -> None:
-    """Check size, chain, expiry, fee and nonce, in this order; take the fee, count the nonce.
+    """Check size, chain, expiry, fee and nonce, in this order; take the fee and count the nonce.
 
-    Raises `Refusal` (TOO_LARGE, WRONG_CHAIN, EXPIRED, EXPIRY_TOO_FAR, FEE_TOO_LOW,
-    AMOUNT_OVERFLOW, NONCE_TOO_LOW, NONCE_TOO_HIGH, INSUFFICIENT_BALANCE). The fees of a block go
-    to its proposer when the block ends.
+    The fees of a block go to its proposer at its end.
+
+    Args:
+        context: The block's context.
+        transaction: The transaction.
+
+    Raises:
+        RefusalError: TOO_LARGE, WRONG_CHAIN, EXPIRED, EXPIRY_TOO_FAR, FEE_TOO_LOW, AMOUNT_OVERFLOW,
+            NONCE_TOO_LOW, NONCE_TOO_HIGH or INSUFFICIENT_BALANCE.
     """
     _check_envelope(context, transaction)
     _check_expiry(context, transaction.body.expiry_height)
@@ -47,13 +68,13 @@ def admit(context: ExecutionContext, transaction: Transaction) -> None:
 
 
 def _check_envelope(context: ExecutionContext, transaction: Transaction) -> None:
-    most = context.parameters.max_transaction_bytes
-    if len(transaction.raw) > most:
+    max_bytes = context.parameters.max_transaction_bytes
+    if len(transaction.raw) > max_bytes:
         raise RefusalError(
             DataCode.TOO_LARGE,
-            f"the transaction has {len(transaction.raw)} bytes; at most {most} are allowed",
+            f"the transaction has {len(transaction.raw)} bytes; at most {max_bytes} are allowed",
             field="transaction",
-            limit=str(most),
+            limit=str(max_bytes),
         )
     if transaction.body.chain_id != context.genesis.chain_id:
         raise RefusalError(
@@ -70,7 +91,7 @@ def _check_expiry(context: ExecutionContext, expiry: int) -> None:
     if expiry < height:
         raise RefusalError(
             LedgerCode.EXPIRED,
-            f"expiry_height is {expiry}; the block is {height}: sign it anew",
+            f"expiry_height is {expiry}; the block is {height}: sign it again",
             field="expiry_height",
             limit=str(height),
         )
@@ -85,13 +106,13 @@ def _check_expiry(context: ExecutionContext, expiry: int) -> None:
 
 def _checked_fee(context: ExecutionContext, transaction: Transaction) -> int:
     fee = transaction.body.fee
-    least = min_fee(context.parameters, len(transaction.body_bytes))
-    if fee < least:
+    minimum = min_fee(context.parameters, len(transaction.body_bytes))
+    if fee < minimum:
         raise RefusalError(
             LedgerCode.FEE_TOO_LOW,
-            f"fee is {fee} sap; a body of {len(transaction.body_bytes)} bytes costs {least}",
+            f"fee is {fee} sap; a body of {len(transaction.body_bytes)} bytes costs {minimum}",
             field="fee",
-            limit=str(least),
+            limit=str(minimum),
         )
     if fee > MAX_AMOUNT:
         raise RefusalError(
