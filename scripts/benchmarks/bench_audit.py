@@ -1,15 +1,15 @@
-"""Measure what auditing a reveal costs, next to what mining it cost.
+"""Measure the cost of auditing a reveal, next to the cost of mining it.
 
-Ten clients, EXACT, and a hundred, ANTITHETIC: a 784-128-10 network on MNIST's 10,000 test images
-(the file that FEDCOIN_MNIST names, or ``--mnist``; the digits in the package without). The auditor
-is a worker process of one thread that knows nothing yet; most voters have mined the same task, and
-find much of it in their memo. Prints a table with each limit, and exits with 1 when one is missed.
-``--json`` prints the numbers.
+The cases are ten clients under EXACT and a hundred under ANTITHETIC: a 784-128-10 network on
+MNIST's 10,000 test images (the file that FEDCOIN_MNIST names, or `--mnist`; without it the digits
+that ship with the package). The auditor is a worker process of one thread with an empty memo; most
+voters have mined the same task and find many coalitions in their memo. Prints a table with each
+limit, and exits with 1 when one is missed. `--json` prints the numbers.
 
-Under EXACT all reveals are about the same coalitions: the second costs what the first left out,
-and all together cost no more than one mining. Under walks each miner has its own, and what an
-audit costs of mining is set by the number of leaves alone: 44 of N, whatever K is.
-``share_of_mining`` says how much that is, and the table from which N on it is under 1 %.
+Under EXACT all reveals concern the same coalitions: the second audit evaluates only those that the
+first left out, and all audits together cost no more than mining once. Under walks each miner has
+its own coalitions, and the share of an audit in mining depends on the number of leaves alone: 44 of
+N, for any number of clients. The table says from which N on it is under 1 %.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ LIMITS = {
     "K = 10: audit, CPU seconds (10,000 images)": 1.0,
     "K = 100: audit, % of mining": 1.0,
 }
-"""CPU seconds of the one thread that works: what it takes by the clock on a core of its own."""
+"""CPU seconds of the one thread that works, which is its time on a core of its own."""
 LEAVES = 44
 TOLERANCE = 2
 DIFFICULTY = 20_000_000
@@ -55,16 +55,16 @@ FLOAT32 = {"module": "keras", "class_name": "DTypePolicy", "config": {"name": "f
 CHALLENGE = hashlib.sha256(b"challenge").digest()
 HIDDEN = 128
 REQUEST_ROWS = 2_048
-"""Coalitions that a miner asks for at a time."""
+"""The number of coalitions in one request of the miner."""
 
 MORE_REVEALS = 4
-"""Of other miners, audited after the first one."""
+"""The number of other miners' reveals that are audited after the first."""
 
 Weights = dict[str, NDArray[Any]]
 
 
-def spec_of(shape: tuple[int, ...], classes: int) -> artifact_pb2.ModelSpec:
-    """Flatten, 128 units with relu, softmax: Keras' architecture, without importing it."""
+def _spec_of(shape: tuple[int, ...], classes: int) -> artifact_pb2.ModelSpec:
+    """Write Keras' architecture of Flatten, 128 units with relu, softmax, without Keras."""
 
     def layer(kind: str, **config: Any) -> dict[str, Any]:
         config = {"name": kind.lower(), "trainable": True, "dtype": FLOAT32, **config}
@@ -101,10 +101,10 @@ def spec_of(shape: tuple[int, ...], classes: int) -> artifact_pb2.ModelSpec:
     return spec
 
 
-def trained(
+def _trained(
     base: Weights, x: NDArray[np.float32], y: NDArray[np.int64], rate: float = 0.1
 ) -> Weights:
-    """One epoch of plain SGD in batches of 32."""
+    """Train for one epoch of plain SGD in batches of 32."""
     w = {name: value.copy() for name, value in base.items()}
     for start in range(0, len(x), 32):
         a, labels = x[start : start + 32], y[start : start + 32]
@@ -126,14 +126,14 @@ def trained(
 
 
 @dataclass(frozen=True)
-class Bench:
+class _Bench:
     """A folder with the artifacts of one training round."""
 
     folder: Path
     dataset: datasets.Dataset
 
     def job(self, clients: int) -> UtilityJob:
-        """A job of so many clients, each with its own share of the training data."""
+        """Make a job of a number of clients, each with its own share of the training data."""
         data, rng = self.dataset, np.random.default_rng(1)
         pixels = int(np.prod(data.input_shape))
         base: Weights = {
@@ -148,13 +148,13 @@ class Bench:
             if index % 5 == 4:
                 part = datasets.mislabel(part, 0.4, index)
             x = part.x_train.reshape(len(part.x_train), pixels)
-            updates.append(self._put(f"update-{index}", trained(base, x, part.y_train)))
+            updates.append(self._put(f"update-{index}", _trained(base, x, part.y_train)))
             counts.append(len(x))
         single = {name: value.astype(np.float32) for name, value in base.items()}
         tensors: Weights = {"x": data.x_test, "y": data.y_test}
         spec = self.folder / "spec"
         spec.write_bytes(
-            spec_of(data.input_shape, data.num_classes).SerializeToString(deterministic=True)
+            _spec_of(data.input_shape, data.num_classes).SerializeToString(deterministic=True)
         )
         return UtilityJob(
             job_id=hashlib.sha256(b"job %d" % clients).digest(),
@@ -173,8 +173,8 @@ class Bench:
         return path
 
 
-def cpu_seconds(worker: WorkerPool) -> float:
-    """What the worker's processes have used so far (Linux)."""
+def _cpu_seconds(worker: WorkerPool) -> float:
+    """Read the processor time of the worker's processes so far (Linux)."""
     ticks = 0
     for pid in worker.pids:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -182,10 +182,10 @@ def cpu_seconds(worker: WorkerPool) -> float:
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
-async def mine(
+async def _mine(
     worker: WorkerPool, job: UtilityJob, plan: SamplingPlan, samples: int
 ) -> tuple[EvidenceTree, Ints]:
-    """So many leaves: the tree over them, and their vectors."""
+    """Evaluate a number of leaves; give the tree over them and their vectors."""
     n = plan.clients
     ends = await worker.evaluate(job.job_id, np.array([[True] * n, [False] * n]))
     grand, empty = (int(count) for count in ends)
@@ -201,15 +201,15 @@ async def mine(
     return build_evidence_tree(plan, utilities, grand, empty), vectors
 
 
-async def measure(job: UtilityJob, plan: SamplingPlan, samples: int) -> dict[str, float]:
-    """Mine so many leaves, then audit the challenged ones in a process that knows nothing."""
+async def _measure(job: UtilityJob, plan: SamplingPlan, samples: int) -> dict[str, float]:
+    """Mine a number of leaves, then audit the challenged ones in a process with an empty memo."""
     worker, auditor = WorkerPool(), WorkerPool()
     await worker.start()
     started = time.monotonic()
     await worker.open_job(job)
-    tree, vectors = await mine(worker, job, plan, samples)
+    tree, vectors = await _mine(worker, job, plan, samples)
     mining = time.monotonic() - started
-    mining_cpu = cpu_seconds(worker)
+    mining_cpu = _cpu_seconds(worker)
     evidence = tree.prove(draw_challenged_leaves(CHALLENGE, plan.public_key, samples, LEAVES))
     coalitions = list_audited_coalitions(evidence, plan)
     started = time.monotonic()
@@ -217,18 +217,18 @@ async def measure(job: UtilityJob, plan: SamplingPlan, samples: int) -> dict[str
     remembered = time.monotonic() - started
     await worker.stop()
     await auditor.start()
-    before = cpu_seconds(auditor)
+    before = _cpu_seconds(auditor)
     started = time.monotonic()
     verify_evidence(evidence, plan, CHALLENGE, LEAVES)
     verifying = time.monotonic() - started
     await auditor.open_job(job)
     opening = time.monotonic() - started - verifying
-    opened = cpu_seconds(auditor)
+    opened = _cpu_seconds(auditor)
     counts = await auditor.evaluate(job.job_id, coalitions)
     compare_counts(evidence, plan, counts, compute_tolerance(plan.evaluation_size, TOLERANCE))
     audit = time.monotonic() - started
-    used = cpu_seconds(auditor)
-    more = await audit_more(auditor, job, plan, tree) if plan.fixed_samples else {}
+    used = _cpu_seconds(auditor)
+    more = await _audit_more(auditor, job, plan, tree) if plan.fixed_samples else {}
     await auditor.stop()
     error = compute_standard_error_nano(plan, vectors)
     needed = samples * (3 * error / DIFFICULTY) ** 2
@@ -259,11 +259,11 @@ async def measure(job: UtilityJob, plan: SamplingPlan, samples: int) -> dict[str
     return found
 
 
-async def audit_more(
+async def _audit_more(
     auditor: WorkerPool, job: UtilityJob, plan: SamplingPlan, tree: EvidenceTree
 ) -> dict[str, float]:
-    """The reveals of other miners, after the first: the same coalitions, other leaves."""
-    before = cpu_seconds(auditor)
+    """Audit the reveals of other miners: the same coalitions, other leaves."""
+    before = _cpu_seconds(auditor)
     for number in range(MORE_REVEALS):
         other = replace(plan, public_key=hashlib.sha256(b"miner %d" % number).digest())
         due = draw_challenged_leaves(CHALLENGE, other.public_key, tree.samples, LEAVES)
@@ -271,27 +271,27 @@ async def audit_more(
         verify_evidence(evidence, other, CHALLENGE, LEAVES)
         counts = await auditor.evaluate(job.job_id, list_audited_coalitions(evidence, other))
         compare_counts(evidence, other, counts, compute_tolerance(plan.evaluation_size, TOLERANCE))
-    used = cpu_seconds(auditor) - before
+    used = _cpu_seconds(auditor) - before
     return {f"audit of {MORE_REVEALS} more reveals, CPU seconds": used}
 
 
-def plan_for(clients: int, size: int, samples: int) -> SamplingPlan:
-    """EXACT for none, else ANTITHETIC with at most so many leaves."""
+def _plan_for(clients: int, size: int, samples: int) -> SamplingPlan:
+    """Plan EXACT for 0 samples, else ANTITHETIC with at most this many leaves."""
     schedule = task_pb2.SCHEDULE_ANTITHETIC if samples else task_pb2.SCHEDULE_EXACT
     return SamplingPlan(schedule, clients, size, 0, samples, bytes(32), bytes(range(32)))
 
 
-async def run(dataset: datasets.Dataset, walks: int) -> dict[str, float]:
-    """All numbers."""
+async def _run(dataset: datasets.Dataset, walks: int) -> dict[str, float]:
+    """Measure all cases."""
     found: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as folder:
-        bench, size = Bench(Path(folder), dataset), len(dataset.y_test)
-        exact = plan_for(10, size, 0)
+        bench, size = _Bench(Path(folder), dataset), len(dataset.y_test)
+        exact = _plan_for(10, size, 0)
         for clients, plan, samples in (
             (10, exact, exact.fixed_samples or 0),
-            *([(100, plan_for(100, size, walks), walks)] if walks else []),
+            *([(100, _plan_for(100, size, walks), walks)] if walks else []),
         ):
-            measured = await measure(bench.job(clients), plan, samples)
+            measured = await _measure(bench.job(clients), plan, samples)
             found |= {f"K = {clients}: {name}": value for name, value in measured.items()}
     used = found.pop("K = 10: audit, CPU seconds")
     found[f"K = 10: audit, CPU seconds ({size:,} images)"] = used
@@ -299,13 +299,17 @@ async def run(dataset: datasets.Dataset, walks: int) -> dict[str, float]:
 
 
 def main() -> int:
-    """Measure, print, judge."""
+    """Measure, print, and compare with the limits.
+
+    Returns:
+        The exit status: 1 when a limit is missed.
+    """
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--mnist", default=os.environ.get("FEDCOIN_MNIST") or "digits")
     parser.add_argument("--walks", type=int, default=5_000, help="leaves mined at K = 100; 0: none")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args()
-    found = asyncio.run(run(datasets.load_dataset(options.mnist), options.walks))
+    found = asyncio.run(_run(datasets.load_dataset(options.mnist), options.walks))
     missed = [name for name, limit in LIMITS.items() if found.get(name, 0) > limit]
     if options.json:
         print(json.dumps(found, indent=2))

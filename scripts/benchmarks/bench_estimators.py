@@ -44,16 +44,16 @@ Utility = Callable[[NDArray[np.bool_]], NDArray[np.float64]]
 Method = Callable[[Utility, int, int, int], tuple[Any, Any, int]]
 
 
-def coalitions(n: int) -> NDArray[np.float64]:
+def _coalitions(n: int) -> NDArray[np.float64]:
     return ((np.arange(1 << n)[:, None] >> np.arange(n)) & 1).astype(np.float64)
 
 
-def table_games() -> dict[str, NDArray[np.float64]]:
+def _table_games() -> dict[str, NDArray[np.float64]]:
     """Ten players each: the worth of all 1,024 coalitions; player k is bit k."""
     with np.load(TABLES) as file:
         games = {f"mnist-{name}": file[name] / 10_000 for name in file.files}
     n, rng = 10, np.random.default_rng(5)
-    members = coalitions(n)
+    members = _coalitions(n)
     weights = rng.integers(1, 20, n)
     pairs = rng.normal(size=(n, n))
     clubs = [(rng.random(n) < 0.35, rng.normal()) for _ in range(30)]
@@ -67,7 +67,7 @@ def table_games() -> dict[str, NDArray[np.float64]]:
     return games
 
 
-def ours(name: str) -> Method:
+def _ours(name: str) -> Method:
     def run(utility: Utility, n: int, budget: int, seed: int) -> tuple[Any, Any, int]:
         found = shapley.estimate(utility, n, name, budget, seed)
         return found.values, found.std_errors, found.evaluations
@@ -75,7 +75,7 @@ def ours(name: str) -> Method:
     return run
 
 
-def shapiq_method(name: str, **options: Any) -> Method:
+def _shapiq_method(name: str, **options: Any) -> Method:
     def run(utility: Utility, n: int, budget: int, seed: int) -> tuple[Any, Any, int]:
         import shapiq
 
@@ -94,7 +94,7 @@ def shapiq_method(name: str, **options: Any) -> Method:
     return run
 
 
-def pydvl_permutations(utility: Utility, n: int, budget: int, seed: int) -> tuple[Any, Any, int]:
+def _pydvl_permutations(utility: Utility, n: int, budget: int, seed: int) -> tuple[Any, Any, int]:
     """pyDVL's permutation sampler, its marginals averaged until the budget is used up."""
     from pydvl.valuation.samplers import PermutationSampler
 
@@ -119,20 +119,20 @@ def pydvl_permutations(utility: Utility, n: int, budget: int, seed: int) -> tupl
     return np.mean(walks, axis=0), None, len(memo) - 2
 
 
-def methods() -> dict[str, Method]:
+def _methods() -> dict[str, Method]:
     # At these budgets auto is kriging.
-    known = {name: ours(name) for name in ["auto", *shapley.METHODS]}
+    known = {name: _ours(name) for name in ["auto", *shapley.METHODS]}
     del known["exact"], known["kriging"]
     if util.find_spec("pydvl"):
         import pydvl.valuation.samplers  # noqa: F401 - so that nobody's time is that of importing
 
-        known["pyDVL permutations"] = pydvl_permutations
+        known["pyDVL permutations"] = _pydvl_permutations
     if util.find_spec("shapiq"):
         import shapiq
 
         for label, name, options in SHAPIQ:
             if hasattr(shapiq.approximator, name):
-                known[f"shapiq {label}"] = shapiq_method(name, **options)
+                known[f"shapiq {label}"] = _shapiq_method(name, **options)
     return known
 
 
@@ -149,10 +149,9 @@ SHAPIQ: list[tuple[str, str, dict[str, Any]]] = [
 ]
 
 
-def one(
+def _run_once(
     method: Method, utility: Utility, truth: NDArray[np.float64], budget: int, seed: int
 ) -> dict[str, Any]:
-    """One run; an empty answer where the budget is below the method's least."""
     began = time.process_time()
     try:
         with warnings.catch_warnings():
@@ -162,7 +161,7 @@ def one(
         return {}
     seconds = time.process_time() - began
     off = np.abs(values - truth)
-    # What is exact but for rounding counts as held.
+    # Errors of the size of rounding count as held.
     tiny = 1e-12 * np.abs(truth).max()
     return {
         "budget": budget, "seed": seed, "seconds": seconds, "evaluations": used,
@@ -171,9 +170,9 @@ def one(
     }  # fmt: skip
 
 
-def play(game: str, seeds: int, wanted: list[str]) -> list[dict[str, Any]]:
+def _play(game: str, seeds: int, wanted: list[str]) -> list[dict[str, Any]]:
     """All runs of a game of ten players."""
-    worth, bits = table_games()[game], 1 << np.arange(10)
+    worth, bits = _table_games()[game], 1 << np.arange(10)
 
     def utility(rows: NDArray[np.bool_]) -> NDArray[np.float64]:
         return worth[np.asarray(rows) @ bits]
@@ -181,23 +180,22 @@ def play(game: str, seeds: int, wanted: list[str]) -> list[dict[str, Any]]:
     truth = shapley.estimate(utility, 10, "exact").values
     return [
         {"game": game, "method": name, **found}
-        for name, method in methods().items()
+        for name, method in _methods().items()
         if not wanted or name in wanted
         for budget in BUDGETS
         for seed in range(seeds)
-        if (found := one(method, utility, truth, budget, seed))
+        if (found := _run_once(method, utility, truth, budget, seed))
     ]
 
 
-def play_crowd(path: Path, name: str, budget: int, seed: int) -> dict[str, Any]:
+def _play_crowd(path: Path, name: str, budget: int, seed: int) -> dict[str, Any]:
     """One run with 100 clients."""
     from scripts.tools.make_crowd_game import crowd as opened
 
     crowd = opened(path)
-    return {
-        "game": "crowd", "method": name, **one(ours(name), crowd, crowd.values, budget, seed),
-        "reference": float(np.linalg.norm(crowd.std_errors) / np.linalg.norm(crowd.values)),
-    }  # fmt: skip
+    played = _run_once(_ours(name), crowd, crowd.values, budget, seed)
+    reference = float(np.linalg.norm(crowd.std_errors) / np.linalg.norm(crowd.values))
+    return {"game": "crowd", "method": name, **played, "reference": reference}
 
 
 def main() -> None:
@@ -226,12 +224,12 @@ def main() -> None:
 
     with ProcessPoolExecutor(given.jobs) as workers:
         runs = {
-            game: workers.submit(play, game, given.seeds, wanted)
-            for game in table_games()
+            game: workers.submit(_play, game, given.seeds, wanted)
+            for game in _table_games()
             if due(game)
         }
         crowd = [
-            workers.submit(play_crowd, given.crowd, name, budget, seed)
+            workers.submit(_play_crowd, given.crowd, name, budget, seed)
             for budget in reversed(CROWD_BUDGETS)
             for name in CROWD_METHODS
             for seed in range(CROWD_SEEDS)

@@ -1,6 +1,6 @@
-"""Measure what a person waits for: the demo, a node's start, settlement, a transfer.
+"""Measure the times that a user waits for: the demo, a node's start, settlement, a transfer.
 
-Prints a table with each limit, and exits with 1 when one is missed. ``--json`` prints the numbers.
+Prints a table with each limit, and exits with 1 when one is missed. `--json` prints the numbers.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ LIMITS = {
 TRANSFERS = 30
 
 
-def measure_demo() -> dict[str, float]:
-    """The devnet as `make demo` runs it."""
+def _measure_demo() -> dict[str, float]:
+    """Run the devnet as `make demo` does."""
     started = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-m", "fedcoin.application.cli", "devnet", "--json"],
@@ -59,8 +59,8 @@ def measure_demo() -> dict[str, float]:
     }
 
 
-async def measure_transfers(plan: DevnetPlan) -> list[float]:
-    """How long each of some transfers takes on an idle network, from signing to final."""
+async def _measure_transfers(plan: DevnetPlan) -> list[float]:
+    """Time transfers on an idle network, from signing to final."""
     async with Observer(plan, lambda line: None) as observer:
         await observer.wait_ready()
     took = []
@@ -75,19 +75,19 @@ async def measure_transfers(plan: DevnetPlan) -> list[float]:
     return took
 
 
-def measure_network() -> dict[str, float]:
-    """Four idle nodes, and then one that starts beside nothing else."""
+def _measure_network() -> dict[str, float]:
+    """Measure four idle nodes, and then the start of a single one."""
     options = DevnetOptions(4, 1, 1, "digits", SAP_PER_FDC, 1)
     with tempfile.TemporaryDirectory() as folder:
         plan = create_devnet(options, Path(folder))
         with ChildProcesses(Path(folder) / "logs") as processes:
             for miner in plan.miners:
                 processes.start(miner.member.name, miner.member.arguments, lasting=True)
-            took = asyncio.run(measure_transfers(plan))
+            took = asyncio.run(_measure_transfers(plan))
         with ChildProcesses(Path(folder) / "logs") as processes:
             started = time.monotonic()
             processes.start("alone", plan.miners[0].member.arguments, lasting=True)
-            asyncio.run(ready(plan.miners[0].api))
+            asyncio.run(_ready(plan.miners[0].api))
             alone = time.monotonic() - started
     return {
         "node start alone, seconds": alone,
@@ -95,18 +95,22 @@ def measure_network() -> dict[str, float]:
     }
 
 
-async def ready(api: str) -> None:
-    """Waits until a node serves."""
+async def _ready(api: str) -> None:
+    """Wait until a node serves."""
     async with NodeClient(api) as node:
         await node.wait_until_serving(60)
 
 
 def main() -> int:
-    """Measures, prints, judges."""
+    """Measure, print, and compare with the limits.
+
+    Returns:
+        The exit status: 1 when a limit is missed.
+    """
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="print the numbers as JSON")
     as_json = parser.parse_args().json
-    found = {**measure_demo(), **measure_network()}
+    found = {**_measure_demo(), **_measure_network()}
     missed = [n for n, limit in LIMITS.items() if limit is not None and found[n] > limit]
     if as_json:
         print(json.dumps({name: round(value, 3) for name, value in found.items()}))

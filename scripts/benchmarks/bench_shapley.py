@@ -52,7 +52,7 @@ MOST_CLIENTS = 12
 
 
 @dataclass(frozen=True)
-class Case:
+class _Case:
     """A model, its clients, and what is asked about them."""
 
     architecture: Callable[[Any, tuple[int, ...], int], Any]
@@ -66,7 +66,7 @@ class Case:
     repeats: int = 3
 
 
-def mlp(keras: Any, shape: tuple[int, ...], classes: int) -> Any:
+def _mlp(keras: Any, shape: tuple[int, ...], classes: int) -> Any:
     layers = keras.layers
     hidden = layers.Dense(128, activation="relu")
     return keras.Sequential(
@@ -74,7 +74,7 @@ def mlp(keras: Any, shape: tuple[int, ...], classes: int) -> Any:
     )
 
 
-def cnn(keras: Any, shape: tuple[int, ...], classes: int) -> Any:
+def _cnn(keras: Any, shape: tuple[int, ...], classes: int) -> Any:
     layers = keras.layers
     return keras.Sequential(
         [
@@ -91,7 +91,7 @@ def cnn(keras: Any, shape: tuple[int, ...], classes: int) -> Any:
     )
 
 
-def general(keras: Any, shape: tuple[int, ...], classes: int) -> Any:
+def _general(keras: Any, shape: tuple[int, ...], classes: int) -> Any:
     layers = keras.layers
     inputs = keras.Input(shape)
     flat = layers.Flatten()(inputs)
@@ -101,7 +101,7 @@ def general(keras: Any, shape: tuple[int, ...], classes: int) -> Any:
     return keras.Model(inputs, layers.Dense(classes, activation="softmax")(skip))
 
 
-def residual(keras: Any, shape: tuple[int, ...], classes: int) -> Any:
+def _residual(keras: Any, shape: tuple[int, ...], classes: int) -> Any:
     layers = keras.layers
     inputs = keras.Input(shape)
     maps = layers.Conv2D(16, 3, padding="same")(layers.Reshape((*shape, 1))(inputs))
@@ -112,7 +112,7 @@ def residual(keras: Any, shape: tuple[int, ...], classes: int) -> Any:
     return keras.Model(inputs, layers.Dense(classes, activation="softmax")(flat))
 
 
-def embedding(keras: Any, shape: tuple[int, ...], classes: int) -> Any:
+def _embedding(keras: Any, shape: tuple[int, ...], classes: int) -> Any:
     layers = keras.layers
     inputs = keras.Input(shape)
     shades = layers.Rescaling(15.99)(layers.Flatten()(inputs))
@@ -121,23 +121,23 @@ def embedding(keras: Any, shape: tuple[int, ...], classes: int) -> Any:
     return keras.Model(inputs, layers.Dense(classes, activation="softmax")(hidden))
 
 
-def everybody(clients: int) -> NDArray[np.bool_]:
+def _everybody(clients: int) -> NDArray[np.bool_]:
     """All coalitions but the empty one."""
     masks = np.arange(1, 1 << clients)[:, None]
     return (masks >> np.arange(clients) & 1).astype(np.bool_)
 
 
-def some(count: int) -> Callable[[int], NDArray[np.bool_]]:
+def _some(count: int) -> Callable[[int], NDArray[np.bool_]]:
     """Some coalitions, no two alike."""
 
     def chosen(clients: int) -> NDArray[np.bool_]:
-        rows = everybody(clients)
+        rows = _everybody(clients)
         return rows[np.sort(np.random.default_rng(0).permutation(len(rows))[:count])]
 
     return chosen
 
 
-def prefixes(count: int) -> Callable[[int], NDArray[np.bool_]]:
+def _prefixes(count: int) -> Callable[[int], NDArray[np.bool_]]:
     """All prefixes of so many random permutations."""
 
     def chosen(clients: int) -> NDArray[np.bool_]:
@@ -150,19 +150,19 @@ def prefixes(count: int) -> Callable[[int], NDArray[np.bool_]]:
 
 
 CASES = {
-    "mlp-exact": Case(mlp, 10, 10_000, everybody, 8, 1023, 7),
-    "cnn": Case(cnn, 10, 10_000, some(32), 4, 16, 3),
-    "general": Case(general, 10, 10_000, some(256), 4, 16, 3),
-    "embedding": Case(embedding, 10, 10_000, some(64), 4, 16, 3),
-    "residual": Case(residual, 10, 10_000, some(32), 4, 16, 3),
-    "k100": Case(mlp, 100, 2_000, prefixes(2_500), 4, 16, 1),
+    "mlp-exact": _Case(_mlp, 10, 10_000, _everybody, 8, 1023, 7),
+    "cnn": _Case(_cnn, 10, 10_000, _some(32), 4, 16, 3),
+    "general": _Case(_general, 10, 10_000, _some(256), 4, 16, 3),
+    "embedding": _Case(_embedding, 10, 10_000, _some(64), 4, 16, 3),
+    "residual": _Case(_residual, 10, 10_000, _some(32), 4, 16, 3),
+    "k100": _Case(_mlp, 100, 2_000, _prefixes(2_500), 4, 16, 1),
 }
 
 
-class Setting:
+class _Setting:
     """A trained federation of a case, as files and as a Keras model."""
 
-    def __init__(self, case: Case, dataset: Path | None, folder: Path) -> None:
+    def __init__(self, case: _Case, dataset: Path | None, folder: Path) -> None:
         keras = keras_runtime.load_keras()
         self.data = datasets.load_dataset(str(dataset) if dataset else "digits")
         x, y = self.data.x_test, self.data.y_test
@@ -248,8 +248,8 @@ class Setting:
             yield [np.tensordot(row, stack, 1) for stack in stacks]
 
 
-async def measure(name: str, case: Case, dataset: Path | None, folder: Path) -> Report:
-    setting = Setting(case, dataset, folder)
+async def _measure(name: str, case: _Case, dataset: Path | None, folder: Path) -> Report:
+    setting = _Setting(case, dataset, folder)
     coalitions = case.coalitions(case.clients)
     setting.plain(coalitions[:2])  # warm
     worker = WorkerPool(executor=LocalExecutor(count_cores()))
@@ -262,10 +262,10 @@ async def measure(name: str, case: Case, dataset: Path | None, folder: Path) -> 
             began = time.perf_counter()
             await worker.open_job(job)
             opened.append(time.perf_counter() - began)
-            before, began = children_cpu(worker), time.perf_counter()
+            before, began = _children_cpu(worker), time.perf_counter()
             counts = await worker.evaluate(job.job_id, coalitions)
             evaluated.append(time.perf_counter() - began)
-            cpu.append(children_cpu(worker) - before)
+            cpu.append(_children_cpu(worker) - before)
             await worker.close_job(job.job_id)
             step = max(1, len(coalitions) // case.plain)
             some_rows = coalitions[turn % step :: step][: case.plain]
@@ -274,7 +274,7 @@ async def measure(name: str, case: Case, dataset: Path | None, folder: Path) -> 
             plain.append((time.perf_counter() - began) / len(some_rows))
             plain_cpu.append((time.process_time() - before) / len(some_rows))
             most_off = max(most_off, int(off.max()))
-        memory = [peak_rss(pid) for pid in worker.pids]
+        memory = [_peak_rss(pid) for pid in worker.pids]
     finally:
         await worker.stop()
     places = np.linspace(0, len(coalitions) - 1, case.compared).astype(np.int64)
@@ -308,7 +308,7 @@ async def measure(name: str, case: Case, dataset: Path | None, folder: Path) -> 
     return report
 
 
-def peak_rss(pid: int) -> int:
+def _peak_rss(pid: int) -> int:
     """The most memory that a process has held, in bytes; the largest child's where not Linux."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
@@ -317,7 +317,7 @@ def peak_rss(pid: int) -> int:
         return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss << 10
 
 
-def children_cpu(worker: WorkerPool) -> float:
+def _children_cpu(worker: WorkerPool) -> float:
     """Processor seconds of the children so far; 0 where not Linux."""
     ticks = 0
     for pid in worker.pids:
@@ -329,7 +329,7 @@ def children_cpu(worker: WorkerPool) -> float:
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
-def show(report: Report) -> None:
+def _show(report: Report) -> None:
     print(
         f"{report['case']}: {report['coalitions']:,} coalitions of {report['clients']} clients on "
         f"{report['images']:,} images ({report['dataset']})\n"
@@ -366,10 +366,10 @@ def main() -> None:
         case = CASES[name]
         if options.all and case.clients <= MOST_CLIENTS:
             many = (1 << case.clients) - 1
-            case = replace(case, coalitions=everybody, compared=many, repeats=1)
+            case = replace(case, coalitions=_everybody, compared=many, repeats=1)
         with tempfile.TemporaryDirectory() as folder:
-            report = asyncio.run(measure(name, case, options.dataset, Path(folder)))
-        print(json.dumps(report)) if options.json else show(report)
+            report = asyncio.run(_measure(name, case, options.dataset, Path(folder)))
+        print(json.dumps(report)) if options.json else _show(report)
         sys.stdout.flush()
 
 

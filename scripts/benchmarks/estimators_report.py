@@ -1,4 +1,4 @@
-"""Tables and plots of what ``bench_estimators.py`` measured, for docs/BENCHMARKS.md."""
+"""Tables and plots of the runs of `bench_estimators.py`, for docs/BENCHMARKS.md."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ KINDS: dict[str, Callable[[str], bool]] = {
 }
 
 
-def picked(rows: Rows, **wanted: Any) -> Rows:
+def _picked(rows: Rows, **wanted: Any) -> Rows:
     return [row for row in rows if all(row[key] == value for key, value in wanted.items())]
 
 
-def names(rows: Rows, key: str) -> list[Any]:
+def _names(rows: Rows, key: str) -> list[Any]:
     return list(dict.fromkeys(row[key] for row in rows))
 
 
-def spread(rows: Rows) -> str:
+def _spread(rows: Rows) -> str:
     """Median (and quartiles) of the error."""
     if not rows:
         return "-"
@@ -40,34 +40,34 @@ def spread(rows: Rows) -> str:
     return "0" if high < FLOOR else f"{middle:.2g} ({low:.2g}-{high:.2g})"
 
 
-def table(head: list[str], body: list[list[str]]) -> str:
+def _table(head: list[str], body: list[list[str]]) -> str:
     lines = [head, ["---"] * len(head), *body]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines) + "\n"
 
 
-def by_method(rows: Rows) -> str:
-    """Methods downwards, games across."""
-    games = names(rows, "game")
-    return table(
+def _by_method(rows: Rows) -> str:
+    """A row for each method, a column for each game."""
+    games = _names(rows, "game")
+    return _table(
         ["method", *(game.removeprefix("mnist-") for game in games)],
         [
-            [method, *(spread(picked(rows, method=method, game=game)) for game in games)]
-            for method in names(rows, "method")
+            [method, *(_spread(_picked(rows, method=method, game=game)) for game in games)]
+            for method in _names(rows, "method")
         ],
     )
 
 
-def against_the_best(rows: Rows) -> str:
-    """``auto`` and the nearest of all the others, game by game."""
+def _against_the_best(rows: Rows) -> str:
+    """The error of `auto` and of the best other method, for each game."""
     body = []
-    budgets = names(rows, "budget")
-    for game in names(rows, "game"):
+    budgets = _names(rows, "budget")
+    for game in _names(rows, "game"):
         cells = [game.removeprefix("mnist-")]
         for budget in budgets:
-            here = picked(rows, game=game, budget=budget)
+            here = _picked(rows, game=game, budget=budget)
             medians = {
-                method: float(np.median([row["error"] for row in picked(here, method=method)]))
-                for method in names(here, "method")
+                method: float(np.median([row["error"] for row in _picked(here, method=method)]))
+                for method in _names(here, "method")
             }
             mine = medians.pop("auto")
             name = min(medians, key=medians.__getitem__)
@@ -76,85 +76,98 @@ def against_the_best(rows: Rows) -> str:
             else:
                 cells.append(f"{mine:.2g} / {medians[name]:.2g} {name}: {mine / medians[name]:.2f}")
         body.append(cells)
-    return table(["game", *(f"{budget} evaluations" for budget in budgets)], body)
+    return _table(["game", *(f"{budget} evaluations" for budget in budgets)], body)
 
 
-def intervals(rows: Rows) -> str:
-    """How many intervals hold, and how long the arithmetic takes."""
-    budgets = names(rows, "budget")
+def _intervals(rows: Rows) -> str:
+    """The share of intervals that hold, and the time of the arithmetic."""
+    budgets = _names(rows, "budget")
     body = []
-    for method in names(rows, "method"):
+    for method in _names(rows, "method"):
         cells = [method]
         for budget in budgets:
-            mine = picked(rows, method=method, budget=budget)
+            mine = _picked(rows, method=method, budget=budget)
             held = [row["held"] for row in mine if row["held"] is not None]
             cells.append(f"{100 * np.mean(held):.1f} %" if held else "-")
         for budget in budgets:
-            mine = picked(rows, method=method, budget=budget)
+            mine = _picked(rows, method=method, budget=budget)
             cells.append(
                 f"{1e3 * np.median([row['seconds'] for row in mine]):.1f}" if mine else "-"
             )
         body.append(cells)
     held_at = [f"held, {budget}" for budget in budgets]
-    return table(["method", *held_at, *(f"ms, {budget}" for budget in budgets)], body)
+    return _table(["method", *held_at, *(f"ms, {budget}" for budget in budgets)], body)
 
 
-def crowd(rows: Rows) -> str:
-    budgets, methods = sorted(names(rows, "budget")), names(rows, "method")
+def _crowd(rows: Rows) -> str:
+    budgets, methods = sorted(_names(rows, "budget")), _names(rows, "method")
     body = []
     for budget in budgets:
         cells = [f"{budget:,}"]
         for method in methods:
-            mine = picked(rows, budget=budget, method=method)
+            mine = _picked(rows, budget=budget, method=method)
             held = 100 * np.mean([row["held"] for row in mine])
-            cells.append(f"{spread(mine)}; {held:.0f} %")
+            cells.append(f"{_spread(mine)}; {held:.0f} %")
         body.append(cells)
-    return table(["evaluations", *methods], body)
+    return _table(["evaluations", *methods], body)
 
 
-def versions() -> str:
+def _versions() -> str:
     packages = [name for name in ("numpy", "pyDVL", "shapiq") if util.find_spec(name.lower())]
     told = [f"{name} {metadata.version(name)}" for name in packages]
     return ", ".join([f"Python {platform.python_version()}", *told])
 
 
 def tables(rows: Rows) -> str:
-    small, large = [row for row in rows if row["game"] != "crowd"], picked(rows, game="crowd")
+    """Write the tables of all runs.
+
+    Args:
+        rows: One dictionary for each run: game, method, budget, seed, error, held, seconds.
+
+    Returns:
+        Markdown.
+    """
+    small, large = [row for row in rows if row["game"] != "crowd"], _picked(rows, game="crowd")
     parts = []
     if small:
-        seeds = len(names(small, "seed"))
+        seeds = len(_names(small, "seed"))
         parts.append(
-            f"{versions()}; seeds 0 to {seeds - 1}; errors are medians (quartiles); seconds are "
+            f"{_versions()}; seeds 0 to {seeds - 1}; errors are medians (quartiles); seconds are "
             "of one thread, without the utility's own.\n"
         )
         for kind, belongs in KINDS.items():
             mine = [row for row in small if belongs(row["game"]) and row["budget"] == 200]
             if mine:
-                parts += [f"{kind}, 200 of the 1,022 coalitions:\n", by_method(mine)]
+                parts += [f"{kind}, 200 of the 1,022 coalitions:\n", _by_method(mine)]
         parts += ["`auto` / the nearest of all the others: ratio of the medians\n"]
-        parts += [against_the_best(small), "95 % intervals that hold, over all games; time:\n"]
-        parts.append(intervals(small))
+        parts += [_against_the_best(small), "95 % intervals that hold, over all games; time:\n"]
+        parts.append(_intervals(small))
     if large:
-        seeds, reference = len(names(large, "seed")), large[0]["reference"]
+        seeds, reference = len(_names(large, "seed")), large[0]["reference"]
         parts += [
             f"100 trained clients of unequal quality, seeds 0 to {seeds - 1}: error; intervals "
             f"that hold. The reference's own error is {reference:.2g}.\n",
-            crowd(large),
+            _crowd(large),
         ]
     return "\n".join(parts)
 
 
 def write(rows: Rows, text: str) -> None:
-    """Put the tables between the marks of docs/BENCHMARKS.md, and the plots beside it."""
+    """Write the tables between the marks of docs/BENCHMARKS.md, and the plots to docs/benchmarks.
+
+    Args:
+        rows: The runs.
+        text: The tables.
+    """
     page = DOCS / "BENCHMARKS.md"
     before, rest = page.read_text().split(BEGIN)
     after = rest.split(END)[1]
     page.write_text(f"{before}{BEGIN}\n\n{text}\n{END}{after}")
-    plots([row for row in rows if KINDS["Trained, first round"](row["game"])])
+    _plots([row for row in rows if KINDS["Trained, first round"](row["game"])])
 
 
-def plots(rows: Rows) -> None:
-    """Medians over the games' medians, with quartiles of the games; legible on light and dark."""
+def _plots(rows: Rows) -> None:
+    """Plot medians and quartiles of the errors, readable on light and dark backgrounds."""
     import matplotlib
     from matplotlib.figure import Figure
 
@@ -170,9 +183,9 @@ def plots(rows: Rows) -> None:
         figure.patch.set_alpha(0)
         axes = figure.add_subplot()
         axes.patch.set_alpha(0)
-        for number, method in enumerate(names(rows, "method")):
-            mine = picked(rows, method=method)
-            found = [picked(mine, budget=budget) for budget in names(mine, "budget")]
+        for number, method in enumerate(_names(rows, "method")):
+            mine = _picked(rows, method=method)
+            found = [_picked(mine, budget=budget) for budget in _names(mine, "budget")]
             x = [np.median([row[across] for row in each]) for each in found]
             low, middle, high = np.array(
                 [np.quantile([row["error"] for row in each], [0.25, 0.5, 0.75]) for each in found]

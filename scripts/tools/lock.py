@@ -26,7 +26,7 @@ OLDEST_PYTHON = "3.10"
 EXTRAS = ("test", "docs", "dev")
 
 
-def compile_lock(name: str, requirements: list[str], constraints: str | None = None) -> None:
+def _compile_lock(name: str, requirements: list[str], constraints: str | None = None) -> None:
     """Resolve requirements to the newest versions that fit together, and write them to a lock.
 
     Args:
@@ -56,9 +56,9 @@ def main() -> None:
     runtime = metadata["project"]["dependencies"]
     extras = metadata["project"]["optional-dependencies"]
     development = [requirement for extra in EXTRAS for requirement in extras[extra]]
-    compile_lock("requirements-dev.lock", [*runtime, *development])
-    compile_lock("requirements.lock", runtime, constraints="requirements-dev.lock")
-    compile_lock("requirements-build.lock", metadata["build-system"]["requires"])
+    _compile_lock("requirements-dev.lock", [*runtime, *development])
+    _compile_lock("requirements.lock", runtime, constraints="requirements-dev.lock")
+    _compile_lock("requirements-build.lock", metadata["build-system"]["requires"])
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ SIZES = (*range(1, 25), *range(27, 98, 5), 99)
 """Those that are sampled; what members add changes little between them."""
 
 
-class Crowd:
+class _Crowd:
     """Worth of coalitions of the clients in a file that ``make`` wrote."""
 
     def __init__(self, path: Path) -> None:
@@ -58,13 +58,20 @@ class Crowd:
 
 
 @functools.cache
-def crowd(path: Path) -> Crowd:
-    """Once in a process: multiplying all first layers takes a second."""
-    return Crowd(path)
+def crowd(path: Path) -> _Crowd:
+    """Load the game of a file, once in a process, since it takes a second.
+
+    Args:
+        path: A file that this program wrote.
+
+    Returns:
+        A function from coalitions, bool (m, n), to accuracies, float64 (m,).
+    """
+    return _Crowd(path)
 
 
-def trained() -> dict[str, NDArray[np.generic]]:
-    """Layers of the clients and, last, of the base; the clients' sizes; the test set."""
+def _trained() -> dict[str, NDArray[np.generic]]:
+    """The layers of the clients and, last, of the base; the clients' sizes; the test set."""
     rng = np.random.default_rng(7)
     x, y, x_test, y_test = read_mnist()
     base = initial(HIDDEN, rng)
@@ -83,7 +90,7 @@ def trained() -> dict[str, NDArray[np.generic]]:
     return {**named, "sizes": sizes, "x": x_test[:IMAGES], "y": y_test[:IMAGES]}
 
 
-def slopes(path: Path, size: int) -> Floats:
+def _slopes(path: Path, size: int) -> Floats:
     """(1 + PARTS, n): what a member adds to coalitions of one size; the same without each part."""
     worth, rng, n = crowd(path), np.random.default_rng([11, size]), CLIENTS
     if math.comb(n, size) <= LISTED:
@@ -107,13 +114,13 @@ def slopes(path: Path, size: int) -> Floats:
     return np.array(answers)
 
 
-def reference(path: Path) -> tuple[Floats, Floats]:
+def _reference(path: Path) -> tuple[Floats, Floats]:
     """Values and their standard errors."""
     everyone = np.ones((1, CLIENTS), np.bool_)
     worth = crowd(path)
     equal = (worth(everyone)[0] - worth(~everyone)[0]) / CLIENTS
     with ProcessPoolExecutor() as workers:
-        found = np.array(list(workers.map(slopes, [path] * len(SIZES), SIZES)))
+        found = np.array(list(workers.map(_slopes, [path] * len(SIZES), SIZES)))
     # (n - 1, 1 + PARTS, n): lines between the sizes that were sampled.
     every = np.arange(1, CLIENTS)
     after = np.clip(np.searchsorted(SIZES, every), 1, len(SIZES) - 1)
@@ -124,14 +131,14 @@ def reference(path: Path) -> tuple[Floats, Floats]:
     return whole, np.sqrt((PARTS - 1) * np.var(left_out, axis=0))
 
 
-def make(path: Path) -> None:
+def _make(path: Path) -> None:
     """Write the clients, then the same with the values."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    arrays: dict[str, Any] = dict(trained())
+    arrays: dict[str, Any] = dict(_trained())
     np.savez(path, **arrays)
-    values, errors = reference(path)
+    values, errors = _reference(path)
     np.savez(path, **arrays, values=values, std_errors=errors)
 
 
 if __name__ == "__main__":
-    make(Path(sys.argv[1]))
+    _make(Path(sys.argv[1]))

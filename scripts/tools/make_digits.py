@@ -21,8 +21,8 @@ TEST_IMAGES = 360
 SEED = 2002
 
 
-def split(labels: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Indices for training and testing, both shuffled, each digit in proportion."""
+def _split(labels: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Divide the indices into training and test set, shuffled, each digit in proportion."""
     generator = np.random.Generator(np.random.PCG64(SEED))
     order = generator.permutation(len(labels))
     # Evenly spaced places among the images sorted by digit give each digit its share.
@@ -37,7 +37,7 @@ def main() -> None:
     bunch = load_digits()
     images = bunch.images.astype(np.uint8)
     labels = bunch.target.astype(np.uint8)
-    train, test = split(labels)
+    train, test = _split(labels)
     arrays = {
         "x_train": images[train],
         "y_train": labels[train],

@@ -28,7 +28,7 @@ SALTS = {ADDRESS: SALT, bytes(range(20)): bytes(range(32))}
 BOUNDS = [1, 2, 3, 10, 1000, 3_000_000_000, 3_000_000_000, 1 << 32]
 
 
-def stream() -> dict[str, Any]:
+def _stream() -> dict[str, Any]:
     words, drawn = HashStream(TASK), HashStream(TASK)
     return {
         "seed": TASK.hex(),
@@ -37,7 +37,7 @@ def stream() -> dict[str, Any]:
     }
 
 
-def orders() -> list[dict[str, Any]]:
+def _orders() -> list[dict[str, Any]]:
     return [
         {
             "task_id": TASK.hex(),
@@ -59,7 +59,7 @@ def orders() -> list[dict[str, Any]]:
     ]
 
 
-def challenge() -> dict[str, Any]:
+def _challenge() -> dict[str, Any]:
     value = derive_challenge(TASK, 1, SALTS)
     return {
         "task_id": TASK.hex(),
@@ -74,7 +74,7 @@ def challenge() -> dict[str, Any]:
     }
 
 
-def tree(schedule: str, clients: int, samples: int, truncation: int) -> dict[str, Any]:
+def _tree(schedule: str, clients: int, samples: int, truncation: int) -> dict[str, Any]:
     exact = schedule == "SCHEDULE_EXACT"
     plan = SamplingPlan(
         schedule=task_pb2.Schedule.Value(schedule),
@@ -120,16 +120,16 @@ def tree(schedule: str, clients: int, samples: int, truncation: int) -> dict[str
 
 def main() -> None:
     vectors = {
-        "stream": stream(),
-        "orders": orders(),
-        "challenge": challenge(),
+        "stream": _stream(),
+        "orders": _orders(),
+        "challenge": _challenge(),
         "trees": [
-            tree("SCHEDULE_EXACT", 1, 0, 0),
-            tree("SCHEDULE_EXACT", 3, 0, 0),
-            tree("SCHEDULE_EXACT", 7, 0, 0),
-            tree("SCHEDULE_PERMUTATION", 4, 1, 0),
-            tree("SCHEDULE_PERMUTATION", 4, 11, 10),
-            tree("SCHEDULE_ANTITHETIC", 3, 9, 0),
+            _tree("SCHEDULE_EXACT", 1, 0, 0),
+            _tree("SCHEDULE_EXACT", 3, 0, 0),
+            _tree("SCHEDULE_EXACT", 7, 0, 0),
+            _tree("SCHEDULE_PERMUTATION", 4, 1, 0),
+            _tree("SCHEDULE_PERMUTATION", 4, 11, 10),
+            _tree("SCHEDULE_ANTITHETIC", 3, 9, 0),
         ],
     }
     TARGET.parent.mkdir(parents=True, exist_ok=True)

@@ -32,7 +32,12 @@ BATCH, RATE = 32, np.float32(0.1)
 
 
 def read_mnist() -> tuple[Floats, Ints, Floats, Ints]:
-    """Training and test images as rows of 784 numbers from 0 to 1, and their labels."""
+    """Read the file that FEDCOIN_MNIST names.
+
+    Returns:
+        Training images, float32 (N, 784) from 0 to 1, their labels, int64 (N,), and the same of the
+        test set.
+    """
     with np.load(os.environ["FEDCOIN_MNIST"]) as file:
         parts = [file[name] for name in ("x_train", "y_train", "x_test", "y_test")]
     x, y, x_test, y_test = parts
@@ -40,8 +45,8 @@ def read_mnist() -> tuple[Floats, Ints, Floats, Ints]:
     return flat[0], y.astype(np.int64), flat[1], y_test.astype(np.int64)
 
 
-def split(x: Floats, y: Ints, how: str, clients: int, rng: np.random.Generator) -> list[Share]:
-    """The clients' own data under one of the ways of splitting."""
+def _split(x: Floats, y: Ints, how: str, clients: int, rng: np.random.Generator) -> list[Share]:
+    """Divide the training set among the clients in one of the ways."""
     order = rng.permutation(len(y))
     if how == "label-skew":
         # Four fifths of each digit's images belong to one client, or to one in ten of them.
@@ -84,7 +89,15 @@ def split(x: Floats, y: Ints, how: str, clients: int, rng: np.random.Generator) 
 
 
 def initial(hidden: int, rng: np.random.Generator) -> Weights:
-    """Glorot's uniform weights and no biases, as Keras begins."""
+    """Draw initial weights as Keras does: Glorot-uniform, zero biases.
+
+    Args:
+        hidden: The number of hidden units.
+        rng: The source of randomness.
+
+    Returns:
+        Weights and biases of both layers, float32.
+    """
 
     def glorot(rows: int, columns: int) -> Floats:
         limit = np.sqrt(6 / (rows + columns))
@@ -95,7 +108,16 @@ def initial(hidden: int, rng: np.random.Generator) -> Weights:
 
 
 def train(weights: Weights, share: Share, rng: np.random.Generator) -> Weights:
-    """One pass of stochastic gradient descent on the cross-entropy."""
+    """Train for one epoch of stochastic gradient descent on the cross-entropy.
+
+    Args:
+        weights: Weights and biases of both layers.
+        share: Images and labels.
+        rng: The source of randomness, for the order of examples.
+
+    Returns:
+        The new weights and biases.
+    """
     w1, b1, w2, b2 = (array.copy() for array in weights)
     x, y = share
     order = rng.permutation(len(y))
@@ -118,17 +140,17 @@ def train(weights: Weights, share: Share, rng: np.random.Generator) -> Weights:
 
 @dataclass(frozen=True)
 class Clients:
-    """A round's updates, the base last: the right answers of any coalition's average."""
+    """The updates of a round, and last the base: counts the right answers of coalitions."""
 
     first: Floats
-    """(n + 1, images, hidden): what the first layer makes of the test images."""
+    """Shape (n + 1, images, hidden): the first layer's outputs for the test images."""
     w2: Floats
     b2: Floats
     sizes: Floats
     labels: Ints
 
     def __call__(self, coalitions: NDArray[np.bool_]) -> Ints:
-        """Right answers of each coalition (m, n): int64 (m,)."""
+        """Count the right answers of coalitions, bool (m, n): int64 (m,)."""
         rows = np.column_stack([coalitions * self.sizes, ~coalitions.any(axis=1)])
         rows = (rows / rows.sum(axis=1, keepdims=True)).astype(np.float32)
         w2 = np.tensordot(rows, self.w2, 1)
@@ -142,14 +164,14 @@ class Clients:
         return right
 
 
-def federate(
+def _federate(
     how: str, clients: int, hidden: int, rounds: int, seed: int, images: int = 10_000
 ) -> list[Clients]:
-    """The games of some rounds of FedAvg."""
+    """Play rounds of FedAvg, and give the game of each."""
     rng = np.random.default_rng(seed)
     x, y, x_test, y_test = read_mnist()
     x_test, y_test = x_test[:images], y_test[:images]
-    shares = split(x, y, how, clients, rng)
+    shares = _split(x, y, how, clients, rng)
     sizes = np.array([len(labels) for _, labels in shares], np.float32)
     base = initial(hidden, rng)
     games = []
@@ -167,8 +189,8 @@ def federate(
     return games
 
 
-def table(game: Clients) -> NDArray[np.uint16]:
-    """The right answers of all coalitions; client k is bit k."""
+def _table(game: Clients) -> NDArray[np.uint16]:
+    """Count the right answers of all coalitions; client k is bit k."""
     n = len(game.sizes)
     coalitions = (np.arange(1 << n)[:, None] >> np.arange(n)) & 1 == 1
     counts = [game(coalitions[start : start + 64]) for start in range(0, 1 << n, 64)]
@@ -179,9 +201,9 @@ def main() -> None:
     """Write the tables."""
     tables: dict[str, Any] = {}
     for seed, how in enumerate(SPLITS):
-        games = federate(how, CLIENTS, HIDDEN, ROUNDS, seed)
+        games = _federate(how, CLIENTS, HIDDEN, ROUNDS, seed)
         for number in KEPT:
-            counts = table(games[number - 1])
+            counts = _table(games[number - 1])
             tables[f"{how}-{number}"] = counts
             print(f"{how}, round {number}: {counts[0]} right by the base, {counts[-1]} by all")
     np.savez_compressed(Path(sys.argv[1]), **tables)

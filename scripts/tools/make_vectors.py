@@ -36,11 +36,11 @@ CHAIN = "fedcoin-vectors"
 KEYS = [KeyPair.from_seed(sha256(b"vector key %d" % i)) for i in range(3)]
 
 
-def hash_of(name: str) -> bytes:
+def _hash_of(name: str) -> bytes:
     return sha256(b"vector ", name.encode())
 
 
-def hashing() -> list[dict[str, Any]]:
+def _hashing() -> list[dict[str, Any]]:
     return [
         {
             "context": context.value,
@@ -53,7 +53,7 @@ def hashing() -> list[dict[str, Any]]:
     ]
 
 
-def merkle_trees() -> list[dict[str, Any]]:
+def _merkle_trees() -> list[dict[str, Any]]:
     trees = []
     for count in (0, 1, 2, 3, 5, 8, 13):
         leaves = [b"leaf %d" % i for i in range(count)]
@@ -67,7 +67,7 @@ def merkle_trees() -> list[dict[str, Any]]:
     return trees
 
 
-def addresses() -> list[dict[str, Any]]:
+def _addresses() -> list[dict[str, Any]]:
     return [
         {
             "public_key": key.public_key.hex(),
@@ -78,7 +78,7 @@ def addresses() -> list[dict[str, Any]]:
     ]
 
 
-def keys() -> list[dict[str, Any]]:
+def _keys() -> list[dict[str, Any]]:
     return [
         {
             "seed": key.seed.hex(),
@@ -97,26 +97,26 @@ def keys() -> list[dict[str, Any]]:
     ]
 
 
-def client_update() -> task_pb2.ClientUpdate:
+def _client_update() -> task_pb2.ClientUpdate:
     return task_pb2.ClientUpdate(
-        campaign_id=hash_of("campaign"),
+        campaign_id=_hash_of("campaign"),
         round=2,
-        base=hash_of("base"),
-        update=hash_of("update"),
+        base=_hash_of("base"),
+        update=_hash_of("update"),
         num_samples=600,
         address=KEYS[0].address,
     )
 
 
-def open_task() -> task_pb2.OpenTask:
+def _open_task() -> task_pb2.OpenTask:
     return task_pb2.OpenTask(
-        campaign_id=hash_of("campaign"),
+        campaign_id=_hash_of("campaign"),
         round=2,
-        base=hash_of("base"),
-        aggregate=hash_of("aggregate"),
-        updates=[sign_update(client_update(), KEYS[0], CHAIN)],
+        base=_hash_of("base"),
+        aggregate=_hash_of("aggregate"),
+        updates=[sign_update(_client_update(), KEYS[0], CHAIN)],
         evaluation=task_pb2.EvaluationShard(
-            artifact=hash_of("evaluation"), index=1, path=[hash_of("sibling")], size=360
+            artifact=_hash_of("evaluation"), index=1, path=[_hash_of("sibling")], size=360
         ),
         utility=task_pb2.UTILITY_ACCURACY,
         empty_coalition=task_pb2.EMPTY_COALITION_BASE_MODEL,
@@ -131,46 +131,46 @@ def open_task() -> task_pb2.OpenTask:
     )
 
 
-def open_campaign() -> task_pb2.OpenCampaign:
+def _open_campaign() -> task_pb2.OpenCampaign:
     return task_pb2.OpenCampaign(
         server=KEYS[1].address,
-        model=hash_of("model"),
-        initial_weights=hash_of("weights"),
+        model=_hash_of("model"),
+        initial_weights=_hash_of("weights"),
         rounds=3,
         budget=10**9,
         spread=task_pb2.BUDGET_SPREAD_DECREASING,
         split=task_pb2.PriceSplit(training=7, aggregation=1, mining=2),
         mining_reward=task_pb2.MINING_REWARD_WINNER,
-        evaluation_root=hash_of("evaluation root"),
+        evaluation_root=_hash_of("evaluation root"),
         evaluation_shards=2,
     )
 
 
-def reveal() -> transaction_pb2.RevealShapley:
+def _reveal() -> transaction_pb2.RevealShapley:
     return transaction_pb2.RevealShapley(
-        task_id=hash_of("task"),
+        task_id=_hash_of("task"),
         attempt=1,
-        salt=hash_of("salt"),
+        salt=_hash_of("salt"),
         evidence=Evidence(
-            root=hash_of("root"),
+            root=_hash_of("root"),
             samples=4,
             total=[10, -3],
             grand_count=300,
             empty_count=36,
             leaves=[EvidenceLeaf(index=1, utilities=[40, 300])],
-            siblings=[EvidenceNode(hash=hash_of("node"), sum=[5, -1])],
+            siblings=[EvidenceNode(hash=_hash_of("node"), sum=[5, -1])],
         ),
     )
 
 
-def equivocation() -> transaction_pb2.ReportEquivocation:
+def _equivocation() -> transaction_pb2.ReportEquivocation:
     first, second = (
-        sign_vote(PREVOTE, 5, 0, value, KEYS[1], CHAIN).envelope for value in (hash_of("a"), b"")
+        sign_vote(PREVOTE, 5, 0, value, KEYS[1], CHAIN).envelope for value in (_hash_of("a"), b"")
     )
     return transaction_pb2.ReportEquivocation(first=first, second=second)
 
 
-def transactions() -> list[dict[str, Any]]:
+def _transactions() -> list[dict[str, Any]]:
     outputs = [
         transaction_pb2.TransferOutput(recipient=key.address, amount=10**8 + i)
         for i, key in enumerate(KEYS)
@@ -179,24 +179,24 @@ def transactions() -> list[dict[str, Any]]:
         {"transfer": transaction_pb2.Transfer(outputs=outputs)},
         {"bond": transaction_pb2.Bond(amount=10**8)},
         {"unbond": transaction_pb2.Unbond(amount=1)},
-        {"open_campaign": open_campaign()},
-        {"open_task": open_task()},
-        {"close_campaign": transaction_pb2.CloseCampaign(campaign_id=hash_of("campaign"))},
+        {"open_campaign": _open_campaign()},
+        {"open_task": _open_task()},
+        {"close_campaign": transaction_pb2.CloseCampaign(campaign_id=_hash_of("campaign"))},
         {
             "commit_shapley": transaction_pb2.CommitShapley(
-                task_id=hash_of("task"),
+                task_id=_hash_of("task"),
                 attempt=1,
-                commitment=hash_of("commitment"),
+                commitment=_hash_of("commitment"),
                 deposit=10**7,
             )
         },
-        {"reveal_shapley": reveal()},
-        {"report_equivocation": equivocation()},
+        {"reveal_shapley": _reveal()},
+        {"report_equivocation": _equivocation()},
     ]
-    return [transaction_vector(nonce, action) for nonce, action in enumerate(actions)]
+    return [_transaction_vector(nonce, action) for nonce, action in enumerate(actions)]
 
 
-def transaction_vector(nonce: int, action: dict[str, Any]) -> dict[str, Any]:
+def _transaction_vector(nonce: int, action: dict[str, Any]) -> dict[str, Any]:
     key = KEYS[nonce % len(KEYS)]
     body = transaction_pb2.TransactionBody(
         chain_id=CHAIN, nonce=nonce, fee=1_100, expiry_height=1_000, **action
@@ -213,8 +213,8 @@ def transaction_vector(nonce: int, action: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def updates() -> list[dict[str, Any]]:
-    envelope = sign_update(client_update(), KEYS[0], CHAIN)
+def _updates() -> list[dict[str, Any]]:
+    envelope = sign_update(_client_update(), KEYS[0], CHAIN)
     return [
         {
             "chain_id": CHAIN,
@@ -226,10 +226,10 @@ def updates() -> list[dict[str, Any]]:
     ]
 
 
-def votes() -> list[dict[str, Any]]:
+def _votes() -> list[dict[str, Any]]:
     made = [
-        sign_vote(PREVOTE, 5, 0, hash_of("block"), KEYS[0], CHAIN),
-        sign_vote(PRECOMMIT, 5, 3, hash_of("block"), KEYS[1], CHAIN),
+        sign_vote(PREVOTE, 5, 0, _hash_of("block"), KEYS[0], CHAIN),
+        sign_vote(PRECOMMIT, 5, 3, _hash_of("block"), KEYS[1], CHAIN),
         sign_vote(PRECOMMIT, 2**40, 0, b"", KEYS[2], CHAIN),
     ]
     return [
@@ -245,11 +245,11 @@ def votes() -> list[dict[str, Any]]:
     ]
 
 
-def made_receipts() -> list[bytes]:
+def _made_receipts() -> list[bytes]:
     kinds: list[dict[str, Any]] = [
         {
             "transaction": block_pb2.TransactionReceipt(
-                hash=hash_of("tx"), sender=KEYS[0].address, fee=1_100
+                hash=_hash_of("tx"), sender=KEYS[0].address, fee=1_100
             )
         },
         {
@@ -257,30 +257,30 @@ def made_receipts() -> list[bytes]:
                 kind=block_pb2.PAYMENT_KIND_TRAINING,
                 address=KEYS[1].address,
                 amount=12_345,
-                campaign_id=hash_of("campaign"),
-                task_id=hash_of("task"),
+                campaign_id=_hash_of("campaign"),
+                task_id=_hash_of("task"),
                 round=2,
                 shapley_nano=-42_000_000,
             )
         },
         {
             "task": block_pb2.TaskReceipt(
-                task_id=hash_of("task"), phase=block_pb2.TASK_PHASE_SETTLED, attempt=1
+                task_id=_hash_of("task"), phase=block_pb2.TASK_PHASE_SETTLED, attempt=1
             )
         },
     ]
     return [encode_receipt(block_pb2.Receipt(**kind)) for kind in kinds]
 
 
-def made_blocks() -> list[Block]:
-    raw = [bytes.fromhex(vector["raw"]) for vector in transactions()]
-    first = build_block(header(1, hash_of("genesis")), b"", raw[:2])
+def _made_blocks() -> list[Block]:
+    raw = [bytes.fromhex(vector["raw"]) for vector in _transactions()]
+    first = build_block(_header(1, _hash_of("genesis")), b"", raw[:2])
     precommits = [sign_vote(PRECOMMIT, 1, 0, first.hash, key, CHAIN).envelope for key in KEYS]
     precommits.sort(key=lambda vote: vote.public_key)
-    settling = header(2, first.hash)
+    settling = _header(2, first.hash)
     settling.settlement.CopyFrom(
         block_pb2.Settlement(
-            task_id=hash_of("task"),
+            task_id=_hash_of("task"),
             winner=KEYS[2].address,
             winner_shapley_nano=[30_000_000, -5_000_000, 0],
             mean_shapley_nano=[29_500_000, -4_500_000, 0],
@@ -291,20 +291,20 @@ def made_blocks() -> list[Block]:
     return [first, second]
 
 
-def header(height: int, parent: bytes) -> block_pb2.BlockHeader:
+def _header(height: int, parent: bytes) -> block_pb2.BlockHeader:
     return block_pb2.BlockHeader(
         chain_id=CHAIN,
         height=height,
         time_ms=1_700_000_000_000 + height,
         parent_hash=parent,
-        receipts_root=receipts_root(made_receipts()),
-        app_hash=hash_of("state"),
-        next_validators_hash=hash_of("validators"),
+        receipts_root=receipts_root(_made_receipts()),
+        app_hash=_hash_of("state"),
+        next_validators_hash=_hash_of("validators"),
         proposer=KEYS[0].address,
     )
 
 
-def blocks() -> list[dict[str, Any]]:
+def _blocks() -> list[dict[str, Any]]:
     return [
         {
             "raw": block.raw.hex(),
@@ -313,12 +313,12 @@ def blocks() -> list[dict[str, Any]]:
             "transactions_root": block.header.transactions_root.hex(),
             "last_certificate_hash": block.header.last_certificate_hash.hex(),
         }
-        for block in made_blocks()
+        for block in _made_blocks()
     ]
 
 
-def proposals() -> list[dict[str, Any]]:
-    first, second = made_blocks()
+def _proposals() -> list[dict[str, Any]]:
+    first, second = _made_blocks()
     made = [
         sign_proposal(1, 0, -1, first, KEYS[0], CHAIN),
         sign_proposal(2, 4, 1, second, KEYS[1], CHAIN),
@@ -336,12 +336,12 @@ def proposals() -> list[dict[str, Any]]:
     ]
 
 
-def receipts() -> dict[str, Any]:
-    made = made_receipts()
+def _receipts() -> dict[str, Any]:
+    made = _made_receipts()
     return {"receipts": [raw.hex() for raw in made], "root": receipts_root(made).hex()}
 
 
-def genesis() -> dict[str, Any]:
+def _genesis() -> dict[str, Any]:
     message = genesis_pb2.Genesis(
         chain_id=CHAIN,
         time_ms=1_700_000_000_000,
@@ -362,7 +362,7 @@ def genesis() -> dict[str, Any]:
     }
 
 
-def artifacts() -> list[dict[str, Any]]:
+def _artifacts() -> list[dict[str, Any]]:
     made = []
     for unit, times in ((b"x", 1), (b"fed", 1), (b"coin", CHUNK_BYTES // 4), (b"fedcoin", 200_000)):
         manifest = build_manifest(unit * times)
@@ -378,7 +378,7 @@ def artifacts() -> list[dict[str, Any]]:
     return made
 
 
-def tensors() -> list[dict[str, Any]]:
+def _tensors() -> list[dict[str, Any]]:
     files: list[dict[str, np.ndarray[Any, Any]]] = [
         {"bias": np.array([0.5, -1.25], "<f4"), "kernel": np.arange(6, dtype="<f4").reshape(2, 3)},
         {"x": np.array([[0, 255]], "u1"), "y": np.array([7, -7], "<i8")},
@@ -402,19 +402,19 @@ def tensors() -> list[dict[str, Any]]:
 
 
 VECTORS = {
-    "hashing": hashing,
-    "merkle": merkle_trees,
-    "addresses": addresses,
-    "keys": keys,
-    "transactions": transactions,
-    "updates": updates,
-    "votes": votes,
-    "proposals": proposals,
-    "blocks": blocks,
-    "receipts": receipts,
-    "genesis": genesis,
-    "artifacts": artifacts,
-    "tensors": tensors,
+    "hashing": _hashing,
+    "merkle": _merkle_trees,
+    "addresses": _addresses,
+    "keys": _keys,
+    "transactions": _transactions,
+    "updates": _updates,
+    "votes": _votes,
+    "proposals": _proposals,
+    "blocks": _blocks,
+    "receipts": _receipts,
+    "genesis": _genesis,
+    "artifacts": _artifacts,
+    "tensors": _tensors,
 }
 
 
