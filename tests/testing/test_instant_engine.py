@@ -77,7 +77,7 @@ def test_prevotes_nil_timers_and_checks_mean_nothing_to_it() -> None:
 
 
 def test_it_is_for_one_validator() -> None:
-    with pytest.raises(ValueError, match="one validator"):
+    with pytest.raises(ValueError, match="4 validators"):
         InstantEngine(HEIGHT, SigningValidators().validators, KEY)
 
 
