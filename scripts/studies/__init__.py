@@ -1,1 +1,1 @@
-"""Studies: security and the paper."""
+"""Studies: long experiments that write their tables into the documentation."""

@@ -2,7 +2,7 @@
 
     make security-study                                     # everything; writes docs/THREATS.md
     python -m scripts.studies.security_study --quick        # a few trials of each measurement
-    python -m scripts.studies.security_study wins law --json study.json
+    python -m scripts.studies.security_study strategies --json study.json
 
 All randomness comes from fixed seeds, so that the same program gives the same numbers. With
 `--write`, the tables between the marks in docs/THREATS.md are replaced.

@@ -16,7 +16,7 @@ from tests.support.paths import DOCS, ROOT
 THREATS = DOCS / "THREATS.md"
 TABLE = re.compile(r"<!-- study: ([a-z]+) -->\n(\|.*?)<!-- end -->", flags=re.DOTALL)
 # Their numbers do not depend on `--quick`: the document holds these tables as they are.
-FIXED_TABLES = ("foreign", "coordinator")
+FIXED_TABLES = ("replay", "coordinator")
 
 
 def run_study(*arguments: str) -> str:
@@ -48,13 +48,13 @@ def test_tables_are_written_between_their_marks(tmp_path: Path) -> None:
     emptied = TABLE.sub(r"<!-- study: \1 -->\n| EMPTIED |\n<!-- end -->", before)
     document, numbers = tmp_path / "THREATS.md", tmp_path / "study.json"
     document.write_text(emptied, encoding="utf-8")
-    jobs = ("foreign", "coordinator", "equivocated 4")
+    jobs = ("replay", "coordinator", "equivocated 4")
     options = [*(f"--job={job}" for job in jobs), "--document", str(document), "--write"]
     printed = run_study("--quick", *options, "--json", str(numbers))
     assert sorted(json.loads(numbers.read_text(encoding="utf-8"))) == sorted(jobs)
     written = dict(TABLE.findall(document.read_text(encoding="utf-8")))
     measured = {name: text for name, text in written.items() if "EMPTIED" not in text}
-    assert sorted(measured) == ["coordinator", "equivocation", "foreign"]
+    assert sorted(measured) == ["coordinator", "equivocation", "replay"]
     assert all(text.strip() in printed for text in measured.values())
     in_document = dict(TABLE.findall(before))
     assert [measured[name] for name in FIXED_TABLES] == [in_document[name] for name in FIXED_TABLES]

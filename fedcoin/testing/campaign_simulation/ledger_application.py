@@ -1,9 +1,7 @@
-"""One validator's ledger in the consensus simulator: blocks are the product's."""
+"""One validator's ledger in the consensus simulator, built from the product's blocks."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
 from typing import Protocol
 
 from fedcoin.consensus.validators import Validator, ValidatorSet
@@ -15,9 +13,11 @@ from fedcoin.contract.state.overlay import MemoryState
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.blocks import Block, build_block, decode_block
 from fedcoin.data.messages.genesis import Genesis
-from fedcoin.data.messages.transactions import Transaction, action_name
+from fedcoin.data.messages.transactions import action_name
+from fedcoin.testing.campaign_simulation.campaign_outcome import CampaignOutcome
 from fedcoin.testing.campaign_simulation.campaign_setting import GENESIS_MS, CampaignSetting
 from fedcoin.testing.campaign_simulation.proposer_policy import HONEST_PROPOSER
+from fedcoin.testing.campaign_simulation.shared_mempool import SharedMempool
 from fedcoin.testing.consensus_simulation.block_application import opaque_block
 from fedcoin.testing.consensus_simulation.simulator import validator_key
 from fedcoin.testing.dishonest.dishonest_proposals import (
@@ -28,48 +28,44 @@ from fedcoin.testing.dishonest.dishonest_proposals import (
 
 
 class CampaignEnvironment(Protocol):
-    """Where a node is: what it hears of, and who keeps the count."""
+    """What surrounds a validator: the run's setting, transactions, and counts."""
 
     setting: CampaignSetting
     genesis: Genesis
-    refusals: Counter[str]
-    left_out: dict[bytes, frozenset[bytes]]
-
-    def ready(self, node: LedgerApplication) -> list[Transaction]:
-        """What could be in this node's next block."""
-        ...
-
-    def audit(self, transaction: Transaction, state: MemoryState) -> None:
-        """Raises Refusal for a reveal that recomputing refutes."""
-        ...
-
-    def ground(self, tries: int, challenges: int) -> None:
-        """A grinder had its turn."""
-        ...
-
-    def drop(self, refused: Sequence[tuple[Transaction, RefusalError]]) -> None:
-        """These cannot be in a block."""
-        ...
+    mempool: SharedMempool
+    outcome: CampaignOutcome
 
     def after_block(self, node: LedgerApplication, execution: Execution) -> None:
-        """A block is final here."""
+        """React to a block that became final on a node.
+
+        Args:
+            node: The node.
+            execution: The block's execution.
+        """
         ...
 
 
 class LedgerApplication:
-    """One validator's ledger; an ``Application`` of the simulator."""
+    """One validator's ledger. Implements `block_application.BlockApplication`."""
 
-    def __init__(self, arena: CampaignEnvironment, index: int) -> None:
-        self.arena = arena
+    def __init__(self, environment: CampaignEnvironment, index: int) -> None:
+        """Start at the genesis.
+
+        Args:
+            environment: What surrounds the validator.
+            index: The validator's index.
+        """
+        self.environment = environment
         self.key = validator_key(index)
         self.index = index
-        self.proposing = arena.setting.proposing.get(index, HONEST_PROPOSER)
+        self.policy = environment.setting.proposing.get(index, HONEST_PROPOSER)
         self.state = MemoryState()
-        self.state.apply(genesis_changes(arena.genesis))
-        self.ledger = Ledger(self.state, arena.genesis)
+        self.state.apply(genesis_changes(environment.genesis))
+        self.ledger = Ledger(self.state, environment.genesis)
+        # The latest final block, and its serialised Certificate.
         self.tip: Block | None = None
         self.certificate = b""
-        self._known: dict[bytes, Execution] = {}
+        self._executions: dict[bytes, Execution] = {}
 
     def height(self) -> int:
         """Implement `BlockApplication.height`."""
@@ -84,45 +80,48 @@ class LedgerApplication:
         return self.ledger.proposer(self.height() + 1, round)
 
     def time_ms(self) -> int:
-        """Return the Unix time in ms of the latest block, or of the genesis before the first."""
+        """Return the time of the latest block, or of the genesis before the first, Unix ms."""
         return self.tip.header.time_ms if self.tip else GENESIS_MS
 
     def wants_block(self, now_ms: int) -> bool:
         """Implement `BlockApplication.wants_block`."""
         deadline = self.ledger.next_deadline_ms()
-        late = deadline is not None and GENESIS_MS + now_ms >= deadline
-        return late or self.ledger.needs_block() or bool(self.arena.ready(self))
+        is_late = deadline is not None and GENESIS_MS + now_ms >= deadline
+        has_candidates = bool(self.environment.mempool.candidates(self))
+        return is_late or self.ledger.needs_block() or has_candidates
 
     def build(self, round: int, now_ms: int) -> Block:
-        """Implement `BlockApplication.build`."""
-        time_ms = GENESIS_MS + now_ms + self.proposing.ahead_ms
+        """Implement `BlockApplication.build`, by the validator's policy."""
+        environment = self.environment
+        time_ms = GENESIS_MS + now_ms + self.policy.ahead_ms
         context = BlockContext(
             height=self.height() + 1,
             time_ms=max(time_ms, self.time_ms() + 1),
             proposer=self.key.address,
             last_certificate=self.certificate,
         )
-        ready = self.arena.ready(self)
-        candidates = self.proposing.chosen(ready, self.key.address)
-        most = self.arena.genesis.parameters.max_block_bytes
-        if self.proposing.grinds:
-            others = quorum_subsets(self.certificate, self.ledger.last_validators())
-            ground = grind_block(self.ledger, context, candidates, most, others)
-            self.arena.ground(ground.tries, ground.challenges)
+        candidates = environment.mempool.candidates(self)
+        chosen = self.policy.choose(candidates, self.key.address)
+        max_bytes = environment.genesis.parameters.max_block_bytes
+        if self.policy.grinds:
+            certificates = quorum_subsets(self.certificate, self.ledger.last_validators())
+            ground = grind_block(self.ledger, context, chosen, max_bytes, certificates)
+            environment.outcome.count_grinding(ground.tries, ground.challenges)
             context, built = ground.context, ground.built
         else:
-            built = self.ledger.build(context, candidates, most)
-        self.arena.drop(built.refused)
-        parent = self.tip.hash if self.tip else self.arena.genesis.hash
-        header = make_header(context, parent, self.arena.genesis, built.execution)
+            built = self.ledger.build(context, chosen, max_bytes)
+        environment.mempool.drop(built.refused)
+        parent = self.tip.hash if self.tip else environment.genesis.hash
+        header = make_header(context, parent, environment.genesis, built.execution)
         raws = [transaction.raw for transaction in built.transactions]
         block = build_block(header, context.last_certificate, raws)
-        self._known = {block.hash: built.execution}
-        self.arena.left_out[block.hash] = frozenset(
+        self._executions = {block.hash: built.execution}
+        left_out = frozenset(
             transaction.hash
-            for transaction in ready
+            for transaction in candidates
             if action_name(transaction.body) in MINING_ACTIONS and transaction.raw not in raws
         )
+        environment.outcome.note_left_out(block.hash, left_out)
         return block
 
     def decode(self, raw: bytes) -> Block:
@@ -134,13 +133,13 @@ class LedgerApplication:
             return opaque_block(raw)
 
     def check(self, block: Block, now_ms: int) -> bool:
-        """Implement `BlockApplication.check`."""
+        """Implement `BlockApplication.check`: execute the block and audit its reveals."""
         try:
             execution = self._execute(block, GENESIS_MS + now_ms)
             for transaction in execution.transactions:
-                self.arena.audit(transaction, self.state)
+                self.environment.mempool.audit(transaction, self.state)
         except RefusalError as refusal:
-            self.arena.refusals[refusal.code.value] += 1
+            self.environment.outcome.refusals[refusal.code.value] += 1
             return False
         return True
 
@@ -149,16 +148,16 @@ class LedgerApplication:
         execution = self._execute(block, None)
         self.state.apply(execution.changes)
         self.ledger.adopt(execution)
-        self.tip, self.certificate, self._known = block, certificate, {}
-        self.arena.after_block(self, execution)
+        self.tip, self.certificate, self._executions = block, certificate, {}
+        self.environment.after_block(self, execution)
 
     def _execute(self, block: Block, now_ms: int | None) -> Execution:
-        if block.hash not in self._known:
-            self._known[block.hash] = check_block(
+        if block.hash not in self._executions:
+            self._executions[block.hash] = check_block(
                 block,
                 self.tip.header if self.tip else None,
-                self.arena.genesis,
+                self.environment.genesis,
                 self.ledger,
                 now_ms=now_ms,
             )
-        return self._known[block.hash]
+        return self._executions[block.hash]

@@ -1,4 +1,4 @@
-"""What a validator may do wrong when it is its turn to propose."""
+"""How a validator builds blocks when it proposes."""
 
 from __future__ import annotations
 
@@ -11,16 +11,26 @@ from fedcoin.testing.dishonest.dishonest_proposals import exclude_rivals
 
 @dataclass(frozen=True)
 class ProposerPolicy:
-    """How a proposer builds: does it leave rivals out, how far ahead does it set the clock, does
-    it look for a challenge that suits it?"""
+    """One way to build blocks; the default is honest."""
 
+    # Whether it leaves out other miners' commitments, openings and reveals.
     censors: bool = False
+    # How far ahead of the virtual clock it sets its blocks' time, in ms.
     ahead_ms: int = 0
+    # Whether it searches for a block whose challenge lets it win.
     grinds: bool = False
 
-    def chosen(self, ready: Sequence[Transaction], own: bytes) -> list[Transaction]:
-        """What it puts into its block."""
-        return exclude_rivals(ready, own) if self.censors else list(ready)
+    def choose(self, candidates: Sequence[Transaction], own: bytes) -> list[Transaction]:
+        """Choose the candidates for a block.
+
+        Args:
+            candidates: Transactions that could be in the block.
+            own: The proposer's address, 20 bytes.
+
+        Returns:
+            All candidates, or those that a censor allows.
+        """
+        return exclude_rivals(candidates, own) if self.censors else list(candidates)
 
 
 HONEST_PROPOSER = ProposerPolicy()

@@ -1,12 +1,16 @@
-"""What coalitions are worth: right answers as a function of who takes part, as training gives them.
+"""A game that behaves like training: right answers as a function of who takes part.
 
-A model learns most from the first good updates, and a bad one takes something away; on top of that
-lies noise that belongs to the coalition, as when images are close to a border between classes.
+The worth of a coalition c is
+
+    size * (0.1 + 0.85 * (1 - exp(-sum of the members' strengths)) + noise * u(c))
+
+where u(c) in [-1/2, 1/2) is a hash of the coalition: a model learns most from the first good
+updates, a bad update takes something away, and images near a border between classes flip.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,15 +20,17 @@ from fedcoin.incentive.proof.layouts import Bools, Ints
 
 @dataclass
 class SaturatingGame:
-    """Right answers (m,) of coalitions (m, n) among ``size`` examples; counts what was asked."""
+    """Right answers of coalitions of some clients, the same for the same parameters."""
 
     clients: int
+    # Examples in the evaluation set.
     size: int = 1_000
+    # Of the strengths and of the noise.
     seed: int = 1
+    # The noise's range, as a share of the evaluation set.
     noise: float = 0.01
+    # Factor of all strengths: with a large one the first client to join adds nearly everything.
     steepness: float = 1.6
-    """How soon there is little left to learn: with more of it the first to join gets it all."""
-    asked: int = field(default=0, compare=False)
 
     def __post_init__(self) -> None:
         rng = np.random.default_rng(self.seed)
@@ -33,8 +39,14 @@ class SaturatingGame:
         self._hash = rng.integers(1, 1 << 62, self.clients, dtype=np.uint64) | np.uint64(1)
 
     def __call__(self, coalitions: Bools) -> Ints:
-        """Count the right answers (m,), int64, of coalitions (m, n)."""
-        self.asked += len(coalitions)
+        """Evaluate coalitions.
+
+        Args:
+            coalitions: Who takes part, bool (m, clients).
+
+        Returns:
+            Right answers, int64 (m,), from 0 to `size`.
+        """
         members = np.asarray(coalitions, dtype=bool)
         learnt = 0.1 + 0.85 * (1 - np.exp(-np.maximum(members @ self._strength, 0)))
         mixed = (members * self._hash).sum(axis=1, dtype=np.uint64)
@@ -45,13 +57,21 @@ class SaturatingGame:
         return clipped
 
     def table(self) -> Ints:
-        """The worth of all 2^n coalitions, by mask."""
+        """Evaluate all coalitions.
+
+        Returns:
+            Right answers, int64 (2^clients,), by the coalition's bit mask.
+        """
         masks = np.arange(1 << self.clients)
         return self((masks[:, None] >> np.arange(self.clients)) & 1 == 1)
 
     def values(self) -> NDArray[np.float64]:
-        """Exact Shapley values, as shares of the evaluation set."""
+        """Compute the exact Shapley values.
+
+        Returns:
+            The values, float64 (clients,), as shares of the evaluation set.
+        """
         from fedcoin.shapley import estimate
 
-        found = estimate(lambda c: self(c) / self.size, self.clients, method="exact")
-        return found.values
+        result = estimate(lambda c: self(c) / self.size, self.clients, method="exact")
+        return result.values

@@ -1,9 +1,11 @@
-"""The FL server and its clients: one campaign, a task a round, updates that nobody looks into."""
+"""A coordinator with its clients: one campaign, and one task for each round.
+
+Its artifacts do not exist. Updates, models and evaluation sets are hashes of their names.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from google.protobuf.message import Message
 
@@ -12,8 +14,10 @@ from fedcoin.contract.state.overlay import StateReader
 from fedcoin.data.crypto import merkle
 from fedcoin.data.crypto.hashing import sha256
 from fedcoin.data.crypto.keys import KeyPair
+from fedcoin.data.messages.amounts import SAP_PER_FDC
 from fedcoin.data.messages.updates import sign_update
 from fedcoin.incentive.payout import compute_round_prices
+from fedcoin.testing.campaign_simulation.campaign_setting import CampaignSetting
 from fedcoin.v1 import task_pb2
 from fedcoin.v1.state_pb2 import CampaignState
 from fedcoin.v1.task_pb2 import (
@@ -27,79 +31,100 @@ from fedcoin.v1.task_pb2 import (
     SignedUpdate,
 )
 
-if TYPE_CHECKING:
-    from fedcoin.testing.campaign_simulation.campaign_setting import CampaignSetting
+ROUND_PRICE = 100 * SAP_PER_FDC
+"""The price of a round, in sap."""
 
-FDC = 100_000_000
-ROUND_PRICE = 100 * FDC
 SPLIT = PriceSplit(training=7, aggregation=1, mining=2)
-SHARD = sha256(b"shard")
-WEIGHTS = sha256(b"weights")
+_SHARD = sha256(b"shard")
+_WEIGHTS = sha256(b"weights")
 
 
 class SimulatedCoordinator:
-    """Requester and server in one. Its clients stand in the order of their addresses."""
+    """The requester and server of one campaign."""
 
     def __init__(self, clients: int, setting: CampaignSetting, chain_id: str) -> None:
+        """Make a coordinator that has not opened its campaign.
+
+        Args:
+            clients: The number of clients.
+            setting: Rounds, schedule, windows and rewards.
+            chain_id: The network's chain id.
+        """
         self.key = KeyPair.from_seed(sha256(b"server"))
-        made = (KeyPair.from_seed(sha256(b"client", bytes([i]))) for i in range(clients))
-        self.clients = sorted(made, key=lambda key: key.address)
+        keys = (KeyPair.from_seed(sha256(b"client", bytes([i]))) for i in range(clients))
+        # In the order of their addresses, as tasks list them.
+        self.clients = sorted(keys, key=lambda key: key.address)
         self._setting = setting
         self._chain_id = chain_id
-        self._done: set[int] = set()
-        self._asked = False
+        self._opened_rounds: set[int] = set()
+        self._has_opened_campaign = False
 
     def act(self, state: StateReader) -> Iterator[tuple[KeyPair, Message]]:
-        """The campaign first, then a task as soon as there is none."""
+        """Open the campaign, or the next round's task when no task is open.
+
+        Args:
+            state: The state after a block.
+
+        Yields:
+            At most one signer and action.
+        """
         campaigns = list(records.CAMPAIGNS.scan(state))
         if not campaigns:
-            if not self._asked:
-                self._asked = True
+            if not self._has_opened_campaign:
+                self._has_opened_campaign = True
                 yield self.key, self._campaign()
             return
         campaign_id, campaign = campaigns[0]
         if campaign.closed or campaign.open_task_id:
             return
-        if campaign.last_round + 1 not in self._done:
-            self._done.add(campaign.last_round + 1)
-            yield self.key, self.task(campaign_id, campaign)
+        if campaign.last_round + 1 not in self._opened_rounds:
+            self._opened_rounds.add(campaign.last_round + 1)
+            yield self.key, self.make_task(campaign_id, campaign)
 
     def _campaign(self) -> OpenCampaign:
         return OpenCampaign(
             server=self.key.address,
             model=sha256(b"model"),
-            initial_weights=WEIGHTS,
+            initial_weights=_WEIGHTS,
             rounds=self._setting.rounds,
             budget=self._setting.rounds * ROUND_PRICE,
             spread=task_pb2.BUDGET_SPREAD_EQUAL,
             split=SPLIT,
             mining_reward=self._setting.reward,  # type: ignore[arg-type]
-            evaluation_root=merkle.root([SHARD]),
+            evaluation_root=merkle.root([_SHARD]),
             evaluation_shards=1,
         )
 
-    def task(self, campaign_id: bytes, campaign: CampaignState) -> OpenTask:
-        """The next round's task."""
-        setting, number, job = self._setting, campaign.last_round + 1, campaign.terms
-        due = compute_round_prices(job.budget, job.rounds, job.spread, number, job.split)
-        base = WEIGHTS if number == 1 else campaign.last_aggregate
-        exact = setting.schedule == task_pb2.SCHEDULE_EXACT
+    def make_task(self, campaign_id: bytes, campaign: CampaignState) -> OpenTask:
+        """Make the task of the next round.
+
+        Args:
+            campaign_id: The campaign's id, 32 bytes.
+            campaign: The campaign's state.
+
+        Returns:
+            The action that opens the task.
+        """
+        setting, number, terms = self._setting, campaign.last_round + 1, campaign.terms
+        prices = compute_round_prices(terms.budget, terms.rounds, terms.spread, number, terms.split)
+        base = _WEIGHTS if number == 1 else campaign.last_aggregate
+        is_exact = setting.schedule == task_pb2.SCHEDULE_EXACT
         return OpenTask(
             campaign_id=campaign_id,
             round=number,
             base=base,
             aggregate=sha256(b"aggregate", number.to_bytes(4, "big")),
             updates=[self._update(client, campaign_id, number, base) for client in self.clients],
-            evaluation=EvaluationShard(artifact=SHARD, index=0, path=[], size=setting.game.size),
+            evaluation=EvaluationShard(artifact=_SHARD, index=0, path=[], size=setting.game.size),
             utility=task_pb2.UTILITY_ACCURACY,
             empty_coalition=task_pb2.EMPTY_COALITION_BASE_MODEL,
             averaging=task_pb2.AVERAGING_RENORMALISED,
             sampling=Sampling(
                 schedule=setting.schedule,  # type: ignore[arg-type]
-                max_samples=0 if exact else setting.max_samples,
+                max_samples=0 if is_exact else setting.max_samples,
             ),
             prices=RoundPrices(
-                training=due.training, aggregation=due.aggregation, mining=due.mining
+                training=prices.training, aggregation=prices.aggregation, mining=prices.mining
             ),
             commit_window_ms=setting.commit_window_ms,
             reveal_window_ms=setting.reveal_window_ms,

@@ -1,7 +1,6 @@
-"""Miners: honest, or with a strategy of ``fedcoin.testing.dishonest``.
+"""A miner that reacts to each block with actions, by an honest or dishonest strategy.
 
-An agent sees the chain after each block and answers with actions, as ``application.miner`` does;
-it asks the game for what it computes, so that its effort can be counted.
+Unlike the node's miner it has no worker: a game evaluates coalitions, and counts them.
 """
 
 from __future__ import annotations
@@ -22,6 +21,7 @@ from fedcoin.incentive.proof.evidence import EvidenceTree, compute_commitment
 from fedcoin.incentive.proof.layouts import Bools, Ints
 from fedcoin.incentive.proof.sampling_plan import SamplingPlan, build_plan
 from fedcoin.incentive.proof.stopping import has_enough_samples
+from fedcoin.testing.campaign_simulation.shared_mempool import MiningAction
 from fedcoin.testing.dishonest.mining_strategies import (
     HONEST_STRATEGY,
     ComputedSamples,
@@ -37,14 +37,16 @@ CHALLENGE = block_pb2.TASK_PHASE_CHALLENGE
 REVEAL = block_pb2.TASK_PHASE_REVEAL
 
 ABSENTEE_STRATEGY = MiningStrategy("absentee", opens=False, reveals=False)
-"""Not a lie: a miner that is away, and does not even commit."""
+"""A miner that is away and does not even commit; it is not dishonest."""
 
 Utility = Callable[[Bools], Ints]
-Action = CommitShapley | RevealShapley
+"""Right answers, int64 (m,), of coalitions, bool (m, n)."""
 
 
 @dataclass
 class _Work:
+    """What a miner committed to in one attempt."""
+
     tree: EvidenceTree
     salt: bytes
     commitment: bytes
@@ -52,145 +54,160 @@ class _Work:
 
 @dataclass
 class SimulatedMiner:
-    """One miner. ``evaluations`` counts the coalitions that it computed."""
+    """One miner."""
 
     key: KeyPair
+    # Evaluates coalitions.
     utility: Utility
     strategy: MiningStrategy = HONEST_STRATEGY
-    deposit: int = 0
-    """The least one of the network."""
-    leaves: int = 44
+    # The network's smallest deposit, in sap (`commit_deposit` of the genesis).
+    min_deposit: int = 0
+    # How many leaves are challenged (`challenge_leaves` of the genesis).
+    challenge_leaves: int = 44
+    # How many coalitions it evaluated.
     evaluations: int = 0
+    # The mean Shapley values of the last settled task, in nano-utility.
     last_settled_nano: tuple[int, ...] = ()
     _works: dict[tuple[bytes, int], _Work] = field(default_factory=dict)
-    _said: set[tuple[bytes, int, int]] = field(default_factory=set)
+    _finished_steps: set[tuple[bytes, int, int]] = field(default_factory=set)
 
-    def act(self, state: StateReader, rivals: list[Action]) -> list[Action]:
-        """What it sends after a block. ``rivals`` is what the other miners sent before."""
-        actions: list[Action] = []
+    def act(self, state: StateReader, rival_actions: list[MiningAction]) -> list[MiningAction]:
+        """Choose actions after a block.
+
+        Args:
+            state: The state after the block.
+            rival_actions: What other miners submitted before, oldest first.
+
+        Returns:
+            At most one action for each open task.
+        """
+        actions: list[MiningAction] = []
         for task_id, task in open_tasks(state):
             step = (task_id, task.attempt, task.phase)
-            if step in self._said:
+            if step in self._finished_steps:
                 continue
             terms = records.TERMS.get(state, task_id)
             assert terms is not None
-            action = self._step(state, task_id, task, terms, rivals)
+            action = self._act_on_task(state, task_id, task, terms, rival_actions)
             if action is not None:
-                self._said.add(step)
+                self._finished_steps.add(step)
                 actions.append(action)
         return actions
 
-    def _step(
+    def _act_on_task(
         self,
         state: StateReader,
         task_id: bytes,
         task: TaskState,
         terms: OpenTask,
-        rivals: list[Action],
-    ) -> Action | None:
+        rival_actions: list[MiningAction],
+    ) -> MiningAction | None:
         if task.phase == COMMIT:
             if self.strategy is ABSENTEE_STRATEGY:
                 return None
-            return self._commit(task_id, task, terms, rivals)
+            return self._commit(task_id, task, terms, rival_actions)
         miner = records.MINERS.get(state, task_id, self.key.address)
         work = self._works.get((task_id, task.attempt))
         if miner is None or work is None:
             return None
         if task.phase == CHALLENGE and self.strategy.opens:
-            return self._answer(task_id, task, work, rivals)
+            return self._reveal(task_id, task, work, rival_actions)
         if task.phase == REVEAL and self.strategy.reveals:
-            return self._answer(task_id, task, work, rivals)
+            return self._reveal(task_id, task, work, rival_actions)
         return None
 
     def _commit(
-        self, task_id: bytes, task: TaskState, terms: OpenTask, rivals: list[Action]
-    ) -> Action | None:
+        self, task_id: bytes, task: TaskState, terms: OpenTask, rival_actions: list[MiningAction]
+    ) -> MiningAction | None:
         plan = build_plan(terms, task_id, self.key.public_key)
-        tree = self._evidence(plan, task.difficulty_nano)
+        tree = self._compute_claim(plan, task.difficulty_nano)
         salt = sha256(b"salt", self.key.address, task_id, bytes([task.attempt]))
-        made = compute_commitment(
+        commitment = compute_commitment(
             tree.build_opening(), salt, task_id, task.attempt, self.key.address
         )
         if self.strategy.copies == "commitment":
-            copied = [
-                a.commitment
-                for a in rivals
-                if isinstance(a, CommitShapley)
-                and (a.task_id, a.attempt) == (task_id, task.attempt)
+            rivals = [
+                action.commitment
+                for action in rival_actions
+                if isinstance(action, CommitShapley)
+                and (action.task_id, action.attempt) == (task_id, task.attempt)
             ]
-            if not copied:
+            if not rivals:
                 return None
-            made = copied[0]
-        self._works[task_id, task.attempt] = _Work(tree, salt, made)
+            commitment = rivals[0]
+        self._works[task_id, task.attempt] = _Work(tree, salt, commitment)
         return CommitShapley(
             task_id=task_id,
             attempt=task.attempt,
-            commitment=made,
-            deposit=compute_deposit(self.deposit, terms.prices.mining),
+            commitment=commitment,
+            deposit=compute_deposit(self.min_deposit, terms.prices.mining),
         )
 
-    def _answer(
-        self, task_id: bytes, task: TaskState, work: _Work, rivals: list[Action]
-    ) -> Action | None:
-        shows = task.phase == REVEAL
-        if self.strategy.copies == "commitment" or (self.strategy.copies and shows):
-            for rival in rivals:
+    def _reveal(
+        self, task_id: bytes, task: TaskState, work: _Work, rival_actions: list[MiningAction]
+    ) -> MiningAction | None:
+        """Open the commitment in the challenge phase, or reveal leaves in the reveal phase."""
+        with_leaves = task.phase == REVEAL
+        if self.strategy.copies == "commitment" or (self.strategy.copies and with_leaves):
+            for rival in rival_actions:
                 if (
                     isinstance(rival, RevealShapley)
                     and (rival.task_id, rival.attempt) == (task_id, task.attempt)
-                    and bool(rival.evidence.leaves) == shows
+                    and bool(rival.evidence.leaves) == with_leaves
                 ):
                     copied = RevealShapley()
                     copied.CopyFrom(rival)
                     return copied
             return None
         evidence = work.tree.build_opening()
-        if shows:
-            due = draw_challenged_leaves(
-                task.challenge, self.key.public_key, work.tree.samples, self.leaves
+        if with_leaves:
+            leaves = draw_challenged_leaves(
+                task.challenge, self.key.public_key, work.tree.samples, self.challenge_leaves
             )
-            evidence = work.tree.prove(due)
+            evidence = work.tree.prove(leaves)
         return RevealShapley(
             task_id=task_id, attempt=task.attempt, salt=work.salt, evidence=evidence
         )
 
-    def _evidence(self, plan: SamplingPlan, difficulty_nano: int) -> EvidenceTree:
-        ends = self._ask(np.array([[True] * plan.clients, [False] * plan.clients]))
+    def _compute_claim(self, plan: SamplingPlan, difficulty_nano: int) -> EvidenceTree:
+        ends = self._evaluate(np.array([[True] * plan.clients, [False] * plan.clients]))
         grand, empty = int(ends[0]), 0 if plan.empty_is_zero else int(ends[1])
         known: Ints = np.empty((0, plan.leaf_length), dtype=np.int64)
-        wanted = self.strategy.effort(plan, plan.sample_limit)
-        if wanted:
+        if self.strategy.effort(plan, plan.sample_limit):
             known = self._sample(plan, difficulty_nano, grand, empty)
-        return self.strategy.claim(
-            ComputedSamples(plan, known, grand, empty, self.last_settled_nano)
-        )
+        computed = ComputedSamples(plan, known, grand, empty, self.last_settled_nano)
+        return self.strategy.claim(computed)
 
     def _sample(self, plan: SamplingPlan, difficulty_nano: int, grand: int, empty: int) -> Ints:
-        """Leaves until an honest miner would stop; then as many as the strategy makes of that."""
+        """Compute leaves until an honest miner would stop, and then as many as the strategy wants.
+
+        The result is int64 (N, m).
+        """
         known: Ints = np.empty((0, plan.leaf_length), dtype=np.int64)
         vectors: Ints = np.empty((0, plan.clients), dtype=np.int64)
-        limit = plan.sample_limit
-        limit = min(limit, self.strategy.effort(plan, plan.sample_limit))
-        goal: int | None = None
-        due = 0
-        while len(known) < (limit if goal is None else goal):
-            most = limit if goal is None else goal
-            # Small steps: no more than a twentieth beyond what would be enough.
+        limit = self.strategy.effort(plan, plan.sample_limit)
+        limit = min(plan.sample_limit, limit)
+        is_enough = False
+        next_check = 0
+        while len(known) < limit:
+            # Small steps: at most a twentieth more than what is enough.
             step = max(plan.cycle_length, 4, len(known) // 20)
-            leaves = range(len(known), min(most, len(known) + step))
-            asked = self._ask(np.concatenate([plan.coalitions(leaf) for leaf in leaves]))
-            rows: Ints = asked.reshape(len(leaves), plan.leaf_length)
+            leaves = range(len(known), min(limit, len(known) + step))
+            counts = self._evaluate(np.concatenate([plan.coalitions(leaf) for leaf in leaves]))
+            rows: Ints = counts.reshape(len(leaves), plan.leaf_length)
             rows = plan.fill_implied(leaves, rows, grand, empty)
             known = np.concatenate([known, rows])
-            if goal is None:
-                added = plan.contributions(leaves, rows, grand, empty)
-                vectors = np.concatenate([vectors, added])
-            if goal is None and len(known) >= due:
-                due = len(known) + len(known) // 20
+            if is_enough:
+                continue
+            added = plan.contributions(leaves, rows, grand, empty)
+            vectors = np.concatenate([vectors, added])
+            if len(known) >= next_check:
+                next_check = len(known) + len(known) // 20
                 if has_enough_samples(plan, vectors, difficulty_nano):
-                    goal = self.strategy.effort(plan, len(known))
+                    is_enough = True
+                    limit = self.strategy.effort(plan, len(known))
         return known
 
-    def _ask(self, coalitions: Bools) -> Ints:
+    def _evaluate(self, coalitions: Bools) -> Ints:
         self.evaluations += len(coalitions)
         return self.utility(coalitions)

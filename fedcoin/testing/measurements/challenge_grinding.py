@@ -1,8 +1,9 @@
-"""Trying many challenges: what it would buy, and what is left to try.
+"""Measure what a proposer gains by trying many challenges, under two rules for the challenge.
 
-The first design drew the challenge from the certificate that the next block records. Its proposer
-chooses which precommits to record, and can sign its own again as often as it likes, since Ed25519
-takes a signature with any nonce. Here both rules are tried with the same forger.
+The first design derived the challenge from the certificate that the next block records. That
+block's proposer chooses which precommits to record, and can sign its own precommit again and again,
+because Ed25519 accepts a signature with any nonce (RFC 8032, section 5.1.6, derives the nonce, but
+a verifier cannot check that). The rule in force derives it from the salts that miners committed to.
 """
 
 from __future__ import annotations
@@ -25,11 +26,107 @@ from fedcoin.v1.vote_pb2 import SignedVote
 
 CHAIN_ID = "grinding"
 SAMPLES = 500
-Q = 44
+CHALLENGED_LEAVES = 44
 
 
-def signed_again(seed: bytes, key: KeyPair, vote: Vote, number: int) -> Vote:
-    """The same vote with another valid signature: Ed25519 with a nonce of the signer's choice."""
+@dataclass(frozen=True)
+class GrindingSuccess:
+    """What some tries at a challenge gained."""
+
+    # "certificate" or "salts".
+    rule: str
+    # How many challenges the proposer could choose from.
+    tries: int
+    # The share of its leaves that a miner forged.
+    fraction: float
+    # The share of the tasks in which some challenge passed all forged leaves.
+    passed: float
+    # The share of the EXACT tasks in which some challenge let the proposer, one of four, win.
+    won: float
+
+
+def list_certificates(validators: int, quorum: int, signatures: int) -> Iterator[bytes]:
+    """List the certificates of one block that its successor's proposer can record.
+
+    Args:
+        validators: How many validators precommitted; the first one is the proposer.
+        quorum: How many precommits make a certificate.
+        signatures: How often the proposer signs its own precommit again.
+
+    Yields:
+        Serialised Certificates: of every quorum, and of all validators with each new signature.
+    """
+    seeds = [sha256(b"validator", bytes([i])) for i in range(validators)]
+    keys = [KeyPair.from_seed(seed) for seed in seeds]
+    block = sha256(b"block")
+    votes = [sign_vote(PRECOMMIT, 7, 0, block, key, CHAIN_ID) for key in keys]
+    for size in range(quorum, validators + 1):
+        for members in combinations(range(validators), size):
+            yield make_certificate([votes[i] for i in members])
+    for number in range(signatures):
+        own = _sign_again(seeds[0], keys[0], votes[0], number)
+        yield make_certificate([own, *votes[1:]])
+
+
+def measure_grinding(tasks: int, signatures: int, fraction: float) -> list[GrindingSuccess]:
+    """Let one proposer of four try all challenges that it can, under both rules.
+
+    Args:
+        tasks: How many tasks to try.
+        signatures: How often the proposer signs its own precommit again.
+        fraction: The share of its 500 leaves that a miner forged.
+
+    Returns:
+        The success under the certificate's rule, and under the salts' rule.
+    """
+    certificates = list(list_certificates(4, 3, signatures))
+    own = sha256(b"validator", bytes([0]))
+    passed = {"certificate": 0, "salts": 0}
+    won = {"certificate": 0, "salts": 0}
+    for number in range(tasks):
+        task_id = sha256(b"task", number.to_bytes(4, "big"))
+        forged = _forged_leaves(number, fraction)
+        challenges = {
+            "certificate": [_certificate_challenge(task_id, c) for c in certificates],
+            "salts": [derive_challenge(task_id, 0, _salts(number, 4))],
+        }
+        for rule, tried in challenges.items():
+            passed[rule] += any(_misses(challenge, own, forged) for challenge in tried)
+            won[rule] += any(_first_miner_wins(challenge) for challenge in tried)
+    return [
+        GrindingSuccess(rule, tries, fraction, passed[rule] / tasks, won[rule] / tasks)
+        for rule, tries in (("certificate", len(certificates)), ("salts", 1))
+    ]
+
+
+def measure_collusion(tasks: int, withholders: int) -> float:
+    """Measure how often colluding miners of seven win an EXACT task by withholding salts.
+
+    Each withholder may keep its salt back, at the price of its deposit, once it knows all others;
+    one further colluder always opens.
+
+    Args:
+        tasks: How many tasks to try.
+        withholders: How many colluders may keep their salt back.
+
+    Returns:
+        The share of the tasks that one of the `withholders` + 1 colluders can win.
+    """
+    num_won = 0
+    for number in range(tasks):
+        task_id = sha256(b"task", number.to_bytes(4, "big"))
+        salts = _salts(number, 7)
+        num_won += any(
+            _find_winner(task_id, {a: s for a, s in salts.items() if a[0] not in withheld})
+            <= withholders
+            for size in range(withholders + 1)
+            for withheld in combinations(range(withholders), size)
+        )
+    return num_won / tasks
+
+
+def _sign_again(seed: bytes, key: KeyPair, vote: Vote, number: int) -> Vote:
+    """Sign a vote with a nonce of the signer's choice, which gives another valid signature."""
     hashed = hashlib.sha512(seed).digest()
     secret = bytearray(hashed[:32])
     secret[0] &= 248
@@ -44,115 +141,48 @@ def signed_again(seed: bytes, key: KeyPair, vote: Vote, number: int) -> Vote:
     )
     reduced = bindings.crypto_core_ed25519_scalar_reduce(bytes(secret) + bytes(32))
     product = bindings.crypto_core_ed25519_scalar_mul(challenge, reduced)
-    answer = bindings.crypto_core_ed25519_scalar_add(nonce, product)
+    response = bindings.crypto_core_ed25519_scalar_add(nonce, product)
     envelope = SignedVote(
-        body=vote.envelope.body, public_key=key.public_key, signature=point + answer
+        body=vote.envelope.body, public_key=key.public_key, signature=point + response
     )
     return decode_vote(envelope, CHAIN_ID)
 
 
-def certificates(validators: int, quorum: int, again: int) -> Iterator[bytes]:
-    """All that one proposer can record: every quorum, and its own signature ``again`` times."""
-    seeds = [sha256(b"validator", bytes([i])) for i in range(validators)]
-    keys = [KeyPair.from_seed(seed) for seed in seeds]
-    block = sha256(b"block")
-    votes = [sign_vote(PRECOMMIT, 7, 0, block, key, CHAIN_ID) for key in keys]
-    for size in range(quorum, validators + 1):
-        for members in combinations(range(validators), size):
-            yield make_certificate([votes[i] for i in members])
-    for number in range(again):
-        own = signed_again(seeds[0], keys[0], votes[0], number)
-        yield make_certificate([own, *votes[1:]])
-
-
-def old_challenge(task_id: bytes, certificate: bytes) -> bytes:
-    """The rule of the first design."""
+def _certificate_challenge(task_id: bytes, certificate: bytes) -> bytes:
+    """Derive a challenge by the rule of the first design."""
     return hashlib.sha256(
         b"fedcoin/challenge/v1\x00" + task_id + hashlib.sha256(certificate).digest()
     ).digest()
 
 
-@dataclass(frozen=True)
-class GrindingSuccess:
-    """What so many tries bought."""
-
-    rule: str
-    tries: int
-    fraction: float
-    """Forged."""
-    passed: float
-    """Share of the tasks in which some try passed all challenged leaves."""
-    won: float
-    """Share of the EXACT tasks in which some try made the proposer, one of four, the winner."""
-
-
-def ground(tasks: int, again: int, fraction: float) -> list[GrindingSuccess]:
-    """Both rules against one proposer among four."""
-    recorded = list(certificates(4, 3, again))
-    old_passed = old_won = new_passed = new_won = 0
-    for number in range(tasks):
-        task_id = sha256(b"task", number.to_bytes(4, "big"))
-        forged = _forged(number, fraction)
-        own = sha256(b"validator", bytes([0]))
-        old = [old_challenge(task_id, certificate) for certificate in recorded]
-        old_passed += any(_unseen(c, own, forged) for c in old)
-        old_won += any(_wins(c) for c in old)
-        new = _new_challenge(task_id, number)
-        new_passed += _unseen(new, own, forged)
-        new_won += _wins(new)
-    return [
-        GrindingSuccess(
-            "certificate", len(recorded), fraction, old_passed / tasks, old_won / tasks
-        ),
-        GrindingSuccess("salts", 1, fraction, new_passed / tasks, new_won / tasks),
-    ]
-
-
-def colluders(tasks: int, withheld: int) -> float:
-    """How often ``withheld`` + 1 of seven miners win an EXACT task between them when each but one
-    may keep its salt back, at the price of its deposit, once the others' are known."""
-    won = 0
-    for number in range(tasks):
-        task_id = sha256(b"task", number.to_bytes(4, "big"))
-        salts = {
-            bytes([i]) * 20: sha256(b"salt", bytes([i]), number.to_bytes(4, "big"))
-            for i in range(7)
-        }
-        won += any(
-            _drawn(task_id, {a: s for a, s in salts.items() if a[0] not in kept}) <= withheld
-            for size in range(withheld + 1)
-            for kept in combinations(range(withheld), size)
-        )
-    return won / tasks
-
-
-def _drawn(task_id: bytes, salts: dict[bytes, bytes]) -> int:
-    reveals = [Reveal(address, 1, 1, (0,)) for address in salts]
-    outcome = compute_outcome(
-        reveals, 1, derive_challenge(task_id, 0, salts), exact=True, min_samples_percent=25
-    )
-    assert outcome is not None
-    return outcome.winner[0]
-
-
-def _new_challenge(task_id: bytes, number: int) -> bytes:
-    salts = {
-        bytes([i]) * 20: sha256(b"salt", bytes([i]), number.to_bytes(4, "big")) for i in range(4)
+def _salts(number: int, miners: int) -> dict[bytes, bytes]:
+    return {
+        bytes([i]) * 20: sha256(b"salt", bytes([i]), number.to_bytes(4, "big"))
+        for i in range(miners)
     }
-    return derive_challenge(task_id, 0, salts)
 
 
-def _forged(number: int, fraction: float) -> frozenset[int]:
+def _forged_leaves(number: int, fraction: float) -> frozenset[int]:
     rng = np.random.default_rng(number)
     return frozenset(rng.choice(SAMPLES, round(fraction * SAMPLES), replace=False).tolist())
 
 
-def _unseen(challenge: bytes, public_key: bytes, forged: frozenset[int]) -> bool:
-    return forged.isdisjoint(draw_challenged_leaves(challenge, public_key, SAMPLES, Q))
+def _misses(challenge: bytes, public_key: bytes, forged: frozenset[int]) -> bool:
+    leaves = draw_challenged_leaves(challenge, public_key, SAMPLES, CHALLENGED_LEAVES)
+    return forged.isdisjoint(leaves)
 
 
-def _wins(challenge: bytes) -> bool:
+def _first_miner_wins(challenge: bytes) -> bool:
     reveals = [Reveal(bytes([i]) * 20, 1, 1, (0,)) for i in range(4)]
     outcome = compute_outcome(reveals, 1, challenge, exact=True, min_samples_percent=25)
     assert outcome is not None
     return outcome.winner == bytes(20)
+
+
+def _find_winner(task_id: bytes, salts: dict[bytes, bytes]) -> int:
+    """Find the index of the winner of an EXACT task if the miners with these salts open."""
+    reveals = [Reveal(address, 1, 1, (0,)) for address in salts]
+    challenge = derive_challenge(task_id, 0, salts)
+    outcome = compute_outcome(reveals, 1, challenge, exact=True, min_samples_percent=25)
+    assert outcome is not None
+    return outcome.winner[0]

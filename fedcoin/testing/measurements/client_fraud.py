@@ -1,9 +1,9 @@
-"""Clients that do not play fair, on networks that are really trained, and what they are paid.
+"""Measure what dishonest clients are paid, on networks that are really trained.
 
 Five clients hold equal parts of a data set and train a network with one hidden layer by stochastic
-gradient descent; FedAvg makes the next round's base. Each round is valued exactly, by the product's
-evaluator, and pays 100 FDC to the clients. The last client plays a trick, or none, with the same
-seed; so what it gains or loses is the trick's alone.
+gradient descent; FedAvg makes the next round's base. The product's evaluator values each round
+exactly, and each round pays 100 FDC to the clients. The last client is dishonest in one way, or
+honest, with the same seed; the difference is the gain of the fraud.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from fedcoin.application.coordinator.initial_artifacts import build_initial_artifacts
 from fedcoin.data.artifacts.tensors import decode_tensors, encode_tensors
+from fedcoin.data.messages.amounts import SAP_PER_FDC
 from fedcoin.incentive.payout import split_training_price
 from fedcoin.learning.evaluation.job import UtilityJob
 from fedcoin.learning.model.aggregation import federated_average
@@ -27,136 +28,174 @@ from fedcoin.learning.workers.jobs import load_evaluator
 from fedcoin.shapley import estimate
 from fedcoin.v1 import task_pb2
 
-CLIENTS, LIAR, VICTIM = 5, 4, 0
+CLIENTS = 5
+DISHONEST, VICTIM = 4, 0
+"""The indices of the dishonest client, and of the client whose data a replicator uses."""
+
 ROUNDS = 3
-EXAMPLES = 300
-"""Of each client, at most."""
-EVALUATED = 2_000
-"""Examples for testing, at most."""
-EPOCHS, BATCH, RATE = 3, 32, 0.1
-CLONES, OVERSTATED = 5, 10
-PRICE = 100 * 100_000_000
+MAX_EXAMPLES = 300
+"""How many examples each client has at most."""
+
+MAX_EVALUATION_SIZE = 2_000
+
+EPOCHS, BATCH_SIZE, LEARNING_RATE = 3, 32, 0.1
+
+NUM_CLONES = 5
+OVERSTATEMENT = 10
+TRAINING_PRICE = 100 * SAP_PER_FDC
 
 AVERAGINGS = {
     "renormalised": task_pb2.AVERAGING_RENORMALISED,
     "fixed": task_pb2.AVERAGING_FIXED_DENOMINATOR,
 }
-TRICKS = {
+FRAUDS = {
     "sybil-2": "splits its data over 2 addresses",
     "sybil-5": "splits its data over 5 addresses",
-    "clones": f"sends its update from {CLONES} addresses, each for all of its examples",
+    "clones": f"sends its update from {NUM_CLONES} addresses, each for all of its examples",
     "free-rider": "sends the base back",
     "replicator": "trains on another client's data",
-    "replayer": "signs its first update again, round after round",
-    "overstater": f"claims {OVERSTATED} times its examples",
+    "replayer": "sends its first update again in every round",
+    "overstater": f"claims {OVERSTATEMENT} times its examples",
 }
+"""What a dishonest client does, by name; a clause without a subject."""
 
 Weights = Mapping[str, NDArray[np.float32]]
+"""Kernels and biases of two layers, by name, in the order of the model."""
+
 TrainingData = tuple[NDArray[np.float32], NDArray[np.int64]]
+"""Inputs (m, pixels) and labels (m,)."""
 
 
 @dataclass(frozen=True)
 class FraudOutcome:
-    """One trick against fair play. Shares are of all that is paid to clients."""
+    """One fraud, compared with honest clients. Shares are of all that is paid to clients."""
 
     dataset: str
-    trick: str
+    # A key of `FRAUDS`, and of `AVERAGINGS`.
+    fraud: str
     averaging: str
-    fair: tuple[float, ...]
-    """What the liar is paid without the trick, for each seed."""
-    tricked: tuple[float, ...]
-    """What all its addresses are paid with it."""
-    victim: tuple[float, ...]
-    """What the first client, whose data a replicator copies, is paid beyond what it got."""
-    accuracy: tuple[float, ...]
-    """Right answers of the last model with the trick, as a share, less those without it."""
+    # For each seed: the share of the last client when it is honest, and that of all its addresses
+    # when it is not.
+    honest_share: tuple[float, ...]
+    dishonest_share: tuple[float, ...]
+    # For each seed: by how much the fraud changes the share of the first client, and the accuracy
+    # of the last model.
+    victim_change: tuple[float, ...]
+    accuracy_change: tuple[float, ...]
 
 
 @dataclass(frozen=True)
-class Update:
-    """What is handed in under one address."""
+class SubmittedUpdate:
+    """What is submitted under one address."""
 
     weights: Weights
+    # The number of examples that is claimed.
     samples: int
+    # The index of the client whose address it is.
     owner: int
 
 
-def play(dataset: str, seeds: int, tricks: Sequence[str] = tuple(TRICKS)) -> list[FraudOutcome]:
-    """All tricks under both ways to average; ``dataset`` is for ``datasets.load_dataset``."""
-    with tempfile.TemporaryDirectory() as made:
-        court = ClientFraudStudy(Path(made), dataset)
-        fair = [court.campaign("honest", seed) for seed in range(seeds)]
-        found = []
-        for trick in tricks:
-            runs = [court.campaign(trick, seed) for seed in range(seeds)]
-            found += [compared(dataset, trick, name, runs, fair) for name in AVERAGINGS]
-    return found
-
-
 @dataclass(frozen=True)
-class Campaign:
-    """What came of one: each owner's share of the payouts, by averaging; how good the model is."""
+class _Campaign:
+    """What came of a campaign."""
 
-    paid: Mapping[str, Sequence[float]]
+    # Each owner's share of the payouts, by averaging.
+    shares: Mapping[str, Sequence[float]]
+    # Of the last model.
     accuracy: float
 
 
-def compared(
-    dataset: str, trick: str, averaging: str, runs: Sequence[Campaign], fair: Sequence[Campaign]
+def measure_client_fraud(
+    dataset: str, seeds: int, frauds: Sequence[str] = tuple(FRAUDS)
+) -> list[FraudOutcome]:
+    """Compare frauds with honest clients, under both ways to average.
+
+    Args:
+        dataset: A data set that `datasets.load_dataset` takes.
+        seeds: How many campaigns to run with and without each fraud.
+        frauds: Keys of `FRAUDS`.
+
+    Returns:
+        One outcome for each fraud and averaging.
+    """
+    with tempfile.TemporaryDirectory() as made:
+        study = _TrainedCampaigns(Path(made), dataset)
+        honest = [study.run("honest", seed) for seed in range(seeds)]
+        outcomes = []
+        for fraud in frauds:
+            dishonest = [study.run(fraud, seed) for seed in range(seeds)]
+            outcomes += [
+                _compare(dataset, fraud, averaging, dishonest, honest) for averaging in AVERAGINGS
+            ]
+    return outcomes
+
+
+def _compare(
+    dataset: str,
+    fraud: str,
+    averaging: str,
+    dishonest: Sequence[_Campaign],
+    honest: Sequence[_Campaign],
 ) -> FraudOutcome:
-    """One trick against fair play with the same seeds."""
-    both = list(zip(runs, fair, strict=True))
-    pairs = [(run.paid[averaging], honest.paid[averaging]) for run, honest in both]
+    with_fraud = [campaign.shares[averaging] for campaign in dishonest]
+    without = [campaign.shares[averaging] for campaign in honest]
     return FraudOutcome(
         dataset,
-        trick,
+        fraud,
         averaging,
-        fair=tuple(honest[LIAR] for _, honest in pairs),
-        tricked=tuple(run[LIAR] for run, _ in pairs),
-        victim=tuple(run[VICTIM] - honest[VICTIM] for run, honest in pairs),
-        accuracy=tuple(run.accuracy - honest.accuracy for run, honest in both),
+        honest_share=tuple(shares[DISHONEST] for shares in without),
+        dishonest_share=tuple(shares[DISHONEST] for shares in with_fraud),
+        victim_change=tuple(
+            after[VICTIM] - before[VICTIM]
+            for after, before in zip(with_fraud, without, strict=True)
+        ),
+        accuracy_change=tuple(
+            after.accuracy - before.accuracy
+            for after, before in zip(dishonest, honest, strict=True)
+        ),
     )
 
 
-class ClientFraudStudy:
-    """A data set, a model and an evaluation set, in files as the product takes them."""
+class _TrainedCampaigns:
+    """A data set, a model and an evaluation set, in files as the product's evaluator takes them."""
 
     def __init__(self, folder: Path, dataset: str) -> None:
         self._folder = folder
         self._data = datasets.load_dataset(dataset)
-        size = min(EVALUATED, len(self._data.y_test))
-        materials = asyncio.run(build_initial_artifacts(dataset, "mlp", 0, evaluation_size=size))
-        (folder / "model").write_bytes(materials.model)
-        (folder / "evaluation").write_bytes(materials.evaluation.shards[0])
-        self._size = materials.evaluation.sizes[0]
-        self._shapes = {n: w.shape for n, w in decode_tensors(materials.weights).items()}
+        size = min(MAX_EVALUATION_SIZE, len(self._data.y_test))
+        artifacts = asyncio.run(build_initial_artifacts(dataset, "mlp", 0, evaluation_size=size))
+        (folder / "model").write_bytes(artifacts.model)
+        (folder / "evaluation").write_bytes(artifacts.evaluation.shards[0])
+        self._size = artifacts.evaluation.sizes[0]
+        self._shapes = {n: w.shape for n, w in decode_tensors(artifacts.weights).items()}
 
-    def campaign(self, trick: str, seed: int) -> Campaign:
-        """Some rounds with one trick, valued in both ways."""
-        parts, base = self._parts(seed), self._base(seed)
-        paid = {name: np.zeros(CLIENTS) for name in AVERAGINGS}
+    def run(self, fraud: str, seed: int) -> _Campaign:
+        """Run a campaign with one fraud, and value its rounds with both ways to average."""
+        parts, base = self._split_data(seed), self._initial_weights(seed)
+        shares = {name: np.zeros(CLIENTS) for name in AVERAGINGS}
         first: Weights | None = None
         accuracy = 0.0
         for round in range(ROUNDS):
-            updates = handed_in(trick, parts, base, seed + 1_000 * round, first)
-            first = first or updates[LIAR].weights
+            updates = submit_updates(fraud, parts, base, seed + 1_000 * round, first)
+            first = first or updates[DISHONEST].weights
             for name, averaging in AVERAGINGS.items():
-                counts = self._table(base, updates, averaging)
-                for update, share in zip(updates, shares(counts / self._size), strict=True):
-                    paid[name][update.owner] += share / ROUNDS
+                counts = self._evaluate(base, updates, averaging)
+                paid = compute_shares(counts / self._size)
+                for update, share in zip(updates, paid, strict=True):
+                    shares[name][update.owner] += share / ROUNDS
                 accuracy = float(counts[-1] / self._size)
             base = federated_average([u.weights for u in updates], [u.samples for u in updates])
-        return Campaign({name: sums.tolist() for name, sums in paid.items()}, accuracy)
+        return _Campaign({name: sums.tolist() for name, sums in shares.items()}, accuracy)
 
-    def _parts(self, seed: int) -> list[TrainingData]:
+    def _split_data(self, seed: int) -> list[TrainingData]:
         order = np.random.default_rng(seed).permutation(len(self._data.y_train))
         flat = self._data.x_train.reshape(len(self._data.y_train), -1)
-        size = min(EXAMPLES, len(order) // CLIENTS)
+        size = min(MAX_EXAMPLES, len(order) // CLIENTS)
         chosen = [order[i * size : (i + 1) * size] for i in range(CLIENTS)]
         return [(flat[rows], self._data.y_train[rows]) for rows in chosen]
 
-    def _base(self, seed: int) -> Weights:
-        """Fresh weights (Glorot and Bengio 2010, uniform; biases zero)."""
+    def _initial_weights(self, seed: int) -> Weights:
+        """Draw uniform kernels (Glorot and Bengio 2010), and zero biases."""
         rng = np.random.default_rng([seed, 1])
         return {
             name: rng.uniform(-1, 1, shape).astype(np.float32) * np.float32((6 / sum(shape)) ** 0.5)
@@ -165,8 +204,10 @@ class ClientFraudStudy:
             for name, shape in self._shapes.items()
         }
 
-    def _table(self, base: Weights, updates: Sequence[Update], averaging: int) -> NDArray[np.int64]:
-        """Right answers of all coalitions, by mask."""
+    def _evaluate(
+        self, base: Weights, updates: Sequence[SubmittedUpdate], averaging: int
+    ) -> NDArray[np.int64]:
+        """Count the right answers of all coalitions, int64 (2^n,), by bit mask."""
         files = {"base": base, **{f"update-{i}": u.weights for i, u in enumerate(updates)}}
         for name, weights in files.items():
             (self._folder / name).write_bytes(encode_tensors(weights))
@@ -181,70 +222,98 @@ class ClientFraudStudy:
             empty=task_pb2.EMPTY_COALITION_BASE_MODEL,
         )
         masks = np.arange(1 << len(updates))
-        return load_evaluator(job).evaluate((masks[:, None] >> np.arange(len(updates))) & 1 == 1)
+        coalitions = (masks[:, None] >> np.arange(len(updates))) & 1 == 1
+        return load_evaluator(job).evaluate(coalitions)
 
 
-def handed_in(
-    trick: str, parts: Sequence[TrainingData], base: Weights, seed: int, first: Weights | None
-) -> list[Update]:
-    """What all clients hand in for a round; ``first`` is what the liar handed in at first."""
+def submit_updates(
+    fraud: str, parts: Sequence[TrainingData], base: Weights, seed: int, first: Weights | None
+) -> list[SubmittedUpdate]:
+    """Train all clients for one round, and let the last one commit its fraud.
+
+    Args:
+        fraud: A key of `FRAUDS`, or "honest".
+        parts: Each client's data.
+        base: The round's base weights.
+        seed: Of the order of examples.
+        first: The dishonest client's update of the first round; None in that round.
+
+    Returns:
+        One update of each honest client, then those of the dishonest one.
+    """
     updates = [
-        Update(trained(base, part, seed + i), len(part[1]), i) for i, part in enumerate(parts)
+        SubmittedUpdate(train(base, part, seed + i), len(part[1]), i)
+        for i, part in enumerate(parts)
     ]
-    own = updates.pop(LIAR)
-    if trick.startswith("sybil"):
-        pieces = np.array_split(np.arange(own.samples), int(trick.removeprefix("sybil-")))
-        data, labels = parts[LIAR]
+    own = updates.pop(DISHONEST)
+    if fraud.startswith("sybil"):
+        pieces = np.array_split(np.arange(own.samples), int(fraud.removeprefix("sybil-")))
+        data, labels = parts[DISHONEST]
         return updates + [
-            Update(trained(base, (data[p], labels[p]), seed + LIAR + i), len(p), LIAR)
-            for i, p in enumerate(pieces)
+            SubmittedUpdate(
+                train(base, (data[rows], labels[rows]), seed + DISHONEST + i), len(rows), DISHONEST
+            )
+            for i, rows in enumerate(pieces)
         ]
-    if trick == "clones":
-        return [*updates, *[own] * CLONES]
-    if trick == "free-rider":
-        own = Update(base, own.samples, LIAR)
-    elif trick == "replicator":
-        own = Update(trained(base, parts[VICTIM], seed + LIAR), own.samples, LIAR)
-    elif trick == "replayer" and first is not None:
-        own = Update(first, own.samples, LIAR)
-    elif trick == "overstater":
-        own = Update(own.weights, OVERSTATED * own.samples, LIAR)
+    if fraud == "clones":
+        return [*updates, *[own] * NUM_CLONES]
+    if fraud == "free-rider":
+        own = SubmittedUpdate(base, own.samples, DISHONEST)
+    elif fraud == "replicator":
+        weights = train(base, parts[VICTIM], seed + DISHONEST)
+        own = SubmittedUpdate(weights, own.samples, DISHONEST)
+    elif fraud == "replayer" and first is not None:
+        own = SubmittedUpdate(first, own.samples, DISHONEST)
+    elif fraud == "overstater":
+        own = SubmittedUpdate(own.weights, OVERSTATEMENT * own.samples, DISHONEST)
     return [*updates, own]
 
 
-def trained(base: Weights, part: TrainingData, seed: int) -> Weights:
-    """Stochastic gradient descent on the cross-entropy of a network with one ReLU layer."""
+def train(base: Weights, part: TrainingData, seed: int) -> Weights:
+    """Train a network with one ReLU layer by stochastic gradient descent on the cross-entropy.
+
+    Args:
+        base: The weights to start from.
+        part: The training data.
+        seed: Of the order of examples.
+
+    Returns:
+        The trained weights, with the names of `base`.
+    """
     (x, y), rng = part, np.random.default_rng(seed)
-    first, second = (weights.astype(np.float32) for weights in _kernels(base))
-    biases = [bias.astype(np.float32) for bias in _biases(base)]
+    first, second = (w.astype(np.float32) for w in base.values() if w.ndim == 2)
+    biases = [w.astype(np.float32) for w in base.values() if w.ndim == 1]
     for _ in range(EPOCHS):
-        for rows in np.array_split(rng.permutation(len(y)), max(1, round(len(y) / BATCH))):
+        for rows in np.array_split(rng.permutation(len(y)), max(1, round(len(y) / BATCH_SIZE))):
             hidden = np.maximum(x[rows] @ first + biases[0], 0)
             logits = hidden @ second + biases[1]
-            wrong = np.exp(logits - logits.max(axis=1, keepdims=True))
-            wrong /= wrong.sum(axis=1, keepdims=True)
-            wrong[np.arange(len(rows)), y[rows]] -= 1
-            step = np.float32(RATE / len(rows))
-            back = (wrong @ second.T) * (hidden > 0)
-            second = second - step * (hidden.T @ wrong)
-            first = first - step * (x[rows].T @ back)
-            biases = [biases[0] - step * back.sum(axis=0), biases[1] - step * wrong.sum(axis=0)]
-    names = list(base)
-    return dict(zip(names, [first, biases[0], second, biases[1]], strict=True))
+            # The gradient of the cross-entropy by the logits: softmax minus one-hot labels.
+            gradient = np.exp(logits - logits.max(axis=1, keepdims=True))
+            gradient /= gradient.sum(axis=1, keepdims=True)
+            gradient[np.arange(len(rows)), y[rows]] -= 1
+            step = np.float32(LEARNING_RATE / len(rows))
+            hidden_gradient = (gradient @ second.T) * (hidden > 0)
+            second = second - step * (hidden.T @ gradient)
+            first = first - step * (x[rows].T @ hidden_gradient)
+            biases = [
+                biases[0] - step * hidden_gradient.sum(axis=0),
+                biases[1] - step * gradient.sum(axis=0),
+            ]
+    return dict(zip(base, [first, biases[0], second, biases[1]], strict=True))
 
 
-def shares(table: NDArray[np.float64]) -> list[float]:
-    """Of a round's payment to clients, what each gets for the worth (2^n,) of all coalitions."""
+def compute_shares(table: NDArray[np.float64]) -> list[float]:
+    """Compute each address' share of a round's payment to clients.
+
+    Args:
+        table: What each coalition is worth, float64 (2^n,), by bit mask.
+
+    Returns:
+        n shares, from 0 to 1.
+    """
     clients = int(np.log2(len(table)))
     masks = 1 << np.arange(clients)
     values = estimate(lambda coalitions: table[coalitions @ masks], clients, method="exact").values
-    payouts, _ = split_training_price([round(value * 1_000_000_000) for value in values], PRICE)
-    return [amount / PRICE for amount in payouts]
-
-
-def _kernels(weights: Weights) -> list[NDArray[np.float32]]:
-    return [array for array in weights.values() if array.ndim == 2]
-
-
-def _biases(weights: Weights) -> list[NDArray[np.float32]]:
-    return [array for array in weights.values() if array.ndim == 1]
+    values_nano = [round(value * 1_000_000_000) for value in values]
+    payouts, _ = split_training_price(values_nano, TRAINING_PRICE)
+    return [amount / TRAINING_PRICE for amount in payouts]

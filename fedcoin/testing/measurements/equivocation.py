@@ -1,59 +1,74 @@
-"""Validators that vote twice, on the real ledger: who reports them, and what they lose."""
+"""Measure what validators lose that vote twice, and who is paid for reporting them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fedcoin.testing.campaign_simulation.campaign_setting import BOND, FDC, CampaignSetting
+from fedcoin.data.messages.amounts import SAP_PER_FDC
+from fedcoin.testing.campaign_simulation.campaign_setting import BOND, CampaignSetting
 from fedcoin.testing.campaign_simulation.simulated_campaign import CampaignSimulation
 from fedcoin.testing.dishonest.mining_strategies import HONEST_STRATEGY
 
 
 @dataclass(frozen=True)
 class SlashingOutcome:
-    """Tasks of one run with some equivocators."""
+    """A run with some equivocators. Amounts are in FDC."""
 
     validators: int
     equivocators: int
+    # Tasks that were settled, and that failed.
     settled: int
     failed: int
+    # How many equivocators lost their bond, and in the blocks of which heights.
     slashed: int
-    """Equivocators whose bond was gone in the end."""
     heights: tuple[int, ...]
-    """Of the blocks that took it."""
+    # What each validator had bonded.
     bond: float
-    """What each had, in FDC."""
+    # What was burned of each equivocator's bond, and what reporters were paid of it.
     burned: float
-    """Of it, what was burned, for each."""
-    reported: float
-    """What reporters got, for each."""
+    report_reward: float
+    # How many honest validators lost their bond.
     honest_slashed: int
 
 
-def equivocated(tasks: int, validators: int, count: int, *, seed: int = 1) -> SlashingOutcome:
-    """The last ``count`` vote for several values in each round, and show each to some."""
-    liars = range(validators - count, validators)
+def measure_equivocation(
+    tasks: int, validators: int, equivocators: int, *, seed: int = 1
+) -> SlashingOutcome:
+    """Let some validators vote for several values in each round, each vote to some peers.
+
+    Args:
+        tasks: How many tasks the run has.
+        validators: How many validators there are.
+        equivocators: How many of them equivocate; the last ones do.
+        seed: Of the simulation.
+
+    Returns:
+        What came of them.
+    """
+    faulty = range(validators - equivocators, validators)
     setting = CampaignSetting(
         strategies=(HONEST_STRATEGY,) * validators,
-        faulty=dict.fromkeys(liars, "equivocator"),
+        faulty=dict.fromkeys(faulty, "equivocator"),
         rounds=tasks,
         seed=seed,
     )
-    arena = CampaignSimulation(setting)
-    report = arena.run()
+    campaign = CampaignSimulation(setting)
+    report = campaign.run()
     assert not report.violations, report
-    assert arena.nodes[0].ledger.total_supply() == arena.genesis.supply
-    guilty = [arena.tallies[i] for i in liars if arena.tallies[i].slashed_height]
-    honest = arena.tallies[: validators - count]
+    assert campaign.nodes[0].ledger.total_supply() == campaign.genesis.supply
+    outcome = campaign.outcome
+    slashed = [outcome.tallies[i] for i in faulty if outcome.tallies[i].slashed_height]
+    honest = outcome.tallies[: validators - equivocators]
+    report_rewards = sum(tally.report_rewards for tally in honest)
     return SlashingOutcome(
         validators=validators,
-        equivocators=count,
-        settled=len(arena.settled),
-        failed=arena.failed,
-        slashed=len(guilty),
-        heights=tuple(tally.slashed_height for tally in guilty),
-        bond=BOND / FDC,
-        burned=sum(tally.bond_burned for tally in guilty) / FDC / max(1, count),
-        reported=sum(tally.reported for tally in honest) / FDC / max(1, count),
+        equivocators=equivocators,
+        settled=len(outcome.settled),
+        failed=outcome.num_failed,
+        slashed=len(slashed),
+        heights=tuple(tally.slashed_height for tally in slashed),
+        bond=BOND / SAP_PER_FDC,
+        burned=sum(tally.bond_burned for tally in slashed) / SAP_PER_FDC / max(1, equivocators),
+        report_reward=report_rewards / SAP_PER_FDC / max(1, equivocators),
         honest_slashed=sum(tally.slashed_height > 0 for tally in honest),
     )

@@ -1,4 +1,7 @@
-"""How often a miner that made up a part of its leaves is caught, and what it moves unseen."""
+"""Measure how often forged leaves are detected, and what goes undetected.
+
+Each trial derives a challenge and asks whether the ledger and the voters would accept the evidence.
+"""
 
 from __future__ import annotations
 
@@ -8,149 +11,187 @@ from math import comb
 
 import numpy as np
 
-from fedcoin.data.crypto.hashing import sha256
 from fedcoin.data.errors import RefusalError
 from fedcoin.incentive.proof.audit import compare_counts, compute_tolerance, list_audited_coalitions
-from fedcoin.incentive.proof.challenge import derive_challenge, draw_challenged_leaves
+from fedcoin.incentive.proof.challenge import draw_challenged_leaves
 from fedcoin.incentive.proof.evidence import EvidenceTree, build_evidence_tree, verify_evidence
 from fedcoin.incentive.proof.layouts import Ints
 from fedcoin.incentive.proof.sampling_plan import SamplingPlan
 from fedcoin.testing.campaign_simulation.saturating_game import SaturatingGame
 from fedcoin.testing.dishonest import forged_evidence
-from fedcoin.testing.dishonest.mining_strategies import ComputedSamples, forge_fraction
-from fedcoin.v1 import task_pb2
+from fedcoin.testing.dishonest.mining_strategies import forge_fraction
+from fedcoin.testing.measurements.sampled_walks import (
+    compute_samples,
+    make_challenge,
+    make_walk_plan,
+)
 
-Q = 44
+CHALLENGED_LEAVES = 44
+"""q, the default of the parameter `challenge_leaves`."""
+
 SAMPLES = 500
-FRACTIONS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
-PER_TREE = 40
-"""Challenges for each forged tree."""
+"""N, how many leaves each miner claims."""
 
-PERMUTATION = task_pb2.SCHEDULE_PERMUTATION
-PER_TEN_THOUSAND = 2
+FRACTIONS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
+
+CHALLENGES_PER_TREE = 40
+"""How many challenges each forged tree is tried against."""
+
+TOLERANCE_PER_TEN_THOUSAND = 2
+"""The default of the parameter `utility_tolerance`."""
 
 
 @dataclass(frozen=True)
 class DetectionRate:
-    """One point of the curve."""
+    """How often miners that forged a fraction f of their leaves were detected."""
 
     fraction: float
     trials: int
-    caught: int
+    num_detected: int
+    # 1 - (1 - f)^q.
     formula: float
-    """1 - (1 - f)^q."""
-    without_return: float
-    """The same for leaves that are drawn without being put back, as they are."""
+    # The same for leaves that are drawn without replacement, as they are.
+    without_replacement: float
 
     @property
     def rate(self) -> float:
-        """The share that was caught."""
-        return self.caught / self.trials
+        """The share of the trials in which the forgery was detected."""
+        return self.num_detected / self.trials
 
 
-def plan_for(game: SaturatingGame, number: int, samples: int = SAMPLES) -> SamplingPlan:
-    """A miner's plan for a task of its own."""
-    return SamplingPlan(
-        schedule=PERMUTATION,
-        clients=game.clients,
-        evaluation_size=game.size,
-        truncation=0,
-        max_samples=samples,
-        task_id=sha256(b"task", number.to_bytes(4, "big")),
-        public_key=sha256(b"key", number.to_bytes(4, "big")),
-    )
+@dataclass(frozen=True)
+class UndetectedBias:
+    """What a miner gave the favoured client undetected, as shares of the evaluation set."""
+
+    how: str
+    trials: int
+    num_undetected: int
+    # By how much the client's value was raised in these trials; 0 if there are none.
+    moved: float
+    # By how much it could have been raised at most.
+    bound: float
 
 
-def honest(plan: SamplingPlan, game: SaturatingGame, samples: int = SAMPLES) -> ComputedSamples:
-    """All leaves, computed."""
-    leaves = range(samples)
-    coalitions = np.concatenate([plan.coalitions(leaf) for leaf in leaves])
-    rows: Ints = game(coalitions).reshape(samples, plan.leaf_length)
-    ends = game(np.array([[True] * plan.clients, [False] * plan.clients]))
-    grand, empty = int(ends[0]), int(ends[1])
-    return ComputedSamples(plan, plan.fill_implied(leaves, rows, grand, empty), grand, empty)
+def passes_audit(
+    tree: EvidenceTree, plan: SamplingPlan, game: SaturatingGame, challenge: bytes
+) -> bool:
+    """Tell whether a reveal would be accepted by the ledger and by voters.
 
+    Args:
+        tree: The evidence that the miner committed to.
+        plan: The miner's plan.
+        game: Recomputes coalitions.
+        challenge: The task's challenge, 32 bytes.
 
-def passes(tree: EvidenceTree, plan: SamplingPlan, game: SaturatingGame, challenge: bytes) -> bool:
-    """Would this be taken by the ledger and voted for?"""
-    evidence = tree.prove(draw_challenged_leaves(challenge, plan.public_key, tree.samples, Q))
+    Returns:
+        True if no check fails.
+    """
+    leaves = draw_challenged_leaves(challenge, plan.public_key, tree.samples, CHALLENGED_LEAVES)
+    evidence = tree.prove(leaves)
     try:
-        verify_evidence(evidence, plan, challenge, Q)
+        verify_evidence(evidence, plan, challenge, CHALLENGED_LEAVES)
         counts = game(list_audited_coalitions(evidence, plan))
-        compare_counts(evidence, plan, counts, compute_tolerance(game.size, PER_TEN_THOUSAND))
+        tolerance = compute_tolerance(game.size, TOLERANCE_PER_TEN_THOUSAND)
+        compare_counts(evidence, plan, counts, tolerance)
     except RefusalError:
         return False
     return True
 
 
-def challenge_number(plan: SamplingPlan, number: int) -> bytes:
-    """A challenge, as four miners' salts make one."""
-    salts = {
-        sha256(b"miner", bytes([i]))[:20]: sha256(bytes([i]), number.to_bytes(8, "big"))
-        for i in range(4)
-    }
-    return derive_challenge(plan.task_id, 0, salts)
+def measure_detection(trials: int, fractions: Sequence[float] = FRACTIONS) -> list[DetectionRate]:
+    """Measure how often partly forged leaves are detected.
 
+    Args:
+        trials: How many challenges to try for each fraction.
+        fractions: The shares of leaves that are forged.
 
-def curve(trials: int, fractions: Sequence[float] = FRACTIONS) -> list[DetectionRate]:
-    """Partial forgers of each fraction, each trial with a challenge of its own."""
+    Returns:
+        One rate for each fraction.
+    """
     game = SaturatingGame(5)
-    found = []
+    rates = []
     for fraction in fractions:
-        caught = 0
-        for number in range(-(-trials // PER_TREE)):
-            plan = plan_for(game, number)
+        num_detected = 0
+        for number in range(-(-trials // CHALLENGES_PER_TREE)):
+            plan = make_walk_plan(game, number, SAMPLES)
             rng = np.random.default_rng(number)
-            tree = forge_fraction(honest(plan, game), fraction, rng)
-            for trial in range(min(PER_TREE, trials - number * PER_TREE)):
-                challenge = challenge_number(plan, number * PER_TREE + trial)
-                caught += not passes(tree, plan, game, challenge)
+            tree = forge_fraction(compute_samples(plan, game, SAMPLES), fraction, rng)
+            first = number * CHALLENGES_PER_TREE
+            for trial in range(first, min(first + CHALLENGES_PER_TREE, trials)):
+                num_detected += not passes_audit(tree, plan, game, make_challenge(plan, trial))
         forged = max(1, round(fraction * SAMPLES))
-        missed = comb(SAMPLES - forged, Q) / comb(SAMPLES, Q)
-        found.append(DetectionRate(fraction, trials, caught, 1 - (1 - fraction) ** Q, 1 - missed))
-    return found
+        missed = comb(SAMPLES - forged, CHALLENGED_LEAVES) / comb(SAMPLES, CHALLENGED_LEAVES)
+        formula = 1 - (1 - fraction) ** CHALLENGED_LEAVES
+        rates.append(DetectionRate(fraction, trials, num_detected, formula, 1 - missed))
+    return rates
 
 
-@dataclass(frozen=True)
-class UndetectedBias:
-    """What a liar gave its favourite without being seen, as shares of the evaluation set."""
+def measure_subtree_bias(trials: int, fraction: float) -> UndetectedBias:
+    """Measure what a forged subtree sum gives the favoured client while it goes undetected.
 
-    how: str
-    trials: int
-    unseen: int
-    """Trials in which it was not caught."""
-    moved: float
-    """The most that the favourite's value moved in those."""
-    bound: float
-    """The most that it could have moved."""
+    Args:
+        trials: How many challenges to try.
+        fraction: The share of the leaves below the subtree.
 
-
-def hidden_bias(trials: int, fraction: float) -> UndetectedBias:
-    """A subtree of a share of the leaves that claims all that the checks let it claim."""
+    Returns:
+        The bias.
+    """
     game = SaturatingGame(5)
-    plan = plan_for(game, 0)
-    known = honest(plan, game)
-    truth = known.tree(known.utilities)
-    tree = forged_evidence.forge_subtree_sum(plan, truth, fraction, 0)
-    unseen = sum(passes(tree, plan, game, challenge_number(plan, i)) for i in range(trials))
+    plan = make_walk_plan(game, 0, SAMPLES)
+    known = compute_samples(plan, game, SAMPLES)
+    honest = known.tree(known.utilities)
+    forged = forged_evidence.forge_subtree_sum(plan, honest, fraction, 0)
     leaves = 1 << int(np.log2(fraction * SAMPLES))
-    moved = abs(tree.total[0] - truth.total[0]) / plan.denominator(SAMPLES) / game.size
-    bound = leaves * plan.max_leaf_weight_nano(SAMPLES) / 1e9
-    name = f"hidden in a subtree of {leaves} of {SAMPLES} leaves"
-    return UndetectedBias(name, trials, unseen, moved if unseen else 0.0, bound)
+    num_undetected = _count_undetected(forged, plan, game, trials)
+    return UndetectedBias(
+        how=f"forged sum of a subtree of {leaves} of {SAMPLES} leaves",
+        trials=trials,
+        num_undetected=num_undetected,
+        moved=_moved(forged, honest, plan, game) if num_undetected else 0.0,
+        bound=leaves * plan.max_leaf_weight_nano(SAMPLES) / 1e9,
+    )
 
 
-def tolerated_bias(trials: int, size: int) -> UndetectedBias:
-    """Every utility wrong by the tolerance, in the favourite's direction: never caught."""
+def measure_tolerance_bias(trials: int, size: int) -> UndetectedBias:
+    """Measure what utilities that are wrong by the tolerance give the favoured client.
+
+    Args:
+        trials: How many challenges to try.
+        size: The size of the evaluation set.
+
+    Returns:
+        The bias.
+    """
     game = SaturatingGame(5, size=size)
-    plan = plan_for(game, 0)
-    known = honest(plan, game)
-    tolerance = compute_tolerance(size, PER_TEN_THOUSAND)
-    member = np.stack([plan.coalitions(leaf)[:, 0] for leaf in range(SAMPLES)])
-    leaning = np.clip(known.utilities + np.where(member, tolerance, -tolerance), 0, size)
-    truth = known.tree(known.utilities)
-    tree = build_evidence_tree(plan, leaning, known.grand, known.empty)
-    unseen = sum(passes(tree, plan, game, challenge_number(plan, i)) for i in range(trials))
-    moved = abs(tree.total[0] - truth.total[0]) / SAMPLES / size
-    name = f"every count off by the tolerance, {tolerance} of {size}"
-    return UndetectedBias(name, trials, unseen, moved if unseen else 0.0, 2 * tolerance / size)
+    plan = make_walk_plan(game, 0, SAMPLES)
+    known = compute_samples(plan, game, SAMPLES)
+    tolerance = compute_tolerance(size, TOLERANCE_PER_TEN_THOUSAND)
+    has_client = np.stack([plan.coalitions(leaf)[:, 0] for leaf in range(SAMPLES)])
+    shifts = np.where(has_client, tolerance, -tolerance)
+    shifted: Ints = np.clip(known.utilities + shifts, 0, size)
+    honest = known.tree(known.utilities)
+    biased = build_evidence_tree(plan, shifted, known.grand, known.empty)
+    num_undetected = _count_undetected(biased, plan, game, trials)
+    return UndetectedBias(
+        how=f"every count wrong by the tolerance, {tolerance} of {size}",
+        trials=trials,
+        num_undetected=num_undetected,
+        moved=_moved(biased, honest, plan, game) if num_undetected else 0.0,
+        bound=2 * tolerance / size,
+    )
+
+
+def _count_undetected(
+    tree: EvidenceTree, plan: SamplingPlan, game: SaturatingGame, trials: int
+) -> int:
+    return sum(
+        passes_audit(tree, plan, game, make_challenge(plan, trial)) for trial in range(trials)
+    )
+
+
+def _moved(
+    tree: EvidenceTree, honest: EvidenceTree, plan: SamplingPlan, game: SaturatingGame
+) -> float:
+    """Return by how much the first client's value differs, as a share of the evaluation set."""
+    difference = abs(tree.total[0] - honest.total[0])
+    return float(difference / plan.denominator(SAMPLES) / game.size)

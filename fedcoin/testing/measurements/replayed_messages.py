@@ -1,7 +1,7 @@
-"""Old messages, and another network's, brought to the ledger, the voting and the handshake.
+"""Give a node old messages, and messages of another network, and record how each is refused.
 
-A campaign of two rounds is played to its end; then what was final in it, and what was signed for
-another chain, is brought to one of its nodes.
+A campaign of two rounds runs to its end. Then messages that were final in it, and messages that
+were signed for another chain, are given to the ledger, the voting and the handshake of one node.
 """
 
 from __future__ import annotations
@@ -43,164 +43,204 @@ from fedcoin.testing.consensus_simulation.simulator import validator_key
 from fedcoin.v1.transaction_pb2 import TransactionBody
 from fedcoin.v1.vote_pb2 import Certificate
 
-OTHER = "another-network"
-REVEAL = "reveal_shapley"
+OTHER_CHAIN_ID = "another-network"
 
 
 @dataclass(frozen=True)
 class RefusedMessage:
-    """One message, and what was said to it."""
+    """One message, and how it was refused."""
+
+    # The message; a noun.
+    what: str
+    # The name of the error code.
+    code: str
+    # What the refusal costs the peer that sent the message, of 100 for a ban; 0 where an honest
+    # peer may send it.
+    points: int
+
+
+_Points = Callable[[Enum], int]
+# What a refusal with a code costs the peer that sent the message.
+
+
+@dataclass(frozen=True)
+class _Delivery:
+    """One message, and how a node receives it."""
 
     what: str
-    said: str
-    """The code of the refusal."""
-    points: int
-    """What it costs the peer that brought it, of 100 for a ban; 0 where an honest one may."""
+    # Raises RefusalError.
+    deliver: Callable[[], object]
+    points: _Points
 
 
-def brought() -> list[RefusedMessage]:
-    """All of them. Raises AssertionError if one is taken, or changes the state."""
-    arena = CampaignSimulation(CampaignSetting(rounds=2))
-    arena.run()
-    node = arena.nodes[0]
-    before = node.ledger.app_hash
-    found = []
-    for what, bring, points in messages(arena, node):
+def deliver_invalid_messages() -> list[RefusedMessage]:
+    """Deliver all messages to a node.
+
+    Returns:
+        How each was refused.
+
+    Raises:
+        AssertionError: A message was accepted, or changed the state.
+    """
+    campaign = CampaignSimulation(CampaignSetting(rounds=2))
+    campaign.run()
+    node = campaign.nodes[0]
+    app_hash = node.ledger.app_hash
+    refused = []
+    for delivery in _list_deliveries(campaign, node):
         try:
-            bring()
+            delivery.deliver()
         except RefusalError as refusal:
-            found.append(RefusedMessage(what, refusal.code.name, points(refusal.code)))
+            points = delivery.points(refusal.code)
+            refused.append(RefusedMessage(delivery.what, refusal.code.name, points))
         else:
-            raise AssertionError(f"{what}: it was taken")
-        assert node.ledger.app_hash == before, what
-    return found
+            raise AssertionError(f"{delivery.what} was accepted")
+        assert node.ledger.app_hash == app_hash, f"{delivery.what} changed the state"
+    return refused
 
 
-def messages(
-    arena: CampaignSimulation, node: LedgerApplication
-) -> Iterator[tuple[str, Callable[[], object], Points]]:
-    """What is brought, how, and what its refusal costs a peer."""
-    genesis, signer = arena.genesis, validator_key(1)
-    most = genesis.parameters.max_transaction_bytes
-    height = node.height() + 1
+def _list_deliveries(campaign: CampaignSimulation, node: LedgerApplication) -> Iterator[_Delivery]:
+    yield from _list_transactions(campaign, node)
+    yield from _list_consensus_messages(campaign, node)
+    yield from _list_blocks(campaign, node)
+    yield from _list_handshakes(campaign)
+
+
+def _list_transactions(
+    campaign: CampaignSimulation, node: LedgerApplication
+) -> Iterator[_Delivery]:
+    signer = validator_key(1)
+    max_bytes = campaign.genesis.parameters.max_transaction_bytes
 
     def submit(transaction: Transaction) -> None:
-        taken = decode_transaction(transaction.raw, CHAIN_ID, most)
-        node.ledger.check(taken, node.height(), node.time_ms() + 1)
+        decoded = decode_transaction(transaction.raw, CHAIN_ID, max_bytes)
+        node.ledger.check(decoded, node.height(), node.time_ms() + 1)
 
-    def again(transaction: Transaction, chain: str = CHAIN_ID, **changed: int) -> Transaction:
+    def sign_again(
+        transaction: Transaction, chain_id: str = CHAIN_ID, expiry_height: int | None = None
+    ) -> Transaction:
         body = TransactionBody()
         body.CopyFrom(transaction.body)
-        body.chain_id, body.nonce = chain, node.ledger.account(signer.address).nonce
-        for name, value in changed.items():
-            setattr(body, name, value)
+        body.chain_id, body.nonce = chain_id, node.ledger.account(signer.address).nonce
+        if expiry_height is not None:
+            body.expiry_height = expiry_height
         return sign_transaction(body, signer)
 
-    old = [t for t in final_transactions(arena) if t.sender == signer.address]
-    reveal = [t for t in old if action_name(t.body) == REVEAL][-1]
-    yield "a transaction that is final already", lambda: submit(old[0]), relayed
-    yield (
-        "a transaction past its expiry",
-        lambda: submit(again(old[0], expiry_height=node.height())),
-        relayed,
-    )
-    yield (
-        "a reveal of a settled task, signed anew",
-        lambda: submit(again(reveal, expiry_height=height + 9)),
-        relayed,
-    )
-    yield "a transaction for another chain", lambda: submit(again(old[0], OTHER)), relayed
+    final = [t for t in _final_transactions(campaign) if t.sender == signer.address]
+    first = final[0]
+    reveal = [t for t in final if action_name(t.body) == "reveal_shapley"][-1]
+    expired = sign_again(first, expiry_height=node.height())
+    late_reveal = sign_again(reveal, expiry_height=node.height() + 10)
+    for what, transaction in (
+        ("a transaction that is final already", first),
+        ("a transaction past its expiry", expired),
+        ("a reveal of a settled task, signed again", late_reveal),
+        ("a transaction of another chain", sign_again(first, OTHER_CHAIN_ID)),
+    ):
+        yield _Delivery(what, partial(submit, transaction), _points_of_transaction)
 
-    voting = TendermintEngine(
+
+def _list_consensus_messages(
+    campaign: CampaignSimulation, node: LedgerApplication
+) -> Iterator[_Delivery]:
+    height, signer = node.height() + 1, validator_key(1)
+    block_hash = sha256(b"block")
+    engine = TendermintEngine(
         height, node.validators(), node.proposer, validator_key(0).public_key, Timeouts(100, 100)
     )
-    first = arena.finals[0]
+    first = campaign.final_blocks[0]
     precommit = Certificate.FromString(first.certificate).precommits[0]
-    foreign = sign_vote(PREVOTE, height, 0, sha256(b"block"), signer, OTHER)
-    yield "a vote of a final height", lambda: voting.on_vote(decode_vote(precommit, CHAIN_ID)), free
-    yield "a vote for another chain", lambda: decode_vote(foreign.envelope, CHAIN_ID), streamed
-    stranger = KeyPair.from_seed(sha256(b"stranger"))
-    strange = sign_vote(PREVOTE, height, 0, sha256(b"block"), stranger, CHAIN_ID)
-    yield "a vote of who has no bond", lambda: voting.on_vote(strange), refused
-    renamed = sign_proposal(height, 0, -1, first.block, signer, CHAIN_ID)
-    yield (
-        "a final block, proposed anew",
-        lambda: decode_proposal(renamed.envelope, CHAIN_ID),
-        streamed,
+    foreign = sign_vote(PREVOTE, height, 0, block_hash, signer, OTHER_CHAIN_ID)
+    unbonded = sign_vote(PREVOTE, height, 0, block_hash, _unbonded_key(), CHAIN_ID)
+    proposal = sign_proposal(height, 0, -1, first.block, signer, CHAIN_ID)
+    yield _Delivery(
+        "a vote of a final height",
+        lambda: engine.on_vote(decode_vote(precommit, CHAIN_ID)),
+        _no_points,
     )
-    yield from blocks(arena, node)
-    for what, other in (
-        ("a handshake with another chain id", replace(genesis, chain_id=OTHER)),
-        ("a handshake with another genesis", replace(genesis, hash=sha256(b"other"))),
-    ):
-        identity = encode_identity(other, stranger.public_key, "stranger/1", "", 0)
-        yield what, partial(check_identity, identity, genesis, signer.public_key), free
+    yield _Delivery(
+        "a vote of another chain",
+        lambda: decode_vote(foreign.envelope, CHAIN_ID),
+        _points_of_unreadable_message,
+    )
+    yield _Delivery(
+        "a vote of a key without a bond",
+        lambda: engine.on_vote(unbonded),
+        _points_of_refused_message,
+    )
+    yield _Delivery(
+        "a final block, proposed again",
+        lambda: decode_proposal(proposal.envelope, CHAIN_ID),
+        _points_of_unreadable_message,
+    )
 
 
-def blocks(
-    arena: CampaignSimulation, node: LedgerApplication
-) -> Iterator[tuple[str, Callable[[], object], Points]]:
-    """Final blocks and certificates, as a peer that is synchronised from would send them."""
-    first, last = arena.finals[0], arena.finals[-1]
+def _list_blocks(campaign: CampaignSimulation, node: LedgerApplication) -> Iterator[_Delivery]:
+    """List final blocks and certificates, as a peer would send them that a node catches up from."""
+    first, last = campaign.final_blocks[0], campaign.final_blocks[-1]
     tip = node.tip
     assert tip is not None
 
-    def follows(block: Block, now_ms: int | None = None) -> None:
-        check_block(block, tip.header, arena.genesis, node.ledger, now_ms=now_ms)
+    def append(block: Block, now_ms: int | None = None) -> None:
+        check_block(block, tip.header, campaign.genesis, node.ledger, now_ms=now_ms)
 
-    yield "a final block as the next one", lambda: follows(first.block, GENESIS_MS), fatal
-    yield (
-        "a certificate of another block",
-        lambda: verify_certificate(
-            first.certificate, node.validators(), CHAIN_ID, last.height, last.block.hash
-        ),
-        fatal,
-    )
-    yield (
-        "a certificate of another chain",
-        lambda: verify_certificate(
-            last.certificate, node.validators(), OTHER, last.height, last.block.hash
-        ),
-        fatal,
-    )
+    def verify(certificate: bytes, chain_id: str) -> None:
+        validators = node.validators()
+        verify_certificate(certificate, validators, chain_id, last.height, last.block.hash)
+
+    for what, deliver in (
+        ("a final block as the next one", partial(append, first.block, GENESIS_MS)),
+        ("a certificate of another block", partial(verify, first.certificate, CHAIN_ID)),
+        ("a certificate of another chain", partial(verify, last.certificate, OTHER_CHAIN_ID)),
+    ):
+        yield _Delivery(what, deliver, _points_of_bad_block)
 
 
-def final_transactions(arena: CampaignSimulation) -> list[Transaction]:
-    """All, in their order."""
+def _list_handshakes(campaign: CampaignSimulation) -> Iterator[_Delivery]:
+    genesis, responder = campaign.genesis, validator_key(1)
+    for what, other in (
+        ("a handshake with another chain id", replace(genesis, chain_id=OTHER_CHAIN_ID)),
+        ("a handshake with another genesis", replace(genesis, hash=sha256(b"other"))),
+    ):
+        identity = encode_identity(other, _unbonded_key().public_key, "stranger/1", "", 0)
+        check = partial(check_identity, identity, genesis, responder.public_key)
+        yield _Delivery(what, check, _no_points)
+
+
+def _unbonded_key() -> KeyPair:
+    return KeyPair.from_seed(sha256(b"stranger"))
+
+
+def _final_transactions(campaign: CampaignSimulation) -> list[Transaction]:
     return [
         decode_transaction(raw, CHAIN_ID, len(raw))
-        for final in arena.finals
+        for final in campaign.final_blocks
         for raw in final.block.transactions
     ]
 
 
-# What a refusal costs the peer that brought the message: as the network layer judges it.
-
-Points = Callable[[Enum], int]
-
-
-def free(code: Enum) -> int:
-    """Nothing: who is behind, or just started, may say it."""
+def _no_points(code: Enum) -> int:
+    """Of messages that an honest peer may send that is behind or has just started."""
     return 0
 
 
-def relayed(code: Enum) -> int:
-    """Of a transaction: only what the data layer refuses, since states differ."""
+def _points_of_transaction(code: Enum) -> int:
+    """Of a relayed transaction: only the data layer's refusals count, because states differ."""
     if code is DataCode.BAD_SIGNATURE:
         return POINTS[Offence.BAD_SIGNATURE]
     return POINTS[Offence.MALFORMED] if isinstance(code, DataCode) else 0
 
 
-def streamed(code: Enum) -> int:
-    """Of a vote or proposal that cannot be read."""
+def _points_of_unreadable_message(code: Enum) -> int:
+    """Of a vote or proposal that cannot be decoded."""
     return POINTS[OFFENCES[code.name]]
 
 
-def refused(code: Enum) -> int:
-    """Of a vote or proposal that no honest peer would have passed on."""
+def _points_of_refused_message(code: Enum) -> int:
+    """Of a vote or proposal that no honest peer would have forwarded."""
     return POINTS[Offence.REFUSED_MESSAGE]
 
 
-def fatal(code: Enum) -> int:
+def _points_of_bad_block(code: Enum) -> int:
     """Of a block or certificate that was asked for."""
     return POINTS[Offence.BAD_BLOCK]

@@ -1,11 +1,12 @@
-"""Proposers that leave their rivals out, miners that withhold, and what either delays."""
+"""Measure how long censoring proposers and withholding miners delay the settlement of tasks."""
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
 
-from fedcoin.testing.campaign_simulation.campaign_setting import FDC, CampaignSetting
+from fedcoin.data.messages.amounts import SAP_PER_FDC
+from fedcoin.testing.campaign_simulation.campaign_setting import CampaignSetting
 from fedcoin.testing.campaign_simulation.proposer_policy import (
     CENSORING_PROPOSER,
     HASTY_CENSORING_PROPOSER,
@@ -18,104 +19,135 @@ from fedcoin.testing.dishonest.mining_strategies import HONEST_STRATEGY, MINING_
 
 @dataclass(frozen=True)
 class CensorshipDelay:
-    """Tasks of one run. Blocks are from opening to settling."""
+    """Tasks of some runs in which some validators censor."""
 
     what: str
     validators: int
-    faulty: int
-    tasks: int
+    censors: int
+    # Tasks that were settled, and that failed.
+    settled: int
     failed: int
-    least_blocks: int
-    most_blocks: int
+    # The fewest and the most blocks from the opening of a task to its settlement.
+    min_blocks: int
+    max_blocks: int
+    # How often an honest miner's evidence was accepted; ideally once for each task and miner.
     revealed: int
-    """Of the honest miners' reveals, how many counted; all are ``tasks`` x honest miners."""
+    # Deposits of honest miners that were burned, in FDC.
     burned: float
-    """Deposits of honest miners, in FDC."""
+    # Of the honest miners' commitments, openings and reveals: how many were left out of 0, 1, 2,
+    # ... final blocks that could have held them.
     waits: tuple[int, ...]
-    """Of the honest miners' commitments, openings and reveals, how many were left out of 0, 1, 2
-    and so on final blocks that could have held them."""
-
-
-def censored(
-    tasks: int,
-    validators: int,
-    faulty: int,
-    *,
-    hasty: bool = False,
-    window_ms: int = 2_000,
-    seeds: int = 1,
-) -> CensorshipDelay:
-    """Some of the validators censor whenever it is their turn; their turns follow each other."""
-    how = HASTY_CENSORING_PROPOSER if hasty else CENSORING_PROPOSER
-    turns = sorted(range(validators), key=lambda i: validator_key(i).address)
-    censors = turns[:faulty]
-    arenas = []
-    for seed in range(1, seeds + 1):
-        setting = CampaignSetting(
-            strategies=(HONEST_STRATEGY,) * validators,
-            proposing=dict.fromkeys(censors, how),
-            rounds=tasks,
-            reveal_window_ms=window_ms,
-            commit_window_ms=window_ms,
-            seed=seed,
-        )
-        arena = CampaignSimulation(setting)
-        report = arena.run()
-        assert not report.violations, report
-        arenas.append(arena)
-    settled = [task for arena in arenas for task in arena.settled]
-    blocks = [task.closed_height - task.opened_height for task in settled] or [0]
-    honest = [
-        tally for arena in arenas for i, tally in enumerate(arena.tallies) if i not in censors
-    ]
-    waits = sum((tally.waits for tally in honest), Counter[int]())
-    clock = " with clocks 5 s ahead" if hasty else ""
-    return CensorshipDelay(
-        what=f"{faulty} of {validators} censor{clock}"
-        if faulty
-        else f"none of {validators} censors",
-        validators=validators,
-        faulty=faulty,
-        tasks=len(settled),
-        failed=sum(arena.failed for arena in arenas),
-        least_blocks=min(blocks),
-        most_blocks=max(blocks),
-        revealed=sum(tally.revealed for tally in honest),
-        burned=sum(tally.burned for tally in honest) / FDC,
-        waits=tuple(waits[turn] for turn in range(max(waits, default=0) + 1)),
-    )
 
 
 @dataclass(frozen=True)
 class WithholdingOutcome:
-    """Tasks that some miners withheld from."""
+    """Tasks of a run in which some miners withhold."""
 
     kind: str
     validators: int
     withholders: int
     settled: int
     failed: int
+    # What each withholder lost for each task, in FDC.
     burned: float
-    """Per withholder and task, in FDC."""
+    # The median time from the opening of a task to its settlement, in virtual seconds.
     seconds: float
-    """Median time from opening to settling, virtual."""
 
 
-def withheld(tasks: int, kind: str, validators: int, count: int) -> WithholdingOutcome:
-    """The first ``count`` withhold every time; ``absentee``: do not even commit."""
-    strategy = ABSENTEE_STRATEGY if kind == ABSENTEE_STRATEGY.kind else MINING_STRATEGIES[kind]
-    strategies = (strategy,) * count + (HONEST_STRATEGY,) * (validators - count)
-    arena = CampaignSimulation(CampaignSetting(strategies=strategies, rounds=tasks))
-    report = arena.run()
+def measure_censorship(
+    tasks: int,
+    validators: int,
+    censors: int,
+    *,
+    hasty: bool = False,
+    window_ms: int = 2_000,
+    seeds: int = 1,
+) -> CensorshipDelay:
+    """Let some validators censor whenever they propose.
+
+    Args:
+        tasks: How many tasks each run has.
+        validators: How many validators there are.
+        censors: How many of them censor; they propose one after the other.
+        hasty: Whether censors also set their blocks' time 5 s ahead.
+        window_ms: The commit and the reveal window, in virtual ms.
+        seeds: How many runs to sum up.
+
+    Returns:
+        The delays of all runs together.
+    """
+    policy = HASTY_CENSORING_PROPOSER if hasty else CENSORING_PROPOSER
+    by_turn = sorted(range(validators), key=lambda i: validator_key(i).address)
+    censoring = by_turn[:censors]
+    outcomes = []
+    for seed in range(1, seeds + 1):
+        setting = CampaignSetting(
+            strategies=(HONEST_STRATEGY,) * validators,
+            proposing=dict.fromkeys(censoring, policy),
+            rounds=tasks,
+            reveal_window_ms=window_ms,
+            commit_window_ms=window_ms,
+            seed=seed,
+        )
+        campaign = CampaignSimulation(setting)
+        report = campaign.run()
+        assert not report.violations, report
+        outcomes.append(campaign.outcome)
+    settled = [task for outcome in outcomes for task in outcome.settled]
+    blocks = [task.closed_height - task.opened_height for task in settled] or [0]
+    honest = [
+        tally
+        for outcome in outcomes
+        for i, tally in enumerate(outcome.tallies)
+        if i not in censoring
+    ]
+    waits = sum((tally.waits for tally in honest), Counter[int]())
+    clocks = " with clocks 5 s ahead" if hasty else ""
+    return CensorshipDelay(
+        what=f"{censors} of {validators} censor{clocks}"
+        if censors
+        else f"none of {validators} censors",
+        validators=validators,
+        censors=censors,
+        settled=len(settled),
+        failed=sum(outcome.num_failed for outcome in outcomes),
+        min_blocks=min(blocks),
+        max_blocks=max(blocks),
+        revealed=sum(tally.revealed for tally in honest),
+        burned=sum(tally.burned for tally in honest) / SAP_PER_FDC,
+        waits=tuple(waits[count] for count in range(max(waits, default=0) + 1)),
+    )
+
+
+def measure_withholding(
+    tasks: int, kind: str, validators: int, withholders: int
+) -> WithholdingOutcome:
+    """Let some miners withhold in every task.
+
+    Args:
+        tasks: How many tasks the run has.
+        kind: "withholder", "late-withholder" or "absentee", which does not even commit.
+        validators: How many validators there are, each of which mines.
+        withholders: How many of them withhold.
+
+    Returns:
+        What came of the tasks and the withholders.
+    """
+    is_absent = kind == ABSENTEE_STRATEGY.kind
+    strategy = ABSENTEE_STRATEGY if is_absent else MINING_STRATEGIES[kind]
+    strategies = (strategy,) * withholders + (HONEST_STRATEGY,) * (validators - withholders)
+    campaign = CampaignSimulation(CampaignSetting(strategies=strategies, rounds=tasks))
+    report = campaign.run()
     assert not report.violations, report
-    burned = sum(tally.burned for tally in arena.tallies[:count]) / FDC
-    times = sorted(task.closed_ms - task.opened_ms for task in arena.settled)
+    outcome = campaign.outcome
+    burned = sum(tally.burned for tally in outcome.tallies[:withholders]) / SAP_PER_FDC
+    times = sorted(task.closed_ms - task.opened_ms for task in outcome.settled)
     return WithholdingOutcome(
         kind=kind,
         validators=validators,
-        withholders=count,
-        settled=len(arena.settled),
-        failed=arena.failed,
-        burned=burned / max(1, count * tasks),
+        withholders=withholders,
+        settled=len(outcome.settled),
+        failed=outcome.num_failed,
+        burned=burned / max(1, withholders * tasks),
         seconds=times[len(times) // 2] / 1000 if times else 0.0,
     )

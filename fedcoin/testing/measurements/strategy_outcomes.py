@@ -1,4 +1,4 @@
-"""Wins and coins of each kind of liar among honest miners: the paper's protocol, and this one."""
+"""Measure wins and coins of each mining strategy among honest miners, here and in the paper."""
 
 from __future__ import annotations
 
@@ -7,120 +7,149 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fedcoin.testing.campaign_simulation.campaign_setting import FDC, CampaignSetting
+from fedcoin.data.messages.amounts import SAP_PER_FDC
+from fedcoin.testing.campaign_simulation.campaign_setting import CampaignSetting
 from fedcoin.testing.campaign_simulation.proposer_policy import GRINDING_PROPOSER
 from fedcoin.testing.campaign_simulation.saturating_game import SaturatingGame
 from fedcoin.testing.campaign_simulation.simulated_campaign import CampaignSimulation
 from fedcoin.testing.dishonest.mining_strategies import HONEST_STRATEGY, MINING_STRATEGIES
-from fedcoin.testing.paper_protocol.broadcast_strategies import liar
-from fedcoin.testing.paper_protocol.race import payouts, race
+from fedcoin.testing.paper_protocol.broadcast_strategies import make_broadcast_strategy
+from fedcoin.testing.paper_protocol.race import compute_payouts, run_race
 
 MINERS = 5
 PAPER_D = 0.03
-TRAIN, SAP = 70.0, 20.0
-"""Of 100 FDC a round; 10 are the server's."""
+TRAINING_PRICE, MINING_PRICE = 70.0, 20.0
+"""Of the 100 FDC that a round pays; the coordinator gets the other 10."""
 
 PAPER_KINDS = ("copier", "mean-publisher", "inflated-count", "invented-vector")
+"""The strategies that have a counterpart in the paper's race."""
 
 
 @dataclass(frozen=True)
 class StrategyOutcome:
-    """One liar among ``MINERS``. Coins in FDC per 100 blocks; -1: the protocol has no such lie."""
+    """One miner with a strategy among honest ones. Amounts are in FDC, for all blocks together."""
 
     kind: str
+    # Tasks that were settled; in the paper's race, blocks that were made.
     blocks: int
     wins: int
-    taken: float
-    """What it was paid for mining."""
+    # Paid to the miner for mining.
+    mined: float
+    # Paid to the client that it favours beyond this client's due, out of the other clients' pay.
     shifted: float
-    """Of the clients' money, what went to the client that it favours beyond that one's due."""
+    # Deposits that it lost.
     lost: float
-    """Deposits."""
+    # Coalitions that it evaluated, and that one honest miner evaluated.
     evaluations: int
-    """Coalitions that it computed."""
     honest_evaluations: int
-    """Coalitions that one honest miner computed."""
+    # Refused transactions by code, as in `AUDIT_FAILED 3`.
     refusals: str = ""
-    turns: int = 0
-    """Of a grinder, in which it had a choice."""
-    tries: int = 0
-    """Blocks that it built in these."""
-    challenges: int = 0
-    """The most challenges that the blocks of one turn fixed."""
+    # Of a grinding proposer: turns with a choice, the blocks that it built in these, and the most
+    # different challenges that the blocks of one turn would have fixed.
+    grinding_turns: int = 0
+    grinding_blocks: int = 0
+    max_challenges: int = 0
 
 
-def ours(kind: str, blocks: int, *, seed: int = 1, schedule: int | None = None) -> StrategyOutcome:
-    """One liar against four honest miners on the real ledger."""
+def measure_on_ledger(
+    kind: str, blocks: int, *, seed: int = 1, schedule: int | None = None
+) -> StrategyOutcome:
+    """Let one miner play against four honest ones on simulated nodes.
+
+    Args:
+        kind: A mining strategy, "challenge-grinder" or "honest".
+        blocks: How many tasks to settle.
+        seed: Of the simulation.
+        schedule: A value of the enum Schedule; PERMUTATION by default.
+
+    Returns:
+        What came of the miner.
+    """
     strategy = MINING_STRATEGIES.get(kind, HONEST_STRATEGY)
-    setting = CampaignSetting(
-        strategies=(strategy, *(HONEST_STRATEGY,) * (MINERS - 1)), rounds=blocks, seed=seed
-    )
+    honest = (HONEST_STRATEGY,) * (MINERS - 1)
+    setting = CampaignSetting(strategies=(strategy, *honest), rounds=blocks, seed=seed)
     if kind == "challenge-grinder":
         setting.proposing = {0: GRINDING_PROPOSER}
     if schedule is not None:
         setting.schedule = schedule
-    arena = CampaignSimulation(setting)
-    report = arena.run()
+    campaign = CampaignSimulation(setting)
+    report = campaign.run()
     assert not report.violations, report
-    tally = arena.tallies[0]
+    outcome = campaign.outcome
+    tally = outcome.tallies[0]
+    refusals = outcome.refusals.most_common()
     return StrategyOutcome(
         kind=kind,
-        blocks=len(arena.settled),
+        blocks=len(outcome.settled),
         wins=tally.wins,
-        taken=tally.rewards / FDC,
-        shifted=_shift(arena),
-        lost=tally.burned / FDC,
+        mined=tally.rewards / SAP_PER_FDC,
+        shifted=_compute_shift(campaign),
+        lost=tally.burned / SAP_PER_FDC,
         evaluations=tally.evaluations,
-        honest_evaluations=arena.tallies[1].evaluations,
-        refusals=", ".join(f"{code} {count}" for code, count in arena.refusals.most_common()),
-        turns=arena.turns,
-        tries=arena.tries,
-        challenges=arena.challenges,
+        honest_evaluations=outcome.tallies[1].evaluations,
+        refusals=", ".join(f"{code} {count}" for code, count in refusals),
+        grinding_turns=outcome.grinding_turns,
+        grinding_blocks=outcome.grinding_blocks,
+        max_challenges=outcome.max_challenges,
     )
 
 
-def _shift(arena: CampaignSimulation) -> float:
-    """By how much the first client was paid more than by its exact value."""
-    values = np.maximum(arena.game.values(), 0)
-    price = TRAIN * len(arena.settled)
-    due = float(price * values[0] / values.sum())
-    return arena.paid[arena.server.clients[0].address] / FDC - due
+def measure_in_paper_race(
+    kind: str, blocks: int, *, seed: int = 1, difficulty: float = PAPER_D
+) -> StrategyOutcome:
+    """Let one miner play against four honest ones in the paper's race.
 
+    Args:
+        kind: One of `PAPER_KINDS`, or "honest".
+        blocks: How many races to run; they end early when no miner wins one.
+        seed: Of all randomness.
+        difficulty: D, as a share of the evaluation set.
 
-def paper(kind: str, blocks: int, *, seed: int = 1, difficulty: float = PAPER_D) -> StrategyOutcome:
-    """The same lie in the paper's race."""
+    Returns:
+        What came of the miner.
+    """
     game = SaturatingGame(5)
     table = game.table() / game.size
     rng = np.random.default_rng(seed)
-    lies = [] if kind == "honest" else [liar(kind, game.clients, float(table[-1]))]
-    honest = MINERS - len(lies)
-    # In the paper the coalition of nobody is worth nothing.
+    dishonest = []
+    if kind != "honest":
+        dishonest.append(make_broadcast_strategy(kind, game.clients, float(table[-1])))
+    num_honest = MINERS - len(dishonest)
+    # In the paper the empty coalition is worth nothing.
     table[0] = 0.0
-    truth = payouts(_values(table), TRAIN)
+    due = compute_payouts(_exact_values(table), TRAINING_PRICE)
     made, wins, shifted, iterations = 0, 0, 0.0, 0
     for _ in range(blocks):
-        block = race(table, honest, difficulty, rng, lies)
-        if block is None:
+        result = run_race(table, num_honest, difficulty, rng, dishonest)
+        if result is None:
             break
         made += 1
-        iterations += block.iterations
-        won = block.miner >= honest if lies else block.miner == 0
-        wins += won
-        shifted += float(payouts(block.mean, TRAIN)[0] - truth[0])
-    walked = iterations * game.clients
+        iterations += result.iterations
+        wins += result.miner >= num_honest if dishonest else result.miner == 0
+        shifted += float(compute_payouts(result.mean, TRAINING_PRICE)[0] - due[0])
+    evaluations = iterations * game.clients
     return StrategyOutcome(
         kind=kind,
         blocks=made,
         wins=wins,
-        taken=SAP * wins,
+        mined=MINING_PRICE * wins,
         shifted=shifted,
         lost=0.0,
-        evaluations=0 if lies else walked,
-        honest_evaluations=walked,
+        evaluations=0 if dishonest else evaluations,
+        honest_evaluations=evaluations,
     )
 
 
-def _values(table: NDArray[np.float64]) -> NDArray[np.float64]:
+def _compute_shift(campaign: CampaignSimulation) -> float:
+    """Return by how much the first client was paid more than its exact value is due, in FDC."""
+    values = np.maximum(campaign.game.values(), 0)
+    price = TRAINING_PRICE * len(campaign.outcome.settled)
+    due = float(price * values[0] / values.sum())
+    address = campaign.coordinator.clients[0].address
+    return campaign.outcome.client_payouts[address] / SAP_PER_FDC - due
+
+
+def _exact_values(table: NDArray[np.float64]) -> NDArray[np.float64]:
     from fedcoin.shapley import estimate
 
     n = int(np.log2(len(table)))

@@ -1,4 +1,4 @@
-"""What the printed protocol lets through. Each says something in answer to what it hears."""
+"""What dishonest miners broadcast in the paper's race, in answer to the honest miners."""
 
 from __future__ import annotations
 
@@ -9,37 +9,50 @@ import numpy as np
 
 from fedcoin.testing.paper_protocol.race import BroadcastStrategy, Floats
 
+_Answer = Callable[[Floats, Floats], tuple[Floats, float]]
+
 
 @dataclass(frozen=True)
-class Says:
-    """A liar by a function of the honest miners' vectors (h, n) and times (h,)."""
+class _AnsweringMiner:
+    """A miner that answers with a function of the honest miners' vectors and times."""
 
-    answer: Callable[[Floats, Floats], tuple[Floats, float]]
+    answer: _Answer
 
-    def says(self, vectors: Floats, times: Floats) -> tuple[Floats, float]:
-        """What it broadcasts."""
+    def broadcast(self, vectors: Floats, times: Floats) -> tuple[Floats, float]:
         return self.answer(vectors, times)
 
 
-def invented(clients: int, grand: float) -> Floats:
-    """All of the value for the first client, and more, at the others' expense."""
-    vector = np.full(clients, -0.25 / max(1, clients - 1))
-    vector[0] = grand + 0.25
-    return vector
+def make_broadcast_strategy(kind: str, clients: int, grand: float) -> BroadcastStrategy:
+    """Make the counterpart of a dishonest mining strategy.
 
+    Args:
+        kind: "copier", "mean-publisher", "inflated-count" or "invented-vector".
+        clients: The number of clients.
+        grand: What the grand coalition is worth.
 
-def liar(kind: str, clients: int, grand: float) -> BroadcastStrategy:
-    """The paper's counterpart of a strategy. Raises KeyError for one that it has none of."""
-    answers: dict[str, Callable[[Floats, Floats], tuple[Floats, float]]] = {
+    Returns:
+        A miner for `race.run_race`.
+
+    Raises:
+        KeyError: The paper's race has no counterpart of this kind.
+    """
+    answers: dict[str, _Answer] = {
         "copier": lambda vectors, times: (vectors[0], float(times[0])),
         "mean-publisher": lambda vectors, times: (
             times @ vectors / times.sum(),
             float(times.max()),
         ),
-        "inflated-count": lambda vectors, times: (invented(clients, grand), 1e9),
+        "inflated-count": lambda vectors, times: (_invent_vector(clients, grand), 1e9),
         "invented-vector": lambda vectors, times: (
-            invented(clients, grand),
+            _invent_vector(clients, grand),
             float(times.max()),
         ),
     }
-    return Says(answers[kind])
+    return _AnsweringMiner(answers[kind])
+
+
+def _invent_vector(clients: int, grand: float) -> Floats:
+    """Give the first client more than everything, at the others' expense."""
+    vector = np.full(clients, -0.25 / max(1, clients - 1))
+    vector[0] = grand + 0.25
+    return vector

@@ -1,4 +1,8 @@
-"""Algorithms 1 and 2 as printed, iteration by iteration, for all miners at once."""
+"""The paper's mining race: algorithms 1 to 3 of arXiv:2002.11711, for all miners in step.
+
+Notation: n clients; R miners; S_j (n,) is miner j's mean of marginal contributions after t_j
+iterations; S-bar = sum_j t_j S_j / sum_j t_j.
+"""
 
 from __future__ import annotations
 
@@ -11,103 +15,143 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-CHUNK = 64
+CHUNK_ITERATIONS = 64
+"""How many iterations of all miners are computed at once."""
 
 
 class BroadcastStrategy(Protocol):
-    """A miner that does not compute: what it broadcasts in answer to what it hears."""
+    """A dishonest miner, which computes nothing and broadcasts in answer to what it receives."""
 
-    def says(self, vectors: Floats, times: Floats) -> tuple[Floats, float]:
-        """S (n,) and time, from the honest miners' S (h, n) and times (h,)."""
+    def broadcast(self, vectors: Floats, times: Floats) -> tuple[Floats, float]:
+        """Choose what to broadcast.
+
+        Args:
+            vectors: The honest miners' S, float64 (h, n).
+            times: Their iterations, float64 (h,).
+
+        Returns:
+            S, float64 (n,), and a number of iterations.
+        """
+        ...
 
 
 @dataclass(frozen=True)
 class RaceResult:
-    """What ended the race. ``miner`` is an index; honest miners come first."""
+    """What ended a race."""
 
+    # The index of the miner that made the block; honest miners come first.
     miner: int
+    # How often every honest miner had iterated.
     iterations: int
-    winner: Floats
+    # The mean S-bar, float64 (n,).
     mean: Floats
 
 
-def marginals(table: Floats, rng: np.random.Generator, walks: int) -> Floats:
-    """Marginal contributions (walks, n) along random orders; the empty coalition is worth 0.
+def draw_marginals(table: Floats, rng: np.random.Generator, walks: int) -> Floats:
+    """Draw marginal contributions along random orders of the clients.
 
-    ``table`` (2^n,) is a coalition's worth by mask.
+    Args:
+        table: What each coalition is worth, float64 (2^n,), by bit mask. The empty coalition counts
+            as 0, as in the paper.
+        rng: Draws the orders.
+        walks: How many orders to draw.
+
+    Returns:
+        Marginal contributions, float64 (walks, n), by client.
     """
     n = int(np.log2(len(table)))
     orders = rng.permuted(np.tile(np.arange(n), (walks, 1)), axis=1)
     worth = table[np.cumsum(1 << orders, axis=1)]
     steps = np.diff(worth, axis=1, prepend=0.0)
-    found = np.empty_like(steps)
-    np.put_along_axis(found, orders, steps, axis=1)
-    return found
+    marginals: Floats = np.empty_like(steps)
+    np.put_along_axis(marginals, orders, steps, axis=1)
+    return marginals
 
 
-def variance(table: Floats, rng: np.random.Generator, walks: int = 20_000) -> float:
-    """V: the variance of one order's marginals, added up over the clients."""
-    return float(marginals(table, rng, walks).var(axis=0).sum())
+def estimate_variance(table: Floats, rng: np.random.Generator, walks: int = 20_000) -> float:
+    """Estimate V, the variance of one order's marginal contributions, summed over the clients.
+
+    Args:
+        table: What each coalition is worth, float64 (2^n,), by bit mask.
+        rng: Draws the orders.
+        walks: How many orders to draw.
+
+    Returns:
+        The variance, in squared units of `table`.
+    """
+    return float(draw_marginals(table, rng, walks).var(axis=0).sum())
 
 
-def race(
+def run_race(
     table: Floats,
-    honest: int,
+    num_honest: int,
     difficulty: float,
     rng: np.random.Generator,
-    liars: Sequence[BroadcastStrategy] = (),
-    most: int = 20_000,
+    dishonest: Sequence[BroadcastStrategy] = (),
+    max_iterations: int = 20_000,
 ) -> RaceResult | None:
-    """One block: all honest miners iterate in step, and all look in a random order each time.
+    """Race for one block: honest miners iterate in step, and look in a random order (algorithm 1).
 
-    None when nobody is within D of the mean after ``most`` iterations.
+    Args:
+        table: What each coalition is worth, float64 (2^n,), by bit mask.
+        num_honest: How many miners compute honestly.
+        difficulty: D, in units of `table`.
+        rng: Draws orders of clients and of miners.
+        dishonest: Further miners, which compute nothing.
+        max_iterations: When to give up.
+
+    Returns:
+        The block; None when no miner comes within D of the mean.
     """
     n = int(np.log2(len(table)))
-    sums = np.zeros((honest, n))
-    for start in range(0, most, CHUNK):
-        steps = marginals(table, rng, CHUNK * honest).reshape(CHUNK, honest, n)
-        running = sums + np.cumsum(steps, axis=0)
-        for tick in range(CHUNK):
-            time = start + tick + 1
-            vectors: Floats = running[tick] / time
-            times: Floats = np.full(honest, float(time))
-            for liar in liars:
-                vector, count = liar.says(vectors[:honest], times[:honest])
-                vectors, times = np.vstack([vectors, vector]), np.append(times, count)
-            block = look(vectors, times, difficulty, rng, honest, time)
-            if block is not None:
-                return block
+    sums = np.zeros((num_honest, n))
+    for start in range(0, max_iterations, CHUNK_ITERATIONS):
+        steps = draw_marginals(table, rng, CHUNK_ITERATIONS * num_honest)
+        running = sums + np.cumsum(steps.reshape(CHUNK_ITERATIONS, num_honest, n), axis=0)
+        for offset in range(CHUNK_ITERATIONS):
+            iterations = start + offset + 1
+            vectors = running[offset] / iterations
+            times = np.full(num_honest, float(iterations))
+            for strategy in dishonest:
+                vector, time = strategy.broadcast(vectors[:num_honest], times[:num_honest])
+                vectors, times = np.vstack([vectors, vector]), np.append(times, time)
+            result = _find_block(vectors, times, difficulty, rng, iterations)
+            if result is not None:
+                return result
         sums = running[-1]
     return None
 
 
-def look(
-    vectors: Floats,
-    times: Floats,
-    difficulty: float,
-    rng: np.random.Generator,
-    honest: int,
-    iterations: int,
+def compute_payouts(mean: Floats, training_price: float) -> Floats:
+    """Divide the training price by positive Shapley values (algorithm 3).
+
+    Args:
+        mean: S-bar, float64 (n,).
+        training_price: The paper's TrainPrice, in any unit.
+
+    Returns:
+        What each client is paid, float64 (n,); zeros if no value is positive.
+    """
+    positive = np.maximum(mean, 0)
+    shares: Floats = training_price * positive / positive.sum() if positive.any() else positive
+    return shares
+
+
+def _find_block(
+    vectors: Floats, times: Floats, difficulty: float, rng: np.random.Generator, iterations: int
 ) -> RaceResult | None:
-    """Whoever is within D of S-bar makes the block; the honest miners verify it."""
+    """Find a miner within D of S-bar whose block the honest miners verify."""
     mean = times @ vectors / times.sum()
-    near = np.linalg.norm(vectors - mean, axis=1) <= difficulty
+    is_near = np.linalg.norm(vectors - mean, axis=1) <= difficulty
     for miner in rng.permutation(len(vectors)):
-        if near[miner] and valid(vectors[miner], mean, mean, difficulty):
-            return RaceResult(int(miner), iterations, vectors[miner], mean)
+        if is_near[miner] and _is_valid(vectors[miner], mean, mean, difficulty):
+            return RaceResult(int(miner), iterations, mean)
     return None
 
 
-def valid(winner: Floats, mean: Floats, own_mean: Floats, difficulty: float) -> bool:
-    """Algorithm 2: two distances. Nothing is recomputed."""
+def _is_valid(winner: Floats, mean: Floats, own_mean: Floats, difficulty: float) -> bool:
+    """Verify a block by two distances, without recomputing anything (algorithm 2)."""
     return bool(
         np.linalg.norm(winner - mean) <= difficulty
         and np.linalg.norm(mean - own_mean) <= difficulty
     )
-
-
-def payouts(mean: Floats, training_price: float) -> Floats:
-    """Algorithm 3: what the winner is asked to pass on to each client."""
-    positive = np.maximum(mean, 0)
-    shares: Floats = training_price * positive / positive.sum() if positive.any() else positive
-    return shares

@@ -1,9 +1,10 @@
-"""What lying is worth, measured: miners that lie against the real ledger and the real voting.
+"""What the security study measures, and the tables that it writes.
 
-``arena`` runs validators in the consensus simulator on ledgers of their own, with miners, an FL
-server and the voting rule that challenged leaves are recomputed; only training is left out: a
-``games.Game`` says what a coalition is worth. ``agents`` are the miners, ``proposers`` what a
-validator may do wrong when it is its turn. The other modules each measure one thing and return
-plain numbers; ``tables`` writes them down. ``scripts/studies/paper_baseline`` holds the paper's own
-protocol, for comparison.
+The measurements themselves are in `fedcoin.testing.measurements`. This package decides with which
+numbers they run, and how their results are shown in docs/THREATS.md.
+
+* `measurement_jobs`: all measurements, as jobs that can run side by side;
+* `miner_tables`, `participant_tables`, `difficulty_tables`: one function for each table;
+* `document_tables`: puts tables between their marks in the document;
+* `markdown_table`: tables in Markdown.
 """

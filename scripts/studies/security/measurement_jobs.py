@@ -1,107 +1,102 @@
-"""All that is measured, as jobs that can run side by side: a name, a function, its arguments."""
+"""All measurements of the security study, as jobs that can run side by side."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, is_dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field, is_dataclass
 from typing import Any
 
 from fedcoin.testing.dishonest.mining_strategies import MINING_STRATEGIES
-from fedcoin.testing.measurements import (
-    challenge_grinding,
-    client_fraud,
-    coordinator_fraud,
-    count_differences,
-    difficulty,
-    equivocation,
-    forgery_detection,
-    replayed_messages,
-    settlement_delay,
-    strategy_outcomes,
+from fedcoin.testing.measurements.challenge_grinding import measure_collusion, measure_grinding
+from fedcoin.testing.measurements.client_fraud import measure_client_fraud
+from fedcoin.testing.measurements.coordinator_fraud import try_coordinator_fraud
+from fedcoin.testing.measurements.count_differences import measure_count_differences
+from fedcoin.testing.measurements.difficulty_cost import measure_sample_costs
+from fedcoin.testing.measurements.difficulty_retargeting import measure_retargeting
+from fedcoin.testing.measurements.equivocation import measure_equivocation
+from fedcoin.testing.measurements.forgery_detection import (
+    FRACTIONS,
+    measure_detection,
+    measure_subtree_bias,
+    measure_tolerance_bias,
+)
+from fedcoin.testing.measurements.minimum_samples import (
+    measure_inlier_shares,
+    measure_stopping_gain,
+)
+from fedcoin.testing.measurements.replayed_messages import deliver_invalid_messages
+from fedcoin.testing.measurements.settlement_delay import measure_censorship, measure_withholding
+from fedcoin.testing.measurements.strategy_outcomes import (
+    PAPER_KINDS,
+    measure_in_paper_race,
+    measure_on_ledger,
 )
 from fedcoin.v1 import task_pb2
-
-PARTS = (
-    "wins",
-    "caught",
-    "bias",
-    "grinding",
-    "censorship",
-    "equivocation",
-    "foreign",
-    "participants",
-    "law",
-    "retarget",
-    "flips",
-)
 
 EXACT = task_pb2.SCHEDULE_EXACT
 
 
 @dataclass(frozen=True)
 class Job:
-    """One measurement."""
+    """One measurement: a function of `fedcoin.testing.measurements` and its arguments."""
 
+    # One of `PARTS`.
     part: str
+    # Unique; tables find results by it.
     name: str
     function: Callable[..., Any]
     arguments: tuple[Any, ...] = ()
-    options: tuple[tuple[str, Any], ...] = ()
+    options: dict[str, Any] = field(default_factory=dict)
 
 
-def list_jobs(quick: bool) -> list[Job]:
-    """Everything, with small numbers when ``quick``."""
+def _strategy_jobs(quick: bool) -> Iterator[Job]:
+    blocks = 5 if quick else 100
+    for kind in ("honest", *PAPER_KINDS):
+        yield Job("strategies", f"paper {kind}", measure_in_paper_race, (kind, blocks))
+    yield Job(
+        "strategies",
+        "paper invented-vector, D 1.5",
+        measure_in_paper_race,
+        ("invented-vector", blocks),
+        {"difficulty": 1.5},
+    )
+    for kind in ("honest", *MINING_STRATEGIES):
+        yield Job("strategies", f"ledger {kind}", measure_on_ledger, (kind, blocks))
+    for kind in ("mean-publisher", "inflated-count", "invented-vector", "partial-forger"):
+        name = f"exact {kind}"
+        yield Job("strategies", name, measure_on_ledger, (kind, blocks), {"schedule": EXACT})
+
+
+def _detection_jobs(quick: bool) -> Iterator[Job]:
+    trials = 80 if quick else 1_000
+    for fraction in FRACTIONS:
+        arguments = (trials, (fraction,))
+        yield Job("detection", f"detected {fraction}", measure_detection, arguments)
+
+
+def _bias_jobs(quick: bool) -> Iterator[Job]:
+    trials = 80 if quick else 1_000
+    yield Job("bias", "bias subtree", measure_subtree_bias, (trials, 0.1))
+    yield Job("bias", "bias small subtree", measure_subtree_bias, (trials, 0.02))
+    yield Job("bias", "bias tolerance", measure_tolerance_bias, (trials // 10, 1_000))
+    yield Job("bias", "bias small tolerance", measure_tolerance_bias, (trials // 10, 10_000))
+    yield Job("bias", "stopping", measure_stopping_gain, (trials // 10,))
+
+
+def _grinding_jobs(quick: bool) -> Iterator[Job]:
     blocks, trials = (5, 80) if quick else (100, 1_000)
-    found = [
-        Job("wins", f"paper {kind}", strategy_outcomes.paper, (kind, blocks))
-        for kind in ("honest", *strategy_outcomes.PAPER_KINDS)
-    ]
-    found.append(
-        Job(
-            "wins",
-            "paper invented-vector, D 1.5",
-            strategy_outcomes.paper,
-            ("invented-vector", blocks),
-            (("difficulty", 1.5),),
-        )
-    )
-    found += [
-        Job("wins", f"ours {kind}", strategy_outcomes.ours, (kind, blocks))
-        for kind in ("honest", *MINING_STRATEGIES)
-    ]
-    found += [
-        Job("wins", f"exact {kind}", strategy_outcomes.ours, (kind, blocks), (("schedule", EXACT),))
-        for kind in ("mean-publisher", "inflated-count", "invented-vector", "partial-forger")
-    ]
-    found += [
-        Job("caught", f"caught {f}", forgery_detection.curve, (trials, (f,)))
-        for f in forgery_detection.FRACTIONS
-    ]
-    found += [
-        Job("bias", "bias hidden", forgery_detection.hidden_bias, (trials, 0.1)),
-        Job("bias", "bias hidden small", forgery_detection.hidden_bias, (trials, 0.02)),
-        Job("bias", "bias tolerated", forgery_detection.tolerated_bias, (trials // 10, 1_000)),
-        Job(
-            "bias", "bias tolerated large", forgery_detection.tolerated_bias, (trials // 10, 10_000)
-        ),
-        Job("bias", "bias stopped", difficulty.stopped, (trials // 10,)),
-        Job("grinding", "grinding 4", challenge_grinding.ground, (trials // 5, 0, 0.1)),
-        Job("grinding", "grinding 1000", challenge_grinding.ground, (trials // 5, trials, 0.1)),
-        Job("grinding", "colluders 1", challenge_grinding.colluders, (2 * trials, 0)),
-        Job("grinding", "colluders 2", challenge_grinding.colluders, (2 * trials, 1)),
-    ]
-    found.append(
-        Job(
-            "grinding",
-            "grinder",
-            strategy_outcomes.ours,
-            ("challenge-grinder", blocks),
-            (("schedule", EXACT),),
-        )
-    )
+    yield Job("grinding", "grinding 0", measure_grinding, (trials // 5, 0, 0.1))
+    yield Job("grinding", "grinding many", measure_grinding, (trials // 5, trials, 0.1))
+    yield Job("grinding", "colluders 1", measure_collusion, (2 * trials, 0))
+    yield Job("grinding", "colluders 2", measure_collusion, (2 * trials, 1))
+    arguments = ("challenge-grinder", blocks)
+    yield Job("grinding", "grinder", measure_on_ledger, arguments, {"schedule": EXACT})
+
+
+def _censorship_jobs(quick: bool) -> Iterator[Job]:
     tasks = 4 if quick else 40
-    for count, faulty, hasty in (
+    for validators, censors, hasty in (
         (4, 0, False),
         (4, 1, False),
         (4, 1, True),
@@ -112,56 +107,104 @@ def list_jobs(quick: bool) -> list[Job]:
         (10, 3, False),
         (10, 3, True),
     ):
-        name = f"censored {count} {faulty} {hasty}"
-        # Turns depend on who won the task before: more seeds, more of them.
-        options = (("hasty", hasty), ("seeds", 1 if quick else 3))
-        found.append(
-            Job(
-                "censorship",
-                name,
-                settlement_delay.censored,
-                (tasks // 2, count, faulty),
-                options,
-            )
+        # Who proposes depends on who won the task before: more seeds give more orders.
+        yield Job(
+            "censorship",
+            f"censored {validators} {censors} {hasty}",
+            measure_censorship,
+            (tasks // 2, validators, censors),
+            {"hasty": hasty, "seeds": 1 if quick else 3},
         )
     for kind in ("withholder", "late-withholder", "absentee"):
-        for count, absent in ((4, 1), (7, 2)):
-            name = f"withheld {kind} {count}"
-            found.append(
-                Job("censorship", name, settlement_delay.withheld, (tasks, kind, count, absent))
-            )
-    for count, liars in ((4, 1), (7, 2), (10, 3)):
-        arguments = (tasks // 4, count, liars)
-        name = f"equivocated {count}"
-        found.append(Job("equivocation", name, equivocation.equivocated, arguments))
-    found.append(Job("foreign", "foreign", replayed_messages.brought))
-    found.append(Job("participants", "coordinator", coordinator_fraud.lies))
-    found.append(
-        Job(
-            "participants", "participants digits", client_fraud.play, ("digits", 1 if quick else 10)
-        )
-    )
-    if os.environ.get("FEDCOIN_MNIST") and not quick:
-        found.append(Job("participants", "participants mnist", client_fraud.play, ("mnist", 3)))
-    found.append(Job("law", "least", difficulty.least, (2 if quick else 40,)))
-    found.append(Job("law", "law", difficulty.costs, (5 if quick else 100,)))
-    found += [
-        Job("retarget", f"retarget {factor}", difficulty.step, (factor, 1 if quick else 7))
-        for factor in (4.0, 0.25)
-    ]
-    found.append(Job("flips", "flips digits", count_differences.measure, ("digits",)))
-    if os.environ.get("FEDCOIN_MNIST"):
-        found.append(Job("flips", "flips mnist", count_differences.measure, ("mnist",)))
-    return found
+        for validators, withholders in ((4, 1), (7, 2)):
+            name = f"withheld {kind} {validators}"
+            arguments = (tasks, kind, validators, withholders)
+            yield Job("censorship", name, measure_withholding, arguments)
+
+
+def _equivocation_jobs(quick: bool) -> Iterator[Job]:
+    tasks = 1 if quick else 10
+    for validators, equivocators in ((4, 1), (7, 2), (10, 3)):
+        name = f"equivocated {validators}"
+        yield Job("equivocation", name, measure_equivocation, (tasks, validators, equivocators))
+
+
+def _replay_jobs(quick: bool) -> Iterator[Job]:
+    yield Job("replay", "replay", deliver_invalid_messages)
+
+
+def _participant_jobs(quick: bool) -> Iterator[Job]:
+    yield Job("participants", "coordinator", try_coordinator_fraud)
+    arguments = ("digits", 1 if quick else 10)
+    yield Job("participants", "clients digits", measure_client_fraud, arguments)
+    if _has_mnist() and not quick:
+        yield Job("participants", "clients mnist", measure_client_fraud, ("mnist", 3))
+
+
+def _difficulty_jobs(quick: bool) -> Iterator[Job]:
+    yield Job("difficulty", "samples", measure_inlier_shares, (2 if quick else 40,))
+    yield Job("difficulty", "costs", measure_sample_costs, (5 if quick else 100,))
+
+
+def _retargeting_jobs(quick: bool) -> Iterator[Job]:
+    for factor in (4.0, 0.25):
+        arguments = (factor, 1 if quick else 7)
+        yield Job("retargeting", f"retargeting {factor}", measure_retargeting, arguments)
+
+
+def _count_jobs(quick: bool) -> Iterator[Job]:
+    yield Job("counts", "counts digits", measure_count_differences, ("digits",))
+    if _has_mnist():
+        yield Job("counts", "counts mnist", measure_count_differences, ("mnist",))
+
+
+def _has_mnist() -> bool:
+    return bool(os.environ.get("FEDCOIN_MNIST"))
+
+
+_JOBS: dict[str, Callable[[bool], Iterator[Job]]] = {
+    "strategies": _strategy_jobs,
+    "detection": _detection_jobs,
+    "bias": _bias_jobs,
+    "grinding": _grinding_jobs,
+    "censorship": _censorship_jobs,
+    "equivocation": _equivocation_jobs,
+    "replay": _replay_jobs,
+    "participants": _participant_jobs,
+    "difficulty": _difficulty_jobs,
+    "retargeting": _retargeting_jobs,
+    "counts": _count_jobs,
+}
+
+PARTS = tuple(_JOBS)
+"""The names of the study's parts, which the command line takes."""
+
+
+def list_jobs(quick: bool) -> list[Job]:
+    """List all measurements.
+
+    Args:
+        quick: Whether to run a few trials of each only.
+
+    Returns:
+        The jobs, part by part.
+    """
+    return [job for make_jobs in _JOBS.values() for job in make_jobs(quick)]
 
 
 def run_job(job: Job) -> Any:
-    """The numbers of a job, as JSON takes them."""
-    return plain(job.function(*job.arguments, **dict(job.options)))
+    """Run one measurement.
+
+    Args:
+        job: The measurement.
+
+    Returns:
+        Its result, as JSON takes it: dataclasses as dictionaries, tuples as lists.
+    """
+    return _to_plain(job.function(*job.arguments, **job.options))
 
 
-def plain(value: Any) -> Any:
-    """Dataclasses as dictionaries, tuples as lists."""
+def _to_plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
+        return [_to_plain(item) for item in value]
     return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value

@@ -1,36 +1,34 @@
-"""The tables about proposers, voters, strangers and clients, from the study's numbers."""
+"""Tables about dishonest proposers, validators, peers, coordinators and clients."""
 
 from __future__ import annotations
 
 from statistics import mean
 
-from fedcoin.testing.measurements import client_fraud
-from scripts.studies.security.markdown_table import Found, table
+from fedcoin.testing.measurements.client_fraud import FRAUDS
+from scripts.studies.security.markdown_table import Numbers, jobs_with_prefix, render_table
 
 
-def grinder(found: Found) -> str:
-    """A proposer that tries many blocks, on the real ledger."""
-    row = found["grinder"]
-    head = ["one of five miners, `EXACT`", "wins", "turns", "blocks tried", "challenges in a turn"]
-    cells = ["`challenge-grinder`", f"{row['wins']} of {row['blocks']}", row["turns"]]
-    return table(head, [[*cells, row["tries"], f"at most {row['challenges']}"]])
+def censorship(numbers: Numbers) -> str:
+    """Show how many blocks a task takes, and how long miners' actions are left out.
 
+    Args:
+        numbers: The results of all jobs.
 
-def censorship(found: Found) -> str:
-    """Blocks from opening to settling, and how long an honest miner's word is kept out."""
+    Returns:
+        The table in Markdown.
+    """
     rows = [
         [
             row["what"],
-            row["tasks"],
+            row["settled"],
             row["failed"],
-            f"{row['least_blocks']} to {row['most_blocks']}",
-            f"{row['revealed']} of {row['tasks'] * (row['validators'] - row['faulty'])}",
+            f"{row['min_blocks']} to {row['max_blocks']}",
+            f"{row['revealed']} of {row['settled'] * (row['validators'] - row['censors'])}",
             f"{row['burned']:.1f}",
             ", ".join(f"{count:,}" for count in row["waits"]),
             len(row["waits"]) - 1,
         ]
-        for name, row in found.items()
-        if name.startswith("censored ")
+        for _, row in jobs_with_prefix(numbers, "censored ")
     ]
     head = [
         "validators",
@@ -42,11 +40,41 @@ def censorship(found: Found) -> str:
         "left out of 0, 1, 2 ... blocks",
         "at most",
     ]
-    return table(head, rows)
+    return render_table(head, rows)
 
 
-def equivocation(found: Found) -> str:
-    """Who votes twice."""
+def withholding(numbers: Numbers) -> str:
+    """Show what withholding miners lose and delay.
+
+    Args:
+        numbers: The results of all jobs.
+
+    Returns:
+        The table in Markdown.
+    """
+    rows = [
+        [
+            f"{row['withholders']} `{row['kind']}` of {row['validators']}",
+            row["settled"],
+            row["failed"],
+            f"{row['burned']:.2f}",
+            f"{row['seconds']:.1f}",
+        ]
+        for _, row in jobs_with_prefix(numbers, "withheld ")
+    ]
+    head = ["miners", "settled", "failed", "FDC burned per task and withholder", "median seconds"]
+    return render_table(head, rows)
+
+
+def equivocation(numbers: Numbers) -> str:
+    """Show what validators lose that vote twice.
+
+    Args:
+        numbers: The results of all jobs.
+
+    Returns:
+        The table in Markdown.
+    """
     rows = [
         [
             f"{row['equivocators']} of {row['validators']}",
@@ -56,11 +84,10 @@ def equivocation(found: Found) -> str:
             ", ".join(str(height) for height in row["heights"]),
             f"{row['bond']:.2f}",
             f"{row['burned']:.2f}",
-            f"{row['reported']:.2f}",
+            f"{row['report_reward']:.2f}",
             row["honest_slashed"],
         ]
-        for name, row in found.items()
-        if name.startswith("equivocated ")
+        for _, row in jobs_with_prefix(numbers, "equivocated ")
     ]
     head = [
         "equivocators",
@@ -73,69 +100,77 @@ def equivocation(found: Found) -> str:
         "to the reporter",
         "honest ones slashed",
     ]
-    return table(head, rows)
+    return render_table(head, rows)
 
 
-def foreign(found: Found) -> str:
-    """What is old or of another network."""
-    rows = [[row["what"], f"`{row['said']}`", row["points"] or ""] for row in found["foreign"]]
-    return table(["what is brought", "refused with", "points, of 100 for a ban"], rows)
+def replay(numbers: Numbers) -> str:
+    """Show how old messages, and messages of another network, are refused.
+
+    Args:
+        numbers: The results of all jobs.
+
+    Returns:
+        The table in Markdown.
+
+    Raises:
+        KeyError: The measurement did not run.
+    """
+    rows = [[row["what"], f"`{row['code']}`", row["points"] or ""] for row in numbers["replay"]]
+    return render_table(["message", "refused with", "points, of 100 for a ban"], rows)
 
 
-def coordinator(found: Found) -> str:
-    """What a coordinator tries."""
+def coordinator(numbers: Numbers) -> str:
+    """Show how the ledger answers to a dishonest coordinator.
+
+    Args:
+        numbers: The results of all jobs.
+
+    Returns:
+        The table in Markdown.
+
+    Raises:
+        KeyError: The measurement did not run.
+    """
     rows = [
-        [row["what"], f"`{row['code']}`" if row["code"] else "taken"]
-        for row in found["coordinator"]
+        [row["what"], f"`{row['code']}`" if row["code"] else "accepted"]
+        for row in numbers["coordinator"]
     ]
-    return table(["the coordinator", "the ledger"], rows)
+    return render_table(["the coordinator", "the ledger"], rows)
 
 
-def participants(found: Found) -> str:
-    """What tricks of clients pay."""
+def clients(numbers: Numbers) -> str:
+    """Show what dishonest clients are paid.
+
+    Args:
+        numbers: The results of all jobs.
+
+    Returns:
+        The table in Markdown.
+    """
     rows = []
-    for name, played in found.items():
-        if not name.startswith("participants "):
-            continue
-        for row in played:
-            fair, tricked = row["fair"], row["tricked"]
-            gained = sum(with_it > without for with_it, without in zip(tricked, fair, strict=True))
+    for _, outcomes in jobs_with_prefix(numbers, "clients "):
+        for row in outcomes:
+            honest, dishonest = row["honest_share"], row["dishonest_share"]
+            gains = sum(after > before for after, before in zip(dishonest, honest, strict=True))
             rows.append(
                 [
                     row["dataset"],
-                    client_fraud.TRICKS[row["trick"]],
+                    FRAUDS[row["fraud"]],
                     f"`{row['averaging']}`",
-                    *(f"{100 * mean(values):.1f} %" for values in (fair, tricked)),
-                    f"{gained} of {len(fair)}",
-                    f"{100 * mean(row['victim']):+.1f}",
-                    f"{100 * mean(row['accuracy']):+.1f}",
+                    *(f"{100 * mean(shares):.1f} %" for shares in (honest, dishonest)),
+                    f"{gains} of {len(honest)}",
+                    f"{100 * mean(row['victim_change']):+.1f}",
+                    f"{100 * mean(row['accuracy_change']):+.1f}",
                 ]
             )
     head = [
         "data",
         "one of five clients",
         "averaging",
-        "playing fair",
-        "so",
+        "paid if honest",
+        "paid",
         "gains in",
         "first client",
         "accuracy",
     ]
-    return table(head, rows)
-
-
-def withholding(found: Found) -> str:
-    """Who keeps back."""
-    rows = [
-        [
-            f"{row['withholders']} `{row['kind']}` of {row['validators']}",
-            row["settled"],
-            row["failed"],
-            f"{row['burned']:.2f}",
-            f"{row['seconds']:.1f}",
-        ]
-        for name, row in found.items()
-        if name.startswith("withheld ")
-    ]
-    head = ["who", "settled", "failed", "FDC burned a task and withholder", "median seconds"]
-    return table(head, rows)
+    return render_table(head, rows)

@@ -1,0 +1,40 @@
+"""Who may import test equipment, scripts and tests."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.support.paths import PACKAGE, ROOT, TESTS
+
+
+def imports_of(path: Path) -> Iterator[str]:
+    """Yields the modules that a file imports anywhere, functions included."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module or ""
+
+
+def importers(folder: Path, *forbidden: str) -> list[tuple[str, str]]:
+    return [
+        (str(path.relative_to(ROOT)), module)
+        for path in sorted(folder.rglob("*.py"))
+        for module in imports_of(path)
+        if module.startswith(forbidden)
+    ]
+
+
+def test_the_package_imports_neither_scripts_nor_tests() -> None:
+    assert importers(PACKAGE, "scripts", "tests") == []
+
+
+def test_only_test_equipment_imports_test_equipment() -> None:
+    found = importers(PACKAGE, "fedcoin.testing")
+    assert [path for path, _ in found if not path.startswith("fedcoin/testing/")] == []
+
+
+def test_no_test_imports_scripts() -> None:
+    assert importers(TESTS, "scripts") == []
