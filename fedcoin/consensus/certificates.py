@@ -8,8 +8,8 @@ from fedcoin.consensus.errors import ConsensusCode
 from fedcoin.consensus.validators import ValidatorSet
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages import canonical
-from fedcoin.data.messages.votes import PRECOMMIT, VerifiedVotes, Vote, decode_vote, is_signed_vote
-from fedcoin.v1.vote_pb2 import Certificate
+from fedcoin.data.messages.votes import PRECOMMIT, VerifiedVotes, Vote, decode_vote
+from fedcoin.v1.vote_pb2 import Certificate, SignedVote
 
 _MAX_VOTE_BYTES = 256
 """The largest size of a SignedVote: 128 bytes of body, 32 of key, 64 of signature, and tags."""
@@ -49,8 +49,8 @@ def verify_certificate(
         chain_id: The network.
         height: The block's height.
         block_hash: The block's hash, 32 bytes.
-        verified: Votes whose signatures need no second verification; those that are verified
-            here are added.
+        verified: The votes of this chain that were verified before; those that are verified here
+            join them.
 
     Returns:
         The round in which the block was decided.
@@ -69,10 +69,7 @@ def verify_certificate(
     for envelope in envelopes:
         if envelope.body != envelopes[0].body:
             raise _bad("holds precommits that differ; all must be for one block in one round")
-    try:
-        first = decode_vote(envelopes[0], chain_id, verified)
-    except RefusalError as refusal:
-        raise _bad(f"holds a bad precommit: {refusal}") from None
+    first = _decode_precommit(envelopes[0], chain_id, verified)
     if first.kind != PRECOMMIT:
         raise _bad("holds prevotes; only precommits make a block final")
     if first.height != height:
@@ -80,10 +77,16 @@ def verify_certificate(
     if first.block_hash != block_hash or not block_hash:
         raise _bad(f"is for block {first.block_hash.hex() or 'nil'}, not {block_hash.hex()}")
     for envelope in envelopes[1:]:
-        if not is_signed_vote(envelope, chain_id, verified):
-            key = envelope.public_key.hex()
-            raise _bad(f"holds a precommit that {key} did not sign on this chain")
+        _decode_precommit(envelope, chain_id, verified)
     return first.round
+
+
+def _decode_precommit(envelope: SignedVote, chain_id: str, verified: VerifiedVotes | None) -> Vote:
+    try:
+        return decode_vote(envelope, chain_id, verified)
+    except RefusalError as refusal:
+        key = envelope.public_key.hex()
+        raise _bad(f"holds a bad precommit of {key}: {refusal}") from None
 
 
 def _check_signers(keys: list[bytes], validators: ValidatorSet) -> None:

@@ -265,7 +265,7 @@ class ConsensusDriver:
         if voting is not self._voting or self._outlet is None:
             return
         if isinstance(message, Vote):
-            self._chain.verified_votes.add(message.envelope)
+            self._chain.verified_votes.add(message)
         self._feed(message)
         self._outlet.broadcast(message)
 

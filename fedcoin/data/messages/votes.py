@@ -69,7 +69,7 @@ class Proposal:
 
 
 class VerifiedVotes:
-    """Votes whose signature this node has found right, so that it verifies none of them twice.
+    """The votes that this node has decoded and verified, so that it does neither of them twice.
 
     The same vote reaches a node by itself, in the certificate of its block and in the next block.
     Holds the votes of one chain, a bounded number of them; the oldest are forgotten. Usable from
@@ -83,45 +83,30 @@ class VerifiedVotes:
             max_votes: The largest number of votes to hold.
         """
         self._max_votes = max_votes
-        self._votes: OrderedDict[tuple[bytes, bytes, bytes], None] = OrderedDict()
+        self._votes: OrderedDict[tuple[bytes, bytes, bytes], Vote] = OrderedDict()
         self._lock = Lock()
 
-    def __contains__(self, envelope: SignedVote) -> bool:
-        return _vote_key(envelope) in self._votes
+    def find(self, envelope: SignedVote) -> Vote | None:
+        """Look a vote up by its key, body and signature.
 
-    def add(self, envelope: SignedVote) -> None:
+        Args:
+            envelope: The vote as it travelled.
+
+        Returns:
+            The decoded vote; None when it was not verified before.
+        """
+        return self._votes.get(_vote_key(envelope))
+
+    def add(self, vote: Vote) -> None:
         """Remember a vote.
 
         Args:
-            envelope: A vote that was signed by this node, or whose signature was found right.
+            vote: A vote that this node signed, or whose signature it has verified.
         """
         with self._lock:
-            self._votes[_vote_key(envelope)] = None
+            self._votes[_vote_key(vote.envelope)] = vote
             if len(self._votes) > self._max_votes:
                 self._votes.popitem(last=False)
-
-
-def is_signed_vote(
-    envelope: SignedVote, chain_id: str, verified: VerifiedVotes | None = None
-) -> bool:
-    """Check the signature of a vote, unless it is known to be right.
-
-    Args:
-        envelope: The vote.
-        chain_id: The chain that the signature must be for.
-        verified: Votes of this chain whose signature is right; a vote that is found right joins
-            them.
-
-    Returns:
-        True when the signature is the public key's signature of the vote on this chain.
-    """
-    if verified is not None and envelope in verified:
-        return True
-    key, signature = envelope.public_key, envelope.signature
-    is_right = verify_signature(key, SigningContext.VOTE, chain_id, envelope.body, signature)
-    if is_right and verified is not None:
-        verified.add(envelope)
-    return is_right
 
 
 def sign_vote(
@@ -152,14 +137,14 @@ def sign_vote(
 
 
 def decode_vote(envelope: SignedVote, chain_id: str, verified: VerifiedVotes | None = None) -> Vote:
-    """Decode a vote and verify its signature.
+    """Decode a vote and verify its signature, unless both were done before.
 
     Whether the key belongs to a validator is checked by the consensus layer.
 
     Args:
         envelope: The message as it travelled.
         chain_id: The network that it must be signed for.
-        verified: Votes of this chain whose signature was verified before; this one joins them.
+        verified: The votes of this chain that were verified before; this one joins them.
 
     Returns:
         The vote.
@@ -167,6 +152,9 @@ def decode_vote(envelope: SignedVote, chain_id: str, verified: VerifiedVotes | N
     Raises:
         RefusalError: TOO_LARGE, MALFORMED or BAD_SIGNATURE.
     """
+    known = verified.find(envelope) if verified is not None else None
+    if known is not None:
+        return known
     _check_envelope(envelope, "vote")
     body = canonical.decode(vote_pb2.Vote, envelope.body)
     if body.kind not in (PREVOTE, PRECOMMIT):
@@ -179,9 +167,10 @@ def decode_vote(envelope: SignedVote, chain_id: str, verified: VerifiedVotes | N
     _check_height_and_round(body, "vote")
     if body.block_hash:
         check_length(body.block_hash, HASH_BYTES, "vote.block_hash")
-    if not is_signed_vote(envelope, chain_id, verified):
+    key, signature = envelope.public_key, envelope.signature
+    if not verify_signature(key, SigningContext.VOTE, chain_id, envelope.body, signature):
         raise _bad_signature("vote")
-    return Vote(
+    vote = Vote(
         kind=body.kind,
         height=body.height,
         round=body.round,
@@ -189,6 +178,9 @@ def decode_vote(envelope: SignedVote, chain_id: str, verified: VerifiedVotes | N
         public_key=envelope.public_key,
         envelope=envelope,
     )
+    if verified is not None:
+        verified.add(vote)
+    return vote
 
 
 def sign_proposal(

@@ -1,0 +1,115 @@
+"""How often four validators decode, hash and verify what goes through one block."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+from fedcoin.data.messages.blocks import Block, decode_block
+from fedcoin.data.messages.transactions import Transaction
+from fedcoin.network.api.api_server import ApiServer
+from fedcoin.network.api.backend import ApiBackend
+from fedcoin.network.client.node_client import NodeClient
+from fedcoin.v1.transaction_pb2 import SignedTransaction
+from fedcoin.v1.vote_pb2 import Certificate
+from tests.support.keys import MINERS
+from tests.support.message_counts import MessageCounts, counting
+from tests.support.node_core import make_network_genesis
+from tests.support.peer_nodes import PeerNode, running
+from tests.support.served_api import FakeNodeFacts, FakeOperator
+from tests.support.transfers import sign_transfer
+from tests.support.waiting import until
+
+BATCHES = (
+    [sign_transfer(nonce) for nonce in range(8)],
+    [sign_transfer(nonce) for nonce in range(8, 12)],
+)
+TRANSACTIONS = [transaction for batch in BATCHES for transaction in batch]
+
+
+@asynccontextmanager
+async def four_validators(folder: Path) -> AsyncIterator[list[PeerNode]]:
+    """Four validators, each connected to the three others."""
+    genesis = make_network_genesis(propose_timeout_ms=5_000, vote_timeout_ms=2_000)
+    nodes: list[PeerNode] = []
+    async with AsyncExitStack() as stack:
+        for number, key in enumerate(MINERS):
+            seeds = [node.address for node in nodes]
+            node = PeerNode(folder / str(number), genesis, key, seeds)
+            await stack.enter_async_context(running(node))
+            nodes.append(node)
+        await until(lambda: all(node.linked() == 3 for node in nodes))
+        yield nodes
+
+
+@asynccontextmanager
+async def api_of(node: PeerNode) -> AsyncIterator[NodeClient]:
+    """A client of a node's API."""
+    facts, operator = FakeNodeFacts(), FakeOperator()
+    backend = ApiBackend(node.chain, node.pool, node.network, node.artifacts, facts, operator)
+    server = ApiServer(backend, listen="127.0.0.1:0", admin=None)
+    await server.start()
+    await server.set_serving()
+    try:
+        async with NodeClient(server.address) as client:
+            yield client
+    finally:
+        await server.stop(0)
+
+
+async def pay(nodes: Sequence[PeerNode], client: NodeClient, batch: Sequence[Transaction]) -> None:
+    """Submit transactions at one node, and wait until every node has them in a block."""
+    for transaction in batch:
+        await client.submit_transaction(transaction.raw)
+    for node in nodes:
+        find = node.store.index.find_transaction
+        await until(lambda find=find: all(find(one.hash) for one in batch))
+
+
+def blocks_of(node: PeerNode) -> list[Block]:
+    stored = [node.store.block(height) for height in range(1, node.chain.height() + 1)]
+    return [decode_block(one.raw) for one in stored if one is not None]
+
+
+def signature_of(transaction: Transaction) -> bytes:
+    return SignedTransaction.FromString(transaction.raw).signature
+
+
+async def counted(folder: Path) -> tuple[MessageCounts, list[Block]]:
+    """What the four decode and verify while all transactions go into blocks; the blocks."""
+    async with four_validators(folder) as nodes, api_of(nodes[0]) as client:
+        with counting() as counts:
+            for batch in (TRANSACTIONS[:8], TRANSACTIONS[8:]):
+                await pay(nodes, client, batch)
+            # Precommits that came after the decision travel on.
+            await until(lambda: len({node.chain.height() for node in nodes}) == 1)
+            await until(lambda: all_arrived(counts))
+        return counts, blocks_of(nodes[0])
+
+
+def all_arrived(counts: MessageCounts) -> bool:
+    """Whether each message has reached the three nodes that did not sign it."""
+    return min(counts.verified.values()) >= 3
+
+
+async def test_each_message_is_decoded_and_verified_once_a_node(tmp_path: Path) -> None:
+    counts, blocks = await counted(tmp_path)
+    assert len(blocks) >= 2
+    assert {raw for block in blocks for raw in block.transactions} == {
+        transaction.raw for transaction in TRANSACTIONS
+    }
+    for transaction in TRANSACTIONS:
+        assert counts.envelopes[transaction.raw] == 4
+        assert counts.bodies[transaction.body_bytes] == 4
+        assert counts.ids[transaction.public_key + transaction.body_bytes] == 4
+        assert counts.verified[signature_of(transaction)] == 4
+    # The proposer of a block has built it; the other three decode it.
+    assert [counts.blocks[block.raw] for block in blocks] == [3] * len(blocks)
+    assert set(counts.proposals.values()) == {3}
+    # So with votes, although precommits come once more in the certificate of the next block.
+    certified = [Certificate.FromString(block.last_certificate).precommits for block in blocks]
+    assert any(certified)
+    of_transactions = {signature_of(transaction) for transaction in TRANSACTIONS}
+    signed_by_validators = counts.verified.keys() - of_transactions
+    assert {counts.verified[signature] for signature in signed_by_validators} == {3}
