@@ -129,7 +129,7 @@ class Campaign:
         return self.task_id
 
     async def submit_task(self, **changes: Any) -> Transaction:
-        """Hand the task in. RpcFailure when it is refused."""
+        """Hand the task in. RpcError when it is refused."""
         return await Wallet(self.node, self.server).submit(self.task(**changes))
 
     async def begin(self, **changes: Any) -> bytes:
