@@ -18,9 +18,9 @@ FLOOR = 1e-9
 """Errors below it are rounding."""
 
 KINDS: dict[str, Callable[[str], bool]] = {
-    "Trained, first round": lambda game: game.endswith("-1"),
-    "Trained, third round": lambda game: game.endswith("-3"),
-    "Of known structure": lambda game: "mnist" not in game and game != "crowd",
+    "Trained clients, first round": lambda game: game.endswith("-1"),
+    "Trained clients, third round": lambda game: game.endswith("-3"),
+    "Games of known structure": lambda game: "mnist" not in game and game != "crowd",
 }
 
 
@@ -95,7 +95,7 @@ def _intervals(rows: Rows) -> str:
                 f"{1e3 * np.median([row['seconds'] for row in mine]):.1f}" if mine else "-"
             )
         body.append(cells)
-    held_at = [f"held, {budget}" for budget in budgets]
+    held_at = [f"coverage, {budget}" for budget in budgets]
     return _table(["method", *held_at, *(f"ms, {budget}" for budget in budgets)], body)
 
 
@@ -132,21 +132,24 @@ def tables(rows: Rows) -> str:
     if small:
         seeds = len(_names(small, "seed"))
         parts.append(
-            f"{_versions()}; seeds 0 to {seeds - 1}; errors are medians (quartiles); seconds are "
-            "of one thread, without the utility's own.\n"
+            f"{_versions()}; seeds 0 to {seeds - 1}; errors are medians (quartiles) over the "
+            "seeds; times are of one thread, without the evaluation of the utility.\n"
         )
         for kind, belongs in KINDS.items():
             mine = [row for row in small if belongs(row["game"]) and row["budget"] == 200]
             if mine:
                 parts += [f"{kind}, 200 of the 1,022 coalitions:\n", _by_method(mine)]
-        parts += ["`auto` / the nearest of all the others: ratio of the medians\n"]
-        parts += [_against_the_best(small), "95 % intervals that hold, over all games; time:\n"]
-        parts.append(_intervals(small))
+        parts += [
+            "Median error of `auto` / median error of the best other method: their ratio\n",
+            _against_the_best(small),
+            "Coverage of the 95 % intervals over all games, and time of the arithmetic in ms:\n",
+            _intervals(small),
+        ]
     if large:
         seeds, reference = len(_names(large, "seed")), large[0]["reference"]
         parts += [
-            f"100 trained clients of unequal quality, seeds 0 to {seeds - 1}: error; intervals "
-            f"that hold. The reference's own error is {reference:.2g}.\n",
+            f"100 trained clients of unequal quality, seeds 0 to {seeds - 1}: error; coverage of "
+            f"the 95 % intervals. The error of the reference values is {reference:.2g}.\n",
             _crowd(large),
         ]
     return "\n".join(parts)
@@ -163,7 +166,7 @@ def write(rows: Rows, text: str) -> None:
     before, rest = page.read_text().split(BEGIN)
     after = rest.split(END)[1]
     page.write_text(f"{before}{BEGIN}\n\n{text}\n{END}{after}")
-    _plots([row for row in rows if KINDS["Trained, first round"](row["game"])])
+    _plots([row for row in rows if KINDS["Trained clients, first round"](row["game"])])
 
 
 def _plots(rows: Rows) -> None:
