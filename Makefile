@@ -66,13 +66,14 @@ test-oldest: $(DEVELOPMENT) ## Run the tests with the oldest versions of all dep
 # need the Python they are installed for.
 CHECKED_PYTHON = $$($(BIN)/python -c \
 	'import sys; v = sys.version_info; print("3.10" if v < (3, 12) else f"3.{v.minor}")')
-lint: $(DEVELOPMENT) ## Check style, types, the wire format, the layers and for dead code
+lint: $(DEVELOPMENT) ## Check style, types, wire format, layers, dead code and docstrings
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --python-version $(CHECKED_PYTHON)
 	$(BIN)/buf lint proto
 	$(BIN)/lint-imports
 	$(BIN)/vulture
+	$(BIN)/python scripts/tools/check_docstrings.py fedcoin scripts examples
 
 format: $(DEVELOPMENT) ## Put the code into its one format
 	$(BIN)/ruff check --fix .

@@ -95,7 +95,7 @@ def _shapiq_method(name: str, **options: Any) -> Method:
 
 
 def _pydvl_permutations(utility: Utility, n: int, budget: int, seed: int) -> tuple[Any, Any, int]:
-    """pyDVL's permutation sampler, its marginals averaged until the budget is used up."""
+    """Average the marginals of pyDVL's permutation sampler until the budget is used up."""
     from pydvl.valuation.samplers import PermutationSampler
 
     memo: dict[bytes, float] = {}
@@ -199,6 +199,7 @@ def _play_crowd(path: Path, name: str, budget: int, seed: int) -> dict[str, Any]
 
 
 def main() -> None:
+    """Run the estimators on all games and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=60)
     parser.add_argument("--jobs", type=int, default=os.cpu_count())

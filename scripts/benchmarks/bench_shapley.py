@@ -347,6 +347,7 @@ def _show(report: Report) -> None:
 
 
 def main() -> None:
+    """Measure the cases that were asked for and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--case", choices=list(CASES), help="one case; without it, all")
     parser.add_argument("--dataset", type=Path, help="an mnist.npz; without it, the digits")

@@ -34,6 +34,7 @@ def _split(labels: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.int
 
 
 def main() -> None:
+    """Write the digits as an `.npz` file."""
     bunch = load_digits()
     images = bunch.images.astype(np.uint8)
     labels = bunch.target.astype(np.uint8)

@@ -119,6 +119,7 @@ def _tree(schedule: str, clients: int, samples: int, truncation: int) -> dict[st
 
 
 def main() -> None:
+    """Write the golden vectors of Proof of Shapley."""
     vectors = {
         "stream": _stream(),
         "orders": _orders(),

@@ -419,6 +419,7 @@ VECTORS = {
 
 
 def main() -> None:
+    """Write one JSON file for each kind of message."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     for name, make in VECTORS.items():
         path = FOLDER / f"{name}.json"
