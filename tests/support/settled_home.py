@@ -73,9 +73,9 @@ def speak(here: MiningSite) -> None:
     block = decode_block(stored.raw)
     polka = [sign_vote(PREVOTE, height, 0, block.hash, key, CHAIN_ID) for key in here.chain.miners]
     lock = encode_lock(block, polka)
-    word.give(height, CastVote(PREVOTE, 0, block.hash))
-    word.give(height, CastVote(PRECOMMIT, 0, block.hash, lock))
-    word.give(height, CastVote(PREVOTE, 1, b""))
+    word.sign(height, CastVote(PREVOTE, 0, block.hash))
+    word.sign(height, CastVote(PRECOMMIT, 0, block.hash, lock))
+    word.sign(height, CastVote(PREVOTE, 1, b""))
     store.votes.prune(1)
 
 

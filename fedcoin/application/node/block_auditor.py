@@ -1,11 +1,11 @@
-"""The voting rule: what a validator looks into before it vouches for a transaction.
+"""The voting rule: what a validator checks before it votes for a transaction.
 
-A task's artifacts must be here and sound; a reveal's challenged leaves are evaluated again. Neither
-is a rule of the ledger: who replays a certified chain need not do it. The ledger's own rules have
-been checked before; here, evidence is known to be well formed.
+A task's artifacts must be in the store and correct; the challenged leaves of a reveal are evaluated
+again. Neither is a rule of the ledger, so a node that replays a certified chain skips both. The
+ledger's rules were checked before: evidence is known to be well formed.
 
-What was found about a transaction is kept, so that its admission to the pool and the votes on every
-block that holds it share the work.
+The result for a transaction is kept, so that its admission and the votes on every block that
+contains it share the work.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ from fedcoin.network.background_tasks import run_within
 from fedcoin.network.ports import ChainPort
 
 ARTIFACT_SECONDS = 30.0
-"""How long a task's artifacts may take to arrive before the vote is against it."""
+"""How long to wait for a task's artifacts before voting against it."""
 
 REMEMBERED = 1024
-"""Transactions whose verdict is kept."""
+"""The number of transactions whose result is kept."""
 
 PASSING: frozenset[Enum] = frozenset(
     {DataCode.UNKNOWN_ARTIFACT, ApplicationCode.PROCESS_FAILED, LedgerCode.UNKNOWN_CAMPAIGN}
 )
-"""Refusals that say nothing about the transaction: it is looked into again when asked again."""
+"""Refusals that say nothing about the transaction, which is checked again the next time."""
 
 _OPEN_TASK = "open_task"
 _OPEN_CAMPAIGN = "open_campaign"
@@ -48,7 +48,7 @@ _REVEAL = "reveal_shapley"
 
 @dataclass(slots=True)
 class _Verdict:
-    """What is known about one transaction; whoever finds out holds the lock."""
+    """The result for one transaction. The task that computes it holds the lock."""
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     known: bool = False
@@ -56,7 +56,13 @@ class _Verdict:
 
 
 class Auditor:
-    """Looks into tasks and reveals, once each. Made for one event loop."""
+    """Checks tasks and reveals, each once. For one event loop.
+
+    Args:
+        chain: The node's chain.
+        jobs: Opens tasks in the worker processes.
+        artifact_seconds: How long to wait for a task's artifacts.
+    """
 
     def __init__(
         self, chain: ChainPort, jobs: TaskJobs, artifact_seconds: float = ARTIFACT_SECONDS
@@ -67,18 +73,29 @@ class Auditor:
         self._verdicts: LruDict[bytes, _Verdict] = LruDict(REMEMBERED)
 
     async def check_transaction(self, transaction: Transaction) -> None:
-        """Raises Refusal when this node would vote against a block for this transaction.
+        """Check one transaction, which the ledger has admitted.
 
-        That is: UNKNOWN_ARTIFACT and those of ``learning.checks`` for an OpenTask; AUDIT_FAILED
-        for a RevealShapley; PROCESS_FAILED when the worker could not say. The ledger must have
-        taken the transaction before.
+        Args:
+            transaction: The transaction.
+
+        Raises:
+            RefusalError: This node would vote against a block with it: UNKNOWN_ARTIFACT or a code
+                of `artifact_checks` for an OpenTask, AUDIT_FAILED for a RevealShapley,
+                PROCESS_FAILED when the worker processes failed.
         """
         if transaction.body.WhichOneof("action") == _OPEN_TASK:
             await self._wait_for_campaign(transaction.body.open_task.campaign_id)
         await self._check(transaction, {})
 
     async def check_block(self, transactions: Sequence[Transaction]) -> None:
-        """The same for every transaction of a block that the ledger's rules allow."""
+        """Check all transactions of a block that the ledger's rules allow.
+
+        Args:
+            transactions: The block's transactions.
+
+        Raises:
+            RefusalError: This node must vote against the block; codes as in `check_transaction`.
+        """
         models = {
             transaction.hash: transaction.body.open_campaign.model
             for transaction in transactions
@@ -102,7 +119,7 @@ class Auditor:
             raise copy(found)
 
     async def _wait_for_campaign(self, campaign_id: bytes) -> None:
-        """Let a campaign that is only a transaction before this one get into a block."""
+        # The campaign may be opened by a transaction that is not in a block yet.
 
         async def known() -> None:
             while records.CAMPAIGNS.get(self._chain.ledger.reader, campaign_id) is None:

@@ -1,12 +1,12 @@
-"""Drives the voting machine of one height after another.
+"""Drive the consensus engine of one height after another.
 
-`consensus.tendermint_engine.TendermintEngine` decides what is to be said; here it is checked,
-written down, signed, sent and timed. A height begins when there is something to put in a block,
-when others began it, or when the chain has been silent for long.
+The engine (`consensus.tendermint_engine`) decides what to send; this module checks blocks, stores,
+signs, sends and keeps time. A height starts when there is something to put in a block, when other
+validators have started it, or when the last block is old.
 
-Effects of one height are carried out one after the other, so that a vote is on disk before it is
-sent and votes leave in the order in which they were cast. Building and checking a block take
-long and run beside them.
+The effects of a height are carried out one after another, so that a vote is on disk before it is
+sent, and votes leave in the order in which they were cast. Building and checking a block take long
+and run beside them.
 """
 
 from __future__ import annotations
@@ -44,25 +44,41 @@ from fedcoin.network.ports import Broadcaster, Position
 log = logging.getLogger(__name__)
 
 EARLY_MESSAGES = 512
-"""Messages kept for the next height while this one is being stored."""
+"""The number of messages that are kept for the next height while this one is being stored."""
 
 
 class BlockAudit(Protocol):
-    """The voting rule for a block: what a validator looks into beyond the ledger's rules."""
+    """The voting rule for a block: what a validator checks beyond the ledger's rules."""
 
     async def check_block(self, transactions: Sequence[Transaction]) -> None:
-        """Raises :class:`Refusal` when this node must vote against a block of these."""
+        """Check the transactions of a block.
+
+        Args:
+            transactions: The transactions.
+
+        Raises:
+            RefusalError: This node must vote against the block.
+        """
 
 
 class ConsensusDriver:
-    """Takes part in deciding the next block, or follows silently when it has no word."""
+    """Takes part in deciding the next block; without a signer it follows and sends nothing.
+
+    Args:
+        chain: The node's chain.
+        pool: The node's transaction intake.
+        audit: The voting rule for blocks.
+        signer: Signs and stores votes; None for a node that does not vote.
+        owner: Owns the background tasks.
+        clock: Gives Unix ms.
+    """
 
     def __init__(
         self,
         chain: Chain,
         pool: TransactionIntake,
         audit: BlockAudit,
-        word: VoteSigner | None,
+        signer: VoteSigner | None,
         owner: BackgroundTasks,
         clock: Clock,
     ) -> None:
@@ -70,7 +86,7 @@ class ConsensusDriver:
         self._chain = chain
         self._pool = pool
         self._audit = audit
-        self._word = word
+        self._signer = signer
         self._outlet: Broadcaster | None = None
         self._owner = owner
         self._clock = clock
@@ -87,39 +103,51 @@ class ConsensusDriver:
         pool.on_ready(self._consider)
 
     def on_equivocation(self, listener: Callable[[Vote, Vote], None]) -> None:
-        """Have ``listener`` called with two contradicting votes of one validator."""
+        """Register a listener for equivocations.
+
+        Args:
+            listener: Called with two contradicting votes of one validator.
+        """
         self._accusations.append(listener)
 
     def on_vote(self, listener: Callable[[Vote], None]) -> None:
-        """Have `listener` called with each vote that arrives from a peer."""
+        """Register a listener for votes.
+
+        Args:
+            listener: Called with each vote that arrives from a peer.
+        """
         self._vote_listeners.append(listener)
 
     def start(self, outlet: Broadcaster) -> None:
-        """Begins to take part; the owner ends it. What is said goes to ``outlet``."""
+        """Start to take part; the owner of the tasks ends it.
+
+        Args:
+            outlet: Sends proposals, votes and status to the peers.
+        """
         self._outlet = outlet
         self._owner.start(self._carry_out(), name="effects")
         self._consider()
 
     def stop(self) -> None:
-        """Lets go of all timers. Nothing is said any more."""
+        """Cancel all timers; nothing more is sent."""
         self._cancel_timers()
 
-    # --- what the network asks (fedcoin.network.ports.Agreement) ---
+    # network.ports.ConsensusPort ------------------------------------------------------------
 
     def status(self) -> Position:
-        """Where this node stands."""
+        """Implement `ConsensusPort.status`."""
         return Position(self._voting.height, self._voting.round)
 
     def messages_for(self, height: int) -> Sequence[Message]:
-        """What a peer that decides ``height`` may lack; nothing for another height than ours."""
+        """Implement `ConsensusPort.messages_for`."""
         return self._voting.messages() if height == self._voting.height else ()
 
     async def receive_proposal(self, proposal: Proposal, from_peer: bytes) -> bool:
-        """Takes a proposal whose signature is right; True when it is new here."""
+        """Implement `ConsensusPort.receive_proposal`."""
         return self._receive(proposal)
 
     async def receive_vote(self, vote: Vote, from_peer: bytes) -> bool:
-        """Takes a vote whose signature is right; True when it is new here."""
+        """Implement `ConsensusPort.receive_vote`."""
         for listener in self._vote_listeners:
             listener(vote)
         return self._receive(vote)
@@ -146,7 +174,7 @@ class ConsensusDriver:
 
     def _next_voting(self) -> TendermintEngine:
         height = self._chain.height() + 1
-        restored, lock = self._word.given(height) if self._word else ((), None)
+        restored, lock = self._signer.load(height) if self._signer else ((), None)
         # As it is now: while the block of this height is being stored, the ledger's state is
         # already the next height's, and an honest proposal that comes late would look wrong.
         validators, totals = self._chain.ledger.validators(), self._chain.ledger.totals()
@@ -156,7 +184,7 @@ class ConsensusDriver:
             lambda round: select_proposer(
                 validators, totals.last_winner, totals.winner_height, height, round
             ),
-            self._word.public_key if self._word else None,
+            self._signer.public_key if self._signer else None,
             self._timeouts,
             restored,
             lock,
@@ -168,7 +196,6 @@ class ConsensusDriver:
         self._after_jump()
 
     def _after_jump(self) -> None:
-        """Turn to the height after the chain's."""
         self._cancel_timers()
         self._voting = self._next_voting()
         early, self._early = self._early, {}
@@ -182,7 +209,7 @@ class ConsensusDriver:
         self._consider()
 
     def _consider(self) -> None:
-        """Begin the height if there is a reason; else look again when there may be one."""
+        # Starts the height if there is a reason; else checks again when there may be one.
         if self._voting.is_started:
             return
         ledger, now = self._chain.ledger, self._clock()
@@ -253,10 +280,10 @@ class ConsensusDriver:
             await self._decide(effect)
 
     async def _say(self, voting: TendermintEngine, effect: SendProposal | CastVote) -> None:
-        if self._word is None:
+        if self._signer is None:
             return
         try:
-            message = await asyncio.to_thread(self._word.give, voting.height, effect)
+            message = await asyncio.to_thread(self._signer.sign, voting.height, effect)
         except RefusalError as refusal:
             if refusal.code is not DataCode.CONFLICTING_VOTE:
                 raise
@@ -270,14 +297,14 @@ class ConsensusDriver:
         self._outlet.broadcast(message)
 
     async def _build(self, voting: TendermintEngine, effect: BuildBlock) -> None:
-        assert self._word is not None
-        draft = await self._chain.build(self._word.address, self._pool.ready())
+        assert self._signer is not None
+        draft = await self._chain.build(self._signer.address, self._pool.ready())
         self._pool.reconsider(draft.refused)
         if voting is self._voting:
             self._enqueue(voting.on_block_built(effect.round, draft.block))
 
     async def _check(self, voting: TendermintEngine, effect: CheckBlock) -> None:
-        if self._word is None:
+        if self._signer is None:
             # Who does not vote need not know before the certificate says it.
             return
         sound = False

@@ -1,4 +1,4 @@
-"""A node's own wallet: signs with a key of the home and puts straight into the node's pool."""
+"""The node's own wallet: it signs with a key of the home and submits to the node in the process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,13 @@ from fedcoin.v1.node_service_pb2 import GetFeesResponse
 
 
 class LocalWallet:
-    """Like :class:`~fedcoin.application.wallet.wallet.Wallet`, without a network between."""
+    """Does what `wallet.Wallet` does, without the network.
+
+    Args:
+        key: The key that signs.
+        chain: The node's chain.
+        pool: The node's transaction intake.
+    """
 
     def __init__(self, key: KeyPair, chain: Chain, pool: TransactionIntake) -> None:
         parameters = chain.genesis.parameters
@@ -27,11 +33,21 @@ class LocalWallet:
             fee_per_kib=parameters.fee_per_kib,
             max_expiry_blocks=parameters.max_expiry_blocks,
         )
-        # Two transactions at a time would be given the same nonce.
+        # Concurrent transactions would get the same nonce.
         self._turn = asyncio.Lock()
 
     async def submit(self, action: Message) -> Transaction:
-        """Signs an action and hands it to the pool. Raises Refusal when it is refused."""
+        """Sign an action and submit it.
+
+        Args:
+            action: The action's message, such as `CommitShapley`.
+
+        Returns:
+            The transaction.
+
+        Raises:
+            RefusalError: The ledger or the mempool refused it.
+        """
         async with self._turn:
             body = draft_transaction(
                 action,

@@ -1,14 +1,12 @@
-"""The node: every part put together, started in order, and stopped in the other.
+"""The node: all parts put together, started in order and stopped in reverse.
 
-::
-
-    home ── store ── ledger ── chain ──┬── agreement (a miner's word) ──┐
-                                       ├── pool ── auditor ── worker    ├── peers' listener
-                                       ├── miner ─────────────┘         │
+    home ── store ── ledger ── chain ──┬── consensus driver, vote signer ──┐
+                                       ├── intake ── auditor ── workers    ├── peers' listener
+                                       ├── miner ──────────┘               │
                                        └── API's listener, operator's socket
 
-A node that does not mine follows the chain, relays and answers queries; it has no word in
-decisions, and starts its worker only when a task's artifacts are to be looked into.
+A node that does not mine follows the chain, relays and answers queries. It does not vote, and
+starts its worker process only when a task's artifacts must be checked.
 """
 
 from __future__ import annotations
@@ -69,13 +67,18 @@ HONEST_COMPONENTS = NodeComponents()
 
 @dataclass(slots=True)
 class Facts:
-    """What the node knows of itself (fedcoin.network.api.backend.NodeFacts)."""
+    """What the node knows about itself: `network.api.backend.NodeFacts`."""
 
     node_key: bytes
+    """The node's public key, 32 bytes."""
     address: bytes
+    """The address of the miner's key, or of the node's key when it does not mine; 20 bytes."""
     mining: bool
+    """True when the node mines."""
     presence: ValidatorPresence
+    """Which validators are connected."""
     start_ms: int = 0
+    """How long the start took, in ms; 0 before it is complete."""
 
     def connected_power(self) -> int:
         """Implement `NodeFacts.connected_power`."""
@@ -84,36 +87,49 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class NodeOperator:
-    """What only the operator may ask for (fedcoin.network.api.backend.OperatorPort)."""
+    """The operator's requests: `network.api.backend.OperatorPort`."""
 
     stopping: asyncio.Event
+    """Set when the node should stop."""
 
     def set_log_level(self, level: int) -> None:
-        """Log this much from now on."""
+        """Implement `OperatorPort.set_log_level`."""
         logging.getLogger("fedcoin").setLevel(level)
 
     def stop(self) -> None:
-        """Begin to stop."""
+        """Implement `OperatorPort.stop`."""
         self.stopping.set()
 
 
 class ObserverAudit:
-    """For a node without a vote: tasks are looked into, reveals are left to the validators."""
+    """The audit of a node that does not vote: it checks tasks and skips reveals.
+
+    Args:
+        auditor: Checks the tasks.
+    """
 
     def __init__(self, auditor: Auditor) -> None:
         self._auditor = auditor
 
     async def check_transaction(self, transaction: Transaction) -> None:
-        """Raises Refusal for a task whose artifacts are missing or unsound."""
+        """Implement `TransactionAudit.check_transaction`."""
         if action_name(transaction.body) == "open_task":
             await self._auditor.check_transaction(transaction)
 
     async def check_block(self, transactions: Sequence[Transaction]) -> None:
-        """Never asked."""
+        """Implement `BlockAudit.check_block`; a node that does not vote never calls it."""
 
 
 class Node:
-    """One node of one home. Made, started and stopped by :func:`open_node`."""
+    """One node of one home, which `open_node` makes, starts and stops.
+
+    Args:
+        config: The settings.
+        home: The home.
+        store: Its database.
+        stopping: Set when the node should stop.
+        components: The replaceable parts.
+    """
 
     def __init__(
         self,
@@ -146,7 +162,7 @@ class Node:
         word = VoteSigner(self.miner_key, store, genesis) if self.miner_key else None
         self.agreement = ConsensusDriver(self.chain, self.pool, audit, word, self.owner, unix_ms)
         self.network = components.make_network(
-            peer_options(config),
+            _peer_options(config),
             self.key,
             AGENT,
             chain=self.chain,
@@ -183,22 +199,32 @@ class Node:
             backend,
             listen=config.api.listen,
             admin=home.admin_socket,
-            credentials=Security(tls_of(config), insecure=config.tls.insecure).server_credentials(),
+            credentials=Security(
+                _tls_files(config), insecure=config.tls.insecure
+            ).server_credentials(),
             limits=CallLimits(max_streams=config.api.max_streams),
         )
         self.miner = self._miner(self.miner_key, home.root / "work") if self.miner_key else None
         self._warm = config.miner.warm
         self.pool.on_admitted(self.network.relay)
-        self.chain.on_block(log_block)
+        self.chain.on_block(_log_block)
 
     async def start(self, stack: AsyncExitStack) -> None:
-        """Begins everything; ``stack`` learns how to end it, in the other order."""
+        """Start all parts.
+
+        Args:
+            stack: Gets the callbacks that stop them, in reverse order.
+
+        Raises:
+            RefusalError: PORT_IN_USE, or NOT_SECURE for a plaintext listener that other machines
+                can reach.
+        """
         stack.push_async_callback(self.worker.stop)
         stack.push_async_callback(self.owner.stop)
         stack.callback(self.agreement.stop)
         stack.push_async_callback(self.network.stop)
         stack.push_async_callback(self.api.stop)
-        # The API first: when its port is taken nobody has heard of this node yet.
+        # The API starts first: when its port is taken, no peer has heard of this node yet.
         await self.api.start()
         await self.network.start()
         self.agreement.start(self.network)
@@ -248,15 +274,14 @@ class Node:
         try:
             await wallet.submit(action)
         except RefusalError as refusal:
-            # Others report it as well, and only the first report counts.
-            log.info("a contradiction was not reported: %s", refusal)
+            # Other nodes report it as well, and only the first report counts.
+            log.info("an equivocation was not reported: %s", refusal)
 
     async def _ensure(self, ids: Sequence[bytes], timeout_s: float) -> bool:
         return await self.network.ensure_artifacts(ids, timeout_s)
 
 
-def log_block(new: NewBlock) -> None:
-    """One line for each block."""
+def _log_block(new: NewBlock) -> None:
     header, settled = new.block.header, new.execution.settlement
     log.info(
         "block %d is final: %s, built by %s%s",
@@ -267,8 +292,7 @@ def log_block(new: NewBlock) -> None:
     )
 
 
-def tls_of(config: NodeConfig) -> Tls | None:
-    """The files of mutual TLS, if there are any."""
+def _tls_files(config: NodeConfig) -> Tls | None:
     if not config.tls.enabled:
         return None
     return Tls(
@@ -276,8 +300,7 @@ def tls_of(config: NodeConfig) -> Tls | None:
     )
 
 
-def peer_options(config: NodeConfig) -> PeerOptions:
-    """How this node meets its peers."""
+def _peer_options(config: NodeConfig) -> PeerOptions:
     return PeerOptions(
         listen=config.peers.listen,
         advertise=config.peers.advertise,
@@ -285,7 +308,7 @@ def peer_options(config: NodeConfig) -> PeerOptions:
         max_outbound=config.peers.max_outbound,
         max_inbound=config.peers.max_inbound,
         insecure=config.tls.insecure,
-        tls=tls_of(config),
+        tls=_tls_files(config),
     )
 
 
@@ -296,10 +319,20 @@ async def open_node(
     stopping: asyncio.Event,
     components: NodeComponents = HONEST_COMPONENTS,
 ) -> AsyncIterator[Node]:
-    """A node that works while one is inside.
+    """Run a node while the `with` block runs.
 
-    Raises :class:`~fedcoin.data.errors.Refusal`: HOME_IN_USE, PORT_IN_USE, and whatever is wrong
-    with home, keys, genesis or database.
+    Args:
+        config: The settings.
+        home: The home.
+        stopping: Set by the operator when the node should stop.
+        components: The replaceable parts; the default ones are honest.
+
+    Yields:
+        The running node.
+
+    Raises:
+        RefusalError: HOME_IN_USE, PORT_IN_USE, or the code of a fault in home, keys, genesis or
+            database.
     """
     async with AsyncExitStack() as stack:
         stack.enter_context(home.locked())
@@ -328,17 +361,24 @@ async def run_node(
     new_campaign: bool = False,
     components: NodeComponents = HONEST_COMPONENTS,
 ) -> None:
-    """Runs a node, and its campaign if it coordinates, until ``stop`` is set.
+    """Run a node, and its campaign if it coordinates, until it should stop.
 
-    ``new_campaign`` begins another one where the last is finished. Raises Refusal when something
-    that was asked for cannot begin.
+    Args:
+        config: The settings.
+        home: The home.
+        stop: Set when the node should stop.
+        new_campaign: Start another campaign if the last one is finished.
+        components: The replaceable parts; the default ones are honest.
+
+    Raises:
+        RefusalError: The node or the campaign cannot start.
     """
 
     async def until_stopped() -> None:
         await stop.wait()
 
     async def coordinate(node: Node) -> None:
-        # Imported here: a node that only keeps the chain stays small.
+        # Imported here so that a node without a campaign stays small.
         from fedcoin.application.coordinator.runner import run_node_campaign
 
         await run_node_campaign(config, home, node.api.address, node.artifacts, new=new_campaign)

@@ -1,4 +1,4 @@
-"""How long this process has been running."""
+"""The age of this process."""
 
 from __future__ import annotations
 
@@ -7,16 +7,23 @@ import time
 from pathlib import Path
 
 IMPORTED_NS = time.monotonic_ns()
-"""Where the system does not tell, the age counts from here."""
+"""The age counts from here where the operating system does not give the start."""
 
 START_FIELD = 22
-"""starttime in /proc/self/stat, in clock ticks since boot (proc(5))."""
+"""The number of the field `starttime` in /proc/self/stat, in clock ticks since boot (proc(5))."""
 
 
 def process_age_ms(stat: Path = Path("/proc/self/stat")) -> int:
-    """Milliseconds since the process was started by the system."""
+    """Compute how long ago the operating system started this process.
+
+    Args:
+        stat: The process' stat file (Linux).
+
+    Returns:
+        The age in ms.
+    """
     try:
-        # The name in parentheses may hold anything; what follows the last one is regular.
+        # The name in parentheses may contain anything; the fields follow the last parenthesis.
         fields = stat.read_text().rpartition(")")[2].split()
         ticks = int(fields[START_FIELD - 3])
         since_boot = time.clock_gettime(time.CLOCK_BOOTTIME)

@@ -1,4 +1,4 @@
-"""Making snapshots of a chain, and beginning a chain from one."""
+"""Make snapshots of a chain, check them, and start a chain from one."""
 
 from __future__ import annotations
 
@@ -23,17 +23,27 @@ from fedcoin.network.background_tasks import BackgroundTasks
 
 log = logging.getLogger(__name__)
 
-SHARE = 0.5
-"""At most this share of a core's time goes into making a snapshot while the node works."""
+MAX_CPU_SHARE = 0.5
+"""The largest share of a core's time for making a snapshot while the node runs."""
 
 
 def restore_snapshot(
     path: Path, store: ChainStore, genesis: Genesis, on_part: Callable[[], None] = lambda: None
 ) -> SnapshotVerifier:
-    """Begin a store without blocks from a snapshot's file, in one write.
+    """Start a database without blocks from a snapshot, in one transaction.
 
-    What was checked is returned. Raises Refusal: CHAIN_EXISTS when there are blocks, and what
-    :func:`~fedcoin.contract.snapshots.verifier.entries_of` raises; then nothing has changed.
+    Args:
+        path: The snapshot's file.
+        store: The database.
+        genesis: The network's genesis.
+        on_part: Called after each part.
+
+    Returns:
+        The verifier, which holds what was checked.
+
+    Raises:
+        RefusalError: CHAIN_EXISTS when there are blocks, or the code of a fault in the file. Then
+            nothing has changed.
     """
     refuse_chain(store)
     check = SnapshotVerifier(genesis)
@@ -42,11 +52,18 @@ def restore_snapshot(
 
 
 def refuse_chain(store: ChainStore) -> None:
-    """Raise CHAIN_EXISTS when there are blocks, or a snapshot that the chain begins from."""
+    """Refuse a database that holds a chain.
+
+    Args:
+        store: The database.
+
+    Raises:
+        RefusalError: CHAIN_EXISTS.
+    """
     if store.height():
         raise RefusalError(
             ApplicationCode.CHAIN_EXISTS,
-            f"there is a chain of height {store.height()} already: move chain.sqlite and its -wal "
+            f"the home holds a chain of height {store.height()}: move chain.sqlite and its -wal "
             "file away, or choose another home",
             field="home",
         )
@@ -55,7 +72,19 @@ def refuse_chain(store: ChainStore) -> None:
 def check_snapshot(
     path: Path, genesis: Genesis, on_part: Callable[[], None] = lambda: None
 ) -> SnapshotVerifier:
-    """Check a whole file with nothing but the genesis. Raises Refusal as `entries_of` does."""
+    """Check a whole snapshot with the genesis alone.
+
+    Args:
+        path: The snapshot's file.
+        genesis: The network's genesis.
+        on_part: Called after each part.
+
+    Returns:
+        The verifier, which holds what was checked.
+
+    Raises:
+        RefusalError: The code of a fault in the file.
+    """
     check = SnapshotVerifier(genesis)
     for _ in read_verified_entries(path, check, on_part):
         pass
@@ -64,9 +93,15 @@ def check_snapshot(
 
 
 class SnapshotMaker:
-    """Makes a snapshot every so many blocks, in a thread, and removes the oldest ones.
+    """Makes a snapshot at regular heights, in a thread, and deletes the oldest ones.
 
-    Call `after_block` right after each block, before there can be another one.
+    Args:
+        store: The chain.
+        genesis: The network's genesis.
+        folder: Where snapshots are kept.
+        owner: Owns the task.
+        every: The number of blocks between two snapshots; 0 makes none.
+        keep: The number of snapshots that are kept.
     """
 
     def __init__(
@@ -89,18 +124,24 @@ class SnapshotMaker:
         self._busy = False
 
     def after_block(self, height: int) -> None:
-        """Begin one if it is time, unless the last one is still being made."""
+        """Start a snapshot if one is due and none is being made.
+
+        Call this right after each block, before the next one is appended.
+
+        Args:
+            height: The block's height.
+        """
         if self._busy or not self._every or height % self._every:
             return
         self._busy = True
         self._owner.start(self._make(self._store.open_state_view()), name="snapshot")
 
     async def _make(self, state: StateView) -> None:
-        began, pace = time.monotonic(), _Pace(SHARE)
+        began, pace = time.monotonic(), _Pace(MAX_CPU_SHARE)
         try:
             size = await asyncio.to_thread(self._write, state, pace)
         except (OSError, sqlite3.Error, RefusalError) as error:
-            log.warning("no snapshot of height %d: %s", state.height, error)
+            log.warning("could not make a snapshot of height %d: %s", state.height, error)
         else:
             took = time.monotonic() - began
             log.info("snapshot of height %d: %d bytes in %.1f s", state.height, size, took)
@@ -121,7 +162,7 @@ class SnapshotMaker:
 
 
 class _Pace:
-    """Lets work have a share of the time only: the event loop needs the interpreter as well."""
+    """Limits a thread's share of the time, since the event loop needs the interpreter too."""
 
     def __init__(self, share: float) -> None:
         self._rest = 1 / share - 1
@@ -129,14 +170,11 @@ class _Pace:
         self._stopped = threading.Event()
 
     def pause(self) -> None:
-        """Sleep for as long as the work since the last pause asks for.
-
-        Raises `InterruptedError` once the work is no longer wanted.
-        """
+        """Sleep in proportion to the work since the last pause; InterruptedError after `stop`."""
         if self._stopped.wait((time.monotonic() - self._since) * self._rest):
-            raise InterruptedError("the node stops")
+            raise InterruptedError("the node is stopping")
         self._since = time.monotonic()
 
     def stop(self) -> None:
-        """Have the work given up, if it still goes on."""
+        """Make the next `pause` raise InterruptedError."""
         self._stopped.set()

@@ -1,4 +1,7 @@
-"""A validator's word: on disk before anybody hears it, and never gone back on."""
+"""Sign votes and proposals, and store each one before it is sent.
+
+So a restart cannot make this validator vote twice, or vote against a block that it is locked on.
+"""
 
 from __future__ import annotations
 
@@ -20,11 +23,17 @@ from fedcoin.data.storage.vote_log import OwnVote
 from fedcoin.v1.vote_pb2 import SignedProposal, SignedVote
 
 KEPT_HEIGHTS = 100
-"""Own votes of this many heights are kept, at least; older ones are forgotten now and then."""
+"""The number of heights whose own votes are kept; older ones are deleted regularly."""
 
 
 class VoteSigner:
-    """Signs votes and proposals with one key; synchronous, and safe to call from a thread."""
+    """Signs votes and proposals with one key. Its methods block; a thread may call them.
+
+    Args:
+        key: The validator's key.
+        store: Keeps the votes.
+        genesis: The network's genesis.
+    """
 
     def __init__(self, key: KeyPair, store: ChainStore, genesis: Genesis) -> None:
         self._key = key
@@ -34,45 +43,60 @@ class VoteSigner:
 
     @property
     def public_key(self) -> bytes:
-        """The key that signs."""
+        """The public key of the validator, 32 bytes."""
         return self._key.public_key
 
     @property
     def address(self) -> bytes:
-        """The address of that key."""
+        """The address of the validator, 20 bytes."""
         return self._key.address
 
-    def give(self, height: int, said: SendProposal | CastVote) -> Message:
-        """Signs a proposal or vote and writes it down.
+    def sign(self, height: int, effect: SendProposal | CastVote) -> Message:
+        """Sign a proposal or vote and store it.
 
-        Raises :class:`~fedcoin.data.errors.Refusal` CONFLICTING_VOTE when another one was given
-        before; then nothing may be sent.
+        Args:
+            height: The height that is being decided.
+            effect: What the engine wants to send.
+
+        Returns:
+            The signed message.
+
+        Raises:
+            RefusalError: CONFLICTING_VOTE when another one was signed for the same kind, height and
+                round; then nothing may be sent.
         """
-        if isinstance(said, SendProposal):
+        if isinstance(effect, SendProposal):
             message: Message = sign_proposal(
                 height,
-                said.round,
-                said.valid_round,
-                said.block,
+                effect.round,
+                effect.valid_round,
+                effect.block,
                 self._key,
                 self._chain_id,
             )
             kind = "proposal"
         else:
-            if said.lock:
+            if effect.lock:
                 self._store.votes.record(
-                    OwnVote("lock", height, said.round, said.block_hash, said.lock)
+                    OwnVote("lock", height, effect.round, effect.block_hash, effect.lock)
                 )
             message = sign_vote(
-                said.kind, height, said.round, said.block_hash, self._key, self._chain_id
+                effect.kind, height, effect.round, effect.block_hash, self._key, self._chain_id
             )
-            kind = "prevote" if said.kind == PREVOTE else "precommit"
+            kind = "prevote" if effect.kind == PREVOTE else "precommit"
         envelope = message.envelope.SerializeToString(deterministic=True)
-        self._store.votes.record(OwnVote(kind, height, said.round, message.block_hash, envelope))
+        self._store.votes.record(OwnVote(kind, height, effect.round, message.block_hash, envelope))
         return message
 
-    def given(self, height: int) -> tuple[tuple[Message, ...], LockRecord | None]:
-        """What was said at a height before a restart, and the block that it is bound to."""
+    def load(self, height: int) -> tuple[tuple[Message, ...], LockRecord | None]:
+        """Read the votes of a height that were signed before a restart.
+
+        Args:
+            height: The height.
+
+        Returns:
+            The signed messages, and the lock: the block that the validator is bound to, if any.
+        """
         if height % KEPT_HEIGHTS == 0:
             self._store.votes.prune(height - KEPT_HEIGHTS)
         messages: list[Message] = []

@@ -99,7 +99,7 @@ async def test_never(local: LocalChain, tmp_path: Path) -> None:
 async def test_a_node_that_stops_does_not_wait_for_it(
     local: LocalChain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fedcoin.application.node.snapshot_maker.SHARE", 1e-9)
+    monkeypatch.setattr("fedcoin.application.node.snapshot_maker.MAX_CPU_SHARE", 1e-9)
     folder = SnapshotFolder(tmp_path / "snapshots")
     maker_of(local, folder, every=1)
     await local.produce()
