@@ -11,6 +11,7 @@ from fedcoin.consensus.errors import ConsensusCode
 from fedcoin.consensus.validators import ValidatorSet
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages import canonical
+from fedcoin.data.messages.blocks import Block
 from fedcoin.data.messages.votes import PRECOMMIT, Vote, sign_vote
 from fedcoin.v1.vote_pb2 import Certificate, SignedVote
 from tests.support.signing_validators import (
@@ -26,11 +27,13 @@ from tests.support.signing_validators import (
 COMMITTEE = SigningValidators()
 
 
-def precommits(*members: int, round: int = 2, raw: bytes = BLOCK) -> list[Vote]:
-    return [COMMITTEE.precommit(i, round, raw) for i in members]
+def precommits(*members: int, round: int = 2, value: Block | bytes = BLOCK) -> list[Vote]:
+    return [COMMITTEE.precommit(i, round, value) for i in members]
 
 
-def verify(raw: bytes, height: int = HEIGHT, block: bytes = BLOCK, chain: str = CHAIN_ID) -> int:
+def verify(
+    raw: bytes, height: int = HEIGHT, block: Block | bytes = BLOCK, chain: str = CHAIN_ID
+) -> int:
     return verify_certificate(raw, COMMITTEE.validators, chain, height, hash_of(block))
 
 
@@ -72,7 +75,7 @@ def test_another_height_block_or_chain() -> None:
 
 
 def test_nil_is_never_final() -> None:
-    raw = make_certificate(precommits(0, 1, 2, raw=NIL))
+    raw = make_certificate(precommits(0, 1, 2, value=NIL))
     refused(raw, "for block nil")
     refused(raw, "for block nil", block=NIL)
 

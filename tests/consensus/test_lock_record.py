@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from fedcoin.consensus.errors import ConsensusCode
 from fedcoin.consensus.lock_record import decode_lock, encode_lock
 from fedcoin.data.errors import RefusalError
+from fedcoin.data.messages.blocks import Block
 from fedcoin.data.messages.votes import Vote
 from fedcoin.testing.consensus_simulation.block_application import opaque_block
 from tests.support.signing_validators import (
@@ -22,8 +23,8 @@ from tests.support.signing_validators import (
 COMMITTEE = SigningValidators()
 
 
-def polka(raw: bytes = BLOCK, round: int = 3) -> list[Vote]:
-    return [COMMITTEE.prevote(i, round, raw) for i in (0, 2, 3)]
+def polka(value: Block | bytes = BLOCK, round: int = 3) -> list[Vote]:
+    return [COMMITTEE.prevote(i, round, value) for i in (0, 2, 3)]
 
 
 def refused(record: bytes) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -180,17 +182,17 @@ def test_no_history_with_crashes_makes_it_vote_twice(moves: list[int], data: st.
     member = EngineDriver(COMMITTEE, 3)
     for move in moves:
         round = data.draw(st.integers(0, 3))
-        raw = data.draw(st.sampled_from((BLOCK, OTHER, NIL)))
+        value: Any = data.draw(st.sampled_from((BLOCK, OTHER, NIL)))
         by = data.draw(st.integers(0, 2))
         if move < 4:
-            member.hear(COMMITTEE.prevote(by, round, raw))
+            member.hear(COMMITTEE.prevote(by, round, value))
         elif move < 7:
-            member.hear(COMMITTEE.precommit(by, round, raw))
-        elif move == 7 and raw and round != 3:
+            member.hear(COMMITTEE.precommit(by, round, value))
+        elif move == 7 and value and round != 3:
             claimed = data.draw(st.integers(-1, round - 1))
-            member.hear(COMMITTEE.proposal(round, raw, valid_round=claimed))
+            member.hear(COMMITTEE.proposal(round, value, valid_round=claimed))
         elif move == 8:
-            member.find(raw, ok=data.draw(st.booleans()))
+            member.find(value, ok=data.draw(st.booleans()))
         elif move == 9:
             kind = data.draw(st.sampled_from(list(TimerKind)))
             member.do(member.engine.on_timeout(Timer(kind, member.engine.round)))

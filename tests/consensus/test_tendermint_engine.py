@@ -20,6 +20,7 @@ from fedcoin.consensus.errors import ConsensusCode
 from fedcoin.consensus.round_state_machine import RoundStep
 from fedcoin.consensus.timers import Timer, TimerKind
 from fedcoin.data.errors import RefusalError
+from fedcoin.data.messages.blocks import Block
 from fedcoin.data.messages.votes import PRECOMMIT, PREVOTE, Vote, sign_proposal
 from tests.support.signing_validators import (
     BLOCK,
@@ -45,12 +46,12 @@ def timeout(member: EngineDriver, kind: TimerKind, round: int) -> None:
     member.do(member.engine.on_timeout(Timer(kind, round)))
 
 
-def prevotes(round: int, raw: bytes, *members: int) -> list[Vote]:
-    return [COMMITTEE.prevote(i, round, raw) for i in members]
+def prevotes(round: int, value: Block | bytes, *members: int) -> list[Vote]:
+    return [COMMITTEE.prevote(i, round, value) for i in members]
 
 
-def precommits(round: int, raw: bytes, *members: int) -> list[Vote]:
-    return [COMMITTEE.precommit(i, round, raw) for i in members]
+def precommits(round: int, value: Block | bytes, *members: int) -> list[Vote]:
+    return [COMMITTEE.precommit(i, round, value) for i in members]
 
 
 def locked_seat(me: int = 3) -> EngineDriver:

@@ -70,6 +70,7 @@ class LedgerChain:
         self.genesis = genesis
         self.keys = {k.address: k for k in keys}
         self.store = store
+        self.folder: Path | None = None
         self.memory = MemoryState()
         if store is None:
             self.memory.apply(genesis_changes(genesis))
@@ -101,7 +102,9 @@ class LedgerChain:
         everyone = [*miners, *(key_of(name) for name in users)]
         genesis = make_genesis(bonded, dict.fromkeys(everyone, balance), **parameters)
         store = None if folder is None else ChainStore.open(folder / "chain.sqlite", genesis)
-        return cls(genesis, miners, store)
+        chain = cls(genesis, miners, store)
+        chain.folder = folder
+        return chain
 
     @property
     def height(self) -> int:

@@ -77,13 +77,17 @@ class PeerNode(NodeCore):
 
     def peer(self, other: PeerNode | KeyPair) -> Peer:
         key = other.key if isinstance(other, PeerNode) else other
-        found = self.network._peers.get(key.public_key)
+        found = self.network.peer_set.get(key.public_key)
         assert found is not None
         return found
 
+    def score(self, other: PeerNode | KeyPair) -> float:
+        """The score of a connected peer: 0 for a good one, 100 for one that is banned."""
+        return self.peer(other).score.value(self.network.peer_set.now())
+
     def linked(self) -> int:
         """To how many peers it can make calls."""
-        return sum(peer.link is not None for peer in self.network._peers)
+        return sum(peer.link is not None for peer in self.network.peer_set)
 
     async def start(self) -> None:
         await self.network.start()

@@ -72,6 +72,11 @@ class Auditor:
         self._artifact_seconds = artifact_seconds
         self._verdicts: LruDict[bytes, _Verdict] = LruDict(REMEMBERED)
 
+    @property
+    def num_verdicts(self) -> int:
+        """The number of transactions whose verdict is remembered, at most REMEMBERED."""
+        return len(self._verdicts)
+
     async def check_transaction(self, transaction: Transaction) -> None:
         """Check one transaction, which the ledger has admitted.
 

@@ -76,6 +76,11 @@ class PeerNetwork:
         artifacts: The node's artifacts.
         book_path: The file `peers.json`; None remembers nothing.
         snapshots: Where snapshots are and when one is fetched; None keeps none.
+
+    Attributes:
+        peer_set: The connected peers, their reputations and the bans.
+        transaction_relay: Passes transactions on to peers.
+        artifact_fetcher: Fetches artifacts from peers.
     """
 
     def __init__(
@@ -105,20 +110,22 @@ class PeerNetwork:
         )
         self._tasks = BackgroundTasks("peers")
         self._book, bans = self._load()
-        self._peers = PeerSet(options, bans, PeerClocks(time.monotonic, time.time))
-        self._consensus = ConsensusExchange(chain, agreement, self._peers)
-        self._relay = TransactionRelay(pool, self._peers, self._tasks)
-        self._announcer = Announcer(self._peers, self._tasks)
-        snapshot_sync = SnapshotSync(chain, importer, self._peers, snapshots) if snapshots else None
-        self._catch_up = CatchUp(chain, importer, self._peers, snapshot_sync)
-        self._exchange = PeerExchange(key.public_key, self._peers, self._book, self._tasks)
-        self._fetcher = ArtifactFetcher(artifacts, self._peers, self._tasks)
+        self.peer_set = PeerSet(options, bans, PeerClocks(time.monotonic, time.time))
+        self._consensus = ConsensusExchange(chain, agreement, self.peer_set)
+        self.transaction_relay = TransactionRelay(pool, self.peer_set, self._tasks)
+        self._announcer = Announcer(self.peer_set, self._tasks)
+        snapshot_sync = (
+            SnapshotSync(chain, importer, self.peer_set, snapshots) if snapshots else None
+        )
+        self._catch_up = CatchUp(chain, importer, self.peer_set, snapshot_sync)
+        self._exchange = PeerExchange(key.public_key, self.peer_set, self._book, self._tasks)
+        self.artifact_fetcher = ArtifactFetcher(artifacts, self.peer_set, self._tasks)
         self._dialer = Dialer(
             options,
             self._seeds,
             self._introduction,
             self._security,
-            self._peers,
+            self.peer_set,
             self._book,
             self._keep,
             self._tasks,
@@ -155,7 +162,7 @@ class PeerNetwork:
             grace: How long running calls may take to end, in seconds.
         """
         await self._tasks.stop()
-        await self._peers.close()
+        await self.peer_set.close()
         await self._listener.stop(grace)
         if self._book_path is not None:
             self._save(self._book_path)
@@ -169,8 +176,8 @@ class PeerNetwork:
 
     def peers(self) -> Sequence[PeerInfo]:
         """List the connected peers, sorted by address."""
-        now = self._peers.now()
-        infos = [peer.info(now) for peer in self._peers]
+        now = self.peer_set.now()
+        infos = [peer.info(now) for peer in self.peer_set]
         return sorted(infos, key=lambda info: (info.address, info.node_key))
 
     async def add(self, address: str) -> bytes:
@@ -180,18 +187,18 @@ class PeerNetwork:
 
     async def drop(self, node_key: bytes) -> None:
         """Implement `Peers.drop`."""
-        peer = self._peers.get(node_key)
+        peer = self.peer_set.get(node_key)
         if peer is None:
             raise RefusalError(
                 NetworkCode.PEER_NOT_CONNECTED,
                 f"node_key: {node_key.hex()} is not connected",
                 field="node_key",
             )
-        self._peers.drop(peer, "dropped by the operator")
+        self.peer_set.drop(peer, "dropped by the operator")
 
     async def ban(self, node_key: bytes, seconds: float) -> None:
         """Implement `Peers.ban`."""
-        self._peers.ban(node_key, seconds or DEFAULT_BAN_S, "by the operator")
+        self.peer_set.ban(node_key, seconds or DEFAULT_BAN_S, "by the operator")
 
     # ports.Broadcaster ----------------------------------------------------------------------
 
@@ -209,13 +216,13 @@ class PeerNetwork:
 
     def relay(self, transaction: Transaction) -> None:
         """Implement `Broadcaster.relay`."""
-        self._relay.relay(transaction)
+        self.transaction_relay.relay(transaction)
 
     async def ensure_artifacts(
         self, ids: Sequence[bytes], timeout_s: float, preferred: Sequence[bytes] = ()
     ) -> bool:
         """Implement `Broadcaster.ensure_artifacts`."""
-        return await self._fetcher.ensure(ids, timeout_s, preferred)
+        return await self.artifact_fetcher.ensure(ids, timeout_s, preferred)
 
     # Internals ------------------------------------------------------------------------------
 
@@ -224,11 +231,11 @@ class PeerNetwork:
         artifacts: ArtifactStore,
         snapshots: SnapshotOptions | None,
     ) -> Listener:
-        guard = PeerGuard(self._peers)
-        peer_service = PeerServicer(self._introduction, self._peers)
+        guard = PeerGuard(self.peer_set)
+        peer_service = PeerServicer(self._introduction, self.peer_set)
         served = SnapshotServer(self._chain.store, None if snapshots is None else snapshots.folder)
-        gossip = BlockGossipServicer(self._chain, self._peers, served)
-        relay = TransactionRelayServicer(self._relay, self._peers)
+        gossip = BlockGossipServicer(self._chain, self.peer_set, served)
+        relay = TransactionRelayServicer(self.transaction_relay, self.peer_set)
         transfer = ArtifactServicer(artifacts, uploads=False)
         consensus = self._consensus.handlers()
 
@@ -288,13 +295,13 @@ class PeerNetwork:
                 lost += 1
             else:
                 lost = 0
-                peer.last_seen = self._peers.now()
-                self._peers.update_height(peer, reply.height)
+                peer.last_seen = self.peer_set.now()
+                self.peer_set.update_height(peer, reply.height)
 
     async def _reap(self) -> None:
         while True:
             await asyncio.sleep(REAP_S)
-            self._peers.reap()
+            self.peer_set.reap()
 
     def _load(self) -> tuple[AddressBook, Bans]:
         if self._book_path is None:
@@ -305,14 +312,14 @@ class PeerNetwork:
         while True:
             await asyncio.sleep(SAVE_S)
             if self._book.changed:
-                content = self._book.encode(self._peers.bans.active(time.time()))
+                content = self._book.encode(self.peer_set.bans.active(time.time()))
                 with contextlib.suppress(OSError):
                     await asyncio.to_thread(address_book.save_address_book, path, content)
 
     def _save(self, path: Path) -> None:
         try:
             address_book.save_address_book(
-                path, self._book.encode(self._peers.bans.active(time.time()))
+                path, self._book.encode(self.peer_set.bans.active(time.time()))
             )
         except OSError as error:
             log.warning("%s cannot be written: %s", path, error)

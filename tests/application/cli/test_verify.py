@@ -1,10 +1,9 @@
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from tests.support.database_edits import editing
 from tests.support.one_validator_home import FUNDS, make_home
 
 
@@ -20,7 +19,7 @@ def test_a_sound_chain(fedcoin: Any, tmp_path: Path) -> None:
 
 def test_a_broken_chain(fedcoin: Any, tmp_path: Path) -> None:
     home = make_home(tmp_path / "a", 3)
-    with closing(sqlite3.connect(home.chain_path)) as connection, connection:
+    with editing(home.chain_path) as connection:
         connection.execute("UPDATE receipts SET receipt = ? WHERE height = 2", (b"x",))
     outcome = fedcoin("verify", "--home", home.root)
     assert (outcome.code, "BAD_CHAIN" in outcome.err) == (1, True)

@@ -28,7 +28,7 @@ from fedcoin.learning.workers.pool import WorkerPool
 from fedcoin.v1 import block_pb2, task_pb2
 from fedcoin.v1.transaction_pb2 import CommitShapley, RevealShapley, Transfer, TransferOutput
 from tests.support.keys import ALICE, BOB
-from tests.support.mining_site import MiningSite, OpenMiningSite
+from tests.support.mining_site import CountingWorker, MiningSite, OpenMiningSite
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -315,15 +315,17 @@ async def test_a_reveal_for_an_unknown_task_is_refused(site: OpenMiningSite) -> 
 async def test_a_worker_that_cannot_say_is_asked_again(site: OpenMiningSite) -> None:
     here, round, miner = await revealing(site, lambda *samples: samples)
     broken = WorkerPool()
-    jobs = TaskJobs(broken, here.store, here.ensure)
     await broken.stop()
-    lame = Auditor(here.chain.chain, jobs)
+    worker = CountingWorker(broken, here.chain)
+    auditor = Auditor(here.chain.chain, TaskJobs(worker, here.store, here.ensure))
     transaction = round.reveal(miner)
     for _ in range(2):
-        refusal = await expect(ApplicationCode.PROCESS_FAILED, lame.check_transaction(transaction))
+        refusal = await expect(
+            ApplicationCode.PROCESS_FAILED, auditor.check_transaction(transaction)
+        )
         assert "worker" in refusal.message
-    lame._jobs = here.jobs  # as after a restart of the worker
-    await lame.check_transaction(transaction)
+    worker.worker = here.worker.worker  # as after a restart of the worker
+    await auditor.check_transaction(transaction)
 
 
 async def test_two_who_ask_at_once_share_the_work(site: OpenMiningSite) -> None:
@@ -355,7 +357,7 @@ async def test_verdicts_are_bounded(site: OpenMiningSite, monkeypatch: pytest.Mo
         reveal.evidence.leaves.add()
         signed = here.chain.sign(here.chain.miners[0], reveal)
         await expect(LedgerCode.UNKNOWN_TASK, here.auditor.check_transaction(signed))
-    assert len(here.auditor._verdicts) == 3
+    assert here.auditor.num_verdicts == 3
 
 
 # --- jobs ---

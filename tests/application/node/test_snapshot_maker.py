@@ -29,6 +29,7 @@ from fedcoin.data.messages.blocks import decode_block
 from fedcoin.data.messages.genesis import Genesis
 from fedcoin.data.storage.chain_store import ChainStore
 from fedcoin.data.storage.snapshot_files import SnapshotFolder
+from tests.support.database_edits import editing
 from tests.support.keys import ALICE, BOB
 from tests.support.ledger_chain import LedgerChain
 from tests.support.ledger_snapshots import chain_in, file_of, parts, snapshot_of
@@ -170,8 +171,8 @@ def in_small_chunks() -> Iterator[None]:
 
 
 def folder_of(grown: LedgerChain) -> Path:
-    assert grown.store is not None
-    return grown.store._database.path.parent
+    assert grown.folder is not None
+    return grown.folder
 
 
 def is_whole(path: Path, genesis: Genesis) -> bool:
@@ -317,7 +318,7 @@ TAMPERINGS = {
 @pytest.mark.parametrize("what", TAMPERINGS)
 def test_what_was_changed_is_found(grown: LedgerChain, tmp_path: Path, what: str) -> None:
     restored(grown, tmp_path).close()
-    with closing(sqlite3.connect(tmp_path / "chain.sqlite")) as connection, connection:
+    with editing(tmp_path / "chain.sqlite") as connection:
         assert connection.execute(TAMPERINGS[what]).rowcount == 1
     with pytest.raises(RefusalError) as caught:
         reopened_and_verified(grown, tmp_path)

@@ -22,6 +22,7 @@ from fedcoin.data.storage.chain_store import ChainStore
 from fedcoin.data.storage.schema import PRIMARY_KEYS, TABLES
 from fedcoin.v1.block_pb2 import Block, BlockHeader
 from fedcoin.v1.transaction_pb2 import SignedTransaction, TransactionBody
+from tests.support.database_edits import editing
 from tests.support.settled_home import copy_home, settled_home
 
 Row = tuple[Any, ...]
@@ -46,7 +47,7 @@ def check(home: Home) -> Any:
 
 
 def tamper(home: Home, statement: str, *values: object) -> int:
-    with closing(sqlite3.connect(home.chain_path)) as connection, connection:
+    with editing(home.chain_path) as connection:
         return connection.execute(statement, values).rowcount
 
 

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -12,6 +10,7 @@ from fedcoin.application.verification.replay import Replay, replay
 from fedcoin.consensus.errors import ConsensusCode
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.storage.chain_store import ChainStore
+from tests.support.database_edits import editing
 from tests.support.keys import ALICE
 from tests.support.one_validator_home import FUNDS, make_home
 
@@ -32,7 +31,7 @@ def check(home: Home) -> Replay:
 
 
 def tamper(home: Home, statement: str, *values: object) -> None:
-    with closing(sqlite3.connect(home.chain_path)) as connection, connection:
+    with editing(home.chain_path) as connection:
         assert connection.execute(statement, values).rowcount > 0
 
 

@@ -15,6 +15,7 @@ from fedcoin.network.client.node_client import NodeClient
 from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.v1.transaction_pb2 import Transfer, TransferOutput
 from tests.support.training_site import CHAIN_ID, FUNDS, SERVER, node_home, site
+from tests.support.transfers import sign_transfer
 from tests.support.waiting import until
 
 RECEIVER = KeyPair.from_seed(b"r" * 32)
@@ -50,7 +51,7 @@ async def test_it_is_kept_before_it_is_sent_and_sent_once(tmp_path: Path) -> Non
 async def test_when_another_took_its_nonce_a_new_one_is_signed(tmp_path: Path) -> None:
     async with site(tmp_path) as here:
         delivery = Delivery(here.client, SERVER, CHAIN_ID, here.lines.append)
-        stale = await delivery._sign(transfer(5))
+        stale = sign_transfer(0, 5, sender=SERVER, recipient=RECEIVER, chain_id=CHAIN_ID)
         await Wallet(here.client, SERVER, CHAIN_ID).execute(transfer(100))
         kept = Kept()
         sent = await delivery.deliver(transfer(5), stale.raw, kept)

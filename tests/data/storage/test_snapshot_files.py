@@ -35,6 +35,7 @@ from fedcoin.v1.snapshot_pb2 import (
     StateEntry,
     ValidatorChange,
 )
+from tests.support.database_edits import editing
 from tests.support.sample_blocks import next_block
 
 PARTS = [
@@ -214,9 +215,9 @@ def test_a_chain_with_a_gap_above_its_base(
     empty: ChainStore, tmp_path: Path, genesis: Genesis
 ) -> None:
     empty.restore([STATE.items()], lambda: BASE)
-    with empty._database.write() as connection:
-        connection.execute("INSERT INTO blocks VALUES (11, x'00', x'00', x'00', x'00')")
     empty.close()
+    with editing(tmp_path / "chain.sqlite") as connection:
+        connection.execute("INSERT INTO blocks VALUES (11, x'00', x'00', x'00', x'00')")
     with pytest.raises(RefusalError) as caught:
         ChainStore.open(tmp_path / "chain.sqlite", genesis)
     assert caught.value.code is DataCode.BAD_STORE
@@ -233,11 +234,11 @@ def test_a_store_from_before_there_were_snapshots(tmp_path: Path, genesis: Genes
         assert store.trusted_headers() == []
 
 
-def test_pinned_state_is_in_the_order_asked_for(empty: ChainStore) -> None:
-    with empty._database.write() as connection:
+def test_pinned_state_is_in_the_order_asked_for(empty: ChainStore, tmp_path: Path) -> None:
+    with editing(tmp_path / "chain.sqlite") as connection:
         connection.executemany("INSERT INTO state VALUES (?, ?)", STATE.items())
     with empty.open_state_view() as state:
-        with empty._database.write() as connection:
+        with editing(tmp_path / "chain.sqlite") as connection:
             connection.execute("DELETE FROM state")
         keys = [key for key, _ in state.sorted_entries(lambda key: -key[0])]
         assert keys == [b"genesis", b"c", b"b", b"a"]

@@ -20,6 +20,7 @@ from fedcoin.v1 import node_service_pb2 as pb
 from fedcoin.v1 import node_service_pb2_grpc as rpc
 from fedcoin.v1.block_pb2 import TASK_PHASE_COMMIT
 from fedcoin.v1.state_pb2 import AccountState
+from tests.support.database_edits import editing
 from tests.support.genesis import CHAIN_ID, FDC, GENESIS_MS
 from tests.support.keys import ALICE, BOB, key_of
 from tests.support.ledger_campaign import LedgerCampaign, additive
@@ -278,7 +279,7 @@ async def test_events_from_nowhere(live: ServedApi, height: int) -> None:
 async def test_supply_is_counted_and_not_assumed(live: ServedApi) -> None:
     # No block can make coins; somebody who writes into the store can.
     forged = canonical.encode(AccountState(balance=7))
-    with live.port.store._database.write() as connection:
+    with editing(live.folder / "chain.sqlite") as connection:
         where = records.ACCOUNTS.prefix + key_of("thief").address
         connection.execute("INSERT INTO state VALUES (?, ?)", (where, forged))
     status = await live.node.get_status()

@@ -158,7 +158,7 @@ async def test_a_drop_between_blocks_is_noticed(live: ServedApi) -> None:
     watch = live.node.watch_transaction(transaction.hash)
     await anext(watch)
     # As when a node's audit fails: nothing tells the watcher, and no block comes.
-    live.pool.pool._remove(live.pool.pool._entries[transaction.hash])
+    live.pool.pool.remove(transaction.hash)
     dropped = await asyncio.wait_for(anext(watch), 5)
     assert dropped.status == TRANSACTION_STATUS_DROPPED
     assert dropped.reason == "it is no longer in the mempool"

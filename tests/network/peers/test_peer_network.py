@@ -15,9 +15,11 @@ from fedcoin.data.errors import RefusalError
 from fedcoin.network.errors import NetworkCode
 from fedcoin.network.peer_options import PeerOptions
 from fedcoin.network.peers.connections import dialer
+from fedcoin.network.peers.connections.address_book import AddressBook
 from fedcoin.network.peers.connections.endpoints import Endpoint
 from fedcoin.network.peers.connections.handshake import Identity
 from fedcoin.network.peers.connections.link import Link, open_link
+from fedcoin.network.peers.connections.peer import Peer
 from fedcoin.network.peers.connections.peer_exchange import PeerExchange
 from fedcoin.v1.peer_service_pb2 import ListPeersResponse, PeerAddress
 from tests.support.keys import MINERS, STRANGER
@@ -233,10 +235,10 @@ def told(*addresses: str) -> ListPeersResponse:
 
 async def test_a_stranger_cannot_send_us_to_our_own_machine(tmp_path: Path) -> None:
     node = PeerNode(tmp_path, make_network_genesis(), MINERS[0])
-    exchange: PeerExchange = node.network._exchange
-    book: Any = node.network._book
+    book = AddressBook()
+    exchange = PeerExchange(MINERS[0].public_key, node.network.peer_set, book, node.owner)
     identity = Identity(STRANGER.public_key, "x", None, 0)
-    far = node.network._peers._known(identity, "192.0.2.7", outbound=False)
+    far = Peer(identity, "192.0.2.7", outbound=False, now=0.0)
     exchange.learn(far, told("127.0.0.1:22", "0.0.0.0:1", "192.0.2.8:7050"))
     assert [str(endpoint) for endpoint in book.candidates(())] == ["192.0.2.8:7050"]
     with pytest.raises(RefusalError):

@@ -9,8 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from fedcoin.consensus.round_state_machine import RoundStateMachine
-from fedcoin.consensus.signing_state import NO_ROUND
+from fedcoin.consensus.signing_state import NO_ROUND, SigningState
 from fedcoin.consensus.tendermint_engine import TendermintEngine
 from fedcoin.consensus.validators import ValidatorSet
 from fedcoin.consensus.vote_set import NIL
@@ -24,6 +23,7 @@ from fedcoin.testing.consensus_simulation.scenario import (
     Scenario,
     draw_scenario,
 )
+from fedcoin.testing.consensus_simulation.simulated_node import SimulatedNode
 from fedcoin.testing.consensus_simulation.simulator import (
     ConsensusSimulation,
     SimulationReport,
@@ -191,7 +191,14 @@ def test_a_quorum_of_half_would_split_the_chain(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_forgetting_own_votes_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(TendermintEngine, "_restore", lambda self, restored, lock: None)
+    crash = SimulatedNode.crash
+
+    def forget(self: SimulatedNode) -> None:
+        crash(self)
+        self.disk.signed.clear()
+        self.disk.lock = b""
+
+    monkeypatch.setattr(SimulatedNode, "crash", forget)
     found = violations(map(draw_scenario, range(60)))
     assert any("signed two" in line for line in found)
     assert any("which is correct" in line for line in found)
@@ -200,16 +207,8 @@ def test_forgetting_own_votes_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_ignoring_the_lock_splits_the_chain(monkeypatch: pytest.MonkeyPatch) -> None:
-    answer = RoundStateMachine._answer_proposal
-
-    def unlocked(self: RoundStateMachine) -> bool:
-        lock, self.signed.locked = self.signed.locked, (NO_ROUND, NIL)
-        try:
-            return answer(self)
-        finally:
-            self.signed.locked = lock
-
-    monkeypatch.setattr(RoundStateMachine, "_answer_proposal", unlocked)
+    never = property(lambda self: (NO_ROUND, NIL), lambda self, lock: None)
+    monkeypatch.setattr(SigningState, "locked", never)
     assert forks(all_with("decision-splitter", range(2_000)))
 
 

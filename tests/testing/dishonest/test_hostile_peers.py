@@ -51,8 +51,8 @@ async def test_what_another_network_brings_is_refused_and_bans(
     assert not target.pool.pending()
     assert target.chain.ledger.app_hash == before
     # Who brought it is banned; the neighbours are not.
-    assert len(target.network._peers.banned()) == 2
-    assert target.peer(source).score.value(target.network._peers.now()) == 0
+    assert len(target.network.peer_set.banned()) == 2
+    assert target.score(source) == 0
 
 
 async def test_what_is_old_is_ignored_and_an_old_block_bans(
@@ -73,4 +73,4 @@ async def test_what_is_old_is_ignored_and_an_old_block_bans(
     }
     assert not target.pool.pending()
     assert target.chain.ledger.app_hash == before
-    assert len(target.network._peers.banned()) == 1
+    assert len(target.network.peer_set.banned()) == 1

@@ -50,7 +50,7 @@ YIELD_EVERY = 8
 """After this many transactions of a batch, other tasks get a turn on the event loop."""
 
 
-class _Outbox:
+class Outbox:
     """The transactions that wait to be sent to one peer."""
 
     def __init__(self, peer: Peer) -> None:
@@ -107,7 +107,7 @@ class TransactionRelay:
         self._pool = pool
         self._peers = peers
         self._tasks = tasks
-        self._outboxes: dict[bytes, _Outbox] = {}
+        self._outboxes: dict[bytes, Outbox] = {}
         self._relayed: LruSet[bytes] = LruSet(MAX_RELAYED_DIGESTS)
         peers.on_linked.append(self._on_linked)
         peers.on_left.append(self._on_left)
@@ -185,13 +185,13 @@ class TransactionRelay:
         if outbox.sender is None or outbox.sender.done():
             outbox.sender = self._tasks.start(self._send(outbox), "relay")
 
-    def _outbox(self, peer: Peer) -> _Outbox:
+    def _outbox(self, peer: Peer) -> Outbox:
         outbox = self._outboxes.get(peer.key)
         if outbox is None or outbox.peer is not peer:
-            outbox = self._outboxes[peer.key] = _Outbox(peer)
+            outbox = self._outboxes[peer.key] = Outbox(peer)
         return outbox
 
-    async def _send(self, outbox: _Outbox) -> None:
+    async def _send(self, outbox: Outbox) -> None:
         await asyncio.sleep(COLLECT_S)
         while len(outbox):
             link = outbox.peer.link
@@ -200,7 +200,7 @@ class TransactionRelay:
                 return
             await asyncio.sleep(PAUSE_S)
 
-    async def _call(self, outbox: _Outbox, link: Link) -> bool:
+    async def _call(self, outbox: Outbox, link: Link) -> bool:
         request = RelayTransactionsRequest(transactions=outbox.batch())
         try:
             await link.call(link.transactions.RelayTransactions, request, timeout=CALL_S)

@@ -44,6 +44,11 @@ class ArtifactFetcher:
         self._running: dict[bytes, asyncio.Task[None]] = {}
         self._waiting: dict[bytes, int] = {}
 
+    @property
+    def num_wanted(self) -> int:
+        """The number of artifacts that are being fetched."""
+        return len(self._running)
+
     async def ensure(
         self, ids: Sequence[bytes], timeout_s: float, preferred: Sequence[bytes] = ()
     ) -> bool:
@@ -60,7 +65,7 @@ class ArtifactFetcher:
             True when the store holds all of them.
         """
         missing = [id for id in dict.fromkeys(ids) if not self._store.has(id)]
-        if len(self._running) + len(missing) > MAX_WANTED:
+        if self.num_wanted + len(missing) > MAX_WANTED:
             log.warning("%d artifacts are being fetched already; no more are accepted", MAX_WANTED)
             return not missing
         works = [self._join(id, preferred) for id in missing]

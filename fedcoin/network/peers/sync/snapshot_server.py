@@ -32,16 +32,16 @@ class SnapshotServer:
 
     def __init__(self, store: ChainStore, folder: SnapshotFolder | None) -> None:
         self._store = store
-        self._folder = folder
+        self.folder = folder
         self._streams = 0
 
     def infos(self) -> list[SnapshotInfo]:
         """List the latest snapshots of blocks on the chain. Reads the disk."""
         found: list[SnapshotInfo] = []
-        if self._folder is None:
+        if self.folder is None:
             return found
-        for height in self._folder.heights()[:MAX_LISTED]:
-            header, path = self._store.header_bytes(height), self._folder.path(height)
+        for height in self.folder.heights()[:MAX_LISTED]:
+            header, path = self._store.header_bytes(height), self.folder.path(height)
             if header is not None and path.exists():
                 size = path.stat().st_size
                 found.append(SnapshotInfo(height=height, block_hash=sha256(header), bytes=size))
@@ -75,9 +75,9 @@ class SnapshotServer:
             self._streams -= 1
 
     async def _read(self, height: int, first_chunk: int) -> AsyncIterator[bytes]:
-        if self._folder is None or height not in self._folder.heights():
+        if self.folder is None or height not in self.folder.heights():
             raise _missing(height)
-        parts = read_raw_parts(self._folder.path(height), first_chunk)
+        parts = read_raw_parts(self.folder.path(height), first_chunk)
         empty = True
         try:
             while (part := await asyncio.to_thread(next, parts, None)) is not None:

@@ -158,7 +158,7 @@ async def test_what_is_wrong_ends_the_stream_and_counts(
         await stream.send(raw)
         _, said = await stream.refusal()
         assert said == reason
-        assert node.peer(STRANGER).score.value(node.network._peers.now()) > 20
+        assert node.score(STRANGER) > 20
 
 
 def proposal(number: int, size: int) -> Proposal:
@@ -176,8 +176,8 @@ async def test_who_does_not_read_is_dropped(node: PeerNode) -> None:
             # The other one misses nothing.
             message = await eager.next_but_status()
             assert message.proposal.block[0] == number
-        assert node.network._peers.get(STRANGER.public_key) is None
-        assert node.network._peers.get(OTHER.public_key) is not None
+        assert node.network.peer_set.get(STRANGER.public_key) is None
+        assert node.network.peer_set.get(OTHER.public_key) is not None
 
 
 async def test_who_reads_too_slowly_is_dropped(

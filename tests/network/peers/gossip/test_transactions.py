@@ -63,7 +63,7 @@ async def line(folder: Path, count: int) -> AsyncIterator[list[PeerNode]]:
 def record(node: PeerNode) -> list[tuple[bytes, int]]:
     """Who sends this node how many transactions, call by call."""
     calls: list[tuple[bytes, int]] = []
-    transactions = node.network._relay
+    transactions = node.network.transaction_relay
     receive = transactions.receive
 
     async def recorded(peer: Peer, raws: Sequence[bytes]) -> int:
@@ -124,14 +124,14 @@ async def test_bad_ones_are_dropped_and_count_against_the_peer(node: PeerNode) -
     forged = bytearray(good.raw)
     forged[-1] ^= 1
     assert await relay_by_hand(node, bytes(forged)) == 0
-    assert node.peer(STRANGER).score.value(node.network._peers.now()) >= 45
+    assert node.score(STRANGER) >= 45
     assert await relay_by_hand(node, b"\xff\xff", good.raw, good.raw) == 1
     assert node.pool.get(good.hash) is not None
 
 
 async def test_what_only_the_ledger_refuses_is_nobodys_fault(node: PeerNode) -> None:
     assert await relay_by_hand(node, sign_transfer(0, fee=1).raw) == 0
-    assert node.peer(STRANGER).score.value(node.network._peers.now()) == 0
+    assert node.score(STRANGER) == 0
 
 
 async def test_what_is_in_a_block_goes_no_further(tmp_path: Path) -> None:
@@ -142,7 +142,7 @@ async def test_what_is_in_a_block_goes_no_further(tmp_path: Path) -> None:
     await node.chain.import_block(chain.blocks[0], chain.certificates[0])
     async with running(node):
         relayed: list[bytes] = []
-        node.network._relay.relay = lambda transaction: relayed.append(  # type: ignore[method-assign]
+        node.network.transaction_relay.relay = lambda transaction: relayed.append(  # type: ignore[method-assign]
             transaction.hash
         )
         assert await relay_by_hand(node, paid.raw) == 0
@@ -181,7 +181,7 @@ async def test_a_full_outbox_lets_go_of_the_oldest(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(transactions, "MAX_WAITING", 3)
     monkeypatch.setattr(transactions, "MAX_WAITING_BYTES", 10)
     identity = Identity(STRANGER.public_key, "x", None, 0)
-    outbox = transactions._Outbox(Peer(identity, "", outbound=False, now=0.0))
+    outbox = transactions.Outbox(Peer(identity, "", outbound=False, now=0.0))
     for raw in (b"1", b"2", b"3", b"4"):
         outbox.put(raw)
     assert outbox.batch() == [b"2", b"3", b"4"]

@@ -56,9 +56,7 @@ async def test_what_nobody_has_is_given_up_in_time(nodes: list[PeerNode]) -> Non
     began = time.monotonic()
     assert not await nodes[0].network.ensure_artifacts([bytes(32)], 0.3)
     assert time.monotonic() - began < 1.5
-    fetcher = nodes[0].network._fetcher
-    assert not fetcher._running
-    assert not fetcher._waiting
+    assert nodes[0].network.artifact_fetcher.num_wanted == 0
 
 
 async def test_what_comes_later_is_found(nodes: list[PeerNode]) -> None:
@@ -86,7 +84,7 @@ async def test_a_cancelled_wait_leaves_nothing_behind(nodes: list[PeerNode]) -> 
     waiting.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await waiting
-    await until(lambda: not nodes[0].network._fetcher._running)
+    await until(lambda: nodes[0].network.artifact_fetcher.num_wanted == 0)
 
 
 async def test_a_liar_is_marked_and_another_asked(nodes: list[PeerNode]) -> None:
@@ -98,9 +96,8 @@ async def test_a_liar_is_marked_and_another_asked(nodes: list[PeerNode]) -> None
     preferred = [liar.key.public_key]
     assert await nodes[0].network.ensure_artifacts([id], 10, preferred)
     assert nodes[0].artifacts.read(id) == CONTENT
-    now = nodes[0].network._peers.now()
-    assert nodes[0].peer(liar).score.value(now) > 40
-    assert nodes[0].peer(honest).score.value(now) == 0
+    assert nodes[0].score(liar) > 40
+    assert nodes[0].score(honest) == 0
 
 
 async def test_one_that_goes_away_is_gone_around(nodes: list[PeerNode]) -> None:

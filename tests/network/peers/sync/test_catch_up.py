@@ -61,8 +61,8 @@ async def caught_up(node: PeerNode, chain: LedgerChain, timeout_s: float = 20) -
 
 
 def score(node: PeerNode, number: int) -> float | None:
-    peer = node.network._peers.get(KEYS[number].public_key)
-    return None if peer is None else peer.score.value(node.network._peers.now())
+    peer = node.network.peer_set.get(KEYS[number].public_key)
+    return None if peer is None else peer.score.value(node.network.peer_set.now())
 
 
 async def test_from_several_peers_at_once(tmp_path: Path, chain: LedgerChain) -> None:
@@ -123,7 +123,7 @@ async def with_liar(
 
 
 def banned(late: PeerNode) -> None:
-    assert late.network._peers.banned() == {KEYS[0].public_key}
+    assert late.network.peer_set.banned() == {KEYS[0].public_key}
 
 
 async def test_who_sends_a_changed_block_is_banned(tmp_path: Path, chain: LedgerChain) -> None:

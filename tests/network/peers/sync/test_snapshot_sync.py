@@ -105,8 +105,8 @@ async def joined(node: PeerNode, grown: Grown, base: int = AT, timeout_s: float 
 
 
 def score(node: PeerNode, number: int) -> float:
-    peer = node.network._peers.get(KEYS[number].public_key)
-    return 100.0 if peer is None else peer.score.value(node.network._peers.now())
+    peer = node.network.peer_set.get(KEYS[number].public_key)
+    return 100.0 if peer is None else peer.score.value(node.network.peer_set.now())
 
 
 async def test_a_new_node_begins_from_a_snapshot_and_follows(
@@ -242,7 +242,7 @@ async def test_who_is_too_slow_is_gone_around(
         server: snapshot_server.SnapshotServer, height: int, first_chunk: int
     ) -> AsyncIterator[bytes]:
         async for part in parts_of(server, height, first_chunk):
-            if server._store is slow.store:
+            if server.folder is slow.snapshots:
                 await asyncio.sleep(0.3)
             yield part
 
