@@ -1,4 +1,7 @@
-"""Write fedcoin/learning/digits.npz from scikit-learn's copy of the UCI digits (run once).
+"""Write fedcoin/learning/training/digits.npz from scikit-learn's copy of the UCI digits (run once).
+
+scikit-learn is not among the development tools: Keras imports it where it is installed, which
+takes a second in each process with TensorFlow. Install it first: `pip install scikit-learn`.
 
 Optical Recognition of Handwritten Digits, E. Alpaydin and C. Kaynak, UCI Machine Learning
 Repository (doi:10.24432/C50P49), CC BY 4.0: 1,797 images of 8 x 8 pixels, 0 to 16. The split

@@ -20,20 +20,20 @@ PAUSE_SECONDS = 0.02
 
 @overload
 async def until(
-    condition: Callable[[], Awaitable[T | None]],
+    condition: Callable[..., Awaitable[T | None]],
     what: str = ...,
     *,
     seconds: float = ...,
 ) -> T: ...
 @overload
 async def until(
-    condition: Callable[[], T | None],
+    condition: Callable[..., T | None],
     what: str = ...,
     *,
     seconds: float = ...,
 ) -> T: ...
 async def until(
-    condition: Callable[[], Any],
+    condition: Callable[..., Any],
     what: str = "what the test waits for",
     *,
     seconds: float = WAIT_SECONDS,
