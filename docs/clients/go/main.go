@@ -1,9 +1,9 @@
-// A wallet in Go: shows an account, sends coins, and waits until the payment is final.
+// A wallet in Go: shows the balance of a key, sends coins, and waits until the payment is final.
 //
-//	go run . 127.0.0.1:7051                     the address and balance of the key in client.key
-//	go run . 127.0.0.1:7051 ADDRESS AMOUNT      sends so many sap
+//	go run . 127.0.0.1:7051                     prints address and balance of the key in client.key
+//	go run . 127.0.0.1:7051 ADDRESS AMOUNT      sends AMOUNT (in sap) to ADDRESS
 //
-// The stubs are generated: buf generate ../../../proto --template buf.gen.yaml
+// To generate the stubs, run: buf generate ../../../proto --template buf.gen.yaml
 package main
 
 import (
@@ -34,7 +34,7 @@ const (
 	prefix       = "fc"
 	addressBytes = 20
 	expiryBlocks = 200
-	patience     = time.Minute
+	timeout      = time.Minute
 )
 
 func main() {
@@ -42,7 +42,7 @@ func main() {
 	if len(os.Args) != 2 && len(os.Args) != 4 {
 		log.Fatal("usage: wallet NODE [ADDRESS AMOUNT]")
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	if err := run(ctx, os.Args[1], os.Args[2:]); err != nil {
 		log.Fatal(err)
@@ -58,7 +58,7 @@ func run(ctx context.Context, target string, payment []string) error {
 	if err != nil {
 		return err
 	}
-	// Plaintext is for loopback; elsewhere give credentials.NewTLS(...).
+	// Plaintext is only for a node on this machine. For other nodes, use credentials.NewTLS(...).
 	connection, err := grpc.NewClient(target, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		return err
@@ -85,7 +85,8 @@ func run(ctx context.Context, target string, payment []string) error {
 	return submit(ctx, fedcoin.NewTransactionServiceClient(connection), signed)
 }
 
-// loadKey reads the key's seed in hex; makes one when there is none.
+// loadKey reads the key's seed (32 bytes in hex) from keyFile, or makes a key and writes its seed
+// there when the file does not exist.
 func loadKey() (ed25519.PrivateKey, error) {
 	text, err := os.ReadFile(keyFile)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -105,7 +106,7 @@ func loadKey() (ed25519.PrivateKey, error) {
 	return ed25519.NewKeyFromSeed(seed), nil
 }
 
-// addressOf is the bech32m form of the first bytes of SHA-256 of the public key.
+// addressOf returns a key's address: the first 20 bytes of SHA-256 of the public key, in bech32m.
 func addressOf(key ed25519.PrivateKey) (string, error) {
 	hash := sha256.Sum256(key.Public().(ed25519.PublicKey))
 	groups, err := bech32.ConvertBits(hash[:addressBytes], 8, 5, true)
@@ -115,14 +116,15 @@ func addressOf(key ed25519.PrivateKey) (string, error) {
 	return bech32.EncodeM(prefix, groups)
 }
 
+// transfer makes the action that sends an amount, in sap, to an address.
 func transfer(to, amount string) (*fedcoin.TransactionBody_Transfer, error) {
 	sap, err := strconv.ParseUint(amount, 10, 63)
 	if err != nil {
 		return nil, fmt.Errorf("amount is %q; it must be a whole number of sap", amount)
 	}
-	found, groups, version, err := bech32.DecodeGeneric(to)
-	if err != nil || found != prefix || version != bech32.VersionM {
-		return nil, fmt.Errorf("%q is no address", to)
+	actualPrefix, groups, version, err := bech32.DecodeGeneric(to)
+	if err != nil || actualPrefix != prefix || version != bech32.VersionM {
+		return nil, fmt.Errorf("%q is not an address of this network", to)
 	}
 	recipient, err := bech32.ConvertBits(groups, 5, 8, false)
 	if err != nil {
@@ -134,8 +136,8 @@ func transfer(to, amount string) (*fedcoin.TransactionBody_Transfer, error) {
 	}, nil
 }
 
-// sign fills in what the network asks for, signs the body's exact bytes, and returns the serialised
-// transaction.
+// sign fills in chain id, fee and expiry height, serialises the body once, signs these bytes, and
+// returns the serialised transaction.
 func sign(
 	ctx context.Context,
 	node fedcoin.NodeServiceClient,
@@ -154,7 +156,7 @@ func sign(
 	body, err := proto.MarshalOptions{Deterministic: true}.Marshal(&fedcoin.TransactionBody{
 		ChainId:      status.ChainId,
 		Nonce:        nonce,
-		Fee:          fees.BaseFee + fees.FeePerKib, // a transfer to one takes less than one KiB
+		Fee:          fees.BaseFee + fees.FeePerKib, // a transfer with one output has less than one KiB
 		ExpiryHeight: status.Height + min(fees.MaxExpiryBlocks, expiryBlocks),
 		Action:       action,
 	})
@@ -170,31 +172,32 @@ func sign(
 	})
 }
 
-// submit hands in the signed bytes, and returns when the transaction is final.
+// submit sends the signed bytes to the node, and returns when the transaction is final. It fails when
+// the transaction was refused or dropped.
 func submit(
 	ctx context.Context,
 	transactions fedcoin.TransactionServiceClient,
 	signed []byte,
 ) error {
-	taken, err := transactions.SubmitTransaction(ctx, &fedcoin.SubmitTransactionRequest{Transaction: signed})
+	submitted, err := transactions.SubmitTransaction(ctx, &fedcoin.SubmitTransactionRequest{Transaction: signed})
 	if err != nil {
 		return err
 	}
-	watch, err := transactions.WatchTransaction(ctx, &fedcoin.WatchTransactionRequest{Hash: taken.Hash})
+	watch, err := transactions.WatchTransaction(ctx, &fedcoin.WatchTransactionRequest{Hash: submitted.Hash})
 	if err != nil {
 		return err
 	}
 	for {
-		news, err := watch.Recv()
+		update, err := watch.Recv()
 		if err != nil {
 			return err
 		}
-		switch state := news.Transaction; state.Status {
+		switch state := update.Transaction; state.Status {
 		case fedcoin.TransactionStatus_TRANSACTION_STATUS_FINAL:
-			fmt.Printf("%s is final at height %d\n", taken.Hash, state.Height)
+			fmt.Printf("%s is final at height %d\n", submitted.Hash, state.Height)
 			return nil
 		case fedcoin.TransactionStatus_TRANSACTION_STATUS_DROPPED:
-			return fmt.Errorf("%s was dropped", taken.Hash)
+			return fmt.Errorf("%s was dropped: %s", submitted.Hash, state.Reason)
 		}
 	}
 }

@@ -1,9 +1,9 @@
-// A wallet in JavaScript: shows an account, sends coins, and waits until the payment is final.
+// A wallet in JavaScript: shows the balance of a key, sends coins, and waits until the payment is final.
 //
-//   node wallet.js 127.0.0.1:7051                     the address and balance of the key in client.key
-//   node wallet.js 127.0.0.1:7051 ADDRESS AMOUNT      sends so many sap
+//   node wallet.js 127.0.0.1:7051                     prints address and balance of the key in client.key
+//   node wallet.js 127.0.0.1:7051 ADDRESS AMOUNT      sends AMOUNT (in sap) to ADDRESS
 //
-// The stubs are generated: npm install && npm run generate
+// To generate the stubs, run: npm install && npm run generate
 
 import { create, toBinary } from "@bufbuild/protobuf";
 import { createClient } from "@connectrpc/connect";
@@ -21,7 +21,7 @@ const KEY_FILE = "client.key";
 const PREFIX = "fc";
 const ADDRESS_BYTES = 20;
 const EXPIRY_BLOCKS = 200n;
-const PATIENCE_MS = 60_000;
+const TIMEOUT_MS = 60_000;
 
 const sha256 = (...parts) => {
   const hash = createHash("sha256");
@@ -29,7 +29,8 @@ const sha256 = (...parts) => {
   return hash.digest();
 };
 
-// The key's seed in hex; made when there is none.
+// Reads the key's seed (32 bytes in hex) from KEY_FILE, or makes a key and writes its seed there when the file
+// does not exist.
 function loadKey() {
   try {
     return keyOf(Buffer.from(readFileSync(KEY_FILE, "utf8").trim(), "hex"));
@@ -43,27 +44,29 @@ function loadKey() {
 
 function keyOf(seed) {
   if (seed.length !== 32) throw new Error(`${KEY_FILE} must hold 32 bytes in hex`);
-  // RFC 8410: what stands before the seed of an Ed25519 key in DER.
+  // RFC 8410: the DER encoding of an Ed25519 private key is these bytes followed by the seed.
   const der = Buffer.concat([Buffer.from("302e020100300506032b657004220420", "hex"), seed]);
   const secret = createPrivateKey({ key: der, format: "der", type: "pkcs8" });
   const { x } = createPublicKey(secret).export({ format: "jwk" });
   return { secret, publicKey: Buffer.from(x, "base64url") };
 }
 
-// The bech32m form of the first bytes of SHA-256 of the public key.
+// Returns a key's address: the first 20 bytes of SHA-256 of the public key, in bech32m.
 function addressOf(key) {
   const hash = sha256(key.publicKey).subarray(0, ADDRESS_BYTES);
   return bech32m.encode(PREFIX, bech32m.toWords(hash));
 }
 
+// Makes the action that sends an amount, in sap, to an address.
 function transfer(to, amount) {
   const { prefix, words } = bech32m.decode(to);
-  if (prefix !== PREFIX) throw new Error(`${to} is no address of this network`);
+  if (prefix !== PREFIX) throw new Error(`${to} is not an address of this network`);
   const recipient = Uint8Array.from(bech32m.fromWords(words));
   return { case: "transfer", value: { outputs: [{ recipient, amount: BigInt(amount) }] } };
 }
 
-// Fills in what the network asks for, signs the body's exact bytes, and returns the serialised transaction.
+// Fills in chain id, fee and expiry height, serialises the body once, signs these bytes, and returns the serialised
+// transaction.
 async function signed(node, key, nonce, action) {
   const [{ chainId, height }, fees] = await Promise.all([node.getStatus({}), node.getFees({})]);
   const ahead = fees.maxExpiryBlocks < EXPIRY_BLOCKS ? fees.maxExpiryBlocks : EXPIRY_BLOCKS;
@@ -72,7 +75,7 @@ async function signed(node, key, nonce, action) {
     create(TransactionBodySchema, {
       chainId,
       nonce,
-      fee: fees.baseFee + fees.feePerKib, // a transfer to one takes less than one KiB
+      fee: fees.baseFee + fees.feePerKib, // a transfer with one output has less than one KiB
       expiryHeight: height + ahead,
       action,
     }),
@@ -85,20 +88,20 @@ async function signed(node, key, nonce, action) {
   );
 }
 
-// Submits the signed bytes, and returns when the transaction is final.
+// Sends the signed bytes to the node, and returns when the transaction is final. Fails when it was refused or dropped.
 async function submit(transactions, transaction) {
   const { hash } = await transactions.submitTransaction({ transaction });
   for await (const { transaction: state } of transactions.watchTransaction({ hash })) {
     if (state.status === TransactionStatus.FINAL) return `${hash} is final at height ${state.height}`;
     if (state.status === TransactionStatus.DROPPED) throw new Error(`${hash} was dropped: ${state.reason}`);
   }
-  throw new Error(`${hash} is under way; the node has stopped telling`);
+  throw new Error(`${hash} is neither final nor dropped yet, but the node ended the stream; look it up later`);
 }
 
 async function run(target, to, amount) {
   const key = loadKey();
-  // Plaintext is for loopback; elsewhere say https:// and give nodeOptions.
-  const transport = createGrpcTransport({ baseUrl: `http://${target}`, defaultTimeoutMs: PATIENCE_MS });
+  // Plaintext is only for a node on this machine. For other nodes, use https:// and nodeOptions.
+  const transport = createGrpcTransport({ baseUrl: `http://${target}`, defaultTimeoutMs: TIMEOUT_MS });
   const node = createClient(NodeService, transport);
   const { account } = await node.getAccount({ address: addressOf(key) });
   if (to === undefined) return `${addressOf(key)} ${account.balance} sap`;
@@ -113,7 +116,7 @@ if (given.length !== 1 && given.length !== 3) {
 }
 try {
   console.log(await run(...given));
-  process.exit(0); // open connections would keep the program waiting
+  process.exit(0); // connections that are still open would keep the process running
 } catch (error) {
   console.error(error.message);
   process.exit(1);
