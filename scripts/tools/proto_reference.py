@@ -1,13 +1,15 @@
 """Reference pages of the wire format, from the comments of the `.proto` files.
 
-protoc gives each file's descriptor together with its comments (`source_code_info`, see
+buf gives each file's descriptor together with its comments (`source_code_info`, see
 descriptor.proto): a comment belongs to a path of field numbers and indices, such as
 `(4, 2, 2, 0)`: message 2 of the file, its field 0.
 """
 
 from __future__ import annotations
 
-import tempfile
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -54,24 +56,20 @@ def describe(proto: Path) -> FileDescriptorSet:
     """Compile the `.proto` files to descriptors, comments included.
 
     Args:
-        proto: The folder that holds `fedcoin/v1/*.proto`.
+        proto: The folder that holds `fedcoin/v1/*.proto` and `buf.yaml`.
 
     Returns:
         The files and those that they import.
 
     Raises:
-        ValueError: protoc refused a file; it printed why.
+        ValueError: buf refused a file; the message says why.
     """
-    from grpc_tools import protoc
-
-    include = Path(protoc.__file__).parent / "_proto"
-    sources = [str(path) for path in sorted(proto.glob("fedcoin/v1/*.proto"))]
-    with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder, "set")
-        flags = [f"-I{proto}", f"-I{include}", "--include_source_info", "--include_imports"]
-        if protoc.main(["protoc", *flags, f"--descriptor_set_out={out}", *sources]) != 0:
-            raise ValueError(f"protoc failed for {proto}")
-        return FileDescriptorSet.FromString(out.read_bytes())
+    buf = shutil.which("buf", path=str(Path(sys.executable).parent)) or "buf"
+    command = [buf, "build", str(proto), "--as-file-descriptor-set", "--output", "-"]
+    built = subprocess.run(command, capture_output=True, check=False)
+    if built.returncode != 0:
+        raise ValueError(f"{' '.join(command)} failed: {built.stderr.decode()}")
+    return FileDescriptorSet.FromString(built.stdout)
 
 
 def page_of(file: FileDescriptorProto) -> str:
