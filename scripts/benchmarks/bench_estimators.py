@@ -1,16 +1,17 @@
-"""How near each Shapley estimator comes to the truth, for how many evaluations.
+"""Measure the error of each Shapley estimator for a number of evaluations.
 
-    python scripts/benchmarks/bench_estimators.py [--seeds 60] [--jobs 2] [--games PATTERN]
+    python -m scripts.benchmarks.bench_estimators [--seeds 60] [--jobs 2] [--games PATTERN]
         [--crowd FILE] [--methods a,b] [--out build/estimators] [--write]
 
-Games of ten players: twelve from real training (``scripts/tools/make_mnist_games.py``; all 1,024
-counts are kept) and games with known structure. ``--crowd`` adds 100 really trained clients, whose
-file ``scripts/tools/make_crowd_game.py`` made. The error is the L2 distance to the exact values
-over their length, the same seeds for all methods. pyDVL and shapiq take part where they are
-installed (``pip install fedcoin[bench]``; shapiq's newest estimators need Python 3.12).
+The games have ten players: twelve are from real training (`scripts/tools/make_mnist_games.py`
+wrote all 1,024 counts of each), the others have a known structure. `--crowd` adds 100 really
+trained clients, in a file that `scripts/tools/make_crowd_game.py` wrote. The error is the L2
+distance to the exact values, divided by their L2 norm; all methods run with the same seeds. pyDVL
+and shapiq are compared, too, if they are installed (`pip install fedcoin[bench]`; shapiq's newest
+estimators need Python 3.12).
 
-Every run goes to ``OUT/GAME.json`` and is not made again but with ``--fresh``. ``--write`` puts
-tables and plots into docs/BENCHMARKS.md and docs/benchmarks.
+The runs of each game are written to `OUT/GAME.json`, and only repeated with `--fresh`. `--write`
+puts tables and plots into docs/BENCHMARKS.md and docs/benchmarks.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ def _coalitions(n: int) -> NDArray[np.float64]:
 
 
 def _table_games() -> dict[str, NDArray[np.float64]]:
-    """Ten players each: the worth of all 1,024 coalitions; player k is bit k."""
+    """Return the worth of all 1,024 coalitions of each game, float64; player k is bit k."""
     with np.load(TABLES) as file:
         games = {f"mnist-{name}": file[name] / 10_000 for name in file.files}
     n, rng = 10, np.random.default_rng(5)
@@ -124,7 +125,7 @@ def _methods() -> dict[str, Method]:
     known = {name: _ours(name) for name in ["auto", *shapley.METHODS]}
     del known["exact"], known["kriging"]
     if util.find_spec("pydvl"):
-        import pydvl.valuation.samplers  # noqa: F401 - so that nobody's time is that of importing
+        import pydvl.valuation.samplers  # noqa: F401 - before any time is measured
 
         known["pyDVL permutations"] = _pydvl_permutations
     if util.find_spec("shapiq"):
@@ -171,7 +172,7 @@ def _run_once(
 
 
 def _play(game: str, seeds: int, wanted: list[str]) -> list[dict[str, Any]]:
-    """All runs of a game of ten players."""
+    """Run all methods, budgets and seeds on a game of ten players."""
     worth, bits = _table_games()[game], 1 << np.arange(10)
 
     def utility(rows: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -189,63 +190,74 @@ def _play(game: str, seeds: int, wanted: list[str]) -> list[dict[str, Any]]:
 
 
 def _play_crowd(path: Path, name: str, budget: int, seed: int) -> dict[str, Any]:
-    """One run with 100 clients."""
-    from scripts.tools.make_crowd_game import crowd as opened
+    """Run one method once on the game of 100 clients."""
+    from scripts.tools.make_crowd_game import load_crowd
 
-    crowd = opened(path)
+    crowd = load_crowd(path)
     played = _run_once(_ours(name), crowd, crowd.values, budget, seed)
     reference = float(np.linalg.norm(crowd.std_errors) / np.linalg.norm(crowd.values))
     return {"game": "crowd", "method": name, **played, "reference": reference}
 
 
-def main() -> None:
-    """Run the estimators on all games and print the tables."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=60)
-    parser.add_argument("--jobs", type=int, default=os.cpu_count())
-    parser.add_argument("--games", default="*")
-    parser.add_argument("--methods", default="", help="names with commas between; default all")
-    parser.add_argument("--crowd", type=Path, help="what make_crowd_game.py wrote")
-    parser.add_argument("--out", type=Path, default=Path("build/estimators"))
-    parser.add_argument("--fresh", action="store_true")
-    parser.add_argument("--write", action="store_true")
-    given = parser.parse_args()
-    given.out.mkdir(parents=True, exist_ok=True)
-    wanted = [name for name in given.methods.split(",") if name]
+def _parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=60, help="how many runs of each method")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="how many processes")
+    parser.add_argument("--games", default="*", metavar="PATTERN", help="names of games")
+    parser.add_argument("--methods", default="", help="names with commas between; default: all")
+    parser.add_argument("--crowd", type=Path, help="a file that make_crowd_game wrote")
+    parser.add_argument("--out", type=Path, default=Path("build/estimators"), help="results")
+    parser.add_argument("--fresh", action="store_true", help="repeat runs that are there")
+    parser.add_argument("--write", action="store_true", help="write tables and plots to docs/")
+    return parser.parse_args()
 
-    def due(game: str) -> bool:
-        there = (given.out / f"{game}.json").exists()
-        return fnmatch.fnmatch(game, given.games) and (given.fresh or not there)
 
-    def keep(game: str, rows: list[dict[str, Any]]) -> None:
-        path, fresh = given.out / f"{game}.json", {row["method"] for row in rows}
-        before = json.loads(path.read_text()) if path.exists() else []
-        path.write_text(json.dumps([r for r in before if r["method"] not in fresh] + rows))
-        print(f"{game}: {len(rows)} runs", flush=True)
+def _keep(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Add a game's runs to its file, in place of earlier ones of the same methods."""
+    methods = {row["method"] for row in rows}
+    before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    kept = [row for row in before if row["method"] not in methods]
+    path.write_text(json.dumps(kept + rows), encoding="utf-8")
+    print(f"{path.stem}: {len(rows)} runs", flush=True)
 
-    with ProcessPoolExecutor(given.jobs) as workers:
+
+def _run_games(options: argparse.Namespace) -> None:
+    """Run the methods on all games that are asked for and have no file yet."""
+
+    def is_due(game: str) -> bool:
+        exists = (options.out / f"{game}.json").exists()
+        return fnmatch.fnmatch(game, options.games) and (options.fresh or not exists)
+
+    wanted = [name for name in options.methods.split(",") if name]
+    with ProcessPoolExecutor(options.jobs) as workers:
         runs = {
-            game: workers.submit(_play, game, given.seeds, wanted)
+            game: workers.submit(_play, game, options.seeds, wanted)
             for game in _table_games()
-            if due(game)
+            if is_due(game)
         }
         crowd = [
-            workers.submit(_play_crowd, given.crowd, name, budget, seed)
+            workers.submit(_play_crowd, options.crowd, name, budget, seed)
             for budget in reversed(CROWD_BUDGETS)
             for name in CROWD_METHODS
             for seed in range(CROWD_SEEDS)
-            if given.crowd and due("crowd")
+            if options.crowd and is_due("crowd")
         ]
         for game, run in runs.items():
-            keep(game, run.result())
+            _keep(options.out / f"{game}.json", run.result())
         if crowd:
-            keep("crowd", [run.result() for run in crowd])
-    rows = [
-        row for path in sorted(given.out.glob("*.json")) for row in json.loads(path.read_text())
-    ]
+            _keep(options.out / "crowd.json", [run.result() for run in crowd])
+
+
+def main() -> None:
+    """Run the methods, and print or write their tables."""
+    options = _parse_arguments()
+    options.out.mkdir(parents=True, exist_ok=True)
+    _run_games(options)
+    paths = sorted(options.out.glob("*.json"))
+    rows = [row for path in paths for row in json.loads(path.read_text(encoding="utf-8"))]
     text = estimators_report.tables(rows)
     print(text)
-    if given.write:
+    if options.write:
         estimators_report.write(rows, text)
 
 

@@ -1,19 +1,19 @@
-"""How fast coalitions are evaluated, against the plain way.
+"""Measure how fast coalitions are evaluated, compared with plain Keras.
 
-    python scripts/benchmarks/bench_shapley.py [--case NAME] [--dataset mnist.npz] [--all] [--json]
+    python -m scripts.benchmarks.bench_shapley [--case NAME] [--dataset mnist.npz] [--all] [--json]
 
-The plain way is Keras with its defaults, once per coalition: ``model.set_weights(average)`` and
-``model.evaluate(x, y)``. Ours is ``UtilityWorker`` with a child process for each core, as a miner
-runs it. Both take turns within one run, and the least wall time of each counts. Every case compares
-the counts of right answers too.
+Plain Keras evaluates one coalition at a time with its defaults: `model.set_weights(average)` and
+`model.evaluate(x, y)`. FedCoin's `WorkerPool` has a child process for each core, as in a miner.
+Both take turns within one run, and the smallest wall time of each counts. Every case also compares
+the counts of right answers.
 
-Workers have the environment that miners give them: without OPENBLAS_CORETYPE, which pins the
-kernels of some processor, unless ``--keep-kernels`` (FEDCOIN_KEEP_KERNELS) says so. Keras does not
-go by it.
+Workers have the environment variables that a miner gives them: without OPENBLAS_CORETYPE, which
+chooses the kernels of a processor, unless `--keep-kernels` (FEDCOIN_KEEP_KERNELS) is given. Keras
+does not use these kernels.
 
-Cases: ``mlp-exact`` (784-128-10, 10 clients, all coalitions), ``cnn``, ``residual`` (convolutions,
-batch normalisation, a skip), ``general`` (batch normalisation, dropout, a skip), ``embedding``,
-``k100`` (100 clients, 2,000 images, prefixes of permutations).
+Cases: `mlp-exact` (784-128-10, 10 clients, all coalitions), `cnn`, `residual` (convolutions, batch
+normalisation, a skip connection), `general` (batch normalisation, dropout, a skip connection),
+`embedding`, `k100` (100 clients, 2,000 images, prefixes of permutations).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,22 +47,26 @@ from fedcoin.v1 import task_pb2
 
 Report = dict[str, Any]
 MEBIBYTE = 1 << 20
-MOST_CLIENTS = 12
-"""Of which all coalitions can be evaluated."""
+MAX_CLIENTS = 12
+"""Up to this many clients, `--all` evaluates all coalitions."""
 
 
 @dataclass(frozen=True)
 class _Case:
-    """A model, its clients, and what is asked about them."""
+    """A model, its clients, and the coalitions to evaluate."""
 
+    # Makes a Keras model, given Keras, the input's shape and the number of classes.
     architecture: Callable[[Any, tuple[int, ...], int], Any]
     clients: int
+    # Examples in the evaluation set.
     images: int
+    # Makes coalitions, bool (m, n), of n clients.
     coalitions: Callable[[int], NDArray[np.bool_]]
+    # How many coalitions plain Keras evaluates in each turn.
     plain: int
-    """How many coalitions the plain way evaluates in each turn."""
+    # How many coalitions' counts are compared at the end.
     compared: int
-    """How many coalitions' counts are compared."""
+    # How many turns there are.
     repeats: int = 3
 
 
@@ -121,36 +125,36 @@ def _embedding(keras: Any, shape: tuple[int, ...], classes: int) -> Any:
     return keras.Model(inputs, layers.Dense(classes, activation="softmax")(hidden))
 
 
-def _everybody(clients: int) -> NDArray[np.bool_]:
-    """All coalitions but the empty one."""
+def _all_coalitions(clients: int) -> NDArray[np.bool_]:
+    """List all coalitions but the empty one."""
     masks = np.arange(1, 1 << clients)[:, None]
     return (masks >> np.arange(clients) & 1).astype(np.bool_)
 
 
 def _some(count: int) -> Callable[[int], NDArray[np.bool_]]:
-    """Some coalitions, no two alike."""
+    """Choose random coalitions without repetition."""
 
-    def chosen(clients: int) -> NDArray[np.bool_]:
-        rows = _everybody(clients)
+    def choose(clients: int) -> NDArray[np.bool_]:
+        rows = _all_coalitions(clients)
         return rows[np.sort(np.random.default_rng(0).permutation(len(rows))[:count])]
 
-    return chosen
+    return choose
 
 
 def _prefixes(count: int) -> Callable[[int], NDArray[np.bool_]]:
-    """All prefixes of so many random permutations."""
+    """List all prefixes of random permutations."""
 
-    def chosen(clients: int) -> NDArray[np.bool_]:
+    def choose(clients: int) -> NDArray[np.bool_]:
         generator = np.random.default_rng(0)
         triangle = np.tri(clients, dtype=np.bool_)
         ranks = [np.argsort(generator.permutation(clients)) for _ in range(count)]
         return np.concatenate([triangle[:, rank] for rank in ranks])
 
-    return chosen
+    return choose
 
 
 CASES = {
-    "mlp-exact": _Case(_mlp, 10, 10_000, _everybody, 8, 1023, 7),
+    "mlp-exact": _Case(_mlp, 10, 10_000, _all_coalitions, 8, 1023, 7),
     "cnn": _Case(_cnn, 10, 10_000, _some(32), 4, 16, 3),
     "general": _Case(_general, 10, 10_000, _some(256), 4, 16, 3),
     "embedding": _Case(_embedding, 10, 10_000, _some(64), 4, 16, 3),
@@ -159,7 +163,7 @@ CASES = {
 }
 
 
-class _Setting:
+class _Federation:
     """A trained federation of a case, as files and as a Keras model."""
 
     def __init__(self, case: _Case, dataset: Path | None, folder: Path) -> None:
@@ -182,7 +186,7 @@ class _Setting:
         self._write()
 
     def _train(self, keras: Any, client: int, clients: int) -> list[NDArray[np.float32]]:
-        """A few steps on a client's own images, some of them with wrong labels."""
+        """Train for two epochs on a client's own images, some of them with wrong labels."""
         generator = np.random.default_rng(client)
         chosen = generator.integers(0, len(self.data.x_train), 320)
         labels = self.data.y_train[chosen].astype(np.int64)
@@ -218,8 +222,8 @@ class _Setting:
             empty=task_pb2.EMPTY_COALITION_BASE_MODEL,
         )
 
-    def plain(self, coalitions: NDArray[np.bool_]) -> NDArray[np.int64]:
-        """The plain way."""
+    def count_plainly(self, coalitions: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """Count right answers with plain Keras, one coalition after the other."""
         counts = []
         for average in self.averages(coalitions):
             self.model.set_weights(average)
@@ -227,8 +231,8 @@ class _Setting:
             counts.append(round(accuracy * len(self.y)))
         return np.array(counts)
 
-    def at_once(self, coalitions: NDArray[np.bool_]) -> NDArray[np.int64]:
-        """The same counts from Keras with a few large batches, for comparing many."""
+    def count_in_batches(self, coalitions: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """Count right answers with Keras in a few large batches, to compare many coalitions."""
         counts = []
         for average in self.averages(coalitions):
             self.model.set_weights(average)
@@ -240,76 +244,104 @@ class _Setting:
         return np.array(counts)
 
     def averages(self, coalitions: NDArray[np.bool_]) -> Iterator[list[NDArray[np.float32]]]:
-        """Each coalition's weights."""
+        """Yield each coalition's averaged weights."""
         rows = coalition_coefficients(coalitions, self.samples, task_pb2.AVERAGING_RENORMALISED)
         owners = [*self.updates, self.base]
-        stacks = [np.stack([owner[place] for owner in owners]) for place in range(len(self.base))]
+        stacks = [np.stack([owner[index] for owner in owners]) for index in range(len(self.base))]
         for row in rows.astype(np.float32):
             yield [np.tensordot(row, stack, 1) for stack in stacks]
 
 
+@dataclass
+class _Timings:
+    """What each turn took, in seconds."""
+
+    opening: list[float] = field(default_factory=list)
+    evaluating: list[float] = field(default_factory=list)
+    cpu: list[float] = field(default_factory=list)
+    # Of plain Keras, for each coalition.
+    plain: list[float] = field(default_factory=list)
+    plain_cpu: list[float] = field(default_factory=list)
+
+
+async def _take_turn(
+    turn: int,
+    case: _Case,
+    federation: _Federation,
+    coalitions: NDArray[np.bool_],
+    workers: WorkerPool,
+    timings: _Timings,
+) -> tuple[NDArray[np.int64], int]:
+    """Evaluate all coalitions with workers, and some with plain Keras.
+
+    Returns all counts, and by how many images Keras' counts differ at most.
+    """
+    job = federation.job(f"turn {turn}")
+    began = time.perf_counter()
+    await workers.open_job(job)
+    timings.opening.append(time.perf_counter() - began)
+    cpu, began = _children_cpu(workers), time.perf_counter()
+    counts = await workers.evaluate(job.job_id, coalitions)
+    timings.evaluating.append(time.perf_counter() - began)
+    timings.cpu.append(_children_cpu(workers) - cpu)
+    await workers.close_job(job.job_id)
+    step = max(1, len(coalitions) // case.plain)
+    chosen = slice(turn % step, None, step)
+    rows = coalitions[chosen][: case.plain]
+    began, cpu = time.perf_counter(), time.process_time()
+    plain = federation.count_plainly(rows)
+    timings.plain.append((time.perf_counter() - began) / len(rows))
+    timings.plain_cpu.append((time.process_time() - cpu) / len(rows))
+    return counts, int(np.abs(plain - counts[chosen][: case.plain]).max())
+
+
 async def _measure(name: str, case: _Case, dataset: Path | None, folder: Path) -> Report:
-    setting = _Setting(case, dataset, folder)
+    federation = _Federation(case, dataset, folder)
     coalitions = case.coalitions(case.clients)
-    setting.plain(coalitions[:2])  # warm
-    worker = WorkerPool(executor=LocalExecutor(count_cores()))
-    await worker.start()
-    most_off = 0
-    opened, evaluated, cpu, plain, plain_cpu = [], [], [], [], []
+    federation.count_plainly(coalitions[:2])  # compiles the model before any time is measured
+    workers = WorkerPool(executor=LocalExecutor(count_cores()))
+    await workers.start()
+    timings, max_difference = _Timings(), 0
     try:
         for turn in range(case.repeats):
-            job = setting.job(f"turn {turn}")
-            began = time.perf_counter()
-            await worker.open_job(job)
-            opened.append(time.perf_counter() - began)
-            before, began = _children_cpu(worker), time.perf_counter()
-            counts = await worker.evaluate(job.job_id, coalitions)
-            evaluated.append(time.perf_counter() - began)
-            cpu.append(_children_cpu(worker) - before)
-            await worker.close_job(job.job_id)
-            step = max(1, len(coalitions) // case.plain)
-            some_rows = coalitions[turn % step :: step][: case.plain]
-            began, before = time.perf_counter(), time.process_time()
-            off = np.abs(setting.plain(some_rows) - counts[turn % step :: step][: case.plain])
-            plain.append((time.perf_counter() - began) / len(some_rows))
-            plain_cpu.append((time.process_time() - before) / len(some_rows))
-            most_off = max(most_off, int(off.max()))
-        memory = [_peak_rss(pid) for pid in worker.pids]
+            counts, difference = await _take_turn(
+                turn, case, federation, coalitions, workers, timings
+            )
+            max_difference = max(max_difference, difference)
+        memory = [_peak_rss(pid) for pid in workers.pids]
     finally:
-        await worker.stop()
-    places = np.linspace(0, len(coalitions) - 1, case.compared).astype(np.int64)
-    off = np.abs(setting.at_once(coalitions[places]) - counts[places])
-    most_off = max(most_off, int(off.max()))
-    allowed = max(1, len(setting.y) // 10_000)
-    seconds = min(evaluated)
-    report = {
+        await workers.stop()
+    compared = np.linspace(0, len(coalitions) - 1, case.compared).astype(np.int64)
+    off = np.abs(federation.count_in_batches(coalitions[compared]) - counts[compared])
+    max_difference = max(max_difference, int(off.max()))
+    seconds = min(timings.evaluating)
+    if max_difference > max(1, len(federation.y) // 10_000):
+        raise SystemExit(f"{name}: counts differ by {max_difference} of {len(federation.y)} images")
+    return {
         "case": name,
         "dataset": dataset.name if dataset else "digits",
-        "images": len(setting.y),
+        "images": len(federation.y),
         "clients": case.clients,
         "coalitions": len(coalitions),
         "processes": len(memory),
         "seconds": seconds,
-        "seconds_median": float(np.median(evaluated)),
-        "cpu_seconds": min(cpu),
-        "precompute_seconds": min(opened),
-        "plain_seconds_per_coalition": min(plain),
-        "plain_cpu_seconds_per_coalition": min(plain_cpu),
-        "ratio": min(plain) * len(coalitions) / seconds,
-        "cpu_ratio": min(plain_cpu) * len(coalitions) / min(cpu),
+        "seconds_median": float(np.median(timings.evaluating)),
+        "cpu_seconds": min(timings.cpu),
+        "precompute_seconds": min(timings.opening),
+        "plain_seconds_per_coalition": min(timings.plain),
+        "plain_cpu_seconds_per_coalition": min(timings.plain_cpu),
+        "ratio": min(timings.plain) * len(coalitions) / seconds,
+        "cpu_ratio": min(timings.plain_cpu) * len(coalitions) / min(timings.cpu),
         "peak_rss_bytes": max(memory),
         "kernels": child_environment(1).get("OPENBLAS_CORETYPE") or "the processor's own",
-        "compared": len(places),
-        "most_images_off": most_off,
+        "compared": len(compared),
+        "most_images_off": max_difference,
         "coalitions_off": int(np.count_nonzero(off)),
     }
-    if most_off > allowed:
-        raise SystemExit(f"{name}: counts differ by {most_off} of {len(setting.y)} images")
-    return report
 
 
 def _peak_rss(pid: int) -> int:
-    """The most memory that a process has held, in bytes; the largest child's where not Linux."""
+    """Return the largest memory that a process has held, in bytes; that of any child off Linux."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
         return next(int(line.split()[1]) << 10 for line in lines if line.startswith("VmHWM"))
@@ -318,7 +350,7 @@ def _peak_rss(pid: int) -> int:
 
 
 def _children_cpu(worker: WorkerPool) -> float:
-    """Processor seconds of the children so far; 0 where not Linux."""
+    """Return the processor time of all children so far, in seconds; 0 off Linux."""
     ticks = 0
     for pid in worker.pids:
         try:
@@ -347,8 +379,8 @@ def _show(report: Report) -> None:
 
 
 def main() -> None:
-    """Measure the cases that were asked for and print a table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    """Measure the cases that are asked for."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--case", choices=list(CASES), help="one case; without it, all")
     parser.add_argument("--dataset", type=Path, help="an mnist.npz; without it, the digits")
     parser.add_argument(
@@ -356,7 +388,7 @@ def main() -> None:
     )
     parser.add_argument("--json", action="store_true", help="one JSON object for each case")
     parser.add_argument(
-        "--keep-kernels", action="store_true", help="let OPENBLAS_CORETYPE count for workers"
+        "--keep-kernels", action="store_true", help="let workers use OPENBLAS_CORETYPE"
     )
     options = parser.parse_args()
     if options.keep_kernels:
@@ -365,9 +397,9 @@ def main() -> None:
         parser.error(f"there is no file {options.dataset}")
     for name in [options.case] if options.case else CASES:
         case = CASES[name]
-        if options.all and case.clients <= MOST_CLIENTS:
-            many = (1 << case.clients) - 1
-            case = replace(case, coalitions=_everybody, compared=many, repeats=1)
+        if options.all and case.clients <= MAX_CLIENTS:
+            count = (1 << case.clients) - 1
+            case = replace(case, coalitions=_all_coalitions, compared=count, repeats=1)
         with tempfile.TemporaryDirectory() as folder:
             report = asyncio.run(_measure(name, case, options.dataset, Path(folder)))
         print(json.dumps(report)) if options.json else _show(report)

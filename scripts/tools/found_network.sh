@@ -1,7 +1,7 @@
 #!/bin/sh
-# Makes the homes of a new network below $1 (default: the current folder): miners miner-1 to
-# miner-N, a coordinator with coins, all with one genesis.json. Does nothing when they are there.
-# Usage: found_network.sh [FOLDER] [MINERS]   (used by compose.yaml)
+# Write the homes of a new network: miners miner-1 to miner-N and a coordinator with coins, all with
+# one genesis.json. Do nothing if the network exists. compose.yaml runs this script.
+# Usage: found_network.sh [FOLDER] [MINERS]   (default: the current folder, 4 miners)
 set -eu
 
 folder=${1:-.}
@@ -10,11 +10,11 @@ miners=${2:-4}
 mkdir -p "$folder"
 cd "$folder"
 if [ -e coordinator/genesis.json ]; then
-    echo "the network is there already"
+    echo "the network exists already"
     exit 0
 fi
 
-# What `keys show` says of the key in the home $1: the field $2.
+# Print the field $2 of the key in the home $1.
 field() {
     fedcoin-node keys show node --home "$1" --json | sed -n "s/.*\"$2\": *\"\([^\"]*\)\".*/\1/p"
 }
@@ -30,5 +30,5 @@ fedcoin-node init --home miner-1 --chain-id fedcoin-compose "$@"
 for i in $(seq 2 "$miners"); do
     fedcoin-node init --home "miner-$i" --genesis miner-1/genesis.json
 done
-# Last: from here on the network is there.
+# The coordinator's home comes last: a network exists once it has a genesis.
 fedcoin-node init --home coordinator --genesis miner-1/genesis.json

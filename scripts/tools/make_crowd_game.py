@@ -1,17 +1,17 @@
-"""Make a game of 100 really trained clients of unequal quality, and what its Shapley values are.
+"""Make a game of 100 really trained clients of unequal quality, with estimated Shapley values.
 
-Each client trains a 784-128-10 network for one pass on images of MNIST of its own: client k has a
-share of the 60,000 in proportion to 20 + k', k' a permutation of 0 to 99, and 0 to 40 % of its
-labels are wrong. A coalition is worth the part of 2,000 test images that its FedAvg average has
-right, the empty one what the base has.
+Each client trains a 784-128-10 network for one epoch on its own images of MNIST. The clients'
+numbers of images are in the proportions 20 : 21 : ... : 119, in random order, and 0 to 40 % of
+their labels are wrong. A coalition is worth the accuracy of its FedAvg average on 2,000 test
+images, and the empty coalition that of the base.
 
-Nobody can look at 2^100 coalitions, so that the values are those of a long run: for each size,
-least squares of the worth of coalitions on who belongs, which is all that Shapley values depend
-on and assumes nothing of the game. Small sizes count most and get most of 60,000 evaluations; of
-those above 24 members every fifth is sampled. Standard errors are a jackknife's over 20 parts.
-Takes a minute or two:
+2^100 coalitions are too many to evaluate. For each coalition size, the worth of random coalitions
+is fitted by least squares to a constant and an addition for each member; the mean addition over all
+sizes is the Shapley value, whatever the game. Small sizes vary most and get most of the 60,000
+evaluations; above 24 members every fifth size is sampled, and the others are interpolated. Standard
+errors come from a jackknife over 20 parts. It takes a minute or two:
 
-    FEDCOIN_MNIST=mnist.npz python scripts/tools/make_crowd_game.py build/estimators/crowd.npz
+    FEDCOIN_MNIST=mnist.npz python -m scripts.tools.make_crowd_game build/estimators/crowd.npz
 """
 
 from __future__ import annotations
@@ -32,14 +32,23 @@ from scripts.tools.make_mnist_games import HIDDEN, Clients, initial, read_mnist,
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
-CLIENTS, IMAGES, MOST_NOISE = 100, 2_000, 0.4
-PARTS, LISTED, ROWS = 20, 5_000, 64
+CLIENTS, IMAGES, MAX_NOISE = 100, 2_000, 0.4
+
+PARTS = 20
+"""The number of parts of the jackknife."""
+
+MAX_LISTED = 5_000
+"""Sizes with at most this many coalitions are evaluated completely."""
+
+ROWS = 64
+"""The number of coalitions that are evaluated at once."""
+
 SIZES = (*range(1, 25), *range(27, 98, 5), 99)
-"""Those that are sampled; what members add changes little between them."""
+"""The coalition sizes that are sampled."""
 
 
 class _Crowd:
-    """Worth of coalitions of the clients in a file that ``make`` wrote."""
+    """Evaluate coalitions of the clients in a file that this program wrote."""
 
     def __init__(self, path: Path) -> None:
         with np.load(path) as file:
@@ -51,14 +60,14 @@ class _Crowd:
         self._clients = Clients(first, w2, b2, sizes, y)
 
     def __call__(self, coalitions: Bools) -> Floats:
-        """Of coalitions (m, n): float64 (m,)."""
+        """Return the accuracies, float64 (m,), of coalitions, bool (m, n)."""
         starts = range(0, len(coalitions), ROWS)
         counts = [self._clients(coalitions[start : start + ROWS]) for start in starts]
         return np.concatenate(counts) / IMAGES
 
 
 @functools.cache
-def crowd(path: Path) -> _Crowd:
+def load_crowd(path: Path) -> _Crowd:
     """Load the game of a file, once in a process, since it takes a second.
 
     Args:
@@ -77,7 +86,7 @@ def _trained() -> dict[str, NDArray[np.generic]]:
     base = initial(HIDDEN, rng)
     ends = np.cumsum(20 + rng.permutation(CLIENTS))
     parts = np.split(rng.permutation(len(y)), ends[:-1] * len(y) // ends[-1])
-    levels = rng.permutation(np.linspace(0, MOST_NOISE, CLIENTS))
+    levels = rng.permutation(np.linspace(0, MAX_NOISE, CLIENTS))
     models = []
     for part, level in zip(parts, levels, strict=True):
         labels = y[part].copy()
@@ -91,9 +100,12 @@ def _trained() -> dict[str, NDArray[np.generic]]:
 
 
 def _slopes(path: Path, size: int) -> Floats:
-    """(1 + PARTS, n): what a member adds to coalitions of one size; the same without each part."""
-    worth, rng, n = crowd(path), np.random.default_rng([11, size]), CLIENTS
-    if math.comb(n, size) <= LISTED:
+    """Fit what a member adds to coalitions of one size: with all samples, then without each part.
+
+    The result is float64 (1 + PARTS, n).
+    """
+    worth, rng, n = load_crowd(path), np.random.default_rng([11, size]), CLIENTS
+    if math.comb(n, size) <= MAX_LISTED:
         rows: NDArray[np.bool_] = np.zeros((math.comb(n, size), n), np.bool_)
         for row, members in zip(rows, combinations(range(n), size), strict=True):
             row[list(members)] = True
@@ -115,9 +127,9 @@ def _slopes(path: Path, size: int) -> Floats:
 
 
 def _reference(path: Path) -> tuple[Floats, Floats]:
-    """Values and their standard errors."""
+    """Estimate the Shapley values and their standard errors, float64 (n,) each."""
     everyone = np.ones((1, CLIENTS), np.bool_)
-    worth = crowd(path)
+    worth = load_crowd(path)
     equal = (worth(everyone)[0] - worth(~everyone)[0]) / CLIENTS
     with ProcessPoolExecutor() as workers:
         found = np.array(list(workers.map(_slopes, [path] * len(SIZES), SIZES)))
@@ -132,7 +144,7 @@ def _reference(path: Path) -> tuple[Floats, Floats]:
 
 
 def _make(path: Path) -> None:
-    """Write the clients, then the same with the values."""
+    """Write the clients, then the clients and the values."""
     path.parent.mkdir(parents=True, exist_ok=True)
     arrays: dict[str, Any] = dict(_trained())
     np.savez(path, **arrays)

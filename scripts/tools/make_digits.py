@@ -1,7 +1,6 @@
-"""Write fedcoin/learning/training/digits.npz from scikit-learn's copy of the UCI digits (run once).
+"""Write fedcoin/learning/training/digits.npz from scikit-learn's copy of the UCI digits.
 
-scikit-learn is not among the development tools: Keras imports it where it is installed, which
-takes a second in each process with TensorFlow. Install it first: `pip install scikit-learn`.
+    python -m scripts.tools.make_digits
 
 Optical Recognition of Handwritten Digits, E. Alpaydin and C. Kaynak, UCI Machine Learning
 Repository (doi:10.24432/C50P49), CC BY 4.0: 1,797 images of 8 x 8 pixels, 0 to 16. The split
@@ -28,16 +27,16 @@ def _split(labels: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.int
     """Divide the indices into training and test set, shuffled, each digit in proportion."""
     generator = np.random.Generator(np.random.PCG64(SEED))
     order = generator.permutation(len(labels))
-    # Evenly spaced places among the images sorted by digit give each digit its share.
+    # Evenly spaced positions among the images sorted by digit give each digit its share.
     by_digit = order[np.argsort(labels[order], kind="stable")]
-    places = np.linspace(0, len(labels) - 1, TEST_IMAGES).round().astype(int)
-    test = by_digit[places]
+    positions = np.linspace(0, len(labels) - 1, TEST_IMAGES).round().astype(int)
+    test = by_digit[positions]
     train = np.setdiff1d(order, test)
     return generator.permutation(train), generator.permutation(test)
 
 
 def main() -> None:
-    """Write the digits as an `.npz` file."""
+    """Write the data set; each run writes the same bytes."""
     bunch = load_digits()
     images = bunch.images.astype(np.uint8)
     labels = bunch.target.astype(np.uint8)
@@ -49,7 +48,7 @@ def main() -> None:
         "y_test": labels[test],
         "scale": np.uint8(16),
     }
-    # By hand rather than np.savez_compressed: the same bytes on every run.
+    # np.savez_compressed would write the time of day into the archive.
     with zipfile.ZipFile(TARGET, "w") as archive:
         for name, array in arrays.items():
             buffer = io.BytesIO()

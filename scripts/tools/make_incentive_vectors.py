@@ -119,7 +119,7 @@ def _tree(schedule: str, clients: int, samples: int, truncation: int) -> dict[st
 
 
 def main() -> None:
-    """Write the golden vectors of Proof of Shapley."""
+    """Write the vectors."""
     vectors = {
         "stream": _stream(),
         "orders": _orders(),

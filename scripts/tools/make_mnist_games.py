@@ -1,13 +1,12 @@
 """Make the games from real training that tests and benchmarks of Shapley estimators use.
 
-Ten clients train a 784-128-10 network on MNIST, their data split in six ways, and average by
-FedAvg for three rounds. A round's game is the right answers of each of the 1,024 coalitions' models
-on the 10,000 test images, the empty coalition being the round's base model. The counts of rounds 1
-and 3 are kept. All arithmetic is NumPy's, so that nothing else is needed:
+Ten clients train a 784-128-10 network on MNIST, and average by FedAvg for three rounds. There are
+six campaigns, which split the data in six ways. A round is a game: a coalition is worth the right
+answers of its averaged model on the 10,000 test images, and the empty coalition those of the
+round's base. The games of rounds 1 and 3 are written, with all 1,024 counts each. NumPy is enough
+to run it:
 
-    FEDCOIN_MNIST=mnist.npz python scripts/tools/make_mnist_games.py tests/shapley/mnist.npz
-
-``Clients`` also makes games of any number of clients, evaluated when they are asked for.
+    FEDCOIN_MNIST=mnist.npz python -m scripts.tools.make_mnist_games tests/shapley/mnist.npz
 """
 
 from __future__ import annotations
@@ -65,12 +64,12 @@ def _split(x: Floats, y: Ints, how: str, clients: int, rng: np.random.Generator)
             pieces_of[owner].append(part)
         parts = [np.concatenate(pieces) for pieces in pieces_of]
     elif how == "few-labels":
-        # Sorted by label into three pieces a client: each knows about three digits only.
+        # Each client gets three pieces of the images sorted by label: about three digits.
         pieces = np.array_split(order[np.argsort(y[order], kind="stable")], 3 * clients)
         dealt = rng.permutation(3 * clients).reshape(clients, 3)
         parts = [np.concatenate([pieces[piece] for piece in hand]) for hand in dealt]
     elif how == "unequal-sizes":
-        # In proportions 1 : 2 : ... : clients.
+        # The sizes are in the proportions 1 : 2 : ... : clients.
         ends = np.cumsum(np.arange(1, clients + 1)) * len(y) // (clients * (clients + 1) // 2)
         parts = np.split(order, ends[:-1])
     else:
@@ -142,11 +141,14 @@ def train(weights: Weights, share: Share, rng: np.random.Generator) -> Weights:
 class Clients:
     """The updates of a round, and last the base: counts the right answers of coalitions."""
 
+    # The first layer's outputs for the test images, float32 (n + 1, images, hidden).
     first: Floats
-    """Shape (n + 1, images, hidden): the first layer's outputs for the test images."""
+    # The second layer's weights, float32 (n + 1, hidden, 10), and biases, float32 (n + 1, 10).
     w2: Floats
     b2: Floats
+    # The number of examples of each client, float32 (n,).
     sizes: Floats
+    # Of the test images, int64 (images,).
     labels: Ints
 
     def __call__(self, coalitions: NDArray[np.bool_]) -> Ints:
@@ -167,7 +169,7 @@ class Clients:
 def _federate(
     how: str, clients: int, hidden: int, rounds: int, seed: int, images: int = 10_000
 ) -> list[Clients]:
-    """Play rounds of FedAvg, and give the game of each."""
+    """Run rounds of FedAvg, and return the game of each."""
     rng = np.random.default_rng(seed)
     x, y, x_test, y_test = read_mnist()
     x_test, y_test = x_test[:images], y_test[:images]
@@ -198,7 +200,7 @@ def _table(game: Clients) -> NDArray[np.uint16]:
 
 
 def main() -> None:
-    """Write the tables."""
+    """Write the games to the file that the command line names."""
     tables: dict[str, Any] = {}
     for seed, how in enumerate(SPLITS):
         games = _federate(how, CLIENTS, HIDDEN, ROUNDS, seed)

@@ -1,9 +1,9 @@
 """Write the golden vectors of everything that is hashed or signed: tests/vectors/*.json.
 
-    python scripts/tools/make_vectors.py
+    python -m scripts.tools.make_vectors
 
-The tests only read them. A vector that changes means that the network's bytes have changed:
-all nodes would have to change at once.
+Tests read them. If a vector changes, the bytes of the protocol have changed, and all nodes of a
+network must change at once.
 """
 
 from __future__ import annotations
@@ -419,12 +419,12 @@ VECTORS = {
 
 
 def main() -> None:
-    """Write one JSON file for each kind of message."""
+    """Write one JSON file for each format."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     for name, make in VECTORS.items():
         path = FOLDER / f"{name}.json"
         path.write_text(json.dumps(make(), indent=1) + "\n", encoding="utf-8")
-        print(path.relative_to(FOLDER.parents[2]))
+        print(path.relative_to(FOLDER.parents[1]))
 
 
 if __name__ == "__main__":
