@@ -27,6 +27,7 @@ from fedcoin.network.peers.connections.endpoints import parse_endpoint
 from fedcoin.network.peers.connections.link import Introduction, open_link
 from fedcoin.network.peers.connections.security import Security
 from fedcoin.v1 import (
+    admin_service_pb2,
     block_gossip_service_pb2,
     consensus_service_pb2,
     peer_service_pb2,
@@ -46,6 +47,7 @@ EOF: Any = vars(grpc.aio)["EOF"]
 UNCLEAN = {StatusCode.INTERNAL, StatusCode.UNKNOWN, StatusCode.DATA_LOSS}
 
 DESCRIBED = (
+    admin_service_pb2,
     block_gossip_service_pb2,
     consensus_service_pb2,
     peer_service_pb2,
