@@ -51,7 +51,11 @@ YIELD_EVERY = 8
 
 
 class Outbox:
-    """The transactions that wait to be sent to one peer."""
+    """The transactions that wait to be sent to one peer.
+
+    Args:
+        peer: The peer.
+    """
 
     def __init__(self, peer: Peer) -> None:
         self.peer = peer
@@ -65,7 +69,11 @@ class Outbox:
         return len(self._waiting)
 
     def put(self, raw: bytes) -> None:
-        """Add a serialised transaction."""
+        """Add a transaction; the oldest ones make room when a limit is reached.
+
+        Args:
+            raw: A serialised SignedTransaction.
+        """
         self._waiting.append(raw)
         self._bytes += len(raw)
         while len(self._waiting) > MAX_WAITING or self._bytes > MAX_WAITING_BYTES:
