@@ -60,6 +60,8 @@ class ChainPort:
         self.genesis: Genesis = mini.genesis
         self.ledger: Ledger = mini.ledger
         self.store: ChainStore = mini.store
+        self.num_waiting = 0
+        """The number of callers that wait for a block."""
         self._grown = asyncio.Event()
         mini.listeners.append(self._grew)
 
@@ -70,8 +72,12 @@ class ChainPort:
         return self.store.block(height)
 
     async def wait_above(self, height: int) -> int:
-        while self.mini.height <= height:
-            await self._grown.wait()
+        self.num_waiting += 1
+        try:
+            while self.mini.height <= height:
+                await self._grown.wait()
+        finally:
+            self.num_waiting -= 1
         return self.mini.height
 
     def _grew(self, applied: Sequence[Transaction]) -> None:

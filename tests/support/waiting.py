@@ -57,3 +57,13 @@ async def until(
             return answer
         assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
         await asyncio.sleep(PAUSE_SECONDS)
+
+
+async def let_others_run(turns: int = 100) -> None:
+    """Give every task that is ready its turn, many times over, without waiting for the clock.
+
+    What has not happened after this does not happen until time passes, or until another process or
+    thread does something.
+    """
+    for _ in range(turns):
+        await asyncio.sleep(0)

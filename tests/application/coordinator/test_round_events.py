@@ -13,6 +13,7 @@ from fedcoin.application.coordinator.campaign import (
 )
 from fedcoin.application.coordinator.round_events import RoundEventLog
 from fedcoin.v1 import federated_learning_service_pb2 as pb
+from tests.support.waiting import let_others_run
 
 ALICE, BOB = b"a" * 20, b"b" * 20
 
@@ -37,7 +38,7 @@ async def test_slow_and_fast_watchers_see_the_same() -> None:
         state.begin_training(1000 * number)
         events.add_phase(state)
         if number == 1:
-            await asyncio.sleep(0.01)  # the first watcher gets one event, then all others at once
+            await let_others_run()  # the first watcher gets one event, then all others at once
         state.phase = CampaignPhase.SETTLING
         events.add_phase(state, b"t" * 32)
         state.end_round(record(number))

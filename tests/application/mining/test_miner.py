@@ -17,7 +17,7 @@ from fedcoin.v1 import block_pb2, task_pb2
 from fedcoin.v1.transaction_pb2 import CommitShapley, RevealShapley
 from tests.support.keys import ALICE
 from tests.support.mining_site import MiningSite, OpenMiningSite
-from tests.support.waiting import until
+from tests.support.waiting import let_others_run, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -303,10 +303,11 @@ async def test_who_has_no_bond_does_nothing(site: OpenMiningSite) -> None:
     here = site()
     await here.job.open_campaign()
     here.chain.owner.start(here.miner(ALICE).run(), "miner")
+    here.start(*here.chain.miners)
     await here.job.open_task()
-    await asyncio.sleep(0.2)
-    assert not here.submitted
-    assert here.worker.asked == 0
+    await until(lambda: len(here.submitted) == 3)
+    miners = {miner.address for miner in here.chain.miners}
+    assert {transaction.sender for transaction in here.submitted} == miners
 
 
 async def test_leftovers_of_closed_tasks_are_cleared(site: OpenMiningSite) -> None:
@@ -335,7 +336,7 @@ async def test_no_more_tasks_than_fit_are_worked_on(
     await here.job.open_campaign()
     here.start(*here.chain.miners)
     await here.job.open_task()
-    await asyncio.sleep(0.1)
+    await let_others_run()
     assert here.worker.asked == 0
 
 

@@ -29,7 +29,7 @@ from fedcoin.v1 import block_pb2, task_pb2
 from fedcoin.v1.transaction_pb2 import CommitShapley, RevealShapley, Transfer, TransferOutput
 from tests.support.keys import ALICE, BOB
 from tests.support.mining_site import CountingWorker, MiningSite, OpenMiningSite
-from tests.support.waiting import until
+from tests.support.waiting import let_others_run, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -100,7 +100,8 @@ async def test_a_task_waits_for_its_campaign(site: OpenMiningSite) -> None:
     here.job.campaign_id = opening_campaign.hash
     opening = here.chain.sign(here.job.server, here.job.terms())
     check = asyncio.create_task(here.auditor.check_transaction(opening))
-    await asyncio.sleep(0.01)
+    await let_others_run()
+    assert not check.done()
     await here.chain.produce()
     await check
 

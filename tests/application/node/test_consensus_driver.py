@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,7 @@ from tests.support.in_memory_nodes import InMemoryNode, InMemoryWire, make_nodes
 from tests.support.keys import BOB, MINERS
 from tests.support.node_core import make_network_genesis
 from tests.support.transfers import sign_transfer
-from tests.support.waiting import until
+from tests.support.waiting import let_others_run, until
 
 
 def assert_agree(members: list[InMemoryNode]) -> None:
@@ -26,7 +25,7 @@ async def test_a_transfer_becomes_final_everywhere(tmp_path: Path) -> None:
     members = make_nodes(tmp_path, make_network_genesis(), InMemoryWire())
     for member in members:
         member.start()
-    await asyncio.sleep(0.2)
+    await let_others_run()
     assert [member.chain.height() for member in members] == [0] * 4, "nothing to do, no block"
     await members[0].pool.submit(sign_transfer(0))
     await reach(members, 1)

@@ -26,6 +26,7 @@ from tests.support.keys import ALICE, BOB, key_of
 from tests.support.ledger_campaign import LedgerCampaign, additive
 from tests.support.served_api import NODE, ServedApi, serve_api
 from tests.support.transfers import transfer_to
+from tests.support.waiting import until
 
 
 def pay(live: ServedApi, amount: int = FDC, to: KeyPair = BOB) -> bytes:
@@ -222,7 +223,7 @@ async def test_events_of_the_past_and_then_live(live: ServedApi) -> None:
     events = live.node.watch_events(from_height=1)
     assert [(await anext(events)).block.height for _ in range(2)] == [1, 2]
     waiting = asyncio.ensure_future(anext(events))
-    await asyncio.sleep(0.05)
+    await until(lambda: live.port.num_waiting == 1)
     assert not waiting.done()
     pay(live)
     assert (await waiting).block.height == 3
@@ -254,7 +255,7 @@ async def test_events_from_the_next_block_on(live: ServedApi) -> None:
     pay(live)
     events = live.node.watch_events()
     waiting = asyncio.ensure_future(anext(events))
-    await asyncio.sleep(0.1)
+    await until(lambda: live.port.num_waiting == 1)
     pay(live)
     assert (await waiting).block.height == 2
     await events.aclose()
@@ -263,7 +264,7 @@ async def test_events_from_the_next_block_on(live: ServedApi) -> None:
 async def test_events_may_be_awaited_a_little_ahead_of_the_chain(live: ServedApi) -> None:
     events = live.node.watch_events(3)
     waiting = asyncio.ensure_future(anext(events))
-    await asyncio.sleep(0.1)
+    await until(lambda: live.port.num_waiting == 1)
     for _ in range(3):
         live.chain.produce()
     assert (await waiting).block.height == 3

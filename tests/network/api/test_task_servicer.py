@@ -29,6 +29,7 @@ from tests.support.genesis import CHAIN_ID, FDC
 from tests.support.keys import ALICE, CAROL, MINERS, STRANGER, key_of
 from tests.support.ledger_campaign import LedgerCampaign, additive
 from tests.support.served_api import ServedApi
+from tests.support.waiting import until
 
 GAME = additive(5, 3, 0)
 
@@ -87,9 +88,9 @@ async def test_watching_a_task_until_it_is_paid(live: ServedApi) -> None:
 
     async def block(*transactions: object) -> None:
         live.chain.produce(*transactions)  # type: ignore[arg-type]
-        await asyncio.sleep(0.1)
+        await until(lambda: len(views) == live.chain.height - 2 or watching.done())
 
-    await asyncio.sleep(0.1)
+    await until(lambda: live.port.num_waiting == 1)
     await block()
     await block(*(job.commit(miner, tree) for miner, tree in trees.items()))
     await block(*(job.open(miner, tree) for miner, tree in trees.items()))

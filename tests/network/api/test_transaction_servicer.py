@@ -25,6 +25,7 @@ from tests.support.keys import ALICE, BOB, CAROL
 from tests.support.ledger_campaign import LedgerCampaign
 from tests.support.served_api import ServedApi
 from tests.support.transfers import transfer_to
+from tests.support.waiting import until
 
 
 def payment(live: ServedApi, amount: int = FDC, ahead: int = 0, **options: Any) -> Transaction:
@@ -168,7 +169,7 @@ async def test_waiting_for_final(live: ServedApi) -> None:
     transaction = payment(live)
     hash = await live.node.submit_transaction(transaction.raw)
     waiting = asyncio.ensure_future(live.node.wait_until_final(hash))
-    await asyncio.sleep(0.05)
+    await until(lambda: live.port.num_waiting == 1)
     live.chain.produce(transaction)
     assert (await waiting).height == 1
 

@@ -25,6 +25,7 @@ from fedcoin.v1 import transaction_service_pb2_grpc as tx_rpc
 from tests.support.keys import ALICE, BOB
 from tests.support.served_api import ServedApi, serve_api
 from tests.support.transfers import transfer_to
+from tests.support.waiting import until
 
 
 async def refused(call: object) -> RpcError:
@@ -102,7 +103,7 @@ async def test_too_many_watchers_are_refused(tmp_path: Path) -> None:
     async with serve_api(tmp_path, limits=CallLimits(max_streams=2)) as live:
         watches = [live.node.watch_events(1, patience=0) for _ in range(3)]
         waiting = [asyncio.ensure_future(anext(watch)) for watch in watches[:2]]
-        await asyncio.sleep(0.2)
+        await until(lambda: live.port.num_waiting == 2)
         failure = await refused(anext(watches[2]))
         assert (failure.status, failure.code) == (StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_CALLS")
         assert failure.limit == "2"

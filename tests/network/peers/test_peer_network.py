@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from fedcoin.v1.peer_service_pb2 import ListPeersResponse, PeerAddress
 from tests.support.keys import MINERS, STRANGER
 from tests.support.node_core import make_network_genesis
 from tests.support.peer_nodes import FAST, PeerNode, running, visiting
-from tests.support.waiting import until
+from tests.support.waiting import let_others_run, until
 
 
 async def test_both_can_call_each_other_though_one_dialled(tmp_path: Path) -> None:
@@ -53,6 +53,21 @@ async def test_peers_tell_of_each_other(tmp_path: Path) -> None:
             await until(lambda: all(node.linked() == 4 for node in [hub, *nodes]))
 
 
+@pytest.fixture
+def dialled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The addresses that nodes have dialled, with or without success."""
+    addresses: list[str] = []
+
+    async def recorded(endpoint: Endpoint, *rest: Any) -> Link:
+        try:
+            return await open_link(endpoint, *rest)
+        finally:
+            addresses.append(str(endpoint))
+
+    monkeypatch.setattr(dialer, "open_link", recorded)
+    return addresses
+
+
 async def test_without_peer_exchange_only_seeds_are_dialled(tmp_path: Path) -> None:
     genesis, options = make_network_genesis(), replace(FAST, peer_exchange=False)
     hub = PeerNode(tmp_path / "hub", genesis, STRANGER)
@@ -63,12 +78,15 @@ async def test_without_peer_exchange_only_seeds_are_dialled(tmp_path: Path) -> N
         )
         async with running(one, two):
             await until(lambda: hub.linked() == 2)
-            await asyncio.sleep(0.5)
-            assert one.linked() == two.linked() == 1
+            await until(lambda: one.linked() == two.linked() == 1)
+            exchanging = PeerNode(tmp_path / "2", genesis, MINERS[2], seeds=[hub.address])
+            async with running(exchanging):
+                await until(lambda: exchanging.linked() == 3)
+                assert one.network.peer_set.get(two.key.public_key) is None
 
 
 async def test_a_dead_seed_is_a_warning_and_not_a_stop(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, dialled: list[str]
 ) -> None:
     genesis = make_network_genesis()
     first = PeerNode(tmp_path / "0", genesis, MINERS[0])
@@ -78,7 +96,7 @@ async def test_a_dead_seed_is_a_warning_and_not_a_stop(
         with caplog.at_level(logging.INFO):
             async with running(second):
                 await until(lambda: second.linked() == 1)
-                await asyncio.sleep(1)
+                await until(lambda: dialled.count("127.0.0.1:1") > 2)
         warnings = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
         dead = [text for text in warnings if "cannot connect to 127.0.0.1:1," in text]
         assert len(dead) == 1, "once, not for each try"
@@ -97,7 +115,7 @@ async def test_a_seed_of_another_network_is_named(
         assert not other.network.peers()
 
 
-async def test_a_node_does_not_dial_itself(tmp_path: Path) -> None:
+async def test_a_node_does_not_connect_to_itself(tmp_path: Path, dialled: list[str]) -> None:
     genesis = make_network_genesis()
     first = PeerNode(tmp_path / "0", genesis, MINERS[0])
     await first.start()
@@ -108,8 +126,10 @@ async def test_a_node_does_not_dial_itself(tmp_path: Path) -> None:
         tmp_path / "1", genesis, MINERS[0], seeds=[f"localhost:{port}"], options=options
     )
     async with running(again):
-        await asyncio.sleep(0.5)
+        await until(lambda: dialled)
+        await let_others_run()
         assert not again.network.peers()
+    assert dialled == [f"localhost:{port}"], "once, and never again"
 
 
 async def test_who_was_gone_is_found_again(tmp_path: Path) -> None:
@@ -250,22 +270,16 @@ async def test_a_stranger_cannot_send_us_to_our_own_machine(tmp_path: Path) -> N
 
 
 async def test_a_peer_cannot_make_us_bother_somebody_else(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, dialled: list[str]
 ) -> None:
     genesis = make_network_genesis()
     node = PeerNode(tmp_path / "0", genesis, MINERS[0], options=replace(FAST, peer_exchange=False))
     victim = PeerNode(tmp_path / "1", genesis, MINERS[1])
-    dialled: list[str] = []
-
-    async def counted(endpoint: Endpoint, *rest: Any) -> Link:
-        dialled.append(str(endpoint))
-        return await open_link(endpoint, *rest)
-
-    monkeypatch.setattr(dialer, "open_link", counted)
     async with running(node, victim):
         async with visiting(node, STRANGER, listen_address=lambda: victim.address):
-            await asyncio.sleep(1.0)
+            began = time.monotonic()
+            await until(lambda: len(dialled) == 4)
         assert not victim.network.peers()
-        # With growing pauses.
-        assert 1 <= len(dialled) < 10
+        # With growing pauses between the four attempts.
+        assert time.monotonic() - began > 3 * FAST.first_backoff_s
         assert set(dialled) == {victim.address}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
@@ -79,15 +78,19 @@ async def test_from_one_end_to_the_other_and_not_back(tmp_path: Path) -> None:
         at_first = record(nodes[0])
         transaction = sign_transfer(0)
         await nodes[0].pool.submit(transaction)
-        await until(lambda: nodes[3].pool.get(transaction.hash) is not None, seconds=5)
-        await asyncio.sleep(0.1)
+        await until(lambda: nodes[3].pool.get(transaction.hash) is not None)
+        # What came back would come before the next one has gone all the way.
+        await nodes[0].pool.submit(sign_transfer(1))
+        await until(lambda: len(nodes[3].pool.pending()) == 2)
         assert at_first == []
         # The same again, and from the other end: nothing new for anybody.
         at_last = record(nodes[3])
         await nodes[0].pool.submit(transaction)
         nodes[3].network.relay(transaction)
-        await asyncio.sleep(0.1)
-        assert at_first == at_last == []
+        await nodes[0].pool.submit(sign_transfer(2))
+        await until(lambda: len(nodes[3].pool.pending()) == 3)
+        assert at_first == []
+        assert at_last == [(nodes[2].key.public_key, 1)]
 
 
 async def test_many_travel_in_few_calls(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import contextlib
 
 from fedcoin.network.peers.protection.bans import MAX_BANS, Bans
 from fedcoin.network.peers.protection.send_queue import MAX_WRITE_S, SendQueue
+from tests.support.waiting import let_others_run
 
 
 def test_bans_end() -> None:
@@ -41,10 +42,10 @@ async def test_a_queue_sends_in_order_and_refuses_what_is_too_much() -> None:
     assert queue.put(b"90")
     assert not queue.put(b"")
     pump = asyncio.ensure_future(queue.pump(write))
-    await asyncio.sleep(0.01)
+    await let_others_run()
     assert sent == [b"12345", b"678", b"90"]
     assert queue.put(b"1234567890"), "what was sent takes no room"
-    await asyncio.sleep(0.01)
+    await let_others_run()
     assert len(sent) == 4
     pump.cancel()
     with contextlib.suppress(asyncio.CancelledError):
@@ -61,12 +62,12 @@ async def test_a_queue_knows_when_its_reader_is_too_slow() -> None:
 
     pump = asyncio.ensure_future(queue.pump(write))
     queue.put(b"x")
-    await asyncio.sleep(0.01)
+    await let_others_run()
     assert not queue.overdue()
     now = MAX_WRITE_S + 1
     assert queue.overdue()
     stuck.set()
-    await asyncio.sleep(0.01)
+    await let_others_run()
     assert not queue.overdue()
     pump.cancel()
     with contextlib.suppress(asyncio.CancelledError):

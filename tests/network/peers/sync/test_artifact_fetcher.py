@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from fedcoin.data.artifacts.manifest import CHUNK_BYTES
+from fedcoin.data.artifacts.store import ArtifactStore
+from fedcoin.network.client.artifact_client import ArtifactClient
 from tests.support.artifact_listener import data
 from tests.support.keys import MINERS, STRANGER
 from tests.support.node_core import make_network_genesis
@@ -59,11 +61,20 @@ async def test_what_nobody_has_is_given_up_in_time(nodes: list[PeerNode]) -> Non
     assert nodes[0].network.artifact_fetcher.num_wanted == 0
 
 
-async def test_what_comes_later_is_found(nodes: list[PeerNode]) -> None:
+async def test_what_comes_later_is_found(
+    nodes: list[PeerNode], monkeypatch: pytest.MonkeyPatch
+) -> None:
     wanted = nodes[3].artifacts.put(CONTENT)
     nodes[3].artifacts.remove(wanted)
+    download, tries = ArtifactClient.download_into, []
+
+    async def counted(client: ArtifactClient, store: ArtifactStore, artifact: bytes) -> int:
+        tries.append(artifact)
+        return await download(client, store, artifact)
+
+    monkeypatch.setattr(ArtifactClient, "download_into", counted)
     fetching = asyncio.ensure_future(nodes[0].network.ensure_artifacts([wanted], 10))
-    await asyncio.sleep(0.3)
+    await until(lambda: len(tries) > 3, "all three others were asked, and one again")
     nodes[3].artifacts.put(CONTENT)
     assert await fetching
 
@@ -80,7 +91,7 @@ async def test_who_waits_longer_is_not_let_down(nodes: list[PeerNode]) -> None:
 
 async def test_a_cancelled_wait_leaves_nothing_behind(nodes: list[PeerNode]) -> None:
     waiting = asyncio.ensure_future(nodes[0].network.ensure_artifacts([bytes(32)], 60))
-    await asyncio.sleep(0.1)
+    await until(lambda: nodes[0].network.artifact_fetcher.num_wanted == 1)
     waiting.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await waiting
