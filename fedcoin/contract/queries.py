@@ -1,8 +1,8 @@
-"""What services read: views of the latest state and of the blocks behind it.
+"""Read access for services: views of the latest state and of the stored blocks.
 
-Ids and addresses are bytes here; whoever serves text parses it first. What does not exist is None
-or an empty list, never an error. Lists come the latest first, a page at a time: the page's `next`
-is the place to go on from, None on the last.
+Ids, hashes and addresses are bytes here; services parse the text that callers send. Something that
+does not exist is None or an empty list, never an error. Lists have the latest entry first and come
+in pages.
 """
 
 from __future__ import annotations
@@ -51,26 +51,42 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
-    """Part of a list."""
+    """A page of a list."""
 
     items: list[T]
     locations: list[Location]
-    """Of each item."""
+    """The location of each item."""
     next: Location | None
-    """From where the next page goes on."""
+    """What to pass as `before` to get the next page; None on the last page."""
 
 
 # Accounts and validators ------------------------------------------------------------------
 
 
 def get_account(ledger: Ledger, address: bytes) -> AccountView:
-    """One address; zero everywhere when it was never used."""
+    """Read an address: balance, nonce and bond.
+
+    Args:
+        ledger: The ledger.
+        address: The address, 20 bytes.
+
+    Returns:
+        The view; all zero for an address that was never used.
+    """
     bond = records.BONDS.get(ledger.reader, address) or BondState()
     return account_view(address, ledger.account(address), bond)
 
 
 def list_validators(ledger: Ledger, next_height: int) -> list[ValidatorView]:
-    """The validators of the next height, by address."""
+    """List the validators of the next height.
+
+    Args:
+        ledger: The ledger.
+        next_height: The height after the latest block.
+
+    Returns:
+        The validators, in the order of their addresses.
+    """
     members = ledger.validators()
     proposer = ledger.proposer(next_height, 0)
     return [
@@ -88,7 +104,15 @@ def list_validators(ledger: Ledger, next_height: int) -> list[ValidatorView]:
 
 
 def get_block(store: ChainStore, height: int) -> BlockView | None:
-    """One block."""
+    """Read a block.
+
+    Args:
+        store: The node's chain.
+        height: The block's height.
+
+    Returns:
+        The view, or None when the block is not stored.
+    """
     stored = store.block(height)
     if stored is None:
         return None
@@ -102,29 +126,54 @@ def get_block(store: ChainStore, height: int) -> BlockView | None:
 
 
 def list_block_payments(store: ChainStore, height: int) -> list[PaymentView]:
-    """What a block paid, in order."""
-    found = (Receipt.FromString(raw) for raw in store.receipts(height))
-    return [payment_view(r.payment, height) for r in found if r.HasField("payment")]
+    """List the payments that a block made.
+
+    Args:
+        store: The node's chain.
+        height: The block's height.
+
+    Returns:
+        The payments, in the order in which they were made.
+    """
+    receipts = (Receipt.FromString(raw) for raw in store.receipts(height))
+    return [payment_view(r.payment, height) for r in receipts if r.HasField("payment")]
 
 
 def list_block_tasks(store: ChainStore, state: StateReader, height: int) -> list[TaskView]:
-    """The tasks that entered a phase in a block, each once, as they stand now."""
-    found = (Receipt.FromString(raw) for raw in store.receipts(height))
-    ids = dict.fromkeys(r.task.task_id for r in found if r.HasField("task"))
+    """List the tasks that entered a phase in a block.
+
+    Args:
+        store: The node's chain.
+        state: The latest state.
+        height: The block's height.
+
+    Returns:
+        Each task once, as it is now.
+    """
+    receipts = (Receipt.FromString(raw) for raw in store.receipts(height))
+    ids = dict.fromkeys(r.task.task_id for r in receipts if r.HasField("task"))
     views = (get_task(state, task_id) for task_id in ids)
     return [view for view in views if view is not None]
 
 
 def get_transaction(store: ChainStore, hash: bytes) -> TransactionView | None:
-    """One final transaction."""
-    place = store.index.find_transaction(hash)
-    if place is None:
+    """Read a final transaction.
+
+    Args:
+        store: The node's chain.
+        hash: The transaction's hash, 32 bytes.
+
+    Returns:
+        The view, or None when no stored block holds it.
+    """
+    location = store.index.find_transaction(hash)
+    if location is None:
         return None
     return transaction_view(
-        decode_stored_transaction(_transaction_at(store, place)),
+        decode_stored_transaction(_transaction_at(store, location)),
         views_pb2.TRANSACTION_STATUS_FINAL,
-        height=place.height,
-        index=place.position,
+        height=location.height,
+        index=location.position,
     )
 
 
@@ -132,48 +181,73 @@ def get_transaction(store: ChainStore, hash: bytes) -> TransactionView | None:
 
 
 def get_campaign(state: StateReader, campaign_id: bytes) -> CampaignView | None:
-    """One campaign."""
-    found = records.CAMPAIGNS.get(state, campaign_id)
-    return None if found is None else campaign_view(campaign_id, found)
+    """Read a campaign.
+
+    Args:
+        state: The latest state.
+        campaign_id: The campaign's id, 32 bytes.
+
+    Returns:
+        The view, or None when there is no such campaign.
+    """
+    campaign = records.CAMPAIGNS.get(state, campaign_id)
+    return None if campaign is None else campaign_view(campaign_id, campaign)
 
 
 def list_campaigns(
     store: ChainStore, limit: int, before: tuple[int, int] | None = None
 ) -> Page[CampaignView]:
-    """Campaigns, the latest first."""
+    """List campaigns, the latest first.
+
+    Args:
+        store: The node's chain.
+        limit: The largest number of items on the page.
+        before: The `next` of the page before; None for the first page.
+
+    Returns:
+        A page of campaigns.
+    """
     return _page(
         store.index.list_campaigns(limit + 1, before), limit, lambda id: get_campaign(store, id)
     )
 
 
 def get_task(state: StateReader, task_id: bytes) -> TaskView | None:
-    """One task, with its clients and the miners of its present or last attempt."""
-    found = records.TASKS.get(state, task_id)
+    """Read a task, with its clients and the miners of its current or last attempt.
+
+    Args:
+        state: The latest state.
+        task_id: The task's id, 32 bytes.
+
+    Returns:
+        The view, or None when there is no such task.
+    """
+    task = records.TASKS.get(state, task_id)
     terms = records.TERMS.get(state, task_id)
-    if found is None or terms is None:
+    if task is None or terms is None:
         return None
-    job = records.CAMPAIGNS.get(state, terms.campaign_id)
+    campaign = records.CAMPAIGNS.get(state, terms.campaign_id)
     miners = records.MINERS.scan(state, task_id)
     return TaskView(
         task_id=task_id.hex(),
         campaign_id=terms.campaign_id.hex(),
         round=terms.round,
-        phase=found.phase,
-        attempt=found.attempt,
+        phase=task.phase,
+        attempt=task.attempt,
         schedule=terms.sampling.schedule,
         evaluation_size=terms.evaluation.size,
-        difficulty_nano=found.difficulty_nano,
+        difficulty_nano=task.difficulty_nano,
         prices=terms.prices,
-        clients=_clients(found, terms),
-        miners=[_miner(address, miner) for address, miner in miners],
-        winner=format_optional_address(found.settlement.winner),
-        server=format_optional_address(job.terms.server) if job is not None else "",
-        opened_ms=found.opened_ms,
-        closed_ms=found.closed_ms,
-        deadline_ms=found.deadline_ms,
-        opened_height=found.opened_height,
-        closed_height=found.closed_height,
-        challenge=found.challenge.hex(),
+        clients=_client_views(task, terms),
+        miners=[_miner_view(address, miner) for address, miner in miners],
+        winner=format_optional_address(task.settlement.winner),
+        server=format_optional_address(campaign.terms.server) if campaign is not None else "",
+        opened_ms=task.opened_ms,
+        closed_ms=task.closed_ms,
+        deadline_ms=task.deadline_ms,
+        opened_height=task.opened_height,
+        closed_height=task.closed_height,
+        challenge=task.challenge.hex(),
     )
 
 
@@ -185,36 +259,64 @@ def list_tasks(
     campaign_id: bytes | None = None,
     open_only: bool = False,
 ) -> Page[TaskView]:
-    """Tasks, the latest first; of one campaign, or neither settled nor failed, if so asked."""
+    """List tasks, the latest first.
+
+    Args:
+        store: The node's chain.
+        limit: The largest number of items on the page.
+        before: The `next` of the page before; None for the first page.
+        campaign_id: List only tasks of this campaign, 32 bytes; None for all.
+        open_only: List only tasks that are neither settled nor failed.
+
+    Returns:
+        A page of tasks.
+    """
     if open_only:
-        found = list(_open_tasks(store, before, campaign_id))[: limit + 1]
+        entries = _open_tasks(store, before, campaign_id)[: limit + 1]
     else:
-        found = store.index.list_tasks(limit + 1, before, campaign_id)
-    return _page(found, limit, lambda id: get_task(store, id))
+        entries = store.index.list_tasks(limit + 1, before, campaign_id)
+    return _page(entries, limit, lambda id: get_task(store, id))
 
 
 def list_task_payments(store: ChainStore, task_id: bytes) -> list[PaymentView]:
-    """What a task paid, in the order in which it did."""
+    """List all payments of a task.
+
+    Args:
+        store: The node's chain.
+        task_id: The task's id, 32 bytes.
+
+    Returns:
+        The payments, in the order in which they were made.
+    """
     return [
-        payment_view(Receipt.FromString(raw).payment, place.height)
-        for place, raw, _ in _payments(store, task_id)
+        payment_view(Receipt.FromString(raw).payment, location.height)
+        for location, raw, _ in _payments(store, task_id)
     ]
 
 
 def build_payment_proofs(store: ChainStore, task_id: bytes, address: bytes) -> list[PaymentProof]:
-    """What proves offline each payment of a task to an address."""
+    """Build proofs of a task's payments to an address, which can be verified offline.
+
+    Args:
+        store: The node's chain.
+        task_id: The task's id, 32 bytes.
+        address: The address, 20 bytes.
+
+    Returns:
+        One proof for each payment, in the order in which they were made.
+    """
     proofs = []
-    for place, raw, receipts in _payments(store, task_id):
+    for location, raw, receipts in _payments(store, task_id):
         payment = Receipt.FromString(raw).payment
         if payment.address != address:
             continue
         proof = PaymentProof(
-            header=store.header_bytes(place.height) or b"",
-            certificate=store.certificate(place.height) or b"",
+            header=store.header_bytes(location.height) or b"",
+            certificate=store.certificate(location.height) or b"",
             receipt=raw,
-            index=place.position,
+            index=location.position,
             count=len(receipts),
-            path=audit_path(receipts, place.position),
+            path=audit_path(receipts, location.position),
             payment=payment,
         )
         proofs.append(proof)
@@ -224,16 +326,25 @@ def build_payment_proofs(store: ChainStore, task_id: bytes, address: bytes) -> l
 def find_reveal_transaction(
     store: ChainStore, task_id: bytes, miner: bytes
 ) -> tuple[bytes, int] | None:
-    """The transaction of a miner's latest reveal for a task, and the block that holds it."""
-    place = store.index.find_reveal(task_id, miner)
-    return None if place is None else (_transaction_at(store, place), place.height)
+    """Find the transaction in which a miner last revealed evidence for a task.
+
+    Args:
+        store: The node's chain.
+        task_id: The task's id, 32 bytes.
+        miner: The miner's address, 20 bytes.
+
+    Returns:
+        The serialised SignedTransaction and the height of its block; None when there is none.
+    """
+    location = store.index.find_reveal(task_id, miner)
+    return None if location is None else (_transaction_at(store, location), location.height)
 
 
-def _clients(found: TaskState, terms: OpenTask) -> list[TaskClientView]:
+def _client_views(task: TaskState, terms: OpenTask) -> list[TaskClientView]:
     updates = [ClientUpdate.FromString(signed.body) for signed in terms.updates]
-    values = list(found.settlement.mean_shapley_nano) or [0] * len(updates)
+    values = list(task.settlement.mean_shapley_nano) or [0] * len(updates)
     payouts = [0] * len(updates)
-    if found.phase == block_pb2.TASK_PHASE_SETTLED:
+    if task.phase == block_pb2.TASK_PHASE_SETTLED:
         payouts = list(split_training_price(values, terms.prices.training)[0])
     return [
         TaskClientView(
@@ -247,7 +358,7 @@ def _clients(found: TaskState, terms: OpenTask) -> list[TaskClientView]:
     ]
 
 
-def _miner(address: bytes, miner: MinerState) -> TaskMinerView:
+def _miner_view(address: bytes, miner: MinerState) -> TaskMinerView:
     return TaskMinerView(
         address=format_optional_address(address),
         committed=True,
@@ -263,41 +374,41 @@ def _miner(address: bytes, miner: MinerState) -> TaskMinerView:
 
 def _open_tasks(
     store: ChainStore, before: tuple[int, int] | None, campaign_id: bytes | None
-) -> Iterator[IndexEntry]:
-    """Open tasks, the latest first; they are few, and only the state knows which they are."""
-    opened = []
-    for task_id, found in lifecycle.open_tasks(store):
-        place = store.index.find_task(task_id, found.opened_height)
+) -> list[IndexEntry]:
+    """List the open tasks, the latest first. They are few, and only the state lists them."""
+    entries = []
+    for task_id, task in lifecycle.open_tasks(store):
+        location = store.index.find_task(task_id, task.opened_height)
         terms = records.TERMS.get(store, task_id)
-        if place is None or terms is None or campaign_id not in (None, terms.campaign_id):
+        if location is None or terms is None or campaign_id not in (None, terms.campaign_id):
             continue
-        if before is None or place < before:
-            opened.append(IndexEntry(task_id, place))
-    yield from sorted(opened, key=lambda one: one.location, reverse=True)
+        if before is None or location < before:
+            entries.append(IndexEntry(task_id, location))
+    return sorted(entries, key=lambda entry: entry.location, reverse=True)
 
 
 def _payments(
     store: ChainStore, task_id: bytes
 ) -> Iterator[tuple[Location, bytes, tuple[bytes, ...]]]:
-    """Each payment's place and receipt, with all receipts of its block."""
+    """Yield location and receipt of each payment, with all receipts of its block."""
     blocks: dict[int, tuple[bytes, ...]] = {}
-    for place in store.index.list_task_payments(task_id):
-        if place.height not in blocks:
-            blocks[place.height] = store.receipts(place.height)
-        receipts = blocks[place.height]
-        yield place, receipts[place.position], receipts
+    for location in store.index.list_task_payments(task_id):
+        if location.height not in blocks:
+            blocks[location.height] = store.receipts(location.height)
+        receipts = blocks[location.height]
+        yield location, receipts[location.position], receipts
 
 
-def _transaction_at(store: ChainStore, place: Location) -> bytes:
-    stored = store.block(place.height)
-    assert stored is not None, "an index that points to no block"
-    return Block.FromString(stored.raw).transactions[place.position]
+def _transaction_at(store: ChainStore, location: Location) -> bytes:
+    stored = store.block(location.height)
+    assert stored is not None, "the index points to a block that is not stored"
+    return Block.FromString(stored.raw).transactions[location.position]
 
 
-def _page(found: list[IndexEntry], limit: int, view: Callable[[bytes], T | None]) -> Page[T]:
-    """The first `limit` of what was found, and where the rest begins."""
-    shown = found[:limit]
-    views = [(view(opened.id), opened.location) for opened in shown]
-    known = [(one, place) for one, place in views if one is not None]
-    more = shown[-1].location if len(found) > limit and shown else None
-    return Page([one for one, _ in known], [place for _, place in known], more)
+def _page(entries: list[IndexEntry], limit: int, view: Callable[[bytes], T | None]) -> Page[T]:
+    """Make a page of the first `limit` entries, of which one more may be given."""
+    shown = entries[:limit]
+    views = [(view(entry.id), entry.location) for entry in shown]
+    known = [(item, location) for item, location in views if item is not None]
+    following = shown[-1].location if len(entries) > limit and shown else None
+    return Page([item for item, _ in known], [location for _, location in known], following)

@@ -1,4 +1,7 @@
-"""Records and messages as people read them: bech32m addresses, hex hashes, names of choices."""
+"""Views: records and messages as people read them.
+
+Addresses are written in bech32m, hashes in hex, enum values by their names.
+"""
 
 from __future__ import annotations
 
@@ -24,17 +27,33 @@ from fedcoin.v1.views_pb2 import (
 )
 from fedcoin.v1.vote_pb2 import Certificate, SignedVote, Vote
 
-_ADDRESSES: Final = frozenset({"recipient", "server", "address"})
-"""Fields of actions that hold an address."""
+_ADDRESS_FIELDS: Final = frozenset({"recipient", "server", "address"})
+"""The fields of actions that hold an address."""
 
 
 def format_optional_address(address: bytes) -> str:
-    """An address as bech32m; empty when there is none."""
+    """Write an address that may be missing.
+
+    Args:
+        address: The address, 20 bytes, or empty.
+
+    Returns:
+        The address in bech32m; empty when there is none.
+    """
     return format_address(address) if address else ""
 
 
 def account_view(address: bytes, account: AccountState, bond: BondState) -> AccountView:
-    """One address."""
+    """Make the view of an address.
+
+    Args:
+        address: The address, 20 bytes.
+        account: Its account.
+        bond: Its bond.
+
+    Returns:
+        The view.
+    """
     return AccountView(
         address=format_optional_address(address),
         balance=account.balance,
@@ -45,7 +64,15 @@ def account_view(address: bytes, account: AccountState, bond: BondState) -> Acco
 
 
 def campaign_view(campaign_id: bytes, campaign: CampaignState) -> CampaignView:
-    """One campaign."""
+    """Make the view of a campaign.
+
+    Args:
+        campaign_id: The campaign's id, 32 bytes.
+        campaign: Its record.
+
+    Returns:
+        The view.
+    """
     return CampaignView(
         campaign_id=campaign_id.hex(),
         requester=format_optional_address(campaign.requester),
@@ -61,7 +88,14 @@ def campaign_view(campaign_id: bytes, campaign: CampaignState) -> CampaignView:
 
 
 def settlement_view(settlement: Settlement) -> SettlementView:
-    """The outcome of one task."""
+    """Make the view of a task's outcome.
+
+    Args:
+        settlement: The outcome.
+
+    Returns:
+        The view.
+    """
     return SettlementView(
         task_id=settlement.task_id.hex(),
         winner=format_optional_address(settlement.winner),
@@ -74,7 +108,17 @@ def settlement_view(settlement: Settlement) -> SettlementView:
 def block_view(
     hash: bytes, header: BlockHeader, transactions: list[bytes], certificate: bytes
 ) -> BlockView:
-    """One block, from its parts: `transactions` are hashes, `certificate` is its own."""
+    """Make the view of a block.
+
+    Args:
+        hash: The block's hash, 32 bytes.
+        header: Its header.
+        transactions: The hashes of its transactions, 32 bytes each.
+        certificate: The serialised Certificate that made the block final.
+
+    Returns:
+        The view.
+    """
     precommits = Certificate.FromString(certificate).precommits
     return BlockView(
         height=header.height,
@@ -95,7 +139,15 @@ def block_view(
 
 
 def payment_view(payment: PaymentReceipt, height: int) -> PaymentView:
-    """Coins that the block at `height` moved."""
+    """Make the view of a payment.
+
+    Args:
+        payment: The payment.
+        height: The height of the block that made it.
+
+    Returns:
+        The view.
+    """
     return PaymentView(
         kind=payment.kind,
         address=format_optional_address(payment.address),
@@ -115,7 +167,18 @@ def transaction_view(
     index: int = 0,
     reason: str = "",
 ) -> TransactionView:
-    """One transaction, wherever it stands."""
+    """Make the view of a transaction.
+
+    Args:
+        transaction: The transaction.
+        status: Whether it waits, is final, or was dropped.
+        height: The height of its block; 0 when it is not final.
+        index: Its index in the block, from 0.
+        reason: Why it was dropped; empty otherwise.
+
+    Returns:
+        The view.
+    """
     body = transaction.body
     name = action_name(body)
     details = message_to_json(getattr(body, name)) if name else {}
@@ -135,16 +198,23 @@ def transaction_view(
 
 
 def message_to_json(message: Message) -> dict[str, Any]:
-    """A message as JSON for reading: what was signed inside it is opened.
+    """Convert a message to JSON for people.
 
-    Evidence is cut to its sums, and says how many leaves and siblings it holds.
+    Signed bodies inside it are decoded. Evidence is reduced to its sums and the numbers of its
+    leaves and siblings.
+
+    Args:
+        message: The message.
+
+    Returns:
+        A dictionary that `json.dumps` accepts.
     """
     if isinstance(message, SignedUpdate):
-        return _opened(message, "update", ClientUpdate)
+        return _decode_signed(message, "update", ClientUpdate)
     if isinstance(message, SignedVote):
-        return _opened(message, "vote", Vote)
+        return _decode_signed(message, "vote", Vote)
     plain = {
-        field.name: _value(field, getattr(message, field.name))
+        field.name: _field_to_json(field, getattr(message, field.name))
         for field in message.DESCRIPTOR.fields
         if not (isinstance(message, Evidence) and field.name in ("leaves", "siblings"))
     }
@@ -153,26 +223,28 @@ def message_to_json(message: Message) -> dict[str, Any]:
     return plain
 
 
-def _opened(message: SignedUpdate | SignedVote, name: str, kind: type[Message]) -> dict[str, Any]:
+def _decode_signed(
+    message: SignedUpdate | SignedVote, name: str, body_type: type[Message]
+) -> dict[str, Any]:
     return {
-        name: message_to_json(kind.FromString(message.body)),
+        name: message_to_json(body_type.FromString(message.body)),
         "public_key": message.public_key.hex(),
         "signature": message.signature.hex(),
     }
 
 
-def _value(field: Any, value: Any) -> Any:
-    # Of a field's descriptor there are two kinds, one for each of protobuf's engines.
+def _field_to_json(field: Any, value: Any) -> Any:
+    # `field` has type Any because each of protobuf's implementations has its own descriptor class.
     if field.is_repeated:
-        return [_one(field, item) for item in value]
-    return _one(field, value)
+        return [_item_to_json(field, item) for item in value]
+    return _item_to_json(field, value)
 
 
-def _one(field: Any, value: Any) -> Any:
+def _item_to_json(field: Any, value: Any) -> Any:
     if isinstance(value, Message):
         return message_to_json(value)
     if isinstance(value, bytes):
-        is_address = field.name in _ADDRESSES and len(value) == ADDRESS_BYTES
+        is_address = field.name in _ADDRESS_FIELDS and len(value) == ADDRESS_BYTES
         return format_address(value) if is_address else value.hex()
     if field.enum_type is not None:
         known = field.enum_type.values_by_number.get(value)

@@ -160,9 +160,9 @@ def _show(file: Path, found: SnapshotVerifier, as_json: bool) -> None:
         "block_hash": sha256(head.header).hex(),
         "app_hash": header.app_hash.hex(),
         "time_ms": header.time_ms,
-        "validator_changes": found.changes,
-        "entries": found.entries,
-        "chunks": found.chunks,
+        "validator_changes": found.num_changes,
+        "entries": found.num_entries,
+        "chunks": found.num_chunks,
         "bytes": file.stat().st_size,
     }
     if as_json:
@@ -173,8 +173,8 @@ def _show(file: Path, found: SnapshotVerifier, as_json: bool) -> None:
             "file": f"{file}, {size(described['bytes'])}",
             "chain": header.chain_id,
             "block": f"{header.height}, {described['block_hash']}, {moment(header.time_ms)}",
-            "validators": f"followed from genesis, {format_count(found.changes, 'change')}",
-            "state": f"{format_count(found.entries, 'entry', 'entries')} in "
-            f"{format_count(found.chunks, 'chunk')}, {described['app_hash']}",
+            "validators": f"followed from genesis, {format_count(found.num_changes, 'change')}",
+            "state": f"{format_count(found.num_entries, 'entry', 'entries')} in "
+            f"{format_count(found.num_chunks, 'chunk')}, {described['app_hash']}",
         }
     )

@@ -1,4 +1,4 @@
-"""Writing the snapshot of a chain's latest state: in one pass, with little memory."""
+"""Write the snapshot of a chain's latest state, in one pass and with little memory."""
 
 from __future__ import annotations
 
@@ -19,7 +19,15 @@ from fedcoin.v1.snapshot_pb2 import SnapshotChunk, SnapshotHead, SnapshotPart, V
 
 
 def validator_change_message(store: ChainStore, change: ValidatorSetChange) -> ValidatorChange:
-    """A change of validators, with what proves it."""
+    """Make the message for a change of validators, with its proof.
+
+    Args:
+        store: The node's chain.
+        change: The change.
+
+    Returns:
+        The header after which the validators changed, its certificate, and the new validators.
+    """
     return ValidatorChange(
         header=store.header_bytes(change.height) or b"",
         certificate=store.certificate(change.height) or b"",
@@ -35,10 +43,20 @@ def write_snapshot(
     history: ValidatorHistory,
     pause: Callable[[], None] = lambda: None,
 ) -> int:
-    """Write the snapshot of a pinned state to a new file; returns its size in bytes.
+    """Write a snapshot to a new file.
 
-    The store may have grown since. ``pause`` is called after each part. Raises Refusal TOO_LARGE
-    for a state that cannot be cut into parts.
+    `RefusalError` TOO_LARGE is raised when an entry or the validator set does not fit in a part.
+
+    Args:
+        path: The file to create.
+        state: The state after a block; later blocks of the store are ignored.
+        store: The node's chain.
+        genesis_hash: SHA-256 of the genesis file, 32 bytes.
+        history: The changes of validators on this chain.
+        pause: Called after each part, so that a background task can give way.
+
+    Returns:
+        The size of the file in bytes.
     """
     writer = SnapshotWriter(path)
     try:
@@ -48,11 +66,11 @@ def write_snapshot(
         head = SnapshotHead(
             header=store.header_bytes(state.height) or b"",
             certificate=store.certificate(state.height) or b"",
-            # Known at the end: the file is read from the front, so room is left for it here.
+            # Known at the end. The head comes first in the file, so zeros hold its place.
             bucket_hashes=bytes(HASH_BYTES * NUM_BUCKETS),
             genesis_hash=genesis_hash,
         )
-        place, cutter = writer.position, ChunkCutter()
+        head_position, cutter = writer.position, ChunkCutter()
         writer.add(SnapshotPart(head=head))
         for chunk in cutter.cut(state.sorted_entries(bucket_index)):
             writer.add(SnapshotPart(chunk=chunk))
@@ -61,40 +79,49 @@ def write_snapshot(
     finally:
         writer.close()
     head.bucket_hashes = b"".join(cutter.bucket_hashes)
-    replace_part(path, place, SnapshotPart(head=head))
+    replace_part(path, head_position, SnapshotPart(head=head))
     return size
 
 
 class ChunkCutter:
-    """Cuts the entries of a state into chunks, and hashes its buckets on the way."""
+    """Cuts the entries of a state into chunks and hashes its buckets meanwhile.
+
+    Attributes:
+        bucket_hashes: The hashes of all buckets so far, 32 bytes each.
+    """
 
     def __init__(self) -> None:
+        """Start before the first bucket."""
         self.bucket_hashes: list[bytes] = []
 
     def cut(self, entries: Iterable[Entry]) -> Iterator[SnapshotChunk]:
-        """The chunks of all entries, which come by bucket and then by key.
+        """Cut entries into chunks. Holds one bucket in memory, about 1/1,024 of the state.
 
-        A bucket is held in memory at a time: a thousandth of the state.
+        Args:
+            entries: All entries of the state, by bucket and then by key.
+
+        Yields:
+            The chunks.
         """
         chunk, size = SnapshotChunk(), 0
         for bucket, group in groupby(entries, lambda entry: bucket_index(entry[0])):
             members = list(group)
             hashes = [entry_hash(key, value) for key, value in members]
-            self._hash_up_to(bucket)
+            self._add_empty_buckets(bucket)
             self.bucket_hashes.append(merkle.leaf_hash(b"".join(hashes)))
-            for place, (key, value) in enumerate(members):
-                more = len(key) + len(value)
-                if chunk.entries and size + more > CHUNK_BYTES:
-                    # A cut between two buckets leaves no hashes on either side.
-                    chunk.after = b"".join(hashes[place:]) if place else b""
+            for position, (key, value) in enumerate(members):
+                entry_size = len(key) + len(value)
+                if chunk.entries and size + entry_size > CHUNK_BYTES:
+                    # A cut between two buckets needs no hashes on either side.
+                    chunk.after = b"".join(hashes[position:]) if position else b""
                     yield chunk
-                    chunk, size = SnapshotChunk(before=b"".join(hashes[:place])), 0
+                    chunk, size = SnapshotChunk(before=b"".join(hashes[:position])), 0
                 chunk.entries.add(key=key, value=value)
-                size += more
-        self._hash_up_to(NUM_BUCKETS)
+                size += entry_size
+        self._add_empty_buckets(NUM_BUCKETS)
         if chunk.entries:
             yield chunk
 
-    def _hash_up_to(self, bucket: int) -> None:
+    def _add_empty_buckets(self, bucket: int) -> None:
         missing = bucket - len(self.bucket_hashes)
         self.bucket_hashes.extend([EMPTY_BUCKET] * missing)

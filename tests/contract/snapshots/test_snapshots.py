@@ -116,7 +116,7 @@ def in_order(state: dict[bytes, bytes]) -> list[tuple[bytes, bytes]]:
 
 def taken(contents: list[SnapshotPart]) -> list[tuple[bytes, bytes]]:
     found = SnapshotVerifier(GENESIS)
-    entries = [entry for part in contents for entry in found.take(part)]
+    entries = [entry for part in contents for entry in found.add_part(part)]
     assert found.finish().height == 7
     return entries
 
@@ -312,8 +312,8 @@ def test_a_refused_part_changes_nothing(made: Made) -> None:
         else:
             wrong.change.certificate += b"x"
         with pytest.raises(RefusalError):
-            found.take(wrong)
-        found.take(part)
+            found.add_part(wrong)
+        found.add_part(part)
     assert found.finish().height == made.chain.height
 
 

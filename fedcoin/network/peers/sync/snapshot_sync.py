@@ -99,7 +99,7 @@ class PartialSnapshot:
         good = 0
         with contextlib.suppress(RefusalError, FileNotFoundError):
             for part, end in read_parts_with_ends(self._path):
-                self.check.take(part)
+                self.check.add_part(part)
                 good = end
         if self.check.head is None:
             self.restart()
@@ -130,7 +130,7 @@ class PartialSnapshot:
                 "head: it belongs to another block than the peer listed",
                 field="head",
             )
-        self.check.take(part)
+        self.check.add_part(part)
         assert self._writer is not None, "a part before the file was opened"
         self._writer.add(part)
 
@@ -217,11 +217,11 @@ class SnapshotSync:
         try:
             await asyncio.to_thread(incoming.resume)
             for peer in owners:
-                if not incoming.check.complete:
+                if not incoming.check.is_complete:
                     await self._fetch(peer, target, incoming)
         finally:
             incoming.close()
-        if not incoming.check.complete:
+        if not incoming.check.is_complete:
             return False
         try:
             kept = await asyncio.to_thread(self._folder.publish, path, target.height)
@@ -237,7 +237,7 @@ class SnapshotSync:
         # Takes parts from one peer, up to the end or the first wrong part.
         if peer.link is None:
             return
-        first = incoming.check.chunks + 1
+        first = incoming.check.num_chunks + 1
         if incoming.check.head is None:
             await asyncio.to_thread(incoming.restart)
             first = 0
@@ -249,7 +249,7 @@ class SnapshotSync:
         try:
             began, got = self._peers.now(), 0
             with replies:
-                while not incoming.check.complete:
+                while not incoming.check.is_complete:
                     late_s = self._peers.now() - began - got / MIN_BYTES_PER_S
                     reply = await replies.read(max(GRACE_S - late_s, 0.0))
                     if reply is None:

@@ -191,7 +191,7 @@ async def test_who_gives_a_wrong_chunk_is_refused_and_another_goes_on(
 
     def counted(incoming: snapshot_sync.PartialSnapshot, raw: bytes) -> None:
         take(incoming, raw)
-        taken.append(incoming.check.chunks)
+        taken.append(incoming.check.num_chunks)
 
     with pytest.MonkeyPatch.context() as patch, caplog.at_level("DEBUG", "fedcoin"):
         patch.setattr(snapshot_sync.PartialSnapshot, "take", counted)
