@@ -1,8 +1,9 @@
 """The Protocols between the network layer and the node.
 
 The node (`fedcoin.application`) implements `ChainPort`, `TransactionPort`, `ConsensusPort` and
-`Importer`; `PeerNetwork` implements `Peers` and `Broadcaster`. All methods are called on the node's
-event loop. None may block it for longer than 5 ms; longer work is awaited.
+`Importer`; `PeerNetwork` implements `Peers`, and its `consensus` implements `Broadcaster`. All
+methods are called on the node's event loop. None may block it for longer than 5 ms; longer work is
+awaited.
 """
 
 from __future__ import annotations
@@ -341,7 +342,7 @@ class Peers(Protocol):
 
 
 class Broadcaster(Protocol):
-    """Sends the node's messages to its peers. No method waits for a peer."""
+    """Sends this node's part in the agreement to its peers. No method waits for a peer."""
 
     def broadcast(self, message: Proposal | Vote) -> None:
         """Send this node's proposal or vote to every peer.
@@ -353,36 +354,4 @@ class Broadcaster(Protocol):
 
     def status_changed(self) -> None:
         """Send the new height or round to every peer, after `ConsensusPort.status` changed."""
-        ...
-
-    def announce(self, height: int, block_hash: bytes) -> None:
-        """Announce a final block to peers that are behind.
-
-        Args:
-            height: Its height.
-            block_hash: Its hash, 32 bytes.
-        """
-        ...
-
-    def relay(self, transaction: Transaction) -> None:
-        """Send a transaction that is new in the mempool to every peer that does not have it.
-
-        Args:
-            transaction: The transaction.
-        """
-        ...
-
-    async def ensure_artifacts(
-        self, ids: Sequence[bytes], timeout_s: float, preferred: Sequence[bytes] = ()
-    ) -> bool:
-        """Fetch the artifacts that the store lacks.
-
-        Args:
-            ids: The artifacts' ids, 32 bytes each.
-            timeout_s: How long to wait, in seconds.
-            preferred: Node keys of peers to ask first, such as the proposer's.
-
-        Returns:
-            True when the store holds all of them.
-        """
         ...

@@ -62,15 +62,9 @@ class WireEnd:
     def status_changed(self) -> None:
         pass
 
-    def announce(self, height: int, block_hash: bytes) -> None:
-        pass
-
     def relay(self, transaction: Transaction) -> None:
         assert self.member is not None
         self.wire.relay(self.member, transaction)
-
-    async def ensure_artifacts(self, ids: object, timeout_s: float, preferred: object = ()) -> bool:
-        return True
 
 
 class InMemoryNode(NodeCore):

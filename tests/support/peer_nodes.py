@@ -69,7 +69,10 @@ class PeerNode(NodeCore):
             book_path=folder / "peers.json",
             snapshots=SnapshotOptions(self.snapshots, join_behind),
         )
-        self.pool.on_admitted(self.network.relay)
+        self.pool.on_admitted(self.network.transaction_relay.relay)
+        self.chain.on_block(
+            lambda new: self.network.announcer.announce(new.block.height, new.block.hash)
+        )
 
     @property
     def address(self) -> str:
@@ -91,7 +94,7 @@ class PeerNode(NodeCore):
 
     async def start(self) -> None:
         await self.network.start()
-        self.agreement.start(self.network)
+        self.agreement.start(self.network.consensus)
 
     async def stop(self) -> None:
         await self.network.stop(0)

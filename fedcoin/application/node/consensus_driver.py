@@ -191,8 +191,6 @@ class ConsensusDriver:
         )
 
     def _after_block(self, new: NewBlock) -> None:
-        if self._outlet is not None:
-            self._outlet.announce(new.block.height, new.block.hash)
         self._after_jump()
 
     def _after_jump(self) -> None:

@@ -206,7 +206,8 @@ class Node:
         )
         self.miner = self._miner(self.miner_key, home.root / "work") if self.miner_key else None
         self._warm = config.miner.warm
-        self.pool.on_admitted(self.network.relay)
+        self.pool.on_admitted(self.network.transaction_relay.relay)
+        self.chain.on_block(self._announce)
         self.chain.on_block(_log_block)
 
     async def start(self, stack: AsyncExitStack) -> None:
@@ -227,7 +228,7 @@ class Node:
         # The API starts first: when its port is taken, no peer has heard of this node yet.
         await self.api.start()
         await self.network.start()
-        self.agreement.start(self.network)
+        self.agreement.start(self.network.consensus)
         self.owner.start(self.presence.watch(lambda: self.chain.catching_up), name="presence")
         if self.miner is not None:
             if self._warm:
@@ -277,8 +278,12 @@ class Node:
             # Other nodes report it as well, and only the first report counts.
             log.info("an equivocation was not reported: %s", refusal)
 
+    def _announce(self, new: NewBlock) -> None:
+        self.network.announcer.announce(new.block.height, new.block.hash)
+
     async def _ensure(self, ids: Sequence[bytes], timeout_s: float) -> bool:
-        return await self.network.ensure_artifacts(ids, timeout_s)
+        # The network is made later, from parts that need this function.
+        return await self.network.artifact_fetcher.ensure(ids, timeout_s)
 
 
 def _log_block(new: NewBlock) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import grpc
@@ -14,8 +14,6 @@ import grpc
 from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import RefusalError
-from fedcoin.data.messages.transactions import Transaction
-from fedcoin.data.messages.votes import Proposal, Vote
 from fedcoin.network.artifacts.servicer import ArtifactServicer
 from fedcoin.network.background_tasks import BackgroundTasks, run_until_first
 from fedcoin.network.client.rpc_error import RpcError
@@ -60,10 +58,11 @@ DEFAULT_BAN_S = 3600.0
 
 
 class PeerNetwork:
-    """The network of peers, as the node uses it: `ports.Peers` and `ports.Broadcaster`.
+    """The parts of a node that deal with its peers, put together. Implements `ports.Peers`.
 
-    `start` binds the listener and starts to dial; `stop` disconnects and waits until all tasks have
-    ended.
+    The node calls the parts that send its messages and fetch its artifacts directly: they are
+    attributes. `start` binds the listener and starts to dial; `stop` disconnects and waits until
+    all tasks have ended.
 
     Args:
         options: Addresses, limits, pauses and TLS.
@@ -79,7 +78,9 @@ class PeerNetwork:
 
     Attributes:
         peer_set: The connected peers, their reputations and the bans.
+        consensus: Sends and receives proposals and votes; implements `ports.Broadcaster`.
         transaction_relay: Passes transactions on to peers.
+        announcer: Announces final blocks to peers that are behind.
         artifact_fetcher: Fetches artifacts from peers.
     """
 
@@ -96,6 +97,9 @@ class PeerNetwork:
         artifacts: ArtifactStore,
         book_path: Path | None = None,
         snapshots: SnapshotOptions | None = None,
+        make_consensus: Callable[
+            [ChainPort, ConsensusPort, PeerSet], ConsensusExchange
+        ] = ConsensusExchange,
     ) -> None:
         self._options = options
         self._chain = chain
@@ -111,9 +115,9 @@ class PeerNetwork:
         self._tasks = BackgroundTasks("peers")
         self._book, bans = self._load()
         self.peer_set = PeerSet(options, bans, PeerClocks(time.monotonic, time.time))
-        self._consensus = ConsensusExchange(chain, agreement, self.peer_set)
+        self.consensus = make_consensus(chain, agreement, self.peer_set)
         self.transaction_relay = TransactionRelay(pool, self.peer_set, self._tasks)
-        self._announcer = Announcer(self.peer_set, self._tasks)
+        self.announcer = Announcer(self.peer_set, self._tasks)
         snapshot_sync = (
             SnapshotSync(chain, importer, self.peer_set, snapshots) if snapshots else None
         )
@@ -147,7 +151,7 @@ class PeerNetwork:
         options = self._options
         self._tasks.start(self._dialer.run(), "dialer")
         self._tasks.start(self._catch_up.run(), "sync")
-        self._tasks.start(self._consensus.run(options.status_interval_s), "consensus")
+        self._tasks.start(self.consensus.run(options.status_interval_s), "consensus")
         self._tasks.start(self._reap(), "reaper")
         if options.peer_exchange:
             self._tasks.start(self._exchange.run(options.exchange_interval_s), "peer exchange")
@@ -200,30 +204,6 @@ class PeerNetwork:
         """Implement `Peers.ban`."""
         self.peer_set.ban(node_key, seconds or DEFAULT_BAN_S, "by the operator")
 
-    # ports.Broadcaster ----------------------------------------------------------------------
-
-    def broadcast(self, message: Proposal | Vote) -> None:
-        """Implement `Broadcaster.broadcast`."""
-        self._consensus.broadcast(message)
-
-    def status_changed(self) -> None:
-        """Implement `Broadcaster.status_changed`."""
-        self._consensus.status_changed()
-
-    def announce(self, height: int, block_hash: bytes) -> None:
-        """Implement `Broadcaster.announce`."""
-        self._announcer.announce(height, block_hash)
-
-    def relay(self, transaction: Transaction) -> None:
-        """Implement `Broadcaster.relay`."""
-        self.transaction_relay.relay(transaction)
-
-    async def ensure_artifacts(
-        self, ids: Sequence[bytes], timeout_s: float, preferred: Sequence[bytes] = ()
-    ) -> bool:
-        """Implement `Broadcaster.ensure_artifacts`."""
-        return await self.artifact_fetcher.ensure(ids, timeout_s, preferred)
-
     # Internals ------------------------------------------------------------------------------
 
     def _make_listener(
@@ -237,7 +217,7 @@ class PeerNetwork:
         gossip = BlockGossipServicer(self._chain, self.peer_set, served)
         relay = TransactionRelayServicer(self.transaction_relay, self.peer_set)
         transfer = ArtifactServicer(artifacts, uploads=False)
-        consensus = self._consensus.handlers()
+        consensus = self.consensus.handlers()
 
         def add_consensus(server: grpc.aio.Server) -> None:
             guard.before(server).add_generic_rpc_handlers((consensus,))
@@ -280,7 +260,7 @@ class PeerNetwork:
         return self._options.advertise or self._listener.address
 
     async def _keep(self, peer: Peer, link: Link) -> None:
-        await run_until_first(self._consensus.converse(peer, link), self._ping(peer, link))
+        await run_until_first(self.consensus.converse(peer, link), self._ping(peer, link))
 
     async def _ping(self, peer: Peer, link: Link) -> None:
         # Returns when the peer no longer answers.

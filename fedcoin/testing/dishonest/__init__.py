@@ -9,7 +9,7 @@ measurements do.
   invents what it did not compute; `dishonest_miner` is the node's miner with such a strategy;
 * `dishonest_proposals`: what a dishonest proposer leaves out or tries; `block_builders` holds the
   chains of such nodes;
-* `equivocating_network`: two contradicting votes for one round;
+* `equivocating_exchange`: two contradicting votes for one round;
 * `hostile_peers`: peers that send old messages, or messages of another network.
 
 Devnets know the kinds' names from `fedcoin/application/devnet/dishonest_miners.json`.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 from fedcoin.application.node.chain import Chain
 from fedcoin.application.node.components import NodeComponents
@@ -15,7 +14,7 @@ from fedcoin.data.storage.chain_store import ChainStore
 from fedcoin.network.peers.peer_network import PeerNetwork
 from fedcoin.testing.dishonest.block_builders import CensoringChain, GrindingChain
 from fedcoin.testing.dishonest.dishonest_miner import DishonestMiner
-from fedcoin.testing.dishonest.equivocating_network import EquivocatingNetwork
+from fedcoin.testing.dishonest.equivocating_exchange import EquivocatingExchange
 from fedcoin.testing.dishonest.hostile_peers import (
     Visit,
     send_foreign_messages,
@@ -39,10 +38,8 @@ def _visiting(visit: Visit) -> NodeComponents:
 
 
 def _equivocating(key: KeyPair) -> NodeComponents:
-    def make_network(*arguments: Any, **named: Any) -> PeerNetwork:
-        return EquivocatingNetwork(key, named["chain"].genesis.chain_id, *arguments, **named)
-
-    return NodeComponents(make_network=make_network)
+    exchange = partial(EquivocatingExchange, key)
+    return NodeComponents(make_network=partial(PeerNetwork, make_consensus=exchange))
 
 
 _OTHER_KINDS: dict[str, Callable[[KeyPair], NodeComponents]] = {

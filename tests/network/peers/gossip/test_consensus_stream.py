@@ -172,7 +172,7 @@ async def test_who_does_not_read_is_dropped(node: PeerNode) -> None:
         await lazy.next()
         await eager.next()
         for number in range(20):
-            node.network.broadcast(proposal(number, 1_900_000))
+            node.network.consensus.broadcast(proposal(number, 1_900_000))
             # The other one misses nothing.
             message = await eager.next_but_status()
             assert message.proposal.block[0] == number
@@ -188,5 +188,5 @@ async def test_who_reads_too_slowly_is_dropped(
         lazy = Stream(link)
         await lazy.next()
         for number in range(6):
-            node.network.broadcast(proposal(number, 1_900_000))
+            node.network.consensus.broadcast(proposal(number, 1_900_000))
         await until(lambda: not node.network.peers())

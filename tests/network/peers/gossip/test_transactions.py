@@ -86,7 +86,7 @@ async def test_from_one_end_to_the_other_and_not_back(tmp_path: Path) -> None:
         # The same again, and from the other end: nothing new for anybody.
         at_last = record(nodes[3])
         await nodes[0].pool.submit(transaction)
-        nodes[3].network.relay(transaction)
+        nodes[3].network.transaction_relay.relay(transaction)
         await nodes[0].pool.submit(sign_transfer(2))
         await until(lambda: len(nodes[3].pool.pending()) == 3)
         assert at_first == []

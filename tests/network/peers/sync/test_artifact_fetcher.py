@@ -39,16 +39,16 @@ async def nodes(tmp_path: Path) -> AsyncIterator[list[PeerNode]]:
 
 async def test_from_the_one_who_has_it(nodes: list[PeerNode]) -> None:
     id = nodes[2].artifacts.put(CONTENT)
-    assert await nodes[0].network.ensure_artifacts([id, id], 5)
+    assert await nodes[0].network.artifact_fetcher.ensure([id, id], 5)
     assert nodes[0].artifacts.read(id) == CONTENT
-    assert await nodes[0].network.ensure_artifacts([id], 0)
-    assert await nodes[0].network.ensure_artifacts([], 0)
+    assert await nodes[0].network.artifact_fetcher.ensure([id], 0)
+    assert await nodes[0].network.artifact_fetcher.ensure([], 0)
 
 
 async def test_many_at_once_and_many_who_ask(nodes: list[PeerNode]) -> None:
     ids = [nodes[1 + seed % 3].artifacts.put(data(2, seed)) for seed in range(12)]
     asked = await asyncio.gather(
-        *(nodes[0].network.ensure_artifacts(ids[start:], 10) for start in range(4))
+        *(nodes[0].network.artifact_fetcher.ensure(ids[start:], 10) for start in range(4))
     )
     assert all(asked)
     assert set(ids) <= set(nodes[0].artifacts.ids())
@@ -56,7 +56,7 @@ async def test_many_at_once_and_many_who_ask(nodes: list[PeerNode]) -> None:
 
 async def test_what_nobody_has_is_given_up_in_time(nodes: list[PeerNode]) -> None:
     began = time.monotonic()
-    assert not await nodes[0].network.ensure_artifacts([bytes(32)], 0.3)
+    assert not await nodes[0].network.artifact_fetcher.ensure([bytes(32)], 0.3)
     assert time.monotonic() - began < 1.5
     assert nodes[0].network.artifact_fetcher.num_wanted == 0
 
@@ -73,7 +73,7 @@ async def test_what_comes_later_is_found(
         return await download(client, store, artifact)
 
     monkeypatch.setattr(ArtifactClient, "download_into", counted)
-    fetching = asyncio.ensure_future(nodes[0].network.ensure_artifacts([wanted], 10))
+    fetching = asyncio.ensure_future(nodes[0].network.artifact_fetcher.ensure([wanted], 10))
     await until(lambda: len(tries) > 3, "all three others were asked, and one again")
     nodes[3].artifacts.put(CONTENT)
     assert await fetching
@@ -82,15 +82,15 @@ async def test_what_comes_later_is_found(
 async def test_who_waits_longer_is_not_let_down(nodes: list[PeerNode]) -> None:
     wanted = nodes[3].artifacts.put(CONTENT)
     nodes[3].artifacts.remove(wanted)
-    short = asyncio.ensure_future(nodes[0].network.ensure_artifacts([wanted], 0.2))
-    long = asyncio.ensure_future(nodes[0].network.ensure_artifacts([wanted], 10))
+    short = asyncio.ensure_future(nodes[0].network.artifact_fetcher.ensure([wanted], 0.2))
+    long = asyncio.ensure_future(nodes[0].network.artifact_fetcher.ensure([wanted], 10))
     assert not await short
     nodes[3].artifacts.put(CONTENT)
     assert await long
 
 
 async def test_a_cancelled_wait_leaves_nothing_behind(nodes: list[PeerNode]) -> None:
-    waiting = asyncio.ensure_future(nodes[0].network.ensure_artifacts([bytes(32)], 60))
+    waiting = asyncio.ensure_future(nodes[0].network.artifact_fetcher.ensure([bytes(32)], 60))
     await until(lambda: nodes[0].network.artifact_fetcher.num_wanted == 1)
     waiting.cancel()
     with contextlib.suppress(asyncio.CancelledError):
@@ -105,7 +105,7 @@ async def test_a_liar_is_marked_and_another_asked(nodes: list[PeerNode]) -> None
     path = liar.artifacts.path(id)
     path.write_bytes(CONTENT[:CHUNK_BYTES] + bytes(len(CONTENT) - CHUNK_BYTES))
     preferred = [liar.key.public_key]
-    assert await nodes[0].network.ensure_artifacts([id], 10, preferred)
+    assert await nodes[0].network.artifact_fetcher.ensure([id], 10, preferred)
     assert nodes[0].artifacts.read(id) == CONTENT
     assert nodes[0].score(liar) > 40
     assert nodes[0].score(honest) == 0
@@ -116,4 +116,4 @@ async def test_one_that_goes_away_is_gone_around(nodes: list[PeerNode]) -> None:
     nodes[2].artifacts.put(CONTENT)
     await nodes[1].network.stop(0)
     preferred = [nodes[1].key.public_key]
-    assert await nodes[0].network.ensure_artifacts([id], 15, preferred)
+    assert await nodes[0].network.artifact_fetcher.ensure([id], 15, preferred)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -12,7 +12,11 @@ from fedcoin.application.node.local_wallet import LocalWallet
 from fedcoin.contract.state import records
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.votes import PRECOMMIT, PREVOTE, Vote, sign_vote
-from fedcoin.testing.dishonest.equivocating_network import EquivocatingNetwork, contradict_vote
+from fedcoin.network.peers.peer_network import PeerNetwork
+from fedcoin.testing.dishonest.equivocating_exchange import (
+    EquivocatingExchange,
+    contradict_vote,
+)
 from fedcoin.v1.transaction_pb2 import ReportEquivocation
 from tests.support import peer_nodes
 from tests.support.genesis import CHAIN_ID
@@ -59,9 +63,7 @@ async def test_who_votes_twice_is_reported_and_slashed(
     genesis = make_network_genesis()
     honest = [PeerNode(tmp_path / f"{i}", genesis, key) for i, key in enumerate(MINERS[:3])]
 
-    def equivocating(*arguments: Any, **named: Any) -> EquivocatingNetwork:
-        return EquivocatingNetwork(LIAR, CHAIN_ID, *arguments, **named)
-
+    equivocating = partial(PeerNetwork, make_consensus=partial(EquivocatingExchange, LIAR))
     monkeypatch.setattr(peer_nodes, "PeerNetwork", equivocating)
     liar = PeerNode(tmp_path / "liar", genesis, LIAR)
     reporting = Reporting(honest[0])

@@ -1,15 +1,17 @@
-"""A peer network that sends two contradicting votes of each round, each to half of the peers."""
+"""An exchange that sends two contradicting votes of each round, each to half of the peers."""
 
 from __future__ import annotations
 
 import logging
-from typing import Any
+from collections.abc import Collection
 
 from fedcoin.consensus.vote_set import NIL
 from fedcoin.data.crypto.hashing import sha256
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.messages.votes import Proposal, Vote, sign_vote
-from fedcoin.network.peers.peer_network import PeerNetwork
+from fedcoin.network.peers.connections.peer_set import PeerSet
+from fedcoin.network.peers.gossip.consensus_stream import ConsensusExchange
+from fedcoin.network.ports import ChainPort, ConsensusPort
 
 log = logging.getLogger(__name__)
 
@@ -30,38 +32,42 @@ def contradict_vote(vote: Vote, key: KeyPair, chain_id: str) -> Vote:
     return sign_vote(vote.kind, vote.height, vote.round, value, key, chain_id)
 
 
-class EquivocatingNetwork(PeerNetwork):
+class EquivocatingExchange(ConsensusExchange):
     """Send every second peer a vote that contradicts this node's vote.
 
     The node itself counts only its first vote, so that it stays in step with the others.
     """
 
-    def __init__(self, key: KeyPair, chain_id: str, *arguments: Any, **named: Any) -> None:
-        """Make a peer network.
+    def __init__(
+        self, key: KeyPair, chain: ChainPort, agreement: ConsensusPort, peers: PeerSet
+    ) -> None:
+        """Make an exchange.
 
         Args:
             key: The validator's key.
-            chain_id: The network's chain id.
-            *arguments: Passed to `PeerNetwork`.
-            **named: Passed to `PeerNetwork`.
+            chain: The node's chain.
+            agreement: Takes proposals and votes from peers.
+            peers: The connected peers.
         """
-        super().__init__(*arguments, **named)
-        self._signer = key
-        self._chain_id = chain_id
+        super().__init__(chain, agreement, peers)
+        self._key = key
+        self._chain_id = chain.genesis.chain_id
+        self._connected = peers
 
-    def broadcast(self, message: Proposal | Vote) -> None:
+    def broadcast(self, message: Proposal | Vote, but: Collection[bytes] = ()) -> None:
         """Send a proposal to all peers; of a vote, two contradicting ones to half of them each.
 
         Args:
             message: This node's proposal or vote.
+            but: Node keys of peers that get neither.
         """
         if isinstance(message, Proposal):
-            super().broadcast(message)
+            super().broadcast(message, but)
             return
-        keys = [info.node_key for info in self.peers()]
-        self._consensus.broadcast(message, but=keys[1::2])
-        second = contradict_vote(message, self._signer, self._chain_id)
-        self._consensus.broadcast(second, but=keys[0::2])
+        keys = sorted(peer.key for peer in self._connected)
+        super().broadcast(message, {*but, *keys[1::2]})
+        second = contradict_vote(message, self._key, self._chain_id)
+        super().broadcast(second, {*but, *keys[0::2]})
         log.warning(
             "voted twice at height %d, round %d, kind %d",
             message.height,
