@@ -48,26 +48,27 @@ class ConsensusEngine(Protocol):
     def on_proposal(self, proposal: Proposal) -> list[Effect]:
         """Take in a proposal, also one that this validator signed.
 
-        `RefusalError` is raised: WRONG_HEIGHT, NOT_A_VALIDATOR, WRONG_PROPOSER,
-        WRONG_VALID_ROUND.
-
         Args:
             proposal: A proposal whose signature was verified.
 
         Returns:
             Effects for the driver.
+
+        Raises:
+            RefusalError: WRONG_HEIGHT, NOT_A_VALIDATOR, WRONG_PROPOSER or WRONG_VALID_ROUND.
         """
 
     def on_vote(self, vote: Vote) -> list[Effect]:
         """Take in a vote, also one that this validator signed.
-
-        `RefusalError` is raised: WRONG_HEIGHT, NOT_A_VALIDATOR.
 
         Args:
             vote: A vote whose signature was verified.
 
         Returns:
             Effects for the driver.
+
+        Raises:
+            RefusalError: WRONG_HEIGHT or NOT_A_VALIDATOR.
         """
 
     def on_timeout(self, timer: Timer) -> list[Effect]:

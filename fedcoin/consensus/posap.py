@@ -78,9 +78,7 @@ def compute_outcome(
 ) -> Outcome | None:
     """Compute the outcome of a task.
 
-    `ValueError` is raised when a miner is listed twice, vectors differ in length, or a power or
-    number of samples is not positive; the contract layer admits no such reveals. It also decides
-    whether enough miners revealed.
+    Whether enough miners revealed is decided by the contract layer.
 
     Args:
         reveals: What the miners revealed, in any order.
@@ -93,6 +91,10 @@ def compute_outcome(
     Returns:
         The outcome, or None when there are no reveals, or the inliers hold half of the power or
         less.
+
+    Raises:
+        ValueError: When a miner is listed twice, vectors differ in length, or a power or number
+            of samples is not positive. The contract layer admits no such reveals.
     """
     ordered = _check_and_sort(reveals)
     doubled_median = _doubled_median(ordered)

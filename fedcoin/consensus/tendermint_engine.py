@@ -40,7 +40,7 @@ class TendermintEngine:
         restored: Sequence[Message] = (),
         lock: LockRecord | None = None,
     ) -> None:
-        """Prepare a height. `ValueError` is raised for a message or lock of another height or key.
+        """Prepare a height.
 
         Args:
             height: The height, from 1.
@@ -51,6 +51,9 @@ class TendermintEngine:
             timeouts: How long the timers run.
             restored: The own votes and proposals of this height that were found on disk.
             lock: The latest lock record of this height that was found on disk.
+
+        Raises:
+            ValueError: When a restored message or lock is of another height or key.
         """
         self.height = height
         self._validators = validators

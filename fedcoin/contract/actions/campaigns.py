@@ -33,11 +33,12 @@ _REWARDS: Final = (task_pb2.MINING_REWARD_WINNER, task_pb2.MINING_REWARD_PRO_RAT
 def open_campaign(context: ExecutionContext, transaction: Transaction) -> None:
     """Open a campaign and put its whole budget in escrow. Its id is the transaction's hash.
 
-    Raises `RefusalError` for the reasons that `check_terms` gives, or INSUFFICIENT_BALANCE.
-
     Args:
         context: The execution of the block.
         transaction: The transaction.
+
+    Raises:
+        RefusalError: Those of `check_terms`, or INSUFFICIENT_BALANCE.
     """
     terms = transaction.body.open_campaign
     check_terms(terms)
@@ -117,14 +118,13 @@ def check_idle(campaign: CampaignState) -> None:
 def check_terms(terms: OpenCampaign) -> None:
     """Check what can be checked about a campaign without the state.
 
-    Besides the codes below, `RefusalError` is raised: BAD_SERVER, BAD_HASH, BAD_ROUNDS,
-    ZERO_AMOUNT, AMOUNT_OVERFLOW, BAD_SPREAD, BAD_PRICE_SPLIT, BAD_MINING_REWARD, BAD_SHARDS.
-
     Args:
         terms: The campaign's terms.
 
     Raises:
-        RefusalError: BUDGET_TOO_SMALL when a round would get less than one sap.
+        RefusalError: BAD_SERVER, BAD_HASH, BAD_ROUNDS, ZERO_AMOUNT, AMOUNT_OVERFLOW,
+            BUDGET_TOO_SMALL when a round would get less than one sap, BAD_SPREAD,
+            BAD_PRICE_SPLIT, BAD_MINING_REWARD or BAD_SHARDS.
     """
     check_length(terms.server, ADDRESS_BYTES, "server", code=LedgerCode.BAD_SERVER)
     for name in ("model", "initial_weights", "evaluation_root"):

@@ -22,12 +22,13 @@ def report_equivocation(context: ExecutionContext, transaction: Transaction) -> 
     to the block's own, while any of the bond's coins are bonded or unbonding. A slashed key may
     never bond again, so that it cannot be slashed twice.
 
-    `RefusalError` is raised: those of `decode_vote`; NOT_CONTRADICTING when the votes do not
-    conflict; ALREADY_SLASHED; NOT_SLASHABLE; LAST_VALIDATOR.
-
     Args:
         context: The execution of the block.
         transaction: The transaction.
+
+    Raises:
+        RefusalError: Those of `decode_vote`; NOT_CONTRADICTING when the votes do not conflict;
+            ALREADY_SLASHED; NOT_SLASHABLE; LAST_VALIDATOR.
     """
     action = transaction.body.report_equivocation
     first = decode_vote(action.first, context.genesis.chain_id)

@@ -47,20 +47,18 @@ _AVERAGINGS: Final = (
 def open_task(context: ExecutionContext, transaction: Transaction) -> None:
     """Open the task of a campaign's next round. Its id is the transaction's hash.
 
-    `RefusalError` is raised. Checked in this order:
-
-    * the campaign: UNKNOWN_CAMPAIGN, NOT_THE_SERVER, CAMPAIGN_CLOSED, TASK_STILL_OPEN,
-      WRONG_ROUND, WRONG_BASE;
-    * the terms: BAD_HASH, BAD_UTILITY, BAD_EMPTY_COALITION, BAD_AVERAGING, BAD_WINDOW,
-      BAD_ATTEMPTS, WRONG_PRICES, WRONG_SHARD;
-    * the clients and the sampling: NO_CLIENTS, TOO_MANY_CLIENTS, BAD_PLAN, and TOO_LARGE when a
-      reveal might not fit in a transaction;
-    * each update: those of `decode_update`, UPDATE_OF_OTHER_CAMPAIGN, UPDATE_OF_OTHER_ROUND,
-      UPDATE_OF_OTHER_BASE, DUPLICATE_CLIENT, CLIENTS_OUT_OF_ORDER.
-
     Args:
         context: The execution of the block.
         transaction: The transaction.
+
+    Raises:
+        RefusalError: Checked in this order. The campaign: UNKNOWN_CAMPAIGN, NOT_THE_SERVER,
+            CAMPAIGN_CLOSED, TASK_STILL_OPEN, WRONG_ROUND, WRONG_BASE. The terms: BAD_HASH,
+            BAD_UTILITY, BAD_EMPTY_COALITION, BAD_AVERAGING, BAD_WINDOW, BAD_ATTEMPTS,
+            WRONG_PRICES, WRONG_SHARD. Clients and sampling: NO_CLIENTS, TOO_MANY_CLIENTS,
+            BAD_PLAN, and TOO_LARGE when a reveal might not fit in a transaction. Each update:
+            those of `decode_update`, UPDATE_OF_OTHER_CAMPAIGN, UPDATE_OF_OTHER_ROUND,
+            UPDATE_OF_OTHER_BASE, DUPLICATE_CLIENT, CLIENTS_OUT_OF_ORDER.
     """
     terms = transaction.body.open_task
     campaign = read_campaign(context, terms.campaign_id)

@@ -45,8 +45,6 @@ def write_snapshot(
 ) -> int:
     """Write a snapshot to a new file.
 
-    `RefusalError` TOO_LARGE is raised when an entry or the validator set does not fit in a part.
-
     Args:
         path: The file to create.
         state: The state after a block; later blocks of the store are ignored.
@@ -57,6 +55,9 @@ def write_snapshot(
 
     Returns:
         The size of the file in bytes.
+
+    Raises:
+        RefusalError: TOO_LARGE when an entry or the validator set does not fit in a part.
     """
     writer = SnapshotWriter(path)
     try:

@@ -27,14 +27,15 @@ MAX_ARTIFACT_BYTES: Final = 2_147_483_648
 def build_manifest(data: bytes | Path) -> ArtifactManifest:
     """Build the manifest of an artifact.
 
-    `RefusalError` is raised: BAD_ARTIFACT when the artifact is empty, TOO_LARGE when it has more
-    than `MAX_ARTIFACT_BYTES` bytes.
-
     Args:
         data: The artifact's bytes, or the file that holds them.
 
     Returns:
         The manifest.
+
+    Raises:
+        RefusalError: BAD_ARTIFACT when the artifact is empty, TOO_LARGE when it has more than
+            `MAX_ARTIFACT_BYTES` bytes.
     """
     size, hashes = 0, []
     for chunk in iterate_chunks(data):
@@ -46,13 +47,16 @@ def build_manifest(data: bytes | Path) -> ArtifactManifest:
 
 
 def compute_artifact_id(data: bytes | Path) -> bytes:
-    """Compute the id of an artifact. Raises `RefusalError` as `build_manifest` does.
+    """Compute the id of an artifact.
 
     Args:
         data: The artifact's bytes, or the file that holds them.
 
     Returns:
         The id, 32 bytes.
+
+    Raises:
+        RefusalError: Those of `build_manifest`.
     """
     return build_manifest(data).id
 
@@ -200,14 +204,15 @@ def encode_manifest(manifest: ArtifactManifest) -> bytes:
 def decode_manifest(raw: bytes) -> ArtifactManifest:
     """Decode and check a manifest.
 
-    `RefusalError` is raised: BAD_ARTIFACT when it is not a manifest or its parts do not agree,
-    TOO_LARGE when it names a size over `MAX_ARTIFACT_BYTES`.
-
     Args:
         raw: The serialised ArtifactManifest.
 
     Returns:
         The manifest.
+
+    Raises:
+        RefusalError: BAD_ARTIFACT when it is not a manifest or its parts do not agree, TOO_LARGE
+            when it names a size over `MAX_ARTIFACT_BYTES`.
     """
     manifest = canonical.decode(ArtifactManifest, raw, code=DataCode.BAD_ARTIFACT)
     check_manifest(manifest)

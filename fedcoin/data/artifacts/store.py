@@ -128,26 +128,28 @@ class ArtifactStore:
     def read(self, id: bytes) -> bytes:
         """Read a complete artifact.
 
-        Raises `RefusalError` UNKNOWN_ARTIFACT as `path` does.
-
         Args:
             id: The artifact's id.
 
         Returns:
             The artifact's bytes.
+
+        Raises:
+            RefusalError: UNKNOWN_ARTIFACT when the artifact is not complete.
         """
         return self.path(id).read_bytes()
 
     def manifest(self, id: bytes) -> ArtifactManifest:
         """Read the manifest of a complete artifact.
 
-        Raises `RefusalError` UNKNOWN_ARTIFACT as `path` does.
-
         Args:
             id: The artifact's id.
 
         Returns:
             The manifest.
+
+        Raises:
+            RefusalError: UNKNOWN_ARTIFACT when the artifact is not complete.
         """
         path = self.path(id)
         try:
@@ -161,15 +163,16 @@ class ArtifactStore:
     def read_chunk(self, id: bytes, index: int) -> bytes:
         """Read one chunk of a complete artifact.
 
-        Raises `RefusalError` UNKNOWN_ARTIFACT as `path` does, or BAD_CHUNK when there is no such
-        chunk.
-
         Args:
             id: The artifact's id.
             index: The index of the chunk, from 0.
 
         Returns:
             The chunk's bytes.
+
+        Raises:
+            RefusalError: UNKNOWN_ARTIFACT when the artifact is not complete, BAD_CHUNK when there
+                is no such chunk.
         """
         path, size = self.path(id), self._sizes[id]
         check_chunk_index(size, index)
@@ -180,14 +183,15 @@ class ArtifactStore:
     def put(self, data: bytes | Path) -> bytes:
         """Store an artifact.
 
-        `RefusalError` is raised: BAD_ARTIFACT when it is empty, TOO_LARGE, STORE_FULL, or
-        BAD_CHUNK when the file changes meanwhile.
-
         Args:
             data: The artifact's bytes, or a file to copy.
 
         Returns:
             The artifact's id, 32 bytes.
+
+        Raises:
+            RefusalError: BAD_ARTIFACT when the artifact is empty, TOO_LARGE, STORE_FULL, or
+                BAD_CHUNK when the file changes meanwhile.
         """
         manifest = build_manifest(data)
         self.begin(manifest)
@@ -219,13 +223,14 @@ class ArtifactStore:
     def check(self, id: bytes) -> bool:
         """Verify the content of a complete artifact by its id; delete it when it is damaged.
 
-        Raises `RefusalError` UNKNOWN_ARTIFACT as `path` does.
-
         Args:
             id: The artifact's id.
 
         Returns:
             True when the content is intact.
+
+        Raises:
+            RefusalError: UNKNOWN_ARTIFACT when the artifact is not complete.
         """
         if build_manifest(self.path(id)).id == id:
             return True
@@ -237,14 +242,15 @@ class ArtifactStore:
     def begin(self, manifest: ArtifactManifest) -> int:
         """Start an upload, or continue one.
 
-        `RefusalError` is raised: BAD_ARTIFACT when the manifest is wrong, TOO_LARGE, STORE_FULL.
-
         Args:
             manifest: The artifact's manifest.
 
         Returns:
             The index of the next chunk wanted, from 0; the number of chunks when the artifact is
             complete.
+
+        Raises:
+            RefusalError: BAD_ARTIFACT when the manifest is wrong, TOO_LARGE, or STORE_FULL.
         """
         check_manifest(manifest, self._max_artifact)
         with self._lock:
@@ -284,10 +290,6 @@ class ArtifactStore:
         A chunk that arrived before changes nothing. The last chunk completes the artifact, which
         is on disk when this returns.
 
-        `RefusalError` is raised: UNKNOWN_ARTIFACT when the upload was not started or was deleted
-        to make room, BAD_CHUNK when size, hash or order of the chunk is wrong, STORE_FULL. The
-        chunks before it are kept.
-
         Args:
             id: The artifact's id.
             index: The index of the chunk, from 0.
@@ -295,6 +297,11 @@ class ArtifactStore:
 
         Returns:
             The index of the next chunk wanted; the number of chunks when it was the last one.
+
+        Raises:
+            RefusalError: UNKNOWN_ARTIFACT when the upload was not started or was deleted to make
+                room; BAD_CHUNK when size, hash or order of the chunk is wrong; STORE_FULL. The
+                chunks before it are kept.
         """
         if self.has(id):
             return self.next_chunk(id)

@@ -42,9 +42,6 @@ DTYPES: Final[dict[int, np.dtype[Any]]] = {
 def encode_tensors(tensors: Mapping[str, Array]) -> bytes:
     """Encode named arrays.
 
-    `RefusalError` BAD_TENSOR is raised when there are no arrays or too many, or a name, dtype or
-    shape is not allowed.
-
     Args:
         tensors: Names and arrays, in the order in which they are written. Dtypes: float32,
             uint8, int32 or int64, in either byte order. Shapes: up to 8 dimensions, each at
@@ -52,6 +49,10 @@ def encode_tensors(tensors: Mapping[str, Array]) -> bytes:
 
     Returns:
         The serialised TensorFile.
+
+    Raises:
+        RefusalError: BAD_TENSOR when there are no arrays or too many, or a name, dtype or shape is
+            not allowed.
     """
     _check_count(len(tensors))
     message = TensorFile()

@@ -38,13 +38,14 @@ def derive_address(public_key: bytes) -> bytes:
 def format_address(address: bytes) -> str:
     """Write an address in bech32m.
 
-    `RefusalError` BAD_ADDRESS is raised when the address does not have 20 bytes.
-
     Args:
         address: The address, 20 bytes.
 
     Returns:
         `fc1...`, 41 characters.
+
+    Raises:
+        RefusalError: BAD_ADDRESS when the address does not have 20 bytes.
     """
     check_length(address, ADDRESS_BYTES, "address", code=DataCode.BAD_ADDRESS)
     return encode_bech32m(ADDRESS_PREFIX, _regroup(address, 8, 5, pad=True))

@@ -91,7 +91,7 @@ def save_key(
 
 
 def load_key(path: Path, passphrase: str | None = None) -> KeyPair:
-    """Read a key from a file. `FileNotFoundError` is raised when it is missing.
+    """Read a key from a file.
 
     Args:
         path: The key file.
@@ -101,6 +101,7 @@ def load_key(path: Path, passphrase: str | None = None) -> KeyPair:
         The key.
 
     Raises:
+        FileNotFoundError: When the file is missing.
         RefusalError: BAD_KEY_FILE when others than the owner can read the file, or it is not a
             key file; WRONG_PASSPHRASE when the passphrase is missing or wrong.
     """
@@ -120,13 +121,16 @@ def load_key(path: Path, passphrase: str | None = None) -> KeyPair:
 def inspect_key(path: Path) -> KeyFileInfo:
     """Read which key a file holds, without the passphrase.
 
-    Raises `FileNotFoundError` or `RefusalError` BAD_KEY_FILE as `load_key` does.
-
     Args:
         path: The key file.
 
     Returns:
         The public key, the address, and whether the seed is encrypted.
+
+    Raises:
+        FileNotFoundError: When the file is missing.
+        RefusalError: BAD_KEY_FILE when others than the owner can read the file, or it is not a
+            key file.
     """
     return _info(path, _read(path))
 

@@ -42,13 +42,14 @@ class KeyPair:
     def from_seed(cls, seed: bytes) -> KeyPair:
         """Derive the key pair of a seed.
 
-        `RefusalError` BAD_KEY is raised when the seed does not have 32 bytes.
-
         Args:
             seed: The secret seed, 32 bytes.
 
         Returns:
             The key pair.
+
+        Raises:
+            RefusalError: BAD_KEY when the seed does not have 32 bytes.
         """
         check_length(seed, SEED_BYTES, "seed", code=DataCode.BAD_KEY)
         public_key, secret = bindings.crypto_sign_seed_keypair(seed)

@@ -95,13 +95,14 @@ def decode_block(raw: bytes, max_bytes: int = MAX_BLOCK_BYTES) -> Block:
 def decode_header(raw: bytes) -> BlockHeader:
     """Decode a block header and check the lengths of its fields.
 
-    `RefusalError` MALFORMED is raised when it is not a well-formed header.
-
     Args:
         raw: The serialised BlockHeader.
 
     Returns:
         The header.
+
+    Raises:
+        RefusalError: MALFORMED when it is not a well-formed header.
     """
     header = canonical.decode(BlockHeader, raw)
     check_range(len(header.chain_id), 1, 64, "header.chain_id (characters)")

@@ -34,8 +34,6 @@ def encode(message: Message) -> bytes:
 def decode(message_type: type[M], raw: bytes, *, code: DataCode = DataCode.MALFORMED) -> M:
     """Decode the canonical encoding of a message.
 
-    `RefusalError` with `code` is raised when the bytes are anything else.
-
     Args:
         message_type: The class of the message.
         raw: The bytes to decode.
@@ -43,6 +41,9 @@ def decode(message_type: type[M], raw: bytes, *, code: DataCode = DataCode.MALFO
 
     Returns:
         The message.
+
+    Raises:
+        RefusalError: MALFORMED, or `code`, when the bytes are anything else.
     """
     message = parse(message_type, raw, code=code)
     check_canonical(message, raw, code=code)

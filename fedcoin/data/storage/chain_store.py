@@ -365,10 +365,13 @@ class ChainStore:
         vote before it has caught up.
 
         Args:
-            path: The file to create. `FileExistsError` is raised when it exists.
+            path: The file to create.
 
         Returns:
             The height of the last block in the copy.
+
+        Raises:
+            FileExistsError: When `path` exists.
         """
         self._database.backup(path)
         with Database.open(path, {}) as copy:

@@ -53,10 +53,11 @@ class SnapshotWriter:
     def add(self, part: SnapshotPart) -> None:
         """Append a part.
 
-        `RefusalError` TOO_LARGE is raised when it has more than `MAX_PART_BYTES` bytes.
-
         Args:
             part: The part to append.
+
+        Raises:
+            RefusalError: TOO_LARGE when it has more than `MAX_PART_BYTES` bytes.
         """
         raw = canonical.encode(part)
         check_size(raw, MAX_PART_BYTES, "part")
@@ -86,8 +87,6 @@ def replace_part(path: Path, position: int, part: SnapshotPart) -> None:
 def read_raw_parts(path: Path, first_chunk: int = 0) -> Iterator[bytes]:
     """Read the serialised parts of a file.
 
-    `RefusalError` BAD_SNAPSHOT is raised when the file is not a snapshot or ends within a part.
-
     Args:
         path: The snapshot file.
         first_chunk: The number, from 1, of the first chunk to return; parts before it are
@@ -95,6 +94,9 @@ def read_raw_parts(path: Path, first_chunk: int = 0) -> Iterator[bytes]:
 
     Returns:
         An iterator over the serialised parts.
+
+    Raises:
+        RefusalError: BAD_SNAPSHOT when the file is not a snapshot or ends within a part.
     """
     return (raw for _, raw in _read_with_ends(path, first_chunk))
 
@@ -102,14 +104,15 @@ def read_raw_parts(path: Path, first_chunk: int = 0) -> Iterator[bytes]:
 def read_parts(path: Path) -> Iterator[SnapshotPart]:
     """Read and decode the parts of a file.
 
-    `RefusalError` BAD_SNAPSHOT is raised when the file is not a snapshot, ends within a part, or
-    a part cannot be decoded.
-
     Args:
         path: The snapshot file.
 
     Returns:
         An iterator over the parts.
+
+    Raises:
+        RefusalError: BAD_SNAPSHOT when the file is not a snapshot, ends within a part, or a part
+            cannot be decoded.
     """
     return (part for part, _ in read_parts_with_ends(path))
 
