@@ -1,4 +1,4 @@
-"""What S-bar keeps of the Shapley value: efficiency, symmetry, the null player; and any price."""
+"""Axioms of the Shapley value that the settled S-bar keeps, and payouts for any price."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ MINERS = 4
 
 
 def settled(table: np.ndarray, schedule: int) -> Outcome:
-    """What honest miners agree on for a game that is given by a table of masks."""
+    """Settles a game among honest miners; `table` (2^n,) is a coalition's worth by bit mask."""
     n = int(np.log2(len(table)))
     grand, empty = int(table[-1]), int(table[0])
     reveals = []
@@ -72,27 +72,27 @@ def test_efficiency(table: list[int], schedule: int) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(TABLES, SCHEDULES)
-def test_a_null_player_gets_nothing_at_all(table: list[int], schedule: int) -> None:
-    """One client more, that changes nothing: 0 to the last digit, under every schedule."""
+def test_a_null_player_gets_exactly_nothing(table: list[int], schedule: int) -> None:
+    """One more client that adds nothing to any coalition gets 0 under every schedule."""
     with_null = np.concatenate([table, table])
     assert settled(with_null, schedule).mean_shapley_nano[-1] == 0
 
 
 @settings(max_examples=60, deadline=None)
 @given(TABLES)
-def test_symmetric_players_get_the_same_when_all_coalitions_are_looked_at(
+def test_symmetric_players_get_the_same_under_exact(
     table: list[int],
 ) -> None:
     n = int(np.log2(len(table)))
     masks = np.arange(1 << n)
-    # The last two clients count for the same: swap their bits and take the lesser mask's worth.
+    # Make the last two clients interchangeable: swap their bits, and take the lesser mask's worth.
     if n < 2:
         return
     a, b = (masks >> (n - 1)) & 1, (masks >> (n - 2)) & 1
     turned = masks & ~(3 << (n - 2)) | b << (n - 1) | a << (n - 2)
     even = np.array(table)[np.minimum(masks, turned)]
     mean = settled(even, EXACT).mean_shapley_nano
-    # Equal but for the largest remainder's one.
+    # Rounding by largest remainder may give one of them one unit more.
     assert abs(mean[-1] - mean[-2]) <= 1
 
 
@@ -107,7 +107,7 @@ def test_every_sap_is_paid_or_returned(table: list[int], schedule: int, price: i
 
 
 @pytest.mark.parametrize("schedule", [EXACT, PERMUTATION])
-def test_all_worth_nothing_and_all_harmful(schedule: int) -> None:
+def test_clients_that_are_all_worthless_or_all_harmful(schedule: int) -> None:
     nothing = settled(np.full(8, 100), schedule).mean_shapley_nano
     assert nothing == (0, 0, 0)
     assert split_training_price(nothing, 1_000)[1] == 1_000
@@ -116,7 +116,7 @@ def test_all_worth_nothing_and_all_harmful(schedule: int) -> None:
     assert split_training_price(harmful, 1_000) == ((0, 0, 0), 1_000)
 
 
-# The same for models that are averaged, where each axiom is defined.
+# The axioms for averaged models, where they apply.
 
 RENORMALISED = task_pb2.AVERAGING_RENORMALISED
 FIXED = task_pb2.AVERAGING_FIXED_DENOMINATOR
@@ -124,7 +124,7 @@ TWINS, IDLE = (1, 2), 4
 
 
 def averaged(averaging: int) -> np.ndarray:
-    """What all coalitions of five clients are worth, of which two are alike and one did nothing."""
+    """Evaluates all coalitions of five clients: two sent the same update, one sent the base."""
     spec = mlp_spec(hidden=(8,))
     layers = read_layers(spec)
     assert layers is not None
@@ -140,17 +140,17 @@ def averaged(averaging: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("averaging", [RENORMALISED, FIXED])
-def test_averaged_models_share_out_what_they_are_worth_and_twins_alike(averaging: int) -> None:
+def test_averaged_models_keep_efficiency_and_symmetry(averaging: int) -> None:
     table = averaged(averaging)
     mean = settled(table, EXACT).mean_shapley_nano
     assert len(set(mean)) >= 3
     assert abs(sum(mean) - (table[-1] - table[0]) * 10**9 / SIZE) <= 1
-    # Which of the two stands first in a sum may flip an example on the border.
+    # The order of summands may change the answer to an example near a class border.
     assert abs(mean[TWINS[0]] - mean[TWINS[1]]) <= 10**9 / SIZE
 
 
-def test_who_sent_back_the_base_is_a_null_player_where_the_denominator_is_fixed() -> None:
+def test_a_client_that_sent_the_base_is_a_null_player_with_the_fixed_denominator() -> None:
     value = settled(averaged(FIXED), EXACT).mean_shapley_nano[IDLE]
     assert abs(value) <= 10**9 / SIZE
-    # Where it is not, the base dilutes what the others have learnt, and that has a value.
+    # With renormalised averaging the base dilutes the other updates, which changes its value.
     assert abs(settled(averaged(RENORMALISED), EXACT).mean_shapley_nano[IDLE]) > 10**9 / SIZE

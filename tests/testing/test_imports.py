@@ -1,4 +1,4 @@
-"""Who may import test equipment, scripts and tests."""
+"""Which code imports test equipment, scripts and tests."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ PROPOSAL = ALONE.proposal(0, BLOCK)
 PRECOMMITTED = ALONE.precommit(0, 0, BLOCK)
 
 
-def test_what_it_builds_is_final() -> None:
+def test_own_blocks_are_final() -> None:
     engine: ConsensusEngine = InstantEngine(HEIGHT, ALONE.validators, KEY)
     assert not engine.is_under_way
     assert engine.start() == [BuildBlock(0)]
@@ -55,19 +55,19 @@ def test_an_observer_follows_in_any_order() -> None:
     assert isinstance(engine.on_proposal(PROPOSAL)[-1], Decide)
 
 
-def test_after_a_crash_it_goes_on_with_what_was_written() -> None:
+def test_after_a_crash_it_goes_on_with_the_stored_proposal() -> None:
     engine = InstantEngine(HEIGHT, ALONE.validators, KEY, [PROPOSAL])
     assert engine.start() == [CastVote(PRECOMMIT, 0, hash_of(BLOCK))]
     engine = InstantEngine(HEIGHT, ALONE.validators, KEY, [PROPOSAL, PRECOMMITTED])
     assert isinstance(engine.start()[0], Decide)
 
 
-def test_a_precommit_whose_block_is_lost_is_left_behind_with_its_round() -> None:
+def test_a_precommit_without_its_proposal_ends_its_round() -> None:
     engine = InstantEngine(HEIGHT, ALONE.validators, KEY, [PRECOMMITTED])
     assert engine.start() == [BuildBlock(1)]
 
 
-def test_prevotes_nil_timers_and_checks_mean_nothing_to_it() -> None:
+def test_prevotes_nil_timers_and_checks_have_no_effect() -> None:
     engine = InstantEngine(HEIGHT, ALONE.validators, KEY)
     engine.start()
     assert engine.on_vote(ALONE.prevote(0, 0, BLOCK)) == []
@@ -76,12 +76,12 @@ def test_prevotes_nil_timers_and_checks_mean_nothing_to_it() -> None:
     assert engine.on_block_checked(hash_of(BLOCK), True) == []
 
 
-def test_it_is_for_one_validator() -> None:
+def test_several_validators_are_refused() -> None:
     with pytest.raises(ValueError, match="4 validators"):
         InstantEngine(HEIGHT, SigningValidators().validators, KEY)
 
 
-def test_strangers_are_refused() -> None:
+def test_messages_of_other_keys_are_refused() -> None:
     engine = InstantEngine(HEIGHT + 1, ALONE.validators, KEY)
     with pytest.raises(RefusalError) as caught:
         engine.on_vote(PRECOMMITTED)

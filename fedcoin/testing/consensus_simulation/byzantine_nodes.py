@@ -188,7 +188,7 @@ class EveryBlockVoter(ByzantineNode):
                 self.send_message(vote, self.choose_peers())
 
     def cast(self, effect: CastVote) -> None:
-        """Implement `SimulatedNode.cast`: send nothing, so that nobody receives a vote for nil."""
+        """Implement `SimulatedNode.cast`: send nothing, so that no peer receives a vote for nil."""
         self.count_own(self.sign(effect.kind, effect.round, effect.block_hash))
 
     def forward(self, message: Message, sender: int) -> None:

@@ -9,7 +9,7 @@ into docs/THREATS.md.
 * `audit_share`: what an audit evaluates, compared with mining;
 * `challenge_grinding`: searching for a good challenge;
 * `settlement_delay`: censoring proposers and withholding miners;
-* `equivocation`: validators that vote twice;
+* `slashing`: validators that vote twice;
 * `replayed_messages`: old messages, and messages of another network;
 * `coordinator_fraud`, `client_fraud`: dishonest coordinators and clients;
 * `difficulty_cost`, `difficulty_retargeting`: what D costs, and how it follows the miners' speed;

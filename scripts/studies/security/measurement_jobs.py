@@ -14,7 +14,6 @@ from fedcoin.testing.measurements.coordinator_fraud import try_coordinator_fraud
 from fedcoin.testing.measurements.count_differences import measure_count_differences
 from fedcoin.testing.measurements.difficulty_cost import measure_sample_costs
 from fedcoin.testing.measurements.difficulty_retargeting import measure_retargeting
-from fedcoin.testing.measurements.equivocation import measure_equivocation
 from fedcoin.testing.measurements.forgery_detection import (
     FRACTIONS,
     measure_detection,
@@ -27,6 +26,7 @@ from fedcoin.testing.measurements.minimum_samples import (
 )
 from fedcoin.testing.measurements.replayed_messages import deliver_invalid_messages
 from fedcoin.testing.measurements.settlement_delay import measure_censorship, measure_withholding
+from fedcoin.testing.measurements.slashing import measure_equivocation
 from fedcoin.testing.measurements.strategy_outcomes import (
     PAPER_KINDS,
     measure_in_paper_race,

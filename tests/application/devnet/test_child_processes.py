@@ -41,7 +41,7 @@ def test_a_lasting_process_must_not_end(tmp_path: Path) -> None:
 
 def test_a_killed_process_is_reported(tmp_path: Path) -> None:
     with ChildProcesses(tmp_path) as processes:
-        # Waits for a passphrase on the standard input that we hold.
+        # The process waits for a passphrase on its standard input.
         processes.start(
             "waiting", ["keys", "new", "--encrypt", "--home", str(tmp_path)], lasting=False
         )
@@ -60,7 +60,7 @@ def test_a_process_that_runs_on_is_reported(tmp_path: Path) -> None:
     assert "waiting did not end in time" in caught.value.message
 
 
-def test_the_end_of_a_log(tmp_path: Path) -> None:
+def test_the_tail_of_a_log(tmp_path: Path) -> None:
     log = tmp_path / "x.log"
     log.write_text("\n".join(f"line {i}" for i in range(100_000)))
     assert read_tail(log).splitlines()[-1].strip() == "line 99999"

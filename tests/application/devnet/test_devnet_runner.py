@@ -1,4 +1,4 @@
-"""Whole devnets, run as a person runs them."""
+"""Whole devnets, run as a user runs them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ROUND_KEYS = [
 
 
 def run_devnet(*arguments: str, seconds: float) -> tuple[dict[str, Any], str]:
-    """The object on standard output, and what was told on standard error."""
+    """Returns the object on standard output, and the text on standard error."""
     done = subprocess.run(
         [*COMMAND, "--json", *arguments],
         check=False,
@@ -44,7 +44,7 @@ def run_devnet(*arguments: str, seconds: float) -> tuple[dict[str, Any], str]:
 
 
 def check(result: dict[str, Any], *, miners: int, clients: int, rounds: int, budget: int) -> None:
-    """Everything that must hold in any devnet."""
+    """Asserts what must hold in any devnet."""
     assert list(result) == [
         "chain_id", "supply_before", "supply_after", "rounds", "nodes", "elapsed_seconds",
     ]  # fmt: skip
@@ -98,7 +98,7 @@ def test_a_small_devnet(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_the_devnet_as_it_comes() -> None:
+def test_the_default_devnet() -> None:
     result, _ = run_devnet(seconds=250)
     check(result, miners=4, clients=5, rounds=3, budget=300 * 10**8)
     accuracies = [turn["accuracy"] for turn in result["rounds"]]
@@ -111,7 +111,7 @@ def test_the_devnet_as_it_comes() -> None:
 
 @contextmanager
 def started(*arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """A devnet that goes on while one is inside."""
+    """Runs a devnet, and kills it at the end."""
     process = subprocess.Popen(
         [*COMMAND, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
@@ -131,13 +131,13 @@ def wait_for_line(process: subprocess.Popen[str], words: str) -> None:
 
 
 def children(pid: int) -> list[int]:
-    """The processes that a process started."""
+    """Lists the processes that a process started."""
     found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return [int(child) for child in found]
 
 
 def gone(pids: list[int]) -> bool:
-    """Has each of these ended? A zombie has: nobody waited for it, that is all."""
+    """Tells whether all processes have ended; a zombie has ended, too."""
     states = []
     for pid in pids:
         try:
@@ -150,7 +150,7 @@ def gone(pids: list[int]) -> bool:
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
-def test_nobody_is_left_behind(tmp_path: Path, number: int) -> None:
+def test_no_process_outlives_the_devnet(tmp_path: Path, number: int) -> None:
     folder = tmp_path / "net"
     with started("--miners", "2", "--clients", "1", "--keep", str(folder)) as process:
         wait_for_line(process, "miners serve")

@@ -20,7 +20,7 @@ OPTIONS = DevnetOptions(
 )
 
 
-def test_a_plan_is_a_network(tmp_path: Path) -> None:
+def test_homes_make_one_network(tmp_path: Path) -> None:
     plan = create_devnet(OPTIONS, tmp_path)
     genesis = plan.miners[0].member.home.genesis()
     assert plan.supply == genesis.supply
@@ -57,7 +57,7 @@ def test_miners_share_the_cores(
         assert miner.member.home.config({}).miner.processes == processes
 
 
-def test_clients_differ(tmp_path: Path) -> None:
+def test_clients_have_roles_and_shares(tmp_path: Path) -> None:
     plan = create_devnet(OPTIONS, tmp_path)
     assert [client.role for client in plan.clients].count(HONEST) == 3
     assert {client.role for client in plan.clients} == {HONEST, MISLABELLED, FREE_RIDER}
@@ -78,7 +78,7 @@ def test_the_seed_fixes_all_but_the_time(tmp_path: Path) -> None:
     assert [c.samples for c in one.clients] == [c.samples for c in two.clients]
 
 
-def test_no_such_data(tmp_path: Path) -> None:
+def test_an_unknown_data_set_is_refused(tmp_path: Path) -> None:
     with refused(LearningCode.UNKNOWN_DATASET):
         create_devnet(replace(OPTIONS, dataset="nonsense"), tmp_path)
 

@@ -41,7 +41,7 @@ def test_roles(clients: int) -> None:
         ("rounds", 1_001),
     ],
 )
-def test_impossible_devnets(name: str, value: int) -> None:
+def test_numbers_out_of_range_are_refused(name: str, value: int) -> None:
     with refused(ApplicationCode.BAD_ARGUMENT) as caught:
         replace(OPTIONS, **cast("Any", {name: value})).check()
     assert f"--{name} is {value}" in caught.value.message

@@ -1,4 +1,4 @@
-"""Dishonest coordinators and clients: what the ledger refuses, and what values do to the rest."""
+"""Dishonest coordinators and clients: what the ledger refuses, and what they are paid."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def job() -> LedgerCampaign:
 
 
 def swapped(terms: OpenTask, job: LedgerCampaign) -> None:
-    """Other weights in a client's name."""
+    """Replaces a client's weights without its signature."""
     body = ClientUpdate.FromString(terms.updates[0].body)
     body.update = sha256(b"worse weights")
     terms.updates[0].body = body.SerializeToString(deterministic=True)
 
 
 def exchanged(terms: OpenTask, job: LedgerCampaign) -> None:
-    """One client's signature under another's update."""
+    """Puts one client's signature under another's update."""
     first, second = terms.updates[0].signature, terms.updates[1].signature
     terms.updates[0].signature, terms.updates[1].signature = second, first
 
@@ -55,7 +55,7 @@ def cheaper(terms: OpenTask, job: LedgerCampaign) -> None:
 
 
 def replayed(terms: OpenTask, job: LedgerCampaign) -> None:
-    """A client's update of another round."""
+    """Uses a client's update of another round."""
     terms.updates[0].CopyFrom(job.update(job.clients[0], 2))
 
 
@@ -97,18 +97,18 @@ def test_a_coordinator_cannot(
 
 
 def test_a_coordinator_can_leave_a_client_out(job: LedgerCampaign) -> None:
-    """Not prevented: who may join is its choice."""
+    """Not prevented: the coordinator chooses who takes part."""
     terms = job.task_terms()
     del terms.updates[0]
     job.chain.produce(job.chain.sign(job.server, terms))
 
 
-def test_nobody_else_opens_a_task(job: LedgerCampaign) -> None:
+def test_only_the_server_opens_a_task(job: LedgerCampaign) -> None:
     stranger = job.chain.sign(ALICE, job.task_terms())
     job.chain.refuses(LedgerCode.NOT_THE_SERVER, stranger)
 
 
-def test_what_was_sent_to_another_network_is_refused(job: LedgerCampaign) -> None:
+def test_a_transaction_of_another_network_is_refused(job: LedgerCampaign) -> None:
     terms = job.task_terms()
     stale = job.chain.sign(job.server, terms, chain_id="another-chain")
     job.chain.refuses(DataCode.WRONG_CHAIN, stale)
@@ -126,19 +126,19 @@ def test_a_free_rider_earns_nothing(job: LedgerCampaign) -> None:
 
 
 def learnt(parts: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-    """What a model knows whose coalition holds so much of each piece of knowledge, at most all."""
+    """Makes a utility: the mean share of each piece of knowledge that a coalition holds."""
     return lambda coalitions: np.minimum(coalitions @ parts, 1.0).mean(axis=1)
 
 
 def shares(parts: np.ndarray) -> list[float]:
-    """What each client is paid of 1.00, in the long run."""
+    """Returns each client's share of the payouts for its exact value."""
     values = estimate(learnt(parts), len(parts), method="exact").values
     paid, _ = split_training_price([round(value * 1e9) for value in values], 10**9)
     return [amount / 1e9 for amount in paid]
 
 
-def test_a_replicator_shares_what_it_copied_but_takes_from_others() -> None:
-    """Not prevented: the Shapley value pays for presence, and one piece of data is there twice."""
+def test_a_replicator_shares_the_pay_of_the_client_that_it_copied() -> None:
+    """Not prevented: the Shapley value divides the worth of data between all that hold it."""
     alone = shares(np.eye(3))
     copied = shares(np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [0, 0, 1]], dtype=float))
     assert alone == pytest.approx([1 / 3] * 3)
@@ -148,14 +148,14 @@ def test_a_replicator_shares_what_it_copied_but_takes_from_others() -> None:
 
 
 def test_a_sybil_that_splits_an_additive_share_gains_nothing() -> None:
-    """Where parts add up, so does their pay; where they overlap it may differ."""
+    """The pay of additive parts adds up."""
     whole = shares(np.array([[0.5, 0, 0], [0, 0.5, 0], [0, 0, 0.5]]))
     split = shares(np.array([[0.5, 0, 0], [0, 0.5, 0], [0, 0, 0.25], [0, 0, 0.25]]))
     assert split[2] + split[3] == pytest.approx(whole[2])
 
 
 def test_a_sybil_gains_where_its_parts_overlap_with_others() -> None:
-    """Measured, not prevented: two addresses with an honest third's data get two thirds."""
+    """Not prevented: two addresses with the same data get two of three equal shares."""
     fair = shares(np.array([[1.0], [1.0]]))
     sybil = shares(np.array([[1.0], [1.0], [1.0]]))
     assert fair[1] == pytest.approx(1 / 2)

@@ -1,4 +1,4 @@
-"""Many engines on a hostile network. To see a failure again: `simulate(scenario_of(seed))`."""
+"""Consensus engines on a bad network. `simulate(draw_scenario(seed))` repeats a failure."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ from fedcoin.testing.consensus_simulation.simulator import (
 )
 from tests.support.paths import ROOT
 
-EVERYBODY = (100, 100, 100, 100)
+EQUAL_POWERS = (100, 100, 100, 100)
 
 
 def violations(scenarios: Iterable[Scenario]) -> list[str]:
-    """What went wrong, with the number of the seed that shows it again."""
+    """Lists what went wrong, with the seed of each run."""
     reports = (simulate(scenario) for scenario in scenarios)
     return [str(report) for report in reports if report.violations]
 
@@ -64,7 +64,7 @@ def test_ten_thousand_seeds(thousand: int) -> None:
 
 
 @pytest.mark.parametrize("kind", FAULT_KINDS)
-def test_every_kind_of_adversary(kind: str) -> None:
+def test_every_kind_of_faulty_validator(kind: str) -> None:
     assert violations(all_with(kind, range(20))) == []
 
 
@@ -78,8 +78,8 @@ def test_three_faulty_of_ten() -> None:
     assert violations(draw_scenario(seed, nodes=10, faulty=3) for seed in range(200)) == []
 
 
-def test_nobody_faulty_on_a_perfect_network_needs_no_second_round() -> None:
-    report = simulate(Scenario(seed=1, powers=EVERYBODY, heights=10))
+def test_a_perfect_network_without_faults_needs_no_second_round() -> None:
+    report = simulate(Scenario(seed=1, powers=EQUAL_POWERS, heights=10))
     assert report.violations == []
     assert min(report.heights) >= 10
     assert report.elapsed_ms < 10 * 400, "no proposal ever timed out"
@@ -92,10 +92,10 @@ def test_a_lone_validator_and_a_crashing_one() -> None:
 
 
 def test_one_silent_validator_of_four_does_not_stop_the_others() -> None:
-    dead = Scenario(seed=3, powers=EVERYBODY, heights=8, faulty=((1, "nil-voter"),))
+    dead = Scenario(seed=3, powers=EQUAL_POWERS, heights=8, faulty=((1, "nil-voter"),))
     gone = Scenario(
         seed=4,
-        powers=EVERYBODY,
+        powers=EQUAL_POWERS,
         heights=8,
         faulty=((2, "withholder"),),
         crashes=(NodeCrash(2, 0, 10**6),),
@@ -107,7 +107,7 @@ def test_without_a_quorum_nothing_is_decided_and_later_everything() -> None:
     two = frozenset({0, 1})
     rest = frozenset({2, 3})
     cuts = (LinkCut(0, 20_000, two, rest), LinkCut(0, 20_000, rest, two))
-    apart = Scenario(seed=5, powers=EVERYBODY, heights=3, cuts=cuts, calm_ms=20_000)
+    apart = Scenario(seed=5, powers=EQUAL_POWERS, heights=3, cuts=cuts, calm_ms=20_000)
     report = simulate(replace(apart, deadline_ms=19_999))
     assert report.blocks == {}
     report = simulate(apart)
@@ -115,27 +115,27 @@ def test_without_a_quorum_nothing_is_decided_and_later_everything() -> None:
     assert report.elapsed_ms < 25_000
 
 
-def test_who_was_away_for_long_catches_up_with_certified_blocks() -> None:
-    away = Scenario(seed=6, powers=EVERYBODY, heights=20, crashes=(NodeCrash(3, 0, 5_000),))
+def test_a_node_that_was_down_catches_up_with_certified_blocks() -> None:
+    away = Scenario(seed=6, powers=EQUAL_POWERS, heights=20, crashes=(NodeCrash(3, 0, 5_000),))
     report = simulate(away)
     assert report.violations == []
     assert report.heights[3] >= 20
 
 
-def test_equivocators_are_caught() -> None:
+def test_equivocators_are_accused() -> None:
     reports = [simulate(scenario) for scenario in all_with("equivocator", range(20))]
     caught = [report.accused == (report.scenario.faulty[0][0],) for report in reports]
     assert sum(caught) >= 10
 
 
-# A failure can be repeated.
+# Runs can be repeated.
 
 
 def fingerprint(report: SimulationReport) -> tuple[object, ...]:
     return (report.blocks, report.heights, report.elapsed_ms, report.packets, report.accused)
 
 
-def test_a_seed_says_everything() -> None:
+def test_a_run_depends_on_its_seed_alone() -> None:
     for seed in range(30):
         assert draw_scenario(seed) == draw_scenario(seed)
         first, second = simulate(draw_scenario(seed)), simulate(draw_scenario(seed))
@@ -143,7 +143,7 @@ def test_a_seed_says_everything() -> None:
 
 
 @pytest.mark.parametrize("hash_seed", ["1", "2"])
-def test_a_seed_says_the_same_in_another_process(hash_seed: str) -> None:
+def test_a_run_is_the_same_in_another_process(hash_seed: str) -> None:
     script = (
         "from tests.testing.consensus_simulation.test_consensus_simulation import *\n"
         "print([fingerprint(simulate(draw_scenario(s))) for s in range(8)])"
@@ -164,7 +164,7 @@ def test_every_kind_is_implemented() -> None:
     assert set(FAULT_KINDS) == set(BYZANTINE_NODES)
 
 
-# The judge can see: rules that are broken on purpose are found out.
+# The checks work: they detect rules that are broken on purpose.
 
 
 def forks(scenarios: Iterable[Scenario]) -> bool:
@@ -172,11 +172,11 @@ def forks(scenarios: Iterable[Scenario]) -> bool:
     return any("two final blocks" in line for report in reports for line in report.violations)
 
 
-def test_half_of_the_power_in_two_faced_hands_splits_the_chain() -> None:
+def test_two_faced_nodes_with_half_of_the_power_split_the_chain() -> None:
     two, three = frozenset({2}), frozenset({3})
     scenario = Scenario(
         seed=7,
-        powers=EVERYBODY,
+        powers=EQUAL_POWERS,
         faulty=((0, "two-faced"), (1, "two-faced")),
         cuts=(LinkCut(0, 5_000, two, three), LinkCut(0, 5_000, three, two)),
         calm_ms=5_000,
@@ -190,7 +190,7 @@ def test_a_quorum_of_half_would_split_the_chain(monkeypatch: pytest.MonkeyPatch)
     assert forks(all_with("two-faced", range(100)))
 
 
-def test_forgetting_own_votes_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_forgetting_own_votes_is_detected(monkeypatch: pytest.MonkeyPatch) -> None:
     crash = SimulatedNode.crash
 
     def forget(self: SimulatedNode) -> None:
@@ -212,16 +212,16 @@ def test_ignoring_the_lock_splits_the_chain(monkeypatch: pytest.MonkeyPatch) -> 
     assert forks(all_with("decision-splitter", range(2_000)))
 
 
-def test_never_repeating_anything_stops_the_chain(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_never_sending_messages_again_stops_the_chain(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(TendermintEngine, "messages", lambda self: [])
     assert any("no progress" in line for line in violations(map(draw_scenario, range(20))))
 
 
-# Other applications than the plain one.
+# Other applications than opaque blocks.
 
 
 class Reluctant(OpaqueBlockApplication):
-    """Wants a block in its own turn alone, and not at once; finds every third one wrong."""
+    """Wants a block only as proposer and after a second; rejects every third block."""
 
     def wants_block(self, now_ms: int) -> bool:
         return (
@@ -232,8 +232,8 @@ class Reluctant(OpaqueBlockApplication):
         return super().check(block, now_ms) and int.from_bytes(block.raw[-8:], "big") % 3 != 0
 
 
-def test_blocks_are_made_when_one_wants_one_and_bad_blocks_never_win() -> None:
-    scenario = Scenario(seed=8, powers=EVERYBODY, heights=16)
+def test_blocks_are_built_when_a_node_wants_one_and_rejected_blocks_are_never_final() -> None:
+    scenario = Scenario(seed=8, powers=EQUAL_POWERS, heights=16)
     simulation = ConsensusSimulation(scenario, Reluctant)
     assert simulation.run().violations == []
     for node in simulation.nodes:

@@ -1,4 +1,4 @@
-"""Devnets with liars among the miners, as a person runs them: all rounds settle, and all agree."""
+"""Devnets with one dishonest miner, run as a user runs them: all rounds settle, and all agree."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from fedcoin.testing.dishonest.node_components import KINDS
 COMMAND = [sys.executable, "-m", "fedcoin.application.cli", "devnet", "--json", "--budget", "20fdc"]
 
 SIGNS = {
-    # Enough rounds for everybody to have a turn in each phase.
+    # Enough rounds for each miner to propose in each phase.
     "censor": ("miner-4", "out of its block", 4),
     "hasty-censor": ("miner-4", "out of its block", 4),
     "challenge-grinder": ("miner-4", "is dishonest on request", 4),
@@ -26,11 +26,11 @@ SIGNS = {
     "stale-peer": ("miner-1", "banned", 2),
     "wrong-network": ("miner-1", "banned", 2),
 }
-"""In whose log is to be seen that the liar lied, by which words, and after how many rounds."""
+"""By kind: the log that shows the dishonest act, the words there, and the rounds to run."""
 
 
 def devnet(folder: Path, kind: str, rounds: int) -> dict[str, Any]:
-    """Four miners of which one lies, and two clients; succeeds only if all agree."""
+    """Runs four miners, the last of them dishonest, and two clients; asserts that all agree."""
     asked = ["--miners", "4", "--clients", "2", "--rounds", str(rounds), "--keep", str(folder)]
     done = subprocess.run(
         [*COMMAND, *asked, "--adversary", kind],
@@ -47,24 +47,24 @@ def devnet(folder: Path, kind: str, rounds: int) -> dict[str, Any]:
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in MINING_STRATEGIES])
-def test_a_devnet_with_a_liar(tmp_path: Path, kind: str) -> None:
+def test_a_devnet_with_a_dishonest_miner(tmp_path: Path, kind: str) -> None:
     log, words, rounds = SIGNS[kind]
     result = devnet(tmp_path / "net", kind, rounds)
-    liars = [node for node in result["nodes"] if "adversary" in node]
-    assert [node["adversary"] for node in liars] == [kind]
+    dishonest = [node for node in result["nodes"] if "adversary" in node]
+    assert [node["adversary"] for node in dishonest] == [kind]
     assert result["supply_before"] == result["supply_after"]
-    told = (tmp_path / f"net/logs/{log}.log").read_text()
-    assert words in told
-    # A grinder's turns with openings to choose from, if it had one: nothing to choose.
-    tried = re.findall(r"tried [0-9]+ blocks: ([0-9]+) challenges?", told)
+    log_text = (tmp_path / f"net/logs/{log}.log").read_text()
+    assert words in log_text
+    # If a grinder had openings to choose from, it had at most one challenge to choose.
+    tried = re.findall(r"tried [0-9]+ blocks: ([0-9]+) challenges?", log_text)
     assert set(tried) <= {"0", "1"}
     bonds = [node["bond"] for node in result["nodes"]]
     if kind == "equivocator":
         assert sorted(bonds) == [0, *[MINER_BOND] * 3]
-        assert liars[0]["bond"] == 0
+        assert dishonest[0]["bond"] == 0
     else:
         assert bonds == [MINER_BOND] * 4
-    address = liars[0]["address"]
+    address = dishonest[0]["address"]
     for turn in result["rounds"]:
         honest = [miner for miner in turn["miners"] if miner["address"] != address]
         assert len(honest) == 3

@@ -1,4 +1,4 @@
-"""The lying miner of a node on a real chain, with a real worker: refused, and poorer."""
+"""A dishonest miner on a real chain with a real worker: refused, and its deposit burned."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ async def site(tmp_path: Path, worker: WorkerPool) -> AsyncIterator[Callable[...
         await here.close()
 
 
-def liar(here: MiningSite, key: KeyPair, kind: str) -> DishonestMiner:
+def make_dishonest_miner(here: MiningSite, key: KeyPair, kind: str) -> DishonestMiner:
     async def submit(action: CommitShapley | RevealShapley) -> Transaction:
         return await here.chain.submit(key, action)
 
@@ -58,12 +58,12 @@ def liar(here: MiningSite, key: KeyPair, kind: str) -> DishonestMiner:
     )
 
 
-async def play(here: MiningSite, kind: str) -> tuple[Any, KeyPair]:
-    """One task with one liar among four; windows run out where they are not closed early."""
+async def run_task(here: MiningSite, kind: str) -> tuple[Any, KeyPair]:
+    """Runs one task with one dishonest miner of four, and lets windows pass that do not close."""
     await here.job.open_campaign()
     first, *others = here.chain.miners
     here.start(*others)
-    here.chain.owner.start(liar(here, first, kind).run(), "liar")
+    here.chain.owner.start(make_dishonest_miner(here, first, kind).run(), "dishonest")
     opening = await here.job.open_task()
     for _ in range(8):
         await here.chain.run()
@@ -85,11 +85,11 @@ async def play(here: MiningSite, kind: str) -> tuple[Any, KeyPair]:
         ("withholder", task_pb2.SCHEDULE_PERMUTATION),
     ],
 )
-async def test_a_lying_node_loses_its_deposit(
+async def test_a_dishonest_miner_loses_its_deposit(
     site: Callable[..., MiningSite], kind: str, schedule: int
 ) -> None:
     here = site(schedule=schedule)
-    opening, first = await play(here, kind)
+    opening, first = await run_task(here, kind)
     task = here.chain.task(opening.hash)
     assert task.phase == SETTLED
     assert task.settlement.winner != first.address

@@ -1,4 +1,4 @@
-"""Proposers that leave out, or try out: what their blocks hold, on a chain with real openings."""
+"""What the blocks of censoring and grinding proposers hold, on a chain with real openings."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MOST_BYTES = 1 << 20
 
 @pytest.fixture
 def job(tmp_path: Path) -> Iterator[LedgerCampaign]:
-    """An EXACT task of four miners who have committed, on a chain with a store."""
+    """An EXACT task to which four miners committed, on a chain with a store."""
     job = LedgerCampaign(LedgerChain.create(4, folder=tmp_path))
     assert job.chain.store is not None
     job.open_campaign()
@@ -45,7 +45,7 @@ GAME = additive(30, 20, 0)
 
 
 def node_chain(kind: str, job: LedgerCampaign) -> Chain:
-    """The chain of a dishonest node, at the height of the job's; 10 ms later."""
+    """Makes the chain of a dishonest node over the job's store, with a clock 10 ms ahead."""
     store = job.chain.store
     assert store is not None
 
@@ -60,7 +60,7 @@ def openings(job: LedgerCampaign, *miners: KeyPair) -> list[Transaction]:
     return [job.open(miner, job.tree(miner, GAME)) for miner in miners]
 
 
-def test_a_censor_leaves_its_rivals_out_and_nobody_else(job: LedgerCampaign) -> None:
+def test_a_censor_leaves_out_other_miners_only(job: LedgerCampaign) -> None:
     own, *rivals = job.chain.miners
     payment = job.chain.sign(ALICE, transfer_to((own.address, 1)))
     ready = [*openings(job, *rivals), payment, *openings(job, own)]
@@ -68,7 +68,7 @@ def test_a_censor_leaves_its_rivals_out_and_nobody_else(job: LedgerCampaign) -> 
     assert chosen == ready[-2:]
 
 
-def test_all_that_a_grinder_tries_fixes_one_challenge(job: LedgerCampaign) -> None:
+def test_all_blocks_that_a_grinder_tries_fix_one_challenge(job: LedgerCampaign) -> None:
     chain = job.chain
     context = chain.context()
     candidates = openings(job, *chain.miners)
@@ -76,13 +76,13 @@ def test_all_that_a_grinder_tries_fixes_one_challenge(job: LedgerCampaign) -> No
     assert len(certificates) == 4, "three of four precommits are a quorum"
     ground = grind_block(chain.ledger, context, candidates, MOST_BYTES, certificates)
     honest = grind_block(chain.ledger, context, candidates, MOST_BYTES)
-    # One as it comes, the certificates, three times, and each choice of four openings.
+    # The unchanged block, the certificates, three other times, and each choice of four openings.
     assert ground.tries in (1 + 4 + 3 + 15, 1 + 4 + 3 + 15 - 1)
     assert ground.challenges == honest.challenges == 1
 
 
-def test_a_grinder_prefers_no_challenge_to_one_that_it_loses(job: LedgerCampaign) -> None:
-    """It then delays the window by its own turn; the next proposer has all openings."""
+def test_a_grinder_prefers_an_open_challenge_to_one_that_it_loses(job: LedgerCampaign) -> None:
+    """It delays the task by its own turn; the next proposer includes all openings."""
     chain = job.chain
     candidates = openings(job, *chain.miners)
     found = set()
@@ -93,12 +93,12 @@ def test_a_grinder_prefers_no_challenge_to_one_that_it_loses(job: LedgerCampaign
         )
         ground = grind_block(chain.ledger, context, candidates, MOST_BYTES)
         found.add(len(ground.built.transactions))
-    # Who wins takes all four; the three others leave one out.
+    # The miner that wins includes all four openings; the three others leave one out.
     assert found == {3, 4}
 
 
-def test_only_after_the_window_does_leaving_out_give_a_choice(job: LedgerCampaign) -> None:
-    """Then an honest proposer had its turn before: who is still missing kept its salt back."""
+def test_leaving_openings_out_gives_a_choice_only_after_the_window(job: LedgerCampaign) -> None:
+    """By then an honest proposer had its turn: a missing miner kept its salt back itself."""
     chain = job.chain
     first, *others = chain.miners
     chain.produce(*openings(job, *others), after_ms=WINDOW_MS)
@@ -108,7 +108,7 @@ def test_only_after_the_window_does_leaving_out_give_a_choice(job: LedgerCampaig
     assert ground.tries <= MAX_TRIES
 
 
-async def test_the_block_of_a_censors_node(job: LedgerCampaign) -> None:
+async def test_a_censoring_node_builds_blocks_without_other_miners(job: LedgerCampaign) -> None:
     own, *rivals = job.chain.miners
     payment = job.chain.sign(ALICE, transfer_to((own.address, 1)))
     ready = [*openings(job, *rivals), payment, *openings(job, own)]
@@ -119,7 +119,9 @@ async def test_the_block_of_a_censors_node(job: LedgerCampaign) -> None:
     job.chain.check(draft.block)
 
 
-async def test_a_hasty_one_sets_its_clock_as_far_ahead_as_voters_bear(job: LedgerCampaign) -> None:
+async def test_a_hasty_censor_sets_its_time_as_far_ahead_as_voters_accept(
+    job: LedgerCampaign,
+) -> None:
     own = job.chain.miners[0]
     draft = await node_chain("hasty-censor", job).build(own.address, [])
     now = job.chain.time_ms + 10
@@ -129,7 +131,7 @@ async def test_a_hasty_one_sets_its_clock_as_far_ahead_as_voters_bear(job: Ledge
         job.chain.check(draft.block, now_ms=now - 1)
 
 
-async def test_the_block_of_a_grinders_node_is_a_good_one(
+async def test_a_grinding_node_builds_valid_blocks(
     job: LedgerCampaign, caplog: pytest.LogCaptureFixture
 ) -> None:
     chain = node_chain("challenge-grinder", job)
@@ -148,7 +150,7 @@ def test_without_openings_there_is_nothing_to_try(job: LedgerCampaign) -> None:
     assert (ground.tries, ground.challenges) == (1, 0)
 
 
-def test_a_part_of_a_certificate_with_a_quorum_makes_the_block_final(job: LedgerCampaign) -> None:
+def test_a_certificate_of_fewer_precommits_makes_the_block_final(job: LedgerCampaign) -> None:
     chain = job.chain
     for certificate in quorum_subsets(chain.certificates[-1], chain.ledger.last_validators()):
         assert len(Certificate.FromString(certificate).precommits) == 3

@@ -1,4 +1,4 @@
-"""Four real nodes of which one votes twice: it is reported, and its bond is gone on each chain."""
+"""Four real nodes, one of which votes twice: it is reported, and each chain slashes its bond."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ from tests.support.peer_nodes import PeerNode, running
 from tests.support.transfers import sign_transfer
 from tests.support.waiting import until
 
-LIAR = MINERS[3]
+EQUIVOCATOR = MINERS[3]
 
 
 @pytest.mark.parametrize("kind", [PREVOTE, PRECOMMIT])
 @pytest.mark.parametrize("value", [b"h" * 32, b""])
 def test_a_contradiction_is_slashable(kind: int, value: bytes) -> None:
-    vote = sign_vote(kind, 7, 1, value, LIAR, CHAIN_ID)
-    other = contradict_vote(vote, LIAR, CHAIN_ID)
+    vote = sign_vote(kind, 7, 1, value, EQUIVOCATOR, CHAIN_ID)
+    other = contradict_vote(vote, EQUIVOCATOR, CHAIN_ID)
     assert (other.kind, other.height, other.round) == (kind, 7, 1)
     assert bool(other.block_hash) != bool(value)
 
 
 class Reporting:
-    """What an honest node does with two votes that contradict each other."""
+    """Collects contradicting votes that a node finds, and reports them as a miner does."""
 
     def __init__(self, node: PeerNode) -> None:
         self.node = node
@@ -57,17 +57,17 @@ class Reporting:
             await self.wallet.submit(action)
 
 
-async def test_who_votes_twice_is_reported_and_slashed(
+async def test_a_validator_that_votes_twice_is_reported_and_slashed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     genesis = make_network_genesis()
     honest = [PeerNode(tmp_path / f"{i}", genesis, key) for i, key in enumerate(MINERS[:3])]
 
-    equivocating = partial(PeerNetwork, make_consensus=partial(EquivocatingExchange, LIAR))
+    equivocating = partial(PeerNetwork, make_consensus=partial(EquivocatingExchange, EQUIVOCATOR))
     monkeypatch.setattr(peer_nodes, "PeerNetwork", equivocating)
-    liar = PeerNode(tmp_path / "liar", genesis, LIAR)
+    equivocator = PeerNode(tmp_path / "equivocator", genesis, EQUIVOCATOR)
     reporting = Reporting(honest[0])
-    everyone = [*honest, liar]
+    everyone = [*honest, equivocator]
     async with running(*everyone):
         for place, node in enumerate(everyone):
             for other in everyone[:place]:
@@ -76,13 +76,13 @@ async def test_who_votes_twice_is_reported_and_slashed(
         await honest[0].pool.submit(sign_transfer(0))
 
         def slashed(node: PeerNode) -> bool:
-            bond = records.BONDS.get(node.chain.ledger.reader, LIAR.address)
+            bond = records.BONDS.get(node.chain.ledger.reader, EQUIVOCATOR.address)
             return bond is not None and bond.slashed and not bond.bond
 
         await until(lambda: all(slashed(node) for node in everyone), seconds=20)
         first, second = reporting.seen[0]
-        assert first.public_key == second.public_key == LIAR.public_key
-        # The three that are left go on, and nobody lost a coin but the liar.
+        assert first.public_key == second.public_key == EQUIVOCATOR.public_key
+        # The other three go on, and no coin is lost but the equivocator's bond.
         height = honest[0].chain.height()
         await honest[0].pool.submit(sign_transfer(1))
         await until(lambda: all(node.chain.height() > height for node in everyone), seconds=20)

@@ -1,4 +1,4 @@
-"""Strangers at a real node's door: told why, banned, and nothing changes."""
+"""Hostile peers of a real node: refused with a reason, banned, and without effect."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ async def pair(tmp_path: Path) -> AsyncIterator[tuple[PeerNode, PeerNode]]:
         yield nodes[0], nodes[1]
 
 
-async def test_what_another_network_brings_is_refused_and_bans(
+async def test_messages_of_another_network_are_refused_and_ban_their_sender(
     pair: tuple[PeerNode, PeerNode],
 ) -> None:
     target, source = pair
     before = target.chain.ledger.app_hash
-    said = await send_foreign_messages(target.address, source.chain)
-    assert said == {
+    answers = await send_foreign_messages(target.address, source.chain)
+    assert answers == {
         "chain": "WRONG_CHAIN",
         "genesis": "WRONG_GENESIS",
         "transactions": "0 accepted",
@@ -50,12 +50,12 @@ async def test_what_another_network_brings_is_refused_and_bans(
     }
     assert not target.pool.pending()
     assert target.chain.ledger.app_hash == before
-    # Who brought it is banned; the neighbours are not.
+    # The senders are banned; the other validators are not.
     assert len(target.network.peer_set.banned()) == 2
     assert target.score(source) == 0
 
 
-async def test_what_is_old_is_ignored_and_an_old_block_bans(
+async def test_old_messages_are_ignored_and_an_old_proposal_bans_its_sender(
     pair: tuple[PeerNode, PeerNode],
 ) -> None:
     target, source = pair
@@ -63,9 +63,9 @@ async def test_what_is_old_is_ignored_and_an_old_block_bans(
     votes, transactions = collect_old_messages(source.chain)
     assert len(votes) >= 6
     assert len(transactions) == 2
-    said = await send_old_messages(target.address, source.chain)
-    assert said.pop("transactions") in ("0 accepted", "2 accepted")
-    assert said == {
+    answers = await send_old_messages(target.address, source.chain)
+    assert answers.pop("transactions") in ("0 accepted", "2 accepted")
+    assert answers == {
         "votes": "",
         "after them": "",
         "a proposal": "MALFORMED",

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from fedcoin.testing.measurements.equivocation import measure_equivocation
+from fedcoin.testing.measurements.slashing import measure_equivocation
 
 
 @pytest.mark.parametrize(("validators", "equivocators"), [(4, 1), (7, 2)])
