@@ -100,8 +100,8 @@ def estimate_antithetic(game: Game, budget: int, rng: np.random.Generator) -> Es
 def has_budget_for_sample(game: Game, budget: int, cost: int, samples: int) -> bool:
     """Tell whether to draw one more sample.
 
-    Small games repeat coalitions, which cost nothing. A budget about as large as the game would
-    never be used up, so that sampling also ends after four times as many samples as it buys.
+    A coalition that was evaluated before costs nothing, so that sampling a small game might never
+    use its budget up. Therefore sampling also ends after `4 * budget / cost` samples.
 
     Args:
         game: The game, which counts its evaluations.

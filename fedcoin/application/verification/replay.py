@@ -77,7 +77,7 @@ def replay(
         snapshots: The folder with the snapshot that the chain started from, if it did.
 
     Returns:
-        What the chain holds.
+        Counts of what the chain holds, its app hash and its supply.
 
     Raises:
         RefusalError: The code of the rule that a block breaks; BAD_CHAIN when a table differs from

@@ -309,7 +309,7 @@ class Ledger:
             round: The round, from 0.
 
         Returns:
-            The proposer.
+            The validator that may propose in this round.
         """
         ledger = self.totals()
         return proposer_selection.select_proposer(

@@ -21,7 +21,7 @@ from fedcoin.v1.evidence_pb2 import Evidence
 
 @dataclass(frozen=True, slots=True)
 class EvidenceClaims:
-    """The utilities that evidence claims, one coalition a row; C rows."""
+    """The utilities that a miner claims in its evidence: C rows, one for each coalition."""
 
     coalitions: Bools
     """(C, n): the grand coalition, the empty one, then those of the leaves in their order."""

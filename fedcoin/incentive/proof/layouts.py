@@ -121,7 +121,9 @@ class Layout(Protocol):
     def sum_bounds(
         self, first: Ints, count: Ints, evaluation_size: int, grand: int, empty: int
     ) -> tuple[Ints, Ints]:
-        """Bound the summed vectors of groups of consecutive leaves.
+        """Bound the sum of the leaves' vectors in each group of consecutive leaves.
+
+        A leaf is one sample of a miner; its vector has one number for each client.
 
         Args:
             first: First leaf of each group, shape (G,).

@@ -237,7 +237,7 @@ class SamplingPlan:
         return utilities
 
     def sum_bounds(self, first: Ints, count: Ints, grand: int, empty: int) -> tuple[Ints, Ints]:
-        """Bound the summed vectors of groups of consecutive leaves.
+        """Bound the sum of the leaves' vectors in each group of consecutive leaves.
 
         Args:
             first: First leaf of each group, int64 (G,).

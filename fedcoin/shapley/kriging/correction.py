@@ -41,9 +41,9 @@ def estimate_correction(
 
     Args:
         posterior: The posterior given all coalitions.
-        coalitions: bool (2 q, n): q coalitions drawn by size without replacement, no two of them
-            complementary, then their complements in the same order.
-        rng: Source of randomness, for dealing pairs into folds.
+        coalitions: bool (2 q, n): q different evaluated coalitions, none of them the complement of
+            another, then their complements in the same order.
+        rng: Source of randomness; it divides the pairs of complements into folds.
 
     Returns:
         The correction, (n,), which adds up to 0, and the variances of the corrected values, (n,).

@@ -86,8 +86,9 @@ class FraudOutcome:
 
 @dataclass(frozen=True)
 class SubmittedUpdate:
-    """What is submitted under one address."""
+    """An update: the weights and the number of examples that one address submits."""
 
+    # The trained weights.
     weights: Weights
     # The number of examples that is claimed.
     samples: int
@@ -97,7 +98,7 @@ class SubmittedUpdate:
 
 @dataclass(frozen=True)
 class _Campaign:
-    """What came of a campaign."""
+    """The result of a campaign."""
 
     # Each owner's share of the payouts, by averaging.
     shares: Mapping[str, Sequence[float]]

@@ -43,7 +43,7 @@ class RetargetingResponse:
 
 
 def measure_retargeting(factor: float, runs: int, speed: float = 300.0) -> RetargetingResponse:
-    """Change all miners' speed after ten tasks.
+    """Measure how the difficulty D follows a change of all miners' speed after ten tasks.
 
     Args:
         factor: By how much their speed is multiplied.
@@ -52,7 +52,7 @@ def measure_retargeting(factor: float, runs: int, speed: float = 300.0) -> Retar
             is within its bounds before and after changes by a factor of four.
 
     Returns:
-        The times to settlement.
+        The median time to settlement of each task, in seconds, and the number of failed tasks.
     """
     times = []
     failed = 0

@@ -103,12 +103,12 @@ class Outbox:
 
 
 class TransactionRelay:
-    """Both directions of `RelayTransactions`, for all peers.
+    """Sends transactions to peers in batches, and takes the batches that peers send.
 
     Args:
         pool: Decodes and admits transactions.
         peers: The connected peers.
-        tasks: Owns the sending tasks.
+        tasks: Runs one sending task for each peer, and cancels them when the node stops.
     """
 
     def __init__(self, pool: TransactionPort, peers: PeerSet, tasks: BackgroundTasks) -> None:
