@@ -9,5 +9,5 @@ the pure layers ask for: it stores, signs, sends and keeps time. It holds no rul
 * `consensus_driver`, `vote_signer`: drive the voting engine; sign votes and store them first
 * `block_auditor`: what a validator checks before it votes
 * `snapshot_maker`: make snapshots, and start a chain from one
-* `local_wallet`, `validator_presence`, `components`, `process_age`: small parts of the node
+* `local_access`, `validator_presence`, `components`, `process_age`: small parts of the node
 """

@@ -29,12 +29,13 @@ from fedcoin.application.node.block_auditor import Auditor
 from fedcoin.application.node.chain import NewBlock
 from fedcoin.application.node.components import NodeComponents
 from fedcoin.application.node.consensus_driver import ConsensusDriver
-from fedcoin.application.node.local_wallet import LocalWallet
+from fedcoin.application.node.local_access import LocalAccess
 from fedcoin.application.node.process_age import process_age_ms
 from fedcoin.application.node.snapshot_maker import SnapshotMaker
 from fedcoin.application.node.transaction_intake import TransactionIntake
 from fedcoin.application.node.validator_presence import ValidatorPresence
 from fedcoin.application.node.vote_signer import VoteSigner
+from fedcoin.application.wallet.transaction_submitter import TransactionSubmitter
 from fedcoin.contract.blocks.ledger import Ledger
 from fedcoin.contract.mempool import Mempool, MempoolLimits
 from fedcoin.contract.state.genesis_state import genesis_changes
@@ -253,7 +254,7 @@ class Node:
         return SnapshotOptions(folder, config.join_behind)
 
     def _miner(self, key: KeyPair, folder: Path) -> Miner:
-        wallet = LocalWallet(key, self.chain, self.pool)
+        wallet = TransactionSubmitter(LocalAccess(self.chain, self.pool), key)
 
         def report(first: Vote, second: Vote) -> None:
             self.owner.start(self._report(wallet, first, second), name="report")
@@ -270,7 +271,7 @@ class Node:
         )
         return self._components.make_miner(*parts)
 
-    async def _report(self, wallet: LocalWallet, first: Vote, second: Vote) -> None:
+    async def _report(self, wallet: TransactionSubmitter, first: Vote, second: Vote) -> None:
         action = ReportEquivocation(first=first.envelope, second=second.envelope)
         try:
             await wallet.submit(action)

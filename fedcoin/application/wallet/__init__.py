@@ -4,6 +4,7 @@ This folder decides nonce, fee and expiry of a transaction, and when one is sign
 no coins and no state of the chain: it asks a node.
 
 * `transaction_drafts`: bodies of transactions, with the lowest fee;
-* `wallet`: signs and submits for a person or a program;
+* `transaction_submitter`: signs an action and submits it, to a node here or elsewhere;
+* `wallet`: does so for a person or a program, and waits until the transaction is final;
 * `delivery`: gets an action onto the chain exactly once, across restarts.
 """

@@ -13,11 +13,11 @@ from typing import Final, TypeVar
 
 from google.protobuf.message import Message
 
-from fedcoin.application.wallet.transaction_drafts import draft_transaction
-from fedcoin.application.wallet.wallet import STALE_NONCE_CODES
+from fedcoin.application.wallet.transaction_submitter import STALE_NONCE_CODES
+from fedcoin.application.wallet.wallet import Wallet
 from fedcoin.contract.errors import LedgerCode
 from fedcoin.data.crypto.keys import KeyPair
-from fedcoin.data.messages.transactions import Transaction, decode_transaction, sign_transaction
+from fedcoin.data.messages.transactions import Transaction, decode_transaction
 from fedcoin.network.client.backoff import Backoff
 from fedcoin.network.client.node_client import NodeClient
 from fedcoin.network.client.rpc_error import RpcError
@@ -56,7 +56,7 @@ class Delivery:
             report: Gets a line when the delivery has to wait.
         """
         self._node = node
-        self._key = key
+        self._wallet = Wallet(node, key, chain_id)
         self._chain_id = chain_id
         self._report = report
 
@@ -74,19 +74,18 @@ class Delivery:
         Raises:
             RpcError: The node refuses the action itself; `save` was given empty bytes before.
         """
+        transaction = decode_transaction(pending, self._chain_id) if pending else None
         for attempt in range(1, _MAX_ATTEMPTS + 1):
-            if not pending:
-                transaction = await self.retry_while_away(lambda: self._sign(action))
-                pending = transaction.raw
-                await save(pending)
-            transaction = decode_transaction(pending, self._chain_id)
+            if transaction is None:
+                transaction = await self.retry_while_away(lambda: self._wallet.sign(action))
+                await save(transaction.raw)
             try:
                 await self._submit_until_final(transaction)
             except RpcError as error:
                 if await self._is_final(transaction):
                     return transaction
-                pending = b""
-                await save(pending)
+                transaction = None
+                await save(b"")
                 if error.code not in _STALE_CODES or attempt == _MAX_ATTEMPTS:
                     raise
             else:
@@ -114,17 +113,6 @@ class Delivery:
                     raise
                 self._report(f"waiting for the node: {error}")
             await asyncio.sleep(backoff.next_pause())
-
-    async def _sign(self, action: Message) -> Transaction:
-        status, fees, account = await asyncio.gather(
-            self._node.get_status(),
-            self._node.get_fees(),
-            self._node.get_account(self._key.address),
-        )
-        body = draft_transaction(
-            action, fees, chain_id=self._chain_id, nonce=account.nonce, height=status.height
-        )
-        return sign_transaction(body, self._key)
 
     async def _submit_until_final(self, transaction: Transaction) -> None:
         while True:

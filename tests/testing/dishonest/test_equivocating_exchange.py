@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from fedcoin.application.node.local_wallet import LocalWallet
+from fedcoin.application.node.local_access import LocalAccess
+from fedcoin.application.wallet.transaction_submitter import TransactionSubmitter
 from fedcoin.contract.state import records
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.votes import PRECOMMIT, PREVOTE, Vote, sign_vote
@@ -44,7 +45,7 @@ class Reporting:
     def __init__(self, node: PeerNode) -> None:
         self.node = node
         self.seen: list[tuple[Vote, Vote]] = []
-        self.wallet = LocalWallet(node.key, node.chain, node.pool)
+        self.wallet = TransactionSubmitter(LocalAccess(node.chain, node.pool), node.key)
         node.agreement.on_equivocation(self)
 
     def __call__(self, first: Vote, second: Vote) -> None:

@@ -1,0 +1,38 @@
+"""The node as a wallet in the same process sees it: without a network between them."""
+
+from __future__ import annotations
+
+from fedcoin.application.node.chain import Chain
+from fedcoin.application.node.transaction_intake import TransactionIntake
+from fedcoin.application.wallet.transaction_submitter import SigningTerms
+from fedcoin.data.messages.transactions import Transaction
+from fedcoin.v1.node_service_pb2 import GetFeesResponse
+
+
+class LocalAccess:
+    """Implements `wallet.transaction_submitter.NodeAccess`.
+
+    Args:
+        chain: The node's chain.
+        pool: The node's transaction intake.
+    """
+
+    def __init__(self, chain: Chain, pool: TransactionIntake) -> None:
+        parameters = chain.genesis.parameters
+        self._chain = chain
+        self._pool = pool
+        self._fees = GetFeesResponse(
+            base_fee=parameters.base_fee,
+            fee_per_kib=parameters.fee_per_kib,
+            max_expiry_blocks=parameters.max_expiry_blocks,
+        )
+
+    async def get_signing_terms(self, address: bytes) -> SigningTerms:
+        """Implement `NodeAccess.get_signing_terms`."""
+        chain = self._chain
+        nonce = self._pool.pending_nonce(address)
+        return SigningTerms(chain.genesis.chain_id, chain.height(), nonce, self._fees)
+
+    async def submit(self, transaction: Transaction) -> None:
+        """Implement `NodeAccess.submit`."""
+        await self._pool.submit(transaction)

@@ -1,0 +1,191 @@
+"""Sign an action and submit it to a node: the one way in which this program does so.
+
+What a signature depends on (chain, height, nonce, fees) comes from a node, and the transaction goes
+there. The node is another process (`wallet.Wallet`) or this one (`node.local_access`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from google.protobuf.message import Message
+
+from fedcoin.application.errors import ApplicationCode
+from fedcoin.application.wallet.transaction_drafts import draft_transaction
+from fedcoin.contract.errors import LedgerCode
+from fedcoin.data.crypto.addresses import format_address
+from fedcoin.data.crypto.keys import KeyPair
+from fedcoin.data.errors import RefusalError
+from fedcoin.data.messages.transactions import Transaction, sign_transaction
+from fedcoin.network.client.rpc_error import RpcError
+from fedcoin.v1.node_service_pb2 import GetFeesResponse
+from fedcoin.v1.views_pb2 import TRANSACTION_STATUS_PENDING, TransactionView
+
+STALE_NONCE_CODES: Final = frozenset(
+    {
+        LedgerCode.NONCE_TOO_LOW.name,
+        LedgerCode.NONCE_TOO_HIGH.name,
+        LedgerCode.REPLACEMENT_UNDERPRICED.name,
+    }
+)
+"""Codes with which a node refuses a transaction when another one of the same key came first, or
+when one before it was dropped."""
+
+_MAX_ATTEMPTS: Final = 8
+_RETRY_S: Final = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class SigningTerms:
+    """What a transaction's signature depends on besides the action."""
+
+    chain_id: str
+    # The height of the latest block.
+    height: int
+    # The nonce of the sender's next transaction, those that wait counted.
+    nonce: int
+    # The network's fees, in sap, and its limit on expiry heights.
+    fees: GetFeesResponse
+
+
+class NodeAccess(Protocol):
+    """A node that accepts transactions."""
+
+    async def get_signing_terms(self, address: bytes) -> SigningTerms:
+        """Read what the next transaction of an address depends on.
+
+        Args:
+            address: The sender's address, 20 bytes.
+
+        Returns:
+            The terms as of now.
+
+        Raises:
+            RpcError: The node cannot be reached.
+        """
+        ...
+
+    async def submit(self, transaction: Transaction) -> None:
+        """Put a transaction into the node's mempool; return when its audit has passed.
+
+        Args:
+            transaction: The transaction.
+
+        Raises:
+            RpcError: A node in another process refused it, or cannot be reached.
+            RefusalError: The node in this process refused it.
+        """
+        ...
+
+
+class TransactionSubmitter:
+    """Signs with one key and submits to one node, on one event loop."""
+
+    def __init__(self, node: NodeAccess, key: KeyPair, chain_id: str = "") -> None:
+        """Use a key with a node.
+
+        Args:
+            node: The node that the transactions are submitted to.
+            key: The key that signs.
+            chain_id: The chain to sign for; empty asks the node. Give it where it is known, so that
+                the node cannot have transactions signed for another chain.
+        """
+        self._access = node
+        self._key = key
+        self._chain_id = chain_id
+        # Two transactions that are prepared at the same time would get the same nonce.
+        self._lock = asyncio.Lock()
+
+    @property
+    def address(self) -> bytes:
+        """The address of the key's account, 20 bytes."""
+        return self._key.address
+
+    @property
+    def key(self) -> KeyPair:
+        """The key that signs."""
+        return self._key
+
+    async def sign(
+        self, action: Message, *, fee: int | None = None, replaces: TransactionView | None = None
+    ) -> Transaction:
+        """Sign an action as the key's next transaction; submit nothing.
+
+        Args:
+            action: The action, such as a Transfer or a Bond.
+            fee: The fee in sap; None takes the lowest that is accepted.
+            replaces: A pending transaction of this key, whose nonce the new one takes.
+
+        Returns:
+            The transaction.
+
+        Raises:
+            RpcError: The node cannot be reached.
+            RefusalError: NOT_REPLACEABLE when `replaces` is no longer pending or is another key's.
+        """
+        terms = await self._access.get_signing_terms(self._key.address)
+        self._chain_id = self._chain_id or terms.chain_id
+        body = draft_transaction(
+            action,
+            terms.fees,
+            chain_id=self._chain_id,
+            nonce=terms.nonce if replaces is None else self._nonce_of(replaces),
+            height=terms.height,
+            replaced_fee=None if replaces is None else replaces.fee,
+        )
+        if fee is not None:
+            body.fee = fee
+        return sign_transaction(body, self._key)
+
+    async def submit(
+        self, action: Message, *, fee: int | None = None, replaces: TransactionView | None = None
+    ) -> Transaction:
+        """Sign an action and submit it to the node.
+
+        Args:
+            action: The action, such as a Transfer or a Bond.
+            fee: The fee in sap; None takes the lowest that is accepted.
+            replaces: A pending transaction of this key, whose nonce the new one takes.
+
+        Returns:
+            The transaction, which is in the node's mempool.
+
+        Raises:
+            RpcError: A node in another process refused it, with the ledger's code, or the call
+                failed.
+            RefusalError: The node in this process refused it; NOT_REPLACEABLE when `replaces` is
+                no longer pending or is another key's.
+        """
+        async with self._lock:
+            for attempt in range(1, _MAX_ATTEMPTS + 1):
+                transaction = await self.sign(action, fee=fee, replaces=replaces)
+                try:
+                    await self._access.submit(transaction)
+                except (RpcError, RefusalError) as error:
+                    is_stale = _code_of(error) in STALE_NONCE_CODES and replaces is None
+                    if not is_stale or attempt == _MAX_ATTEMPTS:
+                        raise
+                else:
+                    return transaction
+                # Two programs that use the same key must not try again in step.
+                await asyncio.sleep(random.uniform(0.0, _RETRY_S) * attempt)
+        raise AssertionError("unreachable")
+
+    def _nonce_of(self, replaced: TransactionView) -> int:
+        is_pending = replaced.status == TRANSACTION_STATUS_PENDING
+        if is_pending and replaced.sender == format_address(self.address):
+            return replaced.nonce
+        problem = f"its sender is {replaced.sender}" if is_pending else "it is no longer pending"
+        raise RefusalError(
+            ApplicationCode.NOT_REPLACEABLE,
+            f"transaction {replaced.hash} cannot be replaced by {format_address(self.address)}:"
+            f" {problem}",
+            field="replace",
+        )
+
+
+def _code_of(error: RpcError | RefusalError) -> str:
+    return error.code if isinstance(error, RpcError) else error.code.name
