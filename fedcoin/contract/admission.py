@@ -49,7 +49,7 @@ def admit(context: ExecutionContext, transaction: Transaction) -> None:
 
     Args:
         context: The block's context.
-        transaction: The transaction.
+        transaction: The decoded and verified transaction.
 
     Raises:
         RefusalError: TOO_LARGE, WRONG_CHAIN, EXPIRED, EXPIRY_TOO_FAR, FEE_TOO_LOW, AMOUNT_OVERFLOW,

@@ -115,7 +115,7 @@ class Mempool:
         """Add a transaction.
 
         Args:
-            transaction: The transaction.
+            transaction: The decoded and verified transaction.
             ledger: The ledger after the latest block.
             height: The height of the latest block.
             time_ms: The time that the next block may have, Unix ms.

@@ -170,7 +170,7 @@ def transaction_view(
     """Make the view of a transaction.
 
     Args:
-        transaction: The transaction.
+        transaction: The decoded and verified transaction.
         status: Whether it waits, is final, or was dropped.
         height: The height of its block; 0 when it is not final.
         index: Its index in the block, from 0.

@@ -100,7 +100,7 @@ class TransactionPort(Protocol):
         Nothing happens when it waits already or is final.
 
         Args:
-            transaction: The transaction.
+            transaction: The decoded and verified transaction.
 
         Raises:
             RefusalError: With the ledger's or the audit's code when it is refused, and also
@@ -114,7 +114,7 @@ class TransactionPort(Protocol):
         One that is only too early, because the peer is a block ahead, is held for some blocks.
 
         Args:
-            transaction: The transaction.
+            transaction: The decoded and verified transaction.
 
         Returns:
             True when it is new and in the mempool now; False when it waits already or is final.

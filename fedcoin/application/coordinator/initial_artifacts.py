@@ -23,7 +23,7 @@ class InitialArtifacts:
     model: bytes
     """The serialised ModelSpec."""
     weights: bytes
-    """The initial weights as encoded tensors."""
+    """The initial weights, as `tensors.encode_tensors` encodes them."""
     evaluation: EvaluationSet
 
 

@@ -75,7 +75,7 @@ class ChildProcesses:
         Args:
             name: The process's name.
             arguments: Its command line behind `python -m MODULE`.
-            lasting: Whether the process must not end by itself.
+            lasting: True when the process must run until it is stopped; its end is a failure.
             module: The module to run; by default that of `fedcoin-node`.
         """
         path = self._logs / f"{name}.log"

@@ -74,7 +74,7 @@ def start_member(member: Member, processes: ChildProcesses, *, lasting: bool) ->
     Args:
         member: The member.
         processes: Watches and stops its process.
-        lasting: Whether the process must not end by itself.
+        lasting: True when the process must run until it is stopped, so that its end is a failure.
     """
     processes.start(member.name, member.arguments, lasting=lasting, module=member.module)
 

@@ -25,18 +25,21 @@ assert MAX_BUDGET < MAX_AMOUNT
 
 @dataclass(frozen=True, slots=True)
 class DevnetOptions:
-    """What the user asked for."""
+    """The options of `fedcoin-node devnet`."""
 
+    # The number of miners.
     miners: int
+    # The number of clients.
     clients: int
+    # The number of training rounds.
     rounds: int
     # "digits", "mnist" or the path of an .npz file.
     dataset: str
-    # For all rounds together, in sap.
+    # The budget of all rounds together, in sap.
     budget: int
-    # Of keys, data shares and initial weights.
+    # The seed of keys, data shares and initial weights.
     seed: int
-    # Kinds of dishonest miners, and how many of each; the last miners are the dishonest ones.
+    # Kinds of dishonest miners (`dishonest_miners.json`), and how many of each; they are the last.
     adversaries: tuple[tuple[str, int], ...] = ()
 
     @property

@@ -129,14 +129,17 @@ class TaskJobs:
     async def opened(
         self, assignment: Assignment, timeout_s: float
     ) -> AsyncIterator[Callable[[Coalitions], Awaitable[Counts]]]:
-        """Open a task for evaluation.
+        """Open a task for evaluation: fetch its artifacts and load its job in the workers.
+
+        The job stays open inside the `with` block, and some time after it.
 
         Args:
             assignment: The task.
             timeout_s: How long missing artifacts are fetched, in seconds.
 
         Yields:
-            The utility: a function from coalitions, bool (m, n), to counts, int64 (m,).
+            The utility: a function from m coalitions of n clients, bool (m, n), to their counts of
+            right answers, int64 (m,).
 
         Raises:
             RefusalError: UNKNOWN_ARTIFACT when an artifact cannot be fetched in time.

@@ -81,7 +81,7 @@ class Auditor:
         """Check one transaction, which the ledger has admitted.
 
         Args:
-            transaction: The transaction.
+            transaction: The decoded and verified transaction.
 
         Raises:
             RefusalError: This node would vote against a block with it: UNKNOWN_ARTIFACT or a code

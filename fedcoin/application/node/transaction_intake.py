@@ -32,13 +32,13 @@ log = logging.getLogger(__name__)
 
 
 class TransactionAudit(Protocol):
-    """The voting rule for one transaction."""
+    """Checks whether this node would vote for a block with a transaction."""
 
     async def check_transaction(self, transaction: Transaction) -> None:
         """Audit a transaction that the ledger accepts.
 
         Args:
-            transaction: The transaction.
+            transaction: The decoded and verified transaction.
 
         Raises:
             RefusalError: When this node would vote against a block that holds it.
@@ -46,7 +46,7 @@ class TransactionAudit(Protocol):
 
 
 class TransactionIntake:
-    """The way of transactions to the mempool and from there to a proposer.
+    """Admits transactions to the mempool, audits them, and offers the audited ones to a proposer.
 
     Implements `fedcoin.network.ports.TransactionPort`. Made for one event loop.
     """
@@ -64,7 +64,7 @@ class TransactionIntake:
         Args:
             mempool: The mempool.
             chain: The chain; it will look for the transactions of blocks in the mempool.
-            audit: The voting rule for one transaction.
+            audit: Checks whether this node would vote for a block with a transaction.
             owner: Runs the audits.
             clock: The node's clock, Unix ms.
         """

@@ -72,7 +72,7 @@ class NodeAccess(Protocol):
         """Put a transaction into the node's mempool; return when its audit has passed.
 
         Args:
-            transaction: The transaction.
+            transaction: The decoded and verified transaction.
 
         Raises:
             RpcError: A node in another process refused it, or cannot be reached.

@@ -26,7 +26,7 @@ def bond(context: ExecutionContext, transaction: Transaction) -> None:
 
     Args:
         context: The execution of the block.
-        transaction: The transaction.
+        transaction: The decoded transaction; its body holds the action.
 
     Raises:
         RefusalError: ZERO_AMOUNT, AMOUNT_OVERFLOW; ALREADY_SLASHED when the key lost a bond;
@@ -65,7 +65,7 @@ def unbond(context: ExecutionContext, transaction: Transaction) -> None:
 
     Args:
         context: The execution of the block.
-        transaction: The transaction.
+        transaction: The decoded transaction; its body holds the action.
 
     Raises:
         RefusalError: ZERO_AMOUNT, AMOUNT_OVERFLOW; INSUFFICIENT_BOND; BOND_LEFT_TOO_SMALL when

@@ -35,7 +35,7 @@ def open_campaign(context: ExecutionContext, transaction: Transaction) -> None:
 
     Args:
         context: The execution of the block.
-        transaction: The transaction.
+        transaction: The decoded transaction; its body holds the action.
 
     Raises:
         RefusalError: Those of `check_terms`, or INSUFFICIENT_BALANCE.
@@ -52,11 +52,11 @@ def close_campaign(context: ExecutionContext, transaction: Transaction) -> None:
 
     Args:
         context: The execution of the block.
-        transaction: The transaction.
+        transaction: The decoded transaction; its body holds the action.
 
     Raises:
-        RefusalError: UNKNOWN_CAMPAIGN; NOT_THE_REQUESTER when another key opened it; and those of
-            `check_idle`.
+        RefusalError: UNKNOWN_CAMPAIGN; NOT_THE_REQUESTER when another key opened it;
+            CAMPAIGN_CLOSED; TASK_STILL_OPEN while a round is being valued.
     """
     campaign_id = transaction.body.close_campaign.campaign_id
     campaign = read_campaign(context, campaign_id)

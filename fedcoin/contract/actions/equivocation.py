@@ -24,7 +24,7 @@ def report_equivocation(context: ExecutionContext, transaction: Transaction) -> 
 
     Args:
         context: The execution of the block.
-        transaction: The transaction.
+        transaction: The decoded transaction; its body holds the action.
 
     Raises:
         RefusalError: Those of `decode_vote`; NOT_CONTRADICTING when the votes do not conflict;

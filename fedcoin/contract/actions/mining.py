@@ -24,7 +24,7 @@ def commit_shapley(context: ExecutionContext, transaction: Transaction) -> None:
 
     Args:
         context: The execution of the block.
-        transaction: The transaction.
+        transaction: The decoded transaction; its body holds the action.
 
     Raises:
         RefusalError: UNKNOWN_TASK; TOO_EARLY or TOO_LATE outside of the commit window;
@@ -78,7 +78,7 @@ def reveal_shapley(context: ExecutionContext, transaction: Transaction) -> None:
 
     Args:
         context: The execution of the block.
-        transaction: The transaction.
+        transaction: The decoded transaction; its body holds the action.
 
     Raises:
         RefusalError: UNKNOWN_TASK; TOO_EARLY or TOO_LATE outside of the phase; NOT_COMMITTED;

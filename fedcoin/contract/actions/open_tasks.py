@@ -49,7 +49,7 @@ def open_task(context: ExecutionContext, transaction: Transaction) -> None:
 
     Args:
         context: The execution of the block.
-        transaction: The transaction.
+        transaction: The decoded transaction; its body holds the action.
 
     Raises:
         RefusalError: Checked in this order. The campaign: UNKNOWN_CAMPAIGN, NOT_THE_SERVER,

@@ -21,7 +21,7 @@ def transfer(context: ExecutionContext, transaction: Transaction) -> None:
 
     Args:
         context: The execution of the block.
-        transaction: The transaction.
+        transaction: The decoded transaction; its body holds the action.
 
     Raises:
         RefusalError: NO_OUTPUTS, TOO_MANY_OUTPUTS, BAD_RECIPIENT, ZERO_AMOUNT, AMOUNT_OVERFLOW or

@@ -101,7 +101,7 @@ class PendingState:
         """Apply one more transaction; a refused one changes nothing.
 
         Args:
-            transaction: The transaction.
+            transaction: The decoded and verified transaction.
             time_ms: The time that the next block may have, Unix ms.
 
         Returns:
@@ -226,7 +226,7 @@ class Ledger:
         """Check a transaction as if it were applied in the next block.
 
         Args:
-            transaction: The transaction.
+            transaction: The decoded and verified transaction.
             height: The height of the latest block.
             time_ms: The time that the next block may have, in Unix ms.
 

@@ -41,7 +41,7 @@ def apply_transaction(context: ExecutionContext, transaction: Transaction) -> No
 
     Args:
         context: The block's context.
-        transaction: The transaction.
+        transaction: The decoded and verified transaction.
 
     Raises:
         RefusalError: The transaction cannot be applied. The context is then partly changed and must

@@ -194,7 +194,8 @@ class BlockIndex:
         Args:
             sender: The address, 20 bytes.
             limit: The largest number to list.
-            before: List only smaller locations.
+            before: (height, index in the block): list only entries of earlier transactions; None
+                starts with the latest.
 
         Returns:
             Locations among transactions.
@@ -212,7 +213,8 @@ class BlockIndex:
 
         Args:
             limit: The largest number to list.
-            before: List only smaller locations.
+            before: (height, index in the block): list only entries of earlier transactions; None
+                starts with the latest.
 
         Returns:
             The campaigns.
@@ -234,7 +236,8 @@ class BlockIndex:
 
         Args:
             limit: The largest number to list.
-            before: List only smaller locations.
+            before: (height, index in the block): list only entries of earlier transactions; None
+                starts with the latest.
             campaign_id: List only tasks of this campaign, 32 bytes; None for all.
 
         Returns:
@@ -273,7 +276,8 @@ class BlockIndex:
         Args:
             address: The address, 20 bytes.
             limit: The largest number to list.
-            before: List only smaller locations.
+            before: (height, index in the block): list only entries of earlier transactions; None
+                starts with the latest.
 
         Returns:
             Locations among receipts.

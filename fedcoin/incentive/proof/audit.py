@@ -82,10 +82,11 @@ def list_audited_coalitions(evidence: Evidence, plan: SamplingPlan) -> Bools:
         plan: The miner's plan for the task.
 
     Returns:
-        bool (C, n), in the order in which `compare_counts` takes their counts.
+        bool (C, n): a row for each of C coalitions, True for each of the n clients that belongs to
+        it; in the order in which `compare_counts` takes the counts.
 
     Raises:
-        RefusalError: WRONG_LEAVES or BAD_UTILITY as `list_claims` raises them.
+        RefusalError: WRONG_LEAVES or BAD_UTILITY when the evidence does not fit the plan.
     """
     return list_claims(evidence, plan).coalitions
 

@@ -76,7 +76,7 @@ class TransactionServicer(TransactionServiceServicer):
     async def WatchTransaction(
         self, request: pb.WatchTransactionRequest, context: CallContext
     ) -> AsyncGenerator[pb.WatchTransactionResponse, None]:
-        """Stream a transaction at once and after each change, until it is final or dropped."""
+        """Send a transaction's view now and at each change, until it is final or dropped."""
         hash = parse_hash(request.hash, "hash")
         last: TransactionView | None = None
         async for _ in watch_changes(self._chain, _MAX_INTERVAL_S):

@@ -124,7 +124,7 @@ class TransactionRelay:
         """Send a transaction to every peer that is not known to have it.
 
         Args:
-            transaction: The transaction.
+            transaction: The decoded and verified transaction.
         """
         self._relayed.add(sha256(transaction.raw))
         for peer in self._peers:
