@@ -25,7 +25,7 @@ ROUNDS_BEHIND = 8
 
 
 @dataclass(slots=True)
-class RoundMessages:
+class _RoundMessages:
     """The proposals and votes of one round."""
 
     prevotes: VoteSet
@@ -60,7 +60,7 @@ class HeightVoteSet:
         self._validators = validators
         self._effects = effects
         self.round = 0
-        self.rounds: dict[int, RoundMessages] = {}
+        self.rounds: dict[int, _RoundMessages] = {}
         self._blocks: dict[bytes, Block] = {}
         self._latest_rounds: dict[bytes, int] = {}
         self._ahead_votes: dict[bytes, Vote] = {}
@@ -306,11 +306,13 @@ class HeightVoteSet:
         proposal = self.proposal(self.round)
         return proposal is not None and proposal.valid_round == round
 
-    def _has_correct_vote(self, stored: RoundMessages, value: bytes) -> bool:
+    def _has_correct_vote(self, stored: _RoundMessages, value: bytes) -> bool:
         powers = (stored.prevotes.power_for(value), stored.precommits.power_for(value))
         return any(self._validators.has_correct(power) for power in powers)
 
-    def _at(self, round: int) -> RoundMessages:
+    def _at(self, round: int) -> _RoundMessages:
         if round not in self.rounds:
-            self.rounds[round] = RoundMessages(VoteSet(self._validators), VoteSet(self._validators))
+            self.rounds[round] = _RoundMessages(
+                VoteSet(self._validators), VoteSet(self._validators)
+            )
         return self.rounds[round]

@@ -87,7 +87,7 @@ def campaign_view(campaign_id: bytes, campaign: CampaignState) -> CampaignView:
     )
 
 
-def settlement_view(settlement: Settlement) -> SettlementView:
+def _settlement_view(settlement: Settlement) -> SettlementView:
     """Make the view of a task's outcome.
 
     Args:
@@ -134,7 +134,7 @@ def block_view(
         signers=sorted(
             format_optional_address(derive_address(vote.public_key)) for vote in precommits
         ),
-        settlement=(settlement_view(header.settlement) if header.HasField("settlement") else None),
+        settlement=(_settlement_view(header.settlement) if header.HasField("settlement") else None),
     )
 
 
@@ -181,7 +181,7 @@ def transaction_view(
     """
     body = transaction.body
     name = action_name(body)
-    details = message_to_json(getattr(body, name)) if name else {}
+    details = _message_to_json(getattr(body, name)) if name else {}
     return TransactionView(
         hash=transaction.hash.hex(),
         sender=format_optional_address(transaction.sender),
@@ -197,7 +197,7 @@ def transaction_view(
     )
 
 
-def message_to_json(message: Message) -> dict[str, Any]:
+def _message_to_json(message: Message) -> dict[str, Any]:
     """Convert a message to JSON for people.
 
     Signed bodies inside it are decoded. Evidence is reduced to its sums and the numbers of its
@@ -227,7 +227,7 @@ def _decode_signed(
     message: SignedUpdate | SignedVote, name: str, body_type: type[Message]
 ) -> dict[str, Any]:
     return {
-        name: message_to_json(body_type.FromString(message.body)),
+        name: _message_to_json(body_type.FromString(message.body)),
         "public_key": message.public_key.hex(),
         "signature": message.signature.hex(),
     }
@@ -242,7 +242,7 @@ def _field_to_json(field: Any, value: Any) -> Any:
 
 def _item_to_json(field: Any, value: Any) -> Any:
     if isinstance(value, Message):
-        return message_to_json(value)
+        return _message_to_json(value)
     if isinstance(value, bytes):
         is_address = field.name in _ADDRESS_FIELDS and len(value) == ADDRESS_BYTES
         return format_address(value) if is_address else value.hex()

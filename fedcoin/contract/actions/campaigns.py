@@ -23,7 +23,7 @@ MAX_ROUNDS: Final = 10_000
 """The largest number of rounds of a campaign."""
 MAX_SHARDS: Final = 10_000
 """The largest number of shards of an evaluation set."""
-MAX_PART: Final = 1_000_000
+_MAX_PART: Final = 1_000_000
 """The largest part of a price split."""
 
 _SPREADS: Final = (task_pb2.BUDGET_SPREAD_EQUAL, task_pb2.BUDGET_SPREAD_DECREASING)
@@ -148,11 +148,11 @@ def check_terms(terms: OpenCampaign) -> None:
 
 def _check_split(split: PriceSplit) -> None:
     parts = (split.training, split.aggregation, split.mining)
-    if max(parts) > MAX_PART or not any(parts):
+    if max(parts) > _MAX_PART or not any(parts):
         raise RefusalError(
             LedgerCode.BAD_PRICE_SPLIT,
-            f"split is {parts[0]} : {parts[1]} : {parts[2]}; each part must be at most {MAX_PART},"
+            f"split is {parts[0]} : {parts[1]} : {parts[2]}; each part must be at most {_MAX_PART},"
             " and one must be more than 0",
             field="split",
-            limit=str(MAX_PART),
+            limit=str(_MAX_PART),
         )

@@ -24,13 +24,13 @@ from fedcoin.v1 import task_pb2
 from fedcoin.v1.state_pb2 import CampaignState
 from fedcoin.v1.task_pb2 import EvaluationShard, OpenTask
 
-MIN_WINDOW_MS: Final = 100
+_MIN_WINDOW_MS: Final = 100
 """The shortest window of a phase, in ms."""
-MAX_WINDOW_MS: Final = 86_400_000
+_MAX_WINDOW_MS: Final = 86_400_000
 """The longest window of a phase, in ms."""
 MAX_ATTEMPTS: Final = 16
 """The largest number of attempts of a task."""
-MAX_PATH: Final = 32
+_MAX_PATH: Final = 32
 """The largest number of hashes in the proof of an evaluation shard."""
 
 _ENVELOPE_BYTES: Final = 1024
@@ -114,7 +114,7 @@ def _check_terms(terms: OpenTask, campaign: CampaignState) -> None:
     check_choice(terms.averaging, _AVERAGINGS, "averaging", code=LedgerCode.BAD_AVERAGING)
     for name in ("commit_window_ms", "reveal_window_ms"):
         value = getattr(terms, name)
-        check_range(value, MIN_WINDOW_MS, MAX_WINDOW_MS, name, code=LedgerCode.BAD_WINDOW)
+        check_range(value, _MIN_WINDOW_MS, _MAX_WINDOW_MS, name, code=LedgerCode.BAD_WINDOW)
     check_range(terms.max_attempts, 1, MAX_ATTEMPTS, "max_attempts", code=LedgerCode.BAD_ATTEMPTS)
     _check_prices(terms, campaign)
     _check_shard(terms.evaluation, campaign)
@@ -139,7 +139,7 @@ def _check_prices(terms: OpenTask, campaign: CampaignState) -> None:
 def _check_shard(shard: EvaluationShard, campaign: CampaignState) -> None:
     check_length(shard.artifact, HASH_BYTES, "evaluation.artifact", code=LedgerCode.BAD_HASH)
     count, root = campaign.terms.evaluation_shards, campaign.terms.evaluation_root
-    if len(shard.path) > MAX_PATH or not merkle.verify_path(
+    if len(shard.path) > _MAX_PATH or not merkle.verify_path(
         shard.artifact, shard.index, count, shard.path, root
     ):
         raise RefusalError(

@@ -1,9 +1,9 @@
 """Verify a snapshot part by part, starting from nothing but genesis.
 
-The parts come in this order. Each change of validators leads to those who certified the head's
-block. The head holds the hashes of all buckets of the state, which are the leaves under that
+The parts come in this order. The changes of validators lead to the validators that certified the
+head's block. The head holds the hashes of all buckets of the state, which are the leaves under that
 block's app_hash. Each chunk holds entries that must hash to its buckets. So a wrong part is
-detected when it arrives, and the parts before it stay valid, whoever sent them.
+detected when it arrives, and the parts before it stay valid, whichever peer sent them.
 """
 
 from __future__ import annotations

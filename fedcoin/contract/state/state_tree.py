@@ -17,10 +17,10 @@ from typing import Final
 
 from fedcoin.data.crypto import merkle
 
-DEPTH: Final = 10
+_DEPTH: Final = 10
 """The number of levels above the buckets."""
 
-NUM_BUCKETS: Final = 1 << DEPTH
+NUM_BUCKETS: Final = 1 << _DEPTH
 """The number of buckets: 1,024."""
 
 _HASH_BYTES: Final = 32
@@ -49,7 +49,7 @@ def bucket_index(key: bytes) -> int:
         The index of the bucket, 0 to 1,023.
     """
     digest = sha256(key).digest()
-    return (digest[0] << 8 | digest[1]) >> (16 - DEPTH)
+    return (digest[0] << 8 | digest[1]) >> (16 - _DEPTH)
 
 
 @dataclass(slots=True)
@@ -198,7 +198,7 @@ class StateTree:
         index = bucket_index(key)
         if key not in self._buckets[index]:
             return None
-        path = tuple(self._levels[i][(index >> i) ^ 1] for i in range(DEPTH))
+        path = tuple(self._levels[i][(index >> i) ^ 1] for i in range(_DEPTH))
         return EntryProof(self._buckets[index].content(), path)
 
     def _hash_all(self) -> None:

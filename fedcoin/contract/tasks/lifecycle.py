@@ -218,7 +218,7 @@ def _is_over(
     if task.phase not in (_COMMIT, _CHALLENGE, _REVEAL):
         return False
     blocks = context.block.height - task.phase_height
-    if context.block.time_ms >= task.deadline_ms and blocks >= min_window_blocks(validators):
+    if context.block.time_ms >= task.deadline_ms and blocks >= _min_window_blocks(validators):
         return True
     miners = dict(records.MINERS.scan(context.state, task_id))
     if task.phase == _COMMIT:
@@ -228,7 +228,7 @@ def _is_over(
     return all(miner.revealed for miner in miners.values() if miner.salt)
 
 
-def min_window_blocks(validators: ValidatorSet) -> int:
+def _min_window_blocks(validators: ValidatorSet) -> int:
     """Compute how many blocks a window stays open at least while a miner has not acted.
 
     It is one more than the number of validators of equal power that can be faulty. So at least one

@@ -85,7 +85,7 @@ def settle(context: ExecutionContext, loaded: LoadedTask) -> Settlement:
         loaded.campaign.terms.server,
         aggregation,
     )
-    for address, reward in compute_mining_rewards(loaded).items():
+    for address, reward in _compute_mining_rewards(loaded).items():
         _pay(context, loaded, block_pb2.PAYMENT_KIND_MINING, address, reward)
         loaded.miners[address].reward = reward
     settle_deposits(context, loaded, is_returned=lambda miner: miner.revealed)
@@ -127,7 +127,7 @@ def settle_deposits(
             _add_receipt(context, loaded, block_pb2.PAYMENT_KIND_DEPOSIT_BURNED, address, amount)
 
 
-def compute_mining_rewards(loaded: LoadedTask) -> dict[bytes, int]:
+def _compute_mining_rewards(loaded: LoadedTask) -> dict[bytes, int]:
     """Compute what each miner is paid for computing.
 
     Args:

@@ -1,8 +1,8 @@
 """Manifests: an artifact's id, size and chunk hashes.
 
 An artifact is cut into chunks of 262,144 bytes, the last one shorter. Its id is the RFC 6962 tree
-hash over the chunks; its manifest lists their leaf hashes, from which the id follows. So whoever
-holds a manifest detects a wrong chunk as soon as it arrives.
+hash over the chunks; its manifest lists their leaf hashes, from which the id follows. With the
+manifest, a wrong chunk is detected as soon as it arrives.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ def build_manifest(data: bytes | Path) -> ArtifactManifest:
     size, hashes = 0, []
     for chunk in iterate_chunks(data):
         size += len(chunk)
-        check_artifact_size(size)
+        _check_artifact_size(size)
         hashes.append(merkle.leaf_hash(chunk))
-    check_artifact_size(size)
+    _check_artifact_size(size)
     return ArtifactManifest(id=merkle.root_from_hashes(hashes), size=size, chunk_hashes=hashes)
 
 
@@ -72,7 +72,7 @@ def check_manifest(manifest: ArtifactManifest, max_bytes: int = MAX_ARTIFACT_BYT
         RefusalError: BAD_ARTIFACT when they do not agree, TOO_LARGE when the artifact is larger
             than `max_bytes`.
     """
-    check_artifact_size(manifest.size, max_bytes)
+    _check_artifact_size(manifest.size, max_bytes)
     count = count_chunks(manifest.size)
     if len(manifest.chunk_hashes) != count:
         raise _refused(
@@ -219,7 +219,7 @@ def decode_manifest(raw: bytes) -> ArtifactManifest:
     return manifest
 
 
-def check_artifact_size(size: int, max_bytes: int = MAX_ARTIFACT_BYTES) -> None:
+def _check_artifact_size(size: int, max_bytes: int = MAX_ARTIFACT_BYTES) -> None:
     """Check the size of an artifact.
 
     Args:

@@ -58,7 +58,7 @@ def encode_tensors(tensors: Mapping[str, Array]) -> bytes:
     message = TensorFile()
     for name, array in tensors.items():
         _check_name(name)
-        dtype = dtype_code(array, name)
+        dtype = _dtype_code(array, name)
         _check_shape(array.shape, name)
         data = np.ascontiguousarray(array, dtype=DTYPES[dtype]).tobytes()
         message.tensors.append(Tensor(name=name, dtype=dtype, shape=array.shape, data=data))
@@ -89,7 +89,7 @@ def decode_tensors(raw: bytes) -> dict[str, Array]:
     return arrays
 
 
-def dtype_code(array: Array, name: str) -> TensorDtype.ValueType:
+def _dtype_code(array: Array, name: str) -> TensorDtype.ValueType:
     """Find the enum value for an array's dtype.
 
     Args:

@@ -12,7 +12,7 @@ from fedcoin.data.field_checks import check_length
 ADDRESS_BYTES: Final = 20
 """The length of an address, in bytes."""
 
-ADDRESS_PREFIX: Final = "fc"
+_ADDRESS_PREFIX: Final = "fc"
 """The human-readable part of every address: the letters before the `1`."""
 
 _ALPHABET: Final = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
@@ -48,7 +48,7 @@ def format_address(address: bytes) -> str:
         RefusalError: BAD_ADDRESS when the address does not have 20 bytes.
     """
     check_length(address, ADDRESS_BYTES, "address", code=DataCode.BAD_ADDRESS)
-    return encode_bech32m(ADDRESS_PREFIX, _regroup(address, 8, 5, pad=True))
+    return encode_bech32m(_ADDRESS_PREFIX, _regroup(address, 8, 5, pad=True))
 
 
 def parse_address(text: str) -> bytes:
@@ -65,7 +65,7 @@ def parse_address(text: str) -> bytes:
             prefix `fc`.
     """
     prefix, values = decode_bech32m(text)
-    if prefix != ADDRESS_PREFIX:
+    if prefix != _ADDRESS_PREFIX:
         raise _refused(f"{text[:90]!r} begins with {prefix!r}; an address begins with 'fc1'")
     try:
         address = bytes(_regroup(values, 5, 8, pad=False))

@@ -22,7 +22,7 @@ from fedcoin.data.crypto.addresses import derive_address, format_address
 from fedcoin.data.crypto.keys import SEED_BYTES, KeyPair
 from fedcoin.data.errors import DataCode, RefusalError
 
-FILE_VERSION: Final = 1
+_FILE_VERSION: Final = 1
 """The version of key files that this program reads and writes."""
 
 _MAX_FILE_BYTES: Final = 65_536
@@ -70,7 +70,7 @@ def save_key(
         RefusalError: BAD_KEY_FILE when `path` exists: a key is never overwritten.
     """
     content: dict[str, object] = {
-        "version": FILE_VERSION,
+        "version": _FILE_VERSION,
         "address": format_address(key.address),
         "public_key": key.public_key.hex(),
     }
@@ -151,9 +151,9 @@ def _read(path: Path) -> dict[str, Any]:
         raise _refused(path, "is not JSON") from None
     if not isinstance(content, dict) or not isinstance(content.get("version"), int):
         raise _refused(path, "is not a key file: it has no version")
-    if content["version"] != FILE_VERSION:
+    if content["version"] != _FILE_VERSION:
         raise _refused(
-            path, f"has version {content['version']}; this program reads version {FILE_VERSION}"
+            path, f"has version {content['version']}; this program reads version {_FILE_VERSION}"
         )
     return content
 

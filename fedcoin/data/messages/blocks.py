@@ -18,7 +18,7 @@ from fedcoin.v1.block_pb2 import BlockHeader
 MAX_BLOCK_BYTES: Final = 2 << 20
 """The default of `Parameters.max_block_bytes`."""
 
-MAX_TRANSACTIONS: Final = 32_768
+_MAX_TRANSACTIONS: Final = 32_768
 """The largest number of transactions in a block, more than valid ones fit. Without it, a block
 full of empty transactions would take a second to check."""
 
@@ -74,13 +74,13 @@ def decode_block(raw: bytes, max_bytes: int = MAX_BLOCK_BYTES) -> Block:
     """
     check_size(raw, max_bytes, "block")
     block = canonical.decode(block_pb2.Block, raw)
-    if len(block.transactions) > MAX_TRANSACTIONS:
+    if len(block.transactions) > _MAX_TRANSACTIONS:
         raise RefusalError(
             DataCode.TOO_LARGE,
-            f"the block has {len(block.transactions)} transactions; at most {MAX_TRANSACTIONS} "
+            f"the block has {len(block.transactions)} transactions; at most {_MAX_TRANSACTIONS} "
             "are allowed",
             field="block.transactions",
-            limit=str(MAX_TRANSACTIONS),
+            limit=str(_MAX_TRANSACTIONS),
         )
     header = decode_header(block.header)
     transactions = tuple(block.transactions)

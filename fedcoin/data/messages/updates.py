@@ -13,10 +13,10 @@ from fedcoin.data.field_checks import check_length, check_range, check_size
 from fedcoin.data.messages import canonical
 from fedcoin.v1.task_pb2 import ClientUpdate, SignedUpdate
 
-MAX_UPDATE_BYTES: Final = 256
+_MAX_UPDATE_BYTES: Final = 256
 """The largest size of a serialised ClientUpdate, in bytes."""
 
-MAX_SAMPLES: Final = 1_000_000_000
+_MAX_SAMPLES: Final = 1_000_000_000
 """The largest number of examples that a client may claim to have trained on."""
 
 
@@ -75,7 +75,7 @@ def decode_update(envelope: SignedUpdate, chain_id: str) -> Update:
         RefusalError: TOO_LARGE; MALFORMED when it is not well-formed or a number is out of
             range; BAD_ADDRESS when the address is not that of the key; BAD_SIGNATURE.
     """
-    check_size(envelope.body, MAX_UPDATE_BYTES, "update.body")
+    check_size(envelope.body, _MAX_UPDATE_BYTES, "update.body")
     check_length(envelope.public_key, PUBLIC_KEY_BYTES, "update.public_key")
     check_length(envelope.signature, SIGNATURE_BYTES, "update.signature")
     body = canonical.decode(ClientUpdate, envelope.body)
@@ -83,7 +83,7 @@ def decode_update(envelope: SignedUpdate, chain_id: str) -> Update:
         check_length(getattr(body, name), HASH_BYTES, f"update.{name}")
     check_length(body.address, ADDRESS_BYTES, "update.address")
     check_range(body.round, 1, 2**32 - 1, "update.round")
-    check_range(body.num_samples, 1, MAX_SAMPLES, "update.num_samples")
+    check_range(body.num_samples, 1, _MAX_SAMPLES, "update.num_samples")
     if body.address != derive_address(envelope.public_key):
         raise RefusalError(
             DataCode.BAD_ADDRESS,

@@ -21,7 +21,7 @@ PREVOTE: Final[int] = vote_pb2.VOTE_KIND_PREVOTE
 PRECOMMIT: Final[int] = vote_pb2.VOTE_KIND_PRECOMMIT
 """The second vote of a Tendermint round."""
 
-MAX_VOTE_BYTES: Final = 128
+_MAX_VOTE_BYTES: Final = 128
 """The largest size of a serialised Vote, or of a Proposal without its block, in bytes."""
 
 _MAX_ROUND: Final = 2**32 - 2
@@ -272,7 +272,7 @@ def _wire_kind(kind: int) -> VoteKind.ValueType:
 
 
 def _check_envelope(envelope: SignedVote | SignedProposal, name: str) -> None:
-    check_size(envelope.body, MAX_VOTE_BYTES, f"{name}.body")
+    check_size(envelope.body, _MAX_VOTE_BYTES, f"{name}.body")
     check_length(envelope.public_key, PUBLIC_KEY_BYTES, f"{name}.public_key")
     check_length(envelope.signature, SIGNATURE_BYTES, f"{name}.signature")
 
