@@ -2,6 +2,26 @@
 
 Each migration raises a database by one version, inside one transaction. SQLite's `user_version`
 holds the version. A released migration is never changed: new ones are appended.
+
+The tables after all migrations:
+
+* `meta`: single values. "chain_id" and "genesis_hash" come from genesis, "initialised" is there
+  once the state of genesis or of a snapshot is written, and "votes_floor" (a decimal height) says
+  below which height this validator never signs.
+* `state`: the ledger's state after the last block; `contract.state.records` defines its keys.
+* `blocks`: for each stored block SHA-256 of its header, and the serialised BlockHeader, Block and
+  Certificate.
+* `receipts`: serialised Receipts, by height and index in the block.
+* `transactions`, `campaigns`, `tasks`, `reveals`, `payments`: indexes, which follow from blocks and
+  receipts or from the state of a snapshot. `position` is the index of the transaction, or of the
+  receipt for payments, in its block. `reveals` has the latest reveal with evidence of each miner
+  for each task.
+* `own_votes`: what this node's validator signed. `kind` is "prevote", "precommit", "proposal" or
+  "lock"; `block_hash` is empty for nil; `envelope` is the serialised SignedVote or SignedProposal,
+  or the record that `consensus.lock_record` encodes.
+* `trusted_headers`: headers below the snapshot that this database started from. They are each
+  header after which the validators changed, with the new ones (a serialised ValidatorSetState), and
+  at the greatest height the snapshot's own header, the parent of the first stored block.
 """
 
 from __future__ import annotations
@@ -15,52 +35,46 @@ APPLICATION_ID: Final = 0x46644331
 
 MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
     (
-        # Single values. Names: "chain_id", "genesis_hash" (both from genesis), "initialised"
-        # (once the state of genesis or of a snapshot is written), "votes_floor" (decimal height:
-        # this validator never signs below it).
         "CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID",
-        # The ledger's state after the last block. `contract.state.records` defines the keys.
         "CREATE TABLE state (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID",
-        # One row for each stored block: SHA-256 of its header, the serialised BlockHeader, Block
-        # and Certificate.
         "CREATE TABLE blocks (height INTEGER PRIMARY KEY, hash BLOB NOT NULL UNIQUE,"
         " header BLOB NOT NULL, block BLOB NOT NULL, certificate BLOB NOT NULL)",
-        # Serialised Receipts; `position` counts from 0 within the block.
-        "CREATE TABLE receipts (height INTEGER NOT NULL, position INTEGER NOT NULL,"
-        " receipt BLOB NOT NULL, PRIMARY KEY (height, position)) WITHOUT ROWID",
-        # Index tables. They follow from blocks and receipts (and from a snapshot's state).
-        # `position` is the index of the transaction, or of the receipt for payments, in the block.
+        "CREATE TABLE receipts (height INTEGER NOT NULL, place INTEGER NOT NULL,"
+        " receipt BLOB NOT NULL, PRIMARY KEY (height, place)) WITHOUT ROWID",
         "CREATE TABLE transactions (hash BLOB PRIMARY KEY, height INTEGER NOT NULL,"
-        " position INTEGER NOT NULL, sender BLOB NOT NULL) WITHOUT ROWID",
-        "CREATE INDEX transactions_by_sender ON transactions (sender, height, position)",
-        "CREATE TABLE campaigns (height INTEGER NOT NULL, position INTEGER NOT NULL,"
-        " campaign_id BLOB NOT NULL, PRIMARY KEY (height, position)) WITHOUT ROWID",
-        "CREATE TABLE tasks (height INTEGER NOT NULL, position INTEGER NOT NULL,"
+        " place INTEGER NOT NULL, sender BLOB NOT NULL) WITHOUT ROWID",
+        "CREATE INDEX transactions_by_sender ON transactions (sender, height, place)",
+        "CREATE TABLE campaigns (height INTEGER NOT NULL, place INTEGER NOT NULL,"
+        " campaign_id BLOB NOT NULL, PRIMARY KEY (height, place)) WITHOUT ROWID",
+        "CREATE TABLE tasks (height INTEGER NOT NULL, place INTEGER NOT NULL,"
         " task_id BLOB NOT NULL, campaign_id BLOB NOT NULL,"
-        " PRIMARY KEY (height, position)) WITHOUT ROWID",
-        "CREATE INDEX tasks_by_campaign ON tasks (campaign_id, height, position)",
-        # The latest reveal with evidence of each miner (20-byte address) for each task.
+        " PRIMARY KEY (height, place)) WITHOUT ROWID",
+        "CREATE INDEX tasks_by_campaign ON tasks (campaign_id, height, place)",
         "CREATE TABLE reveals (task_id BLOB NOT NULL, miner BLOB NOT NULL,"
-        " height INTEGER NOT NULL, position INTEGER NOT NULL,"
+        " height INTEGER NOT NULL, place INTEGER NOT NULL,"
         " PRIMARY KEY (task_id, miner)) WITHOUT ROWID",
-        "CREATE TABLE payments (height INTEGER NOT NULL, position INTEGER NOT NULL,"
+        "CREATE TABLE payments (height INTEGER NOT NULL, place INTEGER NOT NULL,"
         " address BLOB NOT NULL, task_id BLOB NOT NULL,"
-        " PRIMARY KEY (height, position)) WITHOUT ROWID",
-        "CREATE INDEX payments_by_task ON payments (task_id, height, position)",
-        "CREATE INDEX payments_by_address ON payments (address, height, position)",
-        # What this node's own validator signed. `kind` is "prevote", "precommit", "proposal" or
-        # "lock"; `block_hash` is empty for nil; `envelope` is the serialised SignedVote or
-        # SignedProposal, or the record that `consensus.lock_record` encodes.
+        " PRIMARY KEY (height, place)) WITHOUT ROWID",
+        "CREATE INDEX payments_by_task ON payments (task_id, height, place)",
+        "CREATE INDEX payments_by_address ON payments (address, height, place)",
         "CREATE TABLE own_votes (height INTEGER NOT NULL, round INTEGER NOT NULL,"
         " kind TEXT NOT NULL, block_hash BLOB NOT NULL, envelope BLOB NOT NULL,"
         " PRIMARY KEY (height, round, kind)) WITHOUT ROWID",
     ),
     (
-        # Headers below the snapshot that this database started from: each header after which the
-        # validators changed, with the new ones (a serialised ValidatorSetState; else empty), and
-        # at the greatest height the snapshot's own header, the parent of the first stored block.
-        "CREATE TABLE trusted_headers (height INTEGER PRIMARY KEY, hash BLOB NOT NULL,"
-        " header BLOB NOT NULL, certificate BLOB NOT NULL, next_validators BLOB NOT NULL)",
+        "CREATE TABLE past (height INTEGER PRIMARY KEY, hash BLOB NOT NULL, header BLOB NOT NULL,"
+        " certificate BLOB NOT NULL, electorate BLOB NOT NULL)",
+    ),
+    (
+        "ALTER TABLE receipts RENAME COLUMN place TO position",
+        "ALTER TABLE transactions RENAME COLUMN place TO position",
+        "ALTER TABLE campaigns RENAME COLUMN place TO position",
+        "ALTER TABLE tasks RENAME COLUMN place TO position",
+        "ALTER TABLE reveals RENAME COLUMN place TO position",
+        "ALTER TABLE payments RENAME COLUMN place TO position",
+        "ALTER TABLE past RENAME COLUMN electorate TO next_validators",
+        "ALTER TABLE past RENAME TO trusted_headers",
     ),
 )
 

@@ -234,6 +234,20 @@ def test_a_store_from_before_there_were_snapshots(tmp_path: Path, genesis: Genes
         assert store.trusted_headers() == []
 
 
+def test_a_store_of_the_schema_before_keeps_its_rows(tmp_path: Path, genesis: Genesis) -> None:
+    path = tmp_path / "old.sqlite"
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        migrate(connection, MIGRATIONS[:2])
+        connection.execute("INSERT INTO meta VALUES ('genesis_hash', ?)", (genesis.hash,))
+        connection.execute("INSERT INTO past VALUES (9, ?, x'68', x'63', x'76')", (sha256(b"h"),))
+        connection.execute("INSERT INTO transactions VALUES (x'74', 10, 3, x'73')")
+        connection.execute("INSERT INTO payments VALUES (10, 4, x'61', x'78')")
+    with ChainStore.open(path, genesis) as store:
+        assert store.trusted_headers() == [TrustedHeader(9, b"h", b"c", b"v")]
+        assert store.index.find_transaction(b"t") == Location(10, 3)
+        assert store.index.list_payments(b"a", 9) == [Location(10, 4)]
+
+
 def test_pinned_state_is_in_the_order_asked_for(empty: ChainStore, tmp_path: Path) -> None:
     with editing(tmp_path / "chain.sqlite") as connection:
         connection.executemany("INSERT INTO state VALUES (?, ?)", STATE.items())
