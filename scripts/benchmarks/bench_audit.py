@@ -231,8 +231,7 @@ async def _measure(job: UtilityJob, plan: SamplingPlan, samples: int) -> dict[st
     more = await _audit_more(auditor, job, plan, tree) if plan.fixed_samples else {}
     await auditor.stop()
     error = compute_standard_error_nano(plan, vectors)
-    needed = samples * (3 * error / DIFFICULTY) ** 2
-    found = {
+    return {
         "mining, seconds": mining,
         "mining, CPU seconds": mining_cpu,
         "coalitions mined": plan.evaluations(samples),
@@ -247,16 +246,18 @@ async def _measure(job: UtilityJob, plan: SamplingPlan, samples: int) -> dict[st
         "coalitions audited": len(coalitions),
         "audit, % of mining": 100 * len(coalitions) / plan.evaluations(samples),
         **more,
+        **(_compare_walks(plan, samples, error) if plan.fixed_samples is None else {}),
     }
-    if plan.fixed_samples is None:
-        found |= {
-            "leaves that D = 0.02 takes": needed,
-            "audit, % of mining for those": compute_audit_percent(
-                plan, max(1, round(needed)), LEAVES
-            ),
-            "leaves from which it is under 1 %": find_min_samples(plan, 1.0, LEAVES),
-        }
-    return found
+
+
+def _compare_walks(plan: SamplingPlan, samples: int, error_nano: float) -> dict[str, float]:
+    """Compute how many walks D = 0.02 needs, and the share of auditing them in mining them."""
+    needed = samples * (3 * error_nano / DIFFICULTY) ** 2
+    return {
+        "leaves that D = 0.02 takes": needed,
+        "audit, % of mining for those": compute_audit_percent(plan, max(1, round(needed)), LEAVES),
+        "leaves from which it is under 1 %": find_min_samples(plan, 1.0, LEAVES),
+    }
 
 
 async def _audit_more(

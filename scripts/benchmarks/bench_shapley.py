@@ -44,6 +44,7 @@ from fedcoin.learning.workers.executors import LocalExecutor, count_cores
 from fedcoin.learning.workers.pool import WorkerPool
 from fedcoin.learning.workers.process import KEEP_KERNELS_VARIABLE, child_environment
 from fedcoin.v1 import task_pb2
+from scripts.benchmarks import keras_architectures
 
 Report = dict[str, Any]
 MEBIBYTE = 1 << 20
@@ -68,61 +69,6 @@ class _Case:
     compared: int
     # How many turns there are.
     repeats: int = 3
-
-
-def _mlp(keras: Any, shape: tuple[int, ...], classes: int) -> Any:
-    layers = keras.layers
-    hidden = layers.Dense(128, activation="relu")
-    return keras.Sequential(
-        [keras.Input(shape), layers.Flatten(), hidden, layers.Dense(classes, "softmax")]
-    )
-
-
-def _cnn(keras: Any, shape: tuple[int, ...], classes: int) -> Any:
-    layers = keras.layers
-    return keras.Sequential(
-        [
-            keras.Input(shape),
-            layers.Reshape((*shape, 1)),
-            layers.Conv2D(16, 3, padding="same", activation="relu"),
-            layers.MaxPooling2D(),
-            layers.Conv2D(32, 3, padding="same", activation="relu"),
-            layers.MaxPooling2D(),
-            layers.Flatten(),
-            layers.Dense(64, activation="relu"),
-            layers.Dense(classes, "softmax"),
-        ]
-    )
-
-
-def _general(keras: Any, shape: tuple[int, ...], classes: int) -> Any:
-    layers = keras.layers
-    inputs = keras.Input(shape)
-    flat = layers.Flatten()(inputs)
-    hidden = layers.Dense(64)(flat)
-    hidden = layers.Dropout(0.3)(layers.ReLU()(layers.BatchNormalization()(hidden)))
-    skip = layers.Concatenate()([hidden, layers.Dense(32, activation="gelu")(hidden)])
-    return keras.Model(inputs, layers.Dense(classes, activation="softmax")(skip))
-
-
-def _residual(keras: Any, shape: tuple[int, ...], classes: int) -> Any:
-    layers = keras.layers
-    inputs = keras.Input(shape)
-    maps = layers.Conv2D(16, 3, padding="same")(layers.Reshape((*shape, 1))(inputs))
-    maps = layers.MaxPooling2D()(layers.ReLU()(layers.BatchNormalization()(maps)))
-    inner = layers.Conv2D(16, 3, padding="same")(maps)
-    maps = layers.ReLU()(layers.Add()([maps, layers.BatchNormalization()(inner)]))
-    flat = layers.GlobalAveragePooling2D()(maps)
-    return keras.Model(inputs, layers.Dense(classes, activation="softmax")(flat))
-
-
-def _embedding(keras: Any, shape: tuple[int, ...], classes: int) -> Any:
-    layers = keras.layers
-    inputs = keras.Input(shape)
-    shades = layers.Rescaling(15.99)(layers.Flatten()(inputs))
-    words = layers.BatchNormalization()(layers.Embedding(16, 4)(shades))
-    hidden = layers.Dense(64, activation="relu")(layers.Flatten()(words))
-    return keras.Model(inputs, layers.Dense(classes, activation="softmax")(hidden))
 
 
 def _all_coalitions(clients: int) -> NDArray[np.bool_]:
@@ -154,12 +100,12 @@ def _prefixes(count: int) -> Callable[[int], NDArray[np.bool_]]:
 
 
 CASES = {
-    "mlp-exact": _Case(_mlp, 10, 10_000, _all_coalitions, 8, 1023, 7),
-    "cnn": _Case(_cnn, 10, 10_000, _some(32), 4, 16, 3),
-    "general": _Case(_general, 10, 10_000, _some(256), 4, 16, 3),
-    "embedding": _Case(_embedding, 10, 10_000, _some(64), 4, 16, 3),
-    "residual": _Case(_residual, 10, 10_000, _some(32), 4, 16, 3),
-    "k100": _Case(_mlp, 100, 2_000, _prefixes(2_500), 4, 16, 1),
+    "mlp-exact": _Case(keras_architectures.mlp, 10, 10_000, _all_coalitions, 8, 1023, 7),
+    "cnn": _Case(keras_architectures.cnn, 10, 10_000, _some(32), 4, 16, 3),
+    "general": _Case(keras_architectures.general, 10, 10_000, _some(256), 4, 16, 3),
+    "embedding": _Case(keras_architectures.embedding, 10, 10_000, _some(64), 4, 16, 3),
+    "residual": _Case(keras_architectures.residual, 10, 10_000, _some(32), 4, 16, 3),
+    "k100": _Case(keras_architectures.mlp, 100, 2_000, _prefixes(2_500), 4, 16, 1),
 }
 
 

@@ -9,6 +9,7 @@ one of opaque bytes.
 * `scenario`: one run's faults, drawn from a seed;
 * `packet_network`: virtual time, and packets that are delayed, lost and duplicated;
 * `simulated_node`: drives one engine as a real node does, with a disk that survives crashes;
+  `simulation_environment` is what it sees of the simulation;
 * `byzantine_nodes`: nodes that break the protocol;
 * `block_application`: what a node agrees on;
 * `simulator`: runs all nodes on one queue of events, and checks the result.

@@ -14,7 +14,8 @@ from fedcoin.data.crypto.hashing import sha256
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.messages.votes import PRECOMMIT, PREVOTE, Proposal
 from fedcoin.testing.consensus_simulation.block_application import BlockApplication, opaque_block
-from fedcoin.testing.consensus_simulation.simulated_node import SimulatedNode, SimulationEnvironment
+from fedcoin.testing.consensus_simulation.simulated_node import SimulatedNode
+from fedcoin.testing.consensus_simulation.simulation_environment import SimulationEnvironment
 from fedcoin.testing.consensus_simulation.two_faced_node import TwoFacedNode
 
 _MAX_ROUND = 2**32 - 2

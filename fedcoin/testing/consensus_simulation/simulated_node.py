@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from random import Random
-from typing import Protocol
 
 from fedcoin.consensus.certificates import verify_certificate
 from fedcoin.consensus.effects import (
@@ -31,9 +29,8 @@ from fedcoin.testing.consensus_simulation.packet_network import (
     FinalBlock,
     HeightAnnouncement,
     Packet,
-    VirtualClock,
 )
-from fedcoin.testing.consensus_simulation.scenario import Scenario
+from fedcoin.testing.consensus_simulation.simulation_environment import SimulationEnvironment
 
 CHAIN_ID = "simulation"
 
@@ -42,68 +39,6 @@ _MAX_WORK_MS = 40
 
 _MAX_EARLY_MESSAGES = 64
 """How many messages for the next height are kept until this height is decided."""
-
-
-class SimulationEnvironment(Protocol):
-    """What surrounds a node: time, randomness, the network, and the checks of what it does."""
-
-    @property
-    def scenario(self) -> Scenario:
-        """The run's faults."""
-
-    @property
-    def clock(self) -> VirtualClock:
-        """Virtual time."""
-
-    @property
-    def rng(self) -> Random:
-        """The only source of randomness."""
-
-    def send(self, sender: int, receiver: int, packet: object) -> None:
-        """Send a packet.
-
-        Args:
-            sender: The sender's index.
-            receiver: The receiver's index.
-            packet: What the receiver gets.
-        """
-
-    def make_application(self, index: int) -> BlockApplication:
-        """Make an application at height 0.
-
-        Args:
-            index: The node's index.
-
-        Returns:
-            A new application.
-        """
-
-    def is_calm(self) -> bool:
-        """Tell whether packets arrive and nodes no longer crash."""
-
-    def note_signed(self, index: int, message: Message) -> None:
-        """Note that a node signed a proposal or vote.
-
-        Args:
-            index: The node's index.
-            message: What it signed.
-        """
-
-    def note_final(self, index: int, final: FinalBlock) -> None:
-        """Note that a node made a block final.
-
-        Args:
-            index: The node's index.
-            final: The block.
-        """
-
-    def note_equivocation(self, index: int, effect: Equivocation) -> None:
-        """Note that a node found two contradicting messages of one validator.
-
-        Args:
-            index: The index of the node that found them.
-            effect: The two messages.
-        """
 
 
 @dataclass(slots=True)

@@ -64,7 +64,7 @@ def validator_key(index: int) -> KeyPair:
 
 
 class ConsensusSimulation:
-    """One run of one scenario. Implements `simulated_node.SimulationEnvironment`."""
+    """One run of one scenario. Implements `simulation_environment.SimulationEnvironment`."""
 
     def __init__(self, scenario: Scenario, make_application: ApplicationFactory) -> None:
         """Make all nodes, at height 0.

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.testing.consensus_simulation.block_application import BlockApplication
 from fedcoin.testing.consensus_simulation.packet_network import Packet
-from fedcoin.testing.consensus_simulation.simulated_node import SimulatedNode, SimulationEnvironment
+from fedcoin.testing.consensus_simulation.simulated_node import SimulatedNode
+from fedcoin.testing.consensus_simulation.simulation_environment import SimulationEnvironment
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,8 +110,8 @@ def run_race(
         running = sums + np.cumsum(steps.reshape(CHUNK_ITERATIONS, num_honest, n), axis=0)
         for offset in range(CHUNK_ITERATIONS):
             iterations = start + offset + 1
-            vectors = running[offset] / iterations
-            times = np.full(num_honest, float(iterations))
+            vectors: Floats = running[offset] / iterations
+            times: Floats = np.full(num_honest, float(iterations))
             for strategy in dishonest:
                 vector, time = strategy.broadcast(vectors[:num_honest], times[:num_honest])
                 vectors, times = np.vstack([vectors, vector]), np.append(times, time)
