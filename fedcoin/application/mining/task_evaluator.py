@@ -26,7 +26,7 @@ MAX_IDLE_JOBS = 2
 """Unused jobs that stay open for later; each may take much memory."""
 
 
-class Worker(Protocol):
+class CoalitionEvaluator(Protocol):
     """The worker processes, as `learning.workers.pool.WorkerPool` provides them."""
 
     async def open_job(self, job: UtilityJob) -> None:
@@ -103,7 +103,7 @@ class TaskJobs:
         ensure: Fetches missing artifacts from peers.
     """
 
-    def __init__(self, worker: Worker, store: ArtifactStore, ensure: EnsureArtifacts) -> None:
+    def __init__(self, worker: CoalitionEvaluator, store: ArtifactStore, ensure: EnsureArtifacts) -> None:
         self._worker = worker
         self._store = store
         self._ensure = ensure

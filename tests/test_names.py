@@ -1,0 +1,53 @@
+"""No two public classes or modules of one name mean different things."""
+
+from __future__ import annotations
+
+import ast
+from collections import defaultdict
+from pathlib import Path
+
+from tests.support.paths import PACKAGE
+
+AGREED_MODULES = {
+    # The same role in each layer or folder.
+    "__main__", "errors", "servicer",
+    # A command, and what it is about.
+    "keys", "progress",
+    # The folder says whose they are: the coordinator's wait for a settlement and the ledger's rule;
+    # sets of validators and their records in the state; messages and their gossip.
+    "settlement", "validators", "transactions",
+}  # fmt: skip
+
+
+def modules() -> list[Path]:
+    found = [path for path in PACKAGE.rglob("*.py") if path.name != "__init__.py"]
+    return [path for path in found if path.relative_to(PACKAGE).parts[0] != "v1"]
+
+
+def shared(homes: dict[str, list[str]]) -> dict[str, list[str]]:
+    return {name: found for name, found in homes.items() if len(found) > 1}
+
+
+def test_public_classes_have_names_of_their_own() -> None:
+    homes: dict[str, list[str]] = defaultdict(list)
+    for path in modules():
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                homes[node.name].append(str(path.relative_to(PACKAGE)))
+    assert shared(homes) == {}
+
+
+def test_modules_share_only_agreed_names() -> None:
+    homes: dict[str, list[str]] = defaultdict(list)
+    for path in modules():
+        homes[path.stem].append(str(path.relative_to(PACKAGE)))
+    assert set(shared(homes)) == AGREED_MODULES
+
+
+def test_no_folder_holds_many_modules() -> None:
+    counts: dict[Path, int] = defaultdict(int)
+    for path in modules():
+        counts[path.parent] += 1
+    # One module for each command stands in the folder of the command line.
+    crowded = {str(folder.relative_to(PACKAGE)) for folder, n in counts.items() if n > 16}
+    assert crowded == {"application/cli"}
