@@ -103,7 +103,9 @@ class TaskJobs:
         ensure: Fetches missing artifacts from peers.
     """
 
-    def __init__(self, worker: CoalitionEvaluator, store: ArtifactStore, ensure: EnsureArtifacts) -> None:
+    def __init__(
+        self, worker: CoalitionEvaluator, store: ArtifactStore, ensure: EnsureArtifacts
+    ) -> None:
         self._worker = worker
         self._store = store
         self._ensure = ensure
