@@ -75,6 +75,7 @@ class PeerNetwork:
         artifacts: The node's artifacts.
         book_path: The file `peers.json`; None remembers nothing.
         snapshots: Where snapshots are and when one is fetched; None keeps none.
+        make_consensus: Makes the exchange of proposals and votes, as the class does.
 
     Attributes:
         peer_set: The connected peers, their reputations and the bans.
