@@ -93,7 +93,7 @@ async def test_within_a_node(tmp_path: Path) -> None:
             first = await opened(node, 1)
             miner.program.stop()
             miner.program.start()
-            await miner.program.says("start again with --new-campaign")
+            await miner.program.says("start with --new-campaign")
             assert f"campaign {first} is finished" in miner.program.said()
             miner.program.stop()
             miner.program.start("--new-campaign")
