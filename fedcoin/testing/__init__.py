@@ -4,7 +4,6 @@ It is installed for those who test a network or study its security. It decides h
 misbehave and what is measured; every rule that they play against is the product's own code. Nothing
 in the product imports it: `fedcoin-node devnet --adversary` runs `dishonest` as a program.
 
-* `instant_engine`: a consensus engine for one validator, without votes and timers;
 * `consensus_simulation`: a network of consensus engines in virtual time, with faults drawn by seed;
 * `campaign_simulation`: the same with real ledgers, miners and a coordinator;
 * `dishonest`: nodes that mine, propose, vote or send messages dishonestly;
