@@ -42,16 +42,16 @@ _LOTTERY = b"fedcoin/lottery/v1\0"
 
 @dataclass(frozen=True, slots=True)
 class Reveal:
-    """What one miner validly revealed about a task."""
+    """One miner's proved result for a task."""
 
     miner: bytes
-    """Its address, 20 bytes."""
+    """The miner's address, 20 bytes."""
     power: int
-    """Its bond in sap, at least 1."""
+    """The miner's bond in sap, at least 1."""
     samples: int
-    """The number of samples that it proved, at least 1."""
+    """The number of samples that the miner proved, at least 1."""
     shapley_nano: tuple[int, ...]
-    """Its vector: one Shapley value for each client, in nano-utility."""
+    """The miner's vector: one Shapley value for each client, in nano-utility."""
 
 
 @dataclass(frozen=True, slots=True)

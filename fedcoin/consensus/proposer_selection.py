@@ -1,4 +1,4 @@
-"""Which validator proposes in which round."""
+"""Selection of the proposer of each round."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What this validator has signed at one height, and must never contradict."""
+"""The votes and proposals that this validator has signed at one height.
+
+A later one must not contradict them.
+"""
 
 from __future__ import annotations
 

@@ -102,13 +102,13 @@ class TendermintEngine:
         return self._votes.is_under_way()
 
     def start(self) -> list[Effect]:
-        """Implement `ConsensusEngine.start`."""
+        """Implement `ConsensusEngine.start`: begin to take part. A second call does nothing."""
         if not self.is_started and not self.is_decided:
             self._rules.start()
         return self._run()
 
     def on_proposal(self, proposal: Proposal) -> list[Effect]:
-        """Implement `ConsensusEngine.on_proposal`."""
+        """Implement `ConsensusEngine.on_proposal`: handle a proposal, own ones included."""
         check_message(proposal, self.height, self._validators)
         check_proposal(proposal, self._proposer_of(proposal.round))
         if self.is_decided:
@@ -118,7 +118,7 @@ class TendermintEngine:
         return self._run()
 
     def on_vote(self, vote: Vote) -> list[Effect]:
-        """Implement `ConsensusEngine.on_vote`."""
+        """Implement `ConsensusEngine.on_vote`: handle a vote, own ones included."""
         check_message(vote, self.height, self._validators)
         if self.is_decided:
             return []
@@ -127,24 +127,24 @@ class TendermintEngine:
         return self._run()
 
     def on_timeout(self, timer: Timer) -> list[Effect]:
-        """Implement `ConsensusEngine.on_timeout`."""
+        """Implement `ConsensusEngine.on_timeout`: handle the end of a timer."""
         if not self.is_decided:
             self._rules.on_timeout(timer)
         return self._run()
 
     def on_block_checked(self, block_hash: bytes, ok: bool) -> list[Effect]:
-        """Implement `ConsensusEngine.on_block_checked`."""
+        """Implement `ConsensusEngine.on_block_checked`: handle the answer to `CheckBlock`."""
         self._rules.on_block_checked(block_hash, ok)
         return self._run()
 
     def on_block_built(self, round: int, block: Block) -> list[Effect]:
-        """Implement `ConsensusEngine.on_block_built`."""
+        """Implement `ConsensusEngine.on_block_built`: handle the answer to `BuildBlock`."""
         if not self.is_decided:
             self._rules.on_block_built(round, block)
         return self._run()
 
     def messages(self) -> list[Message]:
-        """Implement `ConsensusEngine.messages`."""
+        """Implement `ConsensusEngine.messages`: list the messages that a peer may lack."""
         proposal = self._votes.proposal(self.round)
         proposed = proposal.valid_round if proposal else NO_ROUND
         locked, valid = self._signed.locked[0], self._rules.valid[0]

@@ -7,7 +7,7 @@ from enum import Enum
 
 
 class TimerKind(str, Enum):
-    """What a timer waits for: the proposal, late prevotes, or late precommits."""
+    """The message that a timer waits for: the proposal, late prevotes, or late precommits."""
 
     PROPOSE = "PROPOSE"
     PREVOTE = "PREVOTE"
@@ -24,7 +24,7 @@ class Timer:
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """How long the timers run.
+    """The delays of the timers.
 
     Each round adds half of round 0's delay, so that eventually a round lasts longer than messages
     travel; no delay exceeds `max_ms`.

@@ -29,7 +29,7 @@ _MAX_DROP_REASONS: Final = 4_096
 
 @dataclass(frozen=True, slots=True)
 class MempoolLimits:
-    """How much the mempool holds."""
+    """The capacity of the mempool."""
 
     # Transactions of all senders.
     transactions: int = 10_000

@@ -19,7 +19,7 @@ from fedcoin.v1 import task_pb2
 
 @dataclass(frozen=True, slots=True)
 class RoundPrices:
-    """What one training round pays, in sap; the fields of the wire's `RoundPrices`."""
+    """The three payments of one training round, in sap; fields as in the message `RoundPrices`."""
 
     training: int
     """For the clients, split by their Shapley values (the paper's TrainPrice)."""

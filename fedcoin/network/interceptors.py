@@ -1,4 +1,6 @@
-"""What happens around every call of every listener, in one interceptor, from the outside in.
+"""The interceptor around every call of every listener.
+
+Its steps, from the outside in:
 
 1. **recorded**: the call gets an id; how it ended and how long it took is logged (debug);
 2. **answered**: a `RefusalError` becomes its status with `ErrorInfo` and `BadRequest`; any other
@@ -62,7 +64,7 @@ _STATUS_TIMEOUT_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class CallInfo:
-    """What the interceptor knows of one call."""
+    """One call, as the interceptor sees it."""
 
     id: str
     """Eight hex digits; the message of an INTERNAL error and the log name it."""

@@ -59,7 +59,7 @@ _FIRST_PAUSE_S, _MAX_PAUSE_S = 0.2, 5.0
 
 @dataclass(frozen=True, slots=True)
 class RoundPayment:
-    """What one round paid to this client."""
+    """The payment of one round to this client."""
 
     round: int
     """The round's number, from 1."""
@@ -84,7 +84,10 @@ class _TrainedUpdate:
 
 
 class Trainer:
-    """One client of one coordinator. Call `run`, then `stop`."""
+    """One client: it joins a coordinator's campaign and trains in each round.
+
+    Call `run`, which returns when the campaign has ended, then `stop`.
+    """
 
     def __init__(
         self,
@@ -138,11 +141,11 @@ class Trainer:
         """Take part until the campaign is over.
 
         Returns:
-            The payment of each round for which an update was handed in, in order.
+            One payment for each round in which this client submitted an update, in order.
 
         Raises:
-            RefusalError: What is wrong with the data; BAD_PLAN; WRONG_CHAIN; NOT_FINITE when the
-                training diverges.
+            RefusalError: BAD_PLAN; WRONG_CHAIN; NOT_FINITE when the training diverges; the code of
+                any fault in the client's data.
             RpcError: The coordinator refuses this client, or could not be reached for `patience`
                 seconds.
             WorkerError: The training process died twice in a round.

@@ -55,7 +55,7 @@ class RegisteredClient:
 
 @dataclass(frozen=True, slots=True)
 class ClientOutcome:
-    """What one client got out of a round."""
+    """One client's Shapley value and payout in a round."""
 
     address: bytes
     """20 bytes."""
@@ -121,7 +121,7 @@ class Campaign:
 
     @property
     def shard_index(self) -> int:
-        """Which shard the present round is valued on; the rounds take the shards in turn."""
+        """The index of the shard of the evaluation set that the present round is valued on."""
         return (self.round - 1) % len(self.shards)
 
     @property

@@ -100,7 +100,7 @@ class Coordinator:
 
     @property
     def round_service(self) -> RoundService:
-        """What clients reach. Only after `start`."""
+        """The address that clients dial. Only after `start`."""
         assert self._round_service is not None, "start it first"
         return self._round_service
 

@@ -1,4 +1,4 @@
-"""What a campaign starts from: the model, its initial weights, and the evaluation set."""
+"""The artifacts that a campaign starts from: model, initial weights, evaluation set."""
 
 from __future__ import annotations
 

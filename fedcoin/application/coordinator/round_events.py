@@ -28,12 +28,12 @@ class RoundEvent:
     """One event: a change of phase, or a round that was paid or failed."""
 
     message: pb.WatchRoundsResponse
-    """What every client gets."""
+    """The message without the fields that differ between clients."""
     record: RoundRecord | None = None
-    """The round that ended, of which each client gets its own outcome."""
+    """The round that ended; each client is sent its own payout and Shapley value from it."""
 
     def message_for(self, address: bytes) -> pb.WatchRoundsResponse:
-        """Build what one client gets.
+        """Build the message for one client.
 
         Args:
             address: The client's address, 20 bytes.

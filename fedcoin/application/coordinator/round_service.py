@@ -1,4 +1,4 @@
-"""What clients reach at the coordinator: they register, watch the rounds, and submit updates.
+"""The coordinator's service for clients: register, watch the rounds, submit updates.
 
 The campaign's state is on the disk before a client gets the reply that depends on it.
 """
@@ -82,7 +82,7 @@ class RoundService:
             return
 
     async def register(self, public_key: bytes) -> pb.RegisterResponse:
-        """Implement `RoundsPort.register`."""
+        """Implement `RoundsPort.register`: let a client join the campaign."""
         campaign = self._campaign
         num_before = len(campaign.clients)
         address = campaign.register(public_key)
@@ -102,12 +102,12 @@ class RoundService:
         )
 
     def watch(self, address: bytes) -> AsyncIterator[pb.WatchRoundsResponse]:
-        """Implement `RoundsPort.watch`."""
+        """Implement `RoundsPort.watch`: follow the rounds for one client."""
         self._campaign.check_registered(address)
         return self.events.follow(address)
 
     async def submit(self, update: Update) -> None:
-        """Implement `RoundsPort.submit`.
+        """Implement `RoundsPort.submit`: accept a client's trained update.
 
         Refuses with the codes of `Campaign.check_update`, with WEIGHTS_MISSING, and with those of
         `artifact_checks.check_update_file`.
@@ -135,7 +135,7 @@ class RoundService:
         self._change.set()
 
     def status(self) -> pb.GetCampaignStatusResponse:
-        """Implement `RoundsPort.status`."""
+        """Implement `RoundsPort.status`: report round, phase, clients and accuracies."""
         campaign = self._campaign
         return pb.GetCampaignStatusResponse(
             chain_id=campaign.chain_id,

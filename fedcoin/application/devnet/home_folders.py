@@ -47,7 +47,7 @@ EPOCHS = 2
 
 @dataclass(frozen=True, slots=True)
 class _Network:
-    """What the homes of one devnet have in common."""
+    """The settings and the genesis that all homes of one devnet share."""
 
     options: DevnetOptions
     root: Path

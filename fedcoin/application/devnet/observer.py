@@ -45,7 +45,7 @@ Report = Callable[[str], None]
 
 @dataclass(slots=True)
 class _Reported:
-    """What of a campaign was reported already."""
+    """The events of a campaign that were reported already."""
 
     # How many clients had joined.
     clients: int = 0

@@ -18,7 +18,7 @@ LEFT, RIGHT, TOP, BOTTOM = 50, 8, 14, 48
 """The margins around a plot's axes, in SVG user units; `WIDTH` and `HEIGHT` include them."""
 
 PAYEES = ("clients", "server", "miners", "refund")
-"""Where the price of a round goes."""
+"""The recipients of a round's price."""
 
 
 @dataclass(frozen=True, slots=True)

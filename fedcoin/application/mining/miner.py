@@ -67,7 +67,7 @@ class TaskProgress:
     attempt: int = 0
     """The attempt that the fields below belong to."""
     work: SealedWork | None = None
-    """What was stored before the last commitment, of this attempt or an earlier one."""
+    """The work that the last commitment sealed, in this attempt or an earlier one."""
     tree: EvidenceTree | None = None
     """The evidence tree of `work`, once it has been built."""
     step: asyncio.Task[None] | None = None

@@ -34,7 +34,7 @@ ARTIFACT_SECONDS = 30.0
 """How long to wait for a task's artifacts before voting against it."""
 
 REMEMBERED = 1024
-"""The number of transactions whose result is kept."""
+"""The number of transactions whose audit result is kept in memory."""
 
 PASSING: frozenset[Enum] = frozenset(
     {DataCode.UNKNOWN_ARTIFACT, ApplicationCode.PROCESS_FAILED, LedgerCode.UNKNOWN_CAMPAIGN}
@@ -48,7 +48,7 @@ _REVEAL = "reveal_shapley"
 
 @dataclass(slots=True)
 class _Verdict:
-    """The result for one transaction. The task that computes it holds the lock."""
+    """The audit result of one transaction. The asyncio task that computes it holds the lock."""
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     known: bool = False
@@ -74,7 +74,7 @@ class Auditor:
 
     @property
     def num_verdicts(self) -> int:
-        """The number of transactions whose verdict is remembered, at most REMEMBERED."""
+        """The number of transactions whose audit result is in memory, at most `REMEMBERED`."""
         return len(self._verdicts)
 
     async def check_transaction(self, transaction: Transaction) -> None:

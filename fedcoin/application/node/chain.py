@@ -251,7 +251,7 @@ class Chain:
         return True
 
     async def import_block(self, block: Block, certificate: bytes) -> None:
-        """Implement `Importer.import_block`."""
+        """Implement `Importer.import_block`: verify and append the next block."""
         if block.header.height <= self._height:
             return
         round = await asyncio.to_thread(
@@ -266,7 +266,7 @@ class Chain:
         await self.commit(block, certificate, round)
 
     async def import_snapshot(self, path: Path) -> None:
-        """Implement `Importer.import_snapshot`."""
+        """Implement `Importer.import_snapshot`: start an empty chain from a snapshot."""
         async with self._lock:
             await asyncio.to_thread(restore_snapshot, path, self.store, self.genesis)
             self.ledger = await asyncio.to_thread(Ledger, self.store, self.genesis)

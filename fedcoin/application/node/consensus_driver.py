@@ -135,19 +135,19 @@ class ConsensusDriver:
     # network.ports.ConsensusPort ------------------------------------------------------------
 
     def status(self) -> Position:
-        """Implement `ConsensusPort.status`."""
+        """Implement `ConsensusPort.status`: return this node's height and round."""
         return Position(self._voting.height, self._voting.round)
 
     def messages_for(self, height: int) -> Sequence[Message]:
-        """Implement `ConsensusPort.messages_for`."""
+        """Implement `ConsensusPort.messages_for`: list votes and proposals that a peer may lack."""
         return self._voting.messages() if height == self._voting.height else ()
 
     async def receive_proposal(self, proposal: Proposal, from_peer: bytes) -> bool:
-        """Implement `ConsensusPort.receive_proposal`."""
+        """Implement `ConsensusPort.receive_proposal`: handle a proposal with a valid signature."""
         return self._receive(proposal)
 
     async def receive_vote(self, vote: Vote, from_peer: bytes) -> bool:
-        """Implement `ConsensusPort.receive_vote`."""
+        """Implement `ConsensusPort.receive_vote`: handle a vote with a valid signature."""
         for listener in self._vote_listeners:
             listener(vote)
         return self._receive(vote)

@@ -28,11 +28,11 @@ class LocalAccess:
         )
 
     async def get_signing_terms(self, address: bytes) -> SigningTerms:
-        """Implement `NodeAccess.get_signing_terms`."""
+        """Implement `NodeAccess.get_signing_terms`: read the address' nonce and the fee limits."""
         chain = self._chain
         nonce = self._pool.pending_nonce(address)
         return SigningTerms(chain.genesis.chain_id, chain.height(), nonce, self._fees)
 
     async def submit(self, transaction: Transaction) -> None:
-        """Implement `NodeAccess.submit`."""
+        """Implement `NodeAccess.submit`: offer a transaction to the node; wait for its audit."""
         await self._pool.submit(transaction)

@@ -82,7 +82,7 @@ class Facts:
     """How long the start took, in ms; 0 before it is complete."""
 
     def connected_power(self) -> int:
-        """Implement `NodeFacts.connected_power`."""
+        """Implement `NodeFacts.connected_power`: add up the reachable validators' bonds, in sap."""
         return self.presence.connected_power()
 
 
@@ -94,11 +94,11 @@ class NodeOperator:
     """Set when the node should stop."""
 
     def set_log_level(self, level: int) -> None:
-        """Implement `OperatorPort.set_log_level`."""
+        """Implement `OperatorPort.set_log_level`: change how much the node logs."""
         logging.getLogger("fedcoin").setLevel(level)
 
     def stop(self) -> None:
-        """Implement `OperatorPort.stop`."""
+        """Implement `OperatorPort.stop`: begin to stop the node, and return at once."""
         self.stopping.set()
 
 
@@ -113,7 +113,10 @@ class ObserverAudit:
         self._auditor = auditor
 
     async def check_transaction(self, transaction: Transaction) -> None:
-        """Implement `TransactionAudit.check_transaction`."""
+        """Implement `TransactionAudit.check_transaction`: audit tasks only.
+
+        Transactions of any other type pass without a check.
+        """
         if action_name(transaction.body) == "open_task":
             await self._auditor.check_transaction(transaction)
 

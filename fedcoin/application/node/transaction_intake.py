@@ -99,7 +99,7 @@ class TransactionIntake:
         self._ready_listeners.append(listener)
 
     def decode(self, raw: bytes) -> Transaction:
-        """Implement `TransactionPort.decode`."""
+        """Implement `TransactionPort.decode`: decode and verify a signed transaction."""
         known = self._chain.find_transaction(raw)
         if known is not None:
             return known
@@ -108,11 +108,11 @@ class TransactionIntake:
         return decode_transaction(raw, genesis.chain_id, max_bytes)
 
     def add_relayed(self, transaction: Transaction) -> bool:
-        """Implement `TransactionPort.add_relayed`."""
+        """Implement `TransactionPort.add_relayed`: admit a transaction that a peer relayed."""
         return self._admit(transaction, hold=True)
 
     async def submit(self, transaction: Transaction) -> None:
-        """Implement `TransactionPort.submit`."""
+        """Implement `TransactionPort.submit`: admit a local user's transaction after its audit."""
         self._admit(transaction, hold=False)
         audit = self._audits.get(transaction.hash)
         if audit is not None:
@@ -121,24 +121,24 @@ class TransactionIntake:
                 raise refusal
 
     def find(self, raw: bytes) -> Transaction | None:
-        """Implement `TransactionPort.find`."""
+        """Implement `TransactionPort.find`: look a waiting transaction up by its signed bytes."""
         return self._mempool.find(raw)
 
     def get(self, hash: bytes) -> Transaction | None:
-        """Implement `TransactionPort.get`."""
+        """Implement `TransactionPort.get`: look a waiting transaction up by its hash."""
         return self._mempool.get(hash)
 
     def pending(self) -> Sequence[Transaction]:
-        """Implement `TransactionPort.pending`."""
+        """Implement `TransactionPort.pending`: list all transactions that wait."""
         return self._mempool.pending()
 
     def dropped_reason(self, hash: bytes) -> str | None:
-        """Implement `TransactionPort.dropped_reason`."""
+        """Implement `TransactionPort.dropped_reason`: say why a transaction was dropped."""
         refusal = self._unsound.get(hash) or self._mempool.dropped_reason(hash)
         return refusal.message if refusal is not None else None
 
     def pending_nonce(self, address: bytes) -> int:
-        """Implement `TransactionPort.pending_nonce`."""
+        """Implement `TransactionPort.pending_nonce`: compute an address' next nonce."""
         return self._mempool.pending_nonce(address, self._chain.ledger)
 
     def ready(self) -> list[Transaction]:

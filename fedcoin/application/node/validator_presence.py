@@ -34,7 +34,7 @@ VOTE_MARGIN_MS: Final = 30_000
 
 
 class _Validators(Protocol):
-    """What is asked of the ledger."""
+    """The part of the ledger that this module uses."""
 
     def validators(self) -> ValidatorSet:
         """Return the validators of the next height."""

@@ -34,7 +34,7 @@ from fedcoin.v1.task_pb2 import ClientUpdate
 
 @dataclass(frozen=True, slots=True)
 class PublishedTask:
-    """What was opened on the chain; ids of 32 bytes."""
+    """The ids, 32 bytes each, of the campaign and the task that were opened on the chain."""
 
     campaign_id: bytes
     task_id: bytes

@@ -39,7 +39,7 @@ from fedcoin.learning.workers.pool import WorkerPool
 
 HONEST, MISLABELLED, FREE_RIDER = "honest", "mislabelled", "free rider"
 ROLES = (HONEST, MISLABELLED, FREE_RIDER)
-"""What a client may be: it trains as told, trains on wrong labels, or does not train."""
+"""A client's behaviour: it trains honestly, trains on wrong labels, or does not train."""
 
 _DEFAULT_PLAN = TrainingPlan()
 

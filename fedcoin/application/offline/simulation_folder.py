@@ -51,7 +51,7 @@ class SimulatedClient:
 
 @dataclass(frozen=True, slots=True)
 class SimulationManifest:
-    """What a folder holds, and how it was made. Artifact ids are in hex."""
+    """The contents of a folder, and the settings that produced them. Artifact ids are in hex."""
 
     dataset: str
     """A name or path for `datasets.load_dataset`."""

@@ -61,17 +61,17 @@ class Valuation:
 
 @dataclass(frozen=True, slots=True)
 class ValuationProgress:
-    """How far the evaluation of coalitions is."""
+    """The progress of the evaluation of coalitions."""
 
     num_evaluated: int
     """Coalitions evaluated, the empty and the grand one included."""
     max_evaluations: int
-    """How many there may be in the end; some methods need fewer."""
+    """The largest number of coalitions to evaluate; some methods need fewer."""
     seconds_left: float
-    """About how long the rest takes."""
+    """The estimated time until the end, in seconds."""
     std_error: float | None
     """The largest standard error if the estimator stopped now, in units of accuracy; None when it
-    cannot be told."""
+    cannot be computed yet."""
 
 
 ReportProgress = Callable[[ValuationProgress], None]

@@ -67,7 +67,7 @@ class ProvedPayment:
 
 @dataclass(frozen=True, slots=True)
 class ProvedPayments:
-    """What a file proves: payments of one task to one address."""
+    """The payments of one task to one address, as a proof file proves them."""
 
     task_id: bytes
     """32 bytes."""

@@ -39,21 +39,23 @@ from fedcoin.v1.block_pb2 import BlockHeader
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """What a chain holds that passed all checks."""
+    """Counts and totals of a chain whose replay found no fault."""
 
     chain_id: str
+    """The network's name, from the genesis."""
     first_height: int
-    """The height of the lowest block. Certificates vouch for the blocks below it."""
+    """The height of the lowest stored block. The blocks below it were not replayed: certificates of
+    validators prove the headers, and a snapshot replaces the state."""
     height: int
     """The height of the last block."""
     transactions: int
     """The number of transactions in all blocks."""
     settlements: int
-    """The number of settled Shapley tasks."""
+    """The number of Shapley tasks that were settled in these blocks."""
     reveals: int
-    """The number of reveals with challenged leaves."""
+    """The number of miners' reveals (messages that show challenged leaves) in these blocks."""
     entries: int
-    """The number of entries of the state after the last block."""
+    """The number of key-value entries in the state after the last block."""
     app_hash: str
     """The hash of that state, 64 hex digits."""
     supply: int
@@ -77,7 +79,7 @@ def replay(
         snapshots: The folder with the snapshot that the chain started from, if it did.
 
     Returns:
-        Counts of what the chain holds, its app hash and its supply.
+        The chain's counts, app hash and supply.
 
     Raises:
         RefusalError: The code of the rule that a block breaks; BAD_CHAIN when a table differs from

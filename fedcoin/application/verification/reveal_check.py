@@ -39,10 +39,10 @@ class UncheckedTask:
 
 @dataclass(frozen=True, slots=True)
 class RevealCheck:
-    """What was evaluated again and agreed with the chain."""
+    """Counts of reveals whose utilities were evaluated again and agreed with the chain."""
 
     reveals: int
-    """The number of reveals."""
+    """The number of such reveals."""
     leaves: int
     """The number of their challenged leaves."""
     coalitions: int

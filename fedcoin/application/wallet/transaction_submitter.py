@@ -40,12 +40,12 @@ _RETRY_S: Final = 0.05
 
 @dataclass(frozen=True, slots=True)
 class SigningTerms:
-    """What a transaction's signature depends on besides the action."""
+    """The chain's and the sender's data that a transaction needs before it can be signed."""
 
     chain_id: str
     # The height of the latest block.
     height: int
-    # The nonce of the sender's next transaction, those that wait counted.
+    # The nonce of the sender's next transaction, after those in the mempool.
     nonce: int
     # The network's fees, in sap, and its limit on expiry heights.
     fees: GetFeesResponse

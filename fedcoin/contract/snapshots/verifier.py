@@ -46,7 +46,7 @@ Entry = tuple[bytes, bytes]
 
 @dataclass(slots=True)
 class _EntrySummary:
-    """What the database needs to know of the entries: coins, campaigns and tasks."""
+    """Coins, campaigns and tasks of the entries so far, for the database."""
 
     coins: int = 0
     campaigns: list[bytes] = field(default_factory=list)
@@ -78,7 +78,7 @@ class _EntrySummary:
 
 @dataclass(frozen=True, slots=True)
 class _Position:
-    """How far the state has arrived."""
+    """The progress of the state's transfer."""
 
     bucket: int = 0
     """All buckets below this one are complete."""

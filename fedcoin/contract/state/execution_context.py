@@ -68,7 +68,7 @@ class _Result(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class BlockContext:
-    """What the execution of a block depends on, beside the state and the transactions."""
+    """The inputs of a block's execution other than the state and the transactions."""
 
     height: int
     """The block's height, from 1."""

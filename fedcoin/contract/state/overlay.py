@@ -130,11 +130,11 @@ class MemoryState:
         self._keys = sorted(self._entries)
 
     def get(self, key: bytes) -> bytes | None:
-        """Implement `StateReader.get`."""
+        """Implement `StateReader.get`: read an entry."""
         return self._entries.get(key)
 
     def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """Implement `StateReader.scan`."""
+        """Implement `StateReader.scan`: read the entries whose keys begin with a prefix."""
         for index in range(bisect_left(self._keys, prefix), len(self._keys)):
             key = self._keys[index]
             if not key.startswith(prefix):

@@ -87,7 +87,7 @@ class _Bucket:
 
 @dataclass(frozen=True, slots=True)
 class TreeUpdate:
-    """What a tree would become by some changes: its root, and the parts that differ."""
+    """The result of applying changes to a tree: the new root, and the parts that differ."""
 
     root: bytes
     """32 bytes."""

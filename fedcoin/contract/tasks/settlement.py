@@ -1,4 +1,4 @@
-"""Where the coins of a round go: payouts, deposits, refunds."""
+"""Settlement of a round: payouts, deposits and refunds."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ _MAX_MEMLIMIT: Final = 1 << 30
 
 @dataclass(frozen=True, slots=True)
 class Argon2Cost:
-    """How expensive Argon2id makes each guess of a passphrase."""
+    """The cost parameters of Argon2id, which make each guess of a passphrase expensive."""
 
     opslimit: int = pwhash.argon2id.OPSLIMIT_MODERATE
     """The number of passes over the memory."""
@@ -45,7 +45,7 @@ class Argon2Cost:
 
 @dataclass(frozen=True, slots=True)
 class KeyFileInfo:
-    """What a key file says without its passphrase."""
+    """The fields of a key file that can be read without its passphrase."""
 
     public_key: bytes
     """32 bytes."""

@@ -18,7 +18,7 @@ _MAX_INTEGER: Final = 2**63 - 1
 
 
 class Location(NamedTuple):
-    """Where a transaction or a receipt is in the chain."""
+    """The position of a transaction or a receipt in the chain."""
 
     height: int
     """The height of its block."""

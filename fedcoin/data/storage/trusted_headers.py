@@ -45,7 +45,7 @@ class TrustedHeader:
 
 @dataclass(frozen=True, slots=True)
 class SnapshotBase:
-    """What a database needs beside the state to continue a chain from a snapshot."""
+    """The data that a database needs, beside the state, to continue a chain from a snapshot."""
 
     headers: tuple[TrustedHeader, ...]
     """In order of height; the last one is the snapshot's own."""

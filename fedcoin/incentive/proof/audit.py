@@ -34,18 +34,19 @@ class EvidenceClaims:
 
 
 def list_claims(evidence: Evidence, plan: SamplingPlan) -> EvidenceClaims:
-    """List the claimed utilities that can be recomputed.
+    """List the claimed utilities that an auditor recomputes.
 
-    Utilities that the schedule defines are left out: the last prefix of a walk, the prefixes after
-    truncation, and mask 0 and the full mask under EXACT. The first two rows stand for them.
+    The utilities of the grand and of the empty coalition come first, once. Utilities of leaves that
+    follow from these two without an evaluation are left out (`SamplingPlan.mask_implied`): those of
+    the grand and the empty coalition, and those of a walk after its truncation.
 
     Args:
-        evidence: What a miner shows; should have passed `verify_evidence` under `plan`. The
+        evidence: A miner's evidence. It should have passed `verify_evidence` under `plan`; the
             checks here only protect against evidence that has not.
         plan: The miner's plan for the task.
 
     Returns:
-        The claims.
+        The claims, in the order of the evidence's leaves.
 
     Raises:
         RefusalError: WRONG_LEAVES for a leaf that the task does not allow or of the wrong length,
@@ -78,7 +79,7 @@ def list_audited_coalitions(evidence: Evidence, plan: SamplingPlan) -> Bools:
     """List the coalitions that a validator recomputes.
 
     Args:
-        evidence: What a miner shows; should have passed `verify_evidence` under `plan`.
+        evidence: A miner's evidence. It should have passed `verify_evidence` under `plan`.
         plan: The miner's plan for the task.
 
     Returns:
@@ -92,14 +93,14 @@ def list_audited_coalitions(evidence: Evidence, plan: SamplingPlan) -> Bools:
 
 
 def compute_tolerance(evaluation_size: int, per_ten_thousand: int) -> int:
-    """Compute by how many right answers a recomputed count may differ.
+    """Compute how far a recomputed count of right answers may be from the claimed one.
 
     Args:
         evaluation_size: Number of examples in the evaluation set.
         per_ten_thousand: The network parameter `utility_tolerance`, in hundredths of a percent.
 
     Returns:
-        That share of the evaluation set in right answers, rounded up.
+        The largest difference that an audit accepts, in right answers, rounded up.
     """
     return -(-evaluation_size * per_ten_thousand // 10_000)
 
@@ -108,14 +109,14 @@ def compare_counts(evidence: Evidence, plan: SamplingPlan, counts: Ints, toleran
     """Compare recomputed counts with the claimed ones.
 
     Args:
-        evidence: What a miner shows.
+        evidence: A miner's evidence.
         plan: The miner's plan for the task.
         counts: Recomputed right answers of `list_audited_coalitions`, int64 (C,).
-        tolerance: By how many right answers a count may differ.
+        tolerance: The largest accepted difference of a count, in right answers.
 
     Raises:
-        RefusalError: AUDIT_FAILED when a count differs by more. The message names the first such
-            leaf and coalition.
+        RefusalError: AUDIT_FAILED when a count differs by more than the tolerance. The message
+            names the first leaf and coalition for which it does.
     """
     claims = list_claims(evidence, plan)
     wrong = np.flatnonzero(np.abs(claims.counts - counts) > tolerance)

@@ -144,7 +144,7 @@ class ExactLayout:
         return values
 
     def contributions(self, indices: Ints, utilities: Ints, grand: int, empty: int) -> Ints:
-        """Implement `Layout.contributions`: utilities times coefficients, leaf by leaf."""
+        """Implement `Layout.contributions`: multiply utilities by coefficients."""
         vectors = np.empty((len(indices), self.clients), dtype=np.int64)
         for row, index in enumerate(indices.tolist()):
             coefficients = contribution_coefficients(self._masks(index), self.clients)
@@ -165,10 +165,10 @@ class ExactLayout:
         )
 
     def efficiency_sums(self, first: Ints, count: Ints, grand: int, empty: int) -> Ints:
-        """Implement `Layout.efficiency_sums`.
+        """Implement `Layout.efficiency_sums`: only the first and the last mask count.
 
-        A leaf with the full mask shares out L grand, one with mask 0 takes L empty away, and all
-        other masks share out 0.
+        The full mask (the last leaf) adds L times `grand` to the sum, mask 0 (the first leaf)
+        subtracts L times `empty`; the contributions of every other mask add up to 0.
         """
         scale = _common_denominator(self.clients)
         sums: Ints = np.where(first + count == self.leaves, scale * grand, 0)

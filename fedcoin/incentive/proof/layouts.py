@@ -1,4 +1,4 @@
-"""What all schedules have in common: how coalitions are laid out in leaves and add up to values.
+"""The interface of all schedules: which coalitions a leaf holds, and how utilities become values.
 
 Notation of this folder:
 
@@ -32,7 +32,7 @@ Bools = NDArray[np.bool_]
 
 
 class Layout(Protocol):
-    """How one schedule lays coalitions out in leaves, for one miner."""
+    """The coalitions of each leaf, and the vectors that follow, for one schedule and one miner."""
 
     @property
     def leaf_length(self) -> int:
@@ -60,7 +60,7 @@ class Layout(Protocol):
         """
 
     def evaluations(self, samples: int) -> int:
-        """Count the coalitions that a number of leaves stands for.
+        """Count the utilities that a number of leaves hold.
 
         Args:
             samples: Number of leaves, N.
@@ -138,7 +138,11 @@ class Layout(Protocol):
         """
 
     def efficiency_sums(self, first: Ints, count: Ints, grand: int, empty: int) -> Ints:
-        """Compute what the summed vectors of groups of leaves add up to over the clients.
+        """Predict the total, over all clients, of the vectors in each group of leaves.
+
+        The total depends on `grand` and `empty` alone, not on the other utilities, because Shapley
+        values are efficient: they add up to `grand` - `empty`. A miner's sums are checked against
+        it.
 
         Args:
             first: First leaf of each group, shape (G,).
@@ -147,5 +151,5 @@ class Layout(Protocol):
             empty: u(no client), in right answers.
 
         Returns:
-            Shape (G,); the same for all utilities, because Shapley values are efficient.
+            The totals, shape (G,), in the unit of the vectors.
         """

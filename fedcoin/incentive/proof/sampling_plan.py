@@ -58,7 +58,7 @@ class SamplingPlan:
     empty_is_zero: bool = False
     """True under EMPTY_COALITION_ZERO: u(no client) must be 0."""
     layout: Layout = field(init=False, repr=False, compare=False)
-    """How the schedule lays coalitions out in leaves."""
+    """The coalitions of each leaf, under this plan's schedule."""
 
     def __post_init__(self) -> None:
         for name in ("task_id", "public_key"):

@@ -124,7 +124,7 @@ class WalkLayout:
         return np.full((len(indices), self.leaf_length), grand, dtype=np.int64)
 
     def contributions(self, indices: Ints, utilities: Ints, grand: int, empty: int) -> Ints:
-        """Implement `Layout.contributions`: marginal contributions, by client."""
+        """Implement `Layout.contributions`: the marginal contribution of each client."""
         orders = np.array([self.order(index) for index in indices.tolist()], dtype=np.int64)
         vectors = np.zeros((len(indices), self.clients), dtype=np.int64)
         marginals = np.diff(utilities, axis=1, prepend=np.int64(empty))
@@ -139,7 +139,7 @@ class WalkLayout:
         return -reach, reach
 
     def efficiency_sums(self, first: Ints, count: Ints, grand: int, empty: int) -> Ints:
-        """Implement `Layout.efficiency_sums`: each walk shares out grand - empty."""
+        """Implement `Layout.efficiency_sums`: `grand` - `empty` for each walk."""
         return count * (grand - empty)
 
     def _base_order(self, number: int) -> list[int]:

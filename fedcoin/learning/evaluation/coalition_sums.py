@@ -51,11 +51,11 @@ MAX_SUBTRACTING_ROWS = 64
 
 
 class SummationPlan(Protocol):
-    """How to compute the sums of one request, tile after tile."""
+    """A plan that computes the sums of one request, tile after tile."""
 
     membership: Bools
     """Bool (rows, p): the membership of each row that the plan computes, in its own order. May hold
-    rows that nobody asked for."""
+    rows that the request does not contain."""
 
     targets: Indices
     """int64 (rows,): the row of the request that each computed row answers; -1 for none."""
@@ -167,7 +167,7 @@ class SubsetTable:
         return table if np.count_nonzero(table.targets >= 0) == len(membership) else None
 
     def tiles(self, contributions: Floats, tile: Floats) -> Iterator[tuple[slice, Floats]]:
-        """Implement `SummationPlan.tiles`."""
+        """Implement `SummationPlan.tiles`: compute the sums for one batch of examples."""
         size = contributions.shape[1]
         width = 1 << self._num_low
         table = np.zeros((width, size), np.float32)
@@ -231,7 +231,7 @@ class IncrementalSums:
         self._updates = _plan_updates(membership)
 
     def tiles(self, contributions: Floats, tile: Floats) -> Iterator[tuple[slice, Floats]]:
-        """Implement `SummationPlan.tiles`."""
+        """Implement `SummationPlan.tiles`: compute the sums for one batch of examples."""
         last_sum = np.zeros(contributions.shape[1], np.float32)
         for begin in range(0, len(self._updates), self._max_rows):
             rows = slice(begin, min(begin + self._max_rows, len(self._updates)))
@@ -302,7 +302,7 @@ class MatrixProduct:
         self._max_rows = max_rows
 
     def tiles(self, contributions: Floats, tile: Floats) -> Iterator[tuple[slice, Floats]]:
-        """Implement `SummationPlan.tiles`."""
+        """Implement `SummationPlan.tiles`: compute the sums for one batch of examples."""
         factors = self.membership.astype(np.float32)
         for begin in range(0, len(factors), self._max_rows):
             rows = slice(begin, min(begin + self._max_rows, len(factors)))

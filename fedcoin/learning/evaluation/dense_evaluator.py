@@ -122,7 +122,7 @@ class DenseEvaluator:
             self._first = StackedLayer(self._first.kernels[:0], None)  # no longer needed
 
     def evaluate(self, coalitions: Coalitions) -> Counts:
-        """Implement `Evaluator.evaluate`."""
+        """Implement `Evaluator.evaluate`: count each coalition's correct answers."""
         later_bytes = sum(stack.kernels[0].nbytes for stack in self._later)
         max_coalitions = max(self._tile_rows, MAX_WEIGHT_BYTES // max(1, later_bytes))
         return count_in_chunks(self._job, coalitions, max_coalitions, self._count)

@@ -50,7 +50,7 @@ class ExampleBatch:
     inputs: Floats | None
     """float32 (features, examples); None once `precomputed` replaces it."""
     precomputed: Floats | None = None
-    """What an evaluator computes once from the inputs and uses for every coalition."""
+    """Values that an evaluator computes once from the inputs and uses for every coalition."""
 
     def count_correct(self, outputs: Floats) -> Counts:
         """Count the examples whose highest output is at their label.

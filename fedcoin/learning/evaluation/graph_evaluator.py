@@ -95,7 +95,7 @@ class GraphEvaluator:
         precompute(self._batches, self._prepare_inputs, MAX_CACHE_BYTES)
 
     def evaluate(self, coalitions: Coalitions) -> Counts:
-        """Implement `Evaluator.evaluate`."""
+        """Implement `Evaluator.evaluate`: count each coalition's correct answers."""
         max_coalitions = MAX_WEIGHT_BYTES // self._weight_bytes
         return count_in_chunks(self._job, coalitions, max_coalitions, self._count)
 

@@ -27,7 +27,7 @@ Counts = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class UtilityJob:
-    """All that determines the utility of every coalition of one set of clients."""
+    """The inputs that determine the utility of every coalition of one set of clients."""
 
     job_id: bytes
     """Names the job in a worker; any bytes that no other open job has."""

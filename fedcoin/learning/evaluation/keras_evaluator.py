@@ -81,7 +81,7 @@ class KerasEvaluator:
         self._count = _compile_count(tf, model)
 
     def evaluate(self, coalitions: Coalitions) -> Counts:
-        """Implement `Evaluator.evaluate`."""
+        """Implement `Evaluator.evaluate`: count each coalition's correct answers."""
         return count_in_chunks(self._job, coalitions, len(coalitions), self._count_all)
 
     def _count_all(self, coalitions: Coalitions) -> Counts:

@@ -50,7 +50,7 @@ hand: a convolution without pooling is computed once for each of them."""
 
 
 class Operation(Protocol):
-    """What one step computes."""
+    """One step of a model's computation, with weights averaged for each coalition."""
 
     def average(self, coefficients: Floats) -> StackedLayer | None:
         """Average the step's weights for each coalition.
@@ -205,11 +205,11 @@ class ConvolutionOperation:
     weights: WeightedLayer
 
     def average(self, coefficients: Floats) -> StackedLayer:
-        """Implement `Operation.average`."""
+        """Implement `Operation.average`: average the step's weights for each coalition."""
         return self.weights.average(coefficients)
 
     def allocate(self, batch_size: int) -> convolution.ConvolutionBuffers:
-        """Implement `Operation.allocate`."""
+        """Implement `Operation.allocate`: allocate the work space of `run`."""
         return convolution.allocate_buffers(self.stage, batch_size)
 
     def run(
@@ -219,7 +219,7 @@ class ConvolutionOperation:
         weights: StackedLayer | None,
         coalition: int,
     ) -> Floats:
-        """Implement `Operation.run`."""
+        """Implement `Operation.run`: compute the step for one coalition and one batch."""
         assert weights is not None
         return convolution.run_stage(self.stage, inputs[0], buffers, weights, coalition)
 
@@ -232,11 +232,11 @@ class DenseOperation:
     weights: WeightedLayer
 
     def average(self, coefficients: Floats) -> StackedLayer:
-        """Implement `Operation.average`."""
+        """Implement `Operation.average`: average the step's weights for each coalition."""
         return self.weights.average(coefficients)
 
     def allocate(self, batch_size: int) -> Floats:
-        """Implement `Operation.allocate`."""
+        """Implement `Operation.allocate`: allocate the work space of `run`."""
         return np.empty((self.units, batch_size), np.float32)
 
     def run(
@@ -246,7 +246,7 @@ class DenseOperation:
         weights: StackedLayer | None,
         coalition: int,
     ) -> Floats:
-        """Implement `Operation.run`."""
+        """Implement `Operation.run`: compute the step for one coalition and one batch."""
         assert weights is not None
         np.matmul(weights.kernels[coalition], inputs[0].reshape(-1, buffers.shape[1]), out=buffers)
         if weights.biases is not None:
@@ -261,11 +261,11 @@ class BatchNormOperation:
     norm: StackedBatchNorm
 
     def average(self, coefficients: Floats) -> StackedLayer:
-        """Implement `Operation.average`."""
+        """Implement `Operation.average`: average the step's weights for each coalition."""
         return average_batch_norm(self.norm, coefficients)
 
     def allocate(self, batch_size: int) -> None:
-        """Implement `Operation.allocate`."""
+        """Implement `Operation.allocate`: allocate the work space of `run`."""
 
     def run(
         self,
@@ -274,7 +274,7 @@ class BatchNormOperation:
         weights: StackedLayer | None,
         coalition: int,
     ) -> Floats:
-        """Implement `Operation.run`."""
+        """Implement `Operation.run`: compute the step for one coalition and one batch."""
         assert weights is not None
         assert weights.biases is not None
         factors = weights.kernels[coalition]
@@ -292,10 +292,10 @@ class WeightlessOperation:
     """Whether no other step reads the first input."""
 
     def average(self, coefficients: Floats) -> None:
-        """Implement `Operation.average`."""
+        """Implement `Operation.average`: average the step's weights for each coalition."""
 
     def allocate(self, batch_size: int) -> Floats | None:
-        """Implement `Operation.allocate`."""
+        """Implement `Operation.allocate`: allocate the work space of `run`."""
         if self.may_overwrite and isinstance(self.node.layer, (Activation, Scale, Add)):
             return None
         return np.empty((*self.node.shape, batch_size), np.float32)
@@ -307,7 +307,7 @@ class WeightlessOperation:
         weights: StackedLayer | None,
         coalition: int,
     ) -> Floats:
-        """Implement `Operation.run`."""
+        """Implement `Operation.run`: compute the step for one coalition and one batch."""
         layer = self.node.layer
         output = inputs[0] if buffers is None else buffers
         if isinstance(layer, Pooling):

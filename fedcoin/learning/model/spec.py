@@ -83,7 +83,7 @@ _CLASSES = {
     "keras.constraints": frozenset({"MaxNorm", "NonNeg", "UnitNorm", "MinMaxNorm"}),
 }
 _ENCODINGS = frozenset({"__keras_tensor__", "__tuple__"})
-"""What Keras writes as the class name of a tensor in a graph and of a tuple."""
+"""The class names that Keras writes for a tensor in a graph and for a tuple."""
 
 
 def parse_spec(raw: bytes) -> artifact_pb2.ModelSpec:

@@ -19,14 +19,14 @@ from fedcoin.learning.training.training_plan import TrainingPlan
 
 @dataclass(frozen=True, slots=True)
 class ClientData:
-    """What one client trains on, and whether it is simulated as dishonest."""
+    """One client's training data, and whether the client is simulated as dishonest."""
 
     dataset: str = "digits"
     """A name or path for `datasets.load_dataset`."""
     num_clients: int = 0
     """If above 0, the client holds one of this many shares of the training set; 0 for all of it."""
     index: int = 0
-    """Which share, from 0."""
+    """The index of the client's share, from 0."""
     seed: int = 0
     """Seeds the division into shares and, with `index` added, the wrong labels."""
     label_noise: float = 0.0

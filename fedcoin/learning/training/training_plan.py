@@ -1,4 +1,4 @@
-"""How every client of a round trains, and how a coordinator tells it to them."""
+"""The training plan of a round, and its encoding for clients."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MAX_BATCH_SIZE = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class TrainingPlan:
-    """How every client of a round trains.
+    """The settings with which every client of a round trains.
 
     Raises:
         RefusalError: BAD_PLAN when a number is out of range.

@@ -94,7 +94,7 @@ class LocalWorker(WorkerProcess):
     """A child process of this machine, which reads a job's files itself."""
 
     async def open_job(self, job: UtilityJob, share: ExampleShare) -> None:
-        """Implement `Worker.open_job`."""
+        """Implement `Worker.open_job`: open the job in this process."""
         await self.call(jobs.open_job, job, share)
 
 
@@ -121,7 +121,7 @@ class LocalExecutor:
         return self._processes
 
     def create_worker(self) -> Worker:
-        """Implement `Executor.create_worker`."""
+        """Implement `Executor.create_worker`: create a worker, not yet started."""
         return LocalWorker(threads=self._threads)
 
 

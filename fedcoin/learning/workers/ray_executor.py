@@ -73,7 +73,7 @@ class RayExecutor:
         return self._num_workers
 
     def create_worker(self) -> Worker:
-        """Implement `Executor.create_worker`."""
+        """Implement `Executor.create_worker`: create a worker, not yet started."""
         return _RayWorker(self)
 
     async def create_actor(self) -> Any:

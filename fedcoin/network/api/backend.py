@@ -1,4 +1,4 @@
-"""What the API needs from the node."""
+"""The interfaces through which the API uses the node."""
 
 from __future__ import annotations
 

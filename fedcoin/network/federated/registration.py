@@ -1,4 +1,4 @@
-"""What a client signs when it joins a campaign."""
+"""The message that a client signs when it joins a campaign."""
 
 from __future__ import annotations
 

@@ -186,12 +186,12 @@ class PeerNetwork:
         return sorted(infos, key=lambda info: (info.address, info.node_key))
 
     async def add(self, address: str) -> bytes:
-        """Implement `Peers.add`."""
+        """Implement `Peers.add`: dial a peer and keep its address in the address book."""
         peer = await self._dialer.dial(parse_endpoint(address))
         return peer.key
 
     async def drop(self, node_key: bytes) -> None:
-        """Implement `Peers.drop`."""
+        """Implement `Peers.drop`: disconnect a peer. It may connect again."""
         peer = self.peer_set.get(node_key)
         if peer is None:
             raise RefusalError(
@@ -202,7 +202,7 @@ class PeerNetwork:
         self.peer_set.drop(peer, "dropped by the operator")
 
     async def ban(self, node_key: bytes, seconds: float) -> None:
-        """Implement `Peers.ban`."""
+        """Implement `Peers.ban`: ban a node key, and disconnect its peer."""
         self.peer_set.ban(node_key, seconds or DEFAULT_BAN_S, "by the operator")
 
     # Internals ------------------------------------------------------------------------------

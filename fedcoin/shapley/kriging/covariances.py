@@ -6,7 +6,7 @@ u(T), apart from the unrestricted function mu of the size, is
     V(S, T) = sum over d of C_d(s, t) J_d(s, t, x) + 1[S = T] var e(S)
     C_d(s, t) = sd_d(s) sd_d(t) rho(s, t)  +  1[d = 1] alpha sqrt(s (n - s) / n) sqrt(t (n - t) / n)
 
-The additive game stands with the part of degree 1, because its covariance less that of a function
+The additive game is added to the part of degree 1, because its covariance less that of a function
 of the size is alpha (x - s t / n), a multiple of J_1. V depends on sizes and overlap alone, so
 that it is looked up in tables of shape (k, k, n + 1).
 """
@@ -23,16 +23,19 @@ from fedcoin.shapley.kriging.prior import Hyperparameters, size_covariates, squa
 
 
 class CovarianceModel:
-    """Covariances between given coalitions, as functions of the hyperparameters.
+    """The prior's covariances between the utilities of given coalitions.
+
+    The covariances depend on the prior's hyperparameters, which each method takes.
 
     Args:
-        coalitions: bool (m, n), none of them empty or grand.
-        max_degree: D, the highest degree that is modelled.
+        coalitions: bool (m, n): m coalitions of n players. Neither the empty coalition nor the one
+            of all players may be among them.
+        max_degree: D, the highest degree of interaction between players that the prior models.
 
     Attributes:
         n: Number of players.
-        sizes: The k different sizes of the coalitions, ascending, (k,).
-        size_of: For each coalition the index of its size in `sizes`, (m,).
+        sizes: The k different sizes of the coalitions, ascending, int64 (k,).
+        size_of: For each coalition the index of its size in `sizes`, int64 (m,).
     """
 
     def __init__(self, coalitions: Bools, max_degree: int) -> None:
@@ -53,7 +56,7 @@ class CovarianceModel:
             theta: Hyperparameters of the prior.
 
         Returns:
-            V, (m, m), the noise included.
+            V, float64 (m, m), the noise's variance included.
         """
         by_sizes = self._smooth_covariances(theta)
         by_sizes[0] += self._additive_covariances(theta)
@@ -68,19 +71,20 @@ class CovarianceModel:
     def derivatives(
         self, theta: Hyperparameters, vector: Floats, projection: Floats
     ) -> tuple[Floats, Floats]:
-        """Multiply the derivatives of the matrix by each hyperparameter with given arrays.
+        """Compute products of the covariance matrix' derivatives with a vector and a matrix.
 
-        The derivatives depend on sizes and overlaps alone. Summing by size first saves an (m, m)
+        The derivatives depend on sizes and overlaps alone. Summing by size first avoids an (m, m)
         array for each of the p hyperparameters.
 
         Args:
             theta: Hyperparameters of the prior.
-            vector: (m,).
-            projection: (m, m), symmetric.
+            vector: float64 (m,).
+            projection: float64 (m, m), symmetric.
 
         Returns:
-            (dV / dtheta_j) times `vector`, (p, m), and the trace of (dV / dtheta_j) times
-            `projection`, (p,).
+            Two arrays with a row or number for each hyperparameter theta_j: float64 (p, m), the
+            product of dV / dtheta_j and `vector`; and float64 (p,), the trace of the product of
+            dV / dtheta_j and `projection`.
         """
         of_size = (self.size_of[:, None] == np.arange(len(self.sizes))).astype(np.float64)
         products = np.array([(each * vector) @ of_size for each in self._correlations])

@@ -1,4 +1,4 @@
-"""What came of a simulated campaign: counts from the first validator's final blocks."""
+"""The results of a simulated campaign, counted from the first validator's final blocks."""
 
 from __future__ import annotations
 
@@ -19,25 +19,26 @@ from fedcoin.v1.block_pb2 import PaymentReceipt
 
 @dataclass
 class MinerTally:
-    """What came of one miner. Amounts are in sap."""
+    """One miner's results over a simulated campaign. Amounts are in sap."""
 
-    # Tasks that it won.
+    # The number of tasks that the miner won.
     wins: int = 0
-    # Paid to it for mining.
+    # The payments to the miner for mining.
     rewards: int = 0
-    # Its deposits that were burned.
+    # The miner's deposits that were burned.
     burned: int = 0
-    # Coalitions that it evaluated.
+    # The number of coalitions that the miner evaluated.
     evaluations: int = 0
-    # Tasks in which its evidence was accepted.
+    # The number of tasks in which the miner's evidence was accepted.
     revealed: int = 0
-    # What was burned of its bond, and in the block of which height; 0 if nothing was.
+    # The part of the miner's bond that was burned for signing two contradicting votes.
     bond_burned: int = 0
+    # The height of the block that burned the bond; 0 if the bond was not burned.
     slashed_height: int = 0
-    # Paid to it for reporting equivocations.
+    # The payments to the miner for reporting other validators' contradicting votes.
     report_rewards: int = 0
-    # Of its commitments, openings and reveals: how many were left out of 0, 1, 2, ... final blocks
-    # that could have held them.
+    # How long the miner's transactions waited. `waits[k]` is the number of its commitments,
+    # openings and reveals that k proposers left out of their blocks before one included them.
     waits: Counter[int] = field(default_factory=Counter)
 
 
@@ -47,12 +48,15 @@ class SettledTask:
 
     # The winner's address, 20 bytes.
     winner: bytes
+    # S-bar: the agreed Shapley value of each client, in nano-utility.
     mean_shapley_nano: tuple[int, ...]
+    # The heights of the blocks that opened and closed the task.
     opened_height: int
     closed_height: int
-    # The times of the blocks that opened and closed it, Unix ms.
+    # The times of the blocks that opened and closed the task, Unix ms.
     opened_ms: int
     closed_ms: int
+    # How many attempts the task needed, at least 1.
     attempts: int
 
 
@@ -73,8 +77,9 @@ class CampaignOutcome:
         self.refusals: Counter[str] = Counter()
         # What clients were paid, in sap, by address.
         self.client_payouts: Counter[bytes] = Counter()
-        # Turns in which a grinding proposer had openings to choose from, the blocks that it built
-        # in these, and the most different challenges that the blocks of one turn would have fixed.
+        # A grinding proposer builds several blocks and picks the one whose challenge suits it.
+        # Counted: its turns with more than one block, the blocks of those turns, and the largest
+        # number of different challenges in one turn.
         self.grinding_turns = 0
         self.grinding_blocks = 0
         self.max_challenges = 0
@@ -88,11 +93,11 @@ class CampaignOutcome:
         return len(self.settled) + self.num_failed
 
     def count_grinding(self, blocks: int, challenges: int) -> None:
-        """Count a grinding proposer's turn, if it had a choice.
+        """Count a turn in which a proposer could choose among several blocks it had built.
 
         Args:
-            blocks: How many blocks it built.
-            challenges: How many different challenges these would have fixed.
+            blocks: How many blocks the proposer built; a turn with one block is not counted.
+            challenges: How many different challenges those blocks would have led to.
         """
         if blocks > 1:
             self.grinding_turns += 1
@@ -100,21 +105,21 @@ class CampaignOutcome:
             self.max_challenges = max(self.max_challenges, challenges)
 
     def note_left_out(self, block_hash: bytes, transactions: frozenset[bytes]) -> None:
-        """Note which miners' transactions a built block could have held and does not.
+        """Note the miners' transactions that a proposer left out of a block that had room for them.
 
         Args:
             block_hash: The block's hash, 32 bytes.
-            transactions: Their hashes.
+            transactions: The hashes of the transactions, 32 bytes each.
         """
         self._left_out[block_hash] = transactions
 
     def count_block(self, block: Block, execution: Execution, state: StateReader) -> None:
-        """Count what a final block did.
+        """Add the settlements, payments and waits of a final block to the counts.
 
         Args:
             block: The block.
-            execution: Its execution.
-            state: The state after it.
+            execution: The result of executing the block.
+            state: The state after the block.
         """
         if execution.settlement is not None:
             self._count_settlement(execution.settlement, state)

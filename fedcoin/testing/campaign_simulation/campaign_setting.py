@@ -1,4 +1,4 @@
-"""What one run of a simulated campaign consists of."""
+"""The setting of one run of a simulated campaign."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fedcoin.v1 import genesis_pb2, task_pb2
 
 BOND = 10 * SAP_PER_FDC
 BALANCE = 1_000 * SAP_PER_FDC
-"""What each validator has bonded and besides, in sap."""
+"""Each validator's bond and free balance at genesis, in sap."""
 
 COORDINATOR_BALANCE = 100_000 * SAP_PER_FDC
 

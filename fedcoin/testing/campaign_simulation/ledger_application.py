@@ -28,7 +28,7 @@ from fedcoin.testing.dishonest.dishonest_proposals import (
 
 
 class CampaignEnvironment(Protocol):
-    """What surrounds a validator: the run's setting, transactions, and counts."""
+    """The parts of a run that its validators share: setting, genesis, mempool and counts."""
 
     setting: CampaignSetting
     genesis: Genesis
@@ -52,7 +52,7 @@ class LedgerApplication:
         """Start at the genesis.
 
         Args:
-            environment: What surrounds the validator.
+            environment: The parts of the run that all validators share.
             index: The validator's index.
         """
         self.environment = environment
@@ -68,15 +68,15 @@ class LedgerApplication:
         self._executions: dict[bytes, Execution] = {}
 
     def height(self) -> int:
-        """Implement `BlockApplication.height`."""
+        """Implement `BlockApplication.height`: return the height of the latest final block."""
         return self.tip.height if self.tip else 0
 
     def validators(self) -> ValidatorSet:
-        """Implement `BlockApplication.validators`."""
+        """Implement `BlockApplication.validators`: return the validators of the next height."""
         return self.ledger.validators()
 
     def proposer(self, round: int) -> Validator:
-        """Implement `BlockApplication.proposer`."""
+        """Implement `BlockApplication.proposer`: select the proposer of a round."""
         return self.ledger.proposer(self.height() + 1, round)
 
     def time_ms(self) -> int:
@@ -84,7 +84,7 @@ class LedgerApplication:
         return self.tip.header.time_ms if self.tip else GENESIS_MS
 
     def wants_block(self, now_ms: int) -> bool:
-        """Implement `BlockApplication.wants_block`."""
+        """Implement `BlockApplication.wants_block`: tell whether a block is wanted."""
         deadline = self.ledger.next_deadline_ms()
         is_late = deadline is not None and GENESIS_MS + now_ms >= deadline
         has_candidates = bool(self.environment.mempool.candidates(self))
@@ -125,7 +125,7 @@ class LedgerApplication:
         return block
 
     def decode(self, raw: bytes) -> Block:
-        """Implement `BlockApplication.decode`."""
+        """Implement `BlockApplication.decode`: decode a block that was stored with a lock."""
         try:
             return decode_block(raw, len(raw))
         except RefusalError:
@@ -144,7 +144,7 @@ class LedgerApplication:
         return True
 
     def adopt(self, block: Block, certificate: bytes) -> None:
-        """Implement `BlockApplication.adopt`."""
+        """Implement `BlockApplication.adopt`: make a block final."""
         execution = self._execute(block, None)
         self.state.apply(execution.changes)
         self.ledger.adopt(execution)

@@ -1,4 +1,4 @@
-"""How a validator builds blocks when it proposes."""
+"""The policy by which a simulated proposer builds its blocks."""
 
 from __future__ import annotations
 

@@ -122,10 +122,10 @@ class CampaignSimulation:
         self.mempool.submit(self.nodes[reporter], validator_key(reporter), action)
 
     def after_block(self, node: LedgerApplication, execution: Execution) -> None:
-        """Implement `CampaignEnvironment.after_block`.
+        """Implement `CampaignEnvironment.after_block`: let a miner act on a final block.
 
-        Each miner acts on its own node's blocks, the coordinator on the first node's, which are
-        counted, too.
+        Each miner acts when its own node makes a block final. The coordinator acts, and the
+        outcome's counts are updated, when node 0 does.
         """
         if node.index == 0:
             assert node.tip is not None

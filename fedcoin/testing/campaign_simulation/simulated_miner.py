@@ -45,7 +45,7 @@ Utility = Callable[[Bools], Ints]
 
 @dataclass
 class _Work:
-    """What a miner committed to in one attempt."""
+    """The evidence that a miner committed to in one attempt."""
 
     tree: EvidenceTree
     salt: bytes
@@ -64,7 +64,7 @@ class SimulatedMiner:
     min_deposit: int = 0
     # How many leaves are challenged (`challenge_leaves` of the genesis).
     challenge_leaves: int = 44
-    # How many coalitions it evaluated.
+    # How many coalitions the miner has evaluated.
     evaluations: int = 0
     # The mean Shapley values of the last settled task, in nano-utility.
     last_settled_nano: tuple[int, ...] = ()

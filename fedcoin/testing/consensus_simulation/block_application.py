@@ -1,4 +1,4 @@
-"""What simulated nodes agree on: an interface, and an application of opaque blocks."""
+"""The application that simulated nodes run: its interface, and one with opaque blocks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fedcoin.v1.block_pb2 import BlockHeader
 
 
 class BlockApplication(Protocol):
-    """One node's ledger. What it adopted survives the node's crashes."""
+    """One node's ledger. Blocks that it adopted survive the node's crashes."""
 
     def height(self) -> int:
         """Return the height of the latest final block; 0 before the first."""
@@ -119,11 +119,11 @@ class OpaqueBlockApplication:
         self._num_built = 0
 
     def height(self) -> int:
-        """Implement `BlockApplication.height`."""
+        """Implement `BlockApplication.height`: return the height of the latest final block."""
         return self._height
 
     def validators(self) -> ValidatorSet:
-        """Implement `BlockApplication.validators`."""
+        """Implement `BlockApplication.validators`: return the validators of the next height."""
         return self._validators
 
     def proposer(self, round: int) -> Validator:
@@ -135,21 +135,21 @@ class OpaqueBlockApplication:
         return True
 
     def build(self, round: int, now_ms: int) -> Block:
-        """Implement `BlockApplication.build`."""
+        """Implement `BlockApplication.build`: build a block for the next height."""
         self._num_built += 1
         number = self._index.to_bytes(4, "big") + self._num_built.to_bytes(8, "big")
         return opaque_block(self._prefix() + number)
 
     def decode(self, raw: bytes) -> Block:
-        """Implement `BlockApplication.decode`."""
+        """Implement `BlockApplication.decode`: decode a block that was stored with a lock."""
         return opaque_block(raw)
 
     def check(self, block: Block, now_ms: int) -> bool:
-        """Implement `BlockApplication.check`."""
+        """Implement `BlockApplication.check`: tell whether the node may vote for a block."""
         return block.raw.startswith(self._prefix())
 
     def adopt(self, block: Block, certificate: bytes) -> None:
-        """Implement `BlockApplication.adopt`."""
+        """Implement `BlockApplication.adopt`: make a block final."""
         self._height += 1
         self._parent = block.hash
 

@@ -33,7 +33,7 @@ class FinalBlock:
 
 
 Packet = Union[Message, HeightAnnouncement, FinalBlock]  # noqa: UP007
-"""What correct nodes send."""
+"""The messages that correct nodes send."""
 
 
 class VirtualClock:

@@ -43,7 +43,7 @@ _MAX_EARLY_MESSAGES = 64
 
 @dataclass(slots=True)
 class SimulatedDisk:
-    """What survives a crash."""
+    """The data of a simulated node that survive a crash."""
 
     # The node's own messages of the height that it is deciding.
     signed: list[Message] = field(default_factory=list)

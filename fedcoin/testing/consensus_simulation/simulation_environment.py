@@ -1,4 +1,4 @@
-"""What a simulated node sees of the simulation: time, randomness, the network, and checks."""
+"""The interface of the simulation to its nodes: time, randomness, network and checks."""
 
 from __future__ import annotations
 

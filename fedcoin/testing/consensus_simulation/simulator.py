@@ -120,19 +120,19 @@ class ConsensusSimulation:
     # What the nodes use.
 
     def send(self, sender: int, receiver: int, packet: object) -> None:
-        """Implement `SimulationEnvironment.send`."""
+        """Implement `SimulationEnvironment.send`: send a packet."""
         self._network.send(sender, receiver, packet)
 
     def make_application(self, index: int) -> BlockApplication:
-        """Implement `SimulationEnvironment.make_application`."""
+        """Implement `SimulationEnvironment.make_application`: make an application at height 0."""
         return self._make_application(index, self._validators)
 
     def is_calm(self) -> bool:
-        """Implement `SimulationEnvironment.is_calm`."""
+        """Implement `SimulationEnvironment.is_calm`: tell whether faults have ended."""
         return self._network.is_calm
 
     def note_signed(self, index: int, message: Message) -> None:
-        """Implement `SimulationEnvironment.note_signed`: correct nodes sign no contradictions."""
+        """Implement `SimulationEnvironment.note_signed`: report contradictions of correct nodes."""
         if index in self._faulty:
             return
         kind = "proposal" if isinstance(message, Proposal) else message.kind
@@ -145,7 +145,7 @@ class ConsensusSimulation:
             )
 
     def note_final(self, index: int, final: FinalBlock) -> None:
-        """Implement `SimulationEnvironment.note_final`: correct nodes agree on each height."""
+        """Implement `SimulationEnvironment.note_final`: report two final blocks at one height."""
         if index in self._faulty:
             return
         first = self.report.blocks.setdefault(final.height, final.block.hash)
@@ -153,7 +153,7 @@ class ConsensusSimulation:
             self.report.violations.append(f"two final blocks at height {final.height}")
 
     def note_equivocation(self, index: int, effect: Equivocation) -> None:
-        """Implement `SimulationEnvironment.note_equivocation`: only faulty nodes are accused."""
+        """Implement `SimulationEnvironment.note_equivocation`: report an accused correct node."""
         keys = [node.key.public_key for node in self.nodes]
         accused = keys.index(effect.first.public_key)
         if accused not in self.report.accused:

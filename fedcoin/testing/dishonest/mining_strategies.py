@@ -1,4 +1,4 @@
-"""What each kind of dishonest miner computes, claims and reveals."""
+"""Strategies of dishonest miners: the samples that each one computes, claims and reveals."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ FORGED_SHARE = 0.1
 """The share of its leaves that a partial forger forges, and that a hidden subtree covers."""
 
 INVENTED_SAMPLES = 200
-"""Samples that a miner claims that computed none: about as many as an honest miner has."""
+"""Samples claimed by a miner that computed none: about as many as an honest miner has."""
 
 FEW_SAMPLES = 8
-"""Samples that a miner computes that claims as many as it may."""
+"""Samples computed by a miner that claims more than it computed."""
 
 FAVOURED_CLIENT = 0
 """The index of the client whose value dishonest miners raise."""
@@ -29,7 +29,7 @@ FAVOURED_CLIENT = 0
 
 @dataclass(frozen=True, slots=True)
 class ComputedSamples:
-    """What a dishonest miner computed honestly, and what it knows from the chain."""
+    """The samples that a dishonest miner did compute, and its data from the chain."""
 
     plan: SamplingPlan
     # Right answers of leaves 0 to k - 1, int64 (k, m).
@@ -87,7 +87,7 @@ def _claim_honestly(computed: ComputedSamples) -> EvidenceTree:
 
 @dataclass(frozen=True, slots=True)
 class MiningStrategy:
-    """How one kind of miner takes part in a task."""
+    """The behaviour of a miner in a task."""
 
     kind: str
     # How many samples the miner computes, given the plan and how many would be enough for an honest

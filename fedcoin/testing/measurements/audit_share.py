@@ -1,4 +1,4 @@
-"""How much an audit of sampled walks evaluates, compared with mining them.
+"""The cost of an audit of sampled walks, as a share of the cost of mining them.
 
 An auditor recomputes `q` challenged leaves of a reveal, however many leaves the miner computed. Of
 each walk it evaluates all coalitions but the grand one, which is evaluated once, as is the empty

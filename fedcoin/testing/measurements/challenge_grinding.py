@@ -31,7 +31,7 @@ CHALLENGED_LEAVES = 44
 
 @dataclass(frozen=True)
 class GrindingSuccess:
-    """What some tries at a challenge gained."""
+    """How often a proposer succeeds that can choose among several challenges."""
 
     # "certificate" or "salts".
     rule: str
@@ -39,9 +39,10 @@ class GrindingSuccess:
     tries: int
     # The share of its leaves that a miner forged.
     fraction: float
-    # The share of the tasks in which some challenge passed all forged leaves.
+    # The share of the tasks in which at least one challenge hit none of the forged leaves.
     passed: float
-    # The share of the EXACT tasks in which some challenge let the proposer, one of four, win.
+    # The share of the tasks with schedule EXACT in which at least one challenge made the proposer,
+    # one of four miners, the winner.
     won: float
 
 

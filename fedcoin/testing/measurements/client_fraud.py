@@ -57,7 +57,7 @@ FRAUDS = {
     "replayer": "sends its first update again in every round",
     "overstater": f"claims {OVERSTATEMENT} times its examples",
 }
-"""What a dishonest client does, by name; a clause without a subject."""
+"""The frauds by name; each description is a verb phrase, such as "sends the base back"."""
 
 Weights = Mapping[str, NDArray[np.float32]]
 """Kernels and biases of two layers, by name, in the order of the model."""

@@ -21,26 +21,26 @@ DISTANCES = (0.1, 0.056, 0.03, 0.018, 0.01)
 
 @dataclass(frozen=True)
 class SampleCost:
-    """Samples at one D."""
+    """The measured and the predicted number of samples at one D."""
 
     # D, as a share of the evaluation set.
     distance: float
-    # The mean iterations of the paper's race, and V (1 - 1/R) / D^2.
+    # The mean number of iterations of the paper's race; predicted: V (1 - 1/R) / D^2.
     race: float
     race_law: float
-    # The mean samples at which honest miners stop, and 9 V / D^2.
+    # The mean number of samples at which honest miners stop; predicted: 9 V / D^2.
     stopping: float
     stopping_law: float
 
 
 @dataclass(frozen=True)
 class PowerLawFit:
-    """A straight line through the logarithms of samples over those of D."""
+    """How well a fitted power law, samples = c * D^slope, and a predicted law match."""
 
     slope: float
-    # The share of the variance of log samples that the line explains, and that the law explains
-    # without a fit.
+    # R squared of the fitted law: the share of the variance of log(samples) that it explains.
     r_squared: float
+    # R squared of the predicted law, which has no fitted parameters.
     law_r_squared: float
 
 
@@ -85,11 +85,11 @@ def fit_power_law(
 
     Args:
         distances: The values of D.
-        samples: The measured samples at each.
-        law: The samples that a law states for each.
+        samples: The measured number of samples at each D.
+        law: The number of samples that the theory predicts at each.
 
     Returns:
-        The fit, and how well the law itself fits.
+        The fitted slope, and R squared of the fit and of the prediction.
     """
     x, y = np.log(np.array(distances)), np.log(np.array(samples))
     slope, offset = np.polyfit(x, y, 1)

@@ -43,14 +43,14 @@ TOLERANCE_PER_TEN_THOUSAND = 2
 
 @dataclass(frozen=True)
 class DetectionRate:
-    """How often miners that forged a fraction f of their leaves were detected."""
+    """The detection rate of miners that forged a fraction f of their leaves."""
 
     fraction: float
     trials: int
     num_detected: int
-    # 1 - (1 - f)^q.
+    # The expected rate 1 - (1 - f)^q, for q challenged leaves drawn with replacement.
     formula: float
-    # The same for leaves that are drawn without replacement, as they are.
+    # The expected rate for leaves drawn without replacement, as the protocol draws them.
     without_replacement: float
 
     @property
@@ -61,14 +61,14 @@ class DetectionRate:
 
 @dataclass(frozen=True)
 class UndetectedBias:
-    """What a miner gave the favoured client undetected, as shares of the evaluation set."""
+    """The bias that undetected forgers gave a client's value, as shares of the evaluation set."""
 
     how: str
     trials: int
     num_undetected: int
-    # By how much the client's value was raised in these trials; 0 if there are none.
+    # The mean increase of the client's value in the undetected trials; 0 without such trials.
     moved: float
-    # By how much it could have been raised at most.
+    # The largest possible increase.
     bound: float
 
 

@@ -33,32 +33,34 @@ _MAX_SAMPLES = 100_000
 
 @dataclass(frozen=True)
 class InlierShares:
-    """What becomes of vectors of few samples among four honest miners, at one D."""
+    """How often a vector of few samples is an inlier among four honest miners, at one D."""
 
     # D, as a share of the evaluation set.
     distance: float
     # The median number of samples at which the honest miners stop.
     honest_samples: int
-    # For each number of samples: the number; the share of the vectors within D of the median
-    # vector; the share of the vectors that are inliers.
+    # One tuple for each tried number of samples: that number; the share of the vectors within D of
+    # the median vector; the share of the vectors that are inliers, that is, within D and with at
+    # least `min_samples_percent` of the median number of samples.
     shares: tuple[tuple[int, float, float], ...]
 
 
 @dataclass(frozen=True)
 class StoppingGain:
-    """What a favoured client gains if a miner stops when its value is highest."""
+    """How much a client gains if a miner that favours it stops when its value is highest."""
 
-    # The fewest samples that the miner may claim, and the samples of an honest miner.
+    # The smallest number of samples that the rules let the miner claim.
     min_samples: int
+    # The number of samples of an honest miner.
     honest_samples: int
-    # The mean and the largest gain, in standard errors of an honest miner.
+    # The mean and the largest gain over the trials, in standard errors of an honest miner.
     mean_gain: float
     max_gain: float
-    # sqrt(2/pi * honest_samples / min_samples): the expected maximum of a random walk's average
-    # from `min_samples` on, in the same unit.
+    # The gain that theory predicts, sqrt(2/pi * honest_samples / min_samples), in standard errors:
+    # the expected maximum of a random walk's average from `min_samples` steps on.
     expected_gain: float
-    # By how much the gain moves the mean S-bar of this miner and four honest ones, in the same
-    # unit.
+    # How far the gain raises S-bar, the mean over this miner and four honest ones, in standard
+    # errors.
     settled_gain: float
     # One standard error of an honest miner, as a share of the evaluation set.
     std_error: float
@@ -67,15 +69,18 @@ class StoppingGain:
 def measure_inlier_shares(
     runs: int = 40, trials: int = 5, distances: Sequence[float] = DISTANCES
 ) -> list[InlierShares]:
-    """Add vectors of 1 to 64 samples to those of four honest miners.
+    """Measure how often a miner with only 1 to 64 samples counts as an inlier.
+
+    Simulates four honest miners, adds a fifth one that stopped early, and applies the consensus
+    rules with and without the minimum number of samples.
 
     Args:
-        runs: How many groups of honest miners to try at each D.
-        trials: How many vectors of each number of samples to try in each group.
+        runs: How many groups of four honest miners to simulate at each D.
+        trials: How many fifth miners to try in each group, for each number of samples.
         distances: The values of D, as shares of the evaluation set.
 
     Returns:
-        The shares at each D.
+        One result for each D, in the order of `distances`.
     """
     game, min_percent = SaturatingGame(5), Parameters().min_samples_percent
     results = []
@@ -101,15 +106,18 @@ def measure_inlier_shares(
 
 
 def measure_stopping_gain(trials: int, honest_samples: int = 500) -> list[StoppingGain]:
-    """Let a miner compute twice what honest miners do, and claim the count that suits it best.
+    """Measure how much a miner can raise one client's value by choosing when to stop.
+
+    The miner computes twice as many samples as an honest one, and claims only the first k of them,
+    with the k at which its favoured client's mean is highest.
 
     Args:
-        trials: How many miners to try.
+        trials: How many dishonest miners to simulate.
         honest_samples: How many samples an honest miner has.
 
     Returns:
-        The gains if a claim must have at least 32 samples (as the first version of the rules had
-        it), a quarter of the honest miners' samples, and half of them.
+        Three results, for three rules on the smallest k: 32 (the first version of the rules),
+        `min_samples_percent` of `honest_samples` (a quarter by default), and half of them.
     """
     game = SaturatingGame(5)
     exact = game.values()[0]

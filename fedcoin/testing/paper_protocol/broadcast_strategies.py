@@ -1,4 +1,4 @@
-"""What dishonest miners broadcast in the paper's race, in answer to the honest miners."""
+"""Strategies of dishonest miners in the paper's race: their answers to honest broadcasts."""
 
 from __future__ import annotations
 

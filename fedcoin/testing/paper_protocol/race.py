@@ -37,7 +37,7 @@ class BroadcastStrategy(Protocol):
 
 @dataclass(frozen=True)
 class RaceResult:
-    """What ended a race."""
+    """The result of a race."""
 
     # The index of the miner that made the block; honest miners come first.
     miner: int

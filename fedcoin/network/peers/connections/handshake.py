@@ -50,16 +50,16 @@ class Role(bytes, Enum):
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What a peer says of itself. Only the node key is proved."""
+    """The identity that a peer sent in its handshake. Only the node key is proved."""
 
     node_key: bytes
     """The 32-byte Ed25519 public key of the node."""
     agent: str
     """The program and its version, at most 64 characters."""
     endpoint: Endpoint | None
-    """The address on which it says to listen."""
+    """The address on which the peer claims to listen."""
     height: int
-    """The height of its last final block."""
+    """The height of the last block that is final for the peer, as it claims."""
 
 
 def sign_proof(key: KeyPair, chain_id: str, role: Role, nonce: bytes, other_key: bytes) -> bytes:

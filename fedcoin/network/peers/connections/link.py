@@ -39,7 +39,7 @@ CALL_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Introduction:
-    """What this node says of itself in a handshake."""
+    """The identity that this node sends in a handshake."""
 
     genesis: Genesis
     key: KeyPair

@@ -15,13 +15,13 @@ RANGE_LIMIT = LIMITS["BlockGossipService/StreamBlocks"]
 
 
 class Peer:
-    """What this node knows of a peer, and its connections.
+    """One peer: its identity, its reported height, and its connections.
 
     There are two directions: `link` is the connection that this node dialled, `sessions` are those
     that the peer dialled. Either may be missing.
 
     Args:
-        identity: What the peer said of itself.
+        identity: The identity from the peer's handshake.
         host: The host of the connection; empty when unknown.
         outbound: True when this node dialled first.
         now: The present time in seconds on the monotonic clock.
@@ -58,7 +58,7 @@ class Peer:
         """Take over what a further handshake said.
 
         Args:
-            identity: What the peer said of itself.
+            identity: The identity from the peer's handshake.
             host: The host of the connection; empty when unknown.
         """
         self.agent = identity.agent
