@@ -23,7 +23,7 @@ from google.protobuf.descriptor import (
 
 import fedcoin
 import fedcoin.v1
-from fedcoin.application.cli.entry import SECTIONS, cli
+from fedcoin.application.cli.root_command import SECTIONS, cli
 from fedcoin.application.configuration import config
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.data.messages.parameters import PARAMETER_RANGES, Parameters

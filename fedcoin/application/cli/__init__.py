@@ -5,13 +5,12 @@ reads its options, calls another folder of `application`, and shows the result. 
 standard output; progress, warnings and error sentences go to standard error. Exit codes: 0 done,
 1 failed, 2 wrong usage.
 
-Each group of commands is a module, which is imported when one of its commands is called, so that
-`--help` and the reading commands stay fast.
-
-* `entry`: the root command; `failures`: from exceptions to error sentences
-* `options`, `output`, `progress`, `connect`, `service`: shared by the commands
-* `init`, `start`, `devnet`, `query`, `verify`, `snapshot`, `pay`, `keys`, `train`, `train_server`,
-  `train_client`, `train_simulate`, `task`, `shapley`, `version`: the commands
+* `entry`: run a command and report its failure; `failures`: from exceptions to error sentences
+* `root_command`: the table of all commands, in the sections of the help. A command's module is
+  imported when the command is called, so that `--help` and the reading commands stay fast.
+* `nodes`, `queries`, `payments`, `training`: the commands of the sections Run, Look, Pay and Train.
+  A module has the name of its command.
+* `shared`: options, output and what else several commands need
 """
 
 from __future__ import annotations

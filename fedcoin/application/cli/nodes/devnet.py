@@ -1,0 +1,142 @@
+"""`fedcoin-node devnet`."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fedcoin.application.cli.shared.options import AMOUNT, example
+from fedcoin.application.cli.shared.output import note
+from fedcoin.application.errors import ApplicationCode
+from fedcoin.data.errors import RefusalError
+
+if TYPE_CHECKING:
+    from fedcoin.application.devnet.results import DevnetResult
+
+MARK = "devnet"
+"""A file in each folder that a devnet made. `--force` empties no other folder."""
+
+
+@click.command(
+    epilog=example(
+        "fedcoin-node devnet",
+        "fedcoin-node devnet --miners 7 --clients 8 --rounds 5 --keep ./net",
+        "fedcoin-node devnet --json > result.json",
+        "fedcoin-node devnet --miners 5 --adversary mean-publisher",
+    )
+)
+@click.option("--miners", type=int, default=4, show_default=True, help="Nodes that mine and vote.")
+@click.option("--clients", type=int, default=5, show_default=True, help="Clients that train.")
+@click.option("--rounds", type=int, default=3, show_default=True, help="Rounds of training.")
+@click.option(
+    "--dataset",
+    default="digits",
+    show_default=True,
+    metavar="digits|mnist|PATH.npz",
+    help="The data set; mnist is the file that FEDCOIN_MNIST names.",
+)
+@click.option(
+    "--budget",
+    type=AMOUNT,
+    default="300fdc",
+    show_default=True,
+    help="The budget of all rounds together.",
+)
+@click.option(
+    "--adversary",
+    "adversaries",
+    multiple=True,
+    metavar="KIND[:COUNT]",
+    help="Replace miners by dishonest ones: copier, mean-publisher, inflated-count, "
+    "invented-vector, partial-forger, withholder, censor, equivocator, and more. Repeatable.",
+)
+@click.option(
+    "--seed", type=int, default=1, show_default=True, help="Seed of keys, data shares and weights."
+)
+@click.option(
+    "--keep",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Work in this folder, and keep homes, logs, result.json and report.html.",
+)
+@click.option("--force", is_flag=True, help="Empty DIR first, if a devnet made it.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
+def devnet(keep: Path | None, force: bool, as_json: bool, **asked: Any) -> None:
+    """Run a whole network on this machine and see it pay.
+
+    Miners, a coordinator and clients run as real processes on loopback, train a model together,
+    and settle each round by Proof of Shapley. One client has 60 % of its labels wrong and one
+    client returns the base weights unchanged; the others have unequal amounts of data. The command
+    succeeds only if all miners end in the same state and no coin was made or lost.
+    """
+    import asyncio
+
+    from fedcoin.application.devnet.devnet_runner import run_devnet
+    from fedcoin.application.devnet.dishonest_miners import parse_adversary
+    from fedcoin.application.devnet.plan import DevnetOptions
+
+    adversaries = tuple(parse_adversary(text) for text in asked.pop("adversaries"))
+    options = DevnetOptions(**asked, adversaries=adversaries)
+    options.check()
+    # SIGTERM cleans up in the same way as an interrupt from the keyboard.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with _folder(keep, force) as root, _telling() as tell:
+        result = asyncio.run(run_devnet(options, root, tell))
+    _show(result, keep, as_json)
+
+
+def _show(result: DevnetResult, keep: Path | None, as_json: bool) -> None:
+    if as_json:
+        import json
+
+        click.echo(json.dumps(result.to_json(), ensure_ascii=False))
+        return
+    from fedcoin.application.devnet.terminal_tables import print_result
+
+    print_result(result)
+    if keep is not None:
+        click.echo(f"Report with plots: {keep / 'report.html'}")
+
+
+@contextmanager
+def _folder(keep: Path | None, force: bool) -> Iterator[Path]:
+    if keep is None:
+        with tempfile.TemporaryDirectory(prefix="fedcoin-devnet-") as made:
+            yield Path(made)
+        return
+    if keep.exists() and any(keep.iterdir()):
+        if not force or not (keep / MARK).exists():
+            raise RefusalError(
+                ApplicationCode.HOME_EXISTS,
+                f"{keep} is not empty: choose another folder, or --force for one that a devnet "
+                "made",
+                field="keep",
+            )
+        shutil.rmtree(keep)
+    keep.mkdir(parents=True, exist_ok=True)
+    (keep / MARK).write_text("Made by `fedcoin-node devnet`; `--force` empties this folder.\n")
+    yield keep
+
+
+@contextmanager
+def _telling() -> Iterator[Callable[[str], None]]:
+    started = time.monotonic()
+    if not sys.stderr.isatty():
+        yield lambda line: note(f"[{time.monotonic() - started:5.1f} s] {line}")
+        return
+    from rich.console import Console
+
+    console = Console(stderr=True, highlight=False)
+    with console.status("working"):
+        yield lambda line: console.print(
+            f"[bright_black]{time.monotonic() - started:5.1f} s[/]  {line}"
+        )

@@ -1,0 +1,96 @@
+"""`fedcoin-node keys`: make and show keys."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from fedcoin.application.cli.shared.options import (
+    example,
+    home_option,
+    json_option,
+    passphrase_option,
+)
+from fedcoin.application.cli.shared.output import print_fields, print_json, print_table
+from fedcoin.application.configuration.home import NODE_KEY, Home
+from fedcoin.data.crypto.addresses import format_address
+from fedcoin.data.crypto.key_files import KeyFileInfo
+from fedcoin.data.crypto.keys import KeyPair
+
+
+@click.group(
+    epilog=example("fedcoin-node keys new alice", "fedcoin-node keys show alice --address")
+)
+def keys() -> None:
+    """Make and show the keys of a home.
+
+    A key is an Ed25519 key pair in keys/NAME.key. Only its owner can read the file, which is
+    encrypted when it was made with a passphrase. The key "node" belongs to the node: it is its
+    identity among peers, holds its bond and receives its income.
+    """
+
+
+def _describe(name: str, key: KeyPair | KeyFileInfo) -> dict[str, Any]:
+    return {
+        "name": name,
+        "address": format_address(key.address),
+        "public_key": key.public_key.hex(),
+    }
+
+
+@keys.command(epilog=example("fedcoin-node keys new alice", "fedcoin-node keys new bob --encrypt"))
+@click.argument("name", default=NODE_KEY)
+@home_option
+@passphrase_option
+@click.option("--encrypt", is_flag=True, help="Ask for a passphrase and encrypt the key with it.")
+@json_option
+def new(name: str, home: Home, passphrase: str | None, encrypt: bool, as_json: bool) -> None:
+    """Make a key. NAME is "node" by default."""
+    if encrypt and passphrase is None:
+        passphrase = click.prompt("Passphrase", hide_input=True, confirmation_prompt=True, err=True)
+    key = KeyPair.generate()
+    home.add_key(name, key, passphrase)
+    _show_key(_describe(name, key), as_json)
+
+
+@keys.command(name="list", epilog=example("fedcoin-node keys list --home ./a"))
+@home_option
+@json_option
+def list_keys(home: Home, as_json: bool) -> None:
+    """List the keys of a home."""
+    found = [_describe(name, home.key_info(name)) for name in home.key_names()]
+    if as_json:
+        print_json(found)
+    elif found:
+        print_table(("NAME", "ADDRESS"), [(key["name"], key["address"]) for key in found])
+    else:
+        click.echo(f"{home.root} has no keys: make one with `fedcoin-node keys new`", err=True)
+
+
+@keys.command(
+    epilog=example(
+        "fedcoin-node keys show", "fedcoin-node send $(fedcoin-node keys show bob --address) 5fdc"
+    )
+)
+@click.argument("name", default=NODE_KEY)
+@home_option
+@click.option("--address", "only", flag_value="address", help="Print the address alone.")
+@click.option("--public-key", "only", flag_value="public_key", help="Print the public key alone.")
+@json_option
+def show(name: str, home: Home, only: str | None, as_json: bool) -> None:
+    """Show a key's address and public key. NAME is "node" by default."""
+    about = _describe(name, home.key_info(name))
+    if only:
+        click.echo(about[only])
+    else:
+        _show_key(about, as_json)
+
+
+def _show_key(about: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print_json(about)
+    else:
+        print_fields(
+            {"name": about["name"], "address": about["address"], "public key": about["public_key"]}
+        )

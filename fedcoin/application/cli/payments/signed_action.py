@@ -1,0 +1,95 @@
+"""Sign and submit a transaction, and show its result: shared by `send`, `bond` and `unbond`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fedcoin.application.cli.shared.connect import open_wallet, run_async
+from fedcoin.application.cli.shared.ledger_output import print_transaction
+from fedcoin.application.cli.shared.options import (
+    AMOUNT,
+    HASH,
+    home_option,
+    json_option,
+    key_option,
+    node_option,
+    passphrase_option,
+)
+from fedcoin.application.cli.shared.output import as_plain, note, print_json
+from fedcoin.application.cli.shared.waiting import explained_wait
+
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
+
+
+Command = Callable[..., None]
+
+
+def signing_options(command: Command) -> Command:
+    """Add the options of a command that signs a transaction.
+
+    Args:
+        command: The command; it hands the options' values to `execute`.
+
+    Returns:
+        The command with the options.
+    """
+    options: tuple[Callable[[Command], Command], ...] = (
+        home_option,
+        node_option,
+        key_option(),
+        passphrase_option,
+        click.option("--fee", type=AMOUNT, help="The fee; default: the minimum fee."),
+        click.option(
+            "--replace",
+            type=HASH,
+            metavar="HASH",
+            help="Replace this transaction of the same key, which must still wait for a block. The "
+            "fee is a tenth above the old one, and at least the minimum fee above it.",
+        ),
+        click.option("--no-wait", is_flag=True, help="Do not wait until the transaction is final."),
+        click.option(
+            "--timeout",
+            type=click.FloatRange(0.1, 86_400),
+            default=60.0,
+            show_default=True,
+            help="How long to wait, in seconds.",
+        ),
+        json_option,
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def execute(action: Message, given: dict[str, Any]) -> None:
+    """Sign and submit an action, wait until it is final, and show its transaction.
+
+    Args:
+        action: The action, such as a `Transfer`.
+        given: The values of `signing_options` by parameter.
+
+    Raises:
+        RefusalError: The key cannot be opened, or the home belongs to another network.
+        RpcError: The node refused the transaction or cannot be reached.
+    """
+
+    async def work() -> Any:
+        wallet = open_wallet(given["home"], given["node"], given["key_name"], given["passphrase"])
+        async with wallet as (signer, client):
+            replaced = await client.get_transaction(given["replace"]) if given["replace"] else None
+            transaction = await signer.submit(action, fee=given["fee"], replaces=replaced)
+            if given["no_wait"]:
+                return await client.get_transaction(transaction.hash)
+            note(f"Submitted {transaction.hash.hex()}, waiting for its block")
+            async with explained_wait(client):
+                return await signer.wait_until_final(transaction, given["timeout"])
+
+    view = run_async(work())
+    if given["as_json"]:
+        print_json(as_plain(view))
+    else:
+        print_transaction(view)

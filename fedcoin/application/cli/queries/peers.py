@@ -1,0 +1,37 @@
+"""`fedcoin-node peers`."""
+
+from __future__ import annotations
+
+import click
+
+from fedcoin.application.cli.shared.connect import ask
+from fedcoin.application.cli.shared.options import example, home_option, json_option, node_option
+from fedcoin.application.cli.shared.output import as_plain, print_json, print_table
+from fedcoin.application.configuration.home import Home
+
+
+@click.command(epilog=example("fedcoin-node peers --json"))
+@home_option
+@node_option
+@json_option
+def peers(home: Home, node: str | None, as_json: bool) -> None:
+    """Show the peers of a node."""
+    found = ask(home, node, lambda client: client.list_peers())
+    if as_json:
+        print_json([as_plain(peer) for peer in found])
+        return
+    print_table(
+        ("ADDRESS", "NODE KEY", "DIALLED BY", "HEIGHT", "SCORE", "AGENT"),
+        [
+            (
+                peer.address or "-",
+                f"{peer.node_key[:16]}…",
+                "us" if peer.outbound else "them",
+                peer.height,
+                peer.score,
+                peer.agent,
+            )
+            for peer in found
+        ],
+        right="   rr",
+    )

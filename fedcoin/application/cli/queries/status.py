@@ -1,0 +1,62 @@
+"""`fedcoin-node status`."""
+
+from __future__ import annotations
+
+import click
+
+from fedcoin.application.cli.shared.connect import ask
+from fedcoin.application.cli.shared.options import example, home_option, json_option, node_option
+from fedcoin.application.cli.shared.output import (
+    as_plain,
+    coins,
+    moment,
+    nano,
+    note,
+    print_fields,
+    print_json,
+    size,
+)
+from fedcoin.application.cli.shared.waiting import power_shortage
+from fedcoin.application.configuration.home import Home
+from fedcoin.data.plurals import format_count
+
+
+@click.command(epilog=example("fedcoin-node status", "fedcoin-node status --node 10.0.0.5:7051"))
+@home_option
+@node_option
+@json_option
+def status(home: Home, node: str | None, as_json: bool) -> None:
+    """Show a node: identity, height, peers, memory, and the supply that it counts."""
+    reply = ask(home, node, lambda client: client.get_status())
+    if as_json:
+        print_json(as_plain(reply))
+        return
+    roles = [
+        name for name, is_so in (("validator", reply.validator), ("mining", reply.mining)) if is_so
+    ]
+    conserved = reply.supply == reply.counted_supply
+    since = f", blocks from {reply.first_height} on" if reply.first_height > 1 else ""
+    print_fields(
+        {
+            "chain": reply.chain_id,
+            "genesis": reply.genesis_hash,
+            "address": reply.address,
+            "node key": reply.node_key,
+            "role": ", ".join(roles) or "observer",
+            "height": f"{reply.height}{since}{' (catching up)' if reply.catching_up else ''}",
+            "block": reply.block_hash,
+            "app hash": reply.app_hash,
+            "block time": moment(reply.block_time_ms),
+            "peers": f"{reply.peers}, served on {reply.peer_address}",
+            "power": f"{coins(reply.connected_power)} of {coins(reply.total_power)} connected",
+            "pending": format_count(reply.pending_transactions, "transaction"),
+            "supply": f"{coins(reply.supply)}, burned {coins(reply.burned)}, "
+            + ("conserved" if conserved else f"but counted {coins(reply.counted_supply)}"),
+            "difficulty": nano(reply.difficulty_nano),
+            "memory": size(reply.rss_bytes),
+            "started in": f"{reply.start_ms / 1000:.2f} s",
+        }
+    )
+    shortage = power_shortage(reply)
+    if shortage:
+        note(f"Warning: transactions wait: {shortage}")

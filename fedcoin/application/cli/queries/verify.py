@@ -1,0 +1,166 @@
+"""`fedcoin-node verify`."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fedcoin.application.cli.shared.options import example, home_option, json_option
+from fedcoin.application.cli.shared.output import as_plain, coins, moment, print_fields, print_json
+from fedcoin.application.cli.shared.progress import progress
+from fedcoin.application.configuration.home import Home
+from fedcoin.application.errors import ApplicationCode
+from fedcoin.data.errors import RefusalError
+from fedcoin.data.plurals import format_count
+
+if TYPE_CHECKING:
+    from fedcoin.application.verification.reveal_check import RevealCheck
+    from fedcoin.data.messages.genesis import Genesis
+    from fedcoin.data.storage.chain_store import ChainStore
+
+_FROM_SNAPSHOT = "Earlier blocks were not replayed: certificates prove the snapshot's state."
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.command(
+    epilog=example(
+        "fedcoin-node verify --home a",
+        "fedcoin-node verify --home a --recompute",
+        "fedcoin-node verify --proof proof.json --genesis genesis.json",
+    )
+)
+@home_option
+@click.option(
+    "--recompute",
+    is_flag=True,
+    help="Evaluate the coalitions of all challenged leaves again, from the home's artifacts.",
+)
+@click.option("--proof", "proof", type=_FILE, help="Check this payment proof instead of a chain.")
+@click.option("--genesis", "genesis", type=_FILE, help="The network's genesis.json [the home's].")
+@json_option
+def verify(
+    home: Home, recompute: bool, proof: Path | None, genesis: Path | None, as_json: bool
+) -> None:
+    """Check the stored chain offline, or a payment proof.
+
+    Every signature, certificate, root and payout is checked and every block is executed again,
+    from genesis or from the snapshot that the chain started from. The node must not be running.
+    A payment proof (of `task proof`) needs the genesis alone.
+    """
+    if proof is not None:
+        _refuse_both(recompute, "--recompute", "--proof")
+        _verify_proof(proof, _genesis(home, genesis), as_json)
+        return
+    _refuse_both(genesis is not None, "--genesis", "a home")
+    _verify_chain(home, recompute, as_json)
+
+
+def _verify_chain(home: Home, recompute: bool, as_json: bool) -> None:
+    from fedcoin.application.verification.replay import replay
+    from fedcoin.data.storage.chain_store import ChainStore
+    from fedcoin.data.storage.snapshot_files import SnapshotFolder
+
+    genesis, folder = home.genesis(), SnapshotFolder(home.snapshots_path)
+    home.refuse_without_chain()
+    again = None
+    with home.locked(), ChainStore.open(home.chain_path, genesis) as store:
+        with progress("blocks", store.height() - store.base_height()) as advance:
+            found = replay(store, genesis, lambda height: advance(), folder)
+        if recompute:
+            again = _recomputed(home, genesis, store, found.reveals)
+    if as_json:
+        extra = {} if again is None else {"recomputed": dataclasses.asdict(again)}
+        print_json({**dataclasses.asdict(found), **extra})
+        return
+    since = f", executed from {found.first_height} on" if found.first_height > 1 else ""
+    shown = {
+        "chain": found.chain_id,
+        "height": f"{found.height}{since}",
+        "transactions": found.transactions,
+        "settled tasks": found.settlements,
+        "state": f"{format_count(found.entries, 'entry', 'entries')}, {found.app_hash}",
+        "supply": f"{coins(found.supply)}, burned {coins(found.burned)}",
+    }
+    if again is not None:
+        shown["recomputed"] = (
+            f"{format_count(again.coalitions, 'coalition')} of "
+            f"{format_count(again.leaves, 'leaf', 'leaves')} in {again.reveals} of "
+            f"{format_count(found.reveals, 'reveal')}"
+        )
+    print_fields(shown)
+    if again is not None and again.missing:
+        tasks = format_count(len(again.missing), "task")
+        click.echo(f"{tasks} could not be checked, since artifacts are missing:")
+        for task in again.missing:
+            click.echo(f"  task {task.task_id} (block {task.height}) lacks {task.artifact}")
+        click.echo("Everything else is valid.")
+        return
+    click.echo("Everything is valid." if not since else f"{_FROM_SNAPSHOT} Everything is valid.")
+
+
+def _recomputed(home: Home, genesis: Genesis, store: ChainStore, reveals: int) -> RevealCheck:
+    from fedcoin.application.verification.reveal_check import check_reveals
+
+    with progress("reveals", reveals) as advance:
+        return asyncio.run(check_reveals(store, genesis, home.artifacts_path, advance))
+
+
+def _verify_proof(path: Path, genesis: Genesis, as_json: bool) -> None:
+    from fedcoin.application.verification.proof_file import MAX_BYTES, check_file
+    from fedcoin.data.crypto.addresses import format_address
+
+    with path.open("rb") as file:
+        found = check_file(file.read(MAX_BYTES + 1), genesis)
+    if as_json:
+        payments: list[dict[str, Any]] = [
+            {
+                "height": each.header.height,
+                "block_hash": each.block_hash.hex(),
+                "time_ms": each.header.time_ms,
+                **as_plain(each.payment),
+                "address": format_address(each.payment.address),
+            }
+            for each in found.payments
+        ]
+        print_json(
+            {
+                "chain_id": genesis.chain_id,
+                "changes": found.num_validator_changes,
+                "payments": payments,
+            }
+        )
+        return
+    fields: dict[str, object] = {
+        "chain": genesis.chain_id,
+        "task": found.task_id.hex(),
+        "address": format_address(found.address),
+        "validators": "followed from genesis, "
+        + format_count(found.num_validator_changes, "change"),
+    }
+    print_fields(fields)
+    for each in found.payments:
+        plain = as_plain(each.payment)
+        click.echo(
+            f"{coins(plain['amount'])} ({plain['kind']}), block {each.header.height}"
+            f" {each.block_hash.hex()}, {moment(each.header.time_ms)}"
+        )
+    click.echo("The proof is valid.")
+
+
+def _genesis(home: Home, path: Path | None) -> Genesis:
+    from fedcoin.data.messages.genesis import parse_genesis
+
+    return home.genesis() if path is None else parse_genesis(path.read_bytes())
+
+
+def _refuse_both(both: bool, one: str, other: str) -> None:
+    if both:
+        raise RefusalError(
+            ApplicationCode.BAD_ARGUMENT,
+            f"{one} has no meaning together with {other}",
+            field=one.lstrip("-"),
+        )

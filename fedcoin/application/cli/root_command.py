@@ -1,0 +1,96 @@
+"""The root command: which commands there are, and where each one is."""
+
+from __future__ import annotations
+
+import importlib
+
+import click
+
+from fedcoin import __version__
+
+SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
+    "Run": {
+        "init": (
+            "nodes.init",
+            "Make a home folder, with a new network or for an existing one.",
+        ),
+        "start": (
+            "nodes.start",
+            "Run a node: the chain, its services, mining, coordinating.",
+        ),
+        "devnet": ("nodes.devnet", "Run a whole network on this machine and see it pay."),
+    },
+    "Look": {
+        "status": ("queries.status", "Show a node: height, peers, memory, supply."),
+        "peers": ("queries.peers", "Show the peers of a node."),
+        "validators": ("queries.validators", "Show the validators of the next block."),
+        "account": ("queries.account", "Show an address: balance, bond, nonce."),
+        "block": ("queries.block", "Show a block, or the latest ones."),
+        "tx": ("queries.tx", "Show a transaction and its status."),
+        "verify": (
+            "queries.verify",
+            "Check the stored chain from its first block, offline.",
+        ),
+        "snapshot": (
+            "queries.snapshot",
+            "Make, check and restore snapshots of the state.",
+        ),
+        "version": (
+            "queries.version",
+            "Show the versions of this program and its libraries.",
+        ),
+    },
+    "Pay": {
+        "send": ("payments.send", "Send coins to one or more addresses."),
+        "bond": ("payments.bond", "Lock coins and become a miner."),
+        "unbond": ("payments.bond", "Take coins out of the bond."),
+        "keys": ("payments.keys", "Make and show keys."),
+    },
+    "Train": {
+        "train": ("training.train.train", "Serve or join the training of a model."),
+        "task": ("training.task.task", "Follow Shapley tasks, or publish one."),
+        "shapley": (
+            "training.shapley",
+            "Compute the Shapley values of weights in files, without a chain.",
+        ),
+    },
+}
+"""The sections of the help. For each command: the module that holds it under its own name, and what
+it is for."""
+
+
+class _LazyGroup(click.Group):
+    """A group that imports a command's module when the command is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        # In the order of the help.
+        return [name for section in SECTIONS.values() for name in section]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        for section in SECTIONS.values():
+            if cmd_name in section:
+                module, _ = section[cmd_name]
+                found = importlib.import_module(f"fedcoin.application.cli.{module}")
+                command: click.Command = getattr(found, cmd_name)
+                return command
+        return None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for title, section in SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name, about) for name, (_, about) in section.items()])
+
+
+@click.command(
+    cls=_LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="\b\nExample:\n  fedcoin-node devnet          run a network on this machine\n"
+    "  fedcoin-node COMMAND --help  more about one command",
+)
+@click.version_option(__version__, prog_name="fedcoin-node")
+def cli() -> None:
+    """A peer-to-peer payment system for federated learning.
+
+    Organisations train a model together. Miners compute the Shapley value of each one's update,
+    prove it and agree on it. The block that records the values pays everyone.
+    """

@@ -1,0 +1,91 @@
+"""Say on standard error why a command that waits for a block has nothing to show yet."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Final
+
+from fedcoin.application.cli.shared.output import coins, note
+from fedcoin.data.plurals import format_count
+
+if TYPE_CHECKING:
+    from fedcoin.network.client.node_client import NodeClient
+    from fedcoin.v1.node_service_pb2 import GetStatusResponse
+
+FIRST_SECONDS: Final = 4.0
+"""How long a command waits in silence; a block usually takes less than a second."""
+
+REPEAT_SECONDS: Final = 20.0
+"""Time between two explanations."""
+
+
+@asynccontextmanager
+async def explained_wait(client: NodeClient) -> AsyncIterator[None]:
+    """Explain from time to time what is awaited, for as long as one is inside.
+
+    Args:
+        client: A client of the node that the transaction was submitted to.
+
+    Yields:
+        None, once.
+    """
+    explaining = asyncio.create_task(_explain(client))
+    try:
+        yield
+    finally:
+        explaining.cancel()
+        with suppress(asyncio.CancelledError):
+            await explaining
+
+
+async def _explain(client: NodeClient) -> None:
+    from fedcoin.network.client.rpc_error import RpcError
+
+    pause = FIRST_SECONDS
+    while True:
+        await asyncio.sleep(pause)
+        pause = REPEAT_SECONDS
+        # The call that waits reports a failure of the node itself.
+        with suppress(RpcError):
+            note(explanation(await client.get_status()))
+
+
+def explanation(status: GetStatusResponse) -> str:
+    """Return a line that says what the next block waits for.
+
+    Args:
+        status: What the node says of itself.
+
+    Returns:
+        One or two sentences for a person.
+    """
+    shortage = power_shortage(status)
+    if shortage:
+        return f"Still waiting: {shortage}"
+    if status.catching_up:
+        return f"Still waiting: the node is fetching blocks, now at height {status.height}."
+    pending = format_count(status.pending_transactions, "pending transaction")
+    return (
+        f"Still waiting: the node is at height {status.height} with {pending}; "
+        "`fedcoin-node peers` shows whether it is connected."
+    )
+
+
+def power_shortage(status: GetStatusResponse) -> str:
+    """Return a warning when too few validators are connected to decide a block, else "".
+
+    Args:
+        status: What the node says of itself.
+
+    Returns:
+        Two sentences for a person, or an empty string.
+    """
+    if 3 * status.connected_power > 2 * status.total_power:
+        return ""
+    return (
+        f"only validators with {coins(status.connected_power)} of the voting power of "
+        f"{coins(status.total_power)} are connected, and a block needs more than two thirds. "
+        "Start the others (`fedcoin-node validators` lists them)."
+    )

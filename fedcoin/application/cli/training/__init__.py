@@ -1,0 +1,5 @@
+"""The section Train of the help: training, its tasks, and Shapley values without a chain.
+
+The groups `train` and `task` are folders, with one module for each of their commands. None of it
+knows how a value is computed.
+"""

@@ -1,0 +1,1 @@
+"""`fedcoin-node task`: one module for each of its commands, and `task` itself."""

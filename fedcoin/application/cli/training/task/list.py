@@ -1,0 +1,52 @@
+"""`fedcoin-node task list`."""
+
+from __future__ import annotations
+
+import click
+
+from fedcoin.application.cli.shared.connect import ask
+from fedcoin.application.cli.shared.options import (
+    HASH,
+    example,
+    home_option,
+    json_option,
+    node_option,
+)
+from fedcoin.application.cli.shared.output import as_plain, coins, moment, print_json, print_table
+from fedcoin.application.cli.training.task.task_output import phase_of
+from fedcoin.application.configuration.home import Home
+
+
+@click.command(
+    name="list", epilog=example("fedcoin-node task list --open", "fedcoin-node task list --json")
+)
+@click.option("--campaign", type=HASH, help="List the tasks of this campaign only.")
+@click.option("--open", "open_only", is_flag=True, help="List open tasks only.")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True)
+@home_option
+@node_option
+@json_option
+def list_tasks(
+    campaign: str | None, open_only: bool, limit: int, home: Home, node: str | None, as_json: bool
+) -> None:
+    """List tasks, the latest first."""
+    found = ask(home, node, lambda c: c.list_tasks(campaign, open_only=open_only, limit=limit))
+    if as_json:
+        print_json([as_plain(view) for view in found])
+        return
+    print_table(
+        ("TASK", "ROUND", "PHASE", "CLIENTS", "PRICE", "OPENED", "CAMPAIGN"),
+        [
+            (
+                view.task_id,
+                view.round,
+                phase_of(view),
+                len(view.clients),
+                coins(view.prices.training + view.prices.aggregation + view.prices.mining),
+                moment(view.opened_ms),
+                f"{view.campaign_id[:12]}…",
+            )
+            for view in found
+        ],
+        right=" r rr",
+    )

@@ -1,0 +1,99 @@
+"""Print a task for people."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from fedcoin.application.cli.shared.output import coins, moment, nano, print_fields, print_table
+from fedcoin.data.plurals import format_count
+
+if TYPE_CHECKING:
+    from fedcoin.v1.views_pb2 import TaskView
+
+
+def phase_of(view: TaskView) -> str:
+    """Name the phase of a task.
+
+    Args:
+        view: The task.
+
+    Returns:
+        The name in lower case, such as "settled".
+    """
+    from fedcoin.v1.block_pb2 import TaskPhase
+
+    return TaskPhase.Name(view.phase).removeprefix("TASK_PHASE_").lower()
+
+
+def describe_progress(view: TaskView) -> str:
+    """Describe how far a task is, in one line.
+
+    Args:
+        view: The task.
+
+    Returns:
+        Its round, attempt and phase, and how many miners have committed and revealed.
+    """
+    committed = sum(miner.committed for miner in view.miners)
+    revealed = sum(miner.revealed for miner in view.miners)
+    return (
+        f"round {view.round}, attempt {view.attempt + 1}: {phase_of(view)}, "
+        f"{format_count(committed, 'miner')} committed, {revealed} revealed"
+    )
+
+
+def print_task(view: TaskView) -> None:
+    """Print a task: its terms, its clients and its miners.
+
+    Args:
+        view: The task.
+    """
+    from fedcoin.v1.task_pb2 import Schedule
+
+    prices = view.prices
+    print_fields(
+        {
+            "task": view.task_id,
+            "campaign": f"{view.campaign_id}, round {view.round}",
+            "phase": f"{phase_of(view)}, attempt {view.attempt + 1}",
+            "opened": f"{moment(view.opened_ms)}, block {view.opened_height}",
+            "closed": f"{moment(view.closed_ms)}, block {view.closed_height}"
+            if view.closed_height
+            else "-",
+            "prices": f"clients {coins(prices.training)}, server {coins(prices.aggregation)}, "
+            f"miners {coins(prices.mining)}",
+            "schedule": Schedule.Name(view.schedule).removeprefix("SCHEDULE_").lower(),
+            "evaluation": format_count(view.evaluation_size, "example"),
+            "difficulty": nano(view.difficulty_nano),
+            "winner": view.winner or "-",
+        }
+    )
+    click.echo()
+    print_table(
+        ("CLIENT", "SAMPLES", "SHAPLEY VALUE", "PAYOUT"),
+        [(c.address, c.num_samples, nano(c.shapley_nano), coins(c.payout)) for c in view.clients],
+        right=" rrr",
+    )
+    if view.miners:
+        click.echo()
+        print_table(
+            ("MINER", "COMMITTED", "REVEALED", "WITHIN D", "COALITIONS", "REWARD"),
+            [
+                (
+                    m.address,
+                    _yes(m.committed),
+                    _yes(m.revealed),
+                    _yes(m.inlier),
+                    m.evaluations,
+                    coins(m.reward),
+                )
+                for m in view.miners
+            ],
+            right="    rr",
+        )
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else "no"

@@ -1,0 +1,46 @@
+"""`fedcoin-node task watch`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from fedcoin.application.cli.shared.connect import node_client, run_async
+from fedcoin.application.cli.shared.options import (
+    HASH,
+    example,
+    home_option,
+    json_option,
+    node_option,
+)
+from fedcoin.application.cli.shared.output import as_plain, note, print_json
+from fedcoin.application.cli.training.task.task_output import describe_progress, print_task
+from fedcoin.application.configuration.home import Home
+
+if TYPE_CHECKING:
+    from fedcoin.v1.views_pb2 import TaskView
+
+
+@click.command(epilog=example("fedcoin-node task watch 3c9a...41"))
+@click.argument("task_id", type=HASH, metavar="TASK")
+@home_option
+@node_option
+@json_option
+def watch(task_id: str, home: Home, node: str | None, as_json: bool) -> None:
+    """Follow a task until it is settled or failed. --json prints one object for each change."""
+
+    async def follow() -> TaskView | None:
+        last = None
+        async with node_client(home, node) as client:
+            async for view in client.watch_task(task_id):
+                last = view
+                if as_json:
+                    print_json(as_plain(view))
+                else:
+                    note(describe_progress(view))
+        return last
+
+    view = run_async(follow())
+    if view is not None and not as_json:
+        print_task(view)

@@ -1,0 +1,179 @@
+"""`fedcoin-node train client`: train on local data for a coordinator."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from fedcoin.application.cli.shared.options import (
+    ENDPOINT,
+    Parsed,
+    example,
+    home_option,
+    json_option,
+    key_option,
+    passphrase_option,
+)
+from fedcoin.application.cli.shared.output import coins, nano, note, print_json, print_table
+from fedcoin.application.cli.shared.service import (
+    configure_logging,
+    parent_option,
+    serve,
+    unless_stopped,
+)
+from fedcoin.application.configuration.config import NodeConfig
+from fedcoin.application.configuration.home import Home
+from fedcoin.application.configuration.tls import client_credentials
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from fedcoin.application.client.trainer import RoundPayment
+    from fedcoin.data.crypto.keys import KeyPair
+    from fedcoin.learning.training.client_data import ClientData
+
+
+def parse_share(value: str) -> tuple[int, int]:
+    """Read a share I/N, such as 2/5 for the second of five shares.
+
+    Args:
+        value: The text.
+
+    Returns:
+        The share's number, from 1, and the number of shares.
+
+    Raises:
+        ValueError: The text has another form.
+    """
+    part, slash, parts = value.partition("/")
+    good = slash and part.isascii() and part.isdigit() and parts.isascii() and parts.isdigit()
+    if not good or not 1 <= int(part) <= int(parts):
+        raise ValueError("must be I/N, such as 2/5 for the second of five shares")
+    return int(part), int(parts)
+
+
+SHARE = Parsed("I/N", parse_share)
+
+
+@click.command(
+    epilog=example(
+        "fedcoin-node train client --server 127.0.0.1:7052 --data mine.npz",
+        "fedcoin-node train client --home d --server 10.0.0.5:7052 --data digits --share 2/5",
+    )
+)
+@home_option
+@click.option(
+    "--server",
+    required=True,
+    type=ENDPOINT,
+    envvar="FEDCOIN_SERVER",
+    metavar="HOST:PORT",
+    help="The coordinator; also FEDCOIN_SERVER.",
+)
+@click.option(
+    "--data",
+    required=True,
+    metavar="PATH.npz|digits|mnist",
+    help="Your data: an .npz with x_train and y_train, or the name of a known data set.",
+)
+@key_option()
+@click.option("--share", type=SHARE, help="Use only this share of the data, for experiments.")
+@click.option(
+    "--noise",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    help="The fraction of labels that are made wrong, for experiments.",
+)
+@click.option(
+    "--share-seed", type=int, default=0, help="Seed of the share and of the wrong labels."
+)
+@click.option(
+    "--free-ride", is_flag=True, help="Return the base weights unchanged, for experiments."
+)
+@passphrase_option
+@parent_option
+@json_option
+def client(
+    home: Home,
+    server: str,
+    data: str,
+    key_name: str,
+    share: tuple[int, int] | None,
+    noise: float,
+    share_seed: int,
+    free_ride: bool,
+    passphrase: str | None,
+    stop_with_stdin: bool,
+    as_json: bool,
+) -> None:
+    """Train on your own data for a coordinator, and be paid by the value of your updates.
+
+    The client needs a key only; one is made if the home has none. Your data stays on this
+    machine. The command ends with the campaign.
+    """
+    from fedcoin.learning.training.client_data import ClientData
+
+    config = home.config(os.environ)
+    configure_logging(config.log.level, config.log.format)
+    key = _own_key(home, key_name, passphrase)
+    part, parts = share or (1, 0)
+    local = ClientData(data, parts, part - 1, share_seed, noise, free_ride)
+    paid: list[RoundPayment] = []
+
+    async def work(stop: asyncio.Event) -> None:
+        paid.extend(await _run_client(config, home, key, server, local, stop))
+
+    serve(work, with_stdin=stop_with_stdin)
+    _show_paid(paid, as_json)
+
+
+def _own_key(home: Home, name: str, passphrase: str | None) -> KeyPair:
+    from fedcoin.data.crypto.addresses import format_address
+    from fedcoin.data.crypto.keys import KeyPair
+
+    if not home.key_names():
+        made = KeyPair.generate()
+        home.add_key(name, made, passphrase)
+        note(f"Made a key for {format_address(made.address)} in {home.key_path(name)}")
+    return home.key(name, passphrase)
+
+
+async def _run_client(
+    config: NodeConfig,
+    home: Home,
+    key: KeyPair,
+    server: str,
+    data: ClientData,
+    stop: asyncio.Event,
+) -> Sequence[RoundPayment]:
+    from fedcoin.application.client.trainer import Trainer
+
+    trainer = Trainer(
+        server,
+        key,
+        data,
+        chain_id=home.genesis().chain_id if home.is_initialised else "",
+        credentials=client_credentials(config.tls),
+    )
+    try:
+        return await unless_stopped(stop, trainer.run()) or ()
+    finally:
+        await trainer.stop()
+
+
+def _show_paid(paid: Sequence[RoundPayment], as_json: bool) -> None:
+    if as_json:
+        print_json([{**dataclasses.asdict(p), "task_id": p.task_id.hex()} for p in paid])
+    elif paid:
+        print_table(
+            ("ROUND", "SAMPLES", "SHAPLEY VALUE", "PAYOUT", "TASK"),
+            [
+                (p.round, p.num_samples, nano(p.shapley_nano), coins(p.payout), p.task_id.hex())
+                for p in paid
+            ],
+            right="rrrr",
+        )

@@ -1,0 +1,174 @@
+"""`fedcoin-node train server`: a coordinator that uses a node in another process."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fedcoin.application.cli.shared.connect import node_address
+from fedcoin.application.cli.shared.options import (
+    AMOUNT,
+    ENDPOINT,
+    example,
+    home_option,
+    json_option,
+    new_campaign_option,
+    node_option,
+    passphrase_option,
+)
+from fedcoin.application.cli.shared.output import coins, print_json, print_table
+from fedcoin.application.cli.shared.service import (
+    configure_logging,
+    parent_option,
+    serve,
+    unless_stopped,
+)
+from fedcoin.application.cli.shared.settings_options import flags_of, set_option
+from fedcoin.application.configuration.config import NodeConfig
+from fedcoin.application.configuration.home import Home
+from fedcoin.application.configuration.tls import client_credentials
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from fedcoin.application.coordinator.campaign import RoundRecord
+    from fedcoin.data.crypto.keys import KeyPair
+
+
+SETTINGS = {
+    "key_name": "coordinator.key",
+    "listen": "coordinator.listen",
+    "clients": "coordinator.clients",
+    "rounds": "coordinator.rounds",
+    "budget": "coordinator.budget",
+    "dataset": "coordinator.dataset",
+    "model": "coordinator.model",
+    "epochs": "coordinator.epochs",
+    "training_seed": "coordinator.seed",
+    "insecure": "tls.insecure",
+}
+"""The setting that each flag sets."""
+
+
+@click.command(
+    epilog=example(
+        "fedcoin-node train server --clients 2 --rounds 3 --budget 100fdc --key coordinator",
+        "fedcoin-node train server --home c --node 10.0.0.5:7051 --dataset ./evaluation.npz",
+    )
+)
+@home_option
+@node_option
+@click.option("--key", "key_name", metavar="NAME", help="The key that pays and is paid [node].")
+@click.option(
+    "--listen", type=ENDPOINT, help="Where clients reach the coordinator [127.0.0.1:7052]."
+)
+@click.option("--clients", type=int, help="How many clients the campaign waits for [1].")
+@click.option("--rounds", type=int, help="The number of rounds [3].")
+@click.option("--budget", type=AMOUNT, help="The budget of all rounds together [100fdc].")
+@click.option("--dataset", help="The evaluation set: digits, mnist or PATH.npz [digits].")
+@click.option("--model", help="mlp, cnn or the path of a Keras architecture JSON [mlp].")
+@click.option("--epochs", type=int, help="Passes over a client's data in each round [5].")
+@click.option(
+    "--training-seed", type=int, help="Seed of the first weights and of the order of examples."
+)
+@new_campaign_option
+@click.option("--insecure", is_flag=True, default=None, help="Allow plaintext beyond this machine.")
+@set_option
+@passphrase_option
+@parent_option
+@json_option
+def server(
+    home: Home,
+    node: str | None,
+    settings: tuple[tuple[str, str], ...],
+    passphrase: str | None,
+    new_campaign: bool,
+    stop_with_stdin: bool,
+    as_json: bool,
+    **given: Any,
+) -> None:
+    """Run a campaign: open it, wait for clients, and have each round valued and paid.
+
+    The command ends with the campaign. When it is stopped before, it continues at the next start.
+    All other properties of the campaign are [coordinator] settings (--set).
+    """
+    flags = flags_of(settings, given, SETTINGS)
+    config = home.config(os.environ, flags)
+    configure_logging(config.log.level, config.log.format)
+    key = home.key(config.coordinator.key, passphrase)
+    target = node_address(home, node, config)
+    records: list[RoundRecord] = []
+
+    async def work(stop: asyncio.Event) -> None:
+        await _run_server(config, home, key, target, stop, new_campaign, records)
+
+    serve(work, with_stdin=stop_with_stdin)
+    _show_records(records, as_json)
+
+
+async def _run_server(
+    config: NodeConfig,
+    home: Home,
+    key: KeyPair,
+    target: str,
+    stop: asyncio.Event,
+    new: bool,
+    records: list[RoundRecord],
+) -> None:
+    from fedcoin.application.coordinator.runner import open_coordinator, open_coordinator_store
+    from fedcoin.network.client.node_client import NodeClient
+
+    store = open_coordinator_store(config, home)
+    async with NodeClient(target, credentials=client_credentials(config.tls)) as client:
+        opened = open_coordinator(config, home, key, client, store, new=new)
+
+        async def campaign() -> Sequence[RoundRecord]:
+            async with opened as coordinator:
+                return await coordinator.run()
+
+        records.extend(await unless_stopped(stop, campaign()) or ())
+
+
+def _show_records(records: Sequence[RoundRecord], as_json: bool) -> None:
+    if as_json:
+        print_json([_plain_record(record) for record in records])
+    elif records:
+        print_table(
+            ("ROUND", "SETTLED", "ACCURACY", "CLIENTS", "PAID TO CLIENTS", "TASK"),
+            [
+                (
+                    record.round,
+                    "yes" if record.settled else "no",
+                    f"{100 * record.right_answers / record.evaluation_size:.1f} %",
+                    len(record.clients),
+                    coins(sum(client.payout for client in record.clients)),
+                    record.task_id.hex(),
+                )
+                for record in records
+            ],
+            right="r rrr",
+        )
+
+
+def _plain_record(record: RoundRecord) -> dict[str, Any]:
+    from fedcoin.data.crypto.addresses import format_address
+
+    return {
+        "round": record.round,
+        "task_id": record.task_id.hex(),
+        "settled": record.settled,
+        "right_answers": record.right_answers,
+        "evaluation_size": record.evaluation_size,
+        "clients": [
+            {
+                "address": format_address(client.address),
+                "samples": client.num_samples,
+                "shapley_nano": client.shapley_nano,
+                "payout": client.payout,
+            }
+            for client in record.clients
+        ],
+    }

@@ -1,0 +1,86 @@
+"""`fedcoin-node train simulate`: training without a network."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fedcoin.application.cli.shared.options import example, json_option
+from fedcoin.application.cli.shared.output import note, print_json, print_table
+
+
+@click.command(
+    epilog=example(
+        "fedcoin-node train simulate ./weights --clients 5",
+        "fedcoin-node train simulate ./weights --clients 8 --mislabelled 1 --free-riders 1",
+        "fedcoin-node task publish ./weights --key coordinator",
+    )
+)
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path), metavar="DIR")
+@click.option("--clients", type=click.IntRange(1, 1000), default=5, show_default=True)
+@click.option("--mislabelled", type=click.IntRange(0), default=0, help="Clients with wrong labels.")
+@click.option(
+    "--noise",
+    type=click.FloatRange(0, 1),
+    default=0.6,
+    show_default=True,
+    help="The fraction of their labels that is wrong.",
+)
+@click.option("--free-riders", type=click.IntRange(0), default=0, help="Clients that do not train.")
+@click.option("--dataset", default="digits", show_default=True, metavar="digits|mnist|PATH.npz")
+@click.option("--model", default="mlp", show_default=True, metavar="mlp|cnn|PATH.json")
+@click.option("--epochs", type=click.IntRange(1), default=5, show_default=True)
+@click.option("--batch-size", type=click.IntRange(1), default=32, show_default=True)
+@click.option("--learning-rate", type=click.FloatRange(0, min_open=True), default=0.1)
+@click.option("--evaluation-size", type=click.IntRange(0), default=0, help="0: all test examples.")
+@click.option("--seed", type=int, default=0, show_default=True)
+@json_option
+def simulate(folder: Path, as_json: bool, **given: Any) -> None:
+    """Train clients on shares of one data set, and write their weights to the new folder DIR.
+
+    No network is needed. The shares are unequal. Clients with wrong labels come first, then those
+    that do not train. `task publish` turns the folder into a Shapley task.
+    """
+    import asyncio
+
+    from fedcoin.application.offline import simulation
+    from fedcoin.learning.training.training_plan import TrainingPlan
+
+    roles = [simulation.MISLABELLED] * given["mislabelled"]
+    roles += [simulation.FREE_RIDER] * given["free_riders"]
+    if len(roles) > given["clients"]:
+        raise click.UsageError("There are fewer --clients than --mislabelled and --free-riders.")
+    manifest = asyncio.run(
+        simulation.simulate(
+            folder,
+            num_clients=given["clients"],
+            dataset=given["dataset"],
+            model=given["model"],
+            plan=TrainingPlan(given["epochs"], given["batch_size"], given["learning_rate"]),
+            seed=given["seed"],
+            roles=roles,
+            label_noise=given["noise"],
+            evaluation_size=given["evaluation_size"],
+            report=note,
+        )
+    )
+    if as_json:
+        print_json({"folder": str(folder), **dataclasses.asdict(manifest)})
+        return
+    print_table(
+        ("CLIENT", "WHAT IT IS", "SAMPLES", "ACCURACY BY ITSELF"),
+        [
+            (
+                client.address,
+                client.role,
+                client.num_samples,
+                f"{100 * client.right_answers / manifest.evaluation_size:.1f} %",
+            )
+            for client in manifest.clients
+        ],
+        right="  rr",
+    )
+    click.echo(f"Weights are in {folder}. Next: fedcoin-node task publish {folder}")

@@ -1,0 +1,98 @@
+"""A node as a process: what it refuses, whom it follows, when it stops."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fedcoin.application.cli.entry import run
+from fedcoin.application.configuration.home import Home
+from fedcoin.data.crypto.addresses import format_address
+from fedcoin.data.crypto.keys import KeyPair
+from tests.support.node_process import Live, started, wait_ready
+from tests.support.ports import reserve_addresses
+
+
+def test_a_new_campaign_needs_a_coordinator(fedcoin: Any, tmp_path: Path) -> None:
+    fedcoin("init", "--home", tmp_path / "a")
+    outcome = fedcoin("start", "--home", tmp_path / "a", "--new-campaign")
+    assert (outcome.code, "add --coordinate" in outcome.err) == (2, True)
+
+
+def test_a_home_in_use(fedcoin: Any, live: Live) -> None:
+    for command in ("start", "verify"):
+        outcome = fedcoin(command, "--home", live.home.root)
+        assert (outcome.code, "HOME_IN_USE" in outcome.err) == (1, True)
+        assert outcome.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("listener", ["--api-listen", "--peers-listen"])
+def test_a_port_in_use(live: Live, tmp_path: Path, listener: str) -> None:
+    home = Home(tmp_path / "home")
+    peers, api = reserve_addresses(2)
+    genesis = str(live.home.genesis_path)
+    arguments = ["--genesis", genesis, "--peers-listen", peers, "--api-listen", api]
+    assert run(["init", "--home", str(home.root), *arguments]) == 0
+    log = tmp_path / "node.log"
+    taken = live.api if listener == "--api-listen" else live.peers
+    with started(home, log, listener, taken) as process:
+        assert process.wait(60) == 1
+    assert "PORT_IN_USE" in log.read_text()
+    assert taken in log.read_text()
+    assert "Traceback" not in log.read_text()
+
+
+BOB = format_address(KeyPair.from_seed(b"b" * 32).address)
+
+
+def test_a_second_node_follows_and_ends_with_its_parent(
+    fedcoin: Any, live: Live, tmp_path: Path
+) -> None:
+    home = Home(tmp_path / "home")
+    peers, api = reserve_addresses(2)
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        dead = f"127.0.0.1:{nobody.getsockname()[1]}"
+        fedcoin(
+            "init", "--home", home.root, "--genesis", live.home.genesis_path, "--seed", live.peers,
+            "--seed", dead, "--peers-listen", peers, "--api-listen", api,
+        )  # fmt: skip
+        with started(home, tmp_path / "node.log") as process:
+            wait_ready(api)
+            fedcoin("send", BOB, "1", "--home", live.home.root)
+            height = fedcoin("status", "--node", live.api, "--json").json["height"]
+            deadline = time.monotonic() + 30
+            while fedcoin("status", "--node", api, "--json").json["height"] < height:
+                assert time.monotonic() < deadline
+            seen = fedcoin("peers", "--node", api, "--json").json
+            assert [peer["address"] for peer in seen] == [live.peers]
+            assert live.peers in fedcoin("peers", "--node", api).out
+            # Whoever started it is gone: it stops by itself.
+            assert process.stdin is not None
+            process.stdin.close()
+            assert process.wait(20) == 0
+    replayed = fedcoin("verify", "--home", home.root, "--json")
+    assert replayed.code == 0, replayed.err
+    assert replayed.json["height"] >= height
+
+
+def test_json_log(live: Live, tmp_path: Path, fedcoin: Any) -> None:
+    home = Home(tmp_path / "home")
+    peers, api = reserve_addresses(2)
+    fedcoin(
+        "init", "--home", home.root, "--genesis", live.home.genesis_path,
+        "--peers-listen", peers, "--api-listen", api,
+    )  # fmt: skip
+    log = tmp_path / "node.log"
+    with started(home, log, "--log-format", "json", "--log-level", "debug") as process:
+        wait_ready(api)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 0
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    assert any(line["level"] == "info" and "serving" in line["message"] for line in lines)

@@ -1,0 +1,78 @@
+"""Payments and bonds on a live node."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fedcoin.data.crypto.addresses import format_address
+from fedcoin.data.crypto.keys import KeyPair
+from fedcoin.data.messages.amounts import SAP_PER_FDC
+from tests.support.node_process import Live
+
+BOB = format_address(KeyPair.from_seed(b"b" * 32).address)
+
+
+def test_send_and_look(fedcoin: Any, live: Live) -> None:
+    home = live.home.root
+    carol = format_address(KeyPair.generate().address)
+    sent = fedcoin("send", carol, "1.5fdc", carol, "7", "--home", home, "--key", "alice", "--json")
+    assert sent.code == 0, sent.err
+    view = sent.json
+    assert (view["status"], view["action"]) == ("final", "transfer")
+    assert view["hash"] in sent.err
+    account = fedcoin("account", carol, "--home", home, "--json").json
+    assert account["balance"] == 150_000_007
+    alice = fedcoin("account", "--key", "alice", "--home", home, "--json").json
+    assert alice["nonce"] == 1
+    assert alice["balance"] == 100 * SAP_PER_FDC - 150_000_007 - view["fee"]
+    assert "1.50000007 FDC" in fedcoin("account", carol, "--home", home).out
+    again = fedcoin("tx", view["hash"], "--home", home, "--json").json
+    assert again == view
+    assert view["hash"] in fedcoin("tx", view["hash"], "--home", home).out
+    block = fedcoin("block", view["height"], "--home", home, "--json").json
+    assert view["hash"] in block["block"]["transactions"]
+    by_hash = fedcoin("block", block["block"]["hash"], "--home", home, "--json").json
+    assert by_hash == block
+    assert view["hash"] in fedcoin("block", view["height"], "--home", home).out
+    latest = fedcoin("block", "--limit", 1, "--home", home, "--json").json
+    assert len(latest) == 1
+    assert fedcoin("block", "--home", home).out.startswith("HEIGHT")
+
+
+def test_send_without_waiting(fedcoin: Any, live: Live) -> None:
+    sent = fedcoin("send", BOB, "1", "--home", live.home.root, "--no-wait", "--json")
+    assert sent.json["status"] in ("pending", "final")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "word"),
+    [
+        (["send", BOB, "999999999fdc"], 1, "INSUFFICIENT_BALANCE"),
+        (["send", BOB, "0"], 1, "AMOUNT"),
+        (["send", BOB], 2, "amount after each address"),
+        (["send", "fc1nonsense", "1"], 2, "BAD_ADDRESS"),
+        (["send", BOB, "1.5"], 2, "BAD_AMOUNT"),
+        (["send", BOB, "1", "--key", "nobody"], 1, "NO_KEY"),
+        (["unbond", "99999fdc"], 1, "BOND"),
+    ],
+)
+def test_refusals(fedcoin: Any, live: Live, arguments: list[str], code: int, word: str) -> None:
+    outcome = fedcoin(*arguments, "--home", live.home.root)
+    assert (outcome.code, word in outcome.err) == (code, True), outcome.err
+    assert not outcome.out
+
+
+def test_another_networks_node(fedcoin: Any, live: Live, tmp_path: Path) -> None:
+    fedcoin("init", "--home", tmp_path, "--chain-id", live.home.genesis().chain_id)
+    outcome = fedcoin("send", BOB, "1", "--home", tmp_path, "--node", live.api)
+    assert (outcome.code, "WRONG_NETWORK" in outcome.err) == (1, True)
+
+
+def test_a_wallet_without_a_network(fedcoin: Any, live: Live, tmp_path: Path) -> None:
+    """A home with nothing but a key can pay: the node says which network it is."""
+    fedcoin("keys", "new", "--home", tmp_path)
+    outcome = fedcoin("send", BOB, "1", "--home", tmp_path, "--node", live.api)
+    assert (outcome.code, "INSUFFICIENT_BALANCE" in outcome.err) == (1, True)

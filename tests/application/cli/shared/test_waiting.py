@@ -1,0 +1,64 @@
+"""Commands that wait for a block say what it waits for."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from fedcoin.application.cli.shared import waiting
+from fedcoin.data.messages.amounts import SAP_PER_FDC
+from fedcoin.v1.node_service_pb2 import GetStatusResponse
+from tests.support.waiting import until
+
+
+def status(connected: int, total: int, **others: Any) -> GetStatusResponse:
+    return GetStatusResponse(
+        connected_power=connected * SAP_PER_FDC, total_power=total * SAP_PER_FDC, **others
+    )
+
+
+@pytest.mark.parametrize(("connected", "is_short"), [(0, True), (2, True), (3, False)])
+def test_more_than_two_thirds_of_the_power_is_enough(connected: int, is_short: bool) -> None:
+    assert bool(waiting.power_shortage(status(connected, 3))) is is_short
+
+
+def test_the_explanation_names_what_is_missing() -> None:
+    missing = waiting.explanation(status(1, 2))
+    assert "1 FDC of the voting power of 2 FDC are connected" in missing
+    fetching = waiting.explanation(status(2, 2, catching_up=True, height=7))
+    assert "fetching blocks, now at height 7" in fetching
+    pending = waiting.explanation(status(2, 2, pending_transactions=3, height=7))
+    assert "height 7 with 3 pending transactions" in pending
+
+
+async def test_a_long_wait_is_explained_on_standard_error(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting, "FIRST_SECONDS", 0.0)
+    asked = asyncio.Event()
+
+    class Client:
+        async def get_status(self) -> GetStatusResponse:
+            asked.set()
+            return status(1, 2)
+
+    client: Any = Client()
+    shown = ""
+
+    def is_explained() -> bool:
+        nonlocal shown
+        shown += capsys.readouterr().err
+        return "Still waiting: only validators with 1 FDC" in shown
+
+    async with waiting.explained_wait(client):
+        await asked.wait()
+        await until(is_explained)
+
+
+async def test_a_short_wait_is_not_explained(capsys: pytest.CaptureFixture[str]) -> None:
+    client: Any = object()
+    async with waiting.explained_wait(client):
+        await asyncio.sleep(0)
+    assert capsys.readouterr().err == ""

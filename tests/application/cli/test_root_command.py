@@ -1,0 +1,92 @@
+"""Every command, its help and how quickly it comes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from typing import Any
+
+import click
+import pytest
+
+from fedcoin import __version__
+from fedcoin.application.cli.root_command import cli
+
+
+def commands(group: click.Group, path: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], Any]]:
+    """All commands, those in groups too."""
+    context = click.Context(group)
+    found = []
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None, name
+        found.append(((*path, name), command))
+        if isinstance(command, click.Group):
+            found += commands(command, (*path, name))
+    return found
+
+
+ALL = commands(cli)
+
+
+def test_every_promised_command_is_there() -> None:
+    promised = ["init", "start", "devnet", "status", "peers", "validators", "account", "block"]
+    promised += ["tx", "send", "bond", "unbond", "verify", "version"]
+    promised += ["task list", "task show", "task watch", "task publish"]
+    promised += ["train server", "train client", "train simulate"]
+    promised += ["keys new", "keys list", "keys show"]
+    assert {" ".join(path) for path, _ in ALL} >= set(promised)
+
+
+@pytest.mark.parametrize("path", [path for path, _ in ALL], ids=" ".join)
+def test_help_shows_an_example(fedcoin: Any, path: tuple[str, ...]) -> None:
+    outcome = fedcoin(*path, "--help")
+    assert outcome.code == 0
+    assert "Example:" in outcome.out
+    assert f"fedcoin-node {' '.join(path)}" in outcome.out.split("Example:")[1]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        ("status",), ("peers",), ("validators",), ("account",), ("block",), ("tx",), ("verify",),
+        ("version",), ("task", "list"), ("task", "show"), ("task", "watch"), ("keys", "list"),
+        ("keys", "show"), ("devnet",),
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_reading_commands_have_json(fedcoin: Any, path: tuple[str, ...]) -> None:
+    assert "--json" in fedcoin(*path, "--help").out
+
+
+def test_help_is_quick_and_light() -> None:
+    program = (
+        "import sys; from fedcoin.application.cli.entry import run; run(['--help']);"
+        "print(sorted(m for m in ('tensorflow', 'keras', 'grpc', 'numpy', 'google.protobuf')"
+        " if m in sys.modules), file=sys.stderr)"
+    )
+    took = []
+    for _ in range(3):
+        started = time.monotonic()
+        done = subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, text=True, check=True
+        )
+        took.append(time.monotonic() - started)
+    assert done.stderr.strip() == "[]"
+    assert min(took) < 1.0  # 0.1 s on an idle machine
+
+
+def test_no_command_imports_tensorflow() -> None:
+    program = (
+        "import sys\n"
+        "from fedcoin.application.cli.root_command import cli\n"
+        "import click\n"
+        "for name in cli.list_commands(None): cli.get_command(None, name)\n"
+        "assert 'tensorflow' not in sys.modules and 'keras' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_version_option(fedcoin: Any) -> None:
+    assert fedcoin("--version").out.strip().endswith(__version__)

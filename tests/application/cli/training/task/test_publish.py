@@ -1,0 +1,81 @@
+"""From simulated training to a task that is valued and paid."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fedcoin.application.cli.entry import run
+from fedcoin.data.messages.amounts import SAP_PER_FDC
+from tests.support.node_process import Live
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("simulated") / "weights"
+    arguments = ["--clients", "3", "--mislabelled", "1", "--free-riders", "1", "--epochs", "1"]
+    assert run(["train", "simulate", str(folder), *arguments, "--evaluation-size", "100"]) == 0
+    return folder
+
+
+def test_publish_values_and_pays(fedcoin: Any, live: Live, weights: Path) -> None:
+    home = live.home.root
+    outcome = fedcoin(
+        "task", "publish", weights, "--budget", "10fdc", "--home", home, "--wait", "--json",
+        "--set", "coordinator.reward=pro_rata",
+    )  # fmt: skip
+    assert outcome.code == 0, outcome.err
+    task = outcome.json
+    assert task["phase"] == "settled"
+    assert len(task["clients"]) == 3
+    assert sum(client["payout"] for client in task["clients"]) == 7 * SAP_PER_FDC
+    assert sum(miner["reward"] for miner in task["miners"]) == 2 * SAP_PER_FDC
+    assert task["evaluation_size"] == 100
+    assert "is open" in outcome.err
+
+    shown = fedcoin("task", "show", task["task_id"], "--home", home, "--json").json
+    assert shown["clients"] == task["clients"]
+    assert {p["kind"] for p in shown["payments"]} >= {"training", "aggregation", "mining"}
+    out = fedcoin("task", "show", task["task_id"], "--home", home).out
+    assert "PAYOUT" in out
+    assert task["winner"] in out
+    listed = fedcoin("task", "list", "--home", home, "--json").json
+    assert [view["task_id"] for view in listed] == [task["task_id"]]
+    assert fedcoin("task", "list", "--open", "--home", home, "--json").json == []
+    campaign = ("--campaign", task["campaign_id"])
+    assert len(fedcoin("task", "list", *campaign, "--home", home, "--json").json) == 1
+    watched = fedcoin("task", "watch", task["task_id"], "--home", home, "--json")
+    assert watched.json["phase"] == "settled"
+    block = fedcoin("block", task["closed_height"], "--home", home).out
+    assert task["task_id"] in block
+    assert "10 FDC" in fedcoin("task", "list", "--home", home).out
+
+
+def test_a_changed_file_is_not_published(
+    fedcoin: Any, live: Live, weights: Path, tmp_path: Path
+) -> None:
+    import shutil
+
+    copy = tmp_path / "copy"
+    shutil.copytree(weights, copy)
+    (copy / "client-1.weights").write_bytes(b"other")
+    outcome = fedcoin("task", "publish", copy, "--home", live.home.root)
+    assert (outcome.code, "BAD_STATE" in outcome.err) == (1, True)
+
+
+def test_publish_has_one_payer(fedcoin: Any, tmp_path: Path) -> None:
+    common = ["task", "publish", tmp_path, "--home", tmp_path]
+    twice = fedcoin(*common, "--key", "alice", "--set", "coordinator.key=bob")
+    assert (twice.code, "by --key and by --set" in twice.err) == (2, True)
+    twice = fedcoin(*common, "--budget", "1fdc", "--set", "coordinator.budget=2fdc")
+    assert (twice.code, "by --budget and by --set" in twice.err) == (2, True)
+    fedcoin("keys", "new", "other", "--home", tmp_path)
+    missing = fedcoin(*common, "--set", "coordinator.key=bob")
+    assert (missing.code, "no key 'bob'" in missing.err) == (1, True)
+
+
+def test_there_is_no_such_folder(fedcoin: Any, tmp_path: Path) -> None:
+    outcome = fedcoin("task", "publish", tmp_path / "missing", "--home", tmp_path)
+    assert (outcome.code, "does not exist" in outcome.err) == (2, True)

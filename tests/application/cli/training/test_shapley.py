@@ -1,0 +1,187 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fedcoin.application.cli.training import valuation_progress
+from fedcoin.application.errors import ApplicationCode
+from fedcoin.application.offline import standard_errors, valuation
+from fedcoin.application.offline.valuation import ValuationProgress
+from tests.support.mining_campaign import CLASSES, EXAMPLES, PIXELS, linear_spec
+
+CLIENTS = 5
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    """Clients that know a linear rule ever less well, and a test set of it."""
+    rng = np.random.default_rng(1)
+    rule = rng.normal(size=(PIXELS, CLASSES)).astype(np.float32)
+    x = rng.normal(size=(EXAMPLES, PIXELS)).astype(np.float32)
+    (tmp_path / "model.spec").write_bytes(linear_spec().SerializeToString(deterministic=True))
+    (tmp_path / "model.json").write_text(linear_spec().keras_json)
+    np.savez(tmp_path / "data.npz", x=x, y=(x @ rule).argmax(axis=1))
+    zeros = np.zeros((PIXELS, CLASSES), np.float32)
+    np.savez(tmp_path / "base.npz", kernel=zeros, bias=zeros[0])
+    (tmp_path / "updates").mkdir()
+    for client in range(CLIENTS):
+        noise = rng.normal(size=rule.shape).astype(np.float32)
+        weights = rule + np.float32(client) * noise
+        # In the model's order, without its names.
+        np.savez(tmp_path / f"updates/client-{client}.npz", weights, zeros[0])
+    return tmp_path
+
+
+def call(fedcoin: Any, files: Path, *more: object, model: str = "model.spec") -> Any:
+    return fedcoin(
+        "shapley",
+        *("--model", files / model, "--base", files / "base.npz"),
+        *("--updates", files / "updates", "--data", files / "data.npz"),
+        *more,
+    )
+
+
+def test_values_as_json_table_and_plot(fedcoin: Any, files: Path) -> None:
+    pytest.importorskip("matplotlib")
+    outcome = call(fedcoin, files, "--json", "--plot", files / "values.png")
+    assert outcome.code == 0, outcome.err
+    found = outcome.json
+    assert found["method"] == "exact"
+    values = [client["value"] for client in found["clients"]]
+    assert sum(values) == pytest.approx(found["accuracy"] - found["base_accuracy"])
+    assert values[0] == max(values)
+    assert (files / "values.png").read_bytes().startswith(b"\x89PNG")
+    table = call(fedcoin, files, "--method", "permutation", "--budget", 20)
+    assert table.code == 0, table.err
+    assert "95 % interval" in table.out
+    assert "client-4" in table.out
+    assert "permutation, " in table.err
+
+
+@pytest.mark.parametrize("ending", [".svg", ".pdf"])
+def test_other_plots(fedcoin: Any, files: Path, ending: str) -> None:
+    pytest.importorskip("matplotlib")
+    plot = files / f"values{ending}"
+    assert call(fedcoin, files, "--plot", plot, "--method", "permutation", "--budget", 4).code == 0
+    assert (b"<svg" if ending == ".svg" else b"%PDF") in plot.read_bytes()
+
+
+def test_intervals(fedcoin: Any, files: Path) -> None:
+    some = call(fedcoin, files, "--json", "--method", "permutation", "--budget", 20).json
+    assert some["evaluations"] <= 20
+    for client in some["clients"]:
+        assert client["low"] < client["value"] < client["high"]
+        half = (client["high"] - client["low"]) / 2
+        assert half == pytest.approx(1.96 * client["std_error"])
+    # One walk says nothing about its error.
+    few = call(fedcoin, files, "--json", "--method", "permutation", "--budget", 4)
+    assert [client["std_error"] for client in few.json["clients"]] == [None] * CLIENTS
+    table = call(fedcoin, files, "--method", "permutation", "--budget", 4)
+    assert table.out.count("unknown: too few evaluations") == CLIENTS
+    exact = call(fedcoin, files, "--json", "--budget", 2**CLIENTS - 2).json
+    assert {client["std_error"] for client in exact["clients"]} == {0}
+
+
+def weights(change: Any = None, **more: Any) -> dict[str, Any]:
+    kernel = np.zeros((PIXELS, CLASSES), np.float32)
+    return {"kernel": kernel if change is None else change, "bias": kernel[0], **more}
+
+
+X, Y = np.zeros((4, PIXELS), np.float32), np.array([0, 1, 2, 0])
+
+
+@pytest.mark.parametrize(
+    ("code", "file", "content"),
+    [
+        ("WRONG_SHAPE", "updates/client-0.npz", weights(np.zeros((PIXELS, 4), np.float32))),
+        ("WRONG_SHAPE", "updates/client-0.npz", {"kernel": X}),
+        ("WRONG_SHAPE", "base.npz", weights(np.zeros(3, np.float32))),
+        ("WRONG_DTYPE", "base.npz", weights(np.full((PIXELS, CLASSES), "a"))),
+        ("NOT_FINITE", "updates/client-0.npz", weights(np.full((PIXELS, CLASSES), np.nan))),
+        ("NOT_FINITE", "base.npz", weights(np.full((PIXELS, CLASSES), 1e60))),
+        ("BAD_SAMPLES", "updates/client-0.npz", weights(num_samples=0)),
+        ("BAD_SAMPLES", "updates/client-0.npz", weights(num_samples=1.5)),
+        ("BAD_SAMPLES", "updates/client-0.npz", weights(num_samples=2_000_000_000)),
+        ("UNREADABLE_FILE", "updates/client-0.npz", b"nonsense"),
+        ("UNREADABLE_FILE", "data.npz", b""),
+        ("BAD_MODEL", "model.spec", b"nonsense"),
+        ("BAD_MODEL", "model.spec", b"{nonsense"),
+        (ApplicationCode.DUPLICATE_CLIENT.name, "updates/client-3.NPZ", weights()),
+        ("LABEL_OUT_OF_RANGE", "data.npz", {"x": X, "y": np.array([0, 1, 2, CLASSES])}),
+        ("LABEL_OUT_OF_RANGE", "data.npz", {"x": X, "y": np.array([0, 1, 2, -1])}),
+        ("NOT_FINITE", "data.npz", {"x": np.full_like(X, np.inf), "y": Y}),
+        ("WRONG_SHAPE", "data.npz", {"x": X, "y": Y[:3]}),
+        ("WRONG_SHAPE", "data.npz", {"x": X[:, :2], "y": Y}),
+        ("WRONG_SHAPE", "data.npz", {"x": X[:0], "y": Y[:0]}),
+        ("WRONG_DTYPE", "data.npz", {"x": X, "y": Y / 2}),
+        ("WRONG_NAMES", "data.npz", {"images": X, "labels": Y}),
+    ],
+)
+def test_bad_files(fedcoin: Any, files: Path, code: str, file: str, content: Any) -> None:
+    if isinstance(content, bytes):
+        (files / file).write_bytes(content)
+    else:
+        with (files / file).open("wb") as opened:
+            np.savez(opened, **content)
+    outcome = call(fedcoin, files)
+    assert (outcome.code, f"[{code}]" in outcome.err) == (1, True), outcome.err
+    assert not outcome.out
+
+
+def test_bad_questions(fedcoin: Any, files: Path) -> None:
+    def refused(code: str, *more: object) -> str:
+        outcome = call(fedcoin, files, *more)
+        assert (outcome.code, f"[{code}]" in outcome.err) == (1, True), outcome.err
+        return str(outcome.err)
+
+    assert "at least 4 evaluations" in refused(
+        "BAD_BUDGET", "--budget", 2, "--method", "permutation"
+    )
+    refused("BAD_METHOD", "--method", "magic")
+    refused("NO_FILE", "--model", files / "missing.json")
+    refused("NO_FILE", "--base", files / "updates")
+    refused("NO_FILE", "--data", files / "missing.npz")
+    refused("NO_UPDATES", "--updates", files / "missing")
+    (files / "empty").mkdir()
+    refused("NO_UPDATES", "--updates", files / "empty")
+    for wrong in (
+        ("--budget", -1),
+        ("--budget", "many"),
+        ("--plot", files / "values.txt"),
+        ("--plot", files / "missing/values.png"),
+        ("--nonsense",),
+    ):
+        assert call(fedcoin, files, *wrong).code == 2
+
+
+def test_lines_say_how_far_it_is(
+    fedcoin: Any, files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(valuation_progress, "LINE_SECONDS", 0)
+    monkeypatch.setattr(standard_errors, "UPDATE_SECONDS", 0)
+    monkeypatch.setattr(valuation, "MAX_REQUEST", 4)
+    monkeypatch.setattr(valuation, "FIRST_REQUEST", 4)
+    outcome = call(fedcoin, files, "--json", "--method", "permutation", "--budget", 28)
+    *lines, last = outcome.err.strip().splitlines()
+    assert lines[0].startswith("2 of at most 30 coalitions, about ")
+    assert "standard error" in last
+    assert last.endswith(" s left")
+    assert outcome.json["method"] == "permutation"
+
+
+def test_a_bar_on_a_terminal(fedcoin: Any, files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    assert call(fedcoin, files).code == 0
+    with valuation_progress.shown() as report:
+        report(ValuationProgress(30, 100, 7.2, 0.0123))
+
+
+@pytest.mark.slow
+def test_keras_json(fedcoin: Any, files: Path) -> None:
+    named = call(fedcoin, files, "--json", model="model.json")
+    assert named.code == 0, named.err
+    assert named.json == call(fedcoin, files, "--json").json

@@ -1,0 +1,71 @@
+"""`train client` beside a node that coordinates, and what the three commands refuse."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fedcoin.application.cli.training.train.client import parse_share
+from fedcoin.application.configuration.home import Home
+from fedcoin.data.messages.amounts import SAP_PER_FDC
+from tests.support.node_process import started, wait_ready, wait_said
+from tests.support.ports import reserve_addresses
+
+
+@pytest.mark.timeout(300)
+def test_one_node_that_does_everything(fedcoin: Any, tmp_path: Path) -> None:
+    home = Home(tmp_path / "a")
+    peers, api, server = reserve_addresses(3)
+    fedcoin("init", "--home", home.root, "--peers-listen", peers, "--api-listen", api)
+    campaign = ["--coordinator-listen", server, "--set", "coordinator.rounds=1"]
+    campaign += ["--set", "coordinator.epochs=1"]
+    with started(home, tmp_path / "a.log", "--mine", "--coordinate", *campaign):
+        wait_ready(api)
+        trained = fedcoin(
+            "train", "client", "--home", tmp_path / "c", "--server", server, "--data", "digits",
+            "--share", "1/4", "--json",
+        )  # fmt: skip
+        assert trained.code == 0, trained.err
+        tasks = fedcoin("task", "list", "--home", home.root, "--json").json
+        # The client may hear of its pay before the coordinator has turned to the end.
+        wait_said(tmp_path / "a.log", "the campaign is finished")
+    (paid,) = trained.json
+    assert paid["task_id"] == tasks[0]["task_id"]
+    assert paid["payout"] == tasks[0]["clients"][0]["payout"] == 70 * SAP_PER_FDC
+    assert (tmp_path / "c/keys/node.key").exists()
+    assert "ERROR" not in (tmp_path / "a.log").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "word"),
+    [
+        (["train", "simulate", "DIR", "--clients", "1", "--free-riders", "2"], 2, "fewer"),
+        (["train", "simulate", "DIR", "--dataset", "nonsense"], 1, "UNKNOWN_DATASET"),
+        (["train", "simulate", "DIR", "--model", "nonsense"], 1, "UNKNOWN_MODEL"),
+        (["train", "client", "--data", "x.npz"], 2, "--server"),
+        (["train", "client", "--data", "digits", "--server", "x:1", "--share", "3/2"], 2, "I/N"),
+        (["train", "server", "--set", "nonsense"], 2, "TABLE.NAME=VALUE"),
+        (["train", "server", "--set", "coordinator.nonsense=1"], 1, "UNKNOWN_SETTING"),
+        (["train", "server", "--rounds", "0"], 1, "coordinator.rounds"),
+        (["train", "server", "--listen", "0.0.0.0:1"], 1, "EXPOSED"),
+        (["train", "server"], 1, "NO_KEY"),
+    ],
+)
+def test_refusals(fedcoin: Any, tmp_path: Path, arguments: list[str], code: int, word: str) -> None:
+    home = [] if arguments[1] == "simulate" else ["--home", str(tmp_path / "home")]
+    given = [str(tmp_path / "new") if a == "DIR" else a for a in arguments]
+    outcome = fedcoin(*given, *home)
+    assert (outcome.code, word in outcome.err) == (code, True), outcome.err
+    assert not outcome.out
+
+
+@pytest.mark.parametrize("value", ["", "1", "0/2", "3/2", "a/b", "1/", "-1/2", "²/3"])
+def test_no_shares(value: str) -> None:
+    with pytest.raises(ValueError, match="I/N"):
+        parse_share(value)
+
+
+def test_shares() -> None:
+    assert parse_share("2/5") == (2, 5)
