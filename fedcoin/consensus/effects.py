@@ -1,7 +1,6 @@
-"""Effects: what a consensus engine asks its driver to do, in this order.
+"""Effects: requests of a consensus engine to its driver, which carries them out in order.
 
-An engine changes nothing outside itself. The driver carries out each effect and passes the result
-back to the engine.
+An engine changes nothing outside itself; the driver passes the result of each effect back to it.
 """
 
 from __future__ import annotations
@@ -28,8 +27,9 @@ class BuildBlock:
 class CheckBlock:
     """Check whether this validator may vote for a block, then call `on_block_checked`.
 
-    Asked once for each block. A driver that lacks something it may still receive, such as an
-    artifact, waits for it rather than answering False; it may answer True after False.
+    The engine emits this effect once for each block. A driver that still waits for data which the
+    check needs, such as an artifact, should answer when the data have arrived, not answer False at
+    once. After False it may call `on_block_checked` once more, with True.
     """
 
     block: Block

@@ -46,7 +46,7 @@ class ConsensusEngine(Protocol):
         """
 
     def on_proposal(self, proposal: Proposal) -> list[Effect]:
-        """Take in a proposal, also one that this validator signed.
+        """Handle a proposal, including one that this validator signed.
 
         Args:
             proposal: A proposal whose signature was verified.
@@ -59,7 +59,7 @@ class ConsensusEngine(Protocol):
         """
 
     def on_vote(self, vote: Vote) -> list[Effect]:
-        """Take in a vote, also one that this validator signed.
+        """Handle a vote, including one that this validator signed.
 
         Args:
             vote: A vote whose signature was verified.
@@ -72,7 +72,7 @@ class ConsensusEngine(Protocol):
         """
 
     def on_timeout(self, timer: Timer) -> list[Effect]:
-        """Take in the end of a timer that `StartTimer` asked for.
+        """Handle the end of a timer that `StartTimer` asked for.
 
         Args:
             timer: The timer.
@@ -82,7 +82,7 @@ class ConsensusEngine(Protocol):
         """
 
     def on_block_checked(self, block_hash: bytes, ok: bool) -> list[Effect]:
-        """Take in the answer to `CheckBlock`.
+        """Handle the driver's answer to `CheckBlock`.
 
         Args:
             block_hash: The hash of the block that was checked.
@@ -93,7 +93,7 @@ class ConsensusEngine(Protocol):
         """
 
     def on_block_built(self, round: int, block: Block) -> list[Effect]:
-        """Take in the answer to `BuildBlock`. It is ignored when its round is over.
+        """Handle the block that answers `BuildBlock`. It is ignored when its round is over.
 
         Args:
             round: The round that the block was built for.

@@ -4,9 +4,9 @@ Source: Buchman, Kwon and Milosevic, "The latest gossip on BFT consensus", arXiv
 algorithm 1. Each rule names its lines there. The paper's 2f + 1 is more than two thirds of the
 power here, f + 1 is at least one third. These points differ, without harm to safety or progress:
 
-* valid(v) of lines 23, 29 and 36 is asked of the driver, which answers later. Line 49 does not
-  wait for it: the validators behind 2f + 1 precommits include correct ones that found the block
-  valid.
+* The engine asks the driver for valid(v) of lines 23, 29 and 36, and gets the answer later.
+  Line 49 does not wait for it: the validators behind 2f + 1 precommits include correct ones that
+  found the block valid.
 * The valid value of lines 42 and 43 is also learnt from polkas of earlier rounds that arrive late.
   It only affects what is proposed, so no argument for safety depends on it.
 * Line 55 counts f + 1 validators that are in a round or in a later one, so that one number stored
@@ -83,7 +83,7 @@ class RoundStateMachine:
             proposer_of: Gives the proposer of a round.
             own_key: The validator's public key, 32 bytes; None for an observer, which does not
                 vote.
-            timeouts: How long the timers run.
+            timeouts: The delays of the timers.
         """
         self.votes = votes
         self.signed = signed
@@ -101,15 +101,15 @@ class RoundStateMachine:
         self._started_timers: set[Timer] = set()
 
     def start(self) -> None:
-        """Begin to take part (line 11)."""
+        """Begin to take part (algorithm 1, line 11)."""
         self.is_started = True
         self.enter_round(max(self.round, self.signed.latest_round))
 
     def enter_round(self, round: int) -> None:
-        """Start a round (lines 11 to 21), without proposing yet.
+        """Start a round, without proposing yet (algorithm 1, lines 11 to 21).
 
         Args:
-            round: The round.
+            round: The round to start, from 0.
         """
         self.round = round
         self.step = RoundStep.PROPOSE
@@ -147,7 +147,7 @@ class RoundStateMachine:
             self._verdicts[block_hash] = ok
 
     def on_block_built(self, round: int, block: Block) -> None:
-        """Propose the answer to `BuildBlock` (line 16), unless its round is over.
+        """Propose the block that the driver built (line 16), unless its round is over.
 
         Args:
             round: The round that the block was built for.
@@ -159,7 +159,7 @@ class RoundStateMachine:
             self._send_proposal(NO_ROUND, block)
 
     def on_timeout(self, timer: Timer) -> None:
-        """Take in the end of a timer (lines 57 to 67).
+        """Handle the end of a timer (algorithm 1, lines 57 to 67).
 
         Args:
             timer: The timer.

@@ -48,7 +48,7 @@ class TendermintEngine:
             proposer_of: Gives the proposer of a round.
             own_key: The public key whose votes the driver signs, 32 bytes. With None, or a key
                 that is not a validator's, the engine only observes.
-            timeouts: How long the timers run.
+            timeouts: The delays of the timers.
             restored: The own votes and proposals of this height that were found on disk.
             lock: The latest lock record of this height that was found on disk.
 

@@ -48,8 +48,8 @@ def account_view(address: bytes, account: AccountState, bond: BondState) -> Acco
 
     Args:
         address: The address, 20 bytes.
-        account: Its account.
-        bond: Its bond.
+        account: The account of that address.
+        bond: The bond of that address.
 
     Returns:
         The view.
@@ -68,7 +68,7 @@ def campaign_view(campaign_id: bytes, campaign: CampaignState) -> CampaignView:
 
     Args:
         campaign_id: The campaign's id, 32 bytes.
-        campaign: Its record.
+        campaign: The campaign's record in the state.
 
     Returns:
         The view.
@@ -112,7 +112,7 @@ def block_view(
 
     Args:
         hash: The block's hash, 32 bytes.
-        header: Its header.
+        header: The block's header.
         transactions: The hashes of its transactions, 32 bytes each.
         certificate: The serialised Certificate that made the block final.
 
@@ -172,9 +172,9 @@ def transaction_view(
     Args:
         transaction: The decoded and verified transaction.
         status: Whether it waits, is final, or was dropped.
-        height: The height of its block; 0 when it is not final.
-        index: Its index in the block, from 0.
-        reason: Why it was dropped; empty otherwise.
+        height: The height of the transaction's block; 0 when it is not final.
+        index: The transaction's index in the block, from 0.
+        reason: Why the transaction was dropped; empty otherwise.
 
     Returns:
         The view.

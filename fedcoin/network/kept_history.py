@@ -8,7 +8,7 @@ from fedcoin.network.errors import NetworkCode
 
 
 def history_refusal(store: ChainStore, subject: str, field: str) -> RefusalError:
-    """Make the refusal for something in blocks that this node does not keep.
+    """Make the refusal for a request about blocks that this node does not keep.
 
     Args:
         store: The node's chain.

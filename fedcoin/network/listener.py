@@ -63,7 +63,7 @@ class Listener:
         Args:
             address: `host:port`, where port 0 takes a free one, or `unix:/path`.
             services: The services; health and reflection are added to them.
-            limits: What callers may use; None takes the default limits.
+            limits: The limits on calls; None takes the default limits.
             guards: Entered in this order around each call.
             max_message_bytes: The longest message that is sent or received, in bytes.
             credentials: TLS, or None for plaintext.

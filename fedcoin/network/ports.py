@@ -193,7 +193,7 @@ class ConsensusPort(Protocol):
     """Proposals and votes of the height that is being decided."""
 
     async def receive_proposal(self, proposal: Proposal, from_peer: bytes) -> bool:
-        """Take a proposal with a valid signature.
+        """Handle a proposal with a valid signature.
 
         Must not wait for artifacts or recomputation: the peer's stream is not read until this
         returns.
@@ -212,7 +212,7 @@ class ConsensusPort(Protocol):
         ...
 
     async def receive_vote(self, vote: Vote, from_peer: bytes) -> bool:
-        """Take a vote with a valid signature, as `receive_proposal` takes a proposal.
+        """Handle a vote with a valid signature, as `receive_proposal` handles a proposal.
 
         Args:
             vote: The vote.
@@ -288,10 +288,10 @@ class PeerInfo:
     """The last height that it reported."""
 
     score: int
-    """Its points for misbehaviour: 100 lead to a ban, and they halve every minute."""
+    """The peer's points for misbehaviour: 100 lead to a ban, and they halve every minute."""
 
     agent: str
-    """Its program and version."""
+    """The peer's program and version."""
 
 
 class Peers(Protocol):
@@ -336,7 +336,7 @@ class Peers(Protocol):
 
         Args:
             node_key: The node key.
-            seconds: How long; 0 means an hour.
+            seconds: The length of the ban, in seconds; 0 means an hour.
         """
         ...
 

@@ -52,12 +52,12 @@ METHODS: dict[str, Estimator] = {
     "complementary": estimate_complementary,
     "kriging": estimate_kriging,
 }
-"""The estimators by the names that `estimate` takes, besides `auto`."""
+"""The estimators by name. `estimate` also takes the name `auto`."""
 
 _AUTO_EXACT_PLAYERS = 12
-"""Up to so many players `auto` without a budget evaluates every coalition."""
+"""The largest number of players for which `auto` without a budget evaluates every coalition."""
 _DEFAULT_WALKS = 200
-"""Without a budget, methods that sample evaluate as many coalitions as so many walks have."""
+"""The default budget of methods that sample, in walks of n coalitions each."""
 
 
 def estimate(

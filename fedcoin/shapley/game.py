@@ -45,7 +45,7 @@ class Game:
 
     @property
     def evaluations(self) -> int:
-        """Number of distinct coalitions evaluated, besides the empty and the grand one."""
+        """Number of distinct coalitions evaluated, not counting the empty and the grand one."""
         return len(self._memo) - self._uncounted
 
     def values(self, coalitions: Bools) -> Floats:

@@ -24,22 +24,22 @@ class Estimate:
     is a 95 % interval for each player. 0 when the values are exact, infinite when the sample is
     too small to estimate them."""
     evaluations: int
-    """Number of distinct coalitions evaluated, besides the empty and the grand one."""
+    """Number of distinct coalitions evaluated, not counting the empty and the grand one."""
     method: str
     """Name of the estimator that was used."""
 
 
 Estimator = Callable[[Game, int, np.random.Generator], Estimate]
-"""Takes a game, a budget (the most distinct coalitions to evaluate, besides the empty and the
-grand one) and a random generator."""
+"""Takes a game, a budget (the largest number of distinct coalitions to evaluate, not counting the
+empty and the grand one) and a random generator."""
 
 
 def require_budget(budget: int, min_budget: int, method: str) -> None:
     """Refuse a budget that is too small for a method.
 
     Args:
-        budget: The most distinct coalitions to evaluate.
-        min_budget: The fewest that the method needs.
+        budget: The largest number of distinct coalitions to evaluate.
+        min_budget: The smallest budget with which the method works.
         method: The method's name, for the refusal.
 
     Raises:

@@ -23,20 +23,20 @@ def student_factor(degrees_of_freedom: int) -> float:
 
 
 def shrink_variances(variances: Floats, count: int, prior_samples: float) -> Floats:
-    """Draw each player's estimated variance to the mean over all players.
+    """Move each player's estimated variance towards the mean over all players.
 
     With few walks a player may never have joined at the position where it adds most, so that its
     own estimate is much too small. Weights are those of a mean with a prior: `count - 1` for the
     player's own variance, `prior_samples` for the mean.
 
     Args:
-        variances: Estimated from `count` samples of each player, (n,).
+        variances: Each player's variance, estimated from `count` samples, float64 (n,).
         count: Number of samples, at least 1.
-        prior_samples: From which number of degrees of freedom on a player's own variance counts as
-            much as the mean.
+        prior_samples: The value of `count` - 1 at which a player's own variance and the mean have
+            equal weights.
 
     Returns:
-        The shrunk variances, (n,); their mean is the mean of `variances`.
+        The shrunk variances, float64 (n,); their mean is the mean of `variances`.
     """
     own = (count - 1) / (count - 1 + prior_samples)
     shrunk: Floats = own * variances + (1 - own) * variances.mean()

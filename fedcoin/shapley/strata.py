@@ -13,8 +13,8 @@ import numpy as np
 from fedcoin.shapley.array_types import Bools
 
 _MAX_LISTED = 1 << 14
-"""Strata of up to so many pairs are listed in full and drawn from; from larger ones coalitions are
-generated at random until there are enough different ones."""
+"""The largest number of pairs in a stratum that is listed in full and drawn from. In larger strata
+coalitions are generated at random until there are enough different ones."""
 
 
 def num_pairs(players: int, size: int) -> int:
@@ -41,7 +41,7 @@ def draw_coalitions(players: int, size: int, count: int, rng: np.random.Generato
     Args:
         players: Number of players, n.
         size: Size of the coalitions, 1 to n / 2.
-        count: How many to draw, at most `num_pairs(players, size)`.
+        count: How many coalitions to draw, at most `num_pairs(players, size)`.
         rng: Source of randomness.
 
     Returns:

@@ -17,12 +17,12 @@ from fedcoin.shapley.std_errors import shrink_variances, student_factor
 _BATCH_ROWS = 1 << 14
 
 SHRINKAGE_WALKS = 4
-"""From so many times n walks on, a player's own variance counts as much as everybody's mean (see
-`shrink_variances`). Set by hand; `pytest tests/shapley/test_intervals.py -m slow` measures the
-intervals that result."""
+"""With this number times n walks, a player's own variance has the weight of the mean variance of
+all players (see `shrink_variances`). Set by hand; `pytest tests/shapley/test_intervals.py -m slow`
+measures the intervals that result."""
 
 _SHRINKAGE_BASES = 10
-"""The same in base orders, for `estimate_antithetic`. Set by hand."""
+"""As `SHRINKAGE_WALKS`, but in base orders, for `estimate_antithetic`. Set by hand."""
 
 _ROTATION_VARIANCE_RATIO = 0.7
 """Variance of a mean over rotations of one order, divided by that over as many independent walks.

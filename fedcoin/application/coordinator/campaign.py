@@ -50,7 +50,8 @@ class RegisteredClient:
     public_key: bytes
     """Ed25519, 32 bytes."""
     missed: bool = False
-    """It submitted nothing in the last round that it could have, and has not registered again."""
+    """True when the client submitted no update in the last round that was open to it, and has not
+    registered again since."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +59,13 @@ class ClientOutcome:
     """One client's Shapley value and payout in a round."""
 
     address: bytes
-    """20 bytes."""
+    """The client's address, 20 bytes."""
     num_samples: int
-    """Training examples."""
+    """The number of examples that the client trained on."""
     shapley_nano: int
     """Shapley value in nano-utility (1e-9 of the utility's unit)."""
     payout: int
-    """In sap."""
+    """The client's payment in sap."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ class RoundRecord:
     """A round that is over."""
 
     round: int
-    """From 1."""
+    """The round's number, from 1."""
     task_id: bytes
     """The round's Shapley task, 32 bytes."""
     settled: bool
@@ -272,7 +273,7 @@ class Campaign:
         The next round starts from the aggregate only if the round was settled and paid.
 
         Args:
-            record: What came of the present round.
+            record: The outcome of the present round.
         """
         self.history.append(record)
         if record.settled:

@@ -43,7 +43,7 @@ class MinerResult:
 class RoundResult:
     """One settled round."""
 
-    # From 1.
+    # The round's number, from 1.
     round: int
     # 64 hex digits.
     task_id: str
@@ -57,7 +57,8 @@ class RoundResult:
     schedule: str
     # Coalitions that all miners evaluated for the samples that they proved.
     evaluations: int
-    # From the block that opened the task to the block that settled it, by the blocks' times.
+    # The time from the block that opened the task to the block that settled it, by the blocks'
+    # times.
     settle_seconds: float
     # The round's three prices, in sap.
     training_price: int
@@ -79,7 +80,7 @@ class NodeResult:
     app_hash: str
     # Memory of the node's process without its workers, in bytes.
     rss_bytes: int
-    # From the start of the process until all its services answered.
+    # The time from the start of the process until all its services answered.
     start_seconds: float
     # In sap; 0 after the bond was slashed.
     bond: int
@@ -92,22 +93,23 @@ class DevnetResult:
     """A whole run."""
 
     chain_id: str
-    # In sap. Afterwards: what every node counted, or what one node counted differently.
+    # The supply in sap at genesis, and at the end. If the nodes disagree at the end, the supply of
+    # a node that differs from genesis.
     supply_before: int
     supply_after: int
     rounds: tuple[RoundResult, ...]
     nodes: tuple[NodeResult, ...]
-    # From the start of the command to the last payment, by the monotonic clock.
+    # The time from the start of the command to the last payment, by the monotonic clock.
     elapsed_seconds: float
 
     @property
     def has_one_state(self) -> bool:
-        """Do all nodes hold the same state?"""
+        """True when all nodes are at one height with one app hash."""
         return len({(node.height, node.app_hash) for node in self.nodes}) == 1
 
     @property
     def is_supply_conserved(self) -> bool:
-        """Is the supply the same as before?"""
+        """True when no coin was created or lost during the run."""
         return self.supply_before == self.supply_after
 
     def to_json(self) -> dict[str, Any]:

@@ -50,15 +50,15 @@ class CoalitionEvaluator(Protocol):
         ...
 
     async def check_job(self, job: UtilityJob, aggregate: Path, evaluation_size: int) -> None:
-        """Check a task's artifacts.
+        """Check the format of a task's artifacts, and that the aggregate is the clients' average.
 
         Args:
-            job: The task's job.
-            aggregate: The file of the aggregate.
-            evaluation_size: The number of examples that the task states.
+            job: The files of the task: model, weights, and evaluation set.
+            aggregate: The path of the aggregate's weights.
+            evaluation_size: The number of examples that the evaluation set must have.
 
         Raises:
-            RefusalError: An artifact is wrong.
+            RefusalError: As in `artifact_checks.check_job_files`.
         """
         ...
 

@@ -77,7 +77,7 @@ class Facts:
     mining: bool
     """True when the node mines."""
     presence: ValidatorPresence
-    """Which validators are connected."""
+    """The connected validators."""
     start_ms: int = 0
     """How long the start took, in ms; 0 before it is complete."""
 
@@ -130,7 +130,7 @@ class Node:
     Args:
         config: The settings.
         home: The home.
-        store: Its database.
+        store: The node's database.
         stopping: Set when the node should stop.
         components: The replaceable parts.
     """
@@ -380,7 +380,7 @@ async def run_node(
         components: The replaceable parts; the default ones are honest.
 
     Raises:
-        RefusalError: The node or the campaign cannot start.
+        RefusalError: The reason for which the node or the campaign cannot start.
     """
 
     async def until_stopped() -> None:

@@ -41,7 +41,8 @@ class TransactionAudit(Protocol):
             transaction: The decoded and verified transaction.
 
         Raises:
-            RefusalError: When this node would vote against a block that holds it.
+            RefusalError: The reason for which this node would vote against a block with this
+                transaction.
         """
 
 
@@ -150,7 +151,7 @@ class TransactionIntake:
         return [tx for tx in self._mempool.candidates() if self._is_sound(tx)]
 
     def has_ready(self) -> bool:
-        """Tell whether a proposer has anything to put into a block.
+        """Tell whether any transaction is ready for a block.
 
         Returns:
             True when `ready` would not be empty.
@@ -194,7 +195,7 @@ class TransactionIntake:
         return not is_audited or transaction.hash in self._sound
 
     def _offer(self, candidates: Iterable[Transaction]) -> None:
-        """Begin the audits that are due, and tell the listeners if anything is ready."""
+        """Begin the audits that are due, and call the listeners if a transaction is ready."""
         ready = False
         for transaction in candidates:
             if self._is_sound(transaction):

@@ -46,7 +46,7 @@ class Valuation:
     """The Shapley values of clients."""
 
     clients: tuple[str, ...]
-    """Their names: those of their files without the ending."""
+    """The clients' names: their files' names without the ending."""
     num_samples: tuple[int, ...]
     """Training examples of each client."""
     estimate: shapley.Estimate

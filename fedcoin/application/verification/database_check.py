@@ -38,7 +38,7 @@ def bad_chain(sentence: str) -> RefusalError:
     """Make the error for a database that disagrees with its own blocks.
 
     Args:
-        sentence: What disagrees.
+        sentence: The disagreement, as a sentence without a full stop.
 
     Returns:
         A `RefusalError` BAD_CHAIN for the caller to raise.
@@ -81,7 +81,7 @@ class DerivedTables:
 
         Args:
             height: The height of the block after those that were added before.
-            execution: What executing the block gave.
+            execution: The result of executing the block.
         """
         self._connection.execute("BEGIN")
         self._connection.executemany(

@@ -11,7 +11,7 @@ from fedcoin.v1.node_service_pb2 import GetFeesResponse
 from fedcoin.v1.transaction_pb2 import TransactionBody
 
 EXPIRY_BLOCKS: Final = 200
-"""How many blocks after the present one transactions expire, where the network allows as many."""
+"""The number of blocks until a transaction expires, unless the network's limit is smaller."""
 
 _KIB: Final = 1024
 

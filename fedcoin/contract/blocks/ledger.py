@@ -27,10 +27,10 @@ from fedcoin.v1.block_pb2 import Settlement
 from fedcoin.v1.state_pb2 import AccountState, LedgerState
 
 _TAG_BYTES = 6
-"""The most bytes that a transaction adds to a block besides its own: a tag and a length."""
+"""The largest number of bytes that a block adds to each transaction: a tag and a length."""
 
 _HEADER_BYTES = 512
-"""An upper bound of a block's bytes besides settlement, certificate and transactions."""
+"""An upper bound of a block's bytes without settlement, certificate and transactions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,14 +153,14 @@ class Ledger:
 
         Args:
             block: Height, time, proposer and certificate of the block.
-            transactions: Its transactions, in order.
+            transactions: The block's transactions, in order.
 
         Returns:
             The result.
 
         Raises:
-            RefusalError: The first refusal of a transaction; its `field` begins with
-                `transactions[i]`.
+            RefusalError: The first transaction i that cannot be applied, with the code of the rule
+                that it breaks; the error's `field` begins with `transactions[i]`.
             SupplyError: The rules created or lost coins, which is a bug.
         """
         context = self.new_context(block)
@@ -228,10 +228,10 @@ class Ledger:
         Args:
             transaction: The decoded and verified transaction.
             height: The height of the latest block.
-            time_ms: The time that the next block may have, in Unix ms.
+            time_ms: The assumed time of the next block, in Unix ms.
 
         Raises:
-            RefusalError: The transaction cannot be applied.
+            RefusalError: The code of the rule that the transaction breaks.
         """
         refusal = self.check_all([transaction], height, time_ms)[0]
         if refusal is not None:

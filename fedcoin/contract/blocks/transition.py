@@ -37,15 +37,15 @@ def begin_block(context: ExecutionContext) -> Settlement | None:
 
 
 def apply_transaction(context: ExecutionContext, transaction: Transaction) -> None:
-    """Take the fee, write the receipt and apply the action.
+    """Execute a transaction: charge the fee, write the receipt, apply the action.
 
     Args:
         context: The block's context.
         transaction: The decoded and verified transaction.
 
     Raises:
-        RefusalError: The transaction cannot be applied. The context is then partly changed and must
-            be dropped.
+        RefusalError: The code of the rule that the transaction breaks. The context is then partly
+            changed and must be dropped.
     """
     admit(context, transaction)
     context.add_transaction_receipt(transaction.hash, transaction.sender, transaction.body.fee)

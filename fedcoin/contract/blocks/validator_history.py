@@ -71,7 +71,7 @@ class TrustPath:
 
         Args:
             raw: The serialised header.
-            certificate: Its serialised certificate.
+            certificate: The serialised certificate of that block.
 
         Returns:
             The header.
@@ -96,7 +96,7 @@ class TrustPath:
 
         Args:
             raw: The serialised header of the block that changed the set.
-            certificate: Its serialised certificate.
+            certificate: The serialised certificate of that block.
             validators: The new set, which decides from the next height on.
 
         Returns:

@@ -27,7 +27,7 @@ class Update:
     campaign_id: bytes
     """32 bytes."""
     round: int
-    """From 1."""
+    """The round's number, from 1."""
     base: bytes
     """Artifact id of the weights that the client started from, 32 bytes."""
     update: bytes

@@ -34,9 +34,9 @@ class Vote:
     kind: int
     """`PREVOTE` or `PRECOMMIT`."""
     height: int
-    """From 1."""
+    """The block's height, from 1."""
     round: int
-    """From 0."""
+    """The round of that height, from 0."""
     block_hash: bytes
     """32 bytes; empty for nil."""
     public_key: bytes
@@ -50,9 +50,9 @@ class Proposal:
     """A proposal whose signature was verified, or that was just signed."""
 
     height: int
-    """From 1."""
+    """The block's height, from 1."""
     round: int
-    """From 0."""
+    """The round of that height, from 0."""
     valid_round: int
     """The round in which the block had a polka; -1 for none."""
     public_key: bytes

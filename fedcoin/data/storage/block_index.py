@@ -85,8 +85,10 @@ def write_snapshot_index(
 ) -> None:
     """Write index rows for the campaigns and tasks in a snapshot's state.
 
-    Their blocks are not stored, so the rows hold substitutes for unknown locations: campaigns get
-    the snapshot's height, and positions count the ids in rising order.
+    The blocks that opened them are not stored, so their exact locations are unknown. A campaign's
+    row gets the snapshot's height, a task's row the height at which it was opened. The position in
+    the block is replaced by the row's number, from 0: campaigns are sorted by id, tasks by height
+    and id.
 
     Args:
         connection: A connection inside the caller's write transaction.

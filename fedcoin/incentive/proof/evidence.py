@@ -122,8 +122,8 @@ def build_evidence_tree(
 
     Args:
         plan: The miner's plan for the task.
-        utilities: In right answers, (N, m); those that the schedule defines may be anything, they
-            are filled in.
+        utilities: In right answers, int64 (N, m). Those that the schedule defines are ignored and
+            computed here.
         grand: u(all clients), in right answers.
         empty: u(no client), in right answers.
 
@@ -158,8 +158,9 @@ def compute_commitment(
 
     The commitment is SHA-256("fedcoin/commitment/v1" || 00 || salt (32 bytes) || task id (32) ||
     attempt (4) || miner's address (20) || root (32) || samples (8) || grand (4) || empty (4) ||
-    n (4) || total (n times 8, two's complement)), with numbers big-endian. It is binding, and the
-    salt hides what it stands for. The root stands for leaves and siblings, which are not hashed.
+    n (4) || total (n times 8, two's complement)), with numbers big-endian. It binds
+    the miner to its samples, and the salt hides them. Leaves and siblings are not hashed, because
+    the root commits to them.
 
     Args:
         evidence: The opening; leaves and siblings are ignored.
@@ -197,13 +198,13 @@ def compute_commitment(
 def verify_evidence(
     evidence: Evidence, plan: SamplingPlan, challenge: bytes, q: int
 ) -> ProvedVector:
-    """Check what a miner shows against its plan and the challenge.
+    """Check a miner's evidence against its plan and the challenge.
 
     No utility is recomputed. Time and memory are in proportion to the evidence that an honest
     miner would send.
 
     Args:
-        evidence: What the miner shows, from an untrusted source.
+        evidence: The miner's evidence, from an untrusted source.
         plan: The miner's plan for the task.
         challenge: The task's challenge, 32 bytes.
         q: How many leaves are challenged, at least 1.

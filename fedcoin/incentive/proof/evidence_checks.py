@@ -22,10 +22,10 @@ from fedcoin.v1.evidence_pb2 import Evidence
 
 
 def check_counts(evidence: Evidence, plan: SamplingPlan, q: int) -> None:
-    """Check the lengths and counts that everything else depends on.
+    """Check the lengths and counts that the other checks rely on.
 
     Args:
-        evidence: What a miner shows.
+        evidence: A miner's evidence, from an untrusted source.
         plan: The miner's plan for the task.
         q: How many leaves are challenged, at least 1.
 
@@ -98,7 +98,7 @@ def check_indices(evidence: Evidence, indices: Sequence[int]) -> None:
     """Check that the leaves shown are the challenged ones, in ascending order.
 
     Args:
-        evidence: What a miner shows, with as many leaves as are challenged.
+        evidence: A miner's evidence, with as many leaves as are challenged.
         indices: The challenged leaves, in ascending order.
 
     Raises:
@@ -120,7 +120,7 @@ def check_siblings(
     """Check the number, lengths and sums of the siblings and turn them into arrays.
 
     Args:
-        evidence: What a miner shows.
+        evidence: A miner's evidence, from an untrusted source.
         plan: The miner's plan for the task.
         missing: The positions of the siblings, level by level, as `sibling_positions` lists them.
 

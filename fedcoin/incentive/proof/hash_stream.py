@@ -1,4 +1,4 @@
-"""Random numbers drawn from a hash, so that everybody who knows the seed draws the same."""
+"""Random numbers derived from a hash, so that all nodes draw the same ones from a seed."""
 
 from __future__ import annotations
 

@@ -4,7 +4,8 @@ Hashes (numbers are big-endian; index and count have 8 bytes, a utility 4, a sum
 complement):
 
     leaf   SHA-256(00 || index || utilities || vector)
-    node   SHA-256(01 || hash || count || sum  of the left child || the same of the right child)
+    node   SHA-256(01 || hash || count || sum of the left child
+                      || hash || count || sum of the right child)
 
 where count is the number of leaves below a child and sum the sum of their vectors. The sums of
 both children are hashed, not only their total, so that no node can be shown with another sum.
@@ -65,7 +66,7 @@ def leaf_spans(level: int, positions: Ints, samples: int) -> tuple[Ints, Ints]:
 
 
 def sibling_positions(indices: Sequence[int], samples: int) -> list[list[int]]:
-    """List the nodes that a verifier needs besides some leaves to compute the root.
+    """List the positions of the nodes that are needed to compute the root from some leaves.
 
     Args:
         indices: The leaves shown, in ascending order.
@@ -95,8 +96,8 @@ def leaf_hashes(indices: Ints, utilities: Ints, vectors: Ints) -> Hashes:
 
     Args:
         indices: The leaves' indices, (N,).
-        utilities: Their utilities in right answers, (N, m), 0 to 2**32 - 1.
-        vectors: Their vectors, (N, n).
+        utilities: The leaves' utilities in right answers, int64 (N, m), 0 to 2**32 - 1.
+        vectors: The leaves' vectors, int64 (N, n).
 
     Returns:
         The hashes, (N, 32).
@@ -112,7 +113,7 @@ def node_hashes(left: tuple[Hashes, Ints, Ints], right: tuple[Hashes, Ints, Ints
 
     Args:
         left: Hashes (N, 32), counts (N,) and sums (N, n) of the left children.
-        right: The same of the right children.
+        right: Hashes (N, 32), counts (N,) and sums (N, n) of the right children.
 
     Returns:
         The hashes, (N, 32).
@@ -164,13 +165,14 @@ class SumTree:
         return [int(value) for value in self.levels[-1].sums[0]]
 
     def siblings(self, indices: Sequence[int]) -> Iterator[tuple[bytes, list[int]]]:
-        """Show the nodes that a verifier needs besides some leaves.
+        """List the nodes with which a verifier can compute the root from some leaves.
 
         Args:
-            indices: The leaves shown, in ascending order.
+            indices: The leaves that the verifier gets, in ascending order.
 
         Yields:
-            Hash (32 bytes) and sum (n integers) of each node of `sibling_positions`, in its order.
+            Hash (32 bytes) and sum (n integers) of each node, in the order of
+            `sibling_positions`: level by level from the leaves up, from left to right.
         """
         samples = len(self.levels[0].hashes)
         missing = sibling_positions(indices, samples)
@@ -183,8 +185,9 @@ def build_sum_tree(utilities: Ints, vectors: Ints) -> SumTree:
     """Build the tree over the leaves 0 to N - 1.
 
     Args:
-        utilities: Their utilities in right answers, (N, m), 0 to 2**32 - 1; N at least 1.
-        vectors: Their vectors, (N, n).
+        utilities: The leaves' utilities in right answers, int64 (N, m), 0 to 2**32 - 1; N at
+            least 1.
+        vectors: The leaves' vectors, int64 (N, n).
 
     Returns:
         The tree.
@@ -212,8 +215,8 @@ class KnownNodes:
 
         Args:
             positions: Positions of Q nodes, (Q,), none of them known.
-            hashes: Their hashes, (Q, 32).
-            sums: Their sums, (Q, n).
+            hashes: The new nodes' hashes, (Q, 32).
+            sums: The new nodes' sums, (Q, n).
 
         Returns:
             All P + Q nodes in the order of their positions.

@@ -57,7 +57,7 @@ class ExampleShare:
     """
 
     index: int
-    """From 0."""
+    """The index of the share, from 0."""
     num_shares: int
     """At least 1."""
 

@@ -48,13 +48,13 @@ class Value:
     """A value of the graph, as a layer reads it."""
 
     index: int
-    """See `layers`."""
+    """The value's number in the graph (see `layers`): 0 is the input, k is node k - 1's output."""
     shape: Shape
-    """The shape as which it is read; flattening changes it."""
+    """The shape in which the next layer reads the value; flattening changes it."""
 
 
 class LayerReader:
-    """Builds a graph from Keras layers, which must come in the order of the model's weights.
+    """Builds a graph from Keras layers, which must be read in the order of the model's weights.
 
     Args:
         spec: The model whose layers are read; it lists the weights in order.
@@ -91,13 +91,14 @@ class LayerReader:
         Args:
             name: The layer's class name in `keras.layers`.
             config: The layer's configuration as Keras serialises it.
-            inputs: The values that it takes, at least one.
+            inputs: The outputs of earlier layers that this layer takes, at least one.
 
         Returns:
             The layer's output, or None when NumPy cannot compute the layer.
 
         Raises:
-            RefusalError: WRONG_SHAPE when the layer's weights are not the next ones of the spec.
+            RefusalError: WRONG_SHAPE when the spec's next weights have other shapes than the
+                layer's weights.
         """
         if not _is_float32(config.get("dtype")) or config.get("quantization_config"):
             return None

@@ -31,10 +31,10 @@ class Worker(Protocol):
         ...
 
     async def start(self) -> None:
-        """Start it; it answers its first call once it is ready.
+        """Start the worker. It answers its first call once it is ready.
 
         Raises:
-            WorkerError: It cannot be started.
+            WorkerError: The worker cannot be started.
         """
         ...
 
@@ -49,7 +49,7 @@ class Worker(Protocol):
             What the function returns.
 
         Raises:
-            RefusalError: The function raised it.
+            RefusalError: The function raised a RefusalError, which is passed on.
             WorkerDiedError: The worker is not running, or died during the call.
             WorkerError: The function raised any other exception.
         """
@@ -69,7 +69,7 @@ class Worker(Protocol):
         ...
 
     async def stop(self) -> None:
-        """End it, even in the middle of a call, which then raises WorkerDiedError."""
+        """End the worker, even during a call, which then raises WorkerDiedError."""
         ...
 
 

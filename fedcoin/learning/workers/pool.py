@@ -184,8 +184,8 @@ class WorkerPool:
         """Call any function in a worker of this machine.
 
         Args:
-            activity: What it does, such as "while averaging", for the error message when the
-                worker dies twice.
+            activity: A phrase for the error message when the worker dies twice, such as "while
+                averaging".
             function: A function of a module, which the worker imports by name.
             *arguments: Its arguments, which are pickled.
 
@@ -193,7 +193,7 @@ class WorkerPool:
             What the function returns.
 
         Raises:
-            RefusalError: The function raised it.
+            RefusalError: The function raised a RefusalError, which is passed on.
             WorkerError: The function raised any other exception, or the worker died twice.
         """
         result: T = await self._local_slot.call(activity, function, *arguments)

@@ -90,7 +90,7 @@ class WorkerProcess:
         """Start the child. Returns when the process exists; it answers once it is ready.
 
         Raises:
-            RuntimeError: It was started before.
+            RuntimeError: The child was started before.
         """
         if self._process is not None:
             raise RuntimeError("this worker process was started before")
@@ -121,7 +121,7 @@ class WorkerProcess:
             What the function returns.
 
         Raises:
-            RefusalError: The function raised it.
+            RefusalError: The function raised a RefusalError, which is passed on.
             WorkerDiedError: The child is not running, or died before it answered.
             WorkerError: The function raised any other exception; the message is its traceback.
         """

@@ -5,7 +5,7 @@ know how blocks come about, what makes a transaction valid or who the peers are:
 through `network.ports` and `backend`. It never changes the chain; it accepts transactions for the
 mempool and artifacts for the store.
 
-* `api_server` opens the two listeners: TCP for everybody, a Unix socket for the operator;
+* `api_server` opens the two listeners: TCP for all callers, a Unix socket for the operator;
 * `request_fields` turns text (bech32m, hex) into bytes; `paging` divides lists into pages;
 * `node_servicer`, `task_servicer`, `transaction_servicer` and `admin_servicer` answer from the last
   final block, with `chain_watching` for their streams and `supply_count` for the status;

@@ -1,4 +1,4 @@
-"""The API's two listeners: TCP for everybody, and a Unix socket for the operator."""
+"""The API's two listeners: TCP for all callers, and a Unix socket for the operator."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ class ApiServer:
         """Prepare the listeners; nothing is bound yet.
 
         Args:
-            backend: What the servicers need.
+            backend: The parts of the node that the servicers use.
             listen: `host:port` of the API; port 0 takes a free one.
             admin: The path of the operator's Unix socket; None opens none.
             credentials: The API's TLS, or None for plaintext.
-            limits: What callers of the API may use; None takes the default limits.
+            limits: The limits on calls of the API; None takes the default limits.
         """
         services = _api_services(backend)
         self._api = Listener(listen, services, limits=limits, credentials=credentials)

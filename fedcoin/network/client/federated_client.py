@@ -64,7 +64,7 @@ class FederatedClient(GrpcClient):
         return await self.call(self._stub.GetCampaignStatus, pb.GetCampaignStatusRequest())
 
     async def register(self, key: KeyPair, chain_id: str, time_ms: int) -> pb.RegisterResponse:
-        """Join the campaign. Joining twice is the same as once.
+        """Join the campaign. A repeated call changes nothing.
 
         Args:
             key: The client's key, which signs the registration.
@@ -98,7 +98,7 @@ class FederatedClient(GrpcClient):
         return self.stream(self._stub.WatchRounds, pb.WatchRoundsRequest(address=address))
 
     async def submit_update(self, update: SignedUpdate) -> None:
-        """Hand in an update whose weights were uploaded. Handing it in twice is the same as once.
+        """Submit an update whose weights were uploaded. A repeated call changes nothing.
 
         Args:
             update: The signed update.

@@ -49,7 +49,7 @@ class TransactionCalls(GrpcClient):
         self._transactions = TransactionServiceStub(channel)
 
     async def submit_transaction(self, raw: bytes) -> str:
-        """Hand in a signed transaction. Handing it in twice is the same as once.
+        """Submit a signed transaction. A repeated call changes nothing.
 
         Args:
             raw: A serialised SignedTransaction.

@@ -30,7 +30,7 @@ class RoundsPort(Protocol):
         ...
 
     async def register(self, public_key: bytes) -> pb.RegisterResponse:
-        """Let a client join; joining twice is the same as once.
+        """Let a client join. A repeated call changes nothing.
 
         Args:
             public_key: The client's Ed25519 public key, 32 bytes, which it has proved to hold.
@@ -58,7 +58,7 @@ class RoundsPort(Protocol):
         ...
 
     async def submit(self, update: Update) -> None:
-        """Accept an update; handing it in twice is the same as once.
+        """Accept an update. A repeated call changes nothing.
 
         Args:
             update: The update, whose signature is right.

@@ -17,7 +17,7 @@ errors of predicting F, so that
 with r(S) the number of coalitions that S stands for and `weights` those of the posterior. The mean
 over the folds is unbiased whatever the game is, and its variance can be estimated from the sample
 alone. Witter, Liu, Musco ("Regression-adjusted Monte Carlo estimators for Shapley values and
-probabilistic values", 2025) do the same with other models.
+probabilistic values", 2025) use this estimator with other models.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def estimate_correction(
 
 
 def _represented(sizes: Ints, drawn: Ints, existing: list[int]) -> Floats:
-    """Compute r(S): how many coalitions that no other fold has each one of a fold stands for."""
+    """Compute r(S): how many coalitions outside the other folds each S of a fold represents."""
     in_fold = np.bincount(sizes, minlength=len(existing))
     ratio = [
         (count - int(drawn[size]) + int(in_fold[size])) / max(int(in_fold[size]), 1)

@@ -35,13 +35,13 @@ from fedcoin.shapley.kriging.reml import build_design, fit_hyperparameters
 
 # Limits of time and memory, set by hand.
 _FIT_ROWS = 400
-"""Hyperparameters are fitted to a random part of so many coalitions."""
+"""The number of randomly drawn coalitions that the hyperparameters are fitted to."""
 _MAX_UNKNOWNS = 1_200
-"""About how many unknowns n R there may be."""
+"""The approximate limit on the number of unknowns, n R."""
 _NOISE_ROUNDS = 2
-"""How often unknowns and noise variances are computed in turn."""
+"""How often the unknowns and then the noise variances are recomputed."""
 _NOISE_PRIOR_ROWS = 5
-"""The assumed noise variance of a size counts as much as so many coalitions."""
+"""The weight of the assumed noise variance of a size, in observed coalitions."""
 
 
 def estimate_first_order(
@@ -51,7 +51,7 @@ def estimate_first_order(
 
     Args:
         coalitions: bool (m, n), different, none of them empty or grand.
-        worth: Their worths, (m,).
+        worth: The utilities of these coalitions, float64 (m,).
         rng: Source of randomness, for the choice of rows to fit hyperparameters to.
 
     Returns:

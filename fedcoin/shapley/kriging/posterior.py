@@ -22,13 +22,13 @@ from fedcoin.shapley.kriging.prior import choose_max_degree, compute_value_covar
 from fedcoin.shapley.kriging.reml import build_design, fit_hyperparameters, project
 
 _MAX_FIT_ROWS = 250
-"""Hyperparameters are fitted to a random part of so many coalitions, or four times the players
-when these are more: the fit costs the cube of it. Set by hand."""
+"""The number of randomly drawn coalitions that the hyperparameters are fitted to, unless four times
+the number of players is larger. The time of the fit grows with the cube of it. Set by hand."""
 
 
 @dataclass(frozen=True, slots=True)
 class Posterior:
-    """The posterior of the Shapley values, less (u(N) - u(empty)) / n for everyone."""
+    """The posterior of each player's Shapley value minus the mean value, (u(N) - u(empty)) / n."""
 
     values: Floats
     """E[phi | y], (n,), in the utility's unit; they add up to 0."""
@@ -65,7 +65,7 @@ def fit_posterior(coalitions: Bools, worth: Floats, rng: np.random.Generator) ->
 
     Args:
         coalitions: bool (m, n), different, none of them empty or grand.
-        worth: Their worths, (m,).
+        worth: The utilities of these coalitions, float64 (m,).
         rng: Source of randomness, for the choice of rows to fit hyperparameters to.
 
     Returns:

@@ -20,12 +20,12 @@ from fedcoin.incentive.proof.layouts import Bools, Ints
 
 @dataclass
 class SaturatingGame:
-    """Right answers of coalitions of some clients, the same for the same parameters."""
+    """A simulated game: the right answers of coalitions, which the fields determine."""
 
     clients: int
     # Examples in the evaluation set.
     size: int = 1_000
-    # Of the strengths and of the noise.
+    # The seed of the strengths and of the noise.
     seed: int = 1
     # The noise's range, as a share of the evaluation set.
     noise: float = 0.01
@@ -42,7 +42,7 @@ class SaturatingGame:
         """Evaluate coalitions.
 
         Args:
-            coalitions: Who takes part, bool (m, clients).
+            coalitions: True where a client takes part, bool (m, clients).
 
         Returns:
             Right answers, int64 (m,), from 0 to `size`.

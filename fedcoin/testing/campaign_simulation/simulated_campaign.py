@@ -38,7 +38,7 @@ class CampaignSimulation:
         """Make the network, at the genesis.
 
         Args:
-            setting: What the run consists of.
+            setting: The setting of the run.
         """
         self.setting = setting
         self.game = setting.game

@@ -78,7 +78,7 @@ class BlockApplication(Protocol):
 
         Args:
             block: A block for the next height.
-            certificate: Its serialised Certificate, which was verified.
+            certificate: The serialised Certificate of the block, already verified.
         """
 
 

@@ -99,7 +99,7 @@ class NilVoter(ByzantineNode):
 
 
 class RandomVoter(ByzantineNode):
-    """Vote for anything in any round near the present one, and claim polkas that never were."""
+    """Vote for random blocks in rounds near the present one, and claim polkas that do not exist."""
 
     def propose(self, effect: SendProposal) -> None:
         """Implement `SimulatedNode.propose`: propose a random block with a random valid round."""
@@ -215,10 +215,10 @@ class DecisionSplitter(ByzantineNode):
         """Make a node as `SimulatedNode` does, and choose the validator that it helps.
 
         Args:
-            index: Its index in the scenario.
-            key: Its key.
-            application: What it agrees on.
-            environment: What surrounds it.
+            index: The node's index in the scenario.
+            key: The node's validator key.
+            application: The node's ledger, which builds and checks blocks.
+            environment: The simulation that the node is part of.
         """
         super().__init__(index, key, application, environment)
         self._helped = environment.rng.choice(self.peers)

@@ -49,7 +49,7 @@ class VirtualClock:
         """Run an action later.
 
         Args:
-            delay_ms: How much later, in virtual ms.
+            delay_ms: The delay in virtual ms.
             action: Called without arguments.
         """
         self._num_scheduled += 1
@@ -106,7 +106,7 @@ class PacketNetwork:
         Args:
             sender: The sender's index.
             receiver: The receiver's index.
-            packet: What the receiver gets.
+            packet: The packet that the receiver gets.
         """
         self.num_sent += 1
         scenario = self._scenario

@@ -45,7 +45,7 @@ class NodeCrash:
 class Scenario:
     """One run. Times are virtual ms; probabilities are from 0 to 1."""
 
-    # Of all randomness in the run.
+    # The seed of all randomness in the run.
     seed: int
     # The voting power of each node; as many as there are nodes.
     powers: tuple[int, ...]
@@ -67,7 +67,8 @@ class Scenario:
     # The engines' timeouts for proposals and for votes.
     propose_ms: int = 400
     vote_ms: int = 200
-    # Nodes send all their messages of the height again after half to one and a half of this.
+    # The mean time after which a node resends all its messages of the height; each wait is drawn
+    # between half and one and a half of it.
     resend_ms: int = 500
     # From `calm_ms` on, every packet arrives within `calm_delay_ms`, and no node crashes.
     calm_ms: int = 0
@@ -83,14 +84,14 @@ def draw_scenario(seed: int, nodes: int = 4, faulty: int = 1, heights: int = 2) 
     """Draw a scenario.
 
     Args:
-        seed: Decides everything else.
+        seed: The seed from which the delays, faults and powers are drawn.
         nodes: The number of validators.
-        faulty: How many of them are faulty. If this is less than a third of `nodes`, they hold less
-            than a third of the power.
+        faulty: The number of faulty validators. If this is less than a third of `nodes`, they hold
+            less than a third of the power.
         heights: The height that all correct nodes must reach.
 
     Returns:
-        The same scenario for the same arguments.
+        The scenario, which depends on the arguments alone.
     """
     rng = Random(seed)
     calm_ms = rng.choice((2_000, 5_000, 10_000))

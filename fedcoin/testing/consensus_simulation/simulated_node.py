@@ -70,10 +70,10 @@ class SimulatedNode:
         """Make a node that has not started yet.
 
         Args:
-            index: Its index in the scenario.
-            key: Its key.
-            application: What it agrees on.
-            environment: What surrounds it.
+            index: The node's index in the scenario.
+            key: The node's validator key.
+            application: The node's ledger, which builds and checks blocks.
+            environment: The simulation that the node is part of.
         """
         self.index = index
         self.key = key
@@ -326,7 +326,7 @@ class SimulatedNode:
         """Sign a proposal for the height that is being decided.
 
         Args:
-            effect: What to propose.
+            effect: The engine's request, with the block to propose.
 
         Returns:
             The proposal.

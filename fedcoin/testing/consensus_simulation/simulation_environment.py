@@ -32,7 +32,7 @@ class SimulationEnvironment(Protocol):
         Args:
             sender: The sender's index.
             receiver: The receiver's index.
-            packet: What the receiver gets.
+            packet: The packet that the receiver gets.
         """
 
     def make_application(self, index: int) -> BlockApplication:
@@ -53,7 +53,7 @@ class SimulationEnvironment(Protocol):
 
         Args:
             index: The node's index.
-            message: What it signed.
+            message: The proposal or vote that the node signed.
         """
 
     def note_final(self, index: int, final: FinalBlock) -> None:

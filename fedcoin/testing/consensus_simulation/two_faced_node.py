@@ -54,10 +54,10 @@ class TwoFacedNode(SimulatedNode):
         """Make a node as `SimulatedNode` does, with its two faces.
 
         Args:
-            index: Its index in the scenario.
-            key: Its key.
+            index: The node's index in the scenario.
+            key: The node's validator key.
             application: Replaced by that of its first face.
-            environment: What surrounds it.
+            environment: The simulation that the node is part of.
         """
         super().__init__(index, key, application, environment)
         scenario = environment.scenario

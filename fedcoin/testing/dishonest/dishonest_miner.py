@@ -40,7 +40,7 @@ class DishonestMiner(Miner):
         """Make a miner.
 
         Args:
-            strategy: What it computes, claims and reveals.
+            strategy: The samples that the miner computes, claims and reveals.
             *arguments: Passed to `Miner`.
         """
         super().__init__(*arguments)
@@ -50,7 +50,7 @@ class DishonestMiner(Miner):
     async def _sample(
         self, turn: TaskProgress, task: TaskState, known: Samples | None
     ) -> Samples | None:
-        """Compute as many samples as the strategy wants, and return those that it claims."""
+        """Compute the samples that the strategy asks for, and return those that it claims."""
         plan, task_id = turn.plan, turn.assignment.task_id
         end_ms = task.deadline_ms - self._margin_ms(turn)
         timeout_s = max(0.0, (end_ms - self._clock()) / 1000)
@@ -129,7 +129,7 @@ class DishonestMiner(Miner):
                     yield action
 
     def _last_settled_nano(self, clients: int) -> tuple[int, ...]:
-        """Find the last settled values of a task with as many clients; empty if there are none."""
+        """Find the settled values of the last task with this number of clients; empty if none."""
         top = self._chain.height()
         for height in range(top, max(0, top - MAX_BLOCKS_BACK), -1):
             header = self._chain.store.header(height)

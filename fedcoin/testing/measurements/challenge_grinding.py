@@ -70,7 +70,7 @@ def list_certificates(validators: int, quorum: int, signatures: int) -> Iterator
 
 
 def measure_grinding(tasks: int, signatures: int, fraction: float) -> list[GrindingSuccess]:
-    """Let one proposer of four try all challenges that it can, under both rules.
+    """Measure the success of a proposer, one of four, that tries all challenges it can reach.
 
     Args:
         tasks: How many tasks to try.

@@ -220,27 +220,27 @@ def _final_transactions(campaign: CampaignSimulation) -> list[Transaction]:
 
 
 def _no_points(code: Enum) -> int:
-    """Of messages that an honest peer may send that is behind or has just started."""
+    """Points for a message that an honest peer may send when it is behind or has just started."""
     return 0
 
 
 def _points_of_transaction(code: Enum) -> int:
-    """Of a relayed transaction: only the data layer's refusals count, because states differ."""
+    """Points for a relayed transaction: data errors only, because peers' states may differ."""
     if code is DataCode.BAD_SIGNATURE:
         return POINTS[Offence.BAD_SIGNATURE]
     return POINTS[Offence.MALFORMED] if isinstance(code, DataCode) else 0
 
 
 def _points_of_unreadable_message(code: Enum) -> int:
-    """Of a vote or proposal that cannot be decoded."""
+    """Points for a vote or proposal that cannot be decoded."""
     return POINTS[OFFENCES[code.name]]
 
 
 def _points_of_refused_message(code: Enum) -> int:
-    """Of a vote or proposal that no honest peer would have forwarded."""
+    """Points for a vote or proposal that no honest peer would have forwarded."""
     return POINTS[Offence.REFUSED_MESSAGE]
 
 
 def _points_of_bad_block(code: Enum) -> int:
-    """Of a block or certificate that was asked for."""
+    """Points for a block or certificate that this node asked for."""
     return POINTS[Offence.BAD_BLOCK]

@@ -19,36 +19,39 @@ from fedcoin.testing.dishonest.mining_strategies import HONEST_STRATEGY, MINING_
 
 @dataclass(frozen=True)
 class CensorshipDelay:
-    """Tasks of some runs in which some validators censor."""
+    """The delays of tasks while some validators censor, summed over runs.
+
+    A censor leaves other miners' transactions out of the blocks that it proposes.
+    """
 
     what: str
     validators: int
     censors: int
-    # Tasks that were settled, and that failed.
+    # The numbers of tasks that were settled, and that failed.
     settled: int
     failed: int
-    # The fewest and the most blocks from the opening of a task to its settlement.
+    # The smallest and the largest number of blocks from the opening of a task to its settlement.
     min_blocks: int
     max_blocks: int
     # How often an honest miner's evidence was accepted; ideally once for each task and miner.
     revealed: int
     # Deposits of honest miners that were burned, in FDC.
     burned: float
-    # Of the honest miners' commitments, openings and reveals: how many were left out of 0, 1, 2,
-    # ... final blocks that could have held them.
+    # `waits[k]` is the number of the honest miners' commitments, openings and reveals that k
+    # proposers left out of their blocks before one included them.
     waits: tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class WithholdingOutcome:
-    """Tasks of a run in which some miners withhold."""
+    """The tasks of a run in which some miners withhold openings or reveals."""
 
     kind: str
     validators: int
     withholders: int
     settled: int
     failed: int
-    # What each withholder lost for each task, in FDC.
+    # The deposits that each withholder lost for each task, in FDC.
     burned: float
     # The median time from the opening of a task to its settlement, in virtual seconds.
     seconds: float
@@ -63,12 +66,12 @@ def measure_censorship(
     window_ms: int = 2_000,
     seeds: int = 1,
 ) -> CensorshipDelay:
-    """Let some validators censor whenever they propose.
+    """Measure how long tasks take when some validators censor whenever they propose.
 
     Args:
         tasks: How many tasks each run has.
         validators: How many validators there are.
-        censors: How many of them censor; they propose one after the other.
+        censors: How many of these validators censor; they propose one after the other.
         hasty: Whether censors also set their blocks' time 5 s ahead.
         window_ms: The commit and the reveal window, in virtual ms.
         seeds: How many runs to sum up.
@@ -122,13 +125,13 @@ def measure_censorship(
 def measure_withholding(
     tasks: int, kind: str, validators: int, withholders: int
 ) -> WithholdingOutcome:
-    """Let some miners withhold in every task.
+    """Measure what miners lose that withhold an opening or a reveal in every task.
 
     Args:
         tasks: How many tasks the run has.
         kind: "withholder", "late-withholder" or "absentee", which does not even commit.
         validators: How many validators there are, each of which mines.
-        withholders: How many of them withhold.
+        withholders: How many of these validators withhold.
 
     Returns:
         What came of the tasks and the withholders.

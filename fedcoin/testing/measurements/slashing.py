@@ -16,15 +16,15 @@ class SlashingOutcome:
 
     validators: int
     equivocators: int
-    # Tasks that were settled, and that failed.
+    # The numbers of tasks that were settled, and that failed.
     settled: int
     failed: int
-    # How many equivocators lost their bond, and in the blocks of which heights.
+    # How many equivocators lost their bond, and the heights of the blocks that burned the bonds.
     slashed: int
     heights: tuple[int, ...]
-    # What each validator had bonded.
+    # The bond of each validator.
     bond: float
-    # What was burned of each equivocator's bond, and what reporters were paid of it.
+    # The parts of each equivocator's bond that were burned, and that were paid to the reporter.
     burned: float
     report_reward: float
     # How many honest validators lost their bond.
@@ -34,16 +34,16 @@ class SlashingOutcome:
 def measure_equivocation(
     tasks: int, validators: int, equivocators: int, *, seed: int = 1
 ) -> SlashingOutcome:
-    """Let some validators vote for several values in each round, each vote to some peers.
+    """Measure what validators lose that send contradicting votes to different peers.
 
     Args:
         tasks: How many tasks the run has.
         validators: How many validators there are.
-        equivocators: How many of them equivocate; the last ones do.
-        seed: Of the simulation.
+        equivocators: How many of these validators equivocate.
+        seed: The seed of the simulation.
 
     Returns:
-        What came of them.
+        The bonds that were lost, and the tasks that were settled.
     """
     faulty = range(validators - equivocators, validators)
     setting = CampaignSetting(

@@ -19,7 +19,7 @@ from fedcoin.testing.paper_protocol.race import compute_payouts, run_race
 MINERS = 5
 PAPER_D = 0.03
 TRAINING_PRICE, MINING_PRICE = 70.0, 20.0
-"""Of the 100 FDC that a round pays; the coordinator gets the other 10."""
+"""In FDC, of the 100 FDC that a round pays; the coordinator gets the other 10."""
 
 PAPER_KINDS = ("copier", "mean-publisher", "inflated-count", "invented-vector")
 """The strategies that have a counterpart in the paper's race."""
@@ -30,22 +30,23 @@ class StrategyOutcome:
     """One miner with a strategy among honest ones. Amounts are in FDC, for all blocks together."""
 
     kind: str
-    # Tasks that were settled; in the paper's race, blocks that were made.
+    # The number of settled tasks; in the paper's race, the number of blocks.
     blocks: int
+    # The number of those tasks or blocks that this miner won.
     wins: int
-    # Paid to the miner for mining.
+    # The payments to the miner for mining.
     mined: float
-    # Paid to the client that it favours beyond this client's due, out of the other clients' pay.
+    # The amount by which the favoured client was overpaid, at the cost of the other clients.
     shifted: float
-    # Deposits that it lost.
+    # The deposits that the miner lost.
     lost: float
-    # Coalitions that it evaluated, and that one honest miner evaluated.
+    # The number of coalitions that this miner evaluated, and that one honest miner did.
     evaluations: int
     honest_evaluations: int
     # Refused transactions by code, as in `AUDIT_FAILED 3`.
     refusals: str = ""
-    # Of a grinding proposer: turns with a choice, the blocks that it built in these, and the most
-    # different challenges that the blocks of one turn would have fixed.
+    # For a grinding proposer, as in `CampaignOutcome`: its turns with more than one block, the
+    # blocks of those turns, and the largest number of different challenges in one turn.
     grinding_turns: int = 0
     grinding_blocks: int = 0
     max_challenges: int = 0
@@ -54,16 +55,16 @@ class StrategyOutcome:
 def measure_on_ledger(
     kind: str, blocks: int, *, seed: int = 1, schedule: int | None = None
 ) -> StrategyOutcome:
-    """Let one miner play against four honest ones on simulated nodes.
+    """Measure what a miner with a strategy gains among four honest ones, on simulated nodes.
 
     Args:
         kind: A mining strategy, "challenge-grinder" or "honest".
         blocks: How many tasks to settle.
-        seed: Of the simulation.
+        seed: The seed of the simulation.
         schedule: A value of the enum Schedule; PERMUTATION by default.
 
     Returns:
-        What came of the miner.
+        The miner's gains and losses.
     """
     strategy = MINING_STRATEGIES.get(kind, HONEST_STRATEGY)
     honest = (HONEST_STRATEGY,) * (MINERS - 1)
@@ -97,16 +98,16 @@ def measure_on_ledger(
 def measure_in_paper_race(
     kind: str, blocks: int, *, seed: int = 1, difficulty: float = PAPER_D
 ) -> StrategyOutcome:
-    """Let one miner play against four honest ones in the paper's race.
+    """Measure what a miner with a strategy gains among four honest ones, in the paper's race.
 
     Args:
         kind: One of `PAPER_KINDS`, or "honest".
         blocks: How many races to run; they end early when no miner wins one.
-        seed: Of all randomness.
+        seed: The seed of all randomness.
         difficulty: D, as a share of the evaluation set.
 
     Returns:
-        What came of the miner.
+        The miner's gains and losses.
     """
     game = SaturatingGame(5)
     table = game.table() / game.size

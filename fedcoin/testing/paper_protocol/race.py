@@ -27,7 +27,7 @@ class BroadcastStrategy(Protocol):
 
         Args:
             vectors: The honest miners' S, float64 (h, n).
-            times: Their iterations, float64 (h,).
+            times: The numbers of iterations of the honest miners, float64 (h,).
 
         Returns:
             S, float64 (n,), and a number of iterations.

@@ -56,7 +56,7 @@ def explanation(status: GetStatusResponse) -> str:
     """Return a line that says what the next block waits for.
 
     Args:
-        status: What the node says of itself.
+        status: The node's answer to GetStatus.
 
     Returns:
         One or two sentences for a person.
@@ -77,7 +77,7 @@ def power_shortage(status: GetStatusResponse) -> str:
     """Return a warning when too few validators are connected to decide a block, else "".
 
     Args:
-        status: What the node says of itself.
+        status: The node's answer to GetStatus.
 
     Returns:
         Two sentences for a person, or an empty string.

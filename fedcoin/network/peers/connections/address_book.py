@@ -120,7 +120,7 @@ class AddressBook:
         return (-entry.failures, entry.last_success)
 
     def encode(self, bans: dict[bytes, float]) -> bytes:
-        """Write the file's content, and mark the book as saved.
+        """Return the content for the book's file, and mark the book as saved.
 
         Args:
             bans: The end of each ban in Unix seconds, by node key.

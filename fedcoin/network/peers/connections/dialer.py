@@ -71,7 +71,7 @@ class Dialer:
     Args:
         options: Limits and pauses.
         seeds: Addresses that are dialled without end.
-        introduction: What this node says of itself.
+        introduction: This node's identity.
         security: Opens channels.
         peers: The connected peers.
         book: The known addresses.

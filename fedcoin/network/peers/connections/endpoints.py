@@ -37,7 +37,7 @@ class Endpoint:
 
     @property
     def wildcard(self) -> bool:
-        """True for 0.0.0.0 and ::, which a listener may use but nobody can dial."""
+        """True for 0.0.0.0 and ::, which a listener may use but no node can dial."""
         try:
             return ipaddress.ip_address(self.host).is_unspecified
         except ValueError:

@@ -139,7 +139,7 @@ def check_identity(message: NodeIdentity, genesis: Genesis, own_key: bytes) -> I
     """Check that a peer belongs to this network and is not this node.
 
     Args:
-        message: What the peer says of itself.
+        message: The identity that the peer sent.
         genesis: The network's genesis.
         own_key: This node's public key.
 
@@ -200,7 +200,7 @@ def check_field_length(field: str, value: bytes, length: int) -> None:
 
     Args:
         field: The field's name for the error.
-        value: Its value.
+        value: The field's value.
         length: The number of bytes that it must have.
 
     Raises:
@@ -215,7 +215,7 @@ def check_signature_length(field: str, value: bytes) -> None:
 
     Args:
         field: The field's name for the error.
-        value: Its value.
+        value: The field's value.
 
     Raises:
         RefusalError: MALFORMED.

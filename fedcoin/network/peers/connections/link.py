@@ -63,7 +63,7 @@ class Link(GrpcClient):
 
     Attributes:
         endpoint: The address that was dialled.
-        identity: What the peer proved and said of itself in the handshake.
+        identity: The peer's identity, from the handshake.
         peers: Stub of PeerService.
         gossip: Stub of BlockGossipService.
         transactions: Stub of TransactionRelayService.
@@ -77,9 +77,10 @@ class Link(GrpcClient):
 
         Args:
             endpoint: The address that was dialled.
-            identity: What the peer proved and said of itself in the handshake.
+            identity: The peer's identity, from the handshake.
             channel: The channel, which is closed with the link.
-            session: What the handshake gave: 1 to 64 ASCII characters, sent with every call.
+            session: The session id from the handshake, sent with every call: 1 to 64 ASCII
+                characters.
         """
         metadata = ((SESSION_METADATA, session),)
         super().__init__(str(endpoint), channel, timeout=CALL_S, metadata=metadata)
@@ -115,7 +116,7 @@ async def open_link(
 
     Args:
         endpoint: The peer's address.
-        introduction: What this node says of itself.
+        introduction: This node's identity.
         security: Opens the channel.
         timeout_s: The deadline of each call, in seconds.
         expected_key: The node key that must answer; None accepts any.

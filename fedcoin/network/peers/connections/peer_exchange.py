@@ -77,7 +77,7 @@ class PeerExchange:
 
         Args:
             peer: The peer that answered.
-            reply: Its answer.
+            reply: The peer's answer.
 
         Raises:
             RefusalError: BAD_HOST for a malformed address.

@@ -10,7 +10,7 @@
 
 A refusal, by a check or by the method, that an honest peer cannot cause counts as an offence. The
 guard runs inside the listener's `InterceptorChain`, which turns refusals into statuses; it decodes
-requests in place of the chain. Reflection and health are open to everybody and not guarded.
+requests in place of the chain. Reflection and health are open to all callers and not guarded.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ class PeerServicer(PeerServiceServicer):
     """Serves `proto/fedcoin/v1/peer_service.proto`.
 
     Args:
-        introduction: What this node says of itself.
+        introduction: This node's identity.
         peers: The connected peers.
     """
 

@@ -75,7 +75,7 @@ class PeerSet:
         """Find a peer.
 
         Args:
-            key: Its node key.
+            key: The peer's node key, 32 bytes.
 
         Returns:
             The peer; None when it is not connected.
@@ -94,7 +94,7 @@ class PeerSet:
         """Check whether a peer that dials this node may join.
 
         Args:
-            key: Its node key.
+            key: The peer's node key, 32 bytes.
 
         Raises:
             RefusalError: BANNED, or NO_ROOM when all inbound places are taken.
@@ -134,7 +134,7 @@ class PeerSet:
         """Add a peer that dialled this node and proved its key.
 
         Args:
-            identity: What the peer said of itself.
+            identity: The peer's identity, from the handshake.
             transport: gRPC's name of the connection.
             host: The host of the connection; empty when unknown.
 
@@ -185,7 +185,7 @@ class PeerSet:
 
         Args:
             peer: The peer.
-            link: Its link.
+            link: The link that broke.
         """
         if peer.link is link:
             peer.link = None
@@ -236,7 +236,7 @@ class PeerSet:
 
         Args:
             peer: The peer.
-            offence: What it did.
+            offence: The offence; its kind decides the points.
             why: Details for the log.
         """
         reached = peer.score.add(offence, self.now())
@@ -249,7 +249,7 @@ class PeerSet:
 
         Args:
             key: A node key.
-            seconds: How long.
+            seconds: The length of the ban, in seconds.
             why: The reason, for the log.
         """
         self.bans.add(key, self._clocks.wall(), seconds)

@@ -80,13 +80,20 @@ class Outbox:
             self._take()
 
     def clear(self) -> None:
-        """Forget everything: on a new link, the peer gets all pending transactions."""
+        """Remove all waiting transactions, and forget which ones the peer has.
+
+        On a new link the peer gets all pending transactions.
+        """
         self._waiting.clear()
         self._bytes = 0
         self.known.clear()
 
     def batch(self) -> list[bytes]:
-        """Take as many as fit in one call; a large one is sent alone."""
+        """Remove the oldest waiting transactions, up to the limits of one call, and return them.
+
+        Call only when at least one transaction waits. A transaction above the limit of bytes is
+        returned alone.
+        """
         taken = [self._take()]
         size = len(taken[0])
         while self._waiting and len(taken) < MAX_RELAYED:
@@ -131,7 +138,7 @@ class TransactionRelay:
             self._give(peer, transaction)
 
     async def receive(self, peer: Peer, raws: Sequence[bytes]) -> int:
-        """Take a batch of transactions from a peer.
+        """Handle a batch of transactions from a peer.
 
         Args:
             peer: The peer.
@@ -245,7 +252,7 @@ class TransactionRelayServicer(TransactionRelayServiceServicer):
     async def RelayTransactions(
         self, request: RelayTransactionsRequest, context: CallContext
     ) -> RelayTransactionsResponse:
-        """Take a batch. Refuses with TOO_LARGE, RATE_LIMITED."""
+        """Receive a batch of transactions. Refuses with TOO_LARGE, RATE_LIMITED."""
         peer = self._peers.caller(context)
         accepted = await self._relay.receive(peer, request.transactions)
         return RelayTransactionsResponse(accepted=accepted)

@@ -70,8 +70,8 @@ class Reputation:
         """Count an offence.
 
         Args:
-            offence: Its kind, which has a price in `POINTS`.
-            now: The time in seconds.
+            offence: The kind of offence; `POINTS` says how much it adds to the score.
+            now: The time in seconds, on the monotonic clock.
 
         Returns:
             True when the score has reached `BAN_SCORE`.

@@ -149,8 +149,8 @@ class Announcer:
         """Announce a block after a short pause. Of several blocks, only the latest is announced.
 
         Args:
-            height: Its height.
-            block_hash: Its hash, 32 bytes.
+            height: The block's height.
+            block_hash: The block's hash, 32 bytes.
         """
         self._latest = (height, block_hash)
         if self._pending is None or self._pending.done():

@@ -51,7 +51,7 @@ class SnapshotServer:
         """Read a snapshot.
 
         Args:
-            height: Its height.
+            height: The snapshot's height.
             first_chunk: The first chunk that is wanted; 0 starts with changes and head.
 
         Yields:

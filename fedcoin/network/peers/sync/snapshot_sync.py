@@ -108,20 +108,20 @@ class PartialSnapshot:
         self._writer = SnapshotWriter(self._path)
 
     def restart(self) -> None:
-        """Delete all parts."""
+        """Delete all parts that were fetched, to begin anew."""
         self.close()
         self._path.unlink(missing_ok=True)
         self.check = SnapshotVerifier(self._genesis)
         self._writer = SnapshotWriter(self._path)
 
     def take(self, raw: bytes) -> None:
-        """Check a part and keep it.
+        """Check a part of the snapshot, and append it to the file.
 
         Args:
             raw: A serialised `SnapshotPart`.
 
         Raises:
-            RefusalError: The part is wrong, and is not kept.
+            RefusalError: The code of the check that the part fails; it is not stored.
         """
         part = canonical.decode(SnapshotPart, raw)
         if part.HasField("head") and sha256(part.head.header) != self._target.block_hash:
