@@ -166,7 +166,7 @@ class Mempool:
                 yield candidate
 
     def candidates_of(self, sender: bytes) -> list[Transaction]:
-        """List what one sender has for the next block.
+        """List the transactions of one sender that the next block can hold.
 
         Args:
             sender: The sender's address, 20 bytes.

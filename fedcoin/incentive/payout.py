@@ -74,7 +74,7 @@ def split(amount: int, weights: Sequence[int]) -> tuple[int, ...]:
 
 
 def compute_deposit(min_deposit: int, mining_price: int) -> int:
-    """Compute what a miner deposits with its commitment.
+    """Compute the deposit that a miner pays with its commitment.
 
     A miner that does not open its salt changes the challenge, and with it the lottery among the
     inliers of an EXACT task, and loses its deposit. Accomplices that hold less than a third of the
@@ -83,7 +83,7 @@ def compute_deposit(min_deposit: int, mining_price: int) -> int:
 
     Args:
         min_deposit: The network parameter `commit_deposit`, in sap.
-        mining_price: What the task pays its miners, in sap.
+        mining_price: The payment of the task to its miners, in sap.
 
     Returns:
         The deposit in sap: a third of `mining_price`, rounded up, but at least `min_deposit`.

@@ -72,7 +72,7 @@ def estimate(
         method: A key of `METHODS`, or `auto`: exact when all coalitions fit into the budget
             (without a budget: up to 12 players), otherwise kriging, or walks when the budget is
             too small for kriging.
-        budget: The most distinct coalitions to evaluate, not counting the empty and the grand one.
+        budget: The limit on distinct coalitions to evaluate, without the empty and the grand one.
             Without it: all coalitions for `exact`, otherwise 200 n.
         seed: Seed of the random generator. Equal arguments give equal estimates.
 
@@ -94,7 +94,7 @@ def plan(n: int, method: str = "auto", budget: int | None = None) -> tuple[str, 
     Args:
         n: Number of players, at least 1.
         method: A key of `METHODS`, or `auto`.
-        budget: The most distinct coalitions to evaluate, or None.
+        budget: The limit on distinct coalitions to evaluate, or None.
 
     Returns:
         The key of `METHODS`, and the most evaluations, not counting the empty and the grand

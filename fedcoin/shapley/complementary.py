@@ -36,8 +36,8 @@ def estimate_complementary(game: Game, budget: int, rng: np.random.Generator) ->
 
     Args:
         game: The game.
-        budget: The most distinct coalitions to evaluate: at least two pairs of each size, or all
-            of them where a size has fewer.
+        budget: The limit on distinct coalitions to evaluate: at least two pairs of each size, or
+            all of them where a size has fewer.
         rng: Source of randomness.
 
     Returns:

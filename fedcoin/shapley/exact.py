@@ -21,7 +21,7 @@ def estimate_exact(game: Game, budget: int, rng: np.random.Generator) -> Estimat
 
     Args:
         game: A game of at most 20 players.
-        budget: The most distinct coalitions to evaluate, at least 2^n - 2.
+        budget: The limit on distinct coalitions to evaluate, at least 2^n - 2.
         rng: Not used.
 
     Returns:

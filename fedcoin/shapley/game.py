@@ -12,7 +12,7 @@ from fedcoin.shapley.array_types import Bools, Floats
 from fedcoin.shapley.errors import ShapleyCode
 
 Utility = Callable[[Bools], ArrayLike]
-"""Takes coalitions, bool (m, n), and returns what they are worth, m finite numbers."""
+"""Takes coalitions, bool (m, n), and returns their utilities, m finite numbers."""
 
 
 class Game:
@@ -49,7 +49,7 @@ class Game:
         return len(self._memo) - self._uncounted
 
     def values(self, coalitions: Bools) -> Floats:
-        """Return what coalitions are worth, and evaluate those that are not in the memo.
+        """Return the utilities of coalitions; evaluate only those that are not in the memo.
 
         Args:
             coalitions: bool (m, n); rows may repeat.

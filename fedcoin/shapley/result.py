@@ -30,8 +30,8 @@ class Estimate:
 
 
 Estimator = Callable[[Game, int, np.random.Generator], Estimate]
-"""Takes a game, a budget (the largest number of distinct coalitions to evaluate, not counting the
-empty and the grand one) and a random generator."""
+"""Takes a game, a budget (the limit on distinct coalitions to evaluate, not counting the empty and
+the grand one) and a random generator."""
 
 
 def require_budget(budget: int, min_budget: int, method: str) -> None:

@@ -79,7 +79,7 @@ def allocate(total: int, capacities: list[int], shares: list[float]) -> list[int
 
     Args:
         total: How many units to share out, at least 0.
-        capacities: The most units of each stratum.
+        capacities: The largest number of units of each stratum.
         shares: The weight of each stratum, at least 0; strata with 0 get nothing.
 
     Returns:

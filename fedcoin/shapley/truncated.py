@@ -26,7 +26,7 @@ def estimate_truncated(game: Game, budget: int, rng: np.random.Generator) -> Est
 
     Args:
         game: The game.
-        budget: The most distinct coalitions to evaluate, at least n - 1.
+        budget: The limit on distinct coalitions to evaluate, at least n - 1.
         rng: Source of randomness.
 
     Returns:

@@ -38,7 +38,7 @@ def estimate_permutation(game: Game, budget: int, rng: np.random.Generator) -> E
 
     Args:
         game: The game.
-        budget: The most distinct coalitions to evaluate, at least n - 1 (one walk).
+        budget: The limit on distinct coalitions to evaluate, at least n - 1 (one walk).
         rng: Source of randomness.
 
     Returns:
@@ -68,7 +68,7 @@ def estimate_antithetic(game: Game, budget: int, rng: np.random.Generator) -> Es
 
     Args:
         game: The game.
-        budget: The most distinct coalitions to evaluate, at least 2 (n - 1) (one pair).
+        budget: The limit on distinct coalitions to evaluate, at least 2 (n - 1) (one pair).
         rng: Source of randomness.
 
     Returns:
@@ -105,9 +105,9 @@ def has_budget_for_sample(game: Game, budget: int, cost: int, samples: int) -> b
 
     Args:
         game: The game, which counts its evaluations.
-        budget: The most distinct coalitions to evaluate.
-        cost: The most new coalitions that a sample evaluates.
-        samples: How many samples were drawn.
+        budget: The limit on distinct coalitions to evaluate.
+        cost: The largest number of new coalitions that one sample can need.
+        samples: How many samples were drawn so far.
 
     Returns:
         True when the budget has room for one more sample.

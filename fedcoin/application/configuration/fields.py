@@ -22,7 +22,7 @@ _ADDRESS_FORM = "must be host:port, such as 127.0.0.1:7050"
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One kind of value."""
+    """The parser and the writer of a setting's value, such as a number within limits."""
 
     parse: Callable[[object], Any]
     """Turns a TOML value, or the string of a variable, into the setting's value. Raises ValueError
@@ -195,10 +195,10 @@ def many(item: Kind) -> Kind:
     """Accept a list; in a variable, items separated by commas.
 
     Args:
-        item: The kind of each item.
+        item: The kind by which each item is parsed and written.
 
     Returns:
-        The kind. Its value is a tuple.
+        The kind. It parses the list into a tuple.
     """
 
     def parse(value: object) -> tuple[Any, ...]:
@@ -218,7 +218,7 @@ def address(allow_empty: bool = False) -> Kind:
         allow_empty: Whether the empty string is accepted.
 
     Returns:
-        The kind. Its value is the text.
+        The kind. It checks the text and leaves it as it is.
     """
 
     def parse(value: object) -> str:

@@ -160,13 +160,13 @@ class Home:
         return tuple(sorted(path.stem for path in self.keys_path.glob("*.key")))
 
     def key_info(self, name: str = NODE_KEY) -> KeyFileInfo:
-        """Read what a key's file tells without its passphrase.
+        """Read the fields of a key's file that need no passphrase.
 
         Args:
             name: The key's name.
 
         Returns:
-            Its public key, and whether it is encrypted.
+            The public key, the address, and whether the file is encrypted.
 
         Raises:
             RefusalError: NO_KEY when there is none of that name, BAD_KEY_FILE when it is malformed.

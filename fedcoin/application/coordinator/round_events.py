@@ -89,11 +89,11 @@ class RoundEventLog:
         self._add(RoundEvent(message))
 
     def add_round_end(self, campaign: Campaign, record: RoundRecord) -> None:
-        """Add that a round was settled or failed.
+        """Add the event that a round was settled or failed.
 
         Args:
             campaign: The campaign.
-            record: The round.
+            record: The outcome of the round.
         """
         self._last_settlement = len(self._events)
         message = pb.WatchRoundsResponse(

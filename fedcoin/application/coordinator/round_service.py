@@ -152,7 +152,7 @@ class RoundService:
 def coordinator_services(
     rounds: RoundService, store: ArtifactStore, clock_ms: Clock
 ) -> list[Service]:
-    """List what a coordinator's listener serves: the rounds, and artifacts in both directions.
+    """List the gRPC services of a coordinator's listener: rounds, uploads and downloads.
 
     Args:
         rounds: The campaign.

@@ -75,7 +75,7 @@ class RoundSettlement:
         campaign.aggregate = aggregate
 
     async def open_task(self, campaign: Campaign, save_pending: SavePending) -> bytes:
-        """Upload what the miners need, and open the round's task.
+        """Upload the artifacts that miners evaluate, and open the round's task.
 
         Args:
             campaign: The campaign, its aggregate set. If its `pending` transaction is set, the

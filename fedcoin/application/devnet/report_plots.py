@@ -135,7 +135,7 @@ def plot_values(result: DevnetResult) -> Plot:
 
 
 def plot_payouts(result: DevnetResult) -> Plot:
-    """Plot what each client was paid, the rounds stacked.
+    """Plot the payments to each client, the rounds stacked.
 
     Args:
         result: The devnet's results.
@@ -200,7 +200,7 @@ def plot_accuracy(result: DevnetResult) -> Plot:
 
 
 def plot_shares(result: DevnetResult) -> Plot:
-    """Plot what clients, server and miners got, and what was refunded, the rounds stacked.
+    """Plot the payments to clients, server and miners, and the refunds, the rounds stacked.
 
     Args:
         result: The devnet's results.

@@ -56,7 +56,7 @@ class _Verdict:
 
 
 class Auditor:
-    """Checks tasks and reveals, each once. For one event loop.
+    """Audits tasks and reveals, each once. For use in one event loop.
 
     Args:
         chain: The node's chain.
@@ -78,10 +78,12 @@ class Auditor:
         return len(self._verdicts)
 
     async def check_transaction(self, transaction: Transaction) -> None:
-        """Check one transaction, which the ledger has admitted.
+        """Audit one transaction: check the artifacts of a task, or recompute utilities of a reveal.
+
+        Transactions of any other type pass.
 
         Args:
-            transaction: The decoded and verified transaction.
+            transaction: The decoded and verified transaction, which the ledger has admitted.
 
         Raises:
             RefusalError: This node would vote against a block with it: UNKNOWN_ARTIFACT or a code
@@ -93,10 +95,11 @@ class Auditor:
         await self._check(transaction, {})
 
     async def check_block(self, transactions: Sequence[Transaction]) -> None:
-        """Check all transactions of a block that the ledger's rules allow.
+        """Audit all tasks and reveals of a block, as `check_transaction` does for one.
 
         Args:
-            transactions: The block's transactions.
+            transactions: All transactions of a block. The ledger must have executed the block
+                without an error.
 
         Raises:
             RefusalError: This node must vote against the block; codes as in `check_transaction`.

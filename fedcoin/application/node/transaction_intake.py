@@ -143,7 +143,7 @@ class TransactionIntake:
         return self._mempool.pending_nonce(address, self._chain.ledger)
 
     def ready(self) -> list[Transaction]:
-        """List what a proposer may put into a block.
+        """List the transactions that a proposer may put into a block.
 
         Returns:
             Transactions that passed their audit, in an order in which they apply.

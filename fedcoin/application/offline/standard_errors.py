@@ -69,7 +69,7 @@ class StandardErrorTracker:
         self._utilities.update(zip(_keys(coalitions), utilities.tolist(), strict=True))
 
     def utilities(self, coalitions: Coalitions) -> Floats:
-        """Return what coalitions are worth that have been evaluated.
+        """Return the utilities of coalitions that have been evaluated.
 
         Args:
             coalitions: Bool (m, n).

@@ -55,13 +55,13 @@ class NodeAccess(Protocol):
     """A node that accepts transactions."""
 
     async def get_signing_terms(self, address: bytes) -> SigningTerms:
-        """Read what the next transaction of an address depends on.
+        """Read the chain id, height, nonce and fees that an address' next transaction needs.
 
         Args:
             address: The sender's address, 20 bytes.
 
         Returns:
-            The terms as of now.
+            The present terms.
 
         Raises:
             RpcError: The node cannot be reached.

@@ -116,7 +116,7 @@ def check_idle(campaign: CampaignState) -> None:
 
 
 def check_terms(terms: OpenCampaign) -> None:
-    """Check what can be checked about a campaign without the state.
+    """Check the terms of a campaign, as far as they do not depend on the state.
 
     Args:
         terms: The campaign's terms.

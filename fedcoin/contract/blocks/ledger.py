@@ -214,10 +214,10 @@ class Ledger:
         return BuiltBlock(tuple(taken), execution, tuple(refused))
 
     def adopt(self, execution: Execution) -> None:
-        """Take over an execution whose changes the reader now shows.
+        """Make an executed block the latest one, after its changes were written to the database.
 
         Args:
-            execution: The latest block's, executed on the state that was adopted before it.
+            execution: The result of executing the block on the state before it.
         """
         self._tree.adopt(execution.tree)
         self._last_validators, self._validators = self._validators, execution.next_validators

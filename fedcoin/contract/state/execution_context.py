@@ -101,18 +101,18 @@ class ExecutionContext:
         return self.genesis.parameters
 
     def fork(self) -> ExecutionContext:
-        """Make a context on top of this one, whose changes can be dropped or merged as a whole.
+        """Make a child context, whose changes can be dropped or merged into this one as a whole.
 
         Returns:
-            A context without receipts that sees the changes so far.
+            A context without receipts. It reads this context's changes, but does not write to it.
         """
         return ExecutionContext(self.genesis, self.block, Overlay(self.state), self.results)
 
     def merge(self, fork: ExecutionContext) -> None:
-        """Take over the changes and receipts of a fork.
+        """Add the changes and receipts of a child context to this one.
 
         Args:
-            fork: A context that `fork` returned.
+            fork: A child context, which this context's `fork` returned.
         """
         self.state.merge(fork.state)
         self.receipts.extend(fork.receipts)

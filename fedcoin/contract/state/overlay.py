@@ -101,7 +101,7 @@ class Overlay:
         self._written[key] = None
 
     def merge(self, above: Overlay) -> None:
-        """Take over the changes of an overlay on top of this one.
+        """Add the changes of an overlay on top of this one to its own.
 
         Args:
             above: An overlay whose `below` is this one.

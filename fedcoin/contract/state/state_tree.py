@@ -155,7 +155,7 @@ class StateTree:
         return self._levels[-1][0]
 
     def update(self, changes: Mapping[bytes, bytes | None]) -> TreeUpdate:
-        """Compute what the tree would become by some changes. The tree stays unchanged.
+        """Compute the result of some changes without applying them to the tree.
 
         Args:
             changes: New values by key; None for entries that are deleted.

@@ -128,7 +128,7 @@ def settle_deposits(
 
 
 def _compute_mining_rewards(loaded: LoadedTask) -> dict[bytes, int]:
-    """Compute what each miner is paid for computing.
+    """Compute the mining reward of each miner.
 
     Args:
         loaded: A task whose outcome is known.
@@ -205,7 +205,7 @@ def close_campaign(context: ExecutionContext, campaign_id: bytes, campaign: Camp
 def _close(
     context: ExecutionContext, loaded: LoadedTask, phase: block_pb2.TaskPhase.ValueType
 ) -> None:
-    """Take the round's share out of escrow and close the task; after the last, the campaign."""
+    """Subtract the round's share from escrow; close the task, and after the last the campaign."""
     task, campaign = loaded.task, loaded.campaign
     task.phase = phase
     task.phase_height = task.closed_height = context.block.height

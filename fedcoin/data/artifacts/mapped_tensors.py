@@ -46,17 +46,17 @@ class MappedArray:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The array's."""
+        """The array's shape."""
         return self._array.shape
 
     @property
     def ndim(self) -> int:
-        """The array's."""
+        """The number of the array's dimensions."""
         return self._array.ndim
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """The array's."""
+        """The array's dtype."""
         return self._array.dtype
 
     def __len__(self) -> int:

@@ -17,7 +17,7 @@ class StateView:
     """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
-        """Take over a connection.
+        """Wrap a connection, which the view owns from now on.
 
         Args:
             connection: A connection inside a read transaction; closed with the view.

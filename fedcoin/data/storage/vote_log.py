@@ -94,7 +94,7 @@ class VoteLog:
         return [OwnVote(*row) for row in rows]
 
     def prune(self, below: int) -> None:
-        """Delete the votes below a height and refuse to store any there from now on.
+        """Delete the votes below a height; from now on, refuse to store votes below it.
 
         Args:
             below: The lowest height whose votes stay.
@@ -108,7 +108,7 @@ class VoteLog:
 
 
 def prune_votes(connection: sqlite3.Connection, below: int) -> None:
-    """Do what `VoteLog.prune` does, inside the caller's write transaction.
+    """Delete old votes as `VoteLog.prune` does, inside the caller's write transaction.
 
     Args:
         connection: A connection inside a write transaction.

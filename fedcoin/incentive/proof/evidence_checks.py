@@ -193,8 +193,8 @@ def check_vector(name: str, values: Sequence[int], *, min_length: int = 1, max_l
     Args:
         name: The field's name, for the refusal.
         values: The vector.
-        min_length: The fewest elements allowed.
-        max_length: The most elements allowed.
+        min_length: The smallest number of elements allowed.
+        max_length: The largest number of elements allowed.
 
     Raises:
         RefusalError: MALFORMED when the vector is shorter or longer.

@@ -84,7 +84,8 @@ class Layout(Protocol):
 
         Args:
             indices: The leaves, shape (N,).
-            utilities: Their utilities, shape (N, m); only those not marked need to be right.
+            utilities: The leaves' utilities, shape (N, m). Those that the schedule defines may have
+                any value.
             grand: u(all clients), in right answers.
             truncation: Distance from `grand`, in right answers, at which a walk is cut off.
 
@@ -94,7 +95,7 @@ class Layout(Protocol):
         """
 
     def implied_values(self, indices: Ints, grand: int, empty: int) -> Ints:
-        """Compute what the utilities are where `mask_implied` is true.
+        """Compute the utilities that the schedule defines.
 
         Args:
             indices: The leaves, shape (N,).
@@ -102,7 +103,7 @@ class Layout(Protocol):
             empty: u(no client), in right answers.
 
         Returns:
-            Shape (N, m); elsewhere than where `mask_implied` is true the numbers mean nothing.
+            Shape (N, m). Only the numbers for which `mask_implied` is true have a meaning.
         """
 
     def contributions(self, indices: Ints, utilities: Ints, grand: int, empty: int) -> Ints:
@@ -110,7 +111,8 @@ class Layout(Protocol):
 
         Args:
             indices: The leaves, shape (N,).
-            utilities: Their utilities, shape (N, m), with the implied ones filled in.
+            utilities: The leaves' utilities, shape (N, m), including those that the schedule
+                defines.
             grand: u(all clients), in right answers.
             empty: u(no client), in right answers.
 

@@ -50,11 +50,11 @@ class SamplingPlan:
     """Distance from the grand coalition at which a walk ends, in right answers; 0 to E, where 0
     means no truncation; 0 under EXACT."""
     max_samples: int
-    """The most samples that a miner may claim, 1 to 1,000,000; 0 under EXACT."""
+    """The largest number of samples that a miner may claim, 1 to 1,000,000; 0 under EXACT."""
     task_id: bytes
-    """32 bytes."""
+    """The task's id, 32 bytes."""
     public_key: bytes
-    """The miner's, 32 bytes."""
+    """The miner's Ed25519 public key, 32 bytes."""
     empty_is_zero: bool = False
     """True under EMPTY_COALITION_ZERO: u(no client) must be 0."""
     layout: Layout = field(init=False, repr=False, compare=False)
@@ -91,7 +91,7 @@ class SamplingPlan:
 
     @property
     def sample_limit(self) -> int:
-        """The most leaves that a miner may claim, under any schedule."""
+        """The largest number of leaves that a miner may claim, under any schedule."""
         return self.fixed_samples or self.max_samples
 
     @property
@@ -121,13 +121,13 @@ class SamplingPlan:
         return self.layout.denominator(samples)
 
     def evaluations(self, samples: int) -> int:
-        """Count the coalitions that a number of leaves stands for.
+        """Count the utilities that a number of leaves hold.
 
         Args:
             samples: Number of leaves, N.
 
         Returns:
-            The number of utilities in them.
+            The number of utilities, including those that the schedule defines.
         """
         return self.layout.evaluations(samples)
 
@@ -147,20 +147,20 @@ class SamplingPlan:
 
         Args:
             indices: N leaves.
-            utilities: Their utilities in right answers, int64 (N, m).
+            utilities: The leaves' utilities in right answers, int64 (N, m).
             grand: u(all clients), in right answers.
 
         Returns:
-            Shape (N, m).
+            bool (N, m), True where the schedule defines the utility.
         """
         return self.layout.mask_implied(_to_array(indices), utilities, grand, self.truncation)
 
     def fill_implied(self, indices: Sequence[int], utilities: Ints, grand: int, empty: int) -> Ints:
-        """Set the utilities that the schedule defines to what it defines.
+        """Fill in the utilities that the schedule defines, so that they need no evaluation.
 
         Args:
             indices: N leaves.
-            utilities: Their utilities in right answers, int64 (N, m); not changed.
+            utilities: The leaves' utilities in right answers, int64 (N, m); not changed.
             grand: u(all clients), in right answers.
             empty: u(no client), in right answers.
 
@@ -178,7 +178,8 @@ class SamplingPlan:
 
         Args:
             indices: N leaves.
-            utilities: Their utilities in right answers, int64 (N, m), the implied ones filled in.
+            utilities: The leaves' utilities in right answers, int64 (N, m), including those that
+                the schedule defines.
             grand: u(all clients), in right answers.
             empty: u(no client), in right answers.
 
@@ -251,7 +252,7 @@ class SamplingPlan:
         return self.layout.sum_bounds(first, count, self.evaluation_size, grand, empty)
 
     def efficiency_sums(self, first: Ints, count: Ints, grand: int, empty: int) -> Ints:
-        """Compute what the summed vectors of groups of leaves add up to over the clients.
+        """Predict the total, over all clients, of the vectors in each group of leaves.
 
         Args:
             first: First leaf of each group, int64 (G,).
@@ -260,7 +261,7 @@ class SamplingPlan:
             empty: u(no client), in right answers.
 
         Returns:
-            int64 (G,).
+            The totals, int64 (G,), in the unit of the vectors.
         """
         return self.layout.efficiency_sums(first, count, grand, empty)
 

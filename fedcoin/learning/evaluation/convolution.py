@@ -111,7 +111,7 @@ def run_stage(
             them.
         buffers: Work space for this batch size.
         weights: The convolution's weights in the averaged models of several coalitions.
-        coalition: Which of them to use.
+        coalition: The index, within `weights`, of the coalition's averaged model.
 
     Returns:
         `buffers.maps`, float32 (rows, columns, filters, examples).
@@ -156,7 +156,7 @@ def _fill_kernel_rows(conv: Conv, maps: Floats, kernel_rows: Floats) -> None:
 
 
 def _covered_inputs(stage: ConvolutionStage, kernel_rows: Floats) -> list[Floats]:
-    """View what the kernel covers, once for each offset within the pooling fields.
+    """View the inputs that the kernel covers, once for each offset within the pooling fields.
 
     Each view has the shape (rows of fields, columns of fields, kw * kh * channels, examples).
     """

@@ -100,7 +100,7 @@ def make_batches(
         x: Inputs (m, ...); those of the share's batches are read, flattened, as float32.
         y: Integer labels (m,).
         batch_size: Examples in each batch but the last.
-        share: Which of the batches to make.
+        share: The part of the batches to make.
 
     Yields:
         The share's batches. The cuts do not depend on the number of shares.
@@ -118,12 +118,12 @@ def make_batches(
 def precompute(
     batches: Sequence[ExampleBatch], compute: Callable[[ExampleBatch], Floats], max_bytes: int
 ) -> bool:
-    """Compute once what an evaluator needs of each batch, and keep it in place of the inputs.
+    """Replace the inputs of each batch by values that an evaluator computes from them once.
 
     Args:
         batches: The batches, which are changed: `precomputed` is set and `inputs` dropped.
-        compute: What an evaluator needs of a batch.
-        max_bytes: How many bytes may be kept in all. Batches beyond it are left as they were.
+        compute: Computes these values from a batch.
+        max_bytes: The limit on the bytes of all these values. Batches beyond it are not changed.
 
     Returns:
         Whether all batches fit.
@@ -147,9 +147,9 @@ def count_in_chunks(
     """Count the correct answers of coalitions, a bounded number of them at a time.
 
     Args:
-        job: Says what the empty coalition is worth: if 0, it is not evaluated.
+        job: The job. If it sets the empty coalition's utility to 0, that one is not evaluated.
         coalitions: Bool (m, n).
-        max_coalitions: How many to hand to `count` at a time; taken as 1 when below it.
+        max_coalitions: The largest number of coalitions for one call of `count`; 1 if below 1.
         count: Counts the correct answers of up to `max_coalitions` coalitions. Floating-point
             warnings are off while it runs: an output that overflows is merely a wrong answer.
 

@@ -87,7 +87,7 @@ class Operation(Protocol):
             inputs: The values that the step reads, each float32 (..., examples).
             buffers: What `allocate` returned for this batch size.
             weights: What `average` returned.
-            coalition: Which of the averaged models to compute.
+            coalition: The index of the averaged model to compute.
 
         Returns:
             The value that the step makes, float32 (..., examples). It may lie in `buffers` or in an

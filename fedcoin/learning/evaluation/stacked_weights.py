@@ -145,7 +145,7 @@ def apply_layers(
         layers: `Dense`, `Scale` and `Activation` layers.
         values: float32 (coalitions, features, examples), the inputs; overwritten.
         stacks: The averaged weights of the dense layers, in their order.
-        rows: Which of the stacks' models these coalitions are.
+        rows: The indices, within `stacks`, of the models of these coalitions.
 
     Returns:
         float32 (coalitions, out, examples).

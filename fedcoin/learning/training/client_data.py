@@ -40,7 +40,7 @@ def load_client_dataset(data: ClientData) -> Dataset:
     """Load a client's data set.
 
     Args:
-        data: Which data the client holds.
+        data: The description of the client's data.
 
     Returns:
         The data set; its training arrays are the client's.
@@ -58,7 +58,7 @@ def prepare_training(data: ClientData) -> int:
     """Load a client's data set, and import TensorFlow before its first use.
 
     Args:
-        data: Which data the client holds.
+        data: The description of the client's data.
 
     Returns:
         How many training examples the client has.
@@ -78,7 +78,7 @@ def compute_update(
     """Compute a client's update of a round.
 
     Args:
-        data: Which data the client holds.
+        data: The description of the client's data.
         spec_raw: The serialised ModelSpec.
         base_raw: The base weights as encoded tensors.
         plan: How to train.

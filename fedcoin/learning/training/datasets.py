@@ -140,7 +140,7 @@ def take_share(dataset: Dataset, num_clients: int, index: int, seed: int) -> Dat
     Args:
         dataset: The whole data set.
         num_clients: How many shares there are, from 1 to the number of training examples.
-        index: Which share, from 0.
+        index: The index of the share, from 0.
         seed: Seeds the draw; all clients use the same one.
 
     Returns:
@@ -185,7 +185,7 @@ def mislabel(dataset: Dataset, fraction: float, seed: int) -> Dataset:
 
     Args:
         dataset: The data set.
-        fraction: Which fraction of the labels to replace, 0 to 1.
+        fraction: The fraction of the labels to replace, 0 to 1.
         seed: Seeds the choice of examples and labels.
 
     Returns:
@@ -228,7 +228,7 @@ def load_evaluation_set(name: str, size: int = 0, num_shards: int = 1) -> Evalua
     Args:
         name: As in `load_dataset`.
         size: How many examples; 0 for all.
-        num_shards: How many shards to cut them into.
+        num_shards: The number of shards.
 
     Returns:
         The evaluation set.

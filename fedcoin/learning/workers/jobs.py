@@ -66,7 +66,7 @@ def open_job(job: UtilityJob, share: ExampleShare = ALL_EXAMPLES) -> None:
 
 
 def close_job(job_id: bytes) -> None:
-    """Free what a job holds. Does nothing when it is not open.
+    """Free the memory of a job. Does nothing when the job is not open.
 
     Args:
         job_id: The job's id.

@@ -123,7 +123,7 @@ class WorkerPool:
         return counts
 
     async def close_job(self, job_id: bytes) -> None:
-        """Free what a job holds in every worker. Does nothing when it is not open.
+        """Free the memory of a job in every worker. Does nothing when the job is not open.
 
         Args:
             job_id: The job's id.

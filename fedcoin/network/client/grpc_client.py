@@ -102,7 +102,7 @@ class GrpcClient:
         timeout: float = DEFAULT_TIMEOUT_S,
         metadata: Metadata = (),
     ) -> None:
-        """Take over a channel.
+        """Wrap an open channel.
 
         Args:
             target: The address that the channel leads to; every error names it.

@@ -55,7 +55,7 @@ class RpcError(Exception):
         limit: str = "",
         target: str = "",
     ) -> None:
-        """Keep what is known of the failure.
+        """Describe the failure of a call.
 
         Args:
             status: The gRPC status.

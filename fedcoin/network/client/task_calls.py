@@ -35,7 +35,7 @@ class TaskCalls(GrpcClient):
         timeout: float = DEFAULT_TIMEOUT_S,
         metadata: Metadata = (),
     ) -> None:
-        """Take over a channel, as `GrpcClient` does.
+        """Wrap an open channel, as `GrpcClient` does.
 
         Args:
             target: The address that the channel leads to.
@@ -130,7 +130,7 @@ class TaskCalls(GrpcClient):
         return (await self.call(self._tasks.GetCampaign, request)).campaign
 
     async def list_payments(self, task_id: Hash) -> list[PaymentView]:
-        """List what a task paid, in the order of its receipts.
+        """List the payments of a task, in the order of its receipts.
 
         Args:
             task_id: The hash of the transaction that opened the task.

@@ -37,7 +37,7 @@ class TransactionCalls(GrpcClient):
         timeout: float = DEFAULT_TIMEOUT_S,
         metadata: Metadata = (),
     ) -> None:
-        """Take over a channel, as `GrpcClient` does.
+        """Wrap an open channel, as `GrpcClient` does.
 
         Args:
             target: The address that the channel leads to.

@@ -37,7 +37,7 @@ _FOLDS = 8
 def estimate_correction(
     posterior: Posterior, coalitions: Bools, rng: np.random.Generator
 ) -> tuple[Floats, Floats]:
-    """Estimate what to add to the posterior's values to make them unbiased.
+    """Estimate the correction that makes the posterior's values unbiased.
 
     Args:
         posterior: The posterior given all coalitions.
@@ -46,7 +46,8 @@ def estimate_correction(
         rng: Source of randomness; it divides the pairs of complements into folds.
 
     Returns:
-        The correction, (n,), which adds up to 0, and the variances of the corrected values, (n,).
+        Two arrays, float64 (n,) each: the correction, to be added to the values, which adds up to
+        0; and the variances of the corrected values.
     """
     n = coalitions.shape[1]
     num_drawn_pairs = len(coalitions) // 2

@@ -45,7 +45,7 @@ def estimate_kriging(game: Game, budget: int, rng: np.random.Generator) -> Estim
 
     Args:
         game: The game.
-        budget: The most distinct coalitions to evaluate, at least 2 n + 8, or all.
+        budget: The limit on distinct coalitions to evaluate, at least 2 n + 8, or all.
         rng: Source of randomness.
 
     Returns:

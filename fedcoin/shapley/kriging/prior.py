@@ -254,7 +254,7 @@ def compute_value_weights(coalitions: Bools) -> Floats:
 
 
 def size_covariates(sizes: Ints, n: int) -> tuple[Floats, Floats]:
-    """Compute what the logarithms of the variances are linear in.
+    """Compute the covariates of each size; the logarithms of the variances are linear in them.
 
     Args:
         sizes: k sizes from 1 to n - 1, (k,).

@@ -36,7 +36,7 @@ _COMPLETE_SHARE = 0.5
 
 
 def min_kriging_budget(n: int) -> int:
-    """Compute the fewest evaluations from which kriging tells the players apart and fits a prior.
+    """Compute the smallest budget from which kriging can tell players apart and fit its prior.
 
     Args:
         n: Number of players.
@@ -52,12 +52,12 @@ def evaluate_sample(game: Game, budget: int, rng: np.random.Generator) -> tuple[
 
     Args:
         game: The game.
-        budget: The most distinct coalitions to evaluate, at least `min_kriging_budget`.
+        budget: The limit on distinct coalitions to evaluate, at least `min_kriging_budget`.
         rng: Source of randomness.
 
     Returns:
-        q coalitions followed by their complements in the same order, bool (2 q, n), and their
-        worths, (2 q,).
+        Two arrays: bool (2 q, n), q coalitions followed by their complements in the same order; and
+        float64 (2 q,), their utilities.
     """
     n = game.players
     existing = {size: num_pairs(n, size) for size in range(1, n // 2 + 1)}

@@ -107,7 +107,7 @@ class SharedMempool:
         return transaction
 
     def rival_actions(self, miner: bytes) -> list[MiningAction]:
-        """List what other miners submitted lately.
+        """List the latest mining actions of other miners.
 
         Args:
             miner: The miner's address, 20 bytes.
@@ -122,13 +122,13 @@ class SharedMempool:
         del self._mining_actions[:-MAX_MINING_ACTIONS]
 
     def candidates(self, node: LedgerHolder) -> list[Transaction]:
-        """List what could be in a node's next block.
+        """List the transactions that could be in a node's next block.
 
         Args:
             node: The node.
 
         Returns:
-            Transactions that its voters would accept, and its own in any case.
+            Transactions that the other validators would accept, and all of the node's own ones.
         """
         chosen = []
         for transaction in self._transactions.values():

@@ -90,16 +90,17 @@ class MiningStrategy:
     """The behaviour of a miner in a task."""
 
     kind: str
-    # How many samples the miner computes, given the plan and how many would be enough for an honest
-    # miner.
+    # Returns the number of samples that the miner computes. Arguments: the plan, and the number at
+    # which an honest miner would stop.
     effort: Callable[[SamplingPlan, int], int] = _compute_all
-    # The evidence that it commits to, from what it computed.
+    # Makes the evidence that the miner commits to. Argument: the samples that it computed.
     claim: Callable[[ComputedSamples], EvidenceTree] = _claim_honestly
-    # Whether it opens its commitment, and whether it reveals the challenged leaves.
+    # Whether the miner opens its commitment.
     opens: bool = True
+    # Whether the miner reveals the challenged leaves.
     reveals: bool = True
-    # What it copies from a rival: "", "commitment" (and then the opening and the reveal) or
-    # "reveal".
+    # The messages that the miner copies from a rival: "" for none, "reveal" for the reveal alone,
+    # "commitment" for commitment, opening and reveal.
     copies: str = ""
 
 

@@ -23,7 +23,7 @@ class BroadcastStrategy(Protocol):
     """A dishonest miner, which computes nothing and broadcasts in answer to what it receives."""
 
     def broadcast(self, vectors: Floats, times: Floats) -> tuple[Floats, float]:
-        """Choose what to broadcast.
+        """Choose the vector and the number of iterations to broadcast.
 
         Args:
             vectors: The honest miners' S, float64 (h, n).

@@ -73,7 +73,7 @@ class Link(GrpcClient):
     def __init__(
         self, endpoint: Endpoint, identity: Identity, channel: grpc.aio.Channel, session: str
     ) -> None:
-        """Take over a channel on which the handshake succeeded.
+        """Wrap a channel on which the handshake succeeded.
 
         Args:
             endpoint: The address that was dialled.

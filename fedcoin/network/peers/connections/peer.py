@@ -55,7 +55,7 @@ class Peer:
         return f"peer {self.key.hex()[:12]}{where}"
 
     def learn(self, identity: Identity, host: str) -> None:
-        """Take over what a further handshake said.
+        """Update the peer from a further handshake.
 
         Args:
             identity: The identity from the peer's handshake.

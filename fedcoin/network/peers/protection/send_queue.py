@@ -19,8 +19,8 @@ class SendQueue:
 
     Args:
         clock: Gives the time in seconds and never goes back.
-        max_messages: The most messages that wait.
-        max_bytes: The most bytes that wait.
+        max_messages: The largest number of messages that wait.
+        max_bytes: The largest number of bytes that wait.
     """
 
     def __init__(
