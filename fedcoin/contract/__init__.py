@@ -20,5 +20,5 @@ and one task is settled. Then each transaction is admitted (`admission`) and car
 * `blocks/`: executing, building and validating blocks; the validators of each height.
 * `mempool`: transactions that wait for a block.
 * `snapshots/`: the state in parts that a new node can verify.
-* `queries`, `views`: read access for services.
+* `queries/`, `views`: read access for services.
 """

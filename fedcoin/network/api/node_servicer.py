@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Final
 
 import fedcoin
-from fedcoin.contract import queries
 from fedcoin.contract.blocks.validator_history import ValidatorHistory, ValidatorSetChange
+from fedcoin.contract.queries import account_queries, block_queries, payment_queries, task_queries
 from fedcoin.contract.snapshots.writer import validator_change_message
 from fedcoin.data.crypto.addresses import format_address, parse_address
 from fedcoin.data.crypto.hashing import sha256
@@ -115,7 +115,7 @@ class NodeServicer(NodeServiceServicer):
     ) -> pb.GetAccountResponse:
         """Show an account; its nonce counts the transactions in the mempool."""
         address = parse_address_field(request.address, "address")
-        account = queries.get_account(self._chain.ledger, address)
+        account = account_queries.get_account(self._chain.ledger, address)
         account.nonce = max(account.nonce, self._pool.pending_nonce(address))
         return pb.GetAccountResponse(account=account)
 
@@ -125,7 +125,7 @@ class NodeServicer(NodeServiceServicer):
         """List a page of the validators of the next height, by address."""
         size = choose_page_size(request.page_size, default=VALIDATORS_PAGE, maximum=VALIDATORS_PAGE)
         after = paging.decode_token("validators", request.page_token) or b""
-        validators = queries.list_validators(self._chain.ledger, self._chain.height() + 1)
+        validators = account_queries.list_validators(self._chain.ledger, self._chain.height() + 1)
         rest = [view for view in validators if _raw_address(view) > after]
         views, last = paging.fit_page(rest, size)
         token = "" if last is None else paging.encode_token("validators", _raw_address(last))
@@ -175,7 +175,7 @@ class NodeServicer(NodeServiceServicer):
             highest = min(highest, int.from_bytes(position, "big") - 1)
 
         def view_of(height: int) -> BlockView:
-            view = queries.get_block(self._chain.store, height)
+            view = block_queries.get_block(self._chain.store, height)
             assert view is not None, "a final block is missing in the store"
             return view
 
@@ -237,8 +237,8 @@ class NodeServicer(NodeServiceServicer):
         # The chain may have begun from a snapshot while this height was waited for.
         check_kept(store, height, "from_height")
         return pb.WatchEventsResponse(
-            block=queries.get_block(store, height),
-            payments=queries.list_block_payments(store, height),
+            block=block_queries.get_block(store, height),
+            payments=payment_queries.list_block_payments(store, height),
             tasks=_tasks_at(self._chain, height),
         )
 
@@ -259,10 +259,10 @@ class NodeServicer(NodeServiceServicer):
         return height
 
     def _block(self, height: int) -> pb.GetBlockResponse | None:
-        view = queries.get_block(self._chain.store, height)
+        view = block_queries.get_block(self._chain.store, height)
         if view is None:
             return None
-        payments = queries.list_block_payments(self._chain.store, height)
+        payments = payment_queries.list_block_payments(self._chain.store, height)
         return pb.GetBlockResponse(block=view, payments=payments)
 
 
@@ -286,7 +286,7 @@ def _tasks_at(chain: ChainPort, height: int) -> list[TaskView]:
     """Show the tasks that a block changed, in the phase that they entered with it."""
     receipts = (Receipt.FromString(raw) for raw in chain.store.receipts(height))
     entered = {r.task.task_id.hex(): r.task for r in receipts if r.HasField("task")}
-    views = queries.list_block_tasks(chain.store, chain.store, height)
+    views = task_queries.list_block_tasks(chain.store, chain.store, height)
     for view in views:
         view.phase = entered[view.task_id].phase
         view.attempt = entered[view.task_id].attempt

@@ -8,7 +8,8 @@ from typing import Final, TypeVar
 
 from google.protobuf.message import Message
 
-from fedcoin.contract import queries
+from fedcoin.contract.queries import block_queries, payment_queries, task_queries
+from fedcoin.contract.queries.pages import Page
 from fedcoin.data.errors import RefusalError
 from fedcoin.network.api import paging
 from fedcoin.network.api.chain_watching import watch_changes
@@ -53,7 +54,7 @@ class TaskServicer(ShapleyTaskServiceServicer):
         before = paging.decode_location_token(list_name, request.page_token)
 
         def read() -> tuple[list[TaskView], str]:
-            page = queries.list_tasks(
+            page = task_queries.list_tasks(
                 self._chain.store,
                 size,
                 before,
@@ -91,7 +92,7 @@ class TaskServicer(ShapleyTaskServiceServicer):
         before = paging.decode_location_token("campaigns", request.page_token)
 
         def read() -> tuple[list[CampaignView], str]:
-            page = queries.list_campaigns(self._chain.store, size, before)
+            page = task_queries.list_campaigns(self._chain.store, size, before)
             return _fitting("campaigns", page)
 
         campaigns, token = await asyncio.to_thread(read)
@@ -102,7 +103,9 @@ class TaskServicer(ShapleyTaskServiceServicer):
     ) -> pb.GetCampaignResponse:
         """Show a campaign as it is now."""
         campaign_id = parse_hash(request.campaign_id, "campaign_id")
-        campaign = await asyncio.to_thread(queries.get_campaign, self._chain.store, campaign_id)
+        campaign = await asyncio.to_thread(
+            task_queries.get_campaign, self._chain.store, campaign_id
+        )
         if campaign is None:
             raise _missing(NetworkCode.CAMPAIGN_NOT_FOUND, "campaign", campaign_id)
         return pb.GetCampaignResponse(campaign=campaign)
@@ -113,7 +116,9 @@ class TaskServicer(ShapleyTaskServiceServicer):
         """List a task's payments, in the order of its receipts."""
         task_id = parse_hash(request.task_id, "task_id")
         self._check_payments_kept(await self._task(task_id))
-        payments = await asyncio.to_thread(queries.list_task_payments, self._chain.store, task_id)
+        payments = await asyncio.to_thread(
+            payment_queries.list_task_payments, self._chain.store, task_id
+        )
         return pb.ListPaymentsResponse(payments=payments)
 
     async def GetEvidence(
@@ -124,7 +129,7 @@ class TaskServicer(ShapleyTaskServiceServicer):
         miner = parse_address_field(request.miner, "miner")
         task = await self._task(task_id)
         reveal = await asyncio.to_thread(
-            queries.find_reveal_transaction, self._chain.store, task_id, miner
+            block_queries.find_reveal_transaction, self._chain.store, task_id, miner
         )
         if reveal is None:
             if task.opened_height <= self._chain.store.base_height():
@@ -146,7 +151,7 @@ class TaskServicer(ShapleyTaskServiceServicer):
         address = parse_address_field(request.address, "address")
         self._check_payments_kept(await self._task(task_id))
         proofs = await asyncio.to_thread(
-            queries.build_payment_proofs, self._chain.store, task_id, address
+            payment_queries.build_payment_proofs, self._chain.store, task_id, address
         )
         if not proofs:
             raise RefusalError(
@@ -157,7 +162,7 @@ class TaskServicer(ShapleyTaskServiceServicer):
         return pb.GetPaymentProofResponse(proofs=proofs)
 
     async def _task(self, task_id: bytes) -> TaskView:
-        task = await asyncio.to_thread(queries.get_task, self._chain.store, task_id)
+        task = await asyncio.to_thread(task_queries.get_task, self._chain.store, task_id)
         if task is None:
             raise _missing(NetworkCode.TASK_NOT_FOUND, "task", task_id)
         return task
@@ -172,7 +177,7 @@ class TaskServicer(ShapleyTaskServiceServicer):
             raise history_refusal(store, subject, field="task_id")
 
 
-def _fitting(list_name: str, page: queries.Page[M]) -> tuple[list[M], str]:
+def _fitting(list_name: str, page: Page[M]) -> tuple[list[M], str]:
     """Cut a page to what fits into a reply, and make the token of the next one."""
     views, last = paging.fit_page(page.items, len(page.items))
     location = page.next if last is None else page.locations[len(views) - 1]

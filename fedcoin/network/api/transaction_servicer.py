@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from typing import Final
 
-from fedcoin.contract import queries
+from fedcoin.contract.queries import block_queries
 from fedcoin.contract.views import transaction_view
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.transactions import Transaction
@@ -126,7 +126,7 @@ class TransactionServicer(TransactionServiceServicer):
     async def _view(self, hash: bytes) -> TransactionView | None:
         # The mempool first: a transaction that moves to the chain meanwhile is found there.
         waiting = self._pool.get(hash)
-        final = await asyncio.to_thread(queries.get_transaction, self._chain.store, hash)
+        final = await asyncio.to_thread(block_queries.get_transaction, self._chain.store, hash)
         if final is not None:
             return final
         if waiting is not None:

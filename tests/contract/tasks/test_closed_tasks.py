@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fedcoin.contract import queries
+from fedcoin.contract.queries import task_queries
 from fedcoin.contract.state import records
 from fedcoin.contract.tasks.settlement import client_addresses
 from fedcoin.data.messages.transactions import decode_transaction
@@ -43,12 +43,12 @@ def kept_terms(job: LedgerCampaign) -> OpenTask:
 @pytest.mark.parametrize(("clients_", "most"), [(10, 2_000), (100, 10_000)])
 def test_a_settled_task_is_small(clients_: int, most: int) -> None:
     job = job_of(clients_)
-    before = queries.get_task(job.chain.state, job.task_id)
+    before = task_queries.get_task(job.chain.state, job.task_id)
     assert kept_terms(job) == job.terms
     job.settle(dict.fromkeys(job.chain.miners, additive(*(n % 2 for n in range(clients_)))))
     assert held(job) < most
     # Whatever a query tells of it is still there.
-    after = queries.get_task(job.chain.state, job.task_id)
+    after = task_queries.get_task(job.chain.state, job.task_id)
     assert before is not None
     assert after is not None
     told = [(c.address, c.num_samples, c.update) for c in after.clients]
