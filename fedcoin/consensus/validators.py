@@ -17,7 +17,7 @@ class Validator:
     """A bonded miner, which votes."""
 
     address: bytes
-    """20 bytes."""
+    """The address, 20 bytes."""
     public_key: bytes
     """The Ed25519 key that it votes with, 32 bytes."""
     power: int

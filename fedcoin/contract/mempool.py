@@ -44,10 +44,10 @@ class MempoolLimits:
 
 
 class Dropped(NamedTuple):
-    """A transaction that the mempool gave up."""
+    """A transaction that the mempool removed because it can no longer be applied."""
 
     transaction: Transaction
-    # Why it can never be applied, or was held too long.
+    # The error of the rule that it breaks, or that it was held for too long.
     reason: RefusalError
 
 
@@ -151,7 +151,7 @@ class Mempool:
         return refusal is None
 
     def candidates(self) -> Iterator[Transaction]:
-        """Iterate over what may go into the next block.
+        """List the transactions that may go into the next block.
 
         Yields:
             Transactions in the order of arrival; those of one sender by nonce.

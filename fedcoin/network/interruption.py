@@ -1,4 +1,4 @@
-"""Ending the work of a task from outside, with a refusal as the reason.
+"""Stop work in an asyncio task from outside, with a refusal as the reason.
 
 `asyncio.timeout` ends a body after a time, too, but needs Python 3.11.
 """
@@ -13,7 +13,9 @@ from fedcoin.data.errors import RefusalError
 
 
 class Interruption:
-    """Ends all bodies that run inside `interruptible`, now and later, by raising a refusal there.
+    """Stops the code inside `with ...interruptible()` blocks by raising a refusal in them.
+
+    Once fired, it stops all blocks that run and all that begin later.
 
     ```
     stopping = Interruption()
@@ -23,15 +25,17 @@ class Interruption:
     """
 
     def __init__(self) -> None:
-        """Begin without a reason."""
+        """Start unfired: nothing is stopped yet."""
         self._reason: Callable[[], RefusalError] | None = None
         self._tasks: set[asyncio.Task[object]] = set()
 
     def fire(self, reason: Callable[[], RefusalError]) -> None:
-        """End all bodies that run, and those that begin later.
+        """Stop all `interruptible` blocks that run, and those that begin later.
+
+        A second call changes nothing.
 
         Args:
-            reason: Makes the refusal for each body. A second call changes nothing.
+            reason: Makes the refusal that is raised in each block.
         """
         if self._reason is None:
             self._reason = reason
@@ -40,13 +44,16 @@ class Interruption:
 
     @contextmanager
     def interruptible(self) -> Iterator[None]:
-        """Run a body that `fire` ends. It runs in a task, and is not nested in itself.
+        """Mark a block of code that `fire` stops.
+
+        The block must run in an asyncio task, and must not contain another one of this object.
 
         Yields:
             Nothing.
 
         Raises:
-            RefusalError: The reason that `fire` was given, before or during the body.
+            RefusalError: The refusal that `reason` made, if `fire` was called before or during the
+                block.
         """
         if self._reason is not None:
             raise self._reason()

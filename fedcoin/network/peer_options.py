@@ -17,7 +17,7 @@ SESSION_METADATA = "fedcoin-session"
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """Mutual TLS within a consortium: PEM files."""
+    """The PEM files for mutual TLS within a consortium."""
 
     certificate: Path
     """This node's certificate."""
@@ -29,7 +29,7 @@ class Tls:
 
 @dataclass(frozen=True, slots=True)
 class PeerOptions:
-    """How a node connects to its peers."""
+    """The settings of a node's connections to its peers."""
 
     listen: str = "127.0.0.1:7050"
     """`host:port` of the listener; port 0 takes a free one."""

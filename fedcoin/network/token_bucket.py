@@ -8,14 +8,17 @@ from __future__ import annotations
 
 
 class TokenBucket:
-    """A bucket that begins full."""
+    """A rate limit: actions take tokens from a bucket that is refilled steadily.
+
+    The bucket begins full.
+    """
 
     def __init__(self, rate: float, burst: float, now: float) -> None:
-        """Fill a bucket.
+        """Make a full bucket.
 
         Args:
-            rate: Tokens gained a second.
-            burst: How many tokens the bucket holds.
+            rate: The number of tokens that the bucket gains in a second.
+            burst: The largest number of tokens that the bucket holds.
             now: The present time in seconds, of any clock that does not go back.
         """
         self._rate = rate
@@ -31,7 +34,7 @@ class TokenBucket:
             amount: How many tokens to take.
 
         Returns:
-            True when they were taken; False when there were fewer, and then none is taken.
+            True when the tokens were taken. False when the bucket holds fewer; then none is taken.
         """
         gained = max(0.0, now - self._updated) * self._rate
         self._tokens = min(self._burst, self._tokens + gained)

@@ -10,4 +10,4 @@ Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
 """Sizes, counts and indices."""
 Floats = NDArray[np.float64]
-"""Worths, values and their variances."""
+"""Utilities, values and their variances."""

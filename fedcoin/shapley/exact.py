@@ -12,7 +12,7 @@ from fedcoin.shapley.game import Game
 from fedcoin.shapley.result import Estimate, require_budget
 
 MAX_EXACT_PLAYERS = 20
-"""The worth of all 2^n coalitions is kept in memory, each with an entry in the game's memo."""
+"""The utility of all 2^n coalitions is kept in memory, each with an entry in the game's memo."""
 _BATCH_ROWS = 1 << 14
 
 

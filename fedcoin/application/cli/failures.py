@@ -14,10 +14,10 @@ FAILED, WRONG_USAGE = 1, 2
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a command failed."""
+    """The failure of a command, as it is shown to the user."""
 
     sentence: str
-    """Says what is wrong, without a full stop."""
+    """The error sentence, without a full stop."""
     code: str
     """The code of a refusal, or one of this module's for other failures."""
     unexpected: bool = False

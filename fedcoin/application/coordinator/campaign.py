@@ -48,7 +48,7 @@ class RegisteredClient:
     """A client that joined the campaign."""
 
     public_key: bytes
-    """Ed25519, 32 bytes."""
+    """The Ed25519 public key, 32 bytes."""
     missed: bool = False
     """True when the client submitted no update in the last round that was open to it, and has not
     registered again since."""
@@ -91,7 +91,7 @@ class Campaign:
 
     chain_id: str
     rounds: int
-    """How many rounds there are."""
+    """The number of rounds."""
     max_clients: int
     model: bytes
     """Artifact id of the ModelSpec."""
@@ -104,11 +104,11 @@ class Campaign:
     """The hash of the transaction that opened the campaign."""
     phase: CampaignPhase = CampaignPhase.WAITING
     round: int = 1
-    """The present round."""
+    """The present round, from 1."""
     deadline_ms: int = 0
-    """Until when updates of the present round are accepted, Unix ms."""
+    """The time until which updates of the present round are accepted, Unix ms."""
     clients: dict[bytes, RegisteredClient] = field(default_factory=dict)
-    """By address."""
+    """The registered clients by address, 20 bytes."""
     updates: dict[bytes, Update] = field(default_factory=dict)
     """The present round's updates by address."""
     aggregate: bytes = b""

@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class ClientResult:
-    """One client in one round."""
+    """The result of one client in one round."""
 
     address: str
     # "honest", "mislabelled" or "free rider".
@@ -18,22 +18,22 @@ class ClientResult:
     samples: int
     # The Shapley value, in nano-utility: billionths of the evaluation set's accuracy.
     shapley_nano: int
-    # In sap.
+    # The client's payment in sap.
     payout: int
 
 
 @dataclass(frozen=True, slots=True)
 class MinerResult:
-    """One miner in one round."""
+    """The result of one miner in one round."""
 
     address: str
     # Whether the miner committed to a vector of Shapley values.
     committed: bool
-    # Whether its evidence was accepted.
+    # Whether the miner's evidence was accepted.
     revealed: bool
-    # Whether its vector was within the difficulty D of the others, and so counted.
+    # Whether the miner's vector was within the difficulty D of the median, and so counted.
     inlier: bool
-    # In sap.
+    # The miner's payment in sap.
     reward: int
     # The kind of a dishonest miner, by its name in `devnet --adversary`; empty for an honest one.
     adversary: str = ""
@@ -82,7 +82,7 @@ class NodeResult:
     rss_bytes: int
     # The time from the start of the process until all its services answered.
     start_seconds: float
-    # In sap; 0 after the bond was slashed.
+    # The miner's bond in sap; 0 after it was slashed.
     bond: int
     # As in `MinerResult`.
     adversary: str = ""
@@ -90,7 +90,7 @@ class NodeResult:
 
 @dataclass(frozen=True, slots=True)
 class DevnetResult:
-    """A whole run."""
+    """The results of a whole run of a devnet."""
 
     chain_id: str
     # The supply in sap at genesis, and at the end. If the nodes disagree at the end, the supply of

@@ -87,7 +87,7 @@ def _new_table(title: str, caption: str | None = None) -> Table:
 
 
 def _round_table(result: RoundResult, has_whole_addresses: bool) -> Table:
-    """Show what each client of a round was worth and was paid."""
+    """Show each client's Shapley value and payment in a round."""
     show = str if has_whole_addresses else shorten
     reward = next((m.reward for m in result.miners if m.address == result.winner), 0)
     coalitions = format_count(result.evaluations, "coalition")
@@ -115,7 +115,7 @@ def _round_table(result: RoundResult, has_whole_addresses: bool) -> Table:
 
 
 def _miner_table(result: DevnetResult, has_whole_addresses: bool) -> Table:
-    """Show each miner's final state and what it earned."""
+    """Show each miner's final state and its earnings."""
     show = str if has_whole_addresses else shorten
     table = _new_table("Miners")
     table.add_column("Miner", no_wrap=True)

@@ -76,7 +76,7 @@ class Assignment:
     """The part of a task that its evaluation needs."""
 
     task_id: bytes
-    """32 bytes."""
+    """The task's id, 32 bytes."""
     terms: OpenTask
     """The action that opened it."""
     model: bytes

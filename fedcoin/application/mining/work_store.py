@@ -31,7 +31,7 @@ class SealedWork:
     attempt: int
     """The attempt that the commitment belongs to."""
     salt: bytes
-    """32 bytes."""
+    """The random salt of the commitment, 32 bytes."""
     samples: Samples
     """The samples that the commitment covers."""
 

@@ -38,7 +38,7 @@ _MAX_CHECKED_BLOCKS: Final = 8
 """For how many blocks of the next height the execution is kept; each round proposes one."""
 
 _MAX_DECODED_BLOCKS: Final = 8
-"""So many full blocks' worth of decoded transactions are kept until the next block is final."""
+"""The number of full blocks whose decoded transactions are kept until the next block is final."""
 
 
 @dataclass(frozen=True, slots=True)

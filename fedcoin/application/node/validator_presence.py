@@ -19,7 +19,7 @@ from fedcoin.data.messages.votes import Vote
 log = logging.getLogger(__name__)
 
 CHECK_SECONDS: Final = 2.0
-"""Time between two looks at the validators."""
+"""Time between two checks of the connected validators, in seconds."""
 
 GRACE_MS: Final = 10_000
 """How long too little power must have been connected before the first warning, in ms.
@@ -105,8 +105,8 @@ class ValidatorPresence:
         """Warn in the log while too little power is connected; runs until it is cancelled.
 
         Args:
-            catching_up: True while this node fetches blocks: the validators that it knows of then
-                may not be today's, so nothing is said.
+            catching_up: Returns True while this node fetches blocks. Nothing is logged meanwhile,
+                because the validator set that the node knows may be outdated.
         """
         shortage = ShortageLog()
         while True:
@@ -117,7 +117,7 @@ class ValidatorPresence:
 
 
 class ShortageLog:
-    """Log a lack of validators once it lasts, again from time to time, and its end."""
+    """Logs shortages of connected validators: when one lasts, at intervals, and when it ends."""
 
     def __init__(self) -> None:
         """Start as if enough power had been connected."""
@@ -125,10 +125,13 @@ class ShortageLog:
         self._warned_ms: int | None = None
 
     def observe(self, power: int, validators: ValidatorSet, now_ms: int) -> None:
-        """Write a line to the log if there is something new to say.
+        """Log a warning when a shortage has lasted, and a line when it has ended.
+
+        A shortage is less than a quorum of connected voting power. The first warning comes after
+        `GRACE_MS`, further ones every `REPEAT_MS`.
 
         Args:
-            power: Voting power that is connected, in sap.
+            power: The voting power of the connected validators, in sap.
             validators: The validators of the next height.
             now_ms: Unix time in ms.
         """

@@ -34,7 +34,7 @@ class SimulatedClient:
     """One client of a simulated training."""
 
     address: str
-    """bech32m."""
+    """The address, bech32m."""
     role: str
     """One of `simulation.ROLES`."""
     num_samples: int

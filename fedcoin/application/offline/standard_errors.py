@@ -64,7 +64,7 @@ class StandardErrorTracker:
 
         Args:
             coalitions: Bool (m, n).
-            utilities: float64 (m,), what they are worth.
+            utilities: float64 (m,), the utilities of these coalitions.
         """
         self._utilities.update(zip(_keys(coalitions), utilities.tolist(), strict=True))
 

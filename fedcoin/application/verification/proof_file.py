@@ -70,9 +70,9 @@ class ProvedPayments:
     """The payments of one task to one address, as a proof file proves them."""
 
     task_id: bytes
-    """32 bytes."""
+    """The task's id, 32 bytes."""
     address: bytes
-    """20 bytes."""
+    """The address, 20 bytes."""
     num_validator_changes: int
     """Changes of the validator set between genesis and the last payment."""
     payments: tuple[ProvedPayment, ...]

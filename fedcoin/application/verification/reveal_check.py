@@ -30,7 +30,7 @@ class UncheckedTask:
     """A task whose reveals could not be checked, since an artifact is missing."""
 
     task_id: str
-    """64 hex digits."""
+    """The task's id, 64 hex digits."""
     height: int
     """The height of the first reveal that was not checked."""
     artifact: str

@@ -62,7 +62,7 @@ class BuiltBlock:
     transactions: tuple[Transaction, ...]
     """The candidates that apply and fit, in order."""
     execution: Execution
-    """The result of executing them."""
+    """The result of executing these transactions."""
     refused: tuple[tuple[Transaction, RefusalError], ...]
     """The candidates that cannot be applied now, each with its refusal."""
 

@@ -90,7 +90,7 @@ class TreeUpdate:
     """The result of applying changes to a tree: the new root, and the parts that differ."""
 
     root: bytes
-    """32 bytes."""
+    """The new root, 32 bytes."""
     buckets: Mapping[int, _Bucket] = field(repr=False)
     nodes: tuple[Mapping[int, bytes], ...] = field(repr=False)
 

@@ -25,7 +25,7 @@ class LoadedTask:
     """
 
     task_id: bytes
-    """32 bytes."""
+    """The task's id, 32 bytes."""
     task: TaskState
     terms: OpenTask
     campaign: CampaignState

@@ -48,9 +48,9 @@ class KeyFileInfo:
     """The fields of a key file that can be read without its passphrase."""
 
     public_key: bytes
-    """32 bytes."""
+    """The Ed25519 public key, 32 bytes."""
     address: bytes
-    """20 bytes."""
+    """The address, 20 bytes."""
     is_encrypted: bool
     """Whether a passphrase is needed to read the seed."""
 

@@ -33,9 +33,9 @@ class KeyPair:
     seed: bytes = field(repr=False)
     """32 bytes; secret."""
     public_key: bytes
-    """32 bytes."""
+    """The Ed25519 public key, 32 bytes."""
     address: bytes
-    """20 bytes."""
+    """The address, 20 bytes."""
     _secret: bytes = field(repr=False, compare=False)
 
     @classmethod

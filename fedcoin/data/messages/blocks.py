@@ -41,7 +41,7 @@ class Block:
     hash: bytes
     """SHA-256 of `header_bytes`, 32 bytes."""
     header: BlockHeader = field(compare=False)
-    """Must not be changed."""
+    """The decoded header. Must not be changed."""
     header_bytes: bytes = field(repr=False)
     """The serialised BlockHeader."""
     last_certificate: bytes = field(repr=False)

@@ -26,13 +26,13 @@ class Transaction:
     raw: bytes = field(repr=False)
     """The serialised SignedTransaction."""
     hash: bytes
-    """Its id, 32 bytes; see `transaction_hash`."""
+    """The transaction's id, 32 bytes; see `transaction_hash`."""
     sender: bytes
     """The address of `public_key`, 20 bytes."""
     public_key: bytes
     """The sender's Ed25519 key, 32 bytes."""
     body: TransactionBody = field(compare=False, repr=False)
-    """Must not be changed."""
+    """The decoded body. Must not be changed."""
     body_bytes: bytes = field(repr=False)
     """The serialised TransactionBody, which was signed."""
 

@@ -25,7 +25,7 @@ class Update:
     """A client update whose signature was verified."""
 
     campaign_id: bytes
-    """32 bytes."""
+    """The campaign's id, 32 bytes."""
     round: int
     """The round's number, from 1."""
     base: bytes

@@ -39,9 +39,9 @@ class SnapshotTask(NamedTuple):
 
     opened_height: int
     id: bytes
-    """32 bytes."""
+    """The task's id, 32 bytes."""
     campaign_id: bytes
-    """32 bytes."""
+    """The campaign's id, 32 bytes."""
 
 
 def write_index(

@@ -43,7 +43,7 @@ _INITIALISED: Final = "initialised"
 
 @dataclass(frozen=True, slots=True)
 class StoredBlock:
-    """A block and what made it final."""
+    """A block and the certificate that made it final."""
 
     raw: bytes = field(repr=False)
     """The serialised Block."""

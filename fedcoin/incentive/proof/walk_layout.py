@@ -60,7 +60,7 @@ class WalkLayout:
     antithetic: bool
     """True for ANTITHETIC, false for PERMUTATION."""
     task_id: bytes
-    """32 bytes."""
+    """The task's id, 32 bytes."""
     public_key: bytes
     """The miner's, 32 bytes."""
 

@@ -45,8 +45,8 @@ class KerasEvaluator:
         updates: float32 weights by name, of each client's model.
         x: Inputs (m, *input_shape).
         y: Integer labels (m,).
-        job: Numbers of samples, averaging, and the worth of the empty coalition. Its files are not
-            read; all arrays have been checked before.
+        job: Gives numbers of samples, averaging, and the utility of the empty coalition. Its files
+            are not read; the caller must have checked all arrays.
         share: The part of the examples to count on.
     """
 

@@ -180,11 +180,14 @@ def _make_operation(
 
 @dataclass(frozen=True, slots=True)
 class WeightedLayer:
-    """A layer of all models, and at most one batch normalisation of its outputs."""
+    """The weights of one layer in the q models that coalitions average.
+
+    A batch normalisation that follows the layer is part of it.
+    """
 
     stack: StackedLayer
     norms: Sequence[StackedBatchNorm]
-    """None or one."""
+    """The batch normalisation that follows the layer; empty without one."""
 
     def average(self, coefficients: Floats) -> StackedLayer:
         """Implement `Operation.average`; the normalisation is folded into the weights."""
@@ -196,9 +199,9 @@ class WeightedLayer:
 
 @dataclass(frozen=True, slots=True)
 class ConvolutionOperation:
-    """A convolution with what is computed along with it.
+    """A convolution, together with the activation and pooling that follow it.
 
-    Its input may be what `convolution.copy_kernel_rows` made of the maps.
+    Its input is the maps, or the result of `convolution.copy_kernel_rows` for them.
     """
 
     stage: convolution.ConvolutionStage
@@ -265,7 +268,7 @@ class BatchNormOperation:
         return average_batch_norm(self.norm, coefficients)
 
     def allocate(self, batch_size: int) -> None:
-        """Implement `Operation.allocate`: allocate the work space of `run`."""
+        """Implement `Operation.allocate`: return None, as `run` needs no work space."""
 
     def run(
         self,
@@ -292,7 +295,7 @@ class WeightlessOperation:
     """Whether no other step reads the first input."""
 
     def average(self, coefficients: Floats) -> None:
-        """Implement `Operation.average`: average the step's weights for each coalition."""
+        """Implement `Operation.average`: return None, as there are no weights."""
 
     def allocate(self, batch_size: int) -> Floats | None:
         """Implement `Operation.allocate`: allocate the work space of `run`."""

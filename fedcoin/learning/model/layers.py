@@ -109,17 +109,17 @@ class Pooling:
     input_shape: tuple[int, int, int]
     """(height, width, channels) of the maps that it takes."""
     is_max: bool = True
-    """The maximum of each field; otherwise its mean."""
+    """True for the maximum of each field, False for its mean."""
 
 
 @dataclass(frozen=True, slots=True)
 class Add:
-    """The sum of values of one shape."""
+    """A layer that adds several inputs of one shape."""
 
 
 @dataclass(frozen=True, slots=True)
 class Concatenate:
-    """Values one after another along the last axis."""
+    """A layer that joins several inputs along the last axis."""
 
 
 Layer = Scale | Activation | Dense | Conv | BatchNorm | Pooling | Add | Concatenate
@@ -131,9 +131,9 @@ class GraphNode:
 
     layer: Layer
     inputs: tuple[int, ...]
-    """Indices of the values that it reads."""
+    """Indices of the values that the layer reads: 0 for the model's input, k for node k - 1."""
     shape: Shape
-    """The shape of its output."""
+    """The shape of the layer's output."""
 
 
 Graph = tuple[GraphNode, ...]

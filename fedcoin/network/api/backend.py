@@ -41,7 +41,7 @@ class NodeFacts(Protocol):
 
 
 class OperatorPort(Protocol):
-    """What only the operator may ask for."""
+    """The requests that only the operator may make."""
 
     def set_log_level(self, level: int) -> None:
         """Change how much the node logs.
@@ -58,7 +58,7 @@ class OperatorPort(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ApiBackend:
-    """Everything that the API's servicers need."""
+    """The parts of a node that the API's servicers use."""
 
     chain: ChainPort
     """The chain of final blocks."""
@@ -67,8 +67,8 @@ class ApiBackend:
     peers: Peers
     """The node's peers."""
     artifacts: ArtifactStore
-    """Where artifacts are uploaded to and downloaded from."""
+    """The store for uploads and downloads of artifacts."""
     node: NodeFacts
     """Facts about this node."""
     operator: OperatorPort
-    """What only the operator may ask for."""
+    """The requests that only the operator may make."""

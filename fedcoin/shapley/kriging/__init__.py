@@ -2,7 +2,7 @@
 
 The folder decides which coalitions to evaluate for this method, what to assume about a game before
 it is seen, and how to join both into values and standard errors. It knows the game only by the
-worths of the coalitions that it asks for.
+utilities of the coalitions that it asks for.
 
 In the order of the computation:
 
@@ -19,10 +19,10 @@ In the order of the computation:
 Notation of this folder, in addition to that of the package (N, n, S, s, u, phi):
 
     m             number of evaluated coalitions S_1, ..., S_m
-    y             their worths, standardised, (m,)
+    y             their utilities, standardised, (m,)
     k             number of different sizes among them
     x(S, T)       overlap |S and T|, the number of players in both
-    mu(s)         mean worth of the coalitions of size s; unknown and unrestricted
+    mu(s)         mean utility of the coalitions of size s; unknown and unrestricted
     J_d(s, t, x)  correlation of degree d between coalitions of sizes s, t with overlap x
     theta         hyperparameters of the prior, p numbers
 

@@ -6,15 +6,15 @@ the model's prediction from all other folds. Then
 
     phi = phi(u_F) + sum over S not in the other folds of v(S) (u(S) - u_F(S))
 
-where v(S) are the weights of a worth in the values (`compute_value_weights`). The sum is estimated
-from the coalitions of F, each of which stands for several that were not drawn. Kriging gives
-phi(u_F) without a further fit: adding F to the sample changes the values by (P C)_F' times the
-errors of predicting F, so that
+where v(S) are the weights of a utility in the values (`compute_value_weights`). The sum is
+estimated from the coalitions of F, each of which represents several that were not drawn. Kriging
+gives phi(u_F) without a further fit: adding F to the sample changes the values by (P C)_F' times
+the errors of predicting F, so that
 
     phi(u_F) + (estimated sum) = phi(all folds) + sum over S in F of
                                  (v(S) r(S) - weights(S)) (u(S) - u_F(S))
 
-with r(S) the number of coalitions that S stands for and `weights` those of the posterior. The mean
+with r(S) the number of coalitions that S represents and `weights` those of the posterior. The mean
 over the folds is unbiased whatever the game is, and its variance can be estimated from the sample
 alone. Witter, Liu, Musco ("Regression-adjusted Monte Carlo estimators for Shapley values and
 probabilistic values", 2025) use this estimator with other models.

@@ -32,7 +32,7 @@ _MODEL_VARIANCE_WEIGHT = 0.5
 so that 95 % intervals cover about 95 % (measured coverage: docs/BENCHMARKS.md)."""
 
 _RELATIVE_ROUNDING = 1e-9
-"""Residuals below this part of the largest worth count as rounding errors."""
+"""Residuals below this part of the largest utility count as rounding errors."""
 
 
 def estimate_kriging(game: Game, budget: int, rng: np.random.Generator) -> Estimate:

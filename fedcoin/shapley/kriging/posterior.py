@@ -1,8 +1,8 @@
-"""The posterior of the Shapley values given the worths of some coalitions (kriging).
+"""The posterior of the Shapley values given the utilities of some coalitions (kriging).
 
-Notation of `prior` and `reml`: y are the standardised worths of the sample, P the REML projection
-of their covariance matrix, C = cov(y, phi), (m, n). The estimate is the best linear unbiased
-predictor (universal kriging; Cressie, Statistics for Spatial Data, 1993, section 3.4)
+Notation of `prior` and `reml`: y are the standardised utilities of the sample, P the REML
+projection of their covariance matrix, C = cov(y, phi), (m, n). The estimate is the best linear
+unbiased predictor (universal kriging; Cressie, Statistics for Spatial Data, 1993, section 3.4)
 
     E[phi | y] = C' P y        var[phi | y] = var phi - diag(C' P C)
 
@@ -35,16 +35,16 @@ class Posterior:
     variances: Floats
     """var[phi | y] according to the model, (n,), in the square of that unit."""
     weights: Floats
-    """P C, (m, n): how much each coalition's worth counts in the values."""
+    """P C, (m, n): how much each coalition's utility counts in the values."""
     scale: float
-    """The worths' standard deviation, by which they were divided."""
+    """The utilities' standard deviation, by which they were divided."""
     _projected_worth: Floats
     """P y, (m,)."""
     _projection: Floats
     """P, (m, m)."""
 
     def compute_prediction_errors(self, rows: Ints) -> Floats:
-        """Predict some of the worths from all others, and return by how much that is wrong.
+        """Predict some of the utilities from all others, and return by how much that is wrong.
 
         The errors of leaving out the set F are (P_FF)^-1 (P y)_F (Dubrule, "Cross validation of
         kriging in a unique neighborhood", Mathematical Geology 15, 1983).

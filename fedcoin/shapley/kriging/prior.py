@@ -43,9 +43,9 @@ import numpy as np
 from fedcoin.shapley.array_types import Bools, Floats, Ints
 from fedcoin.shapley.kriging.johnson_polynomials import log_factorials
 
-# Means and standard deviations of the hyperparameters' prior, for worths standardised to variance
-# 1 and, in the levels l_d and l_e, relative to the residual variance. Set by hand; the prior is
-# weak and keeps the fit to a small sample stable.
+# Means and standard deviations of the hyperparameters' prior, for utilities standardised to
+# variance 1 and, in the levels l_d and l_e, relative to the residual variance. Set by hand; the
+# prior is weak and keeps the fit to a small sample stable.
 _LEVEL_MEANS = np.array([-1.0, -2.0, -3.5, -5.0])
 _LEVEL_STD = 3.0
 # a_0, a_1, b_0, b_1, log ell, l_e, a_e, b_e, log alpha.
@@ -70,14 +70,14 @@ def choose_max_degree(n: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Hyperparameters:
-    """The numbers theta that are fitted to a sample."""
+    """The hyperparameters theta of the prior, which are fitted to a sample."""
 
     max_degree: int
-    """D."""
+    """D, the highest degree of interaction between players that the prior models."""
     vector: Floats
-    """theta, (D + 9,), in the order of the module's docstring."""
+    """theta, float64 (D + 9,), in the order of the module's docstring."""
     residual_variance: float
-    """Variance of the worths that neither sizes nor single players explain."""
+    """Variance of the utilities that neither sizes nor single players explain."""
 
     def degree_variance(self, degree: int, sizes: Ints, n: int) -> Floats:
         """Compute the variance of the part of one degree, without the additive game.
@@ -162,7 +162,7 @@ def prior_of_hyperparameters(
 
     Args:
         max_degree: D.
-        residual_variance: Variance of the worths that neither sizes nor single players explain.
+        residual_variance: Variance of the utilities that neither sizes nor single players explain.
         additive_variance: Variance of the players' coefficients, a first guess of alpha.
 
     Returns:
@@ -178,7 +178,7 @@ def prior_of_hyperparameters(
 
 @dataclass(frozen=True, slots=True)
 class ValueCovariances:
-    """Covariances of the values phi with the worths u(S), for coalitions of k sizes.
+    """Covariances of the values phi with the utilities u(S), for coalitions of k sizes.
 
     phi stands for the values less (u(N) - u(empty)) / n. The covariance of phi_i with u(S) is
 
@@ -196,7 +196,7 @@ class ValueCovariances:
 
 
 def compute_value_covariances(theta: Hyperparameters, sizes: Ints, n: int) -> ValueCovariances:
-    """Compute how the values vary together with the worths of coalitions.
+    """Compute how the values vary together with the utilities of coalitions.
 
     Args:
         theta: Hyperparameters of the prior.
@@ -223,7 +223,7 @@ def compute_value_covariances(theta: Hyperparameters, sizes: Ints, n: int) -> Va
 
 
 def compute_size_weights(sizes: Ints, n: int) -> tuple[Floats, Floats]:
-    """Compute how much the worth of a coalition of each size counts in a value.
+    """Compute how much the utility of a coalition of each size counts in a value.
 
     Args:
         sizes: k sizes from 1 to n - 1, (k,).
@@ -239,7 +239,7 @@ def compute_size_weights(sizes: Ints, n: int) -> tuple[Floats, Floats]:
 
 
 def compute_value_weights(coalitions: Bools) -> Floats:
-    """Compute how much the worth of each coalition counts in each player's value.
+    """Compute how much the utility of each coalition counts in each player's value.
 
     Args:
         coalitions: bool (m, n), none of them empty or grand.

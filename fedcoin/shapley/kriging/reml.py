@@ -1,7 +1,7 @@
 """Fit the hyperparameters of the prior to a sample: restricted maximum likelihood (REML).
 
 Notation: V = V(theta) is the covariance matrix of the sample (`covariances`), (m, m); X the
-indicators of the k sizes, (m, k), whose coefficients mu are unknown; y the worths, (m,). With
+indicators of the k sizes, (m, k), whose coefficients mu are unknown; y the utilities, (m,). With
 
     P = V^-1 - V^-1 X (X' V^-1 X)^-1 X' V^-1
 
@@ -42,7 +42,7 @@ _MIN_VARIANCE = 1e-12
 
 @dataclass(frozen=True, slots=True)
 class DesignMatrices:
-    """Fixed effects that may explain the worths of m coalitions."""
+    """Fixed effects that may explain the utilities of m coalitions."""
 
     sizes: Floats
     """(m, k): 1 where the coalition has that one of k sizes, otherwise 0."""

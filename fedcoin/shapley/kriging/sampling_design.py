@@ -139,5 +139,5 @@ def _allocate_by_spread(
 
 
 def _evaluate_pairs(game: Game, coalitions: Bools) -> Floats:
-    """Evaluate coalitions (q, n) and their complements: worths (2, q)."""
+    """Evaluate coalitions (q, n) and their complements: utilities (2, q)."""
     return game.values(np.concatenate([coalitions, ~coalitions])).reshape(2, -1)

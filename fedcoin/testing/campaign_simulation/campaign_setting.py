@@ -43,7 +43,7 @@ class CampaignSetting:
     faulty: Mapping[int, str] = field(default_factory=dict)
     # The bonds in sap; empty: `BOND` for each.
     powers: Sequence[int] = ()
-    # What coalitions of the clients are worth.
+    # The utility function: right answers of coalitions of the clients.
     game: SaturatingGame = field(default_factory=lambda: SaturatingGame(5))
     rounds: int = 100
     # A value of the enum Schedule.

@@ -1,6 +1,6 @@
 """A game that behaves like training: right answers as a function of who takes part.
 
-The worth of a coalition c is
+The utility of a coalition c is
 
     size * (0.1 + 0.85 * (1 - exp(-sum of the members' strengths)) + noise * u(c))
 

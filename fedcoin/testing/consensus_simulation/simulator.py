@@ -28,7 +28,7 @@ from fedcoin.testing.consensus_simulation.simulated_node import SimulatedNode
 
 @dataclass(slots=True)
 class SimulationReport:
-    """The result of a run."""
+    """The result of one simulated run of the consensus."""
 
     scenario: Scenario
     # One sentence each: two final blocks at one height, a correct node that contradicted itself or
@@ -40,7 +40,7 @@ class SimulationReport:
     heights: tuple[int, ...] = ()
     # Indices of nodes that were found to contradict themselves.
     accused: tuple[int, ...] = ()
-    # In virtual time.
+    # The length of the run in virtual ms.
     elapsed_ms: int = 0
     # How many packets were sent.
     packets: int = 0

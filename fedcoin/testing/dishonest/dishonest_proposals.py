@@ -46,13 +46,13 @@ def exclude_rivals(candidates: Iterable[Transaction], own: bytes) -> list[Transa
 
 @dataclass(frozen=True, slots=True)
 class GroundBlock:
-    """The best block that a grinder built."""
+    """The block that a grinder chose: of all that it built, the one with the best challenge."""
 
     context: BlockContext
     built: BuiltBlock
-    # How many blocks it built.
+    # How many blocks the grinder built.
     tries: int = 1
-    # How many different challenges these blocks would fix.
+    # How many different challenges these blocks would have led to.
     challenges: int = 0
 
 

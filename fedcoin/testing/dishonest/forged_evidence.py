@@ -27,7 +27,7 @@ Floats = NDArray[np.float64]
 def forge_utilities(
     plan: SamplingPlan, leaves: Sequence[int], values: Floats, grand: int, empty: int
 ) -> Ints:
-    """Invent utilities as if a coalition were worth the sum of its members' values.
+    """Invent utilities that equal the sum of a coalition's members' values.
 
     The difference between the values' sum and `grand - empty` is spread evenly over the clients,
     so that every walk ends at the grand coalition's utility. The utilities are rounded, and clipped
@@ -36,7 +36,7 @@ def forge_utilities(
     Args:
         plan: The miner's plan.
         leaves: The leaves to invent, by index.
-        values: What each client is worth, float64 (n,), in right answers.
+        values: The value that each client is to get, float64 (n,), in right answers.
         grand: Right answers of the grand coalition.
         empty: Right answers of the empty coalition.
 
@@ -64,7 +64,7 @@ def nano_to_answers(plan: SamplingPlan, shapley_nano: Sequence[int]) -> Floats:
 
 
 def estimate_values(plan: SamplingPlan, utilities: Ints, grand: int, empty: int) -> Floats:
-    """Estimate what each client is worth from a few computed leaves.
+    """Estimate the Shapley value of each client from a few computed leaves.
 
     Args:
         plan: The miner's plan.

@@ -57,7 +57,7 @@ class ComputedSamples:
 
         Args:
             leaves: The leaves, by index.
-            values: What each client is claimed to be worth, float64 (n,), in right answers.
+            values: The value to claim for each client, float64 (n,), in right answers.
 
         Returns:
             Right answers, int64 (len(leaves), m).

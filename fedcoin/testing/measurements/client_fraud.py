@@ -307,7 +307,7 @@ def compute_shares(table: NDArray[np.float64]) -> list[float]:
     """Compute each address' share of a round's payment to clients.
 
     Args:
-        table: What each coalition is worth, float64 (2^n,), by bit mask.
+        table: The utility of each coalition, float64 (2^n,), by bit mask.
 
     Returns:
         n shares, from 0 to 1.

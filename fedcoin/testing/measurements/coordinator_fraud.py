@@ -36,9 +36,9 @@ MAX_TRANSACTION_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class FraudAttempt:
-    """One attempt, and the ledger's answer."""
+    """One fraud that a coordinator tries, and the ledger's answer."""
 
-    # What the coordinator does; a clause without a subject.
+    # The fraud, as a verb phrase with the coordinator as its subject.
     what: str
     # The name of the code with which the ledger refuses; empty when it accepts.
     code: str

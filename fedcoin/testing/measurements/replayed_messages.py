@@ -48,19 +48,19 @@ OTHER_CHAIN_ID = "another-network"
 
 @dataclass(frozen=True)
 class RefusedMessage:
-    """One message, and how it was refused."""
+    """One invalid message, and the node's refusal."""
 
     # The message; a noun.
     what: str
     # The name of the error code.
     code: str
-    # What the refusal costs the peer that sent the message, of 100 for a ban; 0 where an honest
-    # peer may send it.
+    # The points that the sending peer gets (100 lead to a ban); 0 where an honest peer may send
+    # the message.
     points: int
 
 
 _Points = Callable[[Enum], int]
-# What a refusal with a code costs the peer that sent the message.
+# Returns the points that the sending peer gets for a refusal with a code.
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def deliver_invalid_messages() -> list[RefusedMessage]:
     """Deliver all messages to a node.
 
     Returns:
-        How each was refused.
+        One refusal for each message.
 
     Raises:
         AssertionError: A message was accepted, or changed the state.

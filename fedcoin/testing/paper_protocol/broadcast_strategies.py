@@ -28,7 +28,7 @@ def make_broadcast_strategy(kind: str, clients: int, grand: float) -> BroadcastS
     Args:
         kind: "copier", "mean-publisher", "inflated-count" or "invented-vector".
         clients: The number of clients.
-        grand: What the grand coalition is worth.
+        grand: The utility of the grand coalition, 0 to 1.
 
     Returns:
         A miner for `race.run_race`.

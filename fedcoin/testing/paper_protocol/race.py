@@ -51,8 +51,8 @@ def draw_marginals(table: Floats, rng: np.random.Generator, walks: int) -> Float
     """Draw marginal contributions along random orders of the clients.
 
     Args:
-        table: What each coalition is worth, float64 (2^n,), by bit mask. The empty coalition counts
-            as 0, as in the paper.
+        table: The utility of each coalition, float64 (2^n,), by bit mask. The empty coalition
+            counts as 0, as in the paper.
         rng: Draws the orders.
         walks: How many orders to draw.
 
@@ -72,7 +72,7 @@ def estimate_variance(table: Floats, rng: np.random.Generator, walks: int = 20_0
     """Estimate V, the variance of one order's marginal contributions, summed over the clients.
 
     Args:
-        table: What each coalition is worth, float64 (2^n,), by bit mask.
+        table: The utility of each coalition, float64 (2^n,), by bit mask.
         rng: Draws the orders.
         walks: How many orders to draw.
 
@@ -93,7 +93,7 @@ def run_race(
     """Race for one block: honest miners iterate in step, and look in a random order (algorithm 1).
 
     Args:
-        table: What each coalition is worth, float64 (2^n,), by bit mask.
+        table: The utility of each coalition, float64 (2^n,), by bit mask.
         num_honest: How many miners compute honestly.
         difficulty: D, in units of `table`.
         rng: Draws orders of clients and of miners.

@@ -235,10 +235,10 @@ def _printable(text: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class PendingHandshake:
-    """A handshake between its two calls."""
+    """The server's record of a handshake between the first and the second call."""
 
     identity: Identity
-    """The caller."""
+    """The caller's identity."""
     transport: str
     """gRPC's name of the connection, with the port."""
     host: str

@@ -32,12 +32,12 @@ PeerCallback = Callable[[Peer], None]
 
 @dataclass(frozen=True, slots=True)
 class PeerClocks:
-    """The clocks of the peers' side."""
+    """The clocks that the code for peers uses."""
 
     monotonic: Callable[[], float]
-    """Seconds, on a clock that never goes back."""
+    """Returns seconds, on a clock that never goes back."""
     wall: Callable[[], float]
-    """Unix seconds."""
+    """Returns Unix seconds."""
 
 
 class PeerSet:

@@ -38,13 +38,13 @@ class Limit:
     """The limits of one kind of message."""
 
     max_bytes: int
-    """The size of one serialised message."""
+    """The largest size of a serialised message, in bytes."""
 
     rate: float
-    """Messages a second, in the long run."""
+    """The average number of messages a second that one peer may send."""
 
     burst: int
-    """Messages at once, after a pause."""
+    """The number of messages that one peer may send at once, after a pause."""
 
     concurrent: int = 16
     """Calls of this kind that one peer may run at once."""

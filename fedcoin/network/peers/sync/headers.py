@@ -27,7 +27,7 @@ class ChainTip:
 
     height: int
     hash: bytes
-    """32 bytes."""
+    """The hash, 32 bytes."""
 
 
 def certified_prefix(
