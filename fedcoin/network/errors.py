@@ -142,10 +142,6 @@ class NetworkCode(str, Enum):
     """The upload ended before its last chunk.
 
     Go on from the chunk that the error names."""
-    UPLOADS_CLOSED = "UPLOADS_CLOSED"
-    """The peers' listener takes no uploads.
-
-    Upload to the API's or the coordinator's listener."""
 
     # Running a node.
     BAD_HOST = "BAD_HOST"

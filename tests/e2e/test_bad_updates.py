@@ -25,13 +25,9 @@ from fedcoin.network.peers.connections.endpoints import parse_endpoint
 from fedcoin.network.peers.connections.link import Introduction, open_link
 from fedcoin.network.peers.connections.security import Security
 from fedcoin.v1 import federated_learning_service_pb2 as pb
-from fedcoin.v1.artifact_service_pb2 import (
-    ArtifactChunk,
-    ArtifactManifest,
-    UploadRequest,
-    UploadResponse,
-)
-from fedcoin.v1.artifact_service_pb2_grpc import ArtifactServiceStub
+from fedcoin.v1.artifact_pb2 import ArtifactManifest
+from fedcoin.v1.artifact_upload_service_pb2 import ArtifactChunk, UploadRequest, UploadResponse
+from fedcoin.v1.artifact_upload_service_pb2_grpc import ArtifactUploadServiceStub
 from fedcoin.v1.federated_learning_service_pb2_grpc import FederatedLearningServiceStub
 from fedcoin.v1.task_pb2 import ClientUpdate, SignedUpdate
 from tests.support.e2e.learners import CoordinatorProcess, Learner, prepared
@@ -41,7 +37,7 @@ from tests.support.keys import ALICE, key_of
 from tests.support.programs import Stage
 from tests.support.waiting import until
 
-UPLOAD = "/fedcoin.v1.ArtifactService/Upload"
+UPLOAD = "/fedcoin.v1.ArtifactUploadService/Upload"
 
 
 @dataclass(frozen=True)
@@ -290,12 +286,12 @@ async def test_peers_bring_no_artifacts(site: Site) -> None:
         parse_endpoint(node.peers), introduction, Security(None, insecure=False), 5.0
     )
     try:
-        for metadata, code in (((), "NO_SESSION"), (link.metadata, "UPLOADS_CLOSED")):
-            stub = ArtifactServiceStub(link.channel)
+        for metadata in ((), link.metadata):
+            stub = ArtifactUploadServiceStub(link.channel)
             call = stub.Upload(iter(parts_of(b"gift", [])), metadata=metadata)
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await call
-            assert rpc_error_of(caught.value, "").code == code
+            assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
     finally:
         await link.close()
 

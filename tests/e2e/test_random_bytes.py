@@ -55,7 +55,10 @@ DESCRIBED = (
 )
 """Modules that are imported for their descriptors alone."""
 
-API = {"NodeService", "TransactionService", "ShapleyTaskService", "ArtifactService"}
+API = {
+    "NodeService", "TransactionService", "ShapleyTaskService", "ArtifactService",
+    "ArtifactUploadService",
+}  # fmt: skip
 PEERS = {
     "PeerService", "BlockGossipService", "ConsensusService", "TransactionRelayService",
     "ArtifactService",
@@ -63,7 +66,7 @@ PEERS = {
 LISTENERS = {
     "api": API,
     "peers": PEERS,
-    "coordinator": {"FederatedLearningService", "ArtifactService"},
+    "coordinator": {"FederatedLearningService", "ArtifactService", "ArtifactUploadService"},
     "admin": {"AdminService"},
 }
 

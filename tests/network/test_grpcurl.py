@@ -39,6 +39,7 @@ from tests.support.served_api import ServedApi, serve_api
 
 SERVICES = [
     "fedcoin.v1.ArtifactService",
+    "fedcoin.v1.ArtifactUploadService",
     "fedcoin.v1.NodeService",
     "fedcoin.v1.ShapleyTaskService",
     "fedcoin.v1.TransactionService",
@@ -194,6 +195,9 @@ async def test_artifact_service(live: ServedApi) -> None:
         "fedcoin.v1.ArtifactService/GetManifest",
     )
     assert read(out)["manifest"]["size"] == "7"
+    asked = {"id": base64.b64encode(compute_artifact_id(data)).decode()}
+    status = await called(live, "ArtifactUploadService/GetUploadStatus", asked)
+    assert status == {"next_chunk": 1, "complete": True}
 
 
 async def test_admin_service_on_its_socket(live: ServedApi, tmp_path: Path) -> None:
@@ -245,6 +249,11 @@ async def test_the_peers_listener(tmp_path: Path) -> None:
             code, _, err = await run("-d", "{}", node.address, f"fedcoin.v1.{method}")
             assert code == 64 + 16, err
             assert "NO_SESSION" in err
+        # Reflection does not describe uploads, so grpcurl finds nothing to call.
+        method = "fedcoin.v1.ArtifactUploadService/Upload"
+        code, _, err = await run("-d", "{}", node.address, method)
+        assert code == 1
+        assert "does not expose service" in err
 
 
 class NoRounds:

@@ -24,7 +24,9 @@ from fedcoin.network.errors import NetworkCode
 from fedcoin.network.interceptors import CallInfo
 from fedcoin.v1 import artifact_service_pb2 as pb
 from fedcoin.v1 import artifact_service_pb2_grpc as rpc
-from tests.support.probe_service import SERVICE, Probe, no_errors_in, probing
+from fedcoin.v1 import artifact_upload_service_pb2 as upload_pb
+from fedcoin.v1 import artifact_upload_service_pb2_grpc as upload_rpc
+from tests.support.probe_service import SERVICE, UPLOAD_SERVICE, Probe, no_errors_in, probing
 
 
 async def failure(call: Any) -> grpc.aio.AioRpcError:
@@ -46,7 +48,8 @@ async def test_replies_pass_unchanged() -> None:
         assert await stub.GetManifest(pb.GetManifestRequest()) == pb.GetManifestResponse()
         replies = await drain(stub.Download(pb.DownloadRequest()))
         assert [reply.index for reply in replies] == [0, 1, 2]
-        assert (await stub.Upload(iter([pb.UploadRequest()]))).id == bytes(32)
+        uploads = upload_rpc.ArtifactUploadServiceStub(channel)
+        assert (await uploads.Upload(iter([upload_pb.UploadRequest()]))).id == bytes(32)
 
 
 async def test_a_refusal_becomes_its_status_with_details(caplog: pytest.LogCaptureFixture) -> None:
@@ -126,7 +129,12 @@ async def test_calls_are_logged_with_their_outcome(caplog: pytest.LogCaptureFixt
     assert re.fullmatch(rf"[0-9a-f]{{8}} /{SERVICE}/GetManifest from ipv4:.*: OK .* ms", lines[0])
 
 
-METHODS = ["GetManifest", "Download", "Upload", "GetUploadStatus"]
+METHODS = [
+    f"{SERVICE}/GetManifest",
+    f"{SERVICE}/Download",
+    f"{UPLOAD_SERVICE}/Upload",
+    f"{UPLOAD_SERVICE}/GetUploadStatus",
+]
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
@@ -136,10 +144,10 @@ async def test_random_bytes_are_refused_cleanly(
 ) -> None:
     async with probing(Probe()) as (untyped, _):
         channel: Any = untyped
-        path = f"/{SERVICE}/{method}"
-        if method == "Upload":
+        path = f"/{method}"
+        if method.endswith("/Upload"):
             call: Any = channel.stream_unary(path)(iter([data]))
-        elif method == "Download":
+        elif method.endswith("/Download"):
             call = drain(channel.unary_stream(path)(data))
         else:
             call = channel.unary_unary(path)(data)
@@ -172,8 +180,8 @@ async def test_methods_that_nobody_wrote_are_unimplemented(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async with probing(Probe()) as (channel, _):
-        stub = rpc.ArtifactServiceStub(channel)
-        error = await failure(stub.GetUploadStatus(pb.GetUploadStatusRequest()))
+        stub = upload_rpc.ArtifactUploadServiceStub(channel)
+        error = await failure(stub.GetUploadStatus(upload_pb.GetUploadStatusRequest()))
     assert error.code() is StatusCode.UNIMPLEMENTED
     assert no_errors_in(caplog)
 
@@ -254,12 +262,12 @@ async def test_a_slow_reader_is_cut() -> None:
 
 
 async def test_a_silent_upload_ends() -> None:
-    async def silent() -> AsyncIterator[pb.UploadRequest]:
-        yield pb.UploadRequest()
+    async def silent() -> AsyncIterator[upload_pb.UploadRequest]:
+        yield upload_pb.UploadRequest()
         await asyncio.sleep(60)
 
     async with probing(Probe(), CallLimits(read_timeout_s=0.1)) as (channel, _):
-        error = await failure(rpc.ArtifactServiceStub(channel).Upload(silent()))
+        error = await failure(upload_rpc.ArtifactUploadServiceStub(channel).Upload(silent()))
     assert error.code() is StatusCode.DEADLINE_EXCEEDED
 
 

@@ -18,7 +18,7 @@ from grpc_reflection.v1alpha import reflection_pb2
 import fedcoin.v1
 from fedcoin.network.reflection import ALPHA_SERVICE, STABLE_SERVICE, served_pool
 from tests.support.paths import PROTO
-from tests.support.probe_service import SERVICE, Probe, probing
+from tests.support.probe_service import SERVICE, UPLOAD_SERVICE, Probe, probing
 
 MODULES: list[Any] = [
     importlib.import_module(f"fedcoin.v1.{found.name}")
@@ -80,8 +80,9 @@ def strip_json_names(file: FileDescriptorProto) -> None:
 def test_a_listener_describes_nothing_but_its_own_services() -> None:
     pool = served_pool([SERVICE])
     assert pool.FindServiceByName(SERVICE).file.name == "fedcoin/v1/artifact_service.proto"
-    with pytest.raises(KeyError):
-        pool.FindServiceByName("fedcoin.v1.AdminService")
+    for other in ("AdminService", "ArtifactUploadService"):
+        with pytest.raises(KeyError):
+            pool.FindServiceByName(f"fedcoin.v1.{other}")
 
 
 def test_an_unknown_service_is_a_mistake_of_ours() -> None:
@@ -125,9 +126,12 @@ async def test_both_dialects_answer_every_question(service: str) -> None:
         )
         answers: list[Any] = [answer async for answer in method(iter(questions))]
     names = [found.name for found in answers[0].list_services_response.service]
-    assert names == sorted([SERVICE, ALPHA_SERVICE, STABLE_SERVICE, "grpc.health.v1.Health"])
+    assert names == sorted(
+        [SERVICE, UPLOAD_SERVICE, ALPHA_SERVICE, STABLE_SERVICE, "grpc.health.v1.Health"]
+    )
     for answer, name in ((answers[1], "artifact_service"), (answers[2], "artifact_service")):
-        (raw,) = answer.file_descriptor_response.file_descriptor_proto
+        # The file itself comes first, then those that it imports.
+        raw, *_ = answer.file_descriptor_response.file_descriptor_proto
         assert name in FileDescriptorProto.FromString(raw).name
     (raw,) = answers[3].file_descriptor_response.file_descriptor_proto
     assert FileDescriptorProto.FromString(raw).package == package

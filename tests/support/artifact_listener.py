@@ -11,13 +11,12 @@ import grpc
 from fedcoin.data.artifacts.manifest import CHUNK_BYTES
 from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.network.artifacts.servicer import ArtifactServicer
+from fedcoin.network.artifacts.upload_servicer import ArtifactUploadServicer
 from fedcoin.network.listener import Listener, Service
-from fedcoin.v1.artifact_service_pb2_grpc import (
-    ArtifactServiceServicer,
-    add_ArtifactServiceServicer_to_server,
+from fedcoin.v1.artifact_service_pb2_grpc import add_ArtifactServiceServicer_to_server
+from fedcoin.v1.artifact_upload_service_pb2_grpc import (
+    add_ArtifactUploadServiceServicer_to_server,
 )
-
-NAME = "fedcoin.v1.ArtifactService"
 
 
 def data(chunks: int, seed: int = 0) -> bytes:
@@ -26,20 +25,22 @@ def data(chunks: int, seed: int = 0) -> bytes:
 
 
 @asynccontextmanager
-async def serving(servicer: ArtifactServiceServicer) -> AsyncIterator[grpc.aio.Channel]:
-    """A listener with one servicer, and a channel to it."""
-    async with serving_at(servicer) as address, grpc.aio.insecure_channel(address) as channel:
+async def serving(store: ArtifactStore) -> AsyncIterator[grpc.aio.Channel]:
+    """A listener with a store's downloads and uploads, and a channel to it."""
+    async with (
+        serving_at(ArtifactServicer(store), ArtifactUploadServicer(store)) as address,
+        grpc.aio.insecure_channel(address) as channel,
+    ):
         yield channel
 
 
 @asynccontextmanager
-async def serving_at(servicer: ArtifactServiceServicer) -> AsyncIterator[str]:
-    """A listener with one servicer; its address."""
-
-    def add(server: grpc.aio.Server) -> None:
-        add_ArtifactServiceServicer_to_server(servicer, server)
-
-    listener = Listener("127.0.0.1:0", [Service(NAME, add)])
+async def serving_at(
+    *servicers: ArtifactServicer | ArtifactUploadServicer,
+) -> AsyncIterator[str]:
+    """A listener with some servicers; its address."""
+    services = [_service_of(servicer) for servicer in servicers]
+    listener = Listener("127.0.0.1:0", services)
     await listener.start()
     try:
         yield listener.address
@@ -47,6 +48,13 @@ async def serving_at(servicer: ArtifactServiceServicer) -> AsyncIterator[str]:
         await listener.stop(0)
 
 
-def open_servicer(store: ArtifactStore) -> ArtifactServicer:
-    """One that takes uploads."""
-    return ArtifactServicer(store, uploads=True)
+def _service_of(servicer: ArtifactServicer | ArtifactUploadServicer) -> Service:
+    def add(server: grpc.aio.Server) -> None:
+        if isinstance(servicer, ArtifactServicer):
+            add_ArtifactServiceServicer_to_server(servicer, server)
+        else:
+            add_ArtifactUploadServiceServicer_to_server(servicer, server)
+
+    is_download = isinstance(servicer, ArtifactServicer)
+    name = "ArtifactService" if is_download else "ArtifactUploadService"
+    return Service(f"fedcoin.v1.{name}", add)

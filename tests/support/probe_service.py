@@ -15,15 +15,19 @@ from fedcoin.network.interceptors import CallGuard
 from fedcoin.network.listener import Listener, Service
 from fedcoin.v1 import artifact_service_pb2 as pb
 from fedcoin.v1 import artifact_service_pb2_grpc as rpc
+from fedcoin.v1 import artifact_upload_service_pb2 as upload_pb
+from fedcoin.v1 import artifact_upload_service_pb2_grpc as upload_rpc
 
 SERVICE = "fedcoin.v1.ArtifactService"
+UPLOAD_SERVICE = "fedcoin.v1.ArtifactUploadService"
 
 
 # The generated types demand that all methods are written, and GetUploadStatus is left out here.
 _Servicer: Any = rpc.ArtifactServiceServicer
+_UploadServicer: Any = upload_rpc.ArtifactUploadServiceServicer
 
 
-class Probe(_Servicer):  # type: ignore[misc]
+class Probe(_Servicer, _UploadServicer):  # type: ignore[misc]
     """GetManifest: one to one. Download: one to many. Upload: many to one."""
 
     def __init__(self) -> None:
@@ -41,7 +45,7 @@ class Probe(_Servicer):  # type: ignore[misc]
     async def Upload(self, request_iterator: Any, context: Any) -> Any:
         async for request in request_iterator:
             self.uploaded.append(request)
-        return pb.UploadResponse(id=bytes(32))
+        return upload_pb.UploadResponse(id=bytes(32))
 
     async def _nothing(self, request: Any) -> Any:
         return pb.GetManifestResponse()
@@ -60,7 +64,11 @@ async def probing(
     def add(server: grpc.aio.Server) -> None:
         rpc.add_ArtifactServiceServicer_to_server(probe, server)
 
-    listener = Listener("127.0.0.1:0", [Service(SERVICE, add)], limits=limits, guards=guards)
+    def add_uploads(server: grpc.aio.Server) -> None:
+        upload_rpc.add_ArtifactUploadServiceServicer_to_server(probe, server)
+
+    services = [Service(SERVICE, add), Service(UPLOAD_SERVICE, add_uploads)]
+    listener = Listener("127.0.0.1:0", services, limits=limits, guards=guards)
     await listener.start()
     await listener.set_serving()
     try:

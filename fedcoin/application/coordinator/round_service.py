@@ -20,10 +20,15 @@ from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.updates import Update
 from fedcoin.data.plurals import format_count
 from fedcoin.network.artifacts.servicer import ArtifactServicer
+from fedcoin.network.artifacts.upload_servicer import ArtifactUploadServicer
 from fedcoin.network.background_tasks import run_within
 from fedcoin.network.federated.servicer import SERVICE, FederatedLearningServicer
 from fedcoin.network.listener import Service
-from fedcoin.v1 import artifact_service_pb2_grpc, federated_learning_service_pb2_grpc
+from fedcoin.v1 import (
+    artifact_service_pb2_grpc,
+    artifact_upload_service_pb2_grpc,
+    federated_learning_service_pb2_grpc,
+)
 from fedcoin.v1 import federated_learning_service_pb2 as pb
 
 CheckWeights = Callable[[Path, Path], Awaitable[None]]
@@ -163,12 +168,15 @@ def coordinator_services(
         The gRPC services.
     """
     learning = FederatedLearningServicer(rounds, clock_ms)
-    artifacts = ArtifactServicer(store, uploads=True)
+    artifacts = ArtifactServicer(store)
+    uploads = ArtifactUploadServicer(store)
     add_learning = (
         federated_learning_service_pb2_grpc.add_FederatedLearningServiceServicer_to_server
     )
     add_artifacts = artifact_service_pb2_grpc.add_ArtifactServiceServicer_to_server
+    add_uploads = artifact_upload_service_pb2_grpc.add_ArtifactUploadServiceServicer_to_server
     return [
         Service(SERVICE, lambda server: add_learning(learning, server)),
         Service("fedcoin.v1.ArtifactService", lambda server: add_artifacts(artifacts, server)),
+        Service("fedcoin.v1.ArtifactUploadService", lambda server: add_uploads(uploads, server)),
     ]

@@ -15,7 +15,7 @@ from fedcoin.data.crypto import merkle
 from fedcoin.data.crypto.hashing import HASH_BYTES
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.messages import canonical
-from fedcoin.v1.artifact_service_pb2 import ArtifactManifest
+from fedcoin.v1.artifact_pb2 import ArtifactManifest
 
 CHUNK_BYTES: Final = 262_144
 """The size of every chunk except the last, in bytes."""

@@ -33,7 +33,7 @@ from fedcoin.data.artifacts.manifest import (
 from fedcoin.data.artifacts.upload import Upload, resume_uploads
 from fedcoin.data.atomic_files import replace_file, sync_folder
 from fedcoin.data.errors import DataCode, RefusalError
-from fedcoin.v1.artifact_service_pb2 import ArtifactManifest
+from fedcoin.v1.artifact_pb2 import ArtifactManifest
 
 MAX_UPLOADS: Final = 64
 """The largest number of incomplete uploads."""

@@ -16,7 +16,7 @@ from fedcoin.data.artifacts.manifest import (
 )
 from fedcoin.data.atomic_files import sync_file, sync_folder
 from fedcoin.data.errors import DataCode, RefusalError
-from fedcoin.v1.artifact_service_pb2 import ArtifactManifest
+from fedcoin.v1.artifact_pb2 import ArtifactManifest
 
 _MANIFEST = re.compile(r"([0-9a-f]{64})\.manifest", re.ASCII)
 

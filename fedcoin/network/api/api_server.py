@@ -13,11 +13,13 @@ from fedcoin.network.api.node_servicer import NodeServicer
 from fedcoin.network.api.task_servicer import TaskServicer
 from fedcoin.network.api.transaction_servicer import TransactionServicer
 from fedcoin.network.artifacts.servicer import ArtifactServicer
+from fedcoin.network.artifacts.upload_servicer import ArtifactUploadServicer
 from fedcoin.network.call_limits import CallLimits
 from fedcoin.network.listener import Listener, Service
 from fedcoin.v1 import (
     admin_service_pb2_grpc,
     artifact_service_pb2_grpc,
+    artifact_upload_service_pb2_grpc,
     node_service_pb2_grpc,
     shapley_task_service_pb2_grpc,
     transaction_service_pb2_grpc,
@@ -86,7 +88,8 @@ def _api_services(backend: ApiBackend) -> tuple[Service, ...]:
     node = NodeServicer(backend.chain, backend.pool, backend.peers, backend.node)
     tasks = TaskServicer(backend.chain)
     transactions = TransactionServicer(backend.chain, backend.pool)
-    artifacts = ArtifactServicer(backend.artifacts, uploads=True)
+    artifacts = ArtifactServicer(backend.artifacts)
+    uploads = ArtifactUploadServicer(backend.artifacts)
 
     def add_node(server: grpc.aio.Server) -> None:
         node_service_pb2_grpc.add_NodeServiceServicer_to_server(node, server)
@@ -100,11 +103,16 @@ def _api_services(backend: ApiBackend) -> tuple[Service, ...]:
     def add_artifacts(server: grpc.aio.Server) -> None:
         artifact_service_pb2_grpc.add_ArtifactServiceServicer_to_server(artifacts, server)
 
+    def add_uploads(server: grpc.aio.Server) -> None:
+        add = artifact_upload_service_pb2_grpc.add_ArtifactUploadServiceServicer_to_server
+        add(uploads, server)
+
     return (
         Service("fedcoin.v1.NodeService", add_node),
         Service("fedcoin.v1.ShapleyTaskService", add_tasks),
         Service("fedcoin.v1.TransactionService", add_transactions),
         Service("fedcoin.v1.ArtifactService", add_artifacts),
+        Service("fedcoin.v1.ArtifactUploadService", add_uploads),
     )
 
 

@@ -2,9 +2,10 @@
 
 This folder decides that chunks go in order, that each is checked when it arrives, and that what has
 arrived is kept when a transfer breaks off. It does not know what an artifact means, nor who may
-upload: the listener says so.
+upload: a listener that accepts no uploads leaves `upload_servicer` out.
 
-* `servicer` serves ArtifactService on the listeners of peers, API and coordinator.
+* `servicer` serves downloads (ArtifactService) on the listeners of peers, API and coordinator;
+* `upload_servicer` serves uploads (ArtifactUploadService) on those of API and coordinator.
 
-The calling side is `network.client.artifact_client`.
+The calling sides are `network.client.artifact_client` and `artifact_upload_client`.
 """

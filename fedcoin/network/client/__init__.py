@@ -8,7 +8,7 @@ into. It does not know what the replies mean, and it serves nothing.
 * `channels`: options of a channel, retries, proxies;
 * `backoff`: pauses between attempts;
 * `grpc_client`: `GrpcClient`, the base of every client here and of `peers.connections.link.Link`;
-* `artifact_client`: resumable uploads and downloads, on any client;
+* `artifact_client` and `artifact_upload_client`: resumable downloads and uploads, on any client;
 * `node_client` with `chain_calls`, `transaction_calls` and `task_calls`: a node's API;
 * `admin_client`: a node's operator socket;
 * `federated_client`: a coordinator.

@@ -1,4 +1,4 @@
-"""Uploads and downloads of artifacts that go on where they broke off.
+"""Downloads of artifacts that go on where they broke off.
 
 An artifact is cut in chunks (`data.artifacts.manifest.CHUNK_BYTES`), whose hashes its manifest
 lists; the artifact's id is the root of the tree over these hashes. So each chunk is checked when
@@ -8,25 +8,19 @@ it arrives, and what has arrived is kept when a transfer breaks off.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from pathlib import Path
+from collections.abc import Callable
 from typing import Final
 
 from grpc import StatusCode
 
-from fedcoin.data.artifacts.manifest import (
-    CHUNK_BYTES,
-    MAX_ARTIFACT_BYTES,
-    build_manifest,
-    check_chunk,
-    check_manifest,
-)
+from fedcoin.data.artifacts.manifest import MAX_ARTIFACT_BYTES, check_chunk, check_manifest
 from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.network.client.backoff import Backoff
 from fedcoin.network.client.grpc_client import GrpcClient
 from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.v1 import artifact_service_pb2 as pb
+from fedcoin.v1.artifact_pb2 import ArtifactManifest
 from fedcoin.v1.artifact_service_pb2_grpc import ArtifactServiceStub
 
 MAX_FAILURES: Final = 5
@@ -49,58 +43,6 @@ class ArtifactClient:
         """
         self._client = client
         self._stub = ArtifactServiceStub(client.channel)
-
-    async def has(self, artifact: bytes) -> bool:
-        """Ask whether the server holds a whole artifact.
-
-        Args:
-            artifact: The artifact's id, 32 bytes.
-
-        Returns:
-            True when it does.
-
-        Raises:
-            RpcError: UPLOADS_CLOSED on a server that takes none, or the call failed.
-        """
-        return (await self._upload_status(artifact)).complete
-
-    async def upload(self, data: bytes | Path) -> bytes:
-        """Store an artifact with the server.
-
-        Goes on where an earlier upload broke off, and sends nothing when the server holds the
-        artifact already. A lost connection is taken up again, until `MAX_FAILURES` attempts in a
-        row have brought nothing.
-
-        Args:
-            data: The content, or the file that holds it.
-
-        Returns:
-            The artifact's id, 32 bytes.
-
-        Raises:
-            RpcError: The server refused (TOO_LARGE, STORE_FULL, UPLOADS_CLOSED) or stayed lost.
-            RefusalError: BAD_ARTIFACT when there is no content; TOO_LARGE when it is longer than
-                any artifact may be.
-            OSError: The file cannot be read.
-        """
-        manifest = await asyncio.to_thread(build_manifest, data)
-        status = await self._upload_status(manifest.id)
-        failures, backoff = 0, Backoff(_FIRST_PAUSE_S, _MAX_PAUSE_S)
-        while not status.complete:
-            before = status.next_chunk
-            try:
-                await self._upload_from(manifest, data, before)
-                break
-            except RpcError as error:
-                failures += 1
-                if failures == MAX_FAILURES or not (error.is_transient or _hides_reason(error)):
-                    raise
-            await asyncio.sleep(backoff.next_pause())
-            status = await self._upload_status(manifest.id)
-            if status.next_chunk > before:
-                failures = 0
-                backoff.reset()
-        return manifest.id
 
     async def download(self, artifact: bytes, max_bytes: int = MAX_ARTIFACT_BYTES) -> bytes:
         """Fetch an artifact into memory, each chunk checked as it arrives.
@@ -173,23 +115,7 @@ class ArtifactClient:
         await self._receive(manifest, first, keep)
         return len(manifest.chunk_hashes) - first
 
-    async def _upload_status(self, artifact: bytes) -> pb.GetUploadStatusResponse:
-        request = pb.GetUploadStatusRequest(id=artifact)
-        return await self._client.call(self._stub.GetUploadStatus, request)
-
-    async def _upload_from(
-        self, manifest: pb.ArtifactManifest, data: bytes | Path, first: int
-    ) -> None:
-        async def parts() -> AsyncIterator[pb.UploadRequest]:
-            yield pb.UploadRequest(manifest=manifest)
-            for index in range(first, len(manifest.chunk_hashes)):
-                chunk = await asyncio.to_thread(_read_chunk, data, index)
-                yield pb.UploadRequest(chunk=pb.ArtifactChunk(index=index, data=chunk))
-
-        seconds = self._client.timeout + CHUNK_S * (len(manifest.chunk_hashes) - first)
-        await self._client.call_with_stream(self._stub.Upload, parts(), timeout=seconds)
-
-    async def _manifest(self, artifact: bytes, max_bytes: int) -> pb.ArtifactManifest:
+    async def _manifest(self, artifact: bytes, max_bytes: int) -> ArtifactManifest:
         request = pb.GetManifestRequest(id=artifact)
         reply = await self._client.call(self._stub.GetManifest, request)
         manifest = reply.manifest
@@ -206,7 +132,7 @@ class ArtifactClient:
         return manifest
 
     async def _receive(
-        self, manifest: pb.ArtifactManifest, first: int, keep: Callable[[int, bytes], None]
+        self, manifest: ArtifactManifest, first: int, keep: Callable[[int, bytes], None]
     ) -> None:
         """Receive the chunks from `first` on, and have each checked and kept in a thread."""
         count = len(manifest.chunk_hashes)
@@ -239,21 +165,3 @@ class ArtifactClient:
 
     def _blamed(self, refusal: RefusalError) -> RefusalError:
         return refusal.prefixed(f"{self._client.target} sent an artifact that is not accepted")
-
-
-def _hides_reason(error: RpcError) -> bool:
-    """Tell whether gRPC's library put an error of its own in the place of the server's.
-
-    It sometimes does when the server ends the call while a chunk is on its way. Asked again, the
-    server gives its reason again.
-    """
-    return error.status is StatusCode.INTERNAL and error.message.endswith("from Core")
-
-
-def _read_chunk(data: bytes | Path, index: int) -> bytes:
-    start = index * CHUNK_BYTES
-    if isinstance(data, bytes):
-        return data[start : start + CHUNK_BYTES]
-    with data.open("rb") as file:
-        file.seek(start)
-        return file.read(CHUNK_BYTES)

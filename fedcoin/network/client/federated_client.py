@@ -10,10 +10,11 @@ import grpc
 from fedcoin.data.crypto.hashing import SigningContext as Signing
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.network.client.artifact_client import ArtifactClient
+from fedcoin.network.client.artifact_upload_client import ArtifactUploadClient
 from fedcoin.network.client.channels import open_channel
 from fedcoin.network.client.grpc_client import DEFAULT_TIMEOUT_S, GrpcClient
 from fedcoin.network.federated.registration import registration_body
-from fedcoin.v1 import artifact_service_pb2
+from fedcoin.v1 import artifact_service_pb2, artifact_upload_service_pb2
 from fedcoin.v1 import federated_learning_service_pb2 as pb
 from fedcoin.v1.federated_learning_service_pb2_grpc import FederatedLearningServiceStub
 from fedcoin.v1.task_pb2 import SignedUpdate
@@ -21,6 +22,7 @@ from fedcoin.v1.task_pb2 import SignedUpdate
 SERVICES = (
     pb.DESCRIPTOR.services_by_name["FederatedLearningService"],
     artifact_service_pb2.DESCRIPTOR.services_by_name["ArtifactService"],
+    artifact_upload_service_pb2.DESCRIPTOR.services_by_name["ArtifactUploadService"],
 )
 
 CHECK_S = 60.0
@@ -54,6 +56,7 @@ class FederatedClient(GrpcClient):
         super().__init__(target, channel, timeout=timeout)
         self._stub = FederatedLearningServiceStub(channel)
         self._artifacts = ArtifactClient(self)
+        self._uploads = ArtifactUploadClient(self)
 
     async def get_campaign_status(self) -> pb.GetCampaignStatusResponse:
         """Ask for the campaign's round, phase, clients and accuracies so far.
@@ -112,7 +115,7 @@ class FederatedClient(GrpcClient):
         await self.call(self._stub.SubmitUpdate, request, timeout=CHECK_S)
 
     async def upload_artifact(self, data: bytes | Path) -> bytes:
-        """Store weights with the coordinator; see `ArtifactClient.upload`.
+        """Store weights with the coordinator; see `ArtifactUploadClient.upload`.
 
         Args:
             data: The content, or the file that holds it.
@@ -120,7 +123,7 @@ class FederatedClient(GrpcClient):
         Returns:
             The artifact's id, 32 bytes.
         """
-        return await self._artifacts.upload(data)
+        return await self._uploads.upload(data)
 
     async def download_artifact(
         self, artifact: bytes, max_bytes: int = MAX_DOWNLOAD_BYTES

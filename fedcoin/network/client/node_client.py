@@ -7,6 +7,7 @@ from pathlib import Path
 import grpc
 
 from fedcoin.network.client.artifact_client import ArtifactClient
+from fedcoin.network.client.artifact_upload_client import ArtifactUploadClient
 from fedcoin.network.client.chain_calls import ChainCalls, Hash, hash_text
 from fedcoin.network.client.channels import open_channel
 from fedcoin.network.client.grpc_client import DEFAULT_TIMEOUT_S
@@ -14,6 +15,7 @@ from fedcoin.network.client.task_calls import TaskCalls
 from fedcoin.network.client.transaction_calls import TransactionCalls
 from fedcoin.v1 import (
     artifact_service_pb2,
+    artifact_upload_service_pb2,
     node_service_pb2,
     shapley_task_service_pb2,
     transaction_service_pb2,
@@ -24,6 +26,7 @@ SERVICES = (
     transaction_service_pb2.DESCRIPTOR.services_by_name["TransactionService"],
     shapley_task_service_pb2.DESCRIPTOR.services_by_name["ShapleyTaskService"],
     artifact_service_pb2.DESCRIPTOR.services_by_name["ArtifactService"],
+    artifact_upload_service_pb2.DESCRIPTOR.services_by_name["ArtifactUploadService"],
 )
 
 MAX_DOWNLOAD_BYTES = 1 << 30
@@ -59,9 +62,10 @@ class NodeClient(ChainCalls, TransactionCalls, TaskCalls):
         channel = open_channel(target, credentials=credentials, retried_services=SERVICES)
         super().__init__(target, channel, timeout=timeout)
         self._artifacts = ArtifactClient(self)
+        self._uploads = ArtifactUploadClient(self)
 
     async def upload_artifact(self, data: bytes | Path) -> bytes:
-        """Store an artifact in the node; see `ArtifactClient.upload`.
+        """Store an artifact in the node; see `ArtifactUploadClient.upload`.
 
         Args:
             data: The content, or the file that holds it.
@@ -69,7 +73,7 @@ class NodeClient(ChainCalls, TransactionCalls, TaskCalls):
         Returns:
             The artifact's id, 32 bytes.
         """
-        return await self._artifacts.upload(data)
+        return await self._uploads.upload(data)
 
     async def download_artifact(
         self, artifact: Hash, *, max_bytes: int = MAX_DOWNLOAD_BYTES
@@ -94,4 +98,4 @@ class NodeClient(ChainCalls, TransactionCalls, TaskCalls):
         Returns:
             True when it does.
         """
-        return await self._artifacts.has(bytes.fromhex(hash_text(artifact)))
+        return await self._uploads.has(bytes.fromhex(hash_text(artifact)))

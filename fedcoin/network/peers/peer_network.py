@@ -217,7 +217,7 @@ class PeerNetwork:
         served = SnapshotServer(self._chain.store, None if snapshots is None else snapshots.folder)
         gossip = BlockGossipServicer(self._chain, self.peer_set, served)
         relay = TransactionRelayServicer(self.transaction_relay, self.peer_set)
-        transfer = ArtifactServicer(artifacts, uploads=False)
+        downloads = ArtifactServicer(artifacts)
         consensus = self.consensus.handlers()
 
         def add_consensus(server: grpc.aio.Server) -> None:
@@ -246,7 +246,7 @@ class PeerNetwork:
             Service(
                 "fedcoin.v1.ArtifactService",
                 lambda server: add_ArtifactServiceServicer_to_server(
-                    transfer, guard.before(server)
+                    downloads, guard.before(server)
                 ),
             ),
         )

@@ -22,7 +22,7 @@ from fedcoin.data.artifacts.manifest import (
 )
 from fedcoin.data.crypto import merkle
 from fedcoin.data.errors import DataCode, RefusalError
-from fedcoin.v1.artifact_service_pb2 import ArtifactManifest
+from fedcoin.v1.artifact_pb2 import ArtifactManifest
 from tests.support.paths import read_vectors
 
 DATA = bytes(range(256)) * 3_000  # two chunks and a half

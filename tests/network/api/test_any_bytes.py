@@ -17,6 +17,7 @@ from grpc import StatusCode
 from fedcoin.v1 import (
     admin_service_pb2,
     artifact_service_pb2,
+    artifact_upload_service_pb2,
     node_service_pb2,
     shapley_task_service_pb2,
     transaction_service_pb2,
@@ -30,6 +31,7 @@ API: list[Any] = [
     shapley_task_service_pb2,
     transaction_service_pb2,
     artifact_service_pb2,
+    artifact_upload_service_pb2,
 ]
 DIRTY = {StatusCode.INTERNAL, StatusCode.UNKNOWN, StatusCode.UNIMPLEMENTED, StatusCode.DATA_LOSS}
 

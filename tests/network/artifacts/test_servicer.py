@@ -1,9 +1,8 @@
-"""The artifact service: what it gives, what it takes, and what it refuses."""
+"""The service for downloads: what it gives, and what it refuses."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +11,10 @@ import pytest
 
 from fedcoin.data.artifacts.manifest import CHUNK_BYTES, build_manifest
 from fedcoin.data.artifacts.store import ArtifactStore
-from fedcoin.network.artifacts.servicer import ArtifactServicer
 from fedcoin.network.error_details import read_error_details
 from fedcoin.v1 import artifact_service_pb2 as pb
 from fedcoin.v1.artifact_service_pb2_grpc import ArtifactServiceStub
-from tests.support.artifact_listener import data, open_servicer, serving
+from tests.support.artifact_listener import data, serving
 
 CONTENT = data(4)
 MANIFEST = build_manifest(CONTENT)
@@ -30,7 +28,7 @@ def store(tmp_path: Path) -> ArtifactStore:
 
 @pytest.fixture
 async def stub(store: ArtifactStore) -> AsyncIterator[Any]:
-    async with serving(open_servicer(store)) as channel:
+    async with serving(store) as channel:
         yield ArtifactServiceStub(channel)
 
 
@@ -41,123 +39,13 @@ async def refused(call: Any, status: grpc.StatusCode, reason: str) -> grpc.aio.A
     return caught.value
 
 
-def parts(
-    chunks: Sequence[tuple[int, bytes]], manifest: pb.ArtifactManifest | None = MANIFEST
-) -> list[pb.UploadRequest]:
-    head = [] if manifest is None else [pb.UploadRequest(manifest=manifest)]
-    return head + [
-        pb.UploadRequest(chunk=pb.ArtifactChunk(index=index, data=chunk)) for index, chunk in chunks
-    ]
-
-
-WHOLE = list(enumerate(CHUNKS))
-
-
-async def test_what_was_uploaded_can_be_downloaded(stub: Any, store: ArtifactStore) -> None:
-    status = await stub.GetUploadStatus(pb.GetUploadStatusRequest(id=MANIFEST.id))
-    assert (status.next_chunk, status.complete) == (0, False)
-    reply = await stub.Upload(iter(parts(WHOLE)))
-    assert reply.id == MANIFEST.id
-    assert store.read(MANIFEST.id) == CONTENT
-    status = await stub.GetUploadStatus(pb.GetUploadStatusRequest(id=MANIFEST.id))
-    assert (status.next_chunk, status.complete) == (4, True)
+async def test_a_download_begins_with_any_chunk(stub: Any, store: ArtifactStore) -> None:
+    store.put(CONTENT)
     assert (await stub.GetManifest(pb.GetManifestRequest(id=MANIFEST.id))).manifest == MANIFEST
     for first in range(4):
         call = stub.Download(pb.DownloadRequest(id=MANIFEST.id, first_chunk=first))
         replies = [(reply.index, reply.data) async for reply in call]
-        assert replies == WHOLE[first:]
-
-
-async def test_saying_it_again_changes_nothing(stub: Any, store: ArtifactStore) -> None:
-    await stub.Upload(iter(parts(WHOLE)))
-    await stub.Upload(iter(parts(WHOLE)))
-    await stub.Upload(iter(parts([])))
-    assert store.ids() == (MANIFEST.id,)
-
-
-async def test_an_upload_that_broke_off_goes_on(stub: Any, store: ArtifactStore) -> None:
-    error = await refused(
-        stub.Upload(iter(parts(WHOLE[:2]))), grpc.StatusCode.INVALID_ARGUMENT, "CHUNK_OUT_OF_ORDER"
-    )
-    assert read_error_details(error).limit == "2"
-    status = await stub.GetUploadStatus(pb.GetUploadStatusRequest(id=MANIFEST.id))
-    assert (status.next_chunk, status.complete) == (2, False)
-    await stub.Upload(iter(parts(WHOLE[2:])))
-    assert store.read(MANIFEST.id) == CONTENT
-
-
-async def test_two_who_upload_the_same_help_each_other(stub: Any, store: ArtifactStore) -> None:
-    await asyncio.gather(*(stub.Upload(iter(parts(WHOLE))) for _ in range(4)))
-    assert store.read(MANIFEST.id) == CONTENT
-
-
-@pytest.mark.parametrize(
-    ("place", "chunk"),
-    [
-        (1, CHUNKS[1][:-1] + b"x"),
-        (1, CHUNKS[1][:-1]),
-        (1, CHUNKS[1] + b"x"),
-        (1, CHUNKS[2]),
-        (1, b""),
-        (2, CHUNKS[2]),
-        (9, CHUNKS[1]),
-    ],
-    ids=["forged", "short", "long", "another", "empty", "out of order", "beyond the end"],
-)
-async def test_a_wrong_chunk_is_refused_and_what_was_right_is_kept(
-    stub: Any, store: ArtifactStore, place: int, chunk: bytes
-) -> None:
-    wrong = parts([WHOLE[0], (place, chunk), *WHOLE[2:]])
-    await refused(stub.Upload(iter(wrong)), grpc.StatusCode.INVALID_ARGUMENT, "BAD_CHUNK")
-    assert store.next_chunk(MANIFEST.id) == 1
-    assert not store.has(MANIFEST.id)
-    await stub.Upload(iter(parts(WHOLE[1:])))
-    assert store.read(MANIFEST.id) == CONTENT
-
-
-def manifest(**changes: Any) -> pb.ArtifactManifest:
-    made = pb.ArtifactManifest()
-    made.CopyFrom(MANIFEST)
-    for name, value in changes.items():
-        if name == "chunk_hashes":
-            made.chunk_hashes[:] = value
-        else:
-            setattr(made, name, value)
-    return made
-
-
-@pytest.mark.parametrize(
-    ("upload", "reason"),
-    [
-        ([], "MALFORMED"),
-        (parts(WHOLE, None), "MALFORMED"),
-        ([pb.UploadRequest()], "MALFORMED"),
-        ([*parts(WHOLE[:1]), pb.UploadRequest(manifest=MANIFEST)], "MALFORMED"),
-        ([*parts(WHOLE[:1]), pb.UploadRequest()], "MALFORMED"),
-        (parts(WHOLE, manifest(id=b"short")), "MALFORMED"),
-        (parts(WHOLE, manifest(id=bytes(32))), "BAD_ARTIFACT"),
-        (parts(WHOLE, manifest(size=0)), "BAD_ARTIFACT"),
-        (parts(WHOLE, manifest(chunk_hashes=[bytes(32)] * 4)), "BAD_ARTIFACT"),
-        (parts(WHOLE, manifest(chunk_hashes=[])), "BAD_ARTIFACT"),
-    ],
-)
-async def test_what_makes_no_sense_is_refused(
-    stub: Any, upload: list[pb.UploadRequest], reason: str
-) -> None:
-    await refused(stub.Upload(iter(upload)), grpc.StatusCode.INVALID_ARGUMENT, reason)
-
-
-async def test_an_artifact_has_a_largest_size(stub: Any) -> None:
-    huge = build_manifest(bytes(5 << 20))
-    await refused(
-        stub.Upload(iter(parts([], huge))), grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_LARGE"
-    )
-
-
-async def test_the_store_has_a_largest_size(stub: Any, store: ArtifactStore) -> None:
-    for seed in range(2):
-        store.put(data(15, seed))
-    await refused(stub.Upload(iter(parts(WHOLE))), grpc.StatusCode.RESOURCE_EXHAUSTED, "STORE_FULL")
+        assert replies == list(enumerate(CHUNKS))[first:]
 
 
 @pytest.mark.parametrize(
@@ -177,12 +65,3 @@ async def test_a_download_begins_within_the_artifact(stub: Any, store: ArtifactS
     call = stub.Download(pb.DownloadRequest(id=MANIFEST.id, first_chunk=4))
     error = await refused(call.read(), grpc.StatusCode.OUT_OF_RANGE, "OUT_OF_RANGE")
     assert read_error_details(error).limit == "3"
-
-
-async def test_between_peers_nothing_is_uploaded(store: ArtifactStore) -> None:
-    async with serving(ArtifactServicer(store, uploads=False)) as channel:
-        stub = ArtifactServiceStub(channel)
-        closed = grpc.StatusCode.PERMISSION_DENIED
-        await refused(stub.Upload(iter(parts(WHOLE))), closed, "UPLOADS_CLOSED")
-        request = pb.GetUploadStatusRequest(id=MANIFEST.id)
-        await refused(stub.GetUploadStatus(request), closed, "UPLOADS_CLOSED")

@@ -1,4 +1,4 @@
-"""Transfers go on where they broke off, and nothing is believed that the id does not prove."""
+"""Downloads go on where they broke off, and nothing is believed that the id does not prove."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from grpc import StatusCode
 
-from fedcoin.data.artifacts.manifest import CHUNK_BYTES, MAX_ARTIFACT_BYTES, build_manifest
+from fedcoin.data.artifacts.manifest import CHUNK_BYTES, build_manifest
 from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.network.artifacts.servicer import ArtifactServicer
@@ -20,9 +20,8 @@ from fedcoin.network.client.artifact_client import MAX_FAILURES, ArtifactClient
 from fedcoin.network.client.channels import open_channel
 from fedcoin.network.client.grpc_client import GrpcClient
 from fedcoin.network.client.rpc_error import RpcError
-from fedcoin.network.errors import NetworkCode
 from fedcoin.v1 import artifact_service_pb2 as pb
-from tests.support.artifact_listener import data, open_servicer, serving_at
+from tests.support.artifact_listener import data, serving_at
 
 CONTENT = data(5)
 ID = build_manifest(CONTENT).id
@@ -34,7 +33,7 @@ class Altering(ArtifactServicer):
     """Alters each chunk of a download; None ends it."""
 
     def __init__(self, store: ArtifactStore, alter: Alter) -> None:
-        super().__init__(store, uploads=True)
+        super().__init__(store)
         self.alter = alter
         self.asked: list[int] = []
 
@@ -57,39 +56,6 @@ class Silent(ArtifactServicer):
     ) -> AsyncIterator[pb.DownloadResponse]:
         await asyncio.sleep(60)
         yield pb.DownloadResponse()
-
-
-class Breaking(ArtifactServicer):
-    """Ends each upload after some messages, as a node does that stops."""
-
-    def __init__(self, store: ArtifactStore, messages: int, times: int) -> None:
-        super().__init__(store, uploads=True)
-        self.messages = messages
-        self.left = times
-        self.begun = 0
-
-    async def Upload(
-        self, request_iterator: AsyncIterator[pb.UploadRequest], context: Any
-    ) -> pb.UploadResponse:
-        self.begun += 1
-        breaks, self.left = self.left > 0, self.left - 1
-
-        async def cut() -> AsyncIterator[pb.UploadRequest]:
-            count = 0
-            async for request in request_iterator:
-                if breaks and count == self.messages:
-                    raise RefusalError(NetworkCode.SHUTTING_DOWN, "gone")
-                count += 1
-                yield request
-
-        try:
-            return await super().Upload(cut(), context)
-        except RefusalError:
-            # As the real servicer does: gRPC's client hides the reason of a call that ends while
-            # it writes.
-            async for _ in request_iterator:
-                pass
-            raise
 
 
 @asynccontextmanager
@@ -119,16 +85,10 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(artifact_client, "_FIRST_PAUSE_S", 0.01)
 
 
-async def test_there_and_back(mine: ArtifactStore, tmp_path: Path) -> None:
-    path = tmp_path / "weights"
-    path.write_bytes(CONTENT)
-    store = ArtifactStore(tmp_path / "empty", 64 << 20)
-    async with client_of(open_servicer(store)) as client:
-        assert not await client.has(ID)
-        assert await client.upload(path) == ID
-        assert await client.upload(CONTENT) == ID
-        assert await client.has(ID)
-        assert store.read(ID) == CONTENT
+async def test_a_download_into_a_store_is_done_once(
+    theirs: ArtifactStore, mine: ArtifactStore
+) -> None:
+    async with client_of(ArtifactServicer(theirs)) as client:
         assert await client.download(ID) == CONTENT
         assert await client.download_into(mine, ID) == 5
         assert await client.download_into(mine, ID) == 0
@@ -166,7 +126,7 @@ async def test_a_download_that_never_gets_further_fails(theirs: ArtifactStore) -
 
 
 async def test_content_that_is_longer_than_wanted_is_refused(theirs: ArtifactStore) -> None:
-    async with client_of(open_servicer(theirs)) as client:
+    async with client_of(ArtifactServicer(theirs)) as client:
         with pytest.raises(RefusalError, match=r"127\.0\.0\.1") as caught:
             await client.download(ID, max_bytes=len(CONTENT) - 1)
     assert caught.value.code is DataCode.TOO_LARGE
@@ -210,7 +170,7 @@ async def test_a_silent_server_is_left(
     theirs: ArtifactStore, mine: ArtifactStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(artifact_client, "CHUNK_S", 0.2)
-    async with client_of(Silent(theirs, uploads=False)) as client:
+    async with client_of(Silent(theirs)) as client:
         with pytest.raises(RpcError, match="did not answer in time"):
             await client.download_into(mine, ID)
 
@@ -251,7 +211,7 @@ async def test_a_manifest_of_something_else_is_found(
         ) -> pb.GetManifestResponse:
             return pb.GetManifestResponse(manifest=build_manifest(b"something else"))
 
-    async with client_of(Another(theirs, uploads=False)) as client:
+    async with client_of(Another(theirs)) as client:
         for download in (client.download_into(mine, ID), client.download(ID)):
             with pytest.raises(RefusalError, match=r"^127\.0\.0\.1:\d+ sent") as caught:
                 await download
@@ -277,7 +237,7 @@ async def test_another_download_of_the_same_artifact_is_no_ones_fault(
 async def test_a_full_store_is_not_the_servers_fault(theirs: ArtifactStore, tmp_path: Path) -> None:
     small = ArtifactStore(tmp_path / "small", 6 * CHUNK_BYTES)
     small.put(data(2, seed=1))
-    async with client_of(open_servicer(theirs)) as client:
+    async with client_of(ArtifactServicer(theirs)) as client:
         with pytest.raises(RefusalError) as caught:
             await client.download_into(small, ID)
     assert caught.value.code is DataCode.STORE_FULL
@@ -285,7 +245,7 @@ async def test_a_full_store_is_not_the_servers_fault(theirs: ArtifactStore, tmp_
 
 
 async def test_what_the_server_does_not_have(mine: ArtifactStore, theirs: ArtifactStore) -> None:
-    async with client_of(open_servicer(theirs)) as client:
+    async with client_of(ArtifactServicer(theirs)) as client:
         for download in (client.download_into(mine, bytes(32)), client.download(bytes(32))):
             with pytest.raises(RpcError) as caught:
                 await download
@@ -294,44 +254,3 @@ async def test_what_the_server_does_not_have(mine: ArtifactStore, theirs: Artifa
                 "ARTIFACT_NOT_FOUND",
             )
             assert not caught.value.is_transient
-
-
-# Uploads ------------------------------------------------------------------------------------------
-
-
-async def test_an_upload_goes_on_where_another_broke_off(mine: ArtifactStore) -> None:
-    mine.begin(build_manifest(CONTENT))
-    for index in range(3):
-        mine.add_chunk(ID, index, CONTENT[index * CHUNK_BYTES : (index + 1) * CHUNK_BYTES])
-    servicer = Breaking(mine, 0, times=0)
-    async with client_of(servicer) as client:
-        assert await client.upload(CONTENT) == ID
-    assert servicer.begun == 1
-    assert mine.read(ID) == CONTENT
-
-
-async def test_an_upload_goes_on_after_each_break(mine: ArtifactStore) -> None:
-    # The manifest and a chunk get through each time.
-    servicer = Breaking(mine, 2, times=4)
-    async with client_of(servicer) as client:
-        assert await client.upload(CONTENT) == ID
-    assert servicer.begun == 5
-    assert mine.read(ID) == CONTENT
-
-
-async def test_an_upload_that_never_gets_further_fails(mine: ArtifactStore) -> None:
-    servicer = Breaking(mine, 1, times=100)
-    async with client_of(servicer) as client:
-        with pytest.raises(RpcError) as caught:
-            await client.upload(CONTENT)
-    assert caught.value.code == "SHUTTING_DOWN"
-    assert servicer.begun == MAX_FAILURES
-
-
-async def test_an_upload_that_is_too_large_is_refused(tmp_path: Path) -> None:
-    small = ArtifactStore(tmp_path / "small", 64 << 20, max_artifact_bytes=CHUNK_BYTES)
-    async with client_of(open_servicer(small)) as client:
-        with pytest.raises(RpcError) as caught:
-            await client.upload(CONTENT)
-    assert (caught.value.status, caught.value.code) == (StatusCode.RESOURCE_EXHAUSTED, "TOO_LARGE")
-    assert len(CONTENT) < MAX_ARTIFACT_BYTES

@@ -17,7 +17,9 @@ from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.network.errors import NetworkCode
 from fedcoin.network.listener import Listener
 from fedcoin.v1 import artifact_service_pb2 as pb
+from fedcoin.v1 import artifact_upload_service_pb2 as upload_pb
 from fedcoin.v1.artifact_service_pb2_grpc import ArtifactServiceStub
+from fedcoin.v1.artifact_upload_service_pb2_grpc import ArtifactUploadServiceStub
 from tests.support.probe_service import Probe, probing
 
 REQUEST = pb.GetManifestRequest()
@@ -139,24 +141,26 @@ async def test_no_server() -> None:
 async def test_streams_of_requests() -> None:
     probe = Probe()
 
-    async def requests() -> AsyncIterator[pb.UploadRequest]:
+    async def requests() -> AsyncIterator[upload_pb.UploadRequest]:
         for index in range(3):
-            yield pb.UploadRequest(chunk=pb.ArtifactChunk(index=index))
+            yield upload_pb.UploadRequest(chunk=upload_pb.ArtifactChunk(index=index))
 
-    async with client_of(probe) as (client, stub):
-        reply = await client.call_with_stream(stub.Upload, requests(), timeout=5)
-    assert reply == pb.UploadResponse(id=bytes(32))
+    async with client_of(probe) as (client, _):
+        upload = ArtifactUploadServiceStub(client.channel).Upload
+        reply = await client.call_with_stream(upload, requests(), timeout=5)
+    assert reply == upload_pb.UploadResponse(id=bytes(32))
     assert [request.chunk.index for request in probe.uploaded] == [0, 1, 2]
 
 
 async def test_a_failing_source_of_requests_ends_the_call() -> None:
-    async def requests() -> AsyncIterator[pb.UploadRequest]:
-        yield pb.UploadRequest()
+    async def requests() -> AsyncIterator[upload_pb.UploadRequest]:
+        yield upload_pb.UploadRequest()
         raise OSError("the disk is gone")
 
-    async with client_of(Probe()) as (client, stub):
+    async with client_of(Probe()) as (client, _):
+        upload = ArtifactUploadServiceStub(client.channel).Upload
         with pytest.raises(OSError, match="the disk is gone"):
-            await client.call_with_stream(stub.Upload, requests(), timeout=5)
+            await client.call_with_stream(upload, requests(), timeout=5)
 
 
 async def test_waiting_until_the_server_serves() -> None:

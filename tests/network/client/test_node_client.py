@@ -17,8 +17,8 @@ from fedcoin.data.messages.transactions import Transaction
 from fedcoin.network.call_limits import CallLimits
 from fedcoin.network.client.node_client import NodeClient
 from fedcoin.network.client.rpc_error import RpcError
-from fedcoin.v1 import artifact_service_pb2 as pb
-from fedcoin.v1 import artifact_service_pb2_grpc as rpc
+from fedcoin.v1 import artifact_upload_service_pb2 as pb
+from fedcoin.v1 import artifact_upload_service_pb2_grpc as rpc
 from fedcoin.v1 import node_service_pb2, node_service_pb2_grpc
 from fedcoin.v1 import transaction_service_pb2 as tx
 from fedcoin.v1 import transaction_service_pb2_grpc as tx_rpc
@@ -56,7 +56,7 @@ async def test_a_server_that_hangs_is_left(live: ServedApi) -> None:
         raise AssertionError
 
     live.pool.submit = hang  # type: ignore[method-assign]
-    client = rpc.ArtifactServiceStub(live.node.channel)
+    client = rpc.ArtifactUploadServiceStub(live.node.channel)
     await live.node.call(client.GetUploadStatus, pb.GetUploadStatusRequest(id=bytes(32)))
     paid = live.chain.sign(ALICE, transfer_to((BOB.address, 1)))
     stub = tx_rpc.TransactionServiceStub(live.node.channel)

@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from fedcoin.data.artifacts.manifest import CHUNK_BYTES
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.parameters import PARAMETER_RANGES
 from fedcoin.network.errors import NetworkCode
@@ -75,9 +74,6 @@ LIMITS: Mapping[str, Limit] = MappingProxyType(
         "SignedTransaction": Limit(MAX_TRANSACTION_MESSAGE_BYTES, rate=2_000, burst=10_000),
         "ArtifactService/GetManifest": Limit(64, rate=50, burst=500),
         "ArtifactService/Download": Limit(64, rate=20, burst=200, concurrent=8),
-        "ArtifactService/GetUploadStatus": Limit(64, rate=50, burst=500),
-        # A manifest of the largest artifact, or a chunk.
-        "ArtifactService/Upload": Limit(CHUNK_BYTES + 64 * KIB, rate=10, burst=50, concurrent=4),
     }
 )
 """The limits by kind of message: RPCs by service and method, messages in a stream by their name."""

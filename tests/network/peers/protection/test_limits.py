@@ -7,7 +7,6 @@ from google.protobuf import descriptor_pool
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedcoin.data.artifacts.manifest import CHUNK_BYTES, MAX_ARTIFACT_BYTES
 from fedcoin.data.errors import RefusalError
 from fedcoin.network.errors import NetworkCode
 from fedcoin.network.peer_options import PEER_MESSAGE_BYTES
@@ -48,8 +47,6 @@ def test_every_kind_of_consensus_message_has_a_limit() -> None:
 
 def test_no_limit_is_beyond_what_grpc_takes() -> None:
     assert all(limit.max_bytes <= PEER_MESSAGE_BYTES for limit in LIMITS.values())
-    largest_manifest = (MAX_ARTIFACT_BYTES // CHUNK_BYTES) * 34
-    assert largest_manifest < LIMITS["ArtifactService/Upload"].max_bytes
 
 
 def test_sizes() -> None:

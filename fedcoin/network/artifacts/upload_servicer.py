@@ -1,0 +1,107 @@
+"""ArtifactUploadService, for the listeners of API and coordinator."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+from fedcoin.data.artifacts.store import ArtifactStore
+from fedcoin.data.errors import RefusalError
+from fedcoin.network.artifacts.servicer import check_artifact_id
+from fedcoin.network.background_tasks import run_within
+from fedcoin.network.errors import NetworkCode
+from fedcoin.network.interceptors import CallContext
+from fedcoin.v1.artifact_upload_service_pb2 import (
+    GetUploadStatusRequest,
+    GetUploadStatusResponse,
+    UploadRequest,
+    UploadResponse,
+)
+from fedcoin.v1.artifact_upload_service_pb2_grpc import ArtifactUploadServiceServicer
+
+_MAX_DRAINED = 128
+_DRAIN_TIMEOUT_S = 2.0
+# How many messages are read, and for how long, after an upload was refused.
+
+
+class ArtifactUploadServicer(ArtifactUploadServiceServicer):
+    """Serves `proto/fedcoin/v1/artifact_upload_service.proto` into a store.
+
+    The store's limits (the size of one artifact and of all) hold. Disk access runs in threads.
+    """
+
+    def __init__(self, store: ArtifactStore) -> None:
+        """Serve a store.
+
+        Args:
+            store: Where the artifacts go.
+        """
+        self._store = store
+
+    async def Upload(
+        self, request_iterator: AsyncIterator[UploadRequest], context: CallContext
+    ) -> UploadResponse:
+        """Store an artifact.
+
+        RefusalError MALFORMED, CHUNK_OUT_OF_ORDER, and those of the store
+        (TOO_LARGE, BAD_ARTIFACT, BAD_CHUNK, STORE_FULL).
+        """
+        try:
+            return await self._upload(request_iterator)
+        except RefusalError:
+            await _drain(request_iterator)
+            raise
+
+    async def _upload(self, request_iterator: AsyncIterator[UploadRequest]) -> UploadResponse:
+        first = await anext(aiter(request_iterator), None)
+        if first is None or first.WhichOneof("part") != "manifest":
+            raise _malformed("part", "the first message must hold the manifest")
+        manifest = first.manifest
+        check_artifact_id(manifest.id)
+        await asyncio.to_thread(self._store.begin, manifest)
+        async for part in request_iterator:
+            if part.WhichOneof("part") != "chunk":
+                raise _malformed("part", "after the manifest there are only chunks")
+            chunk = part.chunk
+            await asyncio.to_thread(self._store.add_chunk, manifest.id, chunk.index, chunk.data)
+        if not self._store.has(manifest.id):
+            wanted = self._store.next_chunk(manifest.id)
+            raise RefusalError(
+                NetworkCode.CHUNK_OUT_OF_ORDER,
+                f"chunk: the upload ended, but chunk {wanted} of {len(manifest.chunk_hashes)} is "
+                "still wanted; go on with it in another upload",
+                field="chunk",
+                limit=str(wanted),
+            )
+        return UploadResponse(id=manifest.id)
+
+    async def GetUploadStatus(
+        self, request: GetUploadStatusRequest, context: CallContext
+    ) -> GetUploadStatusResponse:
+        """Report the next chunk. RefusalError MALFORMED."""
+        check_artifact_id(request.id)
+        next_chunk = self._store.next_chunk(request.id)
+        complete = self._store.has(request.id)
+        return GetUploadStatusResponse(next_chunk=next_chunk, complete=complete)
+
+
+async def _drain(requests: AsyncIterator[UploadRequest]) -> None:
+    """Read on for a while, so that a caller which is still sending gets the refusal.
+
+    gRPC's Python client turns a call that ends while it writes into an INTERNAL error.
+    """
+
+    async def read_on() -> None:
+        count = 0
+        async for _ in requests:
+            count += 1
+            if count == _MAX_DRAINED:
+                return
+
+    with contextlib.suppress(RefusalError, asyncio.TimeoutError):
+        await run_within(_DRAIN_TIMEOUT_S, read_on())
+
+
+def _malformed(field: str, why: str) -> RefusalError:
+    return RefusalError(NetworkCode.MALFORMED, f"{field}: {why}", field=field)

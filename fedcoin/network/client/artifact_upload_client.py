@@ -1,0 +1,123 @@
+"""Uploads of artifacts that go on where they broke off.
+
+The server keeps each valid chunk of an upload that breaks off and names the next one, so that no
+chunk is sent twice. `artifact_client` explains chunks and manifests.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from grpc import StatusCode
+
+from fedcoin.data.artifacts.manifest import CHUNK_BYTES, build_manifest
+from fedcoin.network.client.artifact_client import CHUNK_S, MAX_FAILURES
+from fedcoin.network.client.backoff import Backoff
+from fedcoin.network.client.grpc_client import GrpcClient
+from fedcoin.network.client.rpc_error import RpcError
+from fedcoin.v1 import artifact_upload_service_pb2 as pb
+from fedcoin.v1.artifact_pb2 import ArtifactManifest
+from fedcoin.v1.artifact_upload_service_pb2_grpc import ArtifactUploadServiceStub
+
+_FIRST_PAUSE_S, _MAX_PAUSE_S = 0.1, 2.0
+
+
+class ArtifactUploadClient:
+    """The ArtifactUploadService at the other end of a client's channel."""
+
+    def __init__(self, client: GrpcClient) -> None:
+        """Use a client's channel.
+
+        Args:
+            client: The client; it stays the caller's to close.
+        """
+        self._client = client
+        self._stub = ArtifactUploadServiceStub(client.channel)
+
+    async def has(self, artifact: bytes) -> bool:
+        """Ask whether the server holds a whole artifact.
+
+        Args:
+            artifact: The artifact's id, 32 bytes.
+
+        Returns:
+            True when it does.
+
+        Raises:
+            RpcError: The call failed.
+        """
+        return (await self._upload_status(artifact)).complete
+
+    async def upload(self, data: bytes | Path) -> bytes:
+        """Store an artifact with the server.
+
+        Goes on where an earlier upload broke off, and sends nothing when the server holds the
+        artifact already. A lost connection is taken up again, until `MAX_FAILURES` attempts in a
+        row have brought nothing.
+
+        Args:
+            data: The content, or the file that holds it.
+
+        Returns:
+            The artifact's id, 32 bytes.
+
+        Raises:
+            RpcError: The server refused (TOO_LARGE, STORE_FULL) or stayed lost.
+            RefusalError: BAD_ARTIFACT when there is no content; TOO_LARGE when it is longer than
+                any artifact may be.
+            OSError: The file cannot be read.
+        """
+        manifest = await asyncio.to_thread(build_manifest, data)
+        status = await self._upload_status(manifest.id)
+        failures, backoff = 0, Backoff(_FIRST_PAUSE_S, _MAX_PAUSE_S)
+        while not status.complete:
+            before = status.next_chunk
+            try:
+                await self._upload_from(manifest, data, before)
+                break
+            except RpcError as error:
+                failures += 1
+                if failures == MAX_FAILURES or not (error.is_transient or _hides_reason(error)):
+                    raise
+            await asyncio.sleep(backoff.next_pause())
+            status = await self._upload_status(manifest.id)
+            if status.next_chunk > before:
+                failures = 0
+                backoff.reset()
+        return manifest.id
+
+    async def _upload_status(self, artifact: bytes) -> pb.GetUploadStatusResponse:
+        request = pb.GetUploadStatusRequest(id=artifact)
+        return await self._client.call(self._stub.GetUploadStatus, request)
+
+    async def _upload_from(
+        self, manifest: ArtifactManifest, data: bytes | Path, first: int
+    ) -> None:
+        async def parts() -> AsyncIterator[pb.UploadRequest]:
+            yield pb.UploadRequest(manifest=manifest)
+            for index in range(first, len(manifest.chunk_hashes)):
+                chunk = await asyncio.to_thread(_read_chunk, data, index)
+                yield pb.UploadRequest(chunk=pb.ArtifactChunk(index=index, data=chunk))
+
+        seconds = self._client.timeout + CHUNK_S * (len(manifest.chunk_hashes) - first)
+        await self._client.call_with_stream(self._stub.Upload, parts(), timeout=seconds)
+
+
+def _hides_reason(error: RpcError) -> bool:
+    """Tell whether gRPC's library put an error of its own in the place of the server's.
+
+    It sometimes does when the server ends the call while a chunk is on its way. Asked again, the
+    server gives its reason again.
+    """
+    return error.status is StatusCode.INTERNAL and error.message.endswith("from Core")
+
+
+def _read_chunk(data: bytes | Path, index: int) -> bytes:
+    start = index * CHUNK_BYTES
+    if isinstance(data, bytes):
+        return data[start : start + CHUNK_BYTES]
+    with data.open("rb") as file:
+        file.seek(start)
+        return file.read(CHUNK_BYTES)
