@@ -107,7 +107,7 @@ class ConsensusEngine(Protocol):
         """List the messages that a peer at this height may lack.
 
         Returns:
-            Proposals and votes of the current round and of those that led to it. They are sent to
-            a peer that connects, and repeatedly while the height lasts, because nothing else
-            replaces lost messages.
+            Proposals and votes of the current round, and of earlier rounds whose votes a peer needs
+            to reach it. The node sends them to a peer that connects, and to all peers repeatedly
+            until the height is decided, because lost messages are not replaced otherwise.
         """

@@ -129,7 +129,9 @@ class RoundStateMachine:
             self.step = max(self.step, RoundStep.PREVOTE)
 
     def mark_valid(self, block_hash: bytes) -> None:
-        """Record that a block is valid without asking: this validator built or voted for it.
+        """Record that a block is valid, without asking the driver to check it.
+
+        Call this for a block that this validator built or voted for.
 
         Args:
             block_hash: The block's hash, 32 bytes.

@@ -62,7 +62,7 @@ class VoteSet:
             vote: A validator's vote.
 
         Returns:
-            Whether the vote was stored, and which earlier vote it conflicts with.
+            Whether the vote was stored, and the earlier vote that it conflicts with, if any.
         """
         first = self._first.get(vote.public_key)
         if first is None:

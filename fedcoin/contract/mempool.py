@@ -250,7 +250,7 @@ class Mempool:
             time_ms: The time that the next block may have, Unix ms.
 
         Returns:
-            What was dropped because it can never be applied any more.
+            The transactions that were removed because they can never be applied any more.
         """
         for transaction in applied:
             self._drop_reasons.discard(transaction.hash)
@@ -284,7 +284,7 @@ class Mempool:
             time_ms: The time that the next block may have, Unix ms.
 
         Returns:
-            What was dropped because it can never be applied any more.
+            The transactions that were removed because they can never be applied any more.
         """
         return [
             drop for sender in senders for drop in self._review(sender, ledger, height, time_ms)

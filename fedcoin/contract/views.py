@@ -32,7 +32,7 @@ _ADDRESS_FIELDS: Final = frozenset({"recipient", "server", "address"})
 
 
 def format_optional_address(address: bytes) -> str:
-    """Write an address that may be missing.
+    """Format an address that may be missing.
 
     Args:
         address: The address, 20 bytes, or empty.

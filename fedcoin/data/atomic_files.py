@@ -46,7 +46,7 @@ def replace_file(path: Path, content: bytes) -> None:
 
 
 def publish_file(part: Path, path: Path) -> None:
-    """Give a complete file its final name without replacing another file.
+    """Rename a complete file to its final name, without replacing another file.
 
     Content and name are on disk when this returns.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def format_count(count: int, noun: str, plural: str = "") -> str:
-    """Write a count and a noun, in the plural unless the count is one.
+    """Format a count and a noun, in the plural unless the count is one.
 
     Args:
         count: How many there are.

@@ -106,7 +106,7 @@ async def run_within(seconds: float | None, work: Coroutine[Any, Any, T]) -> T:
         work: The coroutine. It is cancelled when the time is over.
 
     Returns:
-        Its result.
+        The result of `work`.
 
     Raises:
         asyncio.TimeoutError: The time is over.

@@ -402,7 +402,7 @@ HEADER = """\
 
 
 def render_config(settings: Mapping[str, object] | None = None) -> str:
-    """Write a config.toml that lists every setting with its documentation.
+    """Format a config.toml that lists every setting with its documentation.
 
     Args:
         settings: Values to set, by dotted name; all other settings are commented out.

@@ -63,7 +63,7 @@ def refuse(name: str, value: object, problem: str) -> RefusalError:
 
 
 def quote(value: str) -> str:
-    """Write a string as TOML.
+    """Encode a string in TOML.
 
     JSON's escapes are TOML's, except beyond 16 bits (kept as they are) and for DEL.
 
@@ -251,13 +251,13 @@ def endpoint_of(value: str) -> Endpoint:
 
 
 def dialable(listen: str) -> str:
-    """Give an address on which this machine reaches one of its own listeners.
+    """Return an address on which this machine reaches one of its own listeners.
 
     Args:
         listen: The address that the listener was given.
 
     Returns:
-        The same address, with the loopback address in place of a wildcard.
+        The address, with a wildcard host (0.0.0.0, ::) replaced by the loopback host.
 
     Raises:
         ValueError: `listen` is not an address.

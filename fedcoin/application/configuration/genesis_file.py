@@ -21,7 +21,7 @@ def write_genesis(
     bonds: Mapping[bytes, int],
     parameters: Mapping[str, int] | None = None,
 ) -> bytes:
-    """Write a genesis and check it as a node would.
+    """Encode a genesis file, and check it as a node would.
 
     Args:
         chain_id: The network's name.

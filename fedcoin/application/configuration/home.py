@@ -136,7 +136,7 @@ class Home:
         return load_config(self.config_path, environment, flags)
 
     def key_path(self, name: str) -> Path:
-        """Give the file of a key, whether it exists or not.
+        """Return the path of a key's file, which may not exist.
 
         Args:
             name: The key's name: 1 to 63 lower-case letters, digits, - and _.
@@ -210,7 +210,7 @@ class Home:
         return path
 
     def refuse_if_taken(self, name: str) -> Path:
-        """Give the file of a key that does not exist yet.
+        """Return the path for the file of a new key, if its name is free.
 
         Args:
             name: The new key's name.

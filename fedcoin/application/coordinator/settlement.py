@@ -105,7 +105,7 @@ class RoundSettlement:
             task_id: The present round's task, 32 bytes.
 
         Returns:
-            What came of the round.
+            The outcome of the round.
 
         Raises:
             RpcError: The node does not know the task, or could not be reached for

@@ -195,7 +195,7 @@ class Chain:
             block: The block.
 
         Returns:
-            What executing the block gives.
+            The result of executing the block.
 
         Raises:
             RefusalError: As `contract.blocks.validation.check_block` does.

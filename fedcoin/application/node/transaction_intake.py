@@ -159,12 +159,12 @@ class TransactionIntake:
         return any(self._is_sound(transaction) for transaction in self._mempool.candidates())
 
     def reconsider(self, refused: Iterable[Transaction]) -> None:
-        """Check transactions again that a block could not take.
+        """Check again the senders of transactions that could not be applied to a new block.
 
-        Most of them can never be applied, and are dropped.
+        Their transactions that can never be applied are removed from the mempool.
 
         Args:
-            refused: The transactions.
+            refused: The transactions that could not be applied.
         """
         senders = dict.fromkeys(transaction.sender for transaction in refused)
         ledger, height = self._chain.ledger, self._chain.height()

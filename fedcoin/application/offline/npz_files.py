@@ -63,7 +63,7 @@ def read_model(path: Path) -> bytes:
         path: The file.
 
     Returns:
-        Its content.
+        The content of the file.
 
     Raises:
         RefusalError: NO_FILE.

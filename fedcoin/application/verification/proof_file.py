@@ -111,7 +111,7 @@ def build_document(
     changes: Sequence[ValidatorChange],
     proofs: Sequence[PaymentProof],
 ) -> dict[str, Any]:
-    """Write proofs that a node gave as a document. They are read, but not checked.
+    """Build the content of a proof file from a node's answers. The proofs are not checked.
 
     Args:
         chain_id: The network's name.

@@ -70,7 +70,7 @@ async def check_reveals(
         on_reveal: Called after each reveal.
 
     Returns:
-        What was evaluated, and which tasks were not.
+        Counts of the evaluated reveals, and the tasks that were not checked.
 
     Raises:
         RefusalError: AUDIT_FAILED with the first block, leaf and coalition whose utility differs.

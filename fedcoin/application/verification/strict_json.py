@@ -19,7 +19,7 @@ def parse_object(raw: bytes, name: str, max_bytes: int) -> dict[str, Any]:
 
     Args:
         raw: The text in UTF-8.
-        name: What is parsed, for error sentences.
+        name: The document's name, for error sentences.
         max_bytes: The largest size that is parsed.
 
     Returns:
@@ -50,7 +50,7 @@ def read_member(item: Any, name: str, kind: type[T]) -> T:
     """Read one member of an object.
 
     Args:
-        item: What should be an object.
+        item: The value that should be an object.
         name: The member's name.
         kind: The Python type that its value must have; bool does not count as int.
 
@@ -70,7 +70,7 @@ def read_bytes(item: Any, name: str) -> bytes:
     """Read a member that holds bytes in lower-case hex.
 
     Args:
-        item: What should be an object.
+        item: The value that should be an object.
         name: The member's name.
 
     Returns:
@@ -90,11 +90,11 @@ def read_bytes(item: Any, name: str) -> bytes:
 
 
 def malformed(field: str, problem: str) -> RefusalError:
-    """Make the error for a malformed place.
+    """Make the error for a malformed value in the document.
 
     Args:
-        field: The place.
-        problem: The end of a sentence that begins with the place.
+        field: The path of the value in the document.
+        problem: The end of a sentence that begins with the path.
 
     Returns:
         A `RefusalError` MALFORMED for the caller to raise.

@@ -93,13 +93,13 @@ class Delivery:
         raise AssertionError("unreachable")
 
     async def retry_while_away(self, call: Callable[[], Awaitable[T]]) -> T:
-        """Call the node again and again until it answers.
+        """Call the node, and repeat the call while the node is away, slow or full.
 
         Args:
             call: Makes the call.
 
         Returns:
-            Its result.
+            The result of the call.
 
         Raises:
             RpcError: The node refused the call, and not only because it is away, slow or full.

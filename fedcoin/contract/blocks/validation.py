@@ -76,7 +76,7 @@ def check_block(
 def make_header(
     context: BlockContext, parent_hash: bytes, genesis: Genesis, execution: Execution
 ) -> BlockHeader:
-    """Write the header of a block that was built, without the two roots over its parts.
+    """Build the header of an executed block, without its certificate and transaction hashes.
 
     Args:
         context: Height, time and proposer of the block.

@@ -170,7 +170,7 @@ class SnapshotVerifier:
         """Verify that the snapshot is complete and holds all coins.
 
         Returns:
-            What the database needs beside the state.
+            The headers, campaigns and tasks that the database needs beside the state.
 
         Raises:
             RefusalError: MALFORMED when a part is missing, WRONG_SUPPLY when the state does not

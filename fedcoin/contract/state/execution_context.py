@@ -48,7 +48,7 @@ class ResultCache:
             compute: The computation. An exception that it raises is passed on and not stored.
 
         Returns:
-            What `compute` returned for this key, now or earlier.
+            The result of `compute` for this key, from this call or an earlier one.
         """
         with self._lock:
             known = self._results.get(key)

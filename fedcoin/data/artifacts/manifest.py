@@ -196,7 +196,7 @@ def encode_manifest(manifest: ArtifactManifest) -> bytes:
         manifest: The manifest.
 
     Returns:
-        Its canonical encoding.
+        The canonical encoding of the manifest.
     """
     return canonical.encode(manifest)
 

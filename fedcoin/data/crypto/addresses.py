@@ -36,7 +36,7 @@ def derive_address(public_key: bytes) -> bytes:
 
 
 def format_address(address: bytes) -> str:
-    """Write an address in bech32m.
+    """Format an address in bech32m.
 
     Args:
         address: The address, 20 bytes.
@@ -77,7 +77,7 @@ def parse_address(text: str) -> bytes:
 
 
 def encode_bech32m(prefix: str, values: Sequence[int]) -> str:
-    """Write 5-bit values in bech32m (BIP-350).
+    """Encode 5-bit values in bech32m (BIP-350).
 
     Args:
         prefix: The human-readable part, in lower case.

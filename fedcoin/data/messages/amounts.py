@@ -48,7 +48,7 @@ def parse_amount(text: str) -> int:
 
 
 def format_amount(sap: int) -> str:
-    """Write an amount for people, without rounding.
+    """Format an amount for people, without rounding.
 
     Args:
         sap: The amount in sap; may be negative.

@@ -26,7 +26,7 @@ def encode(message: Message) -> bytes:
         message: The message.
 
     Returns:
-        Its canonical encoding.
+        The canonical encoding of the message.
     """
     return message.SerializeToString(deterministic=True)
 

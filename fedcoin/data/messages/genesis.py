@@ -96,7 +96,7 @@ def parse_genesis(raw: bytes) -> Genesis:
 
 
 def render_genesis(message: genesis_pb2.Genesis) -> bytes:
-    """Write a genesis file.
+    """Encode a genesis as the JSON of a genesis file.
 
     Args:
         message: The genesis.

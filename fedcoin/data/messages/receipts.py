@@ -17,7 +17,7 @@ def encode_receipt(receipt: Receipt) -> bytes:
         receipt: The receipt.
 
     Returns:
-        Its canonical encoding.
+        The canonical encoding of the receipt.
     """
     return canonical.encode(receipt)
 

@@ -154,7 +154,7 @@ class BlockIndex:
             hash: The transaction's hash, 32 bytes.
 
         Returns:
-            Its location among transactions, or None when no stored block holds it.
+            The transaction's location in the chain, or None when no stored block holds it.
         """
         return self._find("SELECT height, position FROM transactions WHERE hash = ?", (hash,))
 

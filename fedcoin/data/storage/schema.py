@@ -101,7 +101,7 @@ TABLES: Final = frozenset(PRIMARY_KEYS)
 
 
 def select_all_rows(table: str) -> str:
-    """Write the query for all rows of a table, ordered by its primary key.
+    """Return the SQL query for all rows of a table, ordered by its primary key.
 
     Args:
         table: One of `TABLES`.

@@ -61,7 +61,7 @@ class SnapshotBase:
 
 
 def select_last_block(columns: str) -> str:
-    """Write the query for the last block, or the snapshot's header where no block is stored.
+    """Return the SQL query for the last block, or for the snapshot's header if no block is stored.
 
     Args:
         columns: Any of `height`, `hash` and `header`, separated by commas.

@@ -50,13 +50,13 @@ class Layout(Protocol):
         """2 when leaves 2j and 2j + 1 are a walk and its reverse, otherwise 1."""
 
     def denominator(self, samples: int) -> int:
-        """Return the divisor that turns the sum of all leaves' vectors into S.
+        """Return the divisor that turns the sum of all leaves' vectors into Shapley values.
 
         Args:
             samples: Number of leaves, N.
 
         Returns:
-            A positive integer; S = sum / divisor, in right answers.
+            A positive integer. The sum divided by it is in right answers.
         """
 
     def evaluations(self, samples: int) -> int:

@@ -68,8 +68,8 @@ class SummationPlan(Protocol):
             tile: float32 (max_rows, size), work space that is overwritten for each tile.
 
         Yields:
-            Which rows of the plan were computed, and the part of `tile` that holds their sums. The
-            caller may overwrite that part.
+            The rows of the plan that were computed, and the part of `tile` that holds their sums.
+            The caller may overwrite that part.
         """
         ...
 

@@ -70,7 +70,7 @@ class Operation(Protocol):
             batch_size: Examples in a batch.
 
         Returns:
-            What `run` takes as `buffers`.
+            The work space, to be passed to `run` as `buffers`.
         """
         ...
 

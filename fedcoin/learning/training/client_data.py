@@ -61,7 +61,7 @@ def prepare_training(data: ClientData) -> int:
         data: The description of the client's data.
 
     Returns:
-        How many training examples the client has.
+        The number of the client's training examples.
 
     Raises:
         RefusalError: As in `load_client_dataset`.

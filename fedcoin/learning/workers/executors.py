@@ -46,7 +46,7 @@ class Worker(Protocol):
             *arguments: Its arguments, which are pickled.
 
         Returns:
-            What the function returns.
+            The result of the function.
 
         Raises:
             RefusalError: The function raised a RefusalError, which is passed on.

@@ -190,7 +190,7 @@ class WorkerPool:
             *arguments: Its arguments, which are pickled.
 
         Returns:
-            What the function returns.
+            The result of the function.
 
         Raises:
             RefusalError: The function raised a RefusalError, which is passed on.

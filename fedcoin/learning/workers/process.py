@@ -118,7 +118,7 @@ class WorkerProcess:
             *arguments: Its arguments, which are pickled.
 
         Returns:
-            What the function returns.
+            The result of the function.
 
         Raises:
             RefusalError: The function raised a RefusalError, which is passed on.

@@ -1,9 +1,9 @@
-"""Lists in pages, with tokens that say where the next page begins.
+"""Pages of lists, and the page tokens from which the next request continues.
 
-A token holds the position after which the next page begins, and the first 8 bytes of a SHA-256
-hash over the position, the list's name and the filters; all in URL-safe base64. Callers need not
-understand it. It stays valid while the chain grows, and is refused when it was cut short, changed,
-or given to another list. The hash is no secret and protects nothing: lists are public.
+A token holds the position of the last item of a page, and the first 8 bytes of a SHA-256 hash over
+the position, the list's name and the filters; all in URL-safe base64. Callers need not decode it.
+It stays valid while the chain grows, and is refused when it was cut short, changed, or given to
+another list. The hash is no secret and protects nothing: lists are public.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ _LOCATION: Final = struct.Struct(">QQ")
 
 
 def encode_token(list_name: str, position: bytes) -> str:
-    """Make the token of a page.
+    """Encode the token for the next page.
 
     Args:
         list_name: The list's name and its filters.
-        position: Where the page before ended; what that means is the list's affair.
+        position: The position of the last item of the page before, in the list's own encoding.
 
     Returns:
         The token.
@@ -44,17 +44,17 @@ def encode_token(list_name: str, position: bytes) -> str:
 
 
 def decode_token(list_name: str, token: str) -> bytes | None:
-    """Read the position from a token.
+    """Decode the position in a page token.
 
     Args:
-        list_name: The list's name and its filters, as the token was made for.
+        list_name: The list's name and its filters. They must be those of the token.
         token: The request's token.
 
     Returns:
         The position; None for an empty token, which means the first page.
 
     Raises:
-        RefusalError: BAD_PAGE_TOKEN when this list did not make the token.
+        RefusalError: BAD_PAGE_TOKEN when the token is malformed or is of another list.
     """
     if not token:
         return None
@@ -71,7 +71,7 @@ def decode_token(list_name: str, token: str) -> bytes | None:
 
 
 def encode_location_token(list_name: str, location: tuple[int, int] | None) -> str:
-    """Make the token of a page that begins below a location in the chain.
+    """Encode the token for a page that begins below a location in the chain.
 
     Args:
         list_name: The list's name and its filters.
@@ -84,17 +84,17 @@ def encode_location_token(list_name: str, location: tuple[int, int] | None) -> s
 
 
 def decode_location_token(list_name: str, token: str) -> tuple[int, int] | None:
-    """Read the location from a token.
+    """Decode the location in a page token.
 
     Args:
-        list_name: The list's name and its filters, as the token was made for.
+        list_name: The list's name and its filters. They must be those of the token.
         token: The request's token.
 
     Returns:
         A height and an index within the block; None for an empty token.
 
     Raises:
-        RefusalError: BAD_PAGE_TOKEN when this list did not make the token.
+        RefusalError: BAD_PAGE_TOKEN when the token is malformed or is of another list.
     """
     position = decode_token(list_name, token)
     if position is None:
@@ -108,16 +108,16 @@ def decode_location_token(list_name: str, token: str) -> tuple[int, int] | None:
 def fill_page(
     items: Iterable[T], size: int, view: Callable[[T], M], *, max_bytes: int = PAGE_BYTES
 ) -> tuple[list[M], T | None]:
-    """Make the views of a page.
+    """Fill a page with the views of the first items of a list.
 
     Args:
-        items: The list from the page's beginning on.
+        items: The items from the first one of the page on.
         size: How many items the page holds at most.
         view: Makes the view of an item.
-        max_bytes: How long the views may be together, in bytes; one is always taken.
+        max_bytes: The limit on the bytes of all views together. The page holds at least one view.
 
     Returns:
-        The views, and the last item of the page when more items follow; else None.
+        The views, and the last item of the page; None in its place when no more items follow.
     """
     views: list[M] = []
     total_bytes = 0
@@ -135,20 +135,20 @@ def fill_page(
 
 
 def fit_page(views: Sequence[M], size: int) -> tuple[list[M], M | None]:
-    """Cut a list of views to a page, as `fill_page` does.
+    """Cut a list of views to a page of limited length and bytes, as `fill_page` does.
 
     Args:
-        views: The list from the page's beginning on.
+        views: The views from the first one of the page on.
         size: How many views the page holds at most.
 
     Returns:
-        The page, and its last view when more follow; else None.
+        The page, and its last view; None in its place when no more views follow.
     """
     return fill_page(views, size, lambda view: view)
 
 
 def find_next_index(items: Sequence[T], recent: Sequence[bytes], key: Callable[[T], bytes]) -> int:
-    """Find where the next page begins in a list that loses items.
+    """Find the first item of the next page in a list from which items are removed meanwhile.
 
     Args:
         items: The list as it is now.
@@ -156,8 +156,8 @@ def find_next_index(items: Sequence[T], recent: Sequence[bytes], key: Callable[[
         key: Gives the key of an item.
 
     Returns:
-        The index after the last item of `recent` that is still there. 0 when none is: some items
-        may then come twice, but none is left out.
+        The index after the last item of `recent` that is still in the list. 0 when none is: some
+        items may then be listed twice, but none is left out.
     """
     wanted = set(recent)
     return max((i + 1 for i, item in enumerate(items) if key(item) in wanted), default=0)

@@ -190,25 +190,24 @@ class ChainCalls(GrpcClient):
 
 
 def hash_text(value: Hash) -> str:
-    """Write a hash or public key as the API takes it.
+    """Format a hash or public key for a request to the API.
 
     Args:
         value: 32 bytes, or hex digits in either case.
 
     Returns:
-        Lower-case hex digits. Text is not checked here, since the server refuses it by the name of
-        its field.
+        Lower-case hex digits. Text is not checked here: the server checks it.
     """
     return value.hex() if isinstance(value, bytes) else value.strip().lower()
 
 
 def address_text(value: Address) -> str:
-    """Write an address as the API takes it.
+    """Format an address for a request to the API.
 
     Args:
         value: 20 bytes, or bech32m.
 
     Returns:
-        bech32m. Text is not checked here, since the server refuses it by the name of its field.
+        bech32m. Text is not checked here: the server checks it.
     """
     return format_address(value) if isinstance(value, bytes) else value.strip()

@@ -36,7 +36,7 @@ class RoundsPort(Protocol):
             public_key: The client's Ed25519 public key, 32 bytes, which it has proved to hold.
 
         Returns:
-            What the client needs to know of the campaign.
+            The campaign's id, model, rounds and training plan.
 
         Raises:
             RefusalError: CAMPAIGN_FINISHED, CAMPAIGN_FULL.

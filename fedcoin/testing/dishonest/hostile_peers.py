@@ -164,8 +164,8 @@ class HostilePeer:
             transactions: Serialised SignedTransactions.
 
         Returns:
-            How many the node accepted, as in `2 accepted`, or the name of the code with which it
-            refused the call.
+            The number that the node accepted, as in `2 accepted`, or the name of the code with
+            which it refused the call.
 
         Raises:
             RefusalError: The node refuses the handshake, with the node's code.

@@ -134,7 +134,7 @@ def measure_withholding(
         withholders: How many of these validators withhold.
 
     Returns:
-        What came of the tasks and the withholders.
+        The numbers of settled and failed tasks, and the losses of the withholders.
     """
     is_absent = kind == ABSENTEE_STRATEGY.kind
     strategy = ABSENTEE_STRATEGY if is_absent else MINING_STRATEGIES[kind]

@@ -130,7 +130,7 @@ def compute_payouts(mean: Floats, training_price: float) -> Floats:
         training_price: The paper's TrainPrice, in any unit.
 
     Returns:
-        What each client is paid, float64 (n,); zeros if no value is positive.
+        The payment to each client, float64 (n,); zeros if no value is positive.
     """
     positive = np.maximum(mean, 0)
     shares: Floats = training_price * positive / positive.sum() if positive.any() else positive

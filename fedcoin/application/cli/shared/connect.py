@@ -31,7 +31,7 @@ def run_async(work: Coroutine[Any, Any, T]) -> T:
         work: The coroutine.
 
     Returns:
-        Its result.
+        The result of the coroutine.
     """
     return asyncio.run(work)
 

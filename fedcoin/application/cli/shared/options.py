@@ -205,7 +205,7 @@ def passphrase_option(command: F) -> F:
 
 
 def example(*lines: str) -> str:
-    """Write the examples at the end of a command's help.
+    """Format the examples at the end of a command's help.
 
     Args:
         *lines: Command lines.

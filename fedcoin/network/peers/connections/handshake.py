@@ -112,7 +112,7 @@ def _proof_body(role: Role, nonce: bytes, verifier_key: bytes, signer_key: bytes
 def encode_identity(
     genesis: Genesis, node_key: bytes, agent: str, listen_address: str, height: int
 ) -> NodeIdentity:
-    """Write this node's identity.
+    """Encode this node's identity.
 
     Args:
         genesis: The network's genesis.
@@ -263,7 +263,7 @@ class NonceTable:
         return len(self._pending)
 
     def issue(self, identity: Identity, transport: str, host: str, now: float) -> bytes:
-        """Give a fresh nonce to a caller.
+        """Draw a fresh nonce for a caller.
 
         Args:
             identity: The caller.

@@ -52,7 +52,7 @@ class Introduction:
     """Gives the height of the last final block."""
 
     def message(self) -> NodeIdentity:
-        """Write the present identity."""
+        """Encode the identity with the present address and height."""
         return handshake.encode_identity(
             self.genesis, self.key.public_key, self.agent, self.listen_address(), self.height()
         )

@@ -63,13 +63,13 @@ class PeerGuard:
         self._hosts: LruDict[str, Meter] = LruDict(MAX_HOSTS)
 
     def before(self, server: grpc.aio.Server) -> grpc.aio.Server:
-        """Wrap a server, so that the services that are added to it are guarded.
+        """Wrap a gRPC server, to guard the services that are added through the wrapper.
 
         Args:
-            server: The server.
+            server: The gRPC server.
 
         Returns:
-            What the generated `add_..._to_server` functions take in place of the server.
+            The wrapper. Pass it, not the server, to the generated `add_..._to_server` functions.
         """
         return cast("grpc.aio.Server", _Registrar(server, self._guarded))
 
