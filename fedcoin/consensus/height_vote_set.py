@@ -31,11 +31,11 @@ class _RoundMessages:
     prevotes: VoteSet
     precommits: VoteSet
     proposals: dict[bytes, Proposal] = field(default_factory=dict)
-    """By block hash, in the order of arrival."""
+    """The proposals by block hash, in the order of arrival."""
 
     @property
     def proposal(self) -> Proposal | None:
-        """The proposal that counts: the first that arrived."""
+        """The proposal to vote on: the first one that arrived."""
         return next(iter(self.proposals.values()), None)
 
 
@@ -87,10 +87,10 @@ class HeightVoteSet:
                 self._effects.append(ForwardMessage(vote))
 
     def add_proposal(self, proposal: Proposal) -> None:
-        """Store a proposal if it is new and within bounds.
+        """Store a proposal if it is new and its round is near the current one.
 
-        A second proposal of a round is stored only when votes for it must include a correct
-        validator's: then other validators received that one first.
+        A second proposal of the same round is stored only when validators with at least a third of
+        the power voted for it. One of them is correct and received that proposal first.
 
         Args:
             proposal: A proposal by the round's proposer.
@@ -149,7 +149,7 @@ class HeightVoteSet:
         return self._blocks.get(block_hash)
 
     def proposal(self, round: int) -> Proposal | None:
-        """Look up the proposal that counts in a round.
+        """Look up the proposal to vote on in a round: the first one that arrived.
 
         Args:
             round: The round.

@@ -52,17 +52,18 @@ class RoundStep(IntEnum):
 
 
 class RoundStateMachine:
-    """The state of algorithm 1, and its rules.
+    """The variables and rules of the paper's algorithm 1, for one height.
 
     Attributes:
-        votes: The messages of the height.
+        votes: The proposals and votes received at this height.
         signed: The validator's own votes, proposals and lock.
-        effects: Receives what the rules ask of the driver.
+        effects: The list to which the rules append their requests to the driver.
         round: The current round.
         step: The current step.
         is_started: Whether `start` was called.
         is_decided: Whether a block was decided.
-        valid: validRound and validValue of the paper.
+        valid: validRound and validValue of the paper: the round and the hash of the latest block
+            with a polka; `NO_ROUND` and `NIL` when there is none.
     """
 
     def __init__(
@@ -77,9 +78,9 @@ class RoundStateMachine:
         """Prepare a height.
 
         Args:
-            votes: The messages of the height.
+            votes: The proposals and votes received at this height.
             signed: The validator's own votes, proposals and lock.
-            effects: Receives what the rules ask of the driver.
+            effects: The list to which the rules append their requests to the driver.
             proposer_of: Gives the proposer of a round.
             own_key: The validator's public key, 32 bytes; None for an observer, which does not
                 vote.
@@ -149,7 +150,7 @@ class RoundStateMachine:
             self._verdicts[block_hash] = ok
 
     def on_block_built(self, round: int, block: Block) -> None:
-        """Propose the block that the driver built (line 16), unless its round is over.
+        """Propose the block that the driver built (algorithm 1, line 16), unless its round is over.
 
         Args:
             round: The round that the block was built for.
@@ -194,7 +195,7 @@ class RoundStateMachine:
     # The rules. Each returns True when it changed something that another rule may depend on.
 
     def _decide(self) -> bool:
-        """Decide a block (lines 49 to 54)."""
+        """Decide a block (algorithm 1, lines 49 to 54)."""
         for round, value, precommits in self.votes.list_decisions():
             block = self.votes.block(value)
             if block is not None:
@@ -204,7 +205,7 @@ class RoundStateMachine:
         return False
 
     def _skip(self) -> bool:
-        """Skip to a later round (lines 55 and 56)."""
+        """Skip to a later round (algorithm 1, lines 55 and 56)."""
         later = self.votes.find_later_round()
         if later is None:
             return False
@@ -212,7 +213,7 @@ class RoundStateMachine:
         return True
 
     def _learn_valid(self) -> bool:
-        """Update the valid value by polkas of earlier rounds (lines 42 and 43)."""
+        """Update the valid value by polkas of earlier rounds (algorithm 1, lines 42 and 43)."""
         for round, value in self.votes.list_polkas(above=self.valid[0]):
             if self._verdict(value):
                 self.valid = (round, value)
@@ -220,7 +221,7 @@ class RoundStateMachine:
         return False
 
     def _propose(self) -> bool:
-        """Propose a block (lines 14 to 19)."""
+        """Propose a block (algorithm 1, lines 14 to 19)."""
         if not self._must_propose():
             return False
         round, value = max(self.valid, self.signed.locked)
@@ -235,7 +236,7 @@ class RoundStateMachine:
         return True
 
     def _answer_proposal(self) -> bool:
-        """Prevote in answer to the proposal (lines 22 to 33)."""
+        """Prevote in answer to the proposal (algorithm 1, lines 22 to 33)."""
         proposal = self.votes.proposal(self.round)
         if self.step != RoundStep.PROPOSE or proposal is None:
             return False
@@ -251,7 +252,7 @@ class RoundStateMachine:
         return True
 
     def _lock(self) -> bool:
-        """Precommit the block with a polka, and lock on it (lines 36 to 43)."""
+        """Precommit the block with a polka, and lock on it (algorithm 1, lines 36 to 43)."""
         value = self.votes.polka(self.round)
         is_done = self.step == RoundStep.PRECOMMIT and self.valid[0] == self.round
         if not value or self.step == RoundStep.PROPOSE or is_done or not self._verdict(value):
@@ -262,20 +263,20 @@ class RoundStateMachine:
         return True
 
     def _precommit_nil(self) -> bool:
-        """Precommit nil after a polka for nil (lines 44 to 46)."""
+        """Precommit nil after a polka for nil (algorithm 1, lines 44 to 46)."""
         if self.step != RoundStep.PREVOTE or self.votes.polka(self.round) != NIL:
             return False
         self._precommit(NIL)
         return True
 
     def _end_prevotes(self) -> bool:
-        """Wait for late prevotes (lines 34 and 35)."""
+        """Wait for late prevotes (algorithm 1, lines 34 and 35)."""
         if self.step == RoundStep.PREVOTE and self.votes.has_prevote_quorum(self.round):
             self._start_timer(TimerKind.PREVOTE)
         return False
 
     def _end_precommits(self) -> bool:
-        """Wait for late precommits (lines 47 and 48), or not when nil has a quorum."""
+        """Wait for late precommits (algorithm 1, lines 47 and 48), or not when nil has a quorum."""
         if self.votes.has_nil_quorum(self.round):
             self.enter_round(self.round + 1)
             return True

@@ -128,15 +128,15 @@ class ValidatorSet:
         return 3 * power > 2 * self.total_power
 
     def has_correct(self, power: int) -> bool:
-        """Tell whether a power must include a correct validator (f + 1 in the literature).
+        """Tell whether validators with this power include a correct one (f + 1 in the literature).
 
-        That is so from a third of the total on, because less than a third may be faulty.
+        Less than a third of the total power may be faulty.
 
         Args:
-            power: The power in sap.
+            power: The power of the validators together, in sap.
 
         Returns:
-            True when it must.
+            True when it is at least a third of the total.
         """
         return power > 0 and 3 * power >= self.total_power
 

@@ -52,7 +52,7 @@ class IncentiveCode(str, Enum):
 
     Build the tree from the evaluated leaves."""
     SUM_NOT_EFFICIENT = "SUM_NOT_EFFICIENT"
-    """A node's sum, added up over the clients, is not what its leaves share out.
+    """The numbers of a node's sum do not add up to the total that its leaves must have.
 
     Build the tree from the evaluated leaves."""
     WRONG_TOTAL = "WRONG_TOTAL"

@@ -249,7 +249,9 @@ class Campaign:
         )
 
     def end_training(self) -> tuple[Update, ...]:
-        """Close the round to updates. Without any, the round waits for clients again.
+        """Stop accepting updates of the present round, and go on to its settlement.
+
+        If no client submitted an update, the campaign waits for clients again.
 
         Returns:
             The round's updates, sorted by address.

@@ -73,7 +73,7 @@ def build_open_task(
 
     Args:
         config: Utility, sampling, windows and prices.
-        campaign: The campaign, its aggregate set.
+        campaign: The campaign; `aggregate` must be set.
         updates: The round's updates, sorted by address.
 
     Returns:

@@ -78,8 +78,8 @@ class RoundSettlement:
         """Upload the artifacts that miners evaluate, and open the round's task.
 
         Args:
-            campaign: The campaign, its aggregate set. If its `pending` transaction is set, the
-                uploads were complete before a restart.
+            campaign: The campaign; `aggregate` must be set. If its `pending` transaction is set,
+                the uploads were complete before a restart.
             save_pending: Saves the signed transaction before it is submitted.
 
         Returns:

@@ -111,14 +111,14 @@ def create_devnet(options: DevnetOptions, root: Path) -> DevnetPlan:
 
 
 def derive_key(seed: int, name: str) -> KeyPair:
-    """Derive a member's key. It is not secret: who knows the seed can derive it, too.
+    """Derive a member's key. It is not secret: the seed is enough to derive it.
 
     Args:
         seed: The devnet's seed.
         name: The member's name, such as `miner-1`.
 
     Returns:
-        An Ed25519 key pair, the same for the same arguments.
+        An Ed25519 key pair, which depends on the arguments alone.
     """
     return KeyPair.from_seed(sha256(b"fedcoin/devnet", f"{seed}/{name}".encode()))
 

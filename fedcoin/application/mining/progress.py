@@ -20,8 +20,8 @@ class Progress:
     expected: int
     """An estimate of the number of samples that will be enough."""
     standard_error_nano: float
-    """The L2 norm of the standard errors of S, in nano-utility; infinite while there are too few
-    samples, 0 under EXACT."""
+    """The L2 norm of the standard errors of the Shapley values, in nano-utility; infinite while
+    there are too few samples, 0 under EXACT."""
     seconds_left: float
     """An estimate of the time left, at most until the deadline."""
 

@@ -188,8 +188,8 @@ class Chain:
     async def check(self, block: Block) -> Execution:
         """Check everything about a block of the next height except its certificate.
 
-        Its time must not be too far ahead of this node's clock either. The execution is kept,
-        because the block is stored later if the network decides on it.
+        The block's time is compared with this node's clock as well. The execution is kept in memory
+        for the case that the network decides on the block.
 
         Args:
             block: The block.

@@ -149,10 +149,10 @@ class TreeLevel:
 
 @dataclass(frozen=True, slots=True)
 class SumTree:
-    """A whole tree."""
+    """A complete Merkle-sum tree: the hashes and sums of all nodes."""
 
     levels: tuple[TreeLevel, ...]
-    """From the leaves to the root."""
+    """The levels from the leaves up to the root."""
 
     @property
     def root(self) -> bytes:

@@ -56,8 +56,8 @@ def check_job_artifacts(
         aggregate: The averaged weights by name.
         updates: Each client's weights by name.
         x: The evaluation set's inputs.
-        y: Its labels.
-        evaluation_size: How many examples the set must have; None for any number.
+        y: The evaluation set's labels.
+        evaluation_size: The number of examples that the set must have; None for any number.
         num_samples: Training examples of each client. With it, the aggregate must be the federated
             average of the updates; without it, only the aggregate's shapes and numbers are checked.
 

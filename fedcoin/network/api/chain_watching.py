@@ -14,7 +14,7 @@ from fedcoin.network.ports import ChainPort
 
 
 async def watch_heights(chain: ChainPort, first: int) -> AsyncGenerator[int, None]:
-    """Yield each height once its block is final, without a gap and without end.
+    """Yield each height when its block is final, without gaps, until the caller stops.
 
     Args:
         chain: The chain.
@@ -36,7 +36,7 @@ async def watch_heights(chain: ChainPort, first: int) -> AsyncGenerator[int, Non
 async def watch_changes(
     chain: ChainPort, max_interval_s: float | None = None
 ) -> AsyncGenerator[int, None]:
-    """Yield the chain's height at once and after each change, without end.
+    """Yield the chain's height at once and after each change, until the caller stops.
 
     Args:
         chain: The chain.

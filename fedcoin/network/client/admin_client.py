@@ -91,5 +91,5 @@ class AdminClient(GrpcClient):
         return await self.call(self._admin.Backup, request, timeout=BACKUP_S)
 
     async def stop(self) -> None:
-        """Have the node stop cleanly; returns once it has begun to."""
+        """Ask the node to stop cleanly. Returns when the stop has begun."""
         await self.call(self._admin.Stop, pb.StopRequest())

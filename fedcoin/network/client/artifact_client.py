@@ -1,8 +1,8 @@
-"""Downloads of artifacts that go on where they broke off.
+"""Resumable downloads of artifacts.
 
 An artifact is cut in chunks (`data.artifacts.manifest.CHUNK_BYTES`), whose hashes its manifest
 lists; the artifact's id is the root of the tree over these hashes. So each chunk is checked when
-it arrives, and what has arrived is kept when a transfer breaks off.
+it arrives, and the chunks that have arrived are kept when a transfer is interrupted.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from fedcoin.v1.artifact_pb2 import ArtifactManifest
 from fedcoin.v1.artifact_service_pb2_grpc import ArtifactServiceStub
 
 MAX_FAILURES: Final = 5
-"""How many attempts in a row may fail without a single chunk getting through."""
+"""The largest number of attempts in a row that transfer no chunk."""
 
 CHUNK_S: Final = 20.0
-"""How long one chunk may take, in seconds."""
+"""The time limit for one chunk, in seconds."""
 
 _FIRST_PAUSE_S, _MAX_PAUSE_S = 0.1, 2.0
 
@@ -39,7 +39,7 @@ class ArtifactClient:
         """Use a client's channel.
 
         Args:
-            client: The client; it stays the caller's to close.
+            client: The client, which the caller closes.
         """
         self._client = client
         self._stub = ArtifactServiceStub(client.channel)
@@ -47,8 +47,8 @@ class ArtifactClient:
     async def download(self, artifact: bytes, max_bytes: int = MAX_ARTIFACT_BYTES) -> bytes:
         """Fetch an artifact into memory, each chunk checked as it arrives.
 
-        A lost connection is taken up again, until `MAX_FAILURES` attempts in a row have brought
-        nothing.
+        After a lost connection it tries again, until `MAX_FAILURES` attempts in a row have
+        transferred no chunk.
 
         Args:
             artifact: The artifact's id, 32 bytes.
@@ -88,11 +88,11 @@ class ArtifactClient:
     async def download_into(self, store: ArtifactStore, artifact: bytes) -> int:
         """Fetch an artifact into a store, each chunk checked as it arrives, in one attempt.
 
-        Goes on where an earlier download into this store broke off, whichever server that was
-        from; the caller decides whom to ask after a failure.
+        Resumes an earlier download into this store, even if that was from another server. After a
+        failure the caller decides which server to ask next.
 
         Args:
-            store: Keeps the chunks that arrived, also when this fails.
+            store: The store for the chunks; it keeps those that arrived when the call fails.
             artifact: The artifact's id, 32 bytes.
 
         Returns:

@@ -1,7 +1,7 @@
-"""Uploads of artifacts that go on where they broke off.
+"""Resumable uploads of artifacts.
 
-The server keeps each valid chunk of an upload that breaks off and names the next one, so that no
-chunk is sent twice. `artifact_client` explains chunks and manifests.
+The server keeps the valid chunks of an interrupted upload and names the next one, so that no chunk
+is sent twice. `artifact_client` explains chunks and manifests.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class ArtifactUploadClient:
         """Use a client's channel.
 
         Args:
-            client: The client; it stays the caller's to close.
+            client: The client, which the caller closes.
         """
         self._client = client
         self._stub = ArtifactUploadServiceStub(client.channel)
@@ -53,9 +53,9 @@ class ArtifactUploadClient:
     async def upload(self, data: bytes | Path) -> bytes:
         """Store an artifact with the server.
 
-        Goes on where an earlier upload broke off, and sends nothing when the server holds the
-        artifact already. A lost connection is taken up again, until `MAX_FAILURES` attempts in a
-        row have brought nothing.
+        Resumes an interrupted upload, and sends nothing when the server holds the artifact
+        already. After a lost connection it tries again, until `MAX_FAILURES` attempts in a row have
+        transferred no chunk.
 
         Args:
             data: The content, or the file that holds it.

@@ -163,7 +163,7 @@ class ChainCalls(GrpcClient):
     async def watch_events(
         self, from_height: int = 0, *, patience: float = PATIENCE_S
     ) -> AsyncGenerator[pb.WatchEventsResponse, None]:
-        """Watch each block's events without a gap and without end.
+        """Watch the events of each block, without gaps, until the caller stops.
 
         A lost stream is opened again at the next height.
 

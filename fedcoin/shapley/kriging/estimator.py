@@ -38,10 +38,11 @@ _RELATIVE_ROUNDING = 1e-9
 def estimate_kriging(game: Game, budget: int, rng: np.random.Generator) -> Estimate:
     """Estimate Shapley values by a Gaussian process over coalitions.
 
-    `sampling_design` chooses the coalitions. Games in which nothing but the players' own
-    contributions, pairs and a function of the size count are recognised, and their values returned
-    as exact up to rounding. Otherwise the estimate is the posterior mean plus a quarter of the
-    correction; samples of more than 1,600 coalitions go into the simpler model of `large_samples`.
+    `sampling_design` chooses the coalitions. If their utilities are explained, up to rounding, by
+    the players' own contributions, contributions of pairs, and a function of the size, the values
+    of that model are returned as exact. Otherwise the estimate is the posterior mean plus a quarter
+    of the correction (`correction`). Samples of more than 1,600 coalitions are fitted with the
+    simpler model of `large_samples`.
 
     Args:
         game: The game.

@@ -27,13 +27,13 @@ GENESIS_MS = 1_700_000_000_000
 FIXED_DIFFICULTY = dict.fromkeys(
     ("initial_difficulty_nano", "min_difficulty_nano", "max_difficulty_nano"), 30_000_000
 )
-"""Parameters that keep D at 0.03. Without a `speed`, computing takes no virtual time, and D would
-fall without end."""
+"""Parameters that keep D at 0.03. Without a `speed`, computing takes no virtual time, so that an
+adjusted D would fall to its minimum."""
 
 
 @dataclass
 class CampaignSetting:
-    """One run. Indices are those of validators; each validator mines, too."""
+    """The settings of one run. Indices are those of validators, each of which is a miner."""
 
     # The mining strategy of each validator.
     strategies: Sequence[MiningStrategy] = (HONEST_STRATEGY,) * 4

@@ -90,7 +90,7 @@ class CampaignSimulation:
 
     @property
     def is_over(self) -> bool:
-        """Is the last round closed?"""
+        """True when the last round's task is settled or failed."""
         return self.outcome.num_closed >= self.setting.rounds
 
     def make_application(self, index: int, validators: ValidatorSet) -> LedgerApplication:
@@ -110,10 +110,12 @@ class CampaignSimulation:
         return node
 
     def report_equivocation(self, reporter: int, effect: Equivocation) -> None:
-        """Submit the two votes that a validator found, unless it is faulty itself.
+        """Submit a report of two contradicting votes that a correct validator found.
+
+        Does nothing when the reporting validator is a faulty one.
 
         Args:
-            reporter: The validator's index.
+            reporter: The index of the reporting validator.
             effect: Two contradicting messages of another validator.
         """
         if reporter in self.setting.faulty:

@@ -40,8 +40,9 @@ class _Face(SimulatedNode):
 class TwoFacedNode(SimulatedNode):
     """Be two correct validators with one key, each of them towards one half of the correct nodes.
 
-    The halves are the same for all two-faced nodes of a run, and their faces of one side know each
-    other. With a third of the power they can split the chain.
+    All two-faced nodes of a run divide the correct nodes into the same halves. The faces that show
+    themselves to one half also exchange messages with each other. Two-faced nodes with a third of
+    the power can split the chain.
     """
 
     def __init__(

@@ -37,8 +37,8 @@ class ComputedSamples:
     # Right answers of the grand and of the empty coalition.
     grand: int
     empty: int
-    # The mean Shapley values of the last settled task with as many clients, in nano-utility; empty
-    # when there is none.
+    # S-bar of the last settled task with this number of clients, in nano-utility; empty when there
+    # is none.
     last_settled_nano: tuple[int, ...] = ()
 
     def tree(self, utilities: Ints) -> EvidenceTree:

@@ -180,7 +180,7 @@ def key_option(default: str = "node") -> Decorator:
 def passphrase_option(command: F) -> F:
     """Add `--passphrase-file FILE`; its value is the passphrase.
 
-    Without the option it is the variable FEDCOIN_PASSPHRASE, and None when that is not set either.
+    Without the option, the value is the variable FEDCOIN_PASSPHRASE, or None if that is not set.
 
     Args:
         command: The command.

@@ -31,7 +31,8 @@ def serve(work: Work, *, with_stdin: bool = False) -> None:
 
     Args:
         work: The work. Its argument is an event that is set when the work should stop.
-        with_stdin: Also stop when standard input ends, which happens however the parent ends.
+        with_stdin: Also stop when standard input is closed, as happens when the parent process ends
+            or crashes.
     """
     try:
         import uvloop
@@ -109,7 +110,7 @@ def configure_logging(level: str, style: str) -> None:
 
 
 class TextLines(logging.Formatter):
-    """Text lines such as `12:31:07.123 INFO    chain: block 12 is final`."""
+    """Formats log records as lines such as `12:31:07.123 INFO    chain: block 12 is final`."""
 
     def __init__(self) -> None:
         super().__init__(

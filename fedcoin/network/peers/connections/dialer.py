@@ -1,9 +1,9 @@
 """Dial peers, and dial again when a connection ends.
 
-Three kinds of addresses are dialled: seeds, without end; peers that dialled this node, so that it
-can call them too; and addresses from the book, while there are fewer outbound peers than allowed.
-After each failure an address waits longer, with jitter, so that nodes that lost each other do not
-dial again at the same moment.
+Three kinds of addresses are dialled: seeds, as long as the node runs; peers that dialled this node,
+so that it can call them too; and addresses from the book, while there are fewer outbound peers than
+allowed. After each failure an address waits longer, with jitter, so that nodes that lost each other
+do not dial again at the same moment.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Dialer:
 
     Args:
         options: Limits and pauses.
-        seeds: Addresses that are dialled without end.
+        seeds: Addresses that are dialled as long as the node runs.
         introduction: This node's identity.
         security: Opens channels.
         peers: The connected peers.
@@ -108,7 +108,7 @@ class Dialer:
         peers.on_left.append(lambda peer: self._woken.set())
 
     async def run(self) -> None:
-        """Dial missing peers, without end."""
+        """Dial missing peers. Runs until cancelled."""
         while True:
             for endpoint, expected_key in self._wanted().items():
                 if len(self._busy) >= MAX_DIALS:

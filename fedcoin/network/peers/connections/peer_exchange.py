@@ -43,7 +43,7 @@ class PeerExchange:
         peers.on_linked.append(self._start)
 
     async def run(self, interval_s: float) -> None:
-        """Ask a random peer from time to time, without end.
+        """Ask a random peer for addresses from time to time. Runs until cancelled.
 
         Args:
             interval_s: The mean pause in seconds.

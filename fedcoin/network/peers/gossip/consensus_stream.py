@@ -81,7 +81,7 @@ class ConsensusExchange:
 
     Args:
         chain: The node's chain.
-        agreement: Takes proposals and votes.
+        agreement: The consensus of this node, which handles proposals and votes.
         peers: The connected peers.
     """
 
@@ -168,7 +168,7 @@ class ConsensusExchange:
             call.cancel()
 
     async def run(self, interval_s: float) -> None:
-        """Send the status regularly, and disconnect peers that do not read, without end.
+        """Send the status regularly, and disconnect peers that do not read. Runs until cancelled.
 
         Args:
             interval_s: The pause in seconds.

@@ -55,10 +55,10 @@ class SendQueue:
         return True
 
     async def pump(self, write: Callable[[bytes], Awaitable[object]]) -> None:
-        """Write messages as they are added, without end.
+        """Send queued messages as they are added, until cancelled or until `write` raises.
 
         Args:
-            write: Sends one message; what it raises ends the pump.
+            write: Sends one serialised message. Its exception is passed on.
         """
         while True:
             await self._filled.wait()

@@ -72,7 +72,7 @@ class CatchUp:
         peers.on_linked.append(self._on_height)
 
     async def run(self) -> None:
-        """Catch up whenever a peer is ahead, without end."""
+        """Catch up whenever a peer is ahead. Runs until cancelled."""
         while True:
             await self._woken.wait()
             self._woken.clear()

@@ -1,9 +1,8 @@
-"""Check a run of headers before their blocks are fetched.
+"""Check consecutive headers before their blocks are fetched.
 
 Each header names its parent, so that one valid certificate proves all headers below it. This node
 knows which validators must sign only up to the next change of the validator set: the headers up to
-there are certified, and the rest waits for the next run, when the blocks in between have been
-executed.
+there are certified, and the rest is checked again when the blocks in between have been executed.
 """
 
 from __future__ import annotations
@@ -37,22 +36,22 @@ def certified_prefix(
     headers: Sequence[CertifiedHeader],
     verified_votes: VerifiedVotes | None = None,
 ) -> list[ChainTip]:
-    """Find the headers of a run that are proved to be final.
+    """Find those of some consecutive headers that a certificate proves to be final.
 
     Args:
         tip: The last block of this node's chain.
         validators: The validator set of the height after `tip`.
         chain_id: The network's name.
         headers: Headers with certificates, from the height after `tip` on.
-        verified_votes: The node's verified votes, to which the checked certificate adds; None
-            verifies every signature.
+        verified_votes: A cache of votes whose signatures were verified; the votes of the checked
+            certificate are added. None verifies every signature.
 
     Returns:
         Height and hash of each final header, in order.
 
     Raises:
         RefusalError: MALFORMED when a header is malformed or does not follow the one before it;
-            BAD_CERTIFICATE when the certificate of the last one is wrong.
+            BAD_CERTIFICATE when the certificate of the last final header is wrong.
     """
     known = validators.hash()
     final: list[ChainTip] = []
