@@ -16,7 +16,6 @@ from __future__ import annotations
 import re
 import threading
 from pathlib import Path
-from typing import Final
 
 from fedcoin.data.artifacts.manifest import (
     CHUNK_BYTES,
@@ -30,13 +29,11 @@ from fedcoin.data.artifacts.manifest import (
     encode_manifest,
     iterate_chunks,
 )
-from fedcoin.data.artifacts.upload import Upload, resume_uploads
+from fedcoin.data.artifacts.upload import Upload
+from fedcoin.data.artifacts.upload_set import UploadSet
 from fedcoin.data.atomic_files import replace_file, sync_folder
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.v1.artifact_pb2 import ArtifactManifest
-
-MAX_UPLOADS: Final = 64
-"""The largest number of incomplete uploads."""
 
 _DATA_NAME = re.compile(r"([0-9a-f]{64})\.data", re.ASCII)
 
@@ -61,17 +58,15 @@ class ArtifactStore:
             max_artifact_bytes: The largest size of one artifact, in bytes.
         """
         self._root = root
-        self._partial = root / "partial"
+        partial = root / "partial"
         self._max_total = max_bytes_total
         self._max_artifact = min(max_artifact_bytes, max_bytes_total, MAX_ARTIFACT_BYTES)
         self._lock = threading.RLock()
-        self._partial.mkdir(parents=True, exist_ok=True)
+        partial.mkdir(parents=True, exist_ok=True)
         self._sizes: dict[bytes, int] = self._find_complete()
-        self._finishing: dict[bytes, Upload] = {}
-        # In the order of their last use, the least recent first.
-        self._uploads: dict[bytes, Upload] = resume_uploads(self._partial, self._sizes)
-        for upload in [upload for upload in self._uploads.values() if upload.is_complete]:
-            self._finishing[upload.manifest.id] = self._uploads.pop(upload.manifest.id)
+        self._uploads = UploadSet(partial, self._sizes)
+        for upload in self._uploads.complete_uploads():
+            self._uploads.start_finishing(upload)
             self._finish(upload)
 
     # Complete artifacts -------------------------------------------------------------------
@@ -106,8 +101,7 @@ class ArtifactStore:
     def used_bytes(self) -> int:
         """Add up the sizes of all artifacts, complete or not, in bytes, without manifests."""
         with self._lock:
-            arriving = (*self._uploads.values(), *self._finishing.values())
-            return sum(self._sizes.values()) + sum(upload.num_bytes for upload in arriving)
+            return sum(self._sizes.values()) + self._uploads.num_bytes
 
     def path(self, id: bytes) -> Path:
         """Look up the file of a complete artifact.
@@ -211,14 +205,12 @@ class ArtifactStore:
             True when there was something to delete.
         """
         with self._lock:
-            size, upload = self._sizes.pop(id, None), self._uploads.pop(id, None)
-            if upload is not None:
-                upload.drop()
+            size, had_upload = self._sizes.pop(id, None), self._uploads.drop(id)
             if size is not None:
                 self._data_path(id).unlink(missing_ok=True)
                 self._manifest_path(id).unlink(missing_ok=True)
                 sync_folder(self._root)
-        return size is not None or upload is not None
+        return size is not None or had_upload
 
     def check(self, id: bytes) -> bool:
         """Verify the content of a complete artifact by its id; delete it when it is damaged.
@@ -256,15 +248,12 @@ class ArtifactStore:
         with self._lock:
             if self.has(manifest.id):
                 return len(manifest.chunk_hashes)
-            upload = self._uploads.get(manifest.id) or self._finishing.get(manifest.id)
+            upload = self._uploads.find(manifest.id)
             if upload is None:
                 self._check_room(manifest.size)
-                while len(self._uploads) >= MAX_UPLOADS:
-                    self._drop_least_recent()
-                upload = Upload.begin(self._partial, manifest)
-                self._uploads[manifest.id] = upload
-            if manifest.id in self._uploads:
-                self._mark_used(upload)
+                upload = self._uploads.begin(manifest)
+            if self._uploads.is_receiving(upload):
+                self._uploads.mark_used(upload)
         return upload.next_chunk
 
     def next_chunk(self, id: bytes) -> int:
@@ -281,7 +270,7 @@ class ArtifactStore:
         if size is not None:
             return count_chunks(size)
         with self._lock:
-            upload = self._uploads.get(id) or self._finishing.get(id)
+            upload = self._uploads.find(id)
         return 0 if upload is None else upload.next_chunk
 
     def add_chunk(self, id: bytes, index: int, data: bytes) -> int:
@@ -309,16 +298,14 @@ class ArtifactStore:
         # Hash the chunk without holding the lock.
         check_chunk(upload.manifest, index, data)
         with self._lock:
-            if self._uploads.get(id) is upload:
-                self._mark_used(upload)
+            if self._uploads.is_receiving(upload):
+                self._uploads.mark_used(upload)
                 if index == upload.next_chunk:
                     self._make_room(len(data))
                 upload.add(index, data)
                 if not upload.is_complete:
                     return upload.next_chunk
-                upload.ended.clear()
-                # From here on no other thread can delete it or add to it.
-                self._finishing[id] = self._uploads.pop(id)
+                self._uploads.start_finishing(upload)
                 finish = True
             else:
                 finish = False
@@ -328,7 +315,7 @@ class ArtifactStore:
 
     def _find_upload(self, id: bytes) -> Upload:
         with self._lock:
-            upload = self._uploads.get(id) or self._finishing.get(id)
+            upload = self._uploads.find(id)
         if upload is None:
             raise _unknown_artifact(id)
         return upload
@@ -340,19 +327,19 @@ class ArtifactStore:
             upload.finish(self._data_path(id), self._manifest_path(id))
         except BaseException:
             with self._lock:
-                self._uploads[id] = self._finishing.pop(id)
+                self._uploads.stop_finishing(upload, is_stored=False)
             raise
         else:
             with self._lock:
                 self._sizes[id] = upload.manifest.size
-                del self._finishing[id]
+                self._uploads.stop_finishing(upload, is_stored=True)
         finally:
             upload.ended.set()
 
     def _wait_for(self, id: bytes, upload: Upload) -> int:
         # Another thread may be completing it, or it may have been deleted.
         with self._lock:
-            is_finishing = self._finishing.get(id) is upload
+            is_finishing = self._uploads.is_finishing(upload)
         if is_finishing:
             upload.ended.wait()
         if not self.has(id):
@@ -371,14 +358,7 @@ class ArtifactStore:
         while self.used_bytes() + size > self._max_total:
             if len(self._uploads) == 1:
                 raise self._store_full(self.used_bytes(), size)
-            self._drop_least_recent()
-
-    def _drop_least_recent(self) -> None:
-        id = next(iter(self._uploads))
-        self._uploads.pop(id).drop()
-
-    def _mark_used(self, upload: Upload) -> None:
-        self._uploads[upload.manifest.id] = self._uploads.pop(upload.manifest.id)
+            self._uploads.drop_least_recent()
 
     def _store_full(self, used: int, size: int) -> RefusalError:
         return RefusalError(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fedcoin.data.artifacts import store as artifact_store
+from fedcoin.data.artifacts import upload_set
 from fedcoin.data.artifacts.manifest import CHUNK_BYTES, build_manifest, iterate_chunks
 from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.data.errors import DataCode, RefusalError
@@ -170,7 +170,7 @@ def test_whole_artifacts_never_make_room(root: Path) -> None:
 def test_uploads_are_bounded_in_number(
     store: ArtifactStore, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(artifact_store, "MAX_UPLOADS", 3)
+    monkeypatch.setattr(upload_set, "MAX_UPLOADS", 3)
     ids = [upload(store, content(i, CHUNK_BYTES + 8), 1) for i in range(3)]
     store.begin(build_manifest(content(0, CHUNK_BYTES + 8)))  # no longer the idlest
     upload(store, content(9, CHUNK_BYTES + 8), 1)
