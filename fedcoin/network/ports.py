@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from fedcoin.data.messages.genesis import Genesis
     from fedcoin.data.messages.transactions import Transaction
     from fedcoin.data.messages.votes import Proposal, VerifiedVotes, Vote
-    from fedcoin.data.storage.chain_store import ChainStore, StoredBlock
+    from fedcoin.data.storage.block_tables import StoredBlock
+    from fedcoin.data.storage.chain_store import ChainStore
 
 
 class ChainPort(Protocol):

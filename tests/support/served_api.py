@@ -17,7 +17,8 @@ from fedcoin.data.messages.blocks import Block
 from fedcoin.data.messages.genesis import Genesis
 from fedcoin.data.messages.transactions import Transaction, decode_transaction
 from fedcoin.data.messages.votes import VerifiedVotes
-from fedcoin.data.storage.chain_store import ChainStore, StoredBlock
+from fedcoin.data.storage.block_tables import StoredBlock
+from fedcoin.data.storage.chain_store import ChainStore
 from fedcoin.network.api.api_server import ApiServer
 from fedcoin.network.api.backend import ApiBackend
 from fedcoin.network.call_limits import CallLimits

@@ -29,7 +29,8 @@ from fedcoin.data.messages.blocks import Block, build_block
 from fedcoin.data.messages.genesis import Genesis
 from fedcoin.data.messages.transactions import Transaction, decode_transaction
 from fedcoin.data.messages.votes import VerifiedVotes
-from fedcoin.data.storage.chain_store import ChainStore, StoredBlock
+from fedcoin.data.storage.block_tables import StoredBlock
+from fedcoin.data.storage.chain_store import ChainStore
 from fedcoin.v1.block_pb2 import BlockHeader
 
 log = logging.getLogger(__name__)

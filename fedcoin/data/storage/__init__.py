@@ -7,6 +7,7 @@ the state mean, is decided by the contract layer.
 
 * `database`: opens, checks and writes an SQLite file; `schema`: its tables and migrations.
 * `chain_store`: the facade that the node uses; `block_index`: queries by hash, id and address.
+* `block_tables`, `state_table`: rows of blocks, receipts and the state.
 * `vote_log`: the validator's own signed votes.
 * `trusted_headers`: headers below a snapshot; `state_view`: a read-only view of the state.
 * `snapshot_files`: snapshots as files, and the folder that holds them.

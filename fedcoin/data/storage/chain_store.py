@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
@@ -23,8 +22,15 @@ from fedcoin.data.messages.blocks import Block
 from fedcoin.data.messages.genesis import Genesis
 from fedcoin.data.messages.transactions import Transaction, decode_stored_transaction
 from fedcoin.data.storage.block_index import BlockIndex, write_index
+from fedcoin.data.storage.block_tables import StoredBlock, check_blocks, write_block
 from fedcoin.data.storage.database import Database
 from fedcoin.data.storage.schema import TABLES, select_all_rows
+from fedcoin.data.storage.state_table import (
+    read_entry,
+    replace_entries,
+    scan_entries,
+    write_changes,
+)
 from fedcoin.data.storage.state_view import StateView
 from fedcoin.data.storage.trusted_headers import (
     SELECT_BASE_HEIGHT,
@@ -37,18 +43,7 @@ from fedcoin.data.storage.trusted_headers import (
 from fedcoin.data.storage.vote_log import VoteLog, prune_votes
 from fedcoin.v1.block_pb2 import BlockHeader
 
-_PAGE: Final = 1_024
 _INITIALISED: Final = "initialised"
-
-
-@dataclass(frozen=True, slots=True)
-class StoredBlock:
-    """A block and the certificate that made it final."""
-
-    raw: bytes = field(repr=False)
-    """The serialised Block."""
-    certificate: bytes = field(repr=False)
-    """The serialised Certificate of the block."""
 
 
 class ChainStore:
@@ -105,7 +100,7 @@ class ChainStore:
                     field="genesis_hash",
                     limit=genesis.hash.hex(),
                 )
-            _check_tip(database, path)
+            check_blocks(database, path)
             return cls(database, genesis)
         except BaseException:
             database.close()
@@ -141,7 +136,7 @@ class ChainStore:
             query = "SELECT 1 FROM meta WHERE name = ?"
             if connection.execute(query, (_INITIALISED,)).fetchone():
                 return False
-            connection.executemany(_PUT, _puts(changes))
+            write_changes(connection, changes)
             connection.execute("INSERT INTO meta VALUES (?, ?)", (_INITIALISED, b"1"))
         return True
 
@@ -174,19 +169,8 @@ class ChainStore:
             if block.height != height + 1 or block.header.parent_hash != hash:
                 raise ValueError(f"block {block.height} does not follow block {height}")
             with self._database.write() as connection:
-                connection.execute(
-                    "INSERT INTO blocks VALUES (?, ?, ?, ?, ?)",
-                    (block.height, block.hash, block.header_bytes, block.raw, certificate),
-                )
-                connection.executemany(
-                    "INSERT INTO receipts VALUES (?, ?, ?)",
-                    [(block.height, position, raw) for position, raw in enumerate(receipts)],
-                )
-                connection.executemany(_PUT, _puts(changes))
-                connection.executemany(
-                    "DELETE FROM state WHERE key = ?",
-                    [(key,) for key, value in changes.items() if value is None],
-                )
+                write_block(connection, block, certificate, receipts)
+                write_changes(connection, changes)
                 write_index(connection, block.height, transactions, receipts)
             self._tip = (block.height, block.hash)
 
@@ -209,9 +193,7 @@ class ChainStore:
             if self._tip[0]:
                 raise ValueError(f"the store has reached height {self._tip[0]}")
             with self._database.write() as connection:
-                connection.execute("DELETE FROM state")
-                for batch in batches:
-                    connection.executemany("INSERT INTO state VALUES (?, ?)", batch)
+                replace_entries(connection, batches)
                 snapshot_base = base()
                 write_snapshot_base(connection, snapshot_base)
                 connection.execute(
@@ -233,8 +215,7 @@ class ChainStore:
 
     def get(self, key: bytes) -> bytes | None:
         """Implement `StateReader.get` for the state after the last block."""
-        row = self._database.row("SELECT value FROM state WHERE key = ?", (key,))
-        return None if row is None else bytes(row[0])
+        return read_entry(self._database, key)
 
     def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
         """Implement `StateReader.scan` for the state after the last block.
@@ -242,18 +223,7 @@ class ChainStore:
         Reads 1,024 entries at a time: a block that is appended meanwhile shows from the next
         page on.
         """
-        comparison, start, end = ">=", prefix, _end_of_prefix(prefix)
-        condition = "" if end is None else " AND key < ?"
-        while True:
-            rows = self._database.rows(
-                f"SELECT key, value FROM state WHERE key {comparison} ?{condition}"
-                f" ORDER BY key LIMIT {_PAGE}",
-                (start,) if end is None else (start, end),
-            )
-            yield from rows
-            if len(rows) < _PAGE:
-                return
-            comparison, start = ">", rows[-1][0]
+        return scan_entries(self._database, prefix)
 
     # Blocks -------------------------------------------------------------------------------
 
@@ -415,32 +385,3 @@ class ChainStore:
         if not 0 < height < 1 << 63:
             return None
         return self._database.row(statement, (height,))
-
-
-_PUT: Final = (
-    "INSERT INTO state VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
-)
-
-
-def _puts(changes: Mapping[bytes, bytes | None]) -> list[tuple[bytes, bytes]]:
-    return [(key, value) for key, value in changes.items() if value is not None]
-
-
-def _end_of_prefix(prefix: bytes) -> bytes | None:
-    """Return the smallest key above all keys with this prefix; None when there is none."""
-    trimmed = prefix.rstrip(b"\xff")
-    return trimmed[:-1] + bytes((trimmed[-1] + 1,)) if trimmed else None
-
-
-def _check_tip(database: Database, path: Path) -> None:
-    count, first, last = database.rows("SELECT count(*), min(height), max(height) FROM blocks")[0]
-    base = database.rows(SELECT_BASE_HEIGHT)[0][0]
-    row = database.row(select_last_block("hash, header"))
-    whole = count == 0 or (first == base + 1 and last == base + count)
-    if not whole or (row is not None and sha256(row[1]) != row[0]):
-        raise RefusalError(
-            DataCode.BAD_STORE,
-            f"{path} does not hold a whole chain up to its last block; restore it from a backup, "
-            "or move it away to fetch the chain again",
-            field="store",
-        )

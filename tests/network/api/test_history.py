@@ -15,7 +15,8 @@ from fedcoin.contract.blocks.ledger import Ledger
 from fedcoin.contract.snapshots.verifier import SnapshotVerifier, read_verified_entries
 from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.data.messages.votes import VerifiedVotes
-from fedcoin.data.storage.chain_store import ChainStore, StoredBlock
+from fedcoin.data.storage.block_tables import StoredBlock
+from fedcoin.data.storage.chain_store import ChainStore
 from fedcoin.network.api.api_server import ApiServer
 from fedcoin.network.api.backend import ApiBackend
 from fedcoin.network.client.node_client import NodeClient

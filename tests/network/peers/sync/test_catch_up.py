@@ -11,7 +11,7 @@ import grpc
 import pytest
 
 from fedcoin.data.crypto.keys import KeyPair
-from fedcoin.data.storage.chain_store import StoredBlock
+from fedcoin.data.storage.block_tables import StoredBlock
 from fedcoin.network.error_details import read_error_details
 from fedcoin.network.peers.connections import peer
 from fedcoin.network.peers.gossip import consensus_stream
