@@ -93,7 +93,7 @@ class Table(Generic[M]):
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """Ids in the order of a number, and of the id where numbers are equal."""
+    """A list of ids in the state, sorted by a number that belongs to each, then by id."""
 
     prefix: bytes
     """The first bytes of every key of the index."""
@@ -103,7 +103,7 @@ class Index:
 
         Args:
             state: The state to write to.
-            number: The number that it is sorted by, below 2^64.
+            number: The number that the id is sorted by, below 2^64.
             id: The id.
         """
         state.put(self._key(number, id), id)
@@ -113,7 +113,7 @@ class Index:
 
         Args:
             state: The state to write to.
-            number: The number that it is sorted by.
+            number: The number that the id is sorted by.
             id: The id.
         """
         state.delete(self._key(number, id))
@@ -125,7 +125,7 @@ class Index:
             state: The state to read from.
 
         Yields:
-            Numbers and ids, in rising order.
+            Each number and its id, in rising order.
         """
         start = len(self.prefix)
         for key, id in state.scan(self.prefix):

@@ -91,9 +91,9 @@ def check_manifest(manifest: ArtifactManifest, max_bytes: int = MAX_ARTIFACT_BYT
 def check_chunk(manifest: ArtifactManifest, index: int, data: bytes) -> None:
     """Check a chunk against its manifest.
 
-    The hash decides. The id does not commit to the size, so a manifest may name the right hashes
-    and a wrong size: a last chunk of another length is accepted when its hash is right, and
-    `with_proved_size` then corrects the manifest.
+    The artifact's id proves the chunks' hashes, but not the size that the manifest states. A last
+    chunk of another length is therefore accepted when its hash is right; `with_proved_size` then
+    corrects the manifest.
 
     Args:
         manifest: A manifest that passed `check_manifest`.

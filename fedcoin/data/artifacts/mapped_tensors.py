@@ -85,8 +85,8 @@ def map_tensors(path: Path) -> Mapping[str, MappedArray | Array]:
         path: The file, a serialised TensorFile; it must not change while the arrays are in use.
 
     Returns:
-        Names and arrays, in the order of the file. Arrays in memory are returned for a file that
-        `encode_tensors` did not write, but `decode_tensors` accepts.
+        Names and arrays, in the order of the file. The arrays are mapped; if the file's encoding
+        differs from that of `encode_tensors`, they are decoded into memory instead.
     """
     if path.stat().st_size:
         with path.open("rb") as file:

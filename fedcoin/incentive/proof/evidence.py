@@ -158,9 +158,9 @@ def compute_commitment(
 
     The commitment is SHA-256("fedcoin/commitment/v1" || 00 || salt (32 bytes) || task id (32) ||
     attempt (4) || miner's address (20) || root (32) || samples (8) || grand (4) || empty (4) ||
-    n (4) || total (n times 8, two's complement)), with numbers big-endian. It binds
-    the miner to its samples, and the salt hides them. Leaves and siblings are not hashed, because
-    the root commits to them.
+    n (4) || total (n times 8, two's complement)), with numbers big-endian. It binds the
+    miner to its samples, and the salt hides them. Leaves and siblings are not hashed, because the
+    root commits to them.
 
     Args:
         evidence: The opening; leaves and siblings are ignored.

@@ -129,9 +129,9 @@ class TreeLevel:
     """All nodes of one level, from left to right."""
 
     hashes: Hashes
-    """(width, 32)."""
+    """The nodes' hashes, uint8 (width, 32)."""
     sums: Ints
-    """(width, n)."""
+    """The nodes' sums, int64 (width, n)."""
 
     def parents(self, level: int, samples: int) -> TreeLevel:
         """Compute the level above.
@@ -204,11 +204,11 @@ class KnownNodes:
     """The nodes of one level that a verifier knows, P of them."""
 
     positions: Ints
-    """(P,), ascending."""
+    """The nodes' positions in the level, from 0, int64 (P,), ascending."""
     hashes: Hashes
-    """(P, 32)."""
+    """The nodes' hashes, uint8 (P, 32)."""
     sums: Ints
-    """(P, n)."""
+    """The nodes' sums, int64 (P, n)."""
 
     def with_nodes(self, positions: Ints, hashes: Hashes, sums: Ints) -> KnownNodes:
         """Add nodes of the same level.

@@ -5,10 +5,10 @@ Notation, for one request of coalitions and one batch of examples:
 * `m` coalitions, `p` players (the clients and, last, the base model);
 * `M`, bool (m, p): the membership, true where a player's contribution belongs to a sum;
 * `C`, float32 (p, size): the contributions, each player's first-layer outputs, flattened;
-* `Y = M C`, float32 (m, size): the sums that are wanted, one row for each coalition.
+* `Y = M C`, float32 (m, size): the requested sums, one row for each coalition.
 
 `Y` is computed in tiles of at most `max_rows` rows, each small enough to stay in a core's cache.
-Coalitions overlap, so most rows can be had from another row or a stored sum:
+Coalitions overlap, so most rows can be computed from another row or a stored sum:
 
 * `SubsetTable`, when a request holds most subsets of the clients. The sums over all subsets of the
   first `L` players are kept in a table, built by doubling: `T[2^b + i] = T[i] + C[b]`. A tile is
@@ -40,7 +40,7 @@ Floats = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.int64]
 
 MAX_ROW_RATIO = 1.5
-"""A subset table may compute up to this many times the rows that were asked for."""
+"""The largest ratio of the rows that a subset table computes to the rows that were requested."""
 
 MAX_ADDITION_SHARE = 0.25
 """Incremental sums may take additions of up to this share of the players for each row; above it a
@@ -113,13 +113,14 @@ class _Addition:
 
 
 class SubsetTable:
-    """A plan of whole tables: all subsets of the low players, for each subset of the high ones.
+    """A plan for requests that hold most subsets of the players; implements `SummationPlan`.
 
-    Implements `SummationPlan`.
+    Each tile holds the sums over all subsets of the first L players ("low"), combined with one
+    subset of the others ("high").
 
     Args:
-        num_low: `L`, how many of the first players the table covers.
-        high_subsets: Bool (k, p - L): the subsets of the other players, one for each tile.
+        num_low: L, the number of low players.
+        high_subsets: Bool (k, p - L): the subset of the high players of each of k tiles.
     """
 
     def __init__(self, num_low: int, high_subsets: Bools) -> None:
@@ -140,7 +141,7 @@ class SubsetTable:
         """Build the table that contains every row of a request.
 
         Args:
-            membership: Bool (m, p): which players each of the m sums is over.
+            membership: Bool (m, p): true where a player's contribution belongs to a sum.
             max_rows: How many rows a tile may have.
 
         Returns:

@@ -23,11 +23,11 @@ Floats = npt.NDArray[np.float32]
 
 
 class Inputs(Protocol):
-    """The inputs of m examples (m, ...): an array, or one that stays in its file until read."""
+    """The inputs of m examples: an array in memory, or one that stays in its file until read."""
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """(m, ...)."""
+        """The shape: the number of examples m, then the shape of one example."""
         ...
 
     def __len__(self) -> int: ...

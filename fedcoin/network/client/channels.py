@@ -98,13 +98,13 @@ def is_local_target(target: str) -> bool:
 
 
 def is_retried(method: MethodDescriptor) -> bool:
-    """Tell whether a method is retried on a channel that retries its service.
+    """Tell whether failed calls of a method may be repeated automatically.
 
     Args:
         method: The method's descriptor.
 
     Returns:
-        True when the `.proto` file marks it as idempotent and it takes a single request.
+        True when the `.proto` file marks the method as idempotent and it takes a single request.
     """
     level = method.GetOptions().idempotency_level
     return level != MethodOptions.IDEMPOTENCY_UNKNOWN and not method.client_streaming

@@ -180,7 +180,7 @@ def prior_of_hyperparameters(
 class ValueCovariances:
     """Covariances of the values phi with the utilities u(S), for coalitions of k sizes.
 
-    phi stands for the values less (u(N) - u(empty)) / n. The covariance of phi_i with u(S) is
+    phi are the values minus (u(N) - u(empty)) / n. The covariance of phi_i with u(S) is
 
         additive (1[i in S] - s / n) + (noise_inside if i is in S, otherwise -noise_outside)
     """
@@ -196,7 +196,7 @@ class ValueCovariances:
 
 
 def compute_value_covariances(theta: Hyperparameters, sizes: Ints, n: int) -> ValueCovariances:
-    """Compute how the values vary together with the utilities of coalitions.
+    """Compute the covariances of the Shapley values with the utilities of coalitions.
 
     Args:
         theta: Hyperparameters of the prior.
@@ -204,7 +204,7 @@ def compute_value_covariances(theta: Hyperparameters, sizes: Ints, n: int) -> Va
         n: Number of players, at least 2.
 
     Returns:
-        Their covariances, by size.
+        The covariances, by size of the coalition.
     """
     all_sizes = np.arange(1, n)
     weight_in, weight_out = compute_size_weights(all_sizes, n)

@@ -42,7 +42,7 @@ _MIN_VARIANCE = 1e-12
 
 @dataclass(frozen=True, slots=True)
 class DesignMatrices:
-    """Fixed effects that may explain the utilities of m coalitions."""
+    """Regressors (fixed effects) for the utilities of m coalitions."""
 
     sizes: Floats
     """(m, k): 1 where the coalition has that one of k sizes, otherwise 0."""
@@ -54,13 +54,14 @@ class DesignMatrices:
 
 
 def build_design(coalitions: Bools) -> DesignMatrices:
-    """Build the fixed effects of coalitions.
+    """Build the regressors for the utilities of coalitions.
 
     Args:
         coalitions: bool (m, n).
 
     Returns:
-        Indicators of the sizes that occur, in ascending order, and contrasts of the players.
+        The regressors: an indicator of each size that occurs, in ascending order, and contrasts
+        between the players.
     """
     n = coalitions.shape[1]
     sizes = coalitions.sum(axis=1)
