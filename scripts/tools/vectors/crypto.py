@@ -1,0 +1,71 @@
+"""Vectors of hashes, Merkle trees, addresses and signatures."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fedcoin.data.crypto import merkle
+from fedcoin.data.crypto.addresses import derive_address, format_address
+from fedcoin.data.crypto.hashing import SigningContext, signing_digest
+from scripts.tools.vectors.samples import CHAIN, KEYS
+
+
+def hashing() -> list[dict[str, Any]]:
+    """Hash bodies in every signing context."""
+    return [
+        {
+            "context": context.value,
+            "chain_id": chain_id,
+            "body": body.hex(),
+            "digest": signing_digest(context, chain_id, body).hex(),
+        }
+        for context in SigningContext
+        for chain_id, body in ((CHAIN, b""), ("x", b"\0\1\2"))
+    ]
+
+
+def merkle_trees() -> list[dict[str, Any]]:
+    """Build trees of several sizes, with the path of each leaf."""
+    trees = []
+    for count in (0, 1, 2, 3, 5, 8, 13):
+        leaves = [b"leaf %d" % i for i in range(count)]
+        trees.append(
+            {
+                "leaves": [leaf.hex() for leaf in leaves],
+                "root": merkle.root(leaves).hex(),
+                "paths": [[h.hex() for h in merkle.audit_path(leaves, i)] for i in range(count)],
+            }
+        )
+    return trees
+
+
+def addresses() -> list[dict[str, Any]]:
+    """Derive addresses from public keys."""
+    return [
+        {
+            "public_key": key.public_key.hex(),
+            "address": derive_address(key.public_key).hex(),
+            "text": format_address(key.address),
+        }
+        for key in KEYS
+    ]
+
+
+def keys() -> list[dict[str, Any]]:
+    """Sign bodies in several contexts."""
+    return [
+        {
+            "seed": key.seed.hex(),
+            "public_key": key.public_key.hex(),
+            "address": key.address.hex(),
+            "context": context.value,
+            "chain_id": CHAIN,
+            "body": body.hex(),
+            "signature": key.sign(context, CHAIN, body).hex(),
+        }
+        for key, context, body in (
+            (KEYS[0], SigningContext.TX, b""),
+            (KEYS[1], SigningContext.HELLO, b"abc"),
+            (KEYS[2], SigningContext.REGISTER, bytes(8)),
+        )
+    ]
