@@ -34,6 +34,7 @@ from fedcoin.network.client.rpc_error import RpcError, rpc_error_of
 from fedcoin.network.errors import NetworkCode
 
 C = TypeVar("C", bound="GrpcClient")
+S = TypeVar("S", bound="ReplyStream[Any]")
 T = TypeVar("T")
 
 Metadata = Sequence[tuple[str, str]]
@@ -51,7 +52,10 @@ _FIRST_PAUSE_S, _MAX_PAUSE_S = 0.1, 2.0
 
 
 class ReplyStream(Generic[T]):
-    """The replies of one call. As a context manager it cancels the call at the end."""
+    """The replies of one call, to be read one by one or with `async for`.
+
+    As a context manager it cancels the call at the end.
+    """
 
     def __init__(self, call: Any, target: str) -> None:
         """Read from a call.
@@ -63,7 +67,7 @@ class ReplyStream(Generic[T]):
         self._call = call
         self._target = target
 
-    def __enter__(self) -> ReplyStream[T]:
+    def __enter__(self: S) -> S:
         return self
 
     def __exit__(
@@ -89,6 +93,34 @@ class ReplyStream(Generic[T]):
         """
         reply = await _finish(self._call.read(), timeout, self._target)
         return None if reply is grpc.aio.EOF else cast("T", reply)
+
+    async def __aiter__(self) -> AsyncIterator[T]:
+        """Yield each reply; RpcError as in `read`."""
+        while (reply := await self.read()) is not None:
+            yield reply
+
+
+class DuplexStream(ReplyStream[T]):
+    """A call with a stream of requests and a stream of replies."""
+
+    async def write(self, request: T) -> None:
+        """Send a request; waits while the server does not take it.
+
+        Args:
+            request: The request.
+
+        Raises:
+            RpcError: The call has ended; `read` gives the server's reason.
+        """
+        await _finish(self._call.write(request), None, self._target)
+
+    async def done_writing(self) -> None:
+        """Tell the server that no further request follows.
+
+        Raises:
+            RpcError: The call has ended; `read` gives the server's reason.
+        """
+        await _finish(self._call.done_writing(), None, self._target)
 
 
 class GrpcClient:
@@ -233,6 +265,20 @@ class GrpcClient:
         """
         return ReplyStream(self._start(method, request, metadata=self.metadata), self.target)
 
+    def open_duplex(self, method: Callable[..., Any]) -> DuplexStream[Any]:
+        """Begin a call with a stream in each direction, which has no deadline.
+
+        Args:
+            method: A method of a stub on this client's channel.
+
+        Returns:
+            The stream; use it as a context manager, so that the call ends with it.
+
+        Raises:
+            RpcError: The channel is closed.
+        """
+        return DuplexStream(self._start(method, metadata=self.metadata), self.target)
+
     async def stream(
         self, method: Callable[..., AsyncIterable[T]], request: object
     ) -> AsyncGenerator[T, None]:
@@ -249,7 +295,7 @@ class GrpcClient:
             RpcError: The server refused, went away, or ended the stream with an error.
         """
         with self.open_stream(method, request) as replies:
-            while (reply := await replies.read()) is not None:
+            async for reply in replies:
                 yield reply
 
     async def list_all(

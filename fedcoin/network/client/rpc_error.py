@@ -26,6 +26,9 @@ _TRANSIENT_CODES: Final = frozenset(
     for code in (
         NetworkCode.RATE_LIMITED,
         NetworkCode.TOO_MANY_CALLS,
+        NetworkCode.NO_ROOM,
+        # A nonce belongs to one attempt to connect: the next one gets another.
+        NetworkCode.BAD_NONCE,
         LedgerCode.POOL_FULL,
         LedgerCode.TOO_MANY_PENDING,
     )
@@ -79,12 +82,29 @@ class RpcError(Exception):
     @property
     def is_lost(self) -> bool:
         """True when the server went away or cut the stream: go on with a new call."""
-        return self.status is StatusCode.UNAVAILABLE or self.code == NetworkCode.SLOW_READER.name
+        return _is_lost(self.status, self.code)
 
     @property
     def is_transient(self) -> bool:
         """True when the same call may succeed later: the server is away, slow or full."""
-        return self.is_lost or self.status in _TRANSIENT_STATUSES or self.code in _TRANSIENT_CODES
+        return is_transient(self.status, self.code)
+
+
+def is_transient(status: StatusCode, code: str) -> bool:
+    """Tell whether the same call may succeed later: the server is away, slow or full.
+
+    Args:
+        status: The gRPC status with which the call failed, or that belongs to the code.
+        code: The refusing layer's code; the status' name where there is none.
+
+    Returns:
+        True when it may; False when it fails until somebody changes something.
+    """
+    return _is_lost(status, code) or status in _TRANSIENT_STATUSES or code in _TRANSIENT_CODES
+
+
+def _is_lost(status: StatusCode, code: str) -> bool:
+    return status is StatusCode.UNAVAILABLE or code == NetworkCode.SLOW_READER.name
 
 
 def rpc_error_of(error: AioRpcError, target: str) -> RpcError:

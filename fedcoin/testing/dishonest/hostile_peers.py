@@ -6,13 +6,11 @@ this code, which logs every answer.
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-
-import grpc
 
 from fedcoin.application.node.chain import Chain
 from fedcoin.data.crypto.hashing import sha256
@@ -29,7 +27,7 @@ from fedcoin.data.messages.votes import (
     sign_proposal,
     sign_vote,
 )
-from fedcoin.network.client.rpc_error import RpcError, rpc_error_of
+from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.network.errors import NetworkCode
 from fedcoin.network.peers.connections.endpoints import parse_endpoint
 from fedcoin.network.peers.connections.link import Introduction, Link, open_link
@@ -121,19 +119,17 @@ class HostilePeer:
             RefusalError: The node refuses the handshake, with the node's code.
         """
         async with self.connect(address) as link:
-            call = link.exchange()
             try:
-                for message in messages:
-                    await call.write(encode(message))
-                await call.done_writing()
-                while isinstance(await call.read(), bytes):
-                    pass
-            except (grpc.aio.UsageError, asyncio.InvalidStateError):
-                pass  # the node ended the stream between two messages: the status tells why
-            except grpc.aio.AioRpcError as error:
-                return _refusal_code(rpc_error_of(error, address))
-            finally:
-                call.cancel()
+                with link.exchange() as stream:
+                    # When the node ends the stream between two messages, reading tells why.
+                    with contextlib.suppress(RpcError):
+                        for message in messages:
+                            await stream.write(encode(message))
+                        await stream.done_writing()
+                    async for _ in stream:
+                        pass
+            except RpcError as error:
+                return _refusal_code(error)
         return ""
 
     async def send_consensus_repeatedly(

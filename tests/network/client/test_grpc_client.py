@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 from grpc import StatusCode
+from grpc_reflection.v1alpha import reflection_pb2
 
 from fedcoin.data.errors import RefusalError
 from fedcoin.network.client.channels import MAX_ATTEMPTS, open_channel
-from fedcoin.network.client.grpc_client import GrpcClient, resume_stream
+from fedcoin.network.client.grpc_client import DuplexStream, GrpcClient, resume_stream
 from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.network.errors import NetworkCode
 from fedcoin.network.listener import Listener
@@ -161,6 +162,45 @@ async def test_a_failing_source_of_requests_ends_the_call() -> None:
         upload = ArtifactUploadServiceStub(client.channel).Upload
         with pytest.raises(OSError, match="the disk is gone"):
             await client.call_with_stream(upload, requests(), timeout=5)
+
+
+def list_services(client: GrpcClient) -> DuplexStream[Any]:
+    """Begin a call of reflection, which every listener serves in both directions."""
+    method: Any = client.channel.stream_stream
+    path = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"
+    return client.open_duplex(
+        method(
+            path,
+            request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
+            response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
+        )
+    )
+
+
+async def test_streams_in_both_directions() -> None:
+    question = reflection_pb2.ServerReflectionRequest(list_services="")
+    async with client_of(Probe()) as (client, _):
+        with list_services(client) as stream:
+            await stream.write(question)
+            assert await stream.read(5) is not None
+            await stream.write(question)
+            await stream.done_writing()
+            assert len([reply async for reply in stream]) == 1
+            error = await error_of(stream.write(question))
+            assert error.is_lost
+            assert error.target == client.target
+
+
+async def test_closing_the_client_ends_a_stream_in_both_directions() -> None:
+    async with client_of(Probe()) as (client, _):
+        stream = list_services(client)
+        waiting = asyncio.create_task(error_of(stream.read()))
+        await asyncio.sleep(0.05)
+        await client.close()
+        assert (await waiting).code == "CANCELLED"
+        await error_of(stream.write(reflection_pb2.ServerReflectionRequest()))
+        with pytest.raises(RpcError):
+            list_services(client)
 
 
 async def test_waiting_until_the_server_serves() -> None:

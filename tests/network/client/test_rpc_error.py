@@ -51,7 +51,10 @@ def test_a_message_is_one_line_of_bounded_length() -> None:
         (RefusalError(NetworkCode.TIMED_OUT, ""), False, True),
         (RefusalError(NetworkCode.TOO_MANY_CALLS, ""), False, True),
         (RefusalError(LedgerCode.POOL_FULL, ""), False, True),
+        (RefusalError(NetworkCode.NO_ROOM, ""), False, True),
         (RefusalError(NetworkCode.TOO_LARGE, ""), False, False),
+        (RefusalError(NetworkCode.WRONG_CHAIN, ""), False, False),
+        (RefusalError(NetworkCode.BANNED, ""), False, False),
         (RefusalError(LedgerCode.FEE_TOO_LOW, ""), False, False),
     ],
 )

@@ -269,6 +269,21 @@ async def test_a_stranger_cannot_send_us_to_our_own_machine(tmp_path: Path) -> N
     await node.stop()
 
 
+async def test_a_seed_that_is_full_is_dialled_again_soon_and_one_of_another_chain_is_not(
+    tmp_path: Path, dialled: list[str]
+) -> None:
+    genesis = make_network_genesis()
+    patient = replace(FAST, peer_exchange=False, max_backoff_s=60.0)
+    full = PeerNode(tmp_path / "0", genesis, MINERS[0], options=replace(patient, max_inbound=0))
+    foreign = PeerNode(tmp_path / "1", make_network_genesis("another"), MINERS[1], options=patient)
+    async with running(full, foreign):
+        seeds = [full.address, foreign.address]
+        node = PeerNode(tmp_path / "2", genesis, MINERS[2], seeds=seeds, options=patient)
+        async with running(node):
+            await until(lambda: dialled.count(full.address) == 3)
+            assert dialled.count(foreign.address) == 1
+
+
 async def test_a_peer_cannot_make_us_bother_somebody_else(
     tmp_path: Path, dialled: list[str]
 ) -> None:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from typing import Any
-
-import grpc
 
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.votes import decode_vote
+from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.network.peers.connections.endpoints import parse_endpoint
 from fedcoin.network.peers.connections.link import Introduction, open_link
 from fedcoin.network.peers.connections.security import Security
@@ -43,7 +41,7 @@ class Eavesdropper:
     async def listen(self, node: Node) -> None:
         """To one node, whenever it is there."""
         while True:
-            with suppress(RefusalError, grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            with suppress(RefusalError, RpcError):
                 await self._attend(node)
             await asyncio.sleep(AGAIN_SECONDS)
 
@@ -54,10 +52,10 @@ class Eavesdropper:
         security = Security(None, insecure=False)
         link = await open_link(parse_endpoint(node.peers), introduction, security, 5.0)
         try:
-            call: Any = link.exchange()
+            stream = link.exchange()
             status = ConsensusMessage(status=ConsensusStatus(height=1))
-            await call.write(ExchangeRequest(message=status).SerializeToString())
-            while raw := await call.read():
+            await stream.write(ExchangeRequest(message=status).SerializeToString())
+            async for raw in stream:
                 message = ExchangeResponse.FromString(raw).message
                 if message.WhichOneof("kind") == "vote":
                     vote = decode_vote(message.vote, self._network.chain_id)

@@ -3,7 +3,12 @@
 Three kinds of addresses are dialled: seeds, as long as the node runs; peers that dialled this node,
 so that it can call them too; and addresses from the book, while there are fewer outbound peers than
 allowed. After each failure an address waits longer, with jitter, so that nodes that lost each other
-do not dial again at the same moment.
+do not dial again at the same moment. After a failure that is not transient, such as another chain,
+it waits for the longest pause at once.
+
+Back-off and classification of errors are those of all clients (`network.client`). The loop is this
+module's own, because it chooses among many addresses instead of waiting for one, and because a peer
+that dials this node ends the pause of its address.
 """
 
 from __future__ import annotations
@@ -12,7 +17,6 @@ import asyncio
 import contextlib
 import itertools
 import logging
-import random
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +24,9 @@ from typing import Any
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.lru import LruDict
 from fedcoin.network.background_tasks import BackgroundTasks, run_within
+from fedcoin.network.client.backoff import pause_after
+from fedcoin.network.client.rpc_error import is_transient
+from fedcoin.network.error_statuses import status_of
 from fedcoin.network.errors import NetworkCode
 from fedcoin.network.peer_options import PeerOptions
 from fedcoin.network.peers.connections.address_book import AddressBook
@@ -41,16 +48,6 @@ STABLE_S = 5.0
 """A connection that ends sooner counts as a failure, in seconds."""
 
 TICK_S = 0.5
-HOPELESS = frozenset(
-    {
-        NetworkCode.WRONG_CHAIN,
-        NetworkCode.WRONG_GENESIS,
-        NetworkCode.WRONG_PROTOCOL,
-        NetworkCode.BANNED,
-        NetworkCode.NOT_SECURE,
-    }
-)
-"""Refusals after which the address waits for the longest pause."""
 
 KeepLink = Callable[[Peer, Link], Coroutine[Any, Any, None]]
 
@@ -165,7 +162,7 @@ class Dialer:
         # A peer that hangs up at once counts like one that does not answer.
         lived = self._peers.now() - since
         record.failures = record.failures + 1 if lived < STABLE_S else 0
-        self._pause(record, self._options.first_backoff_s)
+        self._pause(record)
         self._woken.set()
 
     def _wanted(self) -> dict[Endpoint, bytes | None]:
@@ -232,20 +229,18 @@ class Dialer:
                 self._peers.drop(peer, "it banned this node")
         record.failures += 1
         self._book.record_failure(endpoint)
-        hopeless = refusal.code in HOPELESS
-        self._pause(
-            record, self._options.max_backoff_s if hopeless else self._options.first_backoff_s
-        )
+        transient = is_transient(status_of(refusal.code), refusal.code.name)
+        self._pause(record, longest=not transient)
         # One warning for each time that a seed goes away, so that the log does not fill up.
         level = (
             logging.WARNING if endpoint in self._seeds and record.failures == 1 else logging.DEBUG
         )
         log.log(level, "cannot connect to %s, trying again: %s", endpoint, refusal)
 
-    def _pause(self, record: _Record, first_s: float) -> None:
-        pause = first_s * 2.0 ** min(max(record.failures - 1, 0), 20)
-        pause = min(pause, self._options.max_backoff_s)
-        record.due = self._peers.now() + pause * random.uniform(0.5, 1.5)
+    def _pause(self, record: _Record, *, longest: bool = False) -> None:
+        max_s = self._options.max_backoff_s
+        first_s = max_s if longest else self._options.first_backoff_s
+        record.due = self._peers.now() + pause_after(record.failures, first_s, max_s)
 
     def _record(self, endpoint: Endpoint) -> _Record:
         return self._records.get_or_create(endpoint, _Record)

@@ -13,7 +13,7 @@ from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.genesis import Genesis
 from fedcoin.network.client.artifact_client import ArtifactClient
-from fedcoin.network.client.grpc_client import GrpcClient
+from fedcoin.network.client.grpc_client import DuplexStream, GrpcClient
 from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.network.errors import NetworkCode
 from fedcoin.network.peer_options import SESSION_METADATA
@@ -91,18 +91,20 @@ class Link(GrpcClient):
         self.transactions: TransactionRelayServiceAsyncStub = TransactionRelayServiceStub(channel)
         self.artifacts = ArtifactClient(self)
 
-    def exchange(self) -> grpc.aio.StreamStreamCall[bytes, bytes]:
+    def exchange(self) -> DuplexStream[bytes]:
         """Open the stream of consensus messages, as serialised messages.
 
         They are hashed to tell old from new before anything is parsed, and one that is relayed to
         ten peers is serialised once.
 
         Returns:
-            The call; cancel it to end the stream.
+            The stream; use it as a context manager, so that the call ends with it.
+
+        Raises:
+            RpcError: The link is closed.
         """
-        # The stubs do not know that serializers and requests may be left out.
-        method = cast("Any", self.channel.stream_stream)(EXCHANGE)
-        return cast("grpc.aio.StreamStreamCall[bytes, bytes]", method(metadata=self.metadata))
+        # The stubs do not know that serializers may be left out.
+        return self.open_duplex(cast("Any", self.channel.stream_stream)(EXCHANGE))
 
 
 async def open_link(

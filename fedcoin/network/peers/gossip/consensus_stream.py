@@ -11,7 +11,8 @@ a peer at the same height answers with the messages that it has not sent since t
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+import logging
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Collection
 
 import grpc
 
@@ -20,6 +21,7 @@ from fedcoin.data.errors import RefusalError
 from fedcoin.data.lru import LruSet
 from fedcoin.data.messages.votes import Proposal, Vote
 from fedcoin.network.background_tasks import run_until_first
+from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.network.errors import NetworkCode
 from fedcoin.network.interceptors import CallContext
 from fedcoin.network.peers.connections.link import Link
@@ -38,6 +40,8 @@ from fedcoin.network.peers.protection.reputation import Offence
 from fedcoin.network.peers.protection.send_queue import SendQueue
 from fedcoin.network.ports import ChainPort, ConsensusPort, Position
 from fedcoin.network.token_bucket import TokenBucket
+
+log = logging.getLogger(__name__)
 
 MAX_BYTES_ON_LOOP = 64 * 1024
 """A longer message is decoded in a thread: it is a proposal, and hashing its block takes long."""
@@ -154,18 +158,15 @@ class ConsensusExchange:
             peer: The peer.
             link: The link to it.
         """
+        # Not opened again on this link, unlike the streams of the API's clients: the dialer makes a
+        # new connection with its back-off, since a session does not outlive its connection.
         try:
-            call = link.exchange()
-        except grpc.aio.UsageError:
-            return
-        try:
-            await self._hold(peer, _incoming(call), call.write)
+            with link.exchange() as stream:
+                await self._hold(peer, stream, stream.write)
         except RefusalError as refusal:
             self._blame(peer, refusal)
-        except (grpc.aio.AioRpcError, grpc.aio.UsageError, asyncio.InvalidStateError):
-            return
-        finally:
-            call.cancel()
+        except RpcError as error:
+            log.debug("%s ended the stream of proposals and votes: %s", peer, error)
 
     async def run(self, interval_s: float) -> None:
         """Send the status regularly, and disconnect peers that do not read. Runs until cancelled.
@@ -183,7 +184,7 @@ class ConsensusExchange:
     async def _hold(
         self,
         peer: Peer,
-        incoming: AsyncIterator[bytes],
+        incoming: AsyncIterable[bytes],
         write: Callable[[bytes], Awaitable[object]],
     ) -> None:
         queue = SendQueue(self._peers.now)
@@ -201,7 +202,7 @@ class ConsensusExchange:
             if not conversation.queues and self._conversations.get(peer.key) is conversation:
                 del self._conversations[peer.key]
 
-    async def _read(self, conversation: _Conversation, incoming: AsyncIterator[bytes]) -> None:
+    async def _read(self, conversation: _Conversation, incoming: AsyncIterable[bytes]) -> None:
         async for raw in incoming:
             received = read(raw)
             conversation.peer.meter.spend(received.kind, self._peers.now())
@@ -286,11 +287,3 @@ class ConsensusExchange:
         conversation = self._conversations.pop(peer.key, None)
         for queue in conversation.queues if conversation is not None else ():
             queue.cut()
-
-
-async def _incoming(call: grpc.aio.StreamStreamCall[bytes, bytes]) -> AsyncIterator[bytes]:
-    while True:
-        raw = await call.read()
-        if not isinstance(raw, bytes):
-            return
-        yield raw

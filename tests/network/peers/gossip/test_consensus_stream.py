@@ -12,7 +12,7 @@ import pytest
 
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.messages.votes import PREVOTE, Proposal, Vote, sign_proposal, sign_vote
-from fedcoin.network.error_details import read_error_details
+from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.network.peers.connections.link import Link
 from fedcoin.network.peers.gossip.consensus_messages import encode, encode_status
 from fedcoin.network.peers.protection import send_queue
@@ -41,14 +41,14 @@ class Stream:
     """A stream opened by hand."""
 
     def __init__(self, link: Link) -> None:
-        self.call = link.exchange()
+        self.stream = link.exchange()
 
     async def send(self, raw: bytes) -> None:
-        await self.call.write(raw)
+        await self.stream.write(raw)
 
     async def next(self) -> ConsensusMessage:
-        raw = await asyncio.wait_for(self.call.read(), 5)
-        assert isinstance(raw, bytes)
+        raw = await self.stream.read(5)
+        assert raw is not None
         return ExchangeRequest.FromString(raw).message
 
     async def next_but_status(self, timeout_s: float = 5) -> ConsensusMessage:
@@ -61,10 +61,10 @@ class Stream:
 
     async def refusal(self) -> tuple[grpc.StatusCode, str]:
         try:
-            while isinstance(await asyncio.wait_for(self.call.read(), 5), bytes):
+            while await self.stream.read(5) is not None:
                 pass
-        except grpc.aio.AioRpcError as error:
-            return error.code(), read_error_details(error).reason
+        except RpcError as error:
+            return error.status, error.code
         raise AssertionError("the stream ended without a refusal")
 
 
