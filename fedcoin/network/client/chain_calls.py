@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from typing import TypeAlias
-
-import grpc
+from functools import cached_property
+from typing import TYPE_CHECKING, TypeAlias
 
 from fedcoin.data.crypto.addresses import format_address
-from fedcoin.network.client.grpc_client import (
-    DEFAULT_TIMEOUT_S,
-    GrpcClient,
-    Metadata,
-    resume_stream,
-)
+from fedcoin.network.client.grpc_client import GrpcClient, resume_stream
 from fedcoin.v1 import node_service_pb2 as pb
 from fedcoin.v1.node_service_pb2_grpc import NodeServiceStub
 from fedcoin.v1.snapshot_pb2 import ValidatorChange
 from fedcoin.v1.views_pb2 import AccountView, BlockView, ValidatorView
+
+if TYPE_CHECKING:
+    from fedcoin.v1.node_service_pb2_grpc import NodeServiceAsyncStub
 
 Hash: TypeAlias = bytes | str
 """A SHA-256 hash or Ed25519 public key: 32 bytes, or 64 hex digits."""
@@ -32,24 +29,9 @@ PATIENCE_S = 30.0
 class ChainCalls(GrpcClient):
     """The part of `NodeClient` that reads the node and its chain."""
 
-    def __init__(
-        self,
-        target: str,
-        channel: grpc.aio.Channel,
-        *,
-        timeout: float = DEFAULT_TIMEOUT_S,
-        metadata: Metadata = (),
-    ) -> None:
-        """Wrap an open channel, as `GrpcClient` does.
-
-        Args:
-            target: The address that the channel leads to.
-            channel: The channel, which is closed with the client.
-            timeout: The deadline of a call with a single reply, in seconds.
-            metadata: Sent with every call.
-        """
-        super().__init__(target, channel, timeout=timeout, metadata=metadata)
-        self._node = NodeServiceStub(channel)
+    @cached_property
+    def _node(self) -> NodeServiceAsyncStub:
+        return NodeServiceStub(self.channel)
 
     async def get_status(self) -> pb.GetStatusResponse:
         """Ask for the node's identity, height, peers and memory.

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-
-import grpc
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from fedcoin.network.client.chain_calls import (
     PATIENCE_S,
@@ -13,38 +13,21 @@ from fedcoin.network.client.chain_calls import (
     address_text,
     hash_text,
 )
-from fedcoin.network.client.grpc_client import (
-    DEFAULT_TIMEOUT_S,
-    GrpcClient,
-    Metadata,
-    resume_stream,
-)
+from fedcoin.network.client.grpc_client import GrpcClient, resume_stream
 from fedcoin.v1 import shapley_task_service_pb2 as pb
 from fedcoin.v1.shapley_task_service_pb2_grpc import ShapleyTaskServiceStub
 from fedcoin.v1.views_pb2 import CampaignView, PaymentView, TaskView
+
+if TYPE_CHECKING:
+    from fedcoin.v1.shapley_task_service_pb2_grpc import ShapleyTaskServiceAsyncStub
 
 
 class TaskCalls(GrpcClient):
     """The part of `NodeClient` that reads and follows campaigns and tasks."""
 
-    def __init__(
-        self,
-        target: str,
-        channel: grpc.aio.Channel,
-        *,
-        timeout: float = DEFAULT_TIMEOUT_S,
-        metadata: Metadata = (),
-    ) -> None:
-        """Wrap an open channel, as `GrpcClient` does.
-
-        Args:
-            target: The address that the channel leads to.
-            channel: The channel, which is closed with the client.
-            timeout: The deadline of a call with a single reply, in seconds.
-            metadata: Sent with every call.
-        """
-        super().__init__(target, channel, timeout=timeout, metadata=metadata)
-        self._tasks = ShapleyTaskServiceStub(channel)
+    @cached_property
+    def _tasks(self) -> ShapleyTaskServiceAsyncStub:
+        return ShapleyTaskServiceStub(self.channel)
 
     async def list_tasks(
         self, campaign: Hash | None = None, *, open_only: bool = False, limit: int = 50

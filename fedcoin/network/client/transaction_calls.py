@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
+from functools import cached_property
+from typing import TYPE_CHECKING
 
-import grpc
 from grpc import StatusCode
 
 from fedcoin.network.background_tasks import run_within
 from fedcoin.network.client.chain_calls import PATIENCE_S, Hash, hash_text
-from fedcoin.network.client.grpc_client import (
-    DEFAULT_TIMEOUT_S,
-    GrpcClient,
-    Metadata,
-    resume_stream,
-)
+from fedcoin.network.client.grpc_client import GrpcClient, resume_stream
 from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.network.errors import NetworkCode
 from fedcoin.v1 import transaction_service_pb2 as pb
 from fedcoin.v1.transaction_service_pb2_grpc import TransactionServiceStub
 from fedcoin.v1.views_pb2 import TRANSACTION_STATUS_FINAL, TransactionView
+
+if TYPE_CHECKING:
+    from fedcoin.v1.transaction_service_pb2_grpc import TransactionServiceAsyncStub
 
 AUDIT_S = 60.0
 """The deadline of a submission, in seconds: a node may recompute a task's leaves first."""
@@ -29,24 +28,9 @@ AUDIT_S = 60.0
 class TransactionCalls(GrpcClient):
     """The part of `NodeClient` that submits and follows transactions."""
 
-    def __init__(
-        self,
-        target: str,
-        channel: grpc.aio.Channel,
-        *,
-        timeout: float = DEFAULT_TIMEOUT_S,
-        metadata: Metadata = (),
-    ) -> None:
-        """Wrap an open channel, as `GrpcClient` does.
-
-        Args:
-            target: The address that the channel leads to.
-            channel: The channel, which is closed with the client.
-            timeout: The deadline of a call with a single reply, in seconds.
-            metadata: Sent with every call.
-        """
-        super().__init__(target, channel, timeout=timeout, metadata=metadata)
-        self._transactions = TransactionServiceStub(channel)
+    @cached_property
+    def _transactions(self) -> TransactionServiceAsyncStub:
+        return TransactionServiceStub(self.channel)
 
     async def submit_transaction(self, raw: bytes) -> str:
         """Submit a signed transaction. A repeated call changes nothing.
