@@ -1,0 +1,33 @@
+"""The Python on the pages compiles, imports what exists, and prints what the page says."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.support.documents import EVERY_PAGE, find_code_blocks, read
+
+
+def test_library_example_prints_what_the_readme_says(capsys: pytest.CaptureFixture[str]) -> None:
+    text = read("README.md")
+    example = next(b for b in find_code_blocks(text, "python") if "shapley.estimate" in b)
+    exec(compile(example, "README.md", "exec"), {})
+    assert capsys.readouterr().out in find_code_blocks(text, "text")
+
+
+def check_import(module: str, name: str) -> None:
+    """Fail unless `from module import name` works."""
+    if not hasattr(importlib.import_module(module), name):
+        importlib.import_module(f"{module}.{name}")
+
+
+@EVERY_PAGE
+def test_python_examples_compile_and_import(page: Path) -> None:
+    for block in find_code_blocks(page.read_text(encoding="utf-8"), "python"):
+        compile(block, page.name, "exec")
+        for module, names in re.findall(r"^from (fedcoin[\w.]*) import (.+)$", block, re.MULTILINE):
+            for name in names.split(", "):
+                check_import(module, name)
