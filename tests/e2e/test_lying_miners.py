@@ -1,37 +1,30 @@
-"""Miners that lie, through the API of an honest one: what they reveal is refused, each lie with its
-own code, and in the end they lose their deposits.
+"""An honest node refuses each lie of a miner with its own code, and the liars lose their deposits.
 
-The liars have bonds but no nodes: the honest miner holds nearly all of the power.
+The liars have bonds but run no nodes: they send their transactions through the API of the honest
+miner, which holds nearly all of the voting power.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
-import numpy as np
 import pytest
-from google.protobuf.message import Message
 
 from fedcoin.application.wallet.wallet import Wallet
-from fedcoin.data.crypto.addresses import format_address
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.incentive.payout import compute_deposit
-from fedcoin.incentive.proof.challenge import draw_challenged_leaves
-from fedcoin.incentive.proof.evidence import EvidenceTree, build_evidence_tree, compute_commitment
-from fedcoin.incentive.proof.sampling_plan import SamplingPlan, build_plan
-from fedcoin.learning.evaluation.job import UtilityJob
-from fedcoin.learning.workers.pool import WorkerPool
+from fedcoin.incentive.proof.evidence import EvidenceTree
 from fedcoin.network.client.node_client import NodeClient
-from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.v1 import task_pb2
 from fedcoin.v1.evidence_pb2 import Evidence
 from fedcoin.v1.task_pb2 import OpenTask
-from fedcoin.v1.transaction_pb2 import CommitShapley, RevealShapley
 from fedcoin.v1.views_pb2 import TaskView
 from tests.support.e2e.campaigns import Campaign, check_paid, reached
+from tests.support.e2e.liars import LIES, SAMPLES, Liar, Utility, changed, real_utility
 from tests.support.e2e.materials import Round
 from tests.support.e2e.network import BOND, FDC, QUIET, Network
 from tests.support.keys import BOB, key_of
@@ -42,9 +35,7 @@ pytestmark = pytest.mark.timeout(240)
 CAREFUL, INVENTOR, ADDER, SILENT = (
     key_of(name) for name in ("careful", "inventor", "adder", "silent")
 )
-SAMPLES = 60
-SALT = b"s" * 32
-# Their turns to propose pass without a word.
+# The liars never propose a block when it is their turn: the short timeouts skip them.
 HASTY = {**QUIET, "propose_timeout_ms": 150, "vote_timeout_ms": 100}
 
 
@@ -58,229 +49,175 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
         network.finish()
 
 
-Utility = Callable[[np.ndarray], np.ndarray]
-
-
-async def real_utility(folder: Path, work: Round) -> Utility:
-    """Right answers of coalitions, as any miner computes them."""
-    files = {"model": work.model, "base": work.base, "evaluation": work.evaluation}
-    files |= {f"update-{index}": raw for index, raw in enumerate(work.updates)}
-    for name, raw in files.items():
-        (folder / name).write_bytes(raw)
-    job = UtilityJob(
-        job_id=b"liars",
-        model=folder / "model",
-        base=folder / "base",
-        updates=tuple(folder / f"update-{index}" for index in range(work.clients)),
-        num_samples=tuple(work.num_samples),
-        evaluation=folder / "evaluation",
-        averaging=task_pb2.AVERAGING_FIXED_DENOMINATOR,
-        empty=task_pb2.EMPTY_COALITION_BASE_MODEL,
-    )
-    weights = 1 << np.arange(work.clients)
-    every = (np.arange(1 << work.clients)[:, None] & weights) > 0
-    worker = WorkerPool()
-    try:
-        await worker.open_job(job)
-        counts = await worker.evaluate(job.job_id, every)
-    finally:
-        await worker.stop()
-    return lambda coalitions: counts[coalitions @ weights]
-
-
-@dataclass
-class Liar:
-    """A key with a bond, and what it claims of a task."""
+@dataclass(frozen=True)
+class Trial:
+    """One sampled task, its liars, and the evidence that each of them commits to."""
 
     node: NodeClient
-    key: KeyPair
     terms: OpenTask
     task_id: bytes
-    attempt: int = 0
+    deposit: int
+    """The commitment's deposit in sap."""
+    truth: Utility
+
+    def liar(self, key: KeyPair, *, attempt: int = 0) -> Liar:
+        return Liar(self.node, key, self.terms, self.task_id, attempt)
 
     @property
-    def plan(self) -> SamplingPlan:
-        return build_plan(self.terms, self.task_id, self.key.public_key)
+    def careful(self) -> Liar:
+        """Lies, and tells the truth in time."""
+        return self.liar(CAREFUL)
 
     @property
-    def address(self) -> str:
-        return format_address(self.key.address)
+    def inventor(self) -> Liar:
+        """Commits to utilities that it never evaluated."""
+        return self.liar(INVENTOR)
 
-    def tree(self, utility: Utility) -> EvidenceTree:
-        """Evidence that is consistent in itself, whatever the utility."""
-        plan = self.plan
-        rows = [utility(plan.coalitions(index)) for index in range(SAMPLES)]
-        ends = utility(np.array([[True] * plan.clients, [False] * plan.clients]))
-        return build_evidence_tree(plan, np.array(rows), int(ends[0]), int(ends[1]))
+    @property
+    def adder(self) -> Liar:
+        """Evaluates, and commits to other sums."""
+        return self.liar(ADDER)
 
-    async def commit(self, sums: Evidence, deposit: int) -> str:
-        """What is said to a commitment; empty when it is taken."""
-        made = compute_commitment(sums, SALT, self.task_id, self.attempt, self.key.address)
-        action = CommitShapley(
-            task_id=self.task_id, attempt=self.attempt, commitment=made, deposit=deposit
-        )
-        return await self._said_to(action)
+    @property
+    def silent(self) -> Liar:
+        """Commits to the truth, and never reveals."""
+        return self.liar(SILENT)
 
-    async def reveal(self, evidence: Evidence, salt: bytes = SALT, attempt: int = 0) -> str:
-        """What is said to a reveal; empty when it is taken."""
-        action = RevealShapley(task_id=self.task_id, attempt=attempt, salt=salt, evidence=evidence)
-        return await self._said_to(action)
+    @property
+    def stranger(self) -> Liar:
+        """Has no bond."""
+        return self.liar(BOB)
 
-    async def _said_to(self, action: Message) -> str:
-        try:
-            await Wallet(self.node, self.key).execute(action)
-        except RpcError as failure:
-            return failure.code
-        return ""
+    @cached_property
+    def honest(self) -> EvidenceTree:
+        return self.careful.tree(self.truth)
 
-    def proof(self, tree: EvidenceTree, view: TaskView) -> Evidence:
-        """What the challenge asks for."""
-        challenge = bytes.fromhex(view.challenge)
-        return tree.prove(draw_challenged_leaves(challenge, self.key.public_key, tree.samples, 44))
+    @cached_property
+    def invented(self) -> EvidenceTree:
+        return self.inventor.tree(lambda coalitions: 40 + 50 * coalitions.sum(axis=1))
 
+    @cached_property
+    def added(self) -> EvidenceTree:
+        return self.adder.tree(self.truth)
 
-def other(evidence: Evidence) -> Evidence:
-    """The same, to be changed."""
-    copied = Evidence()
-    copied.CopyFrom(evidence)
-    return copied
+    def wrong_sums(self) -> Evidence:
+        sums = self.added.build_opening()
+        sums.total[0] += 1_000
+        sums.total[1] -= 1_000
+        return sums
 
 
-def lies_about(evidence: Evidence) -> Iterator[tuple[str, set[str], Evidence]]:
-    """Changes to a good answer that its commitment does not rule out."""
-    leaf = other(evidence)
-    leaf.leaves[5].utilities[0] ^= 1
-    # The leaf's vector changes with it, so the sums of what is shown come out differently.
-    yield "a wrong leaf", {"WRONG_TOTAL"}, leaf
-    swapped = other(evidence)
-    shown = [list(leaf.utilities) for leaf in evidence.leaves]
-    unlike = next(place for place, row in enumerate(shown) if row != shown[0])
-    swapped.leaves[0].utilities[:], swapped.leaves[unlike].utilities[:] = shown[unlike], shown[0]
-    yield "two leaves swapped", {"WRONG_ROOT", "WRONG_TOTAL"}, swapped
-    missing = other(evidence)
-    del missing.leaves[-1]
-    yield "a leaf less", {"WRONG_LEAVES"}, missing
-    chosen = other(evidence)
-    unasked = set(range(SAMPLES)) - {leaf.index for leaf in evidence.leaves}
-    chosen.leaves[0].index = min(unasked)
-    yield "a leaf that was not asked for", {"WRONG_LEAVES"}, chosen
-    impossible = other(evidence)
-    impossible.leaves[3].utilities[1] = 2**31
-    yield "more right answers than examples", {"BAD_UTILITY"}, impossible
-    shifted = other(evidence)
-    shifted.siblings[0].sum[0] += 7
-    shifted.siblings[0].sum[1] -= 7
-    yield "a wrong sum of a subtree", {"WRONG_TOTAL"}, shifted
-    greedy = other(evidence)
-    greedy.siblings[0].sum[0] += 1
-    yield "a subtree that shares out too much", {"SUM_NOT_EFFICIENT"}, greedy
-    enormous = other(evidence)
-    enormous.siblings[0].sum[0] = 2**62
-    enormous.siblings[0].sum[1] = -(2**62)
-    yield "a subtree beyond all bounds", {"SUM_OUT_OF_RANGE"}, enormous
-    hashed = other(evidence)
-    hashed.siblings[0].hash = bytes(32)
-    yield "another subtree's hash", {"WRONG_ROOT"}, hashed
-    fewer = other(evidence)
-    del fewer.siblings[-1]
-    yield "a sibling less", {"WRONG_SIBLINGS"}, fewer
-
-
-async def begin(node: NodeClient, network: Network, work: Round) -> tuple[OpenTask, bytes]:
-    """A sampled task that waits for commitments, and its id."""
+async def begin(network: Network, node: NodeClient, folder: Path) -> Trial:
+    """Open a sampled task that waits for commitments."""
+    work = Round(3)
     schedule = task_pb2.SCHEDULE_PERMUTATION
     campaign = Campaign(node, network.chain_id, work, schedule=schedule, max_samples=SAMPLES)
     await campaign.upload()
     await campaign.open()
     terms = campaign.task(commit_window_ms=30_000, reveal_window_ms=6_000)
+    min_deposit = network.nodes[0].home.genesis().parameters.commit_deposit
+    deposit = compute_deposit(min_deposit, terms.prices.mining)
+    truth = await real_utility(folder, work)
     opening = await Wallet(node, campaign.server).submit(terms)
     await node.wait_until_final(opening.hash)
-    return terms, opening.hash
+    return Trial(node, terms, opening.hash, deposit, truth)
 
 
-async def test_what_liars_say(network: Network, tmp_path: Path) -> None:
-    work = Round(3)
-    truth = await real_utility(tmp_path, work)
+async def lie_while_miners_commit(trial: Trial) -> None:
+    """Reveal too early; commit without a bond, with another deposit or to another task."""
+    careful, deposit, opening = trial.careful, trial.deposit, trial.honest.build_opening()
+    assert await careful.reveal(opening) == "TOO_EARLY"
+    assert await careful.reveal(trial.honest.prove([0, 1])) == "TOO_EARLY"
+    assert await trial.stranger.commit(opening, deposit) == "NOT_A_MINER"
+    assert await careful.commit(opening, deposit - 1) == "WRONG_DEPOSIT"
+    unknown = Liar(trial.node, CAREFUL, trial.terms, bytes(32))
+    assert await unknown.commit(opening, deposit) == "UNKNOWN_TASK"
+    assert await trial.liar(CAREFUL, attempt=1).commit(opening, deposit) == "TOO_EARLY"
+
+
+async def commit_all(trial: Trial) -> None:
+    refusals = await asyncio.gather(
+        trial.careful.commit(trial.honest.build_opening(), trial.deposit),
+        trial.inventor.commit(trial.invented.build_opening(), trial.deposit),
+        trial.adder.commit(trial.wrong_sums(), trial.deposit),
+        trial.silent.commit(trial.silent.tree(trial.truth).build_opening(), trial.deposit),
+    )
+    assert list(refusals) == [""] * 4
+
+
+async def lie_while_commitments_are_opened(trial: Trial) -> None:
+    """Commit too late; open with another salt, other sums or without a commitment."""
+    careful, opening = trial.careful, trial.honest.build_opening()
+    assert await careful.commit(opening, trial.deposit) == "TOO_LATE"
+    assert await careful.reveal(trial.honest.prove([0, 1])) == "TOO_EARLY"
+    assert await careful.reveal(opening, salt=b"t" * 32) == "WRONG_OPENING"
+    assert await careful.reveal(opening, salt=b"t" * 31) == "BAD_HASH"
+    assert await careful.reveal(opening, attempt=1) == "TOO_EARLY"
+    assert await careful.reveal(trial.invented.build_opening()) == "WRONG_OPENING"
+    more = trial.honest.build_opening()
+    more.samples = 1_000_000
+    assert await careful.reveal(more) == "WRONG_OPENING"
+    cluttered = trial.honest.prove([0])
+    del cluttered.leaves[:]
+    assert await careful.reveal(cluttered) == "WRONG_SIBLINGS"
+    assert await trial.stranger.reveal(opening) == "NOT_COMMITTED"
+
+
+async def open_all_but_the_silent(trial: Trial) -> None:
+    refusals = await asyncio.gather(
+        trial.careful.reveal(trial.honest.build_opening()),
+        trial.inventor.reveal(trial.invented.build_opening()),
+        trial.adder.reveal(trial.wrong_sums()),
+    )
+    assert list(refusals) == [""] * 3
+    assert await trial.careful.reveal(trial.honest.build_opening()) == "ALREADY_REVEALED"
+
+
+async def lie_while_leaves_are_revealed(trial: Trial, view: TaskView) -> None:
+    """Reveal other leaves than those that the commitment and the challenge ask for."""
+    good = trial.careful.proof(trial.honest, view)
+    for change, codes in LIES.items():
+        assert await trial.careful.reveal(changed(good, change)) in codes, change.__name__
+    assert await trial.careful.reveal(good, salt=b"t" * 32) == "WRONG_OPENING"
+    assert await trial.inventor.reveal(good) == "WRONG_OPENING"
+    assert await trial.stranger.reveal(good) == "NOT_COMMITTED"
+    silent = trial.silent
+    assert await silent.reveal(silent.proof(silent.tree(trial.truth), view)) == "NOT_OPENED"
+    wrong = trial.adder.proof(trial.added, view)
+    assert await trial.adder.reveal(wrong) == "WRONG_OPENING"
+    wrong.total[:] = trial.wrong_sums().total
+    assert await trial.adder.reveal(wrong) == "WRONG_TOTAL"
+    # The invented evidence is consistent; only evaluating the leaves again shows that it is wrong.
+    invented = trial.inventor.proof(trial.invented, view)
+    assert await trial.inventor.reveal(invented) == "AUDIT_FAILED"
+    assert await trial.careful.reveal(good) == ""
+    assert await trial.careful.reveal(good) == "ALREADY_REVEALED"
+
+
+def check_only_the_honest_reveal_is_paid(trial: Trial, view: TaskView) -> None:
+    check_paid(view)
+    miners = {miner.address: miner for miner in view.miners}
+    careful, *liars = (
+        miners[liar.address] for liar in (trial.careful, trial.inventor, trial.adder, trial.silent)
+    )
+    assert careful.revealed
+    assert not any(liar.revealed or liar.reward for liar in liars)
+
+
+async def test_each_lie_is_refused_and_costs_the_deposit(network: Network, tmp_path: Path) -> None:
     async with network.nodes[0].client() as node:
-        terms, task_id = await begin(node, network, work)
-        careful, inventor, adder, silent, stranger = (
-            Liar(node, key, terms, task_id) for key in (CAREFUL, INVENTOR, ADDER, SILENT, BOB)
-        )
-        liars = (careful, inventor, adder, silent)
-        honest = careful.tree(truth)
-        invented = inventor.tree(lambda coalitions: 40 + 50 * coalitions.sum(axis=1))
-        added = adder.tree(truth)
-        wrong_sums = added.build_opening()
-        wrong_sums.total[0] += 1_000
-        wrong_sums.total[1] -= 1_000
-        sums = (
-            honest.build_opening(),
-            invented.build_opening(),
-            wrong_sums,
-            silent.tree(truth).build_opening(),
-        )
-        least = network.nodes[0].home.genesis().parameters.commit_deposit
-        deposit = compute_deposit(least, terms.prices.mining)
-
-        # While others commit: before its time, without a bond, with another deposit or task.
-        assert await careful.reveal(honest.build_opening()) == "TOO_EARLY"
-        assert await careful.reveal(honest.prove([0, 1])) == "TOO_EARLY"
-        assert await stranger.commit(honest.build_opening(), deposit) == "NOT_A_MINER"
-        assert await careful.commit(honest.build_opening(), deposit - 1) == "WRONG_DEPOSIT"
-        nowhere = Liar(node, CAREFUL, terms, bytes(32))
-        assert await nowhere.commit(honest.build_opening(), deposit) == "UNKNOWN_TASK"
-        later = Liar(node, CAREFUL, terms, task_id, attempt=1)
-        assert await later.commit(honest.build_opening(), deposit) == "TOO_EARLY"
-        committed = await asyncio.gather(
-            *(liar.commit(claim, deposit) for liar, claim in zip(liars, sums, strict=True))
-        )
-        assert committed == [""] * 4
-
-        # While commitments are opened. One keeps silent, so this lasts until the window is over.
-        view = await reached(node, task_id, "CHALLENGE")
+        trial = await begin(network, node, tmp_path)
+        await lie_while_miners_commit(trial)
+        await commit_all(trial)
+        view = await reached(node, trial.task_id, "CHALLENGE")
         assert [miner.committed for miner in view.miners] == [True] * 5
-        assert await careful.commit(honest.build_opening(), deposit) == "TOO_LATE"
-        assert await careful.reveal(honest.prove([0, 1])) == "TOO_EARLY"
-        assert await careful.reveal(honest.build_opening(), salt=b"t" * 32) == "WRONG_OPENING"
-        assert await careful.reveal(honest.build_opening(), salt=b"t" * 31) == "BAD_HASH"
-        assert await careful.reveal(honest.build_opening(), attempt=1) == "TOO_EARLY"
-        assert await careful.reveal(invented.build_opening()) == "WRONG_OPENING"
-        more = honest.build_opening()
-        more.samples = 1_000_000
-        assert await careful.reveal(more) == "WRONG_OPENING"
-        cluttered = honest.prove([0])
-        del cluttered.leaves[:]
-        assert await careful.reveal(cluttered) == "WRONG_SIBLINGS"
-        assert await stranger.reveal(honest.build_opening()) == "NOT_COMMITTED"
-        opened = await asyncio.gather(
-            *(liar.reveal(claim) for liar, claim in zip(liars[:3], sums[:3], strict=True))
-        )
-        assert opened == [""] * 3
-        assert await careful.reveal(honest.build_opening()) == "ALREADY_REVEALED"
-
-        # While the challenged leaves are shown.
-        view = await reached(node, task_id, "REVEAL")
-        good = careful.proof(honest, view)
-        for name, codes, lie in lies_about(good):
-            assert await careful.reveal(lie) in codes, name
-        assert await careful.reveal(good, salt=b"t" * 32) == "WRONG_OPENING"
-        assert await inventor.reveal(good) == "WRONG_OPENING"
-        assert await stranger.reveal(good) == "NOT_COMMITTED"
-        assert await silent.reveal(silent.proof(silent.tree(truth), view)) == "NOT_OPENED"
-        wrong = adder.proof(added, view)
-        assert await adder.reveal(wrong) == "WRONG_OPENING"
-        wrong.total[:] = wrong_sums.total
-        assert await adder.reveal(wrong) == "WRONG_TOTAL"
-        # Everything fits together, and nothing of it is true.
-        assert await inventor.reveal(inventor.proof(invented, view)) == "AUDIT_FAILED"
-        assert await careful.reveal(good) == ""
-        assert await careful.reveal(good) == "ALREADY_REVEALED"
-
-        # Afterwards.
-        view = await reached(node, task_id, "SETTLED")
-        assert await inventor.reveal(inventor.proof(invented, view)) == "TOO_LATE"
-        check_paid(view)
-        said = {miner.address: miner for miner in view.miners}
-        assert [said[liar.address].revealed for liar in liars] == [True, False, False, False]
-        assert not any(said[liar.address].reward for liar in liars[1:])
-        assert (await node.get_status()).burned == 3 * deposit
+        # One miner stays silent, so this phase and the next last until their windows end.
+        await lie_while_commitments_are_opened(trial)
+        await open_all_but_the_silent(trial)
+        view = await reached(node, trial.task_id, "REVEAL")
+        await lie_while_leaves_are_revealed(trial, view)
+        late = trial.inventor.proof(trial.invented, view)
+        view = await reached(node, trial.task_id, "SETTLED")
+        assert await trial.inventor.reveal(late) == "TOO_LATE"
+        check_only_the_honest_reveal_is_paid(trial, view)
+        assert (await node.get_status()).burned == 3 * trial.deposit

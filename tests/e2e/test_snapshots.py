@@ -1,18 +1,21 @@
-"""A validator that joins a running network by its peers' snapshot, and takes part in everything."""
+"""A validator joins a running network from a snapshot, then votes, mines and is paid."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 import pytest
 
 from fedcoin.data.crypto.addresses import format_address
+from fedcoin.data.crypto.keys import KeyPair
+from fedcoin.network.client.node_client import NodeClient
 from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.network.errors import NetworkCode
 from fedcoin.v1.transaction_pb2 import Bond
-from tests.support.e2e.campaigns import Campaign, check_paid, reached
+from fedcoin.v1.views_pb2 import TaskView
+from tests.support.e2e.campaigns import Campaign, check_paid, phase, reached
 from tests.support.e2e.materials import Round
 from tests.support.e2e.network import BOND, BRISK, Network, Node, act, pay
 from tests.support.keys import ALICE, BOB, key_of
@@ -41,53 +44,86 @@ def snapshot_heights(node: Node) -> list[int]:
     return [one["height"] for one in listed]
 
 
+async def settle_task(network: Network, client: NodeClient, clients: int) -> TaskView:
+    """Open a task of this many clients and wait until it is settled."""
+    campaign = Campaign(client, network.chain_id, Round(clients))
+    view = await reached(client, await campaign.begin(), "SETTLED")
+    check_paid(view)
+    return view
+
+
+async def make_two_snapshots(network: Network, client: NodeClient) -> None:
+    while (await client.get_status()).height < 2 * EVERY:
+        await pay(client, ALICE, BOB.address, 1)
+    first = network.nodes[0]
+    await until(lambda: 2 * EVERY in snapshot_heights(first), "the first node has made a snapshot")
+
+
+async def join_by_snapshot(network: Network) -> tuple[Node, int]:
+    """Start one more miner; returns it and the height of the snapshot that it began from."""
+    late = network.add("late", LATE, "--mine", "--set", "snapshots.join_behind=2")
+    await network.start()
+    await network.wait_for_one_state()
+    base = (await late.status()).first_height - 1
+    assert base >= 2 * EVERY
+    assert base in snapshot_heights(late)
+    return late, base
+
+
+async def become_validator(network: Network, client: NodeClient, late: Node) -> None:
+    await pay(client, ALICE, LATE.address, 2 * BOND)
+    await network.wait_for_one_state()
+    async with late.client() as own_client:
+        await act(own_client, LATE, Bond(amount=BOND))
+
+
+def check_was_paid(view: TaskView, key: KeyPair) -> None:
+    address = format_address(key.address)
+    miner = next(miner for miner in view.miners if miner.address == address)
+    assert miner.revealed
+    assert miner.reward > 0
+
+
+async def check_history_begins_at_the_snapshot(late: Node, before: str, since: str) -> None:
+    """The node refuses to list payments of a task before its snapshot; it has the later task."""
+    async with late.client() as client:
+        with pytest.raises(RpcError) as caught:
+            await client.list_payments(before)
+        assert caught.value.code == NetworkCode.HISTORY_NOT_KEPT.value
+        assert (await client.get_task(since)).phase == phase("SETTLED")
+
+
+def check_proves_payment(node: Node, view: TaskView) -> None:
+    """A proof of payment that this node gives is verified with nothing but the genesis file."""
+    payee = view.clients[0].address
+    path = node.home.root / "proof.json"
+    path.write_text(fedcoin("task", "proof", view.task_id, payee, "--node", node.api))
+    fedcoin("verify", "--proof", path, "--genesis", node.home.genesis_path)
+
+
+def verify_databases(network: Network, first_heights: Mapping[str, int]) -> None:
+    """Stop all nodes, and check each database; a node that is not named began at block 1."""
+    for node in network.nodes:
+        node.program.stop()
+    for node in network.nodes:
+        found = json.loads(fedcoin("verify", "--home", node.home.root, "--json"))
+        assert found["first_height"] == first_heights.get(node.name, 1)
+        assert found["supply"] == network.supply
+
+
 async def test_a_validator_joins_votes_mines_and_is_paid(network: Network) -> None:
     first, second, _ = network.nodes
     async with first.client() as client:
-        early = Campaign(client, network.chain_id, Round(2))
-        before = await early.begin()
-        check_paid(await reached(client, before, "SETTLED"))
-        while (await client.get_status()).height < 2 * EVERY:
-            await pay(client, ALICE, BOB.address, 1)
-        await until(
-            lambda: 2 * EVERY in snapshot_heights(first), "the first node has made a snapshot"
-        )
+        before = await settle_task(network, client, clients=2)
+        await make_two_snapshots(network, client)
+        late, base = await join_by_snapshot(network)
+        await become_validator(network, client, late)
+        view = await settle_task(network, client, clients=3)
+        check_was_paid(view, LATE)
+        await check_history_begins_at_the_snapshot(late, before.task_id, view.task_id)
+        check_proves_payment(late, view)
 
-        late = network.add("late", LATE, "--mine", "--set", "snapshots.join_behind=2")
-        await network.start()
-        await network.wait_for_one_state()
-        status = await late.status()
-        base = status.first_height - 1
-        assert base >= 2 * EVERY
-        assert base in snapshot_heights(late)
-
-        await pay(client, ALICE, LATE.address, 2 * BOND)
-        await network.wait_for_one_state()
-        async with late.client() as there:
-            await act(there, LATE, Bond(amount=BOND))
-        work = Campaign(client, network.chain_id, Round(3))
-        task_id = await work.begin()
-        view = await reached(client, task_id, "SETTLED")
-        check_paid(view)
-        address = format_address(LATE.address)
-        mined = next(miner for miner in view.miners if miner.address == address)
-        assert mined.revealed
-        assert mined.reward > 0
-
-        # What it cannot know it does not pretend to know; what was since, it can prove.
-        async with late.client() as there:
-            with pytest.raises(RpcError) as caught:
-                await there.list_payments(before)
-            assert caught.value.code == NetworkCode.HISTORY_NOT_KEPT.value
-            assert (await there.get_task(task_id)).phase == view.phase
-        proof = fedcoin(
-            *("task", "proof", task_id.hex(), view.clients[0].address, "--node", late.api)
-        )
-        path = late.home.root / "proof.json"
-        path.write_text(proof)
-        fedcoin("verify", "--proof", path, "--genesis", late.home.genesis_path)
-
-        # With one of the others gone, nothing is decided without its vote.
+        # Three of four validators decide, so without the second one the late one's vote is needed.
         second.program.kill()
         await pay(client, ALICE, BOB.address, 1)
         late.program.kill()
@@ -95,16 +131,11 @@ async def test_a_validator_joins_votes_mines_and_is_paid(network: Network) -> No
         await late.start()
         await network.wait_for_one_state()
         assert (await late.status()).first_height == base + 1
-    for node in network.nodes:
-        node.program.stop()
-    for node in network.nodes:
-        found = json.loads(fedcoin("verify", "--home", node.home.root, "--json"))
-        assert found["first_height"] == (base + 1 if node is late else 1)
-        assert found["supply"] == network.supply
+    verify_databases(network, {late.name: base + 1})
 
 
 async def test_a_home_that_was_restored_from_a_file(network: Network, tmp_path: Path) -> None:
-    """The same by hand: nobody's snapshots are asked for."""
+    """An operator restores a snapshot file, so the node asks no peer for a snapshot."""
     first = network.nodes[0]
     async with first.client() as client:
         for _ in range(3):

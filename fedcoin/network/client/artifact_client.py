@@ -29,7 +29,8 @@ MAX_FAILURES: Final = 5
 CHUNK_S: Final = 20.0
 """The time limit for one chunk, in seconds."""
 
-_FIRST_PAUSE_S, _MAX_PAUSE_S = 0.1, 2.0
+FIRST_PAUSE_S, MAX_PAUSE_S = 0.1, 2.0
+"""The shortest and the longest pause between two attempts, in seconds."""
 
 
 class ArtifactClient:
@@ -70,7 +71,7 @@ class ArtifactClient:
             check_chunk(manifest, index, data)
             chunks.append(data)
 
-        failures, backoff = 0, Backoff(_FIRST_PAUSE_S, _MAX_PAUSE_S)
+        failures, backoff = 0, Backoff(FIRST_PAUSE_S, MAX_PAUSE_S)
         while len(chunks) < len(manifest.chunk_hashes):
             before = len(chunks)
             try:

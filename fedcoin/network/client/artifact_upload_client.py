@@ -21,7 +21,8 @@ from fedcoin.v1 import artifact_upload_service_pb2 as pb
 from fedcoin.v1.artifact_pb2 import ArtifactManifest
 from fedcoin.v1.artifact_upload_service_pb2_grpc import ArtifactUploadServiceStub
 
-_FIRST_PAUSE_S, _MAX_PAUSE_S = 0.1, 2.0
+FIRST_PAUSE_S, MAX_PAUSE_S = 0.1, 2.0
+"""The shortest and the longest pause between two attempts, in seconds."""
 
 
 class ArtifactUploadClient:
@@ -71,7 +72,7 @@ class ArtifactUploadClient:
         """
         manifest = await asyncio.to_thread(build_manifest, data)
         status = await self._upload_status(manifest.id)
-        failures, backoff = 0, Backoff(_FIRST_PAUSE_S, _MAX_PAUSE_S)
+        failures, backoff = 0, Backoff(FIRST_PAUSE_S, MAX_PAUSE_S)
         while not status.complete:
             before = status.next_chunk
             try:

@@ -82,7 +82,7 @@ def mine(tmp_path: Path) -> ArtifactStore:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(artifact_client, "_FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr(artifact_client, "FIRST_PAUSE_S", 0.01)
 
 
 async def test_a_download_into_a_store_is_done_once(

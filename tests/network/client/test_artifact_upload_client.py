@@ -78,7 +78,7 @@ def store(tmp_path: Path) -> ArtifactStore:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(artifact_upload_client, "_FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr(artifact_upload_client, "FIRST_PAUSE_S", 0.01)
 
 
 async def test_a_file_is_uploaded_once(store: ArtifactStore, tmp_path: Path) -> None:
