@@ -1,4 +1,4 @@
-"""What all tests share."""
+"""Settings for all tests."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ import sys
 import pytest
 from hypothesis import HealthCheck, settings
 
-# Two busy cores make any time limit for one example a coin toss.
+# Other processes share the cores, so an example may take any time.
 settings.register_profile(
     "fedcoin", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fedcoin"))
 
-# A person's settings must not reach into the tests.
+# Tests must not depend on the settings of the person who runs them.
 for name in [name for name in os.environ if name.startswith("FEDCOIN_")]:
     if name != "FEDCOIN_MNIST":
         del os.environ[name]
 
-# A shell that runs the tests in the background lets them ignore Ctrl-C, and every process that they
-# start would inherit that.
+# A shell ignores SIGINT in its background jobs, and every process that the tests start would
+# inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The matrices of the tests are small: with several threads, OpenBLAS spends five times as long

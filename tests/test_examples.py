@@ -18,7 +18,7 @@ from tests.support.ports import reserve_addresses
 
 
 def example(name: str, *arguments: str) -> str:
-    """What an example prints; fails the test when it fails."""
+    """Run an example; returns its output, and fails if it fails."""
     command = [sys.executable, str(ROOT / "examples" / name), *arguments]
     finished = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
     assert finished.returncode == 0, finished.stderr
@@ -27,7 +27,7 @@ def example(name: str, *arguments: str) -> str:
 
 @contextmanager
 def mining_node(folder: Path) -> Iterator[tuple[Home, str]]:
-    """A node that mines alone and has coins: its home and its API's address."""
+    """A node that mines alone, and whose key has coins: its home and its API's address."""
     peers, api = reserve_addresses(2)
     options = ["--peers-listen", peers, "--api-listen", api, "--fund", "coordinator=500fdc"]
     assert run(["init", "--home", str(folder / "a"), *options]) == 0

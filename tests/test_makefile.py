@@ -15,8 +15,8 @@ pytestmark = pytest.mark.skipif(not shutil.which("make"), reason="make is not in
 
 
 def make(*arguments: str, programs: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """Run make in the project's folder, with the programs of a folder before all others."""
-    # `make test` exports its own variables to the makes below it.
+    """Run make in the project's folder, with the programs of a folder first on PATH."""
+    # `make test` exports its own variables to nested runs of make.
     environment = {name: value for name, value in os.environ.items() if "MAKE" not in name}
     if programs:
         environment["PATH"] = f"{programs}{os.pathsep}{environment['PATH']}"

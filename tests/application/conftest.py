@@ -1,4 +1,4 @@
-"""One real worker process for a module's tests, and chains that are mined with it."""
+"""One real worker process for each module's tests, and chains that are mined with it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.mining_site import MiningSite, OpenMiningSite
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def worker() -> AsyncIterator[WorkerPool]:
-    """For tests on their module's event loop."""
+    """A worker pool on the module's event loop."""
     worker = WorkerPool()
     await worker.start()
     yield worker
@@ -23,7 +23,7 @@ async def worker() -> AsyncIterator[WorkerPool]:
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def site(tmp_path: Path, worker: WorkerPool) -> AsyncIterator[OpenMiningSite]:
-    """``site()`` opens one, which is closed at the test's end."""
+    """`site()` opens a mining site, which is closed after the test."""
     sites: list[MiningSite] = []
 
     def open_site(**options: Any) -> MiningSite:

@@ -168,5 +168,5 @@ def test_four_precommits_are_checked_within_a_millisecond() -> None:
         start = time.perf_counter()
         verify(raw)
         times.append(time.perf_counter() - start)
-    # The best of many: the other cores' work is not what is measured.
+    # The best of several runs, because other processes use the cores too.
     assert min(times) < 0.001

@@ -67,8 +67,8 @@ def test_the_winner_is_the_closest_to_the_mean() -> None:
 
 
 def test_closeness_is_to_the_unrounded_mean() -> None:
-    # The mean is 1/3: rounded to 0 the miners at 0 and at 1 would not change their order, but
-    # with 2/3 the miner at 1 is closer, and with 1/3 the one at 0.
+    # The mean is 1/3. Rounded to 0, the miners at 0 and 1 would not change order; but with 2/3 the
+    # miner at 1 is closer, and with 1/3 the one at 0.
     assert outcome(reveal(1, 0), reveal(2, 0), reveal(3, 1)).winner in {miner(1), miner(2)}
     assert outcome(reveal(1, 0), reveal(2, 1), reveal(3, 1)).winner in {miner(2), miner(3)}
 
@@ -97,7 +97,7 @@ def test_the_bar_goes_by_power_and_not_by_heads() -> None:
 
 
 def test_a_vector_below_the_bar_still_votes_on_the_centre() -> None:
-    """Were it left out, two of the three that remain would have the median, with 4 of 9."""
+    """Without it, two of the remaining three would be at the median, with 4 of 9 votes."""
     honest = [reveal(1, 0, power=2, samples=400), reveal(2, 0, power=3, samples=10)]
     liars = [reveal(3, 5 * D, power=2, samples=900), reveal(4, 5 * D, power=2, samples=900)]
     assert decide([*honest, *liars], D, CHALLENGE, exact=False) is None
@@ -126,7 +126,7 @@ def test_the_median_weighs_by_power() -> None:
 
 
 def test_inliers_with_half_of_the_power_are_too_few() -> None:
-    # The medians of the coordinates together are near nobody but the first.
+    # The vector of the coordinates' medians is close to the first miner only.
     three = [reveal(1, 0, 0), reveal(2, 9999, 0), reveal(3, 0, 9999)]
     assert decide(three, D, CHALLENGE, exact=False) is None
     assert outcome(*(replace(r, power=3 if r.miner == miner(1) else 1) for r in three)).inliers == (
@@ -167,7 +167,7 @@ def test_the_lottery_is_the_documented_one() -> None:
 
 
 def test_golden_draws() -> None:
-    """Blocks are settled by them: they must never change."""
+    """Blocks were settled by these draws, so they must never change."""
     reveals = [reveal(1, 5, power=10), reveal(2, 5, power=30), reveal(3, 5, power=60)]
     winners = [outcome(*reveals, challenge=bytes([i]) * 32).winner[0] for i in range(8)]
     assert winners == [2, 3, 3, 3, 1, 3, 3, 3]
@@ -197,7 +197,7 @@ percents = st.integers(1, 100)
 
 @st.composite
 def many_reveals(draw: st.DrawFn, spread: int = 3 * D) -> list[Reveal]:
-    """Vectors around a common one, most within D."""
+    """Draw vectors around a common one, most within D."""
     clients = draw(st.integers(1, 6))
     centre = draw(st.lists(nano, min_size=clients, max_size=clients))
     return [
@@ -232,7 +232,7 @@ def test_the_bar_alone_never_denies_an_outcome(miners: list[tuple[int, int]], pe
     reveals = [reveal(i, 7, power=p, samples=s) for i, (s, p) in enumerate(miners)]
     found = outcome(*reveals, percent=percent)
     least = min(r.samples for r in reveals if r.miner in found.inliers)
-    # A bar: who did as much as an inlier is one.
+    # The bar: a miner that did as many samples as an inlier is not below it.
     assert set(found.inliers) == {r.miner for r in reveals if r.samples >= least}
 
 
@@ -240,7 +240,7 @@ def test_the_bar_alone_never_denies_an_outcome(miners: list[tuple[int, int]], pe
 def test_clients_are_numbered_as_you_like(
     order: list[int], reveals: list[Reveal], percent: int
 ) -> None:
-    """Symmetry: whoever trades places with another trades values, and nothing else changes."""
+    """Symmetry: clients that change places change values, and nothing else changes."""
     order = [k for k in order if k < len(reveals[0].shapley_nano)]
     order += range(len(order), len(reveals[0].shapley_nano))
     moved = [replace(r, shapley_nano=tuple(r.shapley_nano[k] for k in order)) for r in reveals]
@@ -313,10 +313,9 @@ def test_a_null_player_of_every_miner_is_one_of_the_mean(
 
 @st.composite
 def attacks(draw: st.DrawFn) -> tuple[list[Reveal], list[Reveal]]:
-    """Honest reveals, and others with just under half of the power that say what they like.
+    """Draw honest reveals, and others with just under half of the power.
 
-    The liars know everything: their numbers are drawn near the honest ones, at distance D,
-    and far away.
+    The liars know the honest vectors: theirs are near them, at distance D, and far away.
     """
     honest = draw(many_reveals())
     anchor = honest[0].shapley_nano
@@ -354,8 +353,9 @@ def test_just_under_half_of_the_power_moves_no_coordinate_by_more_than_d(
 def test_just_under_half_of_the_power_keeps_the_bar_within_the_honest_counts(
     attack: tuple[list[Reveal], list[Reveal]], percent: int
 ) -> None:
-    """It pushes nobody out that did its share of the largest honest count, and lets nobody in
-    that did less than that of the least."""
+    """The liars can neither push out a miner with its share of the largest honest count, nor let in
+    one with less than its share of the smallest.
+    """
     honest, liars = attack
     found = decide([*honest, *liars], 10**11, CHALLENGE, False, percent)
     assert found is not None
@@ -371,8 +371,9 @@ def test_just_under_half_of_the_power_keeps_the_bar_within_the_honest_counts(
 def test_liars_cannot_stop_honest_miners_that_are_close_enough(
     attack: tuple[list[Reveal], list[Reveal]], data: st.DataObject
 ) -> None:
-    """All honest ones are inliers when D is the diagonal of the box around them, and none of
-    them did less than a quarter of another."""
+    """All honest miners are inliers when D is the diagonal of the box around their vectors, and
+    each has at least a quarter of any other's samples.
+    """
     honest, liars = attack
     alike = st.integers(*data.draw(st.sampled_from([(1, 4), (25, 100), (250_000, 10**6)])))
     honest = [replace(r, samples=data.draw(alike)) for r in honest]
@@ -431,8 +432,10 @@ def test_retarget_stays_within_every_limit(
 
 @pytest.mark.parametrize("factor", [4.0, 0.25])
 def test_a_step_of_the_power_is_followed_without_swinging(factor: float) -> None:
-    """Samples ~ 1 / D^2, give or take a tenth, as miners stop; the median of 101 runs. The bounds
-    of D are the defaults, and every step begins where the target was met."""
+    """Samples ~ 1 / D^2, give or take a tenth; the median of 101 runs.
+
+    The bounds of D are the defaults, and each step begins with the target met.
+    """
     rules, runs = Parameters(), []
     for seed in range(101):
         random = Random(seed)
@@ -447,13 +450,13 @@ def test_a_step_of_the_power_is_followed_without_swinging(factor: float) -> None
     off = [median(column) / rules.target_settle_ms - 1 for column in zip(*runs, strict=True)]
     assert abs(off[0]) > 0.7
     assert all(abs(share) < 0.15 for share in off[2:])
-    # From one side only: no overshoot follows the step.
+    # No overshoot follows the step.
     assert all(abs(share) < 0.05 for share in off[3:])
 
 
 @given(st.integers(10**5, 10**8), st.floats(0.05, 20))
 def test_mining_time_is_on_target_within_a_few_tasks(start: int, speed: float) -> None:
-    """With samples ~ 1 / D^2 at any constant speed the second step at the latest is exact."""
+    """With samples ~ 1 / D^2 at a constant speed, the second step is exact."""
     target = 10_000
     wanted = 10_000_000
     d = start

@@ -36,7 +36,7 @@ MINERS = 4
 
 
 def settled(table: np.ndarray, schedule: int) -> Outcome:
-    """Settles a game among honest miners; `table` (2^n,) is a coalition's worth by bit mask."""
+    """Settle a game among honest miners; `table` (2^n,) holds coalitions' worth by bit mask."""
     n = int(np.log2(len(table)))
     grand, empty = int(table[-1]), int(table[0])
     reveals = []
@@ -85,7 +85,7 @@ def test_symmetric_players_get_the_same_under_exact(
 ) -> None:
     n = int(np.log2(len(table)))
     masks = np.arange(1 << n)
-    # Make the last two clients interchangeable: swap their bits, and take the lesser mask's worth.
+    # Make the last two clients interchangeable: swap their bits, and use the smaller mask's worth.
     if n < 2:
         return
     a, b = (masks >> (n - 1)) & 1, (masks >> (n - 2)) & 1
@@ -116,7 +116,7 @@ def test_clients_that_are_all_worthless_or_all_harmful(schedule: int) -> None:
     assert split_training_price(harmful, 1_000) == ((0, 0, 0), 1_000)
 
 
-# The axioms for averaged models, where they apply.
+# The axioms for averaged models, as far as they apply.
 
 RENORMALISED = task_pb2.AVERAGING_RENORMALISED
 FIXED = task_pb2.AVERAGING_FIXED_DENOMINATOR
@@ -124,7 +124,7 @@ TWINS, IDLE = (1, 2), 4
 
 
 def averaged(averaging: int) -> np.ndarray:
-    """Evaluates all coalitions of five clients: two sent the same update, one sent the base."""
+    """Evaluate all coalitions of five clients: two sent the same update, one sent the base."""
     spec = mlp_spec(hidden=(8,))
     layers = read_layers(spec)
     assert layers is not None
@@ -145,7 +145,7 @@ def test_averaged_models_keep_efficiency_and_symmetry(averaging: int) -> None:
     mean = settled(table, EXACT).mean_shapley_nano
     assert len(set(mean)) >= 3
     assert abs(sum(mean) - (table[-1] - table[0]) * 10**9 / SIZE) <= 1
-    # The order of summands may change the answer to an example near a class border.
+    # The order of summation may change the answer to an example near a class border.
     assert abs(mean[TWINS[0]] - mean[TWINS[1]]) <= 10**9 / SIZE
 
 

@@ -1,4 +1,4 @@
-"""A validator that comes back: with its disk, with a damaged one, with none."""
+"""A validator restarts with its database, with a damaged one, or with none."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ COMMITTEE = SigningValidators()
 
 
 def again(member: EngineDriver, *, lock: bool = True) -> EngineDriver:
-    """The same member after a crash."""
+    """Return the same validator after a crash."""
     return EngineDriver(COMMITTEE, member.me, member.said, member.lock if lock else b"")
 
 
@@ -70,7 +70,7 @@ def test_the_lock_holds_even_without_its_record() -> None:
 
 
 def test_the_record_brings_back_the_block_and_its_polka() -> None:
-    """In its turn it proposes the block; others find the polka among its messages."""
+    """When it is the proposer again, it proposes the block, and others get the polka with it."""
     back = again(locked())
     for round in (0, 1, 2):
         back.hear(*(COMMITTEE.precommit(i, round, NIL) for i in (0, 1, 2)))
@@ -127,14 +127,14 @@ def test_a_lone_validator_survives_a_crash_right_after_its_precommit() -> None:
 
 
 def test_all_lose_power_after_their_precommits_and_decide_the_same_block() -> None:
-    """Nobody has heard anybody's precommit; only disks remain."""
+    """No validator received another's precommit; only databases keep them."""
     disks: list[tuple[list[Message], bytes]] = []
     for me in range(4):
         member = EngineDriver(COMMITTEE, me)
         member.hear(COMMITTEE.proposal(0, BLOCK))
         member.find(BLOCK, ok=True)
         member.hear(*(COMMITTEE.prevote(i, 0, BLOCK) for i in range(4)))
-        # The first one's precommit never reached the disk.
+        # The first validator's precommit was not stored.
         disks.append((member.said[: -1 if me == 0 else None], member.lock))
     back = [EngineDriver(COMMITTEE, me, said, lock) for me, (said, lock) in enumerate(disks)]
     for _ in range(3):
@@ -147,7 +147,7 @@ def test_all_lose_power_after_their_precommits_and_decide_the_same_block() -> No
 
 
 def test_a_lost_disk_learns_from_peers_what_it_said() -> None:
-    """Peers still remember the votes; they are not contradicted, and the lock is back."""
+    """Peers still have its votes; it does not contradict them, and restores its lock."""
     member = EngineDriver(COMMITTEE, 3)
     member.hear(*locked().said)
     assert member.engine.step == RoundStep.PRECOMMIT
@@ -177,7 +177,7 @@ def test_only_own_messages_of_the_height_can_be_restored() -> None:
 
 @given(st.lists(st.integers(0, 11), max_size=40), st.data())
 def test_no_history_with_crashes_makes_it_vote_twice(moves: list[int], data: st.DataObject) -> None:
-    """Anything may happen in any order, and the process may die after any signature."""
+    """Events come in any order, and the process may die after any signature."""
     said: list[Message] = []
     member = EngineDriver(COMMITTEE, 3)
     for move in moves:

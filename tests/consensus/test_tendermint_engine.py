@@ -1,4 +1,4 @@
-"""Each rule of the algorithm, by the numbers of its lines in arXiv:1807.04938."""
+"""Each rule of the algorithm, by its line numbers in arXiv:1807.04938."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ PROPOSE, PREVOTES, PRECOMMITS = TimerKind.PROPOSE, TimerKind.PREVOTE, TimerKind.
 
 
 def seat(me: int = 3) -> EngineDriver:
-    """Member 3 proposes in round 3, so it watches the first three."""
+    """Member 3 proposes in round 3, so it does not propose in rounds 0 to 2."""
     return EngineDriver(COMMITTEE, me)
 
 
@@ -55,7 +55,7 @@ def precommits(round: int, value: Block | bytes, *members: int) -> list[Vote]:
 
 
 def locked_seat(me: int = 3) -> EngineDriver:
-    """Locked on BLOCK in round 0, and in round 1 now."""
+    """Locked on BLOCK in round 0, and now in round 1."""
     member = seat(me)
     member.hear(COMMITTEE.proposal(0, BLOCK))
     member.find(BLOCK, ok=True)
@@ -170,7 +170,7 @@ def test_29_an_earlier_polka_does_not_unlock() -> None:
     member = seat()
     timeout(member, PROPOSE, 0)
     member.hear(*precommits(0, NIL, 0, 1, 2))
-    # Locked in round 1; a polka of round 0 for another block turns up in round 2.
+    # Locked in round 1; then a polka of round 0 for another block arrives in round 2.
     member.hear(COMMITTEE.proposal(1, BLOCK))
     member.find(BLOCK, ok=True)
     member.hear(*prevotes(1, BLOCK, 0, 1))
@@ -341,7 +341,7 @@ def test_55_one_faulty_validator_takes_nobody_anywhere() -> None:
     assert member.engine.round == 0
 
 
-# Lines 57 to 67: timers that came too late.
+# Lines 57 to 67: timers that fire too late.
 
 
 @pytest.mark.parametrize("kind", list(TimerKind))
@@ -355,7 +355,7 @@ def test_57_timers_of_other_rounds_and_steps_do_nothing(kind: TimerKind) -> None
     assert (len(member.said), member.engine.round) == (said, round)
 
 
-# Before the start, and only watching.
+# Before the start, and without a vote.
 
 
 def test_messages_before_the_start_are_used_after_it() -> None:
@@ -451,7 +451,7 @@ def test_two_votes_of_one_validator_are_evidence() -> None:
 
 
 def test_a_polka_that_an_equivocator_was_part_of_can_be_shown_to_all() -> None:
-    """Member 1 saw member 0 prevote the block and locked; the others saw it prevote nil."""
+    """Member 1 saw member 0 prevote the block and locked; the others saw its nil prevote."""
     member = seat()
     timeout(member, PROPOSE, 0)
     member.hear(COMMITTEE.prevote(0, 0, NIL), *prevotes(0, BLOCK, 1, 2))
@@ -465,7 +465,7 @@ def test_a_polka_that_an_equivocator_was_part_of_can_be_shown_to_all() -> None:
     assert member.votes()[-1] == (PREVOTE, 1, hash_of(BLOCK))
 
 
-# What a peer lacks.
+# Messages that a peer lacks.
 
 
 def test_messages_hold_this_round_and_those_that_led_to_it() -> None:

@@ -65,7 +65,7 @@ def test_the_hash_is_over_keys_and_powers_in_address_order() -> None:
 
 
 def test_a_golden_hash() -> None:
-    """Headers commit to it: it must never change."""
+    """Headers commit to this hash, so it must never change."""
     members = [Validator.from_key(bytes([1]) * 32, 5), Validator.from_key(bytes([2]) * 32, 2**62)]
     assert ValidatorSet.from_members(members).hash().hex() == (
         "c399739baef5bd7cafb7acbfa06c0bc82b94d894c0c576d20bca6caf11f06258"

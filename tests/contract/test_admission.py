@@ -1,4 +1,4 @@
-"""What any transaction has to meet, whatever it does."""
+"""The checks that every transaction must pass, whatever its action."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_a_transaction_over_the_limit_is_refused() -> None:
 
 
 def test_signature_and_action_are_checked_before_the_ledger_sees_them(chain: LedgerChain) -> None:
-    """Decoding refuses these; a block that holds one is refused by the block rules."""
+    """Decoding refuses these, and the block rules refuse a block with one of them."""
     good = chain.sign(ALICE, PAY)
     forged = bytearray(good.raw)
     forged[-1] ^= 1

@@ -1,4 +1,4 @@
-"""Every code is refused with somewhere, and every action has a rule."""
+"""Every code is raised by the contract and asserted by its tests, and every action has a rule."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What decides an outcome and a payment is computed in integers: nodes never compare floats."""
+"""Outcomes and payments are computed in integers: nodes never compare floats."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FLOATING = {"float", "sqrt", "mean", "average", "float64", "float32"}
 
 
 def floats(tree: ast.AST) -> Iterator[str]:
-    """Whatever makes a float."""
+    """Return the expressions that produce a float."""
     for node in ast.walk(tree):
         if isinstance(node, (ast.BinOp, ast.AugAssign)) and isinstance(node.op, ast.Div):
             yield f"line {node.lineno}: a division that is not whole"

@@ -1,4 +1,4 @@
-"""Transactions that wait: bounds, chains, what is too early, what is dropped."""
+"""The mempool: its limits, its order, transactions that are too early, and dropped ones."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.support.transfers import transfer_to
 
 
 class Waiting:
-    """A chain with a pool beside it."""
+    """A chain with a mempool."""
 
     def __init__(self, chain: LedgerChain, **limits: int) -> None:
         self.chain = chain
@@ -40,7 +40,7 @@ class Waiting:
         return self.chain.sign(sender, transfer_to((CAROL.address, amount)), **options)
 
     def produce(self, *transactions: Transaction, after_ms: int = 10) -> list[Transaction]:
-        """A block with these transactions; what the pool drops after it."""
+        """Make a block with these transactions; returns what the mempool drops after it."""
         execution = self.chain.produce(*transactions, after_ms=after_ms)
         dropped = self.pool.after_block(
             execution.transactions,
@@ -84,7 +84,7 @@ def test_a_sender_s_transactions_come_by_nonce_and_others_by_arrival(waiting: Wa
     assert not waiting.add(chain[2], hold=True)
     assert waiting.candidates() == [chain[0], other]
     assert waiting.pool.pending_nonce(ALICE.address, waiting.chain.ledger) == 1
-    # The gap closes, and what was held is ready too.
+    # The gap closes, and the held transaction is ready too.
     assert waiting.add(chain[1])
     assert waiting.pool.pending_nonce(ALICE.address, waiting.chain.ledger) == 3
     assert waiting.candidates() == [chain[0], other, chain[1], chain[2]]
@@ -99,9 +99,9 @@ def test_what_could_never_be_applied_is_refused(waiting: Waiting) -> None:
         (LedgerCode.REPLACEMENT_UNDERPRICED, waiting.pay(amount=5)),
         (LedgerCode.ZERO_AMOUNT, waiting.pay(amount=0, ahead=1)),
         (LedgerCode.EXPIRED, waiting.pay(ahead=1, expiry=0)),
-        # What waits before it has spent the balance.
+        # Earlier transactions of the sender have used the balance.
         (LedgerCode.INSUFFICIENT_BALANCE, waiting.pay(ahead=1, amount=1_000 * FDC - 50_000)),
-        # Strictly, as for a node's own users.
+        # Strict checks, as for a node's own users.
         (LedgerCode.NONCE_TOO_HIGH, waiting.pay(ahead=2)),
     ):
         with refused(code):
@@ -127,7 +127,7 @@ def test_the_pool_is_bounded(waiting: Waiting) -> None:
         light.add(light.pay(ahead=ahead))
     with refused(LedgerCode.POOL_FULL):
         light.add(light.pay(BOB))
-    # Room comes back.
+    # There is room again.
     light.pool.remove(light.pay().hash)
     light.pool.remove(b"unknown")
     light.add(light.pay(BOB))
@@ -148,7 +148,7 @@ def test_another_transaction_may_take_the_nonce(waiting: Waiting) -> None:
     assert reason is not None
     assert reason.code is LedgerCode.NONCE_TOO_LOW
     assert waiting.candidates() == [later]
-    # What is final is not remembered as dropped.
+    # A final transaction is not remembered as dropped.
     assert waiting.pool.dropped_reason(theirs.hash) is None
 
 
@@ -172,7 +172,7 @@ def test_what_expires_is_dropped_and_what_follows_waits_for_a_new_one(waiting: W
 
 
 def test_coins_that_are_only_on_their_way_are_waited_for(waiting: Waiting) -> None:
-    """A peer that is a block ahead relays what is too early here."""
+    """A peer that is one block ahead relays transactions that are too early here."""
     chain = waiting.chain
     give = chain.sign(ALICE, transfer_to((CAROL.address, FDC)))
     spend = chain.sign(CAROL, transfer_to((BOB.address, 5)))
@@ -206,7 +206,7 @@ def test_a_reveal_may_come_a_block_early_and_is_dropped_when_it_is_late() -> Non
     first, second = chain.miners
     trees = {m: job.tree(m, additive(1, 2, 3)) for m in (first, second)}
     chain.produce(*(job.commit(m, tree) for m, tree in trees.items()))
-    # This node has not seen the block that fixes the challenge; the others have.
+    # This node lacks the block that fixes the challenge, and others have it.
     ahead = LedgerChain.create(2)
     for block, certificate in zip(chain.blocks, chain.certificates, strict=True):
         ahead.add(block, certificate)
@@ -236,7 +236,7 @@ def test_what_stays_too_early_is_dropped_after_some_blocks(waiting: Waiting) -> 
     reason = waiting.pool.dropped_reason(gap.hash)
     assert reason is not None
     assert reason.code is LedgerCode.HELD_TOO_LONG
-    # It may come again.
+    # The transaction may come again.
     assert not waiting.add(gap, hold=True)
     assert waiting.pool.dropped_reason(gap.hash) is None
 
@@ -244,7 +244,7 @@ def test_what_stays_too_early_is_dropped_after_some_blocks(waiting: Waiting) -> 
 def test_review_finds_what_a_block_could_not_take(waiting: Waiting) -> None:
     chain = waiting.chain
     waiting.add(waiting.pay(amount=900 * FDC))
-    # Spent by a transaction that this pool never saw, in a block that it was not told of.
+    # A transaction that this mempool never saw, in a block that it was not told of, used the nonce.
     chain.produce(chain.sign(ALICE, transfer_to((BOB.address, 1))))
     dropped = waiting.pool.review(
         [ALICE.address, BOB.address], chain.ledger, chain.height, chain.time_ms + 1
@@ -258,7 +258,7 @@ def test_only_what_a_later_block_may_lift_is_early() -> None:
 
 
 def dearer(waiting: Waiting, replaced: Transaction, more: int = 0, **options: Any) -> Transaction:
-    """A payment with the same nonce that pays the least that replaces it, and ``more``."""
+    """A payment with the same nonce and the minimum fee that replaces it, plus `more`."""
     alike = {"nonce": replaced.body.nonce, "amount": 3, **options}
     fee = replaced.body.fee
     draft = waiting.pay(**alike, fee=2 * fee)
@@ -285,7 +285,7 @@ def test_a_higher_fee_replaces(waiting: Waiting) -> None:
     assert reason.code is LedgerCode.REPLACED
     assert second.hash.hex() in reason.message
     assert set(waiting.candidates()) == {second, other}
-    # The one that was replaced does not come back, and the chain goes on from the other.
+    # The replaced transaction does not come back, and the replacement's successor is ready.
     with refused(LedgerCode.REPLACEMENT_UNDERPRICED):
         waiting.add(first, hold=True)
     assert waiting.produce(*waiting.candidates()) == []
@@ -293,7 +293,7 @@ def test_a_higher_fee_replaces(waiting: Waiting) -> None:
 
 
 def test_a_replacement_pays_at_least_its_own_way(waiting: Waiting) -> None:
-    """A tenth of a small fee is less than what carrying another transaction is worth."""
+    """A tenth of a small fee is less than relaying one more transaction costs."""
     first = waiting.pay()
     waiting.add(first)
     least = min_fee(waiting.chain.genesis.parameters, len(first.body_bytes))
@@ -304,7 +304,7 @@ def test_a_replacement_pays_at_least_its_own_way(waiting: Waiting) -> None:
 
 
 def test_who_pays_the_least_replaces_nothing_by_accident(waiting: Waiting) -> None:
-    """Two programs that sign with one key may both take a nonce for the next."""
+    """Two programs that sign with one key may choose the same nonce."""
     small = waiting.pay()
     waiting.add(small)
     large = waiting.chain.sign(ALICE, transfer_to(*((CAROL.address, n) for n in range(1, 250))))
@@ -318,13 +318,13 @@ def test_what_comes_after_a_replaced_one_is_looked_at_anew(waiting: Waiting) -> 
     first, second, third = (waiting.pay(ahead=n, amount=FDC) for n in range(3))
     for transaction in (first, second, third):
         waiting.add(transaction)
-    # It leaves the sender just enough for one of the other two.
+    # The rest of the balance is enough for only one of the other two.
     balance = waiting.chain.ledger.account(ALICE.address).balance
     greedy = dearer(waiting, first, amount=balance - 3 * FDC // 2)
     assert waiting.add(greedy)
     assert waiting.candidates() == [greedy, second]
     assert set(waiting.pool.pending()) == {greedy, second, third}
-    # The third waits for coins as any other that is too early, and not for ever.
+    # The third waits for coins like any transaction that is too early, and is dropped in time.
     assert waiting.pool.pending_nonce(ALICE.address, waiting.chain.ledger) == 3
     waiting.produce(greedy, second, waiting.chain.sign(BOB, transfer_to((ALICE.address, FDC))))
     assert waiting.candidates() == [third]
@@ -340,7 +340,7 @@ def test_a_replacement_must_be_possible_itself(waiting: Waiting) -> None:
         with refused(LedgerCode.ZERO_AMOUNT):
             waiting.add(dearer(waiting, second, amount=0), hold=hold)
     assert waiting.candidates() == [first, second]
-    # What is held aside is replaced by nothing that must be held aside too.
+    # A held transaction is not replaced by one that must be held, too.
     held = waiting.pay(ahead=3)
     waiting.add(held, hold=True)
     with refused(LedgerCode.NONCE_TOO_HIGH):
@@ -367,7 +367,7 @@ def test_a_full_pool_takes_replacements(waiting: Waiting) -> None:
 @settings(max_examples=60)
 @given(steps=st.lists(st.tuples(st.integers(0, 3), st.integers(1, 4)), max_size=25))
 def test_whatever_replaces_what_the_pool_stays_in_order(steps: list[tuple[int, int]]) -> None:
-    """One transaction a nonce, the books of bytes right, and all candidates apply in order."""
+    """Nonces are unique, byte counts are right, and all candidates apply in order."""
     waiting = Waiting(LedgerChain.create(1))
     for nonce, factor in steps:
         transaction = waiting.pay(nonce=nonce, amount=factor * 100 * FDC, fee=10_000 * 3**factor)
@@ -389,7 +389,7 @@ def test_a_transaction_is_found_by_its_signed_bytes(waiting: Waiting) -> None:
     waiting.add(held, hold=True)
     assert waiting.pool.find(first.raw) is first
     assert waiting.pool.find(bytes(bytearray(held.raw))) is held
-    # The same transaction under another signature has other bytes.
+    # The same transaction with another signature has other bytes.
     assert waiting.pool.find(first.raw[:-1] + bytes((first.raw[-1] ^ 1,))) is None
     waiting.produce(first)
     assert waiting.pool.find(first.raw) is None
@@ -398,7 +398,7 @@ def test_a_transaction_is_found_by_its_signed_bytes(waiting: Waiting) -> None:
 
 
 def test_many_of_one_sender_are_each_applied_once(waiting: Waiting) -> None:
-    """Adding the next transaction of a sender does not apply those before it again."""
+    """Adding a sender's next transaction does not execute its earlier ones again."""
     applied = 0
     apply = PendingState.apply
 
@@ -412,7 +412,7 @@ def test_many_of_one_sender_are_each_applied_once(waiting: Waiting) -> None:
         for ahead in range(20):
             assert waiting.add(waiting.pay(ahead=ahead))
         assert applied == 20
-        # After a block the state is another one.
+        # After a block, the state is another one.
         waiting.produce(*waiting.candidates()[:5])
         assert waiting.add(waiting.pay(nonce=20))
     assert [t.body.nonce for t in waiting.candidates()] == list(range(5, 21))

@@ -1,4 +1,4 @@
-"""Nodes that cannot start say why in a sentence, with exit code 1, and harm nobody."""
+"""A node that cannot start says why in one sentence and exits with 1; other nodes go on."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
 
 @pytest.fixture
 def first(network: Network) -> Iterator[Node]:
-    """A node that has to be as well after a test as before."""
+    """The running node; it must be unchanged after the test."""
     node = network.nodes[0]
     before = asyncio.run(node.status())
     yield node
@@ -48,7 +48,7 @@ def first(network: Network) -> Iterator[Node]:
 
 
 def refused(program: Program, *words: str) -> None:
-    """It ends by itself, soon, with exit code 1 and one sentence that holds these words."""
+    """Check that a program soon exits with 1, after one error sentence that holds these words."""
     program.start()
     assert program.wait() == 1
     said = program.said().strip().splitlines()
@@ -76,14 +76,14 @@ def test_a_port_in_use(network: Network, first: Node, tmp_path: Path, listener: 
     home.write(network.raw_genesis, {**free, f"{listener}.listen": taken})
     program = network.stage.program(f"{listener}-taken", "start", "--home", home.root)
     refused(program, "[PORT_IN_USE]", taken)
-    # Nothing is locked or broken by that: on other ports it starts.
+    # The failed start left no lock behind: the home works on other ports.
     program.start(f"--{listener}-listen", "127.0.0.1:0")
     asyncio.run(program.says("serving: peers on"))
     program.stop()
 
 
 async def test_a_coordinators_port_in_use(network: Network, first: Node) -> None:
-    """By itself, or within a node, which then does not start either."""
+    """A coordinator alone fails, and so does a node with a coordinator inside."""
     coordinator = await prepared(network, "crowded")
     arguments = ("--home", coordinator.home.root, "--node", first.api, "--listen", first.api)
     alone = network.stage.program("crowded-alone", "train", "server", *arguments)
@@ -96,7 +96,7 @@ async def test_a_coordinators_port_in_use(network: Network, first: Node) -> None
 
 
 async def stopped(network: Network, name: str) -> Node:
-    """An observer that has the chain and is not running."""
+    """Return an observer that has the chain and is stopped."""
     node = network.add(name, key_of(name))
     await node.start()
     await node.caught_up((await network.nodes[0].status()).height)
@@ -110,7 +110,7 @@ def database(node: Node) -> sqlite3.Connection:
 
 
 async def test_a_missing_database(network: Network, first: Node) -> None:
-    """The chain is fetched again."""
+    """The node fetches the chain again."""
     node = await stopped(network, "lost")
     before = (await first.status()).height
     for path in node.home.root.glob("chain.sqlite*"):
@@ -150,7 +150,7 @@ async def test_a_newer_database(network: Network, first: Node) -> None:
         connection.execute(f"PRAGMA user_version = {version + 1}")
     connection.close()
     refused(node.program, "[NEWER_STORE]", str(node.home.chain_path))
-    # It was not touched: the newer program can go on with it.
+    # The refused database is unchanged, so a program that knows its version can open it.
     with database(node) as connection:
         assert connection.execute("PRAGMA user_version").fetchone() == (version + 1,)
         connection.execute(f"PRAGMA user_version = {version}")
@@ -190,7 +190,7 @@ async def test_a_dead_seed_is_a_warning(network: Network, first: Node) -> None:
 
 
 async def test_a_seed_of_another_network(network: Network, first: Node) -> None:
-    """Each says to the other that they have nothing in common, and lives on."""
+    """Both nodes log a warning and go on."""
     with Stage(network.stage.root / "elsewhere") as stage:
         other = Network(stage, [BOND], BRISK, chain_id="fedcoin-other")
         program = other.nodes[0].program

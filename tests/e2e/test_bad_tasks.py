@@ -1,5 +1,7 @@
-"""Campaigns and tasks that break a rule, with real artifacts through the real API: each is refused
-with its own code, nothing changes, and a good task is settled after all of them.
+"""An API refuses campaigns and tasks that break a rule, each with its own code, and changes
+nothing.
+
+Artifacts and API are real. At the end a valid task is settled.
 """
 
 from __future__ import annotations
@@ -41,7 +43,7 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
 
 @pytest.fixture(scope="module")
 def campaign_id(network: Network) -> bytes:
-    """A campaign whose first round nobody has opened yet."""
+    """A campaign whose first round has no task yet."""
 
     async def begin() -> bytes:
         async with network.nodes[0].client() as client:
@@ -54,7 +56,7 @@ def campaign_id(network: Network) -> bytes:
 
 @asynccontextmanager
 async def unharmed(network: Network) -> AsyncIterator[NodeClient]:
-    """A client of a node that must be the same afterwards."""
+    """Yield a client of a node, and check afterwards that the node is unchanged."""
     async with network.nodes[0].client() as client:
         before = await client.get_status()
         tasks = await client.list_tasks()
@@ -66,12 +68,12 @@ async def unharmed(network: Network) -> AsyncIterator[NodeClient]:
 
 
 def altered(raw: bytes, **arrays: Any) -> bytes:
-    """Encoded weights with other tensors."""
+    """Replace tensors in encoded weights."""
     return encode_tensors({**decode_tensors(raw), **arrays})
 
 
 def poisoned(raw: bytes, value: float) -> bytes:
-    """One weight is this number."""
+    """Set one weight to this number."""
     bias = np.array(decode_tensors(raw)[BIAS])
     bias[3] = value
     return altered(raw, **{BIAS: bias})
@@ -110,7 +112,7 @@ async def test_an_update_that_does_not_fit(network: Network, campaign_id: bytes,
         with pytest.raises(RpcError) as caught:
             await campaign.submit_task(updates=updates)
         assert caught.value.code == code, caught.value
-        # Nor as the average of all.
+        # As the aggregate, these weights are refused too.
         with pytest.raises(RpcError) as caught:
             await campaign.submit_task(aggregate=bad)
         assert caught.value.code == code
@@ -121,7 +123,7 @@ Terms = Callable[[Campaign], dict[str, Any]]
 
 @dataclass(frozen=True)
 class Case:
-    """Terms of a task that are wrong, and what is said to them."""
+    """Terms of a task that break a rule, and the code of the refusal."""
 
     name: str
     code: str
@@ -129,7 +131,7 @@ class Case:
 
 
 def other_signer(campaign: Campaign) -> SignedUpdate:
-    """The last client's update, signed by somebody else."""
+    """Return the last client's update with a signature for another chain."""
     envelope = campaign.update(2)
     forged = sign_update(ClientUpdate.FromString(envelope.body), campaign.keys[2], "fedcoin-other")
     return SignedUpdate(
@@ -138,7 +140,7 @@ def other_signer(campaign: Campaign) -> SignedUpdate:
 
 
 def updates(*changes: dict[str, Any]) -> Terms:
-    """The honest updates, of which some say something else."""
+    """Return the honest updates with changed fields."""
     given = [*changes, *[{}] * (3 - len(changes))]
     return lambda c: {"updates": [c.update(i, **change) for i, change in enumerate(given)]}
 
@@ -260,21 +262,21 @@ async def test_a_campaign_that_breaks_a_rule(
 
 
 def labelled(*labels: int) -> bytes:
-    """An evaluation set of 100 examples that begins with these labels."""
+    """Return an evaluation set of 100 examples that begins with these labels."""
     y = digits().y_test[:100].copy()
     y[: len(labels)] = labels
     return encode_tensors({"x": digits().x_test[:100], "y": y})
 
 
 def lambda_model() -> bytes:
-    """A model that would run anybody's code."""
+    """Return a model whose Lambda layer would run code of its author."""
     layers = [flatten(), layer("Lambda", function="os.system('true')"), dense(10, "softmax")]
     shapes = [tuple(weight.shape) for weight in SPEC.weights]
     return model_bytes(spec_of(sequential((8, 8), *layers), (8, 8), 10, shapes))
 
 
 def foreign_model() -> bytes:
-    """A layer of somebody's own module."""
+    """Return a model with a layer of a module that is not Keras."""
     text = json.loads(SPEC.keras_json)
     text["config"]["layers"][1]["module"] = "os"
     spec = ModelSpec()
@@ -306,7 +308,7 @@ MATERIALS = {
 
 @pytest.mark.parametrize("name", MATERIALS)
 async def test_what_a_campaign_is_made_of(network: Network, name: str) -> None:
-    """The chain takes the campaign, whose artifacts it does not see, but no task of it."""
+    """The chain accepts the campaign without seeing its artifacts; the node refuses its task."""
     code, changes = MATERIALS[name]
     work = copy.copy(WORK)
     for field, raw in changes.items():
@@ -328,7 +330,7 @@ async def test_what_a_campaign_is_made_of(network: Network, name: str) -> None:
 
 @pytest.mark.slow
 async def test_artifacts_that_nobody_has(network: Network, campaign_id: bytes) -> None:
-    """The node looks for them, and says in the end that they are not there."""
+    """The node searches for the artifact, and gives up in the end."""
     async with unharmed(network) as client:
         campaign = Campaign(client, network.chain_id, WORK, campaign_id=campaign_id)
         with pytest.raises(RpcError) as caught:
@@ -342,7 +344,7 @@ async def test_a_good_one_after_all(network: Network, campaign_id: bytes) -> Non
         await campaign.upload()
         task_id = await campaign.open_task()
         check_paid(await reached(client, task_id, "SETTLED"))
-        # It had one round: nothing more can be had of it.
+        # The campaign's only round is settled.
         with pytest.raises(RpcError) as caught:
             await campaign.submit_task(round=2)
         assert caught.value.code == "CAMPAIGN_CLOSED"

@@ -1,6 +1,4 @@
-"""Transactions that break a rule, through the real API: each is refused with its own code, and the
-node is afterwards as it was before.
-"""
+"""An API refuses transactions that break a rule, each with its own code, and changes nothing."""
 
 from __future__ import annotations
 
@@ -50,7 +48,7 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
 
 
 async def begin(network: Network) -> None:
-    """Some blocks, so that a nonce and a height can be too low."""
+    """Make some blocks, so that a nonce and a height can be too low."""
     await network.start()
     async with network.nodes[0].client() as client:
         for _ in range(2):
@@ -59,7 +57,7 @@ async def begin(network: Network) -> None:
 
 @asynccontextmanager
 async def unharmed(network: Network) -> AsyncIterator[NodeClient]:
-    """A client of a node that must be the same afterwards, and still work."""
+    """Yield a client of a node, and check afterwards that the node is unchanged and works."""
     async with network.nodes[0].client() as client:
         before, accounts = await client.get_status(), await balances(client)
         yield client
@@ -77,7 +75,7 @@ async def balances(client: NodeClient) -> list[tuple[int, int]]:
 
 @dataclass(frozen=True)
 class Case:
-    """One thing that is wrong, and what is said to it."""
+    """A transaction that breaks a rule, and the refusal."""
 
     name: str
     code: str
@@ -87,7 +85,7 @@ class Case:
 
 
 def changed(key: KeyPair = ALICE, **fields: Any) -> Callable[[TransactionBody], Transaction]:
-    """The good body with other plain fields, signed."""
+    """Change plain fields of the valid body, and sign it."""
 
     def make(body: TransactionBody) -> Transaction:
         for name, value in fields.items():
@@ -99,7 +97,7 @@ def changed(key: KeyPair = ALICE, **fields: Any) -> Callable[[TransactionBody], 
 
 
 def acting(action: Any, key: KeyPair = ALICE) -> Callable[[TransactionBody], Transaction]:
-    """The good body with another action, signed, its fee high enough."""
+    """Replace the action of the valid body, and sign it with a sufficient fee."""
 
     def make(body: TransactionBody) -> Transaction:
         body.ClearField("transfer")
@@ -116,14 +114,14 @@ def paying(*amounts: int, recipient: bytes = BOB.address) -> Transfer:
 
 
 def resigned(body: TransactionBody) -> bytes:
-    """Signed by somebody else than the key that it shows."""
+    """Sign with another key than the one in the envelope."""
     envelope = SignedTransaction.FromString(sign_transaction(body, NOBODY).raw)
     envelope.public_key = ALICE.public_key
     return envelope.SerializeToString()
 
 
 def altered(body: TransactionBody) -> bytes:
-    """Changed after it was signed."""
+    """Change the body after signing it."""
     envelope = SignedTransaction.FromString(sign_transaction(body, ALICE).raw)
     body.transfer.outputs[0].amount += 1
     envelope.body = body.SerializeToString(deterministic=True)
@@ -137,14 +135,14 @@ def short_signature(body: TransactionBody) -> bytes:
 
 
 def unknown_action(body: TransactionBody) -> bytes:
-    """An action of a later version: field 99."""
+    """Use an action that a later version may add: field 99."""
     body.ClearField("transfer")
     raw = body.SerializeToString(deterministic=True) + b"\x9a\x06\x02\x08\x01"
     return _sealed(raw, body.chain_id)
 
 
 def second_encoding(body: TransactionBody) -> bytes:
-    """The same said in other bytes: a field that is there twice."""
+    """Encode the same body differently: one field twice."""
     raw = body.SerializeToString(deterministic=True)
     return _sealed(raw + raw[: 2 + len(body.chain_id)], body.chain_id)
 
@@ -160,7 +158,7 @@ def _sealed(raw: bytes, chain_id: str) -> bytes:
 
 
 def oversized(body: TransactionBody) -> Transaction:
-    """More outputs than fit into a mebibyte."""
+    """Add more outputs than fit into a mebibyte."""
     body.fee = 10**9
     output = TransferOutput(recipient=BOB.address, amount=1)
     body.transfer.outputs.extend([output] * 50_000)
@@ -212,7 +210,7 @@ CASES = [
 
 
 async def good_body(client: NodeClient, network: Network) -> TransactionBody:
-    """A transfer that would be taken."""
+    """Return a transfer that the node accepts."""
     account = await client.get_account(ALICE.address)
     return TransactionBody(
         chain_id=network.chain_id,
@@ -234,7 +232,7 @@ async def test_refused(network: Network, case: Case) -> None:
         assert (failure.code, failure.status) == (case.code, case.status), failure
         if case.field:
             assert failure.field == case.field
-        # Told in a sentence, not in a stack.
+        # The message is a sentence, not a stack trace.
         assert "Traceback" not in failure.message
         assert len(failure.message) < 600
         if isinstance(made, Transaction):
@@ -244,7 +242,7 @@ async def test_refused(network: Network, case: Case) -> None:
 
 
 async def test_the_good_one_is_taken(network: Network) -> None:
-    """Else the refusals above say little. A second time is the same as once."""
+    """The cases above differ from this transfer in one detail. Sending it again changes nothing."""
     async with network.nodes[0].client() as client:
         transaction = sign_transaction(await good_body(client, network), ALICE)
         assert await client.submit_transaction(transaction.raw) == transaction.hash.hex()
@@ -276,7 +274,7 @@ async def test_relayed_in_bulk_only_the_good_ones_count(network: Network) -> Non
 
 
 async def test_beyond_what_a_message_may_hold(network: Network) -> None:
-    """gRPC itself cuts off five mebibytes."""
+    """gRPC refuses five mebibytes before the node sees them."""
     async with unharmed(network) as client:
         call = cast("Any", client.channel).unary_unary(SUBMIT)
         with pytest.raises(grpc.aio.AioRpcError) as caught:

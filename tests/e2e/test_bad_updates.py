@@ -1,4 +1,4 @@
-"""What a coordinator does not take from its clients, and what no listener takes as an artifact."""
+"""A coordinator refuses wrong registrations and updates; every listener refuses wrong artifacts."""
 
 from __future__ import annotations
 
@@ -72,20 +72,20 @@ async def begin(network: Network) -> Site:
 
 
 def unharmed(coordinator: CoordinatorProcess, before: dict[str, Any]) -> None:
-    """It took nothing, and goes on."""
+    """Check that the coordinator stored nothing and runs."""
     assert coordinator.state() == before
     assert coordinator.program.running
 
 
 @dataclass
 class Hand:
-    """Signs and hands in by hand."""
+    """A client that signs and submits whatever a test makes."""
 
     site: Site
     client: FederatedClient
 
     async def weights(self, **arrays: Any) -> bytes:
-        """Upload good weights but for these tensors; their id."""
+        """Upload valid weights with these tensors replaced; returns their id."""
         base = bytes.fromhex(self.site.coordinator.state()["base"])
         raw, _ = await asyncio.to_thread(update_of, await self.client.download_artifact(base), 2, 0)
         return await self.client.upload_artifact(encode_tensors({**decode_tensors(raw), **arrays}))
@@ -183,7 +183,7 @@ async def test_registrations_that_prove_nothing(site: Site) -> None:
                 await client.call(stub.Register, message)
             assert caught.value.code == "BAD_PROOF"
             assert caught.value.status == StatusCode.UNAUTHENTICATED
-        # One more has room; the next has none.
+        # The campaign has room for one more client.
         await client.register(key_of("third"), chain_id, unix_ms())
         with pytest.raises(RpcError) as caught:
             await client.register(key, chain_id, unix_ms())
@@ -192,7 +192,7 @@ async def test_registrations_that_prove_nothing(site: Site) -> None:
 
 
 async def upload(target: str, *parts: UploadRequest) -> str:
-    """What is said to an upload; empty when it is taken."""
+    """Upload these messages; returns the code of the refusal, or an empty string."""
     async with grpc.aio.insecure_channel(target) as channel:
         call = channel.stream_unary(
             UPLOAD,
@@ -207,13 +207,13 @@ async def upload(target: str, *parts: UploadRequest) -> str:
 
 
 def parts_of(raw: bytes, chunks: Sequence[tuple[int, bytes]]) -> list[UploadRequest]:
-    """A manifest of some bytes, and other chunks."""
+    """Return the manifest of `raw`, followed by these chunks."""
     manifest = UploadRequest(manifest=build_manifest(raw))
     return [manifest, *(UploadRequest(chunk=ArtifactChunk(index=i, data=d)) for i, d in chunks)]
 
 
 def lies_about(raw: bytes) -> Iterator[ArtifactManifest]:
-    """Manifests that contradict themselves."""
+    """Return manifests that contradict themselves."""
     named = build_manifest(raw)
     named.id = bytes(32)
     yield named
@@ -241,7 +241,7 @@ async def test_chunks_that_are_not_what_they_should_be(site: Site, listener: str
     assert await upload(target, *parts_of(raw, [(0, pieces[0] + b"x")])) == "BAD_CHUNK"
     assert await upload(target, *parts_of(raw, [(0, b"")])) == "BAD_CHUNK"
     assert await upload(target, *parts_of(raw, [(1, pieces[1])])) == "BAD_CHUNK"
-    # What was right before is kept, and what comes after is asked for.
+    # The server keeps the correct first chunk and then expects the second one.
     two = [(0, pieces[0]), (1, pieces[2])]
     assert await upload(target, *parts_of(raw, two)) == "BAD_CHUNK"
     assert await upload(target, *parts_of(raw, [])) == "CHUNK_OUT_OF_ORDER"
@@ -263,7 +263,7 @@ async def test_chunks_that_are_not_what_they_should_be(site: Site, listener: str
 
 @pytest.mark.parametrize("listener", ["node", "coordinator"])
 async def test_a_size_that_could_be(site: Site, listener: str) -> None:
-    """The last chunk proves the size; a wrong one stands in nobody's way who comes after."""
+    """The last chunk proves the size, so a wrong size does not block a later correct upload."""
     target = site.network.nodes[0].api if listener == "node" else site.coordinator.address
     raw = f"for the {listener}".encode() * 40_000
     lie = build_manifest(raw)
@@ -278,7 +278,7 @@ async def test_a_size_that_could_be(site: Site, listener: str) -> None:
 
 
 async def test_peers_bring_no_artifacts(site: Site) -> None:
-    """A node fetches from its peers what it wants itself."""
+    """A node fetches artifacts from peers itself, and accepts no uploads from them."""
     node = site.network.nodes[0]
     key = key_of("peer")
     introduction = Introduction(node.home.genesis(), key, "peer/1", lambda: "", lambda: 0)
@@ -297,7 +297,7 @@ async def test_peers_bring_no_artifacts(site: Site) -> None:
 
 
 async def test_good_updates_after_all(site: Site) -> None:
-    """And a second one of the same client is not taken, while the same again is."""
+    """The same update may be submitted again, a different one of the same client may not."""
     async with FederatedClient(site.coordinator.address) as client:
         hand = Hand(site, client)
         first, second = await hand.weights(), await hand.weights(**{BIAS: np.ones(10, np.float32)})

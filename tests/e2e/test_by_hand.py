@@ -1,6 +1,6 @@
-"""The README's network by hand: its very commands, each terminal a process.
+"""The commands of the README's section on a network by hand, each terminal as a process.
 
-Only the ports are moved, by the documented variables for the home that has the default ones.
+Only the ports differ, set by the documented variables for the home with the default ports.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ pytestmark = [
 
 
 def blocks() -> list[str]:
-    """What the README says to type, in order."""
+    """Return the section's blocks of commands, in order."""
     text = README.read_text(encoding="utf-8")
     section = text.split("## A network by hand\n", 1)[1].split("\n## ", 1)[0]
     return re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
@@ -45,13 +45,13 @@ class Desk:
     ports: Mapping[str, str]
 
     def moved(self, text: str) -> str:
-        """The same on this desk's ports."""
+        """Replace the default ports by this desk's ports."""
         for usual, port in self.ports.items():
             text = text.replace(f":{usual}", f":{port}")
         return text
 
     def variables(self, text: str) -> dict[str, str]:
-        """Home a is on the default ports, which somebody else may have."""
+        """Return the variables that move home a from the default ports, which may be in use."""
         path = {"PATH": f"{PROGRAM.parent}:/usr/bin:/bin"}
         if "--home a" not in text:
             return path
@@ -63,11 +63,11 @@ class Desk:
         return {**path, **moved}
 
     def terminal(self, name: str, block: str) -> Program:
-        """One more terminal, in which a program runs."""
+        """Prepare one more terminal, in which a program runs."""
         return self.stage.typed(name, self.moved(block).strip(), self.folder, self.variables(block))
 
     def types(self, line: str) -> str:
-        """What a command prints that ends by itself."""
+        """Run a command that ends by itself; returns its output."""
         done = subprocess.run(
             ["bash", "-euc", self.moved(line)],
             check=False,
@@ -81,7 +81,7 @@ class Desk:
         return done.stdout
 
     def asks(self, line: str) -> Any:
-        """What a command says in JSON."""
+        """Run a command with `--json`; returns its result."""
         return json.loads(self.types(f"{line} --json"))
 
 
@@ -113,7 +113,7 @@ async def test_the_four_terminals(desk: Desk) -> None:
     assert await three.ended(LOADED_SECONDS) == 0
     assert await four.ended(LOADED_SECONDS) == 0
 
-    # Everybody is paid: 7 : 1 : 2 of two rounds of 50 coins.
+    # Clients, server and miners are paid 7 : 1 : 2 of two rounds of 50 FDC.
     for program in (three, four):
         table = re.findall(r"^ +([12]) .* 35 FDC  [0-9a-f]{64}$", program.said(), re.MULTILINE)
         assert table == ["1", "2"]
@@ -125,13 +125,13 @@ async def test_the_four_terminals(desk: Desk) -> None:
     tasks = desk.asks("fedcoin-node task list --home b")
     assert [task["phase"] for task in tasks] == ["settled", "settled"]
 
-    # Looking around, line by line, as it stands there.
+    # The section's queries, line by line.
     for line in look.strip().splitlines():
         assert desk.types(line)
     validators = desk.asks("fedcoin-node validators --home b")
     assert sorted(v["bond"] for v in validators) == [1000 * fdc, 1000 * fdc]
 
-    # Somebody comes later, only to look.
+    # An observer joins later.
     peers, api = reserve_ports(2)
     desk.types(
         f"fedcoin-node init --home c --genesis a/genesis.json --seed 127.0.0.1:7060 "
@@ -153,7 +153,7 @@ async def test_the_four_terminals(desk: Desk) -> None:
 
 @pytest.mark.slow
 async def test_without_training(desk: Desk) -> None:
-    """With two validators now; what the first test left running."""
+    """Publish a task without a coordinator, on the network that the first test left running."""
     simulate, publish = blocks()[-1].strip().splitlines()
     if not (desk.folder / "a").exists():
         await test_the_four_terminals(desk)
@@ -174,7 +174,7 @@ async def test_without_training(desk: Desk) -> None:
 
 
 async def test_afterwards(desk: Desk) -> None:
-    """The nodes stop at Ctrl-C, and what they hold is sound."""
+    """The nodes stop at Ctrl-C, and their databases are valid."""
     if not (desk.folder / "a").exists():
         pytest.skip("nothing ran before")
     for program in desk.stage.running():

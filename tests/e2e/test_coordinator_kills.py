@@ -1,4 +1,4 @@
-"""A coordinator that is killed wherever it hurts, and clients that vanish."""
+"""A coordinator that is killed at each step, and clients that vanish."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
 async def rounds_of(
     node: NodeClient, coordinator: CoordinatorProcess
 ) -> tuple[CampaignView, list[TaskView]]:
-    """The campaign and its tasks on the chain, in order."""
+    """Return the campaign, and its tasks in order, from the chain."""
     campaign = await node.get_campaign(coordinator.state()["campaign_id"])
     tasks = await node.list_tasks(campaign.campaign_id)
     return campaign, sorted(tasks, key=lambda task: task.round)
@@ -50,7 +50,7 @@ async def rounds_of(
 async def check_rounds(
     node: NodeClient, coordinator: CoordinatorProcess, learners: list[Learner], *, budget: int
 ) -> list[TaskView]:
-    """Each round was opened, settled and paid once, and everybody knows of it."""
+    """Check that each round was opened, settled and paid once, and that the clients know."""
     campaign, tasks = await rounds_of(node, coordinator)
     assert [task.round for task in tasks] == list(range(1, campaign.rounds + 1))
     assert all(task.phase == phase("SETTLED") for task in tasks)
@@ -64,7 +64,7 @@ async def check_rounds(
         for task in tasks:
             due = sum(client.payout for client in task.clients if client.address == address)
             assert learner.paid.get(task.round, due) == due
-        # Whoever missed a message while the coordinator was dead still has the coins.
+        # A client that missed a message while the coordinator was down has its coins all the same.
         earned = sum(c.payout for t in tasks for c in t.clients if c.address == address)
         assert earned > 0
     return tasks
@@ -72,7 +72,7 @@ async def check_rounds(
 
 @linux
 async def test_killed_at_each_step(network: Network) -> None:
-    """Before anybody joined, while clients train, while miners work, between two rounds."""
+    """Killed before a client joined, while clients train, while miners work, and between rounds."""
     coordinator = await prepared(network, clients=2, rounds=3, budget="30fdc")
     (miner,) = network.nodes
     quick, slow = Learner(coordinator, 0, 2), Learner(coordinator, 1, 2)
@@ -84,7 +84,7 @@ async def test_killed_at_each_step(network: Network) -> None:
         await coordinator.start()
         slow.hold.clear()
         async with learning(quick, slow) as tasks:
-            # One update is in when it dies; the client need not come again with it.
+            # One update is stored before the kill, and the client need not submit it again.
             await until(lambda: len(coordinator.state()["updates"]) == 1, "one update is taken")
             coordinator.program.kill()
             taken = coordinator.state()["updates"]
@@ -108,14 +108,14 @@ async def test_killed_at_each_step(network: Network) -> None:
         records = json.loads(coordinator.program.said().splitlines()[-1])
         assert [record["round"] for record in records] == [1, 2, 3]
         assert records[2]["right_answers"] > records[0]["right_answers"]
-        # One fee for opening the campaign and one for each task: nothing was done twice.
+        # One fee for opening the campaign and one for each task: no transaction was sent twice.
         account = await node.get_account(SERVER.address)
         assert account.nonce == 4
         assert before - 30 * SAP_PER_FDC < account.balance < before
 
 
 async def test_killed_over_and_over(network: Network) -> None:
-    """At moments that have nothing to do with what it is at."""
+    """Killed at moments that are independent of its progress."""
     coordinator = await prepared(
         network, "restless", clients=2, rounds=6, budget="6fdc", round_seconds=20
     )
@@ -136,7 +136,7 @@ async def test_killed_over_and_over(network: Network) -> None:
 
 
 async def test_killed_within_a_node(tmp_path: Path) -> None:
-    """A node that mines and coordinates is killed as a whole, and goes on with both."""
+    """A node that mines and coordinates is killed, and does both again after its restart."""
     with Stage(tmp_path) as stage:
         network = Network(stage, [BOND], BRISK)
         (miner,) = network.nodes
@@ -146,7 +146,7 @@ async def test_killed_within_a_node(tmp_path: Path) -> None:
         await coordinator.start()
         async with learning(quick, slow) as tasks, miner.client() as node:
             await until(lambda: len(coordinator.state()["updates"]) == 1, "one update is taken")
-            # Nobody else can take up its campaign meanwhile.
+            # Meanwhile no other process can continue the campaign.
             second = stage.program("second", "train", "server", "--home", miner.home.root)
             second.start("--node", miner.api, "--listen", "127.0.0.1:0")
             assert await second.ended() == 1
@@ -161,7 +161,7 @@ async def test_killed_within_a_node(tmp_path: Path) -> None:
 
 
 async def test_a_client_that_vanishes(network: Network) -> None:
-    """One registers and is never seen again, one is killed: the rounds go on without them."""
+    """One client registers and does nothing, another is killed: the rounds go on without them."""
     coordinator = await prepared(
         network, "patient", clients=3, rounds=3, budget="3fdc", round_seconds=8
     )
@@ -183,12 +183,12 @@ async def test_a_client_that_vanishes(network: Network) -> None:
         tasks_done = await check_rounds(node, coordinator, [stays], budget=3 * SAP_PER_FDC)
     present = [len(task.clients) for task in tasks_done]
     assert present[0] == 2
-    # The rider may have handed in for round 2 before it died.
+    # The rider may have submitted its update of round 2 before it was killed.
     assert present[1] in (1, 2)
     assert present[2] == 1
     vanished = format_address(vanishes.key.address)
     assert all(vanished != c.address for task in tasks_done for c in task.clients)
     said = coordinator.program.said()
     assert "1 did not come in time" in said
-    # Only the first round waited for who vanished; nobody waits for a dead one for ever.
+    # A round waits for a missing client once.
     assert said.count("did not come in time") <= 2

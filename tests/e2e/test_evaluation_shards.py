@@ -1,4 +1,4 @@
-"""Each round is valued on its own shard, which nobody can get before its updates are signed."""
+"""Each round uses its own evaluation shard, published only after the round's updates are signed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ROUNDS = 3
 
 @dataclass
 class Curious(Learner):
-    """Asks a node for the shards at the moment when it signs an update."""
+    """A client that asks a node for all shards when it signs an update."""
 
     node: Node = field(kw_only=True)
     shards: list[bytes] = field(kw_only=True)
@@ -37,7 +37,7 @@ class Curious(Learner):
 
 
 async def published(node: Node, shards: list[bytes]) -> list[bool]:
-    """Which of them the node gives to who asks."""
+    """Return for each shard whether the node gives it to its callers."""
     async with node.client() as client:
         return [await client.has_artifact(shard) for shard in shards]
 

@@ -1,4 +1,4 @@
-"""Miners that are killed in the middle of a round: it is settled, and they come back."""
+"""Miners that are killed during a round: the round is settled, and they catch up."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
 
 
 def miner_of(view: TaskView, node: Node) -> TaskMinerView | None:
-    """What a task's view says of a node."""
+    """Return a node's entry in a task's view, or None."""
     address = format_address(node.key.address)
     return next((miner for miner in view.miners if miner.address == address), None)
 
 
 async def check_bonds(network: Network) -> None:
-    """Nobody was found out saying two things at once."""
+    """Check that no validator was slashed for contradicting votes."""
     async with network.nodes[0].client() as client:
         bonds = {
             validator.public_key: validator.bond for validator in await client.list_validators()
@@ -46,7 +46,7 @@ async def check_bonds(network: Network) -> None:
 
 
 async def test_before_it_committed(network: Network) -> None:
-    """The round waits for it until the window is over, and goes on without it."""
+    """The round waits for the missing miner until its window ends, and is settled without it."""
     first, *_, last = network.nodes
     async with eavesdropping(network), first.client() as client:
         campaign = Campaign(client, network.chain_id, Round(3))
@@ -68,7 +68,7 @@ async def test_before_it_committed(network: Network) -> None:
 
 
 async def test_after_it_committed(network: Network) -> None:
-    """It finds its work again when it comes back, opens it and reveals in time, and is paid."""
+    """After its restart the miner opens and reveals its stored work in time, and is paid."""
     first, slow, victim, _ = network.nodes
     async with eavesdropping(network), first.client() as client:
         campaign = Campaign(client, network.chain_id, Round(3))
@@ -83,7 +83,8 @@ async def test_after_it_committed(network: Network) -> None:
 
             await until(committed, "the victim has committed")
             victim.program.kill()
-        # The slow one commits now, and everybody has: the victim is waited for to open its own.
+        # The slow miner commits now. All have committed, and the round waits for the victim's
+        # opening.
         await reached(client, task_id, "CHALLENGE")
         await victim.start()
         view = await reached(client, task_id, "SETTLED")
@@ -97,7 +98,7 @@ async def test_after_it_committed(network: Network) -> None:
 
 
 async def test_after_it_committed_and_for_too_long(network: Network) -> None:
-    """Who committed and does not open that in time loses its deposit, and no more."""
+    """A miner that commits and does not open in time loses its deposit, and nothing else."""
     first, slow, victim, _ = network.nodes
     async with eavesdropping(network), first.client() as client:
         burned = (await client.get_status()).burned
@@ -126,7 +127,7 @@ async def test_after_it_committed_and_for_too_long(network: Network) -> None:
 
 
 async def test_a_killed_worker(network: Network) -> None:
-    """The process that computes dies twice; the node starts another and takes part as ever."""
+    """A node whose worker process is killed twice starts another one and is paid."""
     first, *_, last = network.nodes
     async with first.client() as client:
         campaign = Campaign(client, network.chain_id, Round(3))

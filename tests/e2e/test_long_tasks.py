@@ -1,4 +1,4 @@
-"""A miner in the middle of a task that takes long: what it says, what it survives, how it stops."""
+"""A miner in the middle of a long task: it reports progress, survives kills, and stops at once."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ pytestmark = [
 
 CLIENTS = 20
 PROGRESS = re.compile(r"(\d+) of about [\d,]+ samples, standard error \S+, about \d+ s left")
-# Nobody is ever sure enough.
+# At this difficulty a miner never has enough samples.
 RULES = {**BRISK, "initial_difficulty_nano": 1, "min_difficulty_nano": 1}
 
 
@@ -36,7 +36,7 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
 
 
 def samples(node: Node) -> list[int]:
-    """What it said of how far it is, since it was started last."""
+    """Return the numbers of samples that the node has logged since its latest start."""
     return [int(count) for count in PROGRESS.findall(node.program.said())]
 
 
@@ -57,13 +57,13 @@ async def test_it_tells_goes_on_and_stops_at_once(network: Network) -> None:
         await until(lambda: samples(node)[-1] > told, "it goes on without its dead workers")
         assert not set(node.program.children()) & set(before)
     seconds = []
-    for _ in range(2):  # what else this machine does may delay one of them
+    for _ in range(2):  # The load of the machine may delay one of the two stops.
         await until(lambda: len(samples(node)) > 0, "it mines")
         began = time.monotonic()
         node.program.signal(signal.SIGTERM)
         assert await node.program.ended() == 0
         seconds.append(time.monotonic() - began)
         await node.start()
-    # Half a second, or as much longer as everything takes on a machine with more to do than cores.
+    # Half a second, or more in proportion to the machine's load.
     busy = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
     assert min(seconds) < 0.5 * busy, (seconds, busy)

@@ -1,5 +1,7 @@
-"""The wallets of docs/clients, built as their readers would, against a real node: stubs from the
-proto files, a key and an address of their own, and a payment that the network takes.
+"""Wallets written in other languages, as docs/clients describes them, against a real node.
+
+Each is built as a reader would build it: stubs from the proto files, a key and an address of its
+own, and a payment that the network accepts.
 """
 
 from __future__ import annotations
@@ -39,7 +41,7 @@ PROGRAMS = {"go": ["./wallet"], "node": ["node", "wallet.js"]}
 
 @dataclass(frozen=True)
 class Wallet:
-    """A wallet that was built; it keeps its key in its folder."""
+    """A wallet that was built; its key is in its folder."""
 
     language: str
     folder: Path

@@ -1,7 +1,7 @@
-"""Random bytes to every method of every listener of a node and a coordinator: each call ends with a
-status that blames the caller, everything works afterwards, and no log speaks of an error.
+"""Random bytes to every method of every listener of a node and a coordinator.
 
-The methods are those that the listeners' own reflection names, so that none is forgotten.
+Each call ends with a status that blames the caller, everything works afterwards, and no log has an
+error. The listeners' reflection names the methods, so that none is forgotten.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ DESCRIBED = (
     peer_service_pb2,
     transaction_relay_service_pb2,
 )
-"""Modules that are imported for their descriptors alone."""
+"""Modules that are imported only for their descriptors."""
 
 API = {
     "NodeService", "TransactionService", "ShapleyTaskService", "ArtifactService",
@@ -99,7 +99,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 
 async def begin(network: Network) -> Site:
-    """A chain with a settled task and a coordinator in the middle of a round."""
+    """Make a chain with a settled task, and a coordinator in the middle of a round."""
     await network.start()
     async with network.nodes[0].client() as client:
         await pay(client, ALICE, BOB.address, 1)
@@ -124,7 +124,7 @@ async def begin(network: Network) -> Site:
 
 @asynccontextmanager
 async def unharmed(site: Site) -> AsyncIterator[None]:
-    """Node and coordinator are the same afterwards, and still work."""
+    """Check afterwards that node and coordinator are unchanged and work."""
     node = site.network.nodes[0]
     before, campaign = await node.status(), site.coordinator.state()
     yield
@@ -141,7 +141,7 @@ async def unharmed(site: Site) -> AsyncIterator[None]:
 
 @dataclass(frozen=True)
 class Method:
-    """One method, and what it takes."""
+    """One method and its descriptor."""
 
     service: str
     name: str
@@ -157,7 +157,7 @@ class Method:
 
 
 async def methods_of(target: str) -> list[Method]:
-    """Every method that a listener says it has."""
+    """Return every method that a listener's reflection names."""
     async with grpc.aio.insecure_channel(target) as channel:
         stub = reflection_pb2_grpc.ServerReflectionStub(channel)
         request = reflection_pb2.ServerReflectionRequest(list_services="")
@@ -166,14 +166,14 @@ async def methods_of(target: str) -> list[Method]:
     pool = descriptor_pool.Default()
     found = []
     for name in names:
-        # Both versions of reflection are the same but for their name.
+        # Both versions of reflection differ in their name only.
         service = pool.FindServiceByName(name.replace("reflection.v1.", "reflection.v1alpha."))
         found += [Method(name, method.name, method) for method in service.methods]
     return found
 
 
 def junk(method: Method, seeds: list[bytes], rng: random.Random) -> bytes:
-    """Noise, a message with random fields, or a real one that was garbled."""
+    """Return noise, a message with random fields, or a real message with random changes."""
     kind = rng.randrange(4)
     if kind == 0:
         return rng.randbytes(rng.choice((0, 1, 2, 8, 60, 700)))
@@ -190,7 +190,7 @@ def junk(method: Method, seeds: list[bytes], rng: random.Random) -> bytes:
 
 
 def fill(message: Any, rng: random.Random, depth: int) -> None:
-    """Random values for some of the fields."""
+    """Set some of the fields to random values."""
     Kind = descriptor_pb2.FieldDescriptorProto
     for field in message.DESCRIPTOR.fields:
         if rng.random() < 0.3:
@@ -230,7 +230,7 @@ def value(field: Any, rng: random.Random) -> Any:
 async def outcome(
     channel: grpc.aio.Channel, method: Method, messages: list[bytes], metadata: Any = ()
 ) -> StatusCode:
-    """How a call ends; OK for a stream that is kept open."""
+    """Return the status of a call; OK for a stream that stays open."""
     shape = method.shape
     shapes: dict[tuple[bool, bool], Any] = {
         (False, False): channel.unary_unary,
@@ -252,7 +252,7 @@ async def outcome(
     except asyncio.TimeoutError:
         return StatusCode.OK
     except grpc.aio.AioRpcError as error:
-        # The server ended the call while this end was writing: not the server's word.
+        # The server ended the call while this side was writing, so its status is lost.
         own = (error.details() or "").endswith("from Core")
         return StatusCode.CANCELLED if own else error.code()
     finally:
@@ -267,7 +267,7 @@ async def barrage(
     times: int,
     metadata: Any = (),
 ) -> None:
-    """Junk to each method, several calls at once."""
+    """Send junk to each method, several calls at once."""
     async with grpc.aio.insecure_channel(target) as channel:
         for method in methods:
             calls = [
@@ -284,7 +284,7 @@ async def barrage(
 
 
 def destructive(method: Method) -> bool:
-    """An operator may stop the node, and an empty message says so."""
+    """Tell whether a random message could stop the node, as an operator can."""
     return method.path == "/fedcoin.v1.AdminService/Stop"
 
 
@@ -301,7 +301,7 @@ async def test_junk_to_every_method(site: Site, listener: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(20))
 async def test_much_more_junk(site: Site, seed: int) -> None:
-    """More of it, to all listeners at once."""
+    """Send more of it, to all listeners."""
     async with unharmed(site):
         for listener in LISTENERS:
             target = site.target(listener)
@@ -311,7 +311,7 @@ async def test_much_more_junk(site: Site, seed: int) -> None:
 
 
 async def test_junk_from_peers_who_shook_hands(site: Site) -> None:
-    """Some are banned for it; others can still come."""
+    """A node bans peers that send junk; an honest peer can still join."""
     node = site.network.nodes[0]
     rng = random.Random("peers")
     methods = [m for m in await methods_of(node.peers) if m.ours]
@@ -360,7 +360,7 @@ async def test_what_is_not_grpc_at_all(site: Site, listener: str) -> None:
 
 
 async def test_it_still_does_its_work(site: Site) -> None:
-    """A transfer, and a whole task."""
+    """Make a transfer and settle a task."""
     async with NodeClient(site.network.nodes[0].api) as client:
         await pay(client, ALICE, BOB.address, 1)
         campaign = Campaign(client, site.network.chain_id, Round(3, size=50))

@@ -1,4 +1,4 @@
-"""Validators that are killed at random moments while coins move: nothing final is ever lost."""
+"""Validators are killed at random moments during transfers, and no final transaction is lost."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ AMOUNT = 7
 
 
 class Traffic:
-    """Transfers through whichever node answers; what was said to be final is written down."""
+    """Transfers through random nodes, and which of them were final."""
 
     def __init__(self, network: Network, seed: int) -> None:
         self._network = network
         self._random = random.Random(seed)
         self.final: dict[str, int] = {}
-        """Hash to height of each transfer that a node called final."""
+        """Height of each final transfer, by its hash."""
         self.tried = 0
 
     async def run(self, sender: KeyPair) -> None:
-        """Pay again and again, from one account, until cancelled."""
+        """Pay from one account again and again, until cancelled."""
         recipient = key_of("collector").address
         while True:
             node = self._random.choice(self._network.nodes)
@@ -44,14 +44,15 @@ class Traffic:
                 async with NodeClient(node.api, timeout=3.0) as client:
                     view = await pay(client, sender, recipient, AMOUNT, seconds=8.0)
             except RpcError:
-                # Dead, or its pool died with it: whether that one is final, nobody said.
+                # The node is down or lost its mempool, so this transfer may or may not become
+                # final.
                 await asyncio.sleep(0.05)
             else:
                 self.final[view.hash] = view.height
 
 
 async def kill_now_and_then(nodes: list[Node], seed: int, times: int, *, at_once: int = 1) -> None:
-    """Kill this often, seldom more than ``at_once`` nodes at a time, and start them again."""
+    """Kill up to `at_once` random nodes and start them again, this many times."""
     chance = random.Random(seed)
     for _ in range(times):
         await asyncio.sleep(chance.uniform(0.0, 0.8))
@@ -62,13 +63,13 @@ async def kill_now_and_then(nodes: list[Node], seed: int, times: int, *, at_once
         for victim in victims:
             victim.program.start()
         if chance.random() < 0.7:
-            # Else it may be killed again before it serves.
+            # Otherwise a node may be killed again before it serves.
             await asyncio.gather(*(victim.ready() for victim in victims))
     await asyncio.gather(*(node.ready() for node in nodes))
 
 
 async def power_cut(nodes: list[Node]) -> None:
-    """All at once, in the middle of whatever they were deciding."""
+    """Kill all nodes at once and start them again."""
     for node in nodes:
         node.program.kill()
     for node in nodes:
@@ -77,7 +78,7 @@ async def power_cut(nodes: list[Node]) -> None:
 
 
 async def ended(tasks: list[asyncio.Task[None]]) -> None:
-    """Cancel until they have ended: gRPC may take a cancellation for its own, and go on."""
+    """Cancel until all tasks have ended: gRPC may swallow a cancellation."""
     while running := [task for task in tasks if not task.done()]:
         for task in running:
             task.cancel()
@@ -85,7 +86,7 @@ async def ended(tasks: list[asyncio.Task[None]]) -> None:
 
 
 async def check_kept(network: Network, traffic: Traffic) -> None:
-    """Every node has every transfer that was ever called final, where it was said to be."""
+    """Check that every node has every final transfer at its height."""
     async with network.clients() as clients:
         for client in clients:
             for hash_, height in traffic.final.items():
@@ -93,7 +94,7 @@ async def check_kept(network: Network, traffic: Traffic) -> None:
                 assert view.status == TRANSACTION_STATUS_FINAL, hash_
                 assert view.height == height
         received = (await clients[0].get_account(key_of("collector").address)).balance
-    # Others may be final that nobody could say so of any more.
+    # More transfers may be final than the killed nodes could confirm.
     assert received % AMOUNT == 0
     assert AMOUNT * len(traffic.final) <= received <= AMOUNT * traffic.tried
 
@@ -108,7 +109,7 @@ async def endure(root: Path, seed: int, times: int, *, at_once: int = 1) -> None
             try:
                 await kill_now_and_then(network.nodes, seed, times, at_once=at_once)
                 await power_cut(network.nodes)
-                # It still works.
+                # Transfers become final again.
                 before = len(traffic.final)
                 deadline = time.monotonic() + 45
                 while len(traffic.final) < before + 10:

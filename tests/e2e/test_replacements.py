@@ -1,4 +1,4 @@
-"""A transaction that waits is replaced by one that pays more, on every node."""
+"""A pending transaction is replaced by one with a higher fee, on every node."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ async def waits(node: NodeClient, transaction: Transaction) -> None:
 
 
 async def dropped(node: NodeClient, transaction: Transaction) -> str:
-    """Why it waits no more."""
+    """Wait until a node has dropped a transaction; returns the reason."""
 
     async def there() -> str:
         view = await node.get_transaction(transaction.hash)
@@ -51,7 +51,7 @@ async def test_replaced_everywhere(tmp_path: Path) -> None:
         (miner,) = network.nodes
         here, there = (network.add(name, key_of(name)) for name in ("here", "there"))
         await network.start()
-        # Who makes blocks is away: what is sent waits, and is in nobody's proposal.
+        # The only validator is stopped, so transactions stay pending and in no proposal.
         miner.program.stop()
         async with here.client() as near, there.client() as far:
             wallet = Wallet(near, ALICE, network.chain_id)
@@ -67,7 +67,7 @@ async def test_replaced_everywhere(tmp_path: Path) -> None:
                 await wallet.submit(transfer(7 * FDC), fee=cheap, replaces=view)
             assert caught.value.code == "REPLACEMENT_UNDERPRICED"
             assert f"pay at least {2 * first.body.fee} to replace it" in caught.value.message
-            # Handed in at one node, it takes the place at all.
+            # The replacement reaches all nodes.
             replacement = await Wallet(far, ALICE).submit(transfer(7 * FDC), replaces=view)
             assert replacement.body.nonce == first.body.nonce
             assert replacement.body.fee == 2 * first.body.fee
@@ -110,7 +110,7 @@ async def test_by_command(tmp_path: Path) -> None:
         shown = fedcoin("tx", sent["hash"], *home)
         assert "dropped" in shown
         assert f"replaced it by transaction {replacement['hash']}" in shown
-        # The first waits no more, and a stranger's key replaces nothing.
+        # The first transaction is no longer pending, and another account's key cannot replace one.
         code, _, complaint = attempted(*again)
         assert (code, "it is no longer pending [NOT_REPLACEABLE]" in complaint) == (1, True)
         fedcoin("keys", "new", "stranger", *home)

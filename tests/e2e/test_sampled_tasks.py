@@ -1,6 +1,6 @@
-"""Tasks with more clients than can be valued exactly, through a whole network of two miners.
+"""Tasks with too many clients for exact values, through a network of two miners.
 
-The folder is what `train simulate` writes; the quick tests write it without TensorFlow.
+The clients' folder is what `train simulate` writes; quick tests write it without TensorFlow.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """As if it had been simulated; one client does nothing."""
+    """Write a simulation's folder; one client is a free rider."""
     folder = tmp_path_factory.mktemp("weights") / "weights"
     (folder / "keys").mkdir(parents=True)
     work = Round(CLIENTS)
@@ -86,7 +86,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def publish(network: Network, folder: Path, **settings: object) -> dict[str, Any]:
-    """The command, and the task that it says was settled."""
+    """Publish a task by command; returns the settled task."""
     sets = [f"--set=coordinator.{name}={value}" for name, value in settings.items()]
     home = network.nodes[0].home.root
     out = fedcoin(
@@ -98,7 +98,7 @@ def publish(network: Network, folder: Path, **settings: object) -> dict[str, Any
 
 
 async def check(network: Network, task: dict[str, Any], schedule: str) -> None:
-    """It went through all of it: samples, proof, agreement, payment."""
+    """Check samples, evidence, agreement and payment."""
     await network.wait_for_one_state()
     async with network.clients() as clients:
         for client in clients:
@@ -107,14 +107,14 @@ async def check(network: Network, task: dict[str, Any], schedule: str) -> None:
             check_paid(view)
             assert len(view.miners) == 2
             assert all(miner.revealed and miner.inlier for miner in view.miners)
-            # Each made samples of its own, by its own key.
+            # Each miner evaluated its own samples, drawn by its key.
             assert all(miner.evaluations >= len(view.clients) for miner in view.miners)
             reveals = [await client.get_evidence(task["task_id"], m.address) for m in view.miners]
             assert len({reveal.transaction for reveal in reveals}) == 2
 
 
 def by_role(folder: Path, task: dict[str, Any]) -> dict[str, list[int]]:
-    """What clients of each kind were paid."""
+    """Return the payouts of each role's clients."""
     payouts = {client["address"]: int(client["payout"]) for client in task["clients"]}
     found: dict[str, list[int]] = {}
     for client in read_manifest(folder).clients:
@@ -132,13 +132,13 @@ async def test_a_task_settles(network: Network, folder: Path, schedule: str) -> 
     paid = by_role(folder, task)
     assert paid["free rider"] == [0]
     assert sum(amount > 0 for amount in paid["honest"]) > CLIENTS // 2
-    # It was quicker than it need be: the next one is measured more closely.
+    # Mining took less time than the target, so the next task needs a smaller standard error.
     after = (await network.nodes[0].status()).difficulty_nano
     assert before // 2 <= after < before
 
 
 async def test_what_is_chosen_by_itself(network: Network, folder: Path) -> None:
-    """Over twelve clients, "auto" means antithetic; walks may be cut short."""
+    """With more than twelve clients, "auto" means antithetic; walks may be truncated."""
     task = await asyncio.to_thread(
         publish, network, folder, commit_seconds=15, max_samples=200, truncation=2,
         reward="pro_rata",
@@ -153,7 +153,7 @@ async def test_what_is_chosen_by_itself(network: Network, folder: Path) -> None:
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("schedule", ["permutation", "antithetic"])
 async def test_simulated_clients(network: Network, tmp_path: Path, schedule: str) -> None:
-    """The whole of it: fourteen clients really train, and are valued and paid."""
+    """Fourteen clients train, and are evaluated and paid."""
     folder = tmp_path / "weights"
     await asyncio.to_thread(
         fedcoin, "train", "simulate", folder, "--clients", CLIENTS, "--free-riders", 1,

@@ -1,4 +1,4 @@
-"""One campaign after another from the same home, within a node and without one."""
+"""Two campaigns in succession from one home, inside a node and without one."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
 
 
 async def finished(coordinator: CoordinatorProcess) -> None:
-    """Its only round is over."""
+    """Run a campaign of one round to its end."""
     learner = Learner(coordinator, 0, 1)
     await coordinator.start()
     async with learning(learner) as tasks:
@@ -40,7 +40,7 @@ async def finished(coordinator: CoordinatorProcess) -> None:
 
 
 async def opened(node: NodeClient, number: int) -> str:
-    """The id of the latest campaign, once there are so many."""
+    """Wait until there are `number` campaigns; returns the latest one's id."""
 
     async def there() -> str:
         campaigns = await node.list_campaigns()
@@ -50,7 +50,7 @@ async def opened(node: NodeClient, number: int) -> str:
 
 
 def kept(home: Path, campaign_id: str) -> bool:
-    """Is the finished campaign's record still there?"""
+    """Tell whether the record of a finished campaign was kept."""
     found = json.loads((home / f"coordinator-{campaign_id[:16]}.json").read_text())
     return bool(found["campaign_id"] == campaign_id and found["phase"] == "finished")
 
@@ -64,7 +64,7 @@ async def test_without_a_node(network: Network) -> None:
         await finished(coordinator)
         assert await program.ended() == 0
         first = await opened(node, before + 1)
-        # Started again it says what there was, and how to begin another; nothing is opened.
+        # A restart says that the campaign is finished and how to begin another, and opens nothing.
         program.start()
         assert await program.ended() == 0
         assert f"campaign {first} is finished" in program.said()
@@ -74,7 +74,7 @@ async def test_without_a_node(network: Network) -> None:
         second = await opened(node, before + 2)
         program.kill()
         assert kept(coordinator.home.root, first)
-        # While one is under way, the flag changes nothing.
+        # During a campaign, the flag changes nothing.
         program.start("--new-campaign")
         await program.says("going on with round 1: waiting")
         program.stop()

@@ -1,4 +1,4 @@
-"""Owners of tasks cancel and await what they started."""
+"""An owner of tasks cancels and awaits what it started."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What one caller, and all together, may take of a listener."""
+"""Limits for one caller of a listener, and for all callers together."""
 
 from __future__ import annotations
 

@@ -64,7 +64,8 @@ def test_codes_are_their_own_names() -> None:
 
 
 def test_one_word_may_mean_different_things_in_different_layers() -> None:
-    # A transaction for another chain can never be right; a peer of another chain is not wrong.
+    # A transaction for another chain can never be valid, while a peer of another chain may be
+    # correct.
     assert status_of(DataCode.WRONG_CHAIN) is grpc.StatusCode.INVALID_ARGUMENT
     assert status_of(NetworkCode.WRONG_CHAIN) is grpc.StatusCode.FAILED_PRECONDITION
 

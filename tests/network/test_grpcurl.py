@@ -50,7 +50,7 @@ SERVICES = [
 
 
 def find_grpcurl() -> str | None:
-    """On PATH, or where Go installs programs."""
+    """Find grpcurl on PATH or where Go installs programs."""
     found = shutil.which("grpcurl")
     if found is not None:
         return found
@@ -93,12 +93,12 @@ async def told(*arguments: str) -> str:
 async def called(live: ServedApi, method: str, request: dict[str, Any] | None = None) -> Any:
     data = json.dumps(request or {})
     address = live.server.address
-    # Zero values as well, so that a test sees what is there.
+    # Print zero values as well, so that a test sees every field.
     return read(await told("-emit-defaults", "-d", data, address, f"fedcoin.v1.{method}"))
 
 
 def read(text: str) -> Any:
-    """grpcurl's JSON. Versions of it write names in camel case or as the .proto files have them."""
+    """Parse grpcurl's JSON, whose names are in camel case or as in the .proto files."""
     return json.loads(text, object_pairs_hook=lambda pairs: {snake(k): v for k, v in pairs})
 
 
@@ -238,7 +238,7 @@ async def test_the_peers_listener(tmp_path: Path) -> None:
         method = "fedcoin.v1.PeerService/Hello"
         answer = read(await told("-d", json.dumps(hello), node.address, method))
         assert answer["identity"]["chain_id"] == genesis.chain_id
-        # Everything else needs the second half of the handshake, which takes a key.
+        # Every other call needs the second step of the handshake, which takes a key.
         for method in (
             "PeerService/ListPeers",
             "BlockGossipService/ListHeaders",
@@ -257,7 +257,7 @@ async def test_the_peers_listener(tmp_path: Path) -> None:
 
 
 class NoRounds:
-    """A campaign that nobody has joined."""
+    """A campaign without clients."""
 
     chain_id = CHAIN_ID
 
@@ -304,7 +304,7 @@ async def test_errors_come_with_code_field_and_limit(live: ServedApi) -> None:
     code, _, err = await run(
         "-d", data, live.server.address, "fedcoin.v1.TransactionService/GetTransaction"
     )
-    assert code == 64 + 3  # grpcurl's exit code is 64 + the status
+    assert code == 64 + 3  # grpcurl exits with 64 + the status.
     assert "Code: InvalidArgument" in err
     assert "hash is 'xyz'; it must be 64 hex digits" in err
     assert '"reason": "MALFORMED"' in err

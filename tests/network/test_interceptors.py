@@ -1,4 +1,4 @@
-"""The chain around every call: refusals, bugs, bounds and stopping, over real gRPC."""
+"""The interceptors of every call: refusals, bugs, limits and stopping, over real gRPC."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ending bodies from outside: the reason arrives, other cancellations pass through."""
+"""Interruptions end a body and carry a reason; other cancellations pass through."""
 
 from __future__ import annotations
 

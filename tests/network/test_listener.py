@@ -1,4 +1,4 @@
-"""A listener binds, tells the truth about its health, and leaves nothing behind."""
+"""A listener binds its address, reports its health, and leaves nothing behind."""
 
 from __future__ import annotations
 

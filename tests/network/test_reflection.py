@@ -1,4 +1,4 @@
-"""Reflection in both dialects serves every file of the listener's services, and no others."""
+"""Both versions of reflection serve every file of the listener's services, and no others."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_every_file_of_every_service_is_described_as_it_was_written(tmp_path: Pa
         served = FileDescriptorProto()
         pool.FindFileByName(name).CopyToProto(served)
         for message in (served, file):
-            # Compilers write json_name into descriptor sets, and not into generated code.
+            # Compilers write json_name into descriptor sets, but not into generated code.
             strip_json_names(message)
         assert served == file, name
 

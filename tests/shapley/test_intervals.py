@@ -38,7 +38,7 @@ class ExactGame(NamedTuple):
 
 
 def load_game(name: str) -> ExactGame:
-    """Load a game of ten players from scripts/tools/make_mnist_games.py, or make one."""
+    """Load a game of ten players that scripts/tools/make_mnist_games.py made, or make one."""
     members = ((np.arange(1 << 10)[:, None] >> np.arange(10)) & 1).astype(np.float64)
     rng = np.random.default_rng(5)
     weights = rng.integers(1, 20, 10)

@@ -23,7 +23,7 @@ class KnownGame(NamedTuple):
     worth: Callable[[Bools], Floats]
     values: Floats
     budget: int
-    """For methods that sample: fewer than all coalitions."""
+    """A budget for methods that sample: fewer than all coalitions."""
 
 
 def security_council() -> KnownGame:
@@ -43,7 +43,7 @@ def college() -> KnownGame:
 
 
 def airport() -> KnownGame:
-    # Littlechild and Owen (1973): the airlines that need a piece of the runway share its cost.
+    # Littlechild and Owen (1973): the airlines that need a part of the runway share its cost.
     costs = np.array([1.0, 2.0, 2.0, 3.0, 10.0, 12.0, 12.5])
     shares = np.cumsum(np.diff(costs, prepend=0) / np.arange(len(costs), 0, -1))
     return KnownGame(lambda c: (c * costs).max(axis=1), shares, 80)
@@ -126,7 +126,7 @@ def test_symmetry_null_players_and_linearity(method: str, n: int, seed: int) -> 
 @pytest.mark.parametrize("n", [1, 2, 16, 17, 64, 65])
 @pytest.mark.parametrize("method", SAMPLED)
 def test_any_number_of_players(method: str, n: int) -> None:
-    """A game of the size alone, also with more players than a machine word has bits."""
+    """Values depend on the size alone; some games have more players than a word has bits."""
     estimate = shapley.estimate(lambda c: np.sqrt(c.sum(axis=1)), n, method, 8 * n + 40)
     assert estimate.values.sum() == pytest.approx(np.sqrt(n))
     assert (np.abs(estimate.values - np.sqrt(n) / n) <= 6 * estimate.std_errors + 1e-8).all()

@@ -1,4 +1,4 @@
-"""Changes to a database behind the program's back, as a damaged disk or a person makes them."""
+"""Edit a database file without the program, as a damaged disk or an operator with SQLite does."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ from pathlib import Path
 
 @contextmanager
 def editing(path: Path) -> Iterator[sqlite3.Connection]:
-    """Open a connection of its own to a database; what it writes is committed at the end."""
+    """Open a separate connection to a database; its changes are committed on leaving."""
     with closing(sqlite3.connect(path)) as connection, connection:
         yield connection

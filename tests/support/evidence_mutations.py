@@ -1,4 +1,4 @@
-"""Evidence with one thing about it changed: what hypothesis tries against whoever checks it."""
+"""Hypothesis strategies that change one detail of evidence, to test the code that verifies it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def mutate_vector(draw: st.DrawFn, values: Any, strategy: st.SearchStrategy[int]
         span = near if draw(st.booleans()) else strategy
         try:
             values[place] = other(draw, span, values[place])
-        except ValueError:  # The step left the field's range.
+        except ValueError:  # The sum left the field's range.
             values[place] = 0 if values[place] else 1
     elif how == "drop":
         del values[place]
@@ -43,7 +43,7 @@ def mutate_hash(draw: st.DrawFn, value: bytes) -> bytes:
 
 
 def mutate_list(draw: st.DrawFn, items: Any) -> bool:
-    """Drop, repeat or swap whole items; false if that left the list as it was."""
+    """Drop, repeat or swap whole items; returns False if the list did not change."""
     before = [item.SerializeToString() for item in items]
     place = draw(st.integers(0, len(items) - 1))
     how = draw(st.sampled_from(["drop", "repeat", "swap"]))

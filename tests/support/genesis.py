@@ -1,4 +1,4 @@
-"""The genesis of the networks of tests."""
+"""The genesis of test networks."""
 
 from __future__ import annotations
 

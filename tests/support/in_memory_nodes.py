@@ -17,7 +17,7 @@ from tests.support.node_core import NodeCore
 
 @dataclass
 class InMemoryWire:
-    """Delivers what one node says to all others, unless ``drops`` says no."""
+    """Delivers each node's messages to all others, except where `drops` is true."""
 
     members: list[InMemoryNode] = field(default_factory=list)
     drops: Callable[[InMemoryNode, InMemoryNode], bool] = lambda sender, receiver: False
@@ -36,7 +36,7 @@ class InMemoryWire:
             await receiver.agreement.receive_vote(message, b"")
 
     def repeat(self) -> None:
-        """What peers tell each other on connecting, and now and then: what the other may lack."""
+        """Send each node's messages of its height to all others, as peers do when they connect."""
         for sender in self.members:
             height = sender.agreement.status().height
             for message in sender.agreement.messages_for(height):
@@ -49,7 +49,7 @@ class InMemoryWire:
 
 
 class WireEnd:
-    """One member's end of the wire (fedcoin.network.ports.Outlet)."""
+    """One node's connection to the wire, in place of its network."""
 
     def __init__(self, wire: InMemoryWire) -> None:
         self.wire = wire

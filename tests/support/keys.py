@@ -1,4 +1,4 @@
-"""The key pairs of tests: each is derived from a name, so that it is the same in every run."""
+"""The key pairs of tests, each derived from a name, so that every run uses the same ones."""
 
 from __future__ import annotations
 
@@ -13,4 +13,4 @@ def key_of(name: str) -> KeyPair:
 
 ALICE, BOB, CAROL, STRANGER = map(key_of, ("alice", "bob", "carol", "stranger"))
 MINERS = tuple(key_of(f"miner {number}") for number in range(4))
-"""The validators of networks with four of them."""
+"""The validators of networks of four."""

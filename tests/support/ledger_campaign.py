@@ -46,20 +46,20 @@ SETTLED = block_pb2.TASK_PHASE_SETTLED
 FAILED = block_pb2.TASK_PHASE_FAILED
 
 Game = Callable[[np.ndarray], np.ndarray]
-"""Right answers, int64 (m,), of coalitions, bool (m, n)."""
+"""Maps coalitions, bool (m, n), to their right answers, int64 (m,)."""
 
 SHARDS = tuple(sha256(b"shard", bytes([i])) for i in range(3))
 WEIGHTS = sha256(b"initial weights")
 
 
 def additive(*worth: int, base: int = 10) -> Game:
-    """Each client is worth so many right answers, whoever else takes part."""
+    """Return the game in which each client adds this many right answers to any coalition."""
     gains = np.array(worth, dtype=np.int64)
     return lambda coalitions: coalitions @ gains + base
 
 
 def evidence_tree(plan: SamplingPlan, game: Game, samples: int) -> EvidenceTree:
-    """What an honest miner computes."""
+    """Build the evidence of an honest miner."""
     count = plan.fixed_samples or samples
     rows = [game(plan.coalitions(index)) for index in range(count)]
     ends = game(np.array([[True] * plan.clients, [False] * plan.clients]))
@@ -84,7 +84,7 @@ class LedgerCampaign:
     terms: OpenTask = field(default_factory=OpenTask)
 
     def campaign_terms(self, **changes: Any) -> OpenCampaign:
-        """Two rounds for 10 FDC, split as in the paper, unless changed."""
+        """Return the terms of two rounds for 10 FDC, split as in the paper, with changes."""
         given: dict[str, Any] = {
             "server": self.server.address,
             "model": sha256(b"model"),
@@ -100,14 +100,14 @@ class LedgerCampaign:
         return OpenCampaign(**given | changes)
 
     def open_campaign(self, **changes: Any) -> bytes:
-        """Open it in a block of its own."""
+        """Open the campaign in its own block."""
         opening = self.chain.sign(self.requester, self.campaign_terms(**changes))
         self.chain.produce(opening)
         self.campaign_id = opening.hash
         return self.campaign_id
 
     def update(self, client: KeyPair, round: int, **changes: Any) -> SignedUpdate:
-        """What a client signs."""
+        """Sign a client's update."""
         given: dict[str, Any] = {
             "campaign_id": self.campaign_id,
             "round": round,
@@ -119,11 +119,11 @@ class LedgerCampaign:
         return sign_update(ClientUpdate(**given | changes), client, CHAIN_ID)
 
     def base(self, round: int) -> bytes:
-        """From which weights a round starts."""
+        """Return the base weights' id of a round."""
         return WEIGHTS if round == 1 else aggregate(round - 1)
 
     def task_terms(self, round: int | None = None, **changes: Any) -> OpenTask:
-        """The next round's task, EXACT, unless changed."""
+        """Return the terms of the next round's EXACT task, with changes."""
         campaign = self.chain.campaign(self.campaign_id)
         number = campaign.last_round + 1 if round is None else round
         job = campaign.terms
@@ -154,7 +154,7 @@ class LedgerCampaign:
         return OpenTask(**given | changes)
 
     def open_task(self, **changes: Any) -> bytes:
-        """Open the next round's task in a block of its own."""
+        """Open the next round's task in its own block."""
         self.terms = self.task_terms(**changes)
         opening = self.chain.sign(self.server, self.terms)
         self.chain.produce(opening)
@@ -162,32 +162,32 @@ class LedgerCampaign:
         return self.task_id
 
     def sampled(self, samples: int = 50, truncation: int = 0) -> Sampling:
-        """The paper's schedule."""
+        """Return the sampling of the paper: permutations."""
         return Sampling(
             schedule=task_pb2.SCHEDULE_PERMUTATION, max_samples=samples, truncation=truncation
         )
 
     @property
     def task(self) -> TaskState:
-        """The task's record."""
+        """Return the task's record."""
         return self.chain.task(self.task_id)
 
     @property
     def deposit(self) -> int:
-        """What a commitment takes."""
+        """Return the deposit of a commitment, in sap."""
         least = self.chain.genesis.parameters.commit_deposit
         return compute_deposit(least, self.terms.prices.mining)
 
     def plan(self, miner: KeyPair) -> SamplingPlan:
-        """What a miner is to compute."""
+        """Return a miner's sampling plan."""
         return build_plan(self.terms, self.task_id, miner.public_key)
 
     def tree(self, miner: KeyPair, game: Game, samples: int = 50) -> EvidenceTree:
-        """What a miner has computed."""
+        """Return the evidence tree that a miner built."""
         return evidence_tree(self.plan(miner), game, samples)
 
     def commit(self, miner: KeyPair, tree: EvidenceTree, **changes: Any) -> Transaction:
-        """Commit to what was computed."""
+        """Commit to a miner's evidence."""
         attempt = self.task.attempt
         given: dict[str, Any] = {
             "task_id": self.task_id,
@@ -200,7 +200,7 @@ class LedgerCampaign:
         return self.chain.sign(miner, CommitShapley(**given | changes))
 
     def open(self, miner: KeyPair, tree: EvidenceTree, **changes: Any) -> Transaction:
-        """Open the commitment, so that its salt counts for the challenge."""
+        """Open a miner's commitment, so that its salt is part of the challenge."""
         given: dict[str, Any] = {
             "task_id": self.task_id,
             "attempt": self.task.attempt,
@@ -210,7 +210,7 @@ class LedgerCampaign:
         return self.chain.sign(miner, RevealShapley(**given | changes))
 
     def reveal(self, miner: KeyPair, tree: EvidenceTree, **changes: Any) -> Transaction:
-        """Answer the challenge."""
+        """Reveal the challenged leaves."""
         task = self.task
         due = draw_challenged_leaves(
             task.challenge,
@@ -233,9 +233,9 @@ class LedgerCampaign:
         samples: Mapping[KeyPair, int] | None = None,
         withheld: Sequence[KeyPair] = (),
     ) -> None:
-        """Play one attempt: these miners commit, all but some reveal, windows run out.
+        """Play one attempt: these miners commit, all but the silent ones reveal, and windows end.
 
-        Ends when the task waits for settlement, or is in its next attempt, or has failed.
+        Ends when the task waits for settlement, is in its next attempt, or has failed.
         """
         chain = self.chain
         amounts = samples or {}
@@ -249,13 +249,13 @@ class LedgerCampaign:
         self.wait(REVEAL, self.terms.reveal_window_ms)
 
     def open_all(self, trees: Mapping[KeyPair, EvidenceTree]) -> None:
-        """Everybody opens its commitment, and the challenge is fixed."""
+        """Open every miner's commitment, which fixes the challenge."""
         assert self.task.phase == CHALLENGE
         self.chain.produce(*(self.open(miner, tree) for miner, tree in trees.items()))
         assert self.task.phase == REVEAL
 
     def wait(self, phase: int, window_ms: int) -> None:
-        """Let the window of a phase run out, if it is still open: block after block."""
+        """Produce blocks until the window of a phase has ended."""
         state = self.task
         if state.phase == phase:
             self.chain.produce(after_ms=window_ms)
@@ -271,10 +271,10 @@ class LedgerCampaign:
 
 
 def aggregate(round: int) -> bytes:
-    """The artifact id of a round's aggregated weights."""
+    """Return the artifact id of a round's aggregate."""
     return sha256(b"aggregate", round.to_bytes(4, "big"))
 
 
 def salt(miner: KeyPair) -> bytes:
-    """A miner's salt."""
+    """Return a miner's salt."""
     return sha256(b"salt", miner.address)

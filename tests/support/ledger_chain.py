@@ -62,7 +62,7 @@ _FIELDS: dict[type[Message], str] = {
 
 
 class LedgerChain:
-    """A chain of final blocks, with the keys of all its validators."""
+    """A chain of final blocks, and the keys of all its validators."""
 
     def __init__(
         self, genesis: Genesis, keys: Iterable[KeyPair], store: ChainStore | None = None
@@ -93,7 +93,7 @@ class LedgerChain:
         folder: Path | None = None,
         **parameters: Any,
     ) -> LedgerChain:
-        """Validators "miner 0" and so on, with balances too, and users with balances.
+        """Create a chain with validators `miner 0`, `miner 1`, ... and users, who all have coins.
 
         With `folder`, blocks and state are kept in a real store.
         """
@@ -108,31 +108,31 @@ class LedgerChain:
 
     @property
     def height(self) -> int:
-        """The latest block's height."""
+        """Return the latest block's height."""
         return len(self.blocks)
 
     @property
     def header(self) -> BlockHeader | None:
-        """The latest block's header; None before the first."""
+        """Return the latest block's header; None before the first block."""
         return self.blocks[-1].header if self.blocks else None
 
     @property
     def hash(self) -> bytes:
-        """The latest block's hash."""
+        """Return the latest block's hash."""
         return self.blocks[-1].hash if self.blocks else self.genesis.hash
 
     @property
     def time_ms(self) -> int:
-        """The latest block's time."""
+        """Return the latest block's time in Unix ms."""
         return self.blocks[-1].header.time_ms if self.blocks else GENESIS_MS
 
     @property
     def miners(self) -> list[KeyPair]:
-        """The keys of the present validators, by address."""
+        """Return the present validators' keys by address."""
         return [self.keys[v.address] for v in self.ledger.validators()]
 
     def balance(self, owner: KeyPair | bytes) -> int:
-        """In sap."""
+        """Return an account's balance in sap."""
         address = owner if isinstance(owner, bytes) else owner.address
         return self.ledger.account(address).balance
 
@@ -147,7 +147,7 @@ class LedgerChain:
         expiry: int | None = None,
         chain_id: str = CHAIN_ID,
     ) -> Transaction:
-        """A transaction that fits the latest block; `ahead` of the sender's own others."""
+        """Sign a transaction for the next block; `ahead` counts the sender's earlier ones in it."""
         due = self.ledger.account(signer.address).nonce + ahead
         body = TransactionBody(
             chain_id=chain_id,
@@ -155,12 +155,12 @@ class LedgerChain:
             expiry_height=self.height + 100 if expiry is None else expiry,
         )
         getattr(body, _FIELDS[type(action)]).CopyFrom(action)
-        # The fee's own bytes count: at most ten.
+        # The fee is part of the bytes that it pays for; it takes ten bytes at most.
         body.fee = min_fee(self.genesis.parameters, body.ByteSize() + 10) if fee is None else fee
         return sign_transaction(body, signer)
 
     def context(self, *, after_ms: int = 10, round: int = 0) -> BlockContext:
-        """What the next block depends on."""
+        """Return the context in which the next block is executed."""
         return BlockContext(
             height=self.height + 1,
             time_ms=self.time_ms + after_ms,
@@ -171,7 +171,7 @@ class LedgerChain:
     def draft(
         self, *transactions: Transaction, after_ms: int = 10, round: int = 0, **header: Any
     ) -> Block:
-        """The next block with these transactions, fields of its header changed at will."""
+        """Build the next block with these transactions, and with changed header fields."""
         context = self.context(after_ms=after_ms, round=round)
         execution = self.ledger.execute(context, transactions)
         filled = make_header(context, self.hash, self.genesis, execution)
@@ -184,7 +184,7 @@ class LedgerChain:
         return build_block(filled, context.last_certificate, raws)
 
     def certify(self, block: Block, *, round: int = 0, signers: int | None = None) -> bytes:
-        """A certificate by all validators, or the first so many."""
+        """Make a certificate by all validators, or by the first `signers` of them."""
         votes = [
             sign_vote(PRECOMMIT, block.height, round, block.hash, k, CHAIN_ID)
             for k in self.miners[:signers]
@@ -192,12 +192,12 @@ class LedgerChain:
         return make_certificate(votes)
 
     def check(self, block: Block, **options: Any) -> Execution:
-        """What the block rules say."""
+        """Check a block by the block rules."""
         raw = decode_block(block.raw, self.genesis.parameters.max_block_bytes)
         return check_block(raw, self.header, self.genesis, self.ledger, **options)
 
     def add(self, block: Block, certificate: bytes, *, round: int = 0) -> Execution:
-        """Check a block and take it."""
+        """Check a block and append it."""
         execution = self.check(block, round=round, now_ms=block.header.time_ms)
         if self.store is None:
             self.memory.apply(execution.changes)
@@ -217,7 +217,10 @@ class LedgerChain:
         round: int = 0,
         signers: int | None = None,
     ) -> Execution:
-        """Make the next block final. Raises the refusal of the first transaction that is bad."""
+        """Make the next block final.
+
+        Raises the refusal of the first transaction that breaks a rule.
+        """
         block = self.draft(*transactions, after_ms=after_ms, round=round)
         return self.add(block, self.certify(block, round=round, signers=signers), round=round)
 
@@ -230,7 +233,7 @@ class LedgerChain:
         after_ms: int = 10,
         before: Sequence[Transaction] = (),
     ) -> None:
-        """The transaction is refused with this code, wherever it is met, and changes nothing."""
+        """Check that pool and block rules refuse the transaction with this code."""
         context = self.context(after_ms=after_ms)
         with refused(code, None if field is None else f"transactions[{len(before)}].{field}"):
             self.ledger.execute(context, [*before, transaction])
@@ -245,23 +248,23 @@ class LedgerChain:
         assert self.ledger.app_hash == StateTree.load(self.state.scan(b"")).root
 
     def payments(self, height: int | None = None) -> list[PaymentReceipt]:
-        """What a block paid, the latest by default."""
+        """Return the payments of a block, by default of the latest one."""
         execution = self.executions[-1 if height is None else height - 1]
         receipts = [decode_receipt(raw) for raw in execution.receipts]
         return [receipt.payment for receipt in receipts if receipt.HasField("payment")]
 
     def task(self, task_id: bytes) -> TaskState:
-        """A task's record."""
+        """Return a task's record."""
         task = records.TASKS.get(self.state, task_id)
         assert task is not None
         return task
 
     def miner(self, task_id: bytes, miner: KeyPair) -> MinerState | None:
-        """A miner's record."""
+        """Return a miner's record."""
         return records.MINERS.get(self.state, task_id, miner.address)
 
     def campaign(self, campaign_id: bytes) -> CampaignState:
-        """A campaign's record."""
+        """Return a campaign's record."""
         campaign = records.CAMPAIGNS.get(self.state, campaign_id)
         assert campaign is not None
         return campaign
@@ -269,7 +272,7 @@ class LedgerChain:
 
 @contextmanager
 def refused(code: Enum, field: str | None = None) -> Iterator[pytest.ExceptionInfo[RefusalError]]:
-    """What stands inside must be refused with this code, and this field if given."""
+    """Expect a refusal with this code, and with this field if one is given."""
     with pytest.raises(RefusalError) as caught:
         yield caught
     refusal = caught.value

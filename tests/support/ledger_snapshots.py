@@ -1,4 +1,4 @@
-"""Snapshots of small chains, in a file."""
+"""Snapshot files of small chains."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.transfers import transfer_to
 
 
 def chain_in(folder: Path, blocks: int = 12) -> LedgerChain:
-    """A chain with transfers, on which the validators changed twice."""
+    """Create a chain with transfers, whose validators change twice."""
     folder.mkdir(parents=True, exist_ok=True)
     chain = LedgerChain.create(folder=folder)
     for number in range(blocks):
@@ -33,7 +33,7 @@ def chain_in(folder: Path, blocks: int = 12) -> LedgerChain:
 
 
 def snapshot_of(store: ChainStore, genesis: Genesis, path: Path) -> Path:
-    """Writes the snapshot of what the store holds."""
+    """Write the snapshot of a store's latest state."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with store.open_state_view() as state:
         write_snapshot(path, state, store, genesis.hash, ValidatorHistory(store, genesis))
@@ -41,12 +41,12 @@ def snapshot_of(store: ChainStore, genesis: Genesis, path: Path) -> Path:
 
 
 def parts(path: Path) -> list[SnapshotPart]:
-    """All parts of a file."""
+    """Read all parts of a snapshot file."""
     return list(read_parts(path))
 
 
 def file_of(path: Path, contents: list[SnapshotPart]) -> Path:
-    """A file of these parts."""
+    """Write these parts into a snapshot file."""
     path.unlink(missing_ok=True)
     writer = SnapshotWriter(path)
     for part in contents:

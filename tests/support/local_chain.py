@@ -1,6 +1,6 @@
-"""A chain without a network: one real store, ledger and pool, and all validators' keys.
+"""A chain without a network: a real store, ledger and mempool, and all validators' keys.
 
-Time is the test's own: it only moves when told to.
+The clock is part of it, and moves only when a test moves it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from tests.support.keys import ALICE, BOB, key_of
 
 
 class LocalChain:
-    """Blocks are made by ``produce``; everything else is what a node has."""
+    """A node's chain whose blocks are made by `produce`."""
 
     def __init__(self, folder: Path, miners: int = 3, **parameters: Any) -> None:
         self.miners = [key_of(f"miner {number}") for number in range(miners)]
@@ -48,7 +48,7 @@ class LocalChain:
         self.owner = BackgroundTasks("test")
         self.pool: TransactionIntake
         self.busy: Callable[[], bool] = lambda: False
-        """Does somebody compute what may become a transaction?"""
+        """Tells whether a computation is running that may lead to a transaction."""
 
     def clock(self) -> int:
         return self.now_ms
@@ -76,7 +76,7 @@ class LocalChain:
         return transaction
 
     async def produce(self, *extra: Transaction, after_ms: int = 10) -> None:
-        """Make the next block final, with what is ready in the pool."""
+        """Make the next block final, with the mempool's candidates."""
         self.now_ms += after_ms
         proposer = self.chain.ledger.proposer(self.chain.height() + 1, 0)
         draft = await self.chain.build(proposer.address, [*self.pool.ready(), *extra])
@@ -88,7 +88,7 @@ class LocalChain:
         await self.chain.commit(block, make_certificate(votes), round=0)
 
     async def run(self, seconds: float = 20.0) -> None:
-        """Produce whenever there is a reason to, until there has been none for a while."""
+        """Produce blocks while the mempool or a running computation may need one."""
         idle = 0
         for _ in range(int(seconds / 0.02)):
             if self.pool.ready() or self.chain.ledger.needs_block():
@@ -109,7 +109,7 @@ class LocalChain:
         return records.MINERS.get(self.store, task_id, miner.address)
 
     def miner_states(self, task_id: bytes) -> list[MinerState]:
-        """The records of all miners, each of which has committed to its values."""
+        """Return the records of the miners that have committed."""
         states = [self.miner(task_id, miner) for miner in self.miners]
         return [state for state in states if state is not None]
 

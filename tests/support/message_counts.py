@@ -23,7 +23,7 @@ _ID_CONTEXT = b"fedcoin/txid/v1\0"
 
 
 class MessageCounts:
-    """How often each message was read or verified, by its bytes."""
+    """How often each message was decoded or verified, by its bytes."""
 
     def __init__(self) -> None:
         self.envelopes: Counter[bytes] = Counter()
@@ -33,12 +33,12 @@ class MessageCounts:
         self.proposals: Counter[bytes] = Counter()
         self.blocks: Counter[bytes] = Counter()
         self.verified: Counter[bytes] = Counter()
-        """By signature."""
+        """How often each signature was verified."""
 
 
 @contextmanager
 def counting() -> Iterator[MessageCounts]:
-    """Count what is decoded, hashed and verified inside."""
+    """Count decodings, hashes and verifications while inside."""
     counts = MessageCounts()
     parsed = (
         (transaction_pb2.SignedTransaction, counts.envelopes),

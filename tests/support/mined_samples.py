@@ -1,4 +1,4 @@
-"""Samples of an honest miner: plans, and a game whose counts can be recomputed."""
+"""Samples of an honest miner: sampling plans, and a game whose counts can be computed again."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def right_answers(coalitions: NDArray[np.bool_], size: int) -> NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Mined:
-    """A plan, and the utilities of all its leaves."""
+    """A plan and the utilities of all its leaves."""
 
     plan: SamplingPlan
     utilities: NDArray[np.int64]

@@ -35,7 +35,7 @@ def layer(name: str, **config: Any) -> dict[str, Any]:
 
 
 def linear_spec() -> artifact_pb2.ModelSpec:
-    """One dense layer: softmax regression."""
+    """Return softmax regression: one dense layer."""
     layers = [
         layer("InputLayer", batch_shape=[None, PIXELS], dtype="float32"),
         layer("Dense", units=CLASSES, activation="softmax", use_bias=True),
@@ -56,7 +56,7 @@ def linear_spec() -> artifact_pb2.ModelSpec:
 
 @dataclass
 class MiningCampaign:
-    """One campaign of one round; clients are worth something for real."""
+    """A campaign of one round, whose clients' updates differ in quality."""
 
     chain: LocalChain
     store: ArtifactStore
@@ -72,7 +72,7 @@ class MiningCampaign:
         x = rng.standard_normal((EXAMPLES, PIXELS)).astype(np.float32)
         y = (x @ truth).argmax(axis=1).astype(np.int64)
         self.base = self._weights(rng.standard_normal((PIXELS, CLASSES)) * 0.3)
-        # Each client knows the truth with its own error.
+        # Each client's update is the true weights with an error of its own.
         self.weights = [
             self._weights(truth + rng.standard_normal(truth.shape) * (0.3 + number))
             for number in range(self.clients)

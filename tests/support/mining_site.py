@@ -26,7 +26,7 @@ from tests.support.mining_campaign import MiningCampaign
 
 @dataclass
 class CountingWorker:
-    """The real worker, with a count of what it is asked, and time that passes meanwhile."""
+    """The real worker; counts its requests, and moves the chain's clock for each evaluation."""
 
     worker: WorkerPool
     chain: LocalChain
@@ -35,7 +35,7 @@ class CountingWorker:
     checked: int = 0
     opened: set[bytes] = field(default_factory=set)
     under_way: int = 0
-    """Calls that are not answered yet."""
+    """Calls that have not returned yet."""
 
     async def open_job(self, job: UtilityJob) -> None:
         self.opened.add(job.job_id)
@@ -67,7 +67,7 @@ class CountingWorker:
 
 
 class MiningSite:
-    """A chain, its job, an auditor, and as many miners as are started."""
+    """A chain, its campaign, an auditor, and the miners that a test starts."""
 
     def __init__(
         self,
@@ -92,7 +92,7 @@ class MiningSite:
         self.submitted: list[Transaction] = []
 
     async def ensure(self, ids: Sequence[bytes], timeout_s: float) -> bool:
-        """There are no peers to fetch from."""
+        """Find no artifact: there are no peers."""
         self.fetched.append(ids)
         return False
 
@@ -123,4 +123,4 @@ class MiningSite:
 
 
 OpenMiningSite = Callable[..., MiningSite]
-"""Opens a site with these options; the fixture ``site`` is one."""
+"""Opens a site with these options, as the fixture `site` does."""

@@ -22,11 +22,11 @@ from tests.support.genesis import CHAIN_ID, make_genesis
 from tests.support.keys import ALICE, MINERS
 
 FUNDS = 10**12
-"""The first balance of alice and of each miner, in sap."""
+"""The genesis balance of Alice and of each miner, in sap."""
 
 
 class NoAudit:
-    """An auditor for tests that only move coins: there is nothing to recompute."""
+    """An auditor for tests without tasks: there is nothing to evaluate again."""
 
     async def check_block(self, transactions: Sequence[Transaction]) -> None:
         """Accept any block."""
@@ -59,7 +59,7 @@ class NodeCore:
 def make_network_genesis(
     chain_id: str = CHAIN_ID, time_ms: int | None = None, **parameters: int
 ) -> Genesis:
-    """Make the genesis of a network of the four miners that began just now, with short timeouts."""
+    """Make the genesis of a network of the four miners, created now, with short timeouts."""
     rules = {"propose_timeout_ms": 300, "vote_timeout_ms": 100, **parameters}
     return make_genesis(
         dict.fromkeys(MINERS, 10**9),

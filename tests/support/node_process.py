@@ -1,4 +1,4 @@
-"""A live node for tests of commands: one that mines alone, in a process of its own."""
+"""A live node for tests of commands: a single miner, in its own process."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def wait_ready(api: str) -> None:
 
 
 def wait_said(log: Path, text: str) -> None:
-    """Wait until a node has written `text` into its log."""
+    """Wait until a node has logged `text`."""
     asyncio.run(until(lambda: text in log.read_text(), f"{log.name} says {text!r}"))
 
 
 @contextmanager
 def started(home: Home, log: Path, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A node in a process of its own, that ends with this."""
+    """Run a node in its own process while inside."""
     command = [sys.executable, "-m", "fedcoin.application.cli", "start", "--home", str(home.root)]
     with log.open("wb") as file:
         process = subprocess.Popen(
@@ -48,7 +48,7 @@ def started(home: Home, log: Path, *arguments: str) -> Iterator[subprocess.Popen
             stdout=file,
             stderr=subprocess.STDOUT,
         )
-    # Leaving it closes its standard input and waits.
+    # Leaving the context closes its standard input and waits for its end.
     with process:
         try:
             yield process

@@ -24,7 +24,7 @@ FUNDS = 10**12
 
 
 def make_home(root: Path, blocks: int) -> Home:
-    """A home whose chain has that many blocks with a transfer each."""
+    """Create a home whose chain has this many blocks, with one transfer in each."""
     home = Home(root)
     home.add_key("node", MINER)
     genesis = make_genesis({MINER: 10**9}, {ALICE: FUNDS})
@@ -39,7 +39,7 @@ def make_home(root: Path, blocks: int) -> Home:
 
 
 def append(store: ChainStore, ledger: Ledger, height: int, certificate: bytes) -> bytes:
-    """Decides one block; returns its certificate."""
+    """Make the next block final; returns its certificate."""
     context = BlockContext(height, START_MS + 1000 * height, MINER.address, certificate)
     execution = ledger.execute(context, [sign_transfer(height - 1, 5, recipient=MINER)])
     header = make_header(context, store.tip_hash(), ledger.genesis, execution)

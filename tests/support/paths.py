@@ -1,4 +1,4 @@
-"""Where the files of the repository are that tests read."""
+"""Paths of the repository's files that tests read."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ TESTS = ROOT / "tests"
 VECTORS = TESTS / "vectors"
 """Golden values, one JSON file for each format; scripts/tools/ writes them."""
 MNIST_GAMES = TESTS / "shapley" / "mnist.npz"
-"""Test images that each coalition of ten clients gets right, one table a game, of 10,000 images."""
+"""Images that each coalition of ten clients classifies correctly, of 10,000: one table for each
+game.
+"""
 
 
 def read_vectors(name: str) -> Any:

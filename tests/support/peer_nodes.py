@@ -1,4 +1,4 @@
-"""Real nodes but for the miner: chain, pool, agreement, artifacts and peers, on loopback."""
+"""Real nodes without a miner: chain, mempool, consensus, artifacts and peers, on loopback."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ FAST = PeerOptions(
 
 
 class PeerNode(NodeCore):
-    """One node in a folder; `key` is a validator's or anybody's."""
+    """One node in a folder; `key` may be a validator's or not."""
 
     def __init__(
         self,
@@ -85,11 +85,11 @@ class PeerNode(NodeCore):
         return found
 
     def score(self, other: PeerNode | KeyPair) -> float:
-        """The score of a connected peer: 0 for a good one, 100 for one that is banned."""
+        """Return a connected peer's penalty score: 0 for a good peer, 100 for one to be banned."""
         return self.peer(other).score.value(self.network.peer_set.now())
 
     def linked(self) -> int:
-        """To how many peers it can make calls."""
+        """Return the number of peers that this node can call."""
         return sum(peer.link is not None for peer in self.network.peer_set)
 
     async def start(self) -> None:
@@ -112,14 +112,14 @@ async def running(*nodes: PeerNode) -> AsyncIterator[None]:
 
 
 def introduction(genesis: Genesis, key: KeyPair = STRANGER, **changes: Any) -> Introduction:
-    """What a peer says that is no real node: it does not listen."""
+    """Return the introduction of a peer that does not listen."""
     made = Introduction(genesis, key, "stranger/1", lambda: "", lambda: 0)
     return replace(made, **changes)
 
 
 @asynccontextmanager
 async def visiting(node: PeerNode, key: KeyPair = STRANGER, **changes: Any) -> AsyncIterator[Link]:
-    """Shake hands with a node by hand."""
+    """Shake hands with a node as a peer that a test controls."""
     link = await open_link(
         parse_endpoint(node.address),
         introduction(node.genesis, key, **changes),
@@ -134,6 +134,6 @@ async def visiting(node: PeerNode, key: KeyPair = STRANGER, **changes: Any) -> A
 
 @asynccontextmanager
 async def channel_to(node: PeerNode) -> AsyncIterator[grpc.aio.Channel]:
-    """A channel without a handshake."""
+    """Open a channel without a handshake."""
     async with open_channel(node.address, max_message_bytes=PEER_MESSAGE_BYTES) as channel:
         yield channel

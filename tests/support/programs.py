@@ -1,8 +1,7 @@
-"""The real program in processes of its own: started, watched, killed; its logs are kept and read.
+"""The real program in its own processes: start, stop and kill it, and read its logs.
 
-A :class:`Stage` owns the processes. When it ends all of them are ended, and a line of a log that
-says ERROR, or a traceback, fails the test unless the test announced it with
-:meth:`Stage.expect`.
+A `Stage` owns the processes and ends them all on leaving. A traceback or a line with ERROR in any
+log then fails the test, unless the test announced it with `Stage.expect`.
 """
 
 from __future__ import annotations
@@ -33,13 +32,13 @@ ALARMS = re.compile(
     r"|Traceback \(most recent call last\)"
     r"|Exception ignored in|never retrieved|was never awaited|was destroyed but it is pending"
     r"|This is a bug"
-    r"|^[EF]\d{4} ",  # what gRPC's own core complains of
+    r"|^[EF]\d{4} ",  # Errors of gRPC's C core.
     re.MULTILINE,
 )
 
 
 class Program:
-    """One process of ``fedcoin-node`` at a time; ``start`` it anew as often as needed."""
+    """A `fedcoin-node` command that runs once at a time and can be started again."""
 
     def __init__(
         self,
@@ -68,7 +67,7 @@ class Program:
         return self._process is not None and self._process.poll() is None
 
     def start(self, *more: object) -> Program:
-        """Begin it; what it says is added to its log."""
+        """Start the process; its output is appended to its log."""
         assert not self.running, f"{self.name} runs already"
         self._began_at = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as log:
@@ -84,24 +83,24 @@ class Program:
         return self
 
     def also(self, *arguments: object) -> None:
-        """More arguments, from the next start on."""
+        """Add arguments for later starts."""
         self._command += [str(argument) for argument in arguments]
 
     def kill(self) -> None:
-        """``kill -9``: it has no time for anything."""
+        """End the process at once, without any cleanup (SIGKILL)."""
         assert self._process is not None
         self._process.kill()
         self._reap(STOP_SECONDS)
 
     def stop(self) -> None:
-        """Ask it to end, as Ctrl-C does, and see that it ends well."""
+        """Stop the process as Ctrl-C does, and check that it exits with 0."""
         assert self._process is not None
         self._process.send_signal(signal.SIGINT)
         code = self.wait(STOP_SECONDS)
         assert code == 0, f"{self.name} ended with {code}:\n{self.said()[-2000:]}"
 
     def wait(self, seconds: float = WAIT_SECONDS) -> int:
-        """Its exit code, once it has ended by itself."""
+        """Wait until the process ends by itself; returns its exit code."""
         assert self._process is not None
         try:
             return self._reap(seconds)
@@ -109,15 +108,15 @@ class Program:
             raise AssertionError(f"{self.name} does not end:\n{self.said()[-2000:]}") from None
 
     async def ended(self, seconds: float = WAIT_SECONDS) -> int:
-        """The same, while the event loop goes on."""
+        """Wait until the process ends, without blocking the event loop; returns its exit code."""
         return await asyncio.to_thread(self.wait, seconds)
 
     def said(self) -> str:
-        """What it said since it was started last."""
+        """Return the output since the latest start."""
         return self.log.read_bytes()[self._began_at :].decode(errors="replace")
 
     async def says(self, words: str, seconds: float = WAIT_SECONDS) -> None:
-        """Wait until it has said so."""
+        """Wait until the output contains `words`."""
         await until(lambda: words in self.said(), f"{self.name} says {words!r}", seconds=seconds)
 
     def signal(self, number: int) -> None:
@@ -125,19 +124,19 @@ class Program:
         self._process.send_signal(number)
 
     def children(self) -> list[int]:
-        """The worker processes that it started."""
+        """Return the process ids of the worker processes."""
         found = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
         return [int(child) for child in found]
 
     def kill_workers(self) -> None:
-        """``kill -9`` for those that compute."""
+        """Kill the worker processes (SIGKILL)."""
         for pid in self.children():
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
     @contextmanager
     def workers_asleep(self) -> Iterator[None]:
-        """Meanwhile the node lives and votes, but its workers compute nothing."""
+        """Suspend the workers while inside; the node itself goes on and votes."""
         pids = self.children()
         assert pids, f"{self.name} has no worker"
         for pid in pids:
@@ -150,7 +149,7 @@ class Program:
                     os.kill(pid, signal.SIGCONT)
 
     def end(self) -> None:
-        """Whatever it does, it does not after this."""
+        """End the process, if necessary by SIGKILL."""
         if self._process is None:
             return
         if self._process.poll() is None:
@@ -171,7 +170,7 @@ class Program:
 
 
 class Stage:
-    """Where programs play: a folder for their logs, and their end. A context manager."""
+    """Owns processes and their logs, and ends them on leaving. A context manager."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -190,11 +189,11 @@ class Stage:
             self.check_logs()
 
     def program(self, name: str, *arguments: object) -> Program:
-        """``fedcoin-node`` with these arguments; it is not started yet."""
+        """Prepare `fedcoin-node` with these arguments, without starting it."""
         return self._add(name, [*COMMAND, *(str(argument) for argument in arguments)])
 
     def typed(self, name: str, line: str, folder: Path, variables: Mapping[str, str]) -> Program:
-        """A command as a person types it into a shell, in a folder; it is not started yet."""
+        """Prepare a shell command in a folder, without starting it."""
         command = ["bash", "-c", f"exec {line}"]
         return self._add(name, command, folder=folder, variables=variables)
 
@@ -204,15 +203,15 @@ class Stage:
         return program
 
     def running(self) -> list[Program]:
-        """Those that have not ended, the latest first."""
+        """Return the processes that run, the latest first."""
         return [program for program in reversed(self._programs) if program.running]
 
     def expect(self, words: str) -> None:
-        """Lines that hold these words may speak of errors."""
+        """Allow errors in log lines that contain `words`."""
         self._expected.append(words)
 
     def check_logs(self) -> None:
-        """No log may hold an alarm that nobody expects."""
+        """Fail for errors in any log that no test announced."""
         for path in sorted(self.logs.glob("*.log")):
             text = path.read_text(errors="replace")
             for alarm in ALARMS.finditer(text):
@@ -224,14 +223,14 @@ class Stage:
 
 
 def fedcoin(*arguments: object, seconds: float = WAIT_SECONDS) -> str:
-    """What a command prints; it must go well."""
+    """Run a command that must succeed; returns its output."""
     code, out, err = attempted(*arguments, seconds=seconds)
     assert code == 0, f"{arguments}: exit code {code}: {err}"
     return out
 
 
 def attempted(*arguments: object, seconds: float = WAIT_SECONDS) -> tuple[int, str, str]:
-    """A command's exit code, what it prints, and what it complains of."""
+    """Run a command; returns its exit code, output and error output."""
     done = subprocess.run(
         [*COMMAND, *(str(argument) for argument in arguments)],
         check=False,

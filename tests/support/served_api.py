@@ -1,4 +1,4 @@
-"""A live API over a real chain: real store, ledger, pool and artifacts; peers by hand."""
+"""A live API over a real chain: real store, ledger, mempool and artifacts, and fake peers."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ NODE = MINERS[0]
 
 
 class GrowingChain(LedgerChain):
-    """A mini chain that tells who follows it of each new block."""
+    """A `LedgerChain` that tells its listeners about each new block."""
 
     def __init__(self, *arguments: object) -> None:
         super().__init__(*arguments)  # type: ignore[arg-type]
@@ -51,7 +51,7 @@ class GrowingChain(LedgerChain):
 
 
 class ChainPort:
-    """The network's Chain over a mini chain."""
+    """The chain that the API's services use, over a `GrowingChain`."""
 
     def __init__(self, mini: GrowingChain) -> None:
         assert mini.store is not None
@@ -87,7 +87,7 @@ class ChainPort:
 
 
 class PoolPort:
-    """The network's Pool: the ledger's own, on one event loop."""
+    """The mempool that the API's services use."""
 
     def __init__(self, mini: GrowingChain) -> None:
         self.mini = mini
@@ -134,7 +134,7 @@ class PoolPort:
 
 @dataclass
 class FakePeers:
-    """The network's Peers, as the operator's requests left them."""
+    """Peers that only remember what an operator requested."""
 
     address: str = "127.0.0.1:7050"
     connected: dict[bytes, PeerInfo] = field(default_factory=dict)
@@ -211,7 +211,7 @@ async def serve_api(
     limits: CallLimits | None = None,
     validators: int = 2,
 ) -> AsyncIterator[ServedApi]:
-    """A chain of `validators`, served; nothing is in it yet."""
+    """Serve a chain of `validators` without blocks."""
     os.makedirs(folder, exist_ok=True)
     chain = GrowingChain.create(validators, folder=folder, users=("alice", "bob", "carol"))
     assert isinstance(chain, GrowingChain)

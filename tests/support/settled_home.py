@@ -1,4 +1,4 @@
-"""A home whose chain settled two mined tasks, an exact and a sampled one, with all artifacts."""
+"""A home whose chain settled two mined tasks, one exact and one sampled, with all artifacts."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ from tests.support.mining_site import MiningSite
 
 
 async def settled_home(folder: Path, lie: int = 0) -> Home:
-    """The home of the first miner; nobody works on it any more.
+    """Create the home of the first miner, which no process uses.
 
-    With ``lie``, all miners count so many right answers too many, and vote for it.
+    With `lie`, all miners add this many right answers to each count, and accept the others'
+    evidence.
     """
     site_folder = folder / "site"
     site_folder.mkdir()
@@ -48,7 +49,7 @@ async def settled_home(folder: Path, lie: int = 0) -> Home:
             await job.open_campaign()
             opening = await job.open_task()
             for _ in range(200):
-                # The chain rests while the miners count.
+                # No block is produced while the miners evaluate.
                 await here.chain.run()
                 if here.chain.task(opening.hash).closed_height:
                     break
@@ -65,7 +66,7 @@ async def settled_home(folder: Path, lie: int = 0) -> Home:
 
 
 def speak(here: MiningSite) -> None:
-    """Write down what the first miner's node would have said lately."""
+    """Store votes and a lock, as the first miner's node would have."""
     store, genesis, miner = here.chain.store, here.chain.chain.genesis, here.chain.miners[0]
     word, height = VoteSigner(miner, store, genesis), here.chain.chain.height()
     stored = store.block(height)
@@ -80,17 +81,17 @@ def speak(here: MiningSite) -> None:
 
 
 def copy_home(home: Home, target: Path) -> Home:
-    """The same home elsewhere, to be tampered with."""
+    """Copy a home, so that a test can edit the copy."""
     shutil.copytree(home.root, target)
     return Home(target)
 
 
 def task_ids(home: Home) -> list[bytes]:
-    """The tasks on its chain, in order."""
+    """Return the chain's tasks in order."""
     with ChainStore.open(home.chain_path, home.genesis()) as store:
         return [opened.id for opened in reversed(store.index.list_tasks(10))]
 
 
 def digest(home: Home) -> bytes:
-    """The database's bytes."""
+    """Return the hash of the database file."""
     return sha256(home.chain_path.read_bytes())

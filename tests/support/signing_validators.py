@@ -1,4 +1,4 @@
-"""Validators with their keys, who sign what a test wants them to, and a driver for one of them."""
+"""Validators whose keys a test holds, and a driver for one validator's engine."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ E = TypeVar("E")
 
 
 def hash_of(value: Block | bytes) -> bytes:
-    """What a vote for a block, for an opaque block of these bytes, or for NIL carries."""
+    """Return the hash in a vote for a block, for an opaque block of these bytes, or for NIL."""
     if isinstance(value, Block):
         return value.hash
     return sha256(value) if value else NIL
 
 
 class SigningValidators:
-    """Members are numbered in the order of their addresses; member r proposes in round r."""
+    """Validators in the order of their addresses; validator r proposes in round r."""
 
     def __init__(self, *powers: int) -> None:
         powers = powers or (1, 1, 1, 1)
@@ -79,9 +79,10 @@ class SigningValidators:
 
 
 class EngineDriver:
-    """One member at work: signs what its engine asks for, finds blocks valid unless told not to.
+    """One validator's engine: signs the votes that it asks for, and accepts blocks as a test
+    decides.
 
-    `said` is what it signed and `seen` all effects, in order; `lock` is what is on its disk.
+    `said` holds the signed messages and `seen` all effects, in order; `lock` is the stored lock.
     """
 
     def __init__(
@@ -131,9 +132,9 @@ class EngineDriver:
                 self.hear(proposal)
 
     def votes(self) -> list[tuple[int, int, bytes]]:
-        """Kind, round and value of each vote it cast."""
+        """Return kind, round and block hash of each vote that it cast."""
         return [(m.kind, m.round, m.block_hash) for m in self.said if isinstance(m, Vote)]
 
     def all(self, kind: type[E]) -> list[E]:
-        """Its effects of one type."""
+        """Return its effects of one type."""
         return [effect for effect in self.seen if isinstance(effect, kind)]

@@ -112,7 +112,7 @@ def mlp_spec(
 
 
 def read_layers(spec: artifact_pb2.ModelSpec) -> tuple[Layer, ...] | None:
-    """The layers of a sequential model that NumPy can compute, else None."""
+    """Return the layers of a sequential model that NumPy can evaluate, or None."""
     graph = read_graph(spec)
     return None if graph is None else sequential_layers(graph)
 
@@ -145,7 +145,7 @@ def write_job(
     empty: int = task_pb2.EMPTY_COALITION_BASE_MODEL,
     job_id: bytes = b"job",
 ) -> UtilityJob:
-    """The job whose files are these, written into a folder."""
+    """Write a job's files into a folder; returns the job."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "model").write_bytes(spec.SerializeToString(deterministic=True))
     (folder / "base").write_bytes(encode_tensors(base))

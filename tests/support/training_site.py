@@ -1,4 +1,4 @@
-"""A real node that mines alone, a coordinator beside it, and clients: all on loopback."""
+"""A node that mines alone, a coordinator and clients, all in this process on loopback."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ SPEC = mlp_spec((8, 8), (16,), 10)
 
 
 def materials() -> InitialArtifacts:
-    """A small model on the digits, made without TensorFlow."""
+    """Return a small model on the digits, made without TensorFlow."""
     weights = random_weights(SPEC, 1)
     return InitialArtifacts(
         model=SPEC.SerializeToString(deterministic=True),
@@ -59,7 +59,7 @@ def materials() -> InitialArtifacts:
 
 
 def settings(**changes: object) -> CoordinatorConfig:
-    """Quick rounds, and what is different."""
+    """Return settings for short rounds, with changes."""
     given = {**QUICK, **{f"coordinator.{name}": value for name, value in changes.items()}}
     return assemble(given).coordinator
 
@@ -69,7 +69,7 @@ def client_key(number: int) -> KeyPair:
 
 
 def node_home(root: Path) -> Home:
-    """A home whose key is the network's only miner; the server has coins."""
+    """Create a home whose key is the network's only miner; the server has coins."""
     home = Home(root)
     home.add_key("node", MINER)
     genesis = write_genesis(
@@ -86,7 +86,7 @@ def node_home(root: Path) -> Home:
 
 @dataclass
 class TrainingSite:
-    """What runs, and what was reported."""
+    """A running node, a client of its API, and the lines that coordinator and clients reported."""
 
     root: Path
     node: Node
@@ -101,29 +101,29 @@ class TrainingSite:
         return ArtifactStore(self.root / "server", 1 << 30)
 
     def coordinator(self, config: CoordinatorConfig, **more: Any) -> Coordinator:
-        """A coordinator whose state is the site's; not started."""
+        """Make a coordinator whose state is kept in the site; it is not started."""
         given = {"report": self.lines.append, "node": self.client, **more}
         return Coordinator(config, SERVER, store=self.store(), state_path=self.state_path, **given)
 
     async def prepared(self, config: CoordinatorConfig, **more: Any) -> Coordinator:
-        """The same, with a small model, so that nothing needs TensorFlow but who trains."""
+        """Make a coordinator of a small model, so that only training needs TensorFlow."""
         campaign = create_campaign(config, CHAIN_ID, self.store(), materials())
         await CampaignFile(self.state_path).save(campaign)
         return self.coordinator(config, **more)
 
     def trainer(self, target: str, number: int, clients: int = 2, **data: Any) -> Trainer:
-        """Client ``number`` with its share of the digits."""
+        """Make client `number` with its share of the digits."""
         held = ClientData("digits", num_clients=clients, index=number, **data)
         return Trainer(target, client_key(number), held, report=self.lines.append)
 
     def riders(self, target: str, count: int = 2) -> list[Trainer]:
-        """Clients that need no TensorFlow, for tests of everything but training."""
+        """Make clients that return the base weights and need no TensorFlow."""
         return [self.trainer(target, n, count, is_free_rider=True) for n in range(count)]
 
 
 @asynccontextmanager
 async def site(root: Path) -> AsyncIterator[TrainingSite]:
-    """A network of one, with a client to its API."""
+    """Run a network of one miner while inside."""
     home = node_home(root / "node")
     async with AsyncExitStack() as stack:
         node = await stack.enter_async_context(open_node(home.config({}), home, asyncio.Event()))
@@ -133,7 +133,7 @@ async def site(root: Path) -> AsyncIterator[TrainingSite]:
 
 @asynccontextmanager
 async def started(coordinator: Coordinator) -> AsyncIterator[Coordinator]:
-    """Started, and stopped at the end."""
+    """Run a coordinator while inside."""
     await coordinator.start()
     try:
         yield coordinator
@@ -143,7 +143,7 @@ async def started(coordinator: Coordinator) -> AsyncIterator[Coordinator]:
 
 @asynccontextmanager
 async def running(*trainers: Trainer) -> AsyncIterator[list[asyncio.Task[Any]]]:
-    """Clients that take part meanwhile."""
+    """Run clients while inside; yields their tasks."""
     tasks = [asyncio.create_task(trainer.run()) for trainer in trainers]
     try:
         yield tasks
@@ -156,7 +156,7 @@ async def running(*trainers: Trainer) -> AsyncIterator[list[asyncio.Task[Any]]]:
 
 
 def signed(coordinator: Coordinator, number: int, artifact: bytes, **changes: Any) -> SignedUpdate:
-    """What client ``number`` would sign for the present round, and what is different."""
+    """Sign client `number`'s update for the present round, with changes."""
     campaign, key = coordinator.campaign, client_key(number)
     fields = {
         "campaign_id": campaign.campaign_id,
@@ -170,12 +170,12 @@ def signed(coordinator: Coordinator, number: int, artifact: bytes, **changes: An
 
 
 def trained(number: int) -> bytes:
-    """Weights of a client that learned something, made up."""
+    """Return random weights in place of a client's trained ones."""
     return encode_tensors(random_weights(SPEC, 10 + number))
 
 
 async def hand_in(coordinator: Coordinator, *numbers: int) -> None:
-    """Register these clients and hand in for the present round, by hand."""
+    """Register these clients and submit an update of each for the present round."""
     async with FederatedClient(coordinator.address) as client:
         for number in numbers:
             await client.register(client_key(number), CHAIN_ID, unix_ms())

@@ -1,4 +1,4 @@
-"""Transfers of coins: the transaction that tests use when any transaction will do."""
+"""Transfers of coins, for tests in which the kind of transaction does not matter."""
 
 from __future__ import annotations
 

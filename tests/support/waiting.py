@@ -1,4 +1,4 @@
-"""The one way in which tests wait for something that other tasks or processes bring about."""
+"""The function with which tests wait for other tasks and processes."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any, TypeVar, overload
 T = TypeVar("T")
 
 WAIT_SECONDS = 45.0
-"""How long anything may take before a test gives up; far longer than it takes."""
+"""How long a test waits before it fails; far longer than any step takes."""
 LOADED_SECONDS = 180.0
-"""The same for processes that load TensorFlow, on a busy machine."""
+"""The limit for processes that load TensorFlow on a busy machine."""
 PAUSE_SECONDS = 0.02
-"""The pause between two questions."""
+"""The pause between two checks of a condition."""
 
 
 @overload
@@ -38,7 +38,7 @@ async def until(
     *,
     seconds: float = WAIT_SECONDS,
 ) -> Any:
-    """Ask `condition` again and again, and return its first answer that is true.
+    """Evaluate `condition` again and again, and return its first result that is true.
 
     Args:
         condition: A function or coroutine function without parameters.
@@ -60,10 +60,9 @@ async def until(
 
 
 async def let_others_run(turns: int = 100) -> None:
-    """Give every task that is ready its turn, many times over, without waiting for the clock.
+    """Give every task that is ready its turn many times, without waiting for the clock.
 
-    What has not happened after this does not happen until time passes, or until another process or
-    thread does something.
+    What has not happened after this needs time to pass, or another process or thread.
     """
     for _ in range(turns):
         await asyncio.sleep(0)

@@ -19,7 +19,7 @@ from tests.support.ports import reserve_addresses
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a command came to."""
+    """A command's exit code and output."""
 
     code: int
     out: str
@@ -35,7 +35,7 @@ CommandLine = Callable[..., Outcome]
 
 @pytest.fixture
 def quiet_logging() -> Iterator[None]:
-    """What a command sets up for its own process must not stay in this one."""
+    """Undo a command's logging setup, which is meant for its own process."""
     loggers = [logging.getLogger(), logging.getLogger("fedcoin")]
     before = [(logger, list(logger.handlers), logger.level) for logger in loggers]
     yield
@@ -51,7 +51,7 @@ def fedcoin(
     monkeypatch: pytest.MonkeyPatch,
     quiet_logging: None,
 ) -> CommandLine:
-    """``fedcoin("keys", "list")`` carries out a command, with a user's home of its own."""
+    """`fedcoin("keys", "list")` runs a command with its own user's home."""
     monkeypatch.setenv("HOME", str(tmp_path_factory.mktemp("user")))
 
     def call(*arguments: object) -> Outcome:

@@ -30,7 +30,7 @@ async def test_it_waits_for_a_coordinator_and_survives_its_restart(tmp_path: Pat
         coordinator = await here.prepared(settings())
         await coordinator.start()
         port = coordinator.address
-        await coordinator.stop()  # now its address is known, and nobody is there
+        await coordinator.stop()  # The address is reserved, and nothing listens there.
         riders = here.riders(port)
         async with running(*riders) as tasks:
             await until(lambda: any("looking for the coordinator" in line for line in here.lines))
@@ -110,7 +110,7 @@ async def test_data_that_does_not_suit_the_model(tmp_path: Path) -> None:
 
 @pytest.mark.timeout(400)
 async def test_ones_own_file_and_a_killed_training(tmp_path: Path) -> None:
-    """Training is killed once in the middle, and the round is still handed in."""
+    """Training is killed once, and the update is submitted all the same."""
     digits = datasets.load_dataset("digits")
     path = tmp_path / "mine.npz"
     np.savez(path, x_train=digits.x_train[:300], y_train=digits.y_train[:300])
@@ -158,7 +158,7 @@ async def test_training_that_dies_twice_is_an_error(monkeypatch: pytest.MonkeyPa
 
 
 class Deadly:
-    """Whoever reads its pickle dies."""
+    """Kills the process that unpickles it."""
 
     def __call__(self, *_: object) -> int:
         raise AssertionError("called in the parent")

@@ -108,7 +108,7 @@ def test_one_process_at_a_time(home: Home) -> None:
         assert other.stdout.readline() == b"mine\n"
         with refused(ApplicationCode.HOME_IN_USE), home.locked():
             pass
-        # However it ends, nothing stays locked.
+        # The lock is released however the process ends.
         other.kill()
         other.wait()
         with home.locked():

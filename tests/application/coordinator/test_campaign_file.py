@@ -1,4 +1,4 @@
-"""A campaign on disk."""
+"""A campaign's file survives restarts, and broken files are refused."""
 
 from __future__ import annotations
 

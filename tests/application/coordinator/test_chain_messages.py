@@ -1,4 +1,4 @@
-"""What settings mean on the chain."""
+"""The transactions that a coordinator makes from its settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A coordinator on a real chain, over real connections."""
+"""A coordinator on a real chain, with clients over real connections."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ async def test_a_campaign_from_start_to_end(tmp_path: Path) -> None:
         assert [record.round for record in history] == [1, 2]
         assert all(record.settled for record in history)
         assert history[1].right_answers > history[0].right_answers > 18
-        # Who trained gets the clients' share, 7 of 10; who returned the base gets nothing.
+        # Trained updates get the clients' share, 7 of 10; returned base weights get nothing.
         assert [payment.payout for payment in paid] == [35 * SAP_PER_FDC] * 2
         assert [payment.payout for payment in unpaid] == [0, 0]
         assert [payment.num_samples for payment in paid] == [359, 359]
@@ -74,14 +74,14 @@ async def test_a_campaign_from_start_to_end(tmp_path: Path) -> None:
         assert account.balance == 70 * SAP_PER_FDC
         tasks_on_chain = await here.client.list_tasks(coordinator.campaign.campaign_id)
         assert [view.round for view in tasks_on_chain] == [2, 1]
-        # Each round was valued on its own half of the evaluation set.
+        # Each round was evaluated on its own half of the evaluation set.
         assert [view.evaluation_size for view in tasks_on_chain] == [180, 180]
         assert len(set(coordinator.campaign.shards)) == 2
         assert (await here.client.get_account(client_key(1).address)).balance == 0
 
 
 async def test_clients_are_counted_as_they_come(tmp_path: Path) -> None:
-    """Two at once, while the disk is waited for, are two."""
+    """Two clients that register while the disk is slow are both counted."""
     config = settings(clients=3, rounds=1)
     async with site(tmp_path) as here, started(await here.prepared(config)) as coordinator:
         keys = [client_key(number).public_key for number in range(3)]
@@ -120,7 +120,7 @@ async def test_a_client_that_vanishes_is_left_out(tmp_path: Path) -> None:
             began = time.monotonic()
             history = await asyncio.wait_for(coordinator.run(), 60)
         assert [len(record.clients) for record in history] == [2, 2]
-        # It is waited for once, not in each round.
+        # The round waits for the missing client once.
         assert time.monotonic() - began > 5
         assert "1 did not come in time" in "\n".join(here.lines)
         assert coordinator.campaign.clients[client_key(9).address].missed
@@ -135,7 +135,7 @@ async def test_nobody_comes_and_the_budget_comes_back(tmp_path: Path) -> None:
         campaign = await here.client.get_campaign(coordinator.campaign.campaign_id)
         assert campaign.closed
         account = await here.client.get_account(SERVER.address)
-        assert FUNDS - 10_000 < account.balance < FUNDS  # but for two fees
+        assert FUNDS - 10_000 < account.balance < FUNDS  # Less two fees.
         assert coordinator.campaign.phase is CampaignPhase.FINISHED
         assert await coordinator.run() == ()
 
@@ -153,7 +153,7 @@ async def test_nobody_hands_in_and_the_round_is_held_again(tmp_path: Path) -> No
             while not coordinator.campaign.updates:
                 await client.register(client_key(0), CHAIN_ID, unix_ms())
                 await until(lambda: coordinator.campaign.phase is CampaignPhase.TRAINING)
-                # On a busy machine it may be too late once more.
+                # On a busy machine the client may be too late again.
                 with contextlib.suppress(RpcError):
                     await client.submit_update(signed(coordinator, 0, weights))
         (record,) = await asyncio.wait_for(run, 60)
@@ -161,11 +161,11 @@ async def test_nobody_hands_in_and_the_round_is_held_again(tmp_path: Path) -> No
 
 
 class Killed(BaseException):
-    """What a coordinator is stopped with from within, at once."""
+    """Stops a coordinator from within."""
 
 
 class DyingNode(NodeClient):
-    """Kills its user before or after the n-th transaction is submitted."""
+    """Raises before or after the n-th transaction is submitted."""
 
     def __init__(self, target: str, number: int, before: bool) -> None:
         super().__init__(target)
@@ -183,7 +183,7 @@ class DyingNode(NodeClient):
 
 
 async def check_books(here: TrainingSite, coordinator: Coordinator) -> None:
-    """One campaign, each round once, and the server paid and was paid just once."""
+    """Check that each round ran once, and that the server paid and was paid once."""
     assert len(await here.client.list_campaigns()) == 1
     tasks = await here.client.list_tasks(coordinator.campaign.campaign_id)
     assert [view.round for view in tasks] == [2, 1]
@@ -191,14 +191,14 @@ async def check_books(here: TrainingSite, coordinator: Coordinator) -> None:
     budget, aggregating = 100 * SAP_PER_FDC, 10 * SAP_PER_FDC
     paid = sum(client.payout for view in tasks for client in view.clients)
     refunds = 70 * SAP_PER_FDC - paid
-    assert 0 < FUNDS - budget + aggregating + refunds - account.balance < 20_000  # fees
+    assert 0 < FUNDS - budget + aggregating + refunds - account.balance < 20_000  # Fees.
     assert account.nonce == 3
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])
 @pytest.mark.parametrize("before", [True, False])
 async def test_killed_around_each_transaction(tmp_path: Path, number: int, before: bool) -> None:
-    """Opening the campaign, the first and the second task: each happens exactly once."""
+    """Opening the campaign and the first two tasks each happens exactly once."""
     config = settings()
     async with site(tmp_path) as here:
         dying = DyingNode(here.client.target, number, before)
@@ -252,7 +252,7 @@ async def test_killed_at_any_step(tmp_path: Path, line: str) -> None:
 
 
 async def code_of(client: FederatedClient, update: SignedUpdate) -> str:
-    """The code with which an update is refused."""
+    """Return the code that an update is refused with."""
     with pytest.raises(RpcError) as caught:
         await client.submit_update(update)
     return caught.value.code
@@ -264,14 +264,14 @@ async def register(client: FederatedClient, *numbers: int) -> None:
 
 
 async def registration_code(client: FederatedClient, number: int) -> str:
-    """The code with which a registration is refused."""
+    """Return the code that a registration is refused with."""
     with pytest.raises(RpcError) as caught:
         await register(client, number)
     return caught.value.code
 
 
 async def check_signed_fields(client: FederatedClient, coordinator: Coordinator) -> None:
-    """Every field that a client signs is checked."""
+    """Check that the coordinator verifies every field that a client signs."""
     good, other = await client.upload_artifact(trained(0)), b"x" * 32
     cases: dict[str, dict[str, Any]] = {
         "WRONG_CAMPAIGN": {"campaign_id": other},

@@ -1,4 +1,4 @@
-"""Every watcher sees each event once, in order."""
+"""Every watcher gets each event once, in order."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ async def test_slow_and_fast_watchers_see_the_same() -> None:
         state.begin_training(1000 * number)
         events.add_phase(state)
         if number == 1:
-            await let_others_run()  # the first watcher gets one event, then all others at once
+            await let_others_run()  # The first watcher gets one event, then all others at once.
         state.phase = CampaignPhase.SETTLING
         events.add_phase(state, b"t" * 32)
         state.end_round(record(number))
@@ -59,7 +59,7 @@ async def test_slow_and_fast_watchers_see_the_same() -> None:
     ]
     assert (seen[3].payout, seen[3].shapley_nano) == (11, -7)
     assert (seen[1].base, seen[1].deadline_ms) == (b"b" * 32, 1000)
-    # A late watcher gets the end of the last round, and that the campaign is finished.
+    # A late watcher gets the last round's end, and that the campaign is finished.
     late = await watch(events, BOB)
     assert [message.phase for message in late] == [pb.ROUND_PHASE_SETTLED, pb.ROUND_PHASE_FINISHED]
     assert late[0].payout == 0

@@ -1,4 +1,4 @@
-"""A made-up result of a devnet, with whole addresses and hashes of their real length."""
+"""An invented result of a devnet, with addresses and hashes of their real length."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ import pytest
 from tests.support.waiting import until
 
 DEAD_PROXY = dict.fromkeys(("http_proxy", "https_proxy", "grpc_proxy"), "http://127.0.0.1:1")
-"""Many machines name a proxy for the outside world, which cannot reach this machine's ports."""
+"""The environment may name a proxy, which cannot reach this machine's ports."""
 
 COMMAND = [sys.executable, "-m", "fedcoin.application.cli", "devnet"]
 ROUND_KEYS = [
@@ -29,7 +29,7 @@ ROUND_KEYS = [
 
 
 def run_devnet(*arguments: str, seconds: float) -> tuple[dict[str, Any], str]:
-    """Returns the object on standard output, and the text on standard error."""
+    """Return the object on standard output and the text on standard error."""
     done = subprocess.run(
         [*COMMAND, "--json", *arguments],
         check=False,
@@ -44,7 +44,7 @@ def run_devnet(*arguments: str, seconds: float) -> tuple[dict[str, Any], str]:
 
 
 def check(result: dict[str, Any], *, miners: int, clients: int, rounds: int, budget: int) -> None:
-    """Asserts what must hold in any devnet."""
+    """Check what must hold in any devnet."""
     assert list(result) == [
         "chain_id", "supply_before", "supply_after", "rounds", "nodes", "elapsed_seconds",
     ]  # fmt: skip
@@ -86,7 +86,7 @@ def test_a_small_devnet(tmp_path: Path) -> None:
     for log in (tmp_path / "net/logs").iterdir():
         assert "ERROR" not in log.read_text(), log
         assert "Traceback" not in log.read_text(), log
-    # The folder is not taken away from anybody by mistake, and a finished node's chain holds.
+    # A devnet does not overwrite a folder, and a finished node's chain is valid.
     keep = ["--keep", str(tmp_path / "net")]
     again = subprocess.run([*COMMAND, *keep], check=False, capture_output=True)
     assert (again.returncode, b"HOME_EXISTS" in again.stderr) == (1, True)
@@ -111,7 +111,7 @@ def test_the_default_devnet() -> None:
 
 @contextmanager
 def started(*arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """Runs a devnet, and kills it at the end."""
+    """Run a devnet, and kill it at the end."""
     process = subprocess.Popen(
         [*COMMAND, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
@@ -131,13 +131,13 @@ def wait_for_line(process: subprocess.Popen[str], words: str) -> None:
 
 
 def children(pid: int) -> list[int]:
-    """Lists the processes that a process started."""
+    """Return the processes that a process started."""
     found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return [int(child) for child in found]
 
 
 def gone(pids: list[int]) -> bool:
-    """Tells whether all processes have ended; a zombie has ended, too."""
+    """Tell whether all processes have ended; a zombie has ended, too."""
     states = []
     for pid in pids:
         try:
@@ -173,6 +173,6 @@ def test_a_dead_miner_ends_the_devnet_with_its_log(tmp_path: Path) -> None:
         told = process.stderr.read()
         assert process.wait(30) == 1
         assert "miner-1 was ended by SIGKILL" in told
-        assert "serving: peers on" in told  # the end of its log
+        assert "serving: peers on" in told  # The end of its log.
         assert "[PROCESS_FAILED]" in told
         asyncio.run(until(lambda: gone(pids)))

@@ -12,7 +12,7 @@ from tests.application.devnet.conftest import MakeResult
 
 
 class StrictParser(html.parser.HTMLParser):
-    """Notes what a page would fetch, and checks that its elements close in order."""
+    """Records the resources of a page, and checks that its elements close in order."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -66,7 +66,7 @@ def test_eighty_columns_show_every_cell(make_result: MakeResult) -> None:
     assert "slashed" in printed
     for title in ("What it is", "Payout (FDC)", "Shapley value", "Rewards (FDC)", "App hash"):
         assert title in printed
-    # Nothing is cut but the middle of addresses.
+    # Only addresses are shortened, in the middle.
     for address in addresses_of(result):
         printed = printed.replace(shorten(address), "")
     assert "…" not in printed

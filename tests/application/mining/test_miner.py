@@ -30,7 +30,7 @@ ANTITHETIC = task_pb2.SCHEDULE_ANTITHETIC
 
 
 async def exact_values(site: MiningSite, task_id: bytes, terms: task_pb2.OpenTask) -> np.ndarray:
-    """The truth, in nano-utility, from the same worker."""
+    """Return the exact values in nano-utility, from the same worker."""
     from fedcoin.application.mining.task_evaluator import Assignment
 
     n = site.job.clients
@@ -58,7 +58,7 @@ async def test_an_exact_task_is_mined_and_settled(site: OpenMiningSite) -> None:
         assert record is not None
         assert record.revealed
         assert record.evaluations == 16
-        # Nothing is left behind.
+        # The finished task leaves no file behind.
         assert here.folder_of(miner).task_ids() == []
     assert len(here.submitted) == 9
 
@@ -79,7 +79,7 @@ async def test_a_sampled_task_stops_when_its_error_is_small(
     assert all(32 <= record.samples < 5_000 and record.inlier for record in records)
     truth = await exact_values(here, opening.hash, here.job.terms())
     off = np.linalg.norm(np.array(task.settlement.mean_shapley_nano) - truth)
-    # Truncation and sampling both stay below D.
+    # Truncation error and sampling error both stay below D.
     assert off < task.difficulty_nano
 
 
@@ -110,14 +110,14 @@ async def test_work_is_on_disk_before_the_commitment_is_sent(site: OpenMiningSit
 
     async def submit(action: CommitShapley | RevealShapley) -> Transaction:
         seen.append(here.folder_of(miner).load(action.task_id))
-        raise asyncio.CancelledError  # the machine goes down
+        raise asyncio.CancelledError  # The machine goes down.
 
     opening = await here.job.open_task()
     here.chain.owner.start(here.miner(miner, submit).run(), "miner")
     await until(lambda: seen)
     assert seen[0] is not None
     assert (seen[0].attempt, len(seen[0].salt)) == (0, 32)
-    # What comes up again commits to the same.
+    # After its restart the miner commits to the same evidence.
     here.start(*here.chain.miners)
     await until(lambda: len(here.submitted) == 3)
     again = here.folder_of(miner).load(opening.hash)
@@ -134,7 +134,7 @@ async def test_a_task_is_mined_again_with_the_same_samples(site: OpenMiningSite)
     await until(lambda: here.submitted)
     await here.chain.produce()
     first = here.folder_of(alone).load(opening.hash)
-    # A third of the power is no quorum: the window passes, and D doubles.
+    # A third of the power is no quorum: the window ends, and D doubles.
     difficulty = here.chain.task(opening.hash).difficulty_nano
     await here.chain.produce(after_ms=10_000)
     task = here.chain.task(opening.hash)
@@ -155,7 +155,9 @@ async def test_a_task_is_mined_again_with_the_same_samples(site: OpenMiningSite)
 async def test_who_joins_a_further_attempt_samples_for_the_distance_of_the_first(
     site: OpenMiningSite,
 ) -> None:
-    """For twice the distance a quarter would be enough, and less than that would not count."""
+    """For twice the distance a quarter of the samples would do, but would be below the minimum
+    count.
+    """
     here = site(schedule=PERMUTATION, clients=6, initial_difficulty_nano=8_000_000)
     await here.job.open_campaign()
     (alone, *others) = here.chain.miners
@@ -295,7 +297,9 @@ async def test_a_miner_stops_at_once(site: OpenMiningSite) -> None:
     started = time.monotonic()
     run.cancel()
     await asyncio.wait([run])
-    assert time.monotonic() - started < 5  # at once, and far less than all those samples take
+    assert (
+        time.monotonic() - started < 5
+    )  # Immediately, long before all samples could be evaluated.
     assert not here.submitted
 
 
@@ -324,7 +328,7 @@ async def test_leftovers_of_closed_tasks_are_cleared(site: OpenMiningSite) -> No
     folder.save(opening.hash, work)
     folder.save(bytes(32), work)
     here.start(miner)
-    # One that the chain does not know may be further up.
+    # A task that this chain does not know may be in a later block.
     await until(lambda: folder.task_ids() == [bytes(32)])
 
 

@@ -34,7 +34,7 @@ def make_plan(schedule: int, clients: int = 6, **changes: Any) -> SamplingPlan:
 
 
 def counts_of(coalitions: Coalitions) -> Counts:
-    """A saturating game with a little noise: most of it is there after a few clients."""
+    """A saturating game with a little noise: few clients reach nearly the whole value."""
     level = 1 - 0.5 ** coalitions.sum(axis=1)
     noise = [zlib.crc32(np.packbits(row).tobytes()) % 9 for row in coalitions]
     return (900 * level + np.array(noise)).astype(np.int64)
@@ -42,7 +42,7 @@ def counts_of(coalitions: Coalitions) -> Counts:
 
 @dataclass
 class Evaluator:
-    """Answers at once, takes its time, and remembers what it was asked."""
+    """Returns counts at once, moves a clock, and records the requests."""
 
     ms_each: int = 0
     now_ms: int = 0
@@ -58,7 +58,7 @@ class Evaluator:
 
 
 def direct(plan: SamplingPlan, count: int) -> np.ndarray:
-    """The same samples, one coalition after another."""
+    """Evaluate the same samples one coalition after another."""
     rows = np.stack([counts_of(plan.coalitions(leaf)) for leaf in range(count)])
     ends = counts_of(np.array([[True] * plan.clients, [False] * plan.clients]))
     return plan.fill_implied(range(count), rows, int(ends[0]), int(ends[1]))
@@ -70,7 +70,7 @@ async def test_exact_evaluates_everything_once(clients: int) -> None:
     samples = await gather(plan, utility, 1, utility.clock, FOREVER)
     assert samples is not None
     assert (samples.utilities == direct(plan, len(samples.utilities))).all()
-    # The empty and the grand coalition first, then all the others.
+    # The empty and the grand coalition first, then all others.
     assert sum(utility.requests) == 1 << clients
 
 
@@ -93,7 +93,7 @@ async def test_samples_are_what_one_would_get_one_by_one(schedule: int, truncati
     everything = count * plan.leaf_length
     asked = sum(utility.requests)
     if truncation:
-        # What a truncation saves is not asked for, but for the stage in which it happens.
+        # Truncated coalitions are not requested, except in the stage that truncates.
         implied = plan.mask_implied(range(count), samples.utilities, samples.grand).sum()
         assert everything - implied <= asked <= everything - 0.7 * implied
     else:
@@ -212,7 +212,7 @@ def test_samples_of_nothing_have_their_shape() -> None:
 async def test_nobody_that_stops_like_this_has_less_than_a_quarter_of_another(
     schedule: int, difficulty: int
 ) -> None:
-    """Whatever their speed and their luck: below it a vector would not count."""
+    """Below a quarter, a vector would not count, whatever the miners' speeds and luck."""
     counts = []
     for number in range(12):
         utility = Evaluator(ms_each=(1, 4, 20, 100)[number % 4])

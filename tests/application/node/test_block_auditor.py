@@ -47,7 +47,7 @@ async def expect(code: Enum, check: Any) -> RefusalError:
 
 
 async def in_block(here: MiningSite, *transactions: Transaction) -> Sequence[Transaction]:
-    """These, in a block that the ledger's rules allow."""
+    """Put transactions into a valid block; returns them as decoded from it."""
     here.chain.now_ms += 10
     proposer = here.chain.chain.ledger.proposer(here.chain.chain.height() + 1, 0)
     draft = await here.chain.chain.build(proposer.address, transactions)
@@ -119,7 +119,7 @@ def changed(weights: Mapping[str, np.ndarray], **arrays: np.ndarray) -> dict[str
 
 
 async def unsound_task(here: MiningSite, what: str) -> Transaction:
-    """A task whose artifacts are there but wrong in one way."""
+    """A task whose artifacts exist, with one fault."""
     job, terms = here.job, {}
     good = job.weights[0]
     nan = np.full((6, 3), np.nan, dtype=np.float32)
@@ -168,7 +168,7 @@ async def test_an_unsound_task_gets_no_vote(site: OpenMiningSite, what: str, cod
     await expect(code, here.pool.submit(opening))
     assert here.pool.ready() == []
     await expect(code, here.auditor.check_block(await in_block(here, opening)))
-    # A verdict is reached once; what is only missing may come, and is looked for again.
+    # A verdict is final, while a missing artifact may arrive, and is looked for again.
     assert here.worker.checked == (0 if what == "missing" else 1)
     assert len(here.fetched) == (2 if what == "missing" else 0)
 
@@ -186,7 +186,7 @@ async def test_a_missing_artifact_may_come_later(site: OpenMiningSite) -> None:
 
 
 class Round:
-    """A task in its reveal phase; every miner's true samples, and what it committed to."""
+    """A task in its reveal phase, all miners' honest samples, and what each committed to."""
 
     def __init__(self, here: MiningSite, terms: task_pb2.OpenTask, task_id: bytes) -> None:
         self.here, self.terms, self.task_id = here, terms, task_id
@@ -233,7 +233,7 @@ class Round:
 async def revealing(
     site: OpenMiningSite, forge: Callable[[np.ndarray, int, int], tuple[np.ndarray, int, int]]
 ) -> tuple[MiningSite, Round, KeyPair]:
-    """Three miners have committed; the first to what ``forge`` makes of its samples."""
+    """Let three miners commit; the first commits to what `forge` makes of its samples."""
     here = site(schedule=PERMUTATION)
     await here.job.open_campaign()
     opening = await here.job.open_task()
@@ -256,7 +256,7 @@ async def test_an_honest_reveal_passes_once_for_pool_and_vote(site: OpenMiningSi
     transaction = round.reveal(miner)
     await here.pool.submit(transaction)
     await here.auditor.check_block(await in_block(here, transaction))
-    # 44 leaves of 4 prefixes, less the whole ones, and the two ends.
+    # 44 leaves of 4 prefixes, without the grand coalition, and the two end points.
     assert here.worker.asked - asked == 44 * 3 + 2
     assert [ready.hash for ready in here.pool.ready()] == [transaction.hash]
 
@@ -296,7 +296,7 @@ async def test_a_forged_reveal_gets_no_vote(site: OpenMiningSite, what: str) -> 
 
 async def test_counts_within_the_tolerance_pass(site: OpenMiningSite) -> None:
     def off_by_one(utilities: np.ndarray, grand: int, empty: int) -> tuple[np.ndarray, int, int]:
-        # 120 examples at 2 in 10,000: one right answer, rounded up.
+        # 120 examples at 2 in 10,000: a tolerance of one right answer, rounded up.
         return np.maximum(utilities - 1, 0), grand, empty
 
     here, round, miner = await revealing(site, off_by_one)
@@ -306,7 +306,7 @@ async def test_counts_within_the_tolerance_pass(site: OpenMiningSite) -> None:
 async def test_a_reveal_for_an_unknown_task_is_refused(site: OpenMiningSite) -> None:
     here = site()
     action = RevealShapley(task_id=bytes(32), salt=SALT)
-    # What only opens a commitment shows nothing to look into.
+    # An opening has no leaves to evaluate.
     await here.auditor.check_transaction(here.chain.sign(here.chain.miners[0], action))
     action.evidence.leaves.add()
     reveal = here.chain.sign(here.chain.miners[0], action)
@@ -325,7 +325,7 @@ async def test_a_worker_that_cannot_say_is_asked_again(site: OpenMiningSite) -> 
             ApplicationCode.PROCESS_FAILED, auditor.check_transaction(transaction)
         )
         assert "worker" in refusal.message
-    worker.worker = here.worker.worker  # as after a restart of the worker
+    worker.worker = here.worker.worker  # As after a restart of the worker.
     await auditor.check_transaction(transaction)
 
 

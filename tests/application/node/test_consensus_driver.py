@@ -1,4 +1,4 @@
-"""Four validators agree: in peace, without one of them, and after crashes."""
+"""Four validators agree: all present, one missing, and after crashes."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Sampled tasks of many clients through the whole chain: mined, proved, audited and paid.
 
-Real worker, real evidence, real blocks; a tiny network, so that counting is cheap.
+Worker, evidence and blocks are real; the network is tiny, so that evaluating it is cheap.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ LEAVES = 44
 
 
 async def settle(here: MiningSite, samples: int) -> bytes:
-    """One task of exactly so many samples a miner, from its campaign to its payment."""
+    """Run one task with this many samples of each miner, from its campaign to its payment."""
     await here.job.open_campaign()
     here.start(*here.chain.miners)
     sampling = task_pb2.Sampling(schedule=ANTITHETIC, max_samples=samples)
     opening = await here.job.open_task(
         sampling=sampling, commit_window_ms=3_600_000, reveal_window_ms=3_600_000
     )
-    # The chain rests while the miners count.
+    # No block is produced while the miners evaluate.
     for _ in range(1_000):
         await here.chain.run()
         if here.chain.task(opening.hash).closed_height:
@@ -59,7 +59,7 @@ async def test_many_clients(
     most_bytes: int,
     most_share: float,
 ) -> None:
-    # D is such that a miner would like more samples than it may take, and is an inlier still.
+    # D asks for more samples than are allowed, and a miner with the maximum is still an inlier.
     here = MiningSite(
         tmp_path,
         worker,
@@ -83,11 +83,12 @@ async def test_many_clients(
             assert (shown.samples, len(shown.leaves)) == (samples, LEAVES)
             assert mined == samples * clients
             assert len(transaction.raw) < most_bytes
-            # The two ends come on top of the leaves, and each leaf's last utility is known.
+            # The two end points are evaluated once for all leaves, whose last coalitions are the
+            # grand one.
             audited = len(list_audited_coalitions(shown, plan))
             assert audited == LEAVES * (clients - 1) + 2
             assert audited < most_share * mined
-            # What the values share out: the grand coalition's counts less nobody's.
+            # The values add up to the grand coalition's count minus the empty one's.
             due = (shown.grand_count - shown.empty_count) * 10**9 / EXAMPLES
             assert abs(sum(mean) - due) <= 1
         check_payments(here, task_id)
@@ -96,7 +97,7 @@ async def test_many_clients(
 
 
 def evidence(here: MiningSite, task_id: bytes, miner: bytes) -> bytes:
-    """The transaction that revealed."""
+    """Return a miner's transaction with the reveal."""
     place = here.chain.store.index.find_reveal(task_id, miner)
     assert place is not None
     stored = here.chain.store.block(place.height)
@@ -111,7 +112,7 @@ def terms_of(here: MiningSite, task_id: bytes) -> task_pb2.OpenTask:
 
 
 def check_payments(here: MiningSite, task_id: bytes) -> None:
-    """Every sap of the task's price went somewhere, and clients got by their values."""
+    """Check that the task's whole price was paid, and that payouts follow the values."""
     height = here.chain.task(task_id).closed_height
     receipts = [decode_receipt(raw) for raw in here.chain.store.receipts(height)]
     paid = [r.payment for r in receipts if r.HasField("payment") and r.payment.task_id == task_id]

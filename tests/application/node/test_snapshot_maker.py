@@ -122,7 +122,7 @@ async def test_a_running_chain_begins_from_it_and_goes_on(
     jumps: list[int] = []
     other.on_jump(lambda: jumps.append(other.height()))
     transaction = local.sign(ALICE, transfer_to((BOB.address, 9)))
-    # Too early for who has not a single block; it waits for what lies ahead.
+    # A node without blocks cannot use the transaction yet; it waits for the blocks ahead.
     assert pool.add_relayed(transaction)
     assert pool.ready() == []
     await other.import_snapshot(path)
@@ -130,7 +130,7 @@ async def test_a_running_chain_begins_from_it_and_goes_on(
     assert jumps == [4]
     assert [ready.hash for ready in pool.ready()] == [transaction.hash]
     assert other.ledger.app_hash == local.chain.ledger.app_hash
-    # It builds what others accept, and takes what they build.
+    # The restored node builds blocks that the others accept, and accepts theirs.
     proposer = other.ledger.proposer(5, 0)
     draft = await other.build(proposer.address, [transaction])
     await local.chain.check(draft.block)
@@ -150,7 +150,7 @@ async def test_a_running_chain_begins_from_it_and_goes_on(
 
 @pytest.fixture(scope="module")
 def grown(tmp_path_factory: pytest.TempPathFactory) -> LedgerChain:
-    """A chain of some blocks above its snapshot, which lies beside it in small chunks."""
+    """A chain with some blocks above its snapshot, which is cut into small chunks."""
     folder = tmp_path_factory.mktemp("grown")
     with in_small_chunks():
         chain = chain_in(folder, AT)
@@ -176,7 +176,7 @@ def folder_of(grown: LedgerChain) -> Path:
 
 
 def is_whole(path: Path, genesis: Genesis) -> bool:
-    """Is the chain there? Else there must be nothing of it."""
+    """Tell whether the chain is there; if not, check that nothing of it is."""
     with ChainStore.open(path, genesis) as store:
         assert store.integrity_faults() == []
         if store.height():
@@ -192,7 +192,7 @@ def is_whole(path: Path, genesis: Genesis) -> bool:
 
 
 def restore_and_kill(grown: LedgerChain, database: Path, after: int) -> None:
-    """Kill a process that restores once it has taken so many parts, or at the end."""
+    """Restore in a process, and kill it after this many parts, or at its end."""
     folder = folder_of(grown)
     arguments = (folder / "genesis.json", database, folder / f"{AT}.snapshot", 200)
     command = [sys.executable, "-m", RESTORER, *map(str, arguments)]
@@ -213,7 +213,7 @@ def test_a_kill_leaves_a_whole_restore_or_none(grown: LedgerChain, tmp_path: Pat
             assert after == total
             for path in tmp_path.glob("chain.sqlite*"):
                 path.unlink()
-    # And then it goes through.
+    # Restoring again succeeds.
     restore_and_kill(grown, database, total + 2)
     assert is_whole(database, grown.genesis)
 

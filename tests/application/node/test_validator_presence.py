@@ -26,7 +26,7 @@ OWN, SECOND, THIRD, STRANGER = KEYS
 
 @dataclass
 class Site:
-    """A node that is one of three validators, with a clock and peers set by hand."""
+    """One of three validators, with a clock and peers that a test sets."""
 
     now_ms: int = 1_000_000
     peers: list[bytes] = field(default_factory=list)

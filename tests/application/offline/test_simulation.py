@@ -1,4 +1,4 @@
-"""Weights without a network, and a task made of them."""
+"""`train simulate` writes weights, and `task publish` makes a task of them."""
 
 from __future__ import annotations
 

@@ -11,14 +11,14 @@ from fedcoin.application.offline.standard_errors import StandardErrorTracker
 
 @pytest.mark.parametrize("method", ["permutation", "antithetic", "truncated"])
 def test_the_error_so_far_is_that_of_a_smaller_budget(method: str) -> None:
-    """And whoever asks for it changes nothing."""
+    """Asking for the error does not change the estimate."""
     n, worths = 8, np.random.default_rng(0).random(256)
     now = 0.0
     tracker = StandardErrorTracker(method, 200, 3, n, lambda: now)
     seen = []
 
     def utility(coalitions: np.ndarray) -> np.ndarray:
-        for row in coalitions:  # one by one
+        for row in coalitions:  # One by one.
             worth = worths[(row << np.arange(n)).sum()][None]
             tracker.add(row[None], worth)
             seen.append((tracker.num_evaluated - 2, tracker.compute()))

@@ -1,6 +1,7 @@
-"""``verify`` against a database in which single bytes were changed: it always names what is wrong.
+"""`verify` names the fault in a database in which single bytes were changed.
 
-Every column of every table of a chain with settled tasks, and every region of its blocks.
+The changes cover every column of every table of a chain with settled tasks, and every region of its
+blocks.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from tests.support.settled_home import copy_home, settled_home
 Row = tuple[Any, ...]
 
 FILLED = TABLES - {"trusted_headers"}
-"""What a chain that began at genesis has; test_snapshots.py is about the others."""
+"""The tables of a chain that began at genesis; test_snapshots.py is about restored chains."""
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +70,7 @@ def flipped(value: Any, rng: random.Random) -> Any:
 
 
 def named(home: Home) -> str:
-    """What verify says is wrong."""
+    """Return the text with which verify reports the fault."""
     with pytest.raises(RefusalError) as caught:
         check(home)
     assert caught.value.code.value
@@ -77,7 +78,7 @@ def named(home: Home) -> str:
 
 
 def tampered(home: Home, table: str, row: Row, column: str, value: Any) -> str:
-    """The complaint about one changed column of one row; the database is as it was after."""
+    """Change one column of one row, verify, and undo the change; returns the reported fault."""
     columns, _ = rows(home, table)
     before = dict(zip(columns, row, strict=True))
     keys = PRIMARY_KEYS[table].split(", ")
@@ -103,7 +104,7 @@ def test_the_chain_is_sound(home: Home) -> None:
     assert all(rows(home, table)[1] for table in FILLED)
 
 
-# What is free to differ: nothing that a chain or a vote rests on.
+# Columns that neither the chain nor a vote depends on may differ.
 HARMLESS = {("meta", "votes_floor")}
 
 
@@ -142,7 +143,7 @@ def test_rows_that_are_missing_or_too_many(home: Home, table: str) -> None:
 
 
 def regions(raw: bytes) -> Iterator[tuple[str, int, int]]:
-    """Named parts of a serialised block: where they begin and how long they are."""
+    """Return the named regions of a serialised block: their offsets and lengths."""
     block = Block.FromString(raw)
     header = BlockHeader.FromString(block.header)
     start = raw.index(block.header)
@@ -170,7 +171,7 @@ def regions(raw: bytes) -> Iterator[tuple[str, int, int]]:
 
 
 def test_each_region_of_the_blocks(home: Home) -> None:
-    """Each kind of region once, anywhere in the chain; the complaint names the block."""
+    """Change each kind of region in some block; the fault names the block."""
     rng = random.Random(3)
     _, blocks = rows(home, "blocks")
     places: dict[str, list[tuple[Row, int, int]]] = {}
@@ -188,7 +189,7 @@ def test_each_region_of_the_blocks(home: Home) -> None:
 
 
 PLACES = {"blocks": "block", "state": "state", "meta": "chain"}
-"""How a complaint names what is wrong with a table, where not by the table's name."""
+"""The words of a fault in a table, where they differ from the table's name."""
 
 
 @pytest.mark.slow

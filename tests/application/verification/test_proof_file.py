@@ -1,4 +1,4 @@
-"""Payment proofs that need a genesis and nothing else, over validators that came and went."""
+"""Payment proofs that need only the genesis, on a chain whose validators changed."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ GAME = additive(5, 3, 0)
 
 
 def play(chain: LedgerChain) -> LedgerCampaign:
-    """Four changes of validators, with a settled round between and after them."""
+    """Change the validators four times, with a settled round between and after the changes."""
     chain.keys |= {k.address: k for k in (ALICE, CAROL)}
     first, second = chain.miners[:2]
     chain.produce(chain.sign(ALICE, Bond(amount=30 * FDC)), chain.sign(first, Unbond(amount=FDC)))
@@ -83,7 +83,7 @@ def test_a_proof_from_genesis(proved: Any) -> None:
     assert payment.payment.amount == 5 * FDC * 7 // 10 * 5 // 8
     assert payment.payment.kind == PAYMENT_KIND_TRAINING
     assert payment.header.settlement.task_id == job.task_id
-    # Bond and unbond; another bond; a slashing. What came after the payment is left out.
+    # Bonding and unbonding, another bond, a slashing. Changes after the payment are left out.
     assert found.num_validator_changes == 3
     assert len(json.dumps(document)) < 10_000
 
@@ -142,7 +142,7 @@ async def test_no_proof_of_what_was_not_paid(live: ServedApi) -> None:
 
 
 def leaves(node: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """The places of all values that are no containers."""
+    """Return the paths of all values that are neither objects nor lists."""
     items: Any = ()
     if isinstance(node, dict):
         items = node.items()
@@ -249,7 +249,7 @@ class refused_named:
 
 
 def forged_by(chain: LedgerChain, signers: list[Any], document: dict[str, Any]) -> dict[str, Any]:
-    """The payment made larger, in a block that these signed."""
+    """Return the proof of a larger payment, in a block that these keys signed."""
     forged = copy.deepcopy(document)
     item = forged["payments"][0]
     receipt = Receipt.FromString(bytes.fromhex(item["receipt"]))
@@ -277,7 +277,7 @@ def test_former_and_self_made_validators_prove_nothing(proved: Any) -> None:
     gone = [key_of(f"miner {i}") for i in range(3)]
     with refused_named("BAD_CERTIFICATE", "payments[0]"):
         check(forged_by(job.chain, gone, document), genesis)
-    # With a set of its own in between, that nobody certified.
+    # A forged validator set in between, which no set certified.
     stranger = STRANGER
     forged = forged_by(job.chain, [stranger], document)
     last = forged["validator_changes"][-1]
@@ -327,7 +327,7 @@ def test_too_large(proved: Any) -> None:
 
 
 async def test_two_payments_of_one_task(tmp_path: Path) -> None:
-    """A miner gets its reward and its deposit, from one block."""
+    """A miner gets its reward and its deposit in one block."""
     async with serve_api(tmp_path, validators=2) as live:
         job = LedgerCampaign(live.chain)
         job.open_campaign()

@@ -1,4 +1,4 @@
-"""Evaluating again what a chain's miners revealed."""
+"""`verify --recompute` evaluates again what a chain's miners revealed."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def recomputed(home: Home) -> tuple[RevealCheck, int]:
 def test_everything_is_found_as_it_was_revealed(sound: Home) -> None:
     found, steps = recomputed(sound)
     assert (found.reveals, found.leaves, found.missing, steps) == (6, 6 * 12, (), 6)
-    # At least the free masks of 12 of 16 blocks of one mask, and 12 walks of 5 clients.
+    # The least possible: the free masks of 12 of 16 one-mask blocks, and 12 walks of 5 clients.
     assert found.coalitions >= 3 * (2 + 10) + 3 * (2 + 12 * 4)
 
 

@@ -1,4 +1,4 @@
-"""Transactions that arrive exactly once."""
+"""A transaction arrives exactly once."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def transfer(amount: int) -> Transfer:
 
 
 class Kept:
-    """What was kept, in order."""
+    """The stored records, in order."""
 
     def __init__(self) -> None:
         self.raws: list[bytes] = []
@@ -41,7 +41,7 @@ async def test_it_is_kept_before_it_is_sent_and_sent_once(tmp_path: Path) -> Non
         kept = Kept()
         sent = await delivery.deliver(transfer(7), b"", kept)
         assert kept.raws == [sent.raw]
-        # After a restart the very same is handed in again, which changes nothing.
+        # After a restart the same transaction is submitted again, which changes nothing.
         again = await delivery.deliver(transfer(7), kept.raws[-1], kept)
         assert again.hash == sent.hash
         assert kept.raws == [sent.raw]

@@ -32,7 +32,7 @@ FUNDS = 10**12
 
 @dataclass(frozen=True)
 class Bank:
-    """A live node of one miner, and a client of it."""
+    """A live node with one miner, and a client of it."""
 
     chain_id: str
     client: NodeClient
@@ -86,7 +86,7 @@ async def test_many_at_once_take_turns(bank: Bank) -> None:
 async def test_two_wallets_of_one_key(bank: Bank) -> None:
     async with NodeClient(bank.target) as other:
         wallets = [Wallet(bank.client, ALICE, bank.chain_id), Wallet(other, ALICE, bank.chain_id)]
-        # With the same amount they would sign the same bytes, which are one transaction.
+        # With the same amount, both wallets would sign the same bytes, which are one transaction.
         work = [w.execute(pay(amount)) for amount, w in enumerate(wallets, 1) for _ in range(3)]
         views = await asyncio.gather(*work)
     assert sorted(view.nonce for view in views) == list(range(6))

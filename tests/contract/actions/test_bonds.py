@@ -1,4 +1,4 @@
-"""Bonds: who decides, and how coins come back."""
+"""Bonds change the validator set, and unbonding returns coins after a delay."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_a_bond_makes_a_validator_of_the_next_height(chain: LedgerChain) -> None
     execution = chain.produce(chain.sign(ALICE, Bond(amount=FDC)))
     assert execution.next_validators.by_address(ALICE.address) is not None
     assert chain.ledger.validators() == execution.next_validators
-    # The certificate of the block that took it in is by those who decided it.
+    # The validators before the block that contains the bond certify that block.
     assert len(chain.ledger.last_validators()) == 2
     bond = bond_of(chain, ALICE)
     assert bond is not None

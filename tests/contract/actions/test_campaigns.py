@@ -1,4 +1,4 @@
-"""Campaigns: a budget in escrow, and back."""
+"""A campaign puts its budget into escrow; closing it returns the rest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Contradicting votes cost the bond, once."""
+"""Contradicting votes cost the bond once."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_the_whole_bond_is_burned_but_for_the_reporter_s_share(chain: LedgerChai
     assert rewarded.kind == block_pb2.PAYMENT_KIND_REPORT_REWARD
     assert (rewarded.address, rewarded.amount) == (ALICE.address, reward)
     assert execution.next_validators.by_address(MINER.address) is None
-    # Nothing comes back any more.
+    # Unbonding coins are lost, too.
     assert chain.ledger.next_deadline_ms() is None
     chain.produce(after_ms=DAY_MS)
     assert not chain.payments()
@@ -86,7 +86,7 @@ def test_nothing_is_slashed_twice(chain: LedgerChain) -> None:
     chain.produce(chain.sign(ALICE, report))
     again = chain.sign(BOB, ReportEquivocation(first=vote(B), second=vote(A)))
     chain.refuses(LedgerCode.ALREADY_SLASHED, again, field="first.public_key")
-    # Nor may the key bond again, so that no other pair of votes could be used either.
+    # The key cannot bond again, so that no second pair of votes can be reported.
     back = chain.sign(MINER, Bond(amount=2 * FDC))
     chain.refuses(LedgerCode.ALREADY_SLASHED, back, field="public_key")
 
@@ -97,7 +97,7 @@ def test_only_a_bond_that_was_at_stake_is_slashed(chain: LedgerChain) -> None:
     chain.refuses(LedgerCode.NOT_SLASHABLE, chain.sign(ALICE, pair), field="first.height")
     chain.keys[stranger.address] = stranger
     chain.produce(chain.sign(stranger, Bond(amount=FDC)))
-    # It voted at height 3, before its bond decided anything.
+    # It voted at height 3, before its bond counted.
     chain.refuses(LedgerCode.NOT_SLASHABLE, chain.sign(ALICE, pair), field="first.height")
     ahead = ReportEquivocation(
         first=vote(A, height=chain.height + 2), second=vote(B, height=chain.height + 2)
@@ -117,7 +117,7 @@ def test_an_unbonded_bond_is_slashable_until_it_has_returned(chain: LedgerChain)
     chain.produce(after_ms=DAY_MS)
     late = chain.sign(ALICE, report)
     chain.refuses(LedgerCode.NOT_SLASHABLE, late, field="first.height")
-    # A bond laid down anew does not answer for what happened before it.
+    # A later bond is not slashed for earlier votes.
     chain.produce(chain.sign(MINER, Bond(amount=2 * FDC)))
     chain.refuses(LedgerCode.NOT_SLASHABLE, chain.sign(ALICE, report), field="first.height")
 

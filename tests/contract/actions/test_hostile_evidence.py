@@ -1,8 +1,8 @@
-"""Hostile evidence through the whole contract, as a transaction that anybody could send.
+"""Hostile evidence through the whole contract, as a transaction that any account could send.
 
-The liar committed to just what it shows, so that nothing stops at the commitment: everything else
-must be found by the rules of evidence, in little time and memory. The same mutations, 100,000 of
-them, go straight to ``verify_evidence`` in tests/incentive/proof/test_evidence.py.
+The liar committed to the evidence that it shows, so the commitment check passes, and the rules of
+evidence must find the fault in little time and memory. 100,000 such mutations go straight to
+`verify_evidence` in tests/incentive/proof/test_evidence.py.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ LEDGER = {LedgerCode.TOO_LATE, LedgerCode.WRONG_OPENING, LedgerCode.NOT_OPENED}
 
 
 class Liar:
-    """A miner whose turn it is to reveal, and who may have committed to anything."""
+    """A miner that may reveal, and may have committed to any evidence."""
 
     def __init__(self, schedule: int) -> None:
         clients = sorted((key_of(f"client {i}") for i in range(5)), key=lambda k: k.address)
@@ -67,7 +67,7 @@ class Liar:
         self.honest = tree.prove(due)
 
     def reveal(self, evidence: Evidence) -> Transaction:
-        """The transaction that shows it, once the commitment fits."""
+        """Return the transaction that reveals evidence, after making the commitment fit."""
         job, miner = self.job, self.miner
         try:
             fitting = compute_commitment(evidence, salt(miner), job.task_id, 0, miner.address)
@@ -83,7 +83,7 @@ class Liar:
         return job.chain.sign(miner, action)
 
     def check(self, transaction: Transaction) -> None:
-        """What pool, proposer and voter ask of the ledger."""
+        """Check it as mempool, proposer and voter do."""
         chain = self.job.chain
         raw = decode_transaction(transaction.raw, CHAIN_ID)
         chain.ledger.check(raw, chain.height, chain.time_ms + 1)
@@ -117,7 +117,7 @@ def test_the_honest_reveal_passes(liar: Liar) -> None:
 
 
 def fuzz(liar: Liar, strategy: st.SearchStrategy[Evidence], cases: int) -> None:
-    """Every one of so many is refused; that they were so many is part of it."""
+    """Check that each of `cases` mutations is refused, and that there were so many."""
     seen = 0
 
     @given(strategy)
@@ -232,7 +232,7 @@ def test_a_full_transaction_costs_little(
         used, peak = time.process_time() - started, tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
     assert caught.value.code is code
-    # A refusal that looked at lengths alone; tracing makes it several times slower.
+    # The refusal looks at lengths only; tracing memory makes it several times slower.
     assert used < 1.0
     assert peak < 1 << 25
 
@@ -248,7 +248,7 @@ def test_what_is_too_large_is_not_even_read(liar: Liar) -> None:
 @pytest.mark.parametrize("schedule", [1, 2, 3])
 @pytest.mark.parametrize("clients", [0, 1, 16, 17, 65, 1_000, 1_001, 10**6, 2**63])
 def test_any_number_of_clients(schedule: int, clients: int) -> None:
-    """A plan is made, or refused, at once; it holds nothing that grows with K."""
+    """A plan for any number of clients is made or refused within 256 KiB of memory."""
     exact = schedule == task_pb2.SCHEDULE_EXACT
     fine = 1 <= clients <= (16 if exact else 1_000)
     most = 0 if exact else 10

@@ -1,4 +1,4 @@
-"""Commitments and reveals: when, by whom, and what opens them."""
+"""Commitments and reveals: their phases, their senders, and openings."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def miners(job: LedgerCampaign) -> list[KeyPair]:
 
 
 def to_reveal(job: LedgerCampaign) -> dict[KeyPair, EvidenceTree]:
-    """Everybody commits, and the challenge is fixed."""
+    """Let all miners commit, and fix the challenge."""
     trees = {miner: job.tree(miner, GAME) for miner in miners(job)}
     job.chain.produce(*(job.commit(miner, tree) for miner, tree in trees.items()))
     job.open_all(trees)
@@ -68,7 +68,7 @@ def test_a_commitment_takes_the_deposit(job: LedgerCampaign) -> None:
     proposes = job.chain.context().proposer == miner.address
     job.chain.produce(commit)
     deposit = job.deposit
-    # A third of the price of mining, rounded up.
+    # A third of the mining price, rounded up.
     assert deposit == 33_333_334
     fee = 0 if proposes else commit.body.fee
     assert job.chain.balance(miner) == before - deposit - fee
@@ -132,7 +132,7 @@ def test_a_commitment_can_be_too_late(job: LedgerCampaign) -> None:
     chain.produce(job.commit(first, job.tree(first, GAME)))
     late = job.commit(second, job.tree(second, GAME))
     left = job.task.deadline_ms - chain.time_ms
-    # In the block that closes the window it still counts.
+    # The block that closes the window may still contain it.
     chain.produce(late, after_ms=left + 1)
     assert job.task.phase == CHALLENGE
     after = job.commit(third, job.tree(third, GAME))
@@ -224,7 +224,7 @@ def test_a_miner_reveals_once_and_only_after_it_committed(job: LedgerCampaign) -
 
 
 def test_evidence_that_does_not_hold_together_is_refused(job: LedgerCampaign) -> None:
-    """Its codes and cases are the incentive layer's; here they are refused on the chain."""
+    """The incentive layer's tests cover all codes; here they come from the ledger."""
     chain = job.chain
     trees = to_reveal(job)
     miner = miners(job)[0]
@@ -247,7 +247,7 @@ def test_evidence_that_does_not_hold_together_is_refused(job: LedgerCampaign) ->
 
 
 def test_a_wrong_sum_that_was_committed_to_is_refused(job: LedgerCampaign) -> None:
-    """A miner that commits to an invented total cannot show leaves that add up to it."""
+    """A miner that commits to an invented total has no leaves that add up to it."""
     chain = job.chain
     trees = {m: job.tree(m, GAME) for m in miners(job)}
     liar = miners(job)[0]
@@ -271,7 +271,7 @@ def test_a_wrong_sum_that_was_committed_to_is_refused(job: LedgerCampaign) -> No
 
 
 def test_copied_evidence_is_refused(job: LedgerCampaign) -> None:
-    """Who copies another's samples, or takes the mean of what it heard, has nothing to show."""
+    """A copier has no leaves of its own to reveal."""
     chain = job.chain
     copier, honest, _ = miners(job)
     tree = job.tree(honest, GAME)
@@ -280,7 +280,7 @@ def test_copied_evidence_is_refused(job: LedgerCampaign) -> None:
         *(job.commit(miner, job.tree(miner, GAME)) for miner in miners(job)[1:]),
     )
     job.open_all({copier: tree, **{m: job.tree(m, GAME) for m in miners(job)[1:]}})
-    # The leaves that it has to show are its own, and hold other permutations than these.
+    # Its challenged leaves have other indices and other permutations than the copied ones.
     for evidence in (shown(job, copier, tree), shown(job, honest, tree)):
         reveal = job.reveal(copier, tree, evidence=evidence)
         with pytest.raises(RefusalError) as caught:

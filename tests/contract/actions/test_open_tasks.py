@@ -1,4 +1,4 @@
-"""OpenTask: whose turn, on which terms, with whose updates."""
+"""OpenTask: the round's order, its terms, and its updates."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_rounds_are_linked_by_their_weights(job: LedgerCampaign) -> None:
     job.open_task()
     job.settle({m: additive(3, 2, 1) for m in job.chain.miners})
     refuses(job, LedgerCode.WRONG_BASE, "base", base=sha256(b"elsewhere"))
-    # The round before may be taken on or thrown away.
+    # The next round may build on the previous aggregate or on its base.
     for base in (aggregate(1), WEIGHTS):
         updates = [job.update(client, 2, base=base) for client in job.clients]
         opening = job.chain.sign(BOB, job.task_terms(base=base, updates=updates))

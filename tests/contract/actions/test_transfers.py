@@ -1,4 +1,4 @@
-"""Transfers."""
+"""Transfers move coins and take fees."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Random histories: whatever happens, coins are conserved and the records fit together."""
+"""In random histories, coins are conserved and records are consistent."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ SOME = st.sets(st.integers(0, 4), max_size=5)
 
 
 class Histories(RuleBasedStateMachine):
-    """A chain on which everybody tries everything."""
+    """A chain on which random accounts try every action."""
 
     @initialize(quorum=st.sampled_from([1, 34, 90]), reward=st.integers(1, 50))
     def begin(self, quorum: int, reward: int) -> None:
@@ -59,7 +59,7 @@ class Histories(RuleBasedStateMachine):
         self.trees: dict[tuple[bytes, int, bytes], EvidenceTree] = {}
 
     def attempt(self, *transactions: Transaction, after_ms: int = 10) -> bool:
-        """Make a block of what applies; whether all of it did."""
+        """Make a block of the valid transactions; returns whether all were valid."""
         built = self.chain.ledger.build(
             self.chain.context(after_ms=after_ms), transactions, 1 << 20
         )
@@ -140,7 +140,7 @@ class Histories(RuleBasedStateMachine):
     def mine(
         self, which: int, worth: tuple[int, ...], odd: tuple[int, ...], who: set[int], liar: int
     ) -> None:
-        """Some commit or reveal, whatever is due; one of them may have another opinion."""
+        """Let some miners commit or reveal; one may have different values."""
         job = self.jobs[which % len(self.jobs)]
         if not job.task_id:
             return
@@ -177,7 +177,7 @@ class Histories(RuleBasedStateMachine):
         silent: set[int],
         sampled: bool,
     ) -> None:
-        """An attempt from wherever it stands: everybody commits, some are silent after that."""
+        """Play an attempt from its present phase; some miners do not reveal."""
         self.open_task(which, sampled, 2)
         everybody = set(range(len(PEOPLE)))
         self.mine(which, worth, odd, everybody, liar)
@@ -209,7 +209,7 @@ class Histories(RuleBasedStateMachine):
         self.teardown()
 
     def teardown(self) -> None:
-        """Reading a whole state takes most of the time: now and then, and at the end."""
+        """Reading the whole state takes most of the time, so it is done rarely, and at the end."""
         if not hasattr(self, "chain"):
             return
         fresh = Ledger(self.chain.state, self.chain.genesis)
@@ -261,7 +261,7 @@ TestHistories.settings = settings(max_examples=25, stateful_step_count=40, deadl
 
 
 class ManyHistories(Histories):
-    """The same, for longer."""
+    """The same machine for more steps."""
 
 
 TestManyHistories = pytest.mark.timeout(600)(pytest.mark.slow(ManyHistories.TestCase))

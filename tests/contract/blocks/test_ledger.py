@@ -1,4 +1,4 @@
-"""The facade: executing, building, adopting, proving."""
+"""The ledger's facade: execute, build, adopt and prove blocks."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_building_stays_within_the_size_of_a_block() -> None:
     built = chain.ledger.build(chain.context(), candidates, 16_384)
     assert 40 < len(built.transactions) < 150
     assert built.transactions == tuple(candidates[: len(built.transactions)])
-    # What did not fit was not refused: it waits, and so does what its sender signed later.
+    # A transaction that did not fit is not refused; it waits, with its sender's later ones.
     assert not built.refused
     block = chain.draft(*built.transactions)
     assert 15_000 < len(block.raw) <= 16_384
@@ -109,7 +109,7 @@ def test_building_stays_within_the_size_of_a_block() -> None:
 def test_a_supply_that_changes_stops_the_block(
     chain: LedgerChain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No rule makes coins; were one to, the block must not come to be."""
+    """No rule creates coins. If one did, its block would be refused."""
 
     def careless(self: ExecutionContext, address: bytes, amount: int) -> None:
         account = self.account(address)
@@ -134,7 +134,7 @@ def test_an_account_can_be_proved_from_a_header(chain: LedgerChain) -> None:
 
 
 def test_two_nodes_with_different_pasts_in_memory_agree(tmp_path: Path) -> None:
-    """One kept its ledger, one was restarted before each block, one stands on a real store."""
+    """One node keeps its ledger, one restarts before each block, one has a real store."""
     kept, stored = LedgerChain.create(3), LedgerChain.create(3, folder=tmp_path)
     restarted = LedgerChain.create(3)
     job = LedgerCampaign(kept)
@@ -176,7 +176,7 @@ def test_a_result_cache_is_bounded_and_keeps_no_refusal() -> None:
 
 
 def test_many_accounts_load_and_a_full_block_executes() -> None:
-    """Not a benchmark: it would take a hundred times longer if either were quadratic."""
+    """Quadratic execution would take a hundred times longer."""
     chain = LedgerChain.create(1)
     crowd = {records.ACCOUNTS.prefix + sha256(b"%d" % i)[:20]: b"\x10\x01" for i in range(20_000)}
     chain.memory.apply({})

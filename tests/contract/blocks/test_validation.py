@@ -1,4 +1,4 @@
-"""Whether a block may follow the latest one."""
+"""The rules for a block that follows the latest one."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_a_good_block_is_executed(chain: LedgerChain) -> None:
     execution = chain.check(block, round=0, now_ms=chain.time_ms)
     assert execution.app_hash == block.header.app_hash
     assert [t.raw for t in execution.transactions] == list(block.transactions)
-    # Checking changes nothing.
+    # Checking a block changes nothing.
     assert chain.check(block).app_hash == execution.app_hash
     assert chain.ledger.app_hash != execution.app_hash
 
@@ -101,7 +101,7 @@ def test_the_time_may_only_be_so_far_ahead_of_a_voter_s_clock(chain: LedgerChain
     chain.check(block, now_ms=now)
     with refused(LedgerCode.TIME_TOO_FAR_AHEAD, "header.time_ms"):
         chain.check(block, now_ms=now - 1)
-    # Who syncs a certified chain has no opinion on the time.
+    # A node that syncs a certified chain does not check the time against its clock.
     chain.check(block)
 
 
@@ -110,7 +110,7 @@ def test_it_must_have_been_the_proposer_s_turn(chain: LedgerChain) -> None:
     assert len({block.header.proposer for block in blocks}) == 4
     for built, block in enumerate(blocks):
         for round in range(4):
-            # A block may be proposed again in a later round than it was built in.
+            # A block may be proposed again in a later round than it was built for.
             if built <= round:
                 chain.check(block, round=round)
             else:
@@ -133,7 +133,7 @@ def test_the_parent_s_certificate_must_be_one(chain: LedgerChain) -> None:
     for certificate in (b"", b"\1\2\3", two, before, good.last_certificate[:-1]):
         with refused(ConsensusCode.BAD_CERTIFICATE):
             chain.check(altered(good, certificate))
-    # Another certificate for the parent is as good: signers and round may differ.
+    # Another valid certificate for the parent is accepted: signers and round may differ.
     chain.check(altered(good, three))
     chain.check(altered(good, chain.certify(last, round=7)))
 
@@ -141,14 +141,14 @@ def test_the_parent_s_certificate_must_be_one(chain: LedgerChain) -> None:
 def test_the_certificate_is_by_those_who_decided_the_parent() -> None:
     chain = LedgerChain.create(2, bonds=[FDC, FDC])
     chain.keys[ALICE.address] = ALICE
-    # From the next height on Alice alone has more than two thirds.
+    # From the next height on, Alice alone has more than two thirds of the power.
     block = chain.draft(chain.sign(ALICE, Bond(amount=100 * FDC)))
     chain.add(block, chain.certify(block))
     vote = sign_vote(PRECOMMIT, block.height, 0, block.hash, ALICE, CHAIN_ID)
     with refused(ConsensusCode.BAD_CERTIFICATE):
         chain.check(altered(chain.draft(), make_certificate([vote])))
     chain.produce()
-    # Now she has decided one.
+    # Alice has decided one block.
     latest = chain.blocks[-1]
     vote = sign_vote(PRECOMMIT, latest.height, 0, latest.hash, ALICE, CHAIN_ID)
     chain.check(altered(chain.draft(), make_certificate([vote])))

@@ -1,4 +1,4 @@
-"""Overlays and states in memory behave as dictionaries do."""
+"""Overlays and in-memory states behave like dictionaries."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_an_overlay_over_an_overlay_reads_like_a_dictionary(
     wanted = sorted((k, v) for k, v in expected.items() if k.startswith(prefix))
     assert list(upper.scan(prefix)) == wanted
     assert all(upper.get(key) == expected.get(key) for key in {*entries, *first, *second})
-    # Nothing below has changed.
+    # The state below is unchanged.
     assert dict(lower.scan(b"")) == applied(entries, first)
     assert dict(below.scan(b"")) == entries
 

@@ -1,4 +1,4 @@
-"""Tables and indexes: keys that sort, and coins that are counted."""
+"""Tables and indexes: keys in order, and counted coins."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The state's hash: the same whatever way it was reached, and provable entry by entry."""
+"""The state's hash does not depend on the order of changes, and proves each entry."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CHANGES = st.dictionaries(KEYS, st.none() | st.binary(max_size=4), max_size=30)
 
 
 def plain_root(entries: dict[bytes, bytes]) -> bytes:
-    """The definition, written down once more and without any shortcut."""
+    """The definition, written as a plain recursion."""
     buckets: list[list[bytes]] = [[] for _ in range(1024)]
     for key, value in sorted(entries.items()):
         number = int.from_bytes(hashlib.sha256(key).digest(), "big") >> 246
@@ -32,7 +32,7 @@ def plain_root(entries: dict[bytes, bytes]) -> bytes:
 
 def test_known_roots() -> None:
     assert StateTree.load([]).root == plain_root({})
-    # Golden: a change of layout is a change of every chain.
+    # A golden value: another layout would be another chain.
     assert (
         StateTree.load([]).root.hex()
         == "0162892fa669b555682d4c5666f42c98f230e76406d646e6dbbcefb5d311e047"
@@ -88,7 +88,7 @@ def test_an_entry_can_be_proved_and_nothing_else() -> None:
     assert not verify_entry(b"key/77", b"value 77", proof, bytes(32))
     short = replace(proof, path=proof.path[:-1])
     assert not verify_entry(b"key/77", b"value 77", short, tree.root)
-    # A hash that straddles two others does not count.
+    # Thirty-two bytes across two hashes are not a hash of the proof.
     crooked = replace(proof, bucket=b"\0" + proof.bucket[:-1])
     assert not verify_entry(b"key/77", b"value 77", crooked, tree.root)
     assert tree.prove(b"key/3000") is None

@@ -1,4 +1,4 @@
-"""The life of a task: phases, windows, attempts, turns."""
+"""A task's life: phases, windows, attempts and proposer turns."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def games(miners: Iterable[KeyPair], game: Game = GAME) -> dict[KeyPair, Game]:
 
 
 def phases(job: LedgerCampaign) -> list[tuple[int, int]]:
-    """Every phase and attempt that the task entered, by its receipts."""
+    """Return the phases and attempts that a task entered, from its receipts."""
     receipts = [decode_receipt(raw) for e in job.chain.executions for raw in e.receipts]
     return [(r.task.phase, r.task.attempt) for r in receipts if r.HasField("task")]
 
@@ -57,7 +57,7 @@ def test_a_whole_life_with_everybody_there() -> None:
     trees = {m: job.tree(m, GAME) for m in chain.miners}
     assert not chain.ledger.needs_block()
     chain.produce(*(job.commit(m, tree) for m, tree in trees.items()))
-    # The window closed early, since nobody is left to wait for.
+    # The window closed early because all miners had revealed.
     assert job.task.phase == CHALLENGE
     assert not chain.ledger.needs_block()
     assert chain.ledger.next_deadline_ms() == chain.time_ms + job.terms.reveal_window_ms
@@ -124,7 +124,7 @@ def test_a_winner_that_is_silent_is_followed_by_the_next() -> None:
     assert chain.header is not None
     assert chain.header.proposer == turns[2]
     assert job.task.phase == SETTLED
-    # From the winner's height on the turn goes on by one for each height.
+    # After the winner's height, the turn moves on by one miner for each height.
     assert chain.ledger.proposer(chain.height + 1, 0).address == turns[1]
 
 
@@ -148,7 +148,7 @@ def test_without_commitments_a_task_is_mined_again_and_then_given_up() -> None:
     assert (payment.task_id, payment.round) == (job.task_id, 1)
     campaign = chain.campaign(job.campaign_id)
     assert (campaign.escrow, campaign.open_task_id, campaign.closed) == (share, b"", False)
-    # D for others stays what it was.
+    # The difficulty of other tasks is unchanged.
     assert chain.ledger.totals().difficulty_nano == start
     assert phases(job) == [(COMMIT, 0), (COMMIT, 1), (COMMIT, 2), (FAILED, 2)]
 
@@ -197,7 +197,7 @@ def test_reveals_under_the_quorum_are_not_enough() -> None:
     for miner in miners[2:]:
         assert kinds[miner.address] == block_pb2.PAYMENT_KIND_DEPOSIT_BURNED
     assert chain.ledger.totals().burned == 2 * job.deposit
-    # The second attempt goes well.
+    # The second attempt succeeds.
     job.settle(games(miners))
     assert job.task.attempt == 1
     assert job.task.challenge
@@ -221,7 +221,7 @@ def test_who_unbonds_or_bonds_meanwhile_counts_as_it_stands_at_the_end() -> None
     trees = {m: job.tree(m, GAME) for m in (rich, poor)}
     chain.produce(*(job.commit(m, tree) for m, tree in trees.items()))
     job.open_all(trees)
-    # All of its power leaves, and the one who stays has a newcomer beside it.
+    # All of the task's power leaves except one miner, and a new validator joins.
     alice = ALICE
     chain.keys[alice.address] = alice
     chain.produce(
@@ -237,7 +237,7 @@ def test_who_unbonds_or_bonds_meanwhile_counts_as_it_stands_at_the_end() -> None
     record = chain.miner(job.task_id, rich)
     assert record is not None
     assert (record.inlier, record.revealed) == (False, True)
-    # It revealed, so its deposit is its own.
+    # The miner revealed, so its deposit is returned.
     assert chain.balance(rich) == before + job.deposit
 
 
@@ -249,7 +249,7 @@ def test_vectors_too_far_apart_are_mined_again_within_twice_the_distance() -> No
     job.run(apart)
     assert (job.task.phase, job.task.attempt) == (COMMIT, 1)
     assert job.task.difficulty_nano == 40_000_000
-    # Nobody lost anything: both revealed.
+    # Both revealed, so neither lost its deposit.
     assert job.chain.ledger.totals().burned == 0
     job.settle(apart)
     assert list(job.task.settlement.mean_shapley_nano) == [75_000_000, 100_000_000, 0]
@@ -264,7 +264,7 @@ def test_all_attempts_exhausted_returns_the_share_and_burns_what_was_withheld() 
     assert (job.task.phase, job.task.attempt) == (FAILED, 1)
     assert chain.ledger.totals().burned == 2 * job.deposit
     assert chain.campaign(job.campaign_id).escrow == 5 * FDC
-    # The records of the last attempt stay for reading.
+    # The last attempt's records stay readable.
     record = chain.miner(job.task_id, miners[0])
     assert record is not None
     assert (record.revealed, record.deposit, record.attempt) == (False, 0, 1)
@@ -312,7 +312,7 @@ def test_who_does_not_open_is_out_and_pays_for_it() -> None:
         job.task_id, 0, {m.address: salt(m) for m in others}
     )
     chain.refuses(LedgerCode.NOT_OPENED, job.reveal(silent, trees[silent]), field="task_id")
-    # Nobody waits for it any more.
+    # No miner is left to wait for.
     chain.produce(*(job.reveal(m, trees[m]) for m in others))
     assert job.task.phase == SETTLE
     chain.produce()
@@ -333,7 +333,7 @@ def test_openings_under_the_quorum_are_not_enough() -> None:
 
 @pytest.mark.parametrize(("validators", "blocks"), [(1, 1), (3, 2), (4, 2), (7, 3)])
 def test_a_clock_set_ahead_does_not_close_a_window_at_once(validators: int, blocks: int) -> None:
-    """A proposer that leaves everybody out is followed by one that does not."""
+    """A proposer that leaves all commitments out is followed by an honest one."""
     job = begun(validators)
     chain = job.chain
     trees = {m: job.tree(m, GAME) for m in chain.miners}
@@ -357,6 +357,6 @@ def test_d_follows_the_time_that_a_sampled_task_took(wait_ms: int) -> None:
     assert chain.ledger.totals().difficulty_nano == expected
     job.open_task()
     assert job.task.difficulty_nano == expected
-    # An exact task leaves it alone.
+    # The difficulty does not change for an exact task.
     job.settle(games(chain.miners))
     assert chain.ledger.totals().difficulty_nano == expected

@@ -1,4 +1,4 @@
-"""Who is paid what, to the last sap."""
+"""Payments of a settled task, to the last sap."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BURNED = block_pb2.PAYMENT_KIND_DEPOSIT_BURNED
 
 
 def settled(game: Game, validators: int = 4, **campaign: object) -> LedgerCampaign:
-    """A campaign's first round, settled by miners that agree on this game."""
+    """Settle a campaign's first round with miners that agree on this game."""
     job = LedgerCampaign(LedgerChain.create(validators))
     job.open_campaign(**campaign)
     job.open_task()
@@ -140,9 +140,9 @@ def test_the_inliers_share_by_samples_where_the_campaign_says_so() -> None:
     inliers = [job.chain.miner(job.task_id, m) for m in miners]
     assert [m is not None and m.inlier for m in inliers] == [True, True, True, False]
     assert [m is not None and m.reward > 0 for m in inliers] == [True, True, True, False]
-    # The outlier claimed the most samples, and moved nothing by it.
+    # The outlier claimed the most samples, and did not move the result.
     assert list(job.task.settlement.mean_shapley_nano) == [50_000_000, 100_000_000, -30_000_000]
-    # It revealed validly: what it showed may be honest work on a broken machine.
+    # It revealed validly: an outlier may be an honest miner on a broken machine.
     assert len(paid(job, RETURNED)) == 4
 
 
@@ -150,7 +150,7 @@ def test_the_inliers_share_by_samples_where_the_campaign_says_so() -> None:
 def test_who_proved_too_little_is_no_inlier_and_has_its_deposit_back(
     percent: int, least: int
 ) -> None:
-    """The lower median of the counts is 200; a genesis that names no share has a quarter."""
+    """The lower median of the counts is 200; a genesis that sets no share gets a quarter."""
     for samples in (least - 1, least):
         job = LedgerCampaign(LedgerChain.create(min_samples_percent=percent))
         job.open_campaign(mining_reward=task_pb2.MINING_REWARD_PRO_RATA)
@@ -176,7 +176,7 @@ def test_a_price_of_nothing_leaves_no_receipt() -> None:
 
 
 def test_a_slashed_or_gone_client_is_paid_where_it_said() -> None:
-    """Payment needs nothing of its receiver: the address may never have been used."""
+    """A payment needs no account: its address may never have been used."""
     job = settled(additive(1, 1, 1))
     for client in job.clients:
         account = job.chain.ledger.account(client.address)

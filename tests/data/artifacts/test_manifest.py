@@ -25,7 +25,7 @@ from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.v1.artifact_pb2 import ArtifactManifest
 from tests.support.paths import read_vectors
 
-DATA = bytes(range(256)) * 3_000  # two chunks and a half
+DATA = bytes(range(256)) * 3_000  # Two chunks and a half.
 
 
 def refused(manifest: ArtifactManifest, max_bytes: int = MAX_ARTIFACT_BYTES) -> DataCode:

@@ -34,7 +34,7 @@ def test_what_was_written_is_read_piece_by_piece(tmp_path: Path) -> None:
             np.testing.assert_array_equal(found[:], array)
         np.testing.assert_array_equal(found.read(), array)
     weights = mapped["weights"]
-    for _ in range(2):  # pages that were given back are read again
+    for _ in range(2):  # Released pages are read again.
         np.testing.assert_array_equal(weights[50:60], ARRAYS["weights"][50:60])
         places = np.array([199, 0, 17])
         np.testing.assert_array_equal(weights[places], ARRAYS["weights"][places])

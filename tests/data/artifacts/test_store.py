@@ -99,7 +99,7 @@ def test_an_upload_goes_on_where_it_was(store: ArtifactStore, root: Path) -> Non
     assert again.next_chunk(id) == 1
     assert again.begin(build_manifest(data)) == 1
     chunks = list(iterate_chunks(data))
-    assert again.add_chunk(id, 0, chunks[0]) == 1  # there already
+    assert again.add_chunk(id, 0, chunks[0]) == 1  # Stored already.
     assert again.add_chunk(id, 1, chunks[1]) == 2
     assert again.add_chunk(id, 2, chunks[2]) == 3
     assert again.read(id) == data
@@ -113,12 +113,12 @@ def test_wrong_chunks_change_nothing(store: ArtifactStore) -> None:
     id = upload(store, data, 1)
     chunks = list(iterate_chunks(data))
     for index, chunk in (
-        (1, chunks[1][:-1]),  # short
-        (1, chunks[1] + b"x"),  # long
-        (1, b"x" + chunks[1][1:]),  # forged
-        (1, chunks[2]),  # mismatched
-        (2, chunks[2]),  # out of order
-        (0, chunks[1][:-1]),  # wrong, where there is a right one
+        (1, chunks[1][:-1]),  # Short.
+        (1, chunks[1] + b"x"),  # Long.
+        (1, b"x" + chunks[1][1:]),  # Forged.
+        (1, chunks[2]),  # Mismatched.
+        (2, chunks[2]),  # Out of order.
+        (0, chunks[1][:-1]),  # A wrong chunk in the place of a right one.
         (3, b""),
         (-1, chunks[0]),
     ):
@@ -160,7 +160,7 @@ def test_idle_uploads_make_room(root: Path) -> None:
 
 def test_whole_artifacts_never_make_room(root: Path) -> None:
     store = ArtifactStore(root, 3 * MB)
-    id = upload(store, content(1, 2 * MB), 6)  # room for it, as yet
+    id = upload(store, content(1, 2 * MB), 6)  # There is still room for it.
     whole = store.put(content(2, MB + 2 * CHUNK_BYTES))
     chunk = list(iterate_chunks(content(1, 2 * MB)))[6]
     assert refused(lambda: store.add_chunk(id, 6, chunk)) is DataCode.STORE_FULL
@@ -172,7 +172,9 @@ def test_uploads_are_bounded_in_number(
 ) -> None:
     monkeypatch.setattr(upload_set, "MAX_UPLOADS", 3)
     ids = [upload(store, content(i, CHUNK_BYTES + 8), 1) for i in range(3)]
-    store.begin(build_manifest(content(0, CHUNK_BYTES + 8)))  # no longer the idlest
+    store.begin(
+        build_manifest(content(0, CHUNK_BYTES + 8))
+    )  # No longer the least recently used one.
     upload(store, content(9, CHUNK_BYTES + 8), 1)
     assert [store.next_chunk(id) for id in ids] == [1, 0, 1]
     assert len(os.listdir(root / "partial")) == 6
@@ -189,7 +191,7 @@ def test_what_a_crash_leaves(store: ArtifactStore, root: Path) -> None:
     data = content(1)
     id = upload(store, data, 2)
     file = root / "partial" / f"{id.hex()}.data"
-    # The second chunk only reached the disk in part, the third as zeros.
+    # Of the second chunk, only a part reached the disk; the third is all zeros.
     file.write_bytes(file.read_bytes()[: CHUNK_BYTES + 100] + bytes(CHUNK_BYTES))
     (root / "partial" / "junk").write_bytes(b"x")
     (root / "partial" / f"{'0' * 64}.manifest").write_bytes(b"cut off")

@@ -13,7 +13,7 @@ LEAVES = st.lists(st.binary(max_size=8), min_size=1, max_size=40)
 
 
 def by_definition(leaves: list[bytes]) -> bytes:
-    """RFC 6962, section 2.1, to the letter."""
+    """RFC 6962, section 2.1, word for word."""
     if not leaves:
         return hashlib.sha256().digest()
     if len(leaves) == 1:

@@ -74,7 +74,7 @@ def test_the_latest_reveal(store: ChainStore) -> None:
     miner = ALICE.address
     assert store.index.find_reveal(TASK, miner) == (1, 0)
     append(store, sign_transfer(1), reveal(2, 1), reveal(3, 1, leaves=0))
-    # What only opens a commitment is not it.
+    # An opening is not a reveal.
     assert store.index.find_reveal(TASK, miner) == (2, 1)
     assert store.index.find_reveal(TASK, BOB.address) is None
     assert store.index.find_reveal(bytes(32), miner) is None

@@ -226,7 +226,7 @@ def test_reading_while_writing(store: ChainStore) -> None:
         while not done.is_set():
             low = store.height()
             found = int(store.get(b"height") or b"-1")
-            high = store.height() + 1  # committed, but not yet announced
+            high = store.height() + 1  # Committed, but not announced yet.
             if not low <= found <= high:
                 errors.append(f"{low} {found} {high}")
 

@@ -1,4 +1,4 @@
-"""Nothing that was acknowledged is lost by a kill, at whatever instant."""
+"""Nothing that the store acknowledged is lost by a kill, at any moment."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ WRITER = "tests.support.processes.chain_writer"
 
 
 def run_and_kill(home: Path, seconds: float) -> dict[str, int]:
-    """Let the writer work for a while, kill it, and return what it acknowledged."""
+    """Let the writer run for a while, and kill it; returns what it acknowledged."""
     with subprocess.Popen(
         [sys.executable, "-m", WRITER, str(home)], stdout=subprocess.PIPE, text=True, cwd=ROOT
     ) as process:
@@ -69,7 +69,7 @@ def killed_again_and_again(home: Path, genesis: Genesis, times: int, seed: int) 
     for _ in range(times):
         said = run_and_kill(home, chance.uniform(0.0, 0.12))
         with ChainStore.open(home / "chain.sqlite", genesis) as store:
-            # The last step may have been done and not been said.
+            # The last step may be stored without an acknowledgement.
             assert said["height"] <= store.height() <= said["height"] + 1
             assert store.height() >= last
             check_chain(store, genesis)
@@ -90,7 +90,7 @@ def test_a_kill_loses_nothing_acknowledged(tmp_path: Path, genesis: Genesis) -> 
 def test_a_log_that_was_cut_or_garbled_is_used_up_to_there(
     tmp_path: Path, genesis: Genesis
 ) -> None:
-    """What a power cut leaves of the log: a chain that is shorter, and whole."""
+    """After a power cut, a shortened or garbled log leaves a shorter chain without gaps."""
     run_and_kill(tmp_path, 0.05)
     chain, log = ((tmp_path / f"chain.sqlite{suffix}").read_bytes() for suffix in ("", "-wal"))
     chance, heights = random.Random(1), set()

@@ -29,7 +29,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def made(path: Path) -> Path:
-    """A sound database of a few dozen pages."""
+    """A valid database of a few dozen pages."""
     with Database.open(path, META) as database, database.write() as connection:
         rows = [(os.urandom(32), os.urandom(300)) for _ in range(300)]
         connection.executemany("INSERT INTO state VALUES (?, ?)", rows)

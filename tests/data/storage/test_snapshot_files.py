@@ -1,4 +1,4 @@
-"""Files of snapshots, and stores that began from one."""
+"""Snapshot files, and stores that began from one."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ def test_a_store_that_began_from_a_snapshot(
             IndexEntry(b"u" * 32, Location(2, 0)),
         ]
         assert store.index.find_task(b"t" * 32, 8) == Location(8, 1)
-        # What it said before the base counts for nothing, and it says nothing there again.
+        # Votes below the snapshot's height do not count, and are not repeated.
         assert store.votes.list_at(7) == []
         with pytest.raises(RefusalError) as caught:
             store.votes.record(OwnVote("prevote", 9, 0, bytes(32), b"vote"))

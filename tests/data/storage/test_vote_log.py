@@ -64,7 +64,7 @@ def test_what_was_pruned_is_never_voted_on_again(log: VoteLog) -> None:
     assert log.list_at(3) == []
     assert len(log.list_at(4)) == 1
     assert "from height 4 on" in refused(log, "prevote", 3, 0, A).message
-    log.prune(2)  # never backwards
+    log.prune(2)  # It never decreases.
     refused(log, "prevote", 3, 1, A)
     log.record(vote("prevote", 4, 1, A))
 

@@ -1,4 +1,4 @@
-"""Evidence: built, committed to, verified, and what a forger can move."""
+"""Evidence: build, commit, verify, and the room that it leaves for forgery."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ SHAPES = [
 
 
 def refuse_mutations(mined: Mined, q: int, examples: int) -> int:
-    """Check that each of some mutations is refused; return how many there were."""
+    """Check that each mutation is refused; returns how many there were."""
     honest = mined.reveal(q)
     verify_evidence(honest, mined.plan, CHALLENGE, q)
     seen = 0

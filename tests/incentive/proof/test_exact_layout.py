@@ -58,7 +58,7 @@ def test_blocks_add_up_to_the_definition(clients: int) -> None:
 
 
 def extremes(layout: ExactLayout, first: int, count: int, size: int) -> list[NDArray[np.int64]]:
-    """Vectors of groups of leaves whose free utilities push one client's sum to its ends."""
+    """Return vectors of leaves whose free utilities move one client's sum as far as possible."""
     masks = np.arange(first * layout.leaf_length, (first + count) * layout.leaf_length)
     table = exact_layout.contribution_coefficients(masks, layout.clients)
     sums = []

@@ -1,4 +1,4 @@
-"""The stream of words, and numbers drawn from it."""
+"""A hash stream's words, and the numbers drawn from it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def test_words_are_the_digests_in_order() -> None:
 
 
 def test_below_skips_words_over_the_last_multiple() -> None:
-    bound = 3_000_000_000  # Almost a third of all words must be thrown away.
+    bound = 3_000_000_000  # Almost a third of all words must be rejected.
     words, drawn = HashStream(b"x"), HashStream(b"x")
     kept = [word for word in (words.next_word() for _ in range(200)) if word < bound]
     assert len(kept) < 200

@@ -34,7 +34,7 @@ def test_the_standard_error_is_the_spread_between_miners(schedule: int, samples:
         errors.append(compute_standard_error_nano(mined.plan, vectors))
         values.append(mined.plan.shapley_nano(samples, vectors.sum(axis=0).tolist()))
     spread = np.sqrt(np.var(np.array(values, dtype=float), axis=0, ddof=1).sum())
-    # Never much too small; too large only while there are too few cycles to compare.
+    # It is never much too small, and too large only with few cycles to compare.
     assert np.median(errors) > 0.85 * spread
     if samples != 41:
         assert np.median(errors) < 1.25 * spread

@@ -39,7 +39,7 @@ def test_antithetic_orders_are_rotations_and_their_reverses() -> None:
     for turn, (forward, backward) in enumerate(pairs):
         assert forward == base[turn:] + base[:turn]
         assert backward == forward[::-1]
-    # Each client stands once at each place.
+    # Each client is at each position once.
     assert all(len(set(column)) == 5 for column in zip(*[pair[0] for pair in pairs], strict=True))
     assert layout(5, antithetic=True).order(10) == layout(5).order(1)
 

@@ -1,4 +1,4 @@
-"""The benchmark runs, and asserts its counts, on the data set that ships with the package."""
+"""The benchmark runs on the data set in the package, and checks its own counts."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_it_reports_what_it_measured() -> None:
     assert report["coalitions"] == report["compared"] == 1023
     assert report["images"] == 10_000
     assert report["most_images_off"] <= 1
-    assert report["ratio"] > 100  # several times that on a machine that does nothing else
+    assert report["ratio"] > 100  # Several times the duration on an idle machine.
     assert report["seconds"] > 0
     assert report["precompute_seconds"] > 0
     assert 0 < report["peak_rss_bytes"] < 1 << 30

@@ -1,4 +1,4 @@
-"""Every plan of sums gives each row its sum, and takes few additions for it."""
+"""Every plan of sums is exact and needs few additions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SIZE = 7
 
 
 def compute(plan: Any, contributions: np.ndarray, max_rows: int) -> np.ndarray:
-    """All rows' sums in the request's order, each tile checked."""
+    """Return all rows' sums in the request's order, and check each tile."""
     answers = np.full((np.count_nonzero(plan.targets >= 0), SIZE), np.nan)
     tile = np.empty((max_rows, SIZE), np.float32)
     next_row = 0
@@ -34,13 +34,13 @@ def compute(plan: Any, contributions: np.ndarray, max_rows: int) -> np.ndarray:
         np.testing.assert_array_equal(sums, expected)
         targets = plan.targets[rows]
         answers[targets[targets >= 0]] = sums[targets >= 0]
-        sums[:] = np.nan  # a caller may overwrite a tile
+        sums[:] = np.nan  # The caller may overwrite a tile.
     assert next_row == len(plan.membership)
     return answers
 
 
 def check(membership: np.ndarray, max_rows: int, kind: Any = None) -> None:
-    """The plan is of a kind and gives exact sums, for more than one batch."""
+    """Check a plan's kind, and that its sums are exact for several batches."""
     plan = coalition_sums.plan_sums(membership, max_rows)
     assert kind is None or isinstance(plan, kind)
     for seed in range(2):
@@ -113,7 +113,7 @@ def test_sums_begin_anew_before_rounding_errors_add_up() -> None:
     check(membership, 16, IncrementalSums)
     plan = IncrementalSums(membership, np.arange(500), 16)
     contributions = np.ones((40, SIZE), np.float32)
-    contributions[39] = 1e9  # in float32 its neighbours are 64 apart
+    contributions[39] = 1e9  # The neighbours of this number in float32 are 64 apart.
     tile = np.empty((16, SIZE), np.float32)
     sums = np.concatenate(
         [tile_sums[:, 0].copy() for _, tile_sums in plan.tiles(contributions, tile)]

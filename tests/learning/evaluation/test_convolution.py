@@ -41,7 +41,7 @@ from tests.support.small_models import (
 
 
 def two_convolutions() -> artifact_pb2.ModelSpec:
-    """As the package's own cnn, with an even kernel, an odd one, and maps that do not divide."""
+    """As in the package's cnn, with an even kernel, an odd one, and sizes that do not divide."""
     model = sequential(
         (9, 7),
         layer("Rescaling", scale=0.5, offset=0.1),
@@ -60,7 +60,7 @@ def two_convolutions() -> artifact_pb2.ModelSpec:
 
 
 def plain_conv(step: Conv, maps: np.ndarray, weights: dict[str, np.ndarray]) -> np.ndarray:
-    """maps (m, height, width, channels), one sum for each place."""
+    """Convolve maps (m, height, width, channels), one sum for each position."""
     kernel = weights[step.kernel].astype(np.float64)
     tall, wide = step.kernel_size
     if step.is_padded:

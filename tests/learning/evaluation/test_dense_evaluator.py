@@ -1,4 +1,4 @@
-"""The fast path against the plainest way to compute the same."""
+"""The fast evaluator of dense networks agrees with a plain one."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def compare(
     evaluator: Callable[..., Evaluator] = dense_evaluator,
     plain: Callable[..., int] = plain_count,
 ) -> None:
-    """All coalitions' counts are those of ``plain`` on the averaged weights."""
+    """Check that all coalitions' counts equal those of `plain` on the averaged weights."""
     base, *updates = (random_weights(spec, seed * 100 + k) for k in range(clients + 1))
     x, y = evaluation(spec, examples, seed)
     job = job_of(clients, averaging, empty)
@@ -197,7 +197,7 @@ def test_what_overflows_to_nan_is_wrong() -> None:
     layers = read_layers(spec)
     assert layers is not None
     x, y = np.full((3, 4, 4), 1e9, np.float32), np.array([0, 1, 2])
-    # 1.6e28 x 1e9 is finite in float32; squared weights of the inputs' size are not.
+    # 1.6e28 x 1e9 is finite in float32; squares of weights as large as the inputs are not.
     x[:] = 3e38
     counts = DenseEvaluator(layers, huge, [huge], x, y, job_of(1)).evaluate(np.array([[True]]))
     assert counts.tolist() == [0]

@@ -27,7 +27,7 @@ CLIENTS, EXAMPLES, CLASSES = 3, 400, 5
 
 
 def job_for(folder: Path, model: Any) -> UtilityJob:
-    """Clients with weights of all signs; variances, which come last, above zero."""
+    """A job whose clients have weights of both signs; variances, which come last, are positive."""
     spec = parse_spec(keras_models.spec_from_model(model))
     generator = np.random.default_rng(5)
 
@@ -44,7 +44,7 @@ def job_for(folder: Path, model: Any) -> UtilityJob:
 
 
 def keras_counts(job: UtilityJob, coalitions: np.ndarray) -> np.ndarray:
-    """The answers of a model whose weights are set to the average."""
+    """Return the counts of a model whose weights are set to the average."""
     model = keras_models.model_from_spec(job.model.read_bytes())
     owners = [decode_tensors(path.read_bytes()) for path in (*job.updates, job.base)]
     tensors = decode_tensors(job.evaluation.read_bytes())
@@ -59,7 +59,7 @@ def keras_counts(job: UtilityJob, coalitions: np.ndarray) -> np.ndarray:
 
 
 def residual(k: Any, x: Any) -> Any:
-    """As in the benchmark: normalised convolutions, one of them skipped."""
+    """As in the benchmark: normalised convolutions with a skip connection."""
     maps = k.BatchNormalization()(k.Conv2D(4, 3, padding="same")(k.Reshape((8, 8, 1))(x)))
     maps = k.MaxPooling2D()(k.ReLU()(maps))
     inner = k.BatchNormalization()(k.Conv2D(4, 3, padding="same", use_bias=False)(maps))
@@ -68,7 +68,7 @@ def residual(k: Any, x: Any) -> Any:
 
 
 def downsampling(k: Any, x: Any) -> Any:
-    """Steps of 2 with a projection beside them, then the highest of all."""
+    """Strided convolutions with a projection beside them, then global max pooling."""
     maps = k.Conv2D(3, 3, padding="same", activation="relu")(k.Reshape((8, 8, 1))(x))
     inner = k.Conv2D(6, 3, strides=2, padding="same")(maps)
     inner = k.BatchNormalization(scale=False)(inner)
@@ -78,7 +78,7 @@ def downsampling(k: Any, x: Any) -> Any:
 
 
 def branches(k: Any, x: Any) -> Any:
-    """Convolutions of several sizes side by side, all of the input itself."""
+    """Convolutions of several kernel sizes in parallel, all on the input."""
     lifted = k.Reshape((8, 8, 1))(x)
     small = k.Conv2D(2, 1, padding="same")(lifted)
     large = k.Conv2D(3, (5, 4), padding="same", activation="sigmoid")(lifted)
@@ -88,7 +88,7 @@ def branches(k: Any, x: Any) -> Any:
 
 
 def out_of_the_usual_order(k: Any, x: Any) -> Any:
-    """Normalisation after pooling, of inputs, of flattened maps; scales in the middle."""
+    """Normalisation after pooling, of inputs and of flattened maps; rescaling in the middle."""
     maps = k.BatchNormalization()(k.Reshape((8, 8, 1))(k.Rescaling(0.5, 0.1)(x)))
     maps = k.MaxPooling2D()(k.Conv2D(3, 3, strides=(2, 1), padding="valid")(maps))
     maps = k.ReLU()(k.BatchNormalization()(maps))
@@ -98,7 +98,7 @@ def out_of_the_usual_order(k: Any, x: Any) -> Any:
 
 
 def several_reads(k: Any, x: Any) -> Any:
-    """Values that are read again after they went through something that works in place."""
+    """Values that are read again after an in-place operation used them."""
     flat = k.Flatten()(x)
     first = k.Dense(7)(flat)
     bent, scaled = k.ReLU()(first), k.Rescaling(3.0)(first)
@@ -107,7 +107,7 @@ def several_reads(k: Any, x: Any) -> Any:
 
 
 def scaled_input(k: Any, x: Any) -> Any:
-    """An activation right on the scaled inputs, which every coalition begins with."""
+    """An activation directly on the scaled inputs, which all coalitions share."""
     return k.BatchNormalization()(k.Activation("tanh")(k.Flatten()(k.Rescaling(2.0, -1.0)(x))))
 
 
@@ -132,7 +132,7 @@ def test_it_counts_as_keras(
     counts = evaluator.evaluate(rows)
     assert abs(counts - keras_counts(job, rows)).max() <= 1
     assert len(set(counts.tolist())) > 3
-    # Again, in smaller pieces, and nothing that was kept has changed.
+    # Again in smaller batches; kept values are unchanged.
     assert (evaluator.evaluate(rows[::-1])[::-1] == counts).all()
     parts = [jobs.load_evaluator(job, ExampleShare(k, 2)).evaluate(rows) for k in range(2)]
     np.testing.assert_array_equal(sum(parts), counts)
@@ -198,7 +198,7 @@ def test_a_layer_that_is_called_twice_is_left_to_keras() -> None:
 
 
 def test_layers_in_another_order_are_left_to_keras() -> None:
-    """Keras sorts them when it rebuilds the model, and with them the weights."""
+    """Keras reorders such layers, and their weights, when it rebuilds the model."""
     spec = parse_spec(keras_models.spec_from_model(built(several_reads)))
     assert read_graph(spec) is not None
     config = json.loads(spec.keras_json)

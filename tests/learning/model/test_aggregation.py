@@ -53,7 +53,7 @@ def test_coefficients_are_an_average(num_samples: list[int], averaging: int) -> 
     np.testing.assert_allclose(rows.sum(axis=1), 1.0, rtol=1e-12)
     assert (rows >= 0).all()
     assert (rows[:, :-1] > 0).tolist() == coalitions.tolist()
-    assert rows[-1, -1] == 0.0  # the coalition of all leaves nothing to the base
+    assert rows[-1, -1] == 0.0  # The grand coalition leaves no weight to the base.
 
 
 def refusal_of(*arguments: object) -> LearningCode:

@@ -51,7 +51,7 @@ def test_every_plain_layer() -> None:
 @pytest.mark.parametrize(
     "layers",
     [
-        [dense(3)],  # on the last axis of an image
+        [dense(3)],  # On the last axis of an image.
         [layer("Flatten", data_format="channels_first"), dense(3)],
         [flatten(), dense(3, "gelu")],
         [flatten(), layer("BatchNormalization"), dense(3)],

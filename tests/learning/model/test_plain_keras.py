@@ -1,4 +1,4 @@
-"""Every evaluator against ``model.set_weights`` and the model's own answers."""
+"""Every evaluator agrees with `model.set_weights` and the model's own predictions."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.support.small_models import all_coalitions, write_job
 
 
 def plain_counts(job: UtilityJob, coalitions: np.ndarray) -> list[int]:
-    """The slow way: set the averaged weights, evaluate, count."""
+    """Set the averaged weights and evaluate, coalition by coalition."""
     model = keras_models.model_from_spec(job.model.read_bytes())
     model.compile(metrics=["accuracy"], loss="sparse_categorical_crossentropy")
     owners = [decode_tensors(path.read_bytes()) for path in (*job.updates, job.base)]
@@ -42,7 +42,7 @@ def plain_counts(job: UtilityJob, coalitions: np.ndarray) -> list[int]:
 
 
 def job_for(folder: Path, name: str, dataset: datasets.Dataset, clients: int, **kinds: Any) -> Any:
-    """Clients whose weights differ as after some training: the base plus noise that grows."""
+    """A job whose clients' weights are the base plus noise that grows with the client's number."""
     raw, weights = keras_models.create_initial_model(
         name, dataset.input_shape, dataset.num_classes, seed=1
     )
@@ -143,7 +143,7 @@ def skips(k: Any, x: Any) -> Any:
 
 
 def embeddings(k: Any, x: Any) -> Any:
-    """Each pixel's shade and place are words."""
+    """Each pixel's brightness and position are tokens."""
     shades = k.Embedding(17, 3)(k.Rescaling(16.0)(k.Flatten()(x)))
     words = k.Dropout(0.2)(k.BatchNormalization()(shades))
     return k.Flatten()(k.Conv1D(2, 5, activation="elu")(words))
@@ -181,7 +181,7 @@ def test_shards_of_the_keras_path_add_up(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(keras_evaluator, "MAX_BATCH_SIZE", 100)
     job = job_for(tmp_path, "mlp", datasets.load_dataset("digits"), 2)
     rows = all_coalitions(2)
-    # More shards than blocks: the last hold nothing.
+    # There are more shards than blocks, so the last ones are empty.
     parts = [keras_path(job, ExampleShare(index, 5)).evaluate(rows) for index in range(5)]
     assert parts[4].tolist() == [0] * 4
     assert abs(sum(parts) - jobs.load_evaluator(job).evaluate(rows)).max() <= 1
@@ -196,4 +196,4 @@ def test_mnist(tmp_path: Path) -> None:
     assert abs(evaluator.evaluate(rows) - plain_counts(job, rows)).max() <= 1
     before = time.process_time()
     evaluator.evaluate(all_coalitions(10))
-    assert time.process_time() - before < 10  # 1.5 s where nothing else runs
+    assert time.process_time() - before < 10  # 1.5 s on an idle machine.

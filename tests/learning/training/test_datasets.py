@@ -35,7 +35,7 @@ def test_the_digits_ship_with_the_package() -> None:
     assert digits.x_train.max() == 1.0
     assert digits.input_shape == (8, 8)
     assert digits.num_classes == 10
-    # Each digit has its share in both parts.
+    # Training and test parts have each digit in proportion.
     train, test = (np.bincount(y) for y in (digits.y_train, digits.y_test))
     assert (abs(test / 360 - train / 1437) < 0.003).all()
 

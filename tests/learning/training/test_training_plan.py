@@ -1,4 +1,4 @@
-"""A training plan travels as a message, and is checked where it arrives."""
+"""A training plan is sent as a message, and checked by its receiver."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ def job(tmp_path: Path) -> UtilityJob:
 
 @pytest.fixture
 def long_job(tmp_path: Path) -> UtilityJob:
-    """13 clients on 10,000 examples: a coalition takes about a millisecond of a core."""
+    """13 clients and 10,000 examples: a coalition takes about a millisecond of one core."""
     base, *updates = (random_weights(SPEC, seed) for seed in range(14))
     x, y = evaluation(SPEC, 10_000)
     return write_job(tmp_path / "long", SPEC, base, updates, x, y, job_id=b"long")
@@ -61,7 +61,7 @@ async def test_it_answers_as_the_evaluator_does(worker: WorkerPool, job: Utility
     await worker.open_job(job)
     counts = await worker.evaluate(job.job_id, all_coalitions(5))
     assert counts.dtype == np.int64
-    before = time.process_time()  # other work on the machine does not count
+    before = time.process_time()  # CPU time, which other work on the machine does not change.
     expected = jobs.load_evaluator(job).evaluate(all_coalitions(5))
     assert time.process_time() - before < 0.1
     assert abs(counts - expected).max() <= 1
@@ -156,7 +156,7 @@ async def test_a_job_whose_files_are_gone_spoils_no_other(
 
 
 class RecordingExecutor(LocalExecutor):
-    """Its workers note how many coalitions each request holds."""
+    """An executor whose workers record how many coalitions each request has."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -216,7 +216,7 @@ async def test_dying_twice_names_the_batch(
 
 
 class Deadly:
-    """Whoever reads its pickle dies."""
+    """Kills the process that unpickles it."""
 
     def __call__(self, *_: object) -> None:
         raise AssertionError("called in the parent")
@@ -247,7 +247,7 @@ async def test_a_killed_child_with_a_model_of_keras(
 
 
 def write_keras_job(folder: Path) -> None:
-    """In a child: a model with a layer that only Keras knows, and three clients."""
+    """Write a model with a layer that only Keras evaluates, and three clients; needs TensorFlow."""
     keras = keras_runtime.load_keras()
     inputs = keras.Input((8, 8))
     hidden = keras.layers.LayerNormalization()(keras.layers.Flatten()(inputs))
@@ -285,7 +285,7 @@ async def test_whoever_cancels_is_obeyed_at_once(long_job: UtilityJob) -> None:
     with pytest.raises(asyncio.CancelledError):
         await asked
     assert time.monotonic() - began < 0.5
-    # Another caller is not kept waiting for what nobody wants any more, and so is the end not.
+    # A cancelled request delays neither another caller nor the end.
     assert len(await worker.evaluate(long_job.job_id, rows[:10])) == 10
     asked = asyncio.create_task(worker.evaluate(long_job.job_id, rows))
     await asyncio.sleep(0.05)
@@ -321,12 +321,12 @@ async def test_no_child_ever_holds_the_whole_evaluation_set(tmp_path: Path) -> N
     finally:
         await worker.stop()
     assert counts.sum() > 0
-    # Half of it, and a few pieces.
+    # Half of the request, and a few batches.
     assert max(grown) < 0.8 * x.nbytes
 
 
 def peak_rss(pid: int) -> int:
-    """The most memory that a process has held, in bytes."""
+    """Return the peak memory of a process in bytes."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return next(int(line.split()[1]) << 10 for line in lines if line.startswith("VmHWM"))
 

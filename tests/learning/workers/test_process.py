@@ -90,7 +90,7 @@ async def test_stop_is_quick_in_the_middle_of_work(process: WorkerProcess) -> No
     assert time.monotonic() - before < 2
     with pytest.raises(WorkerDiedError):
         await waiting
-    await process.stop()  # twice is fine
+    await process.stop()  # Stopping twice is allowed.
 
 
 async def test_threads_are_bounded(process: WorkerProcess) -> None:
@@ -151,7 +151,9 @@ def test_it_ends_with_its_parent() -> None:
         except ProcessLookupError:
             return
         with open(f"/proc/{child}/stat") as file:
-            if file.read().rsplit(")", 1)[1].split()[0] == "Z":  # dead, not yet collected
+            if (
+                file.read().rsplit(")", 1)[1].split()[0] == "Z"
+            ):  # A zombie: dead, not yet collected.
                 return
         time.sleep(0.05)
     raise AssertionError("the child outlived its parent")

@@ -1,4 +1,4 @@
-"""A real cluster of two nodes on this machine, and the loss of one of them."""
+"""A real Ray cluster of two nodes on this machine, one of which is lost."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ with_ray = [
     pytest.mark.slow,
     pytest.mark.timeout(600),
     pytest.mark.skipif(_ray is None, reason="needs pip install 'fedcoin[ray]'"),
-    # Ray leaves sockets and processes to the garbage collector.
+    # Ray leaves open sockets and processes to the garbage collector.
     pytest.mark.filterwarnings("ignore"),
 ]
 
@@ -89,7 +89,7 @@ class TestWithRay:
         expected = await local_counts(job, rows)
         await remote.open_job(job)
         assert abs(await remote.evaluate(job.job_id, rows) - expected).max() == 0
-        # Asked again and again until the loss of a node shows.
+        # Repeat until the loss of the node is noticed.
         first = remote.pids
         nodes = [node for node in cluster.worker_nodes if node is not cluster.head_node]
         asked = asyncio.create_task(self.again_and_again(remote, job, rows))

@@ -1,4 +1,4 @@
-"""Whatever is sent to whatever method: a clean status, and no error in the log."""
+"""Random bytes to any method end with a proper status and no error in the log."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ async def outcome(channel: grpc.aio.Channel, method: MethodDescriptor, raw: byte
     open_call = shapes[method.client_streaming, method.server_streaming](path)
     call = open_call(iter([raw, raw]) if method.client_streaming else raw)
     try:
-        # A stream that was opened well stays open.
+        # A valid stream stays open.
         await asyncio.wait_for(call.read() if method.server_streaming else call, 1)
     except asyncio.TimeoutError:
         return StatusCode.OK
@@ -120,7 +120,7 @@ async def test_any_bytes_to_any_method(
     channel = (live.admin if service.name == "AdminService" else live.node).channel
     for method in service.methods:
         rng = random.Random(method.full_name)
-        # One at a time would wait a second for each stream that opens well.
+        # One call at a time would wait a second for each stream that stays open.
         outcomes = await asyncio.gather(
             *(outcome(channel, method, raw) for raw in payloads(method, rng))
         )

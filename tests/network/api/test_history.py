@@ -1,4 +1,4 @@
-"""What a node that began from a snapshot says of what was before."""
+"""The API of a node that began from a snapshot, about earlier blocks."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from tests.support.transfers import transfer_to
 
 @dataclass
 class RestoredChain:
-    """The network's Chain over a store that does not grow any more."""
+    """The API's chain over a store that does not grow."""
 
     store: ChainStore
     ledger: Ledger
@@ -60,11 +60,11 @@ class Served:
     origin: GrowingChain
     base: int
     old: LedgerCampaign
-    """Settled before the snapshot, all but its last round, which was open."""
+    """A task that was settled before the snapshot, except its last round, which was open."""
     first_task: bytes
     second_task: bytes
     before: bytes
-    """A transaction from before."""
+    """A transaction from before the snapshot."""
 
 
 @pytest.fixture
@@ -123,7 +123,7 @@ async def test_blocks(served: Served) -> None:
     for height in (1, base):
         failure = await refused(node.get_block(height))
         assert f"keeps blocks from {base + 1} on" in failure.message
-    # The base's own header is known, by its hash too; its block is not.
+    # The header of the snapshot's block is known, also by hash; its block is not.
     await refused(node.get_block(served.origin.blocks[base - 1].hash))
     await refused(node.get_block(served.origin.blocks[0].hash), NetworkCode.BLOCK_NOT_FOUND)
     await refused(node.get_block(served.origin.height + 1), NetworkCode.BLOCK_NOT_FOUND)
@@ -170,7 +170,7 @@ async def test_payments_and_their_proofs(served: Served) -> None:
     await refused(node.get_evidence(served.first_task, served.origin.miners[0].address))
     assert await node.list_payments(served.second_task)
     assert await node.get_evidence(served.second_task, served.origin.miners[0].address)
-    # What was paid since is proved from genesis, through what was before.
+    # Later payments are proved from genesis, through the earlier headers.
     document = await proof_file.fetch_document(node, served.second_task, client.address)
     proved = proof_file.check_file(json.dumps(document).encode(), served.origin.genesis)
     assert proved.task_id == served.second_task

@@ -1,4 +1,4 @@
-"""NodeService against a live server over a real chain."""
+"""NodeService on a live server over a real chain."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tests.support.waiting import until
 
 
 def pay(live: ServedApi, amount: int = FDC, to: KeyPair = BOB) -> bytes:
-    """A block with one transfer; its hash."""
+    """Make a block with one transfer; returns its hash."""
     transaction = live.chain.sign(ALICE, transfer_to((to.address, amount)))
     live.chain.produce(transaction)
     return transaction.hash
@@ -278,7 +278,7 @@ async def test_events_from_nowhere(live: ServedApi, height: int) -> None:
 
 
 async def test_supply_is_counted_and_not_assumed(live: ServedApi) -> None:
-    # No block can make coins; somebody who writes into the store can.
+    # No block can create coins, but an edit of the database can.
     forged = canonical.encode(AccountState(balance=7))
     with editing(live.folder / "chain.sqlite") as connection:
         where = records.ACCOUNTS.prefix + key_of("thief").address

@@ -1,4 +1,4 @@
-"""What callers write, in bytes, or refused by its field's name."""
+"""Request fields are decoded, or refused by name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ShapleyTaskService against a live server: a campaign that is really mined and settled."""
+"""ShapleyTaskService on a live server, with a campaign that is really mined and settled."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ async def test_a_payment_is_proved_offline(live: ServedApi) -> None:
     job = settled(live)
     client = job.clients[0]
     (proof,) = await live.node.get_payment_proofs(job.task_id, client.address)
-    # From here on, nothing but the proof, the chain's id and its validators is used.
+    # The checks below use only the proof, the chain's id and its validators.
     header, payment = check_payment_proof(proof, CHAIN_ID, validators)
     assert payment == proof.payment
     assert (payment.address, payment.task_id) == (client.address, job.task_id)

@@ -1,4 +1,4 @@
-"""TransactionService against a live server, pool and chain."""
+"""TransactionService on a live server with mempool and chain."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ async def test_a_drop_between_blocks_is_noticed(live: ServedApi) -> None:
     await live.node.submit_transaction(transaction.raw)
     watch = live.node.watch_transaction(transaction.hash)
     await anext(watch)
-    # As when a node's audit fails: nothing tells the watcher, and no block comes.
+    # As when a node's audit fails: the watcher gets no event, and no block comes.
     live.pool.pool.remove(transaction.hash)
     dropped = await asyncio.wait_for(anext(watch), 5)
     assert dropped.status == TRANSACTION_STATUS_DROPPED

@@ -67,7 +67,7 @@ def test_public_targets(target: str) -> None:
 
 @pytest.fixture
 def dead_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A proxy at a port where nothing listens."""
+    """A proxy address where nothing listens."""
     for name in ("http_proxy", "https_proxy", "grpc_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
     for name in ("no_proxy", "no_grpc_proxy"):

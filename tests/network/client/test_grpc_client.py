@@ -52,7 +52,7 @@ async def never_any(request: Any) -> AsyncIterator[Any]:
 
 
 def failing(code: NetworkCode, times: int, calls: list[int]) -> Callable[[Any], Awaitable[Any]]:
-    """Refuse so many calls, then answer; `calls` counts all."""
+    """Refuse this many calls, then answer; `calls` counts all."""
 
     async def behave(request: Any) -> Any:
         calls.append(len(calls))
@@ -268,7 +268,7 @@ async def test_all_attempts_share_one_deadline() -> None:
 
 
 def breaking(*errors: RpcError | None) -> tuple[Callable[[], Any], list[int]]:
-    """A stream that gives one number each time it is opened, then an error, if there is one."""
+    """A stream that yields one number each time it is opened, and then ends or fails."""
     opened: list[int] = []
 
     async def stream() -> AsyncIterator[int]:

@@ -1,4 +1,4 @@
-"""The client of a node: errors that name it, streams that go on, artifacts there and back."""
+"""The client of a node: errors name the node, streams continue, artifacts travel both ways."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ async def test_events_go_on_where_a_lost_node_left_off(tmp_path: Path) -> None:
             live.chain.produce()
             assert (await anext(events)).block.height == 1
             blocks, certificates = live.chain.blocks, live.chain.certificates
-            # The node goes away, and another one comes up in its place, further on.
+            # The node stops, and another one with more blocks starts at its address.
             await live.server.stop(0)
             waiting = asyncio.ensure_future(anext(events))
             await asyncio.sleep(0.2)
@@ -118,7 +118,7 @@ async def test_a_watcher_that_does_not_read_is_cut(tmp_path: Path) -> None:
         one = transfer_to((BOB.address, 1))
         for _ in range(10):
             live.chain.produce(*(live.chain.sign(ALICE, one, ahead=i) for i in range(120)))
-        # Without probing, a stream takes no more than 64 KiB that nobody reads.
+        # Without bandwidth probing, a stream buffers at most 64 KiB that is not read.
         options = [("grpc.http2.bdp_probe", 0)]
         request = node_service_pb2.WatchEventsRequest(from_height=1)
         async with grpc.aio.insecure_channel(live.server.address, options=options) as channel:
@@ -132,7 +132,7 @@ async def test_a_watcher_that_does_not_read_is_cut(tmp_path: Path) -> None:
                 task.cancel()
         assert ended
         assert {task.result() for task in ended} == {StatusCode.RESOURCE_EXHAUSTED}
-        # Who was cut takes no place any more.
+        # A stream that was cut no longer counts against the limit.
         live.chain.produce()
         assert (await anext(live.node.watch_events(11))).block.height == 11
 

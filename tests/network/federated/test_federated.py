@@ -1,4 +1,4 @@
-"""The service and its client over a real connection; behind it, a campaign in memory."""
+"""The coordinator's service and its client over a real connection, with a campaign in memory."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ KEY = KeyPair.from_seed(b"k" * 32)
 
 @dataclass
 class Memory:
-    """Takes everybody and everything, and remembers."""
+    """A campaign that accepts and records everything."""
 
     chain_id: str = CHAIN
     joined: list[bytes] = field(default_factory=list)

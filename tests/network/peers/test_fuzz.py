@@ -1,4 +1,4 @@
-"""Random bytes to every RPC of the peers' listener: a clean status, and nothing in the log."""
+"""Random bytes to every RPC of the peers' listener end with a proper status and no log entry."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ CLEAN = {
 
 
 def junk(source: random.Random) -> bytes:
-    """Noise, or something that begins like a message."""
+    """Return noise, or bytes that begin like a message."""
     noise = source.randbytes(source.choice((0, 1, 2, 7, 40, 300, 5000)))
     shape = source.randrange(4)
     if shape == 0:
@@ -47,14 +47,14 @@ def junk(source: random.Random) -> bytes:
 
 
 async def outcome(call: Any) -> grpc.StatusCode:
-    """Read whatever comes until the call ends."""
+    """Read until the call ends; returns its status."""
     try:
         while await asyncio.wait_for(call.read(), 0.5) is not grpc.aio.EOF:
             pass
     except grpc.aio.AioRpcError:
         pass
     except asyncio.TimeoutError:
-        # A stream that is kept open is no fault.
+        # A stream that stays open is correct.
         call.cancel()
         return grpc.StatusCode.OK
     code: grpc.StatusCode = await call.code()
@@ -75,7 +75,7 @@ async def test_junk_in_any_call(tmp_path: Path, caplog: pytest.LogCaptureFixture
 async def throw_junk(node: PeerNode, method: str) -> None:
     source = random.Random(method)
     for attempt in range(3):
-        # Each is banned before long; the next one is somebody else.
+        # Each sender is banned soon, so the next one uses another key.
         key = KeyPair.from_seed(source.randbytes(32))
         async with visiting(node, key) as link:
             stream: Any = link.channel.stream_stream(f"/fedcoin.v1.{method}")
@@ -84,7 +84,7 @@ async def throw_junk(node: PeerNode, method: str) -> None:
                 call = stream(iter_of(messages), metadata=link.metadata if attempt else ())
                 code = await outcome(call)
                 said = await call.details()
-                # What the client makes of a call that ended before it was all written.
+                # The client's own error for a call that ended while it was still writing.
                 own = said == "Internal error from Core"
                 assert own or code in CLEAN, (method, code, messages, said)
 

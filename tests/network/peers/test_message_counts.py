@@ -1,4 +1,4 @@
-"""How often four validators decode, hash and verify what goes through one block."""
+"""How often four validators decode, hash and verify each message for one block."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ TRANSACTIONS = [transaction for batch in BATCHES for transaction in batch]
 
 @asynccontextmanager
 async def four_validators(folder: Path) -> AsyncIterator[list[PeerNode]]:
-    """Four validators, each connected to the three others."""
+    """Four validators, connected to each other."""
     genesis = make_network_genesis(propose_timeout_ms=5_000, vote_timeout_ms=2_000)
     nodes: list[PeerNode] = []
     async with AsyncExitStack() as stack:
@@ -45,7 +45,7 @@ async def four_validators(folder: Path) -> AsyncIterator[list[PeerNode]]:
 
 @asynccontextmanager
 async def api_of(node: PeerNode) -> AsyncIterator[NodeClient]:
-    """A client of a node's API."""
+    """Open a client of a node's API."""
     facts, operator = FakeNodeFacts(), FakeOperator()
     backend = ApiBackend(node.chain, node.pool, node.network, node.artifacts, facts, operator)
     server = ApiServer(backend, listen="127.0.0.1:0", admin=None)
@@ -77,19 +77,19 @@ def signature_of(transaction: Transaction) -> bytes:
 
 
 async def counted(folder: Path) -> tuple[MessageCounts, list[Block]]:
-    """What the four decode and verify while all transactions go into blocks; the blocks."""
+    """Count the four nodes' work for all transactions; returns the counts and the blocks."""
     async with four_validators(folder) as nodes, api_of(nodes[0]) as client:
         with counting() as counts:
             for batch in (TRANSACTIONS[:8], TRANSACTIONS[8:]):
                 await pay(nodes, client, batch)
-            # Precommits that came after the decision travel on.
+            # Precommits that arrive after the decision are still relayed.
             await until(lambda: len({node.chain.height() for node in nodes}) == 1)
             await until(lambda: all_arrived(counts))
         return counts, blocks_of(nodes[0])
 
 
 def all_arrived(counts: MessageCounts) -> bool:
-    """Whether each message has reached the three nodes that did not sign it."""
+    """Tell whether each message has reached the three nodes that did not sign it."""
     return min(counts.verified.values()) >= 3
 
 
@@ -104,10 +104,10 @@ async def test_each_message_is_decoded_and_verified_once_a_node(tmp_path: Path) 
         assert counts.bodies[transaction.body_bytes] == 4
         assert counts.ids[transaction.public_key + transaction.body_bytes] == 4
         assert counts.verified[signature_of(transaction)] == 4
-    # The proposer of a block has built it; the other three decode it.
+    # The proposer built the block; the other three nodes decode it.
     assert [counts.blocks[block.raw] for block in blocks] == [3] * len(blocks)
     assert set(counts.proposals.values()) == {3}
-    # So with votes, although precommits come once more in the certificate of the next block.
+    # The same for votes, although precommits come again in the next block's certificate.
     certified = [Certificate.FromString(block.last_certificate).precommits for block in blocks]
     assert any(certified)
     of_transactions = {signature_of(transaction) for transaction in TRANSACTIONS}

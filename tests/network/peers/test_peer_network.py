@@ -1,4 +1,4 @@
-"""Nodes find each other, stay connected, and find back."""
+"""Nodes find each other, stay connected, and reconnect."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ async def test_peers_tell_of_each_other(tmp_path: Path) -> None:
 
 @pytest.fixture
 def dialled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The addresses that nodes have dialled, with or without success."""
+    """Return the addresses that nodes dialled, successfully or not."""
     addresses: list[str] = []
 
     async def recorded(endpoint: Endpoint, *rest: Any) -> Link:
@@ -237,7 +237,7 @@ async def test_plaintext_beyond_loopback_only_when_asked_for(tmp_path: Path) -> 
         second = PeerNode(tmp_path / "1", genesis, MINERS[1], seeds=[f"127.0.0.1:{port}"])
         async with running(second):
             await until(lambda: first.linked() == second.linked() == 1)
-            # What it told was 0.0.0.0; what was dialled counts.
+            # The peer announced 0.0.0.0; the dialled address counts.
             assert second.network.peers()[0].address == f"127.0.0.1:{port}"
             with pytest.raises(RefusalError) as caught:
                 await second.network.add("192.0.2.1:7050")
@@ -295,6 +295,6 @@ async def test_a_peer_cannot_make_us_bother_somebody_else(
             began = time.monotonic()
             await until(lambda: len(dialled) == 4)
         assert not victim.network.peers()
-        # With growing pauses between the four attempts.
+        # Pauses between the four attempts grow.
         assert time.monotonic() - began > 3 * FAST.first_backoff_s
         assert set(dialled) == {victim.address}

@@ -1,4 +1,4 @@
-"""The posterior: what it predicts of coalitions that it was not shown, and of values."""
+"""The posterior's predictions of coalitions that were not evaluated, and of values."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_prediction_errors_are_those_of_a_fit_without_the_rows() -> None:
     theta = fit_hyperparameters(coalitions, scaled, choose_max_degree(PLAYERS))
     matrix = CovarianceModel(coalitions, theta.max_degree).matrix(theta)
     sizes = build_design(coalitions).sizes
-    # Universal kriging from the definition: generalised least squares, then simple kriging.
+    # Universal kriging by its definition: generalised least squares, then simple kriging.
     inverse = np.linalg.inv(matrix[np.ix_(kept, kept)])
     information = sizes[kept].T @ inverse @ sizes[kept]
     means = np.linalg.solve(information, sizes[kept].T @ inverse @ scaled[kept])

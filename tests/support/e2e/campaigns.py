@@ -1,4 +1,4 @@
-"""Campaigns and tasks through a node's real API: honest unless a test changes something."""
+"""Campaigns and tasks through a node's real API: honest unless a test changes a field."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ BUDGET = 10 * FDC
 
 
 def client_keys(count: int) -> list[KeyPair]:
-    """The clients' keys, in the order of their addresses, as a task lists them."""
+    """Return the clients' keys in the order of their addresses, which is the order in a task."""
     return sorted((key_of(f"client {n}") for n in range(count)), key=lambda key: key.address)
 
 
@@ -51,7 +51,7 @@ class Campaign:
         self.keys = self.keys or client_keys(self.work.clients)
 
     def offer(self, **changes: Any) -> OpenCampaign:
-        """What the requester signs, and what is different."""
+        """Return the campaign's terms, with changes."""
         given: dict[str, Any] = {
             "server": self.server.address,
             "model": id_of(self.work.model),
@@ -67,7 +67,7 @@ class Campaign:
         return OpenCampaign(**given | changes)
 
     def update(self, index: int, **changes: Any) -> SignedUpdate:
-        """What client ``index`` signs, and what is different."""
+        """Sign client `index`'s update of round 1, with changes."""
         key = self.keys[index]
         given: dict[str, Any] = {
             "campaign_id": self.campaign_id,
@@ -80,7 +80,7 @@ class Campaign:
         return sign_update(ClientUpdate(**given | changes), key, self.chain_id)
 
     def task(self, **changes: Any) -> OpenTask:
-        """What the server signs for round 1, and what is different."""
+        """Return the terms of round 1's task, with changes."""
         offer = self.offer()
         due = compute_round_prices(BUDGET, self.rounds, offer.spread, 1, offer.split)
         given: dict[str, Any] = {
@@ -109,13 +109,13 @@ class Campaign:
         return OpenTask(**given | changes)
 
     async def upload(self, *more: bytes) -> None:
-        """Give the node everything that a task needs, and more."""
+        """Upload every artifact that a task needs, and these others."""
         work = self.work
         for raw in (work.model, work.base, work.aggregate, work.evaluation, *work.updates, *more):
             await self.node.upload_artifact(raw)
 
     async def open(self, **changes: Any) -> bytes:
-        """Open the campaign; its id."""
+        """Open the campaign; returns its id."""
         wallet = Wallet(self.node, self.requester)
         opening = await wallet.submit(self.offer(**changes))
         await wallet.wait_until_final(opening)
@@ -123,31 +123,31 @@ class Campaign:
         return self.campaign_id
 
     async def open_task(self, **changes: Any) -> bytes:
-        """Open the task; its id."""
+        """Open the task and wait until it is final; returns its id."""
         self.task_id = (await self.submit_task(**changes)).hash
         await self.node.wait_until_final(self.task_id)
         return self.task_id
 
     async def submit_task(self, **changes: Any) -> Transaction:
-        """Hand the task in. RpcError when it is refused."""
+        """Submit the task. Raises RpcError if the node refuses it."""
         return await Wallet(self.node, self.server).submit(self.task(**changes))
 
     async def begin(self, **changes: Any) -> bytes:
-        """Upload, open, and open the task; its id."""
+        """Upload the artifacts, open the campaign and its task; returns the task's id."""
         await self.upload()
         await self.open()
         return await self.open_task(**changes)
 
 
 def phase(name: str) -> int:
-    """A task's phase by its short name."""
+    """Return the number of a task phase, given its name without the prefix."""
     return TaskPhase.Value(f"TASK_PHASE_{name}")
 
 
 async def reached(
     node: NodeClient, task_id: bytes, *names: str, seconds: float = WAIT_SECONDS
 ) -> TaskView:
-    """The task, once it is in one of these phases."""
+    """Wait until the task is in one of these phases; returns it."""
     wanted = [phase(name) for name in names]
 
     async def there() -> TaskView | None:
@@ -160,7 +160,7 @@ async def reached(
 
 
 def check_paid(view: TaskView, *, winner_of: Sequence[str] = ()) -> None:
-    """A settled task paid what it had to: all of it, and nobody for nothing."""
+    """Check that a settled task paid its whole price, to clients and miners that earned it."""
     assert view.phase == phase("SETTLED")
     payouts = [client.payout for client in view.clients]
     assert sum(payouts) == view.prices.training

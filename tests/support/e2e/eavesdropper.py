@@ -1,4 +1,4 @@
-"""Somebody who hears every vote on every node's wire, and holds validators to their word."""
+"""A peer of every node that reads all votes, and checks that no validator votes twice."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ AGAIN_SECONDS = 0.1
 
 
 class Eavesdropper:
-    """Remembers what each validator said at each place, whichever node passed it on."""
+    """Collects the block hashes that each validator voted for, by height, round and kind."""
 
     def __init__(self, network: Network) -> None:
         self._network = network
         self._said: dict[tuple[bytes, int, int, int], set[bytes]] = {}
 
     def check(self) -> None:
-        """Nobody voted for two things at one place, and most were heard."""
+        """Check that two thirds of the validators were heard, and that none voted twice."""
         heard = {place[0] for place in self._said}
         assert 3 * len(heard) > 2 * len(self._network.bonds)
         for place, hashes in self._said.items():
             assert len(hashes) == 1, f"voted twice: {place}"
 
     async def listen(self, node: Node) -> None:
-        """To one node, whenever it is there."""
+        """Read one node's votes, and connect again whenever the node restarts."""
         while True:
             with suppress(RefusalError, RpcError):
                 await self._attend(node)
@@ -67,7 +67,7 @@ class Eavesdropper:
 
 @asynccontextmanager
 async def eavesdropping(network: Network) -> AsyncIterator[Eavesdropper]:
-    """An ear at each node meanwhile; at the end everybody must have kept their word."""
+    """Read all nodes' votes while inside; on leaving, check that no validator voted twice."""
     ear = Eavesdropper(network)
     tasks = [asyncio.create_task(ear.listen(node)) for node in network.nodes]
     try:

@@ -1,7 +1,7 @@
-"""Coordinators as processes, on a campaign prepared without TensorFlow, and clients for them.
+"""Coordinator processes on a campaign prepared without TensorFlow, and clients for them.
 
-A :class:`Learner` is a client written once more, apart from the program's own: it joins, trains
-with NumPy, signs, hands in, and comes back when the coordinator is lost.
+`Learner` is a second implementation of a client, independent of the program's own: it joins, trains
+with NumPy, signs, submits, and reconnects when it loses the coordinator.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ QUICK: dict[str, object] = {
 
 @dataclass(frozen=True)
 class CoordinatorProcess:
-    """A campaign's coordinator: its home, its process, and where clients reach it."""
+    """A campaign's coordinator: its home, its process, and its address."""
 
     home: Home
     address: str
@@ -55,12 +55,12 @@ class CoordinatorProcess:
     chain_id: str
 
     def state(self) -> dict[str, Any]:
-        """Where the campaign stands, as it is on the disk."""
+        """Return the campaign's state from the coordinator's file."""
         found: dict[str, Any] = json.loads(self.home.coordinator_path.read_text())
         return found
 
     async def start(self) -> None:
-        """Begin it, and wait until clients can join."""
+        """Start the process, and wait until clients can join."""
         self.program.start()
         await self.ready()
 
@@ -69,7 +69,7 @@ class CoordinatorProcess:
             await client.wait_until_serving(seconds)
 
     async def reached(self, phase: int, number: int) -> pb.GetCampaignStatusResponse:
-        """Its status once a round is in a phase."""
+        """Wait until a round is in a phase; returns the campaign's status."""
         async with FederatedClient(self.address) as client:
 
             async def there() -> pb.GetCampaignStatusResponse | None:
@@ -82,7 +82,7 @@ class CoordinatorProcess:
 
 
 def settings_of(address: str, chosen: Mapping[str, object]) -> dict[str, object]:
-    """Quick rounds, where clients reach it, and what is different."""
+    """Return settings for short rounds at this address, with changes."""
     given = {f"coordinator.{setting}": value for setting, value in chosen.items()}
     return {**QUICK, "coordinator.listen": address, **given}
 
@@ -90,7 +90,7 @@ def settings_of(address: str, chosen: Mapping[str, object]) -> dict[str, object]
 async def prepare(
     network: Network, home: Home, settings: Mapping[str, object], store: ArtifactStore
 ) -> None:
-    """A campaign of a small model on the digits, as if the coordinator had begun it."""
+    """Write a campaign of a small model on the digits, as a coordinator writes it at its start."""
     config = assemble(settings).coordinator
     campaign = create_campaign(config, network.chain_id, store, materials(config.evaluation_shards))
     await CampaignFile(home.coordinator_path).save(campaign)
@@ -99,7 +99,7 @@ async def prepare(
 async def prepared(
     network: Network, name: str = "coordinator", **chosen: object
 ) -> CoordinatorProcess:
-    """A coordinator that is not started; it talks to the first node."""
+    """Prepare a coordinator that uses the first node; it is not started."""
     home = Home(network.stage.root / name)
     home.add_key(NODE_KEY, SERVER)
     (address,) = reserve_addresses(1)
@@ -115,7 +115,7 @@ async def prepared(
 
 
 async def prepared_within(network: Network, node: Node, **chosen: object) -> CoordinatorProcess:
-    """The same in a node's own process, which is not started."""
+    """Prepare a coordinator inside a node's process, which is not started."""
     (address,) = reserve_addresses(1)
     settings = settings_of(address, chosen)
     await prepare(network, node.home, settings, ArtifactStore(node.home.artifacts_path, 1 << 30))
@@ -125,15 +125,15 @@ async def prepared_within(network: Network, node: Node, **chosen: object) -> Coo
 
 @dataclass
 class Learner:
-    """Client ``index`` of ``clients``, with its share of the digits."""
+    """Client `index` of `clients`, with its share of the digits."""
 
     coordinator: CoordinatorProcess
     index: int
     clients: int
     hold: asyncio.Event = field(default_factory=asyncio.Event)
-    """It hands in only while this is set."""
+    """The client submits its update only while this is set."""
     paid: dict[int, int] = field(default_factory=dict)
-    """Round to payout, in sap."""
+    """Payout of each round, in sap."""
 
     def __post_init__(self) -> None:
         self.hold.set()
@@ -143,7 +143,7 @@ class Learner:
         return key_of(f"learner {self.index}")
 
     async def run(self) -> None:
-        """Until the campaign is over."""
+        """Take part until the campaign is finished."""
         while True:
             try:
                 async with FederatedClient(self.coordinator.address) as client:
@@ -156,7 +156,7 @@ class Learner:
             await asyncio.sleep(AGAIN_SECONDS)
 
     async def join(self, client: FederatedClient) -> None:
-        """Register."""
+        """Register with the coordinator."""
         await client.register(self.key, self.coordinator.chain_id, unix_ms())
 
     async def _take_part(self, client: FederatedClient) -> None:
@@ -175,12 +175,13 @@ class Learner:
         try:
             await client.submit_update(await self.make(client, change))
         except RpcError as failure:
-            # What was taken before a kill is not asked for again; the round may be over.
+            # The coordinator may have stored the update before it was killed, or the round may be
+            # over.
             if failure.code not in LATE_CODES:
                 raise
 
     async def make(self, client: FederatedClient, change: pb.WatchRoundsResponse) -> SignedUpdate:
-        """Train, upload and sign."""
+        """Train, upload the weights, and sign the update."""
         base = await client.download_artifact(change.base)
         weights, samples = await asyncio.to_thread(update_of, base, self.clients, self.index)
         await client.upload_artifact(weights)
@@ -197,7 +198,7 @@ class Learner:
 
 @asynccontextmanager
 async def learning(*learners: Learner) -> AsyncIterator[list[asyncio.Task[None]]]:
-    """They take part meanwhile."""
+    """Run these clients while inside; yields their tasks."""
     tasks = [asyncio.create_task(learner.run()) for learner in learners]
     try:
         yield tasks

@@ -1,4 +1,4 @@
-"""A model, data and clients' updates that are worth something, made without TensorFlow.
+"""A model, data and clients' updates that improve it, made without TensorFlow.
 
 The model is softmax regression on the digits that ship with the package: one dense layer, which a
 few lines of NumPy train.
@@ -32,24 +32,24 @@ STEPS, STEP_SIZE = 12, 0.5
 
 @lru_cache(maxsize=1)
 def digits() -> datasets.Dataset:
-    """The data set, read once."""
+    """Load the data set once."""
     return datasets.load_dataset("digits")
 
 
 def model_bytes(spec: ModelSpec = SPEC) -> bytes:
-    """The model's artifact."""
+    """Encode a model's specification as its artifact."""
     return spec.SerializeToString(deterministic=True)
 
 
 def beginning(seed: int = 0) -> Weights:
-    """First weights, which know nothing."""
+    """Return random initial weights."""
     rng = np.random.default_rng(seed)
     kernel = rng.standard_normal((64, 10)).astype(np.float32) * np.float32(0.05)
     return {KERNEL: kernel, BIAS: np.zeros(10, np.float32)}
 
 
 def trained(base: Weights, x: Floats, y: npt.NDArray[Any], steps: int = STEPS) -> Weights:
-    """Some steps of gradient descent on the cross entropy."""
+    """Train for some steps of gradient descent on the cross entropy."""
     flat = x.reshape(len(x), -1)
     kernel, bias = base[KERNEL].copy(), base[BIAS].copy()
     wanted = np.eye(10, dtype=np.float32)[y]
@@ -63,28 +63,28 @@ def trained(base: Weights, x: Floats, y: npt.NDArray[Any], steps: int = STEPS) -
 
 
 def update_of(base_raw: bytes, clients: int, index: int, seed: int = 0) -> tuple[bytes, int]:
-    """What client ``index`` makes of encoded base weights: (encoded weights, examples)."""
+    """Train client `index` from encoded base weights; returns its update and number of examples."""
     share = datasets.take_share(digits(), clients, index, seed)
     base: Any = decode_tensors(base_raw)
     return encode_tensors(trained(base, share.x_train, share.y_train)), len(share.y_train)
 
 
 def evaluation_bytes(size: int = 0) -> bytes:
-    """The testing set, or its first examples."""
+    """Encode the first `size` test examples, or all of them."""
     data = digits()
     end = size or len(data.y_test)
     return encode_tensors({"x": data.x_test[:end], "y": data.y_test[:end]})
 
 
 def materials(shards: int = 1) -> InitialArtifacts:
-    """What a campaign starts from."""
+    """Return the artifacts that a campaign starts from."""
     evaluation = datasets.load_evaluation_set("digits", num_shards=shards)
     return InitialArtifacts(model_bytes(), encode_tensors(beginning()), evaluation)
 
 
 @dataclass
 class Round:
-    """One round's artifacts. ``size`` test examples count; 0: all."""
+    """The artifacts of one round, evaluated on `size` test examples (0: all)."""
 
     clients: int
     size: int = 0
@@ -100,15 +100,15 @@ class Round:
 
     @property
     def aggregate(self) -> bytes:
-        """FedAvg of the updates."""
+        """Encode the federated average of the updates."""
         return average(self.updates, self.num_samples)
 
 
 def average(updates: Sequence[bytes], num_samples: Sequence[int]) -> bytes:
-    """FedAvg of encoded weights."""
+    """Encode the federated average of encoded weights."""
     return encode_tensors(federated_average([decode_tensors(u) for u in updates], num_samples))
 
 
 def id_of(raw: bytes) -> bytes:
-    """The artifact's id."""
+    """Return the id of an artifact's bytes."""
     return compute_artifact_id(raw)

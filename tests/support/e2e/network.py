@@ -1,4 +1,4 @@
-"""Networks of real nodes: homes made once, on free ports, and what must hold of all of them."""
+"""Networks of real node processes on free ports, and checks that hold for all their nodes."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ FUNDS = 1_000_000 * FDC
 HOUR_MS = 3_600_000
 
 QUIET = {"max_block_interval_ms": HOUR_MS}
-"""No block without a reason, so that a height that grew means something."""
+"""Makes no empty blocks, so that a height grows only for a transaction."""
 
 BRISK = {**QUIET, "propose_timeout_ms": 500, "vote_timeout_ms": 250}
-"""Who is dead is not waited for long."""
+"""Short timeouts, so that blocks do not wait long for a validator that is down."""
 
 
 SERVER = key_of("server")
@@ -51,7 +51,7 @@ SERVER = key_of("server")
 
 @dataclass(frozen=True)
 class Node:
-    """One node: its home, its key, where it listens, and its process."""
+    """One node: its home, its key, its addresses, and its process."""
 
     home: Home
     key: KeyPair
@@ -64,11 +64,11 @@ class Node:
         return self.program.name
 
     def client(self) -> NodeClient:
-        """For one event loop."""
+        """Return a new client; it belongs to the running event loop."""
         return NodeClient(self.api)
 
     async def start(self) -> None:
-        """Begin it, and wait until it serves."""
+        """Start the process, and wait until it serves."""
         self.program.start()
         await self.ready()
 
@@ -84,7 +84,7 @@ class Node:
             return await client.get_status()
 
     async def caught_up(self, height: int) -> None:
-        """Wait until it has this block."""
+        """Wait until the node has this block."""
         async with self.client() as client:
 
             async def there() -> bool:
@@ -97,7 +97,7 @@ class Node:
 
 
 class Network:
-    """Miners ``miner-1`` and so on with these bonds; alice, bob and the server have coins."""
+    """Validators `miner-1`, `miner-2`, ... with bonds; Alice, Bob and the server have coins."""
 
     def __init__(
         self,
@@ -131,7 +131,7 @@ class Network:
             self.add(name, key, "--mine")
 
     def add(self, name: str, key: KeyPair, *arguments: object) -> Node:
-        """One more node, which dials all that there are."""
+        """Add a node whose seeds are all the nodes before it."""
         home = Home(self.stage.root / name)
         peers, api = reserve_addresses(2)
         home.add_key(NODE_KEY, key)
@@ -147,7 +147,9 @@ class Network:
         return node
 
     async def start(self, *, seconds: float = WAIT_SECONDS) -> None:
-        """Begin all that do not run, and wait until they serve and know each other."""
+        """Start all nodes that do not run, and wait until they serve and are connected to each
+        other.
+        """
         for node in self.nodes:
             if not node.program.running:
                 node.program.start()
@@ -159,7 +161,7 @@ class Network:
         return all(status.peers >= len(self.nodes) - 1 for status in statuses)
 
     async def wait_for_one_state(self, *, seconds: float = WAIT_SECONDS) -> GetStatusResponse:
-        """What all nodes say, once they say the same: one state, and no coin made or lost."""
+        """Wait until all nodes have the same state; checks the supply, and returns the status."""
         async with self.clients() as clients:
 
             async def same() -> GetStatusResponse | None:
@@ -175,12 +177,12 @@ class Network:
 
     @asynccontextmanager
     async def clients(self) -> AsyncIterator[list[NodeClient]]:
-        """One client for each node."""
+        """Open one client for each node."""
         async with AsyncExitStack() as stack:
             yield [await stack.enter_async_context(node.client()) for node in self.nodes]
 
     def finish(self) -> Replay:
-        """Stop all nodes; then every chain is sound, the same, and each word was kept."""
+        """Stop all nodes, and check each chain and each validator's stored votes."""
         for node in self.nodes:
             if node.program.running:
                 node.program.stop()
@@ -198,7 +200,7 @@ class Network:
 
 
 def check_word(store: ChainStore, node: Node, chain_id: str, height: int) -> None:
-    """What a validator wrote down is one vote a round and kind, and what others have of it."""
+    """Check that a validator stored one vote for each round and kind, as in certificates."""
     for at in range(max(store.base_height() + 1, height - KEPT_HEIGHTS), height + 1):
         own = store.votes.list_at(at)
         said = Counter((vote.kind, vote.round) for vote in own)
@@ -216,7 +218,7 @@ def check_word(store: ChainStore, node: Node, chain_id: str, height: int) -> Non
 def serving(
     folder: Path, bonds: Sequence[int] = (BOND,), parameters: Mapping[str, int] | None = None
 ) -> Iterator[Network]:
-    """A network that runs while one is inside, and is looked into at the end."""
+    """Run a network while inside; checks it on leaving."""
     with Stage(folder) as stage:
         network = Network(stage, bonds, parameters)
         asyncio.run(network.start())
@@ -227,7 +229,7 @@ def serving(
 async def pay(
     client: NodeClient, sender: KeyPair, recipient: bytes, amount: int, *, seconds: float = 30.0
 ) -> TransactionView:
-    """A transfer that is final when this returns."""
+    """Transfer coins, and wait until the transfer is final."""
     output = TransferOutput(recipient=recipient, amount=amount)
     return await act(client, sender, Transfer(outputs=[output]), seconds=seconds)
 
@@ -235,5 +237,5 @@ async def pay(
 async def act(
     client: NodeClient, sender: KeyPair, action: Message, *, seconds: float = 30.0
 ) -> TransactionView:
-    """An action that is final when this returns."""
+    """Execute an action, and wait until it is final."""
     return await Wallet(client, sender).execute(action, seconds)

@@ -17,7 +17,7 @@ from tests.support.transfers import sign_transfer
 
 
 def main(home: Path) -> None:
-    """Write until killed."""
+    """Append blocks and votes until killed."""
     with ChainStore.open(home / "chain.sqlite", genesis_of()) as store:
         artifacts = ArtifactStore(home / "artifacts", 1 << 30)
         store.initialise({b"height": b"0"})
@@ -42,7 +42,7 @@ def main(home: Path) -> None:
 
 
 def say(what: str, height: int) -> None:
-    """Print that something of this height is on the disk."""
+    """Print that a block or vote of this height is stored."""
     sys.stdout.write(f"{what} {height}\n")
     sys.stdout.flush()
 

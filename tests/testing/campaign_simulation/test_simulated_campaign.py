@@ -18,7 +18,7 @@ DEPOSIT = compute_deposit(1, 20 * SAP_PER_FDC)
 def run_with(
     kind: str, schedule: int = task_pb2.SCHEDULE_PERMUTATION, tasks: int = TASKS
 ) -> CampaignSimulation:
-    """Runs a campaign with one miner of a kind and three honest ones; every task settles."""
+    """Run one miner of a kind and three honest ones; checks that all tasks settle."""
     strategy = MINING_STRATEGIES.get(kind, HONEST_STRATEGY)
     setting = CampaignSetting(
         strategies=(strategy, HONEST_STRATEGY, HONEST_STRATEGY, HONEST_STRATEGY),

@@ -36,7 +36,7 @@ EQUAL_POWERS = (100, 100, 100, 100)
 
 
 def violations(scenarios: Iterable[Scenario]) -> list[str]:
-    """Lists what went wrong, with the seed of each run."""
+    """Run these seeds; returns the violations of each."""
     reports = (simulate(scenario) for scenario in scenarios)
     return [str(report) for report in reports if report.violations]
 
@@ -47,7 +47,7 @@ def all_with(kind: str, seeds: range) -> Iterable[Scenario]:
         yield replace(scenario, faulty=tuple((i, kind) for i, _ in scenario.faulty))
 
 
-# With less than a third faulty.
+# Fewer than a third faulty.
 
 
 @pytest.mark.parametrize("hundred", range(10))
@@ -164,7 +164,7 @@ def test_every_kind_is_implemented() -> None:
     assert set(FAULT_KINDS) == set(BYZANTINE_NODES)
 
 
-# The checks work: they detect rules that are broken on purpose.
+# The checks detect rules that were broken on purpose.
 
 
 def forks(scenarios: Iterable[Scenario]) -> bool:
@@ -217,11 +217,11 @@ def test_never_sending_messages_again_stops_the_chain(monkeypatch: pytest.Monkey
     assert any("no progress" in line for line in violations(map(draw_scenario, range(20))))
 
 
-# Other applications than opaque blocks.
+# Applications other than opaque blocks.
 
 
 class Reluctant(OpaqueBlockApplication):
-    """Wants a block only as proposer and after a second; rejects every third block."""
+    """Builds a block only as proposer and after a second; rejects every third block."""
 
     def wants_block(self, now_ms: int) -> bool:
         return (

@@ -1,4 +1,4 @@
-"""Devnets with one dishonest miner, run as a user runs them: all rounds settle, and all agree."""
+"""Devnets with one dishonest miner, run as a user runs them: all rounds settle, and nodes agree."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ SIGNS = {
     "stale-peer": ("miner-1", "banned", 2),
     "wrong-network": ("miner-1", "banned", 2),
 }
-"""By kind: the log that shows the dishonest act, the words there, and the rounds to run."""
+"""For each kind: the log that shows the dishonest act, its words, and how many rounds to run."""
 
 
 def devnet(folder: Path, kind: str, rounds: int) -> dict[str, Any]:
-    """Runs four miners, the last of them dishonest, and two clients; asserts that all agree."""
+    """Run four miners, the last of them dishonest, and two clients; checks that all nodes agree."""
     asked = ["--miners", "4", "--clients", "2", "--rounds", str(rounds), "--keep", str(folder)]
     done = subprocess.run(
         [*COMMAND, *asked, "--adversary", kind],
@@ -55,7 +55,7 @@ def test_a_devnet_with_a_dishonest_miner(tmp_path: Path, kind: str) -> None:
     assert result["supply_before"] == result["supply_after"]
     log_text = (tmp_path / f"net/logs/{log}.log").read_text()
     assert words in log_text
-    # If a grinder had openings to choose from, it had at most one challenge to choose.
+    # A grinder with openings to choose from had at most one challenge.
     tried = re.findall(r"tried [0-9]+ blocks: ([0-9]+) challenges?", log_text)
     assert set(tried) <= {"0", "1"}
     bonds = [node["bond"] for node in result["nodes"]]

@@ -1,4 +1,4 @@
-"""A dishonest miner on a real chain with a real worker: refused, and its deposit burned."""
+"""A dishonest miner on a real chain with a real worker is refused and loses its deposit."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def make_dishonest_miner(here: MiningSite, key: KeyPair, kind: str) -> Dishonest
 
 
 async def run_task(here: MiningSite, kind: str) -> tuple[Any, KeyPair]:
-    """Runs one task with one dishonest miner of four, and lets windows pass that do not close."""
+    """Run one task with one dishonest miner of four, and let open windows end."""
     await here.job.open_campaign()
     first, *others = here.chain.miners
     here.start(*others)

@@ -1,4 +1,4 @@
-"""What the blocks of censoring and grinding proposers hold, on a chain with real openings."""
+"""The blocks of censoring and grinding proposers, on a chain with real openings."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ GAME = additive(30, 20, 0)
 
 
 def node_chain(kind: str, job: LedgerCampaign) -> Chain:
-    """Makes the chain of a dishonest node over the job's store, with a clock 10 ms ahead."""
+    """Make the chain of a dishonest node over the job's store, with a clock 10 ms ahead."""
     store = job.chain.store
     assert store is not None
 
@@ -82,7 +82,7 @@ def test_all_blocks_that_a_grinder_tries_fix_one_challenge(job: LedgerCampaign) 
 
 
 def test_a_grinder_prefers_an_open_challenge_to_one_that_it_loses(job: LedgerCampaign) -> None:
-    """It delays the task by its own turn; the next proposer includes all openings."""
+    """Doing so delays the task by one turn; the next proposer includes all openings."""
     chain = job.chain
     candidates = openings(job, *chain.miners)
     found = set()
@@ -93,12 +93,12 @@ def test_a_grinder_prefers_an_open_challenge_to_one_that_it_loses(job: LedgerCam
         )
         ground = grind_block(chain.ledger, context, candidates, MOST_BYTES)
         found.add(len(ground.built.transactions))
-    # The miner that wins includes all four openings; the three others leave one out.
+    # The winning miner includes all four openings; the three others leave one out.
     assert found == {3, 4}
 
 
 def test_leaving_openings_out_gives_a_choice_only_after_the_window(job: LedgerCampaign) -> None:
-    """By then an honest proposer had its turn: a missing miner kept its salt back itself."""
+    """By then an honest proposer had its turn, so a missing miner withheld its salt itself."""
     chain = job.chain
     first, *others = chain.miners
     chain.produce(*openings(job, *others), after_ms=WINDOW_MS)

@@ -1,4 +1,4 @@
-"""Four real nodes, one of which votes twice: it is reported, and each chain slashes its bond."""
+"""One of four real nodes votes twice: it is reported, and each chain slashes its bond."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Reporting:
 
     async def report(self, first: Vote, second: Vote) -> None:
         action = ReportEquivocation(first=first.envelope, second=second.envelope)
-        with suppress(RefusalError):  # it is slashed already: it went on voting twice meanwhile
+        with suppress(RefusalError):  # It is slashed already, and voted twice again meanwhile.
             await self.wallet.submit(action)
 
 
@@ -83,7 +83,7 @@ async def test_a_validator_that_votes_twice_is_reported_and_slashed(
         await until(lambda: all(slashed(node) for node in everyone), seconds=20)
         first, second = reporting.seen[0]
         assert first.public_key == second.public_key == EQUIVOCATOR.public_key
-        # The other three go on, and no coin is lost but the equivocator's bond.
+        # The other three go on, and only the equivocator loses coins.
         height = honest[0].chain.height()
         await honest[0].pool.submit(sign_transfer(1))
         await until(lambda: all(node.chain.height() > height for node in everyone), seconds=20)

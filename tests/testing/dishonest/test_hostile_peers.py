@@ -1,4 +1,4 @@
-"""Hostile peers of a real node: refused with a reason, banned, and without effect."""
+"""A real node refuses hostile peers with a reason and bans them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.support.transfers import sign_transfer
 
 @pytest.fixture
 async def pair(tmp_path: Path) -> AsyncIterator[tuple[PeerNode, PeerNode]]:
-    """Two of four validators that have decided two blocks."""
+    """Return two of four validators that have decided two blocks."""
     genesis = make_network_genesis()
     nodes = [PeerNode(tmp_path / f"{i}", genesis, key) for i, key in enumerate(MINERS)]
     async with running(*nodes):
@@ -50,7 +50,7 @@ async def test_messages_of_another_network_are_refused_and_ban_their_sender(
     }
     assert not target.pool.pending()
     assert target.chain.ledger.app_hash == before
-    # The senders are banned; the other validators are not.
+    # The senders are banned, and the other validators are not.
     assert len(target.network.peer_set.banned()) == 2
     assert target.score(source) == 0
 

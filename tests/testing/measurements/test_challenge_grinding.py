@@ -14,7 +14,7 @@ from fedcoin.testing.measurements.challenge_grinding import (
 
 
 def test_a_proposer_can_choose_from_any_number_of_certificates() -> None:
-    """Why the challenge is not derived from the certificate: all of these are valid."""
+    """The challenge is not derived from the certificate, because all of these are valid."""
     keys = [KeyPair.from_seed(sha256(b"validator", bytes([i]))) for i in range(4)]
     validators = ValidatorSet.from_members(Validator.from_key(key.public_key, 1) for key in keys)
     certificates = list(list_certificates(4, 3, 20))

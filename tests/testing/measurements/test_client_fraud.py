@@ -22,7 +22,7 @@ from fedcoin.testing.measurements.client_fraud import (
 
 @pytest.fixture(scope="module")
 def outcomes() -> dict[tuple[str, str], FraudOutcome]:
-    """The outcomes of three frauds, by fraud and averaging."""
+    """Return the outcomes of three frauds, by fraud and averaging."""
     rows = measure_client_fraud("digits", 1, ("free-rider", "clones", "overstater"))
     return {(row.fraud, row.averaging): row for row in rows}
 

@@ -48,7 +48,7 @@ def test_more_nodes_of_one_network(fedcoin: Any, tmp_path: Path) -> None:
         "127.0.0.1:7060", "--json",
     )  # fmt: skip
     assert joined.code == 0, joined.err
-    # The key that was made before is kept.
+    # The existing key is kept.
     assert joined.json["keys"] == {"node": other["address"]}
     genesis = parse_genesis((tmp_path / "b/genesis.json").read_bytes())
     assert genesis.raw == (tmp_path / "a/genesis.json").read_bytes()

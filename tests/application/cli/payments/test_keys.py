@@ -53,7 +53,7 @@ def test_passphrase(fedcoin: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     secret.write_text("correct horse\n")
     home = Home(tmp_path / "home")
     made = fedcoin("keys", "new", "--home", home.root, "--passphrase-file", secret, "--json").json
-    # Who it is needs no passphrase; signing does.
+    # Showing the address needs no passphrase; signing does.
     assert fedcoin("keys", "show", "--home", home.root, "--json").json == made
     assert fedcoin("keys", "list", "--home", home.root, "--json").json == [made]
     outcome = fedcoin("bond", "1fdc", "--home", home.root)

@@ -1,4 +1,4 @@
-"""``fedcoin-node snapshot``, as people type it."""
+"""`fedcoin-node snapshot` on the command line."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def new_home(home: Home, root: Path) -> Home:
 
 def test_create_and_verify(fedcoin: Any, home: Home, tmp_path: Path) -> None:
     path = tmp_path / "state.snapshot"
-    # While a node works on the home.
+    # While a node uses the home.
     with home.locked():
         outcome = fedcoin("snapshot", "create", "--home", home.root, path, "--json")
     assert outcome.code == 0, outcome.err
@@ -96,7 +96,7 @@ def test_a_home_that_is_in_use_or_has_a_chain(
     other = new_home(home, tmp_path / "b")
     with other.locked():
         assert "HOME_IN_USE" in refused(other.root)
-    # A node that ran and never got a block is no obstacle; one that began from it is.
+    # A home without any block can be restored into; one that was restored cannot.
     with ChainStore.open(other.chain_path, other.genesis()) as store:
         store.initialise(genesis_changes(other.genesis()))
     assert fedcoin("snapshot", "restore", "--home", other.root, file).code == 0
@@ -124,7 +124,7 @@ def test_files_that_are_not_right(fedcoin: Any, home: Home, file: Path, tmp_path
     assert "WRONG_CHUNK" in refused(raw[:-3] + bytes((raw[-3] ^ 1,)) + raw[-2:])
     assert "WRONG_CHAIN" in refused(raw, "--genesis", foreign.genesis_path)
     assert not other.snapshots_path.exists()
-    # Nothing of it stays behind.
+    # No temporary file stays behind.
     assert fedcoin("snapshot", "restore", "--home", other.root, file).code == 0
 
 

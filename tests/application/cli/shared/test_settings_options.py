@@ -1,4 +1,4 @@
-"""Which of two settings counts: a flag of its own, --set, a variable, the file."""
+"""Precedence of settings: a flag of its own, --set, an environment variable, the file."""
 
 from __future__ import annotations
 

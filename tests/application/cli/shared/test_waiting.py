@@ -1,4 +1,4 @@
-"""Commands that wait for a block say what it waits for."""
+"""Commands that wait for a block say what they wait for."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ CLIENTS = 5
 
 @pytest.fixture
 def files(tmp_path: Path) -> Path:
-    """Clients that know a linear rule ever less well, and a test set of it."""
+    """Clients of decreasing quality for a linear rule, and a test set of it."""
     rng = np.random.default_rng(1)
     rule = rng.normal(size=(PIXELS, CLASSES)).astype(np.float32)
     x = rng.normal(size=(EXAMPLES, PIXELS)).astype(np.float32)
@@ -31,7 +31,7 @@ def files(tmp_path: Path) -> Path:
     for client in range(CLIENTS):
         noise = rng.normal(size=rule.shape).astype(np.float32)
         weights = rule + np.float32(client) * noise
-        # In the model's order, without its names.
+        # In the model's order, without names.
         np.savez(tmp_path / f"updates/client-{client}.npz", weights, zeros[0])
     return tmp_path
 
@@ -77,7 +77,7 @@ def test_intervals(fedcoin: Any, files: Path) -> None:
         assert client["low"] < client["value"] < client["high"]
         half = (client["high"] - client["low"]) / 2
         assert half == pytest.approx(1.96 * client["std_error"])
-    # One walk says nothing about its error.
+    # One walk has no standard error.
     few = call(fedcoin, files, "--json", "--method", "permutation", "--budget", 4)
     assert [client["std_error"] for client in few.json["clients"]] == [None] * CLIENTS
     table = call(fedcoin, files, "--method", "permutation", "--budget", 4)

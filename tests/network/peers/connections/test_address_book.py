@@ -1,4 +1,4 @@
-"""The address book: bounded, ranked, and safe to lose."""
+"""The address book is bounded and ranked, and its file may be lost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""host:port, as strangers write it."""
+"""Addresses `host:port` from peers and settings."""
 
 from __future__ import annotations
 

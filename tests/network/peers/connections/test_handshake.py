@@ -93,7 +93,7 @@ def test_a_proof_holds_for_one_role_nonce_pair_and_chain() -> None:
 
 
 def test_an_answer_to_hello_is_no_proof_for_authenticate() -> None:
-    # Who wants to pass for MINERS[1] at OWN sends OWN's nonce on to MINERS[1] in a Hello.
+    # To impersonate MINERS[1], an attacker at OWN's connection relays OWN's nonce to MINERS[1].
     answer = sign_proof(MINERS[1], CHAIN_ID, Role.SERVER, NONCE, OWN)
     with pytest.raises(RefusalError) as refused:
         check_proof(answer, CHAIN_ID, Role.CALLER, NONCE, OWN, OTHER)
@@ -126,7 +126,7 @@ def test_a_nonce_is_good_for_ten_seconds_one_key_and_one_connection() -> None:
     ]:
         nonce = nonces.issue(CALLER, FROM, "10.0.0.7", now=0.0)
         redeem_fails(nonces, nonce, key, transport, now)
-        # A failed try spends it.
+        # A failed attempt uses the nonce up.
         redeem_fails(nonces, nonce, OTHER, FROM, 1.0)
     redeem_fails(nonces, b"invented", OTHER, FROM, 1.0)
 

@@ -1,4 +1,4 @@
-"""The handshake over the wire, and what a session is needed and good for."""
+"""The handshake over the wire, and the calls that need a session."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ async def test_nobody_there_is_named(node: PeerNode) -> None:
 
 
 async def proof(node: PeerNode, stub: Any) -> pb.AuthenticateRequest:
-    """Say hello by the book; what then proves oneself."""
+    """Say hello as the protocol asks; returns the proof for the second step."""
     answer = await stub.Hello(hello(node))
     return pb.AuthenticateRequest(
         node_key=STRANGER.public_key,
@@ -152,7 +152,7 @@ async def test_a_proof_works_once_and_from_its_own_connection(node: PeerNode) ->
         await refused(stub.Authenticate(request), grpc.StatusCode.UNAUTHENTICATED, "BAD_NONCE")
         metadata = ((SESSION_METADATA, session),)
         await stub.Ping(pb.PingRequest(), metadata=metadata)
-        # An overheard session is of no use elsewhere.
+        # A session token from another connection is useless.
         elsewhere = PeerServiceStub(other).Ping(pb.PingRequest(), metadata=metadata)
         await refused(elsewhere, grpc.StatusCode.UNAUTHENTICATED, "NO_SESSION")
 
@@ -200,7 +200,7 @@ async def test_there_is_room_for_so_many(tmp_path: Path) -> None:
             async with visiting(node, MINERS[3]):
                 pass
         assert caught.value.code is NetworkCode.NO_ROOM
-        # Who is in may come again: its connection broke, say.
+        # A connected peer may connect again, because its connection may have broken.
         async with visiting(node, MINERS[1]):
             assert len(node.network.peers()) == 2
 

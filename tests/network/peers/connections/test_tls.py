@@ -1,4 +1,4 @@
-"""Mutual TLS: a consortium's nodes meet, and nobody else gets in."""
+"""Mutual TLS: a consortium's nodes connect, and others cannot."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Proposals and votes: flooded once, given to who comes late, and never waited for."""
+"""Proposals and votes are flooded once, sent to late peers, and never wait for slow ones."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ HASH = b"h" * 32
 
 @pytest.fixture
 async def node(tmp_path: Path) -> AsyncIterator[PeerNode]:
-    """It follows, and says nothing of its own."""
+    """A node that follows the chain without voting."""
     made = PeerNode(tmp_path / "node", make_network_genesis(), MINERS[0], votes=False)
     async with running(made):
         yield made
 
 
 class Stream:
-    """A stream opened by hand."""
+    """A stream that a test reads and writes."""
 
     def __init__(self, link: Link) -> None:
         self.stream = link.exchange()
@@ -104,7 +104,7 @@ async def test_who_comes_late_gets_what_was_said(node: PeerNode) -> None:
         late = Stream(other_link)
         await late.send(encode_status(Position(1, 0)))
         assert (await late.next_but_status()).vote == vote(1).envelope
-        # What it has it does not get again; in a new round it does.
+        # A peer does not get messages that it has; in a new round it gets the new ones.
         await late.send(encode_status(Position(1, 0)))
         await late.send(encode_status(Position(1, 1)))
         assert (await late.next_but_status()).vote == vote(1).envelope
@@ -162,7 +162,7 @@ async def test_what_is_wrong_ends_the_stream_and_counts(
 
 
 def proposal(number: int, size: int) -> Proposal:
-    """Something large; whether it is a block is not looked into by who sends it."""
+    """A large proposal; its sender does not check the block."""
     return sign_proposal(1, number, -1, opaque_block(bytes([number]) * size), MINERS[0], CHAIN_ID)
 
 
@@ -173,7 +173,7 @@ async def test_who_does_not_read_is_dropped(node: PeerNode) -> None:
         await eager.next()
         for number in range(20):
             node.network.consensus.broadcast(proposal(number, 1_900_000))
-            # The other one misses nothing.
+            # The other peer misses nothing.
             message = await eager.next_but_status()
             assert message.proposal.block[0] == number
         assert node.network.peer_set.get(STRANGER.public_key) is None

@@ -1,4 +1,4 @@
-"""Four validators on four listeners decide blocks; who was away catches up."""
+"""Four validators on four listeners decide blocks, and one that was away catches up."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ async def test_who_was_away_catches_up_and_votes_again(tmp_path: Path) -> None:
         await stack.enter_async_context(running(late))
         await asyncio.wait_for(late.chain.wait_above(11), 10)
         await until(lambda: not late.chain.catching_up)
-        # Now one of the three may be missing.
+        # Now one of the other three may be missing.
         await others[1].network.stop(0)
         others[1].agreement.stop()
         await late.pool.submit(sign_transfer(12))

@@ -1,4 +1,4 @@
-"""Transactions reach everybody, in few calls, and never go back."""
+"""Transactions reach all nodes in few calls, and are not sent back."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ async def node(tmp_path: Path) -> AsyncIterator[PeerNode]:
 
 @contextlib.asynccontextmanager
 async def line(folder: Path, count: int) -> AsyncIterator[list[PeerNode]]:
-    """Nodes of which each knows the one before alone; nobody votes."""
+    """Nodes in a line, each connected to the one before; none votes."""
     genesis = make_network_genesis()
     nodes: list[PeerNode] = []
     async with contextlib.AsyncExitStack() as stack:
@@ -60,7 +60,7 @@ async def line(folder: Path, count: int) -> AsyncIterator[list[PeerNode]]:
 
 
 def record(node: PeerNode) -> list[tuple[bytes, int]]:
-    """Who sends this node how many transactions, call by call."""
+    """Record for each call who sends this node how many transactions."""
     calls: list[tuple[bytes, int]] = []
     transactions = node.network.transaction_relay
     receive = transactions.receive
@@ -79,11 +79,11 @@ async def test_from_one_end_to_the_other_and_not_back(tmp_path: Path) -> None:
         transaction = sign_transfer(0)
         await nodes[0].pool.submit(transaction)
         await until(lambda: nodes[3].pool.get(transaction.hash) is not None)
-        # What came back would come before the next one has gone all the way.
+        # A transaction that was sent back would arrive before the next one has reached the far end.
         await nodes[0].pool.submit(sign_transfer(1))
         await until(lambda: len(nodes[3].pool.pending()) == 2)
         assert at_first == []
-        # The same again, and from the other end: nothing new for anybody.
+        # The same transactions from the other end are new for no node.
         at_last = record(nodes[3])
         await nodes[0].pool.submit(transaction)
         nodes[3].network.transaction_relay.relay(transaction)

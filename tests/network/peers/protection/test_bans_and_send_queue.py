@@ -1,4 +1,4 @@
-"""Bounded memories: banned peers, and messages that wait to be sent."""
+"""Bounded memory for banned peers and for messages that wait to be sent."""
 
 from __future__ import annotations
 

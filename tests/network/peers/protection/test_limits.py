@@ -1,4 +1,4 @@
-"""The table of limits is complete, and holds."""
+"""The table of limits is complete and enforced."""
 
 from __future__ import annotations
 

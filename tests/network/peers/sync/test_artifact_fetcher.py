@@ -1,4 +1,4 @@
-"""Artifacts come from whoever has them."""
+"""A node fetches artifacts from any peer that has them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CONTENT = data(4)
 
 @pytest.fixture
 async def nodes(tmp_path: Path) -> AsyncIterator[list[PeerNode]]:
-    """One that fetches, and three others."""
+    """A node that fetches, and three others."""
     genesis = make_network_genesis()
     first = PeerNode(tmp_path / "0", genesis, STRANGER, votes=False)
     async with running(first):

@@ -1,4 +1,4 @@
-"""Catching up on real blocks, from honest peers and others."""
+"""Catching up on real blocks from honest and dishonest peers."""
 
 from __future__ import annotations
 
@@ -109,13 +109,13 @@ async def with_liar(
     corrupt: Callable[[PeerNode], None],
     check: Callable[[PeerNode], None],
 ) -> None:
-    """Catch up while the first peer that is met lies; then see what became of it."""
+    """Catch up while the first peer lies; returns what became of that peer."""
     liar, honest = [await node_at(folder, chain, number) for number in range(2)]
     corrupt(liar)
     late = await node_at(folder, chain, 2, height=0)
     async with running(liar, honest, late):
         await late.network.add(liar.address)
-        # It must have been asked before there is anybody else.
+        # The liar must be asked before an honest peer is there.
         await until(lambda: score(late, 0) != 0)
         await late.network.add(honest.address)
         await caught_up(late, chain)
@@ -245,7 +245,7 @@ async def test_ranges_are_bounded_and_end_where_the_chain_ends(
 async def test_a_long_chain_of_small_blocks_from_one_peer(
     tmp_path: Path, chain: LedgerChain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who catches up fast must not be taken for somebody who floods."""
+    """A peer that serves many blocks quickly must not count as flooding."""
     slow = Limit(64, rate=20, burst=8, concurrent=4)
     monkeypatch.setattr(peer, "RANGE_LIMIT", slow)
     monkeypatch.setattr(limits, "LIMITS", {**LIMITS, "BlockGossipService/StreamBlocks": slow})
@@ -269,6 +269,6 @@ async def test_who_catches_up_fast_does_not_flood_others_with_its_height(
     async with running(source, late):
         await late.network.add(source.address)
         await caught_up(late, chain)
-        # All the same it hears where the other one stands in the end.
+        # The node still learns the peer's final height.
         await until(lambda: source.peer(late).height == chain.height)
         assert score(source, 1) == 0

@@ -1,4 +1,4 @@
-"""What a run of headers proves before any block is fetched."""
+"""What a run of headers proves before any of its blocks is fetched."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""New nodes that begin from their peers' snapshots, given by honest peers and others."""
+"""New nodes that begin from a snapshot of honest and dishonest peers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.support.waiting import until
 
 KEYS = [KeyPair.from_seed(bytes([i]) * 32) for i in range(60, 66)]
 AT = 12
-"""The height of the snapshot."""
+"""The snapshot's height."""
 
 
 @pytest.fixture(autouse=True)
@@ -37,7 +37,7 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Grown:
-    """A chain that went on for a while after its snapshot."""
+    """A chain with blocks above its snapshot."""
 
     def __init__(self, folder: Path) -> None:
         with pytest.MonkeyPatch.context() as patch:
@@ -65,7 +65,7 @@ def grown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Grown]:
 
 
 async def source(folder: Path, grown: Grown, number: int, *, snapshot: bool = True) -> PeerNode:
-    """A node with the whole chain, and its snapshot."""
+    """A node with the whole chain and its snapshot."""
     node = PeerNode(folder / str(number), grown.chain.genesis, KEYS[number], votes=False)
     for block, certificate in zip(grown.chain.blocks, grown.chain.certificates, strict=True):
         await node.chain.import_block(block, certificate)
@@ -75,7 +75,7 @@ async def source(folder: Path, grown: Grown, number: int, *, snapshot: bool = Tr
 
 
 def place(node: PeerNode, raws: list[bytes], height: int = AT) -> None:
-    """Have a node give these parts as its snapshot."""
+    """Store these parts as a node's snapshot."""
     contents = [SnapshotPart.FromString(raw) for raw in raws]
     node.snapshots.publish(file_of(node.snapshots.making, contents), height)
 
@@ -95,7 +95,7 @@ def chunks_in(contents: list[SnapshotPart]) -> int:
 
 
 async def joined(node: PeerNode, grown: Grown, base: int = AT, timeout_s: float = 20) -> None:
-    """It has come up with the chain, and began where it should have."""
+    """Wait until a node has the chain, and check that it began from the snapshot."""
     height = grown.chain.height
     await asyncio.wait_for(node.chain.wait_above(height - 1), timeout_s)
     assert node.store.tip_hash() == grown.chain.hash
@@ -125,7 +125,7 @@ async def test_a_new_node_begins_from_a_snapshot_and_follows(
             await first.chain.import_block(grown.chain.blocks[-1], grown.chain.certificates[-1])
         await joined(late, grown)
         assert score(late, 0) == 0
-        # It gives the snapshot on, and what it has of the chain.
+        # It serves the snapshot and its blocks to others.
         later = new_node(tmp_path, grown, 4)
         async with running(later):
             await later.network.add(late.address)
@@ -156,7 +156,7 @@ async def test_without_snapshots_the_chain_is_replayed(tmp_path: Path, grown: Gr
 async def with_liar(
     folder: Path, grown: Grown, corrupt: Callable[[list[bytes]], list[bytes]]
 ) -> PeerNode:
-    """Join while the first peer that is met gives something wrong; then an honest one comes."""
+    """Join while the first peer sends a wrong part, and then an honest peer appears."""
     liar = await source(folder, grown, 0)
     honest = await source(folder, grown, 1)
     place(liar, corrupt(list(read_raw_parts(grown.file))))
@@ -172,7 +172,7 @@ async def with_liar(
 
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who meets a liar alone must not give up before there is somebody else."""
+    """A node with only a lying peer must wait for another one."""
     monkeypatch.setattr(snapshot_sync, "MAX_ATTEMPTS", 1_000)
 
 
@@ -196,7 +196,7 @@ async def test_who_gives_a_wrong_chunk_is_refused_and_another_goes_on(
     with pytest.MonkeyPatch.context() as patch, caplog.at_level("DEBUG", "fedcoin"):
         patch.setattr(snapshot_sync.PartialSnapshot, "take", counted)
         await with_liar(tmp_path, grown, lambda raws: [*raws[:-2], changed(raws[-2]), raws[-1]])
-    # What the liar gave before is kept: no chunk was fetched twice.
+    # Correct parts from the liar are kept: no chunk was fetched twice.
     chunks = [number for number in taken if number]
     assert chunks == sorted(set(chunks))
     assert "chunk" in caplog.text
@@ -232,7 +232,7 @@ async def test_who_breaks_off_is_gone_around(tmp_path: Path, grown: Grown) -> No
 async def test_who_is_too_slow_is_gone_around(
     tmp_path: Path, grown: Grown, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It gives what is right, part by part, and would do so for ever."""
+    """The slow peer sends correct parts, one at a time, without end."""
     monkeypatch.setattr(snapshot_sync, "GRACE_S", 0.5)
     slow, honest = [await source(tmp_path, grown, number) for number in range(2)]
     place(slow, list(read_raw_parts(grown.file)), AT)
@@ -264,7 +264,7 @@ async def test_what_had_come_before_a_restart_is_not_fetched_again(
     kept = late.snapshots.incoming(AT, header_hash)
     file_of(kept, contents[:-2])
     size = kept.stat().st_size
-    # It was killed in the middle of a part, and another snapshot was on its way before.
+    # The node was killed in the middle of a part, and had begun another snapshot before.
     with kept.open("ab") as file:
         file.write(b"\0\0\1\0half")
     (kept.parent / "incoming-3-00.part").write_bytes(b"x")
@@ -286,7 +286,7 @@ async def test_what_had_come_before_a_restart_is_not_fetched_again(
 
 
 async def test_a_peer_that_began_later_is_not_blamed(tmp_path: Path, grown: Grown) -> None:
-    """A node that replays meets one without the first blocks: it goes to another for them."""
+    """A node that needs block 1 asks a peer without it, and then another one."""
     short, whole = new_node(tmp_path, grown, 0), await source(tmp_path, grown, 1)
     async with running(short, whole):
         await short.network.add(whole.address)

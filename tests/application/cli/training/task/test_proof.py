@@ -1,4 +1,4 @@
-"""``task proof``, ``verify --proof`` and ``verify --recompute``, as people type them."""
+"""`task proof`, `verify --proof` and `verify --recompute` on the command line."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.support.settled_home import copy_home, settled_home
 
 @contextmanager
 def served(folder: Path) -> Iterator[tuple[str, LedgerCampaign]]:
-    """The API over a chain with a settled task, in a thread of its own."""
+    """An API over a chain with a settled task, in its own thread."""
     ready, stop = threading.Event(), threading.Event()
     found: list[Any] = []
 
@@ -61,7 +61,7 @@ def test_a_proof_and_its_check(fedcoin: Any, site: Any, tmp_path: Path) -> None:
     assert made.code == 0, made.err
     proof.write_text(made.out)
     checks = ["verify", "--proof", proof, "--genesis", genesis]
-    # A machine that has no chain, and no home either.
+    # The verifying machine has neither chain nor home.
     outcome = fedcoin(*checks, "--home", tmp_path / "none")
     assert outcome.code == 0, outcome.err
     assert client in outcome.out
