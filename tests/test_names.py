@@ -11,7 +11,7 @@ from tests.support.paths import PACKAGE
 AGREED_MODULES = {
     # The same role in each layer or folder.
     "__main__", "errors", "servicer",
-    # A command, and what it is about.
+    # A command, and the module that holds what it works on.
     "keys", "progress",
     # The folder says whose they are: the coordinator's wait for a settlement and the ledger's rule;
     # sets of validators and their records in the state; messages and their gossip.

@@ -91,11 +91,11 @@ def test_prevotes_are_not_precommits() -> None:
     refused(make_certificate([*precommits(0, 1), votes[2]]), "precommits that differ")
 
 
-def test_nobody_counts_twice() -> None:
+def test_a_certificate_with_two_votes_of_a_validator_is_refused() -> None:
     refused(make_certificate(precommits(0, 1, 1)), "each once")
 
 
-def test_precommits_stand_in_the_order_of_their_keys() -> None:
+def test_precommits_are_in_the_order_of_their_keys() -> None:
     votes = sorted(precommits(0, 1, 2), key=lambda vote: vote.public_key, reverse=True)
     raw = canonical.encode(Certificate(precommits=[vote.envelope for vote in votes]))
     refused(raw, "order of their keys")

@@ -17,7 +17,7 @@ def new_vote_set() -> tuple[HeightVoteSet, list[Effect]]:
     return HeightVoteSet(COMMITTEE.validators, effects), effects
 
 
-def test_what_is_new_is_announced_once() -> None:
+def test_a_new_block_is_announced_once() -> None:
     vote_set, effects = new_vote_set()
     vote, proposal = COMMITTEE.prevote(1, 0, BLOCK), COMMITTEE.proposal(0, BLOCK)
     for _ in range(2):

@@ -50,7 +50,7 @@ def test_one_miner_is_its_own_outcome() -> None:
     assert outcome(reveal(1, 5, -7, 0)) == Outcome((5, -7, 0), miner(1), (5, -7, 0), (miner(1),))
 
 
-def test_nobody_gives_no_outcome() -> None:
+def test_no_reveals_give_no_outcome() -> None:
     assert decide([], D, CHALLENGE, exact=False) is None
 
 
@@ -79,7 +79,7 @@ def test_an_outlier_neither_counts_nor_wins() -> None:
     assert found.mean_shapley_nano == (5, 0)
 
 
-def test_who_proved_less_than_a_quarter_of_the_median_is_no_inlier() -> None:
+def test_fewer_samples_than_a_quarter_of_the_median_are_no_inlier() -> None:
     diligent = [reveal(i, 0, samples=samples) for i, samples in ((1, 104), (2, 104), (3, 900))]
     assert outcome(*diligent, reveal(4, 0, samples=26)).inliers == tuple(
         miner(i) for i in range(1, 5)
@@ -182,7 +182,7 @@ def test_golden_draws() -> None:
         ([reveal(1, 0, samples=0)], "samples"),
     ],
 )
-def test_what_the_contract_must_not_let_in(reveals: list[Reveal], saying: str) -> None:
+def test_reveals_that_the_contract_excludes_are_errors(reveals: list[Reveal], saying: str) -> None:
     with pytest.raises(ValueError, match=saying):
         decide(reveals, D, CHALLENGE, exact=False)
 
@@ -237,7 +237,7 @@ def test_the_bar_alone_never_denies_an_outcome(miners: list[tuple[int, int]], pe
 
 
 @given(st.permutations(range(5)), many_reveals(), percents)
-def test_clients_are_numbered_as_you_like(
+def test_client_numbers_do_not_matter(
     order: list[int], reveals: list[Reveal], percent: int
 ) -> None:
     """Symmetry: clients that change places change values, and nothing else changes."""
@@ -272,7 +272,7 @@ def test_what_an_outcome_is(reveals: list[Reveal], exact: bool, percent: int) ->
 
 
 @given(many_reveals())
-def test_the_winner_is_no_farther_than_anybody(reveals: list[Reveal]) -> None:
+def test_the_winner_is_the_closest_inlier(reveals: list[Reveal]) -> None:
     found = decide(reveals, D, CHALLENGE, exact=False)
     assume(found is not None)
     assert found is not None

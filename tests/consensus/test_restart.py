@@ -146,7 +146,7 @@ def test_all_lose_power_after_their_precommits_and_decide_the_same_block() -> No
     assert all(member.engine.is_decided for member in back)
 
 
-def test_a_lost_disk_learns_from_peers_what_it_said() -> None:
+def test_a_validator_with_a_lost_disk_learns_its_votes_from_peers() -> None:
     """Peers still have its votes; it does not contradict them, and restores its lock."""
     member = EngineDriver(COMMITTEE, 3)
     member.hear(*locked().said)

@@ -101,7 +101,7 @@ def test_16_a_block_is_proposed_once() -> None:
     assert len(member.all(SendProposal)) == 1
 
 
-def test_21_everybody_waits_for_a_proposal_longer_in_each_round() -> None:
+def test_21_the_proposal_timeout_grows_with_each_round() -> None:
     member = seat()
     assert member.all(StartTimer) == [StartTimer(Timer(PROPOSE, 0), 1000)]
     timeout(member, PROPOSE, 0)
@@ -128,14 +128,14 @@ def test_26_an_invalid_block_gets_nil() -> None:
     assert member.votes() == [(PREVOTE, 0, NIL)]
 
 
-def test_23_who_is_locked_prevotes_no_other_block() -> None:
+def test_23_a_locked_validator_prevotes_no_other_block() -> None:
     member = locked_seat()
     member.hear(COMMITTEE.proposal(1, OTHER))
     assert member.votes()[-1] == (PREVOTE, 1, NIL)
     assert CheckBlock(OTHER) not in member.seen
 
 
-def test_23_who_is_locked_prevotes_the_same_block() -> None:
+def test_23_a_locked_validator_prevotes_its_block() -> None:
     member = locked_seat()
     member.hear(COMMITTEE.proposal(1, BLOCK))
     assert member.votes()[-1] == (PREVOTE, 1, hash_of(BLOCK))
@@ -318,7 +318,7 @@ def test_after_the_decision_nothing_is_said_or_done() -> None:
 # Lines 55 and 56: skipping rounds.
 
 
-def test_55_a_third_of_the_power_ahead_takes_everybody_along() -> None:
+def test_55_more_than_a_third_of_the_power_ahead_skips_rounds() -> None:
     member = seat()
     member.hear(COMMITTEE.prevote(0, 6, NIL))
     assert member.engine.round == 0
@@ -334,7 +334,7 @@ def test_55_far_rounds_are_reached_too_and_their_votes_not_lost() -> None:
     assert member.votes()[-1] == (PRECOMMIT, 1000, NIL)
 
 
-def test_55_one_faulty_validator_takes_nobody_anywhere() -> None:
+def test_55_one_faulty_validator_makes_no_round_skip() -> None:
     member = seat()
     for round in (1, 50, 2**32 - 2):
         member.hear(COMMITTEE.prevote(0, round, NIL), COMMITTEE.precommit(0, round, BLOCK))
@@ -378,7 +378,7 @@ def test_a_decision_does_not_wait_for_the_start() -> None:
     assert member.said == []
 
 
-def test_a_lone_vote_wakes_nobody() -> None:
+def test_a_single_vote_does_not_start_the_engine() -> None:
     engine = COMMITTEE.voting(3)
     engine.on_vote(COMMITTEE.prevote(0, 0, NIL))
     assert not engine.is_under_way

@@ -8,7 +8,7 @@ from fedcoin.consensus.validators import Validator, ValidatorSet
 from tests.support.signing_validators import SigningValidators
 
 
-def test_members_stand_in_address_order_whatever_the_order_they_came_in() -> None:
+def test_members_are_in_address_order() -> None:
     members = SigningValidators(1, 2, 3, 4).validators.members
     assert ValidatorSet.from_members(reversed(members)) == ValidatorSet.from_members(members)
     assert [m.address for m in members] == sorted(m.address for m in members)
@@ -72,7 +72,7 @@ def test_a_golden_hash() -> None:
     )
 
 
-def test_a_set_holds_nobody_twice_and_nobody_without_power() -> None:
+def test_a_set_has_no_member_twice_and_none_without_power() -> None:
     member = Validator.from_key(b"k" * 32, 1)
     with pytest.raises(ValueError, match="twice"):
         ValidatorSet.from_members([member, member])

@@ -34,7 +34,7 @@ def test_the_same_vote_counts_once() -> None:
     assert votes.power == votes.power_for(hash_of(BLOCK)) == 1
 
 
-def test_a_contradiction_that_nobody_shares_is_named_and_dropped() -> None:
+def test_a_contradicting_vote_is_reported_and_dropped() -> None:
     votes = VoteSet(COMMITTEE.validators)
     first = COMMITTEE.prevote(0, 0, BLOCK)
     votes.add(first)
@@ -57,7 +57,7 @@ def test_a_contradiction_that_another_validator_shares_counts_for_both_values() 
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 200)), max_size=300))
-def test_whatever_is_signed_what_is_kept_is_bounded(said: list[tuple[int, int]]) -> None:
+def test_kept_votes_are_bounded(said: list[tuple[int, int]]) -> None:
     votes = VoteSet(COMMITTEE.validators)
     for member, value in said:
         votes.add(COMMITTEE.prevote(member, 0, b"block %d" % value if value else NIL))

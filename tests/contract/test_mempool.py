@@ -62,7 +62,7 @@ def waiting() -> Waiting:
     return Waiting(LedgerChain.create(2))
 
 
-def test_what_waits_goes_into_a_block_and_is_forgotten(waiting: Waiting) -> None:
+def test_pending_transactions_go_into_a_block_and_leave_the_pool(waiting: Waiting) -> None:
     first, second = waiting.pay(), waiting.pay(BOB)
     assert waiting.add(first)
     assert waiting.add(second)
@@ -92,7 +92,7 @@ def test_a_sender_s_transactions_come_by_nonce_and_others_by_arrival(waiting: Wa
     assert len(waiting.pool) == 0
 
 
-def test_what_could_never_be_applied_is_refused(waiting: Waiting) -> None:
+def test_a_transaction_that_can_never_be_applied_is_refused(waiting: Waiting) -> None:
     waiting.add(waiting.pay())
     for code, transaction in (
         (LedgerCode.ALREADY_PENDING, waiting.pay()),
@@ -152,7 +152,7 @@ def test_another_transaction_may_take_the_nonce(waiting: Waiting) -> None:
     assert waiting.pool.dropped_reason(theirs.hash) is None
 
 
-def test_what_expires_is_dropped_and_what_follows_waits_for_a_new_one(waiting: Waiting) -> None:
+def test_an_expired_transaction_is_dropped_and_its_successors_wait(waiting: Waiting) -> None:
     brief = waiting.pay(expiry=2)
     later = waiting.pay(ahead=1)
     waiting.add(brief)
@@ -228,7 +228,7 @@ def test_a_reveal_may_come_a_block_early_and_is_dropped_when_it_is_late() -> Non
     assert len(waiting.pool) == 0
 
 
-def test_what_stays_too_early_is_dropped_after_some_blocks(waiting: Waiting) -> None:
+def test_a_transaction_that_stays_too_early_is_dropped(waiting: Waiting) -> None:
     waiting = Waiting(waiting.chain, held_blocks=3)
     gap = waiting.pay(ahead=1)
     waiting.add(gap, hold=True)
@@ -303,7 +303,7 @@ def test_a_replacement_pays_at_least_its_own_way(waiting: Waiting) -> None:
     assert waiting.add(waiting.pay(amount=3, fee=first.body.fee + least))
 
 
-def test_who_pays_the_least_replaces_nothing_by_accident(waiting: Waiting) -> None:
+def test_a_minimum_fee_replaces_no_transaction(waiting: Waiting) -> None:
     """Two programs that sign with one key may choose the same nonce."""
     small = waiting.pay()
     waiting.add(small)
@@ -314,7 +314,7 @@ def test_who_pays_the_least_replaces_nothing_by_accident(waiting: Waiting) -> No
     assert waiting.pool.pending() == [small]
 
 
-def test_what_comes_after_a_replaced_one_is_looked_at_anew(waiting: Waiting) -> None:
+def test_successors_of_a_replaced_transaction_are_checked_again(waiting: Waiting) -> None:
     first, second, third = (waiting.pay(ahead=n, amount=FDC) for n in range(3))
     for transaction in (first, second, third):
         waiting.add(transaction)
@@ -366,7 +366,7 @@ def test_a_full_pool_takes_replacements(waiting: Waiting) -> None:
 
 @settings(max_examples=60)
 @given(steps=st.lists(st.tuples(st.integers(0, 3), st.integers(1, 4)), max_size=25))
-def test_whatever_replaces_what_the_pool_stays_in_order(steps: list[tuple[int, int]]) -> None:
+def test_replacements_keep_the_pool_in_order(steps: list[tuple[int, int]]) -> None:
     """Nonces are unique, byte counts are right, and all candidates apply in order."""
     waiting = Waiting(LedgerChain.create(1))
     for nonce, factor in steps:

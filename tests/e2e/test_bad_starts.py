@@ -60,7 +60,7 @@ def refused(program: Program, *words: str) -> None:
     assert not ALARMS.search(program.said()), program.said()
 
 
-def test_a_home_in_use(network: Network, first: Node) -> None:
+def test_a_home_in_use_is_refused(network: Network, first: Node) -> None:
     again = network.stage.program("again", "start", "--home", first.home.root)
     refused(again, "[HOME_IN_USE]", str(first.home.root))
     verify = network.stage.program("verify", "verify", "--home", first.home.root)
@@ -68,7 +68,9 @@ def test_a_home_in_use(network: Network, first: Node) -> None:
 
 
 @pytest.mark.parametrize("listener", ["peers", "api"])
-def test_a_port_in_use(network: Network, first: Node, tmp_path: Path, listener: str) -> None:
+def test_a_port_in_use_is_refused(
+    network: Network, first: Node, tmp_path: Path, listener: str
+) -> None:
     home = Home(tmp_path / "home")
     home.add_key("node", KeyPair.generate())
     taken = first.peers if listener == "peers" else first.api
@@ -82,7 +84,7 @@ def test_a_port_in_use(network: Network, first: Node, tmp_path: Path, listener: 
     program.stop()
 
 
-async def test_a_coordinators_port_in_use(network: Network, first: Node) -> None:
+async def test_a_coordinators_port_in_use_is_refused(network: Network, first: Node) -> None:
     """A coordinator alone fails, and so does a node with a coordinator inside."""
     coordinator = await prepared(network, "crowded")
     arguments = ("--home", coordinator.home.root, "--node", first.api, "--listen", first.api)
@@ -109,7 +111,9 @@ def database(node: Node) -> sqlite3.Connection:
     return sqlite3.connect(node.home.chain_path, isolation_level=None)
 
 
-async def test_a_missing_database(network: Network, first: Node) -> None:
+async def test_a_node_with_a_missing_database_fetches_the_chain(
+    network: Network, first: Node
+) -> None:
     """The node fetches the chain again."""
     node = await stopped(network, "lost")
     before = (await first.status()).height
@@ -120,7 +124,7 @@ async def test_a_missing_database(network: Network, first: Node) -> None:
     node.program.stop()
 
 
-async def test_a_truncated_database(network: Network, first: Node) -> None:
+async def test_a_truncated_database_is_refused(network: Network, first: Node) -> None:
     node = await stopped(network, "truncated")
     with database(node) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -134,7 +138,7 @@ async def test_a_truncated_database(network: Network, first: Node) -> None:
     refused(node.program, "[BAD_STORE]", str(node.home.chain_path))
 
 
-async def test_a_database_that_is_none(network: Network, first: Node) -> None:
+async def test_a_file_that_is_no_database_is_refused(network: Network, first: Node) -> None:
     node = await stopped(network, "nonsense")
     for path in node.home.root.glob("chain.sqlite*"):
         path.unlink()
@@ -142,7 +146,7 @@ async def test_a_database_that_is_none(network: Network, first: Node) -> None:
     refused(node.program, "[BAD_STORE]", str(node.home.chain_path))
 
 
-async def test_a_newer_database(network: Network, first: Node) -> None:
+async def test_a_newer_database_is_refused_unchanged(network: Network, first: Node) -> None:
     node = await stopped(network, "newer")
     with database(node) as connection:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
@@ -159,14 +163,16 @@ async def test_a_newer_database(network: Network, first: Node) -> None:
     node.program.stop()
 
 
-async def test_a_database_of_another_genesis(network: Network, first: Node) -> None:
+async def test_a_database_of_another_genesis_is_refused(network: Network, first: Node) -> None:
     node = await stopped(network, "stranger")
     other = Network(Stage(network.stage.root / "other"), [BOND], chain_id="fedcoin-other")
     node.home.genesis_path.write_bytes(other.raw_genesis)
     refused(node.program, "[WRONG_CHAIN]", "fedcoin-e2e", "fedcoin-other")
 
 
-def test_no_home_and_no_key(network: Network, first: Node, tmp_path: Path) -> None:
+def test_a_missing_home_and_a_missing_key_are_refused(
+    network: Network, first: Node, tmp_path: Path
+) -> None:
     nowhere = network.stage.program("nowhere", "start", "--home", tmp_path / "nowhere")
     refused(nowhere, "[NO_HOME]", "fedcoin-node init")
     home = Home(tmp_path / "keyless")

@@ -102,7 +102,9 @@ WEIGHTS = {
 
 
 @pytest.mark.parametrize("name", WEIGHTS)
-async def test_an_update_that_does_not_fit(network: Network, campaign_id: bytes, name: str) -> None:
+async def test_an_update_that_does_not_fit_is_refused(
+    network: Network, campaign_id: bytes, name: str
+) -> None:
     code, raw = WEIGHTS[name]
     async with unharmed(network) as client:
         campaign = Campaign(client, network.chain_id, WORK, campaign_id=campaign_id)
@@ -202,7 +204,9 @@ CASES = [
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-async def test_terms_that_break_a_rule(network: Network, campaign_id: bytes, case: Case) -> None:
+async def test_terms_that_break_a_rule_are_refused(
+    network: Network, campaign_id: bytes, case: Case
+) -> None:
     async with unharmed(network) as client:
         campaign = Campaign(client, network.chain_id, WORK, campaign_id=campaign_id)
         await campaign.upload()
@@ -211,7 +215,9 @@ async def test_terms_that_break_a_rule(network: Network, campaign_id: bytes, cas
         assert caught.value.code == case.code, caught.value
 
 
-async def test_more_clients_than_exact_can_take(network: Network, campaign_id: bytes) -> None:
+async def test_more_clients_than_exact_allows_are_refused(
+    network: Network, campaign_id: bytes
+) -> None:
     async with unharmed(network) as client:
         crowd = copy.copy(WORK)
         crowd.clients = 17
@@ -222,7 +228,9 @@ async def test_more_clients_than_exact_can_take(network: Network, campaign_id: b
         assert caught.value.code == "TOO_MANY_CLIENTS"
 
 
-async def test_who_is_not_the_server(network: Network, campaign_id: bytes) -> None:
+async def test_only_the_server_opens_tasks_and_only_the_requester_closes(
+    network: Network, campaign_id: bytes
+) -> None:
     async with unharmed(network) as client:
         campaign = Campaign(client, network.chain_id, WORK, campaign_id=campaign_id, server=BOB)
         with pytest.raises(RpcError) as caught:
@@ -251,7 +259,7 @@ async def test_who_is_not_the_server(network: Network, campaign_id: bytes) -> No
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-async def test_a_campaign_that_breaks_a_rule(
+async def test_a_campaign_that_breaks_a_rule_is_refused(
     network: Network, changes: dict[str, Any], code: str
 ) -> None:
     async with unharmed(network) as client:
@@ -307,7 +315,7 @@ MATERIALS = {
 
 
 @pytest.mark.parametrize("name", MATERIALS)
-async def test_what_a_campaign_is_made_of(network: Network, name: str) -> None:
+async def test_tasks_with_broken_artifacts_are_refused(network: Network, name: str) -> None:
     """The chain accepts the campaign without seeing its artifacts; the node refuses its task."""
     code, changes = MATERIALS[name]
     work = copy.copy(WORK)
@@ -329,7 +337,7 @@ async def test_what_a_campaign_is_made_of(network: Network, name: str) -> None:
 
 
 @pytest.mark.slow
-async def test_artifacts_that_nobody_has(network: Network, campaign_id: bytes) -> None:
+async def test_missing_artifacts_are_refused(network: Network, campaign_id: bytes) -> None:
     """The node searches for the artifact, and gives up in the end."""
     async with unharmed(network) as client:
         campaign = Campaign(client, network.chain_id, WORK, campaign_id=campaign_id)
@@ -338,7 +346,9 @@ async def test_artifacts_that_nobody_has(network: Network, campaign_id: bytes) -
         assert caught.value.code == "UNKNOWN_ARTIFACT"
 
 
-async def test_a_good_one_after_all(network: Network, campaign_id: bytes) -> None:
+async def test_a_valid_task_is_settled_after_the_refusals(
+    network: Network, campaign_id: bytes
+) -> None:
     async with network.nodes[0].client() as client:
         campaign = Campaign(client, network.chain_id, WORK, campaign_id=campaign_id)
         await campaign.upload()

@@ -241,7 +241,7 @@ async def test_refused(network: Network, case: Case) -> None:
             assert unknown.value.code == "TRANSACTION_NOT_FOUND"
 
 
-async def test_the_good_one_is_taken(network: Network) -> None:
+async def test_a_valid_transfer_is_accepted(network: Network) -> None:
     """The cases above differ from this transfer in one detail. Sending it again changes nothing."""
     async with network.nodes[0].client() as client:
         transaction = sign_transaction(await good_body(client, network), ALICE)
@@ -252,7 +252,7 @@ async def test_the_good_one_is_taken(network: Network) -> None:
         assert (await client.get_status()).height == height
 
 
-async def test_relayed_in_bulk_only_the_good_ones_count(network: Network) -> None:
+async def test_a_relayed_batch_counts_its_valid_transactions(network: Network) -> None:
     node = network.nodes[0]
     async with node.client() as client:
         before = await client.get_account(ALICE.address)
@@ -273,7 +273,7 @@ async def test_relayed_in_bulk_only_the_good_ones_count(network: Network) -> Non
         assert (await client.get_account(ALICE.address)).nonce == before.nonce + 1
 
 
-async def test_beyond_what_a_message_may_hold(network: Network) -> None:
+async def test_an_oversized_message_is_refused_by_grpc(network: Network) -> None:
     """gRPC refuses five mebibytes before the node sees them."""
     async with unharmed(network) as client:
         call = cast("Any", client.channel).unary_unary(SUBMIT)
@@ -294,7 +294,7 @@ async def test_beyond_what_a_message_may_hold(network: Network) -> None:
         (["account", "fc1nonsense"], 2, "BAD_ADDRESS"),
     ],
 )
-async def test_what_a_person_is_told(
+async def test_the_command_line_explains_a_refusal(
     network: Network, arguments: list[str], exit_code: int, word: str
 ) -> None:
     home = network.nodes[0].home.root

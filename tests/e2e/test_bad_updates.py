@@ -121,7 +121,9 @@ class Hand:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-async def test_signed_for_something_else(site: Site, changes: dict[str, Any], code: str) -> None:
+async def test_updates_with_a_wrong_field_are_refused(
+    site: Site, changes: dict[str, Any], code: str
+) -> None:
     before = site.coordinator.state()
     async with FederatedClient(site.coordinator.address) as client:
         hand = Hand(site, client)
@@ -144,7 +146,9 @@ async def test_signed_for_something_else(site: Site, changes: dict[str, Any], co
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-async def test_weights_that_do_not_fit(site: Site, tensors: dict[str, Any], code: str) -> None:
+async def test_weights_that_do_not_fit_are_refused(
+    site: Site, tensors: dict[str, Any], code: str
+) -> None:
     before = site.coordinator.state()
     async with FederatedClient(site.coordinator.address) as client:
         hand = Hand(site, client)
@@ -156,7 +160,7 @@ async def test_weights_that_do_not_fit(site: Site, tensors: dict[str, Any], code
     unharmed(site.coordinator, before)
 
 
-async def test_registrations_that_prove_nothing(site: Site) -> None:
+async def test_registrations_without_a_valid_proof_are_refused(site: Site) -> None:
     before = site.coordinator.state()
     key, other = key_of("newcomer"), key_of("other")
     chain_id, now = site.coordinator.chain_id, unix_ms()
@@ -229,7 +233,7 @@ def lies_about(raw: bytes) -> Iterator[ArtifactManifest]:
 
 
 @pytest.mark.parametrize("listener", ["node", "coordinator"])
-async def test_chunks_that_are_not_what_they_should_be(site: Site, listener: str) -> None:
+async def test_wrong_chunks_are_refused(site: Site, listener: str) -> None:
     target = site.network.nodes[0].api if listener == "node" else site.coordinator.address
     raw = bytes(range(256)) * 1024 * 2 + listener.encode() + b" rest"
     pieces = [raw[i : i + CHUNK_BYTES] for i in range(0, len(raw), CHUNK_BYTES)]
@@ -262,7 +266,7 @@ async def test_chunks_that_are_not_what_they_should_be(site: Site, listener: str
 
 
 @pytest.mark.parametrize("listener", ["node", "coordinator"])
-async def test_a_size_that_could_be(site: Site, listener: str) -> None:
+async def test_a_wrong_size_does_not_block_a_correct_upload(site: Site, listener: str) -> None:
     """The last chunk proves the size, so a wrong size does not block a later correct upload."""
     target = site.network.nodes[0].api if listener == "node" else site.coordinator.address
     raw = f"for the {listener}".encode() * 40_000
@@ -277,7 +281,7 @@ async def test_a_size_that_could_be(site: Site, listener: str) -> None:
         assert await client.download_artifact(artifact) == raw
 
 
-async def test_peers_bring_no_artifacts(site: Site) -> None:
+async def test_peers_cannot_upload_artifacts(site: Site) -> None:
     """A node fetches artifacts from peers itself, and accepts no uploads from them."""
     node = site.network.nodes[0]
     key = key_of("peer")
@@ -296,7 +300,7 @@ async def test_peers_bring_no_artifacts(site: Site) -> None:
         await link.close()
 
 
-async def test_good_updates_after_all(site: Site) -> None:
+async def test_a_valid_update_is_accepted_once(site: Site) -> None:
     """The same update may be submitted again, a different one of the same client may not."""
     async with FederatedClient(site.coordinator.address) as client:
         hand = Hand(site, client)

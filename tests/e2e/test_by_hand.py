@@ -21,6 +21,8 @@ from tests.support.programs import PROGRAM, Program, Stage
 from tests.support.waiting import LOADED_SECONDS, WAIT_SECONDS, until
 
 README = ROOT / "README.md"
+FDC = 10**8
+"""In sap."""
 USUAL_PORTS = ("7050", "7051", "7052", "7060", "7061")
 
 pytestmark = [
@@ -100,8 +102,9 @@ def balance(desk: Desk, home: str, key: str = "node") -> int:
     return int(found["balance"])
 
 
-async def test_the_four_terminals(desk: Desk) -> None:
-    enter, homes, first, second, coordinator, client, look, _ = blocks()
+async def train(desk: Desk) -> None:
+    """Start two nodes, a coordinator and a client, and train to the end."""
+    enter, homes, first, second, coordinator, client, *_ = blocks()
     assert enter.strip().endswith("cd network")
     desk.types(homes)
     one = desk.terminal("terminal-1", first).start()
@@ -112,33 +115,30 @@ async def test_the_four_terminals(desk: Desk) -> None:
     four = desk.terminal("terminal-4", client).start()
     assert await three.ended(LOADED_SECONDS) == 0
     assert await four.ended(LOADED_SECONDS) == 0
-
-    # Clients, server and miners are paid 7 : 1 : 2 of two rounds of 50 FDC.
     for program in (three, four):
         table = re.findall(r"^ +([12]) .* 35 FDC  [0-9a-f]{64}$", program.said(), re.MULTILINE)
         assert table == ["1", "2"]
-    fdc = 10**8
-    assert balance(desk, "d") == 70 * fdc
-    paid_back = balance(desk, "a", "coordinator") - 400 * fdc
-    assert 9 * fdc < paid_back < 10 * fdc
-    assert 20 * fdc < balance(desk, "a") - 1_000_000 * fdc < 21 * fdc
+
+
+def check_payments(desk: Desk) -> None:
+    """Clients, server and miners are paid 7 : 1 : 2 of two rounds of 50 FDC."""
+    assert balance(desk, "d") == 70 * FDC
+    paid_back = balance(desk, "a", "coordinator") - 400 * FDC
+    assert 9 * FDC < paid_back < 10 * FDC
+    assert 20 * FDC < balance(desk, "a") - 1_000_000 * FDC < 21 * FDC
     tasks = desk.asks("fedcoin-node task list --home b")
     assert [task["phase"] for task in tasks] == ["settled", "settled"]
 
-    # The section's queries, line by line.
-    for line in look.strip().splitlines():
-        assert desk.types(line)
-    validators = desk.asks("fedcoin-node validators --home b")
-    assert sorted(v["bond"] for v in validators) == [1000 * fdc, 1000 * fdc]
 
-    # An observer joins later.
+async def check_observer(desk: Desk) -> None:
+    """An observer that joins now gets the same state, and its database is valid."""
     peers, api = reserve_ports(2)
     desk.types(
         f"fedcoin-node init --home c --genesis a/genesis.json --seed 127.0.0.1:7060 "
         f"--peers-listen 127.0.0.1:{peers} --api-listen 127.0.0.1:{api}"
     )
-    five = desk.terminal("terminal-5", "fedcoin-node start --home c").start()
-    await five.says("serving: peers on")
+    observer = desk.terminal("terminal-5", "fedcoin-node start --home c").start()
+    await observer.says("serving: peers on")
     height = desk.asks("fedcoin-node status --home b")["height"]
     await until(
         lambda: desk.asks("fedcoin-node status --home c")["height"] >= height, "it has caught up"
@@ -147,16 +147,28 @@ async def test_the_four_terminals(desk: Desk) -> None:
     early = desk.asks("fedcoin-node status --home a")
     assert (late["app_hash"], late["validator"]) == (early["app_hash"], False)
     assert late["supply"] == late["counted_supply"]
-    five.stop()
+    observer.stop()
     assert "Everything is valid." in desk.types("fedcoin-node verify --home c")
 
 
+async def test_the_four_terminals_train_and_are_paid(desk: Desk) -> None:
+    await train(desk)
+    check_payments(desk)
+    *_, commands, _ = blocks()
+    for line in commands.strip().splitlines():
+        assert desk.types(line)
+    # One of these commands made the second node a validator.
+    validators = desk.asks("fedcoin-node validators --home b")
+    assert [int(validator["bond"]) for validator in validators] == [1_000 * FDC] * 2
+    await check_observer(desk)
+
+
 @pytest.mark.slow
-async def test_without_training(desk: Desk) -> None:
+async def test_simulated_weights_are_published_and_settled(desk: Desk) -> None:
     """Publish a task without a coordinator, on the network that the first test left running."""
     simulate, publish = blocks()[-1].strip().splitlines()
     if not (desk.folder / "a").exists():
-        await test_the_four_terminals(desk)
+        await train(desk)
     made = desk.terminal("simulate", simulate).start()
     assert await made.ended(LOADED_SECONDS) == 0
     assert "mislabelled" in made.said()
@@ -173,8 +185,7 @@ async def test_without_training(desk: Desk) -> None:
     assert len(task["miners"]) == 2
 
 
-async def test_afterwards(desk: Desk) -> None:
-    """The nodes stop at Ctrl-C, and their databases are valid."""
+async def test_the_nodes_stop_at_ctrl_c_with_valid_databases(desk: Desk) -> None:
     if not (desk.folder / "a").exists():
         pytest.skip("nothing ran before")
     for program in desk.stage.running():

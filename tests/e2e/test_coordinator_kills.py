@@ -71,7 +71,7 @@ async def check_rounds(
 
 
 @linux
-async def test_killed_at_each_step(network: Network) -> None:
+async def test_a_coordinator_killed_at_each_step_finishes_the_campaign(network: Network) -> None:
     """Killed before a client joined, while clients train, while miners work, and between rounds."""
     coordinator = await prepared(network, clients=2, rounds=3, budget="30fdc")
     (miner,) = network.nodes
@@ -114,7 +114,7 @@ async def test_killed_at_each_step(network: Network) -> None:
         assert before - 30 * SAP_PER_FDC < account.balance < before
 
 
-async def test_killed_over_and_over(network: Network) -> None:
+async def test_a_coordinator_killed_repeatedly_finishes_the_campaign(network: Network) -> None:
     """Killed at moments that are independent of its progress."""
     coordinator = await prepared(
         network, "restless", clients=2, rounds=6, budget="6fdc", round_seconds=20
@@ -135,7 +135,7 @@ async def test_killed_over_and_over(network: Network) -> None:
         assert (await node.get_account(SERVER.address)).nonce == nonce + 7
 
 
-async def test_killed_within_a_node(tmp_path: Path) -> None:
+async def test_a_coordinating_node_that_is_killed_finishes_the_campaign(tmp_path: Path) -> None:
     """A node that mines and coordinates is killed, and does both again after its restart."""
     with Stage(tmp_path) as stage:
         network = Network(stage, [BOND], BRISK)
@@ -160,7 +160,7 @@ async def test_killed_within_a_node(tmp_path: Path) -> None:
         network.finish()
 
 
-async def test_a_client_that_vanishes(network: Network) -> None:
+async def test_rounds_go_on_without_a_client_that_vanishes(network: Network) -> None:
     """One client registers and does nothing, another is killed: the rounds go on without them."""
     coordinator = await prepared(
         network, "patient", clients=3, rounds=3, budget="3fdc", round_seconds=8

@@ -43,7 +43,7 @@ async def published(node: Node, shards: list[bytes]) -> list[bool]:
 
 
 @pytest.mark.timeout(180)
-async def test_a_shard_for_each_round(tmp_path: Path) -> None:
+async def test_each_round_has_its_shard_and_no_client_sees_it_early(tmp_path: Path) -> None:
     with Stage(tmp_path) as stage:
         network = Network(stage, [BOND, BOND], BRISK)
         await network.start()

@@ -45,7 +45,7 @@ async def check_bonds(network: Network) -> None:
     assert bonds == {key.hex(): bond for key, bond in network.bonds.items()}
 
 
-async def test_before_it_committed(network: Network) -> None:
+async def test_a_miner_killed_before_its_commitment_is_left_out(network: Network) -> None:
     """The round waits for the missing miner until its window ends, and is settled without it."""
     first, *_, last = network.nodes
     async with eavesdropping(network), first.client() as client:
@@ -67,7 +67,7 @@ async def test_before_it_committed(network: Network) -> None:
     await check_bonds(network)
 
 
-async def test_after_it_committed(network: Network) -> None:
+async def test_a_miner_killed_after_its_commitment_reveals_in_time(network: Network) -> None:
     """After its restart the miner opens and reveals its stored work in time, and is paid."""
     first, slow, victim, _ = network.nodes
     async with eavesdropping(network), first.client() as client:
@@ -97,7 +97,7 @@ async def test_after_it_committed(network: Network) -> None:
     await check_bonds(network)
 
 
-async def test_after_it_committed_and_for_too_long(network: Network) -> None:
+async def test_a_miner_that_stays_away_loses_its_deposit(network: Network) -> None:
     """A miner that commits and does not open in time loses its deposit, and nothing else."""
     first, slow, victim, _ = network.nodes
     async with eavesdropping(network), first.client() as client:
@@ -126,7 +126,7 @@ async def test_after_it_committed_and_for_too_long(network: Network) -> None:
     await check_bonds(network)
 
 
-async def test_a_killed_worker(network: Network) -> None:
+async def test_a_killed_worker_is_replaced(network: Network) -> None:
     """A node whose worker process is killed twice starts another one and is paid."""
     first, *_, last = network.nodes
     async with first.client() as client:

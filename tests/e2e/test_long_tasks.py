@@ -40,7 +40,7 @@ def samples(node: Node) -> list[int]:
     return [int(count) for count in PROGRESS.findall(node.program.said())]
 
 
-async def test_it_tells_goes_on_and_stops_at_once(network: Network) -> None:
+async def test_a_long_task_reports_progress_and_stops_at_once(network: Network) -> None:
     await network.start()
     (node,) = network.nodes
     async with node.client() as client:

@@ -310,7 +310,7 @@ async def test_much_more_junk(site: Site, seed: int) -> None:
             await barrage(target, methods, site.seeds, rng, times=40)
 
 
-async def test_junk_from_peers_who_shook_hands(site: Site) -> None:
+async def test_junk_from_peers_with_a_session(site: Site) -> None:
     """A node bans peers that send junk; an honest peer can still join."""
     node = site.network.nodes[0]
     rng = random.Random("peers")
@@ -339,7 +339,7 @@ async def test_junk_from_peers_who_shook_hands(site: Site) -> None:
 
 
 @pytest.mark.parametrize("listener", ["api", "peers", "coordinator"])
-async def test_what_is_not_grpc_at_all(site: Site, listener: str) -> None:
+async def test_bytes_that_are_not_grpc_are_survived(site: Site, listener: str) -> None:
     host, _, port = site.target(listener).rpartition(":")
     rng = random.Random(listener)
     preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -359,7 +359,7 @@ async def test_what_is_not_grpc_at_all(site: Site, listener: str) -> None:
             writer.close()
 
 
-async def test_it_still_does_its_work(site: Site) -> None:
+async def test_the_node_still_settles_tasks(site: Site) -> None:
     """Make a transfer and settle a task."""
     async with NodeClient(site.network.nodes[0].api) as client:
         await pay(client, ALICE, BOB.address, 1)

@@ -127,12 +127,12 @@ async def endure(root: Path, seed: int, times: int, *, at_once: int = 1) -> None
         assert network.finish().supply == FUNDS * 7 + 4 * BOND
 
 
-async def test_a_few_kills(tmp_path: Path) -> None:
+async def test_a_few_kills_lose_no_final_transfer(tmp_path: Path) -> None:
     await endure(tmp_path, seed=1, times=5)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("seed", [2, 3])
-async def test_many_kills(tmp_path: Path, seed: int) -> None:
+async def test_many_kills_lose_no_final_transfer(tmp_path: Path, seed: int) -> None:
     await endure(tmp_path, seed=seed, times=60, at_once=2)

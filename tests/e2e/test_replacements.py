@@ -45,7 +45,7 @@ async def dropped(node: NodeClient, transaction: Transaction) -> str:
     return await until(there, f"{transaction.hash.hex()[:16]} is dropped by {node.target}")
 
 
-async def test_replaced_everywhere(tmp_path: Path) -> None:
+async def test_a_replacement_reaches_every_node(tmp_path: Path) -> None:
     with Stage(tmp_path) as stage:
         network = Network(stage, [BOND], BRISK)
         (miner,) = network.nodes
@@ -91,7 +91,7 @@ async def test_replaced_everywhere(tmp_path: Path) -> None:
         network.finish()
 
 
-async def test_by_command(tmp_path: Path) -> None:
+async def test_the_command_replaces_a_transaction(tmp_path: Path) -> None:
     with Stage(tmp_path) as stage:
         network = Network(stage, [BOND], BRISK)
         (miner,) = network.nodes

@@ -123,7 +123,7 @@ def by_role(folder: Path, task: dict[str, Any]) -> dict[str, list[int]]:
 
 
 @pytest.mark.parametrize("schedule", ["permutation", "antithetic"])
-async def test_a_task_settles(network: Network, folder: Path, schedule: str) -> None:
+async def test_a_sampled_task_is_settled(network: Network, folder: Path, schedule: str) -> None:
     before = (await network.nodes[0].status()).difficulty_nano
     task = await asyncio.to_thread(
         publish, network, folder, schedule=schedule, commit_seconds=15, max_samples=400
@@ -137,7 +137,7 @@ async def test_a_task_settles(network: Network, folder: Path, schedule: str) -> 
     assert before // 2 <= after < before
 
 
-async def test_what_is_chosen_by_itself(network: Network, folder: Path) -> None:
+async def test_auto_chooses_antithetic_samples(network: Network, folder: Path) -> None:
     """With more than twelve clients, "auto" means antithetic; walks may be truncated."""
     task = await asyncio.to_thread(
         publish, network, folder, commit_seconds=15, max_samples=200, truncation=2,

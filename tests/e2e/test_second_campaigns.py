@@ -56,7 +56,7 @@ def kept(home: Path, campaign_id: str) -> bool:
 
 
 @pytest.mark.slow
-async def test_without_a_node(network: Network) -> None:
+async def test_a_second_campaign_without_a_node(network: Network) -> None:
     coordinator = await prepared(network, rounds=1, clients=1, budget="1fdc")
     program = coordinator.program
     async with network.nodes[0].client() as node:
@@ -82,7 +82,7 @@ async def test_without_a_node(network: Network) -> None:
         assert await opened(node, before + 2) == second
 
 
-async def test_within_a_node(tmp_path: Path) -> None:
+async def test_a_second_campaign_inside_a_node(tmp_path: Path) -> None:
     with Stage(tmp_path) as stage:
         network = Network(stage, [BOND], BRISK)
         (miner,) = network.nodes

@@ -134,7 +134,7 @@ async def test_a_validator_joins_votes_mines_and_is_paid(network: Network) -> No
     verify_databases(network, {late.name: base + 1})
 
 
-async def test_a_home_that_was_restored_from_a_file(network: Network, tmp_path: Path) -> None:
+async def test_a_home_restored_from_a_file_catches_up(network: Network, tmp_path: Path) -> None:
     """An operator restores a snapshot file, so the node asks no peer for a snapshot."""
     first = network.nodes[0]
     async with first.client() as client:

@@ -50,7 +50,7 @@ def test_a_refusal_without_a_field_is_none() -> None:
     assert bad is None
 
 
-def test_whatever_a_refusal_quotes_fits_into_the_trailers() -> None:
+def test_long_quotations_fit_into_the_trailers() -> None:
     refusal = RefusalError(DataCode.MALFORMED, "€" * 50_000, field="f" * 50_000, limit="l" * 50_000)
     status = encode_refusal(refusal)
     assert len(dict(status.trailing_metadata)[DETAILS_KEY]) < 2_000

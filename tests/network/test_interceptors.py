@@ -176,7 +176,7 @@ async def test_unknown_methods_are_unimplemented() -> None:
     assert error.code() is StatusCode.UNIMPLEMENTED
 
 
-async def test_methods_that_nobody_wrote_are_unimplemented(
+async def test_methods_without_an_implementation_are_unimplemented(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async with probing(Probe()) as (channel, _):
@@ -280,7 +280,7 @@ async def test_a_rate_per_host() -> None:
     assert rpc_error_of(error, "").code == "RATE_LIMITED"
 
 
-async def test_a_listeners_own_guard_stands_before_the_method() -> None:
+async def test_a_listeners_guard_runs_before_the_method() -> None:
     seen: list[CallInfo] = []
 
     @asynccontextmanager

@@ -54,7 +54,7 @@ async def test_health_is_not_serving_until_the_owner_says_so(listener: Listener)
         assert caught.value.code() is grpc.StatusCode.NOT_FOUND
 
 
-async def test_who_watches_health_hears_of_the_stop(listener: Listener) -> None:
+async def test_health_watchers_learn_of_the_stop(listener: Listener) -> None:
     async with grpc.aio.insecure_channel(listener.address) as channel:
         watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
         assert (await watch.read()).status == NOT_SERVING

@@ -1,4 +1,4 @@
-"""Every command, its help and how quickly it comes."""
+"""Every command, its help, and how quickly it appears."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fedcoin.application.cli.root_command import cli
 
 
 def commands(group: click.Group, path: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], Any]]:
-    """All commands, those in groups too."""
+    """Return all commands, including those in groups."""
     context = click.Context(group)
     found = []
     for name in group.list_commands(context):
@@ -74,7 +74,7 @@ def test_help_is_quick_and_light() -> None:
         )
         took.append(time.monotonic() - started)
     assert done.stderr.strip() == "[]"
-    assert min(took) < 1.0  # 0.1 s on an idle machine
+    assert min(took) < 1.0  # 0.1 s on an idle machine.
 
 
 def test_no_command_imports_tensorflow() -> None:

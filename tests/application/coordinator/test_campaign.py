@@ -101,7 +101,7 @@ def test_updates_for_something_else_are_refused() -> None:
     assert code_of(made, update(KEYS[0])) is ApplicationCode.ROUND_NOT_OPEN
 
 
-def test_who_missed_a_round_is_not_waited_for_until_it_is_back() -> None:
+def test_a_client_that_missed_a_round_is_not_waited_for_until_it_is_back() -> None:
     made = campaign(clients=3)
     made.begin_training(1000)
     made.accept_update(update(KEYS[0]))

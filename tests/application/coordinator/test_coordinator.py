@@ -126,7 +126,7 @@ async def test_a_client_that_vanishes_is_left_out(tmp_path: Path) -> None:
         assert coordinator.campaign.clients[client_key(9).address].missed
 
 
-async def test_nobody_comes_and_the_budget_comes_back(tmp_path: Path) -> None:
+async def test_a_campaign_without_clients_returns_its_budget(tmp_path: Path) -> None:
     config = settings(join_seconds=0.5)
     async with site(tmp_path) as here, started(await here.prepared(config)) as coordinator:
         with pytest.raises(RefusalError) as caught:
@@ -140,7 +140,7 @@ async def test_nobody_comes_and_the_budget_comes_back(tmp_path: Path) -> None:
         assert await coordinator.run() == ()
 
 
-async def test_nobody_hands_in_and_the_round_is_held_again(tmp_path: Path) -> None:
+async def test_a_round_without_updates_is_repeated(tmp_path: Path) -> None:
     config = settings(clients=1, rounds=1, round_seconds=2)
     async with site(tmp_path) as here, started(await here.prepared(config)) as coordinator:
         async with FederatedClient(coordinator.address) as client:

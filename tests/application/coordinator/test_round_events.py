@@ -67,7 +67,7 @@ async def test_slow_and_fast_watchers_see_the_same() -> None:
     assert not await events.wait_until_informed([b"c" * 20], 0.1)
 
 
-async def test_the_end_waits_for_those_who_are_not_informed() -> None:
+async def test_the_end_waits_for_clients_that_are_not_informed() -> None:
     events, state = RoundEventLog(), campaign()
     state.phase = CampaignPhase.FINISHED
     events.begin(state)

@@ -11,7 +11,7 @@ from fedcoin.data.errors import RefusalError
 from fedcoin.learning.workers.executors import count_cores
 
 
-def test_a_miner_takes_every_core_unless_told_otherwise() -> None:
+def test_a_miner_uses_every_core_by_default() -> None:
     assert make_executor(MinerConfig(enabled=True)).num_workers == count_cores()
     assert make_executor(MinerConfig(enabled=True, processes=3)).num_workers == 3
 

@@ -152,7 +152,7 @@ async def test_a_task_is_mined_again_with_the_same_samples(site: OpenMiningSite)
     assert here.chain.task(opening.hash).phase == SETTLED
 
 
-async def test_who_joins_a_further_attempt_samples_for_the_distance_of_the_first(
+async def test_a_miner_of_a_second_attempt_samples_for_the_first_ones_distance(
     site: OpenMiningSite,
 ) -> None:
     """For twice the distance a quarter of the samples would do, but would be below the minimum
@@ -303,7 +303,7 @@ async def test_a_miner_stops_at_once(site: OpenMiningSite) -> None:
     assert not here.submitted
 
 
-async def test_who_has_no_bond_does_nothing(site: OpenMiningSite) -> None:
+async def test_a_miner_without_a_bond_does_nothing(site: OpenMiningSite) -> None:
     here = site()
     await here.job.open_campaign()
     here.chain.owner.start(here.miner(ALICE).run(), "miner")

@@ -153,7 +153,7 @@ async def test_nothing_in_no_time() -> None:
     assert await gather(make_plan(PERMUTATION), utility, 1, utility.clock, 0) is None
 
 
-async def test_progress_is_told() -> None:
+async def test_progress_is_logged() -> None:
     told: list[Progress] = []
     utility = Evaluator(ms_each=1)
     plan = make_plan(PERMUTATION, max_samples=2_000)
@@ -209,7 +209,7 @@ def test_samples_of_nothing_have_their_shape() -> None:
 
 @pytest.mark.parametrize("difficulty", [60_000_000, 30_000_000])
 @pytest.mark.parametrize("schedule", [PERMUTATION, ANTITHETIC])
-async def test_nobody_that_stops_like_this_has_less_than_a_quarter_of_another(
+async def test_honest_miners_have_at_least_a_quarter_of_each_others_samples(
     schedule: int, difficulty: int
 ) -> None:
     """Below a quarter, a vector would not count, whatever the miners' speeds and luck."""

@@ -329,7 +329,7 @@ async def test_a_worker_that_cannot_say_is_asked_again(site: OpenMiningSite) -> 
     await auditor.check_transaction(transaction)
 
 
-async def test_two_who_ask_at_once_share_the_work(site: OpenMiningSite) -> None:
+async def test_two_callers_at_once_share_the_work(site: OpenMiningSite) -> None:
     here, round, miner = await revealing(site, lambda *samples: samples)
     asked = here.worker.asked
     transaction = round.reveal(miner)
@@ -338,7 +338,7 @@ async def test_two_who_ask_at_once_share_the_work(site: OpenMiningSite) -> None:
     assert here.worker.asked - asked == 44 * 3 + 2
 
 
-async def test_who_gives_up_waiting_leaves_the_work_to_the_next(site: OpenMiningSite) -> None:
+async def test_a_cancelled_caller_leaves_the_work_to_the_next(site: OpenMiningSite) -> None:
     here, round, miner = await revealing(site, lambda *samples: samples)
     transaction = round.reveal(miner)
     first, second = (

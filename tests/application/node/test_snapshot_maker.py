@@ -75,7 +75,7 @@ async def made(folder: SnapshotFolder, *heights: int) -> None:
     await until(lambda: folder.heights() == list(heights) and not folder.making.exists())
 
 
-async def test_every_so_many_blocks(local: LocalChain, tmp_path: Path) -> None:
+async def test_a_snapshot_is_made_at_each_interval(local: LocalChain, tmp_path: Path) -> None:
     folder = SnapshotFolder(tmp_path / "snapshots")
     maker_of(local, folder, every=2)
     for height in range(1, 8):

@@ -172,7 +172,7 @@ def changed(value: Any, rng: random.Random) -> Iterator[Any]:
         yield value[:place] + new + value[place + 1 :]
 
 
-def test_every_changed_field_is_found(proved: Any) -> None:
+def test_every_changed_field_is_detected(proved: Any) -> None:
     document, genesis, _ = proved
     rng = random.Random(5)
     codes = set()

@@ -29,7 +29,7 @@ def recomputed(home: Home) -> tuple[RevealCheck, int]:
         return asyncio.run(work), len(steps)
 
 
-def test_everything_is_found_as_it_was_revealed(sound: Home) -> None:
+def test_recomputing_agrees_with_every_reveal(sound: Home) -> None:
     found, steps = recomputed(sound)
     assert (found.reveals, found.leaves, found.missing, steps) == (6, 6 * 12, (), 6)
     # The least possible: the free masks of 12 of 16 one-mask blocks, and 12 walks of 5 clients.
@@ -60,7 +60,7 @@ def test_it_says_which_artifact_is_not_there(sound: Home, tmp_path: Path, how: s
     assert (found.reveals, steps) == (3, 6)
 
 
-def test_a_lie_that_everybody_voted_for(tmp_path: Path) -> None:
+def test_a_lie_that_all_miners_voted_for(tmp_path: Path) -> None:
     home = asyncio.run(settled_home(tmp_path, lie=5))
     with pytest.raises(RefusalError) as caught:
         recomputed(home)

@@ -60,7 +60,9 @@ async def test_when_another_took_its_nonce_a_new_one_is_signed(tmp_path: Path) -
         assert (await here.client.get_account(RECEIVER.address)).balance == 105
 
 
-async def test_what_the_ledger_refuses_is_raised_and_forgotten(tmp_path: Path) -> None:
+async def test_a_refusal_of_the_ledger_is_raised_and_the_transaction_forgotten(
+    tmp_path: Path,
+) -> None:
     async with site(tmp_path) as here:
         delivery = Delivery(here.client, SERVER, CHAIN_ID, here.lines.append)
         kept = Kept()

@@ -64,7 +64,7 @@ def pay(amount: int, outputs: int = 1) -> Transfer:
     return Transfer(outputs=[output] * outputs)
 
 
-async def test_it_fills_in_what_nobody_cares_about(bank: Bank) -> None:
+async def test_a_wallet_fills_in_nonce_fee_and_expiry(bank: Bank) -> None:
     wallet = Wallet(bank.client, ALICE, bank.chain_id)
     view = await wallet.execute(pay(5))
     assert (view.nonce, view.height, view.action) == (0, 1, "transfer")

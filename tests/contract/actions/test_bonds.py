@@ -57,7 +57,7 @@ def test_a_bond_that_cannot_be_is_refused(chain: LedgerChain) -> None:
         chain.refuses(code, chain.sign(ALICE, Bond(amount=amount)), field="amount")
 
 
-def test_there_are_only_so_many_validators() -> None:
+def test_the_number_of_validators_is_limited() -> None:
     chain = LedgerChain.create(2, max_validators=2)
     full = chain.sign(ALICE, Bond(amount=FDC))
     chain.refuses(LedgerCode.TOO_MANY_VALIDATORS, full, field="public_key")
@@ -92,7 +92,7 @@ def test_unbonded_coins_return_after_the_period(chain: LedgerChain) -> None:
     assert chain.ledger.next_deadline_ms() is None
 
 
-def test_whoever_takes_all_leaves_no_trace_after_the_period(chain: LedgerChain) -> None:
+def test_a_bond_that_was_withdrawn_leaves_no_record_after_the_period(chain: LedgerChain) -> None:
     chain.produce(chain.sign(MINER, Unbond(amount=10 * FDC)))
     assert [v.address for v in chain.ledger.validators()] == [MINERS[1].address]
     chain.produce(after_ms=DAY_MS)
@@ -127,7 +127,7 @@ def test_an_unbonding_that_cannot_be_is_refused(chain: LedgerChain) -> None:
     chain.refuses(LedgerCode.INSUFFICIENT_BOND, stranger, field="amount")
 
 
-def test_only_so_many_parts_may_be_on_their_way_back(chain: LedgerChain) -> None:
+def test_the_number_of_unbonding_parts_is_limited(chain: LedgerChain) -> None:
     for _ in range(MAX_UNBONDINGS):
         chain.produce(chain.sign(MINER, Unbond(amount=1)))
     more = chain.sign(MINER, Unbond(amount=1))

@@ -61,7 +61,7 @@ def test_nil_contradicts_a_block_too(chain: LedgerChain) -> None:
     chain.produce(chain.sign(ALICE, votes))
 
 
-def test_what_does_not_contradict_is_refused(chain: LedgerChain) -> None:
+def test_votes_that_do_not_contradict_are_refused(chain: LedgerChain) -> None:
     for second, field in (
         (vote(A), "second.block_hash"),
         (vote(B, height=4), "second.height"),
@@ -122,7 +122,7 @@ def test_an_unbonded_bond_is_slashable_until_it_has_returned(chain: LedgerChain)
     chain.refuses(LedgerCode.NOT_SLASHABLE, chain.sign(ALICE, report), field="first.height")
 
 
-def test_whoever_bonds_again_while_unbonding_still_answers(chain: LedgerChain) -> None:
+def test_a_validator_that_bonds_again_while_unbonding_is_still_slashed(chain: LedgerChain) -> None:
     chain.produce(chain.sign(MINER, Unbond(amount=10 * FDC)))
     chain.produce(chain.sign(MINER, Bond(amount=2 * FDC)))
     report = ReportEquivocation(first=vote(A), second=vote(B))

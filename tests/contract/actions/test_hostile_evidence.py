@@ -237,7 +237,7 @@ def test_a_full_transaction_costs_little(
     assert peak < 1 << 25
 
 
-def test_what_is_too_large_is_not_even_read(liar: Liar) -> None:
+def test_an_oversized_message_is_refused_unread(liar: Liar) -> None:
     evidence = largest(many_leaves)(liar)
     evidence.leaves.extend([EvidenceLeaf(index=i, utilities=[1]) for i in range(100_000)])
     with pytest.raises(RefusalError) as caught:

@@ -96,7 +96,7 @@ def test_a_commitment_that_cannot_be_is_refused(
     job.chain.refuses(code, job.commit(miner, job.tree(miner, GAME), **changes), field=field)
 
 
-def test_only_who_has_a_bond_may_commit(job: LedgerCampaign) -> None:
+def test_only_a_miner_with_a_bond_may_commit(job: LedgerCampaign) -> None:
     alice = ALICE
     tree = job.tree(alice, GAME)
     job.chain.refuses(LedgerCode.NOT_A_MINER, job.commit(alice, tree), field="public_key")

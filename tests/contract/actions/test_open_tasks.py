@@ -153,7 +153,7 @@ def test_the_evaluation_set_must_be_the_campaign_s(job: LedgerCampaign) -> None:
         refuses(job, code, field, evaluation=shard)
 
 
-def test_there_are_only_so_many_clients(job: LedgerCampaign) -> None:
+def test_the_number_of_clients_is_limited(job: LedgerCampaign) -> None:
     crowd = sorted((key_of(f"client {i}") for i in range(21)), key=lambda k: k.address)
     updates = [job.update(client, 1) for client in crowd]
     sampling = job.sampled()

@@ -42,7 +42,7 @@ def test_received_coins_can_be_spent_in_the_same_block(chain: LedgerChain) -> No
     assert chain.balance(BOB) == 1_000 * FDC + FDC // 2
 
 
-def test_what_is_no_transfer_is_refused(chain: LedgerChain) -> None:
+def test_invalid_transfers_are_refused(chain: LedgerChain) -> None:
     for code, action, field in (
         (LedgerCode.NO_OUTPUTS, Transfer(), "outputs"),
         (LedgerCode.TOO_MANY_OUTPUTS, transfer_to(*[(BOB.address, 1)] * 257), "outputs"),

@@ -81,7 +81,7 @@ def test_a_header_that_is_wrong_is_refused(
     assert chain.ledger.app_hash == before
 
 
-def test_the_first_block_stands_on_genesis() -> None:
+def test_the_first_blocks_parent_is_genesis() -> None:
     chain = LedgerChain.create(1)
     with refused(LedgerCode.WRONG_TIME, "header.time_ms"):
         chain.check(chain.draft(time_ms=GENESIS_MS))
@@ -138,7 +138,7 @@ def test_the_parent_s_certificate_must_be_one(chain: LedgerChain) -> None:
     chain.check(altered(good, chain.certify(last, round=7)))
 
 
-def test_the_certificate_is_by_those_who_decided_the_parent() -> None:
+def test_the_certificate_is_signed_by_the_parents_validators() -> None:
     chain = LedgerChain.create(2, bonds=[FDC, FDC])
     chain.keys[ALICE.address] = ALICE
     # From the next height on, Alice alone has more than two thirds of the power.
@@ -191,7 +191,7 @@ def test_a_block_over_the_limit_is_refused() -> None:
         chain.check(block)
 
 
-def test_a_settlement_must_be_told_as_it_is() -> None:
+def test_a_wrong_settlement_is_refused() -> None:
     job = LedgerCampaign(LedgerChain.create(2))
     job.open_campaign()
     job.open_task()

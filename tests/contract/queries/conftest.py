@@ -1,4 +1,4 @@
-"""A real store to read from."""
+"""A real store with two campaigns."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.ledger_chain import LedgerChain
 
 @pytest.fixture(scope="session")
 def job(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LedgerCampaign]:
-    """Two campaigns: one settled round and one open task; one that is only open."""
+    """Two campaigns: one with a settled round and an open task, one without a task."""
     chain = LedgerChain.create(3, folder=tmp_path_factory.mktemp("queries"))
     job = LedgerCampaign(chain)
     job.open_campaign(rounds=2)

@@ -42,7 +42,9 @@ def test_a_block_with_what_it_settled_and_paid(job: LedgerCampaign, store: Chain
         assert block_queries.get_block(store, missing) is None
 
 
-def test_a_transaction_where_it_stands(job: LedgerCampaign, store: ChainStore) -> None:
+def test_a_transaction_is_shown_with_its_block_and_details(
+    job: LedgerCampaign, store: ChainStore
+) -> None:
     view = block_queries.get_transaction(store, job.campaign_id)
     assert view is not None
     assert (view.height, view.index, view.action) == (1, 0, "open_campaign")

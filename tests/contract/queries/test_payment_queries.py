@@ -22,7 +22,7 @@ def test_payments_are_proved_offline(job: LedgerCampaign, store: ChainStore) -> 
     client = job.clients[1]
     (proof,) = payment_queries.build_payment_proofs(store, job.task_id, client.address)
     assert proof.payment.amount == chain.balance(client)
-    # All that follows needs nothing but the proof, the chain id and the validators.
+    # The checks below use only the proof, the chain id and the validators.
     header = decode_header(proof.header)
     validators = chain.executions[header.height - 2].next_validators
     verify_certificate(proof.certificate, validators, CHAIN_ID, header.height, sha256(proof.header))

@@ -37,7 +37,7 @@ def test_campaigns_and_tasks_come_the_latest_first(job: LedgerCampaign, store: C
     assert not task_queries.list_tasks(store, 10, before, open_only=True).items
 
 
-def test_a_task_says_who_was_paid_what(job: LedgerCampaign, store: ChainStore) -> None:
+def test_a_task_lists_its_payments(job: LedgerCampaign, store: ChainStore) -> None:
     chain = job.chain
     view = task_queries.get_task(store, job.task_id)
     assert view is not None

@@ -109,7 +109,7 @@ def test_a_snapshot_is_of_the_moment_when_it_was_pinned(tmp_path: Path) -> None:
     chain.store.close()
 
 
-def test_old_campaigns_and_tasks_are_told(made: ChainSnapshot) -> None:
+def test_the_base_lists_the_campaigns_and_tasks_before_it(made: ChainSnapshot) -> None:
     _, base = read_snapshot(made.path, made.chain.genesis)
     assert len(base.campaigns) == len(base.tasks) == 1
     assert base.tasks[0].campaign_id == base.campaigns[0]

@@ -30,7 +30,7 @@ from tests.support.small_snapshots import (
 )
 
 
-def test_any_change_of_a_byte_is_found(made: ChainSnapshot, tmp_path: Path) -> None:
+def test_any_changed_byte_is_detected(made: ChainSnapshot, tmp_path: Path) -> None:
     raw = bytearray(made.path.read_bytes())
     chance, wrong = random.Random(3), tmp_path / "wrong"
     for _ in range(120):

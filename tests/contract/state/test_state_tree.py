@@ -76,7 +76,7 @@ def test_an_update_that_is_not_adopted_changes_nothing() -> None:
     assert tree.root == StateTree.load([(b"a", b"1")]).root
 
 
-def test_an_entry_can_be_proved_and_nothing_else() -> None:
+def test_a_proof_fits_one_entry_of_one_state() -> None:
     entries = {b"key/%d" % i: b"value %d" % i for i in range(3_000)}
     tree = StateTree.load(entries.items())
     proof = tree.prove(b"key/77")

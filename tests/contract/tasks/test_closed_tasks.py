@@ -1,4 +1,4 @@
-"""What is left of a task in the state once it is closed."""
+"""What remains of a closed task in the state."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.ledger_chain import LedgerChain
 
 
 def job_of(client_addresses: int) -> LedgerCampaign:
-    """A campaign's first round, just opened."""
+    """Return a campaign with its first round's task open."""
     keys = sorted((key_of(f"client {i}") for i in range(client_addresses)), key=lambda k: k.address)
     job = LedgerCampaign(LedgerChain.create(2), clients=keys)
     job.open_campaign()
@@ -28,7 +28,7 @@ def job_of(client_addresses: int) -> LedgerCampaign:
 
 
 def held(job: LedgerCampaign) -> int:
-    """Bytes of all entries about the task."""
+    """Return the size in bytes of all entries of a task."""
     tables = (records.TASKS, records.TERMS, records.MINERS)
     state = job.chain.state
     return sum(len(k) + len(v) for t in tables for k, v in state.scan(t.prefix + job.task_id))
@@ -47,7 +47,7 @@ def test_a_settled_task_is_small(clients_: int, most: int) -> None:
     assert kept_terms(job) == job.terms
     job.settle(dict.fromkeys(job.chain.miners, additive(*(n % 2 for n in range(clients_)))))
     assert held(job) < most
-    # Whatever a query tells of it is still there.
+    # Everything that queries return is still there.
     after = task_queries.get_task(job.chain.state, job.task_id)
     assert before is not None
     assert after is not None
@@ -58,7 +58,7 @@ def test_a_settled_task_is_small(clients_: int, most: int) -> None:
     assert job.task.phase == SETTLED
 
 
-def test_what_clients_signed_is_in_the_block() -> None:
+def test_the_block_has_the_clients_signatures() -> None:
     job = job_of(3)
     job.settle(dict.fromkeys(job.chain.miners, additive(5, 10, -3)))
     for update in kept_terms(job).updates:

@@ -51,7 +51,7 @@ def phases(job: LedgerCampaign) -> list[tuple[int, int]]:
     return [(r.task.phase, r.task.attempt) for r in receipts if r.HasField("task")]
 
 
-def test_a_whole_life_with_everybody_there() -> None:
+def test_a_task_is_settled_with_all_miners() -> None:
     job = begun()
     chain = job.chain
     trees = {m: job.tree(m, GAME) for m in chain.miners}
@@ -212,7 +212,7 @@ def test_the_quorum_is_of_power_not_of_heads() -> None:
     assert job.task.settlement.winner == rich.address
 
 
-def test_who_unbonds_or_bonds_meanwhile_counts_as_it_stands_at_the_end() -> None:
+def test_miners_count_with_their_power_at_the_end() -> None:
     job = LedgerCampaign(LedgerChain.create(2, bonds=[9 * FDC, FDC]))
     job.open_campaign()
     job.open_task(max_attempts=1)
@@ -298,7 +298,7 @@ def test_two_tasks_that_end_together_are_settled_one_a_block_the_oldest_first() 
         assert job.task.phase == SETTLED
 
 
-def test_who_does_not_open_is_out_and_pays_for_it() -> None:
+def test_a_miner_that_does_not_open_is_left_out_and_loses_its_deposit() -> None:
     job = begun()
     chain = job.chain
     silent, *others = chain.miners

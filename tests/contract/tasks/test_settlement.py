@@ -37,7 +37,7 @@ def paid(job: LedgerCampaign, kind: int) -> list[PaymentReceipt]:
     return [payment for payment in job.chain.payments() if payment.kind == kind]
 
 
-def test_everybody_is_paid_in_one_block() -> None:
+def test_clients_and_miners_are_paid_in_one_block() -> None:
     job = settled(additive(5, 10, -3))
     prices = job.terms.prices
     assert (prices.training, prices.aggregation, prices.mining) == (35 * FDC // 10, FDC // 2, FDC)
@@ -147,7 +147,7 @@ def test_the_inliers_share_by_samples_where_the_campaign_says_so() -> None:
 
 
 @pytest.mark.parametrize(("percent", "least"), [(0, 50), (25, 50), (50, 100), (100, 200)])
-def test_who_proved_too_little_is_no_inlier_and_has_its_deposit_back(
+def test_a_miner_with_few_samples_is_no_inlier_and_gets_its_deposit_back(
     percent: int, least: int
 ) -> None:
     """The lower median of the counts is 200; a genesis that sets no share gets a quarter."""

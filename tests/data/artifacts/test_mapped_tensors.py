@@ -20,7 +20,7 @@ ARRAYS: dict[str, Any] = {
 RAW = encode_tensors(ARRAYS)
 
 
-def test_what_was_written_is_read_piece_by_piece(tmp_path: Path) -> None:
+def test_written_arrays_are_read_piece_by_piece(tmp_path: Path) -> None:
     path = tmp_path / "tensors"
     path.write_bytes(RAW)
     mapped = map_tensors(path)
@@ -57,7 +57,7 @@ def outcome(function: Any, argument: object) -> Any:
     length=st.integers(0, len(RAW) + 3),
     head=st.booleans(),
 )
-def test_whatever_the_bytes_it_says_what_decoding_says(
+def test_any_bytes_give_the_same_verdict_as_decoding(
     tmp_path: Path, places: list[int], values: list[int], length: int, head: bool
 ) -> None:
     raw = bytearray(RAW)

@@ -45,7 +45,7 @@ def store(root: Path) -> ArtifactStore:
     return ArtifactStore(root, 10 * MB, 5 * MB)
 
 
-def test_what_was_put_is_there(store: ArtifactStore, root: Path) -> None:
+def test_a_stored_artifact_is_there(store: ArtifactStore, root: Path) -> None:
     data = content(1)
     id = store.put(data)
     assert store.has(id)
@@ -225,7 +225,7 @@ def test_a_damaged_manifest_is_made_again(store: ArtifactStore, root: Path) -> N
     assert store.manifest(id) == build_manifest(content(1))
 
 
-def test_rot_is_found(store: ArtifactStore) -> None:
+def test_a_damaged_artifact_is_found(store: ArtifactStore) -> None:
     id = store.put(content(1))
     assert store.check(id)
     store.path(id).write_bytes(content(2))

@@ -28,7 +28,7 @@ def refused_array(array: Any, name: str = "x") -> RefusalError:
     return caught.value
 
 
-def test_what_was_written_is_read() -> None:
+def test_written_arrays_are_read() -> None:
     arrays: dict[str, Any] = {
         "w": np.arange(6, dtype=np.float32).reshape(2, 3),
         "labels": np.array([1, -2], dtype=np.int64),

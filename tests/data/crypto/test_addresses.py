@@ -76,7 +76,7 @@ def test_writing_loses_nothing(address: bytes) -> None:
     st.integers(3, 40),
     st.sampled_from("qpzry9x8gf2tvdw0s3jn54khce6mua7l"),
 )
-def test_any_slip_is_found(address: bytes, place: int, letter: str) -> None:
+def test_any_changed_character_is_detected(address: bytes, place: int, letter: str) -> None:
     text = format_address(address)
     slip = text[:place] + letter + text[place + 1 :]
     if slip != text:

@@ -55,7 +55,9 @@ def test_seals_differ(tmp_path: Path, key: KeyPair) -> None:
     assert (tmp_path / "a").read_bytes() != (tmp_path / "b").read_bytes()
 
 
-def test_who_it_is_without_the_passphrase(tmp_path: Path, key: KeyPair) -> None:
+def test_an_encrypted_key_shows_its_address_without_the_passphrase(
+    tmp_path: Path, key: KeyPair
+) -> None:
     save_key(tmp_path / "plain", key)
     save_key(tmp_path / "sealed", key, "x", QUICK)
     plain, sealed = inspect_key(tmp_path / "plain"), inspect_key(tmp_path / "sealed")
@@ -85,7 +87,7 @@ def test_others_must_not_read_it(tmp_path: Path, key: KeyPair, mode: int) -> Non
     assert "chmod 600" in refusal.message
 
 
-def test_there_is_no_file(tmp_path: Path) -> None:
+def test_a_missing_file_raises(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         load_key(tmp_path / "key.json")
 

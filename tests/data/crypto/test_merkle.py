@@ -64,7 +64,7 @@ def test_a_path_proves_no_other_place(leaves: list[bytes], data: st.DataObject) 
         assert leaves[index] == leaves[other]
 
 
-def test_there_is_no_such_leaf() -> None:
+def test_a_leaf_beyond_the_tree_has_no_proof() -> None:
     with pytest.raises(IndexError):
         merkle.audit_path([b"a"], 1)
     with pytest.raises(IndexError):

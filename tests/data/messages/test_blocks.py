@@ -24,7 +24,7 @@ def refused(raw: bytes, max_bytes: int = 1 << 20) -> RefusalError:
     return caught.value
 
 
-def test_what_was_built_is_read() -> None:
+def test_built_blocks_are_decoded() -> None:
     made = build_block(make_header(4, PARENT), b"certificate", [b"one", b"two"])
     read = decode_block(made.raw)
     assert read == made

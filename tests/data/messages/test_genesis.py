@@ -27,7 +27,7 @@ def refused(raw: bytes) -> RefusalError:
     return caught.value
 
 
-def test_what_was_written_is_read() -> None:
+def test_written_arrays_are_read() -> None:
     message = genesis_pb2.Genesis(
         chain_id=CHAIN_ID,
         time_ms=GENESIS_MS,

@@ -41,7 +41,7 @@ def refused(raw: bytes, max_bytes: int = 1 << 20) -> RefusalError:
     return caught.value
 
 
-def test_what_was_signed_is_read() -> None:
+def test_signed_bytes_are_decoded() -> None:
     made = sign_transaction(body(), KEY)
     assert decode_transaction(made.raw, CHAIN) == made
     assert made.sender == KEY.address

@@ -34,7 +34,7 @@ def refused(envelope: SignedUpdate, chain_id: str = CHAIN) -> RefusalError:
     return caught.value
 
 
-def test_what_was_signed_is_read() -> None:
+def test_signed_bytes_are_decoded() -> None:
     read = decode_update(sign_update(update(), KEY, CHAIN), CHAIN)
     assert (read.campaign_id, read.round, read.num_samples) == (b"c" * 32, 1, 100)
     assert (read.base, read.update) == (b"b" * 32, b"u" * 32)

@@ -49,7 +49,7 @@ def signed(body: bytes) -> SignedVote:
 
 @pytest.mark.parametrize("kind", [PREVOTE, PRECOMMIT])
 @pytest.mark.parametrize("block_hash", [HASH, b""])
-def test_what_was_signed_is_read(kind: int, block_hash: bytes) -> None:
+def test_signed_bytes_are_decoded(kind: int, block_hash: bytes) -> None:
     vote = sign_vote(kind, 7, 2, block_hash, KEY, CHAIN)
     assert decode_vote(vote.envelope, CHAIN) == vote
     assert (vote.kind, vote.height, vote.round) == (kind, 7, 2)

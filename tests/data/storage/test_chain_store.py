@@ -99,7 +99,7 @@ def test_heights_that_cannot_be(store: ChainStore, height: int) -> None:
     assert store.header(height) is None
 
 
-def test_blocks_that_do_not_stand_on_the_last(store: ChainStore) -> None:
+def test_blocks_with_another_parent_are_refused(store: ChainStore) -> None:
     block = next_block(store)
     store.append(block, b"", [], {})
     with pytest.raises(ValueError, match="does not follow"):

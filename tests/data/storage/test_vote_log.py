@@ -57,7 +57,7 @@ def test_nil_binds_too(log: VoteLog) -> None:
     refused(log, "precommit", 5, 0, A)
 
 
-def test_what_was_pruned_is_never_voted_on_again(log: VoteLog) -> None:
+def test_pruned_heights_are_never_voted_on_again(log: VoteLog) -> None:
     for height in range(1, 6):
         log.record(vote("prevote", height, 0, A))
     log.prune(4)

@@ -186,7 +186,7 @@ def test_the_lowest_class_wins_a_tie() -> None:
     assert evaluator.evaluate(np.array([[True]])).tolist() == [3]
 
 
-def test_what_overflows_to_nan_is_wrong() -> None:
+def test_an_overflow_to_nan_is_a_wrong_answer() -> None:
     spec = mlp_spec(hidden=(2,))
     huge = {
         "w0": np.full((16, 2), 1e9, np.float32),

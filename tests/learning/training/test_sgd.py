@@ -36,7 +36,7 @@ def test_training_learns_and_repeats() -> None:
 
 
 @pytest.mark.parametrize("last", ["softmax", "linear", "layer"])
-def test_chances_and_logits_are_told_apart(last: str) -> None:
+def test_probabilities_and_logits_are_distinguished(last: str) -> None:
     from tests.support.small_models import dense, flatten, layer
 
     ends = {"softmax": [dense(3, "softmax")], "linear": [dense(3)]}

@@ -139,7 +139,7 @@ async def test_a_killed_child_is_replaced(worker: WorkerPool, job: UtilityJob) -
     np.testing.assert_array_equal(await worker.evaluate(job.job_id, rows), before)
 
 
-async def test_a_job_whose_files_are_gone_spoils_no_other(
+async def test_a_job_with_missing_files_affects_no_other(
     worker: WorkerPool, job: UtilityJob, tmp_path: Path
 ) -> None:
     base, *updates = (random_weights(SPEC, seed) for seed in range(4))
@@ -272,7 +272,7 @@ def read_keras_job(folder: Path) -> UtilityJob:
     )
 
 
-async def test_whoever_cancels_is_obeyed_at_once(long_job: UtilityJob) -> None:
+async def test_a_cancelled_request_ends_at_once(long_job: UtilityJob) -> None:
     worker = WorkerPool(processes=2)
     await worker.start()
     await worker.open_job(long_job)

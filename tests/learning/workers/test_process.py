@@ -60,7 +60,9 @@ async def test_printing_does_not_disturb(process: WorkerProcess) -> None:
     assert await process.call(abs, -1) == 1
 
 
-async def test_death_is_told_with_the_last_words(process: WorkerProcess) -> None:
+async def test_the_end_of_a_process_is_reported_with_its_last_output(
+    process: WorkerProcess,
+) -> None:
     await process.call(os.write, 2, b"my last words\n")
     with pytest.raises(WorkerDiedError, match="my last words"):
         await process.call(os.abort)

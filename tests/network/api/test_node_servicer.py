@@ -94,7 +94,7 @@ async def test_accounts(live: ServedApi) -> None:
     assert unused.address == format_address(key_of("nobody").address)
 
 
-async def test_an_accounts_nonce_counts_what_waits(live: ServedApi) -> None:
+async def test_an_accounts_next_nonce_counts_pending_transactions(live: ServedApi) -> None:
     pay(live)
     assert (await live.node.get_account(ALICE.address)).nonce == 1
     for ahead in range(2):

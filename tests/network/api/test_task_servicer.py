@@ -198,7 +198,7 @@ async def test_the_receipt_of_something_else_is_no_payment(live: ServedApi) -> N
     assert (caught.value.code.name, caught.value.field) == ("MALFORMED", "receipt")
 
 
-async def test_there_is_no_proof_of_what_was_not_paid(live: ServedApi) -> None:
+async def test_a_payment_that_was_not_made_has_no_proof(live: ServedApi) -> None:
     job = settled(live)
     failure = await refused(live.node.get_payment_proofs(job.task_id, key_of("nobody").address))
     assert (failure.status, failure.code) == (StatusCode.NOT_FOUND, "PAYMENT_NOT_FOUND")

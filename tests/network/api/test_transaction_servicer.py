@@ -52,7 +52,7 @@ async def test_submitting_is_idempotent_before_and_after_the_block(live: ServedA
     assert len(live.pool.pending()) == 0
 
 
-async def test_what_the_ledger_refuses_comes_with_its_code(live: ServedApi) -> None:
+async def test_refusals_of_the_ledger_have_their_code(live: ServedApi) -> None:
     failure = await refused(live.node.submit_transaction(payment(live, nonce=7).raw))
     assert failure.status is StatusCode.FAILED_PRECONDITION
     assert (failure.code, failure.field) == ("NONCE_TOO_HIGH", "nonce")
@@ -96,7 +96,7 @@ async def test_a_transaction_on_its_way(live: ServedApi) -> None:
     assert details == {"outputs": [{"recipient": format_address(BOB.address), "amount": FDC}]}
 
 
-async def test_a_task_in_the_pool_is_shown_with_what_its_clients_signed(live: ServedApi) -> None:
+async def test_a_pending_task_is_shown_with_its_clients_updates(live: ServedApi) -> None:
     job = LedgerCampaign(live.chain)
     job.open_campaign()
     opening = live.chain.sign(job.server, job.task_terms())

@@ -226,7 +226,7 @@ async def test_an_idempotent_call_is_tried_again_when_the_server_is_unavailable(
     assert len(calls) == MAX_ATTEMPTS
 
 
-async def test_after_the_last_attempt_the_reason_is_told() -> None:
+async def test_after_the_last_attempt_the_reason_is_reported() -> None:
     probe, calls = Probe(), list[int]()
     probe.single = failing(NetworkCode.SHUTTING_DOWN, 100, calls)
     async with client_of(probe) as (client, stub):

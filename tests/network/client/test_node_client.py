@@ -34,7 +34,7 @@ async def refused(call: object) -> RpcError:
     return caught.value
 
 
-async def test_a_node_that_is_not_there_is_named() -> None:
+async def test_an_unreachable_node_is_named() -> None:
     async with NodeClient("127.0.0.1:1", timeout=5) as client:
         failure = await refused(client.get_status())
         assert failure.status is StatusCode.UNAVAILABLE
@@ -45,7 +45,7 @@ async def test_a_node_that_is_not_there_is_named() -> None:
         assert failure.target == "127.0.0.1:1"
 
 
-async def test_a_socket_that_is_not_there_is_named(tmp_path: Path) -> None:
+async def test_a_missing_socket_is_named(tmp_path: Path) -> None:
     async with NodeClient(f"unix:{tmp_path}/none.sock", timeout=5) as client:
         assert "none.sock" in str(await refused(client.get_status()))
 

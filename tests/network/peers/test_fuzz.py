@@ -94,7 +94,9 @@ async def iter_of(messages: list[bytes]) -> AsyncIterator[bytes]:
         yield message
 
 
-async def test_what_is_not_even_http(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_bytes_that_are_not_http_are_survived(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     node = PeerNode(tmp_path / "node", make_network_genesis(), MINERS[0])
     async with running(node):
         host, port = node.address.split(":")

@@ -132,7 +132,7 @@ async def test_a_node_does_not_connect_to_itself(tmp_path: Path, dialled: list[s
     assert dialled == [f"localhost:{port}"], "once, and never again"
 
 
-async def test_who_was_gone_is_found_again(tmp_path: Path) -> None:
+async def test_a_peer_that_was_gone_is_dialled_again(tmp_path: Path) -> None:
     genesis = make_network_genesis()
     first = PeerNode(tmp_path / "0", genesis, MINERS[0])
     await first.start()
@@ -253,7 +253,7 @@ def told(*addresses: str) -> ListPeersResponse:
     )
 
 
-async def test_a_stranger_cannot_send_us_to_our_own_machine(tmp_path: Path) -> None:
+async def test_a_remote_peer_cannot_make_a_node_dial_loopback(tmp_path: Path) -> None:
     node = PeerNode(tmp_path, make_network_genesis(), MINERS[0])
     book = AddressBook()
     exchange = PeerExchange(MINERS[0].public_key, node.network.peer_set, book, node.owner)
@@ -284,7 +284,7 @@ async def test_a_seed_that_is_full_is_dialled_again_soon_and_one_of_another_chai
             assert dialled.count(foreign.address) == 1
 
 
-async def test_a_peer_cannot_make_us_bother_somebody_else(
+async def test_a_peer_cannot_make_a_node_dial_a_third_party(
     tmp_path: Path, dialled: list[str]
 ) -> None:
     genesis = make_network_genesis()

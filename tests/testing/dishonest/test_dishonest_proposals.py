@@ -145,7 +145,7 @@ async def test_a_grinding_node_builds_valid_blocks(
     assert empty.block.transactions == ()
 
 
-def test_without_openings_there_is_nothing_to_try(job: LedgerCampaign) -> None:
+def test_without_openings_a_grinder_tries_one_block(job: LedgerCampaign) -> None:
     ground = grind_block(job.chain.ledger, job.chain.context(), [], MOST_BYTES, [b"never used"])
     assert (ground.tries, ground.challenges) == (1, 0)
 

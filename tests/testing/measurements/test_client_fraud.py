@@ -68,7 +68,7 @@ def test_training_learns_and_is_reproducible() -> None:
 
 
 @pytest.mark.parametrize("fraud", ["honest", *FRAUDS])
-def test_what_each_fraud_submits(fraud: str) -> None:
+def test_each_fraud_submits_other_weights(fraud: str) -> None:
     rng = np.random.default_rng(1)
     parts = [
         (rng.normal(size=(20, 4)).astype(np.float32), rng.integers(0, 2, 20))

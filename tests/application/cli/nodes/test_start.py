@@ -1,4 +1,4 @@
-"""A node as a process: what it refuses, whom it follows, when it stops."""
+"""A node as a process: what it refuses, which node it follows, and when it stops."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_a_new_campaign_needs_a_coordinator(fedcoin: Any, tmp_path: Path) -> Non
     assert (outcome.code, "add --coordinate" in outcome.err) == (2, True)
 
 
-def test_a_home_in_use(fedcoin: Any, live: Live) -> None:
+def test_a_home_in_use_is_refused(fedcoin: Any, live: Live) -> None:
     for command in ("start", "verify"):
         outcome = fedcoin(command, "--home", live.home.root)
         assert (outcome.code, "HOME_IN_USE" in outcome.err) == (1, True)
@@ -33,7 +33,7 @@ def test_a_home_in_use(fedcoin: Any, live: Live) -> None:
 
 
 @pytest.mark.parametrize("listener", ["--api-listen", "--peers-listen"])
-def test_a_port_in_use(live: Live, tmp_path: Path, listener: str) -> None:
+def test_a_port_in_use_is_refused(live: Live, tmp_path: Path, listener: str) -> None:
     home = Home(tmp_path / "home")
     peers, api = reserve_addresses(2)
     genesis = str(live.home.genesis_path)
@@ -73,7 +73,7 @@ def test_a_second_node_follows_and_ends_with_its_parent(
             seen = fedcoin("peers", "--node", api, "--json").json
             assert [peer["address"] for peer in seen] == [live.peers]
             assert live.peers in fedcoin("peers", "--node", api).out
-            # Whoever started it is gone: it stops by itself.
+            # The process that started the node is gone, so the node stops by itself.
             assert process.stdin is not None
             process.stdin.close()
             assert process.wait(20) == 0

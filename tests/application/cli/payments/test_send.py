@@ -72,7 +72,7 @@ def test_another_networks_node(fedcoin: Any, live: Live, tmp_path: Path) -> None
 
 
 def test_a_wallet_without_a_network(fedcoin: Any, live: Live, tmp_path: Path) -> None:
-    """A home with nothing but a key can pay: the node says which network it is."""
+    """A home with only a key can pay: the node tells it which network it is."""
     fedcoin("keys", "new", "--home", tmp_path)
     outcome = fedcoin("send", BOB, "1", "--home", tmp_path, "--node", live.api)
     assert (outcome.code, "INSUFFICIENT_BALANCE" in outcome.err) == (1, True)

@@ -45,7 +45,7 @@ def test_no_home(fedcoin: Any, tmp_path: Path) -> None:
     assert (outcome.code, "NO_HOME" in outcome.err) == (1, True)
 
 
-def test_a_home_in_use(fedcoin: Any, tmp_path: Path) -> None:
+def test_a_home_in_use_is_refused(fedcoin: Any, tmp_path: Path) -> None:
     home = make_home(tmp_path / "a", 1)
     with home.locked():
         outcome = fedcoin("verify", "--home", home.root)

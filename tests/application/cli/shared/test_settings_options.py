@@ -37,7 +37,9 @@ VALUES = {
 
 
 @pytest.mark.parametrize(("command", "name"), FLAGS, ids=[f"{c.name}-{name}" for c, name in FLAGS])
-def test_no_flag_stands_against_set(fedcoin: Any, command: click.Command, name: str) -> None:
+def test_a_flag_and_set_for_one_setting_are_refused(
+    fedcoin: Any, command: click.Command, name: str
+) -> None:
     flag = parameters(command)[name].opts[0]
     (setting,) = (names[name] for c, names in COMMANDS if c is command)
     words = ["train", "server"] if command.name == "server" else ["start"]

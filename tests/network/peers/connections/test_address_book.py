@@ -28,14 +28,14 @@ def test_the_most_promising_come_first() -> None:
     assert book.candidates({b"3", b"1"}) == [end(2), end(4)]
 
 
-def test_hearsay_does_not_overwrite_what_is_known() -> None:
+def test_addresses_from_peers_do_not_overwrite_known_ones() -> None:
     book = AddressBook()
     book.record_success(end(1), b"right", now=1.0)
     book.add(end(1), b"wrong")
     assert book.candidates({b"right"}) == []
 
 
-def test_what_never_worked_is_forgotten() -> None:
+def test_addresses_that_never_worked_are_forgotten() -> None:
     book = AddressBook()
     book.add(end(1), b"1")
     book.record_success(end(2), b"2", now=1.0)
@@ -49,7 +49,7 @@ def test_what_never_worked_is_forgotten() -> None:
     assert len(book) == 0
 
 
-def test_bounded_and_good_addresses_do_not_give_way_to_hearsay() -> None:
+def test_the_book_is_bounded_and_keeps_addresses_that_worked() -> None:
     book = AddressBook()
     for port in range(1, MAX_ENTRIES + 1):
         book.record_success(end(port), b"k", now=float(port))

@@ -70,7 +70,7 @@ def test_bad_identities(changes: dict[str, Any], code: NetworkCode) -> None:
     assert refused.value.field == f"identity.{next(iter(changes))}"
 
 
-def test_a_wrong_chain_is_told_with_both_names() -> None:
+def test_a_wrong_chain_is_reported_with_both_names() -> None:
     with pytest.raises(RefusalError, match=f"'other', but this node has '{CHAIN_ID}'"):
         check_identity(identity(chain_id="other"), GENESIS, OWN)
 
@@ -110,14 +110,14 @@ def redeem_fails(nonces: NonceTable, *arguments: Any) -> None:
     assert refused.value.code is NetworkCode.BAD_NONCE
 
 
-def test_a_nonce_is_good_once() -> None:
+def test_a_nonce_is_valid_once() -> None:
     nonces = NonceTable()
     nonce = nonces.issue(CALLER, FROM, "10.0.0.7", now=0.0)
     assert nonces.redeem(nonce, OTHER, FROM, now=9.9).identity == CALLER
     redeem_fails(nonces, nonce, OTHER, FROM, 9.9)
 
 
-def test_a_nonce_is_good_for_ten_seconds_one_key_and_one_connection() -> None:
+def test_a_nonce_is_valid_for_ten_seconds_one_key_and_one_connection() -> None:
     nonces = NonceTable()
     for key, transport, now in [
         (OTHER, FROM, NONCE_LIFETIME_S),

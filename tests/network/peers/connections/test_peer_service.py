@@ -106,7 +106,7 @@ async def test_the_callers_side_checks_the_server_as_well(node: PeerNode) -> Non
     assert caught.value.code is NetworkCode.WRONG_PEER
 
 
-async def test_nobody_there_is_named(node: PeerNode) -> None:
+async def test_an_address_without_a_listener_is_named(node: PeerNode) -> None:
     nowhere = parse_endpoint("127.0.0.1:1")
     with pytest.raises(RefusalError, match=r"127\.0\.0\.1:1: cannot be reached") as caught:
         await open_link(nowhere, introduction(node.genesis), Security(None, insecure=False), 5.0)
@@ -176,7 +176,7 @@ async def test_health_and_reflection_need_no_session(node: PeerNode) -> None:
             assert reply.status == health_pb2.HealthCheckResponse.SERVING
 
 
-async def test_who_is_banned_stays_out(node: PeerNode) -> None:
+async def test_a_banned_peer_cannot_connect(node: PeerNode) -> None:
     async with visiting(node) as link:
         await node.network.ban(STRANGER.public_key, 60)
         assert not node.network.peers()
@@ -191,7 +191,7 @@ async def test_who_is_banned_stays_out(node: PeerNode) -> None:
         await refused(again, grpc.StatusCode.PERMISSION_DENIED, "BANNED")
 
 
-async def test_there_is_room_for_so_many(tmp_path: Path) -> None:
+async def test_the_number_of_peers_is_limited(tmp_path: Path) -> None:
     node = PeerNode(
         tmp_path, make_network_genesis(), MINERS[0], options=replace(FAST, max_inbound=2)
     )

@@ -72,7 +72,7 @@ def vote(number: int = 1, *, height: int = 1, chain_id: str = CHAIN_ID) -> Vote:
     return sign_vote(PREVOTE, height, 0, HASH, MINERS[number], chain_id)
 
 
-async def test_the_node_tells_where_it_stands(node: PeerNode) -> None:
+async def test_the_node_sends_its_status(node: PeerNode) -> None:
     async with visiting(node) as link:
         stream = Stream(link)
         for _ in range(2):
@@ -96,7 +96,7 @@ async def test_a_vote_reaches_the_others_once_and_does_not_come_back(node: PeerN
         assert (await stream.next_but_status()).vote == vote(3).envelope
 
 
-async def test_who_comes_late_gets_what_was_said(node: PeerNode) -> None:
+async def test_a_late_peer_gets_the_earlier_messages(node: PeerNode) -> None:
     async with visiting(node) as link, visiting(node, OTHER) as other_link:
         stream = Stream(link)
         await stream.send(encode(vote(1)))
@@ -112,7 +112,7 @@ async def test_who_comes_late_gets_what_was_said(node: PeerNode) -> None:
             await late.next_but_status(0.5)
 
 
-async def test_who_says_the_same_again_and_again_lacks_something(node: PeerNode) -> None:
+async def test_a_peer_that_repeats_its_status_lacks_messages(node: PeerNode) -> None:
     async with visiting(node) as link:
         stream = Stream(link)
         await stream.send(encode(vote(1)))
@@ -149,7 +149,7 @@ def twisted() -> bytes:
         (encode(vote()) + b"\x12\x81\x08" + bytes(1025), "TOO_LARGE"),
     ],
 )
-async def test_what_is_wrong_ends_the_stream_and_counts(
+async def test_a_wrong_message_ends_the_stream_and_counts(
     node: PeerNode, raw: bytes, reason: str
 ) -> None:
     async with visiting(node) as link:
@@ -166,7 +166,7 @@ def proposal(number: int, size: int) -> Proposal:
     return sign_proposal(1, number, -1, opaque_block(bytes([number]) * size), MINERS[0], CHAIN_ID)
 
 
-async def test_who_does_not_read_is_dropped(node: PeerNode) -> None:
+async def test_a_peer_that_does_not_read_is_dropped(node: PeerNode) -> None:
     async with visiting(node) as link, visiting(node, OTHER) as other_link:
         lazy, eager = Stream(link), Stream(other_link)
         await lazy.next()
@@ -180,7 +180,7 @@ async def test_who_does_not_read_is_dropped(node: PeerNode) -> None:
         assert node.network.peer_set.get(OTHER.public_key) is not None
 
 
-async def test_who_reads_too_slowly_is_dropped(
+async def test_a_peer_that_reads_too_slowly_is_dropped(
     node: PeerNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(send_queue, "MAX_WRITE_S", 0.3)

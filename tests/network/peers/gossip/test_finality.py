@@ -37,7 +37,7 @@ async def test_a_transfer_is_final_everywhere_in_well_under_a_second(tmp_path: P
             assert len({node.store.tip_hash() for node in nodes}) == 1
 
 
-async def test_who_was_away_catches_up_and_votes_again(tmp_path: Path) -> None:
+async def test_a_validator_that_was_away_catches_up_and_votes_again(tmp_path: Path) -> None:
     genesis = make_network_genesis()
     first = PeerNode(tmp_path / "0", genesis, MINERS[0])
     async with running(first), contextlib.AsyncExitStack() as stack:

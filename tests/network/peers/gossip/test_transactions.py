@@ -103,7 +103,7 @@ async def test_many_travel_in_few_calls(tmp_path: Path) -> None:
         assert len(calls) <= 10
 
 
-async def test_who_connects_gets_what_is_pending(tmp_path: Path) -> None:
+async def test_a_new_peer_gets_the_pending_transactions(tmp_path: Path) -> None:
     genesis = make_network_genesis()
     first = PeerNode(tmp_path / "0", genesis, MINERS[0], votes=False)
     async with running(first):
@@ -122,7 +122,7 @@ async def relay_by_hand(node: PeerNode, *raws: bytes) -> int:
         return reply.accepted
 
 
-async def test_bad_ones_are_dropped_and_count_against_the_peer(node: PeerNode) -> None:
+async def test_invalid_transactions_are_dropped_and_blamed_on_the_peer(node: PeerNode) -> None:
     good = sign_transfer(0)
     forged = bytearray(good.raw)
     forged[-1] ^= 1
@@ -132,12 +132,12 @@ async def test_bad_ones_are_dropped_and_count_against_the_peer(node: PeerNode) -
     assert node.pool.get(good.hash) is not None
 
 
-async def test_what_only_the_ledger_refuses_is_nobodys_fault(node: PeerNode) -> None:
+async def test_a_refusal_by_the_ledger_alone_blames_no_peer(node: PeerNode) -> None:
     assert await relay_by_hand(node, sign_transfer(0, fee=1).raw) == 0
     assert node.score(STRANGER) == 0
 
 
-async def test_what_is_in_a_block_goes_no_further(tmp_path: Path) -> None:
+async def test_a_transaction_in_a_block_is_not_relayed(tmp_path: Path) -> None:
     chain = LedgerChain.create()
     paid = chain.sign(ALICE, give((BOB.address, 1000)))
     chain.produce(paid)
@@ -166,7 +166,7 @@ async def test_too_many_bytes_at_once_are_refused(node: PeerNode) -> None:
     assert await relay_by_hand(node, bytes(2 << 20)) == 0
 
 
-async def test_what_is_known_counts_once(node: PeerNode) -> None:
+async def test_a_known_transaction_counts_once(node: PeerNode) -> None:
     good = [sign_transfer(nonce).raw for nonce in range(3)]
     assert await relay_by_hand(node, *good, sign_transfer(50).raw, good[0]) == 4
     assert await relay_by_hand(node, *good) == 0

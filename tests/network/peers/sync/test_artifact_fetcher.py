@@ -37,7 +37,7 @@ async def nodes(tmp_path: Path) -> AsyncIterator[list[PeerNode]]:
             yield [first, *others]
 
 
-async def test_from_the_one_who_has_it(nodes: list[PeerNode]) -> None:
+async def test_the_artifact_comes_from_the_peer_that_has_it(nodes: list[PeerNode]) -> None:
     id = nodes[2].artifacts.put(CONTENT)
     assert await nodes[0].network.artifact_fetcher.ensure([id, id], 5)
     assert nodes[0].artifacts.read(id) == CONTENT
@@ -45,7 +45,7 @@ async def test_from_the_one_who_has_it(nodes: list[PeerNode]) -> None:
     assert await nodes[0].network.artifact_fetcher.ensure([], 0)
 
 
-async def test_many_at_once_and_many_who_ask(nodes: list[PeerNode]) -> None:
+async def test_many_artifacts_are_fetched_for_many_callers(nodes: list[PeerNode]) -> None:
     ids = [nodes[1 + seed % 3].artifacts.put(data(2, seed)) for seed in range(12)]
     asked = await asyncio.gather(
         *(nodes[0].network.artifact_fetcher.ensure(ids[start:], 10) for start in range(4))
@@ -54,14 +54,14 @@ async def test_many_at_once_and_many_who_ask(nodes: list[PeerNode]) -> None:
     assert set(ids) <= set(nodes[0].artifacts.ids())
 
 
-async def test_what_nobody_has_is_given_up_in_time(nodes: list[PeerNode]) -> None:
+async def test_a_missing_artifact_is_given_up_in_time(nodes: list[PeerNode]) -> None:
     began = time.monotonic()
     assert not await nodes[0].network.artifact_fetcher.ensure([bytes(32)], 0.3)
     assert time.monotonic() - began < 1.5
     assert nodes[0].network.artifact_fetcher.num_wanted == 0
 
 
-async def test_what_comes_later_is_found(
+async def test_an_artifact_that_arrives_later_is_found(
     nodes: list[PeerNode], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wanted = nodes[3].artifacts.put(CONTENT)
@@ -79,7 +79,7 @@ async def test_what_comes_later_is_found(
     assert await fetching
 
 
-async def test_who_waits_longer_is_not_let_down(nodes: list[PeerNode]) -> None:
+async def test_a_longer_wait_outlives_a_shorter_one(nodes: list[PeerNode]) -> None:
     wanted = nodes[3].artifacts.put(CONTENT)
     nodes[3].artifacts.remove(wanted)
     short = asyncio.ensure_future(nodes[0].network.artifact_fetcher.ensure([wanted], 0.2))

@@ -126,7 +126,9 @@ def banned(late: PeerNode) -> None:
     assert late.network.peer_set.banned() == {KEYS[0].public_key}
 
 
-async def test_who_sends_a_changed_block_is_banned(tmp_path: Path, chain: LedgerChain) -> None:
+async def test_a_peer_that_sends_a_changed_block_is_banned(
+    tmp_path: Path, chain: LedgerChain
+) -> None:
     def corrupt(liar: PeerNode) -> None:
         block = liar.store.block
 
@@ -143,7 +145,9 @@ async def test_who_sends_a_changed_block_is_banned(tmp_path: Path, chain: Ledger
     await with_liar(tmp_path, chain, corrupt, banned)
 
 
-async def test_who_sends_another_block_is_banned(tmp_path: Path, chain: LedgerChain) -> None:
+async def test_a_peer_that_sends_another_block_is_banned(
+    tmp_path: Path, chain: LedgerChain
+) -> None:
     def corrupt(liar: PeerNode) -> None:
         block = liar.store.block
         liar.store.block = lambda height: block(min(height, 4))  # type: ignore[method-assign]
@@ -151,7 +155,7 @@ async def test_who_sends_another_block_is_banned(tmp_path: Path, chain: LedgerCh
     await with_liar(tmp_path, chain, corrupt, banned)
 
 
-async def test_who_sends_forged_headers_is_banned(tmp_path: Path, chain: LedgerChain) -> None:
+async def test_a_peer_with_forged_headers_is_banned(tmp_path: Path, chain: LedgerChain) -> None:
     def corrupt(liar: PeerNode) -> None:
         certificate = liar.store.certificate
 
@@ -164,7 +168,7 @@ async def test_who_sends_forged_headers_is_banned(tmp_path: Path, chain: LedgerC
     await with_liar(tmp_path, chain, corrupt, banned)
 
 
-async def test_who_sends_a_wrong_certificate_with_a_block_is_banned(
+async def test_a_peer_that_sends_a_wrong_certificate_is_banned(
     tmp_path: Path, chain: LedgerChain
 ) -> None:
     def corrupt(liar: PeerNode) -> None:
@@ -179,7 +183,9 @@ async def test_who_sends_a_wrong_certificate_with_a_block_is_banned(
     await with_liar(tmp_path, chain, corrupt, banned)
 
 
-async def test_who_promises_too_much_is_marked_down(tmp_path: Path, chain: LedgerChain) -> None:
+async def test_a_peer_that_announces_blocks_that_it_lacks_loses_reputation(
+    tmp_path: Path, chain: LedgerChain
+) -> None:
     late = await node_at(tmp_path, chain, 2, height=2)
     honest = await node_at(tmp_path, chain, 1)
     boaster = await node_at(tmp_path, chain, 0, height=2)
@@ -191,7 +197,7 @@ async def test_who_promises_too_much_is_marked_down(tmp_path: Path, chain: Ledge
         await caught_up(late, chain)
 
 
-async def test_who_stops_in_the_middle_is_gone_around(
+async def test_a_peer_that_stops_in_the_middle_is_replaced(
     tmp_path: Path, chain: LedgerChain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(block_source, "BLOCK_S", 0.5)
@@ -258,7 +264,7 @@ async def test_a_long_chain_of_small_blocks_from_one_peer(
         assert score(source, 1) == 0
 
 
-async def test_who_catches_up_fast_does_not_flood_others_with_its_height(
+async def test_fast_catch_up_does_not_flood_peers_with_statuses(
     tmp_path: Path, chain: LedgerChain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     few = Limit(64, rate=20, burst=10)

@@ -135,7 +135,7 @@ async def test_a_new_node_begins_from_a_snapshot_and_follows(
         assert (store.base_height(), store.height()) == (AT, grown.chain.height)
 
 
-async def test_not_unless_it_is_told_to(tmp_path: Path, grown: Grown) -> None:
+async def test_a_node_without_the_setting_replays_the_chain(tmp_path: Path, grown: Grown) -> None:
     first = await source(tmp_path, grown, 0)
     late, near = new_node(tmp_path, grown, 4, join_behind=0), new_node(tmp_path, grown, 5, 17)
     async with running(first, late, near):
@@ -183,7 +183,7 @@ def changed(raw: bytes) -> bytes:
 
 
 @pytest.mark.usefixtures("patient")
-async def test_who_gives_a_wrong_chunk_is_refused_and_another_goes_on(
+async def test_a_wrong_chunk_is_refused_and_another_peer_continues(
     tmp_path: Path, grown: Grown, caplog: pytest.LogCaptureFixture
 ) -> None:
     taken: list[int] = []
@@ -203,7 +203,7 @@ async def test_who_gives_a_wrong_chunk_is_refused_and_another_goes_on(
 
 
 @pytest.mark.usefixtures("patient")
-async def test_who_gives_a_wrong_head_is_refused(tmp_path: Path, grown: Grown) -> None:
+async def test_a_wrong_head_is_refused(tmp_path: Path, grown: Grown) -> None:
     def corrupt(raws: list[bytes]) -> list[bytes]:
         contents = [SnapshotPart.FromString(raw) for raw in raws]
         for part in contents:
@@ -215,7 +215,7 @@ async def test_who_gives_a_wrong_head_is_refused(tmp_path: Path, grown: Grown) -
 
 
 @pytest.mark.usefixtures("patient")
-async def test_who_gives_another_height_is_refused(tmp_path: Path, grown: Grown) -> None:
+async def test_a_snapshot_of_another_height_is_refused(tmp_path: Path, grown: Grown) -> None:
     other = chain_in(tmp_path / "short", AT - 2)
     assert other.store is not None
     file = snapshot_of(other.store, other.genesis, tmp_path / "other")
@@ -224,12 +224,12 @@ async def test_who_gives_another_height_is_refused(tmp_path: Path, grown: Grown)
 
 
 @pytest.mark.usefixtures("patient")
-async def test_who_breaks_off_is_gone_around(tmp_path: Path, grown: Grown) -> None:
+async def test_a_peer_that_breaks_off_is_replaced(tmp_path: Path, grown: Grown) -> None:
     await with_liar(tmp_path, grown, lambda raws: raws[:-3])
 
 
 @pytest.mark.usefixtures("patient")
-async def test_who_is_too_slow_is_gone_around(
+async def test_a_peer_that_is_too_slow_is_replaced(
     tmp_path: Path, grown: Grown, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The slow peer sends correct parts, one at a time, without end."""
@@ -256,7 +256,7 @@ async def test_who_is_too_slow_is_gone_around(
         assert score(late, 1) == 0
 
 
-async def test_what_had_come_before_a_restart_is_not_fetched_again(
+async def test_parts_from_before_a_restart_are_not_fetched_again(
     tmp_path: Path, grown: Grown, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     contents, late = parts(grown.file), new_node(tmp_path, grown)
@@ -300,7 +300,7 @@ async def test_a_peer_that_began_later_is_not_blamed(tmp_path: Path, grown: Grow
             assert score(replaying, 0) == score(replaying, 1) == 0
 
 
-async def test_what_is_served(
+async def test_the_snapshot_server_limits_its_parts(
     tmp_path: Path, grown: Grown, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     node = await source(tmp_path, grown, 0)

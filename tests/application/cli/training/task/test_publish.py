@@ -1,4 +1,4 @@
-"""From simulated training to a task that is valued and paid."""
+"""From simulated training to a task that is settled and paid."""
 
 from __future__ import annotations
 

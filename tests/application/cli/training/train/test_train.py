@@ -29,7 +29,7 @@ def test_one_node_that_does_everything(fedcoin: Any, tmp_path: Path) -> None:
         )  # fmt: skip
         assert trained.code == 0, trained.err
         tasks = fedcoin("task", "list", "--home", home.root, "--json").json
-        # The client may hear of its pay before the coordinator has turned to the end.
+        # The client may learn of its pay before the coordinator has finished.
         wait_said(tmp_path / "a.log", "the campaign is finished")
     (paid,) = trained.json
     assert paid["task_id"] == tasks[0]["task_id"]
