@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from scripts.studies.security.markdown_table import Numbers, jobs_with_prefix, render_table
+from scripts.studies.security.markdown_table import (
+    Numbers,
+    RowTable,
+    jobs_with_prefix,
+    render_table,
+)
 
 
 def strategies(numbers: Numbers) -> str:
@@ -44,144 +49,77 @@ def strategies(numbers: Numbers) -> str:
     return render_table(head, rows)
 
 
-def exact(numbers: Numbers) -> str:
-    """Show the strategies' outcomes under EXACT.
+EXACT = RowTable(
+    "exact ",
+    {
+        "one of five miners, `EXACT`": "`{job}`",
+        "wins": "{wins} of {blocks}",
+        "FDC of deposits lost": "{lost:,.0f}",
+        "refused with": "{refusals}",
+    },
+)
+"""The strategies' outcomes under EXACT."""
 
-    Args:
-        numbers: The results of all jobs.
+DETECTION = RowTable(
+    "detected ",
+    {
+        "forged": "{fraction:.0%}",
+        "trials": "{trials}",
+        "detected": lambda row: f"{row['num_detected'] / row['trials']:.1%}",
+        "1 - (1 - f)^44": "{formula:.1%}",
+        "drawn without replacement": "{without_replacement:.1%}",
+    },
+)
+"""How often forged leaves are detected."""
 
-    Returns:
-        The table in Markdown.
-    """
-    rows = [
-        [f"`{kind}`", f"{row['wins']} of {row['blocks']}", f"{row['lost']:,.0f}", row["refusals"]]
-        for kind, row in jobs_with_prefix(numbers, "exact ")
-    ]
-    head = ["one of five miners, `EXACT`", "wins", "FDC of deposits lost", "refused with"]
-    return render_table(head, rows)
+BIAS = RowTable(
+    "bias ",
+    {
+        "how": "{how}",
+        "not detected": "{num_undetected} of {trials}",
+        "favoured client's value moved by": "{moved:.4f}",
+        "at most": "{bound:.4f}",
+    },
+)
+"""What a forger gives the favoured client undetected."""
 
+STOPPING = RowTable(
+    "stopping",
+    {
+        "fewest samples that count": "{min_samples} of {honest_samples}",
+        "mean gain": lambda row: f"{row['mean_gain'] * row['std_error']:.4f}",
+        "in standard errors": "{mean_gain:.1f}",
+        "at most, on average": "{expected_gain:.1f}",
+        "largest": "{max_gain:.1f}",
+        "S-bar moves by": lambda row: f"{row['settled_gain'] * row['std_error']:.4f}",
+    },
+)
+"""What stopping at a favourable count gains."""
 
-def detection(numbers: Numbers) -> str:
-    """Show how often forged leaves are detected.
+_CHALLENGES = {"certificate": "from the certificate", "salts": "from the miners' salts"}
 
-    Args:
-        numbers: The results of all jobs.
+GRINDING = RowTable(
+    "grinding ",
+    {
+        "challenge": lambda row: _CHALLENGES[row["rule"]],
+        "tries": "{tries}",
+        "forger of a tenth passes": "{passed:.1%}",
+        "one of four wins `EXACT`": "{won:.1%}",
+    },
+)
+"""The two rules for the challenge, compared."""
 
-    Returns:
-        The table in Markdown.
-    """
-    rows = [
-        [
-            f"{rate['fraction']:.0%}",
-            rate["trials"],
-            f"{rate['num_detected'] / rate['trials']:.1%}",
-            f"{rate['formula']:.1%}",
-            f"{rate['without_replacement']:.1%}",
-        ]
-        for _, rates in jobs_with_prefix(numbers, "detected ")
-        for rate in rates
-    ]
-    head = ["forged", "trials", "detected", "1 - (1 - f)^44", "drawn without replacement"]
-    return render_table(head, rows)
-
-
-def bias(numbers: Numbers) -> str:
-    """Show what a forger gives the favoured client undetected.
-
-    Args:
-        numbers: The results of all jobs.
-
-    Returns:
-        The table in Markdown.
-    """
-    rows = [
-        [
-            row["how"],
-            f"{row['num_undetected']} of {row['trials']}",
-            f"{row['moved']:.4f}",
-            f"{row['bound']:.4f}",
-        ]
-        for _, row in jobs_with_prefix(numbers, "bias ")
-    ]
-    head = ["how", "not detected", "favoured client's value moved by", "at most"]
-    return render_table(head, rows)
-
-
-def stopping(numbers: Numbers) -> str:
-    """Show what stopping at a favourable count gains.
-
-    Args:
-        numbers: The results of all jobs.
-
-    Returns:
-        The table in Markdown.
-
-    Raises:
-        KeyError: The measurement did not run.
-    """
-    rows = [
-        [
-            f"{row['min_samples']} of {row['honest_samples']}",
-            f"{row['mean_gain'] * row['std_error']:.4f}",
-            f"{row['mean_gain']:.1f}",
-            f"{row['expected_gain']:.1f}",
-            f"{row['max_gain']:.1f}",
-            f"{row['settled_gain'] * row['std_error']:.4f}",
-        ]
-        for row in numbers["stopping"]
-    ]
-    head = [
-        "fewest samples that count",
-        "mean gain",
-        "in standard errors",
-        "at most, on average",
-        "largest",
-        "S-bar moves by",
-    ]
-    return render_table(head, rows)
-
-
-def grinding(numbers: Numbers) -> str:
-    """Compare the two rules for the challenge.
-
-    Args:
-        numbers: The results of all jobs.
-
-    Returns:
-        The table in Markdown.
-    """
-    rules = {"certificate": "from the certificate", "salts": "from the miners' salts"}
-    rows = [
-        [rules[row["rule"]], row["tries"], f"{row['passed']:.1%}", f"{row['won']:.1%}"]
-        for _, pair in jobs_with_prefix(numbers, "grinding ")
-        for row in pair
-    ]
-    head = ["challenge", "tries", "forger of a tenth passes", "one of four wins `EXACT`"]
-    return render_table(head, rows)
-
-
-def grinder(numbers: Numbers) -> str:
-    """Show what a proposer gains that tries many blocks on the ledger.
-
-    Args:
-        numbers: The results of all jobs.
-
-    Returns:
-        The table in Markdown.
-
-    Raises:
-        KeyError: The measurement did not run.
-    """
-    row = numbers["grinder"]
-    head = ["one of five miners, `EXACT`", "wins", "turns", "blocks tried", "challenges in a turn"]
-    cells = [
-        "`challenge-grinder`",
-        f"{row['wins']} of {row['blocks']}",
-        row["grinding_turns"],
-        row["grinding_blocks"],
-        f"at most {row['max_challenges']}",
-    ]
-    return render_table(head, [cells])
+GRINDER = RowTable(
+    "grinder",
+    {
+        "one of five miners, `EXACT`": "`challenge-grinder`",
+        "wins": "{wins} of {blocks}",
+        "turns": "{grinding_turns}",
+        "blocks tried": "{grinding_blocks}",
+        "challenges in a turn": "at most {max_challenges}",
+    },
+)
+"""What a proposer gains that tries many blocks on the ledger."""
 
 
 def _paper_cells(row: Any) -> list[str]:
