@@ -56,8 +56,7 @@ MAX_CLIENTS = 12
 class _Case:
     """A model, its clients, and the coalitions to evaluate."""
 
-    # Makes a Keras model, given Keras, the input's shape and the number of classes.
-    architecture: Callable[[Any, tuple[int, ...], int], Any]
+    architecture: keras_architectures.Architecture
     clients: int
     # Examples in the evaluation set.
     images: int

@@ -2,109 +2,82 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-
-def mlp(keras: Any, shape: tuple[int, ...], classes: int) -> Any:
-    """Make a network with one hidden layer of 128 units.
-
-    Args:
-        keras: The module keras.
-        shape: The shape of one input.
-        classes: The number of classes.
-
-    Returns:
-        A Keras model with softmax outputs.
-    """
-    layers = keras.layers
-    hidden = layers.Dense(128, activation="relu")
-    return keras.Sequential(
-        [keras.Input(shape), layers.Flatten(), hidden, layers.Dense(classes, "softmax")]
-    )
+Architecture = Callable[[Any, tuple[int, ...], int], Any]
+"""Makes a Keras model with softmax outputs, given the module keras, the shape of one input and the
+number of classes."""
 
 
-def cnn(keras: Any, shape: tuple[int, ...], classes: int) -> Any:
-    """Make a network of two convolutions and two dense layers.
+def _sequence(hidden: Callable[[Any, tuple[int, ...]], list[Any]]) -> Architecture:
+    """Put the hidden layers, one after the other, between the input and the classes."""
 
-    Args:
-        keras: The module keras.
-        shape: The shape of one input.
-        classes: The number of classes.
+    def make(keras: Any, shape: tuple[int, ...], classes: int) -> Any:
+        layers = [*hidden(keras.layers, shape), keras.layers.Dense(classes, activation="softmax")]
+        return keras.Sequential([keras.Input(shape), *layers])
 
-    Returns:
-        A Keras model with softmax outputs.
-    """
-    layers = keras.layers
-    return keras.Sequential(
-        [
-            keras.Input(shape),
-            layers.Reshape((*shape, 1)),
-            layers.Conv2D(16, 3, padding="same", activation="relu"),
-            layers.MaxPooling2D(),
-            layers.Conv2D(32, 3, padding="same", activation="relu"),
-            layers.MaxPooling2D(),
-            layers.Flatten(),
-            layers.Dense(64, activation="relu"),
-            layers.Dense(classes, "softmax"),
-        ]
-    )
+    return make
 
 
-def general(keras: Any, shape: tuple[int, ...], classes: int) -> Any:
-    """Make a dense network with batch normalisation, dropout and a skip connection.
+def _graph(hidden: Callable[[Any, tuple[int, ...], Any], Any]) -> Architecture:
+    """Put a graph of hidden layers between the input and the classes."""
 
-    Args:
-        keras: The module keras.
-        shape: The shape of one input.
-        classes: The number of classes.
+    def make(keras: Any, shape: tuple[int, ...], classes: int) -> Any:
+        inputs = keras.Input(shape)
+        last = hidden(keras.layers, shape, inputs)
+        return keras.Model(inputs, keras.layers.Dense(classes, activation="softmax")(last))
 
-    Returns:
-        A Keras model with softmax outputs.
-    """
-    layers = keras.layers
-    inputs = keras.Input(shape)
-    flat = layers.Flatten()(inputs)
-    hidden = layers.Dense(64)(flat)
+    return make
+
+
+def _mlp(layers: Any, shape: tuple[int, ...]) -> list[Any]:
+    return [layers.Flatten(), layers.Dense(128, activation="relu")]
+
+
+def _cnn(layers: Any, shape: tuple[int, ...]) -> list[Any]:
+    return [
+        layers.Reshape((*shape, 1)),
+        layers.Conv2D(16, 3, padding="same", activation="relu"),
+        layers.MaxPooling2D(),
+        layers.Conv2D(32, 3, padding="same", activation="relu"),
+        layers.MaxPooling2D(),
+        layers.Flatten(),
+        layers.Dense(64, activation="relu"),
+    ]
+
+
+def _general(layers: Any, shape: tuple[int, ...], inputs: Any) -> Any:
+    hidden = layers.Dense(64)(layers.Flatten()(inputs))
     hidden = layers.Dropout(0.3)(layers.ReLU()(layers.BatchNormalization()(hidden)))
-    skip = layers.Concatenate()([hidden, layers.Dense(32, activation="gelu")(hidden)])
-    return keras.Model(inputs, layers.Dense(classes, activation="softmax")(skip))
+    return layers.Concatenate()([hidden, layers.Dense(32, activation="gelu")(hidden)])
 
 
-def residual(keras: Any, shape: tuple[int, ...], classes: int) -> Any:
-    """Make a convolutional network with batch normalisation and a residual connection.
-
-    Args:
-        keras: The module keras.
-        shape: The shape of one input.
-        classes: The number of classes.
-
-    Returns:
-        A Keras model with softmax outputs.
-    """
-    layers = keras.layers
-    inputs = keras.Input(shape)
+def _residual(layers: Any, shape: tuple[int, ...], inputs: Any) -> Any:
     maps = layers.Conv2D(16, 3, padding="same")(layers.Reshape((*shape, 1))(inputs))
     maps = layers.MaxPooling2D()(layers.ReLU()(layers.BatchNormalization()(maps)))
     inner = layers.Conv2D(16, 3, padding="same")(maps)
     maps = layers.ReLU()(layers.Add()([maps, layers.BatchNormalization()(inner)]))
-    flat = layers.GlobalAveragePooling2D()(maps)
-    return keras.Model(inputs, layers.Dense(classes, activation="softmax")(flat))
+    return layers.GlobalAveragePooling2D()(maps)
 
 
-def embedding(keras: Any, shape: tuple[int, ...], classes: int) -> Any:
-    """Make a network that embeds grey levels as if they were words.
-
-    Args:
-        keras: The module keras.
-        shape: The shape of one input.
-        classes: The number of classes.
-
-    Returns:
-        A Keras model with softmax outputs.
-    """
-    layers = keras.layers
-    inputs = keras.Input(shape)
+def _embedding(layers: Any, shape: tuple[int, ...], inputs: Any) -> Any:
     shades = layers.Rescaling(15.99)(layers.Flatten()(inputs))
     words = layers.BatchNormalization()(layers.Embedding(16, 4)(shades))
-    hidden = layers.Dense(64, activation="relu")(layers.Flatten()(words))
-    return keras.Model(inputs, layers.Dense(classes, activation="softmax")(hidden))
+    return layers.Dense(64, activation="relu")(layers.Flatten()(words))
+
+
+mlp = _sequence(_mlp)
+"""One hidden layer of 128 units."""
+
+cnn = _sequence(_cnn)
+"""Two convolutions and two dense layers."""
+
+general = _graph(_general)
+"""A dense network with batch normalisation, dropout and a skip connection."""
+
+residual = _graph(_residual)
+"""A convolutional network with batch normalisation and a residual connection."""
+
+embedding = _graph(_embedding)
+"""Grey levels embedded as if they were words."""
