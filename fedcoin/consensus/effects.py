@@ -32,6 +32,8 @@ class CheckBlock:
     once. After False it may call `on_block_checked` once more, with True.
     """
 
+    round: int
+    """The round of the proposal that contains the block."""
     block: Block
 
 

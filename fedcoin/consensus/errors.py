@@ -38,3 +38,8 @@ class ConsensusCode(str, Enum):
     """A proposal's `valid_round` is not below its round.
 
     Set it to the round of the polka, or to -1."""
+    WRONG_BLOCK_ROUND = "WRONG_BLOCK_ROUND"
+    """A proposal's block was built for another round than this kind of proposal allows.
+
+    Build a new block for the proposal's own round. Propose a block again only with the round of its
+    polka."""

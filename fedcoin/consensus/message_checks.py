@@ -45,7 +45,8 @@ def check_proposal(proposal: Proposal, proposer: Validator) -> None:
 
     Raises:
         RefusalError: WRONG_PROPOSER when another validator signed it, WRONG_VALID_ROUND when its
-            valid round is not before its round.
+            valid round is not before its round, WRONG_BLOCK_ROUND when a new block was not built
+            for this round, or a block that is proposed again was built after its valid round.
     """
     if proposal.public_key != proposer.public_key:
         raise RefusalError(
@@ -60,4 +61,14 @@ def check_proposal(proposal: Proposal, proposer: Validator) -> None:
             f"valid_round is {proposal.valid_round}; it must be below round {proposal.round}",
             field="valid_round",
             limit=str(proposal.round - 1),
+        )
+    built, is_new = proposal.block.header.round, proposal.valid_round < 0
+    limit = proposal.round if is_new else proposal.valid_round
+    if built > limit or (is_new and built < limit):
+        raise RefusalError(
+            ConsensusCode.WRONG_BLOCK_ROUND,
+            f"block.header.round is {built}; with valid_round {proposal.valid_round}, a proposal of"
+            f" round {proposal.round} needs a block {'of' if is_new else 'up to'} round {limit}",
+            field="block.header.round",
+            limit=str(limit),
         )

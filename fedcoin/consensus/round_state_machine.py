@@ -14,8 +14,9 @@ power here, f + 1 is at least one third. These points differ, without harm to sa
 * When 2f + 1 precommitted nil (line 47), no block can be decided in the round any more, and the
   next round starts at once.
 * The proposer waits for its own proposal like the others (line 21), because building may fail.
-* A valid value whose polka can no longer be shown is proposed like a new one: validators that are
-  locked on it, or not locked, can prevote for it by line 23.
+* A block keeps the round for which it was built, and that round's proposer is part of its validity.
+  So a new proposal's block is always of the proposal's own round, and a block is proposed again
+  only with the round of a polka that can be shown.
 """
 
 from __future__ import annotations
@@ -224,16 +225,15 @@ class RoundStateMachine:
         """Propose a block (algorithm 1, lines 14 to 19)."""
         if not self._must_propose():
             return False
-        round, value = max(self.valid, self.signed.locked)
+        round, value = self.valid
         block = self.votes.block(value)
-        if not value and self._building != self.round:
+        if block is not None and self.votes.polka(round) == value:
+            self._send_proposal(round, block)
+            return True
+        if self._building != self.round:
             self._building = self.round
             self.effects.append(BuildBlock(self.round))
-        if not value or block is None:
-            return False
-        has_polka = self.votes.polka(round) == value
-        self._send_proposal(round if has_polka else NO_ROUND, block)
-        return True
+        return False
 
     def _answer_proposal(self) -> bool:
         """Prevote in answer to the proposal (algorithm 1, lines 22 to 33)."""
@@ -321,7 +321,7 @@ class RoundStateMachine:
             return True  # An observer does not vote, so it need not ask.
         if value not in self._verdicts:
             self._verdicts[value] = None
-            self.effects.append(CheckBlock(block))
+            self.effects.append(CheckBlock(self.round, block))
         return self._verdicts[value]
 
     def _start_timer(self, kind: TimerKind) -> None:

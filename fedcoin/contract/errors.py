@@ -282,9 +282,13 @@ class LedgerCode(str, Enum):
 
     Set the clocks of the validators."""
     WRONG_PROPOSER = "WRONG_PROPOSER"
-    """The block's proposer is not one of those whose turn it was.
+    """The block names another proposer than the one whose turn the block's round was.
 
-    Propose only when it is this key's turn."""
+    Propose only when it is this key's turn, and name its address."""
+    WRONG_BLOCK_ROUND = "WRONG_BLOCK_ROUND"
+    """The block was built for a later round than the one that it was proposed or decided in.
+
+    Take the block from another peer."""
     UNEXPECTED_CERTIFICATE = "UNEXPECTED_CERTIFICATE"
     """The first block has a certificate of its parent, although genesis has none.
 

@@ -101,6 +101,10 @@ class DataCode(str, Enum):
     """The database was written by a newer version of the program.
 
     Use that version, or a later one."""
+    OTHER_PROTOCOL = "OTHER_PROTOCOL"
+    """The database holds a chain of another version of the protocol.
+
+    Move it away and start a new chain, or use the program that wrote it."""
     BAD_SNAPSHOT = "BAD_SNAPSHOT"
     """A snapshot file is damaged or cut short.
 

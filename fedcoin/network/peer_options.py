@@ -5,9 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-PROTOCOL_VERSION = 1
-"""The version of the peers' protocol; both sides must have the same."""
-
 PEER_MESSAGE_BYTES = 4 * 1024 * 1024
 """The longest message between peers, in bytes: a proposal with a full block."""
 

@@ -13,6 +13,7 @@ from fedcoin.consensus.lock_record import encode_lock
 from fedcoin.consensus.round_state_machine import RoundStep
 from fedcoin.consensus.timers import Timer, TimerKind
 from fedcoin.data.messages.votes import PRECOMMIT, PREVOTE, Proposal
+from fedcoin.testing.consensus_simulation.block_application import opaque_block
 from tests.support.signing_validators import (
     BLOCK,
     HEIGHT,
@@ -57,7 +58,7 @@ def test_the_lock_holds() -> None:
     assert back.engine.locked == (0, hash_of(BLOCK))
     assert back.engine.step == RoundStep.PRECOMMIT
     back.hear(*(COMMITTEE.precommit(i, 0, NIL) for i in (0, 1, 2)))
-    back.hear(COMMITTEE.proposal(1, OTHER))
+    back.hear(COMMITTEE.proposal(1, opaque_block(b"another block", round=1)))
     assert back.votes() == [(PREVOTE, 1, NIL)]
 
 
@@ -65,7 +66,7 @@ def test_the_lock_holds_even_without_its_record() -> None:
     back = again(locked(), lock=False)
     assert back.engine.locked == (0, hash_of(BLOCK))
     back.hear(*(COMMITTEE.precommit(i, 0, NIL) for i in (0, 1, 2)))
-    back.hear(COMMITTEE.proposal(1, OTHER))
+    back.hear(COMMITTEE.proposal(1, opaque_block(b"another block", round=1)))
     assert back.votes() == [(PREVOTE, 1, NIL)]
 
 
@@ -80,13 +81,18 @@ def test_the_record_brings_back_the_block_and_its_polka() -> None:
     assert len([v for v in prevotes if v.kind == PREVOTE]) == 3
 
 
-def test_a_block_whose_polka_is_lost_is_proposed_as_new() -> None:
+def test_a_block_whose_polka_is_lost_is_not_proposed_again() -> None:
+    """It was built for another round, so it cannot be new, and nothing shows that it was valid."""
     member = locked()
     record = encode_lock(BLOCK, [COMMITTEE.prevote(3, 0, BLOCK)])
     back = EngineDriver(COMMITTEE, 3, member.said, record)
     for round in (0, 1, 2):
         back.hear(*(COMMITTEE.precommit(i, round, NIL) for i in (0, 1, 2)))
-    assert back.all(SendProposal) == [SendProposal(3, -1, BLOCK)]
+    assert back.all(BuildBlock) == [BuildBlock(3)]
+    block = opaque_block(b"a third block", round=3)
+    back.do(back.engine.on_block_built(3, block))
+    assert back.all(SendProposal) == [SendProposal(3, -1, block)]
+    assert back.votes()[-1] == (PREVOTE, 3, NIL), "the lock holds"
 
 
 def test_between_the_two_writes_the_record_is_a_polka_and_no_lock_yet() -> None:
@@ -190,14 +196,16 @@ def test_no_history_with_crashes_makes_it_vote_twice(moves: list[int], data: st.
             member.hear(COMMITTEE.precommit(by, round, value))
         elif move == 7 and value and round != 3:
             claimed = data.draw(st.integers(-1, round - 1))
-            member.hear(COMMITTEE.proposal(round, value, valid_round=claimed))
+            block = opaque_block(value.raw, round=round if claimed < 0 else 0)
+            member.hear(COMMITTEE.proposal(round, block, valid_round=claimed))
         elif move == 8:
             member.find(value, ok=data.draw(st.booleans()))
         elif move == 9:
             kind = data.draw(st.sampled_from(list(TimerKind)))
             member.do(member.engine.on_timeout(Timer(kind, member.engine.round)))
         elif move == 10:
-            member.do(member.engine.on_block_built(member.engine.round, OTHER))
+            built = opaque_block(OTHER.raw, round=member.engine.round)
+            member.do(member.engine.on_block_built(member.engine.round, built))
         else:
             said += member.said
             kept = data.draw(st.booleans())

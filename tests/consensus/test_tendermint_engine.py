@@ -22,6 +22,7 @@ from fedcoin.consensus.timers import Timer, TimerKind
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.blocks import Block
 from fedcoin.data.messages.votes import PRECOMMIT, PREVOTE, Vote, sign_proposal
+from fedcoin.testing.consensus_simulation.block_application import opaque_block
 from tests.support.signing_validators import (
     BLOCK,
     CHAIN_ID,
@@ -34,6 +35,7 @@ from tests.support.signing_validators import (
 )
 
 COMMITTEE = SigningValidators()
+OTHER_OF_ROUND_1 = opaque_block(b"another block", round=1)
 PROPOSE, PREVOTES, PRECOMMITS = TimerKind.PROPOSE, TimerKind.PREVOTE, TimerKind.PRECOMMIT
 
 
@@ -115,7 +117,7 @@ def test_21_the_proposal_timeout_grows_with_each_round() -> None:
 def test_22_a_valid_block_gets_a_prevote_once_it_was_checked() -> None:
     member = seat()
     member.hear(COMMITTEE.proposal(0, BLOCK))
-    assert member.all(CheckBlock) == [CheckBlock(BLOCK)]
+    assert member.all(CheckBlock) == [CheckBlock(0, BLOCK)]
     assert member.votes() == []
     member.find(BLOCK, ok=True)
     assert member.votes() == [(PREVOTE, 0, hash_of(BLOCK))]
@@ -130,14 +132,14 @@ def test_26_an_invalid_block_gets_nil() -> None:
 
 def test_23_a_locked_validator_prevotes_no_other_block() -> None:
     member = locked_seat()
-    member.hear(COMMITTEE.proposal(1, OTHER))
+    member.hear(COMMITTEE.proposal(1, OTHER_OF_ROUND_1))
     assert member.votes()[-1] == (PREVOTE, 1, NIL)
-    assert CheckBlock(OTHER) not in member.seen
+    assert len(member.all(CheckBlock)) == 1
 
 
 def test_23_a_locked_validator_prevotes_its_block() -> None:
     member = locked_seat()
-    member.hear(COMMITTEE.proposal(1, BLOCK))
+    member.hear(COMMITTEE.proposal(1, BLOCK, valid_round=0))
     assert member.votes()[-1] == (PREVOTE, 1, hash_of(BLOCK))
     assert len(member.all(CheckBlock)) == 1, "a block is checked once"
 
@@ -159,11 +161,11 @@ def test_28_without_the_polka_nothing_happens() -> None:
 def test_29_a_later_polka_unlocks() -> None:
     member = locked_seat()
     timeout(member, PROPOSE, 1)
-    member.hear(*prevotes(1, OTHER, 0, 1, 2))
+    member.hear(*prevotes(1, OTHER_OF_ROUND_1, 0, 1, 2))
     member.hear(*precommits(1, NIL, 0, 1, 2))
-    member.hear(COMMITTEE.proposal(2, OTHER, valid_round=1))
-    member.find(OTHER, ok=True)
-    assert member.votes()[-1] == (PREVOTE, 2, hash_of(OTHER))
+    member.hear(COMMITTEE.proposal(2, OTHER_OF_ROUND_1, valid_round=1))
+    member.find(OTHER_OF_ROUND_1, ok=True)
+    assert member.votes()[-1] == (PREVOTE, 2, hash_of(OTHER_OF_ROUND_1))
 
 
 def test_29_an_earlier_polka_does_not_unlock() -> None:
@@ -171,10 +173,11 @@ def test_29_an_earlier_polka_does_not_unlock() -> None:
     timeout(member, PROPOSE, 0)
     member.hear(*precommits(0, NIL, 0, 1, 2))
     # Locked in round 1; then a polka of round 0 for another block arrives in round 2.
-    member.hear(COMMITTEE.proposal(1, BLOCK))
-    member.find(BLOCK, ok=True)
-    member.hear(*prevotes(1, BLOCK, 0, 1))
-    assert member.engine.locked == (1, hash_of(BLOCK))
+    block = opaque_block(b"a block", round=1)
+    member.hear(COMMITTEE.proposal(1, block))
+    member.find(block, ok=True)
+    member.hear(*prevotes(1, block, 0, 1))
+    assert member.engine.locked == (1, hash_of(block))
     member.hear(*precommits(1, NIL, 0, 1, 2))
     member.hear(*prevotes(0, OTHER, 0, 1, 2), COMMITTEE.proposal(2, OTHER, valid_round=0))
     assert member.votes()[-1] == (PREVOTE, 2, NIL)
@@ -307,7 +310,7 @@ def test_after_the_decision_nothing_is_said_or_done() -> None:
     member.hear(COMMITTEE.proposal(0, BLOCK), *precommits(0, BLOCK, 0, 1, 2))
     seen = len(member.seen)
     member.hear(*prevotes(0, OTHER, 0, 1, 2), *precommits(1, OTHER, 0, 1, 2))
-    member.hear(COMMITTEE.proposal(1, OTHER))
+    member.hear(COMMITTEE.proposal(1, OTHER_OF_ROUND_1))
     member.find(BLOCK, ok=True)
     timeout(member, PROPOSE, 0)
     member.do(member.engine.on_block_built(0, OTHER))
@@ -416,12 +419,17 @@ def test_refusals_name_what_is_wrong_and_change_nothing() -> None:
     stranger = next(k for k in SigningValidators(1, 1, 1, 1, 1).keys if k not in COMMITTEE.keys)
     foreign = sign_proposal(HEIGHT, 0, -1, BLOCK, stranger, CHAIN_ID)
     late = COMMITTEE.proposal(1, BLOCK, valid_round=1)
+    early = COMMITTEE.proposal(0, OTHER_OF_ROUND_1)
+    again = COMMITTEE.proposal(2, OTHER_OF_ROUND_1, valid_round=0)
     engine = COMMITTEE.voting(3)
     engine.start()
     for proposal, code, field in (
         (foreign, ConsensusCode.NOT_A_VALIDATOR, "public_key"),
         (COMMITTEE.proposal(0, BLOCK, by=1), ConsensusCode.WRONG_PROPOSER, "public_key"),
         (late, ConsensusCode.WRONG_VALID_ROUND, "valid_round"),
+        (COMMITTEE.proposal(1, BLOCK), ConsensusCode.WRONG_BLOCK_ROUND, "block.header.round"),
+        (early, ConsensusCode.WRONG_BLOCK_ROUND, "block.header.round"),
+        (again, ConsensusCode.WRONG_BLOCK_ROUND, "block.header.round"),
     ):
         with pytest.raises(RefusalError) as caught:
             engine.on_proposal(proposal)

@@ -21,10 +21,10 @@ from fedcoin.data.artifacts.manifest import compute_artifact_id
 from fedcoin.data.crypto.addresses import format_address
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.updates import Update
+from fedcoin.data.protocol import PROTOCOL_VERSION
 from fedcoin.network.federated.servicer import SERVICE as FEDERATED
 from fedcoin.network.federated.servicer import FederatedLearningServicer
 from fedcoin.network.listener import Listener, Service
-from fedcoin.network.peer_options import PROTOCOL_VERSION
 from fedcoin.v1 import federated_learning_service_pb2 as pb
 from fedcoin.v1 import node_service_pb2
 from fedcoin.v1.federated_learning_service_pb2_grpc import (

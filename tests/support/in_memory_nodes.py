@@ -7,10 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fedcoin.application.node.chain import Chain
+from fedcoin.contract.blocks.ledger import Ledger
+from fedcoin.data.clock import Clock
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.messages.genesis import Genesis
 from fedcoin.data.messages.transactions import Transaction
 from fedcoin.data.messages.votes import Proposal, Vote
+from fedcoin.data.storage.chain_store import ChainStore
 from tests.support.keys import MINERS
 from tests.support.node_core import NodeCore
 
@@ -71,9 +75,14 @@ class InMemoryNode(NodeCore):
     """A node whose network is an in-memory wire."""
 
     def __init__(
-        self, wire: InMemoryWire, genesis: Genesis, path: Path, key: KeyPair | None
+        self,
+        wire: InMemoryWire,
+        genesis: Genesis,
+        path: Path,
+        key: KeyPair | None,
+        make_chain: Callable[[ChainStore, Ledger, Clock], Chain] = Chain,
     ) -> None:
-        super().__init__(path, genesis, key)
+        super().__init__(path, genesis, key, make_chain)
         outlet = WireEnd(wire)
         outlet.member = self
         self.outlet = outlet

@@ -166,6 +166,7 @@ class LedgerChain:
             time_ms=self.time_ms + after_ms,
             proposer=self.ledger.proposer(self.height + 1, round).address,
             last_certificate=self.certificates[-1] if self.certificates else b"",
+            round=round,
         )
 
     def draft(
@@ -191,14 +192,14 @@ class LedgerChain:
         ]
         return make_certificate(votes)
 
-    def check(self, block: Block, **options: Any) -> Execution:
+    def check(self, block: Block, *, round: int = 0, **options: Any) -> Execution:
         """Check a block by the block rules."""
         raw = decode_block(block.raw, self.genesis.parameters.max_block_bytes)
-        return check_block(raw, self.header, self.genesis, self.ledger, **options)
+        return check_block(raw, self.header, self.genesis, self.ledger, round=round, **options)
 
     def add(self, block: Block, certificate: bytes, *, round: int = 0) -> Execution:
         """Check a block and append it."""
-        execution = self.check(block, round=round, now_ms=block.header.time_ms)
+        execution = self.check(block, round=round)
         if self.store is None:
             self.memory.apply(execution.changes)
         else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from fedcoin.application.node.chain import Chain
@@ -12,7 +12,7 @@ from fedcoin.application.node.vote_signer import VoteSigner
 from fedcoin.contract.blocks.ledger import Ledger
 from fedcoin.contract.mempool import Mempool
 from fedcoin.contract.state.genesis_state import genesis_changes
-from fedcoin.data.clock import unix_ms
+from fedcoin.data.clock import Clock, unix_ms
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.messages.genesis import Genesis
 from fedcoin.data.messages.transactions import Transaction
@@ -38,12 +38,18 @@ class NoAudit:
 class NodeCore:
     """A store, and the chain, mempool and consensus driver on it."""
 
-    def __init__(self, database: Path, genesis: Genesis, validator: KeyPair | None) -> None:
+    def __init__(
+        self,
+        database: Path,
+        genesis: Genesis,
+        validator: KeyPair | None,
+        make_chain: Callable[[ChainStore, Ledger, Clock], Chain] = Chain,
+    ) -> None:
         """Open or create `database`; without a `validator` key, follow and do not vote."""
         self.owner = BackgroundTasks("node")
         self.store = ChainStore.open(database, genesis)
         self.store.initialise(genesis_changes(genesis))
-        self.chain = Chain(self.store, Ledger(self.store, genesis), unix_ms)
+        self.chain = make_chain(self.store, Ledger(self.store, genesis), unix_ms)
         audit = NoAudit()
         self.pool = TransactionIntake(Mempool(), self.chain, audit, self.owner, unix_ms)
         signer = VoteSigner(validator, self.store, genesis) if validator else None

@@ -21,7 +21,12 @@ from typing import Final
 from fedcoin.application.node.snapshot_maker import restore_snapshot
 from fedcoin.consensus.certificates import verify_certificate
 from fedcoin.contract.blocks.ledger import BuiltBlock, Execution, Ledger
-from fedcoin.contract.blocks.validation import check_block, make_header
+from fedcoin.contract.blocks.validation import (
+    check_clock,
+    check_header,
+    execute_block,
+    make_header,
+)
 from fedcoin.contract.state.execution_context import BlockContext
 from fedcoin.data.clock import Clock
 from fedcoin.data.lru import LruDict
@@ -186,36 +191,50 @@ class Chain:
             or self._last_transactions.get(raw)
         )
 
-    async def check(self, block: Block) -> Execution:
-        """Check everything about a block of the next height except its certificate.
+    async def check(self, block: Block, round: int) -> Execution:
+        """Check whether a block of the next height is valid; its own certificate is not needed.
 
-        The block's time is compared with this node's clock as well. The execution is kept in memory
-        for the case that the network decides on the block.
+        The execution is kept in memory for the case that the network decides on the block.
 
         Args:
             block: The block.
+            round: The round in which it was proposed.
 
         Returns:
             The result of executing the block.
 
         Raises:
-            RefusalError: As `contract.blocks.validation.check_block` does.
+            RefusalError: The codes of `contract.blocks.validation.check_block`.
         """
         async with self._lock:
-            return await self._execute(block, None, now_ms=self._clock())
+            return await self._execute(block, round)
 
-    async def build(self, proposer: bytes, candidates: Iterable[Transaction]) -> Draft:
+    def check_clock(self, block: Block) -> None:
+        """Check that the time of a new block is not too far ahead of this node's clock.
+
+        Args:
+            block: A block of the next height.
+
+        Raises:
+            RefusalError: TIME_TOO_FAR_AHEAD.
+        """
+        check_clock(block.header, self._header, self.genesis, self._clock())
+
+    async def build(
+        self, proposer: bytes, candidates: Iterable[Transaction], round: int = 0
+    ) -> Draft:
         """Build a block of the next height.
 
         Args:
             proposer: The address of the proposer, 20 bytes.
             candidates: The transactions to put in, as many as apply and fit, in this order.
+            round: The round for which it is built.
 
         Returns:
             The block, and the candidates that cannot be applied.
         """
         async with self._lock:
-            context = self._next_context(proposer)
+            context = self._next_context(proposer, round)
             return await asyncio.to_thread(self._build, context, tuple(candidates))
 
     async def commit(self, block: Block, certificate: bytes, round: int) -> bool:
@@ -230,7 +249,7 @@ class Chain:
             True when the block was appended, False when it was final already.
 
         Raises:
-            RefusalError: As `contract.blocks.validation.check_block` does.
+            RefusalError: The codes of `contract.blocks.validation.check_block`.
         """
         async with self._lock:
             if block.header.height <= self._height:
@@ -288,20 +307,17 @@ class Chain:
         grown, self._grown = self._grown, asyncio.Event()
         grown.set()
 
-    async def _execute(
-        self, block: Block, round: int | None, now_ms: int | None = None
-    ) -> Execution:
+    async def _execute(self, block: Block, round: int) -> Execution:
+        # The header is checked every time: what is kept of an execution does not depend on `round`.
+        check_header(block.header, self._header, self.genesis, self.ledger, round)
         known = self._executions.get(block.hash)
         if known is not None:
             return known
         execution = await asyncio.to_thread(
-            check_block,
+            execute_block,
             block,
-            self._header,
             self.genesis,
             self.ledger,
-            round=round,
-            now_ms=now_ms,
             decode=self._find_or_decode,
             verified_votes=self.verified_votes,
         )
@@ -324,12 +340,13 @@ class Chain:
         self._next_transactions[raw] = transaction
         return transaction
 
-    def _next_context(self, proposer: bytes) -> BlockContext:
+    def _next_context(self, proposer: bytes, round: int) -> BlockContext:
         return BlockContext(
             height=self._height + 1,
             time_ms=max(self._clock(), self.time_ms() + 1),
             proposer=proposer,
             last_certificate=self.store.certificate(self._height) or b"",
+            round=round,
         )
 
     def choose_content(

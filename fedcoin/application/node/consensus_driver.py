@@ -296,7 +296,7 @@ class ConsensusDriver:
 
     async def _build(self, voting: TendermintEngine, effect: BuildBlock) -> None:
         assert self._signer is not None
-        draft = await self._chain.build(self._signer.address, self._pool.ready())
+        draft = await self._chain.build(self._signer.address, self._pool.ready(), effect.round)
         self._pool.reconsider(draft.refused)
         if voting is self._voting:
             self._enqueue(voting.on_block_built(effect.round, draft.block))
@@ -307,7 +307,8 @@ class ConsensusDriver:
             return
         sound = False
         try:
-            execution = await self._chain.check(effect.block)
+            self._chain.check_clock(effect.block)
+            execution = await self._chain.check(effect.block, effect.round)
             await self._audit.check_block(execution.transactions)
             sound = True
         except RefusalError as refusal:

@@ -24,6 +24,7 @@ from fedcoin.data.messages.blocks import Block, decode_block
 from fedcoin.data.messages.canonical import decode
 from fedcoin.data.messages.genesis import Genesis
 from fedcoin.data.messages.votes import PREVOTE, decode_proposal, decode_vote
+from fedcoin.data.protocol import PROTOCOL_VERSION
 from fedcoin.data.storage.block_index import write_index, write_snapshot_index
 from fedcoin.data.storage.chain_store import ChainStore
 from fedcoin.data.storage.schema import PRIMARY_KEYS, migrate, select_all_rows
@@ -131,7 +132,7 @@ def check_block_columns(store: ChainStore, block: Block) -> None:
 
 
 def check_meta(store: ChainStore, genesis: Genesis) -> None:
-    """Check the table `meta`: network, genesis, and the height below which nothing is signed.
+    """Check the table `meta`: network, protocol, and the height below which nothing is signed.
 
     Args:
         store: The database.
@@ -141,7 +142,11 @@ def check_meta(store: ChainStore, genesis: Genesis) -> None:
         RefusalError: BAD_CHAIN when a row is wrong.
     """
     stored = dict(store.table("meta"))
-    wanted = {"chain_id": genesis.chain_id.encode(), "genesis_hash": genesis.hash}
+    wanted = {
+        "chain_id": genesis.chain_id.encode(),
+        "genesis_hash": genesis.hash,
+        "protocol_version": b"%d" % PROTOCOL_VERSION,
+    }
     if store.height():
         wanted["initialised"] = b"1"
     for name, value in wanted.items():

@@ -1,13 +1,16 @@
 """Check whether a block may follow the latest one.
 
-The checks go from cheap to costly: position, time, proposer, size, the parent's certificate, the
-transactions' signatures; then the block is executed and its header compared with the result. The
-decoder has checked the roots over the block's parts. Voters check the artifacts of tasks elsewhere.
+The checks go from cheap to costly: position, time, round, proposer, size, the parent's certificate,
+the transactions' signatures; then the block is executed and its header compared with the result.
+The decoder has checked the roots over the block's parts. Validity is a function of the block and
+the chain before it. What voters judge besides by facts of their own, the clock here and the
+artifacts of tasks elsewhere, is no part of it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from fedcoin.consensus.certificates import verify_certificate
 from fedcoin.contract.blocks.ledger import Execution, Ledger
@@ -24,6 +27,9 @@ from fedcoin.v1.block_pb2 import BlockHeader, Settlement
 
 Decoder = Callable[[bytes], Transaction]
 
+_MAX_CLOCK_ROUND: Final = 16
+"""The round from which on the bound by the voters' clocks no longer grows."""
+
 
 def check_block(
     block: Block,
@@ -31,22 +37,22 @@ def check_block(
     genesis: Genesis,
     ledger: Ledger,
     *,
-    round: int | None = None,
-    now_ms: int | None = None,
+    round: int,
     decode: Decoder | None = None,
     verified_votes: VerifiedVotes | None = None,
 ) -> Execution:
-    """Check a block and execute it.
+    """Check whether a block is valid, and execute it.
+
+    Validity follows from the block and the chain before it alone. Voters, nodes that import final
+    blocks and replays call this function, or `check_header` and then `execute_block`, so that they
+    never differ.
 
     Args:
         block: The block.
         parent: The header of the latest block; None for genesis.
         genesis: The network's genesis.
         ledger: The ledger after the latest block.
-        round: The round in which the block was proposed or decided, if known. The block may have
-            been built in this round or an earlier one.
-        now_ms: A voter's clock in Unix ms; the block's time must not be too far ahead of it. None
-            skips this check.
+        round: The round of the block's proposal or of its certificate.
         decode: Decodes a transaction, and may know it already.
         verified_votes: The votes whose signatures are verified already.
 
@@ -54,23 +60,117 @@ def check_block(
         The result of executing the block.
 
     Raises:
-        RefusalError: WRONG_CHAIN, WRONG_HEIGHT, WRONG_PARENT, WRONG_TIME, TIME_TOO_FAR_AHEAD,
-            WRONG_PROPOSER, TOO_LARGE, UNEXPECTED_CERTIFICATE, BAD_CERTIFICATE, the codes of
-            transactions (with `transactions[i]` in the field), WRONG_SETTLEMENT,
-            WRONG_RECEIPTS_ROOT, WRONG_VALIDATORS_HASH, WRONG_APP_HASH.
+        RefusalError: The codes of `check_header` and of `execute_block`.
+    """
+    check_header(block.header, parent, genesis, ledger, round)
+    return execute_block(block, genesis, ledger, decode=decode, verified_votes=verified_votes)
+
+
+def check_header(
+    header: BlockHeader, parent: BlockHeader | None, genesis: Genesis, ledger: Ledger, round: int
+) -> None:
+    """Check what a header says of its position, time, round and proposer. Costs little.
+
+    Args:
+        header: The block's header.
+        parent: The header of the latest block; None for genesis.
+        genesis: The network's genesis.
+        ledger: The ledger after the latest block.
+        round: The round of the block's proposal or of its certificate.
+
+    Raises:
+        RefusalError: WRONG_CHAIN, WRONG_HEIGHT, WRONG_PARENT, WRONG_TIME, WRONG_BLOCK_ROUND,
+            WRONG_PROPOSER.
+    """
+    _check_position(header, parent, genesis)
+    _check_time(header, parent, genesis)
+    _check_proposer(header, ledger, round)
+
+
+def execute_block(
+    block: Block,
+    genesis: Genesis,
+    ledger: Ledger,
+    *,
+    decode: Decoder | None = None,
+    verified_votes: VerifiedVotes | None = None,
+) -> Execution:
+    """Check the content of a block whose header passed `check_header`, by executing it.
+
+    Args:
+        block: The block.
+        genesis: The network's genesis.
+        ledger: The ledger after the latest block.
+        decode: Decodes a transaction, and may know it already.
+        verified_votes: The votes whose signatures are verified already.
+
+    Returns:
+        The result of executing the block.
+
+    Raises:
+        RefusalError: TOO_LARGE, UNEXPECTED_CERTIFICATE, BAD_CERTIFICATE, the codes of transactions
+            (with `transactions[i]` in the field), WRONG_SETTLEMENT, WRONG_RECEIPTS_ROOT,
+            WRONG_VALIDATORS_HASH, WRONG_APP_HASH.
     """
     header = block.header
-    parent_hash = _check_position(header, parent, genesis)
-    _check_time(header, parent, genesis, now_ms)
-    _check_proposer(header, ledger, round)
     _check_size(block, genesis)
-    _check_certificate(block, parent_hash, genesis, ledger, verified_votes)
+    _check_certificate(block, genesis, ledger, verified_votes)
     decoder = decode or _decoder(genesis)
     transactions = [_decoded(i, raw, decoder) for i, raw in enumerate(block.transactions)]
-    context = BlockContext(header.height, header.time_ms, header.proposer, block.last_certificate)
+    context = BlockContext(
+        header.height, header.time_ms, header.proposer, block.last_certificate, header.round
+    )
     execution = ledger.execute(context, transactions)
     _check_outcome(header, execution)
     return execution
+
+
+def compute_clock_bound(drift_ms: int, round: int) -> int:
+    """Compute how far ahead of a voter's clock the time of a new block may be.
+
+    Each round adds half of round 0's bound, as it adds half of the timeouts, up to round 16: then
+    clocks that differ by more than was planned for still agree on a block after some rounds, and
+    no round lets a dishonest proposer set the chain's time ahead without limit.
+
+    Args:
+        drift_ms: The bound of round 0, in ms.
+        round: The round for which the block was built.
+
+    Returns:
+        The bound in ms.
+    """
+    return drift_ms + drift_ms * min(round, _MAX_CLOCK_ROUND) // 2
+
+
+def check_clock(
+    header: BlockHeader, parent: BlockHeader | None, genesis: Genesis, now_ms: int
+) -> None:
+    """Check by a voter's clock that the time of a newly proposed block is not too far ahead.
+
+    This is no part of validity: clocks differ. The block of a later round may be further ahead
+    (`compute_clock_bound`). A block that is 1 ms later than its parent always passes, because
+    no block can have an earlier time.
+
+    Args:
+        header: The block's header.
+        parent: The header of the latest block; None for genesis.
+        genesis: The network's genesis.
+        now_ms: The voter's clock, Unix ms.
+
+    Raises:
+        RefusalError: TIME_TOO_FAR_AHEAD.
+    """
+    drift_ms = compute_clock_bound(genesis.parameters.max_clock_drift_ms, header.round)
+    earliest = (genesis.time_ms if parent is None else parent.time_ms) + 1
+    latest = max(now_ms + drift_ms, earliest)
+    if header.time_ms > latest:
+        raise RefusalError(
+            LedgerCode.TIME_TOO_FAR_AHEAD,
+            f"header.time_ms is {header.time_ms}, {header.time_ms - now_ms} ms ahead of this"
+            f" clock; at most {drift_ms} ms are allowed in round {header.round}",
+            field="header.time_ms",
+            limit=str(latest),
+        )
 
 
 def make_header(
@@ -79,7 +179,7 @@ def make_header(
     """Build the header of an executed block, without its certificate and transaction hashes.
 
     Args:
-        context: Height, time and proposer of the block.
+        context: Height, time, proposer and round of the block.
         parent_hash: The hash of the latest block, 32 bytes.
         genesis: The network's genesis.
         execution: The result of executing the block.
@@ -97,11 +197,11 @@ def make_header(
         next_validators_hash=execution.next_validators.hash(),
         proposer=context.proposer,
         settlement=execution.settlement,
+        round=context.round,
     )
 
 
-def _check_position(header: BlockHeader, parent: BlockHeader | None, genesis: Genesis) -> bytes:
-    # Returns the parent's hash.
+def _check_position(header: BlockHeader, parent: BlockHeader | None, genesis: Genesis) -> None:
     if header.chain_id != genesis.chain_id:
         raise RefusalError(
             DataCode.WRONG_CHAIN,
@@ -126,12 +226,9 @@ def _check_position(header: BlockHeader, parent: BlockHeader | None, genesis: Ge
             field="header.parent_hash",
             limit=parent_hash.hex(),
         )
-    return parent_hash
 
 
-def _check_time(
-    header: BlockHeader, parent: BlockHeader | None, genesis: Genesis, now_ms: int | None
-) -> None:
+def _check_time(header: BlockHeader, parent: BlockHeader | None, genesis: Genesis) -> None:
     before = genesis.time_ms if parent is None else parent.time_ms
     if header.time_ms <= before:
         raise RefusalError(
@@ -140,35 +237,25 @@ def _check_time(
             field="header.time_ms",
             limit=str(before + 1),
         )
-    if now_ms is None:
-        return
-    last = now_ms + genesis.parameters.max_clock_drift_ms
-    if header.time_ms > last:
+
+
+def _check_proposer(header: BlockHeader, ledger: Ledger, round: int) -> None:
+    if header.round > round:
         raise RefusalError(
-            LedgerCode.TIME_TOO_FAR_AHEAD,
-            f"header.time_ms is {header.time_ms}, {header.time_ms - now_ms} ms ahead of this"
-            f" clock; at most {genesis.parameters.max_clock_drift_ms} ms are allowed",
-            field="header.time_ms",
-            limit=str(last),
+            LedgerCode.WRONG_BLOCK_ROUND,
+            f"header.round is {header.round}; the block was proposed or decided in round {round},"
+            " and cannot have been built for a later one",
+            field="header.round",
+            limit=str(round),
         )
-
-
-def _check_proposer(header: BlockHeader, ledger: Ledger, round: int | None) -> None:
-    # The proposer of this round or an earlier one; any validator when the round is unknown.
-    validators = ledger.validators()
-    if round is None:
-        allowed = {validator.address for validator in validators}
-    else:
-        # After as many rounds as there are validators, each has been the proposer.
-        turns = range(min(round + 1, len(validators)))
-        allowed = {ledger.proposer(header.height, turn).address for turn in turns}
-    if header.proposer not in allowed:
+    proposer = ledger.proposer(header.height, header.round).address
+    if header.proposer != proposer:
         raise RefusalError(
             LedgerCode.WRONG_PROPOSER,
-            f"header.proposer is {header.proposer.hex()}, which was not the proposer of this round"
-            " or an earlier one",
+            f"header.proposer is {header.proposer.hex()}; the proposer of round {header.round} is"
+            f" {proposer.hex()}",
             field="header.proposer",
-            limit=", ".join(sorted(address.hex() for address in allowed)[:4]),
+            limit=proposer.hex(),
         )
 
 
@@ -215,11 +302,7 @@ def _check_size(block: Block, genesis: Genesis) -> None:
 
 
 def _check_certificate(
-    block: Block,
-    parent_hash: bytes,
-    genesis: Genesis,
-    ledger: Ledger,
-    verified_votes: VerifiedVotes | None,
+    block: Block, genesis: Genesis, ledger: Ledger, verified_votes: VerifiedVotes | None
 ) -> None:
     height = block.header.height
     if height > 1:
@@ -228,7 +311,7 @@ def _check_certificate(
             ledger.last_validators(),
             genesis.chain_id,
             height - 1,
-            parent_hash,
+            block.header.parent_hash,
             verified_votes,
         )
     elif block.last_certificate:

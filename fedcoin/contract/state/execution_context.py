@@ -78,6 +78,8 @@ class BlockContext:
     """The address that gets the fees, 20 bytes."""
     last_certificate: bytes
     """The serialised Certificate of the parent block; empty at height 1."""
+    round: int = 0
+    """The round for which the block was built, from 0."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.messages.blocks import Block
 from fedcoin.data.messages.genesis import Genesis
 from fedcoin.data.messages.transactions import Transaction, decode_stored_transaction
+from fedcoin.data.protocol import PROTOCOL_VERSION
 from fedcoin.data.storage.block_index import BlockIndex, write_index
 from fedcoin.data.storage.block_tables import StoredBlock, check_blocks, write_block
 from fedcoin.data.storage.database import Database
@@ -44,6 +45,7 @@ from fedcoin.data.storage.vote_log import VoteLog, prune_votes
 from fedcoin.v1.block_pb2 import BlockHeader
 
 _INITIALISED: Final = "initialised"
+_PROTOCOL: Final = "protocol_version"
 
 
 class ChainStore:
@@ -84,9 +86,14 @@ class ChainStore:
         Raises:
             RefusalError: BAD_STORE when the file is damaged or holds no chain, NEWER_STORE when
                 a later version of the program wrote it, WRONG_CHAIN when it holds the chain of
-                another genesis.
+                another genesis, OTHER_PROTOCOL when its chain follows another version of the
+                protocol.
         """
-        meta = {"chain_id": genesis.chain_id.encode(), "genesis_hash": genesis.hash}
+        meta = {
+            "chain_id": genesis.chain_id.encode(),
+            "genesis_hash": genesis.hash,
+            _PROTOCOL: b"%d" % PROTOCOL_VERSION,
+        }
         database = Database.open(path, meta)
         try:
             stored_hash = database.meta("genesis_hash")
@@ -100,6 +107,7 @@ class ChainStore:
                     field="genesis_hash",
                     limit=genesis.hash.hex(),
                 )
+            _check_protocol(database, path)
             check_blocks(database, path)
             return cls(database, genesis)
         except BaseException:
@@ -385,3 +393,17 @@ class ChainStore:
         if not 0 < height < 1 << 63:
             return None
         return self._database.row(statement, (height,))
+
+
+def _check_protocol(database: Database, path: Path) -> None:
+    # Databases of version 1 have no such row.
+    version = (database.meta(_PROTOCOL) or b"1").decode(errors="replace")
+    if version != str(PROTOCOL_VERSION):
+        raise RefusalError(
+            DataCode.OTHER_PROTOCOL,
+            f"{path} holds a chain of protocol version {version}; this program follows version "
+            f"{PROTOCOL_VERSION}, whose blocks and rules differ: move the file away and start a "
+            "new chain, or use the program that wrote it",
+            field="store",
+            limit=str(PROTOCOL_VERSION),
+        )

@@ -16,6 +16,7 @@ from fedcoin.contract.snapshots.writer import validator_change_message
 from fedcoin.data.crypto.addresses import format_address, parse_address
 from fedcoin.data.crypto.hashing import sha256
 from fedcoin.data.errors import RefusalError
+from fedcoin.data.protocol import PROTOCOL_VERSION
 from fedcoin.network.api import paging
 from fedcoin.network.api.backend import NodeFacts
 from fedcoin.network.api.chain_watching import watch_heights
@@ -30,7 +31,6 @@ from fedcoin.network.api.supply_count import SupplyCount
 from fedcoin.network.errors import NetworkCode
 from fedcoin.network.interceptors import CallContext
 from fedcoin.network.kept_history import check_kept
-from fedcoin.network.peer_options import PROTOCOL_VERSION
 from fedcoin.network.ports import ChainPort, Peers, TransactionPort
 from fedcoin.v1 import node_service_pb2 as pb
 from fedcoin.v1.block_pb2 import Receipt

@@ -10,7 +10,7 @@ from fedcoin.data.messages.amounts import SAP_PER_FDC
 from fedcoin.data.messages.genesis import Genesis, parse_genesis, render_genesis
 from fedcoin.testing.campaign_simulation.proposer_policy import ProposerPolicy
 from fedcoin.testing.campaign_simulation.saturating_game import SaturatingGame
-from fedcoin.testing.consensus_simulation.simulated_node import CHAIN_ID
+from fedcoin.testing.consensus_simulation.block_application import CHAIN_ID
 from fedcoin.testing.consensus_simulation.simulator import validator_key
 from fedcoin.testing.dishonest.mining_strategies import HONEST_STRATEGY, MiningStrategy
 from fedcoin.v1 import genesis_pb2, task_pb2

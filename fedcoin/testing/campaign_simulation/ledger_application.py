@@ -6,7 +6,12 @@ from typing import Protocol
 
 from fedcoin.consensus.validators import Validator, ValidatorSet
 from fedcoin.contract.blocks.ledger import Execution, Ledger
-from fedcoin.contract.blocks.validation import check_block, make_header
+from fedcoin.contract.blocks.validation import (
+    check_clock,
+    check_header,
+    execute_block,
+    make_header,
+)
 from fedcoin.contract.state.execution_context import BlockContext
 from fedcoin.contract.state.genesis_state import genesis_changes
 from fedcoin.contract.state.overlay import MemoryState
@@ -99,6 +104,7 @@ class LedgerApplication:
             time_ms=max(time_ms, self.time_ms() + 1),
             proposer=self.key.address,
             last_certificate=self.certificate,
+            round=round,
         )
         candidates = environment.mempool.candidates(self)
         chosen = self.policy.choose(candidates, self.key.address)
@@ -132,11 +138,21 @@ class LedgerApplication:
             # A faulty validator may have locked on bytes that are no block.
             return opaque_block(raw)
 
-    def check(self, block: Block, now_ms: int) -> bool:
-        """Implement `BlockApplication.check`: execute the block and audit its reveals."""
+    def check(self, block: Block, round: int) -> bool:
+        """Implement `BlockApplication.check`: execute the block."""
         try:
-            execution = self._execute(block, GENESIS_MS + now_ms)
-            for transaction in execution.transactions:
+            self._execute(block, round)
+        except RefusalError as refusal:
+            self.environment.outcome.refusals[refusal.code.value] += 1
+            return False
+        return True
+
+    def judge(self, block: Block, now_ms: int) -> bool:
+        """Implement `BlockApplication.judge`: compare the clock, and audit the reveals."""
+        genesis, parent = self.environment.genesis, self.tip.header if self.tip else None
+        try:
+            check_clock(block.header, parent, genesis, GENESIS_MS + now_ms)
+            for transaction in self._executions[block.hash].transactions:
                 self.environment.mempool.audit(transaction, self.state)
         except RefusalError as refusal:
             self.environment.outcome.refusals[refusal.code.value] += 1
@@ -145,19 +161,14 @@ class LedgerApplication:
 
     def adopt(self, block: Block, certificate: bytes) -> None:
         """Implement `BlockApplication.adopt`: make a block final."""
-        execution = self._execute(block, None)
+        execution = self._executions[block.hash]
         self.state.apply(execution.changes)
         self.ledger.adopt(execution)
         self.tip, self.certificate, self._executions = block, certificate, {}
         self.environment.after_block(self, execution)
 
-    def _execute(self, block: Block, now_ms: int | None) -> Execution:
+    def _execute(self, block: Block, round: int) -> None:
+        genesis, parent = self.environment.genesis, self.tip.header if self.tip else None
+        check_header(block.header, parent, genesis, self.ledger, round)
         if block.hash not in self._executions:
-            self._executions[block.hash] = check_block(
-                block,
-                self.tip.header if self.tip else None,
-                self.environment.genesis,
-                self.ledger,
-                now_ms=now_ms,
-            )
-        return self._executions[block.hash]
+            self._executions[block.hash] = execute_block(block, genesis, self.ledger)

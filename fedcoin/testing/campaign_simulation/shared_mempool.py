@@ -20,7 +20,7 @@ from fedcoin.data.messages.transactions import Transaction, action_name, sign_tr
 from fedcoin.incentive.proof.audit import compare_counts, compute_tolerance, list_audited_coalitions
 from fedcoin.incentive.proof.sampling_plan import build_plan
 from fedcoin.testing.campaign_simulation.saturating_game import SaturatingGame
-from fedcoin.testing.consensus_simulation.simulated_node import CHAIN_ID
+from fedcoin.testing.consensus_simulation.block_application import CHAIN_ID
 from fedcoin.v1.transaction_pb2 import CommitShapley, RevealShapley, TransactionBody
 
 _FIELDS = {

@@ -15,9 +15,9 @@ from fedcoin.testing.campaign_simulation.ledger_application import LedgerApplica
 from fedcoin.testing.campaign_simulation.shared_mempool import MiningAction, SharedMempool
 from fedcoin.testing.campaign_simulation.simulated_coordinator import SimulatedCoordinator
 from fedcoin.testing.campaign_simulation.simulated_miner import SimulatedMiner
+from fedcoin.testing.consensus_simulation.block_application import CHAIN_ID
 from fedcoin.testing.consensus_simulation.packet_network import FinalBlock, VirtualClock
 from fedcoin.testing.consensus_simulation.scenario import Scenario
-from fedcoin.testing.consensus_simulation.simulated_node import CHAIN_ID
 from fedcoin.testing.consensus_simulation.simulator import (
     ConsensusSimulation,
     SimulationReport,

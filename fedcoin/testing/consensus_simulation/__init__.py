@@ -3,13 +3,14 @@
 Everything that goes wrong is drawn from a seed: delays, loss, duplicates, partitions, crashes,
 voting powers, and what faulty validators do. The simulation checks that no two final blocks have
 one height, that no correct validator contradicts itself or is accused, and that the chain goes on
-once messages arrive. It does not know what is in a block: each node has an application, by default
-one of opaque bytes.
+once messages arrive. Nodes that only import final blocks, during the run or after it, must accept
+all of them. Each node has an application, by default a ledger without accounts.
 
 * `scenario`: one run's faults, drawn from a seed;
 * `packet_network`: virtual time, and packets that are delayed, lost and duplicated;
 * `simulated_node`: drives one engine as a real node does, with a disk that survives crashes;
   `simulation_environment` is what it sees of the simulation;
+* `importing_node`: a node that does not vote and imports final blocks;
 * `byzantine_nodes`: nodes that break the protocol;
 * `block_application`: what a node agrees on;
 * `simulator`: runs all nodes on one queue of events, and checks the result.

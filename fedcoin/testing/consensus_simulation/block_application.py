@@ -1,4 +1,4 @@
-"""The application that simulated nodes run: its interface, and one with opaque blocks."""
+"""The application that simulated nodes run: its interface, and one without accounts."""
 
 from __future__ import annotations
 
@@ -8,8 +8,12 @@ from typing import Protocol
 from fedcoin.consensus.proposer_selection import select_proposer
 from fedcoin.consensus.validators import Validator, ValidatorSet
 from fedcoin.data.crypto.hashing import HASH_BYTES, sha256
-from fedcoin.data.messages.blocks import Block
+from fedcoin.data.errors import RefusalError
+from fedcoin.data.messages.blocks import Block, build_block, decode_block
 from fedcoin.v1.block_pb2 import BlockHeader
+
+CHAIN_ID = "simulation"
+"""The network's name."""
 
 
 class BlockApplication(Protocol):
@@ -62,15 +66,26 @@ class BlockApplication(Protocol):
             The block.
         """
 
-    def check(self, block: Block, now_ms: int) -> bool:
-        """Tell whether the node may vote for a block at the next height.
+    def check(self, block: Block, round: int) -> bool:
+        """Tell whether a block of the next height is valid, by the block and the chain alone.
+
+        Args:
+            block: The block.
+            round: The round of its proposal or certificate.
+
+        Returns:
+            True if it is valid.
+        """
+
+    def judge(self, block: Block, now_ms: int) -> bool:
+        """Judge a newly proposed, valid block by facts that other nodes may see otherwise.
 
         Args:
             block: The block.
             now_ms: Virtual time in ms.
 
         Returns:
-            True if the block is valid.
+            True if the node may vote for it.
         """
 
     def adopt(self, block: Block, certificate: bytes) -> None:
@@ -86,23 +101,24 @@ ApplicationFactory = Callable[[int, ValidatorSet], BlockApplication]
 """Makes the application of the node with an index, at height 0, for the scenario's validators."""
 
 
-def opaque_block(raw: bytes) -> Block:
-    """Make a block of any bytes, for an engine that never looks into blocks.
+def opaque_block(raw: bytes, round: int = 0) -> Block:
+    """Make a block of any bytes, for an engine that looks only at the round of a block.
 
     Args:
         raw: The bytes, which need not be a serialised Block.
+        round: The round for which the block says that it was built.
 
     Returns:
         A block whose hash is the SHA-256 of the bytes.
     """
-    return Block(raw, sha256(raw), BlockHeader(), b"", b"", ())
+    return Block(raw, sha256(raw), BlockHeader(round=round), b"", b"", ())
 
 
-class OpaqueBlockApplication:
-    """Blocks without content: a height, the parent's hash, and a number that is never used twice.
+class SimulatedLedger:
+    """A ledger without accounts: its blocks hold a number that is never used twice.
 
-    A block is an 8-byte height, the parent's hash of 32 bytes, the builder's index (4 bytes) and a
-    counter (8 bytes). It is valid if its height and parent are those of the next block.
+    A block's only transaction is the builder's index (4 bytes) and a counter (8 bytes). The block
+    is valid if height, parent, round, proposer and time are those of a next block.
     """
 
     def __init__(self, index: int, validators: ValidatorSet) -> None:
@@ -116,6 +132,7 @@ class OpaqueBlockApplication:
         self._validators = validators
         self._parent = bytes(HASH_BYTES)
         self._height = 0
+        self._time_ms = 0
         self._num_built = 0
 
     def height(self) -> int:
@@ -138,20 +155,43 @@ class OpaqueBlockApplication:
         """Implement `BlockApplication.build`: build a block for the next height."""
         self._num_built += 1
         number = self._index.to_bytes(4, "big") + self._num_built.to_bytes(8, "big")
-        return opaque_block(self._prefix() + number)
+        header = BlockHeader(
+            chain_id=CHAIN_ID,
+            height=self._height + 1,
+            time_ms=max(now_ms, self._time_ms + 1),
+            parent_hash=self._parent,
+            receipts_root=bytes(HASH_BYTES),
+            app_hash=bytes(HASH_BYTES),
+            next_validators_hash=self._validators.hash(),
+            proposer=self.proposer(round).address,
+            round=round,
+        )
+        return build_block(header, b"", [number])
 
     def decode(self, raw: bytes) -> Block:
         """Implement `BlockApplication.decode`: decode a block that was stored with a lock."""
-        return opaque_block(raw)
+        try:
+            return decode_block(raw)
+        except RefusalError:
+            # A faulty validator may have locked on bytes that are no block.
+            return opaque_block(raw)
 
-    def check(self, block: Block, now_ms: int) -> bool:
-        """Implement `BlockApplication.check`: tell whether the node may vote for a block."""
-        return block.raw.startswith(self._prefix())
+    def check(self, block: Block, round: int) -> bool:
+        """Implement `BlockApplication.check`: tell whether a block is valid."""
+        header = block.header
+        return (
+            (header.height, header.parent_hash) == (self._height + 1, self._parent)
+            and header.time_ms > self._time_ms
+            and header.round <= round
+            and header.proposer == self.proposer(header.round).address
+        )
+
+    def judge(self, block: Block, now_ms: int) -> bool:
+        """Implement `BlockApplication.judge`: accept any block."""
+        return True
 
     def adopt(self, block: Block, certificate: bytes) -> None:
         """Implement `BlockApplication.adopt`: make a block final."""
         self._height += 1
         self._parent = block.hash
-
-    def _prefix(self) -> bytes:
-        return (self._height + 1).to_bytes(8, "big") + self._parent
+        self._time_ms = block.header.time_ms

@@ -12,11 +12,13 @@ from fedcoin.consensus.effects import CastVote, Message, SendProposal
 from fedcoin.consensus.height_vote_set import ROUNDS_AHEAD
 from fedcoin.data.crypto.hashing import sha256
 from fedcoin.data.crypto.keys import KeyPair
+from fedcoin.data.messages.blocks import build_block
 from fedcoin.data.messages.votes import PRECOMMIT, PREVOTE, Proposal
 from fedcoin.testing.consensus_simulation.block_application import BlockApplication, opaque_block
 from fedcoin.testing.consensus_simulation.simulated_node import SimulatedNode
 from fedcoin.testing.consensus_simulation.simulation_environment import SimulationEnvironment
 from fedcoin.testing.consensus_simulation.two_faced_node import TwoFacedNode
+from fedcoin.v1.block_pb2 import BlockHeader
 
 _MAX_ROUND = 2**32 - 2
 
@@ -104,7 +106,9 @@ class RandomVoter(ByzantineNode):
     def propose(self, effect: SendProposal) -> None:
         """Implement `SimulatedNode.propose`: propose a random block with a random valid round."""
         rng = self.environment.rng
-        block = effect.block if rng.random() < 0.5 else opaque_block(rng.randbytes(16))
+        block = (
+            effect.block if rng.random() < 0.5 else opaque_block(rng.randbytes(16), effect.round)
+        )
         valid_round = rng.randrange(-1, effect.round) if effect.round else -1
         proposal = self.sign_proposal(SendProposal(effect.round, valid_round, block))
         self.send_message(proposal, self.choose_peers())
@@ -269,6 +273,31 @@ class DecisionSplitter(ByzantineNode):
             super().send_message(message, [receiver])
 
 
+class MisnamingProposer(ByzantineNode):
+    """Propose blocks that name a wrong proposer or a wrong round; vote for them as if valid."""
+
+    def propose(self, effect: SendProposal) -> None:
+        """Implement `SimulatedNode.propose`: change proposer or round of a new block."""
+        if effect.valid_round >= 0:
+            super().propose(effect)
+            return
+        rng, validators = self.environment.rng, self.application.validators()
+        header = BlockHeader.FromString(effect.block.header_bytes)
+        if rng.random() < 0.7:
+            header.proposer = rng.choice(validators.members).address
+        else:
+            header.round = max(0, effect.round + rng.choice((-1, 1, 2)))
+            if rng.random() < 0.5:
+                header.proposer = self.application.proposer(header.round).address
+        misnamed = build_block(header, b"", effect.block.transactions)
+        proposal = self.sign_proposal(SendProposal(effect.round, -1, misnamed))
+        self.send_message(proposal, self.peers)
+        for kind in (PREVOTE, PRECOMMIT):
+            vote = self.sign(kind, effect.round, misnamed.hash)
+            self.send_message(vote, self.peers)
+            self.count_own(vote)
+
+
 BYZANTINE_NODES: dict[str, type[SimulatedNode]] = {
     "equivocator": Equivocator,
     "withholder": Withholder,
@@ -280,5 +309,6 @@ BYZANTINE_NODES: dict[str, type[SimulatedNode]] = {
     "every-block-voter": EveryBlockVoter,
     "decision-splitter": DecisionSplitter,
     "two-faced": TwoFacedNode,
+    "misnaming-proposer": MisnamingProposer,
 }
 """The class of each of `scenario.FAULT_KINDS`."""

@@ -16,6 +16,7 @@ FAULT_KINDS = (
     "every-block-voter",
     "decision-splitter",
     "two-faced",
+    "misnaming-proposer",
 )
 """The kinds of faulty validators; `byzantine_nodes.BYZANTINE_NODES` has a class for each."""
 
@@ -51,6 +52,9 @@ class Scenario:
     powers: tuple[int, ...]
     # Index and kind (see `FAULT_KINDS`) of each faulty node.
     faulty: tuple[tuple[int, str], ...] = ()
+    # How many nodes without power import final blocks during the run. As many others start when
+    # the run is over, and import the whole chain of a validator.
+    followers: int = 0
     # The height that all correct nodes must reach by `deadline_ms`.
     heights: int = 2
     # Until `calm_ms` packets are lost and duplicated with these probabilities, delayed by up to
@@ -101,6 +105,7 @@ def draw_scenario(seed: int, nodes: int = 4, faulty: int = 1, heights: int = 2) 
         seed=seed,
         powers=_draw_powers(rng, nodes, faulty_nodes),
         faulty=tuple(sorted(zip(faulty_nodes, kinds, strict=True))),
+        followers=1,
         heights=heights,
         loss=rng.choice((0.0, 0.1, 0.3, 0.6)),
         duplication=rng.choice((0.0, 0.1, 0.3)),

@@ -24,15 +24,13 @@ from fedcoin.consensus.timers import Timeouts
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.votes import Proposal, Vote, sign_proposal, sign_vote
-from fedcoin.testing.consensus_simulation.block_application import BlockApplication
+from fedcoin.testing.consensus_simulation.block_application import CHAIN_ID, BlockApplication
 from fedcoin.testing.consensus_simulation.packet_network import (
     FinalBlock,
     HeightAnnouncement,
     Packet,
 )
 from fedcoin.testing.consensus_simulation.simulation_environment import SimulationEnvironment
-
-CHAIN_ID = "simulation"
 
 _MAX_WORK_MS = 40
 """How long building or checking a block may take, in virtual ms."""
@@ -197,8 +195,10 @@ class SimulatedNode:
         if self.engine is None or final.height != self.engine.height:
             return
         validators = self.application.validators()
-        verify_certificate(final.certificate, validators, CHAIN_ID, final.height, final.block.hash)
-        self._adopt(final)
+        round = verify_certificate(
+            final.certificate, validators, CHAIN_ID, final.height, final.block.hash
+        )
+        self._adopt(final, round)
 
     # What the engine asks for.
 
@@ -214,7 +214,8 @@ class SimulatedNode:
             elif isinstance(effect, SendProposal):
                 self.propose(effect)
             elif isinstance(effect, Decide):
-                self._adopt(FinalBlock(engine.height, effect.block, effect.certificate))
+                final = FinalBlock(engine.height, effect.block, effect.certificate)
+                self._adopt(final, effect.round)
             elif isinstance(effect, Equivocation):
                 self.environment.note_equivocation(self.index, effect)
             else:
@@ -235,7 +236,8 @@ class SimulatedNode:
                 block = self.application.build(effect.round, now)
                 effects = engine.on_block_built(effect.round, block)
             else:
-                ok = self.application.check(effect.block, now)
+                ok = self.application.check(effect.block, effect.round)
+                ok = ok and self.application.judge(effect.block, now)
                 effects = engine.on_block_checked(effect.block.hash, ok)
             self._carry_out(effects, self.index)
 
@@ -243,7 +245,11 @@ class SimulatedNode:
         delay = effect.delay_ms if isinstance(effect, StartTimer) else work_ms
         self.environment.clock.schedule(delay, answer)
 
-    def _adopt(self, final: FinalBlock) -> None:
+    def _adopt(self, final: FinalBlock, round: int) -> None:
+        if not self.application.check(final.block, round):
+            self.environment.note_refused_final(self.index, final)
+            self.crash()
+            return
         self.environment.note_final(self.index, final)
         self.application.adopt(final.block, final.certificate)
         self.disk.final_blocks.append(final)

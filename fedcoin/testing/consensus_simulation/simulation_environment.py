@@ -64,6 +64,14 @@ class SimulationEnvironment(Protocol):
             final: The block.
         """
 
+    def note_refused_final(self, index: int, final: FinalBlock) -> None:
+        """Note that a node refused a block that has a certificate.
+
+        Args:
+            index: The node's index.
+            final: The block.
+        """
+
     def note_equivocation(self, index: int, effect: Equivocation) -> None:
         """Note that a node found two contradicting messages of one validator.
 

@@ -14,9 +14,10 @@ from fedcoin.data.messages.votes import Proposal
 from fedcoin.testing.consensus_simulation.block_application import (
     ApplicationFactory,
     BlockApplication,
-    OpaqueBlockApplication,
+    SimulatedLedger,
 )
 from fedcoin.testing.consensus_simulation.byzantine_nodes import BYZANTINE_NODES
+from fedcoin.testing.consensus_simulation.importing_node import ImportingNode
 from fedcoin.testing.consensus_simulation.packet_network import (
     FinalBlock,
     PacketNetwork,
@@ -31,8 +32,8 @@ class SimulationReport:
     """The result of one simulated run of the consensus."""
 
     scenario: Scenario
-    # One sentence each: two final blocks at one height, a correct node that contradicted itself or
-    # was accused, no progress. Empty when all is well.
+    # One sentence each: two final blocks at one height, a correct node that refused a final block,
+    # contradicted itself or was accused, no progress. Empty when all is well.
     violations: list[str] = field(default_factory=list)
     # The hash of the final block of each height, as the first correct node saw it.
     blocks: dict[int, bytes] = field(default_factory=dict)
@@ -92,6 +93,10 @@ class ConsensusSimulation:
             for index in range(len(scenario.powers))
         ]
         self._correct = [node for node in self.nodes if node.index not in self._faulty]
+        # Validators and importing nodes, by index.
+        self._everybody: list[SimulatedNode | ImportingNode] = [*self.nodes]
+        for _ in range(scenario.followers):
+            self._everybody.append(self._make_importer(len(self._everybody)))
 
     def run(self) -> SimulationReport:
         """Run until each correct node has reached the scenario's height, or until the deadline.
@@ -99,13 +104,14 @@ class ConsensusSimulation:
         Returns:
             The report, which counts a missed deadline as a violation.
         """
-        for node in self.nodes:
+        for node in self._everybody:
             self.clock.schedule(self.rng.randrange(300), node.start)
         for crash in self.scenario.crashes:
             crash_node = partial(self.nodes[crash.node].crash_for, crash.down_ms)
             self.clock.schedule(crash.at_ms, crash_node)
         while not self._is_done() and self.clock.step(self.scenario.deadline_ms):
             pass
+        self._start_late_nodes()
         report = self.report
         report.heights = tuple(node.application.height() for node in self.nodes)
         report.elapsed_ms, report.packets = self.clock.now_ms, self._network.num_sent
@@ -115,7 +121,23 @@ class ConsensusSimulation:
 
     def _is_done(self) -> bool:
         heights = self.scenario.heights
-        return all(node.application.height() >= heights for node in self._correct)
+        return all(
+            node.application.height() >= heights
+            for node in self._everybody
+            if node.index not in self._faulty
+        )
+
+    def _make_importer(self, index: int) -> ImportingNode:
+        return ImportingNode(index, self.make_application(index), self)
+
+    def _start_late_nodes(self) -> None:
+        """Let nodes that start now import the chain of each correct validator."""
+        first = len(self._everybody)
+        for i in range(self.scenario.followers):
+            for node in self._correct:
+                late = self._make_importer(first + i)
+                for final in node.disk.final_blocks:
+                    late.import_block(final)
 
     # What the nodes use.
 
@@ -152,6 +174,13 @@ class ConsensusSimulation:
         if first != final.block.hash:
             self.report.violations.append(f"two final blocks at height {final.height}")
 
+    def note_refused_final(self, index: int, final: FinalBlock) -> None:
+        """Implement `SimulationEnvironment.note_refused_final`: correct nodes accept them all."""
+        if index not in self._faulty:
+            self.report.violations.append(
+                f"node {index} refused the final block of height {final.height}"
+            )
+
     def note_equivocation(self, index: int, effect: Equivocation) -> None:
         """Implement `SimulationEnvironment.note_equivocation`: report an accused correct node."""
         keys = [node.key.public_key for node in self.nodes]
@@ -162,17 +191,17 @@ class ConsensusSimulation:
             self.report.violations.append(f"node {index} accused {accused}, which is correct")
 
     def _deliver(self, sender: int, receiver: int, packet: object) -> None:
-        self.nodes[receiver].receive(sender, packet)
+        self._everybody[receiver].receive(sender, packet)
 
 
 def simulate(
-    scenario: Scenario, make_application: ApplicationFactory = OpaqueBlockApplication
+    scenario: Scenario, make_application: ApplicationFactory = SimulatedLedger
 ) -> SimulationReport:
     """Run a scenario to its end.
 
     Args:
         scenario: The run's faults.
-        make_application: Makes the application of each node; by default of opaque blocks.
+        make_application: Makes the application of each node; by default one without accounts.
 
     Returns:
         The result, which is the same for the same arguments.

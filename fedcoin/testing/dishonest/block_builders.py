@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from dataclasses import replace
 
 from fedcoin.application.node.chain import Chain, Draft
 from fedcoin.contract.blocks.ledger import BuiltBlock
 from fedcoin.contract.state.execution_context import BlockContext
+from fedcoin.data.crypto.addresses import format_address
 from fedcoin.data.messages.transactions import Transaction
 from fedcoin.data.plurals import format_count
 from fedcoin.testing.dishonest.dishonest_proposals import (
@@ -22,12 +24,15 @@ log = logging.getLogger(__name__)
 class CensoringChain(Chain):
     """Leave other miners' commitments, openings and reveals out of this node's blocks."""
 
-    async def build(self, proposer: bytes, candidates: Iterable[Transaction]) -> Draft:
+    async def build(
+        self, proposer: bytes, candidates: Iterable[Transaction], round: int = 0
+    ) -> Draft:
         """Build a block without other miners' actions.
 
         Args:
             proposer: This node's address, 20 bytes.
             candidates: Transactions that could be in the block.
+            round: The round for which it is built.
 
         Returns:
             The block; left out transactions are not among the refused ones.
@@ -38,7 +43,7 @@ class CensoringChain(Chain):
         if left_out:
             total = format_count(len(all_candidates), "transaction")
             log.warning("leaves %d of %s out of its block", left_out, total)
-        return await super().build(proposer, chosen)
+        return await super().build(proposer, chosen, round)
 
 
 class GrindingChain(Chain):
@@ -67,3 +72,26 @@ class GrindingChain(Chain):
             challenges = format_count(ground.challenges, "challenge")
             log.warning("tried %d blocks: %s", ground.tries, challenges)
         return ground.context, ground.built
+
+
+class MisnamingChain(Chain):
+    """Name another validator than this node as the proposer of this node's blocks."""
+
+    def choose_content(
+        self, context: BlockContext, candidates: tuple[Transaction, ...]
+    ) -> tuple[BlockContext, BuiltBlock]:
+        """Choose the content honestly, for a block that names the next validator.
+
+        Args:
+            context: The block's height, time, proposer and certificate.
+            candidates: Transactions that could be in the block.
+
+        Returns:
+            The context with the other proposer, and the content of its block. The context is
+            unchanged if this node is the only validator.
+        """
+        members = [validator.address for validator in self.ledger.validators()]
+        others = sorted(members, key=lambda address: (address <= context.proposer, address))
+        misnamed = replace(context, proposer=others[0])
+        log.warning("names %s as the proposer of its block", format_address(misnamed.proposer))
+        return super().choose_content(misnamed, candidates)

@@ -12,7 +12,7 @@ from fedcoin.data.clock import Clock
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.storage.chain_store import ChainStore
 from fedcoin.network.peers.peer_network import PeerNetwork
-from fedcoin.testing.dishonest.block_builders import CensoringChain, GrindingChain
+from fedcoin.testing.dishonest.block_builders import CensoringChain, GrindingChain, MisnamingChain
 from fedcoin.testing.dishonest.dishonest_miner import DishonestMiner
 from fedcoin.testing.dishonest.equivocating_exchange import EquivocatingExchange
 from fedcoin.testing.dishonest.hostile_peers import (
@@ -46,6 +46,7 @@ _OTHER_KINDS: dict[str, Callable[[KeyPair], NodeComponents]] = {
     "censor": lambda key: NodeComponents(make_chain=CensoringChain),
     "hasty-censor": lambda key: NodeComponents(make_chain=_make_hasty_chain),
     "challenge-grinder": lambda key: NodeComponents(make_chain=GrindingChain),
+    "misnaming-proposer": lambda key: NodeComponents(make_chain=MisnamingChain),
     "equivocator": _equivocating,
     "stale-peer": lambda key: _visiting(send_old_messages),
     "wrong-network": lambda key: _visiting(send_foreign_messages),

@@ -26,7 +26,7 @@ from fedcoin.testing.campaign_simulation.campaign_setting import (
     make_study_genesis,
 )
 from fedcoin.testing.campaign_simulation.simulated_coordinator import SimulatedCoordinator
-from fedcoin.testing.consensus_simulation.simulated_node import CHAIN_ID
+from fedcoin.testing.consensus_simulation.block_application import CHAIN_ID
 from fedcoin.v1.task_pb2 import ClientUpdate, OpenCampaign, OpenTask
 from fedcoin.v1.transaction_pb2 import TransactionBody
 

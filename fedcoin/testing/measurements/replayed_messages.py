@@ -35,10 +35,10 @@ from fedcoin.data.messages.votes import (
 from fedcoin.network.peers.connections.handshake import check_identity, encode_identity
 from fedcoin.network.peers.connections.peer_guard import OFFENCES
 from fedcoin.network.peers.protection.reputation import POINTS, Offence
-from fedcoin.testing.campaign_simulation.campaign_setting import GENESIS_MS, CampaignSetting
+from fedcoin.testing.campaign_simulation.campaign_setting import CampaignSetting
 from fedcoin.testing.campaign_simulation.ledger_application import LedgerApplication
 from fedcoin.testing.campaign_simulation.simulated_campaign import CampaignSimulation
-from fedcoin.testing.consensus_simulation.simulated_node import CHAIN_ID
+from fedcoin.testing.consensus_simulation.block_application import CHAIN_ID
 from fedcoin.testing.consensus_simulation.simulator import validator_key
 from fedcoin.v1.transaction_pb2 import TransactionBody
 from fedcoin.v1.vote_pb2 import Certificate
@@ -181,15 +181,15 @@ def _list_blocks(campaign: CampaignSimulation, node: LedgerApplication) -> Itera
     tip = node.tip
     assert tip is not None
 
-    def append(block: Block, now_ms: int | None = None) -> None:
-        check_block(block, tip.header, campaign.genesis, node.ledger, now_ms=now_ms)
+    def append(block: Block) -> None:
+        check_block(block, tip.header, campaign.genesis, node.ledger, round=0)
 
     def verify(certificate: bytes, chain_id: str) -> None:
         validators = node.validators()
         verify_certificate(certificate, validators, chain_id, last.height, last.block.hash)
 
     for what, deliver in (
-        ("a final block as the next one", partial(append, first.block, GENESIS_MS)),
+        ("a final block as the next one", partial(append, first.block)),
         ("a certificate of another block", partial(verify, first.certificate, CHAIN_ID)),
         ("a certificate of another chain", partial(verify, last.certificate, OTHER_CHAIN_ID)),
     ):

@@ -52,7 +52,7 @@ async def in_block(here: MiningSite, *transactions: Transaction) -> Sequence[Tra
     proposer = here.chain.chain.ledger.proposer(here.chain.chain.height() + 1, 0)
     draft = await here.chain.chain.build(proposer.address, transactions)
     assert not draft.refused, [refused.hash.hex() for refused in draft.refused]
-    return (await here.chain.chain.check(draft.block)).transactions
+    return (await here.chain.chain.check(draft.block, round=0)).transactions
 
 
 # --- tasks ---

@@ -133,7 +133,7 @@ async def test_a_running_chain_begins_from_it_and_goes_on(
     # The restored node builds blocks that the others accept, and accepts theirs.
     proposer = other.ledger.proposer(5, 0)
     draft = await other.build(proposer.address, [transaction])
-    await local.chain.check(draft.block)
+    await local.chain.check(draft.block, round=0)
     await local.produce(transaction)
     stored = local.store.block(5)
     assert stored is not None

@@ -8,6 +8,7 @@ import pytest
 
 from fedcoin.consensus.certificates import make_certificate
 from fedcoin.consensus.errors import ConsensusCode
+from fedcoin.contract.blocks.validation import check_clock, compute_clock_bound
 from fedcoin.contract.errors import LedgerCode
 from fedcoin.data.crypto.hashing import sha256
 from fedcoin.data.errors import DataCode
@@ -39,7 +40,7 @@ def pay(chain: LedgerChain, amount: int = FDC, ahead: int = 0) -> Any:
 
 def test_a_good_block_is_executed(chain: LedgerChain) -> None:
     block = chain.draft(pay(chain))
-    execution = chain.check(block, round=0, now_ms=chain.time_ms)
+    execution = chain.check(block)
     assert execution.app_hash == block.header.app_hash
     assert [t.raw for t in execution.transactions] == list(block.transactions)
     # Checking a block changes nothing.
@@ -94,30 +95,56 @@ def test_the_first_blocks_parent_is_genesis() -> None:
     chain.check(good)
 
 
-def test_the_time_may_only_be_so_far_ahead_of_a_voter_s_clock(chain: LedgerChain) -> None:
+def test_a_time_too_far_ahead_of_a_voter_s_clock_is_no_part_of_validity(
+    chain: LedgerChain,
+) -> None:
     drift = chain.genesis.parameters.max_clock_drift_ms
     block = chain.draft(after_ms=100_000)
     now = block.header.time_ms - drift
-    chain.check(block, now_ms=now)
+    check_clock(block.header, chain.header, chain.genesis, now)
     with refused(LedgerCode.TIME_TOO_FAR_AHEAD, "header.time_ms"):
-        chain.check(block, now_ms=now - 1)
-    # A node that syncs a certified chain does not check the time against its clock.
+        check_clock(block.header, chain.header, chain.genesis, now - 1)
     chain.check(block)
 
 
-def test_it_must_have_been_the_proposer_s_turn(chain: LedgerChain) -> None:
+def test_the_clock_s_bound_grows_with_the_round_up_to_nine_times(chain: LedgerChain) -> None:
+    bounds = [compute_clock_bound(1_000, round) for round in (0, 1, 2, 16, 17, 10**9)]
+    assert bounds == [1_000, 1_500, 2_000, 9_000, 9_000, 9_000]
+    drift = chain.genesis.parameters.max_clock_drift_ms
+    block = chain.draft(after_ms=100_000, round=1)
+    now = block.header.time_ms - drift * 3 // 2
+    check_clock(block.header, chain.header, chain.genesis, now)
+    with refused(LedgerCode.TIME_TOO_FAR_AHEAD):
+        check_clock(block.header, chain.header, chain.genesis, now - 1)
+
+
+def test_a_block_as_early_as_its_parent_allows_is_never_too_far_ahead(chain: LedgerChain) -> None:
+    """Else a parent from a proposer whose clock was ahead would stop the chain for a while."""
+    long_ago = chain.time_ms - 3_600_000
+    earliest, later = chain.draft(after_ms=1), chain.draft(after_ms=2)
+    check_clock(earliest.header, chain.header, chain.genesis, long_ago)
+    with refused(LedgerCode.TIME_TOO_FAR_AHEAD):
+        check_clock(later.header, chain.header, chain.genesis, long_ago)
+
+
+def test_a_block_names_the_proposer_of_its_own_round(chain: LedgerChain) -> None:
+    """And it was built for the round of its proposal or certificate, or for an earlier one."""
     blocks = [chain.draft(round=round) for round in range(4)]
-    assert len({block.header.proposer for block in blocks}) == 4
+    proposers = [block.header.proposer for block in blocks]
+    assert len(set(proposers)) == 4
     for built, block in enumerate(blocks):
         for round in range(4):
-            # A block may be proposed again in a later round than it was built for.
             if built <= round:
                 chain.check(block, round=round)
             else:
-                with refused(LedgerCode.WRONG_PROPOSER, "header.proposer"):
+                with refused(LedgerCode.WRONG_BLOCK_ROUND, "header.round"):
                     chain.check(block, round=round)
-        chain.check(block)
         chain.check(block, round=10**9)
+        for proposer in {*proposers, ALICE.address} - {block.header.proposer}:
+            misnamed = chain.draft(round=built, proposer=proposer)
+            for round in (built, 3, 10**9):
+                with refused(LedgerCode.WRONG_PROPOSER, "header.proposer"):
+                    chain.check(misnamed, round=round)
 
 
 def altered(block: Block, certificate: bytes) -> Block:

@@ -27,7 +27,12 @@ def test_tables_whole(store: ChainStore) -> None:
     store.initialise({b"b": b"2", b"a": b"1"})
     assert list(store.table("state")) == [(b"a", b"1"), (b"b", b"2")]
     assert list(store.table("blocks")) == []
-    assert {name for name, _ in store.table("meta")} == {"chain_id", "genesis_hash", "initialised"}
+    assert {name for name, _ in store.table("meta")} == {
+        "chain_id",
+        "genesis_hash",
+        "initialised",
+        "protocol_version",
+    }
     with pytest.raises(ValueError, match="no table"):
         store.table("sqlite_master")
 
@@ -157,6 +162,24 @@ def test_long_scans_come_in_pages(store: ChainStore) -> None:
     store.initialise({**entries, b"o": b"v", b"q": b"v"})
     assert list(store.scan(b"p")) == sorted(entries.items())
     assert len(list(store.scan(b""))) == 3_002
+
+
+@pytest.mark.parametrize("version", [None, b"1", b"3"])
+def test_a_chain_of_another_protocol_version_is_refused(
+    tmp_path: Path, genesis: Genesis, version: bytes | None
+) -> None:
+    """Databases of version 1 do not say their version."""
+    path = tmp_path / "chain.sqlite"
+    ChainStore.open(path, genesis).close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("DELETE FROM meta WHERE name = 'protocol_version'")
+        if version:
+            connection.execute("INSERT INTO meta VALUES ('protocol_version', ?)", (version,))
+    connection.close()
+    refusal = refused(path, genesis)
+    assert refusal.code is DataCode.OTHER_PROTOCOL
+    assert f"protocol version {(version or b'1').decode()}" in refusal.message
+    assert refusal.limit == "2"
 
 
 def test_another_genesis(tmp_path: Path, genesis: Genesis) -> None:

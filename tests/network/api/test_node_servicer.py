@@ -14,8 +14,8 @@ from fedcoin.contract.state import records
 from fedcoin.data.crypto.addresses import format_address
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.messages import canonical
+from fedcoin.data.protocol import PROTOCOL_VERSION
 from fedcoin.network.client.rpc_error import RpcError
-from fedcoin.network.peer_options import PROTOCOL_VERSION
 from fedcoin.v1 import node_service_pb2 as pb
 from fedcoin.v1 import node_service_pb2_grpc as rpc
 from fedcoin.v1.block_pb2 import TASK_PHASE_COMMIT

@@ -14,7 +14,7 @@ from fedcoin.consensus.tendermint_engine import TendermintEngine
 from fedcoin.consensus.validators import ValidatorSet
 from fedcoin.consensus.vote_set import NIL
 from fedcoin.data.messages.blocks import Block
-from fedcoin.testing.consensus_simulation.block_application import OpaqueBlockApplication
+from fedcoin.testing.consensus_simulation.block_application import SimulatedLedger
 from fedcoin.testing.consensus_simulation.byzantine_nodes import BYZANTINE_NODES
 from fedcoin.testing.consensus_simulation.scenario import (
     FAULT_KINDS,
@@ -220,7 +220,7 @@ def test_never_sending_messages_again_stops_the_chain(monkeypatch: pytest.Monkey
 # Applications other than opaque blocks.
 
 
-class Reluctant(OpaqueBlockApplication):
+class Reluctant(SimulatedLedger):
     """Builds a block only as proposer and after a second; rejects every third block."""
 
     def wants_block(self, now_ms: int) -> bool:
@@ -228,8 +228,8 @@ class Reluctant(OpaqueBlockApplication):
             self.proposer(0).public_key == validator_key(self._index).public_key and now_ms > 1_000
         )
 
-    def check(self, block: Block, now_ms: int) -> bool:
-        return super().check(block, now_ms) and int.from_bytes(block.raw[-8:], "big") % 3 != 0
+    def check(self, block: Block, round: int) -> bool:
+        return super().check(block, round) and int.from_bytes(block.raw[-8:], "big") % 3 != 0
 
 
 def test_blocks_are_built_when_a_node_wants_one_and_rejected_blocks_are_never_final() -> None:

@@ -22,6 +22,7 @@ SIGNS = {
     "censor": ("miner-4", "out of its block", 4),
     "hasty-censor": ("miner-4", "out of its block", 4),
     "challenge-grinder": ("miner-4", "is dishonest on request", 4),
+    "misnaming-proposer": ("miner-4", "as the proposer of its block", 4),
     "equivocator": ("miner-4", "voted twice", 2),
     "stale-peer": ("miner-1", "banned", 2),
     "wrong-network": ("miner-1", "banned", 2),

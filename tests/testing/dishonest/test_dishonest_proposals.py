@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from fedcoin.application.node.chain import Chain
+from fedcoin.contract.blocks.validation import check_clock
 from fedcoin.contract.errors import LedgerCode
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.messages.transactions import Transaction
@@ -126,9 +127,10 @@ async def test_a_hasty_censor_sets_its_time_as_far_ahead_as_voters_accept(
     draft = await node_chain("hasty-censor", job).build(own.address, [])
     now = job.chain.time_ms + 10
     assert draft.block.header.time_ms == now + job.chain.genesis.parameters.max_clock_drift_ms
-    job.chain.check(draft.block, now_ms=now)
+    header, genesis = draft.block.header, job.chain.genesis
+    check_clock(header, job.chain.header, genesis, now)
     with refused(LedgerCode.TIME_TOO_FAR_AHEAD):
-        job.chain.check(draft.block, now_ms=now - 1)
+        check_clock(header, job.chain.header, genesis, now - 1)
 
 
 async def test_a_grinding_node_builds_valid_blocks(
@@ -136,13 +138,25 @@ async def test_a_grinding_node_builds_valid_blocks(
 ) -> None:
     chain = node_chain("challenge-grinder", job)
     candidates = openings(job, *job.chain.miners)
-    for own in job.chain.miners:
-        draft = await chain.build(own.address, candidates)
+    for round in range(4):
+        own = chain.ledger.proposer(chain.height() + 1, round)
+        draft = await chain.build(own.address, candidates, round)
         assert len(draft.block.transactions) in (3, 4)
-        await chain.check(draft.block)
+        await chain.check(draft.block, round)
     assert caplog.text.count("blocks: 1 challenge") == 4
     empty = await chain.build(job.chain.miners[0].address, [])
     assert empty.block.transactions == ()
+
+
+async def test_a_misnaming_node_builds_blocks_that_no_voter_accepts(job: LedgerCampaign) -> None:
+    chain = node_chain("misnaming-proposer", job)
+    proposers = [chain.ledger.proposer(chain.height() + 1, round).address for round in range(4)]
+    for round, own in enumerate(proposers):
+        draft = await chain.build(own, [], round)
+        assert draft.block.header.proposer in {*proposers} - {own}
+        for voted in (round, 10**9):
+            with refused(LedgerCode.WRONG_PROPOSER):
+                await chain.check(draft.block, voted)
 
 
 def test_without_openings_a_grinder_tries_one_block(job: LedgerCampaign) -> None:

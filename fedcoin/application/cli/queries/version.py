@@ -18,7 +18,7 @@ LIBRARIES = ("grpcio", "protobuf", "pynacl", "numpy", "tensorflow")
 @json_option
 def version(as_json: bool) -> None:
     """Show the versions of this program, its protocol and its main libraries."""
-    from fedcoin.network.peer_options import PROTOCOL_VERSION
+    from fedcoin.data.protocol import PROTOCOL_VERSION
 
     found: dict[str, object] = {
         "version": __version__,

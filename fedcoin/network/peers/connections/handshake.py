@@ -26,8 +26,8 @@ from fedcoin.data.crypto.hashing import HASH_BYTES, SigningContext
 from fedcoin.data.crypto.keys import PUBLIC_KEY_BYTES, SIGNATURE_BYTES, KeyPair, verify_signature
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.genesis import Genesis
+from fedcoin.data.protocol import PROTOCOL_VERSION
 from fedcoin.network.errors import NetworkCode
-from fedcoin.network.peer_options import PROTOCOL_VERSION
 from fedcoin.network.peers.connections.endpoints import Endpoint, parse_endpoint
 from fedcoin.v1.peer_service_pb2 import NodeIdentity
 

@@ -8,5 +8,5 @@ from fedcoin import __version__
 def test_version(fedcoin: Any) -> None:
     found = fedcoin("version", "--json").json
     assert found["version"] == __version__
-    assert found["protocol_version"] == 1
+    assert found["protocol_version"] == 2
     assert "tensorflow" in fedcoin("version").out

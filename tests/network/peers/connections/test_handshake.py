@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from fedcoin.data.errors import RefusalError
+from fedcoin.data.protocol import PROTOCOL_VERSION
 from fedcoin.network.errors import NetworkCode
-from fedcoin.network.peer_options import PROTOCOL_VERSION
 from fedcoin.network.peers.connections.endpoints import Endpoint
 from fedcoin.network.peers.connections.handshake import (
     MAX_NONCES,
