@@ -164,7 +164,7 @@ class LedgerChain:
         return BlockContext(
             height=self.height + 1,
             time_ms=self.time_ms + after_ms,
-            proposer=self.ledger.proposer(self.height + 1, round).address,
+            proposer=self.ledger.proposer(round).address,
             last_certificate=self.certificates[-1] if self.certificates else b"",
             round=round,
         )

@@ -78,7 +78,7 @@ class LocalChain:
     async def produce(self, *extra: Transaction, after_ms: int = 10) -> None:
         """Make the next block final, with the mempool's candidates."""
         self.now_ms += after_ms
-        proposer = self.chain.ledger.proposer(self.chain.height() + 1, 0)
+        proposer = self.chain.ledger.proposer(0)
         draft = await self.chain.build(proposer.address, [*self.pool.ready(), *extra])
         assert not draft.refused, [refused.hash.hex() for refused in draft.refused]
         block = draft.block

@@ -31,7 +31,6 @@ from fedcoin.consensus.effects import (
     SendProposal,
     StartTimer,
 )
-from fedcoin.consensus.proposer_selection import select_proposer
 from fedcoin.consensus.tendermint_engine import TendermintEngine
 from fedcoin.consensus.timers import Timeouts
 from fedcoin.data.clock import Clock
@@ -177,13 +176,11 @@ class ConsensusDriver:
         restored, lock = self._signer.load(height) if self._signer else ((), None)
         # As it is now: while the block of this height is being stored, the ledger's state is
         # already the next height's, and an honest proposal that comes late would look wrong.
-        validators, totals = self._chain.ledger.validators(), self._chain.ledger.totals()
+        order = self._chain.ledger.proposer_order()
         return TendermintEngine(
             height,
-            validators,
-            lambda round: select_proposer(
-                validators, totals.last_winner, totals.winner_height, height, round
-            ),
+            order.validators,
+            order.proposer,
             self._signer.public_key if self._signer else None,
             self._timeouts,
             restored,

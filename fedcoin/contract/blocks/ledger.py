@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from fedcoin.consensus import proposer_selection
+from fedcoin.consensus.proposer_order import ProposerOrder
 from fedcoin.consensus.validators import Validator, ValidatorSet
 from fedcoin.contract.blocks.transition import (
     apply_transaction,
@@ -49,10 +49,15 @@ class Execution:
     """The hash of the state after the block, 32 bytes."""
     settlement: Settlement | None
     """The settlement of a task, which the header must repeat; None when no task is settled."""
-    next_validators: ValidatorSet
-    """The validator set of the next height."""
+    next_order: ProposerOrder
+    """The validators of the next height and the order of their turns."""
     tree: TreeUpdate = field(repr=False)
     """The update of the state tree."""
+
+    @property
+    def next_validators(self) -> ValidatorSet:
+        """The validator set of the next height."""
+        return self.next_order.validators
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +138,7 @@ class Ledger:
         self._reader = reader
         self._tree = StateTree.load(reader.scan(b""))
         self._results = ResultCache()
-        self._validators = validators.read_validators(reader)
+        self._order = validators.read_proposer_order(reader)
         self._last_validators = validators.read_last_validators(reader)
 
     @property
@@ -220,7 +225,7 @@ class Ledger:
             execution: The result of executing the block on the state before it.
         """
         self._tree.adopt(execution.tree)
-        self._last_validators, self._validators = self._validators, execution.next_validators
+        self._last_validators, self._order = self._order.validators, execution.next_order
 
     def check(self, transaction: Transaction, height: int, time_ms: int) -> None:
         """Check a transaction as if it were applied in the next block.
@@ -276,7 +281,7 @@ class Ledger:
         transactions: Sequence[Transaction],
     ) -> Execution:
         fees = sum(transaction.body.fee for transaction in transactions)
-        next_validators = end_block(context, fees, self.validators())
+        next_order = end_block(context, fees, self._order)
         changes = context.state.changes()
         check_conserved(context.state, changes)
         update = self._tree.update(changes)
@@ -287,7 +292,7 @@ class Ledger:
             receipts_root=receipts_root(context.receipts),
             app_hash=update.root,
             settlement=settlement,
-            next_validators=next_validators,
+            next_order=next_order,
             tree=update,
         )
 
@@ -295,26 +300,26 @@ class Ledger:
 
     def validators(self) -> ValidatorSet:
         """Return the validator set of the next height."""
-        return self._validators
+        return self._order.validators
 
     def last_validators(self) -> ValidatorSet:
         """Return the validator set of the latest height, which signed the latest block."""
         return self._last_validators
 
-    def proposer(self, height: int, round: int) -> Validator:
-        """Select the proposer of a round.
+    def proposer_order(self) -> ProposerOrder:
+        """Return who proposes at the next height, round by round."""
+        return self._order
+
+    def proposer(self, round: int) -> Validator:
+        """Find the proposer of a round of the next height.
 
         Args:
-            height: The height after the latest block.
             round: The round, from 0.
 
         Returns:
             The validator that may propose in this round.
         """
-        ledger = self.totals()
-        return proposer_selection.select_proposer(
-            self.validators(), ledger.last_winner, ledger.winner_height, height, round
-        )
+        return self._order.proposer(round)
 
     def account(self, address: bytes) -> AccountState:
         """Read an account.
@@ -328,7 +333,7 @@ class Ledger:
         return records.ACCOUNTS.get(self._reader, address) or AccountState()
 
     def totals(self) -> LedgerState:
-        """Read the ledger record: supply, burned coins, difficulty, latest winner."""
+        """Read the ledger record: supply, burned coins, difficulty."""
         return records.read_ledger(self._reader)
 
     def total_supply(self) -> int:

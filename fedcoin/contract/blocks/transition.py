@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fedcoin.consensus.validators import ValidatorSet
+from fedcoin.consensus.proposer_order import ProposerOrder
 from fedcoin.contract.actions import ACTIONS
 from fedcoin.contract.actions.bonds import release_due
 from fedcoin.contract.admission import admit
@@ -10,6 +10,7 @@ from fedcoin.contract.state import records
 from fedcoin.contract.state.execution_context import ExecutionContext
 from fedcoin.contract.state.overlay import Overlay
 from fedcoin.contract.state.validators import (
+    advance_proposer_order,
     read_last_validators,
     read_validators,
     write_last_validators,
@@ -52,24 +53,23 @@ def apply_transaction(context: ExecutionContext, transaction: Transaction) -> No
     ACTIONS[action_name(transaction.body)](context, transaction)
 
 
-def end_block(context: ExecutionContext, fees: int, last_validators: ValidatorSet) -> ValidatorSet:
-    """Close windows that are over and pay the fees to the proposer.
+def end_block(context: ExecutionContext, fees: int, order: ProposerOrder) -> ProposerOrder:
+    """Close windows that are over, pay the fees to the proposer, and pass the turn on.
 
     Args:
         context: The block's context.
         fees: The fees of all transactions, in sap.
-        last_validators: The validator set of this block's height.
+        order: The validators of this block's height and the order of their turns.
 
     Returns:
-        The validator set of the next height.
+        The validators of the next height and the order of their turns.
     """
-    validators = read_validators(context.state)
-    lifecycle.end_block(context, validators)
+    lifecycle.end_block(context, read_validators(context.state))
     if fees:
         context.credit(context.block.proposer, fees)
-    if last_validators != read_last_validators(context.state):
-        write_last_validators(context.state, last_validators)
-    return validators
+    if order.validators != read_last_validators(context.state):
+        write_last_validators(context.state, order.validators)
+    return advance_proposer_order(context.state, order, lifecycle.next_winner(context.state))
 
 
 def check_conserved(state: Overlay, changes: dict[bytes, bytes | None]) -> None:

@@ -248,7 +248,7 @@ def _check_proposer(header: BlockHeader, ledger: Ledger, round: int) -> None:
             field="header.round",
             limit=str(round),
         )
-    proposer = ledger.proposer(header.height, header.round).address
+    proposer = ledger.proposer(header.round).address
     if header.proposer != proposer:
         raise RefusalError(
             LedgerCode.WRONG_PROPOSER,

@@ -40,7 +40,7 @@ def list_validators(ledger: Ledger, next_height: int) -> list[ValidatorView]:
         The validators, in the order of their addresses.
     """
     members = ledger.validators()
-    proposer = ledger.proposer(next_height, 0)
+    proposer = ledger.proposer(0)
     return [
         ValidatorView(
             address=format_optional_address(member.address),

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from fedcoin.consensus.proposer_order import ProposerOrder
 from fedcoin.contract.state import records
 from fedcoin.contract.state.overlay import MemoryState, Overlay
-from fedcoin.contract.state.validators import genesis_validators, write_last_validators
+from fedcoin.contract.state.validators import (
+    genesis_validators,
+    write_last_validators,
+    write_proposer_order,
+)
 from fedcoin.data.messages.genesis import Genesis
 from fedcoin.v1.state_pb2 import AccountState, BondState, LedgerState
 
@@ -27,6 +32,7 @@ def genesis_changes(genesis: Genesis) -> dict[bytes, bytes | None]:
         bond = BondState(public_key=v.public_key, bond=v.power, since_height=1)
         records.BONDS.put(state, v.address, record=bond)
     write_last_validators(state, validators)
+    write_proposer_order(state, ProposerOrder.first(validators))
     difficulty = genesis.parameters.initial_difficulty_nano
     ledger = LedgerState(supply=genesis.supply, difficulty_nano=difficulty)
     records.LEDGER.put(state, record=ledger)

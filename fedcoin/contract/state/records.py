@@ -21,6 +21,7 @@ from fedcoin.v1.state_pb2 import (
     CampaignState,
     LedgerState,
     MinerState,
+    ProposerOrderState,
     TaskState,
     ValidatorSetState,
 )
@@ -168,10 +169,12 @@ TERMS: Final = Table(b"terms/", OpenTask)
 MINERS: Final = Table(b"miner/", MinerState, _miner_coins)
 """Key: task id (32 bytes), address (20 bytes). A miner's part in the current attempt."""
 LEDGER: Final = Table(b"ledger/", LedgerState, _ledger_coins)
-"""Key: empty. Totals and the latest winner."""
+"""Key: empty. Supply, burned coins, difficulty."""
 # The prefix of the protocol, which the state hash covers.
 LAST_VALIDATORS: Final = Table(b"electorate/", ValidatorSetState)
 """Key: empty. The validators that decided the latest block."""
+PROPOSER_ORDER: Final = Table(b"proposers/", ProposerOrderState)
+"""Key: empty. Who proposes at the next height: priorities and a winner."""
 
 UNBONDING: Final = Index(b"unbonding/")
 """Release time (Unix time in ms) and address of unbonding coins, the earliest first."""

@@ -95,7 +95,6 @@ def end_block(context: ExecutionContext, validators: ValidatorSet) -> None:
             _close_challenge_window(context, loaded, validators)
         else:
             _close_reveal_window(context, loaded, validators)
-    _make_winner_propose(context)
 
 
 def open_tasks(state: StateReader) -> Iterator[tuple[bytes, TaskState]]:
@@ -111,6 +110,19 @@ def open_tasks(state: StateReader) -> Iterator[tuple[bytes, TaskState]]:
         task = records.TASKS.get(state, task_id)
         assert task is not None, "an open task without a record"
         yield task_id, task
+
+
+def next_winner(state: StateReader) -> bytes:
+    """Find the winner of the task that the next block settles.
+
+    Args:
+        state: The state after the latest block.
+
+    Returns:
+        The winner's address, 20 bytes; empty when the next block settles no task.
+    """
+    waiting = (task for _, task in open_tasks(state) if task.phase == _SETTLE)
+    return next((task.settlement.winner for task in waiting), b"")
 
 
 def _enter(
@@ -253,14 +265,3 @@ def _has_quorum(
         power > 0
         and 100 * power >= context.parameters.reveal_quorum_percent * validators.total_power
     )
-
-
-def _make_winner_propose(context: ExecutionContext) -> None:
-    """Make the winner of the task that the next block settles the proposer of that block."""
-    waiting = (task for _, task in open_tasks(context.state) if task.phase == _SETTLE)
-    task = next(iter(waiting), None)
-    if task is not None:
-        ledger = records.read_ledger(context.state)
-        ledger.last_winner = task.settlement.winner
-        ledger.winner_height = context.block.height + 1
-        records.LEDGER.put(context.state, record=ledger)

@@ -82,7 +82,7 @@ class LedgerApplication:
 
     def proposer(self, round: int) -> Validator:
         """Implement `BlockApplication.proposer`: select the proposer of a round."""
-        return self.ledger.proposer(self.height() + 1, round)
+        return self.ledger.proposer(round)
 
     def time_ms(self) -> int:
         """Return the time of the latest block, or of the genesis before the first, Unix ms."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from fedcoin.consensus.proposer_selection import select_proposer
+from fedcoin.consensus.proposer_order import ProposerOrder
 from fedcoin.consensus.validators import Validator, ValidatorSet
 from fedcoin.data.crypto.hashing import HASH_BYTES, sha256
 from fedcoin.data.errors import RefusalError
@@ -129,7 +129,7 @@ class SimulatedLedger:
             validators: The validators of every height.
         """
         self._index = index
-        self._validators = validators
+        self._order = ProposerOrder.first(validators)
         self._parent = bytes(HASH_BYTES)
         self._height = 0
         self._time_ms = 0
@@ -141,11 +141,11 @@ class SimulatedLedger:
 
     def validators(self) -> ValidatorSet:
         """Implement `BlockApplication.validators`: return the validators of the next height."""
-        return self._validators
+        return self._order.validators
 
     def proposer(self, round: int) -> Validator:
-        """Implement `BlockApplication.proposer`: by rotation, as without a settled task."""
-        return select_proposer(self._validators, b"", 0, self._height + 1, round)
+        """Implement `BlockApplication.proposer`: by priority, as without a settled task."""
+        return self._order.proposer(round)
 
     def wants_block(self, now_ms: int) -> bool:
         """Implement `BlockApplication.wants_block`: always."""
@@ -162,7 +162,7 @@ class SimulatedLedger:
             parent_hash=self._parent,
             receipts_root=bytes(HASH_BYTES),
             app_hash=bytes(HASH_BYTES),
-            next_validators_hash=self._validators.hash(),
+            next_validators_hash=self._order.validators.hash(),
             proposer=self.proposer(round).address,
             round=round,
         )
@@ -195,3 +195,4 @@ class SimulatedLedger:
         self._height += 1
         self._parent = block.hash
         self._time_ms = block.header.time_ms
+        self._order = self._order.next_height(self._order.validators)

@@ -56,7 +56,7 @@ class _TaskOpening:
         self.ledger = Ledger(state, genesis)
         ((signer, opening),) = self.coordinator.act(state)
         assert isinstance(opening, OpenCampaign)
-        context = BlockContext(1, GENESIS_MS + 1, self.ledger.proposer(1, 0).address, b"")
+        context = BlockContext(1, GENESIS_MS + 1, self.ledger.proposer(0).address, b"")
         body = TransactionBody(
             chain_id=CHAIN_ID, fee=SAP_PER_FDC, expiry_height=9, open_campaign=opening
         )

@@ -49,7 +49,7 @@ async def expect(code: Enum, check: Any) -> RefusalError:
 async def in_block(here: MiningSite, *transactions: Transaction) -> Sequence[Transaction]:
     """Put transactions into a valid block; returns them as decoded from it."""
     here.chain.now_ms += 10
-    proposer = here.chain.chain.ledger.proposer(here.chain.chain.height() + 1, 0)
+    proposer = here.chain.chain.ledger.proposer(0)
     draft = await here.chain.chain.build(proposer.address, transactions)
     assert not draft.refused, [refused.hash.hex() for refused in draft.refused]
     return (await here.chain.chain.check(draft.block, round=0)).transactions

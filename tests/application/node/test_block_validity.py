@@ -27,7 +27,7 @@ def nodes_with_a_misnaming_proposer(
     folder: Path, genesis: Genesis, wire: InMemoryWire
 ) -> list[InMemoryNode]:
     """Four validators, the first proposer among them dishonest, and an observer at the end."""
-    first = Ledger(ChainStoreOf(folder / "first.sqlite", genesis).store, genesis).proposer(1, 0)
+    first = Ledger(ChainStoreOf(folder / "first.sqlite", genesis).store, genesis).proposer(0)
     members = []
     for i, key in enumerate((*MINERS, None)):
         is_dishonest = key is not None and key.address == first.address

@@ -131,7 +131,7 @@ async def test_a_running_chain_begins_from_it_and_goes_on(
     assert [ready.hash for ready in pool.ready()] == [transaction.hash]
     assert other.ledger.app_hash == local.chain.ledger.app_hash
     # The restored node builds blocks that the others accept, and accepts theirs.
-    proposer = other.ledger.proposer(5, 0)
+    proposer = other.ledger.proposer(0)
     draft = await other.build(proposer.address, [transaction])
     await local.chain.check(draft.block, round=0)
     await local.produce(transaction)

@@ -72,7 +72,7 @@ def test_a_task_is_settled_with_all_miners() -> None:
     assert chain.ledger.needs_block()
     # The winner proposes the block that settles.
     winner = job.task.settlement.winner
-    assert chain.ledger.proposer(chain.height + 1, 0).address == winner
+    assert chain.ledger.proposer(0).address == winner
     execution = chain.produce()
     assert execution.settlement == job.task.settlement
     header = chain.header
@@ -117,15 +117,15 @@ def test_a_winner_that_is_silent_is_followed_by_the_next() -> None:
     job = begun()
     job.run(games(job.chain.miners))
     chain = job.chain
-    turns = [chain.ledger.proposer(chain.height + 1, round).address for round in range(4)]
+    turns = [chain.ledger.proposer(round).address for round in range(4)]
     assert turns[0] == job.task.settlement.winner
-    assert sorted(turns) == [v.address for v in chain.ledger.validators()]
+    assert set(turns[1:]) <= {v.address for v in chain.ledger.validators()}
     chain.produce(round=2)
     assert chain.header is not None
     assert chain.header.proposer == turns[2]
     assert job.task.phase == SETTLED
-    # After the winner's height, the turn moves on by one miner for each height.
-    assert chain.ledger.proposer(chain.height + 1, 0).address == turns[1]
+    # The winner's turn was charged, although it was silent.
+    assert chain.ledger.proposer(0).address == turns[1]
 
 
 def test_without_commitments_a_task_is_mined_again_and_then_given_up() -> None:
@@ -291,7 +291,7 @@ def test_two_tasks_that_end_together_are_settled_one_a_block_the_oldest_first() 
         chain.produce(*transactions)
     assert (one.task.phase, two.task.phase) == (SETTLE, SETTLE)
     for job in (one, two):
-        assert chain.ledger.proposer(chain.height + 1, 0).address == job.task.settlement.winner
+        assert chain.ledger.proposer(0).address == job.task.settlement.winner
         execution = chain.produce()
         assert execution.settlement is not None
         assert execution.settlement.task_id == job.task_id
