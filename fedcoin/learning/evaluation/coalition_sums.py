@@ -27,7 +27,7 @@ mlp-exact` (subset tables) and `--case k100` (incremental sums) show the effect 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Protocol
@@ -40,7 +40,7 @@ Floats = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.int64]
 
 MAX_ROW_RATIO = 1.5
-"""The largest ratio of the rows that a subset table computes to the rows that were requested."""
+"""The largest ratio of the rows of the whole tables to the rows that were requested."""
 
 MAX_ADDITION_SHARE = 0.25
 """Incremental sums may take additions of up to this share of the players for each row; above it a
@@ -116,21 +116,24 @@ class SubsetTable:
     """A plan for requests that hold most subsets of the players; implements `SummationPlan`.
 
     Each tile holds the sums over all subsets of the first L players ("low"), combined with one
-    subset of the others ("high").
+    subset of the others ("high"). Where a request holds a part of them, as at the ends of a batch,
+    only the range from the first to the last requested row is computed.
 
     Args:
         num_low: L, the number of low players.
         high_subsets: Bool (k, p - L): the subset of the high players of each of k tiles.
+        ranges: For each of the k tiles, the rows of the table of low subsets that it holds.
     """
 
-    def __init__(self, num_low: int, high_subsets: Bools) -> None:
+    def __init__(self, num_low: int, high_subsets: Bools, ranges: Sequence[range]) -> None:
         self._num_low = num_low
         self._num_high = high_subsets.shape[1]
-        low_subsets = np.arange(1 << num_low)[:, None] >> np.arange(num_low) & 1
+        self._ranges = ranges
+        low_indices = np.concatenate([np.arange(rows.start, rows.stop) for rows in ranges])
         self.membership = np.hstack(
             [
-                np.tile(low_subsets.astype(np.bool_), (len(high_subsets), 1)),
-                high_subsets.repeat(1 << num_low, axis=0),
+                (low_indices[:, None] >> np.arange(num_low) & 1).astype(np.bool_),
+                high_subsets.repeat([len(rows) for rows in ranges], axis=0),
             ]
         )
         self.targets: Indices = np.full(len(self.membership), -1, np.int64)
@@ -145,8 +148,8 @@ class SubsetTable:
             max_rows: How many rows a tile may have.
 
         Returns:
-            The plan, or None when it would compute more than `MAX_ROW_RATIO` times m rows, or when
-            a row is asked for twice.
+            The plan, or None when its whole tables would have more than `MAX_ROW_RATIO` times m
+            rows, or when a row is asked for twice.
         """
         num_players = membership.shape[1]
         num_low = min(num_players, max(max_rows, 1).bit_length() - 1)
@@ -159,23 +162,32 @@ class SubsetTable:
         _, first_rows, high_index = np.unique(
             keys.view(f"V{keys.shape[1]}").reshape(-1), return_index=True, return_inverse=True
         )
-        if len(first_rows) << num_low > MAX_ROW_RATIO * len(membership):
+        num_tiles, high_index = len(first_rows), high_index.reshape(-1)
+        if num_tiles << num_low > MAX_ROW_RATIO * len(membership):
             return None
-        table = cls(num_low, membership[first_rows, num_low:])
         low_index = membership[:, :num_low] @ (1 << np.arange(num_low))
-        table.targets[(high_index.reshape(-1) << num_low) + low_index] = np.arange(len(membership))
+        begins, ends = np.full(num_tiles, 1 << num_low), np.zeros(num_tiles, np.int64)
+        np.minimum.at(begins, high_index, low_index)
+        np.maximum.at(ends, high_index, low_index + 1)
+        ranges = [range(*bounds) for bounds in zip(begins.tolist(), ends.tolist(), strict=True)]
+        table = cls(num_low, membership[first_rows, num_low:], ranges)
+        # The row of the plan where the table's row 0 would be.
+        zeroth_rows = np.cumsum(ends - begins) - ends
+        table.targets[zeroth_rows[high_index] + low_index] = np.arange(len(membership))
         # A row that is asked for twice has only one target.
         return table if np.count_nonzero(table.targets >= 0) == len(membership) else None
 
     def tiles(self, contributions: Floats, tile: Floats) -> Iterator[tuple[slice, Floats]]:
         """Implement `SummationPlan.tiles`: compute the sums for one batch of examples."""
         size = contributions.shape[1]
-        width = 1 << self._num_low
-        table = np.zeros((width, size), np.float32)
+        table = np.empty((1 << self._num_low, size), np.float32)
+        table[0] = 0
         for bit in range(self._num_low):
             np.add(table[: 1 << bit], contributions[bit], out=table[1 << bit : 2 << bit])
-        partial_sums = np.zeros((self._num_high + 1, size), np.float32)
-        for index, additions in enumerate(self._additions):
+        partial_sums = np.empty((self._num_high + 1, size), np.float32)
+        partial_sums[0] = 0
+        row = 0
+        for table_rows, additions in zip(self._ranges, self._additions, strict=True):
             depth = 0
             for addition in additions:
                 depth = addition.depth
@@ -184,8 +196,10 @@ class SubsetTable:
                     contributions[addition.player],
                     out=partial_sums[depth],
                 )
-            np.add(table, partial_sums[depth], out=tile[:width])
-            yield slice(index * width, (index + 1) * width), tile[:width]
+            sums = tile[: len(table_rows)]
+            np.add(table[table_rows.start : table_rows.stop], partial_sums[depth], out=sums)
+            yield slice(row, row + len(table_rows)), sums
+            row += len(table_rows)
 
 
 def _plan_additions(high_subsets: Bools, num_low: int) -> list[tuple[_Addition, ...]]:

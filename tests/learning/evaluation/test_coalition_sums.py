@@ -65,6 +65,13 @@ def test_all_subsets_take_a_table() -> None:
     check(all_coalitions(3), 64, SubsetTable)
 
 
+@pytest.mark.parametrize(("begin", "end"), [(1, 1023), (5, 165), (3, 61), (100, 256), (0, 1024)])
+def test_a_table_that_is_asked_for_in_part_is_computed_in_part(begin: int, end: int) -> None:
+    rows = all_coalitions(10)[begin:end]
+    check(rows, 16, SubsetTable)
+    assert len(coalition_sums.plan_sums(rows, 16).membership) == end - begin
+
+
 def test_prefixes_take_incremental_sums() -> None:
     membership = random_prefixes(40, 5)
     check(membership, 16, IncrementalSums)
