@@ -30,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedcoin.data.artifacts.tensors import encode_tensors
-from fedcoin.incentive.proof.audit import compare_counts, compute_tolerance, list_audited_coalitions
+from fedcoin.incentive.proof.audit import compare_counts, compute_tolerance, list_claims
 from fedcoin.incentive.proof.challenge import draw_challenged_leaves
 from fedcoin.incentive.proof.evidence import EvidenceTree, build_evidence_tree, verify_evidence
 from fedcoin.incentive.proof.layouts import Ints
@@ -211,7 +211,8 @@ async def _measure(job: UtilityJob, plan: SamplingPlan, samples: int) -> dict[st
     mining = time.monotonic() - started
     mining_cpu = _cpu_seconds(worker)
     evidence = tree.prove(draw_challenged_leaves(CHALLENGE, plan.public_key, samples, LEAVES))
-    coalitions = list_audited_coalitions(evidence, plan)
+    claims = list_claims(evidence, plan)
+    coalitions = claims.coalitions
     started = time.monotonic()
     await worker.evaluate(job.job_id, coalitions)
     remembered = time.monotonic() - started
@@ -225,7 +226,7 @@ async def _measure(job: UtilityJob, plan: SamplingPlan, samples: int) -> dict[st
     opening = time.monotonic() - started - verifying
     opened = _cpu_seconds(auditor)
     counts = await auditor.evaluate(job.job_id, coalitions)
-    compare_counts(evidence, plan, counts, compute_tolerance(plan.evaluation_size, TOLERANCE))
+    compare_counts(claims, counts, compute_tolerance(plan.evaluation_size, TOLERANCE))
     audit = time.monotonic() - started
     used = _cpu_seconds(auditor)
     more = await _audit_more(auditor, job, plan, tree) if plan.fixed_samples else {}
@@ -270,8 +271,9 @@ async def _audit_more(
         due = draw_challenged_leaves(CHALLENGE, other.public_key, tree.samples, LEAVES)
         evidence = tree.prove(due)
         verify_evidence(evidence, other, CHALLENGE, LEAVES)
-        counts = await auditor.evaluate(job.job_id, list_audited_coalitions(evidence, other))
-        compare_counts(evidence, other, counts, compute_tolerance(plan.evaluation_size, TOLERANCE))
+        claims = list_claims(evidence, other)
+        counts = await auditor.evaluate(job.job_id, claims.coalitions)
+        compare_counts(claims, counts, compute_tolerance(plan.evaluation_size, TOLERANCE))
     used = _cpu_seconds(auditor) - before
     return {f"audit of {MORE_REVEALS} more reveals, CPU seconds": used}
 

@@ -24,7 +24,7 @@ from fedcoin.contract.state import records
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.lru import LruDict
 from fedcoin.data.messages.transactions import Transaction, action_name
-from fedcoin.incentive.proof.audit import compare_counts, compute_tolerance, list_audited_coalitions
+from fedcoin.incentive.proof.audit import compare_counts, compute_tolerance, list_claims
 from fedcoin.incentive.proof.sampling_plan import build_plan
 from fedcoin.learning.errors import WorkerError
 from fedcoin.network.background_tasks import run_within
@@ -174,13 +174,13 @@ class Auditor:
             raise _unknown("task", LedgerCode.UNKNOWN_TASK, action.task_id)
         assignment = Assignment(action.task_id, terms, campaign.terms.model)
         plan = build_plan(terms, action.task_id, transaction.public_key)
-        coalitions = await asyncio.to_thread(list_audited_coalitions, action.evidence, plan)
+        claims = await asyncio.to_thread(list_claims, action.evidence, plan)
         async with self._jobs.opened(assignment, self._artifact_seconds) as utility:
-            counts = await utility(coalitions)
+            counts = await utility(claims.coalitions)
         tolerance = compute_tolerance(
             terms.evaluation.size, self._chain.genesis.parameters.utility_tolerance
         )
-        await asyncio.to_thread(compare_counts, action.evidence, plan, counts, tolerance)
+        compare_counts(claims, counts, tolerance)
 
 
 def _unknown(what: str, code: LedgerCode, id: bytes) -> RefusalError:

@@ -18,7 +18,7 @@ from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.genesis import Genesis
 from fedcoin.data.storage.chain_store import ChainStore
-from fedcoin.incentive.proof.audit import compare_counts, compute_tolerance, list_audited_coalitions
+from fedcoin.incentive.proof.audit import compare_counts, compute_tolerance, list_claims
 from fedcoin.incentive.proof.sampling_plan import build_plan
 from fedcoin.learning.workers.pool import WorkerPool
 from fedcoin.v1.block_pb2 import Block
@@ -119,12 +119,12 @@ class _RevealChecker:
             )
             return
         plan = build_plan(terms, action.task_id, reveal.public_key)
-        coalitions = list_audited_coalitions(action.evidence, plan)
+        claims = list_claims(action.evidence, plan)
         async with self._jobs.opened(assignment, 0.0) as utility:
-            counts = await utility(coalitions)
+            counts = await utility(claims.coalitions)
         tolerance = compute_tolerance(terms.evaluation.size, self._tolerance)
         try:
-            compare_counts(action.evidence, plan, counts, tolerance)
+            compare_counts(claims, counts, tolerance)
         except RefusalError as refusal:
             raise refusal.prefixed(
                 f"block {reveal.height}, task {action.task_id.hex()}, miner"
@@ -132,7 +132,7 @@ class _RevealChecker:
             ) from None
         self._reveals += 1
         self._leaves += len(action.evidence.leaves)
-        self._coalitions += len(coalitions)
+        self._coalitions += len(claims.coalitions)
 
     def _first_missing(self, ids: Sequence[bytes]) -> bytes | None:
         # The first artifact that is missing or damaged. Each artifact is hashed once.

@@ -75,23 +75,6 @@ def list_claims(evidence: Evidence, plan: SamplingPlan) -> EvidenceClaims:
     )
 
 
-def list_audited_coalitions(evidence: Evidence, plan: SamplingPlan) -> Bools:
-    """List the coalitions that a validator recomputes.
-
-    Args:
-        evidence: A miner's evidence. It should have passed `verify_evidence` under `plan`.
-        plan: The miner's plan for the task.
-
-    Returns:
-        bool (C, n): a row for each of C coalitions, True for each of the n clients that belongs to
-        it; in the order in which `compare_counts` takes the counts.
-
-    Raises:
-        RefusalError: WRONG_LEAVES or BAD_UTILITY when the evidence does not fit the plan.
-    """
-    return list_claims(evidence, plan).coalitions
-
-
 def compute_tolerance(evaluation_size: int, per_ten_thousand: int) -> int:
     """Compute how far a recomputed count of right answers may be from the claimed one.
 
@@ -105,20 +88,18 @@ def compute_tolerance(evaluation_size: int, per_ten_thousand: int) -> int:
     return -(-evaluation_size * per_ten_thousand // 10_000)
 
 
-def compare_counts(evidence: Evidence, plan: SamplingPlan, counts: Ints, tolerance: int) -> None:
+def compare_counts(claims: EvidenceClaims, counts: Ints, tolerance: int) -> None:
     """Compare recomputed counts with the claimed ones.
 
     Args:
-        evidence: A miner's evidence.
-        plan: The miner's plan for the task.
-        counts: Recomputed right answers of `list_audited_coalitions`, int64 (C,).
+        claims: What a miner claims.
+        counts: Recomputed right answers of `claims.coalitions`, int64 (C,).
         tolerance: The largest accepted difference of a count, in right answers.
 
     Raises:
         RefusalError: AUDIT_FAILED when a count differs by more than the tolerance. The message
             names the first leaf and coalition for which it does.
     """
-    claims = list_claims(evidence, plan)
     wrong = np.flatnonzero(np.abs(claims.counts - counts) > tolerance)
     if not len(wrong):
         return

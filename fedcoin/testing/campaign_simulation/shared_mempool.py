@@ -17,7 +17,7 @@ from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.genesis import Genesis
 from fedcoin.data.messages.transactions import Transaction, action_name, sign_transaction
-from fedcoin.incentive.proof.audit import compare_counts, compute_tolerance, list_audited_coalitions
+from fedcoin.incentive.proof.audit import compare_counts, compute_tolerance, list_claims
 from fedcoin.incentive.proof.sampling_plan import build_plan
 from fedcoin.testing.campaign_simulation.saturating_game import SaturatingGame
 from fedcoin.testing.consensus_simulation.block_application import CHAIN_ID
@@ -210,8 +210,8 @@ class SharedMempool:
             terms.evaluation.size, self._genesis.parameters.utility_tolerance
         )
         try:
-            counts = self._game(list_audited_coalitions(action.evidence, plan))
-            compare_counts(action.evidence, plan, counts, tolerance)
+            claims = list_claims(action.evidence, plan)
+            compare_counts(claims, self._game(claims.coalitions), tolerance)
         except RefusalError as refusal:
             self._refusals[refusal.code.value] += 1
             return refusal

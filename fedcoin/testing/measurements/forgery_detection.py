@@ -12,7 +12,7 @@ from math import comb
 import numpy as np
 
 from fedcoin.data.errors import RefusalError
-from fedcoin.incentive.proof.audit import compare_counts, compute_tolerance, list_audited_coalitions
+from fedcoin.incentive.proof.audit import compare_counts, compute_tolerance, list_claims
 from fedcoin.incentive.proof.challenge import draw_challenged_leaves
 from fedcoin.incentive.proof.evidence import EvidenceTree, build_evidence_tree, verify_evidence
 from fedcoin.incentive.proof.layouts import Ints
@@ -90,9 +90,9 @@ def passes_audit(
     evidence = tree.prove(leaves)
     try:
         verify_evidence(evidence, plan, challenge, CHALLENGED_LEAVES)
-        counts = game(list_audited_coalitions(evidence, plan))
+        claims = list_claims(evidence, plan)
         tolerance = compute_tolerance(game.size, TOLERANCE_PER_TEN_THOUSAND)
-        compare_counts(evidence, plan, counts, tolerance)
+        compare_counts(claims, game(claims.coalitions), tolerance)
     except RefusalError:
         return False
     return True

@@ -12,7 +12,7 @@ import pytest
 from fedcoin.contract.state import records
 from fedcoin.data.messages.receipts import decode_receipt
 from fedcoin.data.messages.transactions import decode_transaction
-from fedcoin.incentive.proof.audit import list_audited_coalitions
+from fedcoin.incentive.proof.audit import list_claims
 from fedcoin.incentive.proof.sampling_plan import build_plan
 from fedcoin.learning.workers.pool import WorkerPool
 from fedcoin.v1 import block_pb2, task_pb2
@@ -85,7 +85,7 @@ async def test_many_clients(
             assert len(transaction.raw) < most_bytes
             # The two end points are evaluated once for all leaves, whose last coalitions are the
             # grand one.
-            audited = len(list_audited_coalitions(shown, plan))
+            audited = len(list_claims(shown, plan).coalitions)
             assert audited == LEAVES * (clients - 1) + 2
             assert audited < most_share * mined
             # The values add up to the grand coalition's count minus the empty one's.

@@ -12,7 +12,6 @@ from fedcoin.incentive.errors import IncentiveCode
 from fedcoin.incentive.proof.audit import (
     compare_counts,
     compute_tolerance,
-    list_audited_coalitions,
     list_claims,
 )
 from fedcoin.incentive.proof.challenge import draw_challenged_leaves
@@ -35,21 +34,22 @@ def test_honest_evidence_passes_with_no_tolerance(schedule: int, clients: int) -
     evidence = tree.prove(
         draw_challenged_leaves(CHALLENGE, mined.plan.public_key, tree.samples, 10)
     )
-    rows = list_audited_coalitions(evidence, mined.plan)
+    claims = list_claims(evidence, mined.plan)
+    rows = claims.coalitions
     assert rows[0].all()
     assert not rows[1].any()
     # Only the first two rows are the grand and the empty coalition.
     assert not rows[2:].all(axis=1).any()
     assert rows[2:].any(axis=1).all()
     counts = right_answers(rows, mined.plan.evaluation_size)
-    compare_counts(evidence, mined.plan, counts, 0)
+    compare_counts(claims, counts, 0)
 
 
 def test_utilities_after_a_truncation_are_not_recomputed() -> None:
     mined = mine(make_plan(PERMUTATION, 8, truncation=40), samples=30)
     whole = mine(make_plan(PERMUTATION, 8), samples=30)
     rows = [
-        len(list_audited_coalitions(each.tree().prove(range(30)), each.plan))
+        len(list_claims(each.tree().prove(range(30)), each.plan).coalitions)
         for each in (mined, whole)
     ]
     assert rows[0] < rows[1] == 2 + 30 * 7
@@ -63,9 +63,9 @@ def test_a_count_beyond_the_tolerance_is_named(row: int, named: str) -> None:
     for sign in (1, -1):
         counts = claimed.counts.copy()
         counts[row] += sign * 2
-        compare_counts(evidence, mined.plan, counts, 2)
+        compare_counts(claimed, counts, 2)
         with pytest.raises(RefusalError) as refused:
-            compare_counts(evidence, mined.plan, counts, 1)
+            compare_counts(claimed, counts, 1)
         assert refused.value.code is IncentiveCode.AUDIT_FAILED
         assert named in refused.value.message
         if row > 1:
@@ -91,16 +91,16 @@ def test_unverified_evidence_is_refused(
     evidence = Evidence(grand_count=250)
     evidence.leaves.add(index=index, utilities=utilities)
     with pytest.raises(RefusalError) as refused:
-        list_audited_coalitions(evidence, make_plan(PERMUTATION, 5))
+        list_claims(evidence, make_plan(PERMUTATION, 5))
     assert refused.value.code is code
     if index >= 64:
         with pytest.raises(RefusalError):
-            list_audited_coalitions(evidence, make_plan(EXACT, 5))
+            list_claims(evidence, make_plan(EXACT, 5))
 
 
 def test_evidence_without_leaves_has_its_ends() -> None:
     for schedule in (EXACT, PERMUTATION, ANTITHETIC):
-        rows = list_audited_coalitions(Evidence(), make_plan(schedule, 5))
+        rows = list_claims(Evidence(), make_plan(schedule, 5)).coalitions
         assert rows.tolist() == [[True] * 5, [False] * 5]
 
 
@@ -126,11 +126,12 @@ def is_caught(mined: Mined, forged: np.ndarray, trial: int, q: int) -> bool:
             for leaf in evidence.leaves]  # fmt: skip
     counts = [honest[leaf.index][mask] for leaf, mask in zip(evidence.leaves, free, strict=True)]
     recomputed = np.concatenate([[mined.grand, mined.empty], *counts])
-    if (list_claims(evidence, plan).counts == recomputed).all():
-        compare_counts(evidence, plan, recomputed, 1)
+    claims = list_claims(evidence, plan)
+    if (claims.counts == recomputed).all():
+        compare_counts(claims, recomputed, 1)
         return False
     with pytest.raises(RefusalError) as refused:
-        compare_counts(evidence, plan, recomputed, 1)
+        compare_counts(claims, recomputed, 1)
     return refused.value.code is IncentiveCode.AUDIT_FAILED
 
 
@@ -172,6 +173,6 @@ def test_number_of_samples_from_which_an_audit_costs_under_a_hundredth_of_mining
     walks = np.random.default_rng(1).integers(10, 90, size=(min_samples, clients))
     tree = build_evidence_tree(plan, walks, 95, 5)
     evidence = tree.prove(draw_challenged_leaves(CHALLENGE, plan.public_key, min_samples, 44))
-    audited = len(list_audited_coalitions(evidence, plan))
+    audited = len(list_claims(evidence, plan).coalitions)
     share = compute_audit_percent(plan, min_samples, 44)
     assert 100 * audited / plan.evaluations(min_samples) == pytest.approx(share)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from fedcoin.data.errors import RefusalError
 from fedcoin.incentive.errors import IncentiveCode
-from fedcoin.incentive.proof.audit import list_audited_coalitions
+from fedcoin.incentive.proof.audit import list_claims
 from fedcoin.incentive.proof.challenge import draw_challenged_leaves
 from fedcoin.incentive.proof.evidence import (
     build_evidence_tree,
@@ -193,7 +193,7 @@ def test_size_of_a_reveal_and_cost_of_its_audit(clients: int, max_bytes: int) ->
     verify_evidence(evidence, plan, CHALLENGE, 44)
     assert max_bytes // 2 < evidence.ByteSize() < max_bytes
     assert evidence.ByteSize() <= compute_max_evidence_bytes(plan, 44) < 200_000
-    assert 100 * len(list_audited_coalitions(evidence, plan)) < plan.evaluations(count)
+    assert 100 * len(list_claims(evidence, plan).coalitions) < plan.evaluations(count)
 
 
 def test_the_largest_evidence_bound_holds_at_the_extremes() -> None:
