@@ -42,6 +42,9 @@ class CountingWorker:
         with self._counted():
             await self.worker.open_job(job)
 
+    def batch_size(self, job_id: bytes) -> int:
+        return self.worker.batch_size(job_id)
+
     async def evaluate(self, job_id: bytes, coalitions: Coalitions) -> Counts:
         self.asked += len(coalitions)
         self.chain.now_ms += int(self.ms_each * len(coalitions))
@@ -64,6 +67,10 @@ class CountingWorker:
     async def close_job(self, job_id: bytes) -> None:
         self.opened.discard(job_id)
         await self.worker.close_job(job_id)
+
+    async def forget_job(self, job_id: bytes) -> None:
+        self.opened.discard(job_id)
+        await self.worker.forget_job(job_id)
 
 
 class MiningSite:

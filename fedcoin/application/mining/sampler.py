@@ -1,13 +1,13 @@
 """Gather a task's samples: send coalitions to the worker processes until there are enough.
 
-A request takes about a quarter of a second, so that other callers of the workers get a turn and a
-cancellation takes effect soon.
+Leaves are evaluated a batch of the worker processes at a time, so that there is a report of
+progress and a look at the clock after each.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -15,20 +15,33 @@ from fedcoin.application.mining.progress import ProgressReporter, Report
 from fedcoin.data.clock import Clock
 from fedcoin.incentive.proof.layouts import Bools, Ints
 from fedcoin.incentive.proof.sampling_plan import SamplingPlan
-from fedcoin.incentive.proof.stopping import compute_standard_error_nano, has_enough_samples
+from fedcoin.incentive.proof.stopping import (
+    MIN_SAMPLES,
+    compute_standard_error_nano,
+    has_enough_samples,
+)
 from fedcoin.learning.evaluation.job import Coalitions, Counts
 
-Utility = Callable[[Coalitions], Awaitable[Counts]]
-"""Counts right answers: bool (m, n) coalitions to int64 (m,)."""
 
-REQUEST_MS = 250
-"""The time that one request should take."""
+class Utility(Protocol):
+    """Counts the right answers of coalitions, as `task_evaluator.TaskUtility` does."""
 
-FIRST_ROWS = 64
-"""The number of coalitions in the first request."""
+    @property
+    def batch_size(self) -> int:
+        """How many coalitions fit into the next batch, at least 1."""
+        ...
 
-MAX_ROWS = 4096
-"""The largest number of coalitions in one request."""
+    async def __call__(self, coalitions: Coalitions) -> Counts:
+        """Count right answers.
+
+        Args:
+            coalitions: Bool (m, n).
+
+        Returns:
+            int64 (m,).
+        """
+        ...
+
 
 STAGES = 8
 """The number of parts in which a walk is evaluated when it may be truncated."""
@@ -48,23 +61,6 @@ class Samples:
     """The utility of the empty coalition."""
 
 
-class BatchSizer:
-    """Chooses the number of coalitions in a request, so that it takes about `REQUEST_MS`."""
-
-    def __init__(self) -> None:
-        self.rows = FIRST_ROWS
-
-    def learn(self, rows: int, elapsed_ms: int) -> None:
-        """Adapt to a request's time. The number at most doubles, since one time may mislead.
-
-        Args:
-            rows: The number of coalitions in the request.
-            elapsed_ms: How long it took.
-        """
-        fitting = rows * REQUEST_MS // max(elapsed_ms, 1)
-        self.rows = max(1, min(fitting, 2 * self.rows, MAX_ROWS))
-
-
 async def gather(
     plan: SamplingPlan,
     utility: Utility,
@@ -81,7 +77,7 @@ async def gather(
 
     Args:
         plan: The miner's samples.
-        utility: Counts right answers.
+        utility: Counts right answers, and says how many coalitions a batch takes.
         difficulty_nano: D in nano-utility.
         clock: Gives Unix ms.
         end_ms: When to stop, on this clock.
@@ -95,7 +91,7 @@ async def gather(
         RefusalError: The worker refused a request.
         WorkerError: The worker processes failed.
     """
-    sizer, reporter = BatchSizer(), ProgressReporter(plan, difficulty_nano, clock, end_ms, report)
+    reporter = ProgressReporter(plan, difficulty_nano, clock, end_ms, report)
     if known is None:
         known = await _ends(plan, utility)
     count, due, error = len(known.utilities), 0, float("inf")
@@ -112,8 +108,9 @@ async def gather(
             # Checking only after 5 % more samples keeps this work in proportion to the samples.
             due = count + count // 20
         reporter.report(count, error)
-        leaves = range(count, min(plan.sample_limit, count + _batch(plan, count, sizer.rows)))
-        rows = await _evaluate(plan, utility, leaves, known, sizer, clock)
+        fitting = _count_leaves(plan, count, utility.batch_size)
+        leaves = range(count, min(plan.sample_limit, count + fitting))
+        rows = await _evaluate(plan, utility, leaves, known)
         batches.append(rows)
         vectors.append(plan.contributions(leaves, rows, known.grand, known.empty))
         count = leaves.stop
@@ -122,11 +119,14 @@ async def gather(
     return Samples(np.concatenate(batches), known.grand, known.empty)
 
 
-def _batch(plan: SamplingPlan, count: int, rows: int) -> int:
-    # The number of leaves in the next request, ending on a whole cycle where one fits.
-    fitting = max(1, rows // plan.leaf_length)
+def _count_leaves(plan: SamplingPlan, count: int, batch_size: int) -> int:
+    # The number of leaves to evaluate next, ending on a whole cycle where one fits.
+    fitting = max(1, batch_size // plan.leaf_length)
     if plan.fixed_samples is not None:
         return fitting
+    # The number at most doubles between two looks at the error, however fast the workers are: a
+    # vector with under a quarter of the median number of samples is no inlier (docs/adr/0015).
+    fitting = min(fitting, max(count, MIN_SAMPLES))
     left = plan.cycle_length - count % plan.cycle_length
     if fitting < left:
         return fitting
@@ -139,14 +139,7 @@ async def _ends(plan: SamplingPlan, utility: Utility) -> Samples:
     return Samples(np.empty((0, plan.leaf_length), dtype=np.int64), grand, empty)
 
 
-async def _evaluate(
-    plan: SamplingPlan,
-    utility: Utility,
-    leaves: range,
-    ends: Samples,
-    sizer: BatchSizer,
-    clock: Clock,
-) -> Ints:
+async def _evaluate(plan: SamplingPlan, utility: Utility, leaves: range, ends: Samples) -> Ints:
     # The utilities of some leaves, (N, m). Implied utilities are filled in, not evaluated.
     shape = (len(leaves), plan.leaf_length)
     coalitions = np.stack([plan.coalitions(leaf) for leaf in leaves])
@@ -156,9 +149,7 @@ async def _evaluate(
         if not missing.any():
             return plan.fill_implied(leaves, utilities, ends.grand, ends.empty)
         wanted = _next_stage(plan, missing)
-        started = clock()
         utilities[wanted] = await utility(coalitions[wanted])
-        sizer.learn(int(wanted.sum()), clock() - started)
 
 
 def _next_stage(plan: SamplingPlan, missing: Bools) -> Bools:

@@ -1,7 +1,7 @@
 """Tasks in the worker processes: fetch their artifacts, open their jobs, evaluate coalitions.
 
-Miner and auditor share the workers, so that a coalition that the miner evaluated is a look-up in
-the workers' memo when the auditor needs it.
+Miner and auditor share the workers and their memo, so that a coalition that the miner evaluated is
+a look-up when the auditor needs it.
 """
 
 from __future__ import annotations
@@ -37,8 +37,16 @@ class CoalitionEvaluator(Protocol):
         """
         ...
 
+    def batch_size(self, job_id: bytes) -> int:
+        """Return how many coalitions fit into the next batch, at least 1.
+
+        Args:
+            job_id: An open job.
+        """
+        ...
+
     async def evaluate(self, job_id: bytes, coalitions: Coalitions) -> Counts:
-        """Count the right answers of coalitions.
+        """Count the right answers of coalitions, each of them only once.
 
         Args:
             job_id: An open job.
@@ -63,7 +71,15 @@ class CoalitionEvaluator(Protocol):
         ...
 
     async def close_job(self, job_id: bytes) -> None:
-        """Close a job.
+        """Close a job. Its counts are remembered.
+
+        Args:
+            job_id: The job.
+        """
+        ...
+
+    async def forget_job(self, job_id: bytes) -> None:
+        """Close a job and forget its counts.
 
         Args:
             job_id: The job.
@@ -92,6 +108,39 @@ class Assignment:
         terms = self.terms
         ids = [self.model, terms.base, terms.aggregate, terms.evaluation.artifact, *updates]
         return list(dict.fromkeys(ids))
+
+
+class TaskUtility:
+    """Counts the right answers of one task's coalitions. Implements `sampler.Utility`.
+
+    Args:
+        worker: The worker processes.
+        job_id: The task's job, which is open.
+    """
+
+    def __init__(self, worker: CoalitionEvaluator, job_id: bytes) -> None:
+        self._worker = worker
+        self._job_id = job_id
+
+    @property
+    def batch_size(self) -> int:
+        """How many coalitions fit into the next batch, at least 1."""
+        return self._worker.batch_size(self._job_id)
+
+    async def __call__(self, coalitions: Coalitions) -> Counts:
+        """Count the right answers of coalitions.
+
+        Args:
+            coalitions: Bool (m, n), any number of them.
+
+        Returns:
+            int64 (m,).
+
+        Raises:
+            RefusalError: The worker refused the request.
+            WorkerError: The worker processes failed.
+        """
+        return await self._worker.evaluate(self._job_id, coalitions)
 
 
 class TaskJobs:
@@ -128,9 +177,7 @@ class TaskJobs:
         await self._worker.check_job(job, aggregate, assignment.terms.evaluation.size)
 
     @asynccontextmanager
-    async def opened(
-        self, assignment: Assignment, timeout_s: float
-    ) -> AsyncIterator[Callable[[Coalitions], Awaitable[Counts]]]:
+    async def opened(self, assignment: Assignment, timeout_s: float) -> AsyncIterator[TaskUtility]:
         """Open a task for evaluation: fetch its artifacts and load its job in the workers.
 
         The job stays open inside the `with` block, and some time after it.
@@ -140,8 +187,7 @@ class TaskJobs:
             timeout_s: How long missing artifacts are fetched, in seconds.
 
         Yields:
-            The utility: a function from m coalitions of n clients, bool (m, n), to their counts of
-            right answers, int64 (m,).
+            The utility of the task's coalitions.
 
         Raises:
             RefusalError: UNKNOWN_ARTIFACT when an artifact cannot be fetched in time.
@@ -150,13 +196,9 @@ class TaskJobs:
         job = self._job_of(assignment)
         self._idle.pop(job.job_id, None)
         self._users[job.job_id] = self._users.get(job.job_id, 0) + 1
-
-        async def utility(coalitions: Coalitions) -> Counts:
-            return await self._worker.evaluate(job.job_id, coalitions)
-
         try:
             await self._worker.open_job(job)
-            yield utility
+            yield TaskUtility(self._worker, job.job_id)
         finally:
             self._users[job.job_id] -= 1
             if not self._users[job.job_id]:
@@ -165,14 +207,14 @@ class TaskJobs:
             await self._close_idle(MAX_IDLE_JOBS)
 
     async def forget(self, task_id: bytes) -> None:
-        """Close the job of a closed task, unless it is in use.
+        """Close the job of a closed task and forget its counts, unless it is in use.
 
         Args:
             task_id: The task.
         """
-        if task_id in self._idle:
-            del self._idle[task_id]
-            await self._worker.close_job(task_id)
+        if task_id not in self._users:
+            self._idle.pop(task_id, None)
+            await self._worker.forget_job(task_id)
 
     async def _close_idle(self, max_idle: int) -> None:
         while len(self._idle) > max_idle:

@@ -34,6 +34,8 @@ class StandardErrorTracker:
         budget: How many coalitions it may evaluate.
         seed: The seed of its random generator.
         num_clients: How many clients there are.
+        recall: Takes coalitions, bool (m, n), and returns what they are worth, float64 (m,); raises
+            KeyError when one of them has not been evaluated.
         clock: A monotonic clock in seconds.
     """
 
@@ -43,44 +45,31 @@ class StandardErrorTracker:
         budget: int,
         seed: int,
         num_clients: int,
+        recall: Callable[[Coalitions], Floats],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._method = method
         self._budget = budget
         self._seed = seed
         self._num_clients = num_clients
+        self._recall = recall
         self._clock = clock
-        self._utilities: dict[bytes, float] = {}
+        self._num_evaluated = 0
         self._latest: float | None = None
         self._next_update = clock() + UPDATE_SECONDS
 
     @property
     def num_evaluated(self) -> int:
         """How many coalitions have been evaluated."""
-        return len(self._utilities)
+        return self._num_evaluated
 
-    def add(self, coalitions: Coalitions, utilities: Floats) -> None:
-        """Add coalitions that have been evaluated.
-
-        Args:
-            coalitions: Bool (m, n).
-            utilities: float64 (m,), the utilities of these coalitions.
-        """
-        self._utilities.update(zip(_keys(coalitions), utilities.tolist(), strict=True))
-
-    def utilities(self, coalitions: Coalitions) -> Floats:
-        """Return the utilities of coalitions that have been evaluated.
+    def add(self, num_coalitions: int) -> None:
+        """Count coalitions that have been evaluated.
 
         Args:
-            coalitions: Bool (m, n).
-
-        Returns:
-            float64 (m,).
-
-        Raises:
-            KeyError: One of them has not been evaluated.
+            num_coalitions: How many; none of them was evaluated before.
         """
-        return np.array([self._utilities[key] for key in _keys(coalitions)])
+        self._num_evaluated += num_coalitions
 
     def latest(self) -> float | None:
         """Return the result of `compute`, at most `UPDATE_SECONDS` old.
@@ -102,16 +91,12 @@ class StandardErrorTracker:
         """
         if self._method not in _WALKING_METHODS:
             return None
-        budget = min(self._budget, len(self._utilities) - 2)
+        budget = min(self._budget, self._num_evaluated - 2)
         try:
-            game = Game(self.utilities, self._num_clients)
+            game = Game(self._recall, self._num_clients)
             rng = np.random.default_rng(self._seed)
             errors = shapley.METHODS[self._method](game, budget, rng).std_errors
         except (KeyError, RefusalError):  # the first walk, or a part of the present one, is missing
             return None
         largest = float(errors.max())
         return largest if largest < float("inf") else None
-
-
-def _keys(coalitions: Coalitions) -> list[bytes]:
-    return [row.tobytes() for row in np.packbits(coalitions, axis=1)]

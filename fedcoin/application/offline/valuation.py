@@ -34,12 +34,6 @@ from fedcoin.v1 import task_pb2
 
 Floats = npt.NDArray[np.float64]
 
-FIRST_REQUEST, MAX_REQUEST = 16, 4096
-"""Coalitions that are asked for at a time: at first, and at most."""
-
-PROGRESS_SECONDS = 0.5
-"""About how often progress is reported: after each request, which grows to take this long."""
-
 
 @dataclass(frozen=True, slots=True)
 class Valuation:
@@ -100,7 +94,7 @@ async def value_files(
         method: A name in `shapley.METHODS`, or "auto".
         budget: How many coalitions to evaluate at most; None for the method's default.
         seed: Seeds the choice of coalitions.
-        report: Called about every `PROGRESS_SECONDS`, from another thread.
+        report: Called after each batch of the worker processes, from another thread.
 
     Returns:
         The values.
@@ -113,7 +107,9 @@ async def value_files(
     files = list_client_files(updates)
     spec = read_model(model)
     chosen_method, chosen_budget = shapley.plan(len(files), method, budget)
-    workers = WorkerPool(processes=count_cores())
+    # Besides the budget, the empty and the grand coalition are evaluated.
+    max_evaluations = chosen_budget + 2
+    workers = WorkerPool(processes=count_cores(), max_counts=max_evaluations)
     try:
         await workers.start()
         if spec.lstrip().startswith(b"{"):
@@ -122,15 +118,20 @@ async def value_files(
         with tempfile.TemporaryDirectory(prefix="fedcoin-shapley-") as folder:
             job, num_examples = _write_job(Path(folder), spec, base, files, data)
             await workers.open_job(job)
-            errors = StandardErrorTracker(chosen_method, chosen_budget, seed, len(files))
-            game = _AccuracyGame(workers, job, num_examples, errors, chosen_budget + 2, report)
+
+            def recall(coalitions: Coalitions) -> Floats:
+                return workers.recall(job.job_id, coalitions) / num_examples
+
+            errors = StandardErrorTracker(chosen_method, chosen_budget, seed, len(files), recall)
+            game = _AccuracyGame(workers, job, num_examples, errors, max_evaluations, report)
             estimate = await asyncio.to_thread(
                 shapley.estimate, game.utility, len(files), chosen_method, chosen_budget, seed
             )
+            empty_and_grand = np.array([[False] * len(files), [True] * len(files)])
+            counts = await workers.evaluate(job.job_id, empty_and_grand)
+            base_accuracy, accuracy = (counts / num_examples).tolist()
     finally:
         await workers.stop()
-    empty_and_grand = np.array([[False] * len(files), [True] * len(files)])
-    base_accuracy, accuracy = errors.utilities(empty_and_grand).tolist()
     names = tuple(file.stem for file in files)
     return Valuation(names, job.num_samples, estimate, base_accuracy, accuracy, num_examples)
 
@@ -186,21 +187,17 @@ class _AccuracyGame:
         self._max_evaluations = max_evaluations
         self._report = report
         self._loop = asyncio.get_running_loop()
-        self._request_size = FIRST_REQUEST
         self._started = time.monotonic()
 
     def utility(self, coalitions: Coalitions) -> Floats:
         """Evaluate coalitions (m, n) to accuracies (m,), and report progress."""
         accuracies, start = [], 0
         while start < len(coalitions):
-            request = coalitions[start : start + self._request_size]
-            request_started = time.monotonic()
+            request = coalitions[start : start + self._workers.batch_size(self._job.job_id)]
             evaluation = self._workers.evaluate(self._job.job_id, request)
             counts = asyncio.run_coroutine_threadsafe(evaluation, self._loop).result()
             accuracies.append(counts / self._num_examples)
-            self._errors.add(request, accuracies[-1])
-            if time.monotonic() - request_started < PROGRESS_SECONDS / 2:
-                self._request_size = min(2 * self._request_size, MAX_REQUEST)
+            self._errors.add(len(request))
             start += len(request)
             self._report_progress()
         return np.concatenate(accuracies)

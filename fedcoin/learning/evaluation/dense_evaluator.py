@@ -40,7 +40,7 @@ from fedcoin.learning.evaluation.example_batches import (
     ExampleBatch,
     Floats,
     Inputs,
-    count_in_chunks,
+    count_coalitions,
     make_batches,
     precompute,
 )
@@ -72,8 +72,8 @@ MAX_TILE_ROWS = 64
 """How many coalitions a tile may have."""
 
 MAX_WEIGHT_BYTES = 32 << 20
-"""How many bytes of the later layers' averaged weights are held at a time; sets how many coalitions
-share a pass over the batches."""
+"""How many bytes the later layers' averaged weights of a batch of coalitions should take; sets
+`max_coalitions`."""
 
 MAX_CACHE_BYTES = 512 << 20
 """How many bytes of the players' first-layer outputs are kept; batches beyond it compute them for
@@ -92,6 +92,9 @@ class DenseEvaluator:
         job: Gives numbers of samples, averaging, and the utility of the empty coalition. Its files
             are not read; the caller must have checked all arrays.
         share: The part of the examples to count on.
+
+    Attributes:
+        max_coalitions: As in `Evaluator.max_coalitions`.
     """
 
     def __init__(
@@ -117,15 +120,15 @@ class DenseEvaluator:
         widest = max(stack.kernels.shape[1] for stack in (self._first, *self._later))
         fitting_rows = MAX_TILE_BYTES // (4 * widest * BATCH_SIZE)
         self._tile_rows = max(1, min(fitting_rows, MAX_TILE_ROWS))
+        later_bytes = sum(stack.kernels[0].nbytes for stack in self._later)
+        self.max_coalitions = max(self._tile_rows, MAX_WEIGHT_BYTES // max(1, later_bytes))
         self._batches = list(make_batches(x, y, BATCH_SIZE, share))
         if precompute(self._batches, self._compute_contributions, MAX_CACHE_BYTES):
             self._first = StackedLayer(self._first.kernels[:0], None)  # no longer needed
 
     def evaluate(self, coalitions: Coalitions) -> Counts:
         """Implement `Evaluator.evaluate`: count each coalition's correct answers."""
-        later_bytes = sum(stack.kernels[0].nbytes for stack in self._later)
-        max_coalitions = max(self._tile_rows, MAX_WEIGHT_BYTES // max(1, later_bytes))
-        return count_in_chunks(self._job, coalitions, max_coalitions, self._count)
+        return count_coalitions(self._job, coalitions, self._count)
 
     def _count(self, coalitions: Coalitions) -> Counts:
         plan = coalition_sums.plan_sums(self._membership(coalitions), self._tile_rows)

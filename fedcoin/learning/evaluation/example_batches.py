@@ -138,30 +138,24 @@ def precompute(
     return True
 
 
-def count_in_chunks(
-    job: UtilityJob,
-    coalitions: Coalitions,
-    max_coalitions: int,
-    count: Callable[[Coalitions], Counts],
+def count_coalitions(
+    job: UtilityJob, coalitions: Coalitions, count: Callable[[Coalitions], Counts]
 ) -> Counts:
-    """Count the correct answers of coalitions, a bounded number of them at a time.
+    """Count the correct answers of coalitions, except of the empty one when it is worth 0.
 
     Args:
         job: The job. If it sets the empty coalition's utility to 0, that one is not evaluated.
         coalitions: Bool (m, n).
-        max_coalitions: The largest number of coalitions for one call of `count`; 1 if below 1.
-        count: Counts the correct answers of up to `max_coalitions` coalitions. Floating-point
-            warnings are off while it runs: an output that overflows is merely a wrong answer.
+        count: Counts the correct answers of at least one coalition. Floating-point warnings are off
+            while it runs: an output that overflows is merely a wrong answer.
 
     Returns:
         int64 (m,).
     """
     counts = np.zeros(len(coalitions), np.int64)
-    empty = ~coalitions.any(axis=1)
-    rows = np.flatnonzero(~(empty & (job.empty == task_pb2.EMPTY_COALITION_ZERO)))
-    step = max(1, max_coalitions)
-    for begin in range(0, len(rows), step):
-        chunk = rows[begin : begin + step]
+    is_zero = ~coalitions.any(axis=1) & (job.empty == task_pb2.EMPTY_COALITION_ZERO)
+    rows = np.flatnonzero(~is_zero)
+    if len(rows):
         with np.errstate(all="ignore"):
-            counts[chunk] = count(coalitions[chunk])
+            counts[rows] = count(coalitions[rows])
     return counts

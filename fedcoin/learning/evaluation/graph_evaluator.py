@@ -29,7 +29,7 @@ from fedcoin.learning.evaluation.example_batches import (
     ExampleBatch,
     Floats,
     Inputs,
-    count_in_chunks,
+    count_coalitions,
     make_batches,
     precompute,
 )
@@ -53,7 +53,7 @@ MIN_BATCH_SIZE, MAX_BATCH_SIZE = 16, 256
 registers and the BLAS's tiles."""
 
 MAX_WEIGHT_BYTES = 32 << 20
-"""How many bytes of averaged weights are held at a time; sets how many coalitions share a pass."""
+"""How many bytes the averaged weights of a batch should take; sets `max_coalitions`."""
 
 MAX_CACHE_BYTES = 512 << 20
 """How many bytes of copied input rows are kept; batches beyond it copy them for each pass."""
@@ -71,6 +71,9 @@ class GraphEvaluator:
         job: Gives numbers of samples, averaging, and the utility of the empty coalition. Its files
             are not read; the caller must have checked all arrays.
         share: The part of the examples to count on.
+
+    Attributes:
+        max_coalitions: As in `Evaluator.max_coalitions`.
     """
 
     def __init__(
@@ -90,14 +93,14 @@ class GraphEvaluator:
             graph = graph[:-1]
         self._steps = plan_steps(graph, [*updates, base], self._first_value)
         self._first_convolution = _only_convolution(self._steps, self._first_value)
-        self._weight_bytes = sum(base[name].nbytes for name in base)
+        weight_bytes = sum(base[name].nbytes for name in base)
+        self.max_coalitions = max(1, MAX_WEIGHT_BYTES // weight_bytes)
         self._batches = list(make_batches(x, y, _batch_size(graph), share))
         precompute(self._batches, self._prepare_inputs, MAX_CACHE_BYTES)
 
     def evaluate(self, coalitions: Coalitions) -> Counts:
         """Implement `Evaluator.evaluate`: count each coalition's correct answers."""
-        max_coalitions = MAX_WEIGHT_BYTES // self._weight_bytes
-        return count_in_chunks(self._job, coalitions, max_coalitions, self._count)
+        return count_coalitions(self._job, coalitions, self._count)
 
     def _count(self, coalitions: Coalitions) -> Counts:
         coefficients = coalition_coefficients(

@@ -30,7 +30,7 @@ class UtilityJob:
     """The inputs that determine the utility of every coalition of one set of clients."""
 
     job_id: bytes
-    """Names the job in a worker; any bytes that no other open job has."""
+    """Names the job; any bytes that no other job has. Counts are remembered under it."""
     model: Path
     """The file of a serialised ModelSpec."""
     base: Path
@@ -69,11 +69,20 @@ ALL_EXAMPLES = ExampleShare(0, 1)
 class Evaluator(Protocol):
     """Counts correct answers for one job."""
 
+    @property
+    def max_coalitions(self) -> int:
+        """The most coalitions to evaluate at a time, at least 1.
+
+        More are evaluated too, in one pass that holds the averaged weights of all of them.
+        """
+        ...
+
     def evaluate(self, coalitions: Coalitions) -> Counts:
         """Count the correct answers of each coalition's averaged model.
 
         Args:
-            coalitions: Bool (m, n), n the number of the job's clients.
+            coalitions: Bool (m, n), n the number of the job's clients. Coalitions that differ by
+                few members are fastest next to each other.
 
         Returns:
             int64 (m,), on the evaluator's share of the examples.

@@ -8,6 +8,7 @@ each is traced once (twice when the last batch is smaller) and no variable is as
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fedcoin.learning.evaluation.coefficients import coalition_coefficients
-from fedcoin.learning.evaluation.example_batches import Inputs, count_in_chunks
+from fedcoin.learning.evaluation.example_batches import Inputs, count_coalitions
 from fedcoin.learning.evaluation.job import (
     ALL_EXAMPLES,
     Coalitions,
@@ -48,7 +49,13 @@ class KerasEvaluator:
         job: Gives numbers of samples, averaging, and the utility of the empty coalition. Its files
             are not read; the caller must have checked all arrays.
         share: The part of the examples to count on.
+
+    Attributes:
+        max_coalitions: As in `Evaluator.max_coalitions`. Without a limit, because one coalition's
+            weights are averaged at a time.
     """
+
+    max_coalitions = sys.maxsize
 
     def __init__(
         self,
@@ -82,7 +89,7 @@ class KerasEvaluator:
 
     def evaluate(self, coalitions: Coalitions) -> Counts:
         """Implement `Evaluator.evaluate`: count each coalition's correct answers."""
-        return count_in_chunks(self._job, coalitions, len(coalitions), self._count_all)
+        return count_coalitions(self._job, coalitions, self._count_all)
 
     def _count_all(self, coalitions: Coalitions) -> Counts:
         coefficients = coalition_coefficients(

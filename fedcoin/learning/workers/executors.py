@@ -1,7 +1,7 @@
 """Executors: where workers run, in child processes of this machine or on other machines.
 
 A `WorkerPool` divides the evaluation set among as many workers as its executor has, cuts the work
-into requests, and replaces workers that die. An executor only creates workers.
+into batches, and replaces workers that die. An executor only creates workers.
 """
 
 from __future__ import annotations
@@ -55,12 +55,15 @@ class Worker(Protocol):
         """
         ...
 
-    async def open_job(self, job: UtilityJob, share: ExampleShare) -> None:
+    async def open_job(self, job: UtilityJob, share: ExampleShare) -> int:
         """Call `jobs.open_job` with a job whose files lie on this machine.
 
         Args:
             job: The job.
             share: The part of the examples that the worker counts on.
+
+        Returns:
+            The most coalitions to evaluate at a time, as `jobs.open_job` returns it.
 
         Raises:
             RefusalError: As in `jobs.open_job`.
@@ -93,9 +96,9 @@ class Executor(Protocol):
 class LocalWorker(WorkerProcess):
     """A child process of this machine, which reads a job's files itself."""
 
-    async def open_job(self, job: UtilityJob, share: ExampleShare) -> None:
+    async def open_job(self, job: UtilityJob, share: ExampleShare) -> int:
         """Implement `Worker.open_job`: open the job in this process."""
-        await self.call(jobs.open_job, job, share)
+        return await self.call(jobs.open_job, job, share)
 
 
 class LocalExecutor:

@@ -1,4 +1,4 @@
-"""The functions that a worker process runs: its open jobs, each with an evaluator and a memo.
+"""The functions that a worker process runs, and its open jobs, each with an evaluator.
 
 They are called in the worker, by name (see `process`). A job that is open stays in memory until it
 is closed or the process ends.
@@ -6,8 +6,7 @@ is closed or the process ends.
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -31,16 +30,11 @@ from fedcoin.learning.model.architecture import read_graph
 from fedcoin.learning.model.layers import Activation, Dense, Scale, sequential_layers
 from fedcoin.learning.model.spec import parse_spec
 
-MEMO_ENTRIES = 1 << 20
-"""How many coalitions' counts are remembered for one job; the oldest are forgotten first."""
 
-
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _OpenJob:
     job: UtilityJob
     evaluator: Evaluator
-    memo: dict[bytes, int] = field(default_factory=dict)
-    """Counts by coalition, packed to bits."""
 
 
 _open_jobs: dict[bytes, _OpenJob] = {}
@@ -50,12 +44,15 @@ def ping() -> None:
     """Do nothing: the answer shows that the worker has started and imported this module."""
 
 
-def open_job(job: UtilityJob, share: ExampleShare = ALL_EXAMPLES) -> None:
-    """Load and check a job's files. Does nothing when the job is open.
+def open_job(job: UtilityJob, share: ExampleShare = ALL_EXAMPLES) -> int:
+    """Load and check a job's files, unless the job is open already.
 
     Args:
         job: The job.
         share: The part of the examples to count on.
+
+    Returns:
+        The most coalitions that a call of `evaluate` should have, `Evaluator.max_coalitions`.
 
     Raises:
         RefusalError: As in `load_evaluator`.
@@ -63,6 +60,7 @@ def open_job(job: UtilityJob, share: ExampleShare = ALL_EXAMPLES) -> None:
     """
     if job.job_id not in _open_jobs:
         _open_jobs[job.job_id] = _OpenJob(job, load_evaluator(job, share))
+    return _open_jobs[job.job_id].evaluator.max_coalitions
 
 
 def close_job(job_id: bytes) -> None:
@@ -74,36 +72,23 @@ def close_job(job_id: bytes) -> None:
     _open_jobs.pop(job_id, None)
 
 
-def evaluate(job_id: bytes, coalitions: Coalitions) -> tuple[Counts, int, float]:
-    """Count the correct answers of coalitions, each of them only once as long as it is remembered.
+def evaluate(job_id: bytes, coalitions: Coalitions) -> Counts:
+    """Count the correct answers of coalitions on the worker's share of the examples.
 
     Args:
         job_id: The id of an open job.
         coalitions: Bool (m, n).
 
     Returns:
-        The counts, int64 (m,); how many coalitions had to be computed; and the process time that
-        it took in seconds, which does not include other programs' work.
+        The counts, int64 (m,).
 
     Raises:
         RefusalError: UNKNOWN_JOB when the job is not open; BAD_COALITIONS as in `check_coalitions`.
     """
-    started = time.process_time()
     entry = _open_jobs.get(job_id)
     if entry is None:
         raise unknown_job_error(job_id)
-    rows = check_coalitions(coalitions, len(entry.job.updates))
-    keys = [row.tobytes() for row in np.packbits(rows, axis=1)]
-    missing = {key: index for index, key in enumerate(keys) if key not in entry.memo}
-    known = {key: entry.memo[key] for key in keys if key not in missing}
-    if missing:
-        computed = entry.evaluator.evaluate(rows[list(missing.values())])
-        known.update(zip(missing, computed.tolist(), strict=True))
-        entry.memo.update((key, known[key]) for key in missing)
-        for oldest in list(entry.memo)[: max(0, len(entry.memo) - MEMO_ENTRIES)]:
-            del entry.memo[oldest]
-    counts = np.array([known[key] for key in keys], np.int64)
-    return counts, len(missing), time.process_time() - started
+    return entry.evaluator.evaluate(check_coalitions(coalitions, len(entry.job.updates)))
 
 
 def count_correct(job: UtilityJob) -> int:

@@ -3,19 +3,31 @@
 Each worker holds every k-th batch of the evaluation set, k the number of workers, and counts the
 correct answers there; the counts of all workers add up. So the set is in memory once, each client's
 first layer is computed once, and all workers finish together.
+
+The way of a coalition, from a caller of `WorkerPool.evaluate`:
+
+1. The memo answers what was evaluated before (`coalition_memo`).
+2. The rest is cut into batches, at the size that takes a set time (`batch_sizer`). The callers of a
+   job take turns, batch after batch; a caller whose turn comes asks the memo again, so that no
+   coalition is evaluated twice.
+3. Every worker counts the batch on its examples, in one pass (`jobs.evaluate`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Coroutine
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
 from fedcoin.data.errors import RefusalError
+from fedcoin.data.plurals import format_count
 from fedcoin.learning.errors import WorkerError
 from fedcoin.learning.evaluation.job import (
     Coalitions,
@@ -25,41 +37,50 @@ from fedcoin.learning.evaluation.job import (
     check_coalitions,
 )
 from fedcoin.learning.workers import jobs
+from fedcoin.learning.workers.batch_sizer import BatchSizer
+from fedcoin.learning.workers.coalition_memo import MAX_COUNTS, CoalitionMemo, pack_coalitions
 from fedcoin.learning.workers.executors import Executor, LocalExecutor, Worker
 from fedcoin.learning.workers.process import WorkerDiedError
 from fedcoin.v1 import task_pb2
 
 T = TypeVar("T")
 
-REQUEST_SECONDS = 0.25
-"""How long a worker should work on one request: long enough that sending it costs little, short
-enough that another caller's request, or the end, does not wait long. Chosen by hand."""
 
-FIRST_REQUEST, MAX_REQUEST = 16, 4096
-"""Coalitions in a job's first request to each worker, and the most in any."""
+@dataclass(frozen=True, slots=True)
+class _OpenJob:
+    job: UtilityJob
+    sizer: BatchSizer
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while a batch of the job is evaluated."""
 
 
 class WorkerPool:
     """Evaluates coalitions in worker processes. `start` it, use it, `stop` it.
 
     TensorFlow is never imported in this process, and in the workers only for models that NumPy
-    cannot compute. A worker that dies is replaced and its request repeated once. Each worker
-    remembers its counts, so repeated coalitions cost little. Several callers may use one pool;
-    their requests take turns. All methods must be called in one event loop.
+    cannot compute. A worker that dies is replaced and its request repeated once. The pool remembers
+    counts, so that repeated coalitions cost little. Several callers may use one pool; their batches
+    take turns. All methods must be called in one event loop.
 
     Args:
         processes: Worker processes of this machine, when there is no `executor`.
         threads: Threads of each of them.
         executor: Creates the workers.
+        max_counts: How many counts the pool remembers, of all jobs together.
     """
 
     def __init__(
-        self, *, processes: int = 1, threads: int = 1, executor: Executor | None = None
+        self,
+        *,
+        processes: int = 1,
+        threads: int = 1,
+        executor: Executor | None = None,
+        max_counts: int = MAX_COUNTS,
     ) -> None:
         executor = executor or LocalExecutor(processes, threads)
         num_workers = executor.num_workers
-        self._jobs: dict[bytes, UtilityJob] = {}
-        self._request_sizes: dict[bytes, int] = {}
+        self._jobs: dict[bytes, _OpenJob] = {}
+        self._memo = CoalitionMemo(max_counts)
         self._slots = [
             _WorkerSlot(executor, ExampleShare(index, num_workers), self._jobs)
             for index in range(num_workers)
@@ -96,15 +117,33 @@ class WorkerPool:
         if job.job_id in self._jobs:
             return
         activity = f"while opening job {job.job_id.hex()[:16]}"
-        await _run_together(*(slot.open_job(activity, job) for slot in self._slots))
-        self._jobs[job.job_id] = job
+        limits = await _run_together(*(slot.open_job(activity, job) for slot in self._slots))
+        # Another caller may have opened it in the meantime.
+        self._jobs.setdefault(job.job_id, _OpenJob(job, BatchSizer(min(limits))))
+
+    def batch_size(self, job_id: bytes) -> int:
+        """Return how many coalitions fit into the next batch.
+
+        A caller that wants to do something between batches, such as to stop early, asks for about
+        so many at a time.
+
+        Args:
+            job_id: The id of an open job.
+
+        Returns:
+            At least 1. Changes with each batch.
+
+        Raises:
+            RefusalError: UNKNOWN_JOB when the job is not open.
+        """
+        return self._open_job(job_id).sizer.size
 
     async def evaluate(self, job_id: bytes, coalitions: Coalitions) -> Counts:
         """Count the correct answers of each coalition's averaged model.
 
         Args:
             job_id: The id of an open job.
-            coalitions: Bool (m, n), n the number of the job's clients.
+            coalitions: Bool (m, n), n the number of the job's clients. Any number of them.
 
         Returns:
             int64 (m,).
@@ -114,16 +153,46 @@ class WorkerPool:
                 are wrong.
             WorkerError: A worker died twice on the same request; the message names it.
         """
-        job = self._jobs.get(job_id)
-        if job is None:
-            raise jobs.unknown_job_error(job_id)
-        rows = check_coalitions(coalitions, len(job.updates))
-        counts = np.zeros(len(rows), np.int64)
-        await _run_together(*(self._add_counts(slot, job_id, rows, counts) for slot in self._slots))
-        return counts
+        opened = self._open_job(job_id)
+        await asyncio.sleep(0)  # lets others run when a caller in a loop only asks what is known
+        rows = check_coalitions(coalitions, len(opened.job.updates))
+        keys = pack_coalitions(rows)
+        row_of = {key: row for row, key in enumerate(keys)}
+        counts: dict[bytes, int] = {}
+        waiting = deque(row_of)
+        # Asking the memo first spares a caller whose coalitions are all known the wait for a turn.
+        _take_batch(waiting, counts, self._memo.counts(job_id), 0)
+        while waiting:
+            async with opened.turn:
+                known = self._memo.counts(job_id)
+                batch = _take_batch(waiting, counts, known, opened.sizer.size)
+                if batch:
+                    computed = await self._evaluate_batch(opened, rows[[row_of[k] for k in batch]])
+                    new_counts = dict(zip(batch, computed.tolist(), strict=True))
+                    self._memo.add(job_id, new_counts)
+                    counts.update(new_counts)
+        return np.array([counts[key] for key in keys], np.int64)
+
+    def recall(self, job_id: bytes, coalitions: Coalitions) -> Counts:
+        """Return counts that were evaluated before. The job need not be open.
+
+        Args:
+            job_id: The id of a job.
+            coalitions: Bool (m, n), n the number of the job's clients.
+
+        Returns:
+            int64 (m,).
+
+        Raises:
+            KeyError: One of the coalitions has not been evaluated, or is forgotten.
+        """
+        counts = self._memo.counts(job_id)
+        return np.array([counts[key] for key in pack_coalitions(coalitions)], np.int64)
 
     async def close_job(self, job_id: bytes) -> None:
         """Free the memory of a job in every worker. Does nothing when the job is not open.
+
+        Its counts stay in the memo: who opens it again need not evaluate them again.
 
         Args:
             job_id: The job's id.
@@ -131,11 +200,22 @@ class WorkerPool:
         Raises:
             WorkerError: A worker died twice.
         """
-        self._request_sizes.pop(job_id, None)
         if self._jobs.pop(job_id, None) is None:
             return
         activity = f"while closing job {job_id.hex()[:16]}"
         await _run_together(*(slot.call(activity, jobs.close_job, job_id) for slot in self._slots))
+
+    async def forget_job(self, job_id: bytes) -> None:
+        """Close a job and drop its counts.
+
+        Args:
+            job_id: The job's id.
+
+        Raises:
+            WorkerError: As in `close_job`.
+        """
+        self._memo.forget(job_id)
+        await self.close_job(job_id)
 
     async def check_job(self, job: UtilityJob, aggregate: Path, evaluation_size: int) -> None:
         """Check in a worker that a job's files and its aggregate fit together.
@@ -203,30 +283,45 @@ class WorkerPool:
         """End the workers, even in the middle of a call, which then raises WorkerError."""
         await asyncio.gather(*(slot.stop() for slot in {*self._slots, self._local_slot}))
 
-    async def _add_counts(
-        self, slot: _WorkerSlot, job_id: bytes, rows: Coalitions, counts: Counts
-    ) -> None:
-        """Let one worker count, request after request, and add its counts to `counts`."""
-        start = 0
-        while start < len(rows):
-            request = rows[start : start + self._request_sizes.get(job_id, FIRST_REQUEST)]
-            end = start + len(request)
-            activity = f"on coalitions {start} to {end - 1} of job {job_id.hex()[:16]}"
-            share_counts, num_computed, seconds = await slot.call(
-                activity, jobs.evaluate, job_id, request
-            )
-            counts[start:end] += share_counts
-            start = end
-            if num_computed and job_id in self._jobs:
-                fitting = num_computed * REQUEST_SECONDS / max(seconds, 1e-6)
-                self._request_sizes[job_id] = max(1, min(MAX_REQUEST, round(fitting)))
+    def _open_job(self, job_id: bytes) -> _OpenJob:
+        opened = self._jobs.get(job_id)
+        if opened is None:
+            raise jobs.unknown_job_error(job_id)
+        return opened
+
+    async def _evaluate_batch(self, opened: _OpenJob, rows: Coalitions) -> Counts:
+        """Let all workers count a batch, and add up their counts."""
+        job_id, started = opened.job.job_id, time.monotonic()
+        activity = f"on {format_count(len(rows), 'coalition')} of job {job_id.hex()[:16]}"
+        shares = await _run_together(
+            *(slot.call(activity, jobs.evaluate, job_id, rows) for slot in self._slots)
+        )
+        opened.sizer.learn(len(rows), time.monotonic() - started)
+        counts: Counts = np.sum(shares, axis=0, dtype=np.int64)
+        return counts
 
 
-async def _run_together(*coroutines: Coroutine[Any, Any, None]) -> None:
+def _take_batch(
+    waiting: deque[bytes], counts: dict[bytes, int], known: Mapping[bytes, int], size: int
+) -> list[bytes]:
+    """Take up to `size` unknown coalitions from `waiting`, and move known ones to `counts`."""
+    batch: list[bytes] = []
+    while waiting:
+        count = known.get(waiting[0])
+        if count is not None:
+            counts[waiting.popleft()] = count
+        elif len(batch) < size:
+            batch.append(waiting.popleft())
+        else:
+            break
+    return batch
+
+
+async def _run_together(*coroutines: Coroutine[Any, Any, T]) -> list[T]:
     """Run coroutines concurrently; when one fails, cancel the others and wait for their end."""
     tasks = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
     try:
-        await asyncio.gather(*tasks)
+        return await asyncio.gather(*tasks)
     finally:
         for task in tasks:
             task.cancel()
@@ -237,7 +332,7 @@ class _WorkerSlot:
     """One worker after another for one share of the examples."""
 
     def __init__(
-        self, executor: Executor, share: ExampleShare, open_jobs: dict[bytes, UtilityJob]
+        self, executor: Executor, share: ExampleShare, open_jobs: Mapping[bytes, _OpenJob]
     ) -> None:
         self._executor = executor
         self._share = share
@@ -259,8 +354,10 @@ class _WorkerSlot:
             activity, lambda worker: worker.call(function, *arguments)
         )
 
-    async def open_job(self, activity: str, job: UtilityJob) -> None:
-        await self._with_one_retry(activity, lambda worker: worker.open_job(job, self._share))
+    async def open_job(self, activity: str, job: UtilityJob) -> int:
+        return await self._with_one_retry(
+            activity, lambda worker: worker.open_job(job, self._share)
+        )
 
     async def _with_one_retry(self, activity: str, request: Callable[[Worker], Awaitable[T]]) -> T:
         num_deaths = 0
@@ -291,9 +388,9 @@ class _WorkerSlot:
         if self._is_stopped:  # `stop` was called while the worker started
             await self._worker.stop()
         await self._worker.call(jobs.ping)
-        for job in list(self._open_jobs.values()):
+        for opened in list(self._open_jobs.values()):
             try:
-                await self._worker.open_job(job, self._share)
+                await self._worker.open_job(opened.job, self._share)
             except WorkerDiedError:
                 raise
             except (RefusalError, WorkerError):

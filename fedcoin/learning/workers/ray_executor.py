@@ -183,8 +183,9 @@ class _RayWorker:
         result: T = await self._request("call", body)
         return result
 
-    async def open_job(self, job: UtilityJob, share: ExampleShare) -> None:
-        await self._request("open_job", job, share, await self._executor.share_files(job))
+    async def open_job(self, job: UtilityJob, share: ExampleShare) -> int:
+        files = await self._executor.share_files(job)
+        return int(await self._request("open_job", job, share, files))
 
     async def stop(self) -> None:
         self._stopped.set()

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from fedcoin.application.mining.progress import Progress
-from fedcoin.application.mining.sampler import MAX_ROWS, BatchSizer, Samples, gather
+from fedcoin.application.mining.sampler import Samples, gather
 from fedcoin.incentive.proof.sampling_plan import SamplingPlan
 from fedcoin.learning.evaluation.job import Coalitions, Counts
+from fedcoin.learning.workers.batch_sizer import MAX_BATCH, BatchSizer
 from fedcoin.v1 import task_pb2
 
 EXACT = task_pb2.SCHEDULE_EXACT
@@ -42,15 +43,25 @@ def counts_of(coalitions: Coalitions) -> Counts:
 
 @dataclass
 class Evaluator:
-    """Returns counts at once, moves a clock, and records the requests."""
+    """Moves a clock, sizes batches as a worker pool does, and records the requests."""
 
     ms_each: int = 0
     now_ms: int = 0
     requests: list[int] = field(default_factory=list)
+    sizer: BatchSizer = field(default_factory=lambda: BatchSizer(MAX_BATCH))
+
+    @property
+    def batch_size(self) -> int:
+        return self.sizer.size
 
     async def __call__(self, coalitions: Coalitions) -> Counts:
         self.requests.append(len(coalitions))
-        self.now_ms += self.ms_each * len(coalitions)
+        done = 0
+        while done < len(coalitions):
+            size = min(self.batch_size, len(coalitions) - done)
+            self.now_ms += self.ms_each * size
+            self.sizer.learn(size, self.ms_each * size / 1_000)
+            done += size
         return counts_of(coalitions)
 
     def clock(self) -> int:
@@ -126,8 +137,8 @@ async def test_time_ends_sampling() -> None:
     assert samples is not None
     assert 0 < len(samples.utilities) < 1_100
     assert 5_000 <= utility.now_ms <= 5_600
-    # No request takes much longer than a quarter of a second.
-    assert max(utility.requests) < 500
+    # Each request is what fits into a batch of a quarter of a second.
+    assert 200 < max(utility.requests) <= 250
 
 
 async def test_what_is_known_is_kept_and_gone_on_from() -> None:
@@ -188,17 +199,6 @@ async def test_progress_of_what_is_exact_and_of_what_the_deadline_ends() -> None
     utility = Evaluator(ms_each=10)
     await gather(plan, utility, 1, utility.clock, 8_000, report=told.append)
     assert told[-1].seconds_left <= 8
-
-
-def test_pace_follows_the_worker() -> None:
-    pace = BatchSizer()
-    for _ in range(20):
-        pace.learn(pace.rows, 0)
-    assert pace.rows == MAX_ROWS
-    pace.learn(4_096, 4_096)
-    assert pace.rows == 250
-    pace.learn(1, 60_000)
-    assert pace.rows == 1
 
 
 def test_samples_of_nothing_have_their_shape() -> None:

@@ -4,10 +4,9 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -15,14 +14,17 @@ import pytest
 from fedcoin.data.artifacts.tensors import encode_tensors
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.learning.errors import LearningCode, WorkerError
+from fedcoin.learning.evaluation.dense_evaluator import MAX_WEIGHT_BYTES
 from fedcoin.learning.evaluation.job import ExampleShare, UtilityJob
 from fedcoin.learning.model import keras_models, keras_runtime
 from fedcoin.learning.model.aggregation import federated_average
 from fedcoin.learning.model.spec import parse_spec
 from fedcoin.learning.workers import jobs
-from fedcoin.learning.workers.executors import LocalExecutor, LocalWorker
+from fedcoin.learning.workers.batch_sizer import BATCH_SECONDS, FIRST_BATCH, MAX_GROWTH
+from fedcoin.learning.workers.executors import LocalWorker
 from fedcoin.learning.workers.pool import WorkerPool
 from fedcoin.v1 import task_pb2
+from tests.support.recording_workers import RecordingExecutor
 from tests.support.small_models import (
     all_coalitions,
     evaluation,
@@ -30,6 +32,7 @@ from tests.support.small_models import (
     random_weights,
     write_job,
 )
+from tests.support.waiting import until
 
 SPEC = mlp_spec((8, 8), (128,), 10)
 
@@ -134,9 +137,11 @@ async def test_bad_jobs(worker: WorkerPool, job: UtilityJob) -> None:
 async def test_a_killed_child_is_replaced(worker: WorkerPool, job: UtilityJob) -> None:
     await worker.open_job(job)
     rows = all_coalitions(5)
-    before = await worker.evaluate(job.job_id, rows)
+    before = await worker.evaluate(job.job_id, rows[:9])
     os.kill(worker.pids[0], signal.SIGKILL)
-    np.testing.assert_array_equal(await worker.evaluate(job.job_id, rows), before)
+    after = await worker.evaluate(job.job_id, rows)
+    np.testing.assert_array_equal(after[:9], before)
+    assert abs(after - jobs.load_evaluator(job).evaluate(rows)).max() <= 1
 
 
 async def test_a_job_with_missing_files_affects_no_other(
@@ -155,40 +160,147 @@ async def test_a_job_with_missing_files_affects_no_other(
     assert caught.value.code is LearningCode.UNKNOWN_JOB
 
 
-class RecordingExecutor(LocalExecutor):
-    """An executor whose workers record how many coalitions each request has."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.request_sizes: list[int] = []
-
-    def create_worker(self) -> LocalWorker:
-        worker, call = LocalWorker(), LocalWorker.call
-
-        async def recording_call(function: Callable[..., Any], *arguments: Any) -> Any:
-            if function is jobs.evaluate:
-                self.request_sizes.append(len(arguments[1]))
-            return await call(worker, function, *arguments)
-
-        worker.call = recording_call  # type: ignore[method-assign]
-        return worker
-
-
-async def test_requests_grow_with_the_pace(job: UtilityJob) -> None:
-    executor = RecordingExecutor()
+async def test_batches_grow_with_the_pace_and_their_time_is_bounded(long_job: UtilityJob) -> None:
+    executor = RecordingExecutor(2)
     pool = WorkerPool(executor=executor)
-    rows = all_coalitions(5)[np.arange(200) % 32]
+    rows = all_coalitions(13)
+    try:
+        await pool.open_job(long_job)
+        times, start = [], 0
+        while start < 1_500:
+            size = pool.batch_size(long_job.job_id)
+            started = time.monotonic()
+            await pool.evaluate(long_job.job_id, rows[start : start + size])
+            times.append((size, time.monotonic() - started))
+            start += size
+        assert executor.sizes == [size for size, _ in times for _ in range(2)]
+        sizes = [size for size, _ in times]
+        assert sizes[0] == FIRST_BATCH < sizes[1] <= MAX_GROWTH * FIRST_BATCH
+        assert max(sizes) > 2 * MAX_GROWTH
+        # Most of them: another program may have the processor during one of them.
+        assert np.median([seconds for _, seconds in times]) < 2 * BATCH_SECONDS
+    finally:
+        await pool.stop()
+
+
+async def test_a_request_of_any_length_is_cut_into_batches(long_job: UtilityJob) -> None:
+    executor = RecordingExecutor(2)
+    pool = WorkerPool(executor=executor)
+    rows = all_coalitions(13)[:1_000]
+    try:
+        await pool.open_job(long_job)
+        counts = await pool.evaluate(long_job.job_id, rows)
+        sizes = executor.sizes[::2]
+        assert sizes == executor.sizes[1::2]  # both workers count every batch
+        assert sum(sizes) == 1_000
+        assert sizes[0] == FIRST_BATCH
+        assert all(later <= MAX_GROWTH * max(sizes[:k]) for k, later in enumerate(sizes) if k)
+        expected = jobs.load_evaluator(long_job).evaluate(rows)
+        assert abs(counts - expected).max() <= 1
+        await pool.close_job(long_job.job_id)
+        with pytest.raises(RefusalError):
+            pool.batch_size(long_job.job_id)
+    finally:
+        await pool.stop()
+
+
+async def test_memory_limits_a_batch(job: UtilityJob, monkeypatch: pytest.MonkeyPatch) -> None:
+    limit = jobs.load_evaluator(job).max_coalitions
+    assert limit >= MAX_WEIGHT_BYTES // (4 * 1290) > 1
+    pool = WorkerPool(executor=(executor := RecordingExecutor()))
+    monkeypatch.setattr(LocalWorker, "open_job", open_with_a_limit_of_three)
     try:
         await pool.open_job(job)
-        await pool.evaluate(job.job_id, rows)
-        first, second, *_ = executor.request_sizes
-        assert first == 16
-        assert second > 32
+        await pool.evaluate(job.job_id, all_coalitions(5))
+        assert max(executor.sizes) == 3
+        assert sum(executor.sizes) == 32
+    finally:
+        await pool.stop()
+
+
+async def open_with_a_limit_of_three(
+    worker: LocalWorker, job: UtilityJob, share: ExampleShare
+) -> int:
+    """Open a job as a worker does whose model is so large that three of them fill the memory."""
+    await worker.call(jobs.open_job, job, share)
+    return 3
+
+
+async def test_each_coalition_is_evaluated_once(job: UtilityJob) -> None:
+    """Callers that ask at the same time, again, in another order, or after the job was closed."""
+    executor = RecordingExecutor(2)
+    pool = WorkerPool(executor=executor)
+    rows = all_coalitions(5)
+    shuffled = np.random.default_rng(0).integers(0, 32, 300)
+    try:
+        await pool.open_job(job)
+        first, second = await asyncio.gather(
+            pool.evaluate(job.job_id, rows), pool.evaluate(job.job_id, rows[shuffled])
+        )
+        np.testing.assert_array_equal(second, first[shuffled])
         await pool.close_job(job.job_id)
         await pool.open_job(job)
-        executor.request_sizes.clear()
-        await pool.evaluate(job.job_id, rows)
-        assert executor.request_sizes[0] == 16
+        np.testing.assert_array_equal(await pool.evaluate(job.job_id, rows[::-1]), first[::-1])
+        np.testing.assert_array_equal(pool.recall(job.job_id, rows), first)
+        times = executor.count_coalitions()
+        assert len(times) == 32
+        assert set(times.values()) == {2}  # by each of the two workers, on its examples
+        await pool.forget_job(job.job_id)
+        with pytest.raises(KeyError):
+            pool.recall(job.job_id, rows)
+        await pool.open_job(job)
+        np.testing.assert_array_equal(await pool.evaluate(job.job_id, rows), first)
+        assert set(executor.count_coalitions().values()) == {4}
+    finally:
+        await pool.stop()
+
+
+async def test_known_coalitions_wait_for_no_turn(long_job: UtilityJob) -> None:
+    pool = WorkerPool(executor=(executor := RecordingExecutor()))
+    rows = all_coalitions(13)
+    try:
+        await pool.open_job(long_job)
+        known = await pool.evaluate(long_job.job_id, rows[:50])
+        asked = asyncio.create_task(pool.evaluate(long_job.job_id, rows))
+        num_batches = len(executor.batches)
+        await until(lambda: len(executor.batches) > num_batches)  # a batch is being evaluated
+        num_batches = len(executor.batches)
+        np.testing.assert_array_equal(await pool.evaluate(long_job.job_id, rows[:50]), known)
+        assert len(executor.batches) == num_batches
+        assert not asked.done()
+        asked.cancel()
+    finally:
+        await pool.stop()
+
+
+async def test_callers_take_turns(long_job: UtilityJob) -> None:
+    """A short request is answered between the batches of a long one."""
+    pool = WorkerPool(executor=(executor := RecordingExecutor()))
+    rows = all_coalitions(13)
+    try:
+        await pool.open_job(long_job)
+        asked = asyncio.create_task(pool.evaluate(long_job.job_id, rows))
+        await until(lambda: len(executor.batches) > 2)
+        num_batches = len(executor.batches)
+        await pool.evaluate(long_job.job_id, rows[-2:])
+        assert len(executor.batches) <= num_batches + 2
+        assert not asked.done()
+        asked.cancel()
+    finally:
+        await pool.stop()
+
+
+async def test_counts_are_bounded(job: UtilityJob) -> None:
+    pool = WorkerPool(executor=(executor := RecordingExecutor()), max_counts=8)
+    rows = all_coalitions(5)
+    try:
+        await pool.open_job(job)
+        first = await pool.evaluate(job.job_id, rows)
+        assert sum(executor.sizes) == 32
+        np.testing.assert_array_equal(await pool.evaluate(job.job_id, rows[-8:]), first[-8:])
+        assert sum(executor.sizes) == 32
+        np.testing.assert_array_equal(await pool.evaluate(job.job_id, rows), first)
+        assert sum(executor.sizes) == 56
     finally:
         await pool.stop()
 
@@ -211,7 +323,7 @@ async def test_dying_twice_names_the_batch(
 ) -> None:
     await worker.open_job(job)
     monkeypatch.setattr(jobs, "evaluate", Deadly())
-    with pytest.raises(WorkerError, match=r"died on coalitions 0 to \d+ of job 6a6f62"):
+    with pytest.raises(WorkerError, match=r"died on 2 coalitions of job 6a6f62"):
         await worker.evaluate(job.job_id, all_coalitions(5))
 
 
@@ -235,14 +347,15 @@ async def test_a_killed_child_with_a_model_of_keras(
     await worker.open_job(job)
     rows = all_coalitions(3)
     before = await worker.evaluate(job.job_id, rows)
-    asked = asyncio.create_task(
-        worker.evaluate(job.job_id, rows[np.random.default_rng(1).integers(0, 8, 5_000)])
-    )
+    await worker.forget_job(job.job_id)
+    await worker.open_job(job)
+    asked = asyncio.create_task(worker.evaluate(job.job_id, rows))
     os.kill(worker.pids[0], signal.SIGKILL)
-    assert len(await asked) == 5_000
-    np.testing.assert_array_equal(await worker.evaluate(job.job_id, rows), before)
+    np.testing.assert_array_equal(await asked, before)
+    await worker.forget_job(job.job_id)
+    await worker.open_job(job)
     monkeypatch.setattr(jobs, "evaluate", Deadly())
-    with pytest.raises(WorkerError, match=r"died on coalitions 0 to \d+ of job 6b65726173"):
+    with pytest.raises(WorkerError, match=r"died on 2 coalitions of job 6b65726173"):
         await worker.evaluate(job.job_id, rows)
 
 
@@ -358,20 +471,6 @@ async def test_check_and_count(worker: WorkerPool, job: UtilityJob, tmp_path: Pa
     await worker.open_job(job)
     grand = await worker.evaluate(job.job_id, np.ones((1, 5), np.bool_))
     assert abs(await worker.count_correct(job.model, aggregate, job.evaluation) - grand[0]) <= 1
-
-
-def test_the_memo_is_bounded(job: UtilityJob, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobs, "MEMO_ENTRIES", 8)
-    jobs.open_job(job)
-    try:
-        first, computed, seconds = jobs.evaluate(job.job_id, all_coalitions(5))
-        assert computed == 32
-        assert 0 <= seconds < 5
-        again, computed, _ = jobs.evaluate(job.job_id, all_coalitions(5))
-        assert computed == 24
-        np.testing.assert_array_equal(again, first)
-    finally:
-        jobs.close_job(job.job_id)
 
 
 def test_a_worker_has_processes_and_threads() -> None:

@@ -9,8 +9,9 @@ import pytest
 
 from fedcoin.application.cli.training import valuation_progress
 from fedcoin.application.errors import ApplicationCode
-from fedcoin.application.offline import standard_errors, valuation
+from fedcoin.application.offline import standard_errors
 from fedcoin.application.offline.valuation import ValuationProgress
+from fedcoin.learning.workers import batch_sizer
 from tests.support.mining_campaign import CLASSES, EXAMPLES, PIXELS, linear_spec
 
 CLIENTS = 5
@@ -163,8 +164,7 @@ def test_lines_say_how_far_it_is(
 ) -> None:
     monkeypatch.setattr(valuation_progress, "LINE_SECONDS", 0)
     monkeypatch.setattr(standard_errors, "UPDATE_SECONDS", 0)
-    monkeypatch.setattr(valuation, "MAX_REQUEST", 4)
-    monkeypatch.setattr(valuation, "FIRST_REQUEST", 4)
+    monkeypatch.setattr(batch_sizer, "MAX_BATCH", 4)
     outcome = call(fedcoin, files, "--json", "--method", "permutation", "--budget", 28)
     *lines, last = outcome.err.strip().splitlines()
     assert lines[0].startswith("2 of at most 30 coalitions, about ")
