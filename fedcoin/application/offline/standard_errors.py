@@ -34,7 +34,7 @@ class StandardErrorTracker:
         budget: How many coalitions it may evaluate.
         seed: The seed of its random generator.
         num_clients: How many clients there are.
-        recall: Takes coalitions, bool (m, n), and returns what they are worth, float64 (m,); raises
+        recall: Takes coalitions, bool (m, n), and returns their utilities, float64 (m,); raises
             KeyError when one of them has not been evaluated.
         clock: A monotonic clock in seconds.
     """

@@ -92,7 +92,7 @@ def compare_counts(claims: EvidenceClaims, counts: Ints, tolerance: int) -> None
     """Compare recomputed counts with the claimed ones.
 
     Args:
-        claims: What a miner claims.
+        claims: A miner's claims, from `list_claims`.
         counts: Recomputed right answers of `claims.coalitions`, int64 (C,).
         tolerance: The largest accepted difference of a count, in right answers.
 

@@ -18,7 +18,7 @@ from fedcoin.learning.evaluation.job import Coalitions
 
 MAX_COUNTS = 1 << 18
 """How many counts are kept for all jobs together: four tasks of 16 clients under EXACT. Each takes
-about 150 bytes."""
+about 120 bytes."""
 
 _NO_COUNTS: Mapping[bytes, int] = MappingProxyType({})
 

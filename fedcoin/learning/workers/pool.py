@@ -64,7 +64,7 @@ class WorkerPool:
 
     Args:
         processes: Worker processes of this machine, when there is no `executor`.
-        threads: Threads of each of them.
+        threads: Threads of each process.
         executor: Creates the workers.
         max_counts: How many counts the pool remembers, of all jobs together.
     """
@@ -192,7 +192,7 @@ class WorkerPool:
     async def close_job(self, job_id: bytes) -> None:
         """Free the memory of a job in every worker. Does nothing when the job is not open.
 
-        Its counts stay in the memo: who opens it again need not evaluate them again.
+        The memo keeps its counts, for the case that the job is opened again.
 
         Args:
             job_id: The job's id.
