@@ -4,8 +4,9 @@ In the paper (arXiv:2002.11711, algorithms 1 and 2) each miner compares its vect
 the vectors it has received. Here all vectors are on the chain before any is judged, and every node
 computes the same outcome from them, in integers.
 
-Notation: miner m has power p_m (its bond, in sap), proved n_m samples, and revealed the vector S_m,
-shape (clients,), in nano-utility (1e-9 of a utility). D is the difficulty, in nano-utility.
+Notation: miner m has power p_m (its bond in sap when the task was opened), proved n_m samples, and
+revealed the vector S_m, shape (clients,), in nano-utility (1e-9 of a utility). D is the difficulty,
+in nano-utility.
 
 1. The median, coordinate by coordinate, weighted by power; half-way between the lower and the upper
    weighted median. Miners with less than half of the power cannot move it outside the range of the
@@ -16,10 +17,10 @@ shape (clients,), in nano-utility (1e-9 of a utility). D is the difficulty, in n
 3. The agreed vector (S-bar): the mean of the inliers' vectors, weighted by n_m, rounded to whole
    nano-utility by largest remainder. So its sum is the rounded mean of the inliers' sums
    (efficiency), and no coordinate leaves the range of the inliers' values.
-4. The winner: the inlier whose vector is closest to the unrounded mean. A tie is drawn by lot,
-   weighted by power, with the challenge as the source of randomness. Under SCHEDULE_EXACT all
-   inliers computed the same sums, and what differs is floating point on their computers, so all
-   inliers tie.
+4. The winner: the inlier whose vector is closest to the unrounded mean; of several, the one with
+   the highest score (`draw_scores`), which is drawn from the challenge and weighted by power. Under
+   SCHEDULE_EXACT all inliers computed the same sums, and what differs is floating point on their
+   computers, so all inliers tie.
 
 Why a share of the median number of samples: with a wide D, a vector of a few samples is within D,
 too, and a miner may stop at any number that suits it. Miners with less than half of the power can
@@ -34,10 +35,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isqrt
 
-from fedcoin.data.crypto.hashing import sha256
+from fedcoin.incentive.draw_scores import compute_score
 from fedcoin.incentive.rounding import round_to_sum
-
-_LOTTERY = b"fedcoin/lottery/v1\0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +46,7 @@ class Reveal:
     miner: bytes
     """The miner's address, 20 bytes."""
     power: int
-    """The miner's bond in sap, at least 1."""
+    """The miner's power in the task in sap, at least 1."""
     samples: int
     """The number of samples that the miner proved, at least 1."""
     shapley_nano: tuple[int, ...]
@@ -108,7 +107,8 @@ def compute_outcome(
         return None
     sums, weight = _weighted_sums(inliers)
     best = inliers if exact else _closest(inliers, sums, weight)
-    winner = _draw(best, challenge)
+    # No two miners have the same address, so that the last key decides every tie.
+    winner = min(best, key=lambda r: (-compute_score(challenge, r.miner, r.power), r.miner))
     return Outcome(
         mean_shapley_nano=round_to_sum(sums, weight),
         winner=winner.miner,
@@ -208,18 +208,3 @@ def _closest(inliers: Sequence[Reveal], sums: Sequence[int], weight: int) -> lis
     ]
     smallest = min(distances)
     return [r for r, distance in zip(inliers, distances, strict=True) if distance == smallest]
-
-
-def _draw(candidates: Sequence[Reveal], challenge: bytes) -> Reveal:
-    """Draw one candidate by lot, each with a chance in proportion to its power.
-
-    The ticket is SHA-256("fedcoin/lottery/v1" || 00 || challenge) as a big-endian number, modulo
-    the candidates' total power. It counts through their powers in the order of addresses.
-    """
-    total = sum(reveal.power for reveal in candidates)
-    ticket = int.from_bytes(sha256(_LOTTERY, challenge), "big") % total
-    for reveal in candidates:
-        ticket -= reveal.power
-        if ticket < 0:
-            return reveal
-    raise AssertionError("the ticket is below the sum of the powers")

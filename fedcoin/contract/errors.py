@@ -228,9 +228,9 @@ class LedgerCode(str, Enum):
 
     Wait until the transaction that opens it is final, and use its hash."""
     NOT_A_MINER = "NOT_A_MINER"
-    """The sender has no bond that allows it to mine.
+    """The sender had no bond when the task was opened, or the bond was slashed since.
 
-    Bond at least the minimum first."""
+    Bond at least the minimum before the next task is opened."""
     TOO_EARLY = "TOO_EARLY"
     """The task has not reached the phase or the attempt for this transaction.
 
@@ -358,7 +358,6 @@ PREMATURE_CODES: Final = frozenset(
         LedgerCode.UNKNOWN_CAMPAIGN,
         LedgerCode.TASK_STILL_OPEN,
         LedgerCode.UNKNOWN_TASK,
-        LedgerCode.NOT_A_MINER,
         LedgerCode.TOO_EARLY,
     }
 )

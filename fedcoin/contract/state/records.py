@@ -19,6 +19,7 @@ from fedcoin.v1.state_pb2 import (
     AccountState,
     BondState,
     CampaignState,
+    FrozenPowerState,
     LedgerState,
     MinerState,
     ProposerOrderState,
@@ -168,6 +169,8 @@ TERMS: Final = Table(b"terms/", OpenTask)
 """Key: task id (32 bytes). The terms; shortened by `settlement.shorten_terms` in a closed task."""
 MINERS: Final = Table(b"miner/", MinerState, _miner_coins)
 """Key: task id (32 bytes), address (20 bytes). A miner's part in the current attempt."""
+POWERS: Final = Table(b"power/", FrozenPowerState)
+"""Key: task id (32 bytes). The power of each miner in an open task; no record for a closed one."""
 LEDGER: Final = Table(b"ledger/", LedgerState, _ledger_coins)
 """Key: empty. Supply, burned coins, difficulty."""
 # The prefix of the protocol, which the state hash covers.

@@ -3,5 +3,6 @@
 Decides when a phase ends, what happens then, and where the coins of a round go. It does not decide
 which transactions may act on a task (`actions`), nor which vector is agreed (`consensus.posap`).
 
-* `lifecycle`: the phases; `settlement`: payments, deposits, and the end of campaigns.
+* `lifecycle`: the phases; `frozen_power`: the power that miners have in a task;
+* `settlement`: payments, deposits, and the end of campaigns.
 """

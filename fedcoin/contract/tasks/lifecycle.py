@@ -16,7 +16,8 @@ task in each block, because a header has room for one outcome. A block ends by c
 that are over: by time, or because all miners that may act have acted.
 
 With too few commitments, openings, reveals or inliers the task is mined again with twice the D, up
-to its limit of attempts; then it fails, and the round's share of the budget is refunded.
+to its limit of attempts; then it fails, and the round's share of the budget is refunded. Shares of
+power are shares of the power that was frozen when the task was opened (`frozen_power`).
 
 A window that ends by time also stays open for more blocks than there can be faulty proposers: a
 proposer may set its block's time ahead and leave out transactions, so a single faulty proposer
@@ -32,11 +33,12 @@ from fedcoin.consensus.validators import ValidatorSet
 from fedcoin.contract.state import records
 from fedcoin.contract.state.execution_context import ExecutionContext
 from fedcoin.contract.state.overlay import StateReader
+from fedcoin.contract.tasks.frozen_power import freeze_power, read_power
 from fedcoin.contract.tasks.settlement import LoadedTask, fail, settle, settle_deposits
 from fedcoin.incentive.proof.challenge import derive_challenge
 from fedcoin.v1 import block_pb2, task_pb2
 from fedcoin.v1.block_pb2 import Settlement, TaskPhase
-from fedcoin.v1.state_pb2 import TaskState
+from fedcoin.v1.state_pb2 import MinerState, TaskState
 from fedcoin.v1.task_pb2 import OpenTask
 
 _COMMIT = block_pb2.TASK_PHASE_COMMIT
@@ -57,6 +59,7 @@ def open_task(context: ExecutionContext, task_id: bytes, terms: OpenTask) -> Non
         opened_height=context.block.height,
         opened_ms=context.block.time_ms,
         difficulty_nano=records.read_ledger(context.state).difficulty_nano,
+        total_power=freeze_power(context.state, task_id),
     )
     records.TERMS.put(context.state, task_id, record=terms)
     records.OPEN_TASKS.add(context.state, context.block.height, task_id)
@@ -90,11 +93,11 @@ def end_block(context: ExecutionContext, validators: ValidatorSet) -> None:
             continue
         loaded = LoadedTask.load(context, task_id)
         if task.phase == _COMMIT:
-            _close_commit_window(context, loaded, validators)
+            _close_commit_window(context, loaded)
         elif task.phase == _CHALLENGE:
-            _close_challenge_window(context, loaded, validators)
+            _close_challenge_window(context, loaded)
         else:
-            _close_reveal_window(context, loaded, validators)
+            _close_reveal_window(context, loaded)
 
 
 def open_tasks(state: StateReader) -> Iterator[tuple[bytes, TaskState]]:
@@ -139,10 +142,8 @@ def _enter(
     context.add_phase_receipt(task_id, phase, task.attempt)
 
 
-def _close_commit_window(
-    context: ExecutionContext, loaded: LoadedTask, validators: ValidatorSet
-) -> None:
-    if _has_quorum(context, validators, loaded.miners):
+def _close_commit_window(context: ExecutionContext, loaded: LoadedTask) -> None:
+    if _has_quorum(context, loaded.task, loaded.miners.values()):
         _enter(context, loaded.task_id, loaded.task, _CHALLENGE, loaded.terms.reveal_window_ms)
     else:
         # The miners were not asked to open their commitments, so all deposits are returned.
@@ -150,12 +151,10 @@ def _close_commit_window(
         _mine_again(context, loaded)
 
 
-def _close_challenge_window(
-    context: ExecutionContext, loaded: LoadedTask, validators: ValidatorSet
-) -> None:
+def _close_challenge_window(context: ExecutionContext, loaded: LoadedTask) -> None:
     """Fix the challenge by the opened salts. Miners that did not open theirs are out."""
     salts = {address: miner.salt for address, miner in loaded.miners.items() if miner.salt}
-    if _has_quorum(context, validators, salts):
+    if _has_quorum(context, loaded.task, (loaded.miners[address] for address in salts)):
         loaded.task.challenge = derive_challenge(loaded.task_id, loaded.task.attempt, salts)
         _enter(context, loaded.task_id, loaded.task, _REVEAL, loaded.terms.reveal_window_ms)
     else:
@@ -163,10 +162,8 @@ def _close_challenge_window(
         _mine_again(context, loaded)
 
 
-def _close_reveal_window(
-    context: ExecutionContext, loaded: LoadedTask, validators: ValidatorSet
-) -> None:
-    outcome = _outcome(context, loaded, validators)
+def _close_reveal_window(context: ExecutionContext, loaded: LoadedTask) -> None:
+    outcome = _outcome(context, loaded)
     if outcome is None:
         settle_deposits(context, loaded, is_returned=lambda miner: miner.revealed)
         _mine_again(context, loaded)
@@ -186,17 +183,15 @@ def _close_reveal_window(
     _enter(context, loaded.task_id, loaded.task, _SETTLE)
 
 
-def _outcome(
-    context: ExecutionContext, loaded: LoadedTask, validators: ValidatorSet
-) -> posap.Outcome | None:
-    """Compute the outcome of the reveals by miners that still have power, if they are enough."""
-    reveals = [
-        posap.Reveal(address, validator.power, miner.samples, tuple(miner.shapley_nano))
-        for address, miner in loaded.miners.items()
-        if miner.revealed and (validator := validators.by_address(address)) is not None
-    ]
-    if not _has_quorum(context, validators, (reveal.miner for reveal in reveals)):
+def _outcome(context: ExecutionContext, loaded: LoadedTask) -> posap.Outcome | None:
+    """Compute the outcome of the reveals by miners that have power, if they are enough."""
+    revealed = {a: m for a, m in loaded.miners.items() if m.revealed and m.power}
+    if not _has_quorum(context, loaded.task, revealed.values()):
         return None
+    reveals = [
+        posap.Reveal(address, miner.power, miner.samples, tuple(miner.shapley_nano))
+        for address, miner in revealed.items()
+    ]
     exact = loaded.terms.sampling.schedule == task_pb2.SCHEDULE_EXACT
     return posap.compute_outcome(
         reveals,
@@ -234,7 +229,8 @@ def _is_over(
         return True
     miners = dict(records.MINERS.scan(context.state, task_id))
     if task.phase == _COMMIT:
-        return all(validator.address in miners for validator in validators)
+        powers = read_power(context.state, task_id)
+        return all(address in miners for address, power in powers.items() if power)
     if task.phase == _CHALLENGE:
         return all(miner.salt for miner in miners.values())
     return all(miner.revealed for miner in miners.values() if miner.salt)
@@ -255,13 +251,7 @@ def _min_window_blocks(validators: ValidatorSet) -> int:
     return len(validators) // 3 + 1
 
 
-def _has_quorum(
-    context: ExecutionContext, validators: ValidatorSet, miners: Iterable[bytes]
-) -> bool:
+def _has_quorum(context: ExecutionContext, task: TaskState, miners: Iterable[MinerState]) -> bool:
     """Tell whether these miners hold the share of the power that `reveal_quorum_percent` asks."""
-    members = [validators.by_address(address) for address in miners]
-    power = sum(member.power for member in members if member is not None)
-    return (
-        power > 0
-        and 100 * power >= context.parameters.reveal_quorum_percent * validators.total_power
-    )
+    power = sum(miner.power for miner in miners)
+    return power > 0 and 100 * power >= context.parameters.reveal_quorum_percent * task.total_power

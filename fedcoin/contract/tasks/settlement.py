@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fedcoin.consensus import posap
 from fedcoin.contract.state import records
 from fedcoin.contract.state.execution_context import ExecutionContext
+from fedcoin.contract.tasks.frozen_power import forget_power
 from fedcoin.data.messages import canonical
 from fedcoin.incentive.payout import split, split_training_price
 from fedcoin.v1 import block_pb2, task_pb2
@@ -214,6 +215,7 @@ def _close(
     records.TASKS.put(context.state, loaded.task_id, record=task)
     records.TERMS.put(context.state, loaded.task_id, record=shorten_terms(loaded.terms))
     records.OPEN_TASKS.remove(context.state, task.opened_height, loaded.task_id)
+    forget_power(context.state, loaded.task_id)
     context.add_phase_receipt(loaded.task_id, phase, task.attempt)
     campaign.escrow -= loaded.price
     campaign.open_task_id = b""

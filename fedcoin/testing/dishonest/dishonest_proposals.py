@@ -163,19 +163,17 @@ def _rank(ledger: Ledger, execution: Execution, fixed: dict[bytes, TaskState], o
         terms = records.TERMS.get(state, task_id)
         assert terms is not None, "a task without terms"
         if terms.sampling.schedule == task_pb2.SCHEDULE_EXACT:
-            winner = _find_winner(state, task_id, task, execution.next_validators)
+            winner = _find_winner(state, task_id, task)
             ranks.append(2 if winner == own else 0)
     return min(ranks, default=1)
 
 
-def _find_winner(
-    state: Overlay, task_id: bytes, task: TaskState, validators: ValidatorSet
-) -> bytes:
+def _find_winner(state: Overlay, task_id: bytes, task: TaskState) -> bytes:
     """Find the winner of an EXACT task if every miner that opened its commitment reveals."""
     reveals = [
-        posap.Reveal(address, validator.power, 1, (0,))
+        posap.Reveal(address, miner.power, 1, (0,))
         for address, miner in records.MINERS.scan(state, task_id)
-        if miner.salt and (validator := validators.by_address(address)) is not None
+        if miner.salt and miner.power
     ]
     outcome = posap.compute_outcome(reveals, 1, task.challenge, exact=True, min_samples_percent=100)
     assert outcome is not None, "a challenge is fixed by openings with a quorum"

@@ -14,9 +14,8 @@ from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.messages.receipts import decode_receipt
 from fedcoin.incentive.proof.challenge import derive_challenge
 from fedcoin.v1 import block_pb2
-from fedcoin.v1.transaction_pb2 import Bond, Unbond
 from tests.support.genesis import FDC
-from tests.support.keys import ALICE, MINERS
+from tests.support.keys import MINERS
 from tests.support.ledger_campaign import (
     CHALLENGE,
     COMMIT,
@@ -210,35 +209,6 @@ def test_the_quorum_is_of_power_not_of_heads() -> None:
     rich = MINERS[0]
     job.settle({rich: GAME})
     assert job.task.settlement.winner == rich.address
-
-
-def test_miners_count_with_their_power_at_the_end() -> None:
-    job = LedgerCampaign(LedgerChain.create(2, bonds=[9 * FDC, FDC]))
-    job.open_campaign()
-    job.open_task(max_attempts=1)
-    chain = job.chain
-    rich, poor = MINERS[0], MINERS[1]
-    trees = {m: job.tree(m, GAME) for m in (rich, poor)}
-    chain.produce(*(job.commit(m, tree) for m, tree in trees.items()))
-    job.open_all(trees)
-    # All of the task's power leaves except one miner, and a new validator joins.
-    alice = ALICE
-    chain.keys[alice.address] = alice
-    chain.produce(
-        job.reveal(rich, trees[rich]),
-        chain.sign(rich, Unbond(amount=9 * FDC), ahead=1),
-        chain.sign(alice, Bond(amount=FDC)),
-    )
-    chain.produce(job.reveal(poor, trees[poor]))
-    assert job.task.phase == SETTLE
-    assert job.task.settlement.winner == poor.address
-    before = chain.balance(rich)
-    chain.produce()
-    record = chain.miner(job.task_id, rich)
-    assert record is not None
-    assert (record.inlier, record.revealed) == (False, True)
-    # The miner revealed, so its deposit is returned.
-    assert chain.balance(rich) == before + job.deposit
 
 
 def test_vectors_too_far_apart_are_mined_again_within_twice_the_distance() -> None:

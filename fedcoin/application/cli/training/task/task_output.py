@@ -79,10 +79,11 @@ def print_task(view: TaskView) -> None:
     if view.miners:
         click.echo()
         print_table(
-            ("MINER", "COMMITTED", "REVEALED", "WITHIN D", "COALITIONS", "REWARD"),
+            ("MINER", "POWER", "COMMITTED", "REVEALED", "WITHIN D", "COALITIONS", "REWARD"),
             [
                 (
                     m.address,
+                    f"{m.power / view.total_power:.1%}" if view.total_power else "-",
                     _yes(m.committed),
                     _yes(m.revealed),
                     _yes(m.inlier),
@@ -91,7 +92,7 @@ def print_task(view: TaskView) -> None:
                 )
                 for m in view.miners
             ],
-            right="    rr",
+            right=" r   rr",
         )
 
 

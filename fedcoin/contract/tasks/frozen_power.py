@@ -1,0 +1,78 @@
+"""The power that miners have in a task: their bonds at the moment when the task was opened.
+
+Coins that are bonded later give no power in an open task: its challenge, and with it the winner,
+may be known by then. A miner that takes its coins out of the bond keeps its power in the tasks that
+are open, because it may have committed to them already (docs/adr/0026).
+"""
+
+from __future__ import annotations
+
+from fedcoin.contract.state import records
+from fedcoin.contract.state.overlay import Overlay, StateReader
+from fedcoin.contract.state.validators import read_validators
+from fedcoin.v1.state_pb2 import FrozenPower, FrozenPowerState
+
+
+def freeze_power(state: Overlay, task_id: bytes) -> int:
+    """Record the present bond of each miner as its power in a task.
+
+    Args:
+        state: The state to write to.
+        task_id: The task's id, 32 bytes.
+
+    Returns:
+        The power of all miners together, in sap.
+    """
+    validators = read_validators(state)
+    frozen = FrozenPowerState(
+        miners=[FrozenPower(address=member.address, power=member.power) for member in validators]
+    )
+    records.POWERS.put(state, task_id, record=frozen)
+    return validators.total_power
+
+
+def read_power(state: StateReader, task_id: bytes) -> dict[bytes, int]:
+    """Read the power of each miner in an open task.
+
+    Args:
+        state: The state.
+        task_id: The task's id, 32 bytes.
+
+    Returns:
+        The power in sap by address (20 bytes), 0 for miners whose bond was slashed since; nothing
+        for a closed or unknown task.
+    """
+    frozen = records.POWERS.get(state, task_id) or FrozenPowerState()
+    return {miner.address: miner.power for miner in frozen.miners}
+
+
+def remove_power(state: Overlay, address: bytes) -> None:
+    """Set a miner's power to 0 in all open tasks, because its bond was slashed.
+
+    The totals stay, so that no share of the others changes.
+
+    Args:
+        state: The state to write to.
+        address: The miner's address, 20 bytes.
+    """
+    for _, task_id in list(records.OPEN_TASKS.scan(state)):
+        frozen = records.POWERS.get(state, task_id)
+        assert frozen is not None, "an open task without frozen power"
+        for miner in frozen.miners:
+            if miner.address == address:
+                miner.power = 0
+        records.POWERS.put(state, task_id, record=frozen)
+        committed = records.MINERS.get(state, task_id, address)
+        if committed is not None:
+            committed.power = 0
+            records.MINERS.put(state, task_id, address, record=committed)
+
+
+def forget_power(state: Overlay, task_id: bytes) -> None:
+    """Delete the record of a task that is closed.
+
+    Args:
+        state: The state to write to.
+        task_id: The task's id, 32 bytes.
+    """
+    records.POWERS.delete(state, task_id)
