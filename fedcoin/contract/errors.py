@@ -76,9 +76,9 @@ class LedgerCode(str, Enum):
 
     Unbond at most the limit, in sap."""
     TOO_MANY_VALIDATORS = "TOO_MANY_VALIDATORS"
-    """The validator set is full.
+    """The validator set is full, and no bond in it is smaller.
 
-    Wait until a validator unbonds."""
+    Bond more than the smallest validator's bond, or wait until a validator unbonds."""
     TOO_MANY_UNBONDINGS = "TOO_MANY_UNBONDINGS"
     """Too many parts of this bond are on their way back.
 

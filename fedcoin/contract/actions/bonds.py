@@ -1,4 +1,8 @@
-"""Bond and Unbond: how miners become validators, and how coins leave a bond."""
+"""Bond and Unbond: how miners become validators, and how coins leave a bond.
+
+When there are as many validators as the network allows, a larger bond takes the place of the
+smallest one, whose coins unbond.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +34,8 @@ def bond(context: ExecutionContext, transaction: Transaction) -> None:
 
     Raises:
         RefusalError: ZERO_AMOUNT, AMOUNT_OVERFLOW; ALREADY_SLASHED when the key lost a bond;
-            TOO_MANY_VALIDATORS; BOND_TOO_SMALL; INSUFFICIENT_BALANCE.
+            BOND_TOO_SMALL; INSUFFICIENT_BALANCE; TOO_MANY_UNBONDINGS when the key's earlier bonds
+            unbond in too many parts; TOO_MANY_VALIDATORS when there is no room and no smaller bond.
     """
     amount = check_amount(transaction.body.bond.amount, "amount")
     state = records.BONDS.get(context.state, transaction.sender) or BondState()
@@ -40,12 +45,6 @@ def bond(context: ExecutionContext, transaction: Transaction) -> None:
             "this key was slashed for conflicting votes and may not bond again",
             field="public_key",
         )
-    if not state.bond:
-        _check_room(context)
-        state.public_key = transaction.public_key
-        if not state.unbonding:
-            # A key that unbonds and bonds again stays slashable for its earlier votes.
-            state.since_height = context.block.height + 1
     minimum = context.parameters.min_bond
     if state.bond + amount < minimum:
         raise RefusalError(
@@ -55,6 +54,13 @@ def bond(context: ExecutionContext, transaction: Transaction) -> None:
             field="amount",
             limit=str(minimum),
         )
+    if not state.bond:
+        _check_few_unbondings(state)
+        _make_room(context, amount)
+        state.public_key = transaction.public_key
+        if not state.unbonding:
+            # A key that unbonds and bonds again stays slashable for its earlier votes.
+            state.since_height = context.block.height + 1
     context.debit(transaction.sender, amount, "amount")
     state.bond += amount
     records.BONDS.put(context.state, transaction.sender, record=state)
@@ -89,20 +95,10 @@ def unbond(context: ExecutionContext, transaction: Transaction) -> None:
             field="amount",
             limit=str(context.parameters.min_bond),
         )
-    if len(state.unbonding) >= MAX_UNBONDINGS:
-        raise RefusalError(
-            LedgerCode.TOO_MANY_UNBONDINGS,
-            f"{MAX_UNBONDINGS} parts of this bond are unbonding: wait until one returns",
-            field="amount",
-            limit=str(MAX_UNBONDINGS),
-        )
+    _check_few_unbondings(state)
     if left == 0:
         check_not_last(context, "amount")
-    release = context.block.time_ms + context.parameters.unbonding_ms
-    state.bond = left
-    state.unbonding.append(Unbonding(amount=amount, release_ms=release))
-    records.BONDS.put(context.state, transaction.sender, record=state)
-    records.UNBONDING.add(context.state, release, transaction.sender)
+    _start_unbonding(context, transaction.sender, state, amount)
 
 
 def release_due(context: ExecutionContext) -> None:
@@ -146,12 +142,43 @@ def check_not_last(context: ExecutionContext, field: str) -> None:
         )
 
 
-def _check_room(context: ExecutionContext) -> None:
+def _check_few_unbondings(state: BondState) -> None:
+    if len(state.unbonding) >= MAX_UNBONDINGS:
+        raise RefusalError(
+            LedgerCode.TOO_MANY_UNBONDINGS,
+            f"{len(state.unbonding)} parts of this bond are unbonding: wait until one returns",
+            field="amount",
+            limit=str(MAX_UNBONDINGS),
+        )
+
+
+def _start_unbonding(
+    context: ExecutionContext, address: bytes, state: BondState, amount: int
+) -> None:
+    release = context.block.time_ms + context.parameters.unbonding_ms
+    state.bond -= amount
+    state.unbonding.append(Unbonding(amount=amount, release_ms=release))
+    records.BONDS.put(context.state, address, record=state)
+    records.UNBONDING.add(context.state, release, address)
+
+
+def _make_room(context: ExecutionContext, amount: int) -> None:
+    """Let the smallest bond make way for a larger one when there is no room for both.
+
+    Of equal bonds, the latest comer makes way. All of its coins unbond, so that it stays slashable
+    for its votes meanwhile.
+    """
     maximum = context.parameters.max_validators
-    if len(read_validators(context.state)) >= maximum:
+    bonds = [(address, b) for address, b in records.BONDS.scan(context.state) if b.bond]
+    if len(bonds) < maximum:
+        return
+    address, smallest = min(bonds, key=lambda item: (item[1].bond, -item[1].since_height, item[0]))
+    if amount <= smallest.bond:
         raise RefusalError(
             LedgerCode.TOO_MANY_VALIDATORS,
-            f"there are {maximum} validators already: wait until one unbonds",
-            field="public_key",
-            limit=str(maximum),
+            f"there are {maximum} validators already, and the smallest bond is"
+            f" {format_amount(smallest.bond)}: bond more than that, or wait until one unbonds",
+            field="amount",
+            limit=str(smallest.bond),
         )
+    _start_unbonding(context, address, smallest, smallest.bond)

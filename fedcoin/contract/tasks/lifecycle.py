@@ -19,9 +19,8 @@ With too few commitments, openings, reveals or inliers the task is mined again w
 to its limit of attempts; then it fails, and the round's share of the budget is refunded. Shares of
 power are shares of the power that was frozen when the task was opened (`frozen_power`).
 
-A window that ends by time also stays open for more blocks than there can be faulty proposers: a
-proposer may set its block's time ahead and leave out transactions, so a single faulty proposer
-could otherwise end a short window before the others had a turn.
+A window that ends by time also stays open until enough validators have proposed a block in it
+(`window_turns`).
 """
 
 from __future__ import annotations
@@ -35,6 +34,7 @@ from fedcoin.contract.state.execution_context import ExecutionContext
 from fedcoin.contract.state.overlay import StateReader
 from fedcoin.contract.tasks.frozen_power import freeze_power, read_power
 from fedcoin.contract.tasks.settlement import LoadedTask, fail, settle, settle_deposits
+from fedcoin.contract.tasks.window_turns import had_enough_turns, record_turn
 from fedcoin.incentive.proof.challenge import derive_challenge
 from fedcoin.v1 import block_pb2, task_pb2
 from fedcoin.v1.block_pb2 import Settlement, TaskPhase
@@ -89,6 +89,9 @@ def end_block(context: ExecutionContext, validators: ValidatorSet) -> None:
         validators: The validators of the next height.
     """
     for task_id, task in list(open_tasks(context.state)):
+        if task.phase == _SETTLE:
+            continue
+        record_turn(context, task_id, task, validators)
         if not _is_over(context, task_id, task, validators):
             continue
         loaded = LoadedTask.load(context, task_id)
@@ -137,6 +140,7 @@ def _enter(
 ) -> None:
     task.phase = phase
     task.phase_height = context.block.height
+    del task.window_proposers[:]
     task.deadline_ms = context.block.time_ms + window_ms if window_ms else 0
     records.TASKS.put(context.state, task_id, record=task)
     context.add_phase_receipt(task_id, phase, task.attempt)
@@ -222,10 +226,7 @@ def _is_over(
     context: ExecutionContext, task_id: bytes, task: TaskState, validators: ValidatorSet
 ) -> bool:
     """Tell whether the current window is over: by time, or because all miners have acted."""
-    if task.phase not in (_COMMIT, _CHALLENGE, _REVEAL):
-        return False
-    blocks = context.block.height - task.phase_height
-    if context.block.time_ms >= task.deadline_ms and blocks >= _min_window_blocks(validators):
+    if context.block.time_ms >= task.deadline_ms and had_enough_turns(task, validators):
         return True
     miners = dict(records.MINERS.scan(context.state, task_id))
     if task.phase == _COMMIT:
@@ -234,21 +235,6 @@ def _is_over(
     if task.phase == _CHALLENGE:
         return all(miner.salt for miner in miners.values())
     return all(miner.revealed for miner in miners.values() if miner.salt)
-
-
-def _min_window_blocks(validators: ValidatorSet) -> int:
-    """Compute how many blocks a window stays open at least while a miner has not acted.
-
-    It is one more than the number of validators of equal power that can be faulty. So at least one
-    of the blocks is by an honest proposer, which leaves no transaction out.
-
-    Args:
-        validators: The validators of the next height.
-
-    Returns:
-        The number of blocks.
-    """
-    return len(validators) // 3 + 1
 
 
 def _has_quorum(context: ExecutionContext, task: TaskState, miners: Iterable[MinerState]) -> bool:

@@ -13,7 +13,7 @@ from fedcoin.v1 import block_pb2
 from fedcoin.v1.state_pb2 import BondState
 from fedcoin.v1.transaction_pb2 import Bond, Unbond
 from tests.support.genesis import FDC
-from tests.support.keys import ALICE, MINERS
+from tests.support.keys import ALICE, BOB, MINERS
 from tests.support.ledger_chain import LedgerChain
 
 MINER = MINERS[0]
@@ -57,15 +57,75 @@ def test_a_bond_that_cannot_be_is_refused(chain: LedgerChain) -> None:
         chain.refuses(code, chain.sign(ALICE, Bond(amount=amount)), field="amount")
 
 
-def test_the_number_of_validators_is_limited() -> None:
-    chain = LedgerChain.create(2, max_validators=2)
-    full = chain.sign(ALICE, Bond(amount=FDC))
-    chain.refuses(LedgerCode.TOO_MANY_VALIDATORS, full, field="public_key")
-    chain.produce(chain.sign(MINER, Bond(amount=FDC)))
-    chain.produce(chain.sign(MINER, Unbond(amount=11 * FDC)))
+def test_a_full_set_takes_no_bond_that_is_not_larger_than_the_smallest() -> None:
+    chain = LedgerChain.create(2, max_validators=2, bonds=[10 * FDC, 5 * FDC])
+    equal = chain.sign(ALICE, Bond(amount=5 * FDC))
+    chain.refuses(LedgerCode.TOO_MANY_VALIDATORS, equal, field="amount")
+    # A validator may raise its own bond.
+    chain.produce(chain.sign(MINERS[1], Bond(amount=FDC)))
+    chain.produce(chain.sign(MINER, Unbond(amount=10 * FDC)))
     chain.keys[ALICE.address] = ALICE
     chain.produce(chain.sign(ALICE, Bond(amount=FDC)))
     assert len(chain.ledger.validators()) == 2
+
+
+def test_in_a_full_set_the_smallest_bond_makes_way_and_unbonds() -> None:
+    chain = LedgerChain.create(3, max_validators=3, bonds=[10 * FDC, 5 * FDC, 7 * FDC])
+    small = MINERS[1]
+    chain.keys[ALICE.address] = ALICE
+    chain.produce(chain.sign(ALICE, Bond(amount=5 * FDC + 1)))
+    powers = {v.address: v.power for v in chain.ledger.validators()}
+    assert powers == {
+        MINER.address: 10 * FDC,
+        MINERS[2].address: 7 * FDC,
+        ALICE.address: 5 * FDC + 1,
+    }
+    left = bond_of(chain, small)
+    assert left is not None
+    assert (left.bond, [part.amount for part in left.unbonding]) == (0, [5 * FDC])
+    before = chain.balance(small)
+    chain.produce(after_ms=DAY_MS)
+    assert chain.balance(small) == before + 5 * FDC
+
+
+def test_of_equal_bonds_the_latest_comer_makes_way() -> None:
+    chain = LedgerChain.create(2, max_validators=3, bonds=[10 * FDC, 5 * FDC])
+    for key, amount in ((ALICE, 5 * FDC), (BOB, 6 * FDC)):
+        chain.keys[key.address] = key
+        chain.produce(chain.sign(key, Bond(amount=amount)))
+    members = {v.address for v in chain.ledger.validators()}
+    assert members == {MINER.address, MINERS[1].address, BOB.address}
+
+
+def test_one_that_made_way_with_many_parts_waits_before_it_bonds_again() -> None:
+    chain = LedgerChain.create(2, max_validators=2, bonds=[10 * FDC, 5 * FDC])
+    small = MINERS[1]
+    for _ in range(MAX_UNBONDINGS):
+        chain.produce(chain.sign(small, Unbond(amount=1)))
+    chain.keys[ALICE.address] = ALICE
+    chain.produce(chain.sign(ALICE, Bond(amount=6 * FDC)))
+    again = chain.sign(small, Bond(amount=7 * FDC))
+    chain.refuses(LedgerCode.TOO_MANY_UNBONDINGS, again, field="amount")
+    chain.produce(after_ms=DAY_MS)
+    chain.produce(chain.sign(small, Bond(amount=7 * FDC)))
+    assert chain.ledger.validators().by_address(small.address) is not None
+
+
+def test_a_validator_that_leaves_keeps_its_place_in_the_order_of_turns() -> None:
+    chain = LedgerChain.create(3, bonds=[FDC, FDC, FDC])
+    # The first proposer has just had its turn.
+    chain.produce()
+    order = chain.ledger.proposer_order()
+    owing = order.validators.members[min(range(3), key=order.priorities.__getitem__)]
+    key = chain.keys[owing.address]
+    chain.produce(chain.sign(key, Unbond(amount=FDC)))
+    left = bond_of(chain, key)
+    assert left is not None
+    assert left.priority_at_leaving == order.priorities_after()[owing.address]
+    chain.produce(chain.sign(key, Bond(amount=FDC)))
+    # It starts behind, and not at the front.
+    assert chain.ledger.proposer(0).address != owing.address
+    assert chain.ledger.proposer(1).address != owing.address
 
 
 def test_unbonded_coins_return_after_the_period(chain: LedgerChain) -> None:

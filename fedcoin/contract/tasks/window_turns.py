@@ -1,0 +1,55 @@
+"""The validators that proposed a block while a task's window was open.
+
+A proposer may set its block's time ahead and leave transactions out. A window that ends by time
+therefore stays open until blocks by validators with more than a third of the power could have held
+what miners sent. Less than a third is faulty, so one of these proposers left nothing out. The share
+is of the power and not of the number of validators, which a bond can raise by being split.
+"""
+
+from __future__ import annotations
+
+from fedcoin.consensus.validators import ValidatorSet
+from fedcoin.contract.state import records
+from fedcoin.contract.state.execution_context import ExecutionContext
+from fedcoin.v1.state_pb2 import TaskState
+
+
+def record_turn(
+    context: ExecutionContext, task_id: bytes, task: TaskState, validators: ValidatorSet
+) -> None:
+    """Record that the block's proposer had a turn in the task's present window.
+
+    Nothing is recorded in the block that opened the window, which could not hold transactions for
+    it, nor once enough validators had a turn.
+
+    Args:
+        context: The execution of the block.
+        task_id: The task's id, 32 bytes.
+        task: The task, which is changed and stored.
+        validators: The validators of the next height.
+    """
+    proposer = context.block.proposer
+    if context.block.height <= task.phase_height or had_enough_turns(task, validators):
+        return
+    # Without those that left, so that there are never more than validators.
+    kept = [a for a in task.window_proposers if validators.by_address(a) is not None]
+    if proposer not in kept:
+        kept.append(proposer)
+    if kept != list(task.window_proposers):
+        task.window_proposers[:] = kept
+        records.TASKS.put(context.state, task_id, record=task)
+
+
+def had_enough_turns(task: TaskState, validators: ValidatorSet) -> bool:
+    """Tell whether validators with more than a third of the power proposed in the present window.
+
+    Args:
+        task: The task.
+        validators: The validators of the next height.
+
+    Returns:
+        True when they did.
+    """
+    members = (validators.by_address(address) for address in task.window_proposers)
+    power = sum(member.power for member in members if member is not None)
+    return 3 * power > validators.total_power
