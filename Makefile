@@ -26,7 +26,7 @@ INSTALL_PACKAGE := PIP_CONSTRAINT=requirements-build.lock PIP_BUILD_CONSTRAINT=r
 # The container engines that `make docker` tries, in this order.
 ENGINES := docker podman buildah
 
-.PHONY: help demo test test-slow test-oldest lint format error-codes docs proto lock bench bench-estimators security-study docker clean
+.PHONY: help demo test test-slow test-oldest lint format error-codes docs proto lock bench bench-estimators security-study seeds docker clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -98,6 +98,9 @@ bench: $(RUNTIME) ## Measure the demo, a node's start and memory, settlement, tr
 
 security-study: $(RUNTIME) ## Run every liar against the real rules (a quarter of an hour); writes docs/THREATS.md
 	$(BIN)/python -m scripts.studies.security_study --processes 2 --write
+
+seeds: $(RUNTIME) ## Run the consensus simulator over 10,000 seeds (some twenty minutes on two cores)
+	$(BIN)/python -m scripts.studies.consensus_seeds --processes 2
 
 # Other libraries pin other versions of NumPy, and the newest need a newer Python: a place of its own.
 ESTIMATORS := build/estimators

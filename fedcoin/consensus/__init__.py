@@ -17,7 +17,8 @@ returns the decided block with its certificate.
 
 * `engine`, `effects`: the interface of an engine, and what it asks of its driver.
 * `tendermint_engine`: the engine; it combines `height_vote_set` and `vote_set` (messages),
-  `signing_state` (own votes), `round_state_machine` (the algorithm), `message_checks` and `timers`.
+  `signing_state` (own votes), `block_verdicts` (what the driver found about blocks),
+  `round_state_machine` (the algorithm) and `timers`.
 * `validators`, `validator_messages`: the validator set of a height, and its encoding.
 * `proposer_selection`: the proposer of each round; `certificates`: the precommits that make a
   block final; `lock_record`: what is stored with a precommit.

@@ -5,7 +5,8 @@ An engine changes nothing outside itself; the driver passes the result of each e
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import Enum
 from typing import Union
 
 from fedcoin.consensus.timers import Timer
@@ -16,24 +17,51 @@ Message = Union[Proposal, Vote]  # noqa: UP007 - an alias at run time, on Python
 """A message between validators."""
 
 
+class Verdict(Enum):
+    """The answer to `CheckBlock` or `JudgeProposal`."""
+
+    VALID = "VALID"
+    """The block passed all checks that were asked for."""
+    UNKNOWN = "UNKNOWN"
+    """The checks could not be made now. The engine asks again in the next round."""
+    FOUND_FALSE = "FOUND_FALSE"
+    """The block failed a check."""
+
+
 @dataclass(frozen=True, slots=True)
 class BuildBlock:
     """Build a block for this round, then call `on_block_built`."""
 
     round: int
+    failed: tuple[Block, ...] = ()
+    """Blocks that were proposed in earlier rounds of the height and got no polka. What validators
+    may judge differently in them should be left out."""
 
 
 @dataclass(frozen=True, slots=True)
 class CheckBlock:
-    """Check whether this validator may vote for a block, then call `on_block_checked`.
+    """Check whether a block is valid, then call `on_block_checked`.
 
-    The engine emits this effect once for each block. A driver that still waits for data which the
-    check needs, such as an artifact, should answer when the data have arrived, not answer False at
-    once. After False it may call `on_block_checked` once more, with True.
+    Validity is a function of the block and the chain before it: all correct validators find the
+    same. `Verdict.UNKNOWN` says that the function could not be computed.
     """
 
     round: int
-    """The round of the proposal that contains the block."""
+    """The round in which the block is checked: its own round must not be later."""
+    block: Block
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeProposal:
+    """Judge a new, valid block by local facts, then call `on_proposal_judged`.
+
+    Local facts are those that correct validators may see differently: the clock, which artifacts
+    have arrived, what an audit computes. The engine asks about new proposals only, and in each
+    round anew. A driver that waits for data may answer later; when the time for proposals is over,
+    the engine goes on as after `Verdict.UNKNOWN`.
+    """
+
+    round: int
     block: Block
 
 
@@ -45,6 +73,8 @@ class SendProposal:
     valid_round: int
     """The round in which the block had a polka; -1 for a new block."""
     block: Block
+    polka: tuple[Vote, ...] = field(default=(), compare=False, repr=False)
+    """The prevotes of `valid_round` for the block, to be sent to all peers before the proposal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +89,8 @@ class CastVote:
     lock: bytes = b""
     """Not empty for a precommit of a block: a record (see `lock_record`) that must be on disk no
     later than the vote. After a restart the driver passes the latest one to the new engine."""
+    audited: bool = False
+    """In a prevote for a block: whether this validator audited it or knows an earlier polka."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +132,14 @@ class Decide:
 
 
 Effect = Union[  # noqa: UP007
-    BuildBlock, CheckBlock, SendProposal, CastVote, StartTimer, ForwardMessage, Equivocation, Decide
+    BuildBlock,
+    CheckBlock,
+    JudgeProposal,
+    SendProposal,
+    CastVote,
+    StartTimer,
+    ForwardMessage,
+    Equivocation,
+    Decide,
 ]
 """Any effect."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from fedcoin.consensus.effects import Effect, Message
+from fedcoin.consensus.effects import Effect, Message, Verdict
 from fedcoin.consensus.timers import Timer
 from fedcoin.data.messages.blocks import Block
 from fedcoin.data.messages.votes import Proposal, Vote
@@ -81,12 +81,24 @@ class ConsensusEngine(Protocol):
             Effects for the driver.
         """
 
-    def on_block_checked(self, block_hash: bytes, ok: bool) -> list[Effect]:
-        """Handle the driver's answer to `CheckBlock`.
+    def on_block_checked(self, block_hash: bytes, verdict: Verdict) -> list[Effect]:
+        """Handle the answer to `CheckBlock`.
 
         Args:
             block_hash: The hash of the block that was checked.
-            ok: Whether this validator may vote for it.
+            verdict: Whether the block is valid; `FOUND_FALSE` and `VALID` are final.
+
+        Returns:
+            Effects for the driver.
+        """
+
+    def on_proposal_judged(self, round: int, block_hash: bytes, verdict: Verdict) -> list[Effect]:
+        """Handle the answer to `JudgeProposal`.
+
+        Args:
+            round: The round of the question; the answer is ignored when the round is over.
+            block_hash: The hash of the block that was judged.
+            verdict: What this node's own facts say of it.
 
         Returns:
             Effects for the driver.

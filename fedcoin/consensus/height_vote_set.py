@@ -160,6 +160,23 @@ class HeightVoteSet:
         stored = self.rounds.get(round)
         return stored.proposal if stored else None
 
+    def list_blocks(self, before: int) -> list[Block]:
+        """List the blocks that were proposed in stored rounds.
+
+        Args:
+            before: List only earlier rounds than this.
+
+        Returns:
+            The blocks, each once.
+        """
+        proposals = (
+            proposal
+            for round, stored in self.rounds.items()
+            if round < before
+            for proposal in stored.proposals.values()
+        )
+        return list({proposal.block_hash: proposal.block for proposal in proposals}.values())
+
     def polka(self, round: int) -> bytes | None:
         """Look up the polka of a round.
 
@@ -167,8 +184,8 @@ class HeightVoteSet:
             round: The round.
 
         Returns:
-            The value, a block hash or `NIL`, with prevotes of more than two thirds of the power;
-            None when there is none.
+            The value, a block hash or `NIL`, with prevotes of more than two thirds of the power, a
+            third of them audited if it is a block; None when there is none.
         """
         stored = self.rounds.get(round)
         return stored.prevotes.quorum if stored else None
@@ -313,6 +330,6 @@ class HeightVoteSet:
     def _at(self, round: int) -> _RoundMessages:
         if round not in self.rounds:
             self.rounds[round] = _RoundMessages(
-                VoteSet(self._validators), VoteSet(self._validators)
+                VoteSet(self._validators, needs_audit=True), VoteSet(self._validators)
             )
         return self.rounds[round]

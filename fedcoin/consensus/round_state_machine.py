@@ -7,6 +7,12 @@ power here, f + 1 is at least one third. These points differ, without harm to sa
 * The engine asks the driver for valid(v) of lines 23, 29 and 36, and gets the answer later.
   Line 49 does not wait for it: the validators behind 2f + 1 precommits include correct ones that
   found the block valid.
+* Line 23 also asks what local facts say of the new block. What is found false gets a prevote for
+  nil. When the facts are unknown, or not there in time, the block gets a prevote that says so.
+  Lines 28 and 36 do not ask: a polka overrides local facts.
+* 2f + 1 prevotes for a block are a polka only if f + 1 say that the block was audited. A polka is
+  still one of 2f + 1, so locks keep two blocks apart as in the paper. A prevote of line 30 says
+  that the block was audited, because its polka vouches for it: later polkas need no auditor.
 * The valid value of lines 42 and 43 is also learnt from polkas of earlier rounds that arrive late.
   It only affects what is proposed, so no argument for safety depends on it.
 * Line 55 counts f + 1 validators that are in a round or in a later one, so that one number stored
@@ -24,15 +30,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import IntEnum
 
+from fedcoin.consensus.block_verdicts import BlockVerdicts
 from fedcoin.consensus.certificates import make_certificate
 from fedcoin.consensus.effects import (
     BuildBlock,
     CastVote,
-    CheckBlock,
     Decide,
     Effect,
     SendProposal,
     StartTimer,
+    Verdict,
 )
 from fedcoin.consensus.height_vote_set import HeightVoteSet
 from fedcoin.consensus.lock_record import encode_lock
@@ -41,7 +48,7 @@ from fedcoin.consensus.timers import Timeouts, Timer, TimerKind
 from fedcoin.consensus.validators import Validator
 from fedcoin.consensus.vote_set import NIL
 from fedcoin.data.messages.blocks import Block
-from fedcoin.data.messages.votes import PRECOMMIT, PREVOTE
+from fedcoin.data.messages.votes import PRECOMMIT, PREVOTE, Proposal, Vote
 
 
 class RoundStep(IntEnum):
@@ -98,7 +105,7 @@ class RoundStateMachine:
         self._proposer_of = proposer_of
         self._own_key = own_key
         self._timeouts = timeouts
-        self._verdicts: dict[bytes, bool | None] = {}
+        self.verdicts = BlockVerdicts(effects, is_voting=own_key is not None)
         self._building = NO_ROUND
         self._started_timers: set[Timer] = set()
 
@@ -118,7 +125,7 @@ class RoundStateMachine:
         self._started_timers.clear()
         # The lock and the valid value must not be deleted.
         self.votes.enter_round(round, dict((self.signed.locked, self.valid)))
-        self._verdicts = {v: ok for v, ok in self._verdicts.items() if self.votes.block(v)}
+        self.verdicts.enter_round(self.votes.block)
         self.resume()
         if self.step == RoundStep.PROPOSE:
             self._start_timer(TimerKind.PROPOSE)
@@ -130,26 +137,6 @@ class RoundStateMachine:
         elif self.signed.has_voted(PREVOTE, self.round):
             self.step = max(self.step, RoundStep.PREVOTE)
 
-    def mark_valid(self, block_hash: bytes) -> None:
-        """Record that a block is valid, without asking the driver to check it.
-
-        Call this for a block that this validator built or voted for.
-
-        Args:
-            block_hash: The block's hash, 32 bytes.
-        """
-        self._verdicts[block_hash] = True
-
-    def on_block_checked(self, block_hash: bytes, ok: bool) -> None:
-        """Record the answer to `CheckBlock`.
-
-        Args:
-            block_hash: The block's hash, 32 bytes.
-            ok: Whether this validator may vote for it.
-        """
-        if block_hash in self._verdicts:
-            self._verdicts[block_hash] = ok
-
     def on_block_built(self, round: int, block: Block) -> None:
         """Propose the block that the driver built (algorithm 1, line 16), unless its round is over.
 
@@ -159,8 +146,8 @@ class RoundStateMachine:
         """
         if self._must_propose() and round == self._building == self.round:
             self.votes.store_block(block)
-            self.mark_valid(block.hash)
-            self._send_proposal(NO_ROUND, block)
+            self.verdicts.mark_own(block.hash)
+            self._send_proposal(NO_ROUND, block, [])
 
     def on_timeout(self, timer: Timer) -> None:
         """Handle the end of a timer (algorithm 1, lines 57 to 67).
@@ -171,7 +158,7 @@ class RoundStateMachine:
         if not self.is_started or timer.round != self.round:
             return
         if timer.kind is TimerKind.PROPOSE and self.step == RoundStep.PROPOSE:
-            self._prevote(NIL)
+            self._prevote_in_time()
         elif timer.kind is TimerKind.PREVOTE and self.step == RoundStep.PREVOTE:
             self._precommit(NIL)
         elif timer.kind is TimerKind.PRECOMMIT:
@@ -216,7 +203,7 @@ class RoundStateMachine:
     def _learn_valid(self) -> bool:
         """Update the valid value by polkas of earlier rounds (algorithm 1, lines 42 and 43)."""
         for round, value in self.votes.list_polkas(above=self.valid[0]):
-            if self._verdict(value):
+            if self._is_valid(value):
                 self.valid = (round, value)
                 return True
         return False
@@ -228,11 +215,12 @@ class RoundStateMachine:
         round, value = self.valid
         block = self.votes.block(value)
         if block is not None and self.votes.polka(round) == value:
-            self._send_proposal(round, block)
+            self._send_proposal(round, block, self.votes.list_prevotes(round, value))
             return True
         if self._building != self.round:
             self._building = self.round
-            self.effects.append(BuildBlock(self.round))
+            failed = self.votes.list_blocks(before=self.round)
+            self.effects.append(BuildBlock(self.round, tuple(failed)))
         return False
 
     def _answer_proposal(self) -> bool:
@@ -243,19 +231,17 @@ class RoundStateMachine:
         value, valid_round = proposal.block_hash, proposal.valid_round
         if valid_round != NO_ROUND and self.votes.polka(valid_round) != value:
             return False
-        locked_round, locked_value = self.signed.locked
-        is_allowed = locked_value == value or locked_round <= valid_round
-        verdict = self._verdict(value) if is_allowed else False
+        verdict = self._judge(proposal)
         if verdict is None:
             return False
-        self._prevote(value if verdict else NIL)
+        self._prevote_verdict(value, verdict)
         return True
 
     def _lock(self) -> bool:
         """Precommit the block with a polka, and lock on it (algorithm 1, lines 36 to 43)."""
         value = self.votes.polka(self.round)
         is_done = self.step == RoundStep.PRECOMMIT and self.valid[0] == self.round
-        if not value or self.step == RoundStep.PROPOSE or is_done or not self._verdict(value):
+        if not value or self.step == RoundStep.PROPOSE or is_done or not self._is_valid(value):
             return False
         self.valid = (self.round, value)
         if self.step == RoundStep.PREVOTE:
@@ -294,14 +280,29 @@ class RoundStateMachine:
             and not self.signed.has_proposed(self.round)
         )
 
-    def _send_proposal(self, valid_round: int, block: Block) -> None:
+    def _send_proposal(self, valid_round: int, block: Block, polka: list[Vote]) -> None:
         self.signed.note_proposal(self.round)
-        self.effects.append(SendProposal(self.round, valid_round, block))
+        self.effects.append(SendProposal(self.round, valid_round, block, tuple(polka)))
 
-    def _prevote(self, value: bytes) -> None:
+    def _prevote_in_time(self) -> None:
+        """Prevote when the time for proposals is over: a block whose audit is late is unknown."""
+        proposal = self.votes.proposal(self.round)
+        is_new = proposal is not None and proposal.valid_round == NO_ROUND
+        if proposal is None or not is_new or not self._is_valid(proposal.block_hash):
+            self._prevote(NIL)
+        else:
+            self._prevote_verdict(proposal.block_hash, self._judge(proposal) or Verdict.UNKNOWN)
+
+    def _prevote_verdict(self, value: bytes, verdict: Verdict) -> None:
+        if verdict is Verdict.FOUND_FALSE:
+            self._prevote(NIL)
+        else:
+            self._prevote(value, audited=verdict is Verdict.VALID)
+
+    def _prevote(self, value: bytes, *, audited: bool = False) -> None:
         self.step = RoundStep.PREVOTE
         if self._own_key and self.signed.note_vote(PREVOTE, self.round, value):
-            self.effects.append(CastVote(PREVOTE, self.round, value))
+            self.effects.append(CastVote(PREVOTE, self.round, value, audited=audited))
 
     def _precommit(self, value: bytes) -> None:
         self.step = RoundStep.PRECOMMIT
@@ -312,17 +313,27 @@ class RoundStateMachine:
                 record = encode_lock(block, self.votes.list_prevotes(self.round, value))
             self.effects.append(CastVote(PRECOMMIT, self.round, value, record))
 
-    def _verdict(self, value: bytes) -> bool | None:
-        """Return valid(v), or None while the block or the driver's answer is missing."""
+    def _is_valid(self, value: bytes) -> bool:
+        """Return valid(v); False while the block or the driver's answer is missing."""
         block = self.votes.block(value)
-        if block is None:
-            return None
-        if not self._own_key:
-            return True  # An observer does not vote, so it need not ask.
-        if value not in self._verdicts:
-            self._verdicts[value] = None
-            self.effects.append(CheckBlock(self.round, block))
-        return self._verdicts[value]
+        return block is not None and self.verdicts.check(self.round, block) is Verdict.VALID
+
+    def _judge(self, proposal: Proposal) -> Verdict | None:
+        """Decide what to prevote in answer to a proposal; None while an answer is missing.
+
+        `Verdict.UNKNOWN` stands for a prevote that does not say that the block was audited.
+        """
+        value, valid_round = proposal.block_hash, proposal.valid_round
+        locked_round, locked_value = self.signed.locked
+        if locked_value != value and locked_round > valid_round:
+            return Verdict.FOUND_FALSE
+        validity = self.verdicts.check(self.round, proposal.block)
+        if validity is not Verdict.VALID:
+            # Without knowing that the block is valid, no validator may vouch for it.
+            return None if validity is None else Verdict.FOUND_FALSE
+        if valid_round != NO_ROUND:
+            return Verdict.VALID
+        return self.verdicts.judge(self.round, proposal.block)
 
     def _start_timer(self, kind: TimerKind) -> None:
         timer = Timer(kind, self.round)

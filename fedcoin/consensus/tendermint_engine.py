@@ -12,14 +12,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from fedcoin.consensus.effects import Effect, Message
+from fedcoin.consensus.effects import Effect, Message, Verdict
+from fedcoin.consensus.errors import ConsensusCode
 from fedcoin.consensus.height_vote_set import HeightVoteSet
 from fedcoin.consensus.lock_record import LockRecord
-from fedcoin.consensus.message_checks import check_message, check_proposal
 from fedcoin.consensus.round_state_machine import RoundStateMachine, RoundStep
 from fedcoin.consensus.signing_state import NO_ROUND, SigningState
 from fedcoin.consensus.timers import Timeouts, Timer
 from fedcoin.consensus.validators import Validator, ValidatorSet
+from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.blocks import Block
 from fedcoin.data.messages.votes import Proposal, Vote
 
@@ -109,8 +110,8 @@ class TendermintEngine:
 
     def on_proposal(self, proposal: Proposal) -> list[Effect]:
         """Implement `ConsensusEngine.on_proposal`: handle a proposal, own ones included."""
-        check_message(proposal, self.height, self._validators)
-        check_proposal(proposal, self._proposer_of(proposal.round))
+        _check_message(proposal, self.height, self._validators)
+        _check_proposal(proposal, self._proposer_of(proposal.round))
         if self.is_decided:
             return []
         self._note_own(proposal)
@@ -119,7 +120,7 @@ class TendermintEngine:
 
     def on_vote(self, vote: Vote) -> list[Effect]:
         """Implement `ConsensusEngine.on_vote`: handle a vote, own ones included."""
-        check_message(vote, self.height, self._validators)
+        _check_message(vote, self.height, self._validators)
         if self.is_decided:
             return []
         self._note_own(vote)
@@ -132,9 +133,15 @@ class TendermintEngine:
             self._rules.on_timeout(timer)
         return self._run()
 
-    def on_block_checked(self, block_hash: bytes, ok: bool) -> list[Effect]:
+    def on_block_checked(self, block_hash: bytes, verdict: Verdict) -> list[Effect]:
         """Implement `ConsensusEngine.on_block_checked`: handle the answer to `CheckBlock`."""
-        self._rules.on_block_checked(block_hash, ok)
+        self._rules.verdicts.note_checked(block_hash, verdict)
+        return self._run()
+
+    def on_proposal_judged(self, round: int, block_hash: bytes, verdict: Verdict) -> list[Effect]:
+        """Implement `ConsensusEngine.on_proposal_judged`: handle the answer to `JudgeProposal`."""
+        if round == self.round:
+            self._rules.verdicts.note_judged(block_hash, verdict)
         return self._run()
 
     def on_block_built(self, round: int, block: Block) -> list[Effect]:
@@ -178,7 +185,7 @@ class TendermintEngine:
         prevotes: tuple[Vote, ...] = ()
         if lock and lock.round >= locked[0]:
             rules.valid = (lock.round, lock.block_hash)
-            rules.mark_valid(lock.block_hash)
+            rules.verdicts.mark_valid(lock.block_hash)
             self._votes.store_block(lock.block)
             prevotes = lock.prevotes
         self._votes.enter_round(rules.round, dict((locked, rules.valid)))
@@ -187,5 +194,70 @@ class TendermintEngine:
                 self._votes.add_vote(message)
             else:
                 self._votes.add_proposal(message)
-                rules.mark_valid(message.block_hash)
+                rules.verdicts.mark_own(message.block_hash)
         rules.resume()
+
+
+def _check_message(message: Message, height: int, validators: ValidatorSet) -> None:
+    """Check that a message is for a height and by one of its validators.
+
+    Args:
+        message: The message.
+        height: The height that is being decided.
+        validators: The validators of the height.
+
+    Raises:
+        RefusalError: WRONG_HEIGHT when it is for another height, NOT_A_VALIDATOR when its key is
+            not a validator's.
+    """
+    if message.height != height:
+        raise RefusalError(
+            ConsensusCode.WRONG_HEIGHT,
+            f"height is {message.height}; {height} is being decided",
+            field="height",
+            limit=str(height),
+        )
+    if validators.by_key(message.public_key) is None:
+        raise RefusalError(
+            ConsensusCode.NOT_A_VALIDATOR,
+            f"public_key {message.public_key.hex()} is not that of a validator at height {height}",
+            field="public_key",
+        )
+
+
+def _check_proposal(proposal: Proposal, proposer: Validator) -> None:
+    """Check that a proposal may come from a correct proposer.
+
+    Args:
+        proposal: The proposal.
+        proposer: The proposer of its round.
+
+    Raises:
+        RefusalError: WRONG_PROPOSER when another validator signed it, WRONG_VALID_ROUND when its
+            valid round is not before its round, WRONG_BLOCK_ROUND when a new block was not built
+            for this round, or a block that is proposed again was built after its valid round.
+    """
+    if proposal.public_key != proposer.public_key:
+        raise RefusalError(
+            ConsensusCode.WRONG_PROPOSER,
+            f"public_key {proposal.public_key.hex()} may not propose in round {proposal.round}; "
+            f"the proposer is {proposer.public_key.hex()}",
+            field="public_key",
+        )
+    if not -1 <= proposal.valid_round < proposal.round:
+        raise RefusalError(
+            ConsensusCode.WRONG_VALID_ROUND,
+            f"valid_round is {proposal.valid_round}; it must be below round {proposal.round}",
+            field="valid_round",
+            limit=str(proposal.round - 1),
+        )
+    built, is_new = proposal.block.header.round, proposal.valid_round < 0
+    limit = proposal.round if is_new else proposal.valid_round
+    if built > limit or (is_new and built < limit):
+        raise RefusalError(
+            ConsensusCode.WRONG_BLOCK_ROUND,
+            f"block.header.round is {built}; with valid_round {proposal.valid_round}, a proposal of"
+            f" round {proposal.round} needs a block {'of' if is_new else 'up to'} round {limit}",
+            field="block.header.round",
+            limit=str(limit),
+        )

@@ -8,6 +8,11 @@ a node that saw one vote could never accept the quorum that the other vote is pa
 So a conflicting vote is stored too, but only when another validator's first vote is for the same
 value. This bounds the memory by the square of the number of validators, and a flood of invented
 values takes none.
+
+A prevote for a block says whether the voter audited the block. More than two thirds of the power
+are a quorum of prevotes for a block only if at least a third of the power audited it: then a
+correct validator did. A validator that signs an audited and an unaudited prevote for one block
+contradicts itself, too. Both count, so that every node can accept the quorum.
 """
 
 from __future__ import annotations
@@ -28,7 +33,7 @@ class AddedVote:
     is_new: bool
     """Whether the vote was stored now."""
     conflicting: Vote | None = None
-    """An earlier vote of the same validator for another value."""
+    """An earlier vote of the same validator with which this one cannot both be honest."""
 
 
 class VoteSet:
@@ -37,18 +42,31 @@ class VoteSet:
     Attributes:
         power: The power of all validators that voted, in sap.
         quorum: The value, a block hash or `NIL`, that more than two thirds of the power voted
-            for; None while there is none.
+            for; None while there is none. Of prevotes for a block, at least a third of the power
+            must be audited.
     """
 
-    __slots__ = ("_conflicting", "_first", "_powers", "_validators", "power", "quorum")
+    __slots__ = (
+        "_audited",
+        "_conflicting",
+        "_first",
+        "_needs_audit",
+        "_powers",
+        "_validators",
+        "power",
+        "quorum",
+    )
 
-    def __init__(self, validators: ValidatorSet) -> None:
+    def __init__(self, validators: ValidatorSet, *, needs_audit: bool = False) -> None:
         """Make an empty set.
 
         Args:
             validators: The validators of the height.
+            needs_audit: Whether the set is one of prevotes.
         """
         self._validators = validators
+        self._needs_audit = needs_audit
+        self._audited: dict[bytes, int] = {}
         self._first: dict[bytes, Vote] = {}
         self._conflicting: dict[tuple[bytes, bytes], Vote] = {}
         self._powers: dict[bytes, int] = {}
@@ -70,13 +88,26 @@ class VoteSet:
             self.power += self._count(vote)
             return AddedVote(is_new=True)
         key = (vote.public_key, vote.block_hash)
-        if first.block_hash == vote.block_hash or key in self._conflicting:
-            return AddedVote(is_new=False)
+        known = self._conflicting.get(key) or (
+            first if first.block_hash == vote.block_hash else None
+        )
+        if known is not None:
+            return self._add_again(vote, known)
         if vote.block_hash not in self._powers:
             return AddedVote(is_new=False, conflicting=first)
         self._conflicting[key] = vote
         self._count(vote)
         return AddedVote(is_new=True, conflicting=first)
+
+    def _add_again(self, vote: Vote, known: Vote) -> AddedVote:
+        """Add a vote for a value that its validator's vote is stored for."""
+        if vote.audited == known.audited:
+            return AddedVote(is_new=False)
+        if not vote.audited:
+            return AddedVote(is_new=False, conflicting=known)
+        self._conflicting[vote.public_key, vote.block_hash] = vote
+        self._count_audited(vote)
+        return AddedVote(is_new=True, conflicting=known)
 
     def votes(self) -> list[Vote]:
         """List all stored votes."""
@@ -89,9 +120,10 @@ class VoteSet:
             value: A block hash, or `NIL`.
 
         Returns:
-            One vote of each validator that voted for it.
+            One vote of each validator that voted for it, the audited one if there are two.
         """
-        return [vote for vote in self.votes() if vote.block_hash == value]
+        votes = {vote.public_key: vote for vote in self.votes() if vote.block_hash == value}
+        return list(votes.values())
 
     def power_for(self, value: bytes) -> int:
         """Add up the power that voted for a value.
@@ -105,10 +137,29 @@ class VoteSet:
         return self._powers.get(value, 0)
 
     def _count(self, vote: Vote) -> int:
+        power = self._power_of(vote)
+        self._powers[vote.block_hash] = self._powers.get(vote.block_hash, 0) + power
+        if vote.audited:
+            self._count_audited(vote)
+        else:
+            self._update_quorum(vote.block_hash)
+        return power
+
+    def _count_audited(self, vote: Vote) -> None:
+        audited = self._audited.get(vote.block_hash, 0) + self._power_of(vote)
+        self._audited[vote.block_hash] = audited
+        self._update_quorum(vote.block_hash)
+
+    def _update_quorum(self, value: bytes) -> None:
+        is_vouched = (
+            not self._needs_audit
+            or value == NIL
+            or self._validators.has_correct(self._audited.get(value, 0))
+        )
+        if self.quorum is None and is_vouched and self._validators.has_quorum(self._powers[value]):
+            self.quorum = value
+
+    def _power_of(self, vote: Vote) -> int:
         validator = self._validators.by_key(vote.public_key)
         assert validator is not None, "the caller checks that the key is a validator's"
-        power = self._powers.get(vote.block_hash, 0) + validator.power
-        self._powers[vote.block_hash] = power
-        if self.quorum is None and self._validators.has_quorum(power):
-            self.quorum = vote.block_hash
         return validator.power

@@ -12,8 +12,10 @@ from fedcoin.consensus.effects import (
     Decide,
     Equivocation,
     ForwardMessage,
+    JudgeProposal,
     SendProposal,
     StartTimer,
+    Verdict,
 )
 from fedcoin.consensus.engine import ConsensusEngine
 from fedcoin.consensus.errors import ConsensusCode
@@ -144,6 +146,118 @@ def test_23_a_locked_validator_prevotes_its_block() -> None:
     assert len(member.all(CheckBlock)) == 1, "a block is checked once"
 
 
+# Local facts: asked of new blocks only, in each round anew.
+
+
+def seat_with_facts(facts: Verdict | None, me: int = 3) -> EngineDriver:
+    """A seat that knows the block of round 0 to be valid."""
+    member = EngineDriver(COMMITTEE, me, facts=facts)
+    member.hear(COMMITTEE.proposal(0, BLOCK))
+    member.find(BLOCK, ok=True)
+    return member
+
+
+def test_what_is_found_false_gets_nil_and_what_is_unknown_an_unaudited_prevote() -> None:
+    for facts, value, audited in (
+        (Verdict.VALID, hash_of(BLOCK), True),
+        (Verdict.UNKNOWN, hash_of(BLOCK), False),
+        (Verdict.FOUND_FALSE, NIL, False),
+    ):
+        member = seat_with_facts(facts)
+        assert member.all(JudgeProposal) == [JudgeProposal(0, BLOCK)]
+        assert member.all(CastVote) == [CastVote(PREVOTE, 0, value, audited=audited)]
+
+
+def test_an_audit_that_is_late_is_unknown_and_one_that_is_early_waits_for_validity() -> None:
+    member = seat_with_facts(None)
+    assert member.votes() == []
+    timeout(member, PROPOSE, 0)
+    assert member.all(CastVote) == [CastVote(PREVOTE, 0, hash_of(BLOCK), audited=False)]
+    member.judge(BLOCK, Verdict.FOUND_FALSE)
+    assert len(member.votes()) == 1
+    unchecked = EngineDriver(COMMITTEE, 3)
+    unchecked.hear(COMMITTEE.proposal(0, BLOCK))
+    timeout(unchecked, PROPOSE, 0)
+    assert unchecked.votes() == [(PREVOTE, 0, NIL)], "nothing is known of the block"
+    assert unchecked.all(JudgeProposal) == []
+
+
+def test_a_polka_overrides_what_this_validator_found_false() -> None:
+    """Else one validator whose clock or floats differ could keep the others from a decision."""
+    member = seat_with_facts(Verdict.FOUND_FALSE)
+    member.hear(*prevotes(0, BLOCK, 0, 1, 2))
+    assert member.votes() == [(PREVOTE, 0, NIL), (PRECOMMIT, 0, hash_of(BLOCK))]
+    member.hear(*precommits(0, NIL, 0, 1, 2))
+    member.hear(COMMITTEE.proposal(1, BLOCK, valid_round=0))
+    assert member.votes()[-1] == (PREVOTE, 1, hash_of(BLOCK))
+    assert len(member.all(JudgeProposal)) == 1, "a block with a polka is not judged again"
+
+
+def test_a_prevote_for_a_block_with_a_polka_vouches_for_it() -> None:
+    """Else the auditors of the first polka could keep silent, and stop the chain for good."""
+    member = seat_with_facts(Verdict.UNKNOWN)
+    member.hear(*prevotes(0, BLOCK, 0, 1))
+    member.hear(*precommits(0, NIL, 0, 1, 2))
+    member.hear(COMMITTEE.proposal(1, BLOCK, valid_round=0))
+    assert member.all(CastVote)[-1] == CastVote(PREVOTE, 1, hash_of(BLOCK), audited=True)
+
+
+def test_facts_are_asked_again_in_each_round_and_old_answers_do_not_count() -> None:
+    member = seat_with_facts(Verdict.FOUND_FALSE)
+    member.hear(*prevotes(0, NIL, 0, 1), *precommits(0, NIL, 0, 1, 2))
+    assert member.engine.round == 1
+    member.facts = None
+    member.hear(COMMITTEE.proposal(1, OTHER_OF_ROUND_1))
+    member.find(OTHER_OF_ROUND_1, ok=True)
+    assert member.all(JudgeProposal)[-1] == JudgeProposal(1, OTHER_OF_ROUND_1)
+    member.judge(OTHER_OF_ROUND_1, Verdict.FOUND_FALSE, round=0)
+    assert len(member.all(CastVote)) == 2
+    member.judge(OTHER_OF_ROUND_1, Verdict.VALID, round=1)
+    assert member.votes()[-1] == (PREVOTE, 1, hash_of(OTHER_OF_ROUND_1))
+
+
+def test_a_third_of_the_power_must_have_audited_a_block() -> None:
+    """One of four is less, and may be faulty: it pushes nothing through that nobody checked."""
+    member = seat_with_facts(Verdict.UNKNOWN)
+    blind = [COMMITTEE.prevote(i, 0, BLOCK, audited=False) for i in (0, 1)]
+    member.hear(*blind, COMMITTEE.prevote(2, 0, BLOCK))
+    assert member.votes() == [(PREVOTE, 0, hash_of(BLOCK))]
+    timeout(member, PREVOTES, 0)
+    assert member.votes()[-1] == (PRECOMMIT, 0, NIL)
+    two = seat_with_facts(Verdict.UNKNOWN)
+    two.hear(blind[0], *prevotes(0, BLOCK, 1, 2))
+    assert two.votes()[-1] == (PRECOMMIT, 0, hash_of(BLOCK))
+
+
+def test_a_prevote_that_says_both_counts_as_audited_and_is_evidence() -> None:
+    member = seat_with_facts(Verdict.UNKNOWN)
+    unaudited = COMMITTEE.prevote(1, 0, BLOCK, audited=False)
+    audited = COMMITTEE.prevote(1, 0, BLOCK)
+    member.hear(unaudited, COMMITTEE.prevote(2, 0, BLOCK))
+    member.hear(audited)
+    assert member.all(Equivocation) == [Equivocation(unaudited, audited)]
+    assert member.votes()[-1] == (PRECOMMIT, 0, hash_of(BLOCK))
+    assert audited in member.engine.messages(), "peers need it to accept the polka"
+
+
+def test_a_proposer_learns_which_blocks_failed_before() -> None:
+    member = seat_with_facts(Verdict.FOUND_FALSE, me=1)
+    member.hear(*prevotes(0, NIL, 0, 2), *precommits(0, NIL, 0, 2, 3))
+    assert member.all(BuildBlock) == [BuildBlock(1, (BLOCK,))]
+
+
+def test_a_block_is_proposed_again_with_its_polka() -> None:
+    member = locked_seat(1)
+    (proposal,) = member.all(SendProposal)
+    assert proposal.valid_round == 0
+    assert {vote.public_key for vote in proposal.polka} == {
+        COMMITTEE.keys[i].public_key for i in (0, 1, 2)
+    }
+    assert {(vote.kind, vote.round, vote.block_hash) for vote in proposal.polka} == {
+        (PREVOTE, 0, hash_of(BLOCK))
+    }
+
+
 # Lines 28 to 33: a block with an earlier polka.
 
 
@@ -235,14 +349,26 @@ def test_36_not_for_a_block_that_is_unknown_or_unchecked() -> None:
     assert member.votes()[-1] == (PRECOMMIT, 0, hash_of(BLOCK))
 
 
-def test_36_a_no_may_become_a_yes() -> None:
+def test_36_an_invalid_block_stays_invalid_whatever_the_others_say() -> None:
     member = seat()
     member.hear(COMMITTEE.proposal(0, BLOCK))
     member.find(BLOCK, ok=False)
     member.hear(*prevotes(0, BLOCK, 0, 1, 2))
-    assert member.votes() == [(PREVOTE, 0, NIL)]
     member.find(BLOCK, ok=True)
-    assert member.votes()[-1] == (PRECOMMIT, 0, hash_of(BLOCK))
+    assert member.votes() == [(PREVOTE, 0, NIL)]
+
+
+def test_36_a_block_that_could_not_be_checked_is_checked_again_in_the_next_round() -> None:
+    member = seat()
+    member.hear(COMMITTEE.proposal(0, BLOCK))
+    member.do(member.engine.on_block_checked(hash_of(BLOCK), Verdict.UNKNOWN))
+    member.hear(*prevotes(0, BLOCK, 0, 1, 2))
+    assert member.votes() == [(PREVOTE, 0, NIL)], "no validator vouches for what it cannot check"
+    member.hear(*precommits(0, NIL, 0, 1, 2))
+    member.hear(COMMITTEE.proposal(1, BLOCK, valid_round=0))
+    assert member.all(CheckBlock) == [CheckBlock(0, BLOCK), CheckBlock(1, BLOCK)]
+    member.find(BLOCK, ok=True)
+    assert member.votes()[-1] == (PREVOTE, 1, hash_of(BLOCK))
 
 
 def test_42_a_polka_after_the_precommit_makes_a_value_valid_but_does_not_lock() -> None:

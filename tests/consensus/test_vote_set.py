@@ -56,6 +56,38 @@ def test_a_contradiction_that_another_validator_shares_counts_for_both_values() 
     assert votes.power_for(NIL) == 1
 
 
+def test_prevotes_for_a_block_are_a_quorum_only_when_a_third_audited_it() -> None:
+    committee = SigningValidators(33, 33, 33, 1)
+    votes = VoteSet(committee.validators, needs_audit=True)
+    powers = {v.public_key: v.power for v in committee.validators}
+    by_power = sorted(range(4), key=lambda i: -powers[committee.keys[i].public_key])
+    for i in by_power[1:]:
+        votes.add(committee.prevote(i, 0, BLOCK, audited=False))
+    votes.add(committee.prevote(by_power[0], 0, BLOCK))
+    assert votes.power_for(hash_of(BLOCK)) == 100
+    assert votes.quorum is None, "33 of 100 audited it, and all of them may be faulty"
+    votes.add(committee.prevote(by_power[3], 0, BLOCK))
+    assert votes.quorum == hash_of(BLOCK)
+    nil = VoteSet(committee.validators, needs_audit=True)
+    for i in range(4):
+        nil.add(committee.prevote(i, 0, NIL))
+    assert nil.quorum == NIL
+
+
+def test_an_audited_copy_of_a_prevote_takes_the_place_of_the_other_one() -> None:
+    votes = VoteSet(COMMITTEE.validators, needs_audit=True)
+    unaudited = COMMITTEE.prevote(0, 0, BLOCK, audited=False)
+    audited = COMMITTEE.prevote(0, 0, BLOCK)
+    assert votes.add(unaudited) == AddedVote(is_new=True)
+    assert votes.add(audited) == AddedVote(is_new=True, conflicting=unaudited)
+    assert votes.add(audited) == AddedVote(is_new=False)
+    assert votes.votes_for(hash_of(BLOCK)) == [audited]
+    assert votes.power == votes.power_for(hash_of(BLOCK)) == 1
+    other = VoteSet(COMMITTEE.validators, needs_audit=True)
+    other.add(audited)
+    assert other.add(unaudited) == AddedVote(is_new=False, conflicting=audited)
+
+
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 200)), max_size=300))
 def test_kept_votes_are_bounded(said: list[tuple[int, int]]) -> None:
     votes = VoteSet(COMMITTEE.validators)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fedcoin.application.node.chain import Chain
 from fedcoin.contract.blocks.ledger import Ledger
-from fedcoin.data.clock import Clock
+from fedcoin.data.clock import Clock, unix_ms
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.messages.genesis import Genesis
 from fedcoin.data.messages.transactions import Transaction
@@ -81,8 +81,9 @@ class InMemoryNode(NodeCore):
         path: Path,
         key: KeyPair | None,
         make_chain: Callable[[ChainStore, Ledger, Clock], Chain] = Chain,
+        clock: Clock = unix_ms,
     ) -> None:
-        super().__init__(path, genesis, key, make_chain)
+        super().__init__(path, genesis, key, make_chain, clock)
         outlet = WireEnd(wire)
         outlet.member = self
         self.outlet = outlet

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeVar
 
-from fedcoin.consensus.effects import CastVote, Effect, Message, SendProposal
+from fedcoin.consensus.effects import (
+    CastVote,
+    Effect,
+    JudgeProposal,
+    Message,
+    SendProposal,
+    Verdict,
+)
 from fedcoin.consensus.lock_record import decode_lock
 from fedcoin.consensus.tendermint_engine import TendermintEngine
 from fedcoin.consensus.timers import Timeouts
@@ -50,12 +57,29 @@ class SigningValidators:
         return self.validators.members[round % len(self.keys)]
 
     def vote(
-        self, i: int, kind: int, round: int, value: Block | bytes, height: int = HEIGHT
+        self,
+        i: int,
+        kind: int,
+        round: int,
+        value: Block | bytes,
+        height: int = HEIGHT,
+        *,
+        audited: bool = True,
     ) -> Vote:
-        return sign_vote(kind, height, round, hash_of(value), self.keys[i], CHAIN_ID)
+        """Sign a vote; a prevote for a block says that the block was audited by default."""
+        block_hash = hash_of(value)
+        return sign_vote(
+            kind,
+            height,
+            round,
+            block_hash,
+            self.keys[i],
+            CHAIN_ID,
+            audited=audited and kind == PREVOTE and block_hash != NIL,
+        )
 
-    def prevote(self, i: int, round: int, value: Block | bytes) -> Vote:
-        return self.vote(i, PREVOTE, round, value)
+    def prevote(self, i: int, round: int, value: Block | bytes, *, audited: bool = True) -> Vote:
+        return self.vote(i, PREVOTE, round, value, audited=audited)
 
     def precommit(self, i: int, round: int, value: Block | bytes) -> Vote:
         return self.vote(i, PRECOMMIT, round, value)
@@ -92,9 +116,12 @@ class EngineDriver:
         restored: Sequence[Message] = (),
         lock: bytes = b"",
         started: bool = True,
+        facts: Verdict | None = Verdict.VALID,
     ) -> None:
         self.committee = committee
         self.me = me
+        # What local facts say of every block; None leaves the question open.
+        self.facts = facts
         self.engine = committee.voting(me, restored, lock)
         self.said: list[Message] = []
         self.seen: list[Effect] = []
@@ -110,7 +137,13 @@ class EngineDriver:
                 self.do(self.engine.on_vote(message))
 
     def find(self, value: Block | bytes, ok: bool) -> None:
-        self.do(self.engine.on_block_checked(hash_of(value), ok))
+        """Answer whether a block is valid."""
+        verdict = Verdict.VALID if ok else Verdict.FOUND_FALSE
+        self.do(self.engine.on_block_checked(hash_of(value), verdict))
+
+    def judge(self, value: Block | bytes, verdict: Verdict, round: int = 0) -> None:
+        """Answer what local facts say of a block."""
+        self.do(self.engine.on_proposal_judged(round, hash_of(value), verdict))
 
     def do(self, effects: Sequence[Effect]) -> None:
         for effect in effects:
@@ -119,10 +152,18 @@ class EngineDriver:
             if isinstance(effect, CastVote):
                 self.lock = effect.lock or self.lock
                 vote = sign_vote(
-                    effect.kind, HEIGHT, effect.round, effect.block_hash, key, CHAIN_ID
+                    effect.kind,
+                    HEIGHT,
+                    effect.round,
+                    effect.block_hash,
+                    key,
+                    CHAIN_ID,
+                    audited=effect.audited,
                 )
                 self.said.append(vote)
                 self.hear(vote)
+            elif isinstance(effect, JudgeProposal) and self.facts is not None:
+                self.judge(effect.block, self.facts, effect.round)
             elif isinstance(effect, SendProposal):
                 proposal = sign_proposal(
                     HEIGHT, effect.round, effect.valid_round, effect.block,

@@ -37,7 +37,12 @@ REMEMBERED = 1024
 """The number of transactions whose audit result is kept in memory."""
 
 PASSING: frozenset[Enum] = frozenset(
-    {DataCode.UNKNOWN_ARTIFACT, ApplicationCode.PROCESS_FAILED, LedgerCode.UNKNOWN_CAMPAIGN}
+    {
+        DataCode.UNKNOWN_ARTIFACT,
+        DataCode.STORE_FULL,
+        ApplicationCode.PROCESS_FAILED,
+        LedgerCode.UNKNOWN_CAMPAIGN,
+    }
 )
 """Refusals that say nothing about the transaction, which is checked again the next time."""
 
@@ -109,8 +114,17 @@ class Auditor:
             for transaction in transactions
             if action_name(transaction.body) == _OPEN_CAMPAIGN
         }
+        unknown: RefusalError | None = None
         for transaction in transactions:
-            await self._check(transaction, models)
+            try:
+                await self._check(transaction, models)
+            except RefusalError as refusal:
+                # A transaction that cannot be audited must not hide one that is unsound.
+                if refusal.code not in PASSING:
+                    raise
+                unknown = refusal
+        if unknown is not None:
+            raise unknown
 
     async def _check(self, transaction: Transaction, models: dict[bytes, bytes]) -> None:
         action = transaction.body.WhichOneof("action")

@@ -13,10 +13,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
+from fedcoin.application.node.block_auditor import PASSING
 from fedcoin.application.node.chain import Chain, NewBlock
+from fedcoin.application.node.disputed_transactions import leave_out_disputed
 from fedcoin.application.node.transaction_intake import TransactionIntake
 from fedcoin.application.node.vote_signer import VoteSigner
 from fedcoin.consensus.effects import (
@@ -27,14 +29,17 @@ from fedcoin.consensus.effects import (
     Effect,
     Equivocation,
     ForwardMessage,
+    JudgeProposal,
     Message,
     SendProposal,
     StartTimer,
+    Verdict,
 )
 from fedcoin.consensus.tendermint_engine import TendermintEngine
 from fedcoin.consensus.timers import Timeouts
 from fedcoin.data.clock import Clock
 from fedcoin.data.errors import DataCode, RefusalError
+from fedcoin.data.messages.blocks import Block
 from fedcoin.data.messages.transactions import Transaction
 from fedcoin.data.messages.votes import Proposal, Vote
 from fedcoin.network.background_tasks import BackgroundTasks
@@ -266,6 +271,8 @@ class ConsensusDriver:
             self._owner.start(self._build(voting, effect), name="build")
         elif isinstance(effect, CheckBlock):
             self._owner.start(self._check(voting, effect), name="check")
+        elif isinstance(effect, JudgeProposal):
+            self._owner.start(self._judge(voting, effect), name="judge")
         elif isinstance(effect, StartTimer):
             self._start_timer(voting, effect)
         elif isinstance(effect, Equivocation):
@@ -289,33 +296,57 @@ class ConsensusDriver:
         if isinstance(message, Vote):
             self._chain.verified_votes.add(message)
         self._feed(message)
+        if isinstance(effect, SendProposal):
+            # Peers that lack the polka could not vote for the proposal.
+            for prevote in effect.polka:
+                self._outlet.broadcast(prevote)
         self._outlet.broadcast(message)
 
     async def _build(self, voting: TendermintEngine, effect: BuildBlock) -> None:
         assert self._signer is not None
-        draft = await self._chain.build(self._signer.address, self._pool.ready(), effect.round)
+        candidates = leave_out_disputed(self._pool.ready(), effect.failed, effect.round)
+        draft = await self._chain.build(self._signer.address, candidates, effect.round)
         self._pool.reconsider(draft.refused)
         if voting is self._voting:
             self._enqueue(voting.on_block_built(effect.round, draft.block))
 
     async def _check(self, voting: TendermintEngine, effect: CheckBlock) -> None:
-        if self._signer is None:
-            # Who does not vote need not know before the certificate says it.
-            return
-        sound = False
+        verdict = await self._ask(voting, effect.block, self._check_validity(effect))
+        if voting is self._voting:
+            self._enqueue(voting.on_block_checked(effect.block.hash, verdict))
+
+    async def _judge(self, voting: TendermintEngine, effect: JudgeProposal) -> None:
+        verdict = await self._ask(voting, effect.block, self._check_local_facts(effect))
+        if voting is self._voting:
+            self._enqueue(voting.on_proposal_judged(effect.round, effect.block.hash, verdict))
+
+    async def _check_validity(self, effect: CheckBlock) -> None:
+        await self._chain.check(effect.block, effect.round)
+
+    async def _check_local_facts(self, effect: JudgeProposal) -> None:
+        self._chain.check_clock(effect.block)
+        execution = await self._chain.check(effect.block, effect.round)
+        await self._audit.check_block(execution.transactions)
+
+    async def _ask(
+        self, voting: TendermintEngine, block: Block, checks: Awaitable[None]
+    ) -> Verdict:
+        """Turn the outcome of some checks into a verdict. A failure of this node says nothing."""
+        name = block.hash.hex()[:16]
         try:
-            self._chain.check_clock(effect.block)
-            execution = await self._chain.check(effect.block, effect.round)
-            await self._audit.check_block(execution.transactions)
-            sound = True
+            await checks
         except RefusalError as refusal:
+            is_unknown = refusal.code in PASSING
             # Of a height that was decided meanwhile, nothing found now says anything.
             if voting is self._voting:
-                log.warning("votes against block %s: %s", effect.block.hash.hex()[:16], refusal)
-        finally:
-            # Whatever went wrong, the voting machine waits for an answer.
-            if voting is self._voting:
-                self._enqueue(voting.on_block_checked(effect.block.hash, sound))
+                does = "cannot audit" if is_unknown else "votes against"
+                log.warning("%s block %s: %s", does, name, refusal)
+            return Verdict.UNKNOWN if is_unknown else Verdict.FOUND_FALSE
+        except Exception:
+            # The voting machine waits for an answer, whatever went wrong.
+            log.exception("could not check block %s", name)
+            return Verdict.UNKNOWN
+        return Verdict.VALID
 
     def _start_timer(self, voting: TendermintEngine, effect: StartTimer) -> None:
         def ring() -> None:

@@ -15,15 +15,13 @@ from typing import Final, Protocol
 
 from fedcoin.application.node.block_auditor import PASSING
 from fedcoin.application.node.chain import Chain, NewBlock
+from fedcoin.application.node.disputed_transactions import AUDITED_ACTIONS
 from fedcoin.contract.mempool import Mempool
 from fedcoin.data.clock import Clock
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.lru import LruDict
 from fedcoin.data.messages.transactions import Transaction, action_name, decode_transaction
 from fedcoin.network.background_tasks import BackgroundTasks
-
-_AUDITED_ACTIONS: Final = frozenset({"open_task", "reveal_shapley"})
-"""Actions that a validator checks beyond what the ledger can tell."""
 
 _MAX_UNSOUND: Final = 4096
 """How many transactions that failed their audit are remembered."""
@@ -191,7 +189,7 @@ class TransactionIntake:
         return max(self._clock(), self._chain.time_ms() + 1)
 
     def _is_sound(self, transaction: Transaction) -> bool:
-        is_audited = action_name(transaction.body) in _AUDITED_ACTIONS
+        is_audited = action_name(transaction.body) in AUDITED_ACTIONS
         return not is_audited or transaction.hash in self._sound
 
     def _offer(self, candidates: Iterable[Transaction]) -> None:

@@ -81,7 +81,13 @@ class VoteSigner:
                     OwnVote("lock", height, effect.round, effect.block_hash, effect.lock)
                 )
             message = sign_vote(
-                effect.kind, height, effect.round, effect.block_hash, self._key, self._chain_id
+                effect.kind,
+                height,
+                effect.round,
+                effect.block_hash,
+                self._key,
+                self._chain_id,
+                audited=effect.audited,
             )
             kind = "prevote" if effect.kind == PREVOTE else "precommit"
         envelope = message.envelope.SerializeToString(deterministic=True)

@@ -52,10 +52,10 @@ def _check_contradiction(first: Vote, second: Vote) -> None:
                 " conflict",
                 field=f"second.{name}",
             )
-    if first.block_hash == second.block_hash:
+    if (first.block_hash, first.audited) == (second.block_hash, second.audited):
         raise RefusalError(
             LedgerCode.NOT_CONTRADICTING,
-            "both votes are for the same block: they do not conflict",
+            "both votes say the same of the same block: they do not conflict",
             field="second.block_hash",
         )
 

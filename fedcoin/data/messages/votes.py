@@ -43,6 +43,8 @@ class Vote:
     """The validator's Ed25519 key, 32 bytes."""
     envelope: SignedVote = field(compare=False, repr=False)
     """The message as it travels; must not be changed."""
+    audited: bool = False
+    """In a prevote for a block: whether the voter audited it or knows an earlier polka for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +112,14 @@ class VerifiedVotes:
 
 
 def sign_vote(
-    kind: int, height: int, round: int, block_hash: bytes, key: KeyPair, chain_id: str
+    kind: int,
+    height: int,
+    round: int,
+    block_hash: bytes,
+    key: KeyPair,
+    chain_id: str,
+    *,
+    audited: bool = False,
 ) -> Vote:
     """Sign a vote. The caller makes sure that the key signed no conflicting one.
 
@@ -121,19 +130,27 @@ def sign_vote(
         block_hash: The block's hash, 32 bytes; empty for nil.
         key: The validator's key.
         chain_id: The network that it is signed for.
+        audited: Whether the voter audited the block or knows an earlier polka for it; only for a
+            prevote for a block.
 
     Returns:
         The vote.
     """
     body = canonical.encode(
-        vote_pb2.Vote(kind=_wire_kind(kind), height=height, round=round, block_hash=block_hash)
+        vote_pb2.Vote(
+            kind=_wire_kind(kind),
+            height=height,
+            round=round,
+            block_hash=block_hash,
+            audited=audited,
+        )
     )
     envelope = SignedVote(
         body=body,
         public_key=key.public_key,
         signature=key.sign(SigningContext.VOTE, chain_id, body),
     )
-    return Vote(kind, height, round, block_hash, key.public_key, envelope)
+    return Vote(kind, height, round, block_hash, key.public_key, envelope, audited)
 
 
 def decode_vote(envelope: SignedVote, chain_id: str, verified: VerifiedVotes | None = None) -> Vote:
@@ -167,6 +184,12 @@ def decode_vote(envelope: SignedVote, chain_id: str, verified: VerifiedVotes | N
     _check_height_and_round(body, "vote")
     if body.block_hash:
         check_length(body.block_hash, HASH_BYTES, "vote.block_hash")
+    if body.audited and not (body.kind == PREVOTE and body.block_hash):
+        raise RefusalError(
+            DataCode.MALFORMED,
+            "vote.audited is true; only a prevote for a block can say that the block was audited",
+            field="vote.audited",
+        )
     key, signature = envelope.public_key, envelope.signature
     if not verify_signature(key, SigningContext.VOTE, chain_id, envelope.body, signature):
         raise _bad_signature("vote")
@@ -177,6 +200,7 @@ def decode_vote(envelope: SignedVote, chain_id: str, verified: VerifiedVotes | N
         block_hash=body.block_hash,
         public_key=envelope.public_key,
         envelope=envelope,
+        audited=body.audited,
     )
     if verified is not None:
         verified.add(vote)

@@ -30,6 +30,10 @@ class OwnVote:
     """The serialised SignedVote or SignedProposal, or the record of a lock."""
 
 
+_Stored = tuple[bytes, bytes]
+# The block hash and the envelope of a stored vote.
+
+
 class VoteLog:
     """The validator's own votes of recent heights; usable from several threads."""
 
@@ -51,7 +55,7 @@ class VoteLog:
 
         Raises:
             RefusalError: CONFLICTING_VOTE when a vote of this kind, height and round is stored
-                for another block, or the height is one whose votes were pruned.
+                that differs, or the height is one whose votes were pruned.
         """
         stored = self._find(vote)
         if stored is not None:
@@ -102,9 +106,9 @@ class VoteLog:
         with self._database.write() as connection:
             prune_votes(connection, below)
 
-    def _find(self, vote: OwnVote) -> bytes | None:
+    def _find(self, vote: OwnVote) -> _Stored | None:
         row = self._database.row(*_query(vote))
-        return None if row is None else bytes(row[0])
+        return None if row is None else (bytes(row[0]), bytes(row[1]))
 
 
 def prune_votes(connection: sqlite3.Connection, below: int) -> None:
@@ -121,13 +125,15 @@ def prune_votes(connection: sqlite3.Connection, below: int) -> None:
 
 
 def _query(vote: OwnVote) -> tuple[str, tuple[object, ...]]:
-    statement = "SELECT block_hash FROM own_votes WHERE height = ? AND round = ? AND kind = ?"
+    statement = (
+        "SELECT block_hash, envelope FROM own_votes WHERE height = ? AND round = ? AND kind = ?"
+    )
     return statement, (vote.height, vote.round, vote.kind)
 
 
-def _find_in(connection: sqlite3.Connection, vote: OwnVote) -> bytes | None:
+def _find_in(connection: sqlite3.Connection, vote: OwnVote) -> _Stored | None:
     row = connection.execute(*_query(vote)).fetchone()
-    return None if row is None else bytes(row[0])
+    return None if row is None else (bytes(row[0]), bytes(row[1]))
 
 
 def _read_floor(connection: sqlite3.Connection) -> int:
@@ -135,12 +141,14 @@ def _read_floor(connection: sqlite3.Connection) -> int:
     return 0 if row is None else int(row[0])
 
 
-def _check_same(vote: OwnVote, stored: bytes) -> None:
-    if stored != vote.block_hash:
+def _check_same(vote: OwnVote, stored: _Stored) -> None:
+    block_hash, envelope = stored
+    # A lock may be stored again with other prevotes; what is signed has one encoding.
+    if block_hash != vote.block_hash or (vote.kind != "lock" and envelope != vote.envelope):
         raise RefusalError(
             DataCode.CONFLICTING_VOTE,
-            f"this validator signed a {vote.kind} for {stored.hex() or 'nil'} at height "
-            f"{vote.height}, round {vote.round}; it cannot sign one for "
-            f"{vote.block_hash.hex() or 'nil'} too",
+            f"this validator signed a {vote.kind} for {block_hash.hex() or 'nil'} at height "
+            f"{vote.height}, round {vote.round}; it cannot sign another one for "
+            f"{vote.block_hash.hex() or 'nil'}",
             field="block_hash",
         )

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
+from fedcoin.application.node.disputed_transactions import leave_out_disputed
+from fedcoin.consensus.effects import Verdict
 from fedcoin.consensus.validators import Validator, ValidatorSet
 from fedcoin.contract.blocks.ledger import Execution, Ledger
 from fedcoin.contract.blocks.validation import (
@@ -95,7 +98,7 @@ class LedgerApplication:
         has_candidates = bool(self.environment.mempool.candidates(self))
         return is_late or self.ledger.needs_block() or has_candidates
 
-    def build(self, round: int, now_ms: int) -> Block:
+    def build(self, round: int, now_ms: int, failed: Sequence[Block] = ()) -> Block:
         """Implement `BlockApplication.build`, by the validator's policy."""
         environment = self.environment
         time_ms = GENESIS_MS + now_ms + self.policy.ahead_ms
@@ -107,6 +110,7 @@ class LedgerApplication:
             round=round,
         )
         candidates = environment.mempool.candidates(self)
+        candidates = leave_out_disputed(candidates, failed, round)
         chosen = self.policy.choose(candidates, self.key.address)
         max_bytes = environment.genesis.parameters.max_block_bytes
         if self.policy.grinds:
@@ -147,7 +151,7 @@ class LedgerApplication:
             return False
         return True
 
-    def judge(self, block: Block, now_ms: int) -> bool:
+    def judge(self, block: Block, now_ms: int) -> Verdict:
         """Implement `BlockApplication.judge`: compare the clock, and audit the reveals."""
         genesis, parent = self.environment.genesis, self.tip.header if self.tip else None
         try:
@@ -156,8 +160,8 @@ class LedgerApplication:
                 self.environment.mempool.audit(transaction, self.state)
         except RefusalError as refusal:
             self.environment.outcome.refusals[refusal.code.value] += 1
-            return False
-        return True
+            return Verdict.FOUND_FALSE
+        return Verdict.VALID
 
     def adopt(self, block: Block, certificate: bytes) -> None:
         """Implement `BlockApplication.adopt`: make a block final."""

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from fedcoin.consensus.effects import Verdict
 from fedcoin.consensus.proposer_order import ProposerOrder
 from fedcoin.consensus.validators import Validator, ValidatorSet
 from fedcoin.data.crypto.hashing import HASH_BYTES, sha256
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.blocks import Block, build_block, decode_block
+from fedcoin.testing.consensus_simulation.local_facts import LocalFacts
 from fedcoin.v1.block_pb2 import BlockHeader
 
 CHAIN_ID = "simulation"
 """The network's name."""
+
+FIRST_ROUND_WITHOUT_CLAIMS = 4
+"""From this round on, correct nodes build blocks without claims."""
 
 
 class BlockApplication(Protocol):
@@ -45,12 +50,13 @@ class BlockApplication(Protocol):
             True if the node should begin the next height.
         """
 
-    def build(self, round: int, now_ms: int) -> Block:
+    def build(self, round: int, now_ms: int, failed: Sequence[Block] = ()) -> Block:
         """Build a block for the next height.
 
         Args:
             round: The round in which it will be proposed.
             now_ms: Virtual time in ms.
+            failed: Blocks of earlier rounds of the height that got no polka.
 
         Returns:
             The block.
@@ -77,7 +83,7 @@ class BlockApplication(Protocol):
             True if it is valid.
         """
 
-    def judge(self, block: Block, now_ms: int) -> bool:
+    def judge(self, block: Block, now_ms: int) -> Verdict:
         """Judge a newly proposed, valid block by facts that other nodes may see otherwise.
 
         Args:
@@ -85,7 +91,7 @@ class BlockApplication(Protocol):
             now_ms: Virtual time in ms.
 
         Returns:
-            True if the node may vote for it.
+            What the facts say.
         """
 
     def adopt(self, block: Block, certificate: bytes) -> None:
@@ -115,28 +121,40 @@ def opaque_block(raw: bytes, round: int = 0) -> Block:
 
 
 class SimulatedLedger:
-    """A ledger without accounts: its blocks hold a number that is never used twice.
+    """A ledger without accounts: its blocks hold a number that is never used twice, and claims.
 
-    A block's only transaction is the builder's index (4 bytes) and a counter (8 bytes). The block
-    is valid if height, parent, round, proposer and time are those of a next block.
+    A block's first transaction is the builder's index (4 bytes) and a counter (8 bytes); the others
+    are claims (see `local_facts`), each once in a chain. The block is valid if height, parent,
+    round, proposer and time are those of a next block.
     """
 
-    def __init__(self, index: int, validators: ValidatorSet) -> None:
+    def __init__(
+        self,
+        index: int,
+        validators: ValidatorSet,
+        claims: Sequence[bytes] = (),
+        facts: LocalFacts | None = None,
+    ) -> None:
         """Start at height 0.
 
         Args:
             index: The node's index in the scenario.
             validators: The validators of every height.
+            claims: The claims that wait for a block.
+            facts: What the node sees; by default, what every node sees.
         """
         self._index = index
         self._order = ProposerOrder.first(validators)
+        self._claims = claims
+        self._facts = facts or LocalFacts(index)
         self._parent = bytes(HASH_BYTES)
         self._height = 0
         self._time_ms = 0
         self._num_built = 0
+        self._final_claims: set[bytes] = set()
 
     def height(self) -> int:
-        """Implement `BlockApplication.height`: return the height of the latest final block."""
+        """Implement `BlockApplication.height`: the height of the latest final block."""
         return self._height
 
     def validators(self) -> ValidatorSet:
@@ -151,14 +169,36 @@ class SimulatedLedger:
         """Implement `BlockApplication.wants_block`: always."""
         return True
 
-    def build(self, round: int, now_ms: int) -> Block:
+    def build(self, round: int, now_ms: int, failed: Sequence[Block] = ()) -> Block:
         """Implement `BlockApplication.build`: build a block for the next height."""
+        tried = {claim for block in failed for claim in block.transactions}
+        waiting = () if round >= FIRST_ROUND_WITHOUT_CLAIMS else self._claims
+        claims = [
+            claim
+            for claim in waiting
+            if claim not in self._final_claims
+            and claim not in tried
+            and self._facts.audit([claim], now_ms) is Verdict.VALID
+        ]
+        return self.build_with(round, now_ms, claims)
+
+    def build_with(self, round: int, now_ms: int, claims: Sequence[bytes]) -> Block:
+        """Build a block that holds some claims.
+
+        Args:
+            round: The round in which it will be proposed.
+            now_ms: Virtual time in ms.
+            claims: The claims.
+
+        Returns:
+            The block.
+        """
         self._num_built += 1
         number = self._index.to_bytes(4, "big") + self._num_built.to_bytes(8, "big")
         header = BlockHeader(
             chain_id=CHAIN_ID,
             height=self._height + 1,
-            time_ms=max(now_ms, self._time_ms + 1),
+            time_ms=max(self._facts.read_clock(now_ms), self._time_ms + 1),
             parent_hash=self._parent,
             receipts_root=bytes(HASH_BYTES),
             app_hash=bytes(HASH_BYTES),
@@ -166,7 +206,7 @@ class SimulatedLedger:
             proposer=self.proposer(round).address,
             round=round,
         )
-        return build_block(header, b"", [number])
+        return build_block(header, b"", [number, *claims])
 
     def decode(self, raw: bytes) -> Block:
         """Implement `BlockApplication.decode`: decode a block that was stored with a lock."""
@@ -184,11 +224,14 @@ class SimulatedLedger:
             and header.time_ms > self._time_ms
             and header.round <= round
             and header.proposer == self.proposer(header.round).address
+            and self._final_claims.isdisjoint(block.transactions)
         )
 
-    def judge(self, block: Block, now_ms: int) -> bool:
-        """Implement `BlockApplication.judge`: accept any block."""
-        return True
+    def judge(self, block: Block, now_ms: int) -> Verdict:
+        """Implement `BlockApplication.judge`: compare the clock, and audit the claims."""
+        if not self._facts.is_in_time(block.header, self._time_ms, now_ms):
+            return Verdict.FOUND_FALSE
+        return self._facts.audit(block.transactions[1:], now_ms)
 
     def adopt(self, block: Block, certificate: bytes) -> None:
         """Implement `BlockApplication.adopt`: make a block final."""
@@ -196,3 +239,4 @@ class SimulatedLedger:
         self._parent = block.hash
         self._time_ms = block.header.time_ms
         self._order = self._order.next_height(self._order.validators)
+        self._final_claims.update(block.transactions[1:])

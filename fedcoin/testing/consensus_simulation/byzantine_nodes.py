@@ -14,7 +14,12 @@ from fedcoin.data.crypto.hashing import sha256
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.messages.blocks import build_block
 from fedcoin.data.messages.votes import PRECOMMIT, PREVOTE, Proposal
-from fedcoin.testing.consensus_simulation.block_application import BlockApplication, opaque_block
+from fedcoin.testing.consensus_simulation.block_application import (
+    BlockApplication,
+    SimulatedLedger,
+    opaque_block,
+)
+from fedcoin.testing.consensus_simulation.local_facts import FORGED, make_claim
 from fedcoin.testing.consensus_simulation.simulated_node import SimulatedNode
 from fedcoin.testing.consensus_simulation.simulation_environment import SimulationEnvironment
 from fedcoin.testing.consensus_simulation.two_faced_node import TwoFacedNode
@@ -298,6 +303,51 @@ class MisnamingProposer(ByzantineNode):
             self.count_own(vote)
 
 
+class Forger(ByzantineNode):
+    """Propose forged claims, and say of every block that it was audited."""
+
+    def propose(self, effect: SendProposal) -> None:
+        """Implement `SimulatedNode.propose`: put a forged claim into a new block."""
+        if effect.valid_round < 0 and isinstance(self.application, SimulatedLedger):
+            claims = [*effect.block.transactions[1:], make_claim(FORGED, 1_000)]
+            now_ms = self.environment.clock.now_ms
+            block = self.application.build_with(effect.round, now_ms, claims)
+            effect = SendProposal(effect.round, -1, block)
+        proposal = self.sign_proposal(effect)
+        self.send_message(proposal, self.peers)
+        self.count_own(proposal)
+
+    def cast(self, effect: CastVote) -> None:
+        """Implement `SimulatedNode.cast`: vote for the latest proposed block."""
+        value = self.proposed[-1] if self.proposed else effect.block_hash
+        for vote in (self.sign(kind, effect.round, value) for kind in (PREVOTE, PRECOMMIT)):
+            self.send_message(vote, self.peers)
+        self.count_own(self.sign(effect.kind, effect.round, effect.block_hash))
+
+
+class AuditSplitter(ByzantineNode):
+    """Say to some peers that a block was audited, and to the others that it was not."""
+
+    def cast(self, effect: CastVote) -> None:
+        """Implement `SimulatedNode.cast`: send two versions of a prevote for a block."""
+        if effect.kind != PREVOTE or not effect.block_hash:
+            super().cast(effect)
+            return
+        group = self.choose_peers()
+        audited, unaudited = (
+            self.sign(effect.kind, effect.round, effect.block_hash, audited=is_audited)
+            for is_audited in (True, False)
+        )
+        self.send_message(audited, group)
+        self.send_message(unaudited, [peer for peer in self.peers if peer not in group])
+        self.count_own(unaudited)
+
+    def forward(self, message: Message, sender: int) -> None:
+        """Implement `SimulatedNode.forward`: forward other nodes' messages only."""
+        if message.public_key != self.key.public_key:
+            super().forward(message, sender)
+
+
 BYZANTINE_NODES: dict[str, type[SimulatedNode]] = {
     "equivocator": Equivocator,
     "withholder": Withholder,
@@ -310,5 +360,7 @@ BYZANTINE_NODES: dict[str, type[SimulatedNode]] = {
     "decision-splitter": DecisionSplitter,
     "two-faced": TwoFacedNode,
     "misnaming-proposer": MisnamingProposer,
+    "forger": Forger,
+    "audit-splitter": AuditSplitter,
 }
 """The class of each of `scenario.FAULT_KINDS`."""

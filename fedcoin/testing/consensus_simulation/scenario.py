@@ -5,6 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from random import Random
 
+from fedcoin.testing.consensus_simulation.local_facts import (
+    CLAIM_KINDS,
+    Blindness,
+    LocalFacts,
+    make_claim,
+)
+
+_NEVER_MS = 1 << 40
+
 FAULT_KINDS = (
     "equivocator",
     "withholder",
@@ -17,6 +26,8 @@ FAULT_KINDS = (
     "decision-splitter",
     "two-faced",
     "misnaming-proposer",
+    "forger",
+    "audit-splitter",
 )
 """The kinds of faulty validators; `byzantine_nodes.BYZANTINE_NODES` has a class for each."""
 
@@ -52,6 +63,10 @@ class Scenario:
     powers: tuple[int, ...]
     # Index and kind (see `FAULT_KINDS`) of each faulty node.
     faulty: tuple[tuple[int, str], ...] = ()
+    # What each node sees otherwise than the others; nodes without an entry see what is true.
+    facts: tuple[LocalFacts, ...] = ()
+    # Claims that wait for a block, in the order in which nodes include them.
+    claims: tuple[bytes, ...] = ()
     # How many nodes without power import final blocks during the run. As many others start when
     # the run is over, and import the whole chain of a validator.
     followers: int = 0
@@ -79,6 +94,17 @@ class Scenario:
     calm_delay_ms: int = 20
     deadline_ms: int = 120_000
 
+    def facts_of(self, index: int) -> LocalFacts:
+        """Look up what a node sees.
+
+        Args:
+            index: The node's index.
+
+        Returns:
+            Its facts.
+        """
+        return self.facts[index] if index < len(self.facts) else LocalFacts(index)
+
     def __str__(self) -> str:
         kinds = ", ".join(f"{kind} at {index}" for index, kind in self.faulty) or "no faulty node"
         return f"seed {self.seed}: {len(self.powers)} validators, {kinds}"
@@ -101,10 +127,13 @@ def draw_scenario(seed: int, nodes: int = 4, faulty: int = 1, heights: int = 2) 
     calm_ms = rng.choice((2_000, 5_000, 10_000))
     kinds = [rng.choice(FAULT_KINDS) for _ in range(faulty)]
     faulty_nodes = rng.sample(range(nodes), faulty)
+    facts_rng = Random(seed + 1_000_000_007)
     return Scenario(
         seed=seed,
         powers=_draw_powers(rng, nodes, faulty_nodes),
         faulty=tuple(sorted(zip(faulty_nodes, kinds, strict=True))),
+        facts=_draw_facts(facts_rng, nodes, calm_ms),
+        claims=_draw_claims(facts_rng),
         followers=1,
         heights=heights,
         loss=rng.choice((0.0, 0.1, 0.3, 0.6)),
@@ -130,6 +159,30 @@ def _draw_powers(rng: Random, nodes: int, faulty_nodes: list[int]) -> tuple[int,
     smallest = [powers.pop(0) for _ in faulty_nodes]
     rng.shuffle(powers)
     return tuple(smallest.pop() if i in faulty_nodes else powers.pop() for i in range(nodes))
+
+
+def _draw_facts(rng: Random, nodes: int, calm_ms: int) -> tuple[LocalFacts, ...]:
+    """Draw wrong clocks, slow audits, workers that die for a while, and disks that stay full."""
+    skew_ms, audit_ms = rng.choice((0, 90, 400)), rng.choice((0, 50, 1_500))
+    facts = []
+    for index in range(nodes):
+        blind = [_draw_blindness(rng, calm_ms) for _ in range(rng.randrange(3))]
+        if rng.random() < 0.2:
+            blind.append(Blindness(rng.randrange(calm_ms), _NEVER_MS))
+        skew = rng.randint(-skew_ms, skew_ms)
+        facts.append(LocalFacts(index, skew, tuple(blind), audit_ms))
+    return tuple(facts)
+
+
+def _draw_blindness(rng: Random, calm_ms: int) -> Blindness:
+    start = rng.randrange(calm_ms)
+    return Blindness(start, start + rng.randrange(1, calm_ms))
+
+
+def _draw_claims(rng: Random) -> tuple[bytes, ...]:
+    """Draw up to eight claims on whose soundness nodes may differ."""
+    kinds = [rng.choice(CLAIM_KINDS) for _ in range(rng.randrange(9))]
+    return tuple(make_claim(kind, number) for number, kind in enumerate(kinds))
 
 
 def _draw_cuts(

@@ -14,16 +14,18 @@ from fedcoin.consensus.effects import (
     Effect,
     Equivocation,
     ForwardMessage,
+    JudgeProposal,
     Message,
     SendProposal,
     StartTimer,
+    Verdict,
 )
 from fedcoin.consensus.lock_record import LockRecord, decode_lock
 from fedcoin.consensus.tendermint_engine import TendermintEngine
 from fedcoin.consensus.timers import Timeouts
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import RefusalError
-from fedcoin.data.messages.votes import Proposal, Vote, sign_proposal, sign_vote
+from fedcoin.data.messages.votes import PREVOTE, Proposal, Vote, sign_proposal, sign_vote
 from fedcoin.testing.consensus_simulation.block_application import CHAIN_ID, BlockApplication
 from fedcoin.testing.consensus_simulation.packet_network import (
     FinalBlock,
@@ -222,7 +224,9 @@ class SimulatedNode:
                 self._answer_later(engine, effect)
 
     def _answer_later(
-        self, engine: TendermintEngine, effect: BuildBlock | CheckBlock | StartTimer
+        self,
+        engine: TendermintEngine,
+        effect: BuildBlock | CheckBlock | JudgeProposal | StartTimer,
     ) -> None:
         """Answer the engine after a timer's delay, or after the time that the work takes."""
 
@@ -233,15 +237,21 @@ class SimulatedNode:
             if isinstance(effect, StartTimer):
                 effects = engine.on_timeout(effect.timer)
             elif isinstance(effect, BuildBlock):
-                block = self.application.build(effect.round, now)
+                block = self.application.build(effect.round, now, effect.failed)
                 effects = engine.on_block_built(effect.round, block)
+            elif isinstance(effect, JudgeProposal):
+                verdict = self.application.judge(effect.block, now)
+                effects = engine.on_proposal_judged(effect.round, effect.block.hash, verdict)
             else:
-                ok = self.application.check(effect.block, effect.round)
-                ok = ok and self.application.judge(effect.block, now)
-                effects = engine.on_block_checked(effect.block.hash, ok)
+                is_valid = self.application.check(effect.block, effect.round)
+                verdict = Verdict.VALID if is_valid else Verdict.FOUND_FALSE
+                effects = engine.on_block_checked(effect.block.hash, verdict)
             self._carry_out(effects, self.index)
 
         work_ms = 1 + self.environment.rng.randrange(_MAX_WORK_MS)
+        if isinstance(effect, JudgeProposal) and len(effect.block.transactions) > 1:
+            audit_ms = self.environment.scenario.facts_of(self.index).audit_ms
+            work_ms += self.environment.rng.randrange(audit_ms + 1)
         delay = effect.delay_ms if isinstance(effect, StartTimer) else work_ms
         self.environment.clock.schedule(delay, answer)
 
@@ -270,7 +280,7 @@ class SimulatedNode:
         Args:
             effect: The vote, and the lock to store with it.
         """
-        vote = self.sign(effect.kind, effect.round, effect.block_hash)
+        vote = self.sign(effect.kind, effect.round, effect.block_hash, audited=effect.audited)
         if effect.lock:
             self.disk.lock = effect.lock
         self.store(vote)
@@ -281,6 +291,8 @@ class SimulatedNode:
         Args:
             effect: The proposal.
         """
+        for prevote in effect.polka:
+            self.send_message(prevote, self.peers)
         self.store(self.sign_proposal(effect))
 
     def forward(self, message: Message, sender: int) -> None:
@@ -314,19 +326,28 @@ class SimulatedNode:
 
     # Tools of the node and its subclasses.
 
-    def sign(self, kind: int, round: int, value: bytes) -> Vote:
+    def sign(self, kind: int, round: int, value: bytes, *, audited: bool = True) -> Vote:
         """Sign a vote for the height that is being decided.
 
         Args:
             kind: PREVOTE or PRECOMMIT.
             round: The round, from 0.
             value: A block's hash, or empty for nil.
+            audited: What the vote says if it is a prevote for a block.
 
         Returns:
             The vote.
         """
         assert self.engine is not None, "a node signs only while it is up"
-        return sign_vote(kind, self.engine.height, round, value, self.key, CHAIN_ID)
+        return sign_vote(
+            kind,
+            self.engine.height,
+            round,
+            value,
+            self.key,
+            CHAIN_ID,
+            audited=audited and kind == PREVOTE and value != b"",
+        )
 
     def sign_proposal(self, effect: SendProposal) -> Proposal:
         """Sign a proposal for the height that is being decided.

@@ -18,6 +18,7 @@ from fedcoin.testing.consensus_simulation.block_application import (
 )
 from fedcoin.testing.consensus_simulation.byzantine_nodes import BYZANTINE_NODES
 from fedcoin.testing.consensus_simulation.importing_node import ImportingNode
+from fedcoin.testing.consensus_simulation.local_facts import is_forged
 from fedcoin.testing.consensus_simulation.packet_network import (
     FinalBlock,
     PacketNetwork,
@@ -32,8 +33,8 @@ class SimulationReport:
     """The result of one simulated run of the consensus."""
 
     scenario: Scenario
-    # One sentence each: two final blocks at one height, a correct node that refused a final block,
-    # contradicted itself or was accused, no progress. Empty when all is well.
+    # One sentence each: two final blocks at one height, a forged claim in one, a correct node that
+    # refused a final block, contradicted itself or was accused, no progress. Empty if all is well.
     violations: list[str] = field(default_factory=list)
     # The hash of the final block of each height, as the first correct node saw it.
     blocks: dict[int, bytes] = field(default_factory=dict)
@@ -67,7 +68,9 @@ def validator_key(index: int) -> KeyPair:
 class ConsensusSimulation:
     """One run of one scenario. Implements `simulation_environment.SimulationEnvironment`."""
 
-    def __init__(self, scenario: Scenario, make_application: ApplicationFactory) -> None:
+    def __init__(
+        self, scenario: Scenario, make_application: ApplicationFactory | None = None
+    ) -> None:
         """Make all nodes, at height 0.
 
         Args:
@@ -147,7 +150,10 @@ class ConsensusSimulation:
 
     def make_application(self, index: int) -> BlockApplication:
         """Implement `SimulationEnvironment.make_application`: make an application at height 0."""
-        return self._make_application(index, self._validators)
+        if self._make_application is not None:
+            return self._make_application(index, self._validators)
+        scenario = self.scenario
+        return SimulatedLedger(index, self._validators, scenario.claims, scenario.facts_of(index))
 
     def is_calm(self) -> bool:
         """Implement `SimulationEnvironment.is_calm`: tell whether faults have ended."""
@@ -173,6 +179,8 @@ class ConsensusSimulation:
         first = self.report.blocks.setdefault(final.height, final.block.hash)
         if first != final.block.hash:
             self.report.violations.append(f"two final blocks at height {final.height}")
+        if any(is_forged(claim) for claim in final.block.transactions):
+            self.report.violations.append(f"a forged claim is final at height {final.height}")
 
     def note_refused_final(self, index: int, final: FinalBlock) -> None:
         """Implement `SimulationEnvironment.note_refused_final`: correct nodes accept them all."""
@@ -195,7 +203,7 @@ class ConsensusSimulation:
 
 
 def simulate(
-    scenario: Scenario, make_application: ApplicationFactory = SimulatedLedger
+    scenario: Scenario, make_application: ApplicationFactory | None = None
 ) -> SimulationReport:
     """Run a scenario to its end.
 

@@ -17,17 +17,19 @@ from scripts.tools.vectors.transactions import transactions
 
 
 def votes() -> list[dict[str, Any]]:
-    """Sign votes, one of them for nil."""
+    """Sign votes, one of them for nil, one that says that its block was audited."""
     made = [
         sign_vote(PREVOTE, 5, 0, hash_of("block"), KEYS[0], CHAIN),
         sign_vote(PRECOMMIT, 5, 3, hash_of("block"), KEYS[1], CHAIN),
         sign_vote(PRECOMMIT, 2**40, 0, b"", KEYS[2], CHAIN),
+        sign_vote(PREVOTE, 5, 1, hash_of("block"), KEYS[0], CHAIN, audited=True),
     ]
     return [
         {
             "chain_id": CHAIN,
             "place": [vote.kind, vote.height, vote.round],
             "block_hash": vote.block_hash.hex(),
+            "audited": vote.audited,
             "body": vote.envelope.body.hex(),
             "signature": vote.envelope.signature.hex(),
             "raw": canonical.encode(vote.envelope).hex(),
@@ -131,6 +133,7 @@ def _madeblocks() -> list[Block]:
     precommits = [sign_vote(PRECOMMIT, 1, 0, first.hash, key, CHAIN).envelope for key in KEYS]
     precommits.sort(key=lambda vote: vote.public_key)
     settling = _header(2, first.hash)
+    settling.round = 1
     settling.settlement.CopyFrom(
         block_pb2.Settlement(
             task_id=hash_of("task"),

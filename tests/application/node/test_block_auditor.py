@@ -294,6 +294,25 @@ async def test_a_forged_reveal_gets_no_vote(site: OpenMiningSite, what: str) -> 
     await expect(IncentiveCode.AUDIT_FAILED, here.auditor.check_block(block))
 
 
+async def test_what_cannot_be_audited_does_not_hide_a_forged_reveal(
+    site: OpenMiningSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forge, _ = FORGERS["leaves"]
+    here, round, liar = await revealing(site, forge)
+    honest, forged = round.reveal(here.chain.miners[1]), round.reveal(liar)
+    block = await in_block(here, honest, forged)
+    find_out = here.auditor._find_out
+
+    async def fail_once(transaction: Transaction, models: Any) -> RefusalError | None:
+        if transaction is block[0]:
+            return RefusalError(ApplicationCode.PROCESS_FAILED, "the worker died", field="reveal")
+        return await find_out(transaction, models)
+
+    monkeypatch.setattr(here.auditor, "_find_out", fail_once)
+    await expect(IncentiveCode.AUDIT_FAILED, here.auditor.check_block(block))
+    await expect(ApplicationCode.PROCESS_FAILED, here.auditor.check_block(block[:1]))
+
+
 async def test_counts_within_the_tolerance_pass(site: OpenMiningSite) -> None:
     def off_by_one(utilities: np.ndarray, grand: int, empty: int) -> tuple[np.ndarray, int, int]:
         # 120 examples at 2 in 10,000: a tolerance of one right answer, rounded up.

@@ -61,6 +61,20 @@ def test_nil_contradicts_a_block_too(chain: LedgerChain) -> None:
     chain.produce(chain.sign(ALICE, votes))
 
 
+def test_an_audited_prevote_contradicts_an_unaudited_one_for_the_same_block(
+    chain: LedgerChain,
+) -> None:
+    """Peers that see one of them could not agree on whether the block has a polka."""
+    audited = sign_vote(PREVOTE, 3, 0, A, MINER, CHAIN_ID, audited=True).envelope
+    chain.refuses(
+        LedgerCode.NOT_CONTRADICTING,
+        chain.sign(ALICE, ReportEquivocation(first=audited, second=audited)),
+        field="second.block_hash",
+    )
+    chain.produce(chain.sign(ALICE, ReportEquivocation(first=audited, second=vote(A))))
+    assert chain.ledger.validators().by_address(MINER.address) is None
+
+
 def test_votes_that_do_not_contradict_are_refused(chain: LedgerChain) -> None:
     for second, field in (
         (vote(A), "second.block_hash"),

@@ -64,7 +64,17 @@ def test_golden_votes() -> None:
         assert envelope.body.hex() == vector["body"]
         assert envelope.signature.hex() == vector["signature"]
         assert (read.kind, read.height, read.round) == tuple(vector["place"])
-        assert read.block_hash.hex() == vector["block_hash"]
+        assert (read.block_hash.hex(), read.audited) == (vector["block_hash"], vector["audited"])
+
+
+def test_a_prevote_says_whether_its_block_was_audited() -> None:
+    for audited in (True, False):
+        vote = sign_vote(PREVOTE, 7, 2, HASH, KEY, CHAIN, audited=audited)
+        read = decode_vote(vote.envelope, CHAIN)
+        assert (read, read.audited) == (vote, audited)
+    for kind, block_hash in ((PRECOMMIT, HASH), (PRECOMMIT, b""), (PREVOTE, b"")):
+        refusal = refused_vote(sign_vote(kind, 7, 2, block_hash, KEY, CHAIN, audited=True).envelope)
+        assert (refusal.code, refusal.field) == (DataCode.MALFORMED, "vote.audited")
 
 
 @pytest.mark.parametrize(

@@ -44,12 +44,24 @@ def test_votes_are_kept_in_order(log: VoteLog) -> None:
 def test_repeating_is_allowed_and_contradicting_is_not(log: VoteLog) -> None:
     log.record(vote("prevote", 5, 0, A))
     log.record(vote("prevote", 5, 0, A))
-    assert "cannot sign one for" in refused(log, "prevote", 5, 0, B).message
+    assert "cannot sign another one for" in refused(log, "prevote", 5, 0, B).message
     assert "nil" in refused(log, "prevote", 5, 0, b"").message
     log.record(vote("precommit", 5, 0, B))
     log.record(vote("proposal", 5, 0, B))
     log.record(vote("prevote", 5, 1, B))
     assert len(log.list_at(5)) == 4
+
+
+def test_a_prevote_that_says_something_else_of_its_block_is_refused(log: VoteLog) -> None:
+    """The envelope tells whether the block was audited; one validator may not say both."""
+    log.record(OwnVote("prevote", 5, 0, A, b"audited"))
+    log.record(OwnVote("prevote", 5, 0, A, b"audited"))
+    with pytest.raises(RefusalError) as caught:
+        log.record(OwnVote("prevote", 5, 0, A, b"not audited"))
+    assert caught.value.code is DataCode.CONFLICTING_VOTE
+    # A lock may be stored again, with more of its prevotes.
+    log.record(OwnVote("lock", 5, 0, A, b"three prevotes"))
+    log.record(OwnVote("lock", 5, 0, A, b"four prevotes"))
 
 
 def test_nil_binds_too(log: VoteLog) -> None:
