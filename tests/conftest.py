@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.support.file_order import order_files
 
 # Other processes share the cores, so an example may take any time.
 settings.register_profile(
@@ -29,13 +32,40 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 assert "numpy" not in sys.modules
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-LONG_FIRST = ("e2e", "application", "learning", "testing", "shapley", "network")
-"""Folders of tests from those whose files take longest. pytest-xdist hands out files in this
-order, so that no process is left alone with a long file at the end."""
+GIB = 1 << 30
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int | None:
+    """Run one process more than there are cores, if there are 2 GiB of memory for each.
+
+    Many tests wait for nodes in other processes, so a process for each core would leave cores idle.
+    Returns None if a variable of pytest-xdist gives the number.
+    """
+    if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
+        return None
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    return cores + 1 if available_bytes() >= 2 * GIB * (cores + 1) else cores
+
+
+def available_bytes() -> int:
+    """Return the memory that new processes can use; 0 where the system does not tell it."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    except FileNotFoundError:
+        return 0
+    (kib,) = (line.split()[1] for line in lines if line.startswith("MemAvailable:"))
+    return int(kib) << 10
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Put the long files first, in the processes of pytest-xdist."""
+    """Order the files in the processes of pytest-xdist."""
     if hasattr(config, "workerinput"):
-        folders = {name: index for index, name in enumerate(LONG_FIRST)}
-        items.sort(key=lambda item: folders.get(item.nodeid.split("/")[1], len(folders)))
+        paths = dict.fromkeys(path_of(item) for item in items)
+        positions = {path: index for index, path in enumerate(order_files(list(paths)))}
+        items.sort(key=lambda item: positions[path_of(item)])
+
+
+def path_of(item: pytest.Item) -> str:
+    """Return the file of a test, as in its node id."""
+    return item.nodeid.partition("::")[0]

@@ -1,0 +1,44 @@
+"""The order in which pytest-xdist hands the test files to its processes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+WAITING = "e2e"
+"""The folder whose tests mostly wait for other processes."""
+
+LONG_FIRST = ("testing", "application", "learning", "shapley", "network")
+"""The other folders with long files, the longest first."""
+
+
+def order_files(paths: Sequence[str]) -> list[str]:
+    """Order test files so that all cores are busy from the beginning to the end.
+
+    A file that waits runs beside files that compute, so the waiting files are spread over the
+    first half of the others. Among these the long ones come first, so that no process is left
+    alone with a long file at the end.
+
+    Args:
+        paths: Files as in node ids: `tests/FOLDER/.../test_X.py`.
+
+    Returns:
+        The same files in another order, which depends on the paths alone.
+    """
+    ranks = {folder: rank for rank, folder in enumerate(LONG_FIRST)}
+    waiting = sorted(path for path in paths if _folder(path) == WAITING)
+    computing = sorted(
+        (path for path in paths if _folder(path) != WAITING),
+        key=lambda path: (ranks.get(_folder(path), len(ranks)), path),
+    )
+    if not waiting:
+        return computing
+    gap = len(computing) // (2 * len(waiting))
+    ordered: list[str] = []
+    for path in waiting:
+        ordered += [path, *computing[:gap]]
+        del computing[:gap]
+    return ordered + computing
+
+
+def _folder(path: str) -> str:
+    return path.split("/")[1]
