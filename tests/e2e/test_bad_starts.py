@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import socket
 import sqlite3
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,7 @@ from fedcoin.application.configuration.home import Home
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.network.client.node_client import NodeClient
 from tests.support.e2e.learners import prepared, prepared_within
-from tests.support.e2e.network import BOND, BRISK, FDC, Network, Node, pay
+from tests.support.e2e.network import BOND, BRISK, FDC, IDLE_MINER, Network, Node, pay
 from tests.support.keys import ALICE, BOB, key_of
 from tests.support.programs import ALARMS, Program, Stage
 from tests.support.waiting import until
@@ -23,7 +25,7 @@ from tests.support.waiting import until
 @pytest.fixture(scope="module")
 def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
     with Stage(tmp_path_factory.mktemp("starts")) as stage:
-        network = Network(stage, [BOND], BRISK)
+        network = Network(stage, [BOND], BRISK, settings=IDLE_MINER)
 
         async def begin() -> None:
             await network.start()
@@ -97,25 +99,36 @@ async def test_a_coordinators_port_in_use_is_refused(network: Network, first: No
     assert crowded.state()["campaign_id"] == coordinator.state()["campaign_id"] == ""
 
 
-async def stopped(network: Network, name: str) -> Node:
-    """Return an observer that has the chain and is stopped."""
-    node = network.add(name, key_of(name))
-    await node.start()
-    await node.caught_up((await network.nodes[0].status()).height)
-    node.program.stop()
-    network.nodes.remove(node)
-    return node
+@pytest.fixture(scope="module")
+def observer(network: Network) -> Node:
+    """An observer that has the chain and is stopped."""
+
+    async def catch_up() -> Node:
+        node = network.add("observer", key_of("observer"))
+        network.nodes.remove(node)
+        await node.start()
+        await node.caught_up((await network.nodes[0].status()).height)
+        node.program.stop()
+        return node
+
+    return asyncio.run(catch_up())
+
+
+@pytest.fixture
+def node(network: Network, observer: Node) -> Node:
+    """A copy of the observer, which a test may damage."""
+    name = f"copy-{len(list(network.stage.root.glob('copy-*')))}"
+    home = Home(network.stage.root / name)
+    shutil.copytree(observer.home.root, home.root)
+    program = network.stage.program(name, "start", "--home", home.root)
+    return replace(observer, home=home, program=program)
 
 
 def database(node: Node) -> sqlite3.Connection:
     return sqlite3.connect(node.home.chain_path, isolation_level=None)
 
 
-async def test_a_node_with_a_missing_database_fetches_the_chain(
-    network: Network, first: Node
-) -> None:
-    """The node fetches the chain again."""
-    node = await stopped(network, "lost")
+async def test_a_node_with_a_missing_database_fetches_the_chain(first: Node, node: Node) -> None:
     before = (await first.status()).height
     for path in node.home.root.glob("chain.sqlite*"):
         path.unlink()
@@ -124,8 +137,7 @@ async def test_a_node_with_a_missing_database_fetches_the_chain(
     node.program.stop()
 
 
-async def test_a_truncated_database_is_refused(network: Network, first: Node) -> None:
-    node = await stopped(network, "truncated")
+async def test_a_truncated_database_is_refused(first: Node, node: Node) -> None:
     with database(node) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     connection.close()
@@ -138,16 +150,14 @@ async def test_a_truncated_database_is_refused(network: Network, first: Node) ->
     refused(node.program, "[BAD_STORE]", str(node.home.chain_path))
 
 
-async def test_a_file_that_is_no_database_is_refused(network: Network, first: Node) -> None:
-    node = await stopped(network, "nonsense")
+async def test_a_file_that_is_no_database_is_refused(first: Node, node: Node) -> None:
     for path in node.home.root.glob("chain.sqlite*"):
         path.unlink()
     node.home.chain_path.write_bytes(b"this is not a database at all\n" * 1000)
     refused(node.program, "[BAD_STORE]", str(node.home.chain_path))
 
 
-async def test_a_newer_database_is_refused_unchanged(network: Network, first: Node) -> None:
-    node = await stopped(network, "newer")
+async def test_a_newer_database_is_refused_unchanged(first: Node, node: Node) -> None:
     with database(node) as connection:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         assert version >= 1
@@ -163,8 +173,9 @@ async def test_a_newer_database_is_refused_unchanged(network: Network, first: No
     node.program.stop()
 
 
-async def test_a_database_of_another_genesis_is_refused(network: Network, first: Node) -> None:
-    node = await stopped(network, "stranger")
+async def test_a_database_of_another_genesis_is_refused(
+    network: Network, first: Node, node: Node
+) -> None:
     other = Network(Stage(network.stage.root / "other"), [BOND], chain_id="fedcoin-other")
     node.home.genesis_path.write_bytes(other.raw_genesis)
     refused(node.program, "[WRONG_CHAIN]", "fedcoin-e2e", "fedcoin-other")
@@ -198,7 +209,7 @@ async def test_a_dead_seed_is_a_warning(network: Network, first: Node) -> None:
 async def test_a_seed_of_another_network(network: Network, first: Node) -> None:
     """Both nodes log a warning and go on."""
     with Stage(network.stage.root / "elsewhere") as stage:
-        other = Network(stage, [BOND], BRISK, chain_id="fedcoin-other")
+        other = Network(stage, [BOND], BRISK, chain_id="fedcoin-other", settings=IDLE_MINER)
         program = other.nodes[0].program
         program.start("--seed", first.peers)
         async with NodeClient(other.nodes[0].api) as client:

@@ -30,7 +30,7 @@ from fedcoin.v1.transaction_pb2 import (
     TransferOutput,
     Unbond,
 )
-from tests.support.e2e.network import BOND, FUNDS, Network, pay
+from tests.support.e2e.network import BOND, FUNDS, IDLE_MINER, Network, pay
 from tests.support.keys import ALICE, BOB, key_of
 from tests.support.programs import Stage, attempted
 
@@ -41,7 +41,7 @@ SUBMIT = "/fedcoin.v1.TransactionService/SubmitTransaction"
 @pytest.fixture(scope="module")
 def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
     with Stage(tmp_path_factory.mktemp("transactions")) as stage:
-        network = Network(stage, [BOND])
+        network = Network(stage, [BOND], settings=IDLE_MINER)
         asyncio.run(begin(network))
         yield network
         network.finish()

@@ -163,7 +163,7 @@ async def test_a_coordinating_node_that_is_killed_finishes_the_campaign(tmp_path
 async def test_rounds_go_on_without_a_client_that_vanishes(network: Network) -> None:
     """One client registers and does nothing, another is killed: the rounds go on without them."""
     coordinator = await prepared(
-        network, "patient", clients=3, rounds=3, budget="3fdc", round_seconds=8
+        network, "patient", clients=3, rounds=3, budget="3fdc", round_seconds=5
     )
     stays, vanishes = Learner(coordinator, 0, 3), Learner(coordinator, 1, 3)
     await coordinator.start()

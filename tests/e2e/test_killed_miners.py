@@ -106,7 +106,7 @@ async def test_a_miner_that_stays_away_loses_its_deposit(network: Network) -> No
         await campaign.upload()
         await campaign.open()
         with slow.program.workers_asleep():
-            task_id = await campaign.open_task(commit_window_ms=30_000, reveal_window_ms=8_000)
+            task_id = await campaign.open_task(commit_window_ms=30_000, reveal_window_ms=5_000)
 
             async def committed() -> bool:
                 return miner_of(await client.get_task(task_id), victim) is not None

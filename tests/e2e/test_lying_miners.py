@@ -114,7 +114,7 @@ async def begin(network: Network, node: NodeClient, folder: Path) -> Trial:
     campaign = Campaign(node, network.chain_id, work, schedule=schedule, max_samples=SAMPLES)
     await campaign.upload()
     await campaign.open()
-    terms = campaign.task(commit_window_ms=30_000, reveal_window_ms=6_000)
+    terms = campaign.task(commit_window_ms=30_000, reveal_window_ms=4_000)
     min_deposit = network.nodes[0].home.genesis().parameters.commit_deposit
     deposit = compute_deposit(min_deposit, terms.prices.mining)
     truth = await real_utility(folder, work)

@@ -18,7 +18,7 @@ import pytest
 
 from fedcoin.data.crypto.addresses import format_address, parse_address
 from fedcoin.data.messages.amounts import SAP_PER_FDC
-from tests.support.e2e.network import BOND, Network, pay
+from tests.support.e2e.network import BOND, IDLE_MINER, Network, pay
 from tests.support.keys import ALICE, BOB, key_of
 from tests.support.paths import DOCS, PROTO
 from tests.support.programs import Stage
@@ -72,7 +72,7 @@ def wallet(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 @pytest.fixture(scope="module")
 def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
     with Stage(tmp_path_factory.mktemp("languages")) as stage:
-        network = Network(stage, [BOND])
+        network = Network(stage, [BOND], settings=IDLE_MINER)
         asyncio.run(network.start())
         yield network
         network.finish()

@@ -14,7 +14,7 @@ from fedcoin.network.client.node_client import NodeClient
 from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.v1.views_pb2 import TRANSACTION_STATUS_FINAL
 from tests.support.e2e.eavesdropper import eavesdropping
-from tests.support.e2e.network import BOND, BRISK, FUNDS, Network, Node, pay
+from tests.support.e2e.network import BOND, BRISK, FUNDS, IDLE_MINER, Network, Node, pay
 from tests.support.keys import key_of
 from tests.support.programs import Stage
 
@@ -101,7 +101,7 @@ async def check_kept(network: Network, traffic: Traffic) -> None:
 
 async def endure(root: Path, seed: int, times: int, *, at_once: int = 1) -> None:
     with Stage(root) as stage:
-        network = Network(stage, [BOND] * 4, BRISK)
+        network = Network(stage, [BOND] * 4, BRISK, settings=IDLE_MINER)
         await network.start()
         traffic = Traffic(network, seed)
         async with eavesdropping(network):

@@ -14,7 +14,7 @@ from fedcoin.network.client.node_client import NodeClient
 from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.v1.transaction_pb2 import Transfer, TransferOutput
 from fedcoin.v1.views_pb2 import TRANSACTION_STATUS_DROPPED, TRANSACTION_STATUS_PENDING
-from tests.support.e2e.network import BOND, BRISK, FDC, FUNDS, Network
+from tests.support.e2e.network import BOND, BRISK, FDC, FUNDS, IDLE_MINER, Network
 from tests.support.keys import ALICE, BOB, key_of
 from tests.support.programs import Stage, attempted, fedcoin
 from tests.support.waiting import until
@@ -47,7 +47,7 @@ async def dropped(node: NodeClient, transaction: Transaction) -> str:
 
 async def test_a_replacement_reaches_every_node(tmp_path: Path) -> None:
     with Stage(tmp_path) as stage:
-        network = Network(stage, [BOND], BRISK)
+        network = Network(stage, [BOND], BRISK, settings=IDLE_MINER)
         (miner,) = network.nodes
         here, there = (network.add(name, key_of(name)) for name in ("here", "there"))
         await network.start()
@@ -93,7 +93,7 @@ async def test_a_replacement_reaches_every_node(tmp_path: Path) -> None:
 
 async def test_the_command_replaces_a_transaction(tmp_path: Path) -> None:
     with Stage(tmp_path) as stage:
-        network = Network(stage, [BOND], BRISK)
+        network = Network(stage, [BOND], BRISK, settings=IDLE_MINER)
         (miner,) = network.nodes
         observer = network.add("observer", key_of("observer"))
         observer.home.add_key("alice", ALICE)

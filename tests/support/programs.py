@@ -128,6 +128,15 @@ class Program:
         found = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
         return [int(child) for child in found]
 
+    def worker_cpu_seconds(self) -> float:
+        """Return the CPU time that the worker processes have used so far, in seconds."""
+        ticks = 0
+        for pid in self.children():
+            with suppress(FileNotFoundError, ProcessLookupError):
+                fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+                ticks += int(fields[11]) + int(fields[12])
+        return ticks / os.sysconf("SC_CLK_TCK")
+
     def kill_workers(self) -> None:
         """Kill the worker processes (SIGKILL)."""
         for pid in self.children():
