@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from typing import Any
@@ -23,7 +24,8 @@ from fedcoin.incentive.payout import compute_deposit
 from fedcoin.incentive.proof.challenge import draw_challenged_leaves
 from fedcoin.incentive.proof.evidence import EvidenceTree, build_evidence_tree, compute_commitment
 from fedcoin.incentive.proof.sampling_plan import build_plan
-from fedcoin.learning.errors import LearningCode
+from fedcoin.learning.errors import LearningCode, WorkerError
+from fedcoin.learning.evaluation.job import Coalitions, Counts
 from fedcoin.learning.workers.pool import WorkerPool
 from fedcoin.v1 import block_pb2, task_pb2
 from fedcoin.v1.transaction_pb2 import CommitShapley, RevealShapley, Transfer, TransferOutput
@@ -301,14 +303,15 @@ async def test_what_cannot_be_audited_does_not_hide_a_forged_reveal(
     here, round, liar = await revealing(site, forge)
     honest, forged = round.reveal(here.chain.miners[1]), round.reveal(liar)
     block = await in_block(here, honest, forged)
-    find_out = here.auditor._find_out
+    assert block[0].hash == honest.hash
+    evaluate, calls = here.worker.evaluate, itertools.count(1)
 
-    async def fail_once(transaction: Transaction, models: Any) -> RefusalError | None:
-        if transaction is block[0]:
-            return RefusalError(ApplicationCode.PROCESS_FAILED, "the worker died", field="reveal")
-        return await find_out(transaction, models)
+    async def evaluate_second_call_only(job_id: bytes, coalitions: Coalitions) -> Counts:
+        if next(calls) != 2:
+            raise WorkerError("the worker died")
+        return await evaluate(job_id, coalitions)
 
-    monkeypatch.setattr(here.auditor, "_find_out", fail_once)
+    monkeypatch.setattr(here.worker, "evaluate", evaluate_second_call_only)
     await expect(IncentiveCode.AUDIT_FAILED, here.auditor.check_block(block))
     await expect(ApplicationCode.PROCESS_FAILED, here.auditor.check_block(block[:1]))
 
