@@ -1,4 +1,6 @@
-"""Turns go by power, however it is split, and nobody gains any by coming, leaving or winning."""
+"""Turns are in proportion to power, however it is split, and joining, leaving or winning gains
+none.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,7 @@ def address(index: int) -> bytes:
 
 
 def turns(order: ProposerOrder, heights: int) -> Counter[bytes]:
-    """Count who proposes round 0 of so many heights."""
+    """Count the proposers of round 0 over this many heights."""
     counted: Counter[bytes] = Counter()
     for _ in range(heights):
         counted[order.proposer(0).address] += 1

@@ -217,7 +217,7 @@ def test_facts_are_asked_again_in_each_round_and_old_answers_do_not_count() -> N
 
 
 def test_a_third_of_the_power_must_have_audited_a_block() -> None:
-    """One of four is less, and may be faulty: it pushes nothing through that nobody checked."""
+    """One of four is less than a third, and may be faulty: its audit alone decides nothing."""
     member = seat_with_facts(Verdict.UNKNOWN)
     blind = [COMMITTEE.prevote(i, 0, BLOCK, audited=False) for i in (0, 1)]
     member.hear(*blind, COMMITTEE.prevote(2, 0, BLOCK))
@@ -349,7 +349,7 @@ def test_36_not_for_a_block_that_is_unknown_or_unchecked() -> None:
     assert member.votes()[-1] == (PRECOMMIT, 0, hash_of(BLOCK))
 
 
-def test_36_an_invalid_block_stays_invalid_whatever_the_others_say() -> None:
+def test_36_an_invalid_block_stays_invalid_against_all_other_votes() -> None:
     member = seat()
     member.hear(COMMITTEE.proposal(0, BLOCK))
     member.find(BLOCK, ok=False)

@@ -27,7 +27,7 @@ def test_refusals_are_one_sentence_with_a_code(fedcoin: Any, tmp_path: Any) -> N
     assert outcome.err.rstrip().endswith("[NO_KEY]")
 
 
-def test_nobody_there(fedcoin: Any, tmp_path: Any) -> None:
+def test_an_unreachable_node_is_named(fedcoin: Any, tmp_path: Any) -> None:
     outcome = fedcoin("status", "--home", tmp_path, "--node", "127.0.0.1:1")
     assert outcome.code == 1
     assert outcome.err.startswith("Error: 127.0.0.1:1: cannot be reached")

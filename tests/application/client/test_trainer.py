@@ -46,7 +46,7 @@ async def test_it_waits_for_a_coordinator_and_survives_its_restart(tmp_path: Pat
         assert [[paid.round for paid in result] for result in results] == [[1, 2], [1, 2]]
 
 
-async def test_nobody_is_there(tmp_path: Path) -> None:
+async def test_an_unreachable_coordinator_is_named(tmp_path: Path) -> None:
     trainer = Trainer(NOWHERE, client_key(0), RIDER, patience=0.5)
     try:
         with pytest.raises(RpcError, match=NOWHERE):

@@ -327,7 +327,7 @@ async def test_updates_that_are_refused(tmp_path: Path) -> None:
             assert await registration_code(client, 4) == "CAMPAIGN_FINISHED"
 
 
-async def test_what_clients_are_told(tmp_path: Path) -> None:
+async def test_clients_learn_the_plan_and_their_payouts(tmp_path: Path) -> None:
     config = settings(clients=1, rounds=1)
     async with site(tmp_path) as here, started(await here.prepared(config)) as coordinator:
         run = asyncio.create_task(coordinator.run())
@@ -360,7 +360,7 @@ async def test_what_clients_are_told(tmp_path: Path) -> None:
             assert status.evaluation_size == 360
 
 
-async def test_states_that_cannot_be_gone_on_with(tmp_path: Path) -> None:
+async def test_states_that_cannot_be_continued_are_refused(tmp_path: Path) -> None:
     async with site(tmp_path) as here:
 
         async def refusal_of(coordinator: Coordinator) -> RefusalError:

@@ -16,7 +16,7 @@ def test_a_miner_uses_every_core_by_default() -> None:
     assert make_executor(MinerConfig(enabled=True, processes=3)).num_workers == 3
 
 
-def test_who_only_looks_on_takes_one() -> None:
+def test_a_node_that_does_not_mine_has_one_process() -> None:
     assert make_executor(MinerConfig(executor="ray", processes=3)).num_workers == 1
 
 

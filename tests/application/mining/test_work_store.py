@@ -41,7 +41,7 @@ def test_the_last_one_counts_and_tasks_are_apart(tmp_path: Path) -> None:
     assert folder.load(TASK) is None
 
 
-def test_a_broken_file_is_told_and_ignored(
+def test_a_broken_file_is_reported_and_ignored(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = WorkFolder(tmp_path)

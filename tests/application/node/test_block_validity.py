@@ -1,4 +1,4 @@
-"""Voters, importers and late nodes judge a block by one rule, whoever proposes it."""
+"""Voters, importers and late nodes judge a block by one rule, independently of its proposer."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def late_chain(path: Path, genesis: Genesis) -> Iterator[Chain]:
     store.close()
 
 
-async def test_a_proposer_that_names_another_splits_nobody_off(tmp_path: Path) -> None:
+async def test_a_proposer_that_names_another_does_not_split_the_network(tmp_path: Path) -> None:
     """Voters, an observer, a node that imports every block, and a replay go the same way."""
     genesis = make_network_genesis()
     members = nodes_with_a_misnaming_proposer(tmp_path, genesis, InMemoryWire())

@@ -1,4 +1,4 @@
-"""What a proposer leaves out after a round without an agreement."""
+"""After a round without an agreement, a proposer leaves out the transactions in dispute."""
 
 from __future__ import annotations
 

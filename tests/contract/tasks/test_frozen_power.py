@@ -73,14 +73,14 @@ def test_coins_bonded_after_the_challenge_is_public_do_not_win() -> None:
     assert chain.task(job.task_id).total_power == 3_036 * FDC // 10
 
 
-def test_only_who_had_a_bond_when_the_task_opened_may_commit() -> None:
+def test_only_a_miner_with_a_bond_at_the_tasks_opening_may_commit() -> None:
     job = begun([10 * FDC] * 3)
     chain = job.chain
     chain.keys[ALICE.address] = ALICE
     chain.produce(chain.sign(ALICE, Bond(amount=100 * FDC)))
     tree = job.tree(ALICE, GAME)
     chain.refuses(LedgerCode.NOT_A_MINER, job.commit(ALICE, tree), field="public_key")
-    # Nobody waits for it, its power is in no denominator, and another attempt changes neither.
+    # No window waits for it, its power is in no denominator, and another attempt changes neither.
     for attempt in (0, 1):
         assert job.task.attempt == attempt
         assert job.task.total_power == 30 * FDC
@@ -94,7 +94,7 @@ def test_only_who_had_a_bond_when_the_task_opened_may_commit() -> None:
     job.settle(dict.fromkeys((*MINERS[:3], ALICE), GAME))
 
 
-def test_who_leaves_may_still_commit_open_and_reveal_with_all_its_power() -> None:
+def test_a_miner_that_leaves_may_still_commit_open_and_reveal_with_all_its_power() -> None:
     job = begun([97 * FDC, FDC, FDC, FDC])
     chain, rich = job.chain, MINERS[0]
     tree = job.tree(rich, GAME)
@@ -154,8 +154,8 @@ def test_a_slashed_miner_may_not_commit_and_is_not_waited_for() -> None:
 
 
 @pytest.mark.parametrize("withheld", range(1, 4))
-def test_who_drops_out_does_not_change_which_of_the_others_wins(withheld: int) -> None:
-    """The winner of all four wins whoever of the others withholds its leaves."""
+def test_a_miner_that_drops_out_does_not_change_the_winner_among_the_others(withheld: int) -> None:
+    """The winner of all four still wins when any other miner withholds its leaves."""
     whole = begun([10 * FDC] * 4)
     trees = opened(whole)
     whole.chain.produce(*(whole.reveal(m, tree) for m, tree in trees.items()))

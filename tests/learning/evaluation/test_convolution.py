@@ -197,7 +197,7 @@ def test_what_is_not_plain_is_left_to_keras(layers: list[dict[str, Any]]) -> Non
     assert read_layers(spec) is None
 
 
-def test_nobody_asked_for() -> None:
+def test_no_coalitions_and_empty_ones_are_evaluated() -> None:
     spec = two_convolutions()
     graph = read_graph(spec)
     assert graph is not None

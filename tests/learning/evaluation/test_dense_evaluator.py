@@ -203,7 +203,7 @@ def test_an_overflow_to_nan_is_a_wrong_answer() -> None:
     assert counts.tolist() == [0]
 
 
-def test_nobody_asked_for() -> None:
+def test_no_coalitions_and_empty_ones_are_evaluated() -> None:
     layers, weights = constant_model([1.0, 0.0, 0.0])
     x, y = np.zeros((2, 4, 4), np.float32), np.array([0, 0])
     evaluator = DenseEvaluator(layers, weights, [weights] * 2, x, y, job_of(2, empty=ZERO))

@@ -94,7 +94,7 @@ def test_a_compiled_model_is_stripped(keras: Any) -> None:
     )
 
 
-def test_what_nobody_could_read_is_not_written(keras: Any) -> None:
+def test_a_model_that_no_node_could_load_makes_no_spec(keras: Any) -> None:
     model = keras.Sequential([keras.Input((4,)), keras.layers.Lambda(lambda x: x)])
     assert code_of(keras_models.spec_from_model, model) in (
         LearningCode.FORBIDDEN_LAYER,
@@ -119,7 +119,7 @@ def test_specs_that_keras_cannot_build() -> None:
     assert code_of(keras_models.model_from_spec, raw) is LearningCode.BAD_MODEL
 
 
-def test_specs_whose_weights_or_shapes_are_others() -> None:
+def test_specs_with_other_weights_or_shapes_are_refused() -> None:
     spec = mlp_spec()
     spec.weights[0].shape[:] = [8, 16]
     assert (

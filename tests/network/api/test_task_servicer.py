@@ -205,7 +205,7 @@ async def test_a_payment_that_was_not_made_has_no_proof(live: ServedApi) -> None
     assert failure.field == "address"
 
 
-async def test_evidence_as_it_stands_on_the_chain(live: ServedApi) -> None:
+async def test_evidence_is_returned_as_on_the_chain(live: ServedApi) -> None:
     job = settled(live)
     miner = live.chain.miners[0]
     found = await live.node.get_evidence(job.task_id, miner.address)

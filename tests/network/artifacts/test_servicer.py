@@ -1,4 +1,4 @@
-"""The service for downloads: what it gives, and what it refuses."""
+"""The download service: its replies and its refusals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The service for uploads: what it accepts, what it refuses, and which listeners offer it."""
+"""The upload service: its replies, its refusals, and the listeners that offer it."""
 
 from __future__ import annotations
 
@@ -85,7 +85,9 @@ async def test_an_upload_that_broke_off_goes_on(stub: Any, store: ArtifactStore)
     assert store.read(MANIFEST.id) == CONTENT
 
 
-async def test_two_who_upload_the_same_help_each_other(stub: Any, store: ArtifactStore) -> None:
+async def test_two_uploads_of_one_artifact_share_their_chunks(
+    stub: Any, store: ArtifactStore
+) -> None:
     await asyncio.gather(*(stub.Upload(iter(parts(WHOLE))) for _ in range(4)))
     assert store.read(MANIFEST.id) == CONTENT
 

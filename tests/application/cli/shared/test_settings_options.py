@@ -23,7 +23,7 @@ def parameters(command: click.Command) -> dict[str | None, click.Parameter]:
 
 
 @pytest.mark.parametrize(("command", "names"), COMMANDS)
-def test_flags_stand_for_settings_that_exist(command: click.Command, names: dict[str, str]) -> None:
+def test_flags_set_existing_settings(command: click.Command, names: dict[str, str]) -> None:
     assert set(names) <= set(parameters(command))
     known = {f"{table}.{name}" for table, make in tables().items() for name in make.__slots__}
     assert set(names.values()) <= known
