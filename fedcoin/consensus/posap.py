@@ -20,7 +20,8 @@ in nano-utility.
 4. The winner: the inlier whose vector is closest to the unrounded mean; of several, the one with
    the highest score (`draw_scores`), which is drawn from the challenge and weighted by power. Under
    SCHEDULE_EXACT all inliers computed the same sums, and what differs is floating point on their
-   computers, so all inliers tie.
+   computers, so all inliers tie. They also tie where the winner receives the whole mining price:
+   to be closest would pay for addresses and not for power (docs/adr/0026).
 
 Why a share of the median number of samples: with a wide D, a vector of a few samples is within D,
 too, and a miner may stop at any number that suits it. Miners with less than half of the power can
@@ -71,7 +72,7 @@ def compute_outcome(
     reveals: Sequence[Reveal],
     difficulty_nano: int,
     challenge: bytes,
-    exact: bool,
+    is_drawn: bool,
     *,
     min_samples_percent: int,
 ) -> Outcome | None:
@@ -83,7 +84,8 @@ def compute_outcome(
         reveals: What the miners revealed, in any order.
         difficulty_nano: D, the largest L2 distance of an inlier from the median, in nano-utility.
         challenge: The task's challenge, 32 bytes.
-        exact: Whether the task's schedule is SCHEDULE_EXACT.
+        is_drawn: Whether the winner is drawn among all inliers: under SCHEDULE_EXACT, and where the
+            winner receives the whole mining price.
         min_samples_percent: The share of the median number of samples that an inlier must have
             proved, 1 to 100.
 
@@ -106,7 +108,7 @@ def compute_outcome(
     if 2 * sum(r.power for r in inliers) <= sum(r.power for r in ordered):
         return None
     sums, weight = _weighted_sums(inliers)
-    best = inliers if exact else _closest(inliers, sums, weight)
+    best = inliers if is_drawn else _closest(inliers, sums, weight)
     # No two miners have the same address, so that the last key decides every tie.
     winner = min(best, key=lambda r: (-compute_score(challenge, r.miner, r.power), r.miner))
     return Outcome(

@@ -73,22 +73,26 @@ def split(amount: int, weights: Sequence[int]) -> tuple[int, ...]:
     return round_to_sum([amount * weight for weight in weights], whole)
 
 
-def compute_deposit(min_deposit: int, mining_price: int) -> int:
-    """Compute the deposit that a miner pays with its commitment.
+def compute_deposit(min_deposit: int, mining_price: int, *, winner_takes_all: bool) -> int:
+    """Compute what a miner deposits with its commitment.
 
-    A miner that does not open its salt changes the challenge, and with it the lottery among the
-    inliers of an EXACT task, and loses its deposit. Accomplices that hold less than a third of the
-    power win a new draw with a probability below a third. So a deposit of a third of the mining
-    price is worth more than what withholding the salt can gain (docs/adr/0013).
+    A miner that does not open its salt changes the challenge, and with it the draw of the winner.
+    With enough addresses, one of which withholds, an owner nearly always finds a draw that it wins.
+    So where the winner takes all, nothing less than the whole price makes this worthless. Where the
+    inliers share the price, a withheld message only lowers the owner's own share; the deposit then
+    is a price for making others wait (docs/adr/0026).
 
     Args:
         min_deposit: The network parameter `commit_deposit`, in sap.
-        mining_price: The payment of the task to its miners, in sap.
+        mining_price: What the task pays its miners, in sap.
+        winner_takes_all: Whether one miner receives the whole mining price.
 
     Returns:
-        The deposit in sap: a third of `mining_price`, rounded up, but at least `min_deposit`.
+        The deposit in sap: `mining_price` if the winner takes all, else a third of it, rounded up;
+        but at least `min_deposit`.
     """
-    return max(min_deposit, -(-mining_price // 3))
+    part = mining_price if winner_takes_all else -(-mining_price // 3)
+    return max(min_deposit, part)
 
 
 def split_training_price(

@@ -56,7 +56,7 @@ def settled(table: np.ndarray, schedule: int) -> Outcome:
         vector = plan.shapley_nano(leaves, tree.total)
         reveals.append(Reveal(bytes([number]) * 20, 1 + number, leaves, vector))
     outcome = compute_outcome(
-        reveals, 10**10, b"challenge", exact=schedule == EXACT, min_samples_percent=25
+        reveals, 10**10, b"challenge", is_drawn=schedule == EXACT, min_samples_percent=25
     )
     assert outcome is not None
     return outcome

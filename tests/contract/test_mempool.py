@@ -190,7 +190,7 @@ def test_a_commitment_may_come_before_its_task() -> None:
     waiting = Waiting(job.chain)
     opening = job.chain.sign(job.server, job.task_terms())
     (miner,) = job.chain.miners
-    deposit = compute_deposit(1, job.task_terms().prices.mining)
+    deposit = compute_deposit(1, job.task_terms().prices.mining, winner_takes_all=True)
     action = CommitShapley(task_id=opening.hash, commitment=b"\1" * 32, deposit=deposit)
     commit = job.chain.sign(miner, action)
     assert not waiting.add(commit, hold=True)

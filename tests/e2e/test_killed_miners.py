@@ -119,7 +119,7 @@ async def test_a_miner_that_stays_away_loses_its_deposit(network: Network) -> No
         assert found is not None
         assert (found.committed, found.revealed, found.reward) == (True, False, 0)
         least = victim.home.genesis().parameters.commit_deposit
-        deposit = compute_deposit(least, view.prices.mining)
+        deposit = compute_deposit(least, view.prices.mining, winner_takes_all=False)
         assert (await client.get_status()).burned == burned + deposit
         await victim.start()
         await network.wait_for_one_state()

@@ -116,7 +116,7 @@ async def begin(network: Network, node: NodeClient, folder: Path) -> Trial:
     await campaign.open()
     terms = campaign.task(commit_window_ms=30_000, reveal_window_ms=4_000)
     min_deposit = network.nodes[0].home.genesis().parameters.commit_deposit
-    deposit = compute_deposit(min_deposit, terms.prices.mining)
+    deposit = compute_deposit(min_deposit, terms.prices.mining, winner_takes_all=False)
     truth = await real_utility(folder, work)
     opening = await Wallet(node, campaign.server).submit(terms)
     await node.wait_until_final(opening.hash)

@@ -176,7 +176,9 @@ class LedgerCampaign:
     def deposit(self) -> int:
         """Return the deposit of a commitment, in sap."""
         least = self.chain.genesis.parameters.commit_deposit
-        return compute_deposit(least, self.terms.prices.mining)
+        campaign = self.chain.campaign(self.campaign_id)
+        takes_all = campaign.terms.mining_reward == task_pb2.MINING_REWARD_WINNER
+        return compute_deposit(least, self.terms.prices.mining, winner_takes_all=takes_all)
 
     def plan(self, miner: KeyPair) -> SamplingPlan:
         """Return a miner's sampling plan."""

@@ -152,7 +152,7 @@ class CoordinatorConfig:
         "The ratio of training, aggregation and mining price in each round.",
     )
     reward: str = setting(
-        "winner",
+        "pro_rata",
         choice("winner", "pro_rata"),
         "Who gets the mining price: the winner, or all inliers in proportion.",
     )

@@ -89,12 +89,12 @@ def _new_table(title: str, caption: str | None = None) -> Table:
 def _round_table(result: RoundResult, has_whole_addresses: bool) -> Table:
     """Show each client's Shapley value and payment in a round."""
     show = str if has_whole_addresses else shorten
-    reward = next((m.reward for m in result.miners if m.address == result.winner), 0)
+    rewards = sum(miner.reward for miner in result.miners)
     coalitions = format_count(result.evaluations, "coalition")
     miners = format_count(sum(miner.revealed for miner in result.miners), "miner")
     table = _new_table(
         f"Round {result.round}: accuracy {100 * result.accuracy:.1f} %",
-        f"winner {show(result.winner)}, paid {format_fdc(reward)} FDC\n"
+        f"winner {show(result.winner)}, miners paid {format_fdc(rewards)} FDC\n"
         f"{result.schedule}, {coalitions} proved by {miners}, "
         f"D {result.difficulty_nano / 1e9:.4f}, settled in {result.settle_seconds:.2f} s",
     )

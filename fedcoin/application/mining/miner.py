@@ -35,7 +35,7 @@ from fedcoin.learning.errors import WorkerError
 from fedcoin.network.background_tasks import BackgroundTasks
 from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.network.ports import ChainPort, TransactionPort
-from fedcoin.v1 import block_pb2
+from fedcoin.v1 import block_pb2, task_pb2
 from fedcoin.v1.state_pb2 import MinerState, TaskState
 from fedcoin.v1.transaction_pb2 import CommitShapley, RevealShapley
 
@@ -65,6 +65,8 @@ class TaskProgress:
     """The task."""
     plan: SamplingPlan
     """This miner's samples."""
+    deposit: int
+    """What a commitment takes, in sap."""
     attempt: int = 0
     """The attempt that the fields below belong to."""
     work: SealedWork | None = None
@@ -210,6 +212,11 @@ class Miner:
         return TaskProgress(
             Assignment(task_id, terms, campaign.terms.model),
             build_plan(terms, task_id, self._key.public_key),
+            compute_deposit(
+                self._chain.genesis.parameters.commit_deposit,
+                terms.prices.mining,
+                winner_takes_all=campaign.terms.mining_reward == task_pb2.MINING_REWARD_WINNER,
+            ),
             work=work,
         )
 
@@ -266,10 +273,7 @@ class Miner:
             task_id=progress.assignment.task_id,
             attempt=work.attempt,
             commitment=self._commitment(progress, tree, work),
-            deposit=compute_deposit(
-                self._chain.genesis.parameters.commit_deposit,
-                progress.assignment.terms.prices.mining,
-            ),
+            deposit=progress.deposit,
         )
         progress.sent = (await self._submit(action)).hash
         log.info(

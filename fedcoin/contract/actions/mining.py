@@ -15,7 +15,7 @@ from fedcoin.incentive.errors import IncentiveCode
 from fedcoin.incentive.payout import compute_deposit
 from fedcoin.incentive.proof.evidence import ProvedVector, compute_commitment, verify_evidence
 from fedcoin.incentive.proof.sampling_plan import build_plan
-from fedcoin.v1 import block_pb2
+from fedcoin.v1 import block_pb2, task_pb2
 from fedcoin.v1.block_pb2 import TaskPhase
 from fedcoin.v1.state_pb2 import MinerState, TaskState
 
@@ -46,9 +46,7 @@ def commit_shapley(context: ExecutionContext, transaction: Transaction) -> None:
             limit=str(context.parameters.min_bond),
         )
     check_length(action.commitment, HASH_BYTES, "commitment", code=LedgerCode.BAD_HASH)
-    terms = records.TERMS.get(context.state, action.task_id)
-    assert terms is not None, "a task without terms"
-    deposit = compute_deposit(context.parameters.commit_deposit, terms.prices.mining)
+    deposit = _required_deposit(context, action.task_id)
     if action.deposit != deposit:
         raise RefusalError(
             LedgerCode.WRONG_DEPOSIT,
@@ -118,6 +116,18 @@ def reveal_shapley(context: ExecutionContext, transaction: Transaction) -> None:
     miner.evidence_root = action.evidence.root
     miner.evaluations = proved.evaluations
     records.MINERS.put(context.state, action.task_id, transaction.sender, record=miner)
+
+
+def _required_deposit(context: ExecutionContext, task_id: bytes) -> int:
+    terms = records.TERMS.get(context.state, task_id)
+    assert terms is not None, "a task without terms"
+    campaign = records.CAMPAIGNS.get(context.state, terms.campaign_id)
+    assert campaign is not None, "a task without a campaign"
+    return compute_deposit(
+        context.parameters.commit_deposit,
+        terms.prices.mining,
+        winner_takes_all=campaign.terms.mining_reward == task_pb2.MINING_REWARD_WINNER,
+    )
 
 
 def _read_task(context: ExecutionContext, task_id: bytes) -> TaskState:

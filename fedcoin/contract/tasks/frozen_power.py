@@ -7,10 +7,12 @@ are open, because it may have committed to them already (docs/adr/0026).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from fedcoin.contract.state import records
 from fedcoin.contract.state.overlay import Overlay, StateReader
 from fedcoin.contract.state.validators import read_validators
-from fedcoin.v1.state_pb2 import FrozenPower, FrozenPowerState
+from fedcoin.v1.state_pb2 import FrozenPower, FrozenPowerState, MinerState
 
 
 def freeze_power(state: Overlay, task_id: bytes) -> int:
@@ -66,6 +68,42 @@ def remove_power(state: Overlay, address: bytes) -> None:
         if committed is not None:
             committed.power = 0
             records.MINERS.put(state, task_id, address, record=committed)
+
+
+def note_proved_samples(state: Overlay, task_id: bytes, miners: Mapping[bytes, MinerState]) -> None:
+    """Note what miners proved in an attempt that had no outcome.
+
+    Args:
+        state: The state to write to.
+        task_id: The task's id, 32 bytes.
+        miners: The records of the attempt's miners, by address (20 bytes).
+    """
+    frozen = records.POWERS.get(state, task_id)
+    assert frozen is not None, "an open task without frozen power"
+    for entry in frozen.miners:
+        miner = miners.get(entry.address)
+        if miner is not None and miner.revealed:
+            entry.proved_samples = max(entry.proved_samples, miner.samples)
+    records.POWERS.put(state, task_id, record=frozen)
+
+
+def read_proved_samples(state: StateReader, task_id: bytes) -> dict[bytes, tuple[int, int]]:
+    """Read what miners proved in a task's attempts so far.
+
+    Args:
+        state: The state.
+        task_id: The task's id, 32 bytes.
+
+    Returns:
+        Power in sap and the largest number of proved samples, both at least 1, by address (20
+        bytes).
+    """
+    frozen = records.POWERS.get(state, task_id) or FrozenPowerState()
+    return {
+        miner.address: (miner.power, miner.proved_samples)
+        for miner in frozen.miners
+        if miner.power and miner.proved_samples
+    }
 
 
 def forget_power(state: Overlay, task_id: bytes) -> None:

@@ -16,8 +16,9 @@ task in each block, because a header has room for one outcome. A block ends by c
 that are over: by time, or because all miners that may act have acted.
 
 With too few commitments, openings, reveals or inliers the task is mined again with twice the D, up
-to its limit of attempts; then it fails, and the round's share of the budget is refunded. Shares of
-power are shares of the power that was frozen when the task was opened (`frozen_power`).
+to its limit of attempts; then it fails: the mining price is paid if there were valid reveals, and
+the rest of the round's share of the budget is refunded. Shares of power are shares of the power
+that was frozen when the task was opened (`frozen_power`).
 
 A window that ends by time also stays open until enough validators have proposed a block in it
 (`window_turns`).
@@ -32,11 +33,12 @@ from fedcoin.consensus.validators import ValidatorSet
 from fedcoin.contract.state import records
 from fedcoin.contract.state.execution_context import ExecutionContext
 from fedcoin.contract.state.overlay import StateReader
-from fedcoin.contract.tasks.frozen_power import freeze_power, read_power
-from fedcoin.contract.tasks.settlement import LoadedTask, fail, settle, settle_deposits
+from fedcoin.contract.tasks.frozen_power import freeze_power, note_proved_samples, read_power
+from fedcoin.contract.tasks.loaded_task import LoadedTask
+from fedcoin.contract.tasks.settlement import fail, settle, settle_deposits
 from fedcoin.contract.tasks.window_turns import had_enough_turns, record_turn
 from fedcoin.incentive.proof.challenge import derive_challenge
-from fedcoin.v1 import block_pb2, task_pb2
+from fedcoin.v1 import block_pb2
 from fedcoin.v1.block_pb2 import Settlement, TaskPhase
 from fedcoin.v1.state_pb2 import MinerState, TaskState
 from fedcoin.v1.task_pb2 import OpenTask
@@ -196,12 +198,11 @@ def _outcome(context: ExecutionContext, loaded: LoadedTask) -> posap.Outcome | N
         posap.Reveal(address, miner.power, miner.samples, tuple(miner.shapley_nano))
         for address, miner in revealed.items()
     ]
-    exact = loaded.terms.sampling.schedule == task_pb2.SCHEDULE_EXACT
     return posap.compute_outcome(
         reveals,
         loaded.task.difficulty_nano,
         loaded.task.challenge,
-        exact,
+        loaded.is_exact or loaded.winner_takes_all,
         min_samples_percent=context.parameters.min_samples_percent,
     )
 
@@ -209,9 +210,8 @@ def _outcome(context: ExecutionContext, loaded: LoadedTask) -> posap.Outcome | N
 def _mine_again(context: ExecutionContext, loaded: LoadedTask) -> None:
     """Start the next attempt with twice the D; fail the task after the last attempt."""
     task = loaded.task
+    note_proved_samples(context.state, loaded.task_id, loaded.miners)
     if task.attempt + 1 >= loaded.terms.max_attempts:
-        for address, miner in loaded.miners.items():
-            records.MINERS.put(context.state, loaded.task_id, address, record=miner)
         fail(context, loaded)
         return
     for address in loaded.miners:

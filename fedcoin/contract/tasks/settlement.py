@@ -3,67 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 from fedcoin.consensus import posap
 from fedcoin.contract.state import records
 from fedcoin.contract.state.execution_context import ExecutionContext
 from fedcoin.contract.tasks.frozen_power import forget_power
+from fedcoin.contract.tasks.loaded_task import LoadedTask
+from fedcoin.contract.tasks.mining_price import divide_after_failure, divide_price
 from fedcoin.data.messages import canonical
-from fedcoin.incentive.payout import split, split_training_price
+from fedcoin.incentive.payout import split_training_price
 from fedcoin.v1 import block_pb2, task_pb2
 from fedcoin.v1.block_pb2 import PaymentKind, PaymentReceipt, Settlement
-from fedcoin.v1.state_pb2 import CampaignState, MinerState, TaskState
+from fedcoin.v1.state_pb2 import CampaignState, MinerState
 from fedcoin.v1.task_pb2 import ClientUpdate, OpenTask
-
-
-@dataclass(frozen=True, slots=True)
-class LoadedTask:
-    """An open task with all records that belong to it, read from the state.
-
-    The records are copies: a function that changes one writes it back, or says that its caller
-    does.
-    """
-
-    task_id: bytes
-    """The task's id, 32 bytes."""
-    task: TaskState
-    terms: OpenTask
-    campaign: CampaignState
-    miners: Mapping[bytes, MinerState]
-    """By address (20 bytes), in rising order."""
-
-    @classmethod
-    def load(cls, context: ExecutionContext, task_id: bytes) -> LoadedTask:
-        """Read an open task.
-
-        Args:
-            context: The execution of the block.
-            task_id: The task's id, 32 bytes.
-
-        Returns:
-            The task with its records.
-        """
-        task = records.TASKS.get(context.state, task_id)
-        terms = records.TERMS.get(context.state, task_id)
-        assert task is not None, "an open task without a record"
-        assert terms is not None, "an open task without terms"
-        campaign = records.CAMPAIGNS.get(context.state, terms.campaign_id)
-        assert campaign is not None, "a task without a campaign"
-        miners = dict(records.MINERS.scan(context.state, task_id))
-        return cls(task_id, task, terms, campaign, miners)
-
-    @property
-    def price(self) -> int:
-        """The round's share of the budget in sap: the sum of its three prices."""
-        return self.terms.prices.training + self.terms.prices.aggregation + self.terms.prices.mining
 
 
 def settle(context: ExecutionContext, loaded: LoadedTask) -> Settlement:
     """Pay for a task whose outcome is known, and close it.
 
     Pays in this order: the clients by their values, or the requester when no value is positive;
-    the server; the winner, or the inliers by samples; the miners' deposits.
+    the server; the miners (`mining_price`); the miners' deposits.
 
     Args:
         context: The execution of the block.
@@ -86,9 +45,8 @@ def settle(context: ExecutionContext, loaded: LoadedTask) -> Settlement:
         loaded.campaign.terms.server,
         aggregation,
     )
-    for address, reward in _compute_mining_rewards(loaded).items():
-        _pay(context, loaded, block_pb2.PAYMENT_KIND_MINING, address, reward)
-        loaded.miners[address].reward = reward
+    paid = _pay_miners(context, loaded, divide_price(loaded))
+    _burn_price(context, loaded, loaded.terms.prices.mining - paid)
     settle_deposits(context, loaded, is_returned=lambda miner: miner.revealed)
     for address, miner in loaded.miners.items():
         records.MINERS.put(context.state, loaded.task_id, address, record=miner)
@@ -98,14 +56,20 @@ def settle(context: ExecutionContext, loaded: LoadedTask) -> Settlement:
 
 
 def fail(context: ExecutionContext, loaded: LoadedTask) -> None:
-    """Fail a task: refund the round's share of the budget to the requester, and close the task.
+    """Fail a task: pay for the samples that miners proved, refund the rest, and close the task.
+
+    The mining price is paid when any attempt had valid reveals, since the vectors are public from
+    then on: a requester that caused the failure would else have them for nothing.
 
     Args:
         context: The execution of the block.
-        loaded: The task; the caller writes the miners' records.
+        loaded: The task after its last attempt.
     """
+    paid = _pay_miners(context, loaded, divide_after_failure(context.state, loaded))
     requester = loaded.campaign.requester
-    _pay(context, loaded, block_pb2.PAYMENT_KIND_REFUND, requester, loaded.price)
+    _pay(context, loaded, block_pb2.PAYMENT_KIND_REFUND, requester, loaded.price - paid)
+    for address, miner in loaded.miners.items():
+        records.MINERS.put(context.state, loaded.task_id, address, record=miner)
     _close(context, loaded, block_pb2.TASK_PHASE_FAILED)
 
 
@@ -126,23 +90,6 @@ def settle_deposits(
         else:
             context.burn(amount)
             _add_receipt(context, loaded, block_pb2.PAYMENT_KIND_DEPOSIT_BURNED, address, amount)
-
-
-def _compute_mining_rewards(loaded: LoadedTask) -> dict[bytes, int]:
-    """Compute the mining reward of each miner.
-
-    Args:
-        loaded: A task whose outcome is known.
-
-    Returns:
-        Amounts in sap by address: the whole mining price for the winner, or shares of it for the
-        inliers by samples.
-    """
-    price = loaded.terms.prices.mining
-    if loaded.campaign.terms.mining_reward == task_pb2.MINING_REWARD_WINNER:
-        return {loaded.task.settlement.winner: price}
-    samples = {address: m.samples for address, m in loaded.miners.items() if m.inlier}
-    return dict(zip(samples, split(price, list(samples.values())), strict=True))
 
 
 def client_addresses(terms: OpenTask) -> list[bytes]:
@@ -237,6 +184,24 @@ def _retarget(context: ExecutionContext, loaded: LoadedTask) -> None:
         context.parameters.max_difficulty_nano,
     )
     records.LEDGER.put(context.state, record=ledger)
+
+
+def _pay_miners(context: ExecutionContext, loaded: LoadedTask, rewards: Mapping[bytes, int]) -> int:
+    """Pay rewards by address, note them in the miners' records, and return their sum in sap."""
+    for address, reward in rewards.items():
+        _pay(context, loaded, block_pb2.PAYMENT_KIND_MINING, address, reward)
+        # A miner of an earlier attempt has no record in the last one.
+        if address in loaded.miners:
+            loaded.miners[address].reward = reward
+    return sum(rewards.values())
+
+
+def _burn_price(context: ExecutionContext, loaded: LoadedTask, amount: int) -> None:
+    """Burn the part of the mining price that no miner may have."""
+    if amount:
+        context.burn(amount)
+        kind = block_pb2.PAYMENT_KIND_MINING_BURNED
+        _add_receipt(context, loaded, kind, loaded.task.settlement.winner, amount)
 
 
 def _pay(

@@ -27,7 +27,7 @@ from fedcoin.testing.dishonest.mining_strategies import (
     ComputedSamples,
     MiningStrategy,
 )
-from fedcoin.v1 import block_pb2
+from fedcoin.v1 import block_pb2, task_pb2
 from fedcoin.v1.state_pb2 import TaskState
 from fedcoin.v1.task_pb2 import OpenTask
 from fedcoin.v1.transaction_pb2 import CommitShapley, RevealShapley
@@ -105,7 +105,10 @@ class SimulatedMiner:
         if task.phase == COMMIT:
             if self.strategy is ABSENTEE_STRATEGY:
                 return None
-            return self._commit(task_id, task, terms, rival_actions)
+            campaign = records.CAMPAIGNS.get(state, terms.campaign_id)
+            assert campaign is not None, "a task without a campaign"
+            takes_all = campaign.terms.mining_reward == task_pb2.MINING_REWARD_WINNER
+            return self._commit(task_id, task, terms, rival_actions, takes_all)
         miner = records.MINERS.get(state, task_id, self.key.address)
         work = self._works.get((task_id, task.attempt))
         if miner is None or work is None:
@@ -117,7 +120,12 @@ class SimulatedMiner:
         return None
 
     def _commit(
-        self, task_id: bytes, task: TaskState, terms: OpenTask, rival_actions: list[MiningAction]
+        self,
+        task_id: bytes,
+        task: TaskState,
+        terms: OpenTask,
+        rival_actions: list[MiningAction],
+        winner_takes_all: bool,
     ) -> MiningAction | None:
         plan = build_plan(terms, task_id, self.key.public_key)
         tree = self._compute_claim(plan, task.difficulty_nano)
@@ -140,7 +148,9 @@ class SimulatedMiner:
             task_id=task_id,
             attempt=task.attempt,
             commitment=commitment,
-            deposit=compute_deposit(self.min_deposit, terms.prices.mining),
+            deposit=compute_deposit(
+                self.min_deposit, terms.prices.mining, winner_takes_all=winner_takes_all
+            ),
         )
 
     def _reveal(

@@ -19,7 +19,6 @@ from fedcoin.application.mining.work_store import SealedWork
 from fedcoin.contract.state import records
 from fedcoin.data.messages.blocks import decode_block
 from fedcoin.data.messages.transactions import decode_transaction
-from fedcoin.incentive.payout import compute_deposit
 from fedcoin.incentive.proof.evidence import EvidenceTree
 from fedcoin.incentive.proof.sampling_plan import SamplingPlan
 from fedcoin.testing.dishonest.mining_strategies import ComputedSamples, MiningStrategy
@@ -85,12 +84,11 @@ class DishonestMiner(Miner):
         task_id = turn.assignment.task_id
         while not (rivals := self._committed_rivals(task_id)):
             await self._chain.wait_above(self._chain.height())
-        min_deposit = self._chain.genesis.parameters.commit_deposit
         action = CommitShapley(
             task_id=task_id,
             attempt=task.attempt,
             commitment=rivals[0].commitment,
-            deposit=compute_deposit(min_deposit, turn.assignment.terms.prices.mining),
+            deposit=turn.deposit,
         )
         turn.sent = (await self._submit(action)).hash
 

@@ -175,6 +175,8 @@ def _find_winner(state: Overlay, task_id: bytes, task: TaskState) -> bytes:
         for address, miner in records.MINERS.scan(state, task_id)
         if miner.salt and miner.power
     ]
-    outcome = posap.compute_outcome(reveals, 1, task.challenge, exact=True, min_samples_percent=100)
+    outcome = posap.compute_outcome(
+        reveals, 1, task.challenge, is_drawn=True, min_samples_percent=100
+    )
     assert outcome is not None, "a challenge is fixed by openings with a quorum"
     return outcome.winner

@@ -175,7 +175,7 @@ def _misses(challenge: bytes, public_key: bytes, forged: frozenset[int]) -> bool
 
 def _first_miner_wins(challenge: bytes) -> bool:
     reveals = [Reveal(bytes([i]) * 20, 1, 1, (0,)) for i in range(4)]
-    outcome = compute_outcome(reveals, 1, challenge, exact=True, min_samples_percent=25)
+    outcome = compute_outcome(reveals, 1, challenge, is_drawn=True, min_samples_percent=25)
     assert outcome is not None
     return outcome.winner == bytes(20)
 
@@ -184,6 +184,6 @@ def _find_winner(task_id: bytes, salts: dict[bytes, bytes]) -> int:
     """Find the index of the winner of an EXACT task if the miners with these salts open."""
     reveals = [Reveal(address, 1, 1, (0,)) for address in salts]
     challenge = derive_challenge(task_id, 0, salts)
-    outcome = compute_outcome(reveals, 1, challenge, exact=True, min_samples_percent=25)
+    outcome = compute_outcome(reveals, 1, challenge, is_drawn=True, min_samples_percent=25)
     assert outcome is not None
     return outcome.winner[0]

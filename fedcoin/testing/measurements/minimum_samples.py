@@ -167,6 +167,6 @@ def _make_reveal(game: SaturatingGame, number: int, distance: float, samples: in
 
 def _find_inliers(reveals: Sequence[Reveal], distance: float, percent: int) -> tuple[bytes, ...]:
     outcome = compute_outcome(
-        reveals, round(distance * 1e9), b"", exact=False, min_samples_percent=percent
+        reveals, round(distance * 1e9), b"", is_drawn=False, min_samples_percent=percent
     )
     return outcome.inliers if outcome is not None else ()

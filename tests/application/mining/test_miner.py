@@ -263,7 +263,7 @@ async def test_another_commitment_of_the_same_key_is_noticed(
     await here.job.open_campaign()
     (first, *others) = here.chain.miners
     opening = await here.job.open_task()
-    deposit = compute_deposit(1, here.job.terms().prices.mining)
+    deposit = compute_deposit(1, here.job.terms().prices.mining, winner_takes_all=True)
     foreign = CommitShapley(task_id=opening.hash, attempt=0, commitment=bytes(32), deposit=deposit)
     own: list[CommitShapley | RevealShapley] = []
 

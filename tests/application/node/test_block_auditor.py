@@ -214,7 +214,9 @@ class Round:
                 tree.build_opening(), SALT, self.task_id, 0, miner.address
             ),
             deposit=compute_deposit(
-                self.here.chain.chain.genesis.parameters.commit_deposit, self.terms.prices.mining
+                self.here.chain.chain.genesis.parameters.commit_deposit,
+                self.terms.prices.mining,
+                winner_takes_all=True,
             ),
         )
         await self.here.chain.submit(miner, action)

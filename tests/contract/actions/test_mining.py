@@ -68,8 +68,8 @@ def test_a_commitment_takes_the_deposit(job: LedgerCampaign) -> None:
     proposes = job.chain.context().proposer == miner.address
     job.chain.produce(commit)
     deposit = job.deposit
-    # A third of the mining price, rounded up.
-    assert deposit == 33_333_334
+    # The whole mining price, since the winner takes all of it.
+    assert deposit == FDC
     fee = 0 if proposes else commit.body.fee
     assert job.chain.balance(miner) == before - deposit - fee
     record = job.chain.miner(job.task_id, miner)

@@ -53,10 +53,10 @@ def test_a_task_lists_its_payments(job: LedgerCampaign, store: ChainStore) -> No
     assert [m.revealed for m in view.miners] == [False, True, True]
     assert all(m.committed for m in view.miners)
     assert sum(m.reward for m in view.miners) == job.terms.prices.mining
-    (winner,) = [m for m in view.miners if m.reward]
-    assert view.winner == winner.address
-    assert winner.inlier
-    assert winner.evaluations == 8
+    inliers = [m for m in view.miners if m.reward]
+    assert view.winner in {m.address for m in inliers}
+    assert [(m.inlier, m.evaluations, m.power) for m in inliers] == [(True, 8, 10 * FDC)] * 2
+    assert view.total_power == 30 * FDC
     assert view.server == format_address(BOB.address)
     assert view.challenge == job.task.challenge.hex()
     assert (view.opened_height, view.closed_height) == (2, job.task.closed_height)

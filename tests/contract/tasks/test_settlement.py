@@ -98,7 +98,7 @@ def test_one_miner_is_enough() -> None:
 
 def test_a_withheld_reveal_burns_the_deposit() -> None:
     job = LedgerCampaign(LedgerChain.create())
-    job.open_campaign()
+    job.open_campaign(mining_reward=task_pb2.MINING_REWARD_PRO_RATA)
     job.open_task()
     miners = job.chain.miners
     job.settle({m: additive(1, 2, 3) for m in miners}, withheld=miners[:1])
@@ -116,7 +116,7 @@ def test_the_tie_of_an_exact_task_is_drawn_from_the_challenge() -> None:
         for m in job.chain.miners
     ]
     outcome = posap.compute_outcome(
-        reveals, 20_000_000, job.task.challenge, exact=True, min_samples_percent=25
+        reveals, 20_000_000, job.task.challenge, is_drawn=True, min_samples_percent=25
     )
     assert outcome is not None
     assert outcome.winner == job.task.settlement.winner

@@ -12,7 +12,7 @@ from fedcoin.testing.dishonest.mining_strategies import HONEST_STRATEGY, MINING_
 from fedcoin.v1 import task_pb2
 
 TASKS = 3
-DEPOSIT = compute_deposit(1, 20 * SAP_PER_FDC)
+DEPOSIT = compute_deposit(1, 20 * SAP_PER_FDC, winner_takes_all=True)
 
 
 def run_with(

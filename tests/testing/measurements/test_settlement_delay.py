@@ -8,7 +8,7 @@ from fedcoin.data.messages.amounts import SAP_PER_FDC
 from fedcoin.incentive.payout import compute_deposit
 from fedcoin.testing.measurements.settlement_delay import measure_censorship, measure_withholding
 
-DEPOSIT = compute_deposit(1, 20 * SAP_PER_FDC)
+DEPOSIT = compute_deposit(1, 20 * SAP_PER_FDC, winner_takes_all=True)
 
 
 @pytest.mark.parametrize(("validators", "censors"), [(4, 1), (7, 2)])

@@ -1,0 +1,190 @@
+"""How the mining price is divided: no split, no withheld message earns more than honesty."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import pytest
+
+from fedcoin.data.crypto.keys import KeyPair
+from fedcoin.incentive.draw_scores import compute_score
+from fedcoin.v1 import block_pb2, task_pb2
+from tests.support.genesis import FDC
+from tests.support.keys import MINERS, key_of
+from tests.support.ledger_campaign import (
+    CHALLENGE,
+    COMMIT,
+    FAILED,
+    REVEAL,
+    SETTLED,
+    LedgerCampaign,
+    additive,
+)
+from tests.support.ledger_chain import LedgerChain
+
+GAME = additive(5, 10, -3)
+APART = additive(40, 0, -3)
+MINING = block_pb2.PAYMENT_KIND_MINING
+BURNED = block_pb2.PAYMENT_KIND_MINING_BURNED
+WINNER = task_pb2.MINING_REWARD_WINNER
+PRO_RATA = task_pb2.MINING_REWARD_PRO_RATA
+
+
+def begun(
+    bonds: list[int], reward: int = PRO_RATA, *, is_sampled: bool = False, attempts: int = 2
+) -> LedgerCampaign:
+    job = LedgerCampaign(LedgerChain.create(len(bonds), bonds=bonds))
+    job.open_campaign(mining_reward=reward)
+    changes = {"sampling": job.sampled(400)} if is_sampled else {}
+    job.open_task(max_attempts=attempts, **changes)
+    return job
+
+
+def paid(job: LedgerCampaign, kind: int = MINING) -> dict[bytes, int]:
+    return {p.address: p.amount for p in job.chain.payments() if p.kind == kind}
+
+
+def by_score(job: LedgerCampaign, miners: list[KeyPair]) -> list[KeyPair]:
+    """Sort miners of equal power by their score, the highest first."""
+    challenge = job.task.challenge
+    return sorted(miners, key=lambda m: -compute_score(challenge, m.address, FDC))
+
+
+# PRO_RATA
+
+
+def test_exact_tasks_pay_power_and_not_heads() -> None:
+    """Of 4,096 FDC of power 96 are split over 96 bonds, which prove as much work each."""
+    rich = [1_000 * FDC] * 4
+    job = begun([*rich, *[FDC] * 96])
+    job.settle(dict.fromkeys(job.chain.miners, GAME))
+    dust = {key_of(f"miner {i}").address for i in range(4, 100)}
+    earned = sum(amount for address, amount in paid(job).items() if address in dust)
+    price = job.terms.prices.mining
+    assert sum(paid(job).values()) == price
+    # Each of the 96 shares may have been rounded up by one sap.
+    assert abs(earned - price * 96 // 4_096) <= 96
+
+
+def test_a_withheld_reveal_lowers_the_pay_of_the_one_who_withholds() -> None:
+    bonds = [30 * FDC, 10 * FDC, 10 * FDC]
+    honest = begun(bonds)
+    honest.settle(dict.fromkeys(honest.chain.miners, GAME))
+    coalition = MINERS[1:3]
+    fair = sum(paid(honest)[m.address] for m in coalition)
+    job = begun(bonds)
+    job.settle(dict.fromkeys(job.chain.miners, GAME), withheld=coalition[:1])
+    assert sum(paid(job).get(m.address, 0) for m in coalition) < fair
+
+
+# WINNER
+
+
+def test_where_the_winner_takes_all_the_deposit_is_the_whole_price() -> None:
+    assert begun([FDC] * 4, WINNER).deposit == FDC
+    assert begun([FDC] * 4, PRO_RATA).deposit == -(-FDC // 3)
+
+
+@pytest.mark.parametrize("is_sampled", [False, True])
+def test_nobody_gains_when_the_miner_that_was_drawn_is_silent(is_sampled: bool) -> None:
+    job = begun([FDC] * 4, WINNER, is_sampled=is_sampled)
+    chain = job.chain
+    trees = {m: job.tree(m, GAME, 60) for m in chain.miners}
+    chain.produce(*(job.commit(m, tree) for m, tree in trees.items()))
+    job.open_all(trees)
+    drawn, second, *_ = by_score(job, list(trees))
+    chain.produce(*(job.reveal(m, tree) for m, tree in trees.items() if m is not drawn))
+    job.wait(REVEAL, job.terms.reveal_window_ms)
+    assert job.task.settlement.winner == second.address
+    burned = chain.ledger.totals().burned
+    chain.produce()
+    assert job.task.phase == SETTLED
+    assert not paid(job)
+    assert paid(job, BURNED) == {second.address: job.terms.prices.mining}
+    assert chain.ledger.totals().burned == burned + job.terms.prices.mining + job.deposit
+
+
+@pytest.mark.parametrize("is_sampled", [False, True])
+def test_who_was_not_drawn_and_is_silent_takes_nothing_from_the_winner(is_sampled: bool) -> None:
+    job = begun([FDC] * 4, WINNER, is_sampled=is_sampled)
+    chain = job.chain
+    trees = {m: job.tree(m, GAME, 60) for m in chain.miners}
+    chain.produce(*(job.commit(m, tree) for m, tree in trees.items()))
+    job.open_all(trees)
+    drawn, *_, last = by_score(job, list(trees))
+    chain.produce(*(job.reveal(m, tree) for m, tree in trees.items() if m is not last))
+    job.wait(REVEAL, job.terms.reveal_window_ms)
+    chain.produce()
+    assert paid(job) == {drawn.address: job.terms.prices.mining}
+
+
+def test_no_set_of_withheld_salts_is_worth_its_deposits() -> None:
+    """Try all sets of up to two of six small bonds with 10 % of the power, task after task."""
+    bonds = [54 * FDC, *[FDC] * 6]
+    coalition = [key_of(f"miner {i}") for i in range(1, 7)]
+    for variant in range(6):
+        nets = []
+        for size in range(3):
+            for withheld in combinations(coalition, size):
+                nets.append(play_with_withheld_salts(bonds, variant, withheld, coalition))
+        assert nets[0] == max(nets)
+
+
+def play_with_withheld_salts(
+    bonds: list[int], variant: int, withheld: tuple[KeyPair, ...], coalition: list[KeyPair]
+) -> int:
+    job = begun(bonds, WINNER, attempts=1 + variant)
+    chain = job.chain
+    before = {m: chain.balance(m) for m in coalition}
+    trees = {m: job.tree(m, GAME) for m in chain.miners}
+    chain.produce(*(job.commit(m, tree) for m, tree in trees.items()))
+    openings = {m: tree for m, tree in trees.items() if m not in withheld}
+    chain.produce(*(job.open(m, tree) for m, tree in openings.items()))
+    job.wait(CHALLENGE, job.terms.reveal_window_ms)
+    chain.produce(*(job.reveal(m, tree) for m, tree in openings.items()))
+    chain.produce()
+    assert job.task.phase == SETTLED
+    fees = 0.01 * FDC
+    gains = [chain.balance(m) - before[m] for m in coalition]
+    return round(sum(gains) / fees)
+
+
+# Failed tasks
+
+
+@pytest.mark.parametrize("reward", [PRO_RATA, WINNER])
+def test_a_task_that_fails_after_valid_reveals_pays_its_mining_price(reward: int) -> None:
+    job = begun([50 * FDC, 50 * FDC], reward, is_sampled=True, attempts=1)
+    chain = job.chain
+    first, second = MINERS[:2]
+    requester = chain.balance(job.requester)
+    job.run({first: GAME, second: APART}, samples={first: 100, second: 300})
+    # Both count with half of the distance between them, which is beyond D.
+    assert job.task.phase == FAILED
+    price = job.terms.prices.mining
+    assert paid(job) == {first.address: price // 4, second.address: price - price // 4}
+    prices = job.terms.prices
+    assert chain.balance(job.requester) == requester + prices.training + prices.aggregation
+    record = chain.miner(job.task_id, first)
+    assert record is not None
+    assert record.reward == price // 4
+
+
+def test_reveals_of_an_earlier_attempt_are_paid_when_the_last_one_has_none() -> None:
+    job = begun([50 * FDC, 50 * FDC], is_sampled=True, attempts=2)
+    first, second = MINERS[:2]
+    job.run({first: GAME, second: APART}, samples={first: 100, second: 100})
+    assert (job.task.phase, job.task.attempt) == (COMMIT, 1)
+    job.wait(COMMIT, job.terms.commit_window_ms)
+    assert job.task.phase == FAILED
+    half = job.terms.prices.mining // 2
+    assert paid(job) == {first.address: half, second.address: half}
+
+
+def test_a_task_without_valid_reveals_is_refunded_as_a_whole() -> None:
+    job = begun([50 * FDC, 50 * FDC], attempts=1)
+    requester = job.chain.balance(job.requester)
+    job.run(dict.fromkeys(MINERS[:2], GAME), withheld=MINERS[:2])
+    assert job.task.phase == FAILED
+    assert not paid(job)
+    assert job.chain.balance(job.requester) == requester + 5 * FDC
