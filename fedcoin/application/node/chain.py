@@ -221,7 +221,11 @@ class Chain:
         check_clock(block.header, self._header, self.genesis, self._clock())
 
     async def build(
-        self, proposer: bytes, candidates: Iterable[Transaction], round: int = 0
+        self,
+        proposer: bytes,
+        candidates: Iterable[Transaction],
+        round: int = 0,
+        left_out_reveals: bool = False,
     ) -> Draft:
         """Build a block of the next height.
 
@@ -229,12 +233,13 @@ class Chain:
             proposer: The address of the proposer, 20 bytes.
             candidates: The transactions to put in, as many as apply and fit, in this order.
             round: The round for which it is built.
+            left_out_reveals: Whether reveals on which validators may differ are left out.
 
         Returns:
             The block, and the candidates that cannot be applied.
         """
         async with self._lock:
-            context = self._next_context(proposer, round)
+            context = self._next_context(proposer, round, left_out_reveals)
             return await asyncio.to_thread(self._build, context, tuple(candidates))
 
     async def commit(self, block: Block, certificate: bytes, round: int) -> bool:
@@ -340,13 +345,14 @@ class Chain:
         self._next_transactions[raw] = transaction
         return transaction
 
-    def _next_context(self, proposer: bytes, round: int) -> BlockContext:
+    def _next_context(self, proposer: bytes, round: int, left_out_reveals: bool) -> BlockContext:
         return BlockContext(
             height=self._height + 1,
             time_ms=max(self._clock(), self.time_ms() + 1),
             proposer=proposer,
             last_certificate=self.store.certificate(self._height) or b"",
             round=round,
+            left_out_reveals=left_out_reveals,
         )
 
     def choose_content(

@@ -18,7 +18,7 @@ from typing import Protocol
 
 from fedcoin.application.node.block_auditor import PASSING
 from fedcoin.application.node.chain import Chain, NewBlock
-from fedcoin.application.node.disputed_transactions import leave_out_disputed
+from fedcoin.application.node.disputed_transactions import leave_out_disputed, leaves_out_reveals
 from fedcoin.application.node.transaction_intake import TransactionIntake
 from fedcoin.application.node.vote_signer import VoteSigner
 from fedcoin.consensus.effects import (
@@ -305,7 +305,8 @@ class ConsensusDriver:
     async def _build(self, voting: TendermintEngine, effect: BuildBlock) -> None:
         assert self._signer is not None
         candidates = leave_out_disputed(self._pool.ready(), effect.failed, effect.round)
-        draft = await self._chain.build(self._signer.address, candidates, effect.round)
+        left_out = leaves_out_reveals(self._pool.waiting(), candidates)
+        draft = await self._chain.build(self._signer.address, candidates, effect.round, left_out)
         self._pool.reconsider(draft.refused)
         if voting is self._voting:
             self._enqueue(voting.on_block_built(effect.round, draft.block))

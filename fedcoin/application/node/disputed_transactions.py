@@ -13,11 +13,33 @@ from typing import Final
 from fedcoin.data.messages.blocks import Block
 from fedcoin.data.messages.transactions import Transaction, action_name
 
-AUDITED_ACTIONS: Final = frozenset({"open_task", "reveal_shapley"})
-"""Actions that a validator checks beyond the ledger's rules."""
-
 FIRST_ROUND_WITHOUT_AUDITS: Final = 4
 """From this round on, blocks hold no audited transaction: the height may not depend on audits."""
+
+
+def is_judged(transaction: Transaction) -> bool:
+    """Tell whether validators judge a transaction by more than the ledger's rules.
+
+    Args:
+        transaction: A decoded transaction.
+
+    Returns:
+        True for a task, and for a reveal that shows leaves: an opening claims nothing.
+    """
+    name = action_name(transaction.body)
+    return name == "open_task" or is_reveal(transaction)
+
+
+def is_reveal(transaction: Transaction) -> bool:
+    """Tell whether a transaction shows challenged leaves.
+
+    Args:
+        transaction: A decoded transaction.
+
+    Returns:
+        True for a reveal with evidence.
+    """
+    return len(transaction.body.reveal_shapley.evidence.leaves) > 0
 
 
 def leave_out_disputed(
@@ -39,8 +61,7 @@ def leave_out_disputed(
     chosen: list[Transaction] = []
     blocked: set[bytes] = set()
     for transaction in candidates:
-        is_audited = action_name(transaction.body) in AUDITED_ACTIONS
-        is_disputed = is_audited and (
+        is_disputed = is_judged(transaction) and (
             round >= FIRST_ROUND_WITHOUT_AUDITS or transaction.raw in tried
         )
         if is_disputed or transaction.sender in blocked:
@@ -48,3 +69,17 @@ def leave_out_disputed(
         else:
             chosen.append(transaction)
     return chosen
+
+
+def leaves_out_reveals(waiting: Iterable[Transaction], chosen: Iterable[Transaction]) -> bool:
+    """Tell whether a proposer leaves a reveal out of its block, as the block's header says.
+
+    Args:
+        waiting: What could be in the block by the ledger's rules.
+        chosen: What the proposer offers for it.
+
+    Returns:
+        True if a waiting reveal is not among the chosen transactions.
+    """
+    taken = {transaction.hash for transaction in chosen}
+    return any(is_reveal(tx) and tx.hash not in taken for tx in waiting)

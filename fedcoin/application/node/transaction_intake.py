@@ -15,12 +15,12 @@ from typing import Final, Protocol
 
 from fedcoin.application.node.block_auditor import PASSING
 from fedcoin.application.node.chain import Chain, NewBlock
-from fedcoin.application.node.disputed_transactions import AUDITED_ACTIONS
+from fedcoin.application.node.disputed_transactions import is_judged
 from fedcoin.contract.mempool import Mempool
 from fedcoin.data.clock import Clock
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.lru import LruDict
-from fedcoin.data.messages.transactions import Transaction, action_name, decode_transaction
+from fedcoin.data.messages.transactions import Transaction, decode_transaction
 from fedcoin.network.background_tasks import BackgroundTasks
 
 _MAX_UNSOUND: Final = 4096
@@ -117,6 +117,7 @@ class TransactionIntake:
         if audit is not None:
             refusal = await asyncio.shield(audit)
             if refusal is not None:
+                self._mempool.remove(transaction.hash)
                 raise refusal
 
     def find(self, raw: bytes) -> Transaction | None:
@@ -147,6 +148,15 @@ class TransactionIntake:
             Transactions that passed their audit, in an order in which they apply.
         """
         return [tx for tx in self._mempool.candidates() if self._is_sound(tx)]
+
+    def waiting(self) -> list[Transaction]:
+        """List what could be in a block by the ledger's rules.
+
+        Returns:
+            Transactions in an order in which they apply, with those that were not audited or that
+            this node cannot audit now.
+        """
+        return list(self._mempool.candidates())
 
     def has_ready(self) -> bool:
         """Tell whether any transaction is ready for a block.
@@ -189,8 +199,7 @@ class TransactionIntake:
         return max(self._clock(), self._chain.time_ms() + 1)
 
     def _is_sound(self, transaction: Transaction) -> bool:
-        is_audited = action_name(transaction.body) in AUDITED_ACTIONS
-        return not is_audited or transaction.hash in self._sound
+        return not is_judged(transaction) or transaction.hash in self._sound
 
     def _offer(self, candidates: Iterable[Transaction]) -> None:
         """Begin the audits that are due, and call the listeners if a transaction is ready."""
@@ -212,15 +221,17 @@ class TransactionIntake:
         except RefusalError as refusal:
             log.info("transaction %s failed its audit: %s", transaction.hash.hex()[:16], refusal)
             result = refusal
-            self._mempool.remove(transaction.hash)
             if refusal.code not in PASSING:
+                self._mempool.remove(transaction.hash)
                 self._unsound.put(transaction.hash, refusal)
         else:
             if self._mempool.get(transaction.hash) is not None:
                 self._sound.add(transaction.hash)
         finally:
             self._audits.pop(transaction.hash, None)
-        self._offer(self._mempool.candidates_of(transaction.sender))
+        if result is None or result.code not in PASSING:
+            self._offer(self._mempool.candidates_of(transaction.sender))
+        # Otherwise this node could not tell, and audits it again after the next block.
         return result
 
     def _after_block(self, new: NewBlock) -> None:

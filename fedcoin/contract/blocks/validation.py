@@ -118,7 +118,12 @@ def execute_block(
     decoder = decode or _decoder(genesis)
     transactions = [_decoded(i, raw, decoder) for i, raw in enumerate(block.transactions)]
     context = BlockContext(
-        header.height, header.time_ms, header.proposer, block.last_certificate, header.round
+        header.height,
+        header.time_ms,
+        header.proposer,
+        block.last_certificate,
+        header.round,
+        header.left_out_reveals,
     )
     execution = ledger.execute(context, transactions)
     _check_outcome(header, execution)
@@ -198,6 +203,7 @@ def make_header(
         proposer=context.proposer,
         settlement=execution.settlement,
         round=context.round,
+        left_out_reveals=context.left_out_reveals,
     )
 
 

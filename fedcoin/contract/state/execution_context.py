@@ -80,6 +80,8 @@ class BlockContext:
     """The serialised Certificate of the parent block; empty at height 1."""
     round: int = 0
     """The round for which the block was built, from 0."""
+    left_out_reveals: bool = False
+    """Whether the proposer left out reveals on which validators may differ."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -143,6 +143,7 @@ def _enter(
     task.phase = phase
     task.phase_height = context.block.height
     del task.window_proposers[:]
+    task.window_left_out = 0
     task.deadline_ms = context.block.time_ms + window_ms if window_ms else 0
     records.TASKS.put(context.state, task_id, record=task)
     context.add_phase_receipt(task_id, phase, task.attempt)

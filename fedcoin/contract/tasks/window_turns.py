@@ -4,14 +4,25 @@ A proposer may set its block's time ahead and leave transactions out. A window t
 therefore stays open until blocks by validators with more than a third of the power could have held
 what miners sent. Less than a third is faulty, so one of these proposers left nothing out. The share
 is of the power and not of the number of validators, which a bond can raise by being split.
+
+An honest proposer says when it leaves out reveals on which validators may differ, because it could
+not audit them or because a block with them failed. Such a block is no turn: the window is stretched
+until the reveals had their chance, by `MAX_LEFT_OUT` blocks at most.
 """
 
 from __future__ import annotations
 
+from typing import Final
+
 from fedcoin.consensus.validators import ValidatorSet
 from fedcoin.contract.state import records
 from fedcoin.contract.state.execution_context import ExecutionContext
+from fedcoin.v1.block_pb2 import TASK_PHASE_REVEAL
 from fedcoin.v1.state_pb2 import TaskState
+
+MAX_LEFT_OUT: Final = 32
+"""How many blocks of one window whose proposers left reveals out do not count as turns. Without a
+limit, validators that differ on one reveal for good would keep its task open for good."""
 
 
 def record_turn(
@@ -30,6 +41,11 @@ def record_turn(
     """
     proposer = context.block.proposer
     if context.block.height <= task.phase_height or had_enough_turns(task, validators):
+        return
+    is_stretched = task.phase == TASK_PHASE_REVEAL and task.window_left_out < MAX_LEFT_OUT
+    if context.block.left_out_reveals and is_stretched:
+        task.window_left_out += 1
+        records.TASKS.put(context.state, task_id, record=task)
         return
     # Without those that left, so that there are never more than validators.
     kept = [a for a in task.window_proposers if validators.by_address(a) is not None]

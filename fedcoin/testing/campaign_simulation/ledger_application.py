@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from fedcoin.application.node.disputed_transactions import leave_out_disputed
+from fedcoin.application.node.disputed_transactions import (
+    leave_out_disputed,
+    leaves_out_reveals,
+)
 from fedcoin.consensus.effects import Verdict
 from fedcoin.consensus.validators import Validator, ValidatorSet
 from fedcoin.contract.blocks.ledger import Execution, Ledger
@@ -102,15 +105,16 @@ class LedgerApplication:
         """Implement `BlockApplication.build`, by the validator's policy."""
         environment = self.environment
         time_ms = GENESIS_MS + now_ms + self.policy.ahead_ms
+        waiting = environment.mempool.candidates(self)
+        candidates = leave_out_disputed(waiting, failed, round)
         context = BlockContext(
             height=self.height() + 1,
             time_ms=max(time_ms, self.time_ms() + 1),
             proposer=self.key.address,
             last_certificate=self.certificate,
             round=round,
+            left_out_reveals=leaves_out_reveals(waiting, candidates),
         )
-        candidates = environment.mempool.candidates(self)
-        candidates = leave_out_disputed(candidates, failed, round)
         chosen = self.policy.choose(candidates, self.key.address)
         max_bytes = environment.genesis.parameters.max_block_bytes
         if self.policy.grinds:

@@ -25,7 +25,11 @@ class CensoringChain(Chain):
     """Leave other miners' commitments, openings and reveals out of this node's blocks."""
 
     async def build(
-        self, proposer: bytes, candidates: Iterable[Transaction], round: int = 0
+        self,
+        proposer: bytes,
+        candidates: Iterable[Transaction],
+        round: int = 0,
+        left_out_reveals: bool = False,
     ) -> Draft:
         """Build a block without other miners' actions.
 
@@ -33,6 +37,7 @@ class CensoringChain(Chain):
             proposer: This node's address, 20 bytes.
             candidates: Transactions that could be in the block.
             round: The round for which it is built.
+            left_out_reveals: Ignored: a censor does not say that it leaves reveals out.
 
         Returns:
             The block; left out transactions are not among the refused ones.

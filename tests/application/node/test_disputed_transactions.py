@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from fedcoin.application.node.disputed_transactions import (
-    AUDITED_ACTIONS,
     FIRST_ROUND_WITHOUT_AUDITS,
     leave_out_disputed,
+    leaves_out_reveals,
 )
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.messages.blocks import Block, build_block
 from fedcoin.data.messages.transactions import Transaction, sign_transaction
+from fedcoin.v1.evidence_pb2 import Evidence, EvidenceLeaf
 from fedcoin.v1.task_pb2 import OpenTask
 from fedcoin.v1.transaction_pb2 import CommitShapley, RevealShapley, TransactionBody
 from tests.support.genesis import CHAIN_ID
@@ -25,10 +26,12 @@ def sign(sender: KeyPair, nonce: int = 0, **action: object) -> Transaction:
 
 TRANSFER = sign_transfer(0)
 COMMIT = sign(MINERS[0], commit_shapley=CommitShapley())
-REVEAL = sign(MINERS[1], reveal_shapley=RevealShapley())
-LATER_REVEAL = sign(MINERS[2], reveal_shapley=RevealShapley())
+LEAVES = Evidence(leaves=[EvidenceLeaf()])
+REVEAL = sign(MINERS[1], reveal_shapley=RevealShapley(evidence=LEAVES))
+LATER_REVEAL = sign(MINERS[2], reveal_shapley=RevealShapley(evidence=LEAVES))
+OPENING = sign(MINERS[3], reveal_shapley=RevealShapley())
 TASK = sign(BOB, open_task=OpenTask())
-ALL = [TRANSFER, COMMIT, REVEAL, LATER_REVEAL, TASK]
+ALL = [TRANSFER, COMMIT, REVEAL, LATER_REVEAL, TASK, OPENING]
 
 
 def failed(*transactions: Transaction) -> Block:
@@ -37,12 +40,11 @@ def failed(*transactions: Transaction) -> Block:
 
 def test_in_the_first_round_nothing_is_left_out() -> None:
     assert leave_out_disputed(ALL, [], 0) == ALL
-    assert {"open_task", "reveal_shapley"} == AUDITED_ACTIONS
 
 
 def test_audited_transactions_of_failed_blocks_are_left_out_and_nothing_else() -> None:
-    blocks = [failed(TRANSFER, COMMIT, REVEAL), failed(TASK)]
-    assert leave_out_disputed(ALL, blocks, 1) == [TRANSFER, COMMIT, LATER_REVEAL]
+    blocks = [failed(TRANSFER, COMMIT, REVEAL, OPENING), failed(TASK)]
+    assert leave_out_disputed(ALL, blocks, 1) == [TRANSFER, COMMIT, LATER_REVEAL, OPENING]
 
 
 def test_a_sender_s_later_transactions_are_left_out_with_a_disputed_one() -> None:
@@ -52,5 +54,11 @@ def test_a_sender_s_later_transactions_are_left_out_with_a_disputed_one() -> Non
 
 def test_late_rounds_hold_nothing_that_is_audited() -> None:
     assert leave_out_disputed(ALL, [], FIRST_ROUND_WITHOUT_AUDITS - 1) == ALL
-    assert leave_out_disputed(ALL, [], FIRST_ROUND_WITHOUT_AUDITS) == [TRANSFER, COMMIT]
+    assert leave_out_disputed(ALL, [], FIRST_ROUND_WITHOUT_AUDITS) == [TRANSFER, COMMIT, OPENING]
     assert ALICE.address == TRANSFER.sender
+
+
+def test_a_block_says_that_reveals_are_left_out_and_nothing_of_other_transactions() -> None:
+    assert not leaves_out_reveals(ALL, ALL)
+    assert not leaves_out_reveals(ALL, [REVEAL, LATER_REVEAL])
+    assert leaves_out_reveals(ALL, [TRANSFER, COMMIT, LATER_REVEAL, TASK, OPENING])

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from fedcoin.contract.blocks.validation import make_header
+from fedcoin.contract.tasks.window_turns import MAX_LEFT_OUT
 from fedcoin.data.crypto.keys import KeyPair
+from fedcoin.data.messages.blocks import build_block
 from fedcoin.v1.transaction_pb2 import Unbond
 from tests.support.genesis import FDC
-from tests.support.ledger_campaign import CHALLENGE, COMMIT, LedgerCampaign, additive
+from tests.support.ledger_campaign import CHALLENGE, COMMIT, REVEAL, LedgerCampaign, additive
 from tests.support.ledger_chain import LedgerChain
 
 GAME = additive(30, 20, 0)
@@ -83,3 +88,38 @@ def test_a_proposer_that_left_no_longer_counts() -> None:
     chain.produce(leave, round=turn)
     assert first not in job.task.window_proposers
     assert len(job.task.window_proposers) == 1
+
+
+def leave_out_reveals(chain: LedgerChain, after_ms: int) -> None:
+    """Make a block final whose proposer says that it left reveals out."""
+    context = replace(chain.context(after_ms=after_ms), left_out_reveals=True)
+    header = make_header(context, chain.hash, chain.genesis, chain.ledger.execute(context, []))
+    block = build_block(header, context.last_certificate, [])
+    chain.add(block, chain.certify(block))
+
+
+def test_a_block_that_leaves_reveals_out_is_no_turn_in_a_reveal_window() -> None:
+    """The window is stretched while validators differ on a reveal, but not for good."""
+    job = campaign([10 * FDC] * 4)
+    chain = job.chain
+    chain.produce(*(job.commit(m, job.tree(m, GAME)) for m in chain.miners))
+    chain.produce(*(job.open(m, job.tree(m, GAME)) for m in chain.miners))
+    assert job.task.phase == REVEAL
+    chain.produce(*(job.reveal(m, job.tree(m, GAME)) for m in chain.miners[:3]))
+    late = job.reveal(chain.miners[3], job.tree(chain.miners[3], GAME))
+    turns = len(job.task.window_proposers)
+    for number in range(1, MAX_LEFT_OUT + 1):
+        leave_out_reveals(chain, job.terms.reveal_window_ms)
+        assert (job.task.phase, job.task.window_left_out) == (REVEAL, number)
+        assert len(job.task.window_proposers) == turns
+    chain.ledger.check(late, chain.height, chain.time_ms + 10)
+    for _ in range(4):
+        leave_out_reveals(chain, job.terms.reveal_window_ms)
+    assert job.task.phase != REVEAL
+
+
+def test_leaving_reveals_out_stretches_no_other_window() -> None:
+    job = campaign([3 * FDC, 3 * FDC])
+    leave_out_reveals(job.chain, job.terms.commit_window_ms)
+    assert job.task.attempt == 1
+    assert job.task.window_left_out == 0
