@@ -84,6 +84,7 @@ def campaign_view(campaign_id: bytes, campaign: CampaignState) -> CampaignView:
         closed=campaign.closed,
         open_task_id=campaign.open_task_id.hex(),
         model=campaign.terms.model.hex(),
+        difficulty_nano=campaign.difficulty_nano,
     )
 
 

@@ -294,19 +294,20 @@ class Miner:
             return await gather(
                 progress.plan,
                 utility,
-                self._target_difficulty(task),
+                self._target_difficulty(progress, task),
                 self._clock,
                 end_ms,
                 known,
                 self._progress_report(progress),
             )
 
-    def _target_difficulty(self, task: TaskState) -> int:
+    def _target_difficulty(self, progress: TaskProgress, task: TaskState) -> int:
         # A further attempt has a wider D, but the other miners keep their samples of the attempt
         # before, and a vector with far fewer samples than theirs is not an inlier.
-        return min(
-            task.difficulty_nano, records.read_ledger(self._chain.ledger.reader).difficulty_nano
-        )
+        campaign_id = progress.assignment.terms.campaign_id
+        campaign = records.CAMPAIGNS.get(self._chain.ledger.reader, campaign_id)
+        assert campaign is not None, "a task without a campaign"
+        return min(task.difficulty_nano, campaign.difficulty_nano)
 
     def _progress_report(self, progress: TaskProgress) -> Report:
         next_ms = self._clock() + LOG_INTERVAL_MS

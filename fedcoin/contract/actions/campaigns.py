@@ -43,7 +43,12 @@ def open_campaign(context: ExecutionContext, transaction: Transaction) -> None:
     terms = transaction.body.open_campaign
     check_terms(terms)
     context.debit(transaction.sender, terms.budget, "budget")
-    campaign = CampaignState(requester=transaction.sender, terms=terms, escrow=terms.budget)
+    campaign = CampaignState(
+        requester=transaction.sender,
+        terms=terms,
+        escrow=terms.budget,
+        difficulty_nano=context.parameters.initial_difficulty_nano,
+    )
     records.CAMPAIGNS.put(context.state, transaction.hash, record=campaign)
 
 

@@ -71,7 +71,7 @@ def open_task(context: ExecutionContext, transaction: Transaction) -> None:
     campaign.last_base = terms.base
     campaign.last_aggregate = terms.aggregate
     records.CAMPAIGNS.put(context.state, terms.campaign_id, record=campaign)
-    lifecycle.open_task(context, transaction.hash, terms)
+    lifecycle.open_task(context, transaction.hash, terms, campaign.difficulty_nano)
 
 
 def _check_round(terms: OpenTask, campaign: CampaignState, sender: bytes) -> None:

@@ -333,7 +333,7 @@ class Ledger:
         return records.ACCOUNTS.get(self._reader, address) or AccountState()
 
     def totals(self) -> LedgerState:
-        """Read the ledger record: supply, burned coins, difficulty."""
+        """Read the ledger record: supply and burned coins."""
         return records.read_ledger(self._reader)
 
     def total_supply(self) -> int:

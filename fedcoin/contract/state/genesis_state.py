@@ -33,7 +33,5 @@ def genesis_changes(genesis: Genesis) -> dict[bytes, bytes | None]:
         records.BONDS.put(state, v.address, record=bond)
     write_last_validators(state, validators)
     write_proposer_order(state, ProposerOrder.first(validators))
-    difficulty = genesis.parameters.initial_difficulty_nano
-    ledger = LedgerState(supply=genesis.supply, difficulty_nano=difficulty)
-    records.LEDGER.put(state, record=ledger)
+    records.LEDGER.put(state, record=LedgerState(supply=genesis.supply))
     return state.changes()

@@ -172,7 +172,7 @@ MINERS: Final = Table(b"miner/", MinerState, _miner_coins)
 POWERS: Final = Table(b"power/", FrozenPowerState)
 """Key: task id (32 bytes). The power of each miner in an open task; no record for a closed one."""
 LEDGER: Final = Table(b"ledger/", LedgerState, _ledger_coins)
-"""Key: empty. Supply, burned coins, difficulty."""
+"""Key: empty. Supply and burned coins."""
 # The prefix of the protocol, which the state hash covers.
 LAST_VALIDATORS: Final = Table(b"electorate/", ValidatorSetState)
 """Key: empty. The validators that decided the latest block."""

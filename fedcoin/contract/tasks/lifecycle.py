@@ -49,18 +49,21 @@ _REVEAL = block_pb2.TASK_PHASE_REVEAL
 _SETTLE = block_pb2.TASK_PHASE_SETTLE
 
 
-def open_task(context: ExecutionContext, task_id: bytes, terms: OpenTask) -> None:
+def open_task(
+    context: ExecutionContext, task_id: bytes, terms: OpenTask, difficulty_nano: int
+) -> None:
     """Record a new task and open its first commit window.
 
     Args:
         context: The execution of the block.
         task_id: The task's id, 32 bytes.
         terms: The task's terms.
+        difficulty_nano: The difficulty D of the first attempt, in nano-utility.
     """
     task = TaskState(
         opened_height=context.block.height,
         opened_ms=context.block.time_ms,
-        difficulty_nano=records.read_ledger(context.state).difficulty_nano,
+        difficulty_nano=difficulty_nano,
         total_power=freeze_power(context.state, task_id),
     )
     records.TERMS.put(context.state, task_id, record=terms)

@@ -172,18 +172,19 @@ def _close(
 
 
 def _retarget(context: ExecutionContext, loaded: LoadedTask) -> None:
-    """Adjust D by the time that a sampled task took; D has no effect on exact tasks."""
+    """Adjust the campaign's D by the time that a sampled task took; the caller writes its record.
+
+    D has no effect on exact tasks.
+    """
     if loaded.terms.sampling.schedule == task_pb2.SCHEDULE_EXACT:
         return
-    ledger = records.read_ledger(context.state)
-    ledger.difficulty_nano = posap.retarget(
+    loaded.campaign.difficulty_nano = posap.retarget(
         loaded.task.difficulty_nano,
         context.block.time_ms - loaded.task.opened_ms,
         context.parameters.target_settle_ms,
         context.parameters.min_difficulty_nano,
         context.parameters.max_difficulty_nano,
     )
-    records.LEDGER.put(context.state, record=ledger)
 
 
 def _pay_miners(context: ExecutionContext, loaded: LoadedTask, rewards: Mapping[bytes, int]) -> int:

@@ -97,7 +97,6 @@ class NodeServicer(NodeServiceServicer):
             supply=totals.supply,
             burned=totals.burned,
             counted_supply=counted,
-            difficulty_nano=totals.difficulty_nano,
             peer_address=self._peers.address,
             first_height=chain.store.base_height() + 1,
             total_power=validators.total_power,

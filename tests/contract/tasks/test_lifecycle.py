@@ -147,8 +147,8 @@ def test_without_commitments_a_task_is_mined_again_and_then_given_up() -> None:
     assert (payment.task_id, payment.round) == (job.task_id, 1)
     campaign = chain.campaign(job.campaign_id)
     assert (campaign.escrow, campaign.open_task_id, campaign.closed) == (share, b"", False)
-    # The difficulty of other tasks is unchanged.
-    assert chain.ledger.totals().difficulty_nano == start
+    # The difficulty of the campaign's next task is unchanged.
+    assert campaign.difficulty_nano == start
     assert phases(job) == [(COMMIT, 0), (COMMIT, 1), (COMMIT, 2), (FAILED, 2)]
 
 
@@ -324,9 +324,25 @@ def test_d_follows_the_time_that_a_sampled_task_took(wait_ms: int) -> None:
     job.settle(games(chain.miners))
     elapsed = job.task.closed_ms - job.task.opened_ms
     expected = retarget(20_000_000, elapsed, 4_000, 100_000, 200_000_000)
-    assert chain.ledger.totals().difficulty_nano == expected
+    assert chain.campaign(job.campaign_id).difficulty_nano == expected
     job.open_task()
     assert job.task.difficulty_nano == expected
     # The difficulty does not change for an exact task.
     job.settle(games(chain.miners))
-    assert chain.ledger.totals().difficulty_nano == expected
+    assert chain.campaign(job.campaign_id).difficulty_nano == expected
+
+
+def test_cheap_campaigns_do_not_move_the_difficulty_of_another() -> None:
+    """The attack `difficulty-mover`: each of its tasks is settled at once, which halves its D."""
+    chain = LedgerChain.create()
+    honest = LedgerCampaign(chain)
+    honest.open_campaign()
+    start = chain.genesis.parameters.initial_difficulty_nano
+    for _ in range(9):
+        mover = LedgerCampaign(chain)
+        mover.open_campaign(rounds=1, budget=1)
+        mover.open_task(sampling=mover.sampled())
+        mover.settle(games(chain.miners))
+        assert chain.campaign(mover.campaign_id).difficulty_nano == start // 2
+    honest.open_task(sampling=honest.sampled())
+    assert honest.task.difficulty_nano == start

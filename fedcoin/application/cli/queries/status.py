@@ -10,7 +10,6 @@ from fedcoin.application.cli.shared.output import (
     as_plain,
     coins,
     moment,
-    nano,
     note,
     print_fields,
     print_json,
@@ -52,7 +51,6 @@ def status(home: Home, node: str | None, as_json: bool) -> None:
             "pending": format_count(reply.pending_transactions, "transaction"),
             "supply": f"{coins(reply.supply)}, burned {coins(reply.burned)}, "
             + ("conserved" if conserved else f"but counted {coins(reply.counted_supply)}"),
-            "difficulty": nano(reply.difficulty_nano),
             "memory": size(reply.rss_bytes),
             "started in": f"{reply.start_ms / 1000:.2f} s",
         }
