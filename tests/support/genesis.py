@@ -30,8 +30,9 @@ def make_genesis(
         balances: The first accounts and their balances, in sap.
         chain_id: The network's name.
         time_ms: The time of the genesis, in Unix ms.
-        parameters: The network parameters that differ from the defaults.
+        parameters: The network parameters that differ from the defaults; `min_bond` is 1 FDC.
     """
+    parameters.setdefault("min_bond", FDC)
     message = genesis_pb2.Genesis(
         chain_id=chain_id,
         time_ms=time_ms,

@@ -76,7 +76,7 @@ def node_home(root: Path) -> Home:
         CHAIN_ID,
         unix_ms() - 1000,
         balances={SERVER.address: FUNDS, MINER.address: FUNDS},
-        bonds={MINER.public_key: 10**9},
+        bonds={MINER.public_key: 10**10},
         parameters={"propose_timeout_ms": 300, "vote_timeout_ms": 200},
     )
     loopback = {"peers.listen": "127.0.0.1:0", "api.listen": "127.0.0.1:0"}

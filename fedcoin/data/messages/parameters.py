@@ -59,7 +59,7 @@ class Parameters:
     max_expiry_blocks: int = 1_000  # blocks
     base_fee: int = 1_000  # sap
     fee_per_kib: int = 100  # sap
-    min_bond: int = 100_000_000  # sap
+    min_bond: int = 10_000_000_000  # sap
     max_validators: int = 100  # validators
     unbonding_ms: int = 86_400_000  # ms
     report_reward_percent: int = 5  # percent

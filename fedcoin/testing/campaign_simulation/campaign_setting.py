@@ -72,7 +72,7 @@ def make_study_genesis(
 
     Args:
         powers: The bond of each validator, in sap.
-        parameters: Parameters that differ from the defaults.
+        parameters: Parameters that differ from the defaults; `min_bond` is 1 FDC.
         coordinator: The coordinator's address, 20 bytes.
 
     Returns:
@@ -83,7 +83,7 @@ def make_study_genesis(
     message = genesis_pb2.Genesis(
         chain_id=CHAIN_ID,
         time_ms=GENESIS_MS,
-        parameters=genesis_pb2.Parameters(**dict(parameters)),
+        parameters=genesis_pb2.Parameters(**{"min_bond": SAP_PER_FDC, **parameters}),
         accounts=[
             genesis_pb2.GenesisAccount(address=format_address(address), balance=balance)
             for address, balance in balances.items()

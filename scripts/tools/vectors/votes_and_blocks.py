@@ -88,7 +88,7 @@ def genesis() -> dict[str, Any]:
             genesis_pb2.GenesisAccount(address=format_address(key.address), balance=10**12)
             for key in KEYS
         ],
-        validators=[genesis_pb2.GenesisValidator(public_key=KEYS[0].public_key.hex(), bond=10**9)],
+        validators=[genesis_pb2.GenesisValidator(public_key=KEYS[0].public_key.hex(), bond=10**10)],
     )
     raw = render_genesis(message)
     read = parse_genesis(raw)

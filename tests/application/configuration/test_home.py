@@ -15,7 +15,7 @@ from fedcoin.data.errors import DataCode, RefusalError
 
 KEY = KeyPair.from_seed(b"\x07" * 32)
 GENESIS = write_genesis(
-    "lab", 1_700_000_000_000, balances={KEY.address: 5}, bonds={KEY.public_key: 10**9}
+    "lab", 1_700_000_000_000, balances={KEY.address: 5}, bonds={KEY.public_key: 10**10}
 )
 
 

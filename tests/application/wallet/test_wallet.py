@@ -47,7 +47,7 @@ async def bank(tmp_path: Path) -> AsyncIterator[Bank]:
         "bank",
         unix_ms() - 1000,
         balances={MINER.address: FUNDS, ALICE.address: FUNDS},
-        bonds={MINER.public_key: 10**9},
+        bonds={MINER.public_key: 10**10},
     )
     home.write(genesis, {})
     anywhere = {"peers.listen": "127.0.0.1:0", "api.listen": "127.0.0.1:0"}
@@ -69,7 +69,7 @@ async def test_a_wallet_fills_in_nonce_fee_and_expiry(bank: Bank) -> None:
     view = await wallet.execute(pay(5))
     assert (view.nonce, view.height, view.action) == (0, 1, "transfer")
     assert (await bank.client.get_account(BOB.address)).balance == 5
-    again = await wallet.execute(Bond(amount=10**9))
+    again = await wallet.execute(Bond(amount=10**10))
     assert again.nonce == 1
 
 
@@ -147,7 +147,7 @@ def test_the_fee_of_a_replacement_is_the_least(replaced: int, base: int, per_kib
 
 
 def test_it_is_the_ledgers_fee() -> None:
-    genesis = write_genesis("c", 1, balances={}, bonds={MINER.public_key: 10**9})
+    genesis = write_genesis("c", 1, balances={}, bonds={MINER.public_key: 10**10})
     rules = parse_genesis(genesis).parameters
     fees = GetFeesResponse(base_fee=rules.base_fee, fee_per_kib=rules.fee_per_kib)
     body = TransactionBody(chain_id="c", transfer=pay(1, 100))

@@ -36,7 +36,7 @@ def test_written_arrays_are_read() -> None:
             for key in (ALICE, BOB)
         ],
         validators=[
-            genesis_pb2.GenesisValidator(public_key=key.public_key.hex(), bond=10**9)
+            genesis_pb2.GenesisValidator(public_key=key.public_key.hex(), bond=10**10)
             for key in (ALICE, CAROL)
         ],
     )
@@ -46,8 +46,8 @@ def test_written_arrays_are_read() -> None:
     assert read.hash == sha256(raw)
     assert read.parameters == Parameters()
     assert read.accounts == ((ALICE.address, 10**12), (BOB.address, 10**12))
-    assert read.validators == ((ALICE.public_key, 10**9), (CAROL.public_key, 10**9))
-    assert read.supply == 2 * 10**12 + 2 * 10**9
+    assert read.validators == ((ALICE.public_key, 10**10), (CAROL.public_key, 10**10))
+    assert read.supply == 2 * 10**12 + 2 * 10**10
 
 
 def test_golden_genesis() -> None:

@@ -15,7 +15,7 @@ from fedcoin.data.messages.genesis import parse_genesis
 def test_a_new_network(fedcoin: Any, tmp_path: Path) -> None:
     outcome = fedcoin(
         "init", "--home", tmp_path / "a", "--chain-id", "lab-1", "--fund", "coordinator=500fdc",
-        "--balance", "7fdc", "--bond", "3fdc", "--parameter", "challenge_leaves=8", "--json",
+        "--balance", "7fdc", "--bond", "300fdc", "--parameter", "challenge_leaves=8", "--json",
     )  # fmt: skip
     assert outcome.code == 0, outcome.err
     about = outcome.json
@@ -24,8 +24,8 @@ def test_a_new_network(fedcoin: Any, tmp_path: Path) -> None:
     assert genesis.chain_id == about["chain_id"] == "lab-1"
     assert genesis.hash.hex() == about["genesis_hash"]
     assert genesis.parameters.challenge_leaves == 8
-    assert genesis.supply == about["supply"] == 510 * SAP_PER_FDC
-    assert genesis.validators == ((home.key().public_key, 3 * SAP_PER_FDC),)
+    assert genesis.supply == about["supply"] == 807 * SAP_PER_FDC
+    assert genesis.validators == ((home.key().public_key, 300 * SAP_PER_FDC),)
     assert dict(genesis.accounts) == {
         home.key().address: 7 * SAP_PER_FDC,
         home.key("coordinator").address: 500 * SAP_PER_FDC,
@@ -39,7 +39,7 @@ def test_more_nodes_of_one_network(fedcoin: Any, tmp_path: Path) -> None:
     made = fedcoin(
         "init", "--home", tmp_path / "a", "--validator", f"{other['public_key']}=100fdc",
         "--account", f"{other['address']}=5fdc", "--account", f"{other['address']}=1",
-        "--validator", f"{stranger.public_key.hex()}=1fdc",
+        "--validator", f"{stranger.public_key.hex()}=100fdc",
     )  # fmt: skip
     assert made.code == 0, made.err
     joined = fedcoin(
