@@ -67,6 +67,8 @@ class TaskProgress:
     """This miner's samples."""
     deposit: int
     """What a commitment takes, in sap."""
+    deadline_ms: int = 0
+    """The deadline of the present window, Unix ms; a commit window's can become earlier."""
     attempt: int = 0
     """The attempt that the fields below belong to."""
     work: SealedWork | None = None
@@ -180,6 +182,7 @@ class Miner:
                 if len(self._tasks) >= MAX_TASKS:
                     continue
                 progress = self._tasks[task_id] = await self._take_up(task_id)
+            progress.deadline_ms = task.deadline_ms
             if task.attempt != progress.attempt:
                 await progress.begin_attempt(task.attempt)
             await self._advance(progress, task)
@@ -299,6 +302,7 @@ class Miner:
                 end_ms,
                 known,
                 self._progress_report(progress),
+                lambda: self._clock() >= progress.deadline_ms - margin,
             )
 
     def _target_difficulty(self, progress: TaskProgress, task: TaskState) -> int:

@@ -6,6 +6,7 @@ progress and a look at the clock after each.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -69,6 +70,7 @@ async def gather(
     end_ms: int,
     known: Samples | None = None,
     report: Report | None = None,
+    is_over: Callable[[], bool] = lambda: False,
 ) -> Samples | None:
     """Evaluate leaves until there are enough samples.
 
@@ -83,6 +85,7 @@ async def gather(
         end_ms: When to stop, on this clock.
         known: Samples of an earlier attempt, which are continued.
         report: Called with the progress after each batch.
+        is_over: Tells before each batch whether the window ends sooner than was known at first.
 
     Returns:
         The samples; None when the time was too short for a commitment.
@@ -99,7 +102,7 @@ async def gather(
     vectors = [
         plan.contributions(range(count), known.utilities, known.grand, known.empty),
     ]
-    while count < plan.sample_limit and clock() < end_ms:
+    while count < plan.sample_limit and clock() < end_ms and not is_over():
         if count >= due:
             taken = np.concatenate(vectors)
             if has_enough_samples(plan, taken, difficulty_nano):

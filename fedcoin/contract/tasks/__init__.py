@@ -3,7 +3,8 @@
 Decides when a phase ends, what happens then, and where the coins of a round go. It does not decide
 which transactions may act on a task (`actions`), nor which vector is agreed (`consensus.posap`).
 
-* `lifecycle`: the phases; `frozen_power`: the power that miners have in a task;
+* `lifecycle`: the phases; `window_turns`, `early_end`: when a window ends;
+* `frozen_power`: the power that miners have in a task;
 * `settlement`: payments, deposits, and the end of campaigns; `mining_price`: each miner's part;
 * `loaded_task`: an open task with its records.
 """

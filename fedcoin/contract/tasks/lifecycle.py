@@ -13,7 +13,8 @@
 
 A block begins with what the block before it made due: the oldest task in SETTLE is settled, one
 task in each block, because a header has room for one outcome. A block ends by closing the windows
-that are over: by time, or because all miners that may act have acted.
+that are over: by time, or because all miners that may act have acted. The commit window ends early
+when miners with more than two thirds of the power have committed (`early_end`).
 
 With too few commitments, openings, reveals or inliers the task is mined again with twice the D, up
 to its limit of attempts; then it fails: the mining price is paid if there were valid reveals, and
@@ -26,13 +27,15 @@ A window that ends by time also stays open until enough validators have proposed
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Final
 
 from fedcoin.consensus import posap
 from fedcoin.consensus.validators import ValidatorSet
 from fedcoin.contract.state import records
 from fedcoin.contract.state.execution_context import ExecutionContext
 from fedcoin.contract.state.overlay import StateReader
+from fedcoin.contract.tasks.early_end import end_window, note_quorum
 from fedcoin.contract.tasks.frozen_power import freeze_power, note_proved_samples, read_power
 from fedcoin.contract.tasks.loaded_task import LoadedTask
 from fedcoin.contract.tasks.settlement import fail, settle, settle_deposits
@@ -47,6 +50,13 @@ _COMMIT = block_pb2.TASK_PHASE_COMMIT
 _CHALLENGE = block_pb2.TASK_PHASE_CHALLENGE
 _REVEAL = block_pb2.TASK_PHASE_REVEAL
 _SETTLE = block_pb2.TASK_PHASE_SETTLE
+
+_ACTED: Final[Mapping[int, Callable[[MinerState], bool]]] = {
+    _COMMIT: lambda miner: True,
+    _CHALLENGE: lambda miner: bool(miner.salt),
+    _REVEAL: lambda miner: miner.revealed,
+}
+"""Tells whether a miner that committed did what a window is for, by the window's phase."""
 
 
 def open_task(
@@ -97,9 +107,12 @@ def end_block(context: ExecutionContext, validators: ValidatorSet) -> None:
         if task.phase == _SETTLE:
             continue
         record_turn(context, task_id, task, validators)
-        if not _is_over(context, task_id, task, validators):
+        miners = dict(records.MINERS.scan(context.state, task_id))
+        note_quorum(context, task_id, task, filter(_ACTED[task.phase], miners.values()))
+        if not _is_over(context, task_id, task, miners, validators):
             continue
         loaded = LoadedTask.load(context, task_id)
+        end_window(context, loaded.task)
         if task.phase == _COMMIT:
             _close_commit_window(context, loaded)
         elif task.phase == _CHALLENGE:
@@ -227,12 +240,15 @@ def _mine_again(context: ExecutionContext, loaded: LoadedTask) -> None:
 
 
 def _is_over(
-    context: ExecutionContext, task_id: bytes, task: TaskState, validators: ValidatorSet
+    context: ExecutionContext,
+    task_id: bytes,
+    task: TaskState,
+    miners: Mapping[bytes, MinerState],
+    validators: ValidatorSet,
 ) -> bool:
     """Tell whether the current window is over: by time, or because all miners have acted."""
     if context.block.time_ms >= task.deadline_ms and had_enough_turns(task, validators):
         return True
-    miners = dict(records.MINERS.scan(context.state, task_id))
     if task.phase == _COMMIT:
         powers = read_power(context.state, task_id)
         return all(address in miners for address, power in powers.items() if power)

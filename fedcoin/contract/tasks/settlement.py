@@ -174,13 +174,14 @@ def _close(
 def _retarget(context: ExecutionContext, loaded: LoadedTask) -> None:
     """Adjust the campaign's D by the time that a sampled task took; the caller writes its record.
 
-    D has no effect on exact tasks.
+    Time in which the task only waited for absent miners is left out. D has no effect on exact
+    tasks.
     """
     if loaded.terms.sampling.schedule == task_pb2.SCHEDULE_EXACT:
         return
     loaded.campaign.difficulty_nano = posap.retarget(
         loaded.task.difficulty_nano,
-        context.block.time_ms - loaded.task.opened_ms,
+        context.block.time_ms - loaded.task.opened_ms - loaded.task.idle_ms,
         context.parameters.target_settle_ms,
         context.parameters.min_difficulty_nano,
         context.parameters.max_difficulty_nano,

@@ -57,7 +57,14 @@ class DishonestMiner(Miner):
         async with self._jobs.opened(turn.assignment, timeout_s) as utility:
             if wanted >= plan.sample_limit:
                 d = task.difficulty_nano
-                samples = await gather(plan, utility, d, self._clock, end_ms, None)
+                samples = await gather(
+                    plan,
+                    utility,
+                    d,
+                    self._clock,
+                    end_ms,
+                    is_over=lambda: self._clock() >= turn.deadline_ms - self._margin_ms(turn),
+                )
             else:
                 samples = await _compute_leaves(plan, utility, wanted)
         if samples is None:

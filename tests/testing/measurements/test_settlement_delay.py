@@ -47,4 +47,5 @@ def test_withholding_does_not_stop_a_settlement_with_a_quorum(kind: str) -> None
 def test_an_absent_miner_costs_time_and_no_coins() -> None:
     outcome = measure_withholding(2, "absentee", 4, 1)
     assert (outcome.settled, outcome.failed, outcome.burned) == (2, 0, 0)
-    assert 10 <= outcome.seconds < 12
+    # A grace time, not the window of 10 s.
+    assert 6 <= outcome.seconds < 8
