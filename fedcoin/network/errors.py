@@ -33,7 +33,11 @@ class NetworkCode(str, Enum):
     WRONG_PEER = "WRONG_PEER"
     """Another node than expected answers at this address.
 
-    Nothing: the node that was expected has moved."""
+    If the node has a new key, write the address with it: `key@host:port`."""
+    WRONG_ADDRESS = "WRONG_ADDRESS"
+    """The caller dialled an address that is not the node's.
+
+    Dial the address that the error names, or set `peers.advertise` on the node that was dialled."""
     BAD_PROOF = "BAD_PROOF"
     """A signature does not prove the key, its time is too far from this clock, or a proof
     file contradicts itself.

@@ -23,8 +23,9 @@ from fedcoin.network.peer_options import PEER_MESSAGE_BYTES, PeerOptions
 from fedcoin.network.peers.connections import address_book
 from fedcoin.network.peers.connections.address_book import AddressBook
 from fedcoin.network.peers.connections.dialer import Dialer
-from fedcoin.network.peers.connections.endpoints import parse_endpoint
+from fedcoin.network.peers.connections.endpoints import Endpoint, parse_endpoint
 from fedcoin.network.peers.connections.link import Introduction, Link
+from fedcoin.network.peers.connections.own_addresses import OwnAddresses
 from fedcoin.network.peers.connections.peer import Peer
 from fedcoin.network.peers.connections.peer_exchange import PeerExchange
 from fedcoin.network.peers.connections.peer_guard import PeerGuard
@@ -107,8 +108,9 @@ class PeerNetwork:
         self._book_path = book_path
         self._seeds = tuple(parse_endpoint(seed, "seeds") for seed in options.seeds)
         self._listen = parse_endpoint(options.listen, "listen", any_port=True)
-        if options.advertise:
-            parse_endpoint(options.advertise, "advertise")
+        self._advertised = (
+            parse_endpoint(options.advertise, "advertise") if options.advertise else None
+        )
         self._security = Security(options.tls, insecure=options.insecure)
         self._introduction = Introduction(
             chain.genesis, key, agent, self._listen_address, chain.height
@@ -213,7 +215,8 @@ class PeerNetwork:
         snapshots: SnapshotOptions | None,
     ) -> Listener:
         guard = PeerGuard(self.peer_set)
-        peer_service = PeerServicer(self._introduction, self.peer_set)
+        own_addresses = OwnAddresses(self._listening, self._advertised)
+        peer_service = PeerServicer(self._introduction, self.peer_set, own_addresses)
         served = SnapshotServer(self._chain.store, None if snapshots is None else snapshots.folder)
         gossip = BlockGossipServicer(self._chain, self.peer_set, served)
         relay = TransactionRelayServicer(self.transaction_relay, self.peer_set)
@@ -257,8 +260,11 @@ class PeerNetwork:
             credentials=self._security.server_credentials(),
         )
 
+    def _listening(self) -> Endpoint:
+        return parse_endpoint(self._listener.address, "listen")
+
     def _listen_address(self) -> str:
-        return self._options.advertise or self._listener.address
+        return str(self._advertised or self._listening())
 
     async def _keep(self, peer: Peer, link: Link) -> None:
         await run_until_first(self.consensus.converse(peer, link), self._ping(peer, link))

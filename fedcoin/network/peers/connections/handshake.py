@@ -1,15 +1,17 @@
 """The handshake: two calls by which peers prove their node keys to each other.
 
-    caller                                   server
-      Hello(identity, nonce A)          ->     same chain, genesis, protocol? room? banned?
-      same chain? the expected key?     <-     identity, nonce B, sign(01 A caller server)
-      Authenticate(key, B, sign(02 B server caller))
-                                        <-     session
+    caller                                        server
+      Hello(identity, nonce A, address dialled) ->     same network? room? banned? its own address?
+      same network? the expected key?           <-     identity, nonce B, sign(01, transcript)
+      Authenticate(key, B, sign(02, transcript)) ->
+                                                <-     session
 
-Each side signs the other side's fresh nonce, both keys, and a byte for its own role (01 server,
-02 caller). Without the role byte, an attacker could obtain a proof of its identity to one node by
-asking another node for an answer to Hello. A nonce can be used once, within ten seconds, on the
-connection and by the key that it was given to.
+Both signatures cover one transcript: the genesis hash, both nonces, both node keys and the address
+that the caller dialled, after a byte for the signer's role (01 server, 02 caller). A node signs as
+server only for addresses of its own, so that a third machine cannot pass the handshake of two nodes
+on from an address that is not theirs. Over TLS the certificates bind the keys to the connection
+(`node_names`). Nonce B can be used once, within ten seconds, on the connection and by the key that
+it was given to.
 
 This module does no I/O and reads no clock.
 """
@@ -17,7 +19,7 @@ This module does no I/O and reads no clock.
 from __future__ import annotations
 
 import secrets
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -62,51 +64,92 @@ class Identity:
     """The height of the last block that is final for the peer, as it claims."""
 
 
-def sign_proof(key: KeyPair, chain_id: str, role: Role, nonce: bytes, other_key: bytes) -> bytes:
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """What both sides of one handshake sign."""
+
+    genesis_hash: bytes
+    """The SHA-256 of the network's genesis.json, 32 bytes."""
+    caller_key: bytes
+    """The node key of the side that dialled, 32 bytes."""
+    server_key: bytes
+    """The node key of the side that was dialled, 32 bytes."""
+    caller_nonce: bytes
+    """The 32 bytes that the caller chose."""
+    server_nonce: bytes
+    """The 32 bytes that the server chose."""
+    address: str
+    """The address that the caller dialled, as host:port."""
+
+    def body(self, role: Role) -> bytes:
+        """Encode what a side signs.
+
+        Args:
+            role: The signer's role.
+
+        Returns:
+            The fields in the order of their declaration, after the byte of the role. All but the
+            last have fixed lengths.
+        """
+        return b"".join(
+            (
+                role.value,
+                self.genesis_hash,
+                self.caller_key,
+                self.server_key,
+                self.caller_nonce,
+                self.server_nonce,
+                self.address.encode(),
+            )
+        )
+
+    def key_of(self, role: Role) -> bytes:
+        """Return the node key of a side.
+
+        Args:
+            role: The side.
+
+        Returns:
+            The key, 32 bytes.
+        """
+        return self.caller_key if role is Role.CALLER else self.server_key
+
+
+def sign_proof(key: KeyPair, chain_id: str, role: Role, transcript: Transcript) -> bytes:
     """Sign a proof of this node's key.
 
     Args:
         key: This node's key.
         chain_id: The network's name.
         role: This node's role in the handshake.
-        nonce: The 32 bytes that the other side chose.
-        other_key: The other side's node key.
+        transcript: The handshake.
 
     Returns:
         The 64-byte signature.
     """
-    return key.sign(
-        SigningContext.HELLO, chain_id, _proof_body(role, nonce, other_key, key.public_key)
-    )
+    return key.sign(SigningContext.HELLO, chain_id, transcript.body(role))
 
 
-def check_proof(
-    signature: bytes, chain_id: str, role: Role, nonce: bytes, own_key: bytes, signer_key: bytes
-) -> None:
+def check_proof(signature: bytes, chain_id: str, role: Role, transcript: Transcript) -> None:
     """Check the other side's proof.
 
     Args:
         signature: The proof.
         chain_id: The network's name.
         role: The other side's role in the handshake.
-        nonce: The 32 bytes that this node chose.
-        own_key: This node's key.
-        signer_key: The node key that must have signed.
+        transcript: The handshake, as this node sees it.
 
     Raises:
         RefusalError: BAD_PROOF.
     """
-    body = _proof_body(role, nonce, own_key, signer_key)
-    if not verify_signature(signer_key, SigningContext.HELLO, chain_id, body, signature):
+    key, body = transcript.key_of(role), transcript.body(role)
+    if not verify_signature(key, SigningContext.HELLO, chain_id, body, signature):
         raise RefusalError(
             NetworkCode.BAD_PROOF,
-            "signature: it does not prove the node key; sign this handshake's nonce with it",
+            "signature: it does not prove the node key for this handshake; sign its genesis hash, "
+            "keys, nonces and address with that key",
             field="signature",
         )
-
-
-def _proof_body(role: Role, nonce: bytes, verifier_key: bytes, signer_key: bytes) -> bytes:
-    return role.value + nonce + verifier_key + signer_key
 
 
 def encode_identity(
@@ -239,12 +282,14 @@ class PendingHandshake:
 
     identity: Identity
     """The caller's identity."""
+    caller_nonce: bytes
+    """The 32 bytes that the caller chose."""
+    address: str
+    """The address that the caller dialled, as host:port."""
     transport: str
     """gRPC's name of the connection, with the port."""
     host: str
     """The host of the connection; empty for a Unix socket."""
-    expires: float
-    """When the nonce becomes invalid, in seconds on the monotonic clock."""
 
 
 class NonceTable:
@@ -256,39 +301,34 @@ class NonceTable:
 
     def __init__(self, random: Callable[[int], bytes] = secrets.token_bytes) -> None:
         self._random = random
-        self._pending: OrderedDict[bytes, PendingHandshake] = OrderedDict()
+        # Each with the time at which it becomes invalid, the oldest first.
+        self._pending: OrderedDict[bytes, tuple[PendingHandshake, float]] = OrderedDict()
 
     def __len__(self) -> int:
         """Return the number of handshakes in progress."""
         return len(self._pending)
 
-    def issue(self, identity: Identity, transport: str, host: str, now: float) -> bytes:
+    def issue(self, handshake: PendingHandshake, now: float) -> bytes:
         """Draw a fresh nonce for a caller.
 
+        When the table is full, the host with the most handshakes in progress loses its oldest one,
+        so that few hosts cannot keep the others out.
+
         Args:
-            identity: The caller.
-            transport: gRPC's name of the connection.
-            host: The host of the connection.
+            handshake: The caller and its connection.
             now: The present time in seconds on the monotonic clock.
 
         Returns:
             The nonce, 32 bytes.
-
-        Raises:
-            RefusalError: NO_ROOM when too many handshakes are in progress.
         """
         self._expire(now)
-        of_host = [nonce for nonce, pending in self._pending.items() if pending.host == host]
-        if len(of_host) >= MAX_NONCES_OF_HOST:
-            del self._pending[of_host[0]]
-        if len(self._pending) >= MAX_NONCES:
-            raise RefusalError(
-                NetworkCode.NO_ROOM,
-                f"{MAX_NONCES} handshakes are in progress; try again later",
-                limit=str(MAX_NONCES),
-            )
+        of_host = Counter(pending.host for pending, _ in self._pending.values())
+        if of_host[handshake.host] >= MAX_NONCES_OF_HOST:
+            self._drop_oldest(handshake.host)
+        elif len(self._pending) >= MAX_NONCES:
+            self._drop_oldest(max(of_host, key=lambda host: of_host[host]))
         nonce = self._random(NONCE_BYTES)
-        self._pending[nonce] = PendingHandshake(identity, transport, host, now + NONCE_LIFETIME_S)
+        self._pending[nonce] = handshake, now + NONCE_LIFETIME_S
         return nonce
 
     def redeem(self, nonce: bytes, node_key: bytes, transport: str, now: float) -> PendingHandshake:
@@ -306,10 +346,10 @@ class NonceTable:
         Raises:
             RefusalError: BAD_NONCE.
         """
-        pending = self._pending.pop(nonce, None)
+        pending, expires = self._pending.pop(nonce, (None, 0.0))
         if (
             pending is None
-            or pending.expires <= now
+            or expires <= now
             or pending.transport != transport
             or pending.identity.node_key != node_key
         ):
@@ -322,10 +362,16 @@ class NonceTable:
             )
         return pending
 
+    def _drop_oldest(self, host: str) -> None:
+        oldest = next(
+            nonce for nonce, (pending, _) in self._pending.items() if pending.host == host
+        )
+        del self._pending[oldest]
+
     def _expire(self, now: float) -> None:
         # All nonces have the same lifetime, so the oldest come first.
         while self._pending:
-            nonce, pending = next(iter(self._pending.items()))
-            if pending.expires > now:
+            nonce, (_, expires) = next(iter(self._pending.items()))
+            if expires > now:
                 return
             del self._pending[nonce]

@@ -19,7 +19,7 @@ from fedcoin.network.errors import NetworkCode
 from fedcoin.network.peer_options import SESSION_METADATA
 from fedcoin.network.peers.connections import handshake
 from fedcoin.network.peers.connections.endpoints import Endpoint
-from fedcoin.network.peers.connections.handshake import Identity, Role
+from fedcoin.network.peers.connections.handshake import Identity, Role, Transcript
 from fedcoin.network.peers.connections.security import Security
 from fedcoin.v1.block_gossip_service_pb2_grpc import BlockGossipServiceStub
 from fedcoin.v1.peer_service_pb2 import AuthenticateRequest, HelloRequest, NodeIdentity
@@ -132,9 +132,8 @@ async def open_link(
     """
     channel = security.channel(endpoint)
     try:
-        identity, session = await _shake_hands(
-            GrpcClient(str(endpoint), channel, timeout=timeout_s), introduction, expected_key
-        )
+        client = GrpcClient(str(endpoint), channel, timeout=timeout_s)
+        identity, session = await _shake_hands(client, introduction, expected_key)
         return Link(endpoint, identity, channel, session)
     except RpcError as error:
         await channel.close(None)
@@ -150,8 +149,10 @@ async def _shake_hands(
     stub: PeerServiceAsyncStub = PeerServiceStub(client.channel)
     genesis, key = introduction.genesis, introduction.key
     nonce = secrets.token_bytes(handshake.NONCE_BYTES)
+    # The target of a channel to a peer is its address as host:port.
     hello = await client.call(
-        stub.Hello, HelloRequest(identity=introduction.message(), nonce=nonce)
+        stub.Hello,
+        HelloRequest(identity=introduction.message(), nonce=nonce, address=client.target),
     )
     identity = handshake.check_identity(hello.identity, genesis, key.public_key)
     if expected_key is not None and identity.node_key != expected_key:
@@ -161,22 +162,16 @@ async def _shake_hands(
             field="identity.node_key",
         )
     handshake.check_field_length("nonce", hello.nonce, handshake.NONCE_BYTES)
-    handshake.check_proof(
-        hello.signature,
-        genesis.chain_id,
-        Role.SERVER,
-        nonce,
-        key.public_key,
-        identity.node_key,
+    transcript = Transcript(
+        genesis.hash, key.public_key, identity.node_key, nonce, hello.nonce, client.target
     )
+    handshake.check_proof(hello.signature, genesis.chain_id, Role.SERVER, transcript)
     answer = await client.call(
         stub.Authenticate,
         AuthenticateRequest(
             node_key=key.public_key,
             nonce=hello.nonce,
-            signature=handshake.sign_proof(
-                key, genesis.chain_id, Role.CALLER, hello.nonce, identity.node_key
-            ),
+            signature=handshake.sign_proof(key, genesis.chain_id, Role.CALLER, transcript),
         ),
     )
     if not 1 <= len(answer.session) <= 64 or not answer.session.isascii():

@@ -6,9 +6,19 @@ import random
 
 from fedcoin.network.interceptors import CallContext
 from fedcoin.network.peers.connections import handshake
-from fedcoin.network.peers.connections.endpoints import is_loopback, observed_host
-from fedcoin.network.peers.connections.handshake import NonceTable, Role
+from fedcoin.network.peers.connections.endpoints import (
+    is_loopback,
+    observed_host,
+    parse_endpoint,
+)
+from fedcoin.network.peers.connections.handshake import (
+    NonceTable,
+    PendingHandshake,
+    Role,
+    Transcript,
+)
 from fedcoin.network.peers.connections.link import Introduction
+from fedcoin.network.peers.connections.own_addresses import OwnAddresses
 from fedcoin.network.peers.connections.peer import Peer
 from fedcoin.network.peers.connections.peer_set import PeerSet
 from fedcoin.v1.peer_service_pb2 import (
@@ -33,11 +43,15 @@ class PeerServicer(PeerServiceServicer):
     Args:
         introduction: This node's identity.
         peers: The connected peers.
+        own_addresses: The addresses for which this node signs handshakes.
     """
 
-    def __init__(self, introduction: Introduction, peers: PeerSet) -> None:
+    def __init__(
+        self, introduction: Introduction, peers: PeerSet, own_addresses: OwnAddresses
+    ) -> None:
         self._introduction = introduction
         self._peers = peers
+        self._own_addresses = own_addresses
         self._nonces = NonceTable()
 
     async def Hello(self, request: HelloRequest, context: CallContext) -> HelloResponse:
@@ -45,23 +59,24 @@ class PeerServicer(PeerServiceServicer):
         own = self._introduction
         identity = handshake.check_identity(request.identity, own.genesis, own.key.public_key)
         handshake.check_field_length("nonce", request.nonce, handshake.NONCE_BYTES)
+        self._own_addresses.check(parse_endpoint(request.address, "address"))
         self._peers.check_admission(identity.node_key)
         transport = context.peer()
-        host = observed_host(transport)
-        nonce = self._nonces.issue(identity, transport, host, self._peers.now())
+        pending = PendingHandshake(
+            identity, request.nonce, request.address, transport, observed_host(transport)
+        )
+        nonce = self._nonces.issue(pending, self._peers.now())
+        transcript = self._transcript(pending, nonce)
         return HelloResponse(
             identity=own.message(),
             nonce=nonce,
-            signature=handshake.sign_proof(
-                own.key, own.genesis.chain_id, Role.SERVER, request.nonce, identity.node_key
-            ),
+            signature=handshake.sign_proof(own.key, own.genesis.chain_id, Role.SERVER, transcript),
         )
 
     async def Authenticate(
         self, request: AuthenticateRequest, context: CallContext
     ) -> AuthenticateResponse:
         """Check the caller's proof and give a session."""
-        own = self._introduction
         handshake.check_field_length("nonce", request.nonce, handshake.NONCE_BYTES)
         handshake.check_signature_length("signature", request.signature)
         pending = self._nonces.redeem(
@@ -69,14 +84,23 @@ class PeerServicer(PeerServiceServicer):
         )
         handshake.check_proof(
             request.signature,
-            own.genesis.chain_id,
+            self._introduction.genesis.chain_id,
             Role.CALLER,
-            request.nonce,
-            own.key.public_key,
-            request.node_key,
+            self._transcript(pending, request.nonce),
         )
         session = self._peers.admit(pending.identity, pending.transport, pending.host)
         return AuthenticateResponse(session=session)
+
+    def _transcript(self, pending: PendingHandshake, nonce: bytes) -> Transcript:
+        own = self._introduction
+        return Transcript(
+            own.genesis.hash,
+            pending.identity.node_key,
+            own.key.public_key,
+            pending.caller_nonce,
+            nonce,
+            pending.address,
+        )
 
     async def ListPeers(self, request: ListPeersRequest, context: CallContext) -> ListPeersResponse:
         """List addresses that this node has dialled successfully."""

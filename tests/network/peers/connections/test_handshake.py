@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,7 +17,9 @@ from fedcoin.network.peers.connections.handshake import (
     NONCE_LIFETIME_S,
     Identity,
     NonceTable,
+    PendingHandshake,
     Role,
+    Transcript,
     check_identity,
     check_proof,
     encode_identity,
@@ -24,13 +27,22 @@ from fedcoin.network.peers.connections.handshake import (
 )
 from fedcoin.v1.peer_service_pb2 import NodeIdentity
 from tests.support.genesis import CHAIN_ID
-from tests.support.keys import MINERS, STRANGER
+from tests.support.keys import MINERS
 from tests.support.node_core import make_network_genesis
 
 GENESIS = make_network_genesis(time_ms=1_700_000_000_000)
 OWN = MINERS[0].public_key
 OTHER = MINERS[1].public_key
 NONCE = b"n" * 32
+TRANSCRIPT = Transcript(GENESIS.hash, OTHER, OWN, NONCE, b"m" * 32, "127.0.0.1:7050")
+OTHER_TRANSCRIPTS = [
+    replace(TRANSCRIPT, genesis_hash=bytes(32)),
+    replace(TRANSCRIPT, caller_key=MINERS[2].public_key),
+    replace(TRANSCRIPT, server_key=MINERS[2].public_key),
+    replace(TRANSCRIPT, caller_nonce=b"x" * 32),
+    replace(TRANSCRIPT, server_nonce=b"x" * 32),
+    replace(TRANSCRIPT, address="127.0.0.1:7051"),
+]
 
 
 def identity(**changes: Any) -> NodeIdentity:
@@ -75,16 +87,14 @@ def test_a_wrong_chain_is_reported_with_both_names() -> None:
         check_identity(identity(chain_id="other"), GENESIS, OWN)
 
 
-def test_a_proof_holds_for_one_role_nonce_pair_and_chain() -> None:
-    signature = sign_proof(MINERS[1], CHAIN_ID, Role.CALLER, NONCE, OWN)
-    check_proof(signature, CHAIN_ID, Role.CALLER, NONCE, OWN, OTHER)
+def test_a_proof_holds_for_one_role_chain_and_transcript() -> None:
+    signature = sign_proof(MINERS[1], CHAIN_ID, Role.CALLER, TRANSCRIPT)
+    check_proof(signature, CHAIN_ID, Role.CALLER, TRANSCRIPT)
     wrong: list[tuple[Any, ...]] = [
-        (bytes(64), CHAIN_ID, Role.CALLER, NONCE, OWN, OTHER),
-        (signature, "other", Role.CALLER, NONCE, OWN, OTHER),
-        (signature, CHAIN_ID, Role.CALLER, b"m" * 32, OWN, OTHER),
-        (signature, CHAIN_ID, Role.CALLER, NONCE, STRANGER.public_key, OTHER),
-        (signature, CHAIN_ID, Role.CALLER, NONCE, OWN, STRANGER.public_key),
-        (b"", CHAIN_ID, Role.CALLER, NONCE, OWN, OTHER),
+        (bytes(64), CHAIN_ID, Role.CALLER, TRANSCRIPT),
+        (b"", CHAIN_ID, Role.CALLER, TRANSCRIPT),
+        (signature, "other", Role.CALLER, TRANSCRIPT),
+        *((signature, CHAIN_ID, Role.CALLER, other) for other in OTHER_TRANSCRIPTS),
     ]
     for arguments in wrong:
         with pytest.raises(RefusalError) as refused:
@@ -93,15 +103,21 @@ def test_a_proof_holds_for_one_role_nonce_pair_and_chain() -> None:
 
 
 def test_an_answer_to_hello_is_no_proof_for_authenticate() -> None:
-    # To impersonate MINERS[1], an attacker at OWN's connection relays OWN's nonce to MINERS[1].
-    answer = sign_proof(MINERS[1], CHAIN_ID, Role.SERVER, NONCE, OWN)
+    # With one key on both sides, the role alone tells the two proofs apart.
+    transcript = replace(TRANSCRIPT, server_key=OTHER)
+    answer = sign_proof(MINERS[1], CHAIN_ID, Role.SERVER, transcript)
+    check_proof(answer, CHAIN_ID, Role.SERVER, transcript)
     with pytest.raises(RefusalError) as refused:
-        check_proof(answer, CHAIN_ID, Role.CALLER, NONCE, OWN, OTHER)
+        check_proof(answer, CHAIN_ID, Role.CALLER, transcript)
     assert refused.value.code is NetworkCode.BAD_PROOF
 
 
 CALLER = check_identity(identity(), GENESIS, OWN)
 FROM = "ipv4:10.0.0.7:50000"
+
+
+def pending(host: str = "10.0.0.7") -> PendingHandshake:
+    return PendingHandshake(CALLER, NONCE, "127.0.0.1:7050", FROM, host)
 
 
 def redeem_fails(nonces: NonceTable, *arguments: Any) -> None:
@@ -112,8 +128,8 @@ def redeem_fails(nonces: NonceTable, *arguments: Any) -> None:
 
 def test_a_nonce_is_valid_once() -> None:
     nonces = NonceTable()
-    nonce = nonces.issue(CALLER, FROM, "10.0.0.7", now=0.0)
-    assert nonces.redeem(nonce, OTHER, FROM, now=9.9).identity == CALLER
+    nonce = nonces.issue(pending(), now=0.0)
+    assert nonces.redeem(nonce, OTHER, FROM, now=9.9) == pending()
     redeem_fails(nonces, nonce, OTHER, FROM, 9.9)
 
 
@@ -124,24 +140,24 @@ def test_a_nonce_is_valid_for_ten_seconds_one_key_and_one_connection() -> None:
         (OWN, FROM, 1.0),
         (OTHER, "ipv4:10.0.0.7:50001", 1.0),
     ]:
-        nonce = nonces.issue(CALLER, FROM, "10.0.0.7", now=0.0)
+        nonce = nonces.issue(pending(), now=0.0)
         redeem_fails(nonces, nonce, key, transport, now)
         # A failed attempt uses the nonce up.
         redeem_fails(nonces, nonce, OTHER, FROM, 1.0)
     redeem_fails(nonces, b"invented", OTHER, FROM, 1.0)
 
 
-def test_nonces_are_bounded_and_one_host_cannot_use_them_up() -> None:
+def test_nonces_are_bounded_and_few_hosts_cannot_use_them_up() -> None:
     nonces = NonceTable()
-    first = nonces.issue(CALLER, FROM, "10.0.0.1", now=0.0)
-    for number in range(MAX_NONCES_OF_HOST):
-        nonces.issue(CALLER, FROM, "10.0.0.1", now=number / 1000)
-    assert len(nonces) == MAX_NONCES_OF_HOST
+    honest = nonces.issue(pending("10.9.9.9"), now=0.0)
+    first = nonces.issue(pending("10.0.0.1"), now=0.0)
+    for _ in range(MAX_NONCES_OF_HOST):
+        nonces.issue(pending("10.0.0.1"), now=0.1)
+    assert len(nonces) == 1 + MAX_NONCES_OF_HOST
     redeem_fails(nonces, first, OTHER, FROM, 1.0)
-    for number in range(MAX_NONCES - MAX_NONCES_OF_HOST):
-        nonces.issue(CALLER, FROM, f"10.0.{number // 200}.{number % 200 + 2}", now=1.0)
-    with pytest.raises(RefusalError) as refused:
-        nonces.issue(CALLER, FROM, "10.9.9.9", now=1.0)
-    assert refused.value.code is NetworkCode.NO_ROOM
-    nonces.issue(CALLER, FROM, "10.9.9.9", now=1.0 + NONCE_LIFETIME_S)
+    for number in range(2 * MAX_NONCES):
+        nonces.issue(pending(f"10.0.0.{number % 40 + 1}"), now=1.0)
+    assert len(nonces) == MAX_NONCES
+    assert nonces.redeem(honest, OTHER, FROM, now=1.0) == pending("10.9.9.9")
+    nonces.issue(pending(), now=1.0 + NONCE_LIFETIME_S)
     assert len(nonces) == 1

@@ -18,7 +18,7 @@ from fedcoin.network.errors import NetworkCode
 from fedcoin.network.peer_options import SESSION_METADATA
 from fedcoin.network.peers.connections import handshake
 from fedcoin.network.peers.connections.endpoints import parse_endpoint
-from fedcoin.network.peers.connections.handshake import Role
+from fedcoin.network.peers.connections.handshake import Role, Transcript
 from fedcoin.network.peers.connections.link import open_link
 from fedcoin.network.peers.connections.peer_guard import WITHOUT_SESSION
 from fedcoin.network.peers.connections.security import Security
@@ -53,7 +53,7 @@ def hello(node: PeerNode, key: KeyPair = STRANGER, **changes: Any) -> pb.HelloRe
     message = introduction(node.genesis, key).message()
     for name, value in changes.items():
         setattr(message, name, value)
-    return pb.HelloRequest(identity=message, nonce=NONCE)
+    return pb.HelloRequest(identity=message, nonce=NONCE, address=node.address)
 
 
 async def test_the_server_proves_itself_and_a_session_opens_the_rest(node: PeerNode) -> None:
@@ -84,10 +84,26 @@ async def test_hello_is_refused_with_the_reason(node: PeerNode) -> None:
 
 async def test_a_short_nonce_is_refused(node: PeerNode) -> None:
     async with channel_to(node) as channel:
-        request = pb.HelloRequest(identity=introduction(node.genesis).message(), nonce=b"n" * 31)
+        request = hello(node)
+        request.nonce = b"n" * 31
         await refused(
             PeerServiceStub(channel).Hello(request), grpc.StatusCode.INVALID_ARGUMENT, "MALFORMED"
         )
+
+
+async def test_a_node_signs_for_its_own_addresses_only(node: PeerNode) -> None:
+    port = node.address.rpartition(":")[2]
+    async with channel_to(node) as channel:
+        stub = PeerServiceStub(channel)
+        for address, status, reason in [
+            (f"127.0.0.2:{port}", grpc.StatusCode.FAILED_PRECONDITION, "WRONG_ADDRESS"),
+            ("127.0.0.1:1", grpc.StatusCode.FAILED_PRECONDITION, "WRONG_ADDRESS"),
+            (f"node.example.org:{port}", grpc.StatusCode.FAILED_PRECONDITION, "WRONG_ADDRESS"),
+            ("", grpc.StatusCode.INVALID_ARGUMENT, "BAD_HOST"),
+        ]:
+            request = hello(node)
+            request.address = address
+            await refused(stub.Hello(request), status, reason)
 
 
 async def test_the_callers_side_checks_the_server_as_well(node: PeerNode) -> None:
@@ -116,12 +132,12 @@ async def test_an_address_without_a_listener_is_named(node: PeerNode) -> None:
 async def proof(node: PeerNode, stub: Any) -> pb.AuthenticateRequest:
     """Say hello as the protocol asks; returns the proof for the second step."""
     answer = await stub.Hello(hello(node))
+    keys = STRANGER.public_key, MINERS[0].public_key
+    transcript = Transcript(node.genesis.hash, *keys, NONCE, answer.nonce, node.address)
     return pb.AuthenticateRequest(
         node_key=STRANGER.public_key,
         nonce=answer.nonce,
-        signature=handshake.sign_proof(
-            STRANGER, CHAIN_ID, Role.CALLER, answer.nonce, MINERS[0].public_key
-        ),
+        signature=handshake.sign_proof(STRANGER, CHAIN_ID, Role.CALLER, transcript),
     )
 
 
