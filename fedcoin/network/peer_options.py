@@ -34,7 +34,8 @@ class PeerOptions:
     """`host:port` that peers are to dial; empty means the listener's own. For a wildcard host
     (0.0.0.0) peers use the host that they see the connection come from."""
     seeds: tuple[str, ...] = ()
-    """`host:port` of peers that are dialled as long as the node runs."""
+    """`key@host:port` of peers that are dialled as long as the node runs. Without a key, the key
+    that answers first is pinned."""
     max_outbound: int = 8
     """How many peers this node dials by itself, not counting seeds."""
     max_inbound: int = 32

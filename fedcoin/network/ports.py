@@ -280,7 +280,7 @@ class PeerInfo:
     """Ed25519 public key, 32 bytes."""
 
     address: str
-    """The address on which it can be dialled, as host:port; empty when there is none."""
+    """The address on which it can be dialled, as key@host:port; empty when there is none."""
 
     outbound: bool
     """True when this node dialled it."""
@@ -300,7 +300,7 @@ class Peers(Protocol):
 
     @property
     def address(self) -> str:
-        """The address of the peers' listener, as host:port."""
+        """The address that peers dial, as key@host:port."""
         ...
 
     def peers(self) -> Sequence[PeerInfo]:
@@ -311,7 +311,7 @@ class Peers(Protocol):
         """Dial a peer and keep its address in the address book.
 
         Args:
-            address: The address as host:port.
+            address: The address as key@host:port, or as host:port to accept the key that answers.
 
         Returns:
             The peer's node key.

@@ -27,8 +27,9 @@ for i in $(seq 2 "$miners"); do
     set -- "$@" --account "$(field "miner-$i" address)=1000fdc"
 done
 fedcoin-node init --home miner-1 --chain-id fedcoin-compose "$@"
+seed="$(field miner-1 public_key)@miner-1:7050"
 for i in $(seq 2 "$miners"); do
-    fedcoin-node init --home "miner-$i" --genesis miner-1/genesis.json
+    fedcoin-node init --home "miner-$i" --genesis miner-1/genesis.json --seed "$seed"
 done
 # The coordinator's home comes last: a network exists once it has a genesis.
 fedcoin-node init --home coordinator --genesis miner-1/genesis.json

@@ -76,7 +76,8 @@ class PeerNode(NodeCore):
 
     @property
     def address(self) -> str:
-        return self.network.address
+        """The listener as host:port, without the key."""
+        return self.network.endpoint
 
     def peer(self, other: PeerNode | KeyPair) -> Peer:
         key = other.key if isinstance(other, PeerNode) else other

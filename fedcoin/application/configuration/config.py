@@ -19,6 +19,7 @@ from fedcoin.application.configuration.fields import (
     choice,
     endpoint_of,
     many,
+    node_address,
     number,
     real,
     refuse,
@@ -50,7 +51,11 @@ class PeersConfig:
         address(allow_empty=True),
         "The host:port that other nodes shall dial; empty: the address of `listen`.",
     )
-    seeds: tuple[str, ...] = setting((), many(address()), "Nodes to dial first, as host:port.")
+    seeds: tuple[str, ...] = setting(
+        (),
+        many(node_address()),
+        "Nodes to dial first, as key@host:port; without a key, the key that answers is pinned.",
+    )
     max_outbound: int = setting(8, number(0, 100), "The most peers that this node dials.")
     max_inbound: int = setting(32, number(0, 1000), "The most peers that may dial this node.")
 

@@ -16,8 +16,10 @@ from fedcoin.application.errors import ApplicationCode
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.amounts import format_amount, parse_amount
 from fedcoin.network.peers.connections.endpoints import Endpoint, parse_endpoint
+from fedcoin.network.peers.connections.node_addresses import parse_node_address
 
 _ADDRESS_FORM = "must be host:port, such as 127.0.0.1:7050"
+_NODE_ADDRESS_FORM = "must be key@host:port with the node's key as 64 digits of lower-case hex"
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +232,37 @@ def address(allow_empty: bool = False) -> Kind:
         return value
 
     return Kind(parse, quote)
+
+
+def node_address() -> Kind:
+    """Accept a node's address as key@host:port, or as host:port when its key is not known.
+
+    Returns:
+        The kind. It checks the text and leaves it as it is.
+    """
+
+    def parse(value: object) -> str:
+        if not isinstance(value, str):
+            raise ValueError(_NODE_ADDRESS_FORM)
+        check_node_address(value)
+        return value
+
+    return Kind(parse, quote)
+
+
+def check_node_address(value: str) -> None:
+    """Check a node's address.
+
+    Args:
+        value: `key@host:port` or `host:port`, the key as 64 digits of lower-case hex.
+
+    Raises:
+        ValueError: The text is not an address. The message is the end of a sentence.
+    """
+    try:
+        parse_node_address(value)
+    except RefusalError:
+        raise ValueError(_NODE_ADDRESS_FORM) from None
 
 
 def endpoint_of(value: str) -> Endpoint:

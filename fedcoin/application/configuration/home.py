@@ -135,6 +135,21 @@ class Home:
         """
         return load_config(self.config_path, environment, flags)
 
+    def peer_address(self, config: NodeConfig) -> str:
+        """Compose the address that other nodes dial.
+
+        Args:
+            config: The settings in force.
+
+        Returns:
+            `key@host:port`, with the host and port of `peers.advertise` or else of `peers.listen`.
+
+        Raises:
+            RefusalError: NO_KEY when the home has no node key, BAD_KEY_FILE when it is malformed.
+        """
+        key = self.key_info(NODE_KEY).public_key.hex()
+        return f"{key}@{config.peers.advertise or config.peers.listen}"
+
     def key_path(self, name: str) -> Path:
         """Return the path of a key's file, which may not exist.
 

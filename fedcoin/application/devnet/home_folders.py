@@ -133,7 +133,10 @@ def _create_miners(
             {
                 "peers.listen": peers[index],
                 # Each miner dials all miners before it.
-                "peers.seeds": peers[:index],
+                "peers.seeds": [
+                    f"{network.key(seed).public_key.hex()}@{address}"
+                    for seed, address in zip(names[:index], peers, strict=False)
+                ],
                 "api.listen": apis[index],
                 "miner.enabled": True,
                 # The miners share the cores of one machine.

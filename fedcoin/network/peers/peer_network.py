@@ -25,6 +25,7 @@ from fedcoin.network.peers.connections.address_book import AddressBook
 from fedcoin.network.peers.connections.dialer import Dialer
 from fedcoin.network.peers.connections.endpoints import Endpoint, parse_endpoint
 from fedcoin.network.peers.connections.link import Introduction, Link
+from fedcoin.network.peers.connections.node_addresses import parse_node_address
 from fedcoin.network.peers.connections.own_addresses import OwnAddresses
 from fedcoin.network.peers.connections.peer import Peer
 from fedcoin.network.peers.connections.peer_exchange import PeerExchange
@@ -106,7 +107,7 @@ class PeerNetwork:
         self._options = options
         self._chain = chain
         self._book_path = book_path
-        self._seeds = tuple(parse_endpoint(seed, "seeds") for seed in options.seeds)
+        self._seeds = tuple(parse_node_address(seed, "seeds") for seed in options.seeds)
         self._listen = parse_endpoint(options.listen, "listen", any_port=True)
         self._advertised = (
             parse_endpoint(options.advertise, "advertise") if options.advertise else None
@@ -160,7 +161,7 @@ class PeerNetwork:
             self._tasks.start(self._exchange.run(options.exchange_interval_s), "peer exchange")
         if self._book_path is not None:
             self._tasks.start(self._save_regularly(self._book_path), "address book")
-        log.info("peers are served on %s", self.address)
+        log.info("peers are served on %s", self.endpoint)
 
     async def stop(self, grace: float = 0.5) -> None:
         """Disconnect all peers, close the listener, and save the address book.
@@ -178,7 +179,12 @@ class PeerNetwork:
 
     @property
     def address(self) -> str:
-        """The address of the peers' listener, as host:port."""
+        """The address that peers dial, as key@host:port."""
+        return f"{self._introduction.key.public_key.hex()}@{self._listen_address()}"
+
+    @property
+    def endpoint(self) -> str:
+        """The address of the peers' listener, as host:port, with the port that it has."""
         return self._listener.address
 
     def peers(self) -> Sequence[PeerInfo]:
@@ -189,7 +195,7 @@ class PeerNetwork:
 
     async def add(self, address: str) -> bytes:
         """Implement `Peers.add`: dial a peer and keep its address in the address book."""
-        peer = await self._dialer.dial(parse_endpoint(address))
+        peer = await self._dialer.dial(parse_node_address(address))
         return peer.key
 
     async def drop(self, node_key: bytes) -> None:

@@ -29,8 +29,8 @@ from fedcoin.data.messages.votes import (
 )
 from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.network.errors import NetworkCode
-from fedcoin.network.peers.connections.endpoints import parse_endpoint
 from fedcoin.network.peers.connections.link import Introduction, Link, open_link
+from fedcoin.network.peers.connections.node_addresses import parse_node_address
 from fedcoin.network.peers.connections.security import Security
 from fedcoin.network.peers.gossip.consensus_messages import encode
 from fedcoin.network.peers.peer_network import PeerNetwork
@@ -71,7 +71,7 @@ class HostilePeer:
         """Connect to a node and shake hands.
 
         Args:
-            address: The node's host:port.
+            address: The node's key@host:port, or host:port.
 
         Yields:
             A link, which is closed afterwards.
@@ -80,7 +80,7 @@ class HostilePeer:
             RefusalError: The node refuses the handshake, with the node's code.
         """
         link = await open_link(
-            parse_endpoint(address),
+            parse_node_address(address).endpoint,
             Introduction(self.genesis, self.key, "stranger/1", lambda: "", lambda: 0),
             Security(None, insecure=False),
             TIMEOUT_S,
@@ -94,7 +94,7 @@ class HostilePeer:
         """Try to connect to a node.
 
         Args:
-            address: The node's host:port.
+            address: The node's key@host:port, or host:port.
 
         Returns:
             The name of the code with which the handshake is refused; empty when it succeeds.
@@ -109,7 +109,7 @@ class HostilePeer:
         """Send consensus messages in one stream.
 
         Args:
-            address: The node's host:port.
+            address: The node's key@host:port, or host:port.
             messages: Proposals and votes.
 
         Returns:
@@ -138,7 +138,7 @@ class HostilePeer:
         """Send each consensus message in a stream of its own, until a handshake is refused.
 
         Args:
-            address: The node's host:port.
+            address: The node's key@host:port, or host:port.
             messages: Proposals and votes.
 
         Returns:
@@ -156,7 +156,7 @@ class HostilePeer:
         """Relay transactions.
 
         Args:
-            address: The node's host:port.
+            address: The node's key@host:port, or host:port.
             transactions: Serialised SignedTransactions.
 
         Returns:
@@ -199,7 +199,7 @@ async def send_foreign_messages(address: str, chain: Chain) -> dict[str, str]:
     """Send a node handshakes, transactions and votes of another network.
 
     Args:
-        address: The node's host:port.
+        address: The node's key@host:port, or host:port.
         chain: The chain of the node's network.
 
     Returns:
@@ -225,7 +225,7 @@ async def send_old_messages(address: str, chain: Chain) -> dict[str, str]:
     """Send a node votes and transactions of final blocks, and propose an old block again.
 
     Args:
-        address: The node's host:port.
+        address: The node's key@host:port, or host:port.
         chain: The chain of the node's network.
 
     Returns:

@@ -90,7 +90,7 @@ def test_variables_of_every_kind() -> None:
     config = load_config(
         None,
         {
-            "FEDCOIN_PEERS_SEEDS": "127.0.0.1:1, [::1]:2",
+            "FEDCOIN_PEERS_SEEDS": f"{'ab' * 32}@127.0.0.1:1, [::1]:2",
             "FEDCOIN_MINER_ENABLED": "yes",
             "FEDCOIN_COORDINATOR_BUDGET": "2.5fdc",
             "FEDCOIN_COORDINATOR_SPLIT": "8,1,1",
@@ -99,7 +99,7 @@ def test_variables_of_every_kind() -> None:
             "FEDCOIN_LIMITS_POOL_TRANSACTIONS": "7",
         },
     )
-    assert config.peers.seeds == ("127.0.0.1:1", "[::1]:2")
+    assert config.peers.seeds == (f"{'ab' * 32}@127.0.0.1:1", "[::1]:2")
     assert config.miner.enabled
     assert config.coordinator.budget == 5 * SAP_PER_FDC // 2
     assert config.coordinator.split == (8, 1, 1)
@@ -115,6 +115,8 @@ def test_variables_of_every_kind() -> None:
         ("API_LISTEN", "127.0.0.1:70000"),
         ("API_LISTEN", ""),
         ("PEERS_SEEDS", "a:1,b"),
+        ("PEERS_SEEDS", "abc@a:1"),
+        ("PEERS_LISTEN", f"{'ab' * 32}@127.0.0.1:1"),
         ("PEERS_MAX_INBOUND", "many"),
         ("PEERS_MAX_INBOUND", "-1"),
         ("MINER_ENABLED", "maybe"),

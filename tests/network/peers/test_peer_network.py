@@ -37,7 +37,7 @@ async def test_both_can_call_each_other_though_one_dialled(tmp_path: Path) -> No
             await until(lambda: first.linked() == second.linked() == 1)
             assert [info.outbound for info in first.network.peers()] == [False]
             assert [info.outbound for info in second.network.peers()] == [True]
-            assert first.network.peers()[0].address == second.address
+            assert first.network.peers()[0].address == second.network.address
             assert first.network.peers()[0].node_key == MINERS[1].public_key
             assert first.network.peers()[0].agent == "test/1"
 
@@ -156,7 +156,7 @@ async def test_the_address_book_outlives_the_process(tmp_path: Path) -> None:
             await until(lambda: second.linked() == 1)
             await second.network.ban(STRANGER.public_key, 60)
         kept = json.loads((tmp_path / "1" / "peers.json").read_text())
-        assert kept["peers"][0]["address"] == first.address
+        assert kept["peers"][0]["address"] == first.network.address
         assert kept["bans"][0]["node_key"] == STRANGER.public_key.hex()
         without_seed = PeerNode(tmp_path / "1", genesis, MINERS[1])
         async with running(without_seed):
@@ -238,7 +238,9 @@ async def test_plaintext_beyond_loopback_only_when_asked_for(tmp_path: Path) -> 
         async with running(second):
             await until(lambda: first.linked() == second.linked() == 1)
             # The peer announced 0.0.0.0; the dialled address counts.
-            assert second.network.peers()[0].address == f"127.0.0.1:{port}"
+            assert second.network.peers()[0].address == (
+                f"{MINERS[0].public_key.hex()}@127.0.0.1:{port}"
+            )
             with pytest.raises(RefusalError) as caught:
                 await second.network.add("192.0.2.1:7050")
             assert caught.value.code is NetworkCode.NOT_SECURE
@@ -260,7 +262,9 @@ async def test_a_remote_peer_cannot_make_a_node_dial_loopback(tmp_path: Path) ->
     identity = Identity(STRANGER.public_key, "x", None, 0)
     far = Peer(identity, "192.0.2.7", outbound=False, now=0.0)
     exchange.learn(far, told("127.0.0.1:22", "0.0.0.0:1", "192.0.2.8:7050"))
-    assert [str(endpoint) for endpoint in book.candidates(())] == ["192.0.2.8:7050"]
+    assert [str(endpoint) for endpoint in book.candidates(())] == [
+        f"{bytes([102] * 32).hex()}@192.0.2.8:7050"
+    ]
     with pytest.raises(RefusalError):
         exchange.learn(far, told("nonsense"))
     far.host = "127.0.0.1"
@@ -298,3 +302,54 @@ async def test_a_peer_cannot_make_a_node_dial_a_third_party(
         # Pauses between the four attempts grow.
         assert time.monotonic() - began > 3 * FAST.first_backoff_s
         assert set(dialled) == {victim.address}
+
+
+def impostor(tmp_path: Path, node: PeerNode) -> PeerNode:
+    """Make a node with another key at the address of a node that has stopped."""
+    options = replace(FAST, listen=node.address, peer_exchange=False)
+    return PeerNode(tmp_path / "impostor", node.genesis, STRANGER, options=options)
+
+
+async def test_a_seed_with_a_key_is_met_by_that_node_only(
+    tmp_path: Path, dialled: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    genesis = make_network_genesis()
+    first = PeerNode(tmp_path / "0", genesis, MINERS[0])
+    async with running(first):
+        seed = first.network.address
+        assert seed == f"{MINERS[0].public_key.hex()}@{first.address}"
+    node = PeerNode(tmp_path / "1", genesis, MINERS[1], seeds=[seed])
+    false = impostor(tmp_path, first)
+    async with running(false, node):
+        await until(lambda: dialled.count(false.address) > 2)
+        assert not node.network.peers()
+        with pytest.raises(RefusalError, match=r"not [0-9a-f]{64} as expected") as caught:
+            await node.network.add(seed)
+        assert caught.value.code is NetworkCode.WRONG_PEER
+    assert "pinned" not in caplog.text
+
+
+async def test_a_seed_without_a_key_is_pinned_to_the_first_that_answers(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    genesis = make_network_genesis()
+    first = PeerNode(tmp_path / "0", genesis, MINERS[0])
+    async with running(first):
+        node = PeerNode(tmp_path / "1", genesis, MINERS[1], seeds=[first.address])
+        async with running(node):
+            await until(lambda: node.linked() == 1)
+    warnings = [line for line in caplog.messages if "names no node key" in line]
+    assert len(warnings) == 1
+    assert f"write {MINERS[0].public_key.hex()}@{first.address} instead" in warnings[0]
+    # The pin outlives the process, and the operator's own request does not go around it.
+    again = PeerNode(tmp_path / "1", genesis, MINERS[1], seeds=[first.address])
+    false = impostor(tmp_path, first)
+    async with running(false, again):
+        await until(lambda: "cannot connect to" in caplog.text)
+        with pytest.raises(RefusalError) as caught:
+            await again.network.add(first.address)
+        assert caught.value.code is NetworkCode.WRONG_PEER
+        assert not again.network.peers()
+        # Naming the new key does.
+        await again.network.add(f"{STRANGER.public_key.hex()}@{first.address}")
+        assert again.linked() == 1

@@ -145,7 +145,7 @@ class Network:
             "miner.processes": 1,
             **self._settings,
             "peers.listen": peers,
-            "peers.seeds": [node.peers for node in self.nodes],
+            "peers.seeds": [f"{node.key.public_key.hex()}@{node.peers}" for node in self.nodes],
             "api.listen": api,
         }
         home.write(self.raw_genesis, settings)

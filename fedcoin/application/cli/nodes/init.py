@@ -13,6 +13,7 @@ from fedcoin.application.cli.shared.options import (
     ADDRESS,
     AMOUNT,
     ENDPOINT,
+    NODE_ADDRESS,
     example,
     home_option,
     json_option,
@@ -48,7 +49,8 @@ def _whole(value: str) -> int:
 @click.command(
     epilog=example(
         "fedcoin-node init --home a --fund coordinator=500fdc     a new network",
-        "fedcoin-node init --home b --genesis a/genesis.json --seed 127.0.0.1:7050 \\",
+        "fedcoin-node init --home b --genesis a/genesis.json \\",
+        "    --seed $(fedcoin-node keys show --home a --public-key)@127.0.0.1:7050 \\",
         "    --peers-listen 127.0.0.1:7060 --api-listen 127.0.0.1:7061     one more node for it",
     )
 )
@@ -95,7 +97,7 @@ def _whole(value: str) -> int:
     type=pairs("NAME=NUMBER", str, _whole),
     help="New network: a network parameter that differs from its default. Repeatable.",
 )
-@click.option("--seed", multiple=True, type=ENDPOINT, help="A node to dial. Repeatable.")
+@click.option("--seed", multiple=True, type=NODE_ADDRESS, help="A node to dial. Repeatable.")
 @click.option("--peers-listen", type=ENDPOINT, help="Where peers reach this node [127.0.0.1:7050].")
 @click.option(
     "--api-listen", type=ENDPOINT, help="Where wallets and tools reach this node [127.0.0.1:7051]."

@@ -10,6 +10,7 @@ import click
 
 from fedcoin.application.cli.shared.options import (
     ENDPOINT,
+    NODE_ADDRESS,
     example,
     home_option,
     new_campaign_option,
@@ -37,7 +38,7 @@ SETTINGS = {
 @click.command(
     epilog=example(
         "fedcoin-node start --mine",
-        "fedcoin-node start --home b --seed 127.0.0.1:7050",
+        "fedcoin-node start --home b --seed $PUBLIC_KEY_OF_A@127.0.0.1:7050",
         "fedcoin-node start --mine --coordinate --set coordinator.clients=3",
     )
 )
@@ -45,7 +46,7 @@ SETTINGS = {
 @click.option("--mine/--no-mine", default=None, help="Compute Shapley values; needs a bond.")
 @click.option("--coordinate/--no-coordinate", default=None, help="Also run a campaign.")
 @new_campaign_option
-@click.option("--seed", multiple=True, type=ENDPOINT, help="A node to dial. Repeatable.")
+@click.option("--seed", multiple=True, type=NODE_ADDRESS, help="A node to dial. Repeatable.")
 @click.option("--peers-listen", type=ENDPOINT, help="Where peers reach this node.")
 @click.option("--advertise", type=ENDPOINT, help="The address that peers are told to dial.")
 @click.option("--api-listen", type=ENDPOINT, help="Where wallets and tools reach this node.")

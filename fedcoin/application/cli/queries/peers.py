@@ -15,17 +15,16 @@ from fedcoin.application.configuration.home import Home
 @node_option
 @json_option
 def peers(home: Home, node: str | None, as_json: bool) -> None:
-    """Show the peers of a node."""
+    """Show the peers of a node, as key@host:port or, where no address is known, by their keys."""
     found = ask(home, node, lambda client: client.list_peers())
     if as_json:
         print_json([as_plain(peer) for peer in found])
         return
     print_table(
-        ("ADDRESS", "NODE KEY", "DIALLED BY", "HEIGHT", "SCORE", "AGENT"),
+        ("PEER", "DIALLED BY", "HEIGHT", "SCORE", "AGENT"),
         [
             (
-                peer.address or "-",
-                f"{peer.node_key[:16]}…",
+                peer.address or peer.node_key,
                 "us" if peer.outbound else "them",
                 peer.height,
                 peer.score,
@@ -33,5 +32,5 @@ def peers(home: Home, node: str | None, as_json: bool) -> None:
             )
             for peer in found
         ],
-        right="   rr",
+        right="  rr",
     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from fedcoin.application.configuration.fields import endpoint_of
+from fedcoin.application.configuration.fields import check_node_address, endpoint_of
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.data.errors import RefusalError
 
@@ -81,10 +81,16 @@ def _parse_endpoint(value: str) -> str:
     return value
 
 
+def _parse_node_address(value: str) -> str:
+    check_node_address(value)
+    return value
+
+
 AMOUNT = Parsed("amount", _parse_amount)
 ADDRESS = Parsed("address", _parse_address)
 HASH = Parsed("hash", _parse_hash)
 ENDPOINT = Parsed("host:port", _parse_endpoint)
+NODE_ADDRESS = Parsed("key@host:port", _parse_node_address)
 
 
 def home_option(command: F) -> F:

@@ -7,16 +7,19 @@ import logging
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from fedcoin.data.atomic_files import replace_file
 from fedcoin.data.errors import RefusalError
-from fedcoin.network.peers.connections.endpoints import Endpoint, parse_endpoint
+from fedcoin.network.peers.connections.endpoints import Endpoint
+from fedcoin.network.peers.connections.node_addresses import NodeAddress, parse_node_address
 from fedcoin.network.peers.protection.bans import Bans
 
 log = logging.getLogger(__name__)
 
 MAX_ENTRIES = 1000
 MAX_FILE_BYTES = 1024 * 1024
+FILE_VERSION = 2
 MAX_FAILURES = 10
 """An address that never worked is forgotten after this many failures in a row."""
 
@@ -25,21 +28,25 @@ MAX_FAILURES = 10
 class AddressEntry:
     """The record of one address."""
 
-    node_key: bytes
-    """The node key that answered there, or that a peer named; empty when unknown."""
-
     last_success: float = 0.0
     """The time of the last success in Unix seconds; 0 for never."""
 
     failures: int = 0
     """Failures since the last success."""
 
+    is_pinned: bool = False
+    """True when the operator named the address without a key, and this key answered first."""
+
 
 class AddressBook:
-    """A bounded set of addresses. A new one replaces the one with the most failures."""
+    """A bounded set of addresses with node keys. A new one replaces the one with most failures.
+
+    What peers say is hearsay: two of them may name different keys for one listener, and both are
+    kept until a key has been proved there.
+    """
 
     def __init__(self) -> None:
-        self._entries: dict[Endpoint, AddressEntry] = {}
+        self._entries: dict[NodeAddress, AddressEntry] = {}
         self.changed = False
         """True when the book differs from the file."""
 
@@ -47,63 +54,82 @@ class AddressBook:
         """Return the number of addresses."""
         return len(self._entries)
 
-    def __contains__(self, endpoint: Endpoint) -> bool:
-        return endpoint in self._entries
+    def __contains__(self, address: NodeAddress) -> bool:
+        return address in self._entries
 
-    def add(self, endpoint: Endpoint, node_key: bytes) -> None:
+    def add(self, address: NodeAddress) -> None:
         """Add an address that a peer or the operator named.
 
         Args:
-            endpoint: The address.
-            node_key: The node key that is expected there; empty when unknown.
+            address: The address with a node key. It is left out when another key was proved there.
         """
-        if endpoint in self._entries:
+        if address in self._entries or self.known_key(address.endpoint) is not None:
             return
         if len(self._entries) >= MAX_ENTRIES:
             worst = min(self._entries, key=self._rank)
             if self._entries[worst].last_success and not self._entries[worst].failures:
                 return
             del self._entries[worst]
-        self._entries[endpoint] = AddressEntry(node_key)
+        self._entries[address] = AddressEntry()
         self.changed = True
 
-    def record_success(self, endpoint: Endpoint, node_key: bytes, now: float) -> None:
-        """Record that a peer answered at an address.
+    def record_success(self, address: NodeAddress, now: float, *, pin: bool = False) -> None:
+        """Record that the node of an address proved its key there.
 
         Args:
-            endpoint: The address.
-            node_key: The node key that the peer proved.
+            address: The address with the key that was proved.
             now: The present time in Unix seconds.
+            pin: Keep the address for good: no other address takes its place.
         """
-        self.add(endpoint, node_key)
-        if endpoint not in self._entries:
+        is_pinned = pin or (address in self._entries and self._entries[address].is_pinned)
+        for other in [end for end in self._entries if end.endpoint == address.endpoint]:
+            if other != address:
+                del self._entries[other]
+        self.add(address)
+        if address not in self._entries and not pin:
             return
-        self._entries[endpoint] = AddressEntry(node_key, last_success=now)
+        self._entries[address] = AddressEntry(last_success=now, is_pinned=is_pinned)
         self.changed = True
 
-    def record_failure(self, endpoint: Endpoint) -> None:
+    def record_failure(self, address: NodeAddress) -> None:
         """Record that dialling an address failed.
 
         Args:
-            endpoint: The address.
+            address: The address.
         """
-        entry = self._entries.get(endpoint)
+        entry = self._entries.get(address)
         if entry is None:
             return
         entry.failures += 1
         self.changed = True
         if entry.failures >= MAX_FAILURES and not entry.last_success:
-            del self._entries[endpoint]
+            del self._entries[address]
 
     def forget(self, endpoint: Endpoint) -> None:
-        """Remove an address, for example this node's own.
+        """Remove a listener's addresses, for example this node's own.
 
         Args:
-            endpoint: The address.
+            endpoint: The listener.
         """
-        self.changed |= self._entries.pop(endpoint, None) is not None
+        for address in [known for known in self._entries if known.endpoint == endpoint]:
+            del self._entries[address]
+            self.changed = True
 
-    def candidates(self, connected: Collection[bytes]) -> list[Endpoint]:
+    def known_key(self, endpoint: Endpoint) -> bytes | None:
+        """Find the node key that was proved at a listener.
+
+        Args:
+            endpoint: The listener.
+
+        Returns:
+            The key, 32 bytes; None when none was proved there.
+        """
+        for address, entry in self._entries.items():
+            if address.endpoint == endpoint and entry.last_success:
+                return address.node_key
+        return None
+
+    def candidates(self, connected: Collection[bytes]) -> list[NodeAddress]:
         """List the addresses to dial next.
 
         Args:
@@ -112,12 +138,12 @@ class AddressBook:
         Returns:
             The addresses, with the fewest failures and the latest success first.
         """
-        free = [end for end, entry in self._entries.items() if entry.node_key not in connected]
+        free = [known for known in self._entries if known.node_key not in connected]
         return sorted(free, key=self._rank, reverse=True)
 
-    def _rank(self, endpoint: Endpoint) -> tuple[int, float]:
-        entry = self._entries[endpoint]
-        return (-entry.failures, entry.last_success)
+    def _rank(self, address: NodeAddress) -> tuple[bool, int, float]:
+        entry = self._entries[address]
+        return (entry.is_pinned, -entry.failures, entry.last_success)
 
     def encode(self, bans: dict[bytes, float]) -> bytes:
         """Return the content for the book's file, and mark the book as saved.
@@ -131,15 +157,15 @@ class AddressBook:
         self.changed = False
         peers = [
             {
-                "address": str(endpoint),
-                "node_key": entry.node_key.hex(),
+                "address": str(address),
                 "last_success": round(entry.last_success),
                 "failures": entry.failures,
+                "pinned": entry.is_pinned,
             }
-            for endpoint, entry in self._entries.items()
+            for address, entry in self._entries.items()
         ]
         banned = [{"node_key": key.hex(), "until": round(end)} for key, end in bans.items()]
-        document = {"version": 1, "peers": peers, "bans": banned}
+        document = {"version": FILE_VERSION, "peers": peers, "bans": banned}
         return (json.dumps(document, indent=1) + "\n").encode()
 
 
@@ -181,14 +207,16 @@ def _read_limited(path: Path) -> bytes:
 
 
 def _decode(raw: bytes) -> tuple[AddressBook, Bans]:
-    document: dict[str, list[dict[str, str | int | float]]] = json.loads(raw)
+    document: dict[str, Any] = json.loads(raw)
+    if document["version"] != FILE_VERSION:
+        raise ValueError(f"its version is {document['version']!r}, not {FILE_VERSION}")
     book = AddressBook()
     for peer in document["peers"][:MAX_ENTRIES]:
-        endpoint = parse_endpoint(str(peer["address"]))
-        book._entries[endpoint] = AddressEntry(
-            bytes.fromhex(str(peer["node_key"])),
-            float(peer["last_success"]),
-            int(peer["failures"]),
+        address = parse_node_address(str(peer["address"]))
+        if address.node_key is None:
+            raise ValueError(f"{address} has no node key")
+        book._entries[address] = AddressEntry(
+            float(peer["last_success"]), int(peer["failures"]), peer["pinned"] is True
         )
     bans = {bytes.fromhex(str(ban["node_key"])): float(ban["until"]) for ban in document["bans"]}
     return book, Bans(bans)

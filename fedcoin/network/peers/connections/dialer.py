@@ -9,6 +9,9 @@ it waits for the longest pause at once.
 Back-off and classification of errors are those of all clients (`network.client`). The loop is this
 module's own, because it chooses among many addresses instead of waiting for one, and because a peer
 that dials this node ends the pause of its address.
+
+An address names the node key that must answer (`node_addresses`). A seed without one is trusted on
+first use: the key that answers first is pinned in the address book, and no other is accepted.
 """
 
 from __future__ import annotations
@@ -30,8 +33,9 @@ from fedcoin.network.error_statuses import status_of
 from fedcoin.network.errors import NetworkCode
 from fedcoin.network.peer_options import PeerOptions
 from fedcoin.network.peers.connections.address_book import AddressBook
-from fedcoin.network.peers.connections.endpoints import Endpoint, is_loopback
+from fedcoin.network.peers.connections.endpoints import is_loopback
 from fedcoin.network.peers.connections.link import Introduction, Link, open_link
+from fedcoin.network.peers.connections.node_addresses import NodeAddress
 from fedcoin.network.peers.connections.peer import Peer
 from fedcoin.network.peers.connections.peer_set import PeerSet
 from fedcoin.network.peers.connections.security import Security
@@ -58,7 +62,6 @@ class _Record:
 
     failures: int = 0
     due: float = 0.0
-    node_key: bytes | None = None
     own: bool = False
 
 
@@ -80,7 +83,7 @@ class Dialer:
     def __init__(
         self,
         options: PeerOptions,
-        seeds: tuple[Endpoint, ...],
+        seeds: tuple[NodeAddress, ...],
         introduction: Introduction,
         security: Security,
         peers: PeerSet,
@@ -98,8 +101,8 @@ class Dialer:
         self._keep = keep
         self._tasks = tasks
         self._wall_clock = wall_clock
-        self._records: LruDict[Endpoint, _Record] = LruDict(MAX_REMEMBERED)
-        self._busy: set[Endpoint] = set()
+        self._records: LruDict[NodeAddress, _Record] = LruDict(MAX_REMEMBERED)
+        self._busy: set[NodeAddress] = set()
         self._woken = asyncio.Event()
         peers.on_admitted.append(self._retry_now)
         peers.on_left.append(lambda peer: self._woken.set())
@@ -107,21 +110,21 @@ class Dialer:
     async def run(self) -> None:
         """Dial missing peers. Runs until cancelled."""
         while True:
-            for endpoint, expected_key in self._wanted().items():
+            for address in self._wanted():
                 if len(self._busy) >= MAX_DIALS:
                     break
-                self._busy.add(endpoint)
-                self._tasks.start(self._try(endpoint, expected_key), f"dial {endpoint}")
+                self._busy.add(address)
+                self._tasks.start(self._try(address), f"dial {address}")
             with contextlib.suppress(asyncio.TimeoutError):
                 await run_within(TICK_S, self._woken.wait())
             self._woken.clear()
 
-    async def dial(self, endpoint: Endpoint, expected_key: bytes | None = None) -> Peer:
+    async def dial(self, address: NodeAddress) -> Peer:
         """Dial an address now.
 
         Args:
-            endpoint: The address.
-            expected_key: The node key that must answer; None accepts any.
+            address: The address. Without a node key it accepts the key that was proved there
+                before, or else any key, which is pinned.
 
         Returns:
             The connected peer.
@@ -129,17 +132,20 @@ class Dialer:
         Raises:
             RefusalError: BANNED, SELF_CONNECTION, or a code of `open_link`.
         """
-        timeout_s = self._options.dial_timeout_s
+        wanted = self._resolve(address)
         link = await open_link(
-            endpoint, self._introduction, self._security, timeout_s, expected_key
+            wanted.endpoint,
+            self._introduction,
+            self._security,
+            self._options.dial_timeout_s,
+            wanted.node_key,
         )
-        record = self._record(endpoint)
-        record.node_key = link.identity.node_key
-        self._book.record_success(endpoint, link.identity.node_key, self._wall_clock())
+        found = NodeAddress(wanted.endpoint, link.identity.node_key)
+        self._remember(address, found)
         known = self._peers.get(link.identity.node_key)
         if known is not None and known.link is not None:
             # This is another address of a peer that is connected.
-            record.due = self._peers.now() + self._options.max_backoff_s
+            self._record(found).due = self._peers.now() + self._options.max_backoff_s
             await link.close()
             return known
         try:
@@ -147,11 +153,29 @@ class Dialer:
         except RefusalError:
             await link.close()
             raise
-        self._tasks.start(self._hold(peer, link), f"link to {endpoint}")
+        self._tasks.start(self._hold(peer, link, self._record(found)), f"link to {found}")
         return peer
 
-    async def _hold(self, peer: Peer, link: Link) -> None:
-        record = self._record(link.endpoint)
+    def _resolve(self, address: NodeAddress) -> NodeAddress:
+        if address.node_key is not None:
+            return address
+        return NodeAddress(address.endpoint, self._book.known_key(address.endpoint))
+
+    def _remember(self, asked: NodeAddress, found: NodeAddress) -> None:
+        """Record which node answered, and pin its key if the operator did not name it."""
+        without_key = NodeAddress(found.endpoint, None)
+        is_first = self._book.known_key(found.endpoint) is None
+        pin = asked.node_key is None or without_key in self._seeds
+        self._book.record_success(found, self._wall_clock(), pin=pin)
+        if pin and is_first:
+            log.warning(
+                "%s names no node key; the key that answered is pinned in the address book: write "
+                "%s instead",
+                found.endpoint,
+                found,
+            )
+
+    async def _hold(self, peer: Peer, link: Link, record: _Record) -> None:
         if record.failures:
             log.info("connected to %s again", link.endpoint)
         since = self._peers.now()
@@ -165,85 +189,83 @@ class Dialer:
         self._pause(record)
         self._woken.set()
 
-    def _wanted(self) -> dict[Endpoint, bytes | None]:
-        # The addresses to dial now, each with the node key that must answer; None accepts any.
-        wanted = {end: key for end, key in self._missing() if self._may_try(end)}
+    def _wanted(self) -> list[NodeAddress]:
+        wanted = dict.fromkeys(filter(self._may_try, self._missing()))
         free = self._options.max_outbound - self._peers.outbound() - len(self._busy)
         if free > 0 and self._options.peer_exchange:
             taken = {peer.key for peer in self._peers} | self._peers.banned()
             candidates = filter(self._may_try, self._book.candidates(taken))
             wanted.update(dict.fromkeys(itertools.islice(candidates, free)))
-        return wanted
+        return list(wanted)
 
-    def _may_try(self, endpoint: Endpoint) -> bool:
-        record = self._records.get(endpoint)
-        if record is not None:
-            banned = record.node_key in self._peers.banned()
-            if record.own or banned or record.due > self._peers.now():
-                return False
-        return endpoint not in self._busy
+    def _may_try(self, address: NodeAddress) -> bool:
+        record = self._records.get(address)
+        if record is not None and (record.own or record.due > self._peers.now()):
+            return False
+        is_own = address.node_key == self._introduction.key.public_key
+        return not is_own and address not in self._busy and not self._is_banned(address)
 
-    def _missing(self) -> Iterator[tuple[Endpoint, bytes | None]]:
+    def _is_banned(self, address: NodeAddress) -> bool:
+        return address.node_key in self._peers.banned()
+
+    def _missing(self) -> Iterator[NodeAddress]:
         for peer in self._peers:
             if peer.link is None and peer.endpoint is not None and _may_dial(peer):
                 # The key is required: the peer may have named the address of somebody else.
-                yield peer.endpoint, peer.key
-        for seed in self._seeds:
-            if not self._connected(seed):
-                yield seed, None
+                yield NodeAddress(peer.endpoint, peer.key)
+        for seed in map(self._resolve, self._seeds):
+            if not self._is_connected(seed):
+                yield seed
 
     def _retry_now(self, peer: Peer) -> None:
         # A peer that dialled this node is up, however often dialling it failed.
-        record = None if peer.endpoint is None else self._records.get(peer.endpoint)
-        if record is not None:
-            record.due = self._peers.now()
+        if peer.endpoint is not None:
+            record = self._records.get(NodeAddress(peer.endpoint, peer.key))
+            if record is not None:
+                record.due = self._peers.now()
         self._woken.set()
 
-    def _connected(self, endpoint: Endpoint) -> bool:
-        record = self._records.get(endpoint)
-        if record is None or record.node_key is None:
-            return False
-        peer = self._peers.get(record.node_key)
+    def _is_connected(self, address: NodeAddress) -> bool:
+        peer = None if address.node_key is None else self._peers.get(address.node_key)
         return peer is not None and peer.link is not None
 
-    async def _try(self, endpoint: Endpoint, expected_key: bytes | None) -> None:
+    async def _try(self, address: NodeAddress) -> None:
         try:
-            peer = await self.dial(endpoint, expected_key)
+            peer = await self.dial(address)
         except RefusalError as refusal:
-            self._failed(endpoint, refusal)
+            self._failed(address, refusal)
         else:
-            log.debug("dialled %s: %s", endpoint, peer)
+            log.debug("dialled %s: %s", address, peer)
         finally:
-            self._busy.discard(endpoint)
+            self._busy.discard(address)
             self._woken.set()
 
-    def _failed(self, endpoint: Endpoint, refusal: RefusalError) -> None:
-        record = self._record(endpoint)
+    def _failed(self, address: NodeAddress, refusal: RefusalError) -> None:
+        record = self._record(address)
         if refusal.code is NetworkCode.SELF_CONNECTION:
             record.own = True
-            self._book.forget(endpoint)
+            self._book.forget(address.endpoint)
             return
-        if refusal.code is NetworkCode.BANNED and record.node_key is not None:
-            peer = self._peers.get(record.node_key)
+        if refusal.code is NetworkCode.BANNED and address.node_key is not None:
+            peer = self._peers.get(address.node_key)
             if peer is not None and peer.link is None:
                 self._peers.drop(peer, "it banned this node")
         record.failures += 1
-        self._book.record_failure(endpoint)
+        self._book.record_failure(address)
         transient = is_transient(status_of(refusal.code), refusal.code.name)
         self._pause(record, longest=not transient)
         # One warning for each time that a seed goes away, so that the log does not fill up.
-        level = (
-            logging.WARNING if endpoint in self._seeds and record.failures == 1 else logging.DEBUG
-        )
-        log.log(level, "cannot connect to %s, trying again: %s", endpoint, refusal)
+        is_seed = any(seed.endpoint == address.endpoint for seed in self._seeds)
+        level = logging.WARNING if is_seed and record.failures == 1 else logging.DEBUG
+        log.log(level, "cannot connect to %s, trying again: %s", address, refusal)
 
     def _pause(self, record: _Record, *, longest: bool = False) -> None:
         max_s = self._options.max_backoff_s
         first_s = max_s if longest else self._options.first_backoff_s
         record.due = self._peers.now() + pause_after(record.failures, first_s, max_s)
 
-    def _record(self, endpoint: Endpoint) -> _Record:
-        return self._records.get_or_create(endpoint, _Record)
+    def _record(self, address: NodeAddress) -> _Record:
+        return self._records.get_or_create(address, _Record)
 
 
 def _may_dial(peer: Peer) -> bool:

@@ -158,7 +158,8 @@ async def _shake_hands(
     if expected_key is not None and identity.node_key != expected_key:
         raise RefusalError(
             NetworkCode.WRONG_PEER,
-            f"{client.target} has node key {identity.node_key.hex()}, not {expected_key.hex()}",
+            f"{client.target} has node key {identity.node_key.hex()}, not {expected_key.hex()} as "
+            "expected; if that node has a new key, name it in the address: key@host:port",
             field="identity.node_key",
         )
     handshake.check_field_length("nonce", hello.nonce, handshake.NONCE_BYTES)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fedcoin.network.peers.connections.endpoints import Endpoint
 from fedcoin.network.peers.connections.handshake import Identity
 from fedcoin.network.peers.connections.link import Link
+from fedcoin.network.peers.connections.node_addresses import NodeAddress
 from fedcoin.network.peers.protection.limits import LIMITS, Meter
 from fedcoin.network.peers.protection.reputation import Reputation
 from fedcoin.network.ports import PeerInfo
@@ -80,7 +81,7 @@ class Peer:
         """
         return PeerInfo(
             node_key=self.key,
-            address=str(self.endpoint) if self.endpoint else "",
+            address=str(NodeAddress(self.endpoint, self.key)) if self.endpoint else "",
             outbound=self.outbound,
             height=self.height,
             score=round(self.score.value(now)),

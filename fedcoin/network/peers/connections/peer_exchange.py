@@ -12,6 +12,7 @@ from fedcoin.network.background_tasks import BackgroundTasks
 from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.network.peers.connections.address_book import AddressBook
 from fedcoin.network.peers.connections.endpoints import is_loopback, parse_endpoint
+from fedcoin.network.peers.connections.node_addresses import NodeAddress
 from fedcoin.network.peers.connections.peer import Peer
 from fedcoin.network.peers.connections.peer_service import MAX_LISTED
 from fedcoin.network.peers.connections.peer_set import PeerSet
@@ -89,4 +90,4 @@ class PeerExchange:
             if endpoint.wildcard or (endpoint.loopback and not is_loopback(peer.host)):
                 # A peer on another machine cannot make this node dial services on loopback.
                 continue
-            self._book.add(endpoint, listed.node_key)
+            self._book.add(NodeAddress(endpoint, listed.node_key))

@@ -14,7 +14,9 @@ def test_status(fedcoin: Any, live: Live) -> None:
     assert status["supply"] == status["counted_supply"] == genesis.supply
     assert status["connected_power"] == status["total_power"] > 0
     assert status["rss_bytes"] < 150_000_000
+    assert status["peer_address"] == f"{status['node_key']}@{live.peers}"
     out = fedcoin("status", "--node", live.api).out
+    assert status["peer_address"] in out
     assert "validator, mining" in out
     assert " FDC connected" in out
     assert "conserved" in out

@@ -11,69 +11,99 @@ import pytest
 from fedcoin.network.peers.connections import address_book
 from fedcoin.network.peers.connections.address_book import MAX_ENTRIES, MAX_FAILURES, AddressBook
 from fedcoin.network.peers.connections.endpoints import Endpoint
+from fedcoin.network.peers.connections.node_addresses import NodeAddress
 
 
-def end(port: int) -> Endpoint:
-    return Endpoint("127.0.0.1", port)
+def end(port: int, key: bytes = b"k" * 32) -> NodeAddress:
+    return NodeAddress(Endpoint("127.0.0.1", port), key)
+
+
+ONE, TWO = b"1" * 32, b"2" * 32
 
 
 def test_the_most_promising_come_first() -> None:
     book = AddressBook()
-    book.add(end(1), b"1")
-    book.record_success(end(2), b"2", now=50.0)
-    book.record_success(end(3), b"3", now=60.0)
-    book.add(end(4), b"4")
+    book.add(end(1, ONE))
+    book.record_success(end(2, TWO), now=50.0)
+    book.record_success(end(3), now=60.0)
+    book.add(end(4))
     book.record_failure(end(4))
-    assert book.candidates(()) == [end(3), end(2), end(1), end(4)]
-    assert book.candidates({b"3", b"1"}) == [end(2), end(4)]
+    assert book.candidates(()) == [end(3), end(2, TWO), end(1, ONE), end(4)]
+    assert book.candidates({b"k" * 32, ONE}) == [end(2, TWO)]
 
 
-def test_addresses_from_peers_do_not_overwrite_known_ones() -> None:
+def test_addresses_from_peers_do_not_overwrite_proved_ones() -> None:
     book = AddressBook()
-    book.record_success(end(1), b"right", now=1.0)
-    book.add(end(1), b"wrong")
-    assert book.candidates({b"right"}) == []
+    book.add(end(1, ONE))
+    # Both claims are hearsay: the false one must not keep the true one out.
+    book.add(end(1, TWO))
+    assert len(book) == 2
+    assert book.known_key(end(1).endpoint) is None
+    book.record_success(end(1, TWO), now=1.0)
+    assert book.candidates(()) == [end(1, TWO)]
+    assert book.known_key(end(1).endpoint) == TWO
+    book.add(end(1, ONE))
+    assert book.candidates(()) == [end(1, TWO)]
 
 
 def test_addresses_that_never_worked_are_forgotten() -> None:
     book = AddressBook()
-    book.add(end(1), b"1")
-    book.record_success(end(2), b"2", now=1.0)
+    book.add(end(1))
+    book.record_success(end(2), now=1.0)
     for _ in range(MAX_FAILURES):
         book.record_failure(end(1))
         book.record_failure(end(2))
     assert end(1) not in book
     assert end(2) in book
     book.record_failure(end(1))
-    book.forget(end(2))
+    book.forget(end(2).endpoint)
     assert len(book) == 0
 
 
 def test_the_book_is_bounded_and_keeps_addresses_that_worked() -> None:
     book = AddressBook()
     for port in range(1, MAX_ENTRIES + 1):
-        book.record_success(end(port), b"k", now=float(port))
-    book.add(end(60_000), b"new")
+        book.record_success(end(port), now=float(port))
+    book.add(end(60_000))
     assert len(book) == MAX_ENTRIES
     assert end(60_000) not in book
     book.record_failure(end(500))
-    book.add(end(60_000), b"new")
+    book.add(end(60_000))
     assert len(book) == MAX_ENTRIES
     assert end(60_000) in book
     assert end(500) not in book
 
 
+def test_pinned_addresses_stay() -> None:
+    book = AddressBook()
+    book.record_success(end(1), now=0.5, pin=True)
+    for port in range(2, MAX_ENTRIES + 1):
+        book.record_success(end(port), now=float(port))
+    book.record_success(end(50_000), now=1.0, pin=True)
+    for _ in range(2 * MAX_FAILURES):
+        book.record_failure(end(1))
+        book.record_failure(end(50_000))
+    for port in range(60_000, 60_000 + 50):
+        book.record_failure(end(port - 59_000))
+        book.add(end(port))
+    assert book.known_key(end(1).endpoint) == book.known_key(end(50_000).endpoint) == b"k" * 32
+    # A later success does not unpin.
+    book.record_success(end(1), now=9.0)
+    assert json.loads(book.encode({}))["peers"][0]["pinned"] is True
+
+
 def test_saved_and_loaded(tmp_path: Path) -> None:
     path = tmp_path / "peers.json"
     book = AddressBook()
-    book.record_success(end(1), b"k" * 32, now=77.0)
-    book.add(end(2), b"")
+    book.record_success(end(1), now=77.0, pin=True)
+    book.add(end(2, TWO))
     assert book.changed
     address_book.save_address_book(path, book.encode({b"b" * 32: 99.0}))
     assert not book.changed
     loaded, bans = address_book.load_address_book(path)
-    assert loaded.candidates(()) == [end(1), end(2)]
-    assert loaded.candidates({b"k" * 32}) == [end(2)]
+    assert loaded.candidates(()) == [end(1), end(2, TWO)]
+    assert loaded.candidates({b"k" * 32}) == [end(2, TWO)]
+    assert loaded.encode({b"b" * 32: 99.0}) == path.read_bytes()
     assert bans.until(b"b" * 32, 98.0) == 99.0
     assert [found.name for found in tmp_path.iterdir()] == ["peers.json"]
 
@@ -91,12 +121,16 @@ def test_without_a_file_it_is_empty(tmp_path: Path) -> None:
         b"\xff\xfe",
         b"[]",
         b"{}",
-        b'{"peers": 3, "bans": []}',
-        b'{"peers": [{"address": "nonsense"}], "bans": []}',
-        b'{"peers": [{"address": "h:1", "node_key": "xyz"}], "bans": []}',
+        b'{"version": 1, "peers": [], "bans": []}',
+        b'{"version": 2, "peers": 3, "bans": []}',
+        b'{"version": 2, "peers": [{"address": "nonsense"}], "bans": []}',
+        b'{"version": 2, "peers": [{"address": "h:1"}], "bans": []}',
+        b'{"version": 2, "peers": [{"address": "xyz@h:1"}], "bans": []}',
         b"[" * 100_000,
         b" " * (address_book.MAX_FILE_BYTES + 1),
-        json.dumps({"peers": [], "bans": [{"node_key": "00", "until": "soon"}]}).encode(),
+        json.dumps(
+            {"version": 2, "peers": [], "bans": [{"node_key": "00", "until": "soon"}]}
+        ).encode(),
     ],
 )
 def test_a_damaged_file_is_a_warning_and_not_a_stop(

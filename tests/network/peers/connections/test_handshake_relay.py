@@ -9,7 +9,7 @@ import pytest
 
 from fedcoin.data.errors import RefusalError
 from fedcoin.network.errors import NetworkCode
-from fedcoin.testing.dishonest.handshake_relay import relaying_to
+from tests.support.handshake_relay import relaying_to
 from tests.support.keys import MINERS
 from tests.support.node_core import make_network_genesis
 from tests.support.peer_nodes import PeerNode, running
