@@ -127,6 +127,10 @@ class LedgerCode(str, Enum):
     """The parts of training, aggregation and mining are too large or all 0.
 
     Give parts within the limit, at least one above 0."""
+    BAD_TRAINING_REWARD = "BAD_TRAINING_REWARD"
+    """A campaign's training reward is unknown, or its unit price does not fit the reward.
+
+    Choose one of `TrainingReward`; give a unit price under UNIT_PRICE, and none otherwise."""
     BAD_MINING_REWARD = "BAD_MINING_REWARD"
     """The division of the mining price is not a known one.
 

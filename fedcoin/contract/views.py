@@ -85,6 +85,10 @@ def campaign_view(campaign_id: bytes, campaign: CampaignState) -> CampaignView:
         open_task_id=campaign.open_task_id.hex(),
         model=campaign.terms.model.hex(),
         difficulty_nano=campaign.difficulty_nano,
+        training_reward=campaign.terms.training_reward,
+        unit_price=campaign.terms.unit_price,
+        training_fund=campaign.training_fund,
+        best_weights=campaign.best_weights.hex(),
     )
 
 

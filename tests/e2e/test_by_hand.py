@@ -116,15 +116,17 @@ async def train(desk: Desk) -> None:
     assert await three.ended(LOADED_SECONDS) == 0
     assert await four.ended(LOADED_SECONDS) == 0
     for program in (three, four):
-        table = re.findall(r"^ +([12]) .* 35 FDC  [0-9a-f]{64}$", program.said(), re.MULTILINE)
+        table = re.findall(r"^ +([12]) .* [0-9.]+ FDC  [0-9a-f]{64}$", program.said(), re.MULTILINE)
         assert table == ["1", "2"]
 
 
 def check_payments(desk: Desk) -> None:
-    """Clients, server and miners are paid 7 : 1 : 2 of two rounds of 50 FDC."""
-    assert balance(desk, "d") == 70 * FDC
+    """The client is paid for what it gained; the fund's rest and 10 FDC go to the coordinator."""
+    paid = balance(desk, "d")
+    # 70 FDC buy the step from 0 to 100 % accuracy.
+    assert 40 * FDC < paid < 70 * FDC
     paid_back = balance(desk, "a", "coordinator") - 400 * FDC
-    assert 9 * FDC < paid_back < 10 * FDC
+    assert 79 * FDC < paid_back + paid < 80 * FDC
     assert 20 * FDC < balance(desk, "a") - 1_000_000 * FDC < 21 * FDC
     tasks = desk.asks("fedcoin-node task list --home b")
     assert [task["phase"] for task in tasks] == ["settled", "settled"]

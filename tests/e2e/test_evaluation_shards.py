@@ -77,4 +77,5 @@ async def test_each_round_has_its_shard_and_no_client_sees_it_early(tmp_path: Pa
             assert terms is not None
             assert (terms.evaluation.artifact, terms.evaluation.size) == (shards[number], 120)
     prices = [view.prices for view in views]
-    assert sum(p.training + p.aggregation + p.mining for p in prices) == 3 * SAP_PER_FDC
+    assert sum(p.aggregation + p.mining for p in prices) == 3 * SAP_PER_FDC * 3 // 10
+    assert prices[0].training == 3 * SAP_PER_FDC * 7 // 10

@@ -17,10 +17,11 @@ from fedcoin.data.crypto.hashing import sha256
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.messages.transactions import Transaction
 from fedcoin.data.messages.updates import sign_update
-from fedcoin.incentive.payout import compute_deposit, compute_round_prices
+from fedcoin.incentive.payout import compute_deposit
 from fedcoin.incentive.proof.challenge import draw_challenged_leaves
 from fedcoin.incentive.proof.evidence import EvidenceTree, build_evidence_tree, compute_commitment
 from fedcoin.incentive.proof.sampling_plan import SamplingPlan, build_plan
+from fedcoin.incentive.training_reward import compute_prices_due
 from fedcoin.v1 import block_pb2, task_pb2
 from fedcoin.v1.state_pb2 import TaskState
 from fedcoin.v1.task_pb2 import (
@@ -94,6 +95,7 @@ class LedgerCampaign:
             "spread": task_pb2.BUDGET_SPREAD_EQUAL,
             "split": PriceSplit(training=7, aggregation=1, mining=2),
             "mining_reward": task_pb2.MINING_REWARD_WINNER,
+            "training_reward": task_pb2.TRAINING_REWARD_PROPORTIONAL,
             "evaluation_root": merkle.root(SHARDS),
             "evaluation_shards": len(SHARDS),
         }
@@ -120,16 +122,17 @@ class LedgerCampaign:
 
     def base(self, round: int) -> bytes:
         """Return the base weights' id of a round."""
+        campaign = self.chain.campaign(self.campaign_id)
+        if campaign.terms.training_reward == task_pb2.TRAINING_REWARD_UNIT_PRICE:
+            return campaign.best_weights
         return WEIGHTS if round == 1 else aggregate(round - 1)
 
     def task_terms(self, round: int | None = None, **changes: Any) -> OpenTask:
         """Return the terms of the next round's EXACT task, with changes."""
         campaign = self.chain.campaign(self.campaign_id)
         number = campaign.last_round + 1 if round is None else round
-        job = campaign.terms
-        due = compute_round_prices(
-            job.budget, job.rounds, job.spread, min(number, job.rounds), job.split
-        )
+        last = min(number, campaign.terms.rounds)
+        due = compute_prices_due(campaign.terms, last, campaign.training_fund)
         shard = (number - 1) % len(SHARDS)
         given: dict[str, Any] = {
             "campaign_id": self.campaign_id,

@@ -104,6 +104,7 @@ class MiningCampaign:
             spread=task_pb2.BUDGET_SPREAD_EQUAL,
             split=task_pb2.PriceSplit(training=7, aggregation=1, mining=2),
             mining_reward=task_pb2.MINING_REWARD_WINNER,
+            training_reward=task_pb2.TRAINING_REWARD_PROPORTIONAL,
             evaluation_root=merkle.root([self.evaluation_id]),
             evaluation_shards=1,
         )

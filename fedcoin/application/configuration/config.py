@@ -161,6 +161,16 @@ class CoordinatorConfig:
         choice("winner", "pro_rata"),
         "Who gets the mining price: the winner, or all inliers in proportion.",
     )
+    training_reward: str = setting(
+        "unit_price",
+        choice("unit_price", "proportional"),
+        "How clients are paid: a price for each unit of utility, or the whole price in proportion.",
+    )
+    unit_price: int = setting(
+        0,
+        amount(),
+        "The price of a unit (accuracy from 0 to 100 %); 0fdc: the budget's part for training.",
+    )
     schedule: str = setting(
         "auto",
         choice("auto", "exact", "permutation", "antithetic"),
@@ -360,6 +370,12 @@ def _check(config: NodeConfig) -> None:
     if len(split) != 3 or not any(split):
         problem = "it must be three whole numbers for clients, server and miners, not all zero"
         raise refuse("coordinator.split", list(split), problem)
+    if (config.coordinator.training_reward, config.coordinator.empty) == ("unit_price", "zero"):
+        problem = (
+            'with coordinator.empty = "zero" a value contains the base model\'s utility, which a'
+            ' unit price would pay in every round: use "proportional", or empty = "base"'
+        )
+        raise refuse("coordinator.training_reward", "unit_price", problem)
     if config.coordinator.max_clients < config.coordinator.clients:
         problem = f"it must be at least coordinator.clients, {config.coordinator.clients}"
         raise refuse("coordinator.max_clients", config.coordinator.max_clients, problem)

@@ -78,6 +78,8 @@ class RoundRecord:
     """The round's Shapley task, 32 bytes."""
     settled: bool
     """False when the task failed and no client was paid."""
+    adopted: bool
+    """Whether the next round starts from this round's aggregated model, and not from its base."""
     right_answers: int
     """Correct answers of the aggregated model on the round's evaluation shard."""
     evaluation_size: int
@@ -269,16 +271,22 @@ class Campaign:
         """
         return tuple(self.updates[address] for address in sorted(self.updates))
 
+    def total_payouts(self) -> int:
+        """Add up what the clients were paid in all rounds so far.
+
+        Returns:
+            The sum in sap.
+        """
+        return sum(client.payout for record in self.history for client in record.clients)
+
     def end_round(self, record: RoundRecord) -> None:
         """Add a round to the history and go on to the next one.
-
-        The next round starts from the aggregate only if the round was settled and paid.
 
         Args:
             record: The outcome of the present round.
         """
         self.history.append(record)
-        if record.settled:
+        if record.adopted:
             self.base = self.aggregate
         self.updates = {}
         self.aggregate = b""

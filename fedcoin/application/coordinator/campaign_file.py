@@ -26,7 +26,7 @@ from fedcoin.data.messages import canonical
 from fedcoin.data.messages.updates import decode_update
 from fedcoin.v1.task_pb2 import SignedUpdate
 
-_VERSION = 1
+_VERSION = 2
 _HEX_FIELDS = ("model", "initial", "base", "campaign_id", "aggregate", "pending")
 _PLAIN_FIELDS = ("chain_id", "rounds", "max_clients", "round", "deadline_ms", "right_answers")
 
@@ -146,6 +146,7 @@ def _record_to_json(record: RoundRecord) -> dict[str, Any]:
         "round": record.round,
         "task_id": record.task_id.hex(),
         "settled": record.settled,
+        "adopted": record.adopted,
         "right_answers": record.right_answers,
         "evaluation_size": record.evaluation_size,
         "clients": [
@@ -163,6 +164,7 @@ def _record_from_json(content: dict[str, Any]) -> RoundRecord:
         round=content["round"],
         task_id=bytes.fromhex(content["task_id"]),
         settled=content["settled"],
+        adopted=content["adopted"],
         right_answers=content["right_answers"],
         evaluation_size=content["evaluation_size"],
         clients=tuple(clients),

@@ -8,7 +8,7 @@ from fedcoin.application.configuration.config import CoordinatorConfig
 from fedcoin.application.coordinator.campaign import Campaign, EvaluationShard
 from fedcoin.data.crypto import merkle
 from fedcoin.data.messages.updates import Update
-from fedcoin.incentive.payout import compute_round_prices
+from fedcoin.incentive.training_reward import compute_prices_due, split_budget
 from fedcoin.v1 import task_pb2
 
 MAX_EXACT_CLIENTS = 12
@@ -22,6 +22,10 @@ _SPREADS = {
 _REWARDS = {
     "winner": task_pb2.MINING_REWARD_WINNER,
     "pro_rata": task_pb2.MINING_REWARD_PRO_RATA,
+}
+_TRAINING_REWARDS = {
+    "proportional": task_pb2.TRAINING_REWARD_PROPORTIONAL,
+    "unit_price": task_pb2.TRAINING_REWARD_UNIT_PRICE,
 }
 _SCHEDULES = {
     "exact": task_pb2.SCHEDULE_EXACT,
@@ -52,18 +56,27 @@ def build_open_campaign(
     Returns:
         The action.
     """
-    return task_pb2.OpenCampaign(
+    terms = task_pb2.OpenCampaign(
         server=server,
         model=campaign.model,
         initial_weights=campaign.initial,
-        rounds=campaign.rounds,
-        budget=config.budget,
-        spread=_SPREADS[config.spread],
-        split=_build_price_split(config),
-        mining_reward=_REWARDS[config.reward],
         evaluation_root=merkle.root(shard.artifact for shard in campaign.shards),
         evaluation_shards=len(campaign.shards),
     )
+    terms.MergeFrom(_build_payment_terms(config, campaign.rounds))
+    return terms
+
+
+def pays_by_unit(config: CoordinatorConfig) -> bool:
+    """Tell whether clients are paid a price for each unit of utility.
+
+    Args:
+        config: The coordinator's settings.
+
+    Returns:
+        True unless each round's training price is split in proportion.
+    """
+    return _TRAINING_REWARDS[config.training_reward] == task_pb2.TRAINING_REWARD_UNIT_PRICE
 
 
 def build_open_task(
@@ -79,13 +92,9 @@ def build_open_task(
     Returns:
         The action.
     """
-    prices = compute_round_prices(
-        config.budget,
-        campaign.rounds,
-        _SPREADS[config.spread],
-        campaign.round,
-        _build_price_split(config),
-    )
+    terms = _build_payment_terms(config, campaign.rounds)
+    fund = split_budget(terms).training - campaign.total_payouts()
+    prices = compute_prices_due(terms, campaign.round, fund)
     return task_pb2.OpenTask(
         campaign_id=campaign.campaign_id,
         round=campaign.round,
@@ -141,6 +150,17 @@ def _build_evaluation_shard(
     )
 
 
-def _build_price_split(config: CoordinatorConfig) -> task_pb2.PriceSplit:
+def _build_payment_terms(config: CoordinatorConfig, rounds: int) -> task_pb2.OpenCampaign:
+    """Build the part of a campaign's terms that says what is paid for."""
     training, aggregation, mining = config.split
-    return task_pb2.PriceSplit(training=training, aggregation=aggregation, mining=mining)
+    terms = task_pb2.OpenCampaign(
+        rounds=rounds,
+        budget=config.budget,
+        spread=_SPREADS[config.spread],
+        split=task_pb2.PriceSplit(training=training, aggregation=aggregation, mining=mining),
+        mining_reward=_REWARDS[config.reward],
+        training_reward=_TRAINING_REWARDS[config.training_reward],
+    )
+    if pays_by_unit(config):
+        terms.unit_price = config.unit_price or max(1, split_budget(terms).training)
+    return terms

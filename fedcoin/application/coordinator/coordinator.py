@@ -3,8 +3,9 @@
 It prepares the initial weights and the evaluation set, opens the campaign (which puts the budget in
 escrow) and waits for clients. In each round it announces the base weights, accepts signed updates
 until all have come or the deadline has passed, averages them, and opens the Shapley task. Once the
-miners have settled the task, the next round starts from the average. Each step is saved before it
-is announced, so that after a restart the coordinator goes on there and repeats nothing.
+miners have settled the task, the next round starts from the average, if that is better. Each step
+is saved before it is announced, so that after a restart the coordinator goes on there and repeats
+nothing.
 
 The rules are elsewhere: what a valid update is, in `campaign` and `fedcoin.learning`; what a valid
 task is, in `fedcoin.contract`. Computations on weights run in a worker process.
@@ -330,4 +331,5 @@ def _summary(record: RoundRecord) -> str:
     if not record.settled:
         return f"round {record.round}: the task failed; no client is paid, and the base stays"
     paid = sum(client.payout for client in record.clients)
-    return f"round {record.round}: settled; the clients are paid {format_amount(paid)}"
+    kept = "" if record.adopted else "; it gained nothing, and the base stays"
+    return f"round {record.round}: settled; the clients are paid {format_amount(paid)}{kept}"

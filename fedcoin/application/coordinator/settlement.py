@@ -7,10 +7,11 @@ from collections.abc import Awaitable, Callable
 
 from fedcoin.application.configuration.config import CoordinatorConfig
 from fedcoin.application.coordinator.campaign import Campaign, ClientOutcome, RoundRecord
-from fedcoin.application.coordinator.chain_messages import build_open_task
+from fedcoin.application.coordinator.chain_messages import build_open_task, pays_by_unit
 from fedcoin.application.wallet.delivery import Delivery, SavePending
 from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.data.crypto.addresses import parse_address
+from fedcoin.incentive.training_reward import is_gain
 from fedcoin.learning.model.aggregation import average_files
 from fedcoin.learning.workers.pool import WorkerPool
 from fedcoin.network.client.node_client import NodeClient
@@ -112,7 +113,7 @@ class RoundSettlement:
                 `MAX_OUTAGE_SECONDS`.
         """
         view = await self._delivery.retry_while_away(self._watch_call(task_id))
-        return _record_from_view(view, campaign)
+        return _record_from_view(view, campaign, pays_by_unit(self._config))
 
     def _upload_call(self, artifact: bytes) -> Callable[[], Awaitable[bytes]]:
         return lambda: self._node.upload_artifact(self._store.path(artifact))
@@ -127,7 +128,7 @@ class RoundSettlement:
         return last_view
 
 
-def _record_from_view(view: TaskView, campaign: Campaign) -> RoundRecord:
+def _record_from_view(view: TaskView, campaign: Campaign, by_unit: bool) -> RoundRecord:
     clients = [
         ClientOutcome(
             address=parse_address(client.address),
@@ -137,10 +138,14 @@ def _record_from_view(view: TaskView, campaign: Campaign) -> RoundRecord:
         )
         for client in view.clients
     ]
+    settled = view.phase == TASK_PHASE_SETTLED
+    # A campaign that pays by the unit goes on from its best model, so that it pays no gain twice.
+    adopted = settled and (not by_unit or is_gain([client.shapley_nano for client in clients]))
     return RoundRecord(
         round=campaign.round,
         task_id=bytes.fromhex(view.task_id),
-        settled=view.phase == TASK_PHASE_SETTLED,
+        settled=settled,
+        adopted=adopted,
         right_answers=campaign.right_answers,
         evaluation_size=campaign.shard.size,
         clients=tuple(clients),

@@ -220,7 +220,7 @@ class Observer:
             schedule=Schedule.Name(task.schedule).removeprefix("SCHEDULE_").lower(),
             evaluations=sum(miner.evaluations for miner in task.miners if miner.revealed),
             settle_seconds=_settle_seconds(task),
-            training_price=task.prices.training,
+            training_price=_payouts(task) if task.unit_price else task.prices.training,
             aggregation_price=task.prices.aggregation,
             mining_price=task.prices.mining,
             server=task.server,

@@ -60,8 +60,10 @@ class RoundResult:
     # The time from the block that opened the task to the block that settled it, by the blocks'
     # times.
     settle_seconds: float
-    # The round's three prices, in sap.
+    # What the round paid for training, in sap: to its clients, or back to the requester when the
+    # price is split in proportion and no value is positive.
     training_price: int
+    # The round's other prices, in sap.
     aggregation_price: int
     mining_price: int
     # The coordinator's address.

@@ -13,8 +13,9 @@ from fedcoin.data.crypto.addresses import ADDRESS_BYTES
 from fedcoin.data.crypto.hashing import HASH_BYTES
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.field_checks import check_choice, check_length, check_range
-from fedcoin.data.messages.amounts import format_amount
+from fedcoin.data.messages.amounts import MAX_AMOUNT, format_amount
 from fedcoin.data.messages.transactions import Transaction
+from fedcoin.incentive.training_reward import split_budget
 from fedcoin.v1 import task_pb2
 from fedcoin.v1.state_pb2 import CampaignState
 from fedcoin.v1.task_pb2 import OpenCampaign, PriceSplit
@@ -27,6 +28,10 @@ _MAX_PART: Final = 1_000_000
 """The largest part of a price split."""
 
 _SPREADS: Final = (task_pb2.BUDGET_SPREAD_EQUAL, task_pb2.BUDGET_SPREAD_DECREASING)
+_TRAINING_REWARDS: Final = (
+    task_pb2.TRAINING_REWARD_PROPORTIONAL,
+    task_pb2.TRAINING_REWARD_UNIT_PRICE,
+)
 _REWARDS: Final = (task_pb2.MINING_REWARD_WINNER, task_pb2.MINING_REWARD_PRO_RATA)
 
 
@@ -48,7 +53,10 @@ def open_campaign(context: ExecutionContext, transaction: Transaction) -> None:
         terms=terms,
         escrow=terms.budget,
         difficulty_nano=context.parameters.initial_difficulty_nano,
+        best_weights=terms.initial_weights,
     )
+    if terms.training_reward == task_pb2.TRAINING_REWARD_UNIT_PRICE:
+        campaign.training_fund = split_budget(terms).training
     records.CAMPAIGNS.put(context.state, transaction.hash, record=campaign)
 
 
@@ -129,7 +137,7 @@ def check_terms(terms: OpenCampaign) -> None:
     Raises:
         RefusalError: BAD_SERVER, BAD_HASH, BAD_ROUNDS, ZERO_AMOUNT, AMOUNT_OVERFLOW,
             BUDGET_TOO_SMALL when a round would get less than one sap, BAD_SPREAD,
-            BAD_PRICE_SPLIT, BAD_MINING_REWARD or BAD_SHARDS.
+            BAD_PRICE_SPLIT, BAD_MINING_REWARD, BAD_SHARDS or BAD_TRAINING_REWARD.
     """
     check_length(terms.server, ADDRESS_BYTES, "server", code=LedgerCode.BAD_SERVER)
     for name in ("model", "initial_weights", "evaluation_root"):
@@ -149,6 +157,16 @@ def check_terms(terms: OpenCampaign) -> None:
     check_range(
         terms.evaluation_shards, 1, MAX_SHARDS, "evaluation_shards", code=LedgerCode.BAD_SHARDS
     )
+    _check_training_reward(terms)
+
+
+def _check_training_reward(terms: OpenCampaign) -> None:
+    code = LedgerCode.BAD_TRAINING_REWARD
+    check_choice(terms.training_reward, _TRAINING_REWARDS, "training_reward", code=code)
+    if terms.training_reward == task_pb2.TRAINING_REWARD_UNIT_PRICE:
+        check_range(terms.unit_price, 1, MAX_AMOUNT, "unit_price", code=code)
+    else:
+        check_range(terms.unit_price, 0, 0, "unit_price", code=code)
 
 
 def _check_split(split: PriceSplit) -> None:

@@ -16,10 +16,10 @@ from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.field_checks import check_choice, check_length, check_range
 from fedcoin.data.messages.transactions import Transaction
 from fedcoin.data.messages.updates import Update, decode_update
-from fedcoin.incentive.payout import compute_round_prices
 from fedcoin.incentive.proof.evidence import compute_max_evidence_bytes
 from fedcoin.incentive.proof.exact_layout import MAX_EXACT_CLIENTS
 from fedcoin.incentive.proof.sampling_plan import build_plan
+from fedcoin.incentive.training_reward import compute_prices_due
 from fedcoin.v1 import task_pb2
 from fedcoin.v1.state_pb2 import CampaignState
 from fedcoin.v1.task_pb2 import EvaluationShard, OpenTask
@@ -91,11 +91,7 @@ def _check_round(terms: OpenTask, campaign: CampaignState, sender: bytes) -> Non
             field="round",
             limit=str(next_round),
         )
-    bases = (
-        (campaign.terms.initial_weights,)
-        if next_round == 1
-        else (campaign.last_base, campaign.last_aggregate)
-    )
+    bases = _bases(campaign)
     if terms.base not in bases:
         raise RefusalError(
             LedgerCode.WRONG_BASE,
@@ -105,12 +101,20 @@ def _check_round(terms: OpenTask, campaign: CampaignState, sender: bytes) -> Non
         )
 
 
+def _bases(campaign: CampaignState) -> tuple[bytes, ...]:
+    """List the weights from which the next round may start."""
+    if campaign.terms.training_reward == task_pb2.TRAINING_REWARD_UNIT_PRICE:
+        # So that no gain is paid twice.
+        return (campaign.best_weights,)
+    if campaign.last_round == 0:
+        return (campaign.terms.initial_weights,)
+    return (campaign.last_base, campaign.last_aggregate)
+
+
 def _check_terms(terms: OpenTask, campaign: CampaignState) -> None:
     check_length(terms.aggregate, HASH_BYTES, "aggregate", code=LedgerCode.BAD_HASH)
     check_choice(terms.utility, _UTILITIES, "utility", code=LedgerCode.BAD_UTILITY)
-    check_choice(
-        terms.empty_coalition, _EMPTY, "empty_coalition", code=LedgerCode.BAD_EMPTY_COALITION
-    )
+    _check_empty_coalition(terms, campaign)
     check_choice(terms.averaging, _AVERAGINGS, "averaging", code=LedgerCode.BAD_AVERAGING)
     for name in ("commit_window_ms", "reveal_window_ms"):
         value = getattr(terms, name)
@@ -120,9 +124,23 @@ def _check_terms(terms: OpenTask, campaign: CampaignState) -> None:
     _check_shard(terms.evaluation, campaign)
 
 
+def _check_empty_coalition(terms: OpenTask, campaign: CampaignState) -> None:
+    code = LedgerCode.BAD_EMPTY_COALITION
+    check_choice(terms.empty_coalition, _EMPTY, "empty_coalition", code=code)
+    zero = task_pb2.EMPTY_COALITION_ZERO
+    by_unit = campaign.terms.training_reward == task_pb2.TRAINING_REWARD_UNIT_PRICE
+    if by_unit and terms.empty_coalition == zero:
+        raise RefusalError(
+            code,
+            "empty_coalition is ZERO, under which the clients' values contain the base model's"
+            " utility; a campaign with a unit price pays for gains over it: use BASE_MODEL",
+            field="empty_coalition",
+            limit="EMPTY_COALITION_BASE_MODEL",
+        )
+
+
 def _check_prices(terms: OpenTask, campaign: CampaignState) -> None:
-    job = campaign.terms
-    share = compute_round_prices(job.budget, job.rounds, job.spread, terms.round, job.split)
+    share = compute_prices_due(campaign.terms, terms.round, campaign.training_fund)
     prices = terms.prices
     given = (prices.training, prices.aggregation, prices.mining)
     due = (share.training, share.aggregation, share.mining)

@@ -12,10 +12,10 @@ from fedcoin.contract.views import (
 )
 from fedcoin.data.storage.block_index import IndexEntry
 from fedcoin.data.storage.chain_store import ChainStore
-from fedcoin.incentive.payout import split_training_price
+from fedcoin.incentive.training_reward import compute_payouts
 from fedcoin.v1 import block_pb2
 from fedcoin.v1.block_pb2 import Receipt
-from fedcoin.v1.state_pb2 import MinerState, TaskState
+from fedcoin.v1.state_pb2 import CampaignState, MinerState, TaskState
 from fedcoin.v1.task_pb2 import ClientUpdate, OpenTask
 from fedcoin.v1.views_pb2 import (
     CampaignView,
@@ -83,7 +83,7 @@ def get_task(state: StateReader, task_id: bytes) -> TaskView | None:
         evaluation_size=terms.evaluation.size,
         difficulty_nano=task.difficulty_nano,
         prices=terms.prices,
-        clients=_client_views(task, terms),
+        clients=_client_views(task, terms, campaign),
         miners=[_miner_view(address, miner) for address, miner in miners],
         winner=format_optional_address(task.settlement.winner),
         server=format_optional_address(campaign.terms.server) if campaign is not None else "",
@@ -94,6 +94,7 @@ def get_task(state: StateReader, task_id: bytes) -> TaskView | None:
         closed_height=task.closed_height,
         challenge=task.challenge.hex(),
         total_power=task.total_power,
+        unit_price=campaign.terms.unit_price if campaign is not None else 0,
     )
 
 
@@ -141,12 +142,14 @@ def list_block_tasks(store: ChainStore, state: StateReader, height: int) -> list
     return [view for view in views if view is not None]
 
 
-def _client_views(task: TaskState, terms: OpenTask) -> list[TaskClientView]:
+def _client_views(
+    task: TaskState, terms: OpenTask, campaign: CampaignState | None
+) -> list[TaskClientView]:
     updates = [ClientUpdate.FromString(signed.body) for signed in terms.updates]
     values = list(task.settlement.mean_shapley_nano) or [0] * len(updates)
     payouts = [0] * len(updates)
-    if task.phase == block_pb2.TASK_PHASE_SETTLED:
-        payouts = list(split_training_price(values, terms.prices.training)[0])
+    if task.phase == block_pb2.TASK_PHASE_SETTLED and campaign is not None:
+        payouts = list(compute_payouts(campaign.terms, values, terms.prices.training))
     return [
         TaskClientView(
             address=format_optional_address(update.address),

@@ -11,7 +11,7 @@ from fedcoin.contract.tasks.frozen_power import forget_power
 from fedcoin.contract.tasks.loaded_task import LoadedTask
 from fedcoin.contract.tasks.mining_price import divide_after_failure, divide_price
 from fedcoin.data.messages import canonical
-from fedcoin.incentive.payout import split_training_price
+from fedcoin.incentive.training_reward import compute_payouts, is_gain
 from fedcoin.v1 import block_pb2, task_pb2
 from fedcoin.v1.block_pb2 import PaymentKind, PaymentReceipt, Settlement
 from fedcoin.v1.state_pb2 import CampaignState, MinerState
@@ -21,8 +21,9 @@ from fedcoin.v1.task_pb2 import ClientUpdate, OpenTask
 def settle(context: ExecutionContext, loaded: LoadedTask) -> Settlement:
     """Pay for a task whose outcome is known, and close it.
 
-    Pays in this order: the clients by their values, or the requester when no value is positive;
-    the server; the miners (`mining_price`); the miners' deposits.
+    Pays in this order: the clients by their values; the requester, what the clients did not get,
+    unless the campaign keeps it in its training fund; the server; the miners (`mining_price`); the
+    miners' deposits.
 
     Args:
         context: The execution of the block.
@@ -32,11 +33,14 @@ def settle(context: ExecutionContext, loaded: LoadedTask) -> Settlement:
         The task's outcome.
     """
     outcome = loaded.task.settlement
-    payouts, refund = split_training_price(outcome.mean_shapley_nano, loaded.terms.prices.training)
     values = outcome.mean_shapley_nano
+    payouts = compute_payouts(loaded.campaign.terms, values, loaded.terms.prices.training)
+    unpaid = loaded.terms.prices.training - sum(payouts)
+    kept = unpaid if loaded.campaign.training_fund else 0
     for address, amount, value in zip(client_addresses(loaded.terms), payouts, values, strict=True):
         _pay(context, loaded, block_pb2.PAYMENT_KIND_TRAINING, address, amount, value)
-    _pay(context, loaded, block_pb2.PAYMENT_KIND_REFUND, loaded.campaign.requester, refund)
+    requester = loaded.campaign.requester
+    _pay(context, loaded, block_pb2.PAYMENT_KIND_REFUND, requester, unpaid - kept)
     aggregation = loaded.terms.prices.aggregation
     _pay(
         context,
@@ -51,7 +55,9 @@ def settle(context: ExecutionContext, loaded: LoadedTask) -> Settlement:
     for address, miner in loaded.miners.items():
         records.MINERS.put(context.state, loaded.task_id, address, record=miner)
     _retarget(context, loaded)
-    _close(context, loaded, block_pb2.TASK_PHASE_SETTLED)
+    if is_gain(values):
+        loaded.campaign.best_weights = loaded.terms.aggregate
+    _close(context, loaded, block_pb2.TASK_PHASE_SETTLED, kept)
     return outcome
 
 
@@ -61,16 +67,19 @@ def fail(context: ExecutionContext, loaded: LoadedTask) -> None:
     The mining price is paid when any attempt had valid reveals, since the vectors are public from
     then on: a requester that caused the failure would else have them for nothing.
 
+    A campaign with a unit price keeps its training fund for the rounds to come.
+
     Args:
         context: The execution of the block.
         loaded: The task after its last attempt.
     """
     paid = _pay_miners(context, loaded, divide_after_failure(context.state, loaded))
-    requester = loaded.campaign.requester
-    _pay(context, loaded, block_pb2.PAYMENT_KIND_REFUND, requester, loaded.price - paid)
+    kept = loaded.campaign.training_fund
+    refund = loaded.price - paid - kept
+    _pay(context, loaded, block_pb2.PAYMENT_KIND_REFUND, loaded.campaign.requester, refund)
     for address, miner in loaded.miners.items():
         records.MINERS.put(context.state, loaded.task_id, address, record=miner)
-    _close(context, loaded, block_pb2.TASK_PHASE_FAILED)
+    _close(context, loaded, block_pb2.TASK_PHASE_FAILED, kept)
 
 
 def settle_deposits(
@@ -151,9 +160,13 @@ def close_campaign(context: ExecutionContext, campaign_id: bytes, campaign: Camp
 
 
 def _close(
-    context: ExecutionContext, loaded: LoadedTask, phase: block_pb2.TaskPhase.ValueType
+    context: ExecutionContext, loaded: LoadedTask, phase: block_pb2.TaskPhase.ValueType, kept: int
 ) -> None:
-    """Subtract the round's share from escrow; close the task, and after the last the campaign."""
+    """Close the task, and after the last one the campaign.
+
+    What was paid leaves the escrow: the task's price but for `kept` sap of it, which stay in the
+    training fund.
+    """
     task, campaign = loaded.task, loaded.campaign
     task.phase = phase
     task.phase_height = task.closed_height = context.block.height
@@ -164,7 +177,8 @@ def _close(
     records.OPEN_TASKS.remove(context.state, task.opened_height, loaded.task_id)
     forget_power(context.state, loaded.task_id)
     context.add_phase_receipt(loaded.task_id, phase, task.attempt)
-    campaign.escrow -= loaded.price
+    campaign.escrow -= loaded.price - kept
+    campaign.training_fund = kept
     campaign.open_task_id = b""
     if loaded.terms.round == campaign.terms.rounds:
         close_campaign(context, loaded.terms.campaign_id, campaign)

@@ -91,6 +91,7 @@ class SimulatedCoordinator:
             spread=task_pb2.BUDGET_SPREAD_EQUAL,
             split=SPLIT,
             mining_reward=self._setting.reward,  # type: ignore[arg-type]
+            training_reward=task_pb2.TRAINING_REWARD_PROPORTIONAL,
             evaluation_root=merkle.root([_SHARD]),
             evaluation_shards=1,
         )

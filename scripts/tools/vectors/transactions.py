@@ -57,6 +57,8 @@ def _open_campaign() -> task_pb2.OpenCampaign:
         spread=task_pb2.BUDGET_SPREAD_DECREASING,
         split=task_pb2.PriceSplit(training=7, aggregation=1, mining=2),
         mining_reward=task_pb2.MINING_REWARD_WINNER,
+        training_reward=task_pb2.TRAINING_REWARD_UNIT_PRICE,
+        unit_price=7 * 10**8,
         evaluation_root=hash_of("evaluation root"),
         evaluation_shards=2,
     )

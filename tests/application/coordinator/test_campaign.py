@@ -58,8 +58,9 @@ def code_of(made: Campaign, given: Update) -> ApplicationCode:
     return caught.value.code
 
 
-def record(number: int, settled: bool = True) -> RoundRecord:
-    return RoundRecord(number, b"t" * 32, settled, 3, 10, (ClientOutcome(b"a" * 20, 5, 7, 9),))
+def record(number: int, adopted: bool = True) -> RoundRecord:
+    outcome = ClientOutcome(b"a" * 20, 5, 7, 9)
+    return RoundRecord(number, b"t" * 32, True, adopted, 3, 10, (outcome,))
 
 
 def test_joining_is_bounded_and_idempotent() -> None:

@@ -44,6 +44,7 @@ records = st.builds(
     st.integers(1, 10_000),
     hashes,
     st.booleans(),
+    st.booleans(),
     st.integers(0, 10**7),
     st.integers(1, 10**7),
     st.lists(results, max_size=3).map(tuple),

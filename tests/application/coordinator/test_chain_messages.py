@@ -5,7 +5,12 @@ from __future__ import annotations
 import pytest
 
 from fedcoin.application.coordinator import chain_messages
-from fedcoin.application.coordinator.campaign import Campaign, EvaluationShard
+from fedcoin.application.coordinator.campaign import (
+    Campaign,
+    ClientOutcome,
+    EvaluationShard,
+    RoundRecord,
+)
 from fedcoin.contract.actions.campaigns import check_terms
 from fedcoin.data.crypto import merkle
 from fedcoin.v1 import task_pb2
@@ -28,7 +33,7 @@ def test_every_choice_of_a_campaign_is_sound() -> None:
 
 def test_each_round_has_its_shard_and_its_price() -> None:
     made = campaign()
-    config = settings(spread="decreasing", budget="15fdc")
+    config = settings(spread="decreasing", budget="15fdc", training_reward="proportional")
     ids = [shard.artifact for shard in made.shards]
     prices = []
     for number in range(1, 6):
@@ -39,6 +44,24 @@ def test_each_round_has_its_shard_and_its_price() -> None:
         assert merkle.verify_path(shard.artifact, shard.index, 3, shard.path, merkle.root(ids))
         prices.append(task.prices.training + task.prices.aggregation + task.prices.mining)
     assert prices == [number * 100_000_000 for number in (5, 4, 3, 2, 1)]
+
+
+def test_with_a_unit_price_a_round_offers_what_is_left_of_the_fund() -> None:
+    made, config = campaign(), settings(budget="50fdc")
+    offer = chain_messages.build_open_campaign(config, b"s" * 20, made)
+    check_terms(offer)
+    # By default the whole fund is the price of a unit.
+    assert offer.unit_price == 35 * 100_000_000
+    priced = settings(budget="50fdc", unit_price="2fdc")
+    assert chain_messages.build_open_campaign(priced, b"s" * 20, made).unit_price == 2 * 100_000_000
+    fund = 35 * 100_000_000
+    for number, payout in ((1, 7), (2, 11)):
+        made.round = number
+        prices = chain_messages.build_open_task(config, made, []).prices
+        assert (prices.training, prices.aggregation, prices.mining) == (fund, 10**8, 2 * 10**8)
+        outcome = ClientOutcome(b"a" * 20, 1, 1, payout)
+        made.history.append(RoundRecord(number, b"t" * 32, True, True, 1, 1, (outcome,)))
+        fund -= payout
 
 
 @pytest.mark.parametrize(

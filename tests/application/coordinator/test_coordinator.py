@@ -66,12 +66,17 @@ async def test_a_campaign_from_start_to_end(tmp_path: Path) -> None:
         assert [record.round for record in history] == [1, 2]
         assert all(record.settled for record in history)
         assert history[1].right_answers > history[0].right_answers > 18
-        # Trained updates get the clients' share, 7 of 10; returned base weights get nothing.
-        assert [payment.payout for payment in paid] == [35 * SAP_PER_FDC] * 2
+        # Each gain is paid at 70 FDC for 100 %: all that the budget has for training. Returned base
+        # weights get nothing.
+        values = [max(client.shapley_nano for client in record.clients) for record in history]
+        assert all(value > 0 for value in values)
+        assert [payment.payout for payment in paid] == [
+            value * 70 * SAP_PER_FDC // 10**9 for value in values
+        ]
         assert [payment.payout for payment in unpaid] == [0, 0]
         assert [payment.num_samples for payment in paid] == [359, 359]
         account = await here.client.get_account(client_key(0).address)
-        assert account.balance == 70 * SAP_PER_FDC
+        assert account.balance == sum(payment.payout for payment in paid)
         tasks_on_chain = await here.client.list_tasks(coordinator.campaign.campaign_id)
         assert [view.round for view in tasks_on_chain] == [2, 1]
         # Each round was evaluated on its own half of the evaluation set.

@@ -23,7 +23,7 @@ def campaign() -> Campaign:
 
 
 def record(number: int) -> RoundRecord:
-    return RoundRecord(number, b"t" * 32, True, 5, 9, (ClientOutcome(ALICE, 3, -7, 11),))
+    return RoundRecord(number, b"t" * 32, True, True, 5, 9, (ClientOutcome(ALICE, 3, -7, 11),))
 
 
 async def watch(events: RoundEventLog, address: bytes) -> list[pb.WatchRoundsResponse]:

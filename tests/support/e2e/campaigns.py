@@ -11,7 +11,7 @@ from fedcoin.data.crypto import merkle
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.messages.transactions import Transaction
 from fedcoin.data.messages.updates import sign_update
-from fedcoin.incentive.payout import compute_round_prices
+from fedcoin.incentive.training_reward import compute_prices_due, split_budget
 from fedcoin.network.client.node_client import NodeClient
 from fedcoin.v1 import task_pb2
 from fedcoin.v1.block_pb2 import TaskPhase
@@ -61,6 +61,8 @@ class Campaign:
             "spread": task_pb2.BUDGET_SPREAD_EQUAL,
             "split": task_pb2.PriceSplit(training=7, aggregation=1, mining=2),
             "mining_reward": self.reward,
+            "training_reward": task_pb2.TRAINING_REWARD_UNIT_PRICE,
+            "unit_price": BUDGET,
             "evaluation_root": merkle.root([id_of(self.work.evaluation)]),
             "evaluation_shards": 1,
         }
@@ -82,7 +84,7 @@ class Campaign:
     def task(self, **changes: Any) -> OpenTask:
         """Return the terms of round 1's task, with changes."""
         offer = self.offer()
-        due = compute_round_prices(BUDGET, self.rounds, offer.spread, 1, offer.split)
+        due = compute_prices_due(offer, 1, split_budget(offer).training)
         given: dict[str, Any] = {
             "campaign_id": self.campaign_id,
             "round": 1,
@@ -160,10 +162,17 @@ async def reached(
 
 
 def check_paid(view: TaskView, *, winner_of: Sequence[str] = ()) -> None:
-    """Check that a settled task paid its whole price, to clients and miners that earned it."""
+    """Check that a settled task paid what it had to, to clients and miners that earned it.
+
+    With a unit price each positive value is paid at it, else the whole training price is paid.
+    """
     assert view.phase == phase("SETTLED")
     payouts = [client.payout for client in view.clients]
-    assert sum(payouts) == view.prices.training
+    if view.unit_price:
+        gains = (max(client.shapley_nano, 0) for client in view.clients)
+        assert payouts == [gain * view.unit_price // 10**9 for gain in gains]
+    else:
+        assert sum(payouts) == view.prices.training
     assert all((client.payout > 0) <= (client.shapley_nano > 0) for client in view.clients)
     assert sum(miner.reward for miner in view.miners) == view.prices.mining
     assert all(miner.revealed for miner in view.miners if miner.reward)

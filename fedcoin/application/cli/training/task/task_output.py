@@ -53,6 +53,9 @@ def print_task(view: TaskView) -> None:
     from fedcoin.v1.task_pb2 import Schedule
 
     prices = view.prices
+    training = coins(prices.training)
+    if view.unit_price:
+        training = f"{coins(view.unit_price)} for a unit and at most {training}"
     print_fields(
         {
             "task": view.task_id,
@@ -62,7 +65,7 @@ def print_task(view: TaskView) -> None:
             "closed": f"{moment(view.closed_ms)}, block {view.closed_height}"
             if view.closed_height
             else "-",
-            "prices": f"clients {coins(prices.training)}, server {coins(prices.aggregation)}, "
+            "prices": f"clients {training}, server {coins(prices.aggregation)}, "
             f"miners {coins(prices.mining)}",
             "schedule": Schedule.Name(view.schedule).removeprefix("SCHEDULE_").lower(),
             "evaluation": format_count(view.evaluation_size, "example"),

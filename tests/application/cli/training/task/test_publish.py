@@ -30,7 +30,9 @@ def test_publish_values_and_pays(fedcoin: Any, live: Live, weights: Path) -> Non
     task = outcome.json
     assert task["phase"] == "settled"
     assert len(task["clients"]) == 3
-    assert sum(client["payout"] for client in task["clients"]) == 7 * SAP_PER_FDC
+    for client in task["clients"]:
+        gain = max(client["shapley_nano"], 0)
+        assert client["payout"] == gain * 7 * SAP_PER_FDC // 10**9
     assert sum(miner["reward"] for miner in task["miners"]) == 2 * SAP_PER_FDC
     assert task["evaluation_size"] == 100
     assert "is open" in outcome.err
