@@ -32,7 +32,7 @@ def make_certificate(precommits: Iterable[Vote]) -> bytes:
 def verify_certificate(
     raw: bytes,
     validators: ValidatorSet,
-    chain_id: str,
+    genesis_hash: bytes,
     height: int,
     block_hash: bytes,
     verified: VerifiedVotes | None = None,
@@ -46,7 +46,7 @@ def verify_certificate(
     Args:
         raw: The serialised Certificate.
         validators: The validators of `height`.
-        chain_id: The network.
+        genesis_hash: The genesis hash of the network, 32 bytes.
         height: The block's height.
         block_hash: The block's hash, 32 bytes.
         verified: The votes of this chain that were verified before; those that are verified here
@@ -69,7 +69,7 @@ def verify_certificate(
     for envelope in envelopes:
         if envelope.body != envelopes[0].body:
             raise _bad("holds precommits that differ; all must be for one block in one round")
-    first = _decode_precommit(envelopes[0], chain_id, verified)
+    first = _decode_precommit(envelopes[0], genesis_hash, verified)
     if first.kind != PRECOMMIT:
         raise _bad("holds prevotes; only precommits make a block final")
     if first.height != height:
@@ -77,13 +77,15 @@ def verify_certificate(
     if first.block_hash != block_hash or not block_hash:
         raise _bad(f"is for block {first.block_hash.hex() or 'nil'}, not {block_hash.hex()}")
     for envelope in envelopes[1:]:
-        _decode_precommit(envelope, chain_id, verified)
+        _decode_precommit(envelope, genesis_hash, verified)
     return first.round
 
 
-def _decode_precommit(envelope: SignedVote, chain_id: str, verified: VerifiedVotes | None) -> Vote:
+def _decode_precommit(
+    envelope: SignedVote, genesis_hash: bytes, verified: VerifiedVotes | None
+) -> Vote:
     try:
-        return decode_vote(envelope, chain_id, verified)
+        return decode_vote(envelope, genesis_hash, verified)
     except RefusalError as refusal:
         key = envelope.public_key.hex()
         raise _bad(f"holds a bad precommit of {key}: {refusal}") from None

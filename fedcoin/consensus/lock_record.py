@@ -64,12 +64,14 @@ def encode_lock(block: Block, prevotes: Sequence[Vote]) -> bytes:
     return length + block.raw + canonical.encode(polka)
 
 
-def decode_lock(record: bytes, chain_id: str, decode_block: Callable[[bytes], Block]) -> LockRecord:
+def decode_lock(
+    record: bytes, genesis_hash: bytes, decode_block: Callable[[bytes], Block]
+) -> LockRecord:
     """Decode a lock record and verify its prevotes.
 
     Args:
         record: What `encode_lock` returned.
-        chain_id: The network.
+        genesis_hash: The genesis hash of the network, 32 bytes.
         decode_block: Decodes a serialised Block; raises RefusalError when the bytes are none.
 
     Returns:
@@ -82,7 +84,7 @@ def decode_lock(record: bytes, chain_id: str, decode_block: Callable[[bytes], Bl
     raw = record[_LENGTH_BYTES : _LENGTH_BYTES + length]
     try:
         polka = canonical.decode(Certificate, record[_LENGTH_BYTES + length :]).precommits
-        prevotes = tuple(decode_vote(envelope, chain_id) for envelope in polka)
+        prevotes = tuple(decode_vote(envelope, genesis_hash) for envelope in polka)
         block = decode_block(raw)
     except RefusalError as refusal:
         raise _bad(str(refusal)) from None

@@ -16,7 +16,7 @@ from fedcoin.data.messages.votes import PRECOMMIT, Vote, sign_vote
 from fedcoin.v1.vote_pb2 import Certificate, SignedVote
 from tests.support.signing_validators import (
     BLOCK,
-    CHAIN_ID,
+    GENESIS_HASH,
     HEIGHT,
     NIL,
     OTHER,
@@ -32,9 +32,9 @@ def precommits(*members: int, round: int = 2, value: Block | bytes = BLOCK) -> l
 
 
 def verify(
-    raw: bytes, height: int = HEIGHT, block: Block | bytes = BLOCK, chain: str = CHAIN_ID
+    raw: bytes, height: int = HEIGHT, block: Block | bytes = BLOCK, network: bytes = GENESIS_HASH
 ) -> int:
-    return verify_certificate(raw, COMMITTEE.validators, chain, height, hash_of(block))
+    return verify_certificate(raw, COMMITTEE.validators, network, height, hash_of(block))
 
 
 def refused(raw: bytes, saying: str, **other: object) -> None:
@@ -63,15 +63,15 @@ def test_power_counts_and_not_heads() -> None:
     few = make_certificate([uneven.precommit(i, 0, BLOCK) for i in (0, 1, 2)])
     one = make_certificate([uneven.precommit(3, 0, BLOCK)])
     with pytest.raises(RefusalError, match="3 of 10"):
-        verify_certificate(few, uneven.validators, CHAIN_ID, HEIGHT, hash_of(BLOCK))
-    assert verify_certificate(one, uneven.validators, CHAIN_ID, HEIGHT, hash_of(BLOCK)) == 0
+        verify_certificate(few, uneven.validators, GENESIS_HASH, HEIGHT, hash_of(BLOCK))
+    assert verify_certificate(one, uneven.validators, GENESIS_HASH, HEIGHT, hash_of(BLOCK)) == 0
 
 
 def test_another_height_block_or_chain() -> None:
     raw = make_certificate(precommits(0, 1, 2))
     refused(raw, "for height 5, not 6", height=6)
     refused(raw, "is for block", block=OTHER)
-    refused(raw, "sign", chain="elsewhere")
+    refused(raw, "sign", network=bytes(32))
 
 
 def test_nil_is_never_final() -> None:
@@ -104,7 +104,7 @@ def test_precommits_are_in_the_order_of_their_keys() -> None:
 def test_strangers_do_not_count() -> None:
     stranger = SigningValidators(1, 1, 1, 1, 1).keys
     outside = next(key for key in stranger if key not in COMMITTEE.keys)
-    vote = sign_vote(PRECOMMIT, HEIGHT, 2, hash_of(BLOCK), outside, CHAIN_ID)
+    vote = sign_vote(PRECOMMIT, HEIGHT, 2, hash_of(BLOCK), outside, GENESIS_HASH)
     refused(make_certificate([*precommits(0, 1, 2), vote]), "not a validator")
 
 
@@ -143,7 +143,7 @@ def test_a_body_that_is_no_vote() -> None:
 
 def test_without_validators_nothing_is_final() -> None:
     with pytest.raises(RefusalError):
-        verify_certificate(b"", ValidatorSet(()), CHAIN_ID, HEIGHT, hash_of(BLOCK))
+        verify_certificate(b"", ValidatorSet(()), GENESIS_HASH, HEIGHT, hash_of(BLOCK))
 
 
 @given(st.binary(max_size=900))

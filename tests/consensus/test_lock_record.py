@@ -12,7 +12,7 @@ from fedcoin.data.messages.votes import Vote
 from fedcoin.testing.consensus_simulation.block_application import opaque_block
 from tests.support.signing_validators import (
     BLOCK,
-    CHAIN_ID,
+    GENESIS_HASH,
     HEIGHT,
     NIL,
     OTHER,
@@ -29,12 +29,12 @@ def polka(value: Block | bytes = BLOCK, round: int = 3) -> list[Vote]:
 
 def refused(record: bytes) -> None:
     with pytest.raises(RefusalError, match="damaged") as caught:
-        decode_lock(record, CHAIN_ID, opaque_block)
+        decode_lock(record, GENESIS_HASH, opaque_block)
     assert caught.value.code is ConsensusCode.BAD_LOCK
 
 
 def test_a_lock_comes_back_as_it_went() -> None:
-    lock = decode_lock(encode_lock(BLOCK, polka()), CHAIN_ID, opaque_block)
+    lock = decode_lock(encode_lock(BLOCK, polka()), GENESIS_HASH, opaque_block)
     assert lock.block == BLOCK
     assert (lock.height, lock.round, lock.block_hash) == (HEIGHT, 3, hash_of(BLOCK))
     assert {vote.public_key for vote in lock.prevotes} == {v.public_key for v in polka()}

@@ -27,7 +27,7 @@ from fedcoin.data.messages.votes import PRECOMMIT, PREVOTE, Vote, sign_proposal
 from fedcoin.testing.consensus_simulation.block_application import opaque_block
 from tests.support.signing_validators import (
     BLOCK,
-    CHAIN_ID,
+    GENESIS_HASH,
     HEIGHT,
     NIL,
     OTHER,
@@ -420,7 +420,9 @@ def test_49_precommits_decide_from_any_round_and_step() -> None:
     (decision,) = member.all(Decide)
     assert (decision.block, decision.round) == (BLOCK, 0)
     members = COMMITTEE.validators
-    assert verify_certificate(decision.certificate, members, CHAIN_ID, HEIGHT, hash_of(BLOCK)) == 0
+    assert (
+        verify_certificate(decision.certificate, members, GENESIS_HASH, HEIGHT, hash_of(BLOCK)) == 0
+    )
 
 
 def test_49_the_block_may_come_last_and_is_taken_unchecked() -> None:
@@ -543,7 +545,7 @@ def test_a_lone_validator_decides_with_itself() -> None:
 
 def test_refusals_name_what_is_wrong_and_change_nothing() -> None:
     stranger = next(k for k in SigningValidators(1, 1, 1, 1, 1).keys if k not in COMMITTEE.keys)
-    foreign = sign_proposal(HEIGHT, 0, -1, BLOCK, stranger, CHAIN_ID)
+    foreign = sign_proposal(HEIGHT, 0, -1, BLOCK, stranger, GENESIS_HASH)
     late = COMMITTEE.proposal(1, BLOCK, valid_round=1)
     early = COMMITTEE.proposal(0, OTHER_OF_ROUND_1)
     again = COMMITTEE.proposal(2, OTHER_OF_ROUND_1, valid_round=0)

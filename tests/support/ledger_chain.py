@@ -187,7 +187,7 @@ class LedgerChain:
     def certify(self, block: Block, *, round: int = 0, signers: int | None = None) -> bytes:
         """Make a certificate by all validators, or by the first `signers` of them."""
         votes = [
-            sign_vote(PRECOMMIT, block.height, round, block.hash, k, CHAIN_ID)
+            sign_vote(PRECOMMIT, block.height, round, block.hash, k, self.genesis.hash)
             for k in self.miners[:signers]
         ]
         return make_certificate(votes)

@@ -28,7 +28,7 @@ from fedcoin.data.storage.chain_store import ChainStore
 from fedcoin.network.background_tasks import BackgroundTasks
 from fedcoin.v1.state_pb2 import MinerState, TaskState
 from fedcoin.v1.transaction_pb2 import TransactionBody
-from tests.support.genesis import CHAIN_ID, FDC, GENESIS_MS, make_genesis
+from tests.support.genesis import FDC, GENESIS_MS, make_genesis
 from tests.support.keys import ALICE, BOB, key_of
 
 
@@ -83,7 +83,8 @@ class LocalChain:
         assert not draft.refused, [refused.hash.hex() for refused in draft.refused]
         block = draft.block
         votes = [
-            sign_vote(PRECOMMIT, block.height, 0, block.hash, k, CHAIN_ID) for k in self.miners
+            sign_vote(PRECOMMIT, block.height, 0, block.hash, k, self.chain.genesis.hash)
+            for k in self.miners
         ]
         await self.chain.commit(block, make_certificate(votes), round=0)
 

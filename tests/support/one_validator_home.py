@@ -14,7 +14,7 @@ from fedcoin.data.messages.blocks import build_block
 from fedcoin.data.messages.votes import sign_vote
 from fedcoin.data.storage.chain_store import ChainStore
 from fedcoin.v1.vote_pb2 import VoteKind
-from tests.support.genesis import CHAIN_ID, GENESIS_MS, make_genesis
+from tests.support.genesis import GENESIS_MS, make_genesis
 from tests.support.keys import ALICE, MINERS
 from tests.support.transfers import sign_transfer
 
@@ -44,7 +44,9 @@ def append(store: ChainStore, ledger: Ledger, height: int, certificate: bytes) -
     execution = ledger.execute(context, [sign_transfer(height - 1, 5, recipient=MINER)])
     header = make_header(context, store.tip_hash(), ledger.genesis, execution)
     block = build_block(header, certificate, (sign_transfer(height - 1, 5, recipient=MINER).raw,))
-    precommit = sign_vote(VoteKind.VOTE_KIND_PRECOMMIT, height, 0, block.hash, MINER, CHAIN_ID)
+    precommit = sign_vote(
+        VoteKind.VOTE_KIND_PRECOMMIT, height, 0, block.hash, MINER, ledger.genesis.hash
+    )
     made = make_certificate([precommit])
     store.append(block, made, execution.receipts, execution.changes)
     ledger.adopt(execution)

@@ -18,7 +18,6 @@ from fedcoin.data.storage.chain_store import ChainStore
 from fedcoin.learning.evaluation.job import Coalitions, Counts
 from fedcoin.learning.workers.pool import WorkerPool
 from fedcoin.v1 import block_pb2, task_pb2
-from tests.support.genesis import CHAIN_ID
 from tests.support.mining_campaign import EXAMPLES, MiningCampaign
 from tests.support.mining_site import MiningSite
 
@@ -72,7 +71,9 @@ def speak(here: MiningSite) -> None:
     stored = store.block(height)
     assert stored is not None
     block = decode_block(stored.raw)
-    polka = [sign_vote(PREVOTE, height, 0, block.hash, key, CHAIN_ID) for key in here.chain.miners]
+    polka = [
+        sign_vote(PREVOTE, height, 0, block.hash, key, genesis.hash) for key in here.chain.miners
+    ]
     lock = encode_lock(block, polka)
     word.sign(height, CastVote(PREVOTE, 0, block.hash))
     word.sign(height, CastVote(PRECOMMIT, 0, block.hash, lock))

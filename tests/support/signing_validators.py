@@ -23,7 +23,7 @@ from fedcoin.data.messages.blocks import Block
 from fedcoin.data.messages.votes import PRECOMMIT, PREVOTE, Proposal, Vote, sign_proposal, sign_vote
 from fedcoin.testing.consensus_simulation.block_application import opaque_block
 
-CHAIN_ID = "committee"
+GENESIS_HASH = sha256(b"committee")
 HEIGHT = 5
 TIMEOUTS = Timeouts(propose_ms=1000, vote_ms=500)
 
@@ -74,7 +74,7 @@ class SigningValidators:
             round,
             block_hash,
             self.keys[i],
-            CHAIN_ID,
+            GENESIS_HASH,
             audited=audited and kind == PREVOTE and block_hash != NIL,
         )
 
@@ -86,7 +86,7 @@ class SigningValidators:
 
     def proposal(self, round: int, block: Block, valid_round: int = -1, by: int = -1) -> Proposal:
         key = self.keys[round % len(self.keys) if by < 0 else by]
-        return sign_proposal(HEIGHT, round, valid_round, block, key, CHAIN_ID)
+        return sign_proposal(HEIGHT, round, valid_round, block, key, GENESIS_HASH)
 
     def voting(
         self, me: int | None, restored: Sequence[Message] = (), lock: bytes = b""
@@ -98,7 +98,7 @@ class SigningValidators:
             None if me is None else self.keys[me].public_key,
             TIMEOUTS,
             restored,
-            decode_lock(lock, CHAIN_ID, opaque_block) if lock else None,
+            decode_lock(lock, GENESIS_HASH, opaque_block) if lock else None,
         )
 
 
@@ -157,7 +157,7 @@ class EngineDriver:
                     effect.round,
                     effect.block_hash,
                     key,
-                    CHAIN_ID,
+                    GENESIS_HASH,
                     audited=effect.audited,
                 )
                 self.said.append(vote)
@@ -167,7 +167,7 @@ class EngineDriver:
             elif isinstance(effect, SendProposal):
                 proposal = sign_proposal(
                     HEIGHT, effect.round, effect.valid_round, effect.block,
-                    key, CHAIN_ID,
+                    key, GENESIS_HASH,
                 )  # fmt: skip
                 self.said.append(proposal)
                 self.hear(proposal)

@@ -93,7 +93,7 @@ def head_of(state: dict[bytes, bytes], cutter: ChunkCutter) -> SnapshotHead:
         proposer=bytes(20),
     )
     raw = canonical.encode(header)
-    vote = sign_vote(PRECOMMIT, HEIGHT, 0, sha256(raw), MINERS[0], CHAIN_ID)
+    vote = sign_vote(PRECOMMIT, HEIGHT, 0, sha256(raw), MINERS[0], GENESIS.hash)
     return SnapshotHead(
         header=raw,
         certificate=make_certificate([vote]),

@@ -283,7 +283,7 @@ class Chain:
             verify_certificate,
             certificate,
             self.ledger.validators(),
-            self.genesis.chain_id,
+            self.genesis.hash,
             block.header.height,
             block.hash,
             self.verified_votes,

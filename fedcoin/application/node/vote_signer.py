@@ -38,7 +38,7 @@ class VoteSigner:
     def __init__(self, key: KeyPair, store: ChainStore, genesis: Genesis) -> None:
         self._key = key
         self._store = store
-        self._chain_id = genesis.chain_id
+        self._genesis_hash = genesis.hash
         self._max_block_bytes = genesis.parameters.max_block_bytes
 
     @property
@@ -72,7 +72,7 @@ class VoteSigner:
                 effect.valid_round,
                 effect.block,
                 self._key,
-                self._chain_id,
+                self._genesis_hash,
             )
             kind = "proposal"
         else:
@@ -86,7 +86,7 @@ class VoteSigner:
                 effect.round,
                 effect.block_hash,
                 self._key,
-                self._chain_id,
+                self._genesis_hash,
                 audited=effect.audited,
             )
             kind = "prevote" if effect.kind == PREVOTE else "precommit"
@@ -109,7 +109,7 @@ class VoteSigner:
         lock: LockRecord | None = None
         for kept in self._store.votes.list_at(height):
             if kept.kind == "lock":
-                lock = decode_lock(kept.envelope, self._chain_id, self._decode_block)
+                lock = decode_lock(kept.envelope, self._genesis_hash, self._decode_block)
             elif kept.kind == "proposal":
                 messages.append(self._proposal(kept.envelope))
             else:
@@ -121,8 +121,8 @@ class VoteSigner:
         return decode_block(raw, self._max_block_bytes)
 
     def _vote(self, envelope: bytes) -> Vote:
-        return decode_vote(SignedVote.FromString(envelope), self._chain_id)
+        return decode_vote(SignedVote.FromString(envelope), self._genesis_hash)
 
     def _proposal(self, envelope: bytes) -> Message:
         signed = SignedProposal.FromString(envelope)
-        return decode_proposal(signed, self._chain_id, self._max_block_bytes)
+        return decode_proposal(signed, self._genesis_hash, self._max_block_bytes)

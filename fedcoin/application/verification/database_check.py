@@ -209,13 +209,13 @@ def check_own_votes(store: ChainStore, genesis: Genesis) -> None:
 def _read_signed(kind: str, envelope: bytes, genesis: Genesis) -> tuple[str, int, int, bytes]:
     if kind == "lock":
         max_bytes = genesis.parameters.max_block_bytes
-        lock = decode_lock(envelope, genesis.chain_id, lambda raw: decode_block(raw, max_bytes))
+        lock = decode_lock(envelope, genesis.hash, lambda raw: decode_block(raw, max_bytes))
         return kind, lock.height, lock.round, lock.block_hash
     if kind == "proposal":
         max_bytes = genesis.parameters.max_block_bytes
-        proposal = decode_proposal(decode(SignedProposal, envelope), genesis.chain_id, max_bytes)
+        proposal = decode_proposal(decode(SignedProposal, envelope), genesis.hash, max_bytes)
         return kind, proposal.height, proposal.round, proposal.block_hash
-    vote = decode_vote(decode(SignedVote, envelope), genesis.chain_id)
+    vote = decode_vote(decode(SignedVote, envelope), genesis.hash)
     name = "prevote" if vote.kind == PREVOTE else "precommit"
     return name, vote.height, vote.round, vote.block_hash
 

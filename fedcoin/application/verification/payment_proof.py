@@ -8,20 +8,21 @@ from fedcoin.data.crypto import merkle
 from fedcoin.data.crypto.hashing import sha256
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.messages.blocks import decode_header
+from fedcoin.data.messages.genesis import Genesis
 from fedcoin.data.messages.receipts import decode_receipt
 from fedcoin.v1.block_pb2 import BlockHeader, PaymentReceipt
 from fedcoin.v1.shapley_task_service_pb2 import PaymentProof
 
 
 def check_payment_proof(
-    proof: PaymentProof, chain_id: str, validators: ValidatorSet
+    proof: PaymentProof, genesis: Genesis, validators: ValidatorSet
 ) -> tuple[BlockHeader, PaymentReceipt]:
     """Check one payment proof, as `ShapleyTaskService.GetPaymentProof` returns it.
 
     Args:
         proof: The proof. Its `payment` field is ignored: the payment is read from the receipt that
             the Merkle path proves.
-        chain_id: The network that the caller expects.
+        genesis: The genesis of the network that the caller expects.
         validators: The validator set of the header's height, from a source that the caller trusts.
 
     Returns:
@@ -33,15 +34,15 @@ def check_payment_proof(
             to the header's `receipts_root`.
     """
     header = decode_header(proof.header)
-    if header.chain_id != chain_id:
+    if header.chain_id != genesis.chain_id:
         raise RefusalError(
             DataCode.WRONG_CHAIN,
-            f"header.chain_id: the proof is of chain {header.chain_id!r}, not {chain_id!r}",
+            f"header.chain_id: the proof is of chain {header.chain_id!r}, not {genesis.chain_id!r}",
             field="header.chain_id",
-            limit=chain_id,
+            limit=genesis.chain_id,
         )
     block_hash = sha256(proof.header)
-    verify_certificate(proof.certificate, validators, chain_id, header.height, block_hash)
+    verify_certificate(proof.certificate, validators, genesis.hash, header.height, block_hash)
     root = header.receipts_root
     if not merkle.verify_path(proof.receipt, proof.index, proof.count, list(proof.path), root):
         raise RefusalError(

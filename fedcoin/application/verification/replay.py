@@ -166,7 +166,7 @@ def _replay_block(
     try:
         block = decode_block(stored.raw, genesis.parameters.max_block_bytes)
         decided = verify_certificate(
-            stored.certificate, ledger.validators(), genesis.chain_id, height, block.hash
+            stored.certificate, ledger.validators(), genesis.hash, height, block.hash
         )
         execution = check_block(block, parent, genesis, ledger, round=decided)
     except RefusalError as refusal:

@@ -32,8 +32,8 @@ def report_equivocation(context: ExecutionContext, transaction: Transaction) -> 
             ALREADY_SLASHED; NOT_SLASHABLE; LAST_VALIDATOR.
     """
     action = transaction.body.report_equivocation
-    first = decode_vote(action.first, context.genesis.chain_id)
-    second = decode_vote(action.second, context.genesis.chain_id)
+    first = decode_vote(action.first, context.genesis.hash)
+    second = decode_vote(action.second, context.genesis.hash)
     _check_contradiction(first, second)
     offender = derive_address(first.public_key)
     state = records.BONDS.get(context.state, offender) or BondState()

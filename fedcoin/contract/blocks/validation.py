@@ -315,7 +315,7 @@ def _check_certificate(
         verify_certificate(
             block.last_certificate,
             ledger.last_validators(),
-            genesis.chain_id,
+            genesis.hash,
             height - 1,
             block.header.parent_hash,
             verified_votes,

@@ -48,6 +48,7 @@ class TrustPath:
 
     def __init__(self, genesis: Genesis) -> None:
         self._chain_id = genesis.chain_id
+        self._genesis_hash = genesis.hash
         self._sets = [(1, genesis_validators(genesis))]
 
     @property
@@ -88,7 +89,7 @@ class TrustPath:
                 limit=self._chain_id,
             )
         validators = self.validators_at(header.height)
-        verify_certificate(certificate, validators, self._chain_id, header.height, sha256(raw))
+        verify_certificate(certificate, validators, self._genesis_hash, header.height, sha256(raw))
         return header
 
     def follow(self, raw: bytes, certificate: bytes, validators: ValidatorSet) -> BlockHeader:

@@ -14,8 +14,8 @@ class SigningContext(str, Enum):
     """The purpose of a signature. A signature for one purpose is not valid for another."""
 
     TX = "fedcoin/tx/v1"
-    VOTE = "fedcoin/vote/v1"
-    PROPOSAL = "fedcoin/proposal/v1"
+    VOTE = "fedcoin/vote/v2"
+    PROPOSAL = "fedcoin/proposal/v2"
     UPDATE = "fedcoin/update/v1"
     HELLO = "fedcoin/hello/v1"
     REGISTER = "fedcoin/register/v1"
@@ -36,20 +36,31 @@ def sha256(*parts: bytes) -> bytes:
     return digest.digest()
 
 
-def signing_digest(context: SigningContext, chain_id: str, body: bytes) -> bytes:
-    """Compute the digest that Ed25519 signs: SHA-256(context || 00 || chain id || 00 || body).
+def signing_digest(context: SigningContext, network: str | bytes, body: bytes) -> bytes:
+    """Compute the digest that Ed25519 signs.
+
+    It is SHA-256(context || 00 || genesis hash || body) for votes and proposals, so that a network
+    that starts again under its old name accepts none of the old ones, and SHA-256(context || 00 ||
+    chain id || 00 || body) for everything else.
 
     Args:
         context: The purpose of the signature.
-        chain_id: The network that the signature is valid for.
+        network: The network that the signature is valid for: the hash of its genesis, 32 bytes, or
+            its chain id.
         body: The bytes that are signed.
 
     Returns:
         The digest, 32 bytes.
 
     Raises:
-        ValueError: When the chain id contains a NUL, which would make its end ambiguous.
+        ValueError: When the genesis hash does not have 32 bytes, or the chain id contains a NUL:
+            then it would be ambiguous where the body begins.
     """
-    if "\0" in chain_id:
+    label = context.value.encode("ascii")
+    if isinstance(network, bytes):
+        if len(network) != HASH_BYTES:
+            raise ValueError(f"a genesis hash has {HASH_BYTES} bytes, not {len(network)}")
+        return sha256(label, b"\0", network, body)
+    if "\0" in network:
         raise ValueError("a chain id holds no NUL")
-    return sha256(context.value.encode("ascii"), b"\0", chain_id.encode(), b"\0", body)
+    return sha256(label, b"\0", network.encode(), b"\0", body)

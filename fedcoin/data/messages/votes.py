@@ -117,7 +117,7 @@ def sign_vote(
     round: int,
     block_hash: bytes,
     key: KeyPair,
-    chain_id: str,
+    genesis_hash: bytes,
     *,
     audited: bool = False,
 ) -> Vote:
@@ -129,7 +129,7 @@ def sign_vote(
         round: The round within the height, from 0.
         block_hash: The block's hash, 32 bytes; empty for nil.
         key: The validator's key.
-        chain_id: The network that it is signed for.
+        genesis_hash: The genesis hash of the network that it is signed for, 32 bytes.
         audited: Whether the voter audited the block or knows an earlier polka for it; only for a
             prevote for a block.
 
@@ -148,19 +148,21 @@ def sign_vote(
     envelope = SignedVote(
         body=body,
         public_key=key.public_key,
-        signature=key.sign(SigningContext.VOTE, chain_id, body),
+        signature=key.sign(SigningContext.VOTE, genesis_hash, body),
     )
     return Vote(kind, height, round, block_hash, key.public_key, envelope, audited)
 
 
-def decode_vote(envelope: SignedVote, chain_id: str, verified: VerifiedVotes | None = None) -> Vote:
+def decode_vote(
+    envelope: SignedVote, genesis_hash: bytes, verified: VerifiedVotes | None = None
+) -> Vote:
     """Decode a vote and verify its signature, unless both were done before.
 
     Whether the key belongs to a validator is checked by the consensus layer.
 
     Args:
         envelope: The message as it travelled.
-        chain_id: The network that it must be signed for.
+        genesis_hash: The genesis hash of the network that it must be signed for, 32 bytes.
         verified: The votes of this chain that were verified before; this one joins them.
 
     Returns:
@@ -191,7 +193,7 @@ def decode_vote(envelope: SignedVote, chain_id: str, verified: VerifiedVotes | N
             field="vote.audited",
         )
     key, signature = envelope.public_key, envelope.signature
-    if not verify_signature(key, SigningContext.VOTE, chain_id, envelope.body, signature):
+    if not verify_signature(key, SigningContext.VOTE, genesis_hash, envelope.body, signature):
         raise _bad_signature("vote")
     vote = Vote(
         kind=body.kind,
@@ -213,7 +215,7 @@ def sign_proposal(
     valid_round: int,
     block: Block,
     key: KeyPair,
-    chain_id: str,
+    genesis_hash: bytes,
 ) -> Proposal:
     """Sign a proposal. The caller makes sure that the key signed no conflicting one.
 
@@ -223,7 +225,7 @@ def sign_proposal(
         valid_round: The round in which the block had a polka; -1 for none.
         block: The block.
         key: The proposer's key.
-        chain_id: The network that it is signed for.
+        genesis_hash: The genesis hash of the network that it is signed for, 32 bytes.
 
     Returns:
         The proposal.
@@ -239,14 +241,14 @@ def sign_proposal(
     envelope = SignedProposal(
         body=body,
         public_key=key.public_key,
-        signature=key.sign(SigningContext.PROPOSAL, chain_id, body),
+        signature=key.sign(SigningContext.PROPOSAL, genesis_hash, body),
         block=block.raw,
     )
     return Proposal(height, round, valid_round, key.public_key, block, envelope)
 
 
 def decode_proposal(
-    envelope: SignedProposal, chain_id: str, max_block_bytes: int = MAX_BLOCK_BYTES
+    envelope: SignedProposal, genesis_hash: bytes, max_block_bytes: int = MAX_BLOCK_BYTES
 ) -> Proposal:
     """Decode a proposal, verify its signature, and check that it is about its block.
 
@@ -254,7 +256,7 @@ def decode_proposal(
 
     Args:
         envelope: The message as it travelled.
-        chain_id: The network that it must be signed for.
+        genesis_hash: The genesis hash of the network that it must be signed for, 32 bytes.
         max_block_bytes: The largest size of the block allowed, in bytes.
 
     Returns:
@@ -271,7 +273,7 @@ def decode_proposal(
     check_range(body.valid_round_plus_one, 0, body.round, "proposal.valid_round_plus_one")
     check_length(body.block_hash, HASH_BYTES, "proposal.block_hash")
     key, signature = envelope.public_key, envelope.signature
-    if not verify_signature(key, SigningContext.PROPOSAL, chain_id, envelope.body, signature):
+    if not verify_signature(key, SigningContext.PROPOSAL, genesis_hash, envelope.body, signature):
         raise _bad_signature("proposal")
     block = decode_block(envelope.block, max_block_bytes)
     if block.hash != body.block_hash or block.header.height != body.height:

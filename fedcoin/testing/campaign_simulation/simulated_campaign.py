@@ -171,7 +171,7 @@ class _ConsensusOnCampaign(ConsensusSimulation):
 
     def __init__(self, scenario: Scenario, campaign: CampaignSimulation) -> None:
         self._campaign = campaign
-        super().__init__(scenario, campaign.make_application)
+        super().__init__(scenario, campaign.make_application, campaign.genesis.hash)
 
     def note_equivocation(self, index: int, effect: Equivocation) -> None:
         super().note_equivocation(index, effect)

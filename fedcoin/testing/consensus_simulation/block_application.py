@@ -17,6 +17,9 @@ from fedcoin.v1.block_pb2 import BlockHeader
 CHAIN_ID = "simulation"
 """The network's name."""
 
+GENESIS_HASH = sha256(b"simulation")
+"""The hash of the network's genesis, unless the application has a genesis of its own."""
+
 FIRST_ROUND_WITHOUT_CLAIMS = 4
 """From this round on, correct nodes build blocks without claims."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fedcoin.consensus.certificates import verify_certificate
-from fedcoin.testing.consensus_simulation.block_application import CHAIN_ID, BlockApplication
+from fedcoin.testing.consensus_simulation.block_application import BlockApplication
 from fedcoin.testing.consensus_simulation.packet_network import FinalBlock, HeightAnnouncement
 from fedcoin.testing.consensus_simulation.simulation_environment import SimulationEnvironment
 
@@ -60,7 +60,7 @@ class ImportingNode:
         round = verify_certificate(
             final.certificate,
             application.validators(),
-            CHAIN_ID,
+            self.environment.genesis_hash,
             final.height,
             final.block.hash,
         )

@@ -26,7 +26,7 @@ from fedcoin.consensus.timers import Timeouts
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.votes import PREVOTE, Proposal, Vote, sign_proposal, sign_vote
-from fedcoin.testing.consensus_simulation.block_application import CHAIN_ID, BlockApplication
+from fedcoin.testing.consensus_simulation.block_application import BlockApplication
 from fedcoin.testing.consensus_simulation.packet_network import (
     FinalBlock,
     HeightAnnouncement,
@@ -124,7 +124,7 @@ class SimulatedNode:
     def _decode_lock(self) -> LockRecord | None:
         if not self.disk.lock:
             return None
-        return decode_lock(self.disk.lock, CHAIN_ID, self.application.decode)
+        return decode_lock(self.disk.lock, self.environment.genesis_hash, self.application.decode)
 
     def _resend(self, start: int) -> None:
         """Send all messages and this node's height again, every now and then, until it crashes."""
@@ -198,7 +198,11 @@ class SimulatedNode:
             return
         validators = self.application.validators()
         round = verify_certificate(
-            final.certificate, validators, CHAIN_ID, final.height, final.block.hash
+            final.certificate,
+            validators,
+            self.environment.genesis_hash,
+            final.height,
+            final.block.hash,
         )
         self._adopt(final, round)
 
@@ -345,7 +349,7 @@ class SimulatedNode:
             round,
             value,
             self.key,
-            CHAIN_ID,
+            self.environment.genesis_hash,
             audited=audited and kind == PREVOTE and value != b"",
         )
 
@@ -365,7 +369,7 @@ class SimulatedNode:
             effect.valid_round,
             effect.block,
             self.key,
-            CHAIN_ID,
+            self.environment.genesis_hash,
         )
 
     def store(self, message: Message) -> None:

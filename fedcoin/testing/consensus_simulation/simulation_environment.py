@@ -19,6 +19,10 @@ class SimulationEnvironment(Protocol):
         """The run's faults."""
 
     @property
+    def genesis_hash(self) -> bytes:
+        """The hash for which votes and proposals are signed, 32 bytes."""
+
+    @property
     def clock(self) -> VirtualClock:
         """Virtual time."""
 

@@ -12,6 +12,7 @@ from fedcoin.data.crypto.hashing import sha256
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.messages.votes import Proposal
 from fedcoin.testing.consensus_simulation.block_application import (
+    GENESIS_HASH,
     ApplicationFactory,
     BlockApplication,
     SimulatedLedger,
@@ -69,15 +70,20 @@ class ConsensusSimulation:
     """One run of one scenario. Implements `simulation_environment.SimulationEnvironment`."""
 
     def __init__(
-        self, scenario: Scenario, make_application: ApplicationFactory | None = None
+        self,
+        scenario: Scenario,
+        make_application: ApplicationFactory | None = None,
+        genesis_hash: bytes = GENESIS_HASH,
     ) -> None:
         """Make all nodes, at height 0.
 
         Args:
             scenario: The run's faults.
             make_application: Makes the application of each node.
+            genesis_hash: The hash for which votes and proposals are signed, 32 bytes.
         """
         self.scenario = scenario
+        self.genesis_hash = genesis_hash
         self.clock = VirtualClock()
         self.rng = Random(scenario.seed)
         self.report = SimulationReport(scenario)

@@ -16,20 +16,20 @@ from fedcoin.network.ports import ChainPort, ConsensusPort
 log = logging.getLogger(__name__)
 
 
-def contradict_vote(vote: Vote, key: KeyPair, chain_id: str) -> Vote:
+def contradict_vote(vote: Vote, key: KeyPair, genesis_hash: bytes) -> Vote:
     """Sign a vote that contradicts another one.
 
     Args:
         vote: A prevote or precommit.
         key: The key that signed it.
-        chain_id: The network's chain id.
+        genesis_hash: The genesis hash of the network, 32 bytes.
 
     Returns:
         A vote of the same kind, height and round: for nil if `vote` is for a block, and for a block
         that does not exist if `vote` is for nil.
     """
     value = NIL if vote.block_hash else sha256(b"no block", vote.envelope.body)
-    return sign_vote(vote.kind, vote.height, vote.round, value, key, chain_id)
+    return sign_vote(vote.kind, vote.height, vote.round, value, key, genesis_hash)
 
 
 class EquivocatingExchange(ConsensusExchange):
@@ -51,7 +51,7 @@ class EquivocatingExchange(ConsensusExchange):
         """
         super().__init__(chain, agreement, peers)
         self._key = key
-        self._chain_id = chain.genesis.chain_id
+        self._genesis_hash = chain.genesis.hash
         self._connected = peers
 
     def broadcast(self, message: Proposal | Vote, but: Collection[bytes] = ()) -> None:
@@ -66,7 +66,7 @@ class EquivocatingExchange(ConsensusExchange):
             return
         keys = sorted(peer.key for peer in self._connected)
         super().broadcast(message, {*but, *keys[1::2]})
-        second = contradict_vote(message, self._key, self._chain_id)
+        second = contradict_vote(message, self._key, self._genesis_hash)
         super().broadcast(second, {*but, *keys[0::2]})
         log.warning(
             "voted twice at height %d, round %d, kind %d",

@@ -50,6 +50,7 @@ MAX_OLD_BLOCKS = 20
 TIMEOUT_S = 5.0
 
 OTHER_CHAIN_ID = "another-network"
+OTHER_GENESIS_HASH = sha256(b"another network")
 
 Visit = Callable[[str, Chain], Awaitable[dict[str, str]]]
 """Visits the peer at an address, and returns the peer's answer to each kind of message: the name of
@@ -259,7 +260,7 @@ def collect_old_messages(chain: Chain) -> tuple[list[Vote], list[bytes]]:
         stored = chain.block(height)
         assert stored is not None, "a final block"
         certificate = Certificate.FromString(stored.certificate)
-        votes += [decode_vote(vote, chain.genesis.chain_id) for vote in certificate.precommits]
+        votes += [decode_vote(vote, chain.genesis.hash) for vote in certificate.precommits]
         block = decode_block(stored.raw, len(stored.raw))
         transactions += [
             decode_transaction(raw, chain.genesis.chain_id, len(raw)).raw
@@ -286,7 +287,7 @@ def _foreign_transactions() -> list[bytes]:
 
 def _foreign_vote(height: int, round: int, key: KeyPair) -> Vote:
     """Sign a prevote of another network's chain."""
-    return sign_vote(PREVOTE, height, round, sha256(b"foreign block"), key, OTHER_CHAIN_ID)
+    return sign_vote(PREVOTE, height, round, sha256(b"foreign block"), key, OTHER_GENESIS_HASH)
 
 
 def _old_proposals(chain: Chain, key: KeyPair) -> list[Proposal]:
@@ -296,7 +297,7 @@ def _old_proposals(chain: Chain, key: KeyPair) -> list[Proposal]:
     block = decode_block(stored.raw, len(stored.raw))
     height = chain.height() + 1
     return [
-        sign_proposal(height, round, -1, block, key, chain.genesis.chain_id)
+        sign_proposal(height, round, -1, block, key, chain.genesis.hash)
         for round in range(MESSAGES_UNTIL_BAN)
     ]
 

@@ -24,7 +24,7 @@ from fedcoin.data.messages.votes import PRECOMMIT, Vote, decode_vote, sign_vote
 from fedcoin.incentive.proof.challenge import derive_challenge, draw_challenged_leaves
 from fedcoin.v1.vote_pb2 import SignedVote
 
-CHAIN_ID = "grinding"
+GENESIS_HASH = sha256(b"the study's network")
 SAMPLES = 500
 CHALLENGED_LEAVES = 44
 
@@ -60,7 +60,7 @@ def list_certificates(validators: int, quorum: int, signatures: int) -> Iterator
     seeds = [sha256(b"validator", bytes([i])) for i in range(validators)]
     keys = [KeyPair.from_seed(seed) for seed in seeds]
     block = sha256(b"block")
-    votes = [sign_vote(PRECOMMIT, 7, 0, block, key, CHAIN_ID) for key in keys]
+    votes = [sign_vote(PRECOMMIT, 7, 0, block, key, GENESIS_HASH) for key in keys]
     for size in range(quorum, validators + 1):
         for members in combinations(range(validators), size):
             yield make_certificate([votes[i] for i in members])
@@ -132,7 +132,7 @@ def _sign_again(seed: bytes, key: KeyPair, vote: Vote, number: int) -> Vote:
     secret = bytearray(hashed[:32])
     secret[0] &= 248
     secret[31] = (secret[31] & 127) | 64
-    message = signing_digest(SigningContext.VOTE, CHAIN_ID, vote.envelope.body)
+    message = signing_digest(SigningContext.VOTE, GENESIS_HASH, vote.envelope.body)
     nonce = bindings.crypto_core_ed25519_scalar_reduce(
         hashlib.sha512(b"nonce" + number.to_bytes(8, "big")).digest()
     )
@@ -146,7 +146,7 @@ def _sign_again(seed: bytes, key: KeyPair, vote: Vote, number: int) -> Vote:
     envelope = SignedVote(
         body=vote.envelope.body, public_key=key.public_key, signature=point + response
     )
-    return decode_vote(envelope, CHAIN_ID)
+    return decode_vote(envelope, GENESIS_HASH)
 
 
 def _certificate_challenge(task_id: bytes, certificate: bytes) -> bytes:

@@ -44,6 +44,7 @@ from fedcoin.v1.transaction_pb2 import TransactionBody
 from fedcoin.v1.vote_pb2 import Certificate
 
 OTHER_CHAIN_ID = "another-network"
+OTHER_GENESIS_HASH = sha256(b"another network")
 
 
 @dataclass(frozen=True)
@@ -148,19 +149,20 @@ def _list_consensus_messages(
     engine = TendermintEngine(
         height, node.validators(), node.proposer, validator_key(0).public_key, Timeouts(100, 100)
     )
+    genesis_hash = campaign.genesis.hash
     first = campaign.final_blocks[0]
     precommit = Certificate.FromString(first.certificate).precommits[0]
-    foreign = sign_vote(PREVOTE, height, 0, block_hash, signer, OTHER_CHAIN_ID)
-    unbonded = sign_vote(PREVOTE, height, 0, block_hash, _unbonded_key(), CHAIN_ID)
-    proposal = sign_proposal(height, 0, -1, first.block, signer, CHAIN_ID)
+    foreign = sign_vote(PREVOTE, height, 0, block_hash, signer, OTHER_GENESIS_HASH)
+    unbonded = sign_vote(PREVOTE, height, 0, block_hash, _unbonded_key(), genesis_hash)
+    proposal = sign_proposal(height, 0, -1, first.block, signer, genesis_hash)
     yield _Delivery(
         "a vote of a final height",
-        lambda: engine.on_vote(decode_vote(precommit, CHAIN_ID)),
+        lambda: engine.on_vote(decode_vote(precommit, genesis_hash)),
         _no_points,
     )
     yield _Delivery(
         "a vote of another chain",
-        lambda: decode_vote(foreign.envelope, CHAIN_ID),
+        lambda: decode_vote(foreign.envelope, genesis_hash),
         _points_of_unreadable_message,
     )
     yield _Delivery(
@@ -170,7 +172,7 @@ def _list_consensus_messages(
     )
     yield _Delivery(
         "a final block, proposed again",
-        lambda: decode_proposal(proposal.envelope, CHAIN_ID),
+        lambda: decode_proposal(proposal.envelope, genesis_hash),
         _points_of_unreadable_message,
     )
 
@@ -181,17 +183,22 @@ def _list_blocks(campaign: CampaignSimulation, node: LedgerApplication) -> Itera
     tip = node.tip
     assert tip is not None
 
+    own_hash = campaign.genesis.hash
+
     def append(block: Block) -> None:
         check_block(block, tip.header, campaign.genesis, node.ledger, round=0)
 
-    def verify(certificate: bytes, chain_id: str) -> None:
+    def verify(certificate: bytes, genesis_hash: bytes) -> None:
         validators = node.validators()
-        verify_certificate(certificate, validators, chain_id, last.height, last.block.hash)
+        verify_certificate(certificate, validators, genesis_hash, last.height, last.block.hash)
 
     for what, deliver in (
         ("a final block as the next one", partial(append, first.block)),
-        ("a certificate of another block", partial(verify, first.certificate, CHAIN_ID)),
-        ("a certificate of another chain", partial(verify, last.certificate, OTHER_CHAIN_ID)),
+        (
+            "a certificate of another block",
+            partial(verify, first.certificate, own_hash),
+        ),
+        ("a certificate of another chain", partial(verify, last.certificate, OTHER_GENESIS_HASH)),
     ):
         yield _Delivery(what, deliver, _points_of_bad_block)
 

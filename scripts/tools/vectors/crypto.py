@@ -7,7 +7,7 @@ from typing import Any
 from fedcoin.data.crypto import merkle
 from fedcoin.data.crypto.addresses import derive_address, format_address
 from fedcoin.data.crypto.hashing import SigningContext, signing_digest
-from scripts.tools.vectors.samples import CHAIN, KEYS
+from scripts.tools.vectors.samples import CHAIN, GENESIS_HASH, KEYS
 
 
 def hashing() -> list[dict[str, Any]]:
@@ -15,13 +15,20 @@ def hashing() -> list[dict[str, Any]]:
     return [
         {
             "context": context.value,
-            "chain_id": chain_id,
+            "network": network if isinstance(network, str) else {"genesis_hash": network.hex()},
             "body": body.hex(),
-            "digest": signing_digest(context, chain_id, body).hex(),
+            "digest": signing_digest(context, network, body).hex(),
         }
         for context in SigningContext
-        for chain_id, body in ((CHAIN, b""), ("x", b"\0\1\2"))
+        for network, body in _networks(context)
     ]
+
+
+def _networks(context: SigningContext) -> tuple[tuple[str | bytes, bytes], ...]:
+    """List bodies with the networks that they are signed for."""
+    if context in (SigningContext.VOTE, SigningContext.PROPOSAL):
+        return (GENESIS_HASH, b""), (bytes(32), b"\0\1\2")
+    return (CHAIN, b""), ("x", b"\0\1\2")
 
 
 def merkle_trees() -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ from fedcoin.data.crypto.hashing import sha256
 from fedcoin.data.crypto.keys import KeyPair
 
 CHAIN = "fedcoin-vectors"
+GENESIS_HASH = sha256(b"vector genesis")
 KEYS = [KeyPair.from_seed(sha256(b"vector key %d" % i)) for i in range(3)]
 
 

@@ -10,7 +10,7 @@ from fedcoin.data.messages.updates import sign_update
 from fedcoin.data.messages.votes import PREVOTE, sign_vote
 from fedcoin.v1 import task_pb2, transaction_pb2
 from fedcoin.v1.evidence_pb2 import Evidence, EvidenceLeaf, EvidenceNode
-from scripts.tools.vectors.samples import CHAIN, KEYS, hash_of
+from scripts.tools.vectors.samples import CHAIN, GENESIS_HASH, KEYS, hash_of
 
 
 def _client_update() -> task_pb2.ClientUpdate:
@@ -83,7 +83,8 @@ def _reveal() -> transaction_pb2.RevealShapley:
 
 def _equivocation() -> transaction_pb2.ReportEquivocation:
     first, second = (
-        sign_vote(PREVOTE, 5, 0, value, KEYS[1], CHAIN).envelope for value in (hash_of("a"), b"")
+        sign_vote(PREVOTE, 5, 0, value, KEYS[1], GENESIS_HASH).envelope
+        for value in (hash_of("a"), b"")
     )
     return transaction_pb2.ReportEquivocation(first=first, second=second)
 

@@ -12,21 +12,21 @@ from fedcoin.data.messages.receipts import encode_receipt, receipts_root
 from fedcoin.data.messages.votes import PRECOMMIT, PREVOTE, sign_proposal, sign_vote
 from fedcoin.v1 import block_pb2, genesis_pb2
 from fedcoin.v1.vote_pb2 import Certificate
-from scripts.tools.vectors.samples import CHAIN, KEYS, hash_of
+from scripts.tools.vectors.samples import CHAIN, GENESIS_HASH, KEYS, hash_of
 from scripts.tools.vectors.transactions import transactions
 
 
 def votes() -> list[dict[str, Any]]:
     """Sign votes, one of them for nil, one that says that its block was audited."""
     made = [
-        sign_vote(PREVOTE, 5, 0, hash_of("block"), KEYS[0], CHAIN),
-        sign_vote(PRECOMMIT, 5, 3, hash_of("block"), KEYS[1], CHAIN),
-        sign_vote(PRECOMMIT, 2**40, 0, b"", KEYS[2], CHAIN),
-        sign_vote(PREVOTE, 5, 1, hash_of("block"), KEYS[0], CHAIN, audited=True),
+        sign_vote(PREVOTE, 5, 0, hash_of("block"), KEYS[0], GENESIS_HASH),
+        sign_vote(PRECOMMIT, 5, 3, hash_of("block"), KEYS[1], GENESIS_HASH),
+        sign_vote(PRECOMMIT, 2**40, 0, b"", KEYS[2], GENESIS_HASH),
+        sign_vote(PREVOTE, 5, 1, hash_of("block"), KEYS[0], GENESIS_HASH, audited=True),
     ]
     return [
         {
-            "chain_id": CHAIN,
+            "genesis_hash": GENESIS_HASH.hex(),
             "place": [vote.kind, vote.height, vote.round],
             "block_hash": vote.block_hash.hex(),
             "audited": vote.audited,
@@ -42,12 +42,12 @@ def proposals() -> list[dict[str, Any]]:
     """Sign proposals of two blocks."""
     first, second = _madeblocks()
     made = [
-        sign_proposal(1, 0, -1, first, KEYS[0], CHAIN),
-        sign_proposal(2, 4, 1, second, KEYS[1], CHAIN),
+        sign_proposal(1, 0, -1, first, KEYS[0], GENESIS_HASH),
+        sign_proposal(2, 4, 1, second, KEYS[1], GENESIS_HASH),
     ]
     return [
         {
-            "chain_id": CHAIN,
+            "genesis_hash": GENESIS_HASH.hex(),
             "place": [proposal.height, proposal.round, proposal.valid_round],
             "block_hash": proposal.block_hash.hex(),
             "body": proposal.envelope.body.hex(),
@@ -130,7 +130,9 @@ def _madereceipts() -> list[bytes]:
 def _madeblocks() -> list[Block]:
     raw = [bytes.fromhex(vector["raw"]) for vector in transactions()]
     first = build_block(_header(1, hash_of("genesis")), b"", raw[:2])
-    precommits = [sign_vote(PRECOMMIT, 1, 0, first.hash, key, CHAIN).envelope for key in KEYS]
+    precommits = [
+        sign_vote(PRECOMMIT, 1, 0, first.hash, key, GENESIS_HASH).envelope for key in KEYS
+    ]
     precommits.sort(key=lambda vote: vote.public_key)
     settling = _header(2, first.hash)
     settling.round = 1

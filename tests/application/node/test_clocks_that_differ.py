@@ -24,10 +24,10 @@ BEHIND_MS = -100
 class HelpfulOnceWire(InMemoryWire):
     """Adds a prevote by one more validator to each proposal of round 0, and nothing else."""
 
-    def __init__(self, helper: KeyPair, chain_id: str) -> None:
+    def __init__(self, helper: KeyPair, genesis_hash: bytes) -> None:
         super().__init__()
         self._helper = helper
-        self._chain_id = chain_id
+        self._genesis_hash = genesis_hash
 
     def send(self, sender: InMemoryNode, message: Proposal | Vote) -> None:
         super().send(sender, message)
@@ -38,7 +38,7 @@ class HelpfulOnceWire(InMemoryWire):
                 0,
                 message.block_hash,
                 self._helper,
-                self._chain_id,
+                self._genesis_hash,
                 audited=True,
             )
             super().send(sender, prevote)
@@ -56,7 +56,7 @@ async def test_a_clock_that_is_behind_does_not_stop_a_block_with_a_polka(tmp_pat
     """Two validators lock on the block of a fast clock; the third found its time too far ahead."""
     genesis = make_network_genesis()
     fast, exact, slow, helper = in_turn(genesis)
-    wire = HelpfulOnceWire(helper, genesis.chain_id)
+    wire = HelpfulOnceWire(helper, genesis.hash)
     skews = {fast: AHEAD_MS, exact: 0, slow: BEHIND_MS}
     members = [
         InMemoryNode(

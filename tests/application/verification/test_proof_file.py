@@ -31,7 +31,7 @@ from fedcoin.v1 import node_service_pb2_grpc as rpc
 from fedcoin.v1.block_pb2 import PAYMENT_KIND_TRAINING, Receipt
 from fedcoin.v1.snapshot_pb2 import ValidatorChange
 from fedcoin.v1.transaction_pb2 import Bond, ReportEquivocation, Unbond
-from tests.support.genesis import CHAIN_ID, FDC, make_genesis
+from tests.support.genesis import FDC, make_genesis
 from tests.support.keys import ALICE, CAROL, STRANGER, key_of
 from tests.support.ledger_campaign import LedgerCampaign, additive
 from tests.support.ledger_chain import LedgerChain
@@ -50,7 +50,8 @@ def play(chain: LedgerChain) -> LedgerCampaign:
     job.open_task()
     chain.produce(chain.sign(CAROL, Bond(amount=20 * FDC)))
     votes = [
-        sign_vote(PREVOTE, 2, 0, sha256(word), second, CHAIN_ID).envelope for word in (b"a", b"b")
+        sign_vote(PREVOTE, 2, 0, sha256(word), second, chain.genesis.hash).envelope
+        for word in (b"a", b"b")
     ]
     chain.produce(chain.sign(CAROL, ReportEquivocation(first=votes[0], second=votes[1])))
     # One miner bonded after the task was opened.
@@ -260,7 +261,7 @@ def forged_by(chain: LedgerChain, signers: list[Any], document: dict[str, Any]) 
     header.receipts_root = merkle.root([raw])
     written = canonical.encode(header)
     votes = [
-        sign_vote(PRECOMMIT, header.height, 0, sha256(written), signer, CHAIN_ID)
+        sign_vote(PRECOMMIT, header.height, 0, sha256(written), signer, chain.genesis.hash)
         for signer in signers
     ]
     item |= {

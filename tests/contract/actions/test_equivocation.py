@@ -13,7 +13,7 @@ from fedcoin.data.messages.votes import PRECOMMIT, PREVOTE, sign_vote
 from fedcoin.v1 import block_pb2
 from fedcoin.v1.transaction_pb2 import Bond, ReportEquivocation, Unbond
 from fedcoin.v1.vote_pb2 import SignedVote
-from tests.support.genesis import CHAIN_ID, FDC
+from tests.support.genesis import FDC
 from tests.support.keys import ALICE, BOB, MINERS
 from tests.support.ledger_chain import LedgerChain
 
@@ -30,10 +30,19 @@ def chain() -> LedgerChain:
     return chain
 
 
+GENESIS_HASH = LedgerChain.create(3).genesis.hash
+
+
 def vote(
-    hash: bytes, *, height: int = 3, by: KeyPair = MINER, kind: int = PREVOTE, round: int = 0
+    hash: bytes,
+    *,
+    height: int = 3,
+    by: KeyPair = MINER,
+    kind: int = PREVOTE,
+    round: int = 0,
+    network: bytes = GENESIS_HASH,
 ) -> SignedVote:
-    return sign_vote(kind, height, round, hash, by, CHAIN_ID).envelope
+    return sign_vote(kind, height, round, hash, by, network).envelope
 
 
 def test_the_whole_bond_is_burned_but_for_the_reporter_s_share(chain: LedgerChain) -> None:
@@ -65,7 +74,7 @@ def test_an_audited_prevote_contradicts_an_unaudited_one_for_the_same_block(
     chain: LedgerChain,
 ) -> None:
     """Peers that see one of them could not agree on whether the block has a polka."""
-    audited = sign_vote(PREVOTE, 3, 0, A, MINER, CHAIN_ID, audited=True).envelope
+    audited = sign_vote(PREVOTE, 3, 0, A, MINER, GENESIS_HASH, audited=True).envelope
     chain.refuses(
         LedgerCode.NOT_CONTRADICTING,
         chain.sign(ALICE, ReportEquivocation(first=audited, second=audited)),
@@ -73,6 +82,17 @@ def test_an_audited_prevote_contradicts_an_unaudited_one_for_the_same_block(
     )
     chain.produce(chain.sign(ALICE, ReportEquivocation(first=audited, second=vote(A))))
     assert chain.ledger.validators().by_address(MINER.address) is None
+
+
+def test_a_vote_from_before_a_relaunch_under_the_same_name_costs_nothing(
+    chain: LedgerChain,
+) -> None:
+    """Two votes for one height and round are honest if they are of two networks."""
+    before = LedgerChain.create(3, base_fee=500).genesis
+    assert before.chain_id == chain.genesis.chain_id
+    old = sign_vote(PREVOTE, 3, 0, B, MINER, before.hash).envelope
+    report = chain.sign(ALICE, ReportEquivocation(first=vote(A), second=old))
+    chain.refuses(DataCode.BAD_SIGNATURE, report)
 
 
 def test_votes_that_do_not_contradict_are_refused(chain: LedgerChain) -> None:
@@ -150,6 +170,6 @@ def test_a_validator_that_bonds_again_while_unbonding_is_still_slashed(chain: Le
 def test_the_last_validator_is_not_slashed() -> None:
     chain = LedgerChain.create(1)
     chain.produce()
-    votes = ReportEquivocation(first=vote(A, height=1), second=vote(B, height=1))
-    report = chain.sign(ALICE, votes)
+    first, second = (vote(hash, height=1, network=chain.genesis.hash) for hash in (A, B))
+    report = chain.sign(ALICE, ReportEquivocation(first=first, second=second))
     chain.refuses(LedgerCode.LAST_VALIDATOR, report, field="first.public_key")

@@ -18,7 +18,7 @@ from fedcoin.data.messages.transactions import Transaction
 from fedcoin.data.messages.votes import PRECOMMIT, sign_vote
 from fedcoin.incentive.proof.evidence import EvidenceTree
 from fedcoin.v1.transaction_pb2 import Bond, CloseCampaign, ReportEquivocation, Unbond
-from tests.support.genesis import CHAIN_ID, FDC
+from tests.support.genesis import FDC
 from tests.support.keys import key_of
 from tests.support.ledger_campaign import (
     CHALLENGE,
@@ -95,7 +95,9 @@ class Histories(RuleBasedStateMachine):
     def report(self, offender: KeyPair, reporter: KeyPair, ago: int) -> None:
         height = max(1, self.chain.height - ago)
         first, second = (
-            sign_vote(PRECOMMIT, height, 0, sha256(block), offender, CHAIN_ID).envelope
+            sign_vote(
+                PRECOMMIT, height, 0, sha256(block), offender, self.chain.genesis.hash
+            ).envelope
             for block in (b"one", b"two")
         )
         action = ReportEquivocation(first=first, second=second)

@@ -171,13 +171,13 @@ def test_the_certificate_is_signed_by_the_parents_validators() -> None:
     # From the next height on, Alice alone has more than two thirds of the power.
     block = chain.draft(chain.sign(ALICE, Bond(amount=100 * FDC)))
     chain.add(block, chain.certify(block))
-    vote = sign_vote(PRECOMMIT, block.height, 0, block.hash, ALICE, CHAIN_ID)
+    vote = sign_vote(PRECOMMIT, block.height, 0, block.hash, ALICE, chain.genesis.hash)
     with refused(ConsensusCode.BAD_CERTIFICATE):
         chain.check(altered(chain.draft(), make_certificate([vote])))
     chain.produce()
     # Alice has decided one block.
     latest = chain.blocks[-1]
-    vote = sign_vote(PRECOMMIT, latest.height, 0, latest.hash, ALICE, CHAIN_ID)
+    vote = sign_vote(PRECOMMIT, latest.height, 0, latest.hash, ALICE, chain.genesis.hash)
     chain.check(altered(chain.draft(), make_certificate([vote])))
 
 

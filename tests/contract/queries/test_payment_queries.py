@@ -8,7 +8,6 @@ from fedcoin.data.messages.blocks import decode_header
 from fedcoin.data.messages.receipts import decode_receipt
 from fedcoin.data.storage.chain_store import ChainStore
 from fedcoin.v1 import block_pb2
-from tests.support.genesis import CHAIN_ID
 from tests.support.keys import key_of
 from tests.support.ledger_campaign import LedgerCampaign
 
@@ -22,10 +21,12 @@ def test_payments_are_proved_offline(job: LedgerCampaign, store: ChainStore) -> 
     client = job.clients[1]
     (proof,) = payment_queries.build_payment_proofs(store, job.task_id, client.address)
     assert proof.payment.amount == chain.balance(client)
-    # The checks below use only the proof, the chain id and the validators.
+    # The checks below use only the proof, the genesis hash and the validators.
     header = decode_header(proof.header)
     validators = chain.executions[header.height - 2].next_validators
-    verify_certificate(proof.certificate, validators, CHAIN_ID, header.height, sha256(proof.header))
+    block_hash = sha256(proof.header)
+    genesis_hash = chain.genesis.hash
+    verify_certificate(proof.certificate, validators, genesis_hash, header.height, block_hash)
     assert merkle.verify_path(
         proof.receipt, proof.index, proof.count, proof.path, header.receipts_root
     )

@@ -241,7 +241,7 @@ def test_a_snapshot_of_another_network(made: ChainSnapshot) -> None:
 
 def test_a_snapshot_of_a_network_with_the_same_validators(made: ChainSnapshot) -> None:
     other = parse_genesis(made.chain.genesis.raw + b"\n")
-    assert refusal_of(made.path, other).code is DataCode.WRONG_CHAIN
+    assert refusal_of(made.path, other).code is ConsensusCode.BAD_CERTIFICATE
 
 
 def test_coins_out_of_nothing(tmp_path: Path) -> None:

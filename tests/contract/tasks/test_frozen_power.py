@@ -12,7 +12,7 @@ from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.messages.votes import PRECOMMIT, sign_vote
 from fedcoin.incentive.proof.evidence import EvidenceTree
 from fedcoin.v1.transaction_pb2 import Bond, ReportEquivocation, Unbond
-from tests.support.genesis import CHAIN_ID, FDC
+from tests.support.genesis import FDC
 from tests.support.keys import ALICE, MINERS
 from tests.support.ledger_campaign import (
     CHALLENGE,
@@ -47,7 +47,8 @@ def opened(job: LedgerCampaign) -> dict[KeyPair, EvidenceTree]:
 
 def equivocation(chain: LedgerChain, offender: KeyPair) -> ReportEquivocation:
     votes = (
-        sign_vote(PRECOMMIT, chain.height, 0, bytes([i]) * 32, offender, CHAIN_ID) for i in (1, 2)
+        sign_vote(PRECOMMIT, chain.height, 0, bytes([i]) * 32, offender, chain.genesis.hash)
+        for i in (1, 2)
     )
     first, second = (vote.envelope for vote in votes)
     return ReportEquivocation(first=first, second=second)

@@ -14,8 +14,11 @@ def test_parts_are_concatenated() -> None:
 
 def test_golden_digests() -> None:
     for vector in read_vectors("hashing"):
+        network = vector["network"]
+        if isinstance(network, dict):
+            network = bytes.fromhex(network["genesis_hash"])
         digest = signing_digest(
-            SigningContext(vector["context"]), vector["chain_id"], bytes.fromhex(vector["body"])
+            SigningContext(vector["context"]), network, bytes.fromhex(vector["body"])
         )
         assert digest.hex() == vector["digest"]
 
@@ -28,3 +31,11 @@ def test_contexts_and_chains_separate() -> None:
 def test_a_nul_cannot_blur_the_chain_id() -> None:
     with pytest.raises(ValueError, match="NUL"):
         signing_digest(SigningContext.TX, "a\0b", b"")
+
+
+def test_a_genesis_hash_is_no_chain_id_and_has_32_bytes() -> None:
+    name = "a" * 32
+    digests = {signing_digest(SigningContext.VOTE, n, b"x") for n in (name, name.encode())}
+    assert len(digests) == 2
+    with pytest.raises(ValueError, match="32 bytes"):
+        signing_digest(SigningContext.VOTE, b"short", b"")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedcoin.data.crypto.hashing import SigningContext
+from fedcoin.data.crypto.hashing import SigningContext, sha256
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.messages import canonical
@@ -24,34 +24,35 @@ from fedcoin.v1.vote_pb2 import SignedProposal, SignedVote
 from tests.support.paths import read_vectors
 from tests.support.sample_blocks import make_header
 
-CHAIN = "fedcoin-test"
+NETWORK = sha256(b"a genesis")
+ELSEWHERE = sha256(b"another genesis")
 KEY = KeyPair.from_seed(bytes(32))
 HASH = b"h" * 32
 
 
-def refused_vote(envelope: SignedVote, chain_id: str = CHAIN) -> RefusalError:
+def refused_vote(envelope: SignedVote, network: bytes = NETWORK) -> RefusalError:
     with pytest.raises(RefusalError) as caught:
-        decode_vote(envelope, chain_id)
+        decode_vote(envelope, network)
     return caught.value
 
 
 def refused_proposal(envelope: SignedProposal, limit: int = 1 << 20) -> RefusalError:
     with pytest.raises(RefusalError) as caught:
-        decode_proposal(envelope, CHAIN, limit)
+        decode_proposal(envelope, NETWORK, limit)
     return caught.value
 
 
 def signed(body: bytes) -> SignedVote:
     return SignedVote(
-        body=body, public_key=KEY.public_key, signature=KEY.sign(SigningContext.VOTE, CHAIN, body)
+        body=body, public_key=KEY.public_key, signature=KEY.sign(SigningContext.VOTE, NETWORK, body)
     )
 
 
 @pytest.mark.parametrize("kind", [PREVOTE, PRECOMMIT])
 @pytest.mark.parametrize("block_hash", [HASH, b""])
 def test_signed_bytes_are_decoded(kind: int, block_hash: bytes) -> None:
-    vote = sign_vote(kind, 7, 2, block_hash, KEY, CHAIN)
-    assert decode_vote(vote.envelope, CHAIN) == vote
+    vote = sign_vote(kind, 7, 2, block_hash, KEY, NETWORK)
+    assert decode_vote(vote.envelope, NETWORK) == vote
     assert (vote.kind, vote.height, vote.round) == (kind, 7, 2)
     assert (vote.block_hash, vote.public_key) == (block_hash, KEY.public_key)
     assert len({vote, vote}) == 1
@@ -60,7 +61,7 @@ def test_signed_bytes_are_decoded(kind: int, block_hash: bytes) -> None:
 def test_golden_votes() -> None:
     for vector in read_vectors("votes"):
         envelope = SignedVote.FromString(bytes.fromhex(vector["raw"]))
-        read = decode_vote(envelope, vector["chain_id"])
+        read = decode_vote(envelope, bytes.fromhex(vector["genesis_hash"]))
         assert envelope.body.hex() == vector["body"]
         assert envelope.signature.hex() == vector["signature"]
         assert (read.kind, read.height, read.round) == tuple(vector["place"])
@@ -69,11 +70,13 @@ def test_golden_votes() -> None:
 
 def test_a_prevote_says_whether_its_block_was_audited() -> None:
     for audited in (True, False):
-        vote = sign_vote(PREVOTE, 7, 2, HASH, KEY, CHAIN, audited=audited)
-        read = decode_vote(vote.envelope, CHAIN)
+        vote = sign_vote(PREVOTE, 7, 2, HASH, KEY, NETWORK, audited=audited)
+        read = decode_vote(vote.envelope, NETWORK)
         assert (read, read.audited) == (vote, audited)
     for kind, block_hash in ((PRECOMMIT, HASH), (PRECOMMIT, b""), (PREVOTE, b"")):
-        refusal = refused_vote(sign_vote(kind, 7, 2, block_hash, KEY, CHAIN, audited=True).envelope)
+        refusal = refused_vote(
+            sign_vote(kind, 7, 2, block_hash, KEY, NETWORK, audited=True).envelope
+        )
         assert (refusal.code, refusal.field) == (DataCode.MALFORMED, "vote.audited")
 
 
@@ -98,9 +101,9 @@ def test_votes_out_of_range(body: vote_pb2.Vote, field: str) -> None:
 
 
 def test_votes_that_are_not_theirs() -> None:
-    vote = sign_vote(PREVOTE, 7, 2, HASH, KEY, CHAIN)
-    assert refused_vote(vote.envelope, "elsewhere").code is DataCode.BAD_SIGNATURE
-    other = sign_vote(PREVOTE, 7, 3, HASH, KEY, CHAIN)
+    vote = sign_vote(PREVOTE, 7, 2, HASH, KEY, NETWORK)
+    assert refused_vote(vote.envelope, ELSEWHERE).code is DataCode.BAD_SIGNATURE
+    other = sign_vote(PREVOTE, 7, 3, HASH, KEY, NETWORK)
     mixed = SignedVote(
         body=other.envelope.body, public_key=KEY.public_key, signature=vote.envelope.signature
     )
@@ -108,7 +111,7 @@ def test_votes_that_are_not_theirs() -> None:
 
 
 def test_malformed_votes() -> None:
-    vote = sign_vote(PREVOTE, 7, 2, HASH, KEY, CHAIN).envelope
+    vote = sign_vote(PREVOTE, 7, 2, HASH, KEY, NETWORK).envelope
     assert refused_vote(signed(vote.body + b"\x78\x01")).code is DataCode.MALFORMED
     assert refused_vote(signed(b"x" * 129)).code is DataCode.TOO_LARGE
     for part in ("public_key", "signature"):
@@ -131,15 +134,15 @@ def block() -> Block:
 
 def test_a_proposal_is_read(block: Block) -> None:
     for valid_round in (-1, 0, 1):
-        made = sign_proposal(7, 2, valid_round, block, KEY, CHAIN)
-        assert decode_proposal(made.envelope, CHAIN) == made
+        made = sign_proposal(7, 2, valid_round, block, KEY, NETWORK)
+        assert decode_proposal(made.envelope, NETWORK) == made
         assert made.valid_round == valid_round
 
 
 def test_golden_proposals() -> None:
     for vector in read_vectors("proposals"):
         envelope = SignedProposal.FromString(bytes.fromhex(vector["raw"]))
-        read = decode_proposal(envelope, vector["chain_id"])
+        read = decode_proposal(envelope, bytes.fromhex(vector["genesis_hash"]))
         assert envelope.body.hex() == vector["body"]
         assert envelope.signature.hex() == vector["signature"]
         assert (read.height, read.round, read.valid_round) == tuple(vector["place"])
@@ -147,25 +150,25 @@ def test_golden_proposals() -> None:
 
 
 def test_proposals_out_of_range(block: Block) -> None:
-    late = sign_proposal(7, 2, 2, block, KEY, CHAIN)
+    late = sign_proposal(7, 2, 2, block, KEY, NETWORK)
     assert refused_proposal(late.envelope).field == "proposal.valid_round_plus_one"
-    short = sign_proposal(7, 2, -1, replace(block, hash=b""), KEY, CHAIN)
+    short = sign_proposal(7, 2, -1, replace(block, hash=b""), KEY, NETWORK)
     assert refused_proposal(short.envelope).field == "proposal.block_hash"
-    nowhere = sign_proposal(0, 2, -1, block, KEY, CHAIN)
+    nowhere = sign_proposal(0, 2, -1, block, KEY, NETWORK)
     assert refused_proposal(nowhere.envelope).field == "proposal.height"
 
 
 def test_proposals_of_another_block(block: Block) -> None:
-    wrong = sign_proposal(7, 2, -1, replace(block, hash=HASH), KEY, CHAIN)
+    wrong = sign_proposal(7, 2, -1, replace(block, hash=HASH), KEY, NETWORK)
     assert refused_proposal(wrong.envelope).field == "proposal.block_hash"
-    higher = sign_proposal(8, 2, -1, block, KEY, CHAIN)
+    higher = sign_proposal(8, 2, -1, block, KEY, NETWORK)
     assert refused_proposal(higher.envelope).field == "proposal.block_hash"
-    garbage = sign_proposal(7, 2, -1, replace(block, raw=b"\xff"), KEY, CHAIN)
+    garbage = sign_proposal(7, 2, -1, replace(block, raw=b"\xff"), KEY, NETWORK)
     assert refused_proposal(garbage.envelope).code is DataCode.MALFORMED
 
 
 def test_proposals_that_are_too_large_or_unsigned(block: Block) -> None:
-    made = sign_proposal(7, 2, -1, block, KEY, CHAIN)
+    made = sign_proposal(7, 2, -1, block, KEY, NETWORK)
     assert refused_proposal(made.envelope, len(block.raw) - 1).code is DataCode.TOO_LARGE
     bad = SignedProposal()
     bad.CopyFrom(made.envelope)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from grpc import StatusCode
@@ -134,8 +135,8 @@ async def test_a_payment_is_proved_offline(live: ServedApi) -> None:
     job = settled(live)
     client = job.clients[0]
     (proof,) = await live.node.get_payment_proofs(job.task_id, client.address)
-    # The checks below use only the proof, the chain's id and its validators.
-    header, payment = check_payment_proof(proof, CHAIN_ID, validators)
+    # The checks below use only the proof, the genesis and the chain's validators.
+    header, payment = check_payment_proof(proof, live.chain.genesis, validators)
     assert payment == proof.payment
     assert (payment.address, payment.task_id) == (client.address, job.task_id)
     assert payment.amount == 5 * FDC * 7 // 10 * 5 // 8
@@ -143,6 +144,7 @@ async def test_a_payment_is_proved_offline(live: ServedApi) -> None:
 
 
 async def test_forged_proofs_prove_nothing(live: ServedApi) -> None:
+    genesis = live.chain.genesis
     validators = live.chain.ledger.validators()
     job = settled(live)
     (honest,) = await live.node.get_payment_proofs(job.task_id, job.clients[0].address)
@@ -167,14 +169,14 @@ async def test_forged_proofs_prove_nothing(live: ServedApi) -> None:
             forged.ClearField(name)  # type: ignore[arg-type]
         forged.MergeFrom(pb.PaymentProof(**changes))
         with pytest.raises(RefusalError) as caught:
-            check_payment_proof(forged, CHAIN_ID, validators)
+            check_payment_proof(forged, genesis, validators)
         assert caught.value.code.name == code, changes
     with pytest.raises(RefusalError) as caught:
-        check_payment_proof(honest, "another-chain", validators)
+        check_payment_proof(honest, replace(genesis, chain_id="another-chain"), validators)
     assert caught.value.code.name == "WRONG_CHAIN"
     strangers = ValidatorSet.from_members([Validator.from_key(STRANGER.public_key, 1)])
     with pytest.raises(RefusalError) as caught:
-        check_payment_proof(honest, CHAIN_ID, strangers)
+        check_payment_proof(honest, genesis, strangers)
     assert caught.value.code.name == "BAD_CERTIFICATE"
 
 
@@ -194,7 +196,7 @@ async def test_the_receipt_of_something_else_is_no_payment(live: ServedApi) -> N
         path=merkle.audit_path(receipts, index),
     )
     with pytest.raises(RefusalError) as caught:
-        check_payment_proof(proof, CHAIN_ID, validators)
+        check_payment_proof(proof, live.chain.genesis, validators)
     assert (caught.value.code.name, caught.value.field) == ("MALFORMED", "receipt")
 
 

@@ -46,8 +46,9 @@ class Eavesdropper:
             await asyncio.sleep(AGAIN_SECONDS)
 
     async def _attend(self, node: Node) -> None:
+        genesis = node.home.genesis()
         introduction = Introduction(
-            node.home.genesis(), key_of(f"ear at {node.name}"), "ear/1", lambda: "", lambda: 0
+            genesis, key_of(f"ear at {node.name}"), "ear/1", lambda: "", lambda: 0
         )
         security = Security(None, insecure=False)
         link = await open_link(parse_endpoint(node.peers), introduction, security, 5.0)
@@ -58,7 +59,7 @@ class Eavesdropper:
             async for raw in stream:
                 message = ExchangeResponse.FromString(raw).message
                 if message.WhichOneof("kind") == "vote":
-                    vote = decode_vote(message.vote, self._network.chain_id)
+                    vote = decode_vote(message.vote, genesis.hash)
                     place = (vote.public_key, vote.height, vote.round, vote.kind)
                     self._said.setdefault(place, set()).add(vote.block_hash)
         finally:

@@ -203,11 +203,11 @@ class Network:
         genesis, folder = node.home.genesis(), SnapshotFolder(node.home.snapshots_path)
         with ChainStore.open(node.home.chain_path, genesis) as store:
             found = replay(store, genesis, lambda height: None, folder)
-            check_word(store, node, self.chain_id, found.height)
+            check_word(store, node, genesis.hash, found.height)
         return found
 
 
-def check_word(store: ChainStore, node: Node, chain_id: str, height: int) -> None:
+def check_word(store: ChainStore, node: Node, genesis_hash: bytes, height: int) -> None:
     """Check that a validator stored one vote for each round and kind, as in certificates."""
     for at in range(max(store.base_height() + 1, height - KEPT_HEIGHTS), height + 1):
         own = store.votes.list_at(at)
@@ -218,7 +218,7 @@ def check_word(store: ChainStore, node: Node, chain_id: str, height: int) -> Non
         assert stored is not None
         for envelope in Certificate.FromString(stored.certificate).precommits:
             if envelope.public_key == node.key.public_key:
-                vote = decode_vote(envelope, chain_id)
+                vote = decode_vote(envelope, genesis_hash)
                 assert kept[vote.round] == vote.block_hash
 
 

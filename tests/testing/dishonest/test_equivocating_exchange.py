@@ -11,6 +11,7 @@ import pytest
 from fedcoin.application.node.local_access import LocalAccess
 from fedcoin.application.wallet.transaction_submitter import TransactionSubmitter
 from fedcoin.contract.state import records
+from fedcoin.data.crypto.hashing import sha256
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.votes import PRECOMMIT, PREVOTE, Vote, sign_vote
 from fedcoin.network.peers.peer_network import PeerNetwork
@@ -20,7 +21,6 @@ from fedcoin.testing.dishonest.equivocating_exchange import (
 )
 from fedcoin.v1.transaction_pb2 import ReportEquivocation
 from tests.support import peer_nodes
-from tests.support.genesis import CHAIN_ID
 from tests.support.keys import MINERS
 from tests.support.node_core import make_network_genesis
 from tests.support.peer_nodes import PeerNode, running
@@ -28,13 +28,14 @@ from tests.support.transfers import sign_transfer
 from tests.support.waiting import until
 
 EQUIVOCATOR = MINERS[3]
+GENESIS_HASH = sha256(b"genesis")
 
 
 @pytest.mark.parametrize("kind", [PREVOTE, PRECOMMIT])
 @pytest.mark.parametrize("value", [b"h" * 32, b""])
 def test_a_contradiction_is_slashable(kind: int, value: bytes) -> None:
-    vote = sign_vote(kind, 7, 1, value, EQUIVOCATOR, CHAIN_ID)
-    other = contradict_vote(vote, EQUIVOCATOR, CHAIN_ID)
+    vote = sign_vote(kind, 7, 1, value, EQUIVOCATOR, GENESIS_HASH)
+    other = contradict_vote(vote, EQUIVOCATOR, GENESIS_HASH)
     assert (other.kind, other.height, other.round) == (kind, 7, 1)
     assert bool(other.block_hash) != bool(value)
 

@@ -7,7 +7,7 @@ from fedcoin.consensus.validators import Validator, ValidatorSet
 from fedcoin.data.crypto.hashing import sha256
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.testing.measurements.challenge_grinding import (
-    CHAIN_ID,
+    GENESIS_HASH,
     list_certificates,
     measure_grinding,
 )
@@ -20,7 +20,7 @@ def test_a_proposer_can_choose_from_any_number_of_certificates() -> None:
     certificates = list(list_certificates(4, 3, 20))
     assert len(set(certificates)) == 5 + 20
     for certificate in certificates:
-        verify_certificate(certificate, validators, CHAIN_ID, 7, sha256(b"block"))
+        verify_certificate(certificate, validators, GENESIS_HASH, 7, sha256(b"block"))
 
 
 def test_grinding_gains_with_certificates_and_not_with_salts() -> None:

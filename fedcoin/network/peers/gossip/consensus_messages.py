@@ -107,9 +107,9 @@ def decode(received: Received, genesis: Genesis, verified_votes: VerifiedVotes) 
         RefusalError: A code of `decode_vote` or `decode_proposal`.
     """
     if received.message.HasField("vote"):
-        return decode_vote(received.message.vote, genesis.chain_id, verified_votes)
+        return decode_vote(received.message.vote, genesis.hash, verified_votes)
     max_bytes = genesis.parameters.max_block_bytes
-    return decode_proposal(received.message.proposal, genesis.chain_id, max_bytes)
+    return decode_proposal(received.message.proposal, genesis.hash, max_bytes)
 
 
 def _malformed(why: str) -> RefusalError:

@@ -140,7 +140,7 @@ class CatchUp:
                 certified_prefix,
                 tip,
                 validators,
-                self._chain.genesis.chain_id,
+                self._chain.genesis,
                 reply.headers,
                 self._chain.verified_votes,
             )

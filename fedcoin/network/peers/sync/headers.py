@@ -15,6 +15,7 @@ from fedcoin.consensus.validators import ValidatorSet
 from fedcoin.data.crypto.hashing import sha256
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.blocks import decode_header
+from fedcoin.data.messages.genesis import Genesis
 from fedcoin.data.messages.votes import VerifiedVotes
 from fedcoin.network.errors import NetworkCode
 from fedcoin.v1.block_gossip_service_pb2 import CertifiedHeader
@@ -32,7 +33,7 @@ class ChainTip:
 def certified_prefix(
     tip: ChainTip,
     validators: ValidatorSet,
-    chain_id: str,
+    genesis: Genesis,
     headers: Sequence[CertifiedHeader],
     verified_votes: VerifiedVotes | None = None,
 ) -> list[ChainTip]:
@@ -41,7 +42,7 @@ def certified_prefix(
     Args:
         tip: The last block of this node's chain.
         validators: The validator set of the height after `tip`.
-        chain_id: The network's name.
+        genesis: The network's genesis.
         headers: Headers with certificates, from the height after `tip` on.
         verified_votes: A cache of votes whose signatures were verified; the votes of the checked
             certificate are added. None verifies every signature.
@@ -57,7 +58,7 @@ def certified_prefix(
     final: list[ChainTip] = []
     for certified in headers:
         header = decode_header(certified.header)
-        if header.chain_id != chain_id or header.height != tip.height + 1:
+        if header.chain_id != genesis.chain_id or header.height != tip.height + 1:
             raise _broken(
                 f"{header.chain_id!r} {header.height} is in the place of height {tip.height + 1}"
             )
@@ -69,7 +70,9 @@ def certified_prefix(
             break
     if final:
         certificate = headers[len(final) - 1].certificate
-        verify_certificate(certificate, validators, chain_id, tip.height, tip.hash, verified_votes)
+        verify_certificate(
+            certificate, validators, genesis.hash, tip.height, tip.hash, verified_votes
+        )
     return final
 
 

@@ -19,20 +19,20 @@ from fedcoin.network.peers.protection import send_queue
 from fedcoin.network.ports import Position
 from fedcoin.testing.consensus_simulation.block_application import opaque_block
 from fedcoin.v1.consensus_service_pb2 import ConsensusMessage, ExchangeRequest
-from tests.support.genesis import CHAIN_ID
 from tests.support.keys import MINERS, STRANGER
 from tests.support.node_core import make_network_genesis
 from tests.support.peer_nodes import PeerNode, running, visiting
 from tests.support.waiting import until
 
 OTHER = KeyPair.from_seed(b"o" * 32)
+GENESIS = make_network_genesis()
 HASH = b"h" * 32
 
 
 @pytest.fixture
 async def node(tmp_path: Path) -> AsyncIterator[PeerNode]:
     """A node that follows the chain without voting."""
-    made = PeerNode(tmp_path / "node", make_network_genesis(), MINERS[0], votes=False)
+    made = PeerNode(tmp_path / "node", GENESIS, MINERS[0], votes=False)
     async with running(made):
         yield made
 
@@ -68,8 +68,8 @@ class Stream:
         raise AssertionError("the stream ended without a refusal")
 
 
-def vote(number: int = 1, *, height: int = 1, chain_id: str = CHAIN_ID) -> Vote:
-    return sign_vote(PREVOTE, height, 0, HASH, MINERS[number], chain_id)
+def vote(number: int = 1, *, height: int = 1, network: bytes = GENESIS.hash) -> Vote:
+    return sign_vote(PREVOTE, height, 0, HASH, MINERS[number], network)
 
 
 async def test_the_node_sends_its_status(node: PeerNode) -> None:
@@ -144,7 +144,7 @@ def twisted() -> bytes:
         (b"", "MALFORMED"),
         (ExchangeRequest(message=ConsensusMessage()).SerializeToString(), "MALFORMED"),
         (encode_status(Position(0, 0)), "MALFORMED"),
-        (encode(vote(chain_id="other")), "BAD_SIGNATURE"),
+        (encode(vote(network=bytes(32))), "BAD_SIGNATURE"),
         (twisted(), "BAD_SIGNATURE"),
         (encode(vote()) + b"\x12\x81\x08" + bytes(1025), "TOO_LARGE"),
     ],
@@ -163,7 +163,9 @@ async def test_a_wrong_message_ends_the_stream_and_counts(
 
 def proposal(number: int, size: int) -> Proposal:
     """A large proposal; its sender does not check the block."""
-    return sign_proposal(1, number, -1, opaque_block(bytes([number]) * size), MINERS[0], CHAIN_ID)
+    return sign_proposal(
+        1, number, -1, opaque_block(bytes([number]) * size), MINERS[0], GENESIS.hash
+    )
 
 
 async def test_a_peer_that_does_not_read_is_dropped(node: PeerNode) -> None:

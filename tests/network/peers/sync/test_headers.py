@@ -14,7 +14,7 @@ from fedcoin.network.peers.sync.headers import ChainTip, certified_prefix
 from fedcoin.v1.block_gossip_service_pb2 import CertifiedHeader
 from fedcoin.v1.block_pb2 import BlockHeader
 from fedcoin.v1.transaction_pb2 import Bond
-from tests.support.genesis import CHAIN_ID, FDC
+from tests.support.genesis import FDC
 from tests.support.keys import ALICE
 from tests.support.ledger_chain import LedgerChain
 
@@ -44,7 +44,7 @@ def first_validators(chain: LedgerChain) -> ValidatorSet:
 
 def check(chain: LedgerChain, headers: list[CertifiedHeader]) -> list[ChainTip]:
     tip = ChainTip(0, chain.genesis.hash)
-    return certified_prefix(tip, first_validators(chain), CHAIN_ID, headers)
+    return certified_prefix(tip, first_validators(chain), chain.genesis, headers)
 
 
 def test_one_good_certificate_vouches_for_all_before_it(chain: LedgerChain) -> None:
@@ -114,4 +114,4 @@ def test_headers_of_another_chain_of_the_same_genesis(chain: LedgerChain) -> Non
     other.produce()
     tip = ChainTip(1, chain.blocks[0].hash)
     with pytest.raises(RefusalError, match="does not name"):
-        certified_prefix(tip, first_validators(chain), CHAIN_ID, run_of(other)[1:])
+        certified_prefix(tip, first_validators(chain), chain.genesis, run_of(other)[1:])
