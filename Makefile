@@ -26,7 +26,7 @@ INSTALL_PACKAGE := PIP_CONSTRAINT=requirements-build.lock PIP_BUILD_CONSTRAINT=r
 # The container engines that `make docker` tries, in this order.
 ENGINES := docker podman buildah
 
-.PHONY: help demo test test-slow test-oldest lint format error-codes docs proto lock bench bench-estimators security-study seeds docker clean
+.PHONY: help demo test test-slow test-oldest lint format error-codes docs proto lock bench bench-estimators security-study threats seeds docker clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -98,6 +98,9 @@ bench: $(RUNTIME) ## Measure the demo, a node's start and memory, settlement, tr
 
 security-study: $(RUNTIME) ## Run every liar against the real rules (a quarter of an hour); writes docs/THREATS.md
 	$(BIN)/python -m scripts.studies.security_study --processes 2 --write
+
+threats: $(DEVELOPMENT) ## Carry out every attack that a test knows, and write the table in docs/THREATS.md
+	$(BIN)/python -m scripts.studies.threats --processes 2
 
 seeds: $(RUNTIME) ## Run the consensus simulator over 10,000 seeds (some twenty minutes on two cores)
 	$(BIN)/python -m scripts.studies.consensus_seeds --processes 2

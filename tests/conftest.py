@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,20 @@ assert "numpy" not in sys.modules
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 GIB = 1 << 30
+
+ReportAttack = Callable[[str, str, str], None]
+"""Reports an attack: what is tried, what it got in protocol 1, and what it gets now."""
+
+
+@pytest.fixture
+def report_attack(record_property: Callable[[str, object], None]) -> ReportAttack:
+    """Report what an attack gets, for the table that `make threats` writes into docs/THREATS.md."""
+
+    def report(attack: str, before: str, now: str) -> None:
+        for name, value in (("attack", attack), ("before", before), ("now", now)):
+            record_property(name, value)
+
+    return report
 
 
 @pytest.hookimpl(optionalhook=True)

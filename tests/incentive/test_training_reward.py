@@ -16,6 +16,7 @@ from fedcoin.incentive.training_reward import (
 )
 from fedcoin.v1 import task_pb2
 from fedcoin.v1.task_pb2 import OpenCampaign
+from tests.conftest import ReportAttack
 
 FDC = 100_000_000
 SPLIT = task_pb2.PriceSplit(training=7, aggregation=1, mining=2)
@@ -42,7 +43,8 @@ def test_each_positive_value_is_paid_at_the_unit_price() -> None:
     assert paid == (30 * FDC, 5 * FDC, 0, 0)
 
 
-def test_a_harmful_update_takes_nothing_from_the_others() -> None:
+@pytest.mark.attack
+def test_a_harmful_update_takes_nothing_from_the_others(report_attack: ReportAttack) -> None:
     """Two clients with wrong labels: the model fell from 3.3 to 0 % right answers.
 
     Under the paper's rule the first of them gets the whole training price.
@@ -51,6 +53,11 @@ def test_a_harmful_update_takes_nothing_from_the_others() -> None:
     by_unit = compute_payouts(terms(unit_price=100 * FDC), values, 70 * FDC)
     assert by_unit == (14_000_000, 0)
     assert compute_payouts(terms(), values, 70 * FDC) == (70 * FDC, 0)
+    report_attack(
+        "two clients with wrong labels only, accuracy 3.3 to 0 %",
+        "70 FDC, the whole training price",
+        f"{sum(by_unit) / FDC:.2f} FDC at 100 FDC for 100 %",
+    )
 
 
 def test_a_unit_costs_the_same_in_every_round() -> None:

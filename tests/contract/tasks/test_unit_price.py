@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from fedcoin.contract.errors import LedgerCode
 from fedcoin.v1 import block_pb2, task_pb2
+from tests.conftest import ReportAttack
 from tests.support.genesis import FDC
 from tests.support.ledger_campaign import FAILED, WEIGHTS, Game, LedgerCampaign, additive, aggregate
 from tests.support.ledger_chain import LedgerChain
@@ -49,7 +52,10 @@ def test_gains_are_paid_at_one_price_and_the_rest_returns_at_the_end() -> None:
     assert job.chain.balance(job.requester) == requester + FUND - UNIT_PRICE * 55 // 100
 
 
-def test_a_model_that_sank_is_not_built_upon_and_no_gain_is_paid_twice() -> None:
+@pytest.mark.attack
+def test_a_model_that_sank_is_not_built_upon_and_no_gain_is_paid_twice(
+    report_attack: ReportAttack,
+) -> None:
     """One client sinks the model by 40 points in each second round, and the others mend it."""
     job = campaign(rounds=4)
     paid = play(job, additive(30, 10, 0))
@@ -61,6 +67,11 @@ def test_a_model_that_sank_is_not_built_upon_and_no_gain_is_paid_twice() -> None
     job.chain.refuses(LedgerCode.WRONG_BASE, job.chain.sign(job.server, sunk), field="base")
     again = play(job, additive(2, 0, 0, base=50))
     assert sum(paid) + sum(again) == UNIT_PRICE * 42 // 100
+    report_attack(
+        "clients sink the model by 40 points, raise it again, and want to be paid for it",
+        "the whole training price of each round",
+        f"{sum(again) / FDC:.2f} FDC, the price of the 2 points that are new",
+    )
 
 
 def test_a_failed_round_leaves_fund_and_best_model_as_they_were() -> None:

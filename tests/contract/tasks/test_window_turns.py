@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from fedcoin.contract.blocks.validation import make_header
 from fedcoin.contract.tasks.window_turns import MAX_LEFT_OUT
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.messages.blocks import build_block
 from fedcoin.v1.transaction_pb2 import Unbond
+from tests.conftest import ReportAttack
 from tests.support.genesis import FDC
 from tests.support.ledger_campaign import CHALLENGE, COMMIT, REVEAL, LedgerCampaign, additive
 from tests.support.ledger_chain import LedgerChain
@@ -34,7 +37,10 @@ def power_of(job: LedgerCampaign, key: KeyPair) -> int:
     return 0 if validator is None else validator.power
 
 
-def test_proposers_of_little_power_cannot_close_a_window_however_many_they_are() -> None:
+@pytest.mark.attack
+def test_proposers_of_little_power_cannot_close_a_window_however_many_they_are(
+    report_attack: ReportAttack,
+) -> None:
     """Twelve bonds of 1 FDC are more than a third of the validators, and 1.2 % of the power."""
     job = campaign([1_000 * FDC] * 3 + [FDC] * 12)
     chain = job.chain
@@ -51,6 +57,11 @@ def test_proposers_of_little_power_cannot_close_a_window_however_many_they_are()
         chain.produce(round=round_of(job, 1_000 * FDC))
     assert (job.task.phase, job.task.attempt) == (CHALLENGE, 0)
     assert not job.task.window_proposers
+    report_attack(
+        "censors with 12 bonds of 1 FDC beside three of 1,000 FDC close windows early",
+        "honest messages stay out of the window, and the deposits are lost",
+        "the window stays open through all of their blocks; no deposit is lost",
+    )
 
 
 def test_the_same_proposer_counts_once() -> None:
