@@ -76,11 +76,8 @@ def render(results: Sequence[AttackResult]) -> str:
     Returns:
         The table in Markdown.
     """
-    rows = [
-        (result.attack, result.before, result.now, f"`{result.test.removeprefix('tests/')}`")
-        for result in results
-    ]
-    return render_table(("attack", "before", "now", "test in tests/"), rows)
+    rows = [(found.attack, found.before, found.now, f"`{found.test}`") for found in results]
+    return render_table(("attack", "before", "now", "test"), rows)
 
 
 def main() -> int:
