@@ -345,9 +345,13 @@ class LedgerCode(str, Enum):
 
     Wait for a block."""
     POOL_FULL = "POOL_FULL"
-    """The mempool has no room for this transaction.
+    """The mempool is full, and the transaction pays less for each byte than those that wait.
 
-    Try again later, or pay a higher fee."""
+    Pay the fee that the error names, or try again later."""
+    EVICTED = "EVICTED"
+    """The mempool was full, and transactions that pay more for each byte took this one's place.
+
+    Sign it again with a higher fee: `GetFees` says which is enough."""
     HELD_TOO_LONG = "HELD_TOO_LONG"
     """The transaction could not be applied for many blocks and was dropped.
 

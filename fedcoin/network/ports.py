@@ -74,6 +74,18 @@ class ChainPort(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class FeeRates:
+    """What transactions must pay at present, and how many wait."""
+
+    mempool: int
+    """To be admitted to the mempool: sap for each KiB; 0 while it has room."""
+    next_block: int
+    """To be in the next block: sap for each KiB; 0 while it has room for all that wait."""
+    pending_bytes: int
+    """Bytes of all transactions that wait."""
+
+
 class TransactionPort(Protocol):
     """Transactions that wait for a block.
 
@@ -153,6 +165,14 @@ class TransactionPort(Protocol):
 
         Returns:
             The transactions in the order of their arrival.
+        """
+        ...
+
+    def fee_rates(self) -> FeeRates:
+        """Say what transactions must pay at present.
+
+        Returns:
+            The rates.
         """
         ...
 

@@ -18,7 +18,7 @@ from fedcoin.application.wallet.transaction_drafts import action_field
 from fedcoin.consensus.certificates import make_certificate
 from fedcoin.contract.admission import min_fee
 from fedcoin.contract.blocks.ledger import Ledger
-from fedcoin.contract.mempool import Mempool
+from fedcoin.contract.pending.mempool import Mempool
 from fedcoin.contract.state import records
 from fedcoin.contract.state.genesis_state import genesis_changes
 from fedcoin.data.crypto.keys import KeyPair

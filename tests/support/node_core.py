@@ -10,7 +10,7 @@ from fedcoin.application.node.consensus_driver import ConsensusDriver
 from fedcoin.application.node.transaction_intake import TransactionIntake
 from fedcoin.application.node.vote_signer import VoteSigner
 from fedcoin.contract.blocks.ledger import Ledger
-from fedcoin.contract.mempool import Mempool
+from fedcoin.contract.pending.mempool import Mempool
 from fedcoin.contract.state.genesis_state import genesis_changes
 from fedcoin.data.clock import Clock, unix_ms
 from fedcoin.data.crypto.keys import KeyPair

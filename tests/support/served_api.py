@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fedcoin.contract.blocks.ledger import Execution, Ledger
-from fedcoin.contract.mempool import Mempool
+from fedcoin.contract.pending.mempool import Mempool
 from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.blocks import Block
@@ -25,7 +25,7 @@ from fedcoin.network.call_limits import CallLimits
 from fedcoin.network.client.admin_client import AdminClient
 from fedcoin.network.client.node_client import NodeClient
 from fedcoin.network.errors import NetworkCode
-from fedcoin.network.ports import PeerInfo
+from fedcoin.network.ports import FeeRates, PeerInfo
 from tests.support.keys import MINERS, key_of
 from tests.support.ledger_chain import LedgerChain
 
@@ -120,6 +120,12 @@ class PoolPort:
 
     def pending(self) -> Sequence[Transaction]:
         return self.pool.pending()
+
+    def fee_rates(self) -> FeeRates:
+        max_bytes = self.mini.genesis.parameters.max_block_bytes
+        return FeeRates(
+            self.pool.min_fee_rate(), self.pool.next_block_fee_rate(max_bytes), self.pool.num_bytes
+        )
 
     def dropped_reason(self, hash: bytes) -> str | None:
         refusal = self.pool.dropped_reason(hash)

@@ -18,20 +18,22 @@ class LocalAccess:
     """
 
     def __init__(self, chain: Chain, pool: TransactionIntake) -> None:
-        parameters = chain.genesis.parameters
         self._chain = chain
         self._pool = pool
-        self._fees = GetFeesResponse(
-            base_fee=parameters.base_fee,
-            fee_per_kib=parameters.fee_per_kib,
-            max_expiry_blocks=parameters.max_expiry_blocks,
-        )
 
     async def get_signing_terms(self, address: bytes) -> SigningTerms:
         """Implement `NodeAccess.get_signing_terms`: read the address' nonce and the fee limits."""
         chain = self._chain
+        parameters, rates = chain.genesis.parameters, self._pool.fee_rates()
+        fees = GetFeesResponse(
+            base_fee=parameters.base_fee,
+            fee_per_kib=parameters.fee_per_kib,
+            max_expiry_blocks=parameters.max_expiry_blocks,
+            mempool_fee_rate=rates.mempool,
+            next_block_fee_rate=rates.next_block,
+        )
         nonce = self._pool.pending_nonce(address)
-        return SigningTerms(chain.genesis.chain_id, chain.height(), nonce, self._fees)
+        return SigningTerms(chain.genesis.chain_id, chain.height(), nonce, fees)
 
     async def submit(self, transaction: Transaction) -> None:
         """Implement `NodeAccess.submit`: offer a transaction to the node; wait for its audit."""

@@ -37,7 +37,8 @@ from fedcoin.application.node.validator_presence import ValidatorPresence
 from fedcoin.application.node.vote_signer import VoteSigner
 from fedcoin.application.wallet.transaction_submitter import TransactionSubmitter
 from fedcoin.contract.blocks.ledger import Ledger
-from fedcoin.contract.mempool import Mempool, MempoolLimits
+from fedcoin.contract.pending.mempool import Mempool
+from fedcoin.contract.pending.mempool_usage import MempoolLimits
 from fedcoin.contract.state.genesis_state import genesis_changes
 from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.data.clock import unix_ms

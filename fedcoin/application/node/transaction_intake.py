@@ -16,12 +16,13 @@ from typing import Final, Protocol
 from fedcoin.application.node.block_auditor import PASSING
 from fedcoin.application.node.chain import Chain, NewBlock
 from fedcoin.application.node.disputed_transactions import is_judged
-from fedcoin.contract.mempool import Mempool
+from fedcoin.contract.pending.mempool import Mempool
 from fedcoin.data.clock import Clock
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.lru import LruDict
 from fedcoin.data.messages.transactions import Transaction, decode_transaction
 from fedcoin.network.background_tasks import BackgroundTasks
+from fedcoin.network.ports import FeeRates
 
 _MAX_UNSOUND: Final = 4096
 """How many transactions that failed their audit are remembered."""
@@ -132,6 +133,15 @@ class TransactionIntake:
         """Implement `TransactionPort.pending`: list all transactions that wait."""
         return self._mempool.pending()
 
+    def fee_rates(self) -> FeeRates:
+        """Implement `TransactionPort.fee_rates`: say what transactions must pay at present."""
+        max_bytes = self._chain.genesis.parameters.max_block_bytes
+        return FeeRates(
+            mempool=self._mempool.min_fee_rate(),
+            next_block=self._mempool.next_block_fee_rate(max_bytes),
+            pending_bytes=self._mempool.num_bytes,
+        )
+
     def dropped_reason(self, hash: bytes) -> str | None:
         """Implement `TransactionPort.dropped_reason`: say why a transaction was dropped."""
         refusal = self._unsound.get(hash) or self._mempool.dropped_reason(hash)
@@ -164,7 +174,7 @@ class TransactionIntake:
         Returns:
             True when `ready` would not be empty.
         """
-        return any(self._is_sound(transaction) for transaction in self._mempool.candidates())
+        return any(map(self._is_sound, self._mempool.unordered_candidates()))
 
     def reconsider(self, refused: Iterable[Transaction]) -> None:
         """Check again the senders of transactions that could not be applied to a new block.
@@ -238,8 +248,8 @@ class TransactionIntake:
         ledger, height = self._chain.ledger, new.block.height
         self._mempool.after_block(new.execution.transactions, ledger, height, self._next_time())
         self._sound = {hash for hash in self._sound if self._mempool.get(hash) is not None}
-        self._offer(self._mempool.candidates())
+        self._offer(list(self._mempool.unordered_candidates()))
 
     def _after_jump(self) -> None:
         self.reconsider(self._mempool.pending())
-        self._offer(self._mempool.candidates())
+        self._offer(list(self._mempool.unordered_candidates()))

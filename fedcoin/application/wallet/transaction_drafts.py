@@ -13,7 +13,14 @@ from fedcoin.v1.transaction_pb2 import TransactionBody
 EXPIRY_BLOCKS: Final = 200
 """The number of blocks until a transaction expires, unless the network's limit is smaller."""
 
+MAX_FEE_FACTOR: Final = 20
+"""Without being asked, no more than this many times the minimum fee is paid when the mempool is
+crowded, so that a node cannot talk a wallet into any fee."""
+
 _KIB: Final = 1024
+
+_ENVELOPE_BYTES: Final = 106
+"""What a signed transaction takes beside its body: key, signature, tags and lengths."""
 
 
 def draft_transaction(
@@ -25,7 +32,7 @@ def draft_transaction(
     height: int,
     replaced_fee: int | None = None,
 ) -> TransactionBody:
-    """Make a transaction's body, with the lowest fee that is accepted.
+    """Make a transaction's body, with the lowest fee with which it is in the next block.
 
     Args:
         action: The action, such as a Transfer or a Bond.
@@ -36,8 +43,8 @@ def draft_transaction(
         replaced_fee: The fee, in sap, of the pending transaction that this one replaces, if any.
 
     Returns:
-        The body, which expires `EXPIRY_BLOCKS` blocks after `height`, or sooner where the network
-        allows less.
+        The body. Its fee is at most `MAX_FEE_FACTOR` times the lowest that is accepted. It expires
+        `EXPIRY_BLOCKS` blocks after `height`, or sooner where the network allows less.
     """
     body = TransactionBody(
         chain_id=chain_id,
@@ -45,7 +52,11 @@ def draft_transaction(
         expiry_height=height + min(EXPIRY_BLOCKS, fees.max_expiry_blocks),
     )
     getattr(body, action_field(action)).CopyFrom(action)
-    body.fee = compute_min_fee(body, fees, replaced_fee)
+    minimum = compute_min_fee(body, fees, replaced_fee)
+    rate = max(fees.mempool_fee_rate, fees.next_block_fee_rate)
+    # A higher fee makes the body longer, by nine bytes at most.
+    num_bytes = body.ByteSize() + 9 + _ENVELOPE_BYTES
+    body.fee = max(minimum, min(-(-rate * num_bytes // _KIB), MAX_FEE_FACTOR * minimum))
     return body
 
 

@@ -14,7 +14,6 @@ from fedcoin.application.wallet.transaction_submitter import SigningTerms, Trans
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.messages.transactions import Transaction
 from fedcoin.network.client.node_client import NodeClient
-from fedcoin.v1.node_service_pb2 import GetFeesResponse
 from fedcoin.v1.views_pb2 import TransactionView
 
 
@@ -71,15 +70,12 @@ class _RemoteAccess:
 
     def __init__(self, node: NodeClient) -> None:
         self._node = node
-        self._fees: GetFeesResponse | None = None
 
     async def get_signing_terms(self, address: bytes) -> SigningTerms:
-        if self._fees is None:
-            self._fees = await self._node.get_fees()
-        status, account = await asyncio.gather(
-            self._node.get_status(), self._node.get_account(address)
+        status, account, fees = await asyncio.gather(
+            self._node.get_status(), self._node.get_account(address), self._node.get_fees()
         )
-        return SigningTerms(status.chain_id, status.height, account.nonce, self._fees)
+        return SigningTerms(status.chain_id, status.height, account.nonce, fees)
 
     async def submit(self, transaction: Transaction) -> None:
         await self._node.submit_transaction(transaction.raw)

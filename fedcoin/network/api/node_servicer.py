@@ -186,13 +186,17 @@ class NodeServicer(NodeServiceServicer):
 
     async def GetFees(self, request: pb.GetFeesRequest, context: CallContext) -> pb.GetFeesResponse:
         """Show the fees, deposits and limits that transactions have to keep to."""
-        parameters = self._chain.genesis.parameters
+        parameters, rates = self._chain.genesis.parameters, self._pool.fee_rates()
         return pb.GetFeesResponse(
             base_fee=parameters.base_fee,
             fee_per_kib=parameters.fee_per_kib,
             max_expiry_blocks=parameters.max_expiry_blocks,
             commit_deposit=parameters.commit_deposit,
             min_bond=parameters.min_bond,
+            mempool_fee_rate=rates.mempool,
+            next_block_fee_rate=rates.next_block,
+            pending_transactions=len(self._pool.pending()),
+            pending_bytes=rates.pending_bytes,
         )
 
     async def ListConnectedPeers(

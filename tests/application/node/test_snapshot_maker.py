@@ -21,7 +21,7 @@ from fedcoin.application.node.transaction_intake import TransactionIntake
 from fedcoin.application.verification.replay import Replay, replay
 from fedcoin.contract.blocks.ledger import Ledger
 from fedcoin.contract.errors import LedgerCode
-from fedcoin.contract.mempool import Mempool
+from fedcoin.contract.pending.mempool import Mempool
 from fedcoin.contract.snapshots import verifier, writer
 from fedcoin.contract.state.genesis_state import genesis_changes
 from fedcoin.data.errors import DataCode, RefusalError

@@ -13,12 +13,18 @@ from fedcoin.application.configuration.config import assemble
 from fedcoin.application.configuration.genesis_file import write_genesis
 from fedcoin.application.configuration.home import Home
 from fedcoin.application.node.node import open_node
-from fedcoin.application.wallet.transaction_drafts import action_field, compute_min_fee
+from fedcoin.application.wallet.transaction_drafts import (
+    MAX_FEE_FACTOR,
+    action_field,
+    compute_min_fee,
+    draft_transaction,
+)
 from fedcoin.application.wallet.wallet import Wallet
 from fedcoin.contract.admission import min_fee
 from fedcoin.data.clock import unix_ms
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.messages.genesis import parse_genesis
+from fedcoin.data.messages.transactions import sign_transaction
 from fedcoin.network.client.node_client import NodeClient
 from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.v1.node_service_pb2 import GetFeesResponse
@@ -153,3 +159,17 @@ def test_it_is_the_ledgers_fee() -> None:
     body = TransactionBody(chain_id="c", transfer=pay(1, 100))
     body.fee = compute_min_fee(body, fees)
     assert body.fee == min_fee(rules, body.ByteSize())
+
+
+def test_the_fee_follows_what_gets_in_up_to_a_limit() -> None:
+    fees = GetFeesResponse(base_fee=1_000, fee_per_kib=100, max_expiry_blocks=100)
+    minimum = draft_transaction(pay(1), fees, chain_id="c", nonce=0, height=5).fee
+    fees.next_block_fee_rate = 20_000
+    body = draft_transaction(pay(1), fees, chain_id="c", nonce=0, height=5)
+    signed = sign_transaction(body, ALICE)
+    assert body.fee > minimum
+    assert body.fee * 1024 // len(signed.raw) >= 20_000
+    assert body.fee * 1024 // (len(signed.raw) + 16) <= 20_000
+    fees.mempool_fee_rate = 10**12
+    body = draft_transaction(pay(1), fees, chain_id="c", nonce=0, height=5)
+    assert body.fee == MAX_FEE_FACTOR * minimum

@@ -205,6 +205,10 @@ async def test_fees(live: ServedApi) -> None:
     assert (fees.base_fee, fees.fee_per_kib) == (rules.base_fee, rules.fee_per_kib)
     assert (fees.max_expiry_blocks, fees.min_bond) == (rules.max_expiry_blocks, rules.min_bond)
     assert fees.commit_deposit == rules.commit_deposit
+    assert (fees.mempool_fee_rate, fees.next_block_fee_rate) == (0, 0)
+    pending = live.pool.pending()
+    assert fees.pending_transactions == len(pending)
+    assert fees.pending_bytes == sum(len(transaction.raw) for transaction in pending)
 
 
 async def test_peers_by_address(live: ServedApi) -> None:

@@ -42,7 +42,9 @@ def signing_options(command: Command) -> Command:
         node_option,
         key_option(),
         passphrase_option,
-        click.option("--fee", type=AMOUNT, help="The fee; default: the minimum fee."),
+        click.option(
+            "--fee", type=AMOUNT, help="The fee; default: the lowest that gets in (`fees`)."
+        ),
         click.option(
             "--replace",
             type=HASH,

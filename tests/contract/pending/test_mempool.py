@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from fedcoin.contract.admission import min_fee, min_replacement_fee
 from fedcoin.contract.blocks.ledger import PendingState
 from fedcoin.contract.errors import PREMATURE_CODES, LedgerCode
-from fedcoin.contract.mempool import Mempool, MempoolLimits
+from fedcoin.contract.pending.mempool import Mempool
+from fedcoin.contract.pending.mempool_usage import MempoolLimits
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.transactions import Transaction
@@ -75,9 +76,9 @@ def test_pending_transactions_go_into_a_block_and_leave_the_pool(waiting: Waitin
     assert waiting.pool.get(first.hash) is None
 
 
-def test_a_sender_s_transactions_come_by_nonce_and_others_by_arrival(waiting: Waiting) -> None:
-    chain = [waiting.pay(ahead=i, amount=i + 1) for i in range(3)]
-    other = waiting.pay(BOB)
+def test_a_sender_s_transactions_come_by_nonce_and_others_by_fee(waiting: Waiting) -> None:
+    chain = [waiting.pay(ahead=i, amount=i + 1, fee=9_000 - 3_000 * i) for i in range(3)]
+    other = waiting.pay(BOB, fee=8_000)
     assert waiting.add(chain[0])
     assert waiting.add(other)
     assert waiting.pool.pending_nonce(ALICE.address, waiting.chain.ledger) == 1

@@ -1,7 +1,11 @@
 """The mempool: transactions that wait for a block.
 
-It is bounded in number, in bytes and for each sender. A sender's transactions form a sequence by
-their nonces, and each one is checked as if those before it were applied. A transaction that a
+It is bounded in number and in bytes. A proposer takes the steps of miners first
+(`reserved_steps`), then what pays the most for each byte; the transactions of one sender come in
+the order of their nonces. When the mempool is full, what pays the least for each byte makes room
+for a transaction that pays more (`eviction`).
+
+Each transaction is checked as if its sender's earlier ones were applied. A transaction that a
 peer relays may be too early for this node, because the peer is a block ahead
 (`errors.PREMATURE_CODES`): on request the mempool holds it for a few blocks, and it becomes a
 candidate for a block as soon as it can be applied.
@@ -13,73 +17,38 @@ A sender may replace a transaction by another with the same nonce and a higher f
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Final
 
 from fedcoin.contract.admission import min_fee, min_replacement_fee
 from fedcoin.contract.blocks.ledger import Ledger, PendingState
-from fedcoin.contract.errors import PREMATURE_CODES, LedgerCode
+from fedcoin.contract.errors import PREMATURE_CODES
+from fedcoin.contract.pending.block_order import order_for_block
+from fedcoin.contract.pending.eviction import EvictionOrder, choose_evicted, choose_evicted_held
+from fedcoin.contract.pending.fee_estimates import (
+    compute_min_fee_rate,
+    estimate_next_block_fee_rate,
+)
+from fedcoin.contract.pending.mempool_usage import MempoolLimits, MempoolUsage
+from fedcoin.contract.pending.refusals import (
+    already_pending,
+    evicted_by,
+    held_too_long,
+    replaced_by,
+    replacement_underpriced,
+    too_many_pending,
+)
+from fedcoin.contract.pending.reserved_steps import Step, find_step
+from fedcoin.contract.pending.sender_queue import Dropped, Entry, SenderQueue
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.lru import LruDict
-from fedcoin.data.messages.transactions import Transaction, action_name
+from fedcoin.data.messages.transactions import Transaction
 
 _MAX_DROP_REASONS: Final = 4_096
 """For how many dropped transactions the reason is remembered."""
 
 
-@dataclass(frozen=True, slots=True)
-class MempoolLimits:
-    """The capacity of the mempool."""
-
-    # Transactions of all senders.
-    transactions: int = 10_000
-    # Bytes of all serialised transactions.
-    bytes: int = 32 << 20
-    # Transactions of one sender.
-    per_sender: int = 64
-    # Transactions that are held because they are too early.
-    held: int = 1_000
-    # Blocks for which a transaction may be held.
-    held_blocks: int = 16
-
-
-class Dropped(NamedTuple):
-    """A transaction that the mempool removed because it can no longer be applied."""
-
-    transaction: Transaction
-    # The error of the rule that it breaks, or that it was held for too long.
-    reason: RefusalError
-
-
-@dataclass(slots=True)
-class _Entry:
-    transaction: Transaction
-    # Why it cannot be applied yet; None when it can.
-    early: RefusalError | None
-    # The height of the latest block when it became too early.
-    held_since: int
-
-
-@dataclass(slots=True)
-class _SenderQueue:
-    """One sender's transactions by nonce."""
-
-    entries: dict[int, _Entry] = field(default_factory=dict)
-    # The state after those that can be applied; None when it has to be computed anew.
-    state: PendingState | None = None
-
-    def in_order(self) -> list[_Entry]:
-        return [self.entries[nonce] for nonce in sorted(self.entries)]
-
-    def candidates(self) -> Iterator[Transaction]:
-        for entry in self.in_order():
-            if entry.early is not None:
-                return
-            yield entry.transaction
-
-
 class Mempool:
-    """The transactions that wait, in the order of their arrival. Made for one thread."""
+    """The transactions that wait for a block. Made for one thread."""
 
     def __init__(self, limits: MempoolLimits | None = None) -> None:
         """Make an empty mempool.
@@ -87,12 +56,13 @@ class Mempool:
         Args:
             limits: How much it holds; None for the defaults.
         """
-        self._limits = limits or MempoolLimits()
-        self._entries: dict[bytes, _Entry] = {}
+        self._entries: dict[bytes, Entry] = {}
         self._by_bytes: dict[bytes, Transaction] = {}
-        self._senders: dict[bytes, _SenderQueue] = {}
-        self._num_bytes = 0
-        self._num_held = 0
+        self._senders: dict[bytes, SenderQueue] = {}
+        self._eviction = EvictionOrder(self._senders)
+        self._limits = limits or MempoolLimits()
+        self._usage = MempoolUsage(self._limits)
+        self._num_arrived = 0
         self._drop_reasons: LruDict[bytes, RefusalError] = LruDict(_MAX_DROP_REASONS)
 
     def __len__(self) -> int:
@@ -101,7 +71,7 @@ class Mempool:
     @property
     def num_bytes(self) -> int:
         """The bytes of all serialised transactions that wait."""
-        return self._num_bytes
+        return self._usage.num_bytes
 
     def add(
         self,
@@ -126,23 +96,33 @@ class Mempool:
 
         Raises:
             RefusalError: ALREADY_PENDING when the mempool has it; REPLACEMENT_UNDERPRICED when
-                its fee is too low to replace one with the same nonce; TOO_MANY_PENDING or
-                POOL_FULL when a limit is reached; and the ledger's codes when it cannot be
-                applied.
+                its fee is too low to replace one with the same nonce; TOO_MANY_PENDING when too
+                many of this sender wait; POOL_FULL when it pays less than what would have to make
+                room; and the ledger's codes when it cannot be applied.
         """
-        queue = self._senders.get(transaction.sender) or _SenderQueue()
+        queue = self._senders.get(transaction.sender) or SenderQueue()
         nonce = transaction.body.nonce
         replaced = queue.entries.get(nonce)
         self._check_new(transaction, replaced, ledger)
-        self._check_room(transaction, queue, replaced)
+        step = self._find_step(transaction, replaced, ledger)
+        if step is None and replaced is None and len(queue.entries) >= self._limits.per_sender:
+            raise too_many_pending(len(queue.entries), self._limits.per_sender)
+        entry = Entry(transaction, None, height, step)
+        evicted = choose_evicted(entry, replaced, self._usage, self._eviction)
         is_last = nonce > max(queue.entries, default=-1)
         state = self._state_before(nonce, queue, ledger, height, time_ms, is_last=is_last)
-        refusal = state.apply(transaction, time_ms)
+        refusal = entry.early = state.apply(transaction, time_ms)
         if refusal is not None:
-            self._check_may_hold(refusal, hold=hold and replaced is None)
+            # A replacement is never held: a sender without coins could else have any number of
+            # transactions relayed, one in place of the other.
+            if not hold or replaced is not None or refusal.code not in PREMATURE_CODES:
+                raise refusal
+            evicted += choose_evicted_held(entry, refusal, self._usage, ledger)
+        for other in dict.fromkeys(evicted):
+            self._drop(other, evicted_by(transaction))
         if replaced is not None:
-            self._drop(replaced, _replaced_by(transaction))
-        self._insert(_Entry(transaction, refusal, height))
+            self._drop(replaced, replaced_by(transaction))
+        self._insert(entry)
         queue = self._senders[transaction.sender]
         if is_last:
             queue.state = state
@@ -151,19 +131,24 @@ class Mempool:
         return refusal is None
 
     def candidates(self) -> Iterator[Transaction]:
-        """List the transactions that may go into the next block.
+        """List the transactions that may go into the next block, the most urgent first.
+
+        The mempool must not change while this is read.
 
         Yields:
-            Transactions in the order of arrival; those of one sender by nonce.
+            Transactions in the order of `block_order`; those of one sender by nonce.
         """
-        queues: dict[bytes, Iterator[Transaction]] = {}
-        for entry in self._entries.values():
-            sender = entry.transaction.sender
-            if sender not in queues:
-                queues[sender] = self._senders[sender].candidates()
-            candidate = next(queues[sender], None)
-            if candidate is not None:
-                yield candidate
+        return order_for_block(self._senders)
+
+    def unordered_candidates(self) -> Iterator[Transaction]:
+        """List the transactions that may go into the next block, without putting them in order.
+
+        Yields:
+            Transactions; those of one sender by nonce.
+        """
+        for queue in self._senders.values():
+            for entry in queue.candidates():
+                yield entry.transaction
 
     def candidates_of(self, sender: bytes) -> list[Transaction]:
         """List the transactions of one sender that the next block can hold.
@@ -175,7 +160,7 @@ class Mempool:
             The sender's transactions that can be applied, by nonce.
         """
         queue = self._senders.get(sender)
-        return [] if queue is None else list(queue.candidates())
+        return [] if queue is None else [entry.transaction for entry in queue.candidates()]
 
     def pending(self) -> list[Transaction]:
         """List everything that waits, held transactions included.
@@ -209,6 +194,27 @@ class Mempool:
             The transaction with exactly these bytes; None when it does not wait here.
         """
         return self._by_bytes.get(raw)
+
+    def min_fee_rate(self) -> int:
+        """Compute what a transaction must pay to be admitted now.
+
+        Returns:
+            Sap for each KiB of the signed transaction, beside the ledger's minimum fee; 0 while
+            the mempool has room for any transaction of average size.
+        """
+        return compute_min_fee_rate(self._usage, self._eviction)
+
+    def next_block_fee_rate(self, max_bytes: int) -> int:
+        """Estimate what a transaction must pay to be in the next block.
+
+        Args:
+            max_bytes: The size of a block in bytes.
+
+        Returns:
+            Sap for each KiB of the signed transaction, beside the ledger's minimum fee; 0 when the
+            next block has room for all that wait.
+        """
+        return estimate_next_block_fee_rate(self._entries.values(), self._usage, max_bytes)
 
     def dropped_reason(self, hash: bytes) -> RefusalError | None:
         """Say why a transaction does not wait any more.
@@ -259,7 +265,7 @@ class Mempool:
             queue.state = None
         senders = {transaction.sender: None for transaction in applied}
         for entry in self._entries.values():
-            if _may_have_changed(entry, height):
+            if entry.may_have_changed(height):
                 senders[entry.transaction.sender] = None
         return self.review(senders, ledger, height, time_ms)
 
@@ -293,7 +299,7 @@ class Mempool:
     def _state_before(
         self,
         nonce: int,
-        queue: _SenderQueue,
+        queue: SenderQueue,
         ledger: Ledger,
         height: int,
         time_ms: int,
@@ -324,83 +330,54 @@ class Mempool:
                 continue
             if refusal is not None and entry.early is None:
                 entry.held_since = height
-            self._num_held += (refusal is not None) - (entry.early is not None)
             entry.early = refusal
+            self._usage.note_early(entry)
         queue.state = state
         return dropped
 
     def _reason_to_drop(
-        self, entry: _Entry, refusal: RefusalError | None, height: int
+        self, entry: Entry, refusal: RefusalError | None, height: int
     ) -> RefusalError | None:
         if refusal is None or refusal.code not in PREMATURE_CODES:
             return refusal
         if entry.early is not None and height - entry.held_since >= self._limits.held_blocks:
-            return RefusalError(
-                LedgerCode.HELD_TOO_LONG,
-                f"could not be applied for {self._limits.held_blocks} blocks: {refusal.message}",
-                field=refusal.field,
-                limit=str(self._limits.held_blocks),
-            )
+            return held_too_long(self._limits.held_blocks, refusal)
         return None
 
-    def _check_new(self, transaction: Transaction, replaced: _Entry | None, ledger: Ledger) -> None:
+    def _check_new(self, transaction: Transaction, replaced: Entry | None, ledger: Ledger) -> None:
         if transaction.hash in self._entries:
-            raise RefusalError(
-                LedgerCode.ALREADY_PENDING,
-                f"transaction {transaction.hash.hex()} is in the mempool already",
-                field="transaction",
-            )
+            raise already_pending(transaction)
         if replaced is None:
             return
         replaced_fee = replaced.transaction.body.fee
         own_min_fee = min_fee(ledger.genesis.parameters, len(transaction.body_bytes))
         needed = min_replacement_fee(replaced_fee, own_min_fee)
         if transaction.body.fee < needed:
-            raise RefusalError(
-                LedgerCode.REPLACEMENT_UNDERPRICED,
-                f"fee is {transaction.body.fee} sap, and another transaction of this sender with"
-                f" nonce {transaction.body.nonce} waits already, with a fee of {replaced_fee} sap:"
-                f" pay at least {needed} to replace it, or sign with the next nonce",
-                field="fee",
-                limit=str(needed),
-            )
+            raise replacement_underpriced(transaction, replaced_fee, needed)
 
-    def _check_room(
-        self, transaction: Transaction, queue: _SenderQueue, replaced: _Entry | None
-    ) -> None:
-        if replaced is None and len(queue.entries) >= self._limits.per_sender:
-            raise RefusalError(
-                LedgerCode.TOO_MANY_PENDING,
-                f"{len(queue.entries)} transactions of this sender wait; at most"
-                f" {self._limits.per_sender} may: wait for a block",
-                field="nonce",
-                limit=str(self._limits.per_sender),
-            )
-        if replaced is None and len(self) >= self._limits.transactions:
-            raise _full(f"{len(self)} transactions wait")
-        freed = 0 if replaced is None else len(replaced.transaction.raw)
-        if self._num_bytes - freed + len(transaction.raw) > self._limits.bytes:
-            raise _full(f"{self._num_bytes} bytes wait")
+    def _find_step(
+        self, transaction: Transaction, replaced: Entry | None, ledger: Ledger
+    ) -> Step | None:
+        """Find the reserved step that a new transaction is, if there is room for it."""
+        step = find_step(transaction, ledger.reader)
+        if replaced is not None and step == replaced.step:
+            return step
+        is_free = step not in self._usage.steps
+        return step if is_free and self._usage.has_reserved_room(len(transaction.raw)) else None
 
-    def _check_may_hold(self, refusal: RefusalError, *, hold: bool) -> None:
-        # A replacement is never held: a sender without coins could else have any number of
-        # transactions relayed, one in place of the other.
-        if not hold or refusal.code not in PREMATURE_CODES:
-            raise refusal
-        if self._num_held >= self._limits.held:
-            raise _full(f"{self._limits.held} transactions are held as too early", refusal)
-
-    def _insert(self, entry: _Entry) -> None:
+    def _insert(self, entry: Entry) -> None:
         transaction = entry.transaction
+        self._num_arrived += 1
+        entry.arrival = self._num_arrived
         self._entries[transaction.hash] = entry
         self._by_bytes[transaction.raw] = transaction
-        queue = self._senders.setdefault(transaction.sender, _SenderQueue())
+        queue = self._senders.setdefault(transaction.sender, SenderQueue())
         queue.entries[transaction.body.nonce] = entry
-        self._num_bytes += len(transaction.raw)
-        self._num_held += entry.early is not None
+        self._usage.add(entry)
+        self._eviction.note_change(transaction.sender)
         self._drop_reasons.discard(transaction.hash)
 
-    def _remove(self, entry: _Entry) -> None:
+    def _remove(self, entry: Entry) -> None:
         transaction = entry.transaction
         del self._entries[transaction.hash]
         del self._by_bytes[transaction.raw]
@@ -409,35 +386,9 @@ class Mempool:
         queue.state = None
         if not queue.entries:
             del self._senders[transaction.sender]
-        self._num_bytes -= len(transaction.raw)
-        self._num_held -= entry.early is not None
+        self._usage.remove(entry)
+        self._eviction.note_change(transaction.sender)
 
-    def _drop(self, entry: _Entry, reason: RefusalError) -> None:
+    def _drop(self, entry: Entry, reason: RefusalError) -> None:
         self._remove(entry)
         self._drop_reasons.put(entry.transaction.hash, reason)
-
-
-def _may_have_changed(entry: _Entry, height: int) -> bool:
-    """Whether a block may have changed the verdict on a transaction, its sender's own apart.
-
-    A transfer depends on its sender's account alone, so it need not be checked after each block.
-    """
-    body = entry.transaction.body
-    depends_on_sender_alone = action_name(body) == "transfer" and entry.early is None
-    return not depends_on_sender_alone or body.expiry_height <= height
-
-
-def _replaced_by(transaction: Transaction) -> RefusalError:
-    return RefusalError(
-        LedgerCode.REPLACED,
-        f"its sender replaced it by transaction {transaction.hash.hex()}, which pays more",
-        field="fee",
-        limit=str(transaction.body.fee),
-    )
-
-
-def _full(what: str, refusal: RefusalError | None = None) -> RefusalError:
-    more = f", and this one cannot be applied yet: {refusal.message}" if refusal else ""
-    return RefusalError(
-        LedgerCode.POOL_FULL, f"the mempool is full: {what}{more}", field="transaction"
-    )

@@ -1,0 +1,38 @@
+"""`fedcoin-node fees`."""
+
+from __future__ import annotations
+
+import click
+
+from fedcoin.application.cli.shared.connect import ask
+from fedcoin.application.cli.shared.options import example, home_option, json_option, node_option
+from fedcoin.application.cli.shared.output import as_plain, coins, print_fields, print_json, size
+from fedcoin.application.configuration.home import Home
+from fedcoin.data.plurals import format_count
+
+
+@click.command(epilog=example("fedcoin-node fees"))
+@home_option
+@node_option
+@json_option
+def fees(home: Home, node: str | None, as_json: bool) -> None:
+    """Show what a transaction costs at least, and what it must pay to get in now."""
+    found = ask(home, node, lambda client: client.get_fees())
+    if as_json:
+        print_json(as_plain(found))
+        return
+    waiting = format_count(found.pending_transactions, "transaction")
+    print_fields(
+        {
+            "minimum fee": f"{coins(found.base_fee)} + {coins(found.fee_per_kib)} for each KiB",
+            "waiting": f"{waiting}, {size(found.pending_bytes)}",
+            "to be admitted": _describe_rate(found.mempool_fee_rate),
+            "to be in the next block": _describe_rate(found.next_block_fee_rate),
+            "commitment": f"deposit of at least {coins(found.commit_deposit)}",
+            "bond": f"at least {coins(found.min_bond)}",
+        }
+    )
+
+
+def _describe_rate(rate: int) -> str:
+    return f"{coins(rate)} for each KiB" if rate else "the minimum fee is enough"

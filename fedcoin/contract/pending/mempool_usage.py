@@ -1,0 +1,114 @@
+"""How much of its capacity a mempool uses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fedcoin.contract.pending.reserved_steps import Step
+from fedcoin.contract.pending.sender_queue import Entry
+
+
+@dataclass(frozen=True, slots=True)
+class MempoolLimits:
+    """The capacity of the mempool."""
+
+    # Transactions of all senders, without reserved steps of miners.
+    transactions: int = 10_000
+    # Bytes of these transactions, serialised.
+    bytes: int = 32 << 20
+    # Bytes of the reserved steps. What is more competes with the other transactions.
+    reserved_bytes: int = 32 << 20
+    # Transactions of one sender.
+    per_sender: int = 64
+    # Transactions that are held because they are too early.
+    held: int = 1_000
+    # Blocks for which a transaction may be held.
+    held_blocks: int = 16
+
+
+class MempoolUsage:
+    """Counts the waiting transactions against the limits."""
+
+    def __init__(self, limits: MempoolLimits) -> None:
+        """Start with nothing in use.
+
+        Args:
+            limits: The capacity.
+        """
+        self.limits = limits
+        self.num_bytes = 0
+        """Bytes of all transactions, reserved steps included."""
+        self.steps: set[Step] = set()
+        """The reserved steps."""
+        self.reserved_bytes = 0
+        """Bytes of the reserved steps."""
+        self.held: dict[bytes, Entry] = {}
+        """By hash, what is too early and no reserved step."""
+        self._count = 0
+
+    def add(self, entry: Entry) -> None:
+        """Count a transaction.
+
+        Args:
+            entry: The transaction.
+        """
+        self._count += 1
+        self.num_bytes += entry.num_bytes
+        if entry.step is not None:
+            self.steps.add(entry.step)
+            self.reserved_bytes += entry.num_bytes
+        self.note_early(entry)
+
+    def remove(self, entry: Entry) -> None:
+        """Count a transaction no longer.
+
+        Args:
+            entry: The transaction.
+        """
+        self._count -= 1
+        self.num_bytes -= entry.num_bytes
+        if entry.step is not None:
+            self.steps.remove(entry.step)
+            self.reserved_bytes -= entry.num_bytes
+        self.held.pop(entry.transaction.hash, None)
+
+    def note_early(self, entry: Entry) -> None:
+        """Follow a change of whether a transaction is too early.
+
+        Args:
+            entry: The transaction.
+        """
+        if entry.early is not None and entry.step is None:
+            self.held[entry.transaction.hash] = entry
+        else:
+            self.held.pop(entry.transaction.hash, None)
+
+    def has_room(self, num_bytes: int, *, without: int = 0, without_bytes: int = 0) -> bool:
+        """Tell whether one more transaction fits that is no reserved step.
+
+        Args:
+            num_bytes: Its bytes.
+            without: How many such transactions would be removed.
+            without_bytes: Their bytes.
+
+        Returns:
+            True when it fits.
+        """
+        count = self._count - len(self.steps) - without
+        used = self.num_bytes - self.reserved_bytes - without_bytes
+        return count < self.limits.transactions and used + num_bytes <= self.limits.bytes
+
+    def has_reserved_room(self, num_bytes: int) -> bool:
+        """Tell whether one more reserved step fits.
+
+        Args:
+            num_bytes: Its bytes.
+
+        Returns:
+            True when it fits.
+        """
+        return self.reserved_bytes + num_bytes <= self.limits.reserved_bytes
+
+    def is_full_of_held(self) -> bool:
+        """Tell whether no further transaction fits that is too early."""
+        return len(self.held) >= self.limits.held

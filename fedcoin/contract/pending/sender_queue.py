@@ -1,0 +1,144 @@
+"""The waiting transactions of one sender, by nonce."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from fedcoin.contract.blocks.ledger import PendingState
+from fedcoin.contract.pending.reserved_steps import Step
+from fedcoin.data.errors import RefusalError
+from fedcoin.data.messages.transactions import Transaction, action_name
+
+_KIB: Final = 1024
+
+MAX_BYTES_BEFORE_STEP: Final = 64 * _KIB
+"""How many bytes of other transactions may come before a reserved step of the same sender."""
+
+
+def compute_fee_rate(fee: int, num_bytes: int) -> int:
+    """Compute what is paid for room in a block.
+
+    Args:
+        fee: The fee in sap.
+        num_bytes: The bytes of the signed transactions that pay it.
+
+    Returns:
+        Sap for each KiB, rounded down.
+    """
+    return fee * _KIB // num_bytes
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """One waiting transaction."""
+
+    transaction: Transaction
+    early: RefusalError | None
+    """Why it cannot be applied yet; None when it can."""
+    held_since: int
+    """The height of the latest block when it became too early."""
+    step: Step | None = None
+    """The reserved step of a miner that it is, if any."""
+    arrival: int = 0
+    """Its number in the order of arrival."""
+    held_rank: tuple[bool, bool, int] = (False, False, 0)
+    """While it is too early: it makes room for what has a higher rank."""
+
+    @property
+    def num_bytes(self) -> int:
+        """The bytes of the signed transaction."""
+        return len(self.transaction.raw)
+
+    def may_have_changed(self, height: int) -> bool:
+        """Tell whether a block may have changed if it applies, its sender's own acts apart.
+
+        A transfer depends on its sender's account alone, so it need not be checked after each
+        block.
+
+        Args:
+            height: The block's height.
+
+        Returns:
+            True when it must be checked again.
+        """
+        body = self.transaction.body
+        depends_on_sender_alone = action_name(body) == "transfer" and self.early is None
+        return not depends_on_sender_alone or body.expiry_height <= height
+
+    @property
+    def fee_rate(self) -> int:
+        """Its fee in sap for each KiB."""
+        return compute_fee_rate(self.transaction.body.fee, self.num_bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class Suffix:
+    """The last transactions of a sender, from one nonce on. Only as a whole can they make room."""
+
+    fee_rate: int
+    """What they pay together, in sap for each KiB."""
+    entries: tuple[Entry, ...]
+    """In the order of their nonces."""
+
+
+@dataclass(slots=True)
+class SenderQueue:
+    """One sender's transactions by nonce."""
+
+    entries: dict[int, Entry] = field(default_factory=dict)
+    state: PendingState | None = None
+    """The state after those that can be applied; None when it has to be computed anew."""
+
+    def in_order(self) -> list[Entry]:
+        """List the transactions by nonce."""
+        return [self.entries[nonce] for nonce in sorted(self.entries)]
+
+    def candidates(self) -> Iterator[Entry]:
+        """Yield the transactions that can be applied, by nonce."""
+        for entry in self.in_order():
+            if entry.early is not None:
+                return
+            yield entry
+
+    def num_protected(self) -> int:
+        """Count the first transactions, by nonce, that never make room for others.
+
+        Those are the reserved steps and what comes before them, up to `MAX_BYTES_BEFORE_STEP`.
+        """
+        protected = other_bytes = 0
+        for index, entry in enumerate(self.in_order()):
+            if entry.step is None:
+                other_bytes += entry.num_bytes
+            elif other_bytes <= MAX_BYTES_BEFORE_STEP:
+                protected = index + 1
+        return protected
+
+    def cheapest_suffix(self) -> Suffix | None:
+        """Find the last transactions that pay the least for each KiB together.
+
+        A transaction that pays much does not keep cheap ones before it, and cannot stay without
+        them, so that both are weighed together.
+
+        Returns:
+            The suffix; None when all transactions are protected.
+        """
+        ordered = self.in_order()
+        cheapest: tuple[int, int] | None = None
+        fee = num_bytes = 0
+        for start in range(len(ordered) - 1, self.num_protected() - 1, -1):
+            fee += ordered[start].transaction.body.fee
+            num_bytes += ordered[start].num_bytes
+            rate = compute_fee_rate(fee, num_bytes)
+            if cheapest is None or rate <= cheapest[0]:
+                cheapest = rate, start
+        return None if cheapest is None else Suffix(cheapest[0], tuple(ordered[cheapest[1] :]))
+
+
+class Dropped(NamedTuple):
+    """A transaction that the mempool removed because it can no longer be applied."""
+
+    transaction: Transaction
+    # The error of the rule that it breaks, or that it was held for too long.
+    reason: RefusalError
