@@ -5,16 +5,21 @@ ARG PYTHON_IMAGE=docker.io/library/python:3.11-slim-bookworm
 
 FROM ${PYTHON_IMAGE} AS build
 WORKDIR /src
-RUN python3 -m venv /opt/fedcoin
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+# Every file that comes from the package index must have a hash in the lock. An environment of its
+# own builds the package: pip's isolated builds check no hashes.
+RUN python3 -m venv /opt/fedcoin && python3 -m venv /opt/build
 # The dependencies change seldom and take long; they get a layer of their own.
 COPY requirements.lock requirements-build.lock ./
-RUN /opt/fedcoin/bin/pip install --no-cache-dir --disable-pip-version-check \
-        --requirement requirements.lock
+RUN /opt/fedcoin/bin/pip install --require-hashes --only-binary :all: \
+        --requirement requirements.lock \
+    && /opt/build/bin/pip install --require-hashes --only-binary :all: \
+        --requirement requirements-build.lock
 COPY setup.py pyproject.toml MANIFEST.in README.md LICENSE ./
 COPY proto proto
 COPY fedcoin fedcoin
-RUN PIP_CONSTRAINT=requirements-build.lock PIP_BUILD_CONSTRAINT=requirements-build.lock \
-        /opt/fedcoin/bin/pip install --no-cache-dir --disable-pip-version-check --no-deps .
+RUN /opt/build/bin/python setup.py --quiet bdist_wheel --dist-dir /tmp/wheels \
+    && /opt/fedcoin/bin/pip install --no-index --no-deps /tmp/wheels/*.whl
 
 FROM ${PYTHON_IMAGE}
 RUN groupadd --gid 10001 fedcoin \

@@ -18,15 +18,23 @@ PYTHON ?= $(firstword $(shell for p in python3 python3.12 python3.13 python3.11 
 RUNTIME := $(VENV)/.runtime
 DEVELOPMENT := $(VENV)/.development
 PACKAGING := setup.py pyproject.toml $(wildcard proto/fedcoin/v1/*.proto)
-INSTALL := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet
-# pip builds the package, its gRPC stubs included, in an environment of its own with the versions
-# of the build lock. pip before 25.3 reads the first variable for that, newer ones the second.
-INSTALL_PACKAGE := PIP_CONSTRAINT=requirements-build.lock PIP_BUILD_CONSTRAINT=requirements-build.lock \
-	$(INSTALL) --no-deps --editable .
+# Every file that comes from the package index must have a hash in the lock. Wheels only: pip would
+# build a source distribution with packages that no lock names.
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
+LOCKED_INSTALL := $(PIP_INSTALL) --require-hashes --only-binary :all:
+# An environment of its own builds the package, its gRPC stubs included. (pip's isolated builds check
+# no hashes.)
+BUILD_PYTHON := $(VENV)/build-env/bin/python
+BUILD := $(VENV)/.build
+WHEELS := $(VENV)/wheels
+BUILD_LOG := $(VENV)/build.log
+BUILD_PACKAGE = rm -rf $(WHEELS); \
+	$(BUILD_PYTHON) setup.py --quiet editable_wheel --dist-dir $(WHEELS) >$(BUILD_LOG) 2>&1 || \
+	{ cat $(BUILD_LOG) >&2; exit 1; }
 # The container engines that `make docker` tries, in this order.
 ENGINES := docker podman buildah
 
-.PHONY: help demo test test-slow test-oldest lint format error-codes docs proto lock bench bench-estimators security-study threats seeds docker clean
+.PHONY: help demo test test-slow test-oldest lint format error-codes docs proto lock lock-image bench bench-estimators security-study threats seeds docker clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,7 +67,8 @@ test-oldest: $(DEVELOPMENT) ## Run the tests with the oldest versions of all dep
 	$(BIN)/uv pip compile --quiet --python $(OLDEST)/bin/python --resolution lowest-direct \
 		--no-header --no-annotate --output-file $(OLDEST)/versions.txt pyproject.toml
 	$(OLDEST_INSTALL) --requirement $(OLDEST)/versions.txt --requirement pyproject.toml --extra test
-	$(OLDEST_INSTALL) --build-constraint requirements-build.lock --no-deps --editable .
+	@$(BUILD_PACKAGE)
+	$(OLDEST_INSTALL) --no-index --no-deps $(WHEELS)/*.whl
 	$(OLDEST)/bin/python -m pytest -m "not slow" $(PARALLEL)
 
 # The oldest Python that can be checked against: from 3.12 on the lock's NumPy has type stubs that
@@ -85,12 +94,15 @@ docs: $(DEVELOPMENT) ## Build the documentation site in build/site; a broken lin
 error-codes: $(DEVELOPMENT) ## Write the list of error codes in docs/API.md
 	PYTHONPATH=. $(BIN)/python scripts/tools/write_error_codes.py
 
-proto: $(DEVELOPMENT) ## Generate the gRPC stubs afresh
+proto: $(BUILD) ## Generate the gRPC stubs afresh
 	rm -rf fedcoin/v1
-	$(INSTALL_PACKAGE)
+	$(BUILD_PYTHON) setup.py --quiet build_proto
 
 lock: $(DEVELOPMENT) ## Choose the newest versions of all dependencies and write the locks
 	$(BIN)/python -m scripts.tools.lock
+
+lock-image: $(BIN)/python ## Ask the registry for the digest of the base image and pin it in the Dockerfile
+	$(BIN)/python -m scripts.tools.lock_image
 
 bench: $(RUNTIME) ## Measure the demo, a node's start and memory, settlement, transfers and audits
 	$(BIN)/python -m scripts.benchmarks.bench_node
@@ -139,12 +151,18 @@ $(BIN)/python:
 		"name another one" >&2; exit 1; }
 	"$(PYTHON)" -m venv $(VENV)
 
-$(RUNTIME): requirements.lock requirements-build.lock $(PACKAGING) | $(BIN)/python
+$(BUILD): requirements-build.lock | $(BIN)/python
+	$(BIN)/python -m venv $(VENV)/build-env
+	$(BUILD_PYTHON) $(LOCKED_INSTALL) --requirement requirements-build.lock
+	@touch $@
+
+$(RUNTIME): requirements.lock $(BUILD) $(PACKAGING) | $(BIN)/python
 	@echo "Installing into $(VENV): takes a minute or two the first time"
-	$(INSTALL) --requirement requirements.lock
-	$(INSTALL_PACKAGE)
+	$(BIN)/python $(LOCKED_INSTALL) --requirement requirements.lock
+	@$(BUILD_PACKAGE)
+	$(BIN)/python $(PIP_INSTALL) --no-index --no-deps --force-reinstall $(WHEELS)/*.whl
 	@touch $@
 
 $(DEVELOPMENT): requirements-dev.lock $(RUNTIME)
-	$(INSTALL) --requirement requirements-dev.lock
+	$(BIN)/python $(LOCKED_INSTALL) --requirement requirements-dev.lock
 	@touch $@

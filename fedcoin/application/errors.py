@@ -98,6 +98,10 @@ class ApplicationCode(str, Enum):
     """The key is encrypted, and no passphrase was given.
 
     Set FEDCOIN_PASSPHRASE, or give `--passphrase-file`."""
+    BAD_PASSPHRASE_FILE = "BAD_PASSPHRASE_FILE"  # noqa: S105 - a code, not a secret
+    """The passphrase file is empty, too large, not text, or open to others than its owner.
+
+    Write the passphrase into a file of its own with mode 0600 (`chmod 600`)."""
 
     # Nodes and wallets.
     NOT_REPLACEABLE = "NOT_REPLACEABLE"

@@ -105,6 +105,7 @@ _TABLE: Final[Mapping[str, Mapping[StatusCode, str]]] = {
     "application": {
         StatusCode.INVALID_ARGUMENT: """
             BAD_ARGUMENT UNREADABLE_FILE DUPLICATE_CLIENT BAD_CONFIG UNKNOWN_SETTING NO_PASSPHRASE
+            BAD_PASSPHRASE_FILE
             WRONG_CAMPAIGN WRONG_BASE
         """,
         StatusCode.FAILED_PRECONDITION: """

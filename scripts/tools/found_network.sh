@@ -19,17 +19,17 @@ field() {
     fedcoin-node keys show node --home "$1" --json | sed -n "s/.*\"$2\": *\"\([^\"]*\)\".*/\1/p"
 }
 
-fedcoin-node keys new node --home coordinator
+fedcoin-node keys new node --no-encrypt --home coordinator
 set -- --account "$(field coordinator address)=10000fdc"
 for i in $(seq 2 "$miners"); do
-    fedcoin-node keys new node --home "miner-$i"
+    fedcoin-node keys new node --no-encrypt --home "miner-$i"
     set -- "$@" --validator "$(field "miner-$i" public_key)=1000fdc"
     set -- "$@" --account "$(field "miner-$i" address)=1000fdc"
 done
-fedcoin-node init --home miner-1 --chain-id fedcoin-compose "$@"
+fedcoin-node init --no-encrypt --home miner-1 --chain-id fedcoin-compose "$@"
 seed="$(field miner-1 public_key)@miner-1:7050"
 for i in $(seq 2 "$miners"); do
-    fedcoin-node init --home "miner-$i" --genesis miner-1/genesis.json --seed "$seed"
+    fedcoin-node init --no-encrypt --home "miner-$i" --genesis miner-1/genesis.json --seed "$seed"
 done
 # The coordinator's home comes last: a network exists once it has a genesis.
-fedcoin-node init --home coordinator --genesis miner-1/genesis.json
+fedcoin-node init --no-encrypt --home coordinator --genesis miner-1/genesis.json

@@ -1,11 +1,13 @@
-"""Write the three locks: exact versions of every package for Python 3.10 to 3.13.
+"""Write the three locks: exact versions and hashes of every package for Python 3.10 to 3.13.
 
 * `requirements-dev.lock`: FedCoin's dependencies, and those of its tests, pages and tools.
 * `requirements.lock`: FedCoin's dependencies alone, in the same versions.
 * `requirements-build.lock`: the packages that build FedCoin and generate its gRPC stubs. They are
   never installed beside FedCoin: the generator is older than the runtime (see pyproject.toml).
 
-Each lock holds for all Pythons and platforms; its markers choose among the versions.
+Each lock holds for all Pythons and platforms; its markers choose among the versions. The hashes
+are those of the files in the package index at the time of locking; `pip install --require-hashes`
+refuses every other file.
 """
 
 from __future__ import annotations
@@ -35,7 +37,14 @@ def _compile_lock(name: str, requirements: list[str], constraints: str | None = 
         constraints: File name of a lock whose versions must be taken where it names a package.
     """
     command = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--universal"]
-    command += ["--upgrade", "--no-header", "--no-annotate", "--python-version", OLDEST_PYTHON]
+    command += [
+        "--generate-hashes",
+        "--upgrade",
+        "--no-header",
+        "--no-annotate",
+        "--python-version",
+        OLDEST_PYTHON,
+    ]
     if constraints:
         command += ["--constraint", constraints]
     lock = subprocess.run(

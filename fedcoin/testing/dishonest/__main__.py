@@ -14,7 +14,8 @@ import sys
 import click
 
 from fedcoin.application.cli.entry import run
-from fedcoin.application.cli.shared.options import home_option, passphrase_option
+from fedcoin.application.cli.shared.options import home_option
+from fedcoin.application.cli.shared.passphrases import passphrase_option
 from fedcoin.application.cli.shared.service import configure_logging, parent_option, serve
 from fedcoin.application.configuration.home import Home
 from fedcoin.application.node.node import run_node

@@ -18,9 +18,13 @@ from fedcoin.application.cli.shared.options import (
     home_option,
     json_option,
     pairs,
-    passphrase_option,
 )
 from fedcoin.application.cli.shared.output import coins, print_fields, print_json
+from fedcoin.application.cli.shared.passphrases import (
+    choose_passphrase,
+    encrypt_option,
+    passphrase_option,
+)
 from fedcoin.application.configuration.genesis_file import write_genesis
 from fedcoin.application.configuration.home import NODE_KEY, Home
 from fedcoin.data.clock import unix_ms
@@ -103,7 +107,7 @@ def _whole(value: str) -> int:
     "--api-listen", type=ENDPOINT, help="Where wallets and tools reach this node [127.0.0.1:7051]."
 )
 @passphrase_option
-@click.option("--encrypt", is_flag=True, help="Ask for a passphrase and encrypt the keys with it.")
+@encrypt_option
 @json_option
 def init(
     home: Home,
@@ -112,7 +116,7 @@ def init(
     peers_listen: str | None,
     api_listen: str | None,
     passphrase: str | None,
-    encrypt: bool,
+    encrypt: bool | None,
     as_json: bool,
     **founding: Any,
 ) -> None:
@@ -129,20 +133,19 @@ def init(
         home.refuse_if_taken(name)
         if name == NODE_KEY:
             raise click.UsageError(f"The key {NODE_KEY} gets its coins by --balance, not --fund.")
-    if encrypt and passphrase is None:
-        passphrase = click.prompt("Passphrase", hide_input=True, confirmation_prompt=True, err=True)
     fresh = None if NODE_KEY in home.key_names() else KeyPair.generate()
     key: _Whose = fresh or home.key_info()
     funded = {name: KeyPair.generate() for name, _ in founding["fund"]}
+    chosen = choose_passphrase(passphrase, encrypt) if fresh or funded else None
     if genesis_file is not None:
         genesis = genesis_file.read_bytes()
     else:
         genesis = _new_genesis(key, funded, founding)
     parse_genesis(genesis)
     if fresh is not None:
-        home.add_key(NODE_KEY, fresh, passphrase)
+        home.add_key(NODE_KEY, fresh, chosen)
     for name, other in funded.items():
-        home.add_key(name, other, passphrase)
+        home.add_key(name, other, chosen)
     settings = {"peers.seeds": seed, "peers.listen": peers_listen, "api.listen": api_listen}
     home.write(genesis, {name: value for name, value in settings.items() if value})
     _show(home, genesis, {NODE_KEY: key, **funded}, as_json)

@@ -14,11 +14,11 @@ from fedcoin.application.cli.shared.options import (
     example,
     home_option,
     new_campaign_option,
-    passphrase_option,
 )
+from fedcoin.application.cli.shared.passphrases import find_passphrase, passphrase_option
 from fedcoin.application.cli.shared.service import configure_logging, parent_option, serve
 from fedcoin.application.cli.shared.settings_options import flags_of, set_option
-from fedcoin.application.configuration.home import Home
+from fedcoin.application.configuration.home import NODE_KEY, Home
 
 SETTINGS = {
     "mine": "miner.enabled",
@@ -85,7 +85,10 @@ def start(
     configure_logging(config.log.level, config.log.format)
     from fedcoin.application.node.node import run_node
 
-    opened = dataclasses.replace(home, passphrase=passphrase)
+    names = [NODE_KEY]
+    names += [config.miner.key] if config.miner.enabled else []
+    names += [config.coordinator.key] if config.coordinator.enabled else []
+    opened = dataclasses.replace(home, passphrase=find_passphrase(home, names, passphrase))
     serve(
         lambda stop: run_node(config, opened, stop, new_campaign=new_campaign),
         with_stdin=stop_with_stdin,

@@ -10,9 +10,13 @@ from fedcoin.application.cli.shared.options import (
     example,
     home_option,
     json_option,
-    passphrase_option,
 )
 from fedcoin.application.cli.shared.output import print_fields, print_json, print_table
+from fedcoin.application.cli.shared.passphrases import (
+    choose_passphrase,
+    encrypt_option,
+    passphrase_option,
+)
 from fedcoin.application.configuration.home import NODE_KEY, Home
 from fedcoin.data.crypto.addresses import format_address
 from fedcoin.data.crypto.key_files import KeyFileInfo
@@ -43,14 +47,13 @@ def _describe(name: str, key: KeyPair | KeyFileInfo) -> dict[str, Any]:
 @click.argument("name", default=NODE_KEY)
 @home_option
 @passphrase_option
-@click.option("--encrypt", is_flag=True, help="Ask for a passphrase and encrypt the key with it.")
+@encrypt_option
 @json_option
-def new(name: str, home: Home, passphrase: str | None, encrypt: bool, as_json: bool) -> None:
+def new(name: str, home: Home, passphrase: str | None, encrypt: bool | None, as_json: bool) -> None:
     """Make a key. NAME is "node" by default."""
-    if encrypt and passphrase is None:
-        passphrase = click.prompt("Passphrase", hide_input=True, confirmation_prompt=True, err=True)
+    home.refuse_if_taken(name)
     key = KeyPair.generate()
-    home.add_key(name, key, passphrase)
+    home.add_key(name, key, choose_passphrase(passphrase, encrypt))
     _show_key(_describe(name, key), as_json)
 
 

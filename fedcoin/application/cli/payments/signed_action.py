@@ -16,9 +16,9 @@ from fedcoin.application.cli.shared.options import (
     json_option,
     key_option,
     node_option,
-    passphrase_option,
 )
 from fedcoin.application.cli.shared.output import as_plain, note, print_json
+from fedcoin.application.cli.shared.passphrases import passphrase_option
 from fedcoin.application.cli.shared.waiting import explained_wait
 
 if TYPE_CHECKING:

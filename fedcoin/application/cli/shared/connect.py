@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from fedcoin.application.cli.shared.passphrases import find_passphrase
 from fedcoin.application.configuration.config import NodeConfig
 from fedcoin.application.configuration.fields import dialable
 from fedcoin.application.configuration.home import Home
@@ -117,7 +118,7 @@ async def open_wallet(
     """
     from fedcoin.application.wallet.wallet import Wallet
 
-    key = home.key(key_name, passphrase)
+    key = home.key(key_name, find_passphrase(home, [key_name], passphrase))
     genesis = home.genesis() if home.is_initialised else None
     async with node_client(home, node) as client:
         if genesis is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -181,33 +180,6 @@ def key_option(default: str = "node") -> Decorator:
         "--key", "key_name", default=default, show_default=True, metavar="NAME",
         help="The key in the home's keys/ that signs.",
     )  # fmt: skip
-
-
-def passphrase_option(command: F) -> F:
-    """Add `--passphrase-file FILE`; its value is the passphrase.
-
-    Without the option, the value is the variable FEDCOIN_PASSPHRASE, or None if that is not set.
-
-    Args:
-        command: The command.
-
-    Returns:
-        The command with the option.
-    """
-
-    def read(ctx: click.Context, param: click.Parameter, value: Path | None) -> str | None:
-        if value is not None:
-            return value.read_text(encoding="utf-8").rstrip("\r\n")
-        return os.environ.get("FEDCOIN_PASSPHRASE") or None
-
-    return click.option(
-        "--passphrase-file",
-        "passphrase",
-        type=click.Path(exists=True, dir_okay=False, path_type=Path),
-        callback=read,
-        metavar="FILE",
-        help="Holds the passphrase of an encrypted key; else FEDCOIN_PASSPHRASE.",
-    )(command)
 
 
 def example(*lines: str) -> str:

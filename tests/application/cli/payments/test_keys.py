@@ -51,6 +51,7 @@ def test_an_empty_home(fedcoin: Any, tmp_path: Path) -> None:
 def test_passphrase(fedcoin: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     secret = tmp_path / "secret"
     secret.write_text("correct horse\n")
+    secret.chmod(0o600)
     home = Home(tmp_path / "home")
     made = fedcoin("keys", "new", "--home", home.root, "--passphrase-file", secret, "--json").json
     # Showing the address needs no passphrase; signing does.

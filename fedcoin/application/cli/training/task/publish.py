@@ -15,9 +15,9 @@ from fedcoin.application.cli.shared.options import (
     home_option,
     json_option,
     node_option,
-    passphrase_option,
 )
 from fedcoin.application.cli.shared.output import as_plain, note, print_json
+from fedcoin.application.cli.shared.passphrases import passphrase_option
 from fedcoin.application.cli.shared.settings_options import flags_of, set_option
 from fedcoin.application.cli.shared.waiting import explained_wait
 from fedcoin.application.cli.training.task.task_output import describe_progress, print_task

@@ -16,9 +16,13 @@ from fedcoin.application.cli.shared.options import (
     home_option,
     json_option,
     key_option,
-    passphrase_option,
 )
 from fedcoin.application.cli.shared.output import coins, nano, note, print_json, print_table
+from fedcoin.application.cli.shared.passphrases import (
+    choose_passphrase,
+    find_passphrase,
+    passphrase_option,
+)
 from fedcoin.application.cli.shared.service import (
     configure_logging,
     parent_option,
@@ -137,9 +141,11 @@ def _own_key(home: Home, name: str, passphrase: str | None) -> KeyPair:
 
     if not home.key_names():
         made = KeyPair.generate()
-        home.add_key(name, made, passphrase)
+        chosen = choose_passphrase(passphrase, encrypt=None)
+        home.add_key(name, made, chosen)
         note(f"Made a key for {format_address(made.address)} in {home.key_path(name)}")
-    return home.key(name, passphrase)
+        return made
+    return home.key(name, find_passphrase(home, [name], passphrase))
 
 
 async def _run_client(

@@ -17,9 +17,9 @@ from fedcoin.application.cli.shared.options import (
     json_option,
     new_campaign_option,
     node_option,
-    passphrase_option,
 )
 from fedcoin.application.cli.shared.output import coins, print_json, print_table
+from fedcoin.application.cli.shared.passphrases import find_passphrase, passphrase_option
 from fedcoin.application.cli.shared.service import (
     configure_logging,
     parent_option,
@@ -98,7 +98,8 @@ def server(
     flags = flags_of(settings, given, SETTINGS)
     config = home.config(os.environ, flags)
     configure_logging(config.log.level, config.log.format)
-    key = home.key(config.coordinator.key, passphrase)
+    name = config.coordinator.key
+    key = home.key(name, find_passphrase(home, [name], passphrase))
     target = node_address(home, node, config)
     records: list[RoundRecord] = []
 

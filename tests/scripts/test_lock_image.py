@@ -1,0 +1,91 @@
+"""The base image is pinned by the hash of what the registry sends, whatever the registry claims."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from scripts.tools.lock_image import INDEX_TYPES, pin_image
+
+INDEX = b'{"schemaVersion": 2, "manifests": []}'
+DOCKERFILE = (
+    "# an image\nARG PYTHON_IMAGE=docker.io/library/python:3.11-slim\nFROM ${PYTHON_IMAGE}\n"
+)
+
+
+class Registry(BaseHTTPRequestHandler):
+    """A registry that wants an anonymous token, as public registries do."""
+
+    media_type = INDEX_TYPES[0]
+
+    def do_GET(self) -> None:
+        host = self.headers["Host"]
+        if self.path.startswith("/token?service=here&scope="):
+            self._answer(200, b'{"token": "abc"}', "application/json")
+        elif self.headers.get("Authorization") != "Bearer abc":
+            challenge = f'Bearer realm="http://{host}/token",service="here",scope="pull"'
+            self._answer(401, b"", "text/plain", ("WWW-Authenticate", challenge))
+        elif self.path == "/v2/library/python/manifests/3.11-slim":
+            self._answer(200, INDEX, self.media_type)
+        else:
+            self._answer(404, b"", "text/plain")
+
+    def _answer(self, code: int, body: bytes, media_type: str, *headers: tuple[str, str]) -> None:
+        self.send_response(code)
+        self.send_header("Content-Type", media_type)
+        self.send_header("Content-Length", str(len(body)))
+        for name, value in headers:
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+class ImageOfOnePlatform(Registry):
+    """A registry whose tag names an image of one platform."""
+
+    media_type = "application/vnd.oci.image.manifest.v1+json"
+
+
+def serve(handler: type[Registry]) -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.fixture
+def registry() -> Iterator[str]:
+    yield from serve(Registry)
+
+
+@pytest.fixture
+def one_platform() -> Iterator[str]:
+    yield from serve(ImageOfOnePlatform)
+
+
+def test_the_digest_follows_the_tag_and_replaces_an_older_one(registry: str) -> None:
+    digest = hashlib.sha256(INDEX).hexdigest()
+    pinned = pin_image(DOCKERFILE, registry)
+    assert f"python:3.11-slim@sha256:{digest}\nFROM" in pinned
+    assert pin_image(pinned.replace(digest, "0" * 64), registry) == pinned
+
+
+def test_an_unknown_image_and_one_of_a_single_platform_are_refused(
+    registry: str, one_platform: str
+) -> None:
+    with pytest.raises(OSError, match="404"):
+        pin_image(DOCKERFILE.replace("3.11-slim", "3.11-other"), registry)
+    with pytest.raises(ValueError, match="not an index of platforms"):
+        pin_image(DOCKERFILE, one_platform)
+
+
+def test_a_dockerfile_without_a_base_image_is_refused() -> None:
+    with pytest.raises(ValueError, match="no line ARG PYTHON_IMAGE"):
+        pin_image("FROM scratch\n")
