@@ -16,7 +16,7 @@ from fedcoin.data.messages.transactions import Transaction
 from fedcoin.data.messages.votes import Proposal, Vote
 from fedcoin.data.storage.chain_store import ChainStore
 from tests.support.keys import MINERS
-from tests.support.node_core import NodeCore
+from tests.support.node_core import NoAudit, NodeCore
 
 
 @dataclass
@@ -82,8 +82,9 @@ class InMemoryNode(NodeCore):
         key: KeyPair | None,
         make_chain: Callable[[ChainStore, Ledger, Clock], Chain] = Chain,
         clock: Clock = unix_ms,
+        audit: NoAudit | None = None,
     ) -> None:
-        super().__init__(path, genesis, key, make_chain, clock)
+        super().__init__(path, genesis, key, make_chain, clock, audit)
         outlet = WireEnd(wire)
         outlet.member = self
         self.outlet = outlet

@@ -45,13 +45,14 @@ class NodeCore:
         validator: KeyPair | None,
         make_chain: Callable[[ChainStore, Ledger, Clock], Chain] = Chain,
         clock: Clock = unix_ms,
+        audit: NoAudit | None = None,
     ) -> None:
         """Open or create `database`; without a `validator` key, follow and do not vote."""
         self.owner = BackgroundTasks("node")
         self.store = ChainStore.open(database, genesis)
         self.store.initialise(genesis_changes(genesis))
         self.chain = make_chain(self.store, Ledger(self.store, genesis), clock)
-        audit = NoAudit()
+        audit = audit or NoAudit()
         self.pool = TransactionIntake(Mempool(), self.chain, audit, self.owner, clock)
         signer = VoteSigner(validator, self.store, genesis) if validator else None
         self.agreement = ConsensusDriver(self.chain, self.pool, audit, signer, self.owner, clock)
