@@ -6,6 +6,7 @@ from fedcoin.contract.queries.pages import Page, make_page
 from fedcoin.contract.state import records
 from fedcoin.contract.state.overlay import StateReader
 from fedcoin.contract.tasks import lifecycle
+from fedcoin.contract.tasks.settlement import client_values
 from fedcoin.contract.views import (
     campaign_view,
     format_optional_address,
@@ -146,7 +147,7 @@ def _client_views(
     task: TaskState, terms: OpenTask, campaign: CampaignState | None
 ) -> list[TaskClientView]:
     updates = [ClientUpdate.FromString(signed.body) for signed in terms.updates]
-    values = list(task.settlement.mean_shapley_nano) or [0] * len(updates)
+    values = client_values(terms, task.settlement.mean_shapley_nano or [0] * len(updates))
     payouts = [0] * len(updates)
     if task.phase == block_pb2.TASK_PHASE_SETTLED and campaign is not None:
         payouts = list(compute_payouts(campaign.terms, values, terms.prices.training))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from fedcoin.consensus import posap
 from fedcoin.contract.state import records
@@ -11,6 +11,7 @@ from fedcoin.contract.tasks.frozen_power import forget_power
 from fedcoin.contract.tasks.loaded_task import LoadedTask
 from fedcoin.contract.tasks.mining_price import divide_after_failure, divide_price
 from fedcoin.data.messages import canonical
+from fedcoin.incentive.equal_updates import share_values
 from fedcoin.incentive.training_reward import compute_payouts, is_gain
 from fedcoin.v1 import block_pb2, task_pb2
 from fedcoin.v1.block_pb2 import PaymentKind, PaymentReceipt, Settlement
@@ -33,7 +34,7 @@ def settle(context: ExecutionContext, loaded: LoadedTask) -> Settlement:
         The task's outcome.
     """
     outcome = loaded.task.settlement
-    values = outcome.mean_shapley_nano
+    values = client_values(loaded.terms, outcome.mean_shapley_nano)
     payouts = compute_payouts(loaded.campaign.terms, values, loaded.terms.prices.training)
     unpaid = loaded.terms.prices.training - sum(payouts)
     kept = unpaid if loaded.campaign.training_fund else 0
@@ -111,6 +112,20 @@ def client_addresses(terms: OpenTask) -> list[bytes]:
         Addresses, 20 bytes each, in the order of the task's updates.
     """
     return [ClientUpdate.FromString(update.body).address for update in terms.updates]
+
+
+def client_values(terms: OpenTask, mean_shapley_nano: Sequence[int]) -> tuple[int, ...]:
+    """Compute the values by which a task's clients are paid.
+
+    Args:
+        terms: The task's terms, whole or shortened.
+        mean_shapley_nano: The agreed values (S-bar) in nano-utility, one for each update.
+
+    Returns:
+        The values in nano-utility, of which equal updates have equal parts.
+    """
+    updates = [ClientUpdate.FromString(signed.body).update for signed in terms.updates]
+    return share_values(updates, mean_shapley_nano)
 
 
 def shorten_terms(terms: OpenTask) -> OpenTask:

@@ -1,0 +1,34 @@
+"""Equal updates share one value, so that a copy of an update adds nothing to what both are paid.
+
+The sum of the values of all updates with the same weights is split equally among them, whatever
+numbers of examples they claim. Under averages that treat all clients alike, exact values of equal
+updates are equal by symmetry, and nothing changes; sampled estimates differ by noise, and under
+averages weighted by examples the one that claims the most would have almost all of the sum.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+
+def share_values(updates: Sequence[bytes], shapley_nano: Sequence[int]) -> tuple[int, ...]:
+    """Split the values of equal updates equally among them.
+
+    Args:
+        updates: The artifact id of each update, 32 bytes.
+        shapley_nano: The agreed value of each update, in nano-utility.
+
+    Returns:
+        The values that are paid, in nano-utility, with the same sum. What a sum leaves over when it
+        is divided goes to the first of the equal updates, one nano-utility each.
+    """
+    members: dict[bytes, list[int]] = defaultdict(list)
+    for index, update in enumerate(updates):
+        members[update].append(index)
+    shared = list(shapley_nano)
+    for indices in members.values():
+        value, left_over = divmod(sum(shapley_nano[index] for index in indices), len(indices))
+        for rank, index in enumerate(indices):
+            shared[index] = value + (rank < left_over)
+    return tuple(shared)
