@@ -28,7 +28,7 @@ async def send(home: Home, node: str) -> None:
     """
     recipient = KeyPair.generate()
     async with NodeClient(node) as client:
-        wallet = Wallet(client, home.key(), home.genesis().chain_id)
+        wallet = Wallet(client, home.key(), home.genesis().identity)
         output = TransferOutput(recipient=recipient.address, amount=2 * SAP_PER_FDC)
         view = await wallet.execute(Transfer(outputs=[output]))
         print(f"final in block {view.height}, fee {format_amount(view.fee)}")

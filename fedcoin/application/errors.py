@@ -109,9 +109,13 @@ class ApplicationCode(str, Enum):
 
     Send a new one without `--replace`."""
     WRONG_NETWORK = "WRONG_NETWORK"
-    """The node belongs to another network than the home.
+    """The node or coordinator belongs to another network than the home.
 
-    Use a node of the home's network, or the home of the node's network."""
+    Use one of the home's network, or the home of its network."""
+    NO_GENESIS = "NO_GENESIS"
+    """The home does not know the genesis of its network, which its signatures cover.
+
+    Give `--genesis` with the network's genesis.json or its SHA-256."""
     BAD_CHAIN = "BAD_CHAIN"
     """The stored chain breaks its own rules.
 

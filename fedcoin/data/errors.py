@@ -33,10 +33,10 @@ class DataCode(str, Enum):
 
     Use the chain id and the genesis file of the network that you mean."""
     BAD_SIGNATURE = "BAD_SIGNATURE"
-    """A signature is not that of the message's public key over this message on this chain.
+    """A signature is not that of the message's public key over this message for this network.
 
-    Sign the exact bytes that are sent, with the key that is sent along, for the right chain
-    id."""
+    Sign the exact bytes that are sent, with the key that is sent along, and the hash of the
+    network's genesis.json."""
     BAD_ADDRESS = "BAD_ADDRESS"
     """Text is not an address (bech32m of 20 bytes), or an address is not that of the signing
     key.

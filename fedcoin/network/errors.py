@@ -42,7 +42,7 @@ class NetworkCode(str, Enum):
     """A signature does not prove the key, its time is too far from this clock, or a proof
     file contradicts itself.
 
-    Sign again with the right key, chain id and clock; fetch a proof again."""
+    Sign again with the right key, genesis hash and clock; fetch a proof again."""
     BAD_NONCE = "BAD_NONCE"
     """The handshake's nonce is unknown, used or too old.
 

@@ -65,7 +65,8 @@ async def _measure_transfers(plan: DevnetPlan) -> list[float]:
         await observer.wait_ready()
     took = []
     async with NodeClient(plan.miners[-1].api) as node:
-        wallet = Wallet(node, plan.coordinator.home.key(), plan.chain_id)
+        home = plan.coordinator.home
+        wallet = Wallet(node, home.key(), home.genesis().identity)
         receiver = KeyPair.generate().address
         for _ in range(TRANSFERS):
             transfer = Transfer(outputs=[TransferOutput(recipient=receiver, amount=1)])

@@ -10,7 +10,7 @@ from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.messages.amounts import MAX_AMOUNT
 from fedcoin.data.messages.parameters import Parameters
 from fedcoin.data.messages.transactions import decode_transaction, sign_transaction
-from tests.support.genesis import CHAIN_ID, FDC
+from tests.support.genesis import FDC
 from tests.support.keys import ALICE, BOB, key_of
 from tests.support.ledger_chain import LedgerChain
 from tests.support.transfers import transfer_to
@@ -102,13 +102,13 @@ def test_signature_and_action_are_checked_before_the_ledger_sees_them(chain: Led
     forged = bytearray(good.raw)
     forged[-1] ^= 1
     with pytest.raises(RefusalError) as caught:
-        decode_transaction(bytes(forged), CHAIN_ID)
+        decode_transaction(bytes(forged), chain.genesis.identity)
     assert caught.value.code is DataCode.BAD_SIGNATURE
     body = type(good.body)()
     body.CopyFrom(good.body)
     body.ClearField("transfer")
     with pytest.raises(RefusalError) as caught:
-        sign_transaction(body, ALICE)
+        sign_transaction(body, ALICE, chain.genesis.hash)
     assert caught.value.code is DataCode.UNKNOWN_ACTION
 
 

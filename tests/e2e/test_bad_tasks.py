@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fedcoin.application.wallet.wallet import Wallet
 from fedcoin.data.artifacts.tensors import decode_tensors, encode_tensors
 from fedcoin.data.messages.updates import sign_update
 from fedcoin.network.client.node_client import NodeClient
@@ -28,7 +27,8 @@ from fedcoin.v1.task_pb2 import ClientUpdate, SignedUpdate
 from fedcoin.v1.transaction_pb2 import CloseCampaign
 from tests.support.e2e.campaigns import BUDGET, Campaign, check_paid, reached
 from tests.support.e2e.materials import BIAS, KERNEL, SPEC, Round, digits, id_of, model_bytes
-from tests.support.e2e.network import FUNDS, Network, serving
+from tests.support.e2e.network import FUNDS, Network, serving, wallet_on
+from tests.support.genesis import OTHER_GENESIS_HASH
 from tests.support.keys import ALICE, BOB, key_of
 from tests.support.small_models import dense, flatten, layer, sequential, spec_of
 
@@ -47,7 +47,7 @@ def campaign_id(network: Network) -> bytes:
 
     async def begin() -> bytes:
         async with network.nodes[0].client() as client:
-            campaign = Campaign(client, network.chain_id, WORK)
+            campaign = Campaign(client, network.chain, WORK)
             await campaign.upload()
             return await campaign.open()
 
@@ -107,7 +107,7 @@ async def test_an_update_that_does_not_fit_is_refused(
 ) -> None:
     code, raw = WEIGHTS[name]
     async with unharmed(network) as client:
-        campaign = Campaign(client, network.chain_id, WORK, campaign_id=campaign_id)
+        campaign = Campaign(client, network.chain, WORK, campaign_id=campaign_id)
         bad = id_of(raw)
         await campaign.upload(raw)
         updates = [campaign.update(0, update=bad), campaign.update(1), campaign.update(2)]
@@ -135,7 +135,9 @@ class Case:
 def other_signer(campaign: Campaign) -> SignedUpdate:
     """Return the last client's update with a signature for another chain."""
     envelope = campaign.update(2)
-    forged = sign_update(ClientUpdate.FromString(envelope.body), campaign.keys[2], "fedcoin-other")
+    forged = sign_update(
+        ClientUpdate.FromString(envelope.body), campaign.keys[2], OTHER_GENESIS_HASH
+    )
     return SignedUpdate(
         body=envelope.body, public_key=envelope.public_key, signature=forged.signature
     )
@@ -208,7 +210,7 @@ async def test_terms_that_break_a_rule_are_refused(
     network: Network, campaign_id: bytes, case: Case
 ) -> None:
     async with unharmed(network) as client:
-        campaign = Campaign(client, network.chain_id, WORK, campaign_id=campaign_id)
+        campaign = Campaign(client, network.chain, WORK, campaign_id=campaign_id)
         await campaign.upload()
         with pytest.raises(RpcError) as caught:
             await campaign.submit_task(**case.terms(campaign))
@@ -222,7 +224,7 @@ async def test_more_clients_than_exact_allows_are_refused(
         crowd = copy.copy(WORK)
         crowd.clients = 17
         crowd.updates, crowd.num_samples = WORK.updates[:1] * 17, [1] * 17
-        campaign = Campaign(client, network.chain_id, crowd, campaign_id=campaign_id)
+        campaign = Campaign(client, network.chain, crowd, campaign_id=campaign_id)
         with pytest.raises(RpcError) as caught:
             await campaign.submit_task(aggregate=id_of(WORK.aggregate))
         assert caught.value.code == "TOO_MANY_CLIENTS"
@@ -232,12 +234,12 @@ async def test_only_the_server_opens_tasks_and_only_the_requester_closes(
     network: Network, campaign_id: bytes
 ) -> None:
     async with unharmed(network) as client:
-        campaign = Campaign(client, network.chain_id, WORK, campaign_id=campaign_id, server=BOB)
+        campaign = Campaign(client, network.chain, WORK, campaign_id=campaign_id, server=BOB)
         with pytest.raises(RpcError) as caught:
             await campaign.submit_task()
         assert caught.value.code == "NOT_THE_SERVER"
         with pytest.raises(RpcError) as caught:
-            await Wallet(client, BOB).submit(CloseCampaign(campaign_id=campaign_id))
+            await (await wallet_on(client, BOB)).submit(CloseCampaign(campaign_id=campaign_id))
         assert caught.value.code == "NOT_THE_REQUESTER"
 
 
@@ -263,7 +265,7 @@ async def test_a_campaign_that_breaks_a_rule_is_refused(
     network: Network, changes: dict[str, Any], code: str
 ) -> None:
     async with unharmed(network) as client:
-        campaign = Campaign(client, network.chain_id, WORK)
+        campaign = Campaign(client, network.chain, WORK)
         with pytest.raises(RpcError) as caught:
             await campaign.open(**changes)
         assert caught.value.code == code, caught.value
@@ -322,7 +324,7 @@ async def test_tasks_with_broken_artifacts_are_refused(network: Network, name: s
     for field, raw in changes.items():
         setattr(work, field, raw)
     async with network.nodes[0].client() as client:
-        campaign = Campaign(client, network.chain_id, work)
+        campaign = Campaign(client, network.chain, work)
         await campaign.upload()
         await campaign.open()
         async with unharmed(network):
@@ -331,7 +333,7 @@ async def test_tasks_with_broken_artifacts_are_refused(network: Network, name: s
             assert caught.value.code == code, caught.value
         before = await client.get_account(ALICE.address)
         closing = CloseCampaign(campaign_id=campaign.campaign_id)
-        await Wallet(client, ALICE).execute(closing)
+        await (await wallet_on(client, ALICE)).execute(closing)
         after = await client.get_account(ALICE.address)
         assert BUDGET - 10**6 < after.balance - before.balance < BUDGET
 
@@ -340,7 +342,7 @@ async def test_tasks_with_broken_artifacts_are_refused(network: Network, name: s
 async def test_missing_artifacts_are_refused(network: Network, campaign_id: bytes) -> None:
     """The node searches for the artifact, and gives up in the end."""
     async with unharmed(network) as client:
-        campaign = Campaign(client, network.chain_id, WORK, campaign_id=campaign_id)
+        campaign = Campaign(client, network.chain, WORK, campaign_id=campaign_id)
         with pytest.raises(RpcError) as caught:
             await campaign.submit_task(aggregate=id_of(b"never uploaded"))
         assert caught.value.code == "UNKNOWN_ARTIFACT"
@@ -350,7 +352,7 @@ async def test_a_valid_task_is_settled_after_the_refusals(
     network: Network, campaign_id: bytes
 ) -> None:
     async with network.nodes[0].client() as client:
-        campaign = Campaign(client, network.chain_id, WORK, campaign_id=campaign_id)
+        campaign = Campaign(client, network.chain, WORK, campaign_id=campaign_id)
         await campaign.upload()
         task_id = await campaign.open_task()
         check_paid(await reached(client, task_id, "SETTLED"))

@@ -31,6 +31,7 @@ from fedcoin.v1.transaction_pb2 import (
     Unbond,
 )
 from tests.support.e2e.network import BOND, FUNDS, IDLE_MINER, Network, pay
+from tests.support.genesis import OTHER_GENESIS_HASH
 from tests.support.keys import ALICE, BOB, key_of
 from tests.support.programs import Stage, attempted
 
@@ -80,31 +81,31 @@ class Case:
     name: str
     code: str
     status: StatusCode
-    make: Callable[[TransactionBody], Transaction | bytes]
+    make: Callable[[TransactionBody, bytes], Transaction | bytes]
     field: str = ""
 
 
-def changed(key: KeyPair = ALICE, **fields: Any) -> Callable[[TransactionBody], Transaction]:
+def changed(key: KeyPair = ALICE, **fields: Any) -> Callable[[TransactionBody, bytes], Transaction]:
     """Change plain fields of the valid body, and sign it."""
 
-    def make(body: TransactionBody) -> Transaction:
+    def make(body: TransactionBody, genesis_hash: bytes) -> Transaction:
         for name, value in fields.items():
             current = getattr(body, name)
             setattr(body, name, value(current) if callable(value) else value)
-        return sign_transaction(body, key)
+        return sign_transaction(body, key, genesis_hash)
 
     return make
 
 
-def acting(action: Any, key: KeyPair = ALICE) -> Callable[[TransactionBody], Transaction]:
+def acting(action: Any, key: KeyPair = ALICE) -> Callable[[TransactionBody, bytes], Transaction]:
     """Replace the action of the valid body, and sign it with a sufficient fee."""
 
-    def make(body: TransactionBody) -> Transaction:
+    def make(body: TransactionBody, genesis_hash: bytes) -> Transaction:
         body.ClearField("transfer")
         names = {Transfer: "transfer", Bond: "bond", Unbond: "unbond"}
         getattr(body, names[type(action)]).CopyFrom(action)
         body.fee = 10**6
-        return sign_transaction(body, key)
+        return sign_transaction(body, key, genesis_hash)
 
     return make
 
@@ -113,56 +114,61 @@ def paying(*amounts: int, recipient: bytes = BOB.address) -> Transfer:
     return Transfer(outputs=[TransferOutput(recipient=recipient, amount=a) for a in amounts])
 
 
-def resigned(body: TransactionBody) -> bytes:
+def resigned(body: TransactionBody, genesis_hash: bytes) -> bytes:
     """Sign with another key than the one in the envelope."""
-    envelope = SignedTransaction.FromString(sign_transaction(body, NOBODY).raw)
+    envelope = SignedTransaction.FromString(sign_transaction(body, NOBODY, genesis_hash).raw)
     envelope.public_key = ALICE.public_key
     return envelope.SerializeToString()
 
 
-def altered(body: TransactionBody) -> bytes:
+def relaunched(body: TransactionBody, genesis_hash: bytes) -> Transaction:
+    """Sign for a network of the same name with another genesis."""
+    return sign_transaction(body, ALICE, OTHER_GENESIS_HASH)
+
+
+def altered(body: TransactionBody, genesis_hash: bytes) -> bytes:
     """Change the body after signing it."""
-    envelope = SignedTransaction.FromString(sign_transaction(body, ALICE).raw)
+    envelope = SignedTransaction.FromString(sign_transaction(body, ALICE, genesis_hash).raw)
     body.transfer.outputs[0].amount += 1
     envelope.body = body.SerializeToString(deterministic=True)
     return envelope.SerializeToString()
 
 
-def short_signature(body: TransactionBody) -> bytes:
-    envelope = SignedTransaction.FromString(sign_transaction(body, ALICE).raw)
+def short_signature(body: TransactionBody, genesis_hash: bytes) -> bytes:
+    envelope = SignedTransaction.FromString(sign_transaction(body, ALICE, genesis_hash).raw)
     envelope.signature = envelope.signature[:63]
     return envelope.SerializeToString()
 
 
-def unknown_action(body: TransactionBody) -> bytes:
+def unknown_action(body: TransactionBody, genesis_hash: bytes) -> bytes:
     """Use an action that a later version may add: field 99."""
     body.ClearField("transfer")
     raw = body.SerializeToString(deterministic=True) + b"\x9a\x06\x02\x08\x01"
-    return _sealed(raw, body.chain_id)
+    return _sealed(raw, genesis_hash)
 
 
-def second_encoding(body: TransactionBody) -> bytes:
+def second_encoding(body: TransactionBody, genesis_hash: bytes) -> bytes:
     """Encode the same body differently: one field twice."""
     raw = body.SerializeToString(deterministic=True)
-    return _sealed(raw + raw[: 2 + len(body.chain_id)], body.chain_id)
+    return _sealed(raw + raw[: 2 + len(body.chain_id)], genesis_hash)
 
 
-def no_body(body: TransactionBody) -> bytes:
-    return _sealed(b"\xff\xff\xff", body.chain_id)
+def no_body(body: TransactionBody, genesis_hash: bytes) -> bytes:
+    return _sealed(b"\xff\xff\xff", genesis_hash)
 
 
-def _sealed(raw: bytes, chain_id: str) -> bytes:
-    signature = ALICE.sign(SigningContext.TX, chain_id, raw)
+def _sealed(raw: bytes, genesis_hash: bytes) -> bytes:
+    signature = ALICE.sign(SigningContext.TX, genesis_hash, raw)
     envelope = SignedTransaction(body=raw, public_key=ALICE.public_key, signature=signature)
     return envelope.SerializeToString()
 
 
-def oversized(body: TransactionBody) -> Transaction:
+def oversized(body: TransactionBody, genesis_hash: bytes) -> Transaction:
     """Add more outputs than fit into a mebibyte."""
     body.fee = 10**9
     output = TransferOutput(recipient=BOB.address, amount=1)
     body.transfer.outputs.extend([output] * 50_000)
-    return sign_transaction(body, ALICE)
+    return sign_transaction(body, ALICE, genesis_hash)
 
 
 INVALID, FAILED = StatusCode.INVALID_ARGUMENT, StatusCode.FAILED_PRECONDITION
@@ -172,6 +178,7 @@ CASES = [
     Case("altered after signing", "BAD_SIGNATURE", INVALID, altered, "signature"),
     Case("a short signature", "MALFORMED", INVALID, short_signature, "signature"),
     Case("another chain", "WRONG_CHAIN", INVALID, changed(chain_id="fedcoin-other"), "chain_id"),
+    Case("an earlier launch", "BAD_SIGNATURE", INVALID, relaunched, "signature"),
     Case("a nonce that was used", "NONCE_TOO_LOW", FAILED, changed(nonce=0), "nonce"),
     Case("a nonce to come", "NONCE_TOO_HIGH", FAILED, changed(nonce=lambda n: n + 1), "nonce"),
     Case("no fee", "FEE_TOO_LOW", INVALID, changed(fee=0), "fee"),
@@ -204,7 +211,7 @@ CASES = [
     Case("a later version's action", "UNKNOWN_ACTION", INVALID, unknown_action, "action"),
     Case("said in other bytes", "MALFORMED", INVALID, second_encoding),
     Case("no transaction within", "MALFORMED", INVALID, no_body),
-    Case("an empty one", "MALFORMED", INVALID, lambda body: b""),
+    Case("an empty one", "MALFORMED", INVALID, lambda body, genesis_hash: b""),
     Case("oversized", "TOO_LARGE", StatusCode.RESOURCE_EXHAUSTED, oversized, "transaction"),
 ]  # fmt: skip
 
@@ -213,7 +220,7 @@ async def good_body(client: NodeClient, network: Network) -> TransactionBody:
     """Return a transfer that the node accepts."""
     account = await client.get_account(ALICE.address)
     return TransactionBody(
-        chain_id=network.chain_id,
+        chain_id=network.chain.chain_id,
         nonce=account.nonce,
         fee=1_100,
         expiry_height=(await client.get_status()).height + 50,
@@ -224,7 +231,7 @@ async def good_body(client: NodeClient, network: Network) -> TransactionBody:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 async def test_refused(network: Network, case: Case) -> None:
     async with unharmed(network) as client:
-        made = case.make(await good_body(client, network))
+        made = case.make(await good_body(client, network), network.chain.genesis_hash)
         raw = made.raw if isinstance(made, Transaction) else made
         with pytest.raises(RpcError) as caught:
             await client.submit_transaction(raw)
@@ -244,7 +251,8 @@ async def test_refused(network: Network, case: Case) -> None:
 async def test_a_valid_transfer_is_accepted(network: Network) -> None:
     """The cases above differ from this transfer in one detail. Sending it again changes nothing."""
     async with network.nodes[0].client() as client:
-        transaction = sign_transaction(await good_body(client, network), ALICE)
+        body = await good_body(client, network)
+        transaction = sign_transaction(body, ALICE, network.chain.genesis_hash)
         assert await client.submit_transaction(transaction.raw) == transaction.hash.hex()
         await client.wait_until_final(transaction.hash)
         height = (await client.get_status()).height
@@ -257,8 +265,9 @@ async def test_a_relayed_batch_counts_its_valid_transactions(network: Network) -
     async with node.client() as client:
         before = await client.get_account(ALICE.address)
         body = await good_body(client, network)
-        good = sign_transaction(body, ALICE)
-        bad = [altered(body), b"\xff" * 100]
+        genesis_hash = network.chain.genesis_hash
+        good = sign_transaction(body, ALICE, genesis_hash)
+        bad = [altered(body, genesis_hash), b"\xff" * 100]
         introduction = Introduction(
             node.home.genesis(), key_of("peer"), "peer/1", lambda: "", lambda: 0
         )

@@ -33,6 +33,7 @@ from fedcoin.v1.task_pb2 import ClientUpdate, SignedUpdate
 from tests.support.e2e.learners import CoordinatorProcess, Learner, prepared
 from tests.support.e2e.materials import BIAS, id_of, update_of
 from tests.support.e2e.network import BOND, Network
+from tests.support.genesis import OTHER_GENESIS_HASH
 from tests.support.keys import ALICE, key_of
 from tests.support.programs import Stage
 from tests.support.waiting import until
@@ -91,7 +92,7 @@ class Hand:
         return await self.client.upload_artifact(encode_tensors({**decode_tensors(raw), **arrays}))
 
     def signed(
-        self, update: bytes, key: KeyPair, chain_id: str | None = None, **changes: Any
+        self, update: bytes, key: KeyPair, genesis_hash: bytes = b"", **changes: Any
     ) -> SignedUpdate:
         state = self.site.coordinator.state()
         fields = {
@@ -103,7 +104,8 @@ class Hand:
             "address": key.address,
             **changes,
         }
-        return sign_update(ClientUpdate(**fields), key, chain_id or self.site.coordinator.chain_id)
+        trusted = self.site.coordinator.chain.genesis_hash
+        return sign_update(ClientUpdate(**fields), key, genesis_hash or trusted)
 
 
 @pytest.mark.parametrize(
@@ -116,7 +118,7 @@ class Hand:
         ({"num_samples": 0}, "MALFORMED"),
         ({"num_samples": 2**32 - 1}, "MALFORMED"),
         ({"address": ALICE.address}, "BAD_ADDRESS"),
-        ({"chain_id": "fedcoin-other"}, "BAD_SIGNATURE"),
+        ({"genesis_hash": OTHER_GENESIS_HASH}, "BAD_SIGNATURE"),
         ({"key": key_of("somebody")}, "NOT_REGISTERED"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -163,22 +165,22 @@ async def test_weights_that_do_not_fit_are_refused(
 async def test_registrations_without_a_valid_proof_are_refused(site: Site) -> None:
     before = site.coordinator.state()
     key, other = key_of("newcomer"), key_of("other")
-    chain_id, now = site.coordinator.chain_id, unix_ms()
+    genesis_hash, now = site.coordinator.chain.genesis_hash, unix_ms()
 
-    def request(at: int, signed_at: int, signer: KeyPair, chain: str) -> pb.RegisterRequest:
+    def request(at: int, signed_at: int, signer: KeyPair, network: bytes) -> pb.RegisterRequest:
         body = signed_at.to_bytes(8, "big", signed=True)
         return pb.RegisterRequest(
             public_key=key.public_key,
             time_ms=at,
-            signature=signer.sign(SigningContext.REGISTER, chain, body),
+            signature=signer.sign(SigningContext.REGISTER, network, body),
         )
 
     late = now - 3_600_000
     wrong = [
-        request(now, now, other, chain_id),
-        request(now, now, key, "fedcoin-other"),
-        request(now, now + 1, key, chain_id),
-        request(late, late, key, chain_id),
+        request(now, now, other, genesis_hash),
+        request(now, now, key, OTHER_GENESIS_HASH),
+        request(now, now + 1, key, genesis_hash),
+        request(late, late, key, genesis_hash),
     ]
     async with FederatedClient(site.coordinator.address) as client:
         stub = FederatedLearningServiceStub(client.channel)
@@ -188,9 +190,9 @@ async def test_registrations_without_a_valid_proof_are_refused(site: Site) -> No
             assert caught.value.code == "BAD_PROOF"
             assert caught.value.status == StatusCode.UNAUTHENTICATED
         # The campaign has room for one more client.
-        await client.register(key_of("third"), chain_id, unix_ms())
+        await client.register(key_of("third"), genesis_hash, unix_ms())
         with pytest.raises(RpcError) as caught:
-            await client.register(key, chain_id, unix_ms())
+            await client.register(key, genesis_hash, unix_ms())
         assert caught.value.code == "CAMPAIGN_FULL"
     assert len(site.coordinator.state()["clients"]) == len(before["clients"]) + 1
 

@@ -170,6 +170,7 @@ async def test_rounds_go_on_without_a_client_that_vanishes(network: Network) -> 
     rider = network.stage.program(
         "rider", "train", "client", "--home", network.stage.root / "rider",
         "--server", coordinator.address, "--data", "digits", "--share", "3/3", "--free-ride",
+        "--genesis", network.nodes[0].home.genesis_path,
     )  # fmt: skip
     async with FederatedClient(coordinator.address) as client:
         await vanishes.join(client)

@@ -49,7 +49,7 @@ async def test_a_miner_killed_before_its_commitment_is_left_out(network: Network
     """The round waits for the missing miner until its window ends, and is settled without it."""
     first, *_, last = network.nodes
     async with eavesdropping(network), first.client() as client:
-        campaign = Campaign(client, network.chain_id, Round(3))
+        campaign = Campaign(client, network.chain, Round(3))
         await campaign.upload()
         await campaign.open()
         with last.program.workers_asleep():
@@ -71,7 +71,7 @@ async def test_a_miner_killed_after_its_commitment_reveals_in_time(network: Netw
     """After its restart the miner opens and reveals its stored work in time, and is paid."""
     first, slow, victim, _ = network.nodes
     async with eavesdropping(network), first.client() as client:
-        campaign = Campaign(client, network.chain_id, Round(3))
+        campaign = Campaign(client, network.chain, Round(3))
         await campaign.upload()
         await campaign.open()
         with slow.program.workers_asleep():
@@ -102,7 +102,7 @@ async def test_a_miner_that_stays_away_loses_its_deposit(network: Network) -> No
     first, slow, victim, _ = network.nodes
     async with eavesdropping(network), first.client() as client:
         burned = (await client.get_status()).burned
-        campaign = Campaign(client, network.chain_id, Round(3))
+        campaign = Campaign(client, network.chain, Round(3))
         await campaign.upload()
         await campaign.open()
         with slow.program.workers_asleep():
@@ -130,7 +130,7 @@ async def test_a_killed_worker_is_replaced(network: Network) -> None:
     """A node whose worker process is killed twice starts another one and is paid."""
     first, *_, last = network.nodes
     async with first.client() as client:
-        campaign = Campaign(client, network.chain_id, Round(3))
+        campaign = Campaign(client, network.chain, Round(3))
         await campaign.upload()
         await campaign.open()
         last.program.kill_workers()

@@ -57,7 +57,7 @@ async def test_a_long_task_reports_progress_and_stops_at_once(network: Network) 
     await network.start()
     (node,) = network.nodes
     async with node.client() as client:
-        campaign = Campaign(client, network.chain_id, Round(CLIENTS))
+        campaign = Campaign(client, network.chain, Round(CLIENTS))
         await campaign.begin(
             sampling=Sampling(schedule=SCHEDULE_PERMUTATION, max_samples=1_000_000),
             commit_window_ms=3_600_000,

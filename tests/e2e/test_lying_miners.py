@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 
-from fedcoin.application.wallet.wallet import Wallet
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.incentive.payout import compute_deposit
 from fedcoin.incentive.proof.evidence import EvidenceTree
@@ -26,7 +25,7 @@ from fedcoin.v1.views_pb2 import TaskView
 from tests.support.e2e.campaigns import Campaign, check_paid, reached
 from tests.support.e2e.liars import LIES, SAMPLES, Liar, Utility, changed, real_utility
 from tests.support.e2e.materials import Round
-from tests.support.e2e.network import BOND, FDC, QUIET, Network
+from tests.support.e2e.network import BOND, FDC, QUIET, Network, wallet_on
 from tests.support.keys import BOB, key_of
 from tests.support.programs import Stage
 
@@ -111,14 +110,14 @@ async def begin(network: Network, node: NodeClient, folder: Path) -> Trial:
     """Open a sampled task that waits for commitments."""
     work = Round(3)
     schedule = task_pb2.SCHEDULE_PERMUTATION
-    campaign = Campaign(node, network.chain_id, work, schedule=schedule, max_samples=SAMPLES)
+    campaign = Campaign(node, network.chain, work, schedule=schedule, max_samples=SAMPLES)
     await campaign.upload()
     await campaign.open()
     terms = campaign.task(commit_window_ms=30_000, reveal_window_ms=4_000)
     min_deposit = network.nodes[0].home.genesis().parameters.commit_deposit
     deposit = compute_deposit(min_deposit, terms.prices.mining, winner_takes_all=False)
     truth = await real_utility(folder, work)
-    opening = await Wallet(node, campaign.server).submit(terms)
+    opening = await (await wallet_on(node, campaign.server)).submit(terms)
     await node.wait_until_final(opening.hash)
     return Trial(node, terms, opening.hash, deposit, truth)
 

@@ -104,7 +104,7 @@ def test_a_payment(wallet: Wallet, network: Network) -> None:
     assert (wallet.folder / "client.key").stat().st_mode & 0o777 == 0o600
     fund(network, address, 5 * SAP_PER_FDC)
     for paid in (1, 3 * SAP_PER_FDC):
-        code, said, complaint = wallet(node, receiver, paid)
+        code, said, complaint = wallet(node, network.nodes[0].home.genesis_path, receiver, paid)
         assert (code, complaint) == (0, "")
         assert "is final at height" in said
     assert balance(network, receiver) == 3 * SAP_PER_FDC + 1
@@ -124,7 +124,19 @@ def test_a_payment(wallet: Wallet, network: Network) -> None:
 def test_a_refusal(
     wallet: Wallet, network: Network, address: str, amount: int, reason: str
 ) -> None:
-    code, said, complaint = wallet(network.nodes[0].api, address, amount)
+    code, said, complaint = wallet(
+        network.nodes[0].api, network.nodes[0].home.genesis_path, address, amount
+    )
     assert (code, said) == (1, "")
     assert complaint
     assert reason in complaint
+
+
+def test_another_genesis_of_the_same_name(wallet: Wallet, network: Network, tmp_path: Path) -> None:
+    """A signature for an earlier launch, whose genesis differs in one blank, moves no coins."""
+    earlier = tmp_path / "genesis.json"
+    earlier.write_bytes(network.nodes[0].home.genesis_path.read_bytes() + b" ")
+    receiver = format_address(BOB.address)
+    code, said, complaint = wallet(network.nodes[0].api, earlier, receiver, 1)
+    assert (code, said) == (1, "")
+    assert "signature" in complaint

@@ -103,7 +103,7 @@ async def begin(network: Network) -> Site:
     await network.start()
     async with network.nodes[0].client() as client:
         await pay(client, ALICE, BOB.address, 1)
-        campaign = Campaign(client, network.chain_id, Round(3, size=50))
+        campaign = Campaign(client, network.chain, Round(3, size=50))
         task_id = await campaign.begin()
         await reached(client, task_id, "SETTLED")
         terms = campaign.task()
@@ -363,5 +363,5 @@ async def test_the_node_still_settles_tasks(site: Site) -> None:
     """Make a transfer and settle a task."""
     async with NodeClient(site.network.nodes[0].api) as client:
         await pay(client, ALICE, BOB.address, 1)
-        campaign = Campaign(client, site.network.chain_id, Round(3, size=50))
+        campaign = Campaign(client, site.network.chain, Round(3, size=50))
         await reached(client, await campaign.begin(), "SETTLED")

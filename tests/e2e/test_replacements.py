@@ -14,7 +14,7 @@ from fedcoin.network.client.node_client import NodeClient
 from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.v1.transaction_pb2 import Transfer, TransferOutput
 from fedcoin.v1.views_pb2 import TRANSACTION_STATUS_DROPPED, TRANSACTION_STATUS_PENDING
-from tests.support.e2e.network import BOND, BRISK, FDC, FUNDS, IDLE_MINER, Network
+from tests.support.e2e.network import BOND, BRISK, FDC, FUNDS, IDLE_MINER, Network, wallet_on
 from tests.support.keys import ALICE, BOB, key_of
 from tests.support.programs import Stage, attempted, fedcoin
 from tests.support.waiting import until
@@ -54,7 +54,7 @@ async def test_a_replacement_reaches_every_node(tmp_path: Path) -> None:
         # The only validator is stopped, so transactions stay pending and in no proposal.
         miner.program.stop()
         async with here.client() as near, there.client() as far:
-            wallet = Wallet(near, ALICE, network.chain_id)
+            wallet = Wallet(near, ALICE, network.chain)
             first = await wallet.submit(transfer(5 * FDC))
             second = await wallet.submit(transfer(FDC))
             for node in (near, far):
@@ -68,7 +68,9 @@ async def test_a_replacement_reaches_every_node(tmp_path: Path) -> None:
             assert caught.value.code == "REPLACEMENT_UNDERPRICED"
             assert f"pay at least {2 * first.body.fee} to replace it" in caught.value.message
             # The replacement reaches all nodes.
-            replacement = await Wallet(far, ALICE).submit(transfer(7 * FDC), replaces=view)
+            replacement = await (await wallet_on(far, ALICE)).submit(
+                transfer(7 * FDC), replaces=view
+            )
             assert replacement.body.nonce == first.body.nonce
             assert replacement.body.fee == 2 * first.body.fee
             for node in (near, far):

@@ -46,7 +46,7 @@ def snapshot_heights(node: Node) -> list[int]:
 
 async def settle_task(network: Network, client: NodeClient, clients: int) -> TaskView:
     """Open a task of this many clients and wait until it is settled."""
-    campaign = Campaign(client, network.chain_id, Round(clients))
+    campaign = Campaign(client, network.chain, Round(clients))
     view = await reached(client, await campaign.begin(), "SETTLED")
     check_paid(view)
     return view

@@ -30,7 +30,7 @@ from fedcoin.v1 import node_service_pb2
 from fedcoin.v1.federated_learning_service_pb2_grpc import (
     add_FederatedLearningServiceServicer_to_server,
 )
-from tests.support.genesis import CHAIN_ID, FDC
+from tests.support.genesis import CHAIN_ID, FDC, GENESIS_HASH
 from tests.support.keys import ALICE, STRANGER, key_of
 from tests.support.ledger_campaign import LedgerCampaign, additive
 from tests.support.node_core import make_network_genesis
@@ -259,7 +259,7 @@ async def test_the_peers_listener(tmp_path: Path) -> None:
 class NoRounds:
     """A campaign without clients."""
 
-    chain_id = CHAIN_ID
+    genesis_hash = GENESIS_HASH
 
     async def register(self, public_key: bytes) -> pb.RegisterResponse:
         raise NotImplementedError

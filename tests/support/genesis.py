@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from fedcoin.data.crypto.addresses import format_address
+from fedcoin.data.crypto.hashing import sha256
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.messages.amounts import SAP_PER_FDC
 from fedcoin.data.messages.genesis import Genesis, parse_genesis, render_genesis
 from fedcoin.v1 import genesis_pb2
 
 CHAIN_ID = "fedcoin-test"
+GENESIS_HASH = sha256(b"fedcoin-test")
+"""What signatures cover in tests without a genesis."""
+OTHER_GENESIS_HASH = sha256(b"another genesis")
 GENESIS_MS = 1_700_000_000_000
 FDC = SAP_PER_FDC
 

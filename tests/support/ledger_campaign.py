@@ -35,7 +35,7 @@ from fedcoin.v1.task_pb2 import (
     SignedUpdate,
 )
 from fedcoin.v1.transaction_pb2 import CommitShapley, RevealShapley
-from tests.support.genesis import CHAIN_ID, FDC
+from tests.support.genesis import FDC
 from tests.support.keys import ALICE, BOB, key_of
 from tests.support.ledger_chain import LedgerChain
 
@@ -118,7 +118,7 @@ class LedgerCampaign:
             "num_samples": 100,
             "address": client.address,
         }
-        return sign_update(ClientUpdate(**given | changes), client, CHAIN_ID)
+        return sign_update(ClientUpdate(**given | changes), client, self.chain.genesis.hash)
 
     def base(self, round: int) -> bytes:
         """Return the base weights' id of a round."""

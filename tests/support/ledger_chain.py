@@ -146,6 +146,7 @@ class LedgerChain:
         fee: int | None = None,
         expiry: int | None = None,
         chain_id: str = CHAIN_ID,
+        genesis_hash: bytes | None = None,
     ) -> Transaction:
         """Sign a transaction for the next block; `ahead` counts the sender's earlier ones in it."""
         due = self.ledger.account(signer.address).nonce + ahead
@@ -157,7 +158,7 @@ class LedgerChain:
         getattr(body, _FIELDS[type(action)]).CopyFrom(action)
         # The fee is part of the bytes that it pays for; it takes ten bytes at most.
         body.fee = min_fee(self.genesis.parameters, body.ByteSize() + 10) if fee is None else fee
-        return sign_transaction(body, signer)
+        return sign_transaction(body, signer, genesis_hash or self.genesis.hash)
 
     def context(self, *, after_ms: int = 10, round: int = 0) -> BlockContext:
         """Return the context in which the next block is executed."""

@@ -68,7 +68,7 @@ class LocalChain:
         body.fee = min_fee(genesis.parameters, body.ByteSize() + 10)
         for name, value in changes.items():
             setattr(body, name, value)
-        return sign_transaction(body, signer)
+        return sign_transaction(body, signer, genesis.hash)
 
     async def submit(self, signer: KeyPair, action: Message) -> Transaction:
         transaction = self.sign(signer, action)

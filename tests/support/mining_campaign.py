@@ -17,7 +17,7 @@ from fedcoin.data.messages.updates import sign_update
 from fedcoin.incentive.payout import compute_round_prices
 from fedcoin.learning.model.aggregation import federated_average
 from fedcoin.v1 import artifact_pb2, task_pb2
-from tests.support.genesis import CHAIN_ID, FDC
+from tests.support.genesis import FDC
 from tests.support.keys import ALICE, BOB, key_of
 from tests.support.local_chain import LocalChain
 
@@ -158,7 +158,7 @@ class MiningCampaign:
             num_samples=self.num_samples[number],
             address=client.address,
         )
-        return sign_update(update, client, CHAIN_ID)
+        return sign_update(update, client, self.chain.chain.genesis.hash)
 
     async def open_task(self, **changes: Any) -> Transaction:
         opening = await self.chain.submit(self.server, self.terms(**changes))

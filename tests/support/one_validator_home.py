@@ -41,12 +41,12 @@ def make_home(root: Path, blocks: int) -> Home:
 def append(store: ChainStore, ledger: Ledger, height: int, certificate: bytes) -> bytes:
     """Make the next block final; returns its certificate."""
     context = BlockContext(height, START_MS + 1000 * height, MINER.address, certificate)
-    execution = ledger.execute(context, [sign_transfer(height - 1, 5, recipient=MINER)])
+    genesis_hash = ledger.genesis.hash
+    paid = sign_transfer(height - 1, 5, recipient=MINER, genesis_hash=genesis_hash)
+    execution = ledger.execute(context, [paid])
     header = make_header(context, store.tip_hash(), ledger.genesis, execution)
-    block = build_block(header, certificate, (sign_transfer(height - 1, 5, recipient=MINER).raw,))
-    precommit = sign_vote(
-        VoteKind.VOTE_KIND_PRECOMMIT, height, 0, block.hash, MINER, ledger.genesis.hash
-    )
+    block = build_block(header, certificate, (paid.raw,))
+    precommit = sign_vote(VoteKind.VOTE_KIND_PRECOMMIT, height, 0, block.hash, MINER, genesis_hash)
     made = make_certificate([precommit])
     store.append(block, made, execution.receipts, execution.changes)
     ledger.adopt(execution)

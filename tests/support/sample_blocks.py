@@ -16,7 +16,7 @@ from fedcoin.data.messages.transactions import Transaction, sign_transaction
 from fedcoin.data.storage.chain_store import ChainStore
 from fedcoin.v1 import block_pb2
 from fedcoin.v1.transaction_pb2 import TransactionBody
-from tests.support.genesis import CHAIN_ID, make_genesis
+from tests.support.genesis import CHAIN_ID, GENESIS_HASH, make_genesis
 from tests.support.keys import ALICE, BOB, CAROL
 
 
@@ -30,7 +30,7 @@ def genesis_of(chain_id: str = CHAIN_ID) -> Genesis:
 def sign_body(body: TransactionBody, sender: KeyPair = ALICE) -> Transaction:
     """Fill in chain, fee and expiry, and sign."""
     body.chain_id, body.fee, body.expiry_height = CHAIN_ID, 1_000, 1_000
-    return sign_transaction(body, sender)
+    return sign_transaction(body, sender, GENESIS_HASH)
 
 
 def make_receipt(transaction: Transaction) -> bytes:

@@ -47,7 +47,7 @@ class GrowingChain(LedgerChain):
         return execution
 
     def decoded(self, raw: bytes) -> Transaction:
-        return decode_transaction(raw, self.genesis.chain_id)
+        return decode_transaction(raw, self.genesis.identity)
 
 
 class ChainPort:
@@ -97,7 +97,7 @@ class PoolPort:
 
     def decode(self, raw: bytes) -> Transaction:
         max_bytes = self.mini.genesis.parameters.max_transaction_bytes
-        return decode_transaction(raw, self.mini.genesis.chain_id, max_bytes)
+        return decode_transaction(raw, self.mini.genesis.identity, max_bytes)
 
     async def submit(self, transaction: Transaction) -> None:
         self.add_relayed(transaction)

@@ -21,6 +21,7 @@ from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.data.artifacts.tensors import encode_tensors
 from fedcoin.data.clock import unix_ms
 from fedcoin.data.crypto.keys import KeyPair
+from fedcoin.data.messages.chain_identity import ChainIdentity
 from fedcoin.data.messages.updates import sign_update
 from fedcoin.learning.training.client_data import ClientData
 from fedcoin.learning.training.datasets import load_evaluation_set
@@ -94,6 +95,10 @@ class TrainingSite:
     lines: list[str] = field(default_factory=list)
 
     @property
+    def chain(self) -> ChainIdentity:
+        return self.node.chain.genesis.identity
+
+    @property
     def state_path(self) -> Path:
         return self.root / "coordinator.json"
 
@@ -102,19 +107,26 @@ class TrainingSite:
 
     def coordinator(self, config: CoordinatorConfig, **more: Any) -> Coordinator:
         """Make a coordinator whose state is kept in the site; it is not started."""
-        given = {"report": self.lines.append, "node": self.client, **more}
+        given = {
+            "report": self.lines.append,
+            "node": self.client,
+            "chain": self.chain,
+            **more,
+        }
         return Coordinator(config, SERVER, store=self.store(), state_path=self.state_path, **given)
 
     async def prepared(self, config: CoordinatorConfig, **more: Any) -> Coordinator:
         """Make a coordinator of a small model, so that only training needs TensorFlow."""
-        campaign = create_campaign(config, CHAIN_ID, self.store(), materials())
+        campaign = create_campaign(config, self.chain, self.store(), materials())
         await CampaignFile(self.state_path).save(campaign)
         return self.coordinator(config, **more)
 
     def trainer(self, target: str, number: int, clients: int = 2, **data: Any) -> Trainer:
         """Make client `number` with its share of the digits."""
         held = ClientData("digits", num_clients=clients, index=number, **data)
-        return Trainer(target, client_key(number), held, report=self.lines.append)
+        return Trainer(
+            target, client_key(number), held, self.chain.genesis_hash, report=self.lines.append
+        )
 
     def riders(self, target: str, count: int = 2) -> list[Trainer]:
         """Make clients that return the base weights and need no TensorFlow."""
@@ -166,7 +178,7 @@ def signed(coordinator: Coordinator, number: int, artifact: bytes, **changes: An
         "num_samples": 10 + number,
         "address": key.address,
     }
-    return sign_update(ClientUpdate(**{**fields, **changes}), key, CHAIN_ID)
+    return sign_update(ClientUpdate(**{**fields, **changes}), key, campaign.genesis_hash)
 
 
 def trained(number: int) -> bytes:
@@ -178,6 +190,6 @@ async def hand_in(coordinator: Coordinator, *numbers: int) -> None:
     """Register these clients and submit an update of each for the present round."""
     async with FederatedClient(coordinator.address) as client:
         for number in numbers:
-            await client.register(client_key(number), CHAIN_ID, unix_ms())
+            await client.register(client_key(number), coordinator.campaign.genesis_hash, unix_ms())
             weights = await client.upload_artifact(trained(number))
             await client.submit_update(signed(coordinator, number, weights))

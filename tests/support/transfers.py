@@ -5,7 +5,7 @@ from __future__ import annotations
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.messages.transactions import Transaction, sign_transaction
 from fedcoin.v1.transaction_pb2 import TransactionBody, Transfer, TransferOutput
-from tests.support.genesis import CHAIN_ID
+from tests.support.genesis import CHAIN_ID, GENESIS_HASH
 from tests.support.keys import ALICE, BOB
 
 
@@ -21,6 +21,7 @@ def sign_transfer(
     sender: KeyPair = ALICE,
     recipient: KeyPair = BOB,
     chain_id: str = CHAIN_ID,
+    genesis_hash: bytes = GENESIS_HASH,
     fee: int = 10_000,
 ) -> Transaction:
     """Sign a transfer; amount and fee in sap. It expires at height 500."""
@@ -31,4 +32,4 @@ def sign_transfer(
         expiry_height=500,
         transfer=transfer_to((recipient.address, amount)),
     )
-    return sign_transaction(body, sender)
+    return sign_transaction(body, sender, genesis_hash)

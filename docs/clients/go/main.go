@@ -1,7 +1,10 @@
 // A wallet in Go: shows the balance of a key, sends coins, and waits until the payment is final.
 //
-//	go run . 127.0.0.1:7051                     prints address and balance of the key in client.key
-//	go run . 127.0.0.1:7051 ADDRESS AMOUNT      sends AMOUNT (in sap) to ADDRESS
+//	go run . 127.0.0.1:7051                              prints address and balance of the key in client.key
+//	go run . 127.0.0.1:7051 genesis.json ADDRESS AMOUNT  sends AMOUNT (in sap) to ADDRESS
+//
+// genesis.json is the network's genesis file. Every signature covers its hash, so that the node cannot
+// have a payment signed for another network, such as an earlier launch under the same name.
 //
 // To generate the stubs, run: buf generate ../../../proto --template buf.gen.yaml
 package main
@@ -12,6 +15,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -39,8 +43,8 @@ const (
 
 func main() {
 	log.SetFlags(0)
-	if len(os.Args) != 2 && len(os.Args) != 4 {
-		log.Fatal("usage: wallet NODE [ADDRESS AMOUNT]")
+	if len(os.Args) != 2 && len(os.Args) != 5 {
+		log.Fatal("usage: wallet NODE [GENESIS ADDRESS AMOUNT]")
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
@@ -74,11 +78,15 @@ func run(ctx context.Context, target string, payment []string) error {
 		fmt.Printf("%s %d sap\n", address, account.Account.Balance)
 		return nil
 	}
-	action, err := transfer(payment[0], payment[1])
+	genesis, err := os.ReadFile(payment[0])
 	if err != nil {
 		return err
 	}
-	signed, err := sign(ctx, node, key, account.Account.Nonce, action)
+	action, err := transfer(payment[1], payment[2])
+	if err != nil {
+		return err
+	}
+	signed, err := sign(ctx, node, genesis, key, account.Account.Nonce, action)
 	if err != nil {
 		return err
 	}
@@ -136,11 +144,26 @@ func transfer(to, amount string) (*fedcoin.TransactionBody_Transfer, error) {
 	}, nil
 }
 
-// sign fills in chain id, fee and expiry height, serialises the body once, signs these bytes, and
+// chainIDOf reads the network's name from the bytes of its genesis file.
+func chainIDOf(genesis []byte) (string, error) {
+	var content map[string]any
+	if err := json.Unmarshal(genesis, &content); err != nil {
+		return "", fmt.Errorf("the genesis file: %w", err)
+	}
+	for _, name := range []string{"chain_id", "chainId"} {
+		if chainID, ok := content[name].(string); ok {
+			return chainID, nil
+		}
+	}
+	return "", errors.New("the genesis file has no chain_id")
+}
+
+// sign fills in fee and expiry height, serialises the body once, signs these bytes, and
 // returns the serialised transaction.
 func sign(
 	ctx context.Context,
 	node fedcoin.NodeServiceClient,
+	genesis []byte,
 	key ed25519.PrivateKey,
 	nonce uint64,
 	action *fedcoin.TransactionBody_Transfer,
@@ -149,12 +172,16 @@ func sign(
 	if err != nil {
 		return nil, err
 	}
+	chainID, err := chainIDOf(genesis)
+	if err != nil {
+		return nil, err
+	}
 	fees, err := node.GetFees(ctx, &fedcoin.GetFeesRequest{})
 	if err != nil {
 		return nil, err
 	}
 	body, err := proto.MarshalOptions{Deterministic: true}.Marshal(&fedcoin.TransactionBody{
-		ChainId:      status.ChainId,
+		ChainId:      chainID,
 		Nonce:        nonce,
 		Fee:          fees.BaseFee + fees.FeePerKib, // a transfer with one output has less than one KiB
 		ExpiryHeight: status.Height + min(fees.MaxExpiryBlocks, expiryBlocks),
@@ -163,7 +190,9 @@ func sign(
 	if err != nil {
 		return nil, err
 	}
-	signed := append([]byte("fedcoin/tx/v1\x00"+status.ChainId+"\x00"), body...)
+	genesisHash := sha256.Sum256(genesis)
+	signed := append([]byte("fedcoin/tx/v2\x00"), genesisHash[:]...)
+	signed = append(signed, body...)
 	digest := sha256.Sum256(signed)
 	return proto.MarshalOptions{Deterministic: true}.Marshal(&fedcoin.SignedTransaction{
 		Body:      body,

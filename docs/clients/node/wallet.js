@@ -1,7 +1,10 @@
 // A wallet in JavaScript: shows the balance of a key, sends coins, and waits until the payment is final.
 //
-//   node wallet.js 127.0.0.1:7051                     prints address and balance of the key in client.key
-//   node wallet.js 127.0.0.1:7051 ADDRESS AMOUNT      sends AMOUNT (in sap) to ADDRESS
+//   node wallet.js 127.0.0.1:7051                              prints address and balance of the key in client.key
+//   node wallet.js 127.0.0.1:7051 genesis.json ADDRESS AMOUNT  sends AMOUNT (in sap) to ADDRESS
+//
+// genesis.json is the network's genesis file. Every signature covers its hash, so that the node cannot have a payment
+// signed for another network, such as an earlier launch under the same name.
 //
 // To generate the stubs, run: npm install && npm run generate
 
@@ -57,6 +60,12 @@ function addressOf(key) {
   return bech32m.encode(PREFIX, bech32m.toWords(hash));
 }
 
+// Reads the network's name from the bytes of its genesis file.
+function chainIdOf(genesis) {
+  const { chain_id: snakeCase, chainId: camelCase } = JSON.parse(genesis.toString("utf8"));
+  return snakeCase ?? camelCase;
+}
+
 // Makes the action that sends an amount, in sap, to an address.
 function transfer(to, amount) {
   const { prefix, words } = bech32m.decode(to);
@@ -65,22 +74,22 @@ function transfer(to, amount) {
   return { case: "transfer", value: { outputs: [{ recipient, amount: BigInt(amount) }] } };
 }
 
-// Fills in chain id, fee and expiry height, serialises the body once, signs these bytes, and returns the serialised
+// Fills in fee and expiry height, serialises the body once, signs these bytes, and returns the serialised
 // transaction.
-async function signed(node, key, nonce, action) {
-  const [{ chainId, height }, fees] = await Promise.all([node.getStatus({}), node.getFees({})]);
+async function signed(node, genesis, key, nonce, action) {
+  const [{ height }, fees] = await Promise.all([node.getStatus({}), node.getFees({})]);
   const ahead = fees.maxExpiryBlocks < EXPIRY_BLOCKS ? fees.maxExpiryBlocks : EXPIRY_BLOCKS;
   const body = toBinary(
     TransactionBodySchema,
     create(TransactionBodySchema, {
-      chainId,
+      chainId: chainIdOf(genesis),
       nonce,
       fee: fees.baseFee + fees.feePerKib, // a transfer with one output has less than one KiB
       expiryHeight: height + ahead,
       action,
     }),
   );
-  const digest = sha256("fedcoin/tx/v1\0", chainId, "\0", body);
+  const digest = sha256("fedcoin/tx/v2\0", sha256(genesis), body);
   const signature = sign(null, digest, key.secret);
   return toBinary(
     SignedTransactionSchema,
@@ -98,20 +107,20 @@ async function submit(transactions, transaction) {
   throw new Error(`${hash} is neither final nor dropped yet, but the node ended the stream; look it up later`);
 }
 
-async function run(target, to, amount) {
+async function run(target, genesisFile, to, amount) {
   const key = loadKey();
   // Plaintext is only for a node on this machine. For other nodes, use https:// and nodeOptions.
   const transport = createGrpcTransport({ baseUrl: `http://${target}`, defaultTimeoutMs: TIMEOUT_MS });
   const node = createClient(NodeService, transport);
   const { account } = await node.getAccount({ address: addressOf(key) });
   if (to === undefined) return `${addressOf(key)} ${account.balance} sap`;
-  const transaction = await signed(node, key, account.nonce, transfer(to, amount));
+  const transaction = await signed(node, readFileSync(genesisFile), key, account.nonce, transfer(to, amount));
   return submit(createClient(TransactionService, transport), transaction);
 }
 
 const given = process.argv.slice(2);
-if (given.length !== 1 && given.length !== 3) {
-  console.error("usage: node wallet.js NODE [ADDRESS AMOUNT]");
+if (given.length !== 1 && given.length !== 4) {
+  console.error("usage: node wallet.js NODE [GENESIS ADDRESS AMOUNT]");
   process.exit(2);
 }
 try {

@@ -17,10 +17,10 @@ from typing import Final, TypeVar
 
 import grpc
 
+from fedcoin.application.configuration.pinned_genesis import check_network
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.data.clock import Clock, unix_ms
 from fedcoin.data.crypto.keys import KeyPair
-from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.messages.amounts import format_amount
 from fedcoin.data.messages.updates import sign_update
 from fedcoin.data.plurals import format_count
@@ -94,8 +94,8 @@ class Trainer:
         target: str,
         key: KeyPair,
         data: ClientData,
+        genesis_hash: bytes,
         *,
-        chain_id: str = "",
         report: Callable[[str], None] = logger.info,
         credentials: grpc.ChannelCredentials | None = None,
         patience: float = PATIENCE_S,
@@ -107,7 +107,9 @@ class Trainer:
             target: The coordinator's `host:port`.
             key: The key that signs updates and is paid.
             data: The client's data.
-            chain_id: The only chain to sign for; empty takes the coordinator's.
+            genesis_hash: The genesis hash of the network to sign for, 32 bytes. It must not come
+                from the coordinator, which could otherwise have updates signed for another
+                network.
             report: Gets a line about each thing that happens.
             credentials: TLS, or None for plaintext.
             patience: How long a coordinator that cannot be reached is tried again, in seconds.
@@ -116,7 +118,7 @@ class Trainer:
         self._target = target
         self._key = key
         self._data = data
-        self._chain_id = chain_id
+        self._genesis_hash = genesis_hash
         self._report = report
         self._credentials = credentials
         self._patience = patience
@@ -144,8 +146,8 @@ class Trainer:
             One payment for each round in which this client submitted an update, in order.
 
         Raises:
-            RefusalError: BAD_PLAN; WRONG_CHAIN; NOT_FINITE when the training diverges; the code of
-                any fault in the client's data.
+            RefusalError: BAD_PLAN; WRONG_NETWORK; NOT_FINITE when the training diverges; the code
+                of any fault in the client's data.
             RpcError: The coordinator refuses this client, or could not be reached for `patience`
                 seconds.
             WorkerError: The training process died twice in a round.
@@ -182,22 +184,18 @@ class Trainer:
             await run_until_first(self._watch(client), self._work(client))
 
     async def _join(self, client: FederatedClient) -> None:
-        chain_id = (await client.get_campaign_status()).chain_id
-        if self._chain_id and chain_id != self._chain_id:
-            raise RefusalError(
-                DataCode.WRONG_CHAIN,
-                f"the coordinator at {self._target} is on chain {chain_id[:64]!r}, not on "
-                f"{self._chain_id!r}",
-                field="chain_id",
-                limit=self._chain_id,
-            )
-        joined = await client.register(self._key, chain_id, self._clock_ms())
+        check_network(
+            self._genesis_hash,
+            await client.get_campaign_status(),
+            f"the coordinator at {self._target}",
+        )
+        joined = await client.register(self._key, self._genesis_hash, self._clock_ms())
         decode_training_plan(joined.plan)  # refuses a plan that cannot be followed
         if self._joined is None or joined.model != self._joined.model:
             self._model = await client.download_artifact(joined.model, _MAX_ARTIFACT_BYTES)
             rounds = format_count(joined.rounds, "round")
             self._report(f"joined the campaign at {self._target}: {rounds}")
-        self._chain_id, self._joined = chain_id, joined
+        self._joined = joined
         self._heard = time.monotonic()
 
     async def _watch(self, client: FederatedClient) -> None:
@@ -238,7 +236,7 @@ class Trainer:
         )
         self._handed_in[change.round] = trained.num_samples
         try:
-            await client.submit_update(sign_update(update, self._key, self._chain_id))
+            await client.submit_update(sign_update(update, self._key, self._genesis_hash))
         except RpcError as error:
             if error.code not in LATE_CODES:
                 raise

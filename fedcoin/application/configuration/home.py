@@ -7,6 +7,7 @@ chain.sqlite      blocks and state
 artifacts/        weights, models and evaluation sets
 snapshots/        the state at some heights, for nodes that join
 work/             what a miner needs between commitment and reveal
+pinned_genesis    the genesis hash that a home without genesis.json signs for
 peers.json        the address book
 coordinator.json  the state of a coordinator's campaign, read at a restart
 campaign/         artifacts and lock of a coordinator that runs without a node
@@ -55,6 +56,11 @@ class Home:
     def genesis_path(self) -> Path:
         """The file genesis.json. A folder that has one is a home."""
         return self.root / "genesis.json"
+
+    @property
+    def pinned_genesis_path(self) -> Path:
+        """The file with the genesis hash that a home without a genesis signs for."""
+        return self.root / "pinned_genesis"
 
     @property
     def keys_path(self) -> Path:

@@ -92,6 +92,8 @@ class Campaign:
     """The whole state of a campaign. Hashes and ids have 32 bytes; empty means none yet."""
 
     chain_id: str
+    genesis_hash: bytes
+    """The genesis hash of the network, which every signature covers, 32 bytes."""
     rounds: int
     """The number of rounds."""
     max_clients: int

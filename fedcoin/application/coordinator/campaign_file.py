@@ -27,7 +27,15 @@ from fedcoin.data.messages.updates import decode_update
 from fedcoin.v1.task_pb2 import SignedUpdate
 
 _VERSION = 2
-_HEX_FIELDS = ("model", "initial", "base", "campaign_id", "aggregate", "pending")
+_HEX_FIELDS = (
+    "genesis_hash",
+    "model",
+    "initial",
+    "base",
+    "campaign_id",
+    "aggregate",
+    "pending",
+)
 _PLAIN_FIELDS = ("chain_id", "rounds", "max_clients", "round", "deadline_ms", "right_answers")
 
 
@@ -136,7 +144,7 @@ def campaign_from_json(content: dict[str, Any]) -> Campaign:
         campaign.clients[derive_address(client.public_key)] = client
     for raw in content["updates"]:
         envelope = canonical.decode(SignedUpdate, bytes.fromhex(raw))
-        update = decode_update(envelope, campaign.chain_id)
+        update = decode_update(envelope, campaign.genesis_hash)
         campaign.updates[update.address] = update
     return campaign
 

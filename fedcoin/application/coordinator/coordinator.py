@@ -21,6 +21,7 @@ from pathlib import Path
 import grpc
 
 from fedcoin.application.configuration.config import CoordinatorConfig
+from fedcoin.application.configuration.pinned_genesis import check_network
 from fedcoin.application.coordinator.campaign import Campaign, CampaignPhase, RoundRecord
 from fedcoin.application.coordinator.campaign_file import CampaignFile
 from fedcoin.application.coordinator.chain_messages import build_open_campaign
@@ -34,6 +35,7 @@ from fedcoin.data.clock import Clock, unix_ms
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.messages.amounts import format_amount
+from fedcoin.data.messages.chain_identity import ChainIdentity
 from fedcoin.data.plurals import format_count
 from fedcoin.learning.model import artifact_checks
 from fedcoin.learning.training.training_plan import TrainingPlan, encode_training_plan
@@ -55,6 +57,7 @@ class Coordinator:
         config: The coordinator's settings.
         key: Pays the budget as the model requester, and is paid the aggregation price.
         node: A connected client of the node to which transactions and artifacts go.
+        chain: The network that the campaign belongs to; the node must be one of it.
         store: Keeps the artifacts; may be the node's own.
         state_path: The file with the campaign's state. If it exists, the campaign goes on.
         report: Takes one line of text for each event worth logging.
@@ -67,6 +70,7 @@ class Coordinator:
         config: CoordinatorConfig,
         key: KeyPair,
         node: NodeClient,
+        chain: ChainIdentity,
         store: ArtifactStore,
         state_path: Path,
         *,
@@ -77,13 +81,14 @@ class Coordinator:
         self._config = config
         self._key = key
         self._node = node
+        self._chain = chain
         self._store = store
         self._file = CampaignFile(state_path)
         self._report = report
         self._credentials = credentials
         self._clock_ms = clock_ms
         self._workers = WorkerPool()
-        self._delivery = Delivery(node, key, "", report)
+        self._delivery = Delivery(node, key, chain, report)
         self._listener: Listener | None = None
         self._campaign: Campaign | None = None
         self._round_service: RoundService | None = None
@@ -110,16 +115,17 @@ class Coordinator:
 
         Raises:
             RefusalError: BAD_STATE when the campaign's file is damaged or artifacts are missing;
-                WRONG_CHAIN when its state belongs to another network; PORT_IN_USE or BAD_HOST when
+                WRONG_CHAIN when its state belongs to another network, WRONG_NETWORK when the node
+                does; PORT_IN_USE or BAD_HOST when
                 it cannot listen; otherwise as in `prepare_campaign`.
             RpcError: The node refuses to tell its status.
             WorkerError: The worker process cannot be started.
         """
         try:
             await self._workers.start()
-            chain_id = (await self._delivery.retry_while_away(self._node.get_status)).chain_id
-            self._delivery = Delivery(self._node, self._key, chain_id, self._report)
-            self._campaign = await self._load_or_prepare(chain_id)
+            status = await self._delivery.retry_while_away(self._node.get_status)
+            check_network(self._chain.genesis_hash, status, self._node.target)
+            self._campaign = await self._load_or_prepare()
             await self._listen()
         except BaseException:
             await self.stop()
@@ -170,14 +176,14 @@ class Coordinator:
             await self._listener.stop()
         await self._workers.stop()
 
-    async def _load_or_prepare(self, chain_id: str) -> Campaign:
+    async def _load_or_prepare(self) -> Campaign:
         campaign = await self._file.load()
         if campaign is None:
             self._report(f"preparing {self._config.model} on {self._config.dataset}")
-            campaign = await prepare_campaign(self._config, chain_id, self._store)
+            campaign = await prepare_campaign(self._config, self._chain, self._store)
             await self._file.save(campaign)
         else:
-            self._check_resumable(campaign, chain_id)
+            self._check_resumable(campaign)
             if campaign.phase is not CampaignPhase.FINISHED:
                 self._report(f"going on with round {campaign.round}: {campaign.phase.value}")
         return campaign
@@ -305,13 +311,16 @@ class Coordinator:
     def _count_present(self) -> int:
         return sum(not client.missed for client in self.campaign.clients.values())
 
-    def _check_resumable(self, campaign: Campaign, chain_id: str) -> None:
-        if campaign.chain_id != chain_id:
+    def _check_resumable(self, campaign: Campaign) -> None:
+        if campaign.genesis_hash != self._chain.genesis_hash:
             raise RefusalError(
                 DataCode.WRONG_CHAIN,
-                f"the campaign's state is of chain {campaign.chain_id}, the node is on {chain_id}",
-                field="chain_id",
-                limit=chain_id,
+                f"the campaign's state is of chain {campaign.chain_id} with genesis "
+                f"{campaign.genesis_hash.hex()}; this home's network is {self._chain.chain_id} "
+                f"with genesis {self._chain.genesis_hash.hex()}: move the state away to begin a "
+                "new campaign",
+                field="genesis_hash",
+                limit=self._chain.genesis_hash.hex(),
             )
         if campaign.phase is CampaignPhase.FINISHED:
             return

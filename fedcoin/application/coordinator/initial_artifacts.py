@@ -10,6 +10,7 @@ from fedcoin.application.configuration.config import CoordinatorConfig
 from fedcoin.application.coordinator.campaign import Campaign, EvaluationShard
 from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.data.errors import RefusalError
+from fedcoin.data.messages.chain_identity import ChainIdentity
 from fedcoin.learning.errors import LearningCode
 from fedcoin.learning.model import keras_models
 from fedcoin.learning.training.datasets import EvaluationSet, load_evaluation_set
@@ -65,13 +66,13 @@ async def build_initial_artifacts(
 
 
 async def prepare_campaign(
-    config: CoordinatorConfig, chain_id: str, store: ArtifactStore
+    config: CoordinatorConfig, chain: ChainIdentity, store: ArtifactStore
 ) -> Campaign:
     """Create a campaign that is not yet on the chain, from a coordinator's settings.
 
     Args:
         config: The coordinator's settings.
-        chain_id: The network.
+        chain: The network.
         store: Where the campaign's first artifacts are put.
 
     Returns:
@@ -88,17 +89,20 @@ async def prepare_campaign(
         evaluation_size=config.evaluation_size,
         num_shards=config.evaluation_shards or config.rounds,
     )
-    return await asyncio.to_thread(create_campaign, config, chain_id, store, artifacts)
+    return await asyncio.to_thread(create_campaign, config, chain, store, artifacts)
 
 
 def create_campaign(
-    config: CoordinatorConfig, chain_id: str, store: ArtifactStore, artifacts: InitialArtifacts
+    config: CoordinatorConfig,
+    chain: ChainIdentity,
+    store: ArtifactStore,
+    artifacts: InitialArtifacts,
 ) -> Campaign:
     """Create a campaign that starts from artifacts which have been built.
 
     Args:
         config: The coordinator's settings.
-        chain_id: The network.
+        chain: The network.
         store: Where the artifacts are put.
         artifacts: Their contents.
 
@@ -115,7 +119,8 @@ def create_campaign(
         for content, size in zip(evaluation.shards, evaluation.sizes, strict=True)
     ]
     return Campaign(
-        chain_id=chain_id,
+        chain_id=chain.chain_id,
+        genesis_hash=chain.genesis_hash,
         rounds=config.rounds,
         max_clients=config.max_clients,
         model=store.put(artifacts.model),

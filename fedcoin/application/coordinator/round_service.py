@@ -70,9 +70,9 @@ class RoundService:
         self.events.begin(campaign)
 
     @property
-    def chain_id(self) -> str:
-        """The network for which updates and registrations are signed."""
-        return self._campaign.chain_id
+    def genesis_hash(self) -> bytes:
+        """The genesis hash of the network for which messages are signed, 32 bytes."""
+        return self._campaign.genesis_hash
 
     async def wait_for_change(self, seconds: float) -> None:
         """Wait until a client registers or submits an update.
@@ -144,6 +144,7 @@ class RoundService:
         campaign = self._campaign
         return pb.GetCampaignStatusResponse(
             chain_id=campaign.chain_id,
+            genesis_hash=campaign.genesis_hash.hex(),
             campaign_id=campaign.campaign_id,
             phase=ROUND_PHASES[campaign.phase],
             round=campaign.round,

@@ -20,6 +20,7 @@ from fedcoin.application.coordinator.coordinator import Coordinator
 from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import RefusalError
+from fedcoin.data.messages.chain_identity import ChainIdentity
 from fedcoin.learning.errors import WorkerError
 from fedcoin.network.client.node_client import NodeClient
 from fedcoin.network.client.rpc_error import RpcError
@@ -33,6 +34,7 @@ async def open_coordinator(
     home: Home,
     key: KeyPair,
     node: NodeClient,
+    chain: ChainIdentity,
     store: ArtifactStore,
     *,
     new: bool = False,
@@ -44,6 +46,7 @@ async def open_coordinator(
         home: The home; its campaign is locked meanwhile.
         key: Pays the budget and is paid the aggregation price.
         node: A connected client of the node to which transactions and artifacts go.
+        chain: The network that the campaign belongs to.
         store: Keeps the artifacts.
         new: Whether to begin a new campaign when the home's is finished.
 
@@ -63,6 +66,7 @@ async def open_coordinator(
             config.coordinator,
             key,
             node,
+            chain,
             store,
             home.coordinator_path,
             credentials=server_credentials(config.tls),
@@ -119,10 +123,10 @@ async def run_node_campaign(
         RpcError: As in `open_coordinator`.
         WorkerError: As in `open_coordinator`.
     """
-    key = home.key(config.coordinator.key)
+    key, chain = home.key(config.coordinator.key), home.genesis().identity
     async with (
         NodeClient(dialable(api_address), credentials=client_credentials(config.tls)) as client,
-        open_coordinator(config, home, key, client, artifacts, new=new) as coordinator,
+        open_coordinator(config, home, key, client, chain, artifacts, new=new) as coordinator,
     ):
         try:
             await coordinator.run()

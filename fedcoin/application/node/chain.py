@@ -336,7 +336,7 @@ class Chain:
             return known
         parameters = self.genesis.parameters
         transaction = decode_transaction(
-            raw, self.genesis.chain_id, parameters.max_transaction_bytes
+            raw, self.genesis.identity, parameters.max_transaction_bytes
         )
         self._next_transactions_bytes += len(raw)
         if self._next_transactions_bytes > _MAX_DECODED_BLOCKS * parameters.max_block_bytes:

@@ -33,7 +33,7 @@ class LocalAccess:
             next_block_fee_rate=rates.next_block,
         )
         nonce = self._pool.pending_nonce(address)
-        return SigningTerms(chain.genesis.chain_id, chain.height(), nonce, fees)
+        return SigningTerms(chain.height(), nonce, fees)
 
     async def submit(self, transaction: Transaction) -> None:
         """Implement `NodeAccess.submit`: offer a transaction to the node; wait for its audit."""

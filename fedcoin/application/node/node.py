@@ -258,7 +258,9 @@ class Node:
         return SnapshotOptions(folder, config.join_behind)
 
     def _miner(self, key: KeyPair, folder: Path) -> Miner:
-        wallet = TransactionSubmitter(LocalAccess(self.chain, self.pool), key)
+        wallet = TransactionSubmitter(
+            LocalAccess(self.chain, self.pool), key, self.chain.genesis.identity
+        )
 
         def report(first: Vote, second: Vote) -> None:
             self.owner.start(self._report(wallet, first, second), name="report")

@@ -105,7 +105,7 @@ class TransactionIntake:
             return known
         genesis = self._chain.genesis
         max_bytes = genesis.parameters.max_transaction_bytes
-        return decode_transaction(raw, genesis.chain_id, max_bytes)
+        return decode_transaction(raw, genesis.identity, max_bytes)
 
     def add_relayed(self, transaction: Transaction) -> bool:
         """Implement `TransactionPort.add_relayed`: admit a transaction that a peer relayed."""

@@ -25,6 +25,7 @@ from fedcoin.application.wallet.delivery import Delivery
 from fedcoin.data.crypto.addresses import parse_address
 from fedcoin.data.crypto.key_files import load_key
 from fedcoin.data.crypto.keys import KeyPair
+from fedcoin.data.messages.chain_identity import ChainIdentity
 from fedcoin.data.messages.updates import decode_update, sign_update
 from fedcoin.learning.model.aggregation import average_files
 from fedcoin.learning.workers.pool import WorkerPool
@@ -44,6 +45,7 @@ async def publish_folder(
     folder: Path,
     node: NodeClient,
     key: KeyPair,
+    chain: ChainIdentity,
     config: CoordinatorConfig,
     *,
     report: Callable[[str], None] = lambda line: None,
@@ -54,6 +56,7 @@ async def publish_folder(
         folder: What `simulation.simulate` wrote.
         node: A connected client of the node to which transactions and artifacts go.
         key: Pays the budget as the model requester, and is the campaign's server.
+        chain: The network that the key signs for.
         config: Budget, prices, sampling and windows; the other settings are not used.
         report: Takes one line of text for each event worth logging.
 
@@ -66,17 +69,16 @@ async def publish_folder(
         WorkerError: The worker process that averages the weights died twice.
     """
     manifest = await asyncio.to_thread(read_manifest, folder)
-    chain_id = (await node.get_status()).chain_id
-    delivery = Delivery(node, key, chain_id, report)
-    campaign = _campaign_from(manifest, chain_id)
+    delivery = Delivery(node, key, chain, report)
+    campaign = _campaign_from(manifest, chain)
     action = build_open_campaign(config, key.address, campaign)
     opened = await delivery.deliver(action, b"", _save_nothing)
     campaign.campaign_id = opened.hash
     report(f"campaign {opened.hash.hex()} is open")
     for client in manifest.clients:
         signer = await asyncio.to_thread(load_key, folder / client.key)
-        envelope = sign_update(_update_of(client, campaign), signer, chain_id)
-        update = decode_update(envelope, chain_id)
+        envelope = sign_update(_update_of(client, campaign), signer, chain.genesis_hash)
+        update = decode_update(envelope, chain.genesis_hash)
         campaign.updates[update.address] = update
     campaign.aggregate = await _upload_artifacts(folder, manifest, node)
     task_action = build_open_task(config, campaign, campaign.sorted_updates())
@@ -99,11 +101,12 @@ async def _upload_artifacts(folder: Path, manifest: SimulationManifest, node: No
     return await node.upload_artifact(average)
 
 
-def _campaign_from(manifest: SimulationManifest, chain_id: str) -> Campaign:
+def _campaign_from(manifest: SimulationManifest, chain: ChainIdentity) -> Campaign:
     base = bytes.fromhex(manifest.base_artifact)
     shard = EvaluationShard(bytes.fromhex(manifest.evaluation_artifact), manifest.evaluation_size)
     return Campaign(
-        chain_id=chain_id,
+        chain_id=chain.chain_id,
+        genesis_hash=chain.genesis_hash,
         rounds=1,
         max_clients=len(manifest.clients),
         model=bytes.fromhex(manifest.model_artifact),

@@ -17,6 +17,7 @@ from fedcoin.application.wallet.transaction_submitter import STALE_NONCE_CODES
 from fedcoin.application.wallet.wallet import Wallet
 from fedcoin.contract.errors import LedgerCode
 from fedcoin.data.crypto.keys import KeyPair
+from fedcoin.data.messages.chain_identity import ChainIdentity
 from fedcoin.data.messages.transactions import Transaction, decode_transaction
 from fedcoin.network.client.backoff import Backoff
 from fedcoin.network.client.node_client import NodeClient
@@ -45,19 +46,19 @@ class Delivery:
     """Delivers one key's actions through one node, one at a time."""
 
     def __init__(
-        self, node: NodeClient, key: KeyPair, chain_id: str, report: Callable[[str], None]
+        self, node: NodeClient, key: KeyPair, chain: ChainIdentity, report: Callable[[str], None]
     ) -> None:
         """Use a key with a node.
 
         Args:
             node: The node that the transactions are submitted to.
             key: The key that signs.
-            chain_id: The chain to sign for.
+            chain: The network to sign for.
             report: Gets a line when the delivery has to wait.
         """
         self._node = node
-        self._wallet = Wallet(node, key, chain_id)
-        self._chain_id = chain_id
+        self._wallet = Wallet(node, key, chain)
+        self._chain = chain
         self._report = report
 
     async def deliver(self, action: Message, pending: bytes, save: SavePending) -> Transaction:
@@ -74,7 +75,7 @@ class Delivery:
         Raises:
             RpcError: The node refuses the action itself; `save` was given empty bytes before.
         """
-        transaction = decode_transaction(pending, self._chain_id) if pending else None
+        transaction = decode_transaction(pending, self._chain) if pending else None
         for attempt in range(1, _MAX_ATTEMPTS + 1):
             if transaction is None:
                 transaction = await self.retry_while_away(lambda: self._wallet.sign(action))

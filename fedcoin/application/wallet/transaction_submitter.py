@@ -1,7 +1,8 @@
 """Sign an action and submit it to a node: the one way in which this program does so.
 
-What a signature depends on (chain, height, nonce, fees) comes from a node, and the transaction goes
-there. The node is another process (`wallet.Wallet`) or this one (`node.local_access`).
+The height, nonce and fees that a transaction needs come from a node, and the transaction goes
+there; the network that it is signed for does not. The node is another process (`wallet.Wallet`) or
+this one (`node.local_access`).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from fedcoin.contract.errors import LedgerCode
 from fedcoin.data.crypto.addresses import format_address
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import RefusalError
+from fedcoin.data.messages.chain_identity import ChainIdentity
 from fedcoin.data.messages.transactions import Transaction, sign_transaction
 from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.v1.node_service_pb2 import GetFeesResponse
@@ -42,7 +44,6 @@ _RETRY_S: Final = 0.05
 class SigningTerms:
     """The chain's and the sender's data that a transaction needs before it can be signed."""
 
-    chain_id: str
     # The height of the latest block.
     height: int
     # The nonce of the sender's next transaction, after those in the mempool.
@@ -55,7 +56,7 @@ class NodeAccess(Protocol):
     """A node that accepts transactions."""
 
     async def get_signing_terms(self, address: bytes) -> SigningTerms:
-        """Read the chain id, height, nonce and fees that an address' next transaction needs.
+        """Read the height, nonce and fees that an address' next transaction needs.
 
         Args:
             address: The sender's address, 20 bytes.
@@ -84,18 +85,18 @@ class NodeAccess(Protocol):
 class TransactionSubmitter:
     """Signs with one key and submits to one node, on one event loop."""
 
-    def __init__(self, node: NodeAccess, key: KeyPair, chain_id: str = "") -> None:
+    def __init__(self, node: NodeAccess, key: KeyPair, chain: ChainIdentity) -> None:
         """Use a key with a node.
 
         Args:
             node: The node that the transactions are submitted to.
             key: The key that signs.
-            chain_id: The chain to sign for; empty asks the node. Give it where it is known, so that
-                the node cannot have transactions signed for another chain.
+            chain: The network to sign for. It must not come from the node, which could otherwise
+                have transactions signed for another network.
         """
         self._access = node
         self._key = key
-        self._chain_id = chain_id
+        self._chain = chain
         # Two transactions that are prepared at the same time would get the same nonce.
         self._lock = asyncio.Lock()
 
@@ -103,6 +104,11 @@ class TransactionSubmitter:
     def address(self) -> bytes:
         """The address of the key's account, 20 bytes."""
         return self._key.address
+
+    @property
+    def chain(self) -> ChainIdentity:
+        """The network that transactions are signed for."""
+        return self._chain
 
     @property
     def key(self) -> KeyPair:
@@ -127,18 +133,17 @@ class TransactionSubmitter:
             RefusalError: NOT_REPLACEABLE when `replaces` is no longer pending or is another key's.
         """
         terms = await self._access.get_signing_terms(self._key.address)
-        self._chain_id = self._chain_id or terms.chain_id
         body = draft_transaction(
             action,
             terms.fees,
-            chain_id=self._chain_id,
+            chain_id=self._chain.chain_id,
             nonce=terms.nonce if replaces is None else self._nonce_of(replaces),
             height=terms.height,
             replaced_fee=None if replaces is None else replaces.fee,
         )
         if fee is not None:
             body.fee = fee
-        return sign_transaction(body, self._key)
+        return sign_transaction(body, self._key, self._chain.genesis_hash)
 
     async def submit(
         self, action: Message, *, fee: int | None = None, replaces: TransactionView | None = None

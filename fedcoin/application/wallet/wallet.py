@@ -12,6 +12,7 @@ from google.protobuf.message import Message
 
 from fedcoin.application.wallet.transaction_submitter import SigningTerms, TransactionSubmitter
 from fedcoin.data.crypto.keys import KeyPair
+from fedcoin.data.messages.chain_identity import ChainIdentity
 from fedcoin.data.messages.transactions import Transaction
 from fedcoin.network.client.node_client import NodeClient
 from fedcoin.v1.views_pb2 import TransactionView
@@ -20,16 +21,16 @@ from fedcoin.v1.views_pb2 import TransactionView
 class Wallet(TransactionSubmitter):
     """Signs with one key and submits to one node in another process, on one event loop."""
 
-    def __init__(self, node: NodeClient, key: KeyPair, chain_id: str = "") -> None:
+    def __init__(self, node: NodeClient, key: KeyPair, chain: ChainIdentity) -> None:
         """Use a key with a node.
 
         Args:
             node: The node that the transactions are submitted to.
             key: The key that signs.
-            chain_id: The chain to sign for; empty asks the node. Give it where it is known, so that
-                the node cannot have transactions signed for another chain.
+            chain: The network to sign for. It must not come from the node, which could otherwise
+                have transactions signed for another network.
         """
-        super().__init__(_RemoteAccess(node), key, chain_id)
+        super().__init__(_RemoteAccess(node), key, chain)
         self._node = node
 
     async def wait_until_final(
@@ -75,7 +76,7 @@ class _RemoteAccess:
         status, account, fees = await asyncio.gather(
             self._node.get_status(), self._node.get_account(address), self._node.get_fees()
         )
-        return SigningTerms(status.chain_id, status.height, account.nonce, fees)
+        return SigningTerms(status.height, account.nonce, fees)
 
     async def submit(self, transaction: Transaction) -> None:
         await self._node.submit_transaction(transaction.raw)

@@ -237,7 +237,7 @@ def _check_updates(context: ExecutionContext, transaction: Transaction) -> None:
 def _decode_updates(context: ExecutionContext, transaction: Transaction) -> Iterator[Update]:
     for i, envelope in enumerate(transaction.body.open_task.updates):
         try:
-            yield decode_update(envelope, context.genesis.chain_id)
+            yield decode_update(envelope, context.genesis.hash)
         except RefusalError as refusal:
             field = refusal.field.replace("update", f"updates[{i}]", 1)
             raise refusal.prefixed(f"updates[{i}]", field=field) from None

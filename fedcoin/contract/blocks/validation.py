@@ -330,7 +330,7 @@ def _check_certificate(
 
 def _decoder(genesis: Genesis) -> Decoder:
     max_bytes = genesis.parameters.max_transaction_bytes
-    return lambda raw: decode_transaction(raw, genesis.chain_id, max_bytes)
+    return lambda raw: decode_transaction(raw, genesis.identity, max_bytes)
 
 
 def _decoded(index: int, raw: bytes, decode: Decoder) -> Transaction:

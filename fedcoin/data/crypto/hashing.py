@@ -13,12 +13,12 @@ HASH_BYTES: Final = 32
 class SigningContext(str, Enum):
     """The purpose of a signature. A signature for one purpose is not valid for another."""
 
-    TX = "fedcoin/tx/v1"
+    TX = "fedcoin/tx/v2"
     VOTE = "fedcoin/vote/v2"
     PROPOSAL = "fedcoin/proposal/v2"
-    UPDATE = "fedcoin/update/v1"
-    HELLO = "fedcoin/hello/v1"
-    REGISTER = "fedcoin/register/v1"
+    UPDATE = "fedcoin/update/v2"
+    HELLO = "fedcoin/hello/v2"
+    REGISTER = "fedcoin/register/v2"
 
 
 def sha256(*parts: bytes) -> bytes:
@@ -36,31 +36,21 @@ def sha256(*parts: bytes) -> bytes:
     return digest.digest()
 
 
-def signing_digest(context: SigningContext, network: str | bytes, body: bytes) -> bytes:
-    """Compute the digest that Ed25519 signs.
-
-    It is SHA-256(context || 00 || genesis hash || body) for votes and proposals, so that a network
-    that starts again under its old name accepts none of the old ones, and SHA-256(context || 00 ||
-    chain id || 00 || body) for everything else.
+def signing_digest(context: SigningContext, genesis_hash: bytes, body: bytes) -> bytes:
+    """Compute the digest that Ed25519 signs: SHA-256(context || 00 || genesis hash || body).
 
     Args:
         context: The purpose of the signature.
-        network: The network that the signature is valid for: the hash of its genesis, 32 bytes, or
-            its chain id.
+        genesis_hash: The genesis hash of the network that the signature is valid for, 32 bytes.
         body: The bytes that are signed.
 
     Returns:
         The digest, 32 bytes.
 
     Raises:
-        ValueError: When the genesis hash does not have 32 bytes, or the chain id contains a NUL:
-            then it would be ambiguous where the body begins.
+        ValueError: When the genesis hash does not have 32 bytes, which would make the start of the
+            body ambiguous.
     """
-    label = context.value.encode("ascii")
-    if isinstance(network, bytes):
-        if len(network) != HASH_BYTES:
-            raise ValueError(f"a genesis hash has {HASH_BYTES} bytes, not {len(network)}")
-        return sha256(label, b"\0", network, body)
-    if "\0" in network:
-        raise ValueError("a chain id holds no NUL")
-    return sha256(label, b"\0", network.encode(), b"\0", body)
+    if len(genesis_hash) != HASH_BYTES:
+        raise ValueError(f"the genesis hash has {len(genesis_hash)} bytes; it must have 32")
+    return sha256(context.value.encode("ascii"), b"\0", genesis_hash, body)

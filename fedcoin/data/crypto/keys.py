@@ -60,35 +60,30 @@ class KeyPair:
         """Generate a new key pair from the operating system's randomness."""
         return cls.from_seed(bindings.randombytes(SEED_BYTES))
 
-    def sign(self, context: SigningContext, network: str | bytes, body: bytes) -> bytes:
+    def sign(self, context: SigningContext, genesis_hash: bytes, body: bytes) -> bytes:
         """Sign bytes for one purpose on one chain.
 
         Args:
             context: The purpose of the signature.
-            network: The genesis hash or chain id that the signature is valid for, as
-                `signing_digest` says.
+            genesis_hash: The genesis hash of the network that the signature is valid for.
             body: The bytes to sign.
 
         Returns:
             The signature, 64 bytes.
         """
-        digest = signing_digest(context, network, body)
+        digest = signing_digest(context, genesis_hash, body)
         return bindings.crypto_sign(digest, self._secret)[:SIGNATURE_BYTES]
 
 
 def verify_signature(
-    public_key: bytes,
-    context: SigningContext,
-    network: str | bytes,
-    body: bytes,
-    signature: bytes,
+    public_key: bytes, context: SigningContext, genesis_hash: bytes, body: bytes, signature: bytes
 ) -> bool:
     """Verify a signature for one purpose on one chain.
 
     Args:
         public_key: The signer's public key.
         context: The purpose of the signature.
-        network: The genesis hash or chain id that it must be valid for, as `signing_digest` says.
+        genesis_hash: The genesis hash of the network that the signature must be valid for.
         body: The bytes that were signed.
         signature: The signature.
 
@@ -98,7 +93,7 @@ def verify_signature(
     """
     if len(public_key) != PUBLIC_KEY_BYTES or len(signature) != SIGNATURE_BYTES:
         return False
-    digest = signing_digest(context, network, body)
+    digest = signing_digest(context, genesis_hash, body)
     try:
         bindings.crypto_sign_open(signature + digest, public_key)
     except BadSignatureError:

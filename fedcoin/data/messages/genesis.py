@@ -18,6 +18,7 @@ from fedcoin.data.crypto.hashing import sha256
 from fedcoin.data.crypto.keys import PUBLIC_KEY_BYTES
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.messages.amounts import MAX_AMOUNT
+from fedcoin.data.messages.chain_identity import ChainIdentity
 from fedcoin.data.messages.parameters import Parameters, parse_parameters
 from fedcoin.v1 import genesis_pb2
 
@@ -47,6 +48,11 @@ class Genesis:
     """Ed25519 public keys (32 bytes) and bonds in sap, in the order of the file."""
     raw: bytes = field(repr=False)
     """The content of the file."""
+
+    @property
+    def identity(self) -> ChainIdentity:
+        """The network's name and genesis hash."""
+        return ChainIdentity(self.chain_id, self.hash)
 
     @property
     def supply(self) -> int:

@@ -11,6 +11,7 @@ from fedcoin.data.crypto.keys import PUBLIC_KEY_BYTES, SIGNATURE_BYTES, KeyPair,
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.field_checks import check_length, check_size
 from fedcoin.data.messages import canonical
+from fedcoin.data.messages.chain_identity import ChainIdentity
 from fedcoin.v1.transaction_pb2 import SignedTransaction, TransactionBody
 
 MAX_TRANSACTION_BYTES: Final = 1 << 20
@@ -53,7 +54,7 @@ def transaction_hash(public_key: bytes, body: bytes) -> bytes:
 
 
 def decode_transaction(
-    raw: bytes, chain_id: str, max_bytes: int = MAX_TRANSACTION_BYTES
+    raw: bytes, chain: ChainIdentity, max_bytes: int = MAX_TRANSACTION_BYTES
 ) -> Transaction:
     """Decode a transaction and verify its signature.
 
@@ -61,7 +62,7 @@ def decode_transaction(
 
     Args:
         raw: The serialised SignedTransaction.
-        chain_id: The network that it must be signed for.
+        chain: The network that it must be signed for.
         max_bytes: The largest size allowed, in bytes.
 
     Returns:
@@ -83,19 +84,24 @@ def decode_transaction(
             field="action",
         )
     canonical.check_canonical(body, envelope.body)
-    if body.chain_id != chain_id:
+    if body.chain_id != chain.chain_id:
         raise RefusalError(
             DataCode.WRONG_CHAIN,
-            f"the transaction is for chain {body.chain_id[:64]!r}; this is {chain_id!r}",
+            f"the transaction is for chain {body.chain_id[:64]!r}; this is {chain.chain_id!r}",
             field="chain_id",
-            limit=chain_id,
+            limit=chain.chain_id,
         )
     if not verify_signature(
-        envelope.public_key, SigningContext.TX, chain_id, envelope.body, envelope.signature
+        envelope.public_key,
+        SigningContext.TX,
+        chain.genesis_hash,
+        envelope.body,
+        envelope.signature,
     ):
         raise RefusalError(
             DataCode.BAD_SIGNATURE,
-            "signature is not a signature of this body by public_key on this chain",
+            "signature is not a signature of this body by public_key for the network with genesis "
+            f"{chain.genesis_hash.hex()}",
             field="signature",
         )
     return _transaction(raw, envelope, body)
@@ -127,12 +133,13 @@ def stored_transaction_hash(raw: bytes) -> bytes:
     return transaction_hash(envelope.public_key, envelope.body)
 
 
-def sign_transaction(body: TransactionBody, key: KeyPair) -> Transaction:
-    """Sign a transaction for the chain that its body names.
+def sign_transaction(body: TransactionBody, key: KeyPair, genesis_hash: bytes) -> Transaction:
+    """Sign a transaction.
 
     Args:
-        body: What to sign.
+        body: What to sign; it names the network's chain id.
         key: The sender's key.
+        genesis_hash: The network's genesis hash, 32 bytes.
 
     Returns:
         The transaction.
@@ -146,7 +153,7 @@ def sign_transaction(body: TransactionBody, key: KeyPair) -> Transaction:
     envelope = SignedTransaction(
         body=body_bytes,
         public_key=key.public_key,
-        signature=key.sign(SigningContext.TX, body.chain_id, body_bytes),
+        signature=key.sign(SigningContext.TX, genesis_hash, body_bytes),
     )
     # Decoded again, because the caller may change the body.
     signed_body = TransactionBody.FromString(body_bytes)

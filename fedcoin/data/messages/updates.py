@@ -42,13 +42,13 @@ class Update:
     """The message as it travels; must not be changed."""
 
 
-def sign_update(update: ClientUpdate, key: KeyPair, chain_id: str) -> SignedUpdate:
+def sign_update(update: ClientUpdate, key: KeyPair, genesis_hash: bytes) -> SignedUpdate:
     """Sign a client update.
 
     Args:
         update: What to sign; its `address` must be that of the key.
         key: The client's key.
-        chain_id: The network that it is signed for.
+        genesis_hash: The genesis hash of the network that it is signed for.
 
     Returns:
         The message as it travels.
@@ -57,16 +57,16 @@ def sign_update(update: ClientUpdate, key: KeyPair, chain_id: str) -> SignedUpda
     return SignedUpdate(
         body=body,
         public_key=key.public_key,
-        signature=key.sign(SigningContext.UPDATE, chain_id, body),
+        signature=key.sign(SigningContext.UPDATE, genesis_hash, body),
     )
 
 
-def decode_update(envelope: SignedUpdate, chain_id: str) -> Update:
+def decode_update(envelope: SignedUpdate, genesis_hash: bytes) -> Update:
     """Decode a client update and verify its signature.
 
     Args:
         envelope: The message as it travelled.
-        chain_id: The network that it must be signed for.
+        genesis_hash: The genesis hash of the network that it must be signed for.
 
     Returns:
         The update.
@@ -91,11 +91,12 @@ def decode_update(envelope: SignedUpdate, chain_id: str) -> Update:
             field="update.address",
         )
     if not verify_signature(
-        envelope.public_key, SigningContext.UPDATE, chain_id, envelope.body, envelope.signature
+        envelope.public_key, SigningContext.UPDATE, genesis_hash, envelope.body, envelope.signature
     ):
         raise RefusalError(
             DataCode.BAD_SIGNATURE,
-            "update.signature is not a signature of this update by update.public_key on this chain",
+            "update.signature is not a signature of this update by update.public_key for this "
+            "network",
             field="update.signature",
         )
     return Update(

@@ -66,25 +66,27 @@ class FederatedClient(GrpcClient):
         """
         return await self.call(self._stub.GetCampaignStatus, pb.GetCampaignStatusRequest())
 
-    async def register(self, key: KeyPair, chain_id: str, time_ms: int) -> pb.RegisterResponse:
+    async def register(
+        self, key: KeyPair, genesis_hash: bytes, time_ms: int
+    ) -> pb.RegisterResponse:
         """Join the campaign. A repeated call changes nothing.
 
         Args:
             key: The client's key, which signs the registration.
-            chain_id: The chain that the registration is signed for.
+            genesis_hash: The genesis hash of the network that it is signed for, 32 bytes.
             time_ms: The time of the registration, Unix time in ms.
 
         Returns:
             The campaign's model and training plan.
 
         Raises:
-            RpcError: CAMPAIGN_FINISHED; CAMPAIGN_FULL; BAD_PROOF when the chain is another one or
+            RpcError: CAMPAIGN_FINISHED; CAMPAIGN_FULL; BAD_PROOF when the network is another one or
                 the clocks differ by more than five minutes; or the call failed.
         """
         request = pb.RegisterRequest(
             public_key=key.public_key,
             time_ms=time_ms,
-            signature=key.sign(Signing.REGISTER, chain_id, registration_body(time_ms)),
+            signature=key.sign(Signing.REGISTER, genesis_hash, registration_body(time_ms)),
         )
         return await self.call(self._stub.Register, request)
 

@@ -25,8 +25,8 @@ class RoundsPort(Protocol):
     """The campaign that the servicer asks. All methods are called on the event loop."""
 
     @property
-    def chain_id(self) -> str:
-        """The chain that registrations and updates are signed for."""
+    def genesis_hash(self) -> bytes:
+        """The genesis hash of the network that messages are signed for, 32 bytes."""
         ...
 
     async def register(self, public_key: bytes) -> pb.RegisterResponse:
@@ -103,13 +103,14 @@ class FederatedLearningServicer(FederatedLearningServiceServicer):
                 limit=str(MAX_CLOCK_DIFFERENCE_MS),
             )
         body = registration_body(request.time_ms)
-        chain_id = self._rounds.chain_id
+        genesis_hash = self._rounds.genesis_hash
         if not verify_signature(
-            request.public_key, SigningContext.REGISTER, chain_id, body, request.signature
+            request.public_key, SigningContext.REGISTER, genesis_hash, body, request.signature
         ):
             raise RefusalError(
                 NetworkCode.BAD_PROOF,
-                f"signature is not the public key's signature of this time on chain {chain_id}",
+                "signature is not the public key's signature of this time for the network with "
+                f"genesis {genesis_hash.hex()}",
                 field="signature",
             )
         return await self._rounds.register(request.public_key)
@@ -128,7 +129,7 @@ class FederatedLearningServicer(FederatedLearningServiceServicer):
         """Accept an update. RefusalError: those of `decode_update` and of the campaign."""
         if not request.HasField("update"):
             raise RefusalError(NetworkCode.MALFORMED, "update is missing", field="update")
-        await self._rounds.submit(decode_update(request.update, self._rounds.chain_id))
+        await self._rounds.submit(decode_update(request.update, self._rounds.genesis_hash))
         return pb.SubmitUpdateResponse()
 
     async def GetCampaignStatus(

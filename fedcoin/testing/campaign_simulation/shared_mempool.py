@@ -95,7 +95,7 @@ class SharedMempool:
         getattr(body, _FIELDS[type(action).__name__]).CopyFrom(action)
         # Ten bytes more than the body has without its fee: enough for the fee's own field.
         body.fee = min_fee(self._genesis.parameters, body.ByteSize() + 10)
-        transaction = sign_transaction(body, signer)
+        transaction = sign_transaction(body, signer, self._genesis.hash)
         time_ms = node.time_ms() + 1
         refusal = node.ledger.check_all([*pending, transaction], node.height(), time_ms)[-1]
         if refusal is not None:

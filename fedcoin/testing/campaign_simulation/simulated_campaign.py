@@ -15,7 +15,6 @@ from fedcoin.testing.campaign_simulation.ledger_application import LedgerApplica
 from fedcoin.testing.campaign_simulation.shared_mempool import MiningAction, SharedMempool
 from fedcoin.testing.campaign_simulation.simulated_coordinator import SimulatedCoordinator
 from fedcoin.testing.campaign_simulation.simulated_miner import SimulatedMiner
-from fedcoin.testing.consensus_simulation.block_application import CHAIN_ID
 from fedcoin.testing.consensus_simulation.packet_network import FinalBlock, VirtualClock
 from fedcoin.testing.consensus_simulation.scenario import Scenario
 from fedcoin.testing.consensus_simulation.simulator import (
@@ -43,9 +42,10 @@ class CampaignSimulation:
         self.setting = setting
         self.game = setting.game
         self.powers = tuple(setting.powers) or (BOND,) * len(setting.strategies)
-        self.coordinator = SimulatedCoordinator(setting.game.clients, setting, CHAIN_ID)
+        self.coordinator = SimulatedCoordinator(setting.game.clients, setting)
         address = self.coordinator.key.address
         self.genesis = make_study_genesis(self.powers, setting.parameters, address)
+        self.coordinator.use_genesis(self.genesis.hash)
         self.miners = [
             SimulatedMiner(
                 validator_key(i),

@@ -42,22 +42,29 @@ _WEIGHTS = sha256(b"weights")
 class SimulatedCoordinator:
     """The requester and server of one campaign."""
 
-    def __init__(self, clients: int, setting: CampaignSetting, chain_id: str) -> None:
+    def __init__(self, clients: int, setting: CampaignSetting) -> None:
         """Make a coordinator that has not opened its campaign.
 
         Args:
             clients: The number of clients.
             setting: Rounds, schedule, windows and rewards.
-            chain_id: The network's chain id.
         """
         self.key = KeyPair.from_seed(sha256(b"server"))
         keys = (KeyPair.from_seed(sha256(b"client", bytes([i]))) for i in range(clients))
         # In the order of their addresses, as tasks list them.
         self.clients = sorted(keys, key=lambda key: key.address)
         self._setting = setting
-        self._chain_id = chain_id
+        self._genesis_hash = b""
         self._opened_rounds: set[int] = set()
         self._has_opened_campaign = False
+
+    def use_genesis(self, genesis_hash: bytes) -> None:
+        """Sign for a network, whose genesis names this coordinator's account.
+
+        Args:
+            genesis_hash: The network's genesis hash, 32 bytes.
+        """
+        self._genesis_hash = genesis_hash
 
     def act(self, state: StateReader) -> Iterator[tuple[KeyPair, Message]]:
         """Open the campaign, or the next round's task when no task is open.
@@ -143,4 +150,4 @@ class SimulatedCoordinator:
             num_samples=100,
             address=client.address,
         )
-        return sign_update(update, client, self._chain_id)
+        return sign_update(update, client, self._genesis_hash)

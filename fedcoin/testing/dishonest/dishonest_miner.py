@@ -128,7 +128,7 @@ class DishonestMiner(Miner):
                 continue
             block = decode_block(stored.raw, genesis.parameters.max_block_bytes)
             for raw in block.transactions:
-                body = decode_transaction(raw, genesis.chain_id, len(raw)).body
+                body = decode_transaction(raw, genesis.identity, len(raw)).body
                 action = body.reveal_shapley
                 if action.task_id == task_id and bool(action.evidence.leaves) == with_leaves:
                     yield action

@@ -263,7 +263,7 @@ def collect_old_messages(chain: Chain) -> tuple[list[Vote], list[bytes]]:
         votes += [decode_vote(vote, chain.genesis.hash) for vote in certificate.precommits]
         block = decode_block(stored.raw, len(stored.raw))
         transactions += [
-            decode_transaction(raw, chain.genesis.chain_id, len(raw)).raw
+            decode_transaction(raw, chain.genesis.identity, len(raw)).raw
             for raw in block.transactions
         ]
     return votes, transactions
@@ -281,7 +281,7 @@ def _foreign_transactions() -> list[bytes]:
             expiry_height=1_000,
             transfer=Transfer(outputs=[TransferOutput(recipient=key.address, amount=1)]),
         )
-        transactions.append(sign_transaction(body, key).raw)
+        transactions.append(sign_transaction(body, key, OTHER_GENESIS_HASH).raw)
     return transactions
 
 

@@ -48,9 +48,11 @@ class _TaskOpening:
     """A ledger with one campaign, and the task that an honest coordinator would open first."""
 
     def __init__(self) -> None:
-        self.coordinator = SimulatedCoordinator(CLIENTS, CampaignSetting(rounds=2), CHAIN_ID)
+        self.coordinator = SimulatedCoordinator(CLIENTS, CampaignSetting(rounds=2))
         address = self.coordinator.key.address
         genesis = make_study_genesis((BOND,) * 4, FIXED_DIFFICULTY, address)
+        self.chain = genesis.identity
+        self.coordinator.use_genesis(genesis.hash)
         state = MemoryState()
         state.apply(genesis_changes(genesis))
         self.ledger = Ledger(state, genesis)
@@ -60,7 +62,7 @@ class _TaskOpening:
         body = TransactionBody(
             chain_id=CHAIN_ID, fee=SAP_PER_FDC, expiry_height=9, open_campaign=opening
         )
-        execution = self.ledger.execute(context, [sign_transaction(body, signer)])
+        execution = self.ledger.execute(context, [sign_transaction(body, signer, genesis.hash)])
         state.apply(execution.changes)
         self.ledger.adopt(execution)
         ((campaign_id, campaign),) = records.CAMPAIGNS.scan(state)
@@ -74,9 +76,9 @@ class _TaskOpening:
         body = TransactionBody(
             chain_id=CHAIN_ID, nonce=1, fee=SAP_PER_FDC, expiry_height=9, open_task=task
         )
-        raw = sign_transaction(body, self.coordinator.key).raw
+        raw = sign_transaction(body, self.coordinator.key, self.chain.genesis_hash).raw
         try:
-            transaction = decode_transaction(raw, CHAIN_ID, MAX_TRANSACTION_BYTES)
+            transaction = decode_transaction(raw, self.chain, MAX_TRANSACTION_BYTES)
             self.ledger.check(transaction, 1, 1 << 60)
         except RefusalError as refusal:
             return refusal.code.name
@@ -87,7 +89,9 @@ class _TaskOpening:
         update = ClientUpdate.FromString(task.updates[0].body)
         for name, value in changes.items():
             setattr(update, name, value)
-        task.updates[0].CopyFrom(sign_update(update, self.coordinator.clients[0], CHAIN_ID))
+        task.updates[0].CopyFrom(
+            sign_update(update, self.coordinator.clients[0], self.chain.genesis_hash)
+        )
 
 
 def try_coordinator_fraud() -> list[FraudAttempt]:

@@ -19,6 +19,7 @@ from fedcoin.data.crypto.hashing import sha256
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.messages.blocks import Block
+from fedcoin.data.messages.chain_identity import ChainIdentity
 from fedcoin.data.messages.transactions import (
     Transaction,
     action_name,
@@ -38,13 +39,13 @@ from fedcoin.network.peers.protection.reputation import POINTS, Offence
 from fedcoin.testing.campaign_simulation.campaign_setting import CampaignSetting
 from fedcoin.testing.campaign_simulation.ledger_application import LedgerApplication
 from fedcoin.testing.campaign_simulation.simulated_campaign import CampaignSimulation
-from fedcoin.testing.consensus_simulation.block_application import CHAIN_ID
 from fedcoin.testing.consensus_simulation.simulator import validator_key
 from fedcoin.v1.transaction_pb2 import TransactionBody
 from fedcoin.v1.vote_pb2 import Certificate
 
 OTHER_CHAIN_ID = "another-network"
 OTHER_GENESIS_HASH = sha256(b"another network")
+"""The genesis hash of an earlier launch, whose chain id, keys and validators are the same."""
 
 
 @dataclass(frozen=True)
@@ -110,33 +111,38 @@ def _list_deliveries(campaign: CampaignSimulation, node: LedgerApplication) -> I
 def _list_transactions(
     campaign: CampaignSimulation, node: LedgerApplication
 ) -> Iterator[_Delivery]:
-    signer = validator_key(1)
+    signer, network = validator_key(1), campaign.genesis.identity
     max_bytes = campaign.genesis.parameters.max_transaction_bytes
 
     def submit(transaction: Transaction) -> None:
-        decoded = decode_transaction(transaction.raw, CHAIN_ID, max_bytes)
+        decoded = decode_transaction(transaction.raw, network, max_bytes)
         node.ledger.check(decoded, node.height(), node.time_ms() + 1)
 
     def sign_again(
-        transaction: Transaction, chain_id: str = CHAIN_ID, expiry_height: int | None = None
+        transaction: Transaction,
+        chain: ChainIdentity = network,
+        expiry_height: int | None = None,
     ) -> Transaction:
         body = TransactionBody()
         body.CopyFrom(transaction.body)
-        body.chain_id, body.nonce = chain_id, node.ledger.account(signer.address).nonce
+        body.chain_id, body.nonce = chain.chain_id, node.ledger.account(signer.address).nonce
         if expiry_height is not None:
             body.expiry_height = expiry_height
-        return sign_transaction(body, signer)
+        return sign_transaction(body, signer, chain.genesis_hash)
 
     final = [t for t in _final_transactions(campaign) if t.sender == signer.address]
     first = final[0]
     reveal = [t for t in final if action_name(t.body) == "reveal_shapley"][-1]
     expired = sign_again(first, expiry_height=node.height())
+    renamed = replace(network, chain_id=OTHER_CHAIN_ID)
+    relaunched = replace(network, genesis_hash=OTHER_GENESIS_HASH)
     late_reveal = sign_again(reveal, expiry_height=node.height() + 10)
     for what, transaction in (
         ("a transaction that is final already", first),
         ("a transaction past its expiry", expired),
         ("a reveal of a settled task, signed again", late_reveal),
-        ("a transaction of another chain", sign_again(first, OTHER_CHAIN_ID)),
+        ("a transaction of another chain", sign_again(first, renamed)),
+        ("a transaction of an earlier launch", sign_again(first, relaunched)),
     ):
         yield _Delivery(what, partial(submit, transaction), _points_of_transaction)
 
@@ -161,7 +167,7 @@ def _list_consensus_messages(
         _no_points,
     )
     yield _Delivery(
-        "a vote of another chain",
+        "a vote of an earlier launch",
         lambda: decode_vote(foreign.envelope, genesis_hash),
         _points_of_unreadable_message,
     )
@@ -198,7 +204,10 @@ def _list_blocks(campaign: CampaignSimulation, node: LedgerApplication) -> Itera
             "a certificate of another block",
             partial(verify, first.certificate, own_hash),
         ),
-        ("a certificate of another chain", partial(verify, last.certificate, OTHER_GENESIS_HASH)),
+        (
+            "a certificate of an earlier launch",
+            partial(verify, last.certificate, OTHER_GENESIS_HASH),
+        ),
     ):
         yield _Delivery(what, deliver, _points_of_bad_block)
 
@@ -220,7 +229,7 @@ def _unbonded_key() -> KeyPair:
 
 def _final_transactions(campaign: CampaignSimulation) -> list[Transaction]:
     return [
-        decode_transaction(raw, CHAIN_ID, len(raw))
+        decode_transaction(raw, campaign.genesis.identity, len(raw))
         for final in campaign.final_blocks
         for raw in final.block.transactions
     ]

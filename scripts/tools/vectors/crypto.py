@@ -7,7 +7,7 @@ from typing import Any
 from fedcoin.data.crypto import merkle
 from fedcoin.data.crypto.addresses import derive_address, format_address
 from fedcoin.data.crypto.hashing import SigningContext, signing_digest
-from scripts.tools.vectors.samples import CHAIN, GENESIS_HASH, KEYS
+from scripts.tools.vectors.samples import GENESIS_HASH, KEYS, hash_of
 
 
 def hashing() -> list[dict[str, Any]]:
@@ -15,20 +15,13 @@ def hashing() -> list[dict[str, Any]]:
     return [
         {
             "context": context.value,
-            "network": network if isinstance(network, str) else {"genesis_hash": network.hex()},
+            "genesis_hash": genesis_hash.hex(),
             "body": body.hex(),
-            "digest": signing_digest(context, network, body).hex(),
+            "digest": signing_digest(context, genesis_hash, body).hex(),
         }
         for context in SigningContext
-        for network, body in _networks(context)
+        for genesis_hash, body in ((GENESIS_HASH, b""), (hash_of("other"), b"\0\1\2"))
     ]
-
-
-def _networks(context: SigningContext) -> tuple[tuple[str | bytes, bytes], ...]:
-    """List bodies with the networks that they are signed for."""
-    if context in (SigningContext.VOTE, SigningContext.PROPOSAL):
-        return (GENESIS_HASH, b""), (bytes(32), b"\0\1\2")
-    return (CHAIN, b""), ("x", b"\0\1\2")
 
 
 def merkle_trees() -> list[dict[str, Any]]:
@@ -66,9 +59,9 @@ def keys() -> list[dict[str, Any]]:
             "public_key": key.public_key.hex(),
             "address": key.address.hex(),
             "context": context.value,
-            "chain_id": CHAIN,
+            "genesis_hash": GENESIS_HASH.hex(),
             "body": body.hex(),
-            "signature": key.sign(context, CHAIN, body).hex(),
+            "signature": key.sign(context, GENESIS_HASH, body).hex(),
         }
         for key, context, body in (
             (KEYS[0], SigningContext.TX, b""),

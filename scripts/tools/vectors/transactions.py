@@ -30,7 +30,7 @@ def _open_task() -> task_pb2.OpenTask:
         round=2,
         base=hash_of("base"),
         aggregate=hash_of("aggregate"),
-        updates=[sign_update(_client_update(), KEYS[0], CHAIN)],
+        updates=[sign_update(_client_update(), KEYS[0], GENESIS_HASH)],
         evaluation=task_pb2.EvaluationShard(
             artifact=hash_of("evaluation"), index=1, path=[hash_of("sibling")], size=360
         ),
@@ -121,11 +121,12 @@ def _transaction_vector(nonce: int, action: dict[str, Any]) -> dict[str, Any]:
     body = transaction_pb2.TransactionBody(
         chain_id=CHAIN, nonce=nonce, fee=1_100, expiry_height=1_000, **action
     )
-    made = sign_transaction(body, key)
+    made = sign_transaction(body, key, GENESIS_HASH)
     return {
         "action": action_name(body),
         "seed": key.seed.hex(),
         "chain_id": CHAIN,
+        "genesis_hash": GENESIS_HASH.hex(),
         "body": made.body_bytes.hex(),
         "raw": made.raw.hex(),
         "hash": made.hash.hex(),
@@ -135,10 +136,10 @@ def _transaction_vector(nonce: int, action: dict[str, Any]) -> dict[str, Any]:
 
 def updates() -> list[dict[str, Any]]:
     """Sign a client's update."""
-    envelope = sign_update(_client_update(), KEYS[0], CHAIN)
+    envelope = sign_update(_client_update(), KEYS[0], GENESIS_HASH)
     return [
         {
-            "chain_id": CHAIN,
+            "genesis_hash": GENESIS_HASH.hex(),
             "body": envelope.body.hex(),
             "signature": envelope.signature.hex(),
             "raw": canonical.encode(envelope).hex(),

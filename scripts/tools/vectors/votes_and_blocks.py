@@ -129,7 +129,7 @@ def _madereceipts() -> list[bytes]:
 
 def _madeblocks() -> list[Block]:
     raw = [bytes.fromhex(vector["raw"]) for vector in transactions()]
-    first = build_block(_header(1, hash_of("genesis")), b"", raw[:2])
+    first = build_block(_header(1, GENESIS_HASH), b"", raw[:2])
     precommits = [
         sign_vote(PRECOMMIT, 1, 0, first.hash, key, GENESIS_HASH).envelope for key in KEYS
     ]

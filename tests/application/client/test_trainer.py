@@ -13,12 +13,14 @@ import pytest
 
 from fedcoin.application.client.trainer import Trainer
 from fedcoin.application.coordinator.campaign import CampaignPhase
-from fedcoin.data.errors import DataCode, RefusalError
+from fedcoin.application.errors import ApplicationCode
+from fedcoin.data.errors import RefusalError
 from fedcoin.learning.errors import LearningCode, WorkerError
 from fedcoin.learning.training import client_data, datasets
 from fedcoin.learning.training.client_data import ClientData
 from fedcoin.network.client.rpc_error import RpcError
-from tests.support.training_site import CHAIN_ID, client_key, running, settings, site, started
+from tests.support.genesis import GENESIS_HASH, OTHER_GENESIS_HASH
+from tests.support.training_site import client_key, running, settings, site, started
 from tests.support.waiting import LOADED_SECONDS, until
 
 NOWHERE = "127.0.0.1:9"
@@ -47,7 +49,7 @@ async def test_it_waits_for_a_coordinator_and_survives_its_restart(tmp_path: Pat
 
 
 async def test_an_unreachable_coordinator_is_named(tmp_path: Path) -> None:
-    trainer = Trainer(NOWHERE, client_key(0), RIDER, patience=0.5)
+    trainer = Trainer(NOWHERE, client_key(0), RIDER, GENESIS_HASH, patience=0.5)
     try:
         with pytest.raises(RpcError, match=NOWHERE):
             await asyncio.wait_for(trainer.run(), 60)
@@ -59,13 +61,19 @@ async def test_refusals_end_it(tmp_path: Path) -> None:
     async with site(tmp_path) as here:
         config = settings(clients=1, max_clients=1)
         async with started(await here.prepared(config)) as coordinator:
-            elsewhere = Trainer(coordinator.address, client_key(0), RIDER, chain_id="elsewhere")
-            late = Trainer(coordinator.address, client_key(0), RIDER, clock_ms=lambda: 0)
+            elsewhere = Trainer(coordinator.address, client_key(0), RIDER, OTHER_GENESIS_HASH)
+            late = Trainer(
+                coordinator.address,
+                client_key(0),
+                RIDER,
+                here.chain.genesis_hash,
+                clock_ms=lambda: 0,
+            )
             first, second = here.riders(coordinator.address)
             try:
                 with pytest.raises(RefusalError) as refused:
                     await asyncio.wait_for(elsewhere.run(), 60)
-                assert refused.value.code is DataCode.WRONG_CHAIN
+                assert refused.value.code is ApplicationCode.WRONG_NETWORK
                 with pytest.raises(RpcError) as failed:
                     await asyncio.wait_for(late.run(), 60)
                 assert failed.value.code == "BAD_PROOF"
@@ -80,7 +88,7 @@ async def test_refusals_end_it(tmp_path: Path) -> None:
 
 
 async def test_bad_data_is_known_before_joining() -> None:
-    trainer = Trainer(NOWHERE, client_key(0), ClientData("missing.npz"))
+    trainer = Trainer(NOWHERE, client_key(0), ClientData("missing.npz"), GENESIS_HASH)
     try:
         with pytest.raises(RefusalError) as caught:
             await trainer.run()
@@ -97,7 +105,12 @@ async def test_data_that_does_not_suit_the_model(tmp_path: Path) -> None:
         config = settings(clients=1, rounds=1)
         async with started(await here.prepared(config)) as coordinator:
             run = asyncio.create_task(coordinator.run())
-            trainer = Trainer(coordinator.address, client_key(0), ClientData(str(path)))
+            trainer = Trainer(
+                coordinator.address,
+                client_key(0),
+                ClientData(str(path)),
+                here.chain.genesis_hash,
+            )
             try:
                 with pytest.raises(RefusalError) as caught:
                     await asyncio.wait_for(trainer.run(), LOADED_SECONDS)
@@ -128,7 +141,7 @@ async def test_ones_own_file_and_a_killed_training(tmp_path: Path) -> None:
                 coordinator.address,
                 client_key(0),
                 ClientData(str(path)),
-                chain_id=CHAIN_ID,
+                here.chain.genesis_hash,
                 report=lines.append,
             )
             async with running(trainer) as (task,):
@@ -150,7 +163,7 @@ async def test_ones_own_file_and_a_killed_training(tmp_path: Path) -> None:
 
 async def test_training_that_dies_twice_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client_data, "prepare_training", Deadly())
-    trainer = Trainer(NOWHERE, client_key(0), RIDER)
+    trainer = Trainer(NOWHERE, client_key(0), RIDER, GENESIS_HASH)
     began = time.monotonic()
     with pytest.raises(WorkerError):
         await trainer.run()

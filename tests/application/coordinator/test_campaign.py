@@ -16,6 +16,7 @@ from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.updates import Update, decode_update, sign_update
 from fedcoin.v1.task_pb2 import ClientUpdate
+from tests.support.genesis import GENESIS_HASH
 
 KEYS = [KeyPair.from_seed(bytes([number]) * 32) for number in range(1, 5)]
 ID, BASE, NEXT = b"c" * 32, b"b" * 32, b"n" * 32
@@ -24,6 +25,7 @@ ID, BASE, NEXT = b"c" * 32, b"b" * 32, b"n" * 32
 def campaign(clients: int = 2, max_clients: int = 3) -> Campaign:
     made = Campaign(
         "chain",
+        GENESIS_HASH,
         2,
         max_clients,
         b"m" * 32,
@@ -46,7 +48,7 @@ def update(key: KeyPair, **changes: object) -> Update:
         "address": key.address,
     }
     message = ClientUpdate(**{**fields, **changes})  # type: ignore[arg-type]
-    return decode_update(sign_update(message, key, "chain"), "chain")
+    return decode_update(sign_update(message, key, GENESIS_HASH), GENESIS_HASH)
 
 
 def code_of(made: Campaign, given: Update) -> ApplicationCode:

@@ -28,6 +28,7 @@ from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.updates import decode_update, sign_update
 from fedcoin.v1.task_pb2 import ClientUpdate
+from tests.support.genesis import GENESIS_HASH
 
 KEYS = [KeyPair.from_seed(bytes([number]) * 32) for number in range(1, 5)]
 hashes = st.binary(min_size=32, max_size=32)
@@ -55,6 +56,7 @@ records = st.builds(
 def campaigns(draw: st.DrawFn) -> Campaign:
     campaign = Campaign(
         chain_id="chain",
+        genesis_hash=GENESIS_HASH,
         rounds=draw(st.integers(1, 10_000)),
         max_clients=4,
         model=draw(hashes),
@@ -81,8 +83,8 @@ def campaigns(draw: st.DrawFn) -> Campaign:
                 num_samples=3,
                 address=address,
             )
-            envelope = sign_update(message, key, "chain")
-            campaign.updates[address] = decode_update(envelope, "chain")
+            envelope = sign_update(message, key, GENESIS_HASH)
+            campaign.updates[address] = decode_update(envelope, GENESIS_HASH)
     campaign.phase = draw(st.sampled_from(CampaignPhase))
     return campaign
 
@@ -95,7 +97,9 @@ def test_a_campaign_survives(campaign: Campaign) -> None:
 async def test_saves_are_whole_and_in_order(tmp_path: Path) -> None:
     file = CampaignFile(tmp_path / "state.json")
     assert await file.load() is None
-    campaign = Campaign("chain", 3, 4, b"m" * 32, b"b" * 32, (EvaluationShard(b"e" * 32, 9),))
+    campaign = Campaign(
+        "chain", GENESIS_HASH, 3, 4, b"m" * 32, b"b" * 32, (EvaluationShard(b"e" * 32, 9),)
+    )
     saves = []
     for number in range(1, 20):
         campaign.round = number
@@ -117,7 +121,9 @@ async def test_what_is_no_state_is_refused(tmp_path: Path, raw: bytes) -> None:
 
 
 async def test_a_forged_update_in_a_state_is_refused(tmp_path: Path) -> None:
-    campaign = Campaign("chain", 3, 4, b"m" * 32, b"b" * 32, (EvaluationShard(b"e" * 32, 9),))
+    campaign = Campaign(
+        "chain", GENESIS_HASH, 3, 4, b"m" * 32, b"b" * 32, (EvaluationShard(b"e" * 32, 9),)
+    )
     content = {**campaign_to_json(campaign), "updates": ["00ff"]}
     (tmp_path / "state.json").write_text(json.dumps(content))
     with pytest.raises(RefusalError) as caught:

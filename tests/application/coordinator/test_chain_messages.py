@@ -14,12 +14,13 @@ from fedcoin.application.coordinator.campaign import (
 from fedcoin.contract.actions.campaigns import check_terms
 from fedcoin.data.crypto import merkle
 from fedcoin.v1 import task_pb2
+from tests.support.genesis import GENESIS_HASH
 from tests.support.training_site import settings
 
 
 def campaign() -> Campaign:
     shards = tuple(EvaluationShard(bytes([number]) * 32, 10 + number) for number in range(3))
-    return Campaign("chain", 5, 4, b"m" * 32, b"b" * 32, shards, initial=b"b" * 32)
+    return Campaign("chain", GENESIS_HASH, 5, 4, b"m" * 32, b"b" * 32, shards, initial=b"b" * 32)
 
 
 def test_every_choice_of_a_campaign_is_sound() -> None:

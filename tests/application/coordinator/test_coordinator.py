@@ -31,7 +31,6 @@ from fedcoin.network.errors import NetworkCode
 from fedcoin.v1 import federated_learning_service_pb2 as pb
 from fedcoin.v1.task_pb2 import SignedUpdate
 from tests.support.training_site import (
-    CHAIN_ID,
     FUNDS,
     SERVER,
     TrainingSite,
@@ -99,7 +98,10 @@ async def test_clients_are_counted_as_they_come(tmp_path: Path) -> None:
         async with FederatedClient(coordinator.address) as client:
             weights = await client.upload_artifact(trained(0))
         await until(lambda: coordinator.campaign.phase is CampaignPhase.TRAINING)
-        updates = [decode_update(signed(coordinator, n, weights), CHAIN_ID) for n in range(3)]
+        updates = [
+            decode_update(signed(coordinator, n, weights), here.chain.genesis_hash)
+            for n in range(3)
+        ]
         await asyncio.gather(*(coordinator.round_service.submit(update) for update in updates))
         counts = [line.partition("; ")[2] for line in here.lines if "submitted" in line]
         assert counts == ["1 of 3", "2 of 3", "3 of 3"]
@@ -120,7 +122,7 @@ async def test_a_client_that_vanishes_is_left_out(tmp_path: Path) -> None:
     config = settings(clients=3, round_seconds=5)
     async with site(tmp_path) as here, started(await here.prepared(config)) as coordinator:
         async with FederatedClient(coordinator.address) as vanishing:
-            await vanishing.register(client_key(9), CHAIN_ID, unix_ms())
+            await vanishing.register(client_key(9), here.chain.genesis_hash, unix_ms())
         async with running(*here.riders(coordinator.address)):
             began = time.monotonic()
             history = await asyncio.wait_for(coordinator.run(), 60)
@@ -149,14 +151,14 @@ async def test_a_round_without_updates_is_repeated(tmp_path: Path) -> None:
     config = settings(clients=1, rounds=1, round_seconds=2)
     async with site(tmp_path) as here, started(await here.prepared(config)) as coordinator:
         async with FederatedClient(coordinator.address) as client:
-            await client.register(client_key(0), CHAIN_ID, unix_ms())
+            await client.register(client_key(0), here.chain.genesis_hash, unix_ms())
         run = asyncio.create_task(coordinator.run())
         await until(lambda: any("0 updates" in line for line in here.lines))
         await until(lambda: coordinator.campaign.phase is CampaignPhase.WAITING)
         async with FederatedClient(coordinator.address) as client:
             weights = await client.upload_artifact(trained(0))
             while not coordinator.campaign.updates:
-                await client.register(client_key(0), CHAIN_ID, unix_ms())
+                await client.register(client_key(0), here.chain.genesis_hash, unix_ms())
                 await until(lambda: coordinator.campaign.phase is CampaignPhase.TRAINING)
                 # On a busy machine the client may be too late again.
                 with contextlib.suppress(RpcError):
@@ -263,9 +265,13 @@ async def code_of(client: FederatedClient, update: SignedUpdate) -> str:
     return caught.value.code
 
 
+async def genesis_hash_of(client: FederatedClient) -> bytes:
+    return bytes.fromhex((await client.get_campaign_status()).genesis_hash)
+
+
 async def register(client: FederatedClient, *numbers: int) -> None:
     for number in numbers:
-        await client.register(client_key(number), CHAIN_ID, unix_ms())
+        await client.register(client_key(number), await genesis_hash_of(client), unix_ms())
 
 
 async def registration_code(client: FederatedClient, number: int) -> str:
@@ -337,7 +343,7 @@ async def test_clients_learn_the_plan_and_their_payouts(tmp_path: Path) -> None:
     async with site(tmp_path) as here, started(await here.prepared(config)) as coordinator:
         run = asyncio.create_task(coordinator.run())
         async with FederatedClient(coordinator.address) as client:
-            joined = await client.register(client_key(0), CHAIN_ID, unix_ms())
+            joined = await client.register(client_key(0), here.chain.genesis_hash, unix_ms())
             assert joined.plan.epochs == 2
             assert joined.plan.learning_rate_micro == 100_000
             told = []
@@ -379,7 +385,7 @@ async def test_states_that_cannot_be_continued_are_refused(tmp_path: Path) -> No
             assert refusal.code is ApplicationCode.BAD_STATE
         coordinator = await here.prepared(settings())
         content = json.loads(here.state_path.read_text())
-        here.state_path.write_text(json.dumps({**content, "chain_id": "another"}))
+        here.state_path.write_text(json.dumps({**content, "genesis_hash": bytes(32).hex()}))
         assert (await refusal_of(coordinator)).code is DataCode.WRONG_CHAIN
         await here.prepared(settings())
         shutil.rmtree(here.root / "server")

@@ -13,13 +13,16 @@ from fedcoin.application.coordinator.campaign import (
 )
 from fedcoin.application.coordinator.round_events import RoundEventLog
 from fedcoin.v1 import federated_learning_service_pb2 as pb
+from tests.support.genesis import GENESIS_HASH
 from tests.support.waiting import let_others_run
 
 ALICE, BOB = b"a" * 20, b"b" * 20
 
 
 def campaign() -> Campaign:
-    return Campaign("chain", 2, 4, b"m" * 32, b"b" * 32, (EvaluationShard(b"e" * 32, 9),))
+    return Campaign(
+        "chain", GENESIS_HASH, 2, 4, b"m" * 32, b"b" * 32, (EvaluationShard(b"e" * 32, 9),)
+    )
 
 
 def record(number: int) -> RoundRecord:

@@ -60,7 +60,7 @@ async def test_a_proposer_that_names_another_does_not_split_the_network(tmp_path
         member.start()
     for nonce in range(HEIGHTS):
         for member in members:
-            await member.pool.submit(sign_transfer(nonce))
+            await member.pool.submit(sign_transfer(nonce, genesis_hash=genesis.hash))
         await reach(members, nonce + 1)
     voter = members[1]
     with late_chain(tmp_path / "late.sqlite", genesis) as late:

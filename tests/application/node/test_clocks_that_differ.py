@@ -70,7 +70,7 @@ async def test_a_clock_that_is_behind_does_not_stop_a_block_with_a_polka(tmp_pat
     ]
     for member in members:
         member.start()
-        await member.pool.submit(sign_transfer(0))
+        await member.pool.submit(sign_transfer(0, genesis_hash=genesis.hash))
 
     def decided() -> bool:
         wire.repeat()

@@ -27,7 +27,7 @@ async def test_a_transfer_becomes_final_everywhere(tmp_path: Path) -> None:
         member.start()
     await let_others_run()
     assert [member.chain.height() for member in members] == [0] * 4, "nothing to do, no block"
-    await members[0].pool.submit(sign_transfer(0))
+    await members[0].pool.submit(sign_transfer(0, genesis_hash=members[0].chain.genesis.hash))
     await reach(members, 1)
     assert_agree(members)
     for member in members:
@@ -43,7 +43,7 @@ async def test_votes_of_other_validators_are_passed_to_listeners(tmp_path: Path)
     members[0].agreement.on_vote(lambda vote: signers.add(vote.public_key))
     for member in members:
         member.start()
-    await members[0].pool.submit(sign_transfer(0))
+    await members[0].pool.submit(sign_transfer(0, genesis_hash=members[0].chain.genesis.hash))
     await reach(members, 1)
     await until(lambda: signers >= {miner.public_key for miner in MINERS[1:]})
     for member in members:
@@ -57,7 +57,9 @@ async def test_three_of_four_go_on_and_the_fourth_catches_up(tmp_path: Path) -> 
     for member in members:
         member.start()
     for nonce in range(6):
-        await members[0].pool.submit(sign_transfer(nonce))
+        await members[0].pool.submit(
+            sign_transfer(nonce, genesis_hash=members[0].chain.genesis.hash)
+        )
         await reach(members, members[0].chain.height() + 1)
     assert members[0].chain.ledger.account(BOB.address).balance == 6000
     again = InMemoryNode(
@@ -68,7 +70,7 @@ async def test_three_of_four_go_on_and_the_fourth_catches_up(tmp_path: Path) -> 
         stored = members[0].chain.block(height)
         assert stored is not None
         await again.chain.import_block(decode_block(stored.raw), stored.certificate)
-    await members[0].pool.submit(sign_transfer(6))
+    await members[0].pool.submit(sign_transfer(6, genesis_hash=members[0].chain.genesis.hash))
     await reach([*members, again], members[0].chain.height() + 1)
     assert_agree([*members, again])
     for member in [*members, again]:
@@ -81,7 +83,7 @@ async def test_a_restarted_validator_keeps_its_word(tmp_path: Path) -> None:
     wire.drops = lambda sender, receiver: True
     for member in members:
         member.start()
-        await member.pool.submit(sign_transfer(0))
+        await member.pool.submit(sign_transfer(0, genesis_hash=member.chain.genesis.hash))
     await until(lambda: all(member.store.votes.list_at(1) for member in members))
     assert [member.chain.height() for member in members] == [0] * 4
     said = [member.store.votes.list_at(1) for member in members]
@@ -92,7 +94,7 @@ async def test_a_restarted_validator_keeps_its_word(tmp_path: Path) -> None:
     again = make_nodes(tmp_path, genesis, wire)
     for member in again:
         member.start()
-    await again[0].pool.submit(sign_transfer(0))
+    await again[0].pool.submit(sign_transfer(0, genesis_hash=genesis.hash))
 
     def decided() -> bool:
         wire.repeat()
@@ -113,7 +115,7 @@ async def test_an_import_with_a_bad_certificate_changes_nothing(tmp_path: Path) 
     members[0].wire.members.remove(behind)
     for member in members:
         member.start()
-    await members[0].pool.submit(sign_transfer(0))
+    await members[0].pool.submit(sign_transfer(0, genesis_hash=members[0].chain.genesis.hash))
     await reach(members, 1)
     stored = members[0].chain.block(1)
     assert stored is not None

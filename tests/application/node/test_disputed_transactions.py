@@ -13,7 +13,7 @@ from fedcoin.data.messages.transactions import Transaction, sign_transaction
 from fedcoin.v1.evidence_pb2 import Evidence, EvidenceLeaf
 from fedcoin.v1.task_pb2 import OpenTask
 from fedcoin.v1.transaction_pb2 import CommitShapley, RevealShapley, TransactionBody
-from tests.support.genesis import CHAIN_ID
+from tests.support.genesis import CHAIN_ID, GENESIS_HASH
 from tests.support.keys import ALICE, BOB, MINERS
 from tests.support.sample_blocks import make_header
 from tests.support.transfers import sign_transfer
@@ -21,7 +21,7 @@ from tests.support.transfers import sign_transfer
 
 def sign(sender: KeyPair, nonce: int = 0, **action: object) -> Transaction:
     body = TransactionBody(chain_id=CHAIN_ID, nonce=nonce, fee=1, expiry_height=9, **action)  # type: ignore[arg-type]
-    return sign_transaction(body, sender)
+    return sign_transaction(body, sender, GENESIS_HASH)
 
 
 TRANSFER = sign_transfer(0)

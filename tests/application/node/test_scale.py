@@ -16,7 +16,6 @@ from fedcoin.incentive.proof.audit import list_claims
 from fedcoin.incentive.proof.sampling_plan import build_plan
 from fedcoin.learning.workers.pool import WorkerPool
 from fedcoin.v1 import block_pb2, task_pb2
-from tests.support.genesis import CHAIN_ID
 from tests.support.mining_campaign import EXAMPLES
 from tests.support.mining_site import MiningSite
 
@@ -76,7 +75,9 @@ async def test_many_clients(
         mean = task.settlement.mean_shapley_nano
         assert len(mean) == clients
         for miner in here.chain.miners:
-            transaction = decode_transaction(evidence(here, task_id, miner.address), CHAIN_ID)
+            transaction = decode_transaction(
+                evidence(here, task_id, miner.address), here.chain.chain.genesis.identity
+            )
             shown = transaction.body.reveal_shapley.evidence
             plan = build_plan(terms_of(here, task_id), task_id, miner.public_key)
             mined = plan.evaluations(shown.samples)

@@ -53,7 +53,7 @@ async def test_simulate_and_publish(tmp_path: Path) -> None:
 
     async with site(tmp_path / "site") as here:
         published = await publish_folder(
-            folder, here.client, SERVER, settings(), report=lines.append
+            folder, here.client, SERVER, here.chain, settings(), report=lines.append
         )
 
         async def closed() -> None:

@@ -37,7 +37,7 @@ class Kept:
 
 async def test_it_is_kept_before_it_is_sent_and_sent_once(tmp_path: Path) -> None:
     async with site(tmp_path) as here:
-        delivery = Delivery(here.client, SERVER, CHAIN_ID, here.lines.append)
+        delivery = Delivery(here.client, SERVER, here.chain, here.lines.append)
         kept = Kept()
         sent = await delivery.deliver(transfer(7), b"", kept)
         assert kept.raws == [sent.raw]
@@ -50,9 +50,16 @@ async def test_it_is_kept_before_it_is_sent_and_sent_once(tmp_path: Path) -> Non
 
 async def test_when_another_took_its_nonce_a_new_one_is_signed(tmp_path: Path) -> None:
     async with site(tmp_path) as here:
-        delivery = Delivery(here.client, SERVER, CHAIN_ID, here.lines.append)
-        stale = sign_transfer(0, 5, sender=SERVER, recipient=RECEIVER, chain_id=CHAIN_ID)
-        await Wallet(here.client, SERVER, CHAIN_ID).execute(transfer(100))
+        delivery = Delivery(here.client, SERVER, here.chain, here.lines.append)
+        stale = sign_transfer(
+            0,
+            5,
+            sender=SERVER,
+            recipient=RECEIVER,
+            chain_id=CHAIN_ID,
+            genesis_hash=here.chain.genesis_hash,
+        )
+        await Wallet(here.client, SERVER, here.chain).execute(transfer(100))
         kept = Kept()
         sent = await delivery.deliver(transfer(5), stale.raw, kept)
         assert sent.hash != stale.hash
@@ -64,7 +71,7 @@ async def test_a_refusal_of_the_ledger_is_raised_and_the_transaction_forgotten(
     tmp_path: Path,
 ) -> None:
     async with site(tmp_path) as here:
-        delivery = Delivery(here.client, SERVER, CHAIN_ID, here.lines.append)
+        delivery = Delivery(here.client, SERVER, here.chain, here.lines.append)
         kept = Kept()
         with pytest.raises(RpcError) as caught:
             await delivery.deliver(transfer(2 * FUNDS), b"", kept)
@@ -78,7 +85,7 @@ async def test_a_node_that_is_away_is_waited_for(tmp_path: Path) -> None:
     async with open_node(home.config({}), home, asyncio.Event()) as node:
         listen = node.api.address
     async with NodeClient(listen) as client:
-        delivery = Delivery(client, SERVER, CHAIN_ID, lines.append)
+        delivery = Delivery(client, SERVER, home.genesis().identity, lines.append)
         task = asyncio.create_task(delivery.deliver(transfer(3), b"", Kept()))
         await until(lambda: any("waiting for the node" in line for line in lines))
         config = home.config({}, {"api.listen": listen})

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -23,12 +23,14 @@ from fedcoin.application.wallet.wallet import Wallet
 from fedcoin.contract.admission import min_fee
 from fedcoin.data.clock import unix_ms
 from fedcoin.data.crypto.keys import KeyPair
+from fedcoin.data.messages.chain_identity import ChainIdentity
 from fedcoin.data.messages.genesis import parse_genesis
 from fedcoin.data.messages.transactions import sign_transaction
 from fedcoin.network.client.node_client import NodeClient
 from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.v1.node_service_pb2 import GetFeesResponse
 from fedcoin.v1.transaction_pb2 import Bond, TransactionBody, Transfer, TransferOutput
+from tests.support.genesis import OTHER_GENESIS_HASH
 
 MINER = KeyPair.from_seed(b"\x01" * 32)
 ALICE = KeyPair.from_seed(b"\x02" * 32)
@@ -40,7 +42,7 @@ FUNDS = 10**12
 class Bank:
     """A live node with one miner, and a client of it."""
 
-    chain_id: str
+    chain: ChainIdentity
     client: NodeClient
     target: str
 
@@ -62,7 +64,7 @@ async def bank(tmp_path: Path) -> AsyncIterator[Bank]:
         open_node(config, home, asyncio.Event()) as node,
         NodeClient(node.api.address) as client,
     ):
-        yield Bank("bank", client, node.api.address)
+        yield Bank(home.genesis().identity, client, node.api.address)
 
 
 def pay(amount: int, outputs: int = 1) -> Transfer:
@@ -71,7 +73,7 @@ def pay(amount: int, outputs: int = 1) -> Transfer:
 
 
 async def test_a_wallet_fills_in_nonce_fee_and_expiry(bank: Bank) -> None:
-    wallet = Wallet(bank.client, ALICE, bank.chain_id)
+    wallet = Wallet(bank.client, ALICE, bank.chain)
     view = await wallet.execute(pay(5))
     assert (view.nonce, view.height, view.action) == (0, 1, "transfer")
     assert (await bank.client.get_account(BOB.address)).balance == 5
@@ -79,19 +81,15 @@ async def test_a_wallet_fills_in_nonce_fee_and_expiry(bank: Bank) -> None:
     assert again.nonce == 1
 
 
-async def test_the_node_says_which_chain_it_is(bank: Bank) -> None:
-    assert (await Wallet(bank.client, ALICE).execute(pay(5))).height == 1
-
-
 async def test_many_at_once_take_turns(bank: Bank) -> None:
-    wallet = Wallet(bank.client, ALICE, bank.chain_id)
+    wallet = Wallet(bank.client, ALICE, bank.chain)
     views = await asyncio.gather(*(wallet.execute(pay(1)) for _ in range(10)))
     assert sorted(view.nonce for view in views) == list(range(10))
 
 
 async def test_two_wallets_of_one_key(bank: Bank) -> None:
     async with NodeClient(bank.target) as other:
-        wallets = [Wallet(bank.client, ALICE, bank.chain_id), Wallet(other, ALICE, bank.chain_id)]
+        wallets = [Wallet(bank.client, ALICE, bank.chain), Wallet(other, ALICE, bank.chain)]
         # With the same amount, both wallets would sign the same bytes, which are one transaction.
         work = [w.execute(pay(amount)) for amount, w in enumerate(wallets, 1) for _ in range(3)]
         views = await asyncio.gather(*work)
@@ -99,17 +97,21 @@ async def test_two_wallets_of_one_key(bank: Bank) -> None:
 
 
 async def test_what_the_ledger_refuses(bank: Bank) -> None:
-    wallet = Wallet(bank.client, ALICE, bank.chain_id)
+    wallet = Wallet(bank.client, ALICE, bank.chain)
     with pytest.raises(RpcError) as caught:
         await wallet.submit(pay(2 * FUNDS))
     assert caught.value.code == "INSUFFICIENT_BALANCE"
     with pytest.raises(RpcError) as caught:
-        await Wallet(bank.client, ALICE, "other").submit(pay(1))
+        await Wallet(bank.client, ALICE, replace(bank.chain, chain_id="other")).submit(pay(1))
     assert caught.value.code == "WRONG_CHAIN"
+    relaunched = replace(bank.chain, genesis_hash=OTHER_GENESIS_HASH)
+    with pytest.raises(RpcError) as caught:
+        await Wallet(bank.client, ALICE, relaunched).submit(pay(1))
+    assert caught.value.code == "BAD_SIGNATURE"
 
 
 async def test_large_ones_pay_more(bank: Bank) -> None:
-    wallet = Wallet(bank.client, ALICE, bank.chain_id)
+    wallet = Wallet(bank.client, ALICE, bank.chain)
     small, large = await wallet.execute(pay(1)), await wallet.execute(pay(1, 200))
     assert large.fee > small.fee
 
@@ -166,7 +168,7 @@ def test_the_fee_follows_what_gets_in_up_to_a_limit() -> None:
     minimum = draft_transaction(pay(1), fees, chain_id="c", nonce=0, height=5).fee
     fees.next_block_fee_rate = 20_000
     body = draft_transaction(pay(1), fees, chain_id="c", nonce=0, height=5)
-    signed = sign_transaction(body, ALICE)
+    signed = sign_transaction(body, ALICE, OTHER_GENESIS_HASH)
     assert body.fee > minimum
     assert body.fee * 1024 // len(signed.raw) >= 20_000
     assert body.fee * 1024 // (len(signed.raw) + 16) <= 20_000

@@ -30,7 +30,6 @@ from fedcoin.v1 import task_pb2
 from fedcoin.v1.evidence_pb2 import Evidence, EvidenceLeaf, EvidenceNode
 from fedcoin.v1.transaction_pb2 import RevealShapley
 from tests.support.evidence_mutations import single_mutations
-from tests.support.genesis import CHAIN_ID
 from tests.support.keys import key_of
 from tests.support.ledger_campaign import REVEAL, LedgerCampaign, additive, salt
 from tests.support.ledger_chain import LedgerChain
@@ -85,7 +84,7 @@ class Liar:
     def check(self, transaction: Transaction) -> None:
         """Check it as mempool, proposer and voter do."""
         chain = self.job.chain
-        raw = decode_transaction(transaction.raw, CHAIN_ID)
+        raw = decode_transaction(transaction.raw, self.job.chain.genesis.identity)
         chain.ledger.check(raw, chain.height, chain.time_ms + 1)
 
 
@@ -241,7 +240,7 @@ def test_an_oversized_message_is_refused_unread(liar: Liar) -> None:
     evidence = largest(many_leaves)(liar)
     evidence.leaves.extend([EvidenceLeaf(index=i, utilities=[1]) for i in range(100_000)])
     with pytest.raises(RefusalError) as caught:
-        decode_transaction(liar.reveal(evidence).raw, CHAIN_ID)
+        decode_transaction(liar.reveal(evidence).raw, liar.job.chain.genesis.identity)
     assert caught.value.code is DataCode.TOO_LARGE
 
 

@@ -15,7 +15,7 @@ from fedcoin.data.messages.updates import sign_update
 from fedcoin.incentive.errors import IncentiveCode
 from fedcoin.v1 import task_pb2
 from fedcoin.v1.task_pb2 import ClientUpdate, EvaluationShard, RoundPrices, Sampling
-from tests.support.genesis import CHAIN_ID, FDC
+from tests.support.genesis import FDC, OTHER_GENESIS_HASH
 from tests.support.keys import ALICE, BOB, key_of
 from tests.support.ledger_campaign import (
     COMMIT,
@@ -199,8 +199,8 @@ def test_each_update_must_be_for_this_round_of_this_campaign(job: LedgerCampaign
 def test_an_update_signed_for_another_chain_is_refused(job: LedgerCampaign) -> None:
     client = job.clients[0]
     body = ClientUpdate.FromString(job.update(client, 1).body)
-    foreign = sign_update(body, client, "another-chain")
-    assert sign_update(body, client, CHAIN_ID) == job.update(client, 1)
+    foreign = sign_update(body, client, OTHER_GENESIS_HASH)
+    assert sign_update(body, client, job.chain.genesis.hash) == job.update(client, 1)
     refuses(job, DataCode.BAD_SIGNATURE, "updates[0].signature", updates=[foreign])
 
 

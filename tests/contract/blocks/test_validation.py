@@ -17,7 +17,7 @@ from fedcoin.data.messages.transactions import decode_transaction
 from fedcoin.data.messages.votes import PRECOMMIT, sign_vote
 from fedcoin.v1.block_pb2 import BlockHeader, Settlement
 from fedcoin.v1.transaction_pb2 import Bond, SignedTransaction
-from tests.support.genesis import CHAIN_ID, FDC, GENESIS_MS
+from tests.support.genesis import FDC, GENESIS_MS
 from tests.support.keys import ALICE, BOB
 from tests.support.ledger_campaign import LedgerCampaign, additive
 from tests.support.ledger_chain import LedgerChain, refused
@@ -202,7 +202,7 @@ def test_a_decoder_that_knows_transactions_is_used(chain: LedgerChain) -> None:
 
     def decode(raw: bytes) -> Any:
         seen.append(raw)
-        return decode_transaction(raw, CHAIN_ID)
+        return decode_transaction(raw, chain.genesis.identity)
 
     chain.check(block, decode=decode)
     assert seen == list(block.transactions)

@@ -11,7 +11,6 @@ from fedcoin.data.messages.transactions import decode_transaction
 from fedcoin.data.messages.updates import decode_update
 from fedcoin.v1 import task_pb2
 from fedcoin.v1.task_pb2 import ClientUpdate, OpenTask, Sampling
-from tests.support.genesis import CHAIN_ID
 from tests.support.keys import key_of
 from tests.support.ledger_campaign import FAILED, SETTLED, LedgerCampaign, additive
 from tests.support.ledger_chain import LedgerChain
@@ -65,10 +64,10 @@ def test_the_block_has_the_clients_signatures() -> None:
         assert not update.signature
         assert not ClientUpdate.FromString(update.body).campaign_id
     (raw,) = job.chain.blocks[job.task.opened_height - 1].transactions
-    opened = decode_transaction(raw, CHAIN_ID)
+    opened = decode_transaction(raw, job.chain.genesis.identity)
     assert opened.hash == job.task_id
     for envelope, client in zip(opened.body.open_task.updates, job.clients, strict=True):
-        assert decode_update(envelope, CHAIN_ID).address == client.address
+        assert decode_update(envelope, job.chain.genesis.hash).address == client.address
 
 
 def test_a_failed_task_is_small_too() -> None:

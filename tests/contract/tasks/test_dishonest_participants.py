@@ -14,6 +14,7 @@ from fedcoin.data.messages.updates import sign_update
 from fedcoin.incentive.payout import split_training_price
 from fedcoin.shapley import estimate
 from fedcoin.v1.task_pb2 import ClientUpdate, OpenTask
+from tests.support.genesis import OTHER_GENESIS_HASH
 from tests.support.keys import ALICE
 from tests.support.ledger_campaign import LedgerCampaign, additive
 from tests.support.ledger_chain import LedgerChain
@@ -69,7 +70,7 @@ def of_another_base(terms: OpenTask, job: LedgerCampaign) -> None:
 
 def of_another_network(terms: OpenTask, job: LedgerCampaign) -> None:
     body = ClientUpdate.FromString(terms.updates[0].body)
-    terms.updates[0].CopyFrom(sign_update(body, job.clients[0], "another-chain"))
+    terms.updates[0].CopyFrom(sign_update(body, job.clients[0], OTHER_GENESIS_HASH))
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,9 @@ from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.messages.updates import decode_update, sign_update
 from fedcoin.v1.task_pb2 import ClientUpdate, SignedUpdate
+from tests.support.genesis import GENESIS_HASH, OTHER_GENESIS_HASH
 from tests.support.paths import read_vectors
 
-CHAIN = "fedcoin-test"
 KEY = KeyPair.from_seed(bytes(32))
 
 
@@ -28,25 +28,25 @@ def update(**changes: Any) -> ClientUpdate:
     return ClientUpdate(**{**values, **changes})
 
 
-def refused(envelope: SignedUpdate, chain_id: str = CHAIN) -> RefusalError:
+def refused(envelope: SignedUpdate, genesis_hash: bytes = GENESIS_HASH) -> RefusalError:
     with pytest.raises(RefusalError) as caught:
-        decode_update(envelope, chain_id)
+        decode_update(envelope, genesis_hash)
     return caught.value
 
 
 def test_signed_bytes_are_decoded() -> None:
-    read = decode_update(sign_update(update(), KEY, CHAIN), CHAIN)
+    read = decode_update(sign_update(update(), KEY, GENESIS_HASH), GENESIS_HASH)
     assert (read.campaign_id, read.round, read.num_samples) == (b"c" * 32, 1, 100)
     assert (read.base, read.update) == (b"b" * 32, b"u" * 32)
     assert (read.address, read.public_key) == (KEY.address, KEY.public_key)
-    assert read == decode_update(read.envelope, CHAIN)
+    assert read == decode_update(read.envelope, GENESIS_HASH)
     assert len({read, read}) == 1
 
 
 def test_golden_updates() -> None:
     for vector in read_vectors("updates"):
         envelope = SignedUpdate.FromString(bytes.fromhex(vector["raw"]))
-        read = decode_update(envelope, vector["chain_id"])
+        read = decode_update(envelope, bytes.fromhex(vector["genesis_hash"]))
         assert envelope.body.hex() == vector["body"]
         assert envelope.signature.hex() == vector["signature"]
         assert read.address.hex() == vector["address"]
@@ -66,19 +66,19 @@ def test_golden_updates() -> None:
     ],
 )
 def test_fields_out_of_range(changes: dict[str, Any], field: str) -> None:
-    refusal = refused(sign_update(update(**changes), KEY, CHAIN))
+    refusal = refused(sign_update(update(**changes), KEY, GENESIS_HASH))
     assert refusal.code is DataCode.MALFORMED
     assert refusal.field == f"update.{field}"
 
 
 def test_anothers_address() -> None:
-    refusal = refused(sign_update(update(address=b"a" * 20), KEY, CHAIN))
+    refusal = refused(sign_update(update(address=b"a" * 20), KEY, GENESIS_HASH))
     assert refusal.code is DataCode.BAD_ADDRESS
 
 
 def test_wrong_signatures() -> None:
-    envelope = sign_update(update(), KEY, CHAIN)
-    assert refused(envelope, "elsewhere").code is DataCode.BAD_SIGNATURE
+    envelope = sign_update(update(), KEY, GENESIS_HASH)
+    assert refused(envelope, OTHER_GENESIS_HASH).code is DataCode.BAD_SIGNATURE
     for changes in ({"round": 2}, {"campaign_id": b"d" * 32}, {"num_samples": 1_000}):
         swapped = SignedUpdate(
             body=update(**changes).SerializeToString(),
@@ -89,7 +89,7 @@ def test_wrong_signatures() -> None:
 
 
 def test_malformed_envelopes() -> None:
-    envelope = sign_update(update(), KEY, CHAIN)
+    envelope = sign_update(update(), KEY, GENESIS_HASH)
     for part, value, code in (
         ("body", b"x" * 257, DataCode.TOO_LARGE),
         ("body", b"\xff", DataCode.MALFORMED),

@@ -14,9 +14,11 @@ import pytest
 from fedcoin.data.artifacts.manifest import compute_artifact_id
 from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.data.messages.blocks import decode_block
+from fedcoin.data.messages.chain_identity import ChainIdentity
 from fedcoin.data.messages.genesis import Genesis
 from fedcoin.data.messages.transactions import decode_transaction
 from fedcoin.data.storage.chain_store import ChainStore
+from tests.support.genesis import GENESIS_HASH
 from tests.support.paths import ROOT
 
 WRITER = "tests.support.processes.chain_writer"
@@ -52,7 +54,9 @@ def check_chain(store: ChainStore, genesis: Genesis) -> None:
         block = decode_block(stored.raw)
         assert block.header.parent_hash == parent
         assert stored.certificate == b"%d" % at
-        transaction = decode_transaction(block.transactions[0], genesis.chain_id)
+        transaction = decode_transaction(
+            block.transactions[0], ChainIdentity(genesis.chain_id, GENESIS_HASH)
+        )
         assert store.index.find_transaction(transaction.hash) == (at, 0)
         assert len(store.receipts(at)) == 1
         parent = block.hash

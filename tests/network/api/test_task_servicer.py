@@ -26,7 +26,7 @@ from fedcoin.v1.block_pb2 import (
     BlockHeader,
     Receipt,
 )
-from tests.support.genesis import CHAIN_ID, FDC
+from tests.support.genesis import FDC
 from tests.support.keys import ALICE, CAROL, MINERS, STRANGER, key_of
 from tests.support.ledger_campaign import LedgerCampaign, additive
 from tests.support.served_api import ServedApi
@@ -211,7 +211,7 @@ async def test_evidence_is_returned_as_on_the_chain(live: ServedApi) -> None:
     job = settled(live)
     miner = live.chain.miners[0]
     found = await live.node.get_evidence(job.task_id, miner.address)
-    transaction = decode_transaction(found.transaction, CHAIN_ID)
+    transaction = decode_transaction(found.transaction, live.chain.genesis.identity)
     assert transaction.sender == miner.address
     assert transaction.body.reveal_shapley.task_id == job.task_id
     assert found.height == live.chain.height - 1

@@ -23,6 +23,7 @@ from fedcoin.network.listener import Listener, Service
 from fedcoin.v1 import federated_learning_service_pb2 as pb
 from fedcoin.v1 import federated_learning_service_pb2_grpc
 from fedcoin.v1.task_pb2 import ClientUpdate, SignedUpdate
+from tests.support.genesis import GENESIS_HASH, OTHER_GENESIS_HASH
 
 CHAIN = "test-chain"
 NOW_MS = 1_700_000_000_000
@@ -33,7 +34,7 @@ KEY = KeyPair.from_seed(b"k" * 32)
 class Memory:
     """A campaign that accepts and records everything."""
 
-    chain_id: str = CHAIN
+    genesis_hash: bytes = GENESIS_HASH
     joined: list[bytes] = field(default_factory=list)
     updates: list[Update] = field(default_factory=list)
 
@@ -68,7 +69,7 @@ async def served() -> AsyncIterator[tuple[Memory, FederatedClient]]:
         await listener.stop()
 
 
-def signed(chain: str = CHAIN) -> SignedUpdate:
+def signed(genesis_hash: bytes = GENESIS_HASH) -> SignedUpdate:
     body = ClientUpdate(
         campaign_id=b"c" * 32,
         round=1,
@@ -77,13 +78,13 @@ def signed(chain: str = CHAIN) -> SignedUpdate:
         num_samples=5,
         address=KEY.address,
     )
-    return sign_update(body, KEY, chain)
+    return sign_update(body, KEY, genesis_hash)
 
 
 async def test_joining_watching_and_handing_in() -> None:
     async with served() as (memory, client):
         assert (await client.get_campaign_status()).chain_id == CHAIN
-        assert (await client.register(KEY, CHAIN, NOW_MS)).rounds == 2
+        assert (await client.register(KEY, GENESIS_HASH, NOW_MS)).rounds == 2
         assert memory.joined == [KEY.public_key]
         phases = [change.phase async for change in client.watch_rounds(KEY.address)]
         assert phases == [pb.ROUND_PHASE_TRAINING, pb.ROUND_PHASE_FINISHED]
@@ -99,13 +100,13 @@ async def failure_of(call: object) -> RpcError:
 
 async def test_a_registration_is_proved() -> None:
     async with served() as (memory, client):
-        for chain, time_ms in (
-            ("other-chain", NOW_MS),
-            (CHAIN, NOW_MS + MAX_CLOCK_DIFFERENCE_MS + 1),
-            (CHAIN, NOW_MS - MAX_CLOCK_DIFFERENCE_MS - 1),
-            (CHAIN, -1),
+        for genesis_hash, time_ms in (
+            (OTHER_GENESIS_HASH, NOW_MS),
+            (GENESIS_HASH, NOW_MS + MAX_CLOCK_DIFFERENCE_MS + 1),
+            (GENESIS_HASH, NOW_MS - MAX_CLOCK_DIFFERENCE_MS - 1),
+            (GENESIS_HASH, -1),
         ):
-            failure = await failure_of(client.register(KEY, chain, time_ms))
+            failure = await failure_of(client.register(KEY, genesis_hash, time_ms))
             assert failure.status is grpc.StatusCode.UNAUTHENTICATED
             assert failure.code == "BAD_PROOF"
         stub = federated_learning_service_pb2_grpc.FederatedLearningServiceStub(client.channel)
@@ -120,7 +121,9 @@ async def test_a_registration_is_proved() -> None:
 
 async def test_bad_updates_and_watchers() -> None:
     async with served() as (memory, client):
-        assert (await failure_of(client.submit_update(signed("other")))).code == "BAD_SIGNATURE"
+        assert (
+            await failure_of(client.submit_update(signed(OTHER_GENESIS_HASH)))
+        ).code == "BAD_SIGNATURE"
         assert (await failure_of(client.submit_update(SignedUpdate()))).code == "MALFORMED"
         stub = federated_learning_service_pb2_grpc.FederatedLearningServiceStub(client.channel)
         nothing = client.call(stub.SubmitUpdate, pb.SubmitUpdateRequest())

@@ -21,9 +21,10 @@ from tests.support.served_api import FakeNodeFacts, FakeOperator
 from tests.support.transfers import sign_transfer
 from tests.support.waiting import until
 
+GENESIS = make_network_genesis(propose_timeout_ms=5_000, vote_timeout_ms=2_000)
 BATCHES = (
-    [sign_transfer(nonce) for nonce in range(8)],
-    [sign_transfer(nonce) for nonce in range(8, 12)],
+    [sign_transfer(nonce, genesis_hash=GENESIS.hash) for nonce in range(8)],
+    [sign_transfer(nonce, genesis_hash=GENESIS.hash) for nonce in range(8, 12)],
 )
 TRANSACTIONS = [transaction for batch in BATCHES for transaction in batch]
 
@@ -31,12 +32,11 @@ TRANSACTIONS = [transaction for batch in BATCHES for transaction in batch]
 @asynccontextmanager
 async def four_validators(folder: Path) -> AsyncIterator[list[PeerNode]]:
     """Four validators, connected to each other."""
-    genesis = make_network_genesis(propose_timeout_ms=5_000, vote_timeout_ms=2_000)
     nodes: list[PeerNode] = []
     async with AsyncExitStack() as stack:
         for number, key in enumerate(MINERS):
             seeds = [node.address for node in nodes]
-            node = PeerNode(folder / str(number), genesis, key, seeds)
+            node = PeerNode(folder / str(number), GENESIS, key, seeds)
             await stack.enter_async_context(running(node))
             nodes.append(node)
         await until(lambda: all(node.linked() == 3 for node in nodes))

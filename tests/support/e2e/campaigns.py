@@ -9,6 +9,7 @@ from typing import Any
 from fedcoin.application.wallet.wallet import Wallet
 from fedcoin.data.crypto import merkle
 from fedcoin.data.crypto.keys import KeyPair
+from fedcoin.data.messages.chain_identity import ChainIdentity
 from fedcoin.data.messages.transactions import Transaction
 from fedcoin.data.messages.updates import sign_update
 from fedcoin.incentive.training_reward import compute_prices_due, split_budget
@@ -35,7 +36,7 @@ class Campaign:
     """One campaign of one client of a node's API, with the artifacts of a round."""
 
     node: NodeClient
-    chain_id: str
+    chain: ChainIdentity
     work: Round
     rounds: int = 1
     schedule: int = task_pb2.SCHEDULE_EXACT
@@ -79,7 +80,7 @@ class Campaign:
             "num_samples": self.work.num_samples[index],
             "address": key.address,
         }
-        return sign_update(ClientUpdate(**given | changes), key, self.chain_id)
+        return sign_update(ClientUpdate(**given | changes), key, self.chain.genesis_hash)
 
     def task(self, **changes: Any) -> OpenTask:
         """Return the terms of round 1's task, with changes."""
@@ -118,7 +119,7 @@ class Campaign:
 
     async def open(self, **changes: Any) -> bytes:
         """Open the campaign; returns its id."""
-        wallet = Wallet(self.node, self.requester)
+        wallet = Wallet(self.node, self.requester, self.chain)
         opening = await wallet.submit(self.offer(**changes))
         await wallet.wait_until_final(opening)
         self.campaign_id = opening.hash
@@ -132,7 +133,7 @@ class Campaign:
 
     async def submit_task(self, **changes: Any) -> Transaction:
         """Submit the task. Raises RpcError if the node refuses it."""
-        return await Wallet(self.node, self.server).submit(self.task(**changes))
+        return await Wallet(self.node, self.server, self.chain).submit(self.task(**changes))
 
     async def begin(self, **changes: Any) -> bytes:
         """Upload the artifacts, open the campaign and its task; returns the task's id."""

@@ -22,6 +22,7 @@ from fedcoin.application.coordinator.runner import open_coordinator_store
 from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.data.clock import unix_ms
 from fedcoin.data.crypto.keys import KeyPair
+from fedcoin.data.messages.chain_identity import ChainIdentity
 from fedcoin.data.messages.updates import sign_update
 from fedcoin.network.client.federated_client import FederatedClient
 from fedcoin.network.client.rpc_error import RpcError
@@ -52,7 +53,7 @@ class CoordinatorProcess:
     home: Home
     address: str
     program: Program
-    chain_id: str
+    chain: ChainIdentity
 
     def state(self) -> dict[str, Any]:
         """Return the campaign's state from the coordinator's file."""
@@ -92,7 +93,7 @@ async def prepare(
 ) -> None:
     """Write a campaign of a small model on the digits, as a coordinator writes it at its start."""
     config = assemble(settings).coordinator
-    campaign = create_campaign(config, network.chain_id, store, materials(config.evaluation_shards))
+    campaign = create_campaign(config, network.chain, store, materials(config.evaluation_shards))
     await CampaignFile(home.coordinator_path).save(campaign)
 
 
@@ -111,7 +112,7 @@ async def prepared(
     program = network.stage.program(
         name, "train", "server", "--home", home.root, "--node", node, "--json"
     )
-    return CoordinatorProcess(home, address, program, network.chain_id)
+    return CoordinatorProcess(home, address, program, network.chain)
 
 
 async def prepared_within(network: Network, node: Node, **chosen: object) -> CoordinatorProcess:
@@ -120,7 +121,7 @@ async def prepared_within(network: Network, node: Node, **chosen: object) -> Coo
     settings = settings_of(address, chosen)
     await prepare(network, node.home, settings, ArtifactStore(node.home.artifacts_path, 1 << 30))
     node.program.also("--coordinate", *(f"--set={name}={v}" for name, v in settings.items()))
-    return CoordinatorProcess(node.home, address, node.program, network.chain_id)
+    return CoordinatorProcess(node.home, address, node.program, network.chain)
 
 
 @dataclass
@@ -157,7 +158,7 @@ class Learner:
 
     async def join(self, client: FederatedClient) -> None:
         """Register with the coordinator."""
-        await client.register(self.key, self.coordinator.chain_id, unix_ms())
+        await client.register(self.key, self.coordinator.chain.genesis_hash, unix_ms())
 
     async def _take_part(self, client: FederatedClient) -> None:
         done = 0
@@ -193,7 +194,7 @@ class Learner:
             num_samples=samples,
             address=self.key.address,
         )
-        return sign_update(update, self.key, self.coordinator.chain_id)
+        return sign_update(update, self.key, self.coordinator.chain.genesis_hash)
 
 
 @asynccontextmanager

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 from google.protobuf.message import Message
 
-from fedcoin.application.wallet.wallet import Wallet
 from fedcoin.data.crypto.addresses import format_address
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.incentive.proof.challenge import draw_challenged_leaves
@@ -25,6 +24,7 @@ from fedcoin.v1.task_pb2 import OpenTask
 from fedcoin.v1.transaction_pb2 import CommitShapley, RevealShapley
 from fedcoin.v1.views_pb2 import TaskView
 from tests.support.e2e.materials import Round
+from tests.support.e2e.network import wallet_on
 
 SAMPLES = 60
 """How many samples each miner evaluates."""
@@ -100,7 +100,7 @@ class Liar:
 
     async def _send(self, action: Message) -> str:
         try:
-            await Wallet(self.node, self.key).execute(action)
+            await (await wallet_on(self.node, self.key)).execute(action)
         except RpcError as failure:
             return failure.code
         return ""

@@ -19,6 +19,8 @@ from fedcoin.application.wallet.wallet import Wallet
 from fedcoin.data.clock import unix_ms
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.messages.amounts import SAP_PER_FDC
+from fedcoin.data.messages.chain_identity import ChainIdentity
+from fedcoin.data.messages.genesis import parse_genesis
 from fedcoin.data.messages.votes import decode_vote
 from fedcoin.data.storage.chain_store import ChainStore
 from fedcoin.data.storage.snapshot_files import SnapshotFolder
@@ -117,7 +119,6 @@ class Network:
         names = [f"miner-{number}" for number in range(1, len(bonds) + 1)]
         keys = [key_of(name) for name in names]
         others = dict(more_bonds or {})
-        self.chain_id = chain_id
         self.bonds = {
             **{key.public_key: bond for key, bond in zip(keys, bonds, strict=True)},
             **{key.public_key: bond for key, bond in others.items()},
@@ -130,6 +131,7 @@ class Network:
             bonds=self.bonds,
             parameters=QUIET if parameters is None else parameters,
         )
+        self.chain = parse_genesis(self.raw_genesis).identity
         self.supply = FUNDS * len(rich) + sum(self.bonds.values())
         self.nodes: list[Node] = []
         for name, key in zip(names, keys, strict=True):
@@ -242,8 +244,14 @@ async def pay(
     return await act(client, sender, Transfer(outputs=[output]), seconds=seconds)
 
 
+async def wallet_on(client: NodeClient, key: KeyPair) -> Wallet:
+    """Open a wallet that signs for the network which a node names."""
+    status = await client.get_status()
+    return Wallet(client, key, ChainIdentity(status.chain_id, bytes.fromhex(status.genesis_hash)))
+
+
 async def act(
     client: NodeClient, sender: KeyPair, action: Message, *, seconds: float = 30.0
 ) -> TransactionView:
     """Execute an action, and wait until it is final."""
-    return await Wallet(client, sender).execute(action, seconds)
+    return await (await wallet_on(client, sender)).execute(action, seconds)

@@ -46,7 +46,9 @@ class Reporting:
     def __init__(self, node: PeerNode) -> None:
         self.node = node
         self.seen: list[tuple[Vote, Vote]] = []
-        self.wallet = TransactionSubmitter(LocalAccess(node.chain, node.pool), node.key)
+        self.wallet = TransactionSubmitter(
+            LocalAccess(node.chain, node.pool), node.key, node.genesis.identity
+        )
         node.agreement.on_equivocation(self)
 
     def __call__(self, first: Vote, second: Vote) -> None:
@@ -75,7 +77,7 @@ async def test_a_validator_that_votes_twice_is_reported_and_slashed(
             for other in everyone[:place]:
                 await node.network.add(other.address)
         await until(lambda: all(node.linked() == 3 for node in everyone))
-        await honest[0].pool.submit(sign_transfer(0))
+        await honest[0].pool.submit(sign_transfer(0, genesis_hash=genesis.hash))
 
         def slashed(node: PeerNode) -> bool:
             bond = records.BONDS.get(node.chain.ledger.reader, EQUIVOCATOR.address)
@@ -86,7 +88,7 @@ async def test_a_validator_that_votes_twice_is_reported_and_slashed(
         assert first.public_key == second.public_key == EQUIVOCATOR.public_key
         # The other three go on, and only the equivocator loses coins.
         height = honest[0].chain.height()
-        await honest[0].pool.submit(sign_transfer(1))
+        await honest[0].pool.submit(sign_transfer(1, genesis_hash=genesis.hash))
         await until(lambda: all(node.chain.height() > height for node in everyone), seconds=20)
         assert len(honest[0].chain.ledger.validators()) == 3
         assert honest[0].chain.ledger.total_supply() == genesis.supply

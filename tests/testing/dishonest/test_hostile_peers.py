@@ -29,7 +29,7 @@ async def pair(tmp_path: Path) -> AsyncIterator[tuple[PeerNode, PeerNode]]:
             for other in nodes[:place]:
                 await node.network.add(other.address)
         for nonce in range(2):
-            await nodes[0].pool.submit(sign_transfer(nonce))
+            await nodes[0].pool.submit(sign_transfer(nonce, genesis_hash=genesis.hash))
             await asyncio.gather(*(node.chain.wait_above(nonce) for node in nodes))
         yield nodes[0], nodes[1]
 

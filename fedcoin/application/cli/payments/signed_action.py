@@ -12,6 +12,7 @@ from fedcoin.application.cli.shared.ledger_output import print_transaction
 from fedcoin.application.cli.shared.options import (
     AMOUNT,
     HASH,
+    genesis_option,
     home_option,
     json_option,
     key_option,
@@ -40,6 +41,7 @@ def signing_options(command: Command) -> Command:
     options: tuple[Callable[[Command], Command], ...] = (
         home_option,
         node_option,
+        genesis_option,
         key_option(),
         passphrase_option,
         click.option(
@@ -80,7 +82,8 @@ def execute(action: Message, given: dict[str, Any]) -> None:
     """
 
     async def work() -> Any:
-        wallet = open_wallet(given["home"], given["node"], given["key_name"], given["passphrase"])
+        names = ("home", "node", "key_name", "passphrase", "genesis_hash")
+        wallet = open_wallet(*(given[name] for name in names))
         async with wallet as (signer, client):
             replaced = await client.get_transaction(given["replace"]) if given["replace"] else None
             transaction = await signer.submit(action, fee=given["fee"], replaces=replaced)

@@ -8,19 +8,17 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from fedcoin.application.cli.shared.output import note
 from fedcoin.application.cli.shared.passphrases import find_passphrase
 from fedcoin.application.configuration.config import NodeConfig
 from fedcoin.application.configuration.fields import dialable
 from fedcoin.application.configuration.home import Home
 from fedcoin.application.configuration.tls import client_credentials
-from fedcoin.application.errors import ApplicationCode
-from fedcoin.data.errors import RefusalError
 
 if TYPE_CHECKING:
     from fedcoin.application.wallet.wallet import Wallet
-    from fedcoin.data.messages.genesis import Genesis
+    from fedcoin.data.messages.chain_identity import ChainIdentity
     from fedcoin.network.client.node_client import NodeClient
-    from fedcoin.v1.node_service_pb2 import GetStatusResponse
 
 T = TypeVar("T")
 
@@ -96,43 +94,73 @@ def ask(home: Home, node: str | None, question: Callable[[NodeClient], Awaitable
 
 @asynccontextmanager
 async def open_wallet(
-    home: Home, node: str | None, key_name: str, passphrase: str | None
+    home: Home,
+    node: str | None,
+    key_name: str,
+    passphrase: str | None,
+    genesis_hash: bytes | None = None,
 ) -> AsyncIterator[tuple[Wallet, NodeClient]]:
     """Open a wallet: a key of the home, and a client of the node that takes its transactions.
 
-    A home with a genesis signs for that network only, whatever network the node names.
+    The wallet signs for the network of `trusted_chain`, whatever network the node names.
 
     Args:
         home: The home that holds the key.
         node: The value of `--node`; None when it was not given.
         key_name: The key's name.
         passphrase: Opens an encrypted key.
+        genesis_hash: The value of `--genesis`, 32 bytes; None when it was not given.
 
     Yields:
         The wallet and the client.
 
     Raises:
-        RefusalError: WRONG_NETWORK when the node belongs to another network than the home, and the
-            codes of `Home.key`.
+        RefusalError: The codes of `trusted_chain` and of `Home.key`.
         RpcError: The node cannot be reached.
     """
     from fedcoin.application.wallet.wallet import Wallet
 
     key = home.key(key_name, find_passphrase(home, [key_name], passphrase))
-    genesis = home.genesis() if home.is_initialised else None
     async with node_client(home, node) as client:
-        if genesis is not None:
-            _refuse_other_network(genesis, await client.get_status(), client.target)
-        yield Wallet(client, key, genesis.chain_id if genesis else ""), client
+        yield Wallet(client, key, await trusted_chain(home, client, genesis_hash)), client
 
 
-# Two networks may have the same name, so the genesis hash decides.
-def _refuse_other_network(genesis: Genesis, status: GetStatusResponse, target: str) -> None:
-    if status.genesis_hash != genesis.hash.hex():
-        raise RefusalError(
-            ApplicationCode.WRONG_NETWORK,
-            f"{target} is a node of {status.chain_id} with genesis {status.genesis_hash}; this "
-            f"home belongs to {genesis.chain_id} with genesis {genesis.hash.hex()}: give another "
-            "--node or --home",
-            field="node",
+async def trusted_chain(
+    home: Home, client: NodeClient, genesis_hash: bytes | None
+) -> ChainIdentity:
+    """Decide for which network a home's signatures are, and check that the node belongs to it.
+
+    A home without a genesis keeps the first network that it uses, and refuses all others later.
+
+    Args:
+        home: The home.
+        client: A client of the node that takes the transactions.
+        genesis_hash: The value of `--genesis`, 32 bytes; None when it was not given.
+
+    Returns:
+        The network.
+
+    Raises:
+        RefusalError: WRONG_NETWORK when the node belongs to another network, and the codes of
+            `find_genesis_hash`.
+        RpcError: The node cannot be reached.
+    """
+    from fedcoin.application.configuration.pinned_genesis import (
+        check_network,
+        find_genesis_hash,
+        pin_genesis,
+    )
+    from fedcoin.data.messages.chain_identity import ChainIdentity
+
+    trusted = find_genesis_hash(home, genesis_hash)
+    status = await client.get_status()
+    if trusted is None:
+        trusted = bytes.fromhex(status.genesis_hash)
+        note(
+            f"Warning: {home.root} has no genesis, so {client.target} is trusted to name the "
+            f"network: {status.chain_id} with genesis {status.genesis_hash}. Compare it with the "
+            "network's genesis.json (sha256sum genesis.json); later commands sign for it alone."
         )
+    check_network(trusted, status, client.target)
+    pin_genesis(home, trusted)
+    return ChainIdentity(status.chain_id, trusted)

@@ -149,6 +149,32 @@ def json_option(command: F) -> F:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)
 
 
+def _parse_genesis(value: str) -> bytes:
+    from fedcoin.application.configuration.pinned_genesis import parse_genesis_argument as parse
+
+    return parse(value)
+
+
+def genesis_option(command: F) -> F:
+    """Add `--genesis FILE|HASH`, whose value is a genesis hash, or None when it was not given.
+
+    Args:
+        command: The command.
+
+    Returns:
+        The command with the option.
+    """
+    return click.option(
+        "--genesis",
+        "genesis_hash",
+        envvar="FEDCOIN_GENESIS",
+        type=Parsed("genesis", _parse_genesis),
+        metavar="FILE|HASH",
+        help="The genesis.json of the network to sign for, or its SHA-256, where the home has "
+        "none; also FEDCOIN_GENESIS.",
+    )(command)
+
+
 def new_campaign_option(command: F) -> F:
     """Add `--new-campaign`, short `--new`.
 

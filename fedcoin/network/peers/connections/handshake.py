@@ -88,13 +88,12 @@ class Transcript:
             role: The signer's role.
 
         Returns:
-            The fields in the order of their declaration, after the byte of the role. All but the
-            last have fixed lengths.
+            The fields in the order of their declaration, after the byte of the role, but for the
+            genesis hash, which every signature covers. All but the last have fixed lengths.
         """
         return b"".join(
             (
                 role.value,
-                self.genesis_hash,
                 self.caller_key,
                 self.server_key,
                 self.caller_nonce,
@@ -115,27 +114,25 @@ class Transcript:
         return self.caller_key if role is Role.CALLER else self.server_key
 
 
-def sign_proof(key: KeyPair, chain_id: str, role: Role, transcript: Transcript) -> bytes:
+def sign_proof(key: KeyPair, role: Role, transcript: Transcript) -> bytes:
     """Sign a proof of this node's key.
 
     Args:
         key: This node's key.
-        chain_id: The network's name.
         role: This node's role in the handshake.
         transcript: The handshake.
 
     Returns:
         The 64-byte signature.
     """
-    return key.sign(SigningContext.HELLO, chain_id, transcript.body(role))
+    return key.sign(SigningContext.HELLO, transcript.genesis_hash, transcript.body(role))
 
 
-def check_proof(signature: bytes, chain_id: str, role: Role, transcript: Transcript) -> None:
+def check_proof(signature: bytes, role: Role, transcript: Transcript) -> None:
     """Check the other side's proof.
 
     Args:
         signature: The proof.
-        chain_id: The network's name.
         role: The other side's role in the handshake.
         transcript: The handshake, as this node sees it.
 
@@ -143,7 +140,8 @@ def check_proof(signature: bytes, chain_id: str, role: Role, transcript: Transcr
         RefusalError: BAD_PROOF.
     """
     key, body = transcript.key_of(role), transcript.body(role)
-    if not verify_signature(key, SigningContext.HELLO, chain_id, body, signature):
+    context, genesis_hash = SigningContext.HELLO, transcript.genesis_hash
+    if not verify_signature(key, context, genesis_hash, body, signature):
         raise RefusalError(
             NetworkCode.BAD_PROOF,
             "signature: it does not prove the node key for this handshake; sign its genesis hash, "

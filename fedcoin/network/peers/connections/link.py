@@ -166,13 +166,13 @@ async def _shake_hands(
     transcript = Transcript(
         genesis.hash, key.public_key, identity.node_key, nonce, hello.nonce, client.target
     )
-    handshake.check_proof(hello.signature, genesis.chain_id, Role.SERVER, transcript)
+    handshake.check_proof(hello.signature, Role.SERVER, transcript)
     answer = await client.call(
         stub.Authenticate,
         AuthenticateRequest(
             node_key=key.public_key,
             nonce=hello.nonce,
-            signature=handshake.sign_proof(key, genesis.chain_id, Role.CALLER, transcript),
+            signature=handshake.sign_proof(key, Role.CALLER, transcript),
         ),
     )
     if not 1 <= len(answer.session) <= 64 or not answer.session.isascii():

@@ -70,7 +70,7 @@ class PeerServicer(PeerServiceServicer):
         return HelloResponse(
             identity=own.message(),
             nonce=nonce,
-            signature=handshake.sign_proof(own.key, own.genesis.chain_id, Role.SERVER, transcript),
+            signature=handshake.sign_proof(own.key, Role.SERVER, transcript),
         )
 
     async def Authenticate(
@@ -84,7 +84,6 @@ class PeerServicer(PeerServiceServicer):
         )
         handshake.check_proof(
             request.signature,
-            self._introduction.genesis.chain_id,
             Role.CALLER,
             self._transcript(pending, request.nonce),
         )

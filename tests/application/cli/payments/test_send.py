@@ -71,8 +71,31 @@ def test_another_networks_node(fedcoin: Any, live: Live, tmp_path: Path) -> None
     assert (outcome.code, "WRONG_NETWORK" in outcome.err) == (1, True)
 
 
-def test_a_wallet_without_a_network(fedcoin: Any, live: Live, tmp_path: Path) -> None:
-    """A home with only a key can pay: the node tells it which network it is."""
+def test_a_wallet_without_a_genesis_keeps_the_first_network_that_it_uses(
+    fedcoin: Any, live: Live, tmp_path: Path
+) -> None:
     fedcoin("keys", "new", "--home", tmp_path)
-    outcome = fedcoin("send", BOB, "1", "--home", tmp_path, "--node", live.api)
-    assert (outcome.code, "INSUFFICIENT_BALANCE" in outcome.err) == (1, True)
+    pay = ("send", BOB, "1", "--home", tmp_path, "--node", live.api)
+    first = fedcoin(*pay)
+    assert (first.code, "INSUFFICIENT_BALANCE" in first.err) == (1, True)
+    assert "Warning" in first.err
+    assert live.home.genesis().hash.hex() in first.err
+    again = fedcoin(*pay)
+    assert (again.code, "Warning" in again.err) == (1, False)
+    # A node of another network is refused from now on, whatever name it gives.
+    (tmp_path / "pinned_genesis").write_text(f"{bytes(32).hex()}\n")
+    other = fedcoin(*pay)
+    assert (other.code, "WRONG_NETWORK" in other.err) == (1, True)
+
+
+def test_the_genesis_may_be_given_instead(fedcoin: Any, live: Live, tmp_path: Path) -> None:
+    fedcoin("keys", "new", "--home", tmp_path)
+    pay = ("send", BOB, "1", "--home", tmp_path, "--node", live.api)
+    wrong = fedcoin(*pay, "--genesis", bytes(32).hex())
+    assert (wrong.code, "WRONG_NETWORK" in wrong.err) == (1, True)
+    assert not (tmp_path / "pinned_genesis").exists()
+    right = fedcoin(*pay, "--genesis", live.home.genesis_path)
+    assert (right.code, "INSUFFICIENT_BALANCE" in right.err) == (1, True)
+    assert "Warning" not in right.err
+    contradicting = fedcoin(*pay, "--genesis", bytes(32).hex())
+    assert (contradicting.code, "pinned_genesis" in contradicting.err) == (1, True)

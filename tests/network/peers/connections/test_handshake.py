@@ -88,13 +88,12 @@ def test_a_wrong_chain_is_reported_with_both_names() -> None:
 
 
 def test_a_proof_holds_for_one_role_chain_and_transcript() -> None:
-    signature = sign_proof(MINERS[1], CHAIN_ID, Role.CALLER, TRANSCRIPT)
-    check_proof(signature, CHAIN_ID, Role.CALLER, TRANSCRIPT)
+    signature = sign_proof(MINERS[1], Role.CALLER, TRANSCRIPT)
+    check_proof(signature, Role.CALLER, TRANSCRIPT)
     wrong: list[tuple[Any, ...]] = [
-        (bytes(64), CHAIN_ID, Role.CALLER, TRANSCRIPT),
-        (b"", CHAIN_ID, Role.CALLER, TRANSCRIPT),
-        (signature, "other", Role.CALLER, TRANSCRIPT),
-        *((signature, CHAIN_ID, Role.CALLER, other) for other in OTHER_TRANSCRIPTS),
+        (bytes(64), Role.CALLER, TRANSCRIPT),
+        (b"", Role.CALLER, TRANSCRIPT),
+        *((signature, Role.CALLER, other) for other in OTHER_TRANSCRIPTS),
     ]
     for arguments in wrong:
         with pytest.raises(RefusalError) as refused:
@@ -105,10 +104,10 @@ def test_a_proof_holds_for_one_role_chain_and_transcript() -> None:
 def test_an_answer_to_hello_is_no_proof_for_authenticate() -> None:
     # With one key on both sides, the role alone tells the two proofs apart.
     transcript = replace(TRANSCRIPT, server_key=OTHER)
-    answer = sign_proof(MINERS[1], CHAIN_ID, Role.SERVER, transcript)
-    check_proof(answer, CHAIN_ID, Role.SERVER, transcript)
+    answer = sign_proof(MINERS[1], Role.SERVER, transcript)
+    check_proof(answer, Role.SERVER, transcript)
     with pytest.raises(RefusalError) as refused:
-        check_proof(answer, CHAIN_ID, Role.CALLER, transcript)
+        check_proof(answer, Role.CALLER, transcript)
     assert refused.value.code is NetworkCode.BAD_PROOF
 
 

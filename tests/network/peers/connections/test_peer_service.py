@@ -25,7 +25,6 @@ from fedcoin.network.peers.connections.security import Security
 from fedcoin.network.peers.protection.limits import LIMITS
 from fedcoin.v1 import peer_service_pb2 as pb
 from fedcoin.v1.peer_service_pb2_grpc import PeerServiceStub
-from tests.support.genesis import CHAIN_ID
 from tests.support.keys import MINERS, STRANGER
 from tests.support.node_core import make_network_genesis
 from tests.support.peer_nodes import FAST, PeerNode, channel_to, introduction, running, visiting
@@ -137,7 +136,7 @@ async def proof(node: PeerNode, stub: Any) -> pb.AuthenticateRequest:
     return pb.AuthenticateRequest(
         node_key=STRANGER.public_key,
         nonce=answer.nonce,
-        signature=handshake.sign_proof(STRANGER, CHAIN_ID, Role.CALLER, transcript),
+        signature=handshake.sign_proof(STRANGER, Role.CALLER, transcript),
     )
 
 

@@ -29,7 +29,7 @@ async def test_a_transfer_is_final_everywhere_in_well_under_a_second(tmp_path: P
             took = []
             for nonce in range(5):
                 began = time.monotonic()
-                await observer.pool.submit(sign_transfer(nonce))
+                await observer.pool.submit(sign_transfer(nonce, genesis_hash=genesis.hash))
                 await asyncio.gather(*(node.chain.wait_above(nonce) for node in nodes))
                 took.append(time.monotonic() - began)
             print("final everywhere after", took)
@@ -47,7 +47,7 @@ async def test_a_validator_that_was_away_catches_up_and_votes_again(tmp_path: Pa
         await stack.enter_async_context(running(*others))
         three = [first, *others]
         for nonce in range(12):
-            await first.pool.submit(sign_transfer(nonce))
+            await first.pool.submit(sign_transfer(nonce, genesis_hash=genesis.hash))
             await asyncio.gather(*(node.chain.wait_above(nonce) for node in three))
         late = PeerNode(tmp_path / "3", genesis, MINERS[3], seeds=[first.address])
         await stack.enter_async_context(running(late))
@@ -56,7 +56,7 @@ async def test_a_validator_that_was_away_catches_up_and_votes_again(tmp_path: Pa
         # Now one of the other three may be missing.
         await others[1].network.stop(0)
         others[1].agreement.stop()
-        await late.pool.submit(sign_transfer(12))
+        await late.pool.submit(sign_transfer(12, genesis_hash=genesis.hash))
         for node in (late, first, others[0]):
             await asyncio.wait_for(node.chain.wait_above(12), 20)
         assert late.store.tip_hash() == first.store.tip_hash()

@@ -6,10 +6,12 @@ import contextlib
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
 
+from fedcoin.data.messages.transactions import Transaction
 from fedcoin.network.error_details import read_error_details
 from fedcoin.network.peers.connections.handshake import Identity
 from fedcoin.network.peers.connections.peer import Peer
@@ -59,6 +61,11 @@ async def line(folder: Path, count: int) -> AsyncIterator[list[PeerNode]]:
         yield nodes
 
 
+def transfer_on(node: PeerNode, nonce: int, **given: Any) -> Transaction:
+    """Sign a transfer for the network of a node."""
+    return sign_transfer(nonce, genesis_hash=node.genesis.hash, **given)
+
+
 def record(node: PeerNode) -> list[tuple[bytes, int]]:
     """Record for each call who sends this node how many transactions."""
     calls: list[tuple[bytes, int]] = []
@@ -76,18 +83,18 @@ def record(node: PeerNode) -> list[tuple[bytes, int]]:
 async def test_from_one_end_to_the_other_and_not_back(tmp_path: Path) -> None:
     async with line(tmp_path, 4) as nodes:
         at_first = record(nodes[0])
-        transaction = sign_transfer(0)
+        transaction = transfer_on(nodes[0], 0)
         await nodes[0].pool.submit(transaction)
         await until(lambda: nodes[3].pool.get(transaction.hash) is not None)
         # A transaction that was sent back would arrive before the next one has reached the far end.
-        await nodes[0].pool.submit(sign_transfer(1))
+        await nodes[0].pool.submit(transfer_on(nodes[0], 1))
         await until(lambda: len(nodes[3].pool.pending()) == 2)
         assert at_first == []
         # The same transactions from the other end are new for no node.
         at_last = record(nodes[3])
         await nodes[0].pool.submit(transaction)
         nodes[3].network.transaction_relay.relay(transaction)
-        await nodes[0].pool.submit(sign_transfer(2))
+        await nodes[0].pool.submit(transfer_on(nodes[0], 2))
         await until(lambda: len(nodes[3].pool.pending()) == 3)
         assert at_first == []
         assert at_last == [(nodes[2].key.public_key, 1)]
@@ -97,7 +104,7 @@ async def test_many_travel_in_few_calls(tmp_path: Path) -> None:
     async with line(tmp_path, 2) as nodes:
         calls = record(nodes[1])
         for nonce in range(60):
-            await nodes[0].pool.submit(sign_transfer(nonce))
+            await nodes[0].pool.submit(transfer_on(nodes[0], nonce))
         await until(lambda: len(nodes[1].pool.pending()) == 60)
         assert sum(count for _, count in calls) == 60
         assert len(calls) <= 10
@@ -108,7 +115,7 @@ async def test_a_new_peer_gets_the_pending_transactions(tmp_path: Path) -> None:
     first = PeerNode(tmp_path / "0", genesis, MINERS[0], votes=False)
     async with running(first):
         for nonce in range(5):
-            await first.pool.submit(sign_transfer(nonce))
+            await first.pool.submit(transfer_on(first, nonce))
         second = PeerNode(tmp_path / "1", genesis, MINERS[1], [first.address], votes=False)
         async with running(second):
             await until(lambda: len(second.pool.pending()) == 5)
@@ -123,7 +130,7 @@ async def relay_by_hand(node: PeerNode, *raws: bytes) -> int:
 
 
 async def test_invalid_transactions_are_dropped_and_blamed_on_the_peer(node: PeerNode) -> None:
-    good = sign_transfer(0)
+    good = transfer_on(node, 0)
     forged = bytearray(good.raw)
     forged[-1] ^= 1
     assert await relay_by_hand(node, bytes(forged)) == 0
@@ -133,7 +140,7 @@ async def test_invalid_transactions_are_dropped_and_blamed_on_the_peer(node: Pee
 
 
 async def test_a_refusal_by_the_ledger_alone_blames_no_peer(node: PeerNode) -> None:
-    assert await relay_by_hand(node, sign_transfer(0, fee=1).raw) == 0
+    assert await relay_by_hand(node, transfer_on(node, 0, fee=1).raw) == 0
     assert node.score(STRANGER) == 0
 
 
@@ -167,8 +174,8 @@ async def test_too_many_bytes_at_once_are_refused(node: PeerNode) -> None:
 
 
 async def test_a_known_transaction_counts_once(node: PeerNode) -> None:
-    good = [sign_transfer(nonce).raw for nonce in range(3)]
-    assert await relay_by_hand(node, *good, sign_transfer(50).raw, good[0]) == 4
+    good = [transfer_on(node, nonce).raw for nonce in range(3)]
+    assert await relay_by_hand(node, *good, transfer_on(node, 50).raw, good[0]) == 4
     assert await relay_by_hand(node, *good) == 0
 
 

@@ -12,6 +12,7 @@ from fedcoin.application.cli.shared.connect import open_wallet, run_async
 from fedcoin.application.cli.shared.options import (
     AMOUNT,
     example,
+    genesis_option,
     home_option,
     json_option,
     node_option,
@@ -35,6 +36,7 @@ from fedcoin.application.configuration.home import Home
 )
 @home_option
 @node_option
+@genesis_option
 @click.option("--key", "key_name", metavar="NAME", help="The key that pays and is paid [node].")
 @passphrase_option
 @click.option("--budget", type=AMOUNT, help="The budget of the task [100fdc].")
@@ -45,6 +47,7 @@ def publish(
     folder: Path,
     home: Home,
     node: str | None,
+    genesis_hash: bytes | None,
     passphrase: str | None,
     settings: tuple[tuple[str, str], ...],
     wait: bool,
@@ -63,10 +66,10 @@ def publish(
     payer = config.coordinator.key
 
     async def work() -> Any:
-        async with open_wallet(home, node, payer, passphrase) as (wallet, client):
+        async with open_wallet(home, node, payer, passphrase, genesis_hash) as (wallet, client):
             async with explained_wait(client):
                 made = await publish_folder(
-                    folder, client, wallet.key, config.coordinator, report=note
+                    folder, client, wallet.key, wallet.chain, config.coordinator, report=note
                 )
             view = await client.get_task(made.task_id)
             if wait:

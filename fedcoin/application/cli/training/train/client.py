@@ -13,6 +13,7 @@ from fedcoin.application.cli.shared.options import (
     ENDPOINT,
     Parsed,
     example,
+    genesis_option,
     home_option,
     json_option,
     key_option,
@@ -32,6 +33,8 @@ from fedcoin.application.cli.shared.service import (
 from fedcoin.application.configuration.config import NodeConfig
 from fedcoin.application.configuration.home import Home
 from fedcoin.application.configuration.tls import client_credentials
+from fedcoin.application.errors import ApplicationCode
+from fedcoin.data.errors import RefusalError
 
 if TYPE_CHECKING:
     import asyncio
@@ -84,6 +87,7 @@ SHARE = Parsed("I/N", parse_share)
     metavar="PATH.npz|digits|mnist",
     help="Your data: an .npz with x_train and y_train, or the name of a known data set.",
 )
+@genesis_option
 @key_option()
 @click.option("--share", type=SHARE, help="Use only this share of the data, for experiments.")
 @click.option(
@@ -105,6 +109,7 @@ def client(
     home: Home,
     server: str,
     data: str,
+    genesis_hash: bytes | None,
     key_name: str,
     share: tuple[int, int] | None,
     noise: float,
@@ -116,23 +121,41 @@ def client(
 ) -> None:
     """Train on your own data for a coordinator, and be paid by the value of your updates.
 
-    The client needs a key only; one is made if the home has none. Your data stays on this
-    machine. The command ends with the campaign.
+    The client needs a key, which is made if the home has none, and the genesis of the network. It
+    never asks the coordinator for that: a home without a genesis needs --genesis once. Your data
+    stays on this machine. The command ends with the campaign.
     """
     from fedcoin.learning.training.client_data import ClientData
 
     config = home.config(os.environ)
     configure_logging(config.log.level, config.log.format)
+    trusted = _trusted_genesis(home, genesis_hash)
     key = _own_key(home, key_name, passphrase)
     part, parts = share or (1, 0)
     local = ClientData(data, parts, part - 1, share_seed, noise, free_ride)
     paid: list[RoundPayment] = []
 
     async def work(stop: asyncio.Event) -> None:
-        paid.extend(await _run_client(config, home, key, server, local, stop))
+        paid.extend(await _run_client(config, trusted, key, server, local, stop))
 
     serve(work, with_stdin=stop_with_stdin)
     _show_paid(paid, as_json)
+
+
+def _trusted_genesis(home: Home, given: bytes | None) -> bytes:
+    from fedcoin.application.configuration.pinned_genesis import find_genesis_hash, pin_genesis
+
+    genesis_hash = find_genesis_hash(home, given)
+    if genesis_hash is None:
+        raise RefusalError(
+            ApplicationCode.NO_GENESIS,
+            f"{home.root} does not know the genesis of its network: give --genesis with the "
+            "network's genesis.json or its SHA-256, from somebody you trust; the coordinator is "
+            "not asked for it",
+            field="genesis",
+        )
+    pin_genesis(home, genesis_hash)
+    return genesis_hash
 
 
 def _own_key(home: Home, name: str, passphrase: str | None) -> KeyPair:
@@ -150,7 +173,7 @@ def _own_key(home: Home, name: str, passphrase: str | None) -> KeyPair:
 
 async def _run_client(
     config: NodeConfig,
-    home: Home,
+    genesis_hash: bytes,
     key: KeyPair,
     server: str,
     data: ClientData,
@@ -162,7 +185,7 @@ async def _run_client(
         server,
         key,
         data,
-        chain_id=home.genesis().chain_id if home.is_initialised else "",
+        genesis_hash,
         credentials=client_credentials(config.tls),
     )
     try:

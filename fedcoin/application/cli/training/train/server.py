@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fedcoin.application.cli.shared.connect import node_address
+from fedcoin.application.cli.shared.connect import node_address, trusted_chain
 from fedcoin.application.cli.shared.options import (
     AMOUNT,
     ENDPOINT,
     example,
+    genesis_option,
     home_option,
     json_option,
     new_campaign_option,
@@ -61,6 +62,7 @@ SETTINGS = {
 )
 @home_option
 @node_option
+@genesis_option
 @click.option("--key", "key_name", metavar="NAME", help="The key that pays and is paid [node].")
 @click.option(
     "--listen", type=ENDPOINT, help="Where clients reach the coordinator [127.0.0.1:7052]."
@@ -83,6 +85,7 @@ SETTINGS = {
 def server(
     home: Home,
     node: str | None,
+    genesis_hash: bytes | None,
     settings: tuple[tuple[str, str], ...],
     passphrase: str | None,
     new_campaign: bool,
@@ -104,7 +107,7 @@ def server(
     records: list[RoundRecord] = []
 
     async def work(stop: asyncio.Event) -> None:
-        await _run_server(config, home, key, target, stop, new_campaign, records)
+        await _run_server(config, home, key, target, genesis_hash, stop, new_campaign, records)
 
     serve(work, with_stdin=stop_with_stdin)
     _show_records(records, as_json)
@@ -115,6 +118,7 @@ async def _run_server(
     home: Home,
     key: KeyPair,
     target: str,
+    genesis_hash: bytes | None,
     stop: asyncio.Event,
     new: bool,
     records: list[RoundRecord],
@@ -124,7 +128,8 @@ async def _run_server(
 
     store = open_coordinator_store(config, home)
     async with NodeClient(target, credentials=client_credentials(config.tls)) as client:
-        opened = open_coordinator(config, home, key, client, store, new=new)
+        chain = await trusted_chain(home, client, genesis_hash)
+        opened = open_coordinator(config, home, key, client, chain, store, new=new)
 
         async def campaign() -> Sequence[RoundRecord]:
             async with opened as coordinator:

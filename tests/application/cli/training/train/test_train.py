@@ -25,7 +25,7 @@ def test_one_node_that_does_everything(fedcoin: Any, tmp_path: Path) -> None:
         wait_ready(api)
         trained = fedcoin(
             "train", "client", "--home", tmp_path / "c", "--server", server, "--data", "digits",
-            "--share", "1/4", "--json",
+            "--share", "1/4", "--json", "--genesis", home.genesis_path,
         )  # fmt: skip
         assert trained.code == 0, trained.err
         tasks = fedcoin("task", "list", "--home", home.root, "--json").json
@@ -46,6 +46,12 @@ def test_one_node_that_does_everything(fedcoin: Any, tmp_path: Path) -> None:
         (["train", "simulate", "DIR", "--model", "nonsense"], 1, "UNKNOWN_MODEL"),
         (["train", "client", "--data", "x.npz"], 2, "--server"),
         (["train", "client", "--data", "digits", "--server", "x:1", "--share", "3/2"], 2, "I/N"),
+        (["train", "client", "--data", "digits", "--server", "x:1"], 1, "NO_GENESIS"),
+        (
+            ["train", "client", "--data", "x", "--server", "x:1", "--genesis", "x"],
+            2,
+            "64 hex digits",
+        ),
         (["train", "server", "--set", "nonsense"], 2, "TABLE.NAME=VALUE"),
         (["train", "server", "--set", "coordinator.nonsense=1"], 1, "UNKNOWN_SETTING"),
         (["train", "server", "--rounds", "0"], 1, "coordinator.rounds"),
