@@ -18,6 +18,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
             "nodes.start",
             "Run a node: the chain, its services, mining, coordinating.",
         ),
+        "artifacts": ("nodes.artifacts", "List and delete what a home keeps of tasks."),
         "devnet": ("nodes.devnet", "Run a whole network on this machine and see it pay."),
     },
     "Look": {

@@ -230,6 +230,22 @@ class LimitsConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class StorageConfig:
+    """What a node deletes, and when."""
+
+    artifact_retention_hours: float = setting(
+        168.0,
+        real(1, 1_000_000),
+        "Artifacts that no open task or campaign needs are deleted after so many hours.",
+    )
+    archive: bool = setting(
+        False,
+        switch(),
+        "Delete no artifact, so that `verify --recompute` can check every task.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class SnapshotsConfig:
     """Snapshots: the state as files, from which new nodes start without replaying the chain."""
 
@@ -266,6 +282,7 @@ class NodeConfig:
     miner: MinerConfig = field(default_factory=MinerConfig)
     coordinator: CoordinatorConfig = field(default_factory=CoordinatorConfig)
     limits: LimitsConfig = field(default_factory=LimitsConfig)
+    storage: StorageConfig = field(default_factory=StorageConfig)
     snapshots: SnapshotsConfig = field(default_factory=SnapshotsConfig)
     log: LogConfig = field(default_factory=LogConfig)
 

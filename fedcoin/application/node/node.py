@@ -25,6 +25,7 @@ from fedcoin.application.mining.executor import make_executor
 from fedcoin.application.mining.miner import Miner
 from fedcoin.application.mining.task_evaluator import TaskJobs
 from fedcoin.application.mining.work_store import WorkFolder
+from fedcoin.application.node.artifact_retention import ArtifactKeeper
 from fedcoin.application.node.block_auditor import Auditor
 from fedcoin.application.node.chain import NewBlock
 from fedcoin.application.node.components import NodeComponents
@@ -154,6 +155,9 @@ class Node:
             config.limits.artifacts_total_bytes,
             config.limits.artifact_bytes,
         )
+        retention_s = 3600 * config.storage.artifact_retention_hours
+        keeper = ArtifactKeeper(home, self.artifacts, store, retention_s)
+        self._keeper = None if config.storage.archive else keeper
         self.worker = WorkerPool(executor=make_executor(config.miner))
         genesis = home.genesis()
         self.chain = components.make_chain(store, Ledger(store, genesis), unix_ms)
@@ -235,6 +239,8 @@ class Node:
         await self.network.start()
         self.agreement.start(self.network.consensus)
         self.owner.start(self.presence.watch(lambda: self.chain.catching_up), name="presence")
+        if self._keeper is not None:
+            self.owner.start(self._keeper.run(), name="artifacts")
         if self.miner is not None:
             if self._warm:
                 self.owner.start(self.worker.start(), name="worker")

@@ -71,6 +71,11 @@ class ArtifactStore:
 
     # Complete artifacts -------------------------------------------------------------------
 
+    @property
+    def folder(self) -> Path:
+        """The folder of the store."""
+        return self._root
+
     def has(self, id: bytes) -> bool:
         """Tell whether the store holds a complete artifact.
 
