@@ -124,6 +124,10 @@ class ApplicationCode(str, Enum):
     """The database could not be read or written: a full disk, or a file that changed meanwhile.
 
     Correct what the error names, and start again."""
+    NODE_FAILED = "NODE_FAILED"
+    """The node could not store, sync, vote or mine any more, and ended (exit code 3).
+
+    Correct the cause that the last log line names, such as a full disk, and start it again."""
     WORKER_FAILED = "WORKER_FAILED"
     """A worker process died, could not start, or has a bug.
 

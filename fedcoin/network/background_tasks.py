@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -14,14 +14,21 @@ CANCEL_AGAIN_S = 2.0
 """How long after its cancellation a task that still runs is cancelled again, in seconds: some of
 asyncio's primitives lose a cancellation that comes at the wrong moment."""
 
+MIN_PAUSE_S, MAX_PAUSE_S = 1.0, 60.0
+"""The first and the longest pause before a task that failed is run again, in seconds."""
+
 log = logging.getLogger(__name__)
+
+FailureListener = Callable[[str, BaseException, bool], None]
+"""Called with a failed task's name, its exception, and whether the task is vital."""
 
 
 class BackgroundTasks:
     """A group of tasks that end with their owner.
 
-    An exception in one of them is a bug: it is logged as an error at once, and the others go on.
-    Use the group as an async context manager, or call `stop`.
+    An exception in one of them is logged as an error at once and reported to the listeners of the
+    group, and the other tasks go on. Listeners learn whether the task was vital: then its owner
+    cannot work without it. Use the group as an async context manager, or call `stop`.
 
     ```
     async with BackgroundTasks("sync") as tasks:
@@ -37,6 +44,8 @@ class BackgroundTasks:
         """
         self._name = name
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._vital: set[asyncio.Task[Any]] = set()
+        self._listeners: list[FailureListener] = []
         self._stopped = False
 
     def __len__(self) -> int:
@@ -54,22 +63,73 @@ class BackgroundTasks:
     ) -> None:
         await self.stop()
 
-    def start(self, work: Coroutine[Any, Any, T], name: str = "") -> asyncio.Task[T]:
+    def on_failure(self, listener: FailureListener) -> None:
+        """Register a listener for tasks that end with an exception.
+
+        Args:
+            listener: Called on the event loop.
+        """
+        self._listeners.append(listener)
+
+    def start(
+        self, work: Coroutine[Any, Any, T], name: str = "", *, vital: bool = False
+    ) -> asyncio.Task[T]:
         """Run a coroutine in the background.
 
         Args:
             work: The coroutine. After `stop` it is cancelled before its first step.
             name: The task's name in the log.
+            vital: Whether the owner of the group cannot work without the task.
 
         Returns:
             The task; awaiting it is allowed, and raises its exception.
         """
         task = asyncio.get_running_loop().create_task(work, name=f"{self._name}: {name}")
         self._tasks.add(task)
+        if vital:
+            self._vital.add(task)
         task.add_done_callback(self._ended)
         if self._stopped:
             task.cancel()
         return task
+
+    def keep_running(
+        self, make_work: Callable[[], Coroutine[Any, Any, None]], name: str
+    ) -> asyncio.Task[None]:
+        """Run a coroutine in the background, and another one whenever it fails.
+
+        Args:
+            make_work: Makes the coroutine.
+            name: The task's name in the log.
+
+        Returns:
+            The task, which ends when a coroutine returns.
+        """
+        return self.start(self._repeat(make_work, name), name)
+
+    def call_later(
+        self, delay_s: float, callback: Callable[[], None], name: str
+    ) -> asyncio.TimerHandle:
+        """Call a function later; its failure is that of a vital task.
+
+        Args:
+            delay_s: The delay in seconds.
+            callback: The function.
+            name: Its name in the log.
+
+        Returns:
+            The timer, which can be cancelled.
+        """
+
+        def call() -> None:
+            if self._stopped:
+                return
+            try:
+                callback()
+            except Exception as error:
+                self._report(f"{self._name}: {name}", error, is_vital=True)
+
+        return asyncio.get_running_loop().call_later(delay_s, call)
 
     async def stop(self) -> None:
         """Cancel all tasks and wait until they have ended.
@@ -87,12 +147,32 @@ class BackgroundTasks:
             await asyncio.wait(running, timeout=CANCEL_AGAIN_S)
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
+        is_vital = task in self._vital
         self._tasks.discard(task)
+        self._vital.discard(task)
         if task.cancelled():
             return
         error = task.exception()
         if error is not None:
-            log.error("%s failed", task.get_name(), exc_info=error)
+            self._report(task.get_name(), error, is_vital)
+
+    def _report(self, name: str, error: BaseException, is_vital: bool) -> None:
+        log.error("%s failed", name, exc_info=error)
+        # What fails while the owner stops is no news.
+        for listener in () if self._stopped else self._listeners:
+            listener(name, error, is_vital)
+
+    async def _repeat(self, make_work: Callable[[], Coroutine[Any, Any, None]], name: str) -> None:
+        pause_s = MIN_PAUSE_S
+        while True:
+            try:
+                await make_work()
+                return
+            except Exception as error:
+                self._report(f"{self._name}: {name}", error, is_vital=False)
+            log.warning("%s: %s starts again in %g s", self._name, name, pause_s)
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, MAX_PAUSE_S)
 
 
 async def run_within(seconds: float | None, work: Coroutine[Any, Any, T]) -> T:

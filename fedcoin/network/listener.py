@@ -106,6 +106,10 @@ class Listener:
         """Have the health service say SERVING."""
         await self._health.set_serving()
 
+    async def set_not_serving(self) -> None:
+        """Have the health service say NOT_SERVING, for good."""
+        await self._health.set_stopping()
+
     async def stop(self, grace: float = 1.0) -> None:
         """Say NOT_SERVING, end streams, let calls finish, and close.
 

@@ -8,6 +8,7 @@ import logging
 
 import pytest
 
+from fedcoin.network import background_tasks
 from fedcoin.network.background_tasks import BackgroundTasks, run_until_first, run_within
 
 
@@ -187,3 +188,71 @@ async def test_within_tells_anothers_cancellation_from_its_own() -> None:
     with pytest.raises(ConnectionAbortedError):
         await run_within(5, work())
     await killing
+
+
+class Failures:
+    """Records what a group reports."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[str, str, bool]] = []
+
+    def __call__(self, name: str, error: BaseException, is_vital: bool) -> None:
+        self.seen.append((name, str(error), is_vital))
+
+
+async def break_down() -> None:
+    raise ValueError("broken on purpose")
+
+
+async def test_listeners_learn_which_task_failed_and_whether_it_was_vital() -> None:
+    async with BackgroundTasks("test") as owner:
+        owner.on_failure(failures := Failures())
+        tasks = [owner.start(break_down(), "one"), owner.start(break_down(), "two", vital=True)]
+        await asyncio.wait(tasks)
+        await asyncio.sleep(0)
+    why = "broken on purpose"
+    assert failures.seen == [("test: one", why, False), ("test: two", why, True)]
+
+
+async def test_what_fails_while_the_owner_stops_is_not_reported() -> None:
+    async def fail_at_the_end() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            raise ValueError("too late")
+
+    async with BackgroundTasks("test") as owner:
+        owner.on_failure(failures := Failures())
+        owner.start(fail_at_the_end(), "late", vital=True)
+        await asyncio.sleep(0)
+    assert failures.seen == []
+
+
+async def test_a_task_that_must_go_on_is_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(background_tasks, "MIN_PAUSE_S", 0.01)
+    starts: list[int] = []
+
+    async def work() -> None:
+        starts.append(len(starts))
+        if len(starts) < 4:
+            raise ValueError("broken on purpose")
+
+    async with BackgroundTasks("test") as owner:
+        owner.on_failure(failures := Failures())
+        await asyncio.wait_for(owner.keep_running(work, "work"), 5)
+    assert len(starts) == 4
+    assert failures.seen == [("test: work", "broken on purpose", False)] * 3
+
+
+async def test_a_timer_that_fails_is_reported() -> None:
+    called = asyncio.Event()
+
+    def ring() -> None:
+        called.set()
+        raise ValueError("broken on purpose")
+
+    async with BackgroundTasks("test") as owner:
+        owner.on_failure(failures := Failures())
+        owner.call_later(0, ring, "timer")
+        await asyncio.wait_for(called.wait(), 1)
+    assert failures.seen == [("test: timer", "broken on purpose", True)]

@@ -69,7 +69,7 @@ def client_key(number: int) -> KeyPair:
     return KeyPair.from_seed(b"client" + bytes([number]) * 26)
 
 
-def node_home(root: Path) -> Home:
+def node_home(root: Path, **parameters: int) -> Home:
     """Create a home whose key is the network's only miner; the server has coins."""
     home = Home(root)
     home.add_key("node", MINER)
@@ -78,7 +78,7 @@ def node_home(root: Path) -> Home:
         unix_ms() - 1000,
         balances={SERVER.address: FUNDS, MINER.address: FUNDS},
         bonds={MINER.public_key: 10**10},
-        parameters={"propose_timeout_ms": 300, "vote_timeout_ms": 200},
+        parameters={"propose_timeout_ms": 300, "vote_timeout_ms": 200, **parameters},
     )
     loopback = {"peers.listen": "127.0.0.1:0", "api.listen": "127.0.0.1:0"}
     home.write(genesis, {**loopback, "miner.enabled": True})

@@ -9,7 +9,14 @@ from typing import Any
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.data.errors import RefusalError
 
-FAILED, WRONG_USAGE = 1, 2
+FAILED, WRONG_USAGE, NODE_FAILED = 1, 2, 3
+"""The exit codes of commands that did not do what they were asked to."""
+
+_EXPLAINED_BY_THEMSELVES = (
+    ("fedcoin.application.node.failure", "NodeFailedError", ApplicationCode.NODE_FAILED),
+    ("fedcoin.learning.errors", "WorkerError", ApplicationCode.WORKER_FAILED),
+)
+# Modules, their exceptions, and the codes of these.
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +32,9 @@ class Failure:
 
     @property
     def exit_code(self) -> int:
-        """The exit code for the shell: 1 failed, 2 wrong usage."""
+        """The exit code for the shell: 1 failed, 2 wrong usage, 3 a running node failed."""
+        if self.code == ApplicationCode.NODE_FAILED.value:
+            return NODE_FAILED
         return WRONG_USAGE if self.code == ApplicationCode.BAD_ARGUMENT.value else FAILED
 
 
@@ -44,8 +53,9 @@ def explain(error: BaseException) -> Failure:
     if isinstance(error, _loaded("fedcoin.network.client.rpc_error", "RpcError")):
         failure: Any = error
         return Failure(f"{failure.target}: {failure.message}", failure.code)
-    if isinstance(error, _loaded("fedcoin.learning.errors", "WorkerError")):
-        return Failure(str(error), ApplicationCode.WORKER_FAILED.value)
+    for module, name, code in _EXPLAINED_BY_THEMSELVES:
+        if isinstance(error, _loaded(module, name)):
+            return Failure(str(error), code.value)
     if isinstance(error, _loaded("sqlite3", "Error")):
         return Failure(f"the database failed: {error}", ApplicationCode.STORE_FAILED.value)
     if isinstance(error, OSError):

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
@@ -129,7 +130,7 @@ class ConsensusDriver:
             outlet: Sends proposals, votes and status to the peers.
         """
         self._outlet = outlet
-        self._owner.start(self._carry_out(), name="effects")
+        self._owner.start(self._carry_out(), name="effects", vital=True)
         self._consider()
 
     def stop(self) -> None:
@@ -224,7 +225,7 @@ class ConsensusDriver:
         if self._wake is not None:
             self._wake.cancel()
         delay_s = (due - now) / 1000
-        self._wake = asyncio.get_running_loop().call_later(delay_s, self._consider)
+        self._wake = self._owner.call_later(delay_s, self._consider, "wake")
 
     def _begin(self) -> None:
         if not self._voting.is_started:
@@ -343,6 +344,9 @@ class ConsensusDriver:
                 does = "cannot audit" if is_unknown else "votes against"
                 log.warning("%s block %s: %s", does, name, refusal)
             return Verdict.UNKNOWN if is_unknown else Verdict.FOUND_FALSE
+        except sqlite3.Error:
+            # It ends the node, which could not store a vote either.
+            raise
         except Exception:
             # The voting machine waits for an answer, whatever went wrong.
             log.exception("could not check block %s", name)
@@ -355,8 +359,7 @@ class ConsensusDriver:
             if voting is self._voting:
                 self._enqueue(voting.on_timeout(effect.timer))
 
-        loop = asyncio.get_running_loop()
-        handle = loop.call_later(effect.delay_ms / 1000, ring)
+        handle = self._owner.call_later(effect.delay_ms / 1000, ring, "timer")
         self._timers.add(handle)
 
     async def _decide(self, effect: Decide) -> None:

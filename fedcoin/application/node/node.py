@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from fedcoin import __version__
@@ -30,7 +30,9 @@ from fedcoin.application.node.block_auditor import Auditor
 from fedcoin.application.node.chain import NewBlock
 from fedcoin.application.node.components import NodeComponents
 from fedcoin.application.node.consensus_driver import ConsensusDriver
+from fedcoin.application.node.failure import FailureWatch
 from fedcoin.application.node.local_access import LocalAccess
+from fedcoin.application.node.node_facts import Facts, NodeOperator
 from fedcoin.application.node.process_age import process_age_ms
 from fedcoin.application.node.snapshot_maker import SnapshotMaker
 from fedcoin.application.node.transaction_intake import TransactionIntake
@@ -66,42 +68,6 @@ log = logging.getLogger(__name__)
 AGENT = f"fedcoin-node/{__version__}"
 
 HONEST_COMPONENTS = NodeComponents()
-
-
-@dataclass(slots=True)
-class Facts:
-    """What the node knows about itself: `network.api.backend.NodeFacts`."""
-
-    node_key: bytes
-    """The node's public key, 32 bytes."""
-    address: bytes
-    """The address of the miner's key, or of the node's key when it does not mine; 20 bytes."""
-    mining: bool
-    """True when the node mines."""
-    presence: ValidatorPresence
-    """The connected validators."""
-    start_ms: int = 0
-    """How long the start took, in ms; 0 before it is complete."""
-
-    def connected_power(self) -> int:
-        """Implement `NodeFacts.connected_power`: add up the reachable validators' bonds, in sap."""
-        return self.presence.connected_power()
-
-
-@dataclass(frozen=True, slots=True)
-class NodeOperator:
-    """The operator's requests: `network.api.backend.OperatorPort`."""
-
-    stopping: asyncio.Event
-    """Set when the node should stop."""
-
-    def set_log_level(self, level: int) -> None:
-        """Implement `OperatorPort.set_log_level`: change how much the node logs."""
-        logging.getLogger("fedcoin").setLevel(level)
-
-    def stop(self) -> None:
-        """Implement `OperatorPort.stop`: begin to stop the node, and return at once."""
-        self.stopping.set()
 
 
 class ObserverAudit:
@@ -213,6 +179,9 @@ class Node:
             ).server_credentials(),
             limits=CallLimits(max_streams=config.api.max_streams),
         )
+        self.failures = FailureWatch(stopping, self._set_not_serving)
+        self.owner.on_failure(self.failures.note)
+        self.network.on_failure(self.failures.note)
         self.miner = self._miner(self.miner_key, home.root / "work") if self.miner_key else None
         self._warm = config.miner.warm
         self.pool.on_admitted(self.network.transaction_relay.relay)
@@ -238,17 +207,21 @@ class Node:
         await self.api.start()
         await self.network.start()
         self.agreement.start(self.network.consensus)
-        self.owner.start(self.presence.watch(lambda: self.chain.catching_up), name="presence")
+        watch = partial(self.presence.watch, lambda: self.chain.catching_up)
+        self.owner.keep_running(watch, name="presence")
         if self._keeper is not None:
-            self.owner.start(self._keeper.run(), name="artifacts")
+            self.owner.keep_running(self._keeper.run, name="artifacts")
         if self.miner is not None:
             if self._warm:
                 self.owner.start(self.worker.start(), name="worker")
-            self.owner.start(self.miner.run(), name="miner")
+            self.owner.start(self.miner.run(), name="miner", vital=True)
         if self._components.run_beside is not None:
             self.owner.start(self._components.run_beside(self.network, self.chain), name="beside")
         await self.api.set_serving()
         self.facts.start_ms = process_age_ms()
+
+    async def _set_not_serving(self) -> None:
+        await asyncio.gather(self.api.set_not_serving(), self.network.set_not_serving())
 
     def _snapshots(self, config: SnapshotsConfig, folder: SnapshotFolder) -> SnapshotOptions:
         chain = self.chain
@@ -378,6 +351,7 @@ async def run_node(
     *,
     new_campaign: bool = False,
     components: NodeComponents = HONEST_COMPONENTS,
+    on_failure: Callable[[], None] = lambda: None,
 ) -> None:
     """Run a node, and its campaign if it coordinates, until it should stop.
 
@@ -387,9 +361,11 @@ async def run_node(
         stop: Set when the node should stop.
         new_campaign: Start another campaign if the last one is finished.
         components: The replaceable parts; the default ones are honest.
+        on_failure: Called when the node begins to end because it cannot work any more.
 
     Raises:
         RefusalError: The reason for which the node or the campaign cannot start.
+        NodeFailedError: The node could not store, sync, vote or mine any more, and has stopped.
     """
 
     async def until_stopped() -> None:
@@ -403,7 +379,10 @@ async def run_node(
         await stop.wait()
 
     async with open_node(config, home, stop, components) as node:
+        node.failures.on_failure(on_failure)
         if config.coordinator.enabled:
             await run_until_first(until_stopped(), coordinate(node))
         else:
             await until_stopped()
+    if node.failures.failure is not None:
+        raise node.failures.failure

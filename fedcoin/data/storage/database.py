@@ -12,8 +12,10 @@ had never voted.
 from __future__ import annotations
 
 import contextlib
+import logging
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -36,7 +38,12 @@ _MAX_CHECKED_BYTES: Final = 64 << 20
 
 _MAGIC: Final = b"SQLite format 3\0"
 _HEADER_BYTES: Final = 100
-_BUSY_SECONDS: Final = 5.0
+BUSY_SECONDS: Final = 5.0
+"""How long SQLite waits for a lock of another connection before it reports it."""
+MAX_LOCKED_SECONDS: Final = 60.0
+"""How long a write waits, all in all, for another process that holds the database's lock."""
+
+log = logging.getLogger(__name__)
 
 
 class Database:
@@ -140,12 +147,15 @@ class Database:
     def write(self) -> Iterator[sqlite3.Connection]:
         """Hold a write transaction for the length of a `with` block.
 
+        Waits for another process that holds the database's lock, such as a backup, for up to
+        `MAX_LOCKED_SECONDS`; then and when the disk fails, raises `sqlite3.OperationalError`.
+
         Yields:
             A connection to write with. What was written is on disk when the block ends, and
             rolled back when it raises.
         """
         with self._write_lock:
-            self._writer.execute("BEGIN IMMEDIATE")
+            self._begin()
             try:
                 yield self._writer
                 self._writer.execute("COMMIT")
@@ -154,6 +164,18 @@ class Database:
                 if self._writer.in_transaction:
                     self._writer.execute("ROLLBACK")
                 raise
+
+    def _begin(self) -> None:
+        deadline = time.monotonic() + MAX_LOCKED_SECONDS
+        while True:
+            try:
+                self._writer.execute("BEGIN IMMEDIATE")
+                return
+            except sqlite3.OperationalError as error:
+                # Python 3.10 has no error codes; this is SQLite's text for SQLITE_BUSY.
+                if str(error) != "database is locked" or time.monotonic() >= deadline:
+                    raise
+                log.warning("%s is locked by another process; this write waits for it", self.path)
 
     def meta(self, name: str) -> bytes | None:
         """Read a value of the table `meta`.
@@ -222,7 +244,7 @@ class Database:
 
 def _connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(
-        path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+        path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
     )
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
@@ -264,7 +286,7 @@ def _check_header(path: Path) -> None:
 
 
 def _check_content(path: Path) -> None:
-    connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
+    connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
     try:
         application_id = connection.execute("PRAGMA application_id").fetchone()[0]
         if application_id != APPLICATION_ID:

@@ -75,6 +75,11 @@ class ApiServer:
         for listener in self._listeners:
             await listener.set_serving()
 
+    async def set_not_serving(self) -> None:
+        """Have the health services say NOT_SERVING, for good."""
+        for listener in self._listeners:
+            await listener.set_not_serving()
+
     async def stop(self, grace: float = 1.0) -> None:
         """Say NOT_SERVING, end streams, let calls finish, and close; also after a failed start.
 

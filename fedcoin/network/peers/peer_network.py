@@ -7,6 +7,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import grpc
@@ -15,7 +16,7 @@ from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import RefusalError
 from fedcoin.network.artifacts.servicer import ArtifactServicer
-from fedcoin.network.background_tasks import BackgroundTasks, run_until_first
+from fedcoin.network.background_tasks import BackgroundTasks, FailureListener, run_until_first
 from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.network.errors import NetworkCode
 from fedcoin.network.listener import Listener, Service
@@ -153,15 +154,28 @@ class PeerNetwork:
         await self._listener.start()
         await self._listener.set_serving()
         options = self._options
-        self._tasks.start(self._dialer.run(), "dialer")
-        self._tasks.start(self._catch_up.run(), "sync")
-        self._tasks.start(self.consensus.run(options.status_interval_s), "consensus")
-        self._tasks.start(self._reap(), "reaper")
+        self._tasks.start(self._catch_up.run(), "sync", vital=True)
+        keep_running = self._tasks.keep_running
+        keep_running(self._dialer.run, "dialer")
+        keep_running(partial(self.consensus.run, options.status_interval_s), "consensus")
+        keep_running(self._reap, "reaper")
         if options.peer_exchange:
-            self._tasks.start(self._exchange.run(options.exchange_interval_s), "peer exchange")
+            keep_running(partial(self._exchange.run, options.exchange_interval_s), "peer exchange")
         if self._book_path is not None:
-            self._tasks.start(self._save_regularly(self._book_path), "address book")
+            keep_running(partial(self._save_regularly, self._book_path), "address book")
         log.info("peers are served on %s", self.endpoint)
+
+    def on_failure(self, listener: FailureListener) -> None:
+        """Register a listener for the failures of background tasks.
+
+        Args:
+            listener: Called on the event loop. Only the task that fetches blocks is vital.
+        """
+        self._tasks.on_failure(listener)
+
+    async def set_not_serving(self) -> None:
+        """Have the health service of the peers' listener say NOT_SERVING, for good."""
+        await self._listener.set_not_serving()
 
     async def stop(self, grace: float = 0.5) -> None:
         """Disconnect all peers, close the listener, and save the address book.

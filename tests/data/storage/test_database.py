@@ -3,11 +3,14 @@ from __future__ import annotations
 import os
 import random
 import sqlite3
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from fedcoin.data.errors import DataCode, RefusalError
+from fedcoin.data.storage import database as database_module
 from fedcoin.data.storage.database import Database
 
 META = {"name": b"value"}
@@ -71,6 +74,29 @@ def test_writes_are_whole_or_not_at_all(path: Path) -> None:
             connection.execute("INSERT INTO state VALUES (x'01', x'02')")
             assert database.rows("SELECT * FROM state") == []
         assert database.rows("SELECT * FROM state") == [(b"\1", b"\2")]
+
+
+def test_a_write_waits_for_another_process_that_holds_the_lock(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(database_module, "BUSY_SECONDS", 0.02)
+    monkeypatch.setattr(database_module, "MAX_LOCKED_SECONDS", 0.5)
+    with Database.open(path, META) as database:
+        other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        other.execute("BEGIN IMMEDIATE")
+        release = threading.Timer(0.2, other.execute, ("ROLLBACK",))
+        release.start()
+        with database.write() as connection:
+            connection.execute("INSERT INTO state VALUES (x'01', x'02')")
+        release.join()
+        assert "locked by another process" in caplog.text
+        # Not for ever: a process that never lets go is a failure.
+        other.execute("BEGIN IMMEDIATE")
+        began = time.monotonic()
+        with pytest.raises(sqlite3.OperationalError, match="locked"), database.write():
+            pass
+        assert 0.4 < time.monotonic() - began < 5
+        other.close()
 
 
 def test_readers_cannot_write(path: Path) -> None:

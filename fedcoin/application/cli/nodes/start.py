@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from fedcoin.application.cli.failures import NODE_FAILED
 from fedcoin.application.cli.shared.options import (
     ENDPOINT,
     NODE_ADDRESS,
@@ -16,7 +17,13 @@ from fedcoin.application.cli.shared.options import (
     new_campaign_option,
 )
 from fedcoin.application.cli.shared.passphrases import find_passphrase, passphrase_option
-from fedcoin.application.cli.shared.service import configure_logging, parent_option, serve
+from fedcoin.application.cli.shared.service import (
+    GRACE_SECONDS,
+    configure_logging,
+    end_process_within,
+    parent_option,
+    serve,
+)
 from fedcoin.application.cli.shared.settings_options import flags_of, set_option
 from fedcoin.application.configuration.home import NODE_KEY, Home
 
@@ -90,6 +97,12 @@ def start(
     names += [config.coordinator.key] if config.coordinator.enabled else []
     opened = dataclasses.replace(home, passphrase=find_passphrase(home, names, passphrase))
     serve(
-        lambda stop: run_node(config, opened, stop, new_campaign=new_campaign),
+        lambda stop: run_node(
+            config,
+            opened,
+            stop,
+            new_campaign=new_campaign,
+            on_failure=lambda: end_process_within(GRACE_SECONDS, NODE_FAILED),
+        ),
         with_stdin=stop_with_stdin,
     )

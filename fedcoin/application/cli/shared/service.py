@@ -94,6 +94,21 @@ def _watch_stdin(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
     os._exit(1)
 
 
+def end_process_within(seconds: float, exit_code: int) -> None:
+    """End this process even if it does not stop by itself, as when a write to a broken disk hangs.
+
+    Args:
+        seconds: How long the process may take to stop, in seconds.
+        exit_code: The exit code if it takes longer.
+    """
+
+    def end() -> None:
+        time.sleep(seconds)
+        os._exit(exit_code)
+
+    threading.Thread(target=end, daemon=True).start()
+
+
 def configure_logging(level: str, style: str) -> None:
     """Send log lines to standard error.
 

@@ -1,0 +1,90 @@
+"""The end of a node that can no longer store, sync, vote or mine.
+
+Such a node must not go on as if it were healthy: a validator that has stopped voting counts as
+faulty, and its operator has to know. Its health says NOT_SERVING, its last log line says why, and
+the process ends with an exit code of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import Awaitable, Callable
+
+log = logging.getLogger(__name__)
+
+
+class NodeFailedError(Exception):
+    """A task failed without which the node cannot do its work.
+
+    Attributes:
+        task: The task's name in the log.
+    """
+
+    def __init__(self, task: str, reason: BaseException) -> None:
+        """Describe the failure.
+
+        Args:
+            task: The task's name in the log.
+            reason: The task's exception.
+        """
+        super().__init__(f"the task '{task}' failed: {type(reason).__name__}: {reason}")
+        self.task = task
+
+
+class FailureWatch:
+    """Decides which failures of a node's tasks end the node, and ends it.
+
+    Args:
+        stopping: Set when the node should stop.
+        set_not_serving: Makes the health services say NOT_SERVING.
+    """
+
+    def __init__(
+        self, stopping: asyncio.Event, set_not_serving: Callable[[], Awaitable[None]]
+    ) -> None:
+        self._stopping = stopping
+        self._set_not_serving = set_not_serving
+        self._farewell: asyncio.Future[None] | None = None
+        self._listeners: list[Callable[[], None]] = []
+        self.failure: NodeFailedError | None = None
+        """The first failure that ended the node; None while there is none."""
+
+    def on_failure(self, listener: Callable[[], None]) -> None:
+        """Register a listener.
+
+        Args:
+            listener: Called once, when the node begins to end because a task failed.
+        """
+        self._listeners.append(listener)
+
+    def note(self, task: str, error: BaseException, is_vital: bool) -> None:
+        """Handle the failure of a task: implements `background_tasks.FailureListener`.
+
+        A failure of the database ends the node, whatever task met it: the next vote would fail too.
+
+        Args:
+            task: The task's name.
+            error: Its exception.
+            is_vital: True when the node cannot work without the task.
+        """
+        if not is_vital and not isinstance(error, sqlite3.Error):
+            return
+        if self._farewell is not None:
+            return
+        self.failure = NodeFailedError(task, error)
+        log.critical(
+            "this node ends: %s; it cannot store, sync, vote or mine any more: correct the cause "
+            "(a full or broken disk, say) and start it again",
+            self.failure,
+        )
+        self._farewell = asyncio.ensure_future(self._end())
+
+    async def _end(self) -> None:
+        for listener in self._listeners:
+            listener()
+        try:
+            await self._set_not_serving()
+        finally:
+            self._stopping.set()

@@ -1,0 +1,45 @@
+"""What the API's servicers learn from the node itself, and what its operator may ask of it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+
+from fedcoin.application.node.validator_presence import ValidatorPresence
+
+
+@dataclass(slots=True)
+class Facts:
+    """What the node knows about itself: `network.api.backend.NodeFacts`."""
+
+    node_key: bytes
+    """The node's public key, 32 bytes."""
+    address: bytes
+    """The address of the miner's key, or of the node's key when it does not mine; 20 bytes."""
+    mining: bool
+    """True when the node mines."""
+    presence: ValidatorPresence
+    """The connected validators."""
+    start_ms: int = 0
+    """How long the start took, in ms; 0 before it is complete."""
+
+    def connected_power(self) -> int:
+        """Implement `NodeFacts.connected_power`: add up the reachable validators' bonds, in sap."""
+        return self.presence.connected_power()
+
+
+@dataclass(frozen=True, slots=True)
+class NodeOperator:
+    """The operator's requests: `network.api.backend.OperatorPort`."""
+
+    stopping: asyncio.Event
+    """Set when the node should stop."""
+
+    def set_log_level(self, level: int) -> None:
+        """Implement `OperatorPort.set_log_level`: change how much the node logs."""
+        logging.getLogger("fedcoin").setLevel(level)
+
+    def stop(self) -> None:
+        """Implement `OperatorPort.stop`: begin to stop the node, and return at once."""
+        self.stopping.set()
