@@ -6,11 +6,9 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
+from fedcoin.application.cli.shared.exit_codes import FAILED, NODE_FAILED, WRONG_USAGE
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.data.errors import RefusalError
-
-FAILED, WRONG_USAGE, NODE_FAILED = 1, 2, 3
-"""The exit codes of commands that did not do what they were asked to."""
 
 _EXPLAINED_BY_THEMSELVES = (
     ("fedcoin.application.node.failure", "NodeFailedError", ApplicationCode.NODE_FAILED),

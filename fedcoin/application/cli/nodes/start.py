@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from fedcoin.application.cli.failures import NODE_FAILED
+from fedcoin.application.cli.shared.exit_codes import NODE_FAILED
 from fedcoin.application.cli.shared.options import (
     ENDPOINT,
     NODE_ADDRESS,
