@@ -170,6 +170,10 @@ class ApplicationCode(str, Enum):
     """The update was trained from other weights than the round's base.
 
     Train from the base that `WatchRounds` names."""
+    NOT_ANNOUNCED = "NOT_ANNOUNCED"
+    """The weights or the update are not what the client announced for the open round.
+
+    Announce the signed update, then upload its weights and hand it in."""
     WEIGHTS_MISSING = "WEIGHTS_MISSING"
     """The update's weights have not been uploaded to the coordinator.
 

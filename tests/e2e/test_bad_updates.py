@@ -34,6 +34,7 @@ from tests.support.e2e.learners import CoordinatorProcess, Learner, prepared
 from tests.support.e2e.materials import BIAS, id_of, update_of
 from tests.support.e2e.network import BOND, Network
 from tests.support.genesis import OTHER_GENESIS_HASH
+from tests.support.handing_in import hand_in_update
 from tests.support.keys import ALICE, key_of
 from tests.support.programs import Stage
 from tests.support.waiting import until
@@ -73,8 +74,8 @@ async def begin(network: Network) -> Site:
 
 
 def unharmed(coordinator: CoordinatorProcess, before: dict[str, Any]) -> None:
-    """Check that the coordinator stored nothing and runs."""
-    assert coordinator.state() == before
+    """Check that the coordinator stored nothing but announcements, and runs."""
+    assert {**coordinator.state(), "announced": before["announced"]} == before
     assert coordinator.program.running
 
 
@@ -86,10 +87,10 @@ class Hand:
     client: FederatedClient
 
     async def weights(self, **arrays: Any) -> bytes:
-        """Upload valid weights with these tensors replaced; returns their id."""
+        """Make valid weights with these tensors replaced."""
         base = bytes.fromhex(self.site.coordinator.state()["base"])
         raw, _ = await asyncio.to_thread(update_of, await self.client.download_artifact(base), 2, 0)
-        return await self.client.upload_artifact(encode_tensors({**decode_tensors(raw), **arrays}))
+        return encode_tensors({**decode_tensors(raw), **arrays})
 
     def signed(
         self, update: bytes, key: KeyPair, genesis_hash: bytes = b"", **changes: Any
@@ -130,9 +131,9 @@ async def test_updates_with_a_wrong_field_are_refused(
     async with FederatedClient(site.coordinator.address) as client:
         hand = Hand(site, client)
         weights = await hand.weights()
-        given = {"update": weights, "key": site.clients[0].key, **changes}
+        given = {"update": id_of(weights), "key": site.clients[0].key, **changes}
         with pytest.raises(RpcError) as caught:
-            await client.submit_update(hand.signed(**given))
+            await hand_in_update(client, hand.signed(**given))
         assert caught.value.code == code, caught.value
     unharmed(site.coordinator, before)
 
@@ -154,10 +155,10 @@ async def test_weights_that_do_not_fit_are_refused(
     before = site.coordinator.state()
     async with FederatedClient(site.coordinator.address) as client:
         hand = Hand(site, client)
+        weights = await hand.weights(**tensors)
+        update = hand.signed(id_of(weights), site.clients[0].key)
         with pytest.raises(RpcError) as caught:
-            await client.submit_update(
-                hand.signed(await hand.weights(**tensors), site.clients[0].key)
-            )
+            await hand_in_update(client, update, weights)
         assert caught.value.code == code
     unharmed(site.coordinator, before)
 
@@ -218,6 +219,12 @@ def parts_of(raw: bytes, chunks: Sequence[tuple[int, bytes]]) -> list[UploadRequ
     return [manifest, *(UploadRequest(chunk=ArtifactChunk(index=i, data=d)) for i, d in chunks)]
 
 
+async def announce(site: Site, artifact: bytes) -> None:
+    """Announce weights in the name of the first client."""
+    async with FederatedClient(site.coordinator.address) as client:
+        await client.announce_update(Hand(site, client).signed(artifact, site.clients[0].key))
+
+
 def lies_about(raw: bytes) -> Iterator[ArtifactManifest]:
     """Return manifests that contradict themselves."""
     named = build_manifest(raw)
@@ -242,6 +249,9 @@ async def test_wrong_chunks_are_refused(site: Site, listener: str) -> None:
     assert len(pieces) == 3
     forged = bytes([pieces[0][0] ^ 1]) + pieces[0][1:]
     manifest = build_manifest(raw)
+    if listener == "coordinator":
+        assert await upload(target, *parts_of(raw, [])) == "NOT_ANNOUNCED"
+        await announce(site, manifest.id)
     assert await upload(target, *parts_of(raw, [(0, forged)])) == "BAD_CHUNK"
     assert await upload(target, *parts_of(raw, [(0, pieces[0][:-1])])) == "BAD_CHUNK"
     assert await upload(target, *parts_of(raw, [(0, pieces[0] + b"x")])) == "BAD_CHUNK"
@@ -254,7 +264,9 @@ async def test_wrong_chunks_are_refused(site: Site, listener: str) -> None:
     assert await upload(target, UploadRequest(chunk=ArtifactChunk(data=b"x"))) == "MALFORMED"
     assert await upload(target) == "MALFORMED"
     for lie in lies_about(raw):
-        assert await upload(target, UploadRequest(manifest=lie)) == "BAD_ARTIFACT", lie
+        code = await upload(target, UploadRequest(manifest=lie))
+        is_unknown = listener == "coordinator" and lie.id != manifest.id
+        assert code == ("NOT_ANNOUNCED" if is_unknown else "BAD_ARTIFACT"), lie
     giant = build_manifest(raw)
     giant.size = 2**40
     assert await upload(target, UploadRequest(manifest=giant)) in ("TOO_LARGE", "BAD_ARTIFACT")
@@ -277,6 +289,8 @@ async def test_a_wrong_size_does_not_block_a_correct_upload(site: Site, listener
     pieces = [raw[i : i + CHUNK_BYTES] for i in range(0, len(raw), CHUNK_BYTES)]
     chunks = [UploadRequest(chunk=ArtifactChunk(index=i, data=d)) for i, d in enumerate(pieces)]
     wrong = UploadRequest(chunk=ArtifactChunk(index=1, data=pieces[1] + b"!"))
+    if listener == "coordinator":
+        await announce(site, lie.id)
     assert await upload(target, UploadRequest(manifest=lie), chunks[0], wrong) == "BAD_CHUNK"
     async with NodeClient(target) as client:
         artifact = await client.upload_artifact(raw)
@@ -308,9 +322,9 @@ async def test_a_valid_update_is_accepted_once(site: Site) -> None:
         hand = Hand(site, client)
         first, second = await hand.weights(), await hand.weights(**{BIAS: np.ones(10, np.float32)})
         key = site.clients[0].key
-        await client.submit_update(hand.signed(first, key))
-        await client.submit_update(hand.signed(first, key))
+        await hand_in_update(client, hand.signed(id_of(first), key), first)
+        await hand_in_update(client, hand.signed(id_of(first), key), first)
         with pytest.raises(RpcError) as caught:
-            await client.submit_update(hand.signed(second, key))
+            await hand_in_update(client, hand.signed(id_of(second), key), second)
         assert caught.value.code == "ALREADY_SUBMITTED"
     assert len(site.coordinator.state()["updates"]) == 1

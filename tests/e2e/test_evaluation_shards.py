@@ -30,10 +30,12 @@ class Curious(Learner):
     shards: list[bytes] = field(kw_only=True)
     seen: dict[int, list[bool]] = field(default_factory=dict)
 
-    async def make(self, client: FederatedClient, change: pb.WatchRoundsResponse) -> SignedUpdate:
-        signed = await super().make(client, change)
+    async def make(
+        self, client: FederatedClient, change: pb.WatchRoundsResponse
+    ) -> tuple[SignedUpdate, bytes]:
+        made = await super().make(client, change)
         self.seen[change.round] = await published(self.node, self.shards)
-        return signed
+        return made
 
 
 async def published(node: Node, shards: list[bytes]) -> list[bool]:

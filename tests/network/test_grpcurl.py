@@ -270,6 +270,9 @@ class NoRounds:
         )
         yield
 
+    async def announce(self, update: Update) -> int:
+        raise NotImplementedError
+
     async def submit(self, update: Update) -> None:
         raise NotImplementedError
 

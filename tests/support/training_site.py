@@ -17,6 +17,7 @@ from fedcoin.application.coordinator.campaign_file import CampaignFile
 from fedcoin.application.coordinator.coordinator import Coordinator
 from fedcoin.application.coordinator.initial_artifacts import InitialArtifacts, create_campaign
 from fedcoin.application.node.node import Node, open_node
+from fedcoin.data.artifacts.manifest import compute_artifact_id
 from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.data.artifacts.tensors import encode_tensors
 from fedcoin.data.clock import unix_ms
@@ -28,6 +29,7 @@ from fedcoin.learning.training.datasets import load_evaluation_set
 from fedcoin.network.client.federated_client import FederatedClient
 from fedcoin.network.client.node_client import NodeClient
 from fedcoin.v1.task_pb2 import ClientUpdate, SignedUpdate
+from tests.support.handing_in import hand_in_update
 from tests.support.small_models import mlp_spec, random_weights
 
 CHAIN_ID = "training"
@@ -191,5 +193,6 @@ async def hand_in(coordinator: Coordinator, *numbers: int) -> None:
     async with FederatedClient(coordinator.address) as client:
         for number in numbers:
             await client.register(client_key(number), coordinator.campaign.genesis_hash, unix_ms())
-            weights = await client.upload_artifact(trained(number))
-            await client.submit_update(signed(coordinator, number, weights))
+            weights = trained(number)
+            update = signed(coordinator, number, compute_artifact_id(weights))
+            await hand_in_update(client, update, weights)

@@ -1,9 +1,9 @@
 """A federated-learning client: it joins a coordinator's campaign, trains on its own data, is paid.
 
 The data never leave the client's machine. Each round the client fetches the base weights, trains in
-a process of its own, uploads the trained weights and signs the update that it hands in. When the
-coordinator cannot be reached, the client tries again with growing pauses and goes on with the round
-that the campaign has reached by then.
+a process of its own, signs and announces its update, uploads the weights and hands the update in.
+When the coordinator cannot be reached, the client tries again with growing pauses and goes on with
+the round that the campaign has reached by then.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import grpc
 
 from fedcoin.application.configuration.pinned_genesis import check_network
 from fedcoin.application.errors import ApplicationCode
+from fedcoin.data.artifacts.manifest import compute_artifact_id
 from fedcoin.data.clock import Clock, unix_ms
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.messages.amounts import format_amount
@@ -49,6 +50,7 @@ LATE_CODES: Final = frozenset(
         ApplicationCode.WRONG_BASE.name,
         ApplicationCode.WRONG_CAMPAIGN.name,
         ApplicationCode.ALREADY_SUBMITTED.name,
+        ApplicationCode.NOT_ANNOUNCED.name,
     }
 )
 """Codes with which a coordinator refuses an update that comes too late for its round."""
@@ -230,13 +232,17 @@ class Trainer:
             campaign_id=change.campaign_id,
             round=change.round,
             base=change.base,
-            update=await client.upload_artifact(trained.weights),
+            update=compute_artifact_id(trained.weights),
             num_samples=trained.num_samples,
             address=self._key.address,
         )
         self._handed_in[change.round] = trained.num_samples
+        signed = sign_update(update, self._key, self._genesis_hash)
         try:
-            await client.submit_update(sign_update(update, self._key, self._genesis_hash))
+            # Announced first, so that nobody who sees the upload can come before it.
+            await client.announce_update(signed)
+            await client.upload_artifact(trained.weights)
+            await client.submit_update(signed)
         except RpcError as error:
             if error.code not in LATE_CODES:
                 raise

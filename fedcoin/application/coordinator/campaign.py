@@ -85,6 +85,8 @@ class RoundRecord:
     evaluation_size: int
     """Number of examples in that shard."""
     clients: tuple[ClientOutcome, ...]
+    announced: tuple[bytes, ...] = ()
+    """The addresses of the clients that announced an update, in that order."""
 
 
 @dataclass(slots=True)
@@ -113,6 +115,8 @@ class Campaign:
     """The time until which updates of the present round are accepted, Unix ms."""
     clients: dict[bytes, RegisteredClient] = field(default_factory=dict)
     """The registered clients by address, 20 bytes."""
+    announced: dict[bytes, Update] = field(default_factory=dict)
+    """The update that each client announced last in the present round, by address, in order."""
     updates: dict[bytes, Update] = field(default_factory=dict)
     """The present round's updates by address."""
     aggregate: bytes = b""
@@ -191,6 +195,45 @@ class Campaign:
         self.phase = CampaignPhase.TRAINING
         self.deadline_ms = deadline_ms
 
+    def announce(self, update: Update) -> int:
+        """Register an update before its weights are uploaded.
+
+        A client's later announcement of another update replaces the earlier one, and counts from
+        then on.
+
+        Args:
+            update: The update, its signature checked.
+
+        Returns:
+            Its place in the order of the round's announcements, from 1.
+
+        Raises:
+            RefusalError: As in `check_update`, but for NOT_ANNOUNCED.
+        """
+        self._check_expected(update)
+        if self.announced.get(update.address) != update:
+            self.announced.pop(update.address, None)
+            self.announced[update.address] = update
+        return list(self.announced).index(update.address) + 1
+
+    def check_upload(self, artifact: bytes) -> None:
+        """Check that weights may be uploaded now.
+
+        Args:
+            artifact: Their artifact id.
+
+        Raises:
+            RefusalError: NOT_ANNOUNCED when no client has announced them for the present round.
+        """
+        is_announced = any(update.update == artifact for update in self.announced.values())
+        if self.phase is not CampaignPhase.TRAINING or not is_announced:
+            raise RefusalError(
+                ApplicationCode.NOT_ANNOUNCED,
+                f"no client has announced the weights {artifact.hex()} for an open round; announce "
+                "the signed update first",
+                field="manifest.id",
+            )
+
     def check_update(self, update: Update) -> bool:
         """Check whether an update can be accepted now.
 
@@ -203,33 +246,18 @@ class Campaign:
         Raises:
             RefusalError: NOT_REGISTERED; WRONG_CAMPAIGN, WRONG_ROUND or WRONG_BASE when it was
                 signed for another one; ROUND_NOT_OPEN when the round accepts no updates;
-                ALREADY_SUBMITTED when the client has submitted another update for this round.
+                ALREADY_SUBMITTED when the client has submitted another update for this round;
+                NOT_ANNOUNCED when it is not the one that the client announced last.
         """
-        self.check_registered(update.address)
-        if update.campaign_id != self.campaign_id:
-            raise _signed_for_another(
-                ApplicationCode.WRONG_CAMPAIGN, "campaign_id", self.campaign_id.hex()
-            )
-        accepted = self.updates.get(update.address)
-        if accepted is not None and accepted == update:
-            return False
-        if update.round != self.round:
-            raise _signed_for_another(ApplicationCode.WRONG_ROUND, "round", str(self.round))
-        if self.phase is not CampaignPhase.TRAINING:
+        is_new = self._check_expected(update)
+        if is_new and self.announced.get(update.address) != update:
             raise RefusalError(
-                ApplicationCode.ROUND_NOT_OPEN,
-                f"round {self.round} accepts no updates while it is {self.phase.value}",
-                field="update.round",
-            )
-        if update.base != self.base:
-            raise _signed_for_another(ApplicationCode.WRONG_BASE, "base", self.base.hex())
-        if accepted is not None:
-            raise RefusalError(
-                ApplicationCode.ALREADY_SUBMITTED,
-                f"this client has submitted another update for round {self.round}",
+                ApplicationCode.NOT_ANNOUNCED,
+                f"this client has not announced the update {update.update.hex()}; announce it "
+                "before uploading its weights",
                 field="update.update",
             )
-        return True
+        return is_new
 
     def accept_update(self, update: Update) -> None:
         """Add an update to the present round.
@@ -290,6 +318,7 @@ class Campaign:
         self.history.append(record)
         if record.adopted:
             self.base = self.aggregate
+        self.announced = {}
         self.updates = {}
         self.aggregate = b""
         self.right_answers = 0
@@ -298,6 +327,34 @@ class Campaign:
         else:
             self.phase = CampaignPhase.WAITING
             self.round = record.round + 1
+
+    def _check_expected(self, update: Update) -> bool:
+        """Check all but the announcement; returns False for an update that was accepted before."""
+        self.check_registered(update.address)
+        if update.campaign_id != self.campaign_id:
+            raise _signed_for_another(
+                ApplicationCode.WRONG_CAMPAIGN, "campaign_id", self.campaign_id.hex()
+            )
+        accepted = self.updates.get(update.address)
+        if accepted is not None and accepted == update:
+            return False
+        if update.round != self.round:
+            raise _signed_for_another(ApplicationCode.WRONG_ROUND, "round", str(self.round))
+        if self.phase is not CampaignPhase.TRAINING:
+            raise RefusalError(
+                ApplicationCode.ROUND_NOT_OPEN,
+                f"round {self.round} accepts no updates while it is {self.phase.value}",
+                field="update.round",
+            )
+        if update.base != self.base:
+            raise _signed_for_another(ApplicationCode.WRONG_BASE, "base", self.base.hex())
+        if accepted is not None:
+            raise RefusalError(
+                ApplicationCode.ALREADY_SUBMITTED,
+                f"this client has submitted another update for round {self.round}",
+                field="update.update",
+            )
+        return True
 
 
 def _signed_for_another(code: ApplicationCode, name: str, expected: str) -> RefusalError:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,10 @@ from fedcoin.data.atomic_files import replace_file
 from fedcoin.data.crypto.addresses import derive_address
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages import canonical
-from fedcoin.data.messages.updates import decode_update
+from fedcoin.data.messages.updates import Update, decode_update
 from fedcoin.v1.task_pb2 import SignedUpdate
 
-_VERSION = 2
+_VERSION = 3
 _HEX_FIELDS = (
     "genesis_hash",
     "model",
@@ -100,9 +101,8 @@ def campaign_to_json(campaign: Campaign) -> dict[str, Any]:
         "phase": campaign.phase.value,
         "shards": [[shard.artifact.hex(), shard.size] for shard in campaign.shards],
         "clients": [[c.public_key.hex(), c.missed] for c in campaign.clients.values()],
-        "updates": [
-            update.envelope.SerializeToString().hex() for update in campaign.updates.values()
-        ],
+        "announced": _updates_to_json(campaign.announced),
+        "updates": _updates_to_json(campaign.updates),
         "history": [_record_to_json(record) for record in campaign.history],
     }
 
@@ -142,11 +142,19 @@ def campaign_from_json(content: dict[str, Any]) -> Campaign:
     for public_key, missed in content["clients"]:
         client = RegisteredClient(bytes.fromhex(public_key), missed)
         campaign.clients[derive_address(client.public_key)] = client
-    for raw in content["updates"]:
-        envelope = canonical.decode(SignedUpdate, bytes.fromhex(raw))
-        update = decode_update(envelope, campaign.genesis_hash)
-        campaign.updates[update.address] = update
+    campaign.announced = _updates_from_json(content["announced"], campaign.genesis_hash)
+    campaign.updates = _updates_from_json(content["updates"], campaign.genesis_hash)
     return campaign
+
+
+def _updates_to_json(updates: Mapping[bytes, Update]) -> list[str]:
+    return [update.envelope.SerializeToString().hex() for update in updates.values()]
+
+
+def _updates_from_json(content: list[str], genesis_hash: bytes) -> dict[bytes, Update]:
+    envelopes = (canonical.decode(SignedUpdate, bytes.fromhex(raw)) for raw in content)
+    updates = (decode_update(envelope, genesis_hash) for envelope in envelopes)
+    return {update.address: update for update in updates}
 
 
 def _record_to_json(record: RoundRecord) -> dict[str, Any]:
@@ -160,6 +168,7 @@ def _record_to_json(record: RoundRecord) -> dict[str, Any]:
         "clients": [
             [c.address.hex(), c.num_samples, c.shapley_nano, c.payout] for c in record.clients
         ],
+        "announced": [address.hex() for address in record.announced],
     }
 
 
@@ -176,4 +185,5 @@ def _record_from_json(content: dict[str, Any]) -> RoundRecord:
         right_answers=content["right_answers"],
         evaluation_size=content["evaluation_size"],
         clients=tuple(clients),
+        announced=tuple(bytes.fromhex(address) for address in content["announced"]),
     )

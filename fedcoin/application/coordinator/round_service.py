@@ -111,6 +111,15 @@ class RoundService:
         self._campaign.check_registered(address)
         return self.events.follow(address)
 
+    async def announce(self, update: Update) -> int:
+        """Implement `RoundsPort.announce`: register an update before its weights come."""
+        campaign = self._campaign
+        is_known = campaign.announced.get(update.address) == update
+        position = campaign.announce(update)
+        if not is_known:
+            await self._file.save(campaign)
+        return position
+
     async def submit(self, update: Update) -> None:
         """Implement `RoundsPort.submit`: accept a client's trained update.
 
@@ -138,6 +147,17 @@ class RoundService:
             f"on {format_count(update.num_samples, 'example')}; {progress}"
         )
         self._change.set()
+
+    def check_upload(self, artifact: bytes) -> None:
+        """Check that weights may be uploaded; see `Campaign.check_upload`.
+
+        Args:
+            artifact: Their artifact id.
+
+        Raises:
+            RefusalError: NOT_ANNOUNCED.
+        """
+        self._campaign.check_upload(artifact)
 
     def status(self) -> pb.GetCampaignStatusResponse:
         """Implement `RoundsPort.status`: report round, phase, clients and accuracies."""
@@ -170,7 +190,7 @@ def coordinator_services(
     """
     learning = FederatedLearningServicer(rounds, clock_ms)
     artifacts = ArtifactServicer(store)
-    uploads = ArtifactUploadServicer(store)
+    uploads = ArtifactUploadServicer(store, rounds.check_upload)
     add_learning = (
         federated_learning_service_pb2_grpc.add_FederatedLearningServiceServicer_to_server
     )

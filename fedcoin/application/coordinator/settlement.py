@@ -149,4 +149,5 @@ def _record_from_view(view: TaskView, campaign: Campaign, by_unit: bool) -> Roun
         right_answers=campaign.right_answers,
         evaluation_size=campaign.shard.size,
         clients=tuple(clients),
+        announced=tuple(campaign.announced),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.data.errors import RefusalError
@@ -31,13 +31,18 @@ class ArtifactUploadServicer(ArtifactUploadServiceServicer):
     The store's limits (the size of one artifact and of all) hold. Disk access runs in threads.
     """
 
-    def __init__(self, store: ArtifactStore) -> None:
+    def __init__(
+        self, store: ArtifactStore, check_wanted: Callable[[bytes], None] | None = None
+    ) -> None:
         """Serve a store.
 
         Args:
             store: Where the artifacts go.
+            check_wanted: Takes the id of each artifact that is about to be uploaded, and raises a
+                RefusalError when it is not wanted; None takes all.
         """
         self._store = store
+        self._check_wanted = check_wanted
 
     async def Upload(
         self, request_iterator: AsyncIterator[UploadRequest], context: CallContext
@@ -45,7 +50,7 @@ class ArtifactUploadServicer(ArtifactUploadServiceServicer):
         """Store an artifact.
 
         RefusalError MALFORMED, CHUNK_OUT_OF_ORDER, and those of the store
-        (TOO_LARGE, BAD_ARTIFACT, BAD_CHUNK, STORE_FULL).
+        (TOO_LARGE, BAD_ARTIFACT, BAD_CHUNK, STORE_FULL) and of `check_wanted`.
         """
         try:
             return await self._upload(request_iterator)
@@ -59,6 +64,8 @@ class ArtifactUploadServicer(ArtifactUploadServiceServicer):
             raise _malformed("part", "the first message must hold the manifest")
         manifest = first.manifest
         check_artifact_id(manifest.id)
+        if self._check_wanted is not None:
+            self._check_wanted(manifest.id)
         await asyncio.to_thread(self._store.begin, manifest)
         async for part in request_iterator:
             if part.WhichOneof("part") != "chunk":

@@ -102,22 +102,38 @@ class FederatedClient(GrpcClient):
         """
         return self.stream(self._stub.WatchRounds, pb.WatchRoundsRequest(address=address))
 
+    async def announce_update(self, update: SignedUpdate) -> int:
+        """Announce an update before its weights are uploaded. A repeated call changes nothing.
+
+        Args:
+            update: The signed update.
+
+        Returns:
+            Its place in the order of the round's announcements, from 1.
+
+        Raises:
+            RpcError: ROUND_NOT_OPEN, WRONG_ROUND, WRONG_BASE or ALREADY_SUBMITTED when it comes too
+                late; or the call failed.
+        """
+        request = pb.AnnounceUpdateRequest(update=update)
+        return (await self.call(self._stub.AnnounceUpdate, request)).position
+
     async def submit_update(self, update: SignedUpdate) -> None:
-        """Submit an update whose weights were uploaded. A repeated call changes nothing.
+        """Submit an update that was announced and uploaded. A repeated call changes nothing.
 
         Args:
             update: The signed update.
 
         Raises:
-            RpcError: WEIGHTS_MISSING when they were not; ROUND_NOT_OPEN, WRONG_ROUND, WRONG_BASE or
-                ALREADY_SUBMITTED when it came too late; what is wrong with the weights; or the
-                call failed.
+            RpcError: NOT_ANNOUNCED or WEIGHTS_MISSING when it was not; ROUND_NOT_OPEN, WRONG_ROUND,
+                WRONG_BASE or ALREADY_SUBMITTED when it came too late; what is wrong with the
+                weights; or the call failed.
         """
         request = pb.SubmitUpdateRequest(update=update)
         await self.call(self._stub.SubmitUpdate, request, timeout=CHECK_S)
 
     async def upload_artifact(self, data: bytes | Path) -> bytes:
-        """Store weights with the coordinator; see `ArtifactUploadClient.upload`.
+        """Store weights of an announced update; see `ArtifactUploadClient.upload`.
 
         Args:
             data: The content, or the file that holds it.

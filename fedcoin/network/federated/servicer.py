@@ -57,6 +57,20 @@ class RoundsPort(Protocol):
         """
         ...
 
+    async def announce(self, update: Update) -> int:
+        """Register an update whose weights are about to come. A repeated call changes nothing.
+
+        Args:
+            update: The update, whose signature is right.
+
+        Returns:
+            Its place in the order of the round's announcements, from 1.
+
+        Raises:
+            RefusalError: Why it is not registered.
+        """
+        ...
+
     async def submit(self, update: Update) -> None:
         """Accept an update. A repeated call changes nothing.
 
@@ -123,13 +137,18 @@ class FederatedLearningServicer(FederatedLearningServiceServicer):
         async for change in self._rounds.watch(request.address):
             yield change
 
+    async def AnnounceUpdate(
+        self, request: pb.AnnounceUpdateRequest, context: CallContext
+    ) -> pb.AnnounceUpdateResponse:
+        """Register an update. RefusalError: those of `decode_update` and of the campaign."""
+        position = await self._rounds.announce(self._decode(request))
+        return pb.AnnounceUpdateResponse(position=position)
+
     async def SubmitUpdate(
         self, request: pb.SubmitUpdateRequest, context: CallContext
     ) -> pb.SubmitUpdateResponse:
         """Accept an update. RefusalError: those of `decode_update` and of the campaign."""
-        if not request.HasField("update"):
-            raise RefusalError(NetworkCode.MALFORMED, "update is missing", field="update")
-        await self._rounds.submit(decode_update(request.update, self._rounds.genesis_hash))
+        await self._rounds.submit(self._decode(request))
         return pb.SubmitUpdateResponse()
 
     async def GetCampaignStatus(
@@ -137,3 +156,8 @@ class FederatedLearningServicer(FederatedLearningServiceServicer):
     ) -> pb.GetCampaignStatusResponse:
         """Report the campaign's round, phase, clients and accuracies."""
         return self._rounds.status()
+
+    def _decode(self, request: pb.AnnounceUpdateRequest | pb.SubmitUpdateRequest) -> Update:
+        if not request.HasField("update"):
+            raise RefusalError(NetworkCode.MALFORMED, "update is missing", field="update")
+        return decode_update(request.update, self._rounds.genesis_hash)

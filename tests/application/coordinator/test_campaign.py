@@ -52,7 +52,7 @@ def update(key: KeyPair, **changes: object) -> Update:
 
 
 def code_of(made: Campaign, given: Update) -> ApplicationCode:
-    before = replace(made, updates=dict(made.updates))
+    before = replace(made, announced=dict(made.announced), updates=dict(made.updates))
     with pytest.raises(RefusalError) as caught:
         made.check_update(given)
     assert made == before
@@ -83,11 +83,41 @@ def test_an_update_is_taken_once() -> None:
     made = campaign()
     made.begin_training(1000)
     given = update(KEYS[0])
+    assert code_of(made, given) is ApplicationCode.NOT_ANNOUNCED
+    assert made.announce(given) == 1
     assert made.check_update(given)
     made.accept_update(given)
     assert not made.check_update(given)
     assert code_of(made, update(KEYS[0], num_samples=6)) is ApplicationCode.ALREADY_SUBMITTED
     assert made.awaited_clients() == {KEYS[1].address}
+
+
+def test_announcements_keep_their_order() -> None:
+    made = campaign(clients=3)
+    with pytest.raises(RefusalError):
+        made.announce(update(KEYS[0]))
+    made.begin_training(1000)
+    for number, key in enumerate(KEYS[:3]):
+        assert made.announce(update(key, update=bytes([number]) * 32)) == number + 1
+    assert made.announce(update(KEYS[1], update=b"\1" * 32)) == 2
+    for number in range(3):
+        made.check_upload(bytes([number]) * 32)
+    # Who announces something else is the last, and its first weights are not taken any more.
+    assert made.announce(update(KEYS[0], update=b"\1" * 32)) == 3
+    assert list(made.announced) == [KEYS[n].address for n in (1, 2, 0)]
+    for artifact in (bytes(32), b"x" * 32):
+        with pytest.raises(RefusalError) as caught:
+            made.check_upload(artifact)
+        assert caught.value.code is ApplicationCode.NOT_ANNOUNCED
+    made.accept_update(made.announced[KEYS[2].address])
+    with pytest.raises(RefusalError) as caught:
+        made.announce(update(KEYS[2], update=b"x" * 32))
+    assert caught.value.code is ApplicationCode.ALREADY_SUBMITTED
+    made.end_training()
+    with pytest.raises(RefusalError):
+        made.check_upload(b"\1" * 32)
+    made.end_round(record(1))
+    assert made.announced == {}
 
 
 def test_updates_for_something_else_are_refused() -> None:
@@ -117,6 +147,7 @@ def test_a_client_that_missed_a_round_is_not_waited_for_until_it_is_back() -> No
     made.register(KEYS[1].public_key)
     assert made.awaited_clients() == {KEYS[0].address, KEYS[1].address}
     late = update(KEYS[2], round=2, base=NEXT)
+    made.announce(late)
     assert made.check_update(late)
     made.accept_update(late)
     assert not made.clients[KEYS[2].address].missed

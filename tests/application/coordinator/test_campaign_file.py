@@ -84,7 +84,9 @@ def campaigns(draw: st.DrawFn) -> Campaign:
                 address=address,
             )
             envelope = sign_update(message, key, GENESIS_HASH)
-            campaign.updates[address] = decode_update(envelope, GENESIS_HASH)
+            campaign.announced[address] = decode_update(envelope, GENESIS_HASH)
+            if draw(st.booleans()):
+                campaign.updates[address] = campaign.announced[address]
     campaign.phase = draw(st.sampled_from(CampaignPhase))
     return campaign
 

@@ -17,6 +17,7 @@ from fedcoin.application.coordinator import coordinator as coordinator_module
 from fedcoin.application.coordinator.campaign import CampaignPhase
 from fedcoin.application.coordinator.coordinator import Coordinator
 from fedcoin.application.errors import ApplicationCode
+from fedcoin.data.artifacts.manifest import compute_artifact_id
 from fedcoin.data.artifacts.tensors import decode_tensors, encode_tensors
 from fedcoin.data.clock import unix_ms
 from fedcoin.data.crypto.addresses import format_address
@@ -30,6 +31,8 @@ from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.network.errors import NetworkCode
 from fedcoin.v1 import federated_learning_service_pb2 as pb
 from fedcoin.v1.task_pb2 import SignedUpdate
+from tests.conftest import ReportAttack
+from tests.support.handing_in import hand_in_update
 from tests.support.training_site import (
     FUNDS,
     SERVER,
@@ -95,13 +98,16 @@ async def test_clients_are_counted_as_they_come(tmp_path: Path) -> None:
             f"the campaign has {total}" for total in ("1 client", "2 clients", "3 clients")
         ]
         run = asyncio.create_task(coordinator.run())
-        async with FederatedClient(coordinator.address) as client:
-            weights = await client.upload_artifact(trained(0))
         await until(lambda: coordinator.campaign.phase is CampaignPhase.TRAINING)
+        weights = compute_artifact_id(trained(0))
         updates = [
             decode_update(signed(coordinator, n, weights), here.chain.genesis_hash)
             for n in range(3)
         ]
+        for position, update in enumerate(updates, 1):
+            assert await coordinator.round_service.announce(update) == position
+        async with FederatedClient(coordinator.address) as client:
+            await client.upload_artifact(trained(0))
         await asyncio.gather(*(coordinator.round_service.submit(update) for update in updates))
         counts = [line.partition("; ")[2] for line in here.lines if "submitted" in line]
         assert counts == ["1 of 3", "2 of 3", "3 of 3"]
@@ -156,13 +162,14 @@ async def test_a_round_without_updates_is_repeated(tmp_path: Path) -> None:
         await until(lambda: any("0 updates" in line for line in here.lines))
         await until(lambda: coordinator.campaign.phase is CampaignPhase.WAITING)
         async with FederatedClient(coordinator.address) as client:
-            weights = await client.upload_artifact(trained(0))
+            weights = trained(0)
             while not coordinator.campaign.updates:
                 await client.register(client_key(0), here.chain.genesis_hash, unix_ms())
                 await until(lambda: coordinator.campaign.phase is CampaignPhase.TRAINING)
                 # On a busy machine the client may be too late again.
                 with contextlib.suppress(RpcError):
-                    await client.submit_update(signed(coordinator, 0, weights))
+                    update = signed(coordinator, 0, compute_artifact_id(weights))
+                    await hand_in_update(client, update, weights)
         (record,) = await asyncio.wait_for(run, 60)
         assert record.settled
 
@@ -258,10 +265,12 @@ async def test_killed_at_any_step(tmp_path: Path, line: str) -> None:
                 await check_books(here, again)
 
 
-async def code_of(client: FederatedClient, update: SignedUpdate) -> str:
+async def code_of(
+    client: FederatedClient, update: SignedUpdate, weights: bytes | None = None
+) -> str:
     """Return the code that an update is refused with."""
     with pytest.raises(RpcError) as caught:
-        await client.submit_update(update)
+        await hand_in_update(client, update, weights)
     return caught.value.code
 
 
@@ -283,7 +292,7 @@ async def registration_code(client: FederatedClient, number: int) -> str:
 
 async def check_signed_fields(client: FederatedClient, coordinator: Coordinator) -> None:
     """Check that the coordinator verifies every field that a client signs."""
-    good, other = await client.upload_artifact(trained(0)), b"x" * 32
+    good, other = compute_artifact_id(trained(0)), b"x" * 32
     cases: dict[str, dict[str, Any]] = {
         "WRONG_CAMPAIGN": {"campaign_id": other},
         "WRONG_ROUND": {"round": 2},
@@ -306,10 +315,12 @@ async def check_broken_weights(client: FederatedClient, coordinator: Coordinator
         "WRONG_NAMES": {"w0": weights["w0"]},
     }
     for code, tensors in broken.items():
-        artifact = await client.upload_artifact(encode_tensors(tensors))
-        assert await code_of(client, signed(coordinator, 0, artifact)) == code
-    junk = await client.upload_artifact(b"\xff\xff not a tensor in sight")
-    assert await code_of(client, signed(coordinator, 0, junk)) == "BAD_TENSOR"
+        raw = encode_tensors(tensors)
+        update = signed(coordinator, 0, compute_artifact_id(raw))
+        assert await code_of(client, update, raw) == code
+    junk = b"\xff\xff not a tensor in sight"
+    update = signed(coordinator, 0, compute_artifact_id(junk))
+    assert await code_of(client, update, junk) == "BAD_TENSOR"
 
 
 async def test_updates_that_are_refused(tmp_path: Path) -> None:
@@ -318,7 +329,7 @@ async def test_updates_that_are_refused(tmp_path: Path) -> None:
         run = asyncio.create_task(coordinator.run())
         async with FederatedClient(coordinator.address) as client:
             await register(client, 0, 1)
-            good = await client.upload_artifact(trained(0))
+            good = compute_artifact_id(trained(0))
             await until(lambda: bool(coordinator.campaign.campaign_id))
             assert await code_of(client, signed(coordinator, 0, good)) == "ROUND_NOT_OPEN"
             await register(client, 2)
@@ -327,8 +338,8 @@ async def test_updates_that_are_refused(tmp_path: Path) -> None:
             await check_signed_fields(client, coordinator)
             await check_broken_weights(client, coordinator)
             assert coordinator.campaign.updates == {}
-            await client.submit_update(signed(coordinator, 0, good))
-            await client.submit_update(signed(coordinator, 0, good))
+            await hand_in_update(client, signed(coordinator, 0, good), trained(0))
+            await hand_in_update(client, signed(coordinator, 0, good))
             again = signed(coordinator, 0, good, num_samples=99)
             assert await code_of(client, again) == "ALREADY_SUBMITTED"
         await hand_in(coordinator, 1, 2)
@@ -336,6 +347,49 @@ async def test_updates_that_are_refused(tmp_path: Path) -> None:
         assert {c.num_samples for c in record.clients} == {10, 11, 12}
         async with FederatedClient(coordinator.address) as client:
             assert await registration_code(client, 4) == "CAMPAIGN_FINISHED"
+
+
+@pytest.mark.attack
+async def test_nobody_copies_an_update_from_its_upload(
+    tmp_path: Path, report_attack: ReportAttack
+) -> None:
+    """The coordinator takes only weights that were announced, and its books show who was first."""
+    config = settings(clients=2, rounds=1)
+    async with site(tmp_path) as here, started(await here.prepared(config)) as coordinator:
+        run = asyncio.create_task(coordinator.run())
+        async with FederatedClient(coordinator.address) as client:
+            await register(client, 0, 1)
+            await until(lambda: coordinator.campaign.phase is CampaignPhase.TRAINING)
+            weights = trained(0)
+            artifact = compute_artifact_id(weights)
+            with pytest.raises(RpcError) as caught:
+                await client.upload_artifact(weights)
+            assert caught.value.code == "NOT_ANNOUNCED"
+            own = signed(coordinator, 1, compute_artifact_id(trained(1)))
+            assert await client.announce_update(own) == 1
+            assert await client.announce_update(signed(coordinator, 0, artifact)) == 2
+            await client.upload_artifact(weights)
+            # Client 1 saw the upload. It cannot put the copy in place of what it announced ...
+            copy = signed(coordinator, 1, artifact)
+            with pytest.raises(RpcError) as caught:
+                await client.submit_update(copy)
+            assert caught.value.code == "NOT_ANNOUNCED"
+            # ... without coming after the owner.
+            assert await client.announce_update(copy) == 2
+            await client.submit_update(signed(coordinator, 0, artifact))
+            await client.submit_update(copy)
+        (record,) = await asyncio.wait_for(run, 60)
+        assert record.announced == (client_key(0).address, client_key(1).address)
+        owner, copier = (
+            next(c for c in record.clients if c.address == client_key(number).address)
+            for number in (0, 1)
+        )
+        assert abs(owner.shapley_nano - copier.shapley_nano) <= 1
+        report_attack(
+            "a client copies another's weights from their upload",
+            "the place before the owner, who cannot show that it was first",
+            "the place after the owner in the coordinator's books",
+        )
 
 
 async def test_clients_learn_the_plan_and_their_payouts(tmp_path: Path) -> None:
@@ -352,8 +406,8 @@ async def test_clients_learn_the_plan_and_their_payouts(tmp_path: Path) -> None:
                 if change.phase == pb.ROUND_PHASE_TRAINING:
                     assert change.base == coordinator.campaign.base
                     assert unix_ms() < change.deadline_ms <= unix_ms() + 60_000
-                    weights = await client.upload_artifact(trained(0))
-                    await client.submit_update(signed(coordinator, 0, weights))
+                    update = signed(coordinator, 0, compute_artifact_id(trained(0)))
+                    await hand_in_update(client, update, trained(0))
             (record,) = await asyncio.wait_for(run, 60)
             phases = [change.phase for change in told]
             assert phases[-4:] == [

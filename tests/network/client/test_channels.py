@@ -29,7 +29,9 @@ def test_calls_that_read_are_retried() -> None:
 
 def test_calls_that_change_something_are_retried_if_twice_is_the_same_as_once() -> None:
     assert "SubmitTransaction" in retried(ALL["TransactionService"])
-    assert {"Register", "SubmitUpdate"} <= retried(ALL["FederatedLearningService"])
+    assert {"Register", "AnnounceUpdate", "SubmitUpdate"} <= retried(
+        ALL["FederatedLearningService"]
+    )
     assert "Upload" not in retried(ALL["ArtifactUploadService"])
     assert not retried(admin_service_pb2.DESCRIPTOR.services_by_name["AdminService"])
 

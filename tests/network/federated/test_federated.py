@@ -36,6 +36,7 @@ class Memory:
 
     genesis_hash: bytes = GENESIS_HASH
     joined: list[bytes] = field(default_factory=list)
+    announced: list[Update] = field(default_factory=list)
     updates: list[Update] = field(default_factory=list)
 
     async def register(self, public_key: bytes) -> pb.RegisterResponse:
@@ -47,6 +48,10 @@ class Memory:
             raise RefusalError(ApplicationCode.NOT_REGISTERED, "who is that?", field="address")
         yield pb.WatchRoundsResponse(phase=pb.ROUND_PHASE_TRAINING, round=1)
         yield pb.WatchRoundsResponse(phase=pb.ROUND_PHASE_FINISHED, round=1)
+
+    async def announce(self, update: Update) -> int:
+        self.announced.append(update)
+        return len(self.announced)
 
     async def submit(self, update: Update) -> None:
         self.updates.append(update)
@@ -88,7 +93,9 @@ async def test_joining_watching_and_handing_in() -> None:
         assert memory.joined == [KEY.public_key]
         phases = [change.phase async for change in client.watch_rounds(KEY.address)]
         assert phases == [pb.ROUND_PHASE_TRAINING, pb.ROUND_PHASE_FINISHED]
+        assert await client.announce_update(signed()) == 1
         await client.submit_update(signed())
+        assert memory.announced == memory.updates
         assert memory.updates[0].address == KEY.address
 
 
@@ -121,9 +128,9 @@ async def test_a_registration_is_proved() -> None:
 
 async def test_bad_updates_and_watchers() -> None:
     async with served() as (memory, client):
-        assert (
-            await failure_of(client.submit_update(signed(OTHER_GENESIS_HASH)))
-        ).code == "BAD_SIGNATURE"
+        other = signed(OTHER_GENESIS_HASH)
+        assert (await failure_of(client.submit_update(other))).code == "BAD_SIGNATURE"
+        assert (await failure_of(client.announce_update(other))).code == "BAD_SIGNATURE"
         assert (await failure_of(client.submit_update(SignedUpdate()))).code == "MALFORMED"
         stub = federated_learning_service_pb2_grpc.FederatedLearningServiceStub(client.channel)
         nothing = client.call(stub.SubmitUpdate, pb.SubmitUpdateRequest())
@@ -131,12 +138,18 @@ async def test_bad_updates_and_watchers() -> None:
         for address, code in ((b"x" * 20, "NOT_REGISTERED"), (b"", "MALFORMED")):
             failure = await failure_of(asyncio.wait_for(anext(client.watch_rounds(address)), 5))
             assert failure.code == code
-        assert memory.updates == []
+        assert memory.announced == memory.updates == []
 
 
 async def test_random_bytes_are_refused() -> None:
     async with served() as (_, client):
-        for name in ("Register", "WatchRounds", "SubmitUpdate", "GetCampaignStatus"):
+        for name in (
+            "Register",
+            "WatchRounds",
+            "AnnounceUpdate",
+            "SubmitUpdate",
+            "GetCampaignStatus",
+        ):
             method: Any = client.channel.unary_unary(f"/{SERVICE}/{name}")
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await method(b"\xff\xff\xff\x07 junk", timeout=5)

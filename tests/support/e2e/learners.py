@@ -30,6 +30,7 @@ from fedcoin.v1 import federated_learning_service_pb2 as pb
 from fedcoin.v1.task_pb2 import ClientUpdate, SignedUpdate
 from tests.support.e2e.materials import id_of, materials, update_of
 from tests.support.e2e.network import SERVER, Network, Node
+from tests.support.handing_in import hand_in_update
 from tests.support.keys import key_of
 from tests.support.ports import reserve_addresses
 from tests.support.programs import Program
@@ -174,18 +175,19 @@ class Learner:
 
     async def _hand_in(self, client: FederatedClient, change: pb.WatchRoundsResponse) -> None:
         try:
-            await client.submit_update(await self.make(client, change))
+            await hand_in_update(client, *await self.make(client, change))
         except RpcError as failure:
             # The coordinator may have stored the update before it was killed, or the round may be
             # over.
             if failure.code not in LATE_CODES:
                 raise
 
-    async def make(self, client: FederatedClient, change: pb.WatchRoundsResponse) -> SignedUpdate:
-        """Train, upload the weights, and sign the update."""
+    async def make(
+        self, client: FederatedClient, change: pb.WatchRoundsResponse
+    ) -> tuple[SignedUpdate, bytes]:
+        """Train and sign the update; returns it and the weights."""
         base = await client.download_artifact(change.base)
         weights, samples = await asyncio.to_thread(update_of, base, self.clients, self.index)
-        await client.upload_artifact(weights)
         update = ClientUpdate(
             campaign_id=change.campaign_id,
             round=change.round,
@@ -194,7 +196,8 @@ class Learner:
             num_samples=samples,
             address=self.key.address,
         )
-        return sign_update(update, self.key, self.coordinator.chain.genesis_hash)
+        signed = sign_update(update, self.key, self.coordinator.chain.genesis_hash)
+        return signed, weights
 
 
 @asynccontextmanager
