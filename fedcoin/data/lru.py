@@ -77,6 +77,10 @@ class LruDict(Generic[K, V]):
         self._entries.move_to_end(key)
         return self._entries[key]
 
+    def values(self) -> list[V]:
+        """List all values, the longest unused first; this is no use of them."""
+        return list(self._entries.values())
+
     def discard(self, key: K) -> None:
         """Remove an entry if the map holds it.
 

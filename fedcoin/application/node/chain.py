@@ -20,6 +20,7 @@ from typing import Final
 
 from fedcoin.application.node.snapshot_maker import restore_snapshot
 from fedcoin.consensus.certificates import verify_certificate
+from fedcoin.consensus.proposer_order import ProposerOrder
 from fedcoin.contract.blocks.ledger import BuiltBlock, Execution, Ledger
 from fedcoin.contract.blocks.validation import (
     check_clock,
@@ -208,6 +209,19 @@ class Chain:
         """
         async with self._lock:
             return await self._execute(block, round)
+
+    def next_orders(self) -> list[ProposerOrder]:
+        """List the orders that the height after the next block may have.
+
+        Returns:
+            One order for each block of the next height that was executed; when there is none, the
+            order if the next block changes no validators and settles no task.
+        """
+        executions = self._executions.values()
+        if executions:
+            return [execution.next_order for execution in executions]
+        order = self.ledger.proposer_order()
+        return [order.next_height(order.validators)]
 
     def check_clock(self, block: Block) -> None:
         """Check that the time of a new block is not too far ahead of this node's clock.

@@ -20,6 +20,7 @@ from typing import Protocol
 from fedcoin.application.node.block_auditor import PASSING
 from fedcoin.application.node.chain import Chain, NewBlock
 from fedcoin.application.node.disputed_transactions import leave_out_disputed, leaves_out_reveals
+from fedcoin.application.node.early_messages import EarlyMessages
 from fedcoin.application.node.transaction_intake import TransactionIntake
 from fedcoin.application.node.vote_signer import VoteSigner
 from fedcoin.consensus.effects import (
@@ -47,9 +48,6 @@ from fedcoin.network.background_tasks import BackgroundTasks
 from fedcoin.network.ports import Broadcaster, Position
 
 log = logging.getLogger(__name__)
-
-EARLY_MESSAGES = 512
-"""The number of messages that are kept for the next height while this one is being stored."""
 
 
 class BlockAudit(Protocol):
@@ -99,7 +97,7 @@ class ConsensusDriver:
         self._effects: asyncio.Queue[tuple[TendermintEngine, Effect]] = asyncio.Queue()
         self._timers: set[asyncio.TimerHandle] = set()
         self._wake: asyncio.TimerHandle | None = None
-        self._early: dict[bytes, Message] = {}
+        self._early = EarlyMessages(parameters.max_block_bytes)
         self._accusations: list[Callable[[Vote, Vote], None]] = []
         self._vote_listeners: list[Callable[[Vote], None]] = []
         self._voting = self._next_voting()
@@ -159,21 +157,13 @@ class ConsensusDriver:
 
     def _receive(self, message: Message) -> bool:
         if message.height == self._voting.height + 1:
-            return self._keep_early(message)
+            return self._early.keep(message, self._chain.next_orders())
         if message.height != self._voting.height:
             return False
         accepted = self._feed(message)
         if self._voting.is_under_way:
             self._begin()
         return accepted
-
-    def _keep_early(self, message: Message) -> bool:
-        name = message.envelope.signature
-        known = self._chain.ledger.validators().by_key(message.public_key) is not None
-        if not known or name in self._early or len(self._early) >= EARLY_MESSAGES:
-            return False
-        self._early[name] = message
-        return True
 
     # --- heights ---
 
@@ -199,10 +189,10 @@ class ConsensusDriver:
     def _after_jump(self) -> None:
         self._cancel_timers()
         self._voting = self._next_voting()
-        early, self._early = self._early, {}
+        early = self._early.take()
         if self._outlet is not None:
             self._outlet.status_changed()
-        for message in early.values():
+        for message in early:
             try:
                 self._receive(message)
             except RefusalError as refusal:
