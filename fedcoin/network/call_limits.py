@@ -6,13 +6,15 @@ second, and how long a reply, an unread stream or a silent upload may last.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.lru import LruDict
 from fedcoin.network.errors import NetworkCode
+from fedcoin.network.host_groups import HostGroups, group_of, observed_host
 from fedcoin.network.token_bucket import TokenBucket
 
 
@@ -24,6 +26,14 @@ class CallLimits:
     """Calls with a single reply that are under way at once."""
     max_streams: int = 256
     """Calls with a stream of replies that are under way at once."""
+    max_calls_of_host: int = 128
+    """Of the calls with a single reply, those of one host."""
+    max_streams_of_host: int = 64
+    """Of the calls with a stream of replies, those of one host."""
+    max_open_streams: int = 32
+    """Streams of health and reflection, which need no session and count apart from all others."""
+    hosts: HostGroups = field(default_factory=HostGroups)
+    """The hosts that have no limit of their own."""
     calls_per_second: float = 2_000.0
     """Calls a second of one host in the long run."""
     burst: float = 4_000.0
@@ -34,6 +44,8 @@ class CallLimits:
     """How long a call with a single reply may take, in seconds."""
     write_timeout_s: float = 10.0
     """How long a caller may leave one reply of a stream unread, in seconds."""
+    request_timeout_s: float = 10.0
+    """How long the request of a call that takes a single one may take to arrive, in seconds."""
     read_timeout_s: float = 30.0
     """How long an upload may be silent, in seconds."""
 
@@ -50,8 +62,13 @@ class CallLimiter:
         """
         self._limits = limits
         self._clock = clock
-        self._calls = 0
-        self._streams = 0
+        self._calls = _Running("calls", limits.max_calls, limits.max_calls_of_host)
+        self._streams = _Running("streams", limits.max_streams, limits.max_streams_of_host)
+        self._open_streams = _Running(
+            "streams of health and reflection",
+            limits.max_open_streams,
+            max(1, limits.max_open_streams // 4),
+        )
         self._buckets = LruDict[str, TokenBucket](limits.max_hosts)
 
     @property
@@ -60,12 +77,13 @@ class CallLimiter:
         return len(self._buckets)
 
     @contextmanager
-    def admit(self, caller: str, is_stream: bool) -> Iterator[None]:
+    def admit(self, caller: str, is_stream: bool, is_open: bool = False) -> Iterator[None]:
         """Count a call as long as the body runs.
 
         Args:
             caller: gRPC's name of the connection, such as `ipv4:10.0.0.7:51000`.
             is_stream: Whether the call has a stream of replies.
+            is_open: Whether the method is of a service that is open to all, such as health.
 
         Yields:
             Nothing.
@@ -74,20 +92,13 @@ class CallLimiter:
             RefusalError: RATE_LIMITED when the host calls too often; TOO_MANY_CALLS when too many
                 calls or streams are under way.
         """
-        self._check_rate(host_of(caller))
+        host = observed_host(caller) or caller
+        self._check_rate(group_of(host))
+        running = self._calls
         if is_stream:
-            self._check_streams()
-            self._streams += 1
-        else:
-            self._check_calls()
-            self._calls += 1
-        try:
+            running = self._open_streams if is_open else self._streams
+        with running.counted(None if self._limits.hosts.is_exempt(host) else group_of(host)):
             yield
-        finally:
-            if is_stream:
-                self._streams -= 1
-            else:
-                self._calls -= 1
 
     def late_reply(self) -> RefusalError:
         """Make the refusal that ends a call whose reply takes too long.
@@ -99,6 +110,16 @@ class CallLimiter:
         return RefusalError(
             NetworkCode.TIMED_OUT, f"The reply took longer than {limit}. Try again.", limit=limit
         )
+
+    def late_request(self) -> RefusalError:
+        """Make the refusal that ends a call whose request does not come.
+
+        Returns:
+            TIMED_OUT.
+        """
+        limit = f"{self._limits.request_timeout_s:g} s"
+        message = f"The request did not arrive within {limit}. Try again."
+        return RefusalError(NetworkCode.TIMED_OUT, message, limit=limit)
 
     def slow_reader(self) -> RefusalError:
         """Make the refusal that ends a stream which is not read.
@@ -120,21 +141,6 @@ class CallLimiter:
         message = f"Nothing was uploaded for {limit}. Go on from the next chunk."
         return RefusalError(NetworkCode.TIMED_OUT, message, limit=limit)
 
-    def _check_calls(self) -> None:
-        limit = self._limits.max_calls
-        if self._calls >= limit:
-            message = f"{limit} calls are under way, the most that are allowed. Try again later."
-            raise RefusalError(NetworkCode.TOO_MANY_CALLS, message, limit=str(limit))
-
-    def _check_streams(self) -> None:
-        limit = self._limits.max_streams
-        if self._streams >= limit:
-            message = (
-                f"{limit} streams are open, the most that are allowed. Close one, or try again"
-                " later."
-            )
-            raise RefusalError(NetworkCode.TOO_MANY_CALLS, message, limit=str(limit))
-
     def _check_rate(self, host: str) -> None:
         now = self._clock()
         rate, burst = self._limits.calls_per_second, self._limits.burst
@@ -145,16 +151,38 @@ class CallLimiter:
             raise RefusalError(NetworkCode.RATE_LIMITED, message, limit=limit)
 
 
-def host_of(caller: str) -> str:
-    """Name the host of a connection, without the port.
+class _Running:
+    """Counts the calls of one kind that are under way, in all and for each host."""
 
-    Args:
-        caller: gRPC's name of the connection, such as `ipv4:10.0.0.7:51000`.
+    def __init__(self, kind: str, limit: int, limit_of_host: int) -> None:
+        self._kind = kind
+        self._limit = limit
+        self._limit_of_host = limit_of_host
+        self._of_hosts: Counter[str] = Counter()
+        self._total = 0
 
-    Returns:
-        The name without the port (`ipv4:10.0.0.7`); that of a Unix socket as it is.
-    """
-    kind, _, rest = caller.partition(":")
-    if kind in ("ipv4", "ipv6"):
-        return f"{kind}:{rest.rpartition(':')[0]}"
-    return caller
+    @contextmanager
+    def counted(self, host: str | None) -> Iterator[None]:
+        """Count a call while it runs; None is a host without a limit of its own."""
+        if host is not None and self._of_hosts.get(host, 0) >= self._limit_of_host:
+            raise self._too_many(self._limit_of_host, f" by {host}")
+        if self._total >= self._limit:
+            raise self._too_many(self._limit, "")
+        self._total += 1
+        if host is not None:
+            self._of_hosts[host] += 1
+        try:
+            yield
+        finally:
+            self._total -= 1
+            if host is not None:
+                self._of_hosts[host] -= 1
+                if not self._of_hosts[host]:
+                    del self._of_hosts[host]
+
+    def _too_many(self, limit: int, by_whom: str) -> RefusalError:
+        message = (
+            f"{limit} {self._kind} are under way{by_whom}, the most that are allowed. End one, or "
+            "try again later."
+        )
+        return RefusalError(NetworkCode.TOO_MANY_CALLS, message, limit=str(limit))

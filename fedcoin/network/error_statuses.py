@@ -95,7 +95,7 @@ _TABLE: Final[Mapping[str, Mapping[StatusCode, str]]] = {
         StatusCode.ALREADY_EXISTS: "FILE_EXISTS",
         StatusCode.OUT_OF_RANGE: "OUT_OF_RANGE",
         StatusCode.UNAUTHENTICATED: "BAD_PROOF BAD_NONCE NO_SESSION",
-        StatusCode.PERMISSION_DENIED: "BANNED",
+        StatusCode.PERMISSION_DENIED: "BANNED KEY_REFUSED",
         StatusCode.RESOURCE_EXHAUSTED: """
             NO_ROOM TOO_LARGE RATE_LIMITED TOO_MANY_CALLS SLOW_READER
         """,

@@ -52,9 +52,13 @@ class NetworkCode(str, Enum):
 
     Shake hands first: `Hello`, then `Authenticate`."""
     BANNED = "BANNED"
-    """The node key is banned for a time.
+    """The node key, or the host that it comes from, is banned for a time.
 
     Wait until the ban is over."""
+    KEY_REFUSED = "KEY_REFUSED"
+    """The operator refuses this node key (`peers.refused_keys`).
+
+    Ask the node's operator, or use another key."""
     NO_ROOM = "NO_ROOM"
     """The node has as many peers, handshakes or snapshot streams as it allows.
 

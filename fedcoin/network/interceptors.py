@@ -14,6 +14,8 @@ Its steps, from the outside in:
 So a servicer only raises: it never ends a call itself, and nothing that a caller sends can put an
 ERROR line into the log.
 
+A call counts from its first byte, also while its request is on its way.
+
 All steps are in one interceptor because each interceptor around a stream costs a generator step
 for each message. Requests are decoded here because gRPC's library answers bytes that cannot be
 decoded with INTERNAL and an ERROR line.
@@ -57,6 +59,8 @@ else:
     RpcHandler = grpc.RpcMethodHandler
 
 logger = logging.getLogger(__name__)
+
+_OWN_SERVICES = "/fedcoin."
 
 # A status is sent after the replies that the caller has not read yet, which may never happen.
 _STATUS_TIMEOUT_S = 5.0
@@ -158,19 +162,42 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
                 response_streaming=handler.response_streaming,
             )
 
-        async def single(raw: Any, context: CallContext) -> Any:
-            async with self._around(call_of(context), context):
-                return await behaviour(request_of(raw), context)
+        async def received(requests: AsyncIterator[bytes]) -> Any:
+            if handler.request_streaming:
+                return request_of(requests)
+            return request_of(await self._single_request(requests))
 
-        async def stream(raw: Any, context: CallContext) -> None:
+        async def single(requests: Any, context: CallContext) -> Any:
             async with self._around(call_of(context), context):
-                replies = behaviour(request_of(raw), context)
+                return await behaviour(await received(requests), context)
+
+        async def stream(requests: Any, context: CallContext) -> None:
+            async with self._around(call_of(context), context):
+                replies = behaviour(await received(requests), context)
                 if inspect.isawaitable(replies):
                     await replies
                 else:
                     await self._written(replies, context)
 
-        return with_behaviour(handler, stream if handler.response_streaming else single)
+        make = (
+            grpc.stream_stream_rpc_method_handler
+            if handler.response_streaming
+            else grpc.stream_unary_rpc_method_handler
+        )
+        # gRPC's library waits for the request of a call that takes a single one before it calls
+        # the handler, and has no limit for that: calls without a request would pile up. Taken as a
+        # stream, which is the same on the wire, a call is counted from its beginning.
+        return make(
+            stream if handler.response_streaming else single, None, handler.response_serializer
+        )
+
+    async def _single_request(self, requests: AsyncIterator[bytes]) -> bytes:
+        async with limit_time(self._limits.request_timeout_s, self._limiter.late_request):
+            async for raw in requests:
+                return raw
+        raise RefusalError(
+            NetworkCode.MALFORMED, "The call ended without its request; send one.", field="request"
+        )
 
     @asynccontextmanager
     async def _around(self, call: CallInfo, context: CallContext) -> AsyncIterator[None]:
@@ -199,7 +226,8 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
 
     @asynccontextmanager
     async def _limited(self, call: CallInfo) -> AsyncIterator[None]:
-        with self._limiter.admit(call.caller, call.response_streaming):
+        is_open = not call.method.startswith(_OWN_SERVICES)
+        with self._limiter.admit(call.caller, call.response_streaming, is_open):
             if call.response_streaming:
                 with self._stopping.interruptible():
                     yield

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from fedcoin.network.host_groups import HostGroups
 
 PEER_MESSAGE_BYTES = 4 * 1024 * 1024
 """The longest message between peers, in bytes: a proposal with a full block."""
@@ -40,6 +42,12 @@ class PeerOptions:
     """How many peers this node dials by itself, not counting seeds."""
     max_inbound: int = 32
     """How many peers that dialled this node it accepts."""
+    max_inbound_of_host: int = 4
+    """How many of these may come from one host."""
+    hosts: HostGroups = field(default_factory=HostGroups)
+    """The hosts that are not limited or banned as hosts."""
+    refused_keys: frozenset[bytes] = frozenset()
+    """Node keys, 32 bytes each, that are neither dialled nor accepted."""
     peer_exchange: bool = True
     """Whether to ask peers for other peers, and to dial those."""
     insecure: bool = False

@@ -361,6 +361,18 @@ class Peers(Protocol):
         """
         ...
 
+    async def ban_host(self, host: str, seconds: float) -> None:
+        """Ban a host, and disconnect the peers that dialled this node from it.
+
+        Args:
+            host: The IP address. With an IPv6 address, its /64 network is banned.
+            seconds: The length of the ban, in seconds; 0 means an hour.
+
+        Raises:
+            RefusalError: BAD_HOST.
+        """
+        ...
+
 
 class Broadcaster(Protocol):
     """Sends this node's part in the agreement to its peers. No method waits for a peer."""

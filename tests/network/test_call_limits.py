@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import ipaddress
+from contextlib import ExitStack
+
 import pytest
 
 from fedcoin.data.errors import RefusalError
-from fedcoin.network.call_limits import CallLimiter, CallLimits, host_of
+from fedcoin.network.call_limits import CallLimiter, CallLimits
 from fedcoin.network.errors import NetworkCode
+from fedcoin.network.host_groups import LOOPBACK, HostGroups
 
 
 class Clock:
@@ -52,7 +56,7 @@ def test_silence_earns_no_more_than_the_burst() -> None:
 def test_the_memory_of_callers_is_bounded() -> None:
     limiter = CallLimiter(CallLimits(max_hosts=10), Clock())
     for number in range(1_000):
-        take(limiter, f"ipv6:[2001:db8::{number:x}]:1")
+        take(limiter, f"ipv6:[2001:db8:0:{number:x}::1]:1")
     assert limiter.num_hosts == 10
 
 
@@ -73,15 +77,55 @@ def test_calls_and_streams_are_counted_apart() -> None:
             assert caught.value.limit == "1"
 
 
-@pytest.mark.parametrize(
-    ("caller", "host"),
-    [
-        ("ipv4:127.0.0.1:51000", "ipv4:127.0.0.1"),
-        ("ipv6:%5B::1%5D:51000", "ipv6:%5B::1%5D"),
-        ("unix:/run/node.sock", "unix:/run/node.sock"),
-        ("unix:", "unix:"),
-        ("", ""),
-    ],
-)
-def test_hosts(caller: str, host: str) -> None:
-    assert host_of(caller) == host
+def hold(limiter: CallLimiter, stack: ExitStack, caller: str, times: int, *, stream: bool) -> None:
+    for _ in range(times):
+        stack.enter_context(limiter.admit(caller, stream))
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_one_host_cannot_take_all_calls_or_streams(stream: bool) -> None:
+    limits = CallLimits(max_calls=8, max_streams=8, max_calls_of_host=3, max_streams_of_host=3)
+    limiter = CallLimiter(limits, Clock())
+    with ExitStack() as stack:
+        hold(limiter, stack, "ipv4:10.0.0.1:5", 3, stream=stream)
+        with pytest.raises(RefusalError, match=r"3 .* by 10\.0\.0\.1") as caught:
+            hold(limiter, stack, "ipv4:10.0.0.1:6", 1, stream=stream)
+        assert caught.value.code is NetworkCode.TOO_MANY_CALLS
+        # An IPv6 host has a whole network of addresses.
+        hold(limiter, stack, "ipv6:%5B2001:db8::1%5D:5", 2, stream=stream)
+        hold(limiter, stack, "ipv6:%5B2001:db8::ffff:2%5D:5", 1, stream=stream)
+        with pytest.raises(RefusalError, match="by 2001:db8::/64"):
+            hold(limiter, stack, "ipv6:%5B2001:db8::3%5D:5", 1, stream=stream)
+        hold(limiter, stack, "ipv4:10.0.0.2:5", 2, stream=stream)
+        with pytest.raises(RefusalError, match=r"8 .* under way, the most"):
+            hold(limiter, stack, "ipv4:10.0.0.3:5", 1, stream=stream)
+    with ExitStack() as stack:
+        hold(limiter, stack, "ipv4:10.0.0.1:5", 3, stream=stream)
+
+
+def test_exempt_hosts_share_the_limit_of_all_only() -> None:
+    limits = CallLimits(
+        max_streams=5,
+        max_streams_of_host=1,
+        hosts=HostGroups((*LOOPBACK, ipaddress.ip_network("192.0.2.0/24"))),
+    )
+    limiter = CallLimiter(limits, Clock())
+    with ExitStack() as stack:
+        for caller in ("ipv4:127.0.0.1:5", "ipv4:192.0.2.7:5"):
+            hold(limiter, stack, caller, 2, stream=True)
+        hold(limiter, stack, "unix:", 1, stream=True)
+        with pytest.raises(RefusalError):
+            hold(limiter, stack, "ipv4:127.0.0.1:5", 1, stream=True)
+
+
+def test_streams_that_need_no_session_do_not_take_the_others_places() -> None:
+    limiter = CallLimiter(CallLimits(max_streams=1, max_open_streams=8), Clock())
+    with ExitStack() as stack:
+        for host in range(4):
+            for _ in range(2):
+                stack.enter_context(limiter.admit(f"ipv4:10.0.0.{host}:5", True, True))
+        for caller in ("ipv4:10.0.0.1:5", "ipv4:127.0.0.1:5"):
+            with pytest.raises(RefusalError) as caught:
+                stack.enter_context(limiter.admit(caller, True, True))
+            assert caught.value.code is NetworkCode.TOO_MANY_CALLS
+        hold(limiter, stack, "ipv4:10.0.0.1:5", 1, stream=True)

@@ -271,6 +271,19 @@ async def test_a_silent_upload_ends() -> None:
     assert error.code() is StatusCode.DEADLINE_EXCEEDED
 
 
+async def test_a_call_whose_request_does_not_come_ends() -> None:
+    method = "/fedcoin.v1.ArtifactService/GetManifest"
+    async with probing(Probe(), CallLimits(request_timeout_s=0.1)) as (channel, _):
+        # On the wire, a stream that is still empty is a single request that is still to come.
+        open_call: Any = channel.stream_stream(method)
+        late = await failure(drain(open_call()))
+        without = open_call()
+        await without.done_writing()
+        empty = await failure(drain(without))
+    assert rpc_error_of(late, "").code == "TIMED_OUT"
+    assert rpc_error_of(empty, "").code == "MALFORMED"
+
+
 async def test_a_rate_per_host() -> None:
     async with probing(Probe(), CallLimits(calls_per_second=0.001, burst=3)) as (channel, _):
         stub = rpc.ArtifactServiceStub(channel)

@@ -145,6 +145,7 @@ class FakePeers:
     address: str = "127.0.0.1:7050"
     connected: dict[bytes, PeerInfo] = field(default_factory=dict)
     banned: dict[bytes, float] = field(default_factory=dict)
+    banned_hosts: dict[str, float] = field(default_factory=dict)
 
     def peers(self) -> Sequence[PeerInfo]:
         return list(self.connected.values())
@@ -167,6 +168,9 @@ class FakePeers:
     async def ban(self, node_key: bytes, seconds: float) -> None:
         self.connected.pop(node_key, None)
         self.banned[node_key] = seconds or 3600
+
+    async def ban_host(self, host: str, seconds: float) -> None:
+        self.banned_hosts[host] = seconds or 3600
 
 
 @dataclass

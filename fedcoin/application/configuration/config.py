@@ -19,7 +19,9 @@ from fedcoin.application.configuration.fields import (
     choice,
     endpoint_of,
     many,
+    network,
     node_address,
+    node_key,
     number,
     real,
     refuse,
@@ -58,6 +60,12 @@ class PeersConfig:
     )
     max_outbound: int = setting(8, number(0, 100), "The most peers that this node dials.")
     max_inbound: int = setting(32, number(0, 1000), "The most peers that may dial this node.")
+    max_inbound_of_host: int = setting(
+        4, number(1, 1000), "The most of them from one host: one IPv4 address or IPv6 /64 network."
+    )
+    refused_keys: tuple[str, ...] = setting(
+        (), many(node_key()), "Node keys that are neither dialled nor accepted, in hex."
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +234,14 @@ class LimitsConfig:
     )
     pool_bytes: int = setting(
         32 * MIB, number(KIB, 4 * GIB), "The most bytes of transactions waiting for a block."
+    )
+    streams_of_host: int = setting(
+        64, number(1, 10_000), "The most streams that one host may hold open at the API."
+    )
+    exempt_hosts: tuple[str, ...] = setting(
+        ("127.0.0.0/8", "::1/128"),
+        many(network()),
+        "Hosts without limits of their own and without bans, such as a NAT's address.",
     )
 
 

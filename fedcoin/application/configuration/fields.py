@@ -7,6 +7,7 @@ one expression, from which the sample `config.toml` and the table in docs/OPERAT
 from __future__ import annotations
 
 import dataclasses
+import ipaddress
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from fedcoin.application.errors import ApplicationCode
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.amounts import format_amount, parse_amount
 from fedcoin.network.peers.connections.endpoints import Endpoint, parse_endpoint
-from fedcoin.network.peers.connections.node_addresses import parse_node_address
+from fedcoin.network.peers.connections.node_addresses import NODE_KEY, parse_node_address
 
 _ADDRESS_FORM = "must be host:port, such as 127.0.0.1:7050"
 _NODE_ADDRESS_FORM = "must be key@host:port with the node's key as 64 digits of lower-case hex"
@@ -246,6 +247,33 @@ def node_address() -> Kind:
             raise ValueError(_NODE_ADDRESS_FORM)
         check_node_address(value)
         return value
+
+    return Kind(parse, quote)
+
+
+def node_key() -> Kind:
+    """Accept a node key: the public key as 64 digits of lower-case hex."""
+
+    def parse(value: object) -> str:
+        if not isinstance(value, str) or not NODE_KEY.fullmatch(value):
+            raise ValueError("must be a node key of 64 digits of lower-case hex")
+        return value
+
+    return Kind(parse, quote)
+
+
+def network() -> Kind:
+    """Accept an IP address, or a network of addresses such as 192.0.2.0/24."""
+
+    def parse(value: object) -> str:
+        try:
+            if not isinstance(value, str):
+                raise ValueError
+            return str(ipaddress.ip_network(value))
+        except ValueError:
+            raise ValueError(
+                "must be an IP address, or a network such as 192.0.2.0/24 whose host bits are 0"
+            ) from None
 
     return Kind(parse, quote)
 

@@ -12,6 +12,7 @@ starts its worker process only when a task's artifacts must be checked.
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -58,6 +59,7 @@ from fedcoin.network.api.api_server import ApiServer
 from fedcoin.network.api.backend import ApiBackend
 from fedcoin.network.background_tasks import BackgroundTasks, run_until_first
 from fedcoin.network.call_limits import CallLimits
+from fedcoin.network.host_groups import HostGroups
 from fedcoin.network.peer_options import PeerOptions, Tls
 from fedcoin.network.peers.connections.security import Security
 from fedcoin.network.peers.sync.snapshot_sync import SnapshotOptions
@@ -177,7 +179,11 @@ class Node:
             credentials=Security(
                 _tls_files(config), insecure=config.tls.insecure
             ).server_credentials(),
-            limits=CallLimits(max_streams=config.api.max_streams),
+            limits=CallLimits(
+                max_streams=config.api.max_streams,
+                max_streams_of_host=config.limits.streams_of_host,
+                hosts=_host_groups(config),
+            ),
         )
         self.failures = FailureWatch(stopping, self._set_not_serving)
         self.owner.on_failure(self.failures.note)
@@ -291,6 +297,10 @@ def _tls_files(config: NodeConfig) -> Tls | None:
     )
 
 
+def _host_groups(config: NodeConfig) -> HostGroups:
+    return HostGroups(tuple(map(ipaddress.ip_network, config.limits.exempt_hosts)))
+
+
 def _peer_options(config: NodeConfig) -> PeerOptions:
     return PeerOptions(
         listen=config.peers.listen,
@@ -298,6 +308,9 @@ def _peer_options(config: NodeConfig) -> PeerOptions:
         seeds=config.peers.seeds,
         max_outbound=config.peers.max_outbound,
         max_inbound=config.peers.max_inbound,
+        max_inbound_of_host=config.peers.max_inbound_of_host,
+        hosts=_host_groups(config),
+        refused_keys=frozenset(map(bytes.fromhex, config.peers.refused_keys)),
         insecure=config.tls.insecure,
         tls=_tls_files(config),
     )

@@ -56,8 +56,17 @@ class AdminServicer(AdminServiceServicer):
         return pb.DropPeerResponse()
 
     async def BanPeer(self, request: pb.BanPeerRequest, context: CallContext) -> pb.BanPeerResponse:
-        """Disconnect a peer and refuse it for a time."""
-        await self._peers.ban(parse_hash(request.node_key, "node_key"), request.seconds)
+        """Disconnect a peer and refuse it, or all peers of a host, for a time."""
+        if request.node_key and request.host:
+            raise RefusalError(
+                NetworkCode.MALFORMED,
+                "node_key and host: both are set; give the one that is to be banned",
+                field="host",
+            )
+        if request.host:
+            await self._peers.ban_host(request.host, request.seconds)
+        else:
+            await self._peers.ban(parse_hash(request.node_key, "node_key"), request.seconds)
         return pb.BanPeerResponse()
 
     async def SetLogLevel(

@@ -54,6 +54,19 @@ class AdminClient(GrpcClient):
         """
         await self.call(self._admin.DropPeer, pb.DropPeerRequest(node_key=hash_text(node_key)))
 
+    async def ban_host(self, host: str, seconds: int = 0) -> None:
+        """Refuse all peers of a host for a time, and disconnect those that dialled the node.
+
+        Args:
+            host: An IP address; with IPv6, its /64 network is banned.
+            seconds: How long, in seconds; 0 means an hour.
+
+        Raises:
+            RpcError: BAD_HOST, or the node does not answer.
+        """
+        request = pb.BanPeerRequest(host=host, seconds=seconds)
+        await self.call(self._admin.BanPeer, request)
+
     async def ban_peer(self, node_key: Hash, seconds: int = 0) -> None:
         """Have the node disconnect a peer and refuse it for a time.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ipaddress
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -17,6 +18,7 @@ from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import RefusalError
 from fedcoin.network.artifacts.servicer import ArtifactServicer
 from fedcoin.network.background_tasks import BackgroundTasks, FailureListener, run_until_first
+from fedcoin.network.call_limits import CallLimits
 from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.network.errors import NetworkCode
 from fedcoin.network.listener import Listener, Service
@@ -37,6 +39,7 @@ from fedcoin.network.peers.connections.security import Security
 from fedcoin.network.peers.gossip.consensus_stream import ConsensusExchange
 from fedcoin.network.peers.gossip.transactions import TransactionRelay, TransactionRelayServicer
 from fedcoin.network.peers.protection.bans import Bans
+from fedcoin.network.peers.protection.limits import STREAMS_OF_PEER
 from fedcoin.network.peers.sync.artifact_fetcher import ArtifactFetcher
 from fedcoin.network.peers.sync.block_service import Announcer, BlockGossipServicer
 from fedcoin.network.peers.sync.catch_up import CatchUp
@@ -119,7 +122,9 @@ class PeerNetwork:
         )
         self._tasks = BackgroundTasks("peers")
         self._book, bans = self._load()
-        self.peer_set = PeerSet(options, bans, PeerClocks(time.monotonic, time.time))
+        self.peer_set = PeerSet(
+            options, bans, PeerClocks(time.monotonic, time.time), self._power_of
+        )
         self.consensus = make_consensus(chain, agreement, self.peer_set)
         self.transaction_relay = TransactionRelay(pool, self.peer_set, self._tasks)
         self.announcer = Announcer(self.peer_set, self._tasks)
@@ -227,6 +232,18 @@ class PeerNetwork:
         """Implement `Peers.ban`: ban a node key, and disconnect its peer."""
         self.peer_set.ban(node_key, seconds or DEFAULT_BAN_S, "by the operator")
 
+    async def ban_host(self, host: str, seconds: float) -> None:
+        """Implement `Peers.ban_host`: ban a host, and disconnect its peers."""
+        try:
+            address = str(ipaddress.ip_address(host))
+        except ValueError:
+            raise RefusalError(
+                NetworkCode.BAD_HOST,
+                f"host: {host[:80]!r} is not an IP address, such as 192.0.2.7",
+                field="host",
+            ) from None
+        self.peer_set.ban_host(address, seconds or DEFAULT_BAN_S, "by the operator")
+
     # Internals ------------------------------------------------------------------------------
 
     def _make_listener(
@@ -276,9 +293,25 @@ class PeerNetwork:
         return Listener(
             str(self._listen),
             services,
+            limits=self._call_limits(),
             max_message_bytes=PEER_MESSAGE_BYTES,
             credentials=self._security.server_credentials(),
         )
+
+    def _call_limits(self) -> CallLimits:
+        # All streams need a session, and each peer's are limited, so that no peer can take those of
+        # another: there are enough for the streams of all peers.
+        options = self._options
+        peers = options.max_inbound + options.max_outbound + len(options.seeds)
+        return CallLimits(
+            max_streams=STREAMS_OF_PEER * max(peers, 1),
+            max_streams_of_host=STREAMS_OF_PEER * options.max_inbound_of_host,
+            hosts=options.hosts,
+        )
+
+    def _power_of(self, node_key: bytes) -> int:
+        validator = self._chain.ledger.validators().by_key(node_key)
+        return 0 if validator is None else validator.power
 
     def _listening(self) -> Endpoint:
         return parse_endpoint(self._listener.address, "listen")
@@ -319,14 +352,13 @@ class PeerNetwork:
         while True:
             await asyncio.sleep(SAVE_S)
             if self._book.changed:
-                content = self._book.encode(self.peer_set.bans.active(time.time()))
+                content = self._book.encode(self.peer_set.bans, time.time())
                 with contextlib.suppress(OSError):
                     await asyncio.to_thread(address_book.save_address_book, path, content)
 
     def _save(self, path: Path) -> None:
         try:
-            address_book.save_address_book(
-                path, self._book.encode(self.peer_set.bans.active(time.time()))
-            )
+            content = self._book.encode(self.peer_set.bans, time.time())
+            address_book.save_address_book(path, content)
         except OSError as error:
             log.warning("%s cannot be written: %s", path, error)

@@ -97,6 +97,8 @@ def test_variables_of_every_kind() -> None:
             "FEDCOIN_COORDINATOR_LEARNING_RATE": "0.01",
             "FEDCOIN_COORDINATOR_SPREAD": "decreasing",
             "FEDCOIN_LIMITS_POOL_TRANSACTIONS": "7",
+            "FEDCOIN_LIMITS_EXEMPT_HOSTS": "192.0.2.7, fd00::/8",
+            "FEDCOIN_PEERS_REFUSED_KEYS": "ab" * 32,
         },
     )
     assert config.peers.seeds == (f"{'ab' * 32}@127.0.0.1:1", "[::1]:2")
@@ -106,6 +108,8 @@ def test_variables_of_every_kind() -> None:
     assert config.coordinator.learning_rate == 0.01
     assert config.coordinator.spread == "decreasing"
     assert config.limits.pool_transactions == 7
+    assert config.limits.exempt_hosts == ("192.0.2.7/32", "fd00::/8")
+    assert config.peers.refused_keys == ("ab" * 32,)
 
 
 @pytest.mark.parametrize(
@@ -116,6 +120,10 @@ def test_variables_of_every_kind() -> None:
         ("API_LISTEN", ""),
         ("PEERS_SEEDS", "a:1,b"),
         ("PEERS_SEEDS", "abc@a:1"),
+        ("PEERS_REFUSED_KEYS", "AB" * 32),
+        ("PEERS_REFUSED_KEYS", "ab"),
+        ("LIMITS_EXEMPT_HOSTS", "example.org"),
+        ("LIMITS_EXEMPT_HOSTS", "192.0.2.7/24"),
         ("PEERS_LISTEN", f"{'ab' * 32}@127.0.0.1:1"),
         ("PEERS_MAX_INBOUND", "many"),
         ("PEERS_MAX_INBOUND", "-1"),

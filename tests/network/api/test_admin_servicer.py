@@ -44,6 +44,12 @@ async def test_peers_are_added_dropped_and_banned(live: ServedApi) -> None:
     assert (failure.status, failure.code) == (StatusCode.NOT_FOUND, "PEER_NOT_CONNECTED")
     await live.admin.ban_peer(bytes.fromhex(node_key), seconds=60)
     assert live.peers.banned == {bytes.fromhex(node_key): 60}
+    await live.admin.ban_host("10.0.0.1", seconds=60)
+    assert live.peers.banned_hosts == {"10.0.0.1": 60}
+    stub = admin_service_pb2_grpc.AdminServiceStub(live.admin.channel)
+    both = admin_service_pb2.BanPeerRequest(node_key=node_key, host="10.0.0.1")
+    failure = await refused(live.admin.call(stub.BanPeer, both))
+    assert (failure.code, failure.field) == ("MALFORMED", "host")
     failure = await refused(live.admin.add_peer("10.0.0.1:1"))
     assert (failure.status, failure.field) == (StatusCode.UNAVAILABLE, "address")
     for call in (live.admin.drop_peer("nonsense"), live.admin.ban_peer("")):

@@ -13,7 +13,7 @@ from fedcoin.data.atomic_files import replace_file
 from fedcoin.data.errors import RefusalError
 from fedcoin.network.peers.connections.endpoints import Endpoint
 from fedcoin.network.peers.connections.node_addresses import NodeAddress, parse_node_address
-from fedcoin.network.peers.protection.bans import Bans
+from fedcoin.network.peers.protection.bans import Bans, decode_bans
 
 log = logging.getLogger(__name__)
 
@@ -145,11 +145,12 @@ class AddressBook:
         entry = self._entries[address]
         return (entry.is_pinned, -entry.failures, entry.last_success)
 
-    def encode(self, bans: dict[bytes, float]) -> bytes:
+    def encode(self, bans: Bans, now: float) -> bytes:
         """Return the content for the book's file, and mark the book as saved.
 
         Args:
-            bans: The end of each ban in Unix seconds, by node key.
+            bans: The bans, which the file holds too.
+            now: The present time in Unix seconds.
 
         Returns:
             JSON in UTF-8.
@@ -164,8 +165,7 @@ class AddressBook:
             }
             for address, entry in self._entries.items()
         ]
-        banned = [{"node_key": key.hex(), "until": round(end)} for key, end in bans.items()]
-        document = {"version": FILE_VERSION, "peers": peers, "bans": banned}
+        document = {"version": FILE_VERSION, "peers": peers, "bans": bans.encode(now)}
         return (json.dumps(document, indent=1) + "\n").encode()
 
 
@@ -218,5 +218,4 @@ def _decode(raw: bytes) -> tuple[AddressBook, Bans]:
         book._entries[address] = AddressEntry(
             float(peer["last_success"]), int(peer["failures"]), peer["pinned"] is True
         )
-    bans = {bytes.fromhex(str(ban["node_key"])): float(ban["until"]) for ban in document["bans"]}
-    return book, Bans(bans)
+    return book, decode_bans(document["bans"])

@@ -206,6 +206,8 @@ class Dialer:
         return not is_own and address not in self._busy and not self._is_banned(address)
 
     def _is_banned(self, address: NodeAddress) -> bool:
+        if self._peers.is_host_banned(address.endpoint.host):
+            return True
         return address.node_key in self._peers.banned()
 
     def _missing(self) -> Iterator[NodeAddress]:

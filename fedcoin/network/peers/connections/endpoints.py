@@ -5,7 +5,6 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import dataclass
-from urllib.parse import unquote
 
 from fedcoin.data.errors import RefusalError
 from fedcoin.network.errors import NetworkCode
@@ -103,22 +102,6 @@ def parse_endpoint(text: str, field: str = "address", *, any_port: bool = False)
     elif not _NAME.fullmatch(host):
         raise _bad(field, f"{host!r} is neither a host name nor an IP address")
     return Endpoint(host, port)
-
-
-def observed_host(transport: str) -> str:
-    """Find the host of a connection.
-
-    Args:
-        transport: gRPC's name of the connection, such as `ipv4:1.2.3.4:567`.
-
-    Returns:
-        The IP address; empty for a Unix socket.
-    """
-    scheme, _, rest = unquote(transport).partition(":")
-    if scheme not in ("ipv4", "ipv6"):
-        return ""
-    host = rest.rpartition(":")[0]
-    return host.strip("[]")
 
 
 def _bad(field: str, why: str) -> RefusalError:

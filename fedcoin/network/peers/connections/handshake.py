@@ -30,6 +30,7 @@ from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.genesis import Genesis
 from fedcoin.data.protocol import PROTOCOL_VERSION
 from fedcoin.network.errors import NetworkCode
+from fedcoin.network.host_groups import group_of
 from fedcoin.network.peers.connections.endpoints import Endpoint, parse_endpoint
 from fedcoin.v1.peer_service_pb2 import NodeIdentity
 
@@ -299,8 +300,8 @@ class NonceTable:
 
     def __init__(self, random: Callable[[int], bytes] = secrets.token_bytes) -> None:
         self._random = random
-        # Each with the time at which it becomes invalid, the oldest first.
-        self._pending: OrderedDict[bytes, tuple[PendingHandshake, float]] = OrderedDict()
+        # Each with its group of hosts and the time at which it becomes invalid; the oldest first.
+        self._pending: OrderedDict[bytes, tuple[PendingHandshake, str, float]] = OrderedDict()
 
     def __len__(self) -> int:
         """Return the number of handshakes in progress."""
@@ -320,13 +321,14 @@ class NonceTable:
             The nonce, 32 bytes.
         """
         self._expire(now)
-        of_host = Counter(pending.host for pending, _ in self._pending.values())
-        if of_host[handshake.host] >= MAX_NONCES_OF_HOST:
-            self._drop_oldest(handshake.host)
+        group = group_of(handshake.host)
+        of_host = Counter(other for _, other, _ in self._pending.values())
+        if of_host[group] >= MAX_NONCES_OF_HOST:
+            self._drop_oldest(group)
         elif len(self._pending) >= MAX_NONCES:
             self._drop_oldest(max(of_host, key=lambda host: of_host[host]))
         nonce = self._random(NONCE_BYTES)
-        self._pending[nonce] = handshake, now + NONCE_LIFETIME_S
+        self._pending[nonce] = handshake, group, now + NONCE_LIFETIME_S
         return nonce
 
     def redeem(self, nonce: bytes, node_key: bytes, transport: str, now: float) -> PendingHandshake:
@@ -344,7 +346,7 @@ class NonceTable:
         Raises:
             RefusalError: BAD_NONCE.
         """
-        pending, expires = self._pending.pop(nonce, (None, 0.0))
+        pending, _, expires = self._pending.pop(nonce, (None, "", 0.0))
         if (
             pending is None
             or expires <= now
@@ -360,16 +362,14 @@ class NonceTable:
             )
         return pending
 
-    def _drop_oldest(self, host: str) -> None:
-        oldest = next(
-            nonce for nonce, (pending, _) in self._pending.items() if pending.host == host
-        )
+    def _drop_oldest(self, group: str) -> None:
+        oldest = next(nonce for nonce, (_, other, _) in self._pending.items() if other == group)
         del self._pending[oldest]
 
     def _expire(self, now: float) -> None:
         # All nonces have the same lifetime, so the oldest come first.
         while self._pending:
-            nonce, (_, expires) = next(iter(self._pending.items()))
+            nonce, (_, _, expires) = next(iter(self._pending.items()))
             if expires > now:
                 return
             del self._pending[nonce]

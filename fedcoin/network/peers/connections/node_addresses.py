@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Final
 
 from fedcoin.data.crypto.keys import PUBLIC_KEY_BYTES
 from fedcoin.data.errors import RefusalError
 from fedcoin.network.errors import NetworkCode
 from fedcoin.network.peers.connections.endpoints import Endpoint, parse_endpoint
 
-_KEY = re.compile(f"[0-9a-f]{{{2 * PUBLIC_KEY_BYTES}}}")
+NODE_KEY: Final = re.compile(f"[0-9a-f]{{{2 * PUBLIC_KEY_BYTES}}}")
+"""Matches a node key as text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ def parse_node_address(text: str, field: str = "address") -> NodeAddress:
     key, at, endpoint = text.rpartition("@")
     if not at:
         return NodeAddress(parse_endpoint(text, field), None)
-    if not _KEY.fullmatch(key):
+    if not NODE_KEY.fullmatch(key):
         raise RefusalError(
             NetworkCode.BAD_HOST,
             f"{field}: {key[:80]!r} is not a node key, which is {2 * PUBLIC_KEY_BYTES} digits of "

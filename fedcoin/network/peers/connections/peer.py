@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 from fedcoin.network.peers.connections.endpoints import Endpoint
 from fedcoin.network.peers.connections.handshake import Identity
 from fedcoin.network.peers.connections.link import Link
@@ -15,6 +17,14 @@ RANGE_LIMIT = LIMITS["BlockGossipService/StreamBlocks"]
 """The limit of requests for ranges of blocks, of which this node uses half."""
 
 
+@dataclass(frozen=True, slots=True)
+class Conduct:
+    """What a node remembers of a peer beyond its connections."""
+
+    score: Reputation = field(default_factory=Reputation)
+    meter: Meter = field(default_factory=Meter)
+
+
 class Peer:
     """One peer: its identity, its reported height, and its connections.
 
@@ -26,15 +36,26 @@ class Peer:
         host: The host of the connection; empty when unknown.
         outbound: True when this node dialled first.
         now: The present time in seconds on the monotonic clock.
+        conduct: What is remembered of earlier connections; None begins anew.
     """
 
-    def __init__(self, identity: Identity, host: str, *, outbound: bool, now: float) -> None:
+    def __init__(
+        self,
+        identity: Identity,
+        host: str,
+        *,
+        outbound: bool,
+        now: float,
+        conduct: Conduct | None = None,
+    ) -> None:
         self.key = identity.node_key
         self.agent = identity.agent
         self.outbound = outbound
         self.height = identity.height
         self.host = host
         """The host that its connection comes from, or that was dialled; empty when unknown."""
+        self.caller_host = ""
+        """The host that it dialled this node from last; empty when it never did."""
         self.endpoint: Endpoint | None = identity.endpoint
         self.link: Link | None = None
         self.sessions: dict[str, str] = {}
@@ -48,8 +69,9 @@ class Peer:
         """Ranges of blocks that it may be asked for: half of what it allows."""
         self.max_missing_height = 0
         """The greatest height for which it answered that it does not keep the block."""
-        self.score = Reputation()
-        self.meter = Meter()
+        conduct = conduct or Conduct()
+        self.score = conduct.score
+        self.meter = conduct.meter
 
     def __str__(self) -> str:
         where = f" at {self.endpoint}" if self.endpoint else ""

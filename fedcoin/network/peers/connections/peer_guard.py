@@ -27,8 +27,8 @@ from google.protobuf.message import DecodeError
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.lru import LruDict
 from fedcoin.network.errors import NetworkCode
+from fedcoin.network.host_groups import group_of, observed_host
 from fedcoin.network.interceptors import CallContext, RpcHandler, with_behaviour
-from fedcoin.network.peers.connections.endpoints import observed_host
 from fedcoin.network.peers.connections.peer_set import PeerSet
 from fedcoin.network.peers.protection.limits import Meter, check_size
 from fedcoin.network.peers.protection.reputation import Offence
@@ -104,7 +104,7 @@ class PeerGuard:
     @contextmanager
     def _admitted(self, kind: str, context: CallContext) -> Iterator[None]:
         if kind in WITHOUT_SESSION:
-            meter = self._hosts.get_or_create(observed_host(context.peer()), Meter)
+            meter = self._hosts.get_or_create(group_of(observed_host(context.peer())), Meter)
             meter.spend(kind, self._peers.now())
             with meter.call(kind):
                 yield

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import random
 
+from fedcoin.network.host_groups import observed_host
 from fedcoin.network.interceptors import CallContext
 from fedcoin.network.peers.connections import handshake
 from fedcoin.network.peers.connections.endpoints import (
     is_loopback,
-    observed_host,
     parse_endpoint,
 )
 from fedcoin.network.peers.connections.handshake import (
@@ -60,11 +60,10 @@ class PeerServicer(PeerServiceServicer):
         identity = handshake.check_identity(request.identity, own.genesis, own.key.public_key)
         handshake.check_field_length("nonce", request.nonce, handshake.NONCE_BYTES)
         self._own_addresses.check(parse_endpoint(request.address, "address"))
-        self._peers.check_admission(identity.node_key)
         transport = context.peer()
-        pending = PendingHandshake(
-            identity, request.nonce, request.address, transport, observed_host(transport)
-        )
+        host = observed_host(transport)
+        self._peers.check_admission(identity.node_key, host)
+        pending = PendingHandshake(identity, request.nonce, request.address, transport, host)
         nonce = self._nonces.issue(pending, self._peers.now())
         transcript = self._transcript(pending, nonce)
         return HelloResponse(

@@ -10,12 +10,15 @@ from dataclasses import dataclass
 from typing import cast
 
 from fedcoin.data.errors import RefusalError
+from fedcoin.data.lru import LruDict
 from fedcoin.network.errors import NetworkCode
+from fedcoin.network.host_groups import group_of
 from fedcoin.network.interceptors import CallContext
 from fedcoin.network.peer_options import SESSION_METADATA, PeerOptions
 from fedcoin.network.peers.connections.handshake import Identity
+from fedcoin.network.peers.connections.inbound_slots import InboundSlots
 from fedcoin.network.peers.connections.link import Link
-from fedcoin.network.peers.connections.peer import Peer
+from fedcoin.network.peers.connections.peer import Conduct, Peer
 from fedcoin.network.peers.protection.bans import Bans
 from fedcoin.network.peers.protection.reputation import Offence
 
@@ -26,6 +29,9 @@ SILENCE_S = 15.0
 
 MAX_SESSIONS = 4
 """The most sessions of one peer, which may dial several addresses of this node at once."""
+
+MAX_REMEMBERED = 4096
+"""How many peers' scores and rates are remembered after they have left."""
 
 PeerCallback = Callable[[Peer], None]
 
@@ -50,10 +56,22 @@ class PeerSet:
         options: Limits.
         bans: The bans that are in force.
         clocks: The clocks.
+        power_of: Gives the voting power of a node key, in sap: validators come first when there
+            are more peers than places.
     """
 
-    def __init__(self, options: PeerOptions, bans: Bans, clocks: PeerClocks) -> None:
+    def __init__(
+        self,
+        options: PeerOptions,
+        bans: Bans,
+        clocks: PeerClocks,
+        power_of: Callable[[bytes], int] = lambda node_key: 0,
+    ) -> None:
         self._options = options
+        self._slots = InboundSlots(
+            options.max_inbound, options.max_inbound_of_host, options.hosts, power_of
+        )
+        self._conducts: LruDict[bytes, Conduct] = LruDict(MAX_REMEMBERED)
         self._clocks = clocks
         self._closing: set[asyncio.Task[None]] = set()
         self._peers: dict[bytes, Peer] = {}
@@ -90,45 +108,56 @@ class PeerSet:
         """Count the peers that this node dialled."""
         return sum(peer.outbound for peer in self._peers.values())
 
-    def check_admission(self, key: bytes) -> None:
+    def check_admission(self, key: bytes, host: str) -> None:
         """Check whether a peer that dials this node may join.
 
         Args:
-            key: The peer's node key, 32 bytes.
+            key: The peer's node key, 32 bytes, which may not be proved yet.
+            host: The host of the connection; empty when unknown.
 
         Raises:
-            RefusalError: BANNED, or NO_ROOM when all inbound places are taken.
+            RefusalError: BANNED, KEY_REFUSED, or NO_ROOM when all inbound places are taken.
         """
-        self.check_ban(key)
-        inbound = len(self._peers) - self.outbound()
-        if key not in self._peers and inbound >= self._options.max_inbound:
-            raise RefusalError(
-                NetworkCode.NO_ROOM,
-                f"this node has its {self._options.max_inbound} inbound peers; try another node",
-                limit=str(self._options.max_inbound),
-            )
+        self.check_ban(key, host)
+        self._leaver_for(key, host)
 
-    def check_ban(self, key: bytes) -> None:
-        """Refuse a banned key.
+    def _leaver_for(self, key: bytes, host: str) -> Peer | None:
+        if key in self._peers:
+            return None
+        inbound = [peer for peer in self._peers.values() if not peer.outbound]
+        return self._slots.choose_leaver(inbound, key, host)
+
+    def check_ban(self, key: bytes, host: str) -> None:
+        """Refuse a banned key or host.
 
         Args:
             key: A node key.
+            host: The host of the connection; empty when unknown.
 
         Raises:
-            RefusalError: BANNED.
+            RefusalError: BANNED, or KEY_REFUSED for a key that the operator's settings refuse.
         """
-        now = self._clocks.wall()
-        until = self.bans.until(key, now)
-        if until is not None:
+        if key in self._options.refused_keys:
             raise RefusalError(
-                NetworkCode.BANNED,
-                f"node key {key.hex()} is banned for {until - now:.0f} more seconds",
+                NetworkCode.KEY_REFUSED,
+                f"node key {key.hex()} is refused by this node's operator",
                 field="node_key",
             )
+        now, group = self._clocks.wall(), group_of(host)
+        for until, who, field in (
+            (self.bans.until(key, now), f"node key {key.hex()}", "node_key"),
+            (self.bans.host_until(group, now), f"host {group}", "host"),
+        ):
+            if until is not None:
+                raise RefusalError(
+                    NetworkCode.BANNED,
+                    f"{who} is banned for {until - now:.0f} more seconds",
+                    field=field,
+                )
 
     def banned(self) -> set[bytes]:
-        """List the node keys that are banned now."""
-        return set(self.bans.active(self._clocks.wall()))
+        """List the node keys that are banned now, or refused by the operator's settings."""
+        return set(self.bans.active(self._clocks.wall())) | self._options.refused_keys
 
     def admit(self, identity: Identity, transport: str, host: str) -> str:
         """Add a peer that dialled this node and proved its key.
@@ -142,10 +171,14 @@ class PeerSet:
             The session, which the peer sends with every call on this connection.
 
         Raises:
-            RefusalError: BANNED or NO_ROOM, as `check_admission`.
+            RefusalError: BANNED, KEY_REFUSED or NO_ROOM, as `check_admission`.
         """
-        self.check_admission(identity.node_key)
+        self.check_ban(identity.node_key, host)
+        leaver = self._leaver_for(identity.node_key, host)
+        if leaver is not None:
+            self.drop(leaver, "its place goes to a validator with more power")
         peer = self._known(identity, host, outbound=False)
+        peer.caller_host = host
         while len(peer.sessions) >= MAX_SESSIONS:
             self._end_session(peer, next(iter(peer.sessions)))
         session = secrets.token_hex(32)
@@ -168,9 +201,9 @@ class PeerSet:
             The peer.
 
         Raises:
-            RefusalError: BANNED.
+            RefusalError: BANNED or KEY_REFUSED.
         """
-        self.check_ban(link.identity.node_key)
+        self.check_ban(link.identity.node_key, link.endpoint.host)
         peer = self._known(link.identity, link.endpoint.host, outbound=outbound)
         previous, peer.link = peer.link, link
         peer.endpoint = link.endpoint
@@ -234,29 +267,70 @@ class PeerSet:
     def punish(self, peer: Peer, offence: Offence, why: str) -> None:
         """Count an offence, and ban the peer when its score reaches the limit.
 
+        A bad signature ends the connection at once, so that a further one needs another proof of
+        the key: what a third party puts into one connection does not get its owner banned.
+
         Args:
             peer: The peer.
             offence: The offence; its kind decides the points.
             why: Details for the log.
         """
+        if self._peers.get(peer.key) is not peer:
+            # What came after the connection ended counts no more.
+            return
         reached = peer.score.add(offence, self.now())
         log.info("%s: %s: %s", peer, offence.value, why)
         if reached:
-            self.ban(peer.key, self._options.ban_s, f"score over the limit, last {offence.value}")
+            reason = f"score over the limit, last {offence.value}"
+            self.ban(peer.key, self._options.ban_s, reason, peer.caller_host)
+        elif offence is Offence.BAD_SIGNATURE:
+            self.drop(peer, "a bad signature")
 
-    def ban(self, key: bytes, seconds: float, why: str) -> None:
+    def ban(self, key: bytes, seconds: float, why: str, host: str = "") -> None:
         """Ban a key, and disconnect its peer.
 
         Args:
             key: A node key.
             seconds: The length of the ban, in seconds.
             why: The reason, for the log.
+            host: The host that it counts against; empty for none. A host is banned when several of
+                its keys are.
         """
-        self.bans.add(key, self._clocks.wall(), seconds)
+        is_countable = bool(host) and not self._options.hosts.is_exempt(host)
+        counted = group_of(host) if is_countable else ""
+        is_host_banned = self.bans.add(key, self._clocks.wall(), seconds, counted)
         log.warning("banned %s for %.0f s: %s", key.hex()[:12], seconds, why)
         peer = self._peers.get(key)
         if peer is not None:
             self.drop(peer, "banned")
+        if is_host_banned:
+            self.ban_host(host, seconds, "several of its node keys are banned")
+
+    def ban_host(self, host: str, seconds: float, why: str) -> None:
+        """Ban a host, and disconnect the peers that dialled this node from it.
+
+        Args:
+            host: The host's IP address.
+            seconds: The length of the ban, in seconds.
+            why: The reason, for the log.
+        """
+        group = group_of(host)
+        self.bans.add_host(group, self._clocks.wall(), seconds)
+        log.warning("banned host %s for %.0f s: %s", group, seconds, why)
+        for peer in self:
+            if peer.caller_host and group_of(peer.caller_host) == group:
+                self.drop(peer, "its host is banned")
+
+    def is_host_banned(self, host: str) -> bool:
+        """Tell whether a host is banned now.
+
+        Args:
+            host: The host's IP address.
+
+        Returns:
+            True when it is banned.
+        """
+        return self.bans.host_until(group_of(host), self._clocks.wall()) is not None
 
     def drop(self, peer: Peer, why: str) -> None:
         """Disconnect a peer and end its sessions.
@@ -293,7 +367,8 @@ class PeerSet:
     def _known(self, identity: Identity, host: str, *, outbound: bool) -> Peer:
         peer = self._peers.get(identity.node_key)
         if peer is None:
-            peer = Peer(identity, host, outbound=outbound, now=self.now())
+            conduct = self._conducts.get_or_create(identity.node_key, Conduct)
+            peer = Peer(identity, host, outbound=outbound, now=self.now(), conduct=conduct)
             self._peers[peer.key] = peer
             peer.learn(identity, host)
             log.info("%s joined (%s, height %d)", peer, peer.agent, peer.height)

@@ -78,6 +78,17 @@ LIMITS: Mapping[str, Limit] = MappingProxyType(
 )
 """The limits by kind of message: RPCs by service and method, messages in a stream by their name."""
 
+STREAMS_OF_PEER = sum(
+    LIMITS[kind].concurrent
+    for kind in (
+        "ConsensusService/Exchange",
+        "BlockGossipService/StreamBlocks",
+        "BlockGossipService/StreamSnapshot",
+        "ArtifactService/Download",
+    )
+)
+"""The most streams that one peer may have open."""
+
 
 class Meter:
     """Counts the messages and calls of one peer (or host) by kind."""

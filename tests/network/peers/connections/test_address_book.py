@@ -12,6 +12,7 @@ from fedcoin.network.peers.connections import address_book
 from fedcoin.network.peers.connections.address_book import MAX_ENTRIES, MAX_FAILURES, AddressBook
 from fedcoin.network.peers.connections.endpoints import Endpoint
 from fedcoin.network.peers.connections.node_addresses import NodeAddress
+from fedcoin.network.peers.protection.bans import Bans
 
 
 def end(port: int, key: bytes = b"k" * 32) -> NodeAddress:
@@ -89,7 +90,7 @@ def test_pinned_addresses_stay() -> None:
     assert book.known_key(end(1).endpoint) == book.known_key(end(50_000).endpoint) == b"k" * 32
     # A later success does not unpin.
     book.record_success(end(1), now=9.0)
-    assert json.loads(book.encode({}))["peers"][0]["pinned"] is True
+    assert json.loads(book.encode(Bans(), 0.0))["peers"][0]["pinned"] is True
 
 
 def test_saved_and_loaded(tmp_path: Path) -> None:
@@ -97,14 +98,19 @@ def test_saved_and_loaded(tmp_path: Path) -> None:
     book = AddressBook()
     book.record_success(end(1), now=77.0, pin=True)
     book.add(end(2, TWO))
+    bans = Bans()
+    bans.add(b"b" * 32, now=50.0, seconds=49.0, host="10.0.0.8")
+    bans.add_host("10.0.0.7", now=50.0, seconds=49.0)
     assert book.changed
-    address_book.save_address_book(path, book.encode({b"b" * 32: 99.0}))
+    address_book.save_address_book(path, book.encode(bans, 60.0))
     assert not book.changed
-    loaded, bans = address_book.load_address_book(path)
+    loaded, loaded_bans = address_book.load_address_book(path)
     assert loaded.candidates(()) == [end(1), end(2, TWO)]
     assert loaded.candidates({b"k" * 32}) == [end(2, TWO)]
-    assert loaded.encode({b"b" * 32: 99.0}) == path.read_bytes()
-    assert bans.until(b"b" * 32, 98.0) == 99.0
+    assert loaded.encode(bans, 60.0) == path.read_bytes()
+    assert loaded_bans.encode(60.0) == bans.encode(60.0)
+    assert loaded_bans.until(b"b" * 32, 98.0) == 99.0
+    assert loaded_bans.host_until("10.0.0.7", 98.0) == 99.0
     assert [found.name for found in tmp_path.iterdir()] == ["peers.json"]
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from fedcoin.data.errors import RefusalError
 from fedcoin.network.errors import NetworkCode
-from fedcoin.network.peers.connections.endpoints import Endpoint, observed_host, parse_endpoint
+from fedcoin.network.peers.connections.endpoints import Endpoint, parse_endpoint
 
 
 @pytest.mark.parametrize(
@@ -80,10 +80,3 @@ def test_loopback_and_wildcard() -> None:
     assert wildcard.seen_from("10.0.0.9") == Endpoint("10.0.0.9", 7050)
     assert wildcard.seen_from("") == wildcard
     assert parse_endpoint("miner:1").seen_from("10.0.0.9") == Endpoint("miner", 1)
-
-
-def test_observed_hosts() -> None:
-    assert observed_host("ipv4:10.0.0.7:51000") == "10.0.0.7"
-    assert observed_host("ipv6:%5B::1%5D:51000") == "::1"
-    assert observed_host("unix:") == ""
-    assert observed_host("nonsense") == ""

@@ -158,6 +158,10 @@ async def test_a_wrong_message_ends_the_stream_and_counts(
         await stream.send(raw)
         _, said = await stream.refusal()
         assert said == reason
+        # A bad signature ends the connection, and not the stream alone.
+        is_connected = node.network.peer_set.get(STRANGER.public_key) is not None
+        assert is_connected == (reason != "BAD_SIGNATURE")
+    async with visiting(node):
         assert node.score(STRANGER) > 20
 
 

@@ -30,6 +30,30 @@ def test_bans_are_bounded() -> None:
     assert (0).to_bytes(4, "big") not in active
 
 
+def test_a_host_is_banned_with_its_third_key() -> None:
+    bans = Bans()
+    assert not bans.add(b"1", now=0.0, seconds=60, host="10.0.0.7")
+    assert not bans.add(b"1", now=0.0, seconds=60, host="10.0.0.7"), "the same key counts once"
+    assert not bans.add(b"2", now=0.0, seconds=60, host="10.0.0.7")
+    assert not bans.add(b"3", now=0.0, seconds=60, host="10.0.0.8")
+    assert not bans.add(b"4", now=0.0, seconds=60), "a ban by the operator counts against no host"
+    assert bans.host_until("10.0.0.7", 0.0) is None
+    assert bans.add(b"5", now=1.0, seconds=60, host="10.0.0.7")
+    assert bans.host_until("10.0.0.7", 1.0) == 61.0
+    assert bans.host_until("10.0.0.8", 1.0) is None
+    assert bans.host_until("10.0.0.7", 61.0) is None
+    # Bans that have ended no longer count.
+    assert not bans.add(b"6", now=62.0, seconds=60, host="10.0.0.7")
+
+
+def test_bans_of_hosts_are_bounded() -> None:
+    bans = Bans()
+    for number in range(MAX_BANS + 10):
+        bans.add_host(f"host {number}", now=0.0, seconds=1000 + number)
+    assert len(bans.encode(0.0)) == MAX_BANS
+    assert bans.host_until("host 0", 0.0) is None
+
+
 async def test_a_queue_sends_in_order_and_refuses_what_is_too_much() -> None:
     queue, sent = SendQueue(lambda: 0.0, max_messages=3, max_bytes=10), []
 

@@ -1,0 +1,86 @@
+"""Hosts as units of limits and bans: one IPv4 address, or one /64 network of IPv6 addresses.
+
+Whoever has one IPv6 address usually has 2^64 of them, so that a limit on single addresses would
+limit nothing. Hosts of exempt networks, such as loopback or the address of a NAT behind which many
+members are, share no limit and are not banned.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+from urllib.parse import unquote
+
+IpNetwork: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
+IpAddress: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+LOOPBACK: Final[tuple[IpNetwork, ...]] = (
+    ipaddress.ip_network("127.0.0.0/8"),
+    ipaddress.ip_network("::1/128"),
+)
+
+_IPV6_PREFIX: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class HostGroups:
+    """Which hosts share one limit, and which have none."""
+
+    exempt: tuple[IpNetwork, ...] = LOOPBACK
+    """Networks whose hosts have no limit of their own and are not banned."""
+
+    def is_exempt(self, host: str) -> bool:
+        """Tell whether a host has no limit of its own.
+
+        Args:
+            host: An IP address; any other text, such as that of a Unix socket, is exempt.
+
+        Returns:
+            True for hosts of the exempt networks.
+        """
+        address = _parse(host)
+        return address is None or any(
+            address.version == network.version and address in network for network in self.exempt
+        )
+
+
+def group_of(host: str) -> str:
+    """Name the group that a host shares its limits with.
+
+    Args:
+        host: An IP address, or other text.
+
+    Returns:
+        The IPv4 address, the IPv6 network, or the text as it is.
+    """
+    address = _parse(host)
+    if address is None or address.version == 4:
+        return host if address is None else str(address)
+    return str(ipaddress.ip_network((address, _IPV6_PREFIX), strict=False))
+
+
+def observed_host(transport: str) -> str:
+    """Find the host of a connection.
+
+    Args:
+        transport: gRPC's name of the connection, such as `ipv4:1.2.3.4:567`.
+
+    Returns:
+        The IP address; empty for a Unix socket.
+    """
+    scheme, _, rest = unquote(transport).partition(":")
+    if scheme not in ("ipv4", "ipv6"):
+        return ""
+    host = rest.rpartition(":")[0]
+    return host.strip("[]")
+
+
+def _parse(host: str) -> IpAddress | None:
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return None
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    return address

@@ -1,0 +1,59 @@
+"""Which hosts share limits."""
+
+from __future__ import annotations
+
+import ipaddress
+
+import pytest
+
+from fedcoin.network.host_groups import HostGroups, group_of, observed_host
+
+
+@pytest.mark.parametrize(
+    ("host", "group"),
+    [
+        ("10.0.0.7", "10.0.0.7"),
+        ("::ffff:10.0.0.7", "10.0.0.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:DB8:1:2::", "2001:db8:1:2::/64"),
+        ("node-a.example.org", "node-a.example.org"),
+        ("", ""),
+    ],
+)
+def test_groups(host: str, group: str) -> None:
+    assert group_of(host) == group
+
+
+@pytest.mark.parametrize(
+    ("host", "exempt"),
+    [
+        ("127.9.9.9", True),
+        ("::1", True),
+        ("::ffff:127.0.0.1", True),
+        ("", True),
+        ("10.0.0.7", False),
+    ],
+)
+def test_loopback_is_exempt(host: str, exempt: bool) -> None:
+    assert HostGroups().is_exempt(host) is exempt
+
+
+def test_exempt_networks_replace_loopback() -> None:
+    groups = HostGroups((ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("fd00::/8")))
+    assert groups.is_exempt("10.0.0.7")
+    assert groups.is_exempt("fd00::7")
+    assert not groups.is_exempt("127.0.0.1")
+
+
+@pytest.mark.parametrize(
+    ("transport", "host"),
+    [
+        ("ipv4:127.0.0.1:51000", "127.0.0.1"),
+        ("ipv6:%5B::1%5D:51000", "::1"),
+        ("unix:/run/node.sock", ""),
+        ("unix:", ""),
+        ("", ""),
+    ],
+)
+def test_observed_hosts(transport: str, host: str) -> None:
+    assert observed_host(transport) == host
