@@ -69,6 +69,12 @@ def nums_of(sender: KeyPair, members: list[InMemoryNode]) -> set[int]:
     return {member.chain.ledger.account(sender.address).nonce for member in members}
 
 
+async def submit(member: InMemoryNode, nonce: int, sender: KeyPair = ALICE) -> None:
+    """Submit a transfer for the node's network."""
+    genesis_hash = member.chain.genesis.hash
+    await member.pool.submit(sign_transfer(nonce, sender=sender, genesis_hash=genesis_hash))
+
+
 async def stop(members: list[InMemoryNode]) -> None:
     blocks = {member.chain.block(1).raw for member in members}  # type: ignore[union-attr]
     assert len(blocks) == 1
@@ -78,14 +84,14 @@ async def stop(members: list[InMemoryNode]) -> None:
 
 async def test_two_auditors_answer_for_two_that_cannot_audit(tmp_path: Path) -> None:
     members = start(tmp_path, None, None, UNKNOWN, UNKNOWN)
-    await members[0].pool.submit(sign_transfer(0))
+    await submit(members[0], 0)
     await until(lambda: nums_of(ALICE, members) == {1})
     await stop(members)
 
 
 async def test_one_auditor_that_finds_something_else_follows_the_others(tmp_path: Path) -> None:
     members = start(tmp_path, None, None, None, FALSE)
-    await members[0].pool.submit(sign_transfer(0))
+    await submit(members[0], 0)
     await until(lambda: nums_of(ALICE, members) == {1})
     await stop(members)
 
@@ -93,10 +99,10 @@ async def test_one_auditor_that_finds_something_else_follows_the_others(tmp_path
 async def test_what_too_few_can_audit_waits_and_the_chain_goes_on(tmp_path: Path) -> None:
     """One of four could be faulty, and the other one that audited found something else."""
     members = start(tmp_path, None, FALSE, UNKNOWN, UNKNOWN)
-    await members[0].pool.submit(sign_transfer(0))
+    await submit(members[0], 0)
     sender = MINERS[1]
     for nonce in range(4):
-        await members[1].pool.submit(sign_transfer(nonce, sender=sender))
+        await submit(members[1], nonce, sender)
         await until(lambda n=nonce + 1: nums_of(sender, members) == {n})  # type: ignore[misc]
     assert nums_of(ALICE, members) == {0}
     assert members[0].pool.waiting(), "it is tried again at the next height"
