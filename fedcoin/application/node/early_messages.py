@@ -50,8 +50,8 @@ class EarlyMessages:
         Returns:
             True when the message is kept; False when it is not, or was kept before.
         """
-        is_proposal = isinstance(message, Proposal)
-        name = (message.public_key, _PROPOSAL if is_proposal else message.kind)
+        kind = _PROPOSAL if isinstance(message, Proposal) else message.kind
+        name = (message.public_key, kind)
         size = message.envelope.ByteSize()
         if message.round != 0 or name in self._kept or self._bytes + size > self._max_bytes:
             return False
