@@ -17,6 +17,7 @@ from fedcoin.incentive.proof.sampling_plan import SamplingPlan
 from fedcoin.learning.evaluation.dense_evaluator import DenseEvaluator
 from fedcoin.learning.evaluation.job import UtilityJob
 from fedcoin.v1 import task_pb2
+from tests.conftest import ReportAttack
 from tests.support.small_models import (
     all_coalitions,
     evaluation,
@@ -120,10 +121,12 @@ def test_clients_that_are_all_worthless_or_all_harmful(schedule: int) -> None:
 
 RENORMALISED = task_pb2.AVERAGING_RENORMALISED
 FIXED = task_pb2.AVERAGING_FIXED_DENOMINATOR
+EQUAL = task_pb2.AVERAGING_EQUAL
+SAMPLES = (30, 20, 20, 40, 10)
 TWINS, IDLE = (1, 2), 4
 
 
-def averaged(averaging: int) -> np.ndarray:
+def averaged(averaging: int, samples: tuple[int, ...] = SAMPLES) -> np.ndarray:
     """Evaluate all coalitions of five clients: two sent the same update, one sent the base."""
     spec = mlp_spec(hidden=(8,))
     layers = read_layers(spec)
@@ -133,13 +136,12 @@ def averaged(averaging: int) -> np.ndarray:
     updates.insert(IDLE, base)
     x, y = evaluation(spec, SIZE, 1)
     here = Path()
-    samples = (30, 20, 20, 40, 10)
     empty = task_pb2.EMPTY_COALITION_BASE_MODEL
     job = UtilityJob(b"", here, here, (here,) * 5, samples, here, averaging, empty)
     return DenseEvaluator(layers, base, updates, x, y, job).evaluate(all_coalitions(5))
 
 
-@pytest.mark.parametrize("averaging", [RENORMALISED, FIXED])
+@pytest.mark.parametrize("averaging", [RENORMALISED, FIXED, EQUAL])
 def test_averaged_models_keep_efficiency_and_symmetry(averaging: int) -> None:
     table = averaged(averaging)
     mean = settled(table, EXACT).mean_shapley_nano
@@ -150,7 +152,25 @@ def test_averaged_models_keep_efficiency_and_symmetry(averaging: int) -> None:
 
 
 def test_a_client_that_sent_the_base_is_a_null_player_with_the_fixed_denominator() -> None:
-    value = settled(averaged(FIXED), EXACT).mean_shapley_nano[IDLE]
-    assert abs(value) <= 10**9 / SIZE
+    for averaging in (FIXED, EQUAL):
+        value = settled(averaged(averaging), EXACT).mean_shapley_nano[IDLE]
+        assert abs(value) <= 10**9 / SIZE
     # With renormalised averaging the base dilutes the other updates, which changes its value.
     assert abs(settled(averaged(RENORMALISED), EXACT).mean_shapley_nano[IDLE]) > 10**9 / SIZE
+
+
+@pytest.mark.attack
+def test_claimed_examples_change_nothing_under_equal_weights(report_attack: ReportAttack) -> None:
+    """A client claims a billion examples, and one of two equal updates only one."""
+    claims = (10**9, 20, 1, 40, 10)
+    honest = averaged(EQUAL)
+    np.testing.assert_array_equal(averaged(EQUAL, claims), honest)
+    assert (averaged(FIXED, claims) != averaged(FIXED)).any()
+    values = settled(honest, EXACT).mean_shapley_nano
+    # Two equal updates have equal values, whatever each of them claims.
+    assert abs(values[TWINS[0]] - values[TWINS[1]]) <= 10**9 / SIZE
+    report_attack(
+        "a client claims ten times its examples (one of five, on the digits)",
+        "59 % of the pay instead of 22 %",
+        "the same as without the claim",
+    )

@@ -193,9 +193,9 @@ class CoordinatorConfig:
         "A walk ends when it is within this many right answers of the full coalition; 0: never.",
     )
     averaging: str = setting(
-        "fixed",
-        choice("renormalised", "fixed"),
-        "The average of a coalition; fixed: a client that changed nothing earns nothing.",
+        "equal",
+        choice("equal", "fixed", "renormalised"),
+        "The weights in averages: equal ones, or by claimed examples over all clients or members.",
     )
     empty: str = setting(
         "base",

@@ -33,6 +33,7 @@ _SCHEDULES = {
     "antithetic": task_pb2.SCHEDULE_ANTITHETIC,
 }
 _AVERAGINGS = {
+    "equal": task_pb2.AVERAGING_EQUAL,
     "renormalised": task_pb2.AVERAGING_RENORMALISED,
     "fixed": task_pb2.AVERAGING_FIXED_DENOMINATOR,
 }
@@ -104,7 +105,7 @@ def build_open_task(
         evaluation=_build_evaluation_shard(campaign.shards, campaign.shard_index),
         utility=task_pb2.UTILITY_ACCURACY,
         empty_coalition=_EMPTY_COALITIONS[config.empty],
-        averaging=_AVERAGINGS[config.averaging],
+        averaging=averaging_of(config),
         sampling=build_sampling(config, len(updates)),
         prices=task_pb2.RoundPrices(
             training=prices.training, aggregation=prices.aggregation, mining=prices.mining
@@ -113,6 +114,18 @@ def build_open_task(
         reveal_window_ms=round(config.reveal_seconds * 1000),
         max_attempts=config.attempts,
     )
+
+
+def averaging_of(config: CoordinatorConfig) -> task_pb2.Averaging.ValueType:
+    """Tell how the settings have updates averaged.
+
+    Args:
+        config: The coordinator's settings.
+
+    Returns:
+        The value for `OpenTask.averaging`.
+    """
+    return _AVERAGINGS[config.averaging]
 
 
 def build_sampling(config: CoordinatorConfig, num_clients: int) -> task_pb2.Sampling:

@@ -7,12 +7,16 @@ from collections.abc import Awaitable, Callable
 
 from fedcoin.application.configuration.config import CoordinatorConfig
 from fedcoin.application.coordinator.campaign import Campaign, ClientOutcome, RoundRecord
-from fedcoin.application.coordinator.chain_messages import build_open_task, pays_by_unit
+from fedcoin.application.coordinator.chain_messages import (
+    averaging_of,
+    build_open_task,
+    pays_by_unit,
+)
 from fedcoin.application.wallet.delivery import Delivery, SavePending
 from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.data.crypto.addresses import parse_address
 from fedcoin.incentive.training_reward import is_gain
-from fedcoin.learning.model.aggregation import average_files
+from fedcoin.learning.model.aggregation import average_files, client_weights
 from fedcoin.learning.workers.pool import WorkerPool
 from fedcoin.network.client.node_client import NodeClient
 from fedcoin.v1.block_pb2 import TASK_PHASE_SETTLED
@@ -65,7 +69,7 @@ class RoundSettlement:
             f"while averaging the updates of round {campaign.round}",
             average_files,
             [self._store.path(update.update) for update in updates],
-            [update.num_samples for update in updates],
+            client_weights([update.num_samples for update in updates], averaging_of(self._config)),
         )
         aggregate = await asyncio.to_thread(self._store.put, raw)
         campaign.right_answers = await self._workers.count_correct(

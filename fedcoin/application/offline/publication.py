@@ -12,7 +12,11 @@ from pathlib import Path
 
 from fedcoin.application.configuration.config import CoordinatorConfig
 from fedcoin.application.coordinator.campaign import Campaign, EvaluationShard
-from fedcoin.application.coordinator.chain_messages import build_open_campaign, build_open_task
+from fedcoin.application.coordinator.chain_messages import (
+    averaging_of,
+    build_open_campaign,
+    build_open_task,
+)
 from fedcoin.application.offline.simulation_folder import (
     BASE,
     EVALUATION,
@@ -27,7 +31,7 @@ from fedcoin.data.crypto.key_files import load_key
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.messages.chain_identity import ChainIdentity
 from fedcoin.data.messages.updates import decode_update, sign_update
-from fedcoin.learning.model.aggregation import average_files
+from fedcoin.learning.model.aggregation import average_files, client_weights
 from fedcoin.learning.workers.pool import WorkerPool
 from fedcoin.network.client.node_client import NodeClient
 from fedcoin.v1.task_pb2 import ClientUpdate
@@ -80,20 +84,22 @@ async def publish_folder(
         envelope = sign_update(_update_of(client, campaign), signer, chain.genesis_hash)
         update = decode_update(envelope, chain.genesis_hash)
         campaign.updates[update.address] = update
-    campaign.aggregate = await _upload_artifacts(folder, manifest, node)
+    campaign.aggregate = await _upload_artifacts(folder, manifest, node, averaging_of(config))
     task_action = build_open_task(config, campaign, campaign.sorted_updates())
     task = await delivery.deliver(task_action, b"", _save_nothing)
     report(f"task {task.hash.hex()} is open")
     return PublishedTask(campaign_id=opened.hash, task_id=task.hash)
 
 
-async def _upload_artifacts(folder: Path, manifest: SimulationManifest, node: NodeClient) -> bytes:
+async def _upload_artifacts(
+    folder: Path, manifest: SimulationManifest, node: NodeClient, averaging: int
+) -> bytes:
     """Upload all files and the average of the weights; return the average's artifact id."""
     paths = [folder / client.weights for client in manifest.clients]
-    num_samples = [client.num_samples for client in manifest.clients]
+    shares = client_weights([client.num_samples for client in manifest.clients], averaging)
     workers = WorkerPool()
     try:
-        average = await workers.run("while averaging", average_files, paths, num_samples)
+        average = await workers.run("while averaging", average_files, paths, shares)
     finally:
         await workers.stop()
     for path in (folder / MODEL, folder / BASE, folder / EVALUATION, *paths):

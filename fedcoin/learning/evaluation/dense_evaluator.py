@@ -13,7 +13,8 @@ up to the order of float32 sums:
   members, so the sum over members of the contributions C_k = (s_k / s(N)) (W_k X + b_k) is the
   averaged model's output times the coalition's weight s(S) / s(N); the empty coalition's sum is the
   base's output. Under FIXED_DENOMINATOR, the base's output plus the members' contributions
-  C_k = (s_k / s(N)) ((W_k - W_0) X + b_k - b_0) is the averaged model's output itself.
+  C_k = (s_k / s(N)) ((W_k - W_0) X + b_k - b_0) is the averaged model's output itself; so it is
+  under EQUAL, with s_k = 1.
   `coalition_sums` computes these sums with about one addition for each coalition.
 * ReLU and layers without biases commute with positive factors. If all later layers do, a sum is
   not divided by the coalition's weight; instead the later biases are multiplied by it, which
@@ -58,7 +59,7 @@ from fedcoin.learning.evaluation.stacked_weights import (
     average_layer,
     stack_layer,
 )
-from fedcoin.learning.model.aggregation import Weights
+from fedcoin.learning.model.aggregation import Weights, client_weights
 from fedcoin.learning.model.layers import Activation, Dense, Layer, Scale
 from fedcoin.v1 import task_pb2
 
@@ -196,17 +197,18 @@ def _contributing_weights(
     layer: Dense, models: Sequence[Weights], job: UtilityJob
 ) -> list[Weights]:
     """Compute the first-layer weights whose outputs are the contributions C_k, the base's last."""
-    base, total = models[-1], sum(job.num_samples)
+    shares = client_weights(job.num_samples, job.averaging)
+    base, total = models[-1], sum(shares)
     relative_to_base = job.averaging != task_pb2.AVERAGING_RENORMALISED
     names = [name for name in (layer.kernel, layer.bias) if name]
     contributing: list[Weights] = []
-    for model, samples in zip(models[:-1], job.num_samples, strict=True):
+    for model, share in zip(models[:-1], shares, strict=True):
         weights = {}
         for name in names:
             array = model[name].astype(np.float64)
             if relative_to_base:
                 array -= base[name].astype(np.float64)
-            weights[name] = (samples / total * array).astype(np.float32)
+            weights[name] = (share / total * array).astype(np.float32)
         contributing.append(weights)
     return [*contributing, base]
 

@@ -1,5 +1,7 @@
 """Federated averaging (FedAvg): the mean of the clients' weights, weighted by numbers of examples.
 
+Under AVERAGING_EQUAL all clients have the same weight instead (`client_weights`).
+
 Source: McMahan, Moore, Ramage, Hampson, Agüera y Arcas, *Communication-Efficient Learning of Deep
 Networks from Decentralized Data* (arXiv:1602.05629), Algorithm 1. With the weights `w_k` and the
 number of training examples `s_k` of client k, the aggregate is sum_k (s_k / sum_j s_j) w_k.
@@ -16,6 +18,7 @@ import numpy.typing as npt
 from fedcoin.data.artifacts.tensors import decode_tensors, encode_tensors
 from fedcoin.data.errors import RefusalError
 from fedcoin.learning.errors import LearningCode
+from fedcoin.v1 import task_pb2
 
 Weights = Mapping[str, npt.NDArray[np.generic]]
 """A model's weights by name, in the model's order."""
@@ -101,6 +104,22 @@ def sample_shares(num_samples: Sequence[int]) -> list[float]:
             )
     total = sum(num_samples)
     return [samples / total for samples in num_samples]
+
+
+def client_weights(num_samples: Sequence[int], averaging: int) -> tuple[int, ...]:
+    """Tell how much each client counts in an average.
+
+    Args:
+        num_samples: Training examples of each client, as it claims.
+        averaging: A value of the enum `Averaging` in task.proto.
+
+    Returns:
+        One integer for each client, to be divided by their sum: 1 under AVERAGING_EQUAL, else
+        `num_samples`.
+    """
+    if averaging == task_pb2.AVERAGING_EQUAL:
+        return (1,) * len(num_samples)
+    return tuple(num_samples)
 
 
 def _check_same_model(first: Weights, weights: Weights, client: int) -> None:

@@ -58,8 +58,9 @@ def check_job_artifacts(
         x: The evaluation set's inputs.
         y: The evaluation set's labels.
         evaluation_size: The number of examples that the set must have; None for any number.
-        num_samples: Training examples of each client. With it, the aggregate must be the federated
-            average of the updates; without it, only the aggregate's shapes and numbers are checked.
+        num_samples: How much each client counts in the aggregate (`client_weights`). With it, the
+            aggregate must be the updates' average; without it, only its shapes and numbers are
+            checked.
 
     Raises:
         RefusalError: NO_CLIENTS when there are no updates; otherwise as in `check_weights`,
@@ -256,7 +257,7 @@ def check_aggregate(
     Args:
         aggregate: float32 weights by name, as the updates'.
         updates: Each client's float32 weights by name.
-        num_samples: Training examples of each client.
+        num_samples: How much each client counts (`client_weights`).
 
     Raises:
         RefusalError: WRONG_AGGREGATE when a weight differs by more than `AGGREGATE_TOLERANCE`
@@ -269,8 +270,9 @@ def check_aggregate(
         if distance > AGGREGATE_TOLERANCE * scale:
             raise RefusalError(
                 LearningCode.WRONG_AGGREGATE,
-                f"aggregate.{name} differs by {distance:.3g} from the average of the updates "
-                "weighted by num_samples; aggregate exactly the updates that are listed",
+                f"aggregate.{name} differs by {distance:.3g} from the average of the updates; "
+                "aggregate exactly the updates that are listed, weighted as the task's averaging "
+                "says",
                 field=f"aggregate.{name}",
                 limit=f"{AGGREGATE_TOLERANCE * scale:.3g}",
             )

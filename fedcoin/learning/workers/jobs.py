@@ -26,6 +26,7 @@ from fedcoin.learning.evaluation.job import (
     check_coalitions,
 )
 from fedcoin.learning.model import artifact_checks
+from fedcoin.learning.model.aggregation import client_weights
 from fedcoin.learning.model.architecture import read_graph
 from fedcoin.learning.model.layers import Activation, Dense, Scale, sequential_layers
 from fedcoin.learning.model.spec import parse_spec
@@ -126,7 +127,7 @@ def check_job(job: UtilityJob, aggregate: Path, evaluation_size: int) -> None:
         job.updates,
         job.evaluation,
         evaluation_size=evaluation_size,
-        num_samples=job.num_samples,
+        num_samples=client_weights(job.num_samples, job.averaging),
     )
 
 

@@ -88,7 +88,7 @@ def test_rounds_are_linked_by_their_weights(job: LedgerCampaign) -> None:
         (LedgerCode.BAD_UTILITY, "utility", {"utility": 0}),
         (LedgerCode.BAD_UTILITY, "utility", {"utility": 2}),
         (LedgerCode.BAD_EMPTY_COALITION, "empty_coalition", {"empty_coalition": 0}),
-        (LedgerCode.BAD_AVERAGING, "averaging", {"averaging": 3}),
+        (LedgerCode.BAD_AVERAGING, "averaging", {"averaging": 4}),
         (LedgerCode.BAD_WINDOW, "commit_window_ms", {"commit_window_ms": 99}),
         (LedgerCode.BAD_WINDOW, "commit_window_ms", {"commit_window_ms": 86_400_001}),
         (LedgerCode.BAD_WINDOW, "reveal_window_ms", {"reveal_window_ms": 0}),

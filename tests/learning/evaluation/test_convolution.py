@@ -19,6 +19,7 @@ from fedcoin.v1 import artifact_pb2
 from tests.learning.evaluation import test_dense_evaluator
 from tests.learning.evaluation.test_dense_evaluator import (
     BASE,
+    EQUAL,
     FIXED,
     RENORMALISED,
     ZERO,
@@ -117,7 +118,7 @@ def compare(*given: Any, **named: Any) -> None:
     test_dense_evaluator.compare(*given, **named)
 
 
-@pytest.mark.parametrize("averaging", [RENORMALISED, FIXED])
+@pytest.mark.parametrize("averaging", [RENORMALISED, FIXED, EQUAL])
 @pytest.mark.parametrize("empty", [BASE, ZERO])
 def test_it_counts_as_the_plain_way(averaging: int, empty: int) -> None:
     compare(two_convolutions(), 3, 300, averaging, empty, seed=4)

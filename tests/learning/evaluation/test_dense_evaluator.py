@@ -32,6 +32,7 @@ from tests.support.small_models import (
 
 RENORMALISED = task_pb2.AVERAGING_RENORMALISED
 FIXED = task_pb2.AVERAGING_FIXED_DENOMINATOR
+EQUAL = task_pb2.AVERAGING_EQUAL
 BASE = task_pb2.EMPTY_COALITION_BASE_MODEL
 ZERO = task_pb2.EMPTY_COALITION_ZERO
 
@@ -106,7 +107,7 @@ def compare(
         assert abs(int(count) - expected) <= 1 + examples // 10_000
 
 
-@pytest.mark.parametrize("averaging", [RENORMALISED, FIXED])
+@pytest.mark.parametrize("averaging", [RENORMALISED, FIXED, EQUAL])
 @pytest.mark.parametrize("empty", [BASE, ZERO])
 @pytest.mark.parametrize("activation", ["relu", "tanh", "sigmoid", "linear"])
 def test_it_counts_as_the_plain_way(averaging: int, empty: int, activation: str) -> None:
@@ -140,7 +141,7 @@ def test_a_single_layer() -> None:
     examples=st.integers(1, 60),
     classes=st.integers(2, 7),
     hidden=st.lists(st.integers(1, 9), max_size=2),
-    averaging=st.sampled_from([RENORMALISED, FIXED]),
+    averaging=st.sampled_from([RENORMALISED, FIXED, EQUAL]),
     seed=st.integers(0, 1000),
 )
 def test_any_size(

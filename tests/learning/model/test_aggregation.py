@@ -14,6 +14,7 @@ from tests.support.small_models import all_coalitions, mlp_spec, random_weights
 
 RENORMALISED = task_pb2.AVERAGING_RENORMALISED
 FIXED = task_pb2.AVERAGING_FIXED_DENOMINATOR
+EQUAL = task_pb2.AVERAGING_EQUAL
 
 
 def test_the_average_weighs_by_samples() -> None:
@@ -41,11 +42,15 @@ def test_coefficients_by_hand() -> None:
         coalition_coefficients(rows, [1, 3], FIXED),
         np.array([[0.25, 0, 0.75], [0, 0.75, 0.25], [0.25, 0.75, 0], [0, 0, 1]]),
     )
+    np.testing.assert_allclose(
+        coalition_coefficients(rows, [1, 3], EQUAL),
+        np.array([[0.5, 0, 0.5], [0, 0.5, 0.5], [0.5, 0.5, 0], [0, 0, 1]]),
+    )
 
 
 @given(
     st.lists(st.integers(1, 1_000_000_000), min_size=1, max_size=6),
-    st.sampled_from([RENORMALISED, FIXED]),
+    st.sampled_from([RENORMALISED, FIXED, EQUAL]),
 )
 def test_coefficients_are_an_average(num_samples: list[int], averaging: int) -> None:
     coalitions = all_coalitions(len(num_samples))
