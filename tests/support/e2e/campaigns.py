@@ -63,7 +63,8 @@ class Campaign:
             "split": task_pb2.PriceSplit(training=7, aggregation=1, mining=2),
             "mining_reward": self.reward,
             "training_reward": task_pb2.TRAINING_REWARD_UNIT_PRICE,
-            "unit_price": BUDGET,
+            # The whole fund, so that no gain costs more than it has.
+            "unit_price": BUDGET * 7 // 10,
             "evaluation_root": merkle.root([id_of(self.work.evaluation)]),
             "evaluation_shards": 1,
         }

@@ -129,7 +129,7 @@ class Network:
             unix_ms() - 1_000,
             balances={key.address: FUNDS for key in rich},
             bonds=self.bonds,
-            parameters=QUIET if parameters is None else parameters,
+            parameters={"min_bond": FDC, **(QUIET if parameters is None else parameters)},
         )
         self.chain = parse_genesis(self.raw_genesis).identity
         self.supply = FUNDS * len(rich) + sum(self.bonds.values())
