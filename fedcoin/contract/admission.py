@@ -22,7 +22,20 @@ def min_fee(rules: Parameters, body_bytes: int) -> int:
     Returns:
         The fee in sap.
     """
-    return rules.base_fee + rules.fee_per_kib * -(-body_bytes // _KIB)
+    return rules.base_fee + compute_byte_fee(rules, body_bytes)
+
+
+def compute_byte_fee(rules: Parameters, body_bytes: int) -> int:
+    """Compute the part of a transaction's fee that is burned, for the bytes that stay for good.
+
+    Args:
+        rules: The network's parameters.
+        body_bytes: The length of its serialised body.
+
+    Returns:
+        The amount in sap.
+    """
+    return rules.fee_per_kib * -(-body_bytes // _KIB)
 
 
 def min_replacement_fee(replaced_fee: int, own_min_fee: int) -> int:
@@ -45,7 +58,7 @@ def min_replacement_fee(replaced_fee: int, own_min_fee: int) -> int:
 def admit(context: ExecutionContext, transaction: Transaction) -> None:
     """Check size, chain, expiry, fee and nonce, in this order; take the fee and count the nonce.
 
-    The fees of a block go to its proposer at its end.
+    At its end a block burns the part of the fees that pays for bytes; its proposer gets the rest.
 
     Args:
         context: The block's context.

@@ -157,6 +157,10 @@ class LedgerCode(str, Enum):
     Wait until it is."""
 
     # Tasks.
+    TOO_MANY_TASKS = "TOO_MANY_TASKS"
+    """As many tasks are open as the network allows, and none that waits offers less for its work.
+
+    Wait until a task is settled, or open a campaign with a higher mining price."""
     NOT_THE_SERVER = "NOT_THE_SERVER"
     """Only the server that the campaign names may open its tasks.
 

@@ -75,7 +75,7 @@ _TABLE: Final[Mapping[str, Mapping[StatusCode, str]]] = {
             ALREADY_REVEALED
             ALREADY_PENDING REPLACEMENT_UNDERPRICED REPLACED HELD_TOO_LONG
         """,
-        StatusCode.RESOURCE_EXHAUSTED: "TOO_MANY_PENDING POOL_FULL EVICTED",
+        StatusCode.RESOURCE_EXHAUSTED: "TOO_MANY_PENDING POOL_FULL EVICTED TOO_MANY_TASKS",
     },
     "network": {
         StatusCode.INVALID_ARGUMENT: """

@@ -37,13 +37,17 @@ def test_the_fee_counts_each_started_kib() -> None:
     ]
 
 
-def test_a_transaction_pays_its_fee_to_the_proposer(chain: LedgerChain) -> None:
-    payment = chain.sign(ALICE, PAY, fee=5_000)
+def test_a_transaction_pays_for_its_bytes_and_the_proposer(chain: LedgerChain) -> None:
+    payment = chain.sign(ALICE, PAY, fee=50_000)
+    for_bytes = chain.genesis.parameters.fee_per_kib
+    burned = chain.ledger.totals().burned
     proposer = chain.context().proposer
     before = chain.balance(proposer), chain.balance(ALICE), chain.balance(BOB)
     chain.produce(payment)
     after = chain.balance(proposer), chain.balance(ALICE), chain.balance(BOB)
-    assert after == (before[0] + 5_000, before[1] - FDC - 5_000, before[2] + FDC)
+    assert after == (before[0] + 50_000 - for_bytes, before[1] - FDC - 50_000, before[2] + FDC)
+    # What pays for the bytes is burned, so that no proposer fills its blocks for nothing.
+    assert chain.ledger.totals().burned == burned + for_bytes
     assert chain.ledger.account(ALICE.address).nonce == 3
 
 

@@ -222,7 +222,7 @@ async def good_body(client: NodeClient, network: Network) -> TransactionBody:
     return TransactionBody(
         chain_id=network.chain.chain_id,
         nonce=account.nonce,
-        fee=1_100,
+        fee=11_000,
         expiry_height=(await client.get_status()).height + 50,
         transfer=paying(5),
     )

@@ -19,6 +19,7 @@ from fedcoin.incentive.payout import compute_deposit
 from fedcoin.incentive.proof.evidence import EvidenceTree
 from fedcoin.network.client.node_client import NodeClient
 from fedcoin.v1 import task_pb2
+from fedcoin.v1.block_pb2 import PAYMENT_KIND_DEPOSIT_BURNED
 from fedcoin.v1.evidence_pb2 import Evidence
 from fedcoin.v1.task_pb2 import OpenTask
 from fedcoin.v1.views_pb2 import TaskView
@@ -219,4 +220,6 @@ async def test_each_lie_is_refused_and_costs_the_deposit(network: Network, tmp_p
         view = await reached(node, trial.task_id, "SETTLED")
         assert await trial.inventor.reveal(late) == "TOO_LATE"
         check_only_the_honest_reveal_is_paid(trial, view)
-        assert (await node.get_status()).burned == 3 * trial.deposit
+        payments = await node.list_payments(trial.task_id)
+        burned = [p.amount for p in payments if p.kind == PAYMENT_KIND_DEPOSIT_BURNED]
+        assert burned == 3 * [trial.deposit]

@@ -32,6 +32,7 @@ from fedcoin.data.messages.receipts import decode_receipt
 from fedcoin.data.messages.transactions import Transaction, sign_transaction
 from fedcoin.data.messages.votes import PRECOMMIT, sign_vote
 from fedcoin.data.storage.chain_store import ChainStore
+from fedcoin.v1 import block_pb2
 from fedcoin.v1.block_pb2 import BlockHeader, PaymentReceipt
 from fedcoin.v1.state_pb2 import CampaignState, MinerState, TaskState
 from fedcoin.v1.task_pb2 import OpenCampaign, OpenTask
@@ -59,6 +60,13 @@ _FIELDS: dict[type[Message], str] = {
     RevealShapley: "reveal_shapley",
     ReportEquivocation: "report_equivocation",
 }
+
+
+_PENALTIES = (
+    block_pb2.PAYMENT_KIND_DEPOSIT_BURNED,
+    block_pb2.PAYMENT_KIND_BOND_BURNED,
+    block_pb2.PAYMENT_KIND_MINING_BURNED,
+)
 
 
 class LedgerChain:
@@ -254,6 +262,13 @@ class LedgerChain:
         execution = self.executions[-1 if height is None else height - 1]
         receipts = [decode_receipt(raw) for raw in execution.receipts]
         return [receipt.payment for receipt in receipts if receipt.HasField("payment")]
+
+    @property
+    def penalties(self) -> int:
+        """Return the coins that were burned to punish somebody, in sap: without burned fees."""
+        heights = range(1, self.height + 1)
+        payments = (payment for height in heights for payment in self.payments(height))
+        return sum(payment.amount for payment in payments if payment.kind in _PENALTIES)
 
     def task(self, task_id: bytes) -> TaskState:
         """Return a task's record."""

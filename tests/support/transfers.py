@@ -22,7 +22,7 @@ def sign_transfer(
     recipient: KeyPair = BOB,
     chain_id: str = CHAIN_ID,
     genesis_hash: bytes = GENESIS_HASH,
-    fee: int = 10_000,
+    fee: int = 100_000,
 ) -> Transaction:
     """Sign a transfer; amount and fee in sap. It expires at height 500."""
     body = TransactionBody(

@@ -38,6 +38,9 @@ MINER_BALANCE = 1_000 * SAP_PER_FDC
 ROUND_FEES = SAP_PER_FDC
 """The coordinator's coins for one round's fees, in sap, beside the budget: more than enough."""
 
+TASK_DEPOSIT = 100 * SAP_PER_FDC
+"""The coordinator's coins for the deposit of a task, in sap: more than enough."""
+
 WRONG_LABELS = 0.6
 """The share of wrong labels in the mislabelled client's data."""
 
@@ -84,7 +87,7 @@ def create_devnet(options: DevnetOptions, root: Path) -> DevnetPlan:
     dataset = datasets.load_dataset(options.dataset)
     miner_names = [f"miner-{number}" for number in range(1, options.miners + 1)]
     miner_keys = [derive_key(options.seed, name) for name in miner_names]
-    coordinator_balance = options.budget + ROUND_FEES * (options.rounds + 1)
+    coordinator_balance = options.budget + ROUND_FEES * (options.rounds + 1) + TASK_DEPOSIT
     genesis = write_genesis(
         CHAIN_ID,
         unix_ms(),

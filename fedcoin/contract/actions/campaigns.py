@@ -24,6 +24,8 @@ MAX_ROUNDS: Final = 10_000
 """The largest number of rounds of a campaign."""
 MAX_SHARDS: Final = 10_000
 """The largest number of shards of an evaluation set."""
+_CAMPAIGN_ENTRIES: Final = 4
+"""Entries of the state that a campaign is charged for: its record is as long as four accounts."""
 _MAX_PART: Final = 1_000_000
 """The largest part of a price split."""
 
@@ -48,6 +50,7 @@ def open_campaign(context: ExecutionContext, transaction: Transaction) -> None:
     terms = transaction.body.open_campaign
     check_terms(terms)
     context.debit(transaction.sender, terms.budget, "budget")
+    context.charge_state(transaction.sender, _CAMPAIGN_ENTRIES, "budget")
     campaign = CampaignState(
         requester=transaction.sender,
         terms=terms,

@@ -9,7 +9,14 @@ from fedcoin.contract.actions.campaigns import check_idle, read_campaign
 from fedcoin.contract.errors import LedgerCode
 from fedcoin.contract.state import records
 from fedcoin.contract.state.execution_context import ExecutionContext
+from fedcoin.contract.state.validators import read_validators
 from fedcoin.contract.tasks import lifecycle
+from fedcoin.contract.tasks.task_pricing import (
+    compute_offer,
+    compute_task_deposit,
+    compute_work,
+)
+from fedcoin.contract.tasks.task_room import make_room
 from fedcoin.data.crypto import merkle
 from fedcoin.data.crypto.hashing import HASH_BYTES
 from fedcoin.data.errors import DataCode, RefusalError
@@ -18,7 +25,7 @@ from fedcoin.data.messages.transactions import Transaction
 from fedcoin.data.messages.updates import Update, decode_update
 from fedcoin.incentive.proof.evidence import compute_max_evidence_bytes
 from fedcoin.incentive.proof.exact_layout import MAX_EXACT_CLIENTS
-from fedcoin.incentive.proof.sampling_plan import build_plan
+from fedcoin.incentive.proof.sampling_plan import SamplingPlan, build_plan
 from fedcoin.incentive.training_reward import compute_prices_due
 from fedcoin.v1 import task_pb2
 from fedcoin.v1.state_pb2 import CampaignState
@@ -28,6 +35,8 @@ _MIN_WINDOW_MS: Final = 100
 """The shortest window of a phase, in ms."""
 _MAX_WINDOW_MS: Final = 86_400_000
 """The longest window of a phase, in ms."""
+TASK_ENTRIES: Final = 2
+"""Entries of the state that a task is charged for, beside one for each client and miner."""
 MAX_ATTEMPTS: Final = 16
 """The largest number of attempts of a task."""
 _MAX_PATH: Final = 32
@@ -59,20 +68,37 @@ def open_task(context: ExecutionContext, transaction: Transaction) -> None:
             WRONG_PRICES, WRONG_SHARD. Clients and sampling: NO_CLIENTS, TOO_MANY_CLIENTS,
             BAD_PLAN, and TOO_LARGE when a reveal might not fit in a transaction. Each update:
             those of `decode_update`, UPDATE_OF_OTHER_CAMPAIGN, UPDATE_OF_OTHER_ROUND,
-            UPDATE_OF_OTHER_BASE, DUPLICATE_CLIENT, CLIENTS_OUT_OF_ORDER.
+            UPDATE_OF_OTHER_BASE, DUPLICATE_CLIENT, CLIENTS_OUT_OF_ORDER. At last
+            TOO_MANY_TASKS, and INSUFFICIENT_BALANCE for the deposit.
     """
     terms = transaction.body.open_task
     campaign = read_campaign(context, terms.campaign_id)
     _check_round(terms, campaign, transaction.sender)
     _check_terms(terms, campaign)
-    _check_sampling(context, transaction)
+    work = compute_work(_check_sampling(context, transaction), campaign.difficulty_nano)
     _check_updates(context, transaction)
+    make_room(context, compute_offer(terms.prices.mining, work))
+    deposit = compute_task_deposit(context.parameters, terms, work)
+    context.debit(transaction.sender, deposit, "deposit")
+    context.charge_state(transaction.sender, _count_entries(context, terms), "updates")
     campaign.last_round = terms.round
     campaign.open_task_id = transaction.hash
     campaign.last_base = terms.base
     campaign.last_aggregate = terms.aggregate
     records.CAMPAIGNS.put(context.state, terms.campaign_id, record=campaign)
-    lifecycle.open_task(context, transaction.hash, terms, campaign.difficulty_nano)
+    lifecycle.open_task(
+        context,
+        transaction.hash,
+        terms,
+        campaign.difficulty_nano,
+        work=work,
+        deposit=deposit,
+    )
+
+
+def _count_entries(context: ExecutionContext, terms: OpenTask) -> int:
+    """Count the entries that a task leaves in the state: itself, its clients and its miners."""
+    return TASK_ENTRIES + len(terms.updates) + len(read_validators(context.state))
 
 
 def _check_round(terms: OpenTask, campaign: CampaignState, sender: bytes) -> None:
@@ -169,8 +195,11 @@ def _check_shard(shard: EvaluationShard, campaign: CampaignState) -> None:
         )
 
 
-def _check_sampling(context: ExecutionContext, transaction: Transaction) -> None:
-    """Check the number of clients, the sampling, and that reveals fit in a transaction."""
+def _check_sampling(context: ExecutionContext, transaction: Transaction) -> SamplingPlan:
+    """Check the number of clients, the sampling, and that reveals fit in a transaction.
+
+    Returns a plan of the task.
+    """
     terms = transaction.body.open_task
     if not terms.updates:
         raise RefusalError(
@@ -200,6 +229,7 @@ def _check_sampling(context: ExecutionContext, transaction: Transaction) -> None
             field="sampling",
             limit=str(context.parameters.max_transaction_bytes),
         )
+    return plan
 
 
 def _check_updates(context: ExecutionContext, transaction: Transaction) -> None:

@@ -17,7 +17,7 @@ _MAX_OUTPUTS: Final = 256
 
 
 def transfer(context: ExecutionContext, transaction: Transaction) -> None:
-    """Move coins from the sender to the recipients.
+    """Move coins from the sender to the recipients; charge for each account that this creates.
 
     Args:
         context: The execution of the block.
@@ -48,5 +48,8 @@ def transfer(context: ExecutionContext, transaction: Transaction) -> None:
         check_length(output.recipient, ADDRESS_BYTES, recipient, code=LedgerCode.BAD_RECIPIENT)
         total += check_amount(output.amount, f"outputs[{i}].amount")
     context.debit(transaction.sender, check_amount(total, "outputs.amount"), "outputs.amount")
+    new = {o.recipient for o in outputs if not context.has_account(o.recipient)}
+    if new:
+        context.charge_state(transaction.sender, len(new), "outputs.recipient")
     for output in outputs:
         context.credit(output.recipient, output.amount)

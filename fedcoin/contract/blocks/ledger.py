@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from fedcoin.consensus.proposer_order import ProposerOrder
 from fedcoin.consensus.validators import Validator, ValidatorSet
+from fedcoin.contract.admission import compute_byte_fee
 from fedcoin.contract.blocks.transition import (
     apply_transaction,
     begin_block,
@@ -281,7 +282,11 @@ class Ledger:
         transactions: Sequence[Transaction],
     ) -> Execution:
         fees = sum(transaction.body.fee for transaction in transactions)
-        next_order = end_block(context, fees, self._order)
+        burned = sum(
+            compute_byte_fee(self.genesis.parameters, len(transaction.body_bytes))
+            for transaction in transactions
+        )
+        next_order = end_block(context, fees - burned, burned, self._order)
         changes = context.state.changes()
         check_conserved(context.state, changes)
         update = self._tree.update(changes)

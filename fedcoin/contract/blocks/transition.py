@@ -53,12 +53,15 @@ def apply_transaction(context: ExecutionContext, transaction: Transaction) -> No
     ACTIONS[action_name(transaction.body)](context, transaction)
 
 
-def end_block(context: ExecutionContext, fees: int, order: ProposerOrder) -> ProposerOrder:
+def end_block(
+    context: ExecutionContext, fees: int, burned: int, order: ProposerOrder
+) -> ProposerOrder:
     """Close windows that are over, pay the fees to the proposer, and pass the turn on.
 
     Args:
         context: The block's context.
-        fees: The fees of all transactions, in sap.
+        fees: The part of all transactions' fees that the proposer gets, in sap.
+        burned: The part that is burned, in sap.
         order: The validators of this block's height and the order of their turns.
 
     Returns:
@@ -67,6 +70,8 @@ def end_block(context: ExecutionContext, fees: int, order: ProposerOrder) -> Pro
     lifecycle.end_block(context, read_validators(context.state))
     if fees:
         context.credit(context.block.proposer, fees)
+    if burned:
+        context.burn(burned)
     if order.validators != read_last_validators(context.state):
         write_last_validators(context.state, order.validators)
     return advance_proposer_order(context.state, order, lifecycle.next_winner(context.state))

@@ -132,6 +132,17 @@ class ExecutionContext:
         """
         return records.ACCOUNTS.get(self.state, address) or AccountState()
 
+    def has_account(self, address: bytes) -> bool:
+        """Tell whether an address has a balance or has sent transactions.
+
+        Args:
+            address: The address, 20 bytes.
+
+        Returns:
+            True when the state holds its account.
+        """
+        return records.ACCOUNTS.get(self.state, address) is not None
+
     def put_account(self, address: bytes, account: AccountState) -> None:
         """Write an account; delete it when it is empty.
 
@@ -171,6 +182,21 @@ class ExecutionContext:
             raise insufficient_balance_error(account.balance, amount, field)
         account.balance -= amount
         self.put_account(address, account)
+
+    def charge_state(self, sender: bytes, entries: int, field: str) -> None:
+        """Burn what a sender pays for entries that stay in the state.
+
+        Args:
+            sender: The sender's address, 20 bytes.
+            entries: The number of entries.
+            field: The field of the transaction that adds them, for the refusal.
+
+        Raises:
+            RefusalError: INSUFFICIENT_BALANCE when the balance is smaller.
+        """
+        amount = entries * self.parameters.state_fee
+        self.debit(sender, amount, field)
+        self.burn(amount)
 
     def burn(self, amount: int) -> None:
         """Count coins as burned. The caller takes them from where they were.

@@ -149,6 +149,10 @@ def _campaign_coins(campaign: CampaignState) -> int:
     return campaign.escrow
 
 
+def _task_coins(task: TaskState) -> int:
+    return task.deposit
+
+
 def _miner_coins(miner: MinerState) -> int:
     return miner.deposit
 
@@ -163,7 +167,7 @@ BONDS: Final = Table(b"bond/", BondState, _bond_coins)
 """Key: address (20 bytes). Its bond, and the parts of it that are unbonding."""
 CAMPAIGNS: Final = Table(b"campaign/", CampaignState, _campaign_coins)
 """Key: campaign id (32 bytes). Terms and escrow."""
-TASKS: Final = Table(b"task/", TaskState)
+TASKS: Final = Table(b"task/", TaskState, _task_coins)
 """Key: task id (32 bytes). Phase and outcome."""
 TERMS: Final = Table(b"terms/", OpenTask)
 """Key: task id (32 bytes). The terms; shortened by `settlement.shorten_terms` in a closed task."""
@@ -184,7 +188,7 @@ UNBONDING: Final = Index(b"unbonding/")
 OPEN_TASKS: Final = Index(b"open/")
 """Opening height and id of tasks that are neither settled nor failed, the oldest first."""
 
-_COIN_TABLES: Final[tuple[Table[Any], ...]] = (ACCOUNTS, BONDS, CAMPAIGNS, MINERS, LEDGER)
+_COIN_TABLES: Final[tuple[Table[Any], ...]] = (ACCOUNTS, BONDS, CAMPAIGNS, TASKS, MINERS, LEDGER)
 _COIN_TABLE_OF_PREFIX: Final = {table.prefix: table for table in _COIN_TABLES}
 
 

@@ -39,6 +39,7 @@ from fedcoin.contract.tasks.early_end import end_window, note_quorum
 from fedcoin.contract.tasks.frozen_power import freeze_power, note_proved_samples, read_power
 from fedcoin.contract.tasks.loaded_task import LoadedTask
 from fedcoin.contract.tasks.settlement import fail, settle, settle_deposits
+from fedcoin.contract.tasks.task_pricing import compute_offer
 from fedcoin.contract.tasks.window_turns import had_enough_turns, record_turn
 from fedcoin.incentive.proof.challenge import derive_challenge
 from fedcoin.v1 import block_pb2
@@ -60,7 +61,13 @@ _ACTED: Final[Mapping[int, Callable[[MinerState], bool]]] = {
 
 
 def open_task(
-    context: ExecutionContext, task_id: bytes, terms: OpenTask, difficulty_nano: int
+    context: ExecutionContext,
+    task_id: bytes,
+    terms: OpenTask,
+    difficulty_nano: int,
+    *,
+    work: int,
+    deposit: int,
 ) -> None:
     """Record a new task and open its first commit window.
 
@@ -69,12 +76,17 @@ def open_task(
         task_id: The task's id, 32 bytes.
         terms: The task's terms.
         difficulty_nano: The difficulty D of the first attempt, in nano-utility.
+        work: The most evaluations that the task may ask of a miner.
+        deposit: The server's deposit in sap, which the caller has taken.
     """
     task = TaskState(
         opened_height=context.block.height,
         opened_ms=context.block.time_ms,
         difficulty_nano=difficulty_nano,
         total_power=freeze_power(context.state, task_id),
+        deposit=deposit,
+        work=work,
+        offer=compute_offer(terms.prices.mining, work),
     )
     records.TERMS.put(context.state, task_id, record=terms)
     records.OPEN_TASKS.add(context.state, context.block.height, task_id)

@@ -187,11 +187,14 @@ def _close(
     task.phase_height = task.closed_height = context.block.height
     task.closed_ms = context.block.time_ms
     task.deadline_ms = 0
+    deposit, task.deposit = task.deposit, 0
     records.TASKS.put(context.state, loaded.task_id, record=task)
     records.TERMS.put(context.state, loaded.task_id, record=shorten_terms(loaded.terms))
     records.OPEN_TASKS.remove(context.state, task.opened_height, loaded.task_id)
     forget_power(context.state, loaded.task_id)
     context.add_phase_receipt(loaded.task_id, phase, task.attempt)
+    kind = block_pb2.PAYMENT_KIND_TASK_DEPOSIT_RETURNED
+    _pay(context, loaded, kind, campaign.terms.server, deposit)
     campaign.escrow -= loaded.price - kept
     campaign.training_fund = kept
     campaign.open_task_id = b""

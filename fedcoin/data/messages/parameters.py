@@ -39,6 +39,8 @@ PARAMETER_RANGES: Final[dict[str, tuple[int, int]]] = {
     "vote_timeout_ms": (1, 3_600_000),
     "max_clock_drift_ms": (1, 3_600_000),
     "min_samples_percent": (1, 100),
+    "state_fee": (1, 1_000 * SAP_PER_FDC),
+    "task_deposit": (1, 1_000 * SAP_PER_FDC),
 }
 """The smallest and the largest value of each parameter, in the units that `Parameters` gives.
 
@@ -58,7 +60,7 @@ class Parameters:
     max_transaction_bytes: int = 1_048_576  # bytes
     max_expiry_blocks: int = 1_000  # blocks
     base_fee: int = 1_000  # sap
-    fee_per_kib: int = 100  # sap
+    fee_per_kib: int = 10_000  # sap
     min_bond: int = 10_000_000_000  # sap
     max_validators: int = 100  # validators
     unbonding_ms: int = 86_400_000  # ms
@@ -77,6 +79,8 @@ class Parameters:
     vote_timeout_ms: int = 500  # ms
     max_clock_drift_ms: int = 5_000  # ms
     min_samples_percent: int = 25  # percent
+    state_fee: int = 50_000  # sap
+    task_deposit: int = 50_000_000  # sap
 
 
 def parse_parameters(message: genesis_pb2.Parameters) -> Parameters:

@@ -197,6 +197,8 @@ class NodeServicer(NodeServiceServicer):
             next_block_fee_rate=rates.next_block,
             pending_transactions=len(self._pool.pending()),
             pending_bytes=rates.pending_bytes,
+            state_fee=parameters.state_fee,
+            task_deposit=parameters.task_deposit,
         )
 
     async def ListConnectedPeers(

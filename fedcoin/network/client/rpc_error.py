@@ -30,6 +30,7 @@ _TRANSIENT_CODES: Final = frozenset(
         # A nonce belongs to one attempt to connect: the next one gets another.
         NetworkCode.BAD_NONCE,
         LedgerCode.POOL_FULL,
+        LedgerCode.TOO_MANY_TASKS,
         LedgerCode.TOO_MANY_PENDING,
     )
 )

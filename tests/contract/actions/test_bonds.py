@@ -134,7 +134,7 @@ def test_unbonded_coins_return_after_the_period(chain: LedgerChain) -> None:
     fee = taken.body.fee
     earned = chain.context().proposer == MINER.address
     chain.produce(taken)
-    left = start - fee + (fee if earned else 0)
+    left = start - fee + (chain.genesis.parameters.base_fee if earned else 0)
     assert chain.balance(MINER) == left
     bond = bond_of(chain, MINER)
     assert bond is not None

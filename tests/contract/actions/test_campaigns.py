@@ -27,7 +27,8 @@ def test_the_budget_goes_into_escrow(job: LedgerCampaign) -> None:
     before = chain.balance(ALICE)
     opening = chain.sign(ALICE, job.campaign_terms(budget=30 * FDC))
     chain.produce(opening)
-    assert chain.balance(ALICE) == before - 30 * FDC - opening.body.fee
+    for_state = 4 * chain.genesis.parameters.state_fee
+    assert chain.balance(ALICE) == before - 30 * FDC - opening.body.fee - for_state
     campaign = chain.campaign(opening.hash)
     assert campaign.escrow == 30 * FDC
     assert campaign.requester == ALICE.address

@@ -52,7 +52,7 @@ def test_the_whole_bond_is_burned_but_for_the_reporter_s_share(chain: LedgerChai
     execution = chain.produce(report)
     reward = 10 * FDC * 5 // 100
     assert chain.balance(ALICE) == before - report.body.fee + reward
-    assert chain.ledger.totals().burned == 10 * FDC - reward
+    assert chain.penalties == 10 * FDC - reward
     burned, rewarded = chain.payments()
     assert burned.kind == block_pb2.PAYMENT_KIND_BOND_BURNED
     assert (burned.address, burned.amount) == (MINER.address, 10 * FDC - reward)

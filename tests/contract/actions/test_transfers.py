@@ -24,7 +24,29 @@ def test_coins_go_to_one_or_many(chain: LedgerChain) -> None:
     chain.produce(payment)
     assert chain.balance(BOB) == 1_000 * FDC + 12
     assert chain.balance(new) == 6
-    assert chain.balance(ALICE) == 1_000 * FDC - 18 - payment.body.fee
+    for_account = chain.genesis.parameters.state_fee
+    assert chain.balance(ALICE) == 1_000 * FDC - 18 - payment.body.fee - for_account
+    # A plain transfer stays under 0.001 FDC, also to an address that had no account.
+    single = chain.sign(ALICE, transfer_to((b"\10" * 20, 1)))
+    assert single.body.fee + for_account < FDC // 1_000
+
+
+def test_each_new_account_costs_once(chain: LedgerChain) -> None:
+    rules = chain.genesis.parameters
+    news = [bytes([i]) * 20 for i in range(1, 4)]
+    before, burned = chain.balance(ALICE), chain.ledger.totals().burned
+    payment = chain.sign(ALICE, transfer_to(*((new, 1) for new in news), (news[0], 1)))
+    chain.produce(payment)
+    assert chain.balance(ALICE) == before - 4 - payment.body.fee - 3 * rules.state_fee
+    assert chain.ledger.totals().burned == burned + rules.fee_per_kib + 3 * rules.state_fee
+    # They are there now.
+    again = chain.sign(ALICE, transfer_to(*((new, 1) for new in news)))
+    before = chain.balance(ALICE)
+    chain.produce(again)
+    assert chain.balance(ALICE) == before - 3 - again.body.fee
+    # Coins that do not cover the new account are not sent.
+    poor = chain.sign(ALICE, transfer_to((b"\11" * 20, chain.balance(ALICE) - again.body.fee)))
+    chain.refuses(LedgerCode.INSUFFICIENT_BALANCE, poor, field="outputs.recipient")
 
 
 def test_coins_may_go_to_oneself(chain: LedgerChain) -> None:

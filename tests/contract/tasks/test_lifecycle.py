@@ -141,9 +141,11 @@ def test_without_commitments_a_task_is_mined_again_and_then_given_up() -> None:
     assert (job.task.phase, job.task.attempt) == (FAILED, 2)
     share = 5 * FDC
     assert chain.balance(job.requester) == requester + share
-    (payment,) = chain.payments()
+    payment, deposit = chain.payments()
     assert payment.kind == block_pb2.PAYMENT_KIND_REFUND
     assert (payment.address, payment.amount) == (job.requester.address, share)
+    assert deposit.kind == block_pb2.PAYMENT_KIND_TASK_DEPOSIT_RETURNED
+    assert deposit.address == job.server.address
     assert (payment.task_id, payment.round) == (job.task_id, 1)
     campaign = chain.campaign(job.campaign_id)
     assert (campaign.escrow, campaign.open_task_id, campaign.closed) == (share, b"", False)
@@ -179,7 +181,7 @@ def test_commitments_that_cannot_reach_the_quorum_lose_no_deposit() -> None:
     assert (job.task.phase, job.task.attempt) == (COMMIT, 1)
     returned = [p for p in chain.payments() if p.kind == block_pb2.PAYMENT_KIND_DEPOSIT_RETURNED]
     assert {p.address for p in returned} == {m.address for m in committed}
-    assert chain.ledger.totals().burned == 0
+    assert chain.penalties == 0
     assert chain.ledger.total_supply() == before
     assert all(chain.miner(job.task_id, m) is None for m in committed)
 
@@ -195,7 +197,7 @@ def test_reveals_under_the_quorum_are_not_enough() -> None:
         assert kinds[miner.address] == block_pb2.PAYMENT_KIND_DEPOSIT_RETURNED
     for miner in miners[2:]:
         assert kinds[miner.address] == block_pb2.PAYMENT_KIND_DEPOSIT_BURNED
-    assert chain.ledger.totals().burned == 2 * job.deposit
+    assert chain.penalties == 2 * job.deposit
     # The second attempt succeeds.
     job.settle(games(miners))
     assert job.task.attempt == 1
@@ -220,7 +222,7 @@ def test_vectors_too_far_apart_are_mined_again_within_twice_the_distance() -> No
     assert (job.task.phase, job.task.attempt) == (COMMIT, 1)
     assert job.task.difficulty_nano == 40_000_000
     # Both revealed, so neither lost its deposit.
-    assert job.chain.ledger.totals().burned == 0
+    assert job.chain.penalties == 0
     job.settle(apart)
     assert list(job.task.settlement.mean_shapley_nano) == [75_000_000, 100_000_000, 0]
 
@@ -232,7 +234,7 @@ def test_all_attempts_exhausted_returns_the_share_and_burns_what_was_withheld() 
     for _ in range(2):
         job.run(games(miners), withheld=miners[:1])
     assert (job.task.phase, job.task.attempt) == (FAILED, 1)
-    assert chain.ledger.totals().burned == 2 * job.deposit
+    assert chain.penalties == 2 * job.deposit
     assert chain.campaign(job.campaign_id).escrow == 5 * FDC
     # The last attempt's records stay readable.
     record = chain.miner(job.task_id, miners[0])
@@ -298,7 +300,7 @@ def test_openings_under_the_quorum_are_not_enough() -> None:
     chain.produce(*(job.open(m, trees[m]) for m in chain.miners[:2]))
     job.wait(CHALLENGE, job.terms.reveal_window_ms)
     assert (job.task.phase, job.task.attempt) == (COMMIT, 1)
-    assert chain.ledger.totals().burned == 2 * job.deposit
+    assert chain.penalties == 2 * job.deposit
 
 
 @pytest.mark.parametrize(("validators", "blocks"), [(1, 1), (3, 2), (4, 2), (7, 3)])

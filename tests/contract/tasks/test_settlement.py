@@ -105,7 +105,7 @@ def test_a_withheld_reveal_burns_the_deposit() -> None:
     (burned,) = paid(job, BURNED)
     deposit = job.deposit
     assert (burned.address, burned.amount) == (miners[0].address, deposit)
-    assert job.chain.ledger.totals().burned == deposit
+    assert job.chain.penalties == deposit
     assert {p.address for p in paid(job, RETURNED)} == {m.address for m in miners[1:]}
 
 

@@ -206,6 +206,7 @@ async def test_fees(live: ServedApi) -> None:
     assert (fees.max_expiry_blocks, fees.min_bond) == (rules.max_expiry_blocks, rules.min_bond)
     assert fees.commit_deposit == rules.commit_deposit
     assert (fees.mempool_fee_rate, fees.next_block_fee_rate) == (0, 0)
+    assert (fees.state_fee, fees.task_deposit) == (rules.state_fee, rules.task_deposit)
     pending = live.pool.pending()
     assert fees.pending_transactions == len(pending)
     assert fees.pending_bytes == sum(len(transaction.raw) for transaction in pending)

@@ -25,10 +25,13 @@ def fees(home: Home, node: str | None, as_json: bool) -> None:
     print_fields(
         {
             "minimum fee": f"{coins(found.base_fee)} + {coins(found.fee_per_kib)} for each KiB",
+            "new account": coins(found.state_fee),
             "waiting": f"{waiting}, {size(found.pending_bytes)}",
             "to be admitted": _describe_rate(found.mempool_fee_rate),
             "to be in the next block": _describe_rate(found.next_block_fee_rate),
             "commitment": f"deposit of at least {coins(found.commit_deposit)}",
+            "task": f"deposit of {coins(found.task_deposit)} for each hour and each billion of"
+            " evaluations",
             "bond": f"at least {coins(found.min_bond)}",
         }
     )
