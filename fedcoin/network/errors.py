@@ -38,6 +38,10 @@ class NetworkCode(str, Enum):
     """The caller dialled an address that is not the node's.
 
     Dial the address that the error names, or set `peers.advertise` on the node that was dialled."""
+    WRONG_CERTIFICATE = "WRONG_CERTIFICATE"
+    """A TLS certificate does not name the node key that goes with it.
+
+    Have the authority sign one with the name that `fedcoin-node keys show --tls-name` prints."""
     BAD_PROOF = "BAD_PROOF"
     """A signature does not prove the key, its time is too far from this clock, or a proof
     file contradicts itself.

@@ -14,12 +14,14 @@ from typing import Any
 
 import grpc
 
-from fedcoin.network.client.channels import open_channel
 from fedcoin.network.error_details import read_error_details
 from fedcoin.network.interceptors import CallContext, RpcHandler
-from fedcoin.network.peer_options import PEER_MESSAGE_BYTES, SESSION_METADATA
+from fedcoin.network.peer_options import SESSION_METADATA
+from fedcoin.network.peers.connections.node_addresses import parse_node_address
+from fedcoin.network.peers.connections.security import Security
 from fedcoin.v1.peer_service_pb2 import AuthenticateResponse, HelloRequest
 
+PLAINTEXT = Security(None, insecure=False)
 SERVICE = "fedcoin.v1.PeerService"
 NUM_ABUSES = 8
 """Malformed calls in the caller's name: more than a peer may make before it is banned."""
@@ -29,9 +31,11 @@ class HandshakeRelay:
     """Passes handshakes on to a target. Use `relaying_to`, which starts and stops it.
 
     Args:
-        target: The address of the node that handshakes are passed on to, as host:port.
+        target: The address of the node that handshakes are passed on to, as host:port, or over TLS
+            as key@host:port.
         claimed_address: The address that callers shall seem to have dialled; empty passes on what
             they sent.
+        security: The relay's own certificate, or plaintext.
 
     Attributes:
         address: The relay's own address, as host:port.
@@ -39,25 +43,34 @@ class HandshakeRelay:
         sessions: The sessions that the target gave to the relay.
     """
 
-    def __init__(self, target: str, claimed_address: str = "") -> None:
+    def __init__(
+        self, target: str, claimed_address: str = "", security: Security = PLAINTEXT
+    ) -> None:
         self.address = ""
         self.refusals: list[str] = []
         self.sessions: list[str] = []
         self._target = target
         self._claimed_address = claimed_address
+        self._security = security
         self._channel: grpc.aio.Channel | None = None
         self._server = grpc.aio.server()
 
     async def start(self) -> None:
         """Listen on a free port of the loopback interface."""
-        self._channel = open_channel(self._target, max_message_bytes=PEER_MESSAGE_BYTES)
+        target = parse_node_address(self._target)
+        self._channel = self._security.channel(target.endpoint, target.node_key)
         methods: dict[str, RpcHandler] = {
             "Hello": grpc.unary_unary_rpc_method_handler(self._hello),
             "Authenticate": grpc.unary_unary_rpc_method_handler(self._authenticate),
         }
         handler = grpc.method_handlers_generic_handler(SERVICE, methods)
         self._server.add_generic_rpc_handlers((handler,))
-        self.address = f"127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
+        credentials = self._security.server_credentials()
+        if credentials is None:
+            port = self._server.add_insecure_port("127.0.0.1:0")
+        else:
+            port = self._server.add_secure_port("127.0.0.1:0", credentials)
+        self.address = f"127.0.0.1:{port}"
         await self._server.start()
 
     async def stop(self) -> None:
@@ -97,18 +110,22 @@ class HandshakeRelay:
 
 
 @asynccontextmanager
-async def relaying_to(target: str, claimed_address: str = "") -> AsyncIterator[HandshakeRelay]:
+async def relaying_to(
+    target: str, claimed_address: str = "", security: Security = PLAINTEXT
+) -> AsyncIterator[HandshakeRelay]:
     """Run a relay while the `with` block runs.
 
     Args:
-        target: The address of the node that handshakes are passed on to, as host:port.
+        target: The address of the node that handshakes are passed on to, as host:port, or over TLS
+            as key@host:port.
         claimed_address: The address that callers shall seem to have dialled; empty passes on what
             they sent.
+        security: The relay's own certificate, or plaintext.
 
     Yields:
         The relay.
     """
-    relay = HandshakeRelay(target, claimed_address)
+    relay = HandshakeRelay(target, claimed_address, security)
     await relay.start()
     try:
         yield relay

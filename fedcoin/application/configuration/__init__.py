@@ -7,5 +7,6 @@ refused. It does not know what a setting does: the other folders of `application
 * `config`: all settings, as dataclasses; flag > variable > file > default
 * `home`: the folder of one node or wallet
 * `tls`: the TLS files of a home as gRPC credentials
+* `network_options`: the settings in the form in which the network layer takes them
 * `genesis_file`: the genesis file of a new network
 """

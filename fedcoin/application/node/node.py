@@ -12,7 +12,6 @@ starts its worker process only when a task's artifacts must be checked.
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -22,6 +21,7 @@ from pathlib import Path
 from fedcoin import __version__
 from fedcoin.application.configuration.config import NodeConfig, SnapshotsConfig
 from fedcoin.application.configuration.home import NODE_KEY, Home
+from fedcoin.application.configuration.network_options import host_groups, peer_options, tls_files
 from fedcoin.application.mining.executor import make_executor
 from fedcoin.application.mining.miner import Miner
 from fedcoin.application.mining.task_evaluator import TaskJobs
@@ -59,8 +59,6 @@ from fedcoin.network.api.api_server import ApiServer
 from fedcoin.network.api.backend import ApiBackend
 from fedcoin.network.background_tasks import BackgroundTasks, run_until_first
 from fedcoin.network.call_limits import CallLimits
-from fedcoin.network.host_groups import HostGroups
-from fedcoin.network.peer_options import PeerOptions, Tls
 from fedcoin.network.peers.connections.security import Security
 from fedcoin.network.peers.sync.snapshot_sync import SnapshotOptions
 from fedcoin.v1.transaction_pb2 import ReportEquivocation
@@ -139,7 +137,7 @@ class Node:
         word = VoteSigner(self.miner_key, store, genesis) if self.miner_key else None
         self.agreement = ConsensusDriver(self.chain, self.pool, audit, word, self.owner, unix_ms)
         self.network = components.make_network(
-            _peer_options(config),
+            peer_options(config),
             self.key,
             AGENT,
             chain=self.chain,
@@ -177,12 +175,12 @@ class Node:
             listen=config.api.listen,
             admin=home.admin_socket,
             credentials=Security(
-                _tls_files(config), insecure=config.tls.insecure
+                tls_files(config), insecure=config.tls.insecure
             ).server_credentials(),
             limits=CallLimits(
                 max_streams=config.api.max_streams,
                 max_streams_of_host=config.limits.streams_of_host,
-                hosts=_host_groups(config),
+                hosts=host_groups(config),
             ),
         )
         self.failures = FailureWatch(stopping, self._set_not_serving)
@@ -286,33 +284,6 @@ def _log_block(new: NewBlock) -> None:
         format_count(len(new.block.transactions), "transaction"),
         format_address(header.proposer),
         f", settles task {settled.task_id.hex()[:16]}" if settled is not None else "",
-    )
-
-
-def _tls_files(config: NodeConfig) -> Tls | None:
-    if not config.tls.enabled:
-        return None
-    return Tls(
-        Path(config.tls.certificate), Path(config.tls.private_key), Path(config.tls.authority)
-    )
-
-
-def _host_groups(config: NodeConfig) -> HostGroups:
-    return HostGroups(tuple(map(ipaddress.ip_network, config.limits.exempt_hosts)))
-
-
-def _peer_options(config: NodeConfig) -> PeerOptions:
-    return PeerOptions(
-        listen=config.peers.listen,
-        advertise=config.peers.advertise,
-        seeds=config.peers.seeds,
-        max_outbound=config.peers.max_outbound,
-        max_inbound=config.peers.max_inbound,
-        max_inbound_of_host=config.peers.max_inbound_of_host,
-        hosts=_host_groups(config),
-        refused_keys=frozenset(map(bytes.fromhex, config.peers.refused_keys)),
-        insecure=config.tls.insecure,
-        tls=_tls_files(config),
     )
 
 

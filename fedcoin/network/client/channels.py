@@ -48,6 +48,7 @@ def open_channel(
     max_message_bytes: int = API_MESSAGE_BYTES,
     retried_services: Sequence[ServiceDescriptor] = (),
     allow_proxy: bool = True,
+    tls_name: str = "",
 ) -> grpc.aio.Channel:
     """Make a channel to a server. Nothing is dialled before the first call.
 
@@ -58,6 +59,8 @@ def open_channel(
         retried_services: Services whose idempotent methods are retried.
         allow_proxy: Whether the proxy of the environment may be used. It never is for a target
             that `is_local_target`.
+        tls_name: The name that the server's certificate must hold in place of the target's host;
+            empty means the host.
 
     Returns:
         The channel; the caller closes it.
@@ -67,6 +70,8 @@ def open_channel(
         ("grpc.enable_http_proxy", int(allow_proxy and not is_local_target(target))),
         ("grpc.enable_retries", int(bool(retried_services))),
     ]
+    if tls_name:
+        options.append(("grpc.ssl_target_name_override", tls_name))
     if retried_services:
         options.append(("grpc.service_config", _service_config(retried_services)))
     if credentials is None:

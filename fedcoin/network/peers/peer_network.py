@@ -153,9 +153,11 @@ class PeerNetwork:
         """Listen and dial.
 
         Raises:
-            RefusalError: PORT_IN_USE, or NOT_SECURE for plaintext that other machines can reach.
+            RefusalError: PORT_IN_USE, NOT_SECURE for plaintext that other machines can reach, or
+                WRONG_CERTIFICATE when the certificate does not name this node's key.
         """
         self._security.check_listen(self._listen)
+        self._security.check_certificate(self._introduction.key.public_key)
         await self._listener.start()
         await self._listener.set_serving()
         options = self._options
@@ -253,7 +255,9 @@ class PeerNetwork:
     ) -> Listener:
         guard = PeerGuard(self.peer_set)
         own_addresses = OwnAddresses(self._listening, self._advertised)
-        peer_service = PeerServicer(self._introduction, self.peer_set, own_addresses)
+        peer_service = PeerServicer(
+            self._introduction, self.peer_set, own_addresses, self._security
+        )
         served = SnapshotServer(self._chain.store, None if snapshots is None else snapshots.folder)
         gossip = BlockGossipServicer(self._chain, self.peer_set, served)
         relay = TransactionRelayServicer(self.transaction_relay, self.peer_set)

@@ -21,6 +21,7 @@ from fedcoin.application.configuration.home import NODE_KEY, Home
 from fedcoin.data.crypto.addresses import format_address
 from fedcoin.data.crypto.key_files import KeyFileInfo
 from fedcoin.data.crypto.keys import KeyPair
+from fedcoin.network.peers.connections.node_addresses import tls_name
 
 
 @click.group(
@@ -40,6 +41,7 @@ def _describe(name: str, key: KeyPair | KeyFileInfo) -> dict[str, Any]:
         "name": name,
         "address": format_address(key.address),
         "public_key": key.public_key.hex(),
+        "tls_name": tls_name(key.public_key),
     }
 
 
@@ -80,9 +82,15 @@ def list_keys(home: Home, as_json: bool) -> None:
 @home_option
 @click.option("--address", "only", flag_value="address", help="Print the address alone.")
 @click.option("--public-key", "only", flag_value="public_key", help="Print the public key alone.")
+@click.option(
+    "--tls-name",
+    "only",
+    flag_value="tls_name",
+    help="Print its name in TLS certificates alone.",
+)
 @json_option
 def show(name: str, home: Home, only: str | None, as_json: bool) -> None:
-    """Show a key's address and public key. NAME is "node" by default."""
+    """Show a key's address, public key and name in TLS certificates. NAME is "node" by default."""
     about = _describe(name, home.key_info(name))
     if only:
         click.echo(about[only])

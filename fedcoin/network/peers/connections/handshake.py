@@ -10,7 +10,7 @@ Both signatures cover one transcript: the genesis hash, both nonces, both node k
 that the caller dialled, after a byte for the signer's role (01 server, 02 caller). A node signs as
 server only for addresses of its own, so that a third machine cannot pass the handshake of two nodes
 on from an address that is not theirs. Over TLS the certificates bind the keys to the connection
-(`node_names`). Nonce B can be used once, within ten seconds, on the connection and by the key that
+(`security`). Nonce B can be used once, within ten seconds, on the connection and by the key that
 it was given to.
 
 This module does no I/O and reads no clock.

@@ -130,7 +130,9 @@ async def open_link(
         RefusalError: PEER_UNREACHABLE, NOT_SECURE, WRONG_PEER when another key than `expected_key`
             answers, and the codes of `check_identity` and `check_proof`, from either side.
     """
-    channel = security.channel(endpoint)
+    if security.is_encrypted and expected_key is None:
+        expected_key = await _ask_for_key(endpoint, introduction, security, timeout_s)
+    channel = security.channel(endpoint, expected_key)
     try:
         client = GrpcClient(str(endpoint), channel, timeout=timeout_s)
         identity, session = await _shake_hands(client, introduction, expected_key)
@@ -143,17 +145,40 @@ async def open_link(
         raise
 
 
+async def _ask_for_key(
+    endpoint: Endpoint, introduction: Introduction, security: Security, timeout_s: float
+) -> bytes:
+    """Ask for the node key of a listener whose certificate names its host.
+
+    The answer proves nothing. The caller then demands a certificate that names the key.
+    """
+    channel = security.channel(endpoint)
+    try:
+        client = GrpcClient(str(endpoint), channel, timeout=timeout_s)
+        stub: PeerServiceAsyncStub = PeerServiceStub(channel)
+        hello = await client.call(stub.Hello, _hello(client, introduction)[0])
+    except RpcError as error:
+        raise _refusal_of(error) from error
+    finally:
+        await channel.close(None)
+    own = introduction.key.public_key
+    return handshake.check_identity(hello.identity, introduction.genesis, own).node_key
+
+
+def _hello(client: GrpcClient, introduction: Introduction) -> tuple[HelloRequest, bytes]:
+    nonce = secrets.token_bytes(handshake.NONCE_BYTES)
+    # The target of a channel to a peer is its address as host:port.
+    request = HelloRequest(identity=introduction.message(), nonce=nonce, address=client.target)
+    return request, nonce
+
+
 async def _shake_hands(
     client: GrpcClient, introduction: Introduction, expected_key: bytes | None
 ) -> tuple[Identity, str]:
     stub: PeerServiceAsyncStub = PeerServiceStub(client.channel)
     genesis, key = introduction.genesis, introduction.key
-    nonce = secrets.token_bytes(handshake.NONCE_BYTES)
-    # The target of a channel to a peer is its address as host:port.
-    hello = await client.call(
-        stub.Hello,
-        HelloRequest(identity=introduction.message(), nonce=nonce, address=client.target),
-    )
+    request, nonce = _hello(client, introduction)
+    hello = await client.call(stub.Hello, request)
     identity = handshake.check_identity(hello.identity, genesis, key.public_key)
     if expected_key is not None and identity.node_key != expected_key:
         raise RefusalError(

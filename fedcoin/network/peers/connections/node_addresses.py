@@ -1,7 +1,7 @@
 """Addresses of nodes: a listener with the key of the node that must answer there, `key@host:port`.
 
 The key is the node's Ed25519 public key in lower-case hex, 64 digits, as it is shown everywhere
-else. Over TLS it also stands in the node's certificate, as a DNS name (see `node_name`).
+else. Over TLS it also stands in the node's certificate, as a DNS name (`tls_name`).
 """
 
 from __future__ import annotations
@@ -32,6 +32,22 @@ class NodeAddress:
         if self.node_key is None:
             return str(self.endpoint)
         return f"{self.node_key.hex()}@{self.endpoint}"
+
+
+def tls_name(node_key: bytes) -> str:
+    """Compose the DNS name that stands for a node key in certificates.
+
+    A label of a DNS name has at most 63 characters, one less than a key has digits.
+
+    Args:
+        node_key: The node key, 32 bytes.
+
+    Returns:
+        The two halves of the key in lower-case hex, and `fedcoin`, joined by dots. No resolver
+        knows the name.
+    """
+    digits = node_key.hex()
+    return f"{digits[:PUBLIC_KEY_BYTES]}.{digits[PUBLIC_KEY_BYTES:]}.fedcoin"
 
 
 def parse_node_address(text: str, field: str = "address") -> NodeAddress:

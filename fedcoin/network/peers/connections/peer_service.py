@@ -21,6 +21,7 @@ from fedcoin.network.peers.connections.link import Introduction
 from fedcoin.network.peers.connections.own_addresses import OwnAddresses
 from fedcoin.network.peers.connections.peer import Peer
 from fedcoin.network.peers.connections.peer_set import PeerSet
+from fedcoin.network.peers.connections.security import Security
 from fedcoin.v1.peer_service_pb2 import (
     AuthenticateRequest,
     AuthenticateResponse,
@@ -43,15 +44,21 @@ class PeerServicer(PeerServiceServicer):
     Args:
         introduction: This node's identity.
         peers: The connected peers.
-        own_addresses: The addresses for which this node signs handshakes.
+        own_addresses: The addresses for which this node signs handshakes without TLS.
+        security: Checks callers' certificates.
     """
 
     def __init__(
-        self, introduction: Introduction, peers: PeerSet, own_addresses: OwnAddresses
+        self,
+        introduction: Introduction,
+        peers: PeerSet,
+        own_addresses: OwnAddresses,
+        security: Security,
     ) -> None:
         self._introduction = introduction
         self._peers = peers
         self._own_addresses = own_addresses
+        self._security = security
         self._nonces = NonceTable()
 
     async def Hello(self, request: HelloRequest, context: CallContext) -> HelloResponse:
@@ -59,7 +66,10 @@ class PeerServicer(PeerServiceServicer):
         own = self._introduction
         identity = handshake.check_identity(request.identity, own.genesis, own.key.public_key)
         handshake.check_field_length("nonce", request.nonce, handshake.NONCE_BYTES)
-        self._own_addresses.check(parse_endpoint(request.address, "address"))
+        dialled = parse_endpoint(request.address, "address")
+        self._security.check_caller(context, identity.node_key)
+        if not self._security.is_encrypted:
+            self._own_addresses.check(dialled)
         transport = context.peer()
         host = observed_host(transport)
         self._peers.check_admission(identity.node_key, host)
