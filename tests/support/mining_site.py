@@ -106,7 +106,7 @@ class MiningSite:
     def folder_of(self, key: KeyPair) -> WorkFolder:
         return WorkFolder(self.folder / f"work-{key.address.hex()}")
 
-    def miner(self, key: KeyPair, submit: Any = None) -> Miner:
+    def miner(self, key: KeyPair, submit: Any = None, **options: Any) -> Miner:
         async def submit_here(action: CommitShapley | RevealShapley) -> Transaction:
             transaction = await self.chain.submit(key, action)
             self.submitted.append(transaction)
@@ -120,6 +120,7 @@ class MiningSite:
             submit or submit_here,
             self.folder_of(key),
             self.chain.clock,
+            **options,
         )
 
     def start(self, *keys: KeyPair) -> list[asyncio.Task[None]]:

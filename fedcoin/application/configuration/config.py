@@ -125,6 +125,12 @@ class MinerConfig:
         number(0, 1024),
         "How many processes evaluate; 0: one for each core, or for each CPU of the Ray cluster.",
     )
+    floor_price: int = setting(
+        1_000,
+        number(0, 10**15),
+        "What this miner's share of a mining price must pay for each million evaluations, in sap, "
+        "beside its fees; 0: take any task.",
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,12 +12,19 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from functools import partial
+from itertools import count
 
 from fedcoin.application.mining.progress import Progress, Report
 from fedcoin.application.mining.sampler import Samples, gather
+from fedcoin.application.mining.task_choice import (
+    DEFAULT_FLOOR_PRICE,
+    PREEMPTION_FACTOR,
+    by_offer,
+    is_worth_mining,
+)
 from fedcoin.application.mining.task_evaluator import Assignment, TaskJobs
+from fedcoin.application.mining.task_progress import TaskProgress
 from fedcoin.application.mining.work_store import SealedWork, WorkFolder
 from fedcoin.contract.state import records
 from fedcoin.contract.tasks.frozen_power import read_power
@@ -30,7 +37,7 @@ from fedcoin.data.plurals import format_count
 from fedcoin.incentive.payout import compute_deposit
 from fedcoin.incentive.proof.challenge import draw_challenged_leaves
 from fedcoin.incentive.proof.evidence import EvidenceTree, build_evidence_tree, compute_commitment
-from fedcoin.incentive.proof.sampling_plan import SamplingPlan, build_plan
+from fedcoin.incentive.proof.sampling_plan import build_plan
 from fedcoin.learning.errors import WorkerError
 from fedcoin.network.background_tasks import BackgroundTasks
 from fedcoin.network.client.rpc_error import RpcError
@@ -45,70 +52,21 @@ Submit = Callable[[CommitShapley | RevealShapley], Awaitable[Transaction]]
 """Signs and submits an action with the miner's key; raises RefusalError or RpcError."""
 
 MAX_TASKS = 4
-"""The number of tasks in progress, the oldest first; each holds its weights in the workers."""
+"""The number of tasks whose samples are computed at the same time; each holds its weights in the
+workers. Steps after that need no place."""
 
 MAX_TRIES = 3
-"""How often a step is tried before the miner gives up the attempt."""
+"""How often sampling is tried before the miner gives up the attempt. What is at stake once it has
+samples is tried until the window ends."""
 
 RETRY_SECONDS = 1.0
-"""The pause before a step is tried again."""
+"""The pause before a step is tried again; it doubles with each try."""
+
+MAX_RETRY_SECONDS = 10.0
+"""The longest pause before a step is tried again."""
 
 LOG_INTERVAL_MS = 5_000
 """The time between two log lines about the progress of a task."""
-
-
-@dataclass(slots=True)
-class TaskProgress:
-    """This miner's progress with one task."""
-
-    assignment: Assignment
-    """The task."""
-    plan: SamplingPlan
-    """This miner's samples."""
-    deposit: int
-    """What a commitment takes, in sap."""
-    deadline_ms: int = 0
-    """The deadline of the present window, Unix ms; a commit window's can become earlier."""
-    attempt: int = 0
-    """The attempt that the fields below belong to."""
-    work: SealedWork | None = None
-    """The work that the last commitment sealed, in this attempt or an earlier one."""
-    tree: EvidenceTree | None = None
-    """The evidence tree of `work`, once it has been built."""
-    step: asyncio.Task[None] | None = None
-    """The running step."""
-    step_phase: int = block_pb2.TASK_PHASE_UNSPECIFIED
-    """The phase that the step was started for."""
-    sent: bytes = b""
-    """The hash of the transaction that was submitted last."""
-    given_up: bool = False
-    """True when this miner does nothing more in this attempt."""
-
-    @property
-    def name(self) -> str:
-        """The first digits of the task id, for log lines."""
-        return self.assignment.task_id.hex()[:16]
-
-    @property
-    def busy(self) -> bool:
-        """True while a step runs."""
-        return self.step is not None and not self.step.done()
-
-    async def halt(self) -> None:
-        """Cancel the running step, and wait until it has ended."""
-        if self.step is not None:
-            self.step.cancel()
-            await asyncio.wait([self.step])
-            self.step = None
-
-    async def begin_attempt(self, attempt: int) -> None:
-        """Start another attempt of the task; the samples are kept.
-
-        Args:
-            attempt: The attempt's number.
-        """
-        await self.halt()
-        self.attempt, self.sent, self.given_up = attempt, b"", False
 
 
 def _is_due(task: TaskState, miner: MinerState) -> bool:
@@ -131,6 +89,7 @@ class Miner:
         clock: Gives Unix ms.
         entropy: Gives a number of random bytes, for salts.
         progress: Called with a task id and the progress after each batch.
+        floor_price: What it asks for each million of evaluations, in sap; 0 takes any task.
     """
 
     def __init__(
@@ -144,6 +103,7 @@ class Miner:
         clock: Clock,
         entropy: Callable[[int], bytes] = secrets.token_bytes,
         progress: Callable[[bytes, Progress], None] | None = None,
+        floor_price: int = DEFAULT_FLOOR_PRICE,
     ) -> None:
         self._key = key
         self._chain = chain
@@ -154,6 +114,8 @@ class Miner:
         self._clock = clock
         self._entropy = entropy
         self._on_progress = progress
+        self._floor_price = floor_price
+        self._stepped = asyncio.Event()
         self._tasks: dict[bytes, TaskProgress] = {}
         self._owner = BackgroundTasks("miner")
 
@@ -163,8 +125,9 @@ class Miner:
             await self._clear_folder()
             while True:
                 height = self._chain.height()
+                self._stepped.clear()
                 await self._react()
-                await self._chain.wait_above(height)
+                await self._wait(height)
         finally:
             await self._owner.stop()
 
@@ -174,22 +137,53 @@ class Miner:
         await self._forget_all_but(opened)
         if self._chain.catching_up:
             return
-        for task_id, task in opened.items():
+        for task_id, task in by_offer(opened):
             progress = self._tasks.get(task_id)
-            if progress is None and not self._may_mine(task_id):
+            if progress is None and not self._may_mine(task_id, task):
                 continue
             if progress is None:
-                if len(self._tasks) >= MAX_TASKS:
-                    continue
                 progress = self._tasks[task_id] = await self._take_up(task_id)
-            progress.deadline_ms = task.deadline_ms
+            progress.deadline_ms, progress.offer = task.deadline_ms, task.offer
             if task.attempt != progress.attempt:
                 await progress.begin_attempt(task.attempt)
             await self._advance(progress, task)
 
-    def _may_mine(self, task_id: bytes) -> bool:
-        # True when this miner had a bond when the task was opened, which was not slashed since.
-        return bool(read_power(self._chain.ledger.reader, task_id).get(self._key.address))
+    async def _wait(self, height: int) -> None:
+        # Returns when the chain is higher, or when a step has ended and its place is free.
+        waiting = [
+            asyncio.ensure_future(self._chain.wait_above(height)),
+            asyncio.ensure_future(self._stepped.wait()),
+        ]
+        try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for future in waiting:
+                future.cancel()
+
+    def _may_mine(self, task_id: bytes, task: TaskState) -> bool:
+        # True when this miner had a bond when the task was opened, which was not slashed since, and
+        # when the task pays, or a deposit is at stake.
+        reader = self._chain.ledger.reader
+        power = read_power(reader, task_id).get(self._key.address, 0)
+        if not power or records.MINERS.get(reader, task_id, self._key.address) is not None:
+            return bool(power)
+        terms = records.TERMS.get(reader, task_id)
+        assert terms is not None, "an open task without terms"
+        rules = self._chain.genesis.parameters
+        return is_worth_mining(task, terms.prices.mining, power, rules, self._floor_price)
+
+    async def _make_place(self, progress: TaskProgress) -> bool:
+        # Tells whether a task's samples can be computed now. A task under way that offers far less
+        # makes way, and goes on when there is a place again.
+        sampling = [other for other in self._tasks.values() if other.is_sampling]
+        if len(sampling) < MAX_TASKS:
+            return True
+        lowest = min(sampling, key=lambda other: other.offer, default=None)
+        if lowest is None or progress.offer < PREEMPTION_FACTOR * max(lowest.offer, 1):
+            return False
+        log.info("task %s makes way for task %s", lowest.name, progress.name)
+        await lowest.halt()
+        return True
 
     async def _clear_folder(self) -> None:
         # Removes the work of tasks that were closed while this node was down.
@@ -232,6 +226,8 @@ class Miner:
         task_id = progress.assignment.task_id
         miner = records.MINERS.get(self._chain.ledger.reader, task_id, self._key.address)
         if task.phase == block_pb2.TASK_PHASE_COMMIT and miner is None:
+            if not progress.is_sealed and not await self._make_place(progress):
+                return
             step = partial(self._commit, progress, task)
         elif miner is not None and _is_due(task, miner):
             step = partial(self._reveal, progress, task, miner)
@@ -245,18 +241,26 @@ class Miner:
         return bool(progress.sent) and self._pool.get(progress.sent) is not None
 
     async def _try(self, progress: TaskProgress, step: Callable[[], Awaitable[None]]) -> None:
-        for left in reversed(range(MAX_TRIES)):
-            try:
-                await step()
-                return
-            except (RefusalError, RpcError, WorkerError) as failure:
-                end = "will try again" if left else "gave up"
-                log.warning(
-                    "task %s, attempt %d: %s: %s", progress.name, progress.attempt, end, failure
-                )
-            if left:
-                await asyncio.sleep(RETRY_SECONDS)
-        progress.given_up = True
+        # Ends when the step is done, when sampling failed too often, or when it is cancelled
+        # because the window is over.
+        try:
+            for tries in count(1):
+                try:
+                    await step()
+                    return
+                except (RefusalError, RpcError, WorkerError) as failure:
+                    is_last = tries >= MAX_TRIES and not progress.is_sealed
+                    end = "gave up" if is_last else "will try again"
+                    log.warning(
+                        "task %s, attempt %d: %s: %s", progress.name, progress.attempt, end, failure
+                    )
+                if is_last:
+                    progress.given_up = True
+                    return
+                pause = RETRY_SECONDS * 2 ** min(tries - 1, 10)
+                await asyncio.sleep(min(pause, MAX_RETRY_SECONDS))
+        finally:
+            self._stepped.set()
 
     # Commit -------------------------------------------------------------------------------
 

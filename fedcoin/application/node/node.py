@@ -186,7 +186,11 @@ class Node:
         self.failures = FailureWatch(stopping, self._set_not_serving)
         self.owner.on_failure(self.failures.note)
         self.network.on_failure(self.failures.note)
-        self.miner = self._miner(self.miner_key, home.root / "work") if self.miner_key else None
+        self.miner = (
+            self._miner(self.miner_key, home.root / "work", config.miner.floor_price)
+            if self.miner_key
+            else None
+        )
         self._warm = config.miner.warm
         self.pool.on_admitted(self.network.transaction_relay.relay)
         self.chain.on_block(self._announce)
@@ -240,7 +244,7 @@ class Node:
         chain.on_block(after_block)
         return SnapshotOptions(folder, config.join_behind)
 
-    def _miner(self, key: KeyPair, folder: Path) -> Miner:
+    def _miner(self, key: KeyPair, folder: Path, floor_price: int) -> Miner:
         wallet = TransactionSubmitter(
             LocalAccess(self.chain, self.pool), key, self.chain.genesis.identity
         )
@@ -258,7 +262,7 @@ class Node:
             WorkFolder(folder),
             unix_ms,
         )
-        return self._components.make_miner(*parts)
+        return self._components.make_miner(*parts, floor_price=floor_price)
 
     async def _report(self, wallet: TransactionSubmitter, first: Vote, second: Vote) -> None:
         action = ReportEquivocation(first=first.envelope, second=second.envelope)

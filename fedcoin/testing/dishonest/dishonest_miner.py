@@ -1,7 +1,8 @@
 """A node's miner that follows a dishonest strategy.
 
 When it acts, how it submits and what it keeps on disk is inherited from the honest miner. When an
-action is refused it gives the task up, as an honest miner does, and loses its deposit.
+action is refused it tries again until the window ends, as an honest miner does, and loses its
+deposit.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from fedcoin.application.mining.miner import Miner, TaskProgress
+from fedcoin.application.mining.miner import Miner
 from fedcoin.application.mining.sampler import Samples, Utility, gather
+from fedcoin.application.mining.task_progress import TaskProgress
 from fedcoin.application.mining.work_store import SealedWork
 from fedcoin.contract.state import records
 from fedcoin.data.messages.blocks import decode_block
@@ -35,14 +37,15 @@ MAX_BLOCKS_BACK = 200
 class DishonestMiner(Miner):
     """A miner that computes, claims and reveals what a strategy says."""
 
-    def __init__(self, strategy: MiningStrategy, *arguments: Any) -> None:
+    def __init__(self, strategy: MiningStrategy, *arguments: Any, **options: Any) -> None:
         """Make a miner.
 
         Args:
             strategy: The samples that the miner computes, claims and reveals.
             *arguments: Passed to `Miner`.
+            **options: Passed to `Miner`.
         """
-        super().__init__(*arguments)
+        super().__init__(*arguments, **options)
         self._strategy = strategy
         self._claims: dict[tuple[bytes, int], EvidenceTree] = {}
 

@@ -12,6 +12,7 @@ import pytest
 from fedcoin import shapley
 from fedcoin.application.mining import miner as mining
 from fedcoin.application.mining import task_evaluator
+from fedcoin.contract.errors import LedgerCode
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.messages.transactions import Transaction
 from fedcoin.incentive.payout import compute_deposit
@@ -370,6 +371,38 @@ async def test_no_more_tasks_than_fit_are_worked_on(
     await here.job.open_task()
     await let_others_run()
     assert here.worker.asked == 0
+
+
+async def test_a_step_with_samples_is_tried_until_its_window_ends(
+    site: OpenMiningSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mining, "RETRY_SECONDS", 0.001)
+    here = site()
+    await here.job.open_campaign()
+    await here.job.open_task()
+    calls = 0
+    miner = here.chain.miners[0]
+
+    async def submit(action: CommitShapley | RevealShapley) -> Transaction:
+        nonlocal calls
+        calls += 1
+        if calls <= 3 * mining.MAX_TRIES:
+            raise RefusalError(LedgerCode.POOL_FULL, "the mempool is full", field="fee")
+        return await here.chain.submit(miner, action)
+
+    here.chain.owner.start(here.miner(miner, submit).run(), "miner")
+    await until(lambda: calls > 3 * mining.MAX_TRIES)
+
+
+async def test_a_task_below_the_floor_price_is_left_alone(site: OpenMiningSite) -> None:
+    here = site()
+    await here.job.open_campaign()
+    miner = here.miner(here.chain.miners[0], floor_price=10**12)
+    here.chain.owner.start(miner.run(), "miner")
+    await here.job.open_task()
+    await let_others_run()
+    assert here.worker.asked == 0
+    assert not here.fetched
 
 
 @pytest.fixture(autouse=True)
