@@ -83,6 +83,11 @@ class Home:
         return self.root / "snapshots"
 
     @property
+    def mempool_path(self) -> Path:
+        """The transactions that waited for a block when the node stopped."""
+        return self.root / "mempool"
+
+    @property
     def peers_path(self) -> Path:
         """The address book."""
         return self.root / "peers.json"

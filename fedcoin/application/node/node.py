@@ -33,6 +33,7 @@ from fedcoin.application.node.components import NodeComponents
 from fedcoin.application.node.consensus_driver import ConsensusDriver
 from fedcoin.application.node.failure import FailureWatch
 from fedcoin.application.node.local_access import LocalAccess
+from fedcoin.application.node.mempool_file import MempoolFile
 from fedcoin.application.node.node_facts import Facts, NodeOperator
 from fedcoin.application.node.process_age import process_age_ms
 from fedcoin.application.node.snapshot_maker import SnapshotMaker
@@ -192,6 +193,7 @@ class Node:
             else None
         )
         self._warm = config.miner.warm
+        self._mempool_file = MempoolFile(home.mempool_path, self.pool)
         self.pool.on_admitted(self.network.transaction_relay.relay)
         self.chain.on_block(self._announce)
         self.chain.on_block(_log_block)
@@ -207,6 +209,7 @@ class Node:
                 can reach.
         """
         stack.push_async_callback(self.worker.stop)
+        stack.callback(self._mempool_file.save)
         stack.push_async_callback(self.owner.stop)
         stack.callback(self.agreement.stop)
         stack.push_async_callback(self.network.stop)
@@ -217,6 +220,8 @@ class Node:
         self.agreement.start(self.network.consensus)
         watch = partial(self.presence.watch, lambda: self.chain.catching_up)
         self.owner.keep_running(watch, name="presence")
+        self._mempool_file.load()
+        self.owner.keep_running(self._mempool_file.run, name="mempool file")
         if self._keeper is not None:
             self.owner.keep_running(self._keeper.run, name="artifacts")
         if self.miner is not None:
