@@ -18,9 +18,13 @@ from fedcoin.incentive.payout import split
 def divide_price(loaded: LoadedTask) -> dict[bytes, int]:
     """Divide the mining price of a task whose outcome is known.
 
-    PRO_RATA divides it among the inliers. WINNER gives all of it to the winner, unless a miner that
-    opened its commitment and did not reveal has a higher score: then nobody receives it, so that
-    nobody gains by silencing the miner that was drawn.
+    PRO_RATA divides it among the inliers by power times samples. Power alone would pay a miner that
+    stops at the smallest number that counts as much as others; samples alone would pay for keys,
+    over which a bond can be split. Under EXACT all prove the same number.
+
+    WINNER gives all of it to the winner, unless a miner that opened its commitment and did not
+    reveal has a higher score: then nobody receives it, so that nobody gains by silencing the miner
+    that was drawn.
 
     Args:
         loaded: The task in phase SETTLE.
@@ -30,7 +34,7 @@ def divide_price(loaded: LoadedTask) -> dict[bytes, int]:
         it.
     """
     inliers = {
-        address: miner.power if loaded.is_exact else miner.samples
+        address: miner.power * miner.samples
         for address, miner in loaded.miners.items()
         if miner.inlier and miner.power
     }
@@ -43,7 +47,7 @@ def divide_price(loaded: LoadedTask) -> dict[bytes, int]:
 def divide_after_failure(state: StateReader, loaded: LoadedTask) -> dict[bytes, int]:
     """Divide the mining price of a failed task among the miners that revealed in any attempt.
 
-    Each counts with its power under EXACT, else with the largest number of samples that it proved.
+    Each counts with its power times the largest number of samples that it proved.
 
     Args:
         state: The state, which has the samples of all attempts.
@@ -53,7 +57,7 @@ def divide_after_failure(state: StateReader, loaded: LoadedTask) -> dict[bytes, 
         Amounts in sap by address; nothing when no miner revealed.
     """
     proved = read_proved_samples(state, loaded.task_id)
-    weights = {a: power if loaded.is_exact else samples for a, (power, samples) in proved.items()}
+    weights = {address: power * samples for address, (power, samples) in proved.items()}
     return _split_by_weight(loaded.terms.prices.mining, weights)
 
 

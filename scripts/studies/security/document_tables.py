@@ -6,7 +6,12 @@ import re
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from scripts.studies.security import difficulty_tables, miner_tables, participant_tables
+from scripts.studies.security import (
+    difficulty_tables,
+    miner_tables,
+    participant_tables,
+    reply_tables,
+)
 from scripts.studies.security.markdown_table import Numbers
 
 TABLES: dict[str, Callable[[Numbers], str]] = {
@@ -17,6 +22,8 @@ TABLES: dict[str, Callable[[Numbers], str]] = {
     "stopping": miner_tables.STOPPING.render,
     "grinding": miner_tables.GRINDING.render,
     "grinder": miner_tables.GRINDER.render,
+    "replies": reply_tables.replies,
+    "salts": reply_tables.salts,
     "censorship": participant_tables.CENSORSHIP.render,
     "withholding": participant_tables.WITHHOLDING.render,
     "equivocation": participant_tables.EQUIVOCATION.render,

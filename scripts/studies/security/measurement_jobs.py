@@ -8,6 +8,13 @@ from dataclasses import asdict, dataclass, field, is_dataclass
 from typing import Any
 
 from fedcoin.testing.dishonest.mining_strategies import MINING_STRATEGIES
+from fedcoin.testing.measurements.best_reply import (
+    MODES,
+    REPLIES,
+    measure_reply,
+    measure_withheld_salts,
+    search_best_reply,
+)
 from fedcoin.testing.measurements.challenge_grinding import measure_collusion, measure_grinding
 from fedcoin.testing.measurements.client_fraud import measure_client_fraud
 from fedcoin.testing.measurements.coordinator_fraud import try_coordinator_fraud
@@ -94,6 +101,21 @@ def _grinding_jobs(quick: bool) -> Iterator[Job]:
     yield Job("grinding", "grinder", measure_on_ledger, arguments, {"schedule": EXACT})
 
 
+def _reply_jobs(quick: bool) -> Iterator[Job]:
+    tasks = 2 if quick else 20
+    for reward, schedule in MODES:
+        for what, reply in REPLIES.items():
+            name = f"reply {reward} {schedule} {what}"
+            yield Job("replies", name, measure_reply, (reply, reward, schedule, tasks))
+        if not quick:
+            searched = (reward, schedule, tasks // 5)
+            yield Job("replies", f"search {reward} {schedule}", search_best_reply, searched)
+    for keys in (1, 2, 5, 20):
+        for deposit in (1 / 3, 2 / 3, 1.0):
+            arguments = (tasks * 5, keys, deposit)
+            yield Job("replies", f"salts {keys} {deposit:.2f}", measure_withheld_salts, arguments)
+
+
 def _censorship_jobs(quick: bool) -> Iterator[Job]:
     tasks = 4 if quick else 40
     for validators, censors, hasty in (
@@ -167,6 +189,7 @@ _JOBS: dict[str, Callable[[bool], Iterator[Job]]] = {
     "detection": _detection_jobs,
     "bias": _bias_jobs,
     "grinding": _grinding_jobs,
+    "replies": _reply_jobs,
     "censorship": _censorship_jobs,
     "equivocation": _equivocation_jobs,
     "replay": _replay_jobs,

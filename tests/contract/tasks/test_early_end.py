@@ -6,6 +6,7 @@ import pytest
 
 from fedcoin.contract.tasks.early_end import min_grace_ms
 from fedcoin.data.crypto.keys import KeyPair
+from tests.conftest import ReportAttack
 from tests.support.genesis import FDC
 from tests.support.ledger_campaign import (
     CHALLENGE,
@@ -44,7 +45,15 @@ def finish_commit_window(job: LedgerCampaign) -> int:
     return job.chain.time_ms - job.task.opened_ms
 
 
-def test_one_absent_miner_costs_a_grace_time_and_not_the_window() -> None:
+@pytest.mark.attack
+def test_one_absent_miner_costs_a_grace_time_and_not_the_window(
+    report_attack: ReportAttack,
+) -> None:
+    report_attack(
+        "one miner of four is switched off",
+        "each task takes its whole window of 60 s",
+        "a grace time of 6 s",
+    )
     job = begun([10 * FDC] * 4)
     commit(job, job.chain.miners[:3], after_ms=1_000)
     opened_ms = finish_commit_window(job)
@@ -79,8 +88,16 @@ def test_a_miner_that_is_a_little_slower_takes_part() -> None:
     assert job.chain.miner(job.task_id, slow) is not None
 
 
-def test_one_proposer_with_its_clock_ahead_does_not_end_the_grace_time() -> None:
+@pytest.mark.attack
+def test_one_proposer_with_its_clock_ahead_does_not_end_the_grace_time(
+    report_attack: ReportAttack,
+) -> None:
     """Proposers with more than a third of the power have a turn after most have committed."""
+    report_attack(
+        "a proposer sets its clock ahead when most miners have committed",
+        "not possible: there was no early end",
+        "the window stays open for other proposers",
+    )
     job = begun([10 * FDC] * 4)
     *fast, slow = job.chain.miners
     for miner in fast:

@@ -12,6 +12,7 @@ from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.messages.votes import PRECOMMIT, sign_vote
 from fedcoin.incentive.proof.evidence import EvidenceTree
 from fedcoin.v1.transaction_pb2 import Bond, ReportEquivocation, Unbond
+from tests.conftest import ReportAttack
 from tests.support.genesis import FDC
 from tests.support.keys import ALICE, MINERS
 from tests.support.ledger_campaign import (
@@ -54,8 +55,14 @@ def equivocation(chain: LedgerChain, offender: KeyPair) -> ReportEquivocation:
     return ReportEquivocation(first=first, second=second)
 
 
-def test_coins_bonded_after_the_challenge_is_public_do_not_win() -> None:
+@pytest.mark.attack
+def test_coins_bonded_after_the_challenge_is_public_do_not_win(report_attack: ReportAttack) -> None:
     """A miner with 1.2 % of the power looks for the amount that makes it the winner."""
+    report_attack(
+        "a miner with 1.2 % of the power bonds coins when the challenge is known",
+        "wins 20 of 20 draws",
+        "the winner of the powers at the opening, whatever it bonds",
+    )
     job = begun([100 * FDC, 100 * FDC, 100 * FDC, 36 * FDC // 10])
     chain, poor = job.chain, MINERS[3]
     trees = opened(job)
@@ -113,8 +120,14 @@ def test_a_miner_that_leaves_may_still_commit_open_and_reveal_with_all_its_power
     assert chain.balance(rich) == before + job.deposit + job.terms.prices.mining
 
 
-def test_leaving_lowers_no_denominator() -> None:
+@pytest.mark.attack
+def test_leaving_lowers_no_denominator(report_attack: ReportAttack) -> None:
     """Two miners with 30 of 100 do not become a quorum because the third unbonds."""
+    report_attack(
+        "30 % of the power settle a task after the others unbonded",
+        "they decide the values and share the price",
+        "no quorum: the power at the opening counts",
+    )
     job = begun([70 * FDC, 20 * FDC, 10 * FDC], attempts=1)
     chain = job.chain
     rich, *others = MINERS[:3]

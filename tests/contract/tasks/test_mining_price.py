@@ -9,6 +9,7 @@ import pytest
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.incentive.draw_scores import compute_score
 from fedcoin.v1 import block_pb2, task_pb2
+from tests.conftest import ReportAttack
 from tests.support.genesis import FDC
 from tests.support.keys import MINERS, key_of
 from tests.support.ledger_campaign import (
@@ -53,8 +54,14 @@ def by_score(job: LedgerCampaign, miners: list[KeyPair]) -> list[KeyPair]:
 # PRO_RATA
 
 
-def test_exact_tasks_pay_power_and_not_heads() -> None:
+@pytest.mark.attack
+def test_exact_tasks_pay_power_and_not_heads(report_attack: ReportAttack) -> None:
     """Of 4,096 FDC of power 96 are split over 96 bonds, which prove as much work each."""
+    report_attack(
+        "96 bonds of 1 FDC beside four of 1,000 FDC (2.3 % of the power) mine an exact task",
+        "96 % of the mining price",
+        "2.3 % of the mining price",
+    )
     rich = [1_000 * FDC] * 4
     job = begun([*rich, *[FDC] * 96])
     job.settle(dict.fromkeys(job.chain.miners, GAME))
@@ -75,6 +82,16 @@ def test_a_withheld_reveal_lowers_the_pay_of_the_one_who_withholds() -> None:
     job = begun(bonds)
     job.settle(dict.fromkeys(job.chain.miners, GAME), withheld=coalition[:1])
     assert sum(paid(job).get(m.address, 0) for m in coalition) < fair
+
+
+@pytest.mark.parametrize("parts", [1, 4])
+def test_sampled_tasks_pay_power_times_samples_however_a_bond_is_split(parts: int) -> None:
+    job = begun([60 * FDC, *[20 * FDC // parts] * parts], is_sampled=True)
+    rich, *split = (key_of(f"miner {i}") for i in range(1 + parts))
+    samples = {rich: 100, **dict.fromkeys(split, 300)}
+    job.settle(dict.fromkeys(job.chain.miners, GAME), samples=samples)
+    assert paid(job)[rich.address] == FDC // 2
+    assert sum(paid(job)[m.address] for m in split) == FDC // 2
 
 
 # WINNER
@@ -118,8 +135,14 @@ def test_who_was_not_drawn_and_is_silent_takes_nothing_from_the_winner(is_sample
     assert paid(job) == {drawn.address: job.terms.prices.mining}
 
 
-def test_no_set_of_withheld_salts_is_worth_its_deposits() -> None:
+@pytest.mark.attack
+def test_no_set_of_withheld_salts_is_worth_its_deposits(report_attack: ReportAttack) -> None:
     """Try all sets of up to two of six small bonds with 10 % of the power, task after task."""
+    report_attack(
+        "10 % of the power over small bonds withholds salts until it is drawn",
+        "12.7 of 20 FDC a task, against 2.1 for honesty",
+        "no set of salts earns more than opening all",
+    )
     bonds = [54 * FDC, *[FDC] * 6]
     coalition = [key_of(f"miner {i}") for i in range(1, 7)]
     for variant in range(6):
@@ -170,7 +193,15 @@ def test_a_task_that_fails_after_valid_reveals_pays_its_mining_price(reward: int
     assert record.reward == price // 4
 
 
-def test_reveals_of_an_earlier_attempt_are_paid_when_the_last_one_has_none() -> None:
+@pytest.mark.attack
+def test_reveals_of_an_earlier_attempt_are_paid_when_the_last_one_has_none(
+    report_attack: ReportAttack,
+) -> None:
+    report_attack(
+        "a requester lets its task fail when the values are public",
+        "the values for nothing",
+        "pays the mining price to the miners that revealed",
+    )
     job = begun([50 * FDC, 50 * FDC], is_sampled=True, attempts=2)
     first, second = MINERS[:2]
     job.run({first: GAME, second: APART}, samples={first: 100, second: 100})
