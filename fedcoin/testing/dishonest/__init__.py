@@ -7,6 +7,7 @@ measurements do.
 * `node_components`: the components of each kind of node; `__main__` runs one node as a program;
 * `mining_strategies`: what a dishonest miner computes, claims and reveals; `forged_evidence`
   invents what it did not compute; `dishonest_miner` is the node's miner with such a strategy;
+* `power_seekers`: miners that bond late or withhold their salts selectively;
 * `dishonest_proposals`: what a dishonest proposer leaves out or tries; `block_builders` holds the
   chains of such nodes;
 * `equivocating_exchange`: two contradicting votes for one round;

@@ -22,6 +22,7 @@ from fedcoin.testing.dishonest.hostile_peers import (
     visit_peers,
 )
 from fedcoin.testing.dishonest.mining_strategies import MINING_STRATEGIES
+from fedcoin.testing.dishonest.power_seekers import LateBonder, SelectiveWithholder
 
 
 def _make_hasty_chain(store: ChainStore, ledger: Ledger, clock: Clock) -> Chain:
@@ -43,6 +44,8 @@ def _equivocating(key: KeyPair) -> NodeComponents:
 
 
 _OTHER_KINDS: dict[str, Callable[[KeyPair], NodeComponents]] = {
+    "late-bonder": lambda key: NodeComponents(make_miner=LateBonder),
+    "selective-withholder": lambda key: NodeComponents(make_miner=SelectiveWithholder),
     "censor": lambda key: NodeComponents(make_chain=CensoringChain),
     "hasty-censor": lambda key: NodeComponents(make_chain=_make_hasty_chain),
     "challenge-grinder": lambda key: NodeComponents(make_chain=GrindingChain),

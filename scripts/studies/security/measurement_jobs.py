@@ -102,17 +102,17 @@ def _grinding_jobs(quick: bool) -> Iterator[Job]:
 
 
 def _reply_jobs(quick: bool) -> Iterator[Job]:
-    tasks = 2 if quick else 20
+    tasks = 2 if quick else 12
     for reward, schedule in MODES:
         for what, reply in REPLIES.items():
             name = f"reply {reward} {schedule} {what}"
             yield Job("replies", name, measure_reply, (reply, reward, schedule, tasks))
         if not quick:
-            searched = (reward, schedule, tasks // 5)
+            searched = (reward, schedule, tasks // 4)
             yield Job("replies", f"search {reward} {schedule}", search_best_reply, searched)
     for keys in (1, 2, 5, 20):
         for deposit in (1 / 3, 2 / 3, 1.0):
-            arguments = (tasks * 5, keys, deposit)
+            arguments = (tasks * 10, keys, deposit)
             yield Job("replies", f"salts {keys} {deposit:.2f}", measure_withheld_salts, arguments)
 
 
