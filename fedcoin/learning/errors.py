@@ -22,6 +22,10 @@ class LearningCode(str, Enum):
     """A model exceeds a limit on bytes, parameters or sizes.
 
     Use a smaller model."""
+    TOO_SLOW = "TOO_SLOW"
+    """Evaluating a model takes too many multiply-adds, or longer than a worker may work.
+
+    Use a smaller model, fewer examples or a longer commit window."""
     FORBIDDEN_LAYER = "FORBIDDEN_LAYER"
     """An architecture uses a class that is not one of the allowed Keras layers.
 

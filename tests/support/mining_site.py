@@ -45,16 +45,20 @@ class CountingWorker:
     def batch_size(self, job_id: bytes) -> int:
         return self.worker.batch_size(job_id)
 
-    async def evaluate(self, job_id: bytes, coalitions: Coalitions) -> Counts:
+    async def evaluate(
+        self, job_id: bytes, coalitions: Coalitions, *, urgent: bool = False
+    ) -> Counts:
         self.asked += len(coalitions)
         self.chain.now_ms += int(self.ms_each * len(coalitions))
         with self._counted():
-            return await self.worker.evaluate(job_id, coalitions)
+            return await self.worker.evaluate(job_id, coalitions, urgent=urgent)
 
-    async def check_job(self, job: UtilityJob, aggregate: Path, evaluation_size: int) -> None:
+    async def check_job(
+        self, job: UtilityJob, aggregate: Path, evaluation_size: int, max_work: int
+    ) -> None:
         self.checked += 1
         with self._counted():
-            await self.worker.check_job(job, aggregate, evaluation_size)
+            await self.worker.check_job(job, aggregate, evaluation_size, max_work)
 
     @contextmanager
     def _counted(self) -> Iterator[None]:

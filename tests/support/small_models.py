@@ -111,6 +111,14 @@ def mlp_spec(
     return spec_of(model, input_shape, classes, shapes)
 
 
+def recurrent_spec(steps: int, units: int = 8) -> artifact_pb2.ModelSpec:
+    """Return a model of few weights, whose work grows with its number of steps."""
+    repeat = layer("RepeatVector", n=steps)
+    recurrent = layer("SimpleRNN", units=units, activation="tanh")
+    model = sequential((6,), repeat, recurrent, dense(3))
+    return spec_of(model, (6,), 3, [(6, units), (units, units), (units,), (units, 3), (3,)])
+
+
 def read_layers(spec: artifact_pb2.ModelSpec) -> tuple[Layer, ...] | None:
     """Return the layers of a sequential model that NumPy can evaluate, or None."""
     graph = read_graph(spec)

@@ -131,6 +131,20 @@ class MinerConfig:
         "What this miner's share of a mining price must pay for each million evaluations, in sap, "
         "beside its fees; 0: take any task.",
     )
+    request_seconds: float = setting(
+        300.0, real(1, 86_400), "A worker process is ended that works longer on one request."
+    )
+    worker_memory_bytes: int = setting(
+        8 * GIB,
+        number(GIB, 1024 * GIB),
+        "The memory that a worker process may take for itself, in bytes.",
+    )
+    max_coalition_work: int = setting(
+        500_000_000_000,
+        number(1, 10**18),
+        "The most multiply-adds of one coalition on the evaluation set; tasks with more are "
+        "refused.",
+    )
 
 
 @dataclass(frozen=True, slots=True)

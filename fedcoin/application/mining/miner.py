@@ -38,7 +38,7 @@ from fedcoin.incentive.payout import compute_deposit
 from fedcoin.incentive.proof.challenge import draw_challenged_leaves
 from fedcoin.incentive.proof.evidence import EvidenceTree, build_evidence_tree, compute_commitment
 from fedcoin.incentive.proof.sampling_plan import build_plan
-from fedcoin.learning.errors import WorkerError
+from fedcoin.learning.errors import LearningCode, WorkerError
 from fedcoin.network.background_tasks import BackgroundTasks
 from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.network.ports import ChainPort, TransactionPort
@@ -250,6 +250,8 @@ class Miner:
                     return
                 except (RefusalError, RpcError, WorkerError) as failure:
                     is_last = tries >= MAX_TRIES and not progress.is_sealed
+                    # What takes too long once takes too long again.
+                    is_last |= getattr(failure, "code", None) is LearningCode.TOO_SLOW
                     end = "gave up" if is_last else "will try again"
                     log.warning(
                         "task %s, attempt %d: %s: %s", progress.name, progress.attempt, end, failure

@@ -17,6 +17,8 @@ from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.plurals import format_count
 from fedcoin.learning.evaluation.job import Coalitions, Counts, UtilityJob
+from fedcoin.learning.model.work import MAX_COALITION_WORK, max_coalition_work
+from fedcoin.v1 import task_pb2
 from fedcoin.v1.task_pb2 import ClientUpdate, OpenTask
 
 EnsureArtifacts = Callable[[Sequence[bytes], float], Awaitable[bool]]
@@ -45,28 +47,35 @@ class CoalitionEvaluator(Protocol):
         """
         ...
 
-    async def evaluate(self, job_id: bytes, coalitions: Coalitions) -> Counts:
+    async def evaluate(
+        self, job_id: bytes, coalitions: Coalitions, *, urgent: bool = False
+    ) -> Counts:
         """Count the right answers of coalitions, each of them only once.
 
         Args:
             job_id: An open job.
             coalitions: Shape (m, n), bool.
+            urgent: Whether callers that are not urgent wait until this call is done.
 
         Returns:
             The counts, shape (m,), int64.
         """
         ...
 
-    async def check_job(self, job: UtilityJob, aggregate: Path, evaluation_size: int) -> None:
+    async def check_job(
+        self, job: UtilityJob, aggregate: Path, evaluation_size: int, max_work: int
+    ) -> None:
         """Check the format of a task's artifacts, and that the aggregate is the clients' average.
 
         Args:
             job: The files of the task: model, weights, and evaluation set.
             aggregate: The path of the aggregate's weights.
             evaluation_size: The number of examples that the evaluation set must have.
+            max_work: The most multiply-adds of one coalition on the whole set.
 
         Raises:
-            RefusalError: As in `artifact_checks.check_job_files`.
+            RefusalError: TOO_SLOW when the model takes more; otherwise as in
+                `artifact_checks.check_job_files`.
         """
         ...
 
@@ -102,6 +111,13 @@ class Assignment:
         """Decode the clients' signed updates, in order. The ledger has checked them."""
         return [ClientUpdate.FromString(update.body) for update in self.terms.updates]
 
+    def min_coalitions(self) -> int:
+        """Count the coalitions that a miner must evaluate at least: all, or those of one walk."""
+        num_clients = len(self.terms.updates)
+        if self.terms.sampling.schedule == task_pb2.SCHEDULE_EXACT:
+            return 1 << num_clients
+        return num_clients + 1
+
     def artifacts(self) -> list[bytes]:
         """List the ids of all artifacts, each once."""
         updates = [update.update for update in self.updates()]
@@ -116,10 +132,12 @@ class TaskUtility:
     Args:
         worker: The worker processes.
         job_id: The task's job, which is open.
+        urgent: Whether callers that are not urgent wait until these calls are done.
     """
 
-    def __init__(self, worker: CoalitionEvaluator, job_id: bytes) -> None:
+    def __init__(self, worker: CoalitionEvaluator, job_id: bytes, urgent: bool = False) -> None:
         self._worker = worker
+        self._urgent = urgent
         self._job_id = job_id
 
     @property
@@ -140,7 +158,7 @@ class TaskUtility:
             RefusalError: The worker refused the request.
             WorkerError: The worker processes failed.
         """
-        return await self._worker.evaluate(self._job_id, coalitions)
+        return await self._worker.evaluate(self._job_id, coalitions, urgent=self._urgent)
 
 
 class TaskJobs:
@@ -150,14 +168,20 @@ class TaskJobs:
         worker: The worker processes.
         store: The node's artifacts.
         ensure: Fetches missing artifacts from peers.
+        max_coalition_work: The most multiply-adds that this node accepts for one coalition.
     """
 
     def __init__(
-        self, worker: CoalitionEvaluator, store: ArtifactStore, ensure: EnsureArtifacts
+        self,
+        worker: CoalitionEvaluator,
+        store: ArtifactStore,
+        ensure: EnsureArtifacts,
+        max_coalition_work: int = MAX_COALITION_WORK,
     ) -> None:
         self._worker = worker
         self._store = store
         self._ensure = ensure
+        self._max_coalition_work = max_coalition_work
         self._users: dict[bytes, int] = {}
         self._idle: OrderedDict[bytes, None] = OrderedDict()
 
@@ -169,15 +193,24 @@ class TaskJobs:
             timeout_s: How long missing artifacts are fetched, in seconds.
 
         Raises:
-            RefusalError: UNKNOWN_ARTIFACT when one is missing, or the code of a wrong one.
+            RefusalError: UNKNOWN_ARTIFACT when one is missing, TOO_SLOW when the model takes too
+                long to be mined, or the code of a wrong artifact.
         """
         await self._fetch(assignment, timeout_s)
         job = self._job_of(assignment)
         aggregate = self._store.path(assignment.terms.aggregate)
-        await self._worker.check_job(job, aggregate, assignment.terms.evaluation.size)
+        max_work = max_coalition_work(
+            assignment.terms.commit_window_ms / 1000,
+            assignment.min_coalitions(),
+            self._max_coalition_work,
+        )
+        size = assignment.terms.evaluation.size
+        await self._worker.check_job(job, aggregate, size, max_work)
 
     @asynccontextmanager
-    async def opened(self, assignment: Assignment, timeout_s: float) -> AsyncIterator[TaskUtility]:
+    async def opened(
+        self, assignment: Assignment, timeout_s: float, *, urgent: bool = False
+    ) -> AsyncIterator[TaskUtility]:
         """Open a task for evaluation: fetch its artifacts and load its job in the workers.
 
         The job stays open inside the `with` block, and some time after it.
@@ -185,6 +218,7 @@ class TaskJobs:
         Args:
             assignment: The task.
             timeout_s: How long missing artifacts are fetched, in seconds.
+            urgent: Whether the evaluations come before those of callers that are not urgent.
 
         Yields:
             The utility of the task's coalitions.
@@ -198,7 +232,7 @@ class TaskJobs:
         self._users[job.job_id] = self._users.get(job.job_id, 0) + 1
         try:
             await self._worker.open_job(job)
-            yield TaskUtility(self._worker, job.job_id)
+            yield TaskUtility(self._worker, job.job_id, urgent)
         finally:
             self._users[job.job_id] -= 1
             if not self._users[job.job_id]:

@@ -189,7 +189,7 @@ class Auditor:
         assignment = Assignment(action.task_id, terms, campaign.terms.model)
         plan = build_plan(terms, action.task_id, transaction.public_key)
         claims = await asyncio.to_thread(list_claims, action.evidence, plan)
-        async with self._jobs.opened(assignment, self._artifact_seconds) as utility:
+        async with self._jobs.opened(assignment, self._artifact_seconds, urgent=True) as utility:
             counts = await utility(claims.coalitions)
         tolerance = compute_tolerance(
             terms.evaluation.size, self._chain.genesis.parameters.utility_tolerance

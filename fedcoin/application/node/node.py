@@ -22,7 +22,7 @@ from fedcoin import __version__
 from fedcoin.application.configuration.config import NodeConfig, SnapshotsConfig
 from fedcoin.application.configuration.home import NODE_KEY, Home
 from fedcoin.application.configuration.network_options import host_groups, peer_options, tls_files
-from fedcoin.application.mining.executor import make_executor
+from fedcoin.application.mining.executor import make_pool
 from fedcoin.application.mining.miner import Miner
 from fedcoin.application.mining.task_evaluator import TaskJobs
 from fedcoin.application.mining.work_store import WorkFolder
@@ -55,7 +55,6 @@ from fedcoin.data.messages.votes import Vote
 from fedcoin.data.plurals import format_count
 from fedcoin.data.storage.chain_store import ChainStore
 from fedcoin.data.storage.snapshot_files import SnapshotFolder
-from fedcoin.learning.workers.pool import WorkerPool
 from fedcoin.network.api.api_server import ApiServer
 from fedcoin.network.api.backend import ApiBackend
 from fedcoin.network.background_tasks import BackgroundTasks, run_until_first
@@ -125,10 +124,11 @@ class Node:
         retention_s = 3600 * config.storage.artifact_retention_hours
         keeper = ArtifactKeeper(home, self.artifacts, store, retention_s)
         self._keeper = None if config.storage.archive else keeper
-        self.worker = WorkerPool(executor=make_executor(config.miner))
+        self.worker = make_pool(config.miner)
         genesis = home.genesis()
         self.chain = components.make_chain(store, Ledger(store, genesis), unix_ms)
-        self.jobs = TaskJobs(self.worker, self.artifacts, self._ensure)
+        work = config.miner.max_coalition_work
+        self.jobs = TaskJobs(self.worker, self.artifacts, self._ensure, work)
         auditor = Auditor(self.chain, self.jobs)
         audit = auditor if mining else ObserverAudit(auditor)
         limits = MempoolLimits(

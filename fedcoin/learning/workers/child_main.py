@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 from fedcoin.data.errors import RefusalError
 from fedcoin.learning.workers.process import (
     FRAME_LENGTH,
+    MEMORY_VARIABLE,
     REPLY_FAILURE,
     REPLY_REFUSAL,
     REPLY_RESULT,
@@ -23,6 +24,7 @@ from fedcoin.learning.workers.process import (
 def main() -> None:
     """Serve requests until the parent closes the pipe."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _limit_memory(os.environ.pop(MEMORY_VARIABLE, ""))
     requests, replies = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     # What a library prints to standard output goes to standard error, not between the replies.
     os.dup2(2, 1)
@@ -32,6 +34,21 @@ def main() -> None:
         frame = pickle.dumps(_answer(frames.get()), protocol=5)
         replies.write(FRAME_LENGTH.pack(len(frame)) + frame)
         replies.flush()
+
+
+def _limit_memory(num_bytes: str) -> None:
+    """Bound the memory of this process, where the operating system can.
+
+    RLIMIT_DATA counts what the process takes for itself. RLIMIT_AS would count address space as
+    well, of which TensorFlow reserves 2 GB more than it ever uses.
+    """
+    if not num_bytes or sys.platform == "win32":
+        return
+    import resource
+
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    limit = int(num_bytes) if hard == resource.RLIM_INFINITY else min(int(num_bytes), hard)
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 
 
 def _queue_requests(requests: BinaryIO, frames: queue.SimpleQueue[bytes]) -> None:

@@ -107,16 +107,20 @@ class LocalExecutor:
     Args:
         processes: How many workers, at least 1.
         threads: Threads of each worker, at least 1.
+        memory_bytes: The memory that each worker may take for itself; None for any amount.
 
     Raises:
         ValueError: A number is below 1.
     """
 
-    def __init__(self, processes: int = 1, threads: int = 1) -> None:
+    def __init__(
+        self, processes: int = 1, threads: int = 1, memory_bytes: int | None = None
+    ) -> None:
         if processes < 1 or threads < 1:
             raise ValueError(f"{processes} processes of {threads} threads: both must be at least 1")
         self._processes = processes
         self._threads = threads
+        self._memory_bytes = memory_bytes
 
     @property
     def num_workers(self) -> int:
@@ -125,7 +129,7 @@ class LocalExecutor:
 
     def create_worker(self) -> Worker:
         """Implement `Executor.create_worker`: create a worker, not yet started."""
-        return LocalWorker(threads=self._threads)
+        return LocalWorker(threads=self._threads, memory_bytes=self._memory_bytes)
 
 
 def count_cores() -> int:

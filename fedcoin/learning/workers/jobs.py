@@ -30,6 +30,7 @@ from fedcoin.learning.model.aggregation import client_weights
 from fedcoin.learning.model.architecture import read_graph
 from fedcoin.learning.model.layers import Activation, Dense, Scale, sequential_layers
 from fedcoin.learning.model.spec import parse_spec
+from fedcoin.learning.model.work import MAX_COALITION_WORK, check_work
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,18 +109,24 @@ def count_correct(job: UtilityJob) -> int:
     return int(load_evaluator(job).evaluate(np.ones((1, len(job.updates)), np.bool_))[0])
 
 
-def check_job(job: UtilityJob, aggregate: Path, evaluation_size: int) -> None:
+def check_job(
+    job: UtilityJob, aggregate: Path, evaluation_size: int, max_work: int = MAX_COALITION_WORK
+) -> None:
     """Check that a job's files and its aggregate fit together.
 
     Args:
         job: The job.
         aggregate: The tensors of the averaged weights.
         evaluation_size: How many examples the evaluation set must have.
+        max_work: The most multiply-adds of one coalition on the whole set.
 
     Raises:
-        RefusalError: As in `artifact_checks.check_job_files`.
+        RefusalError: TOO_SLOW when the model takes more; otherwise as in
+            `artifact_checks.check_job_files`.
         OSError: A file cannot be read.
     """
+    # First, so that nothing else is read for a model that would take for ever.
+    check_work(parse_spec(job.model.read_bytes()), evaluation_size, max_work)
     artifact_checks.check_job_files(
         job.model,
         job.base,

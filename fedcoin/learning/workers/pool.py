@@ -10,6 +10,7 @@ The way of a coalition, from a caller of `WorkerPool.evaluate`:
 2. The rest is cut into batches, at the size that takes a set time (`batch_sizer`). The callers of a
    job take turns, batch after batch; a caller whose turn comes asks the memo again, so that no
    coalition is evaluated twice.
+   An audit is urgent: whoever mines waits with the next batch until the audit has its counts.
 3. Every worker counts the batch on its examples, in one pass (`jobs.evaluate`).
 """
 
@@ -19,7 +20,9 @@ import asyncio
 import os
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,8 +30,9 @@ from typing import Any, TypeVar
 import numpy as np
 
 from fedcoin.data.errors import RefusalError
+from fedcoin.data.lru import LruDict
 from fedcoin.data.plurals import format_count
-from fedcoin.learning.errors import WorkerError
+from fedcoin.learning.errors import LearningCode
 from fedcoin.learning.evaluation.job import (
     Coalitions,
     Counts,
@@ -36,14 +40,18 @@ from fedcoin.learning.evaluation.job import (
     UtilityJob,
     check_coalitions,
 )
+from fedcoin.learning.model.work import MAX_COALITION_WORK
 from fedcoin.learning.workers import jobs
 from fedcoin.learning.workers.batch_sizer import BatchSizer
 from fedcoin.learning.workers.coalition_memo import MAX_COUNTS, CoalitionMemo, pack_coalitions
-from fedcoin.learning.workers.executors import Executor, LocalExecutor, Worker
-from fedcoin.learning.workers.process import WorkerDiedError
+from fedcoin.learning.workers.executors import Executor, LocalExecutor
+from fedcoin.learning.workers.worker_slot import WorkerSlot, run_together
 from fedcoin.v1 import task_pb2
 
 T = TypeVar("T")
+
+MAX_SLOW_JOBS = 1024
+"""The number of jobs that are remembered as too slow, so that no worker is lost on them again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +75,12 @@ class WorkerPool:
         threads: Threads of each process.
         executor: Creates the workers.
         max_counts: How many counts the pool remembers, of all jobs together.
+        request_seconds: How long a worker may work on one request about a job before it is ended
+            and the job refused from then on; None for any time.
+        memory_bytes: The memory that a worker of this machine may take for itself; None for any
+            amount. An `executor` has a limit of its own.
+        has_own_checker: Whether calls that need no job have a process of their own, which is
+            started for the first of them, so that they do not wait for batches of jobs.
     """
 
     def __init__(
@@ -76,20 +90,28 @@ class WorkerPool:
         threads: int = 1,
         executor: Executor | None = None,
         max_counts: int = MAX_COUNTS,
+        request_seconds: float | None = None,
+        memory_bytes: int | None = None,
+        has_own_checker: bool = False,
     ) -> None:
-        executor = executor or LocalExecutor(processes, threads)
+        executor = executor or LocalExecutor(processes, threads, memory_bytes)
         num_workers = executor.num_workers
         self._jobs: dict[bytes, _OpenJob] = {}
         self._memo = CoalitionMemo(max_counts)
         self._slots = [
-            _WorkerSlot(executor, ExampleShare(index, num_workers), self._jobs)
+            WorkerSlot(executor, ExampleShare(index, num_workers), self._list_jobs, request_seconds)
             for index in range(num_workers)
         ]
+        self._slow: LruDict[bytes, RefusalError] = LruDict(MAX_SLOW_JOBS)
         # For calls that read files of this machine and need no job.
-        is_local = isinstance(executor, LocalExecutor)
-        self._local_slot = (
-            self._slots[0] if is_local else _WorkerSlot(LocalExecutor(), ExampleShare(0, 1), {})
-        )
+        has_own = has_own_checker or not isinstance(executor, LocalExecutor)
+        self._check_slot = self._slots[0]
+        if has_own:
+            checker = LocalExecutor(memory_bytes=memory_bytes)
+            self._check_slot = WorkerSlot(checker, ExampleShare(0, 1), list, request_seconds)
+        self._num_urgent = 0
+        self._no_urgent_caller = asyncio.Event()
+        self._no_urgent_caller.set()
 
     @property
     def pids(self) -> tuple[int, ...]:
@@ -102,7 +124,7 @@ class WorkerPool:
         Raises:
             WorkerError: A worker cannot be started.
         """
-        await _run_together(*(slot.start() for slot in self._slots))
+        await run_together(*(slot.start() for slot in self._slots))
 
     async def open_job(self, job: UtilityJob) -> None:
         """Load and check a job's files in every worker. Does nothing when the job is open.
@@ -117,7 +139,8 @@ class WorkerPool:
         if job.job_id in self._jobs:
             return
         activity = f"while opening job {job.job_id.hex()[:16]}"
-        limits = await _run_together(*(slot.open_job(activity, job) for slot in self._slots))
+        with self._remembering_slowness(job.job_id):
+            limits = await run_together(*(slot.open_job(activity, job) for slot in self._slots))
         # Another caller may have opened it in the meantime.
         self._jobs.setdefault(job.job_id, _OpenJob(job, BatchSizer(min(limits))))
 
@@ -138,19 +161,23 @@ class WorkerPool:
         """
         return self._open_job(job_id).sizer.size
 
-    async def evaluate(self, job_id: bytes, coalitions: Coalitions) -> Counts:
+    async def evaluate(
+        self, job_id: bytes, coalitions: Coalitions, *, urgent: bool = False
+    ) -> Counts:
         """Count the correct answers of each coalition's averaged model.
 
         Args:
             job_id: The id of an open job.
             coalitions: Bool (m, n), n the number of the job's clients. Any number of them.
+            urgent: Whether callers that are not urgent wait with their next batch, of any job,
+                until this call is done.
 
         Returns:
             int64 (m,).
 
         Raises:
             RefusalError: UNKNOWN_JOB when the job is not open; BAD_COALITIONS when dtype or shape
-                are wrong.
+                are wrong; TOO_SLOW when a batch took longer than a request may.
             WorkerError: A worker died twice on the same request; the message names it.
         """
         opened = self._open_job(job_id)
@@ -162,15 +189,19 @@ class WorkerPool:
         waiting = deque(row_of)
         # Asking the memo first spares a caller whose coalitions are all known the wait for a turn.
         _take_batch(waiting, counts, self._memo.counts(job_id), 0)
-        while waiting:
-            async with opened.turn:
-                known = self._memo.counts(job_id)
-                batch = _take_batch(waiting, counts, known, opened.sizer.size)
-                if batch:
-                    computed = await self._evaluate_batch(opened, rows[[row_of[k] for k in batch]])
-                    new_counts = dict(zip(batch, computed.tolist(), strict=True))
-                    self._memo.add(job_id, new_counts)
-                    counts.update(new_counts)
+        with self._urgency(urgent):
+            while waiting:
+                if not urgent:
+                    await self._no_urgent_caller.wait()
+                async with opened.turn:
+                    known = self._memo.counts(job_id)
+                    batch = _take_batch(waiting, counts, known, opened.sizer.size)
+                    if batch:
+                        batch_rows = rows[[row_of[key] for key in batch]]
+                        computed = await self._evaluate_batch(opened, batch_rows)
+                        new_counts = dict(zip(batch, computed.tolist(), strict=True))
+                        self._memo.add(job_id, new_counts)
+                        counts.update(new_counts)
         return np.array([counts[key] for key in keys], np.int64)
 
     def recall(self, job_id: bytes, coalitions: Coalitions) -> Counts:
@@ -203,7 +234,7 @@ class WorkerPool:
         if self._jobs.pop(job_id, None) is None:
             return
         activity = f"while closing job {job_id.hex()[:16]}"
-        await _run_together(*(slot.call(activity, jobs.close_job, job_id) for slot in self._slots))
+        await run_together(*(slot.call(activity, jobs.close_job, job_id) for slot in self._slots))
 
     async def forget_job(self, job_id: bytes) -> None:
         """Close a job and drop its counts.
@@ -217,20 +248,31 @@ class WorkerPool:
         self._memo.forget(job_id)
         await self.close_job(job_id)
 
-    async def check_job(self, job: UtilityJob, aggregate: Path, evaluation_size: int) -> None:
+    async def check_job(
+        self,
+        job: UtilityJob,
+        aggregate: Path,
+        evaluation_size: int,
+        max_work: int = MAX_COALITION_WORK,
+    ) -> None:
         """Check in a worker that a job's files and its aggregate fit together.
 
         Args:
             job: The job; it need not be open.
             aggregate: The tensors of the averaged weights.
             evaluation_size: How many examples the evaluation set must have.
+            max_work: The most multiply-adds of one coalition on the whole set.
 
         Raises:
-            RefusalError: As in `artifact_checks.check_job_files`.
+            RefusalError: TOO_SLOW when the model takes more, or the check takes longer than a
+                request may; otherwise as in `artifact_checks.check_job_files`.
             WorkerError: A file cannot be read, or the worker died twice.
         """
         activity = f"while checking job {job.job_id.hex()[:16]}"
-        await self._local_slot.call(activity, jobs.check_job, job, aggregate, evaluation_size)
+        with self._remembering_slowness(job.job_id):
+            await self._check_slot.call(
+                activity, jobs.check_job, job, aggregate, evaluation_size, max_work
+            )
 
     async def count_correct(self, model: Path, weights: Path, evaluation: Path) -> int:
         """Count the correct answers of one model.
@@ -258,7 +300,7 @@ class WorkerPool:
             empty=task_pb2.EMPTY_COALITION_ZERO,
         )
         activity = f"while evaluating {weights.name}"
-        return int(await self._local_slot.call(activity, jobs.count_correct, job))
+        return int(await self._check_slot.call(activity, jobs.count_correct, job))
 
     async def run(self, activity: str, function: Callable[..., T], *arguments: Any) -> T:
         """Call any function in a worker of this machine.
@@ -276,12 +318,44 @@ class WorkerPool:
             RefusalError: The function raised a RefusalError, which is passed on.
             WorkerError: The function raised any other exception, or the worker died twice.
         """
-        result: T = await self._local_slot.call(activity, function, *arguments)
+        result: T = await self._check_slot.call(activity, function, *arguments)
         return result
 
     async def stop(self) -> None:
         """End the workers, even in the middle of a call, which then raises WorkerError."""
-        await asyncio.gather(*(slot.stop() for slot in {*self._slots, self._local_slot}))
+        await asyncio.gather(*(slot.stop() for slot in {*self._slots, self._check_slot}))
+
+    @contextmanager
+    def _urgency(self, urgent: bool) -> Iterator[None]:
+        if not urgent:
+            yield
+            return
+        self._num_urgent += 1
+        self._no_urgent_caller.clear()
+        try:
+            yield
+        finally:
+            self._num_urgent -= 1
+            if not self._num_urgent:
+                self._no_urgent_caller.set()
+
+    def _list_jobs(self) -> list[UtilityJob]:
+        return [opened.job for opened in self._jobs.values()]
+
+    @contextmanager
+    def _remembering_slowness(self, job_id: bytes) -> Iterator[None]:
+        """Refuse a job that was too slow before; close one that turns out to be."""
+        known = self._slow.get(job_id)
+        if known is not None:
+            # A copy: an exception that is raised again and again would collect tracebacks.
+            raise copy(known)
+        try:
+            yield
+        except RefusalError as refusal:
+            if refusal.code is LearningCode.TOO_SLOW:
+                self._slow.put(job_id, refusal)
+                self._jobs.pop(job_id, None)
+            raise
 
     def _open_job(self, job_id: bytes) -> _OpenJob:
         opened = self._jobs.get(job_id)
@@ -293,9 +367,10 @@ class WorkerPool:
         """Let all workers count a batch, and add up their counts."""
         job_id, started = opened.job.job_id, time.monotonic()
         activity = f"on {format_count(len(rows), 'coalition')} of job {job_id.hex()[:16]}"
-        shares = await _run_together(
-            *(slot.call(activity, jobs.evaluate, job_id, rows) for slot in self._slots)
-        )
+        with self._remembering_slowness(job_id):
+            shares = await run_together(
+                *(slot.call(activity, jobs.evaluate, job_id, rows) for slot in self._slots)
+            )
         opened.sizer.learn(len(rows), time.monotonic() - started)
         counts: Counts = np.sum(shares, axis=0, dtype=np.int64)
         return counts
@@ -315,85 +390,3 @@ def _take_batch(
         else:
             break
     return batch
-
-
-async def _run_together(*coroutines: Coroutine[Any, Any, T]) -> list[T]:
-    """Run coroutines concurrently; when one fails, cancel the others and wait for their end."""
-    tasks = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
-    try:
-        return await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-class _WorkerSlot:
-    """One worker after another for one share of the examples."""
-
-    def __init__(
-        self, executor: Executor, share: ExampleShare, open_jobs: Mapping[bytes, _OpenJob]
-    ) -> None:
-        self._executor = executor
-        self._share = share
-        self._open_jobs = open_jobs
-        self._worker: Worker | None = None
-        self._lock = asyncio.Lock()
-        self._is_stopped = False
-
-    @property
-    def pid(self) -> int:
-        return self._worker.pid if self._worker else 0
-
-    async def start(self) -> None:
-        async with self._lock:
-            await self._living_worker()
-
-    async def call(self, activity: str, function: Callable[..., Any], *arguments: Any) -> Any:
-        return await self._with_one_retry(
-            activity, lambda worker: worker.call(function, *arguments)
-        )
-
-    async def open_job(self, activity: str, job: UtilityJob) -> int:
-        return await self._with_one_retry(
-            activity, lambda worker: worker.open_job(job, self._share)
-        )
-
-    async def _with_one_retry(self, activity: str, request: Callable[[Worker], Awaitable[T]]) -> T:
-        num_deaths = 0
-        while True:
-            try:
-                async with self._lock:
-                    return await request(await self._living_worker())
-            except WorkerDiedError as death:
-                num_deaths += 1
-                if self._is_stopped or num_deaths == 2:
-                    raise WorkerError(f"the worker died {activity}: {death}") from death
-
-    async def stop(self) -> None:
-        self._is_stopped = True
-        if self._worker is not None:
-            await self._worker.stop()
-
-    async def _living_worker(self) -> Worker:
-        """Return the worker; start one, with all open jobs, if there is none or it died."""
-        if self._is_stopped:
-            raise WorkerError("the worker pool was stopped")
-        if self._worker is not None and self._worker.is_alive:
-            return self._worker
-        if self._worker is not None:
-            await self._worker.stop()
-        self._worker = self._executor.create_worker()
-        await self._worker.start()
-        if self._is_stopped:  # `stop` was called while the worker started
-            await self._worker.stop()
-        await self._worker.call(jobs.ping)
-        for opened in list(self._open_jobs.values()):
-            try:
-                await self._worker.open_job(opened.job, self._share)
-            except WorkerDiedError:
-                raise
-            except (RefusalError, WorkerError):
-                # Its files may be gone by now. Requests about this job will fail with UNKNOWN_JOB.
-                continue
-        return self._worker

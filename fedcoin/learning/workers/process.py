@@ -40,6 +40,9 @@ STOP_SECONDS = 2.0
 KEEP_KERNELS_VARIABLE = "FEDCOIN_KEEP_KERNELS"
 """The environment variable that keeps OPENBLAS_CORETYPE in the children's environment."""
 
+MEMORY_VARIABLE = "FEDCOIN_WORKER_MEMORY"
+"""The environment variable by which a child learns how much memory it may take, in bytes."""
+
 _STDERR_LINES = 20
 _MAX_STDERR_CHARACTERS = 2000
 # Without the current folder, which `-c` puts first on the import path.
@@ -61,10 +64,20 @@ class WorkerProcess:
     Args:
         threads: Threads of NumPy's BLAS and of TensorFlow in the child.
         environment: Variables to set in the child besides `child_environment`.
+        memory_bytes: The memory that the child may take for itself (RLIMIT_DATA: heap and private
+            writable mappings, without files that it maps); None for any amount. An allocation
+            beyond it raises MemoryError in the child, or ends it.
     """
 
-    def __init__(self, *, threads: int = 1, environment: dict[str, str] | None = None) -> None:
-        self._environment = {**child_environment(threads), **(environment or {})}
+    def __init__(
+        self,
+        *,
+        threads: int = 1,
+        environment: dict[str, str] | None = None,
+        memory_bytes: int | None = None,
+    ) -> None:
+        limit = {} if memory_bytes is None else {MEMORY_VARIABLE: str(memory_bytes)}
+        self._environment = {**child_environment(threads), **(environment or {}), **limit}
         self._process: asyncio.subprocess.Process | None = None
         self._pending: dict[int, asyncio.Future[Any]] = {}
         self._last_number = 0

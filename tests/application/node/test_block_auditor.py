@@ -31,6 +31,7 @@ from fedcoin.v1 import block_pb2, task_pb2
 from fedcoin.v1.transaction_pb2 import CommitShapley, RevealShapley, Transfer, TransferOutput
 from tests.support.keys import ALICE, BOB
 from tests.support.mining_site import CountingWorker, MiningSite, OpenMiningSite
+from tests.support.small_models import recurrent_spec
 from tests.support.waiting import let_others_run, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -68,6 +69,32 @@ async def test_a_sound_task_passes_once_for_pool_and_vote(site: OpenMiningSite) 
     await here.auditor.check_transaction(opening)
     await here.auditor.check_block(await in_block(here, opening))
     assert here.worker.checked == 1
+
+
+async def test_a_model_that_takes_for_ever_is_refused_before_anything_is_evaluated(
+    site: OpenMiningSite,
+) -> None:
+    here = site()
+    # A few thousand weights, and a million steps for each example.
+    raw = recurrent_spec(1_000_000, units=64).SerializeToString(deterministic=True)
+    here.job.model_id = here.store.put(raw)
+    await here.job.open_campaign()
+    opening = here.chain.sign(here.job.server, here.job.terms())
+    for _ in range(2):
+        refusal = await expect(LearningCode.TOO_SLOW, here.auditor.check_transaction(opening))
+    assert "multiply-adds" in refusal.message
+    assert (here.worker.checked, here.worker.asked, here.worker.opened) == (1, 0, set())
+
+
+async def test_a_task_that_no_machine_can_mine_in_its_window_is_refused(
+    site: OpenMiningSite,
+) -> None:
+    here = site()
+    raw = recurrent_spec(1_000_000).SerializeToString(deterministic=True)
+    here.job.model_id = here.store.put(raw)
+    await here.job.open_campaign()
+    short = here.chain.sign(here.job.server, here.job.terms(commit_window_ms=100))
+    await expect(LearningCode.TOO_SLOW, here.auditor.check_transaction(short))
 
 
 async def test_a_task_that_is_replaced_while_it_is_looked_into(site: OpenMiningSite) -> None:
@@ -308,7 +335,9 @@ async def test_what_cannot_be_audited_does_not_hide_a_forged_reveal(
     assert block[0].hash == honest.hash
     evaluate, calls = here.worker.evaluate, itertools.count(1)
 
-    async def evaluate_second_call_only(job_id: bytes, coalitions: Coalitions) -> Counts:
+    async def evaluate_second_call_only(
+        job_id: bytes, coalitions: Coalitions, *, urgent: bool = False
+    ) -> Counts:
         if next(calls) != 2:
             raise WorkerError("the worker died")
         return await evaluate(job_id, coalitions)

@@ -1,0 +1,124 @@
+"""How much work a model is: multiply-adds to compute its outputs for one example.
+
+Counted from the architecture before anything is evaluated, so that a task whose model would take
+for ever is refused and not begun. The number is exact for the matrix products of the layers that
+NumPy computes, and an estimate from above for other Keras layers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from fedcoin.data.errors import RefusalError
+from fedcoin.learning.errors import LearningCode
+from fedcoin.learning.model.architecture import read_graph
+from fedcoin.learning.model.layers import Conv, Dense, Graph, GraphNode
+from fedcoin.learning.model.spec import weight_shapes
+from fedcoin.v1 import artifact_pb2
+
+MAX_COALITION_WORK = 500_000_000_000
+"""The default limit on the multiply-adds of one coalition's model on a whole evaluation set: 100 s
+on one core at 5 thousand million a second."""
+
+TASK_WORK_PER_SECOND = 10_000_000_000_000
+"""Multiply-adds a second up to which a task is believed to be computable in its commit window, as
+many as of 2,000 such cores. A task that needs more cannot be meant to be mined."""
+
+
+STEP_WORK = 20_000
+"""What a step of a recurrent layer counts for at least: TensorFlow was measured to take 55 us for a
+step, however small, of a batch, which has 16 examples when a model's values are large."""
+
+
+def max_coalition_work(window_s: float, num_coalitions: int, limit: int) -> int:
+    """Compute how much work one coalition of a task may be.
+
+    Args:
+        window_s: The task's commit window, in seconds.
+        num_coalitions: The smallest number of coalitions that a miner must evaluate.
+        limit: The most that this node accepts for one coalition, in multiply-adds.
+
+    Returns:
+        Multiply-adds on the whole evaluation set.
+    """
+    return min(limit, int(window_s * TASK_WORK_PER_SECOND) // max(1, num_coalitions))
+
+
+def check_work(spec: artifact_pb2.ModelSpec, num_examples: int, max_work: int) -> None:
+    """Refuse a model that takes too long on an evaluation set.
+
+    Args:
+        spec: The model, checked by `spec.check_spec`.
+        num_examples: The number of examples in the evaluation set.
+        max_work: The most multiply-adds of one coalition on the whole set.
+
+    Raises:
+        RefusalError: TOO_SLOW when it takes more; otherwise as in `read_graph` and
+            `keras_models.model_from_spec`.
+    """
+    work = count_work(spec) * num_examples
+    if work > max_work:
+        raise RefusalError(
+            LearningCode.TOO_SLOW,
+            f"one coalition takes {work:.3g} multiply-adds on {num_examples} examples; at most "
+            f"{max_work:.3g} are allowed: use a smaller model, fewer examples or a longer window",
+            field="model",
+            limit=str(max_work),
+        )
+
+
+def count_work(spec: artifact_pb2.ModelSpec) -> int:
+    """Count the multiply-adds of a model for one example.
+
+    Args:
+        spec: The model, checked by `spec.check_spec`.
+
+    Returns:
+        Multiply-adds, and one for each number that a layer makes.
+
+    Raises:
+        RefusalError: As in `read_graph`, and in `keras_models.model_from_spec` for a model that
+            NumPy cannot compute.
+    """
+    graph = read_graph(spec)
+    if graph is not None:
+        return _count_graph(graph, weight_shapes(spec))
+    from fedcoin.learning.model import keras_models
+
+    model = keras_models.model_from_spec(spec.SerializeToString(deterministic=True))
+    return max(1, sum(_count_keras_layer(layer) for layer in model.layers))
+
+
+def _count_graph(graph: Graph, shapes: dict[str, tuple[int, ...]]) -> int:
+    return max(1, sum(_count_node(node, shapes) for node in graph))
+
+
+def _count_node(node: GraphNode, shapes: dict[str, tuple[int, ...]]) -> int:
+    made = math.prod(node.shape)
+    if isinstance(node.layer, Dense):
+        return made * (shapes[node.layer.kernel][0] + 1)
+    if isinstance(node.layer, Conv):
+        # Also when pooling behind it keeps fewer numbers, all of them are computed.
+        return math.prod(node.layer.output_shape) * (math.prod(shapes[node.layer.kernel][:-1]) + 1)
+    return made
+
+
+def _count_keras_layer(layer: Any) -> int:
+    """Estimate a layer from above: all its weights at each position, and pairs for attention."""
+    made = _shapes_of(layer.output)
+    taken = _shapes_of(layer.input)
+    positions = max(math.prod(shape[:-1]) for shape in (*made, *taken))
+    numbers = sum(math.prod(shape) for shape in (*made, *taken))
+    weights = sum(math.prod(weight.shape) for weight in layer.weights)
+    pairs = positions * numbers if "Attention" in type(layer).__name__ else 0
+    is_recurrent = any("return_sequences" in str(key) for key in layer.get_config())
+    steps = STEP_WORK * positions if is_recurrent else 0
+    return int(weights * positions + numbers + pairs + steps)
+
+
+def _shapes_of(tensors: Any) -> Sequence[tuple[int, ...]]:
+    # Without the batch; an unknown length counts as 1, since inputs have fixed shapes.
+    listed = tensors if isinstance(tensors, (list, tuple)) else [tensors]
+    return [tuple(int(side or 1) for side in tensor.shape[1:]) for tensor in listed]
