@@ -26,7 +26,6 @@ from fedcoin.application.mining.executor import make_pool
 from fedcoin.application.mining.miner import Miner
 from fedcoin.application.mining.task_evaluator import TaskJobs
 from fedcoin.application.mining.work_store import WorkFolder
-from fedcoin.application.node.artifact_retention import ArtifactKeeper
 from fedcoin.application.node.block_auditor import Auditor
 from fedcoin.application.node.chain import NewBlock
 from fedcoin.application.node.components import NodeComponents
@@ -40,6 +39,7 @@ from fedcoin.application.node.snapshot_maker import SnapshotMaker
 from fedcoin.application.node.transaction_intake import TransactionIntake
 from fedcoin.application.node.validator_presence import ValidatorPresence
 from fedcoin.application.node.vote_signer import VoteSigner
+from fedcoin.application.retention.artifact_retention import ArtifactKeeper
 from fedcoin.application.wallet.transaction_submitter import TransactionSubmitter
 from fedcoin.contract.blocks.ledger import Ledger
 from fedcoin.contract.pending.mempool import Mempool

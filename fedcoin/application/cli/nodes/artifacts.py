@@ -14,7 +14,7 @@ from fedcoin.application.configuration.home import Home
 from fedcoin.data.plurals import format_count
 
 if TYPE_CHECKING:
-    from fedcoin.application.node.artifact_retention import StoredArtifact
+    from fedcoin.application.retention.artifact_retention import StoredArtifact
 
 
 @click.group(
@@ -54,7 +54,7 @@ def prune(home: Home, older_than: float | None, dry_run: bool, as_json: bool) ->
 
     `verify --recompute` cannot evaluate the tasks whose artifacts are deleted.
     """
-    from fedcoin.application.node.artifact_retention import ArtifactKeeper
+    from fedcoin.application.retention.artifact_retention import ArtifactKeeper
     from fedcoin.data.artifacts.store import ArtifactStore
     from fedcoin.data.storage.chain_store import ChainStore
 
@@ -79,7 +79,7 @@ def prune(home: Home, older_than: float | None, dry_run: bool, as_json: bool) ->
 
 
 def _find(home: Home) -> list[StoredArtifact]:
-    from fedcoin.application.node.artifact_retention import find_needed, list_artifacts
+    from fedcoin.application.retention.artifact_retention import find_needed, list_artifacts
     from fedcoin.data.storage.chain_store import ChainStore
 
     genesis = home.genesis()

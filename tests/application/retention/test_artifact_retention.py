@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fedcoin.application.configuration.home import Home
-from fedcoin.application.node.artifact_retention import ArtifactKeeper, needed_artifacts
+from fedcoin.application.retention.artifact_retention import ArtifactKeeper, needed_artifacts
 from fedcoin.v1 import block_pb2
 from tests.support.mining_site import MiningSite, OpenMiningSite
 
