@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Iterator, Mapping
-from typing import Protocol
+from typing import Final, Protocol
+
+_FEW_KEYS: Final = 16
+"""Up to so many new keys are sorted in one by one."""
 
 
 class StateReader(Protocol):
@@ -38,7 +41,7 @@ class Overlay:
     far, and are dropped or merged as a whole.
     """
 
-    __slots__ = ("_below", "_read", "_written")
+    __slots__ = ("_below", "_new_keys", "_read", "_sorted_keys", "_written")
 
     def __init__(self, below: StateReader) -> None:
         """Make an overlay without changes.
@@ -49,6 +52,11 @@ class Overlay:
         self._below = below
         self._read: dict[bytes, bytes | None] = {}
         self._written: dict[bytes, bytes | None] = {}
+        # The written keys, in rising order but for those that came since the last scan. So a scan
+        # costs nothing for keys of other tables: a block may write 65,000 accounts, and then each
+        # open task is scanned for its miners.
+        self._sorted_keys: list[bytes] = []
+        self._new_keys: list[bytes] = []
 
     def get(self, key: bytes) -> bytes | None:
         """Implement `StateReader.get` with the changes so far."""
@@ -72,7 +80,7 @@ class Overlay:
 
     def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
         """Implement `StateReader.scan` with the changes so far."""
-        written = {key: self._written[key] for key in self._written if key.startswith(prefix)}
+        written = self._written_below(prefix)
         if not written:
             yield from self._below.scan(prefix)
             return
@@ -90,7 +98,7 @@ class Overlay:
             key: The entry's key.
             value: The new value.
         """
-        self._written[key] = value
+        self._write(key, value)
 
     def delete(self, key: bytes) -> None:
         """Delete an entry if it exists.
@@ -98,7 +106,7 @@ class Overlay:
         Args:
             key: The entry's key.
         """
-        self._written[key] = None
+        self._write(key, None)
 
     def merge(self, above: Overlay) -> None:
         """Add the changes of an overlay on top of this one to its own.
@@ -106,7 +114,8 @@ class Overlay:
         Args:
             above: An overlay whose `below` is this one.
         """
-        self._written.update(above._written)
+        for key, value in above._written.items():
+            self._write(key, value)
 
     def changes(self) -> dict[bytes, bytes | None]:
         """List the changes against the state below.
@@ -115,6 +124,31 @@ class Overlay:
             New values by key; None for entries that are deleted.
         """
         return {key: value for key, value in self._written.items() if value != self.before(key)}
+
+    def _write(self, key: bytes, value: bytes | None) -> None:
+        if key not in self._written:
+            self._new_keys.append(key)
+        self._written[key] = value
+
+    def _written_below(self, prefix: bytes) -> dict[bytes, bytes | None]:
+        """List the changes whose keys begin with a prefix."""
+        self._sort_new_keys()
+        found: dict[bytes, bytes | None] = {}
+        for index in range(bisect_left(self._sorted_keys, prefix), len(self._sorted_keys)):
+            key = self._sorted_keys[index]
+            if not key.startswith(prefix):
+                break
+            found[key] = self._written[key]
+        return found
+
+    def _sort_new_keys(self) -> None:
+        if len(self._new_keys) > _FEW_KEYS:
+            self._sorted_keys += self._new_keys
+            self._sorted_keys.sort()
+        else:
+            for key in self._new_keys:
+                insort(self._sorted_keys, key)
+        self._new_keys.clear()
 
 
 class MemoryState:
