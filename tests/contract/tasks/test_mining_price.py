@@ -73,6 +73,29 @@ def test_exact_tasks_pay_power_and_not_heads(report_attack: ReportAttack) -> Non
     assert abs(earned - price * 96 // 4_096) <= 96
 
 
+@pytest.mark.attack
+def test_sampled_tasks_pay_for_power_and_samples_and_not_for_heads(
+    report_attack: ReportAttack,
+) -> None:
+    """A quarter of the power is split over ten bonds, which share their few coalitions."""
+    job = begun([1_000 * FDC] * 3 + [100 * FDC] * 10, is_sampled=True)
+    dust = [key_of(f"miner {i}") for i in range(3, 13)]
+    job.settle(dict.fromkeys(job.chain.miners, GAME), samples=dict.fromkeys(job.chain.miners, 100))
+    price = job.terms.prices.mining
+    earned = sum(paid(job)[m.address] for m in dust)
+    assert abs(earned - price // 4) <= len(dust)
+    more = begun([1_000 * FDC] * 3 + [100 * FDC] * 10, is_sampled=True)
+    samples = dict.fromkeys(more.chain.miners, 100) | dict.fromkeys(dust, 300)
+    more.settle(dict.fromkeys(more.chain.miners, GAME), samples=samples)
+    assert abs(sum(paid(more)[m.address] for m in dust) - price // 2) <= len(dust)
+    report_attack(
+        "a quarter of the power, split over ten bonds, proves samples of few coalitions, which it"
+        " computes once for all of them",
+        "77 % of the mining price",
+        f"{100 * earned / price:.0f} %",
+    )
+
+
 def test_a_withheld_reveal_lowers_the_pay_of_the_one_who_withholds() -> None:
     bonds = [30 * FDC, 10 * FDC, 10 * FDC]
     honest = begun(bonds)
