@@ -74,6 +74,24 @@ def test_a_model_that_sank_is_not_built_upon_and_no_gain_is_paid_twice(
     )
 
 
+@pytest.mark.attack
+def test_the_fund_bounds_what_two_accomplices_get_for_harm_and_repair(
+    report_attack: ReportAttack,
+) -> None:
+    """One sinks the model by 40 points, the other raises it again in the same round."""
+    job = campaign(unit_price=FUND, rounds=5)
+    rounds = [sum(play(job, additive(40, -40, 0, base=50))) for _ in range(4)]
+    assert rounds == [FUND * 2 // 5, FUND * 2 // 5, FUND // 5, 0]
+    assert job.chain.campaign(job.campaign_id).best_weights == WEIGHTS
+    report_attack(
+        "two accomplices, of which one sinks the model by 40 points and the other raises it again,"
+        " gain nothing together",
+        "the whole training price of each round",
+        f"{100 * sum(rounds) // FUND} % of the campaign's fund in three rounds, unless the"
+        " coordinator excludes them",
+    )
+
+
 def test_a_failed_round_leaves_fund_and_best_model_as_they_were() -> None:
     job = campaign()
     job.open_task(max_attempts=1)
