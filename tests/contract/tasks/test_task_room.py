@@ -9,9 +9,10 @@ from fedcoin.contract.state import records
 from fedcoin.contract.tasks import task_room
 from fedcoin.contract.tasks.task_pricing import compute_task_deposit
 from fedcoin.v1 import block_pb2
+from fedcoin.v1.task_pb2 import PriceSplit
 from tests.conftest import ReportAttack
 from tests.support.genesis import FDC
-from tests.support.keys import BOB
+from tests.support.keys import BOB, key_of
 from tests.support.ledger_campaign import COMMIT, FAILED, SETTLED, LedgerCampaign, additive
 from tests.support.ledger_chain import LedgerChain
 
@@ -58,6 +59,45 @@ def test_cheap_tasks_make_way_for_one_that_offers_more(
         "tasks of 1 sap with windows of 24 h take all places (`task-spammer`)",
         "paid mining stops for the whole window",
         "the task with the lowest offer makes way at once; each costs a deposit and a fee",
+    )
+
+
+@pytest.mark.attack
+def test_a_flood_of_better_offers_fails_a_round_that_miners_have_not_taken_up(
+    report_attack: ReportAttack,
+) -> None:
+    """The flood's windows are too short to be mined, so that its prices and deposits return."""
+    chain = LedgerChain.create(users=("alice", "bob", "carol"), balance=10_000 * FDC)
+    honest = opened(chain, budget=10 * FDC)
+    chain.produce(honest.commit(chain.miners[0], honest.tree(chain.miners[0], GAME)))
+    owner = key_of("carol")
+    before = chain.balance(owner)
+    offers_more = {"budget": 3 * FDC, "rounds": 1, "split": PriceSplit(mining=1)}
+    jobs = [
+        LedgerCampaign(chain, [key_of("client 0")], requester=owner, server=owner)
+        for _ in range(task_room.MAX_OPEN_TASKS)
+    ]
+    campaigns = [
+        chain.sign(owner, job.campaign_terms(**offers_more), ahead=i) for i, job in enumerate(jobs)
+    ]
+    chain.produce(*campaigns)
+    for job, opening in zip(jobs, campaigns, strict=True):
+        job.campaign_id = opening.hash
+    short = {"commit_window_ms": 100, "reveal_window_ms": 100, "max_attempts": 1}
+    openings = [chain.sign(owner, job.task_terms(**short), ahead=i) for i, job in enumerate(jobs)]
+    chain.produce(*openings)
+    assert honest.task.phase == FAILED
+    for _ in range(4):
+        chain.produce(after_ms=100)
+    assert not open_tasks(chain)
+    cost = before - chain.balance(owner)
+    assert 0 < cost < FDC
+    report_attack(
+        "64 tasks with a better offer and windows of 100 ms push out the rounds that miners have"
+        " not taken up yet",
+        "there were no places to lose",
+        f"these rounds fail, and their clients are not paid: {cost / FDC:.2f} FDC for 4 miners, and"
+        " 224 FDC that return",
     )
 
 
