@@ -8,7 +8,8 @@ from typing import Any, cast
 
 from google.protobuf.message import Message
 
-from fedcoin.application.mining.miner import Miner, TaskProgress
+from fedcoin.application.mining.miner import Miner
+from fedcoin.application.mining.task_progress import TaskProgress
 from fedcoin.contract.state import records
 from fedcoin.data.messages.transactions import Transaction
 from fedcoin.incentive.draw_scores import compute_score
@@ -25,13 +26,14 @@ _SubmitAny = Callable[[Message], Awaitable[Transaction]]
 class LateBonder(Miner):
     """Bonds nearly all of its coins once the challenge is known, and takes them back afterwards."""
 
-    def __init__(self, *arguments: Any) -> None:
+    def __init__(self, *arguments: Any, **options: Any) -> None:
         """Make a miner.
 
         Args:
             *arguments: Passed to `Miner`.
+            **options: Passed to `Miner`.
         """
-        super().__init__(*arguments)
+        super().__init__(*arguments, **options)
         self._late_bond = 0
 
     async def _reveal(self, progress: TaskProgress, task: TaskState, miner: MinerState) -> None:
