@@ -5,7 +5,7 @@ missing blocks and artifacts are fetched, and to which peers news is sent. It do
 makes a block, a transaction or a vote valid: it passes them to the node through `ports`.
 
 * `listener` opens a server with `health` and `reflection`; `interceptors` is what happens around
-  each call, within the `call_limits` of the listener;
+  each call, within the `call_limits` of the listener, which count by `host_groups`;
 * `error_statuses` gives each error code its gRPC status; `error_details` encodes refusals;
 * `client` is the calling side: clients of nodes, coordinators and peers;
 * `peers`: handshakes, gossip, consensus streams and catching up between nodes;

@@ -40,6 +40,7 @@ from fedcoin.data.plurals import format_count
 from fedcoin.learning.model import artifact_checks
 from fedcoin.learning.training.training_plan import TrainingPlan, encode_training_plan
 from fedcoin.learning.workers.pool import WorkerPool
+from fedcoin.network.call_limits import CallLimits
 from fedcoin.network.client.node_client import NodeClient
 from fedcoin.network.listener import Listener
 from fedcoin.v1.transaction_pb2 import CloseCampaign
@@ -62,6 +63,7 @@ class Coordinator:
         state_path: The file with the campaign's state. If it exists, the campaign goes on.
         report: Takes one line of text for each event worth logging.
         credentials: TLS for the listener; None for plaintext.
+        limits: The limits of the listener; None takes the default limits.
         clock_ms: The wall clock.
     """
 
@@ -76,6 +78,7 @@ class Coordinator:
         *,
         report: Callable[[str], None] = logger.info,
         credentials: grpc.ServerCredentials | None = None,
+        limits: CallLimits | None = None,
         clock_ms: Clock = unix_ms,
     ) -> None:
         self._config = config
@@ -86,6 +89,7 @@ class Coordinator:
         self._file = CampaignFile(state_path)
         self._report = report
         self._credentials = credentials
+        self._limits = limits
         self._clock_ms = clock_ms
         self._workers = WorkerPool()
         self._delivery = Delivery(node, key, chain, report)
@@ -202,6 +206,7 @@ class Coordinator:
         self._listener = Listener(
             config.listen,
             coordinator_services(self._round_service, self._store, self._clock_ms),
+            limits=self._limits,
             credentials=self._credentials,
         )
         await self._listener.start()

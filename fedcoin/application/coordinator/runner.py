@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from fedcoin.application.configuration.config import NodeConfig
 from fedcoin.application.configuration.fields import dialable
 from fedcoin.application.configuration.home import Home
+from fedcoin.application.configuration.network_options import host_groups
 from fedcoin.application.configuration.tls import client_credentials, server_credentials
 from fedcoin.application.coordinator.campaign import CampaignPhase
 from fedcoin.application.coordinator.campaign_file import CampaignFile
@@ -22,6 +23,7 @@ from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.chain_identity import ChainIdentity
 from fedcoin.learning.errors import WorkerError
+from fedcoin.network.call_limits import CallLimits
 from fedcoin.network.client.node_client import NodeClient
 from fedcoin.network.client.rpc_error import RpcError
 
@@ -70,6 +72,7 @@ async def open_coordinator(
             store,
             home.coordinator_path,
             credentials=server_credentials(config.tls),
+            limits=CallLimits(hosts=host_groups(config)),
         )
         await coordinator.start()
         try:

@@ -3,9 +3,11 @@
 This folder decides which addresses are dialled, who may connect, and when a peer must leave. It
 does not know what peers tell each other: `gossip` and `sync` do.
 
-* `endpoints`, `address_book`, `peer_exchange`: addresses, where they are kept, how they are learnt
+* `endpoints`, `node_addresses`: addresses of listeners, and with the key of the node there
+* `address_book`, `peer_exchange`: where addresses are kept, and how they are learnt
 * `dialer`, `link`, `security`: dial peers, and keep an authenticated channel to each
 * `handshake`, `peer_service`: prove node keys in both directions; the server's side of it
-* `peer`, `peer_set`: one peer, and the bounded set of them
+* `own_addresses`: the addresses for which this node signs handshakes
+* `peer`, `peer_set`, `inbound_slots`: one peer, the bounded set of them, and who gets its places
 * `peer_guard`: the checks in front of every call from a peer
 """

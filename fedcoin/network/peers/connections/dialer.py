@@ -203,12 +203,9 @@ class Dialer:
         if record is not None and (record.own or record.due > self._peers.now()):
             return False
         is_own = address.node_key == self._introduction.key.public_key
-        return not is_own and address not in self._busy and not self._is_banned(address)
-
-    def _is_banned(self, address: NodeAddress) -> bool:
-        if self._peers.is_host_banned(address.endpoint.host):
-            return True
-        return address.node_key in self._peers.banned()
+        if is_own or address in self._busy:
+            return False
+        return not self._peers.is_banned(address.node_key, address.endpoint.host)
 
     def _missing(self) -> Iterator[NodeAddress]:
         for peer in self._peers:

@@ -71,6 +71,7 @@ class PeerSet:
         self._slots = InboundSlots(
             options.max_inbound, options.max_inbound_of_host, options.hosts, power_of
         )
+        self._power_of = power_of
         self._conducts: LruDict[bytes, Conduct] = LruDict(MAX_REMEMBERED)
         self._clocks = clocks
         self._closing: set[asyncio.Task[None]] = set()
@@ -143,17 +144,17 @@ class PeerSet:
                 f"node key {key.hex()} is refused by this node's operator",
                 field="node_key",
             )
-        now, group = self._clocks.wall(), group_of(host)
-        for until, who, field in (
-            (self.bans.until(key, now), f"node key {key.hex()}", "node_key"),
-            (self.bans.host_until(group, now), f"host {group}", "host"),
-        ):
-            if until is not None:
-                raise RefusalError(
-                    NetworkCode.BANNED,
-                    f"{who} is banned for {until - now:.0f} more seconds",
-                    field=field,
-                )
+        now = self._clocks.wall()
+        until = self.bans.until(key, now)
+        if until is not None:
+            raise _banned(f"node key {key.hex()}", until - now, "node_key")
+        until = self._host_banned_until(key, host, now)
+        if until is not None:
+            raise _banned(f"host {group_of(host)}", until - now, "host")
+
+    def _host_banned_until(self, key: bytes, host: str, now: float) -> float | None:
+        # Strangers at a validator's address must not be able to get it banned with their keys.
+        return None if self._power_of(key) else self.bans.host_until(group_of(host), now)
 
     def banned(self) -> set[bytes]:
         """List the node keys that are banned now, or refused by the operator's settings."""
@@ -296,18 +297,16 @@ class PeerSet:
             host: The host that it counts against; empty for none. A host is banned when several of
                 its keys are.
         """
-        is_countable = bool(host) and not self._options.hosts.is_exempt(host)
-        counted = group_of(host) if is_countable else ""
+        counted = "" if self._options.hosts.is_exempt(host) else group_of(host)
         is_host_banned = self.bans.add(key, self._clocks.wall(), seconds, counted)
         log.warning("banned %s for %.0f s: %s", key.hex()[:12], seconds, why)
-        peer = self._peers.get(key)
-        if peer is not None:
-            self.drop(peer, "banned")
+        if key in self._peers:
+            self.drop(self._peers[key], "banned")
         if is_host_banned:
             self.ban_host(host, seconds, "several of its node keys are banned")
 
     def ban_host(self, host: str, seconds: float, why: str) -> None:
-        """Ban a host, and disconnect the peers that dialled this node from it.
+        """Ban a host, and disconnect the peers that dialled this node from it, but no validators.
 
         Args:
             host: The host's IP address.
@@ -318,19 +317,23 @@ class PeerSet:
         self.bans.add_host(group, self._clocks.wall(), seconds)
         log.warning("banned host %s for %.0f s: %s", group, seconds, why)
         for peer in self:
-            if peer.caller_host and group_of(peer.caller_host) == group:
+            is_of_host = bool(peer.caller_host) and group_of(peer.caller_host) == group
+            if is_of_host and not self._power_of(peer.key):
                 self.drop(peer, "its host is banned")
 
-    def is_host_banned(self, host: str) -> bool:
-        """Tell whether a host is banned now.
+    def is_banned(self, key: bytes | None, host: str) -> bool:
+        """Tell whether a node is banned or refused now, by its key or by its host.
 
         Args:
-            host: The host's IP address.
+            key: Its node key; None when it is not known.
+            host: Its host name or IP address.
 
         Returns:
-            True when it is banned.
+            True when it is.
         """
-        return self.bans.host_until(group_of(host), self._clocks.wall()) is not None
+        if key in self.banned():
+            return True
+        return self._host_banned_until(key or b"", host, self._clocks.wall()) is not None
 
     def drop(self, peer: Peer, why: str) -> None:
         """Disconnect a peer and end its sessions.
@@ -389,3 +392,9 @@ class PeerSet:
     def _notify(listeners: list[PeerCallback], peer: Peer) -> None:
         for listener in listeners:
             listener(peer)
+
+
+def _banned(who: str, seconds: float, field: str) -> RefusalError:
+    return RefusalError(
+        NetworkCode.BANNED, f"{who} is banned for {seconds:.0f} more seconds", field=field
+    )

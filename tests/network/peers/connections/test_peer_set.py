@@ -146,10 +146,25 @@ def test_a_host_with_three_banned_keys_is_banned(peers: PeerSet, clock: Clock) -
         peers.punish(peer, Offence.BAD_BLOCK, "test")
         assert refused(peers, key, "10.0.0.9") is NetworkCode.BANNED
     assert refused(peers, STRANGER, "10.0.0.1") is NetworkCode.BANNED
-    assert peers.is_host_banned("10.0.0.1")
+    assert peers.is_banned(None, "10.0.0.1")
+    assert not peers.is_banned(None, "10.0.0.2")
     join(peers, STRANGER, "10.0.0.2")
     clock.now += OPTIONS.ban_s
     join(peers, strangers(1, "new")[0], "10.0.0.1")
+
+
+def test_strangers_do_not_get_a_validator_banned_at_whose_address_they_are(peers: PeerSet) -> None:
+    join(peers, MINERS[0], "10.0.0.1")
+    for key in strangers(MAX_BANNED_KEYS_OF_HOST):
+        # The validator has one of the host's places.
+        peers.drop(peer_of(peers, MINERS[0]), "test")
+        join(peers, key, "10.0.0.1")
+        join(peers, MINERS[0], "10.0.0.1")
+        peers.punish(peer_of(peers, key), Offence.BAD_BLOCK, "test")
+    assert refused(peers, STRANGER, "10.0.0.1") is NetworkCode.BANNED
+    peer_of(peers, MINERS[0])
+    join(peers, MINERS[1], "10.0.0.1")
+    assert not peers.is_banned(MINERS[2].public_key, "10.0.0.1")
 
 
 def test_an_exempt_host_is_not_banned(peers: PeerSet) -> None:
