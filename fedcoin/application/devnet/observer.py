@@ -127,6 +127,9 @@ class Observer:
         phases: dict[tuple[int, int], int] = {}
         async for event in self._nodes[0].watch_events(from_height=1):
             for task in event.tasks:
+                if parse_address(task.server) != self._plan.coordinator.address:
+                    # Anybody may open tasks, also a dishonest miner.
+                    continue
                 self._report_task(task, phases)
                 if task.phase == TaskPhase.TASK_PHASE_FAILED:
                     attempts = format_count(task.attempt + 1, "attempt")

@@ -34,11 +34,31 @@ class WaitingTransactions(Protocol):
         ...
 
     def decode(self, raw: bytes) -> Transaction:
-        """Decode and verify a signed transaction; raises RefusalError."""
+        """Decode and verify a signed transaction.
+
+        Args:
+            raw: A serialised SignedTransaction.
+
+        Returns:
+            The transaction.
+
+        Raises:
+            RefusalError: It is not valid.
+        """
         ...
 
     def add_relayed(self, transaction: Transaction) -> bool:
-        """Admit a transaction, or hold it while it is too early; raises RefusalError."""
+        """Admit a transaction, or hold it while it is too early.
+
+        Args:
+            transaction: The decoded and verified transaction.
+
+        Returns:
+            True when it is new.
+
+        Raises:
+            RefusalError: It cannot be applied any more, or there is no room for it.
+        """
         ...
 
 

@@ -11,7 +11,8 @@ measurements do.
 * `dishonest_proposals`: what a dishonest proposer leaves out or tries; `block_builders` holds the
   chains of such nodes;
 * `equivocating_exchange`: two contradicting votes for one round;
-* `hostile_peers`: peers that send old messages, or messages of another network.
+* `hostile_peers`: peers that send old messages, or messages of another network;
+* `fund_attacks`: accounts that spend coins on worthless tasks and floods of transfers.
 
 Devnets know the kinds' names from `fedcoin/application/devnet/dishonest_miners.json`.
 """

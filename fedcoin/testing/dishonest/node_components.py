@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import partial
+from typing import Any
 
 from fedcoin.application.node.chain import Chain
 from fedcoin.application.node.components import NodeComponents
@@ -15,6 +16,7 @@ from fedcoin.network.peers.peer_network import PeerNetwork
 from fedcoin.testing.dishonest.block_builders import CensoringChain, GrindingChain, MisnamingChain
 from fedcoin.testing.dishonest.dishonest_miner import DishonestMiner
 from fedcoin.testing.dishonest.equivocating_exchange import EquivocatingExchange
+from fedcoin.testing.dishonest.fund_attacks import fill_pools, move_difficulty, spam_tasks
 from fedcoin.testing.dishonest.hostile_peers import (
     Visit,
     send_foreign_messages,
@@ -23,6 +25,12 @@ from fedcoin.testing.dishonest.hostile_peers import (
 )
 from fedcoin.testing.dishonest.mining_strategies import MINING_STRATEGIES
 from fedcoin.testing.dishonest.power_seekers import LateBonder, SelectiveWithholder
+
+Attack = Callable[[KeyPair, PeerNetwork, Chain], Coroutine[Any, Any, None]]
+"""Runs beside a node with the miner's key, until it is cancelled."""
+
+MakeNode = Callable[[KeyPair], NodeComponents]
+"""Makes the components of one kind of node with the miner's key."""
 
 
 def _make_hasty_chain(store: ChainStore, ledger: Ledger, clock: Clock) -> Chain:
@@ -43,7 +51,11 @@ def _equivocating(key: KeyPair) -> NodeComponents:
     return NodeComponents(make_network=partial(PeerNetwork, make_consensus=exchange))
 
 
-_OTHER_KINDS: dict[str, Callable[[KeyPair], NodeComponents]] = {
+def _spending(attack: Attack) -> MakeNode:
+    return lambda key: NodeComponents(run_beside=partial(attack, key))
+
+
+_OTHER_KINDS: dict[str, MakeNode] = {
     "late-bonder": lambda key: NodeComponents(make_miner=LateBonder),
     "selective-withholder": lambda key: NodeComponents(make_miner=SelectiveWithholder),
     "censor": lambda key: NodeComponents(make_chain=CensoringChain),
@@ -53,6 +65,9 @@ _OTHER_KINDS: dict[str, Callable[[KeyPair], NodeComponents]] = {
     "equivocator": _equivocating,
     "stale-peer": lambda key: _visiting(send_old_messages),
     "wrong-network": lambda key: _visiting(send_foreign_messages),
+    "task-spammer": _spending(spam_tasks),
+    "difficulty-mover": _spending(move_difficulty),
+    "pool-filler": _spending(fill_pools),
 }
 # These kinds compute and claim honestly, and are dishonest in another component.
 

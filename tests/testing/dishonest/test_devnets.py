@@ -26,6 +26,9 @@ SIGNS = {
     "equivocator": ("miner-4", "voted twice", 2),
     "stale-peer": ("miner-1", "banned", 2),
     "wrong-network": ("miner-1", "banned", 2),
+    "task-spammer": ("miner-4", "that pay nothing", 3),
+    "difficulty-mover": ("miner-4", "that pay nothing", 3),
+    "pool-filler": ("miner-4", "transfers to fill mempools", 3),
 }
 """For each kind: the log that shows the dishonest act, its words, and how many rounds to run."""
 

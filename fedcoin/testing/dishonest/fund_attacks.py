@@ -1,0 +1,210 @@
+"""Nodes that spend coins to keep others' tasks and transactions out.
+
+Beside an honest miner they sign with accounts of their own, which the miner's first transaction
+funds, so that the nonces of the miner's commitments and reveals stay its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from google.protobuf.message import Message
+
+from fedcoin.application.node.chain import Chain
+from fedcoin.application.wallet.transaction_drafts import action_field
+from fedcoin.contract.admission import min_fee
+from fedcoin.contract.state import records
+from fedcoin.contract.tasks.lifecycle import open_tasks
+from fedcoin.data.crypto.hashing import sha256
+from fedcoin.data.crypto.keys import KeyPair
+from fedcoin.data.messages.amounts import SAP_PER_FDC
+from fedcoin.data.messages.transactions import Transaction, sign_transaction
+from fedcoin.data.messages.updates import sign_update
+from fedcoin.data.plurals import format_count
+from fedcoin.incentive.training_reward import compute_prices_due, split_budget
+from fedcoin.network.peers.peer_network import PeerNetwork
+from fedcoin.v1 import task_pb2
+from fedcoin.v1.task_pb2 import ClientUpdate, OpenCampaign, OpenTask, Sampling
+from fedcoin.v1.transaction_pb2 import TransactionBody, Transfer, TransferOutput
+
+ACCOUNTS = 8
+FUNDS = 60 * SAP_PER_FDC
+"""The accounts that the miner funds, and the coins of each in sap."""
+
+BUDGET = 10
+"""The budget of a campaign that nobody should mine, in sap."""
+
+FLOOD_FACTOR = 5
+"""How many times the minimum fee each transaction of a flood pays."""
+
+FLOOD_BATCH = 24
+"""How many transactions of each account wait at the same time."""
+
+PAUSE_S = 0.5
+
+_DAY_MS = 86_400_000
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Purse:
+    """The attacker's accounts, and how it signs."""
+
+    chain: Chain
+    key: KeyPair
+
+    @property
+    def accounts(self) -> list[KeyPair]:
+        """The accounts that the attack is paid from."""
+        seeds = (sha256(b"purse", self.key.address, bytes([i])) for i in range(ACCOUNTS))
+        return [KeyPair.from_seed(seed) for seed in seeds]
+
+    def sign(
+        self, signer: KeyPair, action: Message, *, ahead: int = 0, factor: int = 1
+    ) -> Transaction:
+        """Sign an action.
+
+        Args:
+            signer: The account that pays.
+            action: The action.
+            ahead: How many transactions of the account come before it.
+            factor: How many times the minimum fee it pays.
+
+        Returns:
+            The transaction.
+        """
+        genesis = self.chain.genesis
+        body = TransactionBody(
+            chain_id=genesis.chain_id,
+            nonce=self.chain.ledger.account(signer.address).nonce + ahead,
+            expiry_height=self.chain.height() + 100,
+        )
+        getattr(body, action_field(action)).CopyFrom(action)
+        body.fee = factor * min_fee(genesis.parameters, body.ByteSize() + 10)
+        return sign_transaction(body, signer, genesis.hash)
+
+    async def fill(self, network: PeerNetwork) -> None:
+        """Fund the accounts, and wait until they have the coins.
+
+        Args:
+            network: Relays the transaction.
+        """
+        outputs = [TransferOutput(recipient=a.address, amount=FUNDS) for a in self.accounts]
+        transaction = self.sign(self.key, Transfer(outputs=outputs))
+        while not self.chain.ledger.account(self.accounts[0].address).balance:
+            network.transaction_relay.relay(transaction)
+            await asyncio.sleep(PAUSE_S)
+
+
+async def fill_pools(key: KeyPair, network: PeerNetwork, chain: Chain) -> None:
+    """Keep other nodes' mempools and blocks full of transfers that pay well (`pool-filler`).
+
+    Args:
+        key: The miner's key, which pays.
+        network: Relays the transactions.
+        chain: The node's chain.
+    """
+    purse = Purse(chain, key)
+    await purse.fill(network)
+    while True:
+        height = chain.height()
+        for account in purse.accounts:
+            outputs = [TransferOutput(recipient=account.address, amount=1)] * 20
+            for ahead in range(FLOOD_BATCH):
+                flood = purse.sign(
+                    account, Transfer(outputs=outputs), ahead=ahead, factor=FLOOD_FACTOR
+                )
+                network.transaction_relay.relay(flood)
+            await asyncio.sleep(0)
+        log.warning("relayed %d transfers to fill mempools", FLOOD_BATCH * ACCOUNTS)
+        await chain.wait_above(height)
+
+
+async def spam_tasks(key: KeyPair, network: PeerNetwork, chain: Chain) -> None:
+    """Open tasks that pay nothing and last for days (`task-spammer`).
+
+    Args:
+        key: The miner's key, which pays.
+        network: Relays the transactions.
+        chain: The node's chain.
+    """
+    await _open_copies(Purse(chain, key), network, _DAY_MS, exact=True)
+
+
+async def move_difficulty(key: KeyPair, network: PeerNetwork, chain: Chain) -> None:
+    """Open sampled tasks that pay nothing and would settle at once (`difficulty-mover`).
+
+    Args:
+        key: The miner's key, which pays.
+        network: Relays the transactions.
+        chain: The node's chain.
+    """
+    await _open_copies(Purse(chain, key), network, 1_000, exact=False)
+
+
+async def _open_copies(purse: Purse, network: PeerNetwork, window_ms: int, *, exact: bool) -> None:
+    """Open worthless copies of the first honest task, whose artifacts all validators have."""
+    chain = purse.chain
+    await purse.fill(network)
+    while (found := next(_foreign_tasks(purse), None)) is None:
+        await chain.wait_above(chain.height())
+    honest, campaign = found
+    for account in purse.accounts:
+        terms = _worthless(campaign, honest, account)
+        opening = purse.sign(account, terms)
+        copy = _copy_task(purse, opening.hash, terms, honest, window_ms, exact=exact)
+        network.transaction_relay.relay(opening)
+        network.transaction_relay.relay(purse.sign(account, copy, ahead=1))
+    log.warning("opens %s that pay nothing", format_count(ACCOUNTS, "task"))
+
+
+def _foreign_tasks(purse: Purse) -> Iterator[tuple[OpenTask, OpenCampaign]]:
+    reader = purse.chain.ledger.reader
+    for task_id, _ in open_tasks(reader):
+        terms = records.TERMS.get(reader, task_id)
+        campaign = terms and records.CAMPAIGNS.get(reader, terms.campaign_id)
+        if terms and campaign:
+            yield terms, campaign.terms
+
+
+def _worthless(campaign: OpenCampaign, honest: OpenTask, account: KeyPair) -> OpenCampaign:
+    terms = OpenCampaign()
+    terms.CopyFrom(campaign)
+    terms.server = account.address
+    terms.initial_weights = honest.base
+    terms.rounds, terms.budget = 1, BUDGET
+    return terms
+
+
+def _copy_task(
+    purse: Purse,
+    campaign_id: bytes,
+    campaign: OpenCampaign,
+    honest: OpenTask,
+    window_ms: int,
+    *,
+    exact: bool,
+) -> OpenTask:
+    """Copy a task with the updates signed by keys of the attacker's own, in the same order."""
+    task = OpenTask()
+    task.CopyFrom(honest)
+    task.campaign_id, task.round = campaign_id, 1
+    due = compute_prices_due(campaign, 1, split_budget(campaign).training)
+    task.prices.training, task.prices.aggregation = due.training, due.aggregation
+    task.prices.mining = due.mining
+    task.commit_window_ms = task.reveal_window_ms = window_ms
+    task.max_attempts = 1
+    schedule = task_pb2.SCHEDULE_EXACT if exact else task_pb2.SCHEDULE_PERMUTATION
+    task.sampling.CopyFrom(Sampling(schedule=schedule, max_samples=0 if exact else 100))
+    seeds = (sha256(campaign_id, bytes([i])) for i in range(len(honest.updates)))
+    keys = sorted((KeyPair.from_seed(seed) for seed in seeds), key=lambda k: k.address)
+    del task.updates[:]
+    for key, signed in zip(keys, honest.updates, strict=True):
+        update = ClientUpdate.FromString(signed.body)
+        update.campaign_id, update.round, update.address = campaign_id, 1, key.address
+        task.updates.append(sign_update(update, key, purse.chain.genesis.hash))
+    return task
