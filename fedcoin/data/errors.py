@@ -109,6 +109,11 @@ class DataCode(str, Enum):
     """A snapshot file is damaged or cut short.
 
     Delete the file and fetch the snapshot again."""
+    VOTES_MISSING = "VOTES_MISSING"
+    """The database may lack votes that this validator has signed, so it signs nothing yet.
+
+    Wait until the chain has moved on; docs/OPERATIONS.md says how to end a halt in which all
+    validators wait."""
     CONFLICTING_VOTE = "CONFLICTING_VOTE"
     """This validator may have signed a different vote for the same height and round; the new
     one was not signed.

@@ -8,7 +8,7 @@ from pathlib import Path
 from fedcoin.application.node.chain import Chain
 from fedcoin.application.node.consensus_driver import ConsensusDriver
 from fedcoin.application.node.transaction_intake import TransactionIntake
-from fedcoin.application.node.vote_signer import VoteSigner
+from fedcoin.application.node.voting.vote_signer import VoteSigner
 from fedcoin.contract.blocks.ledger import Ledger
 from fedcoin.contract.pending.mempool import Mempool
 from fedcoin.contract.state.genesis_state import genesis_changes

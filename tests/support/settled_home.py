@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from fedcoin.application.configuration.home import Home
-from fedcoin.application.node.vote_signer import VoteSigner
+from fedcoin.application.node.voting.vote_signer import VoteSigner
 from fedcoin.consensus.effects import CastVote
 from fedcoin.consensus.lock_record import encode_lock
 from fedcoin.data.crypto.hashing import sha256

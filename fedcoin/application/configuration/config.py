@@ -110,6 +110,11 @@ class MinerConfig:
     warm: bool = setting(
         True, switch(), "Start the worker processes before there is a task for them."
     )
+    vote_without_record: bool = setting(
+        False,
+        switch(),
+        "Vote at once although the database may lack own votes; a double vote costs the bond.",
+    )
     executor: str = setting(
         "local",
         choice("local", "ray"),

@@ -2,7 +2,8 @@
 
 config.toml       settings, each with a comment
 genesis.json      the genesis of the network
-keys/             NAME.key, mode 0600, encrypted when made with a passphrase
+keys/             NAME.key, mode 0600, encrypted when made with a passphrase; NAME-CHAIN.votes, what
+                  the key may have signed
 chain.sqlite      blocks and state
 artifacts/        weights, models and evaluation sets
 snapshots/        the state at some heights, for nodes that join
@@ -180,6 +181,18 @@ class Home:
                 field="key",
             )
         return self.keys_path / f"{name}.key"
+
+    def vote_mark_path(self, name: str, genesis_hash: bytes) -> Path:
+        """Return the path of the mark that says what a key may have signed in a network.
+
+        Args:
+            name: The key's name.
+            genesis_hash: The network's genesis hash, 32 bytes.
+
+        Returns:
+            The path, beside the key's file.
+        """
+        return self.keys_path / f"{name}-{genesis_hash.hex()[:16]}.votes"
 
     def key_names(self) -> tuple[str, ...]:
         """List the names of all keys, sorted."""

@@ -20,9 +20,9 @@ from typing import Protocol
 from fedcoin.application.node.block_auditor import PASSING
 from fedcoin.application.node.chain import Chain, NewBlock
 from fedcoin.application.node.disputed_transactions import leave_out_disputed, leaves_out_reveals
-from fedcoin.application.node.early_messages import EarlyMessages
 from fedcoin.application.node.transaction_intake import TransactionIntake
-from fedcoin.application.node.vote_signer import VoteSigner
+from fedcoin.application.node.voting.early_messages import EarlyMessages
+from fedcoin.application.node.voting.vote_signer import VoteSigner
 from fedcoin.consensus.effects import (
     BuildBlock,
     CastVote,
@@ -177,7 +177,7 @@ class ConsensusDriver:
             height,
             order.validators,
             order.proposer,
-            self._signer.public_key if self._signer else None,
+            self._signer.public_key if self._signer and self._signer.may_sign(height) else None,
             self._timeouts,
             restored,
             lock,
@@ -278,7 +278,7 @@ class ConsensusDriver:
         try:
             message = await asyncio.to_thread(self._signer.sign, voting.height, effect)
         except RefusalError as refusal:
-            if refusal.code is not DataCode.CONFLICTING_VOTE:
+            if refusal.code not in (DataCode.CONFLICTING_VOTE, DataCode.VOTES_MISSING):
                 raise
             log.warning("kept silent: %s", refusal)
             return

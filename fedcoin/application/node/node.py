@@ -38,7 +38,7 @@ from fedcoin.application.node.process_age import process_age_ms
 from fedcoin.application.node.snapshot_maker import SnapshotMaker
 from fedcoin.application.node.transaction_intake import TransactionIntake
 from fedcoin.application.node.validator_presence import ValidatorPresence
-from fedcoin.application.node.vote_signer import VoteSigner
+from fedcoin.application.node.voting.guarded_signer import open_signer
 from fedcoin.application.retention.artifact_retention import ArtifactKeeper
 from fedcoin.application.wallet.transaction_submitter import TransactionSubmitter
 from fedcoin.contract.blocks.ledger import Ledger
@@ -60,7 +60,9 @@ from fedcoin.network.api.backend import ApiBackend
 from fedcoin.network.background_tasks import BackgroundTasks, run_until_first
 from fedcoin.network.call_limits import CallLimits
 from fedcoin.network.peers.connections.security import Security
+from fedcoin.network.peers.peer_network import PeerNetwork
 from fedcoin.network.peers.sync.snapshot_sync import SnapshotOptions
+from fedcoin.network.ports import PeerInfo
 from fedcoin.v1.transaction_pb2 import ReportEquivocation
 
 log = logging.getLogger(__name__)
@@ -135,8 +137,12 @@ class Node:
             transactions=config.limits.pool_transactions, bytes=config.limits.pool_bytes
         )
         self.pool = TransactionIntake(Mempool(limits), self.chain, audit, self.owner, unix_ms)
-        word = VoteSigner(self.miner_key, store, genesis) if self.miner_key else None
-        self.agreement = ConsensusDriver(self.chain, self.pool, audit, word, self.owner, unix_ms)
+        signer = (
+            open_signer(self.miner_key, config.miner, home, self.chain, self._peers)
+            if self.miner_key
+            else None
+        )
+        self.agreement = ConsensusDriver(self.chain, self.pool, audit, signer, self.owner, unix_ms)
         self.network = components.make_network(
             peer_options(config),
             self.key,
@@ -235,6 +241,11 @@ class Node:
 
     async def _set_not_serving(self) -> None:
         await asyncio.gather(self.api.set_not_serving(), self.network.set_not_serving())
+
+    def _peers(self) -> Sequence[PeerInfo]:
+        # The network is made later, from parts that need this function.
+        network: PeerNetwork | None = getattr(self, "network", None)
+        return network.peers() if network is not None else ()
 
     def _snapshots(self, config: SnapshotsConfig, folder: SnapshotFolder) -> SnapshotOptions:
         chain = self.chain

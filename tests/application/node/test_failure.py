@@ -105,7 +105,7 @@ async def test_a_node_ends_with_the_failure_of_its_task(tmp_path: Path, task: st
 async def test_a_vote_that_cannot_be_stored_ends_the_node(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from fedcoin.application.node.vote_signer import VoteSigner
+    from fedcoin.application.node.voting.vote_signer import VoteSigner
 
     def refuse(self: VoteSigner, height: int, effect: CastVote) -> None:
         raise OSError("read-only file system")

@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 
 from fedcoin.application.configuration.genesis_file import write_genesis
 from fedcoin.application.configuration.home import NODE_KEY, Home
-from fedcoin.application.node.vote_signer import KEPT_HEIGHTS
+from fedcoin.application.node.voting.vote_signer import KEPT_HEIGHTS
 from fedcoin.application.verification.replay import Replay, replay
 from fedcoin.application.wallet.wallet import Wallet
 from fedcoin.data.clock import unix_ms

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fedcoin.application.node.early_messages import MAX_EARLY_BLOCKS, EarlyMessages
+from fedcoin.application.node.voting.early_messages import MAX_EARLY_BLOCKS, EarlyMessages
 from fedcoin.consensus.effects import Message
 from fedcoin.consensus.proposer_order import ProposerOrder
 from fedcoin.data.crypto.keys import KeyPair

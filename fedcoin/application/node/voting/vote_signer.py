@@ -5,6 +5,9 @@ So a restart cannot make this validator vote twice, or vote against a block that
 
 from __future__ import annotations
 
+import logging
+
+from fedcoin.application.node.voting.signing_guard import SigningGuard
 from fedcoin.consensus.effects import CastVote, Message, SendProposal
 from fedcoin.consensus.lock_record import LockRecord, decode_lock
 from fedcoin.data.crypto.keys import KeyPair
@@ -22,6 +25,8 @@ from fedcoin.data.storage.chain_store import ChainStore
 from fedcoin.data.storage.vote_log import OwnVote
 from fedcoin.v1.vote_pb2 import SignedProposal, SignedVote
 
+log = logging.getLogger(__name__)
+
 KEPT_HEIGHTS = 100
 """The number of heights whose own votes are kept; older ones are deleted regularly."""
 
@@ -33,11 +38,19 @@ class VoteSigner:
         key: The validator's key.
         store: Keeps the votes.
         genesis: The network's genesis.
+        guard: Keeps the key silent while the store may lack its votes; None trusts the store.
     """
 
-    def __init__(self, key: KeyPair, store: ChainStore, genesis: Genesis) -> None:
+    def __init__(
+        self,
+        key: KeyPair,
+        store: ChainStore,
+        genesis: Genesis,
+        guard: SigningGuard | None = None,
+    ) -> None:
         self._key = key
         self._store = store
+        self._guard = guard
         self._genesis_hash = genesis.hash
         self._max_block_bytes = genesis.parameters.max_block_bytes
 
@@ -51,6 +64,20 @@ class VoteSigner:
         """The address of the validator, 20 bytes."""
         return self._key.address
 
+    def may_sign(self, height: int) -> bool:
+        """Tell whether the key may sign at a height; if not, log why.
+
+        Args:
+            height: The height that is being decided.
+
+        Returns:
+            False while the store may lack votes that the key signed at this height.
+        """
+        if self._guard is None or self._guard.may_sign(height):
+            return True
+        log.warning("this validator is silent at height %d: %s", height, self._guard.explain())
+        return False
+
     def sign(self, height: int, effect: SendProposal | CastVote) -> Message:
         """Sign a proposal or vote and store it.
 
@@ -63,8 +90,10 @@ class VoteSigner:
 
         Raises:
             RefusalError: CONFLICTING_VOTE when another one was signed for the same kind, height and
-                round; then nothing may be sent.
+                round, VOTES_MISSING when the key is silent; then nothing may be sent.
         """
+        if self._guard is not None:
+            self._guard.prepare(height)
         if isinstance(effect, SendProposal):
             message: Message = sign_proposal(
                 height,
@@ -91,7 +120,10 @@ class VoteSigner:
             )
             kind = "prevote" if effect.kind == PREVOTE else "precommit"
         envelope = message.envelope.SerializeToString(deterministic=True)
-        self._store.votes.record(OwnVote(kind, height, effect.round, message.block_hash, envelope))
+        own = OwnVote(kind, height, effect.round, message.block_hash, envelope)
+        self._store.votes.record(own)
+        if self._guard is not None:
+            self._guard.note(own)
         return message
 
     def load(self, height: int) -> tuple[tuple[Message, ...], LockRecord | None]:

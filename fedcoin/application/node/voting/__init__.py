@@ -1,0 +1,1 @@
+"""What a node signs and keeps while it takes part in voting."""

@@ -1,0 +1,157 @@
+"""Keep a validator silent while its database may lack votes that its key has signed.
+
+A database that was restored from a copy, or is empty, knows nothing of the votes that were cast
+after the copy. If the validator voted at once, it could contradict them and lose its bond. So:
+
+* If the mark beside the key (`data.storage.vote_mark`) names a vote that the database lacks, the
+  validator is silent below the height that the mark has leased.
+* If there is no mark, it is silent until a block is final that was made after the node started:
+  the key signed nothing above that block's height before the start. A key that was bonded after
+  the start has signed nothing before.
+* At genesis, where nothing can have been signed, it needs no mark, unless a peer has blocks.
+
+The operator may override this, for a network in which all validators were restored.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final
+
+from fedcoin.contract.blocks.validation import compute_clock_bound
+from fedcoin.data.errors import DataCode, RefusalError
+from fedcoin.data.messages.genesis import Genesis
+from fedcoin.data.storage.vote_log import OwnVote, VoteLog
+from fedcoin.data.storage.vote_mark import VoteMark, VoteMarkFile
+from fedcoin.v1.block_pb2 import BlockHeader
+
+log = logging.getLogger(__name__)
+
+LEASED_HEIGHTS: Final = 20
+"""How many heights ahead the mark is written, and synced."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChainSight:
+    """What a guard sees of the chain and the network."""
+
+    header: Callable[[], BlockHeader | None]
+    """Returns the header of the latest final block; None before the first."""
+    peers_height: Callable[[], int]
+    """Returns the height of the highest connected peer, as it claims; 0 without peers."""
+    bonded_ms: Callable[[], int]
+    """Returns the time of the block after which the key is a validator, Unix ms; 0 if unknown."""
+
+
+class SigningGuard:
+    """Decides from which height on a key signs, and keeps its mark.
+
+    Args:
+        file: The mark of the key in this network.
+        votes: The votes in the node's database.
+        genesis: The network's genesis.
+        sight: What the guard sees of chain and network.
+        started_ms: When the node started, Unix ms.
+        override: Sign at once, whatever the database lacks.
+    """
+
+    def __init__(
+        self,
+        file: VoteMarkFile,
+        votes: VoteLog,
+        genesis: Genesis,
+        sight: ChainSight,
+        started_ms: int,
+        *,
+        override: bool = False,
+    ) -> None:
+        self._file = file
+        self._votes = votes
+        self._drift_ms = genesis.parameters.max_clock_drift_ms
+        self._sight = sight
+        self._started_ms = started_ms
+        self._mark = file.read()
+        self._must_sync = False
+        self._is_new = self._mark is None and not file.exists()
+        self._is_sure = override or self._holds_latest()
+        if override and not self._holds_latest():
+            log.warning("this validator votes although its record of votes may be incomplete")
+
+    def may_sign(self, height: int) -> bool:
+        """Tell whether the key may sign at a height.
+
+        Args:
+            height: The height that is being decided.
+
+        Returns:
+            False while the database may lack votes of this height.
+        """
+        if self._is_sure:
+            return True
+        if self._mark is not None:
+            return height >= self._mark.leased
+        header = self._sight.header()
+        if header is None:
+            return self._is_new and self._sight.peers_height() == 0
+        if self._sight.bonded_ms() > self._started_ms:
+            return True
+        ahead_ms = 2 * compute_clock_bound(self._drift_ms, header.round)
+        return height > header.height and header.time_ms > self._started_ms + ahead_ms
+
+    def explain(self) -> str:
+        """Say why the validator is silent, and until when."""
+        if self._mark is not None:
+            return (
+                f"the database lacks a {self._mark.kind} at height {self._mark.height} that this "
+                f"key has signed; it votes from height {self._mark.leased} on"
+            )
+        return (
+            f"there is no {self._file.path.name} that says what this key has signed; it votes when "
+            "a block is final that was made after this node started (if the key has never signed, "
+            "or all validators wait, see Backup and restore in docs/OPERATIONS.md)"
+        )
+
+    def prepare(self, height: int) -> None:
+        """Make sure that the mark covers a height, before anything is signed at it. Blocks.
+
+        Args:
+            height: The height that is being decided.
+
+        Raises:
+            RefusalError: VOTES_MISSING when the key may not sign at this height.
+        """
+        if not self.may_sign(height):
+            raise RefusalError(DataCode.VOTES_MISSING, self.explain(), field="height")
+        mark = self._mark or VoteMark(0)
+        if height >= mark.leased:
+            mark = replace(mark, leased=height + LEASED_HEIGHTS)
+            self._file.lease(mark)
+            self._must_sync = True
+        self._mark, self._is_sure = mark, True
+
+    def note(self, vote: OwnVote) -> None:
+        """Write down the latest vote; call it when the vote is in the database. Blocks.
+
+        Args:
+            vote: The vote.
+        """
+        assert self._mark is not None, "nothing is signed before `prepare`"
+        self._mark = replace(self._mark, kind=vote.kind, height=vote.height, round=vote.round)
+        # The first vote of a lease is synced, so that a power cut leaves a mark that names a vote.
+        if self._must_sync:
+            self._file.lease(self._mark)
+        else:
+            self._file.note(self._mark)
+        self._must_sync = False
+
+    def _holds_latest(self) -> bool:
+        mark = self._mark
+        if mark is None:
+            return False
+        if not mark.kind:
+            # Leased, but nothing was signed before the process ended.
+            return True
+        found = self._votes.list_at(mark.height)
+        return any((vote.kind, vote.round) == (mark.kind, mark.round) for vote in found)

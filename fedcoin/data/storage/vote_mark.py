@@ -1,0 +1,98 @@
+"""The high-water mark of a validator's key: a small file beside the key, apart from the database.
+
+It tells whether a database holds everything that the key has signed. A database that was restored
+from a copy, or is empty, does not: the vote that the mark names is missing from it. The mark also
+says below which height the key may have signed. That height is leased ahead, so that the file is
+synced once for many heights; each vote is only written to it, which costs no sync.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from fedcoin.data.atomic_files import replace_file
+
+_RECORD_BYTES: Final = 256
+# All records have one length, so that one is overwritten by the next in a single write.
+
+
+@dataclass(frozen=True, slots=True)
+class VoteMark:
+    """What a key may have signed in one network."""
+
+    leased: int
+    """The key has signed nothing at this height and above."""
+    kind: str = ""
+    """The kind of the latest vote, as in `OwnVote.kind`; empty before the first."""
+    height: int = 0
+    """The height of the latest vote; 0 before the first."""
+    round: int = 0
+    """The round of the latest vote."""
+
+
+class VoteMarkFile:
+    """The file that holds the mark of one key in one network. Its methods block.
+
+    Args:
+        path: The file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def exists(self) -> bool:
+        """Tell whether there is a file, readable or not."""
+        return self.path.exists()
+
+    def read(self) -> VoteMark | None:
+        """Read the mark.
+
+        Returns:
+            The mark; None when there is no file, or it is damaged.
+        """
+        try:
+            fields = json.loads(self.path.read_bytes())
+            mark = VoteMark(**fields)
+        except (FileNotFoundError, ValueError, TypeError):
+            return None
+        numbers = (mark.leased, mark.height, mark.round)
+        whole = isinstance(mark.kind, str) and all(type(number) is int for number in numbers)
+        return mark if whole else None
+
+    def lease(self, mark: VoteMark) -> None:
+        """Write a mark with a higher lease; it is on disk when this returns.
+
+        Args:
+            mark: The mark.
+        """
+        replace_file(self.path, _encode(mark))
+
+    def note(self, mark: VoteMark) -> None:
+        """Write a mark with a later vote. It survives the end of the process, not a power cut.
+
+        Args:
+            mark: The mark, whose lease is the file's.
+        """
+        try:
+            handle = os.open(self.path, os.O_WRONLY)
+        except FileNotFoundError:
+            self.lease(mark)
+            return
+        try:
+            os.pwrite(handle, _encode(mark), 0)
+        finally:
+            os.close(handle)
+
+
+def _encode(mark: VoteMark) -> bytes:
+    fields = {
+        "leased": mark.leased,
+        "kind": mark.kind,
+        "height": mark.height,
+        "round": mark.round,
+    }
+    return json.dumps(fields).encode().ljust(_RECORD_BYTES - 1) + b"\n"

@@ -1,0 +1,169 @@
+"""A validator whose database may lack votes of its key is silent, and no longer than needed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from fedcoin.application.node.voting.signing_guard import LEASED_HEIGHTS, ChainSight, SigningGuard
+from fedcoin.application.node.voting.vote_signer import VoteSigner
+from fedcoin.consensus.effects import CastVote
+from fedcoin.data.errors import DataCode, RefusalError
+from fedcoin.data.messages.votes import PRECOMMIT, PREVOTE
+from fedcoin.data.storage.chain_store import ChainStore
+from fedcoin.data.storage.vote_mark import VoteMark, VoteMarkFile
+from fedcoin.v1.block_pb2 import BlockHeader
+from tests.support.genesis import GENESIS_MS, make_genesis
+from tests.support.keys import MINERS
+
+KEY = MINERS[0]
+GENESIS = make_genesis({KEY: 10**12}, {})
+STARTED_MS = GENESIS_MS + 1_000_000
+DRIFT_MS = GENESIS.parameters.max_clock_drift_ms
+HASH, OTHER_HASH = b"h" * 32, b"o" * 32
+
+
+@dataclass
+class Site:
+    """A home's mark and database, and the chain that the node sees."""
+
+    folder: Path
+    header: BlockHeader | None = None
+    peers_height: int = 0
+    bonded_ms: int = 0
+    stores: list[ChainStore] = field(default_factory=list)
+
+    @property
+    def mark(self) -> VoteMarkFile:
+        return VoteMarkFile(self.folder / "node.votes")
+
+    def start(self, database: str = "chain.sqlite", *, override: bool = False) -> VoteSigner:
+        """Start the validator with one of its databases, which is made if it is missing."""
+        store = ChainStore.open(self.folder / database, GENESIS)
+        self.stores.append(store)
+        sight = ChainSight(lambda: self.header, lambda: self.peers_height, lambda: self.bonded_ms)
+        guard = SigningGuard(self.mark, store.votes, GENESIS, sight, STARTED_MS, override=override)
+        return VoteSigner(KEY, store, GENESIS, guard)
+
+    def final(self, height: int, time_ms: int) -> None:
+        self.header = BlockHeader(height=height, time_ms=time_ms)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    made = Site(tmp_path)
+    yield made
+    for store in made.stores:
+        store.close()
+
+
+def vote(signer: VoteSigner, height: int, round: int = 0, block: bytes = HASH) -> None:
+    signer.sign(height, CastVote(PREVOTE, round, block))
+
+
+def is_silent(signer: VoteSigner, height: int) -> bool:
+    silent = not signer.may_sign(height)
+    if silent:
+        with pytest.raises(RefusalError) as caught:
+            vote(signer, height, block=OTHER_HASH)
+        assert caught.value.code is DataCode.VOTES_MISSING
+    return silent
+
+
+def test_at_genesis_it_votes_at_once_and_after_a_restart_too(site: Site) -> None:
+    vote(site.start(), 1)
+    again = site.start()
+    assert not is_silent(again, 1)
+    vote(again, 1, round=1)
+    vote(site.start(), 2)
+
+
+def test_an_empty_database_is_silent_where_the_key_may_have_signed(site: Site) -> None:
+    """Without the mark, the validator would vote at height 30 for another block than before."""
+    site.final(29, STARTED_MS - 1)
+    site.mark.lease(VoteMark(25))
+    vote(site.start(), 30)
+    wiped = site.start("empty.sqlite")
+    assert [is_silent(wiped, height) for height in (1, 30, 30 + LEASED_HEIGHTS - 1)] == [True] * 3
+    assert not is_silent(wiped, 30 + LEASED_HEIGHTS)
+    vote(wiped, 30 + LEASED_HEIGHTS)
+    # The database now holds the latest vote, so a restart is no reason to be silent.
+    assert not is_silent(site.start("empty.sqlite"), 30 + LEASED_HEIGHTS)
+
+
+def test_a_copy_from_a_moment_before_is_noticed(site: Site) -> None:
+    signer = site.start()
+    vote(signer, 1)
+    site.stores[-1].backup(site.folder / "copy.sqlite")
+    signer.sign(1, CastVote(PRECOMMIT, 0, HASH))
+    assert is_silent(site.start("copy.sqlite"), 1)
+    assert not is_silent(site.start(), 1)
+
+
+@pytest.mark.parametrize("damage", ["missing", "damaged"])
+def test_without_a_mark_it_waits_for_a_block_made_after_its_start(site: Site, damage: str) -> None:
+    if damage == "damaged":
+        site.mark.path.write_text("{")
+    site.final(70, STARTED_MS + 2 * DRIFT_MS)
+    signer = site.start()
+    assert is_silent(signer, 71)
+    site.final(71, STARTED_MS + 2 * DRIFT_MS + 1)
+    assert not is_silent(signer, 72)
+    vote(signer, 72)
+
+
+def test_a_key_that_was_bonded_after_the_start_has_signed_nothing(site: Site) -> None:
+    site.final(70, STARTED_MS + 2)
+    site.bonded_ms = STARTED_MS
+    assert is_silent(site.start(), 71)
+    site.bonded_ms = STARTED_MS + 1
+    signer = site.start()
+    assert not is_silent(signer, 71)
+    vote(signer, 71)
+
+
+def test_an_empty_database_is_no_genesis_when_peers_have_blocks(site: Site) -> None:
+    signer = site.start()
+    assert signer.may_sign(1)
+    site.peers_height = 70
+    assert is_silent(signer, 1)
+
+
+def test_the_operator_may_override_it(site: Site) -> None:
+    site.final(70, STARTED_MS - 1)
+    assert is_silent(site.start(), 71)
+    signer = site.start(override=True)
+    assert not is_silent(signer, 71)
+    vote(signer, 71)
+    assert not is_silent(site.start(), 71)
+
+
+def test_the_mark_is_synced_once_for_many_heights(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leases: list[int] = []
+    lease = VoteMarkFile.lease
+
+    def counted(self: VoteMarkFile, mark: VoteMark) -> None:
+        leases.append(mark.leased)
+        lease(self, mark)
+
+    monkeypatch.setattr(VoteMarkFile, "lease", counted)
+    signer = site.start()
+    for height in range(1, 1 + 3 * LEASED_HEIGHTS):
+        vote(signer, height)
+        signer.sign(height, CastVote(PRECOMMIT, 0, HASH))
+    # Once when the lease is renewed, and once with its first vote.
+    assert len(leases) == 2 * 3
+    assert site.mark.read() == VoteMark(1 + 3 * LEASED_HEIGHTS, "precommit", 3 * LEASED_HEIGHTS, 0)
+
+
+def test_a_mark_that_is_deleted_is_written_again(site: Site) -> None:
+    signer = site.start()
+    vote(signer, 1)
+    site.mark.path.unlink()
+    vote(signer, 2)
+    assert site.mark.read() == VoteMark(1 + LEASED_HEIGHTS, "prevote", 2, 0)

@@ -1,0 +1,59 @@
+"""A validator that is restored from an old copy keeps silent until it cannot contradict itself."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from fedcoin.application.node.voting.signing_guard import LEASED_HEIGHTS
+from fedcoin.data.storage.chain_store import ChainStore
+from tests.support.e2e.network import BOND, BRISK, IDLE_MINER, Network, Node, pay
+from tests.support.keys import ALICE, BOB
+from tests.support.programs import Stage
+
+pytestmark = pytest.mark.timeout(300)
+
+
+def heights_voted(node: Node) -> set[int]:
+    with ChainStore.open(node.home.chain_path, node.home.genesis()) as store:
+        return {h for h in range(1, store.height() + 2) if store.votes.list_at(h)}
+
+
+async def test_a_restored_validator_votes_again_when_the_chain_has_passed_its_votes(
+    tmp_path: Path,
+) -> None:
+    with Stage(tmp_path) as stage:
+        network = Network(stage, [BOND] * 4, BRISK, settings=IDLE_MINER)
+        restored, copy = network.nodes[3], tmp_path / "copy"
+        await network.start()
+
+        async def make_blocks(count: int) -> int:
+            async with network.nodes[0].client() as client:
+                for _ in range(count):
+                    height = (await pay(client, ALICE, BOB.address, 1)).height
+            return height
+
+        await restored.caught_up(await make_blocks(2))
+        restored.program.stop()
+        shutil.copytree(restored.home.root, copy)
+        await restored.start()
+        last = await make_blocks(3)
+        await restored.caught_up(last)
+        restored.program.stop()
+        assert last in heights_voted(restored)
+        mark = next(restored.home.keys_path.glob("*.votes")).name
+        kept = (restored.home.keys_path / mark).read_bytes()
+        shutil.rmtree(restored.home.root)
+        shutil.copytree(copy, restored.home.root)
+        # The folder of keys was not restored with the rest.
+        (restored.home.keys_path / mark).write_bytes(kept)
+        await restored.start()
+        top = await make_blocks(LEASED_HEIGHTS + 5)
+        await restored.caught_up(top)
+        assert "is silent at height" in restored.program.said()
+        restored.program.stop()
+        voted = heights_voted(restored)
+        assert not voted & set(range(3, LEASED_HEIGHTS + 1))
+        assert max(voted) > LEASED_HEIGHTS
