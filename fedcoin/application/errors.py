@@ -150,6 +150,10 @@ class ApplicationCode(str, Enum):
     """The campaign has as many clients as its settings allow.
 
     Join another one, or raise `coordinator.max_clients`."""
+    NOT_LISTED = "NOT_LISTED"
+    """The campaign has a list of clients that does not hold this one, or allows it fewer examples.
+
+    Ask who runs the campaign to add the client to its list."""
     NOT_REGISTERED = "NOT_REGISTERED"
     """The client has not registered for the campaign.
 

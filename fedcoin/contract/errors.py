@@ -139,12 +139,16 @@ class LedgerCode(str, Enum):
     """The number of evaluation shards is 0 or above the limit.
 
     Use a number within the range that the error names."""
+    BAD_CLIENT_LIST = "BAD_CLIENT_LIST"
+    """The root or the number of a list of clients is not well-formed.
+
+    Give the root and the number of leaves, or neither for a campaign that is open to anybody."""
     UNKNOWN_CAMPAIGN = "UNKNOWN_CAMPAIGN"
     """There is no campaign with this id.
 
     Wait until the transaction that opens it is final, and use its hash."""
     NOT_THE_REQUESTER = "NOT_THE_REQUESTER"
-    """Only the sender that opened a campaign may close it.
+    """Only the sender that opened a campaign may close it or change its list of clients.
 
     Sign with that key."""
     CAMPAIGN_CLOSED = "CAMPAIGN_CLOSED"
@@ -197,6 +201,14 @@ class LedgerCode(str, Enum):
     """An update was signed for another round.
 
     List only updates of the task's round."""
+    CLIENT_NOT_LISTED = "CLIENT_NOT_LISTED"
+    """A client of the task is not proved to be on the campaign's list of clients.
+
+    Leave its update out, or have the requester add the client to the list."""
+    TOO_MANY_EXAMPLES = "TOO_MANY_EXAMPLES"
+    """A client claims more examples than the campaign's list of clients allows.
+
+    Leave its update out, or have the requester raise its limit."""
     UPDATE_OF_OTHER_BASE = "UPDATE_OF_OTHER_BASE"
     """An update was trained from other weights than the task's base.
 

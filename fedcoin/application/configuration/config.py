@@ -173,6 +173,9 @@ class CoordinatorConfig:
     )
     rounds: int = setting(3, number(1, 10_000), "How many rounds the campaign has.")
     clients: int = setting(1, number(1, 1000), "How many clients a campaign waits for.")
+    clients_file: str = setting(
+        "", text(), "A file of the addresses that may join, each with its most examples; none: all."
+    )
     max_clients: int = setting(128, number(1, 1000), "How many clients may join.")
     join_seconds: float = setting(
         600.0, real(0.1, 86_400), "How long to wait for `clients` clients, in seconds."

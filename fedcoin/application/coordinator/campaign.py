@@ -16,6 +16,7 @@ from enum import Enum
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.data.crypto.addresses import derive_address
 from fedcoin.data.errors import RefusalError
+from fedcoin.data.messages.client_list import ListedClient
 from fedcoin.data.messages.updates import Update
 from fedcoin.data.plurals import format_count
 
@@ -113,6 +114,8 @@ class Campaign:
     """The present round, from 1."""
     deadline_ms: int = 0
     """The time until which updates of the present round are accepted, Unix ms."""
+    listed: tuple[ListedClient, ...] = ()
+    """The clients that may take part, by address; none lets anybody take part."""
     clients: dict[bytes, RegisteredClient] = field(default_factory=dict)
     """The registered clients by address, 20 bytes."""
     announced: dict[bytes, Update] = field(default_factory=dict)
@@ -148,10 +151,12 @@ class Campaign:
             The client's address, 20 bytes.
 
         Raises:
-            RefusalError: CAMPAIGN_FINISHED when there are no more rounds; CAMPAIGN_FULL when
-                `max_clients` are registered.
+            RefusalError: NOT_LISTED when the campaign has a list without this client;
+                CAMPAIGN_FINISHED when there are no more rounds; CAMPAIGN_FULL when `max_clients`
+                are registered.
         """
         address = derive_address(public_key)
+        self._most_examples(address)
         client = self.clients.get(address)
         if client is not None:
             client.missed = False
@@ -328,9 +333,31 @@ class Campaign:
             self.phase = CampaignPhase.WAITING
             self.round = record.round + 1
 
+    def _most_examples(self, address: bytes) -> int | None:
+        """Return how many examples a client may claim, None for any; refuses who is not listed."""
+        if not self.listed:
+            return None
+        for client in self.listed:
+            if client.address == address:
+                return client.max_samples
+        raise RefusalError(
+            ApplicationCode.NOT_LISTED,
+            f"{address.hex()} is not on the campaign's list of clients",
+            field="address",
+        )
+
     def _check_expected(self, update: Update) -> bool:
         """Check all but the announcement; returns False for an update that was accepted before."""
         self.check_registered(update.address)
+        most = self._most_examples(update.address)
+        if most is not None and update.num_samples > most:
+            raise RefusalError(
+                ApplicationCode.NOT_LISTED,
+                f"the update claims {update.num_samples} examples; the campaign's list allows this "
+                f"client {most}",
+                field="update.num_samples",
+                limit=str(most),
+            )
         if update.campaign_id != self.campaign_id:
             raise _signed_for_another(
                 ApplicationCode.WRONG_CAMPAIGN, "campaign_id", self.campaign_id.hex()

@@ -24,6 +24,7 @@ from fedcoin.data.atomic_files import replace_file
 from fedcoin.data.crypto.addresses import derive_address
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages import canonical
+from fedcoin.data.messages.client_list import ListedClient
 from fedcoin.data.messages.updates import Update, decode_update
 from fedcoin.v1.task_pb2 import SignedUpdate
 
@@ -101,6 +102,7 @@ def campaign_to_json(campaign: Campaign) -> dict[str, Any]:
         "phase": campaign.phase.value,
         "shards": [[shard.artifact.hex(), shard.size] for shard in campaign.shards],
         "clients": [[c.public_key.hex(), c.missed] for c in campaign.clients.values()],
+        "listed": [[c.address.hex(), c.max_samples] for c in campaign.listed],
         "announced": _updates_to_json(campaign.announced),
         "updates": _updates_to_json(campaign.updates),
         "history": [_record_to_json(record) for record in campaign.history],
@@ -139,6 +141,9 @@ def campaign_from_json(content: dict[str, Any]) -> Campaign:
     )
     if not campaign.shards:
         raise ValueError("there are no shards")
+    campaign.listed = tuple(
+        ListedClient(bytes.fromhex(address), int(most)) for address, most in content["listed"]
+    )
     for public_key, missed in content["clients"]:
         client = RegisteredClient(bytes.fromhex(public_key), missed)
         campaign.clients[derive_address(client.public_key)] = client

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from fedcoin.application.configuration.config import CoordinatorConfig
 from fedcoin.application.coordinator.campaign import Campaign, EvaluationShard
 from fedcoin.data.crypto import merkle
+from fedcoin.data.messages.client_list import build_admission, build_client_list
 from fedcoin.data.messages.updates import Update
 from fedcoin.incentive.training_reward import compute_prices_due, split_budget
 from fedcoin.v1 import task_pb2
@@ -64,6 +65,8 @@ def build_open_campaign(
         evaluation_root=merkle.root(shard.artifact for shard in campaign.shards),
         evaluation_shards=len(campaign.shards),
     )
+    if campaign.listed:
+        terms.clients.CopyFrom(build_client_list(campaign.listed))
     terms.MergeFrom(_build_payment_terms(config, campaign.rounds))
     return terms
 
@@ -113,6 +116,9 @@ def build_open_task(
         commit_window_ms=round(config.commit_seconds * 1000),
         reveal_window_ms=round(config.reveal_seconds * 1000),
         max_attempts=config.attempts,
+        admissions=[build_admission(campaign.listed, update.address) for update in updates]
+        if campaign.listed
+        else [],
     )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from fedcoin.application.configuration.config import CoordinatorConfig
 from fedcoin.application.coordinator.campaign import Campaign, EvaluationShard
+from fedcoin.application.coordinator.clients_file import read_clients_file
 from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.chain_identity import ChainIdentity
@@ -110,7 +111,7 @@ def create_campaign(
         The campaign.
 
     Raises:
-        RefusalError: As in `ArtifactStore.put`.
+        RefusalError: As in `ArtifactStore.put` and `read_clients_file`.
     """
     weights = store.put(artifacts.weights)
     evaluation = artifacts.evaluation
@@ -127,6 +128,7 @@ def create_campaign(
         initial=weights,
         base=weights,
         shards=tuple(shards),
+        listed=read_clients_file(config.clients_file),
     )
 
 

@@ -5,7 +5,7 @@ An action checks one transaction, whose fee is taken already, and either changes
 do, not when windows close or who is paid for a task (`tasks`).
 
 * `transfers`, `bonds`, `equivocation`: coins, bonds, and the penalty for conflicting votes.
-* `campaigns`, `open_tasks`: budgets, and the tasks of their rounds.
+* `campaigns`, `client_lists`, `open_tasks`: budgets, who may take part, and the tasks of rounds.
 * `mining`: commitments and reveals of miners.
 
 A new action gets a message in `transaction.proto`, a function here, and an entry in `ACTIONS`.
@@ -17,7 +17,15 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
-from fedcoin.contract.actions import bonds, campaigns, equivocation, mining, open_tasks, transfers
+from fedcoin.contract.actions import (
+    bonds,
+    campaigns,
+    client_lists,
+    equivocation,
+    mining,
+    open_tasks,
+    transfers,
+)
 from fedcoin.contract.state.execution_context import ExecutionContext
 from fedcoin.data.messages.transactions import Transaction
 
@@ -35,6 +43,7 @@ ACTIONS: Final[Mapping[str, Action]] = MappingProxyType(
         "commit_shapley": mining.commit_shapley,
         "reveal_shapley": mining.reveal_shapley,
         "report_equivocation": equivocation.report_equivocation,
+        "set_clients": client_lists.set_clients,
     }
 )
 """The function for each action, by the name of its field in `TransactionBody`."""

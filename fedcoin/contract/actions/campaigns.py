@@ -18,7 +18,7 @@ from fedcoin.data.messages.transactions import Transaction
 from fedcoin.incentive.training_reward import split_budget
 from fedcoin.v1 import task_pb2
 from fedcoin.v1.state_pb2 import CampaignState
-from fedcoin.v1.task_pb2 import OpenCampaign, PriceSplit
+from fedcoin.v1.task_pb2 import ClientList, OpenCampaign, PriceSplit
 
 MAX_ROUNDS: Final = 10_000
 """The largest number of rounds of a campaign."""
@@ -26,6 +26,8 @@ MAX_SHARDS: Final = 10_000
 """The largest number of shards of an evaluation set."""
 _CAMPAIGN_ENTRIES: Final = 4
 """Entries of the state that a campaign is charged for: its record is as long as four accounts."""
+MAX_LISTED_CLIENTS: Final = 1_000_000
+"""The largest number of clients on a list."""
 _MAX_PART: Final = 1_000_000
 """The largest part of a price split."""
 
@@ -57,6 +59,7 @@ def open_campaign(context: ExecutionContext, transaction: Transaction) -> None:
         escrow=terms.budget,
         difficulty_nano=context.parameters.initial_difficulty_nano,
         best_weights=terms.initial_weights,
+        clients=terms.clients,
     )
     if terms.training_reward == task_pb2.TRAINING_REWARD_UNIT_PRICE:
         campaign.training_fund = split_budget(terms).training
@@ -76,12 +79,7 @@ def close_campaign(context: ExecutionContext, transaction: Transaction) -> None:
     """
     campaign_id = transaction.body.close_campaign.campaign_id
     campaign = read_campaign(context, campaign_id)
-    if campaign.requester != transaction.sender:
-        raise RefusalError(
-            LedgerCode.NOT_THE_REQUESTER,
-            "only the requester that opened the campaign may close it",
-            field="campaign_id",
-        )
+    check_requester(campaign, transaction.sender)
     check_idle(campaign)
     close(context, campaign_id, campaign)
     records.CAMPAIGNS.put(context.state, campaign_id, record=campaign)
@@ -110,6 +108,39 @@ def read_campaign(context: ExecutionContext, campaign_id: bytes) -> CampaignStat
     return campaign
 
 
+def check_requester(campaign: CampaignState, sender: bytes) -> None:
+    """Check that a transaction comes from a campaign's requester.
+
+    Args:
+        campaign: The campaign's record.
+        sender: The transaction's sender, 20 bytes.
+
+    Raises:
+        RefusalError: NOT_THE_REQUESTER.
+    """
+    if campaign.requester != sender:
+        raise RefusalError(
+            LedgerCode.NOT_THE_REQUESTER,
+            "only the requester that opened the campaign may close or change it",
+            field="campaign_id",
+        )
+
+
+def check_open(campaign: CampaignState) -> None:
+    """Check that a campaign is not over.
+
+    Args:
+        campaign: The campaign's record.
+
+    Raises:
+        RefusalError: CAMPAIGN_CLOSED.
+    """
+    if campaign.closed:
+        raise RefusalError(
+            LedgerCode.CAMPAIGN_CLOSED, "the campaign is closed", field="campaign_id"
+        )
+
+
 def check_idle(campaign: CampaignState) -> None:
     """Check that a campaign is open and has no open task.
 
@@ -119,10 +150,7 @@ def check_idle(campaign: CampaignState) -> None:
     Raises:
         RefusalError: CAMPAIGN_CLOSED or TASK_STILL_OPEN.
     """
-    if campaign.closed:
-        raise RefusalError(
-            LedgerCode.CAMPAIGN_CLOSED, "the campaign is closed", field="campaign_id"
-        )
+    check_open(campaign)
     if campaign.open_task_id:
         raise RefusalError(
             LedgerCode.TASK_STILL_OPEN,
@@ -140,7 +168,7 @@ def check_terms(terms: OpenCampaign) -> None:
     Raises:
         RefusalError: BAD_SERVER, BAD_HASH, BAD_ROUNDS, ZERO_AMOUNT, AMOUNT_OVERFLOW,
             BUDGET_TOO_SMALL when a round would get less than one sap, BAD_SPREAD,
-            BAD_PRICE_SPLIT, BAD_MINING_REWARD, BAD_SHARDS or BAD_TRAINING_REWARD.
+            BAD_PRICE_SPLIT, BAD_MINING_REWARD, BAD_SHARDS, BAD_TRAINING_REWARD or BAD_CLIENT_LIST.
     """
     check_length(terms.server, ADDRESS_BYTES, "server", code=LedgerCode.BAD_SERVER)
     for name in ("model", "initial_weights", "evaluation_root"):
@@ -161,6 +189,24 @@ def check_terms(terms: OpenCampaign) -> None:
         terms.evaluation_shards, 1, MAX_SHARDS, "evaluation_shards", code=LedgerCode.BAD_SHARDS
     )
     _check_training_reward(terms)
+    check_client_list(terms.clients)
+
+
+def check_client_list(clients: ClientList) -> None:
+    """Check the form of a list of clients.
+
+    Args:
+        clients: The list; an empty one lets anybody take part.
+
+    Raises:
+        RefusalError: BAD_CLIENT_LIST.
+    """
+    code = LedgerCode.BAD_CLIENT_LIST
+    if not clients.root:
+        check_range(clients.count, 0, 0, "clients.count", code=code)
+        return
+    check_length(clients.root, HASH_BYTES, "clients.root", code=code)
+    check_range(clients.count, 1, MAX_LISTED_CLIENTS, "clients.count", code=code)
 
 
 def _check_training_reward(terms: OpenCampaign) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from fedcoin.contract.actions.campaigns import check_idle, read_campaign
+from fedcoin.contract.actions.client_lists import check_admissions
 from fedcoin.contract.errors import LedgerCode
 from fedcoin.contract.state import records
 from fedcoin.contract.state.execution_context import ExecutionContext
@@ -68,15 +69,15 @@ def open_task(context: ExecutionContext, transaction: Transaction) -> None:
             WRONG_PRICES, WRONG_SHARD. Clients and sampling: NO_CLIENTS, TOO_MANY_CLIENTS,
             BAD_PLAN, and TOO_LARGE when a reveal might not fit in a transaction. Each update:
             those of `decode_update`, UPDATE_OF_OTHER_CAMPAIGN, UPDATE_OF_OTHER_ROUND,
-            UPDATE_OF_OTHER_BASE, DUPLICATE_CLIENT, CLIENTS_OUT_OF_ORDER. At last
-            TOO_MANY_TASKS, and INSUFFICIENT_BALANCE for the deposit.
+            UPDATE_OF_OTHER_BASE, DUPLICATE_CLIENT, CLIENTS_OUT_OF_ORDER, and those of
+            `check_admissions`. At last TOO_MANY_TASKS, and INSUFFICIENT_BALANCE for the deposit.
     """
     terms = transaction.body.open_task
     campaign = read_campaign(context, terms.campaign_id)
     _check_round(terms, campaign, transaction.sender)
     _check_terms(terms, campaign)
     work = compute_work(_check_sampling(context, transaction), campaign.difficulty_nano)
-    _check_updates(context, transaction)
+    check_admissions(terms, _check_updates(context, transaction), campaign)
     make_room(context, compute_offer(terms.prices.mining, work))
     deposit = compute_task_deposit(context.parameters, terms, work)
     context.debit(transaction.sender, deposit, "deposit")
@@ -232,7 +233,7 @@ def _check_sampling(context: ExecutionContext, transaction: Transaction) -> Samp
     return plan
 
 
-def _check_updates(context: ExecutionContext, transaction: Transaction) -> None:
+def _check_updates(context: ExecutionContext, transaction: Transaction) -> Sequence[Update]:
     updates = context.results.get_or_compute(
         ("updates", transaction.hash), lambda: tuple(_decode_updates(context, transaction))
     )
@@ -263,6 +264,7 @@ def _check_updates(context: ExecutionContext, transaction: Transaction) -> None:
                 field=f"updates[{i}].address",
             )
         previous = update.address
+    return updates
 
 
 def _decode_updates(context: ExecutionContext, transaction: Transaction) -> Iterator[Update]:

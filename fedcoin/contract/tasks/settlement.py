@@ -143,6 +143,7 @@ def shorten_terms(terms: OpenTask) -> OpenTask:
     kept = OpenTask()
     kept.CopyFrom(terms)
     del kept.updates[:]
+    del kept.admissions[:]
     for signed in terms.updates:
         update = ClientUpdate.FromString(signed.body)
         part = ClientUpdate(

@@ -112,6 +112,12 @@ def transactions() -> list[dict[str, Any]]:
         },
         {"reveal_shapley": _reveal()},
         {"report_equivocation": _equivocation()},
+        {
+            "set_clients": transaction_pb2.SetClients(
+                campaign_id=hash_of("campaign"),
+                clients=task_pb2.ClientList(root=hash_of("clients"), count=3),
+            )
+        },
     ]
     return [_transaction_vector(nonce, action) for nonce, action in enumerate(actions)]
 

@@ -14,6 +14,7 @@ from fedcoin.application.coordinator.campaign import (
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import RefusalError
+from fedcoin.data.messages.client_list import ListedClient
 from fedcoin.data.messages.updates import Update, decode_update, sign_update
 from fedcoin.v1.task_pb2 import ClientUpdate
 from tests.support.genesis import GENESIS_HASH
@@ -90,6 +91,20 @@ def test_an_update_is_taken_once() -> None:
     assert not made.check_update(given)
     assert code_of(made, update(KEYS[0], num_samples=6)) is ApplicationCode.ALREADY_SUBMITTED
     assert made.awaited_clients() == {KEYS[1].address}
+
+
+def test_a_list_of_clients_holds_for_registrations_and_examples() -> None:
+    made = campaign(clients=0)
+    made.listed = (ListedClient(KEYS[0].address, 5),)
+    made.register(KEYS[0].public_key)
+    with pytest.raises(RefusalError) as caught:
+        made.register(KEYS[1].public_key)
+    assert caught.value.code is ApplicationCode.NOT_LISTED
+    made.begin_training(1000)
+    assert made.announce(update(KEYS[0])) == 1
+    with pytest.raises(RefusalError) as caught:
+        made.announce(update(KEYS[0], num_samples=6))
+    assert (caught.value.code, caught.value.limit) == (ApplicationCode.NOT_LISTED, "5")
 
 
 def test_announcements_keep_their_order() -> None:

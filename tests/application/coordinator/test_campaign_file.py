@@ -26,6 +26,7 @@ from fedcoin.application.coordinator.campaign_file import (
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import RefusalError
+from fedcoin.data.messages.client_list import ListedClient
 from fedcoin.data.messages.updates import decode_update, sign_update
 from fedcoin.v1.task_pb2 import ClientUpdate
 from tests.support.genesis import GENESIS_HASH
@@ -87,6 +88,8 @@ def campaigns(draw: st.DrawFn) -> Campaign:
             campaign.announced[address] = decode_update(envelope, GENESIS_HASH)
             if draw(st.booleans()):
                 campaign.updates[address] = campaign.announced[address]
+    listed = st.lists(st.builds(ListedClient, hashes, st.integers(1, 99)), max_size=2)
+    campaign.listed = tuple(draw(listed))
     campaign.phase = draw(st.sampled_from(CampaignPhase))
     return campaign
 

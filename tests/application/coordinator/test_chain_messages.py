@@ -13,8 +13,12 @@ from fedcoin.application.coordinator.campaign import (
 )
 from fedcoin.contract.actions.campaigns import check_terms
 from fedcoin.data.crypto import merkle
+from fedcoin.data.messages.client_list import ListedClient, build_client_list, is_admitted
+from fedcoin.data.messages.updates import decode_update, sign_update
 from fedcoin.v1 import task_pb2
+from fedcoin.v1.task_pb2 import ClientUpdate
 from tests.support.genesis import GENESIS_HASH
+from tests.support.keys import key_of
 from tests.support.training_site import settings
 
 
@@ -45,6 +49,28 @@ def test_each_round_has_its_shard_and_its_price() -> None:
         assert merkle.verify_path(shard.artifact, shard.index, 3, shard.path, merkle.root(ids))
         prices.append(task.prices.training + task.prices.aggregation + task.prices.mining)
     assert prices == [number * 100_000_000 for number in (5, 4, 3, 2, 1)]
+
+
+def test_a_list_of_clients_goes_into_the_campaign_and_its_tasks() -> None:
+    made, config = campaign(), settings()
+    key = key_of("listed")
+    made.listed = (ListedClient(bytes(20), 3), ListedClient(key.address, 7))
+    clients = chain_messages.build_open_campaign(config, b"s" * 20, made).clients
+    assert clients == build_client_list(made.listed)
+    message = ClientUpdate(
+        campaign_id=b"c" * 32,
+        round=1,
+        base=b"b" * 32,
+        update=b"u" * 32,
+        num_samples=7,
+        address=key.address,
+    )
+    update = decode_update(sign_update(message, key, b"g" * 32), b"g" * 32)
+    task = chain_messages.build_open_task(config, made, [update])
+    (admission,) = task.admissions
+    assert admission.max_samples == 7
+    assert is_admitted(admission, key.address, clients)
+    assert not is_admitted(admission, bytes(20), clients)
 
 
 def test_with_a_unit_price_a_round_offers_what_is_left_of_the_fund() -> None:

@@ -1,0 +1,78 @@
+"""The list of the clients that may take part in a campaign, as a Merkle tree.
+
+A leaf is an address (20 bytes) and the largest number of examples that its client may claim (8
+bytes, big-endian). The chain knows the root (RFC 6962) and the number of leaves; each task proves
+its clients by paths.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fedcoin.data.crypto import merkle
+from fedcoin.v1.task_pb2 import Admission, ClientList
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ListedClient:
+    """A client that may take part."""
+
+    address: bytes
+    """The address, 20 bytes."""
+    max_samples: int
+    """The largest number of examples that it may claim, from 1."""
+
+    def encode(self) -> bytes:
+        """Return the leaf, 28 bytes."""
+        return self.address + self.max_samples.to_bytes(8, "big")
+
+
+def build_client_list(clients: Sequence[ListedClient]) -> ClientList:
+    """Describe a list of clients by its root.
+
+    Args:
+        clients: The clients in order; none lets anybody take part.
+
+    Returns:
+        The list as the chain keeps it; empty when there are no clients.
+    """
+    if not clients:
+        return ClientList()
+    return ClientList(root=merkle.root(c.encode() for c in clients), count=len(clients))
+
+
+def build_admission(clients: Sequence[ListedClient], address: bytes) -> Admission:
+    """Prove that a client is on a list.
+
+    Args:
+        clients: The list.
+        address: The client's address, which is on it.
+
+    Returns:
+        The proof.
+
+    Raises:
+        StopIteration: The address is not on the list.
+    """
+    index = next(i for i, client in enumerate(clients) if client.address == address)
+    return Admission(
+        index=index,
+        max_samples=clients[index].max_samples,
+        path=merkle.audit_path([client.encode() for client in clients], index),
+    )
+
+
+def is_admitted(admission: Admission, address: bytes, clients: ClientList) -> bool:
+    """Check the proof that a client is on a list.
+
+    Args:
+        admission: The proof.
+        address: The client's address, 20 bytes.
+        clients: The list.
+
+    Returns:
+        True when the list holds this address with the proof's largest number of examples.
+    """
+    leaf = ListedClient(address, admission.max_samples).encode()
+    return merkle.verify_path(leaf, admission.index, clients.count, admission.path, clients.root)
