@@ -16,6 +16,7 @@ from fedcoin.contract.pending.sender_queue import MAX_BYTES_BEFORE_STEP
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.transactions import Transaction
+from tests.conftest import ReportAttack
 from tests.support.genesis import FDC
 from tests.support.keys import ALICE, BOB, CAROL, key_of
 from tests.support.ledger_campaign import COMMIT, SETTLED, LedgerCampaign, additive
@@ -54,7 +55,7 @@ class Pool:
 
 @pytest.fixture
 def chain() -> LedgerChain:
-    return LedgerChain.create(2, users=("alice", "bob", *USERS))
+    return LedgerChain.create(2, users=("alice", "bob", *USERS), fee_per_kib=100)
 
 
 def test_the_dearest_by_bytes_comes_first(chain: LedgerChain) -> None:
@@ -171,7 +172,7 @@ def mined(chain: LedgerChain) -> LedgerCampaign:
     return job
 
 
-def test_a_pool_filler_costs_no_miner_its_deposit() -> None:
+def test_a_pool_filler_costs_no_miner_its_deposit(report_attack: ReportAttack) -> None:
     """The attack `pool-filler`: everything that others offer pays more than the miners' steps."""
     chain = LedgerChain.create(4, users=("alice", "bob", *USERS), max_block_bytes=16_384,
                                max_transaction_bytes=8_192)  # fmt: skip
@@ -200,6 +201,11 @@ def test_a_pool_filler_costs_no_miner_its_deposit() -> None:
     assert job.task.phase == SETTLED
     assert chain.ledger.totals().burned < FDC
     assert all(chain.balance(miner) > balances[miner] - FDC for miner in trees)
+    report_attack(
+        "transfers that pay far more fill mempools and blocks (`pool-filler`)",
+        "miners' messages are refused with `POOL_FULL`, and their deposits are lost",
+        "each message of a task's miners is in the next block; no deposit is lost",
+    )
 
 
 def test_each_miner_has_room_for_one_message_of_each_step(chain: LedgerChain) -> None:

@@ -60,7 +60,7 @@ class Waiting:
 
 @pytest.fixture
 def waiting() -> Waiting:
-    return Waiting(LedgerChain.create(2))
+    return Waiting(LedgerChain.create(2, fee_per_kib=100))
 
 
 def test_pending_transactions_go_into_a_block_and_leave_the_pool(waiting: Waiting) -> None:

@@ -14,6 +14,7 @@ from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.messages.receipts import decode_receipt
 from fedcoin.incentive.proof.challenge import derive_challenge
 from fedcoin.v1 import block_pb2
+from tests.conftest import ReportAttack
 from tests.support.genesis import FDC
 from tests.support.keys import MINERS
 from tests.support.ledger_campaign import (
@@ -334,7 +335,9 @@ def test_d_follows_the_time_that_a_sampled_task_took(wait_ms: int) -> None:
     assert chain.campaign(job.campaign_id).difficulty_nano == expected
 
 
-def test_cheap_campaigns_do_not_move_the_difficulty_of_another() -> None:
+def test_cheap_campaigns_do_not_move_the_difficulty_of_another(
+    report_attack: ReportAttack,
+) -> None:
     """The attack `difficulty-mover`: each of its tasks is settled at once, which halves its D."""
     chain = LedgerChain.create()
     honest = LedgerCampaign(chain)
@@ -348,3 +351,8 @@ def test_cheap_campaigns_do_not_move_the_difficulty_of_another() -> None:
         assert chain.campaign(mover.campaign_id).difficulty_nano == start // 2
     honest.open_task(sampling=honest.sampled())
     assert honest.task.difficulty_nano == start
+    report_attack(
+        "nine campaigns of 1 sap move the difficulty D (`difficulty-mover`)",
+        "the network's D is at its minimum for good",
+        "the D of other campaigns stays where it is",
+    )
