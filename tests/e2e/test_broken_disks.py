@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import ReportAttack
 from tests.support.e2e.network import BOND, BRISK, IDLE_MINER, Network, Node, pay, wallet_on
 from tests.support.keys import ALICE, BOB, key_of
 from tests.support.programs import Stage
@@ -33,7 +34,10 @@ def fill_disk(node: Node) -> None:
     resource.prlimit(node.program.pid, resource.RLIMIT_FSIZE, (FULL_BYTES, FULL_BYTES))
 
 
-async def test_a_validator_that_cannot_store_its_votes_ends(tmp_path: Path) -> None:
+@pytest.mark.attack
+async def test_a_validator_that_cannot_store_its_votes_ends(
+    tmp_path: Path, report_attack: ReportAttack
+) -> None:
     with Stage(tmp_path) as stage:
         network = Network(stage, [BOND], BRISK, settings=IDLE_MINER)
         (node,) = network.nodes
@@ -50,6 +54,11 @@ async def test_a_validator_that_cannot_store_its_votes_ends(tmp_path: Path) -> N
             assert await node.program.ended() == NODE_FAILED, node.program.said()
         assert "this node ends: the task 'node: effects' failed" in node.program.said()
         assert "[NODE_FAILED]" in node.program.said()
+        report_attack(
+            "one write of a validator fails",
+            "it never votes again, and says SERVING",
+            f"its process ends with exit code {NODE_FAILED}",
+        )
         # With room on the disk again, it goes on where it was.
         await node.start()
         await node.caught_up(height)

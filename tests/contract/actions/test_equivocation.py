@@ -13,6 +13,7 @@ from fedcoin.data.messages.votes import PRECOMMIT, PREVOTE, sign_vote
 from fedcoin.v1 import block_pb2
 from fedcoin.v1.transaction_pb2 import Bond, ReportEquivocation, Unbond
 from fedcoin.v1.vote_pb2 import SignedVote
+from tests.conftest import ReportAttack
 from tests.support.genesis import FDC
 from tests.support.keys import ALICE, BOB, MINERS
 from tests.support.ledger_chain import LedgerChain
@@ -84,8 +85,9 @@ def test_an_audited_prevote_contradicts_an_unaudited_one_for_the_same_block(
     assert chain.ledger.validators().by_address(MINER.address) is None
 
 
+@pytest.mark.attack
 def test_a_vote_from_before_a_relaunch_under_the_same_name_costs_nothing(
-    chain: LedgerChain,
+    chain: LedgerChain, report_attack: ReportAttack
 ) -> None:
     """Two votes for one height and round are honest if they are of two networks."""
     before = LedgerChain.create(3, base_fee=500).genesis
@@ -93,6 +95,11 @@ def test_a_vote_from_before_a_relaunch_under_the_same_name_costs_nothing(
     old = sign_vote(PREVOTE, 3, 0, B, MINER, before.hash).envelope
     report = chain.sign(ALICE, ReportEquivocation(first=vote(A), second=old))
     chain.refuses(DataCode.BAD_SIGNATURE, report)
+    report_attack(
+        "somebody reports a validator's vote from before a relaunch under the same chain id",
+        "the bond: 9.5 of 10 FDC burned, 0.5 FDC for the reporter",
+        f"nothing: `{DataCode.BAD_SIGNATURE.name}`",
+    )
 
 
 def test_votes_that_do_not_contradict_are_refused(chain: LedgerChain) -> None:

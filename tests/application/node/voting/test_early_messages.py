@@ -20,6 +20,7 @@ from fedcoin.data.messages.votes import (
     sign_vote,
 )
 from fedcoin.testing.consensus_simulation.block_application import opaque_block
+from tests.conftest import ReportAttack
 from tests.support.genesis import GENESIS_HASH
 from tests.support.in_memory_nodes import InMemoryNode, InMemoryWire, make_nodes, reach
 from tests.support.keys import MINERS, STRANGER
@@ -99,8 +100,9 @@ async def members(tmp_path: Path) -> AsyncIterator[list[InMemoryNode]]:
         await member.stop()
 
 
+@pytest.mark.attack
 async def test_a_validator_cannot_fill_a_node_with_proposals_for_the_next_height(
-    members: list[InMemoryNode],
+    members: list[InMemoryNode], report_attack: ReportAttack
 ) -> None:
     """512 proposals of 1 MB from one validator were kept, and passed on to all peers."""
     node, genesis = members[0], members[0].chain.genesis
@@ -113,6 +115,11 @@ async def test_a_validator_cannot_fill_a_node_with_proposals_for_the_next_height
             sent = sign_proposal(height, number, -1, block, key, genesis.hash)
             passed_on += await node.agreement.receive_proposal(sent, b"")
     assert passed_on == 1
+    report_attack(
+        "validators send 200 proposals for the next height to a node",
+        "512 messages of up to 1 MB are kept, and passed on to every peer",
+        f"{passed_on} is kept and passed on: that of the next proposer",
+    )
     turn = order.proposer(0).public_key
     assert turn in {key.public_key for key in MINERS}
     for member in members:

@@ -16,6 +16,7 @@ from fedcoin.data.messages.votes import PRECOMMIT, PREVOTE
 from fedcoin.data.storage.chain_store import ChainStore
 from fedcoin.data.storage.vote_mark import VoteMark, VoteMarkFile
 from fedcoin.v1.block_pb2 import BlockHeader
+from tests.conftest import ReportAttack
 from tests.support.genesis import GENESIS_MS, make_genesis
 from tests.support.keys import MINERS
 
@@ -81,7 +82,10 @@ def test_at_genesis_it_votes_at_once_and_after_a_restart_too(site: Site) -> None
     vote(site.start(), 2)
 
 
-def test_an_empty_database_is_silent_where_the_key_may_have_signed(site: Site) -> None:
+@pytest.mark.attack
+def test_an_empty_database_is_silent_where_the_key_may_have_signed(
+    site: Site, report_attack: ReportAttack
+) -> None:
     """Without the mark, the validator would vote at height 30 for another block than before."""
     site.final(29, STARTED_MS - 1)
     site.mark.lease(VoteMark(25))
@@ -89,6 +93,11 @@ def test_an_empty_database_is_silent_where_the_key_may_have_signed(site: Site) -
     wiped = site.start("empty.sqlite")
     assert [is_silent(wiped, height) for height in (1, 30, 30 + LEASED_HEIGHTS - 1)] == [True] * 3
     assert not is_silent(wiped, 30 + LEASED_HEIGHTS)
+    report_attack(
+        "a validator's database is lost, and peers replay a height at which it voted",
+        "it votes again at once, and loses its bond",
+        f"it is silent for up to {LEASED_HEIGHTS} heights",
+    )
     vote(wiped, 30 + LEASED_HEIGHTS)
     # The database now holds the latest vote, so a restart is no reason to be silent.
     assert not is_silent(site.start("empty.sqlite"), 30 + LEASED_HEIGHTS)
