@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -102,9 +102,9 @@ class MiningSite:
         self.job = MiningCampaign(self.chain, self.store, clients, schedule)
         self.submitted: list[Transaction] = []
 
-    async def ensure(self, ids: Sequence[bytes], timeout_s: float) -> bool:
+    async def ensure(self, limits: Mapping[bytes, int], timeout_s: float) -> bool:
         """Find no artifact: there are no peers."""
-        self.fetched.append(ids)
+        self.fetched.append(list(limits))
         return False
 
     def folder_of(self, key: KeyPair) -> WorkFolder:

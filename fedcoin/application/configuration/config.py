@@ -282,6 +282,11 @@ class StorageConfig:
         real(1, 1_000_000),
         "Artifacts that no open task or campaign needs are deleted after so many hours.",
     )
+    campaign_bytes: int = setting(
+        2 * GIB,
+        number(KIB, 1024 * GIB),
+        "The most bytes that are kept of what was fetched for the tasks of one campaign.",
+    )
     archive: bool = setting(
         False,
         switch(),

@@ -6,23 +6,29 @@ a look-up when the auditor needs it.
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from fedcoin.application.mining.campaign_quota import CampaignQuota
 from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.plurals import format_count
 from fedcoin.learning.evaluation.job import Coalitions, Counts, UtilityJob
+from fedcoin.learning.model.artifact_sizes import max_evaluation_bytes, max_weights_bytes
+from fedcoin.learning.model.spec import MAX_SPEC_BYTES, parse_spec
 from fedcoin.learning.model.work import MAX_COALITION_WORK, max_coalition_work
 from fedcoin.v1 import task_pb2
+from fedcoin.v1.artifact_pb2 import ModelSpec
 from fedcoin.v1.task_pb2 import ClientUpdate, OpenTask
 
-EnsureArtifacts = Callable[[Sequence[bytes], float], Awaitable[bool]]
-"""Fetches missing artifacts by id within a number of seconds; True when all are in the store."""
+EnsureArtifacts = Callable[[Mapping[bytes, int], float], Awaitable[bool]]
+"""Fetches missing artifacts within a number of seconds, none larger than the bytes that are given
+for its id; True when all are in the store."""
 
 MAX_IDLE_JOBS = 2
 """Unused jobs that stay open for later; each may take much memory."""
@@ -169,6 +175,7 @@ class TaskJobs:
         store: The node's artifacts.
         ensure: Fetches missing artifacts from peers.
         max_coalition_work: The most multiply-adds that this node accepts for one coalition.
+        quota: Bounds what is fetched for one campaign; None where nothing is fetched.
     """
 
     def __init__(
@@ -177,8 +184,10 @@ class TaskJobs:
         store: ArtifactStore,
         ensure: EnsureArtifacts,
         max_coalition_work: int = MAX_COALITION_WORK,
+        quota: CampaignQuota | None = None,
     ) -> None:
         self._worker = worker
+        self._quota = quota
         self._store = store
         self._ensure = ensure
         self._max_coalition_work = max_coalition_work
@@ -256,19 +265,39 @@ class TaskJobs:
             await self._worker.close_job(oldest)
 
     async def _fetch(self, assignment: Assignment, timeout_s: float) -> None:
-        ids = assignment.artifacts()
-        if all(self._store.has(id) for id in ids):
-            return
-        await self._ensure(ids, timeout_s)
-        missing = [id for id in ids if not self._store.has(id)]
+        # The model comes first: its shapes bound the size of everything else.
+        await self._fetch_within({assignment.model: MAX_SPEC_BYTES}, timeout_s)
+        model = self._store.path(assignment.model)
+        spec = await asyncio.to_thread(lambda: parse_spec(model.read_bytes()))
+        limits = _artifact_limits(assignment, spec)
+        if self._quota is not None:
+            campaign_id = assignment.terms.campaign_id
+            await asyncio.to_thread(self._quota.admit, campaign_id, limits)
+        await self._fetch_within(limits, timeout_s)
+
+    async def _fetch_within(self, limits: Mapping[bytes, int], timeout_s: float) -> None:
+        missing = {id: size for id, size in limits.items() if not self._store.has(id)}
         if missing:
+            await self._ensure(missing, timeout_s)
+        lost = [id for id in missing if not self._store.has(id)]
+        if lost:
             raise RefusalError(
                 DataCode.UNKNOWN_ARTIFACT,
-                f"{len(missing)} of the task's {format_count(len(ids), 'artifact')} could not be "
-                f"fetched within {timeout_s:g} s, {missing[0].hex()[:16]} among them",
+                f"{len(lost)} of {format_count(len(limits), 'artifact')} could not be "
+                f"fetched within {timeout_s:g} s, {lost[0].hex()[:16]} among them",
                 field="artifact",
                 limit=f"{timeout_s:g} s",
             )
+        for id, limit in limits.items():
+            size = self._store.size(id) or 0
+            if size > limit:
+                raise RefusalError(
+                    DataCode.TOO_LARGE,
+                    f"artifact {id.hex()[:16]} has {size} bytes; by the shapes in the model's "
+                    f"spec it has at most {limit}",
+                    field="artifact",
+                    limit=str(limit),
+                )
 
     def _job_of(self, assignment: Assignment) -> UtilityJob:
         terms, updates = assignment.terms, assignment.updates()
@@ -282,3 +311,13 @@ class TaskJobs:
             averaging=terms.averaging,
             empty=terms.empty_coalition,
         )
+
+
+def _artifact_limits(assignment: Assignment, spec: ModelSpec) -> dict[bytes, int]:
+    """Return the most bytes of each artifact of a task, by id."""
+    weights = max_weights_bytes(spec)
+    evaluation = assignment.terms.evaluation
+    limits = dict.fromkeys(assignment.artifacts(), weights)
+    limits[assignment.model] = MAX_SPEC_BYTES
+    limits[evaluation.artifact] = max_evaluation_bytes(spec, evaluation.size)
+    return limits

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -22,6 +22,7 @@ from fedcoin import __version__
 from fedcoin.application.configuration.config import NodeConfig, SnapshotsConfig
 from fedcoin.application.configuration.home import NODE_KEY, Home
 from fedcoin.application.configuration.network_options import host_groups, peer_options, tls_files
+from fedcoin.application.mining.campaign_quota import CampaignQuota
 from fedcoin.application.mining.executor import make_pool
 from fedcoin.application.mining.miner import Miner
 from fedcoin.application.mining.task_evaluator import TaskJobs
@@ -39,7 +40,7 @@ from fedcoin.application.node.snapshot_maker import SnapshotMaker
 from fedcoin.application.node.transaction_intake import TransactionIntake
 from fedcoin.application.node.validator_presence import ValidatorPresence
 from fedcoin.application.node.voting.guarded_signer import open_signer
-from fedcoin.application.retention.artifact_retention import ArtifactKeeper
+from fedcoin.application.retention.artifact_retention import ArtifactKeeper, find_needed
 from fedcoin.application.wallet.transaction_submitter import TransactionSubmitter
 from fedcoin.contract.blocks.ledger import Ledger
 from fedcoin.contract.pending.mempool import Mempool
@@ -130,7 +131,10 @@ class Node:
         genesis = home.genesis()
         self.chain = components.make_chain(store, Ledger(store, genesis), unix_ms)
         work = config.miner.max_coalition_work
-        self.jobs = TaskJobs(self.worker, self.artifacts, self._ensure, work)
+        quota = CampaignQuota(
+            self.artifacts, config.storage.campaign_bytes, lambda: find_needed(home, store)
+        )
+        self.jobs = TaskJobs(self.worker, self.artifacts, self._ensure, work, quota)
         auditor = Auditor(self.chain, self.jobs)
         audit = auditor if mining else ObserverAudit(auditor)
         limits = MempoolLimits(
@@ -291,9 +295,9 @@ class Node:
     def _announce(self, new: NewBlock) -> None:
         self.network.announcer.announce(new.block.height, new.block.hash)
 
-    async def _ensure(self, ids: Sequence[bytes], timeout_s: float) -> bool:
+    async def _ensure(self, limits: Mapping[bytes, int], timeout_s: float) -> bool:
         # The network is made later, from parts that need this function.
-        return await self.network.artifact_fetcher.ensure(ids, timeout_s)
+        return await self.network.artifact_fetcher.ensure(list(limits), timeout_s, limits=limits)
 
 
 def _log_block(new: NewBlock) -> None:

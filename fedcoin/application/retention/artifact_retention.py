@@ -29,8 +29,11 @@ from fedcoin.data.storage.chain_store import ChainStore
 
 log = logging.getLogger(__name__)
 
-SWEEP_SECONDS = 300.0
+SWEEP_SECONDS = 30.0
 """The time between two removals, in seconds."""
+
+FULL_SHARE = 0.9
+"""The share of the store's limit above which idle artifacts are deleted before their time."""
 
 _ID = re.compile(r"\b[0-9a-f]{64}\b", re.ASCII)
 
@@ -129,6 +132,9 @@ def remove_idle(
 ) -> list[StoredArtifact]:
     """Delete artifacts that nothing has needed for the retention period.
 
+    While the store is nearly full, those that were idle for a shorter time go as well, the longest
+    idle ones first.
+
     Args:
         store: The store.
         needed: Ids of the artifacts that are needed; the time of their files is set to `now_s`.
@@ -142,7 +148,10 @@ def remove_idle(
     for artifact in list_artifacts(store.folder, needed, now_s):
         if artifact.needed:
             os.utime(store.path(artifact.id), (now_s, now_s))
-        elif artifact.idle_seconds > retention_s and store.remove(artifact.id):
+            continue
+        is_old = artifact.idle_seconds > retention_s
+        is_full = store.used_bytes() > FULL_SHARE * store.max_bytes_total
+        if (is_old or is_full) and store.remove(artifact.id):
             removed.append(artifact)
     return removed
 

@@ -7,7 +7,7 @@ needs the tasks' artifacts, and reports those that are missing.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -157,6 +157,6 @@ def _reveals(store: ChainStore) -> Iterator[_Reveal]:
                 yield _Reveal(height, envelope.public_key, body.reveal_shapley)
 
 
-async def _fetch_nothing(ids: Sequence[bytes], timeout_s: float) -> bool:
+async def _fetch_nothing(limits: Mapping[bytes, int], timeout_s: float) -> bool:
     # Artifacts are checked offline: there is no peer to fetch them from.
     return False

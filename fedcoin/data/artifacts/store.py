@@ -76,6 +76,11 @@ class ArtifactStore:
         """The folder of the store."""
         return self._root
 
+    @property
+    def max_bytes_total(self) -> int:
+        """The largest size of all artifacts together, in bytes."""
+        return self._max_total
+
     def has(self, id: bytes) -> bool:
         """Tell whether the store holds a complete artifact.
 

@@ -86,7 +86,9 @@ class ArtifactClient:
                 await asyncio.sleep(backoff.next_pause())
         return b"".join(chunks)
 
-    async def download_into(self, store: ArtifactStore, artifact: bytes) -> int:
+    async def download_into(
+        self, store: ArtifactStore, artifact: bytes, max_bytes: int = MAX_ARTIFACT_BYTES
+    ) -> int:
         """Fetch an artifact into a store, each chunk checked as it arrives, in one attempt.
 
         Resumes an earlier download into this store, even if that was from another server. After a
@@ -95,6 +97,7 @@ class ArtifactClient:
         Args:
             store: The store for the chunks; it keeps those that arrived when the call fails.
             artifact: The artifact's id, 32 bytes.
+            max_bytes: The largest size that is accepted, in bytes.
 
         Returns:
             How many chunks were fetched; 0 when the store had the artifact.
@@ -107,7 +110,7 @@ class ArtifactClient:
         """
         if store.has(artifact):
             return 0
-        manifest = await self._manifest(artifact, MAX_ARTIFACT_BYTES)
+        manifest = await self._manifest(artifact, max_bytes)
         first = await asyncio.to_thread(store.begin, manifest)
 
         def keep(index: int, data: bytes) -> None:

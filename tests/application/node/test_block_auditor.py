@@ -29,6 +29,7 @@ from fedcoin.learning.evaluation.job import Coalitions, Counts
 from fedcoin.learning.workers.pool import WorkerPool
 from fedcoin.v1 import block_pb2, task_pb2
 from fedcoin.v1.transaction_pb2 import CommitShapley, RevealShapley, Transfer, TransferOutput
+from tests.conftest import ReportAttack
 from tests.support.keys import ALICE, BOB
 from tests.support.mining_site import CountingWorker, MiningSite, OpenMiningSite
 from tests.support.small_models import recurrent_spec
@@ -72,7 +73,7 @@ async def test_a_sound_task_passes_once_for_pool_and_vote(site: OpenMiningSite) 
 
 
 async def test_a_model_that_takes_for_ever_is_refused_before_anything_is_evaluated(
-    site: OpenMiningSite,
+    site: OpenMiningSite, report_attack: ReportAttack
 ) -> None:
     here = site()
     # A few thousand weights, and a million steps for each example.
@@ -84,6 +85,11 @@ async def test_a_model_that_takes_for_ever_is_refused_before_anything_is_evaluat
         refusal = await expect(LearningCode.TOO_SLOW, here.auditor.check_transaction(opening))
     assert "multiply-adds" in refusal.message
     assert (here.worker.checked, here.worker.asked, here.worker.opened) == (1, 0, set())
+    report_attack(
+        "Open a task whose model has 5,000 weights and takes a million steps for each example",
+        "every miner's workers, without end",
+        "refused by each voter (`TOO_SLOW`); nothing is evaluated",
+    )
 
 
 async def test_a_task_that_no_machine_can_mine_in_its_window_is_refused(

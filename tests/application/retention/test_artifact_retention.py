@@ -9,8 +9,13 @@ from pathlib import Path
 import pytest
 
 from fedcoin.application.configuration.home import Home
-from fedcoin.application.retention.artifact_retention import ArtifactKeeper, needed_artifacts
+from fedcoin.application.retention.artifact_retention import (
+    FULL_SHARE,
+    ArtifactKeeper,
+    needed_artifacts,
+)
 from fedcoin.v1 import block_pb2
+from tests.conftest import ReportAttack
 from tests.support.mining_site import MiningSite, OpenMiningSite
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -80,3 +85,27 @@ async def test_shards_that_a_coordinator_has_not_published_are_needed(
     age(here, 3)
     keeper(here, tmp_path, 2).sweep()
     assert (here.store.has(shard), here.store.has(other)) == (True, False)
+
+
+async def test_a_store_that_somebody_fills_makes_room_before_the_retention_period_is_over(
+    site: OpenMiningSite, tmp_path: Path, report_attack: ReportAttack
+) -> None:
+    here = site()
+    await here.job.open_campaign()
+    await here.job.open_task()
+    await here.chain.run()
+    needed = needed_artifacts(here.chain.store)
+    limit = here.store.max_bytes_total
+    filler = [here.store.put(bytes([n]) * (limit // 40)) for n in range(38)]
+    for n, id in enumerate(filler):
+        os.utime(here.store.path(id), (time.time() - 1000 + n,) * 2)
+    removed = keeper(here, tmp_path, 2).sweep()
+    assert [artifact.id for artifact in removed] == filler[: len(removed)]
+    assert 0 < len(removed) < 8
+    assert here.store.used_bytes() <= FULL_SHARE * limit
+    assert needed <= set(here.store.ids())
+    report_attack(
+        "Fill every node's store of artifacts with uploads that no task follows",
+        "`STORE_FULL` for all tasks, until an operator deletes files",
+        "idle uploads go first, the oldest before the others; open tasks keep theirs",
+    )

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
+from fedcoin.data.artifacts.manifest import MAX_ARTIFACT_BYTES
 from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.plurals import format_count
@@ -42,7 +44,8 @@ class ArtifactFetcher:
         self._tasks = tasks
         self._slots = asyncio.Semaphore(MAX_TRANSFERS)
         self._running: dict[bytes, asyncio.Task[None]] = {}
-        self._waiting: dict[bytes, int] = {}
+        # For each artifact, the most bytes that each waiting caller accepts.
+        self._waiting: dict[bytes, list[int]] = {}
 
     @property
     def num_wanted(self) -> int:
@@ -50,7 +53,11 @@ class ArtifactFetcher:
         return len(self._running)
 
     async def ensure(
-        self, ids: Sequence[bytes], timeout_s: float, preferred: Sequence[bytes] = ()
+        self,
+        ids: Sequence[bytes],
+        timeout_s: float,
+        preferred: Sequence[bytes] = (),
+        limits: Mapping[bytes, int] = MappingProxyType({}),
     ) -> bool:
         """Wait until the store holds artifacts.
 
@@ -60,6 +67,8 @@ class ArtifactFetcher:
             ids: The artifacts' ids, 32 bytes each.
             timeout_s: How long to wait, in seconds.
             preferred: Node keys of peers to ask first.
+            limits: The most bytes of an artifact, by id; without it, `MAX_ARTIFACT_BYTES`. When
+                callers with different limits wait for one artifact, the largest holds.
 
         Returns:
             True when the store holds all of them.
@@ -68,26 +77,27 @@ class ArtifactFetcher:
         if self.num_wanted + len(missing) > MAX_WANTED:
             log.warning("%d artifacts are being fetched already; no more are accepted", MAX_WANTED)
             return not missing
-        works = [self._join(id, preferred) for id in missing]
+        allowed = {id: limits.get(id, MAX_ARTIFACT_BYTES) for id in missing}
+        works = [self._join(id, preferred, allowed[id]) for id in missing]
         try:
             if works:
                 await asyncio.wait(works, timeout=timeout_s)
         finally:
             for id in missing:
-                self._leave(id)
+                self._leave(id, allowed[id])
         return all(self._store.has(id) for id in missing)
 
-    def _join(self, id: bytes, preferred: Sequence[bytes]) -> asyncio.Task[None]:
-        self._waiting[id] = self._waiting.get(id, 0) + 1
+    def _join(self, id: bytes, preferred: Sequence[bytes], limit: int) -> asyncio.Task[None]:
+        self._waiting.setdefault(id, []).append(limit)
         work = self._running.get(id)
         if work is None or work.done():
             work = self._tasks.start(self._fetch(id, tuple(preferred)), f"fetch {id.hex()[:12]}")
             self._running[id] = work
         return work
 
-    def _leave(self, id: bytes) -> None:
-        self._waiting[id] -= 1
-        if self._waiting[id] == 0:
+    def _leave(self, id: bytes, limit: int) -> None:
+        self._waiting[id].remove(limit)
+        if not self._waiting[id]:
             del self._waiting[id]
             work = self._running.pop(id)
             work.cancel()
@@ -108,7 +118,8 @@ class ArtifactFetcher:
         if link is None:
             return False
         try:
-            chunks = await link.artifacts.download_into(self._store, id)
+            limit = max(self._waiting.get(id, [MAX_ARTIFACT_BYTES]))
+            chunks = await link.artifacts.download_into(self._store, id, limit)
         except RefusalError as refusal:
             if refusal.code in (DataCode.BAD_CHUNK, DataCode.BAD_ARTIFACT):
                 self._peers.punish(peer, Offence.BAD_CHUNK, str(refusal))

@@ -68,9 +68,11 @@ async def test_an_artifact_that_arrives_later_is_found(
     nodes[3].artifacts.remove(wanted)
     download, tries = ArtifactClient.download_into, []
 
-    async def counted(client: ArtifactClient, store: ArtifactStore, artifact: bytes) -> int:
+    async def counted(
+        client: ArtifactClient, store: ArtifactStore, artifact: bytes, max_bytes: int
+    ) -> int:
         tries.append(artifact)
-        return await download(client, store, artifact)
+        return await download(client, store, artifact, max_bytes)
 
     monkeypatch.setattr(ArtifactClient, "download_into", counted)
     fetching = asyncio.ensure_future(nodes[0].network.artifact_fetcher.ensure([wanted], 10))
@@ -117,3 +119,24 @@ async def test_one_that_goes_away_is_gone_around(nodes: list[PeerNode]) -> None:
     await nodes[1].network.stop(0)
     preferred = [nodes[1].key.public_key]
     assert await nodes[0].network.artifact_fetcher.ensure([id], 15, preferred)
+
+
+async def test_an_artifact_that_is_larger_than_allowed_is_not_fetched(
+    nodes: list[PeerNode],
+) -> None:
+    id = nodes[2].artifacts.put(CONTENT)
+    fetcher = nodes[0].network.artifact_fetcher
+    assert not await fetcher.ensure([id], 1, limits={id: len(CONTENT) - 1})
+    assert nodes[0].artifacts.used_bytes() == 0
+    assert nodes[0].linked() == 3, "the peer is not to blame"
+    assert await fetcher.ensure([id], 5, limits={id: len(CONTENT)})
+
+
+async def test_a_small_limit_of_one_caller_does_not_stop_another(nodes: list[PeerNode]) -> None:
+    id = nodes[2].artifacts.put(CONTENT)
+    fetcher = nodes[0].network.artifact_fetcher
+    small, large = await asyncio.gather(
+        fetcher.ensure([id], 5, limits={id: 1}), fetcher.ensure([id], 5)
+    )
+    assert small
+    assert large

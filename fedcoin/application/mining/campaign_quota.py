@@ -1,0 +1,74 @@
+"""A quota on what a node fetches for the tasks of one campaign.
+
+A campaign has one open task at a time, so what was fetched for its earlier tasks makes room for the
+next one. What other tasks need is never deleted for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Set
+
+from fedcoin.data.artifacts.store import ArtifactStore
+from fedcoin.data.errors import DataCode, RefusalError
+from fedcoin.data.lru import LruDict
+
+MAX_CAMPAIGNS = 1024
+"""The number of campaigns whose fetched artifacts are remembered."""
+
+
+class CampaignQuota:
+    """Admits the artifacts of tasks before they are fetched.
+
+    Args:
+        store: The node's artifacts.
+        max_bytes: The most that is kept of what was fetched for one campaign, in bytes.
+        needed: Lists the artifacts that open tasks and campaigns refer to.
+    """
+
+    def __init__(
+        self, store: ArtifactStore, max_bytes: int, needed: Callable[[], Set[bytes]]
+    ) -> None:
+        self._store = store
+        self._max_bytes = max_bytes
+        self._needed = needed
+        # The artifacts fetched for each campaign, in order.
+        self._fetched: LruDict[bytes, dict[bytes, None]] = LruDict(MAX_CAMPAIGNS)
+
+    def admit(self, campaign_id: bytes, limits: Mapping[bytes, int]) -> None:
+        """Make room for artifacts that will be fetched for a campaign's task. Waits for the disk.
+
+        Args:
+            campaign_id: The campaign.
+            limits: The most bytes of each artifact of the task, by id.
+
+        Raises:
+            RefusalError: STORE_FULL when there is no room within the quota.
+        """
+        missing = {id: size for id, size in limits.items() if not self._store.has(id)}
+        if not missing:
+            return
+        fetched = self._fetched.get_or_create(campaign_id, dict)
+        wanted = sum(missing.values())
+        if self._used(fetched) + wanted > self._max_bytes:
+            self._make_room(fetched, wanted, self._needed() | limits.keys())
+        used = self._used(fetched)
+        if used + wanted > self._max_bytes:
+            raise RefusalError(
+                DataCode.STORE_FULL,
+                f"the task's artifacts may take {wanted} bytes and the campaign's others take "
+                f"{used}; this node keeps {self._max_bytes} for a campaign: raise "
+                "storage.campaign_bytes to take part",
+                field="artifact",
+                limit=str(self._max_bytes),
+            )
+        fetched.update(dict.fromkeys(missing))
+
+    def _used(self, fetched: Mapping[bytes, None]) -> int:
+        return sum(self._store.size(id) or 0 for id in fetched)
+
+    def _make_room(self, fetched: dict[bytes, None], wanted: int, kept: Set[bytes]) -> None:
+        for id in [id for id in fetched if id not in kept]:
+            if self._used(fetched) + wanted <= self._max_bytes:
+                return
+            self._store.remove(id)
+            del fetched[id]

@@ -1,0 +1,42 @@
+"""The largest sizes that a model's artifacts can have, from the shapes in its ModelSpec."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from fedcoin.data.artifacts.tensors import MAX_DIMENSIONS, MAX_NAME_CHARS
+from fedcoin.learning.model.spec import weight_shapes
+from fedcoin.v1 import artifact_pb2
+
+_TENSOR_BYTES = 4 * MAX_NAME_CHARS + 10 * MAX_DIMENSIONS + 64
+"""What a tensor's name (UTF-8), shape, dtype and lengths take at most in a TensorFile, in bytes."""
+
+
+def max_weights_bytes(spec: artifact_pb2.ModelSpec) -> int:
+    """Compute the largest size of a model's weights as an artifact.
+
+    Args:
+        spec: The model, checked by `spec.check_spec`.
+
+    Returns:
+        Bytes.
+    """
+    return _max_file_bytes(4 * math.prod(shape) for shape in weight_shapes(spec).values())
+
+
+def max_evaluation_bytes(spec: artifact_pb2.ModelSpec, num_examples: int) -> int:
+    """Compute the largest size of an evaluation set as an artifact.
+
+    Args:
+        spec: The model, checked by `spec.check_spec`.
+        num_examples: The number of examples in the set.
+
+    Returns:
+        Bytes: inputs of four bytes a number, labels of eight.
+    """
+    return _max_file_bytes((4 * num_examples * math.prod(spec.input_shape), 8 * num_examples))
+
+
+def _max_file_bytes(tensors: Iterable[int]) -> int:
+    return sum(num_bytes + _TENSOR_BYTES for num_bytes in tensors)
