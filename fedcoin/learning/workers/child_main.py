@@ -19,6 +19,7 @@ from fedcoin.learning.workers.process import (
     REPLY_REFUSAL,
     REPLY_RESULT,
 )
+from fedcoin.learning.workers.replies import encode_reply
 
 
 def main() -> None:
@@ -31,9 +32,16 @@ def main() -> None:
     frames: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     threading.Thread(target=_queue_requests, args=(requests, frames), daemon=True).start()
     while True:
-        frame = pickle.dumps(_answer(frames.get()), protocol=5)
+        frame = _encode(*_answer(frames.get()))
         replies.write(FRAME_LENGTH.pack(len(frame)) + frame)
         replies.flush()
+
+
+def _encode(number: int, kind: str, value: Any) -> bytes:
+    try:
+        return encode_reply(number, kind, value)
+    except TypeError as error:
+        return encode_reply(number, REPLY_FAILURE, str(error))
 
 
 def _limit_memory(num_bytes: str) -> None:

@@ -6,9 +6,10 @@ is started as a plain subprocess rather than by `multiprocessing`, which would i
 main module again and cannot set the child's environment: the number of threads of the BLAS must be
 in the environment before NumPy is imported.
 
-Wire format: a frame is its length (8 bytes, little-endian) and a pickle. A request is the pickle of
-(number, pickle of (function, arguments)), a reply that of (number, kind, value) with one of the
-`REPLY_` kinds. Both ends are this program, so unpickling is safe.
+Wire format: a frame is its length (8 bytes, little-endian) and its content. A request is the pickle
+of (number, pickle of (function, arguments)), which comes from this program. A reply comes from a
+process that reads strangers' files, so it is no pickle: see `replies`. Its kind is one of the
+`REPLY_` kinds.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from typing import Any, TypeVar
 
 from fedcoin.learning.errors import WorkerError
 from fedcoin.learning.training.datasets import MNIST_VARIABLE
+from fedcoin.learning.workers.replies import MAX_REPLY_BYTES, BadReplyError, decode_reply
 
 T = TypeVar("T")
 
@@ -131,11 +133,12 @@ class WorkerProcess:
             *arguments: Its arguments, which are pickled.
 
         Returns:
-            The result of the function.
+            The result of the function, of a type that `replies.encode_reply` takes.
 
         Raises:
             RefusalError: The function raised a RefusalError, which is passed on.
-            WorkerDiedError: The child is not running, or died before it answered.
+            WorkerDiedError: The child is not running, died before it answered, or was ended because
+                it sent something else than a reply.
             WorkerError: The function raised any other exception; the message is its traceback.
         """
         if not self.is_alive or self._process is None or self._process.stdin is None:
@@ -175,10 +178,16 @@ class WorkerProcess:
         try:
             while True:
                 (size,) = FRAME_LENGTH.unpack(await process.stdout.readexactly(FRAME_LENGTH.size))
-                number, kind, value = pickle.loads(await process.stdout.readexactly(size))
+                if size > MAX_REPLY_BYTES:
+                    raise BadReplyError(f"a worker announced a reply of {size} bytes")
+                number, kind, value = decode_reply(await process.stdout.readexactly(size))
                 future = self._pending.get(number)
                 if future is not None and not future.done():
                     _resolve(future, kind, value)
+        except BadReplyError as error:
+            self._stderr.append(str(error))
+            process.kill()
+            await process.wait()
         except (asyncio.IncompleteReadError, ConnectionError):
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(process.wait(), STOP_SECONDS)
