@@ -27,7 +27,8 @@ def test_send_and_look(fedcoin: Any, live: Live) -> None:
     assert account["balance"] == 150_000_007
     alice = fedcoin("account", "--key", "alice", "--home", home, "--json").json
     assert alice["nonce"] == 1
-    assert alice["balance"] == 100 * SAP_PER_FDC - 150_000_007 - view["fee"]
+    for_account = live.home.genesis().parameters.state_fee
+    assert alice["balance"] == 100 * SAP_PER_FDC - 150_000_007 - view["fee"] - for_account
     assert "1.50000007 FDC" in fedcoin("account", carol, "--home", home).out
     again = fedcoin("tx", view["hash"], "--home", home, "--json").json
     assert again == view
