@@ -74,6 +74,10 @@ class ApplicationCode(str, Enum):
     """The snapshot that the chain started from is missing.
 
     Copy the file from a node that has it."""
+    ARCHIVE = "ARCHIVE"
+    """The home is an archive, which keeps all blocks.
+
+    Set `storage.archive = false` to delete some."""
     HOME_EXISTS = "HOME_EXISTS"
     """The folder is a home already, or is not empty.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
         "fedcoin-node snapshot create --home a state.snapshot",
         "fedcoin-node snapshot verify state.snapshot --genesis genesis.json",
         "fedcoin-node snapshot restore --home c state.snapshot",
+        "fedcoin-node snapshot prune --home a",
     )
 )
 def snapshot() -> None:
@@ -143,6 +145,41 @@ def restore(file: Path, home: Home, as_json: bool) -> None:
     _show(file, found, as_json)
     if not as_json:
         click.echo(f"Next: fedcoin-node start --home {home.root}")
+
+
+@snapshot.command(epilog=example("fedcoin-node snapshot prune --home a"))
+@home_option
+@json_option
+def prune(home: Home, as_json: bool) -> None:
+    """Delete the blocks of a home up to its latest snapshot. The node must not run.
+
+    The home then answers HISTORY_NOT_KEPT for older blocks, payments and proofs, as one that
+    started from the snapshot. Keep some nodes with the whole history. A home with storage.archive
+    is refused.
+    """
+    import os
+
+    from fedcoin.application.retention.chain_pruning import prune_chain
+
+    home.genesis()
+    home.refuse_without_chain()
+    if home.config(os.environ).storage.archive:
+        raise RefusalError(
+            ApplicationCode.ARCHIVE,
+            f"{home.root} is an archive: set storage.archive = false to delete its blocks",
+            field="storage.archive",
+        )
+    with home.locked():
+        done = prune_chain(home)
+    if as_json:
+        print_json(dataclasses.asdict(done))
+        return
+    print_fields(
+        {
+            "blocks": f"{done.first_height} to {done.height}",
+            "database": f"{size(done.bytes_after)}, before {size(done.bytes_before)}",
+        }
+    )
 
 
 def _check(file: Path, genesis: Genesis) -> SnapshotVerifier:

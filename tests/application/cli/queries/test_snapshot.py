@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,10 @@ import pytest
 from fedcoin.application.configuration.home import Home
 from fedcoin.contract.blocks.ledger import Ledger
 from fedcoin.contract.state.genesis_state import genesis_changes
+from fedcoin.data.errors import RefusalError
+from fedcoin.data.messages.votes import PREVOTE, sign_vote
 from fedcoin.data.storage.chain_store import ChainStore
+from fedcoin.data.storage.vote_log import OwnVote
 from tests.support.one_validator_home import MINER, append, make_home
 
 BLOCKS = 4
@@ -143,3 +147,78 @@ def test_nothing_to_make_one_of(fedcoin: Any, home: Home, tmp_path: Path) -> Non
 def test_help_has_examples(fedcoin: Any) -> None:
     for command in ((), ("create",), ("list",), ("verify",), ("restore",)):
         assert "Example:" in fedcoin("snapshot", *command, "--help").out
+
+
+def keep_snapshot(fedcoin: Any, home: Home) -> None:
+    """Put the snapshot of the latest block where a node puts its own."""
+    home.snapshots_path.mkdir(exist_ok=True)
+    with ChainStore.open(home.chain_path, home.genesis()) as store:
+        path = home.snapshots_path / f"{store.height()}.snapshot"
+    assert fedcoin("snapshot", "create", "--home", home.root, path).code == 0
+
+
+def grow(home: Home, blocks: int) -> None:
+    with ChainStore.open(home.chain_path, home.genesis()) as store:
+        ledger = Ledger(store, home.genesis())
+        certificate = store.certificate(store.height()) or b""
+        for _ in range(blocks):
+            certificate = append(store, ledger, store.height() + 1, certificate)
+
+
+def test_prune_leaves_the_state_the_later_blocks_and_the_own_votes(
+    fedcoin: Any, home: Home
+) -> None:
+    keep_snapshot(fedcoin, home)
+    grow(home, 3)
+    genesis = home.genesis()
+    key = home.key()
+    vote = sign_vote(PREVOTE, BLOCKS + 4, 0, bytes(32), key, genesis.hash)
+    own = OwnVote("prevote", BLOCKS + 4, 0, bytes(32), vote.envelope.SerializeToString())
+    with ChainStore.open(home.chain_path, genesis) as store:
+        store.votes.record(own)
+        state, tip = list(store.scan(b"")), store.tip_hash()
+        kept = [store.block(height) for height in range(BLOCKS + 1, BLOCKS + 4)]
+    done = fedcoin("snapshot", "prune", "--home", home.root, "--json")
+    assert done.code == 0, done.err
+    assert (done.json["first_height"], done.json["height"]) == (BLOCKS + 1, BLOCKS + 3)
+    with ChainStore.open(home.chain_path, genesis) as store:
+        assert (list(store.scan(b"")), store.tip_hash()) == (state, tip)
+        assert store.base_height() == BLOCKS
+        assert store.block(BLOCKS) is None
+        assert [store.block(height) for height in range(BLOCKS + 1, BLOCKS + 4)] == kept
+        assert store.votes.list_at(BLOCKS + 4) == [own]
+        with pytest.raises(RefusalError, match="could conflict"):
+            store.votes.record(replace(own, height=BLOCKS + 3))
+    grow(home, 1)
+    verified = fedcoin("verify", "--home", home.root)
+    assert verified.code == 0, verified.err
+    again = fedcoin("snapshot", "prune", "--home", home.root)
+    assert (again.code, "NO_SNAPSHOT" in again.err) == (1, True)
+    assert sorted(path.name for path in home.root.glob("*.sqlite*")) == ["chain.sqlite"]
+
+
+def test_prune_refuses_an_archive_a_home_in_use_and_one_without_snapshot(
+    fedcoin: Any, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = home.chain_path.read_bytes()
+    outcome = fedcoin("snapshot", "prune", "--home", home.root)
+    assert (outcome.code, "NO_SNAPSHOT" in outcome.err) == (1, True)
+    keep_snapshot(fedcoin, home)
+    with home.locked():
+        outcome = fedcoin("snapshot", "prune", "--home", home.root)
+    assert (outcome.code, "HOME_IN_USE" in outcome.err) == (1, True)
+    monkeypatch.setenv("FEDCOIN_STORAGE_ARCHIVE", "true")
+    outcome = fedcoin("snapshot", "prune", "--home", home.root)
+    assert (outcome.code, "[ARCHIVE]" in outcome.err) == (1, True)
+    assert home.chain_path.read_bytes() == before
+
+
+def test_a_snapshot_that_is_damaged_leaves_the_chain_as_it_was(fedcoin: Any, home: Home) -> None:
+    keep_snapshot(fedcoin, home)
+    grow(home, 1)
+    path = home.snapshots_path / f"{BLOCKS}.snapshot"
+    path.write_bytes(path.read_bytes()[:-20])
+    before = home.chain_path.read_bytes()
+    assert fedcoin("snapshot", "prune", "--home", home.root).code == 1
+    assert home.chain_path.read_bytes() == before
+    assert sorted(path.name for path in home.root.glob("*.sqlite*")) == ["chain.sqlite"]
