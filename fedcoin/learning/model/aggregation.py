@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import overload
 
 import numpy as np
 import numpy.typing as npt
@@ -60,6 +61,33 @@ def federated_average(
     return {name: total.astype(np.float32) for name, total in sums.items()}
 
 
+class WeightFiles(Sequence[Weights]):
+    """Weights in files, of which each is read when it is asked for, and none is kept.
+
+    Whoever goes through many clients' weights once needs the memory of one.
+
+    Args:
+        paths: The file of each client's encoded tensors.
+    """
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self._paths = paths
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    @overload
+    def __getitem__(self, index: int) -> Weights: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> WeightFiles: ...
+
+    def __getitem__(self, index: int | slice) -> Weights | WeightFiles:
+        if isinstance(index, slice):
+            return WeightFiles(self._paths[index])
+        return decode_tensors(self._paths[index].read_bytes())
+
+
 def average_files(paths: Sequence[Path], num_samples: Sequence[int]) -> bytes:
     """Average weights that lie in files; for a worker process.
 
@@ -74,8 +102,7 @@ def average_files(paths: Sequence[Path], num_samples: Sequence[int]) -> bytes:
         RefusalError: As in `federated_average` and `decode_tensors`.
         OSError: A file cannot be read.
     """
-    weights = [decode_tensors(path.read_bytes()) for path in paths]
-    return encode_tensors(federated_average(weights, num_samples))
+    return encode_tensors(federated_average(WeightFiles(paths), num_samples))
 
 
 def sample_shares(num_samples: Sequence[int]) -> list[float]:

@@ -18,7 +18,7 @@ from fedcoin.data.artifacts.mapped_tensors import MappedArray, map_tensors
 from fedcoin.data.artifacts.tensors import decode_tensors
 from fedcoin.data.errors import RefusalError
 from fedcoin.learning.errors import LearningCode
-from fedcoin.learning.model.aggregation import Weights, federated_average
+from fedcoin.learning.model.aggregation import WeightFiles, Weights, federated_average
 from fedcoin.learning.model.spec import parse_spec, weight_shapes
 from fedcoin.v1 import artifact_pb2
 
@@ -108,7 +108,7 @@ def check_job_files(
         spec,
         decode_tensors(base.read_bytes()),
         decode_tensors(aggregate.read_bytes()),
-        [decode_tensors(path.read_bytes()) for path in updates],
+        WeightFiles(updates),
         x,
         y,
         evaluation_size=evaluation_size,

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -139,3 +140,27 @@ def test_files(tmp_path: Path) -> None:
     with pytest.raises(RefusalError) as caught:
         check()
     assert caught.value.code is DataCode.BAD_TENSOR
+
+
+def test_a_check_holds_one_clients_weights_at_a_time(tmp_path: Path) -> None:
+    spec = mlp_spec((64,), (2048,), 10)
+    base, aggregate = (random_weights(spec, seed) for seed in range(2))
+    base_path, update = tmp_path / "base", tmp_path / "update"
+    base_path.write_bytes(encode_tensors(base))
+    update.write_bytes(encode_tensors(aggregate))
+    model, evaluation_path = tmp_path / "model", tmp_path / "evaluation"
+    model.write_bytes(spec.SerializeToString(deterministic=True))
+    x, y = evaluation(spec, 20)
+    evaluation_path.write_bytes(encode_tensors({"x": x, "y": y}))
+    num_bytes = update.stat().st_size
+    tracemalloc.start()
+    try:
+        paths = [update] * 40
+        check_job_files(
+            model, base_path, update, paths, evaluation_path, num_samples=[1] * len(paths)
+        )
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    # The base, the aggregate, one update, and sums in float64; not 40 updates.
+    assert peak < 14 * num_bytes
