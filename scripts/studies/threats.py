@@ -80,22 +80,39 @@ def render(results: Sequence[AttackResult]) -> str:
     return render_table(("attack", "before", "now", "test"), rows)
 
 
+def run_tests(report: Path, processes: int) -> int:
+    """Run the tests of all attacks.
+
+    Args:
+        report: The file to which pytest writes its report.
+        processes: How many processes run tests.
+
+    Returns:
+        The status of pytest: 0 if all tests passed.
+    """
+    command = [sys.executable, "-m", "pytest", "-m", "attack", "-q", "--timeout", "1800"]
+    command += [f"--numprocesses={processes}", "--dist=loadfile"]
+    # The later family has no properties.
+    command += ["-o", "junit_family=xunit1", f"--junitxml={report}", str(ROOT / "tests")]
+    return subprocess.run(command, cwd=ROOT, check=False).returncode
+
+
 def main() -> int:
-    """Run the tests and write the table.
+    """Run the tests and write the table; with `--report`, only print a table.
 
     Returns:
         The status of pytest: 0 if all tests passed.
     """
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--processes", type=int, default=1, help="processes that run tests")
+    parser.add_argument("--report", type=Path, help="print the table of this report of pytest")
     arguments = parser.parse_args()
+    if arguments.report is not None:
+        print(render(read_results(arguments.report)))
+        return 0
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
-        command = [sys.executable, "-m", "pytest", "-m", "attack", "-q", "--timeout", "1800"]
-        command += [f"--numprocesses={arguments.processes}", "--dist=loadfile"]
-        # The later family has no properties.
-        command += ["-o", "junit_family=xunit1", f"--junitxml={report}", str(ROOT / "tests")]
-        status = subprocess.run(command, cwd=ROOT, check=False).returncode
+        status = run_tests(report, arguments.processes)
         if status:
             return status
         table = render(read_results(report))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
-import pytest
-
-from scripts.studies.threats import AttackResult, read_results, render
+from tests.support.paths import ROOT
 
 REPORT = """<testsuites><testsuite>
 <testcase classname="tests.contract.test_turns" name="test_two"><properties>
@@ -18,16 +18,26 @@ REPORT = """<testsuites><testsuite>
 </testsuite></testsuites>"""
 
 
+def print_table(report: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "scripts.studies.threats", "--report", str(report)]
+    return subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
+
+
 def test_each_attack_is_a_row_in_the_order_of_names(tmp_path: Path) -> None:
-    (tmp_path / "report.xml").write_text(REPORT.format(more=""))
-    results = read_results(tmp_path / "report.xml")
-    file = "tests/contract/test_turns.py"
-    assert results == [AttackResult("a", "90 %", "2 %", file), AttackResult("b", "all", "0", file)]
-    assert render(results).splitlines()[2] == "| a | 90 % | 2 % | `tests/contract/test_turns.py` |"
+    report = tmp_path / "report.xml"
+    report.write_text(REPORT.format(more=""))
+    done = print_table(report)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[2:] == [
+        "| a | 90 % | 2 % | `tests/contract/test_turns.py` |",
+        "| b | all | 0 | `tests/contract/test_turns.py` |",
+    ]
 
 
 def test_a_test_of_an_attack_that_reports_nothing_is_an_error(tmp_path: Path) -> None:
+    report = tmp_path / "report.xml"
     silent = '<testcase classname="tests.contract.test_turns" name="test_silent"/>'
-    (tmp_path / "report.xml").write_text(REPORT.format(more=silent))
-    with pytest.raises(ValueError, match="test_silent reported no attack"):
-        read_results(tmp_path / "report.xml")
+    report.write_text(REPORT.format(more=silent))
+    done = print_table(report)
+    assert done.returncode != 0
+    assert "test_silent reported no attack" in done.stderr

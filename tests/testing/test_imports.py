@@ -36,5 +36,6 @@ def test_only_test_equipment_imports_test_equipment() -> None:
     assert [path for path, _ in found if not path.startswith("fedcoin/testing/")] == []
 
 
-def test_no_test_imports_scripts() -> None:
-    assert importers(TESTS, "scripts") == []
+def test_only_tests_of_scripts_import_scripts() -> None:
+    found = importers(TESTS, "scripts")
+    assert [path for path, _ in found if not path.startswith("tests/scripts/")] == []
