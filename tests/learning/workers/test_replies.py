@@ -59,7 +59,11 @@ def test_a_refusal_keeps_its_code() -> None:
     assert (found.code, found.message, found.field, found.limit) == expected
 
 
-@pytest.mark.parametrize("value", [object(), {1, 2}, np.array([object()]), Path("a")], ids=repr)
+@pytest.mark.parametrize(
+    "value",
+    [object(), {1, 2}, np.array([object()]), Path("a")],
+    ids=["object", "set", "array of objects", "path"],
+)
 def test_anything_else_is_not_sent(value: Any) -> None:
     with pytest.raises(TypeError):
         encode_reply(1, "result", value)
