@@ -234,7 +234,11 @@ async def test_the_peers_listener(tmp_path: Path) -> None:
             "agent": "grpcurl",
             "node_key": base64.b64encode(key_of("somebody").public_key).decode(),
         }
-        hello = {"identity": identity, "nonce": base64.b64encode(bytes(32)).decode()}
+        hello = {
+            "identity": identity,
+            "nonce": base64.b64encode(bytes(32)).decode(),
+            "address": node.address,
+        }
         method = "fedcoin.v1.PeerService/Hello"
         answer = read(await told("-d", json.dumps(hello), node.address, method))
         assert answer["identity"]["chain_id"] == genesis.chain_id

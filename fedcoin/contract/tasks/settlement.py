@@ -193,9 +193,9 @@ def _close(
     records.TERMS.put(context.state, loaded.task_id, record=shorten_terms(loaded.terms))
     records.OPEN_TASKS.remove(context.state, task.opened_height, loaded.task_id)
     forget_power(context.state, loaded.task_id)
-    context.add_phase_receipt(loaded.task_id, phase, task.attempt)
     kind = block_pb2.PAYMENT_KIND_TASK_DEPOSIT_RETURNED
     _pay(context, loaded, kind, campaign.terms.server, deposit)
+    context.add_phase_receipt(loaded.task_id, phase, task.attempt)
     campaign.escrow -= loaded.price - kept
     campaign.training_fund = kept
     campaign.open_task_id = b""

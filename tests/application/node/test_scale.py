@@ -118,7 +118,11 @@ def check_payments(here: MiningSite, task_id: bytes) -> None:
     receipts = [decode_receipt(raw) for raw in here.chain.store.receipts(height)]
     paid = [r.payment for r in receipts if r.HasField("payment") and r.payment.task_id == task_id]
     kinds = block_pb2.PaymentKind
-    deposits = {kinds.PAYMENT_KIND_DEPOSIT_RETURNED, kinds.PAYMENT_KIND_DEPOSIT_BURNED}
+    deposits = {
+        kinds.PAYMENT_KIND_DEPOSIT_RETURNED,
+        kinds.PAYMENT_KIND_DEPOSIT_BURNED,
+        kinds.PAYMENT_KIND_TASK_DEPOSIT_RETURNED,
+    }
     prices = terms_of(here, task_id).prices
     whole = prices.training + prices.aggregation + prices.mining
     assert sum(p.amount for p in paid if p.kind not in deposits) == whole

@@ -67,8 +67,8 @@ async def pay(nodes: Sequence[PeerNode], client: NodeClient, batch: Sequence[Tra
         await until(lambda find=find: all(find(one.hash) for one in batch))
 
 
-def blocks_of(node: PeerNode) -> list[Block]:
-    stored = [node.store.block(height) for height in range(1, node.chain.height() + 1)]
+def blocks_of(node: PeerNode, above: int) -> list[Block]:
+    stored = [node.store.block(height) for height in range(above + 1, node.chain.height() + 1)]
     return [decode_block(one.raw) for one in stored if one is not None]
 
 
@@ -79,13 +79,16 @@ def signature_of(transaction: Transaction) -> bytes:
 async def counted(folder: Path) -> tuple[MessageCounts, list[Block]]:
     """Count the four nodes' work for all transactions; returns the counts and the blocks."""
     async with four_validators(folder) as nodes, api_of(nodes[0]) as client:
+        # A block may have been decided while the nodes connected.
+        await until(lambda: len({node.chain.height() for node in nodes}) == 1)
+        start = nodes[0].chain.height()
         with counting() as counts:
             for batch in (TRANSACTIONS[:8], TRANSACTIONS[8:]):
                 await pay(nodes, client, batch)
             # Precommits that arrive after the decision are still relayed.
             await until(lambda: len({node.chain.height() for node in nodes}) == 1)
             await until(lambda: all_arrived(counts))
-        return counts, blocks_of(nodes[0])
+        return counts, blocks_of(nodes[0], above=start)
 
 
 def all_arrived(counts: MessageCounts) -> bool:
