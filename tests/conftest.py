@@ -73,8 +73,12 @@ def available_bytes() -> int:
     return int(kib) << 10
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Order the files in the processes of pytest-xdist."""
+    """Mark the tests that report an attack; order the files in the processes of pytest-xdist."""
+    for item in items:
+        if "report_attack" in getattr(item, "fixturenames", ()):
+            item.add_marker("attack")
     if hasattr(config, "workerinput"):
         paths = dict.fromkeys(path_of(item) for item in items)
         positions = {path: index for index, path in enumerate(order_files(list(paths)))}
