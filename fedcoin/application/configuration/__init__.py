@@ -4,9 +4,11 @@ This folder decides which settings exist, where each value comes from, and which
 refused. It does not know what a setting does: the other folders of `application` read them.
 
 * `fields`: kinds of settings, each with its parser, its range and its TOML form
-* `config`: all settings, as dataclasses; flag > variable > file > default
+* `config`: all settings, as dataclasses
+* `config_sources`: reads and writes them; flag > variable > file > default
 * `home`: the folder of one node or wallet
 * `tls`: the TLS files of a home as gRPC credentials
 * `network_options`: the settings in the form in which the network layer takes them
-* `genesis_file`: the genesis file of a new network
+* `genesis_file`: the genesis file of a new network; `pinned_genesis`: the genesis that a wallet's
+  home relies on
 """

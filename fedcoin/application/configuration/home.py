@@ -27,7 +27,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from fedcoin.application.configuration.config import NodeConfig, load_config, render_config
+from fedcoin.application.configuration.config import NodeConfig
+from fedcoin.application.configuration.config_sources import load_config, render_config
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.data.crypto.key_files import KeyFileInfo, inspect_key, load_key, save_key
 from fedcoin.data.crypto.keys import KeyPair

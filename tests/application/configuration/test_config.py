@@ -9,13 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedcoin.application.configuration.config import (
-    NodeConfig,
-    assemble,
-    load_config,
-    render_config,
-    tables,
-)
+from fedcoin.application.configuration.config import NodeConfig, tables
+from fedcoin.application.configuration.config_sources import assemble, load_config, render_config
 from fedcoin.application.configuration.fields import endpoint_of
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.contract.actions.campaigns import MAX_SHARDS

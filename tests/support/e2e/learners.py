@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fedcoin.application.client.trainer import LATE_CODES
-from fedcoin.application.configuration.config import assemble
+from fedcoin.application.configuration.config_sources import assemble
 from fedcoin.application.configuration.home import NODE_KEY, Home
 from fedcoin.application.coordinator.campaign_file import CampaignFile
 from fedcoin.application.coordinator.initial_artifacts import create_campaign

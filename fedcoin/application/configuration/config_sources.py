@@ -1,0 +1,195 @@
+"""Where settings come from: flag > variable > file > default.
+
+A variable `FEDCOIN_<TABLE>_<SETTING>` (such as `FEDCOIN_API_LISTEN`) overrides `config.toml`, and a
+flag of `fedcoin-node start` overrides both.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from fedcoin.application.configuration.config import NodeConfig, TlsConfig, tables
+from fedcoin.application.configuration.fields import endpoint_of, refuse
+from fedcoin.application.errors import ApplicationCode
+from fedcoin.data.errors import RefusalError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+def load_config(
+    path: Path | None,
+    environment: Mapping[str, str],
+    flags: Mapping[str, object] | None = None,
+) -> NodeConfig:
+    """Read the settings in force and check them.
+
+    Args:
+        path: The `config.toml`. None, or a file that does not exist, means no file.
+        environment: The environment's variables.
+        flags: Values of command-line flags by dotted name, such as `"api.listen"`; None for a flag
+            that was not given.
+
+    Returns:
+        The configuration.
+
+    Raises:
+        RefusalError: BAD_CONFIG for a wrong value, UNKNOWN_SETTING for a name that does not exist,
+            EXPOSED for a listener without TLS that other machines can reach.
+    """
+    given = _read_toml(path) if path is not None and path.exists() else {}
+    given.update(_from_environment(environment))
+    given.update({name: value for name, value in (flags or {}).items() if value is not None})
+    config = assemble(given)
+    _check(config)
+    return config
+
+
+def _read_toml(path: Path) -> dict[str, object]:
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RefusalError(
+            ApplicationCode.BAD_CONFIG, f"{path} is not valid TOML: {error}", field=str(path)
+        ) from None
+    found: dict[str, object] = {}
+    for table, content in document.items():
+        if not isinstance(content, dict):
+            raise _unknown(table, f"{path} sets it outside of any table")
+        found.update({f"{table}.{name}": value for name, value in content.items()})
+    return found
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, object]:
+    # Only variables with a table's prefix: FEDCOIN_HOME and FEDCOIN_PASSPHRASE are no settings.
+    found: dict[str, object] = {}
+    for variable, value in environment.items():
+        for table in tables():
+            prefix = f"FEDCOIN_{table.upper()}_"
+            if variable.startswith(prefix):
+                found[f"{table}.{variable[len(prefix) :].lower()}"] = value
+    return found
+
+
+def assemble(given: Mapping[str, object]) -> NodeConfig:
+    """Build a configuration from the defaults and the settings that are given.
+
+    Args:
+        given: Unparsed values by dotted name, such as `"api.listen"`.
+
+    Returns:
+        The configuration. Combinations of settings are not checked.
+
+    Raises:
+        RefusalError: BAD_CONFIG for a wrong value, UNKNOWN_SETTING for a name that does not exist.
+    """
+    values: dict[str, dict[str, object]] = {table: {} for table in tables()}
+    for dotted, value in given.items():
+        table, _, name = dotted.partition(".")
+        kinds = {
+            f.name: f.metadata["kind"] for f in dataclasses.fields(tables().get(table, _NoTable))
+        }
+        if name not in kinds:
+            raise _unknown(dotted, "see the comments in a fresh config.toml for those that exist")
+        try:
+            values[table][name] = kinds[name].parse(value)
+        except ValueError as error:
+            raise refuse(dotted, value, f"it {error}") from None
+    made = {table: make(**values[table]) for table, make in tables().items()}
+    return NodeConfig(**made)
+
+
+def _check(config: NodeConfig) -> None:
+    # Combinations of settings; each value was checked when it was parsed.
+    tls = config.tls
+    files = {"certificate": tls.certificate, "private_key": tls.private_key}
+    files["authority"] = tls.authority
+    if any(files.values()) and not all(files.values()):
+        missing = ", ".join(f"tls.{name}" for name, value in files.items() if not value)
+        raise refuse(missing, "", "TLS needs all of certificate, private_key and authority")
+    split = config.coordinator.split
+    if len(split) != 3 or not any(split):
+        problem = "it must be three whole numbers for clients, server and miners, not all zero"
+        raise refuse("coordinator.split", list(split), problem)
+    if (config.coordinator.training_reward, config.coordinator.empty) == ("unit_price", "zero"):
+        problem = (
+            'with coordinator.empty = "zero" a value contains the base model\'s utility, which a'
+            ' unit price would pay in every round: use "proportional", or empty = "base"'
+        )
+        raise refuse("coordinator.training_reward", "unit_price", problem)
+    if config.coordinator.max_clients < config.coordinator.clients:
+        problem = f"it must be at least coordinator.clients, {config.coordinator.clients}"
+        raise refuse("coordinator.max_clients", config.coordinator.max_clients, problem)
+    for name in ("peers", "api", "coordinator"):
+        refuse_exposed(f"{name}.listen", getattr(config, name).listen, tls)
+
+
+def refuse_exposed(name: str, listen: str, tls: TlsConfig) -> None:
+    """Refuse a plaintext listener that other machines can reach, unless it was asked for.
+
+    Args:
+        name: The setting, such as `api.listen`.
+        listen: Its value, as host:port.
+        tls: The TLS settings.
+
+    Raises:
+        RefusalError: EXPOSED.
+    """
+    if tls.enabled or tls.insecure or endpoint_of(listen).loopback:
+        return
+    raise RefusalError(
+        ApplicationCode.EXPOSED,
+        f"{name} is {listen}, which other machines can reach, and there is no TLS: set the files "
+        "of [tls], or allow plaintext with --insecure or tls.insecure = true",
+        field=name,
+    )
+
+
+def _unknown(name: str, hint: str) -> RefusalError:
+    return RefusalError(
+        ApplicationCode.UNKNOWN_SETTING, f"there is no setting {name}: {hint}", field=name
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _NoTable:
+    """In place of a table that does not exist: it has no settings."""
+
+
+HEADER = """\
+# Settings of a FedCoin node. Each setting is listed with its default, commented out.
+# A variable FEDCOIN_<TABLE>_<SETTING> (such as FEDCOIN_API_LISTEN) overrides this file.
+# A flag of `fedcoin-node start` overrides both.
+"""
+
+
+def render_config(settings: Mapping[str, object] | None = None) -> str:
+    """Format a config.toml that lists every setting with its documentation.
+
+    Args:
+        settings: Values to set, by dotted name; all other settings are commented out.
+
+    Returns:
+        The file's text.
+
+    Raises:
+        RefusalError: BAD_CONFIG or UNKNOWN_SETTING for a setting that is given.
+    """
+    given = dict(settings or {})
+    chosen = assemble(given)
+    lines = [HEADER]
+    for table, make in tables().items():
+        lines += [f"# {make.__doc__}", f"[{table}]"]
+        for entry in dataclasses.fields(make):
+            value = getattr(getattr(chosen, table), entry.name)
+            mark = "" if f"{table}.{entry.name}" in given else "# "
+            lines.append(f"# {entry.metadata['doc']}")
+            lines.append(f"{mark}{entry.name} = {entry.metadata['kind'].render(value)}")
+        lines.append("")
+    return "\n".join(lines)
