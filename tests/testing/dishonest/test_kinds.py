@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import runpy
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from fedcoin.data.errors import RefusalError
 from fedcoin.testing.dishonest.dishonest_miner import DishonestMiner
 from fedcoin.testing.dishonest.mining_strategies import MINING_STRATEGIES
 from fedcoin.testing.dishonest.node_components import KINDS, dishonest_components
-from tests.support.paths import DOCS
+from tests.support.paths import DOCS, ROOT
 
 KEY = KeyPair.from_seed(b"k" * 32)
 THREATS = DOCS / "THREATS.md"
@@ -26,6 +27,12 @@ THREATS = DOCS / "THREATS.md"
 def test_the_devnets_file_names_what_the_testing_package_implements() -> None:
     assert tuple(load_dishonest_miners().kinds) == KINDS
     assert all(MINING_STRATEGIES[kind].kind == kind for kind in MINING_STRATEGIES)
+
+
+@pytest.mark.parametrize("page", ["README.md", "CHANGELOG.md"])
+def test_pages_say_how_many_kinds_there_are(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    assert re.findall(r"in one of (\d+) ways", text) == [str(len(KINDS))]
 
 
 def test_the_devnets_file_names_a_module_that_starts_each_kind() -> None:
