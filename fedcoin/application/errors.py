@@ -157,7 +157,8 @@ class ApplicationCode(str, Enum):
     NOT_LISTED = "NOT_LISTED"
     """The campaign has a list of clients that does not hold this one, or allows it fewer examples.
 
-    Ask who runs the campaign to add the client to its list."""
+    Ask who runs the campaign to add the client to its list (`coordinator.clients_file`, or
+    `task clients set`)."""
     NOT_REGISTERED = "NOT_REGISTERED"
     """The client has not registered for the campaign.
 

@@ -89,6 +89,8 @@ def campaign_view(campaign_id: bytes, campaign: CampaignState) -> CampaignView:
         unit_price=campaign.terms.unit_price,
         training_fund=campaign.training_fund,
         best_weights=campaign.best_weights.hex(),
+        clients_root=campaign.clients.root.hex(),
+        clients_count=campaign.clients.count,
     )
 
 

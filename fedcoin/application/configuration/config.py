@@ -159,7 +159,10 @@ class CoordinatorConfig:
     rounds: int = setting(3, number(1, 10_000), "How many rounds the campaign has.")
     clients: int = setting(1, number(1, 1000), "How many clients a campaign waits for.")
     clients_file: str = setting(
-        "", text(), "A file of the addresses that may join, each with its most examples; none: all."
+        "",
+        text(),
+        "A file of the addresses that may join, each with its most examples; none: all. It is read "
+        "again before each round.",
     )
     max_clients: int = setting(128, number(1, 1000), "How many clients may join.")
     join_seconds: float = setting(

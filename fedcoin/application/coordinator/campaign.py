@@ -175,6 +175,18 @@ class Campaign:
             self.clients[address] = RegisteredClient(public_key)
         return address
 
+    def replace_list(self, listed: tuple[ListedClient, ...]) -> None:
+        """Replace the list of clients; no round waits for a client that is no longer on it.
+
+        Args:
+            listed: The clients that may take part, by address; none lets anybody take part.
+        """
+        self.listed = listed
+        allowed = {client.address for client in listed}
+        for address, client in self.clients.items():
+            if listed and address not in allowed:
+                client.missed = True
+
     def check_registered(self, address: bytes) -> None:
         """Check that a client has registered.
 

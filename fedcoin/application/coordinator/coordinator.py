@@ -25,6 +25,7 @@ from fedcoin.application.configuration.pinned_genesis import check_network
 from fedcoin.application.coordinator.campaign import Campaign, CampaignPhase, RoundRecord
 from fedcoin.application.coordinator.campaign_file import CampaignFile
 from fedcoin.application.coordinator.chain_messages import build_open_campaign
+from fedcoin.application.coordinator.clients_file import read_clients_file
 from fedcoin.application.coordinator.initial_artifacts import prepare_campaign
 from fedcoin.application.coordinator.round_service import RoundService, coordinator_services
 from fedcoin.application.coordinator.settlement import RoundSettlement
@@ -36,6 +37,7 @@ from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.messages.amounts import format_amount
 from fedcoin.data.messages.chain_identity import ChainIdentity
+from fedcoin.data.messages.client_list import build_client_list
 from fedcoin.data.plurals import format_count
 from fedcoin.learning.model import artifact_checks
 from fedcoin.learning.training.training_plan import TrainingPlan, encode_training_plan
@@ -43,7 +45,7 @@ from fedcoin.learning.workers.pool import WorkerPool
 from fedcoin.network.call_limits import CallLimits
 from fedcoin.network.client.node_client import NodeClient
 from fedcoin.network.listener import Listener
-from fedcoin.v1.transaction_pb2 import CloseCampaign
+from fedcoin.v1.transaction_pb2 import CloseCampaign, SetClients
 
 logger = logging.getLogger(__name__)
 
@@ -226,6 +228,7 @@ class Coordinator:
     async def _await_clients(self) -> None:
         """Wait for enough clients, then announce the round."""
         campaign = self.campaign
+        await self._apply_clients_file()
         # The first round waits for the configured number of clients, later ones for any client.
         wanted = self._config.clients if campaign.round == 1 else 1
         deadline = self._clock_ms() + round(self._config.join_seconds * 1000)
@@ -240,6 +243,28 @@ class Coordinator:
         if not present:
             await self._give_up()
         await self._begin_training()
+
+    async def _apply_clients_file(self) -> None:
+        """Have the chain and this campaign follow the file that lists the clients."""
+        campaign = self.campaign
+        try:
+            listed = await asyncio.to_thread(read_clients_file, self._config.clients_file)
+        except RefusalError as refusal:
+            self._report(f"the list of clients stays as it is: {refusal}")
+            return
+        view = await self._delivery.retry_while_away(
+            lambda: self._node.get_campaign(campaign.campaign_id)
+        )
+        wanted = build_client_list(listed)
+        if wanted.root.hex() != view.clients_root:
+            change = SetClients(campaign_id=campaign.campaign_id, clients=wanted)
+            # Not saved as pending: after a restart, the roots tell whether it is final.
+            await self._delivery.deliver(change, b"", _save_nothing)
+            count = format_count(len(listed), "client") if listed else "anybody"
+            self._report(f"the list of clients is replaced: {count} may take part")
+        if listed != campaign.listed:
+            campaign.replace_list(listed)
+            await self._file.save(campaign)
 
     async def _begin_training(self) -> None:
         campaign = self.campaign
@@ -339,6 +364,10 @@ class Coordinator:
                 "artifacts folder, or move the campaign's file away to begin a new campaign",
                 field="artifacts",
             )
+
+
+async def _save_nothing(raw: bytes) -> None:
+    """Save no pending transaction."""
 
 
 def _summary(record: RoundRecord) -> str:

@@ -17,6 +17,8 @@ from fedcoin.application.coordinator.chain_messages import (
     build_open_campaign,
     build_open_task,
 )
+from fedcoin.application.coordinator.clients_file import read_clients_file
+from fedcoin.application.errors import ApplicationCode
 from fedcoin.application.offline.simulation_folder import (
     BASE,
     EVALUATION,
@@ -29,7 +31,9 @@ from fedcoin.application.wallet.delivery import Delivery
 from fedcoin.data.crypto.addresses import parse_address
 from fedcoin.data.crypto.key_files import load_key
 from fedcoin.data.crypto.keys import KeyPair
+from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.chain_identity import ChainIdentity
+from fedcoin.data.messages.client_list import ListedClient
 from fedcoin.data.messages.updates import decode_update, sign_update
 from fedcoin.learning.model.aggregation import average_files, client_weights
 from fedcoin.learning.workers.pool import WorkerPool
@@ -61,20 +65,24 @@ async def publish_folder(
         node: A connected client of the node to which transactions and artifacts go.
         key: Pays the budget as the model requester, and is the campaign's server.
         chain: The network that the key signs for.
-        config: Budget, prices, sampling and windows; the other settings are not used.
+        config: Budget, prices, sampling, windows and the list of clients; the other settings are
+            not used.
         report: Takes one line of text for each event worth logging.
 
     Returns:
         The ids of both.
 
     Raises:
-        RefusalError: As in `read_manifest` and `load_key`.
+        RefusalError: As in `read_manifest`, `read_clients_file` and `load_key`; NOT_LISTED when
+            the list of clients does not hold a client of the folder with its examples.
         RpcError: The chain refuses a transaction, or the node an upload.
         WorkerError: The worker process that averages the weights died twice.
     """
     manifest = await asyncio.to_thread(read_manifest, folder)
     delivery = Delivery(node, key, chain, report)
-    campaign = _campaign_from(manifest, chain)
+    listed = await asyncio.to_thread(read_clients_file, config.clients_file)
+    _check_listed(manifest, listed)
+    campaign = _campaign_from(manifest, chain, listed)
     action = build_open_campaign(config, key.address, campaign)
     opened = await delivery.deliver(action, b"", _save_nothing)
     campaign.campaign_id = opened.hash
@@ -89,6 +97,21 @@ async def publish_folder(
     task = await delivery.deliver(task_action, b"", _save_nothing)
     report(f"task {task.hash.hex()} is open")
     return PublishedTask(campaign_id=opened.hash, task_id=task.hash)
+
+
+def _check_listed(manifest: SimulationManifest, listed: tuple[ListedClient, ...]) -> None:
+    """Refuse a folder with a client that the list does not admit, before anything is paid."""
+    allowed = {client.address: client.max_samples for client in listed}
+    for client in manifest.clients if listed else ():
+        most = allowed.get(parse_address(client.address), 0)
+        if client.num_samples > most:
+            raise RefusalError(
+                ApplicationCode.NOT_LISTED,
+                f"{client.address} claims {client.num_samples} examples; the list of clients "
+                f"allows it {most}: correct the list, or leave it out to let anybody take part",
+                field="coordinator.clients_file",
+                limit=str(most),
+            )
 
 
 async def _upload_artifacts(
@@ -107,7 +130,9 @@ async def _upload_artifacts(
     return await node.upload_artifact(average)
 
 
-def _campaign_from(manifest: SimulationManifest, chain: ChainIdentity) -> Campaign:
+def _campaign_from(
+    manifest: SimulationManifest, chain: ChainIdentity, listed: tuple[ListedClient, ...]
+) -> Campaign:
     base = bytes.fromhex(manifest.base_artifact)
     shard = EvaluationShard(bytes.fromhex(manifest.evaluation_artifact), manifest.evaluation_size)
     return Campaign(
@@ -119,6 +144,7 @@ def _campaign_from(manifest: SimulationManifest, chain: ChainIdentity) -> Campai
         initial=base,
         base=base,
         shards=(shard,),
+        listed=listed,
     )
 
 

@@ -153,6 +153,23 @@ async def test_a_campaign_without_clients_returns_its_budget(tmp_path: Path) -> 
         assert await coordinator.run() == ()
 
 
+async def test_a_changed_list_of_clients_holds_from_the_next_round_on(tmp_path: Path) -> None:
+    file = tmp_path / "clients"
+    both = [format_address(client_key(number).address) for number in (0, 1)]
+    file.write_text("".join(f"{address} 2000\n" for address in both))
+    config = settings(clients_file=str(file), round_seconds=LOADED_SECONDS)
+    async with site(tmp_path) as here, started(await here.prepared(config)) as coordinator:
+        async with running(*here.riders(coordinator.address)):
+            run = asyncio.create_task(coordinator.run())
+            await until(lambda: coordinator.campaign.phase is CampaignPhase.TRAINING)
+            file.write_text(f"{both[0]} 2000\n")
+            history = await asyncio.wait_for(run, LOADED_SECONDS)
+        assert [len(record.clients) for record in history] == [2, 1]
+        assert all(record.settled for record in history)
+        view = await here.client.get_campaign(coordinator.campaign.campaign_id)
+        assert view.clients_count == 1
+
+
 async def test_a_round_without_updates_is_repeated(tmp_path: Path) -> None:
     config = settings(clients=1, rounds=1, round_seconds=2)
     async with site(tmp_path) as here, started(await here.prepared(config)) as coordinator:

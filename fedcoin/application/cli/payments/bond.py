@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from fedcoin.application.cli.payments.signed_action import execute, signing_options
 from fedcoin.application.cli.shared.options import AMOUNT, example
+from fedcoin.application.cli.shared.signed_action import execute, signing_options
 
 
 @click.command(epilog=example("fedcoin-node bond 100fdc"))

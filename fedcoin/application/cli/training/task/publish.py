@@ -40,6 +40,11 @@ from fedcoin.application.configuration.home import Home
 @click.option("--key", "key_name", metavar="NAME", help="The key that pays and is paid [node].")
 @passphrase_option
 @click.option("--budget", type=AMOUNT, help="The budget of the task [100fdc].")
+@click.option(
+    "--clients",
+    metavar="FILE",
+    help="A list of the clients that may take part: an address and its most examples a line.",
+)
 @set_option
 @click.option("--wait", is_flag=True, help="Wait until the task is settled, and show its payments.")
 @json_option
@@ -62,6 +67,7 @@ def publish(
     from fedcoin.application.offline.publication import publish_folder
 
     names = {"key_name": "coordinator.key", "budget": "coordinator.budget"}
+    names["clients"] = "coordinator.clients_file"
     config = home.config(os.environ, flags_of(settings, given, names))
     payer = config.coordinator.key
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from fedcoin.application.cli.shared.options import example
+from fedcoin.application.cli.training.task.clients import clients
 from fedcoin.application.cli.training.task.list import list_tasks
 from fedcoin.application.cli.training.task.proof import proof
 from fedcoin.application.cli.training.task.publish import publish
@@ -21,5 +22,5 @@ def task() -> None:
     """
 
 
-for command in (list_tasks, show, watch, proof, publish):
+for command in (list_tasks, show, watch, proof, publish, clients):
     task.add_command(command)

@@ -1,4 +1,4 @@
-"""Sign and submit a transaction, and show its result: shared by `send`, `bond` and `unbond`."""
+"""Sign and submit a transaction, and show its result: shared by commands that change the ledger."""
 
 from __future__ import annotations
 

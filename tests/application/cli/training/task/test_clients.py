@@ -1,0 +1,120 @@
+"""The list of a campaign's clients, shown and replaced through a real node."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fedcoin.application.cli.entry import run
+from fedcoin.application.wallet.wallet import Wallet
+from fedcoin.data.crypto.addresses import format_address
+from fedcoin.data.crypto.hashing import sha256
+from fedcoin.data.crypto.keys import KeyPair
+from fedcoin.data.messages.amounts import SAP_PER_FDC
+from fedcoin.network.client.node_client import NodeClient
+from fedcoin.v1 import task_pb2
+from fedcoin.v1.task_pb2 import OpenCampaign, PriceSplit
+from tests.support.node_process import Live
+
+CLIENTS = [format_address(KeyPair.from_seed(bytes([number]) * 32).address) for number in (1, 2, 3)]
+
+
+def write_list(path: Path, *clients: str, cap: int = 500) -> Path:
+    path.write_text("# who may take part\n" + "".join(f"{client} {cap}\n" for client in clients))
+    return path
+
+
+def open_campaign(live: Live) -> str:
+    """Open a campaign of one round without a list, and return its id."""
+    key = live.home.key("node")
+    terms = OpenCampaign(
+        server=key.address,
+        model=sha256(b"model"),
+        initial_weights=sha256(b"weights"),
+        rounds=1,
+        budget=SAP_PER_FDC,
+        spread=task_pb2.BUDGET_SPREAD_EQUAL,
+        split=PriceSplit(training=7, aggregation=1, mining=2),
+        mining_reward=task_pb2.MINING_REWARD_PRO_RATA,
+        evaluation_root=sha256(b"shards"),
+        evaluation_shards=1,
+        training_reward=task_pb2.TRAINING_REWARD_UNIT_PRICE,
+        unit_price=SAP_PER_FDC,
+    )
+
+    async def submit() -> str:
+        async with NodeClient(live.api) as node:
+            wallet = Wallet(node, key, live.home.genesis().identity)
+            opened = await wallet.submit(terms)
+            await wallet.wait_until_final(opened, 60)
+            return opened.hash.hex()
+
+    return asyncio.run(submit())
+
+
+def test_the_requester_sets_replaces_and_removes_a_list(
+    fedcoin: Any, live: Live, tmp_path: Path
+) -> None:
+    home = ("--home", live.home.root)
+    campaign = open_campaign(live)
+    two = write_list(tmp_path / "two", *CLIENTS[:2])
+    three = write_list(tmp_path / "three", *CLIENTS)
+
+    shown = fedcoin("task", "clients", "show", campaign, *home, "--json").json
+    assert shown == {"campaign_id": campaign, "root": "", "count": 0}
+    assert "anybody" in fedcoin("task", "clients", "show", campaign, *home).out
+    outcome = fedcoin("task", "clients", "set", campaign, two, *home, "--json")
+    assert (outcome.code, outcome.json["status"]) == (0, "final"), outcome.err
+    shown = fedcoin("task", "clients", "show", campaign, "--file", two, *home, "--json").json
+    assert (shown["count"], shown["matches_file"]) == (2, True)
+    assert fedcoin("task", "clients", "set", campaign, three, *home).code == 0
+    out = fedcoin("task", "clients", "show", campaign, "--file", two, *home).out
+    assert "3 listed" in out
+    assert f"{two} is not this list" in out
+
+    stranger = fedcoin("task", "clients", "set", campaign, two, "--key", "alice", *home)
+    assert (stranger.code, "NOT_THE_REQUESTER" in stranger.err) == (1, True)
+    assert fedcoin("task", "clients", "set", campaign, "--anybody", *home).code == 0
+    assert fedcoin("task", "clients", "show", campaign, *home, "--json").json["root"] == ""
+
+
+def test_a_wrong_list_is_refused_before_anything_is_signed(
+    fedcoin: Any, live: Live, tmp_path: Path
+) -> None:
+    home = ("--home", live.home.root)
+    campaign = sha256(b"none").hex()
+    wrong = write_list(tmp_path / "wrong", "fc1nobody")
+    outcome = fedcoin("task", "clients", "set", campaign, wrong, *home)
+    assert (outcome.code, "FILE is" in outcome.err, "line 2" in outcome.err) == (1, True, True)
+    assert fedcoin("task", "clients", "set", campaign, *home).code == 2
+    assert fedcoin("task", "clients", "set", campaign, wrong, "--anybody", *home).code == 2
+    right = write_list(tmp_path / "right", *CLIENTS)
+    missing = fedcoin("task", "clients", "set", campaign, right, *home)
+    assert (missing.code, "UNKNOWN_CAMPAIGN" in missing.err) == (1, True)
+
+
+@pytest.mark.timeout(300)
+def test_publish_with_a_list(fedcoin: Any, live: Live, tmp_path: Path) -> None:
+    weights = tmp_path / "weights"
+    few = ["--clients", "2", "--epochs", "1", "--evaluation-size", "50"]
+    assert run(["train", "simulate", str(weights), *few]) == 0
+    addresses = [
+        line.split('"')[3]
+        for line in (weights / "manifest.json").read_text().splitlines()
+        if '"address"' in line
+    ]
+    assert len(addresses) == 2
+    publish = ("task", "publish", weights, "--budget", "1fdc", "--home", live.home.root)
+    low = write_list(tmp_path / "low", *addresses, cap=1)
+    outcome = fedcoin(*publish, "--clients", low)
+    assert (outcome.code, "NOT_LISTED" in outcome.err) == (1, True)
+    high = write_list(tmp_path / "high", *addresses, cap=10_000)
+    outcome = fedcoin(*publish, "--clients", high, "--wait", "--json")
+    assert (outcome.code, outcome.json["phase"]) == (0, "settled"), outcome.err
+    campaign = outcome.json["campaign_id"]
+    home = ("--home", live.home.root, "--json")
+    shown = fedcoin("task", "clients", "show", campaign, "--file", high, *home).json
+    assert (shown["count"], shown["matches_file"]) == (2, True)
