@@ -101,6 +101,10 @@ class LearningCode(str, Enum):
     """A data set cannot be divided as asked.
 
     Use fewer clients or shards, or a smaller evaluation set."""
+    BAD_PARTITION = "BAD_PARTITION"
+    """A partition is written wrongly, or does not fit the data set or the number of clients.
+
+    Correct the part that the error names; `linear` and `iid` fit any data."""
     BAD_PLAN = "BAD_PLAN"
     """A number of the training plan is out of range.
 

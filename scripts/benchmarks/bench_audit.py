@@ -37,7 +37,7 @@ from fedcoin.incentive.proof.layouts import Ints
 from fedcoin.incentive.proof.sampling_plan import SamplingPlan
 from fedcoin.incentive.proof.stopping import compute_standard_error_nano
 from fedcoin.learning.evaluation.job import UtilityJob
-from fedcoin.learning.training import datasets
+from fedcoin.learning.training import datasets, partitions
 from fedcoin.learning.workers.pool import WorkerPool
 from fedcoin.testing.measurements.audit_share import compute_audit_percent, find_min_samples
 from fedcoin.v1 import artifact_pb2, task_pb2
@@ -144,7 +144,7 @@ class _Bench:
         }
         updates, counts = [], []
         for index in range(clients):
-            part = datasets.take_share(data, clients, index, 1)
+            part = partitions.take_share(data, clients, index, 1)
             if index % 5 == 4:
                 part = datasets.mislabel(part, 0.4, index)
             x = part.x_train.reshape(len(part.x_train), pixels)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +29,8 @@ from fedcoin.data.crypto.hashing import sha256
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.messages.amounts import SAP_PER_FDC
 from fedcoin.learning.training import datasets
+from fedcoin.learning.training.partition_spec import LINEAR
+from fedcoin.learning.training.partitions import add_noise, draw_partition
 from fedcoin.learning.workers.executors import count_cores
 
 CHAIN_ID = "fedcoin-devnet"
@@ -81,7 +83,7 @@ def create_devnet(options: DevnetOptions, root: Path) -> DevnetPlan:
 
     Raises:
         RefusalError: BAD_ARGUMENT when the options are out of range, PORT_IN_USE when too few
-            ports are free, and the codes of `datasets.load_dataset`.
+            ports are free, and the codes of `datasets.load_dataset` and `draw_partition`.
     """
     options.check()
     dataset = datasets.load_dataset(options.dataset)
@@ -179,9 +181,12 @@ def _create_clients(
     network: _Network, server: str, dataset: datasets.Dataset
 ) -> Iterator[ClientMember]:
     options = network.options
-    for index, role in enumerate(assign_roles(options.clients)):
-        name = f"client-{index + 1}"
-        share = datasets.take_share(dataset, options.clients, index, options.seed)
+    partition = options.partition or LINEAR
+    shares = draw_partition(dataset.y_train, options.clients, options.seed, partition)
+    for index, role in enumerate(assign_roles(options.clients, options.partition)):
+        name, own = f"client-{index + 1}", shares[index]
+        share = replace(dataset, x_train=dataset.x_train[own], y_train=dataset.y_train[own])
+        share = add_noise(share, options.clients, index, options.seed, partition)
         if role == MISLABELLED:
             share = datasets.mislabel(share, WRONG_LABELS, options.seed)
         home = network.write_home(name, {})

@@ -11,6 +11,7 @@ from fedcoin.application.errors import ApplicationCode
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.amounts import MAX_AMOUNT, SAP_PER_FDC, format_amount
 from fedcoin.data.plurals import format_count
+from fedcoin.learning.training.partition_spec import Partition
 
 HONEST = "honest"
 MISLABELLED = "mislabelled"
@@ -41,6 +42,8 @@ class DevnetOptions:
     seed: int
     # Kinds of dishonest miners (`dishonest_miners.json`), and how many of each; they are the last.
     adversaries: tuple[tuple[str, int], ...] = ()
+    # How the data are divided among honest clients; None: `linear`, with clients of other roles.
+    partition: Partition | None = None
 
     @property
     def miner_kinds(self) -> tuple[str, ...]:
@@ -153,19 +156,23 @@ class DevnetPlan:
         return (*nodes, self.coordinator, *(client.member for client in self.clients))
 
 
-def assign_roles(clients: int) -> list[str]:
+def assign_roles(clients: int, partition: Partition | None = None) -> list[str]:
     """Choose a role for each client.
 
     From two clients on, one is mislabelled; from four on, one is a free rider. Neither is the last
-    client, which has the largest share of the data.
+    client, which has the largest share of the data. Where a partition was asked for, all clients
+    are honest, so that they differ in nothing but their data.
 
     Args:
         clients: How many clients there are.
+        partition: The partition that the user asked for, if any.
 
     Returns:
         One of HONEST, MISLABELLED and FREE_RIDER for each client.
     """
     roles = [HONEST] * clients
+    if partition is not None:
+        return roles
     if clients >= 2:
         roles[(clients - 1) // 3] = MISLABELLED
     if clients >= 4:

@@ -34,6 +34,7 @@ from fedcoin.data.plurals import format_count
 from fedcoin.learning.errors import LearningCode
 from fedcoin.learning.training import client_data
 from fedcoin.learning.training.client_data import ClientData
+from fedcoin.learning.training.partition_spec import LINEAR, Partition
 from fedcoin.learning.training.training_plan import TrainingPlan
 from fedcoin.learning.workers.pool import WorkerPool
 
@@ -54,6 +55,7 @@ async def simulate(
     seed: int = 0,
     roles: Sequence[str] = (),
     label_noise: float = 0.6,
+    partition: Partition = LINEAR,
     evaluation_size: int = 0,
     report: Callable[[str], None] = lambda line: None,
 ) -> SimulationManifest:
@@ -67,7 +69,9 @@ async def simulate(
         plan: How the clients train.
         seed: Seeds initial weights, shares, wrong labels and the order of examples.
         roles: The role of each client in order, of `ROLES`; clients beyond the list are honest.
-        label_noise: The fraction of a mislabelled client's labels that are wrong, 0 to 1.
+        label_noise: The fraction of a mislabelled client's labels that are wrong, 0 to 1; drawn
+            anew after the partition's noise.
+        partition: How the training set is divided among all clients, whatever their roles.
         evaluation_size: How many test examples form the evaluation set; 0 for all.
         report: Takes one line of text for each client.
 
@@ -76,8 +80,8 @@ async def simulate(
 
     Raises:
         RefusalError: BAD_SHARE when the roles do not fit the clients or the data set cannot be
-            divided; BAD_STATE when the folder is not empty; otherwise as in
-            `build_initial_artifacts` and `client_data.compute_update`.
+            divided; BAD_PARTITION when it does not fit the partition; BAD_STATE when the folder is
+            not empty; otherwise as in `build_initial_artifacts` and `client_data.compute_update`.
         WorkerError: A worker process died.
     """
     client_roles = _complete_roles(roles, num_clients)
@@ -91,6 +95,7 @@ async def simulate(
             seed=seed,
             label_noise=label_noise if role == MISLABELLED else 0.0,
             is_free_rider=role == FREE_RIDER,
+            partition=partition,
         )
         for index, role in enumerate(client_roles)
     ]
@@ -111,6 +116,7 @@ async def simulate(
         dataset=dataset,
         model=model,
         seed=seed,
+        partition=str(partition),
         plan=plan,
         model_artifact=compute_artifact_id(artifacts.model).hex(),
         base_artifact=compute_artifact_id(artifacts.weights).hex(),

@@ -65,6 +65,8 @@ class SimulationManifest:
     evaluation_size: int
     """Number of evaluation examples."""
     clients: tuple[SimulatedClient, ...]
+    partition: str = "linear"
+    """How the training set was divided among the clients (`partition_spec`)."""
 
 
 def create_folder(folder: Path) -> None:

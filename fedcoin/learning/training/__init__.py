@@ -5,6 +5,7 @@ client trains from the base weights. It does not know who coordinates the round 
 the result.
 
 * `datasets`: the digits that ship with the package, MNIST, and `.npz` files.
+* `partition_spec`, `partitions`: how simulated clients divide one data set, and the division.
 * `training_plan`, `sgd`: how clients train, and stochastic gradient descent.
 * `client_data`: one client's data and its update, for a worker process.
 """

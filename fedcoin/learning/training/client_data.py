@@ -1,7 +1,7 @@
 """One client's work in a round: load its own data and train on it; for a worker process.
 
-Only a `ClientData` travels to the process, never the data themselves. The last data set is kept
-between calls.
+Only a `ClientData` travels to the process, never the data themselves. The last data set and the
+last client's share of it are kept between calls.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from fedcoin.data.artifacts.tensors import decode_tensors, encode_tensors
 from fedcoin.learning.model import keras_runtime
 from fedcoin.learning.training import datasets
 from fedcoin.learning.training.datasets import Dataset
+from fedcoin.learning.training.partition_spec import LINEAR, Partition
+from fedcoin.learning.training.partitions import take_share
 from fedcoin.learning.training.sgd import train
 from fedcoin.learning.training.training_plan import TrainingPlan
 
@@ -28,11 +30,13 @@ class ClientData:
     index: int = 0
     """The index of the client's share, from 0."""
     seed: int = 0
-    """Seeds the division into shares and, with `index` added, the wrong labels."""
+    """Seeds the division into shares with its noise and, with `index` added, the wrong labels."""
     label_noise: float = 0.0
-    """Fraction of the labels that are replaced by wrong ones, 0 to 1."""
+    """Fraction of the labels that are replaced by wrong ones, 0 to 1, beside the partition's."""
     is_free_rider: bool = False
     """Return the base weights instead of training."""
+    partition: Partition = LINEAR
+    """How the training set is divided among the clients, and the noise of each."""
 
 
 @lru_cache(maxsize=1)
@@ -46,12 +50,18 @@ def load_client_dataset(data: ClientData) -> Dataset:
         The data set; its training arrays are the client's.
 
     Raises:
-        RefusalError: As in `datasets.load_dataset`, `take_share` and `mislabel`.
+        RefusalError: As in `datasets.load_dataset`, `partitions.take_share` and
+            `datasets.mislabel`.
     """
-    dataset = datasets.load_dataset(data.dataset, need_test=False)
+    dataset = _load_whole_dataset(data.dataset)
     if data.num_clients:
-        dataset = datasets.take_share(dataset, data.num_clients, data.index, data.seed)
+        dataset = take_share(dataset, data.num_clients, data.index, data.seed, data.partition)
     return datasets.mislabel(dataset, data.label_noise, data.seed + data.index)
+
+
+@lru_cache(maxsize=1)
+def _load_whole_dataset(name: str) -> Dataset:
+    return datasets.load_dataset(name, need_test=False)
 
 
 def prepare_training(data: ClientData) -> int:

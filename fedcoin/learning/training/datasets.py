@@ -131,39 +131,6 @@ def _read_npz(path: Path, need_test: bool) -> Dataset:
     return Dataset(*train, *test)
 
 
-def take_share(dataset: Dataset, num_clients: int, index: int, seed: int) -> Dataset:
-    """Take one client's share of the training data.
-
-    The shares are disjoint, drawn at random, and grow evenly in size: the last client's has about
-    three times as many examples as the first one's.
-
-    Args:
-        dataset: The whole data set.
-        num_clients: How many shares there are, from 1 to the number of training examples.
-        index: The index of the share, from 0.
-        seed: Seeds the draw; all clients use the same one.
-
-    Returns:
-        The data set with the share as its training data.
-
-    Raises:
-        RefusalError: BAD_SHARE when there is no such share.
-    """
-    if not 1 <= num_clients <= len(dataset.y_train) or not 0 <= index < num_clients:
-        raise RefusalError(
-            LearningCode.BAD_SHARE,
-            f"there is no share {index} of {num_clients}: {len(dataset.y_train)} examples make 1 "
-            f"to {len(dataset.y_train)} shares, counted from 0",
-            field="share",
-            limit=str(len(dataset.y_train)),
-        )
-    proportions = [1 + 2 * client / max(1, num_clients - 1) for client in range(num_clients)]
-    bounds = partition_bounds(len(dataset.y_train), proportions)
-    order = _generator(seed).permutation(len(dataset.y_train))
-    own = order[bounds[index] : bounds[index + 1]]
-    return replace(dataset, x_train=dataset.x_train[own], y_train=dataset.y_train[own])
-
-
 def partition_bounds(num_examples: int, proportions: Sequence[float]) -> list[int]:
     """Divide consecutive examples into parts of about these proportions, none of them empty.
 

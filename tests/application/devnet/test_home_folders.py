@@ -12,7 +12,8 @@ from fedcoin.application.devnet.plan import FREE_RIDER, HONEST, MISLABELLED, Dev
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.data.messages.amounts import SAP_PER_FDC
 from fedcoin.learning.errors import LearningCode
-from fedcoin.learning.training import datasets
+from fedcoin.learning.training import datasets, partitions
+from fedcoin.learning.training.partition_spec import parse_partition
 from tests.application.devnet.conftest import refused
 
 OPTIONS = DevnetOptions(
@@ -66,10 +67,23 @@ def test_clients_have_roles_and_shares(tmp_path: Path) -> None:
     whole = datasets.load_dataset("digits")
     for i, client in enumerate(plan.clients):
         data = datasets.load_dataset(str(client.member.home.root / "data.npz"), need_test=False)
-        honest = datasets.take_share(whole, 5, i, OPTIONS.seed)
+        honest = partitions.take_share(whole, 5, i, OPTIONS.seed)
         assert np.array_equal(data.x_train, honest.x_train)
         wrong = float(np.mean(data.y_train != honest.y_train))
         assert wrong == pytest.approx(0.6 if client.role == MISLABELLED else 0.0, abs=0.01)
+
+
+def test_clients_of_a_partition_are_honest(tmp_path: Path) -> None:
+    partition = parse_partition("labels:2+feature-noise:0..0.1")
+    plan = create_devnet(replace(OPTIONS, partition=partition), tmp_path)
+    assert {client.role for client in plan.clients} == {HONEST}
+    whole = datasets.load_dataset("digits")
+    for i, client in enumerate(plan.clients):
+        data = datasets.load_dataset(str(client.member.home.root / "data.npz"), need_test=False)
+        expected = partitions.take_share(whole, 5, i, OPTIONS.seed, partition)
+        assert np.array_equal(data.x_train, expected.x_train)
+        assert np.array_equal(data.y_train, expected.y_train)
+        assert client.samples == len(data.y_train)
 
 
 def test_the_seed_fixes_all_but_the_time(tmp_path: Path) -> None:

@@ -6,8 +6,10 @@ import pytest
 from fedcoin.data.artifacts.tensors import decode_tensors, encode_tensors
 from fedcoin.data.errors import RefusalError
 from fedcoin.learning.errors import LearningCode
-from fedcoin.learning.training import client_data
+from fedcoin.learning.training import client_data, datasets
 from fedcoin.learning.training.client_data import ClientData
+from fedcoin.learning.training.partition_spec import parse_partition
+from fedcoin.learning.training.partitions import take_share
 from fedcoin.learning.training.training_plan import TrainingPlan
 from tests.support.small_models import mlp_spec, random_weights
 
@@ -24,6 +26,21 @@ def test_a_share_and_its_wrong_labels() -> None:
     np.testing.assert_array_equal(clean.x_train, noisy.x_train)
     assert (clean.y_train != noisy.y_train).mean() == pytest.approx(0.6, abs=0.01)
     assert len(client_data.load_client_dataset(ClientData()).y_train) == 1437
+
+
+def test_a_share_of_a_partition() -> None:
+    partition = parse_partition("labels:2+label-noise:0.5")
+    shares = [
+        client_data.load_client_dataset(
+            ClientData(num_clients=5, index=index, seed=3, partition=partition)
+        )
+        for index in range(5)
+    ]
+    whole = datasets.load_dataset("digits")
+    for index, share in enumerate(shares):
+        expected = take_share(whole, 5, index, 3, partition)
+        np.testing.assert_array_equal(share.x_train, expected.x_train)
+        np.testing.assert_array_equal(share.y_train, expected.y_train)
 
 
 def test_a_free_rider_returns_the_base() -> None:

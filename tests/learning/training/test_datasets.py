@@ -111,27 +111,7 @@ def test_unknown_names_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert datasets.load_dataset("mnist").num_classes == 3
 
 
-def test_shares_are_disjoint_and_unequal() -> None:
-    digits = datasets.load_dataset("digits")
-    parts = [datasets.take_share(digits, 5, index, seed=7) for index in range(5)]
-    sizes = [len(part.y_train) for part in parts]
-    assert sum(sizes) == 1437
-    assert sizes == sorted(sizes)
-    assert 2.5 < sizes[-1] / sizes[0] < 3.5
-    together = np.concatenate([part.x_train.reshape(len(part.y_train), -1) for part in parts])
-    everything = digits.x_train.reshape(1437, -1)
-    assert sorted(map(bytes, together)) == sorted(map(bytes, everything))
-    again = datasets.take_share(digits, 5, 2, seed=7)
-    np.testing.assert_array_equal(again.x_train, parts[2].x_train)
-    assert len(datasets.take_share(digits, 1, 0, seed=1).y_train) == 1437
-
-
-def test_impossible_shares_are_refused() -> None:
-    digits = datasets.load_dataset("digits")
-    for clients, index in ((0, 0), (5, 5), (5, -1), (1438, 0)):
-        with pytest.raises(RefusalError) as caught:
-            datasets.take_share(digits, clients, index, seed=0)
-        assert caught.value.code is LearningCode.BAD_SHARE
+def test_impossible_shards_are_refused() -> None:
     for size, shards in ((0, 0), (0, 361), (10, 11), (361, 1), (-1, 1)):
         with pytest.raises(RefusalError) as caught:
             datasets.load_evaluation_set("digits", size, shards)

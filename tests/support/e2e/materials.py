@@ -18,7 +18,7 @@ from fedcoin.application.coordinator.initial_artifacts import InitialArtifacts
 from fedcoin.data.artifacts.manifest import compute_artifact_id
 from fedcoin.data.artifacts.tensors import decode_tensors, encode_tensors
 from fedcoin.learning.model.aggregation import federated_average
-from fedcoin.learning.training import datasets
+from fedcoin.learning.training import datasets, partitions
 from fedcoin.v1.artifact_pb2 import ModelSpec
 from tests.support.small_models import mlp_spec
 
@@ -64,7 +64,7 @@ def trained(base: Weights, x: Floats, y: npt.NDArray[Any], steps: int = STEPS) -
 
 def update_of(base_raw: bytes, clients: int, index: int, seed: int = 0) -> tuple[bytes, int]:
     """Train client `index` from encoded base weights; returns its update and number of examples."""
-    share = datasets.take_share(digits(), clients, index, seed)
+    share = partitions.take_share(digits(), clients, index, seed)
     base: Any = decode_tensors(base_raw)
     return encode_tensors(trained(base, share.x_train, share.y_train)), len(share.y_train)
 

@@ -32,6 +32,7 @@ MARK = "devnet"
         "fedcoin-node devnet --miners 7 --clients 8 --rounds 5 --keep ./net",
         "fedcoin-node devnet --json > result.json",
         "fedcoin-node devnet --miners 5 --adversary mean-publisher",
+        "fedcoin-node devnet --clients 8 --partition dirichlet:0.3+label-noise:0..0.4",
     )
 )
 @click.option("--miners", type=int, default=4, show_default=True, help="Nodes that mine and vote.")
@@ -43,6 +44,12 @@ MARK = "devnet"
     show_default=True,
     metavar="digits|mnist|PATH.npz",
     help="The data set; mnist is the file that FEDCOIN_MNIST names.",
+)
+@click.option(
+    "--partition",
+    metavar="SPEC",
+    help="How the data are divided among clients, such as dirichlet:0.3 or labels:2+size:500; all "
+    "clients are then honest.",
 )
 @click.option(
     "--budget",
@@ -70,22 +77,30 @@ MARK = "devnet"
 )
 @click.option("--force", is_flag=True, help="Empty DIR first, if a devnet made it.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
-def devnet(keep: Path | None, force: bool, as_json: bool, **asked: Any) -> None:
+def devnet(
+    keep: Path | None, force: bool, as_json: bool, partition: str | None, **asked: Any
+) -> None:
     """Run a whole network on this machine and see it pay.
 
     Miners, a coordinator and clients run as real processes on loopback, train a model together,
     and settle each round by Proof of Shapley. One client has 60 % of its labels wrong and one
-    client returns the base weights unchanged; the others have unequal amounts of data. The command
-    succeeds only if all miners end in the same state and no coin was made or lost.
+    client returns the base weights unchanged; the others have unequal amounts of data. With
+    --partition no client cheats, and clients differ in their data alone. The command succeeds only
+    if all miners end in the same state and no coin was made or lost.
     """
     import asyncio
 
     from fedcoin.application.devnet.devnet_runner import run_devnet
     from fedcoin.application.devnet.dishonest_miners import parse_adversary
     from fedcoin.application.devnet.plan import DevnetOptions
+    from fedcoin.learning.training.partition_spec import parse_partition
 
     adversaries = tuple(parse_adversary(text) for text in asked.pop("adversaries"))
-    options = DevnetOptions(**asked, adversaries=adversaries)
+    options = DevnetOptions(
+        **asked,
+        adversaries=adversaries,
+        partition=None if partition is None else parse_partition(partition),
+    )
     options.check()
     # SIGTERM cleans up in the same way as an interrupt from the keyboard.
     signal.signal(signal.SIGTERM, signal.default_int_handler)

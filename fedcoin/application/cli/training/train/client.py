@@ -91,6 +91,13 @@ SHARE = Parsed("I/N", parse_share)
 @key_option()
 @click.option("--share", type=SHARE, help="Use only this share of the data, for experiments.")
 @click.option(
+    "--partition",
+    default="linear",
+    show_default=True,
+    metavar="SPEC",
+    help="How --share divides the data, as in `train simulate`; the same for all clients.",
+)
+@click.option(
     "--noise",
     type=click.FloatRange(0, 1),
     default=0.0,
@@ -112,6 +119,7 @@ def client(
     genesis_hash: bytes | None,
     key_name: str,
     share: tuple[int, int] | None,
+    partition: str,
     noise: float,
     share_seed: int,
     free_ride: bool,
@@ -126,13 +134,15 @@ def client(
     stays on this machine. The command ends with the campaign.
     """
     from fedcoin.learning.training.client_data import ClientData
+    from fedcoin.learning.training.partition_spec import parse_partition
 
+    division = parse_partition(partition)
     config = home.config(os.environ)
     configure_logging(config.log.level, config.log.format)
     trusted = _trusted_genesis(home, genesis_hash)
     key = _own_key(home, key_name, passphrase)
     part, parts = share or (1, 0)
-    local = ClientData(data, parts, part - 1, share_seed, noise, free_ride)
+    local = ClientData(data, parts, part - 1, share_seed, noise, free_ride, division)
     paid: list[RoundPayment] = []
 
     async def work(stop: asyncio.Event) -> None:

@@ -16,6 +16,7 @@ from fedcoin.application.cli.shared.output import note, print_json, print_table
     epilog=example(
         "fedcoin-node train simulate ./weights --clients 5",
         "fedcoin-node train simulate ./weights --clients 8 --mislabelled 1 --free-riders 1",
+        "fedcoin-node train simulate ./weights --clients 20 --partition labels:2+copies:2",
         "fedcoin-node task publish ./weights --key coordinator",
     )
 )
@@ -29,6 +30,14 @@ from fedcoin.application.cli.shared.output import note, print_json, print_table
     show_default=True,
     help="The fraction of their labels that is wrong.",
 )
+@click.option(
+    "--partition",
+    default="linear",
+    show_default=True,
+    metavar="SPEC",
+    help="How the data are divided: linear, iid, quantity:SIGMA, dirichlet:ALPHA, labels:N or "
+    "types:N, with +size:N, +copies:N, +label-noise:F, +feature-noise:S.",
+)
 @click.option("--free-riders", type=click.IntRange(0), default=0, help="Clients that do not train.")
 @click.option("--dataset", default="digits", show_default=True, metavar="digits|mnist|PATH.npz")
 @click.option("--model", default="mlp", show_default=True, metavar="mlp|cnn|PATH.json")
@@ -41,12 +50,14 @@ from fedcoin.application.cli.shared.output import note, print_json, print_table
 def simulate(folder: Path, as_json: bool, **given: Any) -> None:
     """Train clients on shares of one data set, and write their weights to the new folder DIR.
 
-    No network is needed. The shares are unequal. Clients with wrong labels come first, then those
-    that do not train. `task publish` turns the folder into a Shapley task.
+    No network is needed. --partition divides the data and adds noise to shares. Of the clients,
+    the first --mislabelled get wrong labels on top of that, and the next --free-riders do not
+    train. `task publish` turns the folder into a Shapley task.
     """
     import asyncio
 
     from fedcoin.application.offline import simulation
+    from fedcoin.learning.training.partition_spec import parse_partition
     from fedcoin.learning.training.training_plan import TrainingPlan
 
     roles = [simulation.MISLABELLED] * given["mislabelled"]
@@ -63,6 +74,7 @@ def simulate(folder: Path, as_json: bool, **given: Any) -> None:
             seed=given["seed"],
             roles=roles,
             label_noise=given["noise"],
+            partition=parse_partition(given["partition"]),
             evaluation_size=given["evaluation_size"],
             report=note,
         )
