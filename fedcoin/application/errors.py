@@ -159,6 +159,11 @@ class ApplicationCode(str, Enum):
 
     Ask who runs the campaign to add the client to its list (`coordinator.clients_file`, or
     `task clients set`)."""
+    BAD_RECEIPT = "BAD_RECEIPT"
+    """A coordinator's receipt for an update is missing, is for something else, or was signed by
+    another key than the campaign's server.
+
+    Hand in no more updates to this coordinator."""
     NOT_REGISTERED = "NOT_REGISTERED"
     """The client has not registered for the campaign.
 

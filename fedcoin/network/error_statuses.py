@@ -120,7 +120,7 @@ _TABLE: Final[Mapping[str, Mapping[StatusCode, str]]] = {
         """,
         StatusCode.ALREADY_EXISTS: "CHAIN_EXISTS HOME_EXISTS KEY_EXISTS ALREADY_SUBMITTED",
         StatusCode.RESOURCE_EXHAUSTED: "CAMPAIGN_FULL",
-        StatusCode.DATA_LOSS: "BAD_CHAIN BAD_STATE",
+        StatusCode.DATA_LOSS: "BAD_CHAIN BAD_STATE BAD_RECEIPT",
         StatusCode.INTERNAL: "OS_ERROR INTERNAL STORE_FAILED NODE_FAILED WORKER_FAILED",
     },
 }

@@ -30,6 +30,7 @@ from fedcoin.v1 import node_service_pb2
 from fedcoin.v1.federated_learning_service_pb2_grpc import (
     add_FederatedLearningServiceServicer_to_server,
 )
+from fedcoin.v1.task_pb2 import SignedReceipt
 from tests.support.genesis import CHAIN_ID, FDC, GENESIS_HASH
 from tests.support.keys import ALICE, STRANGER, key_of
 from tests.support.ledger_campaign import LedgerCampaign, additive
@@ -277,7 +278,7 @@ class NoRounds:
     async def announce(self, update: Update) -> int:
         raise NotImplementedError
 
-    async def submit(self, update: Update) -> None:
+    async def submit(self, update: Update) -> SignedReceipt:
         raise NotImplementedError
 
     def status(self) -> pb.GetCampaignStatusResponse:

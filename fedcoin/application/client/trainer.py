@@ -17,13 +17,15 @@ from typing import Final, TypeVar
 
 import grpc
 
+from fedcoin.application.client.receipt_folder import ReceiptFolder, check_receipt
 from fedcoin.application.configuration.pinned_genesis import check_network
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.data.artifacts.manifest import compute_artifact_id
 from fedcoin.data.clock import Clock, unix_ms
+from fedcoin.data.crypto.addresses import parse_address
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.messages.amounts import format_amount
-from fedcoin.data.messages.updates import sign_update
+from fedcoin.data.messages.updates import Update, decode_update, sign_update
 from fedcoin.data.plurals import format_count
 from fedcoin.learning.training import client_data
 from fedcoin.learning.training.client_data import ClientData
@@ -32,9 +34,10 @@ from fedcoin.learning.workers.process import WorkerDiedError, WorkerProcess
 from fedcoin.network.background_tasks import run_until_first
 from fedcoin.network.client.backoff import Backoff
 from fedcoin.network.client.federated_client import FederatedClient
+from fedcoin.network.client.node_client import NodeClient
 from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.v1 import federated_learning_service_pb2 as pb
-from fedcoin.v1.task_pb2 import ClientUpdate
+from fedcoin.v1.task_pb2 import ClientUpdate, SignedReceipt
 
 T = TypeVar("T")
 
@@ -102,6 +105,8 @@ class Trainer:
         credentials: grpc.ChannelCredentials | None = None,
         patience: float = PATIENCE_S,
         clock_ms: Clock = unix_ms,
+        receipts: ReceiptFolder | None = None,
+        node: NodeClient | None = None,
     ) -> None:
         """Prepare a client. Nothing is dialled before `run`.
 
@@ -116,6 +121,9 @@ class Trainer:
             credentials: TLS, or None for plaintext.
             patience: How long a coordinator that cannot be reached is tried again, in seconds.
             clock_ms: Gives Unix time in ms.
+            receipts: Where receipts for updates are kept, with the weights; None keeps none.
+            node: A node that says which key is the campaign's server, so that receipts of another
+                key are refused; None accepts any key's.
         """
         self._target = target
         self._key = key
@@ -125,6 +133,8 @@ class Trainer:
         self._credentials = credentials
         self._patience = patience
         self._clock_ms = clock_ms
+        self._receipts = receipts
+        self._node = node
         self._process: WorkerProcess | None = None
         self._heard = 0.0
         self._joined: pb.RegisterResponse | None = None
@@ -132,7 +142,7 @@ class Trainer:
         self._present: pb.WatchRoundsResponse | None = None
         self._round_changed = asyncio.Event()
         self._trained: _TrainedUpdate | None = None
-        self._handed_in: dict[int, int] = {}
+        self._handed_in: dict[int, Update] = {}
         self._done: set[int] = set()
         self._payments: dict[int, RoundPayment] = {}
 
@@ -148,8 +158,9 @@ class Trainer:
             One payment for each round in which this client submitted an update, in order.
 
         Raises:
-            RefusalError: BAD_PLAN; WRONG_NETWORK; NOT_FINITE when the training diverges; the code
-                of any fault in the client's data.
+            RefusalError: BAD_PLAN; WRONG_NETWORK; BAD_RECEIPT when the coordinator answers an
+                update without a receipt of its server for it; NOT_FINITE when the training
+                diverges; the code of any fault in the client's data.
             RpcError: The coordinator refuses this client, or could not be reached for `patience`
                 seconds.
             WorkerError: The training process died twice in a round.
@@ -236,21 +247,33 @@ class Trainer:
             num_samples=trained.num_samples,
             address=self._key.address,
         )
-        self._handed_in[change.round] = trained.num_samples
         signed = sign_update(update, self._key, self._genesis_hash)
+        self._handed_in[change.round] = decode_update(signed, self._genesis_hash)
         try:
             # Announced first, so that nobody who sees the upload can come before it.
             await client.announce_update(signed)
             await client.upload_artifact(trained.weights)
-            await client.submit_update(signed)
+            receipt = await client.submit_update(signed)
         except RpcError as error:
             if error.code not in LATE_CODES:
                 raise
             self._report(f"round {change.round}: not accepted: {error.message}")
         else:
+            await self._keep_receipt(receipt, self._handed_in[change.round], trained.weights)
             seconds = time.monotonic() - began
             self._report(f"round {change.round}: handed in after {seconds:.1f} s")
         self._done.add(change.round)
+
+    async def _keep_receipt(self, envelope: SignedReceipt, update: Update, weights: bytes) -> None:
+        """Check the coordinator's receipt, and keep it where a restart finds it."""
+        server = None
+        if self._node is not None:
+            server = parse_address((await self._node.get_campaign(update.campaign_id)).server)
+        kept = check_receipt(
+            envelope, update, self._genesis_hash, server=server, now_ms=self._clock_ms()
+        )
+        if self._receipts is not None:
+            await asyncio.to_thread(self._receipts.save, kept, weights)
 
     async def _trained_for(
         self, client: FederatedClient, change: pb.WatchRoundsResponse
@@ -293,11 +316,13 @@ class Trainer:
         return int.from_bytes(self._key.address[:4], "big")
 
     def _note_payment(self, change: pb.WatchRoundsResponse) -> None:
-        num_samples = self._handed_in.get(change.round)
-        if num_samples is None or change.round in self._payments:
+        update = self._handed_in.get(change.round)
+        if update is None or change.round in self._payments:
             return
+        if self._receipts is not None:
+            self._receipts.drop_weights(update)
         self._payments[change.round] = RoundPayment(
-            change.round, change.task_id, num_samples, change.payout, change.shapley_nano
+            change.round, change.task_id, update.num_samples, change.payout, change.shapley_nano
         )
         self._report(
             f"round {change.round}: paid {format_amount(change.payout)} for a value of "

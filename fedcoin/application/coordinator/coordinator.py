@@ -38,6 +38,8 @@ from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.messages.amounts import format_amount
 from fedcoin.data.messages.chain_identity import ChainIdentity
 from fedcoin.data.messages.client_list import build_client_list
+from fedcoin.data.messages.update_receipts import sign_receipt
+from fedcoin.data.messages.updates import Update
 from fedcoin.data.plurals import format_count
 from fedcoin.learning.model import artifact_checks
 from fedcoin.learning.training.training_plan import TrainingPlan, encode_training_plan
@@ -45,6 +47,7 @@ from fedcoin.learning.workers.pool import WorkerPool
 from fedcoin.network.call_limits import CallLimits
 from fedcoin.network.client.node_client import NodeClient
 from fedcoin.network.listener import Listener
+from fedcoin.v1.task_pb2 import SignedReceipt
 from fedcoin.v1.transaction_pb2 import CloseCampaign, SetClients
 
 logger = logging.getLogger(__name__)
@@ -203,6 +206,7 @@ class Coordinator:
             self._store,
             self._check_weights,
             encode_training_plan(plan),
+            self._sign_receipt,
             self._report,
         )
         self._listener = Listener(
@@ -337,6 +341,9 @@ class Coordinator:
         await self._workers.run(
             "while checking an update", artifact_checks.check_update_file, model, update
         )
+
+    def _sign_receipt(self, update: Update) -> SignedReceipt:
+        return sign_receipt(update, self._clock_ms(), self._key, self._chain.genesis_hash)
 
     def _count_present(self) -> int:
         return sum(not client.missed for client in self.campaign.clients.values())

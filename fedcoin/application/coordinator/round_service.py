@@ -30,10 +30,14 @@ from fedcoin.v1 import (
     federated_learning_service_pb2_grpc,
 )
 from fedcoin.v1 import federated_learning_service_pb2 as pb
+from fedcoin.v1.task_pb2 import SignedReceipt
 
 CheckWeights = Callable[[Path, Path], Awaitable[None]]
 """Takes the files of a model and of weights; raises a RefusalError when the weights are not the
 model's."""
+
+SignReceipt = Callable[[Update], SignedReceipt]
+"""Signs the server's receipt for an update that was accepted."""
 
 
 class RoundService:
@@ -47,6 +51,7 @@ class RoundService:
         store: Where clients upload weights.
         check_weights: Checks the weights of an update.
         plan: How clients train, as they are told when they register.
+        sign: Signs the receipts for accepted updates.
         report: Takes one line of text for each event worth logging.
     """
 
@@ -57,6 +62,7 @@ class RoundService:
         store: ArtifactStore,
         check_weights: CheckWeights,
         plan: pb.TrainingPlan,
+        sign: SignReceipt,
         report: Callable[[str], None],
     ) -> None:
         self._campaign = campaign
@@ -64,6 +70,7 @@ class RoundService:
         self._store = store
         self._check_weights = check_weights
         self._plan = plan
+        self._sign = sign
         self._report = report
         self._change = asyncio.Event()
         self.events = RoundEventLog()
@@ -120,15 +127,15 @@ class RoundService:
             await self._file.save(campaign)
         return position
 
-    async def submit(self, update: Update) -> None:
-        """Implement `RoundsPort.submit`: accept a client's trained update.
+    async def submit(self, update: Update) -> SignedReceipt:
+        """Implement `RoundsPort.submit`: accept a client's trained update, and sign its receipt.
 
         Refuses with the codes of `Campaign.check_update`, with WEIGHTS_MISSING, and with those of
         `artifact_checks.check_update_file`.
         """
         campaign = self._campaign
         if not campaign.check_update(update):
-            return
+            return self._sign(update)
         if not self._store.has(update.update):
             raise RefusalError(
                 ApplicationCode.WEIGHTS_MISSING,
@@ -138,7 +145,7 @@ class RoundService:
         await self._check_weights(self._store.path(campaign.model), self._store.path(update.update))
         # During the check the round may have ended, or the same update been submitted again.
         if not campaign.check_update(update):
-            return
+            return self._sign(update)
         campaign.accept_update(update)
         progress = f"{len(campaign.updates)} of {len(campaign.clients)}"
         await self._file.save(campaign)
@@ -147,6 +154,7 @@ class RoundService:
             f"on {format_count(update.num_samples, 'example')}; {progress}"
         )
         self._change.set()
+        return self._sign(update)
 
     def check_upload(self, artifact: bytes) -> None:
         """Check that weights may be uploaded; see `Campaign.check_upload`.

@@ -17,6 +17,7 @@ class SigningContext(str, Enum):
     VOTE = "fedcoin/vote/v2"
     PROPOSAL = "fedcoin/proposal/v2"
     UPDATE = "fedcoin/update/v2"
+    RECEIPT = "fedcoin/receipt/v2"
     HELLO = "fedcoin/hello/v2"
     REGISTER = "fedcoin/register/v2"
 

@@ -17,7 +17,7 @@ from fedcoin.network.federated.registration import registration_body
 from fedcoin.v1 import artifact_service_pb2, artifact_upload_service_pb2
 from fedcoin.v1 import federated_learning_service_pb2 as pb
 from fedcoin.v1.federated_learning_service_pb2_grpc import FederatedLearningServiceStub
-from fedcoin.v1.task_pb2 import SignedUpdate
+from fedcoin.v1.task_pb2 import SignedReceipt, SignedUpdate
 
 SERVICES = (
     pb.DESCRIPTOR.services_by_name["FederatedLearningService"],
@@ -118,11 +118,14 @@ class FederatedClient(GrpcClient):
         request = pb.AnnounceUpdateRequest(update=update)
         return (await self.call(self._stub.AnnounceUpdate, request)).position
 
-    async def submit_update(self, update: SignedUpdate) -> None:
+    async def submit_update(self, update: SignedUpdate) -> SignedReceipt:
         """Submit an update that was announced and uploaded. A repeated call changes nothing.
 
         Args:
             update: The signed update.
+
+        Returns:
+            The server's receipt, which is not checked here; see `decode_update_receipt`.
 
         Raises:
             RpcError: NOT_ANNOUNCED or WEIGHTS_MISSING when it was not; ROUND_NOT_OPEN, WRONG_ROUND,
@@ -130,7 +133,7 @@ class FederatedClient(GrpcClient):
                 weights; or the call failed.
         """
         request = pb.SubmitUpdateRequest(update=update)
-        await self.call(self._stub.SubmitUpdate, request, timeout=CHECK_S)
+        return (await self.call(self._stub.SubmitUpdate, request, timeout=CHECK_S)).receipt
 
     async def upload_artifact(self, data: bytes | Path) -> bytes:
         """Store weights of an announced update; see `ArtifactUploadClient.upload`.

@@ -17,6 +17,7 @@ from fedcoin.network.federated.registration import MAX_CLOCK_DIFFERENCE_MS, regi
 from fedcoin.network.interceptors import CallContext
 from fedcoin.v1 import federated_learning_service_pb2 as pb
 from fedcoin.v1.federated_learning_service_pb2_grpc import FederatedLearningServiceServicer
+from fedcoin.v1.task_pb2 import SignedReceipt
 
 SERVICE = "fedcoin.v1.FederatedLearningService"
 
@@ -71,11 +72,14 @@ class RoundsPort(Protocol):
         """
         ...
 
-    async def submit(self, update: Update) -> None:
+    async def submit(self, update: Update) -> SignedReceipt:
         """Accept an update. A repeated call changes nothing.
 
         Args:
             update: The update, whose signature is right.
+
+        Returns:
+            The server's receipt for the update.
 
         Raises:
             RefusalError: Why it is not accepted.
@@ -148,8 +152,8 @@ class FederatedLearningServicer(FederatedLearningServiceServicer):
         self, request: pb.SubmitUpdateRequest, context: CallContext
     ) -> pb.SubmitUpdateResponse:
         """Accept an update. RefusalError: those of `decode_update` and of the campaign."""
-        await self._rounds.submit(self._decode(request))
-        return pb.SubmitUpdateResponse()
+        receipt = await self._rounds.submit(self._decode(request))
+        return pb.SubmitUpdateResponse(receipt=receipt)
 
     async def GetCampaignStatus(
         self, request: pb.GetCampaignStatusRequest, context: CallContext

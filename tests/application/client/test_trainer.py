@@ -11,16 +11,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fedcoin.application.client.receipt_folder import ReceiptFolder
 from fedcoin.application.client.trainer import Trainer
 from fedcoin.application.coordinator.campaign import CampaignPhase
+from fedcoin.application.coordinator.coordinator import Coordinator
 from fedcoin.application.errors import ApplicationCode
+from fedcoin.data.artifacts.manifest import compute_artifact_id
+from fedcoin.data.clock import unix_ms
 from fedcoin.data.errors import RefusalError
+from fedcoin.data.messages.update_receipts import sign_receipt
+from fedcoin.data.messages.updates import Update
 from fedcoin.learning.errors import LearningCode, WorkerError
 from fedcoin.learning.training import client_data, datasets
 from fedcoin.learning.training.client_data import ClientData
 from fedcoin.network.client.rpc_error import RpcError
+from fedcoin.v1.task_pb2 import SignedReceipt
+from tests.conftest import ReportAttack
 from tests.support.genesis import GENESIS_HASH, OTHER_GENESIS_HASH
-from tests.support.training_site import client_key, running, settings, site, started
+from tests.support.training_site import SERVER, client_key, running, settings, site, started
 from tests.support.waiting import LOADED_SECONDS, until
 
 NOWHERE = "127.0.0.1:9"
@@ -85,6 +93,78 @@ async def test_refusals_end_it(tmp_path: Path) -> None:
             finally:
                 for trainer in (elsewhere, late, second):
                     await trainer.stop()
+
+
+async def test_receipts_are_kept_until_the_round_is_paid(tmp_path: Path) -> None:
+    async with site(tmp_path) as here:
+        config = settings(clients=1, rounds=1)
+        async with started(await here.prepared(config)) as coordinator:
+            folder = ReceiptFolder(tmp_path / "client", here.chain.genesis_hash)
+            trainer = Trainer(
+                coordinator.address,
+                client_key(0),
+                RIDER,
+                here.chain.genesis_hash,
+                receipts=folder,
+                node=here.client,
+            )
+            async with running(trainer) as (task,):
+                run = asyncio.create_task(coordinator.run())
+                await until(lambda: bool(folder.load()))
+                (kept,) = folder.load()
+                assert kept.update == coordinator.campaign.updates[client_key(0).address]
+                assert kept.receipt.server == SERVER.address
+                weights = folder.weights_path(kept.update)
+                assert compute_artifact_id(weights.read_bytes()) == kept.update.update
+                await asyncio.wait_for(run, LOADED_SECONDS)
+                await asyncio.wait_for(task, 30)
+            assert folder.load() == (kept,)
+            assert not weights.exists()
+
+
+class OtherSigner(Coordinator):
+    """Signs its receipts with a key that the chain does not know."""
+
+    def _sign_receipt(self, update: Update) -> SignedReceipt:
+        return sign_receipt(update, unix_ms(), client_key(9), self._chain.genesis_hash)
+
+
+async def test_a_receipt_of_another_key_ends_it(
+    tmp_path: Path, report_attack: ReportAttack
+) -> None:
+    async with site(tmp_path) as here:
+        await here.prepared(settings(clients=1))
+        coordinator = OtherSigner(
+            settings(clients=1),
+            SERVER,
+            here.client,
+            here.chain,
+            here.store(),
+            here.state_path,
+            report=here.lines.append,
+        )
+        async with started(coordinator):
+            run = asyncio.create_task(coordinator.run())
+            trainer = Trainer(
+                coordinator.address,
+                client_key(0),
+                RIDER,
+                here.chain.genesis_hash,
+                node=here.client,
+            )
+            try:
+                with pytest.raises(RefusalError) as caught:
+                    await asyncio.wait_for(trainer.run(), LOADED_SECONDS)
+            finally:
+                await trainer.stop()
+                run.cancel()
+                await asyncio.wait([run])
+    assert caught.value.code is ApplicationCode.BAD_RECEIPT
+    report_attack(
+        "a coordinator signs its receipts for updates with another key than the campaign's server",
+        "there were no receipts",
+        "its clients leave after one round (`BAD_RECEIPT`)",
+    )
 
 
 async def test_bad_data_is_known_before_joining() -> None:

@@ -14,6 +14,7 @@ import pytest
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import RefusalError
+from fedcoin.data.messages.update_receipts import sign_receipt
 from fedcoin.data.messages.updates import Update, sign_update
 from fedcoin.network.client.federated_client import FederatedClient
 from fedcoin.network.client.rpc_error import RpcError
@@ -22,7 +23,7 @@ from fedcoin.network.federated.servicer import SERVICE, FederatedLearningService
 from fedcoin.network.listener import Listener, Service
 from fedcoin.v1 import federated_learning_service_pb2 as pb
 from fedcoin.v1 import federated_learning_service_pb2_grpc
-from fedcoin.v1.task_pb2 import ClientUpdate, SignedUpdate
+from fedcoin.v1.task_pb2 import ClientUpdate, SignedReceipt, SignedUpdate
 from tests.support.genesis import GENESIS_HASH, OTHER_GENESIS_HASH
 
 CHAIN = "test-chain"
@@ -53,8 +54,9 @@ class Memory:
         self.announced.append(update)
         return len(self.announced)
 
-    async def submit(self, update: Update) -> None:
+    async def submit(self, update: Update) -> SignedReceipt:
         self.updates.append(update)
+        return sign_receipt(update, 1, KEY, GENESIS_HASH)
 
     def status(self) -> pb.GetCampaignStatusResponse:
         return pb.GetCampaignStatusResponse(chain_id=CHAIN, rounds=2)
@@ -94,7 +96,8 @@ async def test_joining_watching_and_handing_in() -> None:
         phases = [change.phase async for change in client.watch_rounds(KEY.address)]
         assert phases == [pb.ROUND_PHASE_TRAINING, pb.ROUND_PHASE_FINISHED]
         assert await client.announce_update(signed()) == 1
-        await client.submit_update(signed())
+        receipt = await client.submit_update(signed())
+        assert receipt == sign_receipt(memory.updates[0], 1, KEY, GENESIS_HASH)
         assert memory.announced == memory.updates
         assert memory.updates[0].address == KEY.address
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 import click
 
+from fedcoin.application.cli.shared.connect import node_client
 from fedcoin.application.cli.shared.options import (
     ENDPOINT,
     Parsed,
@@ -30,7 +32,6 @@ from fedcoin.application.cli.shared.service import (
     serve,
     unless_stopped,
 )
-from fedcoin.application.configuration.config import NodeConfig
 from fedcoin.application.configuration.home import Home
 from fedcoin.application.configuration.tls import client_credentials
 from fedcoin.application.errors import ApplicationCode
@@ -39,9 +40,8 @@ from fedcoin.data.errors import RefusalError
 if TYPE_CHECKING:
     import asyncio
 
-    from fedcoin.application.client.trainer import RoundPayment
+    from fedcoin.application.client.trainer import RoundPayment, Trainer
     from fedcoin.data.crypto.keys import KeyPair
-    from fedcoin.learning.training.client_data import ClientData
 
 
 def parse_share(value: str) -> tuple[int, int]:
@@ -109,6 +109,13 @@ SHARE = Parsed("I/N", parse_share)
 @click.option(
     "--free-ride", is_flag=True, help="Return the base weights unchanged, for experiments."
 )
+@click.option(
+    "--node",
+    type=ENDPOINT,
+    metavar="HOST:PORT",
+    help="A node's API, asked which key is the campaign's server: receipts of other keys are "
+    "refused.",
+)
 @passphrase_option
 @parent_option
 @json_option
@@ -123,6 +130,7 @@ def client(
     noise: float,
     share_seed: int,
     free_ride: bool,
+    node: str | None,
     passphrase: str | None,
     stop_with_stdin: bool,
     as_json: bool,
@@ -131,8 +139,11 @@ def client(
 
     The client needs a key, which is made if the home has none, and the genesis of the network. It
     never asks the coordinator for that: a home without a genesis needs --genesis once. Your data
-    stays on this machine. The command ends with the campaign.
+    stays on this machine. The coordinator's signed receipts for your updates are kept in the
+    home's receipts folder. The command ends with the campaign.
     """
+    from fedcoin.application.client.receipt_folder import ReceiptFolder
+    from fedcoin.application.client.trainer import Trainer
     from fedcoin.learning.training.client_data import ClientData
     from fedcoin.learning.training.partition_spec import parse_partition
 
@@ -146,7 +157,19 @@ def client(
     paid: list[RoundPayment] = []
 
     async def work(stop: asyncio.Event) -> None:
-        paid.extend(await _run_client(config, trusted, key, server, local, stop))
+        receipts = ReceiptFolder(home.root, trusted)
+        async with AsyncExitStack() as stack:
+            chain = await stack.enter_async_context(node_client(home, node)) if node else None
+            trainer = Trainer(
+                server,
+                key,
+                local,
+                trusted,
+                credentials=client_credentials(config.tls),
+                receipts=receipts,
+                node=chain,
+            )
+            paid.extend(await _run_client(trainer, stop))
 
     serve(work, with_stdin=stop_with_stdin)
     _show_paid(paid, as_json)
@@ -181,23 +204,7 @@ def _own_key(home: Home, name: str, passphrase: str | None) -> KeyPair:
     return home.key(name, find_passphrase(home, [name], passphrase))
 
 
-async def _run_client(
-    config: NodeConfig,
-    genesis_hash: bytes,
-    key: KeyPair,
-    server: str,
-    data: ClientData,
-    stop: asyncio.Event,
-) -> Sequence[RoundPayment]:
-    from fedcoin.application.client.trainer import Trainer
-
-    trainer = Trainer(
-        server,
-        key,
-        data,
-        genesis_hash,
-        credentials=client_credentials(config.tls),
-    )
+async def _run_client(trainer: Trainer, stop: asyncio.Event) -> Sequence[RoundPayment]:
     try:
         return await unless_stopped(stop, trainer.run()) or ()
     finally:

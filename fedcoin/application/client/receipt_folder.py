@@ -1,0 +1,171 @@
+"""The receipts that a client was given for its updates, as files in its home.
+
+    CAMPAIGN-ROUND-ADDRESS.json      the signed update and the server's signed receipt
+    CAMPAIGN-ROUND-ADDRESS.weights   the update's weights, until the round is paid
+
+With both a client can show that the server took its update, and have it valued without the server.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from fedcoin.application.errors import ApplicationCode
+from fedcoin.data.atomic_files import replace_file
+from fedcoin.data.crypto.addresses import format_address
+from fedcoin.data.errors import RefusalError
+from fedcoin.data.messages import canonical
+from fedcoin.data.messages.update_receipts import SignedUpdateReceipt, decode_update_receipt
+from fedcoin.data.messages.updates import Update, decode_update
+from fedcoin.v1.task_pb2 import SignedReceipt, SignedUpdate
+
+_FORMAT: Final = "fedcoin/update-receipt/v1"
+_MAX_CLOCK_DIFFERENCE_MS: Final = 600_000
+
+
+@dataclass(frozen=True, slots=True)
+class KeptReceipt:
+    """A receipt with the update that it is for; both signatures were verified."""
+
+    update: Update
+    receipt: SignedUpdateReceipt
+
+
+def check_receipt(
+    envelope: SignedReceipt,
+    update: Update,
+    genesis_hash: bytes,
+    *,
+    server: bytes | None,
+    now_ms: int,
+) -> KeptReceipt:
+    """Check what a coordinator answered to an update.
+
+    Args:
+        envelope: The signed receipt.
+        update: The client's own update.
+        genesis_hash: The genesis hash of the network, 32 bytes.
+        server: The address of the campaign's server on the chain, 20 bytes; None when the client
+            has no node to ask.
+        now_ms: The client's time, Unix ms.
+
+    Returns:
+        The receipt with its update.
+
+    Raises:
+        RefusalError: BAD_RECEIPT.
+    """
+    try:
+        receipt = decode_update_receipt(envelope, genesis_hash)
+    except RefusalError as refusal:
+        raise _bad(f"is not one: {refusal.message}") from refusal
+    if not receipt.is_for(update):
+        raise _bad("is for another update")
+    if server is not None and receipt.server != server:
+        raise _bad(
+            f"was signed by {format_address(receipt.server)}; the campaign's server is "
+            f"{format_address(server)}"
+        )
+    if abs(receipt.time_ms - now_ms) > _MAX_CLOCK_DIFFERENCE_MS:
+        raise _bad(f"has a time that is more than {_MAX_CLOCK_DIFFERENCE_MS // 1000} s from now")
+    return KeptReceipt(update, receipt)
+
+
+class ReceiptFolder:
+    """Keeps the receipts of a home's clients.
+
+    Args:
+        home: The home folder.
+        genesis_hash: The genesis hash of the network, 32 bytes.
+    """
+
+    def __init__(self, home: Path, genesis_hash: bytes) -> None:
+        self._path = home / "receipts"
+        self._genesis_hash = genesis_hash
+
+    def save(self, kept: KeptReceipt, weights: bytes) -> Path:
+        """Write a receipt and the weights that it is for. Both are on the disk when this returns.
+
+        Args:
+            kept: The receipt.
+            weights: The content of the update's artifact.
+
+        Returns:
+            The receipt's file.
+        """
+        self._path.mkdir(parents=True, exist_ok=True)
+        replace_file(self.weights_path(kept.update), weights)
+        content = {
+            "format": _FORMAT,
+            "campaign_id": kept.update.campaign_id.hex(),
+            "round": kept.update.round,
+            "address": format_address(kept.update.address),
+            "artifact": kept.update.update.hex(),
+            "time_ms": kept.receipt.time_ms,
+            "update": kept.update.envelope.SerializeToString().hex(),
+            "receipt": kept.receipt.envelope.SerializeToString().hex(),
+        }
+        path = self._path / f"{_stem(kept.update)}.json"
+        replace_file(path, json.dumps(content, indent=1).encode())
+        return path
+
+    def load(self) -> tuple[KeptReceipt, ...]:
+        """Read all receipts, and verify their signatures.
+
+        Returns:
+            The receipts by campaign, round and address.
+
+        Raises:
+            RefusalError: BAD_RECEIPT when a file is not a receipt of this network.
+        """
+        kept = [self._read(path) for path in sorted(self._path.glob("*.json"))]
+        return tuple(sorted(kept, key=lambda k: (k.update.campaign_id, k.update.round)))
+
+    def weights_path(self, update: Update) -> Path:
+        """Name the file of an update's weights.
+
+        Args:
+            update: The update.
+
+        Returns:
+            The file, which exists until `drop_weights`.
+        """
+        return self._path / f"{_stem(update)}.weights"
+
+    def drop_weights(self, update: Update) -> None:
+        """Delete the weights of an update whose round was paid; the receipt stays.
+
+        Args:
+            update: The update.
+        """
+        self.weights_path(update).unlink(missing_ok=True)
+
+    def _read(self, path: Path) -> KeptReceipt:
+        try:
+            content = json.loads(path.read_bytes())
+            if content["format"] != _FORMAT:
+                raise ValueError("it has another format")
+            signed = canonical.decode(SignedUpdate, bytes.fromhex(content["update"]))
+            envelope = canonical.decode(SignedReceipt, bytes.fromhex(content["receipt"]))
+            update = decode_update(signed, self._genesis_hash)
+            receipt = decode_update_receipt(envelope, self._genesis_hash)
+            if not receipt.is_for(update):
+                raise ValueError("it is for another update")
+            return KeptReceipt(update, receipt)
+        except (OSError, ValueError, KeyError, TypeError, RefusalError) as error:
+            raise _bad(f"in {path} cannot be used: {error}") from error
+
+
+def _stem(update: Update) -> str:
+    return f"{update.campaign_id.hex()[:16]}-{update.round}-{update.address.hex()[:8]}"
+
+
+def _bad(problem: str) -> RefusalError:
+    return RefusalError(
+        ApplicationCode.BAD_RECEIPT,
+        f"the receipt for an update {problem}",
+        field="receipt",
+    )

@@ -1,0 +1,93 @@
+"""Receipts on a client's disk."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from fedcoin.application.client.receipt_folder import KeptReceipt, ReceiptFolder, check_receipt
+from fedcoin.application.errors import ApplicationCode
+from fedcoin.data.crypto.keys import KeyPair
+from fedcoin.data.errors import RefusalError
+from fedcoin.data.messages.update_receipts import sign_receipt
+from fedcoin.data.messages.updates import Update, decode_update, sign_update
+from fedcoin.v1.task_pb2 import ClientUpdate, SignedReceipt
+from tests.support.genesis import GENESIS_HASH, OTHER_GENESIS_HASH
+
+CLIENT = KeyPair.from_seed(bytes(32))
+SERVER = KeyPair.from_seed(b"s" * 32)
+NOW = 1_700_000_000_000
+
+
+def update(round: int = 1) -> Update:
+    message = ClientUpdate(
+        campaign_id=b"c" * 32,
+        round=round,
+        base=b"b" * 32,
+        update=b"u" * 32,
+        num_samples=100,
+        address=CLIENT.address,
+    )
+    return decode_update(sign_update(message, CLIENT, GENESIS_HASH), GENESIS_HASH)
+
+
+def receipt(round: int = 1, time_ms: int = NOW) -> SignedReceipt:
+    return sign_receipt(update(round), time_ms, SERVER, GENESIS_HASH)
+
+
+def kept(round: int = 1) -> KeptReceipt:
+    return check_receipt(receipt(round), update(round), GENESIS_HASH, server=None, now_ms=NOW)
+
+
+def test_what_was_saved_is_read(tmp_path: Path) -> None:
+    folder = ReceiptFolder(tmp_path, GENESIS_HASH)
+    assert folder.load() == ()
+    folder.save(kept(2), b"two")
+    folder.save(kept(1), b"one")
+    assert folder.load() == (kept(1), kept(2))
+    assert folder.weights_path(update(2)).read_bytes() == b"two"
+    folder.drop_weights(update(2))
+    folder.drop_weights(update(2))
+    assert not folder.weights_path(update(2)).exists()
+    assert folder.load() == (kept(1), kept(2))
+
+
+def test_files_that_are_no_receipts_of_this_network(tmp_path: Path) -> None:
+    folder = ReceiptFolder(tmp_path, GENESIS_HASH)
+    path = folder.save(kept(), b"weights")
+    with pytest.raises(RefusalError, match="signature"):
+        ReceiptFolder(tmp_path, OTHER_GENESIS_HASH).load()
+    other = json.loads(path.read_bytes())
+    other["update"] = update(2).envelope.SerializeToString().hex()
+    path.write_text(json.dumps(other))
+    with pytest.raises(RefusalError, match="another update"):
+        folder.load()
+    path.write_text("{}")
+    with pytest.raises(RefusalError) as caught:
+        folder.load()
+    assert caught.value.code is ApplicationCode.BAD_RECEIPT
+
+
+@pytest.mark.parametrize(
+    ("problem", "envelope", "server"),
+    [
+        ("is not one", SignedReceipt(), None),
+        ("another update", receipt(2), None),
+        ("campaign's server is", receipt(), CLIENT.address),
+        ("time", receipt(time_ms=NOW - 600_001), None),
+        ("time", receipt(time_ms=NOW + 600_001), None),
+    ],
+)
+def test_answers_that_are_not_accepted(
+    problem: str, envelope: SignedReceipt, server: bytes | None
+) -> None:
+    with pytest.raises(RefusalError, match=problem) as caught:
+        check_receipt(envelope, update(), GENESIS_HASH, server=server, now_ms=NOW)
+    assert caught.value.code is ApplicationCode.BAD_RECEIPT
+
+
+def test_the_servers_receipt_is_accepted() -> None:
+    made = check_receipt(receipt(), update(), GENESIS_HASH, server=SERVER.address, now_ms=NOW)
+    assert made.receipt.server == SERVER.address
