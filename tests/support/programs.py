@@ -124,9 +124,8 @@ class Program:
         self._process.send_signal(number)
 
     def children(self) -> list[int]:
-        """Return the process ids of the worker processes."""
-        found = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
-        return [int(child) for child in found]
+        """Return the process ids of the worker processes, without the sandboxes around them."""
+        return [leaf for child in _children_of(self.pid) for leaf in _leaves_of(child)]
 
     def worker_cpu_seconds(self) -> float:
         """Return the CPU time that the worker processes have used so far, in seconds."""
@@ -249,3 +248,17 @@ def attempted(*arguments: object, seconds: float = WAIT_SECONDS) -> tuple[int, s
         env=child_environment(os.environ),
     )
     return done.returncode, done.stdout, done.stderr
+
+
+def _children_of(pid: int) -> list[int]:
+    try:
+        found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+    return [int(child) for child in found]
+
+
+def _leaves_of(pid: int) -> list[int]:
+    """Return the processes below one that have no children, or itself if it has none."""
+    below = [leaf for child in _children_of(pid) for leaf in _leaves_of(child)]
+    return below or [pid]

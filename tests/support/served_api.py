@@ -180,6 +180,7 @@ class FakeNodeFacts:
     mining: bool = True
     start_ms: int = 812
     power: int = 5
+    worker_sandbox: str = "bubblewrap"
 
     def connected_power(self) -> int:
         return self.power

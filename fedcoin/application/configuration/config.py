@@ -22,6 +22,7 @@ from fedcoin.application.configuration.fields import (
     text,
 )
 from fedcoin.data.messages.amounts import SAP_PER_FDC
+from fedcoin.learning.workers.sandbox import SANDBOX_MODES
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 
@@ -128,6 +129,11 @@ class MinerConfig:
         8 * GIB,
         number(GIB, 1024 * GIB),
         "The memory that a worker process may take for itself, in bytes.",
+    )
+    sandbox: str = setting(
+        "auto",
+        choice(*SANDBOX_MODES),
+        "Worker processes run in bubblewrap's sandbox: where it works, never, or else no start.",
     )
     max_coalition_work: int = setting(
         500_000_000_000,

@@ -44,6 +44,7 @@ from fedcoin.data.plurals import format_count
 from fedcoin.learning.model import artifact_checks
 from fedcoin.learning.training.training_plan import TrainingPlan, encode_training_plan
 from fedcoin.learning.workers.pool import WorkerPool
+from fedcoin.learning.workers.process import NO_BOUNDS, WorkerBounds
 from fedcoin.network.call_limits import CallLimits
 from fedcoin.network.client.node_client import NodeClient
 from fedcoin.network.listener import Listener
@@ -69,6 +70,7 @@ class Coordinator:
         report: Takes one line of text for each event worth logging.
         credentials: TLS for the listener; None for plaintext.
         limits: The limits of the listener; None takes the default limits.
+        bounds: What the worker process, which reads clients' updates, may take and see.
         clock_ms: The wall clock.
     """
 
@@ -84,6 +86,7 @@ class Coordinator:
         report: Callable[[str], None] = logger.info,
         credentials: grpc.ServerCredentials | None = None,
         limits: CallLimits | None = None,
+        bounds: WorkerBounds = NO_BOUNDS,
         clock_ms: Clock = unix_ms,
     ) -> None:
         self._config = config
@@ -96,7 +99,7 @@ class Coordinator:
         self._credentials = credentials
         self._limits = limits
         self._clock_ms = clock_ms
-        self._workers = WorkerPool()
+        self._workers = WorkerPool(bounds=bounds)
         self._delivery = Delivery(node, key, chain, report)
         self._listener: Listener | None = None
         self._campaign: Campaign | None = None

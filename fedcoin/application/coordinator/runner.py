@@ -15,6 +15,7 @@ from fedcoin.application.configuration.fields import dialable
 from fedcoin.application.configuration.home import Home
 from fedcoin.application.configuration.network_options import host_groups
 from fedcoin.application.configuration.tls import client_credentials, server_credentials
+from fedcoin.application.configuration.worker_bounds import choose_bounds
 from fedcoin.application.coordinator.campaign import CampaignPhase
 from fedcoin.application.coordinator.campaign_file import CampaignFile
 from fedcoin.application.coordinator.coordinator import Coordinator
@@ -56,14 +57,15 @@ async def open_coordinator(
         The coordinator, which listens; the caller runs it.
 
     Raises:
-        RefusalError: HOME_IN_USE when another process runs the home's campaign; otherwise as in
-            `Coordinator.start`.
+        RefusalError: HOME_IN_USE when another process runs the home's campaign; BAD_CONFIG when
+            a sandbox is required and does not work; otherwise as in `Coordinator.start`.
         RpcError: As in `Coordinator.start`.
         WorkerError: As in `Coordinator.start`.
     """
     with home.campaign_locked():
         if new:
             await _archive_finished_campaign(home)
+        bounds, _ = choose_bounds(config.miner, [store.folder], [home.root.absolute()])
         coordinator = Coordinator(
             config.coordinator,
             key,
@@ -73,6 +75,7 @@ async def open_coordinator(
             home.coordinator_path,
             credentials=server_credentials(config.tls),
             limits=CallLimits(hosts=host_groups(config)),
+            bounds=bounds,
         )
         await coordinator.start()
         try:
@@ -99,7 +102,7 @@ def open_coordinator_store(config: NodeConfig, home: Home) -> ArtifactStore:
         The store.
     """
     folder, limits = home.campaign_path / "artifacts", config.limits
-    return ArtifactStore(folder, limits.artifacts_total_bytes, limits.artifact_bytes)
+    return ArtifactStore(folder.absolute(), limits.artifacts_total_bytes, limits.artifact_bytes)
 
 
 async def run_node_campaign(

@@ -7,13 +7,15 @@ from fedcoin.application.configuration.fields import refuse
 from fedcoin.learning.errors import WorkerError
 from fedcoin.learning.workers.executors import Executor, LocalExecutor, count_cores
 from fedcoin.learning.workers.pool import WorkerPool
+from fedcoin.learning.workers.process import WorkerBounds
 
 
-def make_pool(miner: MinerConfig) -> WorkerPool:
+def make_pool(miner: MinerConfig, bounds: WorkerBounds) -> WorkerPool:
     """Make the pool of worker processes, as the settings describe it.
 
     Args:
         miner: The settings of the miner.
+        bounds: The bounds of workers of this machine.
 
     Returns:
         The pool, not yet started.
@@ -22,19 +24,20 @@ def make_pool(miner: MinerConfig) -> WorkerPool:
         RefusalError: As in `make_executor`.
     """
     return WorkerPool(
-        executor=make_executor(miner),
+        executor=make_executor(miner, bounds),
         request_seconds=miner.request_seconds,
-        memory_bytes=miner.worker_memory_bytes,
+        bounds=bounds,
         has_own_checker=miner.enabled,
     )
 
 
-def make_executor(miner: MinerConfig) -> Executor:
+def make_executor(miner: MinerConfig, bounds: WorkerBounds) -> Executor:
     """Make the executor that the settings name; one local process for a node that does not mine.
 
     Args:
         miner: The settings of the miner. 0 processes mean one for each core of this machine, or for
             each CPU of the Ray cluster.
+        bounds: The bounds of workers of this machine.
 
     Returns:
         The executor.
@@ -43,15 +46,13 @@ def make_executor(miner: MinerConfig) -> Executor:
         RefusalError: BAD_CONFIG when Ray is not installed or its cluster cannot be reached.
     """
     if not miner.enabled:
-        return LocalExecutor(memory_bytes=miner.worker_memory_bytes)
+        return LocalExecutor(bounds=bounds)
     if miner.executor == "local":
-        return LocalExecutor(
-            miner.processes or count_cores(), memory_bytes=miner.worker_memory_bytes
-        )
+        return LocalExecutor(miner.processes or count_cores(), bounds=bounds)
     # Imported here: Ray is an extra.
     from fedcoin.learning.workers.ray_executor import RayExecutor
 
     try:
-        return RayExecutor(miner.address, miner.processes)
+        return RayExecutor(miner.address, miner.processes, miner.worker_memory_bytes, miner.sandbox)
     except WorkerError as failure:
         raise refuse("miner.executor", miner.executor, str(failure)) from failure

@@ -22,6 +22,7 @@ from fedcoin import __version__
 from fedcoin.application.configuration.config import NodeConfig, SnapshotsConfig
 from fedcoin.application.configuration.home import NODE_KEY, Home
 from fedcoin.application.configuration.network_options import host_groups, peer_options, tls_files
+from fedcoin.application.configuration.worker_bounds import choose_bounds
 from fedcoin.application.mining.campaign_quota import CampaignQuota
 from fedcoin.application.mining.executor import make_pool
 from fedcoin.application.mining.miner import Miner
@@ -120,14 +121,17 @@ class Node:
         self._components = components
         self.owner = BackgroundTasks("node")
         self.artifacts = ArtifactStore(
-            home.artifacts_path,
+            home.artifacts_path.absolute(),
             config.limits.artifacts_total_bytes,
             config.limits.artifact_bytes,
         )
         retention_s = 3600 * config.storage.artifact_retention_hours
         keeper = ArtifactKeeper(home, self.artifacts, store, retention_s)
         self._keeper = None if config.storage.archive else keeper
-        self.worker = make_pool(config.miner)
+        # Workers read artifacts, and nothing else of the home.
+        artifacts = home.artifacts_path.absolute()
+        bounds, sandbox = choose_bounds(config.miner, [artifacts], [home.root.absolute()])
+        self.worker = make_pool(config.miner, bounds)
         genesis = home.genesis()
         self.chain = components.make_chain(store, Ledger(store, genesis), unix_ms)
         work = config.miner.max_coalition_work
@@ -172,6 +176,7 @@ class Node:
             address=(self.miner_key or self.key).address,
             mining=mining,
             presence=self.presence,
+            worker_sandbox=sandbox,
         )
         backend = ApiBackend(
             self.chain,

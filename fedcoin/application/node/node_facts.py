@@ -21,6 +21,8 @@ class Facts:
     """True when the node mines."""
     presence: ValidatorPresence
     """The connected validators."""
+    worker_sandbox: str
+    """The sandbox of the worker processes: `bubblewrap`, or `none: ` and the reason."""
     start_ms: int = 0
     """How long the start took, in ms; 0 before it is complete."""
 

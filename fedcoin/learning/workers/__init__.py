@@ -8,5 +8,6 @@ anything is computed.
 * `batch_sizer`, `coalition_memo`: how many coalitions a batch has; the counts that are known.
 * `executors`, `ray_executor`: workers as child processes of this machine, or on a Ray cluster.
 * `process`, `child_main`: one child process, seen from the parent and from within.
+* `sandbox`: what a child sees of the machine, where bubblewrap works.
 * `jobs`: the functions that run in a worker.
 """

@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeVar
 
 from fedcoin.learning.evaluation.job import ExampleShare, UtilityJob
 from fedcoin.learning.workers import jobs
-from fedcoin.learning.workers.process import WorkerProcess
+from fedcoin.learning.workers.process import NO_BOUNDS, WorkerBounds, WorkerProcess
 
 T = TypeVar("T")
 
@@ -107,20 +107,20 @@ class LocalExecutor:
     Args:
         processes: How many workers, at least 1.
         threads: Threads of each worker, at least 1.
-        memory_bytes: The memory that each worker may take for itself; None for any amount.
+        bounds: What each worker may take and see.
 
     Raises:
         ValueError: A number is below 1.
     """
 
     def __init__(
-        self, processes: int = 1, threads: int = 1, memory_bytes: int | None = None
+        self, processes: int = 1, threads: int = 1, bounds: WorkerBounds = NO_BOUNDS
     ) -> None:
         if processes < 1 or threads < 1:
             raise ValueError(f"{processes} processes of {threads} threads: both must be at least 1")
         self._processes = processes
         self._threads = threads
-        self._memory_bytes = memory_bytes
+        self._bounds = bounds
 
     @property
     def num_workers(self) -> int:
@@ -129,7 +129,7 @@ class LocalExecutor:
 
     def create_worker(self) -> Worker:
         """Implement `Executor.create_worker`: create a worker, not yet started."""
-        return LocalWorker(threads=self._threads, memory_bytes=self._memory_bytes)
+        return LocalWorker(threads=self._threads, bounds=self._bounds)
 
 
 def count_cores() -> int:

@@ -45,6 +45,7 @@ from fedcoin.learning.workers import jobs
 from fedcoin.learning.workers.batch_sizer import BatchSizer
 from fedcoin.learning.workers.coalition_memo import MAX_COUNTS, CoalitionMemo, pack_coalitions
 from fedcoin.learning.workers.executors import Executor, LocalExecutor
+from fedcoin.learning.workers.process import NO_BOUNDS, WorkerBounds
 from fedcoin.learning.workers.worker_slot import WorkerSlot, run_together
 from fedcoin.v1 import task_pb2
 
@@ -77,8 +78,8 @@ class WorkerPool:
         max_counts: How many counts the pool remembers, of all jobs together.
         request_seconds: How long a worker may work on one request about a job before it is ended
             and the job refused from then on; None for any time.
-        memory_bytes: The memory that a worker of this machine may take for itself; None for any
-            amount. An `executor` has a limit of its own.
+        bounds: What a worker of this machine may take and see. An `executor` has bounds of its
+            own.
         has_own_checker: Whether calls that need no job have a process of their own, which is
             started for the first of them, so that they do not wait for batches of jobs.
     """
@@ -91,10 +92,10 @@ class WorkerPool:
         executor: Executor | None = None,
         max_counts: int = MAX_COUNTS,
         request_seconds: float | None = None,
-        memory_bytes: int | None = None,
+        bounds: WorkerBounds = NO_BOUNDS,
         has_own_checker: bool = False,
     ) -> None:
-        executor = executor or LocalExecutor(processes, threads, memory_bytes)
+        executor = executor or LocalExecutor(processes, threads, bounds)
         num_workers = executor.num_workers
         self._jobs: dict[bytes, _OpenJob] = {}
         self._memo = CoalitionMemo(max_counts)
@@ -107,7 +108,7 @@ class WorkerPool:
         has_own = has_own_checker or not isinstance(executor, LocalExecutor)
         self._check_slot = self._slots[0]
         if has_own:
-            checker = LocalExecutor(memory_bytes=memory_bytes)
+            checker = LocalExecutor(bounds=bounds)
             self._check_slot = WorkerSlot(checker, ExampleShare(0, 1), list, request_seconds)
         self._num_urgent = 0
         self._no_urgent_caller = asyncio.Event()

@@ -22,11 +22,13 @@ import struct
 import sys
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from fedcoin.learning.errors import WorkerError
 from fedcoin.learning.training.datasets import MNIST_VARIABLE
 from fedcoin.learning.workers.replies import MAX_REPLY_BYTES, BadReplyError, decode_reply
+from fedcoin.learning.workers.sandbox import Sandbox
 
 T = TypeVar("T")
 
@@ -57,6 +59,22 @@ class WorkerDiedError(WorkerError):
     """The process was not running, or ended while it worked on a call."""
 
 
+@dataclass(frozen=True, slots=True)
+class WorkerBounds:
+    """What a worker process may take and see of its machine."""
+
+    memory_bytes: int | None = None
+    """The memory that it may take for itself (RLIMIT_DATA: heap and private writable mappings,
+    without files that it maps), in bytes; None for any amount. An allocation beyond it raises
+    MemoryError in the child, or ends it."""
+    sandbox: Sandbox | None = None
+    """The sandbox that it runs in; None for none."""
+
+
+NO_BOUNDS = WorkerBounds()
+"""The bounds of a worker that reads no stranger's files."""
+
+
 class WorkerProcess:
     """The parent's side of one child. `start` it, `call` it, `stop` it.
 
@@ -66,9 +84,7 @@ class WorkerProcess:
     Args:
         threads: Threads of NumPy's BLAS and of TensorFlow in the child.
         environment: Variables to set in the child besides `child_environment`.
-        memory_bytes: The memory that the child may take for itself (RLIMIT_DATA: heap and private
-            writable mappings, without files that it maps); None for any amount. An allocation
-            beyond it raises MemoryError in the child, or ends it.
+        bounds: What the child may take and see.
     """
 
     def __init__(
@@ -76,9 +92,11 @@ class WorkerProcess:
         *,
         threads: int = 1,
         environment: dict[str, str] | None = None,
-        memory_bytes: int | None = None,
+        bounds: WorkerBounds = NO_BOUNDS,
     ) -> None:
-        limit = {} if memory_bytes is None else {MEMORY_VARIABLE: str(memory_bytes)}
+        size = bounds.memory_bytes
+        limit = {} if size is None else {MEMORY_VARIABLE: str(size)}
+        self._sandbox = bounds.sandbox
         self._environment = {**child_environment(threads), **(environment or {}), **limit}
         self._process: asyncio.subprocess.Process | None = None
         self._pending: dict[int, asyncio.Future[Any]] = {}
@@ -98,7 +116,10 @@ class WorkerProcess:
 
     @property
     def pid(self) -> int:
-        """The child's process id; 0 before it was started."""
+        """The child's process id, or that of its sandbox; 0 before it was started.
+
+        The sandbox ends with the child, and the child with the sandbox.
+        """
         return self._process.pid if self._process else 0
 
     async def start(self) -> None:
@@ -109,14 +130,15 @@ class WorkerProcess:
         """
         if self._process is not None:
             raise RuntimeError("this worker process was started before")
+        command = [sys.executable, "-c", _COMMAND]
         self._process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-c",
-            _COMMAND,
+            *(command if self._sandbox is None else self._sandbox.wrap(command)),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             env=self._environment,
+            # Bubblewrap does not ignore the SIGINT that a terminal sends to the parent's session.
+            start_new_session=self._sandbox is not None,
         )
         self._readers = [
             asyncio.create_task(self._read_replies(self._process)),

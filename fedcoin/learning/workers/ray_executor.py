@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import pickle
 import tempfile
 from collections.abc import Awaitable, Callable, Mapping
@@ -23,7 +24,10 @@ from fedcoin.learning.errors import WorkerError
 from fedcoin.learning.evaluation.job import ExampleShare, UtilityJob
 from fedcoin.learning.workers import jobs
 from fedcoin.learning.workers.executors import LocalWorker, Worker
-from fedcoin.learning.workers.process import WorkerDiedError
+from fedcoin.learning.workers.process import WorkerBounds, WorkerDiedError
+from fedcoin.learning.workers.sandbox import choose_sandbox
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -43,12 +47,22 @@ class RayExecutor:
         address: The cluster's address. Empty for the cluster that this process is connected to, or,
             if it is connected to none, a new one on this machine.
         processes: How many workers; 0 for one for each CPU of the cluster.
+        memory_bytes: The memory that each worker may take for itself (RLIMIT_DATA); None for any
+            amount.
+        sandbox: Whether each machine of the cluster runs its workers in a sandbox, one of
+            `sandbox.SANDBOX_MODES`.
 
     Raises:
         WorkerError: Ray is not installed, or there is no cluster at the address.
     """
 
-    def __init__(self, address: str = "", processes: int = 0) -> None:
+    def __init__(
+        self,
+        address: str = "",
+        processes: int = 0,
+        memory_bytes: int | None = None,
+        sandbox: str = "auto",
+    ) -> None:
         try:
             import ray
         except ImportError as error:
@@ -63,6 +77,8 @@ class RayExecutor:
                 raise WorkerError(f"no Ray cluster {location}: {error}") from error
         self._ray: Any = ray
         self._num_workers = processes or max(1, int(ray.cluster_resources().get("CPU", 1)))
+        self._memory_bytes = memory_bytes
+        self._sandbox = sandbox
         self._files: dict[bytes, Any] = {}
         actor_class = ray.remote(num_cpus=1, max_restarts=0, max_concurrency=8)(_WorkerActor)
         self._actor_class: Any = actor_class.options(scheduling_strategy="SPREAD")
@@ -82,7 +98,7 @@ class RayExecutor:
         Returns:
             The actor's handle, a `_WorkerActor` as Ray wraps it.
         """
-        return await asyncio.to_thread(self._actor_class.remote)
+        return await asyncio.to_thread(self._actor_class.remote, self._memory_bytes, self._sandbox)
 
     async def share_files(self, job: UtilityJob) -> Any:
         """Put a job's files into the object store, once for all workers.
@@ -226,11 +242,21 @@ class _RayWorker:
 class _WorkerActor:
     """The actor: one child process and a folder for its files, on one machine of the cluster."""
 
-    def __init__(self) -> None:
-        self._worker = LocalWorker()
+    def __init__(self, memory_bytes: int | None, sandbox_mode: str) -> None:
+        self._memory_bytes = memory_bytes
+        self._sandbox_mode = sandbox_mode
         self._folder = tempfile.TemporaryDirectory(prefix="fedcoin-")
+        self._worker = LocalWorker()
 
     async def start(self) -> tuple[str, Any]:
+        folder = Path(self._folder.name)
+        try:
+            sandbox, phrase = await asyncio.to_thread(choose_sandbox, self._sandbox_mode, [folder])
+        except WorkerError as failure:
+            return _FAILURE, failure
+        if sandbox is None and self._sandbox_mode != "off":
+            log.warning("a worker runs without a sandbox (%s)", phrase)
+        self._worker = LocalWorker(bounds=WorkerBounds(self._memory_bytes, sandbox))
         await self._worker.start()
         return _RESULT, self._worker.pid
 

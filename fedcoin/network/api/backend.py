@@ -32,6 +32,11 @@ class NodeFacts(Protocol):
         """The time from the start of the process until it served, in ms."""
         ...
 
+    @property
+    def worker_sandbox(self) -> str:
+        """The sandbox of its worker processes: `bubblewrap`, or `none: ` and the reason."""
+        ...
+
     def connected_power(self) -> int:
         """Return the voting power of the validators that this node can reach, in sap.
 

@@ -101,6 +101,7 @@ class NodeServicer(NodeServiceServicer):
             first_height=chain.store.base_height() + 1,
             total_power=validators.total_power,
             connected_power=self._node.connected_power(),
+            worker_sandbox=self._node.worker_sandbox,
         )
 
     async def GetVersion(

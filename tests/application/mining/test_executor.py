@@ -9,19 +9,20 @@ from fedcoin.application.errors import ApplicationCode
 from fedcoin.application.mining.executor import make_executor
 from fedcoin.data.errors import RefusalError
 from fedcoin.learning.workers.executors import count_cores
+from fedcoin.learning.workers.process import NO_BOUNDS
 
 
 def test_a_miner_uses_every_core_by_default() -> None:
-    assert make_executor(MinerConfig(enabled=True)).num_workers == count_cores()
-    assert make_executor(MinerConfig(enabled=True, processes=3)).num_workers == 3
+    assert make_executor(MinerConfig(enabled=True), NO_BOUNDS).num_workers == count_cores()
+    assert make_executor(MinerConfig(enabled=True, processes=3), NO_BOUNDS).num_workers == 3
 
 
 def test_a_node_that_does_not_mine_has_one_process() -> None:
-    assert make_executor(MinerConfig(executor="ray", processes=3)).num_workers == 1
+    assert make_executor(MinerConfig(executor="ray", processes=3), NO_BOUNDS).num_workers == 1
 
 
 @pytest.mark.skipif(find_spec("ray") is not None, reason="Ray is installed")
 def test_ray_that_is_not_installed_is_refused() -> None:
     with pytest.raises(RefusalError, match=r"miner.executor is 'ray', .*fedcoin\[ray\]") as caught:
-        make_executor(MinerConfig(enabled=True, executor="ray"))
+        make_executor(MinerConfig(enabled=True, executor="ray"), NO_BOUNDS)
     assert caught.value.code is ApplicationCode.BAD_CONFIG

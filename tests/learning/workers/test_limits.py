@@ -16,7 +16,7 @@ from fedcoin.learning.evaluation.job import ExampleShare, UtilityJob
 from fedcoin.learning.workers import jobs
 from fedcoin.learning.workers.executors import LocalWorker
 from fedcoin.learning.workers.pool import WorkerPool
-from fedcoin.learning.workers.process import WorkerProcess
+from fedcoin.learning.workers.process import WorkerBounds, WorkerProcess
 from tests.support.recording_workers import RecordingExecutor
 from tests.support.small_models import (
     all_coalitions,
@@ -82,7 +82,7 @@ async def test_work_that_a_caller_left_behind_does_not_count_as_the_next_callers
 
 
 async def test_memory_beyond_the_limit_fails_the_request_and_not_the_worker() -> None:
-    process = WorkerProcess(memory_bytes=512 * MIB)
+    process = WorkerProcess(bounds=WorkerBounds(512 * MIB))
     await process.start()
     try:
         assert len(await process.call(bytes, 16 * MIB)) == 16 * MIB
@@ -95,7 +95,7 @@ async def test_memory_beyond_the_limit_fails_the_request_and_not_the_worker() ->
 
 @pytest.mark.slow
 async def test_tensorflow_works_within_the_smallest_limit() -> None:
-    process = WorkerProcess(memory_bytes=1024 * MIB)
+    process = WorkerProcess(bounds=WorkerBounds(1024 * MIB))
     await process.start()
     try:
         await process.call(exec, "import tensorflow as tf; tf.ones((512, 512)) @ tf.ones((512, 9))")

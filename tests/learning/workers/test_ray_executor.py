@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from fedcoin.learning.evaluation.job import UtilityJob
 from fedcoin.learning.workers.executors import LocalExecutor
 from fedcoin.learning.workers.pool import WorkerPool
 from fedcoin.learning.workers.ray_executor import RayExecutor
+from fedcoin.learning.workers.sandbox import choose_sandbox
 from tests.support.small_models import (
     all_coalitions,
     evaluation,
@@ -88,7 +90,8 @@ class TestWithRay:
         rows = all_coalitions(10)
         expected = await local_counts(job, rows)
         await remote.open_job(job)
-        assert abs(await remote.evaluate(job.job_id, rows) - expected).max() == 0
+        # Sums of floats in another order may move one example across a border.
+        assert abs(await remote.evaluate(job.job_id, rows) - expected).max() <= 1
         # Repeat until the loss of the node is noticed.
         first = remote.pids
         nodes = [node for node in cluster.worker_nodes if node is not cluster.head_node]
@@ -96,7 +99,7 @@ class TestWithRay:
         await asyncio.sleep(0.3)
         await asyncio.to_thread(cluster.remove_node, nodes[0], False)
         for counts in await asked:
-            assert abs(counts - expected).max() == 0
+            assert abs(counts - expected).max() <= 1
         assert remote.pids != first
 
     async def again_and_again(
@@ -104,7 +107,10 @@ class TestWithRay:
     ) -> list[np.ndarray]:
         pids = worker.pids
         found: list[np.ndarray] = []
-        while worker.pids == pids and len(found) < 3_000:
+        while worker.pids == pids and len(found) < 300:
+            # Else the pool would remember the counts, and ask no worker.
+            await worker.forget_job(job.job_id)
+            await worker.open_job(job)
             found.append(await worker.evaluate(job.job_id, rows))
         return [*found, await worker.evaluate(job.job_id, rows)]
 
@@ -122,6 +128,36 @@ class TestWithRay:
         await remote.stop()
         with pytest.raises(WorkerError, match="stopped"):
             await remote.count_correct(job.model, job.base, job.evaluation)
+
+    async def test_workers_of_the_cluster_are_bounded(self, cluster: Any, tmp_path: Path) -> None:
+        _, phrase = choose_sandbox("auto", [tmp_path])
+        worker = RayExecutor(cluster.address, 1, memory_bytes=1 << 30).create_worker()
+        await worker.start()
+        try:
+            with pytest.raises(WorkerError, match="MemoryError"):
+                await worker.call(bytes, 2 << 30)
+            assert await worker.call(abs, -1) == 1
+            # All nodes of this cluster are on this machine.
+            is_confined = "passwd" not in await worker.call(
+                eval, "__import__('os').listdir('/etc')"
+            )
+            assert is_confined == (phrase == "bubblewrap")
+        finally:
+            await worker.stop()
+
+    async def test_a_machine_without_a_sandbox_is_not_used_where_one_is_required(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        # Processes of Ray inherit the path.
+        (tmp_path / "python").symlink_to(sys.executable)
+        monkeypatch.setenv("PATH", str(tmp_path))
+        worker = RayExecutor("local", 1, sandbox="require").create_worker()
+        try:
+            with pytest.raises(WorkerError, match="install bubblewrap"):
+                await worker.start()
+        finally:
+            await worker.stop()
+            _ray.shutdown()
 
 
 @pytest.mark.skipif(_ray is not None, reason="Ray is installed")

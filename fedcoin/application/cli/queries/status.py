@@ -52,6 +52,7 @@ def status(home: Home, node: str | None, as_json: bool) -> None:
             "supply": f"{coins(reply.supply)}, burned {coins(reply.burned)}, "
             + ("conserved" if conserved else f"but counted {coins(reply.counted_supply)}"),
             "memory": size(reply.rss_bytes),
+            "sandbox": reply.worker_sandbox,
             "started in": f"{reply.start_ms / 1000:.2f} s",
         }
     )

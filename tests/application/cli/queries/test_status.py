@@ -15,8 +15,10 @@ def test_status(fedcoin: Any, live: Live) -> None:
     assert status["connected_power"] == status["total_power"] > 0
     assert status["rss_bytes"] < 150_000_000
     assert status["peer_address"] == f"{status['node_key']}@{live.peers}"
+    assert status["worker_sandbox"].partition(":")[0] in ("bubblewrap", "none")
     out = fedcoin("status", "--node", live.api).out
     assert status["peer_address"] in out
     assert "validator, mining" in out
     assert " FDC connected" in out
+    assert status["worker_sandbox"] in out
     assert "conserved" in out
