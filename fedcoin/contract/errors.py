@@ -156,15 +156,16 @@ class LedgerCode(str, Enum):
 
     Open another one."""
     TASK_STILL_OPEN = "TASK_STILL_OPEN"
-    """A task of the campaign is neither settled nor failed.
+    """A task of the campaign is open.
 
-    Wait until it is."""
+    Wait until it is closed."""
 
     # Tasks.
     TOO_MANY_TASKS = "TOO_MANY_TASKS"
-    """As many tasks are open as the network allows, and none that waits offers less for its work.
+    """As many tasks are open as the network allows, and none makes way for this offer and fee.
 
-    Wait until a task is settled, or open a campaign with a higher mining price."""
+    Wait until a task is closed, raise `max_room_fee`, or open a campaign with a higher mining
+    price."""
     NOT_THE_SERVER = "NOT_THE_SERVER"
     """Only the server that the campaign names may open its tasks.
 

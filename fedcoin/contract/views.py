@@ -91,6 +91,7 @@ def campaign_view(campaign_id: bytes, campaign: CampaignState) -> CampaignView:
         best_weights=campaign.best_weights.hex(),
         clients_root=campaign.clients.root.hex(),
         clients_count=campaign.clients.count,
+        times_gave_way=campaign.times_gave_way,
     )
 
 

@@ -45,6 +45,7 @@ REVEAL = block_pb2.TASK_PHASE_REVEAL
 SETTLE = block_pb2.TASK_PHASE_SETTLE
 SETTLED = block_pb2.TASK_PHASE_SETTLED
 FAILED = block_pb2.TASK_PHASE_FAILED
+GAVE_WAY = block_pb2.TASK_PHASE_GAVE_WAY
 
 Game = Callable[[np.ndarray], np.ndarray]
 """Maps coalitions, bool (m, n), to their right answers, int64 (m,)."""
@@ -153,6 +154,7 @@ class LedgerCampaign:
             "commit_window_ms": 10_000,
             "reveal_window_ms": 10_000,
             "max_attempts": 2,
+            "max_room_fee": FDC,
         }
         return OpenTask(**given | changes)
 

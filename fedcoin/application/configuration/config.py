@@ -239,6 +239,11 @@ class CoordinatorConfig:
     attempts: int = setting(
         3, number(1, 16), "How often a round is mined before its price is refunded."
     )
+    max_room_fee: int = setting(
+        SAP_PER_FDC,
+        amount(),
+        "The most to pay for a worse offer to make way when too many tasks are open; 0fdc: wait.",
+    )
 
 
 @dataclass(frozen=True, slots=True)

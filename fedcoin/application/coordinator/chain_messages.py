@@ -116,6 +116,7 @@ def build_open_task(
         commit_window_ms=round(config.commit_seconds * 1000),
         reveal_window_ms=round(config.reveal_seconds * 1000),
         max_attempts=config.attempts,
+        max_room_fee=config.max_room_fee,
         admissions=[build_admission(campaign.listed, update.address) for update in updates]
         if campaign.listed
         else [],

@@ -302,18 +302,21 @@ class Coordinator:
         """Have the round valued and paid."""
         campaign, events = self.campaign, self.round_service.events
         settlement = RoundSettlement(
-            self._config, self._node, self._store, self._workers, self._delivery
+            self._config, self._node, self._store, self._workers, self._delivery, self._report
         )
         if not campaign.aggregate:
             await settlement.aggregate(campaign)
             await self._file.save(campaign)
             correct, size = campaign.right_answers, campaign.shard.size
             self._report(f"round {campaign.round}: the average gets {correct} of {size} right")
-        task_id = await settlement.open_task(campaign, self._save_pending)
-        self._report(f"round {campaign.round}: task {task_id.hex()} is being mined")
-        events.add_phase(campaign, task_id)
-        record = await settlement.wait_for_end(campaign, task_id)
-        campaign.pending = b""
+        record: RoundRecord | None = None
+        while record is None:
+            task_id = await settlement.open_task(campaign, self._save_pending)
+            self._report(f"round {campaign.round}: task {task_id.hex()} is being mined")
+            events.add_phase(campaign, task_id)
+            record = await settlement.wait_for_end(campaign, task_id)
+            # The transaction has done its part, so that the next one is signed anew.
+            campaign.pending = b""
         campaign.end_round(record)
         await self._file.save(campaign)
         self._report(_summary(record))

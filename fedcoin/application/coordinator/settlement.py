@@ -13,17 +13,23 @@ from fedcoin.application.coordinator.chain_messages import (
     pays_by_unit,
 )
 from fedcoin.application.wallet.delivery import Delivery, SavePending
+from fedcoin.contract.errors import LedgerCode
 from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.data.crypto.addresses import parse_address
 from fedcoin.incentive.training_reward import is_gain
 from fedcoin.learning.model.aggregation import average_files, client_weights
 from fedcoin.learning.workers.pool import WorkerPool
+from fedcoin.network.client.backoff import Backoff
 from fedcoin.network.client.node_client import NodeClient
-from fedcoin.v1.block_pb2 import TASK_PHASE_SETTLED
+from fedcoin.network.client.rpc_error import RpcError
+from fedcoin.v1.block_pb2 import TASK_PHASE_GAVE_WAY, TASK_PHASE_SETTLED
 from fedcoin.v1.views_pb2 import TaskView
 
 MAX_OUTAGE_SECONDS = 24 * 3600.0
 """How long a node that cannot be reached while it mines a task is waited for."""
+
+_FIRST_PAUSE_S, _MAX_PAUSE_S = 1.0, 60.0
+# Before a round is opened again whose task made way.
 
 
 class RoundSettlement:
@@ -38,6 +44,7 @@ class RoundSettlement:
         store: Holds the updates' weights, and gets the average.
         workers: Average and evaluate.
         delivery: Delivers the transaction that opens the task.
+        report: Takes one line of text when the round's task made way for another.
     """
 
     def __init__(
@@ -47,12 +54,15 @@ class RoundSettlement:
         store: ArtifactStore,
         workers: WorkerPool,
         delivery: Delivery,
+        report: Callable[[str], None],
     ) -> None:
         self._config = config
         self._node = node
         self._store = store
         self._workers = workers
         self._delivery = delivery
+        self._report = report
+        self._backoff = Backoff(_FIRST_PAUSE_S, _MAX_PAUSE_S)
 
     async def aggregate(self, campaign: Campaign) -> None:
         """Average the round's updates, and count the average's correct answers.
@@ -91,7 +101,8 @@ class RoundSettlement:
             The task's id, 32 bytes, once its transaction is final.
 
         Raises:
-            RpcError: The node refuses an upload or the transaction.
+            RpcError: The node refuses an upload or the transaction, and not only because too many
+                tasks are open (TOO_MANY_TASKS), which the delivery waits for.
         """
         updates = campaign.sorted_updates()
         if not campaign.pending:
@@ -100,23 +111,39 @@ class RoundSettlement:
             for artifact in dict.fromkeys(needed):
                 await self._delivery.retry_while_away(self._upload_call(artifact))
         action = build_open_task(self._config, campaign, updates)
+        try:
+            return (await self._delivery.deliver(action, campaign.pending, save_pending)).hash
+        except RpcError as error:
+            if error.code != LedgerCode.INSUFFICIENT_BALANCE.name or not action.max_room_fee:
+                raise
+        # Without coins for the fee of a place it waits until there is one.
+        action.max_room_fee = 0
         return (await self._delivery.deliver(action, campaign.pending, save_pending)).hash
 
-    async def wait_for_end(self, campaign: Campaign, task_id: bytes) -> RoundRecord:
-        """Wait until the round's task is settled or has failed.
+    async def wait_for_end(self, campaign: Campaign, task_id: bytes) -> RoundRecord | None:
+        """Wait until the round's task is closed.
 
         Args:
             campaign: The campaign.
             task_id: The present round's task, 32 bytes.
 
         Returns:
-            The outcome of the round.
+            The outcome of the round; None when the task made way for a better offer, so that the
+            same round has to be opened again, after a pause that grows each time.
 
         Raises:
             RpcError: The node does not know the task, or could not be reached for
                 `MAX_OUTAGE_SECONDS`.
         """
         view = await self._delivery.retry_while_away(self._watch_call(task_id))
+        if view.phase == TASK_PHASE_GAVE_WAY:
+            pause = self._backoff.next_pause()
+            self._report(
+                f"round {campaign.round}: its task made way for a better offer; it is opened again"
+                f" in {pause:.1f} s"
+            )
+            await asyncio.sleep(pause)
+            return None
         return _record_from_view(view, campaign, pays_by_unit(self._config))
 
     def _upload_call(self, artifact: bytes) -> Callable[[], Awaitable[bytes]]:

@@ -160,6 +160,7 @@ class Observer:
             TaskPhase.TASK_PHASE_REVEAL: f"miners committed and prove their values{again}",
             TaskPhase.TASK_PHASE_SETTLED: f"settled and paid {format_amount(_payouts(task))} to "
             f"clients in {_settle_seconds(task):.1f} s",
+            TaskPhase.TASK_PHASE_GAVE_WAY: "its task made way for a better offer",
         }
         if task.phase in sentences:
             self._report(f"round {task.round}: {sentences[task.phase]}")

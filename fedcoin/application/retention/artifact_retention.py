@@ -71,7 +71,8 @@ def needed_artifacts(state: StateReader) -> set[bytes]:
         assert terms is not None, "an open task without terms"
         # Its campaign is open, so the model was added above.
         needed.update(Assignment(task_id, terms, terms.base).artifacts())
-    return needed
+    # A campaign of which no round has ended has no last base yet.
+    return needed - {b""}
 
 
 def artifacts_of_campaign_file(path: Path) -> set[bytes]:

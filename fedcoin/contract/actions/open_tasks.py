@@ -70,7 +70,8 @@ def open_task(context: ExecutionContext, transaction: Transaction) -> None:
             BAD_PLAN, and TOO_LARGE when a reveal might not fit in a transaction. Each update:
             those of `decode_update`, UPDATE_OF_OTHER_CAMPAIGN, UPDATE_OF_OTHER_ROUND,
             UPDATE_OF_OTHER_BASE, DUPLICATE_CLIENT, CLIENTS_OUT_OF_ORDER, and those of
-            `check_admissions`. At last TOO_MANY_TASKS, and INSUFFICIENT_BALANCE for the deposit.
+            `check_admissions`. At last TOO_MANY_TASKS, and INSUFFICIENT_BALANCE for the fee of a
+            place or the deposit.
     """
     terms = transaction.body.open_task
     campaign = read_campaign(context, terms.campaign_id)
@@ -78,14 +79,12 @@ def open_task(context: ExecutionContext, transaction: Transaction) -> None:
     _check_terms(terms, campaign)
     work = compute_work(_check_sampling(context, transaction), campaign.difficulty_nano)
     check_admissions(terms, _check_updates(context, transaction), campaign)
-    make_room(context, compute_offer(terms.prices.mining, work))
+    offer = compute_offer(terms.prices.mining, work)
+    make_room(context, transaction.hash, transaction.sender, terms, offer)
     deposit = compute_task_deposit(context.parameters, terms, work)
     context.debit(transaction.sender, deposit, "deposit")
     context.charge_state(transaction.sender, _count_entries(context, terms), "updates")
-    campaign.last_round = terms.round
     campaign.open_task_id = transaction.hash
-    campaign.last_base = terms.base
-    campaign.last_aggregate = terms.aggregate
     records.CAMPAIGNS.put(context.state, terms.campaign_id, record=campaign)
     lifecycle.open_task(
         context,

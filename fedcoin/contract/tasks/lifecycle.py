@@ -38,6 +38,7 @@ from fedcoin.contract.state.overlay import StateReader
 from fedcoin.contract.tasks.early_end import end_window, note_quorum
 from fedcoin.contract.tasks.frozen_power import freeze_power, note_proved_samples, read_power
 from fedcoin.contract.tasks.loaded_task import LoadedTask
+from fedcoin.contract.tasks.room_rent import enter_room
 from fedcoin.contract.tasks.settlement import fail, settle, settle_deposits
 from fedcoin.contract.tasks.task_pricing import compute_offer
 from fedcoin.contract.tasks.window_turns import had_enough_turns, record_turn
@@ -90,6 +91,7 @@ def open_task(
     )
     records.TERMS.put(context.state, task_id, record=terms)
     records.OPEN_TASKS.add(context.state, context.block.height, task_id)
+    enter_room(context, task)
     _enter(context, task_id, task, _COMMIT, terms.commit_window_ms)
 
 
@@ -134,7 +136,7 @@ def end_block(context: ExecutionContext, validators: ValidatorSet) -> None:
 
 
 def open_tasks(state: StateReader) -> Iterator[tuple[bytes, TaskState]]:
-    """Read the tasks that are neither settled nor failed.
+    """Read the open tasks: those that miners can still work on, or that wait to be settled.
 
     Args:
         state: The state.

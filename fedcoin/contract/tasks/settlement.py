@@ -10,6 +10,7 @@ from fedcoin.contract.state.execution_context import ExecutionContext
 from fedcoin.contract.tasks.frozen_power import forget_power
 from fedcoin.contract.tasks.loaded_task import LoadedTask
 from fedcoin.contract.tasks.mining_price import divide_after_failure, divide_price
+from fedcoin.contract.tasks.room_rent import compute_rent, leave_room
 from fedcoin.data.messages import canonical
 from fedcoin.incentive.equal_updates import share_values
 from fedcoin.incentive.training_reward import compute_payouts, is_gain
@@ -58,7 +59,8 @@ def settle(context: ExecutionContext, loaded: LoadedTask) -> Settlement:
     _retarget(context, loaded)
     if is_gain(values):
         loaded.campaign.best_weights = loaded.terms.aggregate
-    _close(context, loaded, block_pb2.TASK_PHASE_SETTLED, kept)
+    close_task(context, loaded, block_pb2.TASK_PHASE_SETTLED)
+    _end_round(context, loaded, kept)
     return outcome
 
 
@@ -80,7 +82,8 @@ def fail(context: ExecutionContext, loaded: LoadedTask) -> None:
     _pay(context, loaded, block_pb2.PAYMENT_KIND_REFUND, loaded.campaign.requester, refund)
     for address, miner in loaded.miners.items():
         records.MINERS.put(context.state, loaded.task_id, address, record=miner)
-    _close(context, loaded, block_pb2.TASK_PHASE_FAILED, kept)
+    close_task(context, loaded, block_pb2.TASK_PHASE_FAILED)
+    _end_round(context, loaded, kept)
 
 
 def settle_deposits(
@@ -175,15 +178,18 @@ def close_campaign(context: ExecutionContext, campaign_id: bytes, campaign: Camp
     )
 
 
-def _close(
-    context: ExecutionContext, loaded: LoadedTask, phase: block_pb2.TaskPhase.ValueType, kept: int
+def close_task(
+    context: ExecutionContext, loaded: LoadedTask, phase: block_pb2.TaskPhase.ValueType
 ) -> None:
-    """Close the task, and after the last one the campaign.
+    """Close a task: end its records, burn the rent of its place, and return the server's deposit.
 
-    What was paid leaves the escrow: the task's price but for `kept` sap of it, which stay in the
-    training fund.
+    Args:
+        context: The execution of the block.
+        loaded: The task. Of its campaign, which the caller writes, no task is open afterwards.
+        phase: The final phase.
     """
     task, campaign = loaded.task, loaded.campaign
+    leave_room(context)
     task.phase = phase
     task.phase_height = task.closed_height = context.block.height
     task.closed_ms = context.block.time_ms
@@ -193,12 +199,30 @@ def _close(
     records.TERMS.put(context.state, loaded.task_id, record=shorten_terms(loaded.terms))
     records.OPEN_TASKS.remove(context.state, task.opened_height, loaded.task_id)
     forget_power(context.state, loaded.task_id)
-    kind = block_pb2.PAYMENT_KIND_TASK_DEPOSIT_RETURNED
-    _pay(context, loaded, kind, campaign.terms.server, deposit)
+    rent = min(deposit, compute_rent(context, task))
+    server = campaign.terms.server
+    if rent:
+        context.burn(rent)
+        _add_receipt(context, loaded, block_pb2.PAYMENT_KIND_ROOM_BURNED, server, rent)
+    returned = block_pb2.PAYMENT_KIND_TASK_DEPOSIT_RETURNED
+    _pay(context, loaded, returned, server, deposit - rent)
     context.add_phase_receipt(loaded.task_id, phase, task.attempt)
+    campaign.open_task_id = b""
+
+
+def _end_round(context: ExecutionContext, loaded: LoadedTask, kept: int) -> None:
+    """End the round of a closed task, and after the last one the campaign.
+
+    What was paid leaves the escrow: the task's price but for `kept` sap of it, which stay in the
+    training fund.
+    """
+    campaign = loaded.campaign
     campaign.escrow -= loaded.price - kept
     campaign.training_fund = kept
-    campaign.open_task_id = b""
+    campaign.last_round = loaded.terms.round
+    campaign.last_base = loaded.terms.base
+    campaign.last_aggregate = loaded.terms.aggregate
+    campaign.times_gave_way = 0
     if loaded.terms.round == campaign.terms.rounds:
         close_campaign(context, loaded.terms.campaign_id, campaign)
     records.CAMPAIGNS.put(context.state, loaded.terms.campaign_id, record=campaign)

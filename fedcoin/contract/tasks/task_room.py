@@ -2,6 +2,10 @@
 
 Every open task costs every node some time in each block, so that their number is limited. Without
 the second rule, cheap tasks with long windows would keep all others out.
+
+A task that makes way ends, but its campaign's round does not: the server may open the same round
+again, with the same updates. Pushing a task out costs a fee that doubles each time that the same
+round has to make way, so that keeping a round from being mined costs more and more coins.
 """
 
 from __future__ import annotations
@@ -11,53 +15,123 @@ from typing import Final
 from fedcoin.contract.errors import LedgerCode
 from fedcoin.contract.state import records
 from fedcoin.contract.state.execution_context import ExecutionContext
+from fedcoin.contract.tasks.frozen_power import read_proved_samples
 from fedcoin.contract.tasks.loaded_task import LoadedTask
-from fedcoin.contract.tasks.settlement import fail, settle_deposits
+from fedcoin.contract.tasks.room_rent import is_room_full
+from fedcoin.contract.tasks.settlement import close_task, fail, settle_deposits
 from fedcoin.data.errors import RefusalError
 from fedcoin.v1 import block_pb2
+from fedcoin.v1.block_pb2 import PaymentReceipt
 from fedcoin.v1.state_pb2 import TaskState
+from fedcoin.v1.task_pb2 import OpenTask
 
-MAX_OPEN_TASKS: Final = 64
-"""The largest number of open tasks. With 100 miners they cost a block 18 ms, and 95 ms when all of
-their windows close in it (docs/adr/0031)."""
+_MAX_DOUBLINGS: Final = 16
+"""How often the fee for a round that has made way doubles."""
 
 
-def make_room(context: ExecutionContext, offer: int) -> None:
-    """Fail the open task with the lowest offer when there is no room for another task.
+def make_room(
+    context: ExecutionContext, task_id: bytes, server: bytes, terms: OpenTask, offer: int
+) -> None:
+    """Let the open task with the lowest offer make way when there is no room for another task.
 
-    Only a task on which no quorum of miners has worked in the present attempt makes way. Its miners
-    get their deposits back, its requester the round's price, its server the task's deposit.
+    Only a task on which no quorum of miners has worked in the present attempt makes way, for an
+    offer that is a tenth higher, and if the new task's server pays the fee. Its miners get their
+    deposits back, its server the task's deposit.
 
     Args:
         context: The execution of the block.
+        task_id: The new task's id, 32 bytes.
+        server: The address of the new task's server, which pays the fee; 20 bytes.
+        terms: The new task's terms.
         offer: The new task's offer, in sap for each million of evaluations.
 
     Raises:
-        RefusalError: TOO_MANY_TASKS when no open task that may make way offers less.
+        RefusalError: TOO_MANY_TASKS when no open task makes way for this offer and
+            `max_room_fee`; INSUFFICIENT_BALANCE when the server does not have the fee.
     """
+    if not is_room_full(context.state):
+        return
     tasks = {
         task_id: _read(context, task_id) for _, task_id in records.OPEN_TASKS.scan(context.state)
     }
-    if len(tasks) < MAX_OPEN_TASKS:
-        return
-    offers = {task.offer for task in tasks.values()}
-    idle = (
-        (task.offer, task_id)
+    yielding = {
+        task_id: _compute_fee(context, task_id)
         for task_id, task in tasks.items()
-        if task.offer < offer and not _has_quorum(context, task_id, task)
+        if _is_better(offer, task.offer) and not _has_quorum(context, task_id, task)
+    }
+    affordable = (
+        (tasks[task_id].offer, task_id)
+        for task_id, fee in yielding.items()
+        if fee <= terms.max_room_fee
     )
-    lowest = min(idle, default=None)
+    lowest = min(affordable, default=None)
     if lowest is None:
-        raise RefusalError(
-            LedgerCode.TOO_MANY_TASKS,
-            f"{len(tasks)} tasks are open, and none that miners have not taken up offers less than"
-            f" {offer} sap for each million of evaluations: wait, or raise the mining price",
-            field="prices.mining",
-            limit=str(min(offers)),
+        raise _refuse(tasks, yielding, terms, offer)
+    fee = yielding[lowest[1]]
+    context.debit(server, fee, "max_room_fee")
+    context.burn(fee)
+    context.add_payment_receipt(
+        PaymentReceipt(
+            kind=block_pb2.PAYMENT_KIND_ROOM_BURNED,
+            address=server,
+            amount=fee,
+            campaign_id=terms.campaign_id,
+            task_id=task_id,
+            round=terms.round,
         )
-    loaded = LoadedTask.load(context, lowest[1])
+    )
+    _give_way(context, LoadedTask.load(context, lowest[1]))
+
+
+def _give_way(context: ExecutionContext, loaded: LoadedTask) -> None:
+    """Close a task, and leave its round to be opened again."""
     settle_deposits(context, loaded, is_returned=lambda _: True)
-    fail(context, loaded)
+    if read_proved_samples(context.state, loaded.task_id):
+        # An earlier attempt has made vectors public, so the miners have to be paid for them.
+        fail(context, loaded)
+        return
+    for address, miner in loaded.miners.items():
+        records.MINERS.put(context.state, loaded.task_id, address, record=miner)
+    close_task(context, loaded, block_pb2.TASK_PHASE_GAVE_WAY)
+    loaded.campaign.times_gave_way += 1
+    records.CAMPAIGNS.put(context.state, loaded.terms.campaign_id, record=loaded.campaign)
+
+
+def _compute_fee(context: ExecutionContext, task_id: bytes) -> int:
+    """Compute what it costs to have an open task make way, in sap."""
+    terms = records.TERMS.get(context.state, task_id)
+    assert terms is not None, "an open task without terms"
+    campaign = records.CAMPAIGNS.get(context.state, terms.campaign_id)
+    assert campaign is not None, "a task without a campaign"
+    return context.parameters.task_deposit << min(campaign.times_gave_way, _MAX_DOUBLINGS)
+
+
+def _is_better(offer: int, other: int) -> bool:
+    """Tell whether an offer is at least a tenth higher than another one."""
+    return offer > other and 10 * offer >= 11 * other
+
+
+def _refuse(
+    tasks: dict[bytes, TaskState], yielding: dict[bytes, int], terms: OpenTask, offer: int
+) -> RefusalError:
+    """Make the refusal of a task for which no open task makes way."""
+    if yielding:
+        least = min(yielding.values())
+        return RefusalError(
+            LedgerCode.TOO_MANY_TASKS,
+            f"{len(tasks)} tasks are open, and to have one make way costs {least} sap;"
+            f" max_room_fee is {terms.max_room_fee}: wait, or raise it",
+            field="max_room_fee",
+            limit=str(least),
+        )
+    return RefusalError(
+        LedgerCode.TOO_MANY_TASKS,
+        f"{len(tasks)} tasks are open, and none that miners have not taken up offers so much less"
+        f" than {offer} sap for each million of evaluations that this is a tenth more: wait, or"
+        " raise the mining price",
+        field="prices.mining",
+        limit=str(min(task.offer for task in tasks.values())),
+    )
 
 
 def _read(context: ExecutionContext, task_id: bytes) -> TaskState:

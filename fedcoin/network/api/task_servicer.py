@@ -19,7 +19,7 @@ from fedcoin.network.interceptors import CallContext
 from fedcoin.network.kept_history import history_refusal
 from fedcoin.network.ports import ChainPort
 from fedcoin.v1 import shapley_task_service_pb2 as pb
-from fedcoin.v1.block_pb2 import TASK_PHASE_FAILED, TASK_PHASE_SETTLED
+from fedcoin.v1.block_pb2 import TASK_PHASE_FAILED, TASK_PHASE_GAVE_WAY, TASK_PHASE_SETTLED
 from fedcoin.v1.shapley_task_service_pb2_grpc import ShapleyTaskServiceServicer
 from fedcoin.v1.views_pb2 import CampaignView, TaskView
 
@@ -28,7 +28,7 @@ M = TypeVar("M", bound=Message)
 PAGE: Final = 50
 MAX_PAGE: Final = 100
 
-_OVER: Final = frozenset({TASK_PHASE_SETTLED, TASK_PHASE_FAILED})
+_OVER: Final = frozenset({TASK_PHASE_SETTLED, TASK_PHASE_FAILED, TASK_PHASE_GAVE_WAY})
 
 
 class TaskServicer(ShapleyTaskServiceServicer):
@@ -73,7 +73,7 @@ class TaskServicer(ShapleyTaskServiceServicer):
     async def WatchTask(
         self, request: pb.WatchTaskRequest, context: CallContext
     ) -> AsyncGenerator[pb.WatchTaskResponse, None]:
-        """Stream a task at once and after each change, until it is settled or failed."""
+        """Stream a task at once and after each change, until it is closed."""
         task_id = parse_hash(request.task_id, "task_id")
         last: TaskView | None = None
         async for _ in watch_changes(self._chain):

@@ -50,8 +50,8 @@ def test_a_task_begins_with_its_commit_window(job: LedgerCampaign) -> None:
     assert records.TERMS.get(chain.state, job.task_id) == job.terms
     campaign = chain.campaign(job.campaign_id)
     assert campaign.open_task_id == job.task_id
-    assert (campaign.last_round, campaign.last_base) == (1, WEIGHTS)
-    assert campaign.last_aggregate == aggregate(1)
+    assert (campaign.last_round, campaign.last_base) == (0, b"")
+    assert campaign.last_aggregate == b""
 
 
 def test_only_the_server_opens_the_next_round_of_a_campaign(job: LedgerCampaign) -> None:

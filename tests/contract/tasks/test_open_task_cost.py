@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from fedcoin.contract.tasks.task_room import MAX_OPEN_TASKS
+from fedcoin.contract.tasks.room_rent import MAX_OPEN_TASKS
 from fedcoin.v1.transaction_pb2 import CommitShapley
 from tests.support.genesis import FDC
 from tests.support.keys import ALICE, BOB
