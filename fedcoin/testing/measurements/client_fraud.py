@@ -47,7 +47,11 @@ TRAINING_PRICE = 100 * SAP_PER_FDC
 AVERAGINGS = {
     "renormalised": task_pb2.AVERAGING_RENORMALISED,
     "fixed": task_pb2.AVERAGING_FIXED_DENOMINATOR,
+    "equal": task_pb2.AVERAGING_EQUAL,
 }
+_SAME_AGGREGATE = (("renormalised", "fixed"), ("equal",))
+# Keys of `AVERAGINGS` in groups: within one, all clients together make the same model, so that the
+# same updates follow in the next round.
 FRAUDS = {
     "sybil-2": "splits its data over 2 addresses",
     "sybil-5": "splits its data over 5 addresses",
@@ -100,16 +104,15 @@ class SubmittedUpdate:
 class _Campaign:
     """The result of a campaign."""
 
-    # Each owner's share of the payouts, by averaging.
+    # Each owner's share of the payouts, and the accuracy of the last model, by averaging.
     shares: Mapping[str, Sequence[float]]
-    # Of the last model.
-    accuracy: float
+    accuracy: Mapping[str, float]
 
 
 def measure_client_fraud(
     dataset: str, seeds: int, frauds: Sequence[str] = tuple(FRAUDS)
 ) -> list[FraudOutcome]:
-    """Compare frauds with honest clients, under both ways to average.
+    """Compare frauds with honest clients, under each way to average.
 
     Args:
         dataset: A data set that `datasets.load_dataset` takes.
@@ -151,7 +154,7 @@ def _compare(
             for after, before in zip(with_fraud, without, strict=True)
         ),
         accuracy_change=tuple(
-            after.accuracy - before.accuracy
+            after.accuracy[averaging] - before.accuracy[averaging]
             for after, before in zip(dishonest, honest, strict=True)
         ),
     )
@@ -171,21 +174,24 @@ class _TrainedCampaigns:
         self._shapes = {n: w.shape for n, w in decode_tensors(artifacts.weights).items()}
 
     def run(self, fraud: str, seed: int) -> _Campaign:
-        """Run a campaign with one fraud, and value its rounds with both ways to average."""
-        parts, base = self._split_data(seed), self._initial_weights(seed)
+        """Run a campaign with one fraud, and value its rounds with each way to average."""
+        parts = self._split_data(seed)
         shares = {name: np.zeros(CLIENTS) for name in AVERAGINGS}
-        first: Weights | None = None
-        accuracy = 0.0
-        for round in range(ROUNDS):
-            updates = submit_updates(fraud, parts, base, seed + 1_000 * round, first)
-            first = first or updates[DISHONEST].weights
-            for name, averaging in AVERAGINGS.items():
-                counts = self._evaluate(base, updates, averaging)
-                paid = compute_shares(counts / self._size)
-                for update, share in zip(updates, paid, strict=True):
-                    shares[name][update.owner] += share / ROUNDS
-                accuracy = float(counts[-1] / self._size)
-            base = federated_average([u.weights for u in updates], [u.samples for u in updates])
+        accuracy = dict.fromkeys(AVERAGINGS, 0.0)
+        for names in _SAME_AGGREGATE:
+            base = self._initial_weights(seed)
+            first: Weights | None = None
+            for round in range(ROUNDS):
+                updates = submit_updates(fraud, parts, base, seed + 1_000 * round, first)
+                first = first or updates[DISHONEST].weights
+                for name in names:
+                    counts = self._evaluate(base, updates, AVERAGINGS[name])
+                    paid = compute_shares(counts / self._size)
+                    for update, share in zip(updates, paid, strict=True):
+                        shares[name][update.owner] += share / ROUNDS
+                    accuracy[name] = float(counts[-1] / self._size)
+                weights = [1 if names == ("equal",) else update.samples for update in updates]
+                base = federated_average([update.weights for update in updates], weights)
         return _Campaign({name: sums.tolist() for name, sums in shares.items()}, accuracy)
 
     def _split_data(self, seed: int) -> list[TrainingData]:

@@ -35,6 +35,14 @@ def test_a_free_rider_is_paid_nothing_with_the_fixed_denominator(
     assert min(outcome.honest_share) > 0
 
 
+def test_claimed_examples_do_not_count_under_equal_averaging(
+    outcomes: dict[tuple[str, str], FraudOutcome],
+) -> None:
+    outcome = outcomes["overstater", "equal"]
+    assert outcome.dishonest_share == outcome.honest_share
+    assert outcome.accuracy_change == outcome.victim_change == (0,)
+
+
 def test_many_addresses_are_paid_more_than_one(
     outcomes: dict[tuple[str, str], FraudOutcome],
 ) -> None:
