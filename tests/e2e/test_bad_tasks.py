@@ -199,7 +199,7 @@ CASES = [
     Case("samples without end", "BAD_PLAN",
          sampling(task_pb2.SCHEDULE_PERMUTATION, max_samples=2**32 - 1)),
     Case("no utility", "BAD_UTILITY", lambda c: {"utility": 0}),
-    Case("a window too short", "BAD_WINDOW", lambda c: {"commit_window_ms": 99}),
+    Case("a window too short", "BAD_WINDOW", lambda c: {"commit_window_ms": 1_999}),
     Case("a window without end", "BAD_WINDOW", lambda c: {"reveal_window_ms": 2**63}),
     Case("attempts without end", "BAD_ATTEMPTS", lambda c: {"max_attempts": 17}),
 ]  # fmt: skip

@@ -32,8 +32,6 @@ from fedcoin.v1 import task_pb2
 from fedcoin.v1.state_pb2 import CampaignState
 from fedcoin.v1.task_pb2 import EvaluationShard, OpenTask
 
-_MIN_WINDOW_MS: Final = 100
-"""The shortest window of a phase, in ms."""
 _MAX_WINDOW_MS: Final = 86_400_000
 """The longest window of a phase, in ms."""
 TASK_ENTRIES: Final = 2
@@ -76,7 +74,7 @@ def open_task(context: ExecutionContext, transaction: Transaction) -> None:
     terms = transaction.body.open_task
     campaign = read_campaign(context, terms.campaign_id)
     _check_round(terms, campaign, transaction.sender)
-    _check_terms(terms, campaign)
+    _check_terms(context, terms, campaign)
     work = compute_work(_check_sampling(context, transaction), campaign.difficulty_nano)
     check_admissions(terms, _check_updates(context, transaction), campaign)
     offer = compute_offer(terms.prices.mining, work)
@@ -138,14 +136,15 @@ def _bases(campaign: CampaignState) -> tuple[bytes, ...]:
     return (campaign.last_base, campaign.last_aggregate)
 
 
-def _check_terms(terms: OpenTask, campaign: CampaignState) -> None:
+def _check_terms(context: ExecutionContext, terms: OpenTask, campaign: CampaignState) -> None:
     check_length(terms.aggregate, HASH_BYTES, "aggregate", code=LedgerCode.BAD_HASH)
     check_choice(terms.utility, _UTILITIES, "utility", code=LedgerCode.BAD_UTILITY)
     _check_empty_coalition(terms, campaign)
     check_choice(terms.averaging, _AVERAGINGS, "averaging", code=LedgerCode.BAD_AVERAGING)
+    min_ms = context.parameters.min_window_ms
     for name in ("commit_window_ms", "reveal_window_ms"):
         value = getattr(terms, name)
-        check_range(value, _MIN_WINDOW_MS, _MAX_WINDOW_MS, name, code=LedgerCode.BAD_WINDOW)
+        check_range(value, min_ms, _MAX_WINDOW_MS, name, code=LedgerCode.BAD_WINDOW)
     check_range(terms.max_attempts, 1, MAX_ATTEMPTS, "max_attempts", code=LedgerCode.BAD_ATTEMPTS)
     _check_prices(terms, campaign)
     _check_shard(terms.evaluation, campaign)

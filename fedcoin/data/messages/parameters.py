@@ -41,6 +41,7 @@ PARAMETER_RANGES: Final[dict[str, tuple[int, int]]] = {
     "min_samples_percent": (1, 100),
     "state_fee": (1, 1_000 * SAP_PER_FDC),
     "task_deposit": (1, 1_000 * SAP_PER_FDC),
+    "min_window_ms": (100, _DAY_MS),
 }
 """The smallest and the largest value of each parameter, in the units that `Parameters` gives.
 
@@ -81,6 +82,7 @@ class Parameters:
     min_samples_percent: int = 25  # percent
     state_fee: int = 50_000  # sap
     task_deposit: int = 50_000_000  # sap
+    min_window_ms: int = 2_000  # ms
 
 
 def parse_parameters(message: genesis_pb2.Parameters) -> Parameters:

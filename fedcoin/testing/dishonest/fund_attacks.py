@@ -46,6 +46,7 @@ FLOOD_BATCH = 24
 PAUSE_S = 0.5
 
 _DAY_MS = 86_400_000
+_SHORT_MS = 2_000
 
 log = logging.getLogger(__name__)
 
@@ -143,7 +144,7 @@ async def move_difficulty(key: KeyPair, network: PeerNetwork, chain: Chain) -> N
         network: Relays the transactions.
         chain: The node's chain.
     """
-    await _open_copies(Purse(chain, key), network, 1_000, exact=False)
+    await _open_copies(Purse(chain, key), network, _SHORT_MS, exact=False)
 
 
 async def _open_copies(purse: Purse, network: PeerNetwork, window_ms: int, *, exact: bool) -> None:

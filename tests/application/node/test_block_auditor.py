@@ -99,7 +99,7 @@ async def test_a_task_that_no_machine_can_mine_in_its_window_is_refused(
     raw = recurrent_spec(1_000_000).SerializeToString(deterministic=True)
     here.job.model_id = here.store.put(raw)
     await here.job.open_campaign()
-    short = here.chain.sign(here.job.server, here.job.terms(commit_window_ms=100))
+    short = here.chain.sign(here.job.server, here.job.terms(commit_window_ms=2_000))
     await expect(LearningCode.TOO_SLOW, here.auditor.check_transaction(short))
 
 

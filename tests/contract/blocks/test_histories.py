@@ -131,7 +131,7 @@ class Histories(RuleBasedStateMachine):
         job = self.jobs[which % len(self.jobs)]
         changes: dict[str, Any] = {"sampling": job.sampled(20)} if sampled else {}
         terms = job.task_terms(
-            max_attempts=attempts, commit_window_ms=1_000, reveal_window_ms=1_000, **changes
+            max_attempts=attempts, commit_window_ms=2_000, reveal_window_ms=2_000, **changes
         )
         opening = self.chain.sign(job.server, terms)
         if self.attempt(opening):
