@@ -14,6 +14,7 @@ from typing import Any
 from fedcoin.application.mining.miner import Miner
 from fedcoin.application.node.chain import Chain
 from fedcoin.contract.blocks.ledger import Ledger
+from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.data.clock import Clock
 from fedcoin.data.storage.chain_store import ChainStore
 from fedcoin.network.peers.peer_network import PeerNetwork
@@ -30,4 +31,6 @@ class NodeComponents:
     # Makes the miner, which computes and claims samples; called as `Miner` is.
     make_miner: Callable[..., Miner] = Miner
     # A task that runs beside the node's services, and is cancelled when the node stops.
-    run_beside: Callable[[PeerNetwork, Chain], Coroutine[Any, Any, None]] | None = None
+    run_beside: Callable[[PeerNetwork, Chain, ArtifactStore], Coroutine[Any, Any, None]] | None = (
+        None
+    )

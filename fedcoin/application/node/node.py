@@ -244,7 +244,8 @@ class Node:
                 self.owner.start(self.worker.start(), name="worker")
             self.owner.start(self.miner.run(), name="miner", vital=True)
         if self._components.run_beside is not None:
-            self.owner.start(self._components.run_beside(self.network, self.chain), name="beside")
+            beside = self._components.run_beside(self.network, self.chain, self.artifacts)
+            self.owner.start(beside, name="beside")
         await self.api.set_serving()
         self.facts.start_ms = process_age_ms()
 

@@ -18,6 +18,7 @@ from fedcoin.application.wallet.transaction_drafts import action_field
 from fedcoin.contract.admission import min_fee
 from fedcoin.contract.state import records
 from fedcoin.contract.tasks.lifecycle import open_tasks
+from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.data.crypto.hashing import sha256
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.messages.amounts import SAP_PER_FDC
@@ -26,7 +27,9 @@ from fedcoin.data.messages.updates import sign_update
 from fedcoin.data.plurals import format_count
 from fedcoin.incentive.training_reward import compute_prices_due, split_budget
 from fedcoin.network.peers.peer_network import PeerNetwork
+from fedcoin.testing.dishonest.slow_models import make_slow_model
 from fedcoin.v1 import task_pb2
+from fedcoin.v1.artifact_pb2 import ModelSpec
 from fedcoin.v1.task_pb2 import ClientUpdate, OpenCampaign, OpenTask, Sampling
 from fedcoin.v1.transaction_pb2 import TransactionBody, Transfer, TransferOutput
 
@@ -36,6 +39,9 @@ FUNDS = 60 * SAP_PER_FDC
 
 BUDGET = 10
 """The budget of a campaign that nobody should mine, in sap."""
+
+SLOW_BUDGET = 20 * SAP_PER_FDC
+"""The budget of the campaign with the slow model, in sap."""
 
 FLOOD_FACTOR = 5
 """How many times the minimum fee each transaction of a flood pays."""
@@ -101,13 +107,16 @@ class Purse:
             await asyncio.sleep(PAUSE_S)
 
 
-async def fill_pools(key: KeyPair, network: PeerNetwork, chain: Chain) -> None:
+async def fill_pools(
+    key: KeyPair, network: PeerNetwork, chain: Chain, artifacts: ArtifactStore
+) -> None:
     """Keep other nodes' mempools and blocks full of transfers that pay well (`pool-filler`).
 
     Args:
         key: The miner's key, which pays.
         network: Relays the transactions.
         chain: The node's chain.
+        artifacts: The node's artifacts, which this attack does not need.
     """
     purse = Purse(chain, key)
     await purse.fill(network)
@@ -125,37 +134,75 @@ async def fill_pools(key: KeyPair, network: PeerNetwork, chain: Chain) -> None:
         await chain.wait_above(height)
 
 
-async def spam_tasks(key: KeyPair, network: PeerNetwork, chain: Chain) -> None:
+async def spam_tasks(
+    key: KeyPair, network: PeerNetwork, chain: Chain, artifacts: ArtifactStore
+) -> None:
     """Open tasks that pay nothing and last for days (`task-spammer`).
 
     Args:
         key: The miner's key, which pays.
         network: Relays the transactions.
         chain: The node's chain.
+        artifacts: The node's artifacts, which this attack does not need.
     """
     await _open_copies(Purse(chain, key), network, _DAY_MS, exact=True)
 
 
-async def move_difficulty(key: KeyPair, network: PeerNetwork, chain: Chain) -> None:
+async def move_difficulty(
+    key: KeyPair, network: PeerNetwork, chain: Chain, artifacts: ArtifactStore
+) -> None:
     """Open sampled tasks that pay nothing and would settle at once (`difficulty-mover`).
 
     Args:
         key: The miner's key, which pays.
         network: Relays the transactions.
         chain: The node's chain.
+        artifacts: The node's artifacts, which this attack does not need.
     """
     await _open_copies(Purse(chain, key), network, _SHORT_MS, exact=False)
 
 
+async def open_slow_task(
+    key: KeyPair, network: PeerNetwork, chain: Chain, artifacts: ArtifactStore
+) -> None:
+    """Open a task that pays well, and whose model takes far too long to evaluate (`slow-model`).
+
+    Args:
+        key: The miner's key, which pays.
+        network: Relays the transactions, and serves the model to other nodes.
+        chain: The node's chain.
+        artifacts: The node's artifacts, which the model is put into.
+    """
+    purse = Purse(chain, key)
+    await purse.fill(network)
+    honest, campaign = await _find_honest_task(purse)
+    while not artifacts.has(campaign.model):
+        await chain.wait_above(chain.height())
+    model = ModelSpec.FromString(await asyncio.to_thread(artifacts.path(campaign.model).read_bytes))
+    slow = make_slow_model(model).SerializeToString(deterministic=True)
+    account = purse.accounts[0]
+    terms = _one_round(campaign, honest, account, SLOW_BUDGET)
+    terms.model = await asyncio.to_thread(artifacts.put, slow)
+    opening = purse.sign(account, terms)
+    window = honest.commit_window_ms
+    task = _copy_task(purse, opening.hash, terms, honest, window, exact=True)
+    network.transaction_relay.relay(opening)
+    network.transaction_relay.relay(purse.sign(account, task, ahead=1))
+    log.warning("opens a task with a model that is far too slow")
+
+
+async def _find_honest_task(purse: Purse) -> tuple[OpenTask, OpenCampaign]:
+    while (found := next(_foreign_tasks(purse), None)) is None:
+        await purse.chain.wait_above(purse.chain.height())
+    return found
+
+
 async def _open_copies(purse: Purse, network: PeerNetwork, window_ms: int, *, exact: bool) -> None:
     """Open worthless copies of the first honest task, whose artifacts all validators have."""
-    chain = purse.chain
     await purse.fill(network)
-    while (found := next(_foreign_tasks(purse), None)) is None:
-        await chain.wait_above(chain.height())
-    honest, campaign = found
+    honest, campaign = await _find_honest_task(purse)
     for account in purse.accounts:
-        terms = _worthless(campaign, honest, account)
+        terms = _one_round(campaign, honest, account, BUDGET)
         opening = purse.sign(account, terms)
         copy = _copy_task(purse, opening.hash, terms, honest, window_ms, exact=exact)
         network.transaction_relay.relay(opening)
@@ -172,12 +219,14 @@ def _foreign_tasks(purse: Purse) -> Iterator[tuple[OpenTask, OpenCampaign]]:
             yield terms, campaign.terms
 
 
-def _worthless(campaign: OpenCampaign, honest: OpenTask, account: KeyPair) -> OpenCampaign:
+def _one_round(
+    campaign: OpenCampaign, honest: OpenTask, account: KeyPair, budget: int
+) -> OpenCampaign:
     terms = OpenCampaign()
     terms.CopyFrom(campaign)
     terms.server = account.address
     terms.initial_weights = honest.base
-    terms.rounds, terms.budget = 1, BUDGET
+    terms.rounds, terms.budget = 1, budget
     return terms
 
 

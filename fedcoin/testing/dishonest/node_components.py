@@ -9,6 +9,7 @@ from typing import Any
 from fedcoin.application.node.chain import Chain
 from fedcoin.application.node.components import NodeComponents
 from fedcoin.contract.blocks.ledger import Ledger
+from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.data.clock import Clock
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.storage.chain_store import ChainStore
@@ -16,7 +17,12 @@ from fedcoin.network.peers.peer_network import PeerNetwork
 from fedcoin.testing.dishonest.block_builders import CensoringChain, GrindingChain, MisnamingChain
 from fedcoin.testing.dishonest.dishonest_miner import DishonestMiner
 from fedcoin.testing.dishonest.equivocating_exchange import EquivocatingExchange
-from fedcoin.testing.dishonest.fund_attacks import fill_pools, move_difficulty, spam_tasks
+from fedcoin.testing.dishonest.fund_attacks import (
+    fill_pools,
+    move_difficulty,
+    open_slow_task,
+    spam_tasks,
+)
 from fedcoin.testing.dishonest.hostile_peers import (
     Visit,
     send_foreign_messages,
@@ -26,7 +32,7 @@ from fedcoin.testing.dishonest.hostile_peers import (
 from fedcoin.testing.dishonest.mining_strategies import MINING_STRATEGIES
 from fedcoin.testing.dishonest.power_seekers import LateBonder, SelectiveWithholder
 
-Attack = Callable[[KeyPair, PeerNetwork, Chain], Coroutine[Any, Any, None]]
+Attack = Callable[[KeyPair, PeerNetwork, Chain, ArtifactStore], Coroutine[Any, Any, None]]
 """Runs beside a node with the miner's key, until it is cancelled."""
 
 MakeNode = Callable[[KeyPair], NodeComponents]
@@ -40,7 +46,7 @@ def _make_hasty_chain(store: ChainStore, ledger: Ledger, clock: Clock) -> Chain:
 
 
 def _visiting(visit: Visit) -> NodeComponents:
-    async def visit_all(network: PeerNetwork, chain: Chain) -> None:
+    async def visit_all(network: PeerNetwork, chain: Chain, artifacts: ArtifactStore) -> None:
         await visit_peers(network, chain, visit)
 
     return NodeComponents(run_beside=visit_all)
@@ -67,6 +73,7 @@ _OTHER_KINDS: dict[str, MakeNode] = {
     "wrong-network": lambda key: _visiting(send_foreign_messages),
     "task-spammer": _spending(spam_tasks),
     "difficulty-mover": _spending(move_difficulty),
+    "slow-model": _spending(open_slow_task),
     "pool-filler": _spending(fill_pools),
 }
 # These kinds compute and claim honestly, and are dishonest in another component.

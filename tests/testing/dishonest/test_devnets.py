@@ -28,6 +28,7 @@ SIGNS = {
     "wrong-network": ("miner-1", "banned", 2),
     "task-spammer": ("miner-4", "that pay nothing", 3),
     "difficulty-mover": ("miner-4", "that pay nothing", 3),
+    "slow-model": ("miner-1", "failed its audit: one coalition takes", 3),
     "pool-filler": ("miner-4", "transfers to fill mempools", 3),
 }
 """For each kind: the log that shows the dishonest act, its words, and how many rounds to run."""
@@ -73,3 +74,9 @@ def test_a_devnet_with_a_dishonest_miner(tmp_path: Path, kind: str) -> None:
         honest = [miner for miner in turn["miners"] if miner["address"] != address]
         assert len(honest) == 3
         assert all(miner["inlier"] for miner in honest)
+        if kind == "slow-model":
+            # It mines honestly beside, with a quarter of the power.
+            (own,) = [miner for miner in turn["miners"] if miner["address"] == address]
+            assert (
+                own["reward"] <= sum(m["reward"] for m in turn["miners"]) / len(turn["miners"]) + 1
+            )
