@@ -83,11 +83,11 @@ def _measure_network() -> dict[str, float]:
         plan = create_devnet(options, Path(folder))
         with ChildProcesses(Path(folder) / "logs") as processes:
             for miner in plan.miners:
-                processes.start(miner.member.name, miner.member.arguments, lasting=True)
+                processes.start(miner.member.name, miner.member.program.arguments, lasting=True)
             took = asyncio.run(_measure_transfers(plan))
         with ChildProcesses(Path(folder) / "logs") as processes:
             started = time.monotonic()
-            processes.start("alone", plan.miners[0].member.arguments, lasting=True)
+            processes.start("alone", plan.miners[0].member.program.arguments, lasting=True)
             asyncio.run(_ready(plan.miners[0].api))
             alone = time.monotonic() - started
     return {

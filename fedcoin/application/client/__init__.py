@@ -5,4 +5,5 @@ lost connection. It does not know how a model is trained (`learning.training`) o
 paid (the coordinator and the chain).
 
 * `trainer`: one client of one coordinator.
+* `client_host`: many clients in one process, which share a few training processes.
 """

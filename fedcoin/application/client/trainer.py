@@ -1,7 +1,7 @@
 """A federated-learning client: it joins a coordinator's campaign, trains on its own data, is paid.
 
 The data never leave the client's machine. Each round the client fetches the base weights, trains in
-a process of its own, signs and announces its update, uploads the weights and hands the update in.
+a worker process, signs and announces its update, uploads the weights and hands the update in.
 When the coordinator cannot be reached, the client tries again with growing pauses and goes on with
 the round that the campaign has reached by then.
 """
@@ -30,7 +30,7 @@ from fedcoin.data.plurals import format_count
 from fedcoin.learning.training import client_data
 from fedcoin.learning.training.client_data import ClientData
 from fedcoin.learning.training.training_plan import TrainingPlan, decode_training_plan
-from fedcoin.learning.workers.process import WorkerDiedError, WorkerProcess
+from fedcoin.learning.workers.training_pool import TrainingPool
 from fedcoin.network.background_tasks import run_until_first
 from fedcoin.network.client.backoff import Backoff
 from fedcoin.network.client.federated_client import FederatedClient
@@ -101,6 +101,7 @@ class Trainer:
         data: ClientData,
         genesis_hash: bytes,
         *,
+        training: TrainingPool | None = None,
         report: Callable[[str], None] = logger.info,
         credentials: grpc.ChannelCredentials | None = None,
         patience: float = PATIENCE_S,
@@ -117,6 +118,8 @@ class Trainer:
             genesis_hash: The genesis hash of the network to sign for, 32 bytes. It must not come
                 from the coordinator, which could otherwise have updates signed for another
                 network.
+            training: The processes to train in, which are left running; None for a process of this
+                client's own.
             report: Gets a line about each thing that happens.
             credentials: TLS, or None for plaintext.
             patience: How long a coordinator that cannot be reached is tried again, in seconds.
@@ -135,7 +138,8 @@ class Trainer:
         self._clock_ms = clock_ms
         self._receipts = receipts
         self._node = node
-        self._process: WorkerProcess | None = None
+        self._training = training or TrainingPool()
+        self._owns_training = training is None
         self._heard = 0.0
         self._joined: pb.RegisterResponse | None = None
         self._model = b""
@@ -148,8 +152,8 @@ class Trainer:
 
     @property
     def pid(self) -> int:
-        """The process id of the training process; 0 before it was started."""
-        return self._process.pid if self._process else 0
+        """The process id of the first training process; 0 before it was started."""
+        return self._training.pids[0]
 
     async def run(self) -> tuple[RoundPayment, ...]:
         """Take part until the campaign is over.
@@ -186,9 +190,9 @@ class Trainer:
             await asyncio.sleep(pause)
 
     async def stop(self) -> None:
-        """End the training process."""
-        if self._process is not None:
-            await self._process.stop()
+        """End the training process, if it is this client's own."""
+        if self._owns_training:
+            await self._training.stop()
 
     async def _take_part(self) -> None:
         """Join and take part over one connection, until the campaign is over."""
@@ -295,18 +299,8 @@ class Trainer:
         return trained
 
     async def _train(self, function: Callable[..., T], *arguments: object) -> T:
-        """Call a function in the training process, which is started again once if it dies."""
-        for attempt in (1, 2):
-            if self._process is None or not self._process.is_alive:
-                await self.stop()
-                self._process = WorkerProcess()
-                await self._process.start()
-            try:
-                return await self._process.call(function, *arguments)
-            except WorkerDiedError:
-                if attempt == 2:
-                    raise
-        raise AssertionError("unreachable")
+        """Call a function in a training process, which is replaced once if it dies."""
+        return await self._training.run("while training", function, *arguments)
 
     def _plan(self) -> TrainingPlan:
         assert self._joined is not None

@@ -13,7 +13,7 @@ from fedcoin.application.devnet.child_processes import ChildProcesses
 from fedcoin.application.devnet.home_folders import create_devnet
 from fedcoin.application.devnet.html_report import render_report
 from fedcoin.application.devnet.observer import Observer, Report
-from fedcoin.application.devnet.plan import DevnetOptions, DevnetPlan, Member
+from fedcoin.application.devnet.plan import DevnetOptions, DevnetPlan, Program
 from fedcoin.application.devnet.results import DevnetResult
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.data.errors import RefusalError
@@ -56,7 +56,7 @@ async def run_devnet(options: DevnetOptions, root: Path, report: Report) -> Devn
             # The miners first: they start quickly, and the TensorFlow of the others then keeps
             # every core busy.
             for miner in plan.miners:
-                start_member(miner.member, processes, lasting=True)
+                start_program(miner.member.program, processes, lasting=True)
             await _while_watched(processes, observer.wait_ready())
             start_training(plan, processes)
             report("coordinator and clients start, and load TensorFlow")
@@ -68,15 +68,15 @@ async def run_devnet(options: DevnetOptions, root: Path, report: Report) -> Devn
     return result
 
 
-def start_member(member: Member, processes: ChildProcesses, *, lasting: bool) -> None:
-    """Start one member's process.
+def start_program(program: Program, processes: ChildProcesses, *, lasting: bool) -> None:
+    """Start one process.
 
     Args:
-        member: The member.
-        processes: Watches and stops its process.
+        program: What to start.
+        processes: Watches and stops the process.
         lasting: True when the process must run until it is stopped, so that its end is a failure.
     """
-    processes.start(member.name, member.arguments, lasting=lasting, module=member.module)
+    processes.start(program.name, program.arguments, lasting=lasting, module=program.module)
 
 
 def start_training(plan: DevnetPlan, processes: ChildProcesses) -> None:
@@ -86,9 +86,8 @@ def start_training(plan: DevnetPlan, processes: ChildProcesses) -> None:
         plan: The devnet, whose miners serve already.
         processes: Watches and stops the processes.
     """
-    start_member(plan.coordinator, processes, lasting=False)
-    for client in plan.clients:
-        start_member(client.member, processes, lasting=False)
+    for program in plan.training_programs:
+        start_program(program, processes, lasting=False)
 
 
 async def _observe(observer: Observer) -> list[TaskView]:
@@ -118,8 +117,8 @@ async def _while_watched(processes: ChildProcesses, work: Coroutine[Any, Any, _T
 async def _wait_for_training(plan: DevnetPlan, processes: ChildProcesses) -> None:
     """Wait until the coordinator and the clients have ended by themselves, without an error."""
     deadline = time.monotonic() + FINISH_SECONDS
-    for member in (plan.coordinator, *(client.member for client in plan.clients)):
-        await processes.wait(member.name, deadline - time.monotonic())
+    for program in plan.training_programs:
+        await processes.wait(program.name, deadline - time.monotonic())
 
 
 def _write_results(result: DevnetResult, root: Path) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from fedcoin.application.configuration.genesis_file import write_genesis
 from fedcoin.application.configuration.home import NODE_KEY, Home
+from fedcoin.application.configuration.hosted_clients import HostedClient, write_hosted_clients
 from fedcoin.application.devnet.child_processes import COMMAND_LINE
 from fedcoin.application.devnet.dishonest_miners import load_dishonest_miners
 from fedcoin.application.devnet.free_ports import find_free_ports
@@ -22,6 +23,7 @@ from fedcoin.application.devnet.plan import (
     DevnetPlan,
     Member,
     MinerMember,
+    Program,
     assign_roles,
 )
 from fedcoin.data.clock import unix_ms
@@ -46,8 +48,15 @@ TASK_DEPOSIT = 100 * SAP_PER_FDC
 WRONG_LABELS = 0.6
 """The share of wrong labels in the mislabelled client's data."""
 
-EPOCHS = 2
-"""Passes over a client's data in each round: few, so that the model still learns in later ones."""
+MIN_ROUND_SECONDS, CLIENT_SECONDS = 60.0, 12.0
+"""How long a round waits for updates at least, and for each client, in seconds: clients that share
+the cores of one machine train one after the other."""
+
+DATA = "data.npz"
+"""The file of a client's data in its home."""
+
+HOST = "clients"
+"""The name of the process that runs all clients, and of its list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +112,9 @@ def create_devnet(options: DevnetOptions, root: Path) -> DevnetPlan:
     server = listeners.pop()
     network = _Network(options, root, genesis)
     miners = tuple(_create_miners(network, miner_names, listeners))
+    clients = tuple(_create_clients(network, server, dataset))
+    if options.has_client_host:
+        _write_host_list(root, clients)
     return DevnetPlan(
         options=options,
         root=root,
@@ -111,7 +123,7 @@ def create_devnet(options: DevnetOptions, root: Path) -> DevnetPlan:
         miners=miners,
         coordinator=_create_coordinator(network, server, miners[0].api),
         server=server,
-        clients=tuple(_create_clients(network, server, dataset)),
+        clients=clients,
     )
 
 
@@ -148,13 +160,12 @@ def _create_miners(
                 "miner.processes": max(1, count_cores() // len(names)),
             },
         )
-        member = Member(
+        program = Program(
             name,
-            home,
-            network.key(name).address,
             (kind or "start", "--home", str(home.root), "--stop-with-stdin"),
             load_dishonest_miners().module if kind else COMMAND_LINE,
         )
+        member = Member(name, home, network.key(name).address, program)
         yield MinerMember(member, apis[index], kind)
 
 
@@ -170,11 +181,13 @@ def _create_coordinator(network: _Network, server: str, node: str) -> Member:
             "coordinator.max_clients": max(options.clients, MAX_CLIENTS),
             "coordinator.budget": options.budget,
             "coordinator.seed": options.seed,
-            "coordinator.epochs": EPOCHS,
+            "coordinator.epochs": options.epochs,
+            "coordinator.round_seconds": max(MIN_ROUND_SECONDS, CLIENT_SECONDS * options.clients),
         },
     )
     arguments = ("train", "server", "--home", str(home.root), "--node", node, "--stop-with-stdin")
-    return Member("coordinator", home, network.key("coordinator").address, arguments)
+    address = network.key("coordinator").address
+    return Member("coordinator", home, address, Program("coordinator", arguments))
 
 
 def _create_clients(
@@ -182,6 +195,7 @@ def _create_clients(
 ) -> Iterator[ClientMember]:
     options = network.options
     partition = options.partition or LINEAR
+    host = _host_program(options, network.root, server) if options.has_client_host else None
     shares = draw_partition(dataset.y_train, options.clients, options.seed, partition)
     for index, role in enumerate(assign_roles(options.clients, options.partition)):
         name, own = f"client-{index + 1}", shares[index]
@@ -190,11 +204,36 @@ def _create_clients(
         if role == MISLABELLED:
             share = datasets.mislabel(share, WRONG_LABELS, options.seed)
         home = network.write_home(name, {})
-        data = home.root / "data.npz"
+        data = home.root / DATA
         np.savez(data, x_train=share.x_train, y_train=share.y_train)
-        arguments = ["train", "client", "--home", str(home.root), "--server", server]
-        arguments += ["--data", str(data), "--stop-with-stdin"]
-        if role == FREE_RIDER:
-            arguments.append("--free-ride")
-        member = Member(name, home, network.key(name).address, tuple(arguments))
+        program = host or _client_program(name, home, server, data, role)
+        member = Member(name, home, network.key(name).address, program)
         yield ClientMember(member, role, len(share.y_train))
+
+
+def _client_program(name: str, home: Home, server: str, data: Path, role: str) -> Program:
+    arguments = ["train", "client", "--home", str(home.root), "--server", server]
+    arguments += ["--data", str(data), "--stop-with-stdin"]
+    if role == FREE_RIDER:
+        arguments.append("--free-ride")
+    return Program(name, tuple(arguments))
+
+
+def _host_program(options: DevnetOptions, root: Path, server: str) -> Program:
+    arguments = ["train", "clients", str(_host_list(root)), "--server", server]
+    arguments += ["--processes", str(options.training_processes or count_cores())]
+    return Program(HOST, (*arguments, "--stop-with-stdin"))
+
+
+def _write_host_list(root: Path, clients: Sequence[ClientMember]) -> None:
+    hosted = [
+        HostedClient(
+            client.member.home.root, client.member.home.root / DATA, client.role == FREE_RIDER
+        )
+        for client in clients
+    ]
+    write_hosted_clients(_host_list(root), hosted)
+
+
+def _host_list(root: Path) -> Path:
+    return root / f"{HOST}.json"

@@ -12,12 +12,17 @@ from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.amounts import MAX_AMOUNT, SAP_PER_FDC, format_amount
 from fedcoin.data.plurals import format_count
 from fedcoin.learning.training.partition_spec import Partition
+from fedcoin.learning.training.training_plan import MAX_EPOCHS
 
 HONEST = "honest"
 MISLABELLED = "mislabelled"
 FREE_RIDER = "free rider"
 
 MAX_CLIENTS = 128
+MAX_OWN_PROCESSES = 12
+"""The most clients that get a process of their own, of half a gigabyte each with TensorFlow."""
+
+MAX_TRAINING_PROCESSES = 256
 MAX_MINERS = 32
 MAX_ROUNDS = 1_000
 MAX_BUDGET = 100_000_000 * SAP_PER_FDC
@@ -42,8 +47,19 @@ class DevnetOptions:
     seed: int
     # Kinds of dishonest miners (`dishonest_miners.json`), and how many of each; they are the last.
     adversaries: tuple[tuple[str, int], ...] = ()
+    # Passes over a client's data in each round: few by default, so that the model still learns in
+    # later ones.
+    epochs: int = 2
+    # How many processes all clients share for training; 0: each client has a process of its own up
+    # to `MAX_OWN_PROCESSES` clients, beyond that they share one for each core.
+    training_processes: int = 0
     # How the data are divided among honest clients; None: `linear`, with clients of other roles.
     partition: Partition | None = None
+
+    @property
+    def has_client_host(self) -> bool:
+        """Whether all clients run in one process, which trains in worker processes."""
+        return self.training_processes > 0 or self.clients > MAX_OWN_PROCESSES
 
     @property
     def miner_kinds(self) -> tuple[str, ...]:
@@ -61,6 +77,8 @@ class DevnetOptions:
             ("miners", self.miners, 1, MAX_MINERS),
             ("clients", self.clients, 1, MAX_CLIENTS),
             ("rounds", self.rounds, 1, MAX_ROUNDS),
+            ("epochs", self.epochs, 1, MAX_EPOCHS),
+            ("training-processes", self.training_processes, 0, MAX_TRAINING_PROCESSES),
         ):
             if not low <= value <= high:
                 raise _out_of_range(name, str(value), str(low), str(high))
@@ -89,16 +107,25 @@ def _out_of_range(name: str, value: str, low: str, high: str) -> RefusalError:
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class Program:
     """One process of a devnet."""
+
+    name: str
+    # The command line behind `python -m MODULE`.
+    arguments: tuple[str, ...]
+    module: str = COMMAND_LINE
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One participant of a devnet, with its own key."""
 
     name: str
     home: Home
     # 20 bytes.
     address: bytes
-    # The command line behind `python -m MODULE`.
-    arguments: tuple[str, ...]
-    module: str = COMMAND_LINE
+    # The process that runs it; several clients may share one.
+    program: Program
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +167,12 @@ class DevnetPlan:
     clients: tuple[ClientMember, ...]
 
     @property
+    def training_programs(self) -> tuple[Program, ...]:
+        """The processes of the coordinator and of the clients, each once."""
+        members = (self.coordinator, *(client.member for client in self.clients))
+        return tuple(dict.fromkeys(member.program for member in members))
+
+    @property
     def roles(self) -> dict[bytes, str]:
         """The role of each client, by its address."""
         return {client.member.address: client.role for client in self.clients}
@@ -151,7 +184,7 @@ class DevnetPlan:
 
     @property
     def members(self) -> tuple[Member, ...]:
-        """All processes: the miners, the coordinator, then the clients."""
+        """All participants: the miners, the coordinator, then the clients."""
         nodes = tuple(miner.member for miner in self.miners)
         return (*nodes, self.coordinator, *(client.member for client in self.clients))
 

@@ -1,6 +1,6 @@
 """Simulate a round of federated training without a network, and write the weights to a folder.
 
-Every client trains on its share of one data set, one client after the other. (The prototype that
+Every client trains on its share of one data set, in one of a few processes. (The prototype that
 was published with the FedCoin paper calls this "generate weights".) `publication` makes a campaign
 and a Shapley task of the folder.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from fedcoin.application.coordinator.initial_artifacts import (
@@ -37,12 +38,19 @@ from fedcoin.learning.training.client_data import ClientData
 from fedcoin.learning.training.partition_spec import LINEAR, Partition
 from fedcoin.learning.training.training_plan import TrainingPlan
 from fedcoin.learning.workers.pool import WorkerPool
+from fedcoin.learning.workers.training_pool import TrainingPool
 
 HONEST, MISLABELLED, FREE_RIDER = "honest", "mislabelled", "free rider"
 ROLES = (HONEST, MISLABELLED, FREE_RIDER)
 """A client's behaviour: it trains honestly, trains on wrong labels, or does not train."""
 
 _DEFAULT_PLAN = TrainingPlan()
+
+
+@dataclass(frozen=True, slots=True)
+class _Workers:
+    training: TrainingPool
+    evaluation: WorkerPool
 
 
 async def simulate(
@@ -57,9 +65,10 @@ async def simulate(
     label_noise: float = 0.6,
     partition: Partition = LINEAR,
     evaluation_size: int = 0,
+    processes: int = 1,
     report: Callable[[str], None] = lambda line: None,
 ) -> SimulationManifest:
-    """Train clients one after the other, and write a folder.
+    """Train clients in a few processes, and write a folder.
 
     Args:
         folder: A path that does not exist, or an empty folder.
@@ -73,6 +82,8 @@ async def simulate(
             anew after the partition's noise.
         partition: How the training set is divided among all clients, whatever their roles.
         evaluation_size: How many test examples form the evaluation set; 0 for all.
+        processes: How many clients train at a time, each in a process with its own TensorFlow. The
+            weights do not depend on it.
         report: Takes one line of text for each client.
 
     Returns:
@@ -99,11 +110,15 @@ async def simulate(
         )
         for index, role in enumerate(client_roles)
     ]
-    workers = WorkerPool()
+    workers = _Workers(TrainingPool(processes), WorkerPool())
+    tasks = [
+        asyncio.create_task(_train(folder, workers, data, plan, role))
+        for data, role in zip(all_data, client_roles, strict=True)
+    ]
     clients = []
     try:
-        for data, role in zip(all_data, client_roles, strict=True):
-            client = await _train(folder, workers, data, plan, role)
+        for data, role, task in zip(all_data, client_roles, tasks, strict=True):
+            client = await task
             report(
                 f"client {data.index + 1} of {num_clients}: {role}, "
                 f"{format_count(client.num_samples, 'example')}, "
@@ -111,7 +126,10 @@ async def simulate(
             )
             clients.append(client)
     finally:
-        await workers.stop()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(workers.training.stop(), workers.evaluation.stop())
     manifest = SimulationManifest(
         dataset=dataset,
         model=model,
@@ -148,12 +166,12 @@ def _write_artifacts(folder: Path, artifacts: InitialArtifacts) -> None:
 
 
 async def _train(
-    folder: Path, workers: WorkerPool, data: ClientData, plan: TrainingPlan, role: str
+    folder: Path, workers: _Workers, data: ClientData, plan: TrainingPlan, role: str
 ) -> SimulatedClient:
     name = f"client-{data.index + 1}"
     key = KeyPair.generate()
     model = folder / MODEL
-    weights, num_samples = await workers.run(
+    weights, num_samples = await workers.training.run(
         f"while training {name}",
         client_data.compute_update,
         data,
@@ -175,5 +193,5 @@ async def _train(
         weights=path.name,
         artifact=compute_artifact_id(weights).hex(),
         key=key_name,
-        right_answers=await workers.count_correct(model, path, folder / EVALUATION),
+        right_answers=await workers.evaluation.count_correct(model, path, folder / EVALUATION),
     )

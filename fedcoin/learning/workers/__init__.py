@@ -5,6 +5,7 @@ so that neither TensorFlow nor long computations run in the process of a node. I
 anything is computed.
 
 * `pool`: counts of coalitions from several workers.
+* `training_pool`: a few processes in which many clients train.
 * `batch_sizer`, `coalition_memo`: how many coalitions a batch has; the counts that are known.
 * `executors`, `ray_executor`: workers as child processes of this machine, or on a Ray cluster.
 * `process`, `child_main`: one child process, seen from the parent and from within.

@@ -98,6 +98,23 @@ def test_a_small_devnet(tmp_path: Path) -> None:
     assert replayed["settlements"] == 1
 
 
+@pytest.mark.timeout(300)
+def test_clients_that_share_a_process(tmp_path: Path) -> None:
+    result, _ = run_devnet(
+        "--miners", "1", "--clients", "4", "--rounds", "1", "--budget", "10fdc",
+        "--training-processes", "1", "--keep", str(tmp_path / "net"), seconds=250,
+    )  # fmt: skip
+    check(result, miners=1, clients=4, rounds=1, budget=10 * 10**8)
+    assert {log.name for log in (tmp_path / "net/logs").iterdir()} == {
+        "miner-1.log", "coordinator.log", "clients.log",
+    }  # fmt: skip
+    log = (tmp_path / "net/logs/clients.log").read_text()
+    # Each client reports its own payments, and the command lists them at its end.
+    for client in result["rounds"][0]["clients"]:
+        assert f"({client['address']}): round 1: paid" in log
+        assert f"{client['address']}       1" in log
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_the_default_devnet() -> None:

@@ -6,9 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fedcoin.application.configuration.hosted_clients import read_hosted_clients
 from fedcoin.application.devnet import home_folders
 from fedcoin.application.devnet.home_folders import create_devnet
-from fedcoin.application.devnet.plan import FREE_RIDER, HONEST, MISLABELLED, DevnetOptions
+from fedcoin.application.devnet.plan import (
+    FREE_RIDER,
+    HONEST,
+    MAX_OWN_PROCESSES,
+    MISLABELLED,
+    DevnetOptions,
+)
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.data.messages.amounts import SAP_PER_FDC
 from fedcoin.learning.errors import LearningCode
@@ -42,8 +49,13 @@ def test_homes_make_one_network(tmp_path: Path) -> None:
 def test_the_last_miners_are_dishonest_and_run_another_module(tmp_path: Path) -> None:
     options = replace(OPTIONS, adversaries=(("copier", 1), ("censor", 1)))
     members = [miner.member for miner in create_devnet(options, tmp_path).miners]
-    assert [member.arguments[0] for member in members] == ["start", "start", "copier", "censor"]
-    assert [member.module for member in members] == [
+    assert [member.program.arguments[0] for member in members] == [
+        "start",
+        "start",
+        "copier",
+        "censor",
+    ]
+    assert [member.program.module for member in members] == [
         *["fedcoin.application.cli"] * 2,
         *["fedcoin.testing.dishonest"] * 2,
     ]
@@ -63,7 +75,10 @@ def test_clients_have_roles_and_shares(tmp_path: Path) -> None:
     assert [client.role for client in plan.clients].count(HONEST) == 3
     assert {client.role for client in plan.clients} == {HONEST, MISLABELLED, FREE_RIDER}
     assert len({client.samples for client in plan.clients}) > 3
-    assert "--free-ride" in next(c for c in plan.clients if c.role == FREE_RIDER).member.arguments
+    assert (
+        "--free-ride"
+        in next(c for c in plan.clients if c.role == FREE_RIDER).member.program.arguments
+    )
     whole = datasets.load_dataset("digits")
     for i, client in enumerate(plan.clients):
         data = datasets.load_dataset(str(client.member.home.root / "data.npz"), need_test=False)
@@ -84,6 +99,23 @@ def test_clients_of_a_partition_are_honest(tmp_path: Path) -> None:
         assert np.array_equal(data.x_train, expected.x_train)
         assert np.array_equal(data.y_train, expected.y_train)
         assert client.samples == len(data.y_train)
+
+
+def test_many_clients_share_one_process(tmp_path: Path) -> None:
+    few = create_devnet(OPTIONS, tmp_path / "few")
+    assert len(few.training_programs) == 6
+    plan = create_devnet(replace(OPTIONS, training_processes=3), tmp_path / "asked")
+    (coordinator, host) = plan.training_programs
+    assert coordinator == plan.coordinator.program
+    assert {client.member.program for client in plan.clients} == {host}
+    assert host.arguments[host.arguments.index("--processes") + 1] == "3"
+    hosted = read_hosted_clients(Path(host.arguments[2]))
+    assert [client.home for client in hosted] == [c.member.home.root for c in plan.clients]
+    assert all(client.data.is_file() for client in hosted)
+    riders = [client.role == FREE_RIDER for client in plan.clients]
+    assert [client.is_free_rider for client in hosted] == riders
+    many = create_devnet(replace(OPTIONS, clients=MAX_OWN_PROCESSES + 1), tmp_path / "many")
+    assert len(many.training_programs) == 2
 
 
 def test_the_seed_fixes_all_but_the_time(tmp_path: Path) -> None:

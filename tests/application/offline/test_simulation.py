@@ -22,6 +22,7 @@ from fedcoin.data.crypto.addresses import format_address
 from fedcoin.data.crypto.key_files import load_key
 from fedcoin.data.errors import RefusalError
 from fedcoin.learning.errors import LearningCode
+from fedcoin.learning.training.partition_spec import parse_partition
 from fedcoin.learning.training.training_plan import TrainingPlan
 from fedcoin.v1.block_pb2 import TASK_PHASE_SETTLED
 from tests.support.training_site import SERVER, settings, site
@@ -100,6 +101,24 @@ async def test_impossible_clients(tmp_path: Path, clients: int, roles: list[str]
         await simulate(tmp_path / "new", num_clients=clients, roles=roles)
     assert caught.value.code is LearningCode.BAD_SHARE
     assert not (tmp_path / "new").exists()
+
+
+async def test_weights_do_not_depend_on_the_number_of_processes(tmp_path: Path) -> None:
+    partition = parse_partition("labels:4+label-noise:0..0.5")
+    manifests = [
+        await simulate(
+            tmp_path / str(processes),
+            num_clients=3,
+            plan=TrainingPlan(epochs=1),
+            partition=partition,
+            processes=processes,
+        )
+        for processes in (1, 2)
+    ]
+    one, two = ([(c.artifact, c.num_samples) for c in m.clients] for m in manifests)
+    assert one == two
+    assert len(set(one)) == 3
+    assert read_manifest(tmp_path / "2").partition == str(partition)
 
 
 async def test_an_unknown_data_set_or_model(tmp_path: Path) -> None:

@@ -37,7 +37,21 @@ MARK = "devnet"
 )
 @click.option("--miners", type=int, default=4, show_default=True, help="Nodes that mine and vote.")
 @click.option("--clients", type=int, default=5, show_default=True, help="Clients that train.")
+@click.option(
+    "--training-processes",
+    type=int,
+    default=0,
+    help="Run all clients in one process that trains in this many; 0: a process for each of up to "
+    "12 clients, and one for each core beyond.",
+)
 @click.option("--rounds", type=int, default=3, show_default=True, help="Rounds of training.")
+@click.option(
+    "--epochs",
+    type=int,
+    default=2,
+    show_default=True,
+    help="Passes over a client's data in each round.",
+)
 @click.option(
     "--dataset",
     default="digits",

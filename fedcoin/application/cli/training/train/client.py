@@ -150,7 +150,7 @@ def client(
     division = parse_partition(partition)
     config = home.config(os.environ)
     configure_logging(config.log.level, config.log.format)
-    trusted = _trusted_genesis(home, genesis_hash)
+    trusted = trusted_genesis(home, genesis_hash)
     key = _own_key(home, key_name, passphrase)
     part, parts = share or (1, 0)
     local = ClientData(data, parts, part - 1, share_seed, noise, free_ride, division)
@@ -175,7 +175,19 @@ def client(
     _show_paid(paid, as_json)
 
 
-def _trusted_genesis(home: Home, given: bytes | None) -> bytes:
+def trusted_genesis(home: Home, given: bytes | None) -> bytes:
+    """Return the genesis hash that a client signs for, and pin it in the home.
+
+    Args:
+        home: The client's home.
+        given: The value of `--genesis`, 32 bytes, if it was given.
+
+    Returns:
+        32 bytes.
+
+    Raises:
+        RefusalError: NO_GENESIS when neither the home nor the caller knows it.
+    """
     from fedcoin.application.configuration.pinned_genesis import find_genesis_hash, pin_genesis
 
     genesis_hash = find_genesis_hash(home, given)

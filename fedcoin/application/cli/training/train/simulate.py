@@ -45,6 +45,11 @@ from fedcoin.application.cli.shared.output import note, print_json, print_table
 @click.option("--batch-size", type=click.IntRange(1), default=32, show_default=True)
 @click.option("--learning-rate", type=click.FloatRange(0, min_open=True), default=0.1)
 @click.option("--evaluation-size", type=click.IntRange(0), default=0, help="0: all test examples.")
+@click.option(
+    "--processes",
+    type=click.IntRange(1, 256),
+    help="How many clients train at a time [one for each core].",
+)
 @click.option("--seed", type=int, default=0, show_default=True)
 @json_option
 def simulate(folder: Path, as_json: bool, **given: Any) -> None:
@@ -59,6 +64,7 @@ def simulate(folder: Path, as_json: bool, **given: Any) -> None:
     from fedcoin.application.offline import simulation
     from fedcoin.learning.training.partition_spec import parse_partition
     from fedcoin.learning.training.training_plan import TrainingPlan
+    from fedcoin.learning.workers.executors import count_cores
 
     roles = [simulation.MISLABELLED] * given["mislabelled"]
     roles += [simulation.FREE_RIDER] * given["free_riders"]
@@ -76,6 +82,7 @@ def simulate(folder: Path, as_json: bool, **given: Any) -> None:
             label_noise=given["noise"],
             partition=parse_partition(given["partition"]),
             evaluation_size=given["evaluation_size"],
+            processes=given["processes"] or count_cores(),
             report=note,
         )
     )

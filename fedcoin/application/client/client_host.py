@@ -1,0 +1,95 @@
+"""Run many clients in one process, which train in a few worker processes that they share.
+
+Each client has its own key, joins by itself and is paid by itself; only the connection to the
+coordinator and the training processes are shared.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import grpc
+
+from fedcoin.application.client.receipt_folder import ReceiptFolder
+from fedcoin.application.client.trainer import RoundPayment, Trainer
+from fedcoin.data.crypto.addresses import format_address
+from fedcoin.data.crypto.keys import KeyPair
+from fedcoin.learning.training.client_data import ClientData
+from fedcoin.learning.workers.training_pool import TrainingPool
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ClientIdentity:
+    """One client of the process."""
+
+    name: str
+    """Names the client in log lines."""
+    key: KeyPair
+    """Signs its updates, and is paid."""
+    data: ClientData
+    receipts: ReceiptFolder
+    """Where the coordinator's receipts for its updates are kept."""
+
+
+async def run_clients(
+    clients: Sequence[ClientIdentity],
+    server: str,
+    genesis_hash: bytes,
+    *,
+    processes: int,
+    credentials: grpc.ChannelCredentials | None = None,
+) -> tuple[tuple[RoundPayment, ...], ...]:
+    """Run clients until the campaign is over; the first failure of one ends all.
+
+    Args:
+        clients: The clients.
+        server: The coordinator's `host:port`.
+        genesis_hash: The genesis hash of the network to sign for, 32 bytes.
+        processes: In how many worker processes they train, at least 1.
+        credentials: TLS, or None for plaintext.
+
+    Returns:
+        The payments of each client, as `Trainer.run` returns them, in the order of `clients`.
+
+    Raises:
+        RefusalError: As in `Trainer.run`.
+        RpcError: As in `Trainer.run`.
+        WorkerError: As in `Trainer.run`.
+    """
+    training = TrainingPool(processes)
+    trainers = [
+        Trainer(
+            server,
+            client.key,
+            client.data,
+            genesis_hash,
+            training=training,
+            report=_Reporter(client),
+            credentials=credentials,
+            receipts=client.receipts,
+        )
+        for client in clients
+    ]
+    tasks = [asyncio.create_task(trainer.run()) for trainer in trainers]
+    try:
+        return tuple(await asyncio.gather(*tasks))
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await training.stop()
+
+
+class _Reporter:
+    """Logs what one client reports under its name."""
+
+    def __init__(self, client: ClientIdentity) -> None:
+        self._name = f"{client.name} ({format_address(client.key.address)})"
+
+    def __call__(self, line: str) -> None:
+        logger.info("%s: %s", self._name, line)
