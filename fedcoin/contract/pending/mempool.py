@@ -214,7 +214,7 @@ class Mempool:
             Sap for each KiB of the signed transaction, beside the ledger's minimum fee; 0 when the
             next block has room for all that wait.
         """
-        return estimate_next_block_fee_rate(self._entries.values(), self._usage, max_bytes)
+        return estimate_next_block_fee_rate(self._usage, max_bytes)
 
     def dropped_reason(self, hash: bytes) -> RefusalError | None:
         """Say why a transaction does not wait any more.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from fedcoin.contract.pending.fee_ranking import FeeRanking
 from fedcoin.contract.pending.reserved_steps import Step
 from fedcoin.contract.pending.sender_queue import Entry
 
@@ -42,6 +43,8 @@ class MempoolUsage:
         """The reserved steps."""
         self.reserved_bytes = 0
         """Bytes of the reserved steps."""
+        self.ranking = FeeRanking()
+        """The other transactions, by what they pay for each byte."""
         self.held: dict[bytes, Entry] = {}
         """By hash, what is too early and no reserved step."""
         self._count = 0
@@ -57,6 +60,8 @@ class MempoolUsage:
         if entry.step is not None:
             self.steps.add(entry.step)
             self.reserved_bytes += entry.num_bytes
+        else:
+            self.ranking.add(entry)
         self.note_early(entry)
 
     def remove(self, entry: Entry) -> None:
@@ -70,6 +75,8 @@ class MempoolUsage:
         if entry.step is not None:
             self.steps.remove(entry.step)
             self.reserved_bytes -= entry.num_bytes
+        else:
+            self.ranking.remove(entry)
         self.held.pop(entry.transaction.hash, None)
 
     def note_early(self, entry: Entry) -> None:
