@@ -154,6 +154,10 @@ class ApplicationCode(str, Enum):
     """The campaign has as many clients as its settings allow.
 
     Join another one, or raise `coordinator.max_clients`."""
+    TOO_MANY_DOWNLOADS = "TOO_MANY_DOWNLOADS"
+    """This node has downloaded for several other transactions that were to open the same round.
+
+    Open the task with one of them, or with artifacts that the network has already."""
     NOT_LISTED = "NOT_LISTED"
     """The campaign has a list of clients that does not hold this one, or allows it fewer examples.
 

@@ -194,6 +194,17 @@ class TaskJobs:
         self._users: dict[bytes, int] = {}
         self._idle: OrderedDict[bytes, None] = OrderedDict()
 
+    def has_artifacts(self, assignment: Assignment) -> bool:
+        """Tell whether nothing has to be fetched for a task.
+
+        Args:
+            assignment: The task.
+
+        Returns:
+            True when all artifacts are in the store.
+        """
+        return all(self._store.has(id) for id in assignment.artifacts())
+
     async def check(self, assignment: Assignment, timeout_s: float) -> None:
         """Check a task's artifacts.
 

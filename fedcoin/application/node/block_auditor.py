@@ -11,14 +11,15 @@ contains it share the work.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field
 from enum import Enum
 
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.application.mining.task_evaluator import Assignment, TaskJobs
+from fedcoin.application.node.chain import Chain
+from fedcoin.application.node.unpaid_downloads import UnpaidDownloads, wait_until_payable
 from fedcoin.contract.errors import LedgerCode
 from fedcoin.contract.state import records
 from fedcoin.data.errors import DataCode, RefusalError
@@ -27,8 +28,6 @@ from fedcoin.data.messages.transactions import Transaction, action_name
 from fedcoin.incentive.proof.audit import compare_counts, compute_tolerance, list_claims
 from fedcoin.incentive.proof.sampling_plan import build_plan
 from fedcoin.learning.errors import WorkerError
-from fedcoin.network.background_tasks import run_within
-from fedcoin.network.ports import ChainPort
 
 ARTIFACT_SECONDS = 30.0
 """How long to wait for a task's artifacts before voting against it."""
@@ -41,6 +40,7 @@ PASSING: frozenset[Enum] = frozenset(
         DataCode.UNKNOWN_ARTIFACT,
         DataCode.STORE_FULL,
         ApplicationCode.PROCESS_FAILED,
+        ApplicationCode.TOO_MANY_DOWNLOADS,
         LedgerCode.UNKNOWN_CAMPAIGN,
     }
 )
@@ -70,11 +70,12 @@ class Auditor:
     """
 
     def __init__(
-        self, chain: ChainPort, jobs: TaskJobs, artifact_seconds: float = ARTIFACT_SECONDS
+        self, chain: Chain, jobs: TaskJobs, artifact_seconds: float = ARTIFACT_SECONDS
     ) -> None:
         self._chain = chain
         self._jobs = jobs
         self._artifact_seconds = artifact_seconds
+        self._downloads = UnpaidDownloads()
         self._verdicts: LruDict[bytes, _Verdict] = LruDict(REMEMBERED)
 
     @property
@@ -91,12 +92,13 @@ class Auditor:
             transaction: The decoded and verified transaction, which the ledger has admitted.
 
         Raises:
-            RefusalError: This node would vote against a block with it: UNKNOWN_ARTIFACT or a code
-                of `artifact_checks` for an OpenTask, AUDIT_FAILED for a RevealShapley,
-                PROCESS_FAILED when the worker processes failed.
+            RefusalError: The ledger's code when an OpenTask cannot be paid for with the latest
+                state, TOO_MANY_DOWNLOADS. Otherwise this node would vote against a block with it:
+                UNKNOWN_ARTIFACT or a code of `artifact_checks` for an OpenTask, AUDIT_FAILED for a
+                RevealShapley, PROCESS_FAILED when the worker processes failed.
         """
         if transaction.body.WhichOneof("action") == _OPEN_TASK:
-            await self._wait_for_campaign(transaction.body.open_task.campaign_id)
+            await self._admit_download(transaction)
         await self._check(transaction, {})
 
     async def check_block(self, transactions: Sequence[Transaction]) -> None:
@@ -140,15 +142,14 @@ class Auditor:
             # A copy: an exception that is raised again and again would collect tracebacks.
             raise copy(found)
 
-    async def _wait_for_campaign(self, campaign_id: bytes) -> None:
-        # The campaign may be opened by a transaction that is not in a block yet.
-
-        async def known() -> None:
-            while records.CAMPAIGNS.get(self._chain.ledger.reader, campaign_id) is None:
-                await self._chain.wait_above(self._chain.height())
-
-        with suppress(asyncio.TimeoutError):
-            await run_within(self._artifact_seconds, known())
+    async def _admit_download(self, transaction: Transaction) -> None:
+        """Refuse to download anything for a task that nobody has to pay for."""
+        verdict = self._verdicts.get(transaction.hash)
+        if verdict is not None and verdict.known:
+            return
+        await wait_until_payable(self._chain, transaction, self._artifact_seconds)
+        if not self._jobs.has_artifacts(self._assign(transaction, {})):
+            self._downloads.admit(transaction)
 
     async def _find_out(
         self, transaction: Transaction, models: dict[bytes, bytes]
@@ -169,13 +170,16 @@ class Auditor:
         return None
 
     async def _check_task(self, transaction: Transaction, models: dict[bytes, bytes]) -> None:
+        await self._jobs.check(self._assign(transaction, models), self._artifact_seconds)
+
+    def _assign(self, transaction: Transaction, models: Mapping[bytes, bytes]) -> Assignment:
+        """Describe a task that is not open yet; `models` are those of new campaigns, by id."""
         terms = transaction.body.open_task
         campaign = records.CAMPAIGNS.get(self._chain.ledger.reader, terms.campaign_id)
         model = campaign.terms.model if campaign else models.get(terms.campaign_id)
         if model is None:
             raise _unknown("campaign", LedgerCode.UNKNOWN_CAMPAIGN, terms.campaign_id)
-        assignment = Assignment(transaction.hash, terms, model)
-        await self._jobs.check(assignment, self._artifact_seconds)
+        return Assignment(transaction.hash, terms, model)
 
     async def _check_reveal(self, transaction: Transaction) -> None:
         action, reader = transaction.body.reveal_shapley, self._chain.ledger.reader

@@ -16,6 +16,7 @@ from typing import Final, Protocol
 from fedcoin.application.node.block_auditor import PASSING
 from fedcoin.application.node.chain import Chain, NewBlock
 from fedcoin.application.node.disputed_transactions import is_judged
+from fedcoin.contract.errors import LedgerCode
 from fedcoin.contract.pending.mempool import Mempool
 from fedcoin.data.clock import Clock
 from fedcoin.data.errors import RefusalError
@@ -117,7 +118,8 @@ class TransactionIntake:
         audit = self._audits.get(transaction.hash)
         if audit is not None:
             refusal = await asyncio.shield(audit)
-            if refusal is not None:
+            # What depends on the sender's earlier transactions is audited after them.
+            if refusal is not None and refusal.code is not LedgerCode.NONCE_TOO_HIGH:
                 self._mempool.remove(transaction.hash)
                 raise refusal
 
@@ -231,7 +233,7 @@ class TransactionIntake:
         except RefusalError as refusal:
             log.info("transaction %s failed its audit: %s", transaction.hash.hex()[:16], refusal)
             result = refusal
-            if refusal.code not in PASSING:
+            if not _says_nothing(refusal):
                 self._mempool.remove(transaction.hash)
                 self._unsound.put(transaction.hash, refusal)
         else:
@@ -239,7 +241,7 @@ class TransactionIntake:
                 self._sound.add(transaction.hash)
         finally:
             self._audits.pop(transaction.hash, None)
-        if result is None or result.code not in PASSING:
+        if result is None or not _says_nothing(result):
             self._offer(self._mempool.candidates_of(transaction.sender))
         # Otherwise this node could not tell, and audits it again after the next block.
         return result
@@ -253,3 +255,11 @@ class TransactionIntake:
     def _after_jump(self) -> None:
         self.reconsider(self._mempool.pending())
         self._offer(list(self._mempool.unordered_candidates()))
+
+
+def _says_nothing(refusal: RefusalError) -> bool:
+    """Tell whether an audit's refusal says nothing about what the transaction claims.
+
+    The ledger's refusals depend on the latest state; the mempool follows them by itself.
+    """
+    return refusal.code in PASSING or isinstance(refusal.code, LedgerCode)

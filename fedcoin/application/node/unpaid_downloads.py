@@ -1,0 +1,89 @@
+"""What a node downloads for tasks that are not in a block, and so have paid nothing yet.
+
+A validator needs a task's artifacts before it votes for a block that opens the task, so that they
+are downloaded while the transaction waits. The sender could replace the transaction afterwards.
+Therefore it must be able to pay at that moment, with the chain's latest state, whatever else it has
+signed before; and one round of a campaign, which costs coins to open, is downloaded for only a few
+times.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import Final
+
+from fedcoin.application.errors import ApplicationCode
+from fedcoin.application.node.chain import Chain
+from fedcoin.contract.blocks.ledger import PendingState
+from fedcoin.contract.errors import PREMATURE_CODES
+from fedcoin.data.errors import RefusalError
+from fedcoin.data.lru import LruDict
+from fedcoin.data.messages.transactions import Transaction
+from fedcoin.network.background_tasks import run_within
+
+MAX_DOWNLOADS: Final = 4
+"""For how many different transactions of one campaign's round a node downloads anything."""
+
+_MAX_ROUNDS: Final = 4_096
+
+
+async def wait_until_payable(chain: Chain, transaction: Transaction, timeout_s: float) -> None:
+    """Wait until a transaction applies to the state after the latest block.
+
+    The sender's balance then covers fee, deposit and all else, and the campaign's escrow is there.
+
+    Args:
+        chain: The node's chain.
+        transaction: The decoded and verified transaction.
+        timeout_s: How long to wait for blocks with what it depends on, in seconds.
+
+    Raises:
+        RefusalError: The code with which the ledger refuses it, at once or after that time.
+    """
+    refusal: RefusalError | None = None
+
+    async def follow_blocks() -> None:
+        nonlocal refusal
+        while True:
+            height = chain.height()
+            state = PendingState(chain.ledger, height)
+            refusal = state.apply(transaction, chain.time_ms() + 1)
+            if refusal is None or refusal.code not in PREMATURE_CODES:
+                return
+            await chain.wait_above(height)
+
+    with suppress(asyncio.TimeoutError):
+        await run_within(timeout_s, follow_blocks())
+    if refusal is not None:
+        raise refusal
+
+
+class UnpaidDownloads:
+    """Counts the transactions that this node downloaded for before they were in a block."""
+
+    def __init__(self) -> None:
+        """Start with none."""
+        self._by_round: LruDict[tuple[bytes, int], set[bytes]] = LruDict(_MAX_ROUNDS)
+
+    def admit(self, transaction: Transaction) -> None:
+        """Count a transaction for whose task artifacts have to be downloaded.
+
+        Args:
+            transaction: A transaction that opens a task.
+
+        Raises:
+            RefusalError: TOO_MANY_DOWNLOADS when there were `MAX_DOWNLOADS` others for the round.
+        """
+        terms = transaction.body.open_task
+        hashes = self._by_round.get_or_create((terms.campaign_id, terms.round), set)
+        if transaction.hash not in hashes and len(hashes) >= MAX_DOWNLOADS:
+            raise RefusalError(
+                ApplicationCode.TOO_MANY_DOWNLOADS,
+                f"{len(hashes)} other transactions were to open round {terms.round} of this"
+                f" campaign, and this node downloads for at most {MAX_DOWNLOADS}: open the task"
+                " with artifacts that the network has, or with one of the others",
+                field="open_task",
+                limit=str(MAX_DOWNLOADS),
+            )
+        hashes.add(transaction.hash)
