@@ -36,7 +36,9 @@ from fedcoin.application.node.failure import FailureWatch
 from fedcoin.application.node.local_access import LocalAccess
 from fedcoin.application.node.mempool_file import MempoolFile
 from fedcoin.application.node.node_facts import Facts, NodeOperator
+from fedcoin.application.node.observer_audit import ObserverAudit
 from fedcoin.application.node.process_age import process_age_ms
+from fedcoin.application.node.settings_watch import SettingsWatch
 from fedcoin.application.node.snapshot_maker import SnapshotMaker
 from fedcoin.application.node.transaction_intake import TransactionIntake
 from fedcoin.application.node.validator_presence import ValidatorPresence
@@ -52,7 +54,6 @@ from fedcoin.data.clock import unix_ms
 from fedcoin.data.crypto.addresses import format_address
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import RefusalError
-from fedcoin.data.messages.transactions import Transaction, action_name
 from fedcoin.data.messages.votes import Vote
 from fedcoin.data.plurals import format_count
 from fedcoin.data.storage.chain_store import ChainStore
@@ -72,28 +73,6 @@ log = logging.getLogger(__name__)
 AGENT = f"fedcoin-node/{__version__}"
 
 HONEST_COMPONENTS = NodeComponents()
-
-
-class ObserverAudit:
-    """The audit of a node that does not vote: it checks tasks and skips reveals.
-
-    Args:
-        auditor: Checks the tasks.
-    """
-
-    def __init__(self, auditor: Auditor) -> None:
-        self._auditor = auditor
-
-    async def check_transaction(self, transaction: Transaction) -> None:
-        """Implement `TransactionAudit.check_transaction`: audit tasks only.
-
-        Transactions of any other type pass without a check.
-        """
-        if action_name(transaction.body) == "open_task":
-            await self._auditor.check_transaction(transaction)
-
-    async def check_block(self, transactions: Sequence[Transaction]) -> None:
-        """Implement `BlockAudit.check_block`; a node that does not vote never calls it."""
 
 
 class Node:
@@ -249,6 +228,19 @@ class Node:
         await self.api.set_serving()
         self.facts.start_ms = process_age_ms()
 
+    def apply_settings(self, config: NodeConfig) -> str:
+        """Take the settings that can change while the node runs: `peers.refused_keys`.
+
+        Args:
+            config: The new settings.
+
+        Returns:
+            A phrase for the log.
+        """
+        refused = peer_options(config).refused_keys
+        self.network.refuse_keys(refused)
+        return f"{format_count(len(refused), 'node key')} refused; others apply at the next start"
+
     async def _set_not_serving(self) -> None:
         await asyncio.gather(self.api.set_not_serving(), self.network.set_not_serving())
 
@@ -364,6 +356,7 @@ async def run_node(
     stop: asyncio.Event,
     *,
     new_campaign: bool = False,
+    read_config: Callable[[], NodeConfig] | None = None,
     components: NodeComponents = HONEST_COMPONENTS,
     on_failure: Callable[[], None] = lambda: None,
 ) -> None:
@@ -374,6 +367,7 @@ async def run_node(
         home: The home.
         stop: Set when the node should stop.
         new_campaign: Start another campaign if the last one is finished.
+        read_config: Reads the settings again when `config.toml` changes; None to keep those given.
         components: The replaceable parts; the default ones are honest.
         on_failure: Called when the node begins to end because it cannot work any more.
 
@@ -394,6 +388,9 @@ async def run_node(
 
     async with open_node(config, home, stop, components) as node:
         node.failures.on_failure(on_failure)
+        if read_config is not None:
+            watch = SettingsWatch(home.config_path, read_config, node.apply_settings)
+            node.owner.keep_running(watch.run, name="settings")
         if config.coordinator.enabled:
             await run_until_first(until_stopped(), coordinate(node))
         else:

@@ -7,7 +7,7 @@ import contextlib
 import ipaddress
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from functools import partial
 from pathlib import Path
 
@@ -245,6 +245,17 @@ class PeerNetwork:
                 field="host",
             ) from None
         self.peer_set.ban_host(address, seconds or DEFAULT_BAN_S, "by the operator")
+
+    def refuse_keys(self, keys: Set[bytes]) -> None:
+        """Neither dial nor accept these node keys from now on; disconnect their peers.
+
+        Args:
+            keys: All refused node keys, 32 bytes each; they replace those refused before.
+        """
+        self.peer_set.refused.replace(keys)
+        for peer in self.peer_set:
+            if peer.key in keys:
+                self.peer_set.drop(peer, "its key is refused by the operator")
 
     # Internals ------------------------------------------------------------------------------
 

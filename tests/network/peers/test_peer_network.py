@@ -353,3 +353,25 @@ async def test_a_seed_without_a_key_is_pinned_to_the_first_that_answers(
         # Naming the new key does.
         await again.network.add(f"{STRANGER.public_key.hex()}@{first.address}")
         assert again.linked() == 1
+
+
+async def test_a_connected_peer_whose_key_is_refused_is_dropped_for_good(tmp_path: Path) -> None:
+    genesis = make_network_genesis()
+    first = PeerNode(tmp_path / "0", genesis, MINERS[0])
+    async with running(first):
+        second = PeerNode(tmp_path / "1", genesis, MINERS[1], seeds=[first.address])
+        third = PeerNode(tmp_path / "2", genesis, MINERS[2], seeds=[first.address])
+        async with running(second, third):
+            await until(lambda: first.linked() == 2)
+            first.network.refuse_keys({MINERS[1].public_key})
+            assert [peer.key for peer in first.network.peer_set] == [MINERS[2].public_key]
+            with pytest.raises(RefusalError) as refused:
+                await second.network.add(first.address)
+            assert refused.value.code is NetworkCode.KEY_REFUSED
+            with pytest.raises(RefusalError) as refused:
+                await first.network.add(second.address)
+            assert refused.value.code is NetworkCode.KEY_REFUSED
+            # The operator may take the key off the list again.
+            first.network.refuse_keys(set())
+            await second.network.add(first.address)
+            await until(lambda: first.linked() == 2)

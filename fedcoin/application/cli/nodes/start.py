@@ -102,6 +102,7 @@ def start(
             opened,
             stop,
             new_campaign=new_campaign,
+            read_config=lambda: home.config(os.environ, flags),
             on_failure=lambda: end_process_within(GRACE_SECONDS, NODE_FAILED),
         ),
         with_stdin=stop_with_stdin,

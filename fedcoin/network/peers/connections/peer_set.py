@@ -20,6 +20,7 @@ from fedcoin.network.peers.connections.inbound_slots import InboundSlots
 from fedcoin.network.peers.connections.link import Link
 from fedcoin.network.peers.connections.peer import Conduct, Peer
 from fedcoin.network.peers.protection.bans import Bans
+from fedcoin.network.peers.protection.refused_keys import RefusedKeys
 from fedcoin.network.peers.protection.reputation import Offence
 
 log = logging.getLogger(__name__)
@@ -78,6 +79,7 @@ class PeerSet:
         self._peers: dict[bytes, Peer] = {}
         self._sessions: dict[str, Peer] = {}
         self.bans = bans
+        self.refused = RefusedKeys(options.refused_keys)
         self.on_admitted: list[PeerCallback] = []
         self.on_linked: list[PeerCallback] = []
         self.on_height: list[PeerCallback] = []
@@ -138,12 +140,7 @@ class PeerSet:
         Raises:
             RefusalError: BANNED, or KEY_REFUSED for a key that the operator's settings refuse.
         """
-        if key in self._options.refused_keys:
-            raise RefusalError(
-                NetworkCode.KEY_REFUSED,
-                f"node key {key.hex()} is refused by this node's operator",
-                field="node_key",
-            )
+        self.refused.check(key)
         now = self._clocks.wall()
         until = self.bans.until(key, now)
         if until is not None:
@@ -158,7 +155,7 @@ class PeerSet:
 
     def banned(self) -> set[bytes]:
         """List the node keys that are banned now, or refused by the operator's settings."""
-        return set(self.bans.active(self._clocks.wall())) | self._options.refused_keys
+        return set(self.bans.active(self._clocks.wall())) | self.refused.keys
 
     def admit(self, identity: Identity, transport: str, host: str) -> str:
         """Add a peer that dialled this node and proved its key.

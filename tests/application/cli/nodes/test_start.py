@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import socket
 import time
@@ -15,7 +16,7 @@ from fedcoin.application.cli.entry import run
 from fedcoin.application.configuration.home import Home
 from fedcoin.data.crypto.addresses import format_address
 from fedcoin.data.crypto.keys import KeyPair
-from tests.support.node_process import Live, started, wait_ready
+from tests.support.node_process import Live, started, wait_ready, wait_said
 from tests.support.ports import reserve_addresses
 
 
@@ -81,6 +82,32 @@ def test_a_second_node_follows_and_ends_with_its_parent(
     replayed = fedcoin("verify", "--home", home.root, "--json")
     assert replayed.code == 0, replayed.err
     assert replayed.json["height"] >= height
+
+
+def test_a_key_is_refused_while_the_node_runs(fedcoin: Any, live: Live, tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    peers, api = reserve_addresses(2)
+    status = fedcoin("status", "--node", live.api, "--json").json
+    fedcoin(
+        "init", "--home", home.root, "--genesis", live.home.genesis_path,
+        "--seed", status["peer_address"], "--peers-listen", peers, "--api-listen", api,
+    )  # fmt: skip
+    log = tmp_path / "node.log"
+    with started(home, log) as process:
+        wait_ready(api)
+        wait_said(log, "joined")
+        text = home.config_path.read_text()
+        changed = re.sub(
+            r"(?m)^#? ?refused_keys = .*$", f'refused_keys = ["{status["node_key"]}"]', text
+        )
+        assert changed != text
+        home.config_path.write_text(changed)
+        wait_said(log, "config.toml changed: 1 node key refused")
+        wait_said(log, "left: its key is refused by the operator")
+        assert fedcoin("peers", "--node", api, "--json").json == []
+        assert process.stdin is not None
+        process.stdin.close()
+        assert process.wait(20) == 0
 
 
 def test_json_log(live: Live, tmp_path: Path, fedcoin: Any) -> None:

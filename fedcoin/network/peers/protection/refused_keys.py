@@ -1,0 +1,44 @@
+"""Node keys that the operator refuses, such as stolen ones; the list can change at any time."""
+
+from __future__ import annotations
+
+from collections.abc import Set
+
+from fedcoin.data.errors import RefusalError
+from fedcoin.network.errors import NetworkCode
+
+
+class RefusedKeys:
+    """The refused keys.
+
+    Args:
+        keys: Node keys, 32 bytes each.
+    """
+
+    def __init__(self, keys: Set[bytes]) -> None:
+        self.keys = frozenset(keys)
+        """The refused node keys, 32 bytes each."""
+
+    def replace(self, keys: Set[bytes]) -> None:
+        """Refuse other keys from now on.
+
+        Args:
+            keys: Node keys, 32 bytes each.
+        """
+        self.keys = frozenset(keys)
+
+    def check(self, key: bytes) -> None:
+        """Check that a key is not refused.
+
+        Args:
+            key: A node key.
+
+        Raises:
+            RefusalError: KEY_REFUSED when it is.
+        """
+        if key in self.keys:
+            raise RefusalError(
+                NetworkCode.KEY_REFUSED,
+                f"node key {key.hex()} is refused by this node's operator",
+                field="node_key",
+            )
