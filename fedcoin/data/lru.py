@@ -81,6 +81,10 @@ class LruDict(Generic[K, V]):
         """List all values, the longest unused first; this is no use of them."""
         return list(self._entries.values())
 
+    def items(self) -> list[tuple[K, V]]:
+        """List all keys and values, the longest unused first; this is no use of them."""
+        return list(self._entries.items())
+
     def discard(self, key: K) -> None:
         """Remove an entry if the map holds it.
 

@@ -6,8 +6,11 @@ next one. What other tasks need is never deleted for it.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Set
+from pathlib import Path
 
+from fedcoin.application.mining.fetched_file import read_fetched, write_fetched
 from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.lru import LruDict
@@ -23,16 +26,27 @@ class CampaignQuota:
         store: The node's artifacts.
         max_bytes: The most that is kept of what was fetched for one campaign, in bytes.
         needed: Lists the artifacts that open tasks and campaigns refer to.
+        path: The file that keeps the ids of what was fetched, so that a restart does not give each
+            campaign a whole quota again.
     """
 
     def __init__(
-        self, store: ArtifactStore, max_bytes: int, needed: Callable[[], Set[bytes]]
+        self,
+        store: ArtifactStore,
+        max_bytes: int,
+        needed: Callable[[], Set[bytes]],
+        path: Path,
     ) -> None:
         self._store = store
         self._max_bytes = max_bytes
         self._needed = needed
         # The artifacts fetched for each campaign, in order.
         self._fetched: LruDict[bytes, dict[bytes, None]] = LruDict(MAX_CAMPAIGNS)
+        self._path = path
+        # Tasks are admitted in threads.
+        self._lock = threading.Lock()
+        for campaign_id, ids in read_fetched(path).items():
+            self._fetched.put(campaign_id, {id: None for id in ids if store.has(id)})
 
     def admit(self, campaign_id: bytes, limits: Mapping[bytes, int]) -> None:
         """Make room for artifacts that will be fetched for a campaign's task. Waits for the disk.
@@ -44,6 +58,10 @@ class CampaignQuota:
         Raises:
             RefusalError: STORE_FULL when there is no room within the quota.
         """
+        with self._lock:
+            self._admit(campaign_id, limits)
+
+    def _admit(self, campaign_id: bytes, limits: Mapping[bytes, int]) -> None:
         missing = {id: size for id, size in limits.items() if not self._store.has(id)}
         if not missing:
             return
@@ -62,6 +80,8 @@ class CampaignQuota:
                 limit=str(self._max_bytes),
             )
         fetched.update(dict.fromkeys(missing))
+        # Before anything is fetched, so that no crash leaves artifacts that no quota counts.
+        write_fetched(self._path, self._fetched.items())
 
     def _used(self, fetched: Mapping[bytes, None]) -> int:
         return sum(self._store.size(id) or 0 for id in fetched)

@@ -201,6 +201,28 @@ class Auditor:
         compare_counts(claims, counts, tolerance)
 
 
+class ObserverAudit:
+    """The audit of a node that does not vote: it checks tasks and skips reveals.
+
+    Args:
+        auditor: Checks the tasks.
+    """
+
+    def __init__(self, auditor: Auditor) -> None:
+        self._auditor = auditor
+
+    async def check_transaction(self, transaction: Transaction) -> None:
+        """Implement `TransactionAudit.check_transaction`: audit tasks only.
+
+        Transactions of any other type pass without a check.
+        """
+        if action_name(transaction.body) == "open_task":
+            await self._auditor.check_transaction(transaction)
+
+    async def check_block(self, transactions: Sequence[Transaction]) -> None:
+        """Implement `BlockAudit.check_block`; a node that does not vote never calls it."""
+
+
 def _unknown(what: str, code: LedgerCode, id: bytes) -> RefusalError:
     return RefusalError(
         code, f"there is no {what} {id.hex()[:64]} on this chain", field=f"{what}_id"

@@ -22,13 +22,14 @@ from fedcoin import __version__
 from fedcoin.application.configuration.config import NodeConfig, SnapshotsConfig
 from fedcoin.application.configuration.home import NODE_KEY, Home
 from fedcoin.application.configuration.network_options import host_groups, peer_options, tls_files
+from fedcoin.application.configuration.settings_watch import SettingsWatch
 from fedcoin.application.configuration.worker_bounds import choose_bounds
 from fedcoin.application.mining.campaign_quota import CampaignQuota
 from fedcoin.application.mining.executor import make_pool
 from fedcoin.application.mining.miner import Miner
 from fedcoin.application.mining.task_evaluator import TaskJobs
 from fedcoin.application.mining.work_store import WorkFolder
-from fedcoin.application.node.block_auditor import Auditor
+from fedcoin.application.node.block_auditor import Auditor, ObserverAudit
 from fedcoin.application.node.chain import NewBlock
 from fedcoin.application.node.components import NodeComponents
 from fedcoin.application.node.consensus_driver import ConsensusDriver
@@ -36,9 +37,7 @@ from fedcoin.application.node.failure import FailureWatch
 from fedcoin.application.node.local_access import LocalAccess
 from fedcoin.application.node.mempool_file import MempoolFile
 from fedcoin.application.node.node_facts import Facts, NodeOperator
-from fedcoin.application.node.observer_audit import ObserverAudit
 from fedcoin.application.node.process_age import process_age_ms
-from fedcoin.application.node.settings_watch import SettingsWatch
 from fedcoin.application.node.snapshot_maker import SnapshotMaker
 from fedcoin.application.node.transaction_intake import TransactionIntake
 from fedcoin.application.node.validator_presence import ValidatorPresence
@@ -114,9 +113,8 @@ class Node:
         genesis = home.genesis()
         self.chain = components.make_chain(store, Ledger(store, genesis), unix_ms)
         work = config.miner.max_coalition_work
-        quota = CampaignQuota(
-            self.artifacts, config.storage.campaign_bytes, lambda: find_needed(home, store)
-        )
+        needed, room = partial(find_needed, home, store), config.storage.campaign_bytes
+        quota = CampaignQuota(self.artifacts, room, needed, home.root / "fetched")
         self.jobs = TaskJobs(self.worker, self.artifacts, self._ensure, work, quota)
         auditor = Auditor(self.chain, self.jobs)
         audit = auditor if mining else ObserverAudit(auditor)

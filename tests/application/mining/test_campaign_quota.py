@@ -19,9 +19,15 @@ class Fetching:
     """A store, its quota of three artifacts for a campaign, and a peer that has everything."""
 
     def __init__(self, folder: Path) -> None:
-        self.store = ArtifactStore(folder, 1 << 20)
+        self.folder = folder
         self.needed: set[bytes] = set()
-        self.quota = CampaignQuota(self.store, 3 * SIZE, lambda: self.needed)
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin anew with what is on disk."""
+        self.store = ArtifactStore(self.folder, 1 << 20)
+        path = self.folder.parent / "fetched"
+        self.quota = CampaignQuota(self.store, 3 * SIZE, lambda: self.needed, path)
 
     def fetch(self, campaign: bytes, *contents: bytes) -> list[bytes]:
         """Admit artifacts and put them into the store; returns their ids."""
@@ -75,3 +81,30 @@ def test_what_the_store_had_before_is_neither_counted_nor_deleted(fetching: Fetc
     for _ in range(3):
         fetching.fetch(ONE, mine, content(), content())
     assert fetching.store.has(id)
+
+
+def test_a_restart_gives_no_campaign_a_whole_quota_again(fetching: Fetching) -> None:
+    first = fetching.fetch(ONE, content(), content())
+    kept = fetching.fetch(OTHER, content())
+    for _ in range(5):
+        fetching.restart()
+        last = fetching.fetch(ONE, content(), content())
+        assert fetching.store.used_bytes() <= 4 * SIZE
+    assert not any(fetching.store.has(id) for id in first)
+    assert all(fetching.store.has(id) for id in (*last, *kept))
+    fetching.needed.update(last)
+    fetching.restart()
+    with pytest.raises(RefusalError) as caught:
+        fetching.fetch(ONE, content(), content())
+    assert caught.value.code is DataCode.STORE_FULL
+
+
+@pytest.mark.parametrize("damage", [b"no hex\n", b"\xff\n", b"12 34\n"])
+def test_a_damaged_list_counts_as_empty(
+    fetching: Fetching, damage: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    fetching.fetch(ONE, content(), content())
+    (fetching.folder.parent / "fetched").write_bytes(damage)
+    fetching.restart()
+    assert "quotas of campaigns start empty" in caplog.text
+    fetching.fetch(ONE, content(), content(), content())

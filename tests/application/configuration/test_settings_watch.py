@@ -7,7 +7,7 @@ import pytest
 
 from fedcoin.application.configuration.config import NodeConfig
 from fedcoin.application.configuration.home import Home
-from fedcoin.application.node.settings_watch import SettingsWatch
+from fedcoin.application.configuration.settings_watch import SettingsWatch
 
 KEY = "ab" * 32
 
