@@ -13,8 +13,8 @@ estimate = shapley.estimate(utility, n=10, budget=200)
 `utility` takes coalitions as a bool array (m, n) and returns m numbers. docs/SHAPLEY.md is the
 manual.
 
-* `exact`, `walks` (permutation, antithetic), `truncated`, `complementary` and `kriging`: the
-  methods. Each is a function of a `Game`, a budget and a random generator.
+* `exact`, `walks` (permutation, antithetic), `truncated`, `complementary`, `kriging` and `grouped`:
+  the methods. Each is a function of a `Game`, a budget and a random generator.
 * `game`: asks the utility for each coalition once and counts.
 * `result`: the estimate; `std_errors`: errors from few samples; `strata`: coalitions drawn by size.
 * `array_types`, `errors`: types and codes.
@@ -35,7 +35,8 @@ from fedcoin.data.errors import RefusalError
 from fedcoin.shapley.complementary import estimate_complementary
 from fedcoin.shapley.errors import ShapleyCode
 from fedcoin.shapley.exact import MAX_EXACT_PLAYERS, estimate_exact
-from fedcoin.shapley.game import Game, Utility
+from fedcoin.shapley.game import Game, UnitError, Utility
+from fedcoin.shapley.grouped import estimate_grouped
 from fedcoin.shapley.kriging.estimator import estimate_kriging
 from fedcoin.shapley.kriging.sampling_design import min_kriging_budget
 from fedcoin.shapley.result import Estimate, Estimator
@@ -51,6 +52,7 @@ METHODS: dict[str, Estimator] = {
     "truncated": estimate_truncated,
     "complementary": estimate_complementary,
     "kriging": estimate_kriging,
+    "grouped": estimate_grouped,
 }
 """The estimators by name. `estimate` also takes the name `auto`."""
 
@@ -71,7 +73,7 @@ def estimate(
         n: Number of players, at least 1.
         method: A key of `METHODS`, or `auto`: exact when all coalitions fit into the budget
             (without a budget: up to 12 players), otherwise kriging, or walks when the budget is
-            too small for kriging.
+            too small for kriging, or grouped when it is too small for one walk.
         budget: The limit on distinct coalitions to evaluate, without the empty and the grand one.
             Without it: all coalitions for `exact`, otherwise 200 n.
         seed: Seed of the random generator. Equal arguments give equal estimates.
@@ -85,7 +87,17 @@ def estimate(
             numbers; BAD_BUDGET when the method needs more evaluations.
     """
     chosen, max_evaluations = plan(n, method, budget)
-    return METHODS[chosen](Game(utility, n), max_evaluations, np.random.default_rng(seed))
+    game = Game(utility, n)
+    while True:
+        try:
+            estimated = METHODS[chosen](game, max_evaluations, np.random.default_rng(seed))
+        except UnitError:
+            estimated = None
+        fitting = game.in_fitting_unit()
+        if estimated is not None and fitting is game:
+            return estimated.in_unit(game.exponent)
+        # The unit changes no choice of coalitions: the memo knows those of the first attempt.
+        game = fitting
 
 
 def plan(n: int, method: str = "auto", budget: int | None = None) -> tuple[str, int]:
@@ -126,8 +138,11 @@ def _choose(method: str, n: int, budget: int | None) -> str:
         return method
     if budget is None:
         return "exact" if n <= _AUTO_EXACT_PLAYERS else "kriging"
-    if n <= MAX_EXACT_PLAYERS and budget >= (1 << n) - 2:
-        return "exact"
-    if budget >= min_kriging_budget(n):
-        return "kriging"
-    return "antithetic" if budget >= 2 * (n - 1) else "permutation"
+    smallest_budgets = {
+        "exact": (1 << n) - 2 if n <= MAX_EXACT_PLAYERS else budget + 1,
+        "kriging": min_kriging_budget(n),
+        "antithetic": 2 * (n - 1),
+        "permutation": n - 1,
+    }
+    able = (name for name, smallest in smallest_budgets.items() if budget >= smallest)
+    return next(able, "grouped")

@@ -1,7 +1,18 @@
-"""A cooperative game with a memo: the utility is asked for every coalition once."""
+"""A cooperative game with a memo: the utility is asked for every coalition once.
+
+Estimators see utilities relative to the empty coalition's, in a unit that is a power of two:
+
+    (u(S) - u(empty)) / 2^e
+
+A constant that is added to all utilities therefore costs no more precision than it cost the
+utility, and squares neither overflow nor vanish. The exponent e is 0 unless the utilities are
+extremely large or small. Division by a power of two rounds nothing.
+"""
 
 from __future__ import annotations
 
+import copy
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -13,6 +24,15 @@ from fedcoin.shapley.errors import ShapleyCode
 
 Utility = Callable[[Bools], ArrayLike]
 """Takes coalitions, bool (m, n), and returns their utilities, m finite numbers."""
+
+_MAX_EXPONENT = 300
+"""Utilities above 2^300 units, or all below 2^-300 units, need another unit."""
+_ROUNDING_UNITS = 8
+"""Rounding errors to expect of a utility function, in units of its largest answer's last place."""
+
+
+class UnitError(Exception):
+    """A utility is too large for the game's unit. `Game.in_fitting_unit` chooses another unit."""
 
 
 class Game:
@@ -29,24 +49,45 @@ class Game:
 
     Attributes:
         players: Number of players, n.
-        empty: u(no player).
-        grand: u(all players).
+        exponent: e; the unit is 2^e.
+        empty: The utility of no player in that unit, relative to itself: 0.
+        grand: The utility of all players in that unit, relative to that of none.
     """
 
     def __init__(self, utility: Utility, players: int) -> None:
         self._utility = utility
         self.players = players
         self._memo: dict[bytes, float] = {}
-        self._uncounted = 0
-        self.empty, self.grand = self.values(
-            np.array([[False] * players, [True] * players])
-        ).tolist()
+        self._earlier: dict[bytes, float] = {}
+        self._ends = self._recall(np.array([[False] * players, [True] * players]))
         self._uncounted = len(self._memo)
+        self._set_exponent(_choose_exponent(float(np.abs(self._ends).max())))
 
     @property
     def evaluations(self) -> int:
         """Number of distinct coalitions evaluated, not counting the empty and the grand one."""
         return len(self._memo) - self._uncounted
+
+    @property
+    def rounding(self) -> float:
+        """The rounding error to expect of a utility so far, in the game's unit."""
+        return _ROUNDING_UNITS * math.ldexp(self._largest() * 2.0**-52, -self.exponent)
+
+    def in_fitting_unit(self) -> Game:
+        """Return this game in a unit that fits all utilities of the memo.
+
+        Returns:
+            This object when its unit fits. Otherwise a new one that counts from 0, but asks the
+            utility for no coalition that is in this one's memo.
+        """
+        exponent = _choose_exponent(self._largest())
+        if exponent == self.exponent:
+            return self
+        game = copy.copy(self)
+        game._earlier = self._earlier | self._memo
+        game._memo = dict(list(self._memo.items())[: self._uncounted])
+        game._set_exponent(exponent)
+        return game
 
     def values(self, coalitions: Bools) -> Floats:
         """Return the utilities of coalitions; evaluate only those that are not in the memo.
@@ -55,17 +96,39 @@ class Game:
             coalitions: bool (m, n); rows may repeat.
 
         Returns:
-            float64 (m,), in the utility's unit.
+            float64 (m,), relative to the empty coalition's, in the game's unit.
 
         Raises:
             RefusalError: BAD_GAME when the utility does not answer with one finite number for each
                 coalition.
+            UnitError: A utility is too large for the unit.
         """
+        answers = self._recall(coalitions)
+        largest = float(np.abs(answers).max(initial=0.0))
+        if largest and math.frexp(largest)[1] > self.exponent + _MAX_EXPONENT:
+            raise UnitError
+        relative: Floats = np.ldexp(answers, -self.exponent) - self._origin
+        return relative
+
+    def _set_exponent(self, exponent: int) -> None:
+        self.exponent = exponent
+        origin, grand = np.ldexp(self._ends, -exponent).tolist()
+        self._origin = origin
+        self.empty, self.grand = 0.0, grand - origin
+
+    def _largest(self) -> float:
+        return max(map(abs, (*self._memo.values(), *self._earlier.values())))
+
+    def _recall(self, coalitions: Bools) -> Floats:
+        """Return the utility function's own answers, from the memo where it has them."""
         keys = [row.tobytes() for row in np.packbits(coalitions, axis=1)]
         unknown: dict[bytes, int] = {}
         for row, key in enumerate(keys):
             if key not in self._memo:
                 unknown.setdefault(key, row)
+        for key in [key for key in unknown if key in self._earlier]:
+            self._memo[key] = self._earlier[key]
+            del unknown[key]
         if unknown:
             answers = self._evaluate(coalitions[list(unknown.values())])
             self._memo.update(zip(unknown, answers.tolist(), strict=True))
@@ -89,3 +152,9 @@ class Game:
                 field="utility",
             )
         return answers
+
+
+def _choose_exponent(largest: float) -> int:
+    """Choose the unit's exponent for utilities of this size at most."""
+    exponent = math.frexp(largest)[1]
+    return exponent if abs(exponent) > _MAX_EXPONENT else 0

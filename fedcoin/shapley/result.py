@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -27,6 +27,20 @@ class Estimate:
     """Number of distinct coalitions evaluated, not counting the empty and the grand one."""
     method: str
     """Name of the estimator that was used."""
+
+    def in_unit(self, exponent: int) -> Estimate:
+        """Convert values and errors from a unit of 2^exponent to the utility's unit.
+
+        Args:
+            exponent: The exponent of two.
+
+        Returns:
+            The estimate with values and errors multiplied by 2^exponent.
+        """
+        if exponent == 0:
+            return self
+        values, errors = np.ldexp(self.values, exponent), np.ldexp(self.std_errors, exponent)
+        return replace(self, values=values, std_errors=errors)
 
 
 Estimator = Callable[[Game, int, np.random.Generator], Estimate]

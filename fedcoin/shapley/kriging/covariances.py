@@ -34,12 +34,14 @@ class CovarianceModel:
 
     Attributes:
         n: Number of players.
+        max_degree: D.
         sizes: The k different sizes of the coalitions, ascending, int64 (k,).
         size_of: For each coalition the index of its size in `sizes`, int64 (m,).
     """
 
     def __init__(self, coalitions: Bools, max_degree: int) -> None:
         self.n = coalitions.shape[1]
+        self.max_degree = max_degree
         members = coalitions.astype(np.float64)
         count = members.sum(axis=1).astype(np.int64)
         self.sizes, self.size_of = np.unique(count, return_inverse=True)

@@ -31,6 +31,9 @@ _MODEL_VARIANCE_WEIGHT = 0.5
 """Weights of the corrected values' variance and of the posterior variance in the reported one; set
 so that 95 % intervals cover about 95 % (measured coverage: docs/BENCHMARKS.md)."""
 
+_MIN_RELATIVE_ERROR = 1e-4
+"""The model's smallest standard error, in parts of the values' root mean square: the model assumes
+that every coalition has some noise. Set by hand."""
 _RELATIVE_ROUNDING = 1e-9
 """Residuals below this part of the largest utility count as rounding errors."""
 
@@ -60,8 +63,8 @@ def estimate_kriging(game: Game, budget: int, rng: np.random.Generator) -> Estim
     if n <= MAX_EXACT_PLAYERS and budget >= (1 << n) - 2:
         return replace(estimate_exact(game, budget, rng), method="kriging")
     coalitions, worth = evaluate_sample(game, budget, rng)
-    largest = max(float(np.abs(worth).max()), abs(game.grand), abs(game.empty))
-    rounding = _RELATIVE_ROUNDING * largest
+    largest = max(float(np.abs(worth).max()), abs(game.grand))
+    rounding = _RELATIVE_ROUNDING * largest + game.rounding
     values = _fit_without_residual(coalitions, worth, rounding)
     variances: Floats
     if values is not None:
@@ -75,9 +78,11 @@ def estimate_kriging(game: Game, budget: int, rng: np.random.Generator) -> Estim
         # A player's own variance is estimated from few terms: it is averaged with the mean.
         shrunk = (correction_variances + correction_variances.mean()) / 2
         variances = (
-            _CORRECTION_VARIANCE_WEIGHT * shrunk + _MODEL_VARIANCE_WEIGHT * posterior.variances
+            _CORRECTION_VARIANCE_WEIGHT * shrunk
+            + _MODEL_VARIANCE_WEIGHT * posterior.variances
+            + _MIN_RELATIVE_ERROR**2 * float(((values + game.grand / n) ** 2).mean())
         )
-    values += (game.grand - game.empty) / n
+    values = values - values.mean() + (game.grand - game.empty) / n
     return Estimate(values, np.sqrt(variances + rounding**2), game.evaluations, "kriging")
 
 

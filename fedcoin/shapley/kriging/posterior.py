@@ -18,12 +18,19 @@ import numpy as np
 
 from fedcoin.shapley.array_types import Bools, Floats, Ints
 from fedcoin.shapley.kriging.covariances import CovarianceModel
-from fedcoin.shapley.kriging.prior import choose_max_degree, compute_value_covariances
-from fedcoin.shapley.kriging.reml import build_design, fit_hyperparameters, project
+from fedcoin.shapley.kriging.prior import (
+    Hyperparameters,
+    choose_max_degree,
+    compute_value_covariances,
+)
+from fedcoin.shapley.kriging.reml import build_design, fit_hyperparameters, project_with_jitter
 
-_MAX_FIT_ROWS = 250
-"""The number of randomly drawn coalitions that the hyperparameters are fitted to, unless four times
-the number of players is larger. The time of the fit grows with the cube of it. Set by hand."""
+_MIN_FIT_ROWS, _MAX_FIT_ROWS = 250, 600
+"""The hyperparameters are fitted to this number of randomly drawn coalitions: four for each player,
+within these limits. The time of the fit grows with the cube of it. Set by hand."""
+_MAX_MISFIT = 2.0
+"""The largest misfit, y' P y / (m - k), of hyperparameters that were fitted to a part of the
+sample. It is 1 in the mean when the model holds. Set by hand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +81,7 @@ def fit_posterior(coalitions: Bools, worth: Floats, rng: np.random.Generator) ->
     n = coalitions.shape[1]
     scale = float(worth.std()) or 1.0
     standardised = (worth - worth.mean()) / scale
-    rows: Ints = np.arange(len(worth), dtype=np.int64)
-    max_rows = max(_MAX_FIT_ROWS, 4 * n)
-    if len(rows) > max_rows:
-        rows = rng.permutation(rows)[:max_rows]
-    theta = fit_hyperparameters(coalitions[rows], standardised[rows], choose_max_degree(n))
-    model = CovarianceModel(coalitions, theta.max_degree)
-    projection = project(model.matrix(theta), build_design(coalitions).sizes).matrix
+    theta, model, projection, misfit = _fit_model(coalitions, standardised, rng)
     prior = compute_value_covariances(theta, model.sizes, n)
     size_of = model.size_of
     centred = coalitions - (coalitions.sum(axis=1) / n)[:, None]
@@ -92,9 +93,36 @@ def fit_posterior(coalitions: Bools, worth: Floats, rng: np.random.Generator) ->
     variances = prior.variance * (1 - 1 / n) - (covariance_with_values * weights).sum(axis=0)
     return Posterior(
         values=weights.T @ standardised * scale,
-        variances=np.maximum(variances, 0) * scale**2,
+        variances=np.maximum(variances, 0) * max(1.0, misfit) * scale**2,
         weights=weights,
         scale=scale,
         _projected_worth=projection @ standardised,
         _projection=projection,
     )
+
+
+def _fit_model(
+    coalitions: Bools, standardised: Floats, rng: np.random.Generator
+) -> tuple[Hyperparameters, CovarianceModel, Floats, float]:
+    """Fit the hyperparameters; return them, the covariances of all coalitions, P and the misfit.
+
+    A part of the sample may have none of a game's few irregular coalitions. When the fit to a part
+    does not hold for the whole sample, those that it predicts worst are fitted as well.
+    """
+    count, n = coalitions.shape
+    design = build_design(coalitions)
+    model = CovarianceModel(coalitions, choose_max_degree(n))
+    freedom = max(count - design.sizes.shape[1], 1)
+    rows = rng.permutation(count)[: min(max(_MIN_FIT_ROWS, 4 * n), _MAX_FIT_ROWS)]
+    for attempt in range(2):
+        theta = fit_hyperparameters(coalitions[rows], standardised[rows], model.max_degree)
+        projection = project_with_jitter(model.matrix(theta), design.sizes).matrix
+        projected = projection @ standardised
+        misfit = float(standardised @ projected) / freedom
+        if len(rows) >= count or misfit <= _MAX_MISFIT or attempt:
+            break
+        # The leave-one-out error divided by its standard deviation.
+        surprise = np.abs(projected) / np.sqrt(np.maximum(np.diag(projection), 1e-300))
+        worst = np.argsort(-surprise, kind="stable")[: len(rows) // 2]
+        rows = np.union1d(worst, rows[: len(rows) // 2])
+    return theta, model, projection, misfit

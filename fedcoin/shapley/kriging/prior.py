@@ -13,7 +13,8 @@ The game is a Gaussian random function of the coalition S of size s,
 with variances and correlation (log is the natural logarithm)
 
     sd_d(s)^2 = exp(l_d + (a_0 + a_1 d) log(2 s / n) + (b_0 + b_1 d) log(2 (n - s) / n))
-    var e(S)  = exp(l_e + a_e log(2 s / n) + b_e log(2 (n - s) / n)) + 1e-7 residual variance
+    var e(S)  = exp(l_e + a_e log(2 s / n) + b_e log(2 (n - s) / n)) + floor
+    floor     = 1e-7 times the residual variance + 1e-11
     rho(s, t) = exp(-(log(s / (n - s)) - log(t / (n - t)))^2 / (2 ell^2))
 
 The hyperparameters are theta = (l_1, ..., l_D, a_0, a_1, b_0, b_1, log ell, l_e, a_e, b_e,
@@ -51,8 +52,10 @@ _LEVEL_STD = 3.0
 # a_0, a_1, b_0, b_1, log ell, l_e, a_e, b_e, log alpha.
 _OTHER_MEANS = np.array([0.0, -0.5, 0.0, 0.5, 0.7, -6.0, 0.0, 0.0, 0.0])
 _OTHER_STDS = np.array([1.0, 1.0, 1.0, 1.0, 1.0, 3.0, 1.0, 1.0, 4.0])
-_NOISE_FLOOR = 1e-7
-"""Keeps the covariance matrix invertible when the noise vanishes."""
+_RELATIVE_NOISE_FLOOR = 1e-7
+_NOISE_FLOOR = 1e-11
+"""Parts of the residual variance, and of the variance of the standardised utilities, that keep the
+covariance matrix invertible when the noise vanishes or single players explain everything."""
 
 
 def choose_max_degree(n: int) -> int:
@@ -116,11 +119,11 @@ class Hyperparameters:
             n: Number of players.
 
         Returns:
-            var e(S), (k,); at least 1e-7 times the residual variance.
+            var e(S), (k,); at least 1e-7 times the residual variance plus 1e-11.
         """
         level, a, b = self.vector[self.max_degree + 5 : self.max_degree + 8]
         log_in, log_out = size_covariates(sizes, n)
-        floor = _NOISE_FLOOR * self.residual_variance
+        floor = _RELATIVE_NOISE_FLOOR * self.residual_variance + _NOISE_FLOOR
         return _bounded_exp(level + a * log_in + b * log_out) + floor
 
     def additive_variance(self) -> float:

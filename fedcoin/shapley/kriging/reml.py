@@ -5,7 +5,9 @@ indicators of the k sizes, (m, k), whose coefficients mu are unknown; y the util
 
     P = V^-1 - V^-1 X (X' V^-1 X)^-1 X' V^-1
 
-the restricted log-likelihood is, up to a constant (Patterson and Thompson, "Recovery of inter-block
+which is computed as Q (Q' V Q)^-1 Q', with Q an orthonormal basis of the contrasts within the sizes
+(Q' X = 0), because that loses no digits where V is nearly singular, the restricted log-likelihood
+is, up to a constant (Patterson and Thompson, "Recovery of inter-block
 information when block sizes are unequal", Biometrika 58, 1971),
 
     L(theta) = -1/2 (log det V + log det X' V^-1 X + y' P y)
@@ -22,6 +24,7 @@ hundred coalitions suffice.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -109,13 +112,60 @@ def project(covariance: Floats, sizes: Floats) -> RemlProjection:
     Raises:
         numpy.linalg.LinAlgError: V is not positive definite.
     """
-    diagonal = np.diag(np.linalg.cholesky(covariance))
-    inverse: Floats = np.asarray(np.linalg.inv(covariance), np.float64)
-    weighted = inverse @ sizes
-    precision = sizes.T @ weighted
-    matrix: Floats = inverse - weighted @ np.linalg.solve(precision, weighted.T)
-    logs = 2 * np.log(diagonal).sum() + np.linalg.slogdet(precision)[1]
-    return RemlProjection(matrix, float(logs))
+    reflections = _reflect_sizes(sizes)
+    # With H symmetric and orthogonal, the rows of H V H that are not a size's first have no X.
+    rotated = _rotate(covariance, reflections)
+    is_free = np.ones(len(sizes), np.bool_)
+    is_free[sizes.argmax(axis=0)] = False
+    kept = np.ix_(is_free, is_free)
+    diagonal = np.diag(np.linalg.cholesky(rotated[kept]))
+    inverse = np.asarray(np.linalg.inv(rotated[kept]), np.float64)
+    padded = np.zeros_like(rotated)
+    padded[kept] = (inverse + inverse.T) / 2
+    logs = 2 * np.log(diagonal).sum() + np.log(sizes.sum(axis=0)).sum()
+    return RemlProjection(_rotate(padded, reflections), float(logs))
+
+
+def _reflect_sizes(sizes: Floats) -> Floats:
+    """Build (m, k) columns w of Householder reflections H = 1 - 2 sum of w w'.
+
+    For each size, H takes the vector of the size's indicators to a multiple of the unit vector of
+    the first coalition of that size. A size with one coalition has the column 0.
+    """
+    counts = sizes.sum(axis=0)
+    columns: Floats = sizes / np.sqrt(counts)
+    columns[sizes.argmax(axis=0), np.arange(len(counts))] -= 1
+    norms = np.sqrt((columns**2).sum(axis=0))
+    return columns / np.where(counts > 1, norms, 1)
+
+
+def _rotate(matrix: Floats, reflections: Floats) -> Floats:
+    """Compute H M H for a symmetric matrix (m, m) and the columns of H."""
+    half = matrix - 2 * reflections @ (reflections.T @ matrix)
+    rotated: Floats = half - 2 * (half @ reflections) @ reflections.T
+    return rotated
+
+
+def project_with_jitter(covariance: Floats, sizes: Floats) -> RemlProjection:
+    """Compute P and the determinants of a covariance matrix that may be singular up to rounding.
+
+    When V is not positive definite, noise is added to it: 1e-12 of its mean diagonal at first, then
+    ten times as much until it is.
+
+    Args:
+        covariance: V, (m, m), finite.
+        sizes: X, the indicators of k sizes, (m, k).
+
+    Returns:
+        The projection.
+    """
+    jitter = 1e-12 * max(float(np.diag(covariance).mean()), _MIN_VARIANCE)
+    while True:
+        try:
+            return project(covariance, sizes)
+        except np.linalg.LinAlgError:
+            covariance = covariance + jitter * np.eye(len(covariance))
+            jitter *= 10
 
 
 def fit_hyperparameters(coalitions: Bools, worth: Floats, max_degree: int) -> Hyperparameters:
@@ -131,7 +181,7 @@ def fit_hyperparameters(coalitions: Bools, worth: Floats, max_degree: int) -> Hy
     """
     fit = _Fit(coalitions, worth, max_degree)
     theta = fit.start
-    likelihood, projection = fit.assess(theta)
+    likelihood, projection = fit.assess(theta, project_with_jitter)
     damping = 1.0
     for _ in range(_MAX_STEPS):
         gradient, information = fit.differentiate(theta, projection)
@@ -168,9 +218,13 @@ class _Fit:
         self._worth = worth
         self._model = CovarianceModel(coalitions, max_degree)
 
-    def assess(self, theta: Hyperparameters) -> tuple[float, RemlProjection]:
+    def assess(
+        self,
+        theta: Hyperparameters,
+        compute: Callable[[Floats, Floats], RemlProjection] = project,
+    ) -> tuple[float, RemlProjection]:
         """Compute L(theta) with the log of its prior; raises LinAlgError as `project` does."""
-        projection = project(self._model.matrix(theta), self._sizes)
+        projection = compute(self._model.matrix(theta), self._sizes)
         deviation = (theta.vector - self.start.vector) / self._stds
         quadratic = self._worth @ projection.matrix @ self._worth
         likelihood = -0.5 * (projection.log_determinants + quadratic + deviation @ deviation)
