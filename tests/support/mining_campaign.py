@@ -64,6 +64,7 @@ class MiningCampaign:
     schedule: int = task_pb2.SCHEDULE_EXACT
     requester: KeyPair = field(default_factory=lambda: ALICE)
     server: KeyPair = field(default_factory=lambda: BOB)
+    budget: int = 10 * FDC
     campaign_id: bytes = b""
 
     def __post_init__(self) -> None:
@@ -100,7 +101,7 @@ class MiningCampaign:
             model=self.model_id,
             initial_weights=self.base_id,
             rounds=1,
-            budget=10 * FDC,
+            budget=self.budget,
             spread=task_pb2.BUDGET_SPREAD_EQUAL,
             split=task_pb2.PriceSplit(training=7, aggregation=1, mining=2),
             mining_reward=task_pb2.MINING_REWARD_WINNER,
@@ -117,7 +118,7 @@ class MiningCampaign:
     def terms(self, **changes: Any) -> task_pb2.OpenTask:
         exact = self.schedule == task_pb2.SCHEDULE_EXACT
         due = compute_round_prices(
-            10 * FDC,
+            self.budget,
             1,
             task_pb2.BUDGET_SPREAD_EQUAL,
             1,
